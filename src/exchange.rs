@@ -1,0 +1,649 @@
+//! The words that every stage speaks: what was on the wire, who said it, and how it ended.
+//!
+//! Nothing here parses or decides: [`crate::http1`] makes these values, [`crate::middleware`] edits them,
+//! [`crate::replay`] sends them and [`crate::report`] joins them.
+
+use std::borrow::Cow;
+use std::fmt;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use bytes::Bytes;
+
+mod head;
+
+pub use head::{Head, HeaderLine, HeaderLines};
+
+/// An instant on the capture's clock: nanoseconds since 1970-01-01 UTC.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Timestamp(u64);
+
+impl Timestamp {
+    /// The instant `nanos` nanoseconds after the epoch.
+    #[must_use]
+    pub const fn from_nanos(nanos: u64) -> Self {
+        Self(nanos)
+    }
+
+    /// Nanoseconds since the epoch.
+    #[must_use]
+    pub const fn nanos(self) -> u64 {
+        self.0
+    }
+
+    /// Time passed since `earlier`; zero where `earlier` is in fact later (captures do that).
+    #[must_use]
+    pub const fn since(self, earlier: Self) -> Duration {
+        Duration::from_nanos(self.0.saturating_sub(earlier.0))
+    }
+
+    /// This instant moved by `by`, stopping at the end of time.
+    #[must_use]
+    pub fn plus(self, by: Duration) -> Self {
+        Self(self.0.saturating_add(u64::try_from(by.as_nanos()).unwrap_or(u64::MAX)))
+    }
+}
+
+/// RFC 3339 in UTC with nine decimals, e.g. `2026-11-21T20:15:00.000000001Z`.
+impl fmt::Display for Timestamp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let seconds = i64::try_from(self.0 / 1_000_000_000).unwrap_or(i64::MAX);
+        let nanos = self.0 % 1_000_000_000;
+        // u64 nanoseconds end in the year 2554, well inside jiff's range.
+        let whole = jiff::Timestamp::from_second(seconds).unwrap_or(jiff::Timestamp::UNIX_EPOCH);
+        let civil = jiff::tz::Offset::UTC.to_datetime(whole);
+        write!(
+            f,
+            "{:04}-{:02}-{:02}T{:02}:{:02}:{:02}.{nanos:09}Z",
+            civil.year(),
+            civil.month(),
+            civil.day(),
+            civil.hour(),
+            civil.minute(),
+            civil.second()
+        )
+    }
+}
+
+/// A TCP connection: counted from 1, in the order of first frames after `-f` and `-p`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ConnectionId(pub u64);
+
+impl fmt::Display for ConnectionId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// One request and its response on one connection: `17.3` is the third exchange of connection 17.
+///
+/// The same capture gives the same ids. A second pass of a loop is `17.3@2`, an amplified copy `17.3+1`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ExchangeId {
+    /// The connection that carried it.
+    pub connection: ConnectionId,
+    /// Its place on that connection, from 1.
+    pub index: u32,
+    /// Which pass over the capture sent it, from 1.
+    pub pass: u32,
+    /// Which copy of the session it belongs to; 0 is the original.
+    pub copy: u32,
+}
+
+impl ExchangeId {
+    /// The exchange as it was captured: first pass, no copy.
+    #[must_use]
+    pub const fn new(connection: ConnectionId, index: u32) -> Self {
+        Self { connection, index, pass: 1, copy: 0 }
+    }
+}
+
+impl fmt::Display for ExchangeId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{}", self.connection, self.index)?;
+        if self.pass > 1 {
+            write!(f, "@{}", self.pass)?;
+        }
+        if self.copy > 0 {
+            write!(f, "+{}", self.copy)?;
+        }
+        Ok(())
+    }
+}
+
+/// What the capture engine tells, in the order in which it came to know it.
+///
+/// Of one exchange, [`Event::Request`] always comes first, and exactly one [`Event::Response`] or
+/// [`Event::Damaged`] follows it, at the latest when the connection closes.
+#[derive(Debug)]
+pub enum Event {
+    /// The first frame of a connection.
+    Opened {
+        /// The connection.
+        connection: ConnectionId,
+        /// When its first frame was captured.
+        at: Timestamp,
+    },
+    /// The last byte of a request was seen, or it became known that it never will be.
+    Request(Box<Request>),
+    /// The final response to a request: its last byte was seen, or will not be (see [`Response::damage`]).
+    Response {
+        /// The request it answers.
+        of: ExchangeId,
+        /// The response.
+        response: Box<Response>,
+    },
+    /// No usable response to `of` was captured.
+    Damaged {
+        /// The request that stays without its response.
+        of: ExchangeId,
+        /// Why.
+        why: Damage,
+    },
+    /// A final response whose request was not captured: before the capture began, or lost in it.
+    Orphan {
+        /// The connection that carried it.
+        connection: ConnectionId,
+        /// The response.
+        response: Box<Response>,
+    },
+    /// The connection ended, or was given up.
+    Closed {
+        /// The connection.
+        connection: ConnectionId,
+        /// When.
+        at: Timestamp,
+        /// By what.
+        how: Close,
+    },
+}
+
+/// How a connection ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Close {
+    /// Both sides sent FIN.
+    Fin,
+    /// One side sent RST.
+    Reset,
+    /// The same addresses and ports began a new connection.
+    Reused,
+    /// Nothing was heard for longer than the idle limit, on the capture's clock.
+    Idle,
+    /// It had to make room for others.
+    Evicted,
+    /// The capture ended first.
+    EndOfCapture,
+}
+
+/// A request as it was on the wire.
+#[derive(Clone, Debug)]
+pub struct Request {
+    /// Its identity.
+    pub id: ExchangeId,
+    /// The address that sent it.
+    pub client: SocketAddr,
+    /// The address that it was sent to.
+    pub server: SocketAddr,
+    /// Request line and header lines.
+    pub head: Head,
+    /// The body and how it was framed.
+    pub body: Body,
+    /// When its first byte was captured.
+    pub first_byte: Timestamp,
+    /// When its last byte was captured.
+    pub last_byte: Timestamp,
+    /// Whether it may be replayed at all.
+    pub state: RequestState,
+}
+
+impl Request {
+    /// The method token, verbatim.
+    #[must_use]
+    pub fn method(&self) -> &[u8] {
+        self.head.request_line().0
+    }
+
+    /// The request-target, verbatim (RFC 9112, 3.2).
+    #[must_use]
+    pub fn target(&self) -> &[u8] {
+        self.head.request_line().1
+    }
+
+    /// The path and query of the target: absolute-form without its scheme and authority.
+    #[must_use]
+    pub fn path_and_query(&self) -> &[u8] {
+        path_and_query(self.target())
+    }
+
+    /// `1.1`, `1.0`: what follows `HTTP/`; empty where the request line had no version.
+    #[must_use]
+    pub fn version(&self) -> &[u8] {
+        let version = self.head.request_line().2;
+        version.strip_prefix(b"HTTP/").unwrap_or(version)
+    }
+
+    /// Bytes on the wire: the head, and the body without chunk framing.
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        self.head.as_bytes().len() as u64 + self.body.len
+    }
+}
+
+/// The path and query of a request-target: absolute-form (RFC 9112, 3.2.2) loses scheme and authority.
+#[must_use]
+pub fn path_and_query(target: &[u8]) -> &[u8] {
+    if target.first() == Some(&b'/') {
+        return target;
+    }
+    let Some(scheme_end) = memchr::memmem::find(target, b"://") else { return target };
+    let after = target.get(scheme_end + 3..).unwrap_or_default();
+    match memchr::memchr2(b'/', b'?', after) {
+        Some(start) => after.get(start..).unwrap_or_default(),
+        None => b"/",
+    }
+}
+
+/// Whether all of a request was captured and understood.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RequestState {
+    /// Every byte, well framed.
+    Whole,
+    /// Bytes of it are missing: never to be replayed as if whole.
+    Incomplete(Incomplete),
+    /// It breaks a rule that servers and proxies disagree on how to mend: never to be replayed.
+    Malformed(Malformed),
+}
+
+/// Why bytes of a request are missing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Incomplete {
+    /// A segment was lost in capture, or the sender never sent the rest.
+    Gap,
+    /// A frame was cut by the capture's snap length.
+    Cut,
+    /// The capture ended first.
+    EndOfCapture,
+}
+
+impl Incomplete {
+    /// Key in machine-readable output.
+    #[must_use]
+    pub const fn key(self) -> &'static str {
+        match self {
+            Self::Gap => "gap",
+            Self::Cut => "cut",
+            Self::EndOfCapture => "end_of_capture",
+        }
+    }
+}
+
+impl fmt::Display for Incomplete {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Gap => "gap",
+            Self::Cut => "cut",
+            Self::EndOfCapture => "end of capture",
+        })
+    }
+}
+
+/// Why a message is malformed; each names the rule of RFC 9112 that it breaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Malformed {
+    /// Section 3: the request line is not `method SP target SP version`.
+    RequestLine,
+    /// Section 5: a header line without a colon, or with bytes that no field may have.
+    HeaderLine,
+    /// Section 5.1: white space between a header name and its colon.
+    SpaceBeforeColon,
+    /// Section 6.3: both Content-Length and Transfer-Encoding.
+    LengthAndTransferEncoding,
+    /// Section 6.3: several Content-Length values that differ.
+    ConflictingLengths,
+    /// Section 6.2: a Content-Length that is no number.
+    BadLength,
+    /// Section 6.1: a Transfer-Encoding of a request whose last coding is not `chunked`.
+    BadTransferEncoding,
+    /// Section 7.1: a chunk-size line or chunk end that cannot be read.
+    BadChunk,
+    /// The head is longer than [`crate::http1::MAX_HEAD_BYTES`] or has too many header lines.
+    HeadTooLarge,
+}
+
+impl fmt::Display for Malformed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::RequestLine => "request line",
+            Self::HeaderLine => "header line",
+            Self::SpaceBeforeColon => "space before colon",
+            Self::LengthAndTransferEncoding => "content-length and transfer-encoding",
+            Self::ConflictingLengths => "conflicting content-lengths",
+            Self::BadLength => "content-length is not a number",
+            Self::BadTransferEncoding => "transfer-encoding does not end in chunked",
+            Self::BadChunk => "chunk framing",
+            Self::HeadTooLarge => "head too large",
+        })
+    }
+}
+
+/// A response as it was on the wire, or as a target gave it.
+#[derive(Clone, Debug)]
+pub struct Response {
+    /// The final status (101 is final, other 1xx are not).
+    pub status: u16,
+    /// Status line and header lines.
+    pub head: Head,
+    /// The body and how it was framed.
+    pub body: Body,
+    /// When its first byte was captured: of the final response, not of an interim one.
+    pub first_byte: Timestamp,
+    /// When its last byte was captured.
+    pub last_byte: Timestamp,
+    /// What is missing of it; the status is known all the same.
+    pub damage: Option<Damage>,
+    /// After this response the connection speaks something else (CONNECT, Upgrade).
+    pub opaque: bool,
+}
+
+/// What a response lacks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Damage {
+    /// The connection ended, or the capture did, before a response began.
+    NoResponse,
+    /// A segment was lost in capture.
+    Gap,
+    /// A frame was cut by the capture's snap length.
+    Cut,
+    /// The capture ended before the response did.
+    EndOfCapture,
+    /// The connection ended before the response did.
+    Closed,
+    /// Its framing or head cannot be read.
+    Malformed,
+    /// Segments were lost such that which response answers which request can no longer be told.
+    PairingLost,
+}
+
+impl Damage {
+    /// Key in machine-readable output.
+    #[must_use]
+    pub const fn key(self) -> &'static str {
+        match self {
+            Self::NoResponse => "no_response",
+            Self::Gap => "gap",
+            Self::Cut => "cut",
+            Self::EndOfCapture => "end_of_capture",
+            Self::Closed => "closed",
+            Self::Malformed => "malformed",
+            Self::PairingLost => "pairing_lost",
+        }
+    }
+}
+
+impl fmt::Display for Damage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::NoResponse => "no response",
+            Self::Gap => "gap",
+            Self::Cut => "cut",
+            Self::EndOfCapture => "end of capture",
+            Self::Closed => "connection closed early",
+            Self::Malformed => "malformed",
+            Self::PairingLost => "pairing lost",
+        })
+    }
+}
+
+/// SHA-256 of a body's content.
+pub type Digest = [u8; 32];
+
+/// How the end of a body is known (RFC 9112, 6.3).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Framing {
+    /// There is no body, whatever the head says.
+    None,
+    /// Content-Length.
+    Length(u64),
+    /// Transfer-Encoding ending in `chunked`.
+    Chunked,
+    /// The end of the connection (responses only).
+    UntilClose,
+}
+
+/// A body, with its framing told apart from its content.
+#[derive(Clone, Debug)]
+pub struct Body {
+    /// How its end is known.
+    pub framing: Framing,
+    /// Content bytes seen: transfer coding removed, content coding kept.
+    pub len: u64,
+    /// SHA-256 of the content, where it was asked for and the content is not empty or damaged.
+    pub sha256: Option<Digest>,
+    /// The body as framed on the wire, chunk lines included, where it was asked for and fits the limit.
+    pub wire: Option<Bytes>,
+}
+
+impl Body {
+    /// No body at all.
+    pub const EMPTY: Self = Self { framing: Framing::None, len: 0, sha256: None, wire: None };
+
+    /// The content without transfer coding, where the body was kept.
+    #[must_use]
+    pub fn content(&self) -> Option<Cow<'_, [u8]>> {
+        let wire = self.wire.as_deref()?;
+        Some(match self.framing {
+            Framing::Chunked => Cow::Owned(self.chunks()?.concat()),
+            Framing::None | Framing::Length(_) | Framing::UntilClose => Cow::Borrowed(wire),
+        })
+    }
+
+    /// The chunks of a chunked body in order, or the whole content as one; `None` where it was not kept.
+    #[must_use]
+    pub fn chunks(&self) -> Option<Vec<Bytes>> {
+        let wire = self.wire.as_ref()?;
+        if self.framing != Framing::Chunked {
+            return Some(if wire.is_empty() { Vec::new() } else { vec![wire.clone()] });
+        }
+        let mut chunks = Vec::new();
+        let mut at = 0;
+        while let Some(rest) = wire.get(at..) {
+            let Ok(httparse::Status::Complete((skip, len))) = httparse::parse_chunk_size(rest) else { break };
+            let Ok(len) = usize::try_from(len) else { break };
+            let start = at + skip;
+            let Some(end) = start.checked_add(len).filter(|end| *end <= wire.len()) else { break };
+            if len == 0 {
+                break;
+            }
+            chunks.push(wire.slice(start..end));
+            // The CRLF after the data; a bare LF is told apart by what stands there.
+            at = end + if wire.get(end) == Some(&b'\r') { 2 } else { 1 };
+        }
+        Some(chunks)
+    }
+}
+
+/// How a request, or one delivery of it to one target, ended. Every one ends exactly once.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// There was nothing to send it to (inspect, record).
+    Kept,
+    /// A rule of this name kept it back.
+    Filtered(Cow<'static, str>),
+    /// It is not in the sample.
+    SampledOut,
+    /// A rate limit kept it back.
+    RateLimited,
+    /// It was malformed on the wire.
+    Malformed(Malformed),
+    /// Bytes of it are missing from the capture.
+    Incomplete(Incomplete),
+    /// It was thrown away at this place, because that was full or stopped.
+    Shed(Shed),
+    /// The guard of a target held it back.
+    GuardHeld,
+    /// A final response came, whatever its status.
+    Sent,
+    /// No final response came.
+    Failed(FailureKind),
+}
+
+impl Outcome {
+    /// A filter's verdict under `rule`.
+    #[must_use]
+    pub const fn filtered(rule: &'static str) -> Self {
+        Self::Filtered(Cow::Borrowed(rule))
+    }
+
+    /// Key in machine-readable output, one of those under `ended`.
+    #[must_use]
+    pub const fn key(&self) -> &'static str {
+        match self {
+            Self::Kept => "kept",
+            Self::Filtered(_) => "filtered",
+            Self::SampledOut => "sampled_out",
+            Self::RateLimited => "rate_limited",
+            Self::Malformed(_) => "malformed",
+            Self::Incomplete(_) => "incomplete",
+            Self::Shed(_) => "shed",
+            Self::GuardHeld => "guard_held",
+            Self::Sent => "sent",
+            Self::Failed(_) => "failed",
+        }
+    }
+
+    /// What within [`Outcome::key`]: the rule, place or kind.
+    #[must_use]
+    pub fn detail(&self) -> Option<&str> {
+        match self {
+            Self::Filtered(rule) => Some(rule),
+            Self::Shed(place) => Some(place.key()),
+            Self::Incomplete(why) => Some(why.key()),
+            Self::Failed(kind) => Some(kind.key()),
+            _ => None,
+        }
+    }
+}
+
+/// Where a request was thrown away.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Shed {
+    /// The queue of a target was full.
+    TargetQueue,
+    /// The run was stopped before the request was sent.
+    Stopped,
+    /// Its body is larger than the limit up to which bodies are kept.
+    BodyLimit,
+    /// The queue between capture and replay was full (live capture only).
+    Capture,
+}
+
+impl Shed {
+    /// Key in machine-readable output.
+    #[must_use]
+    pub const fn key(self) -> &'static str {
+        match self {
+            Self::TargetQueue => "target_queue",
+            Self::Stopped => "stopped",
+            Self::BodyLimit => "body_limit",
+            Self::Capture => "capture",
+        }
+    }
+}
+
+/// Why no final response came from a target.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum FailureKind {
+    /// The name could not be resolved.
+    Dns,
+    /// No TCP connection could be made.
+    Connect,
+    /// No TLS session could be made: handshake or certificate.
+    Tls,
+    /// No whole response came in time.
+    Timeout,
+    /// The connection ended before the response did.
+    Reset,
+    /// What came is not HTTP, or the request cannot be said in the client's protocol.
+    Protocol,
+    /// The response is larger than the limit.
+    TooLarge,
+}
+
+impl FailureKind {
+    /// Every kind, in the order of reports.
+    pub const ALL: [Self; 7] =
+        [Self::Dns, Self::Connect, Self::Tls, Self::Timeout, Self::Reset, Self::Protocol, Self::TooLarge];
+
+    /// Key in machine-readable output.
+    #[must_use]
+    pub const fn key(self) -> &'static str {
+        match self {
+            Self::Dns => "dns",
+            Self::Connect => "connect",
+            Self::Tls => "tls",
+            Self::Timeout => "timeout",
+            Self::Reset => "reset",
+            Self::Protocol => "protocol",
+            Self::TooLarge => "too_large",
+        }
+    }
+}
+
+/// Text from the wire as JSON can carry it: as it is where the whole value is valid UTF-8, else the whole value
+/// as Latin-1.
+#[must_use]
+pub fn wire_text(bytes: &[u8]) -> Cow<'_, str> {
+    match std::str::from_utf8(bytes) {
+        Ok(text) => Cow::Borrowed(text),
+        Err(_) => Cow::Owned(bytes.iter().map(|byte| char::from(*byte)).collect()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn timestamps_print_as_rfc_3339_with_nine_decimals() {
+        assert_eq!(Timestamp::from_nanos(0).to_string(), "1970-01-01T00:00:00.000000000Z");
+        assert_eq!(Timestamp::from_nanos(1_795_291_200_000_000_007).to_string(), "2026-11-21T20:00:00.000000007Z");
+        assert!(Timestamp::from_nanos(u64::MAX).to_string().starts_with("2554-"));
+    }
+
+    #[test]
+    fn ids_name_pass_and_copy_only_where_there_are_any() {
+        let mut id = ExchangeId::new(ConnectionId(17), 3);
+        assert_eq!(id.to_string(), "17.3");
+        id.pass = 2;
+        assert_eq!(id.to_string(), "17.3@2");
+        id.copy = 1;
+        assert_eq!(id.to_string(), "17.3@2+1");
+    }
+
+    #[test]
+    fn absolute_form_targets_lose_scheme_and_authority() {
+        assert_eq!(path_and_query(b"/a?b"), b"/a?b");
+        assert_eq!(path_and_query(b"http://h:80/a?b"), b"/a?b");
+        assert_eq!(path_and_query(b"http://h"), b"/");
+        assert_eq!(path_and_query(b"http://h?q"), b"?q");
+        assert_eq!(path_and_query(b"*"), b"*");
+    }
+
+    #[test]
+    fn chunked_content_is_what_the_chunks_hold() {
+        let body = Body {
+            framing: Framing::Chunked,
+            len: 5,
+            sha256: None,
+            wire: Some(Bytes::from_static(b"2;x=y\r\nab\r\n3\r\ncde\r\n0\r\nT: v\r\n\r\n")),
+        };
+        assert_eq!(body.content().unwrap().as_ref(), b"abcde");
+        assert_eq!(body.chunks().unwrap().len(), 2);
+    }
+
+    #[test]
+    fn wire_text_falls_back_to_latin_1_as_a_whole() {
+        assert_eq!(wire_text("caf\u{e9}".as_bytes()), "caf\u{e9}");
+        assert_eq!(wire_text(b"caf\xe9 \xc3\xa9"), "caf\u{e9} \u{c3}\u{a9}");
+    }
+}

@@ -1,0 +1,256 @@
+//! A message head as bytes: read and edited in place, so that what nobody touched stays as it was on the wire.
+
+use std::fmt;
+
+/// The start line and header lines of a message, with the empty line that ends them.
+///
+/// Case, order, duplicates and spacing are those of the wire. Edits replace whole header lines.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct Head {
+    raw: Vec<u8>,
+}
+
+impl Head {
+    /// A head from its bytes on the wire.
+    #[must_use]
+    pub const fn new(raw: Vec<u8>) -> Self {
+        Self { raw }
+    }
+
+    /// All of it, as it is to be sent.
+    #[must_use]
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.raw
+    }
+
+    /// Method, target and version of a request line; blanks inside the target belong to it.
+    #[must_use]
+    pub fn request_line(&self) -> (&[u8], &[u8], &[u8]) {
+        split_request_line(self.start_line())
+    }
+
+    /// The first line without its line end.
+    #[must_use]
+    pub fn start_line(&self) -> &[u8] {
+        let end = memchr::memchr(b'\n', &self.raw).unwrap_or(self.raw.len());
+        trim_cr(self.raw.get(..end).unwrap_or_default())
+    }
+
+    /// The header lines in order.
+    #[must_use]
+    pub fn lines(&self) -> HeaderLines<'_> {
+        let start = memchr::memchr(b'\n', &self.raw).map_or(self.raw.len(), |end| end + 1);
+        HeaderLines { raw: &self.raw, at: start }
+    }
+
+    /// The first value under `name`, which is compared without case.
+    #[must_use]
+    pub fn get(&self, name: &str) -> Option<&[u8]> {
+        self.lines().find(|line| line.is(name)).map(|line| line.value)
+    }
+
+    /// Every value under `name`, in order.
+    pub fn get_all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a [u8]> {
+        self.lines().filter(move |line| line.is(name)).map(|line| line.value)
+    }
+
+    /// Replaces the request-target.
+    pub fn set_target(&mut self, target: &[u8]) {
+        let (method, old, _) = self.request_line();
+        let start = method.len() + 1;
+        let end = start + old.len();
+        if end <= self.raw.len() {
+            self.raw.splice(start..end, target.iter().copied());
+        }
+    }
+
+    /// Sets `name` to `value`: the first such line is rewritten where it stands, further ones go; a new one goes last.
+    pub fn set(&mut self, name: &str, value: &[u8]) {
+        let Some(first) = self.lines().find(|line| line.is(name)).map(|line| line.value_span()) else {
+            self.append(name, value);
+            return;
+        };
+        self.raw.splice(first, value.iter().copied());
+        let mut kept = false;
+        self.retain(|line| !line.is(name) || !std::mem::replace(&mut kept, true));
+    }
+
+    /// Adds a header line after the last one.
+    pub fn append(&mut self, name: &str, value: &[u8]) {
+        let at = self.end_of_lines();
+        let mut line = Vec::with_capacity(name.len() + value.len() + 4);
+        line.extend_from_slice(name.as_bytes());
+        line.extend_from_slice(b": ");
+        line.extend_from_slice(value);
+        line.extend_from_slice(b"\r\n");
+        self.raw.splice(at..at, line);
+    }
+
+    /// Removes every line under `name`; says how many there were.
+    pub fn remove(&mut self, name: &str) -> usize {
+        self.retain(|line| !line.is(name))
+    }
+
+    /// Keeps the header lines that `keep` says yes to; says how many went.
+    pub fn retain(&mut self, mut keep: impl FnMut(&HeaderLine<'_>) -> bool) -> usize {
+        let doomed: Vec<std::ops::Range<usize>> =
+            self.lines().filter(|line| !keep(line)).map(|line| line.span.clone()).collect();
+        for span in doomed.iter().rev() {
+            self.raw.drain(span.clone());
+        }
+        doomed.len()
+    }
+
+    /// Offset of the empty line that ends the head.
+    fn end_of_lines(&self) -> usize {
+        let start = memchr::memchr(b'\n', &self.raw).map_or(self.raw.len(), |end| end + 1);
+        self.lines().last().map_or(start, |line| line.span.end)
+    }
+}
+
+impl fmt::Debug for Head {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&String::from_utf8_lossy(&self.raw), f)
+    }
+}
+
+/// Splits a request line at its first and its last blank.
+pub(crate) fn split_request_line(line: &[u8]) -> (&[u8], &[u8], &[u8]) {
+    let Some(first) = memchr::memchr(b' ', line) else { return (line, b"", b"") };
+    let method = line.get(..first).unwrap_or_default();
+    let rest = line.get(first + 1..).unwrap_or_default();
+    match memchr::memrchr(b' ', rest) {
+        Some(last) if rest.get(last + 1..).is_some_and(|version| version.starts_with(b"HTTP/")) => {
+            (method, rest.get(..last).unwrap_or_default(), rest.get(last + 1..).unwrap_or_default())
+        }
+        _ => (method, rest, b""),
+    }
+}
+
+/// One header line, folded continuation lines (RFC 9112, 5.2) included.
+#[derive(Clone, Debug)]
+pub struct HeaderLine<'a> {
+    /// The name as on the wire, without the blanks that some put before the colon.
+    pub name: &'a [u8],
+    /// The value without the blanks around it; a folded value still has its line ends inside.
+    pub value: &'a [u8],
+    span: std::ops::Range<usize>,
+    value_start: usize,
+}
+
+impl HeaderLine<'_> {
+    /// Whether the line's name is `name`, without regard to case.
+    #[must_use]
+    pub fn is(&self, name: &str) -> bool {
+        self.name.eq_ignore_ascii_case(name.as_bytes())
+    }
+
+    const fn value_span(&self) -> std::ops::Range<usize> {
+        self.value_start..self.value_start + self.value.len()
+    }
+}
+
+/// Iterator over [`HeaderLine`]s. A line without a colon has an empty value.
+#[derive(Clone, Debug)]
+pub struct HeaderLines<'a> {
+    raw: &'a [u8],
+    at: usize,
+}
+
+impl<'a> Iterator for HeaderLines<'a> {
+    type Item = HeaderLine<'a>;
+
+    fn next(&mut self) -> Option<HeaderLine<'a>> {
+        let start = self.at;
+        let rest = self.raw.get(start..)?;
+        if rest.is_empty() || rest.starts_with(b"\r\n") || rest.starts_with(b"\n") {
+            return None;
+        }
+        let mut end = line_end(self.raw, start);
+        while matches!(self.raw.get(end), Some(b' ' | b'\t')) {
+            end = line_end(self.raw, end);
+        }
+        self.at = end;
+        let line = self.raw.get(start..end).unwrap_or_default();
+        let colon = memchr::memchr(b':', line).unwrap_or(line.len());
+        let name = line.get(..colon).unwrap_or_default().trim_ascii_end();
+        let after = line.get(colon + 1..).unwrap_or_default();
+        let value = after.trim_ascii();
+        let value_start = end - after.trim_ascii_start().len();
+        // An all-blank value has no start of its own: it stands where its line ends.
+        let value_start = if value.is_empty() { (start + colon + 1).min(end) } else { value_start };
+        Some(HeaderLine { name, value, span: start..end, value_start })
+    }
+}
+
+/// Offset after the line that begins at `start`.
+fn line_end(raw: &[u8], start: usize) -> usize {
+    raw.get(start..).and_then(|rest| memchr::memchr(b'\n', rest)).map_or(raw.len(), |at| start + at + 1)
+}
+
+fn trim_cr(line: &[u8]) -> &[u8] {
+    line.strip_suffix(b"\r").unwrap_or(line)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const GET: &[u8] = b"GET /a b HTTP/1.1\r\nHost: h\r\nX-A:1\r\nx-a : 2 \r\nFold: a\r\n b\r\nEmpty:\r\n\r\n";
+
+    fn text(head: &Head) -> &str {
+        std::str::from_utf8(head.as_bytes()).unwrap()
+    }
+
+    #[test]
+    fn a_request_line_is_split_at_its_outer_blanks() {
+        let head = Head::new(GET.to_vec());
+        assert_eq!(head.request_line(), (&b"GET"[..], &b"/a b"[..], &b"HTTP/1.1"[..]));
+        assert_eq!(split_request_line(b"GET /"), (&b"GET"[..], &b"/"[..], &b""[..]));
+    }
+
+    #[test]
+    fn lines_are_read_in_order_with_folds_and_empty_values() {
+        let head = Head::new(GET.to_vec());
+        let all: Vec<_> = head.lines().map(|line| (line.name, line.value)).collect();
+        assert_eq!(
+            all,
+            [(&b"Host"[..], &b"h"[..]), (b"X-A", b"1"), (b"x-a", b"2"), (b"Fold", b"a\r\n b"), (b"Empty", b"")]
+        );
+    }
+
+    #[test]
+    fn set_rewrites_the_first_line_in_place_and_drops_the_others() {
+        let mut head = Head::new(GET.to_vec());
+        head.set("x-a", b"9");
+        assert_eq!(text(&head), "GET /a b HTTP/1.1\r\nHost: h\r\nX-A:9\r\nFold: a\r\n b\r\nEmpty:\r\n\r\n");
+        head.set("Empty", b"full");
+        head.set("New", b"n");
+        assert_eq!(
+            text(&head),
+            "GET /a b HTTP/1.1\r\nHost: h\r\nX-A:9\r\nFold: a\r\n b\r\nEmpty:full\r\nNew: n\r\n\r\n"
+        );
+    }
+
+    #[test]
+    fn remove_takes_every_line_of_that_name() {
+        let mut head = Head::new(GET.to_vec());
+        assert_eq!(head.remove("X-A"), 2);
+        assert_eq!(text(&head), "GET /a b HTTP/1.1\r\nHost: h\r\nFold: a\r\n b\r\nEmpty:\r\n\r\n");
+        assert_eq!(head.remove("X-A"), 0);
+    }
+
+    #[test]
+    fn the_target_alone_can_be_replaced() {
+        let mut head = Head::new(GET.to_vec());
+        head.set_target(b"/v2/a");
+        assert_eq!(head.start_line(), b"GET /v2/a HTTP/1.1");
+    }
+
+    #[test]
+    fn a_head_without_lines_takes_a_first_one() {
+        let mut head = Head::new(b"GET / HTTP/1.0\r\n\r\n".to_vec());
+        head.append("Host", b"h");
+        assert_eq!(text(&head), "GET / HTTP/1.0\r\nHost: h\r\n\r\n");
+    }
+}

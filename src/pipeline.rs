@@ -1,0 +1,1 @@
+//! The only file that makes threads and channels.
