@@ -15,6 +15,7 @@ pub mod config;
 pub mod decode;
 pub mod exchange;
 pub mod flow;
+mod head;
 pub mod http1;
 pub mod middleware;
 pub mod pipeline;

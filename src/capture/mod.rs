@@ -3,7 +3,20 @@
 //! A frame leaves here with its time, its link type and as many of its bytes as were captured. Nothing is parsed
 //! here beyond the container that frames are stored in.
 
-use std::path::PathBuf;
+mod classic;
+mod file;
+mod filter;
+mod input;
+mod memory;
+mod merge;
+mod pcapng;
+
+use std::path::{Path, PathBuf};
+
+pub use file::FileSource;
+pub use filter::{Filter, Verdict};
+pub use memory::MemorySource;
+pub use merge::Merged;
 
 use crate::exchange::Timestamp;
 
@@ -22,6 +35,29 @@ pub struct Settings {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct LinkType(pub u16);
 
+impl LinkType {
+    /// BSD loopback: a protocol family in the byte order of the host that captured.
+    pub const NULL: Self = Self(0);
+    /// Ethernet.
+    pub const ETHERNET: Self = Self(1);
+    /// PPP, with or without HDLC address and control.
+    pub const PPP: Self = Self(9);
+    /// IPv4 or IPv6, told apart by the first four bits (also as BSD systems number it in files).
+    pub const RAW: Self = Self(101);
+    /// Cisco HDLC.
+    pub const C_HDLC: Self = Self(104);
+    /// OpenBSD loopback: a protocol family in network byte order.
+    pub const LOOP: Self = Self(108);
+    /// Linux cooked capture, version 1.
+    pub const LINUX_SLL: Self = Self(113);
+    /// IPv4.
+    pub const IPV4: Self = Self(228);
+    /// IPv6.
+    pub const IPV6: Self = Self(229);
+    /// Linux cooked capture, version 2.
+    pub const LINUX_SLL2: Self = Self(276);
+}
+
 /// One captured frame, borrowed from its source.
 #[derive(Clone, Copy, Debug)]
 pub struct Frame<'a> {
@@ -35,6 +71,15 @@ pub struct Frame<'a> {
     pub data: &'a [u8],
 }
 
+/// Frames that a recorder says it lost.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Dropped {
+    /// Dropped by the kernel or the recorder for want of buffer.
+    pub kernel: u64,
+    /// Dropped by the interface.
+    pub interface: u64,
+}
+
 /// Frames, one after another.
 pub trait Source {
     /// The next frame; `None` at the end, for whatever reason (see [`Source::trouble`]).
@@ -46,8 +91,104 @@ pub trait Source {
         Vec::new()
     }
 
-    /// How far the source has been read, from 0 to 1; `None` where that is unknown (standard input, compressed).
+    /// Frames that never reached this source, as far as it was told.
+    fn dropped(&self) -> Dropped {
+        Dropped::default()
+    }
+
+    /// How far the source has been read, from 0 to 1; `None` where that is unknown (standard input).
     fn progress(&self) -> Option<f64> {
         None
     }
+}
+
+impl<S: Source + ?Sized> Source for Box<S> {
+    fn next(&mut self) -> Option<Frame<'_>> {
+        (**self).next()
+    }
+
+    fn trouble(&self) -> Vec<String> {
+        (**self).trouble()
+    }
+
+    fn dropped(&self) -> Dropped {
+        (**self).dropped()
+    }
+
+    fn progress(&self) -> Option<f64> {
+        (**self).progress()
+    }
+}
+
+/// Why a capture cannot be read at all.
+#[derive(Debug, thiserror::Error)]
+pub enum CaptureError {
+    /// The file cannot be opened.
+    #[error("cannot open {}: {source}", file.display())]
+    Open {
+        /// The file.
+        file: PathBuf,
+        /// The system's words.
+        source: std::io::Error,
+    },
+    /// The file was opened and cannot be read.
+    #[error("cannot read {file}: {source}")]
+    Read {
+        /// The file.
+        file: String,
+        /// The system's or the decompressor's words.
+        source: std::io::Error,
+    },
+    /// The file has no bytes.
+    #[error("{file} is empty: not a capture")]
+    Empty {
+        /// The file.
+        file: String,
+    },
+    /// The first bytes are those of no capture format.
+    #[error("{file} is not a capture: it begins with {begin}; pcap and pcapng are read, plain, gzip or zstd")]
+    NotACapture {
+        /// The file.
+        file: String,
+        /// Its first bytes in hexadecimal.
+        begin: String,
+    },
+    /// libpcap does not accept the filter.
+    #[error("the filter `{expression}` does not compile: {why}")]
+    Filter {
+        /// The filter as typed.
+        expression: String,
+        /// libpcap's words.
+        why: String,
+    },
+}
+
+/// Opens every file of `settings` and merges them by time.
+pub fn open(settings: &Settings) -> Result<Box<dyn Source + Send>, Vec<CaptureError>> {
+    let mut sources = Vec::new();
+    let mut errors = Vec::new();
+    for file in &settings.files {
+        match FileSource::open(file) {
+            Ok(source) => sources.push(source),
+            Err(error) => errors.push(error),
+        }
+    }
+    if let Some(expression) = &settings.bpf
+        && let Err(error) = Filter::new(expression)
+    {
+        errors.push(error);
+    }
+    if !errors.is_empty() {
+        return Err(errors);
+    }
+    Ok(match <[FileSource; 1]>::try_from(sources) {
+        Ok([only]) => Box::new(only),
+        Err(sources) => Box::new(Merged::new(sources)),
+    })
+}
+
+/// Whether `file` stands for standard input.
+#[must_use]
+pub fn is_standard_input(file: &Path) -> bool {
+    file.as_os_str() == "-"
 }

@@ -1,1 +1,308 @@
-//! decode
+//! From a frame to the TCP segment in it, or the reason why there is none.
+//!
+//! Link layers, VLAN tags, MPLS, PPPoE and tunnels are peeled one after another until TCP is reached. IP fragments
+//! are held until their datagram is whole. Nothing here knows of connections, and nothing here fails: bytes that
+//! cannot be read are a [`Skip`] with a name.
+
+mod fragments;
+mod ip;
+mod link;
+mod tunnel;
+
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+
+use crate::capture::{Frame, LinkType};
+use crate::exchange::Timestamp;
+use fragments::Fragments;
+
+/// Layers that are peeled off one frame: more is no network but an attack.
+const MAX_DEPTH: u8 = 16;
+
+/// Why a frame gives no TCP segment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Skip {
+    /// The filter (`-f`) does not match it.
+    Filter,
+    /// Neither of its TCP ports was asked for (`-p`).
+    Port,
+    /// It carries something else than TCP.
+    NotTcp,
+    /// It carries something else than IP (ARP, LLDP, ...).
+    NotIp,
+    /// Its link type is not read.
+    LinkType,
+    /// Its bytes end inside a header: it was cut by the snap length, or never whole.
+    Truncated,
+    /// A header contradicts itself.
+    BadHeader,
+    /// A fragment, held until the rest of its datagram comes.
+    Fragment,
+    /// A fragment that overlaps, repeats or contradicts another one, or is one too many.
+    BadFragment,
+    /// More encapsulations than any network has.
+    TooDeep,
+    /// Its content is encrypted or compressed (IPsec ESP, IPComp).
+    Encrypted,
+}
+
+impl Skip {
+    /// Every reason, in the order of [`Skip::index`].
+    pub const ALL: [Self; 11] = [
+        Self::Filter,
+        Self::Port,
+        Self::NotTcp,
+        Self::NotIp,
+        Self::LinkType,
+        Self::Truncated,
+        Self::BadHeader,
+        Self::Fragment,
+        Self::BadFragment,
+        Self::TooDeep,
+        Self::Encrypted,
+    ];
+
+    /// Place in [`Skip::ALL`].
+    #[must_use]
+    pub const fn index(self) -> usize {
+        self as usize
+    }
+
+    /// Key in machine-readable output.
+    #[must_use]
+    pub const fn key(self) -> &'static str {
+        match self {
+            Self::Filter => "filter",
+            Self::Port => "port",
+            Self::NotTcp => "not_tcp",
+            Self::NotIp => "not_ip",
+            Self::LinkType => "link_type",
+            Self::Truncated => "truncated",
+            Self::BadHeader => "bad_header",
+            Self::Fragment => "fragment",
+            Self::BadFragment => "bad_fragment",
+            Self::TooDeep => "too_deep",
+            Self::Encrypted => "encrypted",
+        }
+    }
+}
+
+/// An address and port. IPv4 is held as IPv4-mapped IPv6 (RFC 4291, 2.5.5.2), so that all compare alike.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Endpoint {
+    /// The address, IPv4 mapped.
+    pub ip: u128,
+    /// The TCP port.
+    pub port: u16,
+}
+
+impl Endpoint {
+    /// The endpoint as the standard library has it.
+    #[must_use]
+    pub fn socket_addr(self) -> SocketAddr {
+        SocketAddr::new(Ipv6Addr::from(self.ip).to_canonical(), self.port)
+    }
+}
+
+impl From<SocketAddr> for Endpoint {
+    fn from(addr: SocketAddr) -> Self {
+        let ip = match addr.ip() {
+            IpAddr::V4(v4) => v4.to_ipv6_mapped(),
+            IpAddr::V6(v6) => v6,
+        };
+        Self { ip: ip.into(), port: addr.port() }
+    }
+}
+
+/// TCP flags (RFC 9293, 3.1), those that matter here.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Flags(u8);
+
+impl Flags {
+    /// No more data from the sender.
+    pub const FIN: Self = Self(0x01);
+    /// Synchronise sequence numbers.
+    pub const SYN: Self = Self(0x02);
+    /// Reset the connection.
+    pub const RST: Self = Self(0x04);
+    /// The acknowledgement number counts.
+    pub const ACK: Self = Self(0x10);
+
+    /// Both sets of flags.
+    #[must_use]
+    pub const fn with(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+
+    /// Whether all of `other` are set.
+    #[must_use]
+    pub const fn has(self, other: Self) -> bool {
+        self.0 & other.0 == other.0
+    }
+}
+
+/// A TCP segment, its payload borrowed from the frame.
+#[derive(Clone, Copy, Debug)]
+pub struct Segment<'a> {
+    /// When its frame was captured.
+    pub at: Timestamp,
+    /// Who sent it.
+    pub source: Endpoint,
+    /// Who it was sent to.
+    pub destination: Endpoint,
+    /// Sequence number of its first byte, or of its SYN.
+    pub seq: u32,
+    /// Acknowledgement number; of no meaning without [`Flags::ACK`].
+    pub ack: u32,
+    /// Its flags.
+    pub flags: Flags,
+    /// The payload as far as it was captured.
+    pub payload: &'a [u8],
+    /// Payload bytes after `payload` that were on the wire and not captured (snap length).
+    pub missing: u32,
+}
+
+/// Turns frames into segments; holds the fragments of datagrams that are not whole yet.
+#[derive(Debug, Default)]
+pub struct Decoder {
+    fragments: Fragments,
+    assembled: Vec<u8>,
+}
+
+impl Decoder {
+    /// A decoder that holds nothing yet.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// The TCP segment in `frame`, or why there is none.
+    pub fn decode<'a>(&'a mut self, frame: &Frame<'a>) -> Result<Segment<'a>, Skip> {
+        let mut walk = Walk::new(frame.data, frame.wire_len as usize, frame.at);
+        let mut found = walk.link(frame.link, &mut self.fragments);
+        let mut bytes = frame.data;
+        // A whole datagram may itself carry a fragment of another one, up to the depth limit.
+        let mut depth = walk.depth;
+        while let Err(Stop::Assembled(datagram)) = found {
+            self.assembled = datagram.payload;
+            let mut inner = Walk::new(&self.assembled, self.assembled.len(), frame.at);
+            inner.depth = depth;
+            found = inner.transport(datagram.protocol, datagram.source, datagram.destination, &mut self.fragments);
+            depth = inner.depth.saturating_add(1);
+            bytes = &[];
+        }
+        let bytes = if bytes.is_empty() { self.assembled.as_slice() } else { bytes };
+        match found {
+            Ok(tcp) => Ok(tcp.segment(bytes, frame.at)),
+            Err(Stop::Skip(why)) => Err(why),
+            Err(Stop::Assembled(_)) => Err(Skip::TooDeep),
+        }
+    }
+}
+
+/// Why a walk down the layers ended before TCP.
+enum Stop {
+    Skip(Skip),
+    Assembled(fragments::Datagram),
+}
+
+impl From<Skip> for Stop {
+    fn from(why: Skip) -> Self {
+        Self::Skip(why)
+    }
+}
+
+/// What the walk found: numbers of a TCP header, and where its payload lies.
+struct Tcp {
+    source: Endpoint,
+    destination: Endpoint,
+    seq: u32,
+    ack: u32,
+    flags: Flags,
+    payload: std::ops::Range<usize>,
+    missing: u32,
+}
+
+impl Tcp {
+    fn segment(self, bytes: &[u8], at: Timestamp) -> Segment<'_> {
+        Segment {
+            at,
+            source: self.source,
+            destination: self.destination,
+            seq: self.seq,
+            ack: self.ack,
+            flags: self.flags,
+            payload: bytes.get(self.payload).unwrap_or_default(),
+            missing: self.missing,
+        }
+    }
+}
+
+/// A walk down the layers of one frame.
+///
+/// Invariant: `at <= end <= bytes.len()` and `end <= wire_end`. `end` is where the current layer ends in the bytes
+/// that were captured, `wire_end` where it ended on the wire.
+struct Walk<'a> {
+    bytes: &'a [u8],
+    at: usize,
+    end: usize,
+    wire_end: usize,
+    depth: u8,
+    now: Timestamp,
+}
+
+impl<'a> Walk<'a> {
+    fn new(bytes: &'a [u8], wire_len: usize, now: Timestamp) -> Self {
+        Self { bytes, at: 0, end: bytes.len(), wire_end: wire_len.max(bytes.len()), depth: 0, now }
+    }
+
+    /// What is left of the current layer.
+    fn rest(&self) -> &'a [u8] {
+        self.bytes.get(self.at..self.end).unwrap_or_default()
+    }
+
+    /// The big-endian number `offset` bytes from here.
+    fn u16(&self, offset: usize) -> Result<u16, Skip> {
+        let bytes = self.rest().get(offset..).and_then(|rest| rest.first_chunk()).ok_or(Skip::Truncated)?;
+        Ok(u16::from_be_bytes(*bytes))
+    }
+
+    fn u8(&self, offset: usize) -> Result<u8, Skip> {
+        self.rest().get(offset).copied().ok_or(Skip::Truncated)
+    }
+
+    /// Moves past a header of `len` bytes.
+    fn peel(&mut self, len: usize) -> Result<(), Skip> {
+        if self.at + len > self.end {
+            return Err(Skip::Truncated);
+        }
+        self.at += len;
+        Ok(())
+    }
+
+    /// Ends the current layer `len` bytes from here, as a length field says: what follows is padding.
+    fn limit(&mut self, len: usize) {
+        self.wire_end = self.wire_end.min(self.at + len);
+        self.end = self.end.min(self.wire_end);
+    }
+
+    /// Counts one more layer.
+    fn deeper(&mut self) -> Result<(), Skip> {
+        self.depth += 1;
+        if self.depth > MAX_DEPTH { Err(Skip::TooDeep) } else { Ok(()) }
+    }
+
+    fn link(&mut self, link: LinkType, fragments: &mut Fragments) -> Result<Tcp, Stop> {
+        let ether_type = match link {
+            LinkType::ETHERNET => return self.ethernet(fragments),
+            LinkType::NULL | LinkType::LOOP => return self.bsd_loopback(fragments),
+            LinkType::LINUX_SLL => self.cooked_v1()?,
+            LinkType::LINUX_SLL2 => self.cooked_v2()?,
+            LinkType::PPP | LinkType(50) => return self.ppp(fragments),
+            LinkType::C_HDLC => self.cisco_hdlc()?,
+            // 12 and 14 are what some systems write for raw IP instead of 101.
+            LinkType::RAW | LinkType::IPV4 | LinkType::IPV6 | LinkType(12 | 14) => return self.ip(fragments),
+            LinkType(_) => return Err(Skip::LinkType.into()),
+        };
+        self.ether_type(ether_type, fragments)
+    }
+}

@@ -1,1 +1,133 @@
-//! flow
+//! From segments to the byte streams of connections: in order, without duplicates, and with every gap told.
+//!
+//! Nothing here knows what the bytes mean. What a [`Chunk`] says is final: bytes come once, in order of the stream,
+//! and between the two sides of a connection in an order that both could have seen: an answer never comes before
+//! the bytes that its sender says it had received.
+
+mod half;
+mod seq;
+mod table;
+
+pub use seq::Seq;
+pub use table::{FlowTable, MAX_CONNECTIONS, Stats};
+
+use crate::decode::Endpoint;
+use crate::exchange::{Close, ConnectionId, Timestamp};
+
+/// One of the two ends of a connection, by the order of their addresses and ports.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Side {
+    /// The end with the lower address and port.
+    Low,
+    /// The other one.
+    High,
+}
+
+impl Side {
+    /// Both.
+    pub const BOTH: [Self; 2] = [Self::Low, Self::High];
+
+    /// The other end.
+    #[must_use]
+    pub const fn other(self) -> Self {
+        match self {
+            Self::Low => Self::High,
+            Self::High => Self::Low,
+        }
+    }
+
+    /// This side's place in a pair.
+    pub fn of<T>(self, pair: &[T; 2]) -> &T {
+        let [low, high] = pair;
+        match self {
+            Self::Low => low,
+            Self::High => high,
+        }
+    }
+
+    /// This side's place in a pair.
+    pub fn of_mut<T>(self, pair: &mut [T; 2]) -> &mut T {
+        let [low, high] = pair;
+        match self {
+            Self::Low => low,
+            Self::High => high,
+        }
+    }
+}
+
+/// The table's place for a connection: small, dense, and used again once the connection is closed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Slot(pub u32);
+
+/// Why bytes of a stream are not there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Missing {
+    /// Segments were lost in capture.
+    Gap,
+    /// A frame was cut by the snap length.
+    Cut,
+    /// The capture began after the connection did: unknown bytes came before.
+    Joined,
+}
+
+/// What the flow table tells of a connection, in order.
+#[derive(Clone, Copy, Debug)]
+pub enum Chunk<'a> {
+    /// A connection's first segment.
+    Opened {
+        /// Its place from now on.
+        slot: Slot,
+        /// Its number.
+        connection: ConnectionId,
+        /// When.
+        at: Timestamp,
+        /// Both ends, [`Side::Low`] first.
+        ends: [Endpoint; 2],
+        /// Which side is the server, and whether a handshake says so; by ports it is a guess.
+        server: Option<(Side, bool)>,
+    },
+    /// The next bytes of one side's stream.
+    Data {
+        /// The connection.
+        slot: Slot,
+        /// Who sent them.
+        side: Side,
+        /// When they were captured.
+        at: Timestamp,
+        /// Where they begin in the stream; only differences have a meaning.
+        offset: u64,
+        /// How far the sender had received the other side's stream.
+        received: u64,
+        /// The bytes.
+        bytes: &'a [u8],
+    },
+    /// Bytes of one side's stream that will not come.
+    Gap {
+        /// The connection.
+        slot: Slot,
+        /// Whose stream.
+        side: Side,
+        /// How many; 0 where unknown ([`Missing::Joined`]).
+        len: u64,
+        /// Why.
+        why: Missing,
+    },
+    /// One side sent FIN, and all that came before it was told.
+    End {
+        /// The connection.
+        slot: Slot,
+        /// Whose stream.
+        side: Side,
+        /// When.
+        at: Timestamp,
+    },
+    /// Nothing more will be told of this connection; its slot may be used again.
+    Closed {
+        /// The connection.
+        slot: Slot,
+        /// When.
+        at: Timestamp,
+        /// By what.
+        how: Close,
+    },
+}

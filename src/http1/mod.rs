@@ -1,3 +1,175 @@
-//! http1
-/// Longest head that is parsed.
+//! From byte streams to messages: heads, body framing, and which response answers which request.
+//!
+//! In go the [`Chunk`]s of the flow table, out come [`Event`]s. A connection that speaks something else is
+//! recognised, counted and passed over. Bytes are parsed as they come: however they are cut into chunks, the
+//! messages are the same. Nothing here is ever an error: what cannot be read is told as such.
+
+mod body;
+mod conversation;
+mod head;
+mod pairing;
+mod stream;
+
+use crate::decode::Endpoint;
+use crate::exchange::{Event, Timestamp};
+use crate::flow::{Chunk, Side, Slot};
+use conversation::Conversation;
+
+/// Longest head that is parsed, in bytes. A longer one is malformed, and what follows it is looked for anew.
 pub const MAX_HEAD_BYTES: usize = 1 << 20;
+/// Most header lines of a head that is parsed. More make it malformed.
+pub const MAX_HEADER_LINES: usize = 1000;
+/// Longest body that is kept, in bytes. A longer one is counted and hashed to its end, and not kept.
+pub const MAX_KEPT_BODY: usize = 64 << 20;
+
+/// What to do with the bytes of a body.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Interest {
+    /// Count them.
+    #[default]
+    Count,
+    /// Count and hash them.
+    Hash,
+    /// Count, hash and keep them, up to [`MAX_KEPT_BODY`].
+    Keep,
+}
+
+/// What to do with bodies, by direction.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Interests {
+    /// Of requests.
+    pub request_body: Interest,
+    /// Of responses.
+    pub response_body: Interest,
+}
+
+/// Connections by what they carried.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Stats {
+    /// HTTP/1.
+    pub http1: u64,
+    /// TLS.
+    pub tls: u64,
+    /// HTTP/2 without TLS.
+    pub http2: u64,
+    /// HTTP/1 that went on as something else (CONNECT, Upgrade).
+    pub upgraded: u64,
+    /// Anything else that carried bytes.
+    pub unknown: u64,
+}
+
+/// What a connection speaks, as far as it is known.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Speaks {
+    /// No byte was seen yet.
+    #[default]
+    Nothing,
+    Http1,
+    Tls,
+    Http2,
+    Upgraded,
+    Unknown,
+}
+
+/// What is known of a connection before it carries bytes.
+#[derive(Clone, Copy, Debug)]
+struct Opening {
+    connection: crate::exchange::ConnectionId,
+    ends: [Endpoint; 2],
+    server: Option<(Side, bool)>,
+}
+
+#[derive(Debug, Default)]
+enum Place {
+    #[default]
+    Free,
+    /// Most connections of a port scan stay here.
+    Opened(Opening),
+    Talking(Box<Conversation>),
+}
+
+/// Parses the streams of all connections.
+#[derive(Debug, Default)]
+pub struct Http1 {
+    interests: Interests,
+    places: Vec<Place>,
+    stats: Stats,
+}
+
+impl Http1 {
+    /// A parser that has seen nothing yet.
+    #[must_use]
+    pub fn new(interests: Interests) -> Self {
+        Self { interests, ..Self::default() }
+    }
+
+    /// Connections closed so far, by what they carried.
+    #[must_use]
+    pub const fn stats(&self) -> &Stats {
+        &self.stats
+    }
+
+    /// Takes the next chunk and tells what it makes known.
+    pub fn take(&mut self, chunk: Chunk<'_>, sink: &mut dyn FnMut(Event)) {
+        match chunk {
+            Chunk::Opened { slot, connection, at, ends, server } => {
+                let index = slot.0 as usize;
+                if self.places.len() <= index {
+                    self.places.resize_with(index + 1, Place::default);
+                }
+                if let Some(place) = self.places.get_mut(index) {
+                    *place = Place::Opened(Opening { connection, ends, server });
+                }
+                sink(Event::Opened { connection, at });
+            }
+            Chunk::Data { slot, side, at, offset, received, bytes } => {
+                if let Some(conversation) = self.conversation(slot) {
+                    conversation.data(side, stream::Piece { at, offset, received, bytes }, sink);
+                }
+            }
+            Chunk::Gap { slot, side, len, why } => {
+                if let Some(conversation) = self.conversation(slot) {
+                    conversation.gap(side, len, why, sink);
+                }
+            }
+            Chunk::End { slot, side, at } => {
+                if let Some(Place::Talking(conversation)) = self.places.get_mut(slot.0 as usize) {
+                    conversation.end(side, at, sink);
+                }
+            }
+            Chunk::Closed { slot, at, how } => self.close(slot, at, how, sink),
+        }
+    }
+
+    fn conversation(&mut self, slot: Slot) -> Option<&mut Conversation> {
+        let place = self.places.get_mut(slot.0 as usize)?;
+        if let Place::Opened(opening) = place {
+            *place = Place::Talking(Box::new(Conversation::new(*opening, self.interests)));
+        }
+        match place {
+            Place::Talking(conversation) => Some(conversation),
+            _ => None,
+        }
+    }
+
+    fn close(&mut self, slot: Slot, at: Timestamp, how: crate::exchange::Close, sink: &mut dyn FnMut(Event)) {
+        let Some(place) = self.places.get_mut(slot.0 as usize) else { return };
+        let connection = match std::mem::take(place) {
+            Place::Free => return,
+            Place::Opened(opening) => opening.connection,
+            Place::Talking(mut conversation) => {
+                conversation.close(at, how, sink);
+                match conversation.speaks() {
+                    Speaks::Nothing => {}
+                    Speaks::Http1 => self.stats.http1 += 1,
+                    Speaks::Tls => self.stats.tls += 1,
+                    Speaks::Http2 => self.stats.http2 += 1,
+                    Speaks::Upgraded => self.stats.upgraded += 1,
+                    Speaks::Unknown => self.stats.unknown += 1,
+                }
+                conversation.connection()
+            }
+        };
+        sink(Event::Closed { connection, at, how });
+    }
+}

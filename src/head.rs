@@ -39,8 +39,7 @@ impl Head {
     /// The header lines in order.
     #[must_use]
     pub fn lines(&self) -> HeaderLines<'_> {
-        let start = memchr::memchr(b'\n', &self.raw).map_or(self.raw.len(), |end| end + 1);
-        HeaderLines { raw: &self.raw, at: start }
+        HeaderLines::of(&self.raw)
     }
 
     /// The first value under `name`, which is compared without case.
@@ -136,6 +135,7 @@ pub struct HeaderLine<'a> {
     pub value: &'a [u8],
     span: std::ops::Range<usize>,
     value_start: usize,
+    colon: Option<usize>,
 }
 
 impl HeaderLine<'_> {
@@ -143,6 +143,14 @@ impl HeaderLine<'_> {
     #[must_use]
     pub fn is(&self, name: &str) -> bool {
         self.name.eq_ignore_ascii_case(name.as_bytes())
+    }
+
+    pub(crate) const fn has_colon(&self) -> bool {
+        self.colon.is_some()
+    }
+
+    pub(crate) fn has_blank_before_colon(&self) -> bool {
+        self.colon.is_some_and(|colon| colon > self.name.len())
     }
 
     const fn value_span(&self) -> std::ops::Range<usize> {
@@ -155,6 +163,14 @@ impl HeaderLine<'_> {
 pub struct HeaderLines<'a> {
     raw: &'a [u8],
     at: usize,
+}
+
+impl<'a> HeaderLines<'a> {
+    /// The header lines of a head, its start line left out.
+    pub(crate) fn of(raw: &'a [u8]) -> Self {
+        let start = memchr::memchr(b'\n', raw).map_or(raw.len(), |end| end + 1);
+        Self { raw, at: start }
+    }
 }
 
 impl<'a> Iterator for HeaderLines<'a> {
@@ -172,14 +188,15 @@ impl<'a> Iterator for HeaderLines<'a> {
         }
         self.at = end;
         let line = self.raw.get(start..end).unwrap_or_default();
-        let colon = memchr::memchr(b':', line).unwrap_or(line.len());
+        let found = memchr::memchr(b':', line);
+        let colon = found.unwrap_or(line.len());
         let name = line.get(..colon).unwrap_or_default().trim_ascii_end();
         let after = line.get(colon + 1..).unwrap_or_default();
         let value = after.trim_ascii();
         let value_start = end - after.trim_ascii_start().len();
         // An all-blank value has no start of its own: it stands where its line ends.
         let value_start = if value.is_empty() { (start + colon + 1).min(end) } else { value_start };
-        Some(HeaderLine { name, value, span: start..end, value_start })
+        Some(HeaderLine { name, value, span: start..end, value_start, colon: found })
     }
 }
 

@@ -1,0 +1,183 @@
+//! Capture files: which format by content, then record after record; a broken end is told, not fatal.
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::ops::Range;
+use std::path::Path;
+
+use super::classic::Classic;
+use super::input::{Input, size_of};
+use super::pcapng::Pcapng;
+use super::{CaptureError, Dropped, Frame, LinkType, Source, is_standard_input};
+use crate::exchange::Timestamp;
+
+/// Longest frame that is read, in bytes. A record that claims more cannot be real (the largest segmentation
+/// offload is 512 KiB): what follows it cannot be found, so the file ends there, said aloud.
+pub(super) const MAX_FRAME_BYTES: usize = 16 * 1024 * 1024;
+
+/// A record found in the input window.
+#[derive(Clone, Debug)]
+pub(super) struct Record {
+    pub(super) at: Timestamp,
+    pub(super) link: LinkType,
+    pub(super) wire_len: u32,
+    /// The frame's bytes, from the start of the window.
+    pub(super) data: Range<usize>,
+    /// Bytes of the whole record.
+    pub(super) len: usize,
+}
+
+/// What a format reader found next.
+pub(super) enum Next {
+    Record(Record),
+    End,
+    /// The file ends inside a record or block.
+    Cut {
+        want: usize,
+        have: usize,
+    },
+    /// A record or block whose length cannot be right.
+    Unreadable {
+        claims: u64,
+    },
+}
+
+enum Format {
+    Classic(Classic),
+    Pcapng(Pcapng),
+}
+
+/// A capture file or stream: pcap or pcapng, plain, gzip or zstd.
+pub struct FileSource {
+    name: String,
+    input: Input,
+    format: Format,
+    current: Option<Record>,
+    /// Stored size in bytes, where known.
+    size: Option<u64>,
+    frames: u64,
+    trouble: Option<String>,
+    ended: bool,
+}
+
+impl FileSource {
+    /// Opens a file, or standard input where it is `-`.
+    pub fn open(file: &Path) -> Result<Self, CaptureError> {
+        if is_standard_input(file) {
+            return Self::read("standard input", Box::new(io::stdin()), None);
+        }
+        let opened = File::open(file).map_err(|source| CaptureError::Open { file: file.to_owned(), source })?;
+        if opened.metadata().is_ok_and(|meta| meta.is_dir()) {
+            let source = io::Error::from(io::ErrorKind::IsADirectory);
+            return Err(CaptureError::Open { file: file.to_owned(), source });
+        }
+        let size = size_of(&opened);
+        Self::read(&file.display().to_string(), Box::new(opened), size)
+    }
+
+    /// A capture that is in memory already, for example one built into the program.
+    pub fn from_bytes(name: &str, bytes: &'static [u8]) -> Result<Self, CaptureError> {
+        Self::read(name, Box::new(bytes), Some(bytes.len() as u64))
+    }
+
+    /// Reads a capture from anything; `size` is its stored size in bytes, where known, for progress.
+    pub fn read(name: &str, from: Box<dyn Read + Send>, size: Option<u64>) -> Result<Self, CaptureError> {
+        let failed = |source| CaptureError::Read { file: name.to_owned(), source };
+        let mut input = Input::new(from).map_err(failed)?;
+        let format = if let Some(classic) = Classic::open(&mut input).map_err(failed)? {
+            Format::Classic(classic)
+        } else if let Some(pcapng) = Pcapng::open(&mut input).map_err(failed)? {
+            Format::Pcapng(pcapng)
+        } else {
+            let begin: Vec<String> = input.available().iter().take(8).map(|byte| format!("{byte:02x}")).collect();
+            return Err(if begin.is_empty() {
+                CaptureError::Empty { file: name.to_owned() }
+            } else {
+                CaptureError::NotACapture { file: name.to_owned(), begin: begin.join(" ") }
+            });
+        };
+        Ok(Self { name: name.to_owned(), input, format, current: None, size, frames: 0, trouble: None, ended: false })
+    }
+
+    /// The link type that the file header states; `None` in pcapng, where each interface has its own.
+    #[must_use]
+    pub const fn link(&self) -> Option<LinkType> {
+        match &self.format {
+            Format::Classic(classic) => Some(classic.link()),
+            Format::Pcapng(_) => None,
+        }
+    }
+
+    /// Moves to the next frame; false at the end.
+    pub(super) fn advance(&mut self) -> bool {
+        if let Some(last) = self.current.take() {
+            self.input.consume(last.len);
+        }
+        if self.ended {
+            return false;
+        }
+        let next = match &mut self.format {
+            Format::Classic(classic) => classic.next(&mut self.input),
+            Format::Pcapng(pcapng) => pcapng.next(&mut self.input),
+        };
+        match next {
+            Ok(Next::Record(record)) => {
+                self.frames += 1;
+                self.current = Some(record);
+                return true;
+            }
+            Ok(Next::End) => {}
+            Ok(Next::Cut { want, have }) => {
+                self.tell(&format!("ends inside a record ({have} of {want} bytes are there)"))
+            }
+            Ok(Next::Unreadable { claims }) => {
+                self.tell(&format!("has a record that claims {claims} bytes, which cannot be right"));
+            }
+            Err(error) => self.tell(&format!("cannot be read on: {error}")),
+        }
+        self.ended = true;
+        false
+    }
+
+    /// The frame that [`FileSource::advance`] moved to.
+    pub(super) fn frame(&self) -> Option<Frame<'_>> {
+        let record = self.current.as_ref()?;
+        let data = self.input.available().get(record.data.clone()).unwrap_or_default();
+        Some(Frame { at: record.at, link: record.link, wire_len: record.wire_len, data })
+    }
+
+    /// When the current frame was captured.
+    pub(super) fn at(&self) -> Option<Timestamp> {
+        self.current.as_ref().map(|record| record.at)
+    }
+
+    fn tell(&mut self, what: &str) {
+        let used = match self.frames {
+            1 => "the frame before it was used".to_owned(),
+            frames => format!("the {frames} frames before it were used"),
+        };
+        self.trouble = Some(format!("{} {what} at byte {}; {used}", self.name, self.input.offset()));
+    }
+}
+
+impl Source for FileSource {
+    fn next(&mut self) -> Option<Frame<'_>> {
+        if self.advance() { self.frame() } else { None }
+    }
+
+    fn trouble(&self) -> Vec<String> {
+        self.trouble.clone().into_iter().collect()
+    }
+
+    fn dropped(&self) -> Dropped {
+        match &self.format {
+            Format::Classic(_) => Dropped::default(),
+            Format::Pcapng(pcapng) => pcapng.dropped(),
+        }
+    }
+
+    fn progress(&self) -> Option<f64> {
+        let size = self.size?;
+        Some(if size == 0 { 1.0 } else { (self.input.stored_bytes_read() as f64 / size as f64).min(1.0) })
+    }
+}

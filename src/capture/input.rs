@@ -1,0 +1,158 @@
+//! Bytes of a file, decompressed, through a sliding window that records are borrowed from.
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// Bytes read from the file at once. Large enough that the system call does not count, small enough for the cache.
+const WINDOW: usize = 256 * 1024;
+
+/// A window on a byte stream: at least as many bytes as were asked for, contiguous, without copying them out.
+pub(super) struct Input {
+    from: Box<dyn Read + Send>,
+    buffer: Vec<u8>,
+    start: usize,
+    end: usize,
+    /// Bytes of the decompressed stream before `start`.
+    passed: u64,
+    ended: bool,
+    read: Arc<AtomicU64>,
+}
+
+impl Input {
+    /// A window on `from`, decompressed as its first bytes say.
+    pub(super) fn new(from: Box<dyn Read + Send>) -> io::Result<Self> {
+        let read = Arc::new(AtomicU64::new(0));
+        let counted = Counted { from, read: Arc::clone(&read) };
+        let mut raw = Self::plain(Box::new(counted), read);
+        raw.fill(4)?;
+        let begin = raw.available().get(..4).unwrap_or(raw.available());
+        let gzip = begin.starts_with(&[0x1f, 0x8b]);
+        let zstd = begin == [0x28, 0xb5, 0x2f, 0xfd]
+            || matches!(begin, [first, 0x2a, 0x4d, 0x18] if (0x50..0x60).contains(first));
+        let read = Arc::clone(&raw.read);
+        if gzip {
+            Ok(Self::plain(Box::new(flate2::read::MultiGzDecoder::new(raw)), read))
+        } else if zstd {
+            Ok(Self::plain(Box::new(zstd::Decoder::new(raw)?), read))
+        } else {
+            Ok(raw)
+        }
+    }
+
+    fn plain(from: Box<dyn Read + Send>, read: Arc<AtomicU64>) -> Self {
+        Self { from, buffer: vec![0; WINDOW], start: 0, end: 0, passed: 0, ended: false, read }
+    }
+
+    /// The bytes in the window.
+    pub(super) fn available(&self) -> &[u8] {
+        self.buffer.get(self.start..self.end).unwrap_or_default()
+    }
+
+    /// Where the window begins in the decompressed stream.
+    pub(super) const fn offset(&self) -> u64 {
+        self.passed
+    }
+
+    /// Bytes read from the file so far, as stored.
+    pub(super) fn stored_bytes_read(&self) -> u64 {
+        self.read.load(Ordering::Relaxed)
+    }
+
+    /// Makes at least `want` bytes available; false where the stream ends before.
+    pub(super) fn fill(&mut self, want: usize) -> io::Result<bool> {
+        if self.end - self.start >= want {
+            return Ok(true);
+        }
+        self.fill_slow(want)
+    }
+
+    #[cold]
+    fn fill_slow(&mut self, want: usize) -> io::Result<bool> {
+        self.buffer.copy_within(self.start..self.end, 0);
+        self.end -= self.start;
+        self.start = 0;
+        while self.end < want && !self.ended {
+            if self.end == self.buffer.len() {
+                // Grows with what is really there, not with what a record claims.
+                let longer = (self.buffer.len() * 2).min(want.max(WINDOW));
+                self.buffer.resize(longer, 0);
+            }
+            match self.from.read(self.buffer.get_mut(self.end..).unwrap_or_default()) {
+                Ok(0) => self.ended = true,
+                Ok(more) => self.end += more,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => {
+                    self.ended = true;
+                    return Err(error);
+                }
+            }
+        }
+        Ok(self.end >= want)
+    }
+
+    /// Moves past `bytes` bytes of the window.
+    pub(super) fn consume(&mut self, bytes: usize) {
+        let bytes = bytes.min(self.end - self.start);
+        self.start += bytes;
+        self.passed += bytes as u64;
+    }
+
+    /// Moves past `bytes` bytes, in the window or not; false where the stream ends before.
+    pub(super) fn skip(&mut self, mut bytes: u64) -> io::Result<bool> {
+        while bytes > 0 {
+            if self.start == self.end && !self.fill(1)? {
+                return Ok(false);
+            }
+            let step = usize::try_from(bytes).unwrap_or(usize::MAX).min(self.end - self.start);
+            self.consume(step);
+            bytes -= step as u64;
+        }
+        Ok(true)
+    }
+}
+
+impl Read for Input {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        if self.start == self.end && !self.fill(1)? {
+            return Ok(0);
+        }
+        let mut available = self.available();
+        let taken = available.read(into)?;
+        self.consume(taken);
+        Ok(taken)
+    }
+}
+
+impl io::BufRead for Input {
+    fn fill_buf(&mut self) -> io::Result<&[u8]> {
+        if self.start == self.end {
+            self.fill(1)?;
+        }
+        Ok(self.available())
+    }
+
+    fn consume(&mut self, bytes: usize) {
+        Self::consume(self, bytes);
+    }
+}
+
+/// Counts what is read from the file, so that progress can be told for compressed files too.
+struct Counted {
+    from: Box<dyn Read + Send>,
+    read: Arc<AtomicU64>,
+}
+
+impl Read for Counted {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        let taken = self.from.read(into)?;
+        self.read.fetch_add(taken as u64, Ordering::Relaxed);
+        Ok(taken)
+    }
+}
+
+/// Size of a regular file; `None` for pipes and devices.
+pub(super) fn size_of(file: &File) -> Option<u64> {
+    file.metadata().ok().filter(std::fs::Metadata::is_file).map(|meta| meta.len())
+}

@@ -1,0 +1,240 @@
+//! The pcapng format (draft-ietf-opsawg-pcapng): sections of blocks; interfaces with link types of their own.
+
+use super::file::{MAX_FRAME_BYTES, Next, Record};
+use super::input::Input;
+use super::{Dropped, LinkType};
+use crate::exchange::Timestamp;
+
+const SECTION_HEADER: u32 = 0x0a0d_0d0a;
+const INTERFACE: u32 = 1;
+/// The obsolete packet block, which old recorders wrote.
+const PACKET: u32 = 2;
+const SIMPLE_PACKET: u32 = 3;
+const INTERFACE_STATISTICS: u32 = 5;
+const ENHANCED_PACKET: u32 = 6;
+
+/// Interfaces remembered for a section; packets of further ones are unreadable.
+const MAX_INTERFACES: usize = 65_536;
+/// Longest block that is read into memory: a frame and its options. Longer ones (decryption secrets, custom
+/// blocks) are passed over unless they hold a packet, which ends the file.
+const MAX_BLOCK_BYTES: usize = MAX_FRAME_BYTES + 64 * 1024;
+
+/// An interface description.
+#[derive(Clone, Copy, Debug)]
+struct Interface {
+    link: LinkType,
+    snap_len: u32,
+    resolution: Resolution,
+    /// Seconds to add to every time.
+    offset: i64,
+}
+
+/// Unit of an interface's timestamps.
+#[derive(Clone, Copy, Debug)]
+enum Resolution {
+    /// 10 to the minus this many seconds.
+    Decimal(u32),
+    /// 2 to the minus this many seconds.
+    Binary(u32),
+}
+
+/// A pcapng file.
+#[derive(Debug, Default)]
+pub(super) struct Pcapng {
+    big_endian: bool,
+    interfaces: Vec<Interface>,
+    last_at: Timestamp,
+    dropped: Dropped,
+}
+
+impl Pcapng {
+    /// Whether the input begins with a section header.
+    pub(super) fn open(input: &mut Input) -> std::io::Result<Option<Self>> {
+        if !input.fill(12)? {
+            return Ok(None);
+        }
+        let block = input.available();
+        let section = super::classic::le32(block, 0) == SECTION_HEADER && byte_order(block).is_some();
+        Ok(section.then(Self::default))
+    }
+
+    /// Frames that the recorder says it dropped.
+    pub(super) const fn dropped(&self) -> Dropped {
+        self.dropped
+    }
+
+    /// Moves to the next block that holds a frame.
+    pub(super) fn next(&mut self, input: &mut Input) -> std::io::Result<Next> {
+        loop {
+            if !input.fill(12)? {
+                let left = input.available().len();
+                return Ok(if left == 0 { Next::End } else { Next::Cut { want: 12, have: left } });
+            }
+            let kind = super::classic::le32(input.available(), 0);
+            if kind == SECTION_HEADER {
+                let Some(big_endian) = byte_order(input.available()) else {
+                    return Ok(Next::Unreadable { claims: 0 });
+                };
+                self.big_endian = big_endian;
+                self.interfaces.clear();
+            }
+            let kind = self.u32(input.available(), 0);
+            let len = self.u32(input.available(), 4) as usize;
+            // The length counts the block's own twelve bytes, and is padded to four.
+            let padded = len.next_multiple_of(4);
+            if len < 12 {
+                return Ok(Next::Unreadable { claims: len as u64 });
+            }
+            let frame = matches!(kind, ENHANCED_PACKET | SIMPLE_PACKET | PACKET);
+            if padded > MAX_BLOCK_BYTES {
+                if frame {
+                    return Ok(Next::Unreadable { claims: len as u64 });
+                }
+                if !input.skip(padded as u64)? {
+                    return Ok(Next::Cut { want: padded, have: 0 });
+                }
+                continue;
+            }
+            if !input.fill(padded)? {
+                // Without its closing length a last block is still whole enough.
+                let have = input.available().len();
+                if have + 4 < padded || !input.fill(len.saturating_sub(4))? {
+                    return Ok(Next::Cut { want: padded, have });
+                }
+            }
+            if frame {
+                match self.packet(kind, input.available().get(..len).unwrap_or(input.available())) {
+                    Some(mut record) => {
+                        record.len = padded;
+                        return Ok(Next::Record(record));
+                    }
+                    None => return Ok(Next::Unreadable { claims: len as u64 }),
+                }
+            }
+            self.describe(kind, input.available().get(..len).unwrap_or(input.available()));
+            input.consume(padded);
+        }
+    }
+
+    /// A frame from a packet block; `None` where its numbers contradict each other.
+    fn packet(&mut self, kind: u32, block: &[u8]) -> Option<Record> {
+        let (interface, time, captured, wire_len, start) = match kind {
+            ENHANCED_PACKET => (self.u32(block, 8), Some(12), self.u32(block, 20), self.u32(block, 24), 28),
+            PACKET => (u32::from(self.u16(block, 8)), Some(12), self.u32(block, 20), self.u32(block, 24), 28),
+            _ => (0, None, self.u32(block, 8), self.u32(block, 8), 12),
+        };
+        let interface = *self.interfaces.get(interface as usize)?;
+        let room = block.len().saturating_sub(start).saturating_sub(4);
+        let captured = match kind {
+            SIMPLE_PACKET => {
+                let snap = if interface.snap_len == 0 { u32::MAX } else { interface.snap_len };
+                (captured.min(snap) as usize).min(room)
+            }
+            _ => captured as usize,
+        };
+        if start + captured > block.len() || captured > MAX_FRAME_BYTES {
+            return None;
+        }
+        if let Some(time) = time {
+            let ticks = (u64::from(self.u32(block, time)) << 32) | u64::from(self.u32(block, time + 4));
+            self.last_at = interface.timestamp(ticks);
+        }
+        Some(Record {
+            at: self.last_at,
+            link: interface.link,
+            wire_len: wire_len.max(u32::try_from(captured).unwrap_or(u32::MAX)),
+            data: start..start + captured,
+            len: 0,
+        })
+    }
+
+    /// Remembers what a block without a frame says.
+    fn describe(&mut self, kind: u32, block: &[u8]) {
+        match kind {
+            INTERFACE if self.interfaces.len() < MAX_INTERFACES => {
+                let mut interface = Interface {
+                    link: LinkType(self.u16(block, 8)),
+                    snap_len: self.u32(block, 12),
+                    resolution: Resolution::Decimal(6),
+                    offset: 0,
+                };
+                self.options(block, 16, |code, value| match (code, value) {
+                    (9, [exponent, ..]) => {
+                        let power = u32::from(exponent & 0x7f);
+                        interface.resolution =
+                            if exponent & 0x80 == 0 { Resolution::Decimal(power) } else { Resolution::Binary(power) };
+                    }
+                    (14, value) => {
+                        interface.offset = i64::from_ne_bytes(self.u64(value).to_ne_bytes());
+                    }
+                    _ => {}
+                });
+                self.interfaces.push(interface);
+            }
+            INTERFACE_STATISTICS => {
+                let mut dropped = self.dropped;
+                self.options(block, 20, |code, value| match code {
+                    5 => dropped.interface = dropped.interface.saturating_add(self.u64(value)),
+                    7 => dropped.kernel = dropped.kernel.saturating_add(self.u64(value)),
+                    _ => {}
+                });
+                self.dropped = dropped;
+            }
+            _ => {}
+        }
+    }
+
+    /// Calls `each` with the code and value of every option from `start` on.
+    fn options(&self, block: &[u8], start: usize, mut each: impl FnMut(u16, &[u8])) {
+        let mut at = start;
+        let end = block.len().saturating_sub(4);
+        while at + 4 <= end {
+            let (code, len) = (self.u16(block, at), self.u16(block, at + 2) as usize);
+            let Some(value) = block.get(at + 4..(at + 4 + len).min(end)) else { return };
+            if code == 0 {
+                return;
+            }
+            each(code, value);
+            at += 4 + len.next_multiple_of(4);
+        }
+    }
+
+    fn u16(&self, bytes: &[u8], at: usize) -> u16 {
+        let value = bytes.get(at..).and_then(|rest| rest.first_chunk()).map_or(0, |two| u16::from_le_bytes(*two));
+        if self.big_endian { value.swap_bytes() } else { value }
+    }
+
+    fn u32(&self, bytes: &[u8], at: usize) -> u32 {
+        let value = super::classic::le32(bytes, at);
+        if self.big_endian { value.swap_bytes() } else { value }
+    }
+
+    fn u64(&self, bytes: &[u8]) -> u64 {
+        let value = bytes.first_chunk().map_or(0, |eight| u64::from_le_bytes(*eight));
+        if self.big_endian { value.swap_bytes() } else { value }
+    }
+}
+
+impl Interface {
+    fn timestamp(&self, ticks: u64) -> Timestamp {
+        let ticks = u128::from(ticks);
+        let nanos = match self.resolution {
+            Resolution::Decimal(power) if power <= 9 => ticks.saturating_mul(10u128.pow(9 - power)),
+            Resolution::Decimal(power) => ticks / 10u128.pow((power - 9).min(38)),
+            Resolution::Binary(power) => ticks.saturating_mul(1_000_000_000) >> power.min(127),
+        };
+        let shifted = i128::try_from(nanos)
+            .unwrap_or(i128::MAX)
+            .saturating_add(i128::from(self.offset).saturating_mul(1_000_000_000));
+        Timestamp::from_nanos(u64::try_from(shifted.max(0)).unwrap_or(u64::MAX))
+    }
+}
+
+/// Whether a section header block is big-endian; `None` where its byte-order magic is neither.
+fn byte_order(block: &[u8]) -> Option<bool> {
+    match super::classic::le32(block, 8) {
+        0x1a2b_3c4d => Some(false),
+        0x4d3c_2b1a => Some(true),
+        _ => None,
+    }
+}

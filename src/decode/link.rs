@@ -1,0 +1,128 @@
+//! Link layers and what stands between them and IP: Ethernet, tags, labels, PPP, cooked captures, BSD loopback.
+
+use super::fragments::Fragments;
+use super::{Skip, Stop, Tcp, Walk};
+
+const IPV4: u16 = 0x0800;
+const IPV6: u16 = 0x86dd;
+/// Customer and service VLAN tags (IEEE 802.1Q, 802.1ad) and their older numbers.
+const VLAN: [u16; 4] = [0x8100, 0x88a8, 0x9100, 0x9200];
+const MPLS_UNICAST: u16 = 0x8847;
+const MPLS_MULTICAST: u16 = 0x8848;
+const PPPOE_SESSION: u16 = 0x8864;
+/// Ethernet in Ethernet: transparent Ethernet bridging, as GRE and Geneve name it.
+const BRIDGED: u16 = 0x6558;
+/// Lengths of IEEE 802.3 end here, types begin.
+const LARGEST_802_3_LENGTH: u16 = 1500;
+
+impl Walk<'_> {
+    pub(super) fn ethernet(&mut self, fragments: &mut Fragments) -> Result<Tcp, Stop> {
+        let ether_type = self.u16(12)?;
+        self.peel(14)?;
+        self.ether_type(ether_type, fragments)
+    }
+
+    pub(super) fn ether_type(&mut self, ether_type: u16, fragments: &mut Fragments) -> Result<Tcp, Stop> {
+        let mut ether_type = ether_type;
+        loop {
+            self.deeper()?;
+            match ether_type {
+                IPV4 | IPV6 => return self.ip(fragments),
+                tag if VLAN.contains(&tag) => {
+                    ether_type = self.u16(2)?;
+                    self.peel(4)?;
+                }
+                MPLS_UNICAST | MPLS_MULTICAST => return self.mpls(fragments),
+                PPPOE_SESSION => {
+                    let len = usize::from(self.u16(4)?);
+                    self.peel(6)?;
+                    self.limit(len);
+                    return self.ppp(fragments);
+                }
+                BRIDGED => return self.ethernet(fragments),
+                length if length <= LARGEST_802_3_LENGTH => {
+                    // LLC with SNAP (RFC 1042) carries an EtherType after an organisation code of zero.
+                    self.limit(usize::from(length));
+                    if !self.rest().starts_with(&[0xaa, 0xaa, 0x03, 0, 0, 0]) {
+                        return Err(Skip::NotIp.into());
+                    }
+                    ether_type = self.u16(6)?;
+                    self.peel(8)?;
+                }
+                _ => return Err(Skip::NotIp.into()),
+            }
+        }
+    }
+
+    /// Labels up to the bottom of the stack (RFC 3032); what follows is told by its first bits (RFC 4928).
+    fn mpls(&mut self, fragments: &mut Fragments) -> Result<Tcp, Stop> {
+        loop {
+            self.deeper()?;
+            let bottom = self.u8(2)? & 1 == 1;
+            self.peel(4)?;
+            if bottom {
+                break;
+            }
+        }
+        match self.u8(0)? >> 4 {
+            4 | 6 => self.ip(fragments),
+            0 => {
+                // A pseudowire control word (RFC 4385) before an Ethernet frame.
+                self.peel(4)?;
+                self.ethernet(fragments)
+            }
+            _ => self.ethernet(fragments),
+        }
+    }
+
+    /// PPP (RFC 1661) with or without HDLC-like address and control (RFC 1662), protocol field compressed or not.
+    pub(super) fn ppp(&mut self, fragments: &mut Fragments) -> Result<Tcp, Stop> {
+        if self.rest().starts_with(&[0xff, 0x03]) {
+            self.peel(2)?;
+        }
+        let compressed = self.u8(0)? & 1 == 1;
+        let protocol = if compressed { u16::from(self.u8(0)?) } else { self.u16(0)? };
+        self.peel(if compressed { 1 } else { 2 })?;
+        match protocol {
+            0x0021 | 0x0057 => self.ip(fragments),
+            0x0281 | 0x0283 => self.mpls(fragments),
+            _ => Err(Skip::NotIp.into()),
+        }
+    }
+
+    /// A protocol family of the system that captured, in either byte order.
+    pub(super) fn bsd_loopback(&mut self, fragments: &mut Fragments) -> Result<Tcp, Stop> {
+        let family = match self.rest().first_chunk() {
+            Some([family, 0, 0, 0] | [0, 0, 0, family]) => *family,
+            Some(_) => return Err(Skip::NotIp.into()),
+            None => return Err(Skip::Truncated.into()),
+        };
+        self.peel(4)?;
+        match family {
+            // IPv4, and IPv6 as Linux, NetBSD, FreeBSD and macOS number it.
+            2 | 10 | 24 | 28 | 30 => self.ip(fragments),
+            _ => Err(Skip::NotIp.into()),
+        }
+    }
+
+    /// Linux cooked capture, version 1: the EtherType stands last of 16 bytes.
+    pub(super) fn cooked_v1(&mut self) -> Result<u16, Skip> {
+        let protocol = self.u16(14)?;
+        self.peel(16)?;
+        Ok(protocol)
+    }
+
+    /// Linux cooked capture, version 2: the EtherType stands first of 20 bytes.
+    pub(super) fn cooked_v2(&mut self) -> Result<u16, Skip> {
+        let protocol = self.u16(0)?;
+        self.peel(20)?;
+        Ok(protocol)
+    }
+
+    /// Cisco HDLC: address, control, then an EtherType.
+    pub(super) fn cisco_hdlc(&mut self) -> Result<u16, Skip> {
+        let protocol = self.u16(2)?;
+        self.peel(4)?;
+        Ok(protocol)
+    }
+}

@@ -1,0 +1,130 @@
+//! Tunnels that mirror ports and overlay networks use: GRE and ERSPAN, VXLAN, Geneve, GTP-U, Teredo.
+
+use super::fragments::Fragments;
+use super::{Skip, Stop, Tcp, Walk};
+
+/// UDP ports (IANA); 8472 is what Linux used for VXLAN before there was a number.
+const VXLAN: [u16; 2] = [4789, 8472];
+const GENEVE: u16 = 6081;
+const GTP_U: u16 = 2152;
+const TEREDO: u16 = 3544;
+
+const ERSPAN_I_OR_II: u16 = 0x88be;
+const ERSPAN_III: u16 = 0x22eb;
+const PPP_IN_GRE: u16 = 0x880b;
+const WCCP: u16 = 0x883e;
+
+impl Walk<'_> {
+    /// GRE (RFC 2784, 2890), also as PPTP has it (RFC 2637) and around ERSPAN.
+    pub(super) fn gre(&mut self, fragments: &mut Fragments) -> Result<Tcp, Stop> {
+        let flags = self.u16(0)?;
+        let protocol = self.u16(2)?;
+        let (checksum, routing, key, sequence) =
+            (flags & 0x8000 != 0, flags & 0x4000 != 0, flags & 0x2000 != 0, flags & 0x1000 != 0);
+        let acknowledgement = flags & 7 == 1 && flags & 0x80 != 0;
+        if routing || flags & 7 > 1 {
+            return Err(Skip::BadHeader.into());
+        }
+        self.peel(4 + 4 * [checksum, key, sequence, acknowledgement].iter().filter(|set| **set).count())?;
+        match protocol {
+            // Type II says so by a sequence number; type I has no header of its own.
+            ERSPAN_I_OR_II => {
+                self.peel(if sequence { 8 } else { 0 })?;
+                self.deeper()?;
+                self.ethernet(fragments)
+            }
+            ERSPAN_III => {
+                let platform = self.u8(11)? & 1 == 1;
+                self.peel(if platform { 20 } else { 12 })?;
+                self.deeper()?;
+                self.ethernet(fragments)
+            }
+            PPP_IN_GRE => self.ppp(fragments),
+            WCCP => {
+                // Version 2 puts four bytes before the datagram, version 1 does not.
+                if self.u8(0)? >> 4 != 4 {
+                    self.peel(4)?;
+                }
+                self.ip(fragments)
+            }
+            ether_type => self.ether_type(ether_type, fragments),
+        }
+    }
+
+    /// UDP, where one of its ports is that of a tunnel.
+    pub(super) fn udp(&mut self, fragments: &mut Fragments) -> Result<Tcp, Stop> {
+        let (from, to) = (self.u16(0)?, self.u16(2)?);
+        let len = usize::from(self.u16(4)?);
+        if len >= 8 {
+            self.limit(len);
+        }
+        self.peel(8)?;
+        match to {
+            port if VXLAN.contains(&port) => self.vxlan(fragments),
+            GENEVE => self.geneve(fragments),
+            GTP_U => self.gtp_u(fragments),
+            _ if from == GTP_U => self.gtp_u(fragments),
+            _ if from == TEREDO || to == TEREDO => self.teredo(fragments),
+            _ => Err(Skip::NotTcp.into()),
+        }
+    }
+
+    /// VXLAN (RFC 7348): reserved fields are ignored on receipt, the flag of the network identifier must be set.
+    fn vxlan(&mut self, fragments: &mut Fragments) -> Result<Tcp, Stop> {
+        if self.u8(0)? & 0x08 == 0 {
+            return Err(Skip::NotTcp.into());
+        }
+        self.peel(8)?;
+        self.deeper()?;
+        self.ethernet(fragments)
+    }
+
+    /// Geneve (RFC 8926), its options passed over.
+    fn geneve(&mut self, fragments: &mut Fragments) -> Result<Tcp, Stop> {
+        let options = usize::from(self.u8(0)? & 0x3f) * 4;
+        if self.u8(0)? >> 6 != 0 {
+            return Err(Skip::BadHeader.into());
+        }
+        let protocol = self.u16(2)?;
+        self.peel(8 + options)?;
+        self.ether_type(protocol, fragments)
+    }
+
+    /// GTP-U version 1 (3GPP TS 29.281): a user's datagram with optional fields and extension headers before it.
+    fn gtp_u(&mut self, fragments: &mut Fragments) -> Result<Tcp, Stop> {
+        const USER_DATA: u8 = 0xff;
+        let flags = self.u8(0)?;
+        if flags >> 5 != 1 || flags & 0x10 == 0 || self.u8(1)? != USER_DATA {
+            return Err(Skip::NotTcp.into());
+        }
+        let mut extension = 0;
+        let optional = flags & 0x07 != 0;
+        if optional && flags & 0x04 != 0 {
+            extension = self.u8(11)?;
+        }
+        self.peel(if optional { 12 } else { 8 })?;
+        while extension != 0 {
+            self.deeper()?;
+            let len = usize::from(self.u8(0)?) * 4;
+            if len == 0 {
+                return Err(Skip::BadHeader.into());
+            }
+            extension = self.u8(len - 1)?;
+            self.peel(len)?;
+        }
+        self.ip(fragments)
+    }
+
+    /// Teredo (RFC 4380): an IPv6 datagram, possibly after authentication and origin headers.
+    fn teredo(&mut self, fragments: &mut Fragments) -> Result<Tcp, Stop> {
+        if self.u16(0)? == 0x0001 {
+            let client = usize::from(self.u8(2)?);
+            let value = usize::from(self.u8(3)?);
+            self.peel(13 + client + value)?;
+        }
+        if self.u16(0)? == 0x0000 {
+            self.peel(8)?;
+        }
+        if self.u8(0)? >> 4 == 6 { self.ip(fragments) } else { Err(Skip::NotTcp.into()) }
+    }
+}

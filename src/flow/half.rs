@@ -1,0 +1,219 @@
+//! One direction of a connection: what came, what is next, what waits behind a hole.
+
+use std::collections::BTreeMap;
+
+use super::{Missing, Seq};
+use crate::exchange::Timestamp;
+
+/// Bytes that may wait behind a hole in one stream, each segment's own cost included. Past it the hole is given
+/// up: a gap is told, and what waited goes on.
+pub(super) const MAX_PENDING_BYTES: usize = 4 * 1024 * 1024;
+/// What a waiting segment costs besides its bytes.
+const SEGMENT_COST: usize = 96;
+/// Offset of a stream's first byte where its SYN was seen; high enough that nothing comes before zero.
+const ORIGIN: u64 = 1 << 32;
+/// How far ahead a lone segment may be and still be believed without its receiver's acknowledgement.
+const PLAUSIBLE_AHEAD: u64 = 16 * 1024 * 1024;
+
+/// A segment that waits.
+#[derive(Debug)]
+pub(super) struct Waiting {
+    pub(super) at: Timestamp,
+    /// How far its sender had received the other stream.
+    pub(super) received: u64,
+    pub(super) bytes: Vec<u8>,
+    /// Bytes after `bytes` that the snap length cut off.
+    pub(super) missing: u32,
+}
+
+impl Waiting {
+    fn len(&self) -> u64 {
+        self.bytes.len() as u64 + u64::from(self.missing)
+    }
+}
+
+#[derive(Debug, Default)]
+struct Queue {
+    segments: BTreeMap<u64, Waiting>,
+    cost: usize,
+}
+
+/// One direction of a connection.
+///
+/// Invariant: every waiting segment begins at or after `next`, and no two of them overlap: the first copy of a
+/// byte wins.
+#[derive(Debug, Default)]
+pub(super) struct Half {
+    /// Sequence number of the byte at `next`.
+    seq: Seq,
+    /// Offset of the next byte to be told.
+    next: u64,
+    /// How far the other side says it has received this stream.
+    acked: u64,
+    /// Where FIN stands, once it was seen.
+    fin: Option<u64>,
+    /// Since when the next byte has been waited for.
+    pub(super) stuck_since: Option<Timestamp>,
+    queue: Option<Box<Queue>>,
+    /// Whether the stream's position is known.
+    pub(super) started: bool,
+    /// Whether its beginning was seen.
+    pub(super) from_syn: bool,
+    /// Whether a segment of this side was seen at all.
+    pub(super) heard: bool,
+    /// Whether its end was told.
+    pub(super) ended: bool,
+}
+
+impl Half {
+    /// Sets the position of the first byte.
+    pub(super) fn start(&mut self, seq: Seq) {
+        self.seq = seq;
+        self.next = ORIGIN;
+        self.acked = ORIGIN;
+        self.started = true;
+    }
+
+    pub(super) const fn next(&self) -> u64 {
+        self.next
+    }
+
+    /// Offset of the byte numbered `seq`; `None` before the stream's beginning.
+    pub(super) fn offset(&self, seq: Seq) -> Option<u64> {
+        self.next.checked_add_signed(seq.ahead_of(self.seq))
+    }
+
+    /// Whether `seq` is the number of the stream's first byte, as far as the wrap lets that be told.
+    pub(super) fn is_origin(&self, seq: Seq) -> bool {
+        self.seq.plus((1 << 32) - (self.next - ORIGIN) % (1 << 32)) == seq
+    }
+
+    /// The sequence number that would be next.
+    pub(super) const fn next_seq(&self) -> Seq {
+        self.seq
+    }
+
+    /// Moves on: `len` bytes were told.
+    pub(super) const fn advance(&mut self, len: u64) {
+        self.next += len;
+        self.seq = self.seq.plus(len);
+        self.stuck_since = None;
+    }
+
+    /// Notes how far the other side has received; returns that as an offset.
+    pub(super) fn note_ack(&mut self, ack: Seq) -> u64 {
+        if !self.started {
+            return 0;
+        }
+        let Some(offset) = self.offset(ack) else { return 0 };
+        // An acknowledgement of what cannot have been sent is noise.
+        if offset > self.next + PLAUSIBLE_AHEAD.max(self.pending_cost() as u64) {
+            return self.acked;
+        }
+        self.acked = self.acked.max(offset);
+        offset
+    }
+
+    /// Notes where the stream ends.
+    pub(super) fn note_fin(&mut self, offset: u64) {
+        if self.fin.is_none() && offset >= self.next {
+            self.fin = Some(offset);
+        }
+    }
+
+    /// Whether everything up to FIN was told.
+    pub(super) fn at_fin(&self) -> bool {
+        self.fin == Some(self.next)
+    }
+
+    /// Whether `offset` lies beyond the stream's end.
+    pub(super) fn beyond_fin(&self, offset: u64) -> bool {
+        self.fin.is_some_and(|fin| offset >= fin)
+    }
+
+    pub(super) const fn is_waiting(&self) -> bool {
+        self.queue.is_some()
+    }
+
+    pub(super) fn pending_cost(&self) -> usize {
+        self.queue.as_ref().map_or(0, |queue| queue.cost)
+    }
+
+    /// Whether the receiver has bytes that were not captured (yet). One byte more may be a FIN.
+    pub(super) const fn acked_beyond(&self) -> bool {
+        self.acked > self.next + 1
+    }
+
+    /// Offset and `received` of the first waiting segment.
+    pub(super) fn first_waiting(&self) -> Option<(u64, u64)> {
+        self.queue.as_ref()?.segments.first_key_value().map(|(offset, waiting)| (*offset, waiting.received))
+    }
+
+    /// Takes the first waiting segment.
+    pub(super) fn pop(&mut self) -> Option<(u64, Waiting)> {
+        let queue = self.queue.as_mut()?;
+        let first = queue.segments.pop_first();
+        if let Some((_, waiting)) = &first {
+            queue.cost = queue.cost.saturating_sub(waiting.bytes.len() + SEGMENT_COST);
+        }
+        if queue.segments.is_empty() {
+            self.queue = None;
+        }
+        first
+    }
+
+    /// Lets a segment wait, less what waits already; returns the bytes that were there before.
+    pub(super) fn wait(&mut self, mut offset: u64, segment: &Waiting) -> u64 {
+        let end = offset + segment.len();
+        let begin = offset;
+        offset = offset.max(self.next);
+        let mut repeated = offset - begin;
+        let queue = self.queue.get_or_insert_default();
+        while offset < end {
+            if let Some((start, before)) = queue.segments.range(..=offset).next_back()
+                && start + before.len() > offset
+            {
+                let covered = (start + before.len()).min(end);
+                repeated += covered - offset;
+                offset = covered;
+                continue;
+            }
+            let stop = queue.segments.range(offset..).next().map_or(end, |(start, _)| (*start).min(end));
+            let part = segment.part(offset - begin, stop - begin);
+            queue.cost += part.bytes.len() + SEGMENT_COST;
+            queue.segments.insert(offset, part);
+            offset = stop;
+        }
+        if queue.segments.is_empty() {
+            self.queue = None;
+        }
+        repeated
+    }
+
+    /// Whether the hole before the first waiting segment is too far to be believed: no receiver confirms it.
+    pub(super) fn is_implausible(&self) -> bool {
+        self.first_waiting().is_some_and(|(offset, _)| offset > self.next + PLAUSIBLE_AHEAD && self.acked < offset)
+    }
+
+    /// Gives the hole up: moves to where bytes are known again. Returns the length of the gap, and why.
+    pub(super) fn jump(&mut self) -> Option<(u64, Missing)> {
+        let to = match self.first_waiting() {
+            Some((offset, _)) => offset,
+            None => self.acked.min(self.fin.unwrap_or(u64::MAX)),
+        };
+        let gap = to.checked_sub(self.next).filter(|gap| *gap > 0)?;
+        self.advance(gap);
+        Some((gap, Missing::Gap))
+    }
+}
+
+impl Waiting {
+    /// The part from `from` to `to`, counted from its first byte, cut-off bytes included.
+    fn part(&self, from: u64, to: u64) -> Self {
+        let len = self.bytes.len() as u64;
+        let clip = |at: u64| usize::try_from(at.min(len)).unwrap_or(usize::MAX);
+        let bytes = self.bytes.get(clip(from)..clip(to)).unwrap_or_default().to_vec();
+        let missing = u32::try_from(to.saturating_sub(from) - bytes.len() as u64).unwrap_or(u32::MAX);
+        Self { at: self.at, received: self.received, bytes, missing }
+    }
+}

@@ -1,0 +1,34 @@
+//! Sequence numbers that wrap.
+
+/// A TCP sequence number (RFC 9293, 3.4): arithmetic is modulo 2^32, and only differences of less than half of
+/// that have a sign.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Seq(pub u32);
+
+impl Seq {
+    /// How far this number is ahead of `other`; negative where it is behind.
+    #[must_use]
+    pub const fn ahead_of(self, other: Self) -> i64 {
+        self.0.wrapping_sub(other.0).cast_signed() as i64
+    }
+
+    /// This number moved on by `bytes`.
+    #[must_use]
+    pub const fn plus(self, bytes: u64) -> Self {
+        #[expect(clippy::cast_possible_truncation, reason = "arithmetic modulo 2^32 is what is wanted")]
+        Self(self.0.wrapping_add(bytes as u32))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn differences_hold_across_the_wrap() {
+        assert_eq!(Seq(5).ahead_of(Seq(u32::MAX - 4)), 10);
+        assert_eq!(Seq(u32::MAX - 4).ahead_of(Seq(5)), -10);
+        assert_eq!(Seq(u32::MAX).plus(1), Seq(0));
+        assert_eq!(Seq(7).plus(1 << 32), Seq(7));
+    }
+}

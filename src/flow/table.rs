@@ -1,0 +1,496 @@
+//! The table of connections.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use super::half::{Half, MAX_PENDING_BYTES, Waiting};
+use super::{Chunk, Missing, Seq, Side, Slot};
+use crate::decode::{Endpoint, Flags, Segment};
+use crate::exchange::{Close, ConnectionId, Timestamp};
+
+/// Connections that are followed at once. Past it the one longest silent, of a few looked at, is given up.
+pub const MAX_CONNECTIONS: usize = 1 << 19;
+/// Slots that are looked at when a connection has to make room.
+const EVICTION_SAMPLE: usize = 32;
+/// Silence after which a connection is given up.
+const IDLE: Duration = Duration::from_secs(15 * 60);
+/// Silence after which a connection that never carried a byte is given up.
+const IDLE_HALF_OPEN: Duration = Duration::from_secs(60);
+/// How long a closed connection is remembered, so that late copies of its segments do not open another one.
+const LINGER: Duration = Duration::from_secs(5);
+/// How long after RST bytes that were under way are still waited for.
+const RESET_LINGER: Duration = Duration::from_secs(1);
+/// How long a hole is kept open that the receiver says is none: the capture is out of order, or lost it.
+const PATIENCE_ACKED: Duration = Duration::from_millis(200);
+/// How long a hole is kept open that nobody confirms: the sender may still fill it.
+const PATIENCE_UNACKED: Duration = Duration::from_secs(3);
+/// How far from the expected number RST may be (RFC 9293, 3.5.3 asks for the window; captures know it badly).
+const RESET_REACH: i64 = 16 * 1024 * 1024;
+
+/// Counters of the table.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Stats {
+    /// Connections seen.
+    pub connections: u64,
+    /// Connections open now.
+    pub open: u64,
+    /// Most that were open at once.
+    pub peak_open: u64,
+    /// Payload bytes seen before.
+    pub retransmitted_bytes: u64,
+    /// Holes that were given up.
+    pub gaps: u64,
+    /// Bytes in them.
+    pub gap_bytes: u64,
+    /// Connections given up for want of room.
+    pub evicted_capacity: u64,
+    /// Connections given up after a long silence.
+    pub evicted_idle: u64,
+    /// Segments dropped because their numbers cannot be right.
+    pub implausible_segments: u64,
+}
+
+/// Both ends of a connection, the lower one first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+struct FlowKey {
+    low: Endpoint,
+    high: Endpoint,
+}
+
+impl FlowKey {
+    fn of(segment: &Segment<'_>) -> (Self, Side) {
+        let (source, destination) = (segment.source, segment.destination);
+        if source <= destination {
+            (Self { low: source, high: destination }, Side::Low)
+        } else {
+            (Self { low: destination, high: source }, Side::High)
+        }
+    }
+}
+
+#[derive(Debug)]
+struct Connection {
+    key: FlowKey,
+    last_at: Timestamp,
+    /// Who sent a plausible RST, and when.
+    reset: Option<(Side, Timestamp)>,
+    /// When the end was told; what still comes is late copies.
+    closed_at: Option<Timestamp>,
+    halves: [Half; 2],
+    carried_bytes: bool,
+}
+
+/// Follows TCP connections. Feed it segments in the order of capture; it tells [`Chunk`]s.
+#[derive(Debug, Default)]
+pub struct FlowTable {
+    ports: Vec<u16>,
+    slots: Vec<Option<Box<Connection>>>,
+    free: Vec<Slot>,
+    by_key: HashMap<FlowKey, Slot, foldhash::fast::RandomState>,
+    hand: usize,
+    stats: Stats,
+    last_at: Timestamp,
+}
+
+impl FlowTable {
+    /// An empty table; `ports` tell the server where no handshake does.
+    #[must_use]
+    pub fn new(ports: &[u16]) -> Self {
+        Self { ports: ports.to_vec(), ..Self::default() }
+    }
+
+    /// Counters so far.
+    #[must_use]
+    pub const fn stats(&self) -> &Stats {
+        &self.stats
+    }
+
+    /// Takes the next segment and tells what it makes known.
+    pub fn take(&mut self, segment: &Segment<'_>, sink: &mut impl FnMut(Chunk<'_>)) {
+        self.last_at = self.last_at.max(segment.at);
+        self.sweep(sink);
+        let (key, side) = FlowKey::of(segment);
+        let known = self.by_key.get(&key).copied();
+        let slot = match known {
+            Some(slot) if !self.begins_anew(slot, side, segment) => slot,
+            Some(slot) => {
+                self.close(slot, segment.at, Close::Reused, sink);
+                self.forget(slot);
+                self.open(key, side, segment, sink)
+            }
+            None if segment.flags.has(Flags::SYN) || !segment.payload.is_empty() || segment.missing > 0 => {
+                self.open(key, side, segment, sink)
+            }
+            // An acknowledgement or end of something that was never seen tells nothing.
+            None => return,
+        };
+        let Some(Some(connection)) = self.slots.get_mut(slot.0 as usize) else { return };
+        if connection.closed_at.is_some() {
+            self.stats.retransmitted_bytes += segment.payload.len() as u64;
+            return;
+        }
+        connection.take(slot, side, segment, &mut self.stats, sink);
+        if connection.halves.iter().all(|half| half.ended) {
+            self.close(slot, segment.at, Close::Fin, sink);
+        }
+    }
+
+    /// Ends the capture: what waits is told, then every connection is closed.
+    pub fn finish(&mut self, sink: &mut impl FnMut(Chunk<'_>)) {
+        for index in 0..self.slots.len() {
+            let slot = Slot(u32::try_from(index).unwrap_or(u32::MAX));
+            let reset = self.connection(slot).is_some_and(|connection| connection.reset.is_some());
+            self.close(slot, self.last_at, if reset { Close::Reset } else { Close::EndOfCapture }, sink);
+        }
+    }
+
+    fn connection(&self, slot: Slot) -> Option<&Connection> {
+        self.slots.get(slot.0 as usize)?.as_deref()
+    }
+
+    /// Whether the segment begins a new connection between the ends of a known one.
+    fn begins_anew(&self, slot: Slot, side: Side, segment: &Segment<'_>) -> bool {
+        let Some(connection) = self.connection(slot) else { return true };
+        let half = side.of(&connection.halves);
+        if !segment.flags.has(Flags::SYN) {
+            // After a reset that nobody heeded, bytes go on exactly where they were.
+            return connection.closed_at.is_some()
+                && connection.reset.is_some()
+                && !segment.payload.is_empty()
+                && half.next_seq() == Seq(segment.seq);
+        }
+        if !half.started {
+            return connection.closed_at.is_some();
+        }
+        let first = Seq(segment.seq).plus(1);
+        let behind = half.next_seq().ahead_of(first);
+        if half.from_syn {
+            // The same number again is a copy of the SYN that was seen, if not much else came since.
+            return !half.is_origin(first);
+        }
+        // A late SYN of a stream that was joined without it.
+        connection.closed_at.is_some() || !(0..=RESET_REACH).contains(&behind)
+    }
+
+    fn open(&mut self, key: FlowKey, side: Side, segment: &Segment<'_>, sink: &mut impl FnMut(Chunk<'_>)) -> Slot {
+        if self.by_key.len() >= MAX_CONNECTIONS {
+            self.evict(sink);
+        }
+        let slot = self.free.pop().unwrap_or_else(|| {
+            self.slots.push(None);
+            Slot(u32::try_from(self.slots.len() - 1).unwrap_or(u32::MAX))
+        });
+        self.stats.connections += 1;
+        self.stats.open += 1;
+        self.stats.peak_open = self.stats.peak_open.max(self.stats.open);
+        let server = self.server(&key, side, segment);
+        sink(Chunk::Opened {
+            slot,
+            connection: ConnectionId(self.stats.connections),
+            at: segment.at,
+            ends: [key.low, key.high],
+            server,
+        });
+        if let Some(place) = self.slots.get_mut(slot.0 as usize) {
+            *place = Some(Box::new(Connection {
+                key,
+                last_at: segment.at,
+                reset: None,
+                closed_at: None,
+                halves: Default::default(),
+                carried_bytes: false,
+            }));
+        }
+        self.by_key.insert(key, slot);
+        slot
+    }
+
+    /// Which side is the server: by the handshake, else by port.
+    fn server(&self, key: &FlowKey, side: Side, segment: &Segment<'_>) -> Option<(Side, bool)> {
+        if segment.flags.has(Flags::SYN) {
+            return Some((if segment.flags.has(Flags::ACK) { side } else { side.other() }, true));
+        }
+        match (self.ports.contains(&key.low.port), self.ports.contains(&key.high.port)) {
+            (true, false) => Some((Side::Low, false)),
+            (false, true) => Some((Side::High, false)),
+            _ => None,
+        }
+    }
+
+    /// Looks at one slot a segment: closes what is silent, frees what is closed, gives up old holes.
+    fn sweep(&mut self, sink: &mut impl FnMut(Chunk<'_>)) {
+        self.hand = if self.hand + 1 < self.slots.len() { self.hand + 1 } else { 0 };
+        let now = self.last_at;
+        let slot = Slot(u32::try_from(self.hand).unwrap_or(u32::MAX));
+        let Some(Some(connection)) = self.slots.get_mut(self.hand) else { return };
+        let silent = now.since(connection.last_at);
+        if let Some(closed_at) = connection.closed_at {
+            if now.since(closed_at) > LINGER {
+                self.forget(slot);
+            }
+        } else if connection.reset.is_some_and(|(_, at)| now.since(at) > RESET_LINGER) {
+            self.close(slot, now, Close::Reset, sink);
+        } else if silent > if connection.carried_bytes { IDLE } else { IDLE_HALF_OPEN } {
+            self.stats.evicted_idle += 1;
+            self.close(slot, now, Close::Idle, sink);
+            self.forget(slot);
+        } else if connection.is_stuck() {
+            connection.pump(slot, now, false, &mut self.stats, sink);
+        }
+    }
+
+    /// Makes room: of the next few connections the one longest silent is given up, a closed one before all.
+    fn evict(&mut self, sink: &mut impl FnMut(Chunk<'_>)) {
+        let mut oldest: Option<(bool, Timestamp, Slot)> = None;
+        for _ in 0..EVICTION_SAMPLE {
+            self.hand = if self.hand + 1 < self.slots.len() { self.hand + 1 } else { 0 };
+            let slot = Slot(u32::try_from(self.hand).unwrap_or(u32::MAX));
+            if let Some(connection) = self.connection(slot) {
+                let candidate = (connection.closed_at.is_none(), connection.last_at, slot);
+                oldest = Some(oldest.map_or(candidate, |best| best.min(candidate)));
+            }
+        }
+        if let Some((open, _, slot)) = oldest {
+            if open {
+                self.stats.evicted_capacity += 1;
+            }
+            self.close(slot, self.last_at, Close::Evicted, sink);
+            self.forget(slot);
+        }
+    }
+
+    /// Tells what waits and that the connection is closed; it is remembered for a while.
+    fn close(&mut self, slot: Slot, at: Timestamp, how: Close, sink: &mut impl FnMut(Chunk<'_>)) {
+        let Some(Some(connection)) = self.slots.get_mut(slot.0 as usize) else { return };
+        if connection.closed_at.is_some() {
+            return;
+        }
+        connection.pump(slot, at, true, &mut self.stats, sink);
+        connection.closed_at = Some(at);
+        self.stats.open -= 1;
+        sink(Chunk::Closed { slot, at, how });
+    }
+
+    fn forget(&mut self, slot: Slot) {
+        if let Some(connection) = self.slots.get_mut(slot.0 as usize).and_then(Option::take) {
+            self.by_key.remove(&connection.key);
+            self.free.push(slot);
+        }
+    }
+}
+
+impl Connection {
+    fn take(
+        &mut self,
+        slot: Slot,
+        side: Side,
+        segment: &Segment<'_>,
+        stats: &mut Stats,
+        sink: &mut impl FnMut(Chunk<'_>),
+    ) {
+        self.last_at = self.last_at.max(segment.at);
+        let received = self.note_ack(side, segment);
+        let half = side.of_mut(&mut self.halves);
+        half.heard = true;
+        let len = segment.payload.len() as u64 + u64::from(segment.missing);
+        let first = if segment.flags.has(Flags::SYN) { Seq(segment.seq).plus(1) } else { Seq(segment.seq) };
+        if segment.flags.has(Flags::SYN) && !half.started {
+            half.start(first);
+            half.from_syn = true;
+        } else if !half.started && len > 0 {
+            half.start(first);
+            sink(Chunk::Gap { slot, side, len: 0, why: Missing::Joined });
+        }
+        if segment.flags.has(Flags::RST) {
+            self.note_reset(side, segment);
+            return;
+        }
+        let half = side.of_mut(&mut self.halves);
+        let Some(offset) = half.offset(first).filter(|_| half.started) else { return };
+        if segment.flags.has(Flags::FIN) {
+            half.note_fin(offset + len);
+        }
+        if len > 0 {
+            self.carried_bytes = true;
+            self.take_bytes(slot, side, offset, received, segment, stats, sink);
+        }
+        if self.is_stuck() || self.halves.iter().any(|half| !half.ended && half.at_fin()) {
+            self.pump(slot, segment.at, false, stats, sink);
+        }
+    }
+
+    /// Notes how far the sender had received the other stream; returns that as an offset.
+    fn note_ack(&mut self, side: Side, segment: &Segment<'_>) -> u64 {
+        if !segment.flags.has(Flags::ACK) {
+            return 0;
+        }
+        let other = side.other().of_mut(&mut self.halves);
+        other.note_ack(Seq(segment.ack))
+    }
+
+    fn note_reset(&mut self, side: Side, segment: &Segment<'_>) {
+        let half = side.of(&self.halves);
+        let distance = Seq(segment.seq).ahead_of(half.next_seq());
+        if !half.started || (-RESET_REACH..=RESET_REACH).contains(&distance) {
+            self.reset.get_or_insert((side, segment.at));
+        }
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "the parts of one segment, taken apart once by the only caller")]
+    fn take_bytes(
+        &mut self,
+        slot: Slot,
+        side: Side,
+        offset: u64,
+        received: u64,
+        segment: &Segment<'_>,
+        stats: &mut Stats,
+        sink: &mut impl FnMut(Chunk<'_>),
+    ) {
+        let blocked = self.is_blocked(side, received);
+        let half = side.of_mut(&mut self.halves);
+        let len = segment.payload.len() as u64 + u64::from(segment.missing);
+        if offset + len <= half.next() || half.beyond_fin(offset) {
+            stats.retransmitted_bytes += len;
+            return;
+        }
+        if self.reset.is_some_and(|(by, _)| by == side) && offset == half.next() {
+            // The side that sent RST and goes on all the same did not mean it, or did not send it.
+            self.reset = None;
+        }
+        let half = side.of_mut(&mut self.halves);
+        if offset <= half.next() && !half.is_waiting() && !blocked {
+            let repeated = half.next() - offset;
+            stats.retransmitted_bytes += repeated;
+            let skip = usize::try_from(repeated).unwrap_or(usize::MAX);
+            let bytes = segment.payload.get(skip..).unwrap_or_default();
+            let cut = u64::from(segment.missing) - repeated.saturating_sub(segment.payload.len() as u64);
+            tell(slot, side, half, segment.at, received, bytes, cut, stats, sink);
+            return;
+        }
+        let waiting = Waiting { at: segment.at, received, bytes: segment.payload.to_vec(), missing: segment.missing };
+        stats.retransmitted_bytes += half.wait(offset, &waiting);
+    }
+
+    /// Whether bytes of `side` must wait: their sender had received more than was told of the other stream.
+    ///
+    /// Where the other stream could go on at once it does not count: a segment sent again carries a later
+    /// acknowledgement than the one that it repeats.
+    fn is_blocked(&self, side: Side, received: u64) -> bool {
+        let other = side.other().of(&self.halves);
+        other.started
+            && other.heard
+            && received > other.next() + 1
+            && other.first_waiting().is_none_or(|(offset, _)| offset > other.next())
+    }
+
+    /// Whether anything waits, or is known to be missing.
+    fn is_stuck(&self) -> bool {
+        self.halves.iter().any(|half| half.is_waiting() || (half.started && half.heard && half.acked_beyond()))
+    }
+
+    /// Tells all that can be told; `all`: gives up every hole.
+    fn pump(&mut self, slot: Slot, now: Timestamp, all: bool, stats: &mut Stats, sink: &mut impl FnMut(Chunk<'_>)) {
+        let mut went_on = true;
+        while went_on {
+            went_on = false;
+            for side in Side::BOTH {
+                while self.step(slot, side, now, all, stats, sink) {
+                    went_on = true;
+                }
+            }
+        }
+    }
+
+    /// Tells the next bytes or gap of one side; false where it has to wait.
+    fn step(
+        &mut self,
+        slot: Slot,
+        side: Side,
+        now: Timestamp,
+        all: bool,
+        stats: &mut Stats,
+        sink: &mut impl FnMut(Chunk<'_>),
+    ) -> bool {
+        let first = side.of(&self.halves).first_waiting();
+        let blocked = first.is_some_and(|(_, received)| self.is_blocked(side, received));
+        let impatient = all || self.is_out_of_patience(side, now);
+        let half = side.of_mut(&mut self.halves);
+        if !half.started || half.ended {
+            return false;
+        }
+        match first {
+            Some((offset, _)) if offset <= half.next() && (!blocked || impatient) => {
+                let Some((_, waiting)) = half.pop() else { return false };
+                let cut = u64::from(waiting.missing);
+                tell(slot, side, half, waiting.at, waiting.received, &waiting.bytes, cut, stats, sink);
+                true
+            }
+            Some((offset, _)) if offset > half.next() && impatient && half.is_implausible() && !all => {
+                half.pop();
+                stats.implausible_segments += 1;
+                true
+            }
+            None if half.at_fin() => {
+                half.ended = true;
+                sink(Chunk::End { slot, side, at: now });
+                false
+            }
+            Some(_) if impatient => give_up(slot, side, half, stats, sink),
+            None if impatient && half.heard && half.acked_beyond() => give_up(slot, side, half, stats, sink),
+            Some(_) => {
+                half.stuck_since.get_or_insert(now);
+                false
+            }
+            None => {
+                if half.heard && half.acked_beyond() {
+                    half.stuck_since.get_or_insert(now);
+                }
+                false
+            }
+        }
+    }
+
+    fn is_out_of_patience(&self, side: Side, now: Timestamp) -> bool {
+        let half = side.of(&self.halves);
+        let patience = if half.acked_beyond() || side.other().of(&self.halves).acked_beyond() {
+            PATIENCE_ACKED
+        } else {
+            PATIENCE_UNACKED
+        };
+        half.pending_cost() > MAX_PENDING_BYTES || half.stuck_since.is_some_and(|since| now.since(since) > patience)
+    }
+}
+
+/// Tells bytes, and what the snap length cut off after them.
+#[expect(clippy::too_many_arguments, reason = "the parts of one chunk")]
+fn tell(
+    slot: Slot,
+    side: Side,
+    half: &mut Half,
+    at: Timestamp,
+    received: u64,
+    bytes: &[u8],
+    cut: u64,
+    stats: &mut Stats,
+    sink: &mut impl FnMut(Chunk<'_>),
+) {
+    if !bytes.is_empty() {
+        sink(Chunk::Data { slot, side, at, offset: half.next(), received, bytes });
+        half.advance(bytes.len() as u64);
+    }
+    if cut > 0 {
+        stats.gaps += 1;
+        stats.gap_bytes += cut;
+        sink(Chunk::Gap { slot, side, len: cut, why: Missing::Cut });
+        half.advance(cut);
+    }
+}
+
+fn give_up(slot: Slot, side: Side, half: &mut Half, stats: &mut Stats, sink: &mut impl FnMut(Chunk<'_>)) -> bool {
+    let Some((len, why)) = half.jump() else { return false };
+    stats.gaps += 1;
+    stats.gap_bytes += len;
+    sink(Chunk::Gap { slot, side, len, why });
+    true
+}

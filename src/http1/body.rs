@@ -1,0 +1,249 @@
+//! Body framing: where a body ends, and its content counted, hashed or kept on the way.
+
+use bytes::Bytes;
+use sha2::{Digest as _, Sha256};
+
+use super::{Interest, MAX_KEPT_BODY};
+use crate::exchange::{Body, Framing};
+
+/// Bytes of a trailer section. A longer one makes the body malformed.
+const MAX_TRAILER_BYTES: u32 = 64 * 1024;
+/// Bytes of a chunk extension. A longer one makes the body malformed.
+const MAX_EXTENSION_BYTES: u32 = 16 * 1024;
+
+/// Where in its framing a body is.
+///
+/// Invariant: [`Progress::Done`] is reached as soon as the last byte was fed, not with the byte after it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Progress {
+    Length { left: u64 },
+    UntilClose,
+    Chunk(Chunk),
+    Done,
+}
+
+/// RFC 9112, 7.1.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Chunk {
+    Size {
+        value: u64,
+        digits: u8,
+    },
+    /// After the digits: blanks or an extension, up to the end of the line.
+    Extension {
+        value: u64,
+        len: u32,
+    },
+    Data {
+        left: u64,
+    },
+    /// The line end after the data.
+    DataEnd {
+        seen_cr: bool,
+    },
+    /// After the last chunk: lines up to an empty one. `line` counts the bytes of the current one.
+    Trailer {
+        line: u32,
+        total: u32,
+    },
+}
+
+/// What feeding bytes to a body led to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Fed {
+    /// All bytes belong to the body, and more are to come.
+    All,
+    /// The body ended after this many bytes.
+    Ended(usize),
+    /// The framing cannot be read.
+    Bad,
+}
+
+/// What a gap does to a body.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Skipped {
+    /// It lies inside: the next bytes are still this body's.
+    Inside,
+    /// It ends just where the body does.
+    ToTheEnd,
+    /// Where the body ends is not known any more.
+    Unknown,
+}
+
+/// A body that is being read.
+#[derive(Debug)]
+pub(super) struct BodyReader {
+    framing: Framing,
+    progress: Progress,
+    len: u64,
+    hash: Option<Sha256>,
+    wire: Option<Vec<u8>>,
+    whole: bool,
+}
+
+impl BodyReader {
+    pub(super) fn new(framing: Framing, interest: Interest) -> Self {
+        let progress = match framing {
+            Framing::None | Framing::Length(0) => Progress::Done,
+            Framing::Length(left) => Progress::Length { left },
+            Framing::Chunked => Progress::Chunk(Chunk::Size { value: 0, digits: 0 }),
+            Framing::UntilClose => Progress::UntilClose,
+        };
+        Self {
+            framing,
+            progress,
+            len: 0,
+            hash: (interest != Interest::Count).then(Sha256::new),
+            wire: (interest == Interest::Keep).then(Vec::new),
+            whole: true,
+        }
+    }
+
+    pub(super) fn is_done(&self) -> bool {
+        self.progress == Progress::Done
+    }
+
+    pub(super) fn is_until_close(&self) -> bool {
+        self.progress == Progress::UntilClose
+    }
+
+    /// Whether a byte of the body was seen.
+    pub(super) const fn has_begun(&self) -> bool {
+        self.len > 0
+            || !matches!(self.progress, Progress::Length { .. } | Progress::Chunk(Chunk::Size { digits: 0, .. }))
+    }
+
+    /// Feeds the next bytes of the stream.
+    pub(super) fn feed(&mut self, bytes: &[u8]) -> Fed {
+        let mut at = 0;
+        while let Some(rest) = bytes.get(at..).filter(|rest| !rest.is_empty()) {
+            let taken = match self.progress {
+                Progress::Done => break,
+                Progress::UntilClose => {
+                    self.content(rest);
+                    rest.len()
+                }
+                Progress::Length { left } => {
+                    let now = at_most(rest, left);
+                    self.content(now);
+                    self.progress = match left - now.len() as u64 {
+                        0 => Progress::Done,
+                        left => Progress::Length { left },
+                    };
+                    now.len()
+                }
+                Progress::Chunk(Chunk::Data { left }) => {
+                    let now = at_most(rest, left);
+                    self.content(now);
+                    self.progress = Progress::Chunk(match left - now.len() as u64 {
+                        0 => Chunk::DataEnd { seen_cr: false },
+                        left => Chunk::Data { left },
+                    });
+                    now.len()
+                }
+                Progress::Chunk(state) => {
+                    let [byte, ..] = rest else { break };
+                    let Some(next) = state.step(*byte) else {
+                        self.damage();
+                        return Fed::Bad;
+                    };
+                    self.progress = next;
+                    1
+                }
+            };
+            at += taken;
+        }
+        self.keep(bytes.get(..at).unwrap_or_default());
+        if self.is_done() { Fed::Ended(at) } else { Fed::All }
+    }
+
+    /// Passes over bytes that were not captured.
+    pub(super) fn skip(&mut self, len: u64) -> Skipped {
+        self.damage();
+        match self.progress {
+            Progress::Length { left } if len < left => {
+                self.progress = Progress::Length { left: left - len };
+                Skipped::Inside
+            }
+            Progress::Length { left } if len == left => {
+                self.progress = Progress::Done;
+                Skipped::ToTheEnd
+            }
+            Progress::Chunk(Chunk::Data { left }) if len < left => {
+                self.progress = Progress::Chunk(Chunk::Data { left: left - len });
+                Skipped::Inside
+            }
+            Progress::Chunk(Chunk::Data { left }) if len == left => {
+                self.progress = Progress::Chunk(Chunk::DataEnd { seen_cr: false });
+                Skipped::Inside
+            }
+            Progress::UntilClose => Skipped::Inside,
+            _ => Skipped::Unknown,
+        }
+    }
+
+    /// The body as far as it was read.
+    pub(super) fn finish(self) -> Body {
+        let sha256 = self.hash.filter(|_| self.whole && self.len > 0).map(|hash| hash.finalize().into());
+        Body { framing: self.framing, len: self.len, sha256, wire: self.wire.map(Bytes::from) }
+    }
+
+    /// From now on the content is not whole.
+    pub(super) fn damage(&mut self) {
+        self.whole = false;
+    }
+
+    fn content(&mut self, bytes: &[u8]) {
+        self.len += bytes.len() as u64;
+        if let Some(hash) = &mut self.hash {
+            hash.update(bytes);
+        }
+    }
+
+    fn keep(&mut self, bytes: &[u8]) {
+        if let Some(wire) = &mut self.wire {
+            if wire.len() + bytes.len() > MAX_KEPT_BODY {
+                self.wire = None;
+            } else {
+                wire.extend_from_slice(bytes);
+            }
+        }
+    }
+}
+
+impl Chunk {
+    /// The state after `byte`; `None` where it must not stand here. A bare LF ends a line as CRLF does.
+    fn step(self, byte: u8) -> Option<Progress> {
+        Some(Progress::Chunk(match (self, byte) {
+            (Self::Size { value, digits }, _) if byte.is_ascii_hexdigit() && digits < 16 => {
+                let digit = u64::from(char::from(byte).to_digit(16)?);
+                Self::Size { value: (value << 4) | digit, digits: digits + 1 }
+            }
+            (Self::Size { digits: 0, .. }, _) => return None,
+            (Self::Size { value, .. } | Self::Extension { value, .. }, b'\n') => Self::after_size(value),
+            (Self::Size { value, .. }, b'\r' | b' ' | b'\t' | b';') => Self::Extension { value, len: 0 },
+            (Self::Size { .. }, _) => return None,
+            (Self::Extension { value, len }, _) if len < MAX_EXTENSION_BYTES => Self::Extension { value, len: len + 1 },
+            (Self::Extension { .. }, _) => return None,
+            (Self::DataEnd { seen_cr: false }, b'\r') => Self::DataEnd { seen_cr: true },
+            (Self::DataEnd { .. }, b'\n') => Self::Size { value: 0, digits: 0 },
+            (Self::Trailer { line: 0, .. }, b'\n') => return Some(Progress::Done),
+            (Self::Trailer { total, .. }, b'\n') => Self::Trailer { line: 0, total: total + 1 },
+            // The CR of an empty line does not make it longer.
+            (Self::Trailer { line: 0, total }, b'\r') => Self::Trailer { line: 0, total: total + 1 },
+            (Self::Trailer { line, total }, _) if total < MAX_TRAILER_BYTES => {
+                Self::Trailer { line: line + 1, total: total + 1 }
+            }
+            (Self::DataEnd { .. } | Self::Trailer { .. } | Self::Data { .. }, _) => return None,
+        }))
+    }
+
+    const fn after_size(value: u64) -> Self {
+        if value == 0 { Self::Trailer { line: 0, total: 0 } } else { Self::Data { left: value } }
+    }
+}
+
+fn at_most(bytes: &[u8], limit: u64) -> &[u8] {
+    let len = usize::try_from(limit).unwrap_or(usize::MAX).min(bytes.len());
+    bytes.get(..len).unwrap_or_default()
+}

@@ -1,0 +1,462 @@
+//! A connection's two streams as one conversation: bytes in, requests and their responses out.
+
+use super::body::{BodyReader, Fed, Skipped};
+use super::head::{self, Method};
+use super::pairing::Pairing;
+use super::stream::{About, Found, Message, Partial, Piece, Preface, Start, State, find};
+use super::{Interests, MAX_HEAD_BYTES, Opening, Speaks};
+use crate::decode::Endpoint;
+use crate::exchange::{
+    Body, Close, ConnectionId, Damage, Event, Framing, Head, Incomplete, Malformed, Request, RequestState, Response,
+    Timestamp,
+};
+use crate::flow::{Missing, Side};
+
+/// A connection that carried bytes.
+#[derive(Debug)]
+pub(super) struct Conversation {
+    connection: ConnectionId,
+    ends: [Endpoint; 2],
+    /// Which side answers, and whether that is certain.
+    server: Option<(Side, bool)>,
+    interests: Interests,
+    speaks: Speaks,
+    streams: [State; 2],
+    pairing: Pairing,
+    /// Whether the client's first bytes were looked at.
+    prefaced: bool,
+    /// Where an interim response began that the final one follows.
+    interim: Option<Start>,
+}
+
+type Sink<'a> = &'a mut dyn FnMut(Event);
+
+/// A head that is whole, and where it stood.
+struct HeadSeen {
+    raw: Vec<u8>,
+    start: Start,
+    /// When its last byte was captured.
+    at: Timestamp,
+    /// Offset of the byte after it.
+    end: u64,
+}
+
+impl Conversation {
+    pub(super) fn new(opening: Opening, interests: Interests) -> Self {
+        Self {
+            connection: opening.connection,
+            ends: opening.ends,
+            server: opening.server,
+            interests,
+            speaks: Speaks::Nothing,
+            streams: Default::default(),
+            pairing: Pairing::new(opening.connection),
+            prefaced: false,
+            interim: None,
+        }
+    }
+
+    pub(super) const fn connection(&self) -> ConnectionId {
+        self.connection
+    }
+
+    pub(super) const fn speaks(&self) -> Speaks {
+        self.speaks
+    }
+
+    /// Takes the next bytes of one side.
+    pub(super) fn data(&mut self, side: Side, mut piece: Piece<'_>, sink: Sink<'_>) {
+        if self.speaks == Speaks::Nothing {
+            self.speaks = Speaks::Unknown;
+        }
+        let Some(is_request) = self.role(side, piece.bytes) else { return };
+        while !piece.bytes.is_empty() {
+            let state = std::mem::take(side.of_mut(&mut self.streams));
+            let next = match state {
+                State::Opaque => State::Opaque,
+                State::Between => self.begin(is_request, false, &mut piece, sink),
+                State::Lost => self.begin(is_request, true, &mut piece, sink),
+                State::Head(partial) if is_request && !self.prefaced => {
+                    // The beginning of a PROXY header goes on: look at all of it anew.
+                    let Partial { start, mut raw, .. } = *partial;
+                    raw.extend_from_slice(piece.bytes);
+                    self.data(side, Piece { offset: start.offset, bytes: &raw, ..piece }, sink);
+                    return;
+                }
+                State::Head(partial) => self.head_goes_on(is_request, partial, &mut piece, sink),
+                State::Body(message) => self.body_goes_on(message, &mut piece, sink),
+            };
+            if matches!(next, State::Opaque) || matches!(self.speaks, Speaks::Upgraded) {
+                self.streams = [State::Opaque, State::Opaque];
+                return;
+            }
+            *side.of_mut(&mut self.streams) = next;
+        }
+    }
+
+    /// Takes note that bytes of one side will not come.
+    pub(super) fn gap(&mut self, side: Side, len: u64, why: Missing, sink: Sink<'_>) {
+        let state = std::mem::take(side.of_mut(&mut self.streams));
+        let is_request = self.server.map(|(server, _)| server != side);
+        let (incomplete, damage) = match why {
+            Missing::Cut => (Incomplete::Cut, Damage::Cut),
+            Missing::Gap | Missing::Joined => (Incomplete::Gap, Damage::Gap),
+        };
+        let next = match state {
+            State::Opaque => State::Opaque,
+            State::Between | State::Lost => self.lost(is_request),
+            State::Head(partial) => {
+                let at = partial.start.at;
+                self.broken_head(is_request == Some(true), &partial, incomplete, damage, at, sink);
+                self.lost(is_request)
+            }
+            State::Body(mut message) => {
+                message.about.damage(incomplete, damage);
+                match message.body.skip(len) {
+                    Skipped::Inside => State::Body(message),
+                    Skipped::ToTheEnd => {
+                        self.done(*message, None, sink);
+                        State::Between
+                    }
+                    Skipped::Unknown => {
+                        self.done(*message, None, sink);
+                        self.lost(is_request)
+                    }
+                }
+            }
+        };
+        *side.of_mut(&mut self.streams) = next;
+    }
+
+    /// One side sent FIN.
+    pub(super) fn end(&mut self, side: Side, at: Timestamp, sink: Sink<'_>) {
+        self.cut_off(side, at, Incomplete::Gap, Damage::Closed, true, sink);
+    }
+
+    /// The connection ended: what is unfinished is told as such, and every request gets its last word.
+    pub(super) fn close(&mut self, at: Timestamp, how: Close, sink: Sink<'_>) {
+        let (incomplete, damage) = match how {
+            Close::EndOfCapture => (Incomplete::EndOfCapture, Damage::EndOfCapture),
+            _ => (Incomplete::Gap, Damage::Closed),
+        };
+        // The client's side first: a request must be told before what answers it.
+        let client = self.server.map_or(Side::Low, |(server, _)| server.other());
+        self.cut_off(client, at, incomplete, damage, false, sink);
+        self.cut_off(client.other(), at, incomplete, damage, false, sink);
+        self.pairing.close(sink);
+    }
+
+    fn cut_off(
+        &mut self,
+        side: Side,
+        at: Timestamp,
+        incomplete: Incomplete,
+        damage: Damage,
+        orderly: bool,
+        sink: Sink<'_>,
+    ) {
+        let is_request = self.server.is_some_and(|(server, _)| server != side);
+        match std::mem::take(side.of_mut(&mut self.streams)) {
+            State::Head(partial) => self.broken_head(is_request, &partial, incomplete, damage, at, sink),
+            State::Body(mut message) => {
+                if !(orderly && message.body.is_until_close()) {
+                    message.about.damage(incomplete, damage);
+                    message.body.damage();
+                }
+                self.done(*message, None, sink);
+            }
+            state @ (State::Between | State::Lost | State::Opaque) => *side.of_mut(&mut self.streams) = state,
+        }
+    }
+
+    /// Whether `side` asks; `None` as long as that cannot be told.
+    fn role(&mut self, side: Side, bytes: &[u8]) -> Option<bool> {
+        let fresh = self.pairing.is_unused() && matches!(side.of(&self.streams), State::Between | State::Lost);
+        match self.server {
+            Some((server, certain)) if certain || !fresh => return Some(server != side),
+            _ => {}
+        }
+        if head::response_begins(bytes) == head::Begin::Yes {
+            self.server = Some((side, false));
+        } else if head::request_begins(bytes) == head::Begin::Yes
+            || head::has_known_method(bytes)
+            || Preface::of(bytes) != Preface::None
+        {
+            self.server = Some((side.other(), false));
+        }
+        self.server.map(|(server, _)| server != side)
+    }
+
+    /// Handles bytes where a message may begin.
+    fn begin(&mut self, is_request: bool, lost: bool, piece: &mut Piece<'_>, sink: Sink<'_>) -> State {
+        if is_request && !self.prefaced {
+            match Preface::of(piece.bytes) {
+                Preface::Proxy(len) => {
+                    self.prefaced = true;
+                    piece.pass(len);
+                    return State::Between;
+                }
+                Preface::ProxyMaybe => return hold(piece, false),
+                Preface::Tls => return self.becomes(Speaks::Tls),
+                Preface::Http2 => return self.becomes(Speaks::Http2),
+                Preface::None => self.prefaced = true,
+            }
+        }
+        // Line ends before a request are passed over (RFC 9112, 2.2); after a response they are as harmless.
+        let blank = piece.bytes.iter().take_while(|byte| matches!(byte, b'\r' | b'\n')).count();
+        if blank > 0 && !lost {
+            piece.pass(blank);
+            return State::Between;
+        }
+        match find(piece.bytes, is_request, lost) {
+            Found::Head(len) => {
+                let raw = piece.bytes.get(..len).unwrap_or_default().to_vec();
+                let start = Start::from(&*piece);
+                piece.pass(len);
+                let seen = HeadSeen { raw, start, at: piece.at, end: piece.offset };
+                if is_request { self.request_head(seen, sink) } else { self.response_head(seen, sink) }
+            }
+            Found::Partial { recognised } => hold(piece, recognised),
+            Found::Nothing => {
+                piece.pass(piece.bytes.len());
+                if lost { State::Lost } else { self.lost(Some(is_request)) }
+            }
+        }
+    }
+
+    fn becomes(&mut self, speaks: Speaks) -> State {
+        self.speaks = speaks;
+        State::Opaque
+    }
+
+    /// Where a message begins is not known from here on.
+    fn lost(&mut self, is_request: Option<bool>) -> State {
+        self.pairing.doubt(is_request);
+        State::Lost
+    }
+
+    fn head_goes_on(
+        &mut self,
+        is_request: bool,
+        mut partial: Box<Partial>,
+        piece: &mut Piece<'_>,
+        sink: Sink<'_>,
+    ) -> State {
+        let before = partial.raw.len();
+        partial.raw.extend_from_slice(piece.bytes);
+        if !partial.recognised {
+            match find(&partial.raw, is_request, false) {
+                Found::Nothing => {
+                    piece.pass(piece.bytes.len());
+                    return self.lost(Some(is_request));
+                }
+                Found::Partial { recognised } => partial.recognised = recognised,
+                Found::Head(_) => partial.recognised = true,
+            }
+        }
+        match head::end(&partial.raw, before.saturating_sub(3)) {
+            Some(len) if len <= MAX_HEAD_BYTES => {
+                let Partial { start, mut raw, .. } = *partial;
+                raw.truncate(len);
+                piece.pass(len.saturating_sub(before));
+                let seen = HeadSeen { raw, start, at: piece.at, end: piece.offset };
+                if is_request { self.request_head(seen, sink) } else { self.response_head(seen, sink) }
+            }
+            None if partial.raw.len() <= MAX_HEAD_BYTES => {
+                piece.pass(piece.bytes.len());
+                State::Head(partial)
+            }
+            _ => {
+                partial.raw.truncate(MAX_HEAD_BYTES);
+                if is_request {
+                    let state = RequestState::Malformed(Malformed::HeadTooLarge);
+                    self.broken_request(&partial, state, piece.at, sink);
+                } else {
+                    self.broken_response(&partial, Damage::Malformed, piece.at, sink);
+                }
+                piece.pass(piece.bytes.len());
+                self.lost(Some(is_request))
+            }
+        }
+    }
+
+    fn request_head(&mut self, seen: HeadSeen, sink: Sink<'_>) -> State {
+        self.speaks = Speaks::Http1;
+        let facts = head::request(&seen.raw);
+        let id = self.pairing.ask(facts.method, seen.start, sink);
+        let body = BodyReader::new(facts.framing, self.interests.request_body);
+        let about = About::Request { id, malformed: facts.malformed, incomplete: None, expects: facts.expects };
+        let unframed = matches!(facts.malformed, Some(Malformed::BadLength | Malformed::BadTransferEncoding));
+        match self.read_body(seen, body, about, sink) {
+            // Where its body ends, and whether it has one, nobody can tell.
+            State::Between if unframed => State::Lost,
+            state => state,
+        }
+    }
+
+    fn response_head(&mut self, seen: HeadSeen, sink: Sink<'_>) -> State {
+        let Some(facts) = head::response(&seen.raw) else { return self.lost(Some(false)) };
+        self.speaks = Speaks::Http1;
+        if matches!(facts.status, 100 | 102..=199) {
+            self.interim.get_or_insert(seen.start);
+            return State::Between;
+        }
+        let begin = self.interim.take().unwrap_or(seen.start);
+        let of = self.answer(begin.offset, seen.start.received, sink);
+        let method = of.map_or(Method::Other, |(_, method)| method);
+        let opaque = facts.status == 101 || (method == Method::Connect && (200..300).contains(&facts.status));
+        let body = BodyReader::new(facts.framing(method), self.interests.response_body);
+        let about = About::Response { status: facts.status, of: of.map(|(id, _)| id), damage: None, opaque };
+        let next = self.read_body(seen, body, about, sink);
+        if opaque {
+            self.speaks = Speaks::Upgraded;
+        }
+        next
+    }
+
+    /// Which request a response that begins at `offset` answers.
+    fn answer(&mut self, offset: u64, received: u64, sink: Sink<'_>) -> Option<(crate::exchange::ExchangeId, Method)> {
+        // A server may refuse a request whose head it did not wait for.
+        if let Some((server, _)) = self.server
+            && let State::Head(partial) = server.other().of(&self.streams)
+            && partial.recognised
+        {
+            let (method, start) = (head::method(&partial.raw), partial.start);
+            self.pairing.reserve(method, start, sink);
+        }
+        self.pairing.answer(offset, received, sink)
+    }
+
+    fn read_body(&mut self, seen: HeadSeen, body: BodyReader, about: About, sink: Sink<'_>) -> State {
+        let message = Message { start: seen.start, last_byte: seen.at, head: seen.raw, body, about };
+        if message.body.is_done() {
+            self.done(message, Some(seen.end), sink);
+            State::Between
+        } else {
+            State::Body(Box::new(message))
+        }
+    }
+
+    fn body_goes_on(&mut self, mut message: Box<Message>, piece: &mut Piece<'_>, sink: Sink<'_>) -> State {
+        if let About::Request { id, expects: true, .. } = message.about
+            && !message.body.has_begun()
+            && self.pairing.was_answered_early(id)
+            && head::request_begins(piece.bytes) == head::Begin::Yes
+        {
+            // Told no, the client kept its body and asks the next question (RFC 9110, 10.1.1).
+            message.about.damage(Incomplete::Gap, Damage::Gap);
+            self.done(*message, None, sink);
+            return State::Between;
+        }
+        let fed = message.body.feed(piece.bytes);
+        message.last_byte = piece.at;
+        match fed {
+            Fed::All => {
+                piece.pass(piece.bytes.len());
+                State::Body(message)
+            }
+            Fed::Ended(len) => {
+                piece.pass(len);
+                self.done(*message, Some(piece.offset), sink);
+                State::Between
+            }
+            Fed::Bad => {
+                let is_request = message.about.mark_malformed();
+                piece.pass(piece.bytes.len());
+                self.done(*message, None, sink);
+                self.lost(Some(is_request))
+            }
+        }
+    }
+
+    /// Tells a message that has ended; `end` is the offset after it, where that is known.
+    fn done(&mut self, message: Message, end: Option<u64>, sink: Sink<'_>) {
+        let Message { start, last_byte, head, body, about } = message;
+        let (head, body) = (Head::new(head), body.finish());
+        match about {
+            About::Request { id, malformed, incomplete, .. } => {
+                let state = match (incomplete, malformed) {
+                    (Some(why), _) => RequestState::Incomplete(why),
+                    (None, Some(why)) => RequestState::Malformed(why),
+                    (None, None) => RequestState::Whole,
+                };
+                let [client, server] = self.client_and_server();
+                let first_byte = start.at;
+                let request = Request { id, client, server, head, body, first_byte, last_byte, state };
+                self.pairing.asked(Box::new(request), end, sink);
+            }
+            About::Response { status, of, damage, opaque } => {
+                let response = Response { status, head, body, first_byte: start.at, last_byte, damage, opaque };
+                self.pairing.answered(of, Box::new(response), sink);
+            }
+        }
+    }
+
+    fn broken_head(
+        &mut self,
+        is_request: bool,
+        partial: &Partial,
+        incomplete: Incomplete,
+        damage: Damage,
+        at: Timestamp,
+        sink: Sink<'_>,
+    ) {
+        if is_request {
+            self.broken_request(partial, RequestState::Incomplete(incomplete), at, sink);
+        } else {
+            self.broken_response(partial, damage, at, sink);
+        }
+    }
+
+    /// Tells a request whose head did not become whole, where its first line did.
+    fn broken_request(&mut self, partial: &Partial, state: RequestState, at: Timestamp, sink: Sink<'_>) {
+        if !partial.recognised {
+            return;
+        }
+        self.speaks = Speaks::Http1;
+        let id = self.pairing.ask(head::method(&partial.raw), partial.start, sink);
+        let [client, server] = self.client_and_server();
+        let request = Request {
+            id,
+            client,
+            server,
+            head: Head::new(partial.raw.clone()),
+            body: Body::EMPTY,
+            first_byte: partial.start.at,
+            last_byte: at,
+            state,
+        };
+        self.pairing.asked(Box::new(request), None, sink);
+    }
+
+    /// Tells a response whose head did not become whole, where its status did.
+    fn broken_response(&mut self, partial: &Partial, damage: Damage, at: Timestamp, sink: Sink<'_>) {
+        let Some(status) = head::status(&partial.raw).filter(|status| *status >= 200) else { return };
+        self.speaks = Speaks::Http1;
+        let begin = self.interim.take().unwrap_or(partial.start);
+        let of = self.answer(begin.offset, partial.start.received, sink).map(|(id, _)| id);
+        let body = Body { framing: Framing::UntilClose, ..Body::EMPTY };
+        let response = Response {
+            status,
+            head: Head::new(partial.raw.clone()),
+            body,
+            first_byte: partial.start.at,
+            last_byte: at,
+            damage: Some(damage),
+            opaque: false,
+        };
+        self.pairing.answered(of, Box::new(response), sink);
+    }
+
+    fn client_and_server(&self) -> [std::net::SocketAddr; 2] {
+        let server = self.server.map_or(Side::High, |(server, _)| server);
+        [server.other().of(&self.ends).socket_addr(), server.of(&self.ends).socket_addr()]
+    }
+}
+
+/// Keeps the rest of the piece until more of the head comes.
+fn hold(piece: &mut Piece<'_>, recognised: bool) -> State {
+    let partial = Partial { start: Start::from(&*piece), raw: piece.bytes.to_vec(), recognised };
+    piece.pass(partial.raw.len());
+    State::Head(Box::new(partial))
+}

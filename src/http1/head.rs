@@ -1,0 +1,291 @@
+//! Heads: where one begins and ends, and what it says of the body that follows.
+
+use std::mem::MaybeUninit;
+
+use crate::exchange::{Framing, Malformed};
+use crate::head::{HeaderLines, split_request_line};
+
+/// Header lines that the strict parser has room for; heads with more take the slower way.
+const FAST_LINES: usize = 64;
+/// Longest method that is believed: registered ones have at most 17 bytes.
+const MAX_METHOD: usize = 32;
+
+/// Whether bytes are the beginning of a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Begin {
+    Yes,
+    /// So far; the first line is not whole.
+    Maybe,
+    No,
+}
+
+/// Offset after the empty line that ends a head; `from` bytes were searched before.
+pub(super) fn end(bytes: &[u8], from: usize) -> Option<usize> {
+    let rest = bytes.get(from..)?;
+    let crlf = memchr::memmem::find(rest, b"\n\r\n").map(|at| at + 3);
+    // A line end is CRLF, but a bare LF is recognised (RFC 9112, 2.2).
+    let within = crlf.and_then(|end| rest.get(..end)).unwrap_or(rest);
+    let bare = memchr::memmem::find(within, b"\n\n").map(|at| at + 2);
+    bare.or(crlf).map(|end| from + end)
+}
+
+/// Whether `bytes` begin with an HTTP/1 request line.
+pub(super) fn request_begins(bytes: &[u8]) -> Begin {
+    let method = bytes.iter().take(MAX_METHOD + 1).position(|byte| !is_token(*byte));
+    match method {
+        None if bytes.len() <= MAX_METHOD => return Begin::Maybe,
+        Some(len) if len > 0 && bytes.get(len) == Some(&b' ') => {}
+        _ => return Begin::No,
+    }
+    let Some(line_end) = memchr::memchr(b'\n', bytes) else {
+        return if bytes.len() < super::MAX_HEAD_BYTES { Begin::Maybe } else { Begin::No };
+    };
+    let line = bytes.get(..line_end).unwrap_or_default();
+    let (_, target, version) = split_request_line(line.strip_suffix(b"\r").unwrap_or(line).trim_ascii_end());
+    match version {
+        [b'H', b'T', b'T', b'P', b'/', b'1', b'.', minor] if minor.is_ascii_digit() && !target.is_empty() => Begin::Yes,
+        _ => Begin::No,
+    }
+}
+
+/// Whether an unfinished first line begins with a method that is in use, so that it is no part of a body.
+pub(super) fn has_known_method(bytes: &[u8]) -> bool {
+    const KNOWN: [&[u8]; 9] =
+        [b"GET /", b"POST /", b"HEAD /", b"PUT /", b"DELETE /", b"OPTIONS ", b"PATCH /", b"CONNECT ", b"PROPFIND /"];
+    KNOWN.iter().any(|method| bytes.starts_with(method))
+}
+
+/// Whether `bytes` begin with an HTTP/1 status line.
+pub(super) fn response_begins(bytes: &[u8]) -> Begin {
+    const BEGIN: &[u8] = b"HTTP/1.";
+    let shared = bytes.len().min(BEGIN.len());
+    if bytes.get(..shared) != BEGIN.get(..shared) {
+        return Begin::No;
+    }
+    match bytes.get(BEGIN.len()..BEGIN.len() + 5) {
+        Some([minor, b' ', a, b, c]) if [minor, a, b, c].iter().all(|byte| byte.is_ascii_digit()) => Begin::Yes,
+        Some(_) => Begin::No,
+        None => Begin::Maybe,
+    }
+}
+
+/// Which methods change how the response is framed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Method {
+    Head,
+    Connect,
+    Other,
+}
+
+/// The method that a request line, whole or not, begins with.
+pub(super) fn method(raw: &[u8]) -> Method {
+    if raw.starts_with(b"HEAD ") {
+        Method::Head
+    } else if raw.starts_with(b"CONNECT ") {
+        Method::Connect
+    } else {
+        Method::Other
+    }
+}
+
+/// What a request head says.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct RequestFacts {
+    pub(super) method: Method,
+    pub(super) framing: Framing,
+    pub(super) malformed: Option<Malformed>,
+    /// `Expect: 100-continue`: the body may never be sent.
+    pub(super) expects: bool,
+}
+
+/// What a response head says; its framing depends on the request as well, see [`ResponseFacts::framing`].
+#[derive(Clone, Copy, Debug)]
+pub(super) struct ResponseFacts {
+    pub(super) status: u16,
+    fields: Fields,
+}
+
+/// Reads a whole request head whose first line is known to be a request line.
+pub(super) fn request(raw: &[u8]) -> RequestFacts {
+    let mut fields = Fields::default();
+    let mut malformed = None;
+    if !strict_request(raw, &mut fields) {
+        fields = Fields::default();
+        malformed = lenient(raw, &mut fields).or_else(|| bad_request_line(raw));
+    }
+    let method = method(raw);
+    // RFC 9112, 6.3: Transfer-Encoding overrides Content-Length; a server has to refuse what is unclear.
+    let (framing, unclear) = match (fields.coding, fields.length) {
+        _ if method == Method::Connect => (Framing::None, None),
+        (Coding::Chunked, Length::Absent) => (Framing::Chunked, None),
+        (Coding::Chunked, _) => (Framing::Chunked, Some(Malformed::LengthAndTransferEncoding)),
+        (Coding::Other, _) => (Framing::None, Some(Malformed::BadTransferEncoding)),
+        (Coding::Absent, Length::Absent | Length::One(0)) => (Framing::None, None),
+        (Coding::Absent, Length::One(length)) => (Framing::Length(length), None),
+        (Coding::Absent, Length::Conflicting(first)) => (Framing::Length(first), Some(Malformed::ConflictingLengths)),
+        (Coding::Absent, Length::Bad) => (Framing::None, Some(Malformed::BadLength)),
+    };
+    RequestFacts { method, framing, malformed: unclear.or(malformed), expects: fields.expects }
+}
+
+/// Reads a whole response head; `None` where its status line is none.
+pub(super) fn response(raw: &[u8]) -> Option<ResponseFacts> {
+    let status = status(raw)?;
+    let mut fields = Fields::default();
+    if !strict_response(raw, &mut fields) {
+        fields = Fields::default();
+        lenient(raw, &mut fields);
+    }
+    Some(ResponseFacts { status, fields })
+}
+
+/// The status in a status line, which may be all that there is of the head.
+pub(super) fn status(raw: &[u8]) -> Option<u16> {
+    if response_begins(raw) != Begin::Yes {
+        return None;
+    }
+    let digits = raw.get(9..12)?;
+    Some(digits.iter().fold(0, |number, digit| number * 10 + u16::from(digit - b'0')))
+}
+
+impl ResponseFacts {
+    /// How the body that answers a request of `method` is framed (RFC 9112, 6.3).
+    pub(super) fn framing(&self, method: Method) -> Framing {
+        let without_body = method == Method::Head
+            || matches!(self.status, 100..=199 | 204 | 304)
+            || (method == Method::Connect && (200..300).contains(&self.status));
+        match (self.fields.coding, self.fields.length) {
+            _ if without_body => Framing::None,
+            (Coding::Chunked, _) => Framing::Chunked,
+            (Coding::Absent, Length::One(0)) => Framing::None,
+            (Coding::Absent, Length::One(length) | Length::Conflicting(length)) => Framing::Length(length),
+            _ => Framing::UntilClose,
+        }
+    }
+}
+
+/// What the header lines say of the body.
+#[derive(Clone, Copy, Debug, Default)]
+struct Fields {
+    length: Length,
+    coding: Coding,
+    expects: bool,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Length {
+    #[default]
+    Absent,
+    One(u64),
+    /// Several that differ; the first is what most parsers take.
+    Conflicting(u64),
+    Bad,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Coding {
+    #[default]
+    Absent,
+    /// The last coding is `chunked`.
+    Chunked,
+    Other,
+}
+
+impl Fields {
+    fn note(&mut self, name: &[u8], value: &[u8]) {
+        match name.len() {
+            14 if name.eq_ignore_ascii_case(b"content-length") => self.note_length(value),
+            17 if name.eq_ignore_ascii_case(b"transfer-encoding") => self.note_coding(value),
+            6 if name.eq_ignore_ascii_case(b"expect") => {
+                self.expects |= value.trim_ascii().eq_ignore_ascii_case(b"100-continue");
+            }
+            _ => {}
+        }
+    }
+
+    /// A list of equal numbers counts as one (RFC 9110, 8.6).
+    fn note_length(&mut self, value: &[u8]) {
+        for part in value.split(|byte| *byte == b',') {
+            let part = part.trim_ascii();
+            let plain = !part.is_empty() && part.iter().all(u8::is_ascii_digit);
+            let number = std::str::from_utf8(part).ok().filter(|_| plain).and_then(|digits| digits.parse().ok());
+            self.length = match (self.length, number) {
+                (Length::Absent, Some(number)) => Length::One(number),
+                (Length::One(before), Some(number)) if before != number => Length::Conflicting(before),
+                (same, Some(_)) => same,
+                (_, None) => Length::Bad,
+            };
+        }
+    }
+
+    fn note_coding(&mut self, value: &[u8]) {
+        let last = value.rsplit(|byte| *byte == b',').next().unwrap_or_default().trim_ascii();
+        self.coding = match last {
+            coding if coding.eq_ignore_ascii_case(b"chunked") => Coding::Chunked,
+            // `identity` was a coding in RFC 2616 and meant none.
+            coding if coding.eq_ignore_ascii_case(b"identity") && self.coding == Coding::Absent => Coding::Absent,
+            _ => Coding::Other,
+        };
+    }
+}
+
+fn strict_request(raw: &[u8], fields: &mut Fields) -> bool {
+    let mut lines = [const { MaybeUninit::uninit() }; FAST_LINES];
+    let mut request = httparse::Request::new(&mut []);
+    let parsed = request.parse_with_uninit_headers(raw, &mut lines);
+    let whole = matches!(parsed, Ok(httparse::Status::Complete(_)));
+    if whole {
+        request.headers.iter().for_each(|line| fields.note(line.name.as_bytes(), line.value));
+    }
+    whole
+}
+
+fn strict_response(raw: &[u8], fields: &mut Fields) -> bool {
+    let mut lines = [const { MaybeUninit::uninit() }; FAST_LINES];
+    let mut response = httparse::Response::new(&mut []);
+    let parsed = httparse::ParserConfig::default().parse_response_with_uninit_headers(&mut response, raw, &mut lines);
+    let whole = matches!(parsed, Ok(httparse::Status::Complete(_)));
+    if whole {
+        response.headers.iter().for_each(|line| fields.note(line.name.as_bytes(), line.value));
+    }
+    whole
+}
+
+/// Reads header lines that the strict parser refuses: folded ones, too many, blanks before the colon, odd bytes.
+/// Returns what makes the head malformed, if anything does.
+fn lenient(raw: &[u8], fields: &mut Fields) -> Option<Malformed> {
+    let mut malformed = None;
+    for (count, line) in HeaderLines::of(raw).enumerate() {
+        fields.note(line.name, line.value);
+        let complaint = if count >= super::MAX_HEADER_LINES {
+            Some(Malformed::HeadTooLarge)
+        } else if !line.has_colon() || line.value.iter().any(|byte| matches!(byte, 0 | 0x7f)) {
+            Some(Malformed::HeaderLine)
+        } else if line.has_blank_before_colon() {
+            Some(Malformed::SpaceBeforeColon)
+        } else if line.name.is_empty() || !line.name.iter().all(|byte| is_token(*byte)) {
+            Some(Malformed::HeaderLine)
+        } else {
+            None
+        };
+        malformed = malformed.or(complaint);
+    }
+    malformed
+}
+
+/// A target with blanks or control bytes is refused by some servers and cut by others (RFC 9112, 3.2).
+fn bad_request_line(raw: &[u8]) -> Option<Malformed> {
+    let line_end = memchr::memchr(b'\n', raw).unwrap_or(raw.len());
+    let line = raw.get(..line_end).unwrap_or_default();
+    let (_, target, _) = split_request_line(line.strip_suffix(b"\r").unwrap_or(line));
+    target.iter().any(|byte| *byte <= b' ' || *byte == 0x7f).then_some(Malformed::RequestLine)
+}
+
+/// RFC 9110, 5.6.2.
+const fn is_token(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric()
+        || matches!(
+            byte,
+            b'!' | b'#' | b'$' | b'%' | b'&' | b'\'' | b'*' | b'+' | b'-' | b'.' | b'^' | b'_' | b'`' | b'|' | b'~'
+        )
+}

@@ -1,0 +1,209 @@
+//! Which response answers which request.
+//!
+//! Responses come in the order of their requests (RFC 9112, 9.3.2). That holds until bytes are missing; then two
+//! numbers of the wire tell: a client asks its next question having received just what answers the one before, and
+//! a server answers having received just what it was asked. A response is matched to the request for which one of
+//! them fits; where none does, nothing is guessed.
+
+use std::collections::VecDeque;
+
+use super::head::Method;
+use super::stream::Start;
+use crate::exchange::{ConnectionId, Damage, Event, ExchangeId, Request, Response};
+
+/// Requests that may await their response on one connection. Past it the oldest is told to have none.
+const MAX_OUTSTANDING: usize = 4096;
+
+/// A request that was not answered yet.
+#[derive(Debug)]
+struct Outstanding {
+    id: ExchangeId,
+    method: Method,
+    /// How far the client had received the server's stream when it began to ask.
+    received: u64,
+    /// Where the request ends in the client's stream, once that is known.
+    end: Option<u64>,
+    /// Whether [`Event::Request`] was told.
+    told: bool,
+    /// The response, where it came before the request ended.
+    early: Option<Box<Response>>,
+    /// Whether a response to it has begun.
+    begun: bool,
+}
+
+/// The requests of a connection that await their response.
+///
+/// Invariant: in the order in which they were asked; only the last one may not be told yet.
+#[derive(Debug)]
+pub(super) struct Pairing {
+    connection: ConnectionId,
+    outstanding: VecDeque<Outstanding>,
+    /// Exchanges so far.
+    count: u32,
+    /// The last one was made before its head was whole, to be the answer's counterpart.
+    reserved: bool,
+    /// Whether requests may be missing.
+    requests_missing: bool,
+    /// Whether responses may be missing.
+    responses_missing: bool,
+    /// Whether bytes of responses were ever lost.
+    response_gap: bool,
+}
+
+impl Pairing {
+    pub(super) const fn new(connection: ConnectionId) -> Self {
+        Self {
+            connection,
+            outstanding: VecDeque::new(),
+            count: 0,
+            reserved: false,
+            requests_missing: false,
+            responses_missing: false,
+            response_gap: false,
+        }
+    }
+
+    /// Whether there was no exchange yet.
+    pub(super) const fn is_unused(&self) -> bool {
+        self.count == 0
+    }
+
+    /// Notes that bytes are missing, such that whole messages may be.
+    pub(super) fn doubt(&mut self, is_request: Option<bool>) {
+        self.requests_missing |= is_request != Some(false);
+        self.responses_missing |= is_request != Some(true);
+        self.response_gap |= is_request == Some(false) && self.count > 0;
+    }
+
+    /// A request has begun: gives it its identity.
+    pub(super) fn ask(&mut self, method: Method, start: Start, sink: &mut dyn FnMut(Event)) -> ExchangeId {
+        if self.reserved {
+            self.reserved = false;
+            if let Some(last) = self.outstanding.back_mut() {
+                last.method = method;
+                return last.id;
+            }
+        }
+        if self.outstanding.len() >= MAX_OUTSTANDING
+            && let Some(oldest) = self.outstanding.pop_front()
+        {
+            self.responses_missing = true;
+            sink(Event::Damaged { of: oldest.id, why: Damage::PairingLost });
+        }
+        self.count += 1;
+        let id = ExchangeId::new(self.connection, self.count);
+        self.outstanding.push_back(Outstanding {
+            id,
+            method,
+            received: start.received,
+            end: None,
+            told: false,
+            early: None,
+            begun: false,
+        });
+        id
+    }
+
+    /// Like [`Pairing::ask`], for a request whose head is not whole and that is being answered already.
+    pub(super) fn reserve(&mut self, method: Method, start: Start, sink: &mut dyn FnMut(Event)) {
+        if !self.reserved && self.outstanding.is_empty() {
+            self.ask(method, start, sink);
+            self.reserved = true;
+        }
+    }
+
+    /// A request has ended, at offset `end` where that is known.
+    pub(super) fn asked(&mut self, request: Box<Request>, end: Option<u64>, sink: &mut dyn FnMut(Event)) {
+        let id = request.id;
+        sink(Event::Request(request));
+        let Some(index) = self.outstanding.iter().rposition(|one| one.id == id) else {
+            // Given up while it was still being asked: this is its last word.
+            sink(Event::Damaged { of: id, why: Damage::PairingLost });
+            return;
+        };
+        if let Some(one) = self.outstanding.get_mut(index) {
+            one.told = true;
+            one.end = end;
+            if let Some(response) = one.early.take() {
+                self.outstanding.remove(index);
+                sink(Event::Response { of: id, response });
+            }
+        }
+    }
+
+    /// Whether the final response to `id` came before the request ended.
+    pub(super) fn was_answered_early(&self, id: ExchangeId) -> bool {
+        self.outstanding.iter().any(|one| one.id == id && one.early.is_some())
+    }
+
+    /// A response begins at `offset` of the server's stream, the server having received the client's stream up to
+    /// `received`: which request it answers. Requests before that one are told to have lost theirs.
+    pub(super) fn answer(
+        &mut self,
+        offset: u64,
+        received: u64,
+        sink: &mut dyn FnMut(Event),
+    ) -> Option<(ExchangeId, Method)> {
+        let index =
+            if self.requests_missing || self.responses_missing { self.fitting(offset, received, sink)? } else { 0 };
+        for _ in 0..index {
+            if let Some(passed) = self.outstanding.pop_front() {
+                sink(Event::Damaged { of: passed.id, why: Damage::Gap });
+            }
+        }
+        let front = self.outstanding.front_mut().filter(|one| !one.begun)?;
+        front.begun = true;
+        Some((front.id, front.method))
+    }
+
+    /// The request that fits by the numbers of the wire.
+    fn fitting(&mut self, offset: u64, received: u64, sink: &mut dyn FnMut(Event)) -> Option<usize> {
+        let exact =
+            self.outstanding.iter().position(|one| !one.begun && (one.end == Some(received) || one.received == offset));
+        if exact.is_some() {
+            self.requests_missing = false;
+            self.responses_missing = false;
+            return exact;
+        }
+        let asked_before = self.outstanding.iter().take_while(|one| one.received <= offset).count();
+        let open: Vec<usize> =
+            (0..asked_before).filter(|index| self.outstanding.get(*index).is_some_and(|one| !one.begun)).collect();
+        let asked_whole =
+            |index: usize| self.outstanding.get(index).is_some_and(|one| one.end.is_none_or(|end| end <= received));
+        match open.as_slice() {
+            // Only one can be meant, unless requests are missing on both sides of it.
+            [only] if !(self.requests_missing && self.responses_missing) && asked_whole(*only) => Some(*only),
+            [] => None,
+            several => {
+                // It answers one of these, or a request that is missing: not to be told any more.
+                let last = several.last().copied().unwrap_or_default();
+                for one in self.outstanding.drain(..=last).filter(|one| one.told) {
+                    sink(Event::Damaged { of: one.id, why: Damage::PairingLost });
+                }
+                None
+            }
+        }
+    }
+
+    /// A response has ended.
+    pub(super) fn answered(&mut self, of: Option<ExchangeId>, response: Box<Response>, sink: &mut dyn FnMut(Event)) {
+        let index = of.and_then(|of| self.outstanding.iter().position(|one| one.id == of));
+        match index.and_then(|index| Some((index, self.outstanding.get_mut(index)?))) {
+            Some((_, one)) if !one.told => one.early = Some(response),
+            Some((index, one)) => {
+                let of = one.id;
+                self.outstanding.remove(index);
+                sink(Event::Response { of, response });
+            }
+            None => sink(Event::Orphan { connection: self.connection, response }),
+        }
+    }
+
+    /// The connection ended: what was not answered will not be.
+    pub(super) fn close(&mut self, sink: &mut dyn FnMut(Event)) {
+        let why = if self.response_gap { Damage::Gap } else { Damage::NoResponse };
+        for one in self.outstanding.drain(..).filter(|one| one.told) {
+            sink(Event::Damaged { of: one.id, why });
+        }
+    }
+}

@@ -1,0 +1,197 @@
+//! One side's stream: where in which message it is.
+
+use super::body::BodyReader;
+use super::head;
+use crate::exchange::{Damage, ExchangeId, Incomplete, Malformed, Timestamp};
+
+/// Bytes of a stream that came at once.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Piece<'a> {
+    pub(super) at: Timestamp,
+    pub(super) offset: u64,
+    pub(super) received: u64,
+    pub(super) bytes: &'a [u8],
+}
+
+impl Piece<'_> {
+    /// Moves past `len` bytes.
+    pub(super) fn pass(&mut self, len: usize) {
+        self.bytes = self.bytes.get(len..).unwrap_or_default();
+        self.offset += len as u64;
+    }
+}
+
+/// Where a message began.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Start {
+    pub(super) at: Timestamp,
+    /// Offset of its first byte in its own stream.
+    pub(super) offset: u64,
+    /// How far its sender had then received the other stream.
+    pub(super) received: u64,
+}
+
+impl From<&Piece<'_>> for Start {
+    fn from(piece: &Piece<'_>) -> Self {
+        Self { at: piece.at, offset: piece.offset, received: piece.received }
+    }
+}
+
+/// A head that is not whole yet.
+#[derive(Debug)]
+pub(super) struct Partial {
+    pub(super) start: Start,
+    pub(super) raw: Vec<u8>,
+    /// Whether its first line was whole, and is one.
+    pub(super) recognised: bool,
+}
+
+/// A message whose body is being read.
+#[derive(Debug)]
+pub(super) struct Message {
+    pub(super) start: Start,
+    pub(super) last_byte: Timestamp,
+    pub(super) head: Vec<u8>,
+    pub(super) body: BodyReader,
+    pub(super) about: About,
+}
+
+/// What is particular to requests and to responses.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum About {
+    Request { id: ExchangeId, malformed: Option<Malformed>, incomplete: Option<Incomplete>, expects: bool },
+    Response { status: u16, of: Option<ExchangeId>, damage: Option<Damage>, opaque: bool },
+}
+
+impl About {
+    /// Notes that bytes are missing; the first reason stands.
+    pub(super) const fn damage(&mut self, request: Incomplete, response: Damage) {
+        match self {
+            Self::Request { incomplete: incomplete @ None, .. } => *incomplete = Some(request),
+            Self::Response { damage: damage @ None, .. } => *damage = Some(response),
+            Self::Request { .. } | Self::Response { .. } => {}
+        }
+    }
+
+    /// Notes that the chunk framing cannot be read; says whether this is a request.
+    pub(super) fn mark_malformed(&mut self) -> bool {
+        match self {
+            Self::Request { malformed, .. } => {
+                malformed.get_or_insert(Malformed::BadChunk);
+                true
+            }
+            Self::Response { damage, .. } => {
+                damage.get_or_insert(Damage::Malformed);
+                false
+            }
+        }
+    }
+}
+
+/// Where a stream is.
+#[derive(Debug, Default)]
+pub(super) enum State {
+    /// A message may begin.
+    #[default]
+    Between,
+    /// Inside a head.
+    Head(Box<Partial>),
+    /// Inside a body.
+    Body(Box<Message>),
+    /// Where a message begins is not known: looked for at the beginning of each piece.
+    Lost,
+    /// Another protocol.
+    Opaque,
+}
+
+/// What the beginning of a connection may have before the first request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Preface {
+    /// A PROXY protocol header of this many bytes.
+    Proxy(usize),
+    /// The beginning of one.
+    ProxyMaybe,
+    Tls,
+    Http2,
+    None,
+}
+
+impl Preface {
+    /// Recognises what `bytes`, the first of a client's stream, begin with.
+    pub(super) fn of(bytes: &[u8]) -> Self {
+        const PROXY_V1: &[u8] = b"PROXY ";
+        const PROXY_V2: &[u8] = b"\r\n\r\n\0\r\nQUIT\n";
+        const HTTP2: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+        /// Longest version 1 header, line end included.
+        const PROXY_V1_LONGEST: usize = 107;
+        /// Longest version 2 header that is believed; those in use have some hundred bytes.
+        const PROXY_V2_LONGEST: usize = 4096;
+        if let [0x16, 0x03, minor, ..] = bytes
+            && *minor <= 4
+        {
+            return Self::Tls;
+        }
+        // An SSLv2-compatible hello that offers TLS.
+        if let [high, _, 0x01, 0x03, ..] = bytes
+            && high & 0x80 != 0
+        {
+            return Self::Tls;
+        }
+        if begins(bytes, HTTP2) && bytes.len() >= 14 {
+            return Self::Http2;
+        }
+        if begins(bytes, PROXY_V1) {
+            let line = bytes.get(..bytes.len().min(PROXY_V1_LONGEST)).unwrap_or_default();
+            return match memchr::memchr(b'\n', line) {
+                Some(end) => Self::Proxy(end + 1),
+                None if bytes.len() < PROXY_V1_LONGEST => Self::ProxyMaybe,
+                None => Self::None,
+            };
+        }
+        // Shorter beginnings of version 2 are blank lines, which may as well stand before a request.
+        if bytes.len() > 4 && begins(bytes, PROXY_V2) {
+            return match bytes.get(14..16) {
+                Some([high, low]) => {
+                    let len = 16 + usize::from(u16::from_be_bytes([*high, *low]));
+                    if len > PROXY_V2_LONGEST {
+                        return Self::None;
+                    }
+                    if bytes.len() >= len { Self::Proxy(len) } else { Self::ProxyMaybe }
+                }
+                _ => Self::ProxyMaybe,
+            };
+        }
+        Self::None
+    }
+}
+
+/// Whether `bytes` and `magic` are the same as far as both go.
+fn begins(bytes: &[u8], magic: &[u8]) -> bool {
+    let shared = bytes.len().min(magic.len());
+    shared > 0 && bytes.get(..shared) == magic.get(..shared)
+}
+
+/// What stands at a place where a message may begin.
+pub(super) enum Found {
+    /// A whole head of this many bytes.
+    Head(usize),
+    /// A head that goes on.
+    Partial { recognised: bool },
+    /// Nothing of the kind.
+    Nothing,
+}
+
+/// Looks for a message at the beginning of `bytes`. Where the place is only guessed (`lost`), an unfinished first
+/// line has to look like one that is in use.
+pub(super) fn find(bytes: &[u8], is_request: bool, lost: bool) -> Found {
+    let begin = if is_request { head::request_begins(bytes) } else { head::response_begins(bytes) };
+    match begin {
+        head::Begin::Yes => match head::end(bytes, 0) {
+            Some(len) => Found::Head(len),
+            None => Found::Partial { recognised: true },
+        },
+        head::Begin::Maybe if lost && is_request && !head::has_known_method(bytes) => Found::Nothing,
+        head::Begin::Maybe => Found::Partial { recognised: false },
+        head::Begin::No => Found::Nothing,
+    }
+}
