@@ -159,9 +159,9 @@ impl<'a, W: Write> Generator<'a, W> {
         let mut exchange = self.under_way.swap_remove(chosen);
         self.advance(&mut exchange)?;
         if matches!(exchange.next, Step::Done) {
-            self.end(exchange.slot)?
+            self.end(exchange.slot)?;
         } else {
-            self.under_way.push(exchange)
+            self.under_way.push(exchange);
         }
         Ok(true)
     }
@@ -337,7 +337,7 @@ fn push_frame(frame: &mut Vec<u8>, now: u64, connection: &Connection, from: From
         From::Server => (SERVER, connection.address, [80, connection.port], connection.server, connection.client),
     };
     let ack = if flags == SYN { 0 } else { ack };
-    let clock = u32::try_from(now / 1_000 & 0xffff_ffff).unwrap_or_default();
+    let clock = u32::try_from((now / 1_000) & 0xffff_ffff).unwrap_or_default();
     frame.extend_from_slice(&u32::try_from(now / 1_000_000).unwrap_or(u32::MAX).to_le_bytes());
     frame.extend_from_slice(&u32::try_from(now % 1_000_000).unwrap_or_default().to_le_bytes());
     frame.extend_from_slice(&captured.to_le_bytes());
