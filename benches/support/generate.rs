@@ -12,8 +12,9 @@ const SEGMENT: usize = 1448;
 const OVERLAP: usize = 8;
 /// 2026-11-21 20:00 UTC, in microseconds.
 const START: u64 = 1_795_291_200_000_000;
-/// About what an exchange takes in the file besides the body of its response: five frames and both heads.
-const OVERHEAD: u64 = 1_110;
+/// About what an exchange takes in the file besides the body of its response: between four and five frames, and
+/// both heads.
+const OVERHEAD: u64 = 1_030;
 
 const SYN: u8 = 0x02;
 const SYN_ACK: u8 = 0x12;
@@ -47,7 +48,8 @@ impl Default for Shape {
 impl Shape {
     /// This shape with bodies such that the file comes to about `bytes`.
     pub(crate) fn of_size(self, bytes: u64) -> Self {
-        let body = (bytes / self.exchanges.max(1)).saturating_sub(OVERHEAD);
+        // One response in sixteen has no body.
+        let body = (bytes / self.exchanges.max(1)).saturating_sub(OVERHEAD) * 16 / 15;
         Self { body: usize::try_from(body).unwrap_or(usize::MAX), ..self }
     }
 }
@@ -130,8 +132,8 @@ impl<'a, W: Write> Generator<'a, W> {
         head.extend_from_slice(&262_144_u32.to_le_bytes());
         head.extend_from_slice(&1_u32.to_le_bytes());
         out.write_all(&head)?;
-        // An exchange is five or six frames.
-        let tick = (1_000_000 * 2 / 11 / shape.rate.max(1)).max(1);
+        // An exchange is between four and five frames, unless its body is long.
+        let tick = (1_000_000 * 2 / 9 / shape.rate.max(1)).max(1);
         Ok(Self {
             out,
             rng,
