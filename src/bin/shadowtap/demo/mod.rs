@@ -42,7 +42,7 @@ pub(crate) struct Plan {
 }
 
 /// Starts staging, has `replay` carry the plan out and return the report's text, prints it to `out` and holds it
-/// against what staging did. Whether they agree is returned.
+/// against what staging did. Whether they agree is returned. For a plain thread: it waits on a runtime of its own.
 pub(crate) fn run(out: &mut dyn Write, replay: impl FnOnce(Plan) -> anyhow::Result<String>) -> anyhow::Result<bool> {
     let staging = Staging::start().context("cannot start the demo's staging server on 127.0.0.1")?;
     let results = Lines::default();
