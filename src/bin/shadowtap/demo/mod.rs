@@ -191,4 +191,16 @@ mod tests {
         assert!(CAPTURE.starts_with(&[0x28, 0xb5, 0x2f, 0xfd]));
         assert!(CAPTURE.len() < 400 * 1024);
     }
+
+    /// Loopback frames are large enough that each body stands in one piece.
+    #[test]
+    fn the_capture_holds_the_very_bytes_that_staging_answers() {
+        let capture = zstd::decode_all(CAPTURE).unwrap();
+        let pages = site::files().into_iter().map(|(name, page)| (name, page.into_bytes()));
+        let compressed = staging::COMPRESSED.iter().map(|(name, page)| (format!("{name}.gz"), page.to_vec()));
+        let moved = [("moved".to_owned(), site::MOVED.as_bytes().to_vec())];
+        for (name, body) in pages.chain(compressed).chain(moved) {
+            assert!(memchr::memmem::find(&capture, &body).is_some(), "record the demo again: no {name} in the capture");
+        }
+    }
 }

@@ -34,7 +34,7 @@ pub(crate) const REGION: &str = "\"region\":\"eu-west-1\",";
 const MAX_BODY: usize = 64 * 1024;
 
 /// Bodies as nginx compressed them while the demo was recorded: another zlib would make other bytes of them.
-const COMPRESSED: [(&str, &[u8]); 8] = [
+pub(super) const COMPRESSED: [(&str, &[u8]); 8] = [
     ("channels.json", include_bytes!("../../../../testdata/demo-gzip/channels.gz")),
     ("programs-mon.json", include_bytes!("../../../../testdata/demo-gzip/programs-mon.gz")),
     ("programs-tue.json", include_bytes!("../../../../testdata/demo-gzip/programs-tue.gz")),
