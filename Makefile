@@ -1,0 +1,35 @@
+# What one does here; `make help` lists it. cargo does the work, this finds what cargo needs.
+SHELL = /bin/sh
+.DEFAULT_GOAL := help
+.PHONY: help demo test bench lint install cargo needed
+
+# A cargo that rustup has just installed is not in the PATH of an old shell.
+export PATH := $(PATH):$(if $(CARGO_HOME),$(CARGO_HOME),$(HOME)/.cargo)/bin
+
+demo: needed ## replay a recorded evening against a staging server that is wrong on purpose
+	cargo build --release --locked
+	cargo run --release --locked --quiet -- demo
+
+test: needed ## every test that can run here; those that cannot are named with what they lack
+	cargo test --locked
+
+bench: needed ## throughput of each stage and of the whole
+	cargo bench --locked
+
+lint: needed ## formatting, lints and documentation, as strict as CI
+	cargo fmt --check
+	cargo clippy --all-targets --locked -- -D warnings
+	RUSTDOCFLAGS='-D warnings' cargo doc --no-deps --locked
+
+install: needed ## install shadowtap to cargo's bin directory
+	cargo install --locked --path .
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+needed: cargo
+	@.ci/need gcc libc6-dev libpcap-dev
+
+cargo:
+	@command -v cargo >/dev/null || { \
+	  echo 'Rust is missing. Get it from https://rustup.rs (one command, no root), then run make again.' >&2; exit 1; }

@@ -1,0 +1,206 @@
+//! `shadowtap demo`: the whole path on this machine. A bundled capture goes in, its requests go to a staging server
+//! that runs in this process, the report of it comes out, with a word on whether it is right. Nothing leaves the
+//! loopback interface; no right and no file is needed.
+
+use std::io::{self, Write};
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use anyhow::Context;
+use shadowtap::{middleware, replay};
+use tokio::net::TcpListener;
+use tokio::runtime::Runtime;
+use tokio::sync::oneshot;
+
+mod findings;
+mod site;
+mod staging;
+
+use findings::Findings;
+use staging::Tally;
+
+/// Eight seconds of a small TV platform, taken off the wire by `testdata/record-demo.sh`: pcap in zstd.
+pub(crate) const CAPTURE: &[u8] = include_bytes!("../../../../testdata/demo.pcap.zst");
+
+/// The share that is replayed.
+const SAMPLE: f64 = 0.5;
+
+/// How long staging may take to end after the last answer.
+const FAREWELL: Duration = Duration::from_millis(500);
+
+/// What the demo wants replayed.
+pub(crate) struct Plan {
+    /// The bytes of a capture file.
+    pub(crate) capture: &'static [u8],
+    /// The default chain, with a sample.
+    pub(crate) middleware: middleware::Settings,
+    /// To staging, at the captured pace.
+    pub(crate) replay: replay::Settings,
+    /// Where each ended delivery goes as a line of JSON.
+    pub(crate) results: Box<dyn Write + Send>,
+}
+
+/// Starts staging, has `replay` carry the plan out and return the report's text, prints it to `out` and holds it
+/// against what staging did. Whether they agree is returned. For a plain thread: it waits on a runtime of its own.
+pub(crate) fn run(out: &mut dyn Write, replay: impl FnOnce(Plan) -> anyhow::Result<String>) -> anyhow::Result<bool> {
+    let staging = Staging::start().context("cannot start the demo's staging server on 127.0.0.1")?;
+    let results = Lines::default();
+    writeln!(out, "Production: eight seconds of nginx, recorded off the wire and bundled with this program.")?;
+    writeln!(out, "Staging: http://{}, a server in this process that is wrong in three ways.", staging.address)?;
+    writeln!(out, "Half of the recorded requests go there now, at the pace at which they were recorded.\n")?;
+    out.flush()?;
+    let report = replay(plan(staging.address, Box::new(results.clone()))?)?;
+    let tally = staging.stop();
+    let findings = Findings::new(&results.take(), &tally).context("cannot read the results of the run")?;
+    writeln!(out, "{}\n", report.trim_end())?;
+    writeln!(out, "What was built into staging, and what the report has of it:\n\n{findings}")?;
+    writeln!(out, "Next, with a capture of yours: shadowtap replay my.pcap --to http://staging:8080 --sample 50%")?;
+    Ok(findings.agree())
+}
+
+fn plan(staging: SocketAddr, results: Box<dyn Write + Send>) -> anyhow::Result<Plan> {
+    let target = replay::TargetUrl(url::Url::parse(&format!("http://{staging}"))?);
+    Ok(Plan {
+        capture: CAPTURE,
+        middleware: middleware::Settings {
+            allow_methods: Vec::new(),
+            allow_paths: Vec::new(),
+            deny_paths: Vec::new(),
+            allow_hosts: Vec::new(),
+            allow_writes: false,
+            sample: middleware::Share(SAMPLE),
+            sample_by: middleware::SampleKey::Request,
+            seed: 0,
+            set_headers: Vec::new(),
+            remove_headers: Vec::new(),
+            set_cookies: Vec::new(),
+            remove_cookies: Vec::new(),
+        },
+        replay: replay::Settings {
+            target,
+            pace: replay::Pace::Speed(1.0),
+            timeout: Duration::from_secs(5),
+            max_in_flight: 256,
+            keep_host: false,
+            insecure: false,
+            drain: Duration::from_secs(2),
+        },
+        results,
+    })
+}
+
+/// The staging server on a runtime of its own, so that it and the replay do not wait for each other.
+struct Staging {
+    address: SocketAddr,
+    tally: Arc<Tally>,
+    runtime: Runtime,
+    stop: oneshot::Sender<()>,
+}
+
+impl Staging {
+    fn start() -> io::Result<Self> {
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
+        let listener = runtime.block_on(TcpListener::bind((std::net::Ipv4Addr::LOCALHOST, 0)))?;
+        let address = listener.local_addr()?;
+        let tally = Arc::new(Tally::default());
+        let (stop, stopped) = oneshot::channel();
+        let shutdown = async { drop(stopped.await) };
+        runtime.spawn(staging::serve(listener, Arc::clone(&tally), shutdown));
+        Ok(Self { address, tally, runtime, stop })
+    }
+
+    /// Ends the server and gives what it counted.
+    fn stop(self) -> Arc<Tally> {
+        if self.stop.send(()).is_err() {
+            tracing::debug!("the demo's staging server had ended by itself");
+        }
+        self.runtime.shutdown_timeout(FAREWELL);
+        self.tally
+    }
+}
+
+/// Result lines in memory. Bounded by the bundled capture: a line a request.
+#[derive(Clone, Default)]
+struct Lines(Arc<Mutex<Vec<u8>>>);
+
+impl Lines {
+    fn take(&self) -> Vec<u8> {
+        std::mem::take(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+impl Write for Lines {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Read;
+    use std::net::TcpStream;
+
+    use super::*;
+
+    /// The status with which staging answers a GET of `target`.
+    fn status(plan: &Plan, target: &str) -> u16 {
+        let address = plan.replay.target.0.socket_addrs(|| None).unwrap();
+        let mut stream = TcpStream::connect(&*address).unwrap();
+        write!(stream, "GET {target} HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n").unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        answer.split(' ').nth(1).unwrap().parse().unwrap()
+    }
+
+    fn search_seven_times(tell: bool) -> (bool, String) {
+        let mut out = Vec::new();
+        let agrees = run(&mut out, |mut plan| {
+            for _ in 0..7 {
+                let status = status(&plan, "/v2/search?q=news");
+                let place = if status == 503 && tell { r#"{"in":"status"}"# } else { "" };
+                writeln!(
+                    plan.results,
+                    r#"{{"target":"/v2/search?q=news","outcome":"sent","response":{{"status":{status}}},"differences":[{place}]}}"#
+                )?;
+            }
+            Ok("the report\n".to_owned())
+        });
+        (agrees.unwrap(), String::from_utf8(out).unwrap())
+    }
+
+    #[test]
+    fn a_report_that_tells_of_the_failed_search_is_right() {
+        let (agrees, text) = search_seven_times(true);
+        assert!(agrees && text.contains("the report") && !text.contains("WRONG"), "{text}");
+    }
+
+    #[test]
+    fn a_report_that_keeps_the_failed_search_to_itself_is_wrong() {
+        let (agrees, text) = search_seven_times(false);
+        assert!(!agrees && text.contains("WRONG"), "{text}");
+    }
+
+    #[test]
+    fn the_bundled_capture_is_a_small_zstd_file() {
+        assert!(CAPTURE.starts_with(&[0x28, 0xb5, 0x2f, 0xfd]));
+        assert!(CAPTURE.len() < 400 * 1024);
+    }
+
+    /// Loopback frames are large enough that each body stands in one piece.
+    #[test]
+    fn the_capture_holds_the_very_bytes_that_staging_answers() {
+        let capture = zstd::decode_all(CAPTURE).unwrap();
+        let pages = site::files().into_iter().map(|(name, page)| (name, page.into_bytes()));
+        let compressed = staging::COMPRESSED.iter().map(|(name, page)| (format!("{name}.gz"), page.to_vec()));
+        let moved = [("moved".to_owned(), site::MOVED.as_bytes().to_vec())];
+        for (name, body) in pages.chain(compressed).chain(moved) {
+            assert!(memchr::memmem::find(&capture, &body).is_some(), "record the demo again: no {name} in the capture");
+        }
+    }
+}
