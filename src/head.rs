@@ -85,6 +85,24 @@ impl Head {
         self.raw.splice(at..at, line);
     }
 
+    /// Offers each value under `name` to `edit`: nothing leaves the line as it is, a new value replaces the old one,
+    /// an empty one takes the line out.
+    pub fn edit_values(&mut self, name: &str, mut edit: impl FnMut(&[u8]) -> Option<Vec<u8>>) {
+        let edits: Vec<_> = self
+            .lines()
+            .filter(|line| line.is(name))
+            .filter_map(|line| edit(line.value).map(|value| (line.span.clone(), line.value_span(), value)))
+            .collect();
+        // From the last to the first, so that earlier offsets stay true.
+        for (line, old, value) in edits.into_iter().rev() {
+            if value.is_empty() {
+                self.raw.drain(line);
+            } else {
+                self.raw.splice(old, value);
+            }
+        }
+    }
+
     /// Removes every line under `name`; says how many there were.
     pub fn remove(&mut self, name: &str) -> usize {
         self.retain(|line| !line.is(name))
@@ -247,6 +265,18 @@ mod tests {
             text(&head),
             "GET /a b HTTP/1.1\r\nHost: h\r\nX-A:9\r\nFold: a\r\n b\r\nEmpty:full\r\nNew: n\r\n\r\n"
         );
+    }
+
+    #[test]
+    fn values_are_edited_where_they_stand_and_an_empty_one_takes_its_line_out() {
+        let mut head = Head::new(GET.to_vec());
+        head.edit_values("x-a", |value| (value == b"1").then(|| b"one".to_vec()));
+        assert_eq!(
+            text(&head),
+            "GET /a b HTTP/1.1\r\nHost: h\r\nX-A:one\r\nx-a : 2 \r\nFold: a\r\n b\r\nEmpty:\r\n\r\n"
+        );
+        head.edit_values("x-a", |_| Some(Vec::new()));
+        assert_eq!(text(&head), "GET /a b HTTP/1.1\r\nHost: h\r\nFold: a\r\n b\r\nEmpty:\r\n\r\n");
     }
 
     #[test]

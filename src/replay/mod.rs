@@ -1,4 +1,8 @@
 //! When a request is sent and how: a [`Request`] comes in when it is due, a [`Delivery`] goes out for each target.
+//!
+//! [`pace`] says when, [`target`] keeps the limits of one target, a [`Client`] speaks to it: [`http`] over the
+//! network, [`memory`] from a script. No request is changed here beyond what sharing connections asks for (see
+//! [`hop`]), none is sent twice, and every [`Job`] ends in exactly one delivery.
 
 use std::future::Future;
 use std::time::Duration;
@@ -7,20 +11,24 @@ use tokio::time::Instant;
 
 use crate::exchange::{ConnectionId, Digest, ExchangeId, FailureKind, Outcome, Request};
 
-/// A stack to send to: scheme and authority, no path.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct TargetUrl(pub url::Url);
+mod address;
+pub mod hop;
+pub mod http;
+pub mod memory;
+pub mod pace;
+pub mod target;
 
-/// How the times of sending follow from the times of capture.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Pace {
-    /// As captured, this many times as fast.
-    Speed(f64),
-    /// As fast as the target takes them: no schedule, no lag.
-    Max,
-    /// This many requests a second, evenly.
-    Rate(f64),
-}
+pub use address::{TargetUrl, TargetUrlError};
+pub use http::{ClientError, HttpClient};
+pub use pace::{Pace, PaceError, Schedule};
+pub use target::{InFlight, Limits, Stats, run_target};
+
+/// Default of [`Settings::timeout`]: what load balancers commonly wait for an answer, halved.
+pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(30);
+/// Default of [`Settings::max_in_flight`]: past it requests wait in their target's queue, which shows as lag.
+pub const DEFAULT_MAX_IN_FLIGHT: usize = 1024;
+/// Default of [`Settings::drain`]: what is still unanswered then ends as timed out.
+pub const DEFAULT_DRAIN: Duration = Duration::from_secs(5);
 
 /// How to send.
 #[derive(Clone, Debug)]
@@ -56,7 +64,7 @@ pub trait Client: Send + Sync + 'static {
     /// A captured connection closed. A pooled client ignores it.
     fn close(&self, connection: ConnectionId, due: Instant);
 
-    /// Connections so far.
+    /// Connections so far. The list of set-up times is handed over: the next call begins with an empty one.
     fn connections(&self) -> Connections;
 }
 
@@ -65,9 +73,9 @@ pub trait Client: Send + Sync + 'static {
 pub struct Connections {
     /// Opened so far.
     pub opened: u64,
-    /// Most that were open at once.
+    /// Most that were open at once, as far as the client knows ([`HttpClient`] says how far that is).
     pub peak: u64,
-    /// How long each set-up took (TCP and TLS), those since the last call.
+    /// How long each set-up took (name, TCP and TLS), those since the last call.
     pub set_up: Vec<Duration>,
 }
 
@@ -101,7 +109,7 @@ pub struct Delivery {
     pub answer: Option<Answer>,
     /// Last byte written to first byte read.
     pub service: Option<Duration>,
-    /// Due to first byte: what a user would have felt; `None` without a schedule (`--speed max`: due is the send).
+    /// Due to first byte: what a user would have felt; without a schedule (`--speed max`) the send is when it was due.
     pub response: Option<Duration>,
     /// Due to sent; `None` without a schedule.
     pub lag: Option<Duration>,

@@ -1,0 +1,248 @@
+//! Which requests pass at all: methods, hosts, paths, writes, and what no replay can carry.
+//!
+//! In goes a request, out comes the same request or `Filtered` with the name of the first rule that it broke.
+//! Nothing is changed here.
+
+use regex::bytes::Regex;
+
+use super::{Link, Settings};
+use crate::exchange::{Outcome, Request};
+
+/// A method that is not on the list.
+pub const ALLOW_METHOD: &str = "allow-method";
+/// A host that is not on the list, or no host at all.
+pub const ALLOW_HOST: &str = "allow-host";
+/// A path-and-query that no allowing expression matches.
+pub const ALLOW_PATH: &str = "allow-path";
+/// A path-and-query that a denying expression matches.
+pub const DENY_PATH: &str = "deny-path";
+/// A method that may change something.
+pub const WRITES: &str = "writes";
+/// CONNECT asks for a tunnel, which is no request that could be replayed (RFC 9110, 9.3.6).
+pub const CONNECT: &str = "connect";
+/// Upgrade asks to leave HTTP (RFC 9110, 7.8).
+pub const UPGRADE: &str = "upgrade";
+
+/// The link that matches. What cannot be replayed is told first; `writes` is told last, so that its count is the
+/// number of requests that `--allow-writes` would let pass.
+#[derive(Clone, Debug)]
+pub struct Filter {
+    methods: Vec<String>,
+    hosts: Vec<String>,
+    allow: Vec<Regex>,
+    deny: Vec<Regex>,
+    writes: bool,
+}
+
+impl Filter {
+    /// The filter that `settings` ask for.
+    #[must_use]
+    pub fn new(settings: &Settings) -> Self {
+        Self {
+            methods: settings.allow_methods.clone(),
+            hosts: settings.allow_hosts.iter().map(|host| without_brackets(host).to_owned()).collect(),
+            allow: settings.allow_paths.clone(),
+            deny: settings.deny_paths.clone(),
+            writes: settings.allow_writes,
+        }
+    }
+
+    /// The rule that this request breaks first.
+    #[must_use]
+    pub fn verdict(&self, request: &Request) -> Option<&'static str> {
+        let (method, target, _) = request.head.request_line();
+        let path = request.path_and_query();
+        let rules = [
+            (CONNECT, method == b"CONNECT"),
+            (UPGRADE, asks_for_upgrade(request)),
+            (ALLOW_METHOD, !self.methods.is_empty() && !self.methods.iter().any(|m| m.as_bytes() == method)),
+            (ALLOW_HOST, !self.hosts.is_empty() && !self.allows_host(request, target)),
+            (ALLOW_PATH, !self.allow.is_empty() && !self.allow.iter().any(|re| re.is_match(path))),
+            (DENY_PATH, self.deny.iter().any(|re| re.is_match(path))),
+            (WRITES, !self.writes && !matches!(method, b"GET" | b"HEAD" | b"OPTIONS")),
+        ];
+        rules.into_iter().find(|(_, broken)| *broken).map(|(rule, _)| rule)
+    }
+
+    fn allows_host(&self, request: &Request, target: &[u8]) -> bool {
+        let authority = authority_of(target).or_else(|| request.head.get("host")).unwrap_or_default();
+        let host = host_of(authority);
+        self.hosts.iter().any(|allowed| host.eq_ignore_ascii_case(allowed.as_bytes()))
+    }
+}
+
+impl Link for Filter {
+    fn apply(&mut self, request: &mut Request) -> Result<(), Outcome> {
+        self.verdict(request).map_or(Ok(()), |rule| Err(Outcome::filtered(rule)))
+    }
+}
+
+/// Why something typed is no host that could be compared.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum HostError {
+    /// Nothing was typed.
+    #[error("an empty host matches nothing; write a name such as `www.example.com`")]
+    Empty,
+    /// More than a host was typed.
+    #[error("`{typed}` is more than a host; write it without scheme, port and path: `{host}`")]
+    MoreThanAHost {
+        /// What was typed.
+        typed: String,
+        /// The host in it.
+        host: String,
+    },
+}
+
+/// A host for [`Settings::allow_hosts`]: a name, an IPv4 address, or an IPv6 address with or without brackets.
+pub fn host(typed: &str) -> Result<String, HostError> {
+    if typed.parse::<std::net::Ipv6Addr>().is_ok() {
+        return Ok(typed.to_owned());
+    }
+    let after_scheme = typed.split_once("://").map_or(typed, |(_, rest)| rest);
+    let authority = after_scheme.split(['/', '?', '#']).next().unwrap_or_default();
+    let host = String::from_utf8_lossy(host_of(authority.as_bytes())).into_owned();
+    match host {
+        host if host.is_empty() => Err(HostError::Empty),
+        host if host == without_brackets(typed) => Ok(host),
+        host => Err(HostError::MoreThanAHost { typed: typed.to_owned(), host }),
+    }
+}
+
+fn without_brackets(host: &str) -> &str {
+    host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(host)
+}
+
+/// The authority of an absolute-form target, which overrides the Host header (RFC 9112, 3.2.2).
+fn authority_of(target: &[u8]) -> Option<&[u8]> {
+    if target.first() == Some(&b'/') {
+        return None;
+    }
+    let start = memchr::memmem::find(target, b"://")? + 3;
+    let rest = target.get(start..)?;
+    let end = memchr::memchr2(b'/', b'?', rest).unwrap_or(rest.len());
+    rest.get(..end)
+}
+
+/// The host of `user@host:port`; of an IPv6 literal what is between the brackets.
+fn host_of(authority: &[u8]) -> &[u8] {
+    let start = memchr::memrchr(b'@', authority).map_or(0, |at| at + 1);
+    let host = authority.get(start..).unwrap_or_default();
+    if let Some(literal) = host.strip_prefix(b"[") {
+        let end = memchr::memchr(b']', literal).unwrap_or(literal.len());
+        return literal.get(..end).unwrap_or_default();
+    }
+    let end = memchr::memchr(b':', host).unwrap_or(host.len());
+    host.get(..end).unwrap_or_default()
+}
+
+/// Upgrade counts only where Connection names it (RFC 9110, 7.8); otherwise a proxy would have dropped it.
+fn asks_for_upgrade(request: &Request) -> bool {
+    request.head.get("upgrade").is_some()
+        && request
+            .head
+            .get_all("connection")
+            .flat_map(|value| value.split(|byte| *byte == b','))
+            .any(|option| option.trim_ascii().eq_ignore_ascii_case(b"upgrade"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::request;
+    use super::*;
+
+    fn verdict(settings: &Settings, head: &str) -> Option<&'static str> {
+        Filter::new(settings).verdict(&request(1, head))
+    }
+
+    fn words(all: &[&str]) -> Vec<String> {
+        all.iter().map(|word| (*word).to_owned()).collect()
+    }
+
+    fn regexes(all: &[&str]) -> Vec<Regex> {
+        all.iter().map(|re| Regex::new(re).unwrap()).collect()
+    }
+
+    #[test]
+    fn only_reads_pass_unless_writes_are_allowed() {
+        let mut settings = Settings::default();
+        for method in ["GET", "HEAD", "OPTIONS"] {
+            assert_eq!(verdict(&settings, &format!("{method} / HTTP/1.1\r\n\r\n")), None, "{method}");
+        }
+        for method in ["POST", "PUT", "PATCH", "DELETE", "get", "PROPFIND"] {
+            assert_eq!(verdict(&settings, &format!("{method} / HTTP/1.1\r\n\r\n")), Some(WRITES), "{method}");
+        }
+        settings.allow_writes = true;
+        assert_eq!(verdict(&settings, "DELETE / HTTP/1.1\r\n\r\n"), None);
+    }
+
+    #[test]
+    fn tunnels_never_pass() {
+        let settings = Settings { allow_writes: true, ..Settings::default() };
+        assert_eq!(verdict(&settings, "CONNECT h:443 HTTP/1.1\r\n\r\n"), Some(CONNECT));
+        let upgrade = "GET / HTTP/1.1\r\nUpgrade: websocket\r\nConnection: keep-alive, UPGRADE\r\n\r\n";
+        assert_eq!(verdict(&settings, upgrade), Some(UPGRADE));
+        assert_eq!(verdict(&settings, "GET / HTTP/1.1\r\nUpgrade: h2c\r\n\r\n"), None);
+    }
+
+    #[test]
+    fn methods_are_compared_exactly() {
+        let settings = Settings { allow_methods: words(&["GET", "POST"]), allow_writes: true, ..Settings::default() };
+        assert_eq!(verdict(&settings, "POST / HTTP/1.1\r\n\r\n"), None);
+        assert_eq!(verdict(&settings, "Post / HTTP/1.1\r\n\r\n"), Some(ALLOW_METHOD));
+        assert_eq!(verdict(&settings, "HEAD / HTTP/1.1\r\n\r\n"), Some(ALLOW_METHOD));
+    }
+
+    #[test]
+    fn hosts_are_compared_without_case_and_port() {
+        let settings = Settings { allow_hosts: words(&["a.example", "[2001:db8::1]"]), ..Settings::default() };
+        let rows = [
+            ("GET / HTTP/1.1\r\nHost: A.Example\r\n\r\n", None),
+            ("GET / HTTP/1.1\r\nHost: a.example:8080\r\n\r\n", None),
+            ("GET / HTTP/1.1\r\nHost: [2001:DB8::1]:80\r\n\r\n", None),
+            ("GET / HTTP/1.1\r\nHost: [2001:db8::1]\r\n\r\n", None),
+            ("GET / HTTP/1.1\r\nHost: [2001:db8::2]\r\n\r\n", Some(ALLOW_HOST)),
+            ("GET / HTTP/1.1\r\nHost: b.example\r\n\r\n", Some(ALLOW_HOST)),
+            ("GET / HTTP/1.1\r\nHost: xa.example\r\n\r\n", Some(ALLOW_HOST)),
+            ("GET / HTTP/1.0\r\n\r\n", Some(ALLOW_HOST)),
+            ("GET http://u:p@a.example:1/x HTTP/1.1\r\nHost: b.example\r\n\r\n", None),
+            ("GET http://b.example/ HTTP/1.1\r\nHost: a.example\r\n\r\n", Some(ALLOW_HOST)),
+            ("GET http://a.example?q=/ HTTP/1.1\r\n\r\n", None),
+        ];
+        for (head, rule) in rows {
+            assert_eq!(verdict(&settings, head), rule, "{head:?}");
+        }
+    }
+
+    #[test]
+    fn any_allowing_expression_lets_pass_and_any_denying_one_ends() {
+        let settings = Settings {
+            allow_paths: regexes(&["^/v2/", "^/health$"]),
+            deny_paths: regexes(&["^/v2/payments/", "secret=1"]),
+            ..Settings::default()
+        };
+        let rows = [
+            ("/v2/a", None),
+            ("/health", None),
+            ("/healthy", Some(ALLOW_PATH)),
+            ("/v1/a", Some(ALLOW_PATH)),
+            ("/v2/payments/1", Some(DENY_PATH)),
+            ("/v2/a?secret=1", Some(DENY_PATH)),
+            ("http://h/v2/a", None),
+        ];
+        for (target, rule) in rows {
+            assert_eq!(verdict(&settings, &format!("GET {target} HTTP/1.1\r\nHost: h\r\n\r\n")), rule, "{target}");
+        }
+    }
+
+    #[test]
+    fn a_typed_host_is_taken_or_told_how_to_write_it() {
+        assert_eq!(host("a.example").unwrap(), "a.example");
+        assert_eq!(host("::1").unwrap(), "::1");
+        assert_eq!(host("[::1]").unwrap(), "::1");
+        assert_eq!(host(""), Err(HostError::Empty));
+        for typed in ["a.example:80", "http://a.example", "https://a.example:1/x", "a.example/x"] {
+            let error = host(typed).unwrap_err().to_string();
+            assert!(error.contains(typed) && error.ends_with("path: `a.example`"), "{error}");
+        }
+    }
+}

@@ -1,0 +1,101 @@
+//! Which header lines belong to a captured connection and not to the request.
+//!
+//! In goes a head, out comes an answer for each line of it. A client that shares connections leaves those lines out
+//! (RFC 9110, 7.6.1), as the load balancer in front of the new stack would; a client that mirrors connections keeps
+//! them. Lines that frame the body are never left out here: what the client does to the body decides about them.
+
+use std::collections::HashSet;
+
+use crate::exchange::Head;
+
+/// Lines of a single connection even where Connection does not name them, each with its reason.
+const ALWAYS: [&str; 9] = [
+    // Says what the captured client wanted of its connection.
+    "connection",
+    // The older way to say the same (RFC 9112, C.2.2).
+    "keep-alive",
+    "proxy-connection",
+    // A challenge of a proxy to the client next to it (RFC 9110, 11.7.1).
+    "proxy-authenticate",
+    // Credentials for a proxy on the captured path, which is not on the new one (RFC 9110, 11.7.2).
+    "proxy-authorization",
+    // Which transfer codings the captured client took (RFC 9110, 10.1.4).
+    "te",
+    // Announces trailers, which are not sent (RFC 9110, 6.6.2).
+    "trailer",
+    // Offers to leave HTTP on this connection (RFC 9110, 7.8).
+    "upgrade",
+    // The HTTP/2 settings of an upgrade (RFC 7540, 3.2.1), obsolete with it (RFC 9113, 3.1).
+    "http2-settings",
+];
+
+/// Lines that stay even where Connection names them: without them a request would end elsewhere or go elsewhere,
+/// which is how a Connection line is used for attacks.
+const NEVER: [&str; 3] = ["content-length", "transfer-encoding", "host"];
+
+/// Most connection options that are looked at in one head; further ones are ignored, and what they name is sent.
+const MAX_OPTIONS: usize = 64;
+
+/// What the Connection lines of one head name.
+#[derive(Clone, Debug, Default)]
+pub struct HopByHop {
+    named: HashSet<Vec<u8>>,
+}
+
+impl HopByHop {
+    /// Reads the Connection lines of `head`.
+    #[must_use]
+    pub fn of(head: &Head) -> Self {
+        let named = head
+            .get_all("connection")
+            .flat_map(|value| value.split(|byte| *byte == b','))
+            .take(MAX_OPTIONS)
+            .map(|option| option.trim_ascii().to_ascii_lowercase())
+            .collect();
+        Self { named }
+    }
+
+    /// Whether the line under `name` is left out.
+    #[must_use]
+    pub fn covers(&self, name: &[u8]) -> bool {
+        let is = |known: &str| name.eq_ignore_ascii_case(known.as_bytes());
+        if NEVER.iter().any(|known| is(known)) {
+            return false;
+        }
+        ALWAYS.iter().any(|known| is(known))
+            || (!self.named.is_empty() && self.named.contains(&name.to_ascii_lowercase()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn left(lines: &str) -> Vec<String> {
+        let head = Head::new(format!("GET / HTTP/1.1\r\n{lines}\r\n").into_bytes());
+        let hop = HopByHop::of(&head);
+        head.lines()
+            .filter(|line| !hop.covers(line.name))
+            .map(|line| String::from_utf8(line.name.to_vec()).unwrap())
+            .collect()
+    }
+
+    #[test]
+    fn lines_of_the_connection_are_left_out() {
+        let lines = "Host: h\r\nConnection: close\r\nKeep-Alive: 5\r\nPROXY-Connection: x\r\nTE: trailers\r\n\
+                     Trailer: T\r\nUpgrade: h2c\r\nProxy-Authorization: Basic x\r\nAccept: */*\r\n";
+        assert_eq!(left(lines), ["Host", "Accept"]);
+    }
+
+    #[test]
+    fn so_is_whatever_connection_names() {
+        assert_eq!(left("A: 1\r\nConnection: a , B\r\nconnection: c\r\nb: 2\r\nC: 3\r\nD: 4\r\n"), ["D"]);
+    }
+
+    #[test]
+    fn framing_and_host_stay_though_connection_names_them() {
+        let lines = "Host: h\r\nConnection: host, content-length, Transfer-Encoding\r\nContent-Length: 0\r\n\
+                     Transfer-Encoding: chunked\r\n";
+        assert_eq!(left(lines), ["Host", "Content-Length", "Transfer-Encoding"]);
+    }
+}

@@ -1,0 +1,221 @@
+//! How many connections were made, and how many of them are not known to be closed.
+//!
+//! Every connection passes through a layer around reqwest's connector; their ends do not, so they are inferred from
+//! how the exchanges on them end.
+
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use tokio::time::Instant;
+use tower::{Layer, Service};
+
+use crate::replay::Connections;
+
+/// Most set-up times that are held between two calls of [`crate::replay::Client::connections`], 16 bytes each;
+/// further connections are counted, but their times are not.
+pub const MAX_SET_UPS: usize = 1 << 18;
+
+/// The connections of one client. Clones share one count.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Ledger(Arc<Mutex<State>>);
+
+#[derive(Debug, Default)]
+struct State {
+    opened: u64,
+    /// Opened and not known to be closed. For a moment it may be below zero: see [`Ledger::abandoned`].
+    open: i64,
+    peak: i64,
+    set_up: Vec<Duration>,
+}
+
+impl Ledger {
+    /// What is known now; the set-up times are handed over.
+    pub(super) fn take(&self) -> Connections {
+        let mut state = self.state();
+        let set_up = std::mem::take(&mut state.set_up);
+        Connections { opened: state.opened, peak: u64::try_from(state.peak).unwrap_or(0), set_up }
+    }
+
+    /// An exchange begins. Unless the guard learns better, its connection is closed when the guard is dropped.
+    pub(super) fn in_use(&self) -> InUse {
+        InUse { ledger: self.clone(), at_the_end: End::Closed, now: End::Closed }
+    }
+
+    fn opened(&self, took: Duration) {
+        let mut state = self.state();
+        state.opened += 1;
+        state.open += 1;
+        state.peak = state.peak.max(state.open);
+        if state.set_up.len() < MAX_SET_UPS {
+            state.set_up.push(took);
+        }
+    }
+
+    fn closed(&self) {
+        self.state().open -= 1;
+    }
+
+    /// A connection attempt was dropped: its exchange was, too, which will count a closed connection that it never
+    /// had (or just did so).
+    fn abandoned(&self) {
+        self.state().open += 1;
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What becomes of a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum End {
+    Closed,
+    Open,
+}
+
+/// The connection of one exchange.
+#[derive(Debug)]
+pub(super) struct InUse {
+    ledger: Ledger,
+    at_the_end: End,
+    now: End,
+}
+
+impl InUse {
+    /// The exchange failed before it had a connection.
+    pub(super) const fn never_was(&mut self) {
+        self.now = End::Open;
+    }
+
+    /// The head of the answer says that the connection outlives it.
+    pub(super) const fn stays_open_at_the_end(&mut self) {
+        self.at_the_end = End::Open;
+    }
+
+    /// The answer was read to its end.
+    pub(super) const fn ended(&mut self) {
+        self.now = self.at_the_end;
+    }
+}
+
+impl Drop for InUse {
+    fn drop(&mut self) {
+        if self.now == End::Closed {
+            self.ledger.closed();
+        }
+    }
+}
+
+impl<S> Layer<S> for Ledger {
+    type Service = Counted<S>;
+
+    fn layer(&self, connector: S) -> Counted<S> {
+        Counted { connector, ledger: self.clone() }
+    }
+}
+
+/// A connector that tells the ledger of what it opens.
+#[derive(Clone, Debug)]
+pub(super) struct Counted<S> {
+    connector: S,
+    ledger: Ledger,
+}
+
+impl<S, D> Service<D> for Counted<S>
+where
+    S: Service<D>,
+    S::Future: Send + 'static,
+{
+    type Response = S::Response;
+    type Error = S::Error;
+    type Future = Pin<Box<dyn Future<Output = Result<S::Response, S::Error>> + Send>>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.connector.poll_ready(context)
+    }
+
+    fn call(&mut self, destination: D) -> Self::Future {
+        let attempt = Attempt { ledger: self.ledger.clone(), finished: false };
+        let connecting = self.connector.call(destination);
+        Box::pin(async move {
+            let started = Instant::now();
+            let result = connecting.await;
+            attempt.finish(result.is_ok().then(|| started.elapsed()));
+            result
+        })
+    }
+}
+
+/// One attempt to connect, which may be dropped on the way.
+struct Attempt {
+    ledger: Ledger,
+    finished: bool,
+}
+
+impl Attempt {
+    fn finish(mut self, took: Option<Duration>) {
+        self.finished = true;
+        if let Some(took) = took {
+            self.ledger.opened(took);
+        }
+    }
+}
+
+impl Drop for Attempt {
+    fn drop(&mut self) {
+        if !self.finished {
+            self.ledger.abandoned();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn peak(ledger: &Ledger) -> u64 {
+        ledger.take().peak
+    }
+
+    #[test]
+    fn what_stays_open_adds_up_and_what_ends_badly_does_not() {
+        let ledger = Ledger::default();
+        ledger.opened(Duration::ZERO);
+        let mut kept = ledger.in_use();
+        kept.stays_open_at_the_end();
+        kept.ended();
+        drop(kept);
+        ledger.opened(Duration::ZERO);
+        assert_eq!(peak(&ledger), 2);
+        let mut broken = ledger.in_use();
+        broken.stays_open_at_the_end();
+        drop(broken);
+        ledger.opened(Duration::ZERO);
+        assert_eq!(peak(&ledger), 2);
+        assert_eq!(ledger.take().opened, 3);
+    }
+
+    #[test]
+    fn an_exchange_without_a_connection_closes_none() {
+        let ledger = Ledger::default();
+        let mut refused = ledger.in_use();
+        refused.never_was();
+        drop(refused);
+        let waiting = ledger.in_use();
+        drop(Attempt { ledger: ledger.clone(), finished: false });
+        drop(waiting);
+        ledger.opened(Duration::ZERO);
+        assert_eq!(peak(&ledger), 1);
+    }
+
+    #[test]
+    fn set_up_times_are_handed_over_once_and_bounded() {
+        let ledger = Ledger::default();
+        (0..=MAX_SET_UPS).for_each(|_| ledger.opened(Duration::from_millis(1)));
+        let taken = ledger.take();
+        assert_eq!((taken.opened, taken.set_up.len()), (MAX_SET_UPS as u64 + 1, MAX_SET_UPS));
+        assert!(ledger.take().set_up.is_empty());
+    }
+}

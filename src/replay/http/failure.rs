@@ -1,0 +1,92 @@
+//! Errors of reqwest become kinds of failure.
+//!
+//! reqwest wraps errors of hyper, rustls and the system in each other; what counts is the innermost that tells the
+//! kind, so the whole chain is looked at.
+
+use std::error::Error;
+use std::io;
+
+use crate::exchange::FailureKind;
+
+/// The kind of `error`, of a request to a target that speaks TLS or not.
+pub(super) fn kind(error: &reqwest::Error, tls: bool) -> FailureKind {
+    if error.is_dns() {
+        return FailureKind::Dns;
+    }
+    if is_tls(error) {
+        return FailureKind::Tls;
+    }
+    if error.is_connect() {
+        return if tls && !no_tcp(error) { FailureKind::Tls } else { FailureKind::Connect };
+    }
+    chain(error).find_map(|cause| of_hyper(cause).or_else(|| of_system(cause))).unwrap_or(FailureKind::Protocol)
+}
+
+/// Whether rustls has a part in it.
+pub(super) fn is_tls(error: &(dyn Error + 'static)) -> bool {
+    chain(error).any(<dyn Error>::is::<rustls::Error>)
+}
+
+/// What every level of the chain has to say, outermost first.
+pub(super) fn words(error: &(dyn Error + 'static)) -> String {
+    let mut words: Vec<String> = chain(error).map(ToString::to_string).collect();
+    words.dedup();
+    words.join(": ")
+}
+
+/// The error and its causes. What an [`io::Error`] wraps is a cause of its own here: its `source` skips it.
+fn chain<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
+    std::iter::successors(Some(error), |&error| {
+        let wrapped = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
+        wrapped.map_or_else(|| error.source(), |inner| Some(inner as &(dyn Error + 'static)))
+    })
+}
+
+/// Whether the system could not make the TCP connection: then TLS had not begun.
+fn no_tcp(error: &reqwest::Error) -> bool {
+    chain(error).filter_map(|cause| cause.downcast_ref::<io::Error>()).any(|error| {
+        use io::ErrorKind as Kind;
+        matches!(
+            error.kind(),
+            Kind::ConnectionRefused
+                | Kind::TimedOut
+                | Kind::HostUnreachable
+                | Kind::NetworkUnreachable
+                | Kind::NetworkDown
+                | Kind::AddrNotAvailable
+                | Kind::AddrInUse
+                | Kind::PermissionDenied
+        ) || is_out_of_descriptors(error)
+    })
+}
+
+/// EMFILE and ENFILE: this process, or the machine, has too many open files.
+fn is_out_of_descriptors(error: &io::Error) -> bool {
+    cfg!(unix) && matches!(error.raw_os_error(), Some(23 | 24))
+}
+
+fn of_hyper(error: &(dyn Error + 'static)) -> Option<FailureKind> {
+    let error = error.downcast_ref::<hyper::Error>()?;
+    if error.is_parse() || error.is_user() {
+        Some(FailureKind::Protocol)
+    } else if error.is_incomplete_message() || error.is_closed() || error.is_canceled() {
+        Some(FailureKind::Reset)
+    } else if error.is_timeout() {
+        Some(FailureKind::Timeout)
+    } else {
+        // An error of the system while reading or writing, which comes next in the chain.
+        None
+    }
+}
+
+fn of_system(error: &(dyn Error + 'static)) -> Option<FailureKind> {
+    use io::ErrorKind as Kind;
+    match error.downcast_ref::<io::Error>()?.kind() {
+        Kind::UnexpectedEof | Kind::ConnectionReset | Kind::ConnectionAborted | Kind::BrokenPipe => {
+            Some(FailureKind::Reset)
+        }
+        Kind::TimedOut => Some(FailureKind::Timeout),
+        Kind::InvalidData | Kind::InvalidInput => Some(FailureKind::Protocol),
+        _ => None,
+    }
+}

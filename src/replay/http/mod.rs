@@ -1,0 +1,223 @@
+//! A client over the network: HTTP/1.1 through reqwest, TLS through rustls, connections shared as a load balancer
+//! shares them.
+//!
+//! In goes a request, out comes the [`Answer`] or the kind of its failure. Every status is an answer: redirects are
+//! not followed, cookies not kept, content not decoded, proxies of the environment not used.
+//!
+//! *What reqwest changes of a request.* The target is normalised as browsers do it: dot segments are resolved,
+//! `<`, `>`, `"`, `` ` ``, blanks and bytes past ASCII are percent-encoded, in a query `'` too (`/a/../b//c'` goes
+//! out as `/b//c'`, `/?c'` as `/?c%27`). Header names go out in lower case, lines of one name together. Where there
+//! is no Accept, `accept: */*` is added. The version is 1.1 even where 1.0 was captured, as for any intermediary
+//! (RFC 9110, 2.5). Trailers are not sent. `Expect` is sent, but the body follows at once.
+//!
+//! *Never twice.* reqwest's own retries are off. hyper sends a request again only where it had chosen a pooled
+//! connection that turned out closed before the first byte of the request was handed to it.
+//!
+//! *Times.* reqwest does not show when the last byte was written: [`Answer::written`] is the moment of the call, so
+//! service time here includes waiting for a new connection, where one is needed.
+
+use std::sync::Once;
+use std::time::Duration;
+
+use reqwest::header::{CONNECTION, CONTENT_LENGTH, TRANSFER_ENCODING};
+use reqwest::{Method, StatusCode, Version};
+use sha2::{Digest as _, Sha256};
+use tokio::time::Instant;
+
+use self::connections::Ledger;
+use super::{Answer, Client, Connections, Settings, TargetUrl};
+use crate::exchange::{ConnectionId, ExchangeId, FailureKind, Request};
+
+mod connections;
+mod encode;
+mod failure;
+
+pub use connections::MAX_SET_UPS;
+
+/// Largest content of an answer. It is hashed as it comes and never kept, so this bounds time and not memory; past it
+/// the request ends as `Failed(TooLarge)` and its connection is closed.
+pub const MAX_RESPONSE: u64 = 256 << 20;
+
+/// How long an unused connection is kept: shorter than common servers and balancers do (60 s), since one that they
+/// close while a request is on its way costs that request.
+const POOL_IDLE: Duration = Duration::from_secs(30);
+
+/// Why there is no client.
+#[derive(Debug, thiserror::Error)]
+pub enum ClientError {
+    /// The system has no root certificates to trust.
+    #[error(
+        "cannot verify the certificate of {url}: {why}; install the system's root certificates \
+         (on Debian the package ca-certificates), or accept any certificate with --insecure"
+    )]
+    Roots {
+        /// The target.
+        url: String,
+        /// The verifier's words.
+        why: String,
+    },
+    /// Anything else.
+    #[error("cannot set up the client for {url}: {why}")]
+    Setup {
+        /// The target.
+        url: String,
+        /// The client's words.
+        why: String,
+    },
+}
+
+/// Sends requests to one target over connections that they share.
+///
+/// [`Client::connections`]: `opened` counts every connection that was made. `peak` is the most of them that were not
+/// known to be closed. Known closed is the connection of a failed or abandoned exchange, and of an answer that says
+/// `Connection: close` or ends with the connection; one that the target closes while it is idle is not seen, so the
+/// true peak may be lower, and is never higher. Set-up times hold at most [`MAX_SET_UPS`] entries between two calls.
+#[derive(Debug)]
+pub struct HttpClient {
+    http: reqwest::Client,
+    target: TargetUrl,
+    keep_host: bool,
+    ledger: Ledger,
+    max_response: u64,
+}
+
+impl HttpClient {
+    /// A client for the target of `settings`. With https the roots of the system are loaded here, once.
+    pub fn new(settings: &Settings) -> Result<Self, ClientError> {
+        install_crypto();
+        let ledger = Ledger::default();
+        let builder = reqwest::Client::builder()
+            .http1_only()
+            .redirect(reqwest::redirect::Policy::none())
+            .retry(reqwest::retry::never())
+            .referer(false)
+            .no_proxy()
+            .tcp_nodelay(true)
+            .pool_idle_timeout(POOL_IDLE)
+            .pool_max_idle_per_host(settings.max_in_flight)
+            .connector_layer(ledger.clone());
+        let builder = match (settings.target.is_tls(), settings.insecure) {
+            // Never used, and loading roots that nobody needs could fail: trust nothing.
+            (false, _) => builder.tls_certs_only([]),
+            (true, insecure) => builder.tls_danger_accept_invalid_certs(insecure),
+        };
+        Ok(Self {
+            http: builder.build().map_err(|error| set_up_error(settings, &error))?,
+            target: settings.target.clone(),
+            keep_host: settings.keep_host,
+            ledger,
+            max_response: MAX_RESPONSE,
+        })
+    }
+
+    /// The same client with another limit than [`MAX_RESPONSE`], in bytes of content.
+    #[must_use]
+    pub const fn with_max_response(mut self, bytes: u64) -> Self {
+        self.max_response = bytes;
+        self
+    }
+
+    async fn exchange(&self, request: Request) -> Result<Answer, FailureKind> {
+        let id = request.id;
+        let request = encode::encode(&request, &self.target, self.keep_host).ok_or(FailureKind::Protocol)?;
+        let method = request.method().clone();
+        let mut connection = self.ledger.in_use();
+        let written = Instant::now();
+        let response = match self.http.execute(request).await {
+            Ok(response) => response,
+            Err(error) => {
+                if error.is_connect() || error.is_builder() {
+                    connection.never_was();
+                }
+                return Err(self.failed(id, &error));
+            }
+        };
+        let first_byte = Instant::now();
+        if stays_open(&method, &response) {
+            connection.stays_open_at_the_end();
+        }
+        let status = response.status().as_u16();
+        let content = self.read(response).await.map_err(|error| match error {
+            ReadError::TooLarge => FailureKind::TooLarge,
+            ReadError::Broken(error) => self.failed(id, &error),
+        })?;
+        connection.ended();
+        let (body_len, body_sha256) = content;
+        Ok(Answer { status, body_len, body_sha256, written, first_byte, done: Instant::now() })
+    }
+
+    /// Reads the content to its end and keeps nothing of it but its length and hash.
+    async fn read(&self, mut response: reqwest::Response) -> Result<(u64, Option<[u8; 32]>), ReadError> {
+        let mut hash = Sha256::new();
+        let mut len = 0_u64;
+        while let Some(chunk) = response.chunk().await.map_err(ReadError::Broken)? {
+            len += chunk.len() as u64;
+            if len > self.max_response {
+                return Err(ReadError::TooLarge);
+            }
+            hash.update(&chunk);
+        }
+        Ok((len, (len > 0).then(|| hash.finalize().into())))
+    }
+
+    fn failed(&self, id: ExchangeId, error: &reqwest::Error) -> FailureKind {
+        let kind = failure::kind(error, self.target.is_tls());
+        tracing::debug!(%id, kind = kind.key(), why = failure::words(error), "a request failed");
+        kind
+    }
+}
+
+impl Client for HttpClient {
+    fn open(&self, _: ConnectionId, _: Instant) {}
+
+    async fn send(&self, _: ConnectionId, request: Request) -> Result<Answer, FailureKind> {
+        self.exchange(request).await
+    }
+
+    fn close(&self, _: ConnectionId, _: Instant) {}
+
+    fn connections(&self) -> Connections {
+        self.ledger.take()
+    }
+}
+
+enum ReadError {
+    TooLarge,
+    Broken(reqwest::Error),
+}
+
+/// Names the cryptography that rustls uses in this process, unless the program has already chosen another.
+fn install_crypto() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        if rustls::crypto::ring::default_provider().install_default().is_err() {
+            tracing::debug!("the program brings its own cryptography for rustls");
+        }
+    });
+}
+
+fn set_up_error(settings: &Settings, error: &reqwest::Error) -> ClientError {
+    let (url, why) = (settings.target.to_string(), failure::words(error));
+    if settings.target.is_tls() && !settings.insecure && failure::is_tls(error) {
+        ClientError::Roots { url, why }
+    } else {
+        ClientError::Setup { url, why }
+    }
+}
+
+/// Whether the connection outlives this response (RFC 9112, 9.3 and 6.3).
+fn stays_open(method: &Method, response: &reqwest::Response) -> bool {
+    let says = |option: &str| {
+        let values = response.headers().get_all(CONNECTION).iter();
+        values
+            .flat_map(|value| value.as_bytes().split(|byte| *byte == b','))
+            .any(|found| found.trim_ascii().eq_ignore_ascii_case(option.as_bytes()))
+    };
+    let bodiless =
+        method == Method::HEAD || matches!(response.status(), StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
+    let ends = |name| response.headers().contains_key(name);
+    let persistent = if response.version() >= Version::HTTP_11 { !says("close") } else { says("keep-alive") };
+    persistent
+        && response.status() != StatusCode::SWITCHING_PROTOCOLS
+        && (bodiless || ends(CONTENT_LENGTH) || ends(TRANSFER_ENCODING))
+}

@@ -1,0 +1,122 @@
+//! A client that answers from a script: the twin of the network in tests, benches and examples.
+//!
+//! In goes a request, out comes what a function says to it, when that function says so. Nothing leaves the process.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use bytes::Bytes;
+use sha2::{Digest as _, Sha256};
+use tokio::time::Instant;
+
+use super::{Answer, Client, Connections};
+use crate::exchange::{ConnectionId, FailureKind, Request};
+
+/// Most requests that are remembered for [`MemoryClient::sent`]; later ones are answered all the same.
+pub const MAX_REMEMBERED: usize = 100_000;
+
+/// What a script says to a request.
+#[derive(Clone, Debug)]
+pub struct Reply {
+    after: Option<Duration>,
+    result: Result<(u16, Bytes), FailureKind>,
+}
+
+impl Reply {
+    /// An answer, at once.
+    #[must_use]
+    pub fn status(status: u16, body: impl Into<Bytes>) -> Self {
+        Self { after: Some(Duration::ZERO), result: Ok((status, body.into())) }
+    }
+
+    /// A failure, at once.
+    #[must_use]
+    pub const fn failure(kind: FailureKind) -> Self {
+        Self { after: Some(Duration::ZERO), result: Err(kind) }
+    }
+
+    /// No answer, ever.
+    #[must_use]
+    pub const fn never() -> Self {
+        Self { after: None, result: Err(FailureKind::Timeout) }
+    }
+
+    /// The same, later.
+    #[must_use]
+    pub const fn after(mut self, wait: Duration) -> Self {
+        self.after = Some(wait);
+        self
+    }
+}
+
+/// A client whose answers are a function of the requests.
+#[derive(Debug)]
+pub struct MemoryClient<F> {
+    script: F,
+    sent: Mutex<Vec<Request>>,
+    busy: AtomicU64,
+    peak: AtomicU64,
+}
+
+impl<F> MemoryClient<F> {
+    /// A client that answers as `script` says.
+    pub const fn new(script: F) -> Self {
+        Self { script, sent: Mutex::new(Vec::new()), busy: AtomicU64::new(0), peak: AtomicU64::new(0) }
+    }
+
+    /// The requests so far, in the order of their sends.
+    pub fn sent(&self) -> Vec<Request> {
+        self.sent.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn remember(&self, request: &Request) {
+        let mut sent = self.sent.lock().unwrap_or_else(PoisonError::into_inner);
+        if sent.len() < MAX_REMEMBERED {
+            sent.push(request.clone());
+        }
+    }
+}
+
+/// One request under way; it is over when this is dropped, even if nobody waited for the answer.
+struct Busy<'a>(&'a AtomicU64);
+
+impl Drop for Busy<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+impl<F: Fn(&Request) -> Reply + Send + Sync + 'static> Client for MemoryClient<F> {
+    fn open(&self, _: ConnectionId, _: Instant) {}
+
+    async fn send(&self, _: ConnectionId, request: Request) -> Result<Answer, FailureKind> {
+        self.peak.fetch_max(self.busy.fetch_add(1, Ordering::Relaxed) + 1, Ordering::Relaxed);
+        let _busy = Busy(&self.busy);
+        let written = Instant::now();
+        self.remember(&request);
+        let reply = (self.script)(&request);
+        match reply.after {
+            Some(wait) => tokio::time::sleep(wait).await,
+            None => std::future::pending().await,
+        }
+        let (status, body) = reply.result?;
+        let now = Instant::now();
+        Ok(Answer {
+            status,
+            body_len: body.len() as u64,
+            body_sha256: (!body.is_empty()).then(|| Sha256::digest(&body).into()),
+            written,
+            first_byte: now,
+            done: now,
+        })
+    }
+
+    fn close(&self, _: ConnectionId, _: Instant) {}
+
+    /// As many connections as a pool would have needed.
+    fn connections(&self) -> Connections {
+        let peak = self.peak.load(Ordering::Relaxed);
+        Connections { opened: peak, peak, set_up: Vec::new() }
+    }
+}

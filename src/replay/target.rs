@@ -1,0 +1,421 @@
+//! One target's queue: jobs come in as they fall due, one [`Delivery`] goes out for each of them.
+//!
+//! A job waits here while the target has as many requests in flight as it may, and that wait is lag. Nothing else
+//! waits: each request is a task of its own, with its own time limit, and none can hold up or harm another.
+
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use futures_util::FutureExt as _;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
+use tokio::time::Instant;
+
+use super::{Answer, Client, Delivery, Job, Settings};
+use crate::exchange::{ExchangeId, FailureKind, Outcome, Request, Shed};
+
+/// Most requests in flight that can be asked for: it is cut to this. Each holds a task and, mostly, a connection.
+pub const MAX_IN_FLIGHT: usize = 1 << 20;
+
+/// The limits of one target.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Requests that may await their answer at once; at least one, at most [`MAX_IN_FLIGHT`].
+    pub max_in_flight: usize,
+    /// For one whole answer, from the send.
+    pub timeout: Duration,
+    /// For what is in flight when the run is stopped.
+    pub drain: Duration,
+}
+
+impl From<&Settings> for Limits {
+    fn from(settings: &Settings) -> Self {
+        Self { max_in_flight: settings.max_in_flight, timeout: settings.timeout, drain: settings.drain }
+    }
+}
+
+/// How many requests await their answer at one target; may be read at any time.
+#[derive(Debug, Default)]
+pub struct InFlight {
+    now: AtomicU64,
+    peak: AtomicU64,
+}
+
+impl InFlight {
+    /// Right now.
+    #[must_use]
+    pub fn now(&self) -> u64 {
+        self.now.load(Ordering::Relaxed)
+    }
+
+    /// Most at once so far.
+    #[must_use]
+    pub fn peak(&self) -> u64 {
+        self.peak.load(Ordering::Relaxed)
+    }
+
+    /// Counts one more for as long as the guard lives.
+    fn enter(self: &Arc<Self>) -> InFlightGuard {
+        self.peak.fetch_max(self.now.fetch_add(1, Ordering::Relaxed) + 1, Ordering::Relaxed);
+        InFlightGuard(Arc::clone(self))
+    }
+}
+
+struct InFlightGuard(Arc<InFlight>);
+
+impl Drop for InFlightGuard {
+    fn drop(&mut self) {
+        self.0.now.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// What a target's queue knows when it has ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stats {
+    /// Most requests that awaited their answer at once.
+    pub peak_in_flight: u64,
+}
+
+/// Sends each job to target number `index` and tells its end to `deliveries`; every job ends exactly once.
+///
+/// Returns when `jobs` is closed and everything in flight has ended. When `stop` says true (a dropped sender never
+/// does), `jobs` is closed from this side, what is queued ends as `Shed(Stopped)`, and what is in flight has
+/// [`Limits::drain`] before it ends as `Failed(Timeout)`. A job that panics the client ends as `Failed(Protocol)`.
+///
+/// `deliveries` may carry anything that a delivery turns into. While it is full, ended requests keep their place
+/// among those in flight, so that nothing piles up; while its receiver is gone, deliveries are dropped.
+pub async fn run_target<C, D>(
+    index: usize,
+    client: Arc<C>,
+    mut jobs: mpsc::Receiver<Job>,
+    limits: Limits,
+    mut stop: watch::Receiver<bool>,
+    deliveries: mpsc::Sender<D>,
+    counters: Arc<InFlight>,
+) -> Stats
+where
+    C: Client,
+    D: From<Box<Delivery>> + Send + 'static,
+{
+    let places = limits.max_in_flight.clamp(1, MAX_IN_FLIGHT);
+    let semaphore = Arc::new(Semaphore::new(places));
+    let stop_for_tasks = stop.clone();
+    let spawn = |job, place| {
+        let sending = Sending {
+            index,
+            client: Arc::clone(&client),
+            limits,
+            stop: stop_for_tasks.clone(),
+            deliveries: deliveries.clone(),
+            counters: Arc::clone(&counters),
+            place,
+        };
+        tokio::spawn(sending.run(job));
+    };
+    let left_over = loop {
+        let Some(job) = unless_stopped(&mut stop, jobs.recv()).await.flatten() else { break None };
+        let Some(Ok(place)) = unless_stopped(&mut stop, Arc::clone(&semaphore).acquire_owned()).await else {
+            break Some(job);
+        };
+        spawn(job, place);
+    };
+    jobs.close();
+    if let Some(job) = left_over {
+        tell(&deliveries, shed(index, &job)).await;
+    }
+    while let Some(job) = jobs.recv().await {
+        tell(&deliveries, shed(index, &job)).await;
+    }
+    // Every task gives its place back when it has ended: all places are free when all have.
+    let all = u32::try_from(places).unwrap_or(u32::MAX);
+    drop(semaphore.acquire_many(all).await);
+    Stats { peak_in_flight: counters.peak() }
+}
+
+/// One request under way, and all that it needs.
+struct Sending<C, D> {
+    index: usize,
+    client: Arc<C>,
+    limits: Limits,
+    stop: watch::Receiver<bool>,
+    deliveries: mpsc::Sender<D>,
+    counters: Arc<InFlight>,
+    place: OwnedSemaphorePermit,
+}
+
+impl<C: Client, D: From<Box<Delivery>>> Sending<C, D> {
+    async fn run(mut self, job: Job) {
+        let id = job.request.id;
+        let sent = Instant::now();
+        let in_flight = self.counters.enter();
+        let result = tokio::select! {
+            biased;
+            result = attempt(&*self.client, job.request) => result,
+            () = tokio::time::sleep(self.limits.timeout) => Err(FailureKind::Timeout),
+            () = drained(&mut self.stop, self.limits.drain) => Err(FailureKind::Timeout),
+        };
+        drop(in_flight);
+        tell(&self.deliveries, delivery(self.index, id, job.due, sent, result)).await;
+        drop(self.place);
+    }
+}
+
+/// One send; a panic in it is this request's failure and nobody else's.
+async fn attempt<C: Client>(client: &C, request: Request) -> Result<Answer, FailureKind> {
+    let id = request.id;
+    let send = async { client.send(id.connection, request).await };
+    AssertUnwindSafe(send).catch_unwind().await.unwrap_or_else(|_| {
+        tracing::error!(%id, "the client panicked over a request; the request is counted as failed");
+        Err(FailureKind::Protocol)
+    })
+}
+
+fn delivery(
+    target: usize,
+    id: ExchangeId,
+    due: Option<Instant>,
+    sent: Instant,
+    result: Result<Answer, FailureKind>,
+) -> Delivery {
+    let lag = due.map(|due| sent.saturating_duration_since(due));
+    let none = Delivery { id, target, outcome: Outcome::Sent, answer: None, service: None, response: None, lag };
+    match result {
+        Ok(answer) => Delivery {
+            service: Some(answer.first_byte.saturating_duration_since(answer.written)),
+            response: Some(answer.first_byte.saturating_duration_since(due.unwrap_or(sent))),
+            answer: Some(answer),
+            ..none
+        },
+        Err(kind) => Delivery { outcome: Outcome::Failed(kind), ..none },
+    }
+}
+
+fn shed(target: usize, job: &Job) -> Delivery {
+    Delivery {
+        id: job.request.id,
+        target,
+        outcome: Outcome::Shed(Shed::Stopped),
+        answer: None,
+        service: None,
+        response: None,
+        lag: None,
+    }
+}
+
+async fn tell<D: From<Box<Delivery>>>(deliveries: &mpsc::Sender<D>, delivery: Delivery) {
+    let id = delivery.id;
+    if deliveries.send(Box::new(delivery).into()).await.is_err() {
+        tracing::debug!(%id, "a delivery ended after its receiver was gone");
+    }
+}
+
+/// What `work` yields, or `None` where the run is stopped first.
+async fn unless_stopped<T>(stop: &mut watch::Receiver<bool>, work: impl Future<Output = T>) -> Option<T> {
+    tokio::select! {
+        biased;
+        () = stopped(stop) => None,
+        done = work => Some(done),
+    }
+}
+
+/// Ready when the run is stopped; never where nobody can stop it any more.
+async fn stopped(stop: &mut watch::Receiver<bool>) {
+    if stop.wait_for(|stop| *stop).await.is_err() {
+        std::future::pending::<()>().await;
+    }
+}
+
+async fn drained(stop: &mut watch::Receiver<bool>, drain: Duration) {
+    stopped(stop).await;
+    tokio::time::sleep(drain).await;
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+
+    use super::*;
+    use crate::exchange::{Body, ConnectionId, Head, RequestState, Timestamp};
+    use crate::replay::memory::{MemoryClient, Reply};
+
+    const LIMITS: Limits = Limits { max_in_flight: 4, timeout: Duration::from_secs(30), drain: Duration::from_secs(5) };
+
+    fn job(connection: u64, due: Option<Instant>) -> Job {
+        let request = Request {
+            id: ExchangeId::new(ConnectionId(connection), 1),
+            client: "10.0.0.1:5000".parse().unwrap(),
+            server: "10.0.0.2:80".parse().unwrap(),
+            head: Head::new(b"GET / HTTP/1.1\r\nHost: h\r\n\r\n".to_vec()),
+            body: Body::EMPTY,
+            first_byte: Timestamp::from_nanos(0),
+            last_byte: Timestamp::from_nanos(0),
+            state: RequestState::Whole,
+        };
+        Job { request, due }
+    }
+
+    /// A target at work, and everything it is fed by and tells.
+    struct Rig {
+        jobs: Option<mpsc::Sender<Job>>,
+        stop: watch::Sender<bool>,
+        deliveries: mpsc::Receiver<Box<Delivery>>,
+        counters: Arc<InFlight>,
+        running: tokio::task::JoinHandle<Stats>,
+    }
+
+    impl Rig {
+        fn new<F: Fn(&Request) -> Reply + Send + Sync + 'static>(limits: Limits, script: F) -> Self {
+            let (jobs, jobs_out) = mpsc::channel(1000);
+            let (deliveries_in, deliveries) = mpsc::channel(1000);
+            let (stop, stop_out) = watch::channel(false);
+            let counters = Arc::new(InFlight::default());
+            let client = Arc::new(MemoryClient::new(script));
+            let running =
+                tokio::spawn(run_target(7, client, jobs_out, limits, stop_out, deliveries_in, Arc::clone(&counters)));
+            Self { jobs: Some(jobs), stop, deliveries, counters, running }
+        }
+
+        async fn feed(&self, jobs: impl IntoIterator<Item = Job>) {
+            for job in jobs {
+                self.jobs.as_ref().unwrap().send(job).await.unwrap();
+            }
+        }
+
+        /// Closes the queue and gives the deliveries, ordered by connection.
+        async fn finish(mut self) -> (Vec<Delivery>, Stats) {
+            self.jobs = None;
+            let mut ended = Vec::new();
+            while let Some(delivery) = self.deliveries.recv().await {
+                ended.push(*delivery);
+            }
+            ended.sort_by_key(|delivery| delivery.id);
+            assert_eq!(self.counters.now(), 0);
+            (ended, self.running.await.unwrap())
+        }
+    }
+
+    fn outcomes(ended: &[Delivery]) -> Vec<Outcome> {
+        ended.iter().map(|delivery| delivery.outcome.clone()).collect()
+    }
+
+    const FAILED_LATE: Outcome = Outcome::Failed(FailureKind::Timeout);
+    const STOPPED: Outcome = Outcome::Shed(Shed::Stopped);
+
+    #[tokio::test(start_paused = true)]
+    async fn every_job_ends_in_one_delivery_with_its_answer() {
+        let rig = Rig::new(LIMITS, |_| Reply::status(200, "hello"));
+        rig.feed((1..=100).map(|id| job(id, None))).await;
+        let (ended, _) = rig.finish().await;
+        assert_eq!(ended.iter().map(|d| d.id.connection.0).collect::<Vec<_>>(), (1..=100).collect::<Vec<_>>());
+        let first = &ended[0];
+        assert_eq!((first.target, &first.outcome, first.lag), (7, &Outcome::Sent, None));
+        let answer = first.answer.as_ref().unwrap();
+        assert_eq!((answer.status, answer.body_len, answer.body_sha256.is_some()), (200, 5, true));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn service_counts_from_the_send_and_response_from_when_it_was_due() {
+        let limits = Limits { max_in_flight: 1, ..LIMITS };
+        let rig = Rig::new(limits, |_| Reply::status(200, Bytes::new()).after(Duration::from_secs(2)));
+        let due = Instant::now();
+        rig.feed((1..=3).map(|id| job(id, Some(due)))).await;
+        let (ended, stats) = rig.finish().await;
+        let seconds = |duration: Option<Duration>| duration.unwrap().as_secs();
+        assert_eq!(ended.iter().map(|d| seconds(d.lag)).collect::<Vec<_>>(), [0, 2, 4]);
+        assert_eq!(ended.iter().map(|d| seconds(d.service)).collect::<Vec<_>>(), [2, 2, 2]);
+        assert_eq!(ended.iter().map(|d| seconds(d.response)).collect::<Vec<_>>(), [2, 4, 6]);
+        assert_eq!(stats.peak_in_flight, 1);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn without_a_schedule_the_send_is_when_it_was_due() {
+        let rig = Rig::new(LIMITS, |_| Reply::status(200, Bytes::new()).after(Duration::from_secs(2)));
+        rig.feed([job(1, None)]).await;
+        let (ended, _) = rig.finish().await;
+        assert_eq!((ended[0].lag, ended[0].response), (None, Some(Duration::from_secs(2))));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn no_more_than_the_limit_are_in_flight() {
+        let rig = Rig::new(LIMITS, |_| Reply::status(200, Bytes::new()).after(Duration::from_secs(1)));
+        let start = Instant::now();
+        rig.feed((1..=20).map(|id| job(id, None))).await;
+        let (ended, stats) = rig.finish().await;
+        assert_eq!((ended.len(), stats.peak_in_flight), (20, 4));
+        assert_eq!(start.elapsed().as_secs(), 5);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_stall_ends_at_the_time_limit_and_holds_up_nobody() {
+        let rig = Rig::new(LIMITS, |request| match request.id.connection.0 {
+            2 => Reply::never(),
+            _ => Reply::status(200, Bytes::new()),
+        });
+        let start = Instant::now();
+        rig.feed((1..=9).map(|id| job(id, Some(start)))).await;
+        let (ended, _) = rig.finish().await;
+        assert_eq!(ended[1].outcome, FAILED_LATE);
+        assert_eq!((ended[1].service, ended[1].response, ended[1].lag), (None, None, Some(Duration::ZERO)));
+        assert_eq!(ended.iter().filter(|d| d.outcome == Outcome::Sent).count(), 8);
+        assert!(ended.iter().filter_map(|d| d.response).all(|response| response.is_zero()));
+        assert_eq!(start.elapsed().as_secs(), 30);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn failures_and_panics_are_their_own_and_nobody_elses() {
+        let rig = Rig::new(LIMITS, |request| match request.id.connection.0 {
+            1 => Reply::failure(FailureKind::Reset),
+            2 => panic!("on purpose"),
+            _ => Reply::status(503, Bytes::new()),
+        });
+        rig.feed((1..=3).map(|id| job(id, None))).await;
+        let (ended, _) = rig.finish().await;
+        assert_eq!(
+            outcomes(&ended),
+            [Outcome::Failed(FailureKind::Reset), Outcome::Failed(FailureKind::Protocol), Outcome::Sent]
+        );
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_stop_sheds_the_queue_and_drains_what_is_in_flight() {
+        let limits = Limits { max_in_flight: 2, ..LIMITS };
+        let rig = Rig::new(limits, |request| match request.id.connection.0 {
+            1 => Reply::never(),
+            _ => Reply::status(200, Bytes::new()).after(Duration::from_secs(3)),
+        });
+        let start = Instant::now();
+        rig.feed((1..=5).map(|id| job(id, None))).await;
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        rig.stop.send(true).unwrap();
+        let (ended, _) = rig.finish().await;
+        assert_eq!(outcomes(&ended), [FAILED_LATE, Outcome::Sent, STOPPED, STOPPED, STOPPED]);
+        assert_eq!(start.elapsed().as_secs(), 6);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_stop_ends_an_idle_target_though_its_queue_stays_open() {
+        let rig = Rig::new(LIMITS, |_| Reply::never());
+        tokio::task::yield_now().await;
+        rig.stop.send(true).unwrap();
+        assert_eq!(rig.running.await.unwrap().peak_in_flight, 0);
+        assert!(rig.jobs.unwrap().send(job(1, None)).await.is_err());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_dropped_stop_stops_nothing() {
+        let mut rig = Rig::new(LIMITS, |_| Reply::status(200, Bytes::new()).after(Duration::from_secs(20)));
+        rig.stop = watch::channel(false).0;
+        rig.feed([job(1, None)]).await;
+        assert_eq!(outcomes(&rig.finish().await.0), [Outcome::Sent]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_receiver_that_is_gone_ends_the_run_all_the_same() {
+        let mut rig = Rig::new(LIMITS, |_| Reply::status(200, Bytes::new()));
+        rig.feed((1..=50).map(|id| job(id, None))).await;
+        rig.deliveries.close();
+        rig.jobs = None;
+        assert!(rig.running.await.unwrap().peak_in_flight <= 4);
+    }
+}
