@@ -88,7 +88,13 @@ fn unfolded(value: &[u8]) -> Cow<'_, [u8]> {
 #[expect(clippy::option_option, reason = "no body is another thing than a body that cannot be said")]
 fn body(request: &Request, headers: &mut HeaderMap) -> Option<Option<Body>> {
     match request.body.framing {
-        Framing::None | Framing::UntilClose => Some(None),
+        Framing::None | Framing::UntilClose => {
+            // Some servers want to be told the length of no body, so it is told where it was captured.
+            if request.head.get("content-length").is_some() {
+                headers.insert(CONTENT_LENGTH, 0_u64.into());
+            }
+            Some(None)
+        }
         Framing::Length(len) => {
             let wire = request.body.wire.clone().or_else(|| (len == 0).then(bytes::Bytes::new))?;
             if wire.len() as u64 != len {
@@ -176,8 +182,10 @@ mod tests {
         let request = encoded(head, Framing::Length(3), "abc", false).unwrap();
         assert_eq!(lines(&request), ["f: a b", "host: new:81", "content-length: 3"]);
         assert_eq!(request.body().and_then(Body::as_bytes), Some(&b"abc"[..]));
-        let empty = encoded("POST / HTTP/1.1\r\nContent-Length: 0\r\n\r\n", Framing::Length(0), "", false).unwrap();
-        assert_eq!(lines(&empty), ["host: new:81", "content-length: 0"]);
+        for framing in [Framing::Length(0), Framing::None] {
+            let empty = encoded("POST / HTTP/1.1\r\nContent-Length: 0\r\n\r\n", framing, "", false).unwrap();
+            assert_eq!(lines(&empty), ["host: new:81", "content-length: 0"], "{framing:?}");
+        }
     }
 
     #[test]

@@ -71,7 +71,7 @@ pub enum ClientError {
 /// [`Client::connections`]: `opened` counts every connection that was made. `peak` is the most of them that were not
 /// known to be closed. Known closed is the connection of a failed or abandoned exchange, and of an answer that says
 /// `Connection: close` or ends with the connection; one that the target closes while it is idle is not seen, so the
-/// true peak may be lower, and is never higher. Set-up times hold at most [`MAX_SET_UPS`] entries between two calls.
+/// true peak may be lower. Set-up times hold at most [`MAX_SET_UPS`] entries between two calls.
 #[derive(Debug)]
 pub struct HttpClient {
     http: reqwest::Client,

@@ -1,0 +1,209 @@
+//! Servers that do what a test tells them to, byte for byte: on loopback, on a port of their own, over TCP or TLS.
+//!
+//! A script maps each request to steps. While the steps do not end the connection, it serves the next request.
+#![allow(dead_code, reason = "each test binary uses its own part of the servers")]
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a server that breaks fails its test")]
+
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
+
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpStream};
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::rustls::ServerConfig;
+use tokio_rustls::rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
+
+/// What a server does once it has read a request.
+#[derive(Clone, Debug)]
+pub(crate) enum Step {
+    /// Writes these bytes.
+    Send(Vec<u8>),
+    /// Writes these bytes up to this many times, then stalls.
+    Repeat(Vec<u8>, usize),
+    /// Closes the connection.
+    Close,
+    /// Resets the connection (over TLS: closes it without a farewell).
+    Reset,
+    /// Does nothing until the client goes.
+    Stall,
+}
+
+/// Bytes to write.
+pub(crate) fn send(bytes: impl AsRef<[u8]>) -> Step {
+    Step::Send(bytes.as_ref().to_vec())
+}
+
+/// A whole answer with this status line's end and body.
+pub(crate) fn answer(status: &str, body: &str) -> Step {
+    send(format!("HTTP/1.1 {status}\r\nContent-Length: {}\r\n\r\n{body}", body.len()))
+}
+
+/// A server; it ends with the test's runtime.
+pub(crate) struct Server {
+    /// Where it listens.
+    pub(crate) addr: SocketAddr,
+    log: Arc<Mutex<Log>>,
+}
+
+#[derive(Default)]
+struct Log {
+    requests: Vec<String>,
+    connections: usize,
+}
+
+impl Server {
+    /// A server over TCP; `script` is given each request as it was on the wire.
+    pub(crate) async fn start(script: impl Fn(&str) -> Vec<Step> + Send + Sync + 'static) -> Self {
+        Self::listen(None, script).await
+    }
+
+    /// A server over TLS with a certificate for `localhost` that it signed itself.
+    pub(crate) async fn start_tls(script: impl Fn(&str) -> Vec<Step> + Send + Sync + 'static) -> Self {
+        Self::listen(Some(self_signed()), script).await
+    }
+
+    /// An address on loopback that refuses connections.
+    pub(crate) async fn refusing() -> SocketAddr {
+        TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap()
+    }
+
+    /// Its URL under this scheme.
+    pub(crate) fn url(&self, scheme: &str) -> String {
+        format!("{scheme}://127.0.0.1:{}", self.addr.port())
+    }
+
+    /// The requests so far, as they were on the wire.
+    pub(crate) fn requests(&self) -> Vec<String> {
+        self.log.lock().unwrap().requests.clone()
+    }
+
+    /// Connections accepted so far.
+    pub(crate) fn connections(&self) -> usize {
+        self.log.lock().unwrap().connections
+    }
+
+    async fn listen(tls: Option<TlsAcceptor>, script: impl Fn(&str) -> Vec<Step> + Send + Sync + 'static) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let addr = listener.local_addr().unwrap();
+        let log = Arc::new(Mutex::new(Log::default()));
+        let (script, log_in) = (Arc::new(script), Arc::clone(&log));
+        tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                log_in.lock().unwrap().connections += 1;
+                tokio::spawn(accept(stream, tls.clone(), Arc::clone(&script), Arc::clone(&log_in)));
+            }
+        });
+        Self { addr, log }
+    }
+}
+
+async fn accept(
+    stream: TcpStream,
+    tls: Option<TlsAcceptor>,
+    script: Arc<impl Fn(&str) -> Vec<Step>>,
+    log: Arc<Mutex<Log>>,
+) {
+    stream.set_nodelay(true).unwrap();
+    match tls {
+        None => {
+            let mut stream = stream;
+            if serve(&mut stream, &*script, &log).await == End::Reset {
+                stream.set_zero_linger().unwrap();
+            }
+        }
+        Some(tls) => {
+            if let Ok(mut stream) = tls.accept(stream).await
+                && serve(&mut stream, &*script, &log).await == End::Close
+            {
+                stream.shutdown().await.ok();
+            }
+        }
+    }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum End {
+    Close,
+    Reset,
+}
+
+async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
+    stream: &mut S,
+    script: &impl Fn(&str) -> Vec<Step>,
+    log: &Mutex<Log>,
+) -> End {
+    let mut buffer = Vec::new();
+    while let Some(request) = read_request(stream, &mut buffer).await {
+        log.lock().unwrap().requests.push(request.clone());
+        for step in script(&request) {
+            if let Some(end) = play(stream, step).await {
+                return end;
+            }
+        }
+    }
+    End::Close
+}
+
+async fn play<S: AsyncRead + AsyncWrite + Unpin>(stream: &mut S, step: Step) -> Option<End> {
+    match step {
+        Step::Send(bytes) => stream.write_all(&bytes).await.err().map(|_| End::Close),
+        Step::Repeat(bytes, times) => {
+            for _ in 0..times {
+                if stream.write_all(&bytes).await.is_err() {
+                    return Some(End::Close);
+                }
+            }
+            Some(until_gone(stream).await)
+        }
+        Step::Stall => Some(until_gone(stream).await),
+        Step::Close => Some(End::Close),
+        Step::Reset => Some(End::Reset),
+    }
+}
+
+async fn until_gone<S: AsyncRead + Unpin>(stream: &mut S) -> End {
+    let mut nothing = [0; 64];
+    while matches!(stream.read(&mut nothing).await, Ok(1..)) {}
+    End::Close
+}
+
+/// Head and body of the next request; `None` where the client has gone.
+async fn read_request<S: AsyncRead + Unpin>(stream: &mut S, buffer: &mut Vec<u8>) -> Option<String> {
+    loop {
+        if let Some(end) = end_of_request(buffer) {
+            return Some(String::from_utf8_lossy(&buffer.drain(..end).collect::<Vec<_>>()).into_owned());
+        }
+        if stream.read_buf(buffer).await.ok()? == 0 {
+            return None;
+        }
+    }
+}
+
+fn end_of_request(bytes: &[u8]) -> Option<usize> {
+    let head = find(bytes, b"\r\n\r\n")? + 4;
+    let text = String::from_utf8_lossy(&bytes[..head]).to_ascii_lowercase();
+    if text.contains("\r\ntransfer-encoding:") {
+        return find(&bytes[head..], b"0\r\n\r\n").map(|at| head + at + 5);
+    }
+    let length = text.split("\r\ncontent-length: ").nth(1).and_then(|rest| rest.split('\r').next());
+    let end = head + length.map_or(0, |length| length.parse().unwrap());
+    (bytes.len() >= end).then_some(end)
+}
+
+fn find(bytes: &[u8], what: &[u8]) -> Option<usize> {
+    bytes.windows(what.len()).position(|window| window == what)
+}
+
+fn self_signed() -> TlsAcceptor {
+    let names = vec!["localhost".to_owned(), "127.0.0.1".to_owned()];
+    let rcgen::CertifiedKey { cert, signing_key } = rcgen::generate_simple_self_signed(names).unwrap();
+    let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(signing_key.serialize_der()));
+    let provider = Arc::new(tokio_rustls::rustls::crypto::ring::default_provider());
+    let config = ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(vec![cert.der().clone()], key)
+        .unwrap();
+    TlsAcceptor::from(Arc::new(config))
+}
