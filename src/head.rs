@@ -56,10 +56,11 @@ impl Head {
     /// Replaces the request-target.
     pub fn set_target(&mut self, target: &[u8]) {
         let (method, old, _) = self.request_line();
-        let start = method.len() + 1;
-        let end = start + old.len();
-        if end <= self.raw.len() {
-            self.raw.splice(start..end, target.iter().copied());
+        let len = old.len();
+        let after = self.raw.get(method.len()..).unwrap_or_default();
+        let start = method.len() + after.iter().take_while(|byte| **byte == b' ').count();
+        if start + len <= self.raw.len() {
+            self.raw.splice(start..start + len, target.iter().copied());
         }
     }
 
@@ -131,16 +132,17 @@ impl fmt::Debug for Head {
     }
 }
 
-/// Splits a request line at its first and its last blank.
+/// Splits a request line into method, target and version. Blanks inside the target belong to it, those around it
+/// do not.
 pub(crate) fn split_request_line(line: &[u8]) -> (&[u8], &[u8], &[u8]) {
     let Some(first) = memchr::memchr(b' ', line) else { return (line, b"", b"") };
     let method = line.get(..first).unwrap_or_default();
     let rest = line.get(first + 1..).unwrap_or_default();
     match memchr::memrchr(b' ', rest) {
         Some(last) if rest.get(last + 1..).is_some_and(|version| version.starts_with(b"HTTP/")) => {
-            (method, rest.get(..last).unwrap_or_default(), rest.get(last + 1..).unwrap_or_default())
+            (method, rest.get(..last).unwrap_or_default().trim_ascii(), rest.get(last + 1..).unwrap_or_default())
         }
-        _ => (method, rest, b""),
+        _ => (method, rest.trim_ascii(), b""),
     }
 }
 

@@ -40,16 +40,24 @@ impl LinkType {
     pub const NULL: Self = Self(0);
     /// Ethernet.
     pub const ETHERNET: Self = Self(1);
+    /// ARCNET as BSD systems capture it.
+    pub const ARCNET_BSD: Self = Self(7);
     /// PPP, with or without HDLC address and control.
     pub const PPP: Self = Self(9);
     /// IPv4 or IPv6, told apart by the first four bits (also as BSD systems number it in files).
     pub const RAW: Self = Self(101);
     /// Cisco HDLC.
     pub const C_HDLC: Self = Self(104);
+    /// IEEE 802.11.
+    pub const IEEE_802_11: Self = Self(105);
     /// OpenBSD loopback: a protocol family in network byte order.
     pub const LOOP: Self = Self(108);
     /// Linux cooked capture, version 1.
     pub const LINUX_SLL: Self = Self(113);
+    /// IEEE 802.11 with radio information before it.
+    pub const RADIOTAP: Self = Self(127);
+    /// ARCNET as Linux captures it.
+    pub const ARCNET_LINUX: Self = Self(129);
     /// IPv4.
     pub const IPV4: Self = Self(228);
     /// IPv6.

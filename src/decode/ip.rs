@@ -131,7 +131,8 @@ impl Walk<'_> {
                 protocol::UDP => return self.udp(fragments),
                 protocol::MPLS => return self.ether_type(0x8847, fragments),
                 protocol::ETHERNET => return self.ethernet(fragments),
-                protocol::ESP | protocol::IPCOMP => return Err(Skip::Encrypted.into()),
+                protocol::IPCOMP => return self.ipcomp(source, destination),
+                protocol::ESP => return Err(Skip::Encrypted.into()),
                 // NO_NEXT says so itself; anything else is another transport.
                 protocol::NO_NEXT => return Err(Skip::NotTcp.into()),
                 _ => return Err(Skip::NotTcp.into()),

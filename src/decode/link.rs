@@ -125,4 +125,60 @@ impl Walk<'_> {
         self.peel(4)?;
         Ok(protocol)
     }
+
+    /// IEEE 802.11 after a radiotap header, which says its own length in little-endian order.
+    pub(super) fn radiotap(&mut self, fragments: &mut Fragments) -> Result<Tcp, Stop> {
+        let len = usize::from(self.u16(2)?.swap_bytes());
+        self.peel(len)?;
+        self.wireless(fragments)
+    }
+
+    /// IEEE 802.11: data frames carry LLC with SNAP.
+    pub(super) fn wireless(&mut self, fragments: &mut Fragments) -> Result<Tcp, Stop> {
+        let (control, flags) = (self.u8(0)?, self.u8(1)?);
+        let (data, quality, empty) = (control & 0x0c == 0x08, control & 0x80 != 0, control & 0x40 != 0);
+        if !data || empty {
+            return Err(Skip::NotIp.into());
+        }
+        if flags & 0x40 != 0 {
+            return Err(Skip::Encrypted.into());
+        }
+        let four_addresses = flags & 0x03 == 0x03;
+        let mut len = 24 + if four_addresses { 6 } else { 0 };
+        if quality {
+            // An order bit on such a frame announces four bytes of high-throughput control.
+            len += 2 + if flags & 0x80 != 0 { 4 } else { 0 };
+        }
+        self.peel(len)?;
+        self.deeper()?;
+        if !self.rest().starts_with(&[0xaa, 0xaa, 0x03]) {
+            return Err(Skip::NotIp.into());
+        }
+        let ether_type = self.u16(6)?;
+        self.peel(8)?;
+        self.ether_type(ether_type, fragments)
+    }
+
+    /// ARCNET (RFC 1201 and, by its own numbers, the older RFC 1051); frames that are split are not put together.
+    pub(super) fn arcnet(&mut self, offset: usize, fragments: &mut Fragments) -> Result<Tcp, Stop> {
+        const IP: u8 = 212;
+        const IP_RFC_1051: u8 = 240;
+        let kind = self.u8(offset)?;
+        self.peel(offset + 1)?;
+        match kind {
+            IP_RFC_1051 => self.ip(fragments),
+            IP => {
+                // An exception frame repeats its type and split flag after four bytes of padding.
+                if self.u8(0)? == 0xff {
+                    self.peel(4)?;
+                }
+                if self.u8(0)? != 0 {
+                    return Err(Skip::Fragment.into());
+                }
+                self.peel(3)?;
+                self.ip(fragments)
+            }
+            _ => Err(Skip::NotIp.into()),
+        }
+    }
 }

@@ -299,6 +299,10 @@ impl<'a> Walk<'a> {
             LinkType::LINUX_SLL2 => self.cooked_v2()?,
             LinkType::PPP | LinkType(50) => return self.ppp(fragments),
             LinkType::C_HDLC => self.cisco_hdlc()?,
+            LinkType::IEEE_802_11 => return self.wireless(fragments),
+            LinkType::RADIOTAP => return self.radiotap(fragments),
+            LinkType::ARCNET_BSD => return self.arcnet(2, fragments),
+            LinkType::ARCNET_LINUX => return self.arcnet(4, fragments),
             // 12 and 14 are what some systems write for raw IP instead of 101.
             LinkType::RAW | LinkType::IPV4 | LinkType::IPV6 | LinkType(12 | 14) => return self.ip(fragments),
             LinkType(_) => return Err(Skip::LinkType.into()),

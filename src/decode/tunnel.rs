@@ -1,6 +1,8 @@
-//! Tunnels that mirror ports and overlay networks use: GRE and ERSPAN, VXLAN, Geneve, GTP-U, Teredo.
+//! Tunnels that mirror ports and overlay networks use: GRE and ERSPAN, VXLAN, Geneve, GTP-U, L2TP, Teredo, IPComp.
 
-use super::fragments::Fragments;
+use std::io::Read;
+
+use super::fragments::{Datagram, Fragments};
 use super::{Skip, Stop, Tcp, Walk};
 
 /// UDP ports (IANA); 8472 is what Linux used for VXLAN before there was a number.
@@ -8,11 +10,19 @@ const VXLAN: [u16; 2] = [4789, 8472];
 const GENEVE: u16 = 6081;
 const GTP_U: u16 = 2152;
 const TEREDO: u16 = 3544;
+const L2TP: u16 = 1701;
+/// GRE in UDP (RFC 8086).
+const GRE_IN_UDP: u16 = 4754;
 
 const ERSPAN_I_OR_II: u16 = 0x88be;
 const ERSPAN_III: u16 = 0x22eb;
 const PPP_IN_GRE: u16 = 0x880b;
 const WCCP: u16 = 0x883e;
+/// IEEE 802.11 frames as wireless controllers of one vendor tunnel them: the low bits number a queue.
+const WIRELESS: std::ops::RangeInclusive<u16> = 0x8200..=0x820f;
+
+/// Largest datagram that IPComp may grow to.
+const MAX_INFLATED: u64 = 65_535;
 
 impl Walk<'_> {
     /// GRE (RFC 2784, 2890), also as PPTP has it (RFC 2637) and around ERSPAN.
@@ -47,6 +57,7 @@ impl Walk<'_> {
                 }
                 self.ip(fragments)
             }
+            wireless if WIRELESS.contains(&wireless) => self.wireless(fragments),
             ether_type => self.ether_type(ether_type, fragments),
         }
     }
@@ -62,8 +73,10 @@ impl Walk<'_> {
         match to {
             port if VXLAN.contains(&port) => self.vxlan(fragments),
             GENEVE => self.geneve(fragments),
+            GRE_IN_UDP => self.gre(fragments),
             GTP_U => self.gtp_u(fragments),
             _ if from == GTP_U => self.gtp_u(fragments),
+            _ if from == L2TP || to == L2TP => self.l2tp(fragments),
             _ if from == TEREDO || to == TEREDO => self.teredo(fragments),
             _ => Err(Skip::NotTcp.into()),
         }
@@ -126,5 +139,38 @@ impl Walk<'_> {
             self.peel(8)?;
         }
         if self.u8(0)? >> 4 == 6 { self.ip(fragments) } else { Err(Skip::NotTcp.into()) }
+    }
+
+    /// L2TP version 2 (RFC 2661): data messages carry PPP.
+    fn l2tp(&mut self, fragments: &mut Fragments) -> Result<Tcp, Stop> {
+        let flags = self.u16(0)?;
+        let (control, length, sequence, offset) =
+            (flags & 0x8000 != 0, flags & 0x4000 != 0, flags & 0x0800 != 0, flags & 0x0200 != 0);
+        if control || flags & 0x000f != 2 {
+            return Err(Skip::NotTcp.into());
+        }
+        self.peel(2 + if length { 2 } else { 0 } + 4 + if sequence { 4 } else { 0 })?;
+        if offset {
+            let padding = usize::from(self.u16(0)?);
+            self.peel(2 + padding)?;
+        }
+        self.deeper()?;
+        self.ppp(fragments)
+    }
+
+    /// IPComp (RFC 3173), where its content is deflated (RFC 2394): well-known and negotiated numbers alike.
+    pub(super) fn ipcomp(&mut self, source: u128, destination: u128) -> Result<Tcp, Stop> {
+        let protocol = self.u8(0)?;
+        self.peel(4)?;
+        self.deeper()?;
+        if self.wire_end > self.end {
+            return Err(Skip::Truncated.into());
+        }
+        let mut payload = Vec::new();
+        let mut inflated = flate2::read::DeflateDecoder::new(self.rest()).take(MAX_INFLATED);
+        match inflated.read_to_end(&mut payload) {
+            Ok(len) if len > 0 => Err(Stop::Assembled(Datagram { source, destination, protocol, payload })),
+            _ => Err(Skip::Encrypted.into()),
+        }
     }
 }

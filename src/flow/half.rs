@@ -59,6 +59,8 @@ pub(super) struct Half {
     pub(super) started: bool,
     /// Whether its beginning was seen.
     pub(super) from_syn: bool,
+    /// Whether the stream was joined in its middle just now: earlier segments may still come.
+    pub(super) joining: bool,
     /// Whether a segment of this side was seen at all.
     pub(super) heard: bool,
     /// Whether its end was told.
@@ -72,6 +74,20 @@ impl Half {
         self.next = ORIGIN;
         self.acked = ORIGIN;
         self.started = true;
+    }
+
+    /// While joining, an earlier segment moves the beginning back; a SYN fixes it.
+    pub(super) fn rewind(&mut self, first: Seq, syn: bool) {
+        let back = self.seq.ahead_of(first);
+        if (0..=1 << 20).contains(&back) {
+            self.next = self.next.saturating_sub(back.unsigned_abs());
+            self.acked = self.acked.max(self.next);
+            self.seq = first;
+            if syn {
+                self.from_syn = true;
+                self.joining = false;
+            }
+        }
     }
 
     pub(super) const fn next(&self) -> u64 {

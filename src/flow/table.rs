@@ -299,7 +299,11 @@ impl Connection {
             half.from_syn = true;
         } else if !half.started && len > 0 {
             half.start(first);
+            half.joining = !begins_message(segment.payload);
             sink(Chunk::Gap { slot, side, len: 0, why: Missing::Joined });
+        }
+        if half.joining && (len > 0 || segment.flags.has(Flags::SYN)) {
+            half.rewind(first, segment.flags.has(Flags::SYN));
         }
         if segment.flags.has(Flags::RST) {
             self.note_reset(side, segment);
@@ -359,7 +363,7 @@ impl Connection {
             self.reset = None;
         }
         let half = side.of_mut(&mut self.halves);
-        if offset <= half.next() && !half.is_waiting() && !blocked {
+        if offset <= half.next() && !half.is_waiting() && !blocked && !half.joining {
             let repeated = half.next() - offset;
             stats.retransmitted_bytes += repeated;
             let skip = usize::try_from(repeated).unwrap_or(usize::MAX);
@@ -374,14 +378,16 @@ impl Connection {
 
     /// Whether bytes of `side` must wait: their sender had received more than was told of the other stream.
     ///
-    /// Where the other stream could go on at once it does not count: a segment sent again carries a later
+    /// Where the other stream in turn waits for this one it does not count: a segment sent again carries a later
     /// acknowledgement than the one that it repeats.
     fn is_blocked(&self, side: Side, received: u64) -> bool {
+        let this = side.of(&self.halves);
         let other = side.other().of(&self.halves);
-        other.started
-            && other.heard
-            && received > other.next() + 1
-            && other.first_waiting().is_none_or(|(offset, _)| offset > other.next())
+        if !(other.started && other.heard && received > other.next() + 1) {
+            return false;
+        }
+        let waits_for_this = |(offset, received): (u64, u64)| offset <= other.next() && received > this.next() + 1;
+        !other.first_waiting().is_some_and(waits_for_this)
     }
 
     /// Whether anything waits, or is known to be missing.
@@ -391,19 +397,58 @@ impl Connection {
 
     /// Tells all that can be told; `all`: gives up every hole.
     fn pump(&mut self, slot: Slot, now: Timestamp, all: bool, stats: &mut Stats, sink: &mut impl FnMut(Chunk<'_>)) {
-        let mut went_on = true;
-        while went_on {
-            went_on = false;
-            for side in Side::BOTH {
-                while self.step(slot, side, now, all, stats, sink) {
-                    went_on = true;
+        loop {
+            let mut went_on = true;
+            while std::mem::take(&mut went_on) {
+                for side in Side::BOTH {
+                    while self.step(slot, side, now, stats, sink) {
+                        went_on = true;
+                    }
                 }
+            }
+            // Only what holds up both sides is given up: a hole before an order that cannot be kept.
+            let given_up = Side::BOTH.into_iter().any(|side| self.give_up_hole(slot, side, now, all, stats, sink))
+                || Side::BOTH.into_iter().any(|side| self.give_up_order(slot, side, now, all, stats, sink));
+            if !given_up {
+                return;
             }
         }
     }
 
-    /// Tells the next bytes or gap of one side; false where it has to wait.
+    /// Tells the next bytes, or the end, of one side; false where it has to wait.
     fn step(
+        &mut self,
+        slot: Slot,
+        side: Side,
+        now: Timestamp,
+        stats: &mut Stats,
+        sink: &mut impl FnMut(Chunk<'_>),
+    ) -> bool {
+        let first = side.of(&self.halves).first_waiting();
+        let blocked = first.is_some_and(|(_, received)| self.is_blocked(side, received));
+        let half = side.of_mut(&mut self.halves);
+        if !half.started || half.ended {
+            return false;
+        }
+        match first {
+            Some((offset, _)) if offset <= half.next() && !blocked && !half.joining => {
+                tell_first(slot, side, half, stats, sink)
+            }
+            None if half.at_fin() => {
+                half.ended = true;
+                sink(Chunk::End { slot, side, at: now });
+                false
+            }
+            None if !(half.heard && half.acked_beyond()) => false,
+            _ => {
+                half.stuck_since.get_or_insert(now);
+                false
+            }
+        }
+    }
+
+    /// Gives up the bytes before the first waiting segment, or those that only an acknowledgement knows of.
+    fn give_up_hole(
         &mut self,
         slot: Slot,
         side: Side,
@@ -412,54 +457,68 @@ impl Connection {
         stats: &mut Stats,
         sink: &mut impl FnMut(Chunk<'_>),
     ) -> bool {
-        let first = side.of(&self.halves).first_waiting();
-        let blocked = first.is_some_and(|(_, received)| self.is_blocked(side, received));
-        let impatient = all || self.is_out_of_patience(side, now);
-        let half = side.of_mut(&mut self.halves);
-        if !half.started || half.ended {
+        if !all && !self.is_out_of_patience(side, now) {
             return false;
         }
-        match first {
-            Some((offset, _)) if offset <= half.next() && (!blocked || impatient) => {
-                let Some((_, waiting)) = half.pop() else { return false };
-                let cut = u64::from(waiting.missing);
-                tell(slot, side, half, waiting.at, waiting.received, &waiting.bytes, cut, stats, sink);
-                true
-            }
-            Some((offset, _)) if offset > half.next() && impatient && half.is_implausible() && !all => {
-                half.pop();
-                stats.implausible_segments += 1;
-                true
-            }
-            None if half.at_fin() => {
-                half.ended = true;
-                sink(Chunk::End { slot, side, at: now });
-                false
-            }
-            Some(_) if impatient => give_up(slot, side, half, stats, sink),
-            None if impatient && half.heard && half.acked_beyond() => give_up(slot, side, half, stats, sink),
-            Some(_) => {
-                half.stuck_since.get_or_insert(now);
-                false
-            }
-            None => {
-                if half.heard && half.acked_beyond() {
-                    half.stuck_since.get_or_insert(now);
-                }
-                false
-            }
+        let half = side.of_mut(&mut self.halves);
+        if std::mem::take(&mut half.joining) {
+            return true;
         }
+        let hole = match half.first_waiting() {
+            Some((offset, _)) => offset > half.next(),
+            None => half.heard && half.acked_beyond() && !half.at_fin(),
+        };
+        if !half.started || half.ended || !hole {
+            return false;
+        }
+        if half.is_implausible() {
+            half.pop();
+            stats.implausible_segments += 1;
+            return true;
+        }
+        let Some((len, why)) = half.jump() else { return false };
+        stats.gaps += 1;
+        stats.gap_bytes += len;
+        sink(Chunk::Gap { slot, side, len, why });
+        true
+    }
+
+    /// Tells bytes whose sender had received more of the other stream than was captured.
+    fn give_up_order(
+        &mut self,
+        slot: Slot,
+        side: Side,
+        now: Timestamp,
+        all: bool,
+        stats: &mut Stats,
+        sink: &mut impl FnMut(Chunk<'_>),
+    ) -> bool {
+        if !all && !self.is_out_of_patience(side, now) {
+            return false;
+        }
+        let half = side.of_mut(&mut self.halves);
+        let next = half.next();
+        half.first_waiting().is_some_and(|(offset, _)| offset <= next)
+            && !half.ended
+            && tell_first(slot, side, half, stats, sink)
     }
 
     fn is_out_of_patience(&self, side: Side, now: Timestamp) -> bool {
         let half = side.of(&self.halves);
-        let patience = if half.acked_beyond() || side.other().of(&self.halves).acked_beyond() {
+        let patience = if half.joining || half.acked_beyond() || side.other().of(&self.halves).acked_beyond() {
             PATIENCE_ACKED
         } else {
             PATIENCE_UNACKED
         };
         half.pending_cost() > MAX_PENDING_BYTES || half.stuck_since.is_some_and(|since| now.since(since) > patience)
     }
+}
+
+/// Whether bytes look like the beginning of a message: then a stream that is joined in its middle begins here, and
+/// nothing before them is waited for.
+fn begins_message(bytes: &[u8]) -> bool {
+    let word = bytes.iter().take_while(|byte| byte.is_ascii_uppercase()).count();
+    word >= 3 && matches!(bytes.get(word), Some(b' ' | b'/'))
 }
 
 /// Tells bytes, and what the snap length cut off after them.
@@ -487,10 +546,10 @@ fn tell(
     }
 }
 
-fn give_up(slot: Slot, side: Side, half: &mut Half, stats: &mut Stats, sink: &mut impl FnMut(Chunk<'_>)) -> bool {
-    let Some((len, why)) = half.jump() else { return false };
-    stats.gaps += 1;
-    stats.gap_bytes += len;
-    sink(Chunk::Gap { slot, side, len, why });
+/// Tells the first waiting segment, which is next.
+fn tell_first(slot: Slot, side: Side, half: &mut Half, stats: &mut Stats, sink: &mut impl FnMut(Chunk<'_>)) -> bool {
+    let Some((_, waiting)) = half.pop() else { return false };
+    let cut = u64::from(waiting.missing);
+    tell(slot, side, half, waiting.at, waiting.received, &waiting.bytes, cut, stats, sink);
     true
 }

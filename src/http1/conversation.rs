@@ -170,17 +170,18 @@ impl Conversation {
     }
 
     /// Whether `side` asks; `None` as long as that cannot be told.
+    ///
+    /// The handshake may be missing, ports may mislead, and some clients are called back: as long as there was no
+    /// exchange, the bytes have the last word.
     fn role(&mut self, side: Side, bytes: &[u8]) -> Option<bool> {
         let fresh = self.pairing.is_unused() && matches!(side.of(&self.streams), State::Between | State::Lost);
-        match self.server {
-            Some((server, certain)) if certain || !fresh => return Some(server != side),
-            _ => {}
+        if !fresh {
+            return self.server.map(|(server, _)| server != side);
         }
         if head::response_begins(bytes) == head::Begin::Yes {
             self.server = Some((side, false));
         } else if head::request_begins(bytes) == head::Begin::Yes
-            || head::has_known_method(bytes)
-            || Preface::of(bytes) != Preface::None
+            || (self.server.is_none() && (head::has_known_method(bytes) || Preface::of(bytes) != Preface::None))
         {
             self.server = Some((side.other(), false));
         }

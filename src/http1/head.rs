@@ -55,17 +55,17 @@ pub(super) fn has_known_method(bytes: &[u8]) -> bool {
     KNOWN.iter().any(|method| bytes.starts_with(method))
 }
 
-/// Whether `bytes` begin with an HTTP/1 status line.
+/// Whether `bytes` begin with an HTTP/1 status line. Servers that claim another version in HTTP/1 framing are
+/// believed the status all the same, as browsers do.
 pub(super) fn response_begins(bytes: &[u8]) -> Begin {
-    const BEGIN: &[u8] = b"HTTP/1.";
-    let shared = bytes.len().min(BEGIN.len());
-    if bytes.get(..shared) != BEGIN.get(..shared) {
-        return Begin::No;
-    }
-    match bytes.get(BEGIN.len()..BEGIN.len() + 5) {
-        Some([minor, b' ', a, b, c]) if [minor, a, b, c].iter().all(|byte| byte.is_ascii_digit()) => Begin::Yes,
-        Some(_) => Begin::No,
-        None => Begin::Maybe,
+    const PATTERN: &[u8] = b"HTTP/d.d ddd";
+    let fits = |(byte, pattern): (&u8, &u8)| if *pattern == b'd' { byte.is_ascii_digit() } else { byte == pattern };
+    if !bytes.iter().zip(PATTERN).all(fits) {
+        Begin::No
+    } else if bytes.len() >= PATTERN.len() {
+        Begin::Yes
+    } else {
+        Begin::Maybe
     }
 }
 
@@ -277,8 +277,11 @@ fn lenient(raw: &[u8], fields: &mut Fields) -> Option<Malformed> {
 fn bad_request_line(raw: &[u8]) -> Option<Malformed> {
     let line_end = memchr::memchr(b'\n', raw).unwrap_or(raw.len());
     let line = raw.get(..line_end).unwrap_or_default();
-    let (_, target, _) = split_request_line(line.strip_suffix(b"\r").unwrap_or(line));
-    target.iter().any(|byte| *byte <= b' ' || *byte == 0x7f).then_some(Malformed::RequestLine)
+    let line = line.strip_suffix(b"\r").unwrap_or(line);
+    let (method, target, version) = split_request_line(line);
+    let plain = method.len() + target.len() + version.len() + 2 == line.len();
+    let odd = target.iter().any(|byte| *byte <= b' ' || *byte == 0x7f);
+    (odd || !plain).then_some(Malformed::RequestLine)
 }
 
 /// RFC 9110, 5.6.2.
