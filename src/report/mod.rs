@@ -1,10 +1,38 @@
 //! What became of every request: the ledger, the join of production and shadow, histograms; then text and JSON.
+//!
+//! [`Fact`]s come in while a run goes on, one [`Summary`] leaves at its end; lines of results leave on the way. What is
+//! shown to people or machines is a function of the summary ([`text`]) or of one exchange ([`lines`]). Nothing is
+//! sent or read here.
 
+use std::io::Write;
 use std::net::SocketAddr;
 use std::time::Duration;
 
 use crate::exchange::{Damage, Digest, ExchangeId, Outcome, Timestamp};
 use crate::replay::Delivery;
+
+pub mod histogram;
+pub mod inspect;
+pub mod join;
+pub mod ledger;
+pub mod lines;
+pub mod results;
+pub mod summary;
+mod tally;
+pub mod text;
+pub mod units;
+
+pub use inspect::{Exchange, Exchanges, InspectLedger};
+pub use summary::{
+    Counts, Differences, Ended, Figures, Frames, Gate, ProductionSide, Requests, Sample, Streams, Summary, Target,
+    TargetEnded, TargetLatency, Tcp,
+};
+
+use histogram::Durations;
+use join::{Arrival, Joined, Joins};
+use ledger::Ledger;
+use results::{Line, Results};
+use tally::TargetTally;
 
 /// What the stages tell the report, in any order that a run brings about.
 #[derive(Debug)]
@@ -67,3 +95,204 @@ pub struct Production {
     /// Last byte of the request to first byte of the final response; zero for an early response.
     pub latency: Duration,
 }
+
+/// When a run began, on both clocks.
+#[derive(Clone, Copy, Debug)]
+pub struct Started {
+    /// Wall time.
+    pub at: Timestamp,
+    /// The clock that measures how long it takes.
+    pub clock: tokio::time::Instant,
+}
+
+impl Started {
+    /// The run begins now: the one place where wall time is read.
+    #[must_use]
+    pub fn now() -> Self {
+        let nanos = jiff::Timestamp::now().as_nanosecond();
+        let at = Timestamp::from_nanos(u64::try_from(nanos).unwrap_or_default());
+        Self { at, clock: tokio::time::Instant::now() }
+    }
+}
+
+/// What the report must know beforehand.
+pub struct Settings {
+    /// The command: `replay`, `demo`, ...
+    pub command: &'static str,
+    /// The targets' URLs, in the order in which deliveries number them; no two are the same.
+    pub targets: Vec<String>,
+    /// The share that the sample is asked for, from 0 to 1.
+    pub sample: f64,
+    /// Where a line of JSON goes for each ended delivery; buffered by whoever made it.
+    pub results: Option<Box<dyn Write + Send>>,
+    /// When the run began.
+    pub started: Started,
+}
+
+/// What the capture thread hands over at its end.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Engine {
+    /// What became of frames.
+    pub frames: Frames,
+    /// What reassembly saw.
+    pub tcp: Tcp,
+    /// What the connections spoke.
+    pub streams: Streams,
+    /// What went wrong on the way, in words for people.
+    pub trouble: Vec<String>,
+}
+
+/// What a target's sender hands over at its end.
+#[derive(Clone, Debug, Default)]
+pub struct TargetEnd {
+    /// Connections opened.
+    pub connections_opened: u64,
+    /// Most that were open at once.
+    pub peak_connections: u64,
+    /// Most requests that awaited their answer at once.
+    pub peak_in_flight: u64,
+    /// How long each connection took to set up, TLS included.
+    pub connect: Durations,
+}
+
+/// Takes facts and makes the summary of them.
+#[derive(Debug)]
+pub struct Reporter {
+    command: &'static str,
+    urls: Vec<String>,
+    sample: f64,
+    started: Started,
+    ledger: Ledger,
+    joins: Joins,
+    targets: Vec<TargetTally>,
+    production: tally::ProductionTally,
+    results: Results,
+}
+
+impl Reporter {
+    /// A reporter without facts.
+    #[must_use]
+    pub fn new(settings: Settings) -> Self {
+        let targets = settings.targets.len();
+        Self {
+            command: settings.command,
+            urls: settings.targets,
+            sample: settings.sample,
+            started: settings.started,
+            ledger: Ledger::new(targets),
+            joins: Joins::default(),
+            targets: vec![TargetTally::default(); targets],
+            production: tally::ProductionTally::default(),
+            results: Results::new(settings.results),
+        }
+    }
+
+    /// Takes one fact.
+    pub fn take(&mut self, fact: Fact) {
+        match fact {
+            Fact::Ended { note, outcome } => {
+                self.ledger.ended(&outcome, note.bytes);
+                if self.results.wanted() {
+                    self.results.write(&Line::ended(&note, &outcome));
+                }
+            }
+            Fact::Offered { note, targets } => {
+                self.ledger.offered(targets, note.bytes);
+                for evicted in self.joins.offered(note, targets) {
+                    self.joined(&evicted);
+                }
+            }
+            Fact::Delivered(delivery) => self.delivered(*delivery),
+            Fact::Production { of, production } => {
+                if let Some(joined) = self.joins.production(of, production) {
+                    self.joined(&joined);
+                }
+            }
+            Fact::Orphan => self.production.unjoined("orphan"),
+        }
+    }
+
+    /// Ends what still waits, and says what the run amounts to. `ends` are in the order of the targets; `keys` is the
+    /// share of sampled keys that passed, where there are keys.
+    #[must_use]
+    pub fn finish(mut self, engine: Engine, ends: Vec<TargetEnd>, keys: Option<f64>) -> Summary {
+        for joined in std::mem::take(&mut self.joins).finish() {
+            self.joined(&joined);
+        }
+        self.results.flush();
+        let mut ends = ends.into_iter();
+        let mut trouble = engine.trouble;
+        trouble.extend(self.results.trouble());
+        let ledger = &self.ledger;
+        let targets = self
+            .targets
+            .into_iter()
+            .enumerate()
+            .zip(self.urls)
+            .map(|((at, tally), url)| (url, tally.finish(ledger.target(at), &ends.next().unwrap_or_default())));
+        let mut summary = Summary {
+            frames: engine.frames,
+            tcp: engine.tcp,
+            streams: engine.streams,
+            requests: ledger.requests(),
+            targets: targets.collect(),
+            production: self.production.finish(),
+            sample: ledger.sample(self.sample, keys),
+            trouble,
+            ..blank(self.command, self.started)
+        };
+        debug_assert!(summary.balances(), "the ledger does not add up: {summary:?}");
+        self.results.close(&summary);
+        summary.trouble.extend(self.results.trouble());
+        summary
+    }
+
+    fn delivered(&mut self, delivery: Delivery) {
+        self.ledger.delivered(delivery.target, &delivery.outcome);
+        if let Some(tally) = self.targets.get_mut(delivery.target) {
+            tally.timed(&delivery);
+        }
+        match self.joins.delivered(delivery) {
+            Arrival::Waiting => {}
+            Arrival::Complete(joined) => self.joined(&joined),
+            Arrival::Late(delivery) => self.compared(None, &delivery, None),
+        }
+    }
+
+    fn joined(&mut self, joined: &Joined) {
+        match &joined.production {
+            Ok(production) => self.production.answered(production),
+            Err(why) => self.production.unjoined(why.key()),
+        }
+        for delivery in &joined.deliveries {
+            self.compared(Some(&joined.note), delivery, joined.production.as_ref().ok());
+        }
+    }
+
+    fn compared(&mut self, note: Option<&RequestNote>, delivery: &Delivery, production: Option<&Production>) {
+        let Some(tally) = self.targets.get_mut(delivery.target) else { return };
+        let differences = tally.compared(note, delivery, production);
+        if self.results.wanted() {
+            let url = self.urls.get(delivery.target).map_or("", String::as_str);
+            self.results.write(&Line::delivered(note, delivery, url, production, differences));
+        }
+    }
+}
+
+/// A summary that says who ran and when, and nothing yet of what happened.
+fn blank(command: &str, started: Started) -> Summary {
+    Summary {
+        schema: summary::SCHEMA,
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        command: command.to_owned(),
+        started: started.at.to_string(),
+        // Milliseconds: the rest is noise.
+        duration_s: (started.clock.elapsed().as_secs_f64() * 1000.0).round() / 1000.0,
+        ..Summary::default()
+    }
+}
+
+#[cfg(test)]
+mod testing;
+#[cfg(test)]
+mod tests;

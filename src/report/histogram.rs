@@ -1,0 +1,121 @@
+//! Durations in, a few figures out: a histogram in fixed memory (about 200 KiB), whatever the run's length.
+
+use std::time::Duration;
+
+use hdrhistogram::Histogram;
+
+use super::summary::Figures;
+
+/// Longest duration told apart, one hour in microseconds: longer ones are recorded as this (the exact maximum is kept).
+const LONGEST_US: u64 = 3_600_000_000;
+
+/// Significant decimal digits that are kept of each duration.
+const DIGITS: u8 = 3;
+
+/// A histogram of durations in whole microseconds.
+#[derive(Clone, Debug, Default)]
+pub struct Durations {
+    /// Made with the first duration: most histograms of most runs stay empty.
+    counts: Option<Histogram<u64>>,
+    count: u64,
+    sum: u128,
+    min: u64,
+    max: u64,
+}
+
+impl Durations {
+    /// Records one duration, rounded down to a microsecond.
+    pub fn record(&mut self, duration: Duration) {
+        self.record_us(micros(duration));
+    }
+
+    /// Records one duration in microseconds.
+    pub fn record_us(&mut self, us: u64) {
+        self.min = if self.count == 0 { us } else { self.min.min(us) };
+        self.max = self.max.max(us);
+        self.count += 1;
+        self.sum += u128::from(us);
+        if self.counts.is_none() {
+            // Cannot fail: the bounds and the digits are constants within what the crate takes.
+            self.counts = Histogram::new_with_bounds(1, LONGEST_US, DIGITS).ok();
+        }
+        if let Some(counts) = &mut self.counts {
+            counts.saturating_record(us);
+        }
+    }
+
+    /// How many were recorded.
+    #[must_use]
+    pub const fn count(&self) -> u64 {
+        self.count
+    }
+
+    /// The figures; minimum, mean and maximum are exact.
+    #[must_use]
+    pub fn figures(&self) -> Figures {
+        let Some(counts) = &self.counts else { return Figures::default() };
+        // A bucket is told by its upper edge, which may lie above the greatest value in it.
+        let quantile = |q| counts.value_at_quantile(q).clamp(self.min, self.max);
+        Figures {
+            count: self.count,
+            min: self.min,
+            mean: u64::try_from(self.sum / u128::from(self.count.max(1))).unwrap_or(u64::MAX),
+            p50: quantile(0.5),
+            p90: quantile(0.9),
+            p99: quantile(0.99),
+            p99_9: quantile(0.999),
+            max: self.max,
+        }
+    }
+}
+
+/// A duration in whole microseconds, rounded down.
+#[must_use]
+pub fn micros(duration: Duration) -> u64 {
+    u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn figures(us: impl IntoIterator<Item = u64>) -> Figures {
+        let mut durations = Durations::default();
+        for us in us {
+            durations.record_us(us);
+        }
+        durations.figures()
+    }
+
+    #[test]
+    fn an_empty_histogram_is_all_zeros() {
+        assert_eq!(figures([]), Figures::default());
+    }
+
+    #[test]
+    fn one_value_is_every_figure() {
+        let f = Figures { count: 1, min: 1234, mean: 1234, p50: 1234, p90: 1234, p99: 1234, p99_9: 1234, max: 1234 };
+        assert_eq!(figures([1234]), f);
+    }
+
+    #[test]
+    fn quantiles_of_a_known_series_are_within_three_digits() {
+        let f = figures(1..=10_000);
+        for (got, want) in [(f.p50, 5_000), (f.p90, 9_000), (f.p99, 9_900), (f.p99_9, 9_990)] {
+            assert!(got.abs_diff(want) * 1000 <= want, "{got} is not {want}");
+        }
+        assert_eq!((f.count, f.min, f.mean, f.max), (10_000, 1, 5_000, 10_000));
+    }
+
+    #[test]
+    fn zero_and_more_than_an_hour_are_counted() {
+        let f = figures([0, 2 * LONGEST_US]);
+        assert_eq!((f.count, f.min, f.max), (2, 0, 2 * LONGEST_US));
+        assert!(f.p99_9 >= LONGEST_US);
+    }
+
+    #[test]
+    fn durations_are_rounded_down_to_microseconds() {
+        assert_eq!(micros(Duration::from_nanos(1999)), 1);
+    }
+}

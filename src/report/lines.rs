@@ -1,0 +1,280 @@
+//! One exchange as one line: of JSON for scripts, aligned for people. Nothing is joined or counted here.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
+use serde::Serialize;
+
+use crate::exchange::{Body, Damage, Digest, Head, Request, RequestState, wire_text};
+
+use super::histogram::micros;
+use super::inspect::Exchange;
+use super::results::hex;
+use super::units::{bytes, duration};
+
+/// The line of `inspect --json`.
+#[derive(Debug, Serialize)]
+pub struct JsonLine<'a> {
+    id: String,
+    at: String,
+    client: String,
+    server: String,
+    method: Cow<'a, str>,
+    target: Cow<'a, str>,
+    version: Cow<'a, str>,
+    host: Option<Cow<'a, str>>,
+    headers: usize,
+    body_len: u64,
+    body_sha256: Option<String>,
+    status: Option<u16>,
+    response_headers: Option<usize>,
+    response_body_len: Option<u64>,
+    response_body_sha256: Option<String>,
+    latency_us: Option<u64>,
+    state: Cow<'static, str>,
+    #[serde(flatten)]
+    full: Option<Full>,
+}
+
+/// What `--full` adds.
+#[derive(Debug, Serialize)]
+struct Full {
+    request: Message,
+    response: Option<Message>,
+}
+
+/// A message in full, in base64.
+#[derive(Debug, Serialize)]
+struct Message {
+    head: String,
+    /// The content without transfer coding; null where it was not kept.
+    body: Option<String>,
+}
+
+impl Message {
+    fn new(head: &Head, body: &Body) -> Self {
+        // A message without a body has one that is known: nothing.
+        let content = body.content().or_else(|| (body.len == 0).then_some(Cow::Borrowed(&[][..])));
+        Self { head: BASE64_STANDARD.encode(head.as_bytes()), body: content.map(|body| BASE64_STANDARD.encode(body)) }
+    }
+}
+
+impl<'a> JsonLine<'a> {
+    /// The line of `exchange`; with the messages themselves where `full`.
+    #[must_use]
+    pub fn new(exchange: &'a Exchange, full: bool) -> Self {
+        let request = exchange.request.as_ref();
+        let response = exchange.response.as_deref().ok();
+        Self {
+            id: request.id.to_string(),
+            at: request.first_byte.to_string(),
+            client: request.client.to_string(),
+            server: request.server.to_string(),
+            method: wire_text(request.method()),
+            target: wire_text(request.target()),
+            version: wire_text(request.version()),
+            host: request.head.get("host").map(wire_text),
+            headers: request.head.lines().count(),
+            body_len: request.body.len,
+            body_sha256: digest(request.body.sha256.as_ref()),
+            status: response.map(|response| response.status),
+            response_headers: response.map(|response| response.head.lines().count()),
+            response_body_len: response.map(|response| response.body.len),
+            response_body_sha256: digest(response.and_then(|response| response.body.sha256.as_ref())),
+            latency_us: latency_us(exchange),
+            state: state(exchange),
+            full: full.then(|| Full {
+                request: Message::new(&request.head, &request.body),
+                response: response.map(|response| Message::new(&response.head, &response.body)),
+            }),
+        }
+    }
+}
+
+fn digest(digest: Option<&Digest>) -> Option<String> {
+    digest.map(hex)
+}
+
+/// Last byte of the request to first byte of the response; 0 for an early response.
+fn latency_us(exchange: &Exchange) -> Option<u64> {
+    let response = exchange.response.as_ref().ok()?;
+    Some(micros(response.first_byte.since(exchange.request.last_byte)))
+}
+
+/// How whole the exchange is, in the words of the contract. Damage to the request is told first.
+fn state(exchange: &Exchange) -> Cow<'static, str> {
+    match (exchange.request.state, &exchange.response) {
+        (RequestState::Malformed(why), _) => format!("malformed: {why}").into(),
+        (RequestState::Incomplete(why), _) => format!("incomplete: {why}").into(),
+        (RequestState::Whole, Err(Damage::NoResponse)) => "no-response".into(),
+        (RequestState::Whole, Err(why)) => format!("response damaged: {why}").into(),
+        (RequestState::Whole, Ok(response)) if response.opaque => "opaque".into(),
+        (RequestState::Whole, Ok(response)) => match response.damage {
+            Some(why) => format!("response damaged: {why}").into(),
+            None => "complete".into(),
+        },
+    }
+}
+
+/// The line for people: time of day, id, client address, status, latency, sizes up and down, method, target, and the
+/// state where that is not `complete`.
+///
+/// The target comes after everything that has a width of its own, so that columns stay aligned however long it is; it
+/// alone is shortened.
+#[derive(Debug)]
+pub struct TextLine<'a> {
+    exchange: &'a Exchange,
+    width: Option<usize>,
+    colour: bool,
+}
+
+impl<'a> TextLine<'a> {
+    /// Fewest characters of a target that are shown, however narrow the terminal is.
+    const SHORTEST_TARGET: usize = 12;
+
+    /// The line of `exchange`, at most `width` characters long where that is given.
+    #[must_use]
+    pub const fn new(exchange: &'a Exchange, width: Option<usize>, colour: bool) -> Self {
+        Self { exchange, width, colour }
+    }
+
+    fn status(&self) -> String {
+        let Ok(response) = &self.exchange.response else { return "  -".to_owned() };
+        let status = format!("{:>3}", response.status);
+        let colour = match response.status {
+            _ if !self.colour => return status,
+            0..400 => "32",
+            400..500 => "33",
+            _ => "31",
+        };
+        format!("\x1b[{colour}m{status}\x1b[0m")
+    }
+}
+
+impl fmt::Display for TextLine<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Exchange { request, response } = self.exchange;
+        let time = request.first_byte.to_string();
+        let latency = latency_us(self.exchange).map_or_else(|| "-".to_owned(), duration);
+        let down = response.as_ref().map_or_else(|_| "-".to_owned(), |response| bytes(response.body.len));
+        let (id, client) = (request.id.to_string(), request.client.ip().to_string());
+        let before = format!("{} {id:<6} {client:<15} ", time.get(11..23).unwrap_or(&time));
+        let after = format!(" {latency:>7} {:>5}/{down:<5} ", bytes(request.body.len));
+        let what = what(request);
+        let state = state(self.exchange);
+        let state = if state == "complete" { String::new() } else { format!(" [{state}]") };
+        let used = before.chars().count() + 3 + after.chars().count() + state.chars().count();
+        let room = self.width.map(|width| width.saturating_sub(used).max(Self::SHORTEST_TARGET));
+        write!(f, "{before}{}{after}{}{state}", self.status(), shortened(&what, room))
+    }
+}
+
+/// Method and target, fit for a terminal: control characters from the wire are shown as dots.
+fn what(request: &Request) -> String {
+    let (method, target) = (wire_text(request.method()), wire_text(request.target()));
+    let safe = |c: char| if c.is_control() { '.' } else { c };
+    method.chars().chain(" ".chars()).chain(target.chars()).map(safe).collect()
+}
+
+fn shortened(text: &str, room: Option<usize>) -> Cow<'_, str> {
+    match room {
+        Some(room) if text.chars().count() > room => {
+            text.chars().take(room.saturating_sub(1)).chain("…".chars()).collect()
+        }
+        _ => Cow::Borrowed(text),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::super::inspect::tests::{request, response};
+    use super::*;
+    use crate::exchange::{Incomplete, Malformed};
+
+    const HEAD: &str = "GET /a?b=1 HTTP/1.1\r\nHost: h\r\nX: 1\r\n\r\n";
+
+    fn exchange() -> Exchange {
+        Exchange { request: request(3, HEAD), response: Ok(response(200)) }
+    }
+
+    #[test]
+    fn a_json_line_has_the_keys_of_the_contract() {
+        let line = serde_json::to_value(JsonLine::new(&exchange(), false)).unwrap();
+        assert_eq!(
+            line,
+            json!({
+                "id": "1.3", "at": "2026-11-21T20:00:00.123456789Z", "client": "10.0.0.7:51234",
+                "server": "[2001:db8::1]:80", "method": "GET", "target": "/a?b=1", "version": "1.1", "host": "h",
+                "headers": 2, "body_len": 0, "body_sha256": null, "status": 200, "response_headers": 2,
+                "response_body_len": 2, "response_body_sha256": "ab".repeat(32), "latency_us": 1250,
+                "state": "complete",
+            })
+        );
+    }
+
+    #[test]
+    fn a_full_line_carries_both_messages() {
+        let line = serde_json::to_value(JsonLine::new(&exchange(), true)).unwrap();
+        assert_eq!(line["request"], json!({ "head": BASE64_STANDARD.encode(HEAD), "body": "" }));
+        assert_eq!(line["response"]["body"], "b2s=");
+        let unanswered = Exchange { response: Err(Damage::NoResponse), ..exchange() };
+        let line = serde_json::to_value(JsonLine::new(&unanswered, true)).unwrap();
+        assert_eq!(line["response"], json!(null));
+        assert!(line.as_object().unwrap().contains_key("response"));
+    }
+
+    #[test]
+    fn nothing_is_known_of_a_response_that_was_not_captured() {
+        let unanswered = Exchange { response: Err(Damage::NoResponse), ..exchange() };
+        let line = serde_json::to_value(JsonLine::new(&unanswered, false)).unwrap();
+        for key in ["status", "response_headers", "response_body_len", "response_body_sha256", "latency_us"] {
+            assert_eq!(line[key], json!(null), "{key}");
+        }
+    }
+
+    #[test]
+    fn states_are_told_in_the_words_of_the_contract() {
+        let told = |state, response| {
+            let mut exchange = Exchange { response, ..exchange() };
+            exchange.request.state = state;
+            super::state(&exchange).into_owned()
+        };
+        let whole = RequestState::Whole;
+        let (mut partial, mut upgrade) = (response(200), response(101));
+        partial.damage = Some(Damage::Cut);
+        upgrade.opaque = true;
+        assert_eq!(told(whole, Ok(response(200))), "complete");
+        assert_eq!(told(whole, Err(Damage::NoResponse)), "no-response");
+        assert_eq!(told(whole, Err(Damage::Gap)), "response damaged: gap");
+        assert_eq!(told(whole, Ok(partial)), "response damaged: cut");
+        assert_eq!(told(whole, Ok(upgrade)), "opaque");
+        let end = RequestState::Incomplete(Incomplete::EndOfCapture);
+        assert_eq!(told(end, Err(Damage::NoResponse)), "incomplete: end of capture");
+        let malformed = RequestState::Malformed(Malformed::BadLength);
+        assert_eq!(told(malformed, Ok(response(400))), "malformed: content-length is not a number");
+    }
+
+    #[test]
+    fn a_line_for_people_is_aligned_and_shortened_to_the_width() {
+        let shown = |exchange: &Exchange, width| TextLine::new(exchange, width, false).to_string();
+        insta::assert_snapshot!(shown(&exchange(), None), @"20:00:00.123 1.3    10.0.0.7        200  1.25ms    0B/2B    GET /a?b=1");
+        let unanswered =
+            Exchange { request: request(3, "GET /a-rather-long-target HTTP/1.1\r\n\r\n"), response: Err(Damage::Gap) };
+        insta::assert_snapshot!(shown(&unanswered, None), @"20:00:00.123 1.3    10.0.0.7          -       -    0B/-     GET /a-rather-long-target [response damaged: gap]");
+        let wide = Exchange { request: unanswered.request.clone(), response: Ok(response(503)) };
+        assert_eq!(shown(&wide, Some(80)).chars().count(), 80);
+        assert!(TextLine::new(&wide, None, true).to_string().contains("\x1b[31m503\x1b[0m"));
+    }
+
+    #[test]
+    fn control_characters_from_the_wire_do_not_reach_the_terminal() {
+        let odd =
+            Exchange { request: request(1, "GET /\x1b[2J\x07 HTTP/1.1\r\n\r\n"), response: Err(Damage::NoResponse) };
+        let line = TextLine::new(&odd, None, false).to_string();
+        assert!(!line.contains('\x1b') && !line.contains('\x07'), "{line:?}");
+    }
+}

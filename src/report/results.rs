@@ -1,0 +1,337 @@
+//! `--results`: one JSON object a line, one line a delivery or a request that ended before any; the summary comes last.
+//!
+//! Enough is written to make the report again. A writer that fails is given up; the run goes on.
+
+use std::borrow::Cow;
+use std::fmt;
+use std::io::{self, Write};
+use std::time::Duration;
+
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use crate::exchange::{Digest, ExchangeId, Outcome, Timestamp, wire_text};
+use crate::replay::{Answer, Delivery};
+
+use super::histogram::micros;
+use super::summary::Summary;
+use super::{Production, RequestNote};
+
+/// One line: a delivery, or a request that ended before any.
+#[derive(Debug, Serialize)]
+pub struct Line<'a> {
+    id: Shown<ExchangeId>,
+    at: Option<Shown<Timestamp>>,
+    client: Option<Shown<std::net::SocketAddr>>,
+    method: Option<Cow<'a, str>>,
+    target: Option<Cow<'a, str>>,
+    /// Routes are not built yet: always null.
+    route: Option<&'a str>,
+    outcome: &'static str,
+    rule: Option<Cow<'a, str>>,
+    shadow: Option<&'a str>,
+    production: Option<Side>,
+    response: Option<Side>,
+    production_us: Option<u64>,
+    service_us: Option<u64>,
+    response_us: Option<u64>,
+    lag_us: Option<u64>,
+    differences: Vec<Difference>,
+}
+
+/// A value written as it is displayed, without a string of its own.
+#[derive(Debug)]
+struct Shown<T>(T);
+
+impl<T: fmt::Display> Serialize for Shown<T> {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(&self.0)
+    }
+}
+
+/// One response.
+#[derive(Debug, Serialize)]
+struct Side {
+    status: u16,
+    body_len: u64,
+}
+
+/// One thing in which two answers differ.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Difference {
+    /// Where: `status` or `body`.
+    #[serde(rename = "in")]
+    pub place: Place,
+    /// Where within: empty for the whole.
+    pub path: String,
+    /// What production answered.
+    pub production: Value,
+    /// What the target answered.
+    pub shadow: Value,
+}
+
+/// Which part of an answer differs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Place {
+    /// The status.
+    Status,
+    /// The body, by length or hash.
+    Body,
+}
+
+/// In what two answers to the same request differ.
+///
+/// Bodies are compared by length, then by hash where both are known; not at all where production's was captured in
+/// part, nor after HEAD, whose answer has none (RFC 9110, 9.3.2).
+#[must_use]
+pub fn differences(method: &[u8], production: &Production, answer: &Answer) -> Vec<Difference> {
+    let mut all = Vec::new();
+    if production.status != answer.status {
+        all.push(Difference {
+            place: Place::Status,
+            path: String::new(),
+            production: production.status.into(),
+            shadow: answer.status.into(),
+        });
+    }
+    let comparable = production.damage.is_none() && method != b"HEAD";
+    let other_hash = matches!((&production.body_sha256, &answer.body_sha256), (Some(a), Some(b)) if a != b);
+    if comparable && (production.body_len != answer.body_len || other_hash) {
+        all.push(Difference {
+            place: Place::Body,
+            path: String::new(),
+            production: body(production.body_len, production.body_sha256.as_ref()),
+            shadow: body(answer.body_len, answer.body_sha256.as_ref()),
+        });
+    }
+    all
+}
+
+fn body(len: u64, sha256: Option<&Digest>) -> Value {
+    json!({ "len": len, "sha256": sha256.map(hex) })
+}
+
+/// A digest in lower-case hexadecimal.
+#[must_use]
+pub fn hex(digest: &Digest) -> String {
+    use fmt::Write as _;
+    digest.iter().fold(String::with_capacity(64), |mut text, byte| {
+        // Writing to a String cannot fail.
+        write!(text, "{byte:02x}").ok();
+        text
+    })
+}
+
+impl<'a> Line<'a> {
+    /// A request that ended before any target.
+    #[must_use]
+    pub fn ended(note: &'a RequestNote, outcome: &'a Outcome) -> Self {
+        Self::new(note.id, Some(note), outcome)
+    }
+
+    /// A delivery to `shadow`. There is no `note` where the join had to end before the delivery did.
+    #[must_use]
+    pub fn delivered(
+        note: Option<&'a RequestNote>,
+        delivery: &'a Delivery,
+        shadow: &'a str,
+        production: Option<&Production>,
+        differences: Vec<Difference>,
+    ) -> Self {
+        let us = |duration: Option<Duration>| duration.map(micros);
+        Self {
+            shadow: Some(shadow),
+            production: production.map(|side| Side { status: side.status, body_len: side.body_len }),
+            response: delivery.answer.as_ref().map(|side| Side { status: side.status, body_len: side.body_len }),
+            production_us: production.map(|side| micros(side.latency)),
+            service_us: us(delivery.service),
+            response_us: us(delivery.response),
+            lag_us: us(delivery.lag),
+            differences,
+            ..Self::new(delivery.id, note, &delivery.outcome)
+        }
+    }
+
+    fn new(id: ExchangeId, note: Option<&'a RequestNote>, outcome: &'a Outcome) -> Self {
+        let rule = match outcome {
+            Outcome::Malformed(why) => Some(Cow::Owned(why.to_string())),
+            other => other.detail().map(Cow::Borrowed),
+        };
+        Self {
+            id: Shown(id),
+            at: note.map(|note| Shown(note.at)),
+            client: note.map(|note| Shown(note.client)),
+            method: note.map(|note| wire_text(&note.method)),
+            target: note.map(|note| wire_text(&note.target)),
+            route: None,
+            outcome: outcome.key(),
+            rule,
+            shadow: None,
+            production: None,
+            response: None,
+            production_us: None,
+            service_us: None,
+            response_us: None,
+            lag_us: None,
+            differences: Vec::new(),
+        }
+    }
+}
+
+/// The summary as the last line.
+#[derive(Serialize)]
+struct Last<'a> {
+    kind: &'static str,
+    #[serde(flatten)]
+    summary: &'a Summary,
+}
+
+/// Lines to a writer, until that fails.
+pub struct Results {
+    to: Option<Box<dyn Write + Send>>,
+    trouble: Option<String>,
+}
+
+impl fmt::Debug for Results {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Results").field("open", &self.to.is_some()).field("trouble", &self.trouble).finish()
+    }
+}
+
+impl Results {
+    /// Lines go to `to`; nowhere without one.
+    #[must_use]
+    pub fn new(to: Option<Box<dyn Write + Send>>) -> Self {
+        Self { to, trouble: None }
+    }
+
+    /// Whether lines still go anywhere: making them costs time.
+    #[must_use]
+    pub const fn wanted(&self) -> bool {
+        self.to.is_some()
+    }
+
+    /// Writes one line.
+    pub fn write(&mut self, line: &Line<'_>) {
+        self.attempt(|to| write_line(to, line));
+    }
+
+    /// Writes out what is buffered, so that trouble with it can still be told in the summary.
+    pub fn flush(&mut self) {
+        self.attempt(|to| to.flush());
+    }
+
+    /// Writes the summary as the last line.
+    pub fn close(&mut self, summary: &Summary) {
+        self.attempt(|to| {
+            write_line(to, &Last { kind: "summary", summary })?;
+            to.flush()
+        });
+    }
+
+    /// What went wrong, told once.
+    pub const fn trouble(&mut self) -> Option<String> {
+        self.trouble.take()
+    }
+
+    fn attempt(&mut self, work: impl FnOnce(&mut dyn Write) -> io::Result<()>) {
+        let Some(to) = &mut self.to else { return };
+        if let Err(why) = work(to) {
+            self.to = None;
+            self.trouble = Some(format!("writing results failed, and they end there: {why}"));
+        }
+    }
+}
+
+fn write_line(to: &mut dyn Write, line: &impl Serialize) -> io::Result<()> {
+    serde_json::to_writer(&mut *to, line)?;
+    to.write_all(b"\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{answer, delivery, note, production};
+    use super::*;
+    use crate::exchange::{Damage, FailureKind, Malformed};
+
+    fn value(line: &Line<'_>) -> Value {
+        serde_json::to_value(line).unwrap()
+    }
+
+    #[test]
+    fn a_delivery_has_every_key_of_the_contract() {
+        let note = note(3);
+        let delivery = delivery(3, Outcome::Sent, Some(503));
+        let production = production(200);
+        let found = differences(b"GET", &production, delivery.answer.as_ref().unwrap());
+        let line = value(&Line::delivered(Some(&note), &delivery, "http://t", Some(&production), found));
+        assert_eq!(
+            line,
+            json!({
+                "id": "1.3", "at": "1970-01-01T00:00:01.000000000Z", "client": "10.0.0.7:51234", "method": "GET",
+                "target": "/a", "route": null, "outcome": "sent", "rule": null, "shadow": "http://t",
+                "production": { "status": 200, "body_len": 5 }, "response": { "status": 503, "body_len": 5 },
+                "production_us": 1500, "service_us": 2000, "response_us": 3000, "lag_us": 100,
+                "differences": [{ "in": "status", "path": "", "production": 200, "shadow": 503 }],
+            })
+        );
+    }
+
+    #[test]
+    fn a_request_that_ended_early_says_why() {
+        let note = note(1);
+        let line = value(&Line::ended(&note, &Outcome::Malformed(Malformed::BadChunk)));
+        assert_eq!((&line["outcome"], &line["rule"]), (&json!("malformed"), &json!("chunk framing")));
+        let line = value(&Line::ended(&note, &Outcome::filtered("writes")));
+        assert_eq!((&line["outcome"], &line["rule"]), (&json!("filtered"), &json!("writes")));
+        let failed = delivery(1, Outcome::Failed(FailureKind::Timeout), None);
+        let line = value(&Line::delivered(Some(&note), &failed, "http://t", None, Vec::new()));
+        assert_eq!((&line["outcome"], &line["rule"]), (&json!("failed"), &json!("timeout")));
+    }
+
+    #[test]
+    fn bytes_that_are_no_utf_8_become_latin_1() {
+        let mut note = note(1);
+        note.target = b"/caf\xe9".to_vec();
+        assert_eq!(value(&Line::ended(&note, &Outcome::SampledOut))["target"], "/caf\u{e9}");
+    }
+
+    #[test]
+    fn bodies_differ_by_length_or_hash_only_where_both_are_whole() {
+        let places = |method: &[u8], production: &Production, answer: &Answer| -> Vec<Place> {
+            differences(method, production, answer).iter().map(|difference| difference.place).collect()
+        };
+        let (same, mut other_hash, mut longer) = (answer(200), answer(200), answer(200));
+        other_hash.body_sha256 = Some([9; 32]);
+        longer.body_len = 6;
+        let whole = production(200);
+        let damaged = Production { damage: Some(Damage::Gap), body_sha256: None, ..whole.clone() };
+        assert_eq!(places(b"GET", &whole, &same), []);
+        assert_eq!(places(b"GET", &whole, &other_hash), [Place::Body]);
+        assert_eq!(places(b"GET", &whole, &longer), [Place::Body]);
+        assert_eq!(places(b"HEAD", &whole, &longer), []);
+        assert_eq!(places(b"GET", &damaged, &longer), []);
+        assert_eq!(places(b"GET", &whole, &answer(500)), [Place::Status]);
+    }
+
+    #[test]
+    fn a_full_disk_is_told_once_and_ends_the_lines() {
+        struct Full;
+        impl Write for Full {
+            fn write(&mut self, _: &[u8]) -> io::Result<usize> {
+                Err(io::ErrorKind::StorageFull.into())
+            }
+            fn flush(&mut self) -> io::Result<()> {
+                Ok(())
+            }
+        }
+        let mut results = Results::new(Some(Box::new(Full)));
+        let note = note(1);
+        results.write(&Line::ended(&note, &Outcome::SampledOut));
+        assert!(!results.wanted());
+        results.close(&Summary::default());
+        assert!(results.trouble().unwrap().starts_with("writing results failed"));
+        assert!(results.trouble().is_none());
+    }
+}

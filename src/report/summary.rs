@@ -1,0 +1,438 @@
+//! The `--summary` object: what a run amounts to, for scripts and for every report made of it.
+//!
+//! These are the words of the contract and nothing else: names, nesting and units are relied upon by others. Fields
+//! may be added, but never inside a block whose numbers have to add up. Durations are whole microseconds.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+/// How often each name was counted, in the order of the names.
+pub type Counts = BTreeMap<String, u64>;
+
+/// Version of the object's shape; it changes only when something is taken away or changes its meaning.
+pub const SCHEMA: u32 = 1;
+
+/// One run, whole.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Summary {
+    /// [`SCHEMA`].
+    pub schema: u32,
+    /// The version of shadowtap that ran.
+    pub version: String,
+    /// The command: `replay`, `inspect`, ...
+    pub command: String,
+    /// When the run began: wall time, UTC, RFC 3339 with nanoseconds.
+    pub started: String,
+    /// How long the run took, in seconds.
+    pub duration_s: f64,
+    /// What became of frames.
+    pub frames: Frames,
+    /// What reassembly saw.
+    pub tcp: Tcp,
+    /// What the connections spoke.
+    pub streams: Streams,
+    /// What became of requests.
+    pub requests: Requests,
+    /// What became of deliveries, by the target's URL.
+    pub targets: BTreeMap<String, Target>,
+    /// What production answered.
+    pub production: ProductionSide,
+    /// What the sample reached.
+    pub sample: Sample,
+    /// What was demanded of the run, and whether it held.
+    pub gates: Vec<Gate>,
+    /// What went wrong on the way, in words for people.
+    pub trouble: Vec<String>,
+}
+
+/// The ledger of frames: what was received was decoded or skipped.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Frames {
+    /// Frames that reached shadowtap.
+    pub received: u64,
+    /// Frames that the kernel dropped for want of buffer.
+    pub kernel_dropped: u64,
+    /// Frames that the interface dropped.
+    pub interface_dropped: u64,
+    /// Frames that yielded a TCP segment.
+    pub decoded: u64,
+    /// Frames that did not, by reason.
+    pub skipped: Counts,
+}
+
+/// What reassembly saw.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Tcp {
+    /// Connections.
+    pub connections: u64,
+    /// Most that were open at once.
+    pub peak_open: u64,
+    /// Payload bytes that had been seen before.
+    pub retransmitted_bytes: u64,
+    /// Holes that were never filled.
+    pub gaps: u64,
+    /// Bytes missing in them.
+    pub gap_bytes: u64,
+    /// What had to be given up for a limit, by limit.
+    pub evicted: Counts,
+}
+
+/// What the connections spoke.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Streams {
+    /// HTTP/1.
+    pub http1: u64,
+    /// TLS: nothing can be read.
+    pub tls: u64,
+    /// HTTP/2 in the clear.
+    pub http2: u64,
+    /// HTTP/1 that turned into something else (CONNECT, Upgrade).
+    pub upgraded: u64,
+    /// Anything else.
+    pub unknown: u64,
+}
+
+/// The ledger of requests: `seen` = `offered` + `in_flight` + all of `ended`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Requests {
+    /// Requests that were seen.
+    pub seen: u64,
+    /// Those offered to at least one target.
+    pub offered: u64,
+    /// Those on their way to either end.
+    pub in_flight: u64,
+    /// Those that ended before any target.
+    pub ended: Ended,
+}
+
+/// How requests ended before any target.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ended {
+    /// There was nothing to send them to (inspect, record).
+    pub kept: u64,
+    /// A filter kept them back, by rule.
+    pub filtered: Counts,
+    /// They were not in the sample.
+    pub sampled_out: u64,
+    /// A rate limit kept them back.
+    pub rate_limited: u64,
+    /// They break a rule of HTTP/1 that servers disagree on.
+    pub malformed: u64,
+    /// Bytes of them are missing, by reason; every reason is listed.
+    pub incomplete: Counts,
+    /// They were thrown away, by place.
+    pub shed: Counts,
+}
+
+impl Default for Ended {
+    fn default() -> Self {
+        use crate::exchange::Incomplete::{Cut, EndOfCapture, Gap};
+        Self {
+            kept: 0,
+            filtered: Counts::new(),
+            sampled_out: 0,
+            rate_limited: 0,
+            malformed: 0,
+            incomplete: [Gap, Cut, EndOfCapture].map(|why| (why.key().to_owned(), 0)).into(),
+            shed: Counts::new(),
+        }
+    }
+}
+
+/// The ledger of deliveries to one target, and how its answers compare: `offered` = `in_flight` + all of `ended`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Target {
+    /// Deliveries begun.
+    pub offered: u64,
+    /// Deliveries that did not end before the run did.
+    pub in_flight: u64,
+    /// How the others ended.
+    pub ended: TargetEnded,
+    /// Final statuses.
+    pub statuses: Counts,
+    /// Connections opened.
+    pub connections_opened: u64,
+    /// Most that were open at once.
+    pub peak_connections: u64,
+    /// Most requests that awaited their answer at once.
+    pub peak_in_flight: u64,
+    /// How long things took.
+    pub latency_us: TargetLatency,
+    /// How late requests were sent; `None` without a schedule.
+    pub schedule_lag_us: Option<Figures>,
+    /// Production status (or `none`) to shadow status (or `failed`): one cell a delivery that was sent or failed.
+    pub matrix: BTreeMap<String, Counts>,
+    /// How answers differ.
+    pub differences: Differences,
+}
+
+/// How deliveries ended.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TargetEnded {
+    /// A final response came, whatever its status.
+    pub sent: u64,
+    /// A filter of this target kept them back, by rule.
+    pub filtered: Counts,
+    /// They were not in this target's sample.
+    pub sampled_out: u64,
+    /// A rate limit kept them back.
+    pub rate_limited: u64,
+    /// The guard held them back.
+    pub guard_held: u64,
+    /// They were thrown away, by place.
+    pub shed: Counts,
+    /// No final response came, by kind; every kind is listed.
+    pub failed: Counts,
+}
+
+impl Default for TargetEnded {
+    fn default() -> Self {
+        Self {
+            sent: 0,
+            filtered: Counts::new(),
+            sampled_out: 0,
+            rate_limited: 0,
+            guard_held: 0,
+            shed: Counts::new(),
+            failed: crate::exchange::FailureKind::ALL.map(|kind| (kind.key().to_owned(), 0)).into(),
+        }
+    }
+}
+
+/// How long things took at one target.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TargetLatency {
+    /// Setting up a connection, TLS included.
+    pub connect: Figures,
+    /// Last byte of the request written to first byte of the response read.
+    pub service: Figures,
+    /// Due to first byte: what a user would have felt.
+    pub response: Figures,
+}
+
+/// How answers differ, of those deliveries whose both responses are known.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Differences {
+    /// Deliveries whose both responses are known.
+    pub compared: u64,
+    /// Those whose statuses differ.
+    pub status: u64,
+    /// Those whose header lines differ.
+    pub headers: u64,
+    /// Those whose bodies differ in length or hash. Not counted: responses to HEAD, and those of production that
+    /// were captured in part.
+    pub body: u64,
+}
+
+/// What production answered, of the requests that were offered (of all requests where nothing is sent): so that its
+/// figures and the targets' are about the same requests.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProductionSide {
+    /// Final statuses.
+    pub statuses: Counts,
+    /// Last byte of the request to first byte of the final response.
+    pub latency_us: Figures,
+    /// Requests whose production response is not known, and responses without request, by reason.
+    pub unjoined: Counts,
+}
+
+/// What the sample reached. Shares are from 0 to 1.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Sample {
+    /// The share that was asked for.
+    pub asked: f64,
+    /// The share of requests that passed, of those that the sample decided upon: whole ones that no filter had ended.
+    /// `None` where there were none.
+    pub requests: Option<f64>,
+    /// The share of keys that passed; `None` where requests were sampled one by one.
+    pub keys: Option<f64>,
+    /// The share of bytes (heads and body content) that passed.
+    pub bytes: Option<f64>,
+}
+
+/// A demand on the run.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Gate {
+    /// The demand, as typed.
+    pub gate: String,
+    /// What was measured.
+    pub value: f64,
+    /// Whether the demand held.
+    pub held: bool,
+    /// How many samples it was measured on.
+    pub samples: u64,
+}
+
+/// Figures of a histogram: microseconds, three significant digits; all zero where nothing was recorded.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[expect(missing_docs, reason = "the names are the figures")]
+pub struct Figures {
+    pub count: u64,
+    pub min: u64,
+    pub mean: u64,
+    pub p50: u64,
+    pub p90: u64,
+    pub p99: u64,
+    pub p99_9: u64,
+    pub max: u64,
+}
+
+impl Ended {
+    /// Everything in the block.
+    #[must_use]
+    pub fn total(&self) -> u64 {
+        let plain = self.kept + self.sampled_out + self.rate_limited + self.malformed;
+        plain + sum(&self.filtered) + sum(&self.incomplete) + sum(&self.shed)
+    }
+}
+
+impl TargetEnded {
+    /// Everything in the block.
+    #[must_use]
+    pub fn total(&self) -> u64 {
+        let plain = self.sent + self.sampled_out + self.rate_limited + self.guard_held;
+        plain + sum(&self.filtered) + sum(&self.shed) + sum(&self.failed)
+    }
+}
+
+impl Summary {
+    /// Whether both sums of the ledger hold: that of requests, and that of every target.
+    #[must_use]
+    pub fn balances(&self) -> bool {
+        let requests = &self.requests;
+        requests.seen == requests.offered + requests.in_flight + requests.ended.total()
+            && self.targets.values().all(|target| target.offered == target.in_flight + target.ended.total())
+    }
+
+    /// Whether requests were offered and not one of them was answered by any target.
+    #[must_use]
+    pub fn nothing_delivered(&self) -> bool {
+        self.requests.offered > 0 && self.targets.values().all(|target| target.ended.sent == 0)
+    }
+}
+
+/// The sum of all counts.
+#[must_use]
+pub fn sum(counts: &Counts) -> u64 {
+    counts.values().sum()
+}
+
+/// Counts one more under `key`, without a new key each time.
+pub(crate) fn count(counts: &mut Counts, key: &str) {
+    if let Some(count) = counts.get_mut(key) {
+        *count += 1;
+    } else {
+        counts.insert(key.to_owned(), 1);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_empty_summary_has_every_key_of_the_contract() {
+        let mut summary = Summary { schema: SCHEMA, ..Summary::default() };
+        summary.targets.insert("http://t".into(), Target::default());
+        let json = serde_json::to_value(&summary).unwrap();
+        for path in [
+            "/schema",
+            "/version",
+            "/command",
+            "/started",
+            "/duration_s",
+            "/frames/received",
+            "/frames/kernel_dropped",
+            "/frames/interface_dropped",
+            "/frames/decoded",
+            "/frames/skipped",
+            "/tcp/connections",
+            "/tcp/peak_open",
+            "/tcp/retransmitted_bytes",
+            "/tcp/gaps",
+            "/tcp/gap_bytes",
+            "/tcp/evicted",
+            "/streams/http1",
+            "/streams/tls",
+            "/streams/http2",
+            "/streams/upgraded",
+            "/streams/unknown",
+            "/requests/seen",
+            "/requests/offered",
+            "/requests/in_flight",
+            "/requests/ended/kept",
+            "/requests/ended/filtered",
+            "/requests/ended/sampled_out",
+            "/requests/ended/rate_limited",
+            "/requests/ended/malformed",
+            "/requests/ended/incomplete/gap",
+            "/requests/ended/incomplete/cut",
+            "/requests/ended/incomplete/end_of_capture",
+            "/requests/ended/shed",
+            "/production/statuses",
+            "/production/latency_us/p99_9",
+            "/production/unjoined",
+            "/sample/asked",
+            "/sample/requests",
+            "/sample/keys",
+            "/sample/bytes",
+            "/gates",
+        ] {
+            assert!(json.pointer(path).is_some(), "{path}");
+        }
+        let target = &json["targets"]["http://t"];
+        for path in [
+            "/offered",
+            "/in_flight",
+            "/ended/sent",
+            "/ended/filtered",
+            "/ended/sampled_out",
+            "/ended/rate_limited",
+            "/ended/guard_held",
+            "/ended/shed",
+            "/ended/failed/dns",
+            "/ended/failed/connect",
+            "/ended/failed/tls",
+            "/ended/failed/timeout",
+            "/ended/failed/reset",
+            "/ended/failed/protocol",
+            "/ended/failed/too_large",
+            "/statuses",
+            "/connections_opened",
+            "/peak_connections",
+            "/peak_in_flight",
+            "/latency_us/connect/count",
+            "/latency_us/service/min",
+            "/latency_us/response/max",
+            "/schedule_lag_us",
+            "/matrix",
+            "/differences/compared",
+            "/differences/status",
+            "/differences/headers",
+            "/differences/body",
+        ] {
+            assert!(target.pointer(path).is_some(), "{path}");
+        }
+    }
+
+    #[test]
+    fn a_ledger_that_lost_a_request_does_not_balance() {
+        let mut summary = Summary::default();
+        assert!(summary.balances());
+        summary.requests.seen = 1;
+        assert!(!summary.balances());
+        summary.requests.ended.incomplete.insert("gap".into(), 1);
+        assert!(summary.balances());
+        summary.targets.insert("t".into(), Target { offered: 1, ..Target::default() });
+        assert!(!summary.balances());
+    }
+
+    #[test]
+    fn a_summary_can_be_read_back() {
+        let mut summary = Summary::default();
+        summary.targets.insert("t".into(), Target { schedule_lag_us: Some(Figures::default()), ..Target::default() });
+        let text = serde_json::to_string(&summary).unwrap();
+        assert_eq!(serde_json::from_str::<Summary>(&text).unwrap(), summary);
+    }
+}

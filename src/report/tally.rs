@@ -1,0 +1,110 @@
+//! Running counts of one target and of production, beside the ledger.
+
+use crate::exchange::Outcome;
+use crate::replay::Delivery;
+
+use super::histogram::Durations;
+use super::results::{Difference, Place, differences};
+use super::summary::{Counts, Differences, ProductionSide, Target, TargetEnded, TargetLatency, count};
+use super::{Production, RequestNote, TargetEnd};
+
+/// What one target answered.
+#[derive(Clone, Debug, Default)]
+pub(super) struct TargetTally {
+    statuses: Counts,
+    service: Durations,
+    response: Durations,
+    lag: Durations,
+    matrix: std::collections::BTreeMap<String, Counts>,
+    differences: Differences,
+}
+
+impl TargetTally {
+    /// What a delivery tells by itself: times and status.
+    pub(super) fn timed(&mut self, delivery: &Delivery) {
+        for (into, duration) in [
+            (&mut self.service, delivery.service),
+            (&mut self.response, delivery.response),
+            (&mut self.lag, delivery.lag),
+        ] {
+            if let Some(duration) = duration {
+                into.record(duration);
+            }
+        }
+        if let (Outcome::Sent, Some(answer)) = (&delivery.outcome, &delivery.answer) {
+            count(&mut self.statuses, status(answer.status).as_str());
+        }
+    }
+
+    /// What a delivery tells beside production's answer. Without a `note` there is no production either.
+    pub(super) fn compared(
+        &mut self,
+        note: Option<&RequestNote>,
+        delivery: &Delivery,
+        production: Option<&Production>,
+    ) -> Vec<Difference> {
+        let answer = delivery.answer.as_ref().filter(|_| delivery.outcome == Outcome::Sent);
+        let shadow = match (&delivery.outcome, answer) {
+            (Outcome::Sent, Some(answer)) => status(answer.status),
+            (Outcome::Failed(_), _) => "failed".to_owned(),
+            _ => return Vec::new(),
+        };
+        let row = production.map_or_else(|| "none".to_owned(), |production| status(production.status));
+        count(self.matrix.entry(row).or_default(), &shadow);
+        let (Some(note), Some(production), Some(answer)) = (note, production, answer) else { return Vec::new() };
+        let found = differences(&note.method, production, answer);
+        self.differences.compared += 1;
+        self.differences.status += u64::from(found.iter().any(|difference| difference.place == Place::Status));
+        self.differences.body += u64::from(found.iter().any(|difference| difference.place == Place::Body));
+        found
+    }
+
+    /// The target's block. Lag is null where nothing was ever due.
+    pub(super) fn finish(self, (offered, in_flight, ended): (u64, u64, TargetEnded), end: &TargetEnd) -> Target {
+        Target {
+            offered,
+            in_flight,
+            ended,
+            statuses: self.statuses,
+            connections_opened: end.connections_opened,
+            peak_connections: end.peak_connections,
+            peak_in_flight: end.peak_in_flight,
+            latency_us: TargetLatency {
+                connect: end.connect.figures(),
+                service: self.service.figures(),
+                response: self.response.figures(),
+            },
+            schedule_lag_us: (self.lag.count() > 0).then(|| self.lag.figures()),
+            matrix: self.matrix,
+            differences: self.differences,
+        }
+    }
+}
+
+/// What production answered to the requests that were offered.
+#[derive(Clone, Debug, Default)]
+pub(super) struct ProductionTally {
+    statuses: Counts,
+    latency: Durations,
+    unjoined: Counts,
+}
+
+impl ProductionTally {
+    pub(super) fn answered(&mut self, production: &Production) {
+        count(&mut self.statuses, &status(production.status));
+        self.latency.record(production.latency);
+    }
+
+    pub(super) fn unjoined(&mut self, reason: &str) {
+        count(&mut self.unjoined, reason);
+    }
+
+    pub(super) fn finish(self) -> ProductionSide {
+        ProductionSide { statuses: self.statuses, latency_us: self.latency.figures(), unjoined: self.unjoined }
+    }
+}
+
+/// A status as a key: always three digits, so that keys sort as numbers do.
+fn status(status: u16) -> String {
+    format!("{status:03}")
+}

@@ -1,0 +1,47 @@
+//! Facts for the tests of this folder.
+#![expect(clippy::unnecessary_box_returns, reason = "facts carry their notes boxed")]
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::{Production, RequestNote};
+use crate::exchange::{ConnectionId, ExchangeId, Outcome, Timestamp};
+use crate::replay::{Answer, Delivery};
+
+pub(super) fn id(n: u32) -> ExchangeId {
+    ExchangeId::new(ConnectionId(1), n)
+}
+
+pub(super) fn note(n: u32) -> Box<RequestNote> {
+    Box::new(RequestNote {
+        id: id(n),
+        at: Timestamp::from_nanos(1_000_000_000),
+        client: "10.0.0.7:51234".parse().unwrap(),
+        method: b"GET".to_vec(),
+        target: b"/a".to_vec(),
+        bytes: 100,
+    })
+}
+
+pub(super) fn production(status: u16) -> Production {
+    Production { status, body_len: 5, body_sha256: Some([1; 32]), damage: None, latency: Duration::from_micros(1500) }
+}
+
+pub(super) fn answer(status: u16) -> Answer {
+    let now = Instant::now();
+    Answer { status, body_len: 5, body_sha256: Some([1; 32]), written: now, first_byte: now, done: now }
+}
+
+pub(super) fn delivery(n: u32, outcome: Outcome, status: Option<u16>) -> Delivery {
+    let timed = |us| status.map(|_| Duration::from_micros(us));
+    Delivery {
+        id: id(n),
+        target: 0,
+        outcome,
+        answer: status.map(answer),
+        service: timed(2000),
+        response: timed(3000),
+        lag: Some(Duration::from_micros(100)),
+    }
+}

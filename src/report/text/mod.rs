@@ -1,0 +1,406 @@
+//! The summary on a terminal: read in ten seconds, at 80 columns.
+//!
+//! The verdict comes first, then what became of the requests in sums that can be followed, then how the answers
+//! compare, then how the run itself went; warnings come last, where the eye stays. Everything is a function of the
+//! [`Summary`]: nothing is measured, read or printed here.
+
+use std::fmt::Write as _;
+
+use super::summary::{Counts, Figures, Requests, Summary, Target, sum};
+use super::units::{bytes, counted, duration, number, percent};
+
+mod matrix;
+#[cfg(test)]
+mod tests;
+
+/// Narrowest page that is laid out: narrower terminals wrap by themselves.
+const NARROWEST: usize = 60;
+
+/// Widest paragraph: longer lines are hard to read, whatever the terminal.
+const WIDEST: usize = 120;
+
+/// Columns of the labels of the last block.
+const LABEL: usize = 13;
+
+/// Median lateness from which the schedule counts as missed, in microseconds.
+const LATE_US: u64 = 100_000;
+
+/// The report of a run that sent something, `width` columns wide, with ANSI colours where `colour`.
+#[must_use]
+pub fn report(summary: &Summary, width: usize, colour: bool) -> String {
+    let mut page = Page { out: String::new(), width: width.clamp(NARROWEST, WIDEST), colour };
+    verdict(&mut page, summary);
+    ledger(&mut page, summary);
+    for (url, target) in &summary.targets {
+        if summary.targets.len() > 1 {
+            page.title(url);
+        }
+        matrix::status(&mut page, target);
+        latency(&mut page, summary, target);
+        sending(&mut page, target);
+    }
+    capture(&mut page, summary);
+    warnings(&mut page, summary);
+    page.out
+}
+
+/// The few lines under the listing of `inspect`: how much there was, and what could not be read.
+#[must_use]
+pub fn footer(summary: &Summary, width: usize, colour: bool) -> String {
+    let mut page = Page { out: String::new(), width: width.clamp(NARROWEST, WIDEST), colour };
+    let requests = &summary.requests;
+    let damaged = requests.seen - requests.ended.kept;
+    let aside = if damaged == 0 { String::new() } else { format!(", {} damaged", number(damaged)) };
+    page.paragraph(&format!("{}{aside}", counted(requests.seen, "exchange")), Tone::Plain);
+    capture(&mut page, summary);
+    warnings(&mut page, summary);
+    page.out
+}
+
+/// How a piece of text is meant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Tone {
+    Plain,
+    Title,
+    Faint,
+    Good,
+    Odd,
+    Bad,
+}
+
+/// A page that fills from top to bottom.
+struct Page {
+    out: String,
+    width: usize,
+    colour: bool,
+}
+
+impl Page {
+    fn line(&mut self, text: &str) {
+        self.out.push_str(text.trim_end());
+        self.out.push('\n');
+    }
+
+    fn title(&mut self, text: &str) {
+        let text = self.paint(text, Tone::Title);
+        self.out.push('\n');
+        self.line(&text);
+    }
+
+    /// Words wrapped to the width, further lines indented a little.
+    fn paragraph(&mut self, text: &str, tone: Tone) {
+        self.wrapped(text, 2, tone);
+    }
+
+    /// Words wrapped to the width, further lines indented by `indent` columns.
+    fn wrapped(&mut self, text: &str, indent: usize, tone: Tone) {
+        let mut line = String::new();
+        let mut used = 0;
+        for (at, word) in text.split(' ').enumerate() {
+            let len = word.chars().count();
+            if used > indent && used + 1 + len > self.width {
+                let full = self.paint(line.trim_end(), tone);
+                self.line(&full);
+                line = " ".repeat(indent);
+                used = indent;
+            } else if at > 0 {
+                line.push(' ');
+                used += 1;
+            }
+            line.push_str(word);
+            used += len;
+        }
+        let last = self.paint(&line, tone);
+        self.line(&last);
+    }
+
+    fn paint(&self, text: &str, tone: Tone) -> String {
+        let code = match tone {
+            _ if !self.colour => return text.to_owned(),
+            Tone::Plain => return text.to_owned(),
+            Tone::Title => "1",
+            Tone::Faint => "2",
+            Tone::Good => "32",
+            Tone::Odd => "33",
+            Tone::Bad => "31",
+        };
+        format!("\x1b[{code}m{text}\x1b[0m")
+    }
+}
+
+/// The one thing to know, for each target.
+fn verdict(page: &mut Page, summary: &Summary) {
+    let requests = &summary.requests;
+    if requests.seen == 0 {
+        page.paragraph(&format!("no HTTP/1 request was found in the capture{}", instead(summary)), Tone::Bad);
+        return;
+    }
+    if requests.offered == 0 {
+        let text = format!("none of {} was sent: each had ended before", counted(requests.seen, "request"));
+        page.paragraph(&text, Tone::Bad);
+        return;
+    }
+    for (url, target) in &summary.targets {
+        let failed = sum(&target.ended.failed);
+        if target.ended.sent == 0 && target.offered > 0 {
+            let kinds = kinds(&target.ended.failed);
+            let tried = counted(failed, "delivery").replace("deliverys", "deliveries");
+            let text = if failed == 0 {
+                format!("NOTHING WAS SENT to {url}: see what became of the requests below")
+            } else {
+                format!("{url} NEVER ANSWERED: {tried} failed ({kinds})")
+            };
+            page.paragraph(&text, Tone::Bad);
+            continue;
+        }
+        let (text, tone) = answered(url, target, requests);
+        page.paragraph(&text, tone);
+    }
+}
+
+/// The verdict on a target that answered.
+fn answered(url: &str, target: &Target, requests: &Requests) -> (String, Tone) {
+    let failed = sum(&target.ended.failed);
+    let verb = if requests.seen == 1 { "request was" } else { "requests were" };
+    let mut text = format!("{} of {} {verb} sent to {url}", number(target.ended.sent), number(requests.seen));
+    if failed > 0 {
+        write!(text, "; {} failed", number(failed)).ok();
+    }
+    let differences = &target.differences;
+    let tone = match (failed, differences.status + differences.body + differences.headers) {
+        (0, 0) if differences.compared > 0 => Tone::Good,
+        (0, _) => Tone::Odd,
+        _ => Tone::Bad,
+    };
+    let of = counted(differences.compared, "answer");
+    let how = match (differences.status, differences.body) {
+        _ if differences.compared == 0 => "no answer could be compared with production's".to_owned(),
+        (0, 0) => format!("{of} compared, none differs in status or body"),
+        (status, body) => {
+            let verb = if status == 1 { "answer differs" } else { "answers differ" };
+            format!(
+                "{} {verb} in status, {} in body, of {} compared",
+                number(status),
+                number(body),
+                number(differences.compared)
+            )
+        }
+    };
+    write!(text, "; {how}").ok();
+    (text, tone)
+}
+
+/// What was in the capture instead of HTTP/1.
+fn instead(summary: &Summary) -> String {
+    let streams = &summary.streams;
+    let found: Vec<String> = [(streams.tls, "TLS"), (streams.http2, "HTTP/2"), (streams.unknown, "something else")]
+        .into_iter()
+        .filter(|(count, _)| *count > 0)
+        .map(|(count, what)| format!("{} of {what}", number(count)))
+        .collect();
+    match (summary.frames.received, found.is_empty()) {
+        (0, _) => ": it has no frames".to_owned(),
+        (_, true) => {
+            format!(": {}, {} with TCP", counted(summary.frames.received, "frame"), number(summary.frames.decoded))
+        }
+        (_, false) => format!(": its connections are {}", found.join(", ")),
+    }
+}
+
+/// From what was seen to what was answered, one subtraction a line.
+fn ledger(page: &mut Page, summary: &Summary) {
+    let requests = &summary.requests;
+    if requests.seen == 0 {
+        return;
+    }
+    page.title("Requests");
+    let rows = Rows { figures: number(requests.seen).len().max(3) };
+    rows.row(page, ' ', requests.seen, "seen");
+    let ended = &requests.ended;
+    rows.less(page, ended.sampled_out, &sample_words(summary));
+    rows.each(page, &ended.filtered, "kept back by filter");
+    rows.less(page, ended.rate_limited, "kept back by the rate limit");
+    rows.less(page, ended.malformed, "malformed: not replayed");
+    rows.each(page, &ended.incomplete, "incomplete in the capture");
+    rows.each(page, &ended.shed, "shed");
+    rows.less(page, ended.kept, "kept");
+    rows.less(page, requests.in_flight, "not yet decided when the run ended");
+    let one = summary.targets.len() == 1;
+    rows.row(page, '=', requests.offered, if one { "offered to the target" } else { "offered to at least one target" });
+    for (url, target) in &summary.targets {
+        target_ledger(page, &rows, (!one).then_some(url), target);
+    }
+}
+
+fn target_ledger(page: &mut Page, rows: &Rows, url: Option<&String>, target: &Target) {
+    if let Some(url) = url {
+        rows.row(page, ' ', target.offered, &format!("offered to {url}"));
+    }
+    let ended = &target.ended;
+    rows.less(page, ended.sampled_out, "not in the target's sample");
+    rows.each(page, &ended.filtered, "kept back by the target's filter");
+    rows.less(page, ended.rate_limited, "kept back by the target's rate limit");
+    rows.less(page, ended.guard_held, "held back by the guard");
+    rows.each(page, &ended.shed, "shed");
+    rows.each(page, &ended.failed, "failed");
+    rows.less(page, target.in_flight, "still in flight when the run ended");
+    rows.row(page, '=', ended.sent, "answered");
+}
+
+/// What was asked of the sample and what it reached.
+fn sample_words(summary: &Summary) -> String {
+    let sample = &summary.sample;
+    let reached = |share: Option<f64>, what: &str| share.map(|share| format!("{} of {what}", percent(share)));
+    let shares: Vec<String> = [(sample.requests, "requests"), (sample.keys, "keys"), (sample.bytes, "bytes")]
+        .into_iter()
+        .filter_map(|(share, what)| reached(share, what))
+        .collect();
+    format!("not in the sample of {} (took {})", percent(sample.asked), shares.join(", "))
+}
+
+/// Rows of a sum.
+struct Rows {
+    figures: usize,
+}
+
+impl Rows {
+    fn row(&self, page: &mut Page, sign: char, count: u64, what: &str) {
+        let text = format!("  {sign} {:>1$}  {what}", number(count), self.figures);
+        page.wrapped(&text, self.figures + 6, Tone::Plain);
+    }
+
+    /// A row that is left out where it is zero.
+    fn less(&self, page: &mut Page, count: u64, what: &str) {
+        if count > 0 {
+            self.row(page, '-', count, what);
+        }
+    }
+
+    fn each(&self, page: &mut Page, counts: &Counts, what: &str) {
+        for (key, count) in counts {
+            self.less(page, *count, &format!("{what}: {}", key.replace('_', " ")));
+        }
+    }
+}
+
+/// Production, service and response side by side.
+fn latency(page: &mut Page, summary: &Summary, target: &Target) {
+    let latency = &target.latency_us;
+    let all = [
+        ("production", &summary.production.latency_us, "last byte of the request to first of the answer"),
+        ("service", &latency.service, "the same at the target"),
+        ("response", &latency.response, "from when it was due: what users feel"),
+    ];
+    if all.iter().all(|(_, figures, _)| figures.count == 0) {
+        return;
+    }
+    page.title(&format!(
+        "{:<12}{:>9}{:>9}{:>9}{:>9}{:>9}{:>10}",
+        "Latency", "p50", "p90", "p99", "p99.9", "max", "samples"
+    ));
+    for (name, f, _) in all.iter().filter(|(_, figures, _)| figures.count > 0) {
+        let mut line = format!("  {name:<10}");
+        for us in [f.p50, f.p90, f.p99, f.p99_9, f.max] {
+            write!(line, "{:>9}", duration(us)).ok();
+        }
+        write!(line, "{:>10}", number(f.count)).ok();
+        page.line(&line);
+    }
+    if page.width >= 100 {
+        for (name, _, words) in all.iter().filter(|(_, figures, _)| figures.count > 0) {
+            let line = page.paint(&format!("  {name}: {words}"), Tone::Faint);
+            page.line(&line);
+        }
+    }
+}
+
+/// Connections and the schedule.
+fn sending(page: &mut Page, target: &Target) {
+    if target.offered == 0 {
+        return;
+    }
+    page.out.push('\n');
+    let mut text = format!(
+        "Connections  {} opened, {} at once; {} in flight at most",
+        number(target.connections_opened),
+        number(target.peak_connections),
+        counted(target.peak_in_flight, "request"),
+    );
+    let connect = &target.latency_us.connect;
+    if connect.count > 0 {
+        write!(text, "; set up in {} (p99 {})", duration(connect.p50), duration(connect.p99)).ok();
+    }
+    page.wrapped(&text, LABEL, Tone::Plain);
+    match &target.schedule_lag_us {
+        Some(lag) => page.wrapped(&format!("Schedule lag {}", spread(lag)), LABEL, Tone::Plain),
+        None => page.wrapped("Schedule lag none: there was no schedule to keep", LABEL, Tone::Plain),
+    }
+}
+
+fn spread(f: &Figures) -> String {
+    format!("p50 {}, p99 {}, max {}", duration(f.p50), duration(f.p99), duration(f.max))
+}
+
+/// How the capture was read.
+fn capture(page: &mut Page, summary: &Summary) {
+    let (frames, tcp) = (&summary.frames, &summary.tcp);
+    let mut text =
+        format!("Capture      {}, {}", counted(frames.received, "frame"), counted(tcp.connections, "connection"));
+    let skipped = sum(&frames.skipped);
+    if skipped > 0 {
+        write!(text, "; {} skipped ({})", counted(skipped, "frame"), kinds(&frames.skipped)).ok();
+    }
+    if tcp.gaps > 0 {
+        write!(text, "; {} ({} missing)", counted(tcp.gaps, "gap"), bytes(tcp.gap_bytes)).ok();
+    }
+    page.wrapped(&text, LABEL, Tone::Plain);
+    let streams = &summary.streams;
+    let aside =
+        [(streams.tls, "TLS"), (streams.http2, "HTTP/2"), (streams.upgraded, "upgraded"), (streams.unknown, "unknown")];
+    let aside: Vec<String> =
+        aside.iter().filter(|(n, _)| *n > 0).map(|(n, what)| format!("{} {what}", number(*n))).collect();
+    if !aside.is_empty() {
+        page.wrapped(&format!("Set aside    connections: {}", aside.join(", ")), LABEL, Tone::Plain);
+    }
+}
+
+/// What makes the rest less sure.
+fn warnings(page: &mut Page, summary: &Summary) {
+    let mut all = Vec::new();
+    let lost = summary.frames.kernel_dropped + summary.frames.interface_dropped;
+    if lost > 0 {
+        all.push(format!("{} were lost before they could be read: a larger --buffer helps", counted(lost, "frame")));
+    }
+    if sum(&summary.tcp.evicted) > 0 {
+        all.push(format!("limits were reached while reading: {}", kinds(&summary.tcp.evicted)));
+    }
+    let unjoined = sum(&summary.production.unjoined);
+    if unjoined > 0 {
+        let what = kinds(&summary.production.unjoined);
+        all.push(format!("{} not known ({what})", counted(unjoined, "production answer")));
+    }
+    for (url, target) in &summary.targets {
+        if target.schedule_lag_us.as_ref().is_some_and(|lag| lag.p50 >= LATE_US) {
+            all.push(format!("the schedule could not be kept towards {url}: raise --max-in-flight, or lower --speed"));
+        }
+    }
+    all.extend(summary.trouble.iter().cloned());
+    for gate in summary.gates.iter().filter(|gate| !gate.held) {
+        all.push(format!("{} does not hold: {}", gate.gate, gate.value));
+    }
+    if !all.is_empty() {
+        page.out.push('\n');
+    }
+    for text in all {
+        page.paragraph(&format!("! {text}"), Tone::Odd);
+    }
+}
+
+/// What is not zero, greatest first: `not tcp 30, cut 2`.
+fn kinds(counts: &Counts) -> String {
+    let mut all: Vec<(&String, &u64)> = counts.iter().filter(|(_, count)| **count > 0).collect();
+    all.sort_by(|a, b| b.1.cmp(a.1).then(a.0.cmp(b.0)));
+    let all: Vec<String> =
+        all.iter().map(|(key, count)| format!("{} {}", key.replace('_', " "), number(**count))).collect();
+    all.join(", ")
+}

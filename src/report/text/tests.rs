@@ -1,0 +1,248 @@
+use super::*;
+use crate::report::summary::{
+    Differences, Ended, Frames, ProductionSide, Sample, Streams, TargetEnded, TargetLatency, Tcp,
+};
+
+fn counts<const N: usize>(all: [(&str, u64); N]) -> Counts {
+    all.map(|(key, count)| (key.to_owned(), count)).into()
+}
+
+fn figures(count: u64, us: u64) -> Figures {
+    Figures { count, min: us / 2, mean: us, p50: us, p90: us * 2, p99: us * 7, p99_9: us * 21, max: us * 43 }
+}
+
+fn target() -> Target {
+    let mut ended = TargetEnded { sent: 1_202, ..TargetEnded::default() };
+    ended.failed.insert("timeout".into(), 2);
+    Target {
+        offered: 1_204,
+        ended,
+        statuses: counts([("200", 1_160), ("404", 5), ("503", 37)]),
+        connections_opened: 12,
+        peak_connections: 10,
+        peak_in_flight: 40,
+        latency_us: TargetLatency {
+            connect: figures(12, 320),
+            service: figures(1_202, 1_450),
+            response: figures(1_202, 1_620),
+        },
+        schedule_lag_us: Some(figures(1_204, 90)),
+        matrix: [
+            ("200".to_owned(), counts([("200", 1_150), ("503", 37), ("failed", 2)])),
+            ("404".to_owned(), counts([("404", 5)])),
+            ("none".to_owned(), counts([("200", 10)])),
+        ]
+        .into(),
+        differences: Differences { compared: 1_192, status: 37, headers: 0, body: 112 },
+        ..Target::default()
+    }
+}
+
+fn summary() -> Summary {
+    let mut ended = Ended { sampled_out: 1_198, malformed: 1, filtered: counts([("writes", 4)]), ..Ended::default() };
+    ended.incomplete.insert("end_of_capture".into(), 3);
+    let summary = Summary {
+        frames: Frames {
+            received: 12_345,
+            decoded: 12_312,
+            skipped: counts([("not_tcp", 30), ("cut", 3)]),
+            ..Frames::default()
+        },
+        tcp: Tcp { connections: 120, gaps: 2, gap_bytes: 2_920, ..Tcp::default() },
+        streams: Streams { http1: 118, tls: 2, ..Streams::default() },
+        requests: Requests { seen: 2_410, offered: 1_204, in_flight: 0, ended },
+        targets: [("http://staging:8080".to_owned(), target())].into(),
+        production: ProductionSide {
+            statuses: counts([("200", 1_189), ("404", 5)]),
+            latency_us: figures(1_194, 850),
+            unjoined: counts([("gap", 6), ("no_response", 4)]),
+        },
+        sample: Sample { asked: 0.5, requests: Some(0.501_25), keys: None, bytes: Some(0.4873) },
+        trouble: vec!["evening.pcap ends in the middle of a record: what stands before it was used".into()],
+        ..Summary::default()
+    };
+    assert!(summary.balances());
+    summary
+}
+
+fn check_width(text: &str, width: usize) {
+    for line in text.lines() {
+        assert!(line.chars().count() <= width, "{} columns: {line}", line.chars().count());
+    }
+}
+
+#[test]
+fn a_usual_run_at_80_columns() {
+    let text = report(&summary(), 80, false);
+    check_width(&text, 80);
+    insta::assert_snapshot!(text, @"
+    1,202 of 2,410 requests were sent to http://staging:8080; 2 failed; 37 answers
+      differ in status, 112 in body, of 1,192 compared
+
+    Requests
+        2,410  seen
+      - 1,198  not in the sample of 50% (took 50.12% of requests, 48.73% of bytes)
+      -     4  kept back by filter: writes
+      -     1  malformed: not replayed
+      -     3  incomplete in the capture: end of capture
+      = 1,204  offered to the target
+      -     2  failed: timeout
+      = 1,202  answered
+
+    Status               200       404       503    failed
+      prod. 200        1,150         .        37         2
+            404            .         5         .         .
+            none          10         .         .         .
+
+    Latency           p50      p90      p99    p99.9      max   samples
+      production    850µs   1.70ms   5.95ms   17.9ms   36.5ms     1,194
+      service      1.45ms   2.90ms   10.2ms   30.4ms   62.4ms     1,202
+      response     1.62ms   3.24ms   11.3ms   34.0ms   69.7ms     1,202
+
+    Connections  12 opened, 10 at once; 40 requests in flight at most; set up in
+                 320µs (p99 2.24ms)
+    Schedule lag p50 90µs, p99 630µs, max 3.87ms
+    Capture      12,345 frames, 120 connections; 33 frames skipped (not tcp 30, cut
+                 3); 2 gaps (2.92kB missing)
+    Set aside    connections: 2 TLS
+
+    ! 10 production answers not known (gap 6, no response 4)
+    ! evening.pcap ends in the middle of a record: what stands before it was used
+    ");
+}
+
+#[test]
+fn a_usual_run_on_a_wide_terminal() {
+    let text = report(&summary(), 200, false);
+    insta::assert_snapshot!(text, @"
+    1,202 of 2,410 requests were sent to http://staging:8080; 2 failed; 37 answers differ in status, 112 in body, of 1,192
+      compared
+
+    Requests
+        2,410  seen
+      - 1,198  not in the sample of 50% (took 50.12% of requests, 48.73% of bytes)
+      -     4  kept back by filter: writes
+      -     1  malformed: not replayed
+      -     3  incomplete in the capture: end of capture
+      = 1,204  offered to the target
+      -     2  failed: timeout
+      = 1,202  answered
+
+    Status               200       404       503    failed
+      prod. 200        1,150         .        37         2
+            404            .         5         .         .
+            none          10         .         .         .
+
+    Latency           p50      p90      p99    p99.9      max   samples
+      production    850µs   1.70ms   5.95ms   17.9ms   36.5ms     1,194
+      service      1.45ms   2.90ms   10.2ms   30.4ms   62.4ms     1,202
+      response     1.62ms   3.24ms   11.3ms   34.0ms   69.7ms     1,202
+      production: last byte of the request to first of the answer
+      service: the same at the target
+      response: from when it was due: what users feel
+
+    Connections  12 opened, 10 at once; 40 requests in flight at most; set up in 320µs (p99 2.24ms)
+    Schedule lag p50 90µs, p99 630µs, max 3.87ms
+    Capture      12,345 frames, 120 connections; 33 frames skipped (not tcp 30, cut 3); 2 gaps (2.92kB missing)
+    Set aside    connections: 2 TLS
+
+    ! 10 production answers not known (gap 6, no response 4)
+    ! evening.pcap ends in the middle of a record: what stands before it was used
+    ");
+}
+
+#[test]
+fn a_target_that_never_answered_cannot_be_overlooked() {
+    let mut summary = summary();
+    let mut ended = TargetEnded::default();
+    ended.failed.insert("connect".into(), 1_204);
+    let matrix = [("200".to_owned(), counts([("failed", 1_204)]))].into();
+    let dead = Target { offered: 1_204, ended, matrix, ..Target::default() };
+    summary.targets = [("http://staging:8080".to_owned(), dead)].into();
+    summary.trouble.clear();
+    let text = report(&summary, 80, false);
+    check_width(&text, 80);
+    insta::assert_snapshot!(text, @"
+    http://staging:8080 NEVER ANSWERED: 1,204 deliveries failed (connect 1,204)
+
+    Requests
+        2,410  seen
+      - 1,198  not in the sample of 50% (took 50.12% of requests, 48.73% of bytes)
+      -     4  kept back by filter: writes
+      -     1  malformed: not replayed
+      -     3  incomplete in the capture: end of capture
+      = 1,204  offered to the target
+      - 1,204  failed: connect
+      =     0  answered
+
+    Status            failed
+      prod. 200        1,204
+
+    Latency           p50      p90      p99    p99.9      max   samples
+      production    850µs   1.70ms   5.95ms   17.9ms   36.5ms     1,194
+
+    Connections  0 opened, 0 at once; 0 requests in flight at most
+    Schedule lag none: there was no schedule to keep
+    Capture      12,345 frames, 120 connections; 33 frames skipped (not tcp 30, cut
+                 3); 2 gaps (2.92kB missing)
+    Set aside    connections: 2 TLS
+
+    ! 10 production answers not known (gap 6, no response 4)
+    ");
+    assert!(report(&summary, 80, true).starts_with("\x1b[31mhttp://staging:8080 NEVER ANSWERED"));
+}
+
+#[test]
+fn a_capture_without_http_says_what_it_holds_instead() {
+    let empty = Summary {
+        frames: Frames { received: 40, decoded: 40, ..Frames::default() },
+        tcp: Tcp { connections: 3, ..Tcp::default() },
+        streams: Streams { tls: 3, ..Streams::default() },
+        targets: [("http://staging:8080".to_owned(), Target::default())].into(),
+        ..Summary::default()
+    };
+    let text = report(&empty, 80, false);
+    insta::assert_snapshot!(text, @"
+    no HTTP/1 request was found in the capture: its connections are 3 of TLS
+    Capture      40 frames, 3 connections
+    Set aside    connections: 3 TLS
+    ");
+    let nothing = report(&Summary::default(), 80, false);
+    assert!(nothing.starts_with("no HTTP/1 request was found in the capture: it has no frames\n"));
+}
+
+#[test]
+fn colour_only_where_it_is_asked_for() {
+    assert!(!report(&summary(), 80, false).contains('\x1b'));
+    assert!(report(&summary(), 80, true).contains("\x1b[32m"));
+}
+
+#[test]
+fn many_statuses_are_folded_to_the_width() {
+    let mut summary = summary();
+    let row: Counts = (200..230).map(|status: u64| (status.to_string(), status)).collect();
+    let matrix = &mut summary.targets.get_mut("http://staging:8080").unwrap().matrix;
+    for status in 200..230 {
+        matrix.insert(status.to_string(), row.clone());
+    }
+    let text = report(&summary, 80, false);
+    check_width(&text, 80);
+    assert!(text.contains("other"));
+}
+
+#[test]
+fn the_footer_of_inspect_names_what_could_not_be_read() {
+    let mut summary = summary();
+    summary.targets.clear();
+    summary.requests =
+        Requests { seen: 7, ended: Ended { kept: 6, malformed: 1, ..Ended::default() }, ..Requests::default() };
+    insta::assert_snapshot!(footer(&summary, 80, false), @"
+    7 exchanges, 1 damaged
+    Capture      12,345 frames, 120 connections; 33 frames skipped (not tcp 30, cut
+                 3); 2 gaps (2.92kB missing)
+    Set aside    connections: 2 TLS
+
+    ! 10 production answers not known (gap 6, no response 4)
+    ! evening.pcap ends in the middle of a record: what stands before it was used
+    ");
+}
