@@ -440,12 +440,12 @@ impl Pacer {
         }
     }
 
-    fn offer(&mut self, note: Box<RequestNote>, job: Job) -> bool {
+    fn offer(&mut self, note: RequestNote, job: Job) -> bool {
         let id = note.id;
         self.progress.seen.fetch_add(1, Ordering::Relaxed);
         self.progress.in_flight.fetch_add(1, Ordering::Relaxed);
         self.asked.insert(id, job.request.last_byte);
-        if !self.tell(Fact::Offered { note, targets: 1 }) {
+        if !self.tell(Fact::Offered { note: Box::new(note), targets: 1 }) {
             return false;
         }
         let refused = if job.due.is_none() {
@@ -470,10 +470,10 @@ impl Pacer {
         }
     }
 
-    fn end(&self, note: Box<RequestNote>, outcome: Outcome) -> bool {
+    fn end(&self, note: RequestNote, outcome: Outcome) -> bool {
         self.progress.seen.fetch_add(1, Ordering::Relaxed);
         self.progress.kept_back.fetch_add(1, Ordering::Relaxed);
-        self.tell(Fact::Ended { note, outcome })
+        self.tell(Fact::Ended { note: Box::new(note), outcome })
     }
 
     fn response(&mut self, of: ExchangeId, response: &Response) -> bool {
@@ -493,15 +493,15 @@ impl Pacer {
     }
 }
 
-fn note(request: &Request) -> Box<RequestNote> {
-    Box::new(RequestNote {
+fn note(request: &Request) -> RequestNote {
+    RequestNote {
         id: request.id,
         at: request.first_byte,
         client: request.client,
         method: request.method().to_vec(),
         target: request.target().to_vec(),
         bytes: request.bytes(),
-    })
+    }
 }
 
 /// Why a request must not be sent at all, whatever the chain says.

@@ -128,7 +128,7 @@ impl FileSource {
             }
             Ok(Next::End) => {}
             Ok(Next::Cut { want, have }) => {
-                self.tell(&format!("ends inside a record ({have} of {want} bytes are there)"))
+                self.tell(&format!("ends inside a record ({have} of {want} bytes are there)"));
             }
             Ok(Next::Unreadable { claims }) => {
                 self.tell(&format!("has a record that claims {claims} bytes, which cannot be right"));

@@ -68,7 +68,7 @@ impl Fragments {
     pub(super) fn add(&mut self, fragment: Fragment, bytes: &[u8], now: Timestamp) -> Result<Option<Datagram>, Skip> {
         let Fragment { source, destination, id, protocol, offset, more } = fragment;
         let end = offset + bytes.len();
-        if bytes.is_empty() || end > MAX_DATAGRAM_BYTES || (more && bytes.len() % 8 != 0) {
+        if bytes.is_empty() || end > MAX_DATAGRAM_BYTES || (more && !bytes.len().is_multiple_of(8)) {
             return Err(Skip::BadFragment);
         }
         self.expire(now);
@@ -129,14 +129,17 @@ impl Partial {
             self.bytes.resize(end, 0);
         }
         let mut at = offset;
+        let mut holes = Vec::new();
         for &(start, stop) in &self.pieces {
-            if at < start.min(end) {
-                self.bytes[at..start.min(end)].copy_from_slice(&bytes[at - offset..start.min(end) - offset]);
-            }
+            holes.push(at..start.min(end));
             at = at.max(stop);
         }
-        if at < end {
-            self.bytes[at..end].copy_from_slice(&bytes[at - offset..]);
+        holes.push(at..end);
+        for hole in holes.into_iter().filter(|hole| hole.start < hole.end) {
+            let source = bytes.get(hole.start - offset..hole.end - offset);
+            if let (Some(into), Some(from)) = (self.bytes.get_mut(hole), source) {
+                into.copy_from_slice(from);
+            }
         }
         self.note(offset, end);
         Ok(())

@@ -19,7 +19,6 @@ pub(super) mod protocol {
     pub(in crate::decode) const GRE: u8 = 47;
     pub(in crate::decode) const ESP: u8 = 50;
     pub(in crate::decode) const AUTHENTICATION: u8 = 51;
-    pub(in crate::decode) const NO_NEXT: u8 = 59;
     pub(in crate::decode) const DESTINATION: u8 = 60;
     pub(in crate::decode) const IPCOMP: u8 = 108;
     pub(in crate::decode) const MOBILITY: u8 = 135;
@@ -133,8 +132,6 @@ impl Walk<'_> {
                 protocol::ETHERNET => return self.ethernet(fragments),
                 protocol::IPCOMP => return self.ipcomp(source, destination),
                 protocol::ESP => return Err(Skip::Encrypted.into()),
-                // NO_NEXT says so itself; anything else is another transport.
-                protocol::NO_NEXT => return Err(Skip::NotTcp.into()),
                 _ => return Err(Skip::NotTcp.into()),
             }
         }

@@ -179,20 +179,20 @@ impl Decoder {
     pub fn decode<'a>(&'a mut self, frame: &Frame<'a>) -> Result<Segment<'a>, Skip> {
         let mut walk = Walk::new(frame.data, frame.wire_len as usize, frame.at);
         let mut found = walk.link(frame.link, &mut self.fragments);
-        let mut bytes = frame.data;
+        let mut in_frame = true;
         // A whole datagram may itself carry a fragment of another one, up to the depth limit.
         let mut depth = walk.depth;
         while let Err(Stop::Assembled(datagram)) = found {
             self.assembled = datagram.payload;
+            in_frame = false;
             let mut inner = Walk::new(&self.assembled, self.assembled.len(), frame.at);
             inner.depth = depth;
             found = inner.transport(datagram.protocol, datagram.source, datagram.destination, &mut self.fragments);
             depth = inner.depth.saturating_add(1);
-            bytes = &[];
         }
-        let bytes = if bytes.is_empty() { self.assembled.as_slice() } else { bytes };
         match found {
-            Ok(tcp) => Ok(tcp.segment(bytes, frame.at)),
+            Ok(tcp) if in_frame => Ok(tcp.segment(frame.data, frame.at)),
+            Ok(tcp) => Ok(tcp.segment(&self.assembled, frame.at)),
             Err(Stop::Skip(why)) => Err(why),
             Err(Stop::Assembled(_)) => Err(Skip::TooDeep),
         }

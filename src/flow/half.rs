@@ -42,6 +42,7 @@ struct Queue {
 ///
 /// Invariant: every waiting segment begins at or after `next`, and no two of them overlap: the first copy of a
 /// byte wins.
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own, and most combinations occur")]
 #[derive(Debug, Default)]
 pub(super) struct Half {
     /// Sequence number of the byte at `next`.

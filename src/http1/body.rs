@@ -219,22 +219,20 @@ impl Chunk {
                 let digit = u64::from(char::from(byte).to_digit(16)?);
                 Self::Size { value: (value << 4) | digit, digits: digits + 1 }
             }
-            (Self::Size { digits: 0, .. }, _) => return None,
-            (Self::Size { value, .. } | Self::Extension { value, .. }, b'\n') => Self::after_size(value),
-            (Self::Size { value, .. }, b'\r' | b' ' | b'\t' | b';') => Self::Extension { value, len: 0 },
-            (Self::Size { .. }, _) => return None,
+            (Self::Size { value, digits: 1.. } | Self::Extension { value, .. }, b'\n') => Self::after_size(value),
+            (Self::Size { value, digits: 1.. }, b'\r' | b' ' | b'\t' | b';') => Self::Extension { value, len: 0 },
             (Self::Extension { value, len }, _) if len < MAX_EXTENSION_BYTES => Self::Extension { value, len: len + 1 },
-            (Self::Extension { .. }, _) => return None,
             (Self::DataEnd { seen_cr: false }, b'\r') => Self::DataEnd { seen_cr: true },
             (Self::DataEnd { .. }, b'\n') => Self::Size { value: 0, digits: 0 },
             (Self::Trailer { line: 0, .. }, b'\n') => return Some(Progress::Done),
-            (Self::Trailer { total, .. }, b'\n') => Self::Trailer { line: 0, total: total + 1 },
             // The CR of an empty line does not make it longer.
-            (Self::Trailer { line: 0, total }, b'\r') => Self::Trailer { line: 0, total: total + 1 },
+            (Self::Trailer { total, .. }, b'\n') | (Self::Trailer { line: 0, total }, b'\r') => {
+                Self::Trailer { line: 0, total: total + 1 }
+            }
             (Self::Trailer { line, total }, _) if total < MAX_TRAILER_BYTES => {
                 Self::Trailer { line: line + 1, total: total + 1 }
             }
-            (Self::DataEnd { .. } | Self::Trailer { .. } | Self::Data { .. }, _) => return None,
+            _ => return None,
         }))
     }
 

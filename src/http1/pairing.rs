@@ -34,6 +34,7 @@ struct Outstanding {
 /// The requests of a connection that await their response.
 ///
 /// Invariant: in the order in which they were asked; only the last one may not be told yet.
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own, and all combinations occur")]
 #[derive(Debug)]
 pub(super) struct Pairing {
     connection: ConnectionId,
