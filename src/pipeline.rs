@@ -239,7 +239,9 @@ pub fn replay(
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(RunError::Start)?;
     let client = {
         let _context = runtime.enter();
-        Arc::new(HttpClient::new(&run.replay)?)
+        // A Host that the chain sets is not to be replaced by the target's.
+        let keep_host = run.replay.keep_host || run.middleware.sets_host();
+        Arc::new(HttpClient::new(&replay::Settings { keep_host, ..run.replay.clone() })?)
     };
     let reporter = Reporter::new(report::Settings {
         command: run.command,

@@ -1,0 +1,264 @@
+//! Capture files as real programs wrote them, in every format, broken ones among them.
+
+#[path = "support/files.rs"]
+mod files;
+
+use std::io::{Read, Write};
+
+use files::{OwnedFrame, frames, inspect, inspect_files, inspect_source, json, pcap, pcapng, short, testdata, write};
+use shadowtap::capture::{self, FileSource, Settings};
+
+/// Checks what a recorded capture holds.
+#[track_caller]
+fn holds(name: &str, expected: &[&str]) {
+    let (exchanges, engine) = inspect_files(&[testdata(name)]);
+    let mut found = short(&exchanges);
+    found.sort();
+    let mut expected: Vec<String> = expected.iter().map(|line| (*line).to_owned()).collect();
+    expected.sort();
+    assert_eq!(found, expected, "{engine:#?}");
+    let frames = &engine.frames;
+    assert_eq!(frames.received, frames.decoded + frames.skipped.values().sum::<u64>());
+    assert_eq!(engine.trouble, Vec::<String>::new());
+}
+
+/// The three requests of curl that several captures hold, seen from different interfaces.
+const GETS: &[&str] =
+    &["GET /v1/epg.xml -> 404 22", "GET /v2/channels/1 -> 200 748", "GET /v2/search?q=jazz -> 200 574"];
+
+fn gets() -> Vec<OwnedFrame> {
+    frames(&testdata("get-nano.pcap"))
+}
+
+#[test]
+fn a_keep_alive_connection_of_curl() {
+    holds("get-nano.pcap", GETS);
+}
+
+#[test]
+fn linux_cooked_captures_of_both_versions_hold_the_same() {
+    holds("any-sll.pcap", GETS);
+    holds("any-sll2.pcap", GETS);
+}
+
+#[test]
+fn two_interfaces_that_saw_the_same_packets_give_each_exchange_once() {
+    holds("two-links.pcapng", GETS);
+}
+
+#[test]
+fn requests_cut_within_lines_are_found() {
+    let (exchanges, _) = inspect_files(&[testdata("in-pieces.pcap")]);
+    assert_eq!(exchanges.len(), 2);
+    assert!(short(&exchanges).iter().all(|line| line.contains("-> 200")), "{:?}", short(&exchanges));
+}
+
+#[test]
+fn pipelined_requests_in_one_segment_are_paired_in_order() {
+    let (exchanges, _) = inspect_files(&[testdata("pipelined.pcap")]);
+    let statuses: Vec<_> = exchanges.iter().map(|exchange| exchange.response.as_ref().unwrap().status).collect();
+    assert_eq!(statuses, [200, 200, 301, 200]);
+    let ids: Vec<_> = exchanges.iter().map(|exchange| exchange.request.id.to_string()).collect();
+    assert_eq!(ids, ["1.1", "1.2", "1.3", "1.4"]);
+}
+
+#[test]
+fn an_answer_that_comes_before_the_last_chunk_waits_for_its_request() {
+    let (exchanges, _) = inspect_files(&[testdata("expect-chunked.pcap")]);
+    assert_eq!(exchanges.len(), 1);
+    let request = &exchanges[0].request;
+    assert_eq!((request.method(), request.body.len), (&b"POST"[..], 2025));
+    let response = exchanges[0].response.as_ref().unwrap();
+    assert_eq!(response.status, 204);
+}
+
+#[test]
+fn answers_without_a_body_leave_the_connection_in_step() {
+    let (exchanges, _) = inspect_files(&[testdata("head-304.pcap")]);
+    let statuses: Vec<_> = exchanges.iter().map(|exchange| exchange.response.as_ref().unwrap().status).collect();
+    assert_eq!(statuses, [200, 200, 304, 304, 200]);
+}
+
+#[test]
+fn a_body_without_a_length_ends_with_its_connection() {
+    let (exchanges, _) = inspect_files(&[testdata("until-close.pcap")]);
+    assert_eq!(exchanges.len(), 2);
+    assert!(exchanges.iter().all(|exchange| exchange.response.as_ref().unwrap().damage.is_none()));
+    assert!(exchanges.iter().all(|exchange| exchange.response.as_ref().unwrap().body.len > 0));
+}
+
+#[test]
+fn what_the_snap_length_cut_is_told_and_never_passed_off_as_whole() {
+    let (exchanges, engine) = inspect_files(&[testdata("snaplen.pcap")]);
+    let found = short(&exchanges);
+    assert!(found.iter().any(|line| line.starts_with("POST") && line.contains("[incomplete: cut]")), "{found:?}");
+    assert!(found.iter().any(|line| line.starts_with("GET") && line.ends_with("-> 200 (cut)")), "{found:?}");
+    assert!(engine.tcp.gap_bytes > 0);
+}
+
+#[test]
+fn the_demo_capture_holds_what_its_table_says() {
+    let (exchanges, engine) = inspect_files(&[testdata("demo.pcap.zst")]);
+    assert_eq!(exchanges.len(), 1839);
+    let of = |status: u16| {
+        exchanges.iter().filter(|exchange| exchange.response.as_ref().is_ok_and(|r| r.status == status)).count()
+    };
+    assert_eq!([of(200), of(204), of(301), of(304), of(404)], [1602, 93, 60, 60, 24]);
+    assert_eq!((engine.tcp.gaps, engine.streams.http1), (0, 194));
+}
+
+#[test]
+fn every_format_and_byte_order_reads_the_same() {
+    let folder = tempfile::tempdir().unwrap();
+    let (expected, _) = inspect_files(&[testdata("get-nano.pcap")]);
+    let expected = json(&expected);
+    for (name, bytes) in [
+        ("little.pcap", pcap(&gets(), false, true)),
+        ("big.pcap", pcap(&gets(), true, true)),
+        ("little.pcapng", pcapng(&gets(), false)),
+        ("big.pcapng", pcapng(&gets(), true)),
+    ] {
+        let (found, engine) = inspect_files(&[write(&folder, name, &bytes)]);
+        assert_eq!(json(&found), expected, "{name}: {engine:?}");
+    }
+}
+
+#[test]
+fn microseconds_lose_only_what_is_smaller() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = write(&folder, "micro.pcap", &pcap(&gets(), true, false));
+    let back = frames(&file);
+    for (before, after) in gets().iter().zip(&back) {
+        assert_eq!(after.at.nanos(), before.at.nanos() / 1000 * 1000);
+        assert_eq!(after.data, before.data);
+    }
+}
+
+#[test]
+fn compression_is_told_by_content_and_not_by_name() {
+    let folder = tempfile::tempdir().unwrap();
+    let plain = std::fs::read(testdata("get-nano.pcap")).unwrap();
+    let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
+    gzip.write_all(&plain).unwrap();
+    let zstd = zstd::encode_all(&*plain, 3).unwrap();
+    let (expected, _) = inspect_files(&[testdata("get-nano.pcap")]);
+    for (name, bytes) in [("a.txt", gzip.finish().unwrap()), ("b.gz", zstd), ("c.zst", plain)] {
+        let (found, _) = inspect_files(&[write(&folder, name, &bytes)]);
+        assert_eq!(json(&found), json(&expected), "{name}");
+    }
+}
+
+#[test]
+fn files_that_split_a_connection_are_merged_by_time() {
+    let folder = tempfile::tempdir().unwrap();
+    let demo = frames(&testdata("demo.pcap.zst"));
+    let (mut even, mut odd) = (Vec::new(), Vec::new());
+    for (index, frame) in demo.iter().enumerate() {
+        if index % 2 == 0 { even.push(frame.clone()) } else { odd.push(frame.clone()) }
+    }
+    let parts =
+        [write(&folder, "odd.pcapng", &pcapng(&odd, true)), write(&folder, "even.pcap", &pcap(&even, false, true))];
+    let (merged, engine) = inspect_files(&parts);
+    assert_eq!(merged.len(), 1839);
+    assert_eq!((engine.tcp.gaps, engine.tcp.connections), (0, 195));
+}
+
+#[test]
+fn a_filter_and_ports_keep_both_directions_of_what_was_asked_for() {
+    let file = testdata("demo.pcap.zst");
+    let all = inspect_files(std::slice::from_ref(&file)).0.len();
+    let with = |bpf: Option<&str>, ports: &[u16]| {
+        inspect(&Settings { files: vec![file.clone()], bpf: bpf.map(str::to_owned), ports: ports.to_vec() })
+    };
+    let port = frames(&file)[0].data[36..38].to_vec();
+    let port = u16::from_be_bytes([port[0], port[1]]);
+    assert_eq!(with(None, &[port]).0.len(), all);
+    assert_eq!(with(Some(&format!("tcp port {port}")), &[]).0.len(), all);
+    let (none, engine) = with(None, &[1]);
+    assert_eq!((none.len(), engine.frames.skipped["port"]), (0, engine.frames.received));
+    let (none, engine) = with(Some("udp"), &[]);
+    assert_eq!((none.len(), engine.frames.skipped["filter"]), (0, engine.frames.received));
+}
+
+#[test]
+fn a_filter_that_does_not_compile_says_so_in_the_words_of_libpcap() {
+    let settings = Settings { bpf: Some("port eighty".to_owned()), ..Settings::default() };
+    let Err(errors) = capture::open(&settings) else { panic!("accepted") };
+    let said = errors.iter().map(ToString::to_string).collect::<String>();
+    assert!(said.starts_with("the filter `port eighty` does not compile: "), "{said}");
+}
+
+#[test]
+fn a_file_cut_at_any_byte_gives_what_came_before_and_says_where() {
+    let whole = std::fs::read(testdata("get-nano.pcap")).unwrap();
+    let count = gets().len();
+    for cut in 24..whole.len() {
+        let bytes: &'static [u8] = whole[..cut].to_vec().leak();
+        let mut source = FileSource::from_bytes("cut.pcap", bytes).unwrap();
+        let mut read = 0;
+        while capture::Source::next(&mut source).is_some() {
+            read += 1;
+        }
+        assert!(read < count);
+        match capture::Source::trouble(&source).as_slice() {
+            [] => assert_eq!(pcap(&gets()[..read], false, true).len(), cut),
+            [words] => assert!(words.starts_with("cut.pcap ends inside a record"), "{words}"),
+            several => panic!("{several:?}"),
+        }
+    }
+}
+
+#[test]
+fn a_compressed_file_cut_short_gives_what_could_be_read() {
+    let stored = std::fs::read(testdata("demo.pcap.zst")).unwrap();
+    let bytes: &'static [u8] = stored[..stored.len() / 2].to_vec().leak();
+    let source = FileSource::from_bytes("half.pcap.zst", bytes).unwrap();
+    let (exchanges, engine) = inspect_source(Box::new(source), &Settings::default());
+    assert!(exchanges.len() > 100, "{}", exchanges.len());
+    assert!(engine.trouble[0].starts_with("half.pcap.zst "), "{:?}", engine.trouble);
+}
+
+#[test]
+fn what_is_no_capture_is_refused_by_name() {
+    let refused = |name: &str, bytes: &'static [u8]| match FileSource::from_bytes(name, bytes) {
+        Ok(_) => panic!("{name} was accepted"),
+        Err(error) => error.to_string(),
+    };
+    assert_eq!(refused("empty", b""), "empty is empty: not a capture");
+    assert!(refused("page.html", b"<!DOCTYPE html>").starts_with("page.html is not a capture: it begins with 3c 21"));
+    assert!(refused("short", &[0xd4, 0xc3, 0xb2, 0xa1]).starts_with("short is not a capture"));
+}
+
+#[test]
+fn a_record_that_claims_the_impossible_ends_the_file_there() {
+    let mut bytes = pcap(&gets()[..3], false, true);
+    bytes.extend([0; 8]);
+    bytes.extend(u32::MAX.to_le_bytes());
+    bytes.extend([0; 100]);
+    let source = FileSource::from_bytes("lies.pcap", bytes.leak()).unwrap();
+    let (_, engine) = inspect_source(Box::new(source), &Settings::default());
+    assert_eq!(engine.frames.received, 3);
+    assert!(engine.trouble[0].contains("claims 4294967295 bytes"), "{:?}", engine.trouble);
+}
+
+#[test]
+fn standard_input_is_read_like_a_file() {
+    // A pipe: no size, reads of any length.
+    struct Dribble(std::vec::IntoIter<u8>);
+    impl Read for Dribble {
+        fn read(&mut self, into: &mut [u8]) -> std::io::Result<usize> {
+            let want = into.len().min(7);
+            let mut written = 0;
+            for (place, byte) in into[..want].iter_mut().zip(&mut self.0) {
+                *place = byte;
+                written += 1;
+            }
+            Ok(written)
+        }
+    }
+    let bytes = std::fs::read(testdata("get-nano.pcap")).unwrap();
+    let source = FileSource::read("standard input", Box::new(Dribble(bytes.into_iter())), None).unwrap();
+    let (found, _) = inspect_source(Box::new(source), &Settings::default());
+    let (expected, _) = inspect_files(&[testdata("get-nano.pcap")]);
+    assert_eq!(json(&found), json(&expected));
+}
