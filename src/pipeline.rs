@@ -16,7 +16,7 @@ use std::thread;
 use std::time::Duration;
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, TryAcquireError, mpsc, watch};
 use tokio::time::Instant;
 
 use crate::capture::{self, Filter, Frame, Source, Verdict};
@@ -37,6 +37,13 @@ const FACT_QUEUE: usize = 65_536;
 /// Requests that are due and wait for a place among those in flight, for each target. When it is full, `--speed max`
 /// waits; otherwise a request is shed (`target_queue`).
 const TARGET_QUEUE: usize = 16_384;
+/// Bytes of requests between the capture thread and the pacing thread. Past it the file waits.
+const EVENT_BYTES: usize = 64 << 20;
+/// Bytes of requests that wait for a place among those in flight or are in flight, for each target. Past it
+/// `--speed max` waits; otherwise a request is shed (`target_queue`).
+const TARGET_BYTES: usize = 256 << 20;
+/// What one permit of those bounds stands for, in bytes.
+const PERMIT_BYTES: usize = 1024;
 /// Frames between two looks at how far the source was read.
 const PROGRESS_EVERY: u64 = 1024;
 
@@ -251,6 +258,8 @@ pub fn replay(
         started,
     });
     let (event_sender, events) = crossbeam_channel::bounded(EVENT_QUEUE);
+    let event_bytes = Arc::new(Semaphore::new(EVENT_BYTES / PERMIT_BYTES));
+    let target_bytes = Arc::new(Semaphore::new(TARGET_BYTES / PERMIT_BYTES));
     let (facts, fact_receiver) = mpsc::channel(FACT_QUEUE);
     let (job_sender, jobs) = mpsc::channel(TARGET_QUEUE);
     let (stop_sender, stopped) = watch::channel(false);
@@ -262,6 +271,8 @@ pub fn replay(
         source: run.source,
         tap,
         events: event_sender,
+        bytes: Arc::clone(&event_bytes),
+        runtime: runtime.handle().clone(),
         progress: Arc::clone(progress),
         halted: Arc::clone(&halted),
     };
@@ -271,6 +282,8 @@ pub fn replay(
         events,
         stopped: pacing_stopped,
         jobs: job_sender,
+        bytes: Arc::clone(&target_bytes),
+        runtime: runtime.handle().clone(),
         facts: facts.clone(),
         progress: Arc::clone(progress),
         asked: HashMap::default(),
@@ -289,6 +302,9 @@ pub fn replay(
         stop.await;
         halted.store(true, Ordering::Relaxed);
         drop(stop_pacing);
+        // Whoever waits for memory gets an error instead.
+        event_bytes.close();
+        target_bytes.close();
         stop_sender.send_replace(true);
         // Kept until the run has ended: a dropped sender would look like a change.
         std::future::pending::<()>().await;
@@ -335,16 +351,38 @@ fn joined<T>(thread: thread::JoinHandle<T>, name: &str, trouble: &mut Vec<String
 struct Reader {
     source: Box<dyn Source + Send>,
     tap: Tap,
-    events: Sender<Event>,
+    events: Sender<Parcel>,
+    bytes: Arc<Semaphore>,
+    runtime: tokio::runtime::Handle,
     progress: Arc<Progress>,
     halted: Arc<AtomicBool>,
 }
 
+/// An event on its way, with its share of the memory that such may take.
+struct Parcel {
+    event: Event,
+    held: Option<OwnedSemaphorePermit>,
+}
+
+/// Permits that stand for a request's bytes; never more than there can be.
+fn permits(request: &Request) -> u32 {
+    let bytes = request.head.as_bytes().len() + request.body.wire.as_ref().map_or(0, bytes::Bytes::len);
+    u32::try_from((bytes / PERMIT_BYTES + 1).min(EVENT_BYTES / PERMIT_BYTES)).unwrap_or(u32::MAX)
+}
+
 impl Reader {
     fn run(mut self) -> Engine {
-        let events = self.events;
+        let (events, bytes, runtime) = (self.events, self.bytes, self.runtime);
         let mut connected = true;
-        let mut hand_on = |event| connected &= events.send(event).is_ok();
+        let mut hand_on = |event| {
+            let held = match &event {
+                Event::Request(request) => {
+                    runtime.block_on(Arc::clone(&bytes).acquire_many_owned(permits(request))).ok()
+                }
+                _ => None,
+            };
+            connected &= events.send(Parcel { event, held }).is_ok();
+        };
         let mut frames = 0u64;
         loop {
             if frames.is_multiple_of(PROGRESS_EVERY) {
@@ -375,8 +413,10 @@ fn permille(share: f64) -> u64 {
 struct Pacer {
     chain: Chain,
     schedule: Schedule,
-    events: Receiver<Event>,
+    events: Receiver<Parcel>,
     stopped: Receiver<()>,
+    bytes: Arc<Semaphore>,
+    runtime: tokio::runtime::Handle,
     jobs: mpsc::Sender<Job>,
     facts: mpsc::Sender<Fact>,
     progress: Arc<Progress>,
@@ -408,10 +448,12 @@ impl Pacer {
     }
 
     fn next(&self) -> Option<Event> {
-        crossbeam_channel::select_biased! {
+        let parcel = crossbeam_channel::select_biased! {
             recv(self.stopped) -> _ => None,
-            recv(self.events) -> event => event.ok(),
-        }
+            recv(self.events) -> parcel => parcel.ok(),
+        }?;
+        drop(parcel.held);
+        Some(parcel.event)
     }
 
     /// False where the run was stopped.
@@ -429,7 +471,7 @@ impl Pacer {
         let mut request = request;
         match self.chain.apply(&mut request) {
             Err(outcome) => self.end(note, outcome),
-            Ok(()) => self.offer(note, Job { request, due }),
+            Ok(()) => self.offer(note, request, due),
         }
     }
 
@@ -442,22 +484,15 @@ impl Pacer {
         }
     }
 
-    fn offer(&mut self, note: RequestNote, job: Job) -> bool {
+    fn offer(&mut self, note: RequestNote, request: Request, due: Option<Instant>) -> bool {
         let id = note.id;
         self.progress.seen.fetch_add(1, Ordering::Relaxed);
         self.progress.in_flight.fetch_add(1, Ordering::Relaxed);
-        self.asked.insert(id, job.request.last_byte);
+        self.asked.insert(id, request.last_byte);
         if !self.tell(Fact::Offered { note: Box::new(note), targets: 1 }) {
             return false;
         }
-        let refused = if job.due.is_none() {
-            self.jobs.blocking_send(job).err().map(|_| Shed::Stopped)
-        } else {
-            self.jobs.try_send(job).err().map(|error| match error {
-                mpsc::error::TrySendError::Full(_) => Shed::TargetQueue,
-                mpsc::error::TrySendError::Closed(_) => Shed::Stopped,
-            })
-        };
+        let refused = if due.is_none() { self.hand_on_waiting(request) } else { self.hand_on_now(request, due) };
         match refused {
             Some(place) => self.tell(Fact::Delivered(Box::new(Delivery {
                 id,
@@ -470,6 +505,26 @@ impl Pacer {
             }))),
             None => true,
         }
+    }
+
+    /// Without a schedule: waits for room. Returns where the request was shed, if it was.
+    fn hand_on_waiting(&self, request: Request) -> Option<Shed> {
+        let room = Arc::clone(&self.bytes).acquire_many_owned(permits(&request));
+        let Ok(held) = self.runtime.block_on(room) else { return Some(Shed::Stopped) };
+        self.jobs.blocking_send(Job { held: Some(held), request, due: None }).err().map(|_| Shed::Stopped)
+    }
+
+    /// On schedule: never waits. Returns where the request was shed, if it was.
+    fn hand_on_now(&self, request: Request, due: Option<Instant>) -> Option<Shed> {
+        let held = match Arc::clone(&self.bytes).try_acquire_many_owned(permits(&request)) {
+            Ok(held) => Some(held),
+            Err(TryAcquireError::NoPermits) => return Some(Shed::TargetQueue),
+            Err(TryAcquireError::Closed) => return Some(Shed::Stopped),
+        };
+        self.jobs.try_send(Job { held, request, due }).err().map(|error| match error {
+            mpsc::error::TrySendError::Full(_) => Shed::TargetQueue,
+            mpsc::error::TrySendError::Closed(_) => Shed::Stopped,
+        })
     }
 
     fn end(&self, note: RequestNote, outcome: Outcome) -> bool {

@@ -60,7 +60,7 @@ async fn replay(settings: &Settings, client: HttpClient, requests: Vec<Request>)
     let (deliveries_in, mut deliveries) = mpsc::channel::<Box<Delivery>>(16);
     let (_stop, stop_out) = watch::channel(false);
     for request in requests {
-        jobs.send(Job { request, due: None }).await.unwrap();
+        jobs.send(Job { held: None, request, due: None }).await.unwrap();
     }
     drop(jobs);
     let client = Arc::new(client);

@@ -118,6 +118,8 @@ pub struct Delivery {
 /// A request on its way to one target.
 #[derive(Debug)]
 pub struct Job {
+    /// Its share of the memory that queued requests may take; given back when the job is dropped.
+    pub held: Option<tokio::sync::OwnedSemaphorePermit>,
     /// The request, as middleware left it.
     pub request: Request,
     /// When it was due; `None` without a schedule.

@@ -252,7 +252,7 @@ mod tests {
             last_byte: Timestamp::from_nanos(0),
             state: RequestState::Whole,
         };
-        Job { request, due }
+        Job { held: None, request, due }
     }
 
     /// A target at work, and everything it is fed by and tells.
