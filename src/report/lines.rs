@@ -161,7 +161,7 @@ impl fmt::Display for TextLine<'_> {
         let down = response.as_ref().map_or_else(|_| "-".to_owned(), |response| bytes(response.body.len));
         let (id, client) = (request.id.to_string(), request.client.ip().to_string());
         let before = format!("{} {id:<6} {client:<15} ", time.get(11..23).unwrap_or(&time));
-        let after = format!(" {latency:>7} {:>5}/{down:<5} ", bytes(request.body.len));
+        let after = format!(" {latency:>7} {:>6}/{down:<6} ", bytes(request.body.len));
         let what = what(request);
         let state = state(self.exchange);
         let state = if state == "complete" { String::new() } else { format!(" [{state}]") };
@@ -261,10 +261,10 @@ mod tests {
     #[test]
     fn a_line_for_people_is_aligned_and_shortened_to_the_width() {
         let shown = |exchange: &Exchange, width| TextLine::new(exchange, width, false).to_string();
-        insta::assert_snapshot!(shown(&exchange(), None), @"20:00:00.123 1.3    10.0.0.7        200  1.25ms    0B/2B    GET /a?b=1");
+        insta::assert_snapshot!(shown(&exchange(), None), @"20:00:00.123 1.3    10.0.0.7        200  1.25ms     0B/2B     GET /a?b=1");
         let unanswered =
             Exchange { request: request(3, "GET /a-rather-long-target HTTP/1.1\r\n\r\n"), response: Err(Damage::Gap) };
-        insta::assert_snapshot!(shown(&unanswered, None), @"20:00:00.123 1.3    10.0.0.7          -       -    0B/-     GET /a-rather-long-target [response damaged: gap]");
+        insta::assert_snapshot!(shown(&unanswered, None), @"20:00:00.123 1.3    10.0.0.7          -       -     0B/-      GET /a-rather-long-target [response damaged: gap]");
         let wide = Exchange { request: unanswered.request.clone(), response: Ok(response(503)) };
         assert_eq!(shown(&wide, Some(80)).chars().count(), 80);
         assert!(TextLine::new(&wide, None, true).to_string().contains("\x1b[31m503\x1b[0m"));

@@ -1,1 +1,76 @@
-fn main() {}
+//! The command line of shadowtap: parse, set up the log, run one command, end with its exit code.
+
+mod args;
+mod inspect;
+mod output;
+mod progress;
+mod replay;
+mod signals;
+mod terminal;
+
+use std::io::{self, Write};
+use std::process::ExitCode;
+
+use clap::Parser;
+use shadowtap::config::Mistakes;
+use tracing_subscriber::EnvFilter;
+
+use args::{Cli, Command};
+
+/// Exit code of trouble: usage, files, rights, nothing could be delivered.
+const TROUBLE: u8 = 2;
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    log();
+    let ended = match cli.command {
+        Command::Replay(args) => replay::run(args),
+        Command::Inspect(args) => inspect::run(args),
+    };
+    ended.unwrap_or_else(|error| trouble(&error))
+}
+
+/// What shadowtap tells about itself goes to standard error; `SHADOWTAP_LOG=debug` tells more.
+fn log() {
+    let filter = EnvFilter::try_from_env("SHADOWTAP_LOG").unwrap_or_else(|_| EnvFilter::new("warn"));
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(io::stderr)
+        .with_ansi(terminal::colour_on_stderr())
+        .init();
+}
+
+/// Tells what went wrong. A reader that has seen enough (`| head`) is no trouble.
+fn trouble(error: &anyhow::Error) -> ExitCode {
+    if is_broken_pipe(error) {
+        return ExitCode::SUCCESS;
+    }
+    let mut stderr = io::stderr().lock();
+    let told = match error.downcast_ref::<Mistakes>() {
+        Some(mistakes) => mistakes.all().iter().try_for_each(|mistake| {
+            let colon = if mistake.flag.is_empty() { "" } else { ": " };
+            writeln!(stderr, "error: {}{colon}{}", mistake.flag, mistake.message)
+        }),
+        None => writeln!(stderr, "error: {error:#}"),
+    };
+    // With standard error gone there is nobody left to tell.
+    told.ok();
+    ExitCode::from(TROUBLE)
+}
+
+fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    let mut kinds = error.chain().filter_map(|cause| cause.downcast_ref::<io::Error>()).map(io::Error::kind);
+    kinds.any(|kind| kind == io::ErrorKind::BrokenPipe)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reader_that_leaves_is_told_apart_from_a_full_disk() {
+        let error = |kind: io::ErrorKind| anyhow::Error::from(io::Error::from(kind)).context("cannot write lines");
+        assert!(is_broken_pipe(&error(io::ErrorKind::BrokenPipe)));
+        assert!(!is_broken_pipe(&error(io::ErrorKind::StorageFull)));
+    }
+}

@@ -6,12 +6,13 @@
 
 use std::fmt::Write as _;
 
-use super::summary::{Counts, Figures, Requests, Summary, Target, sum};
+use super::summary::{Counts, Figures, Summary, Target, sum};
 use super::units::{bytes, counted, duration, number, percent};
 
 mod matrix;
 #[cfg(test)]
 mod tests;
+mod verdict;
 
 /// Narrowest page that is laid out: narrower terminals wrap by themselves.
 const NARROWEST: usize = 60;
@@ -29,7 +30,7 @@ const LATE_US: u64 = 100_000;
 #[must_use]
 pub fn report(summary: &Summary, width: usize, colour: bool) -> String {
     let mut page = Page { out: String::new(), width: width.clamp(NARROWEST, WIDEST), colour };
-    verdict(&mut page, summary);
+    verdict::verdict(&mut page, summary);
     ledger(&mut page, summary);
     for (url, target) in &summary.targets {
         if summary.targets.len() > 1 {
@@ -125,85 +126,6 @@ impl Page {
             Tone::Bad => "31",
         };
         format!("\x1b[{code}m{text}\x1b[0m")
-    }
-}
-
-/// The one thing to know, for each target.
-fn verdict(page: &mut Page, summary: &Summary) {
-    let requests = &summary.requests;
-    if requests.seen == 0 {
-        page.paragraph(&format!("no HTTP/1 request was found in the capture{}", instead(summary)), Tone::Bad);
-        return;
-    }
-    if requests.offered == 0 {
-        let text = format!("none of {} was sent: each had ended before", counted(requests.seen, "request"));
-        page.paragraph(&text, Tone::Bad);
-        return;
-    }
-    for (url, target) in &summary.targets {
-        let failed = sum(&target.ended.failed);
-        if target.ended.sent == 0 && target.offered > 0 {
-            let kinds = kinds(&target.ended.failed);
-            let tried = counted(failed, "delivery").replace("deliverys", "deliveries");
-            let text = if failed == 0 {
-                format!("NOTHING WAS SENT to {url}: see what became of the requests below")
-            } else {
-                format!("{url} NEVER ANSWERED: {tried} failed ({kinds})")
-            };
-            page.paragraph(&text, Tone::Bad);
-            continue;
-        }
-        let (text, tone) = answered(url, target, requests);
-        page.paragraph(&text, tone);
-    }
-}
-
-/// The verdict on a target that answered.
-fn answered(url: &str, target: &Target, requests: &Requests) -> (String, Tone) {
-    let failed = sum(&target.ended.failed);
-    let verb = if requests.seen == 1 { "request was" } else { "requests were" };
-    let mut text = format!("{} of {} {verb} sent to {url}", number(target.ended.sent), number(requests.seen));
-    if failed > 0 {
-        write!(text, "; {} failed", number(failed)).ok();
-    }
-    let differences = &target.differences;
-    let tone = match (failed, differences.status + differences.body + differences.headers) {
-        (0, 0) if differences.compared > 0 => Tone::Good,
-        (0, _) => Tone::Odd,
-        _ => Tone::Bad,
-    };
-    let of = counted(differences.compared, "answer");
-    let how = match (differences.status, differences.body) {
-        _ if differences.compared == 0 => "no answer could be compared with production's".to_owned(),
-        (0, 0) => format!("{of} compared, none differs in status or body"),
-        (status, body) => {
-            let verb = if status == 1 { "answer differs" } else { "answers differ" };
-            format!(
-                "{} {verb} in status, {} in body, of {} compared",
-                number(status),
-                number(body),
-                number(differences.compared)
-            )
-        }
-    };
-    write!(text, "; {how}").ok();
-    (text, tone)
-}
-
-/// What was in the capture instead of HTTP/1.
-fn instead(summary: &Summary) -> String {
-    let streams = &summary.streams;
-    let found: Vec<String> = [(streams.tls, "TLS"), (streams.http2, "HTTP/2"), (streams.unknown, "something else")]
-        .into_iter()
-        .filter(|(count, _)| *count > 0)
-        .map(|(count, what)| format!("{} of {what}", number(count)))
-        .collect();
-    match (summary.frames.received, found.is_empty()) {
-        (0, _) => ": it has no frames".to_owned(),
-        (_, true) => {
-            format!(": {}, {} with TCP", counted(summary.frames.received, "frame"), number(summary.frames.decoded))
-        }
-        (_, false) => format!(": its connections are {}", found.join(", ")),
     }
 }
 

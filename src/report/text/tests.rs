@@ -1,6 +1,6 @@
 use super::*;
 use crate::report::summary::{
-    Differences, Ended, Frames, ProductionSide, Sample, Streams, TargetEnded, TargetLatency, Tcp,
+    Differences, Ended, Frames, ProductionSide, Requests, Sample, Streams, TargetEnded, TargetLatency, Tcp,
 };
 
 fn counts<const N: usize>(all: [(&str, u64); N]) -> Counts {

@@ -1,0 +1,114 @@
+//! `shadowtap replay`: capture files to another stack, and the report of it.
+
+use std::io::{self, Write};
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use anyhow::Context;
+use shadowtap::config::{self, Output, Outputs, ReplayConfig};
+use shadowtap::pipeline::{self, Progress, Run};
+use shadowtap::report::{Summary, text};
+use shadowtap::{middleware, replay};
+
+use crate::args::ReplayCommand;
+use crate::output::{tell, write_summary, writer};
+use crate::signals::Stop;
+use crate::{TROUBLE, progress, terminal};
+
+/// Runs the command.
+pub(crate) fn run(args: ReplayCommand) -> anyhow::Result<ExitCode> {
+    let ReplayConfig { capture, source, middleware, replay, outputs, warnings } = config::replay(args.into())?;
+    let results = outputs.results.as_ref().map(writer).transpose()?;
+    tell(&intent(&middleware, &replay));
+    for warning in warnings.iter().chain(aloud(&replay).as_ref()) {
+        tell(&format!("warning: {warning}"));
+    }
+    let stop = Stop::listen()?;
+    let counters = Arc::new(Progress::default());
+    let bar = progress::show(&counters);
+    let run = Run { command: "replay", source, capture, middleware, replay, results };
+    let summary = pipeline::replay(run, &counters, stop.wait());
+    bar.finish_and_clear();
+    let summary = summary?;
+    write(&outputs, &summary)?;
+    Ok(if summary.nothing_delivered() { ExitCode::from(TROUBLE) } else { ExitCode::SUCCESS })
+}
+
+/// The report for people, and the summary where it was asked for. Where one fails, the other is written all the same.
+fn write(outputs: &Outputs, summary: &Summary) -> anyhow::Result<()> {
+    let written = outputs.summary.as_ref().map_or(Ok(()), |output| write_summary(output, summary));
+    let stdout_is_taken = [&outputs.summary, &outputs.results].contains(&&Some(Output::Stdout));
+    let shown = if stdout_is_taken {
+        let text =
+            text::report(summary, terminal::or_default(terminal::width_of_stderr()), terminal::colour_on_stderr());
+        io::stderr().lock().write_all(text.as_bytes())
+    } else {
+        let text =
+            text::report(summary, terminal::or_default(terminal::width_of_stdout()), terminal::colour_on_stdout());
+        let mut stdout = io::stdout().lock();
+        stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush())
+    };
+    written.and(shown.context("cannot write the report"))
+}
+
+/// The first line of a run: what share of what will be sent where, and what will not.
+fn intent(middleware: &middleware::Settings, replay: &replay::Settings) -> String {
+    let methods = match (middleware.allow_methods.as_slice(), middleware.allow_writes) {
+        ([], true) => "every method".to_owned(),
+        ([], false) => "GET, HEAD, OPTIONS".to_owned(),
+        (methods, _) => methods.join(", "),
+    };
+    let (share, key) = (middleware.sample, &middleware.sample_by);
+    let writes = if middleware.allow_writes { "writes are sent too" } else { "writes are left out (--allow-writes)" };
+    format!("sending {methods}: {share} by {key} -> {}; {writes}", replay.target)
+}
+
+/// What `--insecure` does, said aloud.
+fn aloud(replay: &replay::Settings) -> Option<String> {
+    (replay.insecure && replay.target.is_tls()).then(|| {
+        format!(
+            "--insecure: the certificate of {} is not checked; whoever answers at its address gets the requests, \
+             cookies and all",
+            replay.target
+        )
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    fn settings(url: &str) -> replay::Settings {
+        replay::Settings {
+            target: url.parse().unwrap(),
+            pace: replay::Pace::default(),
+            timeout: Duration::from_secs(1),
+            max_in_flight: 1,
+            keep_host: false,
+            insecure: true,
+            drain: Duration::from_secs(1),
+        }
+    }
+
+    #[test]
+    fn the_first_line_says_what_goes_where() {
+        let to = settings("http://staging:8080");
+        let mut middleware = middleware::Settings { sample: middleware::Share(0.5), ..Default::default() };
+        assert_eq!(
+            intent(&middleware, &to),
+            "sending GET, HEAD, OPTIONS: 50% by request -> http://staging:8080; writes are left out (--allow-writes)"
+        );
+        middleware.allow_writes = true;
+        assert!(intent(&middleware, &to).starts_with("sending every method: 50% by request -> "));
+        middleware.allow_methods = vec!["POST".into()];
+        assert!(intent(&middleware, &to).starts_with("sending POST: "));
+    }
+
+    #[test]
+    fn insecure_is_said_aloud_where_it_does_something() {
+        assert!(aloud(&settings("https://staging")).unwrap().contains("certificate of https://staging is not checked"));
+        assert_eq!(aloud(&settings("http://staging")), None);
+    }
+}

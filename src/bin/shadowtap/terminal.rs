@@ -1,0 +1,39 @@
+//! What the terminal is like: its width, and whether it wants colour.
+
+use std::io::{self, IsTerminal};
+
+/// Width of a report where no terminal says otherwise.
+const DEFAULT_WIDTH: usize = 80;
+
+/// Whether standard output wants colour: a terminal, unless `NO_COLOR` is set to anything.
+pub(crate) fn colour_on_stdout() -> bool {
+    io::stdout().is_terminal() && colour_is_welcome()
+}
+
+/// Whether standard error wants colour.
+pub(crate) fn colour_on_stderr() -> bool {
+    io::stderr().is_terminal() && colour_is_welcome()
+}
+
+/// Columns of the terminal behind standard output; `None` where it is a file or a pipe.
+pub(crate) fn width_of_stdout() -> Option<usize> {
+    width(terminal_size::terminal_size_of(io::stdout()))
+}
+
+/// Columns of the terminal behind standard error; `None` where it is a file or a pipe.
+pub(crate) fn width_of_stderr() -> Option<usize> {
+    width(terminal_size::terminal_size_of(io::stderr()))
+}
+
+/// `width`, or that of a report which nobody looks at yet.
+pub(crate) fn or_default(width: Option<usize>) -> usize {
+    width.unwrap_or(DEFAULT_WIDTH)
+}
+
+fn width(size: Option<(terminal_size::Width, terminal_size::Height)>) -> Option<usize> {
+    size.map(|(terminal_size::Width(columns), _)| usize::from(columns))
+}
+
+fn colour_is_welcome() -> bool {
+    std::env::var_os("NO_COLOR").is_none_or(|set| set.is_empty())
+}

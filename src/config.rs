@@ -1,1 +1,0 @@
-//! What was typed, the files and the defaults become one validated configuration; every mistake is told at once.

@@ -1,0 +1,156 @@
+//! One flag at a time: text becomes a value, or a message that says how to write it.
+
+use std::fmt::Display;
+use std::str::FromStr;
+use std::time::Duration;
+
+use regex::bytes::Regex;
+
+use crate::capture::{self, CaptureError, Source};
+use crate::middleware::pair;
+
+use super::mistakes::Mistakes;
+use super::typed;
+
+/// Names and values to set, and names to remove.
+type Rules = (Vec<(String, String)>, Vec<String>);
+
+/// Methods that change nothing (RFC 9110, 9.2.1) and are replayed without further words.
+const SAFE: [&str; 3] = ["GET", "HEAD", "OPTIONS"];
+
+/// A value that knows how to be read; `None` where nothing was typed, or a mistake.
+pub(super) fn parsed<T: FromStr<Err: Display>>(flag: &str, typed: Option<&str>, mistakes: &mut Mistakes) -> Option<T> {
+    typed.and_then(|typed| mistakes.keep(flag, typed.parse()))
+}
+
+/// Every value of a flag that can be given several times.
+pub(super) fn each<T, E: Display>(
+    flag: &str,
+    typed: &[String],
+    read: impl Fn(&str) -> Result<T, E>,
+    mistakes: &mut Mistakes,
+) -> Vec<T> {
+    typed.iter().filter_map(|typed| mistakes.keep(flag, read(typed))).collect()
+}
+
+/// Regular expressions over bytes.
+pub(super) fn regexes(flag: &str, typed: &[String], mistakes: &mut Mistakes) -> Vec<Regex> {
+    each(flag, typed, |typed| Regex::new(typed).map_err(|error| in_one_line(typed, &error)), mistakes)
+}
+
+/// The regex crate draws a picture of several lines; its last one says what is wrong.
+fn in_one_line(typed: &str, error: &regex::Error) -> String {
+    let text = error.to_string();
+    let why = text.lines().last().unwrap_or_default().trim_start_matches("error: ");
+    format!("`{typed}` is no regular expression: {why}")
+}
+
+/// Opens the captures. Standard input is left alone while there is any other mistake: it may wait for a person to
+/// type.
+pub(super) fn open(settings: &capture::Settings, mistakes: &mut Mistakes) -> Option<Box<dyn Source + Send>> {
+    let mut tell = |errors: Vec<CaptureError>| {
+        for error in errors {
+            let flag = if matches!(error, CaptureError::Filter { .. }) { "--bpf" } else { "" };
+            mistakes.add(flag, error);
+        }
+    };
+    let (input, files): (Vec<_>, Vec<_>) =
+        settings.files.iter().cloned().partition(|file| capture::is_standard_input(file));
+    if input.is_empty() {
+        return capture::open(settings).map_err(tell).ok();
+    }
+    if let Err(errors) = capture::open(&capture::Settings { files, ..settings.clone() }) {
+        tell(errors);
+    }
+    if input.len() > 1 {
+        mistakes.add("-", "standard input can be read once only");
+    }
+    if !mistakes.is_empty() {
+        return None;
+    }
+    capture::open(settings).map_err(|errors| errors.into_iter().for_each(|error| mistakes.add("", error))).ok()
+}
+
+/// A TCP port.
+pub(super) fn port(typed: &str) -> Result<u16, String> {
+    match typed.trim().parse() {
+        Ok(port) if port > 0 => Ok(port),
+        _ => Err(format!("`{typed}` is no port; write numbers from 1 to 65535, such as 80,8080")),
+    }
+}
+
+/// The seed of the sample.
+pub(super) fn seed(typed: &str) -> Result<u64, String> {
+    typed.parse().map_err(|_| format!("`{typed}` is no seed; write a whole number from 0 to {}", u64::MAX))
+}
+
+/// A number of requests.
+pub(super) fn at_least_one(typed: &str) -> Result<usize, String> {
+    match typed.parse() {
+        Ok(number) if number > 0 => Ok(number),
+        _ => Err(format!("`{typed}` is not a number of requests; write a whole number from 1")),
+    }
+}
+
+/// A length of time, or `default` where nothing was typed or there is a mistake.
+pub(super) fn duration_or(flag: &str, typed: Option<&str>, default: Duration, mistakes: &mut Mistakes) -> Duration {
+    typed.and_then(|typed| mistakes.keep(flag, duration(typed))).unwrap_or(default)
+}
+
+/// `500ms`, `30s`, `1.5m`, `1h`.
+pub(super) fn duration(typed: &str) -> Result<Duration, String> {
+    let units = [("ms", 0.001), ("s", 1.0), ("m", 60.0), ("h", 3600.0)];
+    let seconds = units.into_iter().find_map(|(unit, seconds)| {
+        let number = typed.strip_suffix(unit)?;
+        let decimal = number.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.');
+        Some(number.parse::<f64>().ok().filter(|_| decimal)? * seconds)
+    });
+    // A day is more than anything waits for an answer; more is a slip of the hand.
+    match seconds {
+        Some(seconds) if seconds <= 86_400.0 => Ok(Duration::from_secs_f64(seconds)),
+        Some(_) => Err(format!("`{typed}` is more than a day")),
+        None => Err(format!("`{typed}` is no length of time; write a number and a unit: 500ms, 30s, 2m or 1h")),
+    }
+}
+
+/// Methods that pass. A write that is allowed by name and kept back as a write is a contradiction.
+pub(super) fn methods(typed: &typed::Middleware, mistakes: &mut Mistakes, warnings: &mut Vec<String>) -> Vec<String> {
+    let names = typed.allow_methods.iter().flat_map(|list| list.split(','));
+    let methods: Vec<String> = names.filter_map(|name| mistakes.keep("--allow-method", method(name))).collect();
+    for method in &methods {
+        if !typed.allow_writes && !SAFE.contains(&method.as_str()) {
+            let why = format!("{method} is a write, and writes are kept back: add --allow-writes if you mean it");
+            mistakes.add(format!("--allow-method {method}"), why);
+        }
+        if *method != method.to_uppercase() {
+            warnings.push(format!("--allow-method {method}: methods are told apart by case, and most are in capitals"));
+        }
+    }
+    methods
+}
+
+fn method(typed: &str) -> Result<String, String> {
+    let name = typed.trim();
+    let is_token = pair::header_name(name).is_ok();
+    if is_token { Ok(name.to_owned()) } else { Err(format!("`{typed}` is no method; write one such as GET")) }
+}
+
+/// Header lines to set and to remove.
+pub(super) fn header_rules(typed: &typed::Middleware, mistakes: &mut Mistakes) -> Rules {
+    let set = each("--set-header", &typed.set_headers, pair::header_pair, mistakes);
+    let remove = each("--remove-header", &typed.remove_headers, pair::header_name, mistakes);
+    for name in remove.iter().filter(|name| set.iter().any(|(other, _)| other.eq_ignore_ascii_case(name))) {
+        mistakes.add("--set-header and --remove-header", format!("contradict each other on `{name}`"));
+    }
+    (set, remove)
+}
+
+/// Cookies to set and to remove.
+pub(super) fn cookie_rules(typed: &typed::Middleware, mistakes: &mut Mistakes) -> Rules {
+    let set = each("--set-cookie", &typed.set_cookies, pair::cookie_pair, mistakes);
+    let remove = each("--remove-cookie", &typed.remove_cookies, pair::cookie_name, mistakes);
+    for name in remove.iter().filter(|name| set.iter().any(|(other, _)| other == *name)) {
+        mistakes.add("--set-cookie and --remove-cookie", format!("contradict each other on `{name}`"));
+    }
+    (set, remove)
+}

@@ -1,0 +1,53 @@
+//! Every mistake of a command line, collected so that they can be told together.
+
+use std::fmt;
+
+/// One mistake.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Mistake {
+    /// Where it was made: the flag or flags; empty where the message names the place itself.
+    pub flag: String,
+    /// What is wrong, and how to write it.
+    pub message: String,
+}
+
+/// All mistakes, in the order in which they were found. As an error, one a line.
+#[derive(Clone, Debug, Default, PartialEq, Eq, thiserror::Error)]
+pub struct Mistakes(Vec<Mistake>);
+
+impl Mistakes {
+    /// Adds one.
+    pub fn add(&mut self, flag: impl Into<String>, message: impl fmt::Display) {
+        self.0.push(Mistake { flag: flag.into(), message: message.to_string() });
+    }
+
+    /// The value, or `None` after its error was added.
+    pub fn keep<T>(&mut self, flag: &str, result: Result<T, impl fmt::Display>) -> Option<T> {
+        result.map_err(|error| self.add(flag, error)).ok()
+    }
+
+    /// Whether there is none.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// All of them.
+    #[must_use]
+    pub fn all(&self) -> &[Mistake] {
+        &self.0
+    }
+}
+
+impl fmt::Display for Mistakes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (at, mistake) in self.0.iter().enumerate() {
+            f.write_str(if at == 0 { "" } else { "\n" })?;
+            match mistake.flag.as_str() {
+                "" => f.write_str(&mistake.message)?,
+                flag => write!(f, "{flag}: {}", mistake.message)?,
+            }
+        }
+        Ok(())
+    }
+}

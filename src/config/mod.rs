@@ -1,0 +1,205 @@
+//! What was typed, the files and the defaults become one validated configuration; every mistake is told at once.
+//!
+//! In goes [`typed`], as text; out comes a configuration that can be run, or all [`Mistakes`]. Capture files are opened
+//! here, so that a missing file is told together with a misspelt flag. Nothing is created, sent or printed here.
+
+use std::path::PathBuf;
+
+use crate::capture::{self, Source};
+use crate::{middleware, replay};
+
+mod check;
+mod mistakes;
+mod outputs;
+#[cfg(test)]
+mod tests;
+pub mod typed;
+
+pub use mistakes::{Mistake, Mistakes};
+
+use check::{cookie_rules, header_rules, parsed, regexes};
+
+/// Where something is written to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Output {
+    /// Standard output, typed as `-`.
+    Stdout,
+    /// A file, made anew.
+    File(PathBuf),
+}
+
+/// What a run writes besides its report.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Outputs {
+    /// The summary, as one JSON object.
+    pub summary: Option<Output>,
+    /// A line of JSON for each ended delivery.
+    pub results: Option<Output>,
+}
+
+/// A replay that can be run.
+pub struct ReplayConfig {
+    /// Which frames count.
+    pub capture: capture::Settings,
+    /// Where they come from, opened.
+    pub source: Box<dyn Source + Send>,
+    /// What is done to requests.
+    pub middleware: middleware::Settings,
+    /// Where, when and how they are sent.
+    pub replay: replay::Settings,
+    /// What is written besides the report.
+    pub outputs: Outputs,
+    /// What is allowed and probably not meant, in words for people.
+    pub warnings: Vec<String>,
+}
+
+/// What `inspect` prints of each exchange.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lines {
+    /// Nothing: only the summary is wanted.
+    None,
+    /// An aligned line for people.
+    Text,
+    /// A JSON object.
+    Json {
+        /// With the messages themselves.
+        full: bool,
+    },
+}
+
+/// An inspection that can be run.
+pub struct InspectConfig {
+    /// Which frames count.
+    pub capture: capture::Settings,
+    /// Where they come from, opened.
+    pub source: Box<dyn Source + Send>,
+    /// What is printed of each exchange.
+    pub lines: Lines,
+    /// Where the summary is written to.
+    pub summary: Option<Output>,
+}
+
+/// What `shadowtap replay` was asked for, checked.
+pub fn replay(typed: typed::Replay) -> Result<ReplayConfig, Mistakes> {
+    let mut mistakes = Mistakes::default();
+    let mut warnings = Vec::new();
+    let capture = capture_settings(typed.capture, &mut mistakes);
+    let middleware = middleware_settings(&typed.middleware, &mut mistakes, &mut warnings);
+    let mut replay = replay_settings(&typed.send, &mut mistakes, &mut warnings);
+    if let Some(replay) = &mut replay {
+        // A Host header that was asked for must not give way to the target's name.
+        replay.keep_host |= middleware.sets_host();
+    }
+    let outputs = outputs::both(&typed.report, &capture, &mut mistakes);
+    let source = check::open(&capture, &mut mistakes);
+    match (source, replay, mistakes.is_empty()) {
+        (Some(source), Some(replay), true) => {
+            Ok(ReplayConfig { capture, source, middleware, replay, outputs, warnings })
+        }
+        _ => Err(mistakes),
+    }
+}
+
+/// What `shadowtap inspect` was asked for, checked.
+pub fn inspect(typed: typed::Inspect) -> Result<InspectConfig, Mistakes> {
+    let mut mistakes = Mistakes::default();
+    let capture = capture_settings(typed.capture, &mut mistakes);
+    let summary = outputs::summary(typed.summary.as_deref(), &capture, &mut mistakes);
+    if typed.full && !typed.json {
+        mistakes.add("--full", "adds to the lines of --json: give both");
+    }
+    if typed.json && summary == Some(Output::Stdout) {
+        mistakes.add("--summary -", "would stand in the middle of the lines of --json: give it a file");
+    }
+    let lines = match (typed.json, summary.is_some()) {
+        (true, _) => Lines::Json { full: typed.full },
+        (false, true) => Lines::None,
+        (false, false) => Lines::Text,
+    };
+    let source = check::open(&capture, &mut mistakes);
+    match (source, mistakes.is_empty()) {
+        (Some(source), true) => Ok(InspectConfig { capture, source, lines, summary }),
+        _ => Err(mistakes),
+    }
+}
+
+fn capture_settings(typed: typed::Capture, mistakes: &mut Mistakes) -> capture::Settings {
+    let ports = typed.ports.iter().flat_map(|list| list.split(','));
+    let ports = ports.filter_map(|port| mistakes.keep("--port", check::port(port))).collect();
+    // An empty filter is libpcap's way to say everything.
+    capture::Settings { files: typed.files, bpf: typed.bpf.filter(|bpf| !bpf.trim().is_empty()), ports }
+}
+
+fn middleware_settings(
+    typed: &typed::Middleware,
+    mistakes: &mut Mistakes,
+    warnings: &mut Vec<String>,
+) -> middleware::Settings {
+    if typed.sample.is_none() {
+        for (flag, given) in [("--sample-by", typed.sample_by.is_some()), ("--seed", typed.seed.is_some())] {
+            if given {
+                warnings.push(format!("{flag} changes nothing without --sample: every request is in"));
+            }
+        }
+    }
+    let (set_headers, remove_headers) = header_rules(typed, mistakes);
+    let (set_cookies, remove_cookies) = cookie_rules(typed, mistakes);
+    middleware::Settings {
+        allow_methods: check::methods(typed, mistakes, warnings),
+        allow_paths: regexes("--allow-path", &typed.allow_paths, mistakes),
+        deny_paths: regexes("--deny-path", &typed.deny_paths, mistakes),
+        allow_hosts: check::each("--allow-host", &typed.allow_hosts, middleware::filter::host, mistakes),
+        allow_writes: typed.allow_writes,
+        sample: parsed("--sample", typed.sample.as_deref(), mistakes).unwrap_or_default(),
+        sample_by: parsed("--sample-by", typed.sample_by.as_deref(), mistakes).unwrap_or_default(),
+        seed: typed.seed.as_deref().and_then(|seed| mistakes.keep("--seed", check::seed(seed))).unwrap_or_default(),
+        set_headers,
+        remove_headers,
+        set_cookies,
+        remove_cookies,
+    }
+}
+
+/// `None` only where there is a mistake.
+fn replay_settings(
+    typed: &typed::Send,
+    mistakes: &mut Mistakes,
+    warnings: &mut Vec<String>,
+) -> Option<replay::Settings> {
+    let target: Option<replay::TargetUrl> = parsed("--to", typed.to.as_deref(), mistakes);
+    if typed.to.is_none() {
+        mistakes.add("--to", "say where to send, such as --to http://staging:8080");
+    }
+    let pace = pace(typed, mistakes);
+    let timeout = check::duration_or("--timeout", typed.timeout.as_deref(), replay::DEFAULT_TIMEOUT, mistakes);
+    if timeout.is_zero() {
+        mistakes.add("--timeout", "no answer comes in no time: give more than zero, such as 30s");
+    }
+    let drain = check::duration_or("--drain", typed.drain.as_deref(), replay::DEFAULT_DRAIN, mistakes);
+    let most = typed.max_in_flight.as_deref().and_then(|n| mistakes.keep("--max-in-flight", check::at_least_one(n)));
+    let target = target?;
+    if typed.insecure && !target.is_tls() {
+        warnings.push(format!("--insecure changes nothing: {target} has no certificate to check"));
+    }
+    Some(replay::Settings {
+        target,
+        pace,
+        timeout,
+        max_in_flight: most.unwrap_or(replay::DEFAULT_MAX_IN_FLIGHT),
+        keep_host: typed.keep_host,
+        insecure: typed.insecure,
+        drain,
+    })
+}
+
+fn pace(typed: &typed::Send, mistakes: &mut Mistakes) -> replay::Pace {
+    let speed = typed.speed.as_deref().and_then(|speed| mistakes.keep("--speed", replay::Pace::speed(speed)));
+    let rate = typed.rate.as_deref().and_then(|rate| mistakes.keep("--rate", replay::Pace::rate(rate)));
+    if typed.speed.is_some() && typed.rate.is_some() {
+        mistakes.add(
+            "--speed and --rate",
+            "contradict each other: the one keeps the captured rhythm, the other has its own",
+        );
+    }
+    rate.or(speed).unwrap_or_default()
+}

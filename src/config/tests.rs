@@ -1,0 +1,212 @@
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use super::*;
+
+/// An empty but valid pcap file: magic, version 2.4, snap length, Ethernet.
+const EMPTY_PCAP: [u8; 24] = [0xd4, 0xc3, 0xb2, 0xa1, 2, 0, 4, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 0, 0, 1, 0, 0, 0];
+
+fn capture_in(folder: &Path) -> PathBuf {
+    let file = folder.join("a.pcap");
+    fs::write(&file, EMPTY_PCAP).unwrap();
+    file
+}
+
+/// What a change to a good command line is told about.
+fn told(change: impl FnOnce(&mut typed::Replay)) -> Vec<String> {
+    let folder = tempfile::tempdir().unwrap();
+    let mut typed = good(folder.path());
+    change(&mut typed);
+    match replay(typed) {
+        Ok(_) => Vec::new(),
+        Err(mistakes) => mistakes.to_string().lines().map(str::to_owned).collect(),
+    }
+}
+
+fn good(folder: &Path) -> typed::Replay {
+    let capture = typed::Capture { files: vec![capture_in(folder)], ..typed::Capture::default() };
+    let send = typed::Send { to: Some("http://staging:8080".into()), ..typed::Send::default() };
+    typed::Replay { capture, send, ..typed::Replay::default() }
+}
+
+fn config(change: impl FnOnce(&mut typed::Replay)) -> ReplayConfig {
+    let folder = tempfile::tempdir().unwrap();
+    let mut typed = good(folder.path());
+    change(&mut typed);
+    replay(typed).unwrap_or_else(|mistakes| panic!("{mistakes}"))
+}
+
+fn check(change: impl FnOnce(&mut typed::Replay), words: &[&str]) {
+    let told = told(change);
+    assert_eq!(told.len(), 1, "{told:?}");
+    for word in words {
+        assert!(told[0].contains(word), "{word} is not in {told:?}");
+    }
+}
+
+fn all(text: &str) -> Vec<String> {
+    vec![text.to_owned()]
+}
+
+#[test]
+fn what_is_not_typed_has_a_default() {
+    let config = config(|_| {});
+    assert_eq!(config.middleware.sample, middleware::Share(1.0));
+    assert_eq!(config.replay.pace, replay::Pace::Speed(1.0));
+    assert_eq!(config.replay.timeout, Duration::from_secs(30));
+    assert_eq!(config.replay.drain, Duration::from_secs(5));
+    assert!(!config.middleware.allow_writes && !config.replay.insecure && config.warnings.is_empty());
+}
+
+#[test]
+fn what_is_typed_is_taken() {
+    let config = config(|typed| {
+        typed.capture.ports = vec!["80, 8080".into(), "443".into()];
+        typed.middleware.sample = Some("0.5%".into());
+        typed.middleware.sample_by = Some("cookie:sid".into());
+        typed.middleware.allow_methods = all("GET,HEAD");
+        typed.send.rate = Some("500/s".into());
+        typed.send.timeout = Some("1.5m".into());
+        typed.send.max_in_flight = Some("7".into());
+    });
+    assert_eq!(config.capture.ports, [80, 8080, 443]);
+    assert_eq!(config.middleware.sample_by, middleware::SampleKey::Cookie("sid".into()));
+    assert_eq!(config.middleware.allow_methods, ["GET", "HEAD"]);
+    assert_eq!((config.replay.pace, config.replay.max_in_flight), (replay::Pace::Rate(500.0), 7));
+    assert_eq!(config.replay.timeout, Duration::from_secs(90));
+}
+
+#[test]
+fn every_mistake_is_told_at_once() {
+    let told = told(|typed| {
+        typed.capture.files.push("no/such.pcap".into());
+        typed.capture.ports = all("80,0,x");
+        typed.capture.bpf = Some("tcp prt 80".into());
+        typed.middleware.sample = Some("150%".into());
+        typed.middleware.seed = Some("-1".into());
+        typed.middleware.allow_paths = all("/a(");
+        typed.send.to = Some("staging:8080".into());
+        typed.send.timeout = Some("30".into());
+        typed.send.max_in_flight = Some("0".into());
+        typed.report.summary = Some("no/such/folder/s.json".into());
+    });
+    for begin in [
+        "--port: `0`",
+        "--port: `x`",
+        "--sample: `150%`",
+        "--seed: `-1`",
+        "--allow-path: `/a(`",
+        "--to: `staging:8080`",
+        "--timeout: `30`",
+        "--max-in-flight: `0`",
+        "--summary: cannot write",
+        "cannot open no/such.pcap",
+        "--bpf: ",
+    ] {
+        assert_eq!(told.iter().filter(|line| line.starts_with(begin)).count(), 1, "{begin}: {told:#?}");
+    }
+    assert_eq!(told.len(), 11, "{told:#?}");
+}
+
+#[test]
+fn without_a_target_the_flag_is_named() {
+    check(|typed| typed.send.to = None, &["--to: ", "http://staging:8080"]);
+}
+
+#[test]
+fn speed_and_rate_contradict_each_other() {
+    let both = |typed: &mut typed::Replay| {
+        typed.send.speed = Some("2x".into());
+        typed.send.rate = Some("5/s".into());
+    };
+    check(both, &["--speed and --rate: contradict"]);
+}
+
+#[test]
+fn a_write_allowed_by_name_needs_writes_allowed() {
+    check(|typed| typed.middleware.allow_methods = all("GET,DELETE"), &["DELETE", "--allow-writes"]);
+    config(|typed| {
+        typed.middleware.allow_methods = all("DELETE");
+        typed.middleware.allow_writes = true;
+    });
+}
+
+#[test]
+fn setting_and_removing_the_same_name_is_a_contradiction() {
+    let header = |typed: &mut typed::Replay| {
+        typed.middleware.set_headers = all("X-A: 1");
+        typed.middleware.remove_headers = all("x-a");
+    };
+    check(header, &["--set-header and --remove-header", "x-a"]);
+    let cookie = |typed: &mut typed::Replay| {
+        typed.middleware.set_cookies = all("a=1");
+        typed.middleware.remove_cookies = all("a");
+    };
+    check(cookie, &["--set-cookie and --remove-cookie", "`a`"]);
+}
+
+#[test]
+fn two_outputs_cannot_share_a_place() {
+    let both = |typed: &mut typed::Replay| {
+        typed.report.summary = Some("-".into());
+        typed.report.results = Some("-".into());
+    };
+    check(both, &["--summary and --results", "standard output"]);
+}
+
+#[test]
+fn the_capture_is_never_overwritten() {
+    check(|typed| typed.report.results = Some(typed.capture.files[0].clone()), &["--results", "overwritten"]);
+}
+
+#[test]
+fn standard_input_is_not_touched_while_there_are_other_mistakes() {
+    let twice = |typed: &mut typed::Replay| typed.capture.files = vec!["-".into(), "-".into()];
+    check(twice, &["standard input can be read once only"]);
+}
+
+#[test]
+fn what_is_pointless_is_warned_of_and_done() {
+    let config = config(|typed| {
+        typed.send.insecure = true;
+        typed.middleware.sample_by = Some("connection".into());
+    });
+    assert_eq!(config.warnings.len(), 2, "{:?}", config.warnings);
+}
+
+#[test]
+fn a_host_that_is_set_is_kept() {
+    assert!(config(|typed| typed.middleware.set_headers = all("host: www.example.com")).replay.keep_host);
+}
+
+#[test]
+fn durations_have_a_number_and_a_unit() {
+    for (typed, millis) in [("500ms", 500), ("30s", 30_000), ("1.5m", 90_000), ("1h", 3_600_000), ("0s", 0)] {
+        assert_eq!(check::duration(typed), Ok(Duration::from_millis(millis)));
+    }
+    for wrong in ["", "s", "30", "-1s", "1e9s", "inf s", "infs", "25h", "1 s", "."] {
+        assert!(check::duration(wrong).is_err(), "{wrong}");
+    }
+}
+
+fn inspected(change: impl FnOnce(&mut typed::Inspect)) -> Result<Lines, String> {
+    let folder = tempfile::tempdir().unwrap();
+    let capture = typed::Capture { files: vec![capture_in(folder.path())], ..typed::Capture::default() };
+    let mut typed = typed::Inspect { capture, ..typed::Inspect::default() };
+    change(&mut typed);
+    inspect(typed).map(|config| config.lines).map_err(|mistakes| mistakes.to_string())
+}
+
+#[test]
+fn inspect_prints_lines_unless_only_the_summary_is_wanted() {
+    assert_eq!(inspected(|_| {}), Ok(Lines::Text));
+    assert_eq!(inspected(|typed| typed.summary = Some("-".into())), Ok(Lines::None));
+    assert_eq!(inspected(|typed| typed.json = true), Ok(Lines::Json { full: false }));
+    assert!(inspected(|typed| typed.full = true).unwrap_err().contains("--json"));
+    let mixed = inspected(|typed| {
+        typed.json = true;
+        typed.summary = Some("-".into());
+    });
+    assert!(mixed.unwrap_err().starts_with("--summary -: "));
+}

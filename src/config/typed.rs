@@ -1,0 +1,99 @@
+//! What was typed, as it was typed: text that nobody has judged yet.
+
+use std::path::PathBuf;
+
+/// What to read.
+#[derive(Clone, Debug, Default)]
+pub struct Capture {
+    /// Capture files; `-` is standard input.
+    pub files: Vec<PathBuf>,
+    /// Lists of ports, `80,8080`.
+    pub ports: Vec<String>,
+    /// A filter in libpcap's language.
+    pub bpf: Option<String>,
+}
+
+/// Which requests, and what is done to them.
+#[derive(Clone, Debug, Default)]
+pub struct Middleware {
+    /// `50%`.
+    pub sample: Option<String>,
+    /// `client-ip`, `header:NAME`, ...
+    pub sample_by: Option<String>,
+    /// A whole number.
+    pub seed: Option<String>,
+    /// Methods, or lists of them.
+    pub allow_methods: Vec<String>,
+    /// Regular expressions.
+    pub allow_paths: Vec<String>,
+    /// Regular expressions.
+    pub deny_paths: Vec<String>,
+    /// Host names.
+    pub allow_hosts: Vec<String>,
+    /// Whether writes pass.
+    pub allow_writes: bool,
+    /// `Name: value`.
+    pub set_headers: Vec<String>,
+    /// Header names.
+    pub remove_headers: Vec<String>,
+    /// `name=value`.
+    pub set_cookies: Vec<String>,
+    /// Cookie names.
+    pub remove_cookies: Vec<String>,
+}
+
+/// Where, when and how to send.
+#[derive(Clone, Debug, Default)]
+pub struct Send {
+    /// `http://staging:8080`.
+    pub to: Option<String>,
+    /// `2x`, `max`.
+    pub speed: Option<String>,
+    /// `500/s`.
+    pub rate: Option<String>,
+    /// `30s`.
+    pub timeout: Option<String>,
+    /// A whole number.
+    pub max_in_flight: Option<String>,
+    /// Whether the captured Host header is kept.
+    pub keep_host: bool,
+    /// Whether any certificate is accepted.
+    pub insecure: bool,
+    /// `5s`.
+    pub drain: Option<String>,
+}
+
+/// What is written.
+#[derive(Clone, Debug, Default)]
+pub struct Report {
+    /// A file, or `-`.
+    pub summary: Option<PathBuf>,
+    /// A file, or `-`.
+    pub results: Option<PathBuf>,
+}
+
+/// `shadowtap replay`.
+#[derive(Clone, Debug, Default)]
+pub struct Replay {
+    /// What to read.
+    pub capture: Capture,
+    /// Which requests.
+    pub middleware: Middleware,
+    /// Where to send them.
+    pub send: Send,
+    /// What is written.
+    pub report: Report,
+}
+
+/// `shadowtap inspect`.
+#[derive(Clone, Debug, Default)]
+pub struct Inspect {
+    /// What to read.
+    pub capture: Capture,
+    /// Whether lines are JSON.
+    pub json: bool,
+    /// Whether they carry the messages.
+    pub full: bool,
+    /// A file, or `-`.
+    pub summary: Option<PathBuf>,
+}
