@@ -8,6 +8,7 @@
 //!
 //! Every channel has a bound. A file waits where one is full; only the queue of a target sheds, and says so.
 
+use std::cell::Cell;
 use std::collections::HashMap;
 use std::io::Write;
 use std::sync::Arc;
@@ -45,7 +46,7 @@ const TARGET_BYTES: usize = 256 << 20;
 /// What one permit of those bounds stands for, in bytes.
 const PERMIT_BYTES: usize = 1024;
 /// Frames between two looks at how far the source was read.
-const PROGRESS_EVERY: u64 = 1024;
+const PROGRESS_EVERY: u64 = 64;
 
 /// Frames to events, on the thread that calls it.
 pub struct Tap {
@@ -166,7 +167,7 @@ pub struct Progress {
     pub kept_back: AtomicU64,
     /// Deliveries offered and not yet ended.
     pub in_flight: AtomicU64,
-    /// How far the capture has been read, in thousandths; `u64::MAX` where unknown.
+    /// How far into the capture the run is, in thousandths; `u64::MAX` where unknown.
     pub read_permille: AtomicU64,
 }
 
@@ -273,7 +274,6 @@ pub fn replay(
         events: event_sender,
         bytes: Arc::clone(&event_bytes),
         runtime: runtime.handle().clone(),
-        progress: Arc::clone(progress),
         halted: Arc::clone(&halted),
     };
     let pacer = Pacer {
@@ -354,7 +354,6 @@ struct Reader {
     events: Sender<Parcel>,
     bytes: Arc<Semaphore>,
     runtime: tokio::runtime::Handle,
-    progress: Arc<Progress>,
     halted: Arc<AtomicBool>,
 }
 
@@ -362,6 +361,8 @@ struct Reader {
 struct Parcel {
     event: Event,
     held: Option<OwnedSemaphorePermit>,
+    /// How far the source had been read; see [`Progress::read_permille`].
+    permille: u64,
 }
 
 /// Permits that stand for a request's bytes; never more than there can be.
@@ -374,6 +375,7 @@ impl Reader {
     fn run(mut self) -> Engine {
         let (events, bytes, runtime) = (self.events, self.bytes, self.runtime);
         let mut connected = true;
+        let permille = Cell::new(u64::MAX);
         let mut hand_on = |event| {
             let held = match &event {
                 Event::Request(request) => {
@@ -381,13 +383,12 @@ impl Reader {
                 }
                 _ => None,
             };
-            connected &= events.send(Parcel { event, held }).is_ok();
+            connected &= events.send(Parcel { event, held, permille: permille.get() }).is_ok();
         };
         let mut frames = 0u64;
         loop {
             if frames.is_multiple_of(PROGRESS_EVERY) {
-                let permille = self.source.progress().map_or(u64::MAX, permille);
-                self.progress.read_permille.store(permille, Ordering::Relaxed);
+                permille.set(self.source.progress().map_or(u64::MAX, thousandths));
             }
             frames += 1;
             if self.halted.load(Ordering::Relaxed) {
@@ -403,10 +404,10 @@ impl Reader {
     }
 }
 
-fn permille(share: f64) -> u64 {
+fn thousandths(share: f64) -> u64 {
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "between 0 and 1000")]
-    let permille = (share.clamp(0.0, 1.0) * 1000.0) as u64;
-    permille
+    let thousandths = (share.clamp(0.0, 1.0) * 1000.0) as u64;
+    thousandths
 }
 
 /// The pacing thread: each whole request waits until it is due, passes the chain, and is offered.
@@ -453,6 +454,7 @@ impl Pacer {
             recv(self.events) -> parcel => parcel.ok(),
         }?;
         drop(parcel.held);
+        self.progress.read_permille.store(parcel.permille, Ordering::Relaxed);
         Some(parcel.event)
     }
 

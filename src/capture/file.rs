@@ -178,6 +178,6 @@ impl Source for FileSource {
 
     fn progress(&self) -> Option<f64> {
         let size = self.size?;
-        Some(if size == 0 { 1.0 } else { (self.input.stored_bytes_read() as f64 / size as f64).min(1.0) })
+        Some(if size == 0 { 1.0 } else { (self.input.stored_bytes() as f64 / size as f64).min(1.0) })
     }
 }

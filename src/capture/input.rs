@@ -18,6 +18,7 @@ pub(super) struct Input {
     passed: u64,
     ended: bool,
     read: Arc<AtomicU64>,
+    compressed: bool,
 }
 
 impl Input {
@@ -33,16 +34,16 @@ impl Input {
             || matches!(begin, [first, 0x2a, 0x4d, 0x18] if (0x50..0x60).contains(first));
         let read = Arc::clone(&raw.read);
         if gzip {
-            Ok(Self::plain(Box::new(flate2::read::MultiGzDecoder::new(raw)), read))
+            Ok(Self { compressed: true, ..Self::plain(Box::new(flate2::read::MultiGzDecoder::new(raw)), read) })
         } else if zstd {
-            Ok(Self::plain(Box::new(zstd::Decoder::new(raw)?), read))
+            Ok(Self { compressed: true, ..Self::plain(Box::new(zstd::Decoder::new(raw)?), read) })
         } else {
             Ok(raw)
         }
     }
 
     fn plain(from: Box<dyn Read + Send>, read: Arc<AtomicU64>) -> Self {
-        Self { from, buffer: vec![0; WINDOW], start: 0, end: 0, passed: 0, ended: false, read }
+        Self { from, buffer: vec![0; WINDOW], start: 0, end: 0, passed: 0, ended: false, read, compressed: false }
     }
 
     /// The bytes in the window.
@@ -55,9 +56,9 @@ impl Input {
         self.passed
     }
 
-    /// Bytes read from the file so far, as stored.
-    pub(super) fn stored_bytes_read(&self) -> u64 {
-        self.read.load(Ordering::Relaxed)
+    /// Bytes of the file, as stored, up to here. Of a compressed one what was read ahead counts too.
+    pub(super) fn stored_bytes(&self) -> u64 {
+        if self.compressed { self.read.load(Ordering::Relaxed) } else { self.passed }
     }
 
     /// Makes at least `want` bytes available; false where the stream ends before.

@@ -18,6 +18,17 @@ pub(crate) struct Cli {
 pub(crate) enum Command {
     Replay(ReplayCommand),
     Inspect(InspectCommand),
+    Demo(DemoCommand),
+}
+
+/// Show the whole path on this machine: a bundled capture, a staging server that is wrong on purpose, the report.
+///
+/// Takes ten seconds, needs no right, and uses no network but loopback.
+#[derive(Debug, Args)]
+pub(crate) struct DemoCommand {
+    /// Write the summary (one JSON object) to FILE
+    #[arg(long, value_name = "FILE", help_heading = "Output")]
+    pub(crate) summary: Option<PathBuf>,
 }
 
 /// Replay the requests of capture files against another stack, and report what it answers differently.

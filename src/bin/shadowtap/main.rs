@@ -1,6 +1,7 @@
 //! The command line of shadowtap: parse, set up the log, run one command, end with its exit code.
 
 mod args;
+mod demo;
 mod inspect;
 mod output;
 mod progress;
@@ -26,6 +27,7 @@ fn main() -> ExitCode {
     let ended = match cli.command {
         Command::Replay(args) => replay::run(args),
         Command::Inspect(args) => inspect::run(args),
+        Command::Demo(args) => demo::command(&args),
     };
     ended.unwrap_or_else(|error| trouble(&error))
 }

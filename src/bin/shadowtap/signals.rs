@@ -34,6 +34,11 @@ impl Stop {
         Ok(Self { asked, told })
     }
 
+    /// Becomes true when the run is asked to end.
+    pub(crate) fn flag(&self) -> Arc<AtomicBool> {
+        Arc::clone(&self.asked)
+    }
+
     /// Whether the run was asked to end: to be looked at now and then.
     pub(crate) fn asked(&self) -> bool {
         self.asked.load(Ordering::Relaxed)

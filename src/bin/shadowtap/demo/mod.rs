@@ -4,10 +4,16 @@
 
 use std::io::{self, Write};
 use std::net::SocketAddr;
+use std::process::ExitCode;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::Context;
+use shadowtap::capture::{self, FileSource};
+use shadowtap::config::Output;
+use shadowtap::pipeline::{self, Progress, Run};
+use shadowtap::report::text;
 use shadowtap::{middleware, replay};
 use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
@@ -17,6 +23,10 @@ mod findings;
 mod site;
 mod staging;
 
+use crate::args::DemoCommand;
+use crate::output::write_summary;
+use crate::signals::Stop;
+use crate::{TROUBLE, progress, terminal};
 use findings::Findings;
 use staging::Tally;
 
@@ -41,6 +51,37 @@ pub(crate) struct Plan {
     pub(crate) results: Box<dyn Write + Send>,
 }
 
+/// Runs the command.
+pub(crate) fn command(args: &DemoCommand) -> anyhow::Result<ExitCode> {
+    let stop = Stop::listen()?;
+    let mut stopped = false;
+    let agrees = run(&mut io::stdout(), |plan| {
+        let Plan { capture, middleware, replay, results } = plan;
+        let run = Run {
+            command: "demo",
+            source: Box::new(FileSource::from_bytes("the bundled capture", capture)?),
+            capture: capture::Settings::default(),
+            middleware,
+            replay,
+            results: Some(results),
+        };
+        let counters = Arc::new(Progress::default());
+        let bar = progress::show(&counters);
+        let asked = stop.flag();
+        let summary = pipeline::replay(run, &counters, stop.wait());
+        bar.finish_and_clear();
+        let summary = summary?;
+        stopped = asked.load(Ordering::Relaxed);
+        if let Some(file) = &args.summary {
+            write_summary(&Output::File(file.clone()), &summary)?;
+        }
+        let width = terminal::or_default(terminal::width_of_stdout());
+        Ok(text::report(&summary, width, terminal::colour_on_stdout()))
+    })?;
+    // A run that was stopped has not seen all that was built in.
+    Ok(if agrees || stopped { ExitCode::SUCCESS } else { ExitCode::from(TROUBLE) })
+}
+
 /// Starts staging, has `replay` carry the plan out and return the report's text, prints it to `out` and holds it
 /// against what staging did. Whether they agree is returned. For a plain thread: it waits on a runtime of its own.
 pub(crate) fn run(out: &mut dyn Write, replay: impl FnOnce(Plan) -> anyhow::Result<String>) -> anyhow::Result<bool> {
@@ -63,20 +104,7 @@ fn plan(staging: SocketAddr, results: Box<dyn Write + Send>) -> anyhow::Result<P
     let target = replay::TargetUrl(url::Url::parse(&format!("http://{staging}"))?);
     Ok(Plan {
         capture: CAPTURE,
-        middleware: middleware::Settings {
-            allow_methods: Vec::new(),
-            allow_paths: Vec::new(),
-            deny_paths: Vec::new(),
-            allow_hosts: Vec::new(),
-            allow_writes: false,
-            sample: middleware::Share(SAMPLE),
-            sample_by: middleware::SampleKey::Request,
-            seed: 0,
-            set_headers: Vec::new(),
-            remove_headers: Vec::new(),
-            set_cookies: Vec::new(),
-            remove_cookies: Vec::new(),
-        },
+        middleware: middleware::Settings { sample: middleware::Share(SAMPLE), ..Default::default() },
         replay: replay::Settings {
             target,
             pace: replay::Pace::Speed(1.0),
