@@ -1,5 +1,6 @@
 //! The main job, end to end: a recorded capture, real sockets on loopback, and a ledger that adds up whatever the
 //! target does.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "what breaks here fails its test")]
 
 #[path = "support/files.rs"]
 mod files;
@@ -22,7 +23,7 @@ use shadowtap::report::summary::{Summary, Target};
 struct Replay {
     capture: &'static str,
     middleware: middleware::Settings,
-    replay: replay::Settings,
+    sending: replay::Settings,
     stop_after: Option<Duration>,
 }
 
@@ -31,7 +32,7 @@ impl Replay {
         Self {
             capture,
             middleware: middleware::Settings::default(),
-            replay: replay::Settings {
+            sending: replay::Settings {
                 target: target.parse().unwrap(),
                 pace: Pace::Max,
                 timeout: Duration::from_secs(2),
@@ -52,7 +53,7 @@ impl Replay {
             source: Box::new(FileSource::open(&testdata(self.capture)).unwrap()),
             capture: capture::Settings::default(),
             middleware: self.middleware,
-            replay: self.replay,
+            replay: self.sending,
             results: Some(Box::new(results.clone())),
         };
         let stop_after = self.stop_after;
@@ -171,14 +172,14 @@ async fn a_host_header_that_is_set_or_kept_is_what_the_target_sees() {
     set.middleware.set_headers = vec![("Host".to_owned(), "new.example".to_owned())];
     set.run().await;
     let mut kept = Replay::of("get-nano.pcap", &server.url("http"));
-    kept.replay.keep_host = true;
+    kept.sending.keep_host = true;
     kept.run().await;
     let hosts: Vec<String> = server
         .requests()
         .iter()
         .map(|request| {
             let line = request.lines().find(|line| line.to_ascii_lowercase().starts_with("host:")).unwrap();
-            line[5..].trim().to_owned()
+            line.split_once(": ").unwrap().1.to_owned()
         })
         .collect();
     assert_eq!(hosts[..3], ["new.example", "new.example", "new.example"]);
@@ -239,7 +240,7 @@ async fn a_target_that_stalls_resets_or_answers_garbage_now_and_then_costs_just_
     })
     .await;
     let mut replay = Replay::of("demo.pcap.zst", &server.url("http"));
-    replay.replay.timeout = Duration::from_secs(1);
+    replay.sending.timeout = Duration::from_secs(1);
     let (summary, lines) = replay.run().await;
     let count = |path: &str| {
         lines.iter().filter(|line| line["target"].as_str().is_some_and(|t| t.starts_with(path))).count() as u64
@@ -263,9 +264,9 @@ async fn a_target_that_stalls_resets_or_answers_garbage_now_and_then_costs_just_
 async fn a_full_queue_of_a_slow_target_sheds_and_says_so() {
     let server = Server::start(|_| vec![Step::Stall]).await;
     let mut replay = Replay::of("demo.pcap.zst", &server.url("http"));
-    replay.replay.max_in_flight = 1;
-    replay.replay.timeout = Duration::from_millis(50);
-    replay.replay.pace = Pace::Rate(1_000_000.0);
+    replay.sending.max_in_flight = 1;
+    replay.sending.timeout = Duration::from_millis(50);
+    replay.sending.pace = Pace::Rate(1_000_000.0);
     replay.stop_after = Some(Duration::from_millis(700));
     let (summary, _) = replay.run().await;
     let target = only(&summary);
@@ -279,7 +280,7 @@ async fn a_full_queue_of_a_slow_target_sheds_and_says_so() {
 async fn a_stopped_run_accounts_for_what_it_took_in() {
     let server = Server::start(ok).await;
     let mut replay = Replay::of("demo.pcap.zst", &server.url("http"));
-    replay.replay.pace = Pace::Speed(1.0);
+    replay.sending.pace = Pace::Speed(1.0);
     replay.stop_after = Some(Duration::from_millis(300));
     let (summary, _) = replay.run().await;
     assert!(summary.requests.seen < 1839, "{}", summary.requests.seen);
