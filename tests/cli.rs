@@ -1,0 +1,286 @@
+//! The program as it is typed: what it prints, writes and returns.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "what breaks here fails its test")]
+
+#[path = "support/server.rs"]
+mod server;
+
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::path::PathBuf;
+use std::process::{Command, Output, Stdio};
+
+use serde_json::{Value, json};
+use server::{Server, answer};
+
+fn shadowtap() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_shadowtap"));
+    command.env_remove("SHADOWTAP_LOG").stdin(Stdio::null());
+    command
+}
+
+fn testdata(name: &str) -> PathBuf {
+    [env!("CARGO_MANIFEST_DIR"), "testdata", name].iter().collect()
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8(bytes.to_vec()).unwrap()
+}
+
+/// Runs with arguments; the capture of that name goes first.
+fn run(command: &str, capture: &str, arguments: &[&str]) -> Output {
+    shadowtap().arg(command).arg(testdata(capture)).args(arguments).output().unwrap()
+}
+
+/// Checks that a command line is refused with exactly these mistakes and exit code 2.
+#[track_caller]
+fn refused(arguments: &[&str], mistakes: &[&str]) {
+    let output = shadowtap().args(arguments).output().unwrap();
+    let said = text(&output.stderr);
+    let lines: Vec<&str> = said.lines().collect();
+    assert_eq!(lines, mistakes, "{arguments:?}");
+    assert_eq!((output.status.code(), output.stdout.as_slice()), (Some(2), &b""[..]));
+}
+
+/// Checks that `value` has just the keys of `shape`, and below each the keys of what stands there.
+#[track_caller]
+fn has_shape(value: &Value, shape: &Value, place: &str) {
+    let Value::Object(shape) = shape else { return };
+    let found = value.as_object().unwrap_or_else(|| panic!("{place} is no object: {value}"));
+    let mut missing: Vec<_> = shape.keys().filter(|key| !found.contains_key(*key)).collect();
+    missing.sort();
+    assert!(missing.is_empty(), "{place} lacks {missing:?}");
+    for (key, below) in shape {
+        has_shape(&found[key], below, &format!("{place}.{key}"));
+    }
+}
+
+#[test]
+fn every_mistake_is_told_at_once_each_with_its_flag() {
+    refused(
+        &[
+            "replay",
+            "/nonexistent/evening.pcap",
+            "--to",
+            "staging:8080",
+            "--sample",
+            "150%",
+            "--allow-path",
+            "a(b",
+            "--speed",
+            "2x",
+            "--rate",
+            "5/s",
+            "--bpf",
+            "port eighty",
+            "--set-header",
+            "no colon",
+        ],
+        &[
+            "error: --set-header: `no colon` has no colon; write `Name: value`",
+            "error: --allow-path: `a(b` is no regular expression: unclosed group",
+            "error: --sample: `150%`: a share lies between 0% and 100%",
+            "error: --to: `staging:8080` has no scheme; write http://staging:8080 or https://staging:8080",
+            "error: --speed and --rate: contradict each other: the one keeps the captured rhythm, the other has its own",
+            "error: cannot open /nonexistent/evening.pcap: No such file or directory (os error 2)",
+            "error: --bpf: the filter `port eighty` does not compile: unknown port 'eighty'",
+        ],
+    );
+}
+
+#[test]
+fn a_target_with_a_path_is_refused_because_the_path_would_be_lost() {
+    let capture = testdata("get-nano.pcap");
+    refused(
+        &["replay", capture.to_str().unwrap(), "--to", "http://staging/v2"],
+        &["error: --to: `http://staging/v2` has a path, query or fragment, which would be lost since each request \
+           brings its own; write http://staging"],
+    );
+}
+
+#[test]
+fn inspect_prints_a_line_an_exchange() {
+    let output = run("inspect", "pipelined.pcap", &[]);
+    let lines = text(&output.stdout);
+    let ends: Vec<&str> = lines.lines().map(|line| line.rsplit_once("  ").unwrap().1.trim()).collect();
+    assert_eq!(ends, ["GET /health", "HEAD /v2/channels", "GET /old", "GET /v2/channels/3"], "{lines}");
+    assert!(output.status.success());
+    assert!(text(&output.stderr).contains("4 exchanges"));
+}
+
+#[test]
+fn inspect_json_has_every_key_of_the_contract() {
+    let output = run("inspect", "head-304.pcap", &["--json", "--full"]);
+    let lines: Vec<Value> = text(&output.stdout).lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(lines.len(), 5);
+    for line in &lines {
+        has_shape(
+            line,
+            &json!({
+                "id": 0, "at": 0, "client": 0, "server": 0, "method": 0, "target": 0, "version": 0, "host": 0, "headers": 0,
+                "body_len": 0, "body_sha256": 0, "status": 0, "response_headers": 0, "response_body_len": 0,
+                "response_body_sha256": 0, "latency_us": 0, "state": 0,
+                "request": {"head": 0, "body": 0}, "response": {"head": 0, "body": 0},
+            }),
+            "line",
+        );
+        assert_eq!(line["state"], "complete");
+        assert_eq!(line["version"], "1.1");
+    }
+    assert_eq!(lines[0]["id"], "1.1");
+}
+
+#[test]
+fn a_summary_without_json_prints_no_line() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("out.json");
+    let output = run("inspect", "pipelined.pcap", &["--summary", file.to_str().unwrap()]);
+    assert_eq!((text(&output.stdout), text(&output.stderr)), (String::new(), String::new()));
+    let summary: Value = serde_json::from_slice(&std::fs::read(file).unwrap()).unwrap();
+    assert_eq!(summary["command"], "inspect");
+    assert_eq!((&summary["requests"]["seen"], &summary["requests"]["ended"]["kept"]), (&json!(4), &json!(4)));
+}
+
+#[test]
+fn a_capture_comes_through_a_pipe_as_well() {
+    let mut child =
+        shadowtap().args(["inspect", "-", "--json"]).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    let capture = std::fs::read(testdata("demo.pcap.zst")).unwrap();
+    let mut stdin = child.stdin.take().unwrap();
+    let feeding = std::thread::spawn(move || stdin.write_all(&capture));
+    let mut lines = String::new();
+    child.stdout.take().unwrap().read_to_string(&mut lines).unwrap();
+    feeding.join().unwrap().unwrap();
+    assert!(child.wait().unwrap().success());
+    assert_eq!(lines.lines().count(), 1839);
+}
+
+#[test]
+fn a_reader_that_has_seen_enough_is_no_trouble() {
+    let mut child = shadowtap()
+        .arg("inspect")
+        .arg(testdata("demo.pcap.zst"))
+        .arg("--json")
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut first = String::new();
+    BufReader::new(child.stdout.take().unwrap()).read_line(&mut first).unwrap();
+    let output = child.wait_with_output().unwrap();
+    assert_eq!((output.status.code(), text(&output.stderr)), (Some(0), String::new()));
+}
+
+#[tokio::test]
+async fn replay_writes_report_summary_and_results_as_the_contract_has_them() {
+    let server = Server::start(|_| vec![answer("200 OK", "hello")]).await;
+    let folder = tempfile::tempdir().unwrap();
+    let (summary, results) = (folder.path().join("run.json"), folder.path().join("run.jsonl"));
+    let url = server.url("http");
+    let output = {
+        let arguments = [
+            "--to".to_owned(),
+            url.clone(),
+            "--speed=max".to_owned(),
+            format!("--summary={}", summary.display()),
+            format!("--results={}", results.display()),
+        ];
+        let run = move || shadowtap().arg("replay").arg(testdata("get-nano.pcap")).args(arguments).output().unwrap();
+        tokio::task::spawn_blocking(run).await.unwrap()
+    };
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    let first = text(&output.stderr).lines().next().unwrap().to_owned();
+    assert_eq!(
+        first,
+        format!("sending GET, HEAD, OPTIONS: 100% by request -> {url}; writes are left out (--allow-writes)")
+    );
+    let report = text(&output.stdout);
+    assert!(report.starts_with("3 of 3 requests were sent"), "{report}");
+    assert!(!report.contains('\u{1b}'), "colour is for terminals only");
+
+    let summary: Value = serde_json::from_slice(&std::fs::read(summary).unwrap()).unwrap();
+    let figures = json!({"count": 0, "min": 0, "mean": 0, "p50": 0, "p90": 0, "p99": 0, "p99_9": 0, "max": 0});
+    let shape = json!({
+        "schema": 0, "version": 0, "command": 0, "started": 0, "duration_s": 0,
+        "frames": {"received": 0, "kernel_dropped": 0, "interface_dropped": 0, "decoded": 0, "skipped": {"not_tcp": 0}},
+        "tcp": {"connections": 0, "peak_open": 0, "retransmitted_bytes": 0, "gaps": 0, "gap_bytes": 0, "evicted": {}},
+        "streams": {"http1": 0, "tls": 0, "http2": 0, "upgraded": 0, "unknown": 0},
+        "requests": {"seen": 0, "offered": 0, "in_flight": 0, "ended": {
+            "kept": 0, "filtered": {}, "sampled_out": 0, "rate_limited": 0, "malformed": 0,
+            "incomplete": {"gap": 0, "cut": 0, "end_of_capture": 0}, "shed": {}}},
+        "targets": {&url: {"offered": 0, "in_flight": 0, "ended": {
+                "sent": 0, "filtered": {}, "sampled_out": 0, "rate_limited": 0, "guard_held": 0, "shed": {},
+                "failed": {"dns": 0, "connect": 0, "tls": 0, "timeout": 0, "reset": 0, "protocol": 0, "too_large": 0}},
+            "statuses": {"200": 0}, "connections_opened": 0, "peak_connections": 0, "peak_in_flight": 0,
+            "latency_us": {"connect": &figures, "service": &figures, "response": &figures}, "schedule_lag_us": 0,
+            "matrix": {"200": {"200": 0}, "404": {"200": 0}},
+            "differences": {"compared": 0, "status": 0, "headers": 0, "body": 0}}},
+        "production": {"statuses": {"200": 0}, "latency_us": &figures, "unjoined": {}},
+        "sample": {"asked": 0, "requests": 0, "keys": 0, "bytes": 0},
+        "gates": 0,
+    });
+    has_shape(&summary, &shape, "summary");
+    assert_eq!(summary["targets"][&url]["schedule_lag_us"], Value::Null, "max has no schedule");
+
+    let lines: Vec<Value> =
+        std::fs::read_to_string(results).unwrap().lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(lines.len(), 4);
+    for line in &lines[..3] {
+        has_shape(
+            line,
+            &json!({
+                "id": 0, "at": 0, "client": 0, "method": 0, "target": 0, "route": 0, "outcome": 0, "rule": 0, "shadow": 0,
+                "production": {"status": 0, "body_len": 0}, "response": {"status": 0, "body_len": 0},
+                "production_us": 0, "service_us": 0, "response_us": 0, "lag_us": 0, "differences": 0,
+            }),
+            "result",
+        );
+        assert_eq!((&line["outcome"], &line["response"]["body_len"]), (&json!("sent"), &json!(5)));
+    }
+    assert_eq!(lines[3]["kind"], "summary");
+}
+
+#[test]
+fn a_run_that_delivers_nothing_is_trouble_and_says_why() {
+    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let url = format!("http://127.0.0.1:{port}");
+    let output = run("replay", "get-nano.pcap", &["--to", &url, "--speed", "max"]);
+    let report = text(&output.stdout);
+    assert_eq!(output.status.code(), Some(2), "{report}");
+    assert!(report.contains("connect"), "{report}");
+}
+
+#[test]
+fn nothing_that_passes_the_filters_is_no_trouble() {
+    let output =
+        run("replay", "get-nano.pcap", &["--to", "http://127.0.0.1:1", "--allow-path", "^/none", "--speed=max"]);
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stdout));
+}
+
+#[test]
+fn an_interrupted_run_ends_in_order_with_its_report() {
+    // The run connects here and waits: nothing of it depends on how fast anything is.
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let child = shadowtap()
+        .arg("replay")
+        .arg(testdata("demo.pcap.zst"))
+        .args(["--to", &url, "--drain", "100ms"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let (_connection, _) = listener.accept().unwrap();
+    let interrupted = Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
+    assert!(interrupted.success());
+    let output = child.wait_with_output().unwrap();
+    let report = text(&output.stdout);
+    assert!(report.contains("seen") && report.contains("timeout"), "{report}");
+    assert_eq!(output.status.code(), Some(2), "not one was answered: {report}");
+}
+
+#[test]
+fn the_demo_finds_what_was_built_in() {
+    let output = shadowtap().arg("demo").output().unwrap();
+    let said = text(&output.stdout);
+    assert!(output.status.success(), "{said}\n{}", text(&output.stderr));
+    assert!(!said.contains("WRONG"), "{said}");
+}

@@ -1,0 +1,298 @@
+//! shadowtap between real programs: nginx, curl, wrk and tcpdump, on loopback.
+//!
+//! Each trial names what it needs. Where that is not there the trial is ignored, and its name says what it lacks.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "what breaks here fails its trial")]
+
+#[path = "support/files.rs"]
+mod files;
+#[path = "../src/bin/shadowtap/demo/site.rs"]
+#[allow(dead_code, unused_imports, reason = "staging uses what this does not, and its tests run there")]
+mod site;
+
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::{TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, SystemTime};
+
+use libtest_mimic::{Arguments, Failed, Trial};
+use serde_json::Value;
+
+use files::testdata;
+
+fn main() {
+    let arguments = Arguments::from_args();
+    let trials = vec![
+        trial(
+            "a recorded evening replayed at the stack that it was recorded from differs in nothing",
+            &["nginx"],
+            false,
+            same_stack,
+        ),
+        trial(
+            "what tcpdump records of curl and wrk is what nginx logged",
+            &["nginx", "curl", "wrk", "tcpdump"],
+            true,
+            as_logged,
+        ),
+        trial("a replay recorded again carries the same requests", &["nginx", "tcpdump"], true, recorded_again),
+    ];
+    libtest_mimic::run(&arguments, trials).exit();
+}
+
+/// A trial that needs these programs, and the right to capture where it says so.
+fn trial(name: &str, programs: &[&str], captures: bool, run: fn() -> Result<(), Failed>) -> Trial {
+    let mut lacks: Vec<&str> = programs.iter().copied().filter(|program| !is_installed(program)).collect();
+    if captures && lacks.is_empty() && !may_capture() {
+        lacks.push("the right to capture on lo");
+    }
+    let name = match lacks.as_slice() {
+        [] => name.to_owned(),
+        lacks => format!("{name} (skipped: lacks {})", lacks.join(", ")),
+    };
+    Trial::test(name, run).with_ignored_flag(!lacks.is_empty())
+}
+
+fn is_installed(program: &str) -> bool {
+    let paths = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&paths).chain([PathBuf::from("/usr/sbin")]).any(|folder| folder.join(program).is_file())
+}
+
+/// Whether tcpdump can open the loopback interface: it says so by starting to listen.
+fn may_capture() -> bool {
+    let folder = tempfile::tempdir().unwrap();
+    Recording::start(&folder.path().join("try.pcap"), 9).is_some_and(|recording| {
+        recording.stop();
+        true
+    })
+}
+
+/// A program that ends with its trial, whatever becomes of that.
+struct Running(Child);
+
+impl Running {
+    /// Sends the signal and waits for the end.
+    fn end(&mut self, signal: &str) {
+        Command::new("kill").args([&format!("-{signal}"), &self.0.id().to_string()]).status().unwrap();
+        self.0.wait().unwrap();
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        if matches!(self.0.try_wait(), Ok(None)) {
+            self.end("TERM");
+        }
+    }
+}
+
+/// nginx on the pages that the demo's capture was recorded from.
+struct Production {
+    running: Running,
+    port: u16,
+    folder: tempfile::TempDir,
+}
+
+impl Production {
+    fn start() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path().join("site");
+        std::fs::create_dir(&root).unwrap();
+        let modified = SystemTime::UNIX_EPOCH + Duration::from_secs(site::MODIFIED);
+        for (name, page) in site::files() {
+            std::fs::write(root.join(&name), page).unwrap();
+            std::fs::File::options().append(true).open(root.join(&name)).unwrap().set_modified(modified).unwrap();
+        }
+        readable(folder.path());
+        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let config = std::fs::read_to_string(testdata("production.conf")).unwrap();
+        let at = folder.path().display().to_string();
+        let config = config
+            .replace("@ROOT@", &at)
+            .replace("@LISTEN@", &format!("listen 127.0.0.1:{port};"))
+            .replace("@KEEPALIVE@", "75s")
+            .replace("access_log off;", &format!("access_log {at}/access.log combined;"));
+        let file = folder.path().join("nginx.conf");
+        std::fs::write(&file, config).unwrap();
+        let child = Command::new("nginx")
+            .args(["-p", &at, "-c", file.to_str().unwrap(), "-g", "daemon off;"])
+            .stdin(Stdio::null())
+            .spawn()
+            .unwrap();
+        let production = Self { running: Running(child), port, folder };
+        production.await_answer();
+        production
+    }
+
+    fn url(&self) -> String {
+        format!("http://127.0.0.1:{}", self.port)
+    }
+
+    fn await_answer(&self) {
+        for _ in 0..100 {
+            if let Ok(mut stream) = TcpStream::connect(("127.0.0.1", self.port)) {
+                stream.write_all(b"GET /health HTTP/1.0\r\n\r\n").unwrap();
+                let mut answer = String::new();
+                stream.read_to_string(&mut answer).unwrap();
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        panic!("nginx does not answer on port {}", self.port);
+    }
+
+    /// Ends nginx in order and returns its access log, the request of [`Production::await_answer`] left out.
+    fn stop(mut self) -> Vec<String> {
+        self.running.end("QUIT");
+        let log = std::fs::read_to_string(self.folder.path().join("access.log")).unwrap();
+        log.lines().skip(1).map(str::to_owned).collect()
+    }
+}
+
+/// nginx's workers are nobody where we are root.
+fn readable(folder: &Path) {
+    use std::os::unix::fs::PermissionsExt as _;
+    std::fs::set_permissions(folder, std::fs::Permissions::from_mode(0o755)).unwrap();
+}
+
+/// tcpdump on loopback.
+struct Recording {
+    running: Running,
+    said: BufReader<std::process::ChildStderr>,
+}
+
+impl Recording {
+    /// Starts to record what goes over `port`; `None` where tcpdump may not.
+    fn start(file: &Path, port: u16) -> Option<Self> {
+        let mut child = Command::new("tcpdump")
+            .args(["-i", "lo", "-s", "0", "-B", "65536", "-U", "--immediate-mode", "-Z", "root", "-w"])
+            .arg(file)
+            .arg(format!("tcp port {port}"))
+            .stdin(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .ok()?;
+        let mut said = BufReader::new(child.stderr.take()?);
+        let running = Running(child);
+        let mut line = String::new();
+        while said.read_line(&mut line).ok()? > 0 {
+            if line.contains("listening on") {
+                return Some(Self { running, said });
+            }
+            line.clear();
+        }
+        None
+    }
+
+    /// Ends tcpdump once what was under way is on file; returns how many packets it dropped.
+    fn stop(mut self) -> u64 {
+        std::thread::sleep(Duration::from_millis(300));
+        self.running.end("INT");
+        let mut rest = String::new();
+        self.said.read_to_string(&mut rest).unwrap();
+        let dropped = rest.lines().find(|line| line.contains("dropped by kernel")).unwrap_or("0");
+        dropped.split(' ').next().unwrap().parse().unwrap()
+    }
+}
+
+fn shadowtap(arguments: &[&str]) -> (Option<i32>, String) {
+    let output = Command::new(env!("CARGO_BIN_EXE_shadowtap")).args(arguments).stdin(Stdio::null()).output().unwrap();
+    (output.status.code(), String::from_utf8(output.stdout).unwrap() + &String::from_utf8(output.stderr).unwrap())
+}
+
+fn summary(file: &Path) -> Value {
+    serde_json::from_slice(&std::fs::read(file).unwrap()).unwrap()
+}
+
+fn same_stack() -> Result<(), Failed> {
+    let production = Production::start();
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("run.json");
+    let capture = testdata("demo.pcap.zst");
+    let (code, said) = shadowtap(&[
+        "replay",
+        capture.to_str().unwrap(),
+        "--to",
+        &production.url(),
+        "--speed",
+        "max",
+        // nginx takes 512 connections here.
+        "--max-in-flight",
+        "64",
+        "--allow-writes",
+        "--keep-host",
+        "--summary",
+        file.to_str().unwrap(),
+    ]);
+    assert_eq!(code, Some(0), "{said}");
+    let summary = summary(&file);
+    let target = &summary["targets"][production.url()];
+    assert_eq!(target["ended"]["sent"], 1839, "{said}");
+    assert_eq!(target["differences"]["compared"], 1839, "{said}");
+    assert_eq!((&target["differences"]["status"], &target["differences"]["body"]), (&0.into(), &0.into()), "{said}");
+    assert_eq!(production.stop().len(), 1839);
+    Ok(())
+}
+
+fn as_logged() -> Result<(), Failed> {
+    let production = Production::start();
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("live.pcap");
+    let recording = Recording::start(&file, production.port).unwrap();
+    let url = production.url();
+    let quiet = |program: &str, arguments: &[&str]| {
+        let status = Command::new(program).args(arguments).stdin(Stdio::null()).stdout(Stdio::null()).status().unwrap();
+        assert!(status.success(), "{program} {arguments:?}: {status}");
+    };
+    for round in 0..5 {
+        quiet("curl", &["-s", &format!("{url}/v2/channels/{}", round + 1), &format!("{url}/v2/search?q=jazz")]);
+        quiet("curl", &["-s", "--http1.0", "-I", &format!("{url}/v2/channels")]);
+        quiet("curl", &["-s", "-d", "event=play", &format!("{url}/v2/events")]);
+    }
+    // A pause before each request: the trial is about what is on the wire, not about how fast tcpdump is.
+    let pause = folder.path().join("pause.lua");
+    std::fs::write(&pause, "function delay() return 2 end").unwrap();
+    quiet("wrk", &["-t1", "-c4", "-d1s", "-s", pause.to_str().unwrap(), &format!("{url}/v2/channels/3")]);
+    let dropped = recording.stop();
+    let logged = production.stop();
+    let (exchanges, engine) = files::inspect_files(&[file]);
+    assert_eq!(dropped, 0, "tcpdump lost packets: this machine is too busy for the trial");
+    assert!(engine.trouble.is_empty(), "{engine:?}");
+    // wrk goes away in the middle of its last requests: nginx does not log what it could not answer.
+    let answered = exchanges.iter().filter(|exchange| exchange.response.is_ok()).count();
+    let open = exchanges.len() - answered;
+    assert!(open <= 4, "{open} without an answer");
+    let gone = logged.iter().filter(|line| line.contains("\" 499 ")).count();
+    assert_eq!(answered, logged.len() - gone, "{engine:?}");
+    Ok(())
+}
+
+fn recorded_again() -> Result<(), Failed> {
+    let production = Production::start();
+    let folder = tempfile::tempdir().unwrap();
+    let again = folder.path().join("again.pcap");
+    let recording = Recording::start(&again, production.port).unwrap();
+    let capture = testdata("keep-alive.pcap");
+    let url = production.url();
+    let (code, said) = shadowtap(&["replay", capture.to_str().unwrap(), "--to", &url, "--speed", "max", "--keep-host"]);
+    assert_eq!(code, Some(0), "{said}");
+    recording.stop();
+    production.stop();
+    // Target, method and Host arrive as they were captured, each request once.
+    let requests = |file: PathBuf| {
+        let mut lines: Vec<String> = files::inspect_files(&[file])
+            .0
+            .iter()
+            .filter(|exchange| exchange.request.method() != b"POST")
+            .map(|exchange| {
+                let host = String::from_utf8_lossy(exchange.request.head.get("host").unwrap()).into_owned();
+                let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+                format!("{} {} {host}", text(exchange.request.method()), text(exchange.request.target()))
+            })
+            .collect();
+        lines.sort();
+        lines
+    };
+    assert_eq!(requests(again), requests(capture));
+    Ok(())
+}
