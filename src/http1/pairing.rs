@@ -46,8 +46,8 @@ pub(super) struct Pairing {
     requests_missing: bool,
     /// Whether responses may be missing.
     responses_missing: bool,
-    /// Whether bytes of responses were ever lost.
-    response_gap: bool,
+    /// What was first wrong with the stream of responses, if anything was.
+    response_doubt: Option<Damage>,
 }
 
 impl Pairing {
@@ -59,7 +59,7 @@ impl Pairing {
             reserved: false,
             requests_missing: false,
             responses_missing: false,
-            response_gap: false,
+            response_doubt: None,
         }
     }
 
@@ -68,11 +68,13 @@ impl Pairing {
         self.count == 0
     }
 
-    /// Notes that bytes are missing, such that whole messages may be.
-    pub(super) fn doubt(&mut self, is_request: Option<bool>) {
+    /// Notes that bytes are missing, or cannot be read, such that whole messages may be missing.
+    pub(super) fn doubt(&mut self, is_request: Option<bool>, why: Damage) {
         self.requests_missing |= is_request != Some(false);
         self.responses_missing |= is_request != Some(true);
-        self.response_gap |= is_request == Some(false) && self.count > 0;
+        if is_request == Some(false) && self.count > 0 {
+            self.response_doubt.get_or_insert(why);
+        }
     }
 
     /// A request has begun: gives it its identity.
@@ -148,7 +150,7 @@ impl Pairing {
             if self.requests_missing || self.responses_missing { self.fitting(offset, received, sink)? } else { 0 };
         for _ in 0..index {
             if let Some(passed) = self.outstanding.pop_front() {
-                sink(Event::Damaged { of: passed.id, why: Damage::Gap });
+                sink(Event::Damaged { of: passed.id, why: self.response_doubt.unwrap_or(Damage::Gap) });
             }
         }
         let front = self.outstanding.front_mut().filter(|one| !one.begun)?;
@@ -201,7 +203,7 @@ impl Pairing {
 
     /// The connection ended: what was not answered will not be.
     pub(super) fn close(&mut self, sink: &mut dyn FnMut(Event)) {
-        let why = if self.response_gap { Damage::Gap } else { Damage::NoResponse };
+        let why = self.response_doubt.unwrap_or(Damage::NoResponse);
         for one in self.outstanding.drain(..).filter(|one| one.told) {
             sink(Event::Damaged { of: one.id, why });
         }
