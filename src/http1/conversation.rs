@@ -92,6 +92,9 @@ impl Conversation {
             }
             *side.of_mut(&mut self.streams) = next;
         }
+        if !is_request {
+            self.pairing.note_told(piece.offset);
+        }
     }
 
     /// Takes note that bytes of one side will not come.
@@ -125,6 +128,9 @@ impl Conversation {
                 }
             }
         };
+        if is_request == Some(true) && why != Missing::Joined && matches!(next, State::Lost) {
+            self.pairing.note_request_gap();
+        }
         *side.of_mut(&mut self.streams) = next;
     }
 
@@ -235,6 +241,10 @@ impl Conversation {
     /// Where a message begins is not known from here on, for this reason.
     fn lost(&mut self, is_request: Option<bool>, why: Damage) -> State {
         self.pairing.doubt(is_request, why);
+        if is_request != Some(true) {
+            // The final response that was to follow may be among what is missing.
+            self.interim = None;
+        }
         State::Lost
     }
 
@@ -348,6 +358,15 @@ impl Conversation {
         {
             // Told no, the client kept its body and asks the next question (RFC 9110, 10.1.1).
             message.about.damage(Incomplete::Gap, Damage::Gap);
+            self.done(*message, None, sink);
+            return State::Between;
+        }
+        if let About::Response { of: None, .. } = message.about
+            && self.pairing.was_asked_at(piece.offset)
+            && head::response_begins(piece.bytes) == head::Begin::Yes
+        {
+            // The request of this response was lost; if it was HEAD there is no body, and here the next one begins.
+            message.body.damage();
             self.done(*message, None, sink);
             return State::Between;
         }
