@@ -15,6 +15,7 @@ use crate::exchange::{ConnectionId, Damage, Event, ExchangeId, Request, Response
 const MAX_OUTSTANDING: usize = 4096;
 
 /// A request that was not answered yet.
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own, and most combinations occur")]
 #[derive(Debug)]
 struct Outstanding {
     id: ExchangeId,
@@ -38,6 +39,7 @@ struct Outstanding {
 /// The requests of a connection that await their response.
 ///
 /// Invariant: in the order in which they were asked; only the last one may not be told yet.
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own, and all combinations occur")]
 #[derive(Debug)]
 pub(super) struct Pairing {
     connection: ConnectionId,

@@ -18,6 +18,12 @@ fn with(target: &str, lines: &str) -> String {
     format!("GET {target} HTTP/1.1\r\nHost: h\r\n{lines}\r\n")
 }
 
+/// So many header lines.
+fn numbered(count: usize) -> String {
+    let lines: Vec<String> = (0..count).map(|n| format!("X-{n}: {n}\r\n")).collect();
+    lines.concat()
+}
+
 fn respond(head: &str) -> String {
     format!("HTTP/1.1 {head}\r\n\r\n")
 }
@@ -161,20 +167,20 @@ fn a_header_value_with_latin_1_and_utf_8_is_well_formed() {
 
 #[test]
 fn a_thousand_header_lines() {
-    let lines: String = (0..999).map(|n| format!("X-{n}: {n}\r\n")).collect();
+    let lines = numbered(999);
     let seen = one(with("/a", &lines), ok("a"), "GET /a -> 200 \"a\"");
     assert_eq!(seen.exchanges.values().next().unwrap().request.head.lines().count(), 1000);
 }
 
 #[test]
 fn more_than_a_thousand_header_lines_are_malformed() {
-    let lines: String = (0..1000).map(|n| format!("X-{n}: {n}\r\n")).collect();
+    let lines = numbered(1000);
     one(with("/a", &lines), ok("a"), "GET /a [malformed: head too large] -> 200 \"a\"");
 }
 
 #[test]
 fn a_thousand_header_lines_in_a_response() {
-    let lines: String = (0..1000).map(|n| format!("X-{n}: {n}\r\n")).collect();
+    let lines = numbered(1000);
     one(get("/a"), format!("HTTP/1.1 200 OK\r\n{lines}Content-Length: 1\r\n\r\na"), "GET /a -> 200 \"a\"");
 }
 

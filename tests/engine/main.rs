@@ -5,7 +5,7 @@
 //! usable response was captured its reason stands there instead of the status. The laws that hold for every capture
 //! are checked in every test.
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "what breaks in a helper fails the test that called it")]
-#![expect(clippy::indexing_slicing, reason = "the builder cuts its own bytes")]
+#![expect(clippy::indexing_slicing, clippy::string_slice, reason = "the tests cut bytes of their own")]
 
 mod frames;
 mod http;
@@ -53,28 +53,23 @@ fn render(seen: &Seen, body: &dyn Fn(&Body) -> String) -> Vec<String> {
 
 fn line(exchange: &Exchange, body: &dyn Fn(&Body) -> String) -> String {
     let request = &exchange.request;
-    let mut line = format!("{} {}", request.method().escape_ascii(), request.target().escape_ascii());
-    line.push_str(&body(&request.body));
-    match request.state {
-        RequestState::Whole => {}
-        RequestState::Incomplete(why) => line.push_str(&format!(" [{why}]")),
-        RequestState::Malformed(why) => line.push_str(&format!(" [malformed: {why}]")),
-    }
+    let state = match request.state {
+        RequestState::Whole => String::new(),
+        RequestState::Incomplete(why) => format!(" [{why}]"),
+        RequestState::Malformed(why) => format!(" [malformed: {why}]"),
+    };
+    let (method, target) = (request.method().escape_ascii(), request.target().escape_ascii());
+    let line = format!("{method} {target}{}{state}", body(&request.body));
     match exchange.answer.as_ref().expect("the laws say that each exchange has its last word") {
-        Ok(response) => line + " -> " + &answer(response, body),
+        Ok(response) => format!("{line} -> {}", answer(response, body)),
         Err(why) => format!("{line} -> {why}"),
     }
 }
 
 fn answer(response: &Response, body: &dyn Fn(&Body) -> String) -> String {
-    let mut text = format!("{:03}{}", response.status, body(&response.body));
-    if response.opaque {
-        text.push_str(" [opaque]");
-    }
-    if let Some(damage) = response.damage {
-        text.push_str(&format!(" [{damage}]"));
-    }
-    text
+    let opaque = if response.opaque { " [opaque]" } else { "" };
+    let damage = response.damage.map(|damage| format!(" [{damage}]")).unwrap_or_default();
+    format!("{:03}{}{opaque}{damage}", response.status, body(&response.body))
 }
 
 /// A body's content, which has to agree with what else is known of the body.

@@ -172,7 +172,7 @@ impl Talk {
 
     /// What happens in `within` is captured last packet first.
     pub(crate) fn reversed(self, within: impl FnOnce(Self) -> Self) -> Self {
-        self.reordered(within, |packets| packets.reverse())
+        self.reordered(within, <[_]>::reverse)
     }
 
     /// What happens in `within` is captured in another order.
@@ -344,16 +344,16 @@ impl Layer {
     /// An IP header before it. Lengths that the field cannot say are 0, as segmentation offload leaves them.
     pub(crate) fn ip(self, from: IpAddr, to: IpAddr) -> Self {
         match (from, to) {
-            (IpAddr::V4(from), IpAddr::V4(to)) => self.ipv4([from.octets(), to.octets()].concat(), 0, 0),
+            (IpAddr::V4(from), IpAddr::V4(to)) => self.ipv4(&[from.octets(), to.octets()].concat(), 0, 0),
             (IpAddr::V6(from), IpAddr::V6(to)) => self.ipv6(&[from.octets(), to.octets()].concat()),
             _ => panic!("two versions of IP in one packet"),
         }
     }
 
-    fn ipv4(self, addresses: Vec<u8>, id: u16, fragment: u16) -> Self {
+    fn ipv4(self, addresses: &[u8], id: u16, fragment: u16) -> Self {
         let total = u16::try_from(self.bytes.len() + 20).unwrap_or(0).to_be_bytes();
         let (id, fragment) = (id.to_be_bytes(), fragment.to_be_bytes());
-        let head = [&[0x45, 0], &total[..], &id, &fragment, &[64, self.protocol, 0, 0], &addresses].concat();
+        let head = [&[0x45, 0], &total[..], &id, &fragment, &[64, self.protocol, 0, 0], addresses].concat();
         Self::new(IPV4, 4, &[&head, &self.bytes])
     }
 
@@ -380,7 +380,7 @@ impl Layer {
             let (offset, more) = (u16::try_from(index * size).unwrap(), index < last);
             if self.ether_type == IPV4 {
                 let piece = Self::new(0, header[9], &[part]);
-                return piece.ipv4(header[12..20].to_vec(), id, (offset / 8) | if more { 0x2000 } else { 0 });
+                return piece.ipv4(&header[12..20], id, (offset / 8) | if more { 0x2000 } else { 0 });
             }
             let place = (offset | u16::from(more)).to_be_bytes();
             let piece = Self::new(0, 44, &[&[header[6], 0], &place, &[0, 0], &id.to_be_bytes(), part]);

@@ -20,7 +20,7 @@ pub(crate) struct Exchange {
 pub(crate) struct Seen {
     /// In order of their ids.
     pub(crate) exchanges: BTreeMap<ExchangeId, Exchange>,
-    pub(crate) orphans: Vec<Box<Response>>,
+    pub(crate) orphans: Vec<Response>,
     /// How each connection ended, in that order.
     pub(crate) closed: Vec<(ConnectionId, Close)>,
     pub(crate) skipped: Vec<Skip>,
@@ -70,7 +70,7 @@ impl Seen {
             Event::Damaged { of, why } => self.answer(of, Err(why)),
             Event::Orphan { connection, response } => {
                 assert!(self.open.contains_key(&connection), "an orphan of {connection}, which is not open");
-                self.orphans.push(response);
+                self.orphans.push(*response);
             }
             Event::Closed { connection, how, .. } => {
                 assert!(self.open.remove(&connection).is_some(), "{connection} was closed, and was not open");
