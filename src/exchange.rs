@@ -444,20 +444,27 @@ impl Body {
         }
         let mut chunks = Vec::new();
         let mut at = 0;
-        while let Some(rest) = wire.get(at..) {
-            let Ok(httparse::Status::Complete((skip, len))) = httparse::parse_chunk_size(rest) else { break };
-            let Ok(len) = usize::try_from(len) else { break };
-            let start = at + skip;
-            let Some(end) = start.checked_add(len).filter(|end| *end <= wire.len()) else { break };
-            if len == 0 {
-                break;
+        while let Some((start, len)) = chunk_size(wire, at).filter(|(_, len)| *len > 0) {
+            // The last chunk of a damaged body may be cut.
+            let end = start.saturating_add(len).min(wire.len());
+            if start < end {
+                chunks.push(wire.slice(start..end));
             }
-            chunks.push(wire.slice(start..end));
             // The CRLF after the data; a bare LF is told apart by what stands there.
             at = end + if wire.get(end) == Some(&b'\r') { 2 } else { 1 };
         }
         Some(chunks)
     }
+}
+
+/// Where the data of the chunk at `at` begins, and its length (RFC 9112, 7.1). A bare LF ends the line as CRLF does.
+fn chunk_size(wire: &[u8], at: usize) -> Option<(usize, usize)> {
+    let rest = wire.get(at..)?;
+    let line = rest.get(..memchr::memchr(b'\n', rest)?)?;
+    let digits = line.iter().take_while(|byte| byte.is_ascii_hexdigit()).count();
+    let digits = std::str::from_utf8(line.get(..digits)?).ok()?;
+    let len = u64::from_str_radix(digits, 16).ok()?;
+    Some((at + line.len() + 1, usize::try_from(len).unwrap_or(usize::MAX)))
 }
 
 /// How a request, or one delivery of it to one target, ended. Every one ends exactly once.
@@ -637,6 +644,15 @@ mod tests {
         };
         assert_eq!(body.content().unwrap().as_ref(), b"abcde");
         assert_eq!(body.chunks().unwrap().len(), 2);
+    }
+
+    #[test]
+    fn chunks_that_end_in_a_bare_lf_and_a_chunk_that_is_cut_are_content_as_well() {
+        let body =
+            |wire| Body { framing: Framing::Chunked, len: 5, sha256: None, wire: Some(Bytes::from_static(wire)) };
+        assert_eq!(body(b"2\nab\n3\ncde\n0\n\n").content().unwrap().as_ref(), b"abcde");
+        assert_eq!(body(b"2\r\nab\r\nffffffffffffffff\r\ncde").content().unwrap().as_ref(), b"abcde");
+        assert_eq!(body(b"2\r\nab\r\n3\r\n").chunks().unwrap().len(), 1);
     }
 
     #[test]

@@ -66,6 +66,8 @@ impl Walk<'_> {
         }
         match self.u8(0)? >> 4 {
             4 | 6 => self.ip(fragments),
+            // Many hardware addresses begin with 0 as well: a type that stands in its place tells.
+            0 if matches!(self.u16(12)?, IPV4 | IPV6) || VLAN.contains(&self.u16(12)?) => self.ethernet(fragments),
             0 => {
                 // A pseudowire control word (RFC 4385) before an Ethernet frame.
                 self.peel(4)?;

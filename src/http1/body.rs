@@ -144,6 +144,7 @@ impl BodyReader {
                 Progress::Chunk(state) => {
                     let [byte, ..] = rest else { break };
                     let Some(next) = state.step(*byte) else {
+                        self.keep(bytes.get(..at).unwrap_or_default());
                         self.damage();
                         return Fed::Bad;
                     };

@@ -77,7 +77,7 @@ impl Conversation {
                 State::Between => self.begin(is_request, false, &mut piece, sink),
                 State::Lost => self.begin(is_request, true, &mut piece, sink),
                 State::Head(partial) if is_request && !self.prefaced => {
-                    // The beginning of a PROXY header goes on: look at all of it anew.
+                    // The beginning of a preface goes on: look at all of it anew.
                     let Partial { start, mut raw, .. } = *partial;
                     raw.extend_from_slice(piece.bytes);
                     self.data(side, Piece { offset: start.offset, bytes: &raw, ..piece }, sink);
@@ -92,6 +92,9 @@ impl Conversation {
             }
             *side.of_mut(&mut self.streams) = next;
         }
+        if !is_request {
+            self.pairing.note_told(piece.offset);
+        }
     }
 
     /// Takes note that bytes of one side will not come.
@@ -104,11 +107,11 @@ impl Conversation {
         };
         let next = match state {
             State::Opaque => State::Opaque,
-            State::Between | State::Lost => self.lost(is_request),
+            State::Between | State::Lost => self.lost(is_request, damage),
             State::Head(partial) => {
                 let at = partial.start.at;
                 self.broken_head(is_request == Some(true), &partial, incomplete, damage, at, sink);
-                self.lost(is_request)
+                self.lost(is_request, damage)
             }
             State::Body(mut message) => {
                 message.about.damage(incomplete, damage);
@@ -120,11 +123,14 @@ impl Conversation {
                     }
                     Skipped::Unknown => {
                         self.done(*message, None, sink);
-                        self.lost(is_request)
+                        self.lost(is_request, damage)
                     }
                 }
             }
         };
+        if is_request == Some(true) && why != Missing::Joined && matches!(next, State::Lost) {
+            self.pairing.note_request_gap();
+        }
         *side.of_mut(&mut self.streams) = next;
     }
 
@@ -181,7 +187,9 @@ impl Conversation {
         if head::response_begins(bytes) == head::Begin::Yes {
             self.server = Some((side, false));
         } else if head::request_begins(bytes) == head::Begin::Yes
-            || (self.server.is_none() && (head::has_known_method(bytes) || Preface::of(bytes) != Preface::None))
+            || (self.server.is_none() && (head::has_known_method(bytes) || Preface::of(bytes) != Preface::None)
+                // Blank lines may begin a PROXY header, and come from either side.
+                && !bytes.iter().all(|byte| matches!(byte, b'\r' | b'\n')))
         {
             self.server = Some((side.other(), false));
         }
@@ -197,7 +205,7 @@ impl Conversation {
                     piece.pass(len);
                     return State::Between;
                 }
-                Preface::ProxyMaybe => return hold(piece, false),
+                Preface::Maybe => return hold(piece, false),
                 Preface::Tls => return self.becomes(Speaks::Tls),
                 Preface::Http2 => return self.becomes(Speaks::Http2),
                 Preface::None => self.prefaced = true,
@@ -220,7 +228,7 @@ impl Conversation {
             Found::Partial { recognised } => hold(piece, recognised),
             Found::Nothing => {
                 piece.pass(piece.bytes.len());
-                if lost { State::Lost } else { self.lost(Some(is_request)) }
+                if lost { State::Lost } else { self.lost(Some(is_request), Damage::Malformed) }
             }
         }
     }
@@ -230,9 +238,13 @@ impl Conversation {
         State::Opaque
     }
 
-    /// Where a message begins is not known from here on.
-    fn lost(&mut self, is_request: Option<bool>) -> State {
-        self.pairing.doubt(is_request);
+    /// Where a message begins is not known from here on, for this reason.
+    fn lost(&mut self, is_request: Option<bool>, why: Damage) -> State {
+        self.pairing.doubt(is_request, why);
+        if is_request != Some(true) {
+            // The final response that was to follow may be among what is missing.
+            self.interim = None;
+        }
         State::Lost
     }
 
@@ -249,7 +261,7 @@ impl Conversation {
             match find(&partial.raw, is_request, false) {
                 Found::Nothing => {
                     piece.pass(piece.bytes.len());
-                    return self.lost(Some(is_request));
+                    return self.lost(Some(is_request), Damage::Malformed);
                 }
                 Found::Partial { recognised } => partial.recognised = recognised,
                 Found::Head(_) => partial.recognised = true,
@@ -276,7 +288,7 @@ impl Conversation {
                     self.broken_response(&partial, Damage::Malformed, piece.at, sink);
                 }
                 piece.pass(piece.bytes.len());
-                self.lost(Some(is_request))
+                self.lost(Some(is_request), Damage::Malformed)
             }
         }
     }
@@ -296,7 +308,7 @@ impl Conversation {
     }
 
     fn response_head(&mut self, seen: HeadSeen, sink: Sink<'_>) -> State {
-        let Some(facts) = head::response(&seen.raw) else { return self.lost(Some(false)) };
+        let Some(facts) = head::response(&seen.raw) else { return self.lost(Some(false), Damage::Malformed) };
         self.speaks = Speaks::Http1;
         if matches!(facts.status, 100 | 102..=199) {
             self.interim.get_or_insert(seen.start);
@@ -349,6 +361,15 @@ impl Conversation {
             self.done(*message, None, sink);
             return State::Between;
         }
+        if let About::Response { of: None, .. } = message.about
+            && self.pairing.was_asked_at(piece.offset)
+            && head::response_begins(piece.bytes) == head::Begin::Yes
+        {
+            // The request of this response was lost; if it was HEAD there is no body, and here the next one begins.
+            message.body.damage();
+            self.done(*message, None, sink);
+            return State::Between;
+        }
         let fed = message.body.feed(piece.bytes);
         message.last_byte = piece.at;
         match fed {
@@ -365,7 +386,7 @@ impl Conversation {
                 let is_request = message.about.mark_malformed();
                 piece.pass(piece.bytes.len());
                 self.done(*message, None, sink);
-                self.lost(Some(is_request))
+                self.lost(Some(is_request), Damage::Malformed)
             }
         }
     }

@@ -15,6 +15,7 @@ use crate::exchange::{ConnectionId, Damage, Event, ExchangeId, Request, Response
 const MAX_OUTSTANDING: usize = 4096;
 
 /// A request that was not answered yet.
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own, and most combinations occur")]
 #[derive(Debug)]
 struct Outstanding {
     id: ExchangeId,
@@ -29,6 +30,10 @@ struct Outstanding {
     early: Option<Box<Response>>,
     /// Whether a response to it has begun.
     begun: bool,
+    /// Whether requests may be missing just before it.
+    after_gap: bool,
+    /// Whether one of those may have been asked in one go with it.
+    follows_lost: bool,
 }
 
 /// The requests of a connection that await their response.
@@ -43,12 +48,22 @@ pub(super) struct Pairing {
     count: u32,
     /// The last one was made before its head was whole, to be the answer's counterpart.
     reserved: bool,
-    /// Whether requests may be missing.
+    /// Whether requests may be missing after the last one.
     requests_missing: bool,
     /// Whether responses may be missing.
     responses_missing: bool,
-    /// Whether bytes of responses were ever lost.
-    response_gap: bool,
+    /// Whether a request may be missing just before the next one.
+    request_gap: bool,
+    /// Whether this client was seen to ask several requests in one go.
+    pipelines: bool,
+    /// Where the client had received the server's stream when it asked what follows a lost request.
+    lost_at: Option<u64>,
+    /// How far the server had received the client's stream when it last began to answer.
+    heard: u64,
+    /// How far the server's stream was told; `None` before its first byte.
+    told: Option<u64>,
+    /// What was first wrong with the stream of responses, if anything was.
+    response_doubt: Option<Damage>,
 }
 
 impl Pairing {
@@ -60,7 +75,12 @@ impl Pairing {
             reserved: false,
             requests_missing: false,
             responses_missing: false,
-            response_gap: false,
+            request_gap: false,
+            pipelines: false,
+            lost_at: None,
+            heard: 0,
+            told: None,
+            response_doubt: None,
         }
     }
 
@@ -69,11 +89,23 @@ impl Pairing {
         self.count == 0
     }
 
-    /// Notes that bytes are missing, such that whole messages may be.
-    pub(super) fn doubt(&mut self, is_request: Option<bool>) {
+    /// Notes that bytes are missing, or cannot be read, such that whole messages may be missing.
+    pub(super) fn doubt(&mut self, is_request: Option<bool>, why: Damage) {
         self.requests_missing |= is_request != Some(false);
         self.responses_missing |= is_request != Some(true);
-        self.response_gap |= is_request == Some(false) && self.count > 0;
+        if is_request == Some(false) && self.count > 0 {
+            self.response_doubt.get_or_insert(why);
+        }
+    }
+
+    /// Notes that bytes are missing between requests.
+    pub(super) const fn note_request_gap(&mut self) {
+        self.request_gap = true;
+    }
+
+    /// Notes that the server's stream was told up to `end`.
+    pub(super) const fn note_told(&mut self, end: u64) {
+        self.told = Some(end);
     }
 
     /// A request has begun: gives it its identity.
@@ -91,6 +123,8 @@ impl Pairing {
             self.responses_missing = true;
             sink(Event::Damaged { of: oldest.id, why: Damage::PairingLost });
         }
+        self.pipelines |= self.outstanding.back().is_some_and(|last| last.received == start.received);
+        let follows_lost = self.follows_lost(start);
         self.count += 1;
         let id = ExchangeId::new(self.connection, self.count);
         self.outstanding.push_back(Outstanding {
@@ -101,8 +135,22 @@ impl Pairing {
             told: false,
             early: None,
             begun: false,
+            after_gap: std::mem::take(&mut self.requests_missing),
+            follows_lost,
         });
         id
+    }
+
+    /// Whether a request that was lost may have been asked in one go with the one that begins here. Not if the client
+    /// had received more than was captured since, or if the server had answered knowing all that was lost.
+    fn follows_lost(&mut self, start: Start) -> bool {
+        let received_more = self.told.map_or(self.responses_missing, |told| start.received > told);
+        // What it had received more may as well be the answer to one that waits.
+        let moved_on = received_more && !(self.pipelines && self.outstanding.iter().any(|one| !one.begun));
+        if std::mem::take(&mut self.request_gap) && !moved_on && self.heard < start.offset {
+            self.lost_at = Some(start.received);
+        }
+        self.lost_at == Some(start.received)
     }
 
     /// Like [`Pairing::ask`], for a request whose head is not whole and that is being answered already.
@@ -145,11 +193,18 @@ impl Pairing {
         received: u64,
         sink: &mut dyn FnMut(Event),
     ) -> Option<(ExchangeId, Method)> {
-        let index =
-            if self.requests_missing || self.responses_missing { self.fitting(offset, received, sink)? } else { 0 };
+        self.heard = self.heard.max(received);
+        let doubtful = self.responses_missing || self.outstanding.iter().find(|one| !one.begun)?.after_gap;
+        let index = if doubtful { self.fitting(offset, received, sink)? } else { 0 };
+        if self.outstanding.get(index).is_some_and(|one| one.follows_lost && !one.begun && one.received <= offset) {
+            // It answers this one, or the one that was lost before it.
+            let last = self.outstanding.iter().rposition(|one| one.follows_lost).unwrap_or(index);
+            self.lose(last, sink);
+            return None;
+        }
         for _ in 0..index {
             if let Some(passed) = self.outstanding.pop_front() {
-                sink(Event::Damaged { of: passed.id, why: Damage::Gap });
+                sink(Event::Damaged { of: passed.id, why: self.response_doubt.unwrap_or(Damage::Gap) });
             }
         }
         let front = self.outstanding.front_mut().filter(|one| !one.begun)?;
@@ -157,15 +212,30 @@ impl Pairing {
         Some((front.id, front.method))
     }
 
+    /// The request up to which the server had received just then, where it was not asked in one go with others: of
+    /// those the server may have received more than it answers.
+    fn received_alone(&self, received: u64) -> Option<usize> {
+        let index = self.outstanding.iter().position(|one| !one.begun && one.end == Some(received))?;
+        let asked = self.outstanding.get(index)?.received;
+        let others = self.outstanding.iter().filter(|one| !one.begun && one.received == asked);
+        (others.count() == 1).then_some(index)
+    }
+
+    /// Whether a request waits that was asked when the client had received the server's stream up to `offset`.
+    pub(super) fn was_asked_at(&self, offset: u64) -> bool {
+        self.outstanding.iter().any(|one| !one.begun && one.received == offset)
+    }
+
     /// The request that fits by the numbers of the wire.
     fn fitting(&mut self, offset: u64, received: u64, sink: &mut dyn FnMut(Event)) -> Option<usize> {
-        let exact =
-            self.outstanding.iter().position(|one| !one.begun && (one.end == Some(received) || one.received == offset));
-        if exact.is_some() {
-            self.requests_missing = false;
+        let asked_here = self.outstanding.iter().position(|one| !one.begun && one.received == offset);
+        let exact = asked_here.or_else(|| self.received_alone(received));
+        if let Some(index) = exact {
             self.responses_missing = false;
+            self.outstanding.iter_mut().take(index + 1).for_each(|one| one.after_gap = false);
             return exact;
         }
+        let requests_missing = self.requests_missing || self.outstanding.iter().any(|one| one.after_gap);
         let asked_before = self.outstanding.iter().take_while(|one| one.received <= offset).count();
         let open: Vec<usize> =
             (0..asked_before).filter(|index| self.outstanding.get(*index).is_some_and(|one| !one.begun)).collect();
@@ -173,16 +243,21 @@ impl Pairing {
             |index: usize| self.outstanding.get(index).is_some_and(|one| one.end.is_none_or(|end| end <= received));
         match open.as_slice() {
             // Only one can be meant, unless requests are missing on both sides of it.
-            [only] if !(self.requests_missing && self.responses_missing) && asked_whole(*only) => Some(*only),
+            [only] if !(requests_missing && self.responses_missing) && asked_whole(*only) => Some(*only),
             [] => None,
             several => {
                 // It answers one of these, or a request that is missing: not to be told any more.
                 let last = several.last().copied().unwrap_or_default();
-                for one in self.outstanding.drain(..=last).filter(|one| one.told) {
-                    sink(Event::Damaged { of: one.id, why: Damage::PairingLost });
-                }
+                self.lose(last, sink);
                 None
             }
+        }
+    }
+
+    /// Which responses belong to the requests up to this one can no longer be told.
+    fn lose(&mut self, last: usize, sink: &mut dyn FnMut(Event)) {
+        for one in self.outstanding.drain(..=last).filter(|one| one.told) {
+            sink(Event::Damaged { of: one.id, why: Damage::PairingLost });
         }
     }
 
@@ -202,7 +277,7 @@ impl Pairing {
 
     /// The connection ended: what was not answered will not be.
     pub(super) fn close(&mut self, sink: &mut dyn FnMut(Event)) {
-        let why = if self.response_gap { Damage::Gap } else { Damage::NoResponse };
+        let why = self.response_doubt.unwrap_or(Damage::NoResponse);
         for one in self.outstanding.drain(..).filter(|one| one.told) {
             sink(Event::Damaged { of: one.id, why });
         }

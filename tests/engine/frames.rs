@@ -1,0 +1,353 @@
+//! From whatever a link or tunnel puts around it.
+
+use shadowtap::capture::LinkType;
+use shadowtap::decode::Skip;
+
+use crate::packets::{Capture, Client, Layer, Packet, Server, Talk};
+use crate::{check, check_on, get, large, noise, ok, post};
+
+const V6: (&str, &str) = ("[2001:db8::7]:51234", "[2001:db8::1]:80");
+const GET: [&str; 1] = ["GET /a -> 200 \"hello\""];
+
+fn talk() -> Talk {
+    say(Talk::open())
+}
+
+fn say(talk: Talk) -> Talk {
+    talk.client(get("/a")).server(ok("hello")).close()
+}
+
+fn talk6() -> Talk {
+    say(Talk::joined().between(V6.0, V6.1).handshake())
+}
+
+/// Expects the exchange from frames of this kind, for both versions of IP.
+#[track_caller]
+fn both(link: LinkType, wrap: impl Fn(Layer) -> Layer) {
+    check(&talk().capture_as(link, |packet| wrap(packet.ip())), &GET);
+    check(&talk6().capture_as(link, |packet| wrap(packet.ip())), &GET);
+}
+
+#[track_caller]
+fn over_ethernet(wrap: impl Fn(Layer) -> Layer) {
+    both(LinkType::ETHERNET, |ip| wrap(ip).ethernet());
+}
+
+#[test]
+fn ethernet() {
+    over_ethernet(|ip| ip);
+}
+
+#[test]
+fn ethernet_with_llc_and_snap() {
+    over_ethernet(Layer::snap);
+}
+
+#[test]
+fn vlan_tags_by_every_number_that_is_in_use() {
+    for tag in [0x8100, 0x88a8, 0x9100, 0x9200] {
+        over_ethernet(|ip| ip.vlan(tag, 7));
+    }
+}
+
+#[test]
+fn qinq() {
+    over_ethernet(|ip| ip.vlan(0x8100, 7).vlan(0x88a8, 100));
+}
+
+#[test]
+fn raw_ip_by_every_number_that_is_in_use() {
+    for link in [LinkType::RAW, LinkType(12), LinkType(14)] {
+        both(link, |ip| ip);
+    }
+    check(&talk().capture_as(LinkType::IPV4, Packet::ip), &GET);
+    check(&talk6().capture_as(LinkType::IPV6, Packet::ip), &GET);
+}
+
+#[test]
+fn linux_cooked_captures_of_both_versions() {
+    both(LinkType::LINUX_SLL, Layer::sll);
+    both(LinkType::LINUX_SLL2, Layer::sll2);
+    both(LinkType::LINUX_SLL2, |ip| ip.vlan(0x8100, 7).sll2());
+}
+
+#[test]
+fn bsd_loopback_in_either_byte_order_with_each_systems_number_for_ipv6() {
+    check(&talk().capture_as(LinkType::NULL, |packet| packet.ip().loopback([2, 0, 0, 0])), &GET);
+    check(&talk().capture_as(LinkType::NULL, |packet| packet.ip().loopback([0, 0, 0, 2])), &GET);
+    check(&talk().capture_as(LinkType::LOOP, |packet| packet.ip().loopback([0, 0, 0, 2])), &GET);
+    for family in [10, 24, 28, 30] {
+        check(&talk6().capture_as(LinkType::NULL, |packet| packet.ip().loopback([family, 0, 0, 0])), &GET);
+        check(&talk6().capture_as(LinkType::LOOP, |packet| packet.ip().loopback([0, 0, 0, family])), &GET);
+    }
+}
+
+#[test]
+fn mpls_with_one_label_and_with_three() {
+    over_ethernet(|ip| ip.mpls(&[16]));
+    over_ethernet(|ip| ip.mpls(&[16, 17, 1_048_575]));
+}
+
+#[test]
+fn mpls_pseudowires_with_and_without_control_word() {
+    over_ethernet(|ip| ip.ethernet().mpls(&[16, 17]));
+    over_ethernet(|ip| {
+        let mut frame = ip.ethernet();
+        frame.bytes.splice(..0, [0; 4]);
+        frame.mpls(&[16])
+    });
+}
+
+#[test]
+fn pppoe_and_pppoe_in_a_vlan() {
+    over_ethernet(Layer::pppoe);
+    over_ethernet(|ip| ip.pppoe().vlan(0x8100, 7));
+}
+
+#[test]
+fn vxlan() {
+    over_ethernet(|ip| ip.ethernet().vxlan().tunnel());
+    over_ethernet(|ip| ip.ethernet().vxlan().tunnel6());
+}
+
+#[test]
+fn vxlan_around_a_vlan() {
+    over_ethernet(|ip| ip.vlan(0x8100, 7).ethernet().vxlan().tunnel());
+}
+
+#[test]
+fn geneve_with_and_without_options_around_ip_and_around_ethernet() {
+    over_ethernet(|ip| ip.geneve(0).tunnel());
+    over_ethernet(|ip| ip.ethernet().geneve(0).tunnel());
+    over_ethernet(|ip| ip.ethernet().geneve(8).tunnel());
+    over_ethernet(|ip| ip.geneve(63).tunnel6());
+}
+
+#[test]
+fn gre_with_and_without_its_optional_fields() {
+    over_ethernet(|ip| ip.gre().tunnel());
+    over_ethernet(|ip| ip.gre_with_all().tunnel6());
+    over_ethernet(|ip| ip.ethernet().gre().tunnel());
+}
+
+#[test]
+fn erspan_of_all_three_types() {
+    for kind in 1..=3 {
+        over_ethernet(|ip| ip.ethernet().erspan(kind).tunnel());
+    }
+}
+
+#[test]
+fn ip_in_ip_and_6in4_and_4in6() {
+    over_ethernet(Layer::tunnel);
+    over_ethernet(Layer::tunnel6);
+    over_ethernet(|ip| ip.tunnel6().tunnel());
+}
+
+#[test]
+fn a_mirrored_tunnel_in_a_tunnel() {
+    over_ethernet(|ip| ip.vlan(0x8100, 7).ethernet().vxlan().tunnel().ethernet().erspan(2).tunnel());
+}
+
+#[test]
+fn more_layers_than_any_network_has_are_skipped_by_name() {
+    let deep = |packet: &Packet| (0..40).fold(packet.ip(), |ip, _| ip.tunnel()).ethernet();
+    let seen = check::<&str>(&talk().capture_as(LinkType::ETHERNET, deep), &[]);
+    assert!(!seen.skipped.is_empty() && seen.skipped.iter().all(|why| *why == Skip::TooDeep), "{:?}", seen.skipped);
+}
+
+#[test]
+fn ipv6_extension_headers_before_tcp() {
+    let extended =
+        |packet: &Packet| packet.around(packet.tcp().extension(60, 1).extension(43, 3).extension(0, 2)).ethernet();
+    check(&talk6().capture_as(LinkType::ETHERNET, extended), &GET);
+}
+
+#[test]
+fn more_extension_headers_than_the_specification_names() {
+    let extended = |packet: &Packet| packet.around((0..8).fold(packet.tcp(), |tcp, _| tcp.extension(60, 1))).ethernet();
+    check(&talk6().capture_as(LinkType::ETHERNET, extended), &GET);
+}
+
+/// A conversation whose datagrams arrive in fragments, each datagram's fragments reordered.
+fn fragmented(talk: &Talk, order: impl Fn(&mut Vec<Layer>)) -> Capture {
+    talk.capture_split(LinkType::ETHERNET, |packet| {
+        let id = u16::try_from(packet.at / 1_000_000 % 65_536).unwrap();
+        let mut pieces = packet.ip().fragments(64, id);
+        order(&mut pieces);
+        pieces.into_iter().map(Layer::ethernet).collect()
+    })
+}
+
+#[test]
+fn fragments_of_both_versions_in_order() {
+    let body = noise(3000);
+    let expected = [format!("POST /a{} -> 200 \"hello\"", large(&body))];
+    let say = |talk: Talk| talk.client(post("/a", &body)).server(ok("hello")).close();
+    check(&fragmented(&say(Talk::open()), |_| {}), &expected);
+    check(&fragmented(&say(Talk::joined().between(V6.0, V6.1).handshake()), |_| {}), &expected);
+}
+
+#[test]
+fn fragments_last_one_first() {
+    check(&fragmented(&talk(), |pieces| pieces.reverse()), &GET);
+    check(&fragmented(&talk6(), |pieces| pieces.reverse()), &GET);
+}
+
+#[test]
+fn fragments_that_are_captured_twice() {
+    check(&fragmented(&talk(), |_| {}).twice(), &GET);
+    check(&fragmented(&talk6(), |_| {}).twice(), &GET);
+}
+
+#[test]
+fn an_atomic_fragment_is_a_whole_datagram() {
+    let atomic = |packet: &Packet| packet.ip().fragments(1 << 15, 7).remove(0).ethernet();
+    check(&talk6().capture_as(LinkType::ETHERNET, atomic), &GET);
+}
+
+#[test]
+fn fragments_of_a_tunnel_datagram() {
+    let wrap = |packet: &Packet| {
+        let id = u16::try_from(packet.at / 1_000_000 % 65_536).unwrap();
+        packet.ip().ethernet().vxlan().tunnel().fragments(48, id).into_iter().map(Layer::ethernet).collect()
+    };
+    check(&talk().capture_split(LinkType::ETHERNET, wrap), &GET);
+}
+
+#[test]
+fn a_lost_fragment_costs_its_own_exchange_and_no_other() {
+    let body = noise(2000);
+    let talk = Talk::open()
+        .client(get("/a"))
+        .server(ok("a"))
+        .client(post("/b", &body))
+        .server(ok("b"))
+        .client(get("/c"))
+        .server(ok("c"))
+        .close();
+    let lose_one = |pieces: &mut Vec<Layer>| {
+        if pieces.len() > 20 {
+            pieces.remove(7);
+        }
+    };
+    check(&fragmented(&talk, lose_one), &["GET /a -> 200 \"a\"", "GET /c -> 200 \"c\"", "orphan -> 200 \"b\""]);
+}
+
+#[test]
+fn ethernet_padding_after_short_segments_is_no_data() {
+    let body = "0123456789";
+    for padding in [0, b'x'] {
+        let talk = Talk::open().cut(Client, post("/a", body), &[50, 52, 53]).server(ok("hello")).close();
+        let padded = talk.capture_as(LinkType::ETHERNET, |packet| packet.ip().ethernet().padded(padding));
+        check(&padded, &["POST /a \"0123456789\" -> 200 \"hello\""]);
+    }
+}
+
+#[test]
+fn a_last_segment_of_five_bytes_in_a_padded_frame_ends_its_chunked_body() {
+    let talk = Talk::open()
+        .client("POST /a HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n")
+        .client("0\r\n\r\n")
+        .server(ok("ok"))
+        .close();
+    let padded = talk.capture_as(LinkType::ETHERNET, |packet| packet.ip().ethernet().padded(0));
+    check(&padded, &["POST /a \"hello\" -> 200 \"ok\""]);
+}
+
+#[test]
+fn frames_over_64_kb_whose_ip_length_is_0() {
+    let body = noise(100_000);
+    let say = |talk: Talk| talk.client(get("/a")).server(ok(&body)).client(get("/b")).server(ok("b")).close();
+    let expected = [format!("GET /a -> 200{}", large(&body)), "GET /b -> 200 \"b\"".to_owned()];
+    check(&say(Talk::open()).capture(), &expected);
+    check(&say(Talk::joined().between(V6.0, V6.1).handshake()).capture(), &expected);
+}
+
+#[test]
+fn every_frame_twice_is_every_exchange_once() {
+    let talk = Talk::open().client(post("/a", "x")).server(ok("a")).client(get("/b")).server(ok("b")).close();
+    check(&talk.capture().twice(), &["POST /a \"x\" -> 200 \"a\"", "GET /b -> 200 \"b\""]);
+}
+
+#[test]
+fn every_frame_once_before_and_once_behind_the_tunnel() {
+    let outside = talk().capture_as(LinkType::ETHERNET, |packet| packet.ip().vlan(0x8100, 7).ethernet());
+    check(&talk().capture().with(outside), &GET);
+}
+
+#[test]
+fn a_snap_length_that_cuts_bodies_leaves_heads_statuses_and_lengths_of_the_other_messages() {
+    let (response, request) = (ok(noise(900)), post("/b", noise(500)));
+    let captured = |message: &[u8], body: usize| large(&noise(1000)[..150 - 54 - (message.len() - body)]);
+    let talk = Talk::open()
+        .client(get("/a"))
+        .server(&response)
+        .client(&request)
+        .server(ok("b"))
+        .client(get("/c"))
+        .server(ok("c"))
+        .close();
+    let expected = [
+        format!("GET /a -> 200{} [cut]", captured(&response, 900)),
+        format!("POST /b{} [cut] -> 200 \"b\"", captured(&request, 500)),
+        "GET /c -> 200 \"c\"".to_owned(),
+    ];
+    let seen = check(&talk.capture().snaplen(150), &expected);
+    assert_eq!(seen.flow.gaps, 2);
+}
+
+#[test]
+fn a_snap_length_that_cuts_a_request_head_costs_that_request_and_no_other() {
+    let long = format!("GET /b HTTP/1.1\r\nHost: h\r\nCookie: {}\r\n\r\n", "c".repeat(300));
+    let talk =
+        Talk::open().client(get("/a")).server(ok("a")).client(long).server(ok("b")).client(get("/c")).server(ok("c"));
+    check(
+        &talk.close().capture().snaplen(150),
+        &["GET /a -> 200 \"a\"", "GET /b [cut] -> 200 \"b\"", "GET /c -> 200 \"c\""],
+    );
+}
+
+#[test]
+fn a_snap_length_inside_tcp_headers_is_told_as_such() {
+    let seen = check::<&str>(&talk().capture().snaplen(50), &[]);
+    assert!(!seen.skipped.is_empty() && seen.skipped.iter().all(|why| *why == Skip::Truncated), "{:?}", seen.skipped);
+}
+
+#[test]
+fn what_is_not_ip_or_not_tcp_is_skipped_by_name() {
+    let arp = |_: &Packet| Layer { ether_type: 0x0806, protocol: 0, bytes: vec![0; 46] }.ethernet();
+    assert!(
+        check::<&str>(&talk().capture_as(LinkType::ETHERNET, arp), &[]).skipped.iter().all(|why| *why == Skip::NotIp)
+    );
+    let dns = |_: &Packet| Layer { ether_type: 0, protocol: 0, bytes: vec![0; 46] }.udp(53).tunnel().ethernet();
+    assert!(
+        check::<&str>(&talk().capture_as(LinkType::ETHERNET, dns), &[]).skipped.iter().all(|why| *why == Skip::NotTcp)
+    );
+    let other = |packet: &Packet| packet.ip().ethernet();
+    assert!(
+        check::<&str>(&talk().capture_as(LinkType(252), other), &[]).skipped.iter().all(|why| *why == Skip::LinkType)
+    );
+}
+
+#[test]
+fn mirrored_frames_in_another_order_than_sent() {
+    let body = noise(20_000);
+    let talk = Talk::open()
+        .client(get("/a"))
+        .reordered(
+            |talk| talk.segments(Server, ok(&body), 1000),
+            |packets| packets.chunks_mut(4).for_each(<[_]>::reverse),
+        )
+        .client(get("/b"))
+        .server(ok("b"))
+        .close();
+    let mirrored = talk.capture_as(LinkType::ETHERNET, |packet| packet.ip().ethernet().vxlan().tunnel().ethernet());
+    check(&mirrored, &[format!("GET /a -> 200{}", large(&body)), "GET /b -> 200 \"b\"".to_owned()]);
+}
+
+#[test]
+fn a_port_that_is_named_tells_the_server_where_no_handshake_does() {
+    let talk = Talk::joined().between("10.0.0.1:80", "10.0.0.7:51234").client(get("/a")).server(ok("hello")).close();
+    check_on(&[51234], &talk.capture(), &GET);
+}

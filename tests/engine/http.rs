@@ -1,0 +1,677 @@
+//! Every legal shape of HTTP/1 and the illegal ones that are in use; what is not HTTP/1 is told as such.
+
+use shadowtap::http1::{MAX_HEAD_BYTES, Stats};
+
+use crate::packets::{ACK, Client, FIN, Server, Talk};
+use crate::tap::Seen;
+use crate::{check, chunked, get, large, noise, ok, post, status};
+
+/// Expects one exchange of this request and response, and that the next one on the connection is found.
+#[track_caller]
+fn one(request: impl AsRef<[u8]>, response: impl AsRef<[u8]>, expected: &str) -> Seen {
+    let talk = Talk::open().client(request).server(response).client(get("/next")).server(ok("next")).close();
+    check(&talk.capture(), &[expected, "GET /next -> 200 \"next\""])
+}
+
+/// A request with these header lines.
+fn with(target: &str, lines: &str) -> String {
+    format!("GET {target} HTTP/1.1\r\nHost: h\r\n{lines}\r\n")
+}
+
+/// So many header lines.
+fn numbered(count: usize) -> String {
+    let lines: Vec<String> = (0..count).map(|n| format!("X-{n}: {n}\r\n")).collect();
+    lines.concat()
+}
+
+fn respond(head: &str) -> String {
+    format!("HTTP/1.1 {head}\r\n\r\n")
+}
+
+// Start lines.
+
+#[test]
+fn any_method_token() {
+    for method in ["PROPFIND", "PURGE", "BREW", "M-SEARCH", "get", "X!#$%&'*+-.^_`|~0", "BASELINE-CONTROL", "QUERY"] {
+        one(get("/a").replacen("GET", method, 1), ok("a"), &format!("{} /a -> 200 \"a\"", method.escape_default()));
+    }
+}
+
+#[test]
+fn any_status_of_three_digits() {
+    for code in [200, 299, 418, 499, 520, 599, 600, 999] {
+        one(get("/a"), status(&format!("{code} Whatever"), "a"), &format!("GET /a -> {code} \"a\""));
+    }
+}
+
+#[test]
+fn a_status_without_reason() {
+    for line in ["200", "200 "] {
+        one(get("/a"), status(line, "a"), "GET /a -> 200 \"a\"");
+    }
+}
+
+#[test]
+fn every_form_of_target() {
+    for target in ["/", "/a?b=c", "http://other.example:8080/a?b", "*", "/a//../b;c=%zz", "//a", "/\"<>[]{}|\\^`"] {
+        let line = format!("GET {} -> 200 \"a\"", target.escape_default());
+        one(get(target), ok("a"), &line);
+    }
+    one("OPTIONS * HTTP/1.1\r\nHost: h\r\n\r\n", ok("a"), "OPTIONS * -> 200 \"a\"");
+}
+
+#[test]
+fn a_target_of_bytes_that_are_no_ascii_is_kept_verbatim() {
+    one(&b"GET /caf\xc3\xa9/\xe9 HTTP/1.1\r\nHost: h\r\n\r\n"[..], ok("a"), "GET /caf\\xc3\\xa9/\\xe9 -> 200 \"a\"");
+}
+
+#[test]
+fn a_target_with_blanks_is_malformed_and_found() {
+    one(get("/a b"), ok("a"), "GET /a b [malformed: request line] -> 200 \"a\"");
+}
+
+#[test]
+fn a_target_of_100_kb() {
+    let target = format!("/{}", "a".repeat(100_000));
+    let talk = Talk::open().segments(Client, get(&target), 1448).server(ok("a")).client(get("/b")).server(ok("b"));
+    check(&talk.close().capture(), &[format!("GET {target} -> 200 \"a\""), "GET /b -> 200 \"b\"".to_owned()]);
+}
+
+#[test]
+fn http_1_0_with_and_without_keep_alive() {
+    one("GET /a HTTP/1.0\r\nConnection: keep-alive\r\n\r\n", ok("a"), "GET /a -> 200 \"a\"");
+    let talk = Talk::open().client("GET /a HTTP/1.0\r\n\r\n").server("HTTP/1.0 200 OK\r\n\r\nuntil the end").close();
+    check(&talk.capture(), &["GET /a -> 200 \"until the end\""]);
+}
+
+#[test]
+fn http_0_9_is_another_protocol_and_counted() {
+    let talk = Talk::open().client("GET /a\r\n").server("<html>the page</html>").close();
+    assert_eq!(check::<&str>(&talk.capture(), &[]).http1, Stats { unknown: 1, ..Stats::default() });
+}
+
+// Heads.
+
+#[test]
+fn heads_with_bare_line_feeds() {
+    let response = "HTTP/1.1 200 OK\nContent-Length: 1\n\na";
+    one("GET /a HTTP/1.1\nHost: h\n\n", response, "GET /a -> 200 \"a\"");
+    one("POST /a HTTP/1.1\nHost: h\nContent-Length: 3\n\nabc", response, "POST /a \"abc\" -> 200 \"a\"");
+}
+
+#[test]
+fn line_ends_of_both_kinds_in_one_head() {
+    one(
+        "GET /a HTTP/1.1\r\nHost: h\nAccept: */*\r\n\n",
+        "HTTP/1.1 200 OK\nContent-Length: 1\r\n\r\na",
+        "GET /a -> 200 \"a\"",
+    );
+}
+
+#[test]
+fn an_empty_content_length_with_bare_line_feeds_breaks_nothing() {
+    let talk = Talk::open().client("POST /a HTTP/1.1\nHost: h\nContent-Length:\n\n").server(ok("a"));
+    let talk = talk.client(get("/b")).server(ok("b")).close();
+    let malformed = "POST /a [malformed: content-length is not a number] -> 200 \"a\"";
+    check(&talk.capture(), &[malformed, "GET /b -> 200 \"b\""]);
+}
+
+#[test]
+fn blank_lines_before_a_request() {
+    one(format!("\r\n{}", get("/a")), ok("a"), "GET /a -> 200 \"a\"");
+    one(format!("\r\n\r\n\r\n{}", get("/a")), ok("a"), "GET /a -> 200 \"a\"");
+    let talk = Talk::open().client(post("/a", "x")).client("\r\n").server(ok("a")).client(get("/b")).server(ok("b"));
+    check(&talk.close().capture(), &["POST /a \"x\" -> 200 \"a\"", "GET /b -> 200 \"b\""]);
+}
+
+#[test]
+fn blank_lines_before_a_response() {
+    one(get("/a"), [b"\r\n", &ok("a")[..]].concat(), "GET /a -> 200 \"a\"");
+}
+
+#[test]
+fn obsolete_folding() {
+    one(with("/a", "X-Folded: one\r\n two\r\n\tthree\r\n"), ok("a"), "GET /a -> 200 \"a\"");
+    let response = "HTTP/1.1 200 OK\r\nX-Folded: one\r\n two\r\nContent-Length: 1\r\n\r\na";
+    one(get("/a"), response, "GET /a -> 200 \"a\"");
+    let request = "POST /a HTTP/1.1\r\nTransfer-Encoding:\r\n chunked\r\n\r\n1\r\nx\r\n0\r\n\r\n";
+    one(request, ok("a"), "POST /a \"x\" -> 200 \"a\"");
+}
+
+#[test]
+fn header_names_in_any_case_with_any_blanks_around_their_values() {
+    let request = "POST /a HTTP/1.1\r\nHOST:h\r\ncOnTeNt-LeNgTh:\t 3 \t\r\nX:\r\n\r\nabc";
+    one(request, "HTTP/1.1 200 OK\r\ncontent-length:1\r\n\r\na", "POST /a \"abc\" -> 200 \"a\"");
+}
+
+#[test]
+fn a_blank_before_a_colon_is_malformed_and_still_frames_the_body() {
+    let request = "POST /a HTTP/1.1\r\nHost: h\r\nContent-Length : 3\r\n\r\nabc";
+    one(request, ok("a"), "POST /a \"abc\" [malformed: space before colon] -> 200 \"a\"");
+}
+
+#[test]
+fn a_header_line_without_a_colon_is_malformed() {
+    one(with("/a", "no colon here\r\n"), ok("a"), "GET /a [malformed: header line] -> 200 \"a\"");
+}
+
+#[test]
+fn a_header_value_with_a_zero_byte_is_malformed() {
+    one(with("/a", "X: a\0b\r\n"), ok("a"), "GET /a [malformed: header line] -> 200 \"a\"");
+}
+
+#[test]
+fn a_header_value_with_latin_1_and_utf_8_is_well_formed() {
+    one(&b"GET /a HTTP/1.1\r\nHost: h\r\nX: caf\xe9 caf\xc3\xa9\r\n\r\n"[..], ok("a"), "GET /a -> 200 \"a\"");
+}
+
+#[test]
+fn a_thousand_header_lines() {
+    let lines = numbered(999);
+    let seen = one(with("/a", &lines), ok("a"), "GET /a -> 200 \"a\"");
+    assert_eq!(seen.exchanges.values().next().unwrap().request.head.lines().count(), 1000);
+}
+
+#[test]
+fn more_than_a_thousand_header_lines_are_malformed() {
+    let lines = numbered(1000);
+    one(with("/a", &lines), ok("a"), "GET /a [malformed: head too large] -> 200 \"a\"");
+}
+
+#[test]
+fn a_thousand_header_lines_in_a_response() {
+    let lines = numbered(1000);
+    one(get("/a"), format!("HTTP/1.1 200 OK\r\n{lines}Content-Length: 1\r\n\r\na"), "GET /a -> 200 \"a\"");
+}
+
+#[test]
+fn a_head_of_just_the_limit() {
+    let without = with("/a", "X: \r\n").len();
+    let request = with("/a", &format!("X: {}\r\n", "x".repeat(MAX_HEAD_BYTES - without)));
+    assert_eq!(request.len(), MAX_HEAD_BYTES);
+    let talk = Talk::open().segments(Client, request, 16_000).server(ok("a")).client(get("/b")).server(ok("b")).close();
+    check(&talk.capture(), &["GET /a -> 200 \"a\"", "GET /b -> 200 \"b\""]);
+}
+
+#[test]
+fn a_head_beyond_the_limit_is_malformed_and_the_next_request_is_found() {
+    for beyond in [1, 100_000] {
+        let without = with("/a", "X: \r\n").len();
+        let request = with("/a", &format!("X: {}\r\n", "x".repeat(MAX_HEAD_BYTES + beyond - without)));
+        let talk = Talk::open().segments(Client, request, 16_000).server(ok("a")).client(get("/b")).server(ok("b"));
+        let too_large = "GET /a [malformed: head too large] -> 200 \"a\"";
+        check(&talk.close().capture(), &[too_large, "GET /b -> 200 \"b\""]);
+    }
+}
+
+#[test]
+fn an_endless_head_is_told_once() {
+    let endless = format!("GET /a HTTP/1.1\r\nHost: h\r\nX: {}", "x".repeat(3 * MAX_HEAD_BYTES));
+    let talk = Talk::open().segments(Client, endless, 16_000).close();
+    check(&talk.capture(), &["GET /a [malformed: head too large] -> no response"]);
+}
+
+#[test]
+fn an_endless_first_line_is_no_request() {
+    let talk = Talk::open().segments(Client, "A".repeat(2 * MAX_HEAD_BYTES), 16_000).close();
+    check::<&str>(&talk.capture(), &[]);
+}
+
+#[test]
+fn an_endless_response_head_leaves_its_status() {
+    let endless = format!("HTTP/1.1 200 OK\r\nX: {}", "x".repeat(2 * MAX_HEAD_BYTES));
+    let talk =
+        Talk::open().client(get("/a")).segments(Server, endless, 16_000).client(get("/b")).server(ok("b")).close();
+    check(&talk.capture(), &["GET /a -> 200 [malformed]", "GET /b -> 200 \"b\""]);
+}
+
+// Pipelining and interim responses.
+
+#[test]
+fn pipelined_requests_and_responses_in_one_segment_each() {
+    let talk = Talk::open().client([get("/a"), get("/b"), get("/c")].concat());
+    let talk = talk.server([ok("a"), chunked(&["b"]), status("404 Not Found", "c")].concat()).close();
+    check(&talk.capture(), &["GET /a -> 200 \"a\"", "GET /b -> 200 \"b\"", "GET /c -> 404 \"c\""]);
+}
+
+#[test]
+fn pipelined_requests_in_two_segments_with_a_cut_inside_the_second_one() {
+    let both = [get("/a"), get("/b")].concat();
+    for at in 1..both.len() {
+        let talk = Talk::open().cut(Client, &both, &[at]).server([ok("a"), ok("b")].concat()).close();
+        check(&talk.capture(), &["GET /a -> 200 \"a\"", "GET /b -> 200 \"b\""]);
+    }
+}
+
+#[test]
+fn pipelined_posts() {
+    let talk =
+        Talk::open().client([post("/a", "x"), post("/b", "yy")].concat()).server(ok("a")).server(ok("b")).close();
+    check(&talk.capture(), &["POST /a \"x\" -> 200 \"a\"", "POST /b \"yy\" -> 200 \"b\""]);
+}
+
+#[test]
+fn five_thousand_pipelined_requests_are_bounded_and_the_oldest_lose_their_pairing() {
+    let requests: String = (0..5000).map(|n| get(&format!("/{n}"))).collect();
+    let talk = Talk::open().segments(Client, requests, 1400).close();
+    let expected: Vec<String> = (0..5000)
+        .map(|n| format!("GET /{n} -> {}", if n < 5000 - 4096 { "pairing lost" } else { "no response" }))
+        .collect();
+    check(&talk.capture(), &expected);
+}
+
+#[test]
+fn interim_responses_are_no_responses() {
+    for interim in ["100 Continue", "100 ", "102 Processing", "103 Early Hints\r\nLink: </a.css>", "199 Odd"] {
+        one(get("/a"), respond(interim) + std::str::from_utf8(&ok("a")).unwrap(), "GET /a -> 200 \"a\"");
+    }
+    let three = [respond("103 A"), respond("103 B"), respond("100 C")].concat();
+    one(get("/a"), three + std::str::from_utf8(&ok("a")).unwrap(), "GET /a -> 200 \"a\"");
+}
+
+#[test]
+fn the_first_byte_of_a_response_is_that_of_the_final_one() {
+    let talk = Talk::open().client(get("/a")).wait(50).server(respond("103 A")).wait(50).server(ok("a")).close();
+    let seen = check(&talk.capture(), &["GET /a -> 200 \"a\""]);
+    let exchange = seen.exchanges.values().next().unwrap();
+    let response = exchange.answer.as_ref().unwrap().as_ref().unwrap();
+    assert_eq!(response.first_byte.since(exchange.request.last_byte).as_millis(), 102);
+}
+
+const EXPECTS: &str = "POST /a HTTP/1.1\r\nHost: h\r\nContent-Length: 10\r\nExpect: 100-continue\r\n\r\n";
+
+#[test]
+fn expect_100_continue_and_then_the_body() {
+    for interim in ["100 Continue", "100 ", "100 Continue\r\nServer: s"] {
+        let talk = Talk::open().client(EXPECTS).server(respond(interim)).client("0123456789").server(ok("a"));
+        let talk = talk.client(get("/b")).server(ok("b")).close();
+        check(&talk.capture(), &["POST /a \"0123456789\" -> 200 \"a\"", "GET /b -> 200 \"b\""]);
+    }
+}
+
+#[test]
+fn expect_that_is_refused_and_a_client_that_keeps_its_body() {
+    let talk = Talk::open().client(EXPECTS).server(status("417 Expectation Failed", "no"));
+    let talk = talk.client(get("/b")).server(ok("b")).close();
+    check(&talk.capture(), &["POST /a [gap] -> 417 \"no\"", "GET /b -> 200 \"b\""]);
+}
+
+#[test]
+fn expect_that_is_refused_and_a_client_that_sends_its_body_all_the_same() {
+    let talk = Talk::open().client(EXPECTS).server(status("401 Unauthorized", "no")).client("0123456789");
+    let talk = talk.client(get("/b")).server(ok("b")).close();
+    check(&talk.capture(), &["POST /a \"0123456789\" -> 401 \"no\"", "GET /b -> 200 \"b\""]);
+}
+
+#[test]
+fn expect_that_is_refused_and_a_client_that_closes() {
+    let talk = Talk::open().client(EXPECTS).server(status("417 Expectation Failed", "no")).close();
+    check(&talk.capture(), &["POST /a [gap] -> 417 \"no\""]);
+}
+
+#[test]
+fn expect_without_any_answer_to_it() {
+    let talk = Talk::open().client(EXPECTS).wait(1000).client("0123456789").server(respond("100 Continue"));
+    let talk = talk.server(ok("a")).client(get("/b")).server(ok("b")).close();
+    check(&talk.capture(), &["POST /a \"0123456789\" -> 200 \"a\"", "GET /b -> 200 \"b\""]);
+}
+
+#[test]
+fn a_final_response_before_the_request_has_ended() {
+    let request = post("/a", noise(3000));
+    let talk = Talk::open()
+        .client(&request[..1000])
+        .server(status("503 Service Unavailable", "no"))
+        .client(&request[1000..])
+        .client(get("/b"))
+        .server(ok("b"))
+        .close();
+    check(
+        &talk.capture(),
+        &[format!("POST /a{} -> 503 \"no\"", large(&noise(3000))), "GET /b -> 200 \"b\"".to_owned()],
+    );
+}
+
+#[test]
+fn a_final_response_before_the_request_has_ended_and_then_the_end() {
+    let request = post("/a", noise(3000));
+    let seen_part = large(&noise(3000)[..1000 - (request.len() - 3000)]);
+    let talk = Talk::open().client(&request[..1000]).server(status("413 Too Large", "no")).control(Server, FIN | ACK);
+    check(&talk.control(Client, FIN | ACK).capture(), &[format!("POST /a{seen_part} [gap] -> 413 \"no\"")]);
+}
+
+#[test]
+fn a_final_response_before_the_request_head_has_ended() {
+    let talk = Talk::open()
+        .client(&get("/a")[..25])
+        .server(status("400 Bad Request", "no"))
+        .client(&get("/a")[25..])
+        .client(get("/b"))
+        .server(ok("b"))
+        .close();
+    check(&talk.capture(), &["GET /a -> 400 \"no\"", "GET /b -> 200 \"b\""]);
+}
+
+#[test]
+fn a_request_timeout_that_answers_nothing() {
+    let talk = Talk::open().client(get("/a")).server(ok("a")).wait(5000).server(status("408 Request Timeout", "slow"));
+    check(&talk.close().capture(), &["GET /a -> 200 \"a\"", "orphan -> 408 \"slow\""]);
+}
+
+// Bodies.
+
+#[test]
+fn responses_that_have_no_body_whatever_their_length_says() {
+    let head = "HTTP/1.1 200 OK\r\nContent-Length: 12345\r\n\r\n";
+    one(get("/a").replacen("GET", "HEAD", 1), head, "HEAD /a -> 200");
+    one(get("/a"), head.replacen("200 OK", "304 Not Modified", 1), "GET /a -> 304");
+    one(get("/a"), head.replacen("200 OK", "204 No Content", 1), "GET /a -> 204");
+    let chunked = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n";
+    one(get("/a").replacen("GET", "HEAD", 1), chunked, "HEAD /a -> 200");
+    one(get("/a"), chunked.replacen("200 OK", "304 Not Modified", 1), "GET /a -> 304");
+}
+
+#[test]
+fn head_and_get_pipelined() {
+    let head = get("/a").replacen("GET", "HEAD", 1);
+    let talk = Talk::open().client([head, get("/b")].concat());
+    let talk = talk.server("HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\n").server(ok("b")).close();
+    check(&talk.capture(), &["HEAD /a -> 200", "GET /b -> 200 \"b\""]);
+}
+
+#[test]
+fn a_get_with_a_body() {
+    one("GET /a HTTP/1.1\r\nContent-Length: 1\r\n\r\nx", ok("a"), "GET /a \"x\" -> 200 \"a\"");
+}
+
+#[test]
+fn a_post_with_content_length_0_and_one_without_any_length() {
+    one(post("/a", ""), ok(""), "POST /a -> 200");
+    one("POST /a HTTP/1.1\r\nHost: h\r\n\r\n", ok("a"), "POST /a -> 200 \"a\"");
+}
+
+#[test]
+fn a_body_that_looks_like_a_request_and_one_that_looks_like_a_response() {
+    one(
+        post("/a", get("/inside")),
+        ok(ok("inside")),
+        &format!("POST /a \"{}\" -> 200 \"{}\"", get("/inside").escape_default(), ok("inside").escape_ascii()),
+    );
+}
+
+#[test]
+fn a_body_until_the_end_of_the_connection() {
+    let body = noise(10_000);
+    let talk = Talk::open().client(get("/a")).server("HTTP/1.1 200 OK\r\n\r\n").segments(Server, &body, 1448);
+    check(&talk.control(Server, FIN | ACK).capture(), &[format!("GET /a -> 200{}", large(&body))]);
+}
+
+#[test]
+fn a_body_until_the_end_of_the_connection_that_the_capture_does_not_see() {
+    let talk = Talk::open().client(get("/a")).server("HTTP/1.1 200 OK\r\n\r\nthus far");
+    check(&talk.capture(), &["GET /a -> 200 \"thus far\" [end of capture]"]);
+}
+
+#[test]
+fn a_body_that_is_shorter_than_its_length() {
+    let talk = Talk::open().client(get("/a")).server("HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n0123").close();
+    check(&talk.capture(), &["GET /a -> 200 \"0123\" [connection closed early]"]);
+    let talk = Talk::open().client("POST /a HTTP/1.1\r\nContent-Length: 10\r\n\r\n0123").close();
+    check(&talk.capture(), &["POST /a \"0123\" [gap] -> no response"]);
+    let talk = Talk::open().client("POST /a HTTP/1.1\r\nContent-Length: 10\r\n\r\n0123");
+    check(&talk.capture(), &["POST /a \"0123\" [end of capture] -> no response"]);
+}
+
+#[test]
+fn chunk_extensions_and_trailers() {
+    let request = "POST /a HTTP/1.1\r\nTransfer-Encoding: chunked\r\nTrailer: T\r\n\r\n\
+        5;name=\"va;lue\"\r\nhello\r\n00006 ; x\r\n world\r\n000;last\r\nT: v\r\nU: w\r\n\r\n";
+    one(request, ok("a"), "POST /a \"hello world\" -> 200 \"a\"");
+}
+
+#[test]
+fn chunk_sizes_in_either_case_with_leading_zeros() {
+    let request =
+        "POST /a HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n0A\r\n0123456789\r\n000b\r\n0123456789a\r\n0\r\n\r\n";
+    one(request, ok("a"), "POST /a \"01234567890123456789a\" -> 200 \"a\"");
+}
+
+#[test]
+fn chunks_with_bare_line_feeds() {
+    let request = "POST /a HTTP/1.1\nTransfer-Encoding: chunked\n\n5\nhello\n0\n\n";
+    one(request, ok("a"), "POST /a \"hello\" -> 200 \"a\"");
+}
+
+#[test]
+fn chunk_sizes_that_overflow_are_malformed_and_the_next_request_is_found() {
+    for size in ["ffffffffffffffffff", "10000000000000000", "-1", "0x5", "g", ""] {
+        let request = format!("POST /a HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n{size}\r\nhello\r\n0\r\n\r\n");
+        one(request, ok("a"), "POST /a [malformed: chunk framing] -> 200 \"a\"");
+    }
+}
+
+#[test]
+fn the_largest_chunk_size_there_is_waits_for_its_bytes() {
+    let talk =
+        Talk::open().client("POST /a HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\nffffffffffffffff\r\nabc").close();
+    check(&talk.capture(), &["POST /a \"abc\" [gap] -> no response"]);
+}
+
+#[test]
+fn a_chunk_that_does_not_end_where_it_says_is_malformed() {
+    let request = "POST /a HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nhello\r\n0\r\n\r\n";
+    one(request, ok("a"), "POST /a \"hel\" [malformed: chunk framing] -> 200 \"a\"");
+    let response = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nhello\r\n0\r\n\r\n";
+    one(get("/a"), response, "GET /a -> 200 \"hel\" [malformed]");
+}
+
+#[test]
+fn endless_chunk_extensions_and_trailers_are_malformed() {
+    let extension =
+        format!("POST /a HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n5;{}\r\nhello\r\n0\r\n\r\n", "x".repeat(50_000));
+    one(extension, ok("a"), "POST /a [malformed: chunk framing] -> 200 \"a\"");
+    let trailer =
+        format!("POST /a HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n0\r\nX: {}\r\n\r\n", "x".repeat(90_000));
+    let talk = Talk::open().segments(Client, trailer, 10_000).server(ok("a")).client(get("/b")).server(ok("b")).close();
+    check(&talk.capture(), &["POST /a [malformed: chunk framing] -> 200 \"a\"", "GET /b -> 200 \"b\""]);
+}
+
+#[test]
+fn a_hundred_thousand_chunks_of_one_byte() {
+    let body: String = "1\r\nx\r\n".repeat(100_000);
+    let request = format!("POST /a HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n{body}0\r\n\r\n");
+    let talk = Talk::open().segments(Client, request, 60_000).server(ok("a")).client(get("/b")).server(ok("b")).close();
+    let expected = format!("POST /a{} -> 200 \"a\"", large("x".repeat(100_000).as_bytes()));
+    check(&talk.capture(), &[&expected[..], "GET /b -> 200 \"b\""]);
+}
+
+// Conflicts about the length.
+
+#[test]
+fn content_length_and_transfer_encoding_are_malformed_and_chunks_find_the_next_message() {
+    for lines in ["Content-Length: 3\r\nTransfer-Encoding: chunked", "Transfer-Encoding: chunked\r\nContent-Length: 3"]
+    {
+        let request = format!("POST /a HTTP/1.1\r\n{lines}\r\n\r\n5\r\nhello\r\n0\r\n\r\n");
+        one(request, ok("a"), "POST /a \"hello\" [malformed: content-length and transfer-encoding] -> 200 \"a\"");
+    }
+}
+
+#[test]
+fn two_content_lengths_that_differ_are_malformed() {
+    for lines in ["Content-Length: 3\r\nContent-Length: 5", "Content-Length: 3, 5"] {
+        let request = format!("POST /a HTTP/1.1\r\n{lines}\r\n\r\nabc");
+        one(request, ok("a"), "POST /a \"abc\" [malformed: conflicting content-lengths] -> 200 \"a\"");
+    }
+}
+
+#[test]
+fn two_content_lengths_that_are_equal_are_one() {
+    for lines in ["Content-Length: 3\r\nContent-Length: 3", "Content-Length: 3, 3"] {
+        one(format!("POST /a HTTP/1.1\r\n{lines}\r\n\r\nabc"), ok("a"), "POST /a \"abc\" -> 200 \"a\"");
+    }
+}
+
+#[test]
+fn content_lengths_that_are_no_numbers_are_malformed() {
+    for length in ["abc", "-1", "+3", "0x3", "3 4", "18446744073709551616", "99999999999999999999"] {
+        let request = format!("POST /a HTTP/1.1\r\nContent-Length: {length}\r\n\r\n");
+        one(request, ok("a"), "POST /a [malformed: content-length is not a number] -> 200 \"a\"");
+    }
+}
+
+#[test]
+fn a_transfer_encoding_that_does_not_end_in_chunked_is_malformed() {
+    for coding in ["gzip", "chunked, gzip", "xchunked", "chunked\x0b"] {
+        let request = format!("POST /a HTTP/1.1\r\nTransfer-Encoding: {coding}\r\n\r\n");
+        one(request, ok("a"), "POST /a [malformed: transfer-encoding does not end in chunked] -> 200 \"a\"");
+    }
+}
+
+#[test]
+fn a_transfer_encoding_whose_last_coding_is_chunked() {
+    for lines in ["Transfer-Encoding: gzip, chunked", "Transfer-Encoding: gzip\r\nTransfer-Encoding: Chunked"] {
+        let request = format!("POST /a HTTP/1.1\r\n{lines}\r\n\r\n5\r\nhello\r\n0\r\n\r\n");
+        one(request, ok("a"), "POST /a \"hello\" -> 200 \"a\"");
+    }
+}
+
+// Before, after and instead of HTTP/1.
+
+#[test]
+fn a_proxy_header_of_version_1_whole_and_cut_at_every_byte() {
+    for header in [
+        "PROXY TCP4 192.0.2.1 192.0.2.2 56324 443\r\n",
+        "PROXY UNKNOWN\r\n",
+        "PROXY TCP6 2001:db8::1 2001:db8::2 1 2\r\n",
+    ] {
+        let all = format!("{header}{}", get("/a"));
+        one(&all, ok("a"), "GET /a -> 200 \"a\"");
+        for at in 1..all.len() {
+            check(&Talk::open().cut(Client, &all, &[at]).server(ok("a")).close().capture(), &["GET /a -> 200 \"a\""]);
+        }
+        let every: Vec<usize> = (1..all.len()).collect();
+        check(&Talk::open().cut(Client, &all, &every).server(ok("a")).close().capture(), &["GET /a -> 200 \"a\""]);
+    }
+}
+
+#[test]
+fn a_proxy_header_of_version_2_whole_and_cut_at_every_byte() {
+    let v4 = [&b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0c"[..], &[192, 0, 2, 1, 192, 0, 2, 2, 0xdc, 4, 1, 0xbb]].concat();
+    let v6_with_extras =
+        [&b"\r\n\r\n\0\r\nQUIT\n\x21\x21\0\x2f"[..], &[7; 36], &[4, 0, 8, 1, 2, 3, 4, 5, 6, 7, 8]].concat();
+    let local = b"\r\n\r\n\0\r\nQUIT\n\x20\0\0\0".to_vec();
+    for header in [v4, v6_with_extras, local] {
+        let all = [&header[..], get("/a").as_bytes()].concat();
+        one(&all, ok("a"), "GET /a -> 200 \"a\"");
+        for at in 1..all.len() {
+            check(&Talk::open().cut(Client, &all, &[at]).server(ok("a")).close().capture(), &["GET /a -> 200 \"a\""]);
+        }
+        let every: Vec<usize> = (1..all.len()).collect();
+        check(&Talk::open().cut(Client, &all, &every).server(ok("a")).close().capture(), &["GET /a -> 200 \"a\""]);
+    }
+}
+
+#[test]
+fn a_proxy_header_before_tls_is_still_tls() {
+    let talk = Talk::open().client("PROXY TCP4 192.0.2.1 192.0.2.2 56324 443\r\n\x16\x03\x01\x02\0\x01\0\x01").close();
+    check::<&str>(&talk.capture(), &[]);
+}
+
+#[test]
+fn connect_and_what_goes_through_the_tunnel() {
+    let talk = Talk::open()
+        .client("CONNECT other.example:443 HTTP/1.1\r\nHost: other.example:443\r\n\r\n")
+        .server("HTTP/1.1 200 Connection established\r\n\r\n")
+        .client("\x16\x03\x01\x02\0\x01\0\x01")
+        .server("\x16\x03\x03\0\x7a")
+        .client(get("/inside/the/tunnel"))
+        .close();
+    let seen = check(&talk.capture(), &["CONNECT other.example:443 -> 200 [opaque]"]);
+    assert_eq!(seen.http1, Stats { upgraded: 1, ..Stats::default() });
+}
+
+#[test]
+fn connect_that_is_refused_leaves_the_connection_as_it_was() {
+    let request = "CONNECT other.example:443 HTTP/1.1\r\nHost: other.example:443\r\n\r\n";
+    one(request, status("407 Proxy Authentication Required", "who"), "CONNECT other.example:443 -> 407 \"who\"");
+}
+
+#[test]
+fn an_upgrade_to_websocket_and_its_frames() {
+    let upgrade = with("/chat", "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Key: x\r\n");
+    let switching = "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n";
+    let talk = Talk::open().client(get("/a")).server(ok("a")).client(upgrade).server(format!("{switching}\u{1}early"));
+    let talk = talk.client([0x81, 0x85, 1, 2, 3, 4]).client(get("/no/request")).server(ok("no response")).close();
+    let seen = check(&talk.capture(), &["GET /a -> 200 \"a\"", "GET /chat -> 101 [opaque]"]);
+    assert_eq!(seen.http1, Stats { upgraded: 1, ..Stats::default() });
+}
+
+#[test]
+fn an_upgrade_that_the_server_ignores() {
+    let upgrade = with("/a", "Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABk\r\n");
+    one(upgrade, ok("a"), "GET /a -> 200 \"a\"");
+}
+
+#[test]
+fn an_upgrade_to_http_2() {
+    let upgrade = with("/a", "Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABk\r\n");
+    let talk =
+        Talk::open().client(upgrade).server("HTTP/1.1 101 Switching Protocols\r\nUpgrade: h2c\r\n\r\n\0\0\u{6}\u{4}");
+    let talk = talk.client("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\u{4}").close();
+    check(&talk.capture(), &["GET /a -> 101 [opaque]"]);
+}
+
+#[test]
+fn http_2_without_tls_is_recognised_and_counted() {
+    let preface = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+    let talk = Talk::open().client(format!("{preface}\0\0\0\u{4}\0\0\0\0\0")).server("\0\0\0\u{4}\0\0\0\0\0").close();
+    assert_eq!(check::<&str>(&talk.capture(), &[]).http1, Stats { http2: 1, ..Stats::default() });
+    for at in 1..preface.len() {
+        let talk = Talk::open().cut(Client, preface, &[at]).server("\0\0\0\u{4}\0\0\0\0\0").close();
+        assert_eq!(check::<&str>(&talk.capture(), &[]).http1, Stats { http2: 1, ..Stats::default() }, "cut at {at}");
+    }
+}
+
+#[test]
+fn tls_is_recognised_and_counted() {
+    let hello = [&[0x16, 3, 1, 2, 0, 1, 0, 1, 0xfc, 3, 3][..], &noise(505)].concat();
+    for at in [1, 2, 3, 5, 100] {
+        let talk = Talk::open().cut(Client, &hello, &[at]).server([0x16, 3, 3, 0, 0x7a]).client(noise(300)).close();
+        assert_eq!(check::<&str>(&talk.capture(), &[]).http1, Stats { tls: 1, ..Stats::default() }, "cut at {at}");
+    }
+}
+
+#[test]
+fn a_protocol_where_the_server_speaks_first_is_another_one() {
+    let talk = Talk::open()
+        .server("220 mail.example ESMTP\r\n")
+        .client("EHLO client.example\r\n")
+        .server("250-mail.example\r\n250 SIZE\r\n")
+        .client("MAIL FROM:<a@example>\r\n")
+        .close();
+    assert_eq!(check::<&str>(&talk.capture(), &[]).http1, Stats { unknown: 1, ..Stats::default() });
+}
+
+#[test]
+fn protocols_that_resemble_http_are_other_ones() {
+    let sip = "OPTIONS sip:a@example SIP/2.0\r\nVia: SIP/2.0/TCP h\r\n\r\n";
+    let rtsp = "DESCRIBE rtsp://h/a RTSP/1.0\r\nCSeq: 1\r\n\r\n";
+    for request in
+        [sip, rtsp, "GET / ICAP/1.0\r\n\r\n", "get key\r\n", "*1\r\n$4\r\nPING\r\n", "SSH-2.0-OpenSSH_9.6\r\n"]
+    {
+        let talk = Talk::open().client(request).server("200 whatever\r\n\r\n").close();
+        assert_eq!(check::<&str>(&talk.capture(), &[]).http1, Stats { unknown: 1, ..Stats::default() }, "{request}");
+    }
+}
+
+#[test]
+fn a_response_that_is_no_http_leaves_the_request() {
+    let talk = Talk::open().client(get("/a")).server("<html>no head at all</html>").close();
+    check(&talk.capture(), &["GET /a -> malformed"]);
+}
+
+#[test]
+fn noise_in_both_directions_is_no_exchange() {
+    let talk = Talk::open().segments(Client, noise(5000), 900).segments(Server, noise(7000), 900).close();
+    assert_eq!(check::<&str>(&talk.capture(), &[]).http1, Stats { unknown: 1, ..Stats::default() });
+}
