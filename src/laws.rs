@@ -24,7 +24,9 @@ const MAX_FRAMES: usize = 10_000;
 const ALL: Interests = Interests { request_body: Interest::Keep, response_body: Interest::Keep };
 
 /// A capture file: whatever the bytes, reading ends; it gives the same frames however the bytes come in; and of a
-/// file that was cut it gives the first of the frames that the whole file has.
+/// file that was cut it gives the first of the frames that the whole file has. Of a compressed file with an error in
+/// it the decompressors give more or less of what stands before the error: there, the frames of one are the first of
+/// the other's.
 ///
 /// # Panics
 ///
@@ -32,12 +34,15 @@ const ALL: Interests = Interests { request_body: Interest::Keep, response_body: 
 pub fn capture_file(bytes: &[u8]) {
     let whole = frames_of(Cursor::new(bytes.to_vec()));
     let in_drips = frames_of(Drips(Cursor::new(bytes.to_vec())));
-    assert_eq!(whole, in_drips, "the frames depend on how the bytes come in");
+    let compressed = matches!(bytes, [0x1f, 0x8b, ..] | [0x28, 0xb5, 0x2f, 0xfd, ..] | [_, 0x2a, 0x4d, 0x18, ..]);
+    let begins =
+        |more: &[OwnedFrame], fewer: &[OwnedFrame]| more.starts_with(fewer) || (compressed && fewer.starts_with(more));
+    assert!(begins(&whole, &in_drips) && begins(&in_drips, &whole), "the frames depend on how the bytes come in");
     // Where it is cut is up to the input itself, so that a fuzzer can move it.
     let sum: usize = bytes.iter().map(|byte| usize::from(*byte)).sum();
     let cut = bytes.get(..sum % bytes.len().max(1)).unwrap_or_default();
     let part = frames_of(Cursor::new(cut.to_vec()));
-    assert!(whole.starts_with(&part), "a file cut after {} bytes has other frames than the whole", cut.len());
+    assert!(begins(&whole, &part), "a file cut after {} bytes has other frames than the whole", cut.len());
 }
 
 type OwnedFrame = (Timestamp, LinkType, u32, Vec<u8>);

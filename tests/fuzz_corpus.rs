@@ -1,5 +1,7 @@
 //! The saved corpus of every fuzz target, and whatever fuzzing ever found, run through the same functions.
 
+#![expect(clippy::unwrap_used, reason = "what breaks in a helper fails the test that called it")]
+
 use std::fs;
 use std::path::Path;
 
