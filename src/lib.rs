@@ -56,6 +56,8 @@ pub mod exchange;
 pub mod flow;
 mod head;
 pub mod http1;
+#[doc(hidden)]
+pub mod laws;
 pub mod middleware;
 pub mod pipeline;
 pub mod replay;

@@ -103,7 +103,7 @@ impl Pcapng {
                 }
             }
             if frame {
-                match self.packet(kind, input.available().get(..len).unwrap_or(input.available())) {
+                match self.packet(kind, len, input.available().get(..len).unwrap_or(input.available())) {
                     Some(mut record) => {
                         record.len = padded;
                         return Ok(Next::Record(record));
@@ -116,15 +116,16 @@ impl Pcapng {
         }
     }
 
-    /// A frame from a packet block; `None` where its numbers contradict each other.
-    fn packet(&mut self, kind: u32, block: &[u8]) -> Option<Record> {
+    /// A frame from a packet block that says it is `len` bytes long, of which the last four may not be there; `None`
+    /// where its numbers contradict each other.
+    fn packet(&mut self, kind: u32, len: usize, block: &[u8]) -> Option<Record> {
         let (interface, time, captured, wire_len, start) = match kind {
             ENHANCED_PACKET => (self.u32(block, 8), Some(12), self.u32(block, 20), self.u32(block, 24), 28),
             PACKET => (u32::from(self.u16(block, 8)), Some(12), self.u32(block, 20), self.u32(block, 24), 28),
             _ => (0, None, self.u32(block, 8), self.u32(block, 8), 12),
         };
         let interface = *self.interfaces.get(interface as usize)?;
-        let room = block.len().saturating_sub(start).saturating_sub(4);
+        let room = len.saturating_sub(start).saturating_sub(4);
         let captured = match kind {
             SIMPLE_PACKET => {
                 let snap = if interface.snap_len == 0 { u32::MAX } else { interface.snap_len };

@@ -47,6 +47,8 @@ struct Queue {
 pub(super) struct Half {
     /// Sequence number of the byte at `next`.
     seq: Seq,
+    /// Sequence number of the stream's first byte.
+    origin: Seq,
     /// Offset of the next byte to be told.
     next: u64,
     /// How far the other side says it has received this stream.
@@ -72,6 +74,7 @@ impl Half {
     /// Sets the position of the first byte.
     pub(super) fn start(&mut self, seq: Seq) {
         self.seq = seq;
+        self.origin = seq;
         self.next = ORIGIN;
         self.acked = ORIGIN;
         self.started = true;
@@ -84,6 +87,7 @@ impl Half {
             self.next = self.next.saturating_sub(back.unsigned_abs());
             self.acked = self.acked.max(self.next);
             self.seq = first;
+            self.origin = first;
             if syn {
                 self.from_syn = true;
                 self.joining = false;
@@ -100,9 +104,9 @@ impl Half {
         self.next.checked_add_signed(seq.ahead_of(self.seq))
     }
 
-    /// Whether `seq` is the number of the stream's first byte, as far as the wrap lets that be told.
+    /// Whether `seq` is the number of the stream's first byte.
     pub(super) fn is_origin(&self, seq: Seq) -> bool {
-        self.seq.plus((1 << 32) - (self.next - ORIGIN) % (1 << 32)) == seq
+        self.origin == seq
     }
 
     /// The sequence number that would be next.

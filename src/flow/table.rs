@@ -354,7 +354,7 @@ impl Connection {
         let blocked = self.is_blocked(side, received);
         let half = side.of_mut(&mut self.halves);
         let len = segment.payload.len() as u64 + u64::from(segment.missing);
-        if offset + len <= half.next() || half.beyond_fin(offset) {
+        if half.ended || offset + len <= half.next() || half.beyond_fin(offset) {
             stats.retransmitted_bytes += len;
             return;
         }

@@ -1,0 +1,424 @@
+//! What must hold of the capture engine whatever bytes it is given: functions and observers that panic where it does
+//! not.
+//!
+//! Bytes go in, nothing comes out. This stands in the library and not under `tests/` because three callers need the
+//! very same thing: the fuzz targets in `fuzz/`, a workspace of its own; the test that runs their saved corpus; and
+//! the property tests. It is no part of what others may rely on, and nothing in the program calls it.
+
+use std::collections::{HashMap, HashSet};
+use std::io::{Cursor, Read};
+
+use sha2::{Digest as _, Sha256};
+
+use crate::capture::{FileSource, Frame, LinkType, Settings, Source as _};
+use crate::decode::{Decoder, Endpoint, Flags, Segment};
+use crate::exchange::{Body, ConnectionId, Event, ExchangeId, Framing, Request, RequestState, Response, Timestamp};
+use crate::flow::{Chunk, FlowTable, Missing, Seq, Side, Slot};
+use crate::http1::{Http1, Interest, Interests};
+use crate::pipeline::Tap;
+
+/// Frames that are read of one input: a few compressed bytes can hold very many.
+const MAX_FRAMES: usize = 10_000;
+
+/// Everything of interest: bodies are hashed and kept.
+const ALL: Interests = Interests { request_body: Interest::Keep, response_body: Interest::Keep };
+
+/// A capture file: whatever the bytes, reading ends; it gives the same frames however the bytes come in; and of a
+/// file that was cut it gives the first of the frames that the whole file has. Of a compressed file with an error in
+/// it the decompressors give more or less of what stands before the error: there, the frames of one are the first of
+/// the other's.
+///
+/// # Panics
+///
+/// Where one of these does not hold.
+pub fn capture_file(bytes: &[u8]) {
+    let whole = frames_of(Cursor::new(bytes.to_vec()));
+    let in_drips = frames_of(Drips(Cursor::new(bytes.to_vec())));
+    let compressed = matches!(bytes, [0x1f, 0x8b, ..] | [0x28, 0xb5, 0x2f, 0xfd, ..] | [_, 0x2a, 0x4d, 0x18, ..]);
+    let begins =
+        |more: &[OwnedFrame], fewer: &[OwnedFrame]| more.starts_with(fewer) || (compressed && fewer.starts_with(more));
+    assert!(begins(&whole, &in_drips) && begins(&in_drips, &whole), "the frames depend on how the bytes come in");
+    // Where it is cut is up to the input itself, so that a fuzzer can move it.
+    let sum: usize = bytes.iter().map(|byte| usize::from(*byte)).sum();
+    let cut = bytes.get(..sum % bytes.len().max(1)).unwrap_or_default();
+    let part = frames_of(Cursor::new(cut.to_vec()));
+    assert!(begins(&whole, &part), "a file cut after {} bytes has other frames than the whole", cut.len());
+}
+
+type OwnedFrame = (Timestamp, LinkType, u32, Vec<u8>);
+
+fn frames_of(from: impl Read + Send + 'static) -> Vec<OwnedFrame> {
+    let mut frames = Vec::new();
+    let Ok(mut source) = FileSource::read("input", Box::new(from), None) else { return frames };
+    while let Some(frame) = source.next() {
+        assert!(frame.wire_len as usize >= frame.data.len(), "a frame has more bytes than it had on the wire");
+        frames.push((frame.at, frame.link, frame.wire_len, frame.data.to_vec()));
+        if frames.len() >= MAX_FRAMES {
+            return frames;
+        }
+    }
+    assert!(source.next().is_none(), "a source that has ended goes on");
+    frames
+}
+
+/// Gives a few bytes at a time.
+struct Drips(Cursor<Vec<u8>>);
+
+impl Read for Drips {
+    fn read(&mut self, into: &mut [u8]) -> std::io::Result<usize> {
+        let few = into.len().min(7);
+        self.0.read(into.get_mut(..few).unwrap_or_default())
+    }
+}
+
+/// Frames: each is a segment or a skip. What is decoded of a frame that the snap length cut is what the whole frame
+/// has, as far as it goes; and the ledger of frames adds up.
+///
+/// The first byte chooses the link type. Then each frame has two bytes for its length (little-endian), one for the
+/// time since the one before in milliseconds, one for how much of it was captured, and its bytes.
+///
+/// # Panics
+///
+/// Where one of these does not hold.
+pub fn decode(bytes: &[u8]) {
+    let Some((kind, mut rest)) = bytes.split_first() else { return };
+    let link = LINKS.get(usize::from(*kind) % LINKS.len()).copied().unwrap_or(LinkType::ETHERNET);
+    let Ok(mut tap) = Tap::new(&Settings::default(), ALL) else { return };
+    let mut laws = EventLaws::default();
+    let mut now = 0;
+    let mut given = 0;
+    while let Some(([low, high, wait, share], after)) = rest.split_first_chunk() {
+        let len = usize::from(u16::from_le_bytes([*low, *high])).min(after.len());
+        let (data, after) = after.split_at(len);
+        rest = after;
+        now += u64::from(*wait) * 1_000_000;
+        given += 1;
+        let at = Timestamp::from_nanos(now);
+        let whole = Frame { at, link, wire_len: u32::try_from(len).unwrap_or(u32::MAX), data };
+        let captured = data.get(..len * usize::from(*share) / 255).unwrap_or_default();
+        let cut = Frame { data: captured, ..whole };
+        cut_frames_agree(&whole, &cut);
+        tap.frame(&cut, &mut |event| laws.see(&event));
+    }
+    tap.finish(&mut |event| laws.see(&event));
+    laws.finish();
+    let frames = tap.engine(&crate::capture::MemorySource::new()).frames;
+    assert_eq!(frames.received, given);
+    assert_eq!(frames.received, frames.decoded + frames.skipped.values().sum::<u64>(), "the ledger of frames");
+}
+
+const LINKS: [LinkType; 13] = [
+    LinkType::ETHERNET,
+    LinkType::LINUX_SLL,
+    LinkType::LINUX_SLL2,
+    LinkType::RAW,
+    LinkType::NULL,
+    LinkType::LOOP,
+    LinkType::PPP,
+    LinkType::C_HDLC,
+    LinkType::IEEE_802_11,
+    LinkType::RADIOTAP,
+    LinkType::ARCNET_BSD,
+    LinkType::ARCNET_LINUX,
+    LinkType(u16::MAX),
+];
+
+fn cut_frames_agree(whole: &Frame<'_>, cut: &Frame<'_>) {
+    let (mut one, mut other) = (Decoder::new(), Decoder::new());
+    let (Ok(whole), Ok(cut)) = (one.decode(whole), other.decode(cut)) else { return };
+    let numbers = |s: &Segment<'_>| (s.at, s.source, s.destination, s.seq, s.ack, s.flags);
+    let len = |s: &Segment<'_>| s.payload.len() as u64 + u64::from(s.missing);
+    assert_eq!(numbers(&whole), numbers(&cut));
+    assert_eq!(len(&whole), len(&cut), "a cut frame says another length");
+    assert!(whole.payload.starts_with(cut.payload), "a cut frame has another payload");
+}
+
+/// Segments of two connections: the laws of [`ChunkLaws`] and [`EventLaws`] hold.
+///
+/// Each segment has eight bytes and its payload: what it is (bits: the server's, SYN, FIN, RST, not an
+/// acknowledgement, the second connection, cut by the snap length, a jump of sequence numbers to anywhere); the time
+/// since the one before (its cube in microseconds); how far its number is from the next one, its acknowledgement from
+/// the last one, and the length of its payload (two bytes each, little-endian). So zeros are traffic in order.
+///
+/// # Panics
+///
+/// Where one of these does not hold.
+pub fn engine(bytes: &[u8]) {
+    let mut engine = Engine::default();
+    let mut rest = bytes;
+    while let Some((record, after)) = rest.split_first_chunk() {
+        rest = engine.segment(*record, after);
+    }
+    engine.finish();
+}
+
+/// The two stages with an observer after each.
+struct Engine {
+    flows: FlowTable,
+    http1: Http1,
+    chunk_laws: ChunkLaws,
+    event_laws: EventLaws,
+    /// Where each side of each connection would go on.
+    next: [[Seq; 2]; 2],
+    now: u64,
+}
+
+impl Default for Engine {
+    fn default() -> Self {
+        // One stream wraps around soon, one later.
+        let next = [Seq(u32::MAX - 300), Seq(5)];
+        Self {
+            flows: FlowTable::new(&[80]),
+            http1: Http1::new(ALL),
+            chunk_laws: ChunkLaws::default(),
+            event_laws: EventLaws::default(),
+            next: [next, next],
+            now: 0,
+        }
+    }
+}
+
+impl Engine {
+    /// Takes the segment that `record` and the bytes after it stand for; returns the bytes after that.
+    fn segment<'a>(&mut self, record: [u8; 8], after: &'a [u8]) -> &'a [u8] {
+        let [what, wait, seq_low, seq_high, ack_low, ack_high, len_low, len_high] = record;
+        let has = |bit: u8| what & (1 << bit) != 0;
+        let len = usize::from(u16::from_le_bytes([len_low, len_high])).min(after.len());
+        let (payload, after) = after.split_at(len);
+        let side = if has(0) { Side::High } else { Side::Low };
+        let [first, second] = &mut self.next;
+        let next = if has(5) { second } else { first };
+        let off = i64::from(i16::from_le_bytes([seq_low, seq_high])) * if has(7) { 1 << 16 } else { 1 };
+        let seq = moved(*side.of(next), off);
+        let ack = moved(*side.other().of(next), i64::from(i16::from_le_bytes([ack_low, ack_high])));
+        let captured = if has(6) { len / 2 } else { len };
+        if off == 0 {
+            *side.of_mut(next) = seq.plus(len as u64 + u64::from(has(1)) + u64::from(has(2)));
+        }
+        let mut flags = Flags::default();
+        for (bit, flag) in [(1, Flags::SYN), (2, Flags::FIN), (3, Flags::RST)] {
+            flags = if has(bit) { flags.with(flag) } else { flags };
+        }
+        flags = if has(4) { flags } else { flags.with(Flags::ACK) };
+        self.now += u64::from(wait).pow(3) * 1000;
+        // The client's address is the lower one.
+        let client = Endpoint { ip: 1, port: if has(5) { 5001 } else { 5000 } };
+        let ends = [client, Endpoint { ip: 2, port: 80 }];
+        self.take(&Segment {
+            at: Timestamp::from_nanos(self.now),
+            source: *side.of(&ends),
+            destination: *side.other().of(&ends),
+            seq: seq.0,
+            ack: ack.0,
+            flags,
+            payload: payload.get(..captured).unwrap_or_default(),
+            missing: u32::try_from(len - captured).unwrap_or(u32::MAX),
+        });
+        after
+    }
+
+    fn take(&mut self, segment: &Segment<'_>) {
+        let Self { flows, http1, chunk_laws, event_laws, .. } = self;
+        flows.take(segment, &mut |chunk| {
+            chunk_laws.see(&chunk);
+            http1.take(chunk, &mut |event| event_laws.see(&event));
+        });
+    }
+
+    fn finish(mut self) {
+        let Self { flows, http1, chunk_laws, event_laws, .. } = &mut self;
+        flows.finish(&mut |chunk| {
+            chunk_laws.see(&chunk);
+            http1.take(chunk, &mut |event| event_laws.see(&event));
+        });
+        assert_eq!(self.flows.stats().open, 0, "a connection is open after the end");
+        self.chunk_laws.finish();
+        self.event_laws.finish();
+    }
+}
+
+fn moved(seq: Seq, by: i64) -> Seq {
+    // Two's complement: moving back by one is moving on by the rest of the circle.
+    seq.plus(u64::from_ne_bytes(by.to_ne_bytes()))
+}
+
+/// What a [`FlowTable`] may tell, and in which order.
+///
+/// A slot is opened before anything else is told of it, and nothing is told once it is closed. The bytes and gaps of
+/// one side follow upon each other without overlap or hole, up to its end. Connections are numbered as they open.
+#[derive(Debug, Default)]
+pub struct ChunkLaws {
+    open: HashMap<Slot, [Stream; 2]>,
+    opened: u64,
+}
+
+#[derive(Debug, Default)]
+struct Stream {
+    /// Offset of what has to come next; `None` before the first byte.
+    next: Option<u64>,
+    ended: bool,
+}
+
+impl ChunkLaws {
+    /// Takes note of the next chunk.
+    ///
+    /// # Panics
+    ///
+    /// Where it must not be told now.
+    pub fn see(&mut self, chunk: &Chunk<'_>) {
+        match *chunk {
+            Chunk::Opened { slot, connection, .. } => {
+                self.opened += 1;
+                assert_eq!(connection.0, self.opened, "the number of a connection");
+                assert!(self.open.insert(slot, Default::default()).is_none(), "a slot in use is opened");
+            }
+            Chunk::Data { slot, side, offset, bytes, .. } => {
+                let stream = self.stream(slot, side);
+                assert!(!bytes.is_empty(), "no bytes are told");
+                assert_eq!(stream.next.unwrap_or(offset), offset, "bytes out of order");
+                stream.next = Some(offset + bytes.len() as u64);
+            }
+            Chunk::Gap { slot, side, len, why } => {
+                let stream = self.stream(slot, side);
+                let joined = why == Missing::Joined;
+                assert_eq!(len == 0, joined, "only what came before the capture has no length");
+                assert!(!joined || stream.next.is_none(), "a stream is joined in its middle");
+                stream.next = stream.next.map(|next| next + len);
+            }
+            Chunk::End { slot, side, .. } => self.stream(slot, side).ended = true,
+            Chunk::Closed { slot, .. } => {
+                assert!(self.open.remove(&slot).is_some(), "a slot is closed that is not open");
+            }
+        }
+    }
+
+    /// Takes note of the end of the capture.
+    ///
+    /// # Panics
+    ///
+    /// Where a connection is still open.
+    pub fn finish(&self) {
+        assert!(self.open.is_empty(), "connections were not closed: {:?}", self.open);
+    }
+
+    fn stream(&mut self, slot: Slot, side: Side) -> &mut Stream {
+        let stream = side.of_mut(self.open.get_mut(&slot).expect("nothing is told of a slot that is not open"));
+        assert!(!stream.ended, "a stream goes on after its end");
+        stream
+    }
+}
+
+/// What the engine may tell of connections and exchanges, and in which order.
+///
+/// Of each exchange the request comes first, then exactly one response or word of damage, before its connection is
+/// closed. Ids grow along a connection, none comes twice. A message that is said to be whole is as long as its framing
+/// says, and what was kept of its body has that length and hash.
+#[derive(Debug, Default)]
+pub struct EventLaws {
+    open: HashMap<ConnectionId, u32>,
+    unanswered: HashSet<ExchangeId>,
+    seen: Seen,
+}
+
+/// How much of what was told.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Seen {
+    /// Connections.
+    pub connections: u64,
+    /// Requests, whole or not.
+    pub requests: u64,
+    /// Requests that may be replayed.
+    pub whole_requests: u64,
+    /// Responses with a request.
+    pub responses: u64,
+    /// Requests without a usable response.
+    pub damaged: u64,
+    /// Responses without a request.
+    pub orphans: u64,
+}
+
+impl EventLaws {
+    /// Takes note of the next event.
+    ///
+    /// # Panics
+    ///
+    /// Where it must not be told now, or contradicts itself.
+    pub fn see(&mut self, event: &Event) {
+        match event {
+            Event::Opened { connection, .. } => {
+                self.seen.connections += 1;
+                assert!(self.open.insert(*connection, 0).is_none(), "connection {connection} is opened twice");
+            }
+            Event::Request(request) => self.see_request(request),
+            Event::Response { of, response } => {
+                self.seen.responses += 1;
+                assert!(self.unanswered.remove(of), "{of} is answered without a question");
+                see_response(response);
+            }
+            Event::Damaged { of, .. } => {
+                self.seen.damaged += 1;
+                assert!(self.unanswered.remove(of), "{of} is damaged without a question");
+            }
+            Event::Orphan { connection, response } => {
+                self.seen.orphans += 1;
+                assert!(self.open.contains_key(connection), "an orphan on {connection}, which is not open");
+                see_response(response);
+            }
+            Event::Closed { connection, .. } => {
+                assert!(self.open.remove(connection).is_some(), "connection {connection} is closed twice");
+                let left = self.unanswered.iter().find(|id| id.connection == *connection);
+                assert!(left.is_none(), "{left:?} never had its last word");
+            }
+        }
+    }
+
+    /// Takes note of the end of the capture.
+    ///
+    /// # Panics
+    ///
+    /// Where a connection or an exchange has not ended.
+    pub fn finish(&self) {
+        assert!(self.open.is_empty(), "connections were not closed: {:?}", self.open);
+        assert!(self.unanswered.is_empty(), "exchanges never ended: {:?}", self.unanswered);
+    }
+
+    /// How much was told so far.
+    #[must_use]
+    pub const fn seen(&self) -> Seen {
+        self.seen
+    }
+
+    fn see_request(&mut self, request: &Request) {
+        let id = request.id;
+        self.seen.requests += 1;
+        let last = self.open.get_mut(&id.connection).expect("a request belongs to an open connection");
+        assert!(id.index > *last, "{id} comes after {last}");
+        *last = id.index;
+        self.unanswered.insert(id);
+        if request.state == RequestState::Whole {
+            self.seen.whole_requests += 1;
+            assert!(!request.method().is_empty() && !request.target().is_empty(), "{id} is whole and asks nothing");
+            see_whole(&request.body);
+        }
+    }
+}
+
+fn see_response(response: &Response) {
+    assert!(response.status == 101 || response.status >= 200 || response.status < 100, "an interim response is told");
+    if response.damage.is_none() {
+        see_whole(&response.body);
+    }
+}
+
+fn see_whole(body: &Body) {
+    match body.framing {
+        Framing::None => assert_eq!(body.len, 0),
+        Framing::Length(length) => assert_eq!(body.len, length, "a whole body is as long as its head says"),
+        Framing::Chunked | Framing::UntilClose => {}
+    }
+    if let Some(content) = body.content() {
+        assert_eq!(content.len() as u64, body.len, "the content that was kept is not what was counted");
+        let hash = (!content.is_empty()).then(|| <[u8; 32]>::from(Sha256::digest(&content)));
+        assert_eq!(body.sha256, hash, "the hash is not that of the content");
+    }
+}
