@@ -393,7 +393,7 @@ fn of_twenty_exchanges_a_burst_of_loss_costs_those_that_it_hits() {
     let capture = twenty().close().capture();
     let all = never_mispaired(&capture);
     // Which exchange each packet belongs to; three are the handshake.
-    let packets = |n: usize| (if n % 2 == 0 { 1 } else { 2 }) + (if n % 4 == 1 { 3 } else { 1 });
+    let packets = |n: usize| (if n.is_multiple_of(2) { 1 } else { 2 }) + (if n % 4 == 1 { 3 } else { 1 });
     let owners: Vec<usize> = (0..20).flat_map(|n| std::iter::repeat_n(n, packets(n))).collect();
     for begin in 0..owners.len() {
         for end in begin + 1..owners.len() {
