@@ -93,7 +93,7 @@ impl Conversation {
             *side.of_mut(&mut self.streams) = next;
         }
         if !is_request {
-            self.pairing.note_told(piece.offset);
+            self.pairing.note_told(piece.offset, piece.received);
         }
     }
 

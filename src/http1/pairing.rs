@@ -3,7 +3,8 @@
 //! Responses come in the order of their requests (RFC 9112, 9.3.2). That holds until bytes are missing; then two
 //! numbers of the wire tell: a client asks its next question having received just what answers the one before, and
 //! a server answers having received just what it was asked. A response is matched to the request for which one of
-//! them fits; where none does, nothing is guessed.
+//! them fits; where none does, nothing is guessed. Of requests that were asked in one go the numbers say less: where
+//! one of those may be among what is missing, its neighbours' responses are orphans.
 
 use std::collections::VecDeque;
 
@@ -56,9 +57,11 @@ pub(super) struct Pairing {
     request_gap: bool,
     /// Whether this client was seen to ask several requests in one go.
     pipelines: bool,
-    /// Where the client had received the server's stream when it asked what follows a lost request.
+    /// Where the client had received the server's stream when it asked what follows a gap.
+    suspect_at: Option<u64>,
+    /// The same, where a request that was lost in that gap may have been asked in one go with it.
     lost_at: Option<u64>,
-    /// How far the server had received the client's stream when it last began to answer.
+    /// How far the server had received the client's stream, as far as it is known.
     heard: u64,
     /// How far the server's stream was told; `None` before its first byte.
     told: Option<u64>,
@@ -77,6 +80,7 @@ impl Pairing {
             responses_missing: false,
             request_gap: false,
             pipelines: false,
+            suspect_at: None,
             lost_at: None,
             heard: 0,
             told: None,
@@ -103,9 +107,10 @@ impl Pairing {
         self.request_gap = true;
     }
 
-    /// Notes that the server's stream was told up to `end`.
-    pub(super) const fn note_told(&mut self, end: u64) {
+    /// Notes that the server's stream was told up to `end`, sent having received the client's up to `received`.
+    pub(super) fn note_told(&mut self, end: u64, received: u64) {
         self.told = Some(end);
+        self.heard = self.heard.max(received);
     }
 
     /// A request has begun: gives it its identity.
@@ -123,7 +128,6 @@ impl Pairing {
             self.responses_missing = true;
             sink(Event::Damaged { of: oldest.id, why: Damage::PairingLost });
         }
-        self.pipelines |= self.outstanding.back().is_some_and(|last| last.received == start.received);
         let follows_lost = self.follows_lost(start);
         self.count += 1;
         let id = ExchangeId::new(self.connection, self.count);
@@ -141,14 +145,22 @@ impl Pairing {
         id
     }
 
-    /// Whether a request that was lost may have been asked in one go with the one that begins here. Not if the client
-    /// had received more than was captured since, or if the server had answered knowing all that was lost.
+    /// Whether a request that was lost may have been asked in one go with the one that begins here. Not if the server
+    /// has sent something knowing all that was lost, nor, with a client that asks one by one, if the client had
+    /// received more than was captured since.
     fn follows_lost(&mut self, start: Start) -> bool {
+        let in_one_go = self.outstanding.back().is_some_and(|last| last.received == start.received);
+        self.pipelines |= in_one_go;
         let received_more = self.told.map_or(self.responses_missing, |told| start.received > told);
-        // What it had received more may as well be the answer to one that waits.
-        let moved_on = received_more && !(self.pipelines && self.outstanding.iter().any(|one| !one.begun));
-        if std::mem::take(&mut self.request_gap) && !moved_on && self.heard < start.offset {
-            self.lost_at = Some(start.received);
+        if std::mem::take(&mut self.request_gap) && self.heard < start.offset {
+            self.suspect_at = Some(start.received);
+            self.lost_at = self.suspect_at.filter(|_| self.pipelines || !received_more);
+        }
+        if in_one_go && self.suspect_at == Some(start.received) {
+            // It does not ask one by one after all.
+            self.lost_at = self.suspect_at;
+            let same = self.outstanding.iter_mut().filter(|one| one.received == start.received);
+            same.for_each(|one| one.follows_lost = true);
         }
         self.lost_at == Some(start.received)
     }
@@ -193,7 +205,6 @@ impl Pairing {
         received: u64,
         sink: &mut dyn FnMut(Event),
     ) -> Option<(ExchangeId, Method)> {
-        self.heard = self.heard.max(received);
         let doubtful = self.responses_missing || self.outstanding.iter().find(|one| !one.begun)?.after_gap;
         let index = if doubtful { self.fitting(offset, received, sink)? } else { 0 };
         if self.outstanding.get(index).is_some_and(|one| one.follows_lost && !one.begun && one.received <= offset) {

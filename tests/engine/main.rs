@@ -93,7 +93,7 @@ fn content(body: &Body) -> String {
 fn shown(len: u64, content: &[u8]) -> String {
     match len {
         0 => String::new(),
-        ..=WRITTEN_OUT => format!(" \"{}\"", content.escape_ascii()),
+        1..=WRITTEN_OUT => format!(" \"{}\"", content.escape_ascii()),
         _ => format!(" {len} bytes, {:08x}", xxhash_rust::xxh3::xxh3_64(content) >> 32),
     }
 }
