@@ -445,8 +445,7 @@ impl Body {
         let mut chunks = Vec::new();
         let mut at = 0;
         while let Some(rest) = wire.get(at..) {
-            let Ok(httparse::Status::Complete((skip, len))) = httparse::parse_chunk_size(rest) else { break };
-            let Ok(len) = usize::try_from(len) else { break };
+            let Some((skip, len)) = chunk_line(rest) else { break };
             let start = at + skip;
             let Some(end) = start.checked_add(len).filter(|end| *end <= wire.len()) else { break };
             if len == 0 {
@@ -458,6 +457,15 @@ impl Body {
         }
         Some(chunks)
     }
+}
+
+/// The line before a chunk (RFC 9112, 7.1): its length with its end, and the length of the chunk that it tells. What
+/// the engine read as a line is one here too: a bare LF ends it, an extension may be anything.
+fn chunk_line(bytes: &[u8]) -> Option<(usize, usize)> {
+    let line_end = memchr::memchr(b'\n', bytes)?;
+    let digits = bytes.iter().take_while(|byte| byte.is_ascii_hexdigit()).count();
+    let digits = std::str::from_utf8(bytes.get(..digits)?).ok()?;
+    Some((line_end + 1, usize::from_str_radix(digits, 16).ok()?))
 }
 
 /// How a request, or one delivery of it to one target, ended. Every one ends exactly once.
@@ -637,6 +645,13 @@ mod tests {
         };
         assert_eq!(body.content().unwrap().as_ref(), b"abcde");
         assert_eq!(body.chunks().unwrap().len(), 2);
+    }
+
+    #[test]
+    fn chunks_may_end_in_bare_line_feeds_and_have_odd_extensions() {
+        let wire = Some(Bytes::from_static(b"2\nab\n3 ; \x01\ncde\n0\n\n"));
+        let body = Body { framing: Framing::Chunked, len: 5, sha256: None, wire };
+        assert_eq!(body.content().unwrap().as_ref(), b"abcde");
     }
 
     #[test]
