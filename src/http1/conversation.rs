@@ -181,7 +181,7 @@ impl Conversation {
         if head::response_begins(bytes) == head::Begin::Yes {
             self.server = Some((side, false));
         } else if head::request_begins(bytes) == head::Begin::Yes
-            || (self.server.is_none() && (head::has_known_method(bytes) || Preface::of(bytes) != Preface::None))
+            || (self.server.is_none() && (head::has_known_method(bytes) || Preface::tells_client(bytes)))
         {
             self.server = Some((side.other(), false));
         }
@@ -197,7 +197,7 @@ impl Conversation {
                     piece.pass(len);
                     return State::Between;
                 }
-                Preface::ProxyMaybe => return hold(piece, false),
+                Preface::Maybe => return hold(piece, false),
                 Preface::Tls => return self.becomes(Speaks::Tls),
                 Preface::Http2 => return self.becomes(Speaks::Http2),
                 Preface::None => self.prefaced = true,

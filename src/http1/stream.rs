@@ -109,8 +109,8 @@ pub(super) enum State {
 pub(super) enum Preface {
     /// A PROXY protocol header of this many bytes.
     Proxy(usize),
-    /// The beginning of one.
-    ProxyMaybe,
+    /// Too few bytes to tell: hold them.
+    Maybe,
     Tls,
     Http2,
     None,
@@ -126,42 +126,49 @@ impl Preface {
         const PROXY_V1_LONGEST: usize = 107;
         /// Longest version 2 header that is believed; those in use have some hundred bytes.
         const PROXY_V2_LONGEST: usize = 4096;
-        if let [0x16, 0x03, minor, ..] = bytes
-            && *minor <= 4
-        {
-            return Self::Tls;
+        match bytes {
+            [0x16, 0x03, 0..=4, ..] => return Self::Tls,
+            // An SSLv2-compatible hello that offers TLS.
+            [0x80..=0xff, _, 0x01, 0x03, ..] => return Self::Tls,
+            [0x16] | [0x16, 0x03] | [0x80..=0xff] | [0x80..=0xff, _] | [0x80..=0xff, _, 0x01] => return Self::Maybe,
+            _ => {}
         }
-        // An SSLv2-compatible hello that offers TLS.
-        if let [high, _, 0x01, 0x03, ..] = bytes
-            && high & 0x80 != 0
-        {
-            return Self::Tls;
-        }
-        if begins(bytes, HTTP2) && bytes.len() >= 14 {
-            return Self::Http2;
+        if begins(bytes, HTTP2) {
+            return if bytes.len() >= 14 { Self::Http2 } else { Self::Maybe };
         }
         if begins(bytes, PROXY_V1) {
             let line = bytes.get(..bytes.len().min(PROXY_V1_LONGEST)).unwrap_or_default();
             return match memchr::memchr(b'\n', line) {
                 Some(end) => Self::Proxy(end + 1),
-                None if bytes.len() < PROXY_V1_LONGEST => Self::ProxyMaybe,
+                None if bytes.len() < PROXY_V1_LONGEST => Self::Maybe,
                 None => Self::None,
             };
         }
-        // Shorter beginnings of version 2 are blank lines, which may as well stand before a request.
-        if bytes.len() > 4 && begins(bytes, PROXY_V2) {
+        // A beginning of up to four bytes may as well be blank lines before a request: the next bytes tell.
+        if begins(bytes, PROXY_V2) {
             return match bytes.get(14..16) {
                 Some([high, low]) => {
                     let len = 16 + usize::from(u16::from_be_bytes([*high, *low]));
                     if len > PROXY_V2_LONGEST {
                         return Self::None;
                     }
-                    if bytes.len() >= len { Self::Proxy(len) } else { Self::ProxyMaybe }
+                    if bytes.len() >= len { Self::Proxy(len) } else { Self::Maybe }
                 }
-                _ => Self::ProxyMaybe,
+                _ => Self::Maybe,
             };
         }
         Self::None
+    }
+}
+
+impl Preface {
+    /// Whether `bytes` can only be the first ones of a client.
+    pub(super) fn tells_client(bytes: &[u8]) -> bool {
+        match Self::of(bytes) {
+            Self::Proxy(_) | Self::Tls | Self::Http2 => true,
+            Self::Maybe => bytes.starts_with(b"PROXY "),
+            Self::None => false,
+        }
     }
 }
 
