@@ -651,6 +651,7 @@ mod tests {
         let body =
             |wire| Body { framing: Framing::Chunked, len: 5, sha256: None, wire: Some(Bytes::from_static(wire)) };
         assert_eq!(body(b"2\nab\n3\ncde\n0\n\n").content().unwrap().as_ref(), b"abcde");
+        assert_eq!(body(b"2\nab\n3 ; \x01\ncde\n0\n\n").content().unwrap().as_ref(), b"abcde");
         assert_eq!(body(b"2\r\nab\r\nffffffffffffffff\r\ncde").content().unwrap().as_ref(), b"abcde");
         assert_eq!(body(b"2\r\nab\r\n3\r\n").chunks().unwrap().len(), 1);
     }

@@ -187,9 +187,7 @@ impl Conversation {
         if head::response_begins(bytes) == head::Begin::Yes {
             self.server = Some((side, false));
         } else if head::request_begins(bytes) == head::Begin::Yes
-            || (self.server.is_none() && (head::has_known_method(bytes) || Preface::of(bytes) != Preface::None)
-                // Blank lines may begin a PROXY header, and come from either side.
-                && !bytes.iter().all(|byte| matches!(byte, b'\r' | b'\n')))
+            || (self.server.is_none() && (head::has_known_method(bytes) || Preface::tells_client(bytes)))
         {
             self.server = Some((side.other(), false));
         }

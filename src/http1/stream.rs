@@ -122,21 +122,17 @@ impl Preface {
         const PROXY_V1: &[u8] = b"PROXY ";
         const PROXY_V2: &[u8] = b"\r\n\r\n\0\r\nQUIT\n";
         const HTTP2: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+        /// As much of it as no HTTP/1 request begins with.
         const HTTP2_FIRST_LINE: usize = 14;
         /// Longest version 1 header, line end included.
         const PROXY_V1_LONGEST: usize = 107;
         /// Longest version 2 header that is believed; those in use have some hundred bytes.
         const PROXY_V2_LONGEST: usize = 4096;
         match bytes {
-            [0x16, 0x03, 0..=4, ..] => return Self::Tls,
-            [0x16] | [0x16, 0x03] => return Self::Maybe,
+            // A record of TLS, or an SSLv2-compatible hello that offers it.
+            [0x16, 0x03, 0..=4, ..] | [0x80..=0xff, _, 0x01, 0x03, ..] => return Self::Tls,
+            [0x16 | 0x80..=0xff] | [0x16, 0x03] | [0x80..=0xff, _] | [0x80..=0xff, _, 0x01] => return Self::Maybe,
             _ => {}
-        }
-        // An SSLv2-compatible hello that offers TLS.
-        if let [high, _, 0x01, 0x03, ..] = bytes
-            && high & 0x80 != 0
-        {
-            return Self::Tls;
         }
         if begins(bytes, HTTP2) {
             return if bytes.len() >= HTTP2_FIRST_LINE { Self::Http2 } else { Self::Maybe };
@@ -149,6 +145,7 @@ impl Preface {
                 None => Self::None,
             };
         }
+        // A beginning of up to four bytes may as well be blank lines before a request: the next bytes tell.
         if begins(bytes, PROXY_V2) {
             return match bytes.get(14..16) {
                 Some([high, low]) => {
@@ -162,6 +159,17 @@ impl Preface {
             };
         }
         Self::None
+    }
+}
+
+impl Preface {
+    /// Whether `bytes` can only be the first ones of a client.
+    pub(super) fn tells_client(bytes: &[u8]) -> bool {
+        match Self::of(bytes) {
+            Self::Proxy(_) | Self::Tls | Self::Http2 => true,
+            Self::Maybe => bytes.starts_with(b"PROXY "),
+            Self::None => false,
+        }
     }
 }
 

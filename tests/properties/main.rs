@@ -18,7 +18,8 @@ mod packets;
 
 use proptest::prelude::ProptestConfig;
 
-/// As many cases as fit into the time that a test run may take; failures are kept beside the tests.
+/// As many cases as fit into the time that a test run may take, times `PROPERTIES_TIMES` where that is set.
 fn cases(cases: u32) -> ProptestConfig {
-    ProptestConfig { cases, max_shrink_time: 20_000, ..ProptestConfig::default() }
+    let times: u32 = std::env::var("PROPERTIES_TIMES").map_or(1, |times| times.parse().unwrap());
+    ProptestConfig { cases: cases * times, max_shrink_time: 20_000, ..ProptestConfig::default() }
 }
