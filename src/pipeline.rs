@@ -23,7 +23,7 @@ use tokio::time::Instant;
 use crate::capture::{self, Filter, Frame, Source, Verdict};
 use crate::decode::{Decoder, Skip};
 use crate::exchange::{Event, ExchangeId, Framing, Outcome, Request, RequestState, Response, Shed, Timestamp};
-use crate::flow::FlowTable;
+use crate::flow::{self, CONNECTION_COST, FlowTable};
 use crate::http1::{Http1, Interest, Interests};
 use crate::middleware::{self, Chain};
 use crate::replay::{self, Client, Delivery, HttpClient, InFlight, Job, Limits, Schedule, run_target};
@@ -63,12 +63,16 @@ pub struct Tap {
 impl Tap {
     /// A tap that has seen nothing yet.
     pub fn new(settings: &capture::Settings, interests: Interests) -> Result<Self, capture::CaptureError> {
+        // Half for the connections themselves, an eighth for what waits behind holes, a quarter for messages that are
+        // not whole yet; the rest is for fragments and the buffers of files.
+        let memory = settings.max_memory.0;
+        let limits = flow::Limits { connections: memory / 2 / CONNECTION_COST, waiting_bytes: memory / 8 };
         Ok(Self {
             filter: settings.bpf.as_deref().map(Filter::new).transpose()?,
             ports: settings.ports.clone(),
             decoder: Decoder::new(),
-            flows: FlowTable::new(&settings.ports),
-            http1: Http1::new(interests),
+            flows: FlowTable::with_limits(&settings.ports, limits),
+            http1: Http1::with_limit(interests, memory / 4),
             received: 0,
             decoded: 0,
             skipped: [0; Skip::ALL.len()],
@@ -120,6 +124,9 @@ impl Tap {
         let evicted = [
             ("connections", tcp.evicted_capacity),
             ("idle", tcp.evicted_idle),
+            ("waiting_bytes", tcp.evicted_waiting),
+            ("message_bytes", streams.let_go),
+            ("fragmented_datagrams", self.decoder.datagrams_given_up()),
             ("implausible_segments", tcp.implausible_segments),
         ];
         Engine {

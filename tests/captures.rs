@@ -169,7 +169,12 @@ fn a_filter_and_ports_keep_both_directions_of_what_was_asked_for() {
     let file = testdata("demo.pcap.zst");
     let all = inspect_files(std::slice::from_ref(&file)).0.len();
     let with = |bpf: Option<&str>, ports: &[u16]| {
-        inspect(&Settings { files: vec![file.clone()], bpf: bpf.map(str::to_owned), ports: ports.to_vec() })
+        inspect(&Settings {
+            files: vec![file.clone()],
+            bpf: bpf.map(str::to_owned),
+            ports: ports.to_vec(),
+            ..Settings::default()
+        })
     };
     let port = frames(&file)[0].data[36..38].to_vec();
     let port = u16::from_be_bytes([port[0], port[1]]);

@@ -29,6 +29,19 @@ pub struct Settings {
     pub bpf: Option<String>,
     /// TCP ports of servers; either end of a connection may have one. Empty: every port.
     pub ports: Vec<u16>,
+    /// What following connections may take in memory.
+    pub max_memory: MaxMemory,
+}
+
+/// A bound on memory, in bytes, over all that is held of connections that are being followed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MaxMemory(pub usize);
+
+impl Default for MaxMemory {
+    /// 512 MiB.
+    fn default() -> Self {
+        Self(512 << 20)
+    }
 }
 
 /// A link-layer type as capture files number it (`LINKTYPE_` values of the tcpdump project).

@@ -154,3 +154,25 @@ pub(super) fn cookie_rules(typed: &typed::Middleware, mistakes: &mut Mistakes) -
     }
     (set, remove)
 }
+
+/// Least memory that leaves room for a few connections and one large message.
+const LEAST_MEMORY: usize = 16 << 20;
+
+/// A size in bytes: a whole number with K, M or G (powers of 1024), with or without `B` or `iB` after it.
+pub(super) fn memory(typed: &str) -> Result<capture::MaxMemory, String> {
+    let digits = typed.bytes().take_while(u8::is_ascii_digit).count();
+    let (number, unit) = typed.split_at_checked(digits).unwrap_or((typed, ""));
+    let unit = unit.trim().to_ascii_lowercase();
+    let shift = match unit.trim_end_matches('b').trim_end_matches('i') {
+        "k" => 10,
+        "m" => 20,
+        "g" => 30,
+        _ => return Err(format!("`{typed}` is no size; write 256M or 2G")),
+    };
+    let bytes = number.parse::<usize>().ok().and_then(|number| number.checked_mul(1 << shift));
+    match bytes {
+        Some(bytes) if bytes >= LEAST_MEMORY => Ok(capture::MaxMemory(bytes)),
+        Some(_) => Err(format!("`{typed}` is too little to work with; 16M is the least")),
+        None => Err(format!("`{typed}` is no size; write 256M or 2G")),
+    }
+}

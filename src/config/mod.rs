@@ -127,7 +127,13 @@ fn capture_settings(typed: typed::Capture, mistakes: &mut Mistakes) -> capture::
     let ports = typed.ports.iter().flat_map(|list| list.split(','));
     let ports = ports.filter_map(|port| mistakes.keep("--port", check::port(port))).collect();
     // An empty filter is libpcap's way to say everything.
-    capture::Settings { files: typed.files, bpf: typed.bpf.filter(|bpf| !bpf.trim().is_empty()), ports }
+    let max_memory = typed.max_memory.and_then(|typed| mistakes.keep("--max-memory", check::memory(&typed)));
+    capture::Settings {
+        files: typed.files,
+        bpf: typed.bpf.filter(|bpf| !bpf.trim().is_empty()),
+        ports,
+        max_memory: max_memory.unwrap_or_default(),
+    }
 }
 
 fn middleware_settings(

@@ -11,6 +11,8 @@ pub struct Capture {
     pub ports: Vec<String>,
     /// A filter in libpcap's language.
     pub bpf: Option<String>,
+    /// `512M`.
+    pub max_memory: Option<String>,
 }
 
 /// Which requests, and what is done to them.

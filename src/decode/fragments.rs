@@ -61,6 +61,8 @@ pub(super) struct Fragments {
     partial: HashMap<Key, Partial>,
     /// In order of their first fragments; may name datagrams that have become whole since.
     order: VecDeque<(Key, Timestamp)>,
+    /// Datagrams given up: the rest did not come in time, or there were too many.
+    pub(super) given_up: u64,
 }
 
 impl Fragments {
@@ -107,6 +109,7 @@ impl Fragments {
             && self.partial.get(&key).is_some_and(|partial| partial.first_at == at)
         {
             self.partial.remove(&key);
+            self.given_up += 1;
         }
     }
 }

@@ -175,6 +175,12 @@ impl Decoder {
         Self::default()
     }
 
+    /// Fragmented datagrams given up: the rest did not come in time, or there were too many at once.
+    #[must_use]
+    pub const fn datagrams_given_up(&self) -> u64 {
+        self.fragments.given_up
+    }
+
     /// The TCP segment in `frame`, or why there is none.
     pub fn decode<'a>(&'a mut self, frame: &Frame<'a>) -> Result<Segment<'a>, Skip> {
         let mut walk = Walk::new(frame.data, frame.wire_len as usize, frame.at);

@@ -9,7 +9,7 @@ mod seq;
 mod table;
 
 pub use seq::Seq;
-pub use table::{FlowTable, MAX_CONNECTIONS, Stats};
+pub use table::{CONNECTION_COST, FlowTable, Limits, Stats};
 
 use crate::decode::Endpoint;
 use crate::exchange::{Close, ConnectionId, Timestamp};

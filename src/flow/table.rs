@@ -8,8 +8,9 @@ use super::{Chunk, Missing, Seq, Side, Slot};
 use crate::decode::{Endpoint, Flags, Segment};
 use crate::exchange::{Close, ConnectionId, Timestamp};
 
-/// Connections that are followed at once. Past it the one longest silent, of a few looked at, is given up.
-pub const MAX_CONNECTIONS: usize = 1 << 19;
+/// What a connection may take in memory, in bytes: its place here, in the parser behind, and in their indexes, with
+/// room for what grows by doubling. (A test holds it against what they really take.)
+pub const CONNECTION_COST: usize = 2048;
 /// Slots that are looked at when a connection has to make room.
 const EVICTION_SAMPLE: usize = 32;
 /// Silence after which a connection is given up.
@@ -44,6 +45,8 @@ pub struct Stats {
     pub gap_bytes: u64,
     /// Connections given up for want of room.
     pub evicted_capacity: u64,
+    /// Holes given up because what waited behind them took too much memory.
+    pub evicted_waiting: u64,
     /// Connections given up after a long silence.
     pub evicted_idle: u64,
     /// Segments dropped because their numbers cannot be right.
@@ -81,9 +84,12 @@ struct Connection {
 }
 
 /// Follows TCP connections. Feed it segments in the order of capture; it tells [`Chunk`]s.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct FlowTable {
     ports: Vec<u16>,
+    limits: Limits,
+    /// What waits behind holes, in all connections.
+    waiting: usize,
     slots: Vec<Option<Box<Connection>>>,
     free: Vec<Slot>,
     by_key: HashMap<FlowKey, Slot, foldhash::fast::RandomState>,
@@ -92,11 +98,49 @@ pub struct FlowTable {
     last_at: Timestamp,
 }
 
+/// What the table may hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Connections that are followed at once. Past it the one longest silent, of a few looked at, is given up.
+    pub connections: usize,
+    /// Bytes that may wait behind holes, in all connections. Past it the connection that lets more wait gives its
+    /// holes up.
+    pub waiting_bytes: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { connections: 1 << 17, waiting_bytes: 64 << 20 }
+    }
+}
+
 impl FlowTable {
-    /// An empty table; `ports` tell the server where no handshake does.
+    /// An empty table with default limits; `ports` tell the server where no handshake does.
     #[must_use]
     pub fn new(ports: &[u16]) -> Self {
-        Self { ports: ports.to_vec(), ..Self::default() }
+        Self::with_limits(ports, Limits::default())
+    }
+
+    /// An empty table with these limits.
+    #[must_use]
+    pub fn with_limits(ports: &[u16], limits: Limits) -> Self {
+        Self {
+            ports: ports.to_vec(),
+            limits,
+            waiting: 0,
+            slots: Vec::new(),
+            free: Vec::new(),
+            by_key: HashMap::default(),
+            hand: 0,
+            stats: Stats::default(),
+            last_at: Timestamp::default(),
+        }
+    }
+
+    /// Bytes that wait behind holes now, with what holding them costs.
+    #[must_use]
+    pub const fn waiting_bytes(&self) -> usize {
+        self.waiting
     }
 
     /// Counters so far.
@@ -129,7 +173,13 @@ impl FlowTable {
             self.stats.retransmitted_bytes += segment.payload.len() as u64;
             return;
         }
+        let before = connection.waiting();
         connection.take(slot, side, segment, &mut self.stats, sink);
+        if connection.waiting() > before && self.waiting - before + connection.waiting() > self.limits.waiting_bytes {
+            self.stats.evicted_waiting += 1;
+            connection.pump(slot, segment.at, true, &mut self.stats, sink);
+        }
+        self.waiting = self.waiting - before + connection.waiting();
         if connection.halves.iter().all(|half| half.ended) {
             self.close(slot, segment.at, Close::Fin, sink);
         }
@@ -173,7 +223,7 @@ impl FlowTable {
     }
 
     fn open(&mut self, key: FlowKey, side: Side, segment: &Segment<'_>, sink: &mut impl FnMut(Chunk<'_>)) -> Slot {
-        if self.by_key.len() >= MAX_CONNECTIONS {
+        if self.by_key.len() >= self.limits.connections.max(1) {
             self.evict(sink);
         }
         let slot = self.free.pop().unwrap_or_else(|| {
@@ -235,7 +285,9 @@ impl FlowTable {
             self.close(slot, now, Close::Idle, sink);
             self.forget(slot);
         } else if connection.is_stuck() {
+            let before = connection.waiting();
             connection.pump(slot, now, false, &mut self.stats, sink);
+            self.waiting = self.waiting - before + connection.waiting();
         }
     }
 
@@ -265,7 +317,9 @@ impl FlowTable {
         if connection.closed_at.is_some() {
             return;
         }
+        let before = connection.waiting();
         connection.pump(slot, at, true, &mut self.stats, sink);
+        self.waiting = self.waiting - before + connection.waiting();
         connection.closed_at = Some(at);
         self.stats.open -= 1;
         sink(Chunk::Closed { slot, at, how });
@@ -273,6 +327,7 @@ impl FlowTable {
 
     fn forget(&mut self, slot: Slot) {
         if let Some(connection) = self.slots.get_mut(slot.0 as usize).and_then(Option::take) {
+            self.waiting -= connection.waiting();
             self.by_key.remove(&connection.key);
             self.free.push(slot);
         }
@@ -280,6 +335,11 @@ impl FlowTable {
 }
 
 impl Connection {
+    /// What waits behind holes of both sides.
+    fn waiting(&self) -> usize {
+        self.halves.iter().map(Half::pending_cost).sum()
+    }
+
     fn take(
         &mut self,
         slot: Slot,

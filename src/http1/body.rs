@@ -189,6 +189,16 @@ impl BodyReader {
         Body { framing: self.framing, len: self.len, sha256, wire: self.wire.map(Bytes::from) }
     }
 
+    /// Bytes that are kept so far.
+    pub(super) fn held(&self) -> usize {
+        self.wire.as_ref().map_or(0, Vec::capacity)
+    }
+
+    /// Keeps no more of it, and not what was kept.
+    pub(super) fn let_go(&mut self) {
+        self.wire = None;
+    }
+
     /// From now on the content is not whole.
     pub(super) fn damage(&mut self) {
         self.whole = false;

@@ -97,6 +97,31 @@ impl Conversation {
         }
     }
 
+    /// Bytes held of messages that are not whole yet.
+    pub(super) fn held(&self) -> usize {
+        self.streams.iter().map(State::held).sum::<usize>() + self.pairing.held()
+    }
+
+    /// Gives up what is held of one side: there is no room for it.
+    pub(super) fn let_go(&mut self, side: Side, at: Timestamp, sink: Sink<'_>) {
+        let is_request = self.server.is_some_and(|(server, _)| server != side);
+        match std::mem::take(side.of_mut(&mut self.streams)) {
+            State::Head(partial) if is_request => {
+                self.broken_request(&partial, RequestState::Malformed(Malformed::HeadTooLarge), at, sink);
+                *side.of_mut(&mut self.streams) = self.lost(Some(true), Damage::Malformed);
+            }
+            State::Head(partial) => {
+                self.broken_response(&partial, Damage::Malformed, at, sink);
+                *side.of_mut(&mut self.streams) = self.lost(Some(false), Damage::Malformed);
+            }
+            State::Body(mut message) => {
+                message.body.let_go();
+                *side.of_mut(&mut self.streams) = State::Body(message);
+            }
+            state @ (State::Between | State::Lost | State::Opaque) => *side.of_mut(&mut self.streams) = state,
+        }
+    }
+
     /// Takes note that bytes of one side will not come.
     pub(super) fn gap(&mut self, side: Side, len: u64, why: Missing, sink: Sink<'_>) {
         let state = std::mem::take(side.of_mut(&mut self.streams));

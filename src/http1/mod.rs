@@ -56,6 +56,8 @@ pub struct Stats {
     pub upgraded: u64,
     /// Anything else that carried bytes.
     pub unknown: u64,
+    /// Messages that were not kept, because what is held of all took too much memory.
+    pub let_go: u64,
 }
 
 /// What a connection speaks, as far as it is known.
@@ -89,18 +91,34 @@ enum Place {
 }
 
 /// Parses the streams of all connections.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Http1 {
     interests: Interests,
+    /// Bytes of messages that are not whole yet that may be held, in all connections. Past it the connection that
+    /// wants to hold more gives up what it holds: a body is not kept, a head is too large.
+    max_held: usize,
+    held: usize,
     places: Vec<Place>,
     stats: Stats,
 }
 
 impl Http1 {
-    /// A parser that has seen nothing yet.
+    /// A parser that has seen nothing yet, with the default limit of 128 MiB.
     #[must_use]
     pub fn new(interests: Interests) -> Self {
-        Self { interests, ..Self::default() }
+        Self::with_limit(interests, 128 << 20)
+    }
+
+    /// A parser that has seen nothing yet; it holds at most `max_held` bytes of messages that are not whole.
+    #[must_use]
+    pub fn with_limit(interests: Interests, max_held: usize) -> Self {
+        Self { interests, max_held, held: 0, places: Vec::new(), stats: Stats::default() }
+    }
+
+    /// Bytes held of messages that are not whole yet.
+    #[must_use]
+    pub const fn held_bytes(&self) -> usize {
+        self.held
     }
 
     /// Connections closed so far, by what they carried.
@@ -123,21 +141,40 @@ impl Http1 {
                 sink(Event::Opened { connection, at });
             }
             Chunk::Data { slot, side, at, offset, received, bytes } => {
+                let (held, max_held) = (self.held, self.max_held);
                 if let Some(conversation) = self.conversation(slot) {
+                    let before = conversation.held();
                     conversation.data(side, stream::Piece { at, offset, received, bytes }, sink);
+                    let after = conversation.held();
+                    if after > before && held - before + after > max_held {
+                        conversation.let_go(side, at, sink);
+                        self.stats.let_go += 1;
+                    }
+                    self.count_held(slot, before);
                 }
             }
             Chunk::Gap { slot, side, len, why } => {
                 if let Some(conversation) = self.conversation(slot) {
+                    let before = conversation.held();
                     conversation.gap(side, len, why, sink);
+                    self.count_held(slot, before);
                 }
             }
             Chunk::End { slot, side, at } => {
                 if let Some(Place::Talking(conversation)) = self.places.get_mut(slot.0 as usize) {
+                    let before = conversation.held();
                     conversation.end(side, at, sink);
+                    self.count_held(slot, before);
                 }
             }
             Chunk::Closed { slot, at, how } => self.close(slot, at, how, sink),
+        }
+    }
+
+    /// Follows what a conversation holds, which was `before`.
+    fn count_held(&mut self, slot: Slot, before: usize) {
+        if let Some(Place::Talking(conversation)) = self.places.get(slot.0 as usize) {
+            self.held = self.held - before + conversation.held();
         }
     }
 
@@ -158,6 +195,7 @@ impl Http1 {
             Place::Free => return,
             Place::Opened(opening) => opening.connection,
             Place::Talking(mut conversation) => {
+                self.held -= conversation.held();
                 conversation.close(at, how, sink);
                 match conversation.speaks() {
                     Speaks::Nothing => {}

@@ -88,6 +88,16 @@ impl Pairing {
         }
     }
 
+    /// Bytes held: what is remembered of requests, and responses that came early.
+    pub(super) fn held(&self) -> usize {
+        // Only the last request may be answered before it is told.
+        let early = self.outstanding.back().and_then(|one| one.early.as_ref());
+        let early = early.map_or(0, |response| {
+            response.head.as_bytes().len() + response.body.wire.as_ref().map_or(0, bytes::Bytes::len)
+        });
+        self.outstanding.capacity() * size_of::<Outstanding>() + early
+    }
+
     /// Whether there was no exchange yet.
     pub(super) const fn is_unused(&self) -> bool {
         self.count == 0

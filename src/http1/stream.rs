@@ -104,6 +104,17 @@ pub(super) enum State {
     Opaque,
 }
 
+impl State {
+    /// Bytes held of a message that is not whole yet.
+    pub(super) fn held(&self) -> usize {
+        match self {
+            Self::Head(partial) => partial.raw.capacity(),
+            Self::Body(message) => message.head.capacity() + message.body.held(),
+            Self::Between | Self::Lost | Self::Opaque => 0,
+        }
+    }
+}
+
 /// What the beginning of a connection may have before the first request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Preface {

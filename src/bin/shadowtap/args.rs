@@ -88,6 +88,10 @@ pub(crate) struct CaptureArgs {
     /// A filter in tcpdump's language, such as 'host 10.0.0.7'
     #[arg(short = 'f', long, value_name = "FILTER")]
     bpf: Option<String>,
+    /// What following connections may take in memory, such as 256M or 2G; past it the oldest and largest are given up,
+    /// and counted [default: 512M]
+    #[arg(long, value_name = "SIZE")]
+    max_memory: Option<String>,
 }
 
 /// Which requests are sent, and what is changed in them.
@@ -194,7 +198,7 @@ impl From<InspectCommand> for typed::Inspect {
 
 impl From<CaptureArgs> for typed::Capture {
     fn from(args: CaptureArgs) -> Self {
-        Self { files: args.files, ports: args.ports, bpf: args.bpf }
+        Self { files: args.files, ports: args.ports, bpf: args.bpf, max_memory: args.max_memory }
     }
 }
 
