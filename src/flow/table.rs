@@ -91,6 +91,8 @@ pub struct FlowTable {
     /// What waits behind holes, in all connections.
     waiting: usize,
     slots: Vec<Option<Box<Connection>>>,
+    /// For each slot, before when there is nothing to do for it: kept apart, so that looking is cheap.
+    wake: Vec<Timestamp>,
     free: Vec<Slot>,
     by_key: HashMap<FlowKey, Slot, foldhash::fast::RandomState>,
     hand: usize,
@@ -129,6 +131,7 @@ impl FlowTable {
             limits,
             waiting: 0,
             slots: Vec::new(),
+            wake: Vec::new(),
             free: Vec::new(),
             by_key: HashMap::default(),
             hand: 0,
@@ -180,6 +183,11 @@ impl FlowTable {
             connection.pump(slot, segment.at, true, &mut self.stats, sink);
         }
         self.waiting = self.waiting - before + connection.waiting();
+        if (connection.reset.is_some() || connection.is_stuck())
+            && let Some(wake) = self.wake.get_mut(slot.0 as usize)
+        {
+            *wake = (*wake).min(segment.at.plus(PATIENCE_ACKED));
+        }
         if connection.halves.iter().all(|half| half.ended) {
             self.close(slot, segment.at, Close::Fin, sink);
         }
@@ -228,6 +236,7 @@ impl FlowTable {
         }
         let slot = self.free.pop().unwrap_or_else(|| {
             self.slots.push(None);
+            self.wake.push(Timestamp::default());
             Slot(u32::try_from(self.slots.len() - 1).unwrap_or(u32::MAX))
         });
         self.stats.connections += 1;
@@ -241,6 +250,7 @@ impl FlowTable {
             ends: [key.low, key.high],
             server,
         });
+        self.wake_at(slot, segment.at.plus(IDLE_HALF_OPEN));
         if let Some(place) = self.slots.get_mut(slot.0 as usize) {
             *place = Some(Box::new(Connection {
                 key,
@@ -271,8 +281,12 @@ impl FlowTable {
     fn sweep(&mut self, sink: &mut impl FnMut(Chunk<'_>)) {
         self.hand = if self.hand + 1 < self.slots.len() { self.hand + 1 } else { 0 };
         let now = self.last_at;
+        if self.wake.get(self.hand).is_none_or(|wake| now < *wake) {
+            return;
+        }
         let slot = Slot(u32::try_from(self.hand).unwrap_or(u32::MAX));
         let Some(Some(connection)) = self.slots.get_mut(self.hand) else { return };
+        let patience = if connection.carried_bytes { IDLE } else { IDLE_HALF_OPEN };
         let silent = now.since(connection.last_at);
         if let Some(closed_at) = connection.closed_at {
             if now.since(closed_at) > LINGER {
@@ -280,7 +294,7 @@ impl FlowTable {
             }
         } else if connection.reset.is_some_and(|(_, at)| now.since(at) > RESET_LINGER) {
             self.close(slot, now, Close::Reset, sink);
-        } else if silent > if connection.carried_bytes { IDLE } else { IDLE_HALF_OPEN } {
+        } else if silent > patience {
             self.stats.evicted_idle += 1;
             self.close(slot, now, Close::Idle, sink);
             self.forget(slot);
@@ -288,6 +302,17 @@ impl FlowTable {
             let before = connection.waiting();
             connection.pump(slot, now, false, &mut self.stats, sink);
             self.waiting = self.waiting - before + connection.waiting();
+            self.wake_at(slot, now.plus(PATIENCE_ACKED));
+        } else {
+            let soon = connection.reset.is_some();
+            let wake = if soon { now.plus(PATIENCE_ACKED) } else { connection.last_at.plus(patience) };
+            self.wake_at(slot, wake);
+        }
+    }
+
+    fn wake_at(&mut self, slot: Slot, at: Timestamp) {
+        if let Some(wake) = self.wake.get_mut(slot.0 as usize) {
+            *wake = at;
         }
     }
 
@@ -321,6 +346,10 @@ impl FlowTable {
         connection.pump(slot, at, true, &mut self.stats, sink);
         self.waiting = self.waiting - before + connection.waiting();
         connection.closed_at = Some(at);
+        // Looked at now and then until its time has come: a close is told in the past where a capture goes back.
+        if let Some(wake) = self.wake.get_mut(slot.0 as usize) {
+            *wake = at.plus(LINGER);
+        }
         self.stats.open -= 1;
         sink(Chunk::Closed { slot, at, how });
     }
