@@ -55,6 +55,42 @@ pub(super) fn has_known_method(bytes: &[u8]) -> bool {
     KNOWN.iter().any(|method| bytes.starts_with(method))
 }
 
+/// Whether the first word of `bytes` is only the rest of a method whose beginning is missing: `ST` of `POST`. A method
+/// that nobody registered is believed; a registered one that ends another (`LOCK`, `UNLOCK`) as well.
+pub(super) fn is_rest_of_method(bytes: &[u8]) -> bool {
+    const METHODS: [&[u8]; 27] = [
+        b"CHECKIN",
+        b"CHECKOUT",
+        b"CONNECT",
+        b"COPY",
+        b"DELETE",
+        b"GET",
+        b"HEAD",
+        b"LINK",
+        b"LOCK",
+        b"M-SEARCH",
+        b"MERGE",
+        b"MKCALENDAR",
+        b"MKCOL",
+        b"MOVE",
+        b"NOTIFY",
+        b"OPTIONS",
+        b"PATCH",
+        b"POST",
+        b"PROPFIND",
+        b"PROPPATCH",
+        b"PURGE",
+        b"PUT",
+        b"REPORT",
+        b"SEARCH",
+        b"TRACE",
+        b"UNLINK",
+        b"UNLOCK",
+    ];
+    let word = bytes.split(|byte| *byte == b' ').next().unwrap_or_default();
+    !METHODS.contains(&word) && METHODS.iter().any(|method| method.ends_with(word))
+}
+
 /// Whether `bytes` begin with an HTTP/1 status line. Servers that claim another version in HTTP/1 framing are
 /// believed the status all the same, as browsers do.
 pub(super) fn response_begins(bytes: &[u8]) -> Begin {

@@ -205,6 +205,8 @@ pub(super) enum Found {
 pub(super) fn find(bytes: &[u8], is_request: bool, lost: bool) -> Found {
     let begin = if is_request { head::request_begins(bytes) } else { head::response_begins(bytes) };
     match begin {
+        // Never to be passed off as a request that was whole.
+        head::Begin::Yes if lost && is_request && head::is_rest_of_method(bytes) => Found::Nothing,
         head::Begin::Yes => match head::end(bytes, 0) {
             Some(len) => Found::Head(len),
             None => Found::Partial { recognised: true },
