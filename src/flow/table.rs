@@ -226,8 +226,8 @@ impl FlowTable {
             // The same number again is a copy of the SYN that was seen, if not much else came since.
             return !half.is_origin(first);
         }
-        // A late SYN of a stream that was joined without it.
-        connection.closed_at.is_some() || !(0..=RESET_REACH).contains(&behind)
+        // A late SYN of a stream that was joined without it, or a copy of the one that was lost.
+        (connection.closed_at.is_some() && !half.is_origin(first)) || !(0..=RESET_REACH).contains(&behind)
     }
 
     fn open(&mut self, key: FlowKey, side: Side, segment: &Segment<'_>, sink: &mut impl FnMut(Chunk<'_>)) -> Slot {
