@@ -17,9 +17,12 @@ mod faults;
 mod packets;
 
 use proptest::prelude::ProptestConfig;
+use proptest::test_runner::RngSeed;
 
-/// As many cases as fit into the time that a test run may take, times `PROPERTIES_TIMES` where that is set.
+/// As many cases as fit into the time that a test run may take, the same ones each time. To look further, set
+/// `PROPERTIES_TIMES`: so many times as many cases, other ones each time.
 fn cases(cases: u32) -> ProptestConfig {
-    let times: u32 = std::env::var("PROPERTIES_TIMES").map_or(1, |times| times.parse().unwrap());
-    ProptestConfig { cases: cases * times, max_shrink_time: 20_000, ..ProptestConfig::default() }
+    let times: Option<u32> = std::env::var("PROPERTIES_TIMES").ok().map(|times| times.parse().unwrap());
+    let rng_seed = if times.is_some() { RngSeed::Random } else { RngSeed::Fixed(20) };
+    ProptestConfig { cases: cases * times.unwrap_or(1), rng_seed, max_shrink_time: 20_000, ..ProptestConfig::default() }
 }
