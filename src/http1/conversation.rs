@@ -280,7 +280,9 @@ impl Conversation {
     ) -> State {
         let before = partial.raw.len();
         partial.raw.extend_from_slice(piece.bytes);
-        if !partial.recognised {
+        // A first line is looked at again only where that can tell more: its first word goes on, or the line ends.
+        let tells_more = before <= head::MAX_FIRST_WORD || memchr::memchr(b'\n', piece.bytes).is_some();
+        if !partial.recognised && tells_more {
             match find(&partial.raw, is_request, false) {
                 Found::Nothing => {
                     piece.pass(piece.bytes.len());

@@ -9,6 +9,8 @@ use crate::head::{HeaderLines, split_request_line};
 const FAST_LINES: usize = 64;
 /// Longest method that is believed: registered ones have at most 17 bytes.
 const MAX_METHOD: usize = 32;
+/// Bytes after which it is settled whether a first line begins as one does, up to its end.
+pub(super) const MAX_FIRST_WORD: usize = MAX_METHOD + 1;
 
 /// Whether bytes are the beginning of a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
