@@ -98,6 +98,11 @@ impl Fragments {
         Ok(None)
     }
 
+    /// Bytes that are held.
+    pub(super) fn held_bytes(&self) -> usize {
+        self.partial.values().map(|partial| partial.bytes.capacity()).sum()
+    }
+
     fn expire(&mut self, now: Timestamp) {
         while self.order.front().is_some_and(|(_, at)| now.since(*at) > PATIENCE) {
             self.drop_oldest();

@@ -181,6 +181,12 @@ impl Decoder {
         self.fragments.given_up
     }
 
+    /// Bytes of datagrams that are not whole yet, counted one by one: no more than 64 MiB, of 1024 datagrams.
+    #[must_use]
+    pub fn held_bytes(&self) -> usize {
+        self.fragments.held_bytes()
+    }
+
     /// The TCP segment in `frame`, or why there is none.
     pub fn decode<'a>(&'a mut self, frame: &Frame<'a>) -> Result<Segment<'a>, Skip> {
         let mut walk = Walk::new(frame.data, frame.wire_len as usize, frame.at);

@@ -1,0 +1,240 @@
+//! What nobody means well by stays within its limits, and takes time in proportion to its length. Where a debug build
+//! would take long, the size is a tenth; the full one is an ignored test:
+//! `cargo test --release --test bounds -- --include-ignored`.
+
+#[path = "support/flow.rs"]
+mod packets;
+
+use shadowtap::capture::{Frame, LinkType};
+use shadowtap::decode::{Decoder, Skip};
+use shadowtap::exchange::{Event, Malformed, RequestState, Timestamp};
+use shadowtap::flow::{FlowTable, Limits};
+use shadowtap::http1::{Http1, Interest, Interests, MAX_HEAD_BYTES, MAX_KEPT_BODY};
+use shadowtap::laws::{EventLaws, Seen};
+
+use packets::{ACK, CLIENT, Packet, SERVER, SYN};
+
+/// What may wait behind holes in one stream: 4 MiB, and the segment that goes past it.
+const MAX_PENDING: usize = 4 * 1024 * 1024 + 70_000;
+
+/// What a connection holds besides the buffer that is tested, of which doubling may have made twice what is in it.
+const SMALL: usize = 64 * 1024;
+
+/// The engine below the frames.
+struct Engine {
+    flows: FlowTable,
+    http1: Http1,
+    laws: EventLaws,
+    states: Vec<RequestState>,
+    response_bytes: u64,
+    micros: u64,
+}
+
+impl Engine {
+    fn new(interest: Interest) -> Self {
+        Self {
+            flows: FlowTable::new(&[80]),
+            http1: Http1::new(Interests { request_body: interest, response_body: interest }),
+            laws: EventLaws::default(),
+            states: Vec::new(),
+            response_bytes: 0,
+            micros: 0,
+        }
+    }
+
+    /// Takes a packet of the connection that `number` names, ten microseconds after the last one.
+    fn take(&mut self, number: u32, packet: &Packet) {
+        let Self { flows, http1, laws, states, response_bytes, micros } = self;
+        *micros += 10;
+        let mut segment = packet.segment(5000, *micros);
+        let client = if packet.side == CLIENT { &mut segment.source } else { &mut segment.destination };
+        client.ip = u128::from(number) + (1 << 64);
+        let mut see = |event: Event| {
+            laws.see(&event);
+            match event {
+                Event::Request(request) => states.push(request.state),
+                Event::Response { response, .. } => *response_bytes += response.body.len,
+                _ => {}
+            }
+        };
+        flows.take(&segment, &mut |chunk| http1.take(chunk, &mut see));
+    }
+
+    fn open(&mut self) {
+        self.take(0, &Packet::new(CLIENT, 99, 0, SYN, ""));
+        self.take(0, &Packet::new(SERVER, 499, 100, SYN.with(ACK), ""));
+    }
+
+    fn finish(&mut self) -> Seen {
+        let Self { flows, http1, laws, .. } = self;
+        flows.finish(&mut |chunk| http1.take(chunk, &mut |event| laws.see(&event)));
+        laws.finish();
+        assert_eq!((flows.waiting_bytes(), http1.held_bytes()), (0, 0), "something is held after the end");
+        laws.seen()
+    }
+}
+
+fn half_open(count: u32) {
+    let mut engine = Engine::new(Interest::Count);
+    let syn = Packet::new(CLIENT, 99, 0, SYN, "");
+    (0..count).for_each(|number| engine.take(number, &syn));
+    let stats = engine.flows.stats().clone();
+    assert_eq!(stats.connections, u64::from(count));
+    assert!(stats.peak_open <= Limits::default().connections as u64);
+    assert_eq!(stats.connections - stats.open, stats.evicted_capacity + stats.evicted_idle);
+    assert_eq!(engine.finish().connections, u64::from(count));
+}
+
+#[test]
+fn half_open_connections_make_room_for_each_other() {
+    half_open(1_000_000);
+}
+
+/// One-byte segments in this order, all of which are waited with for one that is missing.
+fn out_of_order(order: impl Iterator<Item = u32>) {
+    let mut engine = Engine::new(Interest::Count);
+    engine.open();
+    let mut most = 0;
+    for place in order {
+        engine.take(0, &Packet::new(CLIENT, 101 + place, 500, ACK, "x"));
+        most = most.max(engine.flows.waiting_bytes());
+    }
+    assert!(most <= MAX_PENDING, "{most} bytes were held");
+    engine.finish();
+}
+
+#[test]
+fn a_million_one_byte_segments_behind_a_hole_are_held_up_to_the_limit() {
+    out_of_order(0..1_000_000);
+}
+
+#[test]
+fn a_million_one_byte_segments_last_first_are_held_up_to_the_limit() {
+    out_of_order((0..1_000_000).rev());
+}
+
+#[test]
+fn a_million_one_byte_segments_with_a_hole_before_each_are_held_up_to_the_limit() {
+    out_of_order((0..2_000_000).step_by(2));
+}
+
+#[test]
+fn holes_in_many_streams_are_held_up_to_the_limit_for_all() {
+    let mut engine = Engine::new(Interest::Count);
+    let part = Packet::new(CLIENT, 10_000, 500, ACK, vec![b'x'; 60_000]);
+    let mut most = 0;
+    for number in 0..200 {
+        engine.take(number, &Packet::new(CLIENT, 99, 0, SYN, ""));
+        for place in 0..60 {
+            engine.take(number, &Packet { seq: part.seq + place * 60_000, ..part.clone() });
+            most = most.max(engine.flows.waiting_bytes());
+        }
+    }
+    let limit = Limits::default().waiting_bytes;
+    assert!(most > limit / 2, "the test does not reach the limit");
+    assert!(most <= limit, "{most} bytes were held");
+    assert!(engine.flows.stats().evicted_waiting > 0);
+    engine.finish();
+}
+
+/// A request that begins so and never ends, byte by byte and then in large segments.
+fn endless(begin: &str, line: &str, expected: Option<RequestState>) {
+    let mut engine = Engine::new(Interest::Count);
+    engine.open();
+    let mut seq = 100;
+    let mut send = |engine: &mut Engine, bytes: &[u8]| {
+        engine.take(0, &Packet::new(CLIENT, seq, 500, ACK, bytes));
+        seq += u32::try_from(bytes.len()).unwrap_or_default();
+        assert!(engine.http1.held_bytes() <= 2 * MAX_HEAD_BYTES + SMALL);
+    };
+    send(&mut engine, begin.as_bytes());
+    for byte in line.bytes().cycle().take(MAX_HEAD_BYTES + 1000) {
+        send(&mut engine, &[byte]);
+    }
+    let large: Vec<u8> = line.bytes().cycle().take(60_000).collect();
+    for _ in 0..100 {
+        send(&mut engine, &large);
+    }
+    assert_eq!(engine.states.first().copied(), expected);
+    engine.finish();
+}
+
+#[test]
+fn a_head_without_end_is_malformed_at_the_limit() {
+    let too_large = RequestState::Malformed(Malformed::HeadTooLarge);
+    endless("GET / HTTP/1.1\r\n", "Name: value\r\n", Some(too_large));
+}
+
+#[test]
+fn a_header_line_without_end_is_malformed_at_the_limit() {
+    let too_large = RequestState::Malformed(Malformed::HeadTooLarge);
+    endless("GET / HTTP/1.1\r\nName: ", "value ", Some(too_large));
+}
+
+#[test]
+fn a_request_line_without_end_is_given_up_at_the_limit() {
+    endless("GET /", "target", None);
+}
+
+/// First fragments of IPv4 datagrams whose rest never comes.
+fn fragments(count: u32) {
+    let mut decoder = Decoder::new();
+    let mut frame = vec![0x45, 0, 0, 28, 0, 0, 0x20, 0, 64, 6, 0, 0, 10, 0, 0, 1, 10, 0, 0, 2, 0, 0, 0, 0, 0, 0, 0, 0];
+    for number in 0..count {
+        // Number and address make the datagram; the fragment ends where the largest datagram does.
+        let [a, b, c, d] = number.to_be_bytes();
+        frame.splice(4..8, [c, d, 0x3f, 0xfe]);
+        frame.splice(12..16, [10, 0, a, b]);
+        let at = Timestamp::from_nanos(u64::from(number) * 10_000);
+        let frame = Frame { at, link: LinkType::RAW, wire_len: 28, data: &frame };
+        assert_eq!(decoder.decode(&frame).err(), Some(Skip::Fragment));
+    }
+    assert!(decoder.held_bytes() <= 64 << 20);
+}
+
+#[test]
+fn fragments_that_never_complete_make_room_for_each_other() {
+    fragments(10_000);
+}
+
+#[test]
+#[ignore = "takes long without optimisation"]
+fn a_million_fragments_that_never_complete_make_room_for_each_other() {
+    fragments(1_000_000);
+}
+
+/// A response of this many segments of 60 kB.
+fn body(interest: Interest, segments: u32) {
+    let len = u64::from(segments) * 60_000;
+    let mut engine = Engine::new(interest);
+    engine.open();
+    engine.take(0, &Packet::new(CLIENT, 100, 500, ACK, "GET / HTTP/1.1\r\n\r\n"));
+    let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {len}\r\n\r\n");
+    engine.take(0, &Packet::new(SERVER, 500, 118, ACK, head.as_bytes()));
+    let mut part = Packet::new(SERVER, 500, 118, ACK, vec![b'x'; 60_000]);
+    part.seq += u32::try_from(head.len()).unwrap_or_default();
+    for _ in 0..segments {
+        engine.take(0, &part);
+        part.seq = part.seq.wrapping_add(60_000);
+        assert!(engine.http1.held_bytes() <= 2 * MAX_KEPT_BODY + SMALL);
+        assert_eq!(engine.flows.waiting_bytes(), 0);
+    }
+    assert_eq!(engine.response_bytes, len);
+    engine.finish();
+}
+
+#[test]
+fn a_body_of_10_gb_is_counted_and_not_held() {
+    body(Interest::Count, 170_000);
+}
+
+#[test]
+fn a_body_of_a_hundred_megabytes_is_not_kept() {
+    body(Interest::Keep, 1_700);
+}
+
+#[test]
+#[ignore = "takes long without optimisation"]
+fn a_body_of_10_gb_is_hashed_and_not_held() {
+    body(Interest::Hash, 170_000);
+}
