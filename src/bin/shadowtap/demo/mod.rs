@@ -59,7 +59,7 @@ pub(crate) fn command(args: &DemoCommand) -> anyhow::Result<ExitCode> {
         let Plan { capture, middleware, replay, results } = plan;
         let run = Run {
             command: "demo",
-            source: Box::new(FileSource::from_bytes("the bundled capture", capture)?),
+            source: Box::new(bundled(capture)?),
             capture: capture::Settings::default(),
             middleware,
             replay,
@@ -82,21 +82,29 @@ pub(crate) fn command(args: &DemoCommand) -> anyhow::Result<ExitCode> {
     Ok(if agrees || stopped { ExitCode::SUCCESS } else { ExitCode::from(TROUBLE) })
 }
 
+/// The bundled capture, decompressed first: so it is known how far a run has come.
+fn bundled(capture: &[u8]) -> anyhow::Result<FileSource> {
+    let bytes = zstd::decode_all(capture)?;
+    let size = bytes.len() as u64;
+    Ok(FileSource::read("the bundled capture", Box::new(io::Cursor::new(bytes)), Some(size))?)
+}
+
 /// Starts staging, has `replay` carry the plan out and return the report's text, prints it to `out` and holds it
 /// against what staging did. Whether they agree is returned. For a plain thread: it waits on a runtime of its own.
 pub(crate) fn run(out: &mut dyn Write, replay: impl FnOnce(Plan) -> anyhow::Result<String>) -> anyhow::Result<bool> {
     let staging = Staging::start().context("cannot start the demo's staging server on 127.0.0.1")?;
     let results = Lines::default();
-    writeln!(out, "Production: eight seconds of nginx, recorded off the wire and bundled with this program.")?;
-    writeln!(out, "Staging: http://{}, a server in this process that is wrong in three ways.", staging.address)?;
-    writeln!(out, "Half of the recorded requests go there now, at the pace at which they were recorded.\n")?;
+    writeln!(out, "Production is eight seconds of nginx, recorded off the wire and bundled here.")?;
+    writeln!(out, "Staging is http://{}, in this process, and wrong in three ways.", staging.address)?;
+    writeln!(out, "Half of the requests go there now, at the pace at which they were recorded.\n")?;
     out.flush()?;
     let report = replay(plan(staging.address, Box::new(results.clone()))?)?;
     let tally = staging.stop();
     let findings = Findings::new(&results.take(), &tally).context("cannot read the results of the run")?;
     writeln!(out, "{}\n", report.trim_end())?;
     writeln!(out, "What was built into staging, and what the report has of it:\n\n{findings}")?;
-    writeln!(out, "Next, with a capture of yours: shadowtap replay my.pcap --to http://staging:8080 --sample 50%")?;
+    writeln!(out, "Next, with a capture of yours:\n")?;
+    writeln!(out, "  shadowtap replay my.pcap --to http://staging:8080 --sample 50%")?;
     Ok(findings.agree())
 }
 
