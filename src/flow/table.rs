@@ -1,7 +1,9 @@
 //! The table of connections.
 
-use std::collections::HashMap;
+use std::hash::BuildHasher as _;
 use std::time::Duration;
+
+use hashbrown::HashTable;
 
 use super::half::{Half, MAX_PENDING_BYTES, Waiting};
 use super::{Chunk, Missing, Seq, Side, Slot};
@@ -90,11 +92,14 @@ pub struct FlowTable {
     limits: Limits,
     /// What waits behind holes, in all connections.
     waiting: usize,
-    slots: Vec<Option<Box<Connection>>>,
+    slots: Vec<Option<Connection>>,
     /// For each slot, before when there is nothing to do for it: kept apart, so that looking is cheap.
     wake: Vec<Timestamp>,
     free: Vec<Slot>,
-    by_key: HashMap<FlowKey, Slot, foldhash::fast::RandomState>,
+    /// Slots by the key of their connection, which stands there and not here: a look-up touches less memory so.
+    by_key: HashTable<Slot>,
+    /// Seeded anew in each process: the ends of a connection are chosen by strangers.
+    hasher: foldhash::fast::RandomState,
     hand: usize,
     stats: Stats,
     last_at: Timestamp,
@@ -133,7 +138,8 @@ impl FlowTable {
             slots: Vec::new(),
             wake: Vec::new(),
             free: Vec::new(),
-            by_key: HashMap::default(),
+            by_key: HashTable::new(),
+            hasher: foldhash::fast::RandomState::default(),
             hand: 0,
             stats: Stats::default(),
             last_at: Timestamp::default(),
@@ -157,7 +163,7 @@ impl FlowTable {
         self.last_at = self.last_at.max(segment.at);
         self.sweep(sink);
         let (key, side) = FlowKey::of(segment);
-        let known = self.by_key.get(&key).copied();
+        let known = self.slot_of(&key);
         let slot = match known {
             Some(slot) if !self.begins_anew(slot, side, segment) => slot,
             Some(slot) => {
@@ -202,8 +208,13 @@ impl FlowTable {
         }
     }
 
+    fn slot_of(&self, key: &FlowKey) -> Option<Slot> {
+        let has_key = |slot: &Slot| self.connection(*slot).is_some_and(|connection| connection.key == *key);
+        self.by_key.find(self.hasher.hash_one(key), has_key).copied()
+    }
+
     fn connection(&self, slot: Slot) -> Option<&Connection> {
-        self.slots.get(slot.0 as usize)?.as_deref()
+        self.slots.get(slot.0 as usize)?.as_ref()
     }
 
     /// Whether the segment begins a new connection between the ends of a known one.
@@ -252,16 +263,17 @@ impl FlowTable {
         });
         self.wake_at(slot, segment.at.plus(IDLE_HALF_OPEN));
         if let Some(place) = self.slots.get_mut(slot.0 as usize) {
-            *place = Some(Box::new(Connection {
+            *place = Some(Connection {
                 key,
                 last_at: segment.at,
                 reset: None,
                 closed_at: None,
                 halves: Default::default(),
                 carried_bytes: false,
-            }));
+            });
         }
-        self.by_key.insert(key, slot);
+        let Self { by_key, hasher, slots, .. } = self;
+        by_key.insert_unique(hasher.hash_one(key), slot, |slot| key_hash(slots, hasher, *slot));
         slot
     }
 
@@ -357,7 +369,10 @@ impl FlowTable {
     fn forget(&mut self, slot: Slot) {
         if let Some(connection) = self.slots.get_mut(slot.0 as usize).and_then(Option::take) {
             self.waiting -= connection.waiting();
-            self.by_key.remove(&connection.key);
+            let hash = self.hasher.hash_one(connection.key);
+            if let Ok(entry) = self.by_key.find_entry(hash, |known| *known == slot) {
+                entry.remove();
+            }
             self.free.push(slot);
         }
     }
@@ -608,6 +623,12 @@ impl Connection {
 fn begins_message(bytes: &[u8]) -> bool {
     let word = bytes.iter().take_while(|byte| byte.is_ascii_uppercase()).count();
     word >= 3 && matches!(bytes.get(word), Some(b' ' | b'/'))
+}
+
+/// The hash of the key of the connection in a slot; every slot that is indexed has one.
+fn key_hash(slots: &[Option<Connection>], hasher: &foldhash::fast::RandomState, slot: Slot) -> u64 {
+    let connection = slots.get(slot.0 as usize).and_then(Option::as_ref);
+    connection.map_or(0, |connection| hasher.hash_one(connection.key))
 }
 
 /// Tells bytes, and what the snap length cut off after them.
