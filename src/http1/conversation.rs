@@ -391,7 +391,9 @@ impl Conversation {
             && head::response_begins(piece.bytes) == head::Begin::Yes
         {
             // The request of this response was lost; if it was HEAD there is no body, and here the next one begins.
-            message.about.damage(Incomplete::Gap, Damage::Gap);
+            if message.body.has_begun() {
+                message.about.damage(Incomplete::Gap, Damage::Gap);
+            }
             message.body.damage();
             self.done(*message, None, sink);
             return State::Between;
