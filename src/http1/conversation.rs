@@ -87,6 +87,9 @@ impl Conversation {
                 State::Body(message) => self.body_goes_on(message, &mut piece, sink),
             };
             if matches!(next, State::Opaque) || matches!(self.speaks, Speaks::Upgraded) {
+                // A request that was still being asked is told as far as it came: nobody knows where it ends.
+                let client = if is_request { side } else { side.other() };
+                self.cut_off(client, piece.at, Incomplete::Gap, Damage::Gap, false, sink);
                 self.streams = [State::Opaque, State::Opaque];
                 return;
             }
