@@ -176,6 +176,32 @@ fn a_request_line_without_end_is_given_up_at_the_limit() {
     endless("GET /", "target", None);
 }
 
+/// Twenty thousand requests in one go, with a segment lost now and then, before the first response; then as many of
+/// those.
+#[test]
+fn requests_that_nobody_waits_for_an_answer_to_are_remembered_up_to_a_limit() {
+    let mut engine = Engine::new(Interest::Count);
+    engine.open();
+    let (asked, answered) = ("GET / HTTP/1.1\r\n\r\n".repeat(50), "HTTP/1.1 204 Fine\r\n\r\n".repeat(50));
+    let (mut client, mut server) = (100, 500);
+    let len = |text: &str| u32::try_from(text.len()).unwrap_or_default();
+    let mut most = 0;
+    for batch in 0..400 {
+        if batch % 20 != 10 {
+            engine.take(0, &Packet::new(CLIENT, client, server, ACK, asked.as_bytes()));
+        }
+        client += len(&asked);
+        most = most.max(engine.http1.held_bytes());
+    }
+    for _ in 0..400 {
+        engine.take(0, &Packet::new(SERVER, server, client, ACK, answered.as_bytes()));
+        server += len(&answered);
+        most = most.max(engine.http1.held_bytes());
+    }
+    assert!(most <= 1 << 20, "{most} bytes were held");
+    assert_eq!(engine.finish().requests, 19_000);
+}
+
 /// First fragments of IPv4 datagrams whose rest never comes.
 fn fragments(count: u32) {
     let mut decoder = Decoder::new();

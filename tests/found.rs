@@ -107,3 +107,17 @@ fn what_is_left_of_a_method_after_a_loss_begins_no_request() {
     check(&first("another request", "POST"), &["opened 1", "whole POST /a HTTP/1.1"]);
     check(&first("another request", "BREW"), &["opened 1", "whole BREW /a HTTP/1.1"]);
 }
+
+#[test]
+fn a_request_whose_body_was_on_its_way_when_the_connection_was_upgraded_is_told_and_not_whole() {
+    let asked = "POST / HTTP/1.1\r\nUpgrade: x\r\nContent-Length: 100\r\n\r\nhalf";
+    check(
+        &[
+            Packet::new(CLIENT, 99, 0, SYN, ""),
+            Packet::new(SERVER, 499, 100, SYN_ACK, ""),
+            Packet::new(CLIENT, 100, 500, ACK, asked),
+            Packet::new(SERVER, 500, 100, ACK, "HTTP/1.1 101 Switching Protocols\r\n\r\n"),
+        ],
+        &["opened 1", "damaged POST / HTTP/1.1"],
+    );
+}

@@ -87,6 +87,9 @@ impl Conversation {
                 State::Body(message) => self.body_goes_on(message, &mut piece, sink),
             };
             if matches!(next, State::Opaque) || matches!(self.speaks, Speaks::Upgraded) {
+                // A request that was still being asked is told as far as it came: nobody knows where it ends.
+                let client = if is_request { side } else { side.other() };
+                self.cut_off(client, piece.at, Incomplete::Gap, Damage::Gap, false, sink);
                 self.streams = [State::Opaque, State::Opaque];
                 return;
             }
@@ -391,7 +394,9 @@ impl Conversation {
             && head::response_begins(piece.bytes) == head::Begin::Yes
         {
             // The request of this response was lost; if it was HEAD there is no body, and here the next one begins.
-            message.about.damage(Incomplete::Gap, Damage::Gap);
+            if message.body.has_begun() {
+                message.about.damage(Incomplete::Gap, Damage::Gap);
+            }
             message.body.damage();
             self.done(*message, None, sink);
             return State::Between;
