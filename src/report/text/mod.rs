@@ -9,10 +9,15 @@ use std::fmt::Write as _;
 use super::summary::{Counts, Figures, Summary, Target, sum};
 use super::units::{bytes, counted, duration, number, percent};
 
+mod forecast;
 mod matrix;
+mod routes;
 #[cfg(test)]
 mod tests;
 mod verdict;
+
+pub use forecast::forecast;
+pub use routes::routes;
 
 /// Narrowest page that is laid out: narrower terminals wrap by themselves.
 const NARROWEST: usize = 60;
