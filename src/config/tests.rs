@@ -199,7 +199,7 @@ fn inspected(change: impl FnOnce(&mut typed::Inspect)) -> Result<InspectConfig, 
 }
 
 fn view(change: impl FnOnce(&mut typed::Inspect)) -> View {
-    inspected(change).map(|config| config.view).unwrap_or_else(|mistakes| panic!("{mistakes}"))
+    inspected(change).unwrap_or_else(|mistakes| panic!("{mistakes}")).view
 }
 
 #[track_caller]

@@ -94,6 +94,7 @@ pub struct Replay {
 
 /// `shadowtap inspect`.
 #[derive(Clone, Debug, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
 pub struct Inspect {
     /// What to read.
     pub capture: Capture,

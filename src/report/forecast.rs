@@ -327,3 +327,155 @@ fn count(counts: &mut [u64; LANES], lanes: Lanes) {
 fn rounded(value: f64) -> f64 {
     (value * 1000.0).round() / 1000.0
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::inspect::tests::{request, response};
+    use super::*;
+    use crate::exchange::{Close, Damage, ExchangeId};
+
+    fn at(ms: u64) -> Timestamp {
+        Timestamp::from_nanos(1_795_291_200_000_000_000 + ms * 1_000_000)
+    }
+
+    fn opened(connection: u64, ms: u64) -> Event {
+        Event::Opened { connection: ConnectionId(connection), at: at(ms) }
+    }
+
+    fn asked(connection: u64, index: u32, ms: u64) -> Event {
+        let mut request = request(index, "GET / HTTP/1.1\r\n\r\n");
+        request.id = ExchangeId::new(ConnectionId(connection), index);
+        (request.first_byte, request.last_byte) = (at(ms), at(ms));
+        Event::Request(request)
+    }
+
+    fn answered(connection: u64, index: u32, ms: u64) -> Event {
+        let mut response = response(200);
+        (response.first_byte, response.last_byte) = (at(ms), at(ms));
+        Event::Response { of: ExchangeId::new(ConnectionId(connection), index), response }
+    }
+
+    fn closed(connection: u64, ms: u64) -> Event {
+        Event::Closed { connection: ConnectionId(connection), at: at(ms), how: Close::Fin }
+    }
+
+    fn outlook(events: impl IntoIterator<Item = Event>) -> Outlook {
+        let mut forecast = Forecast::new(0);
+        events.into_iter().for_each(|event| forecast.note(&event));
+        forecast.finish(&Figures { p99: 20_000, ..Figures::default() })
+    }
+
+    /// Two requests on the first connection, one on the second, none on the third.
+    fn three() -> Outlook {
+        outlook([
+            opened(1, 0),
+            opened(3, 0),
+            asked(1, 1, 10),
+            answered(1, 1, 30),
+            opened(2, 900),
+            asked(2, 1, 900),
+            answered(2, 1, 950),
+            closed(2, 1_000),
+            asked(1, 2, 1_530),
+            answered(1, 2, 1_600),
+            closed(3, 3_000),
+            closed(1, 4_000),
+        ])
+    }
+
+    #[test]
+    fn connections_that_carried_http_count_and_others_do_not() {
+        let found = three();
+        assert_eq!((found.connections, found.other_connections, found.requests), (2, 1, 3));
+        assert_eq!((found.duration_s, found.resolution_s), (4.0, 1));
+        assert_eq!(found.opened_per_s, Rate { mean: 0.5, peak: 2.0 });
+        assert_eq!(found.concurrent, Rate { mean: 1.025, peak: 2.0 });
+        assert_eq!(found.requests_per_s, Rate { mean: 0.75, peak: 2.0 });
+        assert_eq!(found.over_time.concurrent, [2, 2, 1, 1, 1]);
+        assert_eq!((found.over_time.step_s, found.over_time.requests), (1, vec![2, 1, 0, 0, 0]));
+    }
+
+    #[test]
+    fn requests_and_idle_gaps_are_those_of_each_connection() {
+        let found = three();
+        let per = &found.requests_per_connection;
+        assert_eq!((per.count, per.min, per.max), (2, 1, 2));
+        assert_eq!((found.idle_us.count, found.idle_us.max), (1, 1_500_000));
+    }
+
+    #[test]
+    fn a_connection_is_idle_only_when_all_is_answered() {
+        let found = outlook([
+            opened(1, 0),
+            asked(1, 1, 0),
+            asked(1, 2, 1),
+            answered(1, 1, 5),
+            asked(1, 3, 10),
+            answered(1, 2, 20),
+            Event::Damaged { of: ExchangeId::new(ConnectionId(1), 3), why: Damage::Gap },
+            asked(1, 4, 50),
+            closed(1, 60),
+        ]);
+        assert_eq!((found.idle_us.count, found.requests), (0, 4));
+    }
+
+    #[test]
+    fn shares_are_those_that_a_sample_by_connection_takes() {
+        let one =
+            |n| [opened(n, n * 10), asked(n, 1, n * 10), asked(n, 2, n * 10), closed(n.saturating_sub(1), n * 10 + 5)];
+        let found = outlook((1..=400).flat_map(one));
+        for (at, share) in found.shares.iter().zip(SHARES) {
+            let mut sampler = Sampler::new(Share(share), SampleKey::Connection, 0);
+            let is_in = |n: &u64| sampler.is_in(&request_of(*n));
+            let taken: Vec<u64> = (1..=400).filter(is_in).collect();
+            let in_first_second = taken.iter().filter(|n| **n <= 100).count();
+            assert_eq!((at.share, at.connections), (share, taken.len() as u64));
+            assert_eq!(at.requests, 2 * at.connections);
+            assert!(at.opened_per_s_peak >= in_first_second as f64, "{at:?}");
+        }
+        let whole = found.shares[WHOLE];
+        assert_eq!((whole.connections, whole.concurrent_peak), (400, 2));
+        assert_eq!((whole.opened_per_s_peak, found.opened_per_s.peak), (100.0, 100.0));
+    }
+
+    fn request_of(connection: u64) -> Request {
+        let Event::Request(request) = asked(connection, 1, 0) else { unreachable!() };
+        *request
+    }
+
+    #[test]
+    fn pooled_connections_are_estimated_by_littles_law() {
+        let found = outlook([opened(1, 0)].into_iter().chain((1..=120).map(|n| asked(1, n, 5))));
+        // 120 requests in the busiest second, 20 ms each: 2.4 at once.
+        assert_eq!(found.shares[WHOLE].pooled_estimate, 3);
+        assert_eq!(outlook([]).shares[WHOLE].pooled_estimate, 0);
+    }
+
+    #[test]
+    fn what_is_still_open_at_the_end_counts_until_then() {
+        let found = outlook([opened(1, 0), asked(1, 1, 1), opened(2, 2_000)]);
+        assert_eq!((found.connections, found.other_connections, found.concurrent.mean), (1, 1, 1.0));
+        assert_eq!(found.over_time.concurrent, [1, 1, 1]);
+    }
+
+    #[test]
+    fn the_course_has_few_points_however_long_the_capture_is() {
+        let long = (0..1_000).flat_map(|n| [opened(n, n * 1_000), asked(n, 1, n * 1_000), closed(n, n * 1_000 + 1)]);
+        let over = outlook(long).over_time;
+        assert_eq!((over.step_s, over.concurrent.len()), (17, 59));
+        assert_eq!(over.opened.iter().sum::<u64>(), 1_000);
+        assert!(over.concurrent.iter().all(|level| *level == 1));
+    }
+
+    #[test]
+    fn connections_past_the_limit_are_told() {
+        let mut forecast = Forecast::new(0);
+        let lanes = [false; LANES];
+        let idle = Connection { opened: at(0), requests: 0, waiting: 0, idle_since: None, lanes };
+        forecast.open = (0..MAX_OPEN as u64).map(|n| (ConnectionId(n), idle)).collect();
+        forecast.note(&opened(u64::MAX, 1));
+        forecast.note(&asked(u64::MAX, 1, 1));
+        let found = forecast.finish(&Figures::default());
+        assert_eq!((found.unfollowed, found.connections), (1, 0));
+    }
+}

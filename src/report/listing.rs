@@ -15,7 +15,7 @@ use super::units::{bytes, duration};
 /// Columns from which there is room for the client and for the size of the request.
 const ROOMY: usize = 110;
 
-/// Fewest characters of a target that are shown, however narrow the terminal is.
+/// Fewest characters of method and target that are shown, however narrow the terminal is.
 const SHORTEST_TARGET: usize = 12;
 
 /// Widest a column grows with what stands in it: what is wider moves the rest of its own line only.
@@ -79,6 +79,7 @@ impl Listing {
         write!(after, "{down:>6}  ").ok();
         let state = match state(exchange) {
             state if state == "complete" => String::new(),
+            state if !self.is_roomy() => format!("  [{}]", brief(&state)),
             state => format!("  [{state}]"),
         };
         let class = Class::of(response.map(|response| response.status));
@@ -94,7 +95,7 @@ impl Listing {
         let method = printable(&wire_text(request.method()));
         grow(&mut self.method, &method);
         let method = format!("{method:<columns$} ", columns = self.method);
-        let room = room.map(|room| room.saturating_sub(width(&method)).max(SHORTEST_TARGET));
+        let room = room.map(|room| room.saturating_sub(width(&method)).max(SHORTEST_TARGET / 2));
         format!("{method}{}", shortened(&printable(&wire_text(request.target())), room))
     }
 
@@ -104,6 +105,15 @@ impl Listing {
 
     fn paint<'a>(&self, text: &'a str, colour: &str) -> Cow<'a, str> {
         if self.colour && !text.is_empty() { format!("\x1b[{colour}m{text}\x1b[0m").into() } else { text.into() }
+    }
+}
+
+/// Of what is wrong with a request, that it is; of what is wrong with a response, what.
+fn brief(state: &str) -> &str {
+    match state.split_once(": ") {
+        Some(("response damaged", why)) => why,
+        Some((what, _)) => what,
+        None => state,
     }
 }
 
@@ -160,21 +170,36 @@ mod tests {
 
     #[test]
     fn lines_are_aligned_and_whole_where_there_is_no_terminal() {
-        insta::assert_snapshot!(listed(None), @"");
+        insta::assert_snapshot!(listed(None), @"
+        time         id     client          status latency     up   down  request
+        20:00:00.123 1.3    10.0.0.7           200  1.25ms     0B     2B  GET  /a?b=1
+        20:00:00.123 1.3    10.0.0.7             -       -     0B      -  POST /a-rather-long-target/with-a-tail  [response damaged: gap]
+        20:00:00.123 123456.78 2001:db8::1        503  1.25ms     0B     2B  DELETE /v2/recordings/1234567890/parts/17?force=true&reason=none
+        ");
     }
 
     #[test]
     fn lines_fit_a_narrow_terminal() {
         let lines = listed(Some(80));
         assert!(lines.lines().all(|line| width(line) <= 80), "{lines}");
-        insta::assert_snapshot!(lines, @"");
+        insta::assert_snapshot!(lines, @"
+        time         id     status latency   down  request
+        20:00:00.123 1.3       200  1.25ms     2B  GET  /a?b=1
+        20:00:00.123 1.3         -       -      -  POST /a-rather-long-t…h-a-tail  [gap]
+        20:00:00.123 123456.78    503  1.25ms     2B  DELETE /v2/recordings/123…son=none
+        ");
     }
 
     #[test]
     fn lines_fit_a_wide_terminal() {
         let lines = listed(Some(120));
         assert!(lines.lines().all(|line| width(line) <= 120), "{lines}");
-        insta::assert_snapshot!(lines, @"");
+        insta::assert_snapshot!(lines, @"
+        time         id     client          status latency     up   down  request
+        20:00:00.123 1.3    10.0.0.7           200  1.25ms     0B     2B  GET  /a?b=1
+        20:00:00.123 1.3    10.0.0.7             -       -     0B      -  POST /a-rather-long-t…-a-tail  [response damaged: gap]
+        20:00:00.123 123456.78 2001:db8::1        503  1.25ms     0B     2B  DELETE /v2/recordings/1234567890/par…ue&reason=none
+        ");
     }
 
     #[test]

@@ -209,6 +209,29 @@ mod tests {
     }
 
     #[test]
+    fn the_highest_level_is_that_of_a_naive_count() {
+        let mut random = 12_345_u64;
+        let mut next = |below: u64| {
+            random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            (random >> 33) % below
+        };
+        let spans: Vec<(u64, u64)> =
+            (0..500).map(|_| (next(60_000), next(4_000))).map(|(at, len)| (at, at + len)).collect();
+        // At the same instant a connection closes before another one opens.
+        let mut edges: Vec<(u64, i32)> =
+            spans.iter().flat_map(|(open, close)| [(*open, 1), (*close + 1, -1)]).collect();
+        edges.sort_unstable();
+        let mut series = Series::default();
+        let (mut level, mut highest) = (0, 0);
+        for (ms, by) in edges {
+            level += by;
+            highest = highest.max(level);
+            if by > 0 { series.open(at(ms), at(ms), ONE) } else { series.close(at(ms), ONE) }
+        }
+        assert_eq!(levels(&series).into_iter().max(), u64::try_from(highest).ok());
+    }
+
+    #[test]
     fn a_level_lasts_until_it_changes() {
         let mut series = Series::default();
         series.open(at(0), at(0), ONE);

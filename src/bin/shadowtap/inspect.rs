@@ -34,14 +34,14 @@ pub(crate) fn run(args: InspectCommand) -> anyhow::Result<ExitCode> {
         wanted && !stop.asked()
     })?;
     let summary = ledger.finish(engine, started);
-    let written = shown.finish(&summary);
+    let (count, written) = shown.finish(&summary);
     if let Some(output) = &output {
         write_summary(output, &summary)?;
     }
     written.context("cannot write to standard output")?;
     if matches!(view, View::Lines | View::Stats { json: false } | View::Forecast { json: false }) {
         let width = terminal::or_default(terminal::width_of_stderr());
-        tell(text::footer(&summary, width, terminal::colour_on_stderr()).trim_end());
+        tell(text::footer(&summary, count, width, terminal::colour_on_stderr()).trim_end());
     } else {
         // What went wrong is for people, wherever the figures go.
         summary.trouble.iter().for_each(|trouble| tell(&format!("warning: {trouble}")));
@@ -63,8 +63,14 @@ fn interests(view: View) -> Interests {
 struct Shown {
     work: Work,
     exchanges: Exchanges,
-    status: Option<StatusChoice>,
+    status: Option<Statuses>,
     out: Out,
+}
+
+/// The statuses that are shown, and how many exchanges had one of them.
+struct Statuses {
+    choice: StatusChoice,
+    shown: u64,
 }
 
 /// What is made of exchanges, or of events.
@@ -92,6 +98,7 @@ impl Shown {
             View::Stats { json } => Work::Stats { routes: Box::default(), json },
             View::Forecast { json } => Work::Forecast { forecast: Box::new(Forecast::new(seed)), json },
         };
+        let status = status.map(|choice| Statuses { choice, shown: 0 });
         Self { work, exchanges: Exchanges::default(), status, out }
     }
 
@@ -101,15 +108,15 @@ impl Shown {
         match work {
             Work::Nothing => {}
             Work::Forecast { forecast, .. } => forecast.note(&event),
-            _ => exchanges.take(event, |exchange| work.take(&exchange, status.as_ref(), out)),
+            _ => exchanges.take(event, |exchange| work.take(&exchange, status.as_mut(), out)),
         }
         out.written.is_ok()
     }
 
-    /// What is left to show, once all is known.
-    fn finish(self, summary: &Summary) -> io::Result<()> {
-        let Self { mut work, exchanges, status, mut out } = self;
-        exchanges.finish(|exchange| work.take(&exchange, status.as_ref(), &mut out));
+    /// Shows what is left, once all is known. Returns how many exchanges had the status that was asked for.
+    fn finish(self, summary: &Summary) -> (Option<u64>, io::Result<()>) {
+        let Self { mut work, exchanges, mut status, mut out } = self;
+        exchanges.finish(|exchange| work.take(&exchange, status.as_mut(), &mut out));
         let (width, colour) = (terminal::width_of_stdout(), terminal::colour_on_stdout());
         match work {
             Work::Nothing | Work::Lines(_) | Work::JsonLines { .. } => {}
@@ -124,15 +131,17 @@ impl Shown {
                 }
             }
         }
-        out.written.and_then(|()| out.to.flush())
+        (status.map(|status| status.shown), out.written.and_then(|()| out.to.flush()))
     }
 }
 
 impl Work {
-    fn take(&mut self, exchange: &Exchange, status: Option<&StatusChoice>, out: &mut Out) {
-        let found = exchange.response.as_ref().ok().map(|response| response.status);
-        if status.is_some_and(|status| !status.has(found)) {
-            return;
+    fn take(&mut self, exchange: &Exchange, status: Option<&mut Statuses>, out: &mut Out) {
+        if let Some(Statuses { choice, shown }) = status {
+            if !choice.has(exchange.response.as_ref().ok().map(|response| response.status)) {
+                return;
+            }
+            *shown += 1;
         }
         match self {
             Self::Lines(listing) => out.text(&format!("{}\n", listing.line(exchange))),

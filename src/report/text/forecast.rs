@@ -8,10 +8,10 @@ use super::super::units::{counted, duration, number, percent};
 use super::{NARROWEST, Page, Tone, WIDEST};
 
 /// Columns of a row's name.
-const NAME: usize = 26;
+const NAME: usize = 25;
 
 /// Columns of a figure.
-const CELL: usize = 10;
+const CELL: usize = 11;
 
 /// Levels of the course over time, none first.
 const LEVELS: [char; 9] = [' ', '▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
@@ -43,7 +43,7 @@ fn first_line(outlook: &Outlook) -> String {
         counted(outlook.requests, "request")
     );
     if outlook.other_connections > 0 {
-        write!(text, "; {} without, left out below", counted(outlook.other_connections, "connection")).ok();
+        write!(text, " ({} without: left out)", number(outlook.other_connections)).ok();
     }
     text
 }
@@ -108,9 +108,9 @@ fn target(page: &mut Page, outlook: &Outlook) {
     }
     let seed = if outlook.seed == 0 { String::new() } else { format!(" --seed {}", outlook.seed) };
     let text = format!(
-        "Peaks. Shares are of connections, the very ones that --sample-by connection{seed} takes; opened/s and at once \
-         are what --connections mirrored opens. pooled is an estimate of the fewest that shared connections need: \
-         requests/s x production's p99 latency (Little's law); a slower target needs more."
+        "All but \"in all\" are peaks. Shares are of connections, the very ones that --sample-by connection{seed} takes; \
+         opened/s and at once are those of mirrored connections. \"pooled\" estimates the fewest that shared connections \
+         can be: requests/s x production's p99 latency (Little's law). A slower target needs more."
     );
     page.wrapped(&text, 0, Tone::Faint);
 }
@@ -143,4 +143,89 @@ fn rate(value: f64) -> String {
 fn seconds(s: f64) -> String {
     std::time::Duration::try_from_secs_f64(s)
         .map_or_else(|_| format!("{s}s"), |s| duration(super::super::histogram::micros(s)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::super::forecast::{AtShare, OverTime};
+    use super::*;
+
+    fn outlook() -> Outlook {
+        let at = |share, connections, concurrent_peak, pooled_estimate| AtShare {
+            share,
+            connections,
+            requests: 10 * connections,
+            opened_per_s_peak: connections as f64 / 8.0,
+            concurrent_peak,
+            requests_per_s_peak: 10_000.0 * share,
+            pooled_estimate,
+        };
+        let figures = |p50| Figures { count: 9, p50, p90: 2 * p50, p99: 3 * p50, max: 4 * p50, ..Figures::default() };
+        Outlook {
+            from: Some("2026-11-21T20:00:00.000000000Z".into()),
+            duration_s: 3_600.0,
+            resolution_s: 1,
+            connections: 1_204,
+            other_connections: 2,
+            unfollowed: 0,
+            requests: 12_040,
+            opened_per_s: Rate { mean: 0.334, peak: 151.0 },
+            concurrent: Rate { mean: 812.25, peak: 1_017.0 },
+            requests_per_s: Rate { mean: 3.3, peak: 10_000.0 },
+            requests_per_connection: figures(7),
+            idle_us: figures(68_000),
+            over_time: OverTime {
+                step_s: 60,
+                concurrent: (0..60).map(|n| if n < 2 { 0 } else { (n + 1) * 17 }).collect(),
+                ..OverTime::default()
+            },
+            seed: 7,
+            shares: vec![at(0.1, 121, 100, 1), at(0.25, 300, 251, 3), at(0.5, 598, 507, 5), at(1.0, 1_204, 1_017, 10)],
+        }
+    }
+
+    #[test]
+    fn the_forecast_fits_eighty_columns() {
+        let page = forecast(&outlook(), 80, false);
+        assert!(page.lines().all(|line| line.chars().count() <= 80), "{page}");
+        insta::assert_snapshot!(page, @r#"
+        1,204 connections with HTTP/1 in 60m00s, 12,040 requests (2 without: left out)
+
+        Production                      mean       peak
+          connections opened / s         0.3        151
+          connections open at once        812      1,017
+          requests / s                   3.3     10,000
+
+        Open at once: a step is 1m00s, the highest is 1,020
+            ▁▁▁▁▁▂▂▂▂▂▂▂▂▃▃▃▃▃▃▃▄▄▄▄▄▄▄▄▅▅▅▅▅▅▅▆▆▆▆▆▆▆▆▇▇▇▇▇▇▇████████
+          20:00:00                                             +60m00s
+
+        On a connection                  p50        p90        p99        max
+          requests                         7         14         21         28
+          idle between two            68.0ms      136ms      204ms      272ms
+
+        A target will see, at         in all   opened/s    at once requests/s     pooled
+          10%                            121       15.1        100      1,000         ~1
+          25%                            300       37.5        251      2,500         ~3
+          50%                            598       74.8        507      5,000         ~5
+          100%                         1,204        150      1,017     10,000        ~10
+        All but "in all" are peaks. Shares are of connections, the very ones that
+        --sample-by connection --seed 7 takes; opened/s and at once are those of
+        mirrored connections. "pooled" estimates the fewest that shared connections can
+        be: requests/s x production's p99 latency (Little's law). A slower target needs
+        more.
+        "#);
+    }
+
+    #[test]
+    fn what_makes_a_forecast_less_sure_is_told() {
+        let page = forecast(&Outlook { unfollowed: 3, resolution_s: 4, ..outlook() }, 100, false);
+        assert!(page.contains("! 3 connections too many") && page.contains("peaks are of 4 seconds"), "{page}");
+    }
+
+    #[test]
+    fn without_connections_there_is_a_line_and_no_table() {
+        let none = Outlook { connections: 0, requests: 0, ..outlook() };
+        assert_eq!(forecast(&none, 80, false).lines().count(), 1);
+    }
 }

@@ -102,3 +102,60 @@ fn tone(class: Class, count: u64) -> Tone {
         Class::Interim | Class::Redirect => Tone::Plain,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::super::inspect::Exchange;
+    use super::super::super::inspect::tests::{request, response};
+    use super::*;
+    use crate::exchange::Damage;
+
+    fn some(odd: Option<u16>) -> Routes {
+        let mut all = Routes::default();
+        for n in 0..1_200 {
+            let path = if n % 3 == 0 { "/v2/search?q=\u{7}".to_owned() } else { format!("/v2/channels/{n}") };
+            let status = [Some(200), Some(304), Some(404), odd][n / 400 + usize::from(n > 1_190)];
+            let request = request(1, &format!("GET {path} HTTP/1.1\r\n\r\n"));
+            all.take(&Exchange { request, response: status.map(response).ok_or(Damage::NoResponse) });
+        }
+        all
+    }
+
+    #[test]
+    fn a_wide_table_has_a_line_a_route() {
+        insta::assert_snapshot!(routes(&some(None), Some(120), false), @"
+         reqs  share   2xx   3xx   4xx   5xx  none    p50    p90    p99    max  bytes  route
+          800  66.7%   266   267   261     .     6 1.25ms 1.25ms 1.25ms 1.25ms 51.9kB  GET /v2/channels/{id}
+          400  33.3%   134   133   130     .     3 1.25ms 1.25ms 1.25ms 1.25ms 25.1kB  GET /v2/search
+        1,200   100%   400   400   391     .     9 1.25ms 1.25ms 1.25ms 1.25ms 77.0kB  (all)
+        ");
+        assert_eq!(routes(&some(None), Some(120), false), routes(&some(None), None, false));
+    }
+
+    #[test]
+    fn on_a_narrow_terminal_a_route_stands_above_its_figures() {
+        let table = routes(&some(Some(503)), Some(80), false);
+        assert!(table.lines().all(|line| line.chars().count() <= 80), "{table}");
+        insta::assert_snapshot!(table, @"
+         reqs  share   2xx   3xx   4xx   5xx  none    p50    p90    p99    max  bytes
+        GET /v2/channels/{id}
+          800  66.7%   266   267   261     6     . 1.25ms 1.25ms 1.25ms 1.25ms 52.1kB
+        GET /v2/search
+          400  33.3%   134   133   130     3     . 1.25ms 1.25ms 1.25ms 1.25ms 25.2kB
+        (all)
+        1,200   100%   400   400   391     9     . 1.25ms 1.25ms 1.25ms 1.25ms 77.3kB
+        ");
+    }
+
+    #[test]
+    fn a_class_that_is_rare_has_a_column_where_there_is_one_of_it() {
+        assert!(!routes(&some(None), None, false).contains("1xx"));
+        assert!(routes(&some(Some(101)), None, false).contains("1xx"));
+        assert!(routes(&some(Some(777)), None, false).contains("other"));
+    }
+
+    #[test]
+    fn nothing_is_no_table() {
+        assert_eq!(routes(&Routes::default(), Some(80), true), "");
+    }
+}
