@@ -100,7 +100,7 @@ fn a_target_with_a_path_is_refused_because_the_path_would_be_lost() {
 fn inspect_prints_a_line_an_exchange() {
     let output = run("inspect", "pipelined.pcap", &[]);
     let lines = text(&output.stdout);
-    let ends: Vec<&str> = lines.lines().map(|line| &line[line.rfind("B  ").unwrap() + 3..]).collect();
+    let ends: Vec<&str> = lines.lines().map(|line| line.rsplit_once("B  ").unwrap().1).collect();
     assert_eq!(ends, ["GET  /health", "HEAD /v2/channels", "GET  /old", "GET  /v2/channels/3"], "{lines}");
     assert!(output.status.success());
     assert!(text(&output.stderr).contains("4 exchanges"));

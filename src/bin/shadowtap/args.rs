@@ -70,8 +70,9 @@ Examples:
   shadowtap inspect evening.pcap --json | jq 'select(.latency_us > 1000000)'
   shadowtap inspect evening.pcap --summary - | jq .requests
 
-Routes of --stats are the method and the path, with {id} for each segment that looks like an identifier:
-a number, a UUID, eight or more hex digits, twenty or more characters of base64.")]
+A route of --stats is the method and the path, with {id} for each segment that
+looks like an identifier: a number or a date, a UUID, eight or more hex digits,
+twenty or more characters of base64.")]
 pub(crate) struct InspectCommand {
     #[command(flatten)]
     capture: CaptureArgs,

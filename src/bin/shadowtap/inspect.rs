@@ -24,7 +24,9 @@ use crate::terminal;
 pub(crate) fn run(args: InspectCommand) -> anyhow::Result<ExitCode> {
     let InspectConfig { capture, source, select, status, view, summary: output, warnings } =
         config::inspect(args.into())?;
-    warnings.iter().for_each(|warning| tell(&format!("warning: {warning}")));
+    for warning in &warnings {
+        tell(&format!("warning: {warning}"));
+    }
     let started = Started::now();
     let stop = Stop::listen()?;
     let mut ledger = InspectLedger::choosing(Selection::new(&select));
@@ -108,7 +110,7 @@ impl Shown {
         match work {
             Work::Nothing => {}
             Work::Forecast { forecast, .. } => forecast.note(&event),
-            _ => exchanges.take(event, |exchange| work.take(&exchange, status.as_mut(), out)),
+            _ => exchanges.take(event, |exchange| work.take(&exchange, status, out)),
         }
         out.written.is_ok()
     }
@@ -116,7 +118,7 @@ impl Shown {
     /// Shows what is left, once all is known. Returns how many exchanges had the status that was asked for.
     fn finish(self, summary: &Summary) -> (Option<u64>, io::Result<()>) {
         let Self { mut work, exchanges, mut status, mut out } = self;
-        exchanges.finish(|exchange| work.take(&exchange, status.as_mut(), &mut out));
+        exchanges.finish(|exchange| work.take(&exchange, &mut status, &mut out));
         let (width, colour) = (terminal::width_of_stdout(), terminal::colour_on_stdout());
         match work {
             Work::Nothing | Work::Lines(_) | Work::JsonLines { .. } => {}
@@ -136,7 +138,7 @@ impl Shown {
 }
 
 impl Work {
-    fn take(&mut self, exchange: &Exchange, status: Option<&mut Statuses>, out: &mut Out) {
+    fn take(&mut self, exchange: &Exchange, status: &mut Option<Statuses>, out: &mut Out) {
         if let Some(Statuses { choice, shown }) = status {
             if !choice.has(exchange.response.as_ref().ok().map(|response| response.status)) {
                 return;
