@@ -100,8 +100,8 @@ fn a_target_with_a_path_is_refused_because_the_path_would_be_lost() {
 fn inspect_prints_a_line_an_exchange() {
     let output = run("inspect", "pipelined.pcap", &[]);
     let lines = text(&output.stdout);
-    let ends: Vec<&str> = lines.lines().map(|line| line.rsplit_once("  ").unwrap().1.trim()).collect();
-    assert_eq!(ends, ["GET /health", "HEAD /v2/channels", "GET /old", "GET /v2/channels/3"], "{lines}");
+    let ends: Vec<&str> = lines.lines().map(|line| line.rsplit_once("B  ").unwrap().1).collect();
+    assert_eq!(ends, ["GET  /health", "HEAD /v2/channels", "GET  /old", "GET  /v2/channels/3"], "{lines}");
     assert!(output.status.success());
     assert!(text(&output.stderr).contains("4 exchanges"));
 }
@@ -137,6 +137,135 @@ fn a_summary_without_json_prints_no_line() {
     let summary: Value = serde_json::from_slice(&std::fs::read(file).unwrap()).unwrap();
     assert_eq!(summary["command"], "inspect");
     assert_eq!((&summary["requests"]["seen"], &summary["requests"]["ended"]["kept"]), (&json!(4), &json!(4)));
+}
+
+/// The lines of JSON that inspecting the demo's capture prints.
+#[track_caller]
+fn demo_json(arguments: &[&str]) -> Vec<Value> {
+    let output = run("inspect", "demo.pcap.zst", &[&["--json"], arguments].concat());
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    text(&output.stdout).lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+/// The summary of inspecting the demo's capture.
+fn demo_summary(arguments: &[&str]) -> Value {
+    let output = run("inspect", "demo.pcap.zst", &[&["--summary", "-"], arguments].concat());
+    serde_json::from_slice(&output.stdout).unwrap()
+}
+
+#[test]
+fn inspect_filters_as_replay_does_and_writes_are_seen() {
+    assert_eq!(demo_json(&["--allow-method", "POST"]).len(), 93);
+    let events = demo_json(&["--allow-path", "^/v2/", "--deny-path", "^/v2/(channels|programs|search|profile)"]);
+    assert_eq!(events.len(), 93);
+    assert!(events.iter().all(|line| line["target"] == "/v2/events"));
+    assert_eq!(demo_json(&["--allow-host", "nobody.example"]).len(), 0);
+}
+
+#[test]
+fn what_the_filters_of_inspect_keep_back_ends_in_the_ledger() {
+    let summary = demo_summary(&["--allow-method", "GET,HEAD", "--deny-path", "^/old", "--sample", "50%"]);
+    let ended = &summary["requests"]["ended"];
+    let count = |value: &Value| value.as_u64().unwrap();
+    assert_eq!(ended["filtered"], json!({"allow-method": 93, "deny-path": 60}));
+    assert_eq!(count(&ended["kept"]) + count(&ended["sampled_out"]) + 93 + 60, 1839);
+    assert_eq!(summary["requests"]["seen"], 1839);
+    let statuses = summary["production"]["statuses"].as_object().unwrap();
+    assert_eq!(statuses.values().map(count).sum::<u64>(), count(&ended["kept"]));
+    assert!(!statuses.contains_key("301") && !statuses.contains_key("204"), "{statuses:?}");
+    assert_eq!(summary["production"]["latency_us"]["count"], ended["kept"]);
+    assert_eq!((&summary["sample"]["asked"], &summary["sample"]["keys"]), (&json!(0.5), &Value::Null));
+}
+
+#[test]
+fn statuses_choose_what_is_shown_and_not_what_is_counted() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("out.json");
+    let shown = demo_json(&["--status", "404,3xx", "--summary", file.to_str().unwrap()]);
+    assert_eq!(shown.len(), 24 + 60 + 60);
+    let summary: Value = serde_json::from_slice(&std::fs::read(file).unwrap()).unwrap();
+    assert_eq!(summary["requests"]["ended"]["kept"], 1839);
+    assert_eq!(demo_json(&["--status", "5xx,none"]).len(), 0);
+    let output = run("inspect", "demo.pcap.zst", &["--status", "404"]);
+    assert_eq!(text(&output.stdout).lines().count(), 24);
+    assert!(text(&output.stderr).starts_with("1,839 exchanges; 24 with that status\n"), "{}", text(&output.stderr));
+}
+
+#[test]
+fn stats_has_a_row_a_route_and_its_totals() {
+    let output = run("inspect", "demo.pcap.zst", &["--stats"]);
+    let table = text(&output.stdout);
+    assert!(table.lines().next().unwrap().ends_with("bytes  route"), "{table}");
+    assert!(table.lines().any(|line| line.contains(" 319 ") && line.ends_with("  GET /v2/channels/{id}")), "{table}");
+    let last = table.lines().last().unwrap();
+    assert!(last.starts_with("1,839   100% 1,695   120    24 ") && last.ends_with("  (all)"), "{table}");
+    assert_eq!(table, text(&run("inspect", "demo.pcap.zst", &["--stats"]).stdout));
+}
+
+#[test]
+fn stats_as_json_has_its_keys() {
+    let rows = demo_json(&["--stats"]);
+    assert_eq!(rows.len(), 12);
+    for row in &rows {
+        let figures = json!({"count": 0, "min": 0, "mean": 0, "p50": 0, "p90": 0, "p99": 0, "p99_9": 0, "max": 0});
+        let statuses = json!({"1xx": 0, "2xx": 0, "3xx": 0, "4xx": 0, "5xx": 0, "other": 0, "none": 0});
+        let shape = json!({"route": 0, "requests": 0, "share": 0, "statuses": statuses, "latency_us": figures,
+            "request_bytes": 0, "response_bytes": 0});
+        has_shape(row, &shape, "row");
+    }
+    assert_eq!(rows.iter().map(|row| row["requests"].as_u64().unwrap()).sum::<u64>(), 1839);
+    let errors = demo_json(&["--stats", "--status", "4xx"]);
+    assert_eq!(errors.iter().map(|row| row["requests"].as_u64().unwrap()).collect::<Vec<_>>(), [18, 6]);
+}
+
+#[test]
+fn the_forecast_is_of_the_connections_that_a_sample_takes() {
+    for seed in ["0", "3"] {
+        let forecast = demo_json(&["--forecast", "--seed", seed]).remove(0);
+        assert_eq!((&forecast["connections"], &forecast["other_connections"]), (&json!(194), &json!(1)));
+        assert_eq!((&forecast["requests"], &forecast["requests_per_connection"]["count"]), (&json!(1839), &json!(194)));
+        for (share, at) in ["10%", "25%", "50%", "100%"].iter().zip(forecast["shares"].as_array().unwrap()) {
+            let sampled = demo_json(&["--sample", share, "--sample-by", "connection", "--seed", seed]);
+            let connections: std::collections::HashSet<&str> =
+                sampled.iter().map(|line| line["id"].as_str().unwrap().split_once('.').unwrap().0).collect();
+            assert_eq!(at["requests"], sampled.len(), "{share}");
+            assert_eq!(at["connections"], connections.len(), "{share}");
+        }
+    }
+}
+
+#[test]
+fn the_forecast_has_its_keys() {
+    let forecast = demo_json(&["--forecast"]).remove(0);
+    let figures = json!({"count": 0, "min": 0, "mean": 0, "p50": 0, "p90": 0, "p99": 0, "p99_9": 0, "max": 0});
+    let rate = json!({"mean": 0, "peak": 0});
+    let shape = json!({
+        "from": 0, "duration_s": 0, "resolution_s": 0, "connections": 0, "other_connections": 0, "unfollowed": 0,
+        "requests": 0, "opened_per_s": &rate, "concurrent": &rate, "requests_per_s": &rate,
+        "requests_per_connection": &figures, "idle_us": &figures, "seed": 0,
+        "over_time": {"step_s": 0, "concurrent": 0, "opened": 0, "requests": 0},
+    });
+    has_shape(&forecast, &shape, "forecast");
+    for share in forecast["shares"].as_array().unwrap() {
+        let shape = json!({"share": 0, "connections": 0, "requests": 0, "opened_per_s_peak": 0, "concurrent_peak": 0,
+            "requests_per_s_peak": 0, "pooled_estimate": 0});
+        has_shape(share, &shape, "share");
+    }
+    let opened = forecast["over_time"]["opened"].as_array().unwrap();
+    assert_eq!(opened.iter().map(|count| count.as_u64().unwrap()).sum::<u64>(), 194);
+}
+
+#[test]
+fn views_of_inspect_that_contradict_each_other_are_refused() {
+    let capture = testdata("get-nano.pcap");
+    refused(
+        &["inspect", capture.to_str().unwrap(), "--stats", "--forecast", "--full", "--status", "6", "--sample", "5%"],
+        &[
+            "error: --stats and --forecast: are two views: ask for one at a time",
+            "error: --full: adds to the lines of --json: give both, without --stats and --forecast",
+            "error: --status: `6` is no status; write a class, a status or none, such as 5xx, 404 or 404,5xx",
+        ],
+    );
 }
 
 #[test]

@@ -114,11 +114,16 @@ pub(super) fn duration(typed: &str) -> Result<Duration, String> {
 }
 
 /// Methods that pass. A write that is allowed by name and kept back as a write is a contradiction.
-pub(super) fn methods(typed: &typed::Middleware, mistakes: &mut Mistakes, warnings: &mut Vec<String>) -> Vec<String> {
-    let names = typed.allow_methods.iter().flat_map(|list| list.split(','));
+pub(super) fn methods(
+    allowed: &[String],
+    writes: bool,
+    mistakes: &mut Mistakes,
+    warnings: &mut Vec<String>,
+) -> Vec<String> {
+    let names = allowed.iter().flat_map(|list| list.split(','));
     let methods: Vec<String> = names.filter_map(|name| mistakes.keep("--allow-method", method(name))).collect();
     for method in &methods {
-        if !typed.allow_writes && !SAFE.contains(&method.as_str()) {
+        if !writes && !SAFE.contains(&method.as_str()) {
             let why = format!("{method} is a write, and writes are kept back: add --allow-writes if you mean it");
             mistakes.add(format!("--allow-method {method}"), why);
         }

@@ -6,9 +6,11 @@
 use std::path::PathBuf;
 
 use crate::capture::{self, Source};
+use crate::report::StatusChoice;
 use crate::{middleware, replay};
 
 mod check;
+mod inspect;
 mod mistakes;
 mod outputs;
 #[cfg(test)]
@@ -53,17 +55,27 @@ pub struct ReplayConfig {
     pub warnings: Vec<String>,
 }
 
-/// What `inspect` prints of each exchange.
+/// What `inspect` prints.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Lines {
+pub enum View {
     /// Nothing: only the summary is wanted.
-    None,
-    /// An aligned line for people.
-    Text,
-    /// A JSON object.
-    Json {
+    Nothing,
+    /// An aligned line for people, an exchange.
+    Lines,
+    /// A JSON object an exchange.
+    JsonLines {
         /// With the messages themselves.
         full: bool,
+    },
+    /// A table by route.
+    Stats {
+        /// As a JSON object a route.
+        json: bool,
+    },
+    /// What a migration needs to know of connections.
+    Forecast {
+        /// As one JSON object.
+        json: bool,
     },
 }
 
@@ -73,10 +85,16 @@ pub struct InspectConfig {
     pub capture: capture::Settings,
     /// Where they come from, opened.
     pub source: Box<dyn Source + Send>,
-    /// What is printed of each exchange.
-    pub lines: Lines,
+    /// Which requests are looked at: writes are, and nothing is rewritten.
+    pub select: middleware::Settings,
+    /// Which of their exchanges are shown; all where there is no choice.
+    pub status: Option<StatusChoice>,
+    /// What is printed.
+    pub view: View,
     /// Where the summary is written to.
     pub summary: Option<Output>,
+    /// What is allowed and probably not meant, in words for people.
+    pub warnings: Vec<String>,
 }
 
 /// What `shadowtap replay` was asked for, checked.
@@ -84,7 +102,7 @@ pub fn replay(typed: typed::Replay) -> Result<ReplayConfig, Mistakes> {
     let mut mistakes = Mistakes::default();
     let mut warnings = Vec::new();
     let capture = capture_settings(typed.capture, &mut mistakes);
-    let middleware = middleware_settings(&typed.middleware, &mut mistakes, &mut warnings);
+    let middleware = middleware_settings(&typed.select, &typed.middleware, &mut mistakes, &mut warnings);
     let mut replay = replay_settings(&typed.send, &mut mistakes, &mut warnings);
     if let Some(replay) = &mut replay {
         // A Host header that was asked for must not give way to the target's name.
@@ -103,22 +121,15 @@ pub fn replay(typed: typed::Replay) -> Result<ReplayConfig, Mistakes> {
 /// What `shadowtap inspect` was asked for, checked.
 pub fn inspect(typed: typed::Inspect) -> Result<InspectConfig, Mistakes> {
     let mut mistakes = Mistakes::default();
+    let mut warnings = Vec::new();
+    let view = inspect::view(&typed, &mut mistakes, &mut warnings);
+    let status = parsed("--status", typed.status.as_deref(), &mut mistakes);
+    let select = select_settings(&typed.select, true, &mut mistakes, &mut warnings);
     let capture = capture_settings(typed.capture, &mut mistakes);
     let summary = outputs::summary(typed.summary.as_deref(), &capture, &mut mistakes);
-    if typed.full && !typed.json {
-        mistakes.add("--full", "adds to the lines of --json: give both");
-    }
-    if typed.json && summary == Some(Output::Stdout) {
-        mistakes.add("--summary -", "would stand in the middle of the lines of --json: give it a file");
-    }
-    let lines = match (typed.json, summary.is_some()) {
-        (true, _) => Lines::Json { full: typed.full },
-        (false, true) => Lines::None,
-        (false, false) => Lines::Text,
-    };
     let source = check::open(&capture, &mut mistakes);
     match (source, mistakes.is_empty()) {
-        (Some(source), true) => Ok(InspectConfig { capture, source, lines, summary }),
+        (Some(source), true) => Ok(InspectConfig { capture, source, select, status, view, summary, warnings }),
         _ => Err(mistakes),
     }
 }
@@ -137,32 +148,43 @@ fn capture_settings(typed: typed::Capture, mistakes: &mut Mistakes) -> capture::
 }
 
 fn middleware_settings(
+    select: &typed::Select,
     typed: &typed::Middleware,
     mistakes: &mut Mistakes,
     warnings: &mut Vec<String>,
 ) -> middleware::Settings {
-    if typed.sample.is_none() {
-        for (flag, given) in [("--sample-by", typed.sample_by.is_some()), ("--seed", typed.seed.is_some())] {
-            if given {
-                warnings.push(format!("{flag} changes nothing without --sample: every request is in"));
-            }
-        }
-    }
+    unsampled(select, false, warnings);
     let (set_headers, remove_headers) = header_rules(typed, mistakes);
     let (set_cookies, remove_cookies) = cookie_rules(typed, mistakes);
+    let select = select_settings(select, typed.allow_writes, mistakes, warnings);
+    middleware::Settings { set_headers, remove_headers, set_cookies, remove_cookies, ..select }
+}
+
+/// The matching and sampling half; `writes` says whether methods that change something pass.
+fn select_settings(
+    typed: &typed::Select,
+    writes: bool,
+    mistakes: &mut Mistakes,
+    warnings: &mut Vec<String>,
+) -> middleware::Settings {
     middleware::Settings {
-        allow_methods: check::methods(typed, mistakes, warnings),
+        allow_methods: check::methods(&typed.allow_methods, writes, mistakes, warnings),
         allow_paths: regexes("--allow-path", &typed.allow_paths, mistakes),
         deny_paths: regexes("--deny-path", &typed.deny_paths, mistakes),
         allow_hosts: check::each("--allow-host", &typed.allow_hosts, middleware::filter::host, mistakes),
-        allow_writes: typed.allow_writes,
+        allow_writes: writes,
         sample: parsed("--sample", typed.sample.as_deref(), mistakes).unwrap_or_default(),
         sample_by: parsed("--sample-by", typed.sample_by.as_deref(), mistakes).unwrap_or_default(),
         seed: typed.seed.as_deref().and_then(|seed| mistakes.keep("--seed", check::seed(seed))).unwrap_or_default(),
-        set_headers,
-        remove_headers,
-        set_cookies,
-        remove_cookies,
+        ..middleware::Settings::default()
+    }
+}
+
+/// Warns of flags that say how to sample where nothing is sampled. A forecast has shares of its own that a seed is for.
+fn unsampled(typed: &typed::Select, forecast: bool, warnings: &mut Vec<String>) {
+    let pointless = [("--sample-by", typed.sample_by.is_some()), ("--seed", typed.seed.is_some())];
+    for (flag, _) in pointless.iter().filter(|(_, given)| *given && typed.sample.is_none() && !forecast) {
+        warnings.push(format!("{flag} changes nothing without --sample: every request is in"));
     }
 }
 

@@ -63,9 +63,9 @@ fn what_is_not_typed_has_a_default() {
 fn what_is_typed_is_taken() {
     let config = config(|typed| {
         typed.capture.ports = vec!["80, 8080".into(), "443".into()];
-        typed.middleware.sample = Some("0.5%".into());
-        typed.middleware.sample_by = Some("cookie:sid".into());
-        typed.middleware.allow_methods = all("GET,HEAD");
+        typed.select.sample = Some("0.5%".into());
+        typed.select.sample_by = Some("cookie:sid".into());
+        typed.select.allow_methods = all("GET,HEAD");
         typed.send.rate = Some("500/s".into());
         typed.send.timeout = Some("1.5m".into());
         typed.send.max_in_flight = Some("7".into());
@@ -83,9 +83,9 @@ fn every_mistake_is_told_at_once() {
         typed.capture.files.push("no/such.pcap".into());
         typed.capture.ports = all("80,0,x");
         typed.capture.bpf = Some("tcp prt 80".into());
-        typed.middleware.sample = Some("150%".into());
-        typed.middleware.seed = Some("-1".into());
-        typed.middleware.allow_paths = all("/a(");
+        typed.select.sample = Some("150%".into());
+        typed.select.seed = Some("-1".into());
+        typed.select.allow_paths = all("/a(");
         typed.send.to = Some("staging:8080".into());
         typed.send.timeout = Some("30".into());
         typed.send.max_in_flight = Some("0".into());
@@ -125,9 +125,9 @@ fn speed_and_rate_contradict_each_other() {
 
 #[test]
 fn a_write_allowed_by_name_needs_writes_allowed() {
-    check(|typed| typed.middleware.allow_methods = all("GET,DELETE"), &["DELETE", "--allow-writes"]);
+    check(|typed| typed.select.allow_methods = all("GET,DELETE"), &["DELETE", "--allow-writes"]);
     config(|typed| {
-        typed.middleware.allow_methods = all("DELETE");
+        typed.select.allow_methods = all("DELETE");
         typed.middleware.allow_writes = true;
     });
 }
@@ -170,7 +170,7 @@ fn standard_input_is_not_touched_while_there_are_other_mistakes() {
 fn what_is_pointless_is_warned_of_and_done() {
     let config = config(|typed| {
         typed.send.insecure = true;
-        typed.middleware.sample_by = Some("connection".into());
+        typed.select.sample_by = Some("connection".into());
     });
     assert_eq!(config.warnings.len(), 2, "{:?}", config.warnings);
 }
@@ -190,23 +190,93 @@ fn durations_have_a_number_and_a_unit() {
     }
 }
 
-fn inspected(change: impl FnOnce(&mut typed::Inspect)) -> Result<Lines, String> {
+fn inspected(change: impl FnOnce(&mut typed::Inspect)) -> Result<InspectConfig, String> {
     let folder = tempfile::tempdir().unwrap();
     let capture = typed::Capture { files: vec![capture_in(folder.path())], ..typed::Capture::default() };
     let mut typed = typed::Inspect { capture, ..typed::Inspect::default() };
     change(&mut typed);
-    inspect(typed).map(|config| config.lines).map_err(|mistakes| mistakes.to_string())
+    inspect(typed).map_err(|mistakes| mistakes.to_string())
+}
+
+fn view(change: impl FnOnce(&mut typed::Inspect)) -> View {
+    inspected(change).unwrap_or_else(|mistakes| panic!("{mistakes}")).view
+}
+
+#[track_caller]
+fn inspect_refuses(change: impl FnOnce(&mut typed::Inspect), begin: &str) {
+    let told = inspected(change).map(|config| config.view).unwrap_err();
+    assert!(told.starts_with(begin) && told.lines().count() == 1, "{told}");
 }
 
 #[test]
 fn inspect_prints_lines_unless_only_the_summary_is_wanted() {
-    assert_eq!(inspected(|_| {}), Ok(Lines::Text));
-    assert_eq!(inspected(|typed| typed.summary = Some("-".into())), Ok(Lines::None));
-    assert_eq!(inspected(|typed| typed.json = true), Ok(Lines::Json { full: false }));
-    assert!(inspected(|typed| typed.full = true).unwrap_err().contains("--json"));
-    let mixed = inspected(|typed| {
-        typed.json = true;
-        typed.summary = Some("-".into());
+    assert_eq!(view(|_| {}), View::Lines);
+    assert_eq!(view(|typed| typed.summary = Some("-".into())), View::Nothing);
+    assert_eq!(view(|typed| typed.json = true), View::JsonLines { full: false });
+    assert_eq!(view(|typed| typed.stats = true), View::Stats { json: false });
+    let json_forecast = |typed: &mut typed::Inspect| (typed.forecast, typed.json) = (true, true);
+    assert_eq!(view(json_forecast), View::Forecast { json: true });
+}
+
+#[test]
+fn views_of_inspect_that_exclude_each_other_are_told() {
+    inspect_refuses(|typed| typed.full = true, "--full: ");
+    inspect_refuses(|typed| (typed.full, typed.json, typed.stats) = (true, true, true), "--full: ");
+    inspect_refuses(|typed| (typed.stats, typed.forecast) = (true, true), "--stats and --forecast: ");
+    let printed: [fn(&mut typed::Inspect); 3] =
+        [|typed| typed.json = true, |typed| typed.stats = true, |typed| typed.forecast = true];
+    for print in printed {
+        let mixed = |typed: &mut typed::Inspect| {
+            typed.summary = Some("-".into());
+            print(typed);
+        };
+        inspect_refuses(mixed, "--summary -: ");
+    }
+}
+
+#[test]
+fn a_forecast_has_shares_and_lines_of_its_own() {
+    for (flag, change) in [
+        ("--sample and --forecast: ", (|typed| typed.select.sample = Some("50%".into())) as fn(&mut typed::Inspect)),
+        ("--sample-by and --forecast: ", |typed| typed.select.sample_by = Some("client-ip".into())),
+        ("--status and --forecast: ", |typed| typed.status = Some("5xx".into())),
+    ] {
+        let both = |typed: &mut typed::Inspect| {
+            typed.forecast = true;
+            change(typed);
+        };
+        inspect_refuses(both, flag);
+    }
+    let seeded = inspected(|typed| {
+        typed.forecast = true;
+        typed.select.seed = Some("7".into());
     });
-    assert!(mixed.unwrap_err().starts_with("--summary -: "));
+    let seeded = seeded.unwrap_or_else(|mistakes| panic!("{mistakes}"));
+    assert_eq!((seeded.select.seed, seeded.warnings.len()), (7, 0));
+}
+
+#[test]
+fn inspect_chooses_requests_by_the_flags_of_a_replay_and_writes_are_seen() {
+    let chosen = inspected(|typed| {
+        typed.select.allow_methods = all("POST,DELETE");
+        typed.select.allow_paths = all("^/v2/");
+        typed.select.sample = Some("50%".into());
+        typed.status = Some("404,5xx".into());
+    });
+    let chosen = chosen.unwrap_or_else(|mistakes| panic!("{mistakes}"));
+    assert_eq!(chosen.select.allow_methods, ["POST", "DELETE"]);
+    assert_eq!(chosen.select.sample, middleware::Share(0.5));
+    assert!(chosen.status.unwrap().has(Some(503)) && chosen.warnings.is_empty());
+    inspect_refuses(|typed| typed.status = Some("5yy".into()), "--status: `5yy` is no status");
+    inspect_refuses(|typed| typed.select.allow_paths = all("a("), "--allow-path: ");
+}
+
+#[test]
+fn what_changes_nothing_in_inspect_is_warned_of() {
+    let warned = inspected(|typed| {
+        typed.summary = Some("-".into());
+        typed.status = Some("5xx".into());
+        typed.select.seed = Some("7".into());
+    });
+    assert_eq!(warned.unwrap_or_else(|mistakes| panic!("{mistakes}")).warnings.len(), 2);
 }

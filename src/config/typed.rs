@@ -15,9 +15,9 @@ pub struct Capture {
     pub max_memory: Option<String>,
 }
 
-/// Which requests, and what is done to them.
+/// Which requests.
 #[derive(Clone, Debug, Default)]
-pub struct Middleware {
+pub struct Select {
     /// `50%`.
     pub sample: Option<String>,
     /// `client-ip`, `header:NAME`, ...
@@ -32,6 +32,11 @@ pub struct Middleware {
     pub deny_paths: Vec<String>,
     /// Host names.
     pub allow_hosts: Vec<String>,
+}
+
+/// What is done to requests.
+#[derive(Clone, Debug, Default)]
+pub struct Middleware {
     /// Whether writes pass.
     pub allow_writes: bool,
     /// `Name: value`.
@@ -80,6 +85,8 @@ pub struct Replay {
     /// What to read.
     pub capture: Capture,
     /// Which requests.
+    pub select: Select,
+    /// What is done to them.
     pub middleware: Middleware,
     /// Where to send them.
     pub send: Send,
@@ -89,12 +96,21 @@ pub struct Replay {
 
 /// `shadowtap inspect`.
 #[derive(Clone, Debug, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
 pub struct Inspect {
     /// What to read.
     pub capture: Capture,
-    /// Whether lines are JSON.
+    /// Which requests.
+    pub select: Select,
+    /// `5xx`, `404,none`.
+    pub status: Option<String>,
+    /// Whether a table by route takes the place of lines.
+    pub stats: bool,
+    /// Whether the forecast does.
+    pub forecast: bool,
+    /// Whether what is printed is JSON.
     pub json: bool,
-    /// Whether they carry the messages.
+    /// Whether lines carry the messages.
     pub full: bool,
     /// A file, or `-`.
     pub summary: Option<PathBuf>,

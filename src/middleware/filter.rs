@@ -50,18 +50,24 @@ impl Filter {
     /// The rule that this request breaks first.
     #[must_use]
     pub fn verdict(&self, request: &Request) -> Option<&'static str> {
+        let method = request.method();
+        let tunnels = [(CONNECT, method == b"CONNECT"), (UPGRADE, asks_for_upgrade(request))];
+        let write = !self.writes && !matches!(method, b"GET" | b"HEAD" | b"OPTIONS");
+        first_broken(tunnels).or_else(|| self.choice(request)).or(write.then_some(WRITES))
+    }
+
+    /// The rule that this request breaks first of those that choose by method, host and path: whether it could be
+    /// replayed is not asked.
+    #[must_use]
+    pub fn choice(&self, request: &Request) -> Option<&'static str> {
         let (method, target, _) = request.head.request_line();
         let path = request.path_and_query();
-        let rules = [
-            (CONNECT, method == b"CONNECT"),
-            (UPGRADE, asks_for_upgrade(request)),
+        first_broken([
             (ALLOW_METHOD, !self.methods.is_empty() && !self.methods.iter().any(|m| m.as_bytes() == method)),
             (ALLOW_HOST, !self.hosts.is_empty() && !self.allows_host(request, target)),
             (ALLOW_PATH, !self.allow.is_empty() && !self.allow.iter().any(|re| re.is_match(path))),
             (DENY_PATH, self.deny.iter().any(|re| re.is_match(path))),
-            (WRITES, !self.writes && !matches!(method, b"GET" | b"HEAD" | b"OPTIONS")),
-        ];
-        rules.into_iter().find(|(_, broken)| *broken).map(|(rule, _)| rule)
+        ])
     }
 
     fn allows_host(&self, request: &Request, target: &[u8]) -> bool {
@@ -69,6 +75,10 @@ impl Filter {
         let host = host_of(authority);
         self.hosts.iter().any(|allowed| host.eq_ignore_ascii_case(allowed.as_bytes()))
     }
+}
+
+fn first_broken<const N: usize>(rules: [(&'static str, bool); N]) -> Option<&'static str> {
+    rules.into_iter().find(|(_, broken)| *broken).map(|(rule, _)| rule)
 }
 
 impl Link for Filter {
@@ -182,6 +192,15 @@ mod tests {
         let upgrade = "GET / HTTP/1.1\r\nUpgrade: websocket\r\nConnection: keep-alive, UPGRADE\r\n\r\n";
         assert_eq!(verdict(&settings, upgrade), Some(UPGRADE));
         assert_eq!(verdict(&settings, "GET / HTTP/1.1\r\nUpgrade: h2c\r\n\r\n"), None);
+    }
+
+    #[test]
+    fn a_choice_is_not_about_what_could_be_replayed() {
+        let filter = Filter::new(&Settings { deny_paths: regexes(&["^/b"]), ..Settings::default() });
+        for head in ["CONNECT h:443 HTTP/1.1\r\n\r\n", "DELETE /a HTTP/1.1\r\n\r\n"] {
+            assert_eq!(filter.choice(&request(1, head)), None, "{head:?}");
+        }
+        assert_eq!(filter.choice(&request(1, "DELETE /b HTTP/1.1\r\n\r\n")), Some(DENY_PATH));
     }
 
     #[test]

@@ -14,10 +14,12 @@ pub mod filter;
 pub mod pair;
 pub mod rewrite;
 pub mod sample;
+pub mod selection;
 
 pub use filter::Filter;
 pub use rewrite::Rewrite;
 pub use sample::{SampleKey, Sampler, Share};
+pub use selection::Selection;
 
 /// One link of the chain.
 pub trait Link: Send {

@@ -195,6 +195,12 @@ impl Sampler {
         is_in
     }
 
+    /// What [`Self::is_in`] says, without counting the key.
+    #[must_use]
+    pub fn would_take(&self, request: &Request) -> bool {
+        self.has(self.key_hash(request).unwrap_or_else(|| self.by_request.hash(&id_bytes(request.id, true))))
+    }
+
     /// See [`super::Chain::key_share`].
     #[must_use]
     pub fn key_share(&self) -> Option<f64> {

@@ -12,9 +12,13 @@ const LONGEST_US: u64 = 3_600_000_000;
 /// Significant decimal digits that are kept of each duration.
 const DIGITS: u8 = 3;
 
+/// Significant decimal digits of a coarse histogram: 26 KiB instead of 200, where there are hundreds of them.
+const COARSE_DIGITS: u8 = 2;
+
 /// A histogram of durations in whole microseconds.
 #[derive(Clone, Debug, Default)]
 pub struct Durations {
+    coarse: bool,
     /// Made with the first duration: most histograms of most runs stay empty.
     counts: Option<Histogram<u64>>,
     count: u64,
@@ -24,6 +28,12 @@ pub struct Durations {
 }
 
 impl Durations {
+    /// A histogram that keeps two significant digits: each quantile is within 1 % of a duration that was recorded.
+    #[must_use]
+    pub fn coarse() -> Self {
+        Self { coarse: true, ..Self::default() }
+    }
+
     /// Records one duration, rounded down to a microsecond.
     pub fn record(&mut self, duration: Duration) {
         self.record_us(micros(duration));
@@ -37,7 +47,8 @@ impl Durations {
         self.sum += u128::from(us);
         if self.counts.is_none() {
             // Cannot fail: the bounds and the digits are constants within what the crate takes.
-            self.counts = Histogram::new_with_bounds(1, LONGEST_US, DIGITS).ok();
+            let digits = if self.coarse { COARSE_DIGITS } else { DIGITS };
+            self.counts = Histogram::new_with_bounds(1, LONGEST_US, digits).ok();
         }
         if let Some(counts) = &mut self.counts {
             counts.saturating_record(us);
@@ -105,6 +116,17 @@ mod tests {
             assert!(got.abs_diff(want) * 1000 <= want, "{got} is not {want}");
         }
         assert_eq!((f.count, f.min, f.mean, f.max), (10_000, 1, 5_000, 10_000));
+    }
+
+    #[test]
+    fn a_coarse_histogram_is_within_one_per_cent() {
+        let mut durations = Durations::coarse();
+        (1..=10_000).for_each(|us| durations.record_us(us));
+        let f = durations.figures();
+        for (got, want) in [(f.p50, 5_000), (f.p90, 9_000), (f.p99, 9_900)] {
+            assert!(got.abs_diff(want) * 100 <= want, "{got} is not {want}");
+        }
+        assert_eq!((f.count, f.min, f.max), (10_000, 1, 10_000));
     }
 
     #[test]

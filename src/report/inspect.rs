@@ -6,10 +6,12 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use crate::exchange::{Damage, Event, ExchangeId, Incomplete, Request, RequestState, Response, Timestamp};
+use crate::exchange::{Damage, Event, ExchangeId, Incomplete, Outcome, Request, RequestState, Response, Timestamp};
+use crate::middleware::Selection;
 
 use super::histogram::{Durations, micros};
-use super::summary::{Counts, Ended, ProductionSide, Requests, Sample, Summary};
+use super::ledger::Reached;
+use super::summary::{Counts, Ended, ProductionSide, Requests, Sample, Summary, count};
 use super::{Engine, Started, blank};
 
 /// Requests that may await their response at once: past it the oldest is handed on as [`Damage::PairingLost`].
@@ -18,7 +20,8 @@ pub const MAX_WAITING: usize = 65_536;
 /// Bytes of requests that may await their response at once: past it the oldest is handed on likewise.
 pub const MAX_WAITING_BYTES: u64 = 128 << 20;
 
-/// Request times that are kept until their response: past it a request's latency is not measured (`evicted`).
+/// Request times that are kept until their response: past it a request's latency is not measured (`evicted`), and
+/// with a selection its response is not counted, for nothing else tells whether the request had passed.
 const MAX_TIMES: usize = 1 << 18;
 
 /// A request, and its response or why there is none.
@@ -106,37 +109,75 @@ pub struct InspectLedger {
     latency: Durations,
     unjoined: BTreeMap<&'static str, u64>,
     times: HashMap<ExchangeId, Timestamp, foldhash::fast::RandomState>,
+    chosen: Option<Box<Chosen>>,
+}
+
+/// What a selection kept back, and what of the sample's share was reached.
+#[derive(Debug)]
+struct Chosen {
+    selection: Selection,
+    filtered: Counts,
+    sampled_out: Reached,
+    passed: Reached,
 }
 
 impl InspectLedger {
-    /// Counts one event.
-    pub fn note(&mut self, event: &Event) {
+    /// A ledger of what `selection` lets pass; without one, of everything.
+    #[must_use]
+    pub fn choosing(selection: Option<Selection>) -> Self {
+        let chosen = selection.map(|selection| {
+            Box::new(Chosen {
+                selection,
+                filtered: Counts::new(),
+                sampled_out: Reached::default(),
+                passed: Reached::default(),
+            })
+        });
+        Self { chosen, ..Self::default() }
+    }
+
+    /// Counts one event. False where it belongs to a request that was kept back: then nobody is to see it.
+    pub fn note(&mut self, event: &Event) -> bool {
         match event {
             Event::Request(request) => self.request(request),
             Event::Response { of, response } => {
+                let asked = self.times.remove(of);
+                if asked.is_none() && self.chosen.is_some() {
+                    return false;
+                }
                 *self.statuses.entry(response.status).or_default() += 1;
-                if let Some(asked) = self.times.remove(of) {
+                if let Some(asked) = asked {
                     self.latency.record_us(micros(response.first_byte.since(asked)));
                 }
+                true
             }
             Event::Damaged { of, why } => {
-                self.times.remove(of);
+                if self.times.remove(of).is_none() && self.chosen.is_some() {
+                    return false;
+                }
                 *self.unjoined.entry(why.key()).or_default() += 1;
+                true
             }
-            Event::Orphan { .. } => *self.unjoined.entry("orphan").or_default() += 1,
-            Event::Opened { .. } | Event::Closed { .. } => {}
+            Event::Orphan { .. } => {
+                *self.unjoined.entry("orphan").or_default() += 1;
+                true
+            }
+            Event::Opened { .. } | Event::Closed { .. } => true,
         }
     }
 
-    /// The summary: nothing was sent, so each request ends as kept, malformed or incomplete.
+    /// The summary: nothing was sent, so each request ends as kept, kept back, malformed or incomplete.
     #[must_use]
-    pub fn finish(self, engine: Engine, started: Started) -> Summary {
+    pub fn finish(mut self, engine: Engine, started: Started) -> Summary {
+        let chosen = self.chosen.take();
         let [gap, cut, end] = self.incomplete;
         let incomplete = [(Incomplete::Gap, gap), (Incomplete::Cut, cut), (Incomplete::EndOfCapture, end)];
         let ended = Ended {
             kept: self.kept,
             malformed: self.malformed,
             incomplete: incomplete.map(|(why, count)| (why.key().to_owned(), count)).into(),
+            filtered: chosen.as_ref().map(|chosen| chosen.filtered.clone()).unwrap_or_default(),
+            sampled_out: chosen.as_ref().map_or(0, |chosen| chosen.sampled_out.requests),
             ..Ended::default()
         };
         let summary = Summary {
@@ -149,13 +190,7 @@ impl InspectLedger {
                 latency_us: self.latency.figures(),
                 unjoined: named(self.unjoined),
             },
-            // Nothing is sampled: everything is reached, if there is anything.
-            sample: Sample {
-                asked: 1.0,
-                requests: (self.seen > 0).then_some(1.0),
-                keys: None,
-                bytes: (self.seen > 0).then_some(1.0),
-            },
+            sample: chosen.map_or_else(|| everything(self.seen), |chosen| chosen.sample()),
             trouble: engine.trouble,
             ..blank("inspect", started)
         };
@@ -163,10 +198,13 @@ impl InspectLedger {
         summary
     }
 
-    fn request(&mut self, request: &Request) {
+    /// Counts a request under its end; whether it passes.
+    fn request(&mut self, request: &Request) -> bool {
         self.seen += 1;
+        let decided = self.chosen.as_mut().map_or(Ok(()), |chosen| chosen.decide(request));
         match request.state {
-            RequestState::Whole => self.kept += 1,
+            // What kept it back has counted it.
+            RequestState::Whole => self.kept += u64::from(decided.is_ok()),
             RequestState::Malformed(_) => self.malformed += 1,
             RequestState::Incomplete(why) => {
                 let [gap, cut, end] = &mut self.incomplete;
@@ -177,12 +215,48 @@ impl InspectLedger {
                 } += 1;
             }
         }
+        if decided.is_err() {
+            return false;
+        }
         if self.times.len() < MAX_TIMES {
             self.times.insert(request.id, request.last_byte);
         } else {
             *self.unjoined.entry("evicted").or_default() += 1;
         }
+        true
     }
+}
+
+impl Chosen {
+    /// Decides on a request. A whole one counts under what kept it back; a damaged one ends as damaged in any case.
+    fn decide(&mut self, request: &Request) -> Result<(), Outcome> {
+        let decided = self.selection.decide(request);
+        if request.state == RequestState::Whole {
+            match &decided {
+                Ok(()) => self.passed.add(request.bytes()),
+                Err(Outcome::Filtered(rule)) => count(&mut self.filtered, rule),
+                Err(_) => self.sampled_out.add(request.bytes()),
+            }
+        }
+        decided
+    }
+
+    fn sample(&self) -> Sample {
+        let (passed, out) = (self.passed, self.sampled_out);
+        let share = |part: u64, rest: u64| (part + rest > 0).then(|| part as f64 / (part + rest) as f64);
+        Sample {
+            asked: self.selection.asked(),
+            requests: share(passed.requests, out.requests),
+            keys: self.selection.key_share(),
+            bytes: share(passed.bytes, out.bytes),
+        }
+    }
+}
+
+/// Where nothing is sampled, everything is reached, if there is anything.
+fn everything(seen: u64) -> Sample {
+    let all = (seen > 0).then_some(1.0);
+    Sample { asked: 1.0, requests: all, keys: None, bytes: all }
 }
 
 fn named(counts: BTreeMap<&'static str, u64>) -> Counts {
@@ -193,6 +267,7 @@ fn named(counts: BTreeMap<&'static str, u64>) -> Counts {
 pub(super) mod tests {
     use super::*;
     use crate::exchange::{Body, ConnectionId, Framing, Head, Malformed};
+    use crate::middleware::{SampleKey, Settings, Share};
 
     pub(in crate::report) fn request(n: u32, head: &str) -> Box<Request> {
         Box::new(Request {
@@ -269,6 +344,41 @@ pub(super) mod tests {
             });
         }
         assert!(gone >= 12 && exchanges.bytes <= MAX_WAITING_BYTES, "{gone}");
+    }
+
+    #[test]
+    fn what_is_kept_back_ends_under_its_outcome_and_its_answer_counts_nowhere() {
+        let settings = Settings {
+            allow_paths: vec!["^/a".parse().unwrap()],
+            sample: Share(0.5),
+            sample_by: SampleKey::Param("u".to_owned()),
+            ..Settings::default()
+        };
+        let mut ledger = InspectLedger::choosing(Selection::new(&settings));
+        let mut passed = 0;
+        for n in 1..=200 {
+            let path = if n <= 50 { format!("/b?u={n}") } else { format!("/a?u={}", n % 25) };
+            let mut request = request(n, &format!("POST {path} HTTP/1.1\r\n\r\n"));
+            if n > 190 {
+                request.state = RequestState::Malformed(Malformed::BadChunk);
+            }
+            let is_in = ledger.note(&Event::Request(request));
+            assert_eq!(ledger.note(&answer(n, 200)), is_in, "{n}");
+            passed += u64::from(is_in);
+        }
+        assert!(!ledger.note(&Event::Damaged { of: id(1), why: Damage::Gap }));
+        let summary = ledger.finish(Engine::default(), Started::now());
+        assert!(summary.balances());
+        let ended = &summary.requests.ended;
+        assert_eq!((ended.filtered["allow-path"], ended.malformed), (50, 10));
+        assert_eq!(ended.kept + ended.sampled_out, 140);
+        assert!(ended.kept > 0 && ended.sampled_out > 0);
+        assert_eq!(summary.production.statuses["200"], passed);
+        assert_eq!(summary.production.latency_us.count, passed);
+        assert!(summary.production.unjoined.is_empty());
+        let sample = &summary.sample;
+        assert_eq!((sample.asked, sample.requests), (0.5, Some(ended.kept as f64 / 140.0)));
+        assert!(sample.keys.is_some_and(|keys| keys > 0.2 && keys < 0.8));
     }
 
     #[test]

@@ -24,13 +24,13 @@ struct TargetLedger {
 
 /// What reached one side of the sample.
 #[derive(Clone, Copy, Debug, Default)]
-struct Reached {
-    requests: u64,
-    bytes: u64,
+pub(super) struct Reached {
+    pub(super) requests: u64,
+    pub(super) bytes: u64,
 }
 
 impl Reached {
-    const fn add(&mut self, bytes: u64) {
+    pub(super) const fn add(&mut self, bytes: u64) {
         self.requests += 1;
         self.bytes += bytes;
     }

@@ -1,18 +1,17 @@
-//! One exchange as one line: of JSON for scripts, aligned for people. Nothing is joined or counted here.
+//! One exchange as one line of JSON, for scripts; [`super::listing`] has the line for people. Nothing is joined or counted
+//! here.
 
 use std::borrow::Cow;
-use std::fmt;
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use serde::Serialize;
 
-use crate::exchange::{Body, Damage, Digest, Head, Request, RequestState, wire_text};
+use crate::exchange::{Body, Damage, Digest, Head, RequestState, wire_text};
 
 use super::histogram::micros;
 use super::inspect::Exchange;
 use super::results::hex;
-use super::units::{bytes, duration};
 
 /// The line of `inspect --json`.
 #[derive(Debug, Serialize)]
@@ -98,13 +97,13 @@ fn digest(digest: Option<&Digest>) -> Option<String> {
 }
 
 /// Last byte of the request to first byte of the response; 0 for an early response.
-fn latency_us(exchange: &Exchange) -> Option<u64> {
+pub(super) fn latency_us(exchange: &Exchange) -> Option<u64> {
     let response = exchange.response.as_ref().ok()?;
     Some(micros(response.first_byte.since(exchange.request.last_byte)))
 }
 
 /// How whole the exchange is, in the words of the contract. Damage to the request is told first.
-fn state(exchange: &Exchange) -> Cow<'static, str> {
+pub(super) fn state(exchange: &Exchange) -> Cow<'static, str> {
     match (exchange.request.state, &exchange.response) {
         (RequestState::Malformed(why), _) => format!("malformed: {why}").into(),
         (RequestState::Incomplete(why), _) => format!("incomplete: {why}").into(),
@@ -115,75 +114,6 @@ fn state(exchange: &Exchange) -> Cow<'static, str> {
             Some(why) => format!("response damaged: {why}").into(),
             None => "complete".into(),
         },
-    }
-}
-
-/// The line for people: time of day, id, client address, status, latency, sizes up and down, method, target, and the
-/// state where that is not `complete`.
-///
-/// The target comes after everything that has a width of its own, so that columns stay aligned however long it is; it
-/// alone is shortened.
-#[derive(Debug)]
-pub struct TextLine<'a> {
-    exchange: &'a Exchange,
-    width: Option<usize>,
-    colour: bool,
-}
-
-impl<'a> TextLine<'a> {
-    /// Fewest characters of a target that are shown, however narrow the terminal is.
-    const SHORTEST_TARGET: usize = 12;
-
-    /// The line of `exchange`, at most `width` characters long where that is given.
-    #[must_use]
-    pub const fn new(exchange: &'a Exchange, width: Option<usize>, colour: bool) -> Self {
-        Self { exchange, width, colour }
-    }
-
-    fn status(&self) -> String {
-        let Ok(response) = &self.exchange.response else { return "  -".to_owned() };
-        let status = format!("{:>3}", response.status);
-        let colour = match response.status {
-            _ if !self.colour => return status,
-            0..400 => "32",
-            400..500 => "33",
-            _ => "31",
-        };
-        format!("\x1b[{colour}m{status}\x1b[0m")
-    }
-}
-
-impl fmt::Display for TextLine<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Exchange { request, response } = self.exchange;
-        let time = request.first_byte.to_string();
-        let latency = latency_us(self.exchange).map_or_else(|| "-".to_owned(), duration);
-        let down = response.as_ref().map_or_else(|_| "-".to_owned(), |response| bytes(response.body.len));
-        let (id, client) = (request.id.to_string(), request.client.ip().to_string());
-        let before = format!("{} {id:<6} {client:<15} ", time.get(11..23).unwrap_or(&time));
-        let after = format!(" {latency:>7} {:>6}/{down:<6} ", bytes(request.body.len));
-        let what = what(request);
-        let state = state(self.exchange);
-        let state = if state == "complete" { String::new() } else { format!(" [{state}]") };
-        let used = before.chars().count() + 3 + after.chars().count() + state.chars().count();
-        let room = self.width.map(|width| width.saturating_sub(used).max(Self::SHORTEST_TARGET));
-        write!(f, "{before}{}{after}{}{state}", self.status(), shortened(&what, room))
-    }
-}
-
-/// Method and target, fit for a terminal: control characters from the wire are shown as dots.
-fn what(request: &Request) -> String {
-    let (method, target) = (wire_text(request.method()), wire_text(request.target()));
-    let safe = |c: char| if c.is_control() { '.' } else { c };
-    method.chars().chain(" ".chars()).chain(target.chars()).map(safe).collect()
-}
-
-fn shortened(text: &str, room: Option<usize>) -> Cow<'_, str> {
-    match room {
-        Some(room) if text.chars().count() > room => {
-            text.chars().take(room.saturating_sub(1)).chain("…".chars()).collect()
-        }
-        _ => Cow::Borrowed(text),
     }
 }
 
@@ -256,25 +186,5 @@ mod tests {
         assert_eq!(told(end, Err(Damage::NoResponse)), "incomplete: end of capture");
         let malformed = RequestState::Malformed(Malformed::BadLength);
         assert_eq!(told(malformed, Ok(response(400))), "malformed: content-length is not a number");
-    }
-
-    #[test]
-    fn a_line_for_people_is_aligned_and_shortened_to_the_width() {
-        let shown = |exchange: &Exchange, width| TextLine::new(exchange, width, false).to_string();
-        insta::assert_snapshot!(shown(&exchange(), None), @"20:00:00.123 1.3    10.0.0.7        200  1.25ms     0B/2B     GET /a?b=1");
-        let unanswered =
-            Exchange { request: request(3, "GET /a-rather-long-target HTTP/1.1\r\n\r\n"), response: Err(Damage::Gap) };
-        insta::assert_snapshot!(shown(&unanswered, None), @"20:00:00.123 1.3    10.0.0.7          -       -     0B/-      GET /a-rather-long-target [response damaged: gap]");
-        let wide = Exchange { request: unanswered.request.clone(), response: Ok(response(503)) };
-        assert_eq!(shown(&wide, Some(80)).chars().count(), 80);
-        assert!(TextLine::new(&wide, None, true).to_string().contains("\x1b[31m503\x1b[0m"));
-    }
-
-    #[test]
-    fn control_characters_from_the_wire_do_not_reach_the_terminal() {
-        let odd =
-            Exchange { request: request(1, "GET /\x1b[2J\x07 HTTP/1.1\r\n\r\n"), response: Err(Damage::NoResponse) };
-        let line = TextLine::new(&odd, None, false).to_string();
-        assert!(!line.contains('\x1b') && !line.contains('\x07'), "{line:?}");
     }
 }

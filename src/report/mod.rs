@@ -11,18 +11,27 @@ use std::time::Duration;
 use crate::exchange::{Damage, Digest, ExchangeId, Outcome, Timestamp};
 use crate::replay::Delivery;
 
+pub mod forecast;
 pub mod histogram;
 pub mod inspect;
 pub mod join;
 pub mod ledger;
 pub mod lines;
+pub mod listing;
 pub mod results;
+pub mod routes;
+mod series;
+pub mod status;
 pub mod summary;
 mod tally;
 pub mod text;
 pub mod units;
 
+pub use forecast::Forecast;
 pub use inspect::{Exchange, Exchanges, InspectLedger};
+pub use listing::Listing;
+pub use routes::Routes;
+pub use status::StatusChoice;
 pub use summary::{
     Counts, Differences, Ended, Figures, Frames, Gate, ProductionSide, Requests, Sample, Streams, Summary, Target,
     TargetEnded, TargetLatency, Tcp,

@@ -49,28 +49,52 @@ pub(crate) struct ReplayCommand {
     #[command(flatten)]
     send: ReplayArgs,
     #[command(flatten)]
+    select: SelectArgs,
+    #[command(flatten)]
     middleware: MiddlewareArgs,
     #[command(flatten)]
     report: ReportArgs,
 }
 
-/// List the HTTP exchanges of capture files, one a line. Sends nothing.
+/// List the HTTP exchanges of capture files, one a line, or what they amount to. Sends nothing.
+///
+/// What the filters and the sample keep back is not shown, and is counted in the summary under what kept it back;
+/// production's statuses and latency there are those of the rest. Writes are shown.
 #[derive(Debug, Args)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
 #[command(after_help = "\
 Examples:
-  shadowtap inspect evening.pcap | less -S
-  shadowtap inspect evening.pcap --json | jq 'select(.status >= 500)'
-  shadowtap inspect evening.pcap --summary - | jq .requests")]
+  shadowtap inspect evening.pcap --status 5xx,none
+  shadowtap inspect evening.pcap --stats --allow-path '^/v2/'
+  shadowtap inspect evening.pcap --forecast
+  shadowtap inspect evening.pcap --json | jq 'select(.latency_us > 1000000)'
+  shadowtap inspect evening.pcap --summary - | jq .requests
+
+A route of --stats is the method and the path, with {id} for each segment that
+looks like an identifier: a number or a date, a UUID, eight or more hex digits,
+twenty or more characters of base64.")]
 pub(crate) struct InspectCommand {
     #[command(flatten)]
     capture: CaptureArgs,
-    /// Print each exchange as an object of JSON
+    #[command(flatten)]
+    select: SelectArgs,
+    /// Show only these statuses: classes, statuses, none for no response, such as 404,5xx. The summary counts all
+    #[arg(long, value_name = "STATUSES", help_heading = "Output")]
+    status: Option<String>,
+    /// Print a table by route instead: requests, statuses, latency, bytes
+    #[arg(long, help_heading = "Output")]
+    stats: bool,
+    /// Print instead what connections a target will see at 10, 25, 50 and 100 %, of those that carry HTTP/1
+    #[arg(long, help_heading = "Output")]
+    forecast: bool,
+    /// Print JSON: an object an exchange, or a route with --stats, or one object with --forecast
     #[arg(long, help_heading = "Output")]
     json: bool,
-    /// With --json: the messages themselves too, heads and bodies in base64
+    /// With the lines of --json: the messages themselves too, heads and bodies in base64
     #[arg(long, help_heading = "Output")]
     full: bool,
-    /// Write the summary (one JSON object) to FILE, - for standard output; without --json no lines are printed
+    /// Write the summary (one JSON object) to FILE, - for standard output; where nothing else is asked for, no lines
+    /// are printed then
     #[arg(long, value_name = "FILE", help_heading = "Output")]
     summary: Option<PathBuf>,
 }
@@ -94,11 +118,11 @@ pub(crate) struct CaptureArgs {
     max_memory: Option<String>,
 }
 
-/// Which requests are sent, and what is changed in them.
+/// Which requests: of those that are captured, the ones that are sent, shown or counted.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Requests")]
-pub(crate) struct MiddlewareArgs {
-    /// Share of the requests that is sent, such as 50% or 0.5% [default: 100%]
+pub(crate) struct SelectArgs {
+    /// Share of the requests that is taken, such as 50% or 0.5% [default: 100%]
     #[arg(long, value_name = "SHARE", allow_hyphen_values = true)]
     sample: Option<String>,
     /// What the sample keeps together: request, connection, client-ip, header:NAME, cookie:NAME or param:NAME
@@ -108,18 +132,24 @@ pub(crate) struct MiddlewareArgs {
     /// Chooses another sample of the same size; the same seed always chooses the same [default: 0]
     #[arg(long, value_name = "N", allow_hyphen_values = true)]
     seed: Option<String>,
-    /// Send these methods only, such as GET,HEAD
+    /// Take these methods only, such as GET,HEAD
     #[arg(long = "allow-method", value_name = "METHODS")]
     allow_methods: Vec<String>,
-    /// Send only what has a path and query that matches this regular expression, such as '^/v2/'; repeatable
+    /// Take only what has a path and query that matches this regular expression, such as '^/v2/'; repeatable
     #[arg(long = "allow-path", value_name = "RE", allow_hyphen_values = true)]
     allow_paths: Vec<String>,
-    /// Never send what has a path and query that matches this regular expression; repeatable
+    /// Never take what has a path and query that matches this regular expression; repeatable
     #[arg(long = "deny-path", value_name = "RE", allow_hyphen_values = true)]
     deny_paths: Vec<String>,
-    /// Send only what was asked of this host, named without its port; repeatable
+    /// Take only what was asked of this host, named without its port; repeatable
     #[arg(long = "allow-host", value_name = "HOST")]
     allow_hosts: Vec<String>,
+}
+
+/// What is changed in requests, and whether those that change something are sent.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Requests")]
+pub(crate) struct MiddlewareArgs {
     /// Send writes too: every method but GET, HEAD and OPTIONS. A POST that is replayed is a second order
     #[arg(long)]
     allow_writes: bool,
@@ -186,13 +216,28 @@ pub(crate) struct ReportArgs {
 impl From<ReplayCommand> for typed::Replay {
     fn from(args: ReplayCommand) -> Self {
         let report = typed::Report { summary: args.report.summary, results: args.report.results };
-        Self { capture: args.capture.into(), middleware: args.middleware.into(), send: args.send.into(), report }
+        Self {
+            capture: args.capture.into(),
+            select: args.select.into(),
+            middleware: args.middleware.into(),
+            send: args.send.into(),
+            report,
+        }
     }
 }
 
 impl From<InspectCommand> for typed::Inspect {
     fn from(args: InspectCommand) -> Self {
-        Self { capture: args.capture.into(), json: args.json, full: args.full, summary: args.summary }
+        Self {
+            capture: args.capture.into(),
+            select: args.select.into(),
+            status: args.status,
+            stats: args.stats,
+            forecast: args.forecast,
+            json: args.json,
+            full: args.full,
+            summary: args.summary,
+        }
     }
 }
 
@@ -202,8 +247,8 @@ impl From<CaptureArgs> for typed::Capture {
     }
 }
 
-impl From<MiddlewareArgs> for typed::Middleware {
-    fn from(args: MiddlewareArgs) -> Self {
+impl From<SelectArgs> for typed::Select {
+    fn from(args: SelectArgs) -> Self {
         Self {
             sample: args.sample,
             sample_by: args.sample_by,
@@ -212,6 +257,13 @@ impl From<MiddlewareArgs> for typed::Middleware {
             allow_paths: args.allow_paths,
             deny_paths: args.deny_paths,
             allow_hosts: args.allow_hosts,
+        }
+    }
+}
+
+impl From<MiddlewareArgs> for typed::Middleware {
+    fn from(args: MiddlewareArgs) -> Self {
+        Self {
             allow_writes: args.allow_writes,
             set_headers: args.set_headers,
             remove_headers: args.remove_headers,
@@ -262,6 +314,6 @@ mod tests {
         let cli = Cli::try_parse_from(["shadowtap", "replay", "-", "--to", "http://h", "--sample", "-5%"]).unwrap();
         let Command::Replay(args) = cli.command else { panic!("another command") };
         let typed = typed::Replay::from(args);
-        assert_eq!((typed.middleware.sample.as_deref(), typed.send.to.as_deref()), (Some("-5%"), Some("http://h")));
+        assert_eq!((typed.select.sample.as_deref(), typed.send.to.as_deref()), (Some("-5%"), Some("http://h")));
     }
 }

@@ -1,15 +1,19 @@
-//! `shadowtap inspect`: the exchanges of capture files, one a line. Nothing is sent.
+//! `shadowtap inspect`: the exchanges of capture files, one a line, or what they amount to. Nothing is sent.
 
 use std::io::{self, BufWriter, Write};
 use std::process::ExitCode;
 
 use anyhow::Context;
-use shadowtap::config::{self, InspectConfig, Lines};
+use serde::Serialize;
+use shadowtap::config::{self, InspectConfig, View};
 use shadowtap::exchange::Event;
 use shadowtap::http1::{Interest, Interests};
+use shadowtap::middleware::Selection;
 use shadowtap::pipeline;
-use shadowtap::report::lines::{JsonLine, TextLine};
-use shadowtap::report::{Exchange, Exchanges, InspectLedger, Started, text};
+use shadowtap::report::lines::JsonLine;
+use shadowtap::report::{
+    Exchange, Exchanges, Forecast, InspectLedger, Listing, Routes, Started, StatusChoice, Summary, text,
+};
 
 use crate::args::InspectCommand;
 use crate::output::{tell, write_summary};
@@ -18,24 +22,28 @@ use crate::terminal;
 
 /// Runs the command.
 pub(crate) fn run(args: InspectCommand) -> anyhow::Result<ExitCode> {
-    let InspectConfig { capture, source, lines, summary: output } = config::inspect(args.into())?;
+    let InspectConfig { capture, source, select, status, view, summary: output, warnings } =
+        config::inspect(args.into())?;
+    for warning in &warnings {
+        tell(&format!("warning: {warning}"));
+    }
     let started = Started::now();
     let stop = Stop::listen()?;
-    let mut ledger = InspectLedger::default();
-    let mut printer = Printer::new(lines);
-    let engine = pipeline::inspect(source, &capture, interests(lines), &mut |event| {
-        ledger.note(&event);
-        printer.take(event) && !stop.asked()
+    let mut ledger = InspectLedger::choosing(Selection::new(&select));
+    let mut shown = Shown::new(view, status, select.seed);
+    let engine = pipeline::inspect(source, &capture, interests(view), &mut |event| {
+        let wanted = !ledger.note(&event) || shown.take(event);
+        wanted && !stop.asked()
     })?;
-    let lines_written = printer.finish();
     let summary = ledger.finish(engine, started);
+    let (count, written) = shown.finish(&summary);
     if let Some(output) = &output {
         write_summary(output, &summary)?;
     }
-    lines_written.context("cannot write the lines")?;
-    if lines == Lines::Text {
+    written.context("cannot write to standard output")?;
+    if matches!(view, View::Lines | View::Stats { json: false } | View::Forecast { json: false }) {
         let width = terminal::or_default(terminal::width_of_stderr());
-        tell(text::footer(&summary, width, terminal::colour_on_stderr()).trim_end());
+        tell(text::footer(&summary, count, width, terminal::colour_on_stderr()).trim_end());
     } else {
         // What went wrong is for people, wherever the figures go.
         summary.trouble.iter().for_each(|trouble| tell(&format!("warning: {trouble}")));
@@ -43,71 +51,130 @@ pub(crate) fn run(args: InspectCommand) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// What has to be known of bodies for these lines.
-fn interests(lines: Lines) -> Interests {
+/// What has to be known of bodies for this view.
+fn interests(view: View) -> Interests {
     let both = |interest| Interests { request_body: interest, response_body: interest };
-    match lines {
-        Lines::None | Lines::Text => both(Interest::Count),
-        Lines::Json { full: false } => both(Interest::Hash),
-        Lines::Json { full: true } => both(Interest::Keep),
+    match view {
+        View::Nothing | View::Lines | View::Stats { .. } | View::Forecast { .. } => both(Interest::Count),
+        View::JsonLines { full: false } => both(Interest::Hash),
+        View::JsonLines { full: true } => both(Interest::Keep),
     }
 }
 
-/// Exchanges to lines on standard output. Without lines nothing is joined at all.
-struct Printer {
-    lines: Lines,
+/// What goes to standard output. Where that is nothing, nothing is joined at all.
+struct Shown {
+    work: Work,
     exchanges: Exchanges,
-    out: BufWriter<io::StdoutLock<'static>>,
-    width: Option<usize>,
-    colour: bool,
+    status: Option<Statuses>,
+    out: Out,
+}
+
+/// The statuses that are shown, and how many exchanges had one of them.
+struct Statuses {
+    choice: StatusChoice,
+    shown: u64,
+}
+
+/// What is made of exchanges, or of events.
+enum Work {
+    Nothing,
+    Lines(Listing),
+    JsonLines { full: bool },
+    Stats { routes: Box<Routes>, json: bool },
+    Forecast { forecast: Box<Forecast>, json: bool },
+}
+
+/// Standard output, until it fails.
+struct Out {
+    to: BufWriter<io::StdoutLock<'static>>,
     written: io::Result<()>,
 }
 
-impl Printer {
-    fn new(lines: Lines) -> Self {
-        Self {
-            lines,
-            exchanges: Exchanges::default(),
-            out: BufWriter::with_capacity(1 << 16, io::stdout().lock()),
-            width: terminal::width_of_stdout(),
-            colour: terminal::colour_on_stdout(),
-            written: Ok(()),
-        }
+impl Shown {
+    fn new(view: View, status: Option<StatusChoice>, seed: u64) -> Self {
+        let mut out = Out { to: BufWriter::with_capacity(1 << 16, io::stdout().lock()), written: Ok(()) };
+        let work = match view {
+            View::Nothing => Work::Nothing,
+            View::Lines => Work::Lines(listing(&mut out)),
+            View::JsonLines { full } => Work::JsonLines { full },
+            View::Stats { json } => Work::Stats { routes: Box::default(), json },
+            View::Forecast { json } => Work::Forecast { forecast: Box::new(Forecast::new(seed)), json },
+        };
+        let status = status.map(|choice| Statuses { choice, shown: 0 });
+        Self { work, exchanges: Exchanges::default(), status, out }
     }
 
     /// False once nothing more can be written.
     fn take(&mut self, event: Event) -> bool {
-        if self.lines == Lines::None {
-            return true;
+        let Self { work, exchanges, status, out } = self;
+        match work {
+            Work::Nothing => {}
+            Work::Forecast { forecast, .. } => forecast.note(&event),
+            _ => exchanges.take(event, |exchange| work.take(&exchange, status, out)),
         }
-        let Self { lines, exchanges, out, width, colour, written } = self;
-        exchanges.take(event, |exchange| print(out, &exchange, *lines, *width, *colour, written));
-        written.is_ok()
+        out.written.is_ok()
     }
 
-    fn finish(self) -> io::Result<()> {
-        let Self { lines, exchanges, mut out, width, colour, mut written } = self;
-        exchanges.finish(|exchange| print(&mut out, &exchange, lines, width, colour, &mut written));
-        written.and_then(|()| out.flush())
+    /// Shows what is left, once all is known. Returns how many exchanges had the status that was asked for.
+    fn finish(self, summary: &Summary) -> (Option<u64>, io::Result<()>) {
+        let Self { mut work, exchanges, mut status, mut out } = self;
+        exchanges.finish(|exchange| work.take(&exchange, &mut status, &mut out));
+        let (width, colour) = (terminal::width_of_stdout(), terminal::colour_on_stdout());
+        match work {
+            Work::Nothing | Work::Lines(_) | Work::JsonLines { .. } => {}
+            Work::Stats { routes, json: true } => routes.rows().iter().for_each(|row| out.json(row)),
+            Work::Stats { routes, json: false } => out.text(&text::routes(&routes, width, colour)),
+            Work::Forecast { forecast, json } => {
+                let outlook = forecast.finish(&summary.production.latency_us);
+                if json {
+                    out.json(&outlook);
+                } else {
+                    out.text(&text::forecast(&outlook, terminal::or_default(width), colour));
+                }
+            }
+        }
+        (status.map(|status| status.shown), out.written.and_then(|()| out.to.flush()))
     }
 }
 
-fn print(
-    out: &mut impl Write,
-    exchange: &Exchange,
-    lines: Lines,
-    width: Option<usize>,
-    colour: bool,
-    written: &mut io::Result<()>,
-) {
-    if written.is_err() {
-        return;
+impl Work {
+    fn take(&mut self, exchange: &Exchange, status: &mut Option<Statuses>, out: &mut Out) {
+        if let Some(Statuses { choice, shown }) = status {
+            if !choice.has(exchange.response.as_ref().ok().map(|response| response.status)) {
+                return;
+            }
+            *shown += 1;
+        }
+        match self {
+            Self::Lines(listing) => out.text(&format!("{}\n", listing.line(exchange))),
+            Self::JsonLines { full } => out.json(&JsonLine::new(exchange, *full)),
+            Self::Stats { routes, .. } => routes.take(exchange),
+            Self::Nothing | Self::Forecast { .. } => {}
+        }
     }
-    *written = match lines {
-        Lines::None => Ok(()),
-        Lines::Text => writeln!(out, "{}", TextLine::new(exchange, width, colour)),
-        Lines::Json { full } => serde_json::to_writer(&mut *out, &JsonLine::new(exchange, full))
-            .map_err(io::Error::from)
-            .and_then(|()| out.write_all(b"\n")),
-    };
+}
+
+impl Out {
+    fn text(&mut self, text: &str) {
+        if self.written.is_ok() {
+            self.written = self.to.write_all(text.as_bytes());
+        }
+    }
+
+    fn json(&mut self, value: &impl Serialize) {
+        if self.written.is_ok() {
+            self.written = serde_json::to_writer(&mut self.to, value).map_err(io::Error::from);
+            self.text("\n");
+        }
+    }
+}
+
+/// Lines as wide as the terminal; on one they have a header.
+fn listing(out: &mut Out) -> Listing {
+    let width = terminal::width_of_stdout();
+    let listing = Listing::new(width, terminal::colour_on_stdout());
+    if width.is_some() {
+        out.text(&format!("{}\n", listing.header()));
+    }
+    listing
 }

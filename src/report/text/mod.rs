@@ -6,13 +6,18 @@
 
 use std::fmt::Write as _;
 
-use super::summary::{Counts, Figures, Summary, Target, sum};
+use super::summary::{Counts, Figures, Requests, Summary, Target, sum};
 use super::units::{bytes, counted, duration, number, percent};
 
+mod forecast;
 mod matrix;
+mod routes;
 #[cfg(test)]
 mod tests;
 mod verdict;
+
+pub use forecast::forecast;
+pub use routes::routes;
 
 /// Narrowest page that is laid out: narrower terminals wrap by themselves.
 const NARROWEST: usize = 60;
@@ -45,14 +50,24 @@ pub fn report(summary: &Summary, width: usize, colour: bool) -> String {
     page.out
 }
 
-/// The few lines under the listing of `inspect`: how much there was, and what could not be read.
+/// The few lines under what `inspect` shows: how much there was, how many of it are `shown` where not all are, what was
+/// kept back, and what could not be read.
 #[must_use]
-pub fn footer(summary: &Summary, width: usize, colour: bool) -> String {
+pub fn footer(summary: &Summary, shown: Option<u64>, width: usize, colour: bool) -> String {
     let mut page = Page { out: String::new(), width: width.clamp(NARROWEST, WIDEST), colour };
-    let requests = &summary.requests;
-    let damaged = requests.seen - requests.ended.kept;
-    let aside = if damaged == 0 { String::new() } else { format!(", {} damaged", number(damaged)) };
-    page.paragraph(&format!("{}{aside}", counted(requests.seen, "exchange")), Tone::Plain);
+    let Requests { seen, ended, .. } = &summary.requests;
+    let mut text = counted(*seen, "exchange");
+    let filtered = ended.filtered.iter().map(|(rule, count)| (format!("kept back by --{rule}"), *count));
+    let others = [("not in the sample", ended.sampled_out), ("damaged", ended.malformed + sum(&ended.incomplete))];
+    for (what, count) in filtered.chain(others.map(|(what, count)| (what.to_owned(), count))) {
+        if count > 0 {
+            write!(text, ", {} {what}", number(count)).ok();
+        }
+    }
+    if let Some(shown) = shown {
+        write!(text, "; {} with that status", number(shown)).ok();
+    }
+    page.paragraph(&text, Tone::Plain);
     capture(&mut page, summary);
     warnings(&mut page, summary);
     page.out

@@ -236,7 +236,7 @@ fn the_footer_of_inspect_names_what_could_not_be_read() {
     summary.targets.clear();
     summary.requests =
         Requests { seen: 7, ended: Ended { kept: 6, malformed: 1, ..Ended::default() }, ..Requests::default() };
-    insta::assert_snapshot!(footer(&summary, 80, false), @"
+    insta::assert_snapshot!(footer(&summary, None, 80, false), @"
     7 exchanges, 1 damaged
     Capture      12,345 frames, 120 connections; 33 frames skipped (not tcp 30, cut
                  3); 2 gaps (2.92kB missing)

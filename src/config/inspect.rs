@@ -1,0 +1,55 @@
+//! What `inspect` is to print, and which flags contradict each other in it.
+
+use std::path::Path;
+
+use super::mistakes::Mistakes;
+use super::{View, typed, unsampled};
+
+/// The one view that was asked for.
+pub(super) fn view(typed: &typed::Inspect, mistakes: &mut Mistakes, warnings: &mut Vec<String>) -> View {
+    if typed.stats && typed.forecast {
+        mistakes.add("--stats and --forecast", "are two views: ask for one at a time");
+    }
+    if typed.full && (!typed.json || typed.stats || typed.forecast) {
+        mistakes.add("--full", "adds to the lines of --json: give both, without --stats and --forecast");
+    }
+    let view = match (typed.stats, typed.forecast, typed.json, typed.summary.is_some()) {
+        (true, _, json, _) => View::Stats { json },
+        (_, true, json, _) => View::Forecast { json },
+        (_, _, true, _) => View::JsonLines { full: typed.full },
+        (_, _, _, true) => View::Nothing,
+        (_, _, _, false) => View::Lines,
+    };
+    if !matches!(view, View::Nothing) && typed.summary.as_deref() == Some(Path::new("-")) {
+        let shown = match view {
+            View::Stats { .. } => "what --stats prints",
+            View::Forecast { .. } => "what --forecast prints",
+            _ => "the lines of --json",
+        };
+        mistakes.add("--summary -", format!("would stand in the middle of {shown}: give it a file"));
+    }
+    chosen(typed, view, mistakes, warnings);
+    view
+}
+
+/// What a view does with the flags that choose.
+fn chosen(typed: &typed::Inspect, view: View, mistakes: &mut Mistakes, warnings: &mut Vec<String>) {
+    let forecast = typed.forecast && !typed.stats;
+    unsampled(&typed.select, forecast, warnings);
+    if view == View::Nothing && typed.status.is_some() {
+        warnings.push("--status changes nothing without lines or a table: the summary counts every status".to_owned());
+    }
+    if !forecast {
+        return;
+    }
+    let shares = "contradict each other: the forecast has shares of its own, by connection";
+    for (flag, given, why) in [
+        ("--sample", typed.select.sample.is_some(), shares),
+        ("--sample-by", typed.select.sample_by.is_some(), shares),
+        ("--status", typed.status.is_some(), "contradict each other: connections have no status"),
+    ] {
+        if given {
+            mistakes.add(format!("{flag} and --forecast"), why);
+        }
+    }
+}

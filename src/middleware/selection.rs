@@ -1,0 +1,99 @@
+//! What `inspect` looks at: the links that match and sample, where nothing is sent.
+//!
+//! In goes a request as captured, out comes whether it passes. Nothing is changed, and whether a request could be
+//! replayed (writes, tunnels) is not asked: all of that is to be seen.
+
+use super::{Filter, Sampler, Settings};
+use crate::exchange::{Outcome, Request, RequestState};
+
+/// The filter and the sample of [`Settings`]; the same requests pass as in a replay with the same flags.
+#[derive(Clone, Debug)]
+pub struct Selection {
+    filter: Filter,
+    sampler: Sampler,
+    asked: f64,
+}
+
+impl Selection {
+    /// The selection that `settings` ask for; `None` where they let everything pass.
+    #[must_use]
+    pub fn new(settings: &Settings) -> Option<Self> {
+        let Settings { allow_methods, allow_paths, deny_paths, allow_hosts, sample, .. } = settings;
+        let everything = allow_methods.is_empty()
+            && allow_paths.is_empty()
+            && deny_paths.is_empty()
+            && allow_hosts.is_empty()
+            && sample.0 >= 1.0;
+        (!everything).then(|| Self {
+            filter: Filter::new(settings),
+            sampler: Sampler::new(*sample, settings.sample_by.clone(), settings.seed),
+            asked: sample.0,
+        })
+    }
+
+    /// Passes the request, or says what kept it back. Of a damaged one the sample counts no key, as in a replay.
+    pub fn decide(&mut self, request: &Request) -> Result<(), Outcome> {
+        if let Some(rule) = self.filter.choice(request) {
+            return Err(Outcome::filtered(rule));
+        }
+        let is_in = match request.state {
+            RequestState::Whole => self.sampler.is_in(request),
+            RequestState::Incomplete(_) | RequestState::Malformed(_) => self.sampler.would_take(request),
+        };
+        if is_in { Ok(()) } else { Err(Outcome::SampledOut) }
+    }
+
+    /// The share that was asked for, from 0 to 1.
+    #[must_use]
+    pub const fn asked(&self) -> f64 {
+        self.asked
+    }
+
+    /// See [`super::Chain::key_share`].
+    #[must_use]
+    pub fn key_share(&self) -> Option<f64> {
+        self.sampler.key_share()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::request;
+    use super::super::{Chain, SampleKey, Share};
+    use super::*;
+    use crate::exchange::Malformed;
+
+    #[test]
+    fn without_flags_there_is_nothing_to_decide() {
+        assert!(Selection::new(&Settings::default()).is_none());
+        assert!(Selection::new(&Settings { seed: 7, sample_by: SampleKey::ClientIp, ..Settings::default() }).is_none());
+    }
+
+    #[test]
+    fn the_same_requests_pass_as_in_a_replay_that_allows_writes() {
+        let settings = Settings {
+            deny_paths: vec!["^/a3".parse().unwrap()],
+            sample: Share(0.5),
+            allow_writes: true,
+            ..Settings::default()
+        };
+        let (mut chain, mut selection) = (Chain::new(&settings), Selection::new(&settings).unwrap());
+        for n in 0..500 {
+            let mut request = request(n, &format!("POST /a{} HTTP/1.1\r\n\r\n", n % 7));
+            assert_eq!(selection.decide(&request), chain.apply(&mut request), "{n}");
+        }
+    }
+
+    #[test]
+    fn a_damaged_request_is_chosen_alike_and_counts_no_key() {
+        let settings = Settings { sample: Share(0.5), sample_by: SampleKey::Connection, ..Settings::default() };
+        let (mut whole, mut damaged) = (Selection::new(&settings).unwrap(), Selection::new(&settings).unwrap());
+        for n in 0..100 {
+            let mut request = request(n, "GET / HTTP/1.1\r\n\r\n");
+            let decided = whole.decide(&request);
+            request.state = RequestState::Malformed(Malformed::HeaderLine);
+            assert_eq!(damaged.decide(&request), decided, "{n}");
+        }
+        assert!(whole.key_share().is_some() && damaged.key_share().is_none());
+    }
+}
