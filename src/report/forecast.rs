@@ -10,16 +10,15 @@ use std::collections::HashMap;
 use serde::Serialize;
 
 use crate::exchange::{ConnectionId, Event, Request, Timestamp};
-use crate::flow::MAX_CONNECTIONS;
 use crate::middleware::{SampleKey, Sampler, Share};
 
 use super::histogram::Durations;
 use super::series::{LANES, Lanes, Point, Series};
 use super::summary::Figures;
 
-/// Connections that are followed at once, as many as reassembly follows: what opens past it does not count, but as
-/// `unfollowed`.
-pub const MAX_OPEN: usize = MAX_CONNECTIONS;
+/// Connections that are followed at once, twice as many as reassembly follows by default: what opens past it does not
+/// count, but as `unfollowed`.
+pub const MAX_OPEN: usize = 1 << 18;
 
 /// Most points of the course over time.
 pub const MAX_POINTS: usize = 60;
