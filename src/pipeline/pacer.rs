@@ -1,0 +1,191 @@
+//! The pacing thread's work: each whole request waits until it is due, passes the chain, and is offered to its target.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use crossbeam_channel::{Receiver, RecvTimeoutError};
+use tokio::sync::{Semaphore, TryAcquireError, mpsc};
+use tokio::time::Instant;
+
+use super::{Parcel, Progress, permits};
+use crate::exchange::{Event, ExchangeId, Framing, Outcome, Request, RequestState, Response, Shed, Timestamp};
+use crate::middleware::Chain;
+use crate::replay::{Delivery, Job, Pace, Schedule};
+use crate::report::{Fact, Production, RequestNote};
+
+/// What the pacer reads from and writes to.
+pub(super) struct Ends {
+    pub(super) events: Receiver<Parcel>,
+    /// Disconnected when the run is stopped.
+    pub(super) stopped: Receiver<()>,
+    pub(super) jobs: mpsc::Sender<Job>,
+    /// Memory that requests may take at the target.
+    pub(super) bytes: Arc<Semaphore>,
+    pub(super) runtime: tokio::runtime::Handle,
+    pub(super) facts: mpsc::Sender<Fact>,
+    pub(super) progress: Arc<Progress>,
+}
+
+/// The pacing thread.
+pub(super) struct Pacer {
+    chain: Chain,
+    schedule: Schedule,
+    ends: Ends,
+    /// When the requests whose response is still to come were asked; only those that were offered.
+    asked: HashMap<ExchangeId, Timestamp, foldhash::fast::RandomState>,
+    /// When the first request came: due times count from here.
+    begun: Option<Instant>,
+}
+
+impl Pacer {
+    pub(super) fn new(chain: Chain, pace: Pace, ends: Ends) -> Self {
+        Self { chain, schedule: Schedule::new(pace), ends, asked: HashMap::default(), begun: None }
+    }
+
+    /// Works until the events end or the run is stopped; returns the share of sample keys that passed.
+    pub(super) fn run(mut self) -> Option<f64> {
+        while let Some(event) = self.next() {
+            let went_on = match event {
+                Event::Request(request) => self.request(*request),
+                Event::Response { of, response } => self.response(of, &response),
+                Event::Damaged { of, why } => match self.asked.remove(&of) {
+                    Some(_) => self.tell(Fact::Production { of, production: Err(why) }),
+                    None => true,
+                },
+                Event::Orphan { .. } => self.tell(Fact::Orphan),
+                Event::Opened { .. } | Event::Closed { .. } => true,
+            };
+            if !went_on {
+                break;
+            }
+        }
+        self.chain.key_share()
+    }
+
+    fn next(&self) -> Option<Event> {
+        let parcel = crossbeam_channel::select_biased! {
+            recv(self.ends.stopped) -> _ => None,
+            recv(self.ends.events) -> parcel => parcel.ok(),
+        }?;
+        drop(parcel.held);
+        self.ends.progress.read_permille.store(parcel.permille, Ordering::Relaxed);
+        Some(parcel.event)
+    }
+
+    /// False where the run was stopped.
+    fn request(&mut self, request: Request) -> bool {
+        if let Some(outcome) = unfit(&request) {
+            return self.end(note(&request), outcome);
+        }
+        let begun = *self.begun.get_or_insert_with(Instant::now);
+        let due = self.schedule.due(request.last_byte).map(|offset| begun + offset);
+        if !self.wait_until(due) {
+            return false;
+        }
+        // What the report says of a request is what was captured, not what the chain made of it.
+        let note = note(&request);
+        let mut request = request;
+        match self.chain.apply(&mut request) {
+            Err(outcome) => self.end(note, outcome),
+            Ok(()) => self.offer(note, request, due),
+        }
+    }
+
+    fn wait_until(&self, due: Option<Instant>) -> bool {
+        match due {
+            Some(due) if due > Instant::now() => {
+                matches!(self.ends.stopped.recv_deadline(due.into_std()), Err(RecvTimeoutError::Timeout))
+            }
+            _ => true,
+        }
+    }
+
+    fn offer(&mut self, note: RequestNote, request: Request, due: Option<Instant>) -> bool {
+        let id = note.id;
+        self.ends.progress.seen.fetch_add(1, Ordering::Relaxed);
+        self.ends.progress.in_flight.fetch_add(1, Ordering::Relaxed);
+        self.asked.insert(id, request.last_byte);
+        if !self.tell(Fact::Offered { note: Box::new(note), targets: 1 }) {
+            return false;
+        }
+        let refused = if due.is_none() { self.hand_on_waiting(request) } else { self.hand_on_now(request, due) };
+        match refused {
+            Some(place) => self.tell(Fact::Delivered(Box::new(Delivery {
+                id,
+                target: 0,
+                outcome: Outcome::Shed(place),
+                answer: None,
+                service: None,
+                response: None,
+                lag: None,
+            }))),
+            None => true,
+        }
+    }
+
+    /// Without a schedule: waits for room. Returns where the request was shed, if it was.
+    fn hand_on_waiting(&self, request: Request) -> Option<Shed> {
+        let room = Arc::clone(&self.ends.bytes).acquire_many_owned(permits(&request));
+        let Ok(held) = self.ends.runtime.block_on(room) else { return Some(Shed::Stopped) };
+        self.ends.jobs.blocking_send(Job { held: Some(held), request, due: None }).err().map(|_| Shed::Stopped)
+    }
+
+    /// On schedule: never waits. Returns where the request was shed, if it was.
+    fn hand_on_now(&self, request: Request, due: Option<Instant>) -> Option<Shed> {
+        let held = match Arc::clone(&self.ends.bytes).try_acquire_many_owned(permits(&request)) {
+            Ok(held) => Some(held),
+            Err(TryAcquireError::NoPermits) => return Some(Shed::TargetQueue),
+            Err(TryAcquireError::Closed) => return Some(Shed::Stopped),
+        };
+        self.ends.jobs.try_send(Job { held, request, due }).err().map(|error| match error {
+            mpsc::error::TrySendError::Full(_) => Shed::TargetQueue,
+            mpsc::error::TrySendError::Closed(_) => Shed::Stopped,
+        })
+    }
+
+    fn end(&self, note: RequestNote, outcome: Outcome) -> bool {
+        self.ends.progress.seen.fetch_add(1, Ordering::Relaxed);
+        self.ends.progress.kept_back.fetch_add(1, Ordering::Relaxed);
+        self.tell(Fact::Ended { note: Box::new(note), outcome })
+    }
+
+    fn response(&mut self, of: ExchangeId, response: &Response) -> bool {
+        let Some(asked) = self.asked.remove(&of) else { return true };
+        let production = Production {
+            status: response.status,
+            body_len: response.body.len,
+            body_sha256: response.body.sha256,
+            damage: response.damage,
+            latency: response.first_byte.since(asked),
+        };
+        self.tell(Fact::Production { of, production: Ok(production) })
+    }
+
+    fn tell(&self, fact: Fact) -> bool {
+        self.ends.facts.blocking_send(fact).is_ok()
+    }
+}
+
+fn note(request: &Request) -> RequestNote {
+    RequestNote {
+        id: request.id,
+        at: request.first_byte,
+        client: request.client,
+        method: request.method().to_vec(),
+        target: request.target().to_vec(),
+        bytes: request.bytes(),
+    }
+}
+
+/// Why a request must not be sent at all, whatever the chain says.
+fn unfit(request: &Request) -> Option<Outcome> {
+    match request.state {
+        RequestState::Malformed(why) => Some(Outcome::Malformed(why)),
+        RequestState::Incomplete(why) => Some(Outcome::Incomplete(why)),
+        RequestState::Whole if request.body.framing != Framing::None && request.body.wire.is_none() => {
+            Some(Outcome::Shed(Shed::BodyLimit))
+        }
+        RequestState::Whole => None,
+    }
+}
