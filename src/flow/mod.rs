@@ -4,6 +4,7 @@
 //! and between the two sides of a connection in an order that both could have seen: an answer never comes before
 //! the bytes that its sender says it had received.
 
+mod connection;
 mod half;
 mod seq;
 mod table;
