@@ -85,8 +85,8 @@ struct Opening {
 enum Place {
     #[default]
     Free,
-    /// Most connections of a port scan stay here.
-    Opened(Opening),
+    /// Most connections of a port scan stay here. Boxed, so that the list of places stays small and near.
+    Opened(Box<Opening>),
     Talking(Box<Conversation>),
 }
 
@@ -136,7 +136,7 @@ impl Http1 {
                     self.places.resize_with(index + 1, Place::default);
                 }
                 if let Some(place) = self.places.get_mut(index) {
-                    *place = Place::Opened(Opening { connection, ends, server });
+                    *place = Place::Opened(Box::new(Opening { connection, ends, server }));
                 }
                 sink(Event::Opened { connection, at });
             }
@@ -181,7 +181,7 @@ impl Http1 {
     fn conversation(&mut self, slot: Slot) -> Option<&mut Conversation> {
         let place = self.places.get_mut(slot.0 as usize)?;
         if let Place::Opened(opening) = place {
-            *place = Place::Talking(Box::new(Conversation::new(*opening, self.interests)));
+            *place = Place::Talking(Box::new(Conversation::new(**opening, self.interests)));
         }
         match place {
             Place::Talking(conversation) => Some(conversation),
