@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
-use shadowtap::capture::{FileSource, LinkType, Source as _};
+use shadowtap::capture::{FileSource, Halt, LinkType, Source as _};
 use shadowtap::decode::{Decoder, Flags, Segment};
 
 /// The server's port in all of them.
@@ -39,7 +39,7 @@ fn seeds(file: &Path, corpus: &Path) -> anyhow::Result<()> {
 
 /// For `laws::decode`: the link type, then frames.
 fn frames(file: &Path) -> anyhow::Result<Vec<u8>> {
-    let mut source = FileSource::open(file)?;
+    let mut source = FileSource::open(file, &Halt::default())?;
     let mut seed = Vec::new();
     let mut last = None;
     for _ in 0..FRAMES {
@@ -63,7 +63,7 @@ fn frames(file: &Path) -> anyhow::Result<Vec<u8>> {
 
 /// For `laws::engine`: segments by their distance from what would be next.
 fn segments(file: &Path) -> anyhow::Result<Vec<u8>> {
-    let mut source = FileSource::open(file)?;
+    let mut source = FileSource::open(file, &Halt::default())?;
     let mut decoder = Decoder::new();
     let mut seed = Vec::new();
     let mut last = None;

@@ -403,7 +403,50 @@ fn an_interrupted_run_ends_in_order_with_its_report() {
     let output = child.wait_with_output().unwrap();
     let report = text(&output.stdout);
     assert!(report.contains("seen") && report.contains("timeout"), "{report}");
+    assert!(report.contains("stopped after"), "{report}");
     assert_eq!(output.status.code(), Some(2), "not one was answered: {report}");
+}
+
+#[test]
+fn an_interrupt_ends_a_wait_for_more_of_a_pipe() {
+    let mut child = shadowtap()
+        .args(["inspect", "-", "--json"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    // All but the last byte, and never the end.
+    let capture = zstd::decode_all(&*std::fs::read(testdata("demo.pcap.zst")).unwrap()).unwrap();
+    let mut stdin = child.stdin.take().unwrap();
+    let feeding = std::thread::spawn(move || {
+        stdin.write_all(&capture[..capture.len() - 1]).unwrap();
+        stdin
+    });
+    let mut stdout = child.stdout.take().unwrap();
+    let reading = std::thread::spawn(move || {
+        let mut lines = String::new();
+        stdout.read_to_string(&mut lines).unwrap();
+        lines
+    });
+    let still_open = feeding.join();
+    assert!(Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap().success());
+    let lines = reading.join().unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+    assert!(lines.starts_with('{') && lines.ends_with("}\n"));
+    drop(still_open);
+}
+
+#[tokio::test]
+async fn results_that_cannot_be_written_are_trouble_and_the_run_goes_on() {
+    let server = Server::start(|_| vec![answer("200 OK", "hello")]).await;
+    let url = server.url("http");
+    let run = move || run("replay", "get-nano.pcap", &["--to", &url, "--speed", "max", "--results", "/dev/full"]);
+    let output = tokio::task::spawn_blocking(run).await.unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    let report = text(&output.stdout);
+    assert!(report.starts_with("3 of 3 requests were sent"), "{report}");
+    assert!(report.contains("writing results failed"), "{report}");
 }
 
 #[test]

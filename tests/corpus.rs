@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 
 use libtest_mimic::{Arguments, Failed, Trial};
 use serde_json::Value;
-use shadowtap::capture::FileSource;
+use shadowtap::capture::{FileSource, Halt};
 use shadowtap::exchange::{Body, Request, Response};
 use shadowtap::http1::{Interest, Interests};
 
@@ -99,7 +99,7 @@ fn examine(name: &str, file: &Path) -> Result<(), Failed> {
     let text = std::fs::read_to_string(file.with_file_name(format!("{name}.expected.jsonl")))?;
     let expected: Vec<Expected> =
         text.lines().map(|line| Expected::parse(&serde_json::from_str(line).unwrap())).collect();
-    let mut source = FileSource::open(file)?;
+    let mut source = FileSource::open(file, &Halt::default())?;
     let interests = Interests { request_body: Interest::Hash, response_body: Interest::Hash };
     let found: Vec<Exchange> = tap::run(&mut source, interests, &[]).exchanges.into_values().collect();
     let complaints = compare(name, &expected, &found);

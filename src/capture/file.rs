@@ -3,17 +3,43 @@
 use std::fs::File;
 use std::io::{self, Read};
 use std::ops::Range;
+use std::os::fd::AsFd;
 use std::path::Path;
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
 
 use super::classic::Classic;
 use super::input::{Input, size_of};
 use super::pcapng::Pcapng;
-use super::{CaptureError, Dropped, Frame, LinkType, Source, is_standard_input};
+use super::{CaptureError, Dropped, Frame, Halt, LinkType, Source, is_standard_input};
 use crate::exchange::Timestamp;
 
 /// Longest frame that is read, in bytes. A record that claims more cannot be real (the largest segmentation
 /// offload is 512 KiB): what follows it cannot be found, so the file ends there, said aloud.
 pub(super) const MAX_FRAME_BYTES: usize = 16 * 1024 * 1024;
+
+/// Something to read that may keep one waiting: waits in steps, and looks in between whether to go on. Told to halt,
+/// it ends as if there were no more.
+struct Patient<R> {
+    from: R,
+    halt: Halt,
+}
+
+impl<R: Read + AsFd> Read for Patient<R> {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        let step = Timespec { tv_sec: 0, tv_nsec: 100_000_000 };
+        while !self.halt.is_set() {
+            let mut ready = [PollFd::new(&self.from, PollFlags::IN)];
+            match poll(&mut ready, Some(&step)) {
+                Ok(0) | Err(Errno::INTR) => {}
+                // What cannot be polled is read: the read says what is wrong with it.
+                Ok(_) | Err(_) => return self.from.read(into),
+            }
+        }
+        Ok(0)
+    }
+}
 
 /// A record found in the input window.
 #[derive(Clone, Debug)]
@@ -61,10 +87,11 @@ pub struct FileSource {
 }
 
 impl FileSource {
-    /// Opens a file, or standard input where it is `-`.
-    pub fn open(file: &Path) -> Result<Self, CaptureError> {
+    /// Opens a file, or standard input where it is `-`. Where it waits for bytes, `halt` ends it.
+    pub fn open(file: &Path, halt: &Halt) -> Result<Self, CaptureError> {
         if is_standard_input(file) {
-            return Self::read("standard input", Box::new(io::stdin()), None);
+            let stdin = Patient { from: io::stdin(), halt: halt.clone() };
+            return Self::read("standard input", Box::new(stdin), None);
         }
         let opened = File::open(file).map_err(|source| CaptureError::Open { file: file.to_owned(), source })?;
         if opened.metadata().is_ok_and(|meta| meta.is_dir()) {
@@ -72,7 +99,11 @@ impl FileSource {
             return Err(CaptureError::Open { file: file.to_owned(), source });
         }
         let size = size_of(&opened);
-        Self::read(&file.display().to_string(), Box::new(opened), size)
+        let name = file.display().to_string();
+        match size {
+            Some(_) => Self::read(&name, Box::new(opened), size),
+            None => Self::read(&name, Box::new(Patient { from: opened, halt: halt.clone() }), None),
+        }
     }
 
     /// A capture that is in memory already, for example one built into the program.

@@ -12,6 +12,8 @@ mod merge;
 mod pcapng;
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 pub use file::FileSource;
 pub use filter::{Filter, Verdict};
@@ -31,7 +33,35 @@ pub struct Settings {
     pub ports: Vec<u16>,
     /// What following connections may take in memory.
     pub max_memory: MaxMemory,
+    /// Ends reading early.
+    pub halt: Halt,
 }
+
+/// Asks a source to end early: where it waits for bytes (a pipe), it stops waiting. Clones are one and the same.
+#[derive(Clone, Debug, Default)]
+pub struct Halt(Arc<AtomicBool>);
+
+impl Halt {
+    /// Asks.
+    pub fn set(&self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether it was asked.
+    #[must_use]
+    pub fn is_set(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// Not part of what is asked for: two settings are the same whoever may halt them.
+impl PartialEq for Halt {
+    fn eq(&self, _: &Self) -> bool {
+        true
+    }
+}
+
+impl Eq for Halt {}
 
 /// A bound on memory, in bytes, over all that is held of connections that are being followed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -189,7 +219,7 @@ pub fn open(settings: &Settings) -> Result<Box<dyn Source + Send>, Vec<CaptureEr
     let mut sources = Vec::new();
     let mut errors = Vec::new();
     for file in &settings.files {
-        match FileSource::open(file) {
+        match FileSource::open(file, &settings.halt) {
             Ok(source) => sources.push(source),
             Err(error) => errors.push(error),
         }

@@ -144,6 +144,7 @@ fn capture_settings(typed: typed::Capture, mistakes: &mut Mistakes) -> capture::
         bpf: typed.bpf.filter(|bpf| !bpf.trim().is_empty()),
         ports,
         max_memory: max_memory.unwrap_or_default(),
+        halt: capture::Halt::default(),
     }
 }
 

@@ -14,14 +14,14 @@ mod tap;
 use std::cell::Cell;
 use std::io::Write;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::Duration;
 
 use crossbeam_channel::Sender;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
 
-use crate::capture::{self, Source};
+use crate::capture::{self, Halt, Source};
 use crate::exchange::{Event, Outcome, Request};
 use crate::http1::{Interest, Interests};
 use crate::middleware::{self, Chain};
@@ -160,7 +160,7 @@ pub fn replay(
     let (stop_sender, stopped) = watch::channel(false);
     // Nothing is ever sent here: the pacing thread wakes when the sender is dropped.
     let (stop_pacing, pacing_stopped) = crossbeam_channel::bounded::<()>(0);
-    let halted = Arc::new(AtomicBool::new(false));
+    let halted = run.capture.halt.clone();
 
     let reader = Reader {
         source: run.source,
@@ -168,7 +168,7 @@ pub fn replay(
         events: event_sender,
         bytes: Arc::clone(&event_bytes),
         runtime: runtime.handle().clone(),
-        halted: Arc::clone(&halted),
+        halted: halted.clone(),
     };
     let pacer = Pacer::new(
         Chain::new(&run.middleware),
@@ -194,7 +194,7 @@ pub fn replay(
     };
     let watcher = runtime.spawn(async move {
         stop.await;
-        halted.store(true, Ordering::Relaxed);
+        halted.set();
         drop(stop_pacing);
         // Whoever waits for memory gets an error instead.
         event_bytes.close();
@@ -205,6 +205,7 @@ pub fn replay(
     });
 
     let mut trouble = Vec::new();
+    let was_stopped = run.capture.halt.clone();
     let engine = joined(reading, "capture", &mut trouble).unwrap_or_default();
     let keys = joined(pacing, "pacing", &mut trouble).flatten();
     let peak_in_flight = runtime.block_on(target).map_or(0, |stats| stats.peak_in_flight);
@@ -220,6 +221,12 @@ pub fn replay(
     connections.set_up.into_iter().for_each(|took| end.connect.record(took));
     runtime.shutdown_timeout(Duration::from_millis(100));
     let mut engine = engine;
+    if was_stopped.is_set() {
+        let after = started.clock.elapsed().as_secs_f64();
+        trouble.push(format!(
+            "stopped after {after:.1} s: requests later in the capture are not in this report; frames are those read ahead"
+        ));
+    }
     engine.trouble.append(&mut trouble);
     let reporter = reporter.ok_or_else(|| RunError::Start(std::io::Error::other("the report thread died")))?;
     Ok(reporter.finish(engine, vec![end], keys))
@@ -248,7 +255,7 @@ struct Reader {
     events: Sender<Parcel>,
     bytes: Arc<Semaphore>,
     runtime: tokio::runtime::Handle,
-    halted: Arc<AtomicBool>,
+    halted: Halt,
 }
 
 /// An event on its way, with its share of the memory that such may take.
@@ -285,7 +292,7 @@ impl Reader {
                 permille.set(self.source.progress().map_or(u64::MAX, thousandths));
             }
             frames += 1;
-            if self.halted.load(Ordering::Relaxed) {
+            if self.halted.is_set() {
                 break;
             }
             let Some(frame) = self.source.next() else {

@@ -186,6 +186,8 @@ fn unfit(request: &Request) -> Option<Outcome> {
         RequestState::Whole if request.body.framing != Framing::None && request.body.wire.is_none() => {
             Some(Outcome::Shed(Shed::BodyLimit))
         }
+        // `OPTIONS *` (RFC 9112, 3.2.4) is no URL: the client of today cannot say it.
+        RequestState::Whole if request.target() == b"*" => Some(Outcome::filtered("asterisk")),
         RequestState::Whole => None,
     }
 }

@@ -229,6 +229,7 @@ impl Reporter {
             self.joined(&joined);
         }
         self.results.flush();
+        let mut results_failed = self.results.failed();
         let mut ends = ends.into_iter();
         let mut trouble = engine.trouble;
         trouble.extend(self.results.trouble());
@@ -248,10 +249,13 @@ impl Reporter {
             production: self.production.finish(),
             sample: ledger.sample(self.sample, keys),
             trouble,
+            results_failed,
             ..blank(self.command, self.started)
         };
         debug_assert!(summary.balances(), "the ledger does not add up: {summary:?}");
         self.results.close(&summary);
+        results_failed |= self.results.failed();
+        summary.results_failed = results_failed;
         summary.trouble.extend(self.results.trouble());
         summary
     }

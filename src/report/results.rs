@@ -54,6 +54,9 @@ impl<T: fmt::Display> Serialize for Shown<T> {
 struct Side {
     status: u16,
     body_len: u64,
+    /// What was missing of it in the capture: then `body_len` is what was seen.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    damage: Option<&'static str>,
 }
 
 /// One thing in which two answers differ.
@@ -142,8 +145,16 @@ impl<'a> Line<'a> {
         let us = |duration: Option<Duration>| duration.map(micros);
         Self {
             shadow: Some(shadow),
-            production: production.map(|side| Side { status: side.status, body_len: side.body_len }),
-            response: delivery.answer.as_ref().map(|side| Side { status: side.status, body_len: side.body_len }),
+            production: production.map(|side| Side {
+                status: side.status,
+                body_len: side.body_len,
+                damage: side.damage.map(crate::exchange::Damage::key),
+            }),
+            response: delivery.answer.as_ref().map(|side| Side {
+                status: side.status,
+                body_len: side.body_len,
+                damage: None,
+            }),
             production_us: production.map(|side| micros(side.latency)),
             service_us: us(delivery.service),
             response_us: us(delivery.response),
@@ -228,6 +239,12 @@ impl Results {
             write_line(to, &Last { kind: "summary", summary })?;
             to.flush()
         });
+    }
+
+    /// Whether something went wrong that was not told yet.
+    #[must_use]
+    pub const fn failed(&self) -> bool {
+        self.trouble.is_some()
     }
 
     /// What went wrong, told once.

@@ -44,6 +44,9 @@ pub struct Summary {
     pub gates: Vec<Gate>,
     /// What went wrong on the way, in words for people.
     pub trouble: Vec<String>,
+    /// Whether the results could not be written to their end; told in `trouble` too.
+    #[serde(skip)]
+    pub results_failed: bool,
 }
 
 /// The ledger of frames: what was received was decoded or skipped.
@@ -223,6 +226,9 @@ pub struct Differences {
     /// Those whose bodies differ in length or hash. Not counted: responses to HEAD, and those of production that
     /// were captured in part.
     pub body: u64,
+    /// Those whose bodies could not be compared: production's was captured in part.
+    #[serde(default)]
+    pub bodies_unknown: u64,
 }
 
 /// What production answered, of the requests that were offered (of all requests where nothing is sent): so that its

@@ -27,7 +27,7 @@ pub(crate) fn testdata(name: &str) -> PathBuf {
 
 /// Every frame of a capture file.
 pub(crate) fn frames(file: &Path) -> Vec<OwnedFrame> {
-    let mut source = capture::FileSource::open(file).unwrap();
+    let mut source = capture::FileSource::open(file, &capture::Halt::default()).unwrap();
     let mut frames = Vec::new();
     while let Some(frame) = source.next() {
         let (at, link, wire_len) = (frame.at, frame.link, frame.wire_len);

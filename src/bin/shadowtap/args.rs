@@ -125,8 +125,8 @@ pub(crate) struct SelectArgs {
     /// Share of the requests that is taken, such as 50% or 0.5% [default: 100%]
     #[arg(long, value_name = "SHARE", allow_hyphen_values = true)]
     sample: Option<String>,
-    /// What the sample keeps together: request, connection, client-ip, header:NAME, cookie:NAME or param:NAME
-    /// [default: request]
+    /// What the sample keeps together: request, connection, client-ip, header:NAME, cookie:NAME or param:NAME; a request
+    /// without that header, cookie or parameter is sampled by itself [default: request]
     #[arg(long, value_name = "KEY")]
     sample_by: Option<String>,
     /// Chooses another sample of the same size; the same seed always chooses the same [default: 0]
@@ -181,7 +181,8 @@ pub(crate) struct ReplayArgs {
     /// Pace beside the captured one: 2x is twice as fast, max as fast as answers come [default: 1x]
     #[arg(long, value_name = "FACTOR", allow_hyphen_values = true)]
     speed: Option<String>,
-    /// An even pace instead of the captured one, such as 500/s (or /m, /h)
+    /// An even pace instead of the captured one, such as 500/s (or /m, /h): of the capture's requests, before filters
+    /// and sample take theirs
     #[arg(long, value_name = "RATE", allow_hyphen_values = true)]
     rate: Option<String>,
     /// Longest wait for a whole answer, from the send: 500ms, 30s, 2m [default: 30s]

@@ -23,7 +23,7 @@ pub(crate) fn run(args: ReplayCommand) -> anyhow::Result<ExitCode> {
     for warning in warnings.iter().chain(aloud(&replay).as_ref()) {
         tell(&format!("warning: {warning}"));
     }
-    let stop = Stop::listen()?;
+    let stop = Stop::listen(&capture.halt)?;
     let counters = Arc::new(Progress::default());
     let bar = progress::show(&counters);
     let run = Run { command: "replay", source, capture, middleware, replay, results };
@@ -31,7 +31,7 @@ pub(crate) fn run(args: ReplayCommand) -> anyhow::Result<ExitCode> {
     bar.finish_and_clear();
     let summary = summary?;
     write(&outputs, &summary)?;
-    Ok(if summary.nothing_delivered() { ExitCode::from(TROUBLE) } else { ExitCode::SUCCESS })
+    Ok(if summary.nothing_delivered() || summary.results_failed { ExitCode::from(TROUBLE) } else { ExitCode::SUCCESS })
 }
 
 /// The report for people, and the summary where it was asked for. Where one fails, the other is written all the same.

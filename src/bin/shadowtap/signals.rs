@@ -1,10 +1,9 @@
 //! SIGINT and SIGTERM: the first ends a run in order, the second ends it at once.
 
 use std::io;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::Context;
+use shadowtap::capture::Halt;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::oneshot;
 
@@ -13,14 +12,15 @@ const INTERRUPTED: i32 = 130;
 
 /// What becomes known of signals.
 pub(crate) struct Stop {
-    asked: Arc<AtomicBool>,
+    asked: Halt,
     told: oneshot::Receiver<()>,
 }
 
 impl Stop {
-    /// Listens from now on, on a thread of its own: signals have to be heard whatever the run is waiting for.
-    pub(crate) fn listen() -> anyhow::Result<Self> {
-        let asked = Arc::new(AtomicBool::new(false));
+    /// Listens from now on, on a thread of its own: signals have to be heard whatever the run is waiting for. The first
+    /// one sets `asked`.
+    pub(crate) fn listen(asked: &Halt) -> anyhow::Result<Self> {
+        let asked = asked.clone();
         let (tell, told) = oneshot::channel();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build();
         let runtime = runtime.context("cannot listen for signals")?;
@@ -28,20 +28,15 @@ impl Stop {
             let _context = runtime.enter();
             Signals::new().context("cannot listen for signals")?
         };
-        let flag = Arc::clone(&asked);
+        let flag = asked.clone();
         let listener = std::thread::Builder::new().name("signals".to_owned());
         listener.spawn(move || runtime.block_on(signals.heed(&flag, tell))).context("cannot listen for signals")?;
         Ok(Self { asked, told })
     }
 
-    /// Becomes true when the run is asked to end.
-    pub(crate) fn flag(&self) -> Arc<AtomicBool> {
-        Arc::clone(&self.asked)
-    }
-
     /// Whether the run was asked to end: to be looked at now and then.
     pub(crate) fn asked(&self) -> bool {
-        self.asked.load(Ordering::Relaxed)
+        self.asked.is_set()
     }
 
     /// Ready when the run is asked to end.
@@ -63,9 +58,9 @@ impl Signals {
         Ok(Self { interrupt: signal(SignalKind::interrupt())?, terminate: signal(SignalKind::terminate())? })
     }
 
-    async fn heed(mut self, asked: &AtomicBool, tell: oneshot::Sender<()>) {
+    async fn heed(mut self, asked: &Halt, tell: oneshot::Sender<()>) {
         self.next().await;
-        asked.store(true, Ordering::Relaxed);
+        asked.set();
         // A run that does not wait looks at the flag.
         tell.send(()).ok();
         self.next().await;

@@ -35,5 +35,6 @@ fn width(size: Option<(terminal_size::Width, terminal_size::Height)>) -> Option<
 }
 
 fn colour_is_welcome() -> bool {
-    std::env::var_os("NO_COLOR").is_none_or(|set| set.is_empty())
+    let dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
+    !dumb && std::env::var_os("NO_COLOR").is_none_or(|set| set.is_empty())
 }

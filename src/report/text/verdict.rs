@@ -66,6 +66,10 @@ fn answered(url: &str, target: &Target, requests: &Requests) -> (String, Tone) {
         }
     };
     write!(text, "; {how}").ok();
+    if differences.bodies_unknown > 0 {
+        let bodies = counted(differences.bodies_unknown, "body");
+        write!(text, "; {bodies} not compared: production's was captured in part").ok();
+    }
     (text, tone)
 }
 

@@ -5,12 +5,11 @@
 use std::io::{self, Write};
 use std::net::SocketAddr;
 use std::process::ExitCode;
-use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::Context;
-use shadowtap::capture::{self, FileSource};
+use shadowtap::capture::{self, FileSource, Halt};
 use shadowtap::config::Output;
 use shadowtap::pipeline::{self, Progress, Run};
 use shadowtap::report::text;
@@ -53,25 +52,23 @@ pub(crate) struct Plan {
 
 /// Runs the command.
 pub(crate) fn command(args: &DemoCommand) -> anyhow::Result<ExitCode> {
-    let stop = Stop::listen()?;
-    let mut stopped = false;
+    let halt = Halt::default();
+    let stop = Stop::listen(&halt)?;
     let agrees = run(&mut io::stdout(), |plan| {
         let Plan { capture, middleware, replay, results } = plan;
         let run = Run {
             command: "demo",
             source: Box::new(bundled(capture)?),
-            capture: capture::Settings::default(),
+            capture: capture::Settings { halt: halt.clone(), ..Default::default() },
             middleware,
             replay,
             results: Some(results),
         };
         let counters = Arc::new(Progress::default());
         let bar = progress::show(&counters);
-        let asked = stop.flag();
         let summary = pipeline::replay(run, &counters, stop.wait());
         bar.finish_and_clear();
         let summary = summary?;
-        stopped = asked.load(Ordering::Relaxed);
         if let Some(file) = &args.summary {
             write_summary(&Output::File(file.clone()), &summary)?;
         }
@@ -79,7 +76,7 @@ pub(crate) fn command(args: &DemoCommand) -> anyhow::Result<ExitCode> {
         Ok(text::report(&summary, width, terminal::colour_on_stdout()))
     })?;
     // A run that was stopped has not seen all that was built in.
-    Ok(if agrees || stopped { ExitCode::SUCCESS } else { ExitCode::from(TROUBLE) })
+    Ok(if agrees || halt.is_set() { ExitCode::SUCCESS } else { ExitCode::from(TROUBLE) })
 }
 
 /// The bundled capture, decompressed first: so it is known how far a run has come.
