@@ -41,6 +41,9 @@ impl<R: Read + AsFd> Read for Patient<R> {
     }
 }
 
+/// What capture files begin with, read in little-endian order: pcap of each kind and byte order, and pcapng.
+const MAGIC: [u32; 7] = [0xa1b2_c3d4, 0xa1b2_3c4d, 0xa1b2_cd34, 0xd4c3_b2a1, 0x4d3c_b2a1, 0x34cd_b2a1, 0x0a0d_0d0a];
+
 /// A record found in the input window.
 #[derive(Clone, Debug)]
 pub(super) struct Record {
@@ -121,8 +124,11 @@ impl FileSource {
             Format::Pcapng(pcapng)
         } else {
             let begin: Vec<String> = input.available().iter().take(8).map(|byte| format!("{byte:02x}")).collect();
+            let magic = input.available().first_chunk().map(|magic| u32::from_le_bytes(*magic));
             return Err(if begin.is_empty() {
                 CaptureError::Empty { file: name.to_owned() }
+            } else if magic.is_some_and(|magic| MAGIC.contains(&magic)) {
+                CaptureError::Short { file: name.to_owned() }
             } else {
                 CaptureError::NotACapture { file: name.to_owned(), begin: begin.join(" ") }
             });

@@ -196,6 +196,12 @@ pub enum CaptureError {
         /// The file.
         file: String,
     },
+    /// The file begins like a capture and ends before its first record could.
+    #[error("{file} ends inside its header: a capture that was cut, or never written to")]
+    Short {
+        /// The file.
+        file: String,
+    },
     /// The first bytes are those of no capture format.
     #[error("{file} is not a capture: it begins with {begin}; pcap and pcapng are read, plain, gzip or zstd")]
     NotACapture {

@@ -104,6 +104,18 @@ pub fn replay(typed: typed::Replay) -> Result<ReplayConfig, Mistakes> {
     let capture = capture_settings(typed.capture, &mut mistakes);
     let middleware = middleware_settings(&typed.select, &typed.middleware, &mut mistakes, &mut warnings);
     let mut replay = replay_settings(&typed.send, &mut mistakes, &mut warnings);
+    if typed.send.keep_host {
+        let host = |name: &String| name.eq_ignore_ascii_case("host");
+        if middleware.sets_host() {
+            mistakes.add(
+                "--keep-host and --set-header Host",
+                "contradict each other: the one keeps what the other replaces",
+            );
+        }
+        if middleware.remove_headers.iter().any(host) {
+            mistakes.add("--keep-host and --remove-header Host", "contradict each other");
+        }
+    }
     if let Some(replay) = &mut replay {
         // A Host header that was asked for must not give way to the target's name.
         replay.keep_host |= middleware.sets_host();

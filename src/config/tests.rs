@@ -176,6 +176,19 @@ fn what_is_pointless_is_warned_of_and_done() {
 }
 
 #[test]
+fn a_host_is_either_kept_or_changed() {
+    for change in [(|typed| typed.middleware.set_headers = all("Host: h")) as fn(&mut typed::Replay), |typed| {
+        typed.middleware.remove_headers = all("host")
+    }] {
+        let told = told(|typed| {
+            typed.send.keep_host = true;
+            change(typed);
+        });
+        assert!(told.len() == 1 && told[0].starts_with("--keep-host and "), "{told:?}");
+    }
+}
+
+#[test]
 fn a_host_that_is_set_is_kept() {
     assert!(config(|typed| typed.middleware.set_headers = all("host: www.example.com")).replay.keep_host);
 }
