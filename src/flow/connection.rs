@@ -192,8 +192,10 @@ impl Connection {
                 }
             }
             // Only what holds up both sides is given up: a hole before an order that cannot be kept.
-            let given_up = Side::BOTH.into_iter().any(|side| self.give_up_hole(slot, side, now, all, stats, sink))
-                || Side::BOTH.into_iter().any(|side| self.give_up_order(slot, side, now, all, stats, sink));
+            let tired = Side::BOTH.map(|side| all || self.is_out_of_patience(side, now));
+            let mut tired_sides = Side::BOTH.into_iter().filter(|side| *side.of(&tired));
+            let given_up = tired_sides.clone().any(|side| self.give_up_hole(slot, side, stats, sink))
+                || tired_sides.any(|side| self.give_up_order(slot, side, stats, sink));
             if !given_up {
                 return;
             }
@@ -233,18 +235,7 @@ impl Connection {
     }
 
     /// Gives up the bytes before the first waiting segment, or those that only an acknowledgement knows of.
-    fn give_up_hole(
-        &mut self,
-        slot: Slot,
-        side: Side,
-        now: Timestamp,
-        all: bool,
-        stats: &mut Stats,
-        sink: &mut impl FnMut(Chunk<'_>),
-    ) -> bool {
-        if !all && !self.is_out_of_patience(side, now) {
-            return false;
-        }
+    fn give_up_hole(&mut self, slot: Slot, side: Side, stats: &mut Stats, sink: &mut impl FnMut(Chunk<'_>)) -> bool {
         let half = side.of_mut(&mut self.halves);
         if std::mem::take(&mut half.joining) {
             return true;
@@ -269,18 +260,7 @@ impl Connection {
     }
 
     /// Tells bytes whose sender had received more of the other stream than was captured.
-    fn give_up_order(
-        &mut self,
-        slot: Slot,
-        side: Side,
-        now: Timestamp,
-        all: bool,
-        stats: &mut Stats,
-        sink: &mut impl FnMut(Chunk<'_>),
-    ) -> bool {
-        if !all && !self.is_out_of_patience(side, now) {
-            return false;
-        }
+    fn give_up_order(&mut self, slot: Slot, side: Side, stats: &mut Stats, sink: &mut impl FnMut(Chunk<'_>)) -> bool {
         let half = side.of_mut(&mut self.halves);
         let next = half.next();
         half.first_waiting().is_some_and(|(offset, _)| offset <= next)

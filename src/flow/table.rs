@@ -315,10 +315,7 @@ impl FlowTable {
         connection.pump(slot, at, true, &mut self.stats, sink);
         self.waiting = self.waiting - before + connection.waiting();
         connection.closed_at = Some(at);
-        // Looked at now and then until its time has come: a close is told in the past where a capture goes back.
-        if let Some(wake) = self.wake.get_mut(slot.0 as usize) {
-            *wake = at.plus(LINGER);
-        }
+        self.wake_at(slot, at.plus(LINGER));
         self.stats.open -= 1;
         sink(Chunk::Closed { slot, at, how });
     }
