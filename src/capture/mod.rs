@@ -12,6 +12,7 @@ pub mod live;
 mod memory;
 mod merge;
 mod pcapng;
+pub mod rights;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
