@@ -16,7 +16,6 @@ pub mod histogram;
 pub mod inspect;
 pub mod join;
 pub mod ledger;
-pub mod lines;
 pub mod listing;
 pub mod results;
 pub mod routes;
@@ -27,6 +26,7 @@ mod tally;
 pub mod text;
 pub mod units;
 
+pub use crate::journal::line as lines;
 pub use forecast::Forecast;
 pub use inspect::{Exchange, Exchanges, InspectLedger};
 pub use listing::Listing;
