@@ -3,6 +3,7 @@
 mod args;
 mod demo;
 mod inspect;
+mod interfaces;
 mod output;
 mod progress;
 mod replay;
@@ -27,6 +28,7 @@ fn main() -> ExitCode {
     let ended = match cli.command {
         Command::Replay(args) => replay::run(args),
         Command::Inspect(args) => inspect::run(args),
+        Command::Interfaces(args) => interfaces::run(&args),
         Command::Demo(args) => demo::command(&args),
     };
     ended.unwrap_or_else(|error| trouble(&error))
