@@ -133,10 +133,14 @@ impl Drop for Pair {
 
 /// Puts frames on an interface.
 fn send(interface: &str, frames: &[Layer]) {
-    let mut wire = pcap::Capture::from_device(interface).unwrap().open().unwrap();
+    let mut wire = wire(interface);
     for frame in frames {
         wire.sendpacket(&*frame.bytes).unwrap();
     }
+}
+
+fn wire(interface: &str) -> pcap::Capture<pcap::Active> {
+    pcap::Capture::from_device(interface).unwrap().open().unwrap()
 }
 
 /// A segment to port 80, numbered.
@@ -250,9 +254,9 @@ fn once_elsewhere() {
 fn in_order() {
     let (one, other) = (Pair::new("tap0", "tap1"), Pair::new("tap2", "tap3"));
     let mut live = open(&settings(&[one.1, other.1], &[80]));
+    let mut wires = [wire(one.0), wire(other.0)];
     for number in 0..100 {
-        let end = if number % 2 == 0 { one.0 } else { other.0 };
-        send(end, &[segment(number).ip().ethernet()]);
+        wires[number as usize % 2].sendpacket(segment(number).ip().ethernet().bytes).unwrap();
     }
     let seen = until(&mut live, |seen, _| seen.len() == 100);
     let numbers: Vec<u32> = seen.iter().map(|segment| segment.seq).collect();
@@ -297,9 +301,10 @@ fn two_directions() {
     let mut live = open(&settings(&[one.1, other.1], &[80]));
     let question = segment(1);
     let answer = Packet { from: question.to, to: question.from, ..segment(2) };
+    let mut wires = [wire(one.0), wire(other.0)];
     for _ in 0..50 {
-        send(one.0, &[question.ip().ethernet()]);
-        send(other.0, &[answer.ip().ethernet()]);
+        wires[0].sendpacket(question.ip().ethernet().bytes).unwrap();
+        wires[1].sendpacket(answer.ip().ethernet().bytes).unwrap();
     }
     let seen = until(&mut live, |seen, _| seen.len() == 100);
     let numbers: Vec<u32> = seen.iter().map(|segment| segment.seq).collect();
