@@ -19,7 +19,18 @@ pub(crate) enum Command {
     Replay(ReplayCommand),
     Record(RecordCommand),
     Inspect(InspectCommand),
+    Interfaces(InterfacesCommand),
     Demo(DemoCommand),
+}
+
+/// List the network interfaces, and whether they can be captured on from here.
+///
+/// Each is opened for a moment, so that what is said is true; nothing is read, sent or changed.
+#[derive(Debug, Args)]
+pub(crate) struct InterfacesCommand {
+    /// Print JSON: an object an interface
+    #[arg(long, help_heading = "Output")]
+    pub(crate) json: bool,
 }
 
 /// Show the whole path on this machine: a bundled capture, a staging server that is wrong on purpose, the report.
@@ -503,7 +514,7 @@ mod tests {
 
     #[test]
     fn help_fits_80_columns() {
-        for name in ["shadow", "replay", "record", "inspect"] {
+        for name in ["shadow", "replay", "record", "inspect", "interfaces"] {
             let mut command = Cli::command().term_width(80);
             let help = command.find_subcommand_mut(name).unwrap().clone().term_width(80).render_long_help().to_string();
             let widest = help.lines().max_by_key(|line| line.chars().count()).unwrap();

@@ -3,6 +3,7 @@
 mod args;
 mod demo;
 mod inspect;
+mod interfaces;
 mod live;
 mod output;
 mod progress;
@@ -31,6 +32,7 @@ fn main() -> ExitCode {
         Command::Replay(args) => replay::run(args),
         Command::Record(args) => live::record(args),
         Command::Inspect(args) => inspect::run(args),
+        Command::Interfaces(args) => interfaces::run(&args),
         Command::Demo(args) => demo::command(&args),
     };
     ended.unwrap_or_else(|error| trouble(&error))

@@ -222,8 +222,8 @@ impl Several {
 
     fn gone(&mut self, lane: usize, why: &str) {
         let Some(Ok(handle)) = self.handles.get_mut(lane) else { return };
-        self.watch.look(handle);
-        self.watch.tell(format!("the capture on {} ended: {why}; the other interfaces go on", handle.name));
+        handle.count();
+        self.watch.gone(&handle.name, why);
         let dropped = handle.dropped();
         if let Some(handle) = self.handles.get_mut(lane) {
             *handle = Err(dropped);
@@ -231,9 +231,7 @@ impl Several {
     }
 
     fn look(&mut self) {
-        for handle in self.handles.iter_mut().flatten() {
-            self.watch.look(handle);
-        }
+        self.watch.look(self.handles.iter_mut().flatten());
     }
 }
 
