@@ -37,7 +37,7 @@ fn run(config: RunConfig, about: About, first: &str) -> anyhow::Result<ExitCode>
     let RunConfig { capture, source, user, middleware, targets, mut recorder, mark, .. } = config;
     // Before any other thread starts: from here on no right is needed.
     let given_up = rights::give_up(&user)?;
-    tell(&format!("capturing on {}; {given_up}", source.describe()));
+    tell(&format!("{}; {given_up}", source.describe()));
     tell(first);
     for warning in config.warnings.into_iter().chain(targets.iter().filter_map(aloud)) {
         tell(&format!("warning: {warning}"));
