@@ -2,6 +2,7 @@
 
 mod args;
 mod demo;
+mod filters;
 mod inspect;
 mod output;
 mod progress;
@@ -27,6 +28,7 @@ fn main() -> ExitCode {
     let ended = match cli.command {
         Command::Replay(args) => replay::run(args),
         Command::Inspect(args) => inspect::run(args),
+        Command::Filters(args) => filters::run(&args),
         Command::Demo(args) => demo::command(&args),
     };
     ended.unwrap_or_else(|error| trouble(&error))
