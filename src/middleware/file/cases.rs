@@ -14,7 +14,7 @@ const SERVER: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 80));
 /// Most times that one case can send its request.
 const MAX_TIMES: u64 = 100_000;
 /// What a case can say.
-const KEYS: [&str; 8] = ["name", "request", "client", "times", "outcome", "becomes", "then", "route"];
+const KEYS: [&str; 9] = ["name", "request", "client", "times", "allow-writes", "outcome", "becomes", "then", "route"];
 
 /// One test case.
 #[derive(Clone, Debug)]
@@ -27,6 +27,8 @@ pub struct Case {
     pub request: Request,
     /// How often it is sent, at one instant; what is expected is expected of the last one.
     pub times: u64,
+    /// Whether writes pass, as with `--allow-writes`.
+    pub allow_writes: bool,
     /// How it ends; `None`: it passes.
     pub outcome: Option<String>,
     /// What it has become, byte for byte.
@@ -41,7 +43,7 @@ pub struct Case {
 pub(super) fn case(mut table: Table<'_>, reader: &mut Reader<'_>) -> Option<Case> {
     let span = table.span.clone();
     let line = reader.line(&span);
-    let [name, request, client, times, outcome, becomes, then, route] = KEYS.map(|key| table.take(key));
+    let [name, request, client, times, writes, outcome, becomes, then, route] = KEYS.map(|key| table.take(key));
     table.finish(reader, "in a test", &KEYS);
     let Some(request) = request else {
         reader.wrong(span, "a test needs a request, such as request = \"GET /v2/a\"");
@@ -60,6 +62,7 @@ pub(super) fn case(mut table: Table<'_>, reader: &mut Reader<'_>) -> Option<Case
         line,
         request: read,
         times: times.and_then(|times| self::times(times, reader)).unwrap_or(1),
+        allow_writes: writes.and_then(|writes| reader.truth(writes)).unwrap_or_default(),
         outcome,
         becomes: becomes.and_then(|becomes| reader.text(becomes)).map(|text| message(text).concat()),
         then: optional(then, reader),

@@ -33,7 +33,7 @@ impl ChainFile {
 impl Case {
     /// What differs from what is expected.
     fn run(&self, settings: &Settings) -> Result<(), String> {
-        let mut chain = Chain::new(settings);
+        let mut chain = Chain::new(&Settings { allow_writes: self.allow_writes, ..settings.clone() });
         let mut ended = Ok(());
         let mut request = self.request.clone();
         for _ in 0..self.times {

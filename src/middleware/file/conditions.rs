@@ -8,7 +8,7 @@ use super::super::pair;
 use super::reader::{Reader, Table, Value, regex};
 
 /// What a condition can ask.
-pub(super) const KEYS: [&str; 14] = [
+pub const QUESTIONS: [&str; 14] = [
     "method",
     "path",
     "host",
@@ -54,7 +54,7 @@ fn tests(mut table: Table<'_>, reader: &mut Reader<'_>, depth: usize) -> Conditi
     let mut tests = Vec::new();
     let entries = table.rest();
     if entries.is_empty() {
-        reader.wrong(span, format!("an empty condition holds for everything: ask one of {}", KEYS.join(", ")));
+        reader.wrong(span, format!("an empty condition holds for everything: ask one of {}", QUESTIONS.join(", ")));
     }
     for entry in entries {
         let value = entry.value;
@@ -64,7 +64,7 @@ fn tests(mut table: Table<'_>, reader: &mut Reader<'_>, depth: usize) -> Conditi
             "param" => tests.extend(named(value, reader, param).into_iter().map(Test::Param)),
             key => match test(key, value, reader, depth) {
                 Some(test) => tests.extend(test),
-                None => reader.unknown(&entry, "in a condition", &KEYS),
+                None => reader.unknown(&entry, "in a condition", &QUESTIONS),
             },
         }
     }

@@ -21,7 +21,7 @@ use super::edits::{self, replacement};
 use super::reader::{Entry, Reader, Table, Value};
 
 /// Every verb, in the order of the documentation.
-const VERBS: [&str; 28] = [
+pub const VERBS: [&str; 28] = [
     "only",
     "drop",
     "allow-writes",

@@ -32,6 +32,8 @@ mod tests;
 
 pub use cases::Case;
 pub use check::Failure;
+pub use conditions::QUESTIONS;
+pub use links::VERBS;
 
 use reader::{Reader, Table};
 

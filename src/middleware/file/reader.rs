@@ -188,6 +188,15 @@ impl<'a> Reader<'a> {
         self.keep(value.span(), text.parse())
     }
 
+    /// Yes or no.
+    pub(super) fn truth(&mut self, value: &Value<'_>) -> Option<bool> {
+        let truth = value.get_ref().as_bool();
+        if truth.is_none() {
+            self.wrong(value.span(), format!("true or false is wanted here, and not {}", kind(value.get_ref())));
+        }
+        truth
+    }
+
     /// A whole number from 0.
     pub(super) fn number(&mut self, value: &Value<'_>) -> Option<u64> {
         let number = value.get_ref().as_integer().map(|number| u64::from_str_radix(number.as_str(), number.radix()));
