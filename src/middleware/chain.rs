@@ -215,3 +215,161 @@ impl Placed {
         .flatten()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::super::file::Environment;
+    use super::super::limit::Limits;
+    use super::super::route::Targets;
+    use super::super::testing::{request, with_body};
+    use super::super::{ChainFile, Share};
+    use super::*;
+
+    fn file(text: &str) -> ChainFile {
+        let environment = Environment {
+            targets: Targets::Named(vec![Some("new".to_owned()), None, Some("new".to_owned())]),
+            ..Environment::for_checks()
+        };
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/filters/f.toml");
+        ChainFile::parse(text, Path::new(folder), &environment).unwrap_or_else(|mistakes| panic!("{mistakes:?}"))
+    }
+
+    fn settings(files: &[&str]) -> Settings {
+        Settings { files: files.iter().map(|text| file(text)).collect(), ..Settings::default() }
+    }
+
+    fn get(line: &str) -> Request {
+        request(1, &format!("GET / HTTP/1.1\r\n{line}\r\n"))
+    }
+
+    /// How many of so many requests at one instant pass.
+    fn passed(chain: &mut Chain, requests: usize) -> usize {
+        (0..requests).filter(|_| chain.apply(&mut get("")).is_ok()).count()
+    }
+
+    #[test]
+    fn files_come_in_their_order_and_then_the_flags() {
+        let mut settings = settings(&[
+            "[[link]]\nset-header = { X = \"1\" }\n",
+            "[[link]]\nreplace-header = { X = { match = \"1\", with = \"2\" } }\n",
+        ]);
+        settings.set_headers = vec![("Y".to_owned(), "3".to_owned())];
+        settings.deny_paths = vec!["^/no".parse().unwrap()];
+        let mut request = get("");
+        Chain::new(&settings).apply(&mut request).unwrap();
+        assert_eq!(request.head.as_bytes(), b"GET / HTTP/1.1\r\nX: 2\r\nY: 3\r\n\r\n");
+        assert_eq!(
+            Chain::new(&settings).apply(&mut request_to("/no")),
+            Err(Outcome::filtered(filter::DENY_PATH)),
+            "the flags see it too"
+        );
+    }
+
+    fn request_to(path: &str) -> Request {
+        request(1, &format!("GET {path} HTTP/1.1\r\n\r\n"))
+    }
+
+    #[test]
+    fn samples_and_limits_go_by_the_key_as_captured_whatever_a_file_makes_of_it() {
+        let redact = "[[link]]\nredact = { cookie = \"sid\", how = \"mask\" }\n";
+        let mut masked = settings(&[redact]);
+        masked.sample = Share(0.5);
+        masked.sample_by = SampleKey::Cookie("sid".to_owned());
+        let plain = Settings { files: Vec::new(), ..masked.clone() };
+        let (mut masked, mut plain) = (Chain::new(&masked), Chain::new(&plain));
+        for user in 0..500 {
+            let mut one = get(&format!("Cookie: sid={user}\r\n"));
+            let mut other = one.clone();
+            assert_eq!(masked.apply(&mut one).is_ok(), plain.apply(&mut other).is_ok(), "{user}");
+            assert!(one.head.get("cookie") == Some(&b"sid=***"[..]));
+        }
+    }
+
+    #[test]
+    fn a_limit_runs_on_due_times_and_not_on_those_of_the_capture() {
+        let mut settings = Settings { limit: Some(Limits::default()), ..Settings::default() };
+        settings.limit = Some(Limits { requests: Some("10/s".parse().unwrap()), ..Limits::default() });
+        let mut chain = Chain::new(&settings);
+        let mut count = |ms: u64, requests: usize| {
+            let due = Timestamp::from_nanos(ms * 1_000_000);
+            (0..requests).filter(|_| chain.apply_at(&mut get(""), due).is_ok()).count()
+        };
+        assert_eq!((count(0, 30), count(500, 30), count(600, 30)), (10, 5, 1));
+    }
+
+    #[test]
+    fn a_chain_that_is_replaced_goes_on_with_what_is_the_same_in_both() {
+        let limit = "[[link]]\nlimit = { requests = \"10/s\" }\n";
+        let header = "[[link]]\nset-header = { X = \"1\" }\n";
+        let mut chain = Chain::new(&settings(&[limit]));
+        assert_eq!(passed(&mut chain, 8), 8);
+        chain.replace(&settings(&[header, limit]));
+        assert_eq!(passed(&mut chain, 8), 2, "the bucket is the old one");
+        let mut request = get("");
+        chain.replace(&settings(&[header, &limit.replace("10", "20")]));
+        assert_eq!(chain.apply(&mut request), Ok(()), "another limit begins anew");
+        assert_eq!(request.head.get("x"), Some(&b"1"[..]), "and the other link is new");
+    }
+
+    #[test]
+    fn a_sample_that_goes_by_what_nobody_has_is_worth_a_word() {
+        let mut chain = Chain::new(&Settings {
+            sample: Share(0.5),
+            sample_by: SampleKey::Cookie("sdi".to_owned()),
+            ..Settings::default()
+        });
+        assert_eq!(chain.remarks(), Vec::<String>::new(), "nothing was looked at yet");
+        passed(&mut chain, 7);
+        assert_eq!(
+            chain.remarks(),
+            ["none of 7 requests has what the sample goes by (cookie:sdi): is its name spelt right?"]
+        );
+        chain.apply(&mut get("Cookie: sdi=1\r\n")).ok();
+        assert_eq!(chain.remarks(), Vec::<String>::new());
+        let counts = &chain.samples()[0].counts;
+        assert_eq!((counts.requests, counts.with_key), (8, 1));
+    }
+
+    #[test]
+    fn bodies_that_were_left_alone_are_worth_a_word() {
+        let json = "[[link]]\nallow-writes = true\n[[link]]\nremove-json = \"/a\"\n";
+        let mut chain = Chain::new(&settings(&[json]));
+        let head = "POST / HTTP/1.1\r\nContent-Type: application/json\r\nContent-Encoding: gzip\r\n\r\n";
+        chain.apply(&mut with_body(head, "?")).unwrap();
+        chain.apply(&mut with_body(&head.replace("gzip", "identity"), "?")).unwrap();
+        let remarks = chain.remarks();
+        assert!(remarks[0].starts_with("1 bodies were left as they are because they have a content coding"));
+        assert!(remarks[1].starts_with("1 bodies were left as they are because they are not the JSON"), "{remarks:?}");
+    }
+
+    #[test]
+    fn a_host_is_set_for_the_requests_that_a_link_gave_one() {
+        let set = settings(&["[[link]]\nset-host = \"new\"\nwhen = { path = \"^/v2/\" }\n"]);
+        assert!(set.sets_host());
+        let mut chain = Chain::new(&set);
+        for (path, is_set) in [("/v1/", false), ("/v2/", true), ("/v1/", false)] {
+            chain.apply(&mut request_to(path)).unwrap();
+            assert_eq!(chain.host_was_set(), is_set, "{path}");
+        }
+    }
+
+    #[test]
+    fn a_route_tells_the_targets_of_the_last_request() {
+        let mut chain = Chain::new(&settings(&["[[link]]\nroute = { map = \"routes.map\" }\n"]));
+        chain.apply(&mut request_to("/v2/programs/1")).unwrap();
+        assert_eq!((chain.route(), chain.targets()), (Some("new"), Some(&[0, 2][..])));
+        assert_eq!(chain.apply(&mut request_to("/v2/search")), Err(Outcome::filtered("route")), "nobody is called so");
+        assert_eq!((chain.route(), chain.targets()), (None, None));
+    }
+
+    #[test]
+    fn what_no_replay_can_carry_ends_before_any_link() {
+        let mut chain = Chain::new(&settings(&["[[link]]\ndrop = { method = \"CONNECT\" }\n"]));
+        assert_eq!(
+            chain.apply(&mut request(1, "CONNECT h:1 HTTP/1.1\r\n\r\n")),
+            Err(Outcome::filtered(filter::CONNECT))
+        );
+    }
+}
