@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-pub use crate::head::{Head, HeaderLine, HeaderLines};
+pub use crate::head::{Head, HeaderLine, HeaderLines, LineEdit};
 
 /// An instant on the capture's clock: nanoseconds since 1970-01-01 UTC.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -9,6 +9,7 @@ use crate::capture::{self, Source};
 use crate::report::StatusChoice;
 use crate::{middleware, replay};
 
+mod chain;
 mod check;
 mod inspect;
 mod live;
@@ -22,7 +23,7 @@ pub mod typed;
 pub use mistakes::{Mistake, Mistakes};
 pub use run::{RunConfig, RunLimits, record, shadow};
 
-use check::{cookie_rules, header_rules, parsed, regexes};
+use check::parsed;
 
 /// Most targets of one run.
 const MAX_TARGETS: usize = 32;
@@ -108,7 +109,7 @@ pub fn replay(typed: typed::Replay) -> Result<ReplayConfig, Mistakes> {
     let mut mistakes = Mistakes::default();
     let mut warnings = Vec::new();
     let capture = capture_settings(typed.capture, &mut mistakes);
-    let middleware = middleware_settings(&typed.select, &typed.middleware, &mut mistakes, &mut warnings);
+    let middleware = chain::settings(&typed.select, &typed.middleware, &mut mistakes, &mut warnings);
     let targets = targets(&typed.send, &middleware, &mut mistakes, &mut warnings);
     let outputs = outputs::both(&typed.report, &capture, &mut mistakes);
     let source = check::open(&capture, &mut mistakes);
@@ -126,16 +127,7 @@ fn targets(
     warnings: &mut Vec<String>,
 ) -> Vec<replay::Settings> {
     if typed.keep_host {
-        let host = |name: &String| name.eq_ignore_ascii_case("host");
-        if middleware.sets_host() {
-            mistakes.add(
-                "--keep-host and --set-header Host",
-                "contradict each other: the one keeps what the other replaces",
-            );
-        }
-        if middleware.remove_headers.iter().any(host) {
-            mistakes.add("--keep-host and --remove-header Host", "contradict each other");
-        }
+        chain::keeps_host(middleware, mistakes);
     }
     if typed.to.is_empty() {
         mistakes.add("--to", "say where to send, such as --to http://staging:8080");
@@ -164,7 +156,7 @@ pub fn inspect(typed: typed::Inspect) -> Result<InspectConfig, Mistakes> {
     let mut warnings = Vec::new();
     let view = inspect::view(&typed, &mut mistakes, &mut warnings);
     let status = parsed("--status", typed.status.as_deref(), &mut mistakes);
-    let select = select_settings(&typed.select, true, &mut mistakes, &mut warnings);
+    let select = chain::select(&typed.select, true, &mut mistakes, &mut warnings);
     let capture = capture_settings(typed.capture, &mut mistakes);
     let summary = outputs::summary(typed.summary.as_deref(), &capture, &mut mistakes);
     let source = check::open(&capture, &mut mistakes);
@@ -189,47 +181,6 @@ fn capture_settings(typed: typed::Capture, mistakes: &mut Mistakes) -> capture::
 /// An empty filter is libpcap's way to say everything.
 fn is_filter(typed: &str) -> bool {
     !typed.trim().is_empty()
-}
-
-fn middleware_settings(
-    select: &typed::Select,
-    typed: &typed::Middleware,
-    mistakes: &mut Mistakes,
-    warnings: &mut Vec<String>,
-) -> middleware::Settings {
-    unsampled(select, false, warnings);
-    let (set_headers, remove_headers) = header_rules(typed, mistakes);
-    let (set_cookies, remove_cookies) = cookie_rules(typed, mistakes);
-    let select = select_settings(select, typed.allow_writes, mistakes, warnings);
-    middleware::Settings { set_headers, remove_headers, set_cookies, remove_cookies, ..select }
-}
-
-/// The matching and sampling half; `writes` says whether methods that change something pass.
-fn select_settings(
-    typed: &typed::Select,
-    writes: bool,
-    mistakes: &mut Mistakes,
-    warnings: &mut Vec<String>,
-) -> middleware::Settings {
-    middleware::Settings {
-        allow_methods: check::methods(&typed.allow_methods, writes, mistakes, warnings),
-        allow_paths: regexes("--allow-path", &typed.allow_paths, mistakes),
-        deny_paths: regexes("--deny-path", &typed.deny_paths, mistakes),
-        allow_hosts: check::each("--allow-host", &typed.allow_hosts, middleware::filter::host, mistakes),
-        allow_writes: writes,
-        sample: parsed("--sample", typed.sample.as_deref(), mistakes).unwrap_or_default(),
-        sample_by: parsed("--sample-by", typed.sample_by.as_deref(), mistakes).unwrap_or_default(),
-        seed: typed.seed.as_deref().and_then(|seed| mistakes.keep("--seed", check::seed(seed))).unwrap_or_default(),
-        ..middleware::Settings::default()
-    }
-}
-
-/// Warns of flags that say how to sample where nothing is sampled. A forecast has shares of its own that a seed is for.
-fn unsampled(typed: &typed::Select, forecast: bool, warnings: &mut Vec<String>) {
-    let pointless = [("--sample-by", typed.sample_by.is_some()), ("--seed", typed.seed.is_some())];
-    for (flag, _) in pointless.iter().filter(|(_, given)| *given && typed.sample.is_none() && !forecast) {
-        warnings.push(format!("{flag} changes nothing without --sample: every request is in"));
-    }
 }
 
 /// How to send to any target.

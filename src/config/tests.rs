@@ -189,6 +189,64 @@ fn a_host_is_either_kept_or_changed() {
 }
 
 #[test]
+fn a_host_that_is_set_is_kept() {
+    let config = config(|typed| typed.middleware.set_headers = all("host: www.example.com"));
+    // It is the pipeline that keeps it, for the chain says so; the flag is another matter.
+    assert!(config.middleware.sets_host() && !config.targets[0].keep_host);
+}
+
+/// A replay with this chain file, which is told of as `F`.
+fn filtered(text: &str, change: impl FnOnce(&mut typed::Replay)) -> Result<ReplayConfig, String> {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("f.toml");
+    fs::write(&file, text).unwrap();
+    let mut typed = good(folder.path());
+    typed.middleware.filters = vec![file.clone()];
+    change(&mut typed);
+    replay(typed).map_err(|mistakes| mistakes.to_string().replace(&file.display().to_string(), "F"))
+}
+
+#[test]
+fn chain_files_are_read_and_their_mistakes_told_with_all_others() {
+    let good = filtered("[[link]]\nset-host = \"new\"\n", |_| {}).unwrap_or_else(|told| panic!("{told}"));
+    assert_eq!((good.middleware.files.len(), good.middleware.sets_host()), (1, true));
+    let sample = |typed: &mut typed::Replay| typed.select.sample = Some("2".into());
+    let Err(told) = filtered("[[link]]\ndorp = 1\n[[link]]\nonly = 1\n", sample) else { panic!("it was taken") };
+    let begins = ["F:2:1: `dorp` means", "F:4:8: a table is wanted", "--sample: "];
+    assert_eq!(told.lines().count(), begins.len(), "{told}");
+    assert!(begins.iter().all(|begin| told.lines().any(|line| line.starts_with(begin))), "{told}");
+}
+
+#[test]
+fn a_chain_file_that_changes_the_host_contradicts_keep_host() {
+    let keep = |typed: &mut typed::Replay| typed.send.keep_host = true;
+    let Err(told) = filtered("[[link]]\nset-host = \"new\"\n", keep) else { panic!("it was taken") };
+    assert!(told.starts_with("--keep-host and --filters: contradict each other"), "{told}");
+}
+
+#[test]
+fn a_limit_is_a_number_of_requests_in_a_time() {
+    assert!(config(|typed| typed.middleware.limit = Some("500/s".into())).middleware.limit.is_some());
+    check(|typed| typed.middleware.limit = Some("500".into()), &["--limit: `500` is no limit", "500/s"]);
+}
+
+#[test]
+fn values_name_what_a_request_has() {
+    config(|typed| typed.middleware.set_headers = all("X-Forwarded-For: {client.ip}"));
+    check(
+        |typed| typed.middleware.set_headers = all("X: {client_ip}"),
+        &["--set-header: ", "did you mean `{client.ip}`"],
+    );
+    check(|typed| typed.middleware.set_cookies = all("x={runs}"), &["--set-cookie: ", "did you mean `{run}`"]);
+}
+
+#[test]
+fn two_runs_have_two_names_and_two_keys() {
+    let (one, other) = (config(|_| {}).middleware.run, config(|_| {}).middleware.run);
+    assert!(one.id != other.id && one.key != other.key);
+}
+
+#[test]
 fn durations_have_a_number_and_a_unit() {
     for (typed, millis) in [("500ms", 500), ("30s", 30_000), ("1.5m", 90_000), ("1h", 3_600_000), ("0s", 0)] {
         assert_eq!(check::duration(typed), Ok(Duration::from_millis(millis)));

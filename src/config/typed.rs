@@ -60,6 +60,10 @@ pub struct Select {
 /// What is done to requests.
 #[derive(Clone, Debug, Default)]
 pub struct Middleware {
+    /// Chain files.
+    pub filters: Vec<PathBuf>,
+    /// `500/s`.
+    pub limit: Option<String>,
     /// Whether writes pass.
     pub allow_writes: bool,
     /// `Name: value`.

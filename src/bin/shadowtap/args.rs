@@ -19,6 +19,7 @@ pub(crate) enum Command {
     Replay(ReplayCommand),
     Record(RecordCommand),
     Inspect(InspectCommand),
+    Filters(FiltersCommand),
     Interfaces(InterfacesCommand),
     Demo(DemoCommand),
 }
@@ -31,6 +32,34 @@ pub(crate) struct InterfacesCommand {
     /// Print JSON: an object an interface
     #[arg(long, help_heading = "Output")]
     pub(crate) json: bool,
+}
+
+/// Look at chain files: what is done to requests before they are sent.
+#[derive(Debug, Args)]
+pub(crate) struct FiltersCommand {
+    #[command(subcommand)]
+    pub(crate) command: FiltersSubcommand,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum FiltersSubcommand {
+    Check(FiltersCheck),
+}
+
+/// Read chain files, tell every mistake in them, and run the test cases that they carry. Sends nothing.
+///
+/// Secrets need not be there: in test cases the name of a variable or file stands for what is in it, such as
+/// env:PASSWORD. Every name that a route gives counts as a target.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Example:
+  shadowtap filters check filters/*.toml
+
+Exit codes: 0 every case passes; 2 a mistake in a file, or a case that fails.")]
+pub(crate) struct FiltersCheck {
+    /// Chain files, see docs/filters.md
+    #[arg(required = true, value_name = "FILE")]
+    pub(crate) files: Vec<PathBuf>,
 }
 
 /// Show the whole path on this machine: a bundled capture, a staging server that is wrong on purpose, the report.
@@ -239,8 +268,8 @@ pub(crate) struct SelectArgs {
     /// Share of the requests that is taken, such as 50% or 0.5% [default: 100%]
     #[arg(long, value_name = "SHARE", allow_hyphen_values = true)]
     sample: Option<String>,
-    /// What the sample keeps together: request, connection, client-ip, header:NAME, cookie:NAME or param:NAME; a request
-    /// without that header, cookie or parameter is sampled by itself [default: request]
+    /// What the sample keeps together: request, connection, client-ip, header:NAME, cookie:NAME, param:NAME or
+    /// path-segment:N (from 1); a request that lacks it is sampled by itself [default: request]
     #[arg(long, value_name = "KEY")]
     sample_by: Option<String>,
     /// Chooses another sample of the same size; the same seed always chooses the same [default: 0]
@@ -264,6 +293,13 @@ pub(crate) struct SelectArgs {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Requests")]
 pub(crate) struct MiddlewareArgs {
+    /// Do to requests what this chain file says, see docs/filters.md; repeatable, in the order given, before the other
+    /// flags
+    #[arg(long = "filters", value_name = "FILE")]
+    filters: Vec<PathBuf>,
+    /// Send no more than this of what is in the sample, such as 500/s (or /m, /h); the rest is counted as rate limited
+    #[arg(long, value_name = "RATE", allow_hyphen_values = true)]
+    limit: Option<String>,
     /// Set a header line, such as 'X-Shadow: 1'; repeatable
     #[arg(long = "set-header", value_name = "NAME: VALUE", allow_hyphen_values = true)]
     set_headers: Vec<String>,
@@ -478,6 +514,8 @@ impl From<SelectArgs> for typed::Select {
 
 fn middleware(args: MiddlewareArgs, allow_writes: bool) -> typed::Middleware {
     typed::Middleware {
+        filters: args.filters,
+        limit: args.limit,
         allow_writes,
         set_headers: args.set_headers,
         remove_headers: args.remove_headers,

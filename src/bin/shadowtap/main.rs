@@ -2,6 +2,7 @@
 
 mod args;
 mod demo;
+mod filters;
 mod inspect;
 mod interfaces;
 mod live;
@@ -32,6 +33,7 @@ fn main() -> ExitCode {
         Command::Replay(args) => replay::run(args),
         Command::Record(args) => live::record(args),
         Command::Inspect(args) => inspect::run(args),
+        Command::Filters(args) => filters::run(&args),
         Command::Interfaces(args) => interfaces::run(&args),
         Command::Demo(args) => demo::command(&args),
     };
