@@ -103,6 +103,18 @@ pub(super) fn duration_or(flag: &str, typed: Option<&str>, default: Duration, mi
     typed.and_then(|typed| mistakes.keep(flag, duration(typed))).unwrap_or(default)
 }
 
+/// How long a run or a file lasts: longer than any answer.
+pub(super) fn long_time(typed: &str) -> Result<Duration, String> {
+    let time = match typed.strip_suffix('d').map(str::parse::<u32>) {
+        Some(Ok(days)) => Duration::from_secs(u64::from(days) * 86_400),
+        _ => duration(typed)?,
+    };
+    if time < Duration::from_secs(1) {
+        return Err(format!("`{typed}` is too short: a second is the least"));
+    }
+    Ok(time)
+}
+
 /// `500ms`, `30s`, `1.5m`, `1h`.
 pub(super) fn duration(typed: &str) -> Result<Duration, String> {
     let units = [("ms", 0.001), ("s", 1.0), ("m", 60.0), ("h", 3600.0)];

@@ -14,14 +14,18 @@ mod inspect;
 mod live;
 mod mistakes;
 mod outputs;
+mod run;
 #[cfg(test)]
 mod tests;
 pub mod typed;
 
-pub use live::{LiveConfig, live};
 pub use mistakes::{Mistake, Mistakes};
+pub use run::{RunConfig, RunLimits, record, shadow};
 
 use check::{cookie_rules, header_rules, parsed, regexes};
+
+/// Most targets of one run.
+const MAX_TARGETS: usize = 32;
 
 /// Where something is written to.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -50,7 +54,7 @@ pub struct ReplayConfig {
     /// What is done to requests.
     pub middleware: middleware::Settings,
     /// Where, when and how they are sent.
-    pub replay: replay::Settings,
+    pub targets: Vec<replay::Settings>,
     /// What is written besides the report.
     pub outputs: Outputs,
     /// What is allowed and probably not meant, in words for people.
@@ -105,8 +109,23 @@ pub fn replay(typed: typed::Replay) -> Result<ReplayConfig, Mistakes> {
     let mut warnings = Vec::new();
     let capture = capture_settings(typed.capture, &mut mistakes);
     let middleware = middleware_settings(&typed.select, &typed.middleware, &mut mistakes, &mut warnings);
-    let mut replay = replay_settings(&typed.send, &mut mistakes, &mut warnings);
-    if typed.send.keep_host {
+    let targets = targets(&typed.send, &middleware, &mut mistakes, &mut warnings);
+    let outputs = outputs::both(&typed.report, &capture, &mut mistakes);
+    let source = check::open(&capture, &mut mistakes);
+    match (source, mistakes.is_empty()) {
+        (Some(source), true) => Ok(ReplayConfig { capture, source, middleware, targets, outputs, warnings }),
+        _ => Err(mistakes),
+    }
+}
+
+/// Every target, with what goes for all of them.
+fn targets(
+    typed: &typed::Send,
+    middleware: &middleware::Settings,
+    mistakes: &mut Mistakes,
+    warnings: &mut Vec<String>,
+) -> Vec<replay::Settings> {
+    if typed.keep_host {
         let host = |name: &String| name.eq_ignore_ascii_case("host");
         if middleware.sets_host() {
             mistakes.add(
@@ -118,18 +137,25 @@ pub fn replay(typed: typed::Replay) -> Result<ReplayConfig, Mistakes> {
             mistakes.add("--keep-host and --remove-header Host", "contradict each other");
         }
     }
-    if let Some(replay) = &mut replay {
-        // A Host header that was asked for must not give way to the target's name.
-        replay.keep_host |= middleware.sets_host();
+    if typed.to.is_empty() {
+        mistakes.add("--to", "say where to send, such as --to http://staging:8080");
     }
-    let outputs = outputs::both(&typed.report, &capture, &mut mistakes);
-    let source = check::open(&capture, &mut mistakes);
-    match (source, replay, mistakes.is_empty()) {
-        (Some(source), Some(replay), true) => {
-            Ok(ReplayConfig { capture, source, middleware, replay, outputs, warnings })
+    if typed.to.len() > MAX_TARGETS {
+        mistakes.add("--to", format!("{} targets are too many: {MAX_TARGETS} at most", typed.to.len()));
+    }
+    let urls = check::each::<replay::TargetUrl, _>("--to", &typed.to, str::parse, mistakes);
+    let sending = sending(typed, mistakes);
+    let mut targets: Vec<replay::Settings> = Vec::new();
+    for target in urls {
+        if typed.insecure && !target.is_tls() {
+            warnings.push(format!("--insecure changes nothing: {target} has no certificate to check"));
         }
-        _ => Err(mistakes),
+        if targets.iter().any(|other| other.target == target) {
+            mistakes.add("--to", format!("{target} is given twice"));
+        }
+        targets.push(sending(target));
     }
+    targets
 }
 
 /// What `shadowtap inspect` was asked for, checked.
@@ -206,16 +232,8 @@ fn unsampled(typed: &typed::Select, forecast: bool, warnings: &mut Vec<String>) 
     }
 }
 
-/// `None` only where there is a mistake.
-fn replay_settings(
-    typed: &typed::Send,
-    mistakes: &mut Mistakes,
-    warnings: &mut Vec<String>,
-) -> Option<replay::Settings> {
-    let target: Option<replay::TargetUrl> = parsed("--to", typed.to.as_deref(), mistakes);
-    if typed.to.is_none() {
-        mistakes.add("--to", "say where to send, such as --to http://staging:8080");
-    }
+/// How to send to any target.
+fn sending(typed: &typed::Send, mistakes: &mut Mistakes) -> impl Fn(replay::TargetUrl) -> replay::Settings + use<> {
     let pace = pace(typed, mistakes);
     let timeout = check::duration_or("--timeout", typed.timeout.as_deref(), replay::DEFAULT_TIMEOUT, mistakes);
     if timeout.is_zero() {
@@ -223,19 +241,9 @@ fn replay_settings(
     }
     let drain = check::duration_or("--drain", typed.drain.as_deref(), replay::DEFAULT_DRAIN, mistakes);
     let most = typed.max_in_flight.as_deref().and_then(|n| mistakes.keep("--max-in-flight", check::at_least_one(n)));
-    let target = target?;
-    if typed.insecure && !target.is_tls() {
-        warnings.push(format!("--insecure changes nothing: {target} has no certificate to check"));
-    }
-    Some(replay::Settings {
-        target,
-        pace,
-        timeout,
-        max_in_flight: most.unwrap_or(replay::DEFAULT_MAX_IN_FLIGHT),
-        keep_host: typed.keep_host,
-        insecure: typed.insecure,
-        drain,
-    })
+    let max_in_flight = most.unwrap_or(replay::DEFAULT_MAX_IN_FLIGHT);
+    let (keep_host, insecure) = (typed.keep_host, typed.insecure);
+    move |target| replay::Settings { target, pace, timeout, max_in_flight, keep_host, insecure, drain }
 }
 
 fn pace(typed: &typed::Send, mistakes: &mut Mistakes) -> replay::Pace {

@@ -11,12 +11,14 @@ use regex::bytes::Regex;
 use crate::exchange::{Outcome, Request};
 
 pub mod filter;
+pub mod mark;
 pub mod pair;
 pub mod rewrite;
 pub mod sample;
 pub mod selection;
 
 pub use filter::Filter;
+pub use mark::Mark;
 pub use rewrite::Rewrite;
 pub use sample::{SampleKey, Sampler, Share};
 pub use selection::Selection;
@@ -57,6 +59,23 @@ pub struct Settings {
 }
 
 impl Settings {
+    /// Whether anything is changed in requests.
+    #[must_use]
+    pub fn rewrites(&self) -> bool {
+        let lists = [self.set_headers.is_empty(), self.remove_headers.is_empty(), self.remove_cookies.is_empty()];
+        lists.contains(&false) || !self.set_cookies.is_empty()
+    }
+
+    /// Whether any request may be kept back, but for writes.
+    #[must_use]
+    pub fn selects(&self) -> bool {
+        let lists = [self.allow_paths.is_empty(), self.deny_paths.is_empty()];
+        lists.contains(&false)
+            || !self.allow_methods.is_empty()
+            || !self.allow_hosts.is_empty()
+            || self.sample != Share::default()
+    }
+
     /// Whether a link sets the Host header: then a client has to keep it instead of naming the target.
     #[must_use]
     pub fn sets_host(&self) -> bool {

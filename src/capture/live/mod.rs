@@ -135,7 +135,7 @@ pub fn probe(interface: &str) -> Result<super::LinkType, LiveError> {
 }
 
 impl Live {
-    /// Which interfaces are captured on, and why these: one line.
+    /// Which interfaces are captured on, and why these: what goes after "capturing on", in one line.
     #[must_use]
     pub fn describe(&self) -> String {
         self.choice.to_string()
