@@ -540,6 +540,8 @@ pub enum Shed {
     BodyLimit,
     /// The queue between capture and replay was full (live capture only).
     Capture,
+    /// No connection came free for it in time: all that may be open were, or its own was busy.
+    Connections,
 }
 
 impl Shed {
@@ -551,6 +553,7 @@ impl Shed {
             Self::Stopped => "stopped",
             Self::BodyLimit => "body_limit",
             Self::Capture => "capture",
+            Self::Connections => "connections",
         }
     }
 }

@@ -223,13 +223,13 @@ fn replay_settings(
         warnings.push(format!("--insecure changes nothing: {target} has no certificate to check"));
     }
     Some(replay::Settings {
-        target,
         pace,
         timeout,
         max_in_flight: most.unwrap_or(replay::DEFAULT_MAX_IN_FLIGHT),
         keep_host: typed.keep_host,
         insecure: typed.insecure,
         drain,
+        ..replay::Settings::new(target)
     })
 }
 

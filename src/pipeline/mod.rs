@@ -25,7 +25,7 @@ use crate::capture::{self, Halt, Source};
 use crate::exchange::{Event, Outcome, Request};
 use crate::http1::{Interest, Interests};
 use crate::middleware::{self, Chain};
-use crate::replay::{self, Client, Delivery, HttpClient, InFlight, Limits, run_target};
+use crate::replay::{self, AnyClient, Client, Delivery, InFlight, Limits, run_target};
 use crate::report::{self, Engine, Fact, Reporter, Started, Summary, TargetEnd};
 
 use pacer::Pacer;
@@ -143,7 +143,7 @@ pub fn replay(
         let _context = runtime.enter();
         // A Host that the chain sets is not to be replaced by the target's.
         let keep_host = run.replay.keep_host || run.middleware.sets_host();
-        Arc::new(HttpClient::new(&replay::Settings { keep_host, ..run.replay.clone() })?)
+        Arc::new(AnyClient::new(&replay::Settings { keep_host, ..run.replay.clone() })?)
     };
     let reporter = Reporter::new(report::Settings {
         command: run.command,
@@ -180,6 +180,7 @@ pub fn replay(
             bytes: Arc::clone(&target_bytes),
             runtime: runtime.handle().clone(),
             facts: facts.clone(),
+            client: Arc::clone(&client),
             progress: Arc::clone(progress),
         },
     );

@@ -11,7 +11,7 @@ use tokio::time::Instant;
 use super::{Parcel, Progress, permits};
 use crate::exchange::{Event, ExchangeId, Framing, Outcome, Request, RequestState, Response, Shed, Timestamp};
 use crate::middleware::Chain;
-use crate::replay::{Delivery, Job, Pace, Schedule};
+use crate::replay::{AnyClient, Client as _, Delivery, Job, Pace, Schedule, Turn, Wanted};
 use crate::report::{Fact, Production, RequestNote};
 
 /// What the pacer reads from and writes to.
@@ -24,6 +24,8 @@ pub(super) struct Ends {
     pub(super) bytes: Arc<Semaphore>,
     pub(super) runtime: tokio::runtime::Handle,
     pub(super) facts: mpsc::Sender<Fact>,
+    /// Told of the connections that it may have to mirror.
+    pub(super) client: Arc<AnyClient>,
     pub(super) progress: Arc<Progress>,
 }
 
@@ -128,7 +130,17 @@ impl Pacer {
     fn hand_on_waiting(&self, request: Request) -> Option<Shed> {
         let room = Arc::clone(&self.ends.bytes).acquire_many_owned(permits(&request));
         let Ok(held) = self.ends.runtime.block_on(room) else { return Some(Shed::Stopped) };
-        self.ends.jobs.blocking_send(Job { held: Some(held), request, due: None }).err().map(|_| Shed::Stopped)
+        self.ends
+            .jobs
+            .blocking_send(Job {
+                held: Some(held),
+                turn: self.turn(&request),
+                request,
+                due: None,
+                wanted: Wanted::HASH,
+            })
+            .err()
+            .map(|_| Shed::Stopped)
     }
 
     /// On schedule: never waits. Returns where the request was shed, if it was.
@@ -138,10 +150,16 @@ impl Pacer {
             Err(TryAcquireError::NoPermits) => return Some(Shed::TargetQueue),
             Err(TryAcquireError::Closed) => return Some(Shed::Stopped),
         };
-        self.ends.jobs.try_send(Job { held, request, due }).err().map(|error| match error {
-            mpsc::error::TrySendError::Full(_) => Shed::TargetQueue,
-            mpsc::error::TrySendError::Closed(_) => Shed::Stopped,
-        })
+        self.ends.jobs.try_send(Job { held, turn: self.turn(&request), request, due, wanted: Wanted::HASH }).err().map(
+            |error| match error {
+                mpsc::error::TrySendError::Full(_) => Shed::TargetQueue,
+                mpsc::error::TrySendError::Closed(_) => Shed::Stopped,
+            },
+        )
+    }
+
+    fn turn(&self, request: &Request) -> Turn {
+        self.ends.client.line_up(request.id.into())
     }
 
     fn end(&self, note: RequestNote, outcome: Outcome) -> bool {
@@ -186,8 +204,6 @@ fn unfit(request: &Request) -> Option<Outcome> {
         RequestState::Whole if request.body.framing != Framing::None && request.body.wire.is_none() => {
             Some(Outcome::Shed(Shed::BodyLimit))
         }
-        // `OPTIONS *` (RFC 9112, 3.2.4) is no URL: the client of today cannot say it.
-        RequestState::Whole if request.target() == b"*" => Some(Outcome::filtered("asterisk")),
         RequestState::Whole => None,
     }
 }

@@ -82,13 +82,11 @@ mod tests {
 
     fn settings(url: &str) -> replay::Settings {
         replay::Settings {
-            target: url.parse().unwrap(),
-            pace: replay::Pace::default(),
             timeout: Duration::from_secs(1),
             max_in_flight: 1,
-            keep_host: false,
             insecure: true,
             drain: Duration::from_secs(1),
+            ..replay::Settings::new(url.parse().unwrap())
         }
     }
 
