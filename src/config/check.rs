@@ -163,8 +163,16 @@ pub(super) fn cookie_rules(typed: &typed::Middleware, mistakes: &mut Mistakes) -
 /// Least memory that leaves room for a few connections and one large message.
 const LEAST_MEMORY: usize = 16 << 20;
 
-/// A size in bytes: a whole number with K, M or G (powers of 1024), with or without `B` or `iB` after it.
+/// What following connections may take in memory.
 pub(super) fn memory(typed: &str) -> Result<capture::MaxMemory, String> {
+    match bytes(typed)? {
+        bytes if bytes >= LEAST_MEMORY => Ok(capture::MaxMemory(bytes)),
+        _ => Err(format!("`{typed}` is too little to work with; 16M is the least")),
+    }
+}
+
+/// A size in bytes: a whole number with K, M or G (powers of 1024), with or without `B` or `iB` after it.
+pub(super) fn bytes(typed: &str) -> Result<usize, String> {
     let digits = typed.bytes().take_while(u8::is_ascii_digit).count();
     let (number, unit) = typed.split_at_checked(digits).unwrap_or((typed, ""));
     let unit = unit.trim().to_ascii_lowercase();
@@ -175,9 +183,5 @@ pub(super) fn memory(typed: &str) -> Result<capture::MaxMemory, String> {
         _ => return Err(format!("`{typed}` is no size; write 256M or 2G")),
     };
     let bytes = number.parse::<usize>().ok().and_then(|number| number.checked_mul(1 << shift));
-    match bytes {
-        Some(bytes) if bytes >= LEAST_MEMORY => Ok(capture::MaxMemory(bytes)),
-        Some(_) => Err(format!("`{typed}` is too little to work with; 16M is the least")),
-        None => Err(format!("`{typed}` is no size; write 256M or 2G")),
-    }
+    bytes.ok_or_else(|| format!("`{typed}` is no size; write 256M or 2G"))
 }

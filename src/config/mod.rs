@@ -13,6 +13,7 @@ mod check;
 mod inspect;
 mod mistakes;
 mod outputs;
+mod sending;
 #[cfg(test)]
 mod tests;
 pub mod typed;
@@ -222,7 +223,7 @@ fn replay_settings(
     if typed.insecure && !target.is_tls() {
         warnings.push(format!("--insecure changes nothing: {target} has no certificate to check"));
     }
-    Some(replay::Settings {
+    let settings = replay::Settings {
         pace,
         timeout,
         max_in_flight: most.unwrap_or(replay::DEFAULT_MAX_IN_FLIGHT),
@@ -230,7 +231,8 @@ fn replay_settings(
         insecure: typed.insecure,
         drain,
         ..replay::Settings::new(target)
-    })
+    };
+    Some(sending::connections(typed, settings, mistakes, warnings))
 }
 
 fn pace(typed: &typed::Send, mistakes: &mut Mistakes) -> replay::Pace {

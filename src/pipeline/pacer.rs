@@ -9,9 +9,11 @@ use tokio::sync::{Semaphore, TryAcquireError, mpsc};
 use tokio::time::Instant;
 
 use super::{Parcel, Progress, permits};
-use crate::exchange::{Event, ExchangeId, Framing, Outcome, Request, RequestState, Response, Shed, Timestamp};
+use crate::exchange::{
+    ConnectionId, Event, ExchangeId, Framing, Outcome, Request, RequestState, Response, Shed, Timestamp,
+};
 use crate::middleware::Chain;
-use crate::replay::{AnyClient, Client as _, Delivery, Job, Pace, Schedule, Turn, Wanted};
+use crate::replay::{AnyClient, Client as _, Delivery, Job, Lane, Pace, Schedule, Turn, Wanted};
 use crate::report::{Fact, Production, RequestNote};
 
 /// What the pacer reads from and writes to.
@@ -38,11 +40,24 @@ pub(super) struct Pacer {
     asked: HashMap<ExchangeId, Timestamp, foldhash::fast::RandomState>,
     /// When the first request came: due times count from here.
     begun: Option<Instant>,
+    /// Whether the client has to be told of connections.
+    mirrors: bool,
+    /// When connections opened of which no request was sent yet; as many at most as the flow table follows.
+    opened: HashMap<ConnectionId, Timestamp, foldhash::fast::RandomState>,
 }
 
 impl Pacer {
     pub(super) fn new(chain: Chain, pace: Pace, ends: Ends) -> Self {
-        Self { chain, schedule: Schedule::new(pace), ends, asked: HashMap::default(), begun: None }
+        let mirrors = ends.client.mirrors();
+        Self {
+            chain,
+            schedule: Schedule::new(pace),
+            ends,
+            asked: HashMap::default(),
+            begun: None,
+            mirrors,
+            opened: HashMap::default(),
+        }
     }
 
     /// Works until the events end or the run is stopped; returns the share of sample keys that passed.
@@ -56,13 +71,34 @@ impl Pacer {
                     None => true,
                 },
                 Event::Orphan { .. } => self.tell(Fact::Orphan),
-                Event::Opened { .. } | Event::Closed { .. } => true,
+                Event::Opened { connection, at } => self.opened(connection, at),
+                Event::Closed { connection, at, .. } => self.closed(connection, at),
             };
             if !went_on {
                 break;
             }
         }
         self.chain.key_share()
+    }
+
+    /// A connection is told to the client with its first request that is sent: of many none ever is.
+    fn opened(&mut self, connection: ConnectionId, at: Timestamp) -> bool {
+        if self.mirrors {
+            self.opened.insert(connection, at);
+        }
+        true
+    }
+
+    fn closed(&mut self, connection: ConnectionId, at: Timestamp) -> bool {
+        if self.mirrors && self.opened.remove(&connection).is_none() {
+            self.ends.client.close(lane(connection), self.due(at).unwrap_or_else(Instant::now));
+        }
+        true
+    }
+
+    /// When something at `at` is due that is no request; it changes nothing about the pace.
+    fn due(&self, at: Timestamp) -> Option<Instant> {
+        Some(self.begun? + self.schedule.offset(at)?)
     }
 
     fn next(&self) -> Option<Event> {
@@ -127,38 +163,35 @@ impl Pacer {
     }
 
     /// Without a schedule: waits for room. Returns where the request was shed, if it was.
-    fn hand_on_waiting(&self, request: Request) -> Option<Shed> {
+    fn hand_on_waiting(&mut self, request: Request) -> Option<Shed> {
         let room = Arc::clone(&self.ends.bytes).acquire_many_owned(permits(&request));
         let Ok(held) = self.ends.runtime.block_on(room) else { return Some(Shed::Stopped) };
-        self.ends
-            .jobs
-            .blocking_send(Job {
-                held: Some(held),
-                turn: self.turn(&request),
-                request,
-                due: None,
-                wanted: Wanted::HASH,
-            })
-            .err()
-            .map(|_| Shed::Stopped)
+        let turn = self.turn(&request);
+        let job = Job { held: Some(held), turn, request, due: None, wanted: Wanted::HASH };
+        self.ends.jobs.blocking_send(job).err().map(|_| Shed::Stopped)
     }
 
     /// On schedule: never waits. Returns where the request was shed, if it was.
-    fn hand_on_now(&self, request: Request, due: Option<Instant>) -> Option<Shed> {
+    fn hand_on_now(&mut self, request: Request, due: Option<Instant>) -> Option<Shed> {
         let held = match Arc::clone(&self.ends.bytes).try_acquire_many_owned(permits(&request)) {
             Ok(held) => Some(held),
             Err(TryAcquireError::NoPermits) => return Some(Shed::TargetQueue),
             Err(TryAcquireError::Closed) => return Some(Shed::Stopped),
         };
-        self.ends.jobs.try_send(Job { held, turn: self.turn(&request), request, due, wanted: Wanted::HASH }).err().map(
-            |error| match error {
-                mpsc::error::TrySendError::Full(_) => Shed::TargetQueue,
-                mpsc::error::TrySendError::Closed(_) => Shed::Stopped,
-            },
-        )
+        let turn = self.turn(&request);
+        self.ends.jobs.try_send(Job { held, turn, request, due, wanted: Wanted::HASH }).err().map(|error| match error {
+            mpsc::error::TrySendError::Full(_) => Shed::TargetQueue,
+            mpsc::error::TrySendError::Closed(_) => Shed::Stopped,
+        })
     }
 
-    fn turn(&self, request: &Request) -> Turn {
+    /// The request's place on its connection, which is opened now where this is its first.
+    fn turn(&mut self, request: &Request) -> Turn {
+        if self.mirrors
+            && let Some(at) = self.opened.remove(&request.id.connection)
+        {
+            self.ends.client.open(request.id.into(), self.due(at).unwrap_or_else(Instant::now));
+        }
         self.ends.client.line_up(request.id.into())
     }
 
@@ -183,6 +216,10 @@ impl Pacer {
     fn tell(&self, fact: Fact) -> bool {
         self.ends.facts.blocking_send(fact).is_ok()
     }
+}
+
+fn lane(connection: ConnectionId) -> Lane {
+    ExchangeId::new(connection, 1).into()
 }
 
 fn note(request: &Request) -> RequestNote {

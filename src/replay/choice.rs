@@ -17,6 +17,15 @@ pub enum AnyClient {
 }
 
 impl AnyClient {
+    /// Whether it has to be told of captured connections.
+    #[must_use]
+    pub const fn mirrors(&self) -> bool {
+        match self {
+            Self::Wire(client) => client.mirrors(),
+            Self::Reqwest(_) => false,
+        }
+    }
+
     /// The client that `settings` ask for. To be called within a runtime.
     pub fn new(settings: &Settings) -> Result<Self, ClientError> {
         Ok(match settings.client {

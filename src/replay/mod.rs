@@ -33,8 +33,8 @@ pub use error::ClientError;
 pub use http::HttpClient;
 pub use pace::{Pace, PaceError, Schedule};
 pub use settings::{
-    ClientChoice, ConnectionMode, DEFAULT_DRAIN, DEFAULT_MAX_CONNECTIONS, DEFAULT_MAX_IN_FLIGHT, DEFAULT_MAX_RESPONSE,
-    DEFAULT_RESOLVE_EVERY, DEFAULT_TIMEOUT, Settings,
+    ChoiceError, ClientChoice, ConnectionMode, DEFAULT_DRAIN, DEFAULT_MAX_CONNECTIONS, DEFAULT_MAX_IN_FLIGHT,
+    DEFAULT_MAX_RESPONSE, DEFAULT_RESOLVE_EVERY, DEFAULT_TIMEOUT, Settings,
 };
 pub use target::{InFlight, Limits, Stats, run_target};
 pub use turn::Turn;

@@ -1,5 +1,6 @@
 //! How to send: what was asked for, with the defaults of what was not.
 
+use std::str::FromStr;
 use std::time::Duration;
 
 use super::tls::Trust;
@@ -99,4 +100,48 @@ pub enum ConnectionMode {
     Pooled,
     /// One for each captured connection, opened, kept and closed as that was.
     Mirrored,
+}
+
+/// Why something typed is no choice.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ChoiceError {
+    /// No client has this name.
+    #[error("`{typed}` is no client; write wire, which sends requests as captured, or reqwest")]
+    Client {
+        /// What was typed.
+        typed: String,
+    },
+    /// Neither of the two.
+    #[error(
+        "`{typed}` is no way to use connections; write pooled, to share them as behind a load balancer, \
+         or mirrored, for one each that was captured"
+    )]
+    Connections {
+        /// What was typed.
+        typed: String,
+    },
+}
+
+impl FromStr for ClientChoice {
+    type Err = ChoiceError;
+
+    fn from_str(typed: &str) -> Result<Self, ChoiceError> {
+        match typed {
+            "wire" => Ok(Self::Wire),
+            "reqwest" => Ok(Self::Reqwest),
+            _ => Err(ChoiceError::Client { typed: typed.to_owned() }),
+        }
+    }
+}
+
+impl FromStr for ConnectionMode {
+    type Err = ChoiceError;
+
+    fn from_str(typed: &str) -> Result<Self, ChoiceError> {
+        match typed {
+            "pooled" => Ok(Self::Pooled),
+            "mirrored" => Ok(Self::Mirrored),
+            _ => Err(ChoiceError::Connections { typed: typed.to_owned() }),
+        }
+    }
 }

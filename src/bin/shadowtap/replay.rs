@@ -20,7 +20,8 @@ pub(crate) fn run(args: ReplayCommand) -> anyhow::Result<ExitCode> {
     let ReplayConfig { capture, source, middleware, replay, outputs, warnings } = config::replay(args.into())?;
     let results = outputs.results.as_ref().map(writer).transpose()?;
     tell(&intent(&middleware, &replay));
-    for warning in warnings.iter().chain(aloud(&replay).as_ref()) {
+    let limit = replay::wire::connection_limit(&replay).warning;
+    for warning in warnings.iter().chain(aloud(&replay).as_ref()).chain(limit.as_ref()) {
         tell(&format!("warning: {warning}"));
     }
     let stop = Stop::listen(&capture.halt)?;

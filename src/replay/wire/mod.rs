@@ -106,6 +106,12 @@ impl WireClient {
         })
     }
 
+    /// Whether it mirrors connections, and has to be told of them.
+    #[must_use]
+    pub const fn mirrors(&self) -> bool {
+        matches!(self.sharing, Sharing::Mirrored(_))
+    }
+
     /// Over a pooled connection, or over a new one.
     async fn pooled(&self, pool: &Pool, outgoing: &Outgoing, wanted: Wanted) -> Result<Answer, FailureKind> {
         loop {
