@@ -1,7 +1,9 @@
 //! What a target does wrong costs exactly the requests that it was sent, each counted with its kind; and nothing that
 //! a target answers makes the client do more than it was asked to.
-#![expect(clippy::unwrap_used, reason = "what breaks in a helper fails the test that called it")]
+#![allow(clippy::unwrap_used, reason = "what breaks in a helper fails the test that called it")]
 
+#[path = "support/requests.rs"]
+mod requests;
 #[path = "support/server.rs"]
 mod server;
 
@@ -10,9 +12,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use sha2::{Digest as _, Sha256};
-use shadowtap::exchange::{
-    Body, ConnectionId, ExchangeId, FailureKind, Framing, Head, Outcome, Request, RequestState, Timestamp,
-};
+use shadowtap::exchange::{Body, FailureKind, Framing, Outcome, Request};
 use shadowtap::replay::{
     Answer, AnyClient, Client as _, ClientChoice, ClientError, Delivery, InFlight, Job, Limits, Pace, Settings, Turn,
     Wanted, run_target,
@@ -21,6 +21,7 @@ use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
 
+use requests::{get, request};
 use server::{Server, Step, answer, send};
 
 /// Long enough for whatever answers at all on a busy machine, short enough to wait for.
@@ -46,23 +47,6 @@ fn client(url: &str, client: ClientChoice) -> AnyClient {
 
 async fn ask(client: &AnyClient, request: Request) -> Result<Answer, FailureKind> {
     client.send(Turn::default(), request, Wanted::HASH).await
-}
-
-fn request(number: u64, head: &str, body: Body) -> Request {
-    Request {
-        id: ExchangeId::new(ConnectionId(number), 1),
-        client: "10.0.0.1:5000".parse().unwrap(),
-        server: "10.0.0.2:80".parse().unwrap(),
-        head: Head::new(head.as_bytes().to_vec()),
-        body,
-        first_byte: Timestamp::from_nanos(0),
-        last_byte: Timestamp::from_nanos(0),
-        state: RequestState::Whole,
-    }
-}
-
-fn get(number: u64, path: &str) -> Request {
-    request(number, &format!("GET {path} HTTP/1.1\r\nHost: old\r\n\r\n"), Body::EMPTY)
 }
 
 /// Sends them all through one target and gives the deliveries in the order of the requests.
@@ -196,6 +180,28 @@ async fn garbage_instead_of_a_head() {
 async fn two_lengths_that_contradict_each_other() {
     let head = "HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nab";
     check(vec![send(head)], FailureKind::Protocol).await;
+}
+
+#[tokio::test]
+async fn a_half_closed_connection_without_an_answer() {
+    check(vec![Step::HalfClose], FailureKind::Reset).await;
+}
+
+#[tokio::test]
+async fn a_head_that_comes_a_byte_at_a_time_and_never_ends() {
+    let drip = Step::Drip(b"X: y\r\n".to_vec());
+    check(vec![send("HTTP/1.1 200 OK\r\n"), drip], FailureKind::Timeout).await;
+}
+
+#[tokio::test]
+async fn a_body_that_comes_a_byte_at_a_time_and_never_ends() {
+    let drip = Step::Drip(b"x".to_vec());
+    check(vec![send("HTTP/1.1 200 OK\r\n\r\n"), drip], FailureKind::Timeout).await;
+}
+
+#[tokio::test]
+async fn a_length_that_is_no_number() {
+    check(vec![send("HTTP/1.1 200 OK\r\nContent-Length: many\r\n\r\nab")], FailureKind::Protocol).await;
 }
 
 #[tokio::test]

@@ -18,7 +18,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use crossbeam_channel::Sender;
+use crossbeam_channel::{Sender, TrySendError};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
 
 use crate::capture::{self, Halt, Source};
@@ -35,6 +35,12 @@ pub use tap::Tap;
 const EVENT_QUEUE: usize = 4096;
 /// Facts on their way to the report. When it is full, those who tell them wait: counting is cheaper than sending.
 const FACT_QUEUE: usize = 65_536;
+/// Facts that the report takes at once.
+const FACT_BATCH: usize = 4096;
+/// How long the report lets facts gather: far too short to fill their queue.
+const FACT_PAUSE: Duration = Duration::from_millis(1);
+/// How long a file waits where a queue is full: far shorter than it takes to empty.
+const FULL_PAUSE: Duration = Duration::from_millis(1);
 /// Requests that are due and wait for a place among those in flight, for each target. When it is full, `--speed max`
 /// waits; otherwise a request is shed (`target_queue`).
 const TARGET_QUEUE: usize = 16_384;
@@ -285,7 +291,7 @@ impl Reader {
                 }
                 _ => None,
             };
-            connected &= events.send(Parcel { event, held, permille: permille.get() }).is_ok();
+            connected &= send_waiting(&events, Parcel { event, held, permille: permille.get() });
         };
         let mut frames = 0u64;
         loop {
@@ -306,6 +312,19 @@ impl Reader {
     }
 }
 
+/// Waits while the queue is full; false where nobody takes from it any more. A sender that slept in the queue itself
+/// would be woken for every place, which costs more than to read the next frame.
+fn send_waiting(events: &Sender<Parcel>, mut parcel: Parcel) -> bool {
+    loop {
+        match events.try_send(parcel) {
+            Ok(()) => return true,
+            Err(TrySendError::Disconnected(_)) => return false,
+            Err(TrySendError::Full(back)) => parcel = back,
+        }
+        thread::sleep(FULL_PAUSE);
+    }
+}
+
 fn thousandths(share: f64) -> u64 {
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "between 0 and 1000")]
     let thousandths = (share.clamp(0.0, 1.0) * 1000.0) as u64;
@@ -314,18 +333,27 @@ fn thousandths(share: f64) -> u64 {
 
 /// The report thread: facts to counts.
 fn count(mut reporter: Reporter, mut facts: mpsc::Receiver<Fact>, progress: &Progress) -> Reporter {
-    while let Some(fact) = facts.blocking_recv() {
-        if let Fact::Delivered(delivery) = &fact {
-            progress.in_flight.fetch_sub(1, Ordering::Relaxed);
-            match delivery.outcome {
-                Outcome::Sent => progress.sent.fetch_add(1, Ordering::Relaxed),
-                Outcome::Failed(_) => progress.failed.fetch_add(1, Ordering::Relaxed),
-                _ => 0,
-            };
+    let mut batch = Vec::with_capacity(FACT_BATCH);
+    while facts.blocking_recv_many(&mut batch, FACT_BATCH) > 0 {
+        for fact in batch.drain(..) {
+            count_one(&mut reporter, fact, progress);
         }
-        reporter.take(fact);
+        // Whoever waits is woken by every fact, and that costs more than to count it.
+        thread::sleep(FACT_PAUSE);
     }
     reporter
+}
+
+fn count_one(reporter: &mut Reporter, fact: Fact, progress: &Progress) {
+    if let Fact::Delivered(delivery) = &fact {
+        progress.in_flight.fetch_sub(1, Ordering::Relaxed);
+        match delivery.outcome {
+            Outcome::Sent => progress.sent.fetch_add(1, Ordering::Relaxed),
+            Outcome::Failed(_) => progress.failed.fetch_add(1, Ordering::Relaxed),
+            _ => 0,
+        };
+    }
+    reporter.take(fact);
 }
 
 impl From<Box<Delivery>> for Fact {

@@ -3,12 +3,13 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::thread;
 
 use crossbeam_channel::{Receiver, RecvTimeoutError};
 use tokio::sync::{Semaphore, TryAcquireError, mpsc};
 use tokio::time::Instant;
 
-use super::{Parcel, Progress, permits};
+use super::{FULL_PAUSE, Parcel, Progress, permits};
 use crate::exchange::{
     ConnectionId, Event, ExchangeId, Framing, Outcome, Request, RequestState, Response, Shed, Timestamp,
 };
@@ -167,8 +168,14 @@ impl Pacer {
         let room = Arc::clone(&self.ends.bytes).acquire_many_owned(permits(&request));
         let Ok(held) = self.ends.runtime.block_on(room) else { return Some(Shed::Stopped) };
         let turn = self.turn(&request);
-        let job = Job { held: Some(held), turn, request, due: None, wanted: Wanted::HASH };
-        self.ends.jobs.blocking_send(job).err().map(|_| Shed::Stopped)
+        let mut job = Job { held: Some(held), turn, request, due: None, wanted: Wanted::HASH };
+        // As for the file: to sleep in the queue itself would be to wake for every place.
+        while let Err(refused) = self.ends.jobs.try_send(job) {
+            let mpsc::error::TrySendError::Full(back) = refused else { return Some(Shed::Stopped) };
+            job = back;
+            thread::sleep(FULL_PAUSE);
+        }
+        None
     }
 
     /// On schedule: never waits. Returns where the request was shed, if it was.

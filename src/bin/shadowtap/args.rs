@@ -203,7 +203,7 @@ pub(crate) struct ReplayArgs {
     /// [default: wire]
     #[arg(long, value_name = "CLIENT")]
     client: Option<String>,
-    /// Longest body of an answer, such as 64M or 1G; a longer one is cut and fails as too_large [default: 256M]
+    /// Longest body of an answer, such as 64M or 1G; a longer one is cut, and its request fails [default: 256M]
     #[arg(long, value_name = "SIZE", allow_hyphen_values = true)]
     max_response: Option<String>,
     /// How often the target's name is looked up again: a balancer's addresses change [default: 30s]
