@@ -39,7 +39,7 @@ fn run(config: RunConfig, about: About, first: &str) -> anyhow::Result<ExitCode>
     let given_up = rights::give_up(&user)?;
     tell(&format!("{}; {given_up}", source.describe()));
     tell(first);
-    for warning in config.warnings.into_iter().chain(targets.iter().filter_map(aloud)) {
+    for warning in config.warnings.into_iter().chain(targets.iter().flat_map(aloud)) {
         tell(&format!("warning: {warning}"));
     }
     if let Some(recorder) = &mut recorder {
@@ -50,6 +50,7 @@ fn run(config: RunConfig, about: About, first: &str) -> anyhow::Result<ExitCode>
     let stop = Stop::listen(&capture.halt, Some(&reopen))?;
     let counters = Arc::new(Progress::default());
     let watch = Watch::begin(&counters, about, config.quiet);
+    let mark = mark.map(|mark| mark.of_run(&middleware.run.id));
     let run = Run {
         command: about.command(),
         feed: Feed::Live(Box::new(source)),
@@ -57,7 +58,7 @@ fn run(config: RunConfig, about: About, first: &str) -> anyhow::Result<ExitCode>
         middleware,
         targets,
         recorder,
-        mark: mark.map(|mark| mark.of_run(&run_id())),
+        mark,
         most: config.limits.count,
         reopen,
         results,
@@ -68,11 +69,6 @@ fn run(config: RunConfig, about: About, first: &str) -> anyhow::Result<ExitCode>
     write(&config.outputs, &summary)?;
     let failed = summary.nothing_delivered() || summary.results_failed || summary.nothing_recorded();
     Ok(if failed { ExitCode::from(TROUBLE) } else { ExitCode::SUCCESS })
-}
-
-/// Tells this run's requests from another's.
-fn run_id() -> String {
-    format!("{:08x}", rand::random::<u32>())
 }
 
 /// Ready when the run is asked to end, or its time is over.
