@@ -1,4 +1,4 @@
-//! Where frames come from: capture files, standard input, memory.
+//! Where frames come from: capture files, standard input, network interfaces, memory.
 //!
 //! A frame leaves here with its time, its link type and as many of its bytes as were captured. Nothing is parsed
 //! here beyond the container that frames are stored in.
@@ -7,9 +7,12 @@ mod classic;
 mod file;
 mod filter;
 mod input;
+pub mod interfaces;
+pub mod live;
 mod memory;
 mod merge;
 mod pcapng;
+pub mod rights;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

@@ -11,12 +11,14 @@ use crate::{middleware, replay};
 
 mod check;
 mod inspect;
+mod live;
 mod mistakes;
 mod outputs;
 #[cfg(test)]
 mod tests;
 pub mod typed;
 
+pub use live::{LiveConfig, live};
 pub use mistakes::{Mistake, Mistakes};
 
 use check::{cookie_rules, header_rules, parsed, regexes};
@@ -147,17 +149,20 @@ pub fn inspect(typed: typed::Inspect) -> Result<InspectConfig, Mistakes> {
 }
 
 fn capture_settings(typed: typed::Capture, mistakes: &mut Mistakes) -> capture::Settings {
-    let ports = typed.ports.iter().flat_map(|list| list.split(','));
-    let ports = ports.filter_map(|port| mistakes.keep("--port", check::port(port))).collect();
-    // An empty filter is libpcap's way to say everything.
+    let ports = check::ports(&typed.ports, mistakes);
     let max_memory = typed.max_memory.and_then(|typed| mistakes.keep("--max-memory", check::memory(&typed)));
     capture::Settings {
         files: typed.files,
-        bpf: typed.bpf.filter(|bpf| !bpf.trim().is_empty()),
+        bpf: typed.bpf.filter(|bpf| is_filter(bpf)),
         ports,
         max_memory: max_memory.unwrap_or_default(),
         halt: capture::Halt::default(),
     }
+}
+
+/// An empty filter is libpcap's way to say everything.
+fn is_filter(typed: &str) -> bool {
+    !typed.trim().is_empty()
 }
 
 fn middleware_settings(

@@ -15,6 +15,29 @@ pub struct Capture {
     pub max_memory: Option<String>,
 }
 
+/// What to capture, and with which rights.
+#[derive(Clone, Debug, Default)]
+pub struct Live {
+    /// Interfaces, or lists of them; `any`.
+    pub interfaces: Vec<String>,
+    /// Lists of ports, `80,8080`.
+    pub ports: Vec<String>,
+    /// A filter in libpcap's language.
+    pub bpf: Option<String>,
+    /// Lists of tunnels, `vxlan,gre`.
+    pub tunnels: Vec<String>,
+    /// `64M`.
+    pub buffer: Option<String>,
+    /// A whole number of bytes.
+    pub snaplen: Option<String>,
+    /// Whether only frames are wanted that are addressed to this machine.
+    pub no_promiscuous: bool,
+    /// `512M`.
+    pub max_memory: Option<String>,
+    /// Who to run as; a name or a number.
+    pub user: Option<String>,
+}
+
 /// Which requests.
 #[derive(Clone, Debug, Default)]
 pub struct Select {
