@@ -51,7 +51,7 @@ fn serve(mut stream: TcpStream) {
 fn run(capture: &Capture, target: SocketAddr) -> Run {
     Run {
         command: "replay",
-        source: Box::new(capture.open()),
+        source: capture.open().into(),
         capture: capture::Settings::default(),
         middleware: middleware::Settings::default(),
         replay: Settings {

@@ -50,7 +50,7 @@ impl Replay {
         let results = Results::default();
         let run = Run {
             command: "replay",
-            source: Box::new(FileSource::open(&testdata(self.capture), &capture::Halt::default()).unwrap()),
+            source: FileSource::open(&testdata(self.capture), &capture::Halt::default()).unwrap().into(),
             capture: capture::Settings::default(),
             middleware: self.middleware,
             replay: self.sending,

@@ -222,6 +222,7 @@ pub(super) fn begins(input: &mut Input) -> std::io::Result<Begins> {
             break input.available();
         }
     };
+    let line = line.get(..ENOUGH).unwrap_or(line);
     let has = |key: &str| memchr::memmem::find(line, key.as_bytes()).is_some();
     Ok(match (has("\"request\":"), has("\"outcome\":") || has("\"kind\":"), has("\"headers\":")) {
         (false, true, _) => Begins::AsResults,
@@ -325,7 +326,9 @@ fn body(
         return Err(wrong(format!("{len} bytes long, and the head says otherwise")));
     }
     let keep = interest == Interest::Keep && framing != Framing::None;
-    let wire = match message.body.as_deref().filter(|_| keep) {
+    // Nothing is known to be nothing, whether or not it was kept.
+    let text = message.body.as_deref().or_else(|| (len == 0).then_some(""));
+    let wire = match text.filter(|_| keep) {
         Some(text) => {
             let content = base64("body", text)?;
             if content.len() as u64 != len {
@@ -333,7 +336,7 @@ fn body(
             }
             Some(if framing == Framing::Chunked { chunked(&content, whole) } else { content.into() })
         }
-        None => (keep && len == 0).then(Bytes::new),
+        None => None,
     };
     Ok(Body { framing, len, sha256, wire })
 }

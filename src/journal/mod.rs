@@ -22,6 +22,7 @@ mod records;
 mod skipped;
 mod source;
 
+pub(crate) use gor::GorWriter;
 pub use join::{Exchange, Exchanges};
 pub use record::{RecordError, Recorded, Recorder, Rotation, Target, TargetError};
 pub use source::JournalSource;

@@ -24,6 +24,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
 use crate::capture::{self, Halt, Source};
 use crate::exchange::{Event, Outcome, Request};
 use crate::http1::{Interest, Interests};
+use crate::journal::{EventSource as _, JournalSource, Origin};
 use crate::middleware::{self, Chain};
 use crate::replay::{self, Client, Delivery, HttpClient, InFlight, Limits, run_target};
 use crate::report::{self, Engine, Fact, Reporter, Started, Summary, TargetEnd};
@@ -82,8 +83,8 @@ impl Default for Progress {
 pub struct Run {
     /// The command that runs it, for the summary.
     pub command: &'static str,
-    /// Where frames come from: see [`capture::open`].
-    pub source: Box<dyn Source + Send>,
+    /// Where frames or events come from: see [`crate::journal::open`].
+    pub source: Origin,
     /// Which of them count.
     pub capture: capture::Settings,
     /// What to do to the requests.
@@ -111,6 +112,31 @@ pub enum RunError {
 /// Reads `source` to its end on this thread and hands every event to `sink`; sends nothing. `sink` returns false to
 /// stop early.
 pub fn inspect(
+    source: impl Into<Origin>,
+    capture: &capture::Settings,
+    interests: Interests,
+    sink: &mut dyn FnMut(Event) -> bool,
+) -> Result<Engine, RunError> {
+    match source.into() {
+        Origin::Frames(source) => inspect_frames(source, capture, interests, sink),
+        Origin::Events(mut source) => {
+            source.set_interests(interests);
+            while let Some(event) = source.next() {
+                if !sink(event) {
+                    break;
+                }
+            }
+            Ok(read_from(&source))
+        }
+    }
+}
+
+/// What is known at the end of a recording.
+fn read_from(source: &JournalSource) -> Engine {
+    Engine { trouble: source.trouble(), ..Engine::default() }
+}
+
+fn inspect_frames(
     mut source: Box<dyn Source + Send>,
     capture: &capture::Settings,
     interests: Interests,
@@ -137,7 +163,8 @@ pub fn replay(
     stop: impl Future<Output = ()> + Send + 'static,
 ) -> Result<Summary, RunError> {
     let started = Started::now();
-    let tap = Tap::new(&run.capture, Interests { request_body: Interest::Keep, response_body: Interest::Hash })?;
+    let interests = Interests { request_body: Interest::Keep, response_body: Interest::Hash };
+    let input = Input::new(run.source, &run.capture, interests)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(RunError::Start)?;
     let client = {
         let _context = runtime.enter();
@@ -163,8 +190,7 @@ pub fn replay(
     let halted = run.capture.halt.clone();
 
     let reader = Reader {
-        source: run.source,
-        tap,
+        input,
         events: event_sender,
         bytes: Arc::clone(&event_bytes),
         runtime: runtime.handle().clone(),
@@ -248,10 +274,56 @@ fn joined<T>(thread: thread::JoinHandle<T>, name: &str, trouble: &mut Vec<String
     result.ok()
 }
 
+/// What the capture thread reads.
+enum Input {
+    Frames { source: Box<dyn Source + Send>, tap: Box<Tap> },
+    Events(Box<JournalSource>),
+}
+
+impl Input {
+    fn new(origin: Origin, capture: &capture::Settings, interests: Interests) -> Result<Self, capture::CaptureError> {
+        Ok(match origin {
+            Origin::Frames(source) => Self::Frames { source, tap: Box::new(Tap::new(capture, interests)?) },
+            Origin::Events(mut source) => {
+                source.set_interests(interests);
+                Self::Events(source)
+            }
+        })
+    }
+
+    fn progress(&self) -> Option<f64> {
+        match self {
+            Self::Frames { source, .. } => source.progress(),
+            Self::Events(source) => source.progress(),
+        }
+    }
+
+    /// Reads the next frame or event; false where there is none, and all is told.
+    fn step(&mut self, sink: &mut dyn FnMut(Event)) -> bool {
+        match self {
+            Self::Frames { source, tap } => {
+                let Some(frame) = source.next() else {
+                    tap.finish(sink);
+                    return false;
+                };
+                tap.frame(&frame, sink);
+                true
+            }
+            Self::Events(source) => source.next().map(sink).is_some(),
+        }
+    }
+
+    fn engine(&self) -> Engine {
+        match self {
+            Self::Frames { source, tap } => tap.engine(&**source),
+            Self::Events(source) => read_from(source),
+        }
+    }
+}
+
 /// The capture thread: frames to events.
 struct Reader {
-    source: Box<dyn Source + Send>,
-    tap: Tap,
+    input: Input,
     events: Sender<Parcel>,
     bytes: Arc<Semaphore>,
     runtime: tokio::runtime::Handle,
@@ -289,19 +361,17 @@ impl Reader {
         let mut frames = 0u64;
         loop {
             if frames.is_multiple_of(PROGRESS_EVERY) {
-                permille.set(self.source.progress().map_or(u64::MAX, thousandths));
+                permille.set(self.input.progress().map_or(u64::MAX, thousandths));
             }
             frames += 1;
             if self.halted.is_set() {
                 break;
             }
-            let Some(frame) = self.source.next() else {
-                self.tap.finish(&mut hand_on);
+            if !self.input.step(&mut hand_on) {
                 break;
-            };
-            self.tap.frame(&frame, &mut hand_on);
+            }
         }
-        self.tap.engine(&*self.source)
+        self.input.engine()
     }
 }
 

@@ -15,7 +15,7 @@ mod write;
 
 pub(super) use pairing::Pairing;
 pub(super) use read::{GorReader, is_gor};
-pub(super) use write::GorWriter;
+pub(crate) use write::GorWriter;
 
 /// What ends a record: a line of three emoji, and the end of the line before it.
 const SEPARATOR: &[u8] = b"\n\xf0\x9f\x90\xb5\xf0\x9f\x99\x88\xf0\x9f\x99\x89\n";

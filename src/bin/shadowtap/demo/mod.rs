@@ -58,7 +58,7 @@ pub(crate) fn command(args: &DemoCommand) -> anyhow::Result<ExitCode> {
         let Plan { capture, middleware, replay, results } = plan;
         let run = Run {
             command: "demo",
-            source: Box::new(bundled(capture)?),
+            source: bundled(capture)?.into(),
             capture: capture::Settings { halt: halt.clone(), ..Default::default() },
             middleware,
             replay,
