@@ -168,8 +168,11 @@ mod tests {
     #[test]
     fn a_full_line_carries_both_messages() {
         let line = serde_json::to_value(JsonLine::new(&exchange(), true)).unwrap();
-        assert_eq!(line["request"], json!({ "head": BASE64_STANDARD.encode(HEAD), "body": "" }));
+        let asked = "2026-11-21T20:00:00.123500000Z";
+        assert_eq!(line["request"], json!({ "head": BASE64_STANDARD.encode(HEAD), "body": "", "last_byte": asked }));
         assert_eq!(line["response"]["body"], "b2s=");
+        assert_eq!(line["response"]["first_byte"], "2026-11-21T20:00:00.124750000Z");
+        assert_eq!(line["response"]["last_byte"], "2026-11-21T20:00:00.125000000Z");
         let unanswered = Exchange { response: Err(Damage::NoResponse), ..exchange() };
         let line = serde_json::to_value(JsonLine::new(&unanswered, true)).unwrap();
         assert_eq!(line["response"], json!(null));

@@ -411,3 +411,108 @@ fn digest(key: &'static str, text: Option<&str>) -> Result<Option<Digest>, LineE
         });
     if whole { Ok(Some(digest)) } else { Err(LineError::Value { key, why: "not 64 hex digits".to_owned() }) }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::journal::line::JsonLine;
+    use crate::report::inspect::tests::{request, response};
+
+    const KEEP: Interests = Interests { request_body: Interest::Keep, response_body: Interest::Keep };
+
+    fn exchange(state: RequestState, response: Result<Box<Response>, Damage>) -> Exchange {
+        let mut request = request(3, "GET /a HTTP/1.1\r\nHost: h\r\n\r\n");
+        request.state = state;
+        Exchange { request, response }
+    }
+
+    fn line(exchange: &Exchange) -> String {
+        serde_json::to_string(&JsonLine::new(exchange, true)).unwrap()
+    }
+
+    /// Checks that the line of an exchange is read back to the same.
+    #[track_caller]
+    fn check(state: RequestState, response: Result<Box<Response>, Damage>) {
+        let before = exchange(state, response);
+        let after = read(line(&before).as_bytes(), KEEP).unwrap();
+        assert_eq!(line(&after), line(&before));
+        assert_eq!(after.request.state, before.request.state);
+        assert_eq!(after.request.last_byte, before.request.last_byte);
+        match (&after.response, &before.response) {
+            (Ok(after), Ok(before)) => {
+                assert_eq!((after.damage, after.opaque), (before.damage, before.opaque));
+                assert_eq!((after.first_byte, after.last_byte), (before.first_byte, before.last_byte));
+            }
+            (Err(after), Err(before)) => assert!(after == before || state != RequestState::Whole),
+            _ => panic!("{after:?}"),
+        }
+    }
+
+    #[test]
+    fn every_state_is_read_back() {
+        let states = INCOMPLETE.map(RequestState::Incomplete).into_iter().chain(MALFORMED.map(RequestState::Malformed));
+        for state in states.chain([RequestState::Whole]) {
+            check(state, Ok(response(200)));
+            for why in DAMAGE {
+                check(state, Err(why));
+                let mut damaged = response(200);
+                damaged.damage = Some(why);
+                check(state, Ok(damaged));
+            }
+        }
+        let mut upgrade = response(101);
+        (upgrade.opaque, upgrade.body) = (true, Body::EMPTY);
+        check(RequestState::Whole, Ok(upgrade));
+    }
+
+    #[test]
+    fn a_line_of_an_older_release_is_read_by_its_latency() {
+        let whole = line(&exchange(RequestState::Whole, Ok(response(200))));
+        let mut value: serde_json::Value = serde_json::from_str(&whole).unwrap();
+        for (message, keys) in [("request", &["last_byte"][..]), ("response", &["first_byte", "last_byte"])] {
+            keys.iter().for_each(|key| drop(value[message].as_object_mut().unwrap().remove(*key)));
+        }
+        let read = read(value.to_string().as_bytes(), KEEP).unwrap();
+        let (asked, answered) = (read.request.last_byte, read.response.unwrap().first_byte);
+        assert_eq!((asked, answered.since(asked)), (read.request.first_byte, Duration::from_micros(1250)));
+    }
+
+    #[track_caller]
+    fn wrong(change: impl FnOnce(&mut serde_json::Value), words: &str) {
+        let mut value = serde_json::from_str(&line(&exchange(RequestState::Whole, Ok(response(200))))).unwrap();
+        change(&mut value);
+        let error = read(value.to_string().as_bytes(), KEEP).unwrap_err();
+        assert!(error.to_string().starts_with(words), "{error}");
+    }
+
+    #[test]
+    fn what_contradicts_itself_is_refused_in_words() {
+        wrong(|line| line["request"] = serde_json::Value::Null, "it has no `request`: lines are recordings only where");
+        wrong(|line| line["state"] = "fine".into(), "`state` is `fine`, which is no state of an exchange");
+        wrong(|line| line["state"] = "incomplete: love".into(), "`state` is `love`, which is no reason there is");
+        wrong(|line| line["id"] = "one".into(), "`id` is `one`: not the id of an exchange such as 17.3");
+        wrong(|line| line["client"] = "me".into(), "`client` is `me`: invalid socket address");
+        wrong(|line| line["body_sha256"] = "00".into(), "`body_sha256` is not 64 hex digits");
+        wrong(|line| line["response"]["body"] = "!".into(), "`body` is not base64");
+        wrong(|line| line["response"]["body"] = "b2tr".into(), "`body` is 3 bytes long, and its length is given as 2");
+        wrong(|line| line["body_len"] = 7.into(), "`body` is 7 bytes long, and the head says otherwise");
+        wrong(|line| line["status"] = 404.into(), "`status` is not that of the head");
+        wrong(|line| line["request"]["head"] = "aGVsbG8=".into(), "`request.head` is no HTTP/1 request");
+        wrong(|line| drop(line.as_object_mut().unwrap().remove("at")), "missing field `at`");
+    }
+
+    #[test]
+    fn a_request_that_must_not_be_replayed_is_not_called_whole() {
+        let mut smuggled = exchange(RequestState::Whole, Err(Damage::NoResponse));
+        smuggled.request.head = Head::new(b"GET / HTTP/1.1\r\nA : b\r\n\r\n".to_vec());
+        let read = read(line(&smuggled).as_bytes(), KEEP).unwrap();
+        assert_eq!(read.request.state, RequestState::Malformed(Malformed::SpaceBeforeColon));
+    }
+
+    #[test]
+    fn content_of_chunks_is_one_chunk() {
+        assert_eq!(chunked(b"hello", true), "5\r\nhello\r\n0\r\n\r\n");
+        assert_eq!(chunked(b"", true), "0\r\n\r\n");
+        assert_eq!(chunked(b"hello", false), "5\r\nhello\r\n");
+    }
+}

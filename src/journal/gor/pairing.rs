@@ -263,3 +263,122 @@ fn addresses(id: &[u8]) -> (SocketAddr, SocketAddr) {
 fn is_interim(message: &[u8]) -> bool {
     message.starts_with(b"HTTP/1") && message.get(9) == Some(&b'1')
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::exchange::RequestState;
+
+    const ONE: &str = "c8220050c000020700000001";
+    const GET: &str = "GET / HTTP/1.1\r\n\r\n";
+    const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
+
+    /// What records of `kind id time message` lead to, in short.
+    fn told(records: &[(Kind, &str, u64, &str)]) -> Vec<String> {
+        let (mut pairing, mut numbers, mut skipped) = (Pairing::default(), Numbers::default(), Skipped::default());
+        let mut told = Vec::new();
+        let mut sink = |entry: Entry| {
+            let event = entry.request.map(Event::Request).or(entry.end).unwrap();
+            told.push(match event {
+                Event::Request(request) => format!("{}?", request.id),
+                Event::Response { of, response } => format!("{of} {} {}", response.status, response.body.len),
+                Event::Damaged { of, why } => format!("{of} {why}"),
+                Event::Orphan { connection, response } => format!("{connection} orphan {}", response.status),
+                other => panic!("{other:?}"),
+            });
+        };
+        for (count, (kind, id, at, message)) in (1..).zip(records) {
+            let record = Record {
+                kind: *kind,
+                id: id.as_bytes(),
+                at: Timestamp::from_nanos(*at),
+                latency: std::time::Duration::ZERO,
+                message: message.as_bytes(),
+            };
+            pairing.take(&record, &mut numbers, (&mut skipped, count), &mut sink);
+        }
+        pairing.finish(&mut numbers, &mut sink);
+        assert!(pairing.waiting.is_empty() && pairing.order_bytes == 0);
+        assert!(pairing.early.is_empty() && pairing.early_bytes == 0);
+        told.extend(skipped.words("f", "record"));
+        told
+    }
+
+    #[test]
+    fn a_response_answers_the_first_request_of_its_id_that_waits() {
+        use Kind::{Request as Ask, Response as Tell};
+        let other = "c8230050c000020700000001";
+        assert_eq!(
+            told(&[
+                (Ask, ONE, 1, GET),
+                (Ask, other, 2, GET),
+                (Ask, ONE, 3, GET),
+                (Tell, ONE, 4, OK),
+                (Tell, ONE, 5, OK)
+            ]),
+            ["1.1?", "2.1?", "1.2?", "1.1 200 2", "1.2 200 2", "2.1 no response"]
+        );
+    }
+
+    #[test]
+    fn a_response_may_stand_before_its_request_but_not_be_older() {
+        use Kind::{Request as Ask, Response as Tell};
+        assert_eq!(told(&[(Tell, ONE, 5, OK), (Ask, ONE, 1, GET)]), ["1.1?", "1.1 200 2"]);
+        assert_eq!(told(&[(Tell, ONE, 5, OK), (Ask, ONE, 6, GET)]), ["1.1?", "1 orphan 200", "1.1 no response"]);
+        assert_eq!(told(&[(Tell, ONE, 5, OK)]), ["1 orphan 200"]);
+    }
+
+    #[test]
+    fn the_request_says_whether_its_response_has_a_body_and_interim_ones_are_passed_over() {
+        use Kind::{Request as Ask, Response as Tell};
+        let (head, long) = ("HEAD / HTTP/1.1\r\n\r\n", "HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n");
+        assert_eq!(told(&[(Ask, ONE, 1, head), (Tell, ONE, 2, long)]), ["1.1?", "1.1 200 0"]);
+        let interim = "HTTP/1.1 100 \r\n\r\n";
+        assert_eq!(told(&[(Ask, ONE, 1, GET), (Tell, ONE, 2, interim), (Tell, ONE, 3, OK)]), ["1.1?", "1.1 200 2"]);
+    }
+
+    #[test]
+    fn what_is_no_message_is_counted_with_its_place() {
+        use Kind::{Request as Ask, Response as Tell};
+        let told = told(&[
+            (Ask, "a", 1, "nonsense"),
+            (Ask, "b", 2, GET),
+            (Tell, "b", 3, "nonsense"),
+            (Ask, "c", 4, &format!("{GET}rest")),
+        ]);
+        assert_eq!(
+            told,
+            [
+                "1.1?",
+                "2.1?",
+                "1.1 no response",
+                "2.1 no response",
+                "f: a record was passed over (it is no HTTP/1 request): is record 1",
+                "f: a record was passed over (it is no HTTP/1 response): is record 3",
+                "f: a record was passed over (what stands after the end of its message): in record 4",
+            ]
+        );
+    }
+
+    #[test]
+    fn a_request_waits_for_a_bounded_number_of_later_ones() {
+        let get = (Kind::Request, "x", 1, GET);
+        let told = told(&vec![get; MAX_LATER + 5]);
+        let first = told.iter().position(|one| one.ends_with("no response")).unwrap();
+        assert_eq!((first, told[first].as_str()), (MAX_LATER + 1, "1.1 no response"));
+        assert_eq!(told.len(), 2 * (MAX_LATER + 5));
+    }
+
+    #[test]
+    fn ids_say_who_asked_as_far_as_they_do() {
+        let (client, server) = addresses(ONE.as_bytes());
+        assert_eq!((client.to_string(), server.to_string()), ("192.0.2.7:51234".into(), "0.0.0.0:80".into()));
+        assert_eq!(addresses(b"older").0.to_string(), "0.0.0.0:0");
+    }
+
+    #[test]
+    fn a_cut_request_is_told_as_that() {
+        let single = single::request(b"POST / HTTP/1.1\r\nContent-Length: 9\r\n\r\nshort", Interest::Count).unwrap();
+        assert!(matches!(single.state, RequestState::Incomplete(_)));
+    }
+}
