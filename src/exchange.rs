@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-pub use crate::head::{Head, HeaderLine, HeaderLines};
+pub use crate::head::{Head, HeaderLine, HeaderLines, LineEdit};
 
 /// An instant on the capture's clock: nanoseconds since 1970-01-01 UTC.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -392,6 +392,8 @@ pub enum Damage {
     Malformed,
     /// Segments were lost such that which response answers which request can no longer be told.
     PairingLost,
+    /// It was captured, and thrown away for want of room (live capture only).
+    Shed,
 }
 
 impl Damage {
@@ -406,6 +408,7 @@ impl Damage {
             Self::Closed => "closed",
             Self::Malformed => "malformed",
             Self::PairingLost => "pairing_lost",
+            Self::Shed => "shed",
         }
     }
 }
@@ -420,6 +423,7 @@ impl fmt::Display for Damage {
             Self::Closed => "connection closed early",
             Self::Malformed => "malformed",
             Self::PairingLost => "pairing lost",
+            Self::Shed => "shed",
         })
     }
 }
@@ -583,6 +587,8 @@ pub enum Shed {
     BodyLimit,
     /// The queue between capture and replay was full (live capture only).
     Capture,
+    /// The queue before the recording was full, or the recording could not be written.
+    Recording,
 }
 
 impl Shed {
@@ -594,6 +600,7 @@ impl Shed {
             Self::Stopped => "stopped",
             Self::BodyLimit => "body_limit",
             Self::Capture => "capture",
+            Self::Recording => "recording",
         }
     }
 }

@@ -6,6 +6,8 @@ use std::fs;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
+use nix::ifaddrs::getifaddrs;
+use nix::net::if_::{InterfaceFlags, if_nametoindex};
 use pcap::{ConnectionStatus, Device, IfFlags};
 
 use super::LinkType;
@@ -55,15 +57,19 @@ pub struct Interface {
     pub carried_by: Option<String>,
 }
 
-/// All network interfaces, `any` and what is no network left out.
+/// All network interfaces in the system's order, `any` and what is no network left out.
 pub fn list() -> Result<Vec<Interface>, LiveError> {
     let devices = Device::list().map_err(|error| LiveError::List { why: error.to_string() })?;
-    Ok(devices.into_iter().filter(is_network).map(Interface::from).collect())
+    let mut found: Vec<(u32, Interface)> =
+        devices.into_iter().filter_map(|device| Some((number(&device)?, device.into()))).collect();
+    found.sort_by_key(|(number, _)| *number);
+    Ok(found.into_iter().map(|(_, interface)| interface).collect())
 }
 
-/// libpcap also lists what carries USB, Bluetooth, the firewall's log.
-fn is_network(device: &Device) -> bool {
-    if cfg!(target_os = "linux") { system(&device.name).exists() } else { device.name != ANY }
+/// The system's number of an interface. libpcap also lists what carries USB, Bluetooth, the firewall's log: these have
+/// none.
+fn number(device: &Device) -> Option<u32> {
+    if_nametoindex(device.name.as_str()).ok()
 }
 
 impl From<Device> for Interface {
@@ -86,33 +92,35 @@ impl From<Device> for Interface {
     }
 }
 
-/// Whether the interface is up at this moment; `None` where there is no such interface (any more), or no way to know.
-pub(super) fn is_up(name: &str) -> Option<bool> {
-    const UP: u32 = 1;
-    let flags = fs::read_to_string(system(name).join("flags")).ok()?;
-    let flags = u32::from_str_radix(flags.trim().trim_start_matches("0x"), 16).ok()?;
-    Some(flags & UP != 0)
+/// The interfaces that are up at this moment; none where there is no way to know.
+pub(super) fn up() -> Option<Vec<String>> {
+    let all = getifaddrs().ok()?.filter(|one| one.flags.contains(InterfaceFlags::IFF_UP));
+    Some(all.map(|one| one.interface_name).collect())
 }
 
-/// Where Linux tells about an interface.
-fn system(name: &str) -> PathBuf {
-    Path::new("/sys/class/net").join(name)
+/// Where Linux tells about an interface. In a process that has moved to another network namespace the files may still be
+/// those of the old one: then what they call by that name is something else, and they tell nothing.
+fn system(name: &str) -> Option<PathBuf> {
+    let files = Path::new("/sys/class/net").join(name);
+    let index: u32 = fs::read_to_string(files.join("ifindex")).ok()?.trim().parse().ok()?;
+    (if_nametoindex(name).ok()? == index).then_some(files)
 }
 
 /// The interface that a link of this name points to.
 fn linked(name: &str, link: &str) -> Option<String> {
-    let target = fs::read_link(system(name).join(link)).ok()?;
+    let target = fs::read_link(system(name)?.join(link)).ok()?;
     Some(target.file_name()?.to_str()?.to_owned())
 }
 
 /// What is below a VLAN or macvlan. Overlays (VXLAN) have something below them too, which carries their frames wrapped.
 fn carrier(name: &str) -> Option<String> {
-    let event = fs::read_to_string(system(name).join("uevent")).ok()?;
+    let files = system(name)?;
+    let event = fs::read_to_string(files.join("uevent")).ok()?;
     let kind = event.lines().find_map(|line| line.strip_prefix("DEVTYPE="))?;
     if !matches!(kind, "vlan" | "macvlan") {
         return None;
     }
-    let entries = fs::read_dir(system(name)).ok()?;
+    let entries = fs::read_dir(files).ok()?;
     let mut names = entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
     names.find_map(|name| name.strip_prefix("lower_").map(str::to_owned))
 }

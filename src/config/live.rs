@@ -16,31 +16,6 @@ const BUFFER: RangeInclusive<usize> = (2 << 20)..=(1 << 30);
 /// Bytes of a frame: all headers at least, and what a block holds.
 const SNAPLEN: RangeInclusive<usize> = 256..=live::DEFAULT_SNAPLEN;
 
-/// A live capture that can be run.
-pub struct LiveConfig {
-    /// Which frames count: everything that the kernel's filter lets through, for these ports.
-    pub capture: capture::Settings,
-    /// Where they come from, opened. The rights that this took can be given up now.
-    pub source: Live,
-    /// Who to run as from here on: see [`rights::give_up`].
-    pub user: User,
-    /// What is allowed and probably not meant, in words for people.
-    pub warnings: Vec<String>,
-}
-
-/// What was typed of a live capture, checked; the interfaces are opened last, where there is no mistake.
-pub fn live(typed: &typed::Live) -> Result<LiveConfig, Mistakes> {
-    let mut mistakes = Mistakes::default();
-    let mut warnings = Vec::new();
-    let settings = settings(typed, &mut mistakes, &mut warnings);
-    let capture = capture_settings(typed, &settings, &mut mistakes);
-    let user = user(typed, &mut mistakes);
-    match (open(&settings, &mut mistakes), user, mistakes.is_empty()) {
-        (Some(source), Some(user), true) => Ok(LiveConfig { capture, source, user, warnings }),
-        _ => Err(mistakes),
-    }
-}
-
 /// Opens the interfaces, unless there is a mistake already.
 pub(super) fn open(settings: &live::Settings, mistakes: &mut Mistakes) -> Option<Live> {
     if !mistakes.is_empty() {

@@ -43,7 +43,7 @@ const MALFORMED: [Malformed; 9] = [
     Malformed::BadChunk,
     Malformed::HeadTooLarge,
 ];
-const DAMAGE: [Damage; 7] = [
+const DAMAGE: [Damage; 8] = [
     Damage::NoResponse,
     Damage::Gap,
     Damage::Cut,
@@ -51,6 +51,7 @@ const DAMAGE: [Damage; 7] = [
     Damage::Closed,
     Damage::Malformed,
     Damage::PairingLost,
+    Damage::Shed,
 ];
 
 /// What is read of a line; the rest follows from it.
@@ -465,12 +466,30 @@ mod tests {
         check(RequestState::Whole, Ok(upgrade));
     }
 
+    /// A new reason does not compile here until it has a place above.
+    #[test]
+    fn no_reason_is_forgotten() {
+        let place = |why| match why {
+            Damage::NoResponse => 0,
+            Damage::Gap => 1,
+            Damage::Cut => 2,
+            Damage::EndOfCapture => 3,
+            Damage::Closed => 4,
+            Damage::Malformed => 5,
+            Damage::PairingLost => 6,
+            Damage::Shed => 7,
+        };
+        assert!(DAMAGE.iter().enumerate().all(|(index, why)| place(*why) == index));
+    }
+
     #[test]
     fn a_line_of_an_older_release_is_read_by_its_latency() {
         let whole = line(&exchange(RequestState::Whole, Ok(response(200))));
         let mut value: serde_json::Value = serde_json::from_str(&whole).unwrap();
         for (message, keys) in [("request", &["last_byte"][..]), ("response", &["first_byte", "last_byte"])] {
-            keys.iter().for_each(|key| drop(value[message].as_object_mut().unwrap().remove(*key)));
+            for key in keys {
+                value[message].as_object_mut().unwrap().remove(*key);
+            }
         }
         let read = read(value.to_string().as_bytes(), KEEP).unwrap();
         let (asked, answered) = (read.request.last_byte, read.response.unwrap().first_byte);

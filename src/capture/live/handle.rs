@@ -1,4 +1,4 @@
-//! One device, opened: frames as they lie in the buffer that is shared with the kernel, and what was lost on the way.
+//! One device, opened: its frames, one at a time, and what was lost on the way.
 //!
 //! Nothing waits in here but [`wait`], and that no longer than it is told to.
 
@@ -11,7 +11,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use super::error::LiveError;
 use super::expression::expression;
 use super::{Dropped, Settings};
-use crate::capture::interfaces::{self, ANY};
+use crate::capture::interfaces::ANY;
 use crate::capture::{Frame, LinkType};
 use crate::exchange::Timestamp;
 
@@ -55,25 +55,18 @@ impl Handle {
         Ok(handle)
     }
 
-    /// The filter runs in the kernel: what does not match is not copied.
+    /// The filter runs in the kernel: what does not match is not copied. But for the first block, which libpcap filters
+    /// itself since it may hold frames from before: so nothing can be asked here that only the kernel knows, such as
+    /// `inbound`. What leaves the loopback interface, to come in again, libpcap passes over, on `any` as well.
     fn set_filter(&mut self, settings: &Settings) -> Result<(), LiveError> {
         let typed = settings.bpf.as_deref();
-        let mut expression = expression(typed, &settings.ports, &settings.tunnels, self.link);
-        // On its way to itself a packet passes twice, going out and coming in. libpcap passes over the first, but only
-        // once it is in the buffer.
-        if cfg!(target_os = "linux") && self.is_loopback() {
-            expression = format!("inbound and ({expression})");
-        }
+        let expression = expression(typed, &settings.ports, &settings.tunnels, self.link);
         self.capture.filter(&expression, true).map_err(|error| LiveError::Filter {
             expression: typed.map_or(expression, str::to_owned),
             interface: self.name.clone(),
             link: self.link,
             why: words(&error),
         })
-    }
-
-    fn is_loopback(&self) -> bool {
-        interfaces::list().is_ok_and(|all| all.iter().any(|one| one.name == self.name && one.loopback))
     }
 
     /// The next frame, without waiting.
@@ -108,9 +101,9 @@ impl Handle {
         self.counted.sums
     }
 
-    /// What is to be said where the interface went down or came up since the last call.
-    pub(super) fn change(&mut self) -> Option<String> {
-        let up = if self.name == ANY { self.up } else { interfaces::is_up(&self.name).unwrap_or(self.up) };
+    /// What is to be said where the interface went down or came up since the last call, `up` being those that are.
+    pub(super) fn change(&mut self, up: &[String]) -> Option<String> {
+        let up = self.name == ANY || up.contains(&self.name);
         if up == std::mem::replace(&mut self.up, up) {
             return None;
         }

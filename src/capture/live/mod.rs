@@ -1,8 +1,8 @@
 //! Frames off the wire, through libpcap: one source, however many interfaces.
 //!
-//! All interfaces are read on the thread that asks. What libpcap keeps in the buffer that it shares with the kernel is
-//! handed out from there where there is one interface; frames of several are copied, so that they can be put in order
-//! of time. Nothing is decoded here, and nothing waits longer than some milliseconds.
+//! All interfaces are read on the thread that asks. Frames of one interface are handed out as libpcap has them; those of
+//! several are copied, so that they can be put in order of time. Nothing is decoded here, and nothing waits longer than
+//! some milliseconds.
 
 mod choice;
 mod error;
@@ -23,6 +23,7 @@ use self::choice::Choice;
 use self::handle::Handle;
 use self::several::{Held, Several};
 use self::single::Single;
+use super::interfaces;
 use super::{Dropped, Frame, Halt, Polled, Source};
 use crate::exchange::Timestamp;
 
@@ -41,7 +42,7 @@ const SETTLED: Duration = Duration::from_millis(20);
 /// Pause after a device that said it had something and did not, so that asking it is no busy loop.
 const SPURIOUS: Duration = Duration::from_millis(2);
 /// Time between two looks at the counters of the kernel and the state of the interfaces.
-const LOOK_EVERY: Duration = Duration::from_millis(250);
+const LOOK_EVERY: Duration = Duration::from_millis(500);
 /// Longest time after the halt in which frames from before it are still read.
 const LAST_FRAMES: Duration = Duration::from_secs(1);
 /// What is told of interfaces that come and go; later news are left out.
@@ -94,7 +95,7 @@ pub struct Live {
 }
 
 enum Readers {
-    /// The usual case: frames are borrowed from the kernel's buffer.
+    /// The usual case: frames are borrowed from libpcap.
     Single(Box<Single>),
     Several(Box<Several>),
 }
@@ -134,7 +135,7 @@ pub fn probe(interface: &str) -> Result<super::LinkType, LiveError> {
 }
 
 impl Live {
-    /// Which interfaces are captured on, and why these: one line.
+    /// Which interfaces are captured on, and why these: what goes after "capturing on", in one line.
     #[must_use]
     pub fn describe(&self) -> String {
         self.choice.to_string()
@@ -239,12 +240,20 @@ impl Watch {
         due
     }
 
-    /// Looks at the counters and the state of `handle`.
-    fn look(&mut self, handle: &mut Handle) {
-        handle.count();
-        if let Some(change) = handle.change() {
-            self.tell(change);
+    /// Looks at the counters and the states of `handles`.
+    fn look<'a>(&mut self, handles: impl Iterator<Item = &'a mut Handle>) {
+        let up = interfaces::up();
+        for handle in handles {
+            handle.count();
+            if let Some(change) = up.as_deref().and_then(|up| handle.change(up)) {
+                self.tell(change);
+            }
         }
+    }
+
+    /// Tells that an interface has nothing more to give.
+    fn gone(&mut self, interface: &str, why: &str) {
+        self.tell(format!("the capture on {interface} ended: {}", why.to_lowercase()));
     }
 
     /// The halt, if it was asked for, as of when it was first seen.

@@ -1,4 +1,4 @@
-//! One interface: its frames as they lie in the kernel's buffer.
+//! One interface: its frames as libpcap has them.
 
 use std::{iter, thread};
 
@@ -9,6 +9,7 @@ use crate::exchange::Timestamp;
 
 /// The reader of one interface.
 pub(super) struct Single {
+    name: String,
     handle: Handle,
     pub(super) watch: Watch,
     /// Whether the last read found nothing: then the next one waits first.
@@ -21,7 +22,7 @@ pub(super) struct Single {
 
 impl Single {
     pub(super) fn new(handle: Handle, watch: Watch) -> Self {
-        Self { handle, watch, empty: false, ended: false, last: Timestamp::default() }
+        Self { name: handle.name.clone(), handle, watch, empty: false, ended: false, last: Timestamp::default() }
     }
 
     pub(super) const fn dropped(&self) -> Dropped {
@@ -32,15 +33,14 @@ impl Single {
     /// second read: whatever else there is to say is said by the next call.
     pub(super) fn poll(&mut self) -> Polled<'_> {
         if self.ended || self.watch.is_time(self.last) {
-            self.watch.look(&mut self.handle);
+            self.watch.look(iter::once(&mut self.handle));
         }
         if self.ended {
             return Polled::End;
         }
-        let Self { handle, watch, empty, ended, last } = self;
+        let Self { name, handle, watch, empty, ended, last } = self;
         let halted = watch.halted();
-        let waited = *empty;
-        let ready = waited && wait(iter::once(&*handle), IDLE);
+        let ready = *empty && wait(iter::once(&*handle), IDLE);
         match handle.read() {
             Read::Frame(frame) => {
                 (*empty, *last) = (false, frame.at);
@@ -51,7 +51,7 @@ impl Single {
             }
             Read::Nothing => {
                 *empty = true;
-                *ended = halted.is_some() && waited;
+                *ended = halted.is_some_and(|halted| halted.is_settled());
                 *last = now();
                 if ready {
                     // What is ready and has nothing is no reason to ask again at once.
@@ -59,7 +59,7 @@ impl Single {
                 }
             }
             Read::Gone(why) => {
-                watch.tell(format!("the capture ended: {why}"));
+                watch.gone(name, &why);
                 *ended = true;
             }
         }
