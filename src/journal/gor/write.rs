@@ -125,7 +125,7 @@ fn record(
     into.extend_from_slice(&[kind, b' ']);
     into.extend_from_slice(id);
     // Writing to memory cannot fail.
-    write!(into, " {} {}", first.nanos(), last.since(first).as_nanos()).ok();
+    write!(into, " {} {}", first.nanos(), last.nanos().saturating_sub(first.nanos())).ok();
     let message = into.len();
     into.push(b'\n');
     into.extend_from_slice(head.as_bytes());
