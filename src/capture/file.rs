@@ -76,22 +76,19 @@ enum Format {
     Pcapng(Pcapng),
 }
 
-/// A capture file or stream: pcap or pcapng, plain, gzip or zstd.
-pub struct FileSource {
-    name: String,
-    input: Input,
-    format: Format,
-    current: Option<Record>,
+/// Something to read, whatever is in it.
+pub(crate) struct Opened {
+    /// Its name for people.
+    pub(crate) name: String,
+    /// Its bytes, decompressed.
+    pub(crate) input: Input,
     /// Stored size in bytes, where known.
-    size: Option<u64>,
-    frames: u64,
-    trouble: Option<String>,
-    ended: bool,
+    pub(crate) size: Option<u64>,
 }
 
-impl FileSource {
+impl Opened {
     /// Opens a file, or standard input where it is `-`. Where it waits for bytes, `halt` ends it.
-    pub fn open(file: &Path, halt: &Halt) -> Result<Self, CaptureError> {
+    pub(crate) fn open(file: &Path, halt: &Halt) -> Result<Self, CaptureError> {
         if is_standard_input(file) {
             let stdin = Patient { from: io::stdin(), halt: halt.clone() };
             return Self::read("standard input", Box::new(stdin), None);
@@ -109,6 +106,38 @@ impl FileSource {
         }
     }
 
+    /// Reads from anything.
+    pub(crate) fn read(name: &str, from: Box<dyn Read + Send>, size: Option<u64>) -> Result<Self, CaptureError> {
+        let input = Input::new(from).map_err(|source| CaptureError::Read { file: name.to_owned(), source })?;
+        Ok(Self { name: name.to_owned(), input, size })
+    }
+
+    /// How far it was read, from 0 to 1.
+    pub(crate) fn progress(input: &Input, size: Option<u64>) -> Option<f64> {
+        let size = size?;
+        Some(if size == 0 { 1.0 } else { (input.stored_bytes() as f64 / size as f64).min(1.0) })
+    }
+}
+
+/// A capture file or stream: pcap or pcapng, plain, gzip or zstd.
+pub struct FileSource {
+    name: String,
+    input: Input,
+    format: Format,
+    current: Option<Record>,
+    /// Stored size in bytes, where known.
+    size: Option<u64>,
+    frames: u64,
+    trouble: Option<String>,
+    ended: bool,
+}
+
+impl FileSource {
+    /// Opens a file, or standard input where it is `-`. Where it waits for bytes, `halt` ends it.
+    pub fn open(file: &Path, halt: &Halt) -> Result<Self, CaptureError> {
+        Self::of(Opened::open(file, halt)?)
+    }
+
     /// A capture that is in memory already, for example one built into the program.
     pub fn from_bytes(name: &str, bytes: &'static [u8]) -> Result<Self, CaptureError> {
         Self::read(name, Box::new(bytes), Some(bytes.len() as u64))
@@ -116,8 +145,13 @@ impl FileSource {
 
     /// Reads a capture from anything; `size` is its stored size in bytes, where known, for progress.
     pub fn read(name: &str, from: Box<dyn Read + Send>, size: Option<u64>) -> Result<Self, CaptureError> {
-        let failed = |source| CaptureError::Read { file: name.to_owned(), source };
-        let mut input = Input::new(from).map_err(failed)?;
+        Self::of(Opened::read(name, from, size)?)
+    }
+
+    /// The capture in what was opened.
+    pub(crate) fn of(opened: Opened) -> Result<Self, CaptureError> {
+        let failed = |source| CaptureError::Read { file: opened.name.clone(), source };
+        let mut input = opened.input;
         let format = if let Some(classic) = Classic::open(&mut input).map_err(failed)? {
             Format::Classic(classic)
         } else if let Some(pcapng) = Pcapng::open(&mut input).map_err(failed)? {
@@ -125,15 +159,17 @@ impl FileSource {
         } else {
             let begin: Vec<String> = input.available().iter().take(8).map(|byte| format!("{byte:02x}")).collect();
             let magic = input.available().first_chunk().map(|magic| u32::from_le_bytes(*magic));
+            let file = opened.name;
             return Err(if begin.is_empty() {
-                CaptureError::Empty { file: name.to_owned() }
+                CaptureError::Empty { file }
             } else if magic.is_some_and(|magic| MAGIC.contains(&magic)) {
-                CaptureError::Short { file: name.to_owned() }
+                CaptureError::Short { file }
             } else {
-                CaptureError::NotACapture { file: name.to_owned(), begin: begin.join(" ") }
+                CaptureError::NotACapture { file, begin: begin.join(" ") }
             });
         };
-        Ok(Self { name: name.to_owned(), input, format, current: None, size, frames: 0, trouble: None, ended: false })
+        let (name, size) = (opened.name, opened.size);
+        Ok(Self { name, input, format, current: None, size, frames: 0, trouble: None, ended: false })
     }
 
     /// The link type that the file header states; `None` in pcapng, where each interface has its own.
@@ -214,7 +250,6 @@ impl Source for FileSource {
     }
 
     fn progress(&self) -> Option<f64> {
-        let size = self.size?;
-        Some(if size == 0 { 1.0 } else { (self.input.stored_bytes() as f64 / size as f64).min(1.0) })
+        Opened::progress(&self.input, self.size)
     }
 }

@@ -19,7 +19,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 pub use file::FileSource;
+pub(crate) use file::Opened;
 pub use filter::{Filter, Verdict};
+pub(crate) use input::Input;
 pub use memory::MemorySource;
 pub use merge::Merged;
 

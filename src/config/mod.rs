@@ -5,7 +5,8 @@
 
 use std::path::PathBuf;
 
-use crate::capture::{self, Source};
+use crate::capture;
+use crate::journal::Origin;
 use crate::report::StatusChoice;
 use crate::{middleware, replay};
 
@@ -52,7 +53,7 @@ pub struct ReplayConfig {
     /// Which frames count.
     pub capture: capture::Settings,
     /// Where they come from, opened.
-    pub source: Box<dyn Source + Send>,
+    pub source: Origin,
     /// What is done to requests.
     pub middleware: middleware::Settings,
     /// Where, when and how they are sent.
@@ -92,7 +93,7 @@ pub struct InspectConfig {
     /// Which frames count.
     pub capture: capture::Settings,
     /// Where they come from, opened.
-    pub source: Box<dyn Source + Send>,
+    pub source: Origin,
     /// Which requests are looked at: writes are, and nothing is rewritten.
     pub select: middleware::Settings,
     /// Which of their exchanges are shown; all where there is no choice.
@@ -164,6 +165,9 @@ pub fn inspect(typed: typed::Inspect) -> Result<InspectConfig, Mistakes> {
     let capture = capture_settings(typed.capture, &mut mistakes);
     let summary = outputs::summary(typed.summary.as_deref(), &capture, &mut mistakes);
     let source = check::open(&capture, &mut mistakes);
+    if matches!((&source, view), (Some(Origin::Events(_)), View::Forecast { .. })) {
+        mistakes.add("--forecast", "a recording does not say when connections began and ended: ask a capture");
+    }
     match (source, mistakes.is_empty()) {
         (Some(source), true) => Ok(InspectConfig { capture, source, select, status, view, summary, warnings }),
         _ => Err(mistakes),

@@ -9,6 +9,7 @@ mod body;
 mod conversation;
 mod head;
 mod pairing;
+pub(crate) mod single;
 mod stream;
 
 use crate::decode::Endpoint;

@@ -5,10 +5,12 @@
 //! very same thing: the fuzz targets in `fuzz/`, a workspace of its own; the test that runs their saved corpus; and
 //! the property tests. It is no part of what others may rely on, and nothing in the program calls it.
 
+mod journal;
 mod observe;
 
 use std::io::{Cursor, Read};
 
+pub use journal::journal;
 pub use observe::{ChunkLaws, EventLaws, Seen};
 
 use crate::capture::{FileSource, Frame, LinkType, Settings, Source as _};

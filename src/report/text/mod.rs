@@ -298,7 +298,10 @@ fn capture(page: &mut Page, summary: &Summary) {
     if tcp.gaps > 0 {
         write!(text, "; {} ({} missing)", counted(tcp.gaps, "gap"), bytes(tcp.gap_bytes)).ok();
     }
-    page.wrapped(&text, LABEL, Tone::Plain);
+    // A recording has requests and no frames that they came of.
+    if frames.received > 0 || summary.requests.seen == 0 {
+        page.wrapped(&text, LABEL, Tone::Plain);
+    }
     let streams = &summary.streams;
     let aside =
         [(streams.tls, "TLS"), (streams.http2, "HTTP/2"), (streams.upgraded, "upgraded"), (streams.unknown, "unknown")];
