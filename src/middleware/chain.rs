@@ -77,12 +77,12 @@ impl Chain {
     pub fn apply_at(&mut self, request: &mut Request, due: Timestamp) -> Result<(), Outcome> {
         let Self { links, writes, guard_at, keep_captured, context } = self;
         context.begin(request, due, *keep_captured);
-        if let Some(rule) = filter::tunnel(request) {
+        if let Some(rule) = filter::tunnel(context.method(request), context.fields(request)) {
             return Err(Outcome::filtered(rule));
         }
         let (before, after) = links.split_at_mut_checked(*guard_at).unwrap_or_default();
         pass(before, request, context)?;
-        if filter::is_write(request)
+        if filter::is_write(context.method(request))
             && let Some(allowed) = writes
             && !allowed.iter().any(|condition| condition.holds(request, context))
         {

@@ -9,8 +9,9 @@ use std::str::FromStr;
 
 use xxhash_rust::xxh3::Xxh3;
 
+use super::context::Fields;
 use super::{cookies, pair, params};
-use crate::exchange::{ExchangeId, Head, Request, path_and_query};
+use crate::exchange::{ExchangeId, Request};
 
 /// What is sampled, or limited, as a whole.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -108,10 +109,10 @@ impl KeyHasher {
         &self.key
     }
 
-    /// The hash of the request's key, read from its head as captured; `None` where it has none, or stands for itself.
-    pub(super) fn hash(&self, request: &Request, captured: &Head) -> Option<u64> {
+    /// The hash of the request's key, read from its fields as captured; `None` where it has none, or stands for itself.
+    pub(super) fn hash(&self, request: &Request, captured: Fields<'_>) -> Option<u64> {
         let hasher = &self.hasher;
-        let target = || path_and_query(captured.request_line().1);
+        let target = || captured.path_and_query();
         match &self.key {
             SampleKey::Request => None,
             SampleKey::Connection => Some(hasher.hash(&id_bytes(request.id, false))),
@@ -120,7 +121,7 @@ impl KeyHasher {
                 IpAddr::V6(ip) => hasher.hash(&ip.octets()),
             }),
             SampleKey::Header(name) => present(captured.get(name)).map(|value| hasher.hash(value)),
-            SampleKey::Cookie(name) => present(cookies::cookie(captured, name)).map(|value| hasher.hash(value)),
+            SampleKey::Cookie(name) => present(cookie(captured, name)).map(|value| hasher.hash(value)),
             SampleKey::Param(name) => present(param(target(), name)).map(|value| hasher.hash(value)),
             SampleKey::PathSegment(at) => present(segment(target(), *at)).map(|value| hasher.hash(value)),
         }
@@ -172,6 +173,11 @@ fn present(value: Option<&[u8]>) -> Option<&[u8]> {
     value.filter(|value| !value.is_empty())
 }
 
+fn cookie<'a>(fields: Fields<'a>, name: &'a str) -> Option<&'a [u8]> {
+    let mut cookies = fields.get_all("cookie").flat_map(cookies::cookies);
+    cookies.find(|(found, _)| *found == name.as_bytes()).map(|(_, value)| value)
+}
+
 fn param<'a>(path_and_query: &'a [u8], name: &str) -> Option<&'a [u8]> {
     params::query(path_and_query)?
         .split(|byte| *byte == b'&')
@@ -209,7 +215,7 @@ mod tests {
     fn a_segment_is_counted_from_one_and_has_no_query() {
         let hash = |target: &str| {
             let request = request(1, &format!("GET {target} HTTP/1.1\r\n\r\n"));
-            KeyHasher::new(SampleKey::PathSegment(2), 0).hash(&request, &request.head)
+            KeyHasher::new(SampleKey::PathSegment(2), 0).hash(&request, Fields::of(&request.head))
         };
         let channel = hash("/channels/7/now");
         assert!(channel.is_some());

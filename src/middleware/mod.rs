@@ -33,6 +33,7 @@ pub mod route;
 pub mod sample;
 pub mod secret;
 pub mod selection;
+pub mod shown;
 pub mod spec;
 pub mod template;
 
