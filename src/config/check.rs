@@ -63,8 +63,14 @@ pub(super) fn open(settings: &capture::Settings, mistakes: &mut Mistakes) -> Opt
     capture::open(settings).map_err(|errors| errors.into_iter().for_each(|error| mistakes.add("", error))).ok()
 }
 
+/// TCP ports, in lists.
+pub(super) fn ports(typed: &[String], mistakes: &mut Mistakes) -> Vec<u16> {
+    let ports = typed.iter().flat_map(|list| list.split(','));
+    ports.filter_map(|typed| mistakes.keep("--port", port(typed))).collect()
+}
+
 /// A TCP port.
-pub(super) fn port(typed: &str) -> Result<u16, String> {
+fn port(typed: &str) -> Result<u16, String> {
     match typed.trim().parse() {
         Ok(port) if port > 0 => Ok(port),
         _ => Err(format!("`{typed}` is no port; write numbers from 1 to 65535, such as 80,8080")),
@@ -82,6 +88,18 @@ pub(super) fn at_least_one(typed: &str) -> Result<usize, String> {
 /// A length of time, or `default` where nothing was typed or there is a mistake.
 pub(super) fn duration_or(flag: &str, typed: Option<&str>, default: Duration, mistakes: &mut Mistakes) -> Duration {
     typed.and_then(|typed| mistakes.keep(flag, duration(typed))).unwrap_or(default)
+}
+
+/// How long a run or a file lasts: longer than any answer.
+pub(super) fn long_time(typed: &str) -> Result<Duration, String> {
+    let time = match typed.strip_suffix('d').map(str::parse::<u32>) {
+        Some(Ok(days)) => Duration::from_secs(u64::from(days) * 86_400),
+        _ => duration(typed)?,
+    };
+    if time < Duration::from_secs(1) {
+        return Err(format!("`{typed}` is too short: a second is the least"));
+    }
+    Ok(time)
 }
 
 /// `500ms`, `30s`, `1.5m`, `1h`.
@@ -103,8 +121,16 @@ pub(super) fn duration(typed: &str) -> Result<Duration, String> {
 /// Least memory that leaves room for a few connections and one large message.
 const LEAST_MEMORY: usize = 16 << 20;
 
-/// A size in bytes: a whole number with K, M or G (powers of 1024), with or without `B` or `iB` after it.
+/// A bound on memory.
 pub(super) fn memory(typed: &str) -> Result<capture::MaxMemory, String> {
+    match size(typed)? {
+        bytes if bytes >= LEAST_MEMORY => Ok(capture::MaxMemory(bytes)),
+        _ => Err(format!("`{typed}` is too little to work with; 16M is the least")),
+    }
+}
+
+/// A size in bytes: a whole number with K, M or G (powers of 1024), with or without `B` or `iB` after it.
+pub(super) fn size(typed: &str) -> Result<usize, String> {
     let digits = typed.bytes().take_while(u8::is_ascii_digit).count();
     let (number, unit) = typed.split_at_checked(digits).unwrap_or((typed, ""));
     let unit = unit.trim().to_ascii_lowercase();
@@ -115,9 +141,5 @@ pub(super) fn memory(typed: &str) -> Result<capture::MaxMemory, String> {
         _ => return Err(format!("`{typed}` is no size; write 256M or 2G")),
     };
     let bytes = number.parse::<usize>().ok().and_then(|number| number.checked_mul(1 << shift));
-    match bytes {
-        Some(bytes) if bytes >= LEAST_MEMORY => Ok(capture::MaxMemory(bytes)),
-        Some(_) => Err(format!("`{typed}` is too little to work with; 16M is the least")),
-        None => Err(format!("`{typed}` is no size; write 256M or 2G")),
-    }
+    bytes.ok_or_else(|| format!("`{typed}` is no size; write 256M or 2G"))
 }

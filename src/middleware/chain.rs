@@ -55,7 +55,7 @@ impl Chain {
     /// A chain that does what `settings` say.
     #[must_use]
     pub fn new(settings: &Settings) -> Self {
-        let specs = settings.files.iter().flat_map(|file| &file.links);
+        let specs = settings.links();
         let links: Vec<Placed> = specs.clone().filter_map(Placed::of_file).chain(Placed::of_flags(settings)).collect();
         let guard_at = links.iter().position(|placed| placed.kind != Kind::Matches).unwrap_or(links.len());
         let first_change = links.iter().position(|placed| placed.kind == Kind::Changes).unwrap_or(links.len());

@@ -24,6 +24,7 @@ pub mod filter;
 pub mod json;
 pub mod key;
 pub mod limit;
+pub mod mark;
 pub mod pair;
 mod params;
 pub mod path;
@@ -43,6 +44,7 @@ pub use file::ChainFile;
 pub use filter::Filter;
 pub use key::SampleKey;
 pub use limit::{Limiter, Limits};
+pub use mark::Mark;
 pub use rewrite::Rewrite;
 pub use sample::{Sampler, Share};
 pub use selection::Selection;
@@ -96,11 +98,35 @@ pub struct Settings {
 }
 
 impl Settings {
-    /// Whether a link may set the Host header: then a client has to keep it instead of naming the target.
+    /// Whether anything is changed in requests.
+    #[must_use]
+    pub fn rewrites(&self) -> bool {
+        let lists = [self.set_headers.is_empty(), self.remove_headers.is_empty(), self.remove_cookies.is_empty()];
+        lists.contains(&false) || !self.set_cookies.is_empty() || self.links().any(spec::Spec::rewrites)
+    }
+
+    /// Whether any request may be kept back, but for writes.
+    #[must_use]
+    pub fn selects(&self) -> bool {
+        let lists = [self.allow_paths.is_empty(), self.deny_paths.is_empty()];
+        lists.contains(&false)
+            || !self.allow_methods.is_empty()
+            || !self.allow_hosts.is_empty()
+            || self.sample != Share::default()
+            || self.limit.is_some()
+            || self.links().any(spec::Spec::selects)
+    }
+
+    /// Whether a link sets the Host header: then a client has to keep it instead of naming the target.
     #[must_use]
     pub fn sets_host(&self) -> bool {
         self.set_headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("host"))
-            || self.files.iter().flat_map(|file| &file.links).any(spec::Spec::touches_host)
+            || self.links().any(spec::Spec::touches_host)
+    }
+
+    /// The links of the chain files, in order.
+    fn links(&self) -> impl Iterator<Item = &spec::Spec> + Clone {
+        self.files.iter().flat_map(|file| &file.links)
     }
 }
 
