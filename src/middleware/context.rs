@@ -62,6 +62,7 @@ pub struct Context {
     names: Names,
     lines: Vec<Line>,
     method: Range<usize>,
+    target: Range<usize>,
     path_and_query: Range<usize>,
     captured: Head,
     keeps_captured: bool,
@@ -95,6 +96,7 @@ impl Context {
             names: Names::default(),
             lines: Vec::new(),
             method: 0..0,
+            target: 0..0,
             path_and_query: 0..0,
             captured: Head::default(),
             keeps_captured: false,
@@ -131,9 +133,29 @@ impl Context {
             let (name, value) = line.spans();
             self.lines.push(Line { name, value });
         }
+        self.look_at_request_line(request);
+    }
+
+    fn look_at_request_line(&mut self, request: &Request) {
+        let whole = request.head.as_bytes();
         let (method, target, _) = request.head.request_line();
         self.method = 0..method.len();
-        self.path_and_query = within(request.head.as_bytes(), path_and_query(target));
+        self.target = within(whole, target);
+        self.path_and_query = within(whole, path_and_query(target));
+    }
+
+    /// Tells that a link changed the target and nothing else: the lines after it have only moved.
+    pub fn target_changed(&mut self, request: &Request) {
+        self.is_changed = true;
+        let was = self.target.len();
+        self.look_at_request_line(request);
+        let moved = |at: usize| (at + self.target.len()).saturating_sub(was);
+        for line in &mut self.lines {
+            *line = Line {
+                name: moved(line.name.start)..moved(line.name.end),
+                value: moved(line.value.start)..moved(line.value.end),
+            };
+        }
     }
 
     /// The fields of the request at hand.
@@ -215,7 +237,8 @@ impl<'a> Fields<'a> {
     /// The request-target, verbatim.
     #[must_use]
     pub fn target(self) -> &'a [u8] {
-        self.head.request_line().1
+        let known = self.context.and_then(|context| self.head.as_bytes().get(context.target.clone()));
+        known.unwrap_or_else(|| self.head.request_line().1)
     }
 
     /// The path and query of the target.
@@ -269,6 +292,20 @@ mod tests {
             let request = request(1, &format!("GET {target} HTTP/1.1\r\n\r\n"));
             context.begin(&request, Timestamp::default(), false);
             assert_eq!(context.path_and_query(&request), path.as_bytes(), "{target}");
+        }
+    }
+
+    #[test]
+    fn lines_are_found_where_they_are_after_the_target_grew_or_shrank() {
+        let mut context = Context::default();
+        let mut request = request(1, "GET /ab HTTP/1.1\r\nA: 1\r\nB: 2\r\n\r\n");
+        context.begin(&request, Timestamp::default(), false);
+        for target in ["/abcdefgh?x", "/", "http://h/y", "/ab"] {
+            request.head.set_target(target.as_bytes());
+            context.target_changed(&request);
+            let fields = context.fields(&request);
+            assert_eq!((fields.get("a"), fields.get("b")), (Some(&b"1"[..]), Some(&b"2"[..])), "{target}");
+            assert_eq!(fields.target(), target.as_bytes());
         }
     }
 

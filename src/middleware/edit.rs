@@ -120,7 +120,10 @@ impl Edit {
 
     /// Keeps what the context knows true.
     pub(super) fn tell(&self, request: &Request, context: &mut Context) {
-        context.head_changed(request);
+        match self.place {
+            Place::Param => context.target_changed(request),
+            Place::Header | Place::Cookie => context.head_changed(request),
+        }
         context.host_set |= self.touches_host();
     }
 

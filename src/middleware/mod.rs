@@ -124,6 +124,12 @@ impl Settings {
             || self.links().any(spec::Spec::touches_host)
     }
 
+    /// Whether a chain file lets writes pass that would be kept back otherwise.
+    #[must_use]
+    pub fn allows_some_writes(&self) -> bool {
+        self.links().any(|link| link.allowed_writes().is_some())
+    }
+
     /// The links of the chain files, in order.
     fn links(&self) -> impl Iterator<Item = &spec::Spec> + Clone {
         self.files.iter().flat_map(|file| &file.links)
