@@ -1,4 +1,4 @@
-//! A whole replay at `--speed max`: capture, chain, reqwest, report, against a server in this process that answers
+//! A whole replay at `--speed max`: capture, chain, either client, report, against a server in this process that answers
 //! at once. Both share the machine, so this is a floor of what a replay can do.
 
 mod support;
@@ -10,9 +10,8 @@ use std::thread;
 use std::time::Duration;
 
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
-use shadowtap::pipeline;
-use shadowtap::pipeline::{Progress, Run};
-use shadowtap::replay::{DEFAULT_DRAIN, DEFAULT_TIMEOUT, Pace, Settings};
+use shadowtap::pipeline::{self, Progress, Run};
+use shadowtap::replay::{ClientChoice, Pace, Settings};
 
 use support::{Capture, Shape};
 
@@ -48,16 +47,13 @@ fn serve(mut stream: TcpStream) {
     }
 }
 
-fn run(capture: &Capture, target: SocketAddr) -> Run {
+fn run(capture: &Capture, target: SocketAddr, client: ClientChoice) -> Run {
     let target = Settings {
-        target: format!("http://{target}").parse().expect("an address makes a URL"),
+        client,
         pace: Pace::Max,
-        timeout: DEFAULT_TIMEOUT,
         // Few enough that a thread for each does not become what is measured.
         max_in_flight: 64,
-        keep_host: false,
-        insecure: false,
-        drain: DEFAULT_DRAIN,
+        ..Settings::new(format!("http://{target}").parse().expect("an address makes a URL"))
     };
     Run { targets: vec![target], ..Run::of_files(Box::new(capture.open())) }
 }
@@ -67,18 +63,20 @@ fn replays(c: &mut Criterion) {
     let target = server();
     let mut group = c.benchmark_group("replay");
     group.throughput(Throughput::Elements(REQUESTS)).measurement_time(Duration::from_secs(5));
-    group.bench_function("speed max", |b| {
-        b.iter_batched(
-            || run(&capture, target),
-            |run| {
-                let summary =
-                    pipeline::run(run, &Arc::new(Progress::default()), std::future::pending()).expect("it begins");
-                assert_eq!(summary.requests.seen, REQUESTS);
-                summary
-            },
-            BatchSize::PerIteration,
-        );
-    });
+    for (name, client) in [("wire", ClientChoice::Wire), ("reqwest", ClientChoice::Reqwest)] {
+        group.bench_function(format!("speed max, {name}"), |b| {
+            b.iter_batched(
+                || run(&capture, target, client),
+                |run| {
+                    let summary =
+                        pipeline::run(run, &Arc::new(Progress::default()), std::future::pending()).expect("it begins");
+                    assert_eq!(summary.requests.seen, REQUESTS);
+                    summary
+                },
+                BatchSize::PerIteration,
+            );
+        });
+    }
 }
 
 criterion_group! { name = benches; config = support::criterion(); targets = replays }

@@ -557,6 +557,8 @@ pub enum Shed {
     Capture,
     /// The queue before the recording was full, or the recording could not be written.
     Recording,
+    /// No connection came free for it in time: all that may be open were, or its own was busy.
+    Connections,
 }
 
 impl Shed {
@@ -569,6 +571,7 @@ impl Shed {
             Self::BodyLimit => "body_limit",
             Self::Capture => "capture",
             Self::Recording => "recording",
+            Self::Connections => "connections",
         }
     }
 }

@@ -226,8 +226,14 @@ impl HeaderLine<'_> {
         }
     }
 
-    const fn value_span(&self) -> std::ops::Range<usize> {
+    /// Where in the head its value stands.
+    pub(crate) const fn value_span(&self) -> std::ops::Range<usize> {
         self.value_start..self.value_start + self.value.len()
+    }
+
+    /// Where in the head it stands, line end included.
+    pub(crate) const fn span(&self) -> std::ops::Range<usize> {
+        self.span.start..self.span.end
     }
 }
 

@@ -379,9 +379,9 @@ fn chosen() {
     let server = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = server.local_addr().unwrap().port();
     let said = |port| open(&settings(&[], &[port])).describe();
-    assert_eq!(said(port), format!("capturing on lo, where something listens on port {port}"));
+    assert_eq!(said(port), format!("lo, where something listens on port {port}"));
     drop(server);
-    assert_eq!(said(9), format!("capturing on {} and {}: up, and nothing here listens on port 9", pair.1, pair.0));
+    assert_eq!(said(9), format!("{} and {}: up, and nothing here listens on port 9", pair.1, pair.0));
 }
 
 /// Starts this binary again as a child that does one thing, and returns what it said.
@@ -396,7 +396,7 @@ fn child(command: &mut Command, what: &str) -> String {
 /// A copy of this binary that anybody may start.
 fn copy(folder: &Path) -> PathBuf {
     fs::set_permissions(folder, fs::Permissions::from_mode(0o777)).unwrap();
-    let copy = folder.join("live");
+    let copy = folder.join("trials");
     fs::copy(env::current_exe().unwrap(), &copy).unwrap();
     fs::set_permissions(&copy, fs::Permissions::from_mode(0o755)).unwrap();
     copy

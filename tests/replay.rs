@@ -33,13 +33,11 @@ impl Replay {
             capture,
             middleware: middleware::Settings::default(),
             sending: replay::Settings {
-                target: target.parse().unwrap(),
                 pace: Pace::Max,
                 timeout: Duration::from_secs(2),
                 max_in_flight: 64,
-                keep_host: false,
-                insecure: false,
                 drain: Duration::from_millis(200),
+                ..replay::Settings::new(target.parse().unwrap())
             },
             stop_after: None,
         }

@@ -15,7 +15,7 @@ use server::{Server, Step, answer};
 use shadowtap::capture::{self, MaxMemory};
 use shadowtap::middleware::{self, Mark};
 use shadowtap::pipeline::{self, Feed, Progress, Run};
-use shadowtap::replay::{self, Pace};
+use shadowtap::replay;
 use shadowtap::report::summary::{Summary, Target, sum};
 
 /// Connections that each carry one POST with a body of this many bytes, and its answer.
@@ -34,13 +34,10 @@ fn uploads(count: usize, body: usize) -> Capture {
 
 fn target(url: &str) -> replay::Settings {
     replay::Settings {
-        target: url.parse().unwrap(),
-        pace: Pace::default(),
         timeout: Duration::from_millis(300),
         max_in_flight: 4,
-        keep_host: false,
-        insecure: false,
         drain: Duration::from_secs(2),
+        ..replay::Settings::new(url.parse().unwrap())
     }
 }
 

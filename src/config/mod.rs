@@ -16,6 +16,7 @@ mod live;
 mod mistakes;
 mod outputs;
 mod run;
+mod sending;
 #[cfg(test)]
 mod tests;
 pub mod typed;
@@ -147,6 +148,9 @@ fn targets(
         }
         targets.push(sending(target));
     }
+    if let Some(first) = targets.first() {
+        sending::pointless(typed, first, warnings);
+    }
     targets
 }
 
@@ -194,7 +198,11 @@ fn sending(typed: &typed::Send, mistakes: &mut Mistakes) -> impl Fn(replay::Targ
     let most = typed.max_in_flight.as_deref().and_then(|n| mistakes.keep("--max-in-flight", check::at_least_one(n)));
     let max_in_flight = most.unwrap_or(replay::DEFAULT_MAX_IN_FLIGHT);
     let (keep_host, insecure) = (typed.keep_host, typed.insecure);
-    move |target| replay::Settings { target, pace, timeout, max_in_flight, keep_host, insecure, drain }
+    let connections = sending::connections(typed, mistakes);
+    move |target| {
+        let settings = replay::Settings::new(target);
+        connections(replay::Settings { pace, timeout, max_in_flight, keep_host, insecure, drain, ..settings })
+    }
 }
 
 fn pace(typed: &typed::Send, mistakes: &mut Mistakes) -> replay::Pace {

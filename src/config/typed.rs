@@ -89,6 +89,22 @@ pub struct Send {
     pub timeout: Option<String>,
     /// A whole number.
     pub max_in_flight: Option<String>,
+    /// `wire`, `reqwest`.
+    pub client: Option<String>,
+    /// `pooled`, `mirrored`.
+    pub connections: Option<String>,
+    /// A whole number.
+    pub max_connections: Option<String>,
+    /// `64M`.
+    pub max_response: Option<String>,
+    /// `30s`.
+    pub resolve_every: Option<String>,
+    /// A file in PEM.
+    pub ca: Option<PathBuf>,
+    /// A file in PEM.
+    pub cert: Option<PathBuf>,
+    /// A file in PEM.
+    pub key: Option<PathBuf>,
     /// Whether the captured Host header is kept.
     pub keep_host: bool,
     /// Whether any certificate is accepted.

@@ -50,7 +50,7 @@ enum Chunk {
 
 /// What feeding bytes to a body led to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Fed {
+pub(crate) enum Fed {
     /// All bytes belong to the body, and more are to come.
     All,
     /// The body ended after this many bytes.
@@ -72,17 +72,25 @@ pub(super) enum Skipped {
 
 /// A body that is being read.
 #[derive(Debug)]
-pub(super) struct BodyReader {
+pub(crate) struct BodyReader {
     framing: Framing,
     progress: Progress,
     len: u64,
     hash: Option<Sha256>,
     wire: Option<Vec<u8>>,
+    /// Bytes that are kept at most; a longer body is not kept at all.
+    most_kept: usize,
     whole: bool,
 }
 
 impl BodyReader {
     pub(super) fn new(framing: Framing, interest: Interest) -> Self {
+        let kept = (interest == Interest::Keep).then_some(MAX_KEPT_BODY);
+        Self::with(framing, interest != Interest::Count, kept)
+    }
+
+    /// A body that is hashed or not, and kept as long as its framed bytes are no more than `kept`.
+    pub(crate) fn with(framing: Framing, hashed: bool, kept: Option<usize>) -> Self {
         let progress = match framing {
             Framing::None | Framing::Length(0) => Progress::Done,
             Framing::Length(left) => Progress::Length { left },
@@ -93,17 +101,23 @@ impl BodyReader {
             framing,
             progress,
             len: 0,
-            hash: (interest != Interest::Count).then(Sha256::new),
-            wire: (interest == Interest::Keep).then(Vec::new),
+            hash: hashed.then(Sha256::new),
+            wire: kept.map(|_| Vec::new()),
+            most_kept: kept.unwrap_or_default(),
             whole: true,
         }
     }
 
-    pub(super) fn is_done(&self) -> bool {
+    /// Content bytes so far.
+    pub(crate) const fn len(&self) -> u64 {
+        self.len
+    }
+
+    pub(crate) fn is_done(&self) -> bool {
         self.progress == Progress::Done
     }
 
-    pub(super) fn is_until_close(&self) -> bool {
+    pub(crate) fn is_until_close(&self) -> bool {
         self.progress == Progress::UntilClose
     }
 
@@ -114,7 +128,7 @@ impl BodyReader {
     }
 
     /// Feeds the next bytes of the stream.
-    pub(super) fn feed(&mut self, bytes: &[u8]) -> Fed {
+    pub(crate) fn feed(&mut self, bytes: &[u8]) -> Fed {
         let mut at = 0;
         while let Some(rest) = bytes.get(at..).filter(|rest| !rest.is_empty()) {
             let taken = match self.progress {
@@ -184,7 +198,7 @@ impl BodyReader {
     }
 
     /// The body as far as it was read.
-    pub(super) fn finish(self) -> Body {
+    pub(crate) fn finish(self) -> Body {
         let sha256 = self.hash.filter(|_| self.whole && self.len > 0).map(|hash| hash.finalize().into());
         Body { framing: self.framing, len: self.len, sha256, wire: self.wire.map(Bytes::from) }
     }
@@ -213,7 +227,7 @@ impl BodyReader {
 
     fn keep(&mut self, bytes: &[u8]) {
         if let Some(wire) = &mut self.wire {
-            if wire.len() + bytes.len() > MAX_KEPT_BODY {
+            if wire.len() + bytes.len() > self.most_kept {
                 self.wire = None;
             } else {
                 wire.extend_from_slice(bytes);

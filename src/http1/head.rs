@@ -14,7 +14,7 @@ pub(super) const MAX_FIRST_WORD: usize = MAX_METHOD + 1;
 
 /// Whether bytes are the beginning of a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Begin {
+pub(crate) enum Begin {
     Yes,
     /// So far; the first line is not whole.
     Maybe,
@@ -22,7 +22,7 @@ pub(super) enum Begin {
 }
 
 /// Offset after the empty line that ends a head; `from` bytes were searched before.
-pub(super) fn end(bytes: &[u8], from: usize) -> Option<usize> {
+pub(crate) fn end(bytes: &[u8], from: usize) -> Option<usize> {
     let rest = bytes.get(from..)?;
     let crlf = memchr::memmem::find(rest, b"\n\r\n").map(|at| at + 3);
     // A line end is CRLF, but a bare LF is recognised (RFC 9112, 2.2).
@@ -95,7 +95,7 @@ pub(super) fn is_rest_of_method(bytes: &[u8]) -> bool {
 
 /// Whether `bytes` begin with an HTTP/1 status line. Servers that claim another version in HTTP/1 framing are
 /// believed the status all the same, as browsers do.
-pub(super) fn response_begins(bytes: &[u8]) -> Begin {
+pub(crate) fn response_begins(bytes: &[u8]) -> Begin {
     const PATTERN: &[u8] = b"HTTP/d.d ddd";
     let fits = |(byte, pattern): (&u8, &u8)| if *pattern == b'd' { byte.is_ascii_digit() } else { byte == pattern };
     if !bytes.iter().zip(PATTERN).all(fits) {
@@ -204,14 +204,14 @@ impl ResponseFacts {
 
 /// What the header lines say of the body.
 #[derive(Clone, Copy, Debug, Default)]
-struct Fields {
-    length: Length,
-    coding: Coding,
+pub(super) struct Fields {
+    pub(super) length: Length,
+    pub(super) coding: Coding,
     expects: bool,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-enum Length {
+pub(super) enum Length {
     #[default]
     Absent,
     One(u64),
@@ -221,7 +221,7 @@ enum Length {
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-enum Coding {
+pub(super) enum Coding {
     #[default]
     Absent,
     /// The last coding is `chunked`.
@@ -230,7 +230,7 @@ enum Coding {
 }
 
 impl Fields {
-    fn note(&mut self, name: &[u8], value: &[u8]) {
+    pub(super) fn note(&mut self, name: &[u8], value: &[u8]) {
         match name.len() {
             14 if name.eq_ignore_ascii_case(b"content-length") => self.note_length(value),
             17 if name.eq_ignore_ascii_case(b"transfer-encoding") => self.note_coding(value),

@@ -4,6 +4,7 @@
 //! recognised, counted and passed over. Bytes are parsed as they come: however they are cut into chunks, the
 //! messages are the same. Nothing here is ever an error: what cannot be read is told as such.
 
+mod answer;
 mod body;
 mod conversation;
 mod head;
@@ -13,7 +14,10 @@ mod stream;
 use crate::decode::Endpoint;
 use crate::exchange::{Event, Timestamp};
 use crate::flow::{Chunk, Side, Slot};
+pub(crate) use answer::{AnswerError, Asked, read as read_answer};
+pub(crate) use body::{BodyReader, Fed};
 use conversation::Conversation;
+pub(crate) use head::{Begin, end as head_end, response_begins};
 
 /// Longest head that is parsed, in bytes. A longer one is malformed, and what follows it is looked for anew.
 pub const MAX_HEAD_BYTES: usize = 1 << 20;

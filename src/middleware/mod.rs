@@ -117,7 +117,7 @@ impl Settings {
             || self.links().any(spec::Spec::selects)
     }
 
-    /// Whether a link sets the Host header: then a client has to keep it instead of naming the target.
+    /// Whether a link may set the Host header: then a client has to keep it instead of naming the target.
     #[must_use]
     pub fn sets_host(&self) -> bool {
         self.set_headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("host"))

@@ -11,6 +11,7 @@
 //! and counted, at the place that was full.
 
 mod budget;
+mod outlet;
 mod pacer;
 mod progress;
 mod reader;
@@ -31,11 +32,12 @@ use crate::exchange::{Event, Outcome, Request, Timestamp};
 use crate::http1::{Interest, Interests};
 use crate::journal::Recorder;
 use crate::middleware::{self, Chain, Mark};
-use crate::replay::{self, Client, Delivery, HttpClient, InFlight, Limits, run_target};
+use crate::replay::{self, AnyClient, Client, Delivery, InFlight, Limits, run_target};
 use crate::report::{self, Engine, Fact, Reporter, RequestNote, Started, Summary, TargetEnd, Unheard};
 
 use budget::{Budget, Held};
-use pacer::{Outlet, Pacer, Timing};
+use outlet::Outlet;
+use pacer::{Pacer, Timing};
 pub use progress::Progress;
 use reader::{FileReader, LiveReader};
 use recorder::{FrameSender, Recording};
@@ -47,6 +49,13 @@ const EVENT_QUEUE: usize = 4096;
 const LIVE_EVENT_QUEUE: usize = 32_768;
 /// Facts on their way to the report. When it is full, those who tell them wait: counting is cheaper than sending.
 const FACT_QUEUE: usize = 65_536;
+/// Facts that the report takes at once.
+const FACT_BATCH: usize = 4096;
+/// How long the report lets facts gather: far too short to fill their queue.
+const FACT_PAUSE: Duration = Duration::from_millis(1);
+/// How long a file waits where a queue is full: far shorter than it takes to empty. Who slept in the queue itself would be
+/// woken for every place, which costs more than to read the next frame.
+const FULL_PAUSE: Duration = Duration::from_millis(1);
 /// Requests that are due and wait for a place among those in flight, for each target. When it is full, `--speed max`
 /// waits; otherwise a request is shed (`target_queue`).
 const TARGET_QUEUE: usize = 16_384;
@@ -212,7 +221,8 @@ pub fn run(
         ..settings
     });
     let (outlets, senders) = start_targets(&runtime, targets.collect(), memory.targets, &stopped, &facts)?;
-    let target_bytes: Vec<_> = outlets.iter().map(|outlet| outlet.bytes.clone()).collect();
+    let mirrors = outlets.iter().any(Outlet::mirrors);
+    let target_bytes: Vec<_> = outlets.iter().map(Outlet::budget).collect();
     let (recording_events, recording_frames, recording_thread) = match run.recorder {
         Some(recorder) => {
             let Recording { events, frames, thread } = Recording::new(recorder, memory.recording, progress);
@@ -248,7 +258,7 @@ pub fn run(
             progress: Arc::clone(progress),
         },
     );
-    let reading = start_reading(run.feed, tap, halted.clone(), reader_ends, recording_frames)?;
+    let reading = start_reading(run.feed, tap, halted.clone(), reader_ends, recording_frames, mirrors)?;
     let pacing = spawn("pacing", move || pacer.run())?;
     let reopen = run.reopen;
     let recording = recording_thread.map(|thread| spawn("recording", move || thread.run(&reopen))).transpose()?;
@@ -267,9 +277,8 @@ pub fn run(
     let mut trouble = Vec::new();
     let was_stopped = run.capture.halt.clone();
     let (mut engine, unheard) = joined(reading, "capture", &mut trouble).unwrap_or_default();
-    let chain = joined(pacing, "pacing", &mut trouble);
-    trouble.extend(chain.iter().flat_map(Chain::remarks));
-    let keys = chain.and_then(|chain| chain.key_share());
+    let chain = joined(pacing, "pacing", &mut trouble).unwrap_or_default();
+    trouble.extend(chain.remarks);
     let ends = senders.into_iter().map(|(sender, client)| end_of_target(&runtime, sender, &*client)).collect();
     watcher.abort();
     let recorded = recording.and_then(|thread| joined(thread, "recording", &mut trouble));
@@ -282,7 +291,7 @@ pub fn run(
     let reporter = reporter.ok_or_else(|| RunError::Start(std::io::Error::other("the report thread died")))?;
     let unrecorded = progress.unrecorded.load(Ordering::Relaxed);
     let recording = recorded.map(|recorded| report::Recording::new(&recorded, unrecorded));
-    Ok(reporter.finish(report::Ends { engine, targets: ends, keys, unheard, recording }))
+    Ok(reporter.finish(report::Ends { engine, targets: ends, keys: chain.keys, unheard, recording }))
 }
 
 /// What ends a run early.
@@ -314,7 +323,7 @@ impl Ending {
 }
 
 /// A target at work, and its client.
-type Sending = (tokio::task::JoinHandle<replay::Stats>, Arc<HttpClient>);
+type Sending = (tokio::task::JoinHandle<replay::Stats>, Arc<AnyClient>);
 
 /// Starts a queue and a client for each target. `bytes` is what may wait for all of them together.
 fn start_targets(
@@ -329,10 +338,10 @@ fn start_targets(
     for (index, settings) in targets.into_iter().enumerate() {
         let client = {
             let _context = runtime.enter();
-            Arc::new(HttpClient::new(&settings)?)
+            Arc::new(AnyClient::new(&settings)?)
         };
         let (job_sender, jobs) = mpsc::channel(TARGET_QUEUE);
-        outlets.push(Outlet { jobs: job_sender, bytes: Budget::new(each) });
+        outlets.push(Outlet::new(job_sender, Budget::new(each), Arc::clone(&client)));
         let (limits, counters) = (Limits::from(&settings), Arc::new(InFlight::default()));
         let sending = run_target(index, Arc::clone(&client), jobs, limits, stopped.clone(), facts.clone(), counters);
         senders.push((runtime.spawn(sending), client));
@@ -347,6 +356,7 @@ fn start_reading(
     halted: Halt,
     ends: reader::Ends,
     frames: Option<FrameSender>,
+    connections_wanted: bool,
 ) -> Result<thread::JoinHandle<(Engine, Unheard)>, RunError> {
     match feed {
         Feed::Files(source) => {
@@ -354,7 +364,7 @@ fn start_reading(
             spawn("capture", move || (reader.run(), Unheard::default()))
         }
         Feed::Live(source) => {
-            let reader = LiveReader { source, tap, ends, frames, connections_wanted: false };
+            let reader = LiveReader { source, tap, ends, frames, connections_wanted };
             spawn("capture", move || reader.run())
         }
     }
@@ -441,19 +451,28 @@ fn note(request: &Request) -> RequestNote {
 
 /// The report thread: facts to counts.
 fn count(mut reporter: Reporter, mut facts: mpsc::Receiver<Fact>, progress: &Progress) -> Reporter {
-    while let Some(fact) = facts.blocking_recv() {
-        if let Fact::Delivered(delivery) = &fact {
-            progress.in_flight.fetch_sub(1, Ordering::Relaxed);
-            match delivery.outcome {
-                Outcome::Sent => progress.sent.fetch_add(1, Ordering::Relaxed),
-                Outcome::Failed(_) => progress.failed.fetch_add(1, Ordering::Relaxed),
-                Outcome::Shed(_) => progress.shed.fetch_add(1, Ordering::Relaxed),
-                _ => 0,
-            };
+    let mut batch = Vec::with_capacity(FACT_BATCH);
+    while facts.blocking_recv_many(&mut batch, FACT_BATCH) > 0 {
+        for fact in batch.drain(..) {
+            count_one(&mut reporter, fact, progress);
         }
-        reporter.take(fact);
+        // Whoever waits is woken by every fact, and that costs more than to count it.
+        thread::sleep(FACT_PAUSE);
     }
     reporter
+}
+
+fn count_one(reporter: &mut Reporter, fact: Fact, progress: &Progress) {
+    if let Fact::Delivered(delivery) = &fact {
+        progress.in_flight.fetch_sub(1, Ordering::Relaxed);
+        match delivery.outcome {
+            Outcome::Sent => progress.sent.fetch_add(1, Ordering::Relaxed),
+            Outcome::Failed(_) => progress.failed.fetch_add(1, Ordering::Relaxed),
+            Outcome::Shed(_) => progress.shed.fetch_add(1, Ordering::Relaxed),
+            _ => 0,
+        };
+    }
+    reporter.take(fact);
 }
 
 impl From<Box<Delivery>> for Fact {

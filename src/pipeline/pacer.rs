@@ -9,12 +9,12 @@ use crossbeam_channel::{Receiver, RecvTimeoutError};
 use tokio::sync::{Notify, mpsc};
 use tokio::time::Instant;
 
-use super::budget::{Budget, Refused, bytes_of_request};
+use super::outlet::Outlet;
 use super::recorder::EventSender;
 use super::{Parcel, Progress, note, wall_clock};
 use crate::exchange::{Event, ExchangeId, Framing, Outcome, Request, RequestState, Response, Shed, Timestamp};
 use crate::middleware::{Chain, Mark};
-use crate::replay::{Delivery, Job, Pace, Schedule};
+use crate::replay::{Delivery, Pace, Schedule};
 use crate::report::{Fact, Production, RequestNote};
 
 /// When requests are due.
@@ -41,30 +41,23 @@ impl Timing {
                 let begun = *begun.get_or_insert_with(Instant::now);
                 schedule.due(at).map(|offset| begun + offset)
             }
-            Self::Live => {
-                let now = Instant::now();
-                Some(now.checked_sub(wall_clock().since(at)).unwrap_or(now))
-            }
+            Self::Live => Some(live(at)),
         }
     }
 
-    /// The clock that limits run on, for a request captured at `at`: when it is due, from the start of the run; with no
-    /// schedule that is now.
-    fn clock(&self, at: Timestamp, due: Option<Instant>) -> Timestamp {
+    /// When something at `at` is due that is no request; it changes nothing about the pace.
+    fn other(&self, at: Timestamp) -> Option<Instant> {
         match self {
-            Self::Paced { begun: Some(begun), .. } => {
-                Timestamp::default().plus(due.unwrap_or_else(Instant::now).saturating_duration_since(*begun))
-            }
-            Self::Paced { begun: None, .. } | Self::Live => at,
+            Self::Paced { schedule, begun } => Some((*begun)? + schedule.offset(at)?),
+            Self::Live => Some(live(at)),
         }
     }
 }
 
-/// The way to one target.
-pub(super) struct Outlet {
-    pub(super) jobs: mpsc::Sender<Job>,
-    /// Memory that requests may take there.
-    pub(super) bytes: Budget,
+/// The instant at which the wire was at `at`.
+fn live(at: Timestamp) -> Instant {
+    let now = Instant::now();
+    now.checked_sub(wall_clock().since(at)).unwrap_or(now)
 }
 
 /// What is done to requests.
@@ -90,6 +83,15 @@ pub(super) struct Ends {
     pub(super) progress: Arc<Progress>,
 }
 
+/// What a chain has to say at the end of a run.
+#[derive(Debug, Default)]
+pub(super) struct ChainEnd {
+    /// The share of sample keys that passed, where there are keys.
+    pub(super) keys: Option<f64>,
+    /// What is worth a word, for people.
+    pub(super) remarks: Vec<String>,
+}
+
 /// What is remembered of a request until its response comes.
 struct Asked {
     /// When its last byte was captured.
@@ -104,15 +106,16 @@ pub(super) struct Pacer {
     /// Requests whose response is still to come; only those that were offered or kept.
     asked: HashMap<ExchangeId, Asked, foldhash::fast::RandomState>,
     taken: u64,
+    epoch: Instant,
 }
 
 impl Pacer {
     pub(super) fn new(work: Work, ends: Ends) -> Self {
-        Self { work, ends, asked: HashMap::default(), taken: 0 }
+        Self { work, ends, asked: HashMap::default(), taken: 0, epoch: Instant::now() }
     }
 
-    /// Works until the events end or the run is stopped; returns the chain, which knows what it came to.
-    pub(super) fn run(mut self) -> Chain {
+    /// Works until the events end or the run is stopped; returns what the chain has to say at the end.
+    pub(super) fn run(mut self) -> ChainEnd {
         while let Some(event) = self.next() {
             let went_on = match event {
                 Event::Request(request) => self.request(request),
@@ -127,13 +130,27 @@ impl Pacer {
                     None => true,
                 },
                 Event::Orphan { .. } => self.tell(Fact::Orphan),
-                Event::Opened { .. } | Event::Closed { .. } => true,
+                Event::Opened { connection, at } => {
+                    let due = self.due(at);
+                    self.ends.outlets.iter_mut().for_each(|outlet| outlet.opened(connection, due));
+                    true
+                }
+                Event::Closed { connection, at, .. } => {
+                    let due = self.due(at);
+                    self.ends.outlets.iter_mut().for_each(|outlet| outlet.closed(connection, due));
+                    true
+                }
             };
             if !went_on {
                 break;
             }
         }
-        self.work.chain
+        ChainEnd { keys: self.work.chain.key_share(), remarks: self.work.chain.remarks() }
+    }
+
+    /// When a connection is due to open or close.
+    fn due(&self, at: Timestamp) -> Instant {
+        self.work.timing.other(at).unwrap_or_else(Instant::now)
     }
 
     fn next(&self) -> Option<Event> {
@@ -152,20 +169,31 @@ impl Pacer {
             // What was read ahead of the end is not part of the run.
             return true;
         }
-        if let Some(outcome) = unfit(&request, !self.ends.outlets.is_empty()) {
+        if let Some(outcome) = unfit(&request) {
             return self.end(note(&request), outcome);
         }
         let due = self.work.timing.due(request.last_byte);
         if !self.wait_until(due) {
             return false;
         }
+        let clock = self.clock(&request, due);
         // What the report says of a request is what was captured, not what the chain made of it.
         let note = note(&request);
         let marked = self.work.mark.as_ref().map_or(Ok(()), |mark| mark.check(&request));
-        let clock = self.work.timing.clock(request.last_byte, due);
         match marked.and_then(|()| self.work.chain.apply_at(&mut request, clock)) {
             Err(outcome) => self.end(note, outcome),
             Ok(()) => self.take(note, request, due),
+        }
+    }
+
+    /// The clock that limits run on: due times, or the time of sending where there are none.
+    fn clock(&self, request: &Request, due: Option<Instant>) -> Timestamp {
+        match self.work.timing {
+            Timing::Live => request.last_byte,
+            Timing::Paced { .. } => {
+                let since = due.unwrap_or_else(Instant::now).saturating_duration_since(self.epoch);
+                Timestamp::default().plus(since)
+            }
         }
     }
 
@@ -211,39 +239,24 @@ impl Pacer {
         self.offer(*request, due)
     }
 
-    fn offer(&self, request: Request, due: Option<Instant>) -> bool {
+    fn offer(&mut self, request: Request, due: Option<Instant>) -> bool {
+        let id = request.id;
         let mut request = Some(request);
-        for (target, outlet) in self.ends.outlets.iter().enumerate() {
+        for target in 0..self.ends.outlets.len() {
             let last = target + 1 == self.ends.outlets.len();
-            let Some(copy) = (if last { request.take() } else { request.clone() }) else { break };
-            let id = copy.id;
+            let copy = if last { request.take() } else { request.clone() };
+            let (Some(copy), Some(outlet)) = (copy, self.ends.outlets.get_mut(target)) else { break };
             let refused = match due {
-                Some(due) => hand_on_now(outlet, copy, due),
-                None => self.hand_on_waiting(outlet, copy),
+                Some(due) => outlet.offer(copy, due),
+                None => outlet.wait(copy, &self.ends.runtime),
             };
             if let Some(place) = refused
-                && !self.tell(Fact::Delivered(Box::new(Delivery {
-                    id,
-                    target,
-                    outcome: Outcome::Shed(place),
-                    answer: None,
-                    service: None,
-                    response: None,
-                    lag: None,
-                })))
+                && !self.tell(Fact::Delivered(Box::new(shed(id, target, place))))
             {
                 return false;
             }
         }
         true
-    }
-
-    /// Without a schedule: waits for room. Returns where the request was shed, if it was.
-    fn hand_on_waiting(&self, outlet: &Outlet, request: Request) -> Option<Shed> {
-        let Ok(held) = outlet.bytes.hold(bytes_of_request(&request), &self.ends.runtime) else {
-            return Some(Shed::Stopped);
-        };
-        outlet.jobs.blocking_send(Job { held, request, due: None }).err().map(|_| Shed::Stopped)
     }
 
     fn end(&self, note: RequestNote, outcome: Outcome) -> bool {
@@ -279,29 +292,20 @@ impl Pacer {
     }
 }
 
-/// On schedule: never waits. Returns where the request was shed, if it was.
-fn hand_on_now(outlet: &Outlet, request: Request, due: Instant) -> Option<Shed> {
-    let held = match outlet.bytes.try_hold(bytes_of_request(&request)) {
-        Ok(held) => held,
-        Err(Refused::Full) => return Some(Shed::TargetQueue),
-        Err(Refused::Closed) => return Some(Shed::Stopped),
-    };
-    outlet.jobs.try_send(Job { held, request, due: Some(due) }).err().map(|error| match error {
-        mpsc::error::TrySendError::Full(_) => Shed::TargetQueue,
-        mpsc::error::TrySendError::Closed(_) => Shed::Stopped,
-    })
+/// A delivery that ended before it began.
+const fn shed(id: ExchangeId, target: usize, place: Shed) -> Delivery {
+    let outcome = Outcome::Shed(place);
+    Delivery { id, target, outcome, answer: None, service: None, response: None, lag: None }
 }
 
 /// Why a request must not be sent or recorded at all, whatever the chain says.
-fn unfit(request: &Request, sent: bool) -> Option<Outcome> {
+fn unfit(request: &Request) -> Option<Outcome> {
     match request.state {
         RequestState::Malformed(why) => Some(Outcome::Malformed(why)),
         RequestState::Incomplete(why) => Some(Outcome::Incomplete(why)),
         RequestState::Whole if request.body.framing != Framing::None && request.body.wire.is_none() => {
             Some(Outcome::Shed(Shed::BodyLimit))
         }
-        // `OPTIONS *` (RFC 9112, 3.2.4) is no URL: the client of today cannot say it.
-        RequestState::Whole if sent && request.target() == b"*" => Some(Outcome::filtered("asterisk")),
         RequestState::Whole => None,
     }
 }

@@ -7,6 +7,7 @@ use std::cell::Cell;
 use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::thread;
 use std::time::Duration;
 
 use crossbeam_channel::{Sender, TrySendError};
@@ -14,7 +15,7 @@ use tokio::sync::mpsc;
 
 use super::budget::{Budget, bytes_of};
 use super::recorder::FrameSender;
-use super::{Parcel, Progress, Tap, note};
+use super::{FULL_PAUSE, Parcel, Progress, Tap, note};
 use crate::capture::{Halt, Polled, Source};
 use crate::exchange::{Damage, Event, ExchangeId, Outcome, Request, Shed, Timestamp};
 use crate::report::{Engine, Fact, Unheard};
@@ -39,7 +40,15 @@ impl Ends {
     pub(super) fn wait(&self, event: Event, permille: u64) -> bool {
         // Once the run was stopped nothing is bounded any more, and nothing comes.
         let held = self.bytes.hold(bytes_of(&event), &self.runtime).ok().flatten();
-        self.events.send(Parcel { event, held, permille }).is_ok()
+        let mut parcel = Parcel { event, held, permille };
+        loop {
+            match self.events.try_send(parcel) {
+                Ok(()) => return true,
+                Err(TrySendError::Disconnected(_)) => return false,
+                Err(TrySendError::Full(back)) => parcel = back,
+            }
+            thread::sleep(FULL_PAUSE);
+        }
     }
 }
 

@@ -6,7 +6,7 @@
 
 use std::collections::HashSet;
 
-use crate::exchange::Head;
+use crate::exchange::{Head, Request};
 
 /// Lines of a single connection even where Connection does not name them, each with its reason.
 const ALWAYS: [&str; 9] = [
@@ -35,6 +35,19 @@ const NEVER: [&str; 3] = ["content-length", "transfer-encoding", "host"];
 
 /// Most connection options that are looked at in one head; further ones are ignored, and what they name is sent.
 const MAX_OPTIONS: usize = 64;
+
+/// Which rule keeps a request from being sent at all, because it would leave HTTP on its connection; `shared` where
+/// connections are.
+#[must_use]
+pub fn refused(request: &Request, shared: bool) -> Option<&'static str> {
+    if request.method() == b"CONNECT" {
+        return Some("connect");
+    }
+    let mut offers = request.head.get_all("upgrade").flat_map(|value| value.split(|byte| *byte == b','));
+    // An offer of HTTP/2 is one that any server may pass over; it is left out with the lines of its connection.
+    let refused = offers.any(|offer| !shared || !offer.trim_ascii().eq_ignore_ascii_case(b"h2c"));
+    refused.then_some("upgrade")
+}
 
 /// What the Connection lines of one head name.
 #[derive(Clone, Debug, Default)]

@@ -10,8 +10,8 @@ use bytes::Bytes;
 use sha2::{Digest as _, Sha256};
 use tokio::time::Instant;
 
-use super::{Answer, Client, Connections};
-use crate::exchange::{ConnectionId, FailureKind, Request};
+use super::{Answer, Client, Connections, Kept, Turn, Wanted};
+use crate::exchange::{FailureKind, Head, Request};
 
 /// Most requests that are remembered for [`MemoryClient::sent`]; later ones are answered all the same.
 pub const MAX_REMEMBERED: usize = 100_000;
@@ -88,9 +88,7 @@ impl Drop for Busy<'_> {
 }
 
 impl<F: Fn(&Request) -> Reply + Send + Sync + 'static> Client for MemoryClient<F> {
-    fn open(&self, _: ConnectionId, _: Instant) {}
-
-    async fn send(&self, _: ConnectionId, request: Request) -> Result<Answer, FailureKind> {
+    async fn send(&self, _: Turn, request: Request, wanted: Wanted) -> Result<Answer, FailureKind> {
         self.peak.fetch_max(self.busy.fetch_add(1, Ordering::Relaxed) + 1, Ordering::Relaxed);
         let _busy = Busy(&self.busy);
         let written = Instant::now();
@@ -105,18 +103,20 @@ impl<F: Fn(&Request) -> Reply + Send + Sync + 'static> Client for MemoryClient<F
         Ok(Answer {
             status,
             body_len: body.len() as u64,
-            body_sha256: (!body.is_empty()).then(|| Sha256::digest(&body).into()),
+            body_sha256: (wanted.hash && !body.is_empty()).then(|| Sha256::digest(&body).into()),
+            kept: wanted.kept.map(|most| {
+                let head = Head::new(format!("HTTP/1.1 {status}\r\n\r\n").into_bytes());
+                Box::new(Kept { head, body: (body.len() <= most).then(|| body.clone()) })
+            }),
             written,
             first_byte: now,
             done: now,
         })
     }
 
-    fn close(&self, _: ConnectionId, _: Instant) {}
-
     /// As many connections as a pool would have needed.
     fn connections(&self) -> Connections {
         let peak = self.peak.load(Ordering::Relaxed);
-        Connections { opened: peak, peak, set_up: Vec::new() }
+        Connections { opened: peak, peak, ..Connections::default() }
     }
 }

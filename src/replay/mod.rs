@@ -1,68 +1,114 @@
 //! When a request is sent and how: a [`Request`] comes in when it is due, a [`Delivery`] goes out for each target.
 //!
-//! [`pace`] says when, [`target`] keeps the limits of one target, a [`Client`] speaks to it: [`http`] over the
-//! network, [`memory`] from a script. No request is changed here beyond what sharing connections asks for (see
-//! [`hop`]), none is sent twice, and every [`Job`] ends in exactly one delivery.
+//! [`pace`] says when, [`target`] keeps the limits of one target, a [`Client`] speaks to it: [`wire`] byte for byte,
+//! [`http`] through reqwest, [`memory`] from a script. No request is changed here beyond what sharing connections asks
+//! for (see [`hop`]), none is sent twice, and every [`Job`] ends in exactly one delivery.
 
 use std::future::Future;
+use std::net::SocketAddr;
 use std::time::Duration;
+
+use bytes::Bytes;
 
 use tokio::time::Instant;
 
-use crate::exchange::{ConnectionId, Digest, ExchangeId, FailureKind, Outcome, Request};
+use crate::exchange::{ConnectionId, Digest, ExchangeId, FailureKind, Head, Outcome, Request};
 
 mod address;
+mod choice;
+mod error;
 pub mod hop;
 pub mod http;
 pub mod memory;
 pub mod pace;
+mod settings;
 pub mod target;
+pub mod tls;
+mod turn;
+pub mod wire;
 
 pub use address::{TargetUrl, TargetUrlError};
-pub use http::{ClientError, HttpClient};
+pub use choice::AnyClient;
+pub use error::ClientError;
+pub use http::HttpClient;
 pub use pace::{Pace, PaceError, Schedule};
+pub use settings::{
+    ChoiceError, ClientChoice, ConnectionMode, DEFAULT_DRAIN, DEFAULT_MAX_CONNECTIONS, DEFAULT_MAX_IN_FLIGHT,
+    DEFAULT_MAX_RESPONSE, DEFAULT_RESOLVE_EVERY, DEFAULT_TIMEOUT, Settings,
+};
 pub use target::{InFlight, Limits, Stats, run_target};
+pub use turn::Turn;
+pub use wire::WireClient;
 
-/// Default of [`Settings::timeout`]: what load balancers commonly wait for an answer, halved.
-pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(30);
-/// Default of [`Settings::max_in_flight`]: past it requests wait in their target's queue, which shows as lag.
-pub const DEFAULT_MAX_IN_FLIGHT: usize = 1024;
-/// Default of [`Settings::drain`]: what is still unanswered then ends as timed out.
-pub const DEFAULT_DRAIN: Duration = Duration::from_secs(5);
+/// One captured connection as it is replayed: loops and copies of a session have connections of their own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Lane {
+    /// The captured connection.
+    pub connection: ConnectionId,
+    /// Which pass over the capture, from 1.
+    pub pass: u32,
+    /// Which copy of the session; 0 is the original.
+    pub copy: u32,
+}
 
-/// How to send.
-#[derive(Clone, Debug)]
-pub struct Settings {
-    /// Where to.
-    pub target: TargetUrl,
-    /// When.
-    pub pace: Pace,
-    /// Limit for one whole answer, from the send.
-    pub timeout: Duration,
-    /// Requests that may await their answer at once.
-    pub max_in_flight: usize,
-    /// Keep the captured Host header instead of naming the target.
-    pub keep_host: bool,
-    /// Accept any certificate.
-    pub insecure: bool,
-    /// How long a stopped run waits for what is in flight.
-    pub drain: Duration,
+impl From<ExchangeId> for Lane {
+    fn from(id: ExchangeId) -> Self {
+        Self { connection: id.connection, pass: id.pass, copy: id.copy }
+    }
+}
+
+/// What is wanted of an answer besides its status and length. What is not asked for costs nothing.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Wanted {
+    /// The SHA-256 of the content.
+    pub hash: bool,
+    /// The head, and the content where it has at most this many bytes.
+    pub kept: Option<usize>,
+}
+
+impl Wanted {
+    /// The hash alone.
+    pub const HASH: Self = Self { hash: true, kept: None };
 }
 
 /// Something that can send requests: the wire, reqwest, or a twin in memory.
+///
+/// A client that mirrors connections is told of them in the order of the capture: [`Client::open`], then
+/// [`Client::line_up`] for each request that will be sent, then [`Client::close`]; these three only take notice and
+/// return at once, and may be called from any thread. Other clients ignore them.
 pub trait Client: Send + Sync + 'static {
-    /// A captured connection opened. A pooled client ignores it.
-    fn open(&self, connection: ConnectionId, due: Instant);
+    /// A captured connection opened, and is to be opened when it is `due`. A lane that is never opened is opened for
+    /// its first request.
+    fn open(&self, lane: Lane, due: Instant) {
+        let _ = (lane, due);
+    }
 
-    /// Sends one request and reads the whole answer. The caller sets the time limit by dropping the future.
+    /// Takes the place of a request behind those of its lane that came before. A turn that is dropped lets the next
+    /// one pass.
+    fn line_up(&self, lane: Lane) -> Turn {
+        let _ = lane;
+        Turn::default()
+    }
+
+    /// Which rule says that this client must not send `request`; `None` where it may.
+    fn refuses(&self, request: &Request) -> Option<&'static str> {
+        let _ = request;
+        None
+    }
+
+    /// Sends one request whose turn has come and reads the whole answer. The caller sets the time limit by dropping
+    /// the future.
     fn send(
         &self,
-        connection: ConnectionId,
+        turn: Turn,
         request: Request,
+        wanted: Wanted,
     ) -> impl Future<Output = Result<Answer, FailureKind>> + Send;
 
-    /// A captured connection closed. A pooled client ignores it.
-    fn close(&self, connection: ConnectionId, due: Instant);
+    /// A captured connection closed, and is to be closed when that is `due`, though not before its last answer.
+    fn close(&self, lane: Lane, due: Instant) {
+        let _ = (lane, due);
+    }
 
     /// Connections so far. The list of set-up times is handed over: the next call begins with an empty one.
     fn connections(&self) -> Connections;
@@ -75,8 +121,23 @@ pub struct Connections {
     pub opened: u64,
     /// Most that were open at once, as far as the client knows ([`HttpClient`] says how far that is).
     pub peak: u64,
-    /// How long each set-up took (name, TCP and TLS), those since the last call.
+    /// How long each set-up took (TCP and TLS; with reqwest the name, too), those since the last call.
     pub set_up: Vec<Duration>,
+    /// The share of each address that the target's name had, in the order in which they came up; reqwest knows none.
+    pub addresses: Vec<AddressShare>,
+}
+
+/// What went to one address of a target.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AddressShare {
+    /// The address.
+    pub address: SocketAddr,
+    /// Connections opened to it.
+    pub opened: u64,
+    /// Connection attempts that failed.
+    pub failed: u64,
+    /// Requests that were written to it.
+    pub requests: u64,
 }
 
 /// The final answer of a target.
@@ -86,14 +147,26 @@ pub struct Answer {
     pub status: u16,
     /// Content bytes of the body, transfer coding removed.
     pub body_len: u64,
-    /// SHA-256 of the content; `None` where it is empty.
+    /// SHA-256 of the content; `None` where it is empty or was not asked for.
     pub body_sha256: Option<Digest>,
-    /// When the last byte of the request was written (reqwest: when it was called).
+    /// Head and content, where they were asked for.
+    pub kept: Option<Box<Kept>>,
+    /// When the last byte of the request was written (reqwest: when it was called). Never after
+    /// [`Answer::first_byte`]: an early response counts 0.
     pub written: Instant,
     /// When the first byte of the final response was read.
     pub first_byte: Instant,
     /// When the last byte was read.
     pub done: Instant,
+}
+
+/// An answer as it came.
+#[derive(Clone, Debug)]
+pub struct Kept {
+    /// Status line and header lines.
+    pub head: Head,
+    /// The content, transfer coding removed; `None` where it is longer than was asked for.
+    pub body: Option<Bytes>,
 }
 
 /// How one request ended at one target.
@@ -111,7 +184,7 @@ pub struct Delivery {
     pub service: Option<Duration>,
     /// Due to first byte: what a user would have felt; without a schedule (`--speed max`) the send is when it was due.
     pub response: Option<Duration>,
-    /// Due to sent; `None` without a schedule.
+    /// Due to sent, which is when a connection was free for it; `None` without a schedule.
     pub lag: Option<Duration>,
 }
 
@@ -124,4 +197,8 @@ pub struct Job {
     pub request: Request,
     /// When it was due; `None` without a schedule.
     pub due: Option<Instant>,
+    /// Its place among the requests of its connection, from [`Client::line_up`].
+    pub turn: Turn,
+    /// What is wanted of the answer.
+    pub wanted: Wanted,
 }

@@ -121,12 +121,19 @@ impl Schedule {
     /// When the next request, captured `at`, is due, counted from the start of the run; `None` where there is no
     /// schedule. The first one is due at once, and so is what was captured before it.
     pub fn due(&mut self, at: Timestamp) -> Option<Duration> {
-        let first = *self.first.get_or_insert(at);
-        let before = self.count;
+        self.first.get_or_insert(at);
+        let offset = self.offset(at);
         self.count += 1;
+        offset
+    }
+
+    /// When something captured `at` is due that is no request, and so changes nothing of the pace: a connection's
+    /// opening or end. `None` where there is no schedule, or none yet.
+    #[must_use]
+    pub fn offset(&self, at: Timestamp) -> Option<Duration> {
         let seconds = match self.pace {
-            Pace::Speed(factor) => at.since(first).as_secs_f64() / factor,
-            Pace::Rate(rate) => before as f64 / rate,
+            Pace::Speed(factor) => at.since(self.first?).as_secs_f64() / factor,
+            Pace::Rate(rate) => self.count as f64 / rate,
             Pace::Max => return None,
         };
         Some(Duration::try_from_secs_f64(seconds).unwrap_or(MAX_OFFSET).min(MAX_OFFSET))
@@ -159,6 +166,19 @@ mod tests {
         assert_eq!(dues("100/s", &[0, 0, 9000, 1]), [0, 10_000, 20_000, 30_000].map(Some));
         assert_eq!(dues("6000/m", &[0, 0]), [0, 10_000].map(Some));
         assert_eq!(dues("0.5/s", &[0, 0, 0]), [0, 2_000_000, 4_000_000].map(Some));
+    }
+
+    #[test]
+    fn what_is_no_request_is_due_by_the_same_clock_and_changes_nothing() {
+        let at = |ms: u64| Timestamp::from_nanos(1_000_000_000 + ms * 1_000_000);
+        let mut schedule = Schedule::new("2x".parse().unwrap());
+        assert_eq!(schedule.offset(at(0)), None);
+        schedule.due(at(0));
+        assert_eq!(schedule.offset(at(100)), Some(Duration::from_millis(50)));
+        let mut even = Schedule::new("10/s".parse().unwrap());
+        even.due(at(0));
+        assert_eq!(even.offset(at(5)), Some(Duration::from_millis(100)));
+        assert_eq!(even.due(at(9)), Some(Duration::from_millis(100)));
     }
 
     #[test]

@@ -13,7 +13,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
 use tokio::time::Instant;
 
 use super::{Answer, Client, Delivery, Job, Settings};
-use crate::exchange::{ExchangeId, FailureKind, Outcome, Request, Shed};
+use crate::exchange::{ExchangeId, FailureKind, Outcome, Shed};
 
 /// Most requests in flight that can be asked for: it is cut to this. Each holds a task and, mostly, a connection.
 pub const MAX_IN_FLIGHT: usize = 1 << 20;
@@ -31,7 +31,7 @@ pub struct Limits {
 
 impl From<&Settings> for Limits {
     fn from(settings: &Settings) -> Self {
-        Self { max_in_flight: settings.max_in_flight, timeout: settings.timeout, drain: settings.drain }
+        Self { max_in_flight: settings.places(), timeout: settings.timeout, drain: settings.drain }
     }
 }
 
@@ -145,26 +145,47 @@ struct Sending<C, D> {
 }
 
 impl<C: Client, D: From<Box<Delivery>>> Sending<C, D> {
-    async fn run(mut self, job: Job) {
-        let id = job.request.id;
+    async fn run(mut self, mut job: Job) {
+        let told = match self.held_back(&mut job).await {
+            Some(outcome) => ended(self.index, job.request.id, outcome),
+            None => self.send(job).await,
+        };
+        tell(&self.deliveries, told).await;
+        drop(self.place);
+    }
+
+    /// Waits for the request's turn; how it ended, where it may not be sent or has waited for too long.
+    async fn held_back(&mut self, job: &mut Job) -> Option<Outcome> {
+        if let Some(rule) = self.client.refuses(&job.request) {
+            return Some(Outcome::filtered(rule));
+        }
+        tokio::select! {
+            biased;
+            () = job.turn.come() => None,
+            () = tokio::time::sleep(self.limits.timeout) => Some(Outcome::Shed(Shed::Connections)),
+            () = stopped(&mut self.stop) => Some(Outcome::Shed(Shed::Stopped)),
+        }
+    }
+
+    async fn send(&mut self, job: Job) -> Delivery {
+        let (id, due) = (job.request.id, job.due);
         let sent = Instant::now();
         let in_flight = self.counters.enter();
         let result = tokio::select! {
             biased;
-            result = attempt(&*self.client, job.request) => result,
+            result = attempt(&*self.client, job) => result,
             () = tokio::time::sleep(self.limits.timeout) => Err(FailureKind::Timeout),
             () = drained(&mut self.stop, self.limits.drain) => Err(FailureKind::Timeout),
         };
         drop(in_flight);
-        tell(&self.deliveries, delivery(self.index, id, job.due, sent, result)).await;
-        drop(self.place);
+        delivery(self.index, id, due, sent, result)
     }
 }
 
 /// One send; a panic in it is this request's failure and nobody else's.
-async fn attempt<C: Client>(client: &C, request: Request) -> Result<Answer, FailureKind> {
-    let id = request.id;
-    let send = async { client.send(id.connection, request).await };
+async fn attempt<C: Client>(client: &C, job: Job) -> Result<Answer, FailureKind> {
+    let id = job.request.id;
+    let send = async { client.send(job.turn, job.request, job.wanted).await };
     AssertUnwindSafe(send).catch_unwind().await.unwrap_or_else(|_| {
         tracing::error!(%id, "the client panicked over a request; the request is counted as failed");
         Err(FailureKind::Protocol)
@@ -192,15 +213,12 @@ fn delivery(
 }
 
 fn shed(target: usize, job: &Job) -> Delivery {
-    Delivery {
-        id: job.request.id,
-        target,
-        outcome: Outcome::Shed(Shed::Stopped),
-        answer: None,
-        service: None,
-        response: None,
-        lag: None,
-    }
+    ended(target, job.request.id, Outcome::Shed(Shed::Stopped))
+}
+
+/// A request that ended without being sent.
+const fn ended(target: usize, id: ExchangeId, outcome: Outcome) -> Delivery {
+    Delivery { id, target, outcome, answer: None, service: None, response: None, lag: None }
 }
 
 async fn tell<D: From<Box<Delivery>>>(deliveries: &mpsc::Sender<D>, delivery: Delivery) {
@@ -236,8 +254,9 @@ mod tests {
     use bytes::Bytes;
 
     use super::*;
-    use crate::exchange::{Body, ConnectionId, Head, RequestState, Timestamp};
+    use crate::exchange::{Body, ConnectionId, Head, Request, RequestState, Timestamp};
     use crate::replay::memory::{MemoryClient, Reply};
+    use crate::replay::{Turn, Wanted};
 
     const LIMITS: Limits = Limits { max_in_flight: 4, timeout: Duration::from_secs(30), drain: Duration::from_secs(5) };
 
@@ -252,7 +271,7 @@ mod tests {
             last_byte: Timestamp::from_nanos(0),
             state: RequestState::Whole,
         };
-        Job { held: None, request, due }
+        Job { held: None, request, due, turn: Turn::default(), wanted: Wanted::HASH }
     }
 
     /// A target at work, and everything it is fed by and tells.

@@ -30,7 +30,7 @@ pub(super) fn production(status: u16) -> Production {
 
 pub(super) fn answer(status: u16) -> Answer {
     let now = Instant::now();
-    Answer { status, body_len: 5, body_sha256: Some([1; 32]), written: now, first_byte: now, done: now }
+    Answer { status, body_len: 5, body_sha256: Some([1; 32]), kept: None, written: now, first_byte: now, done: now }
 }
 
 pub(super) fn delivery(n: u32, outcome: Outcome, status: Option<u16>) -> Delivery {

@@ -6,6 +6,7 @@
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
@@ -26,7 +27,15 @@ pub(crate) enum Step {
     Reset,
     /// Does nothing until the client goes.
     Stall,
+    /// Ends its own side, and waits for the client to go.
+    HalfClose,
+    /// Writes these bytes one by one, again and again, with a pause after each.
+    Drip(Vec<u8>),
 }
+
+/// Between two bytes of [`Step::Drip`]: often enough that a client which starts its clock anew with each would wait for
+/// ever.
+const DRIP_PAUSE: Duration = Duration::from_millis(20);
 
 /// Bytes to write.
 pub(crate) fn send(bytes: impl AsRef<[u8]>) -> Step {
@@ -47,19 +56,37 @@ pub(crate) struct Server {
 
 #[derive(Default)]
 struct Log {
-    requests: Vec<String>,
+    requests: Vec<Vec<u8>>,
+    /// Which connection, counted from 1, each request came over.
+    over: Vec<usize>,
     connections: usize,
+    open: usize,
+    /// Requests whose steps were all played.
+    played: usize,
 }
 
 impl Server {
     /// A server over TCP; `script` is given each request as it was on the wire.
     pub(crate) async fn start(script: impl Fn(&str) -> Vec<Step> + Send + Sync + 'static) -> Self {
-        Self::listen(None, script).await
+        Self::listen("127.0.0.1:0", None, script).await
     }
 
     /// A server over TLS with a certificate for `localhost` that it signed itself.
     pub(crate) async fn start_tls(script: impl Fn(&str) -> Vec<Step> + Send + Sync + 'static) -> Self {
-        Self::listen(Some(self_signed()), script).await
+        Self::listen("127.0.0.1:0", Some(self_signed()), script).await
+    }
+
+    /// A server over TLS as `tls` has it.
+    pub(crate) async fn start_tls_as(
+        tls: ServerConfig,
+        script: impl Fn(&str) -> Vec<Step> + Send + Sync + 'static,
+    ) -> Self {
+        Self::listen("127.0.0.1:0", Some(TlsAcceptor::from(Arc::new(tls))), script).await
+    }
+
+    /// A server over TCP at this address.
+    pub(crate) async fn start_at(addr: &str, script: impl Fn(&str) -> Vec<Step> + Send + Sync + 'static) -> Self {
+        Self::listen(addr, None, script).await
     }
 
     /// An address on loopback that refuses connections.
@@ -74,7 +101,31 @@ impl Server {
 
     /// The requests so far, as they were on the wire.
     pub(crate) fn requests(&self) -> Vec<String> {
+        self.raw().iter().map(|request| String::from_utf8_lossy(request).into_owned()).collect()
+    }
+
+    /// The same, as bytes.
+    pub(crate) fn raw(&self) -> Vec<Vec<u8>> {
         self.log.lock().unwrap().requests.clone()
+    }
+
+    /// Which connection, counted from 1, each request so far came over.
+    pub(crate) fn over(&self) -> Vec<usize> {
+        self.log.lock().unwrap().over.clone()
+    }
+
+    /// Waits until the steps of so many requests were played; the test fails by its own limit where that never comes.
+    pub(crate) async fn until_played(&self, requests: usize) {
+        while self.log.lock().unwrap().played != requests {
+            tokio::task::yield_now().await;
+        }
+    }
+
+    /// Waits until so many connections are open; the test fails by its own limit where that never comes.
+    pub(crate) async fn until_open(&self, connections: usize) {
+        while self.log.lock().unwrap().open != connections {
+            tokio::task::yield_now().await;
+        }
     }
 
     /// Connections accepted so far.
@@ -82,15 +133,28 @@ impl Server {
         self.log.lock().unwrap().connections
     }
 
-    async fn listen(tls: Option<TlsAcceptor>, script: impl Fn(&str) -> Vec<Step> + Send + Sync + 'static) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    async fn listen(
+        addr: &str,
+        tls: Option<TlsAcceptor>,
+        script: impl Fn(&str) -> Vec<Step> + Send + Sync + 'static,
+    ) -> Self {
+        let listener = TcpListener::bind(addr).await.unwrap();
         let addr = listener.local_addr().unwrap();
         let log = Arc::new(Mutex::new(Log::default()));
         let (script, log_in) = (Arc::new(script), Arc::clone(&log));
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
-                log_in.lock().unwrap().connections += 1;
-                tokio::spawn(accept(stream, tls.clone(), Arc::clone(&script), Arc::clone(&log_in)));
+                let number = {
+                    let mut log = log_in.lock().unwrap();
+                    log.connections += 1;
+                    log.open += 1;
+                    log.connections
+                };
+                let (tls, script, log) = (tls.clone(), Arc::clone(&script), Arc::clone(&log_in));
+                tokio::spawn(async move {
+                    accept(stream, tls, script, &log, number).await;
+                    log.lock().unwrap().open -= 1;
+                });
             }
         });
         Self { addr, log }
@@ -101,19 +165,20 @@ async fn accept(
     stream: TcpStream,
     tls: Option<TlsAcceptor>,
     script: Arc<impl Fn(&str) -> Vec<Step>>,
-    log: Arc<Mutex<Log>>,
+    log: &Mutex<Log>,
+    number: usize,
 ) {
     stream.set_nodelay(true).unwrap();
     match tls {
         None => {
             let mut stream = stream;
-            if serve(&mut stream, &*script, &log).await == End::Reset {
+            if serve(&mut stream, &*script, log, number).await == End::Reset {
                 stream.set_zero_linger().unwrap();
             }
         }
         Some(tls) => {
             if let Ok(mut stream) = tls.accept(stream).await
-                && serve(&mut stream, &*script, &log).await == End::Close
+                && serve(&mut stream, &*script, log, number).await == End::Close
             {
                 stream.shutdown().await.ok();
             }
@@ -131,15 +196,21 @@ async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
     stream: &mut S,
     script: &impl Fn(&str) -> Vec<Step>,
     log: &Mutex<Log>,
+    number: usize,
 ) -> End {
     let mut buffer = Vec::new();
     while let Some(request) = read_request(stream, &mut buffer).await {
-        log.lock().unwrap().requests.push(request.clone());
-        for step in script(&request) {
+        {
+            let mut log = log.lock().unwrap();
+            log.requests.push(request.clone());
+            log.over.push(number);
+        }
+        for step in script(&String::from_utf8_lossy(&request)) {
             if let Some(end) = play(stream, step).await {
                 return end;
             }
         }
+        log.lock().unwrap().played += 1;
     }
     End::Close
 }
@@ -156,6 +227,19 @@ async fn play<S: AsyncRead + AsyncWrite + Unpin>(stream: &mut S, step: Step) -> 
             Some(until_gone(stream).await)
         }
         Step::Stall => Some(until_gone(stream).await),
+        Step::HalfClose => {
+            stream.shutdown().await.ok();
+            Some(until_gone(stream).await)
+        }
+        Step::Drip(bytes) => {
+            for byte in bytes.into_iter().cycle() {
+                if stream.write_all(&[byte]).await.is_err() {
+                    break;
+                }
+                tokio::time::sleep(DRIP_PAUSE).await;
+            }
+            Some(End::Close)
+        }
         Step::Close => Some(End::Close),
         Step::Reset => Some(End::Reset),
     }
@@ -168,10 +252,10 @@ async fn until_gone<S: AsyncRead + Unpin>(stream: &mut S) -> End {
 }
 
 /// Head and body of the next request; `None` where the client has gone.
-async fn read_request<S: AsyncRead + Unpin>(stream: &mut S, buffer: &mut Vec<u8>) -> Option<String> {
+async fn read_request<S: AsyncRead + Unpin>(stream: &mut S, buffer: &mut Vec<u8>) -> Option<Vec<u8>> {
     loop {
         if let Some(end) = end_of_request(buffer) {
-            return Some(String::from_utf8_lossy(&buffer.drain(..end).collect::<Vec<_>>()).into_owned());
+            return Some(buffer.drain(..end).collect());
         }
         if stream.read_buf(buffer).await.ok()? == 0 {
             return None;

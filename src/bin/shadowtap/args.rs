@@ -14,6 +14,7 @@ pub(crate) struct Cli {
 }
 
 #[derive(Debug, Subcommand)]
+#[expect(clippy::large_enum_variant, reason = "there is one of it, and it is moved once")]
 pub(crate) enum Command {
     Shadow(ShadowCommand),
     Replay(ReplayCommand),
@@ -22,6 +23,16 @@ pub(crate) enum Command {
     Filters(FiltersCommand),
     Interfaces(InterfacesCommand),
     Demo(DemoCommand),
+}
+
+/// List the network interfaces, and whether they can be captured on from here.
+///
+/// Each is opened for a moment, so that what is said is true; nothing is read, sent or changed.
+#[derive(Debug, Args)]
+pub(crate) struct InterfacesCommand {
+    /// Print JSON: an object an interface
+    #[arg(long, help_heading = "Output")]
+    pub(crate) json: bool,
 }
 
 /// Look at chain files: what is done to requests before they are sent.
@@ -50,16 +61,6 @@ pub(crate) struct FiltersCheck {
     /// Chain files, see docs/filters.md
     #[arg(required = true, value_name = "FILE")]
     pub(crate) files: Vec<PathBuf>,
-}
-
-/// List the network interfaces, and whether they can be captured on from here.
-///
-/// Each is opened for a moment, so that what is said is true; nothing is read, sent or changed.
-#[derive(Debug, Args)]
-pub(crate) struct InterfacesCommand {
-    /// Print JSON: an object an interface
-    #[arg(long, help_heading = "Output")]
-    pub(crate) json: bool,
 }
 
 /// Show the whole path on this machine: a bundled capture, a staging server that is wrong on purpose, the report.
@@ -345,9 +346,36 @@ pub(crate) struct ReplayArgs {
     /// Most requests that await their answer at once; more of them wait, which shows as lag [default: 1024]
     #[arg(long, value_name = "N", allow_hyphen_values = true)]
     max_in_flight: Option<String>,
+    /// pooled: requests share connections, as behind a load balancer. mirrored: one for each captured connection, opened,
+    /// kept and closed as that was, its requests in their order [default: pooled]
+    #[arg(long, value_name = "MODE")]
+    connections: Option<String>,
+    /// Most connections that are open at once; requests wait for one, which shows as lag [default: 256 pooled; mirrored as
+    /// many as the limit on open files allows]
+    #[arg(long, value_name = "N", allow_hyphen_values = true)]
+    max_connections: Option<String>,
+    /// What speaks to the target: wire sends requests byte for byte as captured, reqwest normalises targets and headers
+    /// [default: wire]
+    #[arg(long, value_name = "CLIENT")]
+    client: Option<String>,
+    /// Longest body of an answer, such as 64M or 1G; a longer one is cut, and its request fails [default: 256M]
+    #[arg(long, value_name = "SIZE", allow_hyphen_values = true)]
+    max_response: Option<String>,
+    /// How often the target's name is looked up again: a balancer's addresses change [default: 30s]
+    #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
+    resolve_every: Option<String>,
     /// Keep the captured Host header instead of naming the target
     #[arg(long)]
     keep_host: bool,
+    /// Trust the certificates in this file (PEM) instead of the system's
+    #[arg(long, value_name = "FILE")]
+    ca: Option<PathBuf>,
+    /// Show this certificate (PEM, with its chain) to a target that asks for one
+    #[arg(long, value_name = "FILE")]
+    cert: Option<PathBuf>,
+    /// The private key of --cert (PEM) [default: in the file of --cert]
+    #[arg(long, value_name = "FILE")]
+    key: Option<PathBuf>,
     /// Do not check the target's certificate: whoever answers at its address gets the requests
     #[arg(long)]
     insecure: bool,
@@ -532,6 +560,14 @@ impl From<ReplayArgs> for typed::Send {
             rate: None,
             timeout: args.timeout,
             max_in_flight: args.max_in_flight,
+            client: args.client,
+            connections: args.connections,
+            max_connections: args.max_connections,
+            max_response: args.max_response,
+            resolve_every: args.resolve_every,
+            ca: args.ca,
+            cert: args.cert,
+            key: args.key,
             keep_host: args.keep_host,
             insecure: args.insecure,
             drain: args.drain,

@@ -39,7 +39,7 @@ fn run(config: RunConfig, about: About, first: &str) -> anyhow::Result<ExitCode>
     let given_up = rights::give_up(&user)?;
     tell(&format!("{}; {given_up}", source.describe()));
     tell(first);
-    for warning in config.warnings.into_iter().chain(targets.iter().filter_map(aloud)) {
+    for warning in config.warnings.into_iter().chain(targets.iter().flat_map(aloud)) {
         tell(&format!("warning: {warning}"));
     }
     if let Some(recorder) = &mut recorder {

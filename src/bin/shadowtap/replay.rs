@@ -20,7 +20,7 @@ pub(crate) fn run(args: ReplayCommand) -> anyhow::Result<ExitCode> {
     let ReplayConfig { capture, source, middleware, targets, outputs, warnings } = config::replay(args.into())?;
     let results = outputs.results.as_ref().map(writer).transpose()?;
     tell(&intent("sending", &middleware, &targets));
-    for warning in warnings.into_iter().chain(targets.iter().filter_map(aloud)) {
+    for warning in warnings.into_iter().chain(targets.iter().flat_map(aloud)) {
         tell(&format!("warning: {warning}"));
     }
     let stop = Stop::listen(&capture.halt, None)?;
@@ -70,15 +70,17 @@ pub(crate) fn intent(doing: &str, middleware: &middleware::Settings, targets: &[
     format!("{doing} {methods}: {share} by {key}{chains} -> {}; {writes}", targets.join(", "))
 }
 
-/// What `--insecure` does, said aloud.
-pub(crate) fn aloud(replay: &replay::Settings) -> Option<String> {
-    (replay.insecure && replay.target.is_tls()).then(|| {
+/// What is said aloud of how a target is sent to: that nobody checks who it is, that it gets fewer connections than it
+/// may need.
+pub(crate) fn aloud(replay: &replay::Settings) -> Vec<String> {
+    let insecure = (replay.insecure && replay.target.is_tls()).then(|| {
         format!(
             "--insecure: the certificate of {} is not checked; whoever answers at its address gets the requests, \
              cookies and all",
             replay.target
         )
-    })
+    });
+    insecure.into_iter().chain(replay::wire::connection_limit(replay).warning).collect()
 }
 
 #[cfg(test)]
@@ -89,13 +91,11 @@ mod tests {
 
     fn settings(url: &str) -> replay::Settings {
         replay::Settings {
-            target: url.parse().unwrap(),
-            pace: replay::Pace::default(),
             timeout: Duration::from_secs(1),
             max_in_flight: 1,
-            keep_host: false,
             insecure: true,
             drain: Duration::from_secs(1),
+            ..replay::Settings::new(url.parse().unwrap())
         }
     }
 
@@ -128,7 +128,7 @@ mod tests {
 
     #[test]
     fn insecure_is_said_aloud_where_it_does_something() {
-        assert!(aloud(&settings("https://staging")).unwrap().contains("certificate of https://staging is not checked"));
-        assert_eq!(aloud(&settings("http://staging")), None);
+        assert!(aloud(&settings("https://staging"))[0].contains("certificate of https://staging is not checked"));
+        assert_eq!(aloud(&settings("http://staging")), Vec::<String>::new());
     }
 }

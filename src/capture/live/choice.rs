@@ -38,7 +38,7 @@ enum Why {
 
 impl fmt::Display for Choice {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "capturing on {}", and(&self.names))?;
+        f.write_str(&and(&self.names))?;
         match &self.why {
             Why::Asked => Ok(()),
             Why::Listened(ports) => write!(f, ", where something listens on {}", named(ports)),
@@ -142,34 +142,30 @@ mod tests {
 
     #[test]
     fn an_address_that_is_listened_on_names_its_interface() {
-        check(&["10.0.0.2:80", "127.0.0.1:22"], &[80], "capturing on eth1, where something listens on port 80");
-        check(&["127.0.0.53:80"], &[80], "capturing on lo, where something listens on port 80");
-        check(&["10.0.7.2:80"], &[80], "capturing on eth1.7, where something listens on port 80");
+        check(&["10.0.0.2:80", "127.0.0.1:22"], &[80], "eth1, where something listens on port 80");
+        check(&["127.0.0.53:80"], &[80], "lo, where something listens on port 80");
+        check(&["10.0.7.2:80"], &[80], "eth1.7, where something listens on port 80");
         check(
             &["[2001:db8::2]:80", "127.0.0.1:8080"],
             &[80, 8080],
-            "capturing on lo and eth0, where something listens on ports 80 and 8080",
+            "lo and eth0, where something listens on ports 80 and 8080",
         );
     }
 
     #[test]
     fn a_listener_on_every_address_means_all_that_is_up_once() {
-        check(
-            &["0.0.0.0:80"],
-            &[80],
-            "capturing on eth0, eth1 and docker0: up, and something listens on port 80 at every address",
-        );
+        check(&["0.0.0.0:80"], &[80], "eth0, eth1 and docker0: up, and something listens on port 80 at every address");
         check(
             &["[::]:80", "127.0.0.1:8080"],
             &[80, 8080],
-            "capturing on lo, eth0, eth1 and docker0: up, and something listens on ports 80 and 8080 at every address",
+            "lo, eth0, eth1 and docker0: up, and something listens on ports 80 and 8080 at every address",
         );
     }
 
     #[test]
     fn without_a_listener_all_that_is_up_may_carry_the_port() {
-        check(&[], &[80], "capturing on eth0, eth1 and docker0: up, and nothing here listens on port 80");
-        check(&["0.0.0.0:22"], &[], "capturing on eth0, eth1 and docker0: up");
+        check(&[], &[80], "eth0, eth1 and docker0: up, and nothing here listens on port 80");
+        check(&["0.0.0.0:22"], &[], "eth0, eth1 and docker0: up");
     }
 
     #[test]
@@ -178,7 +174,7 @@ mod tests {
         check(
             &["192.0.2.99:80"],
             &[80],
-            "capturing on eth0, eth1 and docker0: up, and something listens on port 80 at every address",
+            "eth0, eth1 and docker0: up, and something listens on port 80 at every address",
         );
     }
 
@@ -193,6 +189,6 @@ mod tests {
     fn more_interfaces_than_are_read_at_once_are_captured_on_together() {
         let all: Vec<Interface> = (0..9).map(|n| interface(&format!("cali{n}"), &[])).collect();
         let choice = choose(&all, &[], &[80]).unwrap();
-        assert_eq!(choice.to_string(), "capturing on any: 9 interfaces are up");
+        assert_eq!(choice.to_string(), "any: 9 interfaces are up");
     }
 }

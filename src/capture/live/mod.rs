@@ -42,7 +42,7 @@ const SETTLED: Duration = Duration::from_millis(20);
 /// Pause after a device that said it had something and did not, so that asking it is no busy loop.
 const SPURIOUS: Duration = Duration::from_millis(2);
 /// Time between two looks at the counters of the kernel and the state of the interfaces.
-const LOOK_EVERY: Duration = Duration::from_millis(250);
+const LOOK_EVERY: Duration = Duration::from_millis(500);
 /// Longest time after the halt in which frames from before it are still read.
 const LAST_FRAMES: Duration = Duration::from_secs(1);
 /// What is told of interfaces that come and go; later news are left out.
@@ -135,7 +135,7 @@ pub fn probe(interface: &str) -> Result<super::LinkType, LiveError> {
 }
 
 impl Live {
-    /// Which interfaces are captured on, and why these: one line.
+    /// Which interfaces are captured on, and why these: what goes after "capturing on", in one line.
     #[must_use]
     pub fn describe(&self) -> String {
         self.choice.to_string()

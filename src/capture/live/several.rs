@@ -249,3 +249,68 @@ fn turn(handle: &mut Handle, lane: usize, queue: &mut Queue) -> Option<String> {
     }
     None
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MILLISECOND: u64 = 1_000_000;
+    const BEGIN: u64 = 1_000 * MILLISECOND;
+
+    fn at(milliseconds: u64) -> Timestamp {
+        Timestamp::from_nanos(BEGIN + milliseconds * MILLISECOND)
+    }
+
+    /// A queue with frames of these times, in milliseconds, in each lane.
+    fn queue(lanes: &[&[u64]], bytes: usize) -> Queue {
+        let mut queue = Queue { lanes: lanes.iter().map(|_| VecDeque::new()).collect(), ..Queue::default() };
+        let data = vec![0; bytes];
+        for (lane, times) in lanes.iter().enumerate() {
+            for time in *times {
+                queue.push(lane, &Frame { at: at(*time), link: LinkType::ETHERNET, wire_len: 0, data: &data });
+            }
+        }
+        queue
+    }
+
+    /// Checks whether the earliest frame goes out at `now`, with the lanes open that are named.
+    #[track_caller]
+    fn check(lanes: &[&[u64]], now: u64, open: &[usize], expected: bool) {
+        let queue = queue(lanes, 1);
+        let (_, earliest) = queue.earliest().unwrap();
+        assert_eq!(queue.is_due(earliest, at(now), |lane| open.contains(&lane)), expected);
+    }
+
+    #[test]
+    fn a_frame_waits_until_no_earlier_one_can_come() {
+        check(&[&[5], &[]], 6, &[0, 1], false);
+        check(&[&[5], &[]], 14, &[0, 1], false);
+        check(&[&[5], &[]], 15, &[0, 1], true);
+        check(&[&[5], &[7]], 6, &[0, 1], true);
+        check(&[&[5], &[]], 6, &[0], true);
+    }
+
+    #[test]
+    fn a_clock_that_is_set_back_holds_nothing_up() {
+        check(&[&[5000], &[]], 10, &[0, 1], true);
+    }
+
+    #[test]
+    fn a_full_queue_gives_out_what_it_has() {
+        let full = queue(&[&[5], &[]], HELD_BYTES);
+        assert!(full.is_full() && full.is_due(at(5), at(5), |_| true));
+    }
+
+    #[test]
+    fn frames_leave_by_time_and_in_the_order_of_their_lane() {
+        let mut queue = queue(&[&[1, 4, 3], &[2, 5]], 1);
+        let mut times = Vec::new();
+        while let Some((lane, _)) = queue.earliest() {
+            let held = queue.pop(lane).unwrap();
+            times.push((held.at.nanos() - BEGIN) / MILLISECOND);
+            queue.recycle(held);
+        }
+        assert_eq!(times, [1, 2, 4, 3, 5]);
+        assert_eq!((queue.bytes, queue.spare.len()), (0, 5));
+    }
+}

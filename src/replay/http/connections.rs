@@ -35,7 +35,12 @@ impl Ledger {
     pub(super) fn take(&self) -> Connections {
         let mut state = self.state();
         let set_up = std::mem::take(&mut state.set_up);
-        Connections { opened: state.opened, peak: u64::try_from(state.peak).unwrap_or(0), set_up }
+        Connections {
+            opened: state.opened,
+            peak: u64::try_from(state.peak).unwrap_or(0),
+            set_up,
+            addresses: Vec::new(),
+        }
     }
 
     /// An exchange begins. Unless the guard learns better, its connection is closed when the guard is dropped.

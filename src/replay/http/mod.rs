@@ -25,8 +25,9 @@ use sha2::{Digest as _, Sha256};
 use tokio::time::Instant;
 
 use self::connections::Ledger;
-use super::{Answer, Client, Connections, Settings, TargetUrl};
-use crate::exchange::{ConnectionId, ExchangeId, FailureKind, Request};
+use super::tls::Trust;
+use super::{Answer, Client, ClientError, Connections, Kept, Settings, TargetUrl, Turn, Wanted, hop, tls};
+use crate::exchange::{Digest, ExchangeId, FailureKind, Head, Request};
 
 mod connections;
 mod encode;
@@ -34,37 +35,9 @@ mod failure;
 
 pub use connections::MAX_SET_UPS;
 
-/// Largest content of an answer. It is hashed as it comes and never kept, so this bounds time and not memory; past it
-/// the request ends as `Failed(TooLarge)` and its connection is closed.
-pub const MAX_RESPONSE: u64 = 256 << 20;
-
 /// How long an unused connection is kept: shorter than common servers and balancers do (60 s), since one that they
 /// close while a request is on its way costs that request.
 const POOL_IDLE: Duration = Duration::from_secs(30);
-
-/// Why there is no client.
-#[derive(Debug, thiserror::Error)]
-pub enum ClientError {
-    /// The system has no root certificates to trust.
-    #[error(
-        "cannot verify the certificate of {url}: {why}; install the system's root certificates \
-         (on Debian the package ca-certificates), or accept any certificate with --insecure"
-    )]
-    Roots {
-        /// The target.
-        url: String,
-        /// The verifier's words.
-        why: String,
-    },
-    /// Anything else.
-    #[error("cannot set up the client for {url}: {why}")]
-    Setup {
-        /// The target.
-        url: String,
-        /// The client's words.
-        why: String,
-    },
-}
 
 /// Sends requests to one target over connections that they share.
 ///
@@ -96,7 +69,9 @@ impl HttpClient {
             .pool_idle_timeout(POOL_IDLE)
             .pool_max_idle_per_host(settings.max_in_flight)
             .connector_layer(ledger.clone());
+        let own_trust = settings.trust != Trust::default();
         let builder = match (settings.target.is_tls(), settings.insecure) {
+            (true, _) if own_trust => builder.tls_backend_preconfigured(tls::config(settings)?),
             // Never used, and loading roots that nobody needs could fail: trust nothing.
             (false, _) => builder.tls_certs_only([]),
             (true, insecure) => builder.tls_danger_accept_invalid_certs(insecure),
@@ -106,18 +81,18 @@ impl HttpClient {
             target: settings.target.clone(),
             keep_host: settings.keep_host,
             ledger,
-            max_response: MAX_RESPONSE,
+            max_response: settings.max_response,
         })
     }
 
-    /// The same client with another limit than [`MAX_RESPONSE`], in bytes of content.
+    /// The same client with another limit than that of its settings, in bytes of content.
     #[must_use]
     pub const fn with_max_response(mut self, bytes: u64) -> Self {
         self.max_response = bytes;
         self
     }
 
-    async fn exchange(&self, request: Request) -> Result<Answer, FailureKind> {
+    async fn exchange(&self, request: Request, wanted: Wanted) -> Result<Answer, FailureKind> {
         let id = request.id;
         let request = encode::encode(&request, &self.target, self.keep_host).ok_or(FailureKind::Protocol)?;
         let method = request.method().clone();
@@ -137,27 +112,38 @@ impl HttpClient {
             connection.stays_open_at_the_end();
         }
         let status = response.status().as_u16();
-        let content = self.read(response).await.map_err(|error| match error {
+        let head = wanted.kept.map(|_| head(&response));
+        let content = self.read(response, wanted).await.map_err(|error| match error {
             ReadError::TooLarge => FailureKind::TooLarge,
             ReadError::Broken(error) => self.failed(id, &error),
         })?;
         connection.ended();
-        let (body_len, body_sha256) = content;
-        Ok(Answer { status, body_len, body_sha256, written, first_byte, done: Instant::now() })
+        let Content { len: body_len, sha256: body_sha256, kept: body } = content;
+        let kept = head.map(|head| Box::new(Kept { head, body: body.map(Into::into) }));
+        Ok(Answer { status, body_len, body_sha256, kept, written, first_byte, done: Instant::now() })
     }
 
-    /// Reads the content to its end and keeps nothing of it but its length and hash.
-    async fn read(&self, mut response: reqwest::Response) -> Result<(u64, Option<[u8; 32]>), ReadError> {
-        let mut hash = Sha256::new();
-        let mut len = 0_u64;
+    /// Reads the content to its end and keeps nothing of it but what is wanted.
+    async fn read(&self, mut response: reqwest::Response, wanted: Wanted) -> Result<Content, ReadError> {
+        let mut hash = wanted.hash.then(Sha256::new);
+        let mut content = Content { len: 0, sha256: None, kept: wanted.kept.map(|_| Vec::new()) };
         while let Some(chunk) = response.chunk().await.map_err(ReadError::Broken)? {
-            len += chunk.len() as u64;
-            if len > self.max_response {
+            content.len += chunk.len() as u64;
+            if content.len > self.max_response {
                 return Err(ReadError::TooLarge);
             }
-            hash.update(&chunk);
+            if let Some(hash) = &mut hash {
+                hash.update(&chunk);
+            }
+            if wanted.kept.is_none_or(|most| content.len > most as u64) {
+                content.kept = None;
+            }
+            if let Some(kept) = &mut content.kept {
+                kept.extend_from_slice(&chunk);
+            }
         }
-        Ok((len, (len > 0).then(|| hash.finalize().into())))
+        content.sha256 = hash.filter(|_| content.len > 0).map(|hash| hash.finalize().into());
+        Ok(content)
     }
 
     fn failed(&self, id: ExchangeId, error: &reqwest::Error) -> FailureKind {
@@ -168,13 +154,14 @@ impl HttpClient {
 }
 
 impl Client for HttpClient {
-    fn open(&self, _: ConnectionId, _: Instant) {}
-
-    async fn send(&self, _: ConnectionId, request: Request) -> Result<Answer, FailureKind> {
-        self.exchange(request).await
+    fn refuses(&self, request: &Request) -> Option<&'static str> {
+        // `OPTIONS *` (RFC 9112, 3.2.4) is no URL: reqwest cannot say it.
+        if request.target() == b"*" { Some("asterisk") } else { hop::refused(request, true) }
     }
 
-    fn close(&self, _: ConnectionId, _: Instant) {}
+    async fn send(&self, _: Turn, request: Request, wanted: Wanted) -> Result<Answer, FailureKind> {
+        self.exchange(request, wanted).await
+    }
 
     fn connections(&self) -> Connections {
         self.ledger.take()
@@ -184,6 +171,26 @@ impl Client for HttpClient {
 enum ReadError {
     TooLarge,
     Broken(reqwest::Error),
+}
+
+/// What was read of a body.
+struct Content {
+    len: u64,
+    sha256: Option<Digest>,
+    kept: Option<Vec<u8>>,
+}
+
+/// The head as reqwest has it: names in lower case, lines of one name together.
+fn head(response: &reqwest::Response) -> Head {
+    let mut raw = format!("HTTP/1.1 {}\r\n", response.status()).into_bytes();
+    for (name, value) in response.headers() {
+        raw.extend_from_slice(name.as_str().as_bytes());
+        raw.extend_from_slice(b": ");
+        raw.extend_from_slice(value.as_bytes());
+        raw.extend_from_slice(b"\r\n");
+    }
+    raw.extend_from_slice(b"\r\n");
+    Head::new(raw)
 }
 
 /// Names the cryptography that rustls uses in this process, unless the program has already chosen another.

@@ -111,13 +111,10 @@ fn plan(staging: SocketAddr, results: Box<dyn Write + Send>) -> anyhow::Result<P
         capture: CAPTURE,
         middleware: middleware::Settings { sample: middleware::Share(SAMPLE), ..Default::default() },
         replay: replay::Settings {
-            target,
-            pace: replay::Pace::Speed(1.0),
             timeout: Duration::from_secs(5),
             max_in_flight: 256,
-            keep_host: false,
-            insecure: false,
             drain: Duration::from_secs(2),
+            ..replay::Settings::new(target)
         },
         results,
     })

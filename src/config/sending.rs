@@ -1,0 +1,77 @@
+//! Which client speaks to the target, over which connections, and what it believes.
+
+use std::time::Duration;
+
+use super::check;
+use super::mistakes::Mistakes;
+use super::{parsed, typed};
+use crate::replay::tls::Trust;
+use crate::replay::{ClientChoice, ConnectionMode, DEFAULT_RESOLVE_EVERY, Settings};
+
+/// Puts the client, its connections and its trust, as they were typed, into what is known of a target.
+pub(super) fn connections(typed: &typed::Send, mistakes: &mut Mistakes) -> impl Fn(Settings) -> Settings + use<> {
+    let client = parsed("--client", typed.client.as_deref(), mistakes).unwrap_or_default();
+    let connections = parsed("--connections", typed.connections.as_deref(), mistakes).unwrap_or_default();
+    if (client, connections) == (ClientChoice::Reqwest, ConnectionMode::Mirrored) {
+        let why = "contradict each other: reqwest shares its connections; mirror them with --client wire";
+        mistakes.add("--client reqwest and --connections mirrored", why);
+    }
+    let max_connections =
+        typed.max_connections.as_deref().and_then(|n| mistakes.keep("--max-connections", at_least_one(n)));
+    let max_response = typed.max_response.as_deref().and_then(|n| mistakes.keep("--max-response", check::size(n)));
+    let resolve_every = resolve_every(typed, mistakes);
+    let trust = trust(typed, mistakes);
+    move |settings| Settings {
+        client,
+        connections,
+        max_connections,
+        max_response: max_response.map_or(settings.max_response, |bytes| bytes as u64),
+        resolve_every,
+        trust: trust.clone(),
+        ..settings
+    }
+}
+
+fn at_least_one(typed: &str) -> Result<usize, String> {
+    match typed.parse() {
+        Ok(number) if number > 0 => Ok(number),
+        _ => Err(format!("`{typed}` is not a number of connections; write a whole number from 1")),
+    }
+}
+
+fn resolve_every(typed: &typed::Send, mistakes: &mut Mistakes) -> Duration {
+    let flag = "--resolve-every";
+    let every = check::duration_or(flag, typed.resolve_every.as_deref(), DEFAULT_RESOLVE_EVERY, mistakes);
+    if every.is_zero() {
+        mistakes.add(flag, "a name cannot be looked up all the time: give more than zero, such as 30s");
+    }
+    every
+}
+
+fn trust(typed: &typed::Send, mistakes: &mut Mistakes) -> Trust {
+    if typed.insecure && typed.ca.is_some() {
+        mistakes.add("--insecure and --ca", "contradict each other: the one trusts anybody, the other only its file");
+    }
+    if typed.key.is_some() && typed.cert.is_none() {
+        mistakes.add("--key", "a key alone shows nothing: add the certificate with --cert");
+    }
+    Trust { ca: typed.ca.clone(), cert: typed.cert.clone(), key: typed.key.clone() }
+}
+
+/// Warns of what is allowed and changes nothing.
+pub(super) fn pointless(typed: &typed::Send, settings: &Settings, warnings: &mut Vec<String>) {
+    let files = [("--ca", typed.ca.is_some()), ("--cert", typed.cert.is_some())];
+    for (flag, _) in files.iter().filter(|(_, given)| *given && !settings.target.is_tls()) {
+        warnings.push(format!("{flag} changes nothing: {} speaks no TLS", settings.target));
+    }
+    if typed.resolve_every.is_some() && settings.client == ClientChoice::Reqwest {
+        warnings.push("--resolve-every changes nothing: reqwest looks a name up with each new connection".to_owned());
+    }
+    let pool = (settings.connections == ConnectionMode::Pooled).then_some(settings.max_connections).flatten();
+    if let Some(most) = pool.filter(|most| *most > settings.max_in_flight) {
+        let in_flight = settings.max_in_flight;
+        warnings.push(format!(
+            "--max-connections {most}: --max-in-flight {in_flight} is less, and a pool opens no more than that"
+        ));
+    }
+}

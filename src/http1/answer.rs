@@ -1,0 +1,178 @@
+//! A response head as a client has to read it: strictly, since what it says decides where the next response begins.
+//!
+//! In go the bytes of one head up to its empty line, out comes what they say, or why nobody may go on from there. A
+//! head of production is read by [`super::head`] instead, which makes the best of what it finds.
+
+use std::mem::MaybeUninit;
+
+use super::MAX_HEADER_LINES;
+use super::head::{Coding, Fields, Length};
+use crate::exchange::Framing;
+
+/// Header lines that there is room for without asking the allocator.
+const FAST_LINES: usize = 64;
+
+/// What the head of an answer says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct AnswerHead {
+    /// The status, 100 to 999.
+    pub(crate) status: u16,
+    /// How the body is framed.
+    pub(crate) framing: Framing,
+    /// Whether the server means to keep the connection open (RFC 9112, 9.3), as far as the head says.
+    pub(crate) persists: bool,
+}
+
+/// Why a head cannot be gone on from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum AnswerError {
+    /// No HTTP/1 response, or lines that no field may have.
+    #[error("what came is no HTTP/1 response head")]
+    NotHttp,
+    /// RFC 9112, 6.3: lengths that differ, or one that is no number.
+    #[error("the response says its length in words that contradict each other or are no number")]
+    Length,
+}
+
+/// What the request was, as far as the response depends on it.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Asked {
+    /// The method was HEAD: whatever the head says, there is no body.
+    pub(crate) head_only: bool,
+    /// It was of HTTP/1.0: the connection persists only where that is said.
+    pub(crate) old: bool,
+}
+
+/// Reads a whole head.
+pub(crate) fn read(raw: &[u8], asked: Asked) -> Result<AnswerHead, AnswerError> {
+    let mut lines = [const { MaybeUninit::uninit() }; FAST_LINES];
+    match parse(raw, &mut lines, asked) {
+        Err(httparse::Error::TooManyHeaders) => {
+            let mut lines = vec![const { MaybeUninit::uninit() }; MAX_HEADER_LINES];
+            parse(raw, &mut lines, asked).unwrap_or(Err(AnswerError::NotHttp))
+        }
+        read => read.unwrap_or(Err(AnswerError::NotHttp)),
+    }
+}
+
+fn parse<'a>(
+    raw: &'a [u8],
+    lines: &mut [MaybeUninit<httparse::Header<'a>>],
+    asked: Asked,
+) -> Result<Result<AnswerHead, AnswerError>, httparse::Error> {
+    let mut config = httparse::ParserConfig::default();
+    // A client has to take a folded line for one line (RFC 9112, 5.2).
+    config.allow_obsolete_multiline_headers_in_responses(true);
+    let mut response = httparse::Response::new(&mut []);
+    let parsed = config.parse_response_with_uninit_headers(&mut response, raw, lines)?;
+    let (httparse::Status::Complete(_), Some(status), Some(minor)) = (parsed, response.code, response.version) else {
+        return Ok(Err(AnswerError::NotHttp));
+    };
+    let mut fields = Fields::default();
+    let mut connection = Connection::default();
+    for line in response.headers.iter() {
+        fields.note(line.name.as_bytes(), line.value);
+        if line.name.len() == 10 && line.name.eq_ignore_ascii_case("connection") {
+            connection.note(line.value);
+        }
+    }
+    let persists = !connection.close && ((minor > 0 && !asked.old) || connection.keep_alive);
+    Ok(framing(status, fields, asked).map(|(framing, clear)| AnswerHead {
+        status,
+        framing,
+        persists: persists && clear,
+    }))
+}
+
+/// RFC 9112, 6.3; whether the connection may be trusted after it comes with it.
+fn framing(status: u16, fields: Fields, asked: Asked) -> Result<(Framing, bool), AnswerError> {
+    if asked.head_only || matches!(status, 100..=199 | 204 | 304) {
+        return Ok((Framing::None, status != 101));
+    }
+    match (fields.coding, fields.length) {
+        // Transfer-Encoding overrides the length, but whoever says both is not to be trusted with another request.
+        (Coding::Chunked, length) => Ok((Framing::Chunked, length == Length::Absent)),
+        (Coding::Other, _) | (Coding::Absent, Length::Absent) => Ok((Framing::UntilClose, false)),
+        (Coding::Absent, Length::One(0)) => Ok((Framing::None, true)),
+        (Coding::Absent, Length::One(length)) => Ok((Framing::Length(length), true)),
+        (Coding::Absent, Length::Conflicting(_) | Length::Bad) => Err(AnswerError::Length),
+    }
+}
+
+/// What the Connection lines say.
+#[derive(Clone, Copy, Debug, Default)]
+struct Connection {
+    close: bool,
+    keep_alive: bool,
+}
+
+impl Connection {
+    fn note(&mut self, value: &[u8]) {
+        for option in value.split(|byte| *byte == b',').map(<[u8]>::trim_ascii) {
+            self.close |= option.eq_ignore_ascii_case(b"close");
+            self.keep_alive |= option.eq_ignore_ascii_case(b"keep-alive");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(head: &str, expected: Result<(u16, Framing, bool), AnswerError>) {
+        let found = read(format!("{head}\r\n\r\n").as_bytes(), Asked::default());
+        assert_eq!(found.map(|head| (head.status, head.framing, head.persists)), expected, "{head}");
+    }
+
+    #[test]
+    fn the_framing_of_a_response_follows_rfc_9112() {
+        check("HTTP/1.1 200 OK\r\nContent-Length: 5", Ok((200, Framing::Length(5), true)));
+        check("HTTP/1.1 200\r\ncontent-length: 5, 5", Ok((200, Framing::Length(5), true)));
+        check("HTTP/1.1 200 OK\r\nContent-Length: 0", Ok((200, Framing::None, true)));
+        check("HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, chunked", Ok((200, Framing::Chunked, true)));
+        check("HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip", Ok((200, Framing::UntilClose, false)));
+        check("HTTP/1.1 200 OK", Ok((200, Framing::UntilClose, false)));
+        check("HTTP/1.1 204 No Content\r\nContent-Length: 5", Ok((204, Framing::None, true)));
+        check("HTTP/1.1 304 Not Modified\r\nContent-Length: 5", Ok((304, Framing::None, true)));
+        check("HTTP/1.1 101 Switching Protocols", Ok((101, Framing::None, false)));
+    }
+
+    #[test]
+    fn what_contradicts_itself_is_not_gone_on_from() {
+        check("HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2", Err(AnswerError::Length));
+        check("HTTP/1.1 200 OK\r\nContent-Length: -1", Err(AnswerError::Length));
+        check("HTTP/1.1 200 OK\r\nContent-Length: 99999999999999999999", Err(AnswerError::Length));
+        check("HTTP/1.1 200 OK\r\nContent-Length: 9\r\nTransfer-Encoding: chunked", Ok((200, Framing::Chunked, false)));
+        check("HTTP/1.1 200 OK\r\nX Y: 1", Err(AnswerError::NotHttp));
+        check("HTTP/2.0 200 OK", Err(AnswerError::NotHttp));
+        check("SSH-2.0-OpenSSH_9.2", Err(AnswerError::NotHttp));
+    }
+
+    #[test]
+    fn a_connection_persists_where_version_and_lines_say_so() {
+        check("HTTP/1.1 204 -\r\nConnection: a, Close", Ok((204, Framing::None, false)));
+        check("HTTP/1.0 204 -", Ok((204, Framing::None, false)));
+        check("HTTP/1.0 204 -\r\nConnection: keep-alive", Ok((204, Framing::None, true)));
+        let old = Asked { old: true, head_only: false };
+        assert!(!read(b"HTTP/1.1 204 -\r\n\r\n", old).unwrap().persists);
+        assert!(read(b"HTTP/1.1 204 -\r\nConnection: Keep-Alive\r\n\r\n", old).unwrap().persists);
+    }
+
+    #[test]
+    fn what_answers_head_has_no_body_and_ends_no_connection() {
+        let asked = Asked { head_only: true, old: false };
+        for lines in ["Content-Length: 5\r\n", "Transfer-Encoding: chunked\r\n", ""] {
+            let found = read(format!("HTTP/1.1 200 OK\r\n{lines}\r\n").as_bytes(), asked).unwrap();
+            assert_eq!((found.framing, found.persists), (Framing::None, true), "{lines}");
+        }
+    }
+
+    #[test]
+    fn folded_lines_and_very_many_lines_are_read() {
+        check("HTTP/1.1 200 OK\r\nX: a\r\n b\r\nContent-Length: 5", Ok((200, Framing::Length(5), true)));
+        let many = "X: y\r\n".repeat(500);
+        check(&format!("HTTP/1.1 200 OK\r\n{many}Content-Length: 5"), Ok((200, Framing::Length(5), true)));
+        let more = "X: y\r\n".repeat(1001);
+        check(&format!("HTTP/1.1 200 OK\r\n{more}Content-Length: 5"), Err(AnswerError::NotHttp));
+    }
+}

@@ -1,0 +1,81 @@
+//! The client that a run was asked for, behind one type.
+
+use tokio::time::Instant;
+
+use super::{
+    Answer, Client, ClientChoice, ClientError, Connections, HttpClient, Lane, Settings, Turn, Wanted, WireClient,
+};
+use crate::exchange::{FailureKind, Request};
+
+/// Whichever client [`Settings::client`] names.
+#[derive(Debug)]
+pub enum AnyClient {
+    /// See [`WireClient`].
+    Wire(WireClient),
+    /// See [`HttpClient`].
+    Reqwest(HttpClient),
+}
+
+impl AnyClient {
+    /// Whether it has to be told of captured connections.
+    #[must_use]
+    pub const fn mirrors(&self) -> bool {
+        match self {
+            Self::Wire(client) => client.mirrors(),
+            Self::Reqwest(_) => false,
+        }
+    }
+
+    /// The client that `settings` ask for. To be called within a runtime.
+    pub fn new(settings: &Settings) -> Result<Self, ClientError> {
+        Ok(match settings.client {
+            ClientChoice::Wire => Self::Wire(WireClient::new(settings)?),
+            ClientChoice::Reqwest => Self::Reqwest(HttpClient::new(settings)?),
+        })
+    }
+}
+
+impl Client for AnyClient {
+    fn open(&self, lane: Lane, due: Instant) {
+        match self {
+            Self::Wire(client) => client.open(lane, due),
+            Self::Reqwest(client) => client.open(lane, due),
+        }
+    }
+
+    fn line_up(&self, lane: Lane) -> Turn {
+        match self {
+            Self::Wire(client) => client.line_up(lane),
+            Self::Reqwest(client) => client.line_up(lane),
+        }
+    }
+
+    fn refuses(&self, request: &Request) -> Option<&'static str> {
+        match self {
+            Self::Wire(client) => client.refuses(request),
+            Self::Reqwest(client) => client.refuses(request),
+        }
+    }
+
+    async fn send(&self, turn: Turn, request: Request, wanted: Wanted) -> Result<Answer, FailureKind> {
+        match self {
+            Self::Wire(client) => client.send(turn, request, wanted).await,
+            // In a box: its state is many times as large, and would be moved about with every request of the other.
+            Self::Reqwest(client) => Box::pin(client.send(turn, request, wanted)).await,
+        }
+    }
+
+    fn close(&self, lane: Lane, due: Instant) {
+        match self {
+            Self::Wire(client) => client.close(lane, due),
+            Self::Reqwest(client) => client.close(lane, due),
+        }
+    }
+
+    fn connections(&self) -> Connections {
+        match self {
+            Self::Wire(client) => client.connections(),
+            Self::Reqwest(client) => client.connections(),
+        }
+    }
+}

@@ -1,0 +1,37 @@
+//! Why there is no client: told before anything is sent.
+
+use std::path::PathBuf;
+
+/// Why there is no client.
+#[derive(Debug, thiserror::Error)]
+pub enum ClientError {
+    /// The system has no root certificates to trust.
+    #[error(
+        "cannot verify the certificate of {url}: {why}; install the system's root certificates \
+         (on Debian the package ca-certificates), name the one to trust with --ca, or accept any with --insecure"
+    )]
+    Roots {
+        /// The target.
+        url: String,
+        /// The verifier's words.
+        why: String,
+    },
+    /// A file of certificates or a key that cannot be used.
+    #[error("{flag} {}: {why}; give a file in PEM, which begins with -----BEGIN", path.display())]
+    Pem {
+        /// The flag that named it.
+        flag: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// Anything else.
+    #[error("cannot set up the client for {url}: {why}")]
+    Setup {
+        /// The target.
+        url: String,
+        /// The client's words.
+        why: String,
+    },
+}

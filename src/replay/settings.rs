@@ -1,0 +1,147 @@
+//! How to send: what was asked for, with the defaults of what was not.
+
+use std::str::FromStr;
+use std::time::Duration;
+
+use super::tls::Trust;
+use super::{Pace, TargetUrl};
+
+/// Default of [`Settings::timeout`]: what load balancers commonly wait for an answer, halved.
+pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(30);
+/// Default of [`Settings::max_in_flight`]: past it requests wait in their target's queue, which shows as lag.
+pub const DEFAULT_MAX_IN_FLIGHT: usize = 1024;
+/// Default of [`Settings::drain`]: what is still unanswered then ends as timed out.
+pub const DEFAULT_DRAIN: Duration = Duration::from_secs(5);
+/// Default of [`Settings::max_connections`] for pooled ones: past it requests wait, which shows as lag.
+pub const DEFAULT_MAX_CONNECTIONS: usize = 256;
+/// Default of [`Settings::max_response`]: a longer response fails, and its connection is closed.
+pub const DEFAULT_MAX_RESPONSE: u64 = 256 << 20;
+/// Default of [`Settings::resolve_every`]: half of the shortest time that balancers in a cloud let addresses live.
+pub const DEFAULT_RESOLVE_EVERY: Duration = Duration::from_secs(30);
+
+/// How to send.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Where to.
+    pub target: TargetUrl,
+    /// By what.
+    pub client: ClientChoice,
+    /// Over which connections.
+    pub connections: ConnectionMode,
+    /// Connections that may be open at once; `None` for the default of the mode: [`DEFAULT_MAX_CONNECTIONS`] pooled,
+    /// as many as the system allows mirrored.
+    pub max_connections: Option<usize>,
+    /// When.
+    pub pace: Pace,
+    /// Limit for one whole answer, from the send.
+    pub timeout: Duration,
+    /// Requests that may await their answer at once.
+    pub max_in_flight: usize,
+    /// Content bytes that a response may have.
+    pub max_response: u64,
+    /// How often the target's name is resolved again.
+    pub resolve_every: Duration,
+    /// Keep the captured Host header instead of naming the target.
+    pub keep_host: bool,
+    /// Accept any certificate.
+    pub insecure: bool,
+    /// Which certificates are trusted and shown.
+    pub trust: Trust,
+    /// How long a stopped run waits for what is in flight.
+    pub drain: Duration,
+}
+
+impl Settings {
+    /// The defaults, to `target`.
+    #[must_use]
+    pub fn new(target: TargetUrl) -> Self {
+        Self {
+            target,
+            client: ClientChoice::default(),
+            connections: ConnectionMode::default(),
+            max_connections: None,
+            pace: Pace::default(),
+            timeout: DEFAULT_TIMEOUT,
+            max_in_flight: DEFAULT_MAX_IN_FLIGHT,
+            max_response: DEFAULT_MAX_RESPONSE,
+            resolve_every: DEFAULT_RESOLVE_EVERY,
+            keep_host: false,
+            insecure: false,
+            trust: Trust::default(),
+            drain: DEFAULT_DRAIN,
+        }
+    }
+
+    /// Requests that may be in flight at once: each has a connection of its own, so a pool's limit is theirs too.
+    #[must_use]
+    pub fn places(&self) -> usize {
+        match self.connections {
+            ConnectionMode::Pooled => self.max_in_flight.min(self.max_connections.unwrap_or(DEFAULT_MAX_CONNECTIONS)),
+            ConnectionMode::Mirrored => self.max_in_flight,
+        }
+    }
+}
+
+/// What speaks to the target.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ClientChoice {
+    /// [`super::wire`]: as captured, byte for byte.
+    #[default]
+    Wire,
+    /// [`super::http`]: through reqwest.
+    Reqwest,
+}
+
+/// Which connections requests go over.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ConnectionMode {
+    /// They share them, as behind a load balancer.
+    #[default]
+    Pooled,
+    /// One for each captured connection, opened, kept and closed as that was.
+    Mirrored,
+}
+
+/// Why something typed is no choice.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ChoiceError {
+    /// No client has this name.
+    #[error("`{typed}` is no client; write wire, which sends requests as captured, or reqwest")]
+    Client {
+        /// What was typed.
+        typed: String,
+    },
+    /// Neither of the two.
+    #[error(
+        "`{typed}` is no way to use connections; write pooled, to share them as behind a load balancer, \
+         or mirrored, for one each that was captured"
+    )]
+    Connections {
+        /// What was typed.
+        typed: String,
+    },
+}
+
+impl FromStr for ClientChoice {
+    type Err = ChoiceError;
+
+    fn from_str(typed: &str) -> Result<Self, ChoiceError> {
+        match typed {
+            "wire" => Ok(Self::Wire),
+            "reqwest" => Ok(Self::Reqwest),
+            _ => Err(ChoiceError::Client { typed: typed.to_owned() }),
+        }
+    }
+}
+
+impl FromStr for ConnectionMode {
+    type Err = ChoiceError;
+
+    fn from_str(typed: &str) -> Result<Self, ChoiceError> {
+        match typed {
+            "pooled" => Ok(Self::Pooled),
+            "mirrored" => Ok(Self::Mirrored),
+            _ => Err(ChoiceError::Connections { typed: typed.to_owned() }),
+        }
+    }
+}

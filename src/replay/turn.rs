@@ -1,0 +1,17 @@
+//! The order of requests that go over the same connection.
+
+use super::wire::Place;
+
+/// A request's place behind those of its connection that came before it; a request of a pool has none, and may go at
+/// once. Dropped, it lets the next one pass.
+#[derive(Debug, Default)]
+pub struct Turn(pub(super) Option<Box<Place>>);
+
+impl Turn {
+    /// Ready when the connection is free, or a new one may be opened. May be dropped and called again.
+    pub async fn come(&mut self) {
+        if let Some(place) = &mut self.0 {
+            place.come().await;
+        }
+    }
+}

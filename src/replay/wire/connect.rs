@@ -1,0 +1,123 @@
+//! From addresses to an open connection: tried in order, the next one early where one is slow, TLS on top.
+//!
+//! In goes nothing but the wish, out comes a [`Link`] or the kind of the failure. No byte of a request is written here,
+//! so that any number of addresses may be tried.
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::StreamExt as _;
+use futures_util::stream::FuturesUnordered;
+use rustls::pki_types::ServerName;
+use tokio::net::TcpStream;
+use tokio::time::Instant;
+use tokio_rustls::TlsConnector;
+
+use super::addresses::{Address, Addresses};
+use super::ledger::Ledger;
+use super::link::{Link, Stream};
+use crate::exchange::FailureKind;
+
+/// How long an address may take before the next one is tried beside it (RFC 8305, 5).
+const HEAD_START: Duration = Duration::from_millis(250);
+
+/// Makes connections to one target.
+#[derive(Debug)]
+pub(super) struct Connector {
+    pub(super) addresses: Arc<Addresses>,
+    pub(super) tls: Option<Tls>,
+    pub(super) ledger: Arc<Ledger>,
+}
+
+/// How TLS is spoken to a target.
+pub(super) struct Tls {
+    pub(super) connector: TlsConnector,
+    pub(super) name: ServerName<'static>,
+}
+
+impl std::fmt::Debug for Tls {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Tls").field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
+impl Connector {
+    /// A new connection. The caller sets the time limit by dropping the future.
+    pub(super) async fn connect(&self) -> Result<Link, FailureKind> {
+        let order = self.addresses.in_order().await?;
+        let started = Instant::now();
+        let (address, tcp) = match order.as_slice() {
+            [only] => (Arc::clone(only), attempt(only).await.map_err(|error| failed(only, &error))?),
+            _ => race(order).await?,
+        };
+        if let Err(error) = tcp.set_nodelay(true) {
+            tracing::debug!(%error, "cannot switch Nagle's algorithm off");
+        }
+        let open = self.ledger.open();
+        let stream = match &self.tls {
+            None => Stream::Plain(tcp),
+            Some(tls) => match tls.connector.connect(tls.name.clone(), tcp).await {
+                Ok(stream) => Stream::Tls(Box::new(stream)),
+                Err(error) => {
+                    address.fails(Instant::now());
+                    tracing::debug!(address = %address.socket, %error, "no TLS session");
+                    return Err(FailureKind::Tls);
+                }
+            },
+        };
+        address.works();
+        self.ledger.set_up(started.elapsed());
+        Ok(Link::new(stream, address, open))
+    }
+}
+
+async fn attempt(address: &Address) -> io::Result<TcpStream> {
+    TcpStream::connect(address.socket).await
+}
+
+/// The first address that answers. Those that were given their head start and did not are set aside.
+async fn race(order: Vec<Arc<Address>>) -> Result<(Arc<Address>, TcpStream), FailureKind> {
+    let mut order = order.into_iter();
+    let mut running = FuturesUnordered::new();
+    let mut started: Vec<Arc<Address>> = Vec::new();
+    let mut begin = true;
+    let mut last = FailureKind::Connect;
+    loop {
+        if std::mem::take(&mut begin)
+            && let Some(address) = order.next()
+        {
+            started.push(Arc::clone(&address));
+            running.push(async move {
+                let result = attempt(&address).await;
+                (address, result)
+            });
+        }
+        if running.is_empty() {
+            return Err(last);
+        }
+        tokio::select! {
+            biased;
+            Some((address, result)) = running.next() => match result {
+                Ok(tcp) => {
+                    let now = Instant::now();
+                    let slow = started.iter().filter(|other| !Arc::ptr_eq(other, &address));
+                    slow.for_each(|other| other.fails(now));
+                    return Ok((address, tcp));
+                }
+                Err(error) => {
+                    last = failed(&address, &error);
+                    started.retain(|other| !Arc::ptr_eq(other, &address));
+                    begin = true;
+                }
+            },
+            () = tokio::time::sleep(HEAD_START), if order.len() > 0 => begin = true,
+        }
+    }
+}
+
+fn failed(address: &Address, error: &io::Error) -> FailureKind {
+    address.fails(Instant::now());
+    tracing::debug!(address = %address.socket, %error, "cannot connect");
+    FailureKind::Connect
+}

@@ -1,0 +1,186 @@
+//! One request and its response over one connection, both ways at once.
+//!
+//! In go a request's bytes and an open [`Link`], out comes the response, or why there is none and whether any byte of
+//! the request may have gone out. Reading goes on while the request is being written: a target may answer early.
+
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use tokio::time::{Instant, Sleep};
+
+use super::failure;
+use super::link::Link;
+use super::request::Outgoing;
+use super::response::{Broken, Read, ResponseReader};
+use crate::exchange::FailureKind;
+use crate::replay::Wanted;
+
+/// How long a body waits for the 100 that its head asked for (RFC 9110, 10.1.1: not indefinitely).
+const CONTINUE_PATIENCE: Duration = Duration::from_secs(1);
+
+/// Why there is no response.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Failed {
+    pub(super) kind: FailureKind,
+    /// Not a byte of the request was taken by the system: it may go over another connection.
+    pub(super) untouched: bool,
+}
+
+/// A response, and when the last byte of the request was written.
+#[derive(Debug)]
+pub(super) struct Answered {
+    pub(super) read: Read,
+    pub(super) written: Instant,
+    /// The connection can carry another request.
+    pub(super) reusable: bool,
+}
+
+/// Sends `outgoing` over `link` and reads the response to its end. The caller sets the time limit by dropping the
+/// future, and then has to drop the link, too.
+pub(super) async fn exchange(
+    link: &mut Link,
+    outgoing: &Outgoing,
+    wanted: Wanted,
+    max_response: u64,
+) -> Result<Answered, Failed> {
+    let mut running = Exchange {
+        outgoing,
+        head_sent: 0,
+        body_sent: 0,
+        gate: if outgoing.expects { Gate::Closed(None) } else { Gate::Open },
+        written: None,
+        reader: ResponseReader::new(outgoing.asked, wanted, max_response),
+    };
+    std::future::poll_fn(|cx| running.poll(link, cx)).await?;
+    running.finish()
+}
+
+/// Invariant: `written` is set when, and only when, the last byte was handed to the system.
+struct Exchange<'a> {
+    outgoing: &'a Outgoing,
+    head_sent: usize,
+    body_sent: usize,
+    gate: Gate,
+    written: Option<Instant>,
+    reader: ResponseReader,
+}
+
+/// Whether the body may go.
+enum Gate {
+    Open,
+    /// It waits for a 100, or for its patience, which begins when the head is out.
+    Closed(Option<Pin<Box<Sleep>>>),
+    /// The connection takes nothing more; what it has to say is still read.
+    Shut(FailureKind),
+}
+
+impl Exchange<'_> {
+    /// Ready when the response is whole, or never will be.
+    fn poll(&mut self, link: &mut Link, cx: &mut Context<'_>) -> Poll<Result<(), Failed>> {
+        loop {
+            self.poll_write(link, cx)?;
+            let reader = &mut self.reader;
+            let waits = matches!(self.gate, Gate::Closed(_));
+            match link.poll_read(cx, |bytes| take(reader, bytes)) {
+                Poll::Ready(Ok(Ok(true))) => return Poll::Ready(Ok(())),
+                Poll::Ready(Ok(Ok(false))) if waits && (reader.continued() || reader.is_final()) => self.open_gate(),
+                Poll::Ready(Ok(Ok(false))) => {}
+                Poll::Ready(Ok(Err(broken))) => {
+                    tracing::debug!(why = %broken, "a response that cannot be read");
+                    return Poll::Ready(Err(failed(broken.kind())));
+                }
+                // An end without TLS's farewell may have been made by anybody on the way (RFC 9112, 9.8).
+                Poll::Ready(Err(error)) => {
+                    return Poll::Ready(Err(failed(self.shut().unwrap_or(failure::kind(&error)))));
+                }
+                Poll::Pending => return Poll::Pending,
+            }
+        }
+    }
+
+    /// After a 100 the body goes; after a final response it does not.
+    fn open_gate(&mut self) {
+        self.gate = if self.reader.is_final() { Gate::Shut(FailureKind::Reset) } else { Gate::Open };
+    }
+
+    /// Writes what can be written; an error is one only where not a byte had gone.
+    fn poll_write(&mut self, link: &mut Link, cx: &mut Context<'_>) -> Result<(), Failed> {
+        if self.written.is_some() || matches!(self.gate, Gate::Shut(_)) {
+            return Ok(());
+        }
+        if let Poll::Ready(Err(error)) = self.poll_send(link, cx) {
+            let kind = failure::kind(&error);
+            if self.head_sent == 0 && !link.is_tls() {
+                return Err(Failed { kind, untouched: true });
+            }
+            self.gate = Gate::Shut(kind);
+        }
+        Ok(())
+    }
+
+    fn poll_send(&mut self, link: &mut Link, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+        loop {
+            let head = self.outgoing.head.get(self.head_sent..).unwrap_or_default();
+            let body = match self.gate {
+                Gate::Open => self.outgoing.body.get(self.body_sent..).unwrap_or_default(),
+                _ => &[],
+            };
+            if head.is_empty() && body.is_empty() {
+                ready!(link.poll_flush(cx))?;
+                if self.is_waiting(cx) {
+                    return Poll::Pending;
+                }
+                if self.body_sent == self.outgoing.body.len() {
+                    self.written = Some(Instant::now());
+                    return Poll::Ready(Ok(()));
+                }
+                continue;
+            }
+            let sent = ready!(link.poll_write(cx, head, body))?;
+            if sent == 0 {
+                return Poll::Ready(Err(std::io::ErrorKind::WriteZero.into()));
+            }
+            let of_head = sent.min(head.len());
+            self.head_sent += of_head;
+            self.body_sent += sent - of_head;
+        }
+    }
+
+    /// Whether the body still waits for a 100.
+    fn is_waiting(&mut self, cx: &mut Context<'_>) -> bool {
+        let Gate::Closed(patience) = &mut self.gate else { return false };
+        let patience = patience.get_or_insert_with(|| Box::pin(tokio::time::sleep(CONTINUE_PATIENCE)));
+        if patience.as_mut().poll(cx).is_ready() {
+            self.gate = Gate::Open;
+            return false;
+        }
+        true
+    }
+
+    fn shut(&self) -> Option<FailureKind> {
+        match self.gate {
+            Gate::Shut(kind) => Some(kind),
+            _ => None,
+        }
+    }
+
+    fn finish(self) -> Result<Answered, Failed> {
+        let (whole, closes) = (self.written.is_some(), self.outgoing.closes);
+        let none = failed(FailureKind::Reset);
+        let read = self.reader.finish().ok_or(none)?;
+        // Early responses: nothing of the service time is the target's.
+        let written = self.written.map_or(read.first_byte, |written| written.min(read.first_byte));
+        let reusable = read.reusable && whole && !closes;
+        Ok(Answered { read, written, reusable })
+    }
+}
+
+const fn failed(kind: FailureKind) -> Failed {
+    Failed { kind, untouched: false }
+}
+
+/// Hands bytes, or the end of the stream, to the reader; says whether the response is whole.
+fn take(reader: &mut ResponseReader, bytes: &[u8]) -> Result<bool, Broken> {
+    if bytes.is_empty() { reader.end().map(|()| true) } else { reader.feed(bytes, Instant::now()) }
+}

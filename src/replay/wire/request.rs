@@ -1,0 +1,395 @@
+//! A captured request becomes the bytes that go out: those that were captured, but for what must differ.
+//!
+//! What must differ: Host names the target unless it is to be kept; lines of the captured connection go where
+//! connections are shared (see [`crate::replay::hop`]); and the line that frames the body is made true where
+//! middleware changed the body. Everything else, blanks, case, order and line ends included, is as it was on the wire.
+
+use bytes::Bytes;
+
+use crate::exchange::{Framing, Head, HeaderLine, Request, path_and_query};
+use crate::http1::Asked;
+use crate::replay::hop::HopByHop;
+
+/// Bodies up to this many bytes are copied behind their head and go out with one plain write.
+const MAX_COPIED_BODY: usize = 16 << 10;
+
+/// What is particular to the target, and to how its connections are used.
+#[derive(Clone, Debug)]
+pub(super) struct Terms {
+    /// What Host says, unless it is kept.
+    pub(super) authority: String,
+    pub(super) keep_host: bool,
+    /// Lines of the captured connection are left out.
+    pub(super) shared: bool,
+}
+
+/// A request ready to be written.
+#[derive(Debug)]
+pub(super) struct Outgoing {
+    /// The head, and the body where it is short and need not wait.
+    pub(super) head: Vec<u8>,
+    /// The rest of the body.
+    pub(super) body: Bytes,
+    /// The body waits for a 100 (RFC 9110, 10.1.1).
+    pub(super) expects: bool,
+    /// The request says that its connection ends with it.
+    pub(super) closes: bool,
+    pub(super) asked: Asked,
+}
+
+/// The bytes of `request`; `None` where its body is not the one that its framing tells of.
+pub(super) fn encode(request: &Request, terms: &Terms) -> Option<Outgoing> {
+    let wire = body(request)?;
+    let mut edit = Edit::new(&request.head, terms.authority.len() + wire.len().min(MAX_COPIED_BODY));
+    if !terms.keep_host {
+        edit.origin_form();
+    }
+    let mut lines = Lines::new(request, terms);
+    for line in request.head.lines() {
+        edit.lines_end = line.span().end;
+        match lines.judge(&line) {
+            Verdict::Keep => {}
+            Verdict::Drop => edit.drop_line(&line),
+            Verdict::Value(value) => edit.set_value(&line, value.as_bytes()),
+        }
+    }
+    let old = request.version() == b"1.0";
+    let expects = lines.expects && !old && !wire.is_empty();
+    let closes = lines.closes;
+    let mut head = edit.finish(lines.missing().as_deref());
+    let body = if expects || wire.len() > MAX_COPIED_BODY {
+        wire
+    } else {
+        head.extend_from_slice(&wire);
+        Bytes::new()
+    };
+    let asked = Asked { head_only: request.method() == b"HEAD", old };
+    Some(Outgoing { head, body, expects, closes, asked })
+}
+
+/// The framed body, where it is whole.
+fn body(request: &Request) -> Option<Bytes> {
+    let body = &request.body;
+    match body.framing {
+        Framing::None | Framing::UntilClose | Framing::Length(0) => Some(Bytes::new()),
+        Framing::Length(len) => body.wire.clone().filter(|wire| wire.len() as u64 == len),
+        Framing::Chunked => {
+            let content: u64 = body.chunks()?.iter().map(|chunk| chunk.len() as u64).sum();
+            body.wire.clone().filter(|wire| content == body.len && wire.ends_with(b"\n"))
+        }
+    }
+}
+
+/// What becomes of a header line.
+enum Verdict {
+    Keep,
+    Drop,
+    Value(String),
+}
+
+/// What the lines so far amount to.
+struct Lines<'a> {
+    terms: &'a Terms,
+    framing: Framing,
+    hop: Option<HopByHop>,
+    found: Found,
+    expects: bool,
+    closes: bool,
+}
+
+/// Lines that every request has to have.
+#[derive(Clone, Copy, Debug, Default)]
+struct Found {
+    host: bool,
+    /// One that frames the body, or says that there is none.
+    framing: bool,
+}
+
+impl<'a> Lines<'a> {
+    fn new(request: &Request, terms: &'a Terms) -> Self {
+        let hop = terms.shared.then(|| HopByHop::of(&request.head));
+        let framing = match request.body.framing {
+            Framing::Length(0) | Framing::UntilClose => Framing::None,
+            framing => framing,
+        };
+        Self { terms, framing, hop, found: Found::default(), expects: false, closes: false }
+    }
+
+    fn judge(&mut self, line: &HeaderLine<'_>) -> Verdict {
+        // Lengths first: most names have another one than any of these.
+        match line.name.len() {
+            4 if line.is("host") => return self.host(),
+            14 if line.is("content-length") => return self.length(line.value),
+            17 if line.is("transfer-encoding") => return self.coding(),
+            6 if line.is("expect") => self.expects |= line.value.eq_ignore_ascii_case(b"100-continue"),
+            // Trailers go out with their chunks, so what announces them does, too.
+            7 if line.is("trailer") && self.framing == Framing::Chunked => return Verdict::Keep,
+            10 if line.is("connection") && self.hop.is_none() => {
+                let mut options = line.value.split(|byte| *byte == b',');
+                self.closes |= options.any(|option| option.trim_ascii().eq_ignore_ascii_case(b"close"));
+            }
+            _ => {}
+        }
+        if self.hop.as_ref().is_some_and(|hop| hop.covers(line.name)) { Verdict::Drop } else { Verdict::Keep }
+    }
+
+    fn host(&mut self) -> Verdict {
+        if self.terms.keep_host {
+            Verdict::Keep
+        } else if std::mem::replace(&mut self.found.host, true) {
+            Verdict::Drop
+        } else {
+            Verdict::Value(self.terms.authority.clone())
+        }
+    }
+
+    /// A length that is true stays as it was written.
+    fn length(&mut self, value: &[u8]) -> Verdict {
+        let expected = match self.framing {
+            Framing::Length(len) => len,
+            Framing::Chunked => return Verdict::Drop,
+            Framing::None | Framing::UntilClose => 0,
+        };
+        let says = |part: &[u8]| std::str::from_utf8(part.trim_ascii()).ok()?.parse::<u64>().ok();
+        let first = !std::mem::replace(&mut self.found.framing, true);
+        if value.split(|byte| *byte == b',').all(|part| says(part) == Some(expected)) {
+            Verdict::Keep
+        } else if first {
+            Verdict::Value(expected.to_string())
+        } else {
+            Verdict::Drop
+        }
+    }
+
+    fn coding(&mut self) -> Verdict {
+        if self.framing == Framing::Chunked {
+            self.found.framing = true;
+            Verdict::Keep
+        } else {
+            Verdict::Drop
+        }
+    }
+
+    /// The lines that are not there and must be.
+    fn missing(&self) -> Option<String> {
+        let host = (!self.terms.keep_host && !self.found.host).then(|| format!("Host: {}\r\n", self.terms.authority));
+        let framing = match self.framing {
+            Framing::Length(len) if !self.found.framing => Some(format!("Content-Length: {len}\r\n")),
+            Framing::Chunked if !self.found.framing => Some("Transfer-Encoding: chunked\r\n".to_owned()),
+            _ => None,
+        };
+        match (host, framing) {
+            (Some(host), Some(framing)) => Some(host + &framing),
+            (host, framing) => host.or(framing),
+        }
+    }
+}
+
+/// A head that is copied in order, but for some places.
+struct Edit<'a> {
+    head: &'a Head,
+    out: Vec<u8>,
+    /// How far the head has been copied or passed over.
+    at: usize,
+    /// Where its lines end, as far as they were seen.
+    lines_end: usize,
+}
+
+impl<'a> Edit<'a> {
+    fn new(head: &'a Head, room: usize) -> Self {
+        let raw = head.as_bytes();
+        let lines_end = memchr::memchr(b'\n', raw).map_or(raw.len(), |end| end + 1);
+        Self { head, out: Vec::with_capacity(raw.len() + room + 32), at: 0, lines_end }
+    }
+
+    /// Absolute-form loses scheme and authority, which name another server (RFC 9112, 3.2.1).
+    fn origin_form(&mut self) {
+        let (method, target, _) = self.head.request_line();
+        if target.starts_with(b"/") || memchr::memmem::find(target, b"://").is_none() {
+            return;
+        }
+        let after = self.head.as_bytes().get(method.len()..).unwrap_or_default();
+        let start = method.len() + after.iter().take_while(|byte| **byte == b' ').count();
+        self.copy_to(start);
+        let path = path_and_query(target);
+        if path.starts_with(b"?") {
+            self.out.push(b'/');
+        }
+        self.out.extend_from_slice(path);
+        self.at = start + target.len();
+    }
+
+    fn drop_line(&mut self, line: &HeaderLine<'_>) {
+        self.copy_to(line.span().start);
+        self.at = line.span().end;
+    }
+
+    fn set_value(&mut self, line: &HeaderLine<'_>, value: &[u8]) {
+        let span = line.value_span();
+        self.copy_to(span.start);
+        self.out.extend_from_slice(value);
+        self.at = span.end;
+    }
+
+    fn finish(mut self, missing: Option<&str>) -> Vec<u8> {
+        self.copy_to(self.lines_end);
+        self.out.extend_from_slice(missing.unwrap_or_default().as_bytes());
+        self.copy_to(usize::MAX);
+        self.out
+    }
+
+    fn copy_to(&mut self, end: usize) {
+        let raw = self.head.as_bytes();
+        let end = end.min(raw.len());
+        self.out.extend_from_slice(raw.get(self.at..end).unwrap_or_default());
+        self.at = self.at.max(end);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::exchange::{Body, ConnectionId, ExchangeId, RequestState, Timestamp};
+
+    const POOLED: &str = "new:81";
+
+    fn terms(keep_host: bool, shared: bool) -> Terms {
+        Terms { authority: POOLED.to_owned(), keep_host, shared }
+    }
+
+    fn request(head: &str, framing: Framing, wire: &[u8]) -> Request {
+        let mut body = Body { framing, len: 0, sha256: None, wire: Some(Bytes::copy_from_slice(wire)) };
+        body.len = body.content().unwrap().len() as u64;
+        Request {
+            id: ExchangeId::new(ConnectionId(1), 1),
+            client: "10.0.0.1:5000".parse().unwrap(),
+            server: "10.0.0.2:80".parse().unwrap(),
+            head: Head::new(head.as_bytes().to_vec()),
+            body,
+            first_byte: Timestamp::from_nanos(0),
+            last_byte: Timestamp::from_nanos(0),
+            state: RequestState::Whole,
+        }
+    }
+
+    fn sent(request: &Request, terms: &Terms) -> String {
+        let outgoing = encode(request, terms).unwrap();
+        String::from_utf8([outgoing.head, outgoing.body.to_vec()].concat()).unwrap()
+    }
+
+    /// `head` of a request with this body goes out as `expected` over a shared connection.
+    fn check(head: &str, framing: Framing, wire: &str, expected: &str) {
+        let found = sent(&request(head, framing, wire.as_bytes()), &terms(false, true));
+        assert_eq!(found, expected, "{head}");
+    }
+
+    #[test]
+    fn only_host_and_the_lines_of_the_connection_differ() {
+        check(
+            "GET /a/../b//c'?<x> HTTP/1.1\r\nx-A:1\r\nhost:  old \r\nConnection: close, X-Hop\r\nX-hop: 1\r\nX-a : 2\r\n\r\n",
+            Framing::None,
+            "",
+            "GET /a/../b//c'?<x> HTTP/1.1\r\nx-A:1\r\nhost:  new:81 \r\nX-a : 2\r\n\r\n",
+        );
+    }
+
+    #[test]
+    fn mirrored_and_with_its_host_kept_a_request_is_what_it_was() {
+        let head = "GET http://h/%zz HTTP/1.0\nHost: h\nConnection: keep-alive\nTE: trailers\nFold: a\n b\n\n";
+        assert_eq!(sent(&request(head, Framing::None, b""), &terms(true, false)), head);
+    }
+
+    #[test]
+    fn a_second_host_goes_and_a_missing_one_is_added() {
+        check(
+            "GET / HTTP/1.1\r\nHost: a\r\nX: y\r\nHost: b\r\n\r\n",
+            Framing::None,
+            "",
+            "GET / HTTP/1.1\r\nHost: new:81\r\nX: y\r\n\r\n",
+        );
+        check("GET / HTTP/1.0\r\n\r\n", Framing::None, "", "GET / HTTP/1.0\r\nHost: new:81\r\n\r\n");
+        check("GET / HTTP/1.1\r\nHost:\r\n\r\n", Framing::None, "", "GET / HTTP/1.1\r\nHost:new:81\r\n\r\n");
+    }
+
+    #[test]
+    fn a_target_in_absolute_form_names_the_new_server_by_host_alone() {
+        check(
+            "GET http://old/a HTTP/1.1\r\nHost: old\r\n\r\n",
+            Framing::None,
+            "",
+            "GET /a HTTP/1.1\r\nHost: new:81\r\n\r\n",
+        );
+        check(
+            "GET http://old?q HTTP/1.1\r\nHost: old\r\n\r\n",
+            Framing::None,
+            "",
+            "GET /?q HTTP/1.1\r\nHost: new:81\r\n\r\n",
+        );
+        check(
+            "OPTIONS * HTTP/1.1\r\nHost: old\r\n\r\n",
+            Framing::None,
+            "",
+            "OPTIONS * HTTP/1.1\r\nHost: new:81\r\n\r\n",
+        );
+    }
+
+    #[test]
+    fn a_true_length_stays_as_it_was_written_and_another_is_made_true() {
+        let head = |lines: &str| format!("POST / HTTP/1.1\r\n{lines}Host: new:81\r\n\r\n");
+        let length = |lines: &str, expected: &str| {
+            let expected = head(expected) + "hello";
+            check(&head(lines), Framing::Length(5), "hello", &expected);
+        };
+        length("content-length:  005\r\n", "content-length:  005\r\n");
+        length("Content-Length: 5, 5\r\n", "Content-Length: 5, 5\r\n");
+        length("Content-Length: 9\r\nContent-Length: 9\r\n", "Content-Length: 5\r\n");
+        length("Transfer-Encoding: chunked\r\nContent-Length: 9\r\n", "Content-Length: 5\r\n");
+        check(&head("Content-Length: 9\r\n"), Framing::None, "", &head("Content-Length: 0\r\n"));
+        check(&head("Content-Length: 0\r\n"), Framing::None, "", &head("Content-Length: 0\r\n"));
+        check(
+            "POST / HTTP/1.1\r\nHost: h\r\n\r\n",
+            Framing::Length(5),
+            "hello",
+            "POST / HTTP/1.1\r\nHost: new:81\r\nContent-Length: 5\r\n\r\nhello",
+        );
+    }
+
+    #[test]
+    fn chunks_go_with_their_extensions_trailers_and_coding() {
+        let wire = "5;x=y\r\nhello\r\n0\r\nT: v\r\n\r\n";
+        let head = "PUT / HTTP/1.1\r\nHost: new:81\r\nTrailer: T\r\ntransfer-encoding:  Chunked\r\n\r\n";
+        check(head, Framing::Chunked, wire, &format!("{head}{wire}"));
+        check(
+            "PUT / HTTP/1.1\r\nHost: h\r\nContent-Length: 3\r\n\r\n",
+            Framing::Chunked,
+            wire,
+            &format!("PUT / HTTP/1.1\r\nHost: new:81\r\nTransfer-Encoding: chunked\r\n\r\n{wire}"),
+        );
+    }
+
+    #[test]
+    fn a_body_that_is_not_whole_is_not_sent() {
+        let head = "PUT / HTTP/1.1\r\nHost: h\r\n\r\n";
+        let mut short = request(head, Framing::Length(5), b"hello");
+        short.body.framing = Framing::Length(6);
+        assert!(encode(&short, &terms(true, true)).is_none());
+        let cut = request(head, Framing::Chunked, b"5\r\nhello");
+        assert!(encode(&cut, &terms(true, true)).is_none());
+        let mut unkept = request(head, Framing::Chunked, b"0\r\n\r\n");
+        unkept.body.wire = None;
+        assert!(encode(&unkept, &terms(true, true)).is_none());
+    }
+
+    #[test]
+    fn a_body_waits_where_its_head_says_so_and_it_can() {
+        let expects = |head: &str, wire: &str| {
+            let request = request(head, Framing::Length(wire.len() as u64), wire.as_bytes());
+            let outgoing = encode(&request, &terms(true, true)).unwrap();
+            assert_eq!(outgoing.head.ends_with(b"\r\n\r\n"), outgoing.expects || wire.is_empty());
+            outgoing.expects
+        };
+        assert!(expects("PUT / HTTP/1.1\r\nExpect: 100-Continue\r\nContent-Length: 1\r\n\r\n", "x"));
+        assert!(!expects("PUT / HTTP/1.0\r\nExpect: 100-continue\r\nContent-Length: 1\r\n\r\n", "x"));
+        assert!(!expects("PUT / HTTP/1.1\r\nExpect: 100-continue\r\nContent-Length: 0\r\n\r\n", ""));
+    }
+}

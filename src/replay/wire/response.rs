@@ -1,0 +1,310 @@
+//! One response, read as its bytes come: interim heads, the final head, the body.
+//!
+//! In go bytes as they were read, cut anywhere, and the time; out comes whether there is more to come. Nothing is
+//! copied but heads that came in pieces and what [`Wanted`] asks for.
+
+use bytes::Bytes;
+use tokio::time::Instant;
+
+use crate::exchange::{Digest, FailureKind, Framing, Head};
+use crate::http1::{AnswerError, Asked, Begin, BodyReader, Fed, head_end, read_answer, response_begins};
+use crate::replay::{Kept, Wanted};
+
+/// Bytes of all heads of one exchange, the interim ones included. Past it the exchange fails as too large.
+pub const MAX_HEAD_BYTES: usize = 256 << 10;
+/// Framing of chunks that is kept beside their content, in bytes; a body with more of it is not kept.
+const MAX_KEPT_FRAMING: usize = 64 << 10;
+
+/// Why a response cannot be read on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub(super) enum Broken {
+    #[error(transparent)]
+    Head(#[from] AnswerError),
+    #[error("the chunk framing of the body cannot be read")]
+    Chunks,
+    #[error("the heads have more than {MAX_HEAD_BYTES} bytes")]
+    HeadTooLarge,
+    #[error("the body is longer than --max-response")]
+    TooLarge,
+    #[error("the connection ended before the response did")]
+    Ended,
+}
+
+impl Broken {
+    pub(super) const fn kind(self) -> FailureKind {
+        match self {
+            Self::Head(_) | Self::Chunks => FailureKind::Protocol,
+            Self::HeadTooLarge | Self::TooLarge => FailureKind::TooLarge,
+            Self::Ended => FailureKind::Reset,
+        }
+    }
+}
+
+/// A whole response.
+#[derive(Debug)]
+pub(super) struct Read {
+    pub(super) status: u16,
+    pub(super) body_len: u64,
+    pub(super) body_sha256: Option<Digest>,
+    pub(super) kept: Option<Box<Kept>>,
+    pub(super) first_byte: Instant,
+    /// Whether the connection can carry another request.
+    pub(super) reusable: bool,
+}
+
+/// A response on its way.
+#[derive(Debug)]
+pub(super) struct ResponseReader {
+    asked: Asked,
+    wanted: Wanted,
+    max_response: u64,
+    /// Bytes of the heads that are over.
+    past_heads: usize,
+    /// A 100 came: the body that waits for it may go.
+    continued: bool,
+    state: State,
+}
+
+#[derive(Debug)]
+enum State {
+    /// What came of a head so far, and when its first byte did.
+    Head { partial: Vec<u8>, began: Option<Instant> },
+    /// The final head is over.
+    Body(Final),
+}
+
+#[derive(Debug)]
+struct Final {
+    status: u16,
+    persists: bool,
+    first_byte: Instant,
+    head: Option<Head>,
+    body: BodyReader,
+}
+
+impl ResponseReader {
+    pub(super) const fn new(asked: Asked, wanted: Wanted, max_response: u64) -> Self {
+        let state = State::Head { partial: Vec::new(), began: None };
+        Self { asked, wanted, max_response, past_heads: 0, continued: false, state }
+    }
+
+    /// Whether a 100 came.
+    pub(super) const fn continued(&self) -> bool {
+        self.continued
+    }
+
+    /// Whether the final head came.
+    pub(super) const fn is_final(&self) -> bool {
+        matches!(self.state, State::Body(_))
+    }
+
+    /// Takes the next bytes; says whether the response is whole. Bytes after its end spoil the connection only.
+    pub(super) fn feed(&mut self, mut bytes: &[u8], now: Instant) -> Result<bool, Broken> {
+        while let State::Head { partial, began } = &mut self.state {
+            if bytes.is_empty() {
+                return Ok(false);
+            }
+            let began = *began.get_or_insert(now);
+            if partial.is_empty()
+                && let Some(end) = head_end(bytes, 0)
+                && let Some((head, rest)) = bytes.split_at_checked(end)
+            {
+                self.head(head, began)?;
+                bytes = rest;
+                continue;
+            }
+            let before = partial.len();
+            partial.extend_from_slice(bytes);
+            if response_begins(partial) == Begin::No {
+                return Err(AnswerError::NotHttp.into());
+            }
+            let Some(end) = head_end(partial, before.saturating_sub(3)) else {
+                return if self.past_heads + partial.len() > MAX_HEAD_BYTES {
+                    Err(Broken::HeadTooLarge)
+                } else {
+                    Ok(false)
+                };
+            };
+            let head = std::mem::take(partial);
+            self.head(head.get(..end).unwrap_or_default(), began)?;
+            bytes = bytes.get(end - before..).unwrap_or_default();
+        }
+        self.body(bytes)
+    }
+
+    /// The connection ended: says whether the response did so by that.
+    pub(super) fn end(&self) -> Result<(), Broken> {
+        match &self.state {
+            State::Body(last) if last.body.is_done() || last.body.is_until_close() => Ok(()),
+            _ => Err(Broken::Ended),
+        }
+    }
+
+    /// What was read; `None` where the final head did not come.
+    pub(super) fn finish(self) -> Option<Read> {
+        let State::Body(last) = self.state else { return None };
+        let reusable = last.persists && last.body.is_done();
+        let body = last.body.finish();
+        let kept = last.head.map(|head| {
+            let fits = self.wanted.kept.is_some_and(|most| body.len <= most as u64);
+            let content = body.content().filter(|_| fits).map(|content| Bytes::from(content.into_owned()));
+            Box::new(Kept { head, body: content })
+        });
+        Some(Read {
+            status: last.status,
+            body_len: body.len,
+            body_sha256: body.sha256,
+            kept,
+            first_byte: last.first_byte,
+            reusable,
+        })
+    }
+
+    /// One whole head, interim or final.
+    fn head(&mut self, raw: &[u8], began: Instant) -> Result<(), Broken> {
+        self.past_heads += raw.len();
+        if self.past_heads > MAX_HEAD_BYTES {
+            return Err(Broken::HeadTooLarge);
+        }
+        let head = read_answer(raw, self.asked)?;
+        if matches!(head.status, 100 | 102..=199) {
+            self.continued |= head.status == 100;
+            self.state = State::Head { partial: Vec::new(), began: None };
+            return Ok(());
+        }
+        if matches!(head.framing, Framing::Length(length) if length > self.max_response) {
+            return Err(Broken::TooLarge);
+        }
+        let framed = self.wanted.kept.map(|most| most.saturating_add(MAX_KEPT_FRAMING));
+        self.state = State::Body(Final {
+            status: head.status,
+            persists: head.persists,
+            first_byte: began,
+            head: self.wanted.kept.map(|_| Head::new(raw.to_vec())),
+            body: BodyReader::with(head.framing, self.wanted.hash, framed),
+        });
+        Ok(())
+    }
+
+    fn body(&mut self, bytes: &[u8]) -> Result<bool, Broken> {
+        let State::Body(last) = &mut self.state else { return Ok(false) };
+        let done = match last.body.feed(bytes) {
+            Fed::All => false,
+            Fed::Ended(used) => {
+                last.persists &= used == bytes.len();
+                true
+            }
+            Fed::Bad => return Err(Broken::Chunks),
+        };
+        if last.body.len() > self.max_response { Err(Broken::TooLarge) } else { Ok(done) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const WANTED: Wanted = Wanted { hash: false, kept: Some(1 << 20) };
+    const GET: Asked = Asked { head_only: false, old: false };
+
+    /// Reads `bytes` in pieces of `size`, then the end of the stream.
+    fn read(bytes: &[u8], size: usize, asked: Asked) -> Result<Read, Broken> {
+        let mut reader = ResponseReader::new(asked, WANTED, 100_000);
+        for piece in bytes.chunks(size) {
+            if reader.feed(piece, Instant::now())? {
+                return Ok(reader.finish().unwrap());
+            }
+        }
+        reader.end()?;
+        Ok(reader.finish().unwrap())
+    }
+
+    /// However it is cut, the response has this status and content, and leaves its connection usable or not.
+    fn check(bytes: &str, status: u16, content: &str, reusable: bool) {
+        for size in 1..=bytes.len() {
+            let read = read(bytes.as_bytes(), size, GET).unwrap();
+            let kept = read.kept.unwrap();
+            assert_eq!((read.status, kept.body.as_deref()), (status, Some(content.as_bytes())), "{size}");
+            assert_eq!((read.body_len, read.reusable), (content.len() as u64, reusable), "{size}");
+            assert!(kept.head.as_bytes().starts_with(format!("HTTP/1.1 {status}").as_bytes()));
+        }
+    }
+
+    fn broken(bytes: &[u8], why: Broken) {
+        for size in [1, 7, 4096, bytes.len().max(1)] {
+            assert_eq!(read(bytes, size, GET).unwrap_err(), why, "{size}");
+        }
+    }
+
+    #[test]
+    fn a_response_is_the_same_however_it_is_cut() {
+        check("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello", 200, "hello", true);
+        check(
+            "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2;x\r\nhe\r\n3\r\nllo\r\n0\r\nT: v\r\n\r\n",
+            200,
+            "hello",
+            true,
+        );
+        check("HTTP/1.1 200 OK\nContent-Length: 2\n\nhi", 200, "hi", true);
+        check("HTTP/1.1 200 OK\r\n\r\nuntil the end", 200, "until the end", false);
+        check("HTTP/1.1 204 No Content\r\n\r\n", 204, "", true);
+        check(
+            "HTTP/1.1 103 Hints\r\nLink: x\r\n\r\nHTTP/1.1 100 -\r\n\r\nHTTP/1.1 404 -\r\nContent-Length: 1\r\n\r\nx",
+            404,
+            "x",
+            true,
+        );
+    }
+
+    #[test]
+    fn bytes_after_the_end_spoil_the_connection_and_not_the_response() {
+        let bytes = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhimore";
+        let read = read(bytes, bytes.len(), GET).unwrap();
+        assert_eq!((read.body_len, read.reusable), (2, false));
+    }
+
+    #[test]
+    fn what_answers_head_ends_with_its_head() {
+        let asked = Asked { head_only: true, old: false };
+        let read = read(b"HTTP/1.1 200 OK\r\nContent-Length: 999999999\r\n\r\n", 1, asked).unwrap();
+        assert_eq!((read.body_len, read.reusable), (0, true));
+    }
+
+    #[test]
+    fn what_ends_early_or_cannot_be_read_is_told_apart() {
+        broken(b"", Broken::Ended);
+        broken(b"HTTP/1.1 200 OK\r\nContent-Le", Broken::Ended);
+        broken(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhell", Broken::Ended);
+        broken(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n", Broken::Ended);
+        broken(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n", Broken::Chunks);
+        broken(b"220 mail.example ESMTP\r\n", Broken::Head(AnswerError::NotHttp));
+        broken(b"HTTP/1.1 200 OK\r\nContent-Length: x\r\n\r\n", Broken::Head(AnswerError::Length));
+    }
+
+    #[test]
+    fn heads_and_bodies_have_their_limits() {
+        let endless = [b"HTTP/1.1 200 OK\r\n".to_vec(), b"X: yyyyyyyyyyyyyyyy\r\n".repeat(20_000)].concat();
+        assert_eq!(read(&endless, 4096, GET).unwrap_err(), Broken::HeadTooLarge);
+        let storm = b"HTTP/1.1 102 Processing\r\n\r\n".repeat(20_000);
+        assert_eq!(read(&storm, 4096, GET).unwrap_err(), Broken::HeadTooLarge);
+        broken(b"HTTP/1.1 200 OK\r\nContent-Length: 100001\r\n\r\n", Broken::TooLarge);
+        let body = [b"HTTP/1.1 200 OK\r\n\r\n".to_vec(), vec![b'x'; 100_001]].concat();
+        assert_eq!(read(&body, 4096, GET).unwrap_err(), Broken::TooLarge);
+    }
+
+    #[test]
+    fn only_what_is_wanted_is_hashed_and_kept() {
+        let bytes = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello";
+        for (wanted, hashed, kept) in [
+            (Wanted::default(), false, None),
+            (Wanted::HASH, true, None),
+            (Wanted { hash: false, kept: Some(4) }, false, Some(None)),
+            (Wanted { hash: true, kept: Some(5) }, true, Some(Some(Bytes::from_static(b"hello")))),
+        ] {
+            let mut reader = ResponseReader::new(GET, wanted, 100);
+            assert_eq!(reader.feed(bytes, Instant::now()), Ok(true));
+            let read = reader.finish().unwrap();
+            assert_eq!((read.body_sha256.is_some(), read.kept.map(|kept| kept.body)), (hashed, kept), "{wanted:?}");
+        }
+    }
+}
