@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use crate::middleware::file::Environment;
 use crate::middleware::limit::PerSecond;
+use crate::middleware::route::Targets;
 use crate::middleware::{ChainFile, Limits, PseudonymKey, RunIdentity, Settings, Template, filter, pair};
 
 use super::check::{each, parsed, regexes};
@@ -24,7 +25,9 @@ pub(super) fn settings(
     warnings: &mut Vec<String>,
 ) -> Settings {
     unsampled(select, false, warnings);
-    let files = files(&typed.filters, &Environment::default(), mistakes);
+    // No target has a name yet: what a route gives to one is kept back, as it is for every name that is not bound.
+    let environment = Environment { targets: Targets::Named(Vec::new()), ..Environment::default() };
+    let files = files(&typed.filters, &environment, mistakes);
     let (set_headers, remove_headers) = header_rules(typed, mistakes);
     let (set_cookies, remove_cookies) = cookie_rules(typed, mistakes);
     let limit = parsed::<PerSecond>("--limit", typed.limit.as_deref(), mistakes);
