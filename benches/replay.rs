@@ -1,4 +1,4 @@
-//! A whole replay at `--speed max`: capture, chain, either client, report, against a server in this process that answers
+//! A whole replay at `--speed max`: capture, chain, reqwest, report, against a server in this process that answers
 //! at once. Both share the machine, so this is a floor of what a replay can do.
 
 mod support;
@@ -10,9 +10,9 @@ use std::thread;
 use std::time::Duration;
 
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
-use shadowtap::pipeline::{Progress, Run, replay};
+use shadowtap::pipeline;
+use shadowtap::pipeline::{Progress, Run};
 use shadowtap::replay::{ClientChoice, Pace, Settings};
-use shadowtap::{capture, middleware};
 
 use support::{Capture, Shape};
 
@@ -49,20 +49,14 @@ fn serve(mut stream: TcpStream) {
 }
 
 fn run(capture: &Capture, target: SocketAddr, client: ClientChoice) -> Run {
-    Run {
-        command: "replay",
-        source: Box::new(capture.open()),
-        capture: capture::Settings::default(),
-        middleware: middleware::Settings::default(),
-        replay: Settings {
-            client,
-            pace: Pace::Max,
-            // Few enough that a thread for each does not become what is measured.
-            max_in_flight: 64,
-            ..Settings::new(format!("http://{target}").parse().expect("an address makes a URL"))
-        },
-        results: None,
-    }
+    let target = Settings {
+        client,
+        pace: Pace::Max,
+        // Few enough that a thread for each does not become what is measured.
+        max_in_flight: 64,
+        ..Settings::new(format!("http://{target}").parse().expect("an address makes a URL"))
+    };
+    Run { targets: vec![target], ..Run::of_files(Box::new(capture.open())) }
 }
 
 fn replays(c: &mut Criterion) {
@@ -76,7 +70,7 @@ fn replays(c: &mut Criterion) {
                 || run(&capture, target, client),
                 |run| {
                     let summary =
-                        replay(run, &Arc::new(Progress::default()), std::future::pending()).expect("it begins");
+                        pipeline::run(run, &Arc::new(Progress::default()), std::future::pending()).expect("it begins");
                     assert_eq!(summary.requests.seen, REQUESTS);
                     summary
                 },

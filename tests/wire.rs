@@ -82,14 +82,8 @@ async fn arrives_as_captured(capture: &'static str) {
     let server = Server::start(ok).await;
     let settings = Settings { keep_host: true, pace: Pace::Max, ..mirrored(&server.url("http")) };
     let middleware = middleware::Settings { allow_writes: true, ..middleware::Settings::default() };
-    let run = Run {
-        command: "replay",
-        source: Box::new(FileSource::open(&testdata(capture), &capture::Halt::default()).unwrap()),
-        capture: capture::Settings::default(),
-        middleware,
-        replay: settings,
-        results: None,
-    };
+    let source = FileSource::open(&testdata(capture), &capture::Halt::default()).unwrap();
+    let run = Run { middleware, targets: vec![settings], ..Run::of_files(Box::new(source)) };
     let summary = run_to_its_end(run).await;
     assert!(summary.balances(), "{summary:#?}");
     let mut expected: Vec<Vec<u8>> = captured(capture)
@@ -125,7 +119,7 @@ fn captured(capture: &str) -> Vec<Request> {
 async fn run_to_its_end(run: Run) -> Summary {
     let progress = Arc::new(Progress::default());
     let never = std::future::pending();
-    tokio::task::spawn_blocking(move || pipeline::replay(run, &progress, never).unwrap()).await.unwrap()
+    tokio::task::spawn_blocking(move || pipeline::run(run, &progress, never).unwrap()).await.unwrap()
 }
 
 #[tokio::test]

@@ -26,7 +26,7 @@ fn told(change: impl FnOnce(&mut typed::Replay)) -> Vec<String> {
 
 fn good(folder: &Path) -> typed::Replay {
     let capture = typed::Capture { files: vec![capture_in(folder)], ..typed::Capture::default() };
-    let send = typed::Send { to: Some("http://staging:8080".into()), ..typed::Send::default() };
+    let send = typed::Send { to: all("http://staging:8080"), ..typed::Send::default() };
     typed::Replay { capture, send, ..typed::Replay::default() }
 }
 
@@ -53,10 +53,10 @@ fn all(text: &str) -> Vec<String> {
 fn what_is_not_typed_has_a_default() {
     let config = config(|_| {});
     assert_eq!(config.middleware.sample, middleware::Share(1.0));
-    assert_eq!(config.replay.pace, replay::Pace::Speed(1.0));
-    assert_eq!(config.replay.timeout, Duration::from_secs(30));
-    assert_eq!(config.replay.drain, Duration::from_secs(5));
-    assert!(!config.middleware.allow_writes && !config.replay.insecure && config.warnings.is_empty());
+    assert_eq!(config.targets[0].pace, replay::Pace::Speed(1.0));
+    assert_eq!(config.targets[0].timeout, Duration::from_secs(30));
+    assert_eq!(config.targets[0].drain, Duration::from_secs(5));
+    assert!(!config.middleware.allow_writes && !config.targets[0].insecure && config.warnings.is_empty());
 }
 
 #[test]
@@ -73,8 +73,8 @@ fn what_is_typed_is_taken() {
     assert_eq!(config.capture.ports, [80, 8080, 443]);
     assert_eq!(config.middleware.sample_by, middleware::SampleKey::Cookie("sid".into()));
     assert_eq!(config.middleware.allow_methods, ["GET", "HEAD"]);
-    assert_eq!((config.replay.pace, config.replay.max_in_flight), (replay::Pace::Rate(500.0), 7));
-    assert_eq!(config.replay.timeout, Duration::from_secs(90));
+    assert_eq!((config.targets[0].pace, config.targets[0].max_in_flight), (replay::Pace::Rate(500.0), 7));
+    assert_eq!(config.targets[0].timeout, Duration::from_secs(90));
 }
 
 #[test]
@@ -86,7 +86,7 @@ fn every_mistake_is_told_at_once() {
         typed.select.sample = Some("150%".into());
         typed.select.seed = Some("-1".into());
         typed.select.allow_paths = all("/a(");
-        typed.send.to = Some("staging:8080".into());
+        typed.send.to = all("staging:8080");
         typed.send.timeout = Some("30".into());
         typed.send.max_in_flight = Some("0".into());
         typed.report.summary = Some("no/such/folder/s.json".into());
@@ -111,7 +111,7 @@ fn every_mistake_is_told_at_once() {
 
 #[test]
 fn without_a_target_the_flag_is_named() {
-    check(|typed| typed.send.to = None, &["--to: ", "http://staging:8080"]);
+    check(|typed| typed.send.to = Vec::new(), &["--to: ", "http://staging:8080"]);
 }
 
 #[test]
@@ -190,7 +190,60 @@ fn a_host_is_either_kept_or_changed() {
 
 #[test]
 fn a_host_that_is_set_is_kept() {
-    assert!(config(|typed| typed.middleware.set_headers = all("host: www.example.com")).replay.keep_host);
+    let config = config(|typed| typed.middleware.set_headers = all("host: www.example.com"));
+    // It is the pipeline that keeps it, for the chain says so; the flag is another matter.
+    assert!(config.middleware.sets_host() && !config.targets[0].keep_host);
+}
+
+/// A replay with this chain file, which is told of as `F`.
+fn filtered(text: &str, change: impl FnOnce(&mut typed::Replay)) -> Result<ReplayConfig, String> {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("f.toml");
+    fs::write(&file, text).unwrap();
+    let mut typed = good(folder.path());
+    typed.middleware.filters = vec![file.clone()];
+    change(&mut typed);
+    replay(typed).map_err(|mistakes| mistakes.to_string().replace(&file.display().to_string(), "F"))
+}
+
+#[test]
+fn chain_files_are_read_and_their_mistakes_told_with_all_others() {
+    let good = filtered("[[link]]\nset-host = \"new\"\n", |_| {}).unwrap_or_else(|told| panic!("{told}"));
+    assert_eq!((good.middleware.files.len(), good.middleware.sets_host()), (1, true));
+    let sample = |typed: &mut typed::Replay| typed.select.sample = Some("2".into());
+    let Err(told) = filtered("[[link]]\ndorp = 1\n[[link]]\nonly = 1\n", sample) else { panic!("it was taken") };
+    let begins = ["F:2:1: `dorp` means", "F:4:8: a table is wanted", "--sample: "];
+    assert_eq!(told.lines().count(), begins.len(), "{told}");
+    assert!(begins.iter().all(|begin| told.lines().any(|line| line.starts_with(begin))), "{told}");
+}
+
+#[test]
+fn a_chain_file_that_changes_the_host_contradicts_keep_host() {
+    let keep = |typed: &mut typed::Replay| typed.send.keep_host = true;
+    let Err(told) = filtered("[[link]]\nset-host = \"new\"\n", keep) else { panic!("it was taken") };
+    assert!(told.starts_with("--keep-host and --filters: contradict each other"), "{told}");
+}
+
+#[test]
+fn a_limit_is_a_number_of_requests_in_a_time() {
+    assert!(config(|typed| typed.middleware.limit = Some("500/s".into())).middleware.limit.is_some());
+    check(|typed| typed.middleware.limit = Some("500".into()), &["--limit: `500` is no limit", "500/s"]);
+}
+
+#[test]
+fn values_name_what_a_request_has() {
+    config(|typed| typed.middleware.set_headers = all("X-Forwarded-For: {client.ip}"));
+    check(
+        |typed| typed.middleware.set_headers = all("X: {client_ip}"),
+        &["--set-header: ", "did you mean `{client.ip}`"],
+    );
+    check(|typed| typed.middleware.set_cookies = all("x={runs}"), &["--set-cookie: ", "did you mean `{run}`"]);
+}
+
+#[test]
+fn two_runs_have_two_names_and_two_keys() {
+    let (one, other) = (config(|_| {}).middleware.run, config(|_| {}).middleware.run);
+    assert!(one.id != other.id && one.key != other.key);
 }
 
 #[test]
@@ -292,4 +345,65 @@ fn what_changes_nothing_in_inspect_is_warned_of() {
         typed.select.seed = Some("7".into());
     });
     assert_eq!(warned.unwrap_or_else(|mistakes| panic!("{mistakes}")).warnings.len(), 2);
+}
+
+#[test]
+fn the_client_its_connections_and_its_trust_are_taken_as_typed() {
+    let config = config(|typed| {
+        typed.send.to = vec!["https://staging".into()];
+        typed.send.connections = Some("mirrored".into());
+        typed.send.max_connections = Some("500".into());
+        typed.send.max_response = Some("64M".into());
+        typed.send.resolve_every = Some("5s".into());
+        typed.send.cert = Some("own.pem".into());
+    });
+    let target = &config.targets[0];
+    assert_eq!((target.client, target.connections), (replay::ClientChoice::Wire, replay::ConnectionMode::Mirrored));
+    assert_eq!((target.max_connections, target.max_response), (Some(500), 64 << 20));
+    assert_eq!(
+        (target.resolve_every, target.trust.cert.as_deref()),
+        (Duration::from_secs(5), Some(Path::new("own.pem")))
+    );
+    assert!(config.warnings.is_empty(), "{:?}", config.warnings);
+}
+
+#[test]
+fn what_no_client_can_do_is_refused() {
+    check(|typed| typed.send.client = Some("curl".into()), &["--client", "`curl` is no client", "wire", "reqwest"]);
+    check(|typed| typed.send.connections = Some("one".into()), &["--connections", "`one`", "pooled", "mirrored"]);
+    check(|typed| typed.send.max_connections = Some("0".into()), &["--max-connections", "a whole number from 1"]);
+    check(|typed| typed.send.max_response = Some("big".into()), &["--max-response", "`big` is no size"]);
+    check(|typed| typed.send.resolve_every = Some("0s".into()), &["--resolve-every", "more than zero"]);
+    check(|typed| typed.send.key = Some("k.pem".into()), &["--key", "add the certificate with --cert"]);
+    check(
+        |typed| {
+            typed.send.client = Some("reqwest".into());
+            typed.send.connections = Some("mirrored".into());
+        },
+        &["--client reqwest and --connections mirrored", "--client wire"],
+    );
+    check(
+        |typed| {
+            typed.send.insecure = true;
+            typed.send.ca = Some("ca.pem".into());
+        },
+        &["--insecure and --ca", "contradict"],
+    );
+}
+
+#[test]
+fn what_changes_nothing_about_the_client_is_warned_of() {
+    let warned = |change: fn(&mut typed::Send), words: &str| {
+        let warnings = config(|typed| change(&mut typed.send)).warnings;
+        assert!(warnings.len() == 1 && warnings[0].contains(words), "{words}: {warnings:?}");
+    };
+    warned(|send| send.ca = Some("ca.pem".into()), "--ca changes nothing");
+    warned(|send| send.max_connections = Some("5000".into()), "--max-in-flight 1024 is less");
+    warned(
+        |send| {
+            send.client = Some("reqwest".into());
+            send.resolve_every = Some("5s".into());
+        },
+        "--resolve-every changes nothing",
+    );
 }

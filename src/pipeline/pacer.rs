@@ -1,4 +1,5 @@
-//! The pacing thread's work: each whole request waits until it is due, passes the chain, and is offered to its target.
+//! The pacing thread's work: each whole request waits until it is due, passes the chain, and is offered to its targets
+//! and recorded.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -6,100 +7,156 @@ use std::sync::atomic::Ordering;
 use std::thread;
 
 use crossbeam_channel::{Receiver, RecvTimeoutError};
-use tokio::sync::{Semaphore, TryAcquireError, mpsc};
+use tokio::sync::{Notify, mpsc};
 use tokio::time::Instant;
 
-use super::{FULL_PAUSE, Parcel, Progress, permits};
+use super::budget::{Budget, Refused, bytes_of_request};
+use super::mirror::Mirror;
+use super::recorder::EventSender;
+use super::{FULL_PAUSE, Parcel, Progress, note, wall_clock};
 use crate::exchange::{
     ConnectionId, Event, ExchangeId, Framing, Outcome, Request, RequestState, Response, Shed, Timestamp,
 };
-use crate::middleware::Chain;
-use crate::replay::{AnyClient, Client as _, Delivery, Job, Lane, Pace, Schedule, Turn, Wanted};
+use crate::middleware::{Chain, Mark};
+use crate::replay::{AnyClient, Client as _, Delivery, Job, Lane, Pace, Schedule, Wanted};
 use crate::report::{Fact, Production, RequestNote};
+
+/// When requests are due.
+pub(super) enum Timing {
+    /// As their capture times and a pace say.
+    Paced {
+        schedule: Schedule,
+        /// When the first request came: due times count from here.
+        begun: Option<Instant>,
+    },
+    /// They were due when their last byte was on the wire.
+    Live,
+}
+
+impl Timing {
+    /// Due times as `pace` has them.
+    pub(super) const fn paced(pace: Pace) -> Self {
+        Self::Paced { schedule: Schedule::new(pace), begun: None }
+    }
+
+    fn due(&mut self, at: Timestamp) -> Option<Instant> {
+        match self {
+            Self::Paced { schedule, begun } => {
+                let begun = *begun.get_or_insert_with(Instant::now);
+                schedule.due(at).map(|offset| begun + offset)
+            }
+            Self::Live => Some(live(at)),
+        }
+    }
+
+    /// When something is due that is no request, and so changes nothing of the pace; at once without a schedule.
+    fn due_beside(&self, at: Timestamp) -> Instant {
+        match self {
+            Self::Paced { schedule, begun } => begun.zip(schedule.offset(at)).map(|(begun, offset)| begun + offset),
+            Self::Live => Some(live(at)),
+        }
+        .unwrap_or_else(Instant::now)
+    }
+}
+
+/// What was on the wire `at` was due then.
+fn live(at: Timestamp) -> Instant {
+    let now = Instant::now();
+    now.checked_sub(wall_clock().since(at)).unwrap_or(now)
+}
+
+/// The way to one target.
+pub(super) struct Outlet {
+    pub(super) jobs: mpsc::Sender<Job>,
+    /// Memory that requests may take there.
+    pub(super) bytes: Budget,
+    /// Told of the connections that it may have to mirror.
+    pub(super) client: Arc<AnyClient>,
+}
+
+/// What is done to requests.
+pub(super) struct Work {
+    pub(super) chain: Chain,
+    pub(super) mark: Option<Mark>,
+    pub(super) timing: Timing,
+    /// How many requests to take before the run ends by itself.
+    pub(super) most: Option<u64>,
+}
 
 /// What the pacer reads from and writes to.
 pub(super) struct Ends {
     pub(super) events: Receiver<Parcel>,
-    /// Disconnected when the run is stopped.
+    /// Disconnected when the run is stopped and what was captured is not to be sent any more.
     pub(super) stopped: Receiver<()>,
-    pub(super) jobs: mpsc::Sender<Job>,
-    /// Memory that requests may take at the target.
-    pub(super) bytes: Arc<Semaphore>,
+    /// Ends the run, once enough requests were taken.
+    pub(super) enough: Arc<Notify>,
+    pub(super) outlets: Vec<Outlet>,
+    pub(super) recording: Option<EventSender>,
     pub(super) runtime: tokio::runtime::Handle,
     pub(super) facts: mpsc::Sender<Fact>,
-    /// Told of the connections that it may have to mirror.
-    pub(super) client: Arc<AnyClient>,
     pub(super) progress: Arc<Progress>,
+}
+
+/// What is remembered of a request until its response comes.
+struct Asked {
+    /// When its last byte was captured.
+    at: Timestamp,
+    recorded: bool,
 }
 
 /// The pacing thread.
 pub(super) struct Pacer {
-    chain: Chain,
-    schedule: Schedule,
+    work: Work,
     ends: Ends,
-    /// When the requests whose response is still to come were asked; only those that were offered.
-    asked: HashMap<ExchangeId, Timestamp, foldhash::fast::RandomState>,
-    /// When the first request came: due times count from here.
-    begun: Option<Instant>,
-    /// Whether the client has to be told of connections.
-    mirrors: bool,
-    /// When connections opened of which no request was sent yet; as many at most as the flow table follows.
-    opened: HashMap<ConnectionId, Timestamp, foldhash::fast::RandomState>,
+    /// Requests whose response is still to come; only those that were offered or kept.
+    asked: HashMap<ExchangeId, Asked, foldhash::fast::RandomState>,
+    taken: u64,
+    mirror: Mirror,
 }
 
 impl Pacer {
-    pub(super) fn new(chain: Chain, pace: Pace, ends: Ends) -> Self {
-        let mirrors = ends.client.mirrors();
-        Self {
-            chain,
-            schedule: Schedule::new(pace),
-            ends,
-            asked: HashMap::default(),
-            begun: None,
-            mirrors,
-            opened: HashMap::default(),
-        }
+    pub(super) fn new(work: Work, ends: Ends) -> Self {
+        let mirror = Mirror::new(ends.outlets.iter().any(|outlet| outlet.client.mirrors()));
+        Self { work, ends, asked: HashMap::default(), taken: 0, mirror }
     }
 
     /// Works until the events end or the run is stopped; returns the share of sample keys that passed.
     pub(super) fn run(mut self) -> Option<f64> {
         while let Some(event) = self.next() {
             let went_on = match event {
-                Event::Request(request) => self.request(*request),
-                Event::Response { of, response } => self.response(of, &response),
+                Event::Request(request) => self.request(request),
+                Event::Response { of, response } => self.response(of, response),
                 Event::Damaged { of, why } => match self.asked.remove(&of) {
-                    Some(_) => self.tell(Fact::Production { of, production: Err(why) }),
+                    Some(asked) => {
+                        if asked.recorded {
+                            self.record(Event::Damaged { of, why });
+                        }
+                        self.tell(Fact::Production { of, production: Err(why) })
+                    }
                     None => true,
                 },
                 Event::Orphan { .. } => self.tell(Fact::Orphan),
-                Event::Opened { connection, at } => self.opened(connection, at),
-                Event::Closed { connection, at, .. } => self.closed(connection, at),
+                Event::Opened { connection, at } => {
+                    self.mirror.opened(connection, at);
+                    true
+                }
+                Event::Closed { connection, at, .. } => {
+                    self.closed(connection, at);
+                    true
+                }
             };
             if !went_on {
                 break;
             }
         }
-        self.chain.key_share()
+        self.work.chain.key_share()
     }
 
-    /// A connection is told to the client with its first request that is sent: of many none ever is.
-    fn opened(&mut self, connection: ConnectionId, at: Timestamp) -> bool {
-        if self.mirrors {
-            self.opened.insert(connection, at);
+    fn closed(&mut self, connection: ConnectionId, at: Timestamp) {
+        if self.mirror.closed(connection) {
+            let (lane, due) = (Lane::from(ExchangeId::new(connection, 1)), self.work.timing.due_beside(at));
+            self.ends.outlets.iter().for_each(|outlet| outlet.client.close(lane, due));
         }
-        true
-    }
-
-    fn closed(&mut self, connection: ConnectionId, at: Timestamp) -> bool {
-        if self.mirrors && self.opened.remove(&connection).is_none() {
-            self.ends.client.close(lane(connection), self.due(at).unwrap_or_else(Instant::now));
-        }
-        true
-    }
-
-    /// When something at `at` is due that is no request; it changes nothing about the pace.
-    fn due(&self, at: Timestamp) -> Option<Instant> {
-        Some(self.begun? + self.schedule.offset(at)?)
     }
 
     fn next(&self) -> Option<Event> {
@@ -113,21 +170,24 @@ impl Pacer {
     }
 
     /// False where the run was stopped.
-    fn request(&mut self, request: Request) -> bool {
+    fn request(&mut self, mut request: Box<Request>) -> bool {
+        if self.work.most.is_some_and(|most| self.taken >= most) {
+            // What was read ahead of the end is not part of the run.
+            return true;
+        }
         if let Some(outcome) = unfit(&request) {
             return self.end(note(&request), outcome);
         }
-        let begun = *self.begun.get_or_insert_with(Instant::now);
-        let due = self.schedule.due(request.last_byte).map(|offset| begun + offset);
+        let due = self.work.timing.due(request.last_byte);
         if !self.wait_until(due) {
             return false;
         }
         // What the report says of a request is what was captured, not what the chain made of it.
         let note = note(&request);
-        let mut request = request;
-        match self.chain.apply(&mut request) {
+        let marked = self.work.mark.as_ref().map_or(Ok(()), |mark| mark.check(&request));
+        match marked.and_then(|()| self.work.chain.apply(&mut request)) {
             Err(outcome) => self.end(note, outcome),
-            Ok(()) => self.offer(note, request, due),
+            Ok(()) => self.take(note, request, due),
         }
     }
 
@@ -140,66 +200,83 @@ impl Pacer {
         }
     }
 
-    fn offer(&mut self, note: RequestNote, request: Request, due: Option<Instant>) -> bool {
-        let id = note.id;
+    /// Records a request that passed, and offers it to the targets.
+    fn take(&mut self, note: RequestNote, mut request: Box<Request>, due: Option<Instant>) -> bool {
+        let (id, at) = (note.id, request.last_byte);
+        self.taken += 1;
+        if self.work.most == Some(self.taken) {
+            self.ends.enough.notify_one();
+        }
+        let targets = self.ends.outlets.len();
+        let recorded = match &self.ends.recording {
+            Some(recording) if targets == 0 => {
+                if !recording.send(Event::Request(request)) {
+                    return self.end(note, Outcome::Shed(Shed::Recording));
+                }
+                self.asked.insert(id, Asked { at, recorded: true });
+                self.ends.progress.seen.fetch_add(1, Ordering::Relaxed);
+                self.ends.progress.kept_back.fetch_add(1, Ordering::Relaxed);
+                return self.tell(Fact::Kept { note: Box::new(note) });
+            }
+            Some(recording) => recording.send(Event::Request(request.clone())),
+            None => false,
+        };
+        self.asked.insert(id, Asked { at, recorded });
         self.ends.progress.seen.fetch_add(1, Ordering::Relaxed);
-        self.ends.progress.in_flight.fetch_add(1, Ordering::Relaxed);
-        self.asked.insert(id, request.last_byte);
-        if !self.tell(Fact::Offered { note: Box::new(note), targets: 1 }) {
+        self.ends.progress.in_flight.fetch_add(targets as u64, Ordering::Relaxed);
+        if !self.tell(Fact::Offered { note: Box::new(note), targets }) {
             return false;
         }
-        let refused = if due.is_none() { self.hand_on_waiting(request) } else { self.hand_on_now(request, due) };
-        match refused {
-            Some(place) => self.tell(Fact::Delivered(Box::new(Delivery {
-                id,
-                target: 0,
-                outcome: Outcome::Shed(place),
-                answer: None,
-                service: None,
-                response: None,
-                lag: None,
-            }))),
-            None => true,
+        if let Some(mark) = &self.work.mark {
+            mark.put(&mut request);
         }
+        self.offer(*request, due)
+    }
+
+    fn offer(&mut self, request: Request, due: Option<Instant>) -> bool {
+        if let Some(at) = self.mirror.first(request.id.connection) {
+            let (lane, due) = (request.id.into(), self.work.timing.due_beside(at));
+            self.ends.outlets.iter().for_each(|outlet| outlet.client.open(lane, due));
+        }
+        let mut request = Some(request);
+        for (target, outlet) in self.ends.outlets.iter().enumerate() {
+            let last = target + 1 == self.ends.outlets.len();
+            let Some(copy) = (if last { request.take() } else { request.clone() }) else { break };
+            let id = copy.id;
+            let refused = match due {
+                Some(due) => hand_on_now(outlet, copy, due),
+                None => self.hand_on_waiting(outlet, copy),
+            };
+            if let Some(place) = refused
+                && !self.tell(Fact::Delivered(Box::new(Delivery {
+                    id,
+                    target,
+                    outcome: Outcome::Shed(place),
+                    answer: None,
+                    service: None,
+                    response: None,
+                    lag: None,
+                })))
+            {
+                return false;
+            }
+        }
+        true
     }
 
     /// Without a schedule: waits for room. Returns where the request was shed, if it was.
-    fn hand_on_waiting(&mut self, request: Request) -> Option<Shed> {
-        let room = Arc::clone(&self.ends.bytes).acquire_many_owned(permits(&request));
-        let Ok(held) = self.ends.runtime.block_on(room) else { return Some(Shed::Stopped) };
-        let turn = self.turn(&request);
-        let mut job = Job { held: Some(held), turn, request, due: None, wanted: Wanted::HASH };
-        // As for the file: to sleep in the queue itself would be to wake for every place.
-        while let Err(refused) = self.ends.jobs.try_send(job) {
+    fn hand_on_waiting(&self, outlet: &Outlet, request: Request) -> Option<Shed> {
+        let Ok(held) = outlet.bytes.hold(bytes_of_request(&request), &self.ends.runtime) else {
+            return Some(Shed::Stopped);
+        };
+        let turn = outlet.client.line_up(request.id.into());
+        let mut job = Job { held, request, due: None, turn, wanted: Wanted::HASH };
+        while let Err(refused) = outlet.jobs.try_send(job) {
             let mpsc::error::TrySendError::Full(back) = refused else { return Some(Shed::Stopped) };
             job = back;
             thread::sleep(FULL_PAUSE);
         }
         None
-    }
-
-    /// On schedule: never waits. Returns where the request was shed, if it was.
-    fn hand_on_now(&mut self, request: Request, due: Option<Instant>) -> Option<Shed> {
-        let held = match Arc::clone(&self.ends.bytes).try_acquire_many_owned(permits(&request)) {
-            Ok(held) => Some(held),
-            Err(TryAcquireError::NoPermits) => return Some(Shed::TargetQueue),
-            Err(TryAcquireError::Closed) => return Some(Shed::Stopped),
-        };
-        let turn = self.turn(&request);
-        self.ends.jobs.try_send(Job { held, turn, request, due, wanted: Wanted::HASH }).err().map(|error| match error {
-            mpsc::error::TrySendError::Full(_) => Shed::TargetQueue,
-            mpsc::error::TrySendError::Closed(_) => Shed::Stopped,
-        })
-    }
-
-    /// The request's place on its connection, which is opened now where this is its first.
-    fn turn(&mut self, request: &Request) -> Turn {
-        if self.mirrors
-            && let Some(at) = self.opened.remove(&request.id.connection)
-        {
-            self.ends.client.open(request.id.into(), self.due(at).unwrap_or_else(Instant::now));
-        }
-        self.ends.client.line_up(request.id.into())
     }
 
     fn end(&self, note: RequestNote, outcome: Outcome) -> bool {
@@ -208,16 +285,26 @@ impl Pacer {
         self.tell(Fact::Ended { note: Box::new(note), outcome })
     }
 
-    fn response(&mut self, of: ExchangeId, response: &Response) -> bool {
+    fn response(&mut self, of: ExchangeId, response: Box<Response>) -> bool {
         let Some(asked) = self.asked.remove(&of) else { return true };
         let production = Production {
             status: response.status,
             body_len: response.body.len,
             body_sha256: response.body.sha256,
             damage: response.damage,
-            latency: response.first_byte.since(asked),
+            latency: response.first_byte.since(asked.at),
         };
+        if asked.recorded {
+            self.record(Event::Response { of, response });
+        }
         self.tell(Fact::Production { of, production: Ok(production) })
+    }
+
+    /// What finds no room is counted by the sender.
+    fn record(&self, event: Event) {
+        if let Some(recording) = &self.ends.recording {
+            recording.send(event);
+        }
     }
 
     fn tell(&self, fact: Fact) -> bool {
@@ -225,22 +312,23 @@ impl Pacer {
     }
 }
 
-fn lane(connection: ConnectionId) -> Lane {
-    ExchangeId::new(connection, 1).into()
+/// On schedule: never waits. Returns where the request was shed, if it was.
+fn hand_on_now(outlet: &Outlet, request: Request, due: Instant) -> Option<Shed> {
+    let held = match outlet.bytes.try_hold(bytes_of_request(&request)) {
+        Ok(held) => held,
+        Err(Refused::Full) => return Some(Shed::TargetQueue),
+        Err(Refused::Closed) => return Some(Shed::Stopped),
+    };
+    let turn = outlet.client.line_up(request.id.into());
+    outlet.jobs.try_send(Job { held, request, due: Some(due), turn, wanted: Wanted::HASH }).err().map(|error| {
+        match error {
+            mpsc::error::TrySendError::Full(_) => Shed::TargetQueue,
+            mpsc::error::TrySendError::Closed(_) => Shed::Stopped,
+        }
+    })
 }
 
-fn note(request: &Request) -> RequestNote {
-    RequestNote {
-        id: request.id,
-        at: request.first_byte,
-        client: request.client,
-        method: request.method().to_vec(),
-        target: request.target().to_vec(),
-        bytes: request.bytes(),
-    }
-}
-
-/// Why a request must not be sent at all, whatever the chain says.
+/// Why a request must not be sent or recorded at all, whatever the chain says.
 fn unfit(request: &Request) -> Option<Outcome> {
     match request.state {
         RequestState::Malformed(why) => Some(Outcome::Malformed(why)),
