@@ -1,4 +1,4 @@
-//! A whole replay at `--speed max`: capture, chain, reqwest, report, against a server in this process that answers
+//! A whole replay at `--speed max`: capture, chain, either client, report, against a server in this process that answers
 //! at once. Both share the machine, so this is a floor of what a replay can do.
 
 mod support;
@@ -10,8 +10,7 @@ use std::thread;
 use std::time::Duration;
 
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
-use shadowtap::pipeline;
-use shadowtap::pipeline::{Progress, Run};
+use shadowtap::pipeline::{self, Progress, Run};
 use shadowtap::replay::{ClientChoice, Pace, Settings};
 
 use support::{Capture, Shape};

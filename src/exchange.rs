@@ -555,10 +555,10 @@ pub enum Shed {
     BodyLimit,
     /// The queue between capture and replay was full (live capture only).
     Capture,
-    /// No connection came free for it in time: all that may be open were, or its own was busy.
-    Connections,
     /// The queue before the recording was full, or the recording could not be written.
     Recording,
+    /// No connection came free for it in time: all that may be open were, or its own was busy.
+    Connections,
 }
 
 impl Shed {
@@ -570,8 +570,8 @@ impl Shed {
             Self::Stopped => "stopped",
             Self::BodyLimit => "body_limit",
             Self::Capture => "capture",
-            Self::Connections => "connections",
             Self::Recording => "recording",
+            Self::Connections => "connections",
         }
     }
 }

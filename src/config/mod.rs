@@ -148,7 +148,9 @@ fn targets(
         }
         targets.push(sending(target));
     }
-    sending::pointless(typed, &targets, warnings);
+    if let Some(first) = targets.first() {
+        sending::pointless(typed, first, warnings);
+    }
     targets
 }
 
@@ -196,10 +198,10 @@ fn sending(typed: &typed::Send, mistakes: &mut Mistakes) -> impl Fn(replay::Targ
     let most = typed.max_in_flight.as_deref().and_then(|n| mistakes.keep("--max-in-flight", check::at_least_one(n)));
     let max_in_flight = most.unwrap_or(replay::DEFAULT_MAX_IN_FLIGHT);
     let (keep_host, insecure) = (typed.keep_host, typed.insecure);
-    let speaking = sending::Speaking::read(typed, mistakes);
+    let connections = sending::connections(typed, mistakes);
     move |target| {
-        let defaults = replay::Settings::new(target);
-        speaking.of(replay::Settings { pace, timeout, max_in_flight, keep_host, insecure, drain, ..defaults })
+        let settings = replay::Settings::new(target);
+        connections(replay::Settings { pace, timeout, max_in_flight, keep_host, insecure, drain, ..settings })
     }
 }
 

@@ -8,48 +8,27 @@ use super::{parsed, typed};
 use crate::replay::tls::Trust;
 use crate::replay::{ClientChoice, ConnectionMode, DEFAULT_RESOLVE_EVERY, Settings};
 
-/// How any target is spoken to.
-pub(super) struct Speaking {
-    client: ClientChoice,
-    connections: ConnectionMode,
-    max_connections: Option<usize>,
-    max_response: Option<usize>,
-    resolve_every: Duration,
-    trust: Trust,
-}
-
-impl Speaking {
-    /// What was typed of it.
-    pub(super) fn read(typed: &typed::Send, mistakes: &mut Mistakes) -> Self {
-        let client = parsed("--client", typed.client.as_deref(), mistakes).unwrap_or_default();
-        let connections = parsed("--connections", typed.connections.as_deref(), mistakes).unwrap_or_default();
-        if (client, connections) == (ClientChoice::Reqwest, ConnectionMode::Mirrored) {
-            let why = "contradict each other: reqwest shares its connections; mirror them with --client wire";
-            mistakes.add("--client reqwest and --connections mirrored", why);
-        }
-        let most = typed.max_connections.as_deref();
-        let max_response = typed.max_response.as_deref();
-        Self {
-            client,
-            connections,
-            max_connections: most.and_then(|n| mistakes.keep("--max-connections", at_least_one(n))),
-            max_response: max_response.and_then(|n| mistakes.keep("--max-response", check::size(n))),
-            resolve_every: resolve_every(typed, mistakes),
-            trust: trust(typed, mistakes),
-        }
+/// Puts the client, its connections and its trust, as they were typed, into what is known of a target.
+pub(super) fn connections(typed: &typed::Send, mistakes: &mut Mistakes) -> impl Fn(Settings) -> Settings + use<> {
+    let client = parsed("--client", typed.client.as_deref(), mistakes).unwrap_or_default();
+    let connections = parsed("--connections", typed.connections.as_deref(), mistakes).unwrap_or_default();
+    if (client, connections) == (ClientChoice::Reqwest, ConnectionMode::Mirrored) {
+        let why = "contradict each other: reqwest shares its connections; mirror them with --client wire";
+        mistakes.add("--client reqwest and --connections mirrored", why);
     }
-
-    /// `settings` with it.
-    pub(super) fn of(&self, settings: Settings) -> Settings {
-        Settings {
-            client: self.client,
-            connections: self.connections,
-            max_connections: self.max_connections,
-            max_response: self.max_response.map_or(settings.max_response, |bytes| bytes as u64),
-            resolve_every: self.resolve_every,
-            trust: self.trust.clone(),
-            ..settings
-        }
+    let max_connections =
+        typed.max_connections.as_deref().and_then(|n| mistakes.keep("--max-connections", at_least_one(n)));
+    let max_response = typed.max_response.as_deref().and_then(|n| mistakes.keep("--max-response", check::size(n)));
+    let resolve_every = resolve_every(typed, mistakes);
+    let trust = trust(typed, mistakes);
+    move |settings| Settings {
+        client,
+        connections,
+        max_connections,
+        max_response: max_response.map_or(settings.max_response, |bytes| bytes as u64),
+        resolve_every,
+        trust: trust.clone(),
+        ..settings
     }
 }
 
@@ -80,20 +59,17 @@ fn trust(typed: &typed::Send, mistakes: &mut Mistakes) -> Trust {
 }
 
 /// Warns of what is allowed and changes nothing.
-pub(super) fn pointless(typed: &typed::Send, targets: &[Settings], warnings: &mut Vec<String>) {
+pub(super) fn pointless(typed: &typed::Send, settings: &Settings, warnings: &mut Vec<String>) {
     let files = [("--ca", typed.ca.is_some()), ("--cert", typed.cert.is_some())];
-    for settings in targets.iter().filter(|settings| !settings.target.is_tls()) {
-        for (flag, _) in files.iter().filter(|(_, given)| *given) {
-            warnings.push(format!("{flag} changes nothing: {} speaks no TLS", settings.target));
-        }
+    for (flag, _) in files.iter().filter(|(_, given)| *given && !settings.target.is_tls()) {
+        warnings.push(format!("{flag} changes nothing: {} speaks no TLS", settings.target));
     }
-    let Some(any) = targets.first() else { return };
-    if typed.resolve_every.is_some() && any.client == ClientChoice::Reqwest {
+    if typed.resolve_every.is_some() && settings.client == ClientChoice::Reqwest {
         warnings.push("--resolve-every changes nothing: reqwest looks a name up with each new connection".to_owned());
     }
-    let pool = (any.connections == ConnectionMode::Pooled).then_some(any.max_connections).flatten();
-    if let Some(most) = pool.filter(|most| *most > any.max_in_flight) {
-        let in_flight = any.max_in_flight;
+    let pool = (settings.connections == ConnectionMode::Pooled).then_some(settings.max_connections).flatten();
+    if let Some(most) = pool.filter(|most| *most > settings.max_in_flight) {
+        let in_flight = settings.max_in_flight;
         warnings.push(format!(
             "--max-connections {most}: --max-in-flight {in_flight} is less, and a pool opens no more than that"
         ));

@@ -101,7 +101,8 @@ impl Settings {
     #[must_use]
     pub fn rewrites(&self) -> bool {
         let lists = [self.set_headers.is_empty(), self.remove_headers.is_empty(), self.remove_cookies.is_empty()];
-        lists.contains(&false) || !self.set_cookies.is_empty()
+        // What is in a file may well change something; that it does not is not worth finding out.
+        lists.contains(&false) || !self.set_cookies.is_empty() || !self.files.is_empty()
     }
 
     /// Whether any request may be kept back, but for writes.

@@ -11,7 +11,7 @@
 //! and counted, at the place that was full.
 
 mod budget;
-mod mirror;
+mod outlet;
 mod pacer;
 mod progress;
 mod reader;
@@ -36,7 +36,8 @@ use crate::replay::{self, AnyClient, Client, Delivery, InFlight, Limits, run_tar
 use crate::report::{self, Engine, Fact, Reporter, RequestNote, Started, Summary, TargetEnd, Unheard};
 
 use budget::{Budget, Held};
-use pacer::{Outlet, Pacer, Timing};
+use outlet::Outlet;
+use pacer::{Pacer, Timing};
 pub use progress::Progress;
 use reader::{FileReader, LiveReader};
 use recorder::{FrameSender, Recording};
@@ -52,7 +53,7 @@ const FACT_QUEUE: usize = 65_536;
 const FACT_BATCH: usize = 4096;
 /// How long the report lets facts gather: far too short to fill their queue.
 const FACT_PAUSE: Duration = Duration::from_millis(1);
-/// How long a file waits where a queue is full: far shorter than it takes to empty. Whoever sleeps in the queue itself is
+/// How long a file waits where a queue is full: far shorter than it takes to empty. Who slept in the queue itself would be
 /// woken for every place, which costs more than to read the next frame.
 const FULL_PAUSE: Duration = Duration::from_millis(1);
 /// Requests that are due and wait for a place among those in flight, for each target. When it is full, `--speed max`
@@ -220,7 +221,8 @@ pub fn run(
         ..settings
     });
     let (outlets, senders) = start_targets(&runtime, targets.collect(), memory.targets, &stopped, &facts)?;
-    let target_bytes: Vec<_> = outlets.iter().map(|outlet| outlet.bytes.clone()).collect();
+    let mirrors = outlets.iter().any(Outlet::mirrors);
+    let target_bytes: Vec<_> = outlets.iter().map(Outlet::budget).collect();
     let (recording_events, recording_frames, recording_thread) = match run.recorder {
         Some(recorder) => {
             let Recording { events, frames, thread } = Recording::new(recorder, memory.recording, progress);
@@ -256,7 +258,7 @@ pub fn run(
             progress: Arc::clone(progress),
         },
     );
-    let reading = start_reading(run.feed, tap, halted.clone(), reader_ends, recording_frames)?;
+    let reading = start_reading(run.feed, tap, halted.clone(), reader_ends, recording_frames, mirrors)?;
     let pacing = spawn("pacing", move || pacer.run())?;
     let reopen = run.reopen;
     let recording = recording_thread.map(|thread| spawn("recording", move || thread.run(&reopen))).transpose()?;
@@ -275,7 +277,8 @@ pub fn run(
     let mut trouble = Vec::new();
     let was_stopped = run.capture.halt.clone();
     let (mut engine, unheard) = joined(reading, "capture", &mut trouble).unwrap_or_default();
-    let keys = joined(pacing, "pacing", &mut trouble).flatten();
+    let chain = joined(pacing, "pacing", &mut trouble).unwrap_or_default();
+    trouble.extend(chain.remarks);
     let ends = senders.into_iter().map(|(sender, client)| end_of_target(&runtime, sender, &*client)).collect();
     watcher.abort();
     let recorded = recording.and_then(|thread| joined(thread, "recording", &mut trouble));
@@ -288,7 +291,7 @@ pub fn run(
     let reporter = reporter.ok_or_else(|| RunError::Start(std::io::Error::other("the report thread died")))?;
     let unrecorded = progress.unrecorded.load(Ordering::Relaxed);
     let recording = recorded.map(|recorded| report::Recording::new(&recorded, unrecorded));
-    Ok(reporter.finish(report::Ends { engine, targets: ends, keys, unheard, recording }))
+    Ok(reporter.finish(report::Ends { engine, targets: ends, keys: chain.keys, unheard, recording }))
 }
 
 /// What ends a run early.
@@ -338,7 +341,7 @@ fn start_targets(
             Arc::new(AnyClient::new(&settings)?)
         };
         let (job_sender, jobs) = mpsc::channel(TARGET_QUEUE);
-        outlets.push(Outlet { jobs: job_sender, bytes: Budget::new(each), client: Arc::clone(&client) });
+        outlets.push(Outlet::new(job_sender, Budget::new(each), Arc::clone(&client)));
         let (limits, counters) = (Limits::from(&settings), Arc::new(InFlight::default()));
         let sending = run_target(index, Arc::clone(&client), jobs, limits, stopped.clone(), facts.clone(), counters);
         senders.push((runtime.spawn(sending), client));
@@ -353,6 +356,7 @@ fn start_reading(
     halted: Halt,
     ends: reader::Ends,
     frames: Option<FrameSender>,
+    connections_wanted: bool,
 ) -> Result<thread::JoinHandle<(Engine, Unheard)>, RunError> {
     match feed {
         Feed::Files(source) => {
@@ -360,7 +364,7 @@ fn start_reading(
             spawn("capture", move || (reader.run(), Unheard::default()))
         }
         Feed::Live(source) => {
-            let reader = LiveReader { source, tap, ends, frames, connections_wanted: false };
+            let reader = LiveReader { source, tap, ends, frames, connections_wanted };
             spawn("capture", move || reader.run())
         }
     }
@@ -460,8 +464,7 @@ fn count(mut reporter: Reporter, mut facts: mpsc::Receiver<Fact>, progress: &Pro
     let mut batch = Vec::with_capacity(FACT_BATCH);
     while facts.blocking_recv_many(&mut batch, FACT_BATCH) > 0 {
         for fact in batch.drain(..) {
-            follow(&fact, progress);
-            reporter.take(fact);
+            count_one(&mut reporter, fact, progress);
         }
         // Whoever waits is woken by every fact, and that costs more than to count it.
         thread::sleep(FACT_PAUSE);
@@ -469,8 +472,8 @@ fn count(mut reporter: Reporter, mut facts: mpsc::Receiver<Fact>, progress: &Pro
     reporter
 }
 
-fn follow(fact: &Fact, progress: &Progress) {
-    if let Fact::Delivered(delivery) = fact {
+fn count_one(reporter: &mut Reporter, fact: Fact, progress: &Progress) {
+    if let Fact::Delivered(delivery) = &fact {
         progress.in_flight.fetch_sub(1, Ordering::Relaxed);
         match delivery.outcome {
             Outcome::Sent => progress.sent.fetch_add(1, Ordering::Relaxed),
@@ -479,6 +482,7 @@ fn follow(fact: &Fact, progress: &Progress) {
             _ => 0,
         };
     }
+    reporter.take(fact);
 }
 
 impl From<Box<Delivery>> for Fact {

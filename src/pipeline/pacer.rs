@@ -4,21 +4,17 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::thread;
 
 use crossbeam_channel::{Receiver, RecvTimeoutError};
 use tokio::sync::{Notify, mpsc};
 use tokio::time::Instant;
 
-use super::budget::{Budget, Refused, bytes_of_request};
-use super::mirror::Mirror;
+use super::outlet::Outlet;
 use super::recorder::EventSender;
-use super::{FULL_PAUSE, Parcel, Progress, note, wall_clock};
-use crate::exchange::{
-    ConnectionId, Event, ExchangeId, Framing, Outcome, Request, RequestState, Response, Shed, Timestamp,
-};
+use super::{Parcel, Progress, note, wall_clock};
+use crate::exchange::{Event, ExchangeId, Framing, Outcome, Request, RequestState, Response, Shed, Timestamp};
 use crate::middleware::{Chain, Mark};
-use crate::replay::{AnyClient, Client as _, Delivery, Job, Lane, Pace, Schedule, Wanted};
+use crate::replay::{Delivery, Pace, Schedule};
 use crate::report::{Fact, Production, RequestNote};
 
 /// When requests are due.
@@ -49,29 +45,19 @@ impl Timing {
         }
     }
 
-    /// When something is due that is no request, and so changes nothing of the pace; at once without a schedule.
-    fn due_beside(&self, at: Timestamp) -> Instant {
+    /// When something at `at` is due that is no request; it changes nothing about the pace.
+    fn other(&self, at: Timestamp) -> Option<Instant> {
         match self {
-            Self::Paced { schedule, begun } => begun.zip(schedule.offset(at)).map(|(begun, offset)| begun + offset),
+            Self::Paced { schedule, begun } => Some((*begun)? + schedule.offset(at)?),
             Self::Live => Some(live(at)),
         }
-        .unwrap_or_else(Instant::now)
     }
 }
 
-/// What was on the wire `at` was due then.
+/// The instant at which the wire was at `at`.
 fn live(at: Timestamp) -> Instant {
     let now = Instant::now();
     now.checked_sub(wall_clock().since(at)).unwrap_or(now)
-}
-
-/// The way to one target.
-pub(super) struct Outlet {
-    pub(super) jobs: mpsc::Sender<Job>,
-    /// Memory that requests may take there.
-    pub(super) bytes: Budget,
-    /// Told of the connections that it may have to mirror.
-    pub(super) client: Arc<AnyClient>,
 }
 
 /// What is done to requests.
@@ -97,6 +83,15 @@ pub(super) struct Ends {
     pub(super) progress: Arc<Progress>,
 }
 
+/// What a chain has to say at the end of a run.
+#[derive(Debug, Default)]
+pub(super) struct ChainEnd {
+    /// The share of sample keys that passed, where there are keys.
+    pub(super) keys: Option<f64>,
+    /// What is worth a word, for people.
+    pub(super) remarks: Vec<String>,
+}
+
 /// What is remembered of a request until its response comes.
 struct Asked {
     /// When its last byte was captured.
@@ -111,17 +106,16 @@ pub(super) struct Pacer {
     /// Requests whose response is still to come; only those that were offered or kept.
     asked: HashMap<ExchangeId, Asked, foldhash::fast::RandomState>,
     taken: u64,
-    mirror: Mirror,
+    epoch: Instant,
 }
 
 impl Pacer {
     pub(super) fn new(work: Work, ends: Ends) -> Self {
-        let mirror = Mirror::new(ends.outlets.iter().any(|outlet| outlet.client.mirrors()));
-        Self { work, ends, asked: HashMap::default(), taken: 0, mirror }
+        Self { work, ends, asked: HashMap::default(), taken: 0, epoch: Instant::now() }
     }
 
-    /// Works until the events end or the run is stopped; returns the share of sample keys that passed.
-    pub(super) fn run(mut self) -> Option<f64> {
+    /// Works until the events end or the run is stopped; returns what the chain has to say at the end.
+    pub(super) fn run(mut self) -> ChainEnd {
         while let Some(event) = self.next() {
             let went_on = match event {
                 Event::Request(request) => self.request(request),
@@ -137,11 +131,13 @@ impl Pacer {
                 },
                 Event::Orphan { .. } => self.tell(Fact::Orphan),
                 Event::Opened { connection, at } => {
-                    self.mirror.opened(connection, at);
+                    let due = self.due(at);
+                    self.ends.outlets.iter_mut().for_each(|outlet| outlet.opened(connection, due));
                     true
                 }
                 Event::Closed { connection, at, .. } => {
-                    self.closed(connection, at);
+                    let due = self.due(at);
+                    self.ends.outlets.iter_mut().for_each(|outlet| outlet.closed(connection, due));
                     true
                 }
             };
@@ -149,14 +145,12 @@ impl Pacer {
                 break;
             }
         }
-        self.work.chain.key_share()
+        ChainEnd { keys: self.work.chain.key_share(), remarks: self.work.chain.remarks() }
     }
 
-    fn closed(&mut self, connection: ConnectionId, at: Timestamp) {
-        if self.mirror.closed(connection) {
-            let (lane, due) = (Lane::from(ExchangeId::new(connection, 1)), self.work.timing.due_beside(at));
-            self.ends.outlets.iter().for_each(|outlet| outlet.client.close(lane, due));
-        }
+    /// When a connection is due to open or close.
+    fn due(&self, at: Timestamp) -> Instant {
+        self.work.timing.other(at).unwrap_or_else(Instant::now)
     }
 
     fn next(&self) -> Option<Event> {
@@ -182,12 +176,24 @@ impl Pacer {
         if !self.wait_until(due) {
             return false;
         }
+        let clock = self.clock(&request, due);
         // What the report says of a request is what was captured, not what the chain made of it.
         let note = note(&request);
         let marked = self.work.mark.as_ref().map_or(Ok(()), |mark| mark.check(&request));
-        match marked.and_then(|()| self.work.chain.apply(&mut request)) {
+        match marked.and_then(|()| self.work.chain.apply_at(&mut request, clock)) {
             Err(outcome) => self.end(note, outcome),
             Ok(()) => self.take(note, request, due),
+        }
+    }
+
+    /// The clock that limits run on: due times, or the time of sending where there are none.
+    fn clock(&self, request: &Request, due: Option<Instant>) -> Timestamp {
+        match self.work.timing {
+            Timing::Live => request.last_byte,
+            Timing::Paced { .. } => {
+                let since = due.unwrap_or_else(Instant::now).saturating_duration_since(self.epoch);
+                Timestamp::default().plus(since)
+            }
         }
     }
 
@@ -234,49 +240,23 @@ impl Pacer {
     }
 
     fn offer(&mut self, request: Request, due: Option<Instant>) -> bool {
-        if let Some(at) = self.mirror.first(request.id.connection) {
-            let (lane, due) = (request.id.into(), self.work.timing.due_beside(at));
-            self.ends.outlets.iter().for_each(|outlet| outlet.client.open(lane, due));
-        }
+        let id = request.id;
         let mut request = Some(request);
-        for (target, outlet) in self.ends.outlets.iter().enumerate() {
+        for target in 0..self.ends.outlets.len() {
             let last = target + 1 == self.ends.outlets.len();
-            let Some(copy) = (if last { request.take() } else { request.clone() }) else { break };
-            let id = copy.id;
+            let copy = if last { request.take() } else { request.clone() };
+            let (Some(copy), Some(outlet)) = (copy, self.ends.outlets.get_mut(target)) else { break };
             let refused = match due {
-                Some(due) => hand_on_now(outlet, copy, due),
-                None => self.hand_on_waiting(outlet, copy),
+                Some(due) => outlet.offer(copy, due),
+                None => outlet.wait(copy, &self.ends.runtime),
             };
             if let Some(place) = refused
-                && !self.tell(Fact::Delivered(Box::new(Delivery {
-                    id,
-                    target,
-                    outcome: Outcome::Shed(place),
-                    answer: None,
-                    service: None,
-                    response: None,
-                    lag: None,
-                })))
+                && !self.tell(Fact::Delivered(Box::new(shed(id, target, place))))
             {
                 return false;
             }
         }
         true
-    }
-
-    /// Without a schedule: waits for room. Returns where the request was shed, if it was.
-    fn hand_on_waiting(&self, outlet: &Outlet, request: Request) -> Option<Shed> {
-        let Ok(held) = outlet.bytes.hold(bytes_of_request(&request), &self.ends.runtime) else {
-            return Some(Shed::Stopped);
-        };
-        let turn = outlet.client.line_up(request.id.into());
-        let mut job = Job { held, request, due: None, turn, wanted: Wanted::HASH };
-        while let Err(refused) = outlet.jobs.try_send(job) {
-            let mpsc::error::TrySendError::Full(back) = refused else { return Some(Shed::Stopped) };
-            job = back;
-            thread::sleep(FULL_PAUSE);
-        }
-        None
     }
 
     fn end(&self, note: RequestNote, outcome: Outcome) -> bool {
@@ -312,20 +292,10 @@ impl Pacer {
     }
 }
 
-/// On schedule: never waits. Returns where the request was shed, if it was.
-fn hand_on_now(outlet: &Outlet, request: Request, due: Instant) -> Option<Shed> {
-    let held = match outlet.bytes.try_hold(bytes_of_request(&request)) {
-        Ok(held) => held,
-        Err(Refused::Full) => return Some(Shed::TargetQueue),
-        Err(Refused::Closed) => return Some(Shed::Stopped),
-    };
-    let turn = outlet.client.line_up(request.id.into());
-    outlet.jobs.try_send(Job { held, request, due: Some(due), turn, wanted: Wanted::HASH }).err().map(|error| {
-        match error {
-            mpsc::error::TrySendError::Full(_) => Shed::TargetQueue,
-            mpsc::error::TrySendError::Closed(_) => Shed::Stopped,
-        }
-    })
+/// A delivery that ended before it began.
+const fn shed(id: ExchangeId, target: usize, place: Shed) -> Delivery {
+    let outcome = Outcome::Shed(place);
+    Delivery { id, target, outcome, answer: None, service: None, response: None, lag: None }
 }
 
 /// Why a request must not be sent or recorded at all, whatever the chain says.

@@ -13,7 +13,7 @@ use shadowtap::report::Started;
 use crate::TROUBLE;
 use crate::args::{RecordCommand, ShadowCommand};
 use crate::output::{tell, writer};
-use crate::replay::{aloud, intent, short_of_files, write};
+use crate::replay::{aloud, intent, write};
 use crate::signals::Stop;
 use crate::watch::{About, Watch};
 
@@ -39,8 +39,7 @@ fn run(config: RunConfig, about: About, first: &str) -> anyhow::Result<ExitCode>
     let given_up = rights::give_up(&user)?;
     tell(&format!("{}; {given_up}", source.describe()));
     tell(first);
-    let told = targets.iter().filter_map(aloud).chain(short_of_files(&targets));
-    for warning in config.warnings.into_iter().chain(told) {
+    for warning in config.warnings.into_iter().chain(targets.iter().flat_map(aloud)) {
         tell(&format!("warning: {warning}"));
     }
     if let Some(recorder) = &mut recorder {
@@ -51,6 +50,7 @@ fn run(config: RunConfig, about: About, first: &str) -> anyhow::Result<ExitCode>
     let stop = Stop::listen(&capture.halt, Some(&reopen))?;
     let counters = Arc::new(Progress::default());
     let watch = Watch::begin(&counters, about, config.quiet);
+    let mark = mark.map(|mark| mark.of_run(&middleware.run.id));
     let run = Run {
         command: about.command(),
         feed: Feed::Live(Box::new(source)),
@@ -58,7 +58,7 @@ fn run(config: RunConfig, about: About, first: &str) -> anyhow::Result<ExitCode>
         middleware,
         targets,
         recorder,
-        mark: mark.map(|mark| mark.of_run(&run_id())),
+        mark,
         most: config.limits.count,
         reopen,
         results,
@@ -69,11 +69,6 @@ fn run(config: RunConfig, about: About, first: &str) -> anyhow::Result<ExitCode>
     write(&config.outputs, &summary)?;
     let failed = summary.nothing_delivered() || summary.results_failed || summary.nothing_recorded();
     Ok(if failed { ExitCode::from(TROUBLE) } else { ExitCode::SUCCESS })
-}
-
-/// Tells this run's requests from another's.
-fn run_id() -> String {
-    format!("{:08x}", rand::random::<u32>())
 }
 
 /// Ready when the run is asked to end, or its time is over.

@@ -20,7 +20,7 @@ pub(crate) fn run(args: ReplayCommand) -> anyhow::Result<ExitCode> {
     let ReplayConfig { capture, source, middleware, targets, outputs, warnings } = config::replay(args.into())?;
     let results = outputs.results.as_ref().map(writer).transpose()?;
     tell(&intent("sending", &middleware, &targets));
-    for warning in warnings.into_iter().chain(targets.iter().filter_map(aloud)).chain(short_of_files(&targets)) {
+    for warning in warnings.into_iter().chain(targets.iter().flat_map(aloud)) {
         tell(&format!("warning: {warning}"));
     }
     let stop = Stop::listen(&capture.halt, None)?;
@@ -64,20 +64,17 @@ pub(crate) fn intent(doing: &str, middleware: &middleware::Settings, targets: &[
     format!("{doing} {methods}: {share} by {key} -> {}; {writes}", targets.join(", "))
 }
 
-/// Whether the system lets us have as many connections as were asked for.
-pub(crate) fn short_of_files(targets: &[replay::Settings]) -> Option<String> {
-    targets.first().and_then(|target| replay::wire::connection_limit(target).warning)
-}
-
-/// What `--insecure` does, said aloud.
-pub(crate) fn aloud(replay: &replay::Settings) -> Option<String> {
-    (replay.insecure && replay.target.is_tls()).then(|| {
+/// What is said aloud of how a target is sent to: that nobody checks who it is, that it gets fewer connections than it
+/// may need.
+pub(crate) fn aloud(replay: &replay::Settings) -> Vec<String> {
+    let insecure = (replay.insecure && replay.target.is_tls()).then(|| {
         format!(
             "--insecure: the certificate of {} is not checked; whoever answers at its address gets the requests, \
              cookies and all",
             replay.target
         )
-    })
+    });
+    insecure.into_iter().chain(replay::wire::connection_limit(replay).warning).collect()
 }
 
 #[cfg(test)]
@@ -112,7 +109,7 @@ mod tests {
 
     #[test]
     fn insecure_is_said_aloud_where_it_does_something() {
-        assert!(aloud(&settings("https://staging")).unwrap().contains("certificate of https://staging is not checked"));
-        assert_eq!(aloud(&settings("http://staging")), None);
+        assert!(aloud(&settings("https://staging"))[0].contains("certificate of https://staging is not checked"));
+        assert_eq!(aloud(&settings("http://staging")), Vec::<String>::new());
     }
 }

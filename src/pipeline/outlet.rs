@@ -1,0 +1,92 @@
+//! The way to one target: its queue, the room in it, and the captured connections that it may have to mirror.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::thread;
+
+use tokio::runtime::Handle;
+use tokio::sync::mpsc;
+use tokio::time::Instant;
+
+use super::FULL_PAUSE;
+use super::budget::{Budget, Refused, bytes_of_request};
+use crate::exchange::{ConnectionId, ExchangeId, Request, Shed};
+use crate::replay::{AnyClient, Client as _, Job, Lane, Turn, Wanted};
+
+/// The way to one target.
+pub(super) struct Outlet {
+    jobs: mpsc::Sender<Job>,
+    /// Memory that requests may take there.
+    bytes: Budget,
+    /// Told of the connections that it may have to mirror.
+    client: Arc<AnyClient>,
+    /// When connections open of which no request was sent yet; as many at most as the flow table follows.
+    opened: HashMap<ConnectionId, Instant, foldhash::fast::RandomState>,
+}
+
+impl Outlet {
+    pub(super) fn new(jobs: mpsc::Sender<Job>, bytes: Budget, client: Arc<AnyClient>) -> Self {
+        Self { jobs, bytes, client, opened: HashMap::default() }
+    }
+
+    /// Whether it has to be told of connections.
+    pub(super) fn mirrors(&self) -> bool {
+        self.client.mirrors()
+    }
+
+    /// What bounds the memory of its requests.
+    pub(super) fn budget(&self) -> Budget {
+        self.bytes.clone()
+    }
+
+    /// A connection is told to the client with its first request that is sent: of many none ever is.
+    pub(super) fn opened(&mut self, connection: ConnectionId, due: Instant) {
+        if self.mirrors() {
+            self.opened.insert(connection, due);
+        }
+    }
+
+    pub(super) fn closed(&mut self, connection: ConnectionId, due: Instant) {
+        if self.mirrors() && self.opened.remove(&connection).is_none() {
+            self.client.close(ExchangeId::new(connection, 1).into(), due);
+        }
+    }
+
+    /// On schedule: never waits. Returns where the request was shed, if it was.
+    pub(super) fn offer(&mut self, request: Request, due: Instant) -> Option<Shed> {
+        let held = match self.bytes.try_hold(bytes_of_request(&request)) {
+            Ok(held) => held,
+            Err(Refused::Full) => return Some(Shed::TargetQueue),
+            Err(Refused::Closed) => return Some(Shed::Stopped),
+        };
+        let turn = self.turn(&request);
+        let job = Job { held, turn, request, due: Some(due), wanted: Wanted::HASH };
+        self.jobs.try_send(job).err().map(|error| match error {
+            mpsc::error::TrySendError::Full(_) => Shed::TargetQueue,
+            mpsc::error::TrySendError::Closed(_) => Shed::Stopped,
+        })
+    }
+
+    /// Without a schedule: waits for room. Returns where the request was shed, if it was.
+    pub(super) fn wait(&mut self, request: Request, runtime: &Handle) -> Option<Shed> {
+        let Ok(held) = self.bytes.hold(bytes_of_request(&request), runtime) else { return Some(Shed::Stopped) };
+        let turn = self.turn(&request);
+        let mut job = Job { held, turn, request, due: None, wanted: Wanted::HASH };
+        // As for the file: to sleep in the queue itself would be to wake for every place.
+        while let Err(refused) = self.jobs.try_send(job) {
+            let mpsc::error::TrySendError::Full(back) = refused else { return Some(Shed::Stopped) };
+            job = back;
+            thread::sleep(FULL_PAUSE);
+        }
+        None
+    }
+
+    /// The request's place on its connection, which is opened now where this is its first.
+    fn turn(&mut self, request: &Request) -> Turn {
+        let lane = Lane::from(request.id);
+        if let Some(due) = self.opened.remove(&request.id.connection) {
+            self.client.open(lane, due);
+        }
+        self.client.line_up(lane)
+    }
+}
