@@ -56,6 +56,15 @@ impl Head {
         self.lines().filter(move |line| line.is(name)).map(|line| line.value)
     }
 
+    /// Whether there is a line under `name`, as far as a glance tells: it may say yes to a line that is none, and says no
+    /// only where there is none. Much quicker than to read the lines.
+    pub(crate) fn may_have(&self, name: &str) -> bool {
+        memchr::memchr_iter(b'\n', &self.raw).any(|end| {
+            let line = self.raw.get(end + 1..end + 1 + name.len());
+            line.is_some_and(|begin| begin.eq_ignore_ascii_case(name.as_bytes()))
+        })
+    }
+
     /// Replaces the request-target.
     pub fn set_target(&mut self, target: &[u8]) {
         let (method, old, _) = self.request_line();
@@ -303,6 +312,15 @@ mod tests {
         let head = Head::new(GET.to_vec());
         assert_eq!(head.request_line(), (&b"GET"[..], &b"/a b"[..], &b"HTTP/1.1"[..]));
         assert_eq!(split_request_line(b"GET /"), (&b"GET"[..], &b"/"[..], &b""[..]));
+    }
+
+    #[test]
+    fn a_glance_sees_every_line_whatever_its_case_and_blanks() {
+        let head = Head::new(GET.to_vec());
+        for name in ["host", "X-A", "FOLD", "empty"] {
+            assert!(head.may_have(name) && head.get(name).is_some(), "{name}");
+        }
+        assert!(!head.may_have("upgrade"));
     }
 
     #[test]

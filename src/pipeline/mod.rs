@@ -444,10 +444,20 @@ fn end_of_target(
         connections_opened: connections.opened,
         peak_connections: connections.peak,
         peak_in_flight,
+        addresses: connections.addresses.iter().map(address).collect(),
         ..TargetEnd::default()
     };
     connections.set_up.into_iter().for_each(|took| end.connect.record(took));
     end
+}
+
+fn address(share: &replay::AddressShare) -> report::summary::Address {
+    report::summary::Address {
+        address: share.address.to_string(),
+        connections_opened: share.opened,
+        connections_failed: share.failed,
+        requests: share.requests,
+    }
 }
 
 /// What time it is on the clock that live frames are stamped by.

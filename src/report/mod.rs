@@ -189,6 +189,8 @@ pub struct TargetEnd {
     pub peak_connections: u64,
     /// Most requests that awaited their answer at once.
     pub peak_in_flight: u64,
+    /// What went to each address.
+    pub addresses: Vec<summary::Address>,
     /// How long each connection took to set up, TLS included.
     pub connect: Durations,
 }

@@ -165,6 +165,9 @@ pub struct Target {
     pub peak_connections: u64,
     /// Most requests that awaited their answer at once.
     pub peak_in_flight: u64,
+    /// What went to each address of the target's name; empty where the client does not tell them apart.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub addresses: Vec<Address>,
     /// How long things took.
     pub latency_us: TargetLatency,
     /// How late requests were sent; `None` without a schedule.
@@ -173,6 +176,19 @@ pub struct Target {
     pub matrix: BTreeMap<String, Counts>,
     /// How answers differ.
     pub differences: Differences,
+}
+
+/// One address of a target.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Address {
+    /// IP address and port.
+    pub address: String,
+    /// Connections opened to it.
+    pub connections_opened: u64,
+    /// Attempts to connect to it that failed, or were given up for a quicker address.
+    pub connections_failed: u64,
+    /// Requests that were written to it.
+    pub requests: u64,
 }
 
 /// How deliveries ended.

@@ -70,6 +70,7 @@ impl TargetTally {
             connections_opened: end.connections_opened,
             peak_connections: end.peak_connections,
             peak_in_flight: end.peak_in_flight,
+            addresses: end.addresses.clone(),
             latency_us: TargetLatency {
                 connect: end.connect.figures(),
                 service: self.service.figures(),

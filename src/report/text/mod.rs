@@ -6,7 +6,7 @@
 
 use std::fmt::Write as _;
 
-use super::summary::{Counts, Figures, Requests, Summary, Target, sum};
+use super::summary::{Address, Counts, Figures, Requests, Summary, Target, sum};
 use super::units::{bytes, counted, duration, number, percent};
 
 mod forecast;
@@ -28,6 +28,9 @@ const WIDEST: usize = 120;
 
 /// Columns of the labels of the last block.
 const LABEL: usize = 13;
+
+/// Addresses of a target that are listed; of further ones there is the number.
+const MAX_ADDRESSES: usize = 8;
 
 /// Median lateness from which the schedule counts as missed, in microseconds.
 const LATE_US: u64 = 100_000;
@@ -276,10 +279,36 @@ fn sending(page: &mut Page, target: &Target) {
         write!(text, "; set up in {} (p99 {})", duration(connect.p50), duration(connect.p99)).ok();
     }
     page.wrapped(&text, LABEL, Tone::Plain);
+    if target.addresses.len() > 1 {
+        page.wrapped(&addresses(&target.addresses), LABEL, Tone::Plain);
+    }
     match &target.schedule_lag_us {
         Some(lag) => page.wrapped(&format!("Schedule lag {}", spread(lag)), LABEL, Tone::Plain),
         None => page.wrapped("Schedule lag none: there was no schedule to keep", LABEL, Tone::Plain),
     }
+}
+
+/// How requests spread over the addresses of a name.
+fn addresses(all: &[Address]) -> String {
+    let requests: u64 = all.iter().map(|address| address.requests).sum();
+    let mut text = "Addresses   ".to_owned();
+    for address in all.iter().take(MAX_ADDRESSES) {
+        let share = 100.0 * address.requests as f64 / requests.max(1) as f64;
+        write!(text, " {} {share:.0}% over {}", address.address, number(address.connections_opened)).ok();
+        if address.connections_failed > 0 {
+            write!(text, " ({} failed)", number(address.connections_failed)).ok();
+        }
+        text.push(';');
+    }
+    match all.len().saturating_sub(MAX_ADDRESSES) {
+        0 => {
+            text.pop();
+        }
+        more => {
+            write!(text, " and {more} more").ok();
+        }
+    }
+    text
 }
 
 fn spread(f: &Figures) -> String {

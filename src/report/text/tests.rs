@@ -246,3 +246,19 @@ fn the_footer_of_inspect_names_what_could_not_be_read() {
     ! evening.pcap ends in the middle of a record: what stands before it was used
     ");
 }
+
+#[test]
+fn addresses_are_listed_where_there_are_several() {
+    let address = |last: u8, requests: u64, failed: u64| Address {
+        address: format!("10.0.0.{last}:80"),
+        connections_opened: 1_000 + u64::from(last),
+        connections_failed: failed,
+        requests,
+    };
+    assert_eq!(
+        addresses(&[address(1, 75, 0), address(2, 25, 0), address(3, 0, 4)]),
+        "Addresses    10.0.0.1:80 75% over 1,001; 10.0.0.2:80 25% over 1,002; 10.0.0.3:80 0% over 1,003 (4 failed)"
+    );
+    let many: Vec<Address> = (1..=10).map(|last| address(last, 1, 0)).collect();
+    assert!(addresses(&many).ends_with("10.0.0.8:80 10% over 1,008; and 2 more"), "{}", addresses(&many));
+}
