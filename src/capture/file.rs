@@ -6,13 +6,14 @@ use std::ops::Range;
 use std::os::fd::AsFd;
 use std::path::Path;
 
+use arrayvec::ArrayVec;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 
 use super::classic::Classic;
 use super::input::{Input, size_of};
 use super::pcapng::Pcapng;
-use super::{CaptureError, Dropped, Frame, Halt, LinkType, Source, is_standard_input};
+use super::{CaptureError, Dropped, FEW, Few, Frame, Halt, LinkType, Source, is_standard_input};
 use crate::exchange::Timestamp;
 
 /// Longest frame that is read, in bytes. A record that claims more cannot be real (the largest segmentation
@@ -147,9 +148,7 @@ impl FileSource {
 
     /// Moves to the next frame; false at the end.
     pub(super) fn advance(&mut self) -> bool {
-        if let Some(last) = self.current.take() {
-            self.input.consume(last.len);
-        }
+        self.pass();
         if self.ended {
             return false;
         }
@@ -176,6 +175,21 @@ impl FileSource {
         false
     }
 
+    /// Leaves the current frame behind.
+    fn pass(&mut self) {
+        if let Some(last) = self.current.take() {
+            self.input.consume(last.len);
+        }
+    }
+
+    /// Whether the next frame is in the window, after the current one was left behind.
+    fn is_there(&self) -> bool {
+        match &self.format {
+            Format::Classic(classic) => classic.is_whole(self.input.available()),
+            Format::Pcapng(pcapng) => pcapng.is_whole(self.input.available()),
+        }
+    }
+
     /// The frame that [`FileSource::advance`] moved to.
     pub(super) fn frame(&self) -> Option<Frame<'_>> {
         let record = self.current.as_ref()?;
@@ -200,6 +214,25 @@ impl FileSource {
 impl Source for FileSource {
     fn next(&mut self) -> Option<Frame<'_>> {
         if self.advance() { self.frame() } else { None }
+    }
+
+    fn next_few(&mut self) -> Few<'_> {
+        // Nothing is read while there are some, so that their places in the buffer hold.
+        let mut records = ArrayVec::<Record, FEW>::new();
+        while self.advance()
+            && let Some(Record { data, .. }) = &self.current
+        {
+            let position = self.input.position();
+            let data = position + data.start..position + data.end;
+            records.extend(self.current.clone().map(|record| Record { data, ..record }));
+            self.pass();
+            if records.is_full() || !self.is_there() {
+                break;
+            }
+        }
+        let frame =
+            |Record { at, link, wire_len, data, .. }| Frame { at, link, wire_len, data: self.input.stretch(data) };
+        records.into_iter().map(frame).collect()
     }
 
     fn trouble(&self) -> Vec<String> {

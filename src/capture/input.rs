@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io::{self, Read};
+use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -49,6 +50,16 @@ impl Input {
     /// The bytes in the window.
     pub(super) fn available(&self) -> &[u8] {
         self.buffer.get(self.start..self.end).unwrap_or_default()
+    }
+
+    /// Where the window begins in the buffer: what was passed stays there until more is read.
+    pub(super) const fn position(&self) -> usize {
+        self.start
+    }
+
+    /// Bytes of the buffer, in the window or just passed.
+    pub(super) fn stretch(&self, positions: Range<usize>) -> &[u8] {
+        self.buffer.get(positions).unwrap_or_default()
     }
 
     /// Where the window begins in the decompressed stream.

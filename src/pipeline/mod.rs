@@ -118,9 +118,8 @@ pub fn inspect(
 ) -> Result<Engine, RunError> {
     let mut tap = Tap::new(capture, interests)?;
     let mut wanted = true;
-    while wanted && let Some(frame) = source.next() {
-        tap.frame(&frame, &mut |event| wanted &= sink(event));
-    }
+    // Frames that were handed on together with the last one that is wanted tell nothing any more.
+    while wanted && tap.pull(&mut *source, &mut |event| wanted = wanted && sink(event)) {}
     if wanted {
         tap.finish(&mut |event| {
             sink(event);
@@ -295,11 +294,10 @@ impl Reader {
             if self.halted.is_set() {
                 break;
             }
-            let Some(frame) = self.source.next() else {
+            if !self.tap.pull(&mut *self.source, &mut hand_on) {
                 self.tap.finish(&mut hand_on);
                 break;
-            };
-            self.tap.frame(&frame, &mut hand_on);
+            }
         }
         self.tap.engine(&*self.source)
     }
