@@ -42,6 +42,9 @@ impl<R: Read + AsFd> Read for Patient<R> {
     }
 }
 
+/// What the decompressor says of bytes after a whole member that do not begin another one (RFC 1952, 2.2).
+const NOT_GZIP: &str = "invalid gzip header";
+
 /// What capture files begin with, read in little-endian order: pcap of each kind and byte order, and pcapng.
 const MAGIC: [u32; 7] = [0xa1b2_c3d4, 0xa1b2_3c4d, 0xa1b2_cd34, 0xd4c3_b2a1, 0x4d3c_b2a1, 0x34cd_b2a1, 0x0a0d_0d0a];
 
@@ -168,6 +171,9 @@ impl FileSource {
             }
             Ok(Next::Unreadable { claims }) => {
                 self.tell(&format!("has a record that claims {claims} bytes, which cannot be right"));
+            }
+            Err(error) if error.to_string() == NOT_GZIP => {
+                self.tell("goes on after its end with bytes that are not gzip, which were not read,");
             }
             Err(error) => self.tell(&format!("cannot be read on: {error}")),
         }
