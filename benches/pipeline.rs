@@ -25,6 +25,13 @@ fn tap(interests: Interests) -> Tap {
     Tap::new(&Settings::default(), interests).expect("there is no filter that could not compile")
 }
 
+/// All of `frames` through `tap`.
+fn feed(tap: &mut Tap, frames: &Frames, sink: &mut dyn FnMut(Event)) {
+    for frame in frames.iter() {
+        tap.frame(&frame, sink);
+    }
+}
+
 fn drop_event(event: Event) {
     black_box(event);
 }
@@ -90,18 +97,18 @@ fn open_connections(c: &mut Criterion) {
         let mut exchanges = 0;
         let mut count = |event| exchanges += u64::from(matches!(event, Event::Request(_)));
         let mut warm = tap(Interests::default());
-        early.iter().for_each(|frame| warm.frame(&frame, &mut drop_event));
-        late.iter().for_each(|frame| warm.frame(&frame, &mut count));
+        feed(&mut warm, &early, &mut drop_event);
+        feed(&mut warm, &late, &mut count);
         group.throughput(Throughput::ElementsAndBytes { elements: exchanges, bytes: late.bytes() });
         group.bench_function(BenchmarkId::from_parameter(connections), |b| {
             b.iter_batched(
                 || {
                     let mut tap = tap(Interests::default());
-                    early.iter().for_each(|frame| tap.frame(&frame, &mut drop_event));
+                    feed(&mut tap, &early, &mut drop_event);
                     tap
                 },
                 |mut tap| {
-                    late.iter().for_each(|frame| tap.frame(&frame, &mut drop_event));
+                    feed(&mut tap, &late, &mut drop_event);
                     tap
                 },
                 BatchSize::PerIteration,

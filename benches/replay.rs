@@ -10,9 +10,9 @@ use std::thread;
 use std::time::Duration;
 
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
-use shadowtap::pipeline::{Progress, Run, replay};
+use shadowtap::pipeline;
+use shadowtap::pipeline::{Progress, Run};
 use shadowtap::replay::{DEFAULT_DRAIN, DEFAULT_TIMEOUT, Pace, Settings};
-use shadowtap::{capture, middleware};
 
 use support::{Capture, Shape};
 
@@ -49,23 +49,17 @@ fn serve(mut stream: TcpStream) {
 }
 
 fn run(capture: &Capture, target: SocketAddr) -> Run {
-    Run {
-        command: "replay",
-        source: Box::new(capture.open()),
-        capture: capture::Settings::default(),
-        middleware: middleware::Settings::default(),
-        replay: Settings {
-            target: format!("http://{target}").parse().expect("an address makes a URL"),
-            pace: Pace::Max,
-            timeout: DEFAULT_TIMEOUT,
-            // Few enough that a thread for each does not become what is measured.
-            max_in_flight: 64,
-            keep_host: false,
-            insecure: false,
-            drain: DEFAULT_DRAIN,
-        },
-        results: None,
-    }
+    let target = Settings {
+        target: format!("http://{target}").parse().expect("an address makes a URL"),
+        pace: Pace::Max,
+        timeout: DEFAULT_TIMEOUT,
+        // Few enough that a thread for each does not become what is measured.
+        max_in_flight: 64,
+        keep_host: false,
+        insecure: false,
+        drain: DEFAULT_DRAIN,
+    };
+    Run { targets: vec![target], ..Run::of_files(Box::new(capture.open())) }
 }
 
 fn replays(c: &mut Criterion) {
@@ -77,7 +71,8 @@ fn replays(c: &mut Criterion) {
         b.iter_batched(
             || run(&capture, target),
             |run| {
-                let summary = replay(run, &Arc::new(Progress::default()), std::future::pending()).expect("it begins");
+                let summary =
+                    pipeline::run(run, &Arc::new(Progress::default()), std::future::pending()).expect("it begins");
                 assert_eq!(summary.requests.seen, REQUESTS);
                 summary
             },

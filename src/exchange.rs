@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-pub use crate::head::{Head, HeaderLine, HeaderLines};
+pub use crate::head::{Head, HeaderLine, HeaderLines, LineEdit};
 
 /// An instant on the capture's clock: nanoseconds since 1970-01-01 UTC.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -360,6 +360,8 @@ pub enum Damage {
     Malformed,
     /// Segments were lost such that which response answers which request can no longer be told.
     PairingLost,
+    /// It was captured, and thrown away for want of room (live capture only).
+    Shed,
 }
 
 impl Damage {
@@ -374,6 +376,7 @@ impl Damage {
             Self::Closed => "closed",
             Self::Malformed => "malformed",
             Self::PairingLost => "pairing_lost",
+            Self::Shed => "shed",
         }
     }
 }
@@ -388,12 +391,24 @@ impl fmt::Display for Damage {
             Self::Closed => "connection closed early",
             Self::Malformed => "malformed",
             Self::PairingLost => "pairing lost",
+            Self::Shed => "shed",
         })
     }
 }
 
 /// SHA-256 of a body's content.
 pub type Digest = [u8; 32];
+
+/// A digest in lower-case hexadecimal.
+#[must_use]
+pub fn hex(digest: &Digest) -> String {
+    use std::fmt::Write as _;
+    digest.iter().fold(String::with_capacity(64), |mut text, byte| {
+        // Writing to a String cannot fail.
+        write!(text, "{byte:02x}").ok();
+        text
+    })
+}
 
 /// How the end of a body is known (RFC 9112, 6.3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -540,6 +555,8 @@ pub enum Shed {
     BodyLimit,
     /// The queue between capture and replay was full (live capture only).
     Capture,
+    /// The queue before the recording was full, or the recording could not be written.
+    Recording,
 }
 
 impl Shed {
@@ -551,6 +568,7 @@ impl Shed {
             Self::Stopped => "stopped",
             Self::BodyLimit => "body_limit",
             Self::Capture => "capture",
+            Self::Recording => "recording",
         }
     }
 }

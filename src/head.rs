@@ -89,19 +89,34 @@ impl Head {
     /// Offers each value under `name` to `edit`: nothing leaves the line as it is, a new value replaces the old one,
     /// an empty one takes the line out.
     pub fn edit_values(&mut self, name: &str, mut edit: impl FnMut(&[u8]) -> Option<Vec<u8>>) {
+        self.edit_lines(name, |value| match edit(value) {
+            None => LineEdit::Keep,
+            Some(value) if value.is_empty() => LineEdit::Remove,
+            Some(value) => LineEdit::Value(value),
+        });
+    }
+
+    /// Offers the value of each line under `name` to `edit`, and does to the line what it says; says how many lines
+    /// there were.
+    pub fn edit_lines(&mut self, name: &str, mut edit: impl FnMut(&[u8]) -> LineEdit) -> usize {
+        let mut found = 0;
         let edits: Vec<_> = self
             .lines()
             .filter(|line| line.is(name))
-            .filter_map(|line| edit(line.value).map(|value| (line.span.clone(), line.value_span(), value)))
+            .inspect(|_| found += 1)
+            .filter_map(|line| line.splice(edit(line.value)))
             .collect();
         // From the last to the first, so that earlier offsets stay true.
-        for (line, old, value) in edits.into_iter().rev() {
-            if value.is_empty() {
-                self.raw.drain(line);
-            } else {
-                self.raw.splice(old, value);
-            }
+        for (span, bytes) in edits.into_iter().rev() {
+            self.raw.splice(span, bytes);
         }
+        found
+    }
+
+    /// Becomes a copy of `other` in the memory that it has.
+    pub fn copy_from(&mut self, other: &Self) {
+        self.raw.clear();
+        self.raw.extend_from_slice(&other.raw);
     }
 
     /// Removes every line under `name`; says how many there were.
@@ -146,6 +161,19 @@ pub(crate) fn split_request_line(line: &[u8]) -> (&[u8], &[u8], &[u8]) {
     }
 }
 
+/// What is to become of a header line.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum LineEdit {
+    /// It stays as it is.
+    Keep,
+    /// It gets this value.
+    Value(Vec<u8>),
+    /// It gets this name; the value stays.
+    Name(String),
+    /// It goes.
+    Remove,
+}
+
 /// One header line, folded continuation lines (RFC 9112, 5.2) included.
 #[derive(Clone, Debug)]
 pub struct HeaderLine<'a> {
@@ -171,6 +199,16 @@ impl HeaderLine<'_> {
 
     pub(crate) fn has_blank_before_colon(&self) -> bool {
         self.colon.is_some_and(|colon| colon > self.name.len())
+    }
+
+    /// Which bytes of the head an edit replaces, and by what.
+    fn splice(&self, edit: LineEdit) -> Option<(std::ops::Range<usize>, Vec<u8>)> {
+        match edit {
+            LineEdit::Keep => None,
+            LineEdit::Value(value) => Some((self.value_span(), value)),
+            LineEdit::Name(name) => Some((self.span.start..self.span.start + self.name.len(), name.into_bytes())),
+            LineEdit::Remove => Some((self.span.clone(), Vec::new())),
+        }
     }
 
     const fn value_span(&self) -> std::ops::Range<usize> {

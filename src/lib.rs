@@ -56,6 +56,7 @@ pub mod exchange;
 pub mod flow;
 mod head;
 pub mod http1;
+pub mod journal;
 #[doc(hidden)]
 pub mod laws;
 pub mod middleware;

@@ -48,13 +48,12 @@ impl Replay {
     /// Runs it and checks the laws that hold for every run.
     async fn run(self) -> (Summary, Vec<serde_json::Value>) {
         let results = Results::default();
+        let source = FileSource::open(&testdata(self.capture), &capture::Halt::default()).unwrap();
         let run = Run {
-            command: "replay",
-            source: Box::new(FileSource::open(&testdata(self.capture), &capture::Halt::default()).unwrap()),
-            capture: capture::Settings::default(),
             middleware: self.middleware,
-            replay: self.sending,
             results: Some(Box::new(results.clone())),
+            targets: vec![self.sending],
+            ..Run::of_files(Box::new(source))
         };
         let stop_after = self.stop_after;
         let stop = async move {
@@ -64,8 +63,7 @@ impl Replay {
             }
         };
         let progress = Arc::new(Progress::default());
-        let summary =
-            tokio::task::spawn_blocking(move || pipeline::replay(run, &progress, stop).unwrap()).await.unwrap();
+        let summary = tokio::task::spawn_blocking(move || pipeline::run(run, &progress, stop).unwrap()).await.unwrap();
         assert!(summary.balances(), "{summary:#?}");
         let lines = results.lines();
         let deliveries = lines.iter().filter(|line| line["shadow"].is_string()).count() as u64;

@@ -1,4 +1,4 @@
-//! Where frames come from: capture files, standard input, memory.
+//! Where frames come from: capture files, standard input, network interfaces, memory.
 //!
 //! A frame leaves here with its time, its link type and as many of its bytes as were captured. Nothing is parsed
 //! here beyond the container that frames are stored in.
@@ -7,9 +7,12 @@ mod classic;
 mod file;
 mod filter;
 mod input;
+pub mod interfaces;
+pub mod live;
 mod memory;
 mod merge;
 mod pcapng;
+pub mod rights;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -140,15 +143,32 @@ pub struct Dropped {
     pub interface: u64,
 }
 
+/// What a source has for whoever asks it.
+#[derive(Clone, Copy, Debug)]
+pub enum Polled<'a> {
+    /// The next frame.
+    Frame(Frame<'a>),
+    /// Nothing for now; what time it is, on the clock that frames are stamped by. Only a live source says so.
+    Idle(Timestamp),
+    /// Nothing ever more, for whatever reason (see [`Source::trouble`]).
+    End,
+}
+
 /// Frames, one after another.
 pub trait Source {
-    /// The next frame; `None` at the end, for whatever reason (see [`Source::trouble`]).
+    /// The next frame; `None` at the end, for whatever reason (see [`Source::trouble`]). A live source waits for one.
     fn next(&mut self) -> Option<Frame<'_>>;
 
     /// The next frame, with those after it that are there already: no frame waits for another one. None at the end,
     /// as with [`Source::next`].
     fn next_few(&mut self) -> Few<'_> {
         self.next().into_iter().collect()
+    }
+
+    /// The next frame, or the news that there is none within some milliseconds: so that whoever reads a live source can
+    /// look up from it, and what waits for time to pass does not wait for a frame.
+    fn poll(&mut self) -> Polled<'_> {
+        self.next().map_or(Polled::End, Polled::Frame)
     }
 
     /// What went wrong on the way, in words for people: a file cut mid-record, a block that cannot be read.
@@ -175,6 +195,10 @@ impl<S: Source + ?Sized> Source for Box<S> {
 
     fn next_few(&mut self) -> Few<'_> {
         (**self).next_few()
+    }
+
+    fn poll(&mut self) -> Polled<'_> {
+        (**self).poll()
     }
 
     fn trouble(&self) -> Vec<String> {

@@ -7,16 +7,8 @@ use std::time::Duration;
 use regex::bytes::Regex;
 
 use crate::capture::{self, CaptureError, Source};
-use crate::middleware::pair;
 
 use super::mistakes::Mistakes;
-use super::typed;
-
-/// Names and values to set, and names to remove.
-type Rules = (Vec<(String, String)>, Vec<String>);
-
-/// Methods that change nothing (RFC 9110, 9.2.1) and are replayed without further words.
-const SAFE: [&str; 3] = ["GET", "HEAD", "OPTIONS"];
 
 /// A value that knows how to be read; `None` where nothing was typed, or a mistake.
 pub(super) fn parsed<T: FromStr<Err: Display>>(flag: &str, typed: Option<&str>, mistakes: &mut Mistakes) -> Option<T> {
@@ -71,17 +63,18 @@ pub(super) fn open(settings: &capture::Settings, mistakes: &mut Mistakes) -> Opt
     capture::open(settings).map_err(|errors| errors.into_iter().for_each(|error| mistakes.add("", error))).ok()
 }
 
+/// TCP ports, in lists.
+pub(super) fn ports(typed: &[String], mistakes: &mut Mistakes) -> Vec<u16> {
+    let ports = typed.iter().flat_map(|list| list.split(','));
+    ports.filter_map(|typed| mistakes.keep("--port", port(typed))).collect()
+}
+
 /// A TCP port.
-pub(super) fn port(typed: &str) -> Result<u16, String> {
+fn port(typed: &str) -> Result<u16, String> {
     match typed.trim().parse() {
         Ok(port) if port > 0 => Ok(port),
         _ => Err(format!("`{typed}` is no port; write numbers from 1 to 65535, such as 80,8080")),
     }
-}
-
-/// The seed of the sample.
-pub(super) fn seed(typed: &str) -> Result<u64, String> {
-    typed.parse().map_err(|_| format!("`{typed}` is no seed; write a whole number from 0 to {}", u64::MAX))
 }
 
 /// A number of requests.
@@ -95,6 +88,18 @@ pub(super) fn at_least_one(typed: &str) -> Result<usize, String> {
 /// A length of time, or `default` where nothing was typed or there is a mistake.
 pub(super) fn duration_or(flag: &str, typed: Option<&str>, default: Duration, mistakes: &mut Mistakes) -> Duration {
     typed.and_then(|typed| mistakes.keep(flag, duration(typed))).unwrap_or(default)
+}
+
+/// How long a run or a file lasts: longer than any answer.
+pub(super) fn long_time(typed: &str) -> Result<Duration, String> {
+    let time = match typed.strip_suffix('d').map(str::parse::<u32>) {
+        Some(Ok(days)) => Duration::from_secs(u64::from(days) * 86_400),
+        _ => duration(typed)?,
+    };
+    if time < Duration::from_secs(1) {
+        return Err(format!("`{typed}` is too short: a second is the least"));
+    }
+    Ok(time)
 }
 
 /// `500ms`, `30s`, `1.5m`, `1h`.
@@ -113,58 +118,19 @@ pub(super) fn duration(typed: &str) -> Result<Duration, String> {
     }
 }
 
-/// Methods that pass. A write that is allowed by name and kept back as a write is a contradiction.
-pub(super) fn methods(
-    allowed: &[String],
-    writes: bool,
-    mistakes: &mut Mistakes,
-    warnings: &mut Vec<String>,
-) -> Vec<String> {
-    let names = allowed.iter().flat_map(|list| list.split(','));
-    let methods: Vec<String> = names.filter_map(|name| mistakes.keep("--allow-method", method(name))).collect();
-    for method in &methods {
-        if !writes && !SAFE.contains(&method.as_str()) {
-            let why = format!("{method} is a write, and writes are kept back: add --allow-writes if you mean it");
-            mistakes.add(format!("--allow-method {method}"), why);
-        }
-        if *method != method.to_uppercase() {
-            warnings.push(format!("--allow-method {method}: methods are told apart by case, and most are in capitals"));
-        }
-    }
-    methods
-}
-
-fn method(typed: &str) -> Result<String, String> {
-    let name = typed.trim();
-    let is_token = pair::header_name(name).is_ok();
-    if is_token { Ok(name.to_owned()) } else { Err(format!("`{typed}` is no method; write one such as GET")) }
-}
-
-/// Header lines to set and to remove.
-pub(super) fn header_rules(typed: &typed::Middleware, mistakes: &mut Mistakes) -> Rules {
-    let set = each("--set-header", &typed.set_headers, pair::header_pair, mistakes);
-    let remove = each("--remove-header", &typed.remove_headers, pair::header_name, mistakes);
-    for name in remove.iter().filter(|name| set.iter().any(|(other, _)| other.eq_ignore_ascii_case(name))) {
-        mistakes.add("--set-header and --remove-header", format!("contradict each other on `{name}`"));
-    }
-    (set, remove)
-}
-
-/// Cookies to set and to remove.
-pub(super) fn cookie_rules(typed: &typed::Middleware, mistakes: &mut Mistakes) -> Rules {
-    let set = each("--set-cookie", &typed.set_cookies, pair::cookie_pair, mistakes);
-    let remove = each("--remove-cookie", &typed.remove_cookies, pair::cookie_name, mistakes);
-    for name in remove.iter().filter(|name| set.iter().any(|(other, _)| other == *name)) {
-        mistakes.add("--set-cookie and --remove-cookie", format!("contradict each other on `{name}`"));
-    }
-    (set, remove)
-}
-
 /// Least memory that leaves room for a few connections and one large message.
 const LEAST_MEMORY: usize = 16 << 20;
 
-/// A size in bytes: a whole number with K, M or G (powers of 1024), with or without `B` or `iB` after it.
+/// A bound on memory.
 pub(super) fn memory(typed: &str) -> Result<capture::MaxMemory, String> {
+    match size(typed)? {
+        bytes if bytes >= LEAST_MEMORY => Ok(capture::MaxMemory(bytes)),
+        _ => Err(format!("`{typed}` is too little to work with; 16M is the least")),
+    }
+}
+
+/// A size in bytes: a whole number with K, M or G (powers of 1024), with or without `B` or `iB` after it.
+pub(super) fn size(typed: &str) -> Result<usize, String> {
     let digits = typed.bytes().take_while(u8::is_ascii_digit).count();
     let (number, unit) = typed.split_at_checked(digits).unwrap_or((typed, ""));
     let unit = unit.trim().to_ascii_lowercase();
@@ -175,9 +141,5 @@ pub(super) fn memory(typed: &str) -> Result<capture::MaxMemory, String> {
         _ => return Err(format!("`{typed}` is no size; write 256M or 2G")),
     };
     let bytes = number.parse::<usize>().ok().and_then(|number| number.checked_mul(1 << shift));
-    match bytes {
-        Some(bytes) if bytes >= LEAST_MEMORY => Ok(capture::MaxMemory(bytes)),
-        Some(_) => Err(format!("`{typed}` is too little to work with; 16M is the least")),
-        None => Err(format!("`{typed}` is no size; write 256M or 2G")),
-    }
+    bytes.ok_or_else(|| format!("`{typed}` is no size; write 256M or 2G"))
 }

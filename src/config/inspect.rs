@@ -2,8 +2,9 @@
 
 use std::path::Path;
 
+use super::chain::unsampled;
 use super::mistakes::Mistakes;
-use super::{View, typed, unsampled};
+use super::{View, typed};
 
 /// The one view that was asked for.
 pub(super) fn view(typed: &typed::Inspect, mistakes: &mut Mistakes, warnings: &mut Vec<String>) -> View {

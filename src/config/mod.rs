@@ -9,17 +9,24 @@ use crate::capture::{self, Source};
 use crate::report::StatusChoice;
 use crate::{middleware, replay};
 
+mod chain;
 mod check;
 mod inspect;
+mod live;
 mod mistakes;
 mod outputs;
+mod run;
 #[cfg(test)]
 mod tests;
 pub mod typed;
 
 pub use mistakes::{Mistake, Mistakes};
+pub use run::{RunConfig, RunLimits, record, shadow};
 
-use check::{cookie_rules, header_rules, parsed, regexes};
+use check::parsed;
+
+/// Most targets of one run.
+const MAX_TARGETS: usize = 32;
 
 /// Where something is written to.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -48,7 +55,7 @@ pub struct ReplayConfig {
     /// What is done to requests.
     pub middleware: middleware::Settings,
     /// Where, when and how they are sent.
-    pub replay: replay::Settings,
+    pub targets: Vec<replay::Settings>,
     /// What is written besides the report.
     pub outputs: Outputs,
     /// What is allowed and probably not meant, in words for people.
@@ -102,32 +109,45 @@ pub fn replay(typed: typed::Replay) -> Result<ReplayConfig, Mistakes> {
     let mut mistakes = Mistakes::default();
     let mut warnings = Vec::new();
     let capture = capture_settings(typed.capture, &mut mistakes);
-    let middleware = middleware_settings(&typed.select, &typed.middleware, &mut mistakes, &mut warnings);
-    let mut replay = replay_settings(&typed.send, &mut mistakes, &mut warnings);
-    if typed.send.keep_host {
-        let host = |name: &String| name.eq_ignore_ascii_case("host");
-        if middleware.sets_host() {
-            mistakes.add(
-                "--keep-host and --set-header Host",
-                "contradict each other: the one keeps what the other replaces",
-            );
-        }
-        if middleware.remove_headers.iter().any(host) {
-            mistakes.add("--keep-host and --remove-header Host", "contradict each other");
-        }
-    }
-    if let Some(replay) = &mut replay {
-        // A Host header that was asked for must not give way to the target's name.
-        replay.keep_host |= middleware.sets_host();
-    }
+    let middleware = chain::settings(&typed.select, &typed.middleware, &mut mistakes, &mut warnings);
+    let targets = targets(&typed.send, &middleware, &mut mistakes, &mut warnings);
     let outputs = outputs::both(&typed.report, &capture, &mut mistakes);
     let source = check::open(&capture, &mut mistakes);
-    match (source, replay, mistakes.is_empty()) {
-        (Some(source), Some(replay), true) => {
-            Ok(ReplayConfig { capture, source, middleware, replay, outputs, warnings })
-        }
+    match (source, mistakes.is_empty()) {
+        (Some(source), true) => Ok(ReplayConfig { capture, source, middleware, targets, outputs, warnings }),
         _ => Err(mistakes),
     }
+}
+
+/// Every target, with what goes for all of them.
+fn targets(
+    typed: &typed::Send,
+    middleware: &middleware::Settings,
+    mistakes: &mut Mistakes,
+    warnings: &mut Vec<String>,
+) -> Vec<replay::Settings> {
+    if typed.keep_host {
+        chain::keeps_host(middleware, mistakes);
+    }
+    if typed.to.is_empty() {
+        mistakes.add("--to", "say where to send, such as --to http://staging:8080");
+    }
+    if typed.to.len() > MAX_TARGETS {
+        mistakes.add("--to", format!("{} targets are too many: {MAX_TARGETS} at most", typed.to.len()));
+    }
+    let urls = check::each::<replay::TargetUrl, _>("--to", &typed.to, str::parse, mistakes);
+    let sending = sending(typed, mistakes);
+    let mut targets: Vec<replay::Settings> = Vec::new();
+    for target in urls {
+        if typed.insecure && !target.is_tls() {
+            warnings.push(format!("--insecure changes nothing: {target} has no certificate to check"));
+        }
+        if targets.iter().any(|other| other.target == target) {
+            mistakes.add("--to", format!("{target} is given twice"));
+        }
+        targets.push(sending(target));
+    }
+    targets
 }
 
 /// What `shadowtap inspect` was asked for, checked.
@@ -136,7 +156,7 @@ pub fn inspect(typed: typed::Inspect) -> Result<InspectConfig, Mistakes> {
     let mut warnings = Vec::new();
     let view = inspect::view(&typed, &mut mistakes, &mut warnings);
     let status = parsed("--status", typed.status.as_deref(), &mut mistakes);
-    let select = select_settings(&typed.select, true, &mut mistakes, &mut warnings);
+    let select = chain::select(&typed.select, true, &mut mistakes, &mut warnings);
     let capture = capture_settings(typed.capture, &mut mistakes);
     let summary = outputs::summary(typed.summary.as_deref(), &capture, &mut mistakes);
     let source = check::open(&capture, &mut mistakes);
@@ -147,70 +167,24 @@ pub fn inspect(typed: typed::Inspect) -> Result<InspectConfig, Mistakes> {
 }
 
 fn capture_settings(typed: typed::Capture, mistakes: &mut Mistakes) -> capture::Settings {
-    let ports = typed.ports.iter().flat_map(|list| list.split(','));
-    let ports = ports.filter_map(|port| mistakes.keep("--port", check::port(port))).collect();
-    // An empty filter is libpcap's way to say everything.
+    let ports = check::ports(&typed.ports, mistakes);
     let max_memory = typed.max_memory.and_then(|typed| mistakes.keep("--max-memory", check::memory(&typed)));
     capture::Settings {
         files: typed.files,
-        bpf: typed.bpf.filter(|bpf| !bpf.trim().is_empty()),
+        bpf: typed.bpf.filter(|bpf| is_filter(bpf)),
         ports,
         max_memory: max_memory.unwrap_or_default(),
         halt: capture::Halt::default(),
     }
 }
 
-fn middleware_settings(
-    select: &typed::Select,
-    typed: &typed::Middleware,
-    mistakes: &mut Mistakes,
-    warnings: &mut Vec<String>,
-) -> middleware::Settings {
-    unsampled(select, false, warnings);
-    let (set_headers, remove_headers) = header_rules(typed, mistakes);
-    let (set_cookies, remove_cookies) = cookie_rules(typed, mistakes);
-    let select = select_settings(select, typed.allow_writes, mistakes, warnings);
-    middleware::Settings { set_headers, remove_headers, set_cookies, remove_cookies, ..select }
+/// An empty filter is libpcap's way to say everything.
+fn is_filter(typed: &str) -> bool {
+    !typed.trim().is_empty()
 }
 
-/// The matching and sampling half; `writes` says whether methods that change something pass.
-fn select_settings(
-    typed: &typed::Select,
-    writes: bool,
-    mistakes: &mut Mistakes,
-    warnings: &mut Vec<String>,
-) -> middleware::Settings {
-    middleware::Settings {
-        allow_methods: check::methods(&typed.allow_methods, writes, mistakes, warnings),
-        allow_paths: regexes("--allow-path", &typed.allow_paths, mistakes),
-        deny_paths: regexes("--deny-path", &typed.deny_paths, mistakes),
-        allow_hosts: check::each("--allow-host", &typed.allow_hosts, middleware::filter::host, mistakes),
-        allow_writes: writes,
-        sample: parsed("--sample", typed.sample.as_deref(), mistakes).unwrap_or_default(),
-        sample_by: parsed("--sample-by", typed.sample_by.as_deref(), mistakes).unwrap_or_default(),
-        seed: typed.seed.as_deref().and_then(|seed| mistakes.keep("--seed", check::seed(seed))).unwrap_or_default(),
-        ..middleware::Settings::default()
-    }
-}
-
-/// Warns of flags that say how to sample where nothing is sampled. A forecast has shares of its own that a seed is for.
-fn unsampled(typed: &typed::Select, forecast: bool, warnings: &mut Vec<String>) {
-    let pointless = [("--sample-by", typed.sample_by.is_some()), ("--seed", typed.seed.is_some())];
-    for (flag, _) in pointless.iter().filter(|(_, given)| *given && typed.sample.is_none() && !forecast) {
-        warnings.push(format!("{flag} changes nothing without --sample: every request is in"));
-    }
-}
-
-/// `None` only where there is a mistake.
-fn replay_settings(
-    typed: &typed::Send,
-    mistakes: &mut Mistakes,
-    warnings: &mut Vec<String>,
-) -> Option<replay::Settings> {
-    let target: Option<replay::TargetUrl> = parsed("--to", typed.to.as_deref(), mistakes);
-    if typed.to.is_none() {
-        mistakes.add("--to", "say where to send, such as --to http://staging:8080");
-    }
+/// How to send to any target.
+fn sending(typed: &typed::Send, mistakes: &mut Mistakes) -> impl Fn(replay::TargetUrl) -> replay::Settings + use<> {
     let pace = pace(typed, mistakes);
     let timeout = check::duration_or("--timeout", typed.timeout.as_deref(), replay::DEFAULT_TIMEOUT, mistakes);
     if timeout.is_zero() {
@@ -218,19 +192,9 @@ fn replay_settings(
     }
     let drain = check::duration_or("--drain", typed.drain.as_deref(), replay::DEFAULT_DRAIN, mistakes);
     let most = typed.max_in_flight.as_deref().and_then(|n| mistakes.keep("--max-in-flight", check::at_least_one(n)));
-    let target = target?;
-    if typed.insecure && !target.is_tls() {
-        warnings.push(format!("--insecure changes nothing: {target} has no certificate to check"));
-    }
-    Some(replay::Settings {
-        target,
-        pace,
-        timeout,
-        max_in_flight: most.unwrap_or(replay::DEFAULT_MAX_IN_FLIGHT),
-        keep_host: typed.keep_host,
-        insecure: typed.insecure,
-        drain,
-    })
+    let max_in_flight = most.unwrap_or(replay::DEFAULT_MAX_IN_FLIGHT);
+    let (keep_host, insecure) = (typed.keep_host, typed.insecure);
+    move |target| replay::Settings { target, pace, timeout, max_in_flight, keep_host, insecure, drain }
 }
 
 fn pace(typed: &typed::Send, mistakes: &mut Mistakes) -> replay::Pace {

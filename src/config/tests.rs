@@ -26,7 +26,7 @@ fn told(change: impl FnOnce(&mut typed::Replay)) -> Vec<String> {
 
 fn good(folder: &Path) -> typed::Replay {
     let capture = typed::Capture { files: vec![capture_in(folder)], ..typed::Capture::default() };
-    let send = typed::Send { to: Some("http://staging:8080".into()), ..typed::Send::default() };
+    let send = typed::Send { to: all("http://staging:8080"), ..typed::Send::default() };
     typed::Replay { capture, send, ..typed::Replay::default() }
 }
 
@@ -53,10 +53,10 @@ fn all(text: &str) -> Vec<String> {
 fn what_is_not_typed_has_a_default() {
     let config = config(|_| {});
     assert_eq!(config.middleware.sample, middleware::Share(1.0));
-    assert_eq!(config.replay.pace, replay::Pace::Speed(1.0));
-    assert_eq!(config.replay.timeout, Duration::from_secs(30));
-    assert_eq!(config.replay.drain, Duration::from_secs(5));
-    assert!(!config.middleware.allow_writes && !config.replay.insecure && config.warnings.is_empty());
+    assert_eq!(config.targets[0].pace, replay::Pace::Speed(1.0));
+    assert_eq!(config.targets[0].timeout, Duration::from_secs(30));
+    assert_eq!(config.targets[0].drain, Duration::from_secs(5));
+    assert!(!config.middleware.allow_writes && !config.targets[0].insecure && config.warnings.is_empty());
 }
 
 #[test]
@@ -73,8 +73,8 @@ fn what_is_typed_is_taken() {
     assert_eq!(config.capture.ports, [80, 8080, 443]);
     assert_eq!(config.middleware.sample_by, middleware::SampleKey::Cookie("sid".into()));
     assert_eq!(config.middleware.allow_methods, ["GET", "HEAD"]);
-    assert_eq!((config.replay.pace, config.replay.max_in_flight), (replay::Pace::Rate(500.0), 7));
-    assert_eq!(config.replay.timeout, Duration::from_secs(90));
+    assert_eq!((config.targets[0].pace, config.targets[0].max_in_flight), (replay::Pace::Rate(500.0), 7));
+    assert_eq!(config.targets[0].timeout, Duration::from_secs(90));
 }
 
 #[test]
@@ -86,7 +86,7 @@ fn every_mistake_is_told_at_once() {
         typed.select.sample = Some("150%".into());
         typed.select.seed = Some("-1".into());
         typed.select.allow_paths = all("/a(");
-        typed.send.to = Some("staging:8080".into());
+        typed.send.to = all("staging:8080");
         typed.send.timeout = Some("30".into());
         typed.send.max_in_flight = Some("0".into());
         typed.report.summary = Some("no/such/folder/s.json".into());
@@ -111,7 +111,7 @@ fn every_mistake_is_told_at_once() {
 
 #[test]
 fn without_a_target_the_flag_is_named() {
-    check(|typed| typed.send.to = None, &["--to: ", "http://staging:8080"]);
+    check(|typed| typed.send.to = Vec::new(), &["--to: ", "http://staging:8080"]);
 }
 
 #[test]
@@ -190,7 +190,60 @@ fn a_host_is_either_kept_or_changed() {
 
 #[test]
 fn a_host_that_is_set_is_kept() {
-    assert!(config(|typed| typed.middleware.set_headers = all("host: www.example.com")).replay.keep_host);
+    let config = config(|typed| typed.middleware.set_headers = all("host: www.example.com"));
+    // It is the pipeline that keeps it, for the chain says so; the flag is another matter.
+    assert!(config.middleware.sets_host() && !config.targets[0].keep_host);
+}
+
+/// A replay with this chain file, which is told of as `F`.
+fn filtered(text: &str, change: impl FnOnce(&mut typed::Replay)) -> Result<ReplayConfig, String> {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("f.toml");
+    fs::write(&file, text).unwrap();
+    let mut typed = good(folder.path());
+    typed.middleware.filters = vec![file.clone()];
+    change(&mut typed);
+    replay(typed).map_err(|mistakes| mistakes.to_string().replace(&file.display().to_string(), "F"))
+}
+
+#[test]
+fn chain_files_are_read_and_their_mistakes_told_with_all_others() {
+    let good = filtered("[[link]]\nset-host = \"new\"\n", |_| {}).unwrap_or_else(|told| panic!("{told}"));
+    assert_eq!((good.middleware.files.len(), good.middleware.sets_host()), (1, true));
+    let sample = |typed: &mut typed::Replay| typed.select.sample = Some("2".into());
+    let Err(told) = filtered("[[link]]\ndorp = 1\n[[link]]\nonly = 1\n", sample) else { panic!("it was taken") };
+    let begins = ["F:2:1: `dorp` means", "F:4:8: a table is wanted", "--sample: "];
+    assert_eq!(told.lines().count(), begins.len(), "{told}");
+    assert!(begins.iter().all(|begin| told.lines().any(|line| line.starts_with(begin))), "{told}");
+}
+
+#[test]
+fn a_chain_file_that_changes_the_host_contradicts_keep_host() {
+    let keep = |typed: &mut typed::Replay| typed.send.keep_host = true;
+    let Err(told) = filtered("[[link]]\nset-host = \"new\"\n", keep) else { panic!("it was taken") };
+    assert!(told.starts_with("--keep-host and --filters: contradict each other"), "{told}");
+}
+
+#[test]
+fn a_limit_is_a_number_of_requests_in_a_time() {
+    assert!(config(|typed| typed.middleware.limit = Some("500/s".into())).middleware.limit.is_some());
+    check(|typed| typed.middleware.limit = Some("500".into()), &["--limit: `500` is no limit", "500/s"]);
+}
+
+#[test]
+fn values_name_what_a_request_has() {
+    config(|typed| typed.middleware.set_headers = all("X-Forwarded-For: {client.ip}"));
+    check(
+        |typed| typed.middleware.set_headers = all("X: {client_ip}"),
+        &["--set-header: ", "did you mean `{client.ip}`"],
+    );
+    check(|typed| typed.middleware.set_cookies = all("x={runs}"), &["--set-cookie: ", "did you mean `{run}`"]);
+}
+
+#[test]
+fn two_runs_have_two_names_and_two_keys() {
+    let (one, other) = (config(|_| {}).middleware.run, config(|_| {}).middleware.run);
+    assert!(one.id != other.id && one.key != other.key);
 }
 
 #[test]

@@ -15,6 +15,29 @@ pub struct Capture {
     pub max_memory: Option<String>,
 }
 
+/// What to capture, and with which rights.
+#[derive(Clone, Debug, Default)]
+pub struct Live {
+    /// Interfaces, or lists of them; `any`.
+    pub interfaces: Vec<String>,
+    /// Lists of ports, `80,8080`.
+    pub ports: Vec<String>,
+    /// A filter in libpcap's language.
+    pub bpf: Option<String>,
+    /// Lists of tunnels, `vxlan,gre`.
+    pub tunnels: Vec<String>,
+    /// `64M`.
+    pub buffer: Option<String>,
+    /// A whole number of bytes.
+    pub snaplen: Option<String>,
+    /// Whether only frames are wanted that are addressed to this machine.
+    pub no_promiscuous: bool,
+    /// `512M`.
+    pub max_memory: Option<String>,
+    /// Who to run as; a name or a number.
+    pub user: Option<String>,
+}
+
 /// Which requests.
 #[derive(Clone, Debug, Default)]
 pub struct Select {
@@ -37,6 +60,10 @@ pub struct Select {
 /// What is done to requests.
 #[derive(Clone, Debug, Default)]
 pub struct Middleware {
+    /// Chain files.
+    pub filters: Vec<PathBuf>,
+    /// `500/s`.
+    pub limit: Option<String>,
     /// Whether writes pass.
     pub allow_writes: bool,
     /// `Name: value`.
@@ -52,8 +79,8 @@ pub struct Middleware {
 /// Where, when and how to send.
 #[derive(Clone, Debug, Default)]
 pub struct Send {
-    /// `http://staging:8080`.
-    pub to: Option<String>,
+    /// `http://staging:8080`, one or several.
+    pub to: Vec<String>,
     /// `2x`, `max`.
     pub speed: Option<String>,
     /// `500/s`.
@@ -77,6 +104,66 @@ pub struct Report {
     pub summary: Option<PathBuf>,
     /// A file, or `-`.
     pub results: Option<PathBuf>,
+}
+
+/// How a live run goes on.
+#[derive(Clone, Debug, Default)]
+pub struct Running {
+    /// `10m`.
+    pub duration: Option<String>,
+    /// A whole number.
+    pub count: Option<String>,
+    /// A header name, a whole header line, or `off`.
+    pub mark: Option<String>,
+    /// Whether only warnings are told on the way.
+    pub quiet: bool,
+}
+
+/// What is recorded.
+#[derive(Clone, Debug, Default)]
+pub struct Recording {
+    /// A file name, or a pattern of one.
+    pub output: Option<PathBuf>,
+    /// `100M`.
+    pub rotate_size: Option<String>,
+    /// `1h`.
+    pub rotate_every: Option<String>,
+}
+
+/// `shadowtap shadow`.
+#[derive(Clone, Debug, Default)]
+pub struct Shadow {
+    /// What to capture.
+    pub live: Live,
+    /// Which requests.
+    pub select: Select,
+    /// What is done to them.
+    pub middleware: Middleware,
+    /// Where to send them.
+    pub send: Send,
+    /// What is recorded beside it.
+    pub recording: Recording,
+    /// How the run goes on.
+    pub running: Running,
+    /// What is written.
+    pub report: Report,
+}
+
+/// `shadowtap record`.
+#[derive(Clone, Debug, Default)]
+pub struct Record {
+    /// What to capture.
+    pub live: Live,
+    /// Which requests.
+    pub select: Select,
+    /// What is done to them.
+    pub middleware: Middleware,
+    /// Where they are recorded.
+    pub recording: Recording,
+    /// How the run goes on.
+    pub running: Running,
+    /// What is written.
+    pub report: Report,
 }
 
 /// `shadowtap replay`.

@@ -13,6 +13,8 @@ use crate::exchange::{Close, ConnectionId, Timestamp};
 /// What a connection may take in memory, in bytes: its place here, in the parser behind, and in their indexes, with
 /// room for what grows by doubling.
 pub const CONNECTION_COST: usize = 2048;
+/// Slots that are looked at when no segment came for a while.
+const IDLE_SWEEP: usize = 4096;
 /// Slots that are looked at when a connection has to make room.
 const EVICTION_SAMPLE: usize = 32;
 /// Silence after which a connection is given up.
@@ -207,6 +209,15 @@ impl FlowTable {
         }
         if connection.halves.iter().all(|half| half.ended) {
             self.close(slot, segment.at, Close::Fin, sink);
+        }
+    }
+
+    /// Takes note that it is `now` and no segment came: holes that were waited for long enough are given up, and silent
+    /// connections with them, a few thousand at a time.
+    pub fn idle(&mut self, now: Timestamp, sink: &mut impl FnMut(Chunk<'_>)) {
+        self.last_at = self.last_at.max(now);
+        for _ in 0..self.slots.len().min(IDLE_SWEEP) {
+            self.sweep(sink);
         }
     }
 

@@ -5,7 +5,7 @@
 
 use regex::bytes::Regex;
 
-use super::{Link, Settings};
+use super::{Context, Link, Settings};
 use crate::exchange::{Outcome, Request};
 
 /// A method that is not on the list.
@@ -50,29 +50,32 @@ impl Filter {
     /// The rule that this request breaks first.
     #[must_use]
     pub fn verdict(&self, request: &Request) -> Option<&'static str> {
-        let method = request.method();
-        let tunnels = [(CONNECT, method == b"CONNECT"), (UPGRADE, asks_for_upgrade(request))];
-        let write = !self.writes && !matches!(method, b"GET" | b"HEAD" | b"OPTIONS");
-        first_broken(tunnels).or_else(|| self.choice(request)).or(write.then_some(WRITES))
+        let write = !self.writes && is_write(request);
+        tunnel(request).or_else(|| self.choice(request)).or(write.then_some(WRITES))
     }
 
     /// The rule that this request breaks first of those that choose by method, host and path: whether it could be
     /// replayed is not asked.
     #[must_use]
     pub fn choice(&self, request: &Request) -> Option<&'static str> {
-        let (method, target, _) = request.head.request_line();
+        let method = request.method();
         let path = request.path_and_query();
         first_broken([
             (ALLOW_METHOD, !self.methods.is_empty() && !self.methods.iter().any(|m| m.as_bytes() == method)),
-            (ALLOW_HOST, !self.hosts.is_empty() && !self.allows_host(request, target)),
+            (ALLOW_HOST, !self.hosts.is_empty() && !self.allows_host(request)),
             (ALLOW_PATH, !self.allow.is_empty() && !self.allow.iter().any(|re| re.is_match(path))),
             (DENY_PATH, self.deny.iter().any(|re| re.is_match(path))),
         ])
     }
 
-    fn allows_host(&self, request: &Request, target: &[u8]) -> bool {
-        let authority = authority_of(target).or_else(|| request.head.get("host")).unwrap_or_default();
-        let host = host_of(authority);
+    /// Whether every request passes that could be replayed.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.methods.is_empty() && self.hosts.is_empty() && self.allow.is_empty() && self.deny.is_empty()
+    }
+
+    fn allows_host(&self, request: &Request) -> bool {
+        let host = request_host(request);
         self.hosts.iter().any(|allowed| host.eq_ignore_ascii_case(allowed.as_bytes()))
     }
 }
@@ -81,9 +84,22 @@ fn first_broken<const N: usize>(rules: [(&'static str, bool); N]) -> Option<&'st
     rules.into_iter().find(|(_, broken)| *broken).map(|(rule, _)| rule)
 }
 
+/// What no replay can carry. `None` for everything else.
+#[must_use]
+pub fn tunnel(request: &Request) -> Option<&'static str> {
+    first_broken([(CONNECT, request.method() == b"CONNECT"), (UPGRADE, asks_for_upgrade(request))])
+}
+
+/// Whether the method may change something: any but GET, HEAD and OPTIONS.
+#[must_use]
+pub fn is_write(request: &Request) -> bool {
+    !matches!(request.method(), b"GET" | b"HEAD" | b"OPTIONS")
+}
+
+/// Chooses by method, host and path. What cannot be replayed, and what may not be, the chain asks by itself.
 impl Link for Filter {
-    fn apply(&mut self, request: &mut Request) -> Result<(), Outcome> {
-        self.verdict(request).map_or(Ok(()), |rule| Err(Outcome::filtered(rule)))
+    fn apply(&mut self, request: &mut Request, _: &mut Context) -> Result<(), Outcome> {
+        self.choice(request).map_or(Ok(()), |rule| Err(Outcome::filtered(rule)))
     }
 }
 
@@ -118,8 +134,13 @@ pub fn host(typed: &str) -> Result<String, HostError> {
     }
 }
 
-fn without_brackets(host: &str) -> &str {
+pub(super) fn without_brackets(host: &str) -> &str {
     host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(host)
+}
+
+/// The host that was asked, without its port; empty where none was named.
+pub(super) fn request_host(request: &Request) -> &[u8] {
+    host_of(authority_of(request.target()).or_else(|| request.head.get("host")).unwrap_or_default())
 }
 
 /// The authority of an absolute-form target, which overrides the Host header (RFC 9112, 3.2.2).

@@ -1,35 +1,73 @@
-//! What is done to a request before it is sent: match, sample, rewrite.
+//! What is done to a request before it is sent: match, sample, limit, rewrite, route, redact.
 //!
 //! In goes a [`Request`], out comes the same request, changed or not, or the [`Outcome`] that ended it. There is no
-//! clock and no socket here, and the same requests in the same order always end the same way. Nobody here looks at
-//! bodies or at what surrounds them: a chain never touches `Content-Length` or `Transfer-Encoding`.
+//! clock and no socket here, and the same requests in the same order always end the same way. A body that is changed
+//! keeps its kind of framing, and its length is said anew; nothing else ever touches `Content-Length` or
+//! `Transfer-Encoding`.
 //!
-//! A request that passes unchanged costs no allocation (but for the set of sample keys, which grows now and then).
+//! A request that passes unchanged costs no allocation (but for the keys of samples and limits, whose tables grow now
+//! and then, and for bodies in chunks that an expression has to look at).
 
 use regex::bytes::Regex;
 
 use crate::exchange::{Outcome, Request};
 
+pub mod body;
+pub mod chain;
+pub mod condition;
+pub mod context;
+mod cookies;
+pub mod credentials;
+pub mod edit;
+pub mod file;
 pub mod filter;
+pub mod json;
+pub mod key;
+pub mod limit;
+pub mod mark;
 pub mod pair;
+mod params;
+pub mod path;
+pub mod redact;
 pub mod rewrite;
+pub mod route;
 pub mod sample;
+pub mod secret;
 pub mod selection;
+pub mod spec;
+pub mod template;
 
+pub use chain::{Chain, Sampled};
+pub use context::{Context, PseudonymKey, RunIdentity};
+pub use file::ChainFile;
 pub use filter::Filter;
+pub use key::SampleKey;
+pub use limit::{Limiter, Limits};
+pub use mark::Mark;
 pub use rewrite::Rewrite;
-pub use sample::{SampleKey, Sampler, Share};
+pub use sample::{Sampler, Share};
 pub use selection::Selection;
+pub use template::Template;
 
 /// One link of the chain.
-pub trait Link: Send {
+pub trait Link: Send + std::fmt::Debug {
     /// Passes the request on, changed or not, or ends it.
-    fn apply(&mut self, request: &mut Request) -> Result<(), Outcome>;
+    fn apply(&mut self, request: &mut Request, context: &mut Context) -> Result<(), Outcome>;
+
+    /// The sampler that it is, for the report.
+    fn sampler(&self) -> Option<&Sampler> {
+        None
+    }
 }
 
-/// What the flags say; applied in the order match, sample, rewrite.
+/// Chain files, and what the flags say; the files in their order first, then the flags in the order match, sample,
+/// limit, rewrite.
 #[derive(Clone, Debug, Default)]
 pub struct Settings {
+    /// Chain files, in their order.
+    pub files: Vec<ChainFile>,
+    /// Who runs.
+    pub run: RunIdentity,
     /// Methods that pass; empty: all.
     pub allow_methods: Vec<String>,
     /// A path-and-query matching any of these passes; empty: all.
@@ -46,54 +84,42 @@ pub struct Settings {
     pub sample_by: SampleKey,
     /// Seed of the sample: nodes with the same seed choose the same.
     pub seed: u64,
-    /// Header lines to set (name, value).
+    /// No more than this, of what is in the sample.
+    pub limit: Option<Limits>,
+    /// Header lines to set (name, value; see [`Template`]).
     pub set_headers: Vec<(String, String)>,
     /// Header lines to remove.
     pub remove_headers: Vec<String>,
-    /// Cookies to set (name, value).
+    /// Cookies to set (name, value; see [`Template`]).
     pub set_cookies: Vec<(String, String)>,
     /// Cookies to remove.
     pub remove_cookies: Vec<String>,
 }
 
 impl Settings {
+    /// Whether anything is changed in requests.
+    #[must_use]
+    pub fn rewrites(&self) -> bool {
+        let lists = [self.set_headers.is_empty(), self.remove_headers.is_empty(), self.remove_cookies.is_empty()];
+        lists.contains(&false) || !self.set_cookies.is_empty()
+    }
+
+    /// Whether any request may be kept back, but for writes.
+    #[must_use]
+    pub fn selects(&self) -> bool {
+        let lists = [self.allow_paths.is_empty(), self.deny_paths.is_empty()];
+        lists.contains(&false)
+            || !self.allow_methods.is_empty()
+            || !self.allow_hosts.is_empty()
+            || self.sample != Share::default()
+    }
+
     /// Whether a link sets the Host header: then a client has to keep it instead of naming the target.
+    /// Whether a link may set the Host header: then a client has to keep it instead of naming the target.
     #[must_use]
     pub fn sets_host(&self) -> bool {
         self.set_headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("host"))
-    }
-}
-
-/// The links that the flags ask for, in their fixed order.
-#[derive(Debug)]
-pub struct Chain {
-    filter: Filter,
-    sampler: Sampler,
-    rewrite: Rewrite,
-}
-
-impl Chain {
-    /// A chain that does what `settings` say.
-    #[must_use]
-    pub fn new(settings: &Settings) -> Self {
-        Self {
-            filter: Filter::new(settings),
-            sampler: Sampler::new(settings.sample, settings.sample_by.clone(), settings.seed),
-            rewrite: Rewrite::new(settings),
-        }
-    }
-
-    /// Passes the request through every link, or ends it at the first that says so.
-    pub fn apply(&mut self, request: &mut Request) -> Result<(), Outcome> {
-        let links: [&mut dyn Link; 3] = [&mut self.filter, &mut self.sampler, &mut self.rewrite];
-        links.into_iter().try_for_each(|link| link.apply(request))
-    }
-
-    /// The share of distinct sample keys that is in, from 0 to 1, of those seen so far. `None` when sampling by
-    /// request, before the first key, and past [`sample::MAX_COUNTED_KEYS`].
-    #[must_use]
-    pub fn key_share(&self) -> Option<f64> {
-        self.sampler.key_share()
+            || self.files.iter().flat_map(|file| &file.links).any(spec::Spec::touches_host)
     }
 }
 
@@ -101,7 +127,7 @@ impl Chain {
 mod testing {
     //! Requests for the tests of the links.
 
-    use crate::exchange::{Body, ConnectionId, ExchangeId, Head, Request, RequestState, Timestamp};
+    use crate::exchange::{Body, ConnectionId, ExchangeId, Framing, Head, Request, RequestState, Timestamp};
 
     /// Request `id.1` from `10.0.0.1:5000` with this head.
     pub(super) fn request(connection: u64, head: &str) -> Request {
@@ -115,6 +141,16 @@ mod testing {
             last_byte: Timestamp::from_nanos(0),
             state: RequestState::Whole,
         }
+    }
+
+    /// The same with this body, in chunks where the head says so.
+    pub(super) fn with_body(head: &str, body: &str) -> Request {
+        let is_chunked = head.contains("chunked");
+        let framing = if is_chunked { Framing::Chunked } else { Framing::Length(body.len() as u64) };
+        let mut request = request(1, head);
+        request.body = Body { framing, len: 0, sha256: None, wire: Some(body.to_owned().into()) };
+        request.body.len = request.body.content().unwrap().len() as u64;
+        request
     }
 }
 

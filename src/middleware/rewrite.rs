@@ -1,136 +1,64 @@
-//! Header lines and cookies are set and removed.
+//! Header lines, cookies and query parameters are edited.
 //!
-//! In goes a request, out comes the same request with other header lines; what no rule names keeps its bytes and its
-//! place. Request line, body and framing are never touched: [`super::pair`] refuses the names that say where a body
-//! ends.
+//! In goes a request, out comes the same request with other fields; what no edit names keeps its bytes and its
+//! place. Body and framing are never touched: [`super::pair`] refuses the names that say where a body ends.
 //!
-//! What is removed goes first, so removing and setting the same name leaves exactly one new line at the end.
+//! Of what the flags say, removals go first, so removing and setting the same name leaves exactly one new line at the end.
 
-use super::{Link, Settings};
-use crate::exchange::{Head, Outcome, Request};
+use super::edit::{Edit, How, Place};
+use super::{Context, Link, Settings, Template};
+use crate::exchange::{Outcome, Request};
 
-/// The link that rewrites.
+/// The link that rewrites: edits, one after another.
 #[derive(Clone, Debug, Default)]
 pub struct Rewrite {
-    remove_headers: Vec<String>,
-    set_headers: Vec<(String, String)>,
-    remove_cookies: Vec<String>,
-    set_cookies: Vec<(String, String)>,
+    edits: Vec<Edit>,
 }
 
 impl Rewrite {
-    /// The rewriting that `settings` ask for.
+    /// The rewriting that `settings` ask for. A value that names what no request has is taken as plain text.
     #[must_use]
     pub fn new(settings: &Settings) -> Self {
-        Self {
-            remove_headers: settings.remove_headers.clone(),
-            set_headers: settings.set_headers.clone(),
-            remove_cookies: settings.remove_cookies.clone(),
-            set_cookies: settings.set_cookies.clone(),
-        }
+        let remove = |place, names: &[String]| -> Vec<Edit> {
+            names.iter().map(|name| Edit::new(place, name, How::Remove)).collect()
+        };
+        let set = |place, pairs: &[(String, String)]| -> Vec<Edit> {
+            let value = |typed: &str| Template::new(typed).unwrap_or_else(|_| Template::plain(typed));
+            pairs.iter().map(|(name, typed)| Edit::new(place, name, How::Set(value(typed)))).collect()
+        };
+        let edits = [
+            remove(Place::Header, &settings.remove_headers),
+            set(Place::Header, &settings.set_headers),
+            remove(Place::Cookie, &settings.remove_cookies),
+            set(Place::Cookie, &settings.set_cookies),
+        ];
+        Self { edits: edits.concat() }
     }
 
-    fn edit(&self, head: &mut Head) {
-        for name in &self.remove_headers {
-            head.remove(name);
-        }
-        for (name, value) in &self.set_headers {
-            head.set(name, value.as_bytes());
-        }
-        for name in &self.remove_cookies {
-            remove_cookie(head, name);
-        }
-        for (name, value) in &self.set_cookies {
-            set_cookie(head, name, value);
-        }
+    /// These edits, in this order.
+    #[must_use]
+    pub const fn of(edits: Vec<Edit>) -> Self {
+        Self { edits }
+    }
+
+    /// Whether it can change the Host of a request.
+    #[must_use]
+    pub fn touches_host(&self) -> bool {
+        self.edits.iter().any(Edit::touches_host)
+    }
+
+    /// Whether there is nothing to do.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.edits.is_empty()
     }
 }
 
 impl Link for Rewrite {
-    fn apply(&mut self, request: &mut Request) -> Result<(), Outcome> {
-        self.edit(&mut request.head);
+    fn apply(&mut self, request: &mut Request, context: &mut Context) -> Result<(), Outcome> {
+        self.edits.iter().for_each(|edit| edit.apply(request, context));
         Ok(())
     }
-}
-
-/// The name and the value of each cookie in a Cookie value, in order (RFC 6265, 4.2.1). A piece without an equals
-/// sign has no name.
-pub(super) fn cookies(line: &[u8]) -> impl Iterator<Item = (&[u8], &[u8])> {
-    line.split(|byte| *byte == b';').map(split_cookie)
-}
-
-/// Gives cookie `name` this value wherever it stands; a new one goes to the end of the first Cookie line, or into a
-/// Cookie line of its own. Servers disagree on which of two cookies of one name counts, so both get the value.
-fn set_cookie(head: &mut Head, name: &str, value: &str) {
-    let mut found = false;
-    head.edit_values("cookie", |line| {
-        let here = has_cookie(line, name);
-        found |= here;
-        here.then(|| with_value(line, name, value))
-    });
-    if found {
-        return;
-    }
-    let pair = format!("{name}={value}");
-    let mut first = true;
-    head.edit_values("cookie", |line| {
-        std::mem::take(&mut first).then(|| if line.is_empty() { pair.clone().into() } else { appended(line, &pair) })
-    });
-    if first {
-        head.append("Cookie", pair.as_bytes());
-    }
-}
-
-/// Takes cookie `name` out wherever it stands; a Cookie line with nothing left goes.
-fn remove_cookie(head: &mut Head, name: &str) {
-    head.edit_values("cookie", |line| has_cookie(line, name).then(|| without(line, name)));
-}
-
-fn has_cookie(line: &[u8], name: &str) -> bool {
-    cookies(line).any(|(found, _)| found == name.as_bytes())
-}
-
-fn split_cookie(piece: &[u8]) -> (&[u8], &[u8]) {
-    match memchr::memchr(b'=', piece) {
-        Some(at) => {
-            (piece.get(..at).unwrap_or_default().trim_ascii(), piece.get(at + 1..).unwrap_or_default().trim_ascii())
-        }
-        None => (b"", piece.trim_ascii()),
-    }
-}
-
-fn with_value(line: &[u8], name: &str, value: &str) -> Vec<u8> {
-    let pieces: Vec<Vec<u8>> = line
-        .split(|byte| *byte == b';')
-        .map(
-            |piece| {
-                if split_cookie(piece).0 == name.as_bytes() { piece_with_value(piece, value) } else { piece.to_vec() }
-            },
-        )
-        .collect();
-    pieces.join(&b';')
-}
-
-/// The piece up to its equals sign, and the new value.
-fn piece_with_value(piece: &[u8], value: &str) -> Vec<u8> {
-    let keep = memchr::memchr(b'=', piece).map_or(piece.len(), |at| at + 1);
-    let mut piece = piece.get(..keep).unwrap_or_default().to_vec();
-    piece.extend_from_slice(value.as_bytes());
-    piece
-}
-
-fn without(line: &[u8], name: &str) -> Vec<u8> {
-    let pieces: Vec<&[u8]> =
-        line.split(|byte| *byte == b';').filter(|piece| split_cookie(piece).0 != name.as_bytes()).collect();
-    // Where the first cookie went, the blank before the second one goes as well.
-    pieces.join(&b';').trim_ascii().to_vec()
-}
-
-fn appended(line: &[u8], pair: &str) -> Vec<u8> {
-    let mut line = line.to_vec();
-    line.extend_from_slice(if line.ends_with(b";") { b" " } else { b"; " });
-    line.extend_from_slice(pair.as_bytes());
-    line
 }
 
 #[cfg(test)]
@@ -140,7 +68,9 @@ mod tests {
 
     fn rewritten(settings: &Settings, lines: &str) -> String {
         let mut request = request(1, &format!("GET / HTTP/1.1\r\n{lines}\r\n"));
-        Rewrite::new(settings).apply(&mut request).unwrap();
+        let mut context = Context::default();
+        context.begin(&request, request.last_byte, false);
+        Rewrite::new(settings).apply(&mut request, &mut context).unwrap();
         let head = String::from_utf8(request.head.as_bytes().to_vec()).unwrap();
         head.strip_prefix("GET / HTTP/1.1\r\n").unwrap().strip_suffix("\r\n").unwrap().to_owned()
     }

@@ -7,11 +7,9 @@ use std::collections::HashSet;
 use std::fmt;
 use std::str::FromStr;
 
-use xxhash_rust::xxh3::Xxh3;
-
-use super::rewrite::cookies;
-use super::{Link, pair};
-use crate::exchange::{ExchangeId, Outcome, Request};
+use super::key::{Hasher, KeyHasher};
+use super::{Context, Link, SampleKey};
+use crate::exchange::{Head, Outcome, Request};
 
 /// Most distinct keys that are counted, 8 bytes each; past it the share of keys is no longer known, and the sample goes on.
 pub const MAX_COUNTED_KEYS: usize = 1 << 20;
@@ -89,87 +87,65 @@ impl fmt::Display for Share {
     }
 }
 
-/// What is sampled as a whole.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub enum SampleKey {
-    /// Each request by itself.
+/// What becomes of a request that lacks the key.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Missing {
+    /// It is sampled by itself.
     #[default]
     Request,
-    /// All requests of a connection.
-    Connection,
-    /// All requests of a client address.
-    ClientIp,
-    /// All requests with the same value of this header (the first line of that name; names without case).
-    Header(String),
-    /// All requests with the same value of this cookie (names with case).
-    Cookie(String),
-    /// All requests with the same value of this query parameter (name and value as on the wire, not decoded).
-    Param(String),
+    /// It is in.
+    In,
+    /// It is out.
+    Out,
 }
 
-/// Why something typed is no sample key.
+impl FromStr for Missing {
+    type Err = MissingError;
+
+    fn from_str(typed: &str) -> Result<Self, MissingError> {
+        match typed {
+            "request" => Ok(Self::Request),
+            "in" => Ok(Self::In),
+            "out" => Ok(Self::Out),
+            _ => Err(MissingError { typed: typed.to_owned() }),
+        }
+    }
+}
+
+/// Why something typed does not say what becomes of requests without the key.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum SampleKeyError {
-    /// No such kind.
-    #[error("`{typed}` is no sample key; write one of {SAMPLE_KEYS}")]
-    Unknown {
-        /// What was typed.
-        typed: String,
-    },
-    /// A kind that needs a name has none, or one that it cannot have.
-    #[error("`{typed}` needs a name after the colon, such as `{example}`")]
-    Name {
-        /// What was typed.
-        typed: String,
-        /// How it could look.
-        example: &'static str,
-    },
+#[error("`{typed}` does not say what becomes of requests without the key; write request (each by itself), in or out")]
+pub struct MissingError {
+    /// What was typed.
+    pub typed: String,
 }
 
-const SAMPLE_KEYS: &str = "request, connection, client-ip, header:NAME, cookie:NAME, param:NAME";
-
-impl FromStr for SampleKey {
-    type Err = SampleKeyError;
-
-    fn from_str(typed: &str) -> Result<Self, SampleKeyError> {
-        let (kind, name) = typed.split_once(':').unwrap_or((typed, ""));
-        let named = |fits: bool, example, key: fn(String) -> Self| {
-            if fits { Ok(key(name.to_owned())) } else { Err(SampleKeyError::Name { typed: typed.to_owned(), example }) }
-        };
-        match (kind, typed) {
-            (_, "request") => Ok(Self::Request),
-            (_, "connection") => Ok(Self::Connection),
-            (_, "client-ip") => Ok(Self::ClientIp),
-            ("header", _) => named(pair::is_token(name), "header:X-User-Id", Self::Header),
-            ("cookie", _) => named(pair::is_token(name), "cookie:session", Self::Cookie),
-            ("param", _) => named(!name.is_empty(), "param:user", Self::Param),
-            _ => Err(SampleKeyError::Unknown { typed: typed.to_owned() }),
-        }
-    }
-}
-
-/// As typed; header names in lower case, since they have none.
-impl fmt::Display for SampleKey {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Request => f.write_str("request"),
-            Self::Connection => f.write_str("connection"),
-            Self::ClientIp => f.write_str("client-ip"),
-            Self::Header(name) => write!(f, "header:{}", name.to_ascii_lowercase()),
-            Self::Cookie(name) => write!(f, "cookie:{name}"),
-            Self::Param(name) => write!(f, "param:{name}"),
-        }
-    }
+/// What a sample came to.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct SampleCounts {
+    /// Requests that were looked at.
+    pub requests: u64,
+    /// Those of them that are in.
+    pub requests_in: u64,
+    /// Those of them that had the key; none when sampling by request.
+    pub with_key: u64,
+    /// Bytes of the requests that were looked at.
+    pub bytes: u64,
+    /// Bytes of those that are in.
+    pub bytes_in: u64,
+    /// The share of distinct keys that is in, from 0 to 1; see [`super::Chain::key_share`].
+    pub keys: Option<f64>,
 }
 
 /// The link that samples.
 #[derive(Clone, Debug)]
 pub struct Sampler {
     threshold: u128,
-    by: SampleKey,
+    missing: Missing,
     by_request: Hasher,
-    by_key: Hasher,
+    by_key: KeyHasher,
     keys: Keys,
+    counts: SampleCounts,
 }
 
 impl Sampler {
@@ -178,27 +154,29 @@ impl Sampler {
     pub fn new(share: Share, by: SampleKey, seed: u64) -> Self {
         Self {
             threshold: share.threshold(),
+            missing: Missing::default(),
             by_request: Hasher::new(seed, &SampleKey::Request),
-            by_key: Hasher::new(seed, &by),
-            by,
+            by_key: KeyHasher::new(by, seed),
             keys: Keys::default(),
+            counts: SampleCounts::default(),
         }
     }
 
-    /// Whether the request is in. One without the key is sampled by itself.
+    /// The same sampler, with this word on requests that lack the key.
+    #[must_use]
+    pub fn with_missing(self, missing: Missing) -> Self {
+        Self { missing, ..self }
+    }
+
+    /// Whether the request is in. One without the key is what [`Missing`] says.
     pub fn is_in(&mut self, request: &Request) -> bool {
-        let Some(hash) = self.key_hash(request) else {
-            return self.has(self.by_request.hash(&id_bytes(request.id, true)));
-        };
-        let is_in = self.has(hash);
-        self.keys.count(hash, is_in);
-        is_in
+        self.decide(request, &request.head)
     }
 
     /// What [`Self::is_in`] says, without counting the key.
     #[must_use]
     pub fn would_take(&self, request: &Request) -> bool {
-        self.has(self.key_hash(request).unwrap_or_else(|| self.by_request.hash(&id_bytes(request.id, true))))
+        self.by_key.hash(request, &request.head).map_or_else(|| self.without_key(request), |hash| self.has(hash))
     }
 
     /// See [`super::Chain::key_share`].
@@ -207,53 +185,56 @@ impl Sampler {
         self.keys.share()
     }
 
-    fn has(&self, hash: u64) -> bool {
-        u128::from(hash) < self.threshold
+    /// What it samples by.
+    #[must_use]
+    pub const fn by(&self) -> &SampleKey {
+        self.by_key.key()
     }
 
-    /// The hash of the request's key; `None` where it has none, or is sampled by itself anyway.
-    fn key_hash(&self, request: &Request) -> Option<u64> {
-        let hasher = &self.by_key;
-        match &self.by {
-            SampleKey::Request => None,
-            SampleKey::Connection => Some(hasher.hash(&id_bytes(request.id, false))),
-            SampleKey::ClientIp => Some(match request.client.ip().to_canonical() {
-                std::net::IpAddr::V4(ip) => hasher.hash(&ip.octets()),
-                std::net::IpAddr::V6(ip) => hasher.hash(&ip.octets()),
-            }),
-            SampleKey::Header(name) => present(request.head.get(name)).map(|value| hasher.hash(value)),
-            SampleKey::Cookie(name) => present(cookie(request, name)).map(|value| hasher.hash(value)),
-            SampleKey::Param(name) => present(param(request.path_and_query(), name)).map(|value| hasher.hash(value)),
+    /// What it came to so far.
+    #[must_use]
+    pub fn counts(&self) -> SampleCounts {
+        SampleCounts { keys: self.key_share(), ..self.counts.clone() }
+    }
+
+    fn decide(&mut self, request: &Request, captured: &Head) -> bool {
+        let hash = self.by_key.hash(request, captured);
+        let is_in = hash.map_or_else(|| self.without_key(request), |hash| self.has(hash));
+        if let Some(hash) = hash {
+            self.keys.count(hash, is_in);
+            self.counts.with_key += 1;
         }
+        let bytes = request.bytes();
+        self.counts.requests += 1;
+        self.counts.bytes += bytes;
+        if is_in {
+            self.counts.requests_in += 1;
+            self.counts.bytes_in += bytes;
+        }
+        is_in
+    }
+
+    fn without_key(&self, request: &Request) -> bool {
+        match (self.by_key.key(), self.missing) {
+            (SampleKey::Request, _) | (_, Missing::Request) => self.has(self.by_request.hash_id(request.id)),
+            (_, Missing::In) => true,
+            (_, Missing::Out) => false,
+        }
+    }
+
+    fn has(&self, hash: u64) -> bool {
+        u128::from(hash) < self.threshold
     }
 }
 
 impl Link for Sampler {
-    fn apply(&mut self, request: &mut Request) -> Result<(), Outcome> {
-        if self.is_in(request) { Ok(()) } else { Err(Outcome::SampledOut) }
-    }
-}
-
-/// XXH3-64 over seed, kind and key. The kind is part of it so that two kinds with equal keys choose apart.
-#[derive(Clone, Debug)]
-struct Hasher {
-    prefix: Vec<u8>,
-}
-
-impl Hasher {
-    fn new(seed: u64, kind: &SampleKey) -> Self {
-        let mut prefix = seed.to_le_bytes().to_vec();
-        prefix.extend_from_slice(kind.to_string().as_bytes());
-        // No kind has a zero byte in it: kind and key cannot run into each other.
-        prefix.push(0);
-        Self { prefix }
+    fn apply(&mut self, request: &mut Request, context: &mut Context) -> Result<(), Outcome> {
+        let is_in = self.decide(request, context.captured(request));
+        if is_in { Ok(()) } else { Err(Outcome::SampledOut) }
     }
 
-    fn hash(&self, key: &[u8]) -> u64 {
-        let mut state = Xxh3::new();
-        state.update(&self.prefix);
-        state.update(key);
-        state.digest()
+    fn sampler(&self) -> Option<&Sampler> {
+        Some(self)
     }
 }
 
@@ -284,39 +265,6 @@ impl Keys {
     fn share(&self) -> Option<f64> {
         (!self.seen.is_empty()).then(|| self.inside as f64 / self.seen.len() as f64)
     }
-}
-
-/// Connection, pass and copy, and with `whole` the index on the connection too.
-fn id_bytes(id: ExchangeId, whole: bool) -> [u8; 20] {
-    let mut bytes = [0; 20];
-    let index = if whole { id.index } else { 0 };
-    let parts = [id.pass.to_le_bytes(), id.copy.to_le_bytes(), index.to_le_bytes()];
-    let all = id.connection.0.to_le_bytes().into_iter().chain(parts.into_iter().flatten());
-    for (to, from) in bytes.iter_mut().zip(all) {
-        *to = from;
-    }
-    bytes
-}
-
-/// An empty value tells nobody apart: as good as none.
-fn present(value: Option<&[u8]>) -> Option<&[u8]> {
-    value.filter(|value| !value.is_empty())
-}
-
-fn cookie<'a>(request: &'a Request, name: &'a str) -> Option<&'a [u8]> {
-    request
-        .head
-        .get_all("cookie")
-        .flat_map(cookies)
-        .find(|(found, _)| *found == name.as_bytes())
-        .map(|(_, value)| value)
-}
-
-fn param<'a>(path_and_query: &'a [u8], name: &str) -> Option<&'a [u8]> {
-    let query = path_and_query.get(memchr::memchr(b'?', path_and_query)? + 1..)?;
-    query
-        .split(|byte| *byte == b'&')
-        .find_map(|piece| piece.strip_prefix(name.as_bytes()).and_then(|rest| rest.strip_prefix(b"=")))
 }
 
 #[cfg(test)]
@@ -465,21 +413,6 @@ mod tests {
         }
         for typed in ["request", "connection", "client-ip", "header:x-user", "cookie:SID", "param:a:b"] {
             assert_eq!(typed.parse::<SampleKey>().unwrap().to_string(), typed);
-        }
-    }
-
-    #[test]
-    fn keys_that_do_not_exist_are_refused_with_those_that_do() {
-        for (typed, reason) in [
-            ("session", "write one of request, connection"),
-            ("request:x", "write one of request, connection"),
-            ("header", "such as `header:X-User-Id`"),
-            ("header:a b", "such as `header:X-User-Id`"),
-            ("cookie:", "such as `cookie:session`"),
-            ("param:", "such as `param:user`"),
-        ] {
-            let error = typed.parse::<SampleKey>().unwrap_err().to_string();
-            assert!(error.contains(reason), "{typed}: {error}");
         }
     }
 }

@@ -2,16 +2,21 @@
 //!
 //! ```text
 //!   capture thread          pacing thread               tokio                report thread
-//!   Source -> Tap --Event--> due? -> Chain --Job------> target -> Client
-//!                                 \--------Fact-------------------\--Fact--> Reporter
+//!   Source -> Tap --Event--> due? -> Chain --Job------> targets -> Client
+//!                    \            |        \-----Fact------------------\--Fact--> Reporter
+//!                     \-Frames--> \-Event--> recording thread: Recorder -> disk
 //! ```
 //!
-//! Every channel has a bound. A file waits where one is full; only the queue of a target sheds, and says so.
+//! Every channel has a bound. A file waits where one is full. A live source waits for nobody: whole requests are shed,
+//! and counted, at the place that was full.
 
+mod budget;
 mod pacer;
+mod progress;
+mod reader;
+mod recorder;
 mod tap;
 
-use std::cell::Cell;
 use std::io::Write;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -19,79 +24,117 @@ use std::thread;
 use std::time::Duration;
 
 use crossbeam_channel::Sender;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
+use tokio::sync::{Notify, mpsc, watch};
 
 use crate::capture::{self, Halt, Source};
-use crate::exchange::{Event, Outcome, Request};
+use crate::exchange::{Event, Outcome, Request, Timestamp};
 use crate::http1::{Interest, Interests};
-use crate::middleware::{self, Chain};
+use crate::journal::Recorder;
+use crate::middleware::{self, Chain, Mark};
 use crate::replay::{self, Client, Delivery, HttpClient, InFlight, Limits, run_target};
-use crate::report::{self, Engine, Fact, Reporter, Started, Summary, TargetEnd};
+use crate::report::{self, Engine, Fact, Reporter, RequestNote, Started, Summary, TargetEnd, Unheard};
 
-use pacer::Pacer;
+use budget::{Budget, Held};
+use pacer::{Outlet, Pacer, Timing};
+pub use progress::Progress;
+use reader::{FileReader, LiveReader};
+use recorder::{FrameSender, Recording};
 pub use tap::Tap;
 
-/// Events between the capture thread and the pacing thread. When it is full, the file waits.
+/// Events between the capture thread and the pacing thread. When it is full, a file waits and a live source sheds.
 const EVENT_QUEUE: usize = 4096;
+/// The same, live: a burst must fit.
+const LIVE_EVENT_QUEUE: usize = 32_768;
 /// Facts on their way to the report. When it is full, those who tell them wait: counting is cheaper than sending.
 const FACT_QUEUE: usize = 65_536;
 /// Requests that are due and wait for a place among those in flight, for each target. When it is full, `--speed max`
 /// waits; otherwise a request is shed (`target_queue`).
 const TARGET_QUEUE: usize = 16_384;
-/// Bytes of requests between the capture thread and the pacing thread. Past it the file waits.
-const EVENT_BYTES: usize = 64 << 20;
-/// Bytes of requests that wait for a place among those in flight or are in flight, for each target. Past it
-/// `--speed max` waits; otherwise a request is shed (`target_queue`).
-const TARGET_BYTES: usize = 256 << 20;
-/// What one permit of those bounds stands for, in bytes.
-const PERMIT_BYTES: usize = 1024;
-/// Frames between two looks at how far the source was read.
-const PROGRESS_EVERY: u64 = 64;
+/// Time that the runtime gets to end what it still does when all has ended.
+const SHUTDOWN: Duration = Duration::from_millis(100);
 
-/// Live counters of a run, for a progress line.
-#[derive(Debug)]
-pub struct Progress {
-    /// Requests seen.
-    pub seen: AtomicU64,
-    /// Deliveries that ended as sent.
-    pub sent: AtomicU64,
-    /// Deliveries that ended as failed.
-    pub failed: AtomicU64,
-    /// Requests that ended before any target.
-    pub kept_back: AtomicU64,
-    /// Deliveries offered and not yet ended.
-    pub in_flight: AtomicU64,
-    /// How far into the capture the run is, in thousandths; `u64::MAX` where unknown.
-    pub read_permille: AtomicU64,
+/// How `--max-memory` is divided over what a run holds.
+struct Memory {
+    /// Events between capture and pacing.
+    events: usize,
+    /// Requests that wait for a target or are in flight there, of all targets together.
+    targets: usize,
+    /// What waits to be recorded.
+    recording: usize,
 }
 
-impl Default for Progress {
-    fn default() -> Self {
-        Self {
-            seen: AtomicU64::new(0),
-            sent: AtomicU64::new(0),
-            failed: AtomicU64::new(0),
-            kept_back: AtomicU64::new(0),
-            in_flight: AtomicU64::new(0),
-            read_permille: AtomicU64::new(u64::MAX),
-        }
+impl Memory {
+    /// The tap has the rest, see [`Tap::new`].
+    const fn of(max: capture::MaxMemory) -> Self {
+        Self { events: max.0 / 16, targets: max.0 / 8, recording: max.0 / 16 }
     }
 }
 
-/// Everything that a replay needs.
+/// Where frames come from, and whether they wait.
+pub enum Feed {
+    /// Files: read as fast as they are taken.
+    Files(Box<dyn Source + Send>),
+    /// The wire: what is not taken in time is shed.
+    Live(Box<dyn Source + Send>),
+}
+
+/// Everything that a run needs.
 pub struct Run {
     /// The command that runs it, for the summary.
     pub command: &'static str,
     /// Where frames come from: see [`capture::open`].
-    pub source: Box<dyn Source + Send>,
+    pub feed: Feed,
     /// Which of them count.
     pub capture: capture::Settings,
     /// What to do to the requests.
     pub middleware: middleware::Settings,
-    /// Where, when and how to send them.
-    pub replay: replay::Settings,
+    /// Where and how to send them; may be none where they are recorded.
+    pub targets: Vec<replay::Settings>,
+    /// Where what passes is recorded.
+    pub recorder: Option<Recorder>,
+    /// How shadowtap's own traffic is told apart.
+    pub mark: Option<Mark>,
+    /// How many requests to take before the run ends by itself.
+    pub most: Option<u64>,
+    /// Asks for new output files.
+    pub reopen: Reopen,
     /// Where each ended delivery is written as a line of JSON.
     pub results: Option<Box<dyn Write + Send>>,
+}
+
+impl Run {
+    /// A replay of files with nothing special about it; where to is still to be said.
+    #[must_use]
+    pub fn of_files(source: Box<dyn Source + Send>) -> Self {
+        Self {
+            command: "replay",
+            feed: Feed::Files(source),
+            capture: capture::Settings::default(),
+            middleware: middleware::Settings::default(),
+            targets: Vec::new(),
+            recorder: None,
+            mark: None,
+            most: None,
+            reopen: Reopen::default(),
+            results: None,
+        }
+    }
+}
+
+/// Asks the recording thread to begin new files. Clones are one and the same.
+#[derive(Clone, Debug, Default)]
+pub struct Reopen(Arc<AtomicU64>);
+
+impl Reopen {
+    /// Asks.
+    pub fn ask(&self) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// How often it was asked.
+    fn count(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
 }
 
 /// Why a run could not begin.
@@ -128,88 +171,219 @@ pub fn inspect(
     Ok(tap.engine(&*source))
 }
 
-/// Reads the capture and replays what passes the chain, until the capture ends or `stop` is ready. Then what is in
+/// Captures, and sends and records what passes the chain, until the capture ends or `stop` is ready. Then what is in
 /// flight has its time to end, and the summary says what became of every request.
-pub fn replay(
+pub fn run(
     run: Run,
     progress: &Arc<Progress>,
     stop: impl Future<Output = ()> + Send + 'static,
 ) -> Result<Summary, RunError> {
     let started = Started::now();
-    let tap = Tap::new(&run.capture, Interests { request_body: Interest::Keep, response_body: Interest::Hash })?;
+    let live = matches!(run.feed, Feed::Live(_));
+    let memory = Memory::of(run.capture.max_memory);
+    let tap = Tap::new(&run.capture, interests(&run))?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(RunError::Start)?;
-    let client = {
-        let _context = runtime.enter();
-        // A Host that the chain sets is not to be replaced by the target's.
-        let keep_host = run.replay.keep_host || run.middleware.sets_host();
-        Arc::new(HttpClient::new(&replay::Settings { keep_host, ..run.replay.clone() })?)
-    };
     let reporter = Reporter::new(report::Settings {
         command: run.command,
-        targets: vec![run.replay.target.to_string()],
+        targets: run.targets.iter().map(|target| target.target.to_string()).collect(),
         sample: run.middleware.sample.0,
         results: run.results,
         started,
     });
-    let (event_sender, events) = crossbeam_channel::bounded(EVENT_QUEUE);
-    let event_bytes = Arc::new(Semaphore::new(EVENT_BYTES / PERMIT_BYTES));
-    let target_bytes = Arc::new(Semaphore::new(TARGET_BYTES / PERMIT_BYTES));
+    let (event_sender, events) = crossbeam_channel::bounded(if live { LIVE_EVENT_QUEUE } else { EVENT_QUEUE });
+    let event_bytes = Budget::new(memory.events);
     let (facts, fact_receiver) = mpsc::channel(FACT_QUEUE);
-    let (job_sender, jobs) = mpsc::channel(TARGET_QUEUE);
     let (stop_sender, stopped) = watch::channel(false);
     // Nothing is ever sent here: the pacing thread wakes when the sender is dropped.
     let (stop_pacing, pacing_stopped) = crossbeam_channel::bounded::<()>(0);
     let halted = run.capture.halt.clone();
+    let enough = Arc::new(Notify::new());
+    // One thread paces for all targets: what is asked of the first goes for all.
+    let pace = run.targets.first().map(|target| target.pace).unwrap_or_default();
+    let drain = run.targets.iter().map(|target| target.drain).max().unwrap_or_default();
 
-    let reader = Reader {
-        source: run.source,
-        tap,
+    let sets_host = run.middleware.sets_host();
+    let targets = run.targets.into_iter().map(|settings| replay::Settings {
+        // A Host that the chain sets is not to be replaced by the target's.
+        keep_host: settings.keep_host || sets_host,
+        // A live run has had its time for what is in flight before the targets are stopped.
+        drain: if live { Duration::ZERO } else { settings.drain },
+        ..settings
+    });
+    let (outlets, senders) = start_targets(&runtime, targets.collect(), memory.targets, &stopped, &facts)?;
+    let target_bytes: Vec<_> = outlets.iter().map(|outlet| outlet.bytes.clone()).collect();
+    let (recording_events, recording_frames, recording_thread) = match run.recorder {
+        Some(recorder) => {
+            let Recording { events, frames, thread } = Recording::new(recorder, memory.recording, progress);
+            let of_frames = thread.takes_frames();
+            ((!of_frames).then_some(events), of_frames.then_some(frames), Some(thread))
+        }
+        None => (None, None, None),
+    };
+    let runtime_handle = runtime.handle().clone();
+    let reader_ends = reader::Ends {
         events: event_sender,
-        bytes: Arc::clone(&event_bytes),
-        runtime: runtime.handle().clone(),
-        halted: halted.clone(),
+        bytes: event_bytes.clone(),
+        facts: facts.clone(),
+        runtime: runtime_handle.clone(),
+        progress: Arc::clone(progress),
+    };
+    let work = pacer::Work {
+        chain: Chain::new(&run.middleware),
+        mark: run.mark,
+        timing: if live { Timing::Live } else { Timing::paced(pace) },
+        most: run.most,
     };
     let pacer = Pacer::new(
-        Chain::new(&run.middleware),
-        run.replay.pace,
+        work,
         pacer::Ends {
             events,
             stopped: pacing_stopped,
-            jobs: job_sender,
-            bytes: Arc::clone(&target_bytes),
-            runtime: runtime.handle().clone(),
-            facts: facts.clone(),
+            enough: Arc::clone(&enough),
+            outlets,
+            recording: recording_events,
+            runtime: runtime_handle,
+            facts,
             progress: Arc::clone(progress),
         },
     );
-    let limits = Limits::from(&run.replay);
-    let counters = Arc::new(InFlight::default());
-    let target = runtime.spawn(run_target(0, Arc::clone(&client), jobs, limits, stopped, facts, counters));
-    let reading = spawn("capture", move || reader.run())?;
+    let reading = start_reading(run.feed, tap, halted.clone(), reader_ends, recording_frames)?;
     let pacing = spawn("pacing", move || pacer.run())?;
-    let counting = {
-        let progress = Arc::clone(progress);
-        spawn("report", move || count(reporter, fact_receiver, &progress))?
+    let reopen = run.reopen;
+    let recording = recording_thread.map(|thread| spawn("recording", move || thread.run(&reopen))).transpose()?;
+    let counters = Arc::clone(progress);
+    let counting = spawn("report", move || count(reporter, fact_receiver, &counters))?;
+    let ending = Ending {
+        halted,
+        // A live run is stopped twice: first it captures no more, and then, after this time, it sends no more.
+        grace: live.then_some(drain),
+        budgets: target_bytes.into_iter().chain([event_bytes]).collect(),
+        stop_pacing,
+        stop_targets: stop_sender,
     };
-    let watcher = runtime.spawn(async move {
-        stop.await;
-        halted.set();
-        drop(stop_pacing);
-        // Whoever waits for memory gets an error instead.
-        event_bytes.close();
-        target_bytes.close();
-        stop_sender.send_replace(true);
-        // Kept until the run has ended: a dropped sender would look like a change.
-        std::future::pending::<()>().await;
-    });
+    let watcher = runtime.spawn(ending.run(stop, enough));
 
     let mut trouble = Vec::new();
     let was_stopped = run.capture.halt.clone();
-    let engine = joined(reading, "capture", &mut trouble).unwrap_or_default();
+    let (mut engine, unheard) = joined(reading, "capture", &mut trouble).unwrap_or_default();
     let keys = joined(pacing, "pacing", &mut trouble).flatten();
-    let peak_in_flight = runtime.block_on(target).map_or(0, |stats| stats.peak_in_flight);
+    let ends = senders.into_iter().map(|(sender, client)| end_of_target(&runtime, sender, &*client)).collect();
     watcher.abort();
+    let recorded = recording.and_then(|thread| joined(thread, "recording", &mut trouble));
     let reporter = joined(counting, "report", &mut trouble);
+    runtime.shutdown_timeout(SHUTDOWN);
+    if was_stopped.is_set() && !live {
+        trouble.push(stopped_early(started.clock.elapsed()));
+    }
+    engine.trouble.append(&mut trouble);
+    let reporter = reporter.ok_or_else(|| RunError::Start(std::io::Error::other("the report thread died")))?;
+    let unrecorded = progress.unrecorded.load(Ordering::Relaxed);
+    let recording = recorded.map(|recorded| report::Recording::new(&recorded, unrecorded));
+    Ok(reporter.finish(report::Ends { engine, targets: ends, keys, unheard, recording }))
+}
+
+/// What ends a run early.
+struct Ending {
+    halted: Halt,
+    grace: Option<Duration>,
+    budgets: Vec<Budget>,
+    stop_pacing: Sender<()>,
+    stop_targets: watch::Sender<bool>,
+}
+
+impl Ending {
+    /// Never ready: what it holds must not be dropped before the run has ended, or it would look like a change.
+    async fn run(self, stop: impl Future<Output = ()>, enough: Arc<Notify>) {
+        tokio::select! {
+            () = stop => {}
+            () = enough.notified() => {}
+        }
+        self.halted.set();
+        if let Some(grace) = self.grace {
+            tokio::time::sleep(grace).await;
+        }
+        drop(self.stop_pacing);
+        // Whoever waits for memory gets an error instead.
+        self.budgets.iter().for_each(Budget::close);
+        self.stop_targets.send_replace(true);
+        std::future::pending::<()>().await;
+    }
+}
+
+/// A target at work, and its client.
+type Sending = (tokio::task::JoinHandle<replay::Stats>, Arc<HttpClient>);
+
+/// Starts a queue and a client for each target. `bytes` is what may wait for all of them together.
+fn start_targets(
+    runtime: &tokio::runtime::Runtime,
+    targets: Vec<replay::Settings>,
+    bytes: usize,
+    stopped: &watch::Receiver<bool>,
+    facts: &mpsc::Sender<Fact>,
+) -> Result<(Vec<Outlet>, Vec<Sending>), RunError> {
+    let each = bytes / targets.len().max(1);
+    let (mut outlets, mut senders) = (Vec::new(), Vec::new());
+    for (index, settings) in targets.into_iter().enumerate() {
+        let client = {
+            let _context = runtime.enter();
+            Arc::new(HttpClient::new(&settings)?)
+        };
+        let (job_sender, jobs) = mpsc::channel(TARGET_QUEUE);
+        outlets.push(Outlet { jobs: job_sender, bytes: Budget::new(each) });
+        let (limits, counters) = (Limits::from(&settings), Arc::new(InFlight::default()));
+        let sending = run_target(index, Arc::clone(&client), jobs, limits, stopped.clone(), facts.clone(), counters);
+        senders.push((runtime.spawn(sending), client));
+    }
+    Ok((outlets, senders))
+}
+
+/// Starts the capture thread.
+fn start_reading(
+    feed: Feed,
+    tap: Tap,
+    halted: Halt,
+    ends: reader::Ends,
+    frames: Option<FrameSender>,
+) -> Result<thread::JoinHandle<(Engine, Unheard)>, RunError> {
+    match feed {
+        Feed::Files(source) => {
+            let reader = FileReader { source, tap, halted, ends };
+            spawn("capture", move || (reader.run(), Unheard::default()))
+        }
+        Feed::Live(source) => {
+            let reader = LiveReader { source, tap, ends, frames, connections_wanted: false };
+            spawn("capture", move || reader.run())
+        }
+    }
+}
+
+fn stopped_early(after: Duration) -> String {
+    format!(
+        "stopped after {:.1} s: requests later in the capture are not in this report; frames are those read ahead",
+        after.as_secs_f64()
+    )
+}
+
+/// What has to be known of bodies. A recording of frames needs none of them.
+fn interests(run: &Run) -> Interests {
+    let recorded = run.recorder.as_ref().is_some_and(|recorder| !recorder.target().format().takes_frames());
+    let sent = !run.targets.is_empty();
+    Interests {
+        request_body: if recorded || sent { Interest::Keep } else { Interest::Count },
+        response_body: match (recorded, sent) {
+            (true, _) => Interest::Keep,
+            (false, true) => Interest::Hash,
+            (false, false) => Interest::Count,
+        },
+    }
+}
+
+fn end_of_target(
+    runtime: &tokio::runtime::Runtime,
+    sender: tokio::task::JoinHandle<replay::Stats>,
+    client: &impl Client,
+) -> TargetEnd {
+    let peak_in_flight = runtime.block_on(sender).map_or(0, |stats| stats.peak_in_flight);
     let connections = client.connections();
     let mut end = TargetEnd {
         connections_opened: connections.opened,
@@ -218,17 +392,12 @@ pub fn replay(
         ..TargetEnd::default()
     };
     connections.set_up.into_iter().for_each(|took| end.connect.record(took));
-    runtime.shutdown_timeout(Duration::from_millis(100));
-    let mut engine = engine;
-    if was_stopped.is_set() {
-        let after = started.clock.elapsed().as_secs_f64();
-        trouble.push(format!(
-            "stopped after {after:.1} s: requests later in the capture are not in this report; frames are those read ahead"
-        ));
-    }
-    engine.trouble.append(&mut trouble);
-    let reporter = reporter.ok_or_else(|| RunError::Start(std::io::Error::other("the report thread died")))?;
-    Ok(reporter.finish(engine, vec![end], keys))
+    end
+}
+
+/// What time it is on the clock that live frames are stamped by.
+fn wall_clock() -> Timestamp {
+    Started::now().at
 }
 
 fn spawn<T: Send + 'static>(
@@ -247,66 +416,24 @@ fn joined<T>(thread: thread::JoinHandle<T>, name: &str, trouble: &mut Vec<String
     result.ok()
 }
 
-/// The capture thread: frames to events.
-struct Reader {
-    source: Box<dyn Source + Send>,
-    tap: Tap,
-    events: Sender<Parcel>,
-    bytes: Arc<Semaphore>,
-    runtime: tokio::runtime::Handle,
-    halted: Halt,
-}
-
 /// An event on its way, with its share of the memory that such may take.
 struct Parcel {
     event: Event,
-    held: Option<OwnedSemaphorePermit>,
+    held: Held,
     /// How far the source had been read; see [`Progress::read_permille`].
     permille: u64,
 }
 
-/// Permits that stand for a request's bytes; never more than there can be.
-fn permits(request: &Request) -> u32 {
-    let bytes = request.head.as_bytes().len() + request.body.wire.as_ref().map_or(0, bytes::Bytes::len);
-    u32::try_from((bytes / PERMIT_BYTES + 1).min(EVENT_BYTES / PERMIT_BYTES)).unwrap_or(u32::MAX)
-}
-
-impl Reader {
-    fn run(mut self) -> Engine {
-        let (events, bytes, runtime) = (self.events, self.bytes, self.runtime);
-        let mut connected = true;
-        let permille = Cell::new(u64::MAX);
-        let mut hand_on = |event| {
-            let held = match &event {
-                Event::Request(request) => {
-                    runtime.block_on(Arc::clone(&bytes).acquire_many_owned(permits(request))).ok()
-                }
-                _ => None,
-            };
-            connected &= events.send(Parcel { event, held, permille: permille.get() }).is_ok();
-        };
-        let mut frames = 0u64;
-        loop {
-            if frames.is_multiple_of(PROGRESS_EVERY) {
-                permille.set(self.source.progress().map_or(u64::MAX, thousandths));
-            }
-            frames += 1;
-            if self.halted.is_set() {
-                break;
-            }
-            if !self.tap.pull(&mut *self.source, &mut hand_on) {
-                self.tap.finish(&mut hand_on);
-                break;
-            }
-        }
-        self.tap.engine(&*self.source)
+/// What the report is told of a request.
+fn note(request: &Request) -> RequestNote {
+    RequestNote {
+        id: request.id,
+        at: request.first_byte,
+        client: request.client,
+        method: request.method().to_vec(),
+        target: request.target().to_vec(),
+        bytes: request.bytes(),
     }
-}
-
-fn thousandths(share: f64) -> u64 {
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "between 0 and 1000")]
-    let thousandths = (share.clamp(0.0, 1.0) * 1000.0) as u64;
-    thousandths
 }
 
 /// The report thread: facts to counts.
@@ -317,6 +444,7 @@ fn count(mut reporter: Reporter, mut facts: mpsc::Receiver<Fact>, progress: &Pro
             match delivery.outcome {
                 Outcome::Sent => progress.sent.fetch_add(1, Ordering::Relaxed),
                 Outcome::Failed(_) => progress.failed.fetch_add(1, Ordering::Relaxed),
+                Outcome::Shed(_) => progress.shed.fetch_add(1, Ordering::Relaxed),
                 _ => 0,
             };
         }

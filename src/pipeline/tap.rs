@@ -6,7 +6,7 @@ use arrayvec::ArrayVec;
 
 use crate::capture::{self, FEW, Filter, Frame, Source, Verdict};
 use crate::decode::{Decoder, Found, Segment, Skip};
-use crate::exchange::Event;
+use crate::exchange::{Event, Timestamp};
 use crate::flow::{self, CONNECTION_COST, FlowTable, LookUp};
 use crate::http1::{Http1, Interests};
 use crate::report::{Engine, Frames, Streams, Tcp};
@@ -32,10 +32,10 @@ pub struct Tap {
 impl Tap {
     /// A tap that has seen nothing yet.
     pub fn new(settings: &capture::Settings, interests: Interests) -> Result<Self, capture::CaptureError> {
-        // Half for the connections themselves, an eighth for what waits behind holes, a quarter for messages that are
-        // not whole yet; the rest is for fragments and the buffers of files.
+        // Three eighths for the connections themselves, an eighth for what waits behind holes, a quarter for messages
+        // that are not whole yet; the last quarter is for what is behind the tap.
         let memory = settings.max_memory.0;
-        let limits = flow::Limits { connections: memory / 2 / CONNECTION_COST, waiting_bytes: memory / 8 };
+        let limits = flow::Limits { connections: memory / 8 * 3 / CONNECTION_COST, waiting_bytes: memory / 8 };
         Ok(Self {
             filter: settings.bpf.as_deref().map(Filter::new).transpose()?,
             ports: settings.ports.clone(),
@@ -58,14 +58,20 @@ impl Tap {
         source.next().map(|frame| self.frame(&frame, sink)).is_some()
     }
 
-    /// Takes the next frame and tells what it makes known.
-    pub fn frame(&mut self, frame: &Frame<'_>, sink: &mut dyn FnMut(Event)) {
+    /// Takes the next frame and tells what it makes known. Returns whether it is one of those that were asked for, by
+    /// filter and port, whatever became of it.
+    pub fn frame(&mut self, frame: &Frame<'_>, sink: &mut dyn FnMut(Event)) -> bool {
         // Looked at where it stands: what was found is large, and moving it costs more than finding it.
-        match &self.find(frame) {
-            Ok(found) if self.counts(found) => self.take(found, frame, sink),
-            Ok(_) => self.skip(Skip::Port),
-            Err(why) => self.skip(*why),
-        }
+        let skipped = match &self.find(frame) {
+            Ok(found) if self.counts(found) => {
+                self.take(found, frame, sink);
+                return true;
+            }
+            Ok(_) => Skip::Port,
+            Err(why) => *why,
+        };
+        self.skip(skipped);
+        !matches!(skipped, Skip::Filter | Skip::Port)
     }
 
     /// Takes the next frames and tells what they make known: the same as one by one.
@@ -92,6 +98,24 @@ impl Tap {
             }
             self.segments(&segments, sink);
         }
+    }
+
+    /// Takes note that it is `now` and no frame came: what waited for one long enough is told.
+    pub fn idle(&mut self, now: Timestamp, sink: &mut dyn FnMut(Event)) {
+        let http1 = &mut self.http1;
+        self.flows.idle(now, &mut |chunk| http1.take(chunk, sink));
+    }
+
+    /// Frames received so far.
+    #[must_use]
+    pub const fn received(&self) -> u64 {
+        self.received
+    }
+
+    /// Holes that were given up so far.
+    #[must_use]
+    pub const fn gaps(&self) -> u64 {
+        self.flows.stats().gaps
     }
 
     /// Finds the segment of a frame that passes the filter.

@@ -1,12 +1,12 @@
-//! What `inspect` needs: whole exchanges for its lines, and plain counts for its summary.
+//! What `inspect` needs besides whole exchanges: plain counts for its summary.
 //!
-//! [`Event`]s come in as the capture engine tells them. [`Exchanges`] holds each request until its response is known
-//! and hands both on; [`InspectLedger`] only counts, and is made to keep up with the engine: nothing of an exchange
-//! outlives the call but the time of its request.
+//! [`Event`]s come in as the capture engine tells them. [`InspectLedger`] only counts, and is made to keep up with the
+//! engine: nothing of an exchange outlives the call but the time of its request.
 
 use std::collections::{BTreeMap, HashMap};
 
-use crate::exchange::{Damage, Event, ExchangeId, Incomplete, Outcome, Request, RequestState, Response, Timestamp};
+use crate::exchange::{Event, ExchangeId, Incomplete, Outcome, Request, RequestState, Timestamp};
+pub use crate::journal::join::{Exchange, Exchanges, MAX_WAITING, MAX_WAITING_BYTES};
 use crate::middleware::Selection;
 
 use super::histogram::{Durations, micros};
@@ -14,88 +14,9 @@ use super::ledger::Reached;
 use super::summary::{Counts, Ended, ProductionSide, Requests, Sample, Summary, count};
 use super::{Engine, Started, blank};
 
-/// Requests that may await their response at once: past it the oldest is handed on as [`Damage::PairingLost`].
-pub const MAX_WAITING: usize = 65_536;
-
-/// Bytes of requests that may await their response at once: past it the oldest is handed on likewise.
-pub const MAX_WAITING_BYTES: u64 = 128 << 20;
-
 /// Request times that are kept until their response: past it a request's latency is not measured (`evicted`), and
 /// with a selection its response is not counted, for nothing else tells whether the request had passed.
 const MAX_TIMES: usize = 1 << 18;
-
-/// A request, and its response or why there is none.
-#[derive(Debug)]
-pub struct Exchange {
-    /// The request.
-    pub request: Box<Request>,
-    /// Its final response.
-    pub response: Result<Box<Response>, Damage>,
-}
-
-/// Joins each request with its response. Exchanges leave in the order in which they end.
-///
-/// Invariant: `waiting` and `places` hold the same requests, and `bytes` is the sum of their sizes.
-#[derive(Debug, Default)]
-pub struct Exchanges {
-    waiting: BTreeMap<u64, Box<Request>>,
-    places: HashMap<ExchangeId, u64, foldhash::fast::RandomState>,
-    next: u64,
-    bytes: u64,
-}
-
-impl Exchanges {
-    /// Takes one event and hands on the exchanges that it ends: mostly none or one.
-    pub fn take(&mut self, event: Event, mut ended: impl FnMut(Exchange)) {
-        match event {
-            Event::Request(request) => self.wait(request, &mut ended),
-            Event::Response { of, response } => self.end(of, Ok(response), &mut ended),
-            Event::Damaged { of, why } => self.end(of, Err(why), &mut ended),
-            Event::Opened { .. } | Event::Orphan { .. } | Event::Closed { .. } => {}
-        }
-    }
-
-    /// Hands on what still waits, oldest first: the events ended before their time.
-    pub fn finish(self, ended: impl FnMut(Exchange)) {
-        let lone = |request| Exchange { request, response: Err(Damage::NoResponse) };
-        self.waiting.into_values().map(lone).for_each(ended);
-    }
-
-    fn wait(&mut self, request: Box<Request>, ended: &mut impl FnMut(Exchange)) {
-        let place = self.next;
-        self.next += 1;
-        self.bytes += weight(&request);
-        if let Some(old) = self.places.insert(request.id, place) {
-            self.release(old, Err(Damage::PairingLost), ended);
-        }
-        self.waiting.insert(place, request);
-        while self.waiting.len() > MAX_WAITING || (self.bytes > MAX_WAITING_BYTES && self.waiting.len() > 1) {
-            let Some((oldest, id)) = self.waiting.iter().next().map(|(place, request)| (*place, request.id)) else {
-                break;
-            };
-            self.places.remove(&id);
-            self.release(oldest, Err(Damage::PairingLost), ended);
-        }
-    }
-
-    fn end(&mut self, of: ExchangeId, response: Result<Box<Response>, Damage>, ended: &mut impl FnMut(Exchange)) {
-        if let Some(place) = self.places.remove(&of) {
-            self.release(place, response, ended);
-        }
-    }
-
-    fn release(&mut self, place: u64, response: Result<Box<Response>, Damage>, ended: &mut impl FnMut(Exchange)) {
-        if let Some(request) = self.waiting.remove(&place) {
-            self.bytes -= weight(&request);
-            ended(Exchange { request, response });
-        }
-    }
-}
-
-/// What a waiting request holds in memory: its head, and its body where that was kept.
-fn weight(request: &Request) -> u64 {
-    request.head.as_bytes().len() as u64 + request.body.wire.as_ref().map_or(0, |wire| wire.len() as u64)
-}
 
 /// Counts events for the summary of `inspect`; tens of nanoseconds an event, no allocation once it is warm.
 #[derive(Debug, Default)]
@@ -269,12 +190,12 @@ fn named(counts: BTreeMap<&'static str, u64>) -> Counts {
 }
 
 #[cfg(test)]
-pub(super) mod tests {
+pub(crate) mod tests {
     use super::*;
-    use crate::exchange::{Body, ConnectionId, Framing, Head, Malformed};
+    use crate::exchange::{Body, ConnectionId, Damage, Framing, Head, Malformed, Response};
     use crate::middleware::{SampleKey, Settings, Share};
 
-    pub(in crate::report) fn request(n: u32, head: &str) -> Box<Request> {
+    pub(crate) fn request(n: u32, head: &str) -> Box<Request> {
         Box::new(Request {
             id: ExchangeId::new(ConnectionId(1), n),
             client: "10.0.0.7:51234".parse().unwrap(),
@@ -287,7 +208,7 @@ pub(super) mod tests {
         })
     }
 
-    pub(in crate::report) fn response(status: u16) -> Box<Response> {
+    pub(crate) fn response(status: u16) -> Box<Response> {
         Box::new(Response {
             status,
             head: Head::new(format!("HTTP/1.1 {status} X\r\nA: 1\r\nB: 2\r\n\r\n").into_bytes()),
@@ -307,48 +228,6 @@ pub(super) mod tests {
 
     fn answer(n: u32, status: u16) -> Event {
         Event::Response { of: id(n), response: response(status) }
-    }
-
-    fn order(events: Vec<Event>) -> Vec<(u32, Option<u16>)> {
-        let mut exchanges = Exchanges::default();
-        let mut seen = Vec::new();
-        let mut see = |e: Exchange| seen.push((e.request.id.index, e.response.ok().map(|response| response.status)));
-        for event in events {
-            exchanges.take(event, &mut see);
-        }
-        exchanges.finish(&mut see);
-        seen
-    }
-
-    #[test]
-    fn exchanges_leave_in_the_order_of_their_ends() {
-        let events = vec![
-            Event::Request(request(1, GET)),
-            Event::Request(request(2, GET)),
-            Event::Damaged { of: id(2), why: Damage::Gap },
-            answer(1, 200),
-        ];
-        assert_eq!(order(events), [(2, None), (1, Some(200))]);
-    }
-
-    #[test]
-    fn what_has_no_end_leaves_at_the_end_and_a_stray_response_is_no_exchange() {
-        assert_eq!(order(vec![answer(7, 200), Event::Request(request(1, GET))]), [(1, None)]);
-    }
-
-    #[test]
-    fn requests_that_wait_are_bounded_in_bytes() {
-        let mut exchanges = Exchanges::default();
-        let mut gone = 0;
-        for n in 0..140 {
-            let mut large = request(n, GET);
-            large.body.wire = Some(vec![0; 1 << 20].into());
-            exchanges.take(Event::Request(large), |e| {
-                assert_eq!(e.response.unwrap_err(), Damage::PairingLost);
-                gone += 1;
-            });
-        }
-        assert!(gone >= 12 && exchanges.bytes <= MAX_WAITING_BYTES, "{gone}");
     }
 
     #[test]

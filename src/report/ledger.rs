@@ -2,7 +2,7 @@
 //!
 //! It looks at outcomes only, in any order, and joins nothing: so it stays right whatever the join had to give up.
 
-use crate::exchange::Outcome;
+use crate::exchange::{Outcome, Shed};
 
 use super::summary::{self, Requests, TargetEnded, count};
 
@@ -65,6 +65,14 @@ impl Ledger {
             Outcome::Incomplete(why) => count(&mut ended.incomplete, why.key()),
             Outcome::Shed(place) => count(&mut ended.shed, place.key()),
             Outcome::GuardHeld | Outcome::Sent | Outcome::Failed(_) => count(&mut ended.shed, outcome.key()),
+        }
+    }
+
+    /// `requests` requests were shed where they were captured.
+    pub fn shed_unheard(&mut self, requests: u64) {
+        self.requests.seen += requests;
+        if requests > 0 {
+            *self.requests.ended.shed.entry(Shed::Capture.key().to_owned()).or_default() += requests;
         }
     }
 

@@ -17,7 +17,6 @@ pub mod histogram;
 pub mod inspect;
 pub mod join;
 pub mod ledger;
-pub mod lines;
 pub mod listing;
 pub mod results;
 pub mod routes;
@@ -28,14 +27,15 @@ mod tally;
 pub mod text;
 pub mod units;
 
+pub use crate::journal::line as lines;
 pub use forecast::Forecast;
 pub use inspect::{Exchange, Exchanges, InspectLedger};
 pub use listing::Listing;
 pub use routes::Routes;
 pub use status::StatusChoice;
 pub use summary::{
-    Counts, Differences, Ended, Figures, Frames, Gate, ProductionSide, Requests, Sample, Streams, Summary, Target,
-    TargetEnded, TargetLatency, Tcp,
+    Counts, Differences, Ended, Figures, Frames, Gate, ProductionSide, Recording, Requests, Sample, Streams, Summary,
+    Target, TargetEnded, TargetLatency, Tcp,
 };
 
 use histogram::Durations;
@@ -53,6 +53,11 @@ pub enum Fact {
         note: Box<RequestNote>,
         /// How it ended.
         outcome: Outcome,
+    },
+    /// A request was seen and recorded; there is no target. Counts as seen.
+    Kept {
+        /// The request.
+        note: Box<RequestNote>,
     },
     /// A request was seen and offered to `targets` targets; as many deliveries follow. Counts as seen.
     Offered {
@@ -152,6 +157,30 @@ pub struct Engine {
     pub trouble: Vec<String>,
 }
 
+/// What a live capture shed and could not even tell as it happened.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Unheard {
+    /// Requests.
+    pub shed: u64,
+    /// Responses without request.
+    pub orphans: u64,
+}
+
+/// What the stages hand over at the end of a run.
+#[derive(Debug, Default)]
+pub struct Ends {
+    /// Of the capture.
+    pub engine: Engine,
+    /// Of each target, in their order.
+    pub targets: Vec<TargetEnd>,
+    /// The share of sampled keys that passed, where there are keys.
+    pub keys: Option<f64>,
+    /// What the capture shed unheard.
+    pub unheard: Unheard,
+    /// Of the recording, where there was one.
+    pub recording: Option<Recording>,
+}
+
 /// What a target's sender hands over at its end.
 #[derive(Clone, Debug, Default)]
 pub struct TargetEnd {
@@ -206,6 +235,16 @@ impl Reporter {
                     self.results.write(&Line::ended(&note, &outcome));
                 }
             }
+            Fact::Kept { note } => {
+                self.ledger.ended(&Outcome::Kept, note.bytes);
+                if self.results.wanted() {
+                    self.results.write(&Line::ended(&note, &Outcome::Kept));
+                }
+                // What production answered is counted when it comes.
+                for evicted in self.joins.offered(note, 0) {
+                    self.joined(&evicted);
+                }
+            }
             Fact::Offered { note, targets } => {
                 self.ledger.offered(targets, note.bytes);
                 for evicted in self.joins.offered(note, targets) {
@@ -222,10 +261,10 @@ impl Reporter {
         }
     }
 
-    /// Ends what still waits, and says what the run amounts to. `ends` are in the order of the targets; `keys` is the
-    /// share of sampled keys that passed, where there are keys.
+    /// Ends what still waits, and says what the run amounts to.
     #[must_use]
-    pub fn finish(mut self, engine: Engine, ends: Vec<TargetEnd>, keys: Option<f64>) -> Summary {
+    pub fn finish(mut self, ends: Ends) -> Summary {
+        let Ends { engine, targets: ends, keys, unheard, recording } = ends;
         for joined in std::mem::take(&mut self.joins).finish() {
             self.joined(&joined);
         }
@@ -234,6 +273,7 @@ impl Reporter {
         let mut ends = ends.into_iter();
         let mut trouble = engine.trouble;
         trouble.extend(self.results.trouble());
+        trouble.extend(self.unheard(unheard));
         let ledger = &self.ledger;
         let targets = self
             .targets
@@ -249,6 +289,7 @@ impl Reporter {
             targets: targets.collect(),
             production: self.production.finish(),
             sample: ledger.sample(self.sample, keys),
+            recording,
             trouble,
             results_failed,
             ..blank(self.command, self.started)
@@ -259,6 +300,14 @@ impl Reporter {
         summary.results_failed = results_failed;
         summary.trouble.extend(self.results.trouble());
         summary
+    }
+
+    /// Counts what was shed unheard, and says so where lines of results are missing for it.
+    fn unheard(&mut self, unheard: Unheard) -> Option<String> {
+        self.ledger.shed_unheard(unheard.shed);
+        (0..unheard.orphans).for_each(|_| self.production.unjoined("orphan"));
+        let told = unheard.shed > 0 && self.results.wanted();
+        told.then(|| format!("{} of the requests that were shed have no line in the results", unheard.shed))
     }
 
     fn delivered(&mut self, delivery: Delivery) {

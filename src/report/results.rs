@@ -10,6 +10,7 @@ use std::time::Duration;
 use serde::Serialize;
 use serde_json::{Value, json};
 
+pub use crate::exchange::hex;
 use crate::exchange::{Digest, ExchangeId, Outcome, Timestamp, wire_text};
 use crate::replay::{Answer, Delivery};
 
@@ -113,17 +114,6 @@ pub fn differences(method: &[u8], production: &Production, answer: &Answer) -> V
 
 fn body(len: u64, sha256: Option<&Digest>) -> Value {
     json!({ "len": len, "sha256": sha256.map(hex) })
-}
-
-/// A digest in lower-case hexadecimal.
-#[must_use]
-pub fn hex(digest: &Digest) -> String {
-    use fmt::Write as _;
-    digest.iter().fold(String::with_capacity(64), |mut text, byte| {
-        // Writing to a String cannot fail.
-        write!(text, "{byte:02x}").ok();
-        text
-    })
 }
 
 impl<'a> Line<'a> {

@@ -7,6 +7,8 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use crate::journal::Recorded;
+
 /// How often each name was counted, in the order of the names.
 pub type Counts = BTreeMap<String, u64>;
 
@@ -40,6 +42,9 @@ pub struct Summary {
     pub production: ProductionSide,
     /// What the sample reached.
     pub sample: Sample,
+    /// What was recorded, where anything was to be.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub recording: Option<Recording>,
     /// What was demanded of the run, and whether it held.
     pub gates: Vec<Gate>,
     /// What went wrong on the way, in words for people.
@@ -260,6 +265,45 @@ pub struct Sample {
     pub bytes: Option<f64>,
 }
 
+/// What was recorded.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Recording {
+    /// Files that were made.
+    pub files: u64,
+    /// The last of them.
+    pub last: Option<String>,
+    /// Records in them: messages (.gor), exchanges (JSON lines), frames (captures).
+    pub records: u64,
+    /// Bytes of the records, before compression.
+    pub bytes: u64,
+    /// Records that are not in them though they should be, by place: `disk`, `queue`.
+    pub lost: Counts,
+    /// What the format has no way to hold, by reason.
+    pub left_out: Counts,
+    /// Exchanges that were written without their response, because too many waited for theirs.
+    pub given_up: u64,
+}
+
+impl Recording {
+    /// What came of a recording; `unrecorded` found no room on its way there.
+    #[must_use]
+    pub fn new(recorded: &Recorded, unrecorded: u64) -> Self {
+        let some = |counts: &[(&str, u64)]| {
+            let some = counts.iter().filter(|(_, count)| *count > 0);
+            some.map(|(why, count)| ((*why).to_owned(), *count)).collect()
+        };
+        Self {
+            files: recorded.files,
+            last: recorded.last.as_ref().map(|path| path.display().to_string()),
+            records: recorded.records,
+            bytes: recorded.bytes,
+            lost: some(&[("disk", recorded.lost_records), ("queue", unrecorded)]),
+            left_out: recorded.left_out.iter().map(|(why, count)| ((*why).to_owned(), *count)).collect(),
+            given_up: recorded.given_up,
+        }
+    }
+}
+
 /// A demand on the run.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Gate {
@@ -312,6 +356,12 @@ impl Summary {
         let requests = &self.requests;
         requests.seen == requests.offered + requests.in_flight + requests.ended.total()
             && self.targets.values().all(|target| target.offered == target.in_flight + target.ended.total())
+    }
+
+    /// Whether requests were to be recorded and not one record was written.
+    #[must_use]
+    pub fn nothing_recorded(&self) -> bool {
+        self.recording.as_ref().is_some_and(|recording| recording.records == 0 && sum(&recording.lost) > 0)
     }
 
     /// Whether requests were offered and not one of them was answered by any target.

@@ -36,7 +36,7 @@ fn run(facts: Vec<Fact>) -> (Summary, Vec<Value>) {
     for fact in facts {
         reporter.take(fact);
     }
-    let summary = reporter.finish(Engine::default(), vec![TargetEnd::default()], None);
+    let summary = reporter.finish(Ends { targets: vec![TargetEnd::default()], ..Ends::default() });
     assert!(summary.balances(), "{summary:?}");
     let bytes = to.0.lock().unwrap().clone();
     let lines = bytes.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());

@@ -14,11 +14,52 @@ pub(crate) struct Cli {
 }
 
 #[derive(Debug, Subcommand)]
-#[expect(clippy::large_enum_variant, reason = "there is one of it, and it is moved once")]
 pub(crate) enum Command {
+    Shadow(ShadowCommand),
     Replay(ReplayCommand),
+    Record(RecordCommand),
     Inspect(InspectCommand),
+    Filters(FiltersCommand),
+    Interfaces(InterfacesCommand),
     Demo(DemoCommand),
+}
+
+/// List the network interfaces, and whether they can be captured on from here.
+///
+/// Each is opened for a moment, so that what is said is true; nothing is read, sent or changed.
+#[derive(Debug, Args)]
+pub(crate) struct InterfacesCommand {
+    /// Print JSON: an object an interface
+    #[arg(long, help_heading = "Output")]
+    pub(crate) json: bool,
+}
+
+/// Look at chain files: what is done to requests before they are sent.
+#[derive(Debug, Args)]
+pub(crate) struct FiltersCommand {
+    #[command(subcommand)]
+    pub(crate) command: FiltersSubcommand,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum FiltersSubcommand {
+    Check(FiltersCheck),
+}
+
+/// Read chain files, tell every mistake in them, and run the test cases that they carry. Sends nothing.
+///
+/// Secrets need not be there: in test cases the name of a variable or file stands for what is in it, such as
+/// env:PASSWORD. Every name that a route gives counts as a target.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Example:
+  shadowtap filters check filters/*.toml
+
+Exit codes: 0 every case passes; 2 a mistake in a file, or a case that fails.")]
+pub(crate) struct FiltersCheck {
+    /// Chain files, see docs/filters.md
+    #[arg(required = true, value_name = "FILE")]
+    pub(crate) files: Vec<PathBuf>,
 }
 
 /// Show the whole path on this machine: a bundled capture, a staging server that is wrong on purpose, the report.
@@ -29,6 +70,67 @@ pub(crate) struct DemoCommand {
     /// Write the summary (one JSON object) to FILE
     #[arg(long, value_name = "FILE", help_heading = "Output")]
     pub(crate) summary: Option<PathBuf>,
+}
+
+/// Shadow live traffic to another stack: each request is sent there as soon as its last byte was on the wire.
+///
+/// Production is only listened to, and never waited for: what the other stack does not take in time is left out, and
+/// counted. Writes (methods other than GET, HEAD and OPTIONS) are left out unless --allow-writes is given. Capturing
+/// needs root or `CAP_NET_RAW`; root is given up once the interfaces are open.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  sudo shadowtap shadow -i eth0 -p 80 --to https://new-stack.example.com --sample 50%
+  sudo shadowtap shadow -p 80 --to http://staging:8080 --duration 10m --summary run.json
+  sudo shadowtap shadow -p 80 --to http://staging:8080 -o peak.gor.zst
+
+Exit codes: 0 done; 2 a mistake on the command line, a right that is missing, a file that cannot be written, or not
+one request could be delivered.")]
+pub(crate) struct ShadowCommand {
+    #[command(flatten)]
+    live: LiveArgs,
+    #[command(flatten)]
+    send: ReplayArgs,
+    #[command(flatten)]
+    select: SelectArgs,
+    #[command(flatten)]
+    middleware: MiddlewareArgs,
+    /// Send writes too: every method but GET, HEAD and OPTIONS. A POST that is replayed is a second order
+    #[arg(long, help_heading = "Requests")]
+    allow_writes: bool,
+    #[command(flatten)]
+    recording: RecordingArgs,
+    #[command(flatten)]
+    running: RunningArgs,
+    #[command(flatten)]
+    report: ReportArgs,
+}
+
+/// Record live traffic: requests and responses to .gor or .jsonl, or frames to .pcap or .pcapng.
+///
+/// Filters, sample and rewrites come before the recording, so that what must not be stored never reaches the disk; all
+/// methods are recorded. Nothing is sent. Files are never overwritten, and belong to the user that shadowtap runs as.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  sudo shadowtap record -p 80 -o peak.gor.zst --duration 1h
+  sudo shadowtap record -i eth0 -p 80 -o '%Y-%m-%d/%H.jsonl.gz' --remove-header Authorization
+  sudo shadowtap record -p 80 -o frames.pcap.zst --rotate-size 1G
+
+Exit codes: 0 done; 2 a mistake on the command line, a right that is missing, or a file that cannot be written.")]
+pub(crate) struct RecordCommand {
+    #[command(flatten)]
+    live: LiveArgs,
+    #[command(flatten)]
+    recording: RecordingArgs,
+    #[command(flatten)]
+    select: SelectArgs,
+    #[command(flatten)]
+    middleware: MiddlewareArgs,
+    #[command(flatten)]
+    running: RunningArgs,
+    #[command(flatten)]
+    report: ReportArgs,
 }
 
 /// Replay the requests of capture files against another stack, and report what it answers differently.
@@ -49,9 +151,14 @@ pub(crate) struct ReplayCommand {
     #[command(flatten)]
     send: ReplayArgs,
     #[command(flatten)]
+    pace: PaceArgs,
+    #[command(flatten)]
     select: SelectArgs,
     #[command(flatten)]
     middleware: MiddlewareArgs,
+    /// Send writes too: every method but GET, HEAD and OPTIONS. A POST that is replayed is a second order
+    #[arg(long, help_heading = "Requests")]
+    allow_writes: bool,
     #[command(flatten)]
     report: ReportArgs,
 }
@@ -118,6 +225,42 @@ pub(crate) struct CaptureArgs {
     max_memory: Option<String>,
 }
 
+/// What to capture live, and with which rights.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Capture")]
+pub(crate) struct LiveArgs {
+    /// Interfaces, such as eth0,eth1, or any for all at once; `shadowtap interfaces` lists them [default: those that
+    /// carry the ports]
+    #[arg(short, long = "interface", value_name = "NAMES")]
+    interfaces: Vec<String>,
+    /// Ports of the servers, such as 80,8080, with VLAN tags or without [default: every TCP connection]
+    #[arg(short, long = "port", value_name = "PORTS", allow_hyphen_values = true)]
+    ports: Vec<String>,
+    /// A filter in tcpdump's language, such as 'host 10.0.0.7'; it runs in the kernel
+    #[arg(short = 'f', long, value_name = "FILTER")]
+    bpf: Option<String>,
+    /// Look into these tunnels for mirrored traffic: vxlan, geneve, gre (ERSPAN too)
+    #[arg(long = "tunnel", value_name = "TUNNELS")]
+    tunnels: Vec<String>,
+    /// What the kernel may hold of frames that wait to be read, over all interfaces; past it frames are dropped, and
+    /// counted [default: 64M]
+    #[arg(long, value_name = "SIZE")]
+    buffer: Option<String>,
+    /// Bytes of a frame that are captured; a request that is cut is never sent [default: 256K]
+    #[arg(long, value_name = "SIZE")]
+    snaplen: Option<String>,
+    /// Leave the interfaces out of promiscuous mode: then a mirror port shows nothing
+    #[arg(long)]
+    no_promiscuous: bool,
+    /// What following connections may take in memory, such as 256M or 2G; past it the oldest and largest are given up,
+    /// and counted [default: 512M]
+    #[arg(long, value_name = "SIZE")]
+    max_memory: Option<String>,
+    /// Who to run as once the interfaces are open: a name or a number [default: the user behind sudo, else nobody]
+    #[arg(long, value_name = "USER")]
+    user: Option<String>,
+}
+
 /// Which requests: of those that are captured, the ones that are sent, shown or counted.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Requests")]
@@ -125,8 +268,8 @@ pub(crate) struct SelectArgs {
     /// Share of the requests that is taken, such as 50% or 0.5% [default: 100%]
     #[arg(long, value_name = "SHARE", allow_hyphen_values = true)]
     sample: Option<String>,
-    /// What the sample keeps together: request, connection, client-ip, header:NAME, cookie:NAME or param:NAME; a request
-    /// without that header, cookie or parameter is sampled by itself [default: request]
+    /// What the sample keeps together: request, connection, client-ip, header:NAME, cookie:NAME, param:NAME or
+    /// path-segment:N (from 1); a request that lacks it is sampled by itself [default: request]
     #[arg(long, value_name = "KEY")]
     sample_by: Option<String>,
     /// Chooses another sample of the same size; the same seed always chooses the same [default: 0]
@@ -146,13 +289,17 @@ pub(crate) struct SelectArgs {
     allow_hosts: Vec<String>,
 }
 
-/// What is changed in requests, and whether those that change something are sent.
+/// What is changed in requests.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Requests")]
 pub(crate) struct MiddlewareArgs {
-    /// Send writes too: every method but GET, HEAD and OPTIONS. A POST that is replayed is a second order
-    #[arg(long)]
-    allow_writes: bool,
+    /// Do to requests what this chain file says, see docs/filters.md; repeatable, in the order given, before the other
+    /// flags
+    #[arg(long = "filters", value_name = "FILE")]
+    filters: Vec<PathBuf>,
+    /// Send no more than this of what is in the sample, such as 500/s (or /m, /h); the rest is counted as rate limited
+    #[arg(long, value_name = "RATE", allow_hyphen_values = true)]
+    limit: Option<String>,
     /// Set a header line, such as 'X-Shadow: 1'; repeatable
     #[arg(long = "set-header", value_name = "NAME: VALUE", allow_hyphen_values = true)]
     set_headers: Vec<String>,
@@ -167,17 +314,10 @@ pub(crate) struct MiddlewareArgs {
     remove_cookies: Vec<String>,
 }
 
-/// Where, when and how to send.
+/// When to send.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Sending")]
-pub(crate) struct ReplayArgs {
-    // Not a doc comment: rustdoc would have the address marked up.
-    #[arg(
-        long,
-        value_name = "URL",
-        help = "Where to send (required): scheme, host and port, such as http://staging:8080"
-    )]
-    to: Option<String>,
+pub(crate) struct PaceArgs {
     /// Pace beside the captured one: 2x is twice as fast, max as fast as answers come [default: 1x]
     #[arg(long, value_name = "FACTOR", allow_hyphen_values = true)]
     speed: Option<String>,
@@ -185,6 +325,20 @@ pub(crate) struct ReplayArgs {
     /// and sample take theirs
     #[arg(long, value_name = "RATE", allow_hyphen_values = true)]
     rate: Option<String>,
+}
+
+/// Where and how to send.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Sending")]
+pub(crate) struct ReplayArgs {
+    // Not a doc comment: rustdoc would have the address marked up.
+    #[arg(
+        long,
+        value_name = "URL",
+        help = "Where to send (required): scheme, host and port, such as http://staging:8080; repeatable, each target \
+                gets every request"
+    )]
+    to: Vec<String>,
     /// Longest wait for a whole answer, from the send: 500ms, 30s, 2m [default: 30s]
     #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
     timeout: Option<String>,
@@ -202,6 +356,41 @@ pub(crate) struct ReplayArgs {
     drain: Option<String>,
 }
 
+/// What is recorded, and in which files.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Recording")]
+pub(crate) struct RecordingArgs {
+    /// Record what passes to FILE: its end says how, .gor, .jsonl, .pcap or .pcapng, with .gz or .zst after it to
+    /// compress. Fields of strftime are filled in, in UTC: %Y-%m-%d/%H.gor.zst
+    #[arg(short, long, value_name = "FILE")]
+    output: Option<PathBuf>,
+    /// Begin a new file when one is this large, such as 100M or 1G
+    #[arg(long, value_name = "SIZE")]
+    rotate_size: Option<String>,
+    /// Begin a new file when one is this old, such as 10m or 1h
+    #[arg(long, value_name = "TIME")]
+    rotate_every: Option<String>,
+}
+
+/// How a live run goes on.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Running")]
+pub(crate) struct RunningArgs {
+    /// End after this time, such as 10m or 7h [default: when interrupted (Ctrl-C)]
+    #[arg(long, value_name = "TIME")]
+    duration: Option<String>,
+    /// End after this many requests were taken
+    #[arg(long, value_name = "N", allow_hyphen_values = true)]
+    count: Option<String>,
+    /// The header that marks what shadowtap sends, a name or a whole line; requests that carry it are never taken. off:
+    /// no mark [default: x-shadowtap, with the id of the run]
+    #[arg(long, value_name = "HEADER")]
+    mark: Option<String>,
+    /// Tell only warnings on the way, and the report at the end
+    #[arg(short, long)]
+    quiet: bool,
+}
+
 /// What is written besides the report on standard output.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Output")]
@@ -216,14 +405,59 @@ pub(crate) struct ReportArgs {
 
 impl From<ReplayCommand> for typed::Replay {
     fn from(args: ReplayCommand) -> Self {
-        let report = typed::Report { summary: args.report.summary, results: args.report.results };
+        let PaceArgs { speed, rate } = args.pace;
         Self {
             capture: args.capture.into(),
             select: args.select.into(),
-            middleware: args.middleware.into(),
-            send: args.send.into(),
-            report,
+            middleware: middleware(args.middleware, args.allow_writes),
+            send: typed::Send { speed, rate, ..args.send.into() },
+            report: args.report.into(),
         }
+    }
+}
+
+impl From<ShadowCommand> for typed::Shadow {
+    fn from(args: ShadowCommand) -> Self {
+        Self {
+            live: args.live.into(),
+            select: args.select.into(),
+            middleware: middleware(args.middleware, args.allow_writes),
+            send: args.send.into(),
+            recording: args.recording.into(),
+            running: args.running.into(),
+            report: args.report.into(),
+        }
+    }
+}
+
+impl From<RecordCommand> for typed::Record {
+    fn from(args: RecordCommand) -> Self {
+        Self {
+            live: args.live.into(),
+            select: args.select.into(),
+            middleware: middleware(args.middleware, true),
+            recording: args.recording.into(),
+            running: args.running.into(),
+            report: args.report.into(),
+        }
+    }
+}
+
+impl From<RecordingArgs> for typed::Recording {
+    fn from(args: RecordingArgs) -> Self {
+        Self { output: args.output, rotate_size: args.rotate_size, rotate_every: args.rotate_every }
+    }
+}
+
+impl From<RunningArgs> for typed::Running {
+    fn from(args: RunningArgs) -> Self {
+        Self { duration: args.duration, count: args.count, mark: args.mark, quiet: args.quiet }
+    }
+}
+
+impl From<ReportArgs> for typed::Report {
+    fn from(args: ReportArgs) -> Self {
+        Self { summary: args.summary, results: args.results }
     }
 }
 
@@ -248,6 +482,22 @@ impl From<CaptureArgs> for typed::Capture {
     }
 }
 
+impl From<LiveArgs> for typed::Live {
+    fn from(args: LiveArgs) -> Self {
+        Self {
+            interfaces: args.interfaces,
+            ports: args.ports,
+            bpf: args.bpf,
+            tunnels: args.tunnels,
+            buffer: args.buffer,
+            snaplen: args.snaplen,
+            no_promiscuous: args.no_promiscuous,
+            max_memory: args.max_memory,
+            user: args.user,
+        }
+    }
+}
+
 impl From<SelectArgs> for typed::Select {
     fn from(args: SelectArgs) -> Self {
         Self {
@@ -262,15 +512,15 @@ impl From<SelectArgs> for typed::Select {
     }
 }
 
-impl From<MiddlewareArgs> for typed::Middleware {
-    fn from(args: MiddlewareArgs) -> Self {
-        Self {
-            allow_writes: args.allow_writes,
-            set_headers: args.set_headers,
-            remove_headers: args.remove_headers,
-            set_cookies: args.set_cookies,
-            remove_cookies: args.remove_cookies,
-        }
+fn middleware(args: MiddlewareArgs, allow_writes: bool) -> typed::Middleware {
+    typed::Middleware {
+        filters: args.filters,
+        limit: args.limit,
+        allow_writes,
+        set_headers: args.set_headers,
+        remove_headers: args.remove_headers,
+        set_cookies: args.set_cookies,
+        remove_cookies: args.remove_cookies,
     }
 }
 
@@ -278,8 +528,8 @@ impl From<ReplayArgs> for typed::Send {
     fn from(args: ReplayArgs) -> Self {
         Self {
             to: args.to,
-            speed: args.speed,
-            rate: args.rate,
+            speed: None,
+            rate: None,
             timeout: args.timeout,
             max_in_flight: args.max_in_flight,
             keep_host: args.keep_host,
@@ -302,7 +552,7 @@ mod tests {
 
     #[test]
     fn help_fits_80_columns() {
-        for name in ["replay", "inspect"] {
+        for name in ["shadow", "replay", "record", "inspect", "interfaces"] {
             let mut command = Cli::command().term_width(80);
             let help = command.find_subcommand_mut(name).unwrap().clone().term_width(80).render_long_help().to_string();
             let widest = help.lines().max_by_key(|line| line.chars().count()).unwrap();
@@ -315,6 +565,6 @@ mod tests {
         let cli = Cli::try_parse_from(["shadowtap", "replay", "-", "--to", "http://h", "--sample", "-5%"]).unwrap();
         let Command::Replay(args) = cli.command else { panic!("another command") };
         let typed = typed::Replay::from(args);
-        assert_eq!((typed.select.sample.as_deref(), typed.send.to.as_deref()), (Some("-5%"), Some("http://h")));
+        assert_eq!((typed.select.sample.as_deref(), typed.send.to), (Some("-5%"), vec!["http://h".to_owned()]));
     }
 }

@@ -28,7 +28,7 @@ pub(crate) fn run(args: InspectCommand) -> anyhow::Result<ExitCode> {
         tell(&format!("warning: {warning}"));
     }
     let started = Started::now();
-    let stop = Stop::listen(&capture.halt)?;
+    let stop = Stop::listen(&capture.halt, None)?;
     let mut ledger = InspectLedger::choosing(Selection::new(&select));
     let mut shown = Shown::new(view, status, select.seed);
     let engine = pipeline::inspect(source, &capture, interests(view), &mut |event| {

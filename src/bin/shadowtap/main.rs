@@ -2,12 +2,16 @@
 
 mod args;
 mod demo;
+mod filters;
 mod inspect;
+mod interfaces;
+mod live;
 mod output;
 mod progress;
 mod replay;
 mod signals;
 mod terminal;
+mod watch;
 
 use std::io::{self, Write};
 use std::process::ExitCode;
@@ -25,8 +29,12 @@ fn main() -> ExitCode {
     let cli = Cli::parse();
     log();
     let ended = match cli.command {
+        Command::Shadow(args) => live::shadow(args),
         Command::Replay(args) => replay::run(args),
+        Command::Record(args) => live::record(args),
         Command::Inspect(args) => inspect::run(args),
+        Command::Filters(args) => filters::run(&args),
+        Command::Interfaces(args) => interfaces::run(&args),
         Command::Demo(args) => demo::command(&args),
     };
     ended.unwrap_or_else(|error| trouble(&error))

@@ -17,12 +17,16 @@ const CELLS: u64 = 20;
 
 /// Shows `progress` until the returned bar is cleared. Without a terminal nothing is shown.
 pub(crate) fn show(progress: &Arc<Progress>) -> ProgressBar {
-    let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
     let progress = Arc::clone(progress);
-    let counters = move |_: &ProgressState, out: &mut dyn std::fmt::Write| {
-        // The bar has no way to say that it cannot be drawn.
-        out.write_str(&line(&progress)).ok();
-    };
+    bar(move || line(&progress))
+}
+
+/// Shows what `line` says until the returned bar is cleared. Without a terminal nothing is shown.
+pub(crate) fn bar(line: impl Fn() -> String + Send + Sync + 'static) -> ProgressBar {
+    let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
+    // The bar has no way to say that it cannot be drawn.
+    let line = Arc::new(line);
+    let counters = move |_: &ProgressState, out: &mut dyn std::fmt::Write| out.write_str(&line()).unwrap_or_default();
     if let Ok(style) = ProgressStyle::with_template("{spinner} {counters} {elapsed}") {
         bar.set_style(style.with_key("counters", counters));
         bar.enable_steady_tick(TICK);

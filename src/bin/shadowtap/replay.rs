@@ -17,17 +17,17 @@ use crate::{TROUBLE, progress, terminal};
 
 /// Runs the command.
 pub(crate) fn run(args: ReplayCommand) -> anyhow::Result<ExitCode> {
-    let ReplayConfig { capture, source, middleware, replay, outputs, warnings } = config::replay(args.into())?;
+    let ReplayConfig { capture, source, middleware, targets, outputs, warnings } = config::replay(args.into())?;
     let results = outputs.results.as_ref().map(writer).transpose()?;
-    tell(&intent(&middleware, &replay));
-    for warning in warnings.iter().chain(aloud(&replay).as_ref()) {
+    tell(&intent("sending", &middleware, &targets));
+    for warning in warnings.into_iter().chain(targets.iter().filter_map(aloud)) {
         tell(&format!("warning: {warning}"));
     }
-    let stop = Stop::listen(&capture.halt)?;
+    let stop = Stop::listen(&capture.halt, None)?;
     let counters = Arc::new(Progress::default());
     let bar = progress::show(&counters);
-    let run = Run { command: "replay", source, capture, middleware, replay, results };
-    let summary = pipeline::replay(run, &counters, stop.wait());
+    let run = Run { capture, middleware, targets, results, ..Run::of_files(source) };
+    let summary = pipeline::run(run, &counters, stop.wait());
     bar.finish_and_clear();
     let summary = summary?;
     write(&outputs, &summary)?;
@@ -35,7 +35,7 @@ pub(crate) fn run(args: ReplayCommand) -> anyhow::Result<ExitCode> {
 }
 
 /// The report for people, and the summary where it was asked for. Where one fails, the other is written all the same.
-fn write(outputs: &Outputs, summary: &Summary) -> anyhow::Result<()> {
+pub(crate) fn write(outputs: &Outputs, summary: &Summary) -> anyhow::Result<()> {
     let written = outputs.summary.as_ref().map_or(Ok(()), |output| write_summary(output, summary));
     let stdout_is_taken = [&outputs.summary, &outputs.results].contains(&&Some(Output::Stdout));
     let shown = if stdout_is_taken {
@@ -52,7 +52,7 @@ fn write(outputs: &Outputs, summary: &Summary) -> anyhow::Result<()> {
 }
 
 /// The first line of a run: what share of what will be sent where, and what will not.
-fn intent(middleware: &middleware::Settings, replay: &replay::Settings) -> String {
+pub(crate) fn intent(doing: &str, middleware: &middleware::Settings, targets: &[replay::Settings]) -> String {
     let methods = match (middleware.allow_methods.as_slice(), middleware.allow_writes) {
         ([], true) => "every method".to_owned(),
         ([], false) => "GET, HEAD, OPTIONS".to_owned(),
@@ -60,11 +60,12 @@ fn intent(middleware: &middleware::Settings, replay: &replay::Settings) -> Strin
     };
     let (share, key) = (middleware.sample, &middleware.sample_by);
     let writes = if middleware.allow_writes { "writes are sent too" } else { "writes are left out (--allow-writes)" };
-    format!("sending {methods}: {share} by {key} -> {}; {writes}", replay.target)
+    let targets: Vec<String> = targets.iter().map(|target| target.target.to_string()).collect();
+    format!("{doing} {methods}: {share} by {key} -> {}; {writes}", targets.join(", "))
 }
 
 /// What `--insecure` does, said aloud.
-fn aloud(replay: &replay::Settings) -> Option<String> {
+pub(crate) fn aloud(replay: &replay::Settings) -> Option<String> {
     (replay.insecure && replay.target.is_tls()).then(|| {
         format!(
             "--insecure: the certificate of {} is not checked; whoever answers at its address gets the requests, \
@@ -94,16 +95,16 @@ mod tests {
 
     #[test]
     fn the_first_line_says_what_goes_where() {
-        let to = settings("http://staging:8080");
+        let to = [settings("http://staging:8080")];
         let mut middleware = middleware::Settings { sample: middleware::Share(0.5), ..Default::default() };
         assert_eq!(
-            intent(&middleware, &to),
+            intent("sending", &middleware, &to),
             "sending GET, HEAD, OPTIONS: 50% by request -> http://staging:8080; writes are left out (--allow-writes)"
         );
         middleware.allow_writes = true;
-        assert!(intent(&middleware, &to).starts_with("sending every method: 50% by request -> "));
+        assert!(intent("sending", &middleware, &to).starts_with("sending every method: 50% by request -> "));
         middleware.allow_methods = vec!["POST".into()];
-        assert!(intent(&middleware, &to).starts_with("sending POST: "));
+        assert!(intent("sending", &middleware, &to).starts_with("sending POST: "));
     }
 
     #[test]

@@ -11,6 +11,7 @@ use super::units::{bytes, counted, duration, number, percent};
 
 mod forecast;
 mod matrix;
+mod recording;
 mod routes;
 #[cfg(test)]
 mod tests;
@@ -44,6 +45,9 @@ pub fn report(summary: &Summary, width: usize, colour: bool) -> String {
         matrix::status(&mut page, target);
         latency(&mut page, summary, target);
         sending(&mut page, target);
+    }
+    if let Some(recording) = &summary.recording {
+        recording::line(&mut page, recording);
     }
     capture(&mut page, summary);
     warnings(&mut page, summary);
@@ -164,8 +168,12 @@ fn ledger(page: &mut Page, summary: &Summary) {
     rows.less(page, ended.malformed, "malformed: not replayed");
     rows.each(page, &ended.incomplete, "incomplete in the capture");
     rows.each(page, &ended.shed, "shed");
-    rows.less(page, ended.kept, "kept");
     rows.less(page, requests.in_flight, "not yet decided when the run ended");
+    if summary.targets.is_empty() {
+        rows.row(page, '=', ended.kept, if summary.recording.is_some() { "recorded" } else { "kept" });
+        return;
+    }
+    rows.less(page, ended.kept, "kept");
     let one = summary.targets.len() == 1;
     rows.row(page, '=', requests.offered, if one { "offered to the target" } else { "offered to at least one target" });
     for (url, target) in &summary.targets {

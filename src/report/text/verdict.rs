@@ -4,13 +4,19 @@ use std::fmt::Write as _;
 
 use super::super::summary::{Requests, Summary, Target, sum};
 use super::super::units::{counted, number};
-use super::{Page, Tone, kinds};
+use super::{Page, Tone, kinds, recording};
 
 /// The one thing to know, for each target.
 pub(super) fn verdict(page: &mut Page, summary: &Summary) {
     let requests = &summary.requests;
     if requests.seen == 0 {
         page.paragraph(&format!("no HTTP/1 request was found in the capture{}", instead(summary)), Tone::Bad);
+        return;
+    }
+    if summary.targets.is_empty()
+        && let Some(recording) = &summary.recording
+    {
+        recording::verdict(page, summary, recording);
         return;
     }
     if requests.offered == 0 {

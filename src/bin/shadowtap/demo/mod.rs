@@ -53,20 +53,20 @@ pub(crate) struct Plan {
 /// Runs the command.
 pub(crate) fn command(args: &DemoCommand) -> anyhow::Result<ExitCode> {
     let halt = Halt::default();
-    let stop = Stop::listen(&halt)?;
+    let stop = Stop::listen(&halt, None)?;
     let agrees = run(&mut io::stdout(), |plan| {
         let Plan { capture, middleware, replay, results } = plan;
         let run = Run {
             command: "demo",
-            source: Box::new(bundled(capture)?),
             capture: capture::Settings { halt: halt.clone(), ..Default::default() },
             middleware,
-            replay,
             results: Some(results),
+            targets: vec![replay],
+            ..Run::of_files(Box::new(bundled(capture)?))
         };
         let counters = Arc::new(Progress::default());
         let bar = progress::show(&counters);
-        let summary = pipeline::replay(run, &counters, stop.wait());
+        let summary = pipeline::run(run, &counters, stop.wait());
         bar.finish_and_clear();
         let summary = summary?;
         if let Some(file) = &args.summary {

@@ -1,5 +1,4 @@
-//! One exchange as one line of JSON, for scripts; [`super::listing`] has the line for people. Nothing is joined or counted
-//! here.
+//! One exchange as one line of JSON, for scripts and for recordings. Nothing is joined, read or counted here.
 
 use std::borrow::Cow;
 
@@ -7,11 +6,9 @@ use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use serde::Serialize;
 
-use crate::exchange::{Body, Damage, Digest, Head, RequestState, wire_text};
+use crate::exchange::{Body, Damage, Digest, Head, RequestState, hex, wire_text};
 
-use super::histogram::micros;
-use super::inspect::Exchange;
-use super::results::hex;
+use super::join::Exchange;
 
 /// The line of `inspect --json`.
 #[derive(Debug, Serialize)]
@@ -97,13 +94,14 @@ fn digest(digest: Option<&Digest>) -> Option<String> {
 }
 
 /// Last byte of the request to first byte of the response; 0 for an early response.
-pub(super) fn latency_us(exchange: &Exchange) -> Option<u64> {
+pub(crate) fn latency_us(exchange: &Exchange) -> Option<u64> {
     let response = exchange.response.as_ref().ok()?;
-    Some(micros(response.first_byte.since(exchange.request.last_byte)))
+    let took = response.first_byte.since(exchange.request.last_byte);
+    Some(u64::try_from(took.as_micros()).unwrap_or(u64::MAX))
 }
 
 /// How whole the exchange is, in the words of the contract. Damage to the request is told first.
-pub(super) fn state(exchange: &Exchange) -> Cow<'static, str> {
+pub(crate) fn state(exchange: &Exchange) -> Cow<'static, str> {
     match (exchange.request.state, &exchange.response) {
         (RequestState::Malformed(why), _) => format!("malformed: {why}").into(),
         (RequestState::Incomplete(why), _) => format!("incomplete: {why}").into(),
@@ -121,9 +119,9 @@ pub(super) fn state(exchange: &Exchange) -> Cow<'static, str> {
 mod tests {
     use serde_json::json;
 
-    use super::super::inspect::tests::{request, response};
     use super::*;
     use crate::exchange::{Incomplete, Malformed};
+    use crate::report::inspect::tests::{request, response};
 
     const HEAD: &str = "GET /a?b=1 HTTP/1.1\r\nHost: h\r\nX: 1\r\n\r\n";
 

@@ -1,0 +1,87 @@
+//! `shadowtap shadow` and `shadowtap record`: open the interfaces, give up root, run, report.
+
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context;
+use shadowtap::capture::rights;
+use shadowtap::config::{self, RunConfig};
+use shadowtap::pipeline::{self, Feed, Progress, Reopen, Run};
+use shadowtap::report::Started;
+
+use crate::TROUBLE;
+use crate::args::{RecordCommand, ShadowCommand};
+use crate::output::{tell, writer};
+use crate::replay::{aloud, intent, write};
+use crate::signals::Stop;
+use crate::watch::{About, Watch};
+
+/// Runs `shadow`.
+pub(crate) fn shadow(args: ShadowCommand) -> anyhow::Result<ExitCode> {
+    let config = config::shadow(&args.into())?;
+    let first = intent("shadowing", &config.middleware, &config.targets);
+    run(config, About::Shadow, &first)
+}
+
+/// Runs `record`.
+pub(crate) fn record(args: RecordCommand) -> anyhow::Result<ExitCode> {
+    let config = config::record(args.into())?;
+    let share = config.middleware.sample;
+    let target = config.recorder.as_ref().map(|recorder| recorder.target().to_string()).unwrap_or_default();
+    run(config, About::Record, &format!("recording {share} to {target}; nothing is sent"))
+}
+
+/// Runs either; `first` says what will be done.
+fn run(config: RunConfig, about: About, first: &str) -> anyhow::Result<ExitCode> {
+    let RunConfig { capture, source, user, middleware, targets, mut recorder, mark, .. } = config;
+    // Before any other thread starts: from here on no right is needed.
+    let given_up = rights::give_up(&user)?;
+    tell(&format!("{}; {given_up}", source.describe()));
+    tell(first);
+    for warning in config.warnings.into_iter().chain(targets.iter().filter_map(aloud)) {
+        tell(&format!("warning: {warning}"));
+    }
+    if let Some(recorder) = &mut recorder {
+        recorder.try_out(Started::now().at).context("the recording cannot begin")?;
+    }
+    let results = config.outputs.results.as_ref().map(writer).transpose()?;
+    let reopen = Reopen::default();
+    let stop = Stop::listen(&capture.halt, Some(&reopen))?;
+    let counters = Arc::new(Progress::default());
+    let watch = Watch::begin(&counters, about, config.quiet);
+    let run = Run {
+        command: about.command(),
+        feed: Feed::Live(Box::new(source)),
+        capture,
+        middleware,
+        targets,
+        recorder,
+        mark: mark.map(|mark| mark.of_run(&run_id())),
+        most: config.limits.count,
+        reopen,
+        results,
+    };
+    let summary = pipeline::run(run, &counters, ended(stop, config.limits.duration));
+    drop(watch);
+    let summary = summary?;
+    write(&config.outputs, &summary)?;
+    let failed = summary.nothing_delivered() || summary.results_failed || summary.nothing_recorded();
+    Ok(if failed { ExitCode::from(TROUBLE) } else { ExitCode::SUCCESS })
+}
+
+/// Tells this run's requests from another's.
+fn run_id() -> String {
+    format!("{:08x}", rand::random::<u32>())
+}
+
+/// Ready when the run is asked to end, or its time is over.
+async fn ended(stop: Stop, after: Option<Duration>) {
+    match after {
+        Some(time) => tokio::select! {
+            () = stop.wait() => {}
+            () = tokio::time::sleep(time) => {}
+        },
+        None => stop.wait().await,
+    }
+}

@@ -1,0 +1,140 @@
+//! The network interfaces of this machine: what they are called, what they have, what they are part of.
+//!
+//! libpcap knows names, addresses and states; Linux tells the rest in its files. Nothing is opened for capture here.
+
+use std::fs;
+use std::net::IpAddr;
+use std::path::{Path, PathBuf};
+
+use nix::ifaddrs::getifaddrs;
+use nix::net::if_::{InterfaceFlags, if_nametoindex};
+use pcap::{ConnectionStatus, Device, IfFlags};
+
+use super::LinkType;
+use super::live::LiveError;
+
+/// The device that stands for all interfaces at once.
+pub const ANY: &str = "any";
+
+/// Whether frames can come through an interface.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum State {
+    /// It is up.
+    Up,
+    /// It is up, and nothing is plugged into it.
+    NoCarrier,
+    /// It is down: opening it fails.
+    #[default]
+    Down,
+}
+
+impl State {
+    /// As people and scripts read it.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Up => "up",
+            Self::NoCarrier => "no_carrier",
+            Self::Down => "down",
+        }
+    }
+}
+
+/// A network interface.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Interface {
+    /// Its name.
+    pub name: String,
+    /// Its addresses, in the system's order.
+    pub addresses: Vec<IpAddr>,
+    /// Whether frames can come through.
+    pub state: State,
+    /// Whether it is the way of this machine to itself.
+    pub loopback: bool,
+    /// The bond or bridge that it is a member of.
+    pub part_of: Option<String>,
+    /// The interface that carries its frames too, tagged or by another address: this is a VLAN, or a macvlan.
+    pub carried_by: Option<String>,
+}
+
+/// All network interfaces in the system's order, `any` and what is no network left out.
+pub fn list() -> Result<Vec<Interface>, LiveError> {
+    let devices = Device::list().map_err(|error| LiveError::List { why: error.to_string() })?;
+    let mut found: Vec<(u32, Interface)> =
+        devices.into_iter().filter_map(|device| Some((number(&device)?, device.into()))).collect();
+    found.sort_by_key(|(number, _)| *number);
+    Ok(found.into_iter().map(|(_, interface)| interface).collect())
+}
+
+/// The system's number of an interface. libpcap also lists what carries USB, Bluetooth, the firewall's log: these have
+/// none.
+fn number(device: &Device) -> Option<u32> {
+    if_nametoindex(device.name.as_str()).ok()
+}
+
+impl From<Device> for Interface {
+    fn from(device: Device) -> Self {
+        let flags = &device.flags;
+        let state = match flags.connection_status {
+            _ if !flags.contains(IfFlags::UP) => State::Down,
+            ConnectionStatus::Disconnected => State::NoCarrier,
+            _ if !flags.contains(IfFlags::RUNNING) => State::NoCarrier,
+            _ => State::Up,
+        };
+        Self {
+            addresses: device.addresses.iter().map(|address| address.addr).collect(),
+            state,
+            loopback: flags.contains(IfFlags::LOOPBACK),
+            part_of: linked(&device.name, "master"),
+            carried_by: carrier(&device.name),
+            name: device.name,
+        }
+    }
+}
+
+/// The interfaces that are up at this moment; none where there is no way to know.
+pub(super) fn up() -> Option<Vec<String>> {
+    let all = getifaddrs().ok()?.filter(|one| one.flags.contains(InterfaceFlags::IFF_UP));
+    Some(all.map(|one| one.interface_name).collect())
+}
+
+/// Where Linux tells about an interface. In a process that has moved to another network namespace the files may still be
+/// those of the old one: then what they call by that name is something else, and they tell nothing.
+fn system(name: &str) -> Option<PathBuf> {
+    let files = Path::new("/sys/class/net").join(name);
+    let index: u32 = fs::read_to_string(files.join("ifindex")).ok()?.trim().parse().ok()?;
+    (if_nametoindex(name).ok()? == index).then_some(files)
+}
+
+/// The interface that a link of this name points to.
+fn linked(name: &str, link: &str) -> Option<String> {
+    let target = fs::read_link(system(name)?.join(link)).ok()?;
+    Some(target.file_name()?.to_str()?.to_owned())
+}
+
+/// What is below a VLAN or macvlan. Overlays (VXLAN) have something below them too, which carries their frames wrapped.
+fn carrier(name: &str) -> Option<String> {
+    let files = system(name)?;
+    let event = fs::read_to_string(files.join("uevent")).ok()?;
+    let kind = event.lines().find_map(|line| line.strip_prefix("DEVTYPE="))?;
+    if !matches!(kind, "vlan" | "macvlan") {
+        return None;
+    }
+    let entries = fs::read_dir(files).ok()?;
+    let mut names = entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
+    names.find_map(|name| name.strip_prefix("lower_").map(str::to_owned))
+}
+
+/// What a link type is called, for people.
+#[must_use]
+pub const fn link_name(link: LinkType) -> &'static str {
+    match link {
+        LinkType::ETHERNET => "Ethernet",
+        LinkType::LINUX_SLL | LinkType::LINUX_SLL2 => "Linux cooked",
+        LinkType::RAW | LinkType::IPV4 | LinkType::IPV6 => "raw IP",
+        LinkType::NULL | LinkType::LOOP => "BSD loopback",
+        LinkType::PPP => "PPP",
+        LinkType::IEEE_802_11 | LinkType::RADIOTAP => "802.11",
+        _ => "a link type of its own",
+    }
+}

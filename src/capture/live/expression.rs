@@ -1,0 +1,122 @@
+//! What a live capture asks the kernel for, in libpcap's language.
+//!
+//! Ports, tunnels, a filter as typed and a link type come in; one expression leaves. It lets everything through that
+//! may be about those ports and cannot be told by a fixed look at a frame: the pieces of fragmented datagrams, IPv6
+//! with extension headers, tunnels. What is inside is looked at after decoding, and counted there.
+//!
+//! On Linux a VLAN tag is not in the frame that the kernel's filter sees: the card or the kernel has taken it out and
+//! keeps it beside the frame. libpcap's `vlan` looks in both places, and libpcap puts the tag back where it was before
+//! it hands the frame on, so that decoding never knows.
+
+use std::fmt;
+use std::str::FromStr;
+
+use super::super::LinkType;
+
+/// A way in which mirrored traffic arrives inside other packets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Tunnel {
+    /// VXLAN (RFC 7348), on its own port and on the one that Linux used before.
+    Vxlan,
+    /// Geneve (RFC 8926).
+    Geneve,
+    /// GRE (RFC 2784), ERSPAN among it, also in UDP (RFC 8086).
+    Gre,
+}
+
+impl Tunnel {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Vxlan, Self::Geneve, Self::Gre];
+
+    /// The name that is typed.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Vxlan => "vxlan",
+            Self::Geneve => "geneve",
+            Self::Gre => "gre",
+        }
+    }
+
+    /// The packets around the tunnel.
+    const fn carrier(self) -> &'static str {
+        match self {
+            Self::Vxlan => "udp dst port 4789 or udp dst port 8472",
+            Self::Geneve => "udp dst port 6081",
+            Self::Gre => "ip proto 47 or ip6 proto 47 or udp dst port 4754",
+        }
+    }
+
+    /// The IP protocols that carry it.
+    const fn protocols(self) -> &'static [u8] {
+        match self {
+            Self::Vxlan | Self::Geneve => &[17],
+            Self::Gre => &[47, 17],
+        }
+    }
+}
+
+impl fmt::Display for Tunnel {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl FromStr for Tunnel {
+    type Err = String;
+
+    fn from_str(typed: &str) -> Result<Self, String> {
+        let found = Self::ALL.into_iter().find(|tunnel| tunnel.name().eq_ignore_ascii_case(typed.trim()));
+        found.ok_or_else(|| format!("`{typed}` is no tunnel that is known; write vxlan, geneve or gre"))
+    }
+}
+
+/// IPv6 headers that may stand between the IP header and TCP, in numbers of IANA: hop-by-hop options, routing,
+/// fragment, authentication, destination options.
+const EXTENSIONS: [u8; 5] = [0, 43, 44, 51, 60];
+
+/// What is asked of the kernel on a link of this type.
+///
+/// The filter as typed goes first: `vlan` in it moves what is looked at after it, and it was written to stand alone.
+/// Typed alone, without ports and tunnels, it is all that is asked.
+#[must_use]
+pub fn expression(typed: Option<&str>, ports: &[u16], tunnels: &[Tunnel], link: LinkType) -> String {
+    match typed {
+        Some(typed) if ports.is_empty() && tunnels.is_empty() => typed.to_owned(),
+        Some(typed) => format!("({typed}) and ({})", tagged_or_not(&datagrams(ports, tunnels), link)),
+        None => tagged_or_not(&datagrams(ports, tunnels), link),
+    }
+}
+
+/// IP datagrams that are, or may become, TCP with one of these ports.
+fn datagrams(ports: &[u16], tunnels: &[Tunnel]) -> String {
+    let mut terms: Vec<String> = ports.iter().map(|port| format!("tcp port {port}")).collect();
+    if terms.is_empty() {
+        terms.push("tcp".to_owned());
+    }
+    // Of a fragmented datagram only the first piece has ports.
+    let mut protocols = vec![6];
+    for tunnel in tunnels {
+        terms.push(tunnel.carrier().to_owned());
+        protocols.extend(tunnel.protocols());
+    }
+    protocols.sort_unstable();
+    protocols.dedup();
+    terms.extend(protocols.iter().map(|protocol| format!("(ip[6:2] & 0x1fff != 0 and ip[9] = {protocol})")));
+    terms.extend(EXTENSIONS.iter().map(|header| format!("ip6[6] = {header}")));
+    terms.join(" or ")
+}
+
+/// The same under no VLAN tag, one or two, as far as this link has such.
+fn tagged_or_not(datagrams: &str, link: LinkType) -> String {
+    match link {
+        // Each `vlan` moves everything after it by one tag: what is untagged stands before it, the second inside the first.
+        LinkType::ETHERNET => format!("{datagrams} or (vlan and ({datagrams} or (vlan and ({datagrams}))))"),
+        // `vlan` is not for cooked captures. One tag is beside the frame there, and not in the way; who has two is let
+        // through, and looked at after decoding.
+        LinkType::LINUX_SLL | LinkType::LINUX_SLL2 => {
+            format!("{datagrams} or ether proto 0x8100 or ether proto 0x88a8")
+        }
+        _ => datagrams.to_owned(),
+    }
+}

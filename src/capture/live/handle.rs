@@ -1,0 +1,214 @@
+//! One device, opened: its frames, one at a time, and what was lost on the way.
+//!
+//! Nothing waits in here but [`wait`], and that no longer than it is told to.
+
+use std::os::fd::AsFd;
+use std::time::Duration;
+
+use pcap::{Active, Capture, PacketHeader, Precision};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+
+use super::error::LiveError;
+use super::expression::expression;
+use super::{Dropped, Settings};
+use crate::capture::interfaces::ANY;
+use crate::capture::{Frame, LinkType};
+use crate::exchange::Timestamp;
+
+/// How long the kernel lets a block of frames fill, in milliseconds, before it hands it over as it is. Not immediate
+/// mode: that wakes the reader for each frame, and has an older buffer with a fixed place for each.
+const BLOCK_TIMEOUT_MS: i32 = 5;
+
+/// A difference of a counter of 32 bits that is no loss but a counter that began again.
+const BEGAN_AGAIN: u32 = 1 << 31;
+
+/// A device that is captured on.
+pub(super) struct Handle {
+    pub(super) name: String,
+    pub(super) link: LinkType,
+    /// Frames that it gave.
+    pub(super) frames: u64,
+    capture: Capture<Active>,
+    counted: Counted,
+    /// Whether it was up when last looked at.
+    up: bool,
+}
+
+/// What a handle has.
+pub(super) enum Read<'a> {
+    /// The next frame.
+    Frame(Frame<'a>),
+    /// Nothing for now.
+    Nothing,
+    /// Nothing ever more: libpcap's words.
+    Gone(String),
+}
+
+impl Handle {
+    /// Opens the device and sets the filter.
+    pub(super) fn open(name: &str, settings: &Settings, buffer: usize) -> Result<Self, LiveError> {
+        let capture = activate(name, settings, buffer)?;
+        let link = link_type(capture.get_datalink().0);
+        let mut handle =
+            Self { name: name.to_owned(), link, frames: 0, capture, counted: Counted::default(), up: true };
+        handle.set_filter(settings)?;
+        Ok(handle)
+    }
+
+    /// The filter runs in the kernel: what does not match is not copied. But for the first block, which libpcap filters
+    /// itself since it may hold frames from before: so nothing can be asked here that only the kernel knows, such as
+    /// `inbound`. What leaves the loopback interface, to come in again, libpcap passes over, on `any` as well.
+    fn set_filter(&mut self, settings: &Settings) -> Result<(), LiveError> {
+        let typed = settings.bpf.as_deref();
+        let expression = expression(typed, &settings.ports, &settings.tunnels, self.link);
+        self.capture.filter(&expression, true).map_err(|error| LiveError::Filter {
+            expression: typed.map_or(expression, str::to_owned),
+            interface: self.name.clone(),
+            link: self.link,
+            why: words(&error),
+        })
+    }
+
+    /// The next frame, without waiting.
+    pub(super) fn read(&mut self) -> Read<'_> {
+        let link = self.link;
+        match self.capture.next_packet() {
+            Ok(packet) => {
+                self.frames += 1;
+                let header = packet.header;
+                Read::Frame(Frame {
+                    at: timestamp(header),
+                    link,
+                    wire_len: header.len.max(header.caplen),
+                    data: packet.data,
+                })
+            }
+            Err(pcap::Error::TimeoutExpired) => Read::Nothing,
+            Err(error) => Read::Gone(words(&error)),
+        }
+    }
+
+    /// Adds what was lost since the last call.
+    pub(super) fn count(&mut self) {
+        // A device that is gone has nothing more to tell.
+        if let Ok(stat) = self.capture.stats() {
+            self.counted.add(stat.dropped, stat.if_dropped);
+        }
+    }
+
+    /// Frames that never reached this handle, as of the last [`Handle::count`].
+    pub(super) const fn dropped(&self) -> Dropped {
+        self.counted.sums
+    }
+
+    /// What is to be said where the interface went down or came up since the last call, `up` being those that are.
+    pub(super) fn change(&mut self, up: &[String]) -> Option<String> {
+        let up = self.name == ANY || up.contains(&self.name);
+        if up == std::mem::replace(&mut self.up, up) {
+            return None;
+        }
+        let name = &self.name;
+        Some(if up {
+            format!("{name} is up again")
+        } else {
+            format!("{name} went down: nothing is captured on it until it is up again")
+        })
+    }
+}
+
+/// Waits until one of `handles` has frames, or has gone; at most as long as this. Returns whether one has.
+pub(super) fn wait<'a>(handles: impl Iterator<Item = &'a Handle>, at_most: Duration) -> bool {
+    let mut ready: Vec<PollFd<'_>> =
+        handles.map(|handle| PollFd::from_borrowed_fd(handle.capture.as_fd(), PollFlags::IN)).collect();
+    let at_most = Timespec { tv_sec: 0, tv_nsec: i64::from(at_most.subsec_nanos()) };
+    // A signal ends the wait as well; whoever waits looks again anyway.
+    poll(&mut ready, Some(&at_most)).is_ok_and(|ready| ready > 0)
+}
+
+fn activate(name: &str, settings: &Settings, buffer: usize) -> Result<Capture<Active>, LiveError> {
+    let failed = |error: pcap::Error| LiveError::diagnose(name, buffer, &words(&error));
+    let inactive = Capture::from_device(name)
+        .map_err(failed)?
+        // All interfaces at once cannot listen to what is not for them.
+        .promisc(settings.promiscuous && name != ANY)
+        .snaplen(clamped(settings.snaplen))
+        .buffer_size(clamped(buffer))
+        .timeout(BLOCK_TIMEOUT_MS);
+    // Elsewhere microseconds may be all there is, and no way to know.
+    let inactive = if cfg!(target_os = "linux") { inactive.precision(Precision::Nano) } else { inactive };
+    inactive.open().and_then(Capture::setnonblock).map_err(failed)
+}
+
+fn clamped(bytes: usize) -> i32 {
+    i32::try_from(bytes).unwrap_or(i32::MAX)
+}
+
+/// libpcap's number for a live device as files number it; they differ for raw IP only, of those that carry IP.
+fn link_type(data_link: i32) -> LinkType {
+    match data_link {
+        12 | 14 => LinkType::RAW,
+        // Numbers that do not fit are no link type; decoding says so of every frame.
+        other => LinkType(u16::try_from(other).unwrap_or(u16::MAX)),
+    }
+}
+
+/// When the frame was captured: the field for microseconds has nanoseconds where those were asked for.
+fn timestamp(header: &PacketHeader) -> Timestamp {
+    let tick = if cfg!(target_os = "linux") { 1 } else { 1000 };
+    let seconds = u64::try_from(header.ts.tv_sec).unwrap_or_default();
+    let fraction = u64::try_from(header.ts.tv_usec).unwrap_or_default();
+    Timestamp::from_nanos(seconds.saturating_mul(1_000_000_000).saturating_add(fraction.saturating_mul(tick)))
+}
+
+/// libpcap's own words.
+pub(super) fn words(error: &pcap::Error) -> String {
+    match error {
+        pcap::Error::PcapError(words) => words.clone(),
+        other => other.to_string(),
+    }
+}
+
+/// Counters of 32 bits that wrap around, as sums that do not.
+#[derive(Clone, Copy, Debug, Default)]
+struct Counted {
+    last: (u32, u32),
+    sums: Dropped,
+}
+
+impl Counted {
+    fn add(&mut self, kernel: u32, interface: u32) {
+        self.sums.kernel += growth(self.last.0, kernel);
+        self.sums.interface += growth(self.last.1, interface);
+        self.last = (kernel, interface);
+    }
+}
+
+fn growth(last: u32, now: u32) -> u64 {
+    match now.wrapping_sub(last) {
+        BEGAN_AGAIN.. => 0,
+        growth => growth.into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn losses_add_up_past_what_32_bits_can_count() {
+        let mut counted = Counted::default();
+        for kernel in [0x7000_0000, 0xe000_0000, 0x5000_0000] {
+            counted.add(kernel, 7);
+        }
+        assert_eq!(counted.sums, Dropped { kernel: 0x1_5000_0000, interface: 7 });
+    }
+
+    #[test]
+    fn a_counter_that_begins_again_is_no_loss() {
+        let mut counted = Counted::default();
+        counted.add(0, 100);
+        counted.add(0, 3);
+        counted.add(0, 5);
+        assert_eq!(counted.sums, Dropped { kernel: 0, interface: 102 });
+    }
+}

@@ -1,0 +1,272 @@
+//! Frames off the wire, through libpcap: one source, however many interfaces.
+//!
+//! All interfaces are read on the thread that asks. Frames of one interface are handed out as libpcap has them; those of
+//! several are copied, so that they can be put in order of time. Nothing is decoded here, and nothing waits longer than
+//! some milliseconds.
+
+mod choice;
+mod error;
+mod expression;
+mod handle;
+mod listeners;
+mod several;
+mod single;
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+pub use error::LiveError;
+pub use expression::{Tunnel, expression};
+
+use self::choice::Choice;
+use self::handle::Handle;
+use self::several::{Held, Several};
+use self::single::Single;
+use super::interfaces;
+use super::{Dropped, Frame, Halt, Polled, Source};
+use crate::exchange::Timestamp;
+
+/// Most interfaces that are captured on at once. More that are named are a mistake; where nothing is named and more are
+/// up, `any` takes their place.
+pub const MAX_INTERFACES: usize = 8;
+/// What the kernel may hold of frames that were not read yet, in bytes, where nothing else is said.
+pub const DEFAULT_BUFFER: usize = 64 << 20;
+/// Bytes of a frame that are captured, where nothing else is said: more than segmentation offload makes of any frame,
+/// but for jumbograms of IPv6.
+pub const DEFAULT_SNAPLEN: usize = 262_144;
+/// Longest wait for a frame before [`Polled::Idle`] is said.
+const IDLE: Duration = Duration::from_millis(20);
+/// A frame that was stamped this long ago has been read: the kernel hands a block over after 5 ms, late by its timer.
+const SETTLED: Duration = Duration::from_millis(20);
+/// Pause after a device that said it had something and did not, so that asking it is no busy loop.
+const SPURIOUS: Duration = Duration::from_millis(2);
+/// Time between two looks at the counters of the kernel and the state of the interfaces.
+const LOOK_EVERY: Duration = Duration::from_millis(500);
+/// Longest time after the halt in which frames from before it are still read.
+const LAST_FRAMES: Duration = Duration::from_secs(1);
+/// What is told of interfaces that come and go; later news are left out.
+const MAX_TROUBLE: usize = 32;
+
+/// What to capture, and how.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// The interfaces; [`interfaces::ANY`] is all at once. None: those that carry the ports.
+    pub interfaces: Vec<String>,
+    /// A filter in libpcap's language, as typed. It sees the frame as it is: what is inside VLANs and tunnels, it has
+    /// to ask for.
+    pub bpf: Option<String>,
+    /// TCP ports of servers, under VLAN tags too. Empty: every port.
+    pub ports: Vec<u16>,
+    /// Tunnels that are let through for what may be inside.
+    pub tunnels: Vec<Tunnel>,
+    /// What the kernel may hold of frames that were not read yet, in bytes, for all interfaces together. When it is
+    /// full, frames are dropped, and [`Dropped::kernel`] counts them.
+    pub buffer: usize,
+    /// Bytes of a frame that are captured; longer ones are cut, and what was in them is incomplete.
+    pub snaplen: usize,
+    /// Whether to listen to what is addressed to others: a mirror port shows nothing else.
+    pub promiscuous: bool,
+    /// Ends the capture: what was captured until then is still handed out.
+    pub halt: Halt,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            interfaces: Vec::new(),
+            bpf: None,
+            ports: Vec::new(),
+            tunnels: Vec::new(),
+            buffer: DEFAULT_BUFFER,
+            snaplen: DEFAULT_SNAPLEN,
+            promiscuous: true,
+            halt: Halt::default(),
+        }
+    }
+}
+
+/// Interfaces that are captured on.
+pub struct Live {
+    readers: Readers,
+    choice: Choice,
+    /// What [`Source::next`] handed out last.
+    copy: Held,
+}
+
+enum Readers {
+    /// The usual case: frames are borrowed from libpcap.
+    Single(Box<Single>),
+    Several(Box<Several>),
+}
+
+/// Opens the interfaces that are named, or else those that carry the ports. Needs the right to capture; afterwards no
+/// right is needed any more.
+pub fn open(settings: &Settings) -> Result<Live, Vec<LiveError>> {
+    let choice = choice::choice(&settings.interfaces, &settings.ports).map_err(|error| vec![error])?;
+    // One buffer of a size is shared, so that the bound holds however many interfaces there are.
+    let buffer = settings.buffer / choice.names.len().max(1);
+    let mut handles = Vec::new();
+    let mut errors = Vec::new();
+    for name in &choice.names {
+        match Handle::open(name, settings, buffer) {
+            Ok(handle) => handles.push(handle),
+            Err(error) => errors.push(error),
+        }
+    }
+    if !errors.is_empty() {
+        return Err(errors);
+    }
+    let watch = Watch::new(settings.halt.clone());
+    let readers = match <[Handle; 1]>::try_from(handles) {
+        Ok([only]) => Readers::Single(Box::new(Single::new(only, watch))),
+        Err(handles) => Readers::Several(Box::new(Several::new(handles, watch))),
+    };
+    Ok(Live { readers, choice, copy: Held::default() })
+}
+
+/// Whether `interface` can be captured on from here: it is opened, and closed again. The kind of its link, or what is
+/// in the way.
+pub fn probe(interface: &str) -> Result<super::LinkType, LiveError> {
+    /// Bytes; the least that holds a few blocks.
+    const BUFFER: usize = 2 << 20;
+    let settings = Settings { promiscuous: false, ..Settings::default() };
+    Handle::open(interface, &settings, BUFFER).map(|handle| handle.link)
+}
+
+impl Live {
+    /// Which interfaces are captured on, and why these: what goes after "capturing on", in one line.
+    #[must_use]
+    pub fn describe(&self) -> String {
+        self.choice.to_string()
+    }
+
+    /// The names of the interfaces.
+    #[must_use]
+    pub fn interfaces(&self) -> &[String] {
+        &self.choice.names
+    }
+
+    fn watch(&self) -> &Watch {
+        match &self.readers {
+            Readers::Single(single) => &single.watch,
+            Readers::Several(several) => &several.watch,
+        }
+    }
+}
+
+impl Source for Live {
+    /// Waits for a frame, and copies it; [`Source::poll`] does neither.
+    fn next(&mut self) -> Option<Frame<'_>> {
+        let buffer = std::mem::take(&mut self.copy).into_buffer();
+        self.copy = loop {
+            match self.poll() {
+                Polled::Frame(frame) => break Held::copy(&frame, buffer),
+                Polled::Idle(_) => {}
+                Polled::End => return None,
+            }
+        };
+        Some(self.copy.frame())
+    }
+
+    fn poll(&mut self) -> Polled<'_> {
+        match &mut self.readers {
+            Readers::Single(single) => single.poll(),
+            Readers::Several(several) => several.poll(),
+        }
+    }
+
+    fn trouble(&self) -> Vec<String> {
+        self.watch().trouble.clone()
+    }
+
+    fn dropped(&self) -> Dropped {
+        match &self.readers {
+            Readers::Single(single) => single.dropped(),
+            Readers::Several(several) => several.dropped(),
+        }
+    }
+}
+
+/// Wall time, on the clock by which the kernel stamps frames.
+fn now() -> Timestamp {
+    Timestamp::from_nanos(u64::try_from(jiff::Timestamp::now().as_nanosecond()).unwrap_or_default())
+}
+
+/// Before when everything has been read that was captured, at `now`.
+fn settled(now: Timestamp) -> Timestamp {
+    Timestamp::from_nanos(now.nanos().saturating_sub(u64::from(SETTLED.subsec_nanos())))
+}
+
+/// When a capture was halted, on both clocks.
+#[derive(Clone, Copy)]
+struct Halted {
+    at: Timestamp,
+    since: Instant,
+}
+
+impl Halted {
+    /// Whether a frame of `at` is not to be handed out any more.
+    fn before(&self, at: Timestamp) -> bool {
+        at > self.at || self.since.elapsed() > LAST_FRAMES
+    }
+
+    /// Whether the kernel has handed over everything from before.
+    fn is_settled(&self) -> bool {
+        self.since.elapsed() >= SETTLED
+    }
+}
+
+/// What a reader keeps an eye on besides its frames: the halt, the time, what went wrong.
+struct Watch {
+    halt: Halt,
+    halted: Option<Halted>,
+    /// When counters and states were last looked at.
+    looked: Timestamp,
+    trouble: Vec<String>,
+}
+
+impl Watch {
+    fn new(halt: Halt) -> Self {
+        Self { halt, halted: None, looked: Timestamp::default(), trouble: Vec::new() }
+    }
+
+    /// Whether it is time to look at counters and states, `at` being the time.
+    fn is_time(&mut self, at: Timestamp) -> bool {
+        let due = at.since(self.looked) >= LOOK_EVERY || at < self.looked;
+        if due {
+            self.looked = at;
+        }
+        due
+    }
+
+    /// Looks at the counters and the states of `handles`.
+    fn look<'a>(&mut self, handles: impl Iterator<Item = &'a mut Handle>) {
+        let up = interfaces::up();
+        for handle in handles {
+            handle.count();
+            if let Some(change) = up.as_deref().and_then(|up| handle.change(up)) {
+                self.tell(change);
+            }
+        }
+    }
+
+    /// Tells that an interface has nothing more to give.
+    fn gone(&mut self, interface: &str, why: &str) {
+        self.tell(format!("the capture on {interface} ended: {}", why.to_lowercase()));
+    }
+
+    /// The halt, if it was asked for, as of when it was first seen.
+    fn halted(&mut self) -> Option<Halted> {
+        if self.halted.is_none() && self.halt.is_set() {
+            self.halted = Some(Halted { at: now(), since: Instant::now() });
+        }
+        self.halted
+    }
+
+    fn tell(&mut self, what: String) {
+        if self.trouble.len() < MAX_TROUBLE {
+            self.trouble.push(what);
+        }
+    }
+}

@@ -1,0 +1,316 @@
+//! Several interfaces: their frames, put in order of time.
+//!
+//! A connection may be seen on more than one of them: whole on each (a bridge and its port), or one direction here and
+//! one there (the two ports of a network tap, a server that answers past its balancer). So frames are copied and held
+//! for a moment, until no earlier one can come from another interface.
+
+use std::collections::VecDeque;
+use std::thread;
+use std::time::Duration;
+
+use super::handle::{Handle, Read, wait};
+use super::{IDLE, SPURIOUS, Watch, now, settled};
+use crate::capture::{Dropped, Frame, LinkType, Polled};
+use crate::exchange::Timestamp;
+
+/// How long a frame is held for an earlier one of another interface: as long as the kernel keeps a block open.
+const HOLD: Duration = Duration::from_millis(10);
+/// Bytes that are held at most; past it the earliest frame goes out without waiting for others.
+const HELD_BYTES: usize = 16 << 20;
+/// Bytes that a held frame costs besides its own.
+const HELD_COST: usize = 64;
+/// Frames that are read from one interface before the others have their turn.
+const TURN: usize = 1024;
+/// Buffers that are kept for later frames, and the largest of them, in bytes; others are given back.
+const SPARE: usize = 1024;
+const LARGEST_SPARE: usize = 16 << 10;
+
+/// A frame with bytes of its own.
+#[derive(Debug)]
+pub(super) struct Held {
+    at: Timestamp,
+    link: LinkType,
+    wire_len: u32,
+    data: Vec<u8>,
+}
+
+/// No frame yet.
+impl Default for Held {
+    fn default() -> Self {
+        Self { at: Timestamp::default(), link: LinkType::ETHERNET, wire_len: 0, data: Vec::new() }
+    }
+}
+
+impl Held {
+    /// A copy of `frame`, in `buffer`.
+    pub(super) fn copy(frame: &Frame<'_>, mut buffer: Vec<u8>) -> Self {
+        buffer.clear();
+        buffer.extend_from_slice(frame.data);
+        Self { at: frame.at, link: frame.link, wire_len: frame.wire_len, data: buffer }
+    }
+
+    pub(super) fn into_buffer(self) -> Vec<u8> {
+        self.data
+    }
+
+    pub(super) fn frame(&self) -> Frame<'_> {
+        Frame { at: self.at, link: self.link, wire_len: self.wire_len, data: &self.data }
+    }
+
+    const fn cost(&self) -> usize {
+        self.data.len() + HELD_COST
+    }
+}
+
+/// Frames that are held, in a lane for each interface; a lane keeps its order even where its clock went back.
+#[derive(Debug, Default)]
+struct Queue {
+    lanes: Vec<VecDeque<Held>>,
+    bytes: usize,
+    spare: Vec<Vec<u8>>,
+}
+
+impl Queue {
+    fn push(&mut self, lane: usize, frame: &Frame<'_>) {
+        let held = Held::copy(frame, self.spare.pop().unwrap_or_default());
+        self.bytes += held.cost();
+        if let Some(lane) = self.lanes.get_mut(lane) {
+            lane.push_back(held);
+        }
+    }
+
+    fn is_full(&self) -> bool {
+        self.bytes >= HELD_BYTES
+    }
+
+    /// Which lane has the earliest frame, and when that was.
+    fn earliest(&self) -> Option<(usize, Timestamp)> {
+        let heads = self.lanes.iter().enumerate().filter_map(|(lane, held)| Some((lane, held.front()?.at)));
+        heads.min_by_key(|(_, at)| *at)
+    }
+
+    fn pop(&mut self, lane: usize) -> Option<Held> {
+        let held = self.lanes.get_mut(lane)?.pop_front()?;
+        self.bytes -= held.cost();
+        Some(held)
+    }
+
+    fn recycle(&mut self, held: Held) {
+        if self.spare.len() < SPARE && held.data.capacity() <= LARGEST_SPARE {
+            self.spare.push(held.data);
+        }
+    }
+
+    /// Whether a frame of `at` can go out: at `now` no earlier one can come from any of `lanes` that is still `open`.
+    fn is_due(&self, at: Timestamp, now: Timestamp, open: impl Fn(usize) -> bool) -> bool {
+        let mut lanes = self.lanes.iter().enumerate();
+        // A frame of the future means that the clock was set back: its age says nothing.
+        at > now || now.since(at) >= HOLD || self.is_full() || lanes.all(|(lane, held)| !held.is_empty() || !open(lane))
+    }
+}
+
+/// The reader of several interfaces.
+pub(super) struct Several {
+    /// `None` once gone, with what it had lost.
+    handles: Vec<Result<Handle, Dropped>>,
+    queue: Queue,
+    pub(super) watch: Watch,
+    /// The frame that is handed out.
+    current: Option<Held>,
+    /// When frames were last read.
+    read_at: Timestamp,
+    /// Which interface has the first turn.
+    first: usize,
+    ended: bool,
+}
+
+/// What a look at the queue says is next.
+enum Next {
+    Frame(usize),
+    Wait(Duration),
+    Idle,
+    End,
+}
+
+impl Several {
+    pub(super) fn new(handles: Vec<Handle>, watch: Watch) -> Self {
+        let lanes = handles.iter().map(|_| VecDeque::new()).collect();
+        let handles = handles.into_iter().map(Ok).collect();
+        let queue = Queue { lanes, ..Queue::default() };
+        Self { handles, queue, watch, current: None, read_at: Timestamp::default(), first: 0, ended: false }
+    }
+
+    pub(super) fn dropped(&self) -> Dropped {
+        let each = self.handles.iter().map(|handle| handle.as_ref().map_or_else(|dropped| *dropped, Handle::dropped));
+        each.fold(Dropped::default(), |sum, one| Dropped {
+            kernel: sum.kernel + one.kernel,
+            interface: sum.interface + one.interface,
+        })
+    }
+
+    pub(super) fn poll(&mut self) -> Polled<'_> {
+        if let Some(last) = self.current.take() {
+            self.queue.recycle(last);
+        }
+        let mut waited = None;
+        loop {
+            // What is due by the last reading goes out before there is another.
+            let next = match self.next(waited.is_some()) {
+                Next::Frame(lane) => Next::Frame(lane),
+                _ if self.ended => Next::End,
+                _ => {
+                    let found = self.read();
+                    if !found && waited == Some(true) {
+                        // What is ready and has nothing is no reason to ask again at once.
+                        thread::sleep(SPURIOUS);
+                    }
+                    self.next(waited.is_some())
+                }
+            };
+            match next {
+                Next::Frame(lane) => {
+                    self.current = self.queue.pop(lane);
+                    return self.current.as_ref().map_or(Polled::End, |held| Polled::Frame(held.frame()));
+                }
+                Next::Wait(at_most) => waited = Some(wait(self.handles.iter().flatten(), at_most)),
+                Next::Idle => return Polled::Idle(settled(self.read_at)),
+                Next::End => {
+                    self.ended = true;
+                    self.look();
+                    return Polled::End;
+                }
+            }
+        }
+    }
+
+    /// What is next, as of the last reading.
+    fn next(&mut self, waited: bool) -> Next {
+        let halted = self.watch.halted();
+        let gone = self.handles.iter().all(Result::is_err);
+        let over = gone || halted.is_some_and(|halted| halted.is_settled());
+        let Some((lane, at)) = self.queue.earliest() else {
+            return match (over, waited) {
+                (true, _) => Next::End,
+                (false, true) => Next::Idle,
+                (false, false) => Next::Wait(IDLE),
+            };
+        };
+        let open = |lane| self.handles.get(lane).is_some_and(Result::is_ok);
+        if !over && !self.queue.is_due(at, self.read_at, open) {
+            return Next::Wait(HOLD.saturating_sub(self.read_at.since(at)));
+        }
+        if halted.is_some_and(|halted| halted.before(at)) { Next::End } else { Next::Frame(lane) }
+    }
+
+    /// Reads what every interface has, each a turn; whether that was anything.
+    fn read(&mut self) -> bool {
+        let count = self.handles.len();
+        let before = self.queue.bytes;
+        for lane in (self.first..count).chain(0..self.first) {
+            let Some(Ok(handle)) = self.handles.get_mut(lane) else { continue };
+            if let Some(why) = turn(handle, lane, &mut self.queue) {
+                self.gone(lane, &why);
+            }
+        }
+        self.first = (self.first + 1) % count.max(1);
+        self.read_at = now();
+        if self.watch.is_time(self.read_at) {
+            self.look();
+        }
+        self.queue.bytes > before
+    }
+
+    fn gone(&mut self, lane: usize, why: &str) {
+        let Some(Ok(handle)) = self.handles.get_mut(lane) else { return };
+        handle.count();
+        self.watch.gone(&handle.name, why);
+        let dropped = handle.dropped();
+        if let Some(handle) = self.handles.get_mut(lane) {
+            *handle = Err(dropped);
+        }
+    }
+
+    fn look(&mut self) {
+        self.watch.look(self.handles.iter_mut().flatten());
+    }
+}
+
+/// A turn of one interface; what it ended with, where it did.
+fn turn(handle: &mut Handle, lane: usize, queue: &mut Queue) -> Option<String> {
+    for _ in 0..TURN {
+        if queue.is_full() {
+            return None;
+        }
+        match handle.read() {
+            Read::Frame(frame) => queue.push(lane, &frame),
+            Read::Nothing => return None,
+            Read::Gone(why) => return Some(why),
+        }
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MILLISECOND: u64 = 1_000_000;
+    const BEGIN: u64 = 1_000 * MILLISECOND;
+
+    fn at(milliseconds: u64) -> Timestamp {
+        Timestamp::from_nanos(BEGIN + milliseconds * MILLISECOND)
+    }
+
+    /// A queue with frames of these times, in milliseconds, in each lane.
+    fn queue(lanes: &[&[u64]], bytes: usize) -> Queue {
+        let mut queue = Queue { lanes: lanes.iter().map(|_| VecDeque::new()).collect(), ..Queue::default() };
+        let data = vec![0; bytes];
+        for (lane, times) in lanes.iter().enumerate() {
+            for time in *times {
+                queue.push(lane, &Frame { at: at(*time), link: LinkType::ETHERNET, wire_len: 0, data: &data });
+            }
+        }
+        queue
+    }
+
+    /// Checks whether the earliest frame goes out at `now`, with the lanes open that are named.
+    #[track_caller]
+    fn check(lanes: &[&[u64]], now: u64, open: &[usize], expected: bool) {
+        let queue = queue(lanes, 1);
+        let (_, earliest) = queue.earliest().unwrap();
+        assert_eq!(queue.is_due(earliest, at(now), |lane| open.contains(&lane)), expected);
+    }
+
+    #[test]
+    fn a_frame_waits_until_no_earlier_one_can_come() {
+        check(&[&[5], &[]], 6, &[0, 1], false);
+        check(&[&[5], &[]], 14, &[0, 1], false);
+        check(&[&[5], &[]], 15, &[0, 1], true);
+        check(&[&[5], &[7]], 6, &[0, 1], true);
+        check(&[&[5], &[]], 6, &[0], true);
+    }
+
+    #[test]
+    fn a_clock_that_is_set_back_holds_nothing_up() {
+        check(&[&[5000], &[]], 10, &[0, 1], true);
+    }
+
+    #[test]
+    fn a_full_queue_gives_out_what_it_has() {
+        let full = queue(&[&[5], &[]], HELD_BYTES);
+        assert!(full.is_full() && full.is_due(at(5), at(5), |_| true));
+    }
+
+    #[test]
+    fn frames_leave_by_time_and_in_the_order_of_their_lane() {
+        let mut queue = queue(&[&[1, 4, 3], &[2, 5]], 1);
+        let mut times = Vec::new();
+        while let Some((lane, _)) = queue.earliest() {
+            let held = queue.pop(lane).unwrap();
+            times.push((held.at.nanos() - BEGIN) / MILLISECOND);
+            queue.recycle(held);
+        }
+        assert_eq!(times, [1, 2, 4, 3, 5]);
+        assert_eq!((queue.bytes, queue.spare.len()), (0, 5));
+    }
+}

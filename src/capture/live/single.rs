@@ -1,0 +1,68 @@
+//! One interface: its frames as libpcap has them.
+
+use std::{iter, thread};
+
+use super::handle::{Handle, Read, wait};
+use super::{IDLE, SPURIOUS, Watch, now, settled};
+use crate::capture::{Dropped, Polled};
+use crate::exchange::Timestamp;
+
+/// The reader of one interface.
+pub(super) struct Single {
+    name: String,
+    handle: Handle,
+    pub(super) watch: Watch,
+    /// Whether the last read found nothing: then the next one waits first.
+    empty: bool,
+    /// Whether it is over, and the last look at the counters is all that is left.
+    ended: bool,
+    /// What time it was when something was read last.
+    last: Timestamp,
+}
+
+impl Single {
+    pub(super) fn new(handle: Handle, watch: Watch) -> Self {
+        Self { name: handle.name.clone(), handle, watch, empty: false, ended: false, last: Timestamp::default() }
+    }
+
+    pub(super) const fn dropped(&self) -> Dropped {
+        self.handle.dropped()
+    }
+
+    /// One read, and a wait before it where the last one found nothing. The frame is borrowed, so that there is no
+    /// second read: whatever else there is to say is said by the next call.
+    pub(super) fn poll(&mut self) -> Polled<'_> {
+        if self.ended || self.watch.is_time(self.last) {
+            self.watch.look(iter::once(&mut self.handle));
+        }
+        if self.ended {
+            return Polled::End;
+        }
+        let Self { name, handle, watch, empty, ended, last } = self;
+        let halted = watch.halted();
+        let ready = *empty && wait(iter::once(&*handle), IDLE);
+        match handle.read() {
+            Read::Frame(frame) => {
+                (*empty, *last) = (false, frame.at);
+                if !halted.is_some_and(|halted| halted.before(frame.at)) {
+                    return Polled::Frame(frame);
+                }
+                *ended = true;
+            }
+            Read::Nothing => {
+                *empty = true;
+                *ended = halted.is_some_and(|halted| halted.is_settled());
+                *last = now();
+                if ready {
+                    // What is ready and has nothing is no reason to ask again at once.
+                    thread::sleep(SPURIOUS);
+                }
+            }
+            Read::Gone(why) => {
+                watch.gone(name, &why);
+                *ended = true;
+            }
+        }
+        Polled::Idle(settled(*last))
+    }
+}

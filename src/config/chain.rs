@@ -1,0 +1,150 @@
+//! What is done to requests: chain files, and the flags that are the same links.
+
+use std::path::PathBuf;
+
+use crate::middleware::file::Environment;
+use crate::middleware::limit::PerSecond;
+use crate::middleware::{ChainFile, Limits, PseudonymKey, RunIdentity, Settings, Template, filter, pair};
+
+use super::check::{each, parsed, regexes};
+use super::mistakes::Mistakes;
+use super::typed;
+
+/// Names and values to set, and names to remove.
+type Rules = (Vec<(String, String)>, Vec<String>);
+
+/// Methods that change nothing (RFC 9110, 9.2.1) and are replayed without further words.
+const SAFE: [&str; 3] = ["GET", "HEAD", "OPTIONS"];
+
+/// Everything that is done to requests.
+pub(super) fn settings(
+    select: &typed::Select,
+    typed: &typed::Middleware,
+    mistakes: &mut Mistakes,
+    warnings: &mut Vec<String>,
+) -> Settings {
+    unsampled(select, false, warnings);
+    let files = files(&typed.filters, &Environment::default(), mistakes);
+    let (set_headers, remove_headers) = header_rules(typed, mistakes);
+    let (set_cookies, remove_cookies) = cookie_rules(typed, mistakes);
+    let limit = parsed::<PerSecond>("--limit", typed.limit.as_deref(), mistakes);
+    let limit = limit.map(|requests| Limits { requests: Some(requests), ..Limits::default() });
+    let select = self::select(select, typed.allow_writes, mistakes, warnings);
+    Settings { files, run: run(), limit, set_headers, remove_headers, set_cookies, remove_cookies, ..select }
+}
+
+/// The matching and sampling half; `writes` says whether methods that change something pass.
+pub(super) fn select(
+    typed: &typed::Select,
+    writes: bool,
+    mistakes: &mut Mistakes,
+    warnings: &mut Vec<String>,
+) -> Settings {
+    Settings {
+        allow_methods: methods(&typed.allow_methods, writes, mistakes, warnings),
+        allow_paths: regexes("--allow-path", &typed.allow_paths, mistakes),
+        deny_paths: regexes("--deny-path", &typed.deny_paths, mistakes),
+        allow_hosts: each("--allow-host", &typed.allow_hosts, filter::host, mistakes),
+        allow_writes: writes,
+        sample: parsed("--sample", typed.sample.as_deref(), mistakes).unwrap_or_default(),
+        sample_by: parsed("--sample-by", typed.sample_by.as_deref(), mistakes).unwrap_or_default(),
+        seed: typed.seed.as_deref().and_then(|typed| mistakes.keep("--seed", seed(typed))).unwrap_or_default(),
+        ..Settings::default()
+    }
+}
+
+/// Warns of flags that say how to sample where nothing is sampled. A forecast has shares of its own that a seed is for.
+pub(super) fn unsampled(typed: &typed::Select, forecast: bool, warnings: &mut Vec<String>) {
+    let pointless = [("--sample-by", typed.sample_by.is_some()), ("--seed", typed.seed.is_some())];
+    for (flag, _) in pointless.iter().filter(|(_, given)| *given && typed.sample.is_none() && !forecast) {
+        warnings.push(format!("{flag} changes nothing without --sample: every request is in"));
+    }
+}
+
+/// Chain files in their order; every mistake in any of them is told with its place.
+fn files(paths: &[PathBuf], environment: &Environment, mistakes: &mut Mistakes) -> Vec<ChainFile> {
+    let mut files = Vec::new();
+    for path in paths {
+        match ChainFile::read(path, environment) {
+            Ok(file) => files.push(file),
+            Err(all) => all.into_iter().for_each(|mistake| mistakes.add("", mistake)),
+        }
+    }
+    files
+}
+
+/// Contradictions with a Host that is to stay as captured.
+pub(super) fn keeps_host(settings: &Settings, mistakes: &mut Mistakes) {
+    let host = |name: &String| name.eq_ignore_ascii_case("host");
+    if settings.set_headers.iter().any(|(name, _)| host(name)) {
+        let why = "contradict each other: the one keeps what the other replaces";
+        mistakes.add("--keep-host and --set-header Host", why);
+    } else if settings.sets_host() {
+        let why = "contradict each other: a link of a chain file changes the Host that is to be kept";
+        mistakes.add("--keep-host and --filters", why);
+    }
+    if settings.remove_headers.iter().any(host) {
+        mistakes.add("--keep-host and --remove-header Host", "contradict each other");
+    }
+}
+
+/// A name and a key that no other run has.
+fn run() -> RunIdentity {
+    RunIdentity { id: format!("{:08x}", rand::random::<u32>()), key: PseudonymKey(rand::random::<[u8; 32]>().to_vec()) }
+}
+
+/// The seed of the sample.
+fn seed(typed: &str) -> Result<u64, String> {
+    typed.parse().map_err(|_| format!("`{typed}` is no seed; write a whole number from 0 to {}", u64::MAX))
+}
+
+/// Methods that pass. A write that is allowed by name and kept back as a write is a contradiction.
+fn methods(allowed: &[String], writes: bool, mistakes: &mut Mistakes, warnings: &mut Vec<String>) -> Vec<String> {
+    let names = allowed.iter().flat_map(|list| list.split(','));
+    let methods: Vec<String> = names.filter_map(|name| mistakes.keep("--allow-method", method(name))).collect();
+    for method in &methods {
+        if !writes && !SAFE.contains(&method.as_str()) {
+            let why = format!("{method} is a write, and writes are kept back: add --allow-writes if you mean it");
+            mistakes.add(format!("--allow-method {method}"), why);
+        }
+        if *method != method.to_uppercase() {
+            warnings.push(format!("--allow-method {method}: methods are told apart by case, and most are in capitals"));
+        }
+    }
+    methods
+}
+
+fn method(typed: &str) -> Result<String, String> {
+    let name = typed.trim();
+    let is_token = pair::header_name(name).is_ok();
+    if is_token { Ok(name.to_owned()) } else { Err(format!("`{typed}` is no method; write one such as GET")) }
+}
+
+/// Header lines to set and to remove.
+fn header_rules(typed: &typed::Middleware, mistakes: &mut Mistakes) -> Rules {
+    let set = each("--set-header", &typed.set_headers, pair::header_pair, mistakes);
+    let remove = each("--remove-header", &typed.remove_headers, pair::header_name, mistakes);
+    for name in remove.iter().filter(|name| set.iter().any(|(other, _)| other.eq_ignore_ascii_case(name))) {
+        mistakes.add("--set-header and --remove-header", format!("contradict each other on `{name}`"));
+    }
+    values_can_be_written("--set-header", &set, mistakes);
+    (set, remove)
+}
+
+/// Cookies to set and to remove.
+fn cookie_rules(typed: &typed::Middleware, mistakes: &mut Mistakes) -> Rules {
+    let set = each("--set-cookie", &typed.set_cookies, pair::cookie_pair, mistakes);
+    let remove = each("--remove-cookie", &typed.remove_cookies, pair::cookie_name, mistakes);
+    for name in remove.iter().filter(|name| set.iter().any(|(other, _)| other == *name)) {
+        mistakes.add("--set-cookie and --remove-cookie", format!("contradict each other on `{name}`"));
+    }
+    values_can_be_written("--set-cookie", &set, mistakes);
+    (set, remove)
+}
+
+/// What values name of the capture has to be there to be named.
+fn values_can_be_written(flag: &str, pairs: &[(String, String)], mistakes: &mut Mistakes) {
+    for (_, value) in pairs {
+        mistakes.keep(flag, Template::new(value));
+    }
+}

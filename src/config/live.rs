@@ -1,0 +1,211 @@
+//! What is captured live: names, ports and sizes are checked here, and then the interfaces are opened.
+
+use std::ops::RangeInclusive;
+
+use crate::capture::interfaces::ANY;
+use crate::capture::live::{self, Live, LiveError, Tunnel};
+use crate::capture::rights::{self, User};
+use crate::capture::{self, Filter};
+
+use super::check::{self, each};
+use super::mistakes::Mistakes;
+use super::{is_filter, typed};
+
+/// Bytes of the kernel's buffer: room for a few blocks, and what libpcap can say.
+const BUFFER: RangeInclusive<usize> = (2 << 20)..=(1 << 30);
+/// Bytes of a frame: all headers at least, and what a block holds.
+const SNAPLEN: RangeInclusive<usize> = 256..=live::DEFAULT_SNAPLEN;
+
+/// Opens the interfaces, unless there is a mistake already.
+pub(super) fn open(settings: &live::Settings, mistakes: &mut Mistakes) -> Option<Live> {
+    if !mistakes.is_empty() {
+        return None;
+    }
+    let tell = |errors: Vec<LiveError>| {
+        for error in errors {
+            let flag = if matches!(error, LiveError::Filter { .. }) { "--bpf" } else { "" };
+            mistakes.add(flag, error);
+        }
+    };
+    live::open(settings).map_err(tell).ok()
+}
+
+/// How the frames are looked at once they are here. The typed filter has done its work in the kernel by then.
+pub(super) fn capture_settings(
+    typed: &typed::Live,
+    settings: &live::Settings,
+    mistakes: &mut Mistakes,
+) -> capture::Settings {
+    let max_memory = typed.max_memory.as_deref().and_then(|size| mistakes.keep("--max-memory", check::memory(size)));
+    capture::Settings {
+        files: Vec::new(),
+        bpf: None,
+        ports: settings.ports.clone(),
+        max_memory: max_memory.unwrap_or_default(),
+        halt: settings.halt.clone(),
+    }
+}
+
+/// Who to run as.
+pub(super) fn user(typed: &typed::Live, mistakes: &mut Mistakes) -> Option<User> {
+    mistakes.keep("--user", rights::user(typed.user.as_deref()))
+}
+
+/// What to open, and how.
+pub(super) fn settings(typed: &typed::Live, mistakes: &mut Mistakes, warnings: &mut Vec<String>) -> live::Settings {
+    let bpf = typed.bpf.clone().filter(|bpf| is_filter(bpf));
+    if let Some(bpf) = &bpf {
+        mistakes.keep("--bpf", Filter::new(bpf));
+    }
+    let size = |bytes: &RangeInclusive<usize>, flag, typed: Option<&str>, mistakes: &mut Mistakes| {
+        typed.and_then(|typed| mistakes.keep(flag, within(bytes, typed)))
+    };
+    let buffer = size(&BUFFER, "--buffer", typed.buffer.as_deref(), mistakes);
+    let snaplen = size(&SNAPLEN, "--snaplen", typed.snaplen.as_deref(), mistakes);
+    if let Some(snaplen) = snaplen.filter(|snaplen| *snaplen < live::DEFAULT_SNAPLEN) {
+        warnings.push(format!("--snaplen {snaplen}: a request that is longer is cut, and never sent"));
+    }
+    live::Settings {
+        interfaces: interfaces(&typed.interfaces, mistakes),
+        bpf,
+        ports: check::ports(&typed.ports, mistakes),
+        tunnels: tunnels(&typed.tunnels, mistakes),
+        buffer: buffer.unwrap_or(live::DEFAULT_BUFFER),
+        snaplen: snaplen.unwrap_or(live::DEFAULT_SNAPLEN),
+        promiscuous: !typed.no_promiscuous,
+        halt: capture::Halt::default(),
+    }
+}
+
+/// Names of interfaces, each once. Whether there are such is known when they are opened.
+fn interfaces(typed: &[String], mistakes: &mut Mistakes) -> Vec<String> {
+    let mut names: Vec<String> = Vec::new();
+    for name in typed.iter().flat_map(|list| list.split(',')).map(str::trim) {
+        if name.is_empty() {
+            mistakes.add("--interface", "an empty name is no interface; `shadowtap interfaces` lists them");
+        } else if !names.iter().any(|other| other == name) {
+            names.push(name.to_owned());
+        }
+    }
+    if names.len() > 1 && names.iter().any(|name| name == ANY) {
+        mistakes.add("--interface any", "is all interfaces: leave out the others");
+    }
+    names
+}
+
+fn tunnels(typed: &[String], mistakes: &mut Mistakes) -> Vec<Tunnel> {
+    let names: Vec<String> = typed.iter().flat_map(|list| list.split(',')).map(str::to_owned).collect();
+    let mut tunnels = each("--tunnel", &names, str::parse, mistakes);
+    tunnels.sort_by_key(|tunnel: &Tunnel| tunnel.name());
+    tunnels.dedup();
+    tunnels
+}
+
+/// A size in bytes, with a unit or without, that lies within these bounds.
+fn within(bounds: &RangeInclusive<usize>, typed: &str) -> Result<usize, String> {
+    let size = typed.parse().map_or_else(|_| check::size(typed), Ok)?;
+    if bounds.contains(&size) {
+        return Ok(size);
+    }
+    Err(format!("`{typed}`: a size lies between {} and {}", text(*bounds.start()), text(*bounds.end())))
+}
+
+/// `2M`, or bytes where they are no whole number of larger units.
+fn text(bytes: usize) -> String {
+    match bytes {
+        _ if bytes.is_multiple_of(1 << 20) => format!("{}M", bytes >> 20),
+        _ if bytes.is_multiple_of(1 << 10) => format!("{}K", bytes >> 10),
+        _ => bytes.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn strings(texts: &[&str]) -> Vec<String> {
+        texts.iter().map(|text| (*text).to_owned()).collect()
+    }
+
+    /// What is told of a command line; nothing is opened.
+    #[track_caller]
+    fn check(change: impl FnOnce(&mut typed::Live), mistakes: &str, warnings: &[&str]) -> live::Settings {
+        let mut typed = typed::Live::default();
+        change(&mut typed);
+        let (mut told, mut warned) = (Mistakes::default(), Vec::new());
+        let settings = settings(&typed, &mut told, &mut warned);
+        capture_settings(&typed, &settings, &mut told);
+        assert_eq!((told.to_string().as_str(), warned), (mistakes, strings(warnings)));
+        settings
+    }
+
+    #[test]
+    fn what_is_not_typed_has_a_default() {
+        assert_eq!(check(|_| {}, "", &[]), live::Settings::default());
+    }
+
+    #[test]
+    fn lists_and_repetitions_are_the_same() {
+        let settings = check(
+            |typed| {
+                typed.interfaces = strings(&["eth0,eth1", "eth0"]);
+                typed.ports = strings(&["80,8080", "443"]);
+                typed.tunnels = strings(&["vxlan,GRE", "vxlan"]);
+            },
+            "",
+            &[],
+        );
+        assert_eq!(settings.interfaces, ["eth0", "eth1"]);
+        assert_eq!(settings.ports, [80, 8080, 443]);
+        assert_eq!(settings.tunnels, [Tunnel::Gre, Tunnel::Vxlan]);
+    }
+
+    #[test]
+    fn sizes_have_units_or_are_bytes() {
+        let settings = check(
+            |typed| {
+                typed.buffer = Some("128M".to_owned());
+                typed.snaplen = Some("262144".to_owned());
+            },
+            "",
+            &[],
+        );
+        assert_eq!((settings.buffer, settings.snaplen), (128 << 20, 262_144));
+    }
+
+    #[test]
+    fn every_mistake_is_told_with_its_flag() {
+        check(
+            |typed| {
+                typed.interfaces = strings(&["any,eth0", ""]);
+                typed.bpf = Some("port eighty".to_owned());
+                typed.tunnels = strings(&["vxlan,wireguard"]);
+                typed.buffer = Some("4G".to_owned());
+                typed.snaplen = Some("68".to_owned());
+                typed.max_memory = Some("1M".to_owned());
+            },
+            "--bpf: the filter `port eighty` does not compile: unknown port 'eighty'\n\
+             --buffer: `4G`: a size lies between 2M and 1024M\n\
+             --snaplen: `68`: a size lies between 256 and 256K\n\
+             --interface: an empty name is no interface; `shadowtap interfaces` lists them\n\
+             --interface any: is all interfaces: leave out the others\n\
+             --tunnel: `wireguard` is no tunnel that is known; write vxlan, geneve or gre\n\
+             --max-memory: `1M` is too little to work with; 16M is the least",
+            &[],
+        );
+    }
+
+    #[test]
+    fn a_filter_of_spaces_is_none() {
+        assert_eq!(check(|typed| typed.bpf = Some(" ".to_owned()), "", &[]).bpf, None);
+    }
+
+    #[test]
+    fn a_short_snap_length_is_warned_of() {
+        check(
+            |typed| typed.snaplen = Some("1500".to_owned()),
+            "",
+            &["--snaplen 1500: a request that is longer is cut, and never sent"],
+        );
+    }
+}

@@ -1,0 +1,290 @@
+//! `shadow` and `record`: what they share, and what each has of its own.
+
+use std::net::{IpAddr, SocketAddr, ToSocketAddrs as _};
+use std::time::Duration;
+
+use crate::capture::live::Live;
+use crate::capture::rights::User;
+use crate::capture::{self, interfaces};
+use crate::journal::{Recorder, Rotation, Target};
+use crate::middleware::{self, Mark};
+use crate::replay;
+
+use super::mistakes::Mistakes;
+use super::{Outputs, check, live, outputs, typed};
+
+/// When a live run ends by itself.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RunLimits {
+    /// After this time.
+    pub duration: Option<Duration>,
+    /// After this many requests were taken.
+    pub count: Option<u64>,
+}
+
+/// A live run, whatever it does with the requests.
+pub struct RunConfig {
+    /// Which frames count.
+    pub capture: capture::Settings,
+    /// Where they come from, opened. The rights that this took can be given up now.
+    pub source: Live,
+    /// Who to run as from here on.
+    pub user: User,
+    /// What is done to requests.
+    pub middleware: middleware::Settings,
+    /// Where, and how, they are sent; nowhere, where they are only recorded.
+    pub targets: Vec<replay::Settings>,
+    /// Where what passes is recorded; nothing has been made yet.
+    pub recorder: Option<Recorder>,
+    /// How shadowtap's own traffic is told apart.
+    pub mark: Option<Mark>,
+    /// When it ends by itself.
+    pub limits: RunLimits,
+    /// Whether only warnings are told on the way.
+    pub quiet: bool,
+    /// What is written besides the report.
+    pub outputs: Outputs,
+    /// What is allowed and probably not meant, in words for people.
+    pub warnings: Vec<String>,
+}
+
+/// What `shadowtap shadow` was asked for, checked; the interfaces are opened last, where there is no mistake.
+pub fn shadow(typed: &typed::Shadow) -> Result<RunConfig, Mistakes> {
+    let mut mistakes = Mistakes::default();
+    let mut warnings = Vec::new();
+    let middleware = super::chain::settings(&typed.select, &typed.middleware, &mut mistakes, &mut warnings);
+    let targets = super::targets(&typed.send, &middleware, &mut mistakes, &mut warnings);
+    let parts = Parts { middleware, targets, warnings };
+    finish(&typed.live, &typed.running, &typed.recording, &typed.report, parts, mistakes)
+}
+
+/// What `shadowtap record` was asked for, checked; the interfaces are opened last, where there is no mistake.
+pub fn record(typed: typed::Record) -> Result<RunConfig, Mistakes> {
+    let mut mistakes = Mistakes::default();
+    let mut warnings = Vec::new();
+    // Nothing is sent, so nothing can be done twice: writes are recorded too.
+    let middleware = typed::Middleware { allow_writes: true, ..typed.middleware };
+    let middleware = super::chain::settings(&typed.select, &middleware, &mut mistakes, &mut warnings);
+    if typed.recording.output.is_none() {
+        mistakes.add("--output", "say where to record, such as -o peak.gor.zst");
+    }
+    let parts = Parts { middleware, targets: Vec::new(), warnings };
+    finish(&typed.live, &typed.running, &typed.recording, &typed.report, parts, mistakes)
+}
+
+/// What is known of a run before it is known what is captured.
+struct Parts {
+    middleware: middleware::Settings,
+    targets: Vec<replay::Settings>,
+    warnings: Vec<String>,
+}
+
+fn finish(
+    typed: &typed::Live,
+    running: &typed::Running,
+    recording: &typed::Recording,
+    report: &typed::Report,
+    parts: Parts,
+    mut mistakes: Mistakes,
+) -> Result<RunConfig, Mistakes> {
+    let Parts { middleware, targets, mut warnings } = parts;
+    let settings = live::settings(typed, &mut mistakes, &mut warnings);
+    let capture = live::capture_settings(typed, &settings, &mut mistakes);
+    let user = live::user(typed, &mut mistakes);
+    let outputs = outputs::both(report, &capture, &mut mistakes);
+    let recorder = recorder(recording, &middleware, &mut mistakes, &mut warnings);
+    let limits = limits(running, &mut mistakes);
+    let mark = mark(running.mark.as_deref(), &mut mistakes);
+    let source = live::open(&settings, &mut mistakes);
+    if let Some(source) = &source {
+        let own = own_traffic(&targets, &settings.ports, source.interfaces(), mark.as_ref());
+        warnings.extend(mistakes.keep("--to", own).flatten());
+    }
+    match (source, user, mistakes.is_empty()) {
+        (Some(source), Some(user), true) => Ok(RunConfig {
+            capture,
+            source,
+            user,
+            middleware,
+            targets,
+            recorder,
+            mark,
+            limits,
+            quiet: running.quiet,
+            outputs,
+            warnings,
+        }),
+        _ => Err(mistakes),
+    }
+}
+
+fn limits(typed: &typed::Running, mistakes: &mut Mistakes) -> RunLimits {
+    let count = typed.count.as_deref().and_then(|typed| mistakes.keep("--count", check::at_least_one(typed)));
+    RunLimits {
+        duration: typed.duration.as_deref().and_then(|typed| mistakes.keep("--duration", check::long_time(typed))),
+        count: count.map(|count| count as u64),
+    }
+}
+
+fn mark(typed: Option<&str>, mistakes: &mut Mistakes) -> Option<Mark> {
+    match typed {
+        None => Some(Mark::default()),
+        Some("off") => None,
+        Some(typed) => mistakes.keep("--mark", typed.parse()),
+    }
+}
+
+fn recorder(
+    typed: &typed::Recording,
+    middleware: &middleware::Settings,
+    mistakes: &mut Mistakes,
+    warnings: &mut Vec<String>,
+) -> Option<Recorder> {
+    let Some(output) = typed.output.as_deref() else {
+        for (flag, given) in [("--rotate-size", &typed.rotate_size), ("--rotate-every", &typed.rotate_every)] {
+            if given.is_some() {
+                mistakes.add(flag, "there is nothing to rotate without --output");
+            }
+        }
+        return None;
+    };
+    let size = typed.rotate_size.as_deref().and_then(|typed| mistakes.keep("--rotate-size", check::size(typed)));
+    let every =
+        typed.rotate_every.as_deref().and_then(|typed| mistakes.keep("--rotate-every", check::long_time(typed)));
+    let target = mistakes.keep("--output", Target::new(output))?;
+    if target.format().takes_frames() {
+        frames_only(middleware, mistakes, warnings);
+    }
+    Some(Recorder::new(target, Rotation { size: size.map(|size| size as u64), every }))
+}
+
+/// What a capture file cannot do.
+fn frames_only(middleware: &middleware::Settings, mistakes: &mut Mistakes, warnings: &mut Vec<String>) {
+    if middleware.rewrites() {
+        mistakes.add(
+            "--output",
+            "a capture file holds frames as they were on the wire, and nothing can be changed in them: record to .gor \
+             or .jsonl instead",
+        );
+    } else if middleware.selects() {
+        warnings.push(
+            "a capture file holds every frame that -p and -f let through: filters and the sample do not apply to it"
+                .to_owned(),
+        );
+    }
+}
+
+/// What it means that a target is on this machine, behind a port that is captured: the requests that are sent there
+/// pass by again. With a mark that is told apart, and worth a warning; without one it never ends, and is an error.
+fn own_traffic(
+    targets: &[replay::Settings],
+    ports: &[u16],
+    captured: &[String],
+    mark: Option<&Mark>,
+) -> Result<Option<String>, String> {
+    // What a machine sends to an address of its own goes by way of loopback.
+    if !captured.iter().any(|name| name == interfaces::ANY || name == "lo" || name == "lo0") {
+        return Ok(None);
+    }
+    let mine = local_addresses();
+    let is_mine = |address: &SocketAddr| address.ip().is_loopback() || mine.contains(&address.ip());
+    let is_captured = |address: &SocketAddr| ports.is_empty() || ports.contains(&address.port());
+    let own = targets.iter().find_map(|target| {
+        let address = addresses_of(&target.target).into_iter().find(|address| is_mine(address) && is_captured(address));
+        address.map(|address| (&target.target, address))
+    });
+    match (own, mark) {
+        (None, _) => Ok(None),
+        (Some((target, _)), Some(mark)) => Ok(Some(format!(
+            "{target} is on this machine, behind a port that is captured: what is sent there is told apart by its \
+             header {}, and left out",
+            mark.name()
+        ))),
+        (Some((target, address)), None) => Err(format!(
+            "{target} is on this machine ({address}), behind a port that is captured: without a mark each request \
+             would be sent again for ever; leave out --mark off, or capture other ports or interfaces"
+        )),
+    }
+}
+
+/// A name that cannot be resolved now has none: the client will tell, delivery by delivery.
+fn addresses_of(target: &replay::TargetUrl) -> Vec<SocketAddr> {
+    let host = target.0.host_str().unwrap_or_default();
+    let port = target.0.port_or_known_default().unwrap_or_default();
+    let host = host.trim_start_matches('[').trim_end_matches(']');
+    (host, port).to_socket_addrs().map(Iterator::collect).unwrap_or_default()
+}
+
+fn local_addresses() -> Vec<IpAddr> {
+    let all = interfaces::list().unwrap_or_default();
+    all.into_iter().flat_map(|interface| interface.addresses).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn target(url: &str) -> replay::Settings {
+        let mut mistakes = Mistakes::default();
+        let send = typed::Send { to: vec![url.to_owned()], ..typed::Send::default() };
+        let middleware = middleware::Settings::default();
+        super::super::targets(&send, &middleware, &mut mistakes, &mut Vec::new()).remove(0)
+    }
+
+    #[track_caller]
+    fn check(to: &str, ports: &[u16], captured: &str, mark: bool, expected: Result<Option<&str>, &str>) {
+        let mark = mark.then(Mark::default);
+        let told = own_traffic(&[target(to)], ports, &[captured.to_owned()], mark.as_ref());
+        match (told, expected) {
+            (Ok(None), Ok(None)) => {}
+            (Ok(Some(told)), Ok(Some(part))) | (Err(told), Err(part)) => assert!(told.contains(part), "{told}"),
+            (told, expected) => panic!("{told:?} is not {expected:?}"),
+        }
+    }
+
+    #[test]
+    fn a_target_behind_a_captured_port_of_this_machine_is_a_loop_without_a_mark() {
+        check("http://127.0.0.1:8080", &[8080], "lo", false, Err("for ever"));
+        check("http://[::1]:8080", &[], "any", false, Err("for ever"));
+        check("http://127.0.0.1:8080", &[8080], "lo", true, Ok(Some("x-shadowtap")));
+    }
+
+    #[test]
+    fn a_target_elsewhere_or_behind_another_port_or_interface_is_none() {
+        check("http://127.0.0.1:9090", &[8080], "lo", false, Ok(None));
+        check("http://127.0.0.1:8080", &[8080], "eth0", false, Ok(None));
+        check("http://192.0.2.1:8080", &[8080], "any", false, Ok(None));
+    }
+
+    #[test]
+    fn a_mark_is_on_unless_it_is_turned_off() {
+        let mut mistakes = Mistakes::default();
+        assert_eq!(mark(None, &mut mistakes), Some(Mark::default()));
+        assert_eq!(mark(Some("off"), &mut mistakes), None);
+        assert_eq!(mark(Some("X-Mine"), &mut mistakes).unwrap().name(), "X-Mine");
+        assert_eq!(mark(Some("a b"), &mut mistakes), None);
+        assert!(mistakes.to_string().starts_with("--mark: `a b` is no header"));
+    }
+
+    #[test]
+    fn a_capture_file_takes_no_rewrites_and_warns_of_filters() {
+        let typed = typed::Recording { output: Some("x.pcap".into()), ..Default::default() };
+        let (mut mistakes, mut warnings) = (Mistakes::default(), Vec::new());
+        let rewrites =
+            middleware::Settings { remove_cookies: vec!["session".to_owned()], ..middleware::Settings::default() };
+        recorder(&typed, &rewrites, &mut mistakes, &mut warnings);
+        assert!(mistakes.to_string().contains("nothing can be changed"), "{mistakes}");
+        let selects = middleware::Settings { sample: middleware::Share(0.5), ..middleware::Settings::default() };
+        let mut mistakes = Mistakes::default();
+        assert!(recorder(&typed, &selects, &mut mistakes, &mut warnings).is_some() && mistakes.is_empty());
+        assert!(warnings[0].contains("do not apply"), "{warnings:?}");
+    }
+
+    #[test]
+    fn rotation_without_a_recording_is_a_mistake() {
+        let typed = typed::Recording { rotate_every: Some("1h".to_owned()), ..Default::default() };
+        let mut mistakes = Mistakes::default();
+        recorder(&typed, &middleware::Settings::default(), &mut mistakes, &mut Vec::new());
+        assert!(mistakes.to_string().starts_with("--rotate-every: "), "{mistakes}");
+    }
+}

@@ -1,0 +1,228 @@
+//! What a recording is to be: the name that was typed says which format, which compression and which files.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use crate::exchange::Timestamp;
+
+/// How a recording is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Format {
+    /// `.gor`: GoReplay's records. Whole requests, and their responses.
+    Gor,
+    /// `.jsonl`: one exchange a line.
+    Lines,
+    /// `.pcap`: frames of one link type, with nanoseconds.
+    Pcap,
+    /// `.pcapng`: frames of any link types.
+    Pcapng,
+}
+
+impl Format {
+    /// Whether frames are what is written, not events.
+    #[must_use]
+    pub const fn takes_frames(self) -> bool {
+        matches!(self, Self::Pcap | Self::Pcapng)
+    }
+
+    /// The end of its files' names.
+    #[must_use]
+    pub const fn ending(self) -> &'static str {
+        match self {
+            Self::Gor => ".gor",
+            Self::Lines => ".jsonl",
+            Self::Pcap => ".pcap",
+            Self::Pcapng => ".pcapng",
+        }
+    }
+}
+
+/// How a recording is compressed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Compression {
+    /// Not at all.
+    #[default]
+    None,
+    /// `.gz`.
+    Gzip,
+    /// `.zst`.
+    Zstd,
+}
+
+impl Compression {
+    /// The end of its files' names.
+    #[must_use]
+    pub const fn ending(self) -> &'static str {
+        match self {
+            Self::None => "",
+            Self::Gzip => ".gz",
+            Self::Zstd => ".zst",
+        }
+    }
+}
+
+/// Where a recording goes: what `-o` takes, such as `peak.gor`, `peak.jsonl.gz`, `%Y-%m-%d/%H.gor.zst`.
+///
+/// A `%` begins a field of strftime, filled in by the capture's time in UTC: so several machines name the same hour
+/// alike, and no hour comes twice in autumn. A time at which that gives another name begins another file. `%%` is a
+/// per cent sign.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Target {
+    /// The name without the endings of format and compression.
+    stem: String,
+    format: Format,
+    compression: Compression,
+}
+
+/// Why a name is no target.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum TargetError {
+    /// The ending says nothing.
+    #[error(
+        "cannot tell the format of {name} from its end: write a name such as peak.gor, peak.jsonl, peak.pcap or \
+         peak.pcapng, with .gz or .zst after it to compress"
+    )]
+    Ending {
+        /// The name as typed.
+        name: String,
+    },
+    /// There is nothing before the ending.
+    #[error("{name} is only the end of a name: write something before it, such as peak{name}")]
+    NoName {
+        /// The name as typed.
+        name: String,
+    },
+    /// Names with fields have to be text.
+    #[error("{name} is not UTF-8: name the recording in characters that are")]
+    NotText {
+        /// The name, as far as it can be shown.
+        name: String,
+    },
+    /// strftime has no such field.
+    #[error(
+        "cannot fill in the name {name}: {why}; fields are those of strftime, such as %Y-%m-%d and %H, and %% is a per cent sign"
+    )]
+    Field {
+        /// The name as typed.
+        name: String,
+        /// The formatter's words.
+        why: String,
+    },
+}
+
+impl Target {
+    /// Reads a name.
+    pub fn new(name: &Path) -> Result<Self, TargetError> {
+        let shown = || name.display().to_string();
+        let text = name.to_str().ok_or_else(|| TargetError::NotText { name: shown() })?;
+        let compressions = [Compression::Gzip, Compression::Zstd];
+        let packed = compressions.into_iter().find_map(|kind| Some((text.strip_suffix(kind.ending())?, kind)));
+        let (plain, compression) = packed.unwrap_or((text, Compression::None));
+        let formats = [Format::Gor, Format::Lines, Format::Pcap, Format::Pcapng];
+        let found = formats.into_iter().find_map(|format| Some((plain.strip_suffix(format.ending())?, format)));
+        let (stem, format) = found.ok_or_else(|| TargetError::Ending { name: shown() })?;
+        if stem.is_empty() || stem.ends_with('/') {
+            return Err(TargetError::NoName { name: shown() });
+        }
+        let target = Self { stem: stem.to_owned(), format, compression };
+        fill(&target.stem, Timestamp::default()).map_err(|why| TargetError::Field { name: shown(), why })?;
+        Ok(target)
+    }
+
+    /// The format that is written.
+    #[must_use]
+    pub const fn format(&self) -> Format {
+        self.format
+    }
+
+    /// How it is compressed.
+    #[must_use]
+    pub const fn compression(&self) -> Compression {
+        self.compression
+    }
+
+    /// Whether the name changes with time.
+    #[must_use]
+    pub fn is_pattern(&self) -> bool {
+        self.stem.contains('%')
+    }
+
+    /// The name without endings at this time.
+    pub(super) fn stem(&self, at: Timestamp) -> String {
+        // It was tried when the target was made; no time makes it fail.
+        fill(&self.stem, at).unwrap_or_else(|_| self.stem.clone())
+    }
+
+    /// The file of that stem with this number: `peak.gor`, `peak.1.gor`, `peak.2.gor`.
+    pub(super) fn file(&self, stem: &str, number: u32) -> PathBuf {
+        let ending = format!("{}{}", self.format.ending(), self.compression.ending());
+        PathBuf::from(if number == 0 { format!("{stem}{ending}") } else { format!("{stem}.{number}{ending}") })
+    }
+}
+
+/// As it is typed.
+impl fmt::Display for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}{}{}", self.stem, self.format.ending(), self.compression.ending())
+    }
+}
+
+fn fill(stem: &str, at: Timestamp) -> Result<String, String> {
+    if !stem.contains('%') {
+        return Ok(stem.to_owned());
+    }
+    let seconds = i64::try_from(at.nanos() / 1_000_000_000).unwrap_or(i64::MAX);
+    let time = jiff::Timestamp::from_second(seconds).map_err(|error| error.to_string())?;
+    let zoned = time.to_zoned(jiff::tz::TimeZone::UTC);
+    jiff::fmt::strtime::format(stem, &zoned).map_err(|error| error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn target(name: &str) -> Result<Target, TargetError> {
+        Target::new(Path::new(name))
+    }
+
+    #[track_caller]
+    fn check(name: &str, format: Format, compression: Compression) {
+        let target = target(name).unwrap();
+        assert_eq!((target.format(), target.compression()), (format, compression), "{name}");
+        assert_eq!(target.to_string(), name);
+    }
+
+    #[test]
+    fn the_end_of_the_name_says_format_and_compression() {
+        check("peak.gor", Format::Gor, Compression::None);
+        check("a/peak.gor.gz", Format::Gor, Compression::Gzip);
+        check("peak.v2.jsonl.zst", Format::Lines, Compression::Zstd);
+        check("peak.pcap", Format::Pcap, Compression::None);
+        check("%Y/peak.pcapng.zst", Format::Pcapng, Compression::Zstd);
+    }
+
+    #[test]
+    fn a_name_that_says_nothing_is_refused_with_advice() {
+        let said = |name: &str| target(name).unwrap_err().to_string();
+        assert!(said("peak.txt").starts_with("cannot tell the format of peak.txt from its end: write a name such as"));
+        assert!(said("peak.zst").contains("peak.pcapng, with .gz or .zst after it"));
+        assert!(said("a/.gor").contains("only the end of a name"));
+        assert!(said("%!.gor").starts_with("cannot fill in the name %!.gor: "));
+    }
+
+    #[test]
+    fn fields_are_filled_in_by_time_in_utc_and_numbers_go_before_the_ending() {
+        let target = target("%Y-%m-%d/%H-100%%.gor.zst").unwrap();
+        let stem = target.stem(Timestamp::from_nanos(1_795_291_200_123_456_789));
+        assert_eq!(stem, "2026-11-21/20-100%");
+        assert_eq!(target.file(&stem, 0), Path::new("2026-11-21/20-100%.gor.zst"));
+        assert_eq!(target.file(&stem, 3), Path::new("2026-11-21/20-100%.3.gor.zst"));
+        assert!(target.is_pattern());
+    }
+
+    #[test]
+    fn every_time_can_be_filled_in() {
+        let target = target("%Y-%m-%d %H:%M:%S %j %s.gor").unwrap();
+        assert!(target.stem(Timestamp::from_nanos(u64::MAX)).starts_with("2554-"));
+    }
+}

@@ -1,0 +1,286 @@
+//! The recorder on a disk in memory that can be full.
+
+use std::collections::BTreeMap;
+use std::io::{self, Read as _, Write};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+
+use super::*;
+use crate::capture::LinkType;
+use crate::exchange::{ConnectionId, Event, ExchangeId};
+use crate::report::inspect::tests::{request, response};
+
+#[derive(Clone, Default)]
+struct Memory(Arc<Mutex<State>>);
+
+#[derive(Default)]
+struct State {
+    files: BTreeMap<PathBuf, Vec<u8>>,
+    full: bool,
+}
+
+struct InMemory(Memory, PathBuf);
+
+impl Write for InMemory {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let mut state = self.0.0.lock().unwrap();
+        if state.full {
+            return Err(io::ErrorKind::StorageFull.into());
+        }
+        state.files.get_mut(&self.1).unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Disk for Memory {
+    fn create(&mut self, path: &Path) -> io::Result<Box<dyn Write + Send>> {
+        let mut state = self.0.lock().unwrap();
+        if state.files.contains_key(path) {
+            return Err(io::ErrorKind::AlreadyExists.into());
+        }
+        state.files.insert(path.to_owned(), Vec::new());
+        Ok(Box::new(InMemory(self.clone(), path.to_owned())))
+    }
+
+    fn remove(&mut self, path: &Path) {
+        self.0.lock().unwrap().files.remove(path);
+    }
+}
+
+impl Memory {
+    fn names(&self) -> Vec<String> {
+        self.0.lock().unwrap().files.keys().map(|path| path.display().to_string()).collect()
+    }
+
+    fn bytes(&self, name: &str) -> Vec<u8> {
+        self.0.lock().unwrap().files[Path::new(name)].clone()
+    }
+
+    fn fill(&self, full: bool) {
+        self.0.lock().unwrap().full = full;
+    }
+
+    fn recorder(&self, name: &str, rotation: Rotation) -> Recorder {
+        Recorder::on(Box::new(self.clone()), Target::new(Path::new(name)).unwrap(), rotation)
+    }
+}
+
+/// 2026-11-21 20:00:00 UTC and this many seconds.
+fn at(seconds: u64) -> Timestamp {
+    Timestamp::from_nanos((1_795_291_200 + seconds) * 1_000_000_000)
+}
+
+fn asked(n: u32, seconds: u64) -> Event {
+    let mut request = request(n, "GET /a HTTP/1.1\r\nHost: h\r\n\r\n");
+    (request.first_byte, request.last_byte) = (at(seconds), at(seconds));
+    Event::Request(request)
+}
+
+fn answered(n: u32, seconds: u64) -> Event {
+    let mut response = response(200);
+    (response.first_byte, response.last_byte) = (at(seconds), at(seconds));
+    Event::Response { of: ExchangeId::new(ConnectionId(1), n), response }
+}
+
+fn frame(seconds: u64, link: LinkType) -> Frame<'static> {
+    Frame { at: at(seconds), link, wire_len: 7, data: b"frame" }
+}
+
+#[test]
+fn what_exists_is_never_written_to() {
+    let disk = Memory::default();
+    for _ in 0..3 {
+        let mut recorder = disk.recorder("peak.gor", Rotation::default());
+        recorder.event(&asked(1, 0));
+        let result = recorder.finish();
+        assert_eq!((result.files, result.records, result.lost_records), (1, 1, 0));
+    }
+    assert_eq!(disk.names(), ["peak.1.gor", "peak.2.gor", "peak.gor"]);
+}
+
+#[test]
+fn a_new_second_hour_or_day_in_the_name_is_a_new_file() {
+    let disk = Memory::default();
+    let mut recorder = disk.recorder("%d/%H.gor", Rotation::default());
+    for (n, seconds) in [0, 3599, 3600, 3500, 4 * 3600].into_iter().enumerate() {
+        recorder.event(&asked(u32::try_from(n).unwrap(), seconds));
+    }
+    assert_eq!(recorder.finish().files, 3);
+    assert_eq!(disk.names(), ["21/20.gor", "21/21.gor", "22/00.gor"]);
+    let records = |name| String::from_utf8(disk.bytes(name)).unwrap().matches("\n1 ").count() + 1;
+    // What comes late belongs to the file of now: no file is opened twice.
+    assert_eq!((records("21/20.gor"), records("21/21.gor"), records("22/00.gor")), (2, 2, 1));
+}
+
+#[test]
+fn a_file_that_is_long_or_old_enough_is_followed_by_another() {
+    let disk = Memory::default();
+    let mut recorder = disk.recorder("a.gor", Rotation { size: Some(200), every: None });
+    (0..10).for_each(|n| recorder.event(&asked(n, 0)));
+    assert_eq!(recorder.finish().files, 4);
+    assert!(disk.bytes("a.gor").len() >= 200 && disk.bytes("a.3.gor").len() <= 200);
+
+    let disk = Memory::default();
+    let mut recorder = disk.recorder("a.gor", Rotation { size: None, every: Some(Duration::from_secs(60)) });
+    recorder.event(&asked(1, 0));
+    recorder.event(&asked(2, 59));
+    recorder.tick(at(60));
+    assert_eq!(recorder.recorded().files, 1);
+    recorder.event(&asked(3, 200));
+    assert_eq!(recorder.finish().files, 2);
+    assert_eq!(disk.names(), ["a.1.gor", "a.gor"]);
+}
+
+#[test]
+fn reopening_takes_the_name_again_where_it_was_moved_away() {
+    let disk = Memory::default();
+    let mut recorder = disk.recorder("a.gor", Rotation::default());
+    recorder.event(&asked(1, 0));
+    disk.clone().remove(Path::new("nothing"));
+    let moved = disk.0.lock().unwrap().files.remove(Path::new("a.gor")).unwrap();
+    disk.0.lock().unwrap().files.insert("a.gor.1".into(), moved);
+    // Until then what is collected belongs to the old file, as with a real one that was moved.
+    disk.0.lock().unwrap().files.insert("a.gor".into(), Vec::new());
+    recorder.reopen();
+    disk.0.lock().unwrap().files.remove(Path::new("a.gor"));
+    recorder.event(&asked(2, 1));
+    recorder.finish();
+    assert_eq!(disk.names(), ["a.gor", "a.gor.1"]);
+}
+
+/// What a reader gets of a file whose writer was killed.
+fn read(name: &str, bytes: &[u8]) -> Vec<u8> {
+    let mut out = Vec::new();
+    let mut chunk = [0; 512];
+    let mut from: Box<dyn io::Read> = match name {
+        "a.gor.gz" => Box::new(flate2::read::MultiGzDecoder::new(bytes)),
+        "a.gor.zst" => Box::new(zstd::Decoder::new(bytes).unwrap()),
+        _ => Box::new(bytes),
+    };
+    while let Ok(len @ 1..) = from.read(&mut chunk) {
+        out.extend_from_slice(&chunk[..len]);
+    }
+    out
+}
+
+#[test]
+fn what_was_written_a_second_ago_can_be_read_though_the_file_never_ends() {
+    for name in ["a.gor", "a.gor.gz", "a.gor.zst"] {
+        let disk = Memory::default();
+        let mut recorder = disk.recorder(name, Rotation::default());
+        let mut expected = 0;
+        for n in 0..5u32 {
+            recorder.event(&asked(n, u64::from(n)));
+            recorder.tick(at(u64::from(n) + 1));
+            let text = read(name, &disk.bytes(name));
+            expected += 1;
+            let found = text.windows(4).filter(|window| window == b"GET ").count();
+            assert_eq!(found, expected, "{name}");
+        }
+        drop(recorder);
+    }
+}
+
+#[test]
+fn a_full_disk_is_told_once_counted_and_tried_again_in_a_new_file() {
+    for name in ["a.gor", "a.gor.gz", "a.gor.zst"] {
+        let disk = Memory::default();
+        let mut recorder = disk.recorder(name, Rotation::default());
+        recorder.event(&asked(1, 0));
+        recorder.tick(at(1));
+        disk.fill(true);
+        for n in 2..100 {
+            recorder.event(&asked(n, u64::from(n)));
+            recorder.tick(at(u64::from(n) + 1));
+        }
+        let notices = recorder.take_notices();
+        assert_eq!(notices.len(), 1, "{notices:?}");
+        assert!(notices[0].starts_with(&format!("cannot write {name}: ")), "{notices:?}");
+        assert!(notices[0].contains("make room, or give another place with -o. What comes is counted as lost"));
+        let lost = recorder.recorded().lost_records;
+        disk.fill(false);
+        for n in 100..110 {
+            recorder.event(&asked(n, u64::from(n)));
+        }
+        let result = recorder.finish();
+        assert_eq!((result.files, result.records + result.lost_records), (2, 109), "{name}: {result:?}");
+        assert!(lost == 98 && result.lost_records <= lost + 5, "{name}: {result:?}");
+        let notices = recorder.take_notices();
+        assert_eq!(notices.len(), 1, "{notices:?}");
+        assert!(notices[0].starts_with("recording goes on in a.1.gor"), "{notices:?}");
+        // Attempts leave nothing behind.
+        assert_eq!(disk.names().len(), 2, "{:?}", disk.names());
+    }
+}
+
+#[test]
+fn lines_come_at_the_end_of_an_exchange_and_the_rest_at_the_end_of_the_run() {
+    let disk = Memory::default();
+    let mut recorder = disk.recorder("a.jsonl", Rotation::default());
+    recorder.event(&asked(1, 0));
+    recorder.event(&asked(2, 0));
+    recorder.event(&answered(2, 1));
+    assert_eq!(recorder.recorded().records, 1);
+    let result = recorder.finish();
+    assert_eq!((result.records, result.given_up), (2, 0));
+    let text = String::from_utf8(disk.bytes("a.jsonl")).unwrap();
+    let lines: Vec<serde_json::Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let ids: Vec<_> =
+        lines.iter().map(|line| (line["id"].as_str().unwrap(), line["state"].as_str().unwrap())).collect();
+    assert_eq!(ids, [("1.2", "complete"), ("1.1", "no-response")]);
+    assert!(lines[0]["request"]["head"].is_string());
+}
+
+#[test]
+fn frames_are_captures_that_can_be_read() {
+    for name in ["a.pcap", "a.pcapng", "a.pcap.zst"] {
+        let disk = Memory::default();
+        let mut recorder = disk.recorder(name, Rotation { size: None, every: Some(Duration::from_secs(60)) });
+        for seconds in [0, 1, 2, 100] {
+            recorder.frame(&frame(seconds, LinkType::ETHERNET));
+            recorder.frame(&frame(seconds, LinkType::LINUX_SLL2));
+            recorder.event(&asked(1, seconds));
+        }
+        let result = recorder.finish();
+        let pcapng = name == "a.pcapng";
+        assert_eq!((result.files, result.records), (2, if pcapng { 8 } else { 4 }), "{name}");
+        let left_out = if pcapng { LeftOut::new() } else { [("other_link_type", 4)].into() };
+        assert_eq!(result.left_out, left_out);
+        assert_eq!(recorder.take_notices().len(), usize::from(!pcapng));
+        let bytes = disk.bytes(name);
+        let mut source = crate::capture::FileSource::read(name, Box::new(io::Cursor::new(bytes)), None).unwrap();
+        let mut read = Vec::new();
+        while let Some(frame) = crate::capture::Source::next(&mut source) {
+            assert_eq!((frame.wire_len, frame.data), (7, &b"frame"[..]));
+            read.push((frame.at, frame.link));
+        }
+        assert!(crate::capture::Source::trouble(&source).is_empty());
+        assert_eq!(read.len(), if pcapng { 6 } else { 3 }, "{name}");
+        assert_eq!(read[0], (at(0), LinkType::ETHERNET));
+        assert!(!pcapng || read[1] == (at(0), LinkType::LINUX_SLL2));
+    }
+}
+
+#[test]
+fn real_files_are_made_with_their_directories_and_mistakes_come_with_advice() {
+    let folder = tempfile::tempdir().unwrap();
+    let target = |name: &str| Target::new(&folder.path().join(name)).unwrap();
+    let mut recorder = Recorder::new(target("%Y/%m/a.gor"), Rotation::default());
+    recorder.try_out(at(0)).unwrap();
+    let made = folder.path().join("2026/11/a.gor");
+    assert!(!made.exists());
+    recorder.event(&asked(1, 0));
+    assert_eq!(recorder.finish().last, Some(made.clone()));
+    assert!(std::fs::read(&made).unwrap().starts_with(b"1 c8220050"));
+
+    let inside = target("2026/11/a.gor/b.gor");
+    let error = Recorder::new(inside, Rotation::default()).try_out(at(0)).unwrap_err().to_string();
+    assert!(
+        error.starts_with("cannot make ") && error.ends_with("a file stands where a directory has to be"),
+        "{error}"
+    );
+}

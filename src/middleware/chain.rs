@@ -1,0 +1,375 @@
+//! The links of one chain in their order: those of chain files as given, then those of the flags.
+//!
+//! In goes a request and when it is due, out comes the same request, changed or not, or the outcome that ended it. What
+//! no replay can carry ends first. Writes end before the first link that samples, limits or changes anything, so that
+//! they cost no place in a sample, and their count is the number that `--allow-writes` would let pass.
+
+use super::condition::Condition;
+use super::context::{BodyCounts, Context};
+use super::sample::SampleCounts;
+use super::spec::{Action, Spec};
+use super::{Filter, Limiter, Link, Rewrite, SampleKey, Sampler, Settings, filter};
+use crate::exchange::{Outcome, Request, Timestamp};
+
+/// What one sampling link came to.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Sampled {
+    /// What it samples by.
+    pub by: SampleKey,
+    /// What it came to.
+    pub counts: SampleCounts,
+}
+
+/// Everything that is done to requests on their way.
+#[derive(Debug)]
+pub struct Chain {
+    links: Vec<Placed>,
+    /// Writes that pass; `None` where all do.
+    writes: Option<Vec<Condition>>,
+    /// Before which link writes are asked.
+    guard_at: usize,
+    /// Whether a link that reads keys stands after one that changes heads.
+    keep_captured: bool,
+    context: Context,
+}
+
+/// A link at its place.
+#[derive(Debug)]
+struct Placed {
+    when: Condition,
+    link: Box<dyn Link>,
+    kind: Kind,
+    /// What says that a link of another chain is the same: then its state can be taken over.
+    same: Option<String>,
+}
+
+/// What a link may do, as far as its place is concerned.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    Matches,
+    ReadsKeys,
+    Changes,
+}
+
+impl Chain {
+    /// A chain that does what `settings` say.
+    #[must_use]
+    pub fn new(settings: &Settings) -> Self {
+        let specs = settings.files.iter().flat_map(|file| &file.links);
+        let links: Vec<Placed> = specs.clone().filter_map(Placed::of_file).chain(Placed::of_flags(settings)).collect();
+        let guard_at = links.iter().position(|placed| placed.kind != Kind::Matches).unwrap_or(links.len());
+        let first_change = links.iter().position(|placed| placed.kind == Kind::Changes).unwrap_or(links.len());
+        Self {
+            writes: (!settings.allow_writes).then(|| specs.filter_map(Spec::allowed_writes).collect()),
+            guard_at,
+            keep_captured: links.iter().skip(first_change).any(|placed| placed.kind == Kind::ReadsKeys),
+            links,
+            context: Context::new(settings.run.clone()),
+        }
+    }
+
+    /// Passes the request through every link, or ends it at the first that says so. It is due when it was captured.
+    pub fn apply(&mut self, request: &mut Request) -> Result<(), Outcome> {
+        self.apply_at(request, request.last_byte)
+    }
+
+    /// The same for a request that is due at `due`, on whatever clock the run is paced by: limits run on it.
+    pub fn apply_at(&mut self, request: &mut Request, due: Timestamp) -> Result<(), Outcome> {
+        let Self { links, writes, guard_at, keep_captured, context } = self;
+        context.begin(request, due, *keep_captured);
+        if let Some(rule) = filter::tunnel(request) {
+            return Err(Outcome::filtered(rule));
+        }
+        let (before, after) = links.split_at_mut_checked(*guard_at).unwrap_or_default();
+        pass(before, request, context)?;
+        if filter::is_write(request)
+            && let Some(allowed) = writes
+            && !allowed.iter().any(|condition| condition.holds(request, context))
+        {
+            return Err(Outcome::filtered(filter::WRITES));
+        }
+        pass(after, request, context)
+    }
+
+    /// Does from now on what `settings` say. Samples and limits that stand in both go on where they are; what was
+    /// counted of others is gone.
+    pub fn replace(&mut self, settings: &Settings) {
+        let mut new = Self::new(settings);
+        for placed in &mut new.links {
+            let old = self.links.iter().position(|old| old.same.is_some() && old.same == placed.same);
+            if let Some(old) = old {
+                *placed = self.links.swap_remove(old);
+            }
+        }
+        new.context.bodies = self.context.bodies;
+        *self = new;
+    }
+
+    /// Whether a link gave the last request its Host: then the target's name is not to replace it.
+    #[must_use]
+    pub const fn host_was_set(&self) -> bool {
+        self.context.host_set
+    }
+
+    /// The targets that a route chose for the last request, by number; `None` where there is no route: then it belongs
+    /// to all.
+    #[must_use]
+    pub fn targets(&self) -> Option<&[usize]> {
+        self.context.targets.as_deref()
+    }
+
+    /// The name that a route chose for the last request.
+    #[must_use]
+    pub fn route(&self) -> Option<&str> {
+        self.context.route.as_deref()
+    }
+
+    /// What became of bodies so far.
+    #[must_use]
+    pub const fn bodies(&self) -> BodyCounts {
+        self.context.bodies
+    }
+
+    /// What each sampling link came to, in order.
+    #[must_use]
+    pub fn samples(&self) -> Vec<Sampled> {
+        let samplers = self.links.iter().filter_map(|placed| placed.link.sampler());
+        samplers.map(|sampler| Sampled { by: sampler.by().clone(), counts: sampler.counts() }).collect()
+    }
+
+    /// The share of distinct sample keys that is in, from 0 to 1, of those seen so far; of the last sampling link that
+    /// has any. `None` when sampling by request, before the first key, and past
+    /// [`super::sample::MAX_COUNTED_KEYS`].
+    #[must_use]
+    pub fn key_share(&self) -> Option<f64> {
+        self.links.iter().rev().find_map(|placed| placed.link.sampler()?.key_share())
+    }
+
+    /// What is worth a word at the end of a run, for people.
+    #[must_use]
+    pub fn remarks(&self) -> Vec<String> {
+        let keyless = self.samples().into_iter().filter(|sampled| {
+            sampled.by != SampleKey::Request && sampled.counts.requests > 0 && sampled.counts.with_key == 0
+        });
+        let mut remarks: Vec<String> = keyless
+            .map(|Sampled { by, counts }| {
+                format!(
+                    "none of {} requests has what the sample goes by ({by}): is its name spelt right?",
+                    counts.requests
+                )
+            })
+            .collect();
+        let BodyCounts { coded, not_json, .. } = self.bodies();
+        if coded > 0 {
+            remarks.push(format!(
+                "{coded} bodies were left as they are because they have a content coding (gzip, br, ...)"
+            ));
+        }
+        if not_json > 0 {
+            remarks.push(format!(
+                "{not_json} bodies were left as they are because they are not the JSON that they say they are"
+            ));
+        }
+        remarks
+    }
+}
+
+fn pass(links: &mut [Placed], request: &mut Request, context: &mut Context) -> Result<(), Outcome> {
+    for placed in links {
+        if placed.when.holds(request, context) {
+            placed.link.apply(request, context)?;
+        }
+    }
+    Ok(())
+}
+
+impl Placed {
+    /// `None` for links that only say which writes pass.
+    fn of_file(spec: &Spec) -> Option<Self> {
+        let kind = match &spec.action {
+            Action::AllowWrites(_) => return None,
+            Action::Only(_) | Action::Drop(_) => Kind::Matches,
+            Action::Sample(_) | Action::Limit(_) => Kind::ReadsKeys,
+            _ => Kind::Changes,
+        };
+        let same = (kind == Kind::ReadsKeys).then(|| format!("{spec:?}"));
+        Some(Self { when: spec.when.clone(), link: spec.link()?, kind, same })
+    }
+
+    /// The links of the flags, in the order match, sample, limit, rewrite.
+    fn of_flags(settings: &Settings) -> impl Iterator<Item = Self> {
+        let (share, by, seed) = (settings.sample, settings.sample_by.clone(), settings.seed);
+        let sample = format!("--sample {share:?} {by:?} {seed}");
+        let samples = share.0 < 1.0 || by != SampleKey::Request;
+        let (filter, rewrite) = (Filter::new(settings), Rewrite::new(settings));
+        let always = |link: Box<dyn Link>, kind, same| Self { when: Condition::default(), link, kind, same };
+        [
+            (!filter.is_empty()).then(|| always(Box::new(filter), Kind::Matches, None)),
+            samples.then(|| always(Box::new(Sampler::new(share, by, seed)), Kind::ReadsKeys, Some(sample))),
+            settings.limit.as_ref().map(|limits| {
+                always(Box::new(Limiter::new(limits)), Kind::ReadsKeys, Some(format!("--limit {limits:?}")))
+            }),
+            (!rewrite.is_empty()).then(|| always(Box::new(rewrite), Kind::Changes, None)),
+        ]
+        .into_iter()
+        .flatten()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::super::file::Environment;
+    use super::super::limit::Limits;
+    use super::super::route::Targets;
+    use super::super::testing::{request, with_body};
+    use super::super::{ChainFile, Share};
+    use super::*;
+
+    fn file(text: &str) -> ChainFile {
+        let environment = Environment {
+            targets: Targets::Named(vec![Some("new".to_owned()), None, Some("new".to_owned())]),
+            ..Environment::for_checks()
+        };
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/filters/f.toml");
+        ChainFile::parse(text, Path::new(folder), &environment).unwrap_or_else(|mistakes| panic!("{mistakes:?}"))
+    }
+
+    fn settings(files: &[&str]) -> Settings {
+        Settings { files: files.iter().map(|text| file(text)).collect(), ..Settings::default() }
+    }
+
+    fn get(line: &str) -> Request {
+        request(1, &format!("GET / HTTP/1.1\r\n{line}\r\n"))
+    }
+
+    /// How many of so many requests at one instant pass.
+    fn passed(chain: &mut Chain, requests: usize) -> usize {
+        (0..requests).filter(|_| chain.apply(&mut get("")).is_ok()).count()
+    }
+
+    #[test]
+    fn files_come_in_their_order_and_then_the_flags() {
+        let mut settings = settings(&[
+            "[[link]]\nset-header = { X = \"1\" }\n",
+            "[[link]]\nreplace-header = { X = { match = \"1\", with = \"2\" } }\n",
+        ]);
+        settings.set_headers = vec![("Y".to_owned(), "3".to_owned())];
+        settings.deny_paths = vec!["^/no".parse().unwrap()];
+        let mut request = get("");
+        Chain::new(&settings).apply(&mut request).unwrap();
+        assert_eq!(request.head.as_bytes(), b"GET / HTTP/1.1\r\nX: 2\r\nY: 3\r\n\r\n");
+        assert_eq!(
+            Chain::new(&settings).apply(&mut request_to("/no")),
+            Err(Outcome::filtered(filter::DENY_PATH)),
+            "the flags see it too"
+        );
+    }
+
+    fn request_to(path: &str) -> Request {
+        request(1, &format!("GET {path} HTTP/1.1\r\n\r\n"))
+    }
+
+    #[test]
+    fn samples_and_limits_go_by_the_key_as_captured_whatever_a_file_makes_of_it() {
+        let redact = "[[link]]\nredact = { cookie = \"sid\", how = \"mask\" }\n";
+        let mut masked = settings(&[redact]);
+        masked.sample = Share(0.5);
+        masked.sample_by = SampleKey::Cookie("sid".to_owned());
+        let plain = Settings { files: Vec::new(), ..masked.clone() };
+        let (mut masked, mut plain) = (Chain::new(&masked), Chain::new(&plain));
+        for user in 0..500 {
+            let mut one = get(&format!("Cookie: sid={user}\r\n"));
+            let mut other = one.clone();
+            assert_eq!(masked.apply(&mut one).is_ok(), plain.apply(&mut other).is_ok(), "{user}");
+            assert!(one.head.get("cookie") == Some(&b"sid=***"[..]));
+        }
+    }
+
+    #[test]
+    fn a_limit_runs_on_due_times_and_not_on_those_of_the_capture() {
+        let mut settings = Settings { limit: Some(Limits::default()), ..Settings::default() };
+        settings.limit = Some(Limits { requests: Some("10/s".parse().unwrap()), ..Limits::default() });
+        let mut chain = Chain::new(&settings);
+        let mut count = |ms: u64, requests: usize| {
+            let due = Timestamp::from_nanos(ms * 1_000_000);
+            (0..requests).filter(|_| chain.apply_at(&mut get(""), due).is_ok()).count()
+        };
+        assert_eq!((count(0, 30), count(500, 30), count(600, 30)), (10, 5, 1));
+    }
+
+    #[test]
+    fn a_chain_that_is_replaced_goes_on_with_what_is_the_same_in_both() {
+        let limit = "[[link]]\nlimit = { requests = \"10/s\" }\n";
+        let header = "[[link]]\nset-header = { X = \"1\" }\n";
+        let mut chain = Chain::new(&settings(&[limit]));
+        assert_eq!(passed(&mut chain, 8), 8);
+        chain.replace(&settings(&[header, limit]));
+        assert_eq!(passed(&mut chain, 8), 2, "the bucket is the old one");
+        let mut request = get("");
+        chain.replace(&settings(&[header, &limit.replace("10", "20")]));
+        assert_eq!(chain.apply(&mut request), Ok(()), "another limit begins anew");
+        assert_eq!(request.head.get("x"), Some(&b"1"[..]), "and the other link is new");
+    }
+
+    #[test]
+    fn a_sample_that_goes_by_what_nobody_has_is_worth_a_word() {
+        let mut chain = Chain::new(&Settings {
+            sample: Share(0.5),
+            sample_by: SampleKey::Cookie("sdi".to_owned()),
+            ..Settings::default()
+        });
+        assert_eq!(chain.remarks(), Vec::<String>::new(), "nothing was looked at yet");
+        passed(&mut chain, 7);
+        assert_eq!(
+            chain.remarks(),
+            ["none of 7 requests has what the sample goes by (cookie:sdi): is its name spelt right?"]
+        );
+        chain.apply(&mut get("Cookie: sdi=1\r\n")).ok();
+        assert_eq!(chain.remarks(), Vec::<String>::new());
+        let counts = &chain.samples()[0].counts;
+        assert_eq!((counts.requests, counts.with_key), (8, 1));
+    }
+
+    #[test]
+    fn bodies_that_were_left_alone_are_worth_a_word() {
+        let json = "[[link]]\nallow-writes = true\n[[link]]\nremove-json = \"/a\"\n";
+        let mut chain = Chain::new(&settings(&[json]));
+        let head = "POST / HTTP/1.1\r\nContent-Type: application/json\r\nContent-Encoding: gzip\r\n\r\n";
+        chain.apply(&mut with_body(head, "?")).unwrap();
+        chain.apply(&mut with_body(&head.replace("gzip", "identity"), "?")).unwrap();
+        let remarks = chain.remarks();
+        assert!(remarks[0].starts_with("1 bodies were left as they are because they have a content coding"));
+        assert!(remarks[1].starts_with("1 bodies were left as they are because they are not the JSON"), "{remarks:?}");
+    }
+
+    #[test]
+    fn a_host_is_set_for_the_requests_that_a_link_gave_one() {
+        let set = settings(&["[[link]]\nset-host = \"new\"\nwhen = { path = \"^/v2/\" }\n"]);
+        assert!(set.sets_host());
+        let mut chain = Chain::new(&set);
+        for (path, is_set) in [("/v1/", false), ("/v2/", true), ("/v1/", false)] {
+            chain.apply(&mut request_to(path)).unwrap();
+            assert_eq!(chain.host_was_set(), is_set, "{path}");
+        }
+    }
+
+    #[test]
+    fn a_route_tells_the_targets_of_the_last_request() {
+        let mut chain = Chain::new(&settings(&["[[link]]\nroute = { map = \"routes.map\" }\n"]));
+        chain.apply(&mut request_to("/v2/programs/1")).unwrap();
+        assert_eq!((chain.route(), chain.targets()), (Some("new"), Some(&[0, 2][..])));
+        assert_eq!(chain.apply(&mut request_to("/v2/search")), Err(Outcome::filtered("route")), "nobody is called so");
+        assert_eq!((chain.route(), chain.targets()), (None, None));
+    }
+
+    #[test]
+    fn what_no_replay_can_carry_ends_before_any_link() {
+        let mut chain = Chain::new(&settings(&["[[link]]\ndrop = { method = \"CONNECT\" }\n"]));
+        assert_eq!(
+            chain.apply(&mut request(1, "CONNECT h:1 HTTP/1.1\r\n\r\n")),
+            Err(Outcome::filtered(filter::CONNECT))
+        );
+    }
+}

@@ -1,0 +1,240 @@
+//! Which requests: by method, path, host, client, header, cookie, parameter and body; all, any and not.
+//!
+//! In goes a request as earlier links left it, out comes yes or no. Nothing is changed here, and a request that lacks
+//! what is asked for is a no.
+
+use std::borrow::Cow;
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+use regex::bytes::{Regex, RegexSet};
+
+use super::context::Names;
+use super::{Context, cookies, filter, params};
+use crate::exchange::Request;
+
+/// Tests that all have to hold; without any it holds for every request.
+#[derive(Clone, Debug, Default)]
+pub struct Condition {
+    /// The tests, in the order in which they are asked.
+    pub tests: Vec<Test>,
+}
+
+/// One test. A list holds where one of it does.
+#[derive(Clone, Debug)]
+pub enum Test {
+    /// The method, exactly.
+    Method(Vec<String>),
+    /// Path and query.
+    Path(Patterns),
+    /// The host without port.
+    Host(Vec<HostPattern>),
+    /// The network of the client.
+    Client(Vec<IpNet>),
+    /// A header.
+    Header(Named),
+    /// A cookie.
+    Cookie(Named),
+    /// A query parameter, decoded.
+    Param(Named),
+    /// The content of the body, transfer coding removed.
+    Body(Patterns),
+    /// The body has more bytes than this.
+    BodyOver(u64),
+    /// The body has fewer bytes than this.
+    BodyUnder(u64),
+    /// The media type of the body, without parameters.
+    ContentType(Vec<MediaType>),
+    /// Each of them holds.
+    All(Vec<Condition>),
+    /// One of them holds.
+    Any(Vec<Condition>),
+    /// It does not hold.
+    Not(Condition),
+}
+
+/// A named value and what is asked of it.
+#[derive(Clone, Debug)]
+pub struct Named {
+    name: String,
+    value: Value,
+    names: Names,
+}
+
+/// What is asked of a named value; of several of one name, of any.
+#[derive(Clone, Debug)]
+pub enum Value {
+    /// It is there.
+    Present,
+    /// It is not there.
+    Absent,
+    /// It matches.
+    Matches(Regex),
+}
+
+/// One expression, or several that are looked for in one pass.
+#[derive(Clone, Debug)]
+pub enum Patterns {
+    /// One.
+    One(Regex),
+    /// Any of these.
+    Any(RegexSet),
+}
+
+/// `a.example`, or `*.a.example` for every host below it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HostPattern {
+    name: String,
+    below: bool,
+}
+
+/// `application/json`, `text/*`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MediaType {
+    kind: String,
+    any_subtype: bool,
+}
+
+impl Condition {
+    /// Whether it holds for this request.
+    #[must_use]
+    pub fn holds(&self, request: &Request, context: &Context) -> bool {
+        self.tests.iter().all(|test| test.holds(request, context))
+    }
+}
+
+impl Test {
+    fn holds(&self, request: &Request, context: &Context) -> bool {
+        match self {
+            Self::Method(methods) => methods.iter().any(|method| method.as_bytes() == request.method()),
+            Self::Path(patterns) => patterns.are_in(context.path_and_query(request)),
+            Self::Host(hosts) => {
+                let host = filter::request_host(request);
+                hosts.iter().any(|pattern| pattern.is(host))
+            }
+            Self::Client(networks) => is_within(request.client.ip(), networks),
+            Self::Header(named) => {
+                named.of_lines(context, || named.asks(request.head.get_all(&named.name).map(Cow::Borrowed)))
+            }
+            Self::Cookie(named) => named.of_lines(context, || {
+                let all = request.head.get_all("cookie").flat_map(cookies::cookies);
+                named
+                    .asks(all.filter(|(name, _)| *name == named.name.as_bytes()).map(|(_, value)| Cow::Borrowed(value)))
+            }),
+            Self::Param(named) => {
+                named.asks(params::values(context.path_and_query(request), &named.name).map(|value| match value {
+                    Cow::Borrowed(text) => Cow::Borrowed(text.as_bytes()),
+                    Cow::Owned(text) => Cow::Owned(text.into_bytes()),
+                }))
+            }
+            Self::Body(patterns) => request.body.content().is_some_and(|content| patterns.are_in(&content)),
+            Self::BodyOver(bytes) => request.body.len > *bytes,
+            Self::BodyUnder(bytes) => request.body.len < *bytes,
+            Self::ContentType(types) => {
+                context.may_have(Names::one(b"content-type"))
+                    && media_type(request).is_some_and(|kind| types.iter().any(|known| known.is(kind)))
+            }
+            Self::All(conditions) => conditions.iter().all(|condition| condition.holds(request, context)),
+            Self::Any(conditions) => conditions.iter().any(|condition| condition.holds(request, context)),
+            Self::Not(condition) => !condition.holds(request, context),
+        }
+    }
+}
+
+impl Named {
+    /// A header line.
+    #[must_use]
+    pub fn header(name: impl Into<String>, value: Value) -> Self {
+        let name = name.into();
+        Self { names: Names::one(name.as_bytes()), name, value }
+    }
+
+    /// A cookie.
+    #[must_use]
+    pub fn cookie(name: impl Into<String>, value: Value) -> Self {
+        Self { names: Names::one(b"cookie"), name: name.into(), value }
+    }
+
+    /// A query parameter.
+    #[must_use]
+    pub fn param(name: impl Into<String>, value: Value) -> Self {
+        Self { names: Names::default(), name: name.into(), value }
+    }
+
+    /// Asks only where such a line may be.
+    fn of_lines(&self, context: &Context, ask: impl FnOnce() -> bool) -> bool {
+        if context.may_have(self.names) { ask() } else { matches!(self.value, Value::Absent) }
+    }
+
+    fn asks<'a>(&self, mut values: impl Iterator<Item = Cow<'a, [u8]>>) -> bool {
+        match &self.value {
+            Value::Present => values.next().is_some(),
+            Value::Absent => values.next().is_none(),
+            Value::Matches(regex) => values.any(|value| regex.is_match(&value)),
+        }
+    }
+}
+
+impl Patterns {
+    /// Whether one of them matches somewhere in `text`.
+    #[must_use]
+    pub fn are_in(&self, text: &[u8]) -> bool {
+        match self {
+            Self::One(regex) => regex.is_match(text),
+            Self::Any(set) => set.is_match(text),
+        }
+    }
+}
+
+impl HostPattern {
+    /// A host, or `*.` and the domain that it is below of.
+    pub fn new(typed: &str) -> Result<Self, filter::HostError> {
+        let below = typed.strip_prefix("*.");
+        let name = filter::host(below.unwrap_or(typed))?;
+        Ok(Self { name: filter::without_brackets(&name).to_owned(), below: below.is_some() })
+    }
+
+    fn is(&self, host: &[u8]) -> bool {
+        if !self.below {
+            return host.eq_ignore_ascii_case(self.name.as_bytes());
+        }
+        let Some(cut) = host.len().checked_sub(self.name.len() + 1) else { return false };
+        let (before, domain) = host.split_at(cut);
+        !before.is_empty()
+            && domain
+                .split_first()
+                .is_some_and(|(dot, rest)| *dot == b'.' && rest.eq_ignore_ascii_case(self.name.as_bytes()))
+    }
+}
+
+impl MediaType {
+    /// `type/subtype` or `type/*`; `None` where it is neither.
+    #[must_use]
+    pub fn new(typed: &str) -> Option<Self> {
+        let (kind, subtype) = typed.split_once('/')?;
+        let is_word = |word: &str| super::pair::is_token(word) && !word.contains('*');
+        match subtype {
+            "*" if is_word(kind) => Some(Self { kind: format!("{kind}/"), any_subtype: true }),
+            subtype if is_word(kind) && is_word(subtype) => Some(Self { kind: typed.to_owned(), any_subtype: false }),
+            _ => None,
+        }
+    }
+
+    fn is(&self, kind: &[u8]) -> bool {
+        if !self.any_subtype {
+            return kind.eq_ignore_ascii_case(self.kind.as_bytes());
+        }
+        kind.get(..self.kind.len()).is_some_and(|start| start.eq_ignore_ascii_case(self.kind.as_bytes()))
+    }
+}
+
+/// The media type of the body without its parameters (RFC 9110, 8.3).
+pub(super) fn media_type(request: &Request) -> Option<&[u8]> {
+    let value = request.head.get("content-type")?;
+    value.split(|byte| *byte == b';').next().map(<[u8]>::trim_ascii)
+}
+
+fn is_within(client: IpAddr, networks: &[IpNet]) -> bool {
+    let client = client.to_canonical();
+    networks.iter().any(|network| network.contains(&client))
+}

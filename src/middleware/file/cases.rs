@@ -1,0 +1,137 @@
+//! Test cases: a request, and what is to become of it.
+
+use std::net::{IpAddr, SocketAddr};
+
+use super::super::condition::Condition;
+use super::conditions::optional;
+use super::reader::{Reader, Table, Value};
+use crate::exchange::{Body, ConnectionId, ExchangeId, Framing, Head, Outcome, Request, RequestState, Timestamp};
+
+/// The address that cases come from where they say none: kept for documentation (RFC 5737).
+const CLIENT: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 1));
+/// The address that they are sent to.
+const SERVER: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 80));
+/// Most times that one case can send its request.
+const MAX_TIMES: u64 = 100_000;
+/// What a case can say.
+const KEYS: [&str; 9] = ["name", "request", "client", "times", "allow-writes", "outcome", "becomes", "then", "route"];
+
+/// One test case.
+#[derive(Clone, Debug)]
+pub struct Case {
+    /// What it shows.
+    pub name: String,
+    /// Where it stands.
+    pub line: usize,
+    /// What is sent.
+    pub request: Request,
+    /// How often it is sent, at one instant; what is expected is expected of the last one.
+    pub times: u64,
+    /// Whether writes pass, as with `--allow-writes`.
+    pub allow_writes: bool,
+    /// How it ends; `None`: it passes.
+    pub outcome: Option<String>,
+    /// What it has become, byte for byte.
+    pub becomes: Option<Vec<u8>>,
+    /// What holds for it then.
+    pub then: Condition,
+    /// The name that a route chose.
+    pub route: Option<String>,
+}
+
+/// One `[[test]]`; `None` after a mistake.
+pub(super) fn case(mut table: Table<'_>, reader: &mut Reader<'_>) -> Option<Case> {
+    let span = table.span.clone();
+    let line = reader.line(&span);
+    let [name, request, client, times, writes, outcome, becomes, then, route] = KEYS.map(|key| table.take(key));
+    table.finish(reader, "in a test", &KEYS);
+    let Some(request) = request else {
+        reader.wrong(span, "a test needs a request, such as request = \"GET /v2/a\"");
+        return None;
+    };
+    let typed = reader.text(request)?;
+    let client = client.and_then(|client| reader.parsed(client)).unwrap_or(CLIENT);
+    let read = reader.keep(request.span(), self::request(typed, client))?;
+    let outcome = outcome.and_then(|outcome| self::outcome(outcome, reader));
+    for value in [becomes, then, route].into_iter().flatten().filter(|_| outcome.is_some()) {
+        reader.wrong(value.span(), "what is kept back becomes nothing: `outcome` stands alone, or is \"passes\"");
+    }
+    let first_line = typed.lines().next().unwrap_or_default();
+    Some(Case {
+        name: name.and_then(|name| reader.text(name)).unwrap_or(first_line).to_owned(),
+        line,
+        request: read,
+        times: times.and_then(|times| self::times(times, reader)).unwrap_or(1),
+        allow_writes: writes.and_then(|writes| reader.truth(writes)).unwrap_or_default(),
+        outcome,
+        becomes: becomes.and_then(|becomes| reader.text(becomes)).map(|text| message(text).concat()),
+        then: optional(then, reader),
+        route: route.and_then(|route| reader.text(route)).map(str::to_owned),
+    })
+}
+
+fn times(value: &Value<'_>, reader: &mut Reader<'_>) -> Option<u64> {
+    let times = reader.number(value)?;
+    let fits = (1..=MAX_TIMES).contains(&times);
+    reader.keep(value.span(), if fits { Ok(times) } else { Err(format!("write a number from 1 to {MAX_TIMES}")) })
+}
+
+/// `None` for what passes, and after a mistake.
+fn outcome(value: &Value<'_>, reader: &mut Reader<'_>) -> Option<String> {
+    let text = reader.text(value)?;
+    let is_known = matches!(text, "passes" | "sampled_out" | "rate_limited") || text.starts_with("filtered: ");
+    if !is_known {
+        let message = "a request passes, or ends as \"filtered: RULE\", \"sampled_out\" or \"rate_limited\"";
+        reader.wrong(value.span(), message);
+    }
+    (is_known && text != "passes").then(|| text.to_owned())
+}
+
+/// How an outcome is written in a case.
+pub(super) fn written(outcome: &Outcome) -> String {
+    match outcome.detail() {
+        Some(detail) => format!("{}: {detail}", outcome.key()),
+        None => outcome.key().to_owned(),
+    }
+}
+
+/// Head and body of a message as it is typed: lines may end as they do in a text, the version may be left out, and the
+/// head ends at an empty line or with the text.
+fn message(typed: &str) -> [Vec<u8>; 2] {
+    let typed = typed.replace("\r\n", "\n");
+    let (head, body) = typed.split_once("\n\n").unwrap_or((typed.trim_end_matches('\n'), ""));
+    let mut lines = head.lines();
+    let first = lines.next().unwrap_or_default().trim_end();
+    let version = if first.rsplit(' ').next().is_some_and(|last| last.starts_with("HTTP/")) { "" } else { " HTTP/1.1" };
+    let mut head = format!("{first}{version}\r\n");
+    lines.for_each(|line| head.extend([line, "\r\n"]));
+    head.push_str("\r\n");
+    // A text in three quotes ends with a line end of its own.
+    let body = body.strip_suffix('\n').unwrap_or(body);
+    [head.into_bytes(), body.as_bytes().to_vec()]
+}
+
+fn request(typed: &str, client: IpAddr) -> Result<Request, String> {
+    let [head, content] = message(typed);
+    let head = Head::new(head);
+    let (method, target, version) = head.request_line();
+    if method.is_empty() || target.is_empty() || version.is_empty() {
+        return Err("a request begins with a method and a target, such as `GET /v2/a`".to_owned());
+    }
+    let mut request = Request {
+        id: ExchangeId::new(ConnectionId(1), 1),
+        client: SocketAddr::new(client, 50_000),
+        server: SocketAddr::new(SERVER, 80),
+        head,
+        body: Body::EMPTY,
+        first_byte: Timestamp::default(),
+        last_byte: Timestamp::default(),
+        state: RequestState::Whole,
+    };
+    if !content.is_empty() {
+        let len = content.len() as u64;
+        request.head.set("Content-Length", len.to_string().as_bytes());
+        request.body = Body { framing: Framing::Length(len), len, sha256: None, wire: Some(content.into()) };
+    }
+    Ok(request)
+}

@@ -1,0 +1,94 @@
+//! The test cases of a chain file, run.
+
+use super::super::{Chain, Context, RunIdentity, Settings};
+use super::cases::{Case, written};
+use super::{ChainFile, Mistake};
+use crate::exchange::Request;
+
+/// A case that did not end as it says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Failure {
+    /// Where the case stands.
+    pub at: Mistake,
+    /// What it shows.
+    pub name: String,
+}
+
+impl ChainFile {
+    /// Runs every case through a chain of its own; tells of those that fail.
+    #[must_use]
+    pub fn run_cases(&self) -> Vec<Failure> {
+        let mut alone = self.clone();
+        let cases = std::mem::take(&mut alone.cases);
+        let settings = Settings { files: vec![alone], run: RunIdentity::default(), ..Settings::default() };
+        cases.iter().filter_map(|case| Some(self.failure(case, case.run(&settings).err()?))).collect()
+    }
+
+    fn failure(&self, case: &Case, message: String) -> Failure {
+        let at = Mistake { path: self.path.clone(), line: case.line, column: 0, message };
+        Failure { at, name: case.name.clone() }
+    }
+}
+
+impl Case {
+    /// What differs from what is expected.
+    fn run(&self, settings: &Settings) -> Result<(), String> {
+        let mut chain = Chain::new(&Settings { allow_writes: self.allow_writes, ..settings.clone() });
+        let mut ended = Ok(());
+        let mut request = self.request.clone();
+        for _ in 0..self.times {
+            request = self.request.clone();
+            ended = chain.apply(&mut request);
+        }
+        match (&self.outcome, ended) {
+            (None, Ok(())) => self.compare(&request, &chain),
+            (Some(expected), Err(outcome)) if written(&outcome) == *expected => Ok(()),
+            (expected, ended) => {
+                let expected = expected.as_deref().unwrap_or("passes");
+                let found = ended.map_or_else(|outcome| written(&outcome), |()| "passes".to_owned());
+                Err(format!("expected \"{expected}\", found \"{found}\""))
+            }
+        }
+    }
+
+    fn compare(&self, request: &Request, chain: &Chain) -> Result<(), String> {
+        let body = request.body.content().unwrap_or_default();
+        let whole = [request.head.as_bytes(), &body].concat();
+        if let Some(becomes) = &self.becomes
+            && *becomes != whole
+        {
+            return Err(difference(becomes, &whole));
+        }
+        if let Some(route) = &self.route
+            && chain.route() != Some(route)
+        {
+            return Err(format!("expected route \"{route}\", found {:?}", chain.route().unwrap_or("none")));
+        }
+        let mut context = Context::default();
+        context.begin(request, request.last_byte, false);
+        if self.then.holds(request, &context) {
+            return Ok(());
+        }
+        Err(format!("what `then` asks does not hold for\n{}", indented(&whole)))
+    }
+}
+
+/// The first line that is another one.
+fn difference(expected: &[u8], found: &[u8]) -> String {
+    let (wanted, got) = (String::from_utf8_lossy(expected), String::from_utf8_lossy(found));
+    let (mut wanted, mut lines) = (wanted.lines(), got.lines());
+    loop {
+        match (wanted.next(), lines.next()) {
+            (Some(this), Some(line)) if this == line => {}
+            (None, None) => return format!("it differs in how its lines end: {got:?}"),
+            (this, line) => {
+                let shown = |line: Option<&str>| line.map_or("its end".to_owned(), |line| format!("`{line}`"));
+                return format!("expected {}, found {}", shown(this), shown(line));
+            }
+        }
+    }
+}
+
+fn indented(message: &[u8]) -> String {
+    format!("    {}", String::from_utf8_lossy(message).replace('\r', "").trim_end().replace('\n', "\n    "))
+}

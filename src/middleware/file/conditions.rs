@@ -1,0 +1,186 @@
+//! Conditions: `{ path = "^/v2/", method = ["GET", "HEAD"] }`.
+
+use ipnet::IpNet;
+use regex::bytes::RegexSetBuilder;
+
+use super::super::condition::{Condition, HostPattern, MediaType, Named, Patterns, Test, Value as Asked};
+use super::super::pair;
+use super::reader::{Reader, Table, Value, regex};
+
+/// What a condition can ask.
+pub const QUESTIONS: [&str; 14] = [
+    "method",
+    "path",
+    "host",
+    "client",
+    "header",
+    "cookie",
+    "param",
+    "content-type",
+    "body",
+    "body-over",
+    "body-under",
+    "all",
+    "any",
+    "not",
+];
+/// Most expressions of one list together, in bytes of machine; a larger list is a mistake.
+const MAX_SET_BYTES: usize = 128 << 20;
+/// Most conditions within conditions; deeper ones are a mistake.
+const MAX_DEPTH: usize = 32;
+
+/// The condition that stands here; holds for everything where it is missing.
+pub(super) fn optional(value: Option<&Value<'_>>, reader: &mut Reader<'_>) -> Condition {
+    value.and_then(|value| condition(value, reader)).unwrap_or_default()
+}
+
+/// The condition that stands here.
+pub(super) fn condition(value: &Value<'_>, reader: &mut Reader<'_>) -> Option<Condition> {
+    nested(value, reader, 0)
+}
+
+fn nested(value: &Value<'_>, reader: &mut Reader<'_>, depth: usize) -> Option<Condition> {
+    let table = reader.table(value)?;
+    if depth > MAX_DEPTH {
+        reader.wrong(value.span(), format!("conditions go {MAX_DEPTH} deep at most"));
+        return None;
+    }
+    Some(tests(table, reader, depth))
+}
+
+/// The tests of a table, each under its key.
+fn tests(mut table: Table<'_>, reader: &mut Reader<'_>, depth: usize) -> Condition {
+    let span = table.span.clone();
+    let mut tests = Vec::new();
+    let entries = table.rest();
+    if entries.is_empty() {
+        reader.wrong(span, format!("an empty condition holds for everything: ask one of {}", QUESTIONS.join(", ")));
+    }
+    for entry in entries {
+        let value = entry.value;
+        match entry.key {
+            "header" => tests.extend(named(value, reader, header).into_iter().map(Test::Header)),
+            "cookie" => tests.extend(named(value, reader, cookie).into_iter().map(Test::Cookie)),
+            "param" => tests.extend(named(value, reader, param).into_iter().map(Test::Param)),
+            key => match test(key, value, reader, depth) {
+                Some(test) => tests.extend(test),
+                None => reader.unknown(&entry, "in a condition", &QUESTIONS),
+            },
+        }
+    }
+    Condition { tests }
+}
+
+/// `None` where there is no such key; `Some(None)` after a mistake.
+#[expect(clippy::option_option, reason = "an unknown key is another thing than a mistake that was told")]
+fn test(key: &str, value: &Value<'_>, reader: &mut Reader<'_>, depth: usize) -> Option<Option<Test>> {
+    Some(match key {
+        "method" => Some(Test::Method(reader.each(value, method))),
+        "path" => patterns(value, reader).map(Test::Path),
+        "host" => Some(Test::Host(reader.each(value, HostPattern::new))),
+        "client" => Some(Test::Client(reader.each(value, network))),
+        "content-type" => Some(Test::ContentType(reader.each(value, media_type))),
+        "body" => patterns(value, reader).map(Test::Body),
+        "body-over" => size(value, reader).map(Test::BodyOver),
+        "body-under" => size(value, reader).map(Test::BodyUnder),
+        "all" => Some(Test::All(list(value, reader, depth))),
+        "any" => Some(Test::Any(list(value, reader, depth))),
+        "not" => nested(value, reader, depth + 1).map(Test::Not),
+        _ => return None,
+    })
+}
+
+/// `[{ ... }, { ... }]`.
+fn list(value: &Value<'_>, reader: &mut Reader<'_>, depth: usize) -> Vec<Condition> {
+    match value.get_ref().as_array() {
+        Some(all) if !all.is_empty() => all.iter().filter_map(|value| nested(value, reader, depth + 1)).collect(),
+        _ => {
+            reader.wrong(
+                value.span(),
+                "a list of conditions is wanted here, such as [{ path = \"^/a\" }, { method = \"GET\" }]",
+            );
+            Vec::new()
+        }
+    }
+}
+
+/// One expression, or several in one machine.
+fn patterns(value: &Value<'_>, reader: &mut Reader<'_>) -> Option<Patterns> {
+    let texts = reader.texts(value);
+    let read: Vec<_> = texts.iter().filter_map(|(text, span)| reader.keep(span.clone(), regex(text))).collect();
+    if read.len() <= 1 {
+        return read.into_iter().next().map(Patterns::One);
+    }
+    let set = RegexSetBuilder::new(read.iter().map(regex::bytes::Regex::as_str)).size_limit(MAX_SET_BYTES).build();
+    reader.keep(value.span(), set.map_err(|_| "these expressions are too large together")).map(Patterns::Any)
+}
+
+/// `{ name = "expression", other = true, third = false }`.
+fn named(value: &Value<'_>, reader: &mut Reader<'_>, build: fn(&str, Asked) -> Result<Named, String>) -> Vec<Named> {
+    let mut all = Vec::new();
+    for entry in reader.entries(value) {
+        let asked = match entry.value.get_ref().as_bool() {
+            Some(true) => Some(Asked::Present),
+            Some(false) => Some(Asked::Absent),
+            None => reader.regex(entry.value).map(Asked::Matches),
+        };
+        if let Some(asked) = asked {
+            all.extend(reader.keep(entry.span, build(entry.key, asked)));
+        }
+    }
+    all
+}
+
+fn header(name: &str, asked: Asked) -> Result<Named, String> {
+    if pair::is_token(name) { Ok(Named::header(name, asked)) } else { Err(format!("`{name}` is no header name")) }
+}
+
+fn cookie(name: &str, asked: Asked) -> Result<Named, String> {
+    let name = pair::cookie_name(name).map_err(|error| error.to_string())?;
+    Ok(Named::cookie(name, asked))
+}
+
+fn param(name: &str, asked: Asked) -> Result<Named, String> {
+    if name.is_empty() { Err("an empty name is no parameter".to_owned()) } else { Ok(Named::param(name, asked)) }
+}
+
+fn method(text: &str) -> Result<String, String> {
+    let is_method = pair::is_token(text);
+    if !is_method {
+        return Err(format!("`{text}` is no method; write one such as GET"));
+    }
+    if text != text.to_uppercase() {
+        return Err(format!("methods are told apart by case, and most are in capitals: `{}`", text.to_uppercase()));
+    }
+    Ok(text.to_owned())
+}
+
+fn network(text: &str) -> Result<IpNet, String> {
+    let address = text.parse::<std::net::IpAddr>().map(IpNet::from);
+    text.parse::<IpNet>()
+        .or(address)
+        .map_err(|_| format!("`{text}` is no network; write 10.0.0.0/8, 2001:db8::/32 or a single address"))
+}
+
+fn media_type(text: &str) -> Result<MediaType, String> {
+    MediaType::new(text)
+        .ok_or_else(|| format!("`{text}` is no media type; write `application/json` or `text/*`, without parameters"))
+}
+
+/// `1M`, `64K`, or a number of bytes.
+fn size(value: &Value<'_>, reader: &mut Reader<'_>) -> Option<u64> {
+    if value.get_ref().is_integer() {
+        return reader.number(value);
+    }
+    let text = reader.text(value)?;
+    let digits = text.trim_end_matches(['K', 'M', 'G']);
+    let shift = match text.strip_prefix(digits) {
+        Some("") => Some(0),
+        Some("K") => Some(10),
+        Some("M") => Some(20),
+        Some("G") => Some(30),
+        _ => None,
+    };
+    let bytes = shift.and_then(|shift| digits.parse::<u64>().ok()?.checked_mul(1 << shift));
+    reader.keep(value.span(), bytes.ok_or_else(|| format!("`{text}` is no size; write 64K, 1M or a number of bytes")))
+}

@@ -1,0 +1,381 @@
+//! Links: each a table with one verb, and `name` and `when` where they are wanted.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::super::SampleKey;
+use super::super::body::{EditJson, ReplaceBody};
+use super::super::condition::Condition;
+use super::super::credentials::Credentials;
+use super::super::edit::Place;
+use super::super::json::{JsonEdit, Pointer};
+use super::super::limit::{Limits, PerSecond};
+use super::super::path::ReplacePath;
+use super::super::redact::{Redact, Veil};
+use super::super::route::{self, On, Router};
+use super::super::secret::{self, Secret};
+use super::super::spec::{Action, SampleSpec, Spec};
+use super::conditions::{condition, optional};
+use super::edits::{self, replacement};
+use super::reader::{Entry, Reader, Table, Value};
+
+/// Every verb, in the order of the documentation.
+pub const VERBS: [&str; 28] = [
+    "only",
+    "drop",
+    "allow-writes",
+    "sample",
+    "limit",
+    "set-header",
+    "add-header",
+    "remove-header",
+    "rename-header",
+    "replace-header",
+    "set-cookie",
+    "remove-cookie",
+    "rename-cookie",
+    "replace-cookie",
+    "set-param",
+    "add-param",
+    "remove-param",
+    "rename-param",
+    "replace-param",
+    "set-host",
+    "replace-path",
+    "replace-body",
+    "set-json",
+    "remove-json",
+    "basic-auth",
+    "bearer",
+    "redact",
+    "route",
+];
+
+/// One `[[link]]`; `None` after a mistake.
+pub(super) fn link(mut table: Table<'_>, reader: &mut Reader<'_>) -> Option<Spec> {
+    let span = table.span.clone();
+    let name = table.take("name").and_then(|value| rule_name(value, reader));
+    let when = optional(table.take("when"), reader);
+    let mut actions = Vec::new();
+    let mut is_known = true;
+    for entry in table.rest() {
+        if VERBS.contains(&entry.key) {
+            actions.push(entry);
+        } else {
+            let known: Vec<&str> = ["name", "when"].into_iter().chain(VERBS).collect();
+            reader.unknown(&entry, "in a link", &known);
+            is_known = false;
+        }
+    }
+    let mut actions = actions.into_iter();
+    let (first, second) = (actions.next(), actions.next());
+    match (first, second) {
+        (Some(entry), None) => Some(Spec { name, when, action: action(&entry, reader)? }),
+        (Some(first), Some(second)) => {
+            let message = format!(
+                "a link does one thing: `{}` and `{}` are two, so that their order is seen; write [[link]] above each",
+                first.key, second.key
+            );
+            reader.wrong(second.span, message);
+            None
+        }
+        (None, _) if is_known => {
+            reader.wrong(
+                span,
+                "a link does one thing, and this one does nothing; say what, such as only, drop, set-header",
+            );
+            None
+        }
+        (None, _) => None,
+    }
+}
+
+/// The name under which a request ends: a word that can be a key in the summary.
+fn rule_name(value: &Value<'_>, reader: &mut Reader<'_>) -> Option<String> {
+    let name = reader.text(value)?;
+    let is_word =
+        !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.'));
+    let message = format!("`{name}` is no name for a rule; write letters, digits and hyphens, such as no-payments");
+    reader.keep(value.span(), if is_word { Ok(name.to_owned()) } else { Err(message) })
+}
+
+fn action(entry: &Entry<'_>, reader: &mut Reader<'_>) -> Option<Action> {
+    let value = entry.value;
+    if let Some(rewrite) = edits::rewrite(entry.key, value, reader) {
+        return Some(Action::Rewrite(rewrite));
+    }
+    match entry.key {
+        "only" => condition(value, reader).map(Action::Only),
+        "drop" => condition(value, reader).map(Action::Drop),
+        "allow-writes" => allow_writes(value, reader).map(Action::AllowWrites),
+        "sample" => sample(value, reader).map(Action::Sample),
+        "limit" => limit(value, reader).map(Action::Limit),
+        "replace-path" => replace_path(value, reader).map(Action::Path),
+        "replace-body" => replacement(value, reader).map(|(regex, with)| Action::Body(ReplaceBody::new(regex, with))),
+        "set-json" => Some(Action::Json(EditJson::new(set_json(value, reader)))),
+        "remove-json" => Some(Action::Json(EditJson::new(reader.each(value, JsonEdit::remove)))),
+        "basic-auth" => basic(value, reader).map(Action::Credentials),
+        "bearer" => bearer(value, reader).map(Action::Credentials),
+        "redact" => redact(value, reader).map(Action::Redact),
+        "route" => route(value, reader).map(Action::Route),
+        _ => None,
+    }
+}
+
+/// `true`, or a condition.
+fn allow_writes(value: &Value<'_>, reader: &mut Reader<'_>) -> Option<Condition> {
+    match value.get_ref().as_bool() {
+        Some(true) => Some(Condition::default()),
+        Some(false) => {
+            reader
+                .wrong(value.span(), "writes are kept back anyway: write true, or the condition under which they pass");
+            None
+        }
+        None => condition(value, reader),
+    }
+}
+
+/// `"50%"`, or `{ share = "50%", by = "cookie:sid", missing = "request", seed = 0 }`.
+fn sample(value: &Value<'_>, reader: &mut Reader<'_>) -> Option<SampleSpec> {
+    let mut spec = SampleSpec {
+        share: super::super::Share::default(),
+        by: SampleKey::default(),
+        seed: 0,
+        missing: super::super::sample::Missing::default(),
+    };
+    if value.get_ref().is_str() {
+        spec.share = reader.parsed(value)?;
+        return Some(spec);
+    }
+    let mut table = reader.table(value)?;
+    let [share, by, seed, missing] = ["share", "by", "seed", "missing"].map(|key| table.take(key));
+    table.finish(reader, "in a sample", &["share", "by", "seed", "missing"]);
+    let Some(share) = share else {
+        reader.wrong(value.span(), "a sample needs a share, such as { share = \"50%\", by = \"cookie:sid\" }");
+        return None;
+    };
+    spec.share = reader.parsed(share).unwrap_or_default();
+    spec.by = by.and_then(|by| reader.parsed(by)).unwrap_or_default();
+    spec.seed = seed.and_then(|seed| reader.number(seed)).unwrap_or_default();
+    spec.missing = missing.and_then(|missing| reader.parsed(missing)).unwrap_or_default();
+    if let (Some(missing), SampleKey::Request) = (missing, &spec.by) {
+        reader.wrong(missing.span(), "every request has itself: `missing` needs `by`, such as by = \"cookie:sid\"");
+    }
+    Some(spec)
+}
+
+/// `"500/s"`, or `{ requests = "500/s", bytes = "10M/s", burst = "2s", per = "client-ip" }`.
+fn limit(value: &Value<'_>, reader: &mut Reader<'_>) -> Option<Limits> {
+    if value.get_ref().is_str() {
+        return Some(Limits { requests: Some(reader.parsed::<PerSecond>(value)?), ..Limits::default() });
+    }
+    let mut table = reader.table(value)?;
+    let [requests, bytes, burst, per] = ["requests", "bytes", "burst", "per"].map(|key| table.take(key));
+    table.finish(reader, "in a limit", &["requests", "bytes", "burst", "per"]);
+    if requests.is_none() && bytes.is_none() {
+        reader.wrong(value.span(), "a limit needs requests or bytes, such as { requests = \"500/s\" }");
+    }
+    Some(Limits {
+        requests: requests.and_then(|value| reader.parsed(value)),
+        bytes: bytes.and_then(|value| reader.parsed(value)),
+        burst: burst.and_then(|value| span_of_time(value, reader)),
+        per: per.and_then(|value| reader.parsed(value)),
+    })
+}
+
+/// `500ms`, `2s`, `1m`.
+fn span_of_time(value: &Value<'_>, reader: &mut Reader<'_>) -> Option<Duration> {
+    let text = reader.text(value)?;
+    let units = [("ms", 1), ("s", 1000), ("m", 60_000)];
+    let millis = units
+        .into_iter()
+        .find_map(|(unit, millis)| text.strip_suffix(unit)?.parse::<u32>().ok().map(|n| u64::from(n) * millis));
+    let time = millis.filter(|millis| *millis > 0).map(Duration::from_millis);
+    reader.keep(value.span(), time.ok_or_else(|| format!("`{text}` is no length of time; write 500ms, 2s or 1m")))
+}
+
+fn replace_path(value: &Value<'_>, reader: &mut Reader<'_>) -> Option<ReplacePath> {
+    let (regex, with) = replacement(value, reader)?;
+    if with.to_string().contains('?') {
+        reader.wrong(value.span(), "a path has no question mark; parameters are set with set-param and add-param");
+        return None;
+    }
+    Some(ReplacePath::new(regex, with))
+}
+
+/// `{ "/user/name" = "nobody", "/age" = 7 }`.
+fn set_json(value: &Value<'_>, reader: &mut Reader<'_>) -> Vec<JsonEdit> {
+    let mut edits = Vec::new();
+    for Entry { key, span, value } in reader.entries(value) {
+        let json = json(value.get_ref());
+        let json = reader.keep(
+            value.span(),
+            json.ok_or("dates and numbers without an end have no place in JSON: put them in quotes"),
+        );
+        if let Some(json) = json {
+            edits.extend(reader.keep(span, JsonEdit::set(key, json.to_string())));
+        }
+    }
+    edits
+}
+
+/// The same value in JSON. Numbers keep their digits where JSON has them.
+fn json(value: &toml::de::DeValue<'_>) -> Option<serde_json::Value> {
+    use toml::de::DeValue;
+    Some(match value {
+        DeValue::String(text) => serde_json::Value::from(&**text),
+        DeValue::Integer(number) => i64::from_str_radix(number.as_str(), number.radix()).ok()?.into(),
+        DeValue::Float(number) => serde_json::Number::from_f64(number.as_str().parse().ok()?)?.into(),
+        DeValue::Boolean(truth) => (*truth).into(),
+        DeValue::Datetime(_) => return None,
+        DeValue::Array(all) => all.iter().map(|value| json(value.get_ref())).collect::<Option<Vec<_>>>()?.into(),
+        DeValue::Table(table) => {
+            let members = table.iter().map(|(key, value)| Some((key.get_ref().to_string(), json(value.get_ref())?)));
+            serde_json::Value::Object(members.collect::<Option<_>>()?)
+        }
+    })
+}
+
+/// `{ user = "shadow", password-env = "STAGING_PASSWORD" }`.
+fn basic(value: &Value<'_>, reader: &mut Reader<'_>) -> Option<Credentials> {
+    let mut table = reader.table(value)?;
+    let user = table.take("user");
+    let password = secret(&mut table, "password", value, reader);
+    table.finish(reader, "in basic-auth", &["user", "password-env", "password-file"]);
+    let Some(user) = user else {
+        reader
+            .wrong(value.span(), "basic-auth needs a user, such as { user = \"shadow\", password-env = \"PASSWORD\" }");
+        return None;
+    };
+    let name = reader.text(user)?;
+    let fits = !name.contains(':') && !name.bytes().any(|byte| byte.is_ascii_control());
+    let name = reader.keep(
+        user.span(),
+        if fits { Ok(name) } else { Err("a user has no colon and no control character (RFC 7617)") },
+    )?;
+    Some(Credentials::basic(name, &password?))
+}
+
+/// `{ token-env = "STAGING_TOKEN" }`.
+fn bearer(value: &Value<'_>, reader: &mut Reader<'_>) -> Option<Credentials> {
+    let mut table = reader.table(value)?;
+    let token = secret(&mut table, "token", value, reader);
+    table.finish(reader, "in bearer", &["token-env", "token-file"]);
+    Some(Credentials::bearer(&token?))
+}
+
+/// The secret under `what-env` or `what-file`; one of them has to be there.
+fn secret(table: &mut Table<'_>, what: &str, value: &Value<'_>, reader: &mut Reader<'_>) -> Option<Secret> {
+    if let Some(plain) = table.take(what) {
+        let message = format!(
+            "a secret does not stand in a chain file: name a variable with {what}-env, or a file with {what}-file"
+        );
+        reader.wrong(plain.span(), message);
+        return None;
+    }
+    let found = optional_secret(table, what, reader);
+    if found.is_none() {
+        reader.wrong(
+            value.span(),
+            format!("say where the {what} is: {what}-env = \"VARIABLE\" or {what}-file = \"FILE\""),
+        );
+    }
+    found.flatten()
+}
+
+/// `None` where there is none, `Some(None)` after a mistake.
+#[expect(clippy::option_option, reason = "no secret is another thing than one that cannot be had")]
+fn optional_secret(table: &mut Table<'_>, what: &str, reader: &mut Reader<'_>) -> Option<Option<Secret>> {
+    let [variable, file] = ["env", "file"].map(|place| table.take(&format!("{what}-{place}")));
+    if let (Some(_), Some(file)) = (variable, file) {
+        reader.wrong(file.span(), format!("{what}-env and {what}-file contradict each other"));
+        return Some(None);
+    }
+    let value = variable.or(file)?;
+    let Some(name) = reader.text(value) else { return Some(None) };
+    let place = if variable.is_some() {
+        secret::Place::Variable(name.to_owned())
+    } else {
+        secret::Place::File(PathBuf::from(name))
+    };
+    let read = reader.environment.secrets.read(&place, reader.folder());
+    Some(reader.keep(value.span(), read))
+}
+
+/// `{ header = [..], cookie = [..], param = [..], json = [..], how = "remove" }`.
+fn redact(value: &Value<'_>, reader: &mut Reader<'_>) -> Option<Redact> {
+    let mut table = reader.table(value)?;
+    let mut fields = Vec::new();
+    for (key, place) in [("header", Place::Header), ("cookie", Place::Cookie), ("param", Place::Param)] {
+        if let Some(names) = table.take(key) {
+            fields.extend(reader.each(names, |name| edits::name(place, name)).into_iter().map(|name| (place, name)));
+        }
+    }
+    let json = table.take("json").map(|value| reader.each(value, Pointer::new)).unwrap_or_default();
+    let how = table.take("how");
+    let key = optional_secret(&mut table, "key", reader);
+    let known = ["header", "cookie", "param", "json", "how", "key-env", "key-file"];
+    table.finish(reader, "in redact", &known);
+    if fields.is_empty() && json.is_empty() {
+        reader.wrong(value.span(), "say what is redacted: header, cookie, param or json");
+    }
+    let veil = veil(how, key, value, reader)?;
+    Some(Redact::new(veil, &fields, json))
+}
+
+#[expect(clippy::option_option, reason = "no secret is another thing than one that cannot be had")]
+fn veil(
+    how: Option<&Value<'_>>,
+    key: Option<Option<Secret>>,
+    value: &Value<'_>,
+    reader: &mut Reader<'_>,
+) -> Option<Veil> {
+    let Some(how) = how else {
+        reader.wrong(value.span(), "say how: how = \"remove\", \"mask\" or \"pseudonym\"");
+        return None;
+    };
+    match reader.text(how)? {
+        "pseudonym" => Some(Veil::Pseudonym(key.flatten())),
+        "remove" | "mask" if key.is_some() => {
+            reader.wrong(how.span(), "a key is for pseudonyms only");
+            None
+        }
+        "remove" => Some(Veil::Remove),
+        "mask" => Some(Veil::Mask),
+        other => {
+            reader.wrong(how.span(), format!("`{other}` is no way to redact; write remove, mask or pseudonym"));
+            None
+        }
+    }
+}
+
+/// `{ map = "routes.map", on = "path", default = "new" }`.
+fn route(value: &Value<'_>, reader: &mut Reader<'_>) -> Option<Router> {
+    let mut table = reader.table(value)?;
+    let [map, on, default] = ["map", "on", "default"].map(|key| table.take(key));
+    table.finish(reader, "in a route", &["map", "on", "default"]);
+    let Some(map) = map else {
+        reader.wrong(value.span(), "a route needs a map, such as { map = \"routes.map\" }");
+        return None;
+    };
+    let on = match on.map(|on| (reader.text(on), on.span())) {
+        None | Some((Some("path"), _)) => On::Path,
+        Some((Some("host/path"), _)) => On::HostPath,
+        Some((_, span)) => {
+            reader.wrong(span, "a map is `on` path or host/path");
+            return None;
+        }
+    };
+    let path = reader.folder().join(reader.text(map)?);
+    let default = default.and_then(|default| reader.text(default));
+    match route::read(&path, on) {
+        Ok(read) => Some(Router::new(Arc::new(read), default, &reader.environment.targets)),
+        Err(mistakes) => {
+            for (line, message) in mistakes {
+                reader.wrong_in(&path, line, message);
+            }
+            None
+        }
+    }
+}

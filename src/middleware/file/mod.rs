@@ -1,0 +1,164 @@
+//! Chain files: TOML, an ordered list of links, each file with test cases of its own.
+//!
+//! In goes a file, out come its links and cases, or every mistake in it with line and column. Files that a chain file
+//! names (maps, secrets) are read here too; nothing is read later.
+//!
+//! ```toml
+//! [[link]]
+//! name = "no-payments"
+//! drop = { path = "^/v2/payments/" }
+//!
+//! [[test]]
+//! request = "GET /v2/payments/1"
+//! outcome = "filtered: no-payments"
+//! ```
+
+use std::fmt;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+
+use super::route::Targets;
+use super::secret::Secrets;
+use super::spec::Spec;
+
+mod cases;
+mod check;
+mod conditions;
+mod edits;
+mod links;
+mod reader;
+#[cfg(test)]
+mod tests;
+
+pub use cases::Case;
+pub use check::Failure;
+pub use conditions::QUESTIONS;
+pub use links::VERBS;
+
+use reader::{Reader, Table};
+
+/// Largest chain file, in bytes; a larger one is a mistake.
+const MAX_FILE_BYTES: u64 = 4 << 20;
+/// Most mistakes that are told of one file: beyond that the first ones have to be mended anyway.
+const MAX_MISTAKES: usize = 100;
+
+/// A chain file that has been read.
+#[derive(Clone, Debug, Default)]
+pub struct ChainFile {
+    /// Where it was read.
+    pub path: PathBuf,
+    /// Its links, in order.
+    pub links: Vec<Spec>,
+    /// Its test cases, in order.
+    pub cases: Vec<Case>,
+}
+
+/// What a chain file is read with.
+#[derive(Clone, Debug, Default)]
+pub struct Environment {
+    /// Where secrets are.
+    pub secrets: Secrets,
+    /// What routes can name.
+    pub targets: Targets,
+}
+
+impl Environment {
+    /// For looking at a file on a machine that has neither its secrets nor its targets.
+    #[must_use]
+    pub fn for_checks() -> Self {
+        Self { secrets: Secrets::Placeholders, targets: Targets::Any }
+    }
+}
+
+/// One mistake in a file.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Mistake {
+    /// The file.
+    pub path: PathBuf,
+    /// The line, from 1; 0 where it is the file itself.
+    pub line: usize,
+    /// The column in characters, from 1; 0 where it is the whole line.
+    pub column: usize,
+    /// What is wrong, and how to write it.
+    pub message: String,
+}
+
+/// `filters/canary.toml:3:8: ...`, as compilers tell it.
+impl fmt::Display for Mistake {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.path.display())?;
+        if self.line > 0 {
+            write!(f, ":{}", self.line)?;
+        }
+        if self.column > 0 {
+            write!(f, ":{}", self.column)?;
+        }
+        write!(f, ": {}", self.message)
+    }
+}
+
+impl ChainFile {
+    /// Reads the file at `path`.
+    pub fn read(path: &Path, environment: &Environment) -> Result<Self, Vec<Mistake>> {
+        let whole = |message| vec![Mistake { path: path.to_owned(), line: 0, column: 0, message }];
+        let size = std::fs::metadata(path).map_err(|why| whole(format!("cannot be read: {why}")))?.len();
+        if size > MAX_FILE_BYTES {
+            return Err(whole(format!("has more than {} MiB: that is no chain file", MAX_FILE_BYTES >> 20)));
+        }
+        let text = std::fs::read_to_string(path).map_err(|why| whole(format!("cannot be read: {why}")))?;
+        Self::parse(&text, path, environment)
+    }
+
+    /// Reads `text`, which stands in the file at `path`: names of further files are looked up from its folder.
+    pub fn parse(text: &str, path: &Path, environment: &Environment) -> Result<Self, Vec<Mistake>> {
+        let mut reader = Reader::new(text, path, environment);
+        let (root, errors) = toml::de::DeTable::parse_recoverable(text);
+        // One that is not closed makes others of what follows it.
+        if let Some(error) = errors.first() {
+            reader.wrong(error.span().unwrap_or_default(), error.message().trim());
+        }
+        let mut file = Self { path: path.to_owned(), ..Self::default() };
+        // What a broken file seems to say would only be told as further mistakes.
+        if reader.mistakes().is_empty() {
+            file.fill(&root, &mut reader);
+        }
+        let mut mistakes = reader.into_mistakes();
+        if mistakes.is_empty() {
+            return Ok(file);
+        }
+        mistakes.sort();
+        mistakes.truncate(MAX_MISTAKES);
+        Err(mistakes)
+    }
+
+    fn fill(&mut self, root: &toml::Spanned<toml::de::DeTable<'_>>, reader: &mut Reader<'_>) {
+        let mut table = Table::root(root);
+        let (links, cases) = (table.take("link"), table.take("test"));
+        table.finish(reader, "at the top of a chain file", &["link", "test"]);
+        for table in reader.tables(links, "link") {
+            self.links.extend(links::link(table, reader));
+        }
+        for table in reader.tables(cases, "test") {
+            self.cases.extend(cases::case(table, reader));
+        }
+    }
+}
+
+/// Where `offset` stands in `text`: line and column in characters, from 1.
+fn place(text: &str, span: &Range<usize>) -> (usize, usize) {
+    let before = text.get(..span.start.min(text.len())).unwrap_or(text);
+    let line = before.bytes().filter(|byte| *byte == b'\n').count() + 1;
+    let column = before.rsplit('\n').next().unwrap_or_default().chars().count() + 1;
+    (line, column)
+}
+
+/// The one of `known` that was probably meant by `typed`.
+pub(super) fn nearest<'k>(typed: &str, known: impl Iterator<Item = &'k str>) -> Option<&'k str> {
+    /// How alike two words have to be, from 0 to 1, for the one to be a slip of the hand in the other.
+    const ALIKE: f64 = 0.8;
+    known
+        .map(|word| (strsim::jaro_winkler(typed, word), word))
+        .filter(|(alike, _)| *alike >= ALIKE)
+        .max_by(|(one, _), (other, _)| one.total_cmp(other))
+        .map(|(_, word)| word)
+}

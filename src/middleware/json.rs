@@ -1,0 +1,335 @@
+//! Values within a JSON text, by JSON pointer (RFC 6901), with `*` for every element or member.
+//!
+//! In goes a text, out comes the text with one value changed or taken out. Only the objects and arrays on the way to it
+//! are written anew; every other value, number and key keeps its bytes, its order and its duplicates.
+
+use std::fmt;
+
+use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
+use serde_json::value::RawValue;
+
+/// The text is not JSON.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NotJson;
+
+/// Most segments of a pointer: as deep as texts are read at all.
+const MAX_DEPTH: usize = 64;
+
+/// Why something is no JSON pointer.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum PointerError {
+    /// It does not begin with a slash.
+    #[error(
+        "`{typed}` is no JSON pointer; it begins with a slash, such as `/user/email`, and `*` stands for every element"
+    )]
+    NoSlash {
+        /// What was typed.
+        typed: String,
+    },
+    /// It goes too deep.
+    #[error("`{typed}` has more than {MAX_DEPTH} segments")]
+    TooDeep {
+        /// What was typed.
+        typed: String,
+    },
+}
+
+/// Where a value stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Pointer(Vec<Segment>);
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Segment {
+    Every,
+    Key(String),
+}
+
+impl Pointer {
+    /// A pointer such as `/user/email` or `/items/*/price`; `~1` is a slash within a key, `~0` a tilde.
+    pub fn new(typed: &str) -> Result<Self, PointerError> {
+        let rest = typed.strip_prefix('/').ok_or_else(|| PointerError::NoSlash { typed: typed.to_owned() })?;
+        let segments = rest.split('/').map(|segment| match segment {
+            "*" => Segment::Every,
+            key => Segment::Key(key.replace("~1", "/").replace("~0", "~")),
+        });
+        let segments: Vec<_> = segments.collect();
+        if segments.len() > MAX_DEPTH {
+            Err(PointerError::TooDeep { typed: typed.to_owned() })
+        } else {
+            Ok(Self(segments))
+        }
+    }
+}
+
+/// What becomes of a value in a JSON text.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum JsonChange {
+    Keep,
+    Value(String),
+    Remove,
+}
+
+/// One edit of what stands at one pointer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct JsonEdit {
+    at: Pointer,
+    /// The new value as JSON text; `None` takes it out.
+    value: Option<String>,
+}
+
+impl JsonEdit {
+    /// Gives what stands at `pointer` this value, which is a JSON text; a member that is not there is added to its
+    /// object, where that is there.
+    pub fn set(pointer: &str, value: String) -> Result<Self, PointerError> {
+        Ok(Self { at: Pointer::new(pointer)?, value: Some(value) })
+    }
+
+    /// Takes out what stands at `pointer`.
+    pub fn remove(pointer: &str) -> Result<Self, PointerError> {
+        Ok(Self { at: Pointer::new(pointer)?, value: None })
+    }
+
+    pub(super) fn apply(&self, text: &str) -> Result<Option<String>, NotJson> {
+        edit(text, &self.at, self.value.as_deref(), &mut |_| match &self.value {
+            Some(value) => JsonChange::Value(value.clone()),
+            None => JsonChange::Remove,
+        })
+    }
+}
+
+/// Offers each value at `pointer` to `change`. A last key that is missing is added with `missing`. `None` where nothing
+/// changed.
+pub(super) fn edit(
+    text: &str,
+    pointer: &Pointer,
+    missing: Option<&str>,
+    change: &mut dyn FnMut(&str) -> JsonChange,
+) -> Result<Option<String>, NotJson> {
+    Ok(match inside(text, &pointer.0, missing, change)? {
+        JsonChange::Value(text) => Some(text),
+        JsonChange::Keep | JsonChange::Remove => None,
+    })
+}
+
+fn inside(
+    text: &str,
+    path: &[Segment],
+    missing: Option<&str>,
+    change: &mut dyn FnMut(&str) -> JsonChange,
+) -> Result<JsonChange, NotJson> {
+    let Some((first, rest)) = path.split_first() else { return Ok(change(text)) };
+    let mut node: Node<'_> = serde_json::from_str(text).map_err(|_| NotJson)?;
+    let mut is_changed = false;
+    for (at, item) in node.items.iter_mut().enumerate() {
+        if !first.is(item.key.as_deref(), at) {
+            continue;
+        }
+        match inside(item.text(), rest, missing, change)? {
+            JsonChange::Keep => continue,
+            JsonChange::Value(new) => item.value = Text::New(new),
+            JsonChange::Remove => item.value = Text::Gone,
+        }
+        is_changed = true;
+    }
+    if let (Some(value), [], Segment::Key(key), Kind::Object) = (missing, rest, first, node.kind)
+        && !node.items.iter().any(|item| item.key.as_deref() == Some(key))
+    {
+        node.items.push(Item { key: Some(key.clone()), value: Text::New(value.to_owned()) });
+        is_changed = true;
+    }
+    Ok(if is_changed { JsonChange::Value(node.to_string()) } else { JsonChange::Keep })
+}
+
+impl Segment {
+    fn is(&self, key: Option<&str>, at: usize) -> bool {
+        match (self, key) {
+            (Self::Every, _) => true,
+            (Self::Key(wanted), Some(key)) => wanted == key,
+            (Self::Key(wanted), None) => wanted.parse() == Ok(at),
+        }
+    }
+}
+
+/// One level of a text; what is below stays text.
+struct Node<'a> {
+    kind: Kind,
+    items: Vec<Item<'a>>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Object,
+    Array,
+    /// A string, a number: nothing is inside.
+    Scalar,
+}
+
+struct Item<'a> {
+    /// Of members of objects.
+    key: Option<String>,
+    value: Text<'a>,
+}
+
+enum Text<'a> {
+    Old(&'a RawValue),
+    New(String),
+    Gone,
+}
+
+impl Item<'_> {
+    fn text(&self) -> &str {
+        match &self.value {
+            Text::Old(raw) => raw.get(),
+            Text::New(text) => text,
+            Text::Gone => "",
+        }
+    }
+}
+
+impl fmt::Display for Node<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (open, close) = if self.kind == Kind::Object { ("{", "}") } else { ("[", "]") };
+        f.write_str(open)?;
+        let mut comma = "";
+        for item in self.items.iter().filter(|item| !matches!(item.value, Text::Gone)) {
+            f.write_str(comma)?;
+            if let Some(key) = &item.key {
+                write!(f, "{}:", serde_json::Value::from(key.as_str()))?;
+            }
+            f.write_str(item.text())?;
+            comma = ",";
+        }
+        f.write_str(close)
+    }
+}
+
+impl<'de> Deserialize<'de> for Node<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Level;
+        impl<'de> Visitor<'de> for Level {
+            type Value = Node<'de>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("JSON")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Node<'de>, A::Error> {
+                let mut items = Vec::new();
+                while let Some((key, value)) = map.next_entry::<String, &'de RawValue>()? {
+                    items.push(Item { key: Some(key), value: Text::Old(value) });
+                }
+                Ok(Node { kind: Kind::Object, items })
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Node<'de>, A::Error> {
+                let mut items = Vec::new();
+                while let Some(value) = seq.next_element::<&'de RawValue>()? {
+                    items.push(Item { key: None, value: Text::Old(value) });
+                }
+                Ok(Node { kind: Kind::Array, items })
+            }
+
+            fn visit_unit<E>(self) -> Result<Node<'de>, E> {
+                Ok(Node::scalar())
+            }
+
+            fn visit_bool<E>(self, _: bool) -> Result<Node<'de>, E> {
+                Ok(Node::scalar())
+            }
+
+            fn visit_i64<E>(self, _: i64) -> Result<Node<'de>, E> {
+                Ok(Node::scalar())
+            }
+
+            fn visit_u64<E>(self, _: u64) -> Result<Node<'de>, E> {
+                Ok(Node::scalar())
+            }
+
+            fn visit_f64<E>(self, _: f64) -> Result<Node<'de>, E> {
+                Ok(Node::scalar())
+            }
+
+            fn visit_str<E>(self, _: &str) -> Result<Node<'de>, E> {
+                Ok(Node::scalar())
+            }
+        }
+        deserializer.deserialize_any(Level)
+    }
+}
+
+impl Node<'_> {
+    const fn scalar() -> Self {
+        Self { kind: Kind::Scalar, items: Vec::new() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TEXT: &str =
+        r#"{ "b": 1.50, "user": {"mail": "a@b", "id":7}, "list":[ {"x":1}, {"x":"é"}, 3 ], "b": 2, "a/b":0 }"#;
+
+    fn check(pointer: &str, value: Option<&str>, after: Option<&str>) {
+        let edit = JsonEdit { at: Pointer::new(pointer).unwrap(), value: value.map(str::to_owned) };
+        assert_eq!(edit.apply(TEXT).unwrap().as_deref(), after, "{pointer}");
+    }
+
+    #[test]
+    fn a_value_is_set_and_everything_beside_it_keeps_its_bytes() {
+        check(
+            "/user/mail",
+            Some("\"x\""),
+            Some(r#"{"b":1.50,"user":{"mail":"x","id":7},"list":[ {"x":1}, {"x":"é"}, 3 ],"b":2,"a/b":0}"#),
+        );
+        check(
+            "/list/*/x",
+            Some("null"),
+            Some(r#"{"b":1.50,"user":{"mail": "a@b", "id":7},"list":[{"x":null},{"x":null},3],"b":2,"a/b":0}"#),
+        );
+        check(
+            "/a~1b",
+            Some("1"),
+            Some(r#"{"b":1.50,"user":{"mail": "a@b", "id":7},"list":[ {"x":1}, {"x":"é"}, 3 ],"b":2,"a/b":1}"#),
+        );
+    }
+
+    #[test]
+    fn a_missing_member_is_added_to_an_object_that_is_there() {
+        check(
+            "/user/new",
+            Some("true"),
+            Some(
+                r#"{"b":1.50,"user":{"mail": "a@b","id":7,"new":true},"list":[ {"x":1}, {"x":"é"}, 3 ],"b":2,"a/b":0}"#
+                    .replace(r#""mail": "#, r#""mail":"#)
+                    .as_str(),
+            ),
+        );
+        check("/nobody/new", Some("true"), None);
+        check("/list/new", Some("true"), None);
+    }
+
+    #[test]
+    fn values_are_taken_out_of_objects_and_arrays_duplicates_too() {
+        check("/b", None, Some(r#"{"user":{"mail": "a@b", "id":7},"list":[ {"x":1}, {"x":"é"}, 3 ],"a/b":0}"#));
+        check("/list/1", None, Some(r#"{"b":1.50,"user":{"mail": "a@b", "id":7},"list":[{"x":1},3],"b":2,"a/b":0}"#));
+        check("/none", None, None);
+        check("/b/c", None, None);
+    }
+
+    #[test]
+    fn what_is_not_json_is_told_apart_from_what_does_not_match() {
+        let edit = JsonEdit::remove("/a").unwrap();
+        for text in ["", "{", "{\"a\":1} x", "nonsense"] {
+            assert_eq!(edit.apply(text), Err(NotJson), "{text}");
+        }
+        assert_eq!(edit.apply("\"a\""), Ok(None));
+        assert_eq!(edit.apply(&"[".repeat(100_000)), Err(NotJson));
+    }
+
+    #[test]
+    fn a_pointer_begins_with_a_slash_and_has_a_bound() {
+        assert!(Pointer::new("user").unwrap_err().to_string().contains("such as `/user/email`"));
+        assert!(Pointer::new(&"/a".repeat(65)).is_err());
+    }
+}

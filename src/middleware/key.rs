@@ -1,0 +1,221 @@
+//! What requests have in common: a connection, a client, a header, a cookie, a parameter, a segment of the path.
+//!
+//! In goes a request and its head as captured, out comes a hash that is the same for the same key on every node and in
+//! every version. Nothing is decided here.
+
+use std::fmt;
+use std::net::IpAddr;
+use std::str::FromStr;
+
+use xxhash_rust::xxh3::Xxh3;
+
+use super::{cookies, pair, params};
+use crate::exchange::{ExchangeId, Head, Request, path_and_query};
+
+/// What is sampled, or limited, as a whole.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum SampleKey {
+    /// Each request by itself.
+    #[default]
+    Request,
+    /// All requests of a connection.
+    Connection,
+    /// All requests of a client address.
+    ClientIp,
+    /// All requests with the same value of this header (the first line of that name; names without case).
+    Header(String),
+    /// All requests with the same value of this cookie (names with case).
+    Cookie(String),
+    /// All requests with the same value of this query parameter (name and value as on the wire, not decoded).
+    Param(String),
+    /// All requests with the same segment of the path at this place, from 1 (as on the wire, not decoded).
+    PathSegment(usize),
+}
+
+/// Why something typed is no sample key.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum SampleKeyError {
+    /// No such kind.
+    #[error("`{typed}` is no sample key; write one of {SAMPLE_KEYS}")]
+    Unknown {
+        /// What was typed.
+        typed: String,
+    },
+    /// A kind that needs a name or a number has none, or one that it cannot have.
+    #[error("`{typed}` needs a name or a number from 1 after the colon, such as `{example}`")]
+    Name {
+        /// What was typed.
+        typed: String,
+        /// How it could look.
+        example: &'static str,
+    },
+}
+
+const SAMPLE_KEYS: &str = "request, connection, client-ip, header:NAME, cookie:NAME, param:NAME, path-segment:N";
+
+impl FromStr for SampleKey {
+    type Err = SampleKeyError;
+
+    fn from_str(typed: &str) -> Result<Self, SampleKeyError> {
+        let (kind, name) = typed.split_once(':').unwrap_or((typed, ""));
+        let named = |fits: bool, example, key: fn(String) -> Self| {
+            if fits { Ok(key(name.to_owned())) } else { Err(SampleKeyError::Name { typed: typed.to_owned(), example }) }
+        };
+        match (kind, typed) {
+            (_, "request") => Ok(Self::Request),
+            (_, "connection") => Ok(Self::Connection),
+            (_, "client-ip") => Ok(Self::ClientIp),
+            ("header", _) => named(pair::is_token(name), "header:X-User-Id", Self::Header),
+            ("cookie", _) => named(pair::is_token(name), "cookie:session", Self::Cookie),
+            ("param", _) => named(!name.is_empty(), "param:user", Self::Param),
+            ("path-segment", _) => match name.parse() {
+                Ok(at @ 1..) => Ok(Self::PathSegment(at)),
+                _ => Err(SampleKeyError::Name { typed: typed.to_owned(), example: "path-segment:2" }),
+            },
+            _ => Err(SampleKeyError::Unknown { typed: typed.to_owned() }),
+        }
+    }
+}
+
+/// As typed; header names in lower case, since they have none.
+impl fmt::Display for SampleKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Request => f.write_str("request"),
+            Self::Connection => f.write_str("connection"),
+            Self::ClientIp => f.write_str("client-ip"),
+            Self::Header(name) => write!(f, "header:{}", name.to_ascii_lowercase()),
+            Self::Cookie(name) => write!(f, "cookie:{name}"),
+            Self::Param(name) => write!(f, "param:{name}"),
+            Self::PathSegment(at) => write!(f, "path-segment:{at}"),
+        }
+    }
+}
+
+/// Hashes of one key.
+#[derive(Clone, Debug)]
+pub(super) struct KeyHasher {
+    key: SampleKey,
+    hasher: Hasher,
+}
+
+impl KeyHasher {
+    pub(super) fn new(key: SampleKey, seed: u64) -> Self {
+        Self { hasher: Hasher::new(seed, &key), key }
+    }
+
+    pub(super) const fn key(&self) -> &SampleKey {
+        &self.key
+    }
+
+    /// The hash of the request's key, read from its head as captured; `None` where it has none, or stands for itself.
+    pub(super) fn hash(&self, request: &Request, captured: &Head) -> Option<u64> {
+        let hasher = &self.hasher;
+        let target = || path_and_query(captured.request_line().1);
+        match &self.key {
+            SampleKey::Request => None,
+            SampleKey::Connection => Some(hasher.hash(&id_bytes(request.id, false))),
+            SampleKey::ClientIp => Some(match request.client.ip().to_canonical() {
+                IpAddr::V4(ip) => hasher.hash(&ip.octets()),
+                IpAddr::V6(ip) => hasher.hash(&ip.octets()),
+            }),
+            SampleKey::Header(name) => present(captured.get(name)).map(|value| hasher.hash(value)),
+            SampleKey::Cookie(name) => present(cookies::cookie(captured, name)).map(|value| hasher.hash(value)),
+            SampleKey::Param(name) => present(param(target(), name)).map(|value| hasher.hash(value)),
+            SampleKey::PathSegment(at) => present(segment(target(), *at)).map(|value| hasher.hash(value)),
+        }
+    }
+}
+
+/// XXH3-64 over seed, kind and key. The kind is part of it so that two kinds with equal keys choose apart.
+#[derive(Clone, Debug)]
+pub(super) struct Hasher {
+    prefix: Vec<u8>,
+}
+
+impl Hasher {
+    pub(super) fn new(seed: u64, kind: &SampleKey) -> Self {
+        let mut prefix = seed.to_le_bytes().to_vec();
+        prefix.extend_from_slice(kind.to_string().as_bytes());
+        // No kind has a zero byte in it: kind and key cannot run into each other.
+        prefix.push(0);
+        Self { prefix }
+    }
+
+    pub(super) fn hash(&self, key: &[u8]) -> u64 {
+        let mut state = Xxh3::new();
+        state.update(&self.prefix);
+        state.update(key);
+        state.digest()
+    }
+
+    /// The hash of one request by itself.
+    pub(super) fn hash_id(&self, id: ExchangeId) -> u64 {
+        self.hash(&id_bytes(id, true))
+    }
+}
+
+/// Connection, pass and copy, and with `whole` the index on the connection too.
+fn id_bytes(id: ExchangeId, whole: bool) -> [u8; 20] {
+    let mut bytes = [0; 20];
+    let index = if whole { id.index } else { 0 };
+    let parts = [id.pass.to_le_bytes(), id.copy.to_le_bytes(), index.to_le_bytes()];
+    let all = id.connection.0.to_le_bytes().into_iter().chain(parts.into_iter().flatten());
+    for (to, from) in bytes.iter_mut().zip(all) {
+        *to = from;
+    }
+    bytes
+}
+
+/// An empty value tells nobody apart: as good as none.
+fn present(value: Option<&[u8]>) -> Option<&[u8]> {
+    value.filter(|value| !value.is_empty())
+}
+
+fn param<'a>(path_and_query: &'a [u8], name: &str) -> Option<&'a [u8]> {
+    params::query(path_and_query)?
+        .split(|byte| *byte == b'&')
+        .find_map(|piece| piece.strip_prefix(name.as_bytes()).and_then(|rest| rest.strip_prefix(b"=")))
+}
+
+/// `/1/2/3`: the piece before the first slash is empty and has number 0.
+fn segment(path_and_query: &[u8], at: usize) -> Option<&[u8]> {
+    params::path(path_and_query).split(|byte| *byte == b'/').nth(at)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::request;
+    use super::*;
+
+    #[test]
+    fn keys_that_do_not_exist_are_refused_with_those_that_do() {
+        for (typed, reason) in [
+            ("session", "write one of request, connection"),
+            ("request:x", "write one of request, connection"),
+            ("header", "such as `header:X-User-Id`"),
+            ("header:a b", "such as `header:X-User-Id`"),
+            ("cookie:", "such as `cookie:session`"),
+            ("param:", "such as `param:user`"),
+            ("path-segment:0", "such as `path-segment:2`"),
+            ("path-segment:two", "such as `path-segment:2`"),
+        ] {
+            let error = typed.parse::<SampleKey>().unwrap_err().to_string();
+            assert!(error.contains(reason), "{typed}: {error}");
+        }
+    }
+
+    #[test]
+    fn a_segment_is_counted_from_one_and_has_no_query() {
+        let hash = |target: &str| {
+            let request = request(1, &format!("GET {target} HTTP/1.1\r\n\r\n"));
+            KeyHasher::new(SampleKey::PathSegment(2), 0).hash(&request, &request.head)
+        };
+        let channel = hash("/channels/7/now");
+        assert!(channel.is_some());
+        assert_eq!(hash("/other/7?x=/9"), channel);
+        assert_eq!(hash("http://h/channels/7"), channel);
+        assert_ne!(hash("/channels/8/now"), channel);
+        assert_eq!((hash("/channels"), hash("/channels/"), hash("*")), (None, None, None));
+    }
+}

@@ -1,0 +1,422 @@
+//! Which target a request belongs to: a map of regular expressions, as the `map_reg` of `HAProxy` reads it.
+//!
+//! In goes the text of a map and the names of targets, then a request; out comes the target, or that there is none. A
+//! thousand expressions are looked for in one pass.
+//!
+//! A line is an expression, blanks, and a value that ends at the next blank; `#` begins a comment line. The first line
+//! whose expression matches decides. A value is the name of a target, or `-` for none at all.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use regex_automata::meta::Regex;
+use regex_automata::util::syntax;
+use regex_automata::{Anchored, Input};
+
+use super::{Context, Link, filter, params};
+use crate::exchange::{Outcome, Request};
+
+/// The rule under which a request ends that belongs to no target of the run.
+pub const ROUTE: &str = "route";
+/// Most routes of one map; a longer one is a mistake.
+pub const MAX_ROUTES: usize = 100_000;
+/// What one map may take as a machine, in bytes; a larger one is a mistake.
+const MAX_MACHINE_BYTES: usize = 256 << 20;
+/// What the states of a machine may take that are met on the way, in bytes; past it they are forgotten and found anew.
+const CACHE_BYTES: usize = 16 << 20;
+
+/// What the expressions look at.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum On {
+    /// The path, without the query: `path` in `HAProxy`.
+    #[default]
+    Path,
+    /// Host, as in its header, and path: `base` in `HAProxy`.
+    HostPath,
+}
+
+/// A mistake in a map.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum RouteError {
+    /// A line has an expression and nothing else.
+    #[error("`{line}` has no value: write the expression, a blank, and the name of a target or `-`")]
+    NoValue {
+        /// The line.
+        line: String,
+    },
+    /// `HAProxy` with PCRE takes it, this engine does not.
+    #[error("`{pattern}` needs PCRE ({why}): write it without, for instance as two lines of which the first decides")]
+    OnlyPcre {
+        /// The expression.
+        pattern: String,
+        /// What of it.
+        why: &'static str,
+    },
+    /// No engine takes it.
+    #[error("`{pattern}` is no regular expression: {why}")]
+    Pattern {
+        /// The expression.
+        pattern: String,
+        /// Why not.
+        why: String,
+    },
+    /// There are too many, or they are too large together.
+    #[error("the map is too large: at most {MAX_ROUTES} lines, and {} MiB once they are compiled", MAX_MACHINE_BYTES >> 20)]
+    TooLarge,
+}
+
+/// A map: expressions in order, and the value of each.
+#[derive(Clone, Debug)]
+pub struct RouteMap {
+    machine: Regex,
+    values: Vec<Arc<str>>,
+    on: On,
+}
+
+impl RouteMap {
+    /// Reads a map. Every mistake comes with its line, from 1.
+    pub fn parse(text: &str, on: On) -> Result<Self, Vec<(usize, RouteError)>> {
+        let (mut patterns, mut values, mut mistakes) = (Vec::new(), Vec::new(), Vec::new());
+        for (line, text) in (1..).zip(text.lines()).map(|(line, text)| (line, text.trim())) {
+            if text.is_empty() || text.starts_with('#') {
+                continue;
+            }
+            match route(text) {
+                Ok((pattern, value)) => {
+                    patterns.push(pattern);
+                    values.push(Arc::from(value));
+                }
+                Err(error) => mistakes.push((line, error)),
+            }
+        }
+        if !mistakes.is_empty() {
+            return Err(mistakes);
+        }
+        if patterns.len() > MAX_ROUTES {
+            return Err(vec![(1, RouteError::TooLarge)]);
+        }
+        let machine = machine(&patterns).ok_or_else(|| vec![(1, RouteError::TooLarge)])?;
+        Ok(Self { machine, values, on })
+    }
+
+    /// The values that name targets, each once, in the order in which they first stand.
+    #[must_use]
+    pub fn names(&self) -> Vec<Arc<str>> {
+        let mut names: Vec<Arc<str>> = Vec::new();
+        for value in self.values.iter().filter(|value| &***value != "-") {
+            if !names.contains(value) {
+                names.push(Arc::clone(value));
+            }
+        }
+        names
+    }
+
+    /// The value of the first line whose expression matches. `buffer` is memory that is used again.
+    fn value(&self, request: &Request, path_and_query: &[u8], buffer: &mut Vec<u8>) -> Option<usize> {
+        let path = params::path(path_and_query);
+        let text = match self.on {
+            On::Path => path,
+            On::HostPath => {
+                buffer.clear();
+                buffer.extend(filter::request_host(request).iter().map(u8::to_ascii_lowercase));
+                buffer.extend_from_slice(path);
+                buffer
+            }
+        };
+        // Every expression begins at the beginning, see `anywhere`: then the first in order that matches is the one.
+        let input = Input::new(text).anchored(Anchored::Yes);
+        self.machine.search_half(&input).map(|found| found.pattern().as_usize())
+    }
+}
+
+/// What is to become of a request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Decision<'a> {
+    /// It goes to these targets.
+    To {
+        /// What the map calls them.
+        name: &'a Arc<str>,
+        /// Their numbers.
+        targets: &'a Arc<[usize]>,
+    },
+    /// The map says `-`.
+    Dropped,
+    /// The map names what is no target of this run.
+    Unbound(&'a Arc<str>),
+    /// No expression matches.
+    NoMatch,
+}
+
+/// The names that targets have.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Targets {
+    /// Any name is one, and each has the number 0: for checking a file without its targets.
+    #[default]
+    Any,
+    /// These, by number; several may share a name, and some have none.
+    Named(Vec<Option<String>>),
+}
+
+/// The numbers of the targets of one name; `None` where none has it.
+type Bound = Option<Arc<[usize]>>;
+
+/// A map whose values are bound to targets.
+#[derive(Clone, Debug)]
+pub struct Router {
+    map: Arc<RouteMap>,
+    /// By the number of the line.
+    bound: Vec<Bound>,
+    default: Option<(Arc<str>, Bound)>,
+    buffer: Vec<u8>,
+}
+
+impl Router {
+    /// Binds the values of `map`. What matches no line belongs to `default`, a value as in the map.
+    #[must_use]
+    pub fn new(map: Arc<RouteMap>, default: Option<&str>, targets: &Targets) -> Self {
+        let bound = map.values.iter().map(|value| targets.numbers(value)).collect();
+        let default = default.map(|value| (Arc::from(value), targets.numbers(value)));
+        Self { map, bound, default, buffer: Vec::new() }
+    }
+
+    /// What is to become of this request.
+    pub fn route(&mut self, request: &Request) -> Decision<'_> {
+        let path = request.path_and_query();
+        let Some(line) = self.map.value(request, path, &mut self.buffer) else {
+            let default = self.default.as_ref();
+            return default.map_or(Decision::NoMatch, |(name, targets)| decision(name, targets.as_ref()));
+        };
+        match self.map.values.get(line) {
+            Some(name) => decision(name, self.bound.get(line).and_then(Option::as_ref)),
+            None => Decision::NoMatch,
+        }
+    }
+}
+
+impl Link for Router {
+    fn apply(&mut self, request: &mut Request, context: &mut Context) -> Result<(), Outcome> {
+        match self.route(request) {
+            Decision::To { name, targets } => {
+                context.route = Some(Arc::clone(name));
+                context.targets = Some(Arc::clone(targets));
+                Ok(())
+            }
+            Decision::Dropped | Decision::Unbound(_) | Decision::NoMatch => Err(Outcome::filtered(ROUTE)),
+        }
+    }
+}
+
+fn decision<'a>(name: &'a Arc<str>, targets: Option<&'a Arc<[usize]>>) -> Decision<'a> {
+    match targets {
+        _ if &**name == "-" => Decision::Dropped,
+        Some(targets) => Decision::To { name, targets },
+        None => Decision::Unbound(name),
+    }
+}
+
+impl Targets {
+    fn numbers(&self, value: &str) -> Bound {
+        match self {
+            Self::Any => Some(Arc::from([0])),
+            Self::Named(names) => {
+                let all = names.iter().enumerate().filter(|(_, name)| name.as_deref() == Some(value));
+                let numbers: Vec<usize> = all.map(|(at, _)| at).collect();
+                (!numbers.is_empty()).then(|| Arc::from(numbers))
+            }
+        }
+    }
+}
+
+/// A map from a file. A mistake is told with its line; line 0 is the file itself.
+pub fn read(path: &Path, on: On) -> Result<RouteMap, Vec<(usize, String)>> {
+    let text = std::fs::read_to_string(path).map_err(|why| vec![(0, format!("cannot be read: {why}"))])?;
+    RouteMap::parse(&text, on).map_err(|all| all.into_iter().map(|(line, error)| (line, error.to_string())).collect())
+}
+
+/// Expression and value of a line.
+fn route(line: &str) -> Result<(String, &str), RouteError> {
+    let (pattern, rest) = line.split_once([' ', '\t']).ok_or_else(|| RouteError::NoValue { line: line.to_owned() })?;
+    let value = rest.split_whitespace().next().unwrap_or_default();
+    if let Some(why) = only_pcre(pattern) {
+        return Err(RouteError::OnlyPcre { pattern: pattern.to_owned(), why });
+    }
+    let pattern_error = |error: &dyn std::fmt::Display| RouteError::Pattern {
+        pattern: pattern.to_owned(),
+        why: error.to_string().lines().last().unwrap_or_default().trim_start_matches("error: ").to_owned(),
+    };
+    syntax::parse_with(pattern, &as_bytes()).map_err(|error| pattern_error(&error))?;
+    Ok((anywhere(pattern), value))
+}
+
+/// The expression, beginning at the beginning: what comes before it is whatever is shortest.
+fn anywhere(pattern: &str) -> String {
+    format!("(?s-u:.*?)(?:{pattern})")
+}
+
+/// Expressions look at bytes, as those of `HAProxy` do: `.` is one byte, `\d` a digit of ASCII.
+fn as_bytes() -> syntax::Config {
+    syntax::Config::new().utf8(false).unicode(false)
+}
+
+fn machine(patterns: &[String]) -> Option<Regex> {
+    let config =
+        Regex::config().utf8_empty(false).nfa_size_limit(Some(MAX_MACHINE_BYTES)).hybrid_cache_capacity(CACHE_BYTES);
+    Regex::builder().configure(config).syntax(as_bytes()).build_many(patterns).ok()
+}
+
+/// What of an expression PCRE alone knows. Escapes and classes are skipped as PCRE would.
+fn only_pcre(pattern: &str) -> Option<&'static str> {
+    let mut rest = pattern;
+    let mut in_class = false;
+    let mut after_repeat = false;
+    while let Some(letter) = rest.chars().next() {
+        let found = if in_class { None } else { special(rest, after_repeat) };
+        if found.is_some() {
+            return found;
+        }
+        let len = if letter == '\\' { 1 + rest.chars().nth(1).map_or(0, char::len_utf8) } else { letter.len_utf8() };
+        in_class = match letter {
+            '[' => true,
+            ']' => false,
+            _ => in_class,
+        };
+        after_repeat = !in_class && !after_repeat && matches!(letter, '*' | '+' | '?' | '}');
+        rest = rest.get(len..).unwrap_or_default();
+    }
+    None
+}
+
+/// What begins here, outside of classes.
+fn special(rest: &str, after_repeat: bool) -> Option<&'static str> {
+    const SPECIAL: [(&str, &str); 12] = [
+        ("(?=", "look-ahead"),
+        ("(?!", "look-ahead"),
+        ("(?<=", "look-behind"),
+        ("(?<!", "look-behind"),
+        ("(?>", "an atomic group"),
+        ("(?|", "a branch reset"),
+        ("(?(", "a condition"),
+        ("(?R)", "recursion"),
+        ("(*", "a verb"),
+        ("\\K", "`\\K`"),
+        ("\\Q", "`\\Q`"),
+        ("\\g", "a back-reference"),
+    ];
+    if after_repeat && rest.starts_with('+') {
+        return Some("a possessive repetition");
+    }
+    let mut letters = rest.chars();
+    if letters.next() == Some('\\') && letters.next().is_some_and(|next| ('1'..='9').contains(&next)) {
+        return Some("a back-reference");
+    }
+    SPECIAL.iter().find(|(begin, _)| rest.starts_with(begin)).map(|(_, why)| *why)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::request;
+    use super::*;
+
+    const MAP: &str = "\
+# what has moved, as in HAProxy's map_reg
+^/v2/payments/          on-premises-only   # for now
+^/v2/(programs|channels)/\\d+$   new   ignored words
+\t/search   new
+^/v2/       old
+
+^/private   -
+";
+
+    fn router(text: &str, on: On, names: &[&str]) -> Router {
+        let targets = Targets::Named(names.iter().map(|name| Some((*name).to_owned())).collect());
+        Router::new(Arc::new(RouteMap::parse(text, on).unwrap()), None, &targets)
+    }
+
+    fn told(router: &mut Router, target: &str) -> String {
+        match router.route(&request(1, &format!("GET {target} HTTP/1.1\r\nHost: TV.example:80\r\n\r\n"))) {
+            Decision::To { name, targets } => format!("{name} {targets:?}"),
+            Decision::Dropped => "dropped".to_owned(),
+            Decision::Unbound(name) => format!("unbound {name}"),
+            Decision::NoMatch => "no match".to_owned(),
+        }
+    }
+
+    #[test]
+    fn the_first_line_that_matches_decides_wherever_in_the_path() {
+        let mut router = router(MAP, On::Path, &["new", "old", "new"]);
+        for (target, decision) in [
+            ("/v2/payments/1", "unbound on-premises-only"),
+            ("/v2/programs/7", "new [0, 2]"),
+            ("/v2/programs/7?x=1", "new [0, 2]"),
+            ("/v2/programs/7/a", "old [1]"),
+            ("/v2/search", "new [0, 2]"),
+            ("/private/a", "dropped"),
+            ("/", "no match"),
+            ("/v1?q=/search", "no match"),
+            ("http://other/v2/a", "old [1]"),
+        ] {
+            assert_eq!(told(&mut router, target), decision, "{target}");
+        }
+    }
+
+    #[test]
+    fn host_and_path_are_one_text_where_the_map_is_for_that() {
+        let mut router = router("^tv\\.example/a new\n^other/ old\n", On::HostPath, &["new", "old"]);
+        assert_eq!(told(&mut router, "/a?b"), "new [0]");
+        assert_eq!(told(&mut router, "http://other/a"), "old [1]");
+        assert_eq!(told(&mut router, "/b"), "no match");
+    }
+
+    #[test]
+    fn what_matches_nothing_has_a_default() {
+        let map = Arc::new(RouteMap::parse("^/a new", On::Path).unwrap());
+        let targets = Targets::Named(vec![Some("new".to_owned())]);
+        assert_eq!(told(&mut Router::new(Arc::clone(&map), Some("new"), &targets), "/x"), "new [0]");
+        assert_eq!(told(&mut Router::new(Arc::clone(&map), Some("-"), &targets), "/x"), "dropped");
+        assert_eq!(told(&mut Router::new(map, Some("home"), &targets), "/x"), "unbound home");
+    }
+
+    #[test]
+    fn a_pattern_that_only_pcre_knows_is_told_with_its_line() {
+        for (pattern, why) in [
+            ("^/(?!v2)", "look-ahead"),
+            ("(?<=a)b", "look-behind"),
+            ("(?>a+)b", "an atomic group"),
+            ("(a)\\1", "a back-reference"),
+            ("a++", "a possessive repetition"),
+            ("a{2}+", "a possessive repetition"),
+            ("a\\Kb", "`\\K`"),
+        ] {
+            let mistakes = RouteMap::parse(&format!("# x\n^/a new\n{pattern} old\n"), On::Path).unwrap_err();
+            let [(3, error)] = mistakes.as_slice() else { panic!("{pattern}: {mistakes:?}") };
+            assert!(error.to_string().contains(&format!("needs PCRE ({why})")), "{pattern}: {error}");
+        }
+    }
+
+    #[test]
+    fn what_only_looks_like_pcre_is_taken() {
+        for pattern in ["[(?!]a", "\\(\\?=", "a\\++", "a+?", "[*+]+", "(?:a|b)", "(?i)^/A", "\\\\1"] {
+            assert!(RouteMap::parse(&format!("{pattern} new"), On::Path).is_ok(), "{pattern}");
+        }
+    }
+
+    #[test]
+    fn every_other_mistake_is_told_too() {
+        let mistakes = RouteMap::parse("^/a\n^/(b new\n", On::Path).unwrap_err();
+        let told: Vec<String> = mistakes.iter().map(|(line, error)| format!("{line}: {error}")).collect();
+        assert!(told[0].starts_with("1: `^/a` has no value"), "{told:?}");
+        assert!(told[1].starts_with("2: `^/(b` is no regular expression: unclosed group"), "{told:?}");
+        assert_eq!(told.len(), 2);
+    }
+
+    #[test]
+    fn a_thousand_routes_are_told_apart() {
+        let lines: Vec<String> = (0..1000).map(|n| format!("^/v2/service-{n}/ target-{n}")).collect();
+        let names: Vec<String> = (0..1000).map(|n| format!("target-{n}")).collect();
+        let mut router = router(&lines.join("\n"), On::Path, &names.iter().map(String::as_str).collect::<Vec<_>>());
+        for n in [0, 1, 10, 99, 500, 999] {
+            assert_eq!(told(&mut router, &format!("/v2/service-{n}/a")), format!("target-{n} [{n}]"));
+        }
+        assert_eq!(told(&mut router, "/v2/service-1000/a"), "no match");
+    }
+}

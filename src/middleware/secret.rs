@@ -1,0 +1,123 @@
+//! Passwords, tokens and keys: from a file or the environment, never from a command line or a chain file.
+//!
+//! In goes the name of a place, out comes what stands there. It is never printed.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+/// Largest file that is taken for a secret, in bytes; a larger one is a mistake.
+const MAX_SECRET_BYTES: usize = 64 * 1024;
+
+/// Something that nobody is shown.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(Vec<u8>);
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("[a secret]")
+    }
+}
+
+/// Where a secret stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// In this environment variable.
+    Variable(String),
+    /// In this file, but for the line end at its end.
+    File(PathBuf),
+}
+
+/// Why a secret cannot be had.
+#[derive(Debug, thiserror::Error)]
+pub enum SecretError {
+    /// The variable is not set, or not text.
+    #[error("the environment has no variable {name}; set it where shadowtap is started")]
+    Variable {
+        /// Its name.
+        name: String,
+    },
+    /// The file cannot be read.
+    #[error("cannot read {}: {why}", path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        why: std::io::Error,
+    },
+    /// There is nothing in it, or more than a secret.
+    #[error("{place} is empty, has a line end inside, or is longer than {MAX_SECRET_BYTES} bytes: that is no secret")]
+    Content {
+        /// Where it was read.
+        place: String,
+    },
+}
+
+/// Where secrets are looked for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Secrets {
+    /// Where they are.
+    #[default]
+    Real,
+    /// Nowhere: the name of the place stands for what is in it, such as `env:PASSWORD`. For checking a file on a
+    /// machine that has none of its secrets.
+    Placeholders,
+}
+
+impl Secrets {
+    /// What stands at `place`; file names are looked up from `folder`.
+    pub fn read(self, place: &Place, folder: &Path) -> Result<Secret, SecretError> {
+        match (self, place) {
+            (Self::Placeholders, Place::Variable(name)) => Ok(Secret(format!("env:{name}").into_bytes())),
+            (Self::Placeholders, Place::File(path)) => Ok(Secret(format!("file:{}", path.display()).into_bytes())),
+            (Self::Real, Place::Variable(name)) => {
+                let value = std::env::var(name).map_err(|_| SecretError::Variable { name: name.clone() })?;
+                Secret::new(value.into_bytes(), name)
+            }
+            (Self::Real, Place::File(path)) => {
+                let path = folder.join(path);
+                let text = std::fs::read(&path).map_err(|why| SecretError::File { path: path.clone(), why })?;
+                Secret::new(text, &path.display().to_string())
+            }
+        }
+    }
+}
+
+impl Secret {
+    fn new(mut text: Vec<u8>, place: &str) -> Result<Self, SecretError> {
+        while text.last().is_some_and(|last| matches!(last, b'\n' | b'\r')) {
+            text.pop();
+        }
+        let fits = !text.is_empty() && text.len() <= MAX_SECRET_BYTES && !text.iter().any(u8::is_ascii_control);
+        if fits { Ok(Self(text)) } else { Err(SecretError::Content { place: place.to_owned() }) }
+    }
+
+    /// What it is; for where it is needed.
+    #[must_use]
+    pub fn reveal(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_is_read_without_its_last_line_end_and_never_shown() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("token"), "abc\r\n").unwrap();
+        let secret = Secrets::Real.read(&Place::File("token".into()), folder.path()).unwrap();
+        assert_eq!(secret.reveal(), b"abc");
+        assert_eq!(format!("{secret:?}"), "[a secret]");
+    }
+
+    #[test]
+    fn what_is_no_secret_is_told_with_its_place() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("two"), "a\nb\n").unwrap();
+        let told = |place| Secrets::Real.read(&place, folder.path()).unwrap_err().to_string();
+        assert!(told(Place::File("two".into())).contains("two is empty, has a line end inside"));
+        assert!(told(Place::File("none".into())).contains("cannot read"));
+        assert!(told(Place::Variable("SHADOWTAP_NO_SUCH".into())).contains("no variable SHADOWTAP_NO_SUCH"));
+    }
+}

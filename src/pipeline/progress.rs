@@ -1,0 +1,70 @@
+//! What a run has done so far: counters that others may read at any time.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use super::Tap;
+use crate::capture::Dropped;
+
+/// Live counters of a run, for a progress line and for warnings while there is still time to act.
+#[derive(Debug)]
+pub struct Progress {
+    /// Frames received.
+    pub frames: AtomicU64,
+    /// Frames that the kernel or the interface dropped.
+    pub frames_dropped: AtomicU64,
+    /// Holes that were given up.
+    pub gaps: AtomicU64,
+    /// Requests seen.
+    pub seen: AtomicU64,
+    /// Deliveries that ended as sent.
+    pub sent: AtomicU64,
+    /// Deliveries that ended as failed.
+    pub failed: AtomicU64,
+    /// Requests that ended before any target, or were kept where there is none.
+    pub kept_back: AtomicU64,
+    /// Requests and deliveries that were thrown away for want of room.
+    pub shed: AtomicU64,
+    /// Deliveries offered and not yet ended.
+    pub in_flight: AtomicU64,
+    /// Records written.
+    pub recorded: AtomicU64,
+    /// Bytes of the files written, before compression.
+    pub recorded_bytes: AtomicU64,
+    /// Records that found no room on their way to the disk.
+    pub unrecorded: AtomicU64,
+    /// Records that the disk did not take.
+    pub lost_to_disk: AtomicU64,
+    /// How far into the capture the run is, in thousandths; `u64::MAX` where unknown.
+    pub read_permille: AtomicU64,
+}
+
+impl Default for Progress {
+    fn default() -> Self {
+        let zero = AtomicU64::default;
+        Self {
+            frames: zero(),
+            frames_dropped: zero(),
+            gaps: zero(),
+            seen: zero(),
+            sent: zero(),
+            failed: zero(),
+            kept_back: zero(),
+            shed: zero(),
+            in_flight: zero(),
+            recorded: zero(),
+            recorded_bytes: zero(),
+            unrecorded: zero(),
+            lost_to_disk: zero(),
+            read_permille: AtomicU64::new(u64::MAX),
+        }
+    }
+}
+
+impl Progress {
+    /// Takes over what the tap has counted.
+    pub(super) fn look(&self, tap: &Tap, dropped: Dropped) {
+        self.frames.store(tap.received(), Ordering::Relaxed);
+        self.gaps.store(tap.gaps(), Ordering::Relaxed);
+        self.frames_dropped.store(dropped.kernel + dropped.interface, Ordering::Relaxed);
+    }
+}

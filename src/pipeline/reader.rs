@@ -1,0 +1,345 @@
+//! The capture thread's work: frames become events on their way to the pacing thread.
+//!
+//! A file waits where there is no room behind it. A live source never waits: what finds no room is shed, whole
+//! requests at a time, and counted.
+
+use std::cell::Cell;
+use std::collections::{HashSet, VecDeque};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use crossbeam_channel::{Sender, TrySendError};
+use tokio::sync::mpsc;
+
+use super::budget::{Budget, bytes_of};
+use super::recorder::FrameSender;
+use super::{Parcel, Progress, Tap, note};
+use crate::capture::{Halt, Polled, Source};
+use crate::exchange::{Damage, Event, ExchangeId, Outcome, Request, Shed, Timestamp};
+use crate::report::{Engine, Fact, Unheard};
+
+/// Frames of a file between two looks at how far it was read.
+const PROGRESS_EVERY: u64 = 64;
+/// Time of a live capture between two looks at what was dropped and how much there was.
+const LOOK_EVERY: Duration = Duration::from_millis(100);
+
+/// Where the capture thread hands events to.
+pub(super) struct Ends {
+    pub(super) events: Sender<Parcel>,
+    /// Memory that events on their way may take.
+    pub(super) bytes: Budget,
+    pub(super) facts: mpsc::Sender<Fact>,
+    pub(super) runtime: tokio::runtime::Handle,
+    pub(super) progress: Arc<Progress>,
+}
+
+impl Ends {
+    /// Hands an event on as soon as there is room; false once nobody takes events any more.
+    pub(super) fn wait(&self, event: Event, permille: u64) -> bool {
+        // Once the run was stopped nothing is bounded any more, and nothing comes.
+        let held = self.bytes.hold(bytes_of(&event), &self.runtime).ok().flatten();
+        self.events.send(Parcel { event, held, permille }).is_ok()
+    }
+}
+
+/// Reads files to their end, or until they are halted; waits where there is no room.
+pub(super) struct FileReader {
+    pub(super) source: Box<dyn Source + Send>,
+    pub(super) tap: Tap,
+    pub(super) halted: Halt,
+    pub(super) ends: Ends,
+}
+
+impl FileReader {
+    pub(super) fn run(mut self) -> Engine {
+        let ends = self.ends;
+        let permille = Cell::new(u64::MAX);
+        let mut connected = true;
+        let mut hand_on = |event| connected = connected && ends.wait(event, permille.get());
+        let mut frames = 0u64;
+        while !self.halted.is_set() {
+            if frames.is_multiple_of(PROGRESS_EVERY) {
+                permille.set(self.source.progress().map_or(u64::MAX, thousandths));
+            }
+            frames += 1;
+            if !self.tap.pull(&mut *self.source, &mut hand_on) {
+                self.tap.finish(&mut hand_on);
+                break;
+            }
+        }
+        self.tap.engine(&*self.source)
+    }
+}
+
+fn thousandths(share: f64) -> u64 {
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "between 0 and 1000")]
+    let thousandths = (share.clamp(0.0, 1.0) * 1000.0) as u64;
+    thousandths
+}
+
+/// Follows a live source until that ends, by its halt or because it is gone; never waits for those behind.
+pub(super) struct LiveReader {
+    pub(super) source: Box<dyn Source + Send>,
+    pub(super) tap: Tap,
+    pub(super) ends: Ends,
+    /// Where the frames themselves are recorded.
+    pub(super) frames: Option<FrameSender>,
+    /// Whether anybody asks when connections open and close.
+    pub(super) connections_wanted: bool,
+}
+
+impl LiveReader {
+    pub(super) fn run(self) -> (Engine, Unheard) {
+        let Self { mut source, mut tap, ends, mut frames, connections_wanted } = self;
+        let mut lane = Lane::new(&ends, connections_wanted);
+        let mut looked = Timestamp::default();
+        loop {
+            let now = match source.poll() {
+                Polled::Frame(frame) => {
+                    let passed = tap.frame(&frame, &mut |event| lane.hand_on(event));
+                    if let Some(frames) = frames.as_mut().filter(|_| passed) {
+                        frames.push(&frame);
+                    }
+                    frame.at
+                }
+                Polled::Idle(now) => {
+                    tap.idle(now, &mut |event| lane.hand_on(event));
+                    lane.flush();
+                    if let Some(frames) = &mut frames {
+                        frames.flush();
+                    }
+                    now
+                }
+                Polled::End => break,
+            };
+            if now.since(looked) >= LOOK_EVERY {
+                looked = now;
+                lane.flush();
+                ends.progress.look(&tap, source.dropped());
+            }
+        }
+        tap.finish(&mut |event| lane.hand_on(event));
+        let unheard = lane.finish();
+        ends.progress.look(&tap, source.dropped());
+        (tap.engine(&*source), unheard)
+    }
+}
+
+/// Events of a live source on their way: they go on at once, or wait here, or are shed.
+///
+/// Only requests are shed for want of room. What follows one that went on waits here instead, without its body: so
+/// whoever took a request is always told how it ended. That is bounded by the exchanges and connections under way.
+struct Lane<'a> {
+    ends: &'a Ends,
+    connections_wanted: bool,
+    waiting: VecDeque<Event>,
+    /// Requests that were shed, until it is known how they were answered.
+    shed: HashSet<ExchangeId, foldhash::fast::RandomState>,
+    unheard: Unheard,
+}
+
+impl<'a> Lane<'a> {
+    fn new(ends: &'a Ends, connections_wanted: bool) -> Self {
+        let (waiting, shed, unheard) = Default::default();
+        Self { ends, connections_wanted, waiting, shed, unheard }
+    }
+
+    fn hand_on(&mut self, event: Event) {
+        self.flush();
+        let of_shed = match &event {
+            Event::Opened { .. } | Event::Closed { .. } if !self.connections_wanted => return,
+            Event::Response { of, .. } | Event::Damaged { of, .. } => self.shed.remove(of),
+            _ => false,
+        };
+        if of_shed {
+            return;
+        }
+        let room = self.waiting.is_empty();
+        if let Some(refused) = if room { self.try_send(event) } else { Some(event) } {
+            self.refused(refused);
+        }
+    }
+
+    /// Gives the event back where there is no room for it.
+    fn try_send(&self, event: Event) -> Option<Event> {
+        let Ok(held) = self.ends.bytes.try_hold(bytes_of(&event)) else { return Some(event) };
+        match self.ends.events.try_send(Parcel { event, held, permille: u64::MAX }) {
+            Ok(()) => None,
+            // Where nobody takes events any more, the run is over.
+            Err(TrySendError::Full(parcel) | TrySendError::Disconnected(parcel)) => Some(parcel.event),
+        }
+    }
+
+    fn refused(&mut self, event: Event) {
+        match event {
+            Event::Request(request) => self.shed(&request),
+            Event::Response { of, .. } => self.waiting.push_back(Event::Damaged { of, why: Damage::Shed }),
+            Event::Orphan { .. } => self.unheard.orphans += 1,
+            Event::Damaged { .. } | Event::Opened { .. } | Event::Closed { .. } => self.waiting.push_back(event),
+        }
+    }
+
+    fn shed(&mut self, request: &Request) {
+        self.shed.insert(request.id);
+        self.ends.progress.seen.fetch_add(1, Ordering::Relaxed);
+        self.ends.progress.shed.fetch_add(1, Ordering::Relaxed);
+        let outcome = Outcome::Shed(Shed::Capture);
+        if self.ends.facts.try_send(Fact::Ended { note: Box::new(note(request)), outcome }).is_err() {
+            self.unheard.shed += 1;
+        }
+    }
+
+    /// Hands on what waits, as far as there is room.
+    fn flush(&mut self) {
+        while let Some(event) = self.waiting.pop_front() {
+            if let Some(refused) = self.try_send(event) {
+                self.waiting.push_front(refused);
+                return;
+            }
+        }
+    }
+
+    /// Hands on the rest: at the end there is time to wait.
+    fn finish(self) -> Unheard {
+        for event in self.waiting {
+            if !self.ends.wait(event, u64::MAX) {
+                break;
+            }
+        }
+        self.unheard
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::exchange::{Body, ConnectionId, Head, RequestState, Response};
+
+    struct Rig {
+        ends: Ends,
+        events: crossbeam_channel::Receiver<Parcel>,
+        facts: mpsc::Receiver<Fact>,
+        _runtime: tokio::runtime::Runtime,
+    }
+
+    /// Room for `events` events of `bytes` bytes, and for as many facts.
+    fn rig(room: usize, bytes: usize) -> Rig {
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let (sender, events) = crossbeam_channel::bounded(room);
+        let (fact_sender, facts) = mpsc::channel(room);
+        let ends = Ends {
+            events: sender,
+            bytes: Budget::new(bytes),
+            facts: fact_sender,
+            runtime: runtime.handle().clone(),
+            progress: Arc::default(),
+        };
+        Rig { ends, events, facts, _runtime: runtime }
+    }
+
+    fn id(n: u32) -> ExchangeId {
+        ExchangeId::new(ConnectionId(1), n)
+    }
+
+    fn request(n: u32) -> Event {
+        Event::Request(Box::new(Request {
+            id: id(n),
+            client: "10.0.0.1:5000".parse().unwrap(),
+            server: "10.0.0.2:80".parse().unwrap(),
+            head: Head::new(b"GET / HTTP/1.1\r\n\r\n".to_vec()),
+            body: Body::EMPTY,
+            first_byte: Timestamp::default(),
+            last_byte: Timestamp::default(),
+            state: RequestState::Whole,
+        }))
+    }
+
+    fn response(n: u32, body: usize) -> Event {
+        let body = Body { wire: Some(vec![0; body].into()), ..Body::EMPTY };
+        let head = Head::new(b"HTTP/1.1 200 OK\r\n\r\n".to_vec());
+        let (first_byte, last_byte) = Default::default();
+        let response = Response { status: 200, head, body, first_byte, last_byte, damage: None, opaque: false };
+        Event::Response { of: id(n), response: Box::new(response) }
+    }
+
+    /// What was handed on, in short: `q1` a request, `r1` its response, `d1` that there is none.
+    fn handed(rig: &Rig) -> Vec<String> {
+        let parcels = rig.events.try_iter();
+        let short = parcels.map(|parcel| match parcel.event {
+            Event::Request(request) => format!("q{}", request.id.index),
+            Event::Response { of, .. } => format!("r{}", of.index),
+            Event::Damaged { of, why } => format!("d{} {}", of.index, why.key()),
+            other => format!("{other:?}"),
+        });
+        short.collect()
+    }
+
+    #[test]
+    fn a_request_without_room_is_shed_and_so_is_its_response() {
+        let mut rig = rig(2, 1 << 20);
+        let mut lane = Lane::new(&rig.ends, false);
+        for n in 1..=4 {
+            lane.hand_on(request(n));
+        }
+        assert_eq!(handed(&rig), ["q1", "q2"]);
+        for n in 1..=4 {
+            lane.hand_on(response(n, 10));
+        }
+        assert_eq!(handed(&rig), ["r1", "r2"]);
+        assert!(lane.shed.is_empty(), "nothing is remembered of what has ended");
+        assert_eq!(lane.finish(), Unheard::default());
+        for _ in 0..2 {
+            let fact = rig.facts.try_recv().unwrap();
+            assert!(matches!(fact, Fact::Ended { outcome: Outcome::Shed(Shed::Capture), .. }), "{fact:?}");
+        }
+        assert_eq!(rig.ends.progress.shed.load(Ordering::Relaxed), 2);
+    }
+
+    #[test]
+    fn what_follows_a_request_that_went_on_is_told_though_it_has_to_wait() {
+        let rig = rig(2, 1 << 20);
+        let mut lane = Lane::new(&rig.ends, false);
+        lane.hand_on(request(1));
+        lane.hand_on(request(2));
+        lane.hand_on(response(1, 10));
+        lane.hand_on(Event::Damaged { of: id(2), why: Damage::Gap });
+        assert_eq!(handed(&rig), ["q1", "q2"]);
+        // A response gives up its body rather than its place.
+        lane.flush();
+        assert_eq!(handed(&rig), ["d1 shed", "d2 gap"]);
+        lane.hand_on(request(3));
+        assert_eq!(handed(&rig), ["q3"]);
+    }
+
+    #[test]
+    fn a_response_too_large_for_the_moment_is_told_as_shed() {
+        let rig = rig(8, 8 << 10);
+        let mut lane = Lane::new(&rig.ends, false);
+        lane.hand_on(request(1));
+        lane.hand_on(response(1, 100 << 10));
+        lane.hand_on(request(2));
+        assert_eq!(handed(&rig), ["q1", "d1 shed", "q2"]);
+    }
+
+    #[test]
+    fn what_could_not_even_be_told_is_counted() {
+        let rig = rig(1, 1 << 20);
+        let mut lane = Lane::new(&rig.ends, false);
+        for n in 1..=4 {
+            lane.hand_on(request(n));
+        }
+        assert_eq!(handed(&rig), ["q1"]);
+        assert_eq!(lane.finish().shed, 2, "one of three was told, and there was no room for more");
+    }
+
+    #[test]
+    fn connections_are_told_of_only_where_somebody_asks() {
+        let opened = || Event::Opened { connection: ConnectionId(1), at: Timestamp::default() };
+        for wanted in [false, true] {
+            let rig = rig(2, 1 << 20);
+            Lane::new(&rig.ends, wanted).hand_on(opened());
+            assert_eq!(handed(&rig).len(), usize::from(wanted));
+        }
+    }
+}

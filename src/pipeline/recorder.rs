@@ -1,0 +1,204 @@
+//! The recording thread: what passed the chain, or the frames themselves, on their way to disk.
+//!
+//! The queue before it has a bound in entries and in bytes. Those who capture never wait for it: what finds no room is
+//! not recorded, and counted.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, TrySendError};
+
+use super::budget::{Budget, Held, bytes_of};
+use super::{Progress, wall_clock};
+use crate::capture::{Frame, LinkType};
+use crate::exchange::{Event, Timestamp};
+use crate::journal::{Recorded, Recorder};
+
+/// Entries on their way to the recording thread; past it they are not recorded, and counted.
+pub(super) const QUEUE: usize = 16_384;
+/// Longest time between two looks at the clock: what was written is flushed within a second of it.
+const TICK: Duration = Duration::from_millis(100);
+/// Bytes of frames that travel together.
+const BATCH_BYTES: usize = 256 << 10;
+
+/// Something to record, with its share of the memory that such may take.
+pub(super) struct Entry {
+    what: What,
+    held: Held,
+}
+
+enum What {
+    Event(Event),
+    Frames(Batch),
+}
+
+/// Hands events to the recording thread.
+#[derive(Clone)]
+pub(super) struct EventSender {
+    to: Sender<Entry>,
+    bytes: Budget,
+    progress: Arc<Progress>,
+}
+
+impl EventSender {
+    /// False where there is no room: then the event is not recorded.
+    pub(super) fn send(&self, event: Event) -> bool {
+        let bytes = bytes_of(&event);
+        send(&self.to, &self.bytes, What::Event(event), bytes) || {
+            self.progress.unrecorded.fetch_add(1, Ordering::Relaxed);
+            false
+        }
+    }
+}
+
+fn send(to: &Sender<Entry>, budget: &Budget, what: What, bytes: usize) -> bool {
+    let Ok(held) = budget.try_hold(bytes) else { return false };
+    match to.try_send(Entry { what, held }) {
+        Ok(()) => true,
+        Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => false,
+    }
+}
+
+/// Frames, copied one after another.
+#[derive(Default)]
+struct Batch {
+    heads: Vec<FrameHead>,
+    bytes: Vec<u8>,
+}
+
+struct FrameHead {
+    at: Timestamp,
+    link: LinkType,
+    wire_len: u32,
+    /// Where its bytes end.
+    end: usize,
+}
+
+impl Batch {
+    fn frames(&self) -> impl Iterator<Item = Frame<'_>> {
+        let mut start = 0;
+        self.heads.iter().map(move |head| {
+            let data = self.bytes.get(std::mem::replace(&mut start, head.end)..head.end).unwrap_or_default();
+            Frame { at: head.at, link: head.link, wire_len: head.wire_len, data }
+        })
+    }
+}
+
+/// Hands frames to the recording thread, many at once.
+pub(super) struct FrameSender {
+    to: Sender<Entry>,
+    bytes: Budget,
+    progress: Arc<Progress>,
+    batch: Batch,
+}
+
+impl FrameSender {
+    /// Copies a frame; it goes with the next [`FrameSender::flush`], or when there are enough.
+    pub(super) fn push(&mut self, frame: &Frame<'_>) {
+        self.batch.bytes.extend_from_slice(frame.data);
+        let end = self.batch.bytes.len();
+        self.batch.heads.push(FrameHead { at: frame.at, link: frame.link, wire_len: frame.wire_len, end });
+        if end >= BATCH_BYTES {
+            self.flush();
+        }
+    }
+
+    /// Hands on what there is.
+    pub(super) fn flush(&mut self) {
+        if self.batch.heads.is_empty() {
+            return;
+        }
+        let batch = std::mem::take(&mut self.batch);
+        let frames = batch.heads.len() as u64;
+        let bytes = batch.bytes.len() + batch.heads.len() * size_of::<FrameHead>();
+        if !send(&self.to, &self.bytes, What::Frames(batch), bytes) {
+            self.progress.unrecorded.fetch_add(frames, Ordering::Relaxed);
+        }
+    }
+}
+
+impl Drop for FrameSender {
+    fn drop(&mut self) {
+        self.flush();
+    }
+}
+
+/// The recording thread, and what hands entries to it.
+pub(super) struct Recording {
+    pub(super) events: EventSender,
+    pub(super) frames: FrameSender,
+    pub(super) thread: RecordingThread,
+}
+
+impl Recording {
+    /// A queue before `recorder` that holds at most `bytes` bytes.
+    pub(super) fn new(recorder: Recorder, bytes: usize, progress: &Arc<Progress>) -> Self {
+        let (to, entries) = crossbeam_channel::bounded(QUEUE);
+        let bytes = Budget::new(bytes);
+        let frames = FrameSender {
+            to: to.clone(),
+            bytes: bytes.clone(),
+            progress: Arc::clone(progress),
+            batch: Batch::default(),
+        };
+        let events = EventSender { to, bytes, progress: Arc::clone(progress) };
+        Self { events, frames, thread: RecordingThread { recorder, entries, progress: Arc::clone(progress) } }
+    }
+}
+
+/// What the recording thread works on.
+pub(super) struct RecordingThread {
+    recorder: Recorder,
+    entries: Receiver<Entry>,
+    progress: Arc<Progress>,
+}
+
+impl RecordingThread {
+    /// Whether it is frames that are recorded, rather than what is made of them.
+    pub(super) fn takes_frames(&self) -> bool {
+        self.recorder.target().format().takes_frames()
+    }
+
+    /// Records until nobody hands anything on.
+    pub(super) fn run(mut self, reopen: &super::Reopen) -> Recorded {
+        let mut reopened = reopen.count();
+        let mut told = Timestamp::default();
+        loop {
+            match self.entries.recv_timeout(TICK) {
+                Ok(Entry { what, held }) => {
+                    match what {
+                        What::Event(event) => self.recorder.event(&event),
+                        What::Frames(batch) => batch.frames().for_each(|frame| self.recorder.frame(&frame)),
+                    }
+                    drop(held);
+                }
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => break,
+            }
+            if reopen.count() != reopened {
+                reopened = reopen.count();
+                self.recorder.reopen();
+            }
+            let now = wall_clock();
+            self.recorder.tick(now);
+            if now.since(told) >= TICK {
+                told = now;
+                self.tell();
+            }
+        }
+        let recorded = self.recorder.finish();
+        self.tell();
+        recorded
+    }
+
+    fn tell(&mut self) {
+        for notice in self.recorder.take_notices() {
+            tracing::warn!("{notice}");
+        }
+        let so_far = self.recorder.recorded();
+        self.progress.recorded.store(so_far.records, Ordering::Relaxed);
+        self.progress.recorded_bytes.store(so_far.bytes, Ordering::Relaxed);
+        self.progress.lost_to_disk.store(so_far.lost_records, Ordering::Relaxed);
+    }
+}

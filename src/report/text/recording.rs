@@ -1,0 +1,42 @@
+//! What was recorded, and what was not.
+
+use std::fmt::Write as _;
+
+use super::super::summary::{Recording, Summary, sum};
+use super::super::units::{bytes, counted, number};
+use super::{LABEL, Page, Tone, kinds};
+
+/// The one thing to know of a run that only recorded.
+pub(super) fn verdict(page: &mut Page, summary: &Summary, recording: &Recording) {
+    let requests = &summary.requests;
+    let lost = sum(&recording.lost);
+    let mut text = format!("{} of {} recorded", number(requests.ended.kept), counted(requests.seen, "request"));
+    write!(text, " in {}", files(recording)).ok();
+    if lost > 0 {
+        write!(text, "; {} LOST ({})", counted(lost, "record"), kinds(&recording.lost)).ok();
+    }
+    page.paragraph(&text, if lost > 0 { Tone::Bad } else { Tone::Good });
+}
+
+/// A line of the last block.
+pub(super) fn line(page: &mut Page, recording: &Recording) {
+    let records = counted(recording.records, "record");
+    let mut text =
+        format!("Recording    {records} in {}; {} before compression", files(recording), bytes(recording.bytes));
+    if !recording.left_out.is_empty() {
+        write!(text, "; left out: {}", kinds(&recording.left_out)).ok();
+    }
+    let lost = sum(&recording.lost);
+    if lost > 0 {
+        write!(text, "; {} lost ({})", number(lost), kinds(&recording.lost)).ok();
+    }
+    page.wrapped(&text, LABEL, if lost > 0 { Tone::Bad } else { Tone::Plain });
+}
+
+fn files(recording: &Recording) -> String {
+    match (recording.files, &recording.last) {
+        (1, Some(only)) => only.clone(),
+        (files, Some(last)) => format!("{}, the last of them {last}", counted(files, "file")),
+        (_, None) => "no file".to_owned(),
+    }
+}

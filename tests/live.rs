@@ -1,0 +1,473 @@
+//! Live capture, off interfaces that the test makes itself in a network namespace of its own.
+//!
+//! Where the right to make one is missing, each trial is ignored and its name says so. Trials run one after another, and
+//! what is about a whole process (giving up root) runs in a child: this same binary, started again.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "what breaks here fails its trial")]
+
+#[path = "support/packets.rs"]
+#[allow(dead_code, reason = "this sends frames, and builds no captures")]
+mod packets;
+
+use std::collections::BTreeMap;
+use std::env;
+use std::fs;
+use std::io::{Read as _, Write as _};
+use std::net::{TcpListener, TcpStream};
+use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::process::CommandExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode, Stdio};
+use std::thread;
+use std::time::Duration;
+
+use libtest_mimic::{Arguments, Trial};
+use packets::{Layer, Packet};
+use shadowtap::capture::live::{self, Live, Settings};
+use shadowtap::capture::{Polled, Source, rights};
+use shadowtap::decode::Decoder;
+use shadowtap::exchange::Timestamp;
+
+/// A trial: its name, what it lacks, what it does.
+type Row<'a> = (&'a str, Option<&'a str>, fn());
+
+/// Set in the process that has a namespace of its own.
+const INSIDE: &str = "SHADOWTAP_TEST_NAMESPACE";
+/// Names what a child is to do.
+const CHILD: &str = "SHADOWTAP_TEST_CHILD";
+/// A user who may nothing; it needs no account.
+const SOMEBODY: u32 = 54_321;
+/// Longest wait for frames that are on their way: they take milliseconds, but for a machine that is busy elsewhere.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+fn main() -> ExitCode {
+    if let Ok(child) = env::var(CHILD) {
+        return run_child(&child);
+    }
+    if env::var_os(INSIDE).is_none() && may("unshare", &["--net", "true"]) {
+        let error = Command::new("unshare")
+            .arg("--net")
+            .arg(env::current_exe().unwrap())
+            .args(env::args().skip(1))
+            .env(INSIDE, "1")
+            .exec();
+        panic!("cannot start again in a namespace: {error}");
+    }
+    let inside = env::var_os(INSIDE).is_some();
+    if inside {
+        ip(&["link", "set", "lo", "up"]);
+    }
+    let mut arguments = Arguments::from_args();
+    arguments.test_threads = Some(1);
+    let lacks = if !inside {
+        Some("the right to make a network namespace")
+    } else if !may("ip", &["link", "add", "try0", "type", "veth", "peer", "name", "try1"]) {
+        Some("ip, or veth pairs")
+    } else {
+        ip(&["link", "del", "try0"]);
+        None
+    };
+    let setcap = if may("setcap", &["-h"]) { None } else { Some("setcap") };
+    let trials: [Row<'_>; 12] = [
+        ("what is said on lo is captured once, to the last frame before the halt", lacks, once_on_lo),
+        ("on any and on several interfaces at once nothing is captured twice either", lacks, once_elsewhere),
+        ("frames of several interfaces come in order of time", lacks, in_order),
+        ("an expression sees through tags that the kernel keeps beside the frame", lacks, tagged),
+        ("a direction of each on two interfaces is one conversation", lacks, two_directions),
+        ("what the kernel drops is counted to the frame", lacks, dropped),
+        ("an interface that goes down is told, and comes back", lacks, down_and_up),
+        ("an interface that goes away ends its capture, and no other's", lacks, gone),
+        ("what cannot be opened is told with what helps", lacks, refused),
+        ("without -i the interfaces are chosen that carry the port", lacks, chosen),
+        ("root is given up for good, and the capture goes on", lacks, given_up),
+        ("the right of the file alone is enough", lacks.or(setcap), file_right),
+    ];
+    let trials = trials.into_iter().map(|(name, lacks, run)| trial(name, lacks, run)).collect();
+    libtest_mimic::run(&arguments, trials).exit_code()
+}
+
+fn trial(name: &str, lacks: Option<&str>, run: fn()) -> Trial {
+    let name = lacks.map_or_else(|| name.to_owned(), |lacks| format!("{name} (skipped: lacks {lacks})"));
+    let run = move || {
+        run();
+        Ok(())
+    };
+    Trial::test(name, run).with_ignored_flag(lacks.is_some())
+}
+
+/// Whether this program runs, and says that all is well.
+fn may(program: &str, arguments: &[&str]) -> bool {
+    let quiet = || Stdio::null();
+    Command::new(program)
+        .args(arguments)
+        .stdin(quiet())
+        .stdout(quiet())
+        .stderr(quiet())
+        .status()
+        .is_ok_and(|status| status.success())
+}
+
+fn ip(arguments: &[&str]) {
+    assert!(may("ip", arguments), "ip {}", arguments.join(" "));
+}
+
+/// A pair of interfaces, both up: what is sent on one comes in on the other.
+struct Pair(&'static str, &'static str);
+
+impl Pair {
+    fn new(one: &'static str, other: &'static str) -> Self {
+        ip(&["link", "add", one, "type", "veth", "peer", "name", other]);
+        for end in [one, other] {
+            // Otherwise the kernel speaks on it by itself.
+            fs::write(format!("/proc/sys/net/ipv6/conf/{end}/disable_ipv6"), "1").ok();
+            ip(&["link", "set", end, "up"]);
+        }
+        Self(one, other)
+    }
+}
+
+impl Drop for Pair {
+    fn drop(&mut self) {
+        may("ip", &["link", "del", self.0]);
+    }
+}
+
+/// Puts frames on an interface.
+fn send(interface: &str, frames: &[Layer]) {
+    let mut wire = wire(interface);
+    for frame in frames {
+        wire.sendpacket(&*frame.bytes).unwrap();
+    }
+}
+
+fn wire(interface: &str) -> pcap::Capture<pcap::Active> {
+    pcap::Capture::from_device(interface).unwrap().open().unwrap()
+}
+
+/// A segment to port 80, numbered.
+fn segment(number: u32) -> Packet {
+    Packet {
+        at: 0,
+        from: "10.0.0.7:51234".parse().unwrap(),
+        to: "10.0.0.1:80".parse().unwrap(),
+        seq: number,
+        ack: 1,
+        flags: packets::ACK,
+        payload: b"GET / HTTP/1.1\r\n\r\n".to_vec(),
+    }
+}
+
+fn settings(interfaces: &[&str], ports: &[u16]) -> Settings {
+    let interfaces = interfaces.iter().map(|name| (*name).to_owned()).collect();
+    Settings { interfaces, ports: ports.to_vec(), ..Settings::default() }
+}
+
+#[track_caller]
+fn open(settings: &Settings) -> Live {
+    live::open(settings).unwrap_or_else(|errors| panic!("{}", errors[0]))
+}
+
+/// A segment as it was captured.
+#[derive(Debug)]
+struct Seen {
+    at: Timestamp,
+    seq: u32,
+    from: u16,
+    len: usize,
+}
+
+/// Captures until `enough`, or until nothing has come for long; each frame has to be TCP.
+fn until(live: &mut Live, enough: impl Fn(&[Seen], &Live) -> bool) -> Vec<Seen> {
+    let (mut decoder, mut seen, mut idle_since) = (Decoder::new(), Vec::new(), None);
+    loop {
+        match live.poll() {
+            Polled::Frame(frame) => {
+                idle_since = None;
+                let segment = decoder.decode(&frame).unwrap();
+                let (seq, from, len) = (segment.seq, segment.source.port, segment.payload.len());
+                seen.push(Seen { at: frame.at, seq, from, len });
+            }
+            Polled::Idle(now) if now.since(*idle_since.get_or_insert(now)) < PATIENCE => {}
+            Polled::Idle(_) => {
+                panic!("nothing came for {PATIENCE:?}, after {} frames: {:?}", seen.len(), live.trouble())
+            }
+            Polled::End => return seen,
+        }
+        if enough(&seen, live) {
+            return seen;
+        }
+    }
+}
+
+/// Rounds of question and answer over loopback; `done` is called as soon as the last answer is read.
+fn talk(rounds: usize, server: &TcpListener, done: impl FnOnce() + Send) {
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            let (mut stream, _) = server.accept().unwrap();
+            let mut question = [0; 4];
+            while stream.read_exact(&mut question).is_ok() {
+                stream.write_all(b"answer").unwrap();
+            }
+        });
+        let mut stream = TcpStream::connect(server.local_addr().unwrap()).unwrap();
+        stream.set_nodelay(true).unwrap();
+        for _ in 0..rounds {
+            stream.write_all(b"ask!").unwrap();
+            stream.read_exact(&mut [0; 6]).unwrap();
+        }
+        done();
+    });
+}
+
+/// Captures a conversation over loopback; each of its segments has to be there once, and in the order of time.
+#[track_caller]
+fn captured_once(interfaces: &[&str]) {
+    const ROUNDS: usize = 500;
+    let server = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = server.local_addr().unwrap().port();
+    let settings = settings(interfaces, &[port]);
+    let mut live = open(&settings);
+    let halt = settings.halt.clone();
+    let talking = thread::spawn(move || talk(ROUNDS, &server, || halt.set()));
+    let seen = until(&mut live, |_, _| false);
+    talking.join().unwrap();
+    let mut times = BTreeMap::new();
+    for segment in seen.iter().filter(|segment| segment.len > 0) {
+        *times.entry((segment.from == port, segment.seq)).or_insert(0) += 1;
+    }
+    assert_eq!(times.len(), 2 * ROUNDS, "{interfaces:?}: questions and answers");
+    assert!(times.values().all(|times| *times == 1), "{interfaces:?}: something was captured twice");
+    assert!(seen.is_sorted_by_key(|segment| segment.at), "{interfaces:?}: out of order");
+    assert!(live.trouble().is_empty(), "{:?}", live.trouble());
+    assert_eq!(live.dropped().kernel, 0);
+}
+
+fn once_on_lo() {
+    captured_once(&["lo"]);
+}
+
+fn once_elsewhere() {
+    let pair = Pair::new("tap0", "tap1");
+    captured_once(&["any"]);
+    captured_once(&["lo", pair.0]);
+}
+
+fn in_order() {
+    let (one, other) = (Pair::new("tap0", "tap1"), Pair::new("tap2", "tap3"));
+    let mut live = open(&settings(&[one.1, other.1], &[80]));
+    let mut wires = [wire(one.0), wire(other.0)];
+    for number in 0..100 {
+        wires[number as usize % 2].sendpacket(segment(number).ip().ethernet().bytes).unwrap();
+    }
+    let seen = until(&mut live, |seen, _| seen.len() == 100);
+    let numbers: Vec<u32> = seen.iter().map(|segment| segment.seq).collect();
+    assert_eq!(numbers, (0..100).collect::<Vec<_>>());
+}
+
+fn tagged() {
+    let pair = Pair::new("tap0", "tap1");
+    let frame = |number| segment(number).ip();
+    let other_port = Packet { to: "10.0.0.1:81".parse().unwrap(), ..segment(99) };
+    let frames = [
+        frame(1).ethernet(),
+        frame(2).vlan(0x8100, 7).ethernet(),
+        frame(3).vlan(0x88a8, 7).ethernet(),
+        frame(4).vlan(0x8100, 7).vlan(0x88a8, 9).ethernet(),
+        other_port.ip().ethernet(),
+        other_port.ip().vlan(0x8100, 7).ethernet(),
+        frame(5).ethernet(),
+    ];
+    for interface in [pair.1, "any"] {
+        let mut live = open(&settings(&[interface], &[80]));
+        send(pair.0, &frames);
+        let last = |seen: &[Seen]| seen.iter().filter(|segment| segment.seq == 5).count();
+        // The device for all sees them leave one end and reach the other.
+        let copies = if interface == "any" { 2 } else { 1 };
+        let seen = until(&mut live, |seen, _| last(seen) == copies);
+        for number in 1..=5 {
+            let found = seen.iter().filter(|segment| segment.seq == number).count();
+            // Of two tags the kernel keeps one beside the frame only as it comes in.
+            let fewest = if number == 4 { 1 } else { copies };
+            assert!((fewest..=copies).contains(&found), "{number} on {interface}: {seen:?}");
+        }
+    }
+    let mut live = open(&Settings { bpf: Some("vlan 7".to_owned()), ..settings(&[pair.1], &[80]) });
+    send(pair.0, &[frame(1).ethernet(), frame(2).vlan(0x8100, 8).ethernet(), frame(3).vlan(0x8100, 7).ethernet()]);
+    let seen = until(&mut live, |seen, _| !seen.is_empty());
+    assert_eq!(seen[0].seq, 3, "{seen:?}");
+}
+
+fn two_directions() {
+    let (one, other) = (Pair::new("tap0", "tap1"), Pair::new("tap2", "tap3"));
+    let mut live = open(&settings(&[one.1, other.1], &[80]));
+    let question = segment(1);
+    let answer = Packet { from: question.to, to: question.from, ..segment(2) };
+    let mut wires = [wire(one.0), wire(other.0)];
+    for _ in 0..50 {
+        wires[0].sendpacket(question.ip().ethernet().bytes).unwrap();
+        wires[1].sendpacket(answer.ip().ethernet().bytes).unwrap();
+    }
+    let seen = until(&mut live, |seen, _| seen.len() == 100);
+    let numbers: Vec<u32> = seen.iter().map(|segment| segment.seq).collect();
+    assert_eq!(numbers, [1, 2].repeat(50));
+}
+
+fn dropped() {
+    const SENT: u32 = 20_000;
+    let pair = Pair::new("tap0", "tap1");
+    let settings = Settings { buffer: 2 << 20, ..settings(&[pair.1], &[80]) };
+    let mut live = open(&settings);
+    let frame = Packet { payload: vec![b'x'; 1000], ..segment(1) }.ip().ethernet();
+    send(pair.0, &vec![frame; SENT as usize]);
+    settings.halt.set();
+    let seen = until(&mut live, |_, _| false).len() as u64;
+    let dropped = live.dropped().kernel;
+    assert!(dropped > 0, "a buffer of 2 MiB held {seen} frames of a kilobyte");
+    assert_eq!(seen + dropped, u64::from(SENT));
+}
+
+fn down_and_up() {
+    let pair = Pair::new("tap0", "tap1");
+    let mut live = open(&settings(&[pair.1], &[80]));
+    let told = |live: &mut Live, count: usize| until(live, |_, live| live.trouble().len() == count);
+    ip(&["link", "set", pair.1, "down"]);
+    told(&mut live, 1);
+    ip(&["link", "set", pair.1, "up"]);
+    told(&mut live, 2);
+    let said = ["tap1 went down: nothing is captured on it until it is up again", "tap1 is up again"];
+    assert_eq!(live.trouble(), said);
+    send(pair.0, &[segment(7).ip().ethernet()]);
+    assert_eq!(until(&mut live, |seen, _| !seen.is_empty())[0].seq, 7);
+}
+
+fn gone() {
+    let (one, other) = (Pair::new("tap0", "tap1"), Pair::new("tap2", "tap3"));
+    let mut alone = open(&settings(&[one.1], &[80]));
+    let mut both = open(&settings(&[one.1, other.1], &[80]));
+    drop(one);
+    assert_eq!(until(&mut alone, |_, _| false).len(), 0);
+    let ended = |live: &Live| live.trouble().iter().any(|told| told.starts_with("the capture on tap1 ended"));
+    assert!(ended(&alone), "{:?}", alone.trouble());
+    until(&mut both, |_, live| ended(live));
+    send(other.0, &[segment(7).ip().ethernet()]);
+    assert_eq!(until(&mut both, |seen, _| !seen.is_empty())[0].seq, 7);
+    drop(other);
+    until(&mut both, |_, _| false);
+    assert_eq!(both.trouble().iter().filter(|told| told.contains("ended")).count(), 2, "{:?}", both.trouble());
+}
+
+fn refused() {
+    let pair = Pair::new("tap0", "tap1");
+    ip(&["link", "set", pair.0, "down"]);
+    let told = |settings: &Settings| -> Vec<String> {
+        let errors = live::open(settings).err().unwrap();
+        errors.iter().map(ToString::to_string).collect()
+    };
+    assert_eq!(
+        told(&settings(&["tap2", "lo", pair.0], &[])),
+        [
+            "there is no interface tap2, perhaps tap1 was meant; there are lo, tap1, tap0 and any",
+            "cannot open tap0: it is down; to bring it up: sudo ip link set tap0 up",
+        ]
+    );
+    let vlan = Settings { bpf: Some("vlan 7".to_owned()), ..settings(&["any"], &[]) };
+    let said = told(&vlan).remove(0);
+    assert!(said.starts_with("the filter `vlan 7` does not compile for any (Linux cooked): "), "{said}");
+}
+
+fn chosen() {
+    let pair = Pair::new("tap0", "tap1");
+    let server = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = server.local_addr().unwrap().port();
+    let said = |port| open(&settings(&[], &[port])).describe();
+    assert_eq!(said(port), format!("lo, where something listens on port {port}"));
+    drop(server);
+    assert_eq!(said(9), format!("{} and {}: up, and nothing here listens on port 9", pair.1, pair.0));
+}
+
+/// Starts this binary again as a child that does one thing, and returns what it said.
+#[track_caller]
+fn child(command: &mut Command, what: &str) -> String {
+    let output = command.env(CHILD, what).stdin(Stdio::null()).output().unwrap();
+    let said = String::from_utf8(output.stdout).unwrap() + &String::from_utf8(output.stderr).unwrap();
+    assert!(output.status.success(), "{said}");
+    said
+}
+
+/// A copy of this binary that anybody may start.
+fn copy(folder: &Path) -> PathBuf {
+    fs::set_permissions(folder, fs::Permissions::from_mode(0o777)).unwrap();
+    let copy = folder.join("trials");
+    fs::copy(env::current_exe().unwrap(), &copy).unwrap();
+    fs::set_permissions(&copy, fs::Permissions::from_mode(0o755)).unwrap();
+    copy
+}
+
+fn given_up() {
+    let folder = tempfile::tempdir().unwrap();
+    let said = child(
+        Command::new(copy(folder.path())).current_dir(folder.path()).env("SUDO_UID", SOMEBODY.to_string()),
+        "capture",
+    );
+    assert!(said.starts_with(&format!("running as {SOMEBODY}, no capabilities\n")), "{said}");
+    let said = child(Command::new(env::current_exe().unwrap()).env_remove("SUDO_UID").env_remove("SUDO_GID"), "who");
+    assert_eq!(said, "running as nobody, no capabilities\n");
+}
+
+fn file_right() {
+    let folder = tempfile::tempdir().unwrap();
+    let copy = copy(folder.path());
+    let refused = child(Command::new(&copy).current_dir(folder.path()).uid(SOMEBODY).gid(SOMEBODY), "refused");
+    assert_eq!(refused, NOT_PERMITTED);
+    assert!(may("setcap", &["cap_net_raw+ep", copy.to_str().unwrap()]), "setcap");
+    let said = child(Command::new(&copy).current_dir(folder.path()).uid(SOMEBODY).gid(SOMEBODY), "capture");
+    assert!(said.starts_with(&format!("running as {SOMEBODY}, no capabilities\n")), "{said}");
+}
+
+const NOT_PERMITTED: &str = "cannot open lo: operation not permitted; run with sudo, or: \
+                             sudo setcap cap_net_raw+ep $(command -v shadowtap)\n";
+
+/// What children do, before there is any other thread.
+#[allow(clippy::print_stdout, reason = "the parent reads it")]
+fn run_child(what: &str) -> ExitCode {
+    match what {
+        "who" => println!("{}", rights::give_up(&rights::user(None).unwrap()).unwrap()),
+        "refused" => println!("{}", live::open(&settings(&["lo"], &[])).err().unwrap()[0]),
+        _ => capture_without_rights(),
+    }
+    ExitCode::SUCCESS
+}
+
+/// Opens, gives up, and then finds that frames still come and that nothing else goes.
+#[allow(clippy::print_stdout, reason = "the parent reads it")]
+fn capture_without_rights() {
+    const ROUNDS: usize = 20;
+    let server = TcpListener::bind("127.0.0.1:0").unwrap();
+    let settings = settings(&["lo"], &[server.local_addr().unwrap().port()]);
+    let mut live = open(&settings);
+    println!("{}", rights::give_up(&rights::user(None).unwrap()).unwrap());
+
+    let status = fs::read_to_string("/proc/self/status").unwrap();
+    let field = |name: &str| {
+        let words = status.lines().find_map(|line| line.strip_prefix(name)).unwrap();
+        words.split_ascii_whitespace().map(str::to_owned).collect::<Vec<_>>()
+    };
+    let somebody = SOMEBODY.to_string();
+    assert_eq!(field("Uid:"), [&*somebody; 4]);
+    for set in ["CapInh:", "CapPrm:", "CapEff:", "CapAmb:"] {
+        assert_eq!(field(set), ["0000000000000000"], "{set}");
+    }
+    assert_eq!(field("NoNewPrivs:"), ["1"]);
+    assert!(!field("Groups:").contains(&"0".to_owned()) && !field("Gid:").contains(&"0".to_owned()));
+
+    assert_eq!(live::open(&settings).err().unwrap()[0].to_string() + "\n", NOT_PERMITTED);
+    rights::can_write(Path::new(".")).unwrap();
+    let told = rights::can_write(Path::new("/proc/sys")).unwrap_err().to_string();
+    assert!(told.starts_with(&format!("cannot write to /proc/sys as {SOMEBODY}: ")), "{told}");
+
+    let halt = settings.halt.clone();
+    let talking = thread::spawn(move || talk(ROUNDS, &server, || halt.set()));
+    let seen = until(&mut live, |_, _| false);
+    talking.join().unwrap();
+    assert_eq!(seen.iter().filter(|segment| segment.len > 0).count(), 2 * ROUNDS);
+    assert!(live.trouble().is_empty(), "{:?}", live.trouble());
+}

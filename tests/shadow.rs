@@ -1,0 +1,127 @@
+//! A live run, with the wire's part played from memory: nobody is waited for, and everything is accounted for.
+#![allow(dead_code, reason = "the packet builder is shared with other tests")]
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "what breaks here fails its test")]
+
+#[path = "support/packets.rs"]
+mod packets;
+#[path = "support/server.rs"]
+mod server;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use packets::{Capture, Talk};
+use server::{Server, Step, answer};
+use shadowtap::capture::{self, MaxMemory};
+use shadowtap::middleware::{self, Mark};
+use shadowtap::pipeline::{self, Feed, Progress, Run};
+use shadowtap::replay::{self, Pace};
+use shadowtap::report::summary::{Summary, Target, sum};
+
+/// Connections that each carry one POST with a body of this many bytes, and its answer.
+fn uploads(count: usize, body: usize) -> Capture {
+    let talks = (0..count).map(|n| {
+        let head = format!("POST /{n} HTTP/1.1\r\nHost: h\r\nContent-Length: {body}\r\n\r\n");
+        Talk::open()
+            .between(&format!("10.1.{}.{}:5000", n / 250, n % 250), "10.0.0.1:80")
+            .client(head)
+            .segments(packets::Client, vec![b'x'; body], 14_000)
+            .server("HTTP/1.1 201 Created\r\nContent-Length: 2\r\n\r\nok")
+            .capture()
+    });
+    talks.reduce(Capture::with).unwrap()
+}
+
+fn target(url: &str) -> replay::Settings {
+    replay::Settings {
+        target: url.parse().unwrap(),
+        pace: Pace::default(),
+        timeout: Duration::from_millis(300),
+        max_in_flight: 4,
+        keep_host: false,
+        insecure: false,
+        drain: Duration::from_secs(2),
+    }
+}
+
+async fn run(capture: &Capture, max_memory: usize, mark: Option<Mark>, targets: Vec<replay::Settings>) -> Summary {
+    let run = Run {
+        command: "shadow",
+        feed: Feed::Live(Box::new(capture.source())),
+        capture: capture::Settings { max_memory: MaxMemory(max_memory), ..capture::Settings::default() },
+        middleware: middleware::Settings { allow_writes: true, ..middleware::Settings::default() },
+        targets,
+        mark,
+        ..Run::of_files(Box::new(capture::MemorySource::new()))
+    };
+    let progress = Arc::new(Progress::default());
+    let never = std::future::pending();
+    let summary = tokio::task::spawn_blocking(move || pipeline::run(run, &progress, never).unwrap()).await.unwrap();
+    assert!(summary.balances(), "{summary:#?}");
+    summary
+}
+
+fn of<'a>(summary: &'a Summary, url: &str) -> &'a Target {
+    summary.targets.iter().find(|(name, _)| name.trim_end_matches('/') == url).unwrap().1
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_target_that_stalls_costs_requests_to_it_and_nothing_else() {
+    let stalled = Server::start(|_| vec![Step::Stall]).await;
+    let well = Server::start(|_| vec![answer("201 Created", "ok")]).await;
+    let (stalled_url, well_url) = (stalled.url("http"), well.url("http"));
+    let wide = |url| replay::Settings { max_in_flight: 64, ..target(url) };
+    let targets = vec![wide(&stalled_url), wide(&well_url)];
+    let summary = run(&uploads(200, 10_000), 64 << 20, None, targets).await;
+    assert_eq!(summary.requests.seen, 200);
+    assert_eq!(summary.requests.offered, 200);
+    let (stalled, well) = (of(&summary, &stalled_url), of(&summary, &well_url));
+    assert_eq!((well.ended.sent, well.statuses["201"]), (200, 200), "{well:?}");
+    assert_eq!(well.differences.compared, 200);
+    assert_eq!((stalled.ended.sent, stalled.offered), (0, 200));
+    assert_eq!(stalled.ended.failed["timeout"] + sum(&stalled.ended.shed), 200);
+    assert_eq!(summary.production.statuses["201"], 200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_has_no_room_is_shed_whole_and_counted() {
+    let stalled = Server::start(|_| vec![Step::Stall]).await;
+    let url = stalled.url("http");
+    // Two megabytes for what waits for the target, one for what is on its way there.
+    let summary = run(&uploads(100, 100_000), 16 << 20, None, vec![target(&url)]).await;
+    let ended = &summary.requests.ended;
+    assert_eq!(summary.requests.seen, 100);
+    assert_eq!(summary.requests.offered + sum(&ended.shed), 100, "{ended:?}");
+    let target = of(&summary, &url);
+    assert!(sum(&ended.shed) + sum(&target.ended.shed) > 0, "there is not room for all of them: {target:?}");
+    assert_eq!(target.offered, target.ended.failed["timeout"] + sum(&target.ended.shed));
+    let answered: u64 = summary.production.statuses.values().sum();
+    assert_eq!(answered + sum(&summary.production.unjoined), summary.requests.offered, "one answer a request");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_shadow_is_marked_and_never_shadowed_again() {
+    let server = Server::start(|_| vec![answer("200 OK", "ok")]).await;
+    let marked = Talk::open()
+        .between("10.2.0.1:5000", "10.0.0.1:80")
+        .client("GET /marked HTTP/1.1\r\nHost: h\r\nX-Shadowtap: some other run\r\n\r\n")
+        .server("HTTP/1.1 204 No Content\r\n\r\n")
+        .capture();
+    let mark = Mark::default().of_run("5e1f");
+    let summary = run(&uploads(3, 10).with(marked), 64 << 20, Some(mark), vec![target(&server.url("http"))]).await;
+    assert_eq!(summary.requests.ended.filtered["mark"], 1);
+    assert_eq!(summary.requests.offered, 3);
+    let requests = server.requests();
+    assert!(requests.iter().all(|request| request.contains("x-shadowtap: 5e1f\r\n")), "{requests:?}");
+    assert_eq!(requests.len(), 3);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn lag_counts_from_the_last_byte_on_the_wire() {
+    let server = Server::start(|_| vec![answer("200 OK", "ok")]).await;
+    let url = server.url("http");
+    let summary = run(&uploads(1, 10), 64 << 20, None, vec![target(&url)]).await;
+    // The frames are stamped with the time that the packet builder has: hours away from now in either direction.
+    let lag = of(&summary, &url).schedule_lag_us.as_ref().unwrap();
+    assert_eq!(lag.count, 1);
+}
