@@ -6,13 +6,14 @@ use std::ops::Range;
 use std::os::fd::AsFd;
 use std::path::Path;
 
+use arrayvec::ArrayVec;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 
 use super::classic::Classic;
 use super::input::{Input, size_of};
 use super::pcapng::Pcapng;
-use super::{CaptureError, Dropped, Frame, Halt, LinkType, Source, is_standard_input};
+use super::{CaptureError, Dropped, FEW, Few, Frame, Halt, LinkType, Source, is_standard_input};
 use crate::exchange::Timestamp;
 
 /// Longest frame that is read, in bytes. A record that claims more cannot be real (the largest segmentation
@@ -40,6 +41,9 @@ impl<R: Read + AsFd> Read for Patient<R> {
         Ok(0)
     }
 }
+
+/// What the decompressor says of bytes after a whole member that do not begin another one (RFC 1952, 2.2).
+const NOT_GZIP: &str = "invalid gzip header";
 
 /// What capture files begin with, read in little-endian order: pcap of each kind and byte order, and pcapng.
 const MAGIC: [u32; 7] = [0xa1b2_c3d4, 0xa1b2_3c4d, 0xa1b2_cd34, 0xd4c3_b2a1, 0x4d3c_b2a1, 0x34cd_b2a1, 0x0a0d_0d0a];
@@ -183,9 +187,7 @@ impl FileSource {
 
     /// Moves to the next frame; false at the end.
     pub(super) fn advance(&mut self) -> bool {
-        if let Some(last) = self.current.take() {
-            self.input.consume(last.len);
-        }
+        self.pass();
         if self.ended {
             return false;
         }
@@ -206,10 +208,28 @@ impl FileSource {
             Ok(Next::Unreadable { claims }) => {
                 self.tell(&format!("has a record that claims {claims} bytes, which cannot be right"));
             }
+            Err(error) if error.to_string() == NOT_GZIP => {
+                self.tell("goes on after its end with bytes that are not gzip, which were not read,");
+            }
             Err(error) => self.tell(&format!("cannot be read on: {error}")),
         }
         self.ended = true;
         false
+    }
+
+    /// Leaves the current frame behind.
+    fn pass(&mut self) {
+        if let Some(last) = self.current.take() {
+            self.input.consume(last.len);
+        }
+    }
+
+    /// Whether the next frame is in the window, after the current one was left behind.
+    fn is_there(&self) -> bool {
+        match &self.format {
+            Format::Classic(classic) => classic.is_whole(self.input.available()),
+            Format::Pcapng(pcapng) => pcapng.is_whole(self.input.available()),
+        }
     }
 
     /// The frame that [`FileSource::advance`] moved to.
@@ -236,6 +256,25 @@ impl FileSource {
 impl Source for FileSource {
     fn next(&mut self) -> Option<Frame<'_>> {
         if self.advance() { self.frame() } else { None }
+    }
+
+    fn next_few(&mut self) -> Few<'_> {
+        // Nothing is read while there are some, so that their places in the buffer hold.
+        let mut records = ArrayVec::<Record, FEW>::new();
+        while self.advance()
+            && let Some(Record { data, .. }) = &self.current
+        {
+            let position = self.input.position();
+            let data = position + data.start..position + data.end;
+            records.extend(self.current.clone().map(|record| Record { data, ..record }));
+            self.pass();
+            if records.is_full() || !self.is_there() {
+                break;
+            }
+        }
+        let frame =
+            |Record { at, link, wire_len, data, .. }| Frame { at, link, wire_len, data: self.input.stretch(data) };
+        records.into_iter().map(frame).collect()
     }
 
     fn trouble(&self) -> Vec<String> {

@@ -2,11 +2,15 @@
 
 use std::fs::File;
 use std::io::{self, Read};
+use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Bytes read from the file at once. Large enough that the system call does not count, small enough for the cache.
 const WINDOW: usize = 256 * 1024;
+
+/// Bytes that a decompressor is asked for at once. What it has made of them is lost where it then finds an error.
+const SIP: usize = 4 * 1024;
 
 /// A window on a byte stream: at least as many bytes as were asked for, contiguous, without copying them out.
 pub(crate) struct Input {
@@ -34,9 +38,9 @@ impl Input {
             || matches!(begin, [first, 0x2a, 0x4d, 0x18] if (0x50..0x60).contains(first));
         let read = Arc::clone(&raw.read);
         if gzip {
-            Ok(Self { compressed: true, ..Self::plain(Box::new(flate2::read::MultiGzDecoder::new(raw)), read) })
+            Ok(Self { compressed: true, ..Self::plain(Box::new(Sips(flate2::read::MultiGzDecoder::new(raw))), read) })
         } else if zstd {
-            Ok(Self { compressed: true, ..Self::plain(Box::new(zstd::Decoder::new(raw)?), read) })
+            Ok(Self { compressed: true, ..Self::plain(Box::new(Sips(zstd::Decoder::new(raw)?)), read) })
         } else {
             Ok(raw)
         }
@@ -49,6 +53,16 @@ impl Input {
     /// The bytes in the window.
     pub(crate) fn available(&self) -> &[u8] {
         self.buffer.get(self.start..self.end).unwrap_or_default()
+    }
+
+    /// Where the window begins in the buffer: what was passed stays there until more is read.
+    pub(super) const fn position(&self) -> usize {
+        self.start
+    }
+
+    /// Bytes of the buffer, in the window or just passed.
+    pub(super) fn stretch(&self, positions: Range<usize>) -> &[u8] {
+        self.buffer.get(positions).unwrap_or_default()
     }
 
     /// Where the window begins in the decompressed stream.
@@ -147,6 +161,16 @@ impl io::BufRead for Input {
 
     fn consume(&mut self, bytes: usize) {
         Self::consume(self, bytes);
+    }
+}
+
+/// Reads few bytes at once.
+struct Sips<R>(R);
+
+impl<R: Read> Read for Sips<R> {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        let few = into.len().min(SIP);
+        self.0.read(into.get_mut(..few).unwrap_or_default())
     }
 }
 

@@ -206,9 +206,8 @@ fn inspect_frames(
 ) -> Result<Engine, RunError> {
     let mut tap = Tap::new(capture, interests)?;
     let mut wanted = true;
-    while wanted && let Some(frame) = source.next() {
-        tap.frame(&frame, &mut |event| wanted &= sink(event));
-    }
+    // Frames that were handed on together with the last one that is wanted tell nothing any more.
+    while wanted && tap.pull(&mut *source, &mut |event| wanted = wanted && sink(event)) {}
     if wanted {
         tap.finish(&mut |event| {
             sink(event);

@@ -73,11 +73,10 @@ impl FileReader {
                 permille.set(self.source.progress().map_or(u64::MAX, thousandths));
             }
             frames += 1;
-            let Some(frame) = self.source.next() else {
+            if !self.tap.pull(&mut *self.source, &mut hand_on) {
                 self.tap.finish(&mut hand_on);
                 break;
-            };
-            self.tap.frame(&frame, &mut hand_on);
+            }
         }
         self.tap.engine(&*self.source)
     }

@@ -11,6 +11,7 @@ use std::time::Duration;
 use crate::exchange::{Damage, Digest, ExchangeId, Outcome, Timestamp};
 use crate::replay::Delivery;
 
+mod edges;
 pub mod forecast;
 pub mod histogram;
 pub mod inspect;

@@ -258,6 +258,9 @@ pub struct Differences {
 pub struct ProductionSide {
     /// Final statuses.
     pub statuses: Counts,
+    /// Those of them that were captured in part, by what is missing: their status is known all the same.
+    #[serde(default)]
+    pub damaged: Counts,
     /// Last byte of the request to first byte of the final response.
     pub latency_us: Figures,
     /// Requests whose production response is not known, and responses without request, by reason.
@@ -443,6 +446,7 @@ mod tests {
             "/requests/ended/incomplete/end_of_capture",
             "/requests/ended/shed",
             "/production/statuses",
+            "/production/damaged",
             "/production/latency_us/p99_9",
             "/production/unjoined",
             "/sample/asked",

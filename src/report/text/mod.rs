@@ -65,7 +65,11 @@ pub fn footer(summary: &Summary, shown: Option<u64>, width: usize, colour: bool)
     let Requests { seen, ended, .. } = &summary.requests;
     let mut text = counted(*seen, "exchange");
     let filtered = ended.filtered.iter().map(|(rule, count)| (format!("kept back by --{rule}"), *count));
-    let others = [("not in the sample", ended.sampled_out), ("damaged", ended.malformed + sum(&ended.incomplete))];
+    let others = [
+        ("not in the sample", ended.sampled_out),
+        ("damaged", ended.malformed + sum(&ended.incomplete)),
+        ("with a damaged response", sum(&summary.production.damaged)),
+    ];
     for (what, count) in filtered.chain(others.map(|(what, count)| (what.to_owned(), count))) {
         if count > 0 {
             write!(text, ", {} {what}", number(count)).ok();
@@ -322,7 +326,7 @@ fn capture(page: &mut Page, summary: &Summary) {
         format!("Capture      {}, {}", counted(frames.received, "frame"), counted(tcp.connections, "connection"));
     let skipped = sum(&frames.skipped);
     if skipped > 0 {
-        write!(text, "; {} skipped ({})", counted(skipped, "frame"), kinds(&frames.skipped)).ok();
+        write!(text, "; {} skipped ({})", counted(skipped, "frame"), kinds(&in_words(&frames.skipped))).ok();
     }
     if tcp.gaps > 0 {
         write!(text, "; {} ({} missing)", counted(tcp.gaps, "gap"), bytes(tcp.gap_bytes)).ok();
@@ -371,6 +375,16 @@ fn warnings(page: &mut Page, summary: &Summary) {
     for text in all {
         page.paragraph(&format!("! {text}"), Tone::Odd);
     }
+}
+
+/// Reasons for skipping a frame whose keys say too little where flags are not in sight.
+fn in_words(skipped: &Counts) -> Counts {
+    let word = |key: &str| match key {
+        "port" => "not on a port of -p".to_owned(),
+        "filter" => "not matched by -f".to_owned(),
+        key => key.to_owned(),
+    };
+    skipped.iter().map(|(key, count)| (word(key), *count)).collect()
 }
 
 /// What is not zero, greatest first: `not tcp 30, cut 2`.
