@@ -407,3 +407,15 @@ fn what_changes_nothing_about_the_client_is_warned_of() {
         "--resolve-every changes nothing",
     );
 }
+
+#[test]
+fn a_target_may_have_a_name_for_routes() {
+    let config = config(|typed| typed.send.to = vec!["new=http://new:81".into(), "http://h".into()]);
+    let names: Vec<_> = config.targets.iter().map(|target| target.name.as_deref()).collect();
+    assert_eq!(names, [Some("new"), None]);
+    assert_eq!(config.targets[0].target.to_string(), "http://new:81");
+    for typed in ["=http://h", "-=http://h", "a b=http://h"] {
+        check(|to| to.send.to = all(typed), &["--to: ", "a name is one word"]);
+    }
+    check(|typed| typed.send.to = vec!["http://h".into(), "new=http://h".into()], &["--to: http://h is given twice"]);
+}

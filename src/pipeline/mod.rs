@@ -118,6 +118,8 @@ pub struct Run {
     pub most: Option<u64>,
     /// Asks for new output files.
     pub reopen: Reopen,
+    /// What to do to requests from then on, whenever it changes.
+    pub reloads: watch::Receiver<Option<middleware::Settings>>,
     /// Where each ended delivery is written as a line of JSON.
     pub results: Option<Box<dyn Write + Send>>,
 }
@@ -136,6 +138,7 @@ impl Run {
             mark: None,
             most: None,
             reopen: Reopen::default(),
+            reloads: watch::channel(None).1,
             results: None,
         }
     }
@@ -248,10 +251,7 @@ pub fn run(
     let pace = run.targets.first().map(|target| target.pace).unwrap_or_default();
     let drain = run.targets.iter().map(|target| target.drain).max().unwrap_or_default();
 
-    let sets_host = run.middleware.sets_host();
     let targets = run.targets.into_iter().map(|settings| replay::Settings {
-        // A Host that the chain sets is not to be replaced by the target's.
-        keep_host: settings.keep_host || sets_host,
         // A live run has had its time for what is in flight before the targets are stopped.
         drain: if live { Duration::ZERO } else { settings.drain },
         ..settings
@@ -277,6 +277,7 @@ pub fn run(
     };
     let work = pacer::Work {
         chain: Chain::new(&run.middleware),
+        reloads: run.reloads,
         mark: run.mark,
         timing: if live { Timing::Live } else { Timing::paced(pace) },
         most: run.most,

@@ -12,6 +12,7 @@ use shadowtap::{middleware, replay};
 
 use crate::args::ReplayCommand;
 use crate::output::{tell, write_summary, writer};
+use crate::reload::Reload;
 use crate::signals::Stop;
 use crate::{TROUBLE, progress, terminal};
 
@@ -23,10 +24,11 @@ pub(crate) fn run(args: ReplayCommand) -> anyhow::Result<ExitCode> {
     for warning in warnings.into_iter().chain(targets.iter().flat_map(aloud)) {
         tell(&format!("warning: {warning}"));
     }
-    let stop = Stop::listen(&capture.halt, None)?;
+    let (reload, reloads) = Reload::new(&middleware, &targets);
+    let stop = Stop::listen(&capture.halt, Some(Box::new(move || reload.read())))?;
     let counters = Arc::new(Progress::default());
     let bar = progress::show(&counters);
-    let run = Run { capture, middleware, targets, results, ..Run::of_files(source) };
+    let run = Run { capture, middleware, targets, results, reloads, ..Run::of_files(source) };
     let summary = pipeline::run(run, &counters, stop.wait());
     bar.finish_and_clear();
     let summary = summary?;
