@@ -248,7 +248,9 @@ pub enum CaptureError {
         file: String,
     },
     /// The first bytes are those of no capture format.
-    #[error("{file} is not a capture: it begins with {begin}; pcap and pcapng are read, plain, gzip or zstd")]
+    #[error(
+        "{file} is not a capture: it begins with {begin}; what is read is pcap, pcapng, .gor and JSON lines, plain, gzip or zstd"
+    )]
     NotACapture {
         /// The file.
         file: String,
