@@ -4,8 +4,10 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::thread;
+use std::time::Duration;
 
-use crossbeam_channel::{Receiver, RecvTimeoutError};
+use crossbeam_channel::{Receiver, RecvTimeoutError, TryRecvError};
 use tokio::sync::{Notify, mpsc, watch};
 use tokio::time::Instant;
 
@@ -110,11 +112,18 @@ pub(super) struct Pacer {
     asked: HashMap<ExchangeId, Asked, foldhash::fast::RandomState>,
     taken: u64,
     epoch: Instant,
+    /// Events handled since this thread last waited or napped.
+    in_a_row: u64,
 }
+
+/// Events in a row after which a live source counts as busy: some thousands a second.
+const BUSY: u64 = 16;
+/// How long to nap then: far less than the kernel takes to hand over the next frames.
+const NAP: Duration = Duration::from_micros(500);
 
 impl Pacer {
     pub(super) fn new(work: Work, ends: Ends) -> Self {
-        Self { work, ends, asked: HashMap::default(), taken: 0, epoch: Instant::now() }
+        Self { work, ends, asked: HashMap::default(), taken: 0, epoch: Instant::now(), in_a_row: 0 }
     }
 
     /// Works until the events end or the run is stopped; returns what the chain has to say at the end.
@@ -156,14 +165,35 @@ impl Pacer {
         self.work.timing.other(at).unwrap_or_else(Instant::now)
     }
 
-    fn next(&self) -> Option<Event> {
-        let parcel = crossbeam_channel::select_biased! {
-            recv(self.ends.stopped) -> _ => None,
-            recv(self.ends.events) -> parcel => parcel.ok(),
-        }?;
+    fn next(&mut self) -> Option<Event> {
+        let parcel = match self.at_hand() {
+            Some(parcel) => parcel,
+            None => crossbeam_channel::select_biased! {
+                recv(self.ends.stopped) -> _ => None,
+                recv(self.ends.events) -> parcel => parcel.ok(),
+            }?,
+        };
         drop(parcel.held);
         self.ends.progress.read_permille.store(parcel.permille, Ordering::Relaxed);
         Some(parcel.event)
+    }
+
+    /// An event that is there already, live. After many of them this thread naps rather than waits: who waits in the
+    /// queue is woken for each single event, and that costs more than to handle it.
+    fn at_hand(&mut self) -> Option<Parcel> {
+        let is_live = matches!(self.work.timing, Timing::Live);
+        if !is_live || self.ends.stopped.try_recv() == Err(TryRecvError::Disconnected) {
+            return None;
+        }
+        if let Ok(parcel) = self.ends.events.try_recv() {
+            self.in_a_row += 1;
+            return Some(parcel);
+        }
+        if std::mem::take(&mut self.in_a_row) < BUSY {
+            return None;
+        }
+        thread::sleep(NAP);
+        self.ends.events.try_recv().ok()
     }
 
     /// False where the run was stopped.
