@@ -52,7 +52,7 @@ const FACT_QUEUE: usize = 65_536;
 /// Facts that the report takes at once.
 const FACT_BATCH: usize = 4096;
 /// How long the report lets facts gather: far too short to fill their queue.
-const FACT_PAUSE: Duration = Duration::from_millis(1);
+const FACT_PAUSE: Duration = Duration::from_millis(5);
 /// How long a file waits where a queue is full: far shorter than it takes to empty. Who slept in the queue itself would be
 /// woken for every place, which costs more than to read the next frame.
 const FULL_PAUSE: Duration = Duration::from_millis(1);

@@ -119,7 +119,7 @@ pub(super) struct Pacer {
 /// Events in a row after which a live source counts as busy: some thousands a second.
 const BUSY: u64 = 16;
 /// How long to nap then: far less than the kernel takes to hand over the next frames.
-const NAP: Duration = Duration::from_micros(500);
+const NAP: Duration = Duration::from_millis(1);
 
 impl Pacer {
     pub(super) fn new(work: Work, ends: Ends) -> Self {

@@ -22,8 +22,10 @@ pub(super) const QUEUE: usize = 16_384;
 const TICK: Duration = Duration::from_millis(100);
 /// Entries in a row after which there is much to record.
 const BUSY: u64 = 16;
+/// Entries between two looks at the clock, while there is much to record.
+const LOOK_EVERY: u64 = 64;
 /// How long to nap then: so short that the queue cannot fill.
-const NAP: Duration = Duration::from_millis(2);
+const NAP: Duration = Duration::from_millis(10);
 /// Bytes of frames that travel together.
 const BATCH_BYTES: usize = 256 << 10;
 
@@ -191,11 +193,14 @@ impl RecordingThread {
                 reopened = reopen.count();
                 self.recorder.reopen();
             }
-            let now = wall_clock();
-            self.recorder.tick(now);
-            if now.since(told) >= TICK {
-                told = now;
-                self.tell();
+            // What time it is is asked now and then, not for every entry.
+            if self.in_a_row.is_multiple_of(LOOK_EVERY) {
+                let now = wall_clock();
+                self.recorder.tick(now);
+                if now.since(told) >= TICK {
+                    told = now;
+                    self.tell();
+                }
             }
         }
         let recorded = self.recorder.finish();
