@@ -49,9 +49,8 @@ pub(crate) fn full() {
     assert!(ended.said.contains("lost to the disk") || ended.said.contains("not recorded"), "{}", ended.said);
     let reached = target.end();
     each_once("the shadow beside it", &logged, reached.iter().map(|reached| &*reached.target), LOAD.open());
-    let last = ended.summary["recording"]["last"].as_str().map(str::to_owned);
-    let last = last.unwrap_or_else(|| panic!("{}", ended.summary["recording"]));
-    let (requests, _) = gor(&fs::read(last).unwrap());
+    let newest = ended.summary["recording"]["last"].as_str().unwrap();
+    let (requests, _) = gor(&fs::read(newest).unwrap());
     for n in 0..5 {
         assert!(requests.contains(&format!("/room/{n}")), "{requests:?}");
     }

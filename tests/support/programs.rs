@@ -1,8 +1,9 @@
 //! nginx, its clients and shadowtap as processes: started for a trial, and ended with it whatever becomes of that.
 #![allow(dead_code, reason = "each test binary uses its own part of this")]
-#![allow(clippy::unwrap_used, reason = "what breaks here fails its trial")]
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "what breaks here fails its trial")]
 
 use std::collections::BTreeMap;
+use std::env;
 use std::fs;
 use std::io::{BufRead as _, BufReader};
 use std::net::{SocketAddr, TcpStream};
@@ -15,6 +16,8 @@ use std::time::Duration;
 
 use serde_json::Value;
 
+/// Another build of shadowtap to try, such as one to look at with a profiler.
+const PROGRAM: &str = "SHADOWTAP_TEST_PROGRAM";
 /// Longest wait for what takes milliseconds, but on a machine that is busy elsewhere.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 /// Time between two looks at what is waited for.
@@ -108,7 +111,7 @@ http {
     uwsgi_temp_path @ROOT@/uwsgi;
     scgi_temp_path @ROOT@/scgi;
     log_format each '$request_uri $status $msec $http_x_shadowtap';
-    access_log @ROOT@/access.log each;
+    access_log @ROOT@/access.log each@LOG@;
     keepalive_requests 100000000;
     keepalive_timeout 600s;
     client_max_body_size 16m;
@@ -135,9 +138,21 @@ pub(crate) struct Logged {
 impl Nginx {
     #[track_caller]
     pub(crate) fn start(listen: &str) -> Self {
+        Self::start_as(listen, "")
+    }
+
+    /// One that writes its log in blocks, and so can do more.
+    #[track_caller]
+    pub(crate) fn start_busy(listen: &str) -> Self {
+        Self::start_as(listen, " buffer=1m flush=1s")
+    }
+
+    #[track_caller]
+    fn start_as(listen: &str, log: &str) -> Self {
         let folder = folder();
         let root = folder.path().to_str().unwrap();
-        let config = CONFIG.replace("@ROOT@", root).replace("@LISTEN@", listen).replace("@LONG@", &"long ".repeat(400));
+        let config = CONFIG.replace("@ROOT@", root).replace("@LISTEN@", listen).replace("@LOG@", log);
+        let config = config.replace("@LONG@", &"long ".repeat(400));
         let file = folder.path().join("nginx.conf");
         fs::write(&file, config).unwrap();
         let child = Command::new("nginx")
@@ -234,8 +249,8 @@ impl Tap {
     /// Starts shadowtap, and waits until it captures.
     #[track_caller]
     pub(crate) fn start(arguments: &[&str]) -> Self {
-        let tap = Self::launch(&mut Command::new(env!("CARGO_BIN_EXE_shadowtap")), arguments);
-        tap.ready()
+        let program = env::var_os(PROGRAM).unwrap_or_else(|| env!("CARGO_BIN_EXE_shadowtap").into());
+        Self::launch(&mut Command::new(program), arguments).ready()
     }
 
     /// The same of a command that is shadowtap; does not wait.
@@ -302,6 +317,23 @@ impl Tap {
     #[track_caller]
     pub(crate) fn most_memory(&self) -> u64 {
         self.status("VmHWM:").split(' ').next().unwrap().parse::<u64>().unwrap() / 1024
+    }
+
+    /// Memory that it has now, in kilobytes.
+    #[track_caller]
+    pub(crate) fn memory(&self) -> u64 {
+        self.status("VmRSS:").split(' ').next().unwrap().parse().unwrap()
+    }
+
+    /// Processor time that it took so far, in microseconds.
+    #[track_caller]
+    pub(crate) fn processor_time(&self) -> u64 {
+        /// Of the system's clock, as proc(5) counts: a hundredth of a second.
+        const TICK: u64 = 10_000;
+        let stat = fs::read_to_string(format!("/proc/{}/stat", self.id())).unwrap();
+        // After the name, which may hold anything, the fields of user and system time are the 12th and 13th.
+        let fields: Vec<_> = stat.rsplit_once(')').unwrap().1.split_whitespace().collect();
+        fields[11..13].iter().map(|ticks| ticks.parse::<u64>().unwrap() * TICK).sum()
     }
 
     /// Sends a signal, and waits for the end.
