@@ -13,12 +13,13 @@ use std::time::Duration;
 use packets::{Capture, Talk};
 use server::{Server, Step, answer};
 use shadowtap::capture::{self, MaxMemory};
+use shadowtap::journal::{Recorder, Rotation, Target};
 use shadowtap::middleware::file::Environment;
 use shadowtap::middleware::route::Targets;
 use shadowtap::middleware::{self, ChainFile, Mark};
 use shadowtap::pipeline::{self, Feed, Progress, Run};
 use shadowtap::replay;
-use shadowtap::report::summary::{Summary, Target, sum};
+use shadowtap::report::summary::{self, Summary, sum};
 
 /// Connections that each carry one POST with a body of this many bytes, and its answer.
 fn uploads(count: usize, body: usize) -> Capture {
@@ -41,6 +42,25 @@ fn target(url: &str) -> replay::Settings {
         drain: Duration::from_secs(2),
         ..replay::Settings::new(url.parse().unwrap())
     }
+}
+
+/// Records what is played, to the end of it, into a file of this name; nothing is sent. Returns what the file holds too.
+async fn record(capture: &Capture, name: &str) -> (Summary, Vec<u8>) {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join(name);
+    let run = Run {
+        command: "record",
+        feed: Feed::Live(Box::new(capture.source())),
+        middleware: middleware::Settings { allow_writes: true, ..middleware::Settings::default() },
+        recorder: Some(Recorder::new(Target::new(&file).unwrap(), Rotation::default())),
+        ..Run::of_files(Box::new(capture::MemorySource::new()))
+    };
+    let progress = Arc::new(Progress::default());
+    // Asked to end before it has begun: what is captured by then is recorded all the same.
+    let now = std::future::ready(());
+    let summary = tokio::task::spawn_blocking(move || pipeline::run(run, &progress, now).unwrap()).await.unwrap();
+    assert!(summary.balances(), "{summary:#?}");
+    (summary, std::fs::read(&file).unwrap())
 }
 
 async fn run(capture: &Capture, max_memory: usize, mark: Option<Mark>, targets: Vec<replay::Settings>) -> Summary {
@@ -69,7 +89,7 @@ async fn run_with(
     summary
 }
 
-fn of<'a>(summary: &'a Summary, url: &str) -> &'a Target {
+fn of<'a>(summary: &'a Summary, url: &str) -> &'a summary::Target {
     summary.targets.iter().find(|(name, _)| name.trim_end_matches('/') == url).unwrap().1
 }
 
@@ -185,4 +205,19 @@ async fn a_chain_that_was_read_again_is_what_is_done_from_then_on() {
     let summary =
         run_with(&uploads(3, 10), 64 << 20, vec![target(&server.url("http"))], |run| run.reloads = reloads).await;
     assert_eq!(summary.requests.ended.filtered["none"], 3);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_recording_that_is_stopped_has_all_that_was_captured() {
+    let (summary, file) = record(&uploads(500, 1000), "all.jsonl").await;
+    assert_eq!((summary.requests.seen, summary.requests.ended.kept), (500, 500));
+    assert_eq!(String::from_utf8(file).unwrap().lines().count(), 500);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_recording_of_frames_alone_keeps_its_requests_whatever_their_bodies() {
+    let (summary, file) = record(&uploads(50, 10_000), "all.pcap").await;
+    assert_eq!((summary.requests.seen, summary.requests.ended.kept), (50, 50), "{:?}", summary.requests);
+    assert!(!summary.nothing_delivered(), "nothing was to be delivered");
+    assert!(file.len() > 50 * 10_000);
 }

@@ -249,7 +249,7 @@ pub fn run(
     let enough = Arc::new(Notify::new());
     // One thread paces for all targets: what is asked of the first goes for all.
     let pace = run.targets.first().map(|target| target.pace).unwrap_or_default();
-    let drain = run.targets.iter().map(|target| target.drain).max().unwrap_or_default();
+    let drain = run.targets.iter().map(|target| target.drain).max().unwrap_or(replay::DEFAULT_DRAIN);
 
     let targets = run.targets.into_iter().map(|settings| replay::Settings {
         // A live run has had its time for what is in flight before the targets are stopped.

@@ -157,7 +157,22 @@ impl Pacer {
                 break;
             }
         }
+        if matches!(self.work.timing, Timing::Live) {
+            self.leave();
+        }
         ChainEnd { keys: self.work.chain.key_share(), remarks: self.work.chain.remarks() }
+    }
+
+    /// Tells of each request that was captured and found no time any more, and how others were answered.
+    fn leave(&mut self) {
+        let enough = self.work.most.is_some_and(|most| self.taken >= most);
+        while let Ok(parcel) = self.ends.events.recv() {
+            match parcel.event {
+                Event::Request(request) if !enough => self.end(note(&request), Outcome::Shed(Shed::Stopped)),
+                Event::Response { of, response } => self.response(of, response),
+                _ => true,
+            };
+        }
     }
 
     /// When a connection is due to open or close.
@@ -202,7 +217,7 @@ impl Pacer {
             // What was read ahead of the end is not part of the run.
             return true;
         }
-        if let Some(outcome) = unfit(&request) {
+        if let Some(outcome) = unfit(&request, self.needs_bodies()) {
             return self.end(note(&request), outcome);
         }
         let due = self.work.timing.due(request.last_byte);
@@ -223,6 +238,11 @@ impl Pacer {
             Err(outcome) => self.end(note, outcome),
             Ok(()) => self.take(note, request, due),
         }
+    }
+
+    /// Whether requests go anywhere with their bodies: frames that are recorded have these already.
+    fn needs_bodies(&self) -> bool {
+        self.ends.recording.is_some() || !self.ends.outlets.is_empty()
     }
 
     /// The clock that limits run on: due times, or the time of sending where there are none.
@@ -252,24 +272,15 @@ impl Pacer {
         if self.work.most == Some(self.taken) {
             self.ends.enough.notify_one();
         }
+        if self.ends.outlets.is_empty() {
+            return self.keep(note, request);
+        }
         let keep_host = self.work.chain.host_was_set();
         let targets = self.targets();
-        if targets.is_empty() && !self.ends.outlets.is_empty() {
+        if targets.is_empty() {
             return self.end(note, Outcome::filtered(ROUTE));
         }
-        let recorded = match &self.ends.recording {
-            Some(recording) if self.ends.outlets.is_empty() => {
-                if !recording.send(Event::Request(request)) {
-                    return self.end(note, Outcome::Shed(Shed::Recording));
-                }
-                self.asked.insert(id, Asked { at, recorded: true });
-                self.ends.progress.seen.fetch_add(1, Ordering::Relaxed);
-                self.ends.progress.kept_back.fetch_add(1, Ordering::Relaxed);
-                return self.tell(Fact::Kept { note: Box::new(note) });
-            }
-            Some(recording) => recording.send(Event::Request(request.clone())),
-            None => false,
-        };
+        let recorded = self.ends.recording.as_ref().is_some_and(|to| to.send(Event::Request(request.clone())));
         self.asked.insert(id, Asked { at, recorded });
         self.ends.progress.seen.fetch_add(1, Ordering::Relaxed);
         self.ends.progress.in_flight.fetch_add(targets.len() as u64, Ordering::Relaxed);
@@ -289,6 +300,19 @@ impl Pacer {
             Some(chosen) => chosen.iter().copied().filter(|target| *target < all).collect(),
             None => TargetSet::first(all),
         }
+    }
+
+    /// Records a request where nothing is sent. Where it is frames that are recorded, it is kept in them.
+    fn keep(&mut self, note: RequestNote, request: Box<Request>) -> bool {
+        let (id, at) = (note.id, request.last_byte);
+        let recorded = self.ends.recording.is_some();
+        if self.ends.recording.as_ref().is_some_and(|to| !to.send(Event::Request(request))) {
+            return self.end(note, Outcome::Shed(Shed::Recording));
+        }
+        self.asked.insert(id, Asked { at, recorded });
+        self.ends.progress.seen.fetch_add(1, Ordering::Relaxed);
+        self.ends.progress.kept_back.fetch_add(1, Ordering::Relaxed);
+        self.tell(Fact::Kept { note: Box::new(note) })
     }
 
     fn offer(&mut self, request: Request, targets: TargetSet, due: Option<Instant>, keep_host: bool) -> bool {
@@ -352,11 +376,11 @@ const fn shed(id: ExchangeId, target: usize, place: Shed) -> Delivery {
 }
 
 /// Why a request must not be sent or recorded at all, whatever the chain says.
-fn unfit(request: &Request) -> Option<Outcome> {
+fn unfit(request: &Request, needs_body: bool) -> Option<Outcome> {
     match request.state {
         RequestState::Malformed(why) => Some(Outcome::Malformed(why)),
         RequestState::Incomplete(why) => Some(Outcome::Incomplete(why)),
-        RequestState::Whole if request.body.framing != Framing::None && request.body.wire.is_none() => {
+        RequestState::Whole if needs_body && request.body.framing != Framing::None && request.body.wire.is_none() => {
             Some(Outcome::Shed(Shed::BodyLimit))
         }
         RequestState::Whole => None,
