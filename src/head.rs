@@ -153,7 +153,7 @@ impl Head {
     }
 }
 
-/// As text, but for the values of [`SECRETS`]: what is printed to find a fault ends in logs.
+/// As text, but for the values of headers that carry secrets: what is printed to find a fault ends in logs.
 impl fmt::Debug for Head {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut shown = self.raw.clone();

@@ -456,3 +456,26 @@ fn the_demo_finds_what_was_built_in() {
     assert!(output.status.success(), "{said}\n{}", text(&output.stderr));
     assert!(!said.contains("WRONG"), "{said}");
 }
+
+#[test]
+fn a_report_is_made_again_from_results_and_told_of_captures_and_recordings() {
+    let folder = tempfile::tempdir().unwrap();
+    let results = folder.path().join("run.jsonl");
+    let path = results.to_str().unwrap();
+    let arguments = ["--to", "http://127.0.0.1:9", "--speed", "max", "--sample", "1%", "--results", path];
+    let replay = run("replay", "demo.pcap.zst", &arguments);
+    assert_eq!(replay.status.code(), Some(2), "nobody listens there");
+    let report = |file: &std::path::Path| shadowtap().arg("report").arg(file).output().unwrap();
+    let again = report(&results);
+    assert_eq!((again.status.code(), text(&again.stdout)), (Some(0), text(&replay.stdout)));
+    let cut = folder.path().join("cut.jsonl");
+    std::fs::write(&cut, std::fs::read_to_string(&results).unwrap().lines().next().unwrap()).unwrap();
+    let cut = report(&cut);
+    assert_eq!(cut.status.code(), Some(2));
+    assert!(text(&cut.stderr).contains("ends without its summary"), "{}", text(&cut.stderr));
+    for file in ["demo.pcap.zst", "goreplay.gor.gz"] {
+        let of_production = report(&testdata(file));
+        assert_eq!(of_production.status.code(), Some(0));
+        assert!(text(&of_production.stdout).contains("GET /v2/channels"), "{file}");
+    }
+}

@@ -7,7 +7,7 @@ use std::fmt;
 use std::io::{self, Write};
 use std::time::Duration;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 pub use crate::exchange::hex;
@@ -190,11 +190,23 @@ fn shown(target: &[u8]) -> Cow<'_, str> {
 }
 
 /// The summary as the last line.
-#[derive(Serialize)]
-struct Last<'a> {
-    kind: &'static str,
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Last<S> {
+    kind: Cow<'static, str>,
+    /// What the run amounts to.
     #[serde(flatten)]
-    summary: &'a Summary,
+    pub summary: S,
+}
+
+impl<S> Last<S> {
+    /// What `kind` says in it.
+    const KIND: &'static str = "summary";
+
+    /// Whether it says that it is one.
+    #[must_use]
+    pub fn is_summary(&self) -> bool {
+        self.kind == Self::KIND
+    }
 }
 
 /// Lines to a writer, until that fails.
@@ -235,7 +247,7 @@ impl Results {
     /// Writes the summary as the last line.
     pub fn close(&mut self, summary: &Summary) {
         self.attempt(|to| {
-            write_line(to, &Last { kind: "summary", summary })?;
+            write_line(to, &Last { kind: Last::<()>::KIND.into(), summary })?;
             to.flush()
         });
     }

@@ -20,9 +20,24 @@ pub(crate) enum Command {
     Replay(ReplayCommand),
     Record(RecordCommand),
     Inspect(InspectCommand),
+    Report(ReportCommand),
     Filters(FiltersCommand),
     Interfaces(InterfacesCommand),
     Demo(DemoCommand),
+}
+
+/// Make the report of a run again, from the results that it wrote; or tell what production did, by route, from a capture
+/// or a recording.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  shadowtap replay evening.pcap --to http://staging:8080 --results run.jsonl
+  shadowtap report run.jsonl
+  shadowtap report peak.gor.zst")]
+pub(crate) struct ReportCommand {
+    /// Results of a run (--results), a capture, or a recording
+    #[arg(value_name = "FILE")]
+    pub(crate) file: PathBuf,
 }
 
 /// List the network interfaces, and whether they can be captured on from here.
@@ -505,6 +520,13 @@ impl From<InspectCommand> for typed::Inspect {
     }
 }
 
+impl From<ReportCommand> for typed::Inspect {
+    fn from(args: ReportCommand) -> Self {
+        let capture = typed::Capture { files: vec![args.file], ..typed::Capture::default() };
+        Self { capture, stats: true, ..Self::default() }
+    }
+}
+
 impl From<CaptureArgs> for typed::Capture {
     fn from(args: CaptureArgs) -> Self {
         Self { files: args.files, ports: args.ports, bpf: args.bpf, max_memory: args.max_memory }
@@ -589,7 +611,7 @@ mod tests {
 
     #[test]
     fn help_fits_80_columns() {
-        for name in ["shadow", "replay", "record", "inspect", "interfaces"] {
+        for name in ["shadow", "replay", "record", "inspect", "report", "interfaces"] {
             let mut command = Cli::command().term_width(80);
             let help = command.find_subcommand_mut(name).unwrap().clone().term_width(80).render_long_help().to_string();
             let widest = help.lines().max_by_key(|line| line.chars().count()).unwrap();

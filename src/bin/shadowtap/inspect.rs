@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 use serde::Serialize;
-use shadowtap::config::{self, InspectConfig, View};
+use shadowtap::config::{self, InspectConfig, View, typed};
 use shadowtap::exchange::Event;
 use shadowtap::http1::{Interest, Interests};
 use shadowtap::middleware::Selection;
@@ -15,15 +15,13 @@ use shadowtap::report::{
     Exchange, Exchanges, Forecast, InspectLedger, Listing, Routes, Started, StatusChoice, Summary, text,
 };
 
-use crate::args::InspectCommand;
 use crate::output::{tell, write_summary};
 use crate::signals::Stop;
 use crate::terminal;
 
 /// Runs the command.
-pub(crate) fn run(args: InspectCommand) -> anyhow::Result<ExitCode> {
-    let InspectConfig { capture, source, select, status, view, summary: output, warnings } =
-        config::inspect(args.into())?;
+pub(crate) fn run(typed: typed::Inspect) -> anyhow::Result<ExitCode> {
+    let InspectConfig { capture, source, select, status, view, summary: output, warnings } = config::inspect(typed)?;
     for warning in &warnings {
         tell(&format!("warning: {warning}"));
     }

@@ -10,6 +10,7 @@ mod output;
 mod progress;
 mod reload;
 mod replay;
+mod report;
 mod signals;
 mod terminal;
 mod watch;
@@ -33,7 +34,8 @@ fn main() -> ExitCode {
         Command::Shadow(args) => live::shadow(args),
         Command::Replay(args) => replay::run(args),
         Command::Record(args) => live::record(args),
-        Command::Inspect(args) => inspect::run(args),
+        Command::Inspect(args) => inspect::run(args.into()),
+        Command::Report(args) => report::run(args),
         Command::Filters(args) => filters::run(&args),
         Command::Interfaces(args) => interfaces::run(&args),
         Command::Demo(args) => demo::command(&args),

@@ -4,7 +4,7 @@
 //! shares them, or mirror those of the capture, one for one. Nothing is followed, decoded, kept or retried: every
 //! status is an answer.
 //!
-//! *What differs from the capture.* [`request`] says it: Host, the lines of a shared connection, and the line that
+//! *What differs from the capture.* `request.rs` says it: Host, the lines of a shared connection, and the line that
 //! frames a changed body. Requests of HTTP/1.0 stay so, and end their connection unless the target says otherwise.
 //!
 //! *Never twice.* A pooled connection is looked at before it is used; if its target closes it just then, and the
