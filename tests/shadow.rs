@@ -14,7 +14,9 @@ use packets::{Capture, Talk};
 use server::{Server, Step, answer};
 use shadowtap::capture::{self, MaxMemory};
 use shadowtap::journal::{Recorder, Rotation, Target};
-use shadowtap::middleware::{self, Mark};
+use shadowtap::middleware::file::Environment;
+use shadowtap::middleware::route::Targets;
+use shadowtap::middleware::{self, ChainFile, Mark};
 use shadowtap::pipeline::{self, Feed, Progress, Run};
 use shadowtap::replay;
 use shadowtap::report::summary::{self, Summary, sum};
@@ -62,15 +64,24 @@ async fn record(capture: &Capture, name: &str) -> (Summary, Vec<u8>) {
 }
 
 async fn run(capture: &Capture, max_memory: usize, mark: Option<Mark>, targets: Vec<replay::Settings>) -> Summary {
-    let run = Run {
+    run_with(capture, max_memory, targets, |run| run.mark = mark).await
+}
+
+async fn run_with(
+    capture: &Capture,
+    max_memory: usize,
+    targets: Vec<replay::Settings>,
+    change: impl FnOnce(&mut Run),
+) -> Summary {
+    let mut run = Run {
         command: "shadow",
         feed: Feed::Live(Box::new(capture.source())),
         capture: capture::Settings { max_memory: MaxMemory(max_memory), ..capture::Settings::default() },
         middleware: middleware::Settings { allow_writes: true, ..middleware::Settings::default() },
         targets,
-        mark,
         ..Run::of_files(Box::new(capture::MemorySource::new()))
     };
+    change(&mut run);
     let progress = Arc::new(Progress::default());
     let never = std::future::pending();
     let summary = tokio::task::spawn_blocking(move || pipeline::run(run, &progress, never).unwrap()).await.unwrap();
@@ -156,4 +167,57 @@ async fn a_recording_of_frames_alone_keeps_its_requests_whatever_their_bodies() 
     assert_eq!((summary.requests.seen, summary.requests.ended.kept), (50, 50), "{:?}", summary.requests);
     assert!(!summary.nothing_delivered(), "nothing was to be delivered");
     assert!(file.len() > 50 * 10_000);
+}
+
+/// A chain file in a folder of its own, with a map beside it, for targets of these names.
+fn chain(links: &str, map: &str, targets: &[&str]) -> middleware::Settings {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("chain.toml");
+    std::fs::write(folder.path().join("routes.map"), map).unwrap();
+    std::fs::write(&file, links).unwrap();
+    let names = targets.iter().map(|name| Some((*name).to_owned())).collect();
+    let environment = Environment { targets: Targets::Named(names), ..Environment::default() };
+    let file = ChainFile::read(&file, &environment).unwrap_or_else(|mistakes| panic!("{mistakes:?}"));
+    middleware::Settings { files: vec![file], allow_writes: true, ..middleware::Settings::default() }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_route_sends_each_request_to_the_targets_of_its_name_and_the_rest_nowhere() {
+    let (old, new) = (
+        Server::start(|_| vec![answer("200 OK", "old")]).await,
+        Server::start(|_| vec![answer("200 OK", "new")]).await,
+    );
+    let targets = vec![target(&old.url("http")), target(&new.url("http"))];
+    let map = "^/[01]$ old\n^/2$ on-premises-only\n^/[3-5]$ new\n";
+    let settings = chain("[[link]]\nroute = { map = \"routes.map\" }\n", map, &["old", "new"]);
+    let summary = run_with(&uploads(7, 10), 64 << 20, targets, |run| run.middleware = settings).await;
+    assert_eq!((old.requests().len(), new.requests().len()), (2, 3));
+    assert!(old.requests().iter().all(|request| request.starts_with("POST /0 ") || request.starts_with("POST /1 ")));
+    assert_eq!(summary.requests.ended.filtered["route"], 2, "one is not bound, one has no line");
+    assert_eq!(summary.requests.offered, 5);
+    assert_eq!((of(&summary, &old.url("http")).offered, of(&summary, &new.url("http")).offered), (2, 3));
+    assert_eq!(summary.production.statuses["201"], 5, "production is that of what was offered");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn only_a_request_whose_host_was_set_keeps_it() {
+    let server = Server::start(|_| vec![answer("200 OK", "ok")]).await;
+    let settings = chain("[[link]]\nwhen = { path = \"^/1$\" }\nset-host = \"chosen.example\"\n", "", &[]);
+    run_with(&uploads(2, 10), 64 << 20, vec![target(&server.url("http"))], |run| run.middleware = settings).await;
+    let requests = server.requests();
+    let host = |path: &str| {
+        let request = requests.iter().find(|request| request.starts_with(&format!("POST {path} "))).unwrap();
+        request.lines().find_map(|line| line.strip_prefix("Host: ")).unwrap().to_owned()
+    };
+    assert_eq!((host("/0"), host("/1")), (server.addr.to_string(), "chosen.example".to_owned()));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_chain_that_was_read_again_is_what_is_done_from_then_on() {
+    let server = Server::start(|_| vec![answer("200 OK", "ok")]).await;
+    let (send, reloads) = tokio::sync::watch::channel(None);
+    send.send(Some(chain("[[link]]\nname = \"none\"\ndrop = { path = \"\" }\n", "", &[]))).unwrap();
+    let summary =
+        run_with(&uploads(3, 10), 64 << 20, vec![target(&server.url("http"))], |run| run.reloads = reloads).await;
+    assert_eq!(summary.requests.ended.filtered["none"], 3);
 }

@@ -21,7 +21,6 @@ impl<K: Hash + Eq, V> Recent<K, V> {
     }
 
     /// What is remembered under `key`, which is now used.
-    #[cfg(test)]
     pub(super) fn get(&mut self, key: K) -> Option<&mut V> {
         if let Some(value) = self.old.remove(&key) { Some(self.insert(key, value)) } else { self.young.get_mut(&key) }
     }

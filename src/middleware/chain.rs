@@ -55,7 +55,7 @@ impl Chain {
     /// A chain that does what `settings` say.
     #[must_use]
     pub fn new(settings: &Settings) -> Self {
-        let specs = settings.files.iter().flat_map(|file| &file.links);
+        let specs = settings.links();
         let links: Vec<Placed> = specs.clone().filter_map(Placed::of_file).chain(Placed::of_flags(settings)).collect();
         let guard_at = links.iter().position(|placed| placed.kind != Kind::Matches).unwrap_or(links.len());
         let first_change = links.iter().position(|placed| placed.kind == Kind::Changes).unwrap_or(links.len());
@@ -77,12 +77,12 @@ impl Chain {
     pub fn apply_at(&mut self, request: &mut Request, due: Timestamp) -> Result<(), Outcome> {
         let Self { links, writes, guard_at, keep_captured, context } = self;
         context.begin(request, due, *keep_captured);
-        if let Some(rule) = filter::tunnel(request) {
+        if let Some(rule) = filter::tunnel(context.method(request), context.fields(request)) {
             return Err(Outcome::filtered(rule));
         }
         let (before, after) = links.split_at_mut_checked(*guard_at).unwrap_or_default();
         pass(before, request, context)?;
-        if filter::is_write(request)
+        if filter::is_write(context.method(request))
             && let Some(allowed) = writes
             && !allowed.iter().any(|condition| condition.holds(request, context))
         {

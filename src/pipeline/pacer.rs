@@ -6,16 +6,17 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use crossbeam_channel::{Receiver, RecvTimeoutError};
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::{Notify, mpsc, watch};
 use tokio::time::Instant;
 
 use super::outlet::Outlet;
 use super::recorder::EventSender;
 use super::{Parcel, Progress, note, wall_clock};
 use crate::exchange::{Event, ExchangeId, Framing, Outcome, Request, RequestState, Response, Shed, Timestamp};
-use crate::middleware::{Chain, Mark};
+use crate::middleware::route::ROUTE;
+use crate::middleware::{self, Chain, Mark};
 use crate::replay::{Delivery, Pace, Schedule};
-use crate::report::{Fact, Production, RequestNote};
+use crate::report::{Fact, Production, RequestNote, TargetSet};
 
 /// When requests are due.
 pub(super) enum Timing {
@@ -63,6 +64,8 @@ fn live(at: Timestamp) -> Instant {
 /// What is done to requests.
 pub(super) struct Work {
     pub(super) chain: Chain,
+    /// What the chain is to do from now on, when it was read again.
+    pub(super) reloads: watch::Receiver<Option<middleware::Settings>>,
     pub(super) mark: Option<Mark>,
     pub(super) timing: Timing,
     /// How many requests to take before the run ends by itself.
@@ -191,6 +194,12 @@ impl Pacer {
         if !self.wait_until(due) {
             return false;
         }
+        let Work { chain, reloads, .. } = &mut self.work;
+        if reloads.has_changed().unwrap_or(false)
+            && let Some(settings) = &*reloads.borrow_and_update()
+        {
+            chain.replace(settings);
+        }
         let clock = self.clock(&request, due);
         // What the report says of a request is what was captured, not what the chain made of it.
         let note = note(&request);
@@ -233,21 +242,25 @@ impl Pacer {
         if self.work.most == Some(self.taken) {
             self.ends.enough.notify_one();
         }
-        let targets = self.ends.outlets.len();
-        if targets == 0 {
+        if self.ends.outlets.is_empty() {
             return self.keep(note, request);
+        }
+        let keep_host = self.work.chain.host_was_set();
+        let targets = self.targets();
+        if targets.is_empty() {
+            return self.end(note, Outcome::filtered(ROUTE));
         }
         let recorded = self.ends.recording.as_ref().is_some_and(|to| to.send(Event::Request(request.clone())));
         self.asked.insert(id, Asked { at, recorded });
         self.ends.progress.seen.fetch_add(1, Ordering::Relaxed);
-        self.ends.progress.in_flight.fetch_add(targets as u64, Ordering::Relaxed);
+        self.ends.progress.in_flight.fetch_add(targets.len() as u64, Ordering::Relaxed);
         if !self.tell(Fact::Offered { note: Box::new(note), targets }) {
             return false;
         }
         if let Some(mark) = &self.work.mark {
             mark.put(&mut request);
         }
-        self.offer(*request, due)
+        self.offer(*request, targets, due, keep_host)
     }
 
     /// Records a request where nothing is sent. Where it is frames that are recorded, it is kept in them.
@@ -263,16 +276,26 @@ impl Pacer {
         self.tell(Fact::Kept { note: Box::new(note) })
     }
 
-    fn offer(&mut self, request: Request, due: Option<Instant>) -> bool {
+    /// The targets that a route of the chain chose; all, where there is none.
+    fn targets(&self) -> TargetSet {
+        let all = self.ends.outlets.len();
+        match self.work.chain.targets() {
+            Some(chosen) => chosen.iter().copied().filter(|target| *target < all).collect(),
+            None => TargetSet::first(all),
+        }
+    }
+
+    fn offer(&mut self, request: Request, targets: TargetSet, due: Option<Instant>, keep_host: bool) -> bool {
         let id = request.id;
+        let mut left = targets.len();
         let mut request = Some(request);
-        for target in 0..self.ends.outlets.len() {
-            let last = target + 1 == self.ends.outlets.len();
-            let copy = if last { request.take() } else { request.clone() };
+        for target in targets.iter() {
+            left -= 1;
+            let copy = if left == 0 { request.take() } else { request.clone() };
             let (Some(copy), Some(outlet)) = (copy, self.ends.outlets.get_mut(target)) else { break };
             let refused = match due {
-                Some(due) => outlet.offer(copy, due),
-                None => outlet.wait(copy, &self.ends.runtime),
+                Some(due) => outlet.offer(copy, due, keep_host),
+                None => outlet.wait(copy, keep_host, &self.ends.runtime),
             };
             if let Some(place) = refused
                 && !self.tell(Fact::Delivered(Box::new(shed(id, target, place))))

@@ -4,6 +4,7 @@
 
 use crate::exchange::{Outcome, Shed};
 
+use super::TargetSet;
 use super::summary::{self, Requests, TargetEnded, count};
 
 /// Requests and deliveries, counted.
@@ -76,13 +77,15 @@ impl Ledger {
         }
     }
 
-    /// A request of `bytes` bytes was seen and offered to the first `targets` targets.
-    pub fn offered(&mut self, targets: usize, bytes: u64) {
+    /// A request of `bytes` bytes was seen and offered to `targets`.
+    pub fn offered(&mut self, targets: TargetSet, bytes: u64) {
         self.requests.seen += 1;
         self.requests.offered += 1;
         self.passed.add(bytes);
-        for target in self.targets.iter_mut().take(targets) {
-            target.offered += 1;
+        for target in targets.iter() {
+            if let Some(target) = self.targets.get_mut(target) {
+                target.offered += 1;
+            }
         }
     }
 
@@ -170,7 +173,7 @@ mod tests {
     fn every_outcome_keeps_the_sum_of_a_target() {
         for outcome in every_outcome() {
             let mut ledger = Ledger::new(1);
-            ledger.offered(1, 1);
+            ledger.offered(TargetSet::first(1), 1);
             assert_eq!(ledger.target(0).1, 1);
             ledger.delivered(0, &outcome);
             assert!(ledger.balances(), "{outcome:?}");
@@ -189,7 +192,7 @@ mod tests {
     #[test]
     fn the_sample_is_judged_by_what_came_as_far_as_it() {
         let mut ledger = Ledger::new(1);
-        ledger.offered(1, 300);
+        ledger.offered(TargetSet::first(1), 300);
         ledger.ended(&Outcome::SampledOut, 100);
         ledger.ended(&Outcome::filtered("deny-path"), 5000);
         ledger.ended(&Outcome::Incomplete(Incomplete::Gap), 5000);
