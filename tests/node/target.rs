@@ -4,7 +4,7 @@ use std::fs;
 
 use crate::net::{Network, SERVER, WIRE};
 use crate::programs::{Nginx, Tap, each_once, folder, until};
-use crate::traffic::{Load, curl, lines, targets};
+use crate::traffic::{Load, curl, gor, lines, targets};
 
 const TARGET: &str = "127.0.0.1:8080";
 const URL: &str = "http://127.0.0.1:8080";
@@ -15,10 +15,10 @@ pub(crate) fn stalled() {
     /// Megabytes: an eighth of it is for what waits for the target.
     const MEMORY: u64 = 96;
     /// More than there is room for, by far.
-    const LOAD: Load = Load { seconds: 4, pause: 10, body: 60_000, ..Load::new("stalled") };
+    const LOAD: Load = Load { seconds: 4, pause: 10, body: 40_000, ..Load::new("stalled") };
     let (network, folder) = (Network::new(), folder());
     let (nginx, target) = (Nginx::start(&format!("{SERVER}:80")), Nginx::start(TARGET));
-    let file = folder.path().join("beside.jsonl");
+    let file = folder.path().join("beside.gor");
     let tap = Tap::start(&[
         "shadow",
         "-i",
@@ -53,8 +53,8 @@ pub(crate) fn stalled() {
     assert!(shed > 0, "{}", ended.summary["targets"]);
     let lost = ended.count("/recording/lost");
     assert_eq!(lost, 0, "{}", ended.summary["recording"]);
-    let lines = lines(&fs::read(&file).unwrap());
-    each_once("the recording", &logged, targets(&lines), LOAD.open());
+    let (requests, _) = gor(&fs::read(&file).unwrap());
+    each_once("the recording", &logged, requests.iter().map(String::as_str), LOAD.open());
     let reached = target.end();
     let (sent, failed) = (ended.of_target("/ended/sent"), ended.of_target("/ended/failed"));
     assert!(sent > 0, "{}", ended.summary["targets"]);
