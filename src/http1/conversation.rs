@@ -112,8 +112,9 @@ impl Conversation {
         self.streams.iter().map(State::held).sum::<usize>() + self.pairing.held()
     }
 
-    /// Gives up what is held of one side: there is no room for it.
+    /// Gives up what is held of one side, and most of what is remembered of requests: there is no room for it.
     pub(super) fn let_go(&mut self, side: Side, at: Timestamp, sink: Sink<'_>) {
+        self.pairing.let_go(sink);
         let is_request = self.server.is_some_and(|(server, _)| server != side);
         match std::mem::take(side.of_mut(&mut self.streams)) {
             State::Head(partial) if is_request => {
