@@ -171,18 +171,31 @@ pub struct Segment<'a> {
 }
 
 /// Turns frames into segments; holds the fragments of datagrams that are not whole yet.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Decoder {
     fragments: Fragments,
     /// The datagram that was completed last.
     assembled: Vec<u8>,
 }
 
+impl Default for Decoder {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl Decoder {
-    /// A decoder that holds nothing yet.
+    /// A decoder that holds nothing yet, with the default limit of 16 MiB.
     #[must_use]
     pub fn new() -> Self {
-        Self::default()
+        Self::with_limit(16 << 20)
+    }
+
+    /// A decoder that holds nothing yet; it holds at most `fragment_bytes` of datagrams that are not whole. Past it the
+    /// oldest one is given up.
+    #[must_use]
+    pub fn with_limit(fragment_bytes: usize) -> Self {
+        Self { fragments: Fragments::with_limit(fragment_bytes), assembled: Vec::new() }
     }
 
     /// Fragmented datagrams given up: the rest did not come in time, or there were too many at once.
@@ -191,9 +204,9 @@ impl Decoder {
         self.fragments.given_up
     }
 
-    /// Bytes of datagrams that are not whole yet, counted one by one: no more than 64 MiB, of 1024 datagrams.
+    /// Bytes that datagrams take that are not whole yet, 1024 of them at most.
     #[must_use]
-    pub fn held_bytes(&self) -> usize {
+    pub const fn held_bytes(&self) -> usize {
         self.fragments.held_bytes()
     }
 

@@ -200,6 +200,27 @@ fn fragments_that_are_captured_twice() {
     check(&fragmented(&talk6(), |_| {}).twice(), &GET);
 }
 
+/// The sender has come back to the number half a second later: what was left of the first datagram must not be taken
+/// for a piece of the second one.
+#[test]
+fn a_number_that_is_used_again_after_fragments_that_were_captured_twice() {
+    let talk = Talk::open().client(get("/long/enough/for/three/fragments")).server(ok("one")).wait(500);
+    let talk = talk.client(get("/quite/another/of/the/same/size")).server(ok("two"));
+    let wrap = |packet: &Packet| packet.ip().fragments(32, 7).into_iter().map(Layer::ethernet).collect();
+    let frames = talk.capture_split(LinkType::ETHERNET, wrap).twice();
+    let first = "GET /long/enough/for/three/fragments -> 200 \"one\"";
+    // The handshake is not fragmented, and neither is any number used twice at once.
+    check(&frames, &[first, "GET /quite/another/of/the/same/size -> 200 \"two\""]);
+}
+
+#[test]
+fn a_datagram_in_fragments_of_eight_bytes() {
+    let talk = Talk::open().client(post("/a", noise(9_000))).server(ok("a"));
+    let id = |packet: &Packet| u16::try_from(packet.at / 1_000_000 % 65_536).unwrap();
+    let wrap = |packet: &Packet| packet.ip().fragments(8, id(packet)).into_iter().map(Layer::ethernet).collect();
+    check(&talk.capture_split(LinkType::ETHERNET, wrap), &[format!("POST /a{} -> 200 \"a\"", large(&noise(9_000)))]);
+}
+
 #[test]
 fn an_atomic_fragment_is_a_whole_datagram() {
     let atomic = |packet: &Packet| packet.ip().fragments(1 << 15, 7).remove(0).ethernet();
