@@ -364,6 +364,13 @@ impl<'a> Walk<'a> {
             LinkType::C_HDLC => self.cisco_hdlc()?,
             LinkType::IEEE_802_11 => return self.wireless(fragments),
             LinkType::RADIOTAP => return self.radiotap(fragments),
+            LinkType::ATM => return self.snap(0, fragments),
+            // One byte of frame control, then addresses as on Ethernet.
+            LinkType::FDDI => return self.snap(13, fragments),
+            LinkType::NFLOG => return self.netfilter_log(fragments),
+            LinkType::PPI => return self.announced(false, fragments),
+            // 149 is what macOS writes for it in files.
+            LinkType::PKTAP | LinkType(149) => return self.announced(true, fragments),
             LinkType::ARCNET_BSD => return self.arcnet(2, fragments),
             LinkType::ARCNET_LINUX => return self.arcnet(4, fragments),
             // 12 and 14 are what some systems write for raw IP instead of 101.

@@ -45,7 +45,7 @@ fn ethernet_with_llc_and_snap() {
 
 #[test]
 fn vlan_tags_by_every_number_that_is_in_use() {
-    for tag in [0x8100, 0x88a8, 0x9100, 0x9200] {
+    for tag in [0x8100, 0x88a8, 0x9100, 0x9200, 0x9300] {
         over_ethernet(|ip| ip.vlan(tag, 7));
     }
 }
@@ -53,6 +53,47 @@ fn vlan_tags_by_every_number_that_is_in_use() {
 #[test]
 fn qinq() {
     over_ethernet(|ip| ip.vlan(0x8100, 7).vlan(0x88a8, 100));
+}
+
+#[test]
+fn tags_of_port_extenders_and_of_backbones() {
+    over_ethernet(|ip| {
+        let head = [&[0, 1, 0x20, 3], &ip.ether_type.to_be_bytes()[..]].concat();
+        ip.after(0x8926, 0, &head).vlan(0x8100, 7)
+    });
+    over_ethernet(|ip| ip.vlan(0x8100, 7).ethernet().after(0x88e7, 0, &[0, 0, 1, 0]).vlan(0x88a8, 9));
+    over_ethernet(|ip| ip.ethernet().after(0x8903, 0, &[0, 0x41]));
+}
+
+#[test]
+fn links_that_carry_llc_and_snap_without_ethernet() {
+    both(LinkType::ATM, |ip| Layer { bytes: ip.clone().snap().bytes, ..ip });
+    both(LinkType::FDDI, |ip| ip.snap().after(0, 0, &[0x50; 13]));
+}
+
+/// Fields of every length before the datagram, and one after it.
+#[test]
+fn the_netfilter_log() {
+    both(LinkType::NFLOG, |ip| {
+        let len = u16::try_from(ip.bytes.len() + 4).unwrap().to_le_bytes();
+        let head = [&[2, 0, 0, 5], &[8, 0, 1, 0, 8, 0, 1, 0][..], &[5, 0, 10, 0, 0, 0, 0, 0], &len, &[9, 0]].concat();
+        let mut all = ip.after(0, 0, &head);
+        all.bytes.resize(all.bytes.len().next_multiple_of(4), 0);
+        all.bytes.extend([8, 0, 3, 0, 0, 0, 0, 1]);
+        all
+    });
+}
+
+#[test]
+fn headers_that_name_the_link_that_follows() {
+    both(LinkType::PPI, |ip| ip.ethernet().after(0, 0, &[0, 0, 12, 0, 1, 0, 0, 0, 7, 7, 7, 7]));
+    for link in [LinkType::PKTAP, LinkType(149)] {
+        let head = [&[108, 0, 0, 0, 1, 0, 0, 0, 1, 0, 0, 0], &[0x65; 96][..]].concat();
+        both(link, |ip| ip.ethernet().after(0, 0, &head));
+    }
+    let nested = |_: &Packet| Layer { ether_type: 0, protocol: 0, bytes: [0, 0, 8, 0, 192, 0, 0, 0].repeat(30) };
+    let seen = check::<&str>(&talk().capture_as(LinkType::PPI, nested), &[]);
+    assert!(seen.skipped.iter().all(|why| *why == Skip::TooDeep), "{:?}", seen.skipped);
 }
 
 #[test]
@@ -134,6 +175,31 @@ fn gre_with_and_without_its_optional_fields() {
 fn erspan_of_all_three_types() {
     for kind in 1..=3 {
         over_ethernet(|ip| ip.ethernet().erspan(kind).tunnel());
+    }
+}
+
+#[test]
+fn vxlan_that_names_what_it_carries() {
+    over_ethernet(|ip| ip.ethernet().after(0, 0, &[0x0c, 0, 0, 3, 0, 0, 7, 0]).udp(4790).tunnel());
+    over_ethernet(|ip| {
+        let next = if ip.ether_type == 0x0800 { 1 } else { 2 };
+        ip.after(0, 0, &[0x0c, 0, 0, next, 0, 0, 7, 0]).udp(4790).tunnel()
+    });
+}
+
+#[test]
+fn mpls_in_udp_and_ethernet_in_ip() {
+    over_ethernet(|ip| ip.mpls(&[16, 17]).udp(6635).tunnel());
+    over_ethernet(|ip| ip.ethernet().after(0, 97, &[0x30, 0]).tunnel6());
+}
+
+#[test]
+fn ayiya_with_and_without_signature() {
+    for (lens, extra) in [([0x40, 0x50], 16 + 20), ([0x20, 0x00], 4)] {
+        over_ethernet(|ip| {
+            let protocol = ip.protocol;
+            ip.after(0, 0, &[&lens[..], &[0x11, protocol, 0, 0, 0, 1], &vec![0x5a; extra]].concat()).udp(5072).tunnel()
+        });
     }
 }
 
