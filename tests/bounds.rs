@@ -8,7 +8,7 @@ mod packets;
 use shadowtap::capture::{Frame, LinkType};
 use shadowtap::decode::{Decoder, Endpoint, Skip};
 use shadowtap::exchange::{Event, Malformed, RequestState, Timestamp};
-use shadowtap::flow::{FlowTable, Limits};
+use shadowtap::flow::{CONNECTION_COST, FlowTable, Limits};
 use shadowtap::http1::{Http1, Interest, Interests, MAX_HEAD_BYTES, MAX_KEPT_BODY};
 use shadowtap::laws::{EventLaws, Seen};
 
@@ -118,6 +118,27 @@ fn a_million_one_byte_segments_with_a_hole_before_each_are_held_up_to_the_limit(
     out_of_order((0..2_000_000).step_by(2));
 }
 
+/// Thirty thousand bytes wait one by one; then come a thousand copies of all of them at once, all but the first cut
+/// off by the snap length, so that they are short and cover much.
+#[test]
+fn copies_that_cover_many_waiting_segments_are_passed_over() {
+    let mut engine = Engine::new(Interest::Count);
+    engine.open();
+    for offset in 0..30_000 {
+        engine.take(0, &Packet::new(CLIENT, 200 + offset, 500, ACK, "x"));
+    }
+    let held = engine.flows.waiting_bytes();
+    for _ in 0..1_000 {
+        let copy = Packet::new(CLIENT, 200, 500, ACK, "x");
+        let mut segment = copy.segment(5000, engine.micros);
+        segment.source = Endpoint::new(1 << 64, segment.source.port);
+        segment.missing = 29_999;
+        engine.flows.take(&segment, &mut |chunk| panic!("{chunk:?} was told before the hole was given up"));
+    }
+    assert_eq!(engine.flows.waiting_bytes(), held);
+    assert_eq!(engine.flows.stats().retransmitted_bytes, 30_000_000);
+}
+
 #[test]
 fn holes_in_many_streams_are_held_up_to_the_limit_for_all() {
     let mut engine = Engine::new(Interest::Count);
@@ -202,6 +223,44 @@ fn requests_that_nobody_waits_for_an_answer_to_are_remembered_up_to_a_limit() {
     assert_eq!(engine.finish().requests, 19_000);
 }
 
+/// Those of a client that asks in one go, after a loss: none of them may be looked at for each that follows.
+#[test]
+fn a_hundred_thousand_requests_in_one_go_after_a_gap() {
+    let mut engine = Engine::new(Interest::Count);
+    engine.open();
+    let asked = "GET / HTTP/1.1\r\n\r\n".repeat(50);
+    engine.take(0, &Packet::new(CLIENT, 100, 500, ACK, asked.as_bytes()));
+    let mut client = 2_000;
+    engine.take(0, &Packet::new(SERVER, 500, client, ACK, ""));
+    for _ in 0..2_000 {
+        engine.take(0, &Packet::new(CLIENT, client, 500, ACK, asked.as_bytes()));
+        engine.micros += 1_000;
+        client += u32::try_from(asked.len()).unwrap_or_default();
+    }
+    assert_eq!(engine.flows.stats().gaps, 1);
+    assert_eq!(engine.finish().requests, 100_050);
+}
+
+/// As many on each of a hundred connections, where memory is short: the limit is one for all, and what connections
+/// are reckoned to take besides.
+#[test]
+fn requests_that_nobody_waits_for_an_answer_to_are_remembered_up_to_a_limit_for_all_connections() {
+    const LIMIT: usize = 1 << 20;
+    let mut engine = Engine::new(Interest::Count);
+    engine.http1 = Http1::with_limit(Interests::default(), LIMIT);
+    let asked = "GET / HTTP/1.1\r\n\r\n".repeat(50);
+    let mut client = 100;
+    for _ in 0..40 {
+        for number in 0..100 {
+            engine.take(number, &Packet::new(CLIENT, client, 500, ACK, asked.as_bytes()));
+            assert!(engine.http1.held_bytes() <= LIMIT + 100 * CONNECTION_COST);
+        }
+        client += u32::try_from(asked.len()).unwrap_or_default();
+    }
+    assert!(engine.http1.stats().let_go > 0);
+    assert_eq!(engine.finish().requests, 200_000);
+}
+
 /// First fragments of IPv4 datagrams whose rest never comes.
 fn fragments(count: u32) {
     let mut decoder = Decoder::new();
@@ -215,7 +274,23 @@ fn fragments(count: u32) {
         let frame = Frame { at, link: LinkType::RAW, wire_len: 28, data: &frame };
         assert_eq!(decoder.decode(&frame).err(), Some(Skip::Fragment));
     }
-    assert!(decoder.held_bytes() <= 64 << 20);
+    assert!(decoder.held_bytes() <= 1024 * 512, "a fragment takes no more room for where it stands");
+}
+
+/// Datagrams of 60 kB that lack only their end.
+#[test]
+fn long_datagrams_that_never_complete_make_room_for_each_other() {
+    const LIMIT: usize = 1 << 20;
+    let mut decoder = Decoder::with_limit(LIMIT);
+    let mut frame = vec![0; 60_020];
+    frame[..20].copy_from_slice(&[0x45, 0, 0xea, 0x74, 0, 0, 0x20, 0, 64, 6, 0, 0, 10, 0, 0, 1, 10, 0, 0, 2]);
+    for number in 0..200_u16 {
+        frame[4..6].copy_from_slice(&number.to_be_bytes());
+        let frame = Frame { at: Timestamp::default(), link: LinkType::RAW, wire_len: 60_020, data: &frame };
+        assert_eq!(decoder.decode(&frame).err(), Some(Skip::Fragment));
+        assert!(decoder.held_bytes() <= LIMIT);
+    }
+    assert!(decoder.datagrams_given_up() >= 180);
 }
 
 #[test]

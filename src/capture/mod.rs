@@ -94,6 +94,10 @@ impl LinkType {
     pub const ARCNET_BSD: Self = Self(7);
     /// PPP, with or without HDLC address and control.
     pub const PPP: Self = Self(9);
+    /// FDDI.
+    pub const FDDI: Self = Self(10);
+    /// ATM with LLC and SNAP (RFC 2684).
+    pub const ATM: Self = Self(100);
     /// IPv4 or IPv6, told apart by the first four bits (also as BSD systems number it in files).
     pub const RAW: Self = Self(101);
     /// Cisco HDLC.
@@ -108,10 +112,16 @@ impl LinkType {
     pub const RADIOTAP: Self = Self(127);
     /// ARCNET as Linux captures it.
     pub const ARCNET_LINUX: Self = Self(129);
+    /// Per-packet information, which names the link type that follows.
+    pub const PPI: Self = Self(192);
     /// IPv4.
     pub const IPV4: Self = Self(228);
     /// IPv6.
     pub const IPV6: Self = Self(229);
+    /// Linux netfilter log.
+    pub const NFLOG: Self = Self(239);
+    /// What macOS captures on several interfaces at once; it names the link type that follows.
+    pub const PKTAP: Self = Self(258);
     /// Linux cooked capture, version 2.
     pub const LINUX_SLL2: Self = Self(276);
 }

@@ -8,10 +8,17 @@ use crate::exchange::Timestamp;
 
 /// Datagrams that are held at once; the oldest makes room for a new one.
 const MAX_DATAGRAMS: usize = 1024;
-/// Fragments of one datagram: a largest datagram in fragments of the least size that a link must carry has fewer.
-const MAX_PIECES: usize = 1024;
+/// Fragments of one datagram: as many as the largest one has if each carries eight bytes, the least there is.
+const MAX_PIECES: usize = 8192;
 /// Longest datagram, by the width of its length field.
 const MAX_DATAGRAM_BYTES: usize = 65_535;
+/// Datagrams that were completed last, whose copies are known as such.
+const MAX_COMPLETED: usize = 64;
+/// How long after a datagram was completed its fragments are taken for copies (mirror ports and the device `any` see
+/// each frame twice), and not for the beginning of another one by the same number.
+const COPIES: Duration = Duration::from_millis(100);
+/// What a datagram costs besides its bytes.
+const DATAGRAM_COST: usize = 256;
 /// How long the rest of a datagram is waited for, on the capture's clock (RFC 8200, 4.5: 60 seconds).
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -45,27 +52,53 @@ struct Key {
     protocol: u8,
 }
 
-/// Invariant: `pieces` are the ranges of `bytes` that are filled; they are sorted and do not touch.
+/// A stretch of a datagram, and where in what is held of it its bytes stand.
+#[derive(Clone, Copy, Debug)]
+struct Piece {
+    start: usize,
+    end: usize,
+    held_at: usize,
+}
+
+/// Invariant: `pieces` are sorted, do not overlap, and together have `held.len()` bytes.
 #[derive(Debug)]
 struct Partial {
     first_at: Timestamp,
-    bytes: Vec<u8>,
-    pieces: Vec<(usize, usize)>,
+    /// The bytes that came, one piece after the other: what is missing takes no room.
+    held: Vec<u8>,
+    pieces: Vec<Piece>,
     /// The datagram's length, known from its last fragment.
     total: Option<usize>,
 }
 
 /// Datagrams that are not whole yet. A complete one leaves; so does one that waited longer than [`PATIENCE`].
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Fragments {
+    /// Bytes that may be held; past it the oldest datagram is given up.
+    limit: usize,
+    held_bytes: usize,
     partial: HashMap<Key, Partial>,
     /// In order of their first fragments; may name datagrams that have become whole since.
     order: VecDeque<(Key, Timestamp)>,
+    /// The datagrams that were completed last, and when.
+    completed: VecDeque<(Key, Timestamp)>,
     /// Datagrams given up: the rest did not come in time, or there were too many.
     pub(super) given_up: u64,
 }
 
 impl Fragments {
+    /// Nothing held yet, and room for `limit` bytes.
+    pub(super) fn with_limit(limit: usize) -> Self {
+        Self {
+            limit,
+            held_bytes: 0,
+            partial: HashMap::new(),
+            order: VecDeque::new(),
+            completed: VecDeque::new(),
+            given_up: 0,
+        }
+    }
+
     /// Adds a fragment's bytes; returns the datagram that it completes.
     pub(super) fn add(&mut self, fragment: Fragment, bytes: &[u8], now: Timestamp) -> Result<Option<Datagram>, Skip> {
         let Fragment { source, destination, id, protocol, offset, more } = fragment;
@@ -73,34 +106,62 @@ impl Fragments {
         if bytes.is_empty() || end > MAX_DATAGRAM_BYTES || (more && !bytes.len().is_multiple_of(8)) {
             return Err(Skip::BadFragment);
         }
-        self.expire(now);
-        while self.order.len() > 4 * MAX_DATAGRAMS {
-            self.drop_oldest();
-        }
         let key = Key { source, destination, id, protocol };
-        if !self.partial.contains_key(&key) {
-            while self.partial.len() >= MAX_DATAGRAMS {
-                self.drop_oldest();
-            }
-            self.order.push_back((key, now));
+        if self.is_copy(&key, now) {
+            return Ok(None);
         }
-        let partial = self.partial.entry(key).or_insert_with(|| Partial {
-            first_at: now,
-            bytes: Vec::new(),
-            pieces: Vec::new(),
-            total: None,
+        self.make_room(&key, now);
+        let partial = self.partial.entry(key).or_insert_with(|| {
+            self.order.push_back((key, now));
+            self.held_bytes += DATAGRAM_COST;
+            Partial { first_at: now, held: Vec::new(), pieces: Vec::new(), total: None }
         });
-        partial.fill(offset, bytes, more)?;
+        let before = partial.cost();
+        let filled = partial.fill(offset, bytes, more);
+        self.held_bytes = self.held_bytes - before + partial.cost();
+        filled?;
         if partial.is_whole() {
-            let whole = self.partial.remove(&key).map(|partial| partial.bytes).unwrap_or_default();
-            return Ok(Some(Datagram { source, destination, protocol, payload: whole }));
+            self.note_completed(key, now);
+            let payload = self.remove(&key).map(Partial::whole).unwrap_or_default();
+            return Ok(Some(Datagram { source, destination, protocol, payload }));
+        }
+        while self.held_bytes > self.limit && !self.order.is_empty() {
+            self.drop_oldest();
         }
         Ok(None)
     }
 
-    /// Bytes that are held.
-    pub(super) fn held_bytes(&self) -> usize {
-        self.partial.values().map(|partial| partial.bytes.capacity()).sum()
+    /// Drops what has waited too long, and the oldest where there is no room for another.
+    fn make_room(&mut self, key: &Key, now: Timestamp) {
+        self.expire(now);
+        while self.order.len() > 4 * MAX_DATAGRAMS
+            || (self.partial.len() >= MAX_DATAGRAMS && !self.partial.contains_key(key))
+        {
+            self.drop_oldest();
+        }
+    }
+
+    /// Whether the datagram was completed just now.
+    fn is_copy(&self, key: &Key, now: Timestamp) -> bool {
+        self.completed.iter().any(|(completed, at)| completed == key && now.since(*at) <= COPIES)
+    }
+
+    fn note_completed(&mut self, key: Key, now: Timestamp) {
+        if self.completed.len() >= MAX_COMPLETED {
+            self.completed.pop_front();
+        }
+        self.completed.push_back((key, now));
+    }
+
+    /// Bytes that are held, with what holding them costs.
+    pub(super) const fn held_bytes(&self) -> usize {
+        self.held_bytes
+    }
+
+    fn remove(&mut self, key: &Key) -> Option<Partial> {
+        let partial = self.partial.remove(key)?;
+        self.held_bytes -= partial.cost();
+        Some(partial)
     }
 
     fn expire(&mut self, now: Timestamp) {
@@ -113,7 +174,7 @@ impl Fragments {
         if let Some((key, at)) = self.order.pop_front()
             && self.partial.get(&key).is_some_and(|partial| partial.first_at == at)
         {
-            self.partial.remove(&key);
+            self.remove(&key);
             self.given_up += 1;
         }
     }
@@ -125,7 +186,7 @@ impl Partial {
         let end = offset + bytes.len();
         let contradicts = match self.total {
             Some(total) => end > total || (!more && end != total),
-            None => !more && self.pieces.last().is_some_and(|(_, last)| *last > end),
+            None => !more && self.pieces.last().is_some_and(|last| last.end > end),
         };
         if contradicts || self.pieces.len() >= MAX_PIECES {
             return Err(Skip::BadFragment);
@@ -133,41 +194,39 @@ impl Partial {
         if !more {
             self.total = Some(end);
         }
-        if self.bytes.len() < end {
-            self.bytes.resize(end, 0);
-        }
         let mut at = offset;
-        let mut holes = Vec::new();
-        for &(start, stop) in &self.pieces {
-            holes.push(at..start.min(end));
-            at = at.max(stop);
-        }
-        holes.push(at..end);
-        for hole in holes.into_iter().filter(|hole| hole.start < hole.end) {
-            let source = bytes.get(hole.start - offset..hole.end - offset);
-            if let (Some(into), Some(from)) = (self.bytes.get_mut(hole), source) {
-                into.copy_from_slice(from);
+        while at < end {
+            let place = self.pieces.partition_point(|piece| piece.end <= at);
+            let next = self.pieces.get(place).copied();
+            if let Some(there) = next.filter(|there| there.start <= at) {
+                at = there.end;
+                continue;
             }
+            let stop = next.map_or(end, |next| next.start.min(end));
+            self.pieces.insert(place, Piece { start: at, end: stop, held_at: self.held.len() });
+            self.held.extend_from_slice(bytes.get(at - offset..stop - offset).unwrap_or_default());
+            at = stop;
         }
-        self.note(offset, end);
         Ok(())
     }
 
-    /// Adds a range to `pieces`, joined with those that it touches.
-    fn note(&mut self, mut start: usize, mut end: usize) {
-        self.pieces.retain(|&(from, to)| {
-            let apart = to < start || end < from;
-            if !apart {
-                start = start.min(from);
-                end = end.max(to);
-            }
-            apart
-        });
-        let place = self.pieces.partition_point(|(from, _)| *from < start);
-        self.pieces.insert(place, (start, end));
+    fn is_whole(&self) -> bool {
+        self.total == Some(self.held.len())
     }
 
-    fn is_whole(&self) -> bool {
-        matches!((self.total, self.pieces.as_slice()), (Some(total), [(0, end)]) if *end == total)
+    /// The datagram's bytes in their order.
+    fn whole(self) -> Vec<u8> {
+        if self.pieces.iter().all(|piece| piece.start == piece.held_at) {
+            return self.held;
+        }
+        let mut whole = Vec::with_capacity(self.held.len());
+        for Piece { start, end, held_at } in &self.pieces {
+            whole.extend_from_slice(self.held.get(*held_at..held_at + end - start).unwrap_or_default());
+        }
+        whole
+    }
+
+    fn cost(&self) -> usize {
+        DATAGRAM_COST + self.held.capacity() + self.pieces.capacity() * size_of::<Piece>()
     }
 }

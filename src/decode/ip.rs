@@ -20,6 +20,7 @@ pub(super) mod protocol {
     pub(in crate::decode) const ESP: u8 = 50;
     pub(in crate::decode) const AUTHENTICATION: u8 = 51;
     pub(in crate::decode) const DESTINATION: u8 = 60;
+    pub(in crate::decode) const ETHER_IP: u8 = 97;
     pub(in crate::decode) const IPCOMP: u8 = 108;
     pub(in crate::decode) const MOBILITY: u8 = 135;
     pub(in crate::decode) const MPLS: u8 = 137;
@@ -130,6 +131,11 @@ impl Walk<'_> {
                 protocol::UDP => return self.udp(fragments),
                 protocol::MPLS => return self.ether_type(0x8847, fragments),
                 protocol::ETHERNET => return self.ethernet(fragments),
+                protocol::ETHER_IP => {
+                    // Two bytes with a version (RFC 3378), then an Ethernet frame.
+                    self.peel(2)?;
+                    return self.ethernet(fragments);
+                }
                 protocol::IPCOMP => return self.ipcomp(source, destination),
                 protocol::ESP => return Err(Skip::Encrypted.into()),
                 _ => return Err(Skip::NotTcp.into()),

@@ -2,11 +2,18 @@
 
 use super::fragments::Fragments;
 use super::{Skip, Stop, Tcp, Walk};
+use crate::capture::LinkType;
 
 const IPV4: u16 = 0x0800;
 const IPV6: u16 = 0x86dd;
 /// Customer and service VLAN tags (IEEE 802.1Q, 802.1ad) and their older numbers.
-const VLAN: [u16; 4] = [0x8100, 0x88a8, 0x9100, 0x9200];
+const VLAN: [u16; 5] = [0x8100, 0x88a8, 0x9100, 0x9200, 0x9300];
+/// The tag between a switch and its port extenders or virtual ports (VN-Tag).
+const PORT_EXTENDER: u16 = 0x8926;
+/// A provider's backbone: the instance tag of MAC in MAC (IEEE 802.1ah), before the customer's Ethernet frame.
+const BACKBONE: u16 = 0x88e7;
+/// A data centre's backbone (FabricPath): two bytes, then the Ethernet frame.
+const FABRIC_PATH: u16 = 0x8903;
 const MPLS_UNICAST: u16 = 0x8847;
 const MPLS_MULTICAST: u16 = 0x8848;
 const PPPOE_SESSION: u16 = 0x8864;
@@ -31,6 +38,14 @@ impl Walk<'_> {
                 tag if VLAN.contains(&tag) => {
                     ether_type = self.u16(2)?;
                     self.peel(4)?;
+                }
+                PORT_EXTENDER => {
+                    ether_type = self.u16(4)?;
+                    self.peel(6)?;
+                }
+                BACKBONE | FABRIC_PATH => {
+                    self.peel(if ether_type == BACKBONE { 4 } else { 2 })?;
+                    return self.ethernet(fragments);
                 }
                 MPLS_UNICAST | MPLS_MULTICAST => return self.mpls(fragments),
                 PPPOE_SESSION => {
@@ -151,14 +166,47 @@ impl Walk<'_> {
             // An order bit on such a frame announces four bytes of high-throughput control.
             len += 2 + if flags & 0x80 != 0 { 4 } else { 0 };
         }
-        self.peel(len)?;
         self.deeper()?;
+        self.snap(len, fragments)
+    }
+
+    /// LLC with SNAP alone (ATM, RFC 2684), or after `head` bytes of a link's own.
+    pub(super) fn snap(&mut self, head: usize, fragments: &mut Fragments) -> Result<Tcp, Stop> {
+        self.peel(head)?;
         if !self.rest().starts_with(&[0xaa, 0xaa, 0x03]) {
             return Err(Skip::NotIp.into());
         }
         let ether_type = self.u16(6)?;
         self.peel(8)?;
         self.ether_type(ether_type, fragments)
+    }
+
+    /// What the netfilter log gives: four bytes, then fields of which one is the datagram. Their numbers are in the byte
+    /// order of the host, which is little-endian wherever this was met.
+    pub(super) fn netfilter_log(&mut self, fragments: &mut Fragments) -> Result<Tcp, Stop> {
+        const PAYLOAD: u16 = 9;
+        self.peel(4)?;
+        loop {
+            let (len, kind) = (usize::from(self.u16(0)?.swap_bytes()), self.u16(2)?.swap_bytes());
+            if len < 4 {
+                return Err(Skip::BadHeader.into());
+            }
+            if kind & 0x7fff == PAYLOAD {
+                self.limit(len);
+                self.peel(4)?;
+                return self.ip(fragments);
+            }
+            self.peel(len.next_multiple_of(4))?;
+        }
+    }
+
+    /// Headers that say their own length and which link type follows, both in little-endian order: PPI (`wide` is
+    /// false) and what macOS captures on several interfaces at once.
+    pub(super) fn announced(&mut self, wide: bool, fragments: &mut Fragments) -> Result<Tcp, Stop> {
+        let (len, link) = if wide { (self.u16(0)?, self.u16(8)?) } else { (self.u16(2)?, self.u16(4)?) };
+        self.deeper()?;
+        self.peel(usize::from(len.swap_bytes()))?;
+        self.link(LinkType(link.swap_bytes()), fragments)
     }
 
     /// ARCNET (RFC 1201 and, by its own numbers, the older RFC 1051); frames that are split are not put together.

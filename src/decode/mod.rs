@@ -171,18 +171,31 @@ pub struct Segment<'a> {
 }
 
 /// Turns frames into segments; holds the fragments of datagrams that are not whole yet.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Decoder {
     fragments: Fragments,
     /// The datagram that was completed last.
     assembled: Vec<u8>,
 }
 
+impl Default for Decoder {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl Decoder {
-    /// A decoder that holds nothing yet.
+    /// A decoder that holds nothing yet, with the default limit of 16 MiB.
     #[must_use]
     pub fn new() -> Self {
-        Self::default()
+        Self::with_limit(16 << 20)
+    }
+
+    /// A decoder that holds nothing yet; it holds at most `fragment_bytes` of datagrams that are not whole. Past it the
+    /// oldest one is given up.
+    #[must_use]
+    pub fn with_limit(fragment_bytes: usize) -> Self {
+        Self { fragments: Fragments::with_limit(fragment_bytes), assembled: Vec::new() }
     }
 
     /// Fragmented datagrams given up: the rest did not come in time, or there were too many at once.
@@ -191,9 +204,9 @@ impl Decoder {
         self.fragments.given_up
     }
 
-    /// Bytes of datagrams that are not whole yet, counted one by one: no more than 64 MiB, of 1024 datagrams.
+    /// Bytes that datagrams take that are not whole yet, 1024 of them at most.
     #[must_use]
-    pub fn held_bytes(&self) -> usize {
+    pub const fn held_bytes(&self) -> usize {
         self.fragments.held_bytes()
     }
 
@@ -351,6 +364,13 @@ impl<'a> Walk<'a> {
             LinkType::C_HDLC => self.cisco_hdlc()?,
             LinkType::IEEE_802_11 => return self.wireless(fragments),
             LinkType::RADIOTAP => return self.radiotap(fragments),
+            LinkType::ATM => return self.snap(0, fragments),
+            // One byte of frame control, then addresses as on Ethernet.
+            LinkType::FDDI => return self.snap(13, fragments),
+            LinkType::NFLOG => return self.netfilter_log(fragments),
+            LinkType::PPI => return self.announced(false, fragments),
+            // 149 is what macOS writes for it in files.
+            LinkType::PKTAP | LinkType(149) => return self.announced(true, fragments),
             LinkType::ARCNET_BSD => return self.arcnet(2, fragments),
             LinkType::ARCNET_LINUX => return self.arcnet(4, fragments),
             // 12 and 14 are what some systems write for raw IP instead of 101.

@@ -1,16 +1,23 @@
-//! Tunnels that mirror ports and overlay networks use: GRE and ERSPAN, VXLAN, Geneve, GTP-U, L2TP, Teredo, IPComp.
+//! Tunnels that mirror ports and overlay networks use: GRE and ERSPAN, VXLAN, Geneve, GTP-U, L2TP, Teredo, AYIYA,
+//! IPComp.
 
 use std::io::Read;
 
 use super::fragments::{Datagram, Fragments};
+use super::ip::protocol;
 use super::{Skip, Stop, Tcp, Walk};
 
 /// UDP ports (IANA); 8472 is what Linux used for VXLAN before there was a number.
 const VXLAN: [u16; 2] = [4789, 8472];
+/// VXLAN that names what it carries (draft-ietf-nvo3-vxlan-gpe).
+const VXLAN_GPE: u16 = 4790;
 const GENEVE: u16 = 6081;
 const GTP_U: u16 = 2152;
 const TEREDO: u16 = 3544;
 const L2TP: u16 = 1701;
+const AYIYA: u16 = 5072;
+/// MPLS in UDP (RFC 7510).
+const MPLS_IN_UDP: u16 = 6635;
 /// GRE in UDP (RFC 8086).
 const GRE_IN_UDP: u16 = 4754;
 
@@ -72,11 +79,14 @@ impl Walk<'_> {
         self.peel(8)?;
         match to {
             port if VXLAN.contains(&port) => self.vxlan(fragments),
+            VXLAN_GPE => self.vxlan_gpe(fragments),
+            MPLS_IN_UDP => self.ether_type(0x8847, fragments),
             GENEVE => self.geneve(fragments),
             GRE_IN_UDP => self.gre(fragments),
             GTP_U => self.gtp_u(fragments),
             _ if from == GTP_U => self.gtp_u(fragments),
             _ if from == L2TP || to == L2TP => self.l2tp(fragments),
+            _ if from == AYIYA || to == AYIYA => self.ayiya(fragments),
             _ if from == TEREDO || to == TEREDO => self.teredo(fragments),
             _ => Err(Skip::NotTcp.into()),
         }
@@ -90,6 +100,31 @@ impl Walk<'_> {
         self.peel(8)?;
         self.deeper()?;
         self.ethernet(fragments)
+    }
+
+    /// VXLAN with a protocol number where plain VXLAN has reserved bits.
+    fn vxlan_gpe(&mut self, fragments: &mut Fragments) -> Result<Tcp, Stop> {
+        let next = if self.u8(0)? & 0x04 != 0 { self.u8(3)? } else { 3 };
+        self.peel(8)?;
+        self.deeper()?;
+        match next {
+            1 | 2 => self.ip(fragments),
+            3 => self.ethernet(fragments),
+            _ => Err(Skip::NotTcp.into()),
+        }
+    }
+
+    /// AYIYA (draft-massar-v6ops-ayiya): an identity and a signature, each as long as it says, then mostly IPv6.
+    fn ayiya(&mut self, fragments: &mut Fragments) -> Result<Tcp, Stop> {
+        const FORWARD: u8 = 1;
+        let identity = 1 << usize::from(self.u8(0)? >> 4);
+        let signature = usize::from(self.u8(1)? >> 4) * 4;
+        let (operation, next) = (self.u8(2)? & 0x0f, self.u8(3)?);
+        if operation != FORWARD || !matches!(next, protocol::IPV4 | protocol::IPV6) {
+            return Err(Skip::NotTcp.into());
+        }
+        self.peel(8 + identity + signature)?;
+        self.ip(fragments)
     }
 
     /// Geneve (RFC 8926), its options passed over.

@@ -112,8 +112,9 @@ impl Conversation {
         self.streams.iter().map(State::held).sum::<usize>() + self.pairing.held()
     }
 
-    /// Gives up what is held of one side: there is no room for it.
+    /// Gives up what is held of one side, and most of what is remembered of requests: there is no room for it.
     pub(super) fn let_go(&mut self, side: Side, at: Timestamp, sink: Sink<'_>) {
+        self.pairing.let_go(sink);
         let is_request = self.server.is_some_and(|(server, _)| server != side);
         match std::mem::take(side.of_mut(&mut self.streams)) {
             State::Head(partial) if is_request => {
@@ -396,15 +397,13 @@ impl Conversation {
             self.done(*message, None, sink);
             return State::Between;
         }
-        if let About::Response { of: None, .. } = message.about
-            && self.pairing.was_asked_at(piece.offset)
-            && head::response_begins(piece.bytes) == head::Begin::Yes
-        {
-            // The request of this response was lost; if it was HEAD there is no body, and here the next one begins.
-            if message.body.has_begun() {
+        if let Some(unsure) = self.next_response_begins(&message, piece) {
+            if unsure && message.body.has_begun() {
                 message.about.damage(Incomplete::Gap, Damage::Gap);
             }
-            message.body.damage();
+            if unsure {
+                message.body.damage();
+            }
             self.done(*message, None, sink);
             return State::Between;
         }
@@ -427,6 +426,20 @@ impl Conversation {
                 self.lost(Some(is_request), Damage::Malformed)
             }
         }
+    }
+
+    /// Whether a body whose end is not known ends here, because the client, having received just so much, has asked again
+    /// and is answered; and if so, whether the body may have been none.
+    ///
+    /// There are two such: where the request of a response was lost, it may have been HEAD. And a response without a
+    /// length that does not end its connection: what made the client believe that it was over cannot be told.
+    fn next_response_begins(&self, message: &Message, piece: &Piece<'_>) -> Option<bool> {
+        let About::Response { of, .. } = message.about else { return None };
+        let begins = match of {
+            None => head::response_begins(piece.bytes) == head::Begin::Yes,
+            Some(_) => message.body.is_until_close() && head::response_begins(piece.bytes) != head::Begin::No,
+        };
+        (begins && self.pairing.was_asked_at(piece.offset)).then_some(of.is_none())
     }
 
     /// Tells a message that has ended; `end` is the offset after it, where that is known.

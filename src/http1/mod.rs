@@ -100,7 +100,8 @@ enum Place {
 pub struct Http1 {
     interests: Interests,
     /// Bytes of messages that are not whole yet that may be held, in all connections. Past it the connection that
-    /// wants to hold more gives up what it holds: a body is not kept, a head is too large.
+    /// wants to hold more gives up what it holds: a body is not kept, a head is too large, the oldest requests that
+    /// await their response are told to have none.
     max_held: usize,
     held: usize,
     places: Vec<Place>,

@@ -14,6 +14,9 @@ use crate::exchange::{ConnectionId, Damage, Event, ExchangeId, Request, Response
 
 /// Requests that may await their response on one connection. Past it the oldest is told to have none.
 const MAX_OUTSTANDING: usize = 4096;
+/// Requests that may go on awaiting theirs where memory is short: what a connection is reckoned to take has room for
+/// them. Older ones are told to have none.
+const OUTSTANDING_WHEN_SHORT: usize = 4;
 
 /// A request that was not answered yet.
 #[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own, and most combinations occur")]
@@ -110,6 +113,17 @@ impl Pairing {
         self.outstanding.capacity() * size_of::<Outstanding>() + early
     }
 
+    /// Gives up the oldest requests, and the memory that they take: there is no room for them.
+    pub(super) fn let_go(&mut self, sink: &mut dyn FnMut(Event)) {
+        let Some(oldest) = self.outstanding.len().checked_sub(OUTSTANDING_WHEN_SHORT).filter(|oldest| *oldest > 0)
+        else {
+            return;
+        };
+        self.responses_missing = true;
+        self.lose(oldest - 1, sink);
+        self.outstanding.shrink_to_fit();
+    }
+
     /// Whether there was no exchange yet.
     pub(super) const fn is_unused(&self) -> bool {
         self.count == 0
@@ -185,8 +199,9 @@ impl Pairing {
         if in_one_go && self.suspect_at == Some(start.received) {
             // It does not ask one by one after all.
             self.lost_there = true;
-            let same = self.outstanding.iter_mut().filter(|one| one.received == start.received);
-            same.for_each(|one| one.follows_lost = true);
+            // Back to one that is marked: those before it were marked with it.
+            let unmarked = self.outstanding.iter_mut().rev().take_while(|one| !one.follows_lost);
+            unmarked.filter(|one| one.received == start.received).for_each(|one| one.follows_lost = true);
         }
         self.lost_there && self.suspect_at == Some(start.received)
     }

@@ -32,14 +32,16 @@ pub struct Tap {
 impl Tap {
     /// A tap that has seen nothing yet.
     pub fn new(settings: &capture::Settings, interests: Interests) -> Result<Self, capture::CaptureError> {
-        // Three eighths for the connections themselves, an eighth for what waits behind holes, a quarter for messages
-        // that are not whole yet; the last quarter is for what is behind the tap.
+        // Three eighths for the connections themselves and, of these, a twelfth for fragments; an eighth for what waits
+        // behind holes, a quarter for messages that are not whole yet; the last quarter is for what is behind the tap.
         let memory = settings.max_memory.0;
-        let limits = flow::Limits { connections: memory / 8 * 3 / CONNECTION_COST, waiting_bytes: memory / 8 };
+        let fragments = memory / 32;
+        let connections = (memory / 8 * 3 - fragments) / CONNECTION_COST;
+        let limits = flow::Limits { connections, waiting_bytes: memory / 8 };
         Ok(Self {
             filter: settings.bpf.as_deref().map(Filter::new).transpose()?,
             ports: settings.ports.clone(),
-            decoder: Decoder::new(),
+            decoder: Decoder::with_limit(fragments),
             flows: FlowTable::with_limits(&settings.ports, limits),
             http1: Http1::with_limit(interests, memory / 4),
             received: 0,

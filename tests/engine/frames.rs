@@ -45,7 +45,7 @@ fn ethernet_with_llc_and_snap() {
 
 #[test]
 fn vlan_tags_by_every_number_that_is_in_use() {
-    for tag in [0x8100, 0x88a8, 0x9100, 0x9200] {
+    for tag in [0x8100, 0x88a8, 0x9100, 0x9200, 0x9300] {
         over_ethernet(|ip| ip.vlan(tag, 7));
     }
 }
@@ -53,6 +53,47 @@ fn vlan_tags_by_every_number_that_is_in_use() {
 #[test]
 fn qinq() {
     over_ethernet(|ip| ip.vlan(0x8100, 7).vlan(0x88a8, 100));
+}
+
+#[test]
+fn tags_of_port_extenders_and_of_backbones() {
+    over_ethernet(|ip| {
+        let head = [&[0, 1, 0x20, 3], &ip.ether_type.to_be_bytes()[..]].concat();
+        ip.after(0x8926, 0, &head).vlan(0x8100, 7)
+    });
+    over_ethernet(|ip| ip.vlan(0x8100, 7).ethernet().after(0x88e7, 0, &[0, 0, 1, 0]).vlan(0x88a8, 9));
+    over_ethernet(|ip| ip.ethernet().after(0x8903, 0, &[0, 0x41]));
+}
+
+#[test]
+fn links_that_carry_llc_and_snap_without_ethernet() {
+    both(LinkType::ATM, |ip| Layer { bytes: ip.clone().snap().bytes, ..ip });
+    both(LinkType::FDDI, |ip| ip.snap().after(0, 0, &[0x50; 13]));
+}
+
+/// Fields of every length before the datagram, and one after it.
+#[test]
+fn the_netfilter_log() {
+    both(LinkType::NFLOG, |ip| {
+        let len = u16::try_from(ip.bytes.len() + 4).unwrap().to_le_bytes();
+        let head = [&[2, 0, 0, 5], &[8, 0, 1, 0, 8, 0, 1, 0][..], &[5, 0, 10, 0, 0, 0, 0, 0], &len, &[9, 0]].concat();
+        let mut all = ip.after(0, 0, &head);
+        all.bytes.resize(all.bytes.len().next_multiple_of(4), 0);
+        all.bytes.extend([8, 0, 3, 0, 0, 0, 0, 1]);
+        all
+    });
+}
+
+#[test]
+fn headers_that_name_the_link_that_follows() {
+    both(LinkType::PPI, |ip| ip.ethernet().after(0, 0, &[0, 0, 12, 0, 1, 0, 0, 0, 7, 7, 7, 7]));
+    for link in [LinkType::PKTAP, LinkType(149)] {
+        let head = [&[108, 0, 0, 0, 1, 0, 0, 0, 1, 0, 0, 0], &[0x65; 96][..]].concat();
+        both(link, |ip| ip.ethernet().after(0, 0, &head));
+    }
+    let nested = |_: &Packet| Layer { ether_type: 0, protocol: 0, bytes: [0, 0, 8, 0, 192, 0, 0, 0].repeat(30) };
+    let seen = check::<&str>(&talk().capture_as(LinkType::PPI, nested), &[]);
+    assert!(seen.skipped.iter().all(|why| *why == Skip::TooDeep), "{:?}", seen.skipped);
 }
 
 #[test]
@@ -138,6 +179,31 @@ fn erspan_of_all_three_types() {
 }
 
 #[test]
+fn vxlan_that_names_what_it_carries() {
+    over_ethernet(|ip| ip.ethernet().after(0, 0, &[0x0c, 0, 0, 3, 0, 0, 7, 0]).udp(4790).tunnel());
+    over_ethernet(|ip| {
+        let next = if ip.ether_type == 0x0800 { 1 } else { 2 };
+        ip.after(0, 0, &[0x0c, 0, 0, next, 0, 0, 7, 0]).udp(4790).tunnel()
+    });
+}
+
+#[test]
+fn mpls_in_udp_and_ethernet_in_ip() {
+    over_ethernet(|ip| ip.mpls(&[16, 17]).udp(6635).tunnel());
+    over_ethernet(|ip| ip.ethernet().after(0, 97, &[0x30, 0]).tunnel6());
+}
+
+#[test]
+fn ayiya_with_and_without_signature() {
+    for (lens, extra) in [([0x40, 0x50], 16 + 20), ([0x20, 0x00], 4)] {
+        over_ethernet(|ip| {
+            let protocol = ip.protocol;
+            ip.after(0, 0, &[&lens[..], &[0x11, protocol, 0, 0, 0, 1], &vec![0x5a; extra]].concat()).udp(5072).tunnel()
+        });
+    }
+}
+
+#[test]
 fn ip_in_ip_and_6in4_and_4in6() {
     over_ethernet(Layer::tunnel);
     over_ethernet(Layer::tunnel6);
@@ -198,6 +264,27 @@ fn fragments_last_one_first() {
 fn fragments_that_are_captured_twice() {
     check(&fragmented(&talk(), |_| {}).twice(), &GET);
     check(&fragmented(&talk6(), |_| {}).twice(), &GET);
+}
+
+/// The sender has come back to the number half a second later: what was left of the first datagram must not be taken
+/// for a piece of the second one.
+#[test]
+fn a_number_that_is_used_again_after_fragments_that_were_captured_twice() {
+    let talk = Talk::open().client(get("/long/enough/for/three/fragments")).server(ok("one")).wait(500);
+    let talk = talk.client(get("/quite/another/of/the/same/size")).server(ok("two"));
+    let wrap = |packet: &Packet| packet.ip().fragments(32, 7).into_iter().map(Layer::ethernet).collect();
+    let frames = talk.capture_split(LinkType::ETHERNET, wrap).twice();
+    let first = "GET /long/enough/for/three/fragments -> 200 \"one\"";
+    // The handshake is not fragmented, and neither is any number used twice at once.
+    check(&frames, &[first, "GET /quite/another/of/the/same/size -> 200 \"two\""]);
+}
+
+#[test]
+fn a_datagram_in_fragments_of_eight_bytes() {
+    let talk = Talk::open().client(post("/a", noise(9_000))).server(ok("a"));
+    let id = |packet: &Packet| u16::try_from(packet.at / 1_000_000 % 65_536).unwrap();
+    let wrap = |packet: &Packet| packet.ip().fragments(8, id(packet)).into_iter().map(Layer::ethernet).collect();
+    check(&talk.capture_split(LinkType::ETHERNET, wrap), &[format!("POST /a{} -> 200 \"a\"", large(&noise(9_000)))]);
 }
 
 #[test]

@@ -406,6 +406,26 @@ fn a_body_until_the_end_of_the_connection() {
     check(&talk.control(Server, FIN | ACK).capture(), &[format!("GET /a -> 200{}", large(&body))]);
 }
 
+/// Neither length nor end: the client asks its next question on the same connection, and is answered.
+#[test]
+fn a_response_without_length_that_does_not_end_its_connection() {
+    let (empty, bad) = ("HTTP/1.1 200 OK\r\n\r\n", "HTTP/1.1 200 OK\r\nContent-Length: +2\r\n\r\nok");
+    let talk = Talk::open().client(get("/a")).server(empty).client(get("/b")).server(bad).client(get("/c"));
+    let expected = ["GET /a -> 200", "GET /b -> 200 \"ok\"", "GET /c -> 200 \"c\"", "GET /d -> 200 \"d\""];
+    let whole = talk.clone().server(ok("c")).client(get("/d")).server(ok("d")).close();
+    check(&whole.capture(), &expected);
+    let bytes = talk.cut(Server, ok("c"), &[1, 5, 14]).client(get("/d")).server(ok("d")).close();
+    check(&bytes.capture(), &expected);
+}
+
+/// A body that ends with its connection may hold what looks like a response.
+#[test]
+fn a_body_until_the_end_with_a_response_in_it() {
+    let talk = Talk::open().client(get("/a")).server("HTTP/1.1 200 OK\r\n\r\n").server(ok("b"));
+    let body = ok("b").escape_ascii().to_string();
+    check(&talk.close().capture(), &[format!("GET /a -> 200 \"{body}\"")]);
+}
+
 #[test]
 fn a_body_until_the_end_of_the_connection_that_the_capture_does_not_see() {
     let talk = Talk::open().client(get("/a")).server("HTTP/1.1 200 OK\r\n\r\nthus far");

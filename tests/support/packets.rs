@@ -341,6 +341,11 @@ impl Layer {
         Self { ether_type, protocol, bytes: parts.concat() }
     }
 
+    /// After these bytes, which the layer around them has to call so.
+    pub(crate) fn after(self, ether_type: u16, protocol: u8, head: &[u8]) -> Self {
+        Self::new(ether_type, protocol, &[head, &self.bytes])
+    }
+
     /// An IP header before it. Lengths that the field cannot say are 0, as segmentation offload leaves them.
     pub(crate) fn ip(self, from: IpAddr, to: IpAddr) -> Self {
         match (from, to) {
