@@ -13,7 +13,7 @@
 mod gor;
 pub mod join;
 pub mod line;
-mod recent;
+pub(crate) mod recent;
 pub mod record;
 
 pub use join::{Exchange, Exchanges};
