@@ -22,20 +22,15 @@ pub(crate) fn read_request(bytes: &[u8]) -> Result<(Head, Body), Malformed> {
     }
 }
 
-/// A final response to a request of `method` from its bytes, with its status.
-pub(crate) fn read_response(bytes: &[u8], method: &[u8]) -> Result<(u16, Head, Body), Malformed> {
+/// A final response from its bytes, with its status; `to_head` where HEAD asked for it.
+pub(crate) fn read_response(bytes: &[u8], to_head: bool) -> Result<(u16, Head, Body), Malformed> {
     let (raw, rest) = split(bytes)?;
     let facts = head::response(raw).ok_or(Malformed::RequestLine)?;
-    let method = match method {
-        b"HEAD" => Method::Head,
-        b"CONNECT" => Method::Connect,
-        _ => Method::Other,
-    };
-    let without_body = facts.framing(method) == Framing::None && facts.framing(Method::Other) != Framing::None;
-    let (head, body) = if without_body {
+    let (head, body) = if to_head || matches!(facts.status, 100..=199 | 204 | 304) {
+        // What it says of a length is that of another response (RFC 9110, 8.6).
         (Head::new(raw.to_vec()), Body::EMPTY)
     } else {
-        with_body(raw, rest, facts.framing(method))?
+        with_body(raw, rest, facts.framing(Method::Other))?
     };
     Ok((facts.status, head, body))
 }
@@ -134,12 +129,12 @@ mod tests {
     #[test]
     fn a_response_is_framed_by_what_was_asked_for() {
         let message = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n";
-        let (status, head, body) = read_response(message, b"HEAD").unwrap();
+        let (status, head, body) = read_response(message, true).unwrap();
         assert_eq!((status, head.as_bytes(), body.framing), (200, &message[..], Framing::None));
-        let (_, head, body) = read_response(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhello", b"GET").unwrap();
+        let (_, head, body) = read_response(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhello", false).unwrap();
         assert_eq!((head.get("content-length"), body.len), (Some(&b"5"[..]), 5));
-        let (_, _, body) = read_response(b"HTTP/1.0 200 OK\r\n\r\nto the end", b"GET").unwrap();
+        let (_, _, body) = read_response(b"HTTP/1.0 200 OK\r\n\r\nto the end", false).unwrap();
         assert_eq!((body.framing, body.len), (Framing::UntilClose, 10));
-        assert_eq!(read_response(b"GET / HTTP/1.1\r\n\r\n", b"GET").unwrap_err(), Malformed::RequestLine);
+        assert_eq!(read_response(b"GET / HTTP/1.1\r\n\r\n", false).unwrap_err(), Malformed::RequestLine);
     }
 }

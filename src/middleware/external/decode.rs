@@ -66,9 +66,9 @@ impl Said {
         read_request(&self.payload)
     }
 
-    /// Status, head and body of the response that it is to a request of `method`, or the rule that it breaks.
-    pub fn response(&self, method: &[u8]) -> Result<(u16, Head, Body), Malformed> {
-        read_response(&self.payload, method)
+    /// Status, head and body of the response that it is, of one without a body where HEAD asked, or the rule that it breaks.
+    pub fn response(&self, is_head: bool) -> Result<(u16, Head, Body), Malformed> {
+        read_response(&self.payload, is_head)
     }
 }
 

@@ -18,10 +18,11 @@ impl MessageId {
     /// What an exchange is called.
     #[must_use]
     pub fn of(id: ExchangeId) -> Self {
-        let mut text = format!("{:016x}{:08x}", id.connection.0, id.index);
-        if id.pass != 1 || id.copy != 0 {
-            text += &format!("{:08x}{:08x}", id.pass, id.copy);
-        }
+        let ExchangeId { connection: ConnectionId(connection), index, pass, copy } = id;
+        let text = match (pass, copy) {
+            (1, 0) => format!("{connection:016x}{index:08x}"),
+            _ => format!("{connection:016x}{index:08x}{pass:08x}{copy:08x}"),
+        };
         Self(text.into_bytes().into())
     }
 
