@@ -477,6 +477,16 @@ for line in lines():
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_example_of_the_documentation_does_what_it_says() {
+    let server = Server::start(ok).await;
+    let page = include_str!("../docs/middleware.md");
+    let script = page.split("```python").nth(1).unwrap().split("```").next().unwrap();
+    let summary = Case::python("get-nano.pcap", &server.url("http"), script).run().await;
+    assert_eq!(only(&summary).ended.sent, 3);
+    assert!(server.requests().iter().all(|request| request.contains("\r\nX-Tried: yes\r\n")));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_program_that_is_not_there_is_told_before_anything_is_sent() {
     let source = FileSource::open(&testdata("get-nano.pcap"), &capture::Halt::default()).unwrap();
     let run =

@@ -7,7 +7,7 @@
 //!                     \-Frames--> \-Event--> recording thread: Recorder -> disk
 //! ```
 //!
-//! Between the chain and the targets a request may pass a process outside ([`external`]): it leaves the pacing thread,
+//! Between the chain and the targets a request may pass a process outside (`external`): it leaves the pacing thread,
 //! and comes back to it.
 //!
 //! Every channel has a bound. A file waits where one is full. A live source waits for nobody: whole requests are shed,
