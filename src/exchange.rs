@@ -63,6 +63,22 @@ impl fmt::Display for Timestamp {
     }
 }
 
+/// A text that is no value of its kind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("not {0}")]
+pub struct NotOne(&'static str);
+
+/// RFC 3339, in whichever zone, from 1970 on.
+impl std::str::FromStr for Timestamp {
+    type Err = NotOne;
+
+    fn from_str(text: &str) -> Result<Self, NotOne> {
+        let error = NotOne("an instant such as 2026-11-21T20:15:00.000000001Z");
+        let instant: jiff::Timestamp = text.parse().map_err(|_| error)?;
+        u64::try_from(instant.as_nanosecond()).map(Self).map_err(|_| error)
+    }
+}
+
 /// A TCP connection: counted from 1, in the order of first frames after `-f` and `-p`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ConnectionId(pub u64);
@@ -116,6 +132,22 @@ impl fmt::Display for ExchangeId {
             write!(f, "+{}", self.copy)?;
         }
         Ok(())
+    }
+}
+
+/// As it is displayed.
+impl std::str::FromStr for ExchangeId {
+    type Err = NotOne;
+
+    fn from_str(text: &str) -> Result<Self, NotOne> {
+        let (rest, copy) = text.split_once('+').unwrap_or((text, "0"));
+        let (rest, pass) = rest.split_once('@').unwrap_or((rest, "1"));
+        let parts = || {
+            let (connection, index) = rest.split_once('.')?;
+            let connection = ConnectionId(connection.parse().ok()?);
+            Some(Self { connection, index: index.parse().ok()?, pass: pass.parse().ok()?, copy: copy.parse().ok()? })
+        };
+        parts().ok_or(NotOne("the id of an exchange such as 17.3"))
     }
 }
 
@@ -647,6 +679,11 @@ mod tests {
         assert_eq!(Timestamp::from_nanos(0).to_string(), "1970-01-01T00:00:00.000000000Z");
         assert_eq!(Timestamp::from_nanos(1_795_291_200_000_000_007).to_string(), "2026-11-21T20:00:00.000000007Z");
         assert!(Timestamp::from_nanos(u64::MAX).to_string().starts_with("2554-"));
+        for nanos in [0, 1_795_291_200_000_000_007, u64::MAX] {
+            let at = Timestamp::from_nanos(nanos);
+            assert_eq!(at.to_string().parse(), Ok(at));
+        }
+        assert!("1969-12-31T23:59:59Z".parse::<Timestamp>().is_err());
     }
 
     #[test]
@@ -657,6 +694,10 @@ mod tests {
         assert_eq!(id.to_string(), "17.3@2");
         id.copy = 1;
         assert_eq!(id.to_string(), "17.3@2+1");
+        for text in ["17.3", "17.3@2", "17.3+1", "17.3@2+1"] {
+            assert_eq!(text.parse::<ExchangeId>().unwrap().to_string(), text);
+        }
+        assert_eq!("17".parse::<ExchangeId>().unwrap_err().to_string(), "not the id of an exchange such as 17.3");
     }
 
     #[test]

@@ -2,6 +2,9 @@
 
 use std::fmt;
 
+/// Header lines whose values are never printed for debugging: who has them is somebody else.
+const SECRETS: [&str; 5] = ["authorization", "cookie", "proxy-authorization", "set-cookie", "x-api-key"];
+
 /// The start line and header lines of a message, with the empty line that ends them.
 ///
 /// Case, order, duplicates and spacing are those of the wire. Edits replace whole header lines.
@@ -51,6 +54,15 @@ impl Head {
     /// Every value under `name`, in order.
     pub fn get_all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a [u8]> {
         self.lines().filter(move |line| line.is(name)).map(|line| line.value)
+    }
+
+    /// Whether there is a line under `name`, as far as a glance tells: it may say yes to a line that is none, and says no
+    /// only where there is none. Much quicker than to read the lines.
+    pub(crate) fn may_have(&self, name: &str) -> bool {
+        memchr::memchr_iter(b'\n', &self.raw).any(|end| {
+            let line = self.raw.get(end + 1..end + 1 + name.len());
+            line.is_some_and(|begin| begin.eq_ignore_ascii_case(name.as_bytes()))
+        })
     }
 
     /// Replaces the request-target.
@@ -141,9 +153,16 @@ impl Head {
     }
 }
 
+/// As text, but for the values of [`SECRETS`]: what is printed to find a fault ends in logs.
 impl fmt::Debug for Head {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Debug::fmt(&String::from_utf8_lossy(&self.raw), f)
+        let mut shown = self.raw.clone();
+        let secrets = self.lines().filter(|line| SECRETS.iter().any(|name| line.is(name)));
+        let spans: Vec<_> = secrets.map(|line| line.value_span()).collect();
+        for span in spans.into_iter().rev() {
+            shown.splice(span, *b"[hidden]");
+        }
+        fmt::Debug::fmt(&String::from_utf8_lossy(&shown), f)
     }
 }
 
@@ -199,6 +218,11 @@ impl HeaderLine<'_> {
 
     pub(crate) fn has_blank_before_colon(&self) -> bool {
         self.colon.is_some_and(|colon| colon > self.name.len())
+    }
+
+    /// Where name and value stand in the head.
+    pub(crate) const fn spans(&self) -> (std::ops::Range<usize>, std::ops::Range<usize>) {
+        (self.span.start..self.span.start + self.name.len(), self.value_span())
     }
 
     /// Which bytes of the head an edit replaces, and by what.
@@ -291,6 +315,15 @@ mod tests {
     }
 
     #[test]
+    fn a_glance_sees_every_line_whatever_its_case_and_blanks() {
+        let head = Head::new(GET.to_vec());
+        for name in ["host", "X-A", "FOLD", "empty"] {
+            assert!(head.may_have(name) && head.get(name).is_some(), "{name}");
+        }
+        assert!(!head.may_have("upgrade"));
+    }
+
+    #[test]
     fn lines_are_read_in_order_with_folds_and_empty_values() {
         let head = Head::new(GET.to_vec());
         let all: Vec<_> = head.lines().map(|line| (line.name, line.value)).collect();
@@ -331,6 +364,29 @@ mod tests {
         assert_eq!(head.remove("X-A"), 2);
         assert_eq!(text(&head), "GET /a b HTTP/1.1\r\nHost: h\r\nFold: a\r\n b\r\nEmpty:\r\n\r\n");
         assert_eq!(head.remove("X-A"), 0);
+    }
+
+    #[test]
+    fn credentials_and_cookies_are_not_printed() {
+        let head = Head::new(b"GET / HTTP/1.1\r\nCookie: a=s3cret\r\nX: 1\r\nauthorization:s3cret\r\n\r\n".to_vec());
+        let shown = r#""GET / HTTP/1.1\r\nCookie: [hidden]\r\nX: 1\r\nauthorization:[hidden]\r\n\r\n""#;
+        assert_eq!(format!("{head:?}"), shown);
+    }
+
+    #[test]
+    fn names_and_values_are_edited_line_by_line() {
+        let mut head = Head::new(GET.to_vec());
+        let lines = head.edit_lines("x-a", |value| {
+            if value == b"1" { LineEdit::Name("X-New".to_owned()) } else { LineEdit::Value(b"9".to_vec()) }
+        });
+        assert_eq!(lines, 2);
+        assert_eq!(
+            text(&head),
+            "GET /a b HTTP/1.1\r\nHost: h\r\nX-New:1\r\nx-a : 9 \r\nFold: a\r\n b\r\nEmpty:\r\n\r\n"
+        );
+        head.edit_lines("x-a", |_| LineEdit::Remove);
+        head.edit_lines("fold", |_| LineEdit::Keep);
+        assert_eq!(text(&head), "GET /a b HTTP/1.1\r\nHost: h\r\nX-New:1\r\nFold: a\r\n b\r\nEmpty:\r\n\r\n");
     }
 
     #[test]

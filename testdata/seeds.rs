@@ -5,8 +5,11 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
-use shadowtap::capture::{FileSource, Halt, LinkType, Source as _};
+use shadowtap::capture::{FileSource, Halt, LinkType, Settings, Source as _};
 use shadowtap::decode::{Decoder, Flags, Segment};
+use shadowtap::http1::{Interest, Interests};
+use shadowtap::journal::{Recorder, Rotation, Target};
+use shadowtap::pipeline;
 
 /// The server's port in all of them.
 const SERVER: u16 = 18_081;
@@ -34,7 +37,28 @@ fn seeds(file: &Path, corpus: &Path) -> anyhow::Result<()> {
     let whole = fs::read(file)?;
     write("capture_file", whole.get(..4096).unwrap_or(&whole))?;
     write("decode", &frames(file)?)?;
-    write("engine", &segments(file)?)
+    write("engine", &segments(file)?)?;
+    let name = name.to_str().context("it is text")?;
+    ["gor", "jsonl"]
+        .into_iter()
+        .try_for_each(|format| recording(file, &corpus.join(format!("journal/{name}.{format}"))))
+}
+
+/// For `laws::journal`: what the capture holds, recorded.
+fn recording(file: &Path, to: &Path) -> anyhow::Result<()> {
+    if to.exists() {
+        fs::remove_file(to)?;
+    }
+    let keep = Interests { request_body: Interest::Keep, response_body: Interest::Keep };
+    let mut recorder = Recorder::new(Target::new(to)?, Rotation::default());
+    let source = FileSource::open(file, &Halt::default())?;
+    pipeline::inspect(source, &Settings::default(), keep, &mut |event| {
+        recorder.event(&event);
+        true
+    })?;
+    let result = recorder.finish();
+    anyhow::ensure!(result.lost_records == 0, "{:?}", recorder.take_notices());
+    Ok(())
 }
 
 /// For `laws::decode`: the link type, then frames.

@@ -6,7 +6,7 @@
 mod packets;
 
 use shadowtap::capture::{Frame, LinkType};
-use shadowtap::decode::{Decoder, Skip};
+use shadowtap::decode::{Decoder, Endpoint, Skip};
 use shadowtap::exchange::{Event, Malformed, RequestState, Timestamp};
 use shadowtap::flow::{FlowTable, Limits};
 use shadowtap::http1::{Http1, Interest, Interests, MAX_HEAD_BYTES, MAX_KEPT_BODY};
@@ -48,7 +48,7 @@ impl Engine {
         *micros += 10;
         let mut segment = packet.segment(5000, *micros);
         let client = if packet.side == CLIENT { &mut segment.source } else { &mut segment.destination };
-        client.ip = u128::from(number) + (1 << 64);
+        *client = Endpoint::new(u128::from(number) + (1 << 64), client.port);
         let mut see = |event: Event| {
             laws.see(&event);
             match event {

@@ -4,7 +4,7 @@
 #[path = "support/files.rs"]
 mod files;
 
-use std::io::{Read, Write};
+use std::io::{BufReader, Read, Write};
 
 use files::{OwnedFrame, frames, inspect, inspect_files, inspect_source, json, pcap, pcapng, short, testdata, write};
 use shadowtap::capture::{self, FileSource, Settings};
@@ -222,6 +222,58 @@ fn a_compressed_file_cut_short_gives_what_could_be_read() {
     let (exchanges, engine) = inspect_source(Box::new(source), &Settings::default());
     assert!(exchanges.len() > 100, "{}", exchanges.len());
     assert!(engine.trouble[0].starts_with("half.pcap.zst "), "{:?}", engine.trouble);
+}
+
+#[test]
+fn a_compressed_file_with_an_error_in_it_gives_all_but_the_last_bytes_before_it() {
+    /// Bytes that a decompressor may lose before an error.
+    const LOST: usize = 4 * 1024;
+    // Bytes that look random, or all would be in the first block.
+    let mut random = 1_u64;
+    let mut noise = || {
+        random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        random.to_be_bytes()[0]
+    };
+    let mut frames: Vec<OwnedFrame> = gets().into_iter().cycle().take(2_000).collect();
+    for frame in &mut frames {
+        frame.data = (0..700).map(|_| noise()).collect();
+    }
+    let plain = pcap(&frames, false, true);
+    let mut stored = zstd::encode_all(&plain[..], 3).unwrap();
+    // After the frame's header come blocks; the reserved type in a block's header cannot be read (RFC 8878, 3.1.1.2).
+    let mut block = 6;
+    while block < stored.len() / 2 {
+        let header = u32::from_le_bytes([stored[block], stored[block + 1], stored[block + 2], 0]);
+        block += 3 + if header >> 1 & 3 == 1 { 1 } else { header as usize >> 3 };
+    }
+    stored[block] |= 0b110;
+    // One byte at a time a decompressor gives whatever can be read.
+    let one_by_one = BufReader::with_capacity(1, zstd::Decoder::new(&stored[..]).unwrap());
+    let readable = one_by_one.bytes().take_while(Result::is_ok).count();
+    assert!(readable > 300_000 && readable < plain.len(), "{readable}");
+    let longest = frames.iter().map(|frame| frame.data.len() + 16).max().unwrap();
+    let source = FileSource::from_bytes("damaged.pcap.zst", stored.leak()).unwrap();
+    let (_, engine) = inspect_source(Box::new(source), &Settings::default());
+    let whole = frames.iter().scan(24, |end, frame| {
+        *end += frame.data.len() + 16;
+        Some(*end)
+    });
+    let expected = whole.take_while(|end| end + LOST + longest <= readable).count() as u64;
+    let received = engine.frames.received;
+    assert!(received >= expected && expected > 0, "{received} of {expected} frames");
+    assert!(engine.trouble[0].starts_with("damaged.pcap.zst cannot be read on"), "{:?}", engine.trouble);
+}
+
+#[test]
+fn what_follows_a_gzip_file_is_told_to_be_something_else() {
+    let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
+    gzip.write_all(&pcap(&gets(), false, true)).unwrap();
+    let stored = [gzip.finish().unwrap(), b"and something more".to_vec()].concat();
+    let source = FileSource::from_bytes("more.pcap.gz", stored.leak()).unwrap();
+    let (exchanges, engine) = inspect_source(Box::new(source), &Settings::default());
+    assert_eq!(exchanges.len(), GETS.len());
+    let told = "more.pcap.gz goes on after its end with bytes that are not gzip, which were not read, at byte";
+    assert!(engine.trouble[0].starts_with(told), "{:?}", engine.trouble);
 }
 
 #[test]

@@ -26,6 +26,11 @@ fn capture_files_keep_the_laws() {
 }
 
 #[test]
+fn recordings_keep_the_laws() {
+    check("journal", laws::journal);
+}
+
+#[test]
 fn decoding_keeps_the_laws() {
     check("decode", laws::decode);
 }

@@ -4,6 +4,8 @@
 //! what is about a whole process (giving up root) runs in a child: this same binary, started again.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "what breaks here fails its trial")]
 
+#[path = "support/net.rs"]
+mod net;
 #[path = "support/packets.rs"]
 #[allow(dead_code, reason = "this sends frames, and builds no captures")]
 mod packets;
@@ -20,18 +22,14 @@ use std::process::{Command, ExitCode, Stdio};
 use std::thread;
 use std::time::Duration;
 
-use libtest_mimic::{Arguments, Trial};
+use libtest_mimic::Arguments;
+use net::{Pair, Row, ip, may};
 use packets::{Layer, Packet};
 use shadowtap::capture::live::{self, Live, Settings};
 use shadowtap::capture::{Polled, Source, rights};
 use shadowtap::decode::Decoder;
 use shadowtap::exchange::Timestamp;
 
-/// A trial: its name, what it lacks, what it does.
-type Row<'a> = (&'a str, Option<&'a str>, fn());
-
-/// Set in the process that has a namespace of its own.
-const INSIDE: &str = "SHADOWTAP_TEST_NAMESPACE";
 /// Names what a child is to do.
 const CHILD: &str = "SHADOWTAP_TEST_CHILD";
 /// A user who may nothing; it needs no account.
@@ -43,29 +41,9 @@ fn main() -> ExitCode {
     if let Ok(child) = env::var(CHILD) {
         return run_child(&child);
     }
-    if env::var_os(INSIDE).is_none() && may("unshare", &["--net", "true"]) {
-        let error = Command::new("unshare")
-            .arg("--net")
-            .arg(env::current_exe().unwrap())
-            .args(env::args().skip(1))
-            .env(INSIDE, "1")
-            .exec();
-        panic!("cannot start again in a namespace: {error}");
-    }
-    let inside = env::var_os(INSIDE).is_some();
-    if inside {
-        ip(&["link", "set", "lo", "up"]);
-    }
     let mut arguments = Arguments::from_args();
     arguments.test_threads = Some(1);
-    let lacks = if !inside {
-        Some("the right to make a network namespace")
-    } else if !may("ip", &["link", "add", "try0", "type", "veth", "peer", "name", "try1"]) {
-        Some("ip, or veth pairs")
-    } else {
-        ip(&["link", "del", "try0"]);
-        None
-    };
+    let lacks = net::enter();
     let setcap = if may("setcap", &["-h"]) { None } else { Some("setcap") };
     let trials: [Row<'_>; 12] = [
         ("what is said on lo is captured once, to the last frame before the halt", lacks, once_on_lo),
@@ -81,54 +59,7 @@ fn main() -> ExitCode {
         ("root is given up for good, and the capture goes on", lacks, given_up),
         ("the right of the file alone is enough", lacks.or(setcap), file_right),
     ];
-    let trials = trials.into_iter().map(|(name, lacks, run)| trial(name, lacks, run)).collect();
-    libtest_mimic::run(&arguments, trials).exit_code()
-}
-
-fn trial(name: &str, lacks: Option<&str>, run: fn()) -> Trial {
-    let name = lacks.map_or_else(|| name.to_owned(), |lacks| format!("{name} (skipped: lacks {lacks})"));
-    let run = move || {
-        run();
-        Ok(())
-    };
-    Trial::test(name, run).with_ignored_flag(lacks.is_some())
-}
-
-/// Whether this program runs, and says that all is well.
-fn may(program: &str, arguments: &[&str]) -> bool {
-    let quiet = || Stdio::null();
-    Command::new(program)
-        .args(arguments)
-        .stdin(quiet())
-        .stdout(quiet())
-        .stderr(quiet())
-        .status()
-        .is_ok_and(|status| status.success())
-}
-
-fn ip(arguments: &[&str]) {
-    assert!(may("ip", arguments), "ip {}", arguments.join(" "));
-}
-
-/// A pair of interfaces, both up: what is sent on one comes in on the other.
-struct Pair(&'static str, &'static str);
-
-impl Pair {
-    fn new(one: &'static str, other: &'static str) -> Self {
-        ip(&["link", "add", one, "type", "veth", "peer", "name", other]);
-        for end in [one, other] {
-            // Otherwise the kernel speaks on it by itself.
-            fs::write(format!("/proc/sys/net/ipv6/conf/{end}/disable_ipv6"), "1").ok();
-            ip(&["link", "set", end, "up"]);
-        }
-        Self(one, other)
-    }
-}
-
-impl Drop for Pair {
-    fn drop(&mut self) {
-        may("ip", &["link", "del", self.0]);
-    }
+    libtest_mimic::run(&arguments, net::trials(&trials)).exit_code()
 }
 
 /// Puts frames on an interface.

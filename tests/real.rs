@@ -9,6 +9,7 @@ mod files;
 #[allow(dead_code, unused_imports, reason = "staging uses what this does not, and its tests run there")]
 mod site;
 
+use std::collections::BTreeMap;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
@@ -19,6 +20,10 @@ use libtest_mimic::{Arguments, Trial};
 use serde_json::Value;
 
 use files::testdata;
+use shadowtap::capture::{self, FileSource};
+use shadowtap::exchange::Event;
+use shadowtap::http1::{Interest, Interests};
+use shadowtap::pipeline;
 
 fn main() {
     let arguments = Arguments::from_args();
@@ -36,6 +41,12 @@ fn main() {
             as_logged,
         ),
         trial("a replay recorded again carries the same requests", &["nginx", "tcpdump"], true, recorded_again),
+        trial(
+            "a mirrored replay recorded again is the recording, byte for byte",
+            &["nginx", "tcpdump"],
+            true,
+            mirrored,
+        ),
     ];
     libtest_mimic::run(&arguments, trials).exit();
 }
@@ -267,6 +278,47 @@ fn as_logged() {
     assert!(open <= 4, "{open} without an answer");
     let gone = logged.iter().filter(|line| line.contains("\" 499 ")).count();
     assert_eq!(answered, logged.len() - gone, "{engine:?}");
+}
+
+/// Every request by connection, in order: head and body as they were on the wire. Connections in the order of their bytes,
+/// since they may begin in another one.
+fn by_connection(file: &Path) -> Vec<Vec<Vec<u8>>> {
+    let source = FileSource::open(file, &capture::Halt::default()).unwrap();
+    let interests = Interests { request_body: Interest::Keep, ..Interests::default() };
+    let mut connections: BTreeMap<u64, Vec<Vec<u8>>> = BTreeMap::new();
+    pipeline::inspect(Box::new(source), &capture::Settings::default(), interests, &mut |event| {
+        if let Event::Request(request) = event {
+            let body = request.body.wire.as_deref().unwrap_or_default();
+            let bytes = [request.head.as_bytes(), body].concat();
+            connections.entry(request.id.connection.0).or_default().push(bytes);
+        }
+        true
+    })
+    .unwrap();
+    let mut connections: Vec<_> = connections.into_values().collect();
+    connections.sort();
+    connections
+}
+
+fn mirrored() {
+    let production = Production::start();
+    let folder = tempfile::tempdir().unwrap();
+    let again = folder.path().join("again.pcap");
+    let recording = Recording::start(&again, production.port).unwrap();
+    let capture = testdata("demo.pcap.zst");
+    let arguments = ["--speed", "4x", "--keep-host", "--allow-writes", "--connections", "mirrored", "--to"];
+    let (code, said) =
+        shadowtap(&[&["replay", capture.to_str().unwrap()], &arguments[..], &[&production.url()]].concat());
+    assert_eq!(code, Some(0), "{said}");
+    let dropped = recording.stop();
+    production.stop();
+    assert_eq!(dropped, 0, "tcpdump lost packets: this machine is too busy for the trial");
+    let (found, expected) = (by_connection(&again), by_connection(&capture));
+    assert_eq!(found.len(), expected.len(), "connections\n{said}");
+    for (found, expected) in found.iter().flatten().zip(expected.iter().flatten()) {
+        assert_eq!(String::from_utf8_lossy(found), String::from_utf8_lossy(expected));
+    }
+    assert!(found == expected);
 }
 
 fn recorded_again() {

@@ -13,10 +13,13 @@ use std::time::Duration;
 use packets::{Capture, Talk};
 use server::{Server, Step, answer};
 use shadowtap::capture::{self, MaxMemory};
-use shadowtap::middleware::{self, Mark};
+use shadowtap::journal::{Recorder, Rotation, Target};
+use shadowtap::middleware::file::Environment;
+use shadowtap::middleware::route::Targets;
+use shadowtap::middleware::{self, ChainFile, Mark};
 use shadowtap::pipeline::{self, Feed, Progress, Run};
 use shadowtap::replay;
-use shadowtap::report::summary::{Summary, Target, sum};
+use shadowtap::report::summary::{self, Summary, sum};
 
 /// Connections that each carry one POST with a body of this many bytes, and its answer.
 fn uploads(count: usize, body: usize) -> Capture {
@@ -41,16 +44,44 @@ fn target(url: &str) -> replay::Settings {
     }
 }
 
-async fn run(capture: &Capture, max_memory: usize, mark: Option<Mark>, targets: Vec<replay::Settings>) -> Summary {
+/// Records what is played, to the end of it, into a file of this name; nothing is sent. Returns what the file holds too.
+async fn record(capture: &Capture, name: &str) -> (Summary, Vec<u8>) {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join(name);
     let run = Run {
+        command: "record",
+        feed: Feed::Live(Box::new(capture.source())),
+        middleware: middleware::Settings { allow_writes: true, ..middleware::Settings::default() },
+        recorder: Some(Recorder::new(Target::new(&file).unwrap(), Rotation::default())),
+        ..Run::of_files(Box::new(capture::MemorySource::new()))
+    };
+    let progress = Arc::new(Progress::default());
+    // Asked to end before it has begun: what is captured by then is recorded all the same.
+    let now = std::future::ready(());
+    let summary = tokio::task::spawn_blocking(move || pipeline::run(run, &progress, now).unwrap()).await.unwrap();
+    assert!(summary.balances(), "{summary:#?}");
+    (summary, std::fs::read(&file).unwrap())
+}
+
+async fn run(capture: &Capture, max_memory: usize, mark: Option<Mark>, targets: Vec<replay::Settings>) -> Summary {
+    run_with(capture, max_memory, targets, |run| run.mark = mark).await
+}
+
+async fn run_with(
+    capture: &Capture,
+    max_memory: usize,
+    targets: Vec<replay::Settings>,
+    change: impl FnOnce(&mut Run),
+) -> Summary {
+    let mut run = Run {
         command: "shadow",
         feed: Feed::Live(Box::new(capture.source())),
         capture: capture::Settings { max_memory: MaxMemory(max_memory), ..capture::Settings::default() },
         middleware: middleware::Settings { allow_writes: true, ..middleware::Settings::default() },
         targets,
-        mark,
         ..Run::of_files(Box::new(capture::MemorySource::new()))
     };
+    change(&mut run);
     let progress = Arc::new(Progress::default());
     let never = std::future::pending();
     let summary = tokio::task::spawn_blocking(move || pipeline::run(run, &progress, never).unwrap()).await.unwrap();
@@ -58,7 +89,7 @@ async fn run(capture: &Capture, max_memory: usize, mark: Option<Mark>, targets: 
     summary
 }
 
-fn of<'a>(summary: &'a Summary, url: &str) -> &'a Target {
+fn of<'a>(summary: &'a Summary, url: &str) -> &'a summary::Target {
     summary.targets.iter().find(|(name, _)| name.trim_end_matches('/') == url).unwrap().1
 }
 
@@ -121,4 +152,72 @@ async fn lag_counts_from_the_last_byte_on_the_wire() {
     // The frames are stamped with the time that the packet builder has: hours away from now in either direction.
     let lag = of(&summary, &url).schedule_lag_us.as_ref().unwrap();
     assert_eq!(lag.count, 1);
+}
+
+/// A chain file in a folder of its own, with a map beside it, for targets of these names.
+fn chain(links: &str, map: &str, targets: &[&str]) -> middleware::Settings {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("chain.toml");
+    std::fs::write(folder.path().join("routes.map"), map).unwrap();
+    std::fs::write(&file, links).unwrap();
+    let names = targets.iter().map(|name| Some((*name).to_owned())).collect();
+    let environment = Environment { targets: Targets::Named(names), ..Environment::default() };
+    let file = ChainFile::read(&file, &environment).unwrap_or_else(|mistakes| panic!("{mistakes:?}"));
+    middleware::Settings { files: vec![file], allow_writes: true, ..middleware::Settings::default() }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_route_sends_each_request_to_the_targets_of_its_name_and_the_rest_nowhere() {
+    let (old, new) = (
+        Server::start(|_| vec![answer("200 OK", "old")]).await,
+        Server::start(|_| vec![answer("200 OK", "new")]).await,
+    );
+    let targets = vec![target(&old.url("http")), target(&new.url("http"))];
+    let map = "^/[01]$ old\n^/2$ on-premises-only\n^/[3-5]$ new\n";
+    let settings = chain("[[link]]\nroute = { map = \"routes.map\" }\n", map, &["old", "new"]);
+    let summary = run_with(&uploads(7, 10), 64 << 20, targets, |run| run.middleware = settings).await;
+    assert_eq!((old.requests().len(), new.requests().len()), (2, 3));
+    assert!(old.requests().iter().all(|request| request.starts_with("POST /0 ") || request.starts_with("POST /1 ")));
+    assert_eq!(summary.requests.ended.filtered["route"], 2, "one is not bound, one has no line");
+    assert_eq!(summary.requests.offered, 5);
+    assert_eq!((of(&summary, &old.url("http")).offered, of(&summary, &new.url("http")).offered), (2, 3));
+    assert_eq!(summary.production.statuses["201"], 5, "production is that of what was offered");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn only_a_request_whose_host_was_set_keeps_it() {
+    let server = Server::start(|_| vec![answer("200 OK", "ok")]).await;
+    let settings = chain("[[link]]\nwhen = { path = \"^/1$\" }\nset-host = \"chosen.example\"\n", "", &[]);
+    run_with(&uploads(2, 10), 64 << 20, vec![target(&server.url("http"))], |run| run.middleware = settings).await;
+    let requests = server.requests();
+    let host = |path: &str| {
+        let request = requests.iter().find(|request| request.starts_with(&format!("POST {path} "))).unwrap();
+        request.lines().find_map(|line| line.strip_prefix("Host: ")).unwrap().to_owned()
+    };
+    assert_eq!((host("/0"), host("/1")), (server.addr.to_string(), "chosen.example".to_owned()));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_chain_that_was_read_again_is_what_is_done_from_then_on() {
+    let server = Server::start(|_| vec![answer("200 OK", "ok")]).await;
+    let (send, reloads) = tokio::sync::watch::channel(None);
+    send.send(Some(chain("[[link]]\nname = \"none\"\ndrop = { path = \"\" }\n", "", &[]))).unwrap();
+    let summary =
+        run_with(&uploads(3, 10), 64 << 20, vec![target(&server.url("http"))], |run| run.reloads = reloads).await;
+    assert_eq!(summary.requests.ended.filtered["none"], 3);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_recording_that_is_stopped_has_all_that_was_captured() {
+    let (summary, file) = record(&uploads(500, 1000), "all.jsonl").await;
+    assert_eq!((summary.requests.seen, summary.requests.ended.kept), (500, 500));
+    assert_eq!(String::from_utf8(file).unwrap().lines().count(), 500);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_recording_of_frames_alone_keeps_its_requests_whatever_their_bodies() {
+    let (summary, file) = record(&uploads(50, 10_000), "all.pcap").await;
+    assert_eq!((summary.requests.seen, summary.requests.ended.kept), (50, 50), "{:?}", summary.requests);
+    assert!(!summary.nothing_delivered(), "nothing was to be delivered");
+    assert!(file.len() > 50 * 10_000);
 }

@@ -50,6 +50,12 @@ impl Classic {
         self.link
     }
 
+    /// Whether `available` begins with a whole record.
+    pub(super) fn is_whole(&self, available: &[u8]) -> bool {
+        let captured = self.u32(available, 8) as usize;
+        available.len() >= self.record_header && available.len() - self.record_header >= captured
+    }
+
     /// Moves to the next record.
     pub(super) fn next(&self, input: &mut Input) -> std::io::Result<Next> {
         if !input.fill(self.record_header)? {

@@ -6,13 +6,14 @@ use std::ops::Range;
 use std::os::fd::AsFd;
 use std::path::Path;
 
+use arrayvec::ArrayVec;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 
 use super::classic::Classic;
 use super::input::{Input, size_of};
 use super::pcapng::Pcapng;
-use super::{CaptureError, Dropped, Frame, Halt, LinkType, Source, is_standard_input};
+use super::{CaptureError, Dropped, FEW, Few, Frame, Halt, LinkType, Source, is_standard_input};
 use crate::exchange::Timestamp;
 
 /// Longest frame that is read, in bytes. A record that claims more cannot be real (the largest segmentation
@@ -40,6 +41,9 @@ impl<R: Read + AsFd> Read for Patient<R> {
         Ok(0)
     }
 }
+
+/// What the decompressor says of bytes after a whole member that do not begin another one (RFC 1952, 2.2).
+const NOT_GZIP: &str = "invalid gzip header";
 
 /// What capture files begin with, read in little-endian order: pcap of each kind and byte order, and pcapng.
 const MAGIC: [u32; 7] = [0xa1b2_c3d4, 0xa1b2_3c4d, 0xa1b2_cd34, 0xd4c3_b2a1, 0x4d3c_b2a1, 0x34cd_b2a1, 0x0a0d_0d0a];
@@ -76,22 +80,19 @@ enum Format {
     Pcapng(Pcapng),
 }
 
-/// A capture file or stream: pcap or pcapng, plain, gzip or zstd.
-pub struct FileSource {
-    name: String,
-    input: Input,
-    format: Format,
-    current: Option<Record>,
+/// Something to read, whatever is in it.
+pub(crate) struct Opened {
+    /// Its name for people.
+    pub(crate) name: String,
+    /// Its bytes, decompressed.
+    pub(crate) input: Input,
     /// Stored size in bytes, where known.
-    size: Option<u64>,
-    frames: u64,
-    trouble: Option<String>,
-    ended: bool,
+    pub(crate) size: Option<u64>,
 }
 
-impl FileSource {
+impl Opened {
     /// Opens a file, or standard input where it is `-`. Where it waits for bytes, `halt` ends it.
-    pub fn open(file: &Path, halt: &Halt) -> Result<Self, CaptureError> {
+    pub(crate) fn open(file: &Path, halt: &Halt) -> Result<Self, CaptureError> {
         if is_standard_input(file) {
             let stdin = Patient { from: io::stdin(), halt: halt.clone() };
             return Self::read("standard input", Box::new(stdin), None);
@@ -109,6 +110,38 @@ impl FileSource {
         }
     }
 
+    /// Reads from anything.
+    pub(crate) fn read(name: &str, from: Box<dyn Read + Send>, size: Option<u64>) -> Result<Self, CaptureError> {
+        let input = Input::new(from).map_err(|source| CaptureError::Read { file: name.to_owned(), source })?;
+        Ok(Self { name: name.to_owned(), input, size })
+    }
+
+    /// How far it was read, from 0 to 1.
+    pub(crate) fn progress(input: &Input, size: Option<u64>) -> Option<f64> {
+        let size = size?;
+        Some(if size == 0 { 1.0 } else { (input.stored_bytes() as f64 / size as f64).min(1.0) })
+    }
+}
+
+/// A capture file or stream: pcap or pcapng, plain, gzip or zstd.
+pub struct FileSource {
+    name: String,
+    input: Input,
+    format: Format,
+    current: Option<Record>,
+    /// Stored size in bytes, where known.
+    size: Option<u64>,
+    frames: u64,
+    trouble: Option<String>,
+    ended: bool,
+}
+
+impl FileSource {
+    /// Opens a file, or standard input where it is `-`. Where it waits for bytes, `halt` ends it.
+    pub fn open(file: &Path, halt: &Halt) -> Result<Self, CaptureError> {
+        Self::of(Opened::open(file, halt)?)
+    }
+
     /// A capture that is in memory already, for example one built into the program.
     pub fn from_bytes(name: &str, bytes: &'static [u8]) -> Result<Self, CaptureError> {
         Self::read(name, Box::new(bytes), Some(bytes.len() as u64))
@@ -116,8 +149,13 @@ impl FileSource {
 
     /// Reads a capture from anything; `size` is its stored size in bytes, where known, for progress.
     pub fn read(name: &str, from: Box<dyn Read + Send>, size: Option<u64>) -> Result<Self, CaptureError> {
-        let failed = |source| CaptureError::Read { file: name.to_owned(), source };
-        let mut input = Input::new(from).map_err(failed)?;
+        Self::of(Opened::read(name, from, size)?)
+    }
+
+    /// The capture in what was opened.
+    pub(crate) fn of(opened: Opened) -> Result<Self, CaptureError> {
+        let failed = |source| CaptureError::Read { file: opened.name.clone(), source };
+        let mut input = opened.input;
         let format = if let Some(classic) = Classic::open(&mut input).map_err(failed)? {
             Format::Classic(classic)
         } else if let Some(pcapng) = Pcapng::open(&mut input).map_err(failed)? {
@@ -125,15 +163,17 @@ impl FileSource {
         } else {
             let begin: Vec<String> = input.available().iter().take(8).map(|byte| format!("{byte:02x}")).collect();
             let magic = input.available().first_chunk().map(|magic| u32::from_le_bytes(*magic));
+            let file = opened.name;
             return Err(if begin.is_empty() {
-                CaptureError::Empty { file: name.to_owned() }
+                CaptureError::Empty { file }
             } else if magic.is_some_and(|magic| MAGIC.contains(&magic)) {
-                CaptureError::Short { file: name.to_owned() }
+                CaptureError::Short { file }
             } else {
-                CaptureError::NotACapture { file: name.to_owned(), begin: begin.join(" ") }
+                CaptureError::NotACapture { file, begin: begin.join(" ") }
             });
         };
-        Ok(Self { name: name.to_owned(), input, format, current: None, size, frames: 0, trouble: None, ended: false })
+        let (name, size) = (opened.name, opened.size);
+        Ok(Self { name, input, format, current: None, size, frames: 0, trouble: None, ended: false })
     }
 
     /// The link type that the file header states; `None` in pcapng, where each interface has its own.
@@ -147,9 +187,7 @@ impl FileSource {
 
     /// Moves to the next frame; false at the end.
     pub(super) fn advance(&mut self) -> bool {
-        if let Some(last) = self.current.take() {
-            self.input.consume(last.len);
-        }
+        self.pass();
         if self.ended {
             return false;
         }
@@ -170,10 +208,28 @@ impl FileSource {
             Ok(Next::Unreadable { claims }) => {
                 self.tell(&format!("has a record that claims {claims} bytes, which cannot be right"));
             }
+            Err(error) if error.to_string() == NOT_GZIP => {
+                self.tell("goes on after its end with bytes that are not gzip, which were not read,");
+            }
             Err(error) => self.tell(&format!("cannot be read on: {error}")),
         }
         self.ended = true;
         false
+    }
+
+    /// Leaves the current frame behind.
+    fn pass(&mut self) {
+        if let Some(last) = self.current.take() {
+            self.input.consume(last.len);
+        }
+    }
+
+    /// Whether the next frame is in the window, after the current one was left behind.
+    fn is_there(&self) -> bool {
+        match &self.format {
+            Format::Classic(classic) => classic.is_whole(self.input.available()),
+            Format::Pcapng(pcapng) => pcapng.is_whole(self.input.available()),
+        }
     }
 
     /// The frame that [`FileSource::advance`] moved to.
@@ -202,6 +258,25 @@ impl Source for FileSource {
         if self.advance() { self.frame() } else { None }
     }
 
+    fn next_few(&mut self) -> Few<'_> {
+        // Nothing is read while there are some, so that their places in the buffer hold.
+        let mut records = ArrayVec::<Record, FEW>::new();
+        while self.advance()
+            && let Some(Record { data, .. }) = &self.current
+        {
+            let position = self.input.position();
+            let data = position + data.start..position + data.end;
+            records.extend(self.current.clone().map(|record| Record { data, ..record }));
+            self.pass();
+            if records.is_full() || !self.is_there() {
+                break;
+            }
+        }
+        let frame =
+            |Record { at, link, wire_len, data, .. }| Frame { at, link, wire_len, data: self.input.stretch(data) };
+        records.into_iter().map(frame).collect()
+    }
+
     fn trouble(&self) -> Vec<String> {
         self.trouble.clone().into_iter().collect()
     }
@@ -214,7 +289,6 @@ impl Source for FileSource {
     }
 
     fn progress(&self) -> Option<f64> {
-        let size = self.size?;
-        Some(if size == 0 { 1.0 } else { (self.input.stored_bytes() as f64 / size as f64).min(1.0) })
+        Opened::progress(&self.input, self.size)
     }
 }

@@ -2,14 +2,18 @@
 
 use std::fs::File;
 use std::io::{self, Read};
+use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Bytes read from the file at once. Large enough that the system call does not count, small enough for the cache.
 const WINDOW: usize = 256 * 1024;
 
+/// Bytes that a decompressor is asked for at once. What it has made of them is lost where it then finds an error.
+const SIP: usize = 4 * 1024;
+
 /// A window on a byte stream: at least as many bytes as were asked for, contiguous, without copying them out.
-pub(super) struct Input {
+pub(crate) struct Input {
     from: Box<dyn Read + Send>,
     buffer: Vec<u8>,
     start: usize,
@@ -23,7 +27,7 @@ pub(super) struct Input {
 
 impl Input {
     /// A window on `from`, decompressed as its first bytes say.
-    pub(super) fn new(from: Box<dyn Read + Send>) -> io::Result<Self> {
+    pub(crate) fn new(from: Box<dyn Read + Send>) -> io::Result<Self> {
         let read = Arc::new(AtomicU64::new(0));
         let counted = Counted { from, read: Arc::clone(&read) };
         let mut raw = Self::plain(Box::new(counted), read);
@@ -34,9 +38,9 @@ impl Input {
             || matches!(begin, [first, 0x2a, 0x4d, 0x18] if (0x50..0x60).contains(first));
         let read = Arc::clone(&raw.read);
         if gzip {
-            Ok(Self { compressed: true, ..Self::plain(Box::new(flate2::read::MultiGzDecoder::new(raw)), read) })
+            Ok(Self { compressed: true, ..Self::plain(Box::new(Sips(flate2::read::MultiGzDecoder::new(raw))), read) })
         } else if zstd {
-            Ok(Self { compressed: true, ..Self::plain(Box::new(zstd::Decoder::new(raw)?), read) })
+            Ok(Self { compressed: true, ..Self::plain(Box::new(Sips(zstd::Decoder::new(raw)?)), read) })
         } else {
             Ok(raw)
         }
@@ -47,22 +51,32 @@ impl Input {
     }
 
     /// The bytes in the window.
-    pub(super) fn available(&self) -> &[u8] {
+    pub(crate) fn available(&self) -> &[u8] {
         self.buffer.get(self.start..self.end).unwrap_or_default()
     }
 
+    /// Where the window begins in the buffer: what was passed stays there until more is read.
+    pub(super) const fn position(&self) -> usize {
+        self.start
+    }
+
+    /// Bytes of the buffer, in the window or just passed.
+    pub(super) fn stretch(&self, positions: Range<usize>) -> &[u8] {
+        self.buffer.get(positions).unwrap_or_default()
+    }
+
     /// Where the window begins in the decompressed stream.
-    pub(super) const fn offset(&self) -> u64 {
+    pub(crate) const fn offset(&self) -> u64 {
         self.passed
     }
 
     /// Bytes of the file, as stored, up to here. Of a compressed one what was read ahead counts too.
-    pub(super) fn stored_bytes(&self) -> u64 {
+    pub(crate) fn stored_bytes(&self) -> u64 {
         if self.compressed { self.read.load(Ordering::Relaxed) } else { self.passed }
     }
 
     /// Makes at least `want` bytes available; false where the stream ends before.
-    pub(super) fn fill(&mut self, want: usize) -> io::Result<bool> {
+    pub(crate) fn fill(&mut self, want: usize) -> io::Result<bool> {
         if self.end - self.start >= want {
             return Ok(true);
         }
@@ -93,15 +107,26 @@ impl Input {
         Ok(self.end >= want)
     }
 
+    /// Makes some more bytes available than there are, without waiting for many; false where the stream ends.
+    pub(crate) fn more(&mut self) -> io::Result<bool> {
+        let have = self.end - self.start;
+        self.buffer.copy_within(self.start..self.end, 0);
+        (self.start, self.end) = (0, have);
+        if self.end == self.buffer.len() {
+            self.buffer.resize(self.buffer.len() * 2, 0);
+        }
+        self.fill(have + 1)
+    }
+
     /// Moves past `bytes` bytes of the window.
-    pub(super) fn consume(&mut self, bytes: usize) {
+    pub(crate) fn consume(&mut self, bytes: usize) {
         let bytes = bytes.min(self.end - self.start);
         self.start += bytes;
         self.passed += bytes as u64;
     }
 
     /// Moves past `bytes` bytes, in the window or not; false where the stream ends before.
-    pub(super) fn skip(&mut self, mut bytes: u64) -> io::Result<bool> {
+    pub(crate) fn skip(&mut self, mut bytes: u64) -> io::Result<bool> {
         while bytes > 0 {
             if self.start == self.end && !self.fill(1)? {
                 return Ok(false);
@@ -139,6 +164,16 @@ impl io::BufRead for Input {
     }
 }
 
+/// Reads few bytes at once.
+struct Sips<R>(R);
+
+impl<R: Read> Read for Sips<R> {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        let few = into.len().min(SIP);
+        self.0.read(into.get_mut(..few).unwrap_or_default())
+    }
+}
+
 /// Counts what is read from the file, so that progress can be told for compressed files too.
 struct Counted {
     from: Box<dyn Read + Send>,
@@ -154,6 +189,6 @@ impl Read for Counted {
 }
 
 /// Size of a regular file; `None` for pipes and devices.
-pub(super) fn size_of(file: &File) -> Option<u64> {
+pub(crate) fn size_of(file: &File) -> Option<u64> {
     file.metadata().ok().filter(std::fs::Metadata::is_file).map(|meta| meta.len())
 }

@@ -1,12 +1,15 @@
 //! Frames that are in memory already: the twin of files and devices for tests, benches and fuzzing.
 
-use super::{Frame, LinkType, Source};
+use super::{FEW, Few, Frame, LinkType, Source};
 use crate::exchange::Timestamp;
+
+/// What a [`Frame`] has, with its bytes.
+type Owned = (Timestamp, LinkType, u32, Vec<u8>);
 
 /// Frames from memory, in the order given.
 #[derive(Clone, Debug, Default)]
 pub struct MemorySource {
-    frames: Vec<(Timestamp, LinkType, u32, Vec<u8>)>,
+    frames: Vec<Owned>,
     next: usize,
 }
 
@@ -36,12 +39,22 @@ impl MemorySource {
 
 impl Source for MemorySource {
     fn next(&mut self) -> Option<Frame<'_>> {
-        let (at, link, wire_len, data) = self.frames.get(self.next)?;
+        let frame = self.frames.get(self.next)?;
         self.next += 1;
-        Some(Frame { at: *at, link: *link, wire_len: *wire_len, data })
+        Some(borrowed(frame))
+    }
+
+    fn next_few(&mut self) -> Few<'_> {
+        let few: Few<'_> = self.frames.iter().skip(self.next).take(FEW).map(borrowed).collect();
+        self.next += few.len();
+        few
     }
 
     fn progress(&self) -> Option<f64> {
         Some(self.next as f64 / self.frames.len().max(1) as f64)
     }
+}
+
+fn borrowed((at, link, wire_len, data): &Owned) -> Frame<'_> {
+    Frame { at: *at, link: *link, wire_len: *wire_len, data }
 }

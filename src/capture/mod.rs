@@ -19,9 +19,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 pub use file::FileSource;
+pub(crate) use file::Opened;
 pub use filter::{Filter, Verdict};
+pub(crate) use input::Input;
 pub use memory::MemorySource;
 pub use merge::Merged;
+
+use arrayvec::ArrayVec;
 
 use crate::exchange::Timestamp;
 
@@ -125,6 +129,13 @@ pub struct Frame<'a> {
     pub data: &'a [u8],
 }
 
+/// Most frames that are handed on together. Past it the next ones come in the next few: so many are enough for a
+/// processor to wait for the memory of all of them at once, and few enough to stay in its first cache.
+pub const FEW: usize = 16;
+
+/// A few frames, in their order.
+pub type Few<'a> = ArrayVec<Frame<'a>, FEW>;
+
 /// Frames that a recorder says it lost.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Dropped {
@@ -149,6 +160,12 @@ pub enum Polled<'a> {
 pub trait Source {
     /// The next frame; `None` at the end, for whatever reason (see [`Source::trouble`]). A live source waits for one.
     fn next(&mut self) -> Option<Frame<'_>>;
+
+    /// The next frame, with those after it that are there already: no frame waits for another one. None at the end,
+    /// as with [`Source::next`].
+    fn next_few(&mut self) -> Few<'_> {
+        self.next().into_iter().collect()
+    }
 
     /// The next frame, or the news that there is none within some milliseconds: so that whoever reads a live source can
     /// look up from it, and what waits for time to pass does not wait for a frame.
@@ -176,6 +193,10 @@ pub trait Source {
 impl<S: Source + ?Sized> Source for Box<S> {
     fn next(&mut self) -> Option<Frame<'_>> {
         (**self).next()
+    }
+
+    fn next_few(&mut self) -> Few<'_> {
+        (**self).next_few()
     }
 
     fn poll(&mut self) -> Polled<'_> {
@@ -227,7 +248,9 @@ pub enum CaptureError {
         file: String,
     },
     /// The first bytes are those of no capture format.
-    #[error("{file} is not a capture: it begins with {begin}; pcap and pcapng are read, plain, gzip or zstd")]
+    #[error(
+        "{file} is not a capture: it begins with {begin}; what is read is pcap, pcapng, .gor and JSON lines, plain, gzip or zstd"
+    )]
     NotACapture {
         /// The file.
         file: String,

@@ -63,6 +63,12 @@ impl Pcapng {
         self.dropped
     }
 
+    /// Whether `available` begins with a whole block that holds a frame.
+    pub(super) fn is_whole(&self, available: &[u8]) -> bool {
+        let (kind, len) = (self.u32(available, 0), self.u32(available, 4) as usize);
+        matches!(kind, ENHANCED_PACKET | SIMPLE_PACKET | PACKET) && available.len() >= len.next_multiple_of(4).max(12)
+    }
+
     /// Moves to the next block that holds a frame.
     pub(super) fn next(&mut self, input: &mut Input) -> std::io::Result<Next> {
         loop {

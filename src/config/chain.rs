@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use crate::middleware::file::Environment;
 use crate::middleware::limit::PerSecond;
+use crate::middleware::route::Targets;
 use crate::middleware::{ChainFile, Limits, PseudonymKey, RunIdentity, Settings, Template, filter, pair};
 
 use super::check::{each, parsed, regexes};
@@ -16,15 +17,16 @@ type Rules = (Vec<(String, String)>, Vec<String>);
 /// Methods that change nothing (RFC 9110, 9.2.1) and are replayed without further words.
 const SAFE: [&str; 3] = ["GET", "HEAD", "OPTIONS"];
 
-/// Everything that is done to requests.
+/// Everything that is done to requests on their way to targets of these names.
 pub(super) fn settings(
     select: &typed::Select,
     typed: &typed::Middleware,
+    targets: &[Option<String>],
     mistakes: &mut Mistakes,
     warnings: &mut Vec<String>,
 ) -> Settings {
     unsampled(select, false, warnings);
-    let files = files(&typed.filters, &Environment::default(), mistakes);
+    let files = files(&typed.filters, &environment(targets), mistakes);
     let (set_headers, remove_headers) = header_rules(typed, mistakes);
     let (set_cookies, remove_cookies) = cookie_rules(typed, mistakes);
     let limit = parsed::<PerSecond>("--limit", typed.limit.as_deref(), mistakes);
@@ -71,6 +73,19 @@ fn files(paths: &[PathBuf], environment: &Environment, mistakes: &mut Mistakes) 
         }
     }
     files
+}
+
+/// What routes can name: what is given to a name that no target has is kept back.
+fn environment(targets: &[Option<String>]) -> Environment {
+    Environment { targets: Targets::Named(targets.to_vec()), ..Environment::default() }
+}
+
+/// The same settings with their chain files read again: all of them, or none where one has a mistake.
+pub fn reread(settings: &Settings, targets: &[Option<String>]) -> Result<Settings, Mistakes> {
+    let mut mistakes = Mistakes::default();
+    let paths: Vec<PathBuf> = settings.files.iter().map(|file| file.path.clone()).collect();
+    let files = files(&paths, &environment(targets), &mut mistakes);
+    if mistakes.is_empty() { Ok(Settings { files, ..settings.clone() }) } else { Err(mistakes) }
 }
 
 /// Contradictions with a Host that is to stay as captured.

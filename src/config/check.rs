@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use regex::bytes::Regex;
 
-use crate::capture::{self, CaptureError, Source};
+use crate::capture::{self, CaptureError};
+use crate::journal::{self, JournalError, Origin};
 
 use super::mistakes::Mistakes;
 
@@ -37,21 +38,20 @@ fn in_one_line(typed: &str, error: &regex::Error) -> String {
     format!("`{typed}` is no regular expression: {why}")
 }
 
-/// Opens the captures. Standard input is left alone while there is any other mistake: it may wait for a person to
+/// Opens captures or recordings. Standard input is left alone while there is any other mistake: it may wait for a person to
 /// type.
-pub(super) fn open(settings: &capture::Settings, mistakes: &mut Mistakes) -> Option<Box<dyn Source + Send>> {
-    let mut tell = |errors: Vec<CaptureError>| {
+pub(super) fn open(settings: &capture::Settings, mistakes: &mut Mistakes) -> Option<Origin> {
+    let mut tell = |errors: Vec<JournalError>| {
         for error in errors {
-            let flag = if matches!(error, CaptureError::Filter { .. }) { "--bpf" } else { "" };
-            mistakes.add(flag, error);
+            mistakes.add(flag_of(&error), error);
         }
     };
     let (input, files): (Vec<_>, Vec<_>) =
         settings.files.iter().cloned().partition(|file| capture::is_standard_input(file));
     if input.is_empty() {
-        return capture::open(settings).map_err(tell).ok();
+        return journal::open(settings).map_err(tell).ok();
     }
-    if let Err(errors) = capture::open(&capture::Settings { files, ..settings.clone() }) {
+    if let Err(errors) = journal::open(&capture::Settings { files, ..settings.clone() }) {
         tell(errors);
     }
     if input.len() > 1 {
@@ -60,7 +60,17 @@ pub(super) fn open(settings: &capture::Settings, mistakes: &mut Mistakes) -> Opt
     if !mistakes.is_empty() {
         return None;
     }
-    capture::open(settings).map_err(|errors| errors.into_iter().for_each(|error| mistakes.add("", error))).ok()
+    let tell = |errors: Vec<_>| errors.into_iter().for_each(|error| mistakes.add(flag_of(&error), error));
+    journal::open(settings).map_err(tell).ok()
+}
+
+/// The flag that a file has something against.
+const fn flag_of(error: &JournalError) -> &'static str {
+    match error {
+        JournalError::Capture(CaptureError::Filter { .. }) | JournalError::NoPackets { .. } => "--bpf",
+        JournalError::NoPorts { .. } => "--port",
+        _ => "",
+    }
 }
 
 /// TCP ports, in lists.

@@ -5,7 +5,8 @@
 
 use std::path::PathBuf;
 
-use crate::capture::{self, Source};
+use crate::capture;
+use crate::journal::Origin;
 use crate::report::StatusChoice;
 use crate::{middleware, replay};
 
@@ -22,6 +23,7 @@ mod sending;
 mod tests;
 pub mod typed;
 
+pub use chain::reread;
 pub use mistakes::{Mistake, Mistakes};
 pub use run::{RunConfig, RunLimits, record, shadow};
 
@@ -53,7 +55,7 @@ pub struct ReplayConfig {
     /// Which frames count.
     pub capture: capture::Settings,
     /// Where they come from, opened.
-    pub source: Box<dyn Source + Send>,
+    pub source: Origin,
     /// What is done to requests.
     pub middleware: middleware::Settings,
     /// What process outside they pass after that.
@@ -95,7 +97,7 @@ pub struct InspectConfig {
     /// Which frames count.
     pub capture: capture::Settings,
     /// Where they come from, opened.
-    pub source: Box<dyn Source + Send>,
+    pub source: Origin,
     /// Which requests are looked at: writes are, and nothing is rewritten.
     pub select: middleware::Settings,
     /// Which of their exchanges are shown; all where there is no choice.
@@ -113,7 +115,8 @@ pub fn replay(typed: typed::Replay) -> Result<ReplayConfig, Mistakes> {
     let mut mistakes = Mistakes::default();
     let mut warnings = Vec::new();
     let capture = capture_settings(typed.capture, &mut mistakes);
-    let middleware = chain::settings(&typed.select, &typed.middleware, &mut mistakes, &mut warnings);
+    let names = names(&typed.send);
+    let middleware = chain::settings(&typed.select, &typed.middleware, &names, &mut mistakes, &mut warnings);
     let external = external::settings(&typed.middleware, &mut mistakes, &mut warnings);
     let targets = targets(&typed.send, &middleware, &mut mistakes, &mut warnings);
     let outputs = outputs::both(&typed.report, &capture, &mut mistakes);
@@ -122,6 +125,32 @@ pub fn replay(typed: typed::Replay) -> Result<ReplayConfig, Mistakes> {
         (Some(source), true) => Ok(ReplayConfig { capture, source, middleware, external, targets, outputs, warnings }),
         _ => Err(mistakes),
     }
+}
+
+/// What `--to` takes: an address, or a name for routes and an address, `new=https://new.example.com`.
+fn name_and_url(typed: &str) -> (Option<&str>, &str) {
+    let scheme = typed.find("://").unwrap_or(typed.len());
+    match typed.split_once('=') {
+        Some((name, url)) if name.len() < scheme => (Some(name.trim()), url.trim()),
+        _ => (None, typed),
+    }
+}
+
+/// The names that targets have, by their number.
+fn names(typed: &typed::Send) -> Vec<Option<String>> {
+    typed.to.iter().map(|to| name_and_url(to).0.map(str::to_owned)).collect()
+}
+
+/// A target with its name, where it has one.
+fn named(typed: &str) -> Result<(Option<String>, replay::TargetUrl), String> {
+    let (name, url) = name_and_url(typed);
+    if let Some(name) = name
+        && (name.is_empty() || name == "-" || name.contains(char::is_whitespace))
+    {
+        return Err(format!("`{typed}`: a name is one word, as a map has it, such as new=http://staging:8080"));
+    }
+    let url = url.parse().map_err(|error: replay::TargetUrlError| error.to_string())?;
+    Ok((name.map(str::to_owned), url))
 }
 
 /// Every target, with what goes for all of them.
@@ -140,17 +169,17 @@ fn targets(
     if typed.to.len() > MAX_TARGETS {
         mistakes.add("--to", format!("{} targets are too many: {MAX_TARGETS} at most", typed.to.len()));
     }
-    let urls = check::each::<replay::TargetUrl, _>("--to", &typed.to, str::parse, mistakes);
+    let urls = check::each("--to", &typed.to, named, mistakes);
     let sending = sending(typed, mistakes);
     let mut targets: Vec<replay::Settings> = Vec::new();
-    for target in urls {
+    for (name, target) in urls {
         if typed.insecure && !target.is_tls() {
             warnings.push(format!("--insecure changes nothing: {target} has no certificate to check"));
         }
         if targets.iter().any(|other| other.target == target) {
             mistakes.add("--to", format!("{target} is given twice"));
         }
-        targets.push(sending(target));
+        targets.push(replay::Settings { name, ..sending(target) });
     }
     if let Some(first) = targets.first() {
         sending::pointless(typed, first, warnings);
@@ -168,6 +197,9 @@ pub fn inspect(typed: typed::Inspect) -> Result<InspectConfig, Mistakes> {
     let capture = capture_settings(typed.capture, &mut mistakes);
     let summary = outputs::summary(typed.summary.as_deref(), &capture, &mut mistakes);
     let source = check::open(&capture, &mut mistakes);
+    if matches!((&source, view), (Some(Origin::Events(_)), View::Forecast { .. })) {
+        mistakes.add("--forecast", "a recording does not say when connections began and ended: ask a capture");
+    }
     match (source, mistakes.is_empty()) {
         (Some(source), true) => Ok(InspectConfig { capture, source, select, status, view, summary, warnings }),
         _ => Err(mistakes),

@@ -54,7 +54,8 @@ pub struct RunConfig {
 pub fn shadow(typed: &typed::Shadow) -> Result<RunConfig, Mistakes> {
     let mut mistakes = Mistakes::default();
     let mut warnings = Vec::new();
-    let middleware = super::chain::settings(&typed.select, &typed.middleware, &mut mistakes, &mut warnings);
+    let names = super::names(&typed.send);
+    let middleware = super::chain::settings(&typed.select, &typed.middleware, &names, &mut mistakes, &mut warnings);
     let external = super::external::settings(&typed.middleware, &mut mistakes, &mut warnings);
     let targets = super::targets(&typed.send, &middleware, &mut mistakes, &mut warnings);
     let parts = Parts { middleware, external, targets, warnings };
@@ -68,7 +69,7 @@ pub fn record(typed: typed::Record) -> Result<RunConfig, Mistakes> {
     // Nothing is sent, so nothing can be done twice: writes are recorded too.
     let middleware = typed::Middleware { allow_writes: true, ..typed.middleware };
     let external = super::external::settings(&middleware, &mut mistakes, &mut warnings);
-    let middleware = super::chain::settings(&typed.select, &middleware, &mut mistakes, &mut warnings);
+    let middleware = super::chain::settings(&typed.select, &middleware, &[], &mut mistakes, &mut warnings);
     if typed.recording.output.is_none() {
         mistakes.add("--output", "say where to record, such as -o peak.gor.zst");
     }

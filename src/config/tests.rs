@@ -346,3 +346,76 @@ fn what_changes_nothing_in_inspect_is_warned_of() {
     });
     assert_eq!(warned.unwrap_or_else(|mistakes| panic!("{mistakes}")).warnings.len(), 2);
 }
+
+#[test]
+fn the_client_its_connections_and_its_trust_are_taken_as_typed() {
+    let config = config(|typed| {
+        typed.send.to = vec!["https://staging".into()];
+        typed.send.connections = Some("mirrored".into());
+        typed.send.max_connections = Some("500".into());
+        typed.send.max_response = Some("64M".into());
+        typed.send.resolve_every = Some("5s".into());
+        typed.send.cert = Some("own.pem".into());
+    });
+    let target = &config.targets[0];
+    assert_eq!((target.client, target.connections), (replay::ClientChoice::Wire, replay::ConnectionMode::Mirrored));
+    assert_eq!((target.max_connections, target.max_response), (Some(500), 64 << 20));
+    assert_eq!(
+        (target.resolve_every, target.trust.cert.as_deref()),
+        (Duration::from_secs(5), Some(Path::new("own.pem")))
+    );
+    assert!(config.warnings.is_empty(), "{:?}", config.warnings);
+}
+
+#[test]
+fn what_no_client_can_do_is_refused() {
+    check(|typed| typed.send.client = Some("curl".into()), &["--client", "`curl` is no client", "wire", "reqwest"]);
+    check(|typed| typed.send.connections = Some("one".into()), &["--connections", "`one`", "pooled", "mirrored"]);
+    check(|typed| typed.send.max_connections = Some("0".into()), &["--max-connections", "a whole number from 1"]);
+    check(|typed| typed.send.max_response = Some("big".into()), &["--max-response", "`big` is no size"]);
+    check(|typed| typed.send.resolve_every = Some("0s".into()), &["--resolve-every", "more than zero"]);
+    check(|typed| typed.send.key = Some("k.pem".into()), &["--key", "add the certificate with --cert"]);
+    check(
+        |typed| {
+            typed.send.client = Some("reqwest".into());
+            typed.send.connections = Some("mirrored".into());
+        },
+        &["--client reqwest and --connections mirrored", "--client wire"],
+    );
+    check(
+        |typed| {
+            typed.send.insecure = true;
+            typed.send.ca = Some("ca.pem".into());
+        },
+        &["--insecure and --ca", "contradict"],
+    );
+}
+
+#[test]
+fn what_changes_nothing_about_the_client_is_warned_of() {
+    let warned = |change: fn(&mut typed::Send), words: &str| {
+        let warnings = config(|typed| change(&mut typed.send)).warnings;
+        assert!(warnings.len() == 1 && warnings[0].contains(words), "{words}: {warnings:?}");
+    };
+    warned(|send| send.ca = Some("ca.pem".into()), "--ca changes nothing");
+    warned(|send| send.max_connections = Some("5000".into()), "--max-in-flight 1024 is less");
+    warned(
+        |send| {
+            send.client = Some("reqwest".into());
+            send.resolve_every = Some("5s".into());
+        },
+        "--resolve-every changes nothing",
+    );
+}
+
+#[test]
+fn a_target_may_have_a_name_for_routes() {
+    let config = config(|typed| typed.send.to = vec!["new=http://new:81".into(), "http://h".into()]);
+    let names: Vec<_> = config.targets.iter().map(|target| target.name.as_deref()).collect();
+    assert_eq!(names, [Some("new"), None]);
+    assert_eq!(config.targets[0].target.to_string(), "http://new:81");
+    for typed in ["=http://h", "-=http://h", "a b=http://h"] {
+        check(|to| to.send.to = all(typed), &["--to: ", "a name is one word"]);
+    }
+    check(|typed| typed.send.to = vec!["http://h".into(), "new=http://h".into()], &["--to: http://h is given twice"]);
+}

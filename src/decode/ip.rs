@@ -151,8 +151,8 @@ impl Walk<'_> {
             }
         }
         Ok(Tcp {
-            source: Endpoint { ip: source, port: header.source_port() },
-            destination: Endpoint { ip: destination, port: header.destination_port() },
+            source: Endpoint::new(source, header.source_port()),
+            destination: Endpoint::new(destination, header.destination_port()),
             seq: header.sequence_number(),
             ack: header.acknowledgment_number(),
             flags,

@@ -89,17 +89,26 @@ impl Skip {
 /// An address and port. IPv4 is held as IPv4-mapped IPv6 (RFC 4291, 2.5.5.2), so that all compare alike.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Endpoint {
-    /// The address, IPv4 mapped.
-    pub ip: u128,
+    /// The address, IPv4 mapped: its upper half, for a 128-bit number would make every endpoint a third larger.
+    upper: u64,
+    lower: u64,
     /// The TCP port.
     pub port: u16,
 }
 
 impl Endpoint {
+    /// The endpoint of an address, IPv4 mapped, and a TCP port.
+    #[must_use]
+    pub const fn new(ip: u128, port: u16) -> Self {
+        #[expect(clippy::cast_possible_truncation, reason = "each half is kept")]
+        Self { upper: (ip >> 64) as u64, lower: ip as u64, port }
+    }
+
     /// The endpoint as the standard library has it.
     #[must_use]
     pub fn socket_addr(self) -> SocketAddr {
-        SocketAddr::new(Ipv6Addr::from(self.ip).to_canonical(), self.port)
+        let ip = (u128::from(self.upper) << 64) | u128::from(self.lower);
+        SocketAddr::new(Ipv6Addr::from(ip).to_canonical(), self.port)
     }
 }
 
@@ -109,7 +118,7 @@ impl From<SocketAddr> for Endpoint {
             IpAddr::V4(v4) => v4.to_ipv6_mapped(),
             IpAddr::V6(v6) => v6,
         };
-        Self { ip: ip.into(), port: addr.port() }
+        Self::new(ip.into(), addr.port())
     }
 }
 
@@ -165,6 +174,7 @@ pub struct Segment<'a> {
 #[derive(Debug, Default)]
 pub struct Decoder {
     fragments: Fragments,
+    /// The datagram that was completed last.
     assembled: Vec<u8>,
 }
 
@@ -189,6 +199,12 @@ impl Decoder {
 
     /// The TCP segment in `frame`, or why there is none.
     pub fn decode<'a>(&'a mut self, frame: &Frame<'a>) -> Result<Segment<'a>, Skip> {
+        let found = self.find(frame)?;
+        Ok(self.segment(&found, frame))
+    }
+
+    /// Like [`Decoder::decode`], but what is found borrows nothing yet.
+    pub(crate) fn find(&mut self, frame: &Frame<'_>) -> Result<Found, Skip> {
         let mut walk = Walk::new(frame.data, frame.wire_len as usize, frame.at);
         let mut found = walk.link(frame.link, &mut self.fragments);
         let mut in_frame = true;
@@ -203,11 +219,33 @@ impl Decoder {
             depth = inner.depth.saturating_add(1);
         }
         match found {
-            Ok(tcp) if in_frame => Ok(tcp.segment(frame.data, frame.at)),
-            Ok(tcp) => Ok(tcp.segment(&self.assembled, frame.at)),
+            Ok(tcp) => Ok(Found { tcp, in_frame }),
             Err(Stop::Skip(why)) => Err(why),
             Err(Stop::Assembled(_)) => Err(Skip::TooDeep),
         }
+    }
+
+    /// The segment that was found last, in `frame` or in the datagram that it completed.
+    pub(crate) fn segment<'a>(&'a self, found: &Found, frame: &Frame<'a>) -> Segment<'a> {
+        found.tcp.segment(if found.in_frame { frame.data } else { &self.assembled }, frame.at)
+    }
+}
+
+/// Where a segment was found.
+pub(crate) struct Found {
+    tcp: Tcp,
+    in_frame: bool,
+}
+
+impl Found {
+    /// The segment, where it lies in `frame` itself and not in a datagram of several frames.
+    pub(crate) fn in_frame<'f>(&self, frame: &Frame<'f>) -> Option<Segment<'f>> {
+        self.in_frame.then(|| self.tcp.segment(frame.data, frame.at))
+    }
+
+    /// Whether one of its ends has one of these ports.
+    pub(crate) fn has_port(&self, ports: &[u16]) -> bool {
+        ports.contains(&self.tcp.source.port) || ports.contains(&self.tcp.destination.port)
     }
 }
 
@@ -235,7 +273,7 @@ struct Tcp {
 }
 
 impl Tcp {
-    fn segment(self, bytes: &[u8], at: Timestamp) -> Segment<'_> {
+    fn segment<'a>(&self, bytes: &'a [u8], at: Timestamp) -> Segment<'a> {
         Segment {
             at,
             source: self.source,
@@ -243,7 +281,7 @@ impl Tcp {
             seq: self.seq,
             ack: self.ack,
             flags: self.flags,
-            payload: bytes.get(self.payload).unwrap_or_default(),
+            payload: bytes.get(self.payload.clone()).unwrap_or_default(),
             missing: self.missing,
         }
     }

@@ -12,6 +12,10 @@ pub(super) const MAX_PENDING_BYTES: usize = 4 * 1024 * 1024;
 const SEGMENT_COST: usize = 96;
 /// Offset of a stream's first byte where its SYN was seen; high enough that nothing comes before zero.
 const ORIGIN: u64 = 1 << 32;
+/// Where FIN stands that was not seen: beyond every offset. No `Option`, so that a connection has few cache lines.
+const NO_FIN: u64 = u64::MAX;
+/// An instant that does not come.
+pub(super) const NEVER: Timestamp = Timestamp::from_nanos(u64::MAX);
 /// How far ahead a lone segment may be and still be believed without its receiver's acknowledgement.
 const PLAUSIBLE_AHEAD: u64 = 16 * 1024 * 1024;
 
@@ -43,7 +47,7 @@ struct Queue {
 /// Invariant: every waiting segment begins at or after `next`, and no two of them overlap: the first copy of a
 /// byte wins.
 #[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own, and most combinations occur")]
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Half {
     /// Sequence number of the byte at `next`.
     seq: Seq,
@@ -53,10 +57,10 @@ pub(super) struct Half {
     next: u64,
     /// How far the other side says it has received this stream.
     acked: u64,
-    /// Where FIN stands, once it was seen.
-    fin: Option<u64>,
-    /// Since when the next byte has been waited for.
-    pub(super) stuck_since: Option<Timestamp>,
+    /// Where FIN stands, or [`NO_FIN`] until it was seen.
+    fin: u64,
+    /// Since when the next byte has been waited for, or [`NEVER`].
+    pub(super) stuck_since: Timestamp,
     queue: Option<Box<Queue>>,
     /// Whether the stream's position is known.
     pub(super) started: bool,
@@ -70,7 +74,31 @@ pub(super) struct Half {
     pub(super) ended: bool,
 }
 
+impl Default for Half {
+    fn default() -> Self {
+        Self {
+            seq: Seq::default(),
+            origin: Seq::default(),
+            next: 0,
+            acked: 0,
+            fin: NO_FIN,
+            stuck_since: NEVER,
+            queue: None,
+            started: false,
+            from_syn: false,
+            joining: false,
+            heard: false,
+            ended: false,
+        }
+    }
+}
+
 impl Half {
+    /// Reads a number of each of its cache lines.
+    pub(super) fn touch(&self) -> u64 {
+        self.next ^ self.acked ^ u64::from(self.started)
+    }
+
     /// Sets the position of the first byte.
     pub(super) fn start(&mut self, seq: Seq) {
         self.seq = seq;
@@ -118,7 +146,7 @@ impl Half {
     pub(super) const fn advance(&mut self, len: u64) {
         self.next += len;
         self.seq = self.seq.plus(len);
-        self.stuck_since = None;
+        self.stuck_since = NEVER;
     }
 
     /// Notes how far the other side has received; returns that as an offset.
@@ -137,19 +165,19 @@ impl Half {
 
     /// Notes where the stream ends.
     pub(super) fn note_fin(&mut self, offset: u64) {
-        if self.fin.is_none() && offset >= self.next {
-            self.fin = Some(offset);
+        if self.fin == NO_FIN && offset >= self.next {
+            self.fin = offset;
         }
     }
 
     /// Whether everything up to FIN was told.
     pub(super) fn at_fin(&self) -> bool {
-        self.fin == Some(self.next)
+        self.fin == self.next
     }
 
     /// Whether `offset` lies beyond the stream's end.
     pub(super) fn beyond_fin(&self, offset: u64) -> bool {
-        self.fin.is_some_and(|fin| offset >= fin)
+        offset >= self.fin
     }
 
     pub(super) const fn is_waiting(&self) -> bool {
@@ -220,7 +248,7 @@ impl Half {
     pub(super) fn jump(&mut self) -> Option<(u64, Missing)> {
         let to = match self.first_waiting() {
             Some((offset, _)) => offset,
-            None => self.acked.min(self.fin.unwrap_or(u64::MAX)),
+            None => self.acked.min(self.fin),
         };
         let gap = to.checked_sub(self.next).filter(|gap| *gap > 0)?;
         self.advance(gap);

@@ -10,7 +10,7 @@ mod seq;
 mod table;
 
 pub use seq::Seq;
-pub use table::{CONNECTION_COST, FlowTable, Limits, Stats};
+pub use table::{CONNECTION_COST, FlowTable, Limits, LookUp, Stats};
 
 use crate::decode::Endpoint;
 use crate::exchange::{Close, ConnectionId, Timestamp};

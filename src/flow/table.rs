@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use hashbrown::HashTable;
 
-use super::connection::{Connection, FlowKey, PATIENCE_ACKED, RESET_REACH};
+use super::connection::{Connection, FlowKey, Life, PATIENCE_ACKED, RESET_REACH};
 use super::{Chunk, Seq, Side, Slot};
 use crate::decode::{Flags, Segment};
 use crate::exchange::{Close, ConnectionId, Timestamp};
@@ -71,6 +71,24 @@ pub struct FlowTable {
     last_at: Timestamp,
 }
 
+/// Where the connection of a segment is to be found; see [`FlowTable::look_up`].
+#[derive(Clone, Copy, Debug)]
+pub struct LookUp {
+    key: FlowKey,
+    side: Side,
+    hash: u64,
+    /// The slot that the key's hash leads to first: mostly the right one.
+    guess: Option<Slot>,
+}
+
+impl LookUp {
+    /// Where the connection probably stands; `None` where it is not known.
+    #[must_use]
+    pub const fn guess(&self) -> Option<Slot> {
+        self.guess
+    }
+}
+
 /// What the table may hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
@@ -124,27 +142,56 @@ impl FlowTable {
         &self.stats
     }
 
+    /// Where the connection of a segment probably stands. Nothing is changed, and no connection is looked at.
+    #[must_use]
+    #[inline]
+    pub fn look_up(&self, segment: &Segment<'_>) -> LookUp {
+        let (key, side) = FlowKey::of(segment);
+        let hash = self.hasher.hash_one(key);
+        LookUp { key, side, hash, guess: self.by_key.find(hash, |_| true).copied() }
+    }
+
+    /// Whether a connection is in this slot.
+    #[must_use]
+    pub fn has(&self, slot: Slot) -> bool {
+        self.connection(slot).is_some()
+    }
+
+    /// Reads what [`FlowTable::take_at`] will need, so that it is near by then; what it returns means nothing.
+    #[must_use]
+    pub fn touch(&self, slot: Slot) -> u64 {
+        self.connection(slot).map_or(0, Connection::touch)
+    }
+
     /// Takes the next segment and tells what it makes known.
     pub fn take(&mut self, segment: &Segment<'_>, sink: &mut impl FnMut(Chunk<'_>)) {
+        let (key, side) = FlowKey::of(segment);
+        let place = LookUp { key, side, hash: self.hasher.hash_one(key), guess: None };
+        self.take_at(&place, segment, sink);
+    }
+
+    /// Takes the next segment, which was looked up before, and tells what it makes known. Others may have been taken
+    /// since then.
+    pub fn take_at(&mut self, place: &LookUp, segment: &Segment<'_>, sink: &mut impl FnMut(Chunk<'_>)) {
         self.last_at = self.last_at.max(segment.at);
         self.sweep(sink);
-        let (key, side) = FlowKey::of(segment);
-        let known = self.slot_of(&key);
+        let side = place.side;
+        let known = self.slot_of(place);
         let slot = match known {
             Some(slot) if !self.begins_anew(slot, side, segment) => slot,
             Some(slot) => {
                 self.close(slot, segment.at, Close::Reused, sink);
                 self.forget(slot);
-                self.open(key, side, segment, sink)
+                self.open(place, segment, sink)
             }
             None if segment.flags.has(Flags::SYN) || !segment.payload.is_empty() || segment.missing > 0 => {
-                self.open(key, side, segment, sink)
+                self.open(place, segment, sink)
             }
             // An acknowledgement or end of something that was never seen tells nothing.
             None => return,
         };
         let Some(Some(connection)) = self.slots.get_mut(slot.0 as usize) else { return };
-        if connection.closed_at.is_some() {
+        if connection.is_closed() {
             self.stats.retransmitted_bytes += segment.payload.len() as u64;
             return;
         }
@@ -155,7 +202,7 @@ impl FlowTable {
             connection.pump(slot, segment.at, true, &mut self.stats, sink);
         }
         self.waiting = self.waiting - before + connection.waiting();
-        if (connection.reset.is_some() || connection.is_stuck())
+        if (connection.is_reset() || connection.is_stuck())
             && let Some(wake) = self.wake.get_mut(slot.0 as usize)
         {
             *wake = (*wake).min(segment.at.plus(PATIENCE_ACKED));
@@ -178,14 +225,15 @@ impl FlowTable {
     pub fn finish(&mut self, sink: &mut impl FnMut(Chunk<'_>)) {
         for index in 0..self.slots.len() {
             let slot = Slot(u32::try_from(index).unwrap_or(u32::MAX));
-            let reset = self.connection(slot).is_some_and(|connection| connection.reset.is_some());
+            let reset = self.connection(slot).is_some_and(Connection::is_reset);
             self.close(slot, self.last_at, if reset { Close::Reset } else { Close::EndOfCapture }, sink);
         }
     }
 
-    fn slot_of(&self, key: &FlowKey) -> Option<Slot> {
-        let has_key = |slot: &Slot| self.connection(*slot).is_some_and(|connection| connection.key == *key);
-        self.by_key.find(self.hasher.hash_one(key), has_key).copied()
+    fn slot_of(&self, place: &LookUp) -> Option<Slot> {
+        let has_key = |slot: &Slot| self.connection(*slot).is_some_and(|connection| connection.key == place.key);
+        // A slot that holds the key is the one, whatever happened since the look-up.
+        place.guess.filter(has_key).or_else(|| self.by_key.find(place.hash, has_key).copied())
     }
 
     fn connection(&self, slot: Slot) -> Option<&Connection> {
@@ -198,13 +246,13 @@ impl FlowTable {
         let half = side.of(&connection.halves);
         if !segment.flags.has(Flags::SYN) {
             // After a reset that nobody heeded, bytes go on exactly where they were.
-            return connection.closed_at.is_some()
-                && connection.reset.is_some()
+            return connection.is_closed()
+                && connection.is_reset()
                 && !segment.payload.is_empty()
                 && half.next_seq() == Seq(segment.seq);
         }
         if !half.started {
-            return connection.closed_at.is_some();
+            return connection.is_closed();
         }
         let first = Seq(segment.seq).plus(1);
         let behind = half.next_seq().ahead_of(first);
@@ -213,10 +261,11 @@ impl FlowTable {
             return !half.is_origin(first);
         }
         // A late SYN of a stream that was joined without it, or a copy of the one that was lost.
-        (connection.closed_at.is_some() && !half.is_origin(first)) || !(0..=RESET_REACH).contains(&behind)
+        (connection.is_closed() && !half.is_origin(first)) || !(0..=RESET_REACH).contains(&behind)
     }
 
-    fn open(&mut self, key: FlowKey, side: Side, segment: &Segment<'_>, sink: &mut impl FnMut(Chunk<'_>)) -> Slot {
+    fn open(&mut self, place: &LookUp, segment: &Segment<'_>, sink: &mut impl FnMut(Chunk<'_>)) -> Slot {
+        let LookUp { key, side, hash, .. } = *place;
         if self.by_key.len() >= self.limits.connections.max(1) {
             self.evict(sink);
         }
@@ -241,7 +290,7 @@ impl FlowTable {
             *place = Some(Connection::new(key, segment.at));
         }
         let Self { by_key, hasher, slots, .. } = self;
-        by_key.insert_unique(hasher.hash_one(key), slot, |slot| key_hash(slots, hasher, *slot));
+        by_key.insert_unique(hash, slot, |slot| key_hash(slots, hasher, *slot));
         slot
     }
 
@@ -268,11 +317,11 @@ impl FlowTable {
         let Some(Some(connection)) = self.slots.get_mut(self.hand) else { return };
         let patience = if connection.carried_bytes { IDLE } else { IDLE_HALF_OPEN };
         let silent = now.since(connection.last_at);
-        if let Some(closed_at) = connection.closed_at {
-            if now.since(closed_at) > LINGER {
+        if let Life::Closed { at, .. } = connection.life {
+            if now.since(at) > LINGER {
                 self.forget(slot);
             }
-        } else if connection.reset.is_some_and(|(_, at)| now.since(at) > RESET_LINGER) {
+        } else if matches!(connection.life, Life::Reset { at, .. } if now.since(at) > RESET_LINGER) {
             self.close(slot, now, Close::Reset, sink);
         } else if silent > patience {
             self.stats.evicted_idle += 1;
@@ -284,7 +333,7 @@ impl FlowTable {
             self.waiting = self.waiting - before + connection.waiting();
             self.wake_at(slot, now.plus(PATIENCE_ACKED));
         } else {
-            let soon = connection.reset.is_some();
+            let soon = connection.is_reset();
             let wake = if soon { now.plus(PATIENCE_ACKED) } else { connection.last_at.plus(patience) };
             self.wake_at(slot, wake);
         }
@@ -303,7 +352,7 @@ impl FlowTable {
             self.hand = if self.hand + 1 < self.slots.len() { self.hand + 1 } else { 0 };
             let slot = Slot(u32::try_from(self.hand).unwrap_or(u32::MAX));
             if let Some(connection) = self.connection(slot) {
-                let candidate = (connection.closed_at.is_none(), connection.last_at, slot);
+                let candidate = (!connection.is_closed(), connection.last_at, slot);
                 oldest = Some(oldest.map_or(candidate, |best| best.min(candidate)));
             }
         }
@@ -319,13 +368,13 @@ impl FlowTable {
     /// Tells what waits and that the connection is closed; it is remembered for a while.
     fn close(&mut self, slot: Slot, at: Timestamp, how: Close, sink: &mut impl FnMut(Chunk<'_>)) {
         let Some(Some(connection)) = self.slots.get_mut(slot.0 as usize) else { return };
-        if connection.closed_at.is_some() {
+        if connection.is_closed() {
             return;
         }
         let before = connection.waiting();
         connection.pump(slot, at, true, &mut self.stats, sink);
         self.waiting = self.waiting - before + connection.waiting();
-        connection.closed_at = Some(at);
+        connection.life = Life::Closed { at, reset: connection.is_reset() };
         self.wake_at(slot, at.plus(LINGER));
         self.stats.open -= 1;
         sink(Chunk::Closed { slot, at, how });

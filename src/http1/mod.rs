@@ -10,6 +10,7 @@ mod conversation;
 mod head;
 mod message;
 mod pairing;
+pub(crate) mod single;
 mod stream;
 
 use crate::decode::Endpoint;
@@ -131,6 +132,21 @@ impl Http1 {
     #[must_use]
     pub const fn stats(&self) -> &Stats {
         &self.stats
+    }
+
+    /// Whether the connection in this slot has carried bytes.
+    #[must_use]
+    pub fn has(&self, slot: Slot) -> bool {
+        matches!(self.places.get(slot.0 as usize), Some(Place::Talking(_)))
+    }
+
+    /// Reads what the next chunk of a connection will need, so that it is near by then; what it returns means nothing.
+    #[must_use]
+    pub fn touch(&self, slot: Slot) -> u64 {
+        match self.places.get(slot.0 as usize) {
+            Some(Place::Talking(conversation)) => conversation.touch(),
+            _ => 0,
+        }
     }
 
     /// Takes the next chunk and tells what it makes known.

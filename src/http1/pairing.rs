@@ -59,12 +59,12 @@ pub(super) struct Pairing {
     pipelines: bool,
     /// Where the client had received the server's stream when it asked what follows a gap.
     suspect_at: Option<u64>,
-    /// The same, where a request that was lost in that gap may have been asked in one go with it.
-    lost_at: Option<u64>,
+    /// Whether a request that was lost in that gap may have been asked in one go with it.
+    lost_there: bool,
     /// How far the server had received the client's stream, as far as it is known.
     heard: u64,
-    /// How far the server's stream was told; `None` before its first byte.
-    told: Option<u64>,
+    /// How far the server's stream was told; zero, which no offset is, before its first byte.
+    told: u64,
     /// What was first wrong with the stream of responses, if anything was.
     response_doubt: Option<Damage>,
 }
@@ -81,11 +81,23 @@ impl Pairing {
             request_gap: false,
             pipelines: false,
             suspect_at: None,
-            lost_at: None,
+            lost_there: false,
             heard: 0,
-            told: None,
+            told: 0,
             response_doubt: None,
         }
+    }
+
+    /// Reads a number of each of its cache lines, and of the first request that waits.
+    pub(super) fn touch(&self) -> u64 {
+        self.heard
+            ^ u64::from(self.count)
+            ^ u64::from(self.reserved)
+            ^ self.outstanding.front().map_or(0, |one| one.received)
+    }
+
+    pub(super) const fn connection(&self) -> ConnectionId {
+        self.connection
     }
 
     /// Bytes held: what is remembered of requests, and responses that came early.
@@ -119,7 +131,7 @@ impl Pairing {
 
     /// Notes that the server's stream was told up to `end`, sent having received the client's up to `received`.
     pub(super) fn note_told(&mut self, end: u64, received: u64) {
-        self.told = Some(end);
+        self.told = end;
         self.heard = self.heard.max(received);
     }
 
@@ -141,6 +153,10 @@ impl Pairing {
         let follows_lost = self.follows_lost(start);
         self.count += 1;
         let id = ExchangeId::new(self.connection, self.count);
+        if self.outstanding.capacity() == 0 {
+            // Most clients ask one by one.
+            self.outstanding.reserve_exact(1);
+        }
         self.outstanding.push_back(Outstanding {
             id,
             method,
@@ -161,18 +177,18 @@ impl Pairing {
     fn follows_lost(&mut self, start: Start) -> bool {
         let in_one_go = self.outstanding.back().is_some_and(|last| last.received == start.received);
         self.pipelines |= in_one_go;
-        let received_more = self.told.map_or(self.responses_missing, |told| start.received > told);
+        let received_more = if self.told == 0 { self.responses_missing } else { start.received > self.told };
         if std::mem::take(&mut self.request_gap) && self.heard < start.offset {
             self.suspect_at = Some(start.received);
-            self.lost_at = self.suspect_at.filter(|_| self.pipelines || !received_more);
+            self.lost_there = self.pipelines || !received_more;
         }
         if in_one_go && self.suspect_at == Some(start.received) {
             // It does not ask one by one after all.
-            self.lost_at = self.suspect_at;
+            self.lost_there = true;
             let same = self.outstanding.iter_mut().filter(|one| one.received == start.received);
             same.for_each(|one| one.follows_lost = true);
         }
-        self.lost_at == Some(start.received)
+        self.lost_there && self.suspect_at == Some(start.received)
     }
 
     /// Like [`Pairing::ask`], for a request whose head is not whole and that is being answered already.
@@ -290,6 +306,10 @@ impl Pairing {
             Some((index, one)) => {
                 let of = one.id;
                 self.outstanding.remove(index);
+                if self.outstanding.is_empty() {
+                    // The next request gets memory that was used just now, on whatever connection: it is near.
+                    self.outstanding = VecDeque::new();
+                }
                 sink(Event::Response { of, response });
             }
             None => sink(Event::Orphan { connection: self.connection, response }),

@@ -6,7 +6,7 @@ use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use serde::Serialize;
 
-use crate::exchange::{Body, Damage, Digest, Head, RequestState, hex, wire_text};
+use crate::exchange::{Body, Damage, Digest, Head, RequestState, Response, Timestamp, hex, wire_text};
 
 use super::join::Exchange;
 
@@ -41,19 +41,40 @@ struct Full {
     response: Option<Message>,
 }
 
-/// A message in full, in base64.
+/// A message in full, in base64. What only a recording needs stands after it: see [`super::lines`].
 #[derive(Debug, Serialize)]
 struct Message {
     head: String,
     /// The content without transfer coding; null where it was not kept.
     body: Option<String>,
+    /// Of a response; of a request that is `at`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    first_byte: Option<String>,
+    last_byte: String,
+    /// Of a response: what is missing of it, which `state` does not say where the request is damaged.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    damage: Option<String>,
 }
 
 impl Message {
-    fn new(head: &Head, body: &Body) -> Self {
+    fn new(head: &Head, body: &Body, last_byte: Timestamp) -> Self {
         // A message without a body has one that is known: nothing.
         let content = body.content().or_else(|| (body.len == 0).then_some(Cow::Borrowed(&[][..])));
-        Self { head: BASE64_STANDARD.encode(head.as_bytes()), body: content.map(|body| BASE64_STANDARD.encode(body)) }
+        Self {
+            head: BASE64_STANDARD.encode(head.as_bytes()),
+            body: content.map(|body| BASE64_STANDARD.encode(body)),
+            first_byte: None,
+            last_byte: last_byte.to_string(),
+            damage: None,
+        }
+    }
+
+    fn of(response: &Response) -> Self {
+        Self {
+            first_byte: Some(response.first_byte.to_string()),
+            damage: response.damage.map(|why| why.to_string()),
+            ..Self::new(&response.head, &response.body, response.last_byte)
+        }
     }
 }
 
@@ -82,8 +103,8 @@ impl<'a> JsonLine<'a> {
             latency_us: latency_us(exchange),
             state: state(exchange),
             full: full.then(|| Full {
-                request: Message::new(&request.head, &request.body),
-                response: response.map(|response| Message::new(&response.head, &response.body)),
+                request: Message::new(&request.head, &request.body, request.last_byte),
+                response: response.map(Message::of),
             }),
         }
     }
@@ -147,8 +168,11 @@ mod tests {
     #[test]
     fn a_full_line_carries_both_messages() {
         let line = serde_json::to_value(JsonLine::new(&exchange(), true)).unwrap();
-        assert_eq!(line["request"], json!({ "head": BASE64_STANDARD.encode(HEAD), "body": "" }));
+        let asked = "2026-11-21T20:00:00.123500000Z";
+        assert_eq!(line["request"], json!({ "head": BASE64_STANDARD.encode(HEAD), "body": "", "last_byte": asked }));
         assert_eq!(line["response"]["body"], "b2s=");
+        assert_eq!(line["response"]["first_byte"], "2026-11-21T20:00:00.124750000Z");
+        assert_eq!(line["response"]["last_byte"], "2026-11-21T20:00:00.125000000Z");
         let unanswered = Exchange { response: Err(Damage::NoResponse), ..exchange() };
         let line = serde_json::to_value(JsonLine::new(&unanswered, true)).unwrap();
         assert_eq!(line["response"], json!(null));

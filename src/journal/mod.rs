@@ -10,16 +10,27 @@
 //! `no response`; JSON lines have no chunk boundaries, extensions and trailers, and of an exchange whose request is
 //! damaged not why its response is missing.
 
+mod ahead;
 mod gor;
 pub mod join;
 pub mod line;
+mod lines;
+mod numbers;
 pub(crate) mod recent;
 pub mod record;
+mod records;
+mod skipped;
+mod source;
 
+pub(crate) use gor::GorWriter;
 pub use join::{Exchange, Exchanges};
 pub use record::{RecordError, Recorded, Recorder, Rotation, Target, TargetError};
+pub use source::JournalSource;
 
+use crate::capture::{self, CaptureError, FileSource, Filter, Merged, Opened, Source};
 use crate::exchange::Event;
+
+use source::{Found, Reader};
 
 /// Events, one after another: what a recording holds.
 pub trait EventSource {
@@ -36,4 +47,129 @@ pub trait EventSource {
     fn progress(&self) -> Option<f64> {
         None
     }
+}
+
+/// Why a recording cannot be read at all, or not in this way.
+#[derive(Debug, thiserror::Error)]
+pub enum JournalError {
+    /// The file cannot be opened or read, or is a capture that is wrong.
+    #[error(transparent)]
+    Capture(#[from] CaptureError),
+    /// Lines of `inspect --json`.
+    #[error("{file} has exchanges without their messages: write it with inspect --json --full, or record it")]
+    WithoutMessages {
+        /// The file.
+        file: String,
+    },
+    /// Lines of `--results`.
+    #[error("{file} has the results of a run, not a recording: requests are in what that run read")]
+    Results {
+        /// The file.
+        file: String,
+    },
+    /// Frames and events cannot be merged: one connection could be in both.
+    #[error("{capture} is a capture and {journal} is a recording of requests: read them one after the other")]
+    Mixed {
+        /// The first capture.
+        capture: String,
+        /// The first recording.
+        journal: String,
+    },
+    /// A filter for packets.
+    #[error("{journal} has requests, no packets: choose with --allow-host, --allow-path and the like")]
+    NoPackets {
+        /// The first recording.
+        journal: String,
+    },
+    /// A filter for ports, where they are not known.
+    #[error("{journal} does not say which server a request was sent to: choose with --allow-host")]
+    NoPorts {
+        /// The first recording.
+        journal: String,
+    },
+}
+
+impl JournalError {
+    /// Something that is neither a recording nor a capture, or a capture that is wrong.
+    fn other(opened: Opened) -> Self {
+        let file = opened.name.clone();
+        match FileSource::of(opened) {
+            Ok(_) => Self::Mixed { journal: "what is asked for".to_owned(), capture: file },
+            Err(error) => error.into(),
+        }
+    }
+}
+
+/// Where events come from: made of frames, or read.
+pub enum Origin {
+    /// Frames, for the capture engine.
+    Frames(Box<dyn Source + Send>),
+    /// A recording.
+    Events(Box<JournalSource>),
+}
+
+impl<S: Source + Send + 'static> From<S> for Origin {
+    fn from(source: S) -> Self {
+        Self::Frames(Box::new(source))
+    }
+}
+
+/// Opens every file of `settings`, captures or recordings as their content says, and merges them by time.
+pub fn open(settings: &capture::Settings) -> Result<Origin, Vec<JournalError>> {
+    let (mut captures, mut journals, mut errors) = (Vec::new(), Vec::new(), Vec::new());
+    let mut names = [None, None];
+    for file in &settings.files {
+        let name = file.display().to_string();
+        let opened = Opened::open(file, &settings.halt).map_err(JournalError::from);
+        let [capture, journal] = &mut names;
+        match opened.and_then(Reader::of) {
+            Ok(Found::Journal(reader)) => {
+                journal.get_or_insert(name);
+                journals.push(reader);
+            }
+            Ok(Found::Other(opened)) => match FileSource::of(opened) {
+                Ok(source) => {
+                    capture.get_or_insert(name);
+                    captures.push(source);
+                }
+                Err(error) => errors.push(error.into()),
+            },
+            Err(error) => errors.push(error),
+        }
+    }
+    if let Some(expression) = &settings.bpf
+        && let Err(error) = Filter::new(expression)
+    {
+        errors.push(error.into());
+    }
+    let [capture, journal] = names;
+    let Some(journal) = journal else { return if errors.is_empty() { Ok(frames(captures)) } else { Err(errors) } };
+    if let Some(capture) = capture {
+        errors.push(JournalError::Mixed { capture, journal: journal.clone() });
+    }
+    events(settings, journals, journal, errors)
+}
+
+fn frames(captures: Vec<FileSource>) -> Origin {
+    match <[FileSource; 1]>::try_from(captures) {
+        Ok([only]) => only.into(),
+        Err(captures) => Merged::new(captures).into(),
+    }
+}
+
+fn events(
+    settings: &capture::Settings,
+    journals: Vec<Reader>,
+    journal: String,
+    mut errors: Vec<JournalError>,
+) -> Result<Origin, Vec<JournalError>> {
+    let mut source = JournalSource::of(journals);
+    if !settings.ports.is_empty() && source.has_gor() {
+        errors.push(JournalError::NoPorts { journal: journal.clone() });
+    }
+    if settings.bpf.is_some() {
+        errors.push(JournalError::NoPackets { journal });
+    }
+    source.set_ports(settings.ports.clone());
+    if errors.is_empty() { Ok(Origin::Events(Box::new(source))) } else { Err(errors) }
 }

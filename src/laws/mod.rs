@@ -5,10 +5,12 @@
 //! very same thing: the fuzz targets in `fuzz/`, a workspace of its own; the test that runs their saved corpus; and
 //! the property tests. It is no part of what others may rely on, and nothing in the program calls it.
 
+mod journal;
 mod observe;
 
 use std::io::{Cursor, Read};
 
+pub use journal::journal;
 pub use observe::{ChunkLaws, EventLaws, Seen};
 
 use crate::capture::{FileSource, Frame, LinkType, Settings, Source as _};
@@ -24,8 +26,8 @@ const MAX_FRAMES: usize = 10_000;
 /// Everything of interest: bodies are hashed and kept.
 const ALL: Interests = Interests { request_body: Interest::Keep, response_body: Interest::Keep };
 
-/// A capture file: whatever the bytes, reading ends; it gives the same frames however the bytes come in; and of a
-/// file that was cut it gives the first of the frames that the whole file has. Of a compressed file with an error in
+/// A capture file: whatever the bytes, reading ends; it gives the same frames however the bytes come in and however
+/// many are asked for at a time; and of a file that was cut it gives the first of the frames that the whole file has. Of a compressed file with an error in
 /// it the decompressors give more or less of what stands before the error: there, the frames of one are the first of
 /// the other's.
 ///
@@ -34,6 +36,7 @@ const ALL: Interests = Interests { request_body: Interest::Keep, response_body: 
 /// Where one of these does not hold.
 pub fn capture_file(bytes: &[u8]) {
     let whole = frames_of(Cursor::new(bytes.to_vec()));
+    assert!(whole == few_by_few(bytes), "the frames depend on how many are asked for");
     let in_drips = frames_of(Drips(Cursor::new(bytes.to_vec())));
     let compressed = matches!(bytes, [0x1f, 0x8b, ..] | [0x28, 0xb5, 0x2f, 0xfd, ..] | [_, 0x2a, 0x4d, 0x18, ..]);
     let begins =
@@ -60,6 +63,19 @@ fn frames_of(from: impl Read + Send + 'static) -> Vec<OwnedFrame> {
     }
     assert!(source.next().is_none(), "a source that has ended goes on");
     frames
+}
+
+fn few_by_few(bytes: &[u8]) -> Vec<OwnedFrame> {
+    let mut frames = Vec::new();
+    let Ok(mut source) = FileSource::read("input", Box::new(Cursor::new(bytes.to_vec())), None) else { return frames };
+    loop {
+        let few = source.next_few();
+        frames.extend(few.iter().map(|frame| (frame.at, frame.link, frame.wire_len, frame.data.to_vec())));
+        if few.is_empty() || frames.len() >= MAX_FRAMES {
+            frames.truncate(MAX_FRAMES);
+            return frames;
+        }
+    }
 }
 
 /// Gives a few bytes at a time.
@@ -203,8 +219,8 @@ impl Engine {
         flags = if has(4) { flags } else { flags.with(Flags::ACK) };
         self.now += u64::from(wait).pow(3) * 1000;
         // The client's address is the lower one.
-        let client = Endpoint { ip: 1, port: if has(5) { 5001 } else { 5000 } };
-        let ends = [client, Endpoint { ip: 2, port: 80 }];
+        let client = Endpoint::new(1, if has(5) { 5001 } else { 5000 });
+        let ends = [client, Endpoint::new(2, 80)];
         self.take(&Segment {
             at: Timestamp::from_nanos(self.now),
             source: *side.of(&ends),

@@ -8,7 +8,6 @@ use bytes::Bytes;
 use regex::bytes::Regex;
 
 use super::condition::media_type;
-use super::context::Names;
 use super::json::{self, JsonEdit};
 use super::{Context, Link, Template};
 use crate::exchange::{Framing, Outcome, Request};
@@ -39,6 +38,7 @@ impl Link for ReplaceBody {
         }
         if let Some(new) = self.with.resolved(request, context).replace(&self.regex, &body) {
             set_body(request, new);
+            context.head_changed(request);
             context.bodies.changed += 1;
         }
         Ok(())
@@ -81,7 +81,7 @@ pub(super) fn edit_json(
     context: &mut Context,
     edit: impl FnOnce(&str) -> Result<Option<String>, json::NotJson>,
 ) {
-    if request.body.len == 0 || !context.may_have(Names::one(b"content-type")) || !is_json(request) {
+    if request.body.len == 0 || !is_json(request, context) {
         return;
     }
     if is_coded(request, context) {
@@ -93,6 +93,7 @@ pub(super) fn edit_json(
     match edited {
         Ok(Some(new)) => {
             set_body(request, new.into_bytes());
+            context.head_changed(request);
             context.bodies.changed += 1;
         }
         Ok(None) => {}
@@ -101,16 +102,15 @@ pub(super) fn edit_json(
 }
 
 /// `application/json`, and what is built upon it: `application/problem+json` (RFC 6839, 3.1).
-fn is_json(request: &Request) -> bool {
-    media_type(request).is_some_and(|kind| {
+fn is_json(request: &Request, context: &Context) -> bool {
+    media_type(request, context).is_some_and(|kind| {
         let kind = kind.to_ascii_lowercase();
         kind == b"application/json" || kind == b"text/json" || kind.ends_with(b"+json")
     })
 }
 
 fn is_coded(request: &Request, context: &Context) -> bool {
-    context.may_have(Names::one(b"content-encoding"))
-        && request.head.get_all("content-encoding").any(|coding| !coding.eq_ignore_ascii_case(b"identity"))
+    context.fields(request).get_all("content-encoding").any(|coding| !coding.eq_ignore_ascii_case(b"identity"))
 }
 
 /// Gives the request this content, framed as its body was (RFC 9112, 6).

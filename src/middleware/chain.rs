@@ -55,7 +55,7 @@ impl Chain {
     /// A chain that does what `settings` say.
     #[must_use]
     pub fn new(settings: &Settings) -> Self {
-        let specs = settings.files.iter().flat_map(|file| &file.links);
+        let specs = settings.links();
         let links: Vec<Placed> = specs.clone().filter_map(Placed::of_file).chain(Placed::of_flags(settings)).collect();
         let guard_at = links.iter().position(|placed| placed.kind != Kind::Matches).unwrap_or(links.len());
         let first_change = links.iter().position(|placed| placed.kind == Kind::Changes).unwrap_or(links.len());
@@ -77,7 +77,7 @@ impl Chain {
     pub fn apply_at(&mut self, request: &mut Request, due: Timestamp) -> Result<(), Outcome> {
         let Self { links, writes, guard_at, keep_captured, context } = self;
         context.begin(request, due, *keep_captured);
-        if let Some(rule) = filter::tunnel(request) {
+        if let Some(rule) = filter::tunnel(context.method(request), context.fields(request)) {
             return Err(Outcome::filtered(rule));
         }
         let (before, after) = links.split_at_mut_checked(*guard_at).unwrap_or_default();
@@ -91,7 +91,7 @@ impl Chain {
     pub fn admit(&mut self, request: &Request) -> Result<(), Outcome> {
         let Self { writes, context, .. } = self;
         context.begin(request, request.last_byte, false);
-        match filter::tunnel(request) {
+        match filter::tunnel(context.method(request), context.fields(request)) {
             Some(rule) => Err(Outcome::filtered(rule)),
             None => may_write(writes.as_deref(), request, context),
         }
@@ -183,7 +183,8 @@ impl Chain {
 /// Ends a write, unless all pass (`None`) or one of these conditions lets it.
 fn may_write(allowed: Option<&[Condition]>, request: &Request, context: &mut Context) -> Result<(), Outcome> {
     let Some(allowed) = allowed else { return Ok(()) };
-    let passes = !filter::is_write(request) || allowed.iter().any(|condition| condition.holds(request, context));
+    let passes =
+        !filter::is_write(context.method(request)) || allowed.iter().any(|condition| condition.holds(request, context));
     if passes { Ok(()) } else { Err(Outcome::filtered(filter::WRITES)) }
 }
 

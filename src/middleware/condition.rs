@@ -9,7 +9,6 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 use regex::bytes::{Regex, RegexSet};
 
-use super::context::Names;
 use super::{Context, cookies, filter, params};
 use crate::exchange::Request;
 
@@ -58,7 +57,6 @@ pub enum Test {
 pub struct Named {
     name: String,
     value: Value,
-    names: Names,
 }
 
 /// What is asked of a named value; of several of one name, of any.
@@ -106,21 +104,19 @@ impl Condition {
 impl Test {
     fn holds(&self, request: &Request, context: &Context) -> bool {
         match self {
-            Self::Method(methods) => methods.iter().any(|method| method.as_bytes() == request.method()),
+            Self::Method(methods) => methods.iter().any(|method| method.as_bytes() == context.method(request)),
             Self::Path(patterns) => patterns.are_in(context.path_and_query(request)),
             Self::Host(hosts) => {
-                let host = filter::request_host(request);
+                let host = filter::request_host(context.fields(request));
                 hosts.iter().any(|pattern| pattern.is(host))
             }
             Self::Client(networks) => is_within(request.client.ip(), networks),
-            Self::Header(named) => {
-                named.of_lines(context, || named.asks(request.head.get_all(&named.name).map(Cow::Borrowed)))
+            Self::Header(named) => named.asks(context.fields(request).get_all(&named.name).map(Cow::Borrowed)),
+            Self::Cookie(named) => {
+                let all = context.fields(request).get_all("cookie").flat_map(cookies::cookies);
+                let values = all.filter(|(name, _)| *name == named.name.as_bytes()).map(|(_, value)| value);
+                named.asks(values.map(Cow::Borrowed))
             }
-            Self::Cookie(named) => named.of_lines(context, || {
-                let all = request.head.get_all("cookie").flat_map(cookies::cookies);
-                named
-                    .asks(all.filter(|(name, _)| *name == named.name.as_bytes()).map(|(_, value)| Cow::Borrowed(value)))
-            }),
             Self::Param(named) => {
                 named.asks(params::values(context.path_and_query(request), &named.name).map(|value| match value {
                     Cow::Borrowed(text) => Cow::Borrowed(text.as_bytes()),
@@ -131,8 +127,7 @@ impl Test {
             Self::BodyOver(bytes) => request.body.len > *bytes,
             Self::BodyUnder(bytes) => request.body.len < *bytes,
             Self::ContentType(types) => {
-                context.may_have(Names::one(b"content-type"))
-                    && media_type(request).is_some_and(|kind| types.iter().any(|known| known.is(kind)))
+                media_type(request, context).is_some_and(|kind| types.iter().any(|known| known.is(kind)))
             }
             Self::All(conditions) => conditions.iter().all(|condition| condition.holds(request, context)),
             Self::Any(conditions) => conditions.iter().any(|condition| condition.holds(request, context)),
@@ -142,28 +137,10 @@ impl Test {
 }
 
 impl Named {
-    /// A header line.
+    /// A name, and what is asked of what stands under it.
     #[must_use]
-    pub fn header(name: impl Into<String>, value: Value) -> Self {
-        let name = name.into();
-        Self { names: Names::one(name.as_bytes()), name, value }
-    }
-
-    /// A cookie.
-    #[must_use]
-    pub fn cookie(name: impl Into<String>, value: Value) -> Self {
-        Self { names: Names::one(b"cookie"), name: name.into(), value }
-    }
-
-    /// A query parameter.
-    #[must_use]
-    pub fn param(name: impl Into<String>, value: Value) -> Self {
-        Self { names: Names::default(), name: name.into(), value }
-    }
-
-    /// Asks only where such a line may be.
-    fn of_lines(&self, context: &Context, ask: impl FnOnce() -> bool) -> bool {
-        if context.may_have(self.names) { ask() } else { matches!(self.value, Value::Absent) }
+    pub fn new(name: impl Into<String>, value: Value) -> Self {
+        Self { name: name.into(), value }
     }
 
     fn asks<'a>(&self, mut values: impl Iterator<Item = Cow<'a, [u8]>>) -> bool {
@@ -229,8 +206,8 @@ impl MediaType {
 }
 
 /// The media type of the body without its parameters (RFC 9110, 8.3).
-pub(super) fn media_type(request: &Request) -> Option<&[u8]> {
-    let value = request.head.get("content-type")?;
+pub(super) fn media_type<'a>(request: &'a Request, context: &'a Context) -> Option<&'a [u8]> {
+    let value = context.fields(request).get("content-type")?;
     value.split(|byte| *byte == b';').next().map(<[u8]>::trim_ascii)
 }
 

@@ -5,7 +5,7 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use crate::exchange::{Head, Request, Timestamp};
+use crate::exchange::{Head, Request, Timestamp, path_and_query};
 
 /// Who runs, for values that name the run and for pseudonyms.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -60,9 +60,20 @@ pub struct Context {
     /// The name that a route chose.
     pub route: Option<Arc<str>>,
     names: Names,
+    lines: Vec<Line>,
+    method: Range<usize>,
+    target: Range<usize>,
     path_and_query: Range<usize>,
     captured: Head,
+    keeps_captured: bool,
     is_changed: bool,
+}
+
+/// Where a header line stands in the head at hand.
+#[derive(Clone, Debug)]
+struct Line {
+    name: Range<usize>,
+    value: Range<usize>,
 }
 
 impl Default for Context {
@@ -83,8 +94,12 @@ impl Context {
             targets: None,
             route: None,
             names: Names::default(),
+            lines: Vec::new(),
+            method: 0..0,
+            target: 0..0,
             path_and_query: 0..0,
             captured: Head::default(),
+            keeps_captured: false,
             is_changed: false,
         }
     }
@@ -95,29 +110,79 @@ impl Context {
         self.host_set = false;
         self.targets = None;
         self.route = None;
-        self.names = Names::of(&request.head);
-        self.path_changed(request);
-        self.is_changed = keep_captured;
+        self.is_changed = false;
+        self.keeps_captured = keep_captured;
         if keep_captured {
             self.captured.copy_from(&request.head);
         }
+        self.look_at(request);
     }
 
-    /// The head as captured, whatever earlier links made of it.
+    /// Tells that a link changed the request line or the header lines.
+    pub fn head_changed(&mut self, request: &Request) {
+        self.is_changed = true;
+        self.look_at(request);
+    }
+
+    /// One pass over the head, so that links find what they ask for without one of their own.
+    fn look_at(&mut self, request: &Request) {
+        self.lines.clear();
+        self.names = Names::default();
+        for line in request.head.lines() {
+            self.names.0 |= Names::one(line.name).0;
+            let (name, value) = line.spans();
+            self.lines.push(Line { name, value });
+        }
+        self.look_at_request_line(request);
+    }
+
+    fn look_at_request_line(&mut self, request: &Request) {
+        let whole = request.head.as_bytes();
+        let (method, target, _) = request.head.request_line();
+        self.method = 0..method.len();
+        self.target = within(whole, target);
+        self.path_and_query = within(whole, path_and_query(target));
+    }
+
+    /// Tells that a link changed the target and nothing else: the lines after it have only moved.
+    pub fn target_changed(&mut self, request: &Request) {
+        self.is_changed = true;
+        let was = self.target.len();
+        self.look_at_request_line(request);
+        let moved = |at: usize| (at + self.target.len()).saturating_sub(was);
+        for line in &mut self.lines {
+            *line = Line {
+                name: moved(line.name.start)..moved(line.name.end),
+                value: moved(line.value.start)..moved(line.value.end),
+            };
+        }
+    }
+
+    /// The fields of the request at hand.
     #[must_use]
-    pub fn captured<'a>(&'a self, request: &'a Request) -> &'a Head {
-        if self.is_changed { &self.captured } else { &request.head }
+    pub const fn fields<'a>(&'a self, request: &'a Request) -> Fields<'a> {
+        Fields { head: &request.head, context: Some(self) }
+    }
+
+    /// Its fields as captured, whatever earlier links made of them.
+    #[must_use]
+    pub const fn captured<'a>(&'a self, request: &'a Request) -> Fields<'a> {
+        if self.is_changed && self.keeps_captured {
+            return Fields { head: &self.captured, context: None };
+        }
+        self.fields(request)
     }
 
     /// Whether the request may have a header line of one of these names; no means no.
     #[must_use]
-    pub fn may_have(&self, names: Names) -> bool {
+    pub const fn may_have(&self, names: Names) -> bool {
         self.names.0 & names.0 != 0
     }
 
-    /// Tells that header lines of these names may have been added.
-    pub fn added(&mut self, names: Names) {
-        self.names.0 |= names.0;
+    /// The method of the request at hand.
+    #[must_use]
+    pub fn method<'a>(&self, request: &'a Request) -> &'a [u8] {
+        request.head.as_bytes().get(self.method.clone()).unwrap_or_default()
     }
 
     /// The path and query of the request at hand.
@@ -125,18 +190,62 @@ impl Context {
     pub fn path_and_query<'a>(&self, request: &'a Request) -> &'a [u8] {
         request.head.as_bytes().get(self.path_and_query.clone()).unwrap_or_default()
     }
+}
 
-    /// Tells that the target changed.
-    pub fn path_changed(&mut self, request: &Request) {
-        let whole = request.head.as_bytes().as_ptr().addr();
-        let path = request.path_and_query();
-        let start = path.as_ptr().addr().wrapping_sub(whole);
-        // A target without any path stands for `/`, which is no part of the head.
-        self.path_and_query = if start.saturating_add(path.len()) <= request.head.as_bytes().len() {
-            start..start + path.len()
-        } else {
-            0..0
-        };
+/// Where `part` stands in `whole`; nowhere where it is no part of it, as the `/` that an empty path stands for.
+fn within(whole: &[u8], part: &[u8]) -> Range<usize> {
+    let start = part.as_ptr().addr().wrapping_sub(whole.as_ptr().addr());
+    let end = start.saturating_add(part.len());
+    if end <= whole.len() { start..end } else { 0..0 }
+}
+
+/// What stands in a head, found without a pass over it where a context has made one.
+#[derive(Clone, Copy, Debug)]
+pub struct Fields<'a> {
+    head: &'a Head,
+    context: Option<&'a Context>,
+}
+
+impl<'a> Fields<'a> {
+    /// The fields of a head that nobody has looked at yet.
+    #[must_use]
+    pub const fn of(head: &'a Head) -> Self {
+        Self { head, context: None }
+    }
+
+    /// The first value under `name`, which is compared without case.
+    #[must_use]
+    pub fn get(self, name: &'a str) -> Option<&'a [u8]> {
+        self.get_all(name).next()
+    }
+
+    /// Every value under `name`, in order.
+    pub fn get_all(self, name: &'a str) -> impl Iterator<Item = &'a [u8]> {
+        let raw = self.head.as_bytes();
+        let known = self.context.map(|context| {
+            let named = |line: &&Line| {
+                line.name.len() == name.len()
+                    && raw.get(line.name.clone()).is_some_and(|other| other.eq_ignore_ascii_case(name.as_bytes()))
+            };
+            let lines: &'a [Line] = if context.may_have(Names::one(name.as_bytes())) { &context.lines } else { &[] };
+            lines.iter().filter(named).map(|line| raw.get(line.value.clone()).unwrap_or_default())
+        });
+        let unknown = self.context.is_none().then(|| self.head.get_all(name));
+        known.into_iter().flatten().chain(unknown.into_iter().flatten())
+    }
+
+    /// The request-target, verbatim.
+    #[must_use]
+    pub fn target(self) -> &'a [u8] {
+        let known = self.context.and_then(|context| self.head.as_bytes().get(context.target.clone()));
+        known.unwrap_or_else(|| self.head.request_line().1)
+    }
+
+    /// The path and query of the target.
+    #[must_use]
+    pub fn path_and_query(self) -> &'a [u8] {
+        let known = self.context.and_then(|context| self.head.as_bytes().get(context.path_and_query.clone()));
+        known.unwrap_or_else(|| path_and_query(self.head.request_line().1))
     }
 }
 
@@ -147,12 +256,6 @@ impl Context {
 pub struct Names(u64);
 
 impl Names {
-    /// The names of the lines of a head.
-    #[must_use]
-    pub fn of(head: &Head) -> Self {
-        head.lines().fold(Self::default(), |all, line| Self(all.0 | Self::one(line.name).0))
-    }
-
     /// One name.
     #[must_use]
     pub fn one(name: &[u8]) -> Self {
@@ -176,7 +279,9 @@ mod tests {
             assert!(context.may_have(Names::one(name.as_bytes())), "{name}");
         }
         assert!(!context.may_have(Names::one(b"cookie")));
-        context.added(Names::one(b"Cookie"));
+        let mut request = request(1, "GET / HTTP/1.1\r\n\r\n");
+        request.head.append("Cookie", b"a=1");
+        context.head_changed(&request);
         assert!(context.may_have(Names::one(b"cookie")));
     }
 
@@ -191,11 +296,28 @@ mod tests {
     }
 
     #[test]
+    fn lines_are_found_where_they_are_after_the_target_grew_or_shrank() {
+        let mut context = Context::default();
+        let mut request = request(1, "GET /ab HTTP/1.1\r\nA: 1\r\nB: 2\r\n\r\n");
+        context.begin(&request, Timestamp::default(), false);
+        for target in ["/abcdefgh?x", "/", "http://h/y", "/ab"] {
+            request.head.set_target(target.as_bytes());
+            context.target_changed(&request);
+            let fields = context.fields(&request);
+            assert_eq!((fields.get("a"), fields.get("b")), (Some(&b"1"[..]), Some(&b"2"[..])), "{target}");
+            assert_eq!(fields.target(), target.as_bytes());
+        }
+    }
+
+    #[test]
     fn the_captured_head_outlives_changes_where_it_was_asked_for() {
         let mut context = Context::default();
         let mut request = request(1, "GET / HTTP/1.1\r\nA: 1\r\n\r\n");
         context.begin(&request, Timestamp::default(), true);
-        request.head.set("A", b"2");
         assert_eq!(context.captured(&request).get("a"), Some(&b"1"[..]));
+        request.head.set("A", b"2");
+        context.head_changed(&request);
+        assert_eq!(context.captured(&request).get("a"), Some(&b"1"[..]));
+        assert_eq!(context.fields(&request).get("a"), Some(&b"2"[..]));
     }
 }

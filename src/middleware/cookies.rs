@@ -10,11 +10,6 @@ pub(super) fn cookies(line: &[u8]) -> impl Iterator<Item = (&[u8], &[u8])> {
     line.split(|byte| *byte == b';').map(split_cookie)
 }
 
-/// The first value of cookie `name`.
-pub(super) fn cookie<'a>(head: &'a Head, name: &'a str) -> Option<&'a [u8]> {
-    head.get_all("cookie").flat_map(cookies).find(|(found, _)| *found == name.as_bytes()).map(|(_, value)| value)
-}
-
 /// Offers each value of cookie `name` to `change`; says how many there were. A Cookie line with nothing left goes.
 pub(super) fn edit(head: &mut Head, name: &str, change: &mut dyn FnMut(&[u8]) -> Change) -> usize {
     let mut found = 0;

@@ -6,7 +6,6 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
-use super::context::Names;
 use super::secret::Secret;
 use super::{Context, Link};
 use crate::exchange::{Outcome, Request};
@@ -41,7 +40,7 @@ impl Credentials {
 impl Link for Credentials {
     fn apply(&mut self, request: &mut Request, context: &mut Context) -> Result<(), Outcome> {
         request.head.set("Authorization", &self.value);
-        context.added(Names::one(b"authorization"));
+        context.head_changed(request);
         Ok(())
     }
 }

@@ -5,7 +5,6 @@
 
 use regex::bytes::Regex;
 
-use super::context::Names;
 use super::{Context, Template, cookies, params};
 use crate::exchange::{LineEdit, Request};
 
@@ -50,20 +49,13 @@ pub struct Edit {
     place: Place,
     name: String,
     how: How,
-    /// Header lines that have to be there for there to be anything to do.
-    needs: Names,
 }
 
 impl Edit {
     /// An edit of the fields under `name`, which is a valid one for its place.
     #[must_use]
     pub fn new(place: Place, name: impl Into<String>, how: How) -> Self {
-        let name = name.into();
-        let needs = match place {
-            Place::Header => Names::one(name.as_bytes()),
-            Place::Cookie | Place::Param => Names::one(b"cookie"),
-        };
-        Self { place, name, how, needs }
+        Self { place, name: name.into(), how }
     }
 
     /// Whether it can change the Host of a request.
@@ -83,7 +75,7 @@ impl Edit {
     /// Edits the request.
     pub fn apply(&self, request: &mut Request, context: &mut Context) {
         let is_new = matches!(self.how, How::Set(_) | How::Add(_));
-        if !is_new && !self.may_be_in(context) {
+        if !is_new && !self.is_in(request, context) {
             return;
         }
         let changed = match &self.how {
@@ -106,24 +98,33 @@ impl Edit {
         }
     }
 
-    /// Whether there may be something to edit.
-    pub(super) fn may_be_in(&self, context: &Context) -> bool {
-        self.place == Place::Param || context.may_have(self.needs)
+    /// Whether there is something to edit.
+    pub(super) fn is_in(&self, request: &Request, context: &Context) -> bool {
+        self.any(request, context, |_| true)
+    }
+
+    /// Whether one of the values is like this.
+    fn any(&self, request: &Request, context: &Context, like: impl Fn(&[u8]) -> bool) -> bool {
+        let fields = context.fields(request);
+        match self.place {
+            Place::Header => fields.get_all(&self.name).any(like),
+            Place::Cookie => fields
+                .get_all("cookie")
+                .flat_map(cookies::cookies)
+                .any(|(name, value)| name == self.name.as_bytes() && like(value)),
+            Place::Param => {
+                params::values(context.path_and_query(request), &self.name).any(|value| like(value.as_bytes()))
+            }
+        }
     }
 
     /// Keeps what the context knows true.
     pub(super) fn tell(&self, request: &Request, context: &mut Context) {
         match self.place {
-            Place::Header => {
-                context.added(self.needs);
-                if let How::Rename(to) = &self.how {
-                    context.added(Names::one(to.as_bytes()));
-                }
-                context.host_set |= self.touches_host();
-            }
-            Place::Cookie => context.added(self.needs),
-            Place::Param => context.path_changed(request),
+            Place::Param => context.target_changed(request),
+            Place::Header | Place::Cookie => context.head_changed(request),
         }
+        context.host_set |= self.touches_host();
     }
 
     /// Offers each value to `change`; says how many there were.
@@ -160,7 +161,7 @@ impl Edit {
     }
 
     fn replace(&self, request: &mut Request, context: &Context, regex: &Regex, with: &Template) -> usize {
-        if !self.any_matches(request, regex) {
+        if !self.any(request, context, |value| regex.is_match(value)) {
             return 0;
         }
         let with = with.resolved(request, context);
@@ -168,20 +169,6 @@ impl Edit {
             Some(new) => Change::Value(self.safe(new)),
             None => Change::Keep,
         })
-    }
-
-    fn any_matches(&self, request: &Request, regex: &Regex) -> bool {
-        match self.place {
-            Place::Header => request.head.get_all(&self.name).any(|value| regex.is_match(value)),
-            Place::Cookie => request
-                .head
-                .get_all("cookie")
-                .flat_map(cookies::cookies)
-                .any(|(name, value)| name == self.name.as_bytes() && regex.is_match(value)),
-            Place::Param => {
-                params::values(request.path_and_query(), &self.name).any(|value| regex.is_match(value.as_bytes()))
-            }
-        }
     }
 
     /// The value without bytes that would end it where it stands. Parameters are encoded instead.

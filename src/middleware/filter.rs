@@ -5,6 +5,7 @@
 
 use regex::bytes::Regex;
 
+use super::context::Fields;
 use super::{Context, Link, Settings};
 use crate::exchange::{Outcome, Request};
 
@@ -50,8 +51,8 @@ impl Filter {
     /// The rule that this request breaks first.
     #[must_use]
     pub fn verdict(&self, request: &Request) -> Option<&'static str> {
-        let write = !self.writes && is_write(request);
-        tunnel(request).or_else(|| self.choice(request)).or(write.then_some(WRITES))
+        let write = !self.writes && is_write(request.method());
+        tunnel(request.method(), Fields::of(&request.head)).or_else(|| self.choice(request)).or(write.then_some(WRITES))
     }
 
     /// The rule that this request breaks first of those that choose by method, host and path: whether it could be
@@ -75,7 +76,7 @@ impl Filter {
     }
 
     fn allows_host(&self, request: &Request) -> bool {
-        let host = request_host(request);
+        let host = request_host(Fields::of(&request.head));
         self.hosts.iter().any(|allowed| host.eq_ignore_ascii_case(allowed.as_bytes()))
     }
 }
@@ -85,15 +86,14 @@ fn first_broken<const N: usize>(rules: [(&'static str, bool); N]) -> Option<&'st
 }
 
 /// What no replay can carry. `None` for everything else.
-#[must_use]
-pub fn tunnel(request: &Request) -> Option<&'static str> {
-    first_broken([(CONNECT, request.method() == b"CONNECT"), (UPGRADE, asks_for_upgrade(request))])
+pub(super) fn tunnel(method: &[u8], fields: Fields<'_>) -> Option<&'static str> {
+    first_broken([(CONNECT, method == b"CONNECT"), (UPGRADE, asks_for_upgrade(fields))])
 }
 
 /// Whether the method may change something: any but GET, HEAD and OPTIONS.
 #[must_use]
-pub fn is_write(request: &Request) -> bool {
-    !matches!(request.method(), b"GET" | b"HEAD" | b"OPTIONS")
+pub fn is_write(method: &[u8]) -> bool {
+    !matches!(method, b"GET" | b"HEAD" | b"OPTIONS")
 }
 
 /// Chooses by method, host and path. What cannot be replayed, and what may not be, the chain asks by itself.
@@ -139,8 +139,8 @@ pub(super) fn without_brackets(host: &str) -> &str {
 }
 
 /// The host that was asked, without its port; empty where none was named.
-pub(super) fn request_host(request: &Request) -> &[u8] {
-    host_of(authority_of(request.target()).or_else(|| request.head.get("host")).unwrap_or_default())
+pub(super) fn request_host(fields: Fields<'_>) -> &[u8] {
+    host_of(authority_of(fields.target()).or_else(|| fields.get("host")).unwrap_or_default())
 }
 
 /// The authority of an absolute-form target, which overrides the Host header (RFC 9112, 3.2.2).
@@ -167,10 +167,9 @@ fn host_of(authority: &[u8]) -> &[u8] {
 }
 
 /// Upgrade counts only where Connection names it (RFC 9110, 7.8); otherwise a proxy would have dropped it.
-fn asks_for_upgrade(request: &Request) -> bool {
-    request.head.get("upgrade").is_some()
-        && request
-            .head
+fn asks_for_upgrade(fields: Fields<'_>) -> bool {
+    fields.get("upgrade").is_some()
+        && fields
             .get_all("connection")
             .flat_map(|value| value.split(|byte| *byte == b','))
             .any(|option| option.trim_ascii().eq_ignore_ascii_case(b"upgrade"))

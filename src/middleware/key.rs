@@ -7,10 +7,11 @@ use std::fmt;
 use std::net::IpAddr;
 use std::str::FromStr;
 
-use xxhash_rust::xxh3::Xxh3;
+use xxhash_rust::xxh3::{Xxh3, xxh3_64};
 
+use super::context::Fields;
 use super::{cookies, pair, params};
-use crate::exchange::{ExchangeId, Head, Request, path_and_query};
+use crate::exchange::{ExchangeId, Request};
 
 /// What is sampled, or limited, as a whole.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -108,10 +109,10 @@ impl KeyHasher {
         &self.key
     }
 
-    /// The hash of the request's key, read from its head as captured; `None` where it has none, or stands for itself.
-    pub(super) fn hash(&self, request: &Request, captured: &Head) -> Option<u64> {
+    /// The hash of the request's key, read from its fields as captured; `None` where it has none, or stands for itself.
+    pub(super) fn hash(&self, request: &Request, captured: Fields<'_>) -> Option<u64> {
         let hasher = &self.hasher;
-        let target = || path_and_query(captured.request_line().1);
+        let target = || captured.path_and_query();
         match &self.key {
             SampleKey::Request => None,
             SampleKey::Connection => Some(hasher.hash(&id_bytes(request.id, false))),
@@ -120,12 +121,15 @@ impl KeyHasher {
                 IpAddr::V6(ip) => hasher.hash(&ip.octets()),
             }),
             SampleKey::Header(name) => present(captured.get(name)).map(|value| hasher.hash(value)),
-            SampleKey::Cookie(name) => present(cookies::cookie(captured, name)).map(|value| hasher.hash(value)),
+            SampleKey::Cookie(name) => present(cookie(captured, name)).map(|value| hasher.hash(value)),
             SampleKey::Param(name) => present(param(target(), name)).map(|value| hasher.hash(value)),
             SampleKey::PathSegment(at) => present(segment(target(), *at)).map(|value| hasher.hash(value)),
         }
     }
 }
+
+/// Longest prefix and key that are hashed in one go.
+const MAX_SHORT: usize = 128;
 
 /// XXH3-64 over seed, kind and key. The kind is part of it so that two kinds with equal keys choose apart.
 #[derive(Clone, Debug)]
@@ -143,6 +147,15 @@ impl Hasher {
     }
 
     pub(super) fn hash(&self, key: &[u8]) -> u64 {
+        let mut short = [0; MAX_SHORT];
+        let len = self.prefix.len() + key.len();
+        if let Some(whole) = short.get_mut(..len) {
+            // The same hash, without setting up a state for more.
+            let (prefix, rest) = whole.split_at_mut(self.prefix.len());
+            prefix.copy_from_slice(&self.prefix);
+            rest.copy_from_slice(key);
+            return xxh3_64(whole);
+        }
         let mut state = Xxh3::new();
         state.update(&self.prefix);
         state.update(key);
@@ -170,6 +183,11 @@ fn id_bytes(id: ExchangeId, whole: bool) -> [u8; 20] {
 /// An empty value tells nobody apart: as good as none.
 fn present(value: Option<&[u8]>) -> Option<&[u8]> {
     value.filter(|value| !value.is_empty())
+}
+
+fn cookie<'a>(fields: Fields<'a>, name: &'a str) -> Option<&'a [u8]> {
+    let mut cookies = fields.get_all("cookie").flat_map(cookies::cookies);
+    cookies.find(|(found, _)| *found == name.as_bytes()).map(|(_, value)| value)
 }
 
 fn param<'a>(path_and_query: &'a [u8], name: &str) -> Option<&'a [u8]> {
@@ -206,10 +224,19 @@ mod tests {
     }
 
     #[test]
+    fn long_keys_and_short_ones_have_the_hash_of_one_algorithm() {
+        let hasher = Hasher::new(7, &SampleKey::Connection);
+        for len in [0, 1, 50, MAX_SHORT - 20, MAX_SHORT - 19, MAX_SHORT, 1000] {
+            let key = vec![b'x'; len];
+            assert_eq!(hasher.hash(&key), xxh3_64(&[hasher.prefix.clone(), key].concat()), "{len}");
+        }
+    }
+
+    #[test]
     fn a_segment_is_counted_from_one_and_has_no_query() {
         let hash = |target: &str| {
             let request = request(1, &format!("GET {target} HTTP/1.1\r\n\r\n"));
-            KeyHasher::new(SampleKey::PathSegment(2), 0).hash(&request, &request.head)
+            KeyHasher::new(SampleKey::PathSegment(2), 0).hash(&request, Fields::of(&request.head))
         };
         let channel = hash("/channels/7/now");
         assert!(channel.is_some());

@@ -7,9 +7,10 @@ use std::collections::HashMap;
 use std::str::FromStr;
 use std::time::Duration;
 
+use super::context::Fields;
 use super::key::KeyHasher;
 use super::{Context, Link, SampleKey};
-use crate::exchange::{Head, Outcome, Request, Timestamp};
+use crate::exchange::{Outcome, Request, Timestamp};
 
 /// Most keys that have a bucket of their own, 48 bytes each. Past it those whose bucket is full again make room; where
 /// none is, what has a new key shares one bucket with what has none.
@@ -122,7 +123,7 @@ impl Limiter {
     }
 
     /// Whether a request that is due at `due` passes; then it is paid for.
-    pub fn passes(&mut self, request: &Request, captured: &Head, due: Timestamp) -> bool {
+    pub fn passes(&mut self, request: &Request, captured: Fields<'_>, due: Timestamp) -> bool {
         let (requests, bytes) = (self.requests, self.bytes);
         let bucket = match self.per.as_ref().and_then(|per| per.hash(request, captured)) {
             Some(key) => self.bucket(key, due),
@@ -201,7 +202,7 @@ mod tests {
     fn passed(limiter: &mut Limiter, at: impl IntoIterator<Item = u64>) -> usize {
         let request = request(1, "GET / HTTP/1.1\r\nU: a\r\n\r\n");
         let due = |ms: u64| Timestamp::from_nanos(1_000_000_000_000 + ms * 1_000_000);
-        at.into_iter().filter(|ms| limiter.passes(&request, &request.head, due(*ms))).count()
+        at.into_iter().filter(|ms| limiter.passes(&request, Fields::of(&request.head), due(*ms))).count()
     }
 
     #[test]
@@ -243,7 +244,7 @@ mod tests {
         let mut limiter = Limiter::new(&per);
         let mut pass = |head: &str| {
             let request = request(1, &format!("GET / HTTP/1.1\r\n{head}\r\n"));
-            limiter.passes(&request, &request.head, Timestamp::from_nanos(5))
+            limiter.passes(&request, Fields::of(&request.head), Timestamp::from_nanos(5))
         };
         assert!(pass("U: a\r\n") && pass("U: b\r\n") && pass(""));
         assert!(!pass("U: a\r\n") && !pass("U: b\r\n") && !pass(""));
@@ -255,7 +256,7 @@ mod tests {
         let mut limiter = Limiter::new(&per);
         let mut pass = |connection: usize, second: u64| {
             let request = request(connection as u64, "GET / HTTP/1.1\r\n\r\n");
-            limiter.passes(&request, &request.head, Timestamp::from_nanos(second * 1_000_000_000))
+            limiter.passes(&request, Fields::of(&request.head), Timestamp::from_nanos(second * 1_000_000_000))
         };
         assert!((0..MAX_BUCKETS).all(|connection| pass(connection, 10)));
         assert!(pass(MAX_BUCKETS, 10) && !pass(MAX_BUCKETS + 1, 10));

@@ -35,6 +35,7 @@ pub mod route;
 pub mod sample;
 pub mod secret;
 pub mod selection;
+pub mod shown;
 pub mod spec;
 pub mod template;
 
@@ -102,8 +103,7 @@ impl Settings {
     #[must_use]
     pub fn rewrites(&self) -> bool {
         let lists = [self.set_headers.is_empty(), self.remove_headers.is_empty(), self.remove_cookies.is_empty()];
-        // What is in a file may well change something; that it does not is not worth finding out.
-        lists.contains(&false) || !self.set_cookies.is_empty() || !self.files.is_empty()
+        lists.contains(&false) || !self.set_cookies.is_empty() || self.links().any(spec::Spec::rewrites)
     }
 
     /// Whether any request may be kept back, but for writes.
@@ -114,14 +114,26 @@ impl Settings {
             || !self.allow_methods.is_empty()
             || !self.allow_hosts.is_empty()
             || self.sample != Share::default()
+            || self.limit.is_some()
+            || self.links().any(spec::Spec::selects)
     }
 
-    /// Whether a link sets the Host header: then a client has to keep it instead of naming the target.
     /// Whether a link may set the Host header: then a client has to keep it instead of naming the target.
     #[must_use]
     pub fn sets_host(&self) -> bool {
         self.set_headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("host"))
-            || self.files.iter().flat_map(|file| &file.links).any(spec::Spec::touches_host)
+            || self.links().any(spec::Spec::touches_host)
+    }
+
+    /// Whether a chain file lets writes pass that would be kept back otherwise.
+    #[must_use]
+    pub fn allows_some_writes(&self) -> bool {
+        self.links().any(|link| link.allowed_writes().is_some())
+    }
+
+    /// The links of the chain files, in order.
+    fn links(&self) -> impl Iterator<Item = &spec::Spec> + Clone {
+        self.files.iter().flat_map(|file| &file.links)
     }
 }
 

@@ -32,13 +32,16 @@ pub(super) fn values<'a>(path_and_query: &'a [u8], name: &'a str) -> impl Iterat
 }
 
 /// Name and value of one piece of a query.
-fn decoded(piece: &[u8]) -> Option<(Cow<'_, str>, Cow<'_, str>)> {
+pub(super) fn decoded(piece: &[u8]) -> Option<(Cow<'_, str>, Cow<'_, str>)> {
     form_urlencoded::parse(piece).next()
 }
 
 /// Offers each decoded value of parameter `name` to `change`; says how many there were.
 pub(super) fn edit(request: &mut Request, name: &str, change: &mut dyn FnMut(&[u8]) -> Change) -> usize {
     let Some(query) = query(request.target()) else { return 0 };
+    if values(request.target(), name).next().is_none() {
+        return 0;
+    }
     let (mut pieces, mut found, mut is_changed) = (Vec::new(), 0, false);
     for piece in query.split(|byte| *byte == b'&') {
         let change = match decoded(piece).filter(|(other, _)| other == name) {

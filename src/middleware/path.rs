@@ -37,7 +37,7 @@ impl Link for ReplacePath {
             target.extend_from_slice(query);
         }
         request.head.set_target(&target);
-        context.path_changed(request);
+        context.target_changed(request);
         Ok(())
     }
 }

@@ -51,7 +51,8 @@ impl Link for Redact {
         for field in &self.fields {
             if self.veil == Veil::Remove {
                 field.apply(request, context);
-            } else if field.may_be_in(context) && field.each(request, &mut |value| self.field(value, context)) > 0 {
+            } else if field.is_in(request, context) && field.each(request, &mut |value| self.field(value, context)) > 0
+            {
                 field.tell(request, context);
             }
         }

@@ -13,6 +13,7 @@ use regex_automata::meta::Regex;
 use regex_automata::util::syntax;
 use regex_automata::{Anchored, Input};
 
+use super::context::Fields;
 use super::{Context, Link, filter, params};
 use crate::exchange::{Outcome, Request};
 
@@ -112,13 +113,13 @@ impl RouteMap {
     }
 
     /// The value of the first line whose expression matches. `buffer` is memory that is used again.
-    fn value(&self, request: &Request, path_and_query: &[u8], buffer: &mut Vec<u8>) -> Option<usize> {
-        let path = params::path(path_and_query);
+    fn value(&self, fields: Fields<'_>, buffer: &mut Vec<u8>) -> Option<usize> {
+        let path = params::path(fields.path_and_query());
         let text = match self.on {
             On::Path => path,
             On::HostPath => {
                 buffer.clear();
-                buffer.extend(filter::request_host(request).iter().map(u8::to_ascii_lowercase));
+                buffer.extend(filter::request_host(fields).iter().map(u8::to_ascii_lowercase));
                 buffer.extend_from_slice(path);
                 buffer
             }
@@ -181,8 +182,11 @@ impl Router {
 
     /// What is to become of this request.
     pub fn route(&mut self, request: &Request) -> Decision<'_> {
-        let path = request.path_and_query();
-        let Some(line) = self.map.value(request, path, &mut self.buffer) else {
+        self.route_fields(Fields::of(&request.head))
+    }
+
+    fn route_fields(&mut self, fields: Fields<'_>) -> Decision<'_> {
+        let Some(line) = self.map.value(fields, &mut self.buffer) else {
             let default = self.default.as_ref();
             return default.map_or(Decision::NoMatch, |(name, targets)| decision(name, targets.as_ref()));
         };
@@ -195,7 +199,7 @@ impl Router {
 
 impl Link for Router {
     fn apply(&mut self, request: &mut Request, context: &mut Context) -> Result<(), Outcome> {
-        match self.route(request) {
+        match self.route_fields(context.fields(request)) {
             Decision::To { name, targets } => {
                 context.route = Some(Arc::clone(name));
                 context.targets = Some(Arc::clone(targets));

@@ -7,9 +7,10 @@ use std::collections::HashSet;
 use std::fmt;
 use std::str::FromStr;
 
+use super::context::Fields;
 use super::key::{Hasher, KeyHasher};
 use super::{Context, Link, SampleKey};
-use crate::exchange::{Head, Outcome, Request};
+use crate::exchange::{Outcome, Request};
 
 /// Most distinct keys that are counted, 8 bytes each; past it the share of keys is no longer known, and the sample goes on.
 pub const MAX_COUNTED_KEYS: usize = 1 << 20;
@@ -170,13 +171,15 @@ impl Sampler {
 
     /// Whether the request is in. One without the key is what [`Missing`] says.
     pub fn is_in(&mut self, request: &Request) -> bool {
-        self.decide(request, &request.head)
+        self.decide(request, Fields::of(&request.head))
     }
 
     /// What [`Self::is_in`] says, without counting the key.
     #[must_use]
     pub fn would_take(&self, request: &Request) -> bool {
-        self.by_key.hash(request, &request.head).map_or_else(|| self.without_key(request), |hash| self.has(hash))
+        self.by_key
+            .hash(request, Fields::of(&request.head))
+            .map_or_else(|| self.without_key(request), |hash| self.has(hash))
     }
 
     /// See [`super::Chain::key_share`].
@@ -197,7 +200,7 @@ impl Sampler {
         SampleCounts { keys: self.key_share(), ..self.counts.clone() }
     }
 
-    fn decide(&mut self, request: &Request, captured: &Head) -> bool {
+    fn decide(&mut self, request: &Request, captured: Fields<'_>) -> bool {
         let hash = self.by_key.hash(request, captured);
         let is_in = hash.map_or_else(|| self.without_key(request), |hash| self.has(hash));
         if let Some(hash) = hash {

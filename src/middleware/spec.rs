@@ -98,6 +98,19 @@ impl Spec {
         Some(Condition { tests: vec![Test::All(vec![self.when.clone(), condition.clone()])] })
     }
 
+    /// Whether it can end a request, but for writes.
+    #[must_use]
+    pub const fn selects(&self) -> bool {
+        use Action::{Drop, Limit, Only, Route, Sample};
+        matches!(self.action, Only(_) | Drop(_) | Sample(_) | Limit(_) | Route(_))
+    }
+
+    /// Whether it can change a request.
+    #[must_use]
+    pub const fn rewrites(&self) -> bool {
+        !self.selects() && !matches!(self.action, Action::AllowWrites(_))
+    }
+
     /// Whether it can change the Host of a request.
     #[must_use]
     pub fn touches_host(&self) -> bool {

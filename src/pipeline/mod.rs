@@ -34,7 +34,7 @@ use tokio::sync::{Notify, mpsc, watch};
 use crate::capture::{self, Halt, Source};
 use crate::exchange::{Event, Outcome, Request, Timestamp};
 use crate::http1::{Interest, Interests};
-use crate::journal::Recorder;
+use crate::journal::{EventSource as _, JournalSource, Origin, Recorder};
 use crate::middleware::{self, Chain, Mark};
 use crate::replay::{self, AnyClient, Client, Delivery, InFlight, Limits, run_target};
 use crate::report::{self, Engine, Fact, Reporter, RequestNote, Started, Summary, TargetEnd, Unheard};
@@ -44,7 +44,7 @@ use external::{External, Teller, Telling, Workers};
 use outlet::Outlet;
 use pacer::{Pacer, Timing};
 pub use progress::Progress;
-use reader::{FileReader, LiveReader};
+use reader::{FileReader, LiveReader, RecordingReader};
 use recorder::{EventSender, FrameSender, Recording, RecordingThread};
 pub use tap::Tap;
 
@@ -57,7 +57,7 @@ const FACT_QUEUE: usize = 65_536;
 /// Facts that the report takes at once.
 const FACT_BATCH: usize = 4096;
 /// How long the report lets facts gather: far too short to fill their queue.
-const FACT_PAUSE: Duration = Duration::from_millis(1);
+const FACT_PAUSE: Duration = Duration::from_millis(5);
 /// How long a file waits where a queue is full: far shorter than it takes to empty. Who slept in the queue itself would be
 /// woken for every place, which costs more than to read the next frame.
 const FULL_PAUSE: Duration = Duration::from_millis(1);
@@ -90,19 +90,30 @@ impl Memory {
     }
 }
 
-/// Where frames come from, and whether they wait.
+/// Where frames or events come from, and whether they wait.
 pub enum Feed {
     /// Files: read as fast as they are taken.
     Files(Box<dyn Source + Send>),
+    /// A recording: read as fast as it is taken.
+    Recording(Box<JournalSource>),
     /// The wire: what is not taken in time is shed.
     Live(Box<dyn Source + Send>),
+}
+
+impl From<Origin> for Feed {
+    fn from(origin: Origin) -> Self {
+        match origin {
+            Origin::Frames(source) => Self::Files(source),
+            Origin::Events(source) => Self::Recording(source),
+        }
+    }
 }
 
 /// Everything that a run needs.
 pub struct Run {
     /// The command that runs it, for the summary.
     pub command: &'static str,
-    /// Where frames come from: see [`capture::open`].
+    /// Where frames or events come from: see [`crate::journal::open`].
     pub feed: Feed,
     /// Which of them count.
     pub capture: capture::Settings,
@@ -120,6 +131,8 @@ pub struct Run {
     pub most: Option<u64>,
     /// Asks for new output files.
     pub reopen: Reopen,
+    /// What to do to requests from then on, whenever it changes.
+    pub reloads: watch::Receiver<Option<middleware::Settings>>,
     /// Where each ended delivery is written as a line of JSON.
     pub results: Option<Box<dyn Write + Send>>,
 }
@@ -127,10 +140,10 @@ pub struct Run {
 impl Run {
     /// A replay of files with nothing special about it; where to is still to be said.
     #[must_use]
-    pub fn of_files(source: Box<dyn Source + Send>) -> Self {
+    pub fn of_files(source: impl Into<Origin>) -> Self {
         Self {
             command: "replay",
-            feed: Feed::Files(source),
+            feed: source.into().into(),
             capture: capture::Settings::default(),
             middleware: middleware::Settings::default(),
             external: None,
@@ -139,6 +152,7 @@ impl Run {
             mark: None,
             most: None,
             reopen: Reopen::default(),
+            reloads: watch::channel(None).1,
             results: None,
         }
     }
@@ -194,6 +208,31 @@ fn advice(error: &std::io::Error) -> &'static str {
 /// Reads `source` to its end on this thread and hands every event to `sink`; sends nothing. `sink` returns false to
 /// stop early.
 pub fn inspect(
+    source: impl Into<Origin>,
+    capture: &capture::Settings,
+    interests: Interests,
+    sink: &mut dyn FnMut(Event) -> bool,
+) -> Result<Engine, RunError> {
+    match source.into() {
+        Origin::Frames(source) => inspect_frames(source, capture, interests, sink),
+        Origin::Events(mut source) => {
+            source.set_interests(interests);
+            while let Some(event) = source.next() {
+                if !sink(event) {
+                    break;
+                }
+            }
+            Ok(read_from(&source))
+        }
+    }
+}
+
+/// What is known at the end of a recording.
+fn read_from(source: &JournalSource) -> Engine {
+    Engine { trouble: source.trouble(), ..Engine::default() }
+}
+
+fn inspect_frames(
     mut source: Box<dyn Source + Send>,
     capture: &capture::Settings,
     interests: Interests,
@@ -201,9 +240,8 @@ pub fn inspect(
 ) -> Result<Engine, RunError> {
     let mut tap = Tap::new(capture, interests)?;
     let mut wanted = true;
-    while wanted && let Some(frame) = source.next() {
-        tap.frame(&frame, &mut |event| wanted &= sink(event));
-    }
+    // Frames that were handed on together with the last one that is wanted tell nothing any more.
+    while wanted && tap.pull(&mut *source, &mut |event| wanted = wanted && sink(event)) {}
     if wanted {
         tap.finish(&mut |event| {
             sink(event);
@@ -222,7 +260,8 @@ pub fn run(
     let started = Started::now();
     let live = matches!(run.feed, Feed::Live(_));
     let memory = Memory::of(run.capture.max_memory, run.external.is_some());
-    let tap = Tap::new(&run.capture, interests(&run))?;
+    let wanted = interests(&run);
+    let tap = Tap::new(&run.capture, wanted)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(RunError::Start)?;
     let reporter = Reporter::new(report::Settings {
         command: run.command,
@@ -241,12 +280,9 @@ pub fn run(
     let enough = Arc::new(Notify::new());
     // One thread paces for all targets: what is asked of the first goes for all.
     let pace = run.targets.first().map(|target| target.pace).unwrap_or_default();
-    let drain = run.targets.iter().map(|target| target.drain).max().unwrap_or_default();
+    let drain = run.targets.iter().map(|target| target.drain).max().unwrap_or(replay::DEFAULT_DRAIN);
 
-    let sets_host = run.middleware.sets_host();
     let targets = run.targets.into_iter().map(|settings| replay::Settings {
-        // A Host that the chain sets is not to be replaced by the target's.
-        keep_host: settings.keep_host || sets_host,
         // A live run has had its time for what is in flight before the targets are stopped.
         drain: if live { Duration::ZERO } else { settings.drain },
         ..settings
@@ -271,6 +307,7 @@ pub fn run(
     let work = pacer::Work {
         chain: Chain::new(&run.middleware),
         external,
+        reloads: run.reloads,
         mark: run.mark,
         timing: if live { Timing::Live } else { Timing::paced(pace) },
         most: run.most,
@@ -288,7 +325,7 @@ pub fn run(
             progress: Arc::clone(progress),
         },
     );
-    let reading = start_reading(run.feed, tap, halted.clone(), reader_ends, recording_frames, mirrors)?;
+    let reading = start_reading(run.feed, (tap, wanted), halted.clone(), reader_ends, recording_frames, mirrors)?;
     let pacing = spawn("pacing", move || pacer.run())?;
     let reopen = run.reopen;
     let recording = recording_thread.map(|thread| spawn("recording", move || thread.run(&reopen))).transpose()?;
@@ -423,7 +460,7 @@ async fn ended(workers: Workers) {
 /// Starts the capture thread.
 fn start_reading(
     feed: Feed,
-    tap: Tap,
+    (tap, wanted): (Tap, Interests),
     halted: Halt,
     ends: reader::Ends,
     frames: Option<FrameSender>,
@@ -432,6 +469,11 @@ fn start_reading(
     match feed {
         Feed::Files(source) => {
             let reader = FileReader { source, tap, halted, ends };
+            spawn("capture", move || (reader.run(), Unheard::default()))
+        }
+        Feed::Recording(mut source) => {
+            source.set_interests(wanted);
+            let reader = RecordingReader { source, halted, ends };
             spawn("capture", move || (reader.run(), Unheard::default()))
         }
         Feed::Live(source) => {
@@ -475,10 +517,20 @@ fn end_of_target(
         connections_opened: connections.opened,
         peak_connections: connections.peak,
         peak_in_flight,
+        addresses: connections.addresses.iter().map(address).collect(),
         ..TargetEnd::default()
     };
     connections.set_up.into_iter().for_each(|took| end.connect.record(took));
     end
+}
+
+fn address(share: &replay::AddressShare) -> report::summary::Address {
+    report::summary::Address {
+        address: share.address.to_string(),
+        connections_opened: share.opened,
+        connections_failed: share.failed,
+        requests: share.requests,
+    }
 }
 
 /// What time it is on the clock that live frames are stamped by.

@@ -53,14 +53,14 @@ impl Outlet {
     }
 
     /// On schedule: never waits. Returns where the request was shed, if it was.
-    pub(super) fn offer(&mut self, request: Request, due: Instant) -> Option<Shed> {
+    pub(super) fn offer(&mut self, request: Request, due: Instant, keep_host: bool) -> Option<Shed> {
         let held = match self.bytes.try_hold(bytes_of_request(&request)) {
             Ok(held) => held,
             Err(Refused::Full) => return Some(Shed::TargetQueue),
             Err(Refused::Closed) => return Some(Shed::Stopped),
         };
         let turn = self.turn(&request);
-        let job = Job { held, turn, request, due: Some(due), wanted: Wanted::HASH };
+        let job = Job { held, turn, request, due: Some(due), wanted: Wanted { keep_host, ..Wanted::HASH } };
         self.jobs.try_send(job).err().map(|error| match error {
             mpsc::error::TrySendError::Full(_) => Shed::TargetQueue,
             mpsc::error::TrySendError::Closed(_) => Shed::Stopped,
@@ -68,10 +68,10 @@ impl Outlet {
     }
 
     /// Without a schedule: waits for room. Returns where the request was shed, if it was.
-    pub(super) fn wait(&mut self, request: Request, runtime: &Handle) -> Option<Shed> {
+    pub(super) fn wait(&mut self, request: Request, keep_host: bool, runtime: &Handle) -> Option<Shed> {
         let Ok(held) = self.bytes.hold(bytes_of_request(&request), runtime) else { return Some(Shed::Stopped) };
         let turn = self.turn(&request);
-        let mut job = Job { held, turn, request, due: None, wanted: Wanted::HASH };
+        let mut job = Job { held, turn, request, due: None, wanted: Wanted { keep_host, ..Wanted::HASH } };
         // As for the file: to sleep in the queue itself would be to wake for every place.
         while let Err(refused) = self.jobs.try_send(job) {
             let mpsc::error::TrySendError::Full(back) = refused else { return Some(Shed::Stopped) };

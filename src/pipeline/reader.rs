@@ -15,9 +15,10 @@ use tokio::sync::mpsc;
 
 use super::budget::{Budget, bytes_of};
 use super::recorder::FrameSender;
-use super::{FULL_PAUSE, Parcel, Progress, Tap, note};
+use super::{FULL_PAUSE, Parcel, Progress, Tap, note, read_from};
 use crate::capture::{Halt, Polled, Source};
 use crate::exchange::{Damage, Event, ExchangeId, Outcome, Request, Shed, Timestamp};
+use crate::journal::{EventSource as _, JournalSource};
 use crate::report::{Engine, Fact, Unheard};
 
 /// Frames of a file between two looks at how far it was read.
@@ -72,13 +73,36 @@ impl FileReader {
                 permille.set(self.source.progress().map_or(u64::MAX, thousandths));
             }
             frames += 1;
-            let Some(frame) = self.source.next() else {
+            if !self.tap.pull(&mut *self.source, &mut hand_on) {
                 self.tap.finish(&mut hand_on);
                 break;
-            };
-            self.tap.frame(&frame, &mut hand_on);
+            }
         }
         self.tap.engine(&*self.source)
+    }
+}
+
+/// Reads recordings to their end, or until they are halted; waits where there is no room.
+pub(super) struct RecordingReader {
+    pub(super) source: Box<JournalSource>,
+    pub(super) halted: Halt,
+    pub(super) ends: Ends,
+}
+
+impl RecordingReader {
+    pub(super) fn run(mut self) -> Engine {
+        let (mut events, mut permille) = (0u64, u64::MAX);
+        while !self.halted.is_set() {
+            if events.is_multiple_of(PROGRESS_EVERY) {
+                permille = self.source.progress().map_or(u64::MAX, thousandths);
+            }
+            events += 1;
+            let Some(event) = self.source.next() else { break };
+            if !self.ends.wait(event, permille) {
+                break;
+            }
+        }
+        read_from(&self.source)
     }
 }
 

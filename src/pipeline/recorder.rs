@@ -5,6 +5,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::thread;
 use std::time::Duration;
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, TrySendError};
@@ -19,6 +20,12 @@ use crate::journal::{Recorded, Recorder};
 pub(super) const QUEUE: usize = 16_384;
 /// Longest time between two looks at the clock: what was written is flushed within a second of it.
 const TICK: Duration = Duration::from_millis(100);
+/// Entries in a row after which there is much to record.
+const BUSY: u64 = 16;
+/// Entries between two looks at the clock, while there is much to record.
+const LOOK_EVERY: u64 = 64;
+/// How long to nap then: so short that the queue cannot fill.
+const NAP: Duration = Duration::from_millis(10);
 /// Bytes of frames that travel together.
 const BATCH_BYTES: usize = 256 << 10;
 
@@ -143,7 +150,11 @@ impl Recording {
             batch: Batch::default(),
         };
         let events = EventSender { to, bytes, progress: Arc::clone(progress) };
-        Self { events, frames, thread: RecordingThread { recorder, entries, progress: Arc::clone(progress) } }
+        Self {
+            events,
+            frames,
+            thread: RecordingThread { recorder, entries, progress: Arc::clone(progress), in_a_row: 0 },
+        }
     }
 }
 
@@ -152,6 +163,8 @@ pub(super) struct RecordingThread {
     recorder: Recorder,
     entries: Receiver<Entry>,
     progress: Arc<Progress>,
+    /// Entries handled since this thread last waited or napped.
+    in_a_row: u64,
 }
 
 impl RecordingThread {
@@ -165,7 +178,7 @@ impl RecordingThread {
         let mut reopened = reopen.count();
         let mut told = Timestamp::default();
         loop {
-            match self.entries.recv_timeout(TICK) {
+            match self.next() {
                 Ok(Entry { what, held }) => {
                     match what {
                         What::Event(event) => self.recorder.event(&event),
@@ -180,16 +193,31 @@ impl RecordingThread {
                 reopened = reopen.count();
                 self.recorder.reopen();
             }
-            let now = wall_clock();
-            self.recorder.tick(now);
-            if now.since(told) >= TICK {
-                told = now;
-                self.tell();
+            // What time it is is asked now and then, not for every entry.
+            if self.in_a_row.is_multiple_of(LOOK_EVERY) {
+                let now = wall_clock();
+                self.recorder.tick(now);
+                if now.since(told) >= TICK {
+                    told = now;
+                    self.tell();
+                }
             }
         }
         let recorded = self.recorder.finish();
         self.tell();
         recorded
+    }
+
+    /// The next entry. After many of them this thread naps rather than waits, as the pacing thread does.
+    fn next(&mut self) -> Result<Entry, RecvTimeoutError> {
+        if let Ok(entry) = self.entries.try_recv() {
+            self.in_a_row += 1;
+            return Ok(entry);
+        }
+        if std::mem::take(&mut self.in_a_row) >= BUSY {
+            thread::sleep(NAP);
+        }
+        self.entries.recv_timeout(TICK)
     }
 
     fn tell(&mut self) {

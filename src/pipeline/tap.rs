@@ -1,11 +1,21 @@
 //! Frames to events: the sans-IO stages one after another, on whatever thread calls them.
 
-use crate::capture::{self, Filter, Frame, Source, Verdict};
-use crate::decode::{Decoder, Skip};
+use std::hint::black_box;
+
+use arrayvec::ArrayVec;
+
+use crate::capture::{self, FEW, Filter, Frame, Source, Verdict};
+use crate::decode::{Decoder, Found, Segment, Skip};
 use crate::exchange::{Event, Timestamp};
-use crate::flow::{self, CONNECTION_COST, FlowTable};
+use crate::flow::{self, CONNECTION_COST, FlowTable, LookUp};
 use crate::http1::{Http1, Interests};
 use crate::report::{Engine, Frames, Streams, Tcp};
+
+/// Open connections from which on those of a few frames are looked up together. Fewer are in the processor's cache.
+const MANY_OPEN: u64 = 4096;
+
+/// The segments of a few frames.
+type Segments<'a> = ArrayVec<Segment<'a>, FEW>;
 
 /// Frames to events, on the thread that calls it.
 pub struct Tap {
@@ -38,18 +48,55 @@ impl Tap {
         })
     }
 
+    /// Takes the next frame of `source`, or the next few, and tells what they make known; false at its end.
+    pub fn pull(&mut self, source: &mut (impl Source + ?Sized), sink: &mut dyn FnMut(Event)) -> bool {
+        if self.flows.stats().open >= MANY_OPEN {
+            let few = source.next_few();
+            self.frames(&few, sink);
+            return !few.is_empty();
+        }
+        source.next().map(|frame| self.frame(&frame, sink)).is_some()
+    }
+
     /// Takes the next frame and tells what it makes known. Returns whether it is one of those that were asked for, by
     /// filter and port, whatever became of it.
     pub fn frame(&mut self, frame: &Frame<'_>, sink: &mut dyn FnMut(Event)) -> bool {
-        self.received += 1;
-        match self.segment(frame, sink) {
-            Ok(()) => true,
-            Err(why) => {
-                if let Some(count) = self.skipped.get_mut(why.index()) {
-                    *count += 1;
-                }
-                !matches!(why, Skip::Filter | Skip::Port)
+        // Looked at where it stands: what was found is large, and moving it costs more than finding it.
+        let skipped = match &self.find(frame) {
+            Ok(found) if self.counts(found) => {
+                self.take(found, frame, sink);
+                return true;
             }
+            Ok(_) => Skip::Port,
+            Err(why) => *why,
+        };
+        self.skip(skipped);
+        !matches!(skipped, Skip::Filter | Skip::Port)
+    }
+
+    /// Takes the next frames and tells what they make known: the same as one by one.
+    ///
+    /// With many connections open most of the time of a segment is the wait for the memory that knows of its
+    /// connection. Of several frames those waits are one.
+    pub fn frames(&mut self, frames: &[Frame<'_>], sink: &mut dyn FnMut(Event)) {
+        for few in frames.chunks(FEW) {
+            let mut segments = Segments::new();
+            for frame in few {
+                match &self.find(frame) {
+                    Ok(found) if !self.counts(found) => self.skip(Skip::Port),
+                    Ok(found) => {
+                        if let Some(segment) = found.in_frame(frame) {
+                            segments.push(segment);
+                        } else {
+                            // It stands in the decoder until the next frame. What came before it goes first.
+                            self.segments(&std::mem::take(&mut segments), sink);
+                            self.take(found, frame, sink);
+                        }
+                    }
+                    Err(why) => self.skip(*why),
+                }
+            }
+            self.segments(&segments, sink);
         }
     }
 
@@ -71,23 +118,49 @@ impl Tap {
         self.flows.stats().gaps
     }
 
-    fn segment(&mut self, frame: &Frame<'_>, sink: &mut dyn FnMut(Event)) -> Result<(), Skip> {
+    /// Finds the segment of a frame that passes the filter.
+    fn find(&mut self, frame: &Frame<'_>) -> Result<Found, Skip> {
+        self.received += 1;
         if let Some(filter) = &mut self.filter
             && filter.check(frame) != Verdict::Match
         {
             return Err(Skip::Filter);
         }
-        let segment = self.decoder.decode(frame)?;
-        if !self.ports.is_empty()
-            && !self.ports.contains(&segment.source.port)
-            && !self.ports.contains(&segment.destination.port)
-        {
-            return Err(Skip::Port);
-        }
-        self.decoded += 1;
+        self.decoder.find(frame)
+    }
+
+    /// Whether `-p` asks for what was found; then it is counted.
+    fn counts(&mut self, found: &Found) -> bool {
+        let counts = self.ports.is_empty() || found.has_port(&self.ports);
+        self.decoded += u64::from(counts);
+        counts
+    }
+
+    /// Takes the segment that was found last.
+    fn take(&mut self, found: &Found, frame: &Frame<'_>, sink: &mut dyn FnMut(Event)) {
+        let segment = self.decoder.segment(found, frame);
         let http1 = &mut self.http1;
         self.flows.take(&segment, &mut |chunk| http1.take(chunk, sink));
-        Ok(())
+    }
+
+    fn skip(&mut self, why: Skip) {
+        if let Some(count) = self.skipped.get_mut(why.index()) {
+            *count += 1;
+        }
+    }
+
+    /// Takes segments of which none depends on another one's being taken.
+    fn segments(&mut self, segments: &[Segment<'_>], sink: &mut dyn FnMut(Event)) {
+        let places: ArrayVec<LookUp, FEW> = segments.iter().map(|segment| self.flows.look_up(segment)).collect();
+        let slots = || places.iter().filter_map(LookUp::guess);
+        let read = slots().map(|slot| u64::from(self.flows.has(slot)) ^ u64::from(self.http1.has(slot)));
+        black_box(read.fold(0, u64::wrapping_add));
+        let read = slots().map(|slot| self.flows.touch(slot) ^ self.http1.touch(slot));
+        black_box(read.fold(0, u64::wrapping_add));
+        let http1 = &mut self.http1;
+        for (place, segment) in places.iter().zip(segments) {
+            self.flows.take_at(place, segment, &mut |chunk| http1.take(chunk, sink));
+        }
     }
 
     /// Ends the capture: whatever waited is told.

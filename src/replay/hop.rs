@@ -43,6 +43,9 @@ pub fn refused(request: &Request, shared: bool) -> Option<&'static str> {
     if request.method() == b"CONNECT" {
         return Some("connect");
     }
+    if !request.head.may_have("upgrade") {
+        return None;
+    }
     let mut offers = request.head.get_all("upgrade").flat_map(|value| value.split(|byte| *byte == b','));
     // An offer of HTTP/2 is one that any server may pass over; it is left out with the lines of its connection.
     let refused = offers.any(|offer| !shared || !offer.trim_ascii().eq_ignore_ascii_case(b"h2c"));
@@ -59,6 +62,9 @@ impl HopByHop {
     /// Reads the Connection lines of `head`.
     #[must_use]
     pub fn of(head: &Head) -> Self {
+        if !head.may_have("connection") {
+            return Self::default();
+        }
         let named = head
             .get_all("connection")
             .flat_map(|value| value.split(|byte| *byte == b','))
@@ -83,6 +89,7 @@ impl HopByHop {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::exchange::{Body, ConnectionId, ExchangeId, RequestState, Timestamp};
 
     fn left(lines: &str) -> Vec<String> {
         let head = Head::new(format!("GET / HTTP/1.1\r\n{lines}\r\n").into_bytes());
@@ -103,6 +110,30 @@ mod tests {
     #[test]
     fn so_is_whatever_connection_names() {
         assert_eq!(left("A: 1\r\nConnection: a , B\r\nconnection: c\r\nb: 2\r\nC: 3\r\nD: 4\r\n"), ["D"]);
+    }
+
+    #[test]
+    fn what_would_leave_http_is_refused_but_for_an_offer_of_http_2_where_connections_are_shared() {
+        for (lines, shared, rule) in [
+            ("Upgrade: websocket\r\n", true, Some("upgrade")),
+            ("Upgrade: h2c, websocket\r\n", true, Some("upgrade")),
+            ("Upgrade: h2c\r\n", true, None),
+            ("Upgrade: h2c\r\n", false, Some("upgrade")),
+            ("Upgrade-Insecure-Requests: 1\r\n", true, None),
+        ] {
+            let head = Head::new(format!("GET / HTTP/1.1\r\n{lines}\r\n").into_bytes());
+            let request = Request {
+                id: ExchangeId::new(ConnectionId(1), 1),
+                client: "10.0.0.1:5000".parse().unwrap(),
+                server: "10.0.0.2:80".parse().unwrap(),
+                head,
+                body: Body::EMPTY,
+                first_byte: Timestamp::from_nanos(0),
+                last_byte: Timestamp::from_nanos(0),
+                state: RequestState::Whole,
+            };
+            assert_eq!(refused(&request, shared), rule, "{lines}");
+        }
     }
 
     #[test]

@@ -57,18 +57,21 @@ impl From<ExchangeId> for Lane {
     }
 }
 
-/// What is wanted of an answer besides its status and length. What is not asked for costs nothing.
+/// What is special about one send: what is wanted of its answer besides status and length, where what is not asked for
+/// costs nothing; and whether its Host stays.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Wanted {
     /// The SHA-256 of the content.
     pub hash: bool,
     /// The head, and the content where it has at most this many bytes.
     pub kept: Option<usize>,
+    /// The request keeps its Host, whatever goes for the others: somebody set it.
+    pub keep_host: bool,
 }
 
 impl Wanted {
     /// The hash alone.
-    pub const HASH: Self = Self { hash: true, kept: None };
+    pub const HASH: Self = Self { hash: true, kept: None, keep_host: false };
 }
 
 /// Something that can send requests: the wire, reqwest, or a twin in memory.

@@ -24,6 +24,8 @@ pub const DEFAULT_RESOLVE_EVERY: Duration = Duration::from_secs(30);
 pub struct Settings {
     /// Where to.
     pub target: TargetUrl,
+    /// What routes call it.
+    pub name: Option<String>,
     /// By what.
     pub client: ClientChoice,
     /// Over which connections.
@@ -57,6 +59,7 @@ impl Settings {
     pub fn new(target: TargetUrl) -> Self {
         Self {
             target,
+            name: None,
             client: ClientChoice::default(),
             connections: ConnectionMode::default(),
             max_connections: None,

@@ -159,6 +159,9 @@ impl<C: Client, D: From<Box<Delivery>>> Sending<C, D> {
         if let Some(rule) = self.client.refuses(&job.request) {
             return Some(Outcome::filtered(rule));
         }
+        if job.turn.is_free() {
+            return None;
+        }
         tokio::select! {
             biased;
             () = job.turn.come() => None,

@@ -8,6 +8,12 @@ use super::wire::Place;
 pub struct Turn(pub(super) Option<Box<Place>>);
 
 impl Turn {
+    /// Whether there is nothing to wait for, as in a pool.
+    #[must_use]
+    pub const fn is_free(&self) -> bool {
+        self.0.is_none()
+    }
+
     /// Ready when the connection is free, or a new one may be opened. May be dropped and called again.
     pub async fn come(&mut self) {
         if let Some(place) = &mut self.0 {

@@ -2,8 +2,8 @@
 //! of that a target will see at a share of them.
 //!
 //! [`Event`]s come in, one [`Outlook`] leaves. Only connections that carried a request of HTTP/1 count (one that the
-//! filters let pass, where there are filters). Time is the capture's. Memory is bounded: see [`MAX_OPEN`], and the
-//! buckets of the series. Nothing is printed here.
+//! filters let pass, where there are filters). Time is the capture's. Memory is bounded: see [`MAX_OPEN`], the edges
+//! that wait, and the buckets of the series. Nothing is printed here.
 
 use std::collections::HashMap;
 
@@ -12,6 +12,7 @@ use serde::Serialize;
 use crate::exchange::{ConnectionId, Event, Request, Timestamp};
 use crate::middleware::{SampleKey, Sampler, Share};
 
+use super::edges::{Edges, Place};
 use super::histogram::Durations;
 use super::series::{LANES, Lanes, Point, Series};
 use super::summary::Figures;
@@ -36,6 +37,7 @@ pub struct Forecast {
     samplers: [Sampler; LANES],
     open: HashMap<ConnectionId, Connection, foldhash::fast::RandomState>,
     series: Series,
+    edges: Edges,
     last: Timestamp,
     connections: [u64; LANES],
     requests: [u64; LANES],
@@ -50,6 +52,7 @@ pub struct Forecast {
 #[derive(Clone, Copy, Debug)]
 struct Connection {
     opened: Timestamp,
+    place: Place,
     requests: u64,
     /// Requests that are not answered yet.
     waiting: u32,
@@ -145,6 +148,7 @@ impl Forecast {
             samplers: SHARES.map(|share| Sampler::new(Share(share), SampleKey::Connection, seed)),
             open: HashMap::default(),
             series: Series::default(),
+            edges: Edges::default(),
             last: Timestamp::default(),
             connections: [0; LANES],
             requests: [0; LANES],
@@ -206,8 +210,9 @@ impl Forecast {
     fn opened(&mut self, connection: ConnectionId, at: Timestamp) {
         self.reach(at);
         if self.open.len() < MAX_OPEN {
-            let lanes = [false; LANES];
-            self.open.insert(connection, Connection { opened: at, requests: 0, waiting: 0, idle_since: None, lanes });
+            let (place, lanes) = (self.edges.open(at), [false; LANES]);
+            let opened = Connection { opened: at, place, requests: 0, waiting: 0, idle_since: None, lanes };
+            self.open.insert(connection, opened);
         } else {
             self.unfollowed += 1;
         }
@@ -220,7 +225,7 @@ impl Forecast {
             for (lane, sampler) in connection.lanes.iter_mut().zip(&self.samplers) {
                 *lane = sampler.would_take(request);
             }
-            self.series.open(connection.opened, request.last_byte, connection.lanes);
+            self.edges.count(connection.place, connection.lanes, &mut self.series);
             count(&mut self.connections, connection.lanes);
         }
         if let Some(since) = connection.idle_since.take()
@@ -247,9 +252,10 @@ impl Forecast {
         self.reach(at);
         if connection.requests == 0 {
             self.other += 1;
+            self.edges.forget(connection.place, &mut self.series);
             return;
         }
-        self.series.close(at, connection.lanes);
+        self.edges.close(at, connection.lanes, &mut self.series);
         self.open_ns += at.since(connection.opened).as_nanos();
         // The histogram takes any whole number.
         self.per_connection.record_us(connection.requests);
@@ -332,6 +338,9 @@ mod tests {
     use super::super::inspect::tests::{request, response};
     use super::*;
     use crate::exchange::{Close, Damage, ExchangeId};
+    use rand::SeedableRng as _;
+    use rand::rngs::StdRng;
+    use rand::seq::SliceRandom as _;
 
     fn at(ms: u64) -> Timestamp {
         Timestamp::from_nanos(1_795_291_200_000_000_000 + ms * 1_000_000)
@@ -392,6 +401,59 @@ mod tests {
         assert_eq!(found.requests_per_s, Rate { mean: 0.75, peak: 2.0 });
         assert_eq!(found.over_time.concurrent, [2, 2, 1, 1, 1]);
         assert_eq!((found.over_time.step_s, found.over_time.requests), (1, vec![2, 1, 0, 0, 0]));
+    }
+
+    #[test]
+    fn a_connection_that_asks_late_was_open_with_no_more_than_were_open_then() {
+        let found = outlook([
+            opened(1, 0),
+            asked(1, 1, 10),
+            closed(1, 500),
+            opened(2, 600),
+            asked(2, 1, 1_500),
+            opened(3, 1_700),
+            closed(2, 1_800),
+            opened(4, 1_900),
+            asked(3, 1, 2_000),
+            asked(4, 1, 3_000),
+        ]);
+        assert_eq!(found.over_time.concurrent, [1, 2, 2, 2]);
+        assert_eq!(found.shares[WHOLE].concurrent_peak, 2);
+    }
+
+    #[test]
+    fn the_course_is_that_of_a_naive_count_whenever_connections_ask() {
+        let mut rng = StdRng::seed_from_u64(3);
+        // When each opens, asks if at all, and closes, in milliseconds; no two things at the same instant.
+        let mut instants: Vec<u64> = (0..30_000).collect();
+        instants.shuffle(&mut rng);
+        let spans: Vec<[u64; 3]> = instants
+            .chunks_exact(3)
+            .take(600)
+            .map(|three| {
+                let mut three = [three[0], three[0] + three[1] % 3_000, three[0] + three[2] % 3_000];
+                three.sort_unstable();
+                three
+            })
+            .collect();
+        let mut events = Vec::new();
+        for (n, [open, ask, close]) in (1..).zip(&spans) {
+            events.push((*open, opened(n, *open)));
+            if n % 4 > 0 {
+                events.push((*ask, asked(n, 1, *ask)));
+            }
+            events.push((*close, closed(n, *close)));
+        }
+        events.sort_by_key(|(ms, _)| *ms);
+        let counted: Vec<&[u64; 3]> = (1..).zip(&spans).filter(|(n, _)| n % 4 > 0).map(|(_, span)| span).collect();
+        let first = events.first().map_or(0, |(ms, _)| *ms);
+        let level = |ms: u64| counted.iter().filter(|[open, _, close]| (*open..*close).contains(&ms)).count() as u64;
+        let found = outlook(events.into_iter().map(|(_, event)| event));
+        for (second, told) in (0u64..).zip(&found.over_time.concurrent) {
+            let begin = first + second * 1_000;
+            let highest = (begin..begin + 1_000).map(level).max();
+            assert_eq!(Some(*told), highest, "second {second}");
+        }
     }
 
     #[test]
@@ -470,7 +532,8 @@ mod tests {
     fn connections_past_the_limit_are_told() {
         let mut forecast = Forecast::new(0);
         let lanes = [false; LANES];
-        let idle = Connection { opened: at(0), requests: 0, waiting: 0, idle_since: None, lanes };
+        let place = Place::default();
+        let idle = Connection { opened: at(0), place, requests: 0, waiting: 0, idle_since: None, lanes };
         forecast.open = (0..MAX_OPEN as u64).map(|n| (ConnectionId(n), idle)).collect();
         forecast.note(&opened(u64::MAX, 1));
         forecast.note(&asked(u64::MAX, 1, 1));

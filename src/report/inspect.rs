@@ -27,6 +27,7 @@ pub struct InspectLedger {
     /// In the order gap, cut, end of capture.
     incomplete: [u64; 3],
     statuses: BTreeMap<u16, u64>,
+    damaged: BTreeMap<&'static str, u64>,
     latency: Durations,
     unjoined: BTreeMap<&'static str, u64>,
     times: HashMap<ExchangeId, Timestamp, foldhash::fast::RandomState>,
@@ -67,6 +68,9 @@ impl InspectLedger {
                     return false;
                 }
                 *self.statuses.entry(response.status).or_default() += 1;
+                if let Some(why) = response.damage {
+                    *self.damaged.entry(why.key()).or_default() += 1;
+                }
                 if let Some(asked) = asked {
                     self.latency.record_us(micros(response.first_byte.since(asked)));
                 }
@@ -108,6 +112,7 @@ impl InspectLedger {
             requests: Requests { seen: self.seen, ended, ..Requests::default() },
             production: ProductionSide {
                 statuses: self.statuses.into_iter().map(|(status, count)| (format!("{status:03}"), count)).collect(),
+                damaged: named(self.damaged),
                 latency_us: self.latency.figures(),
                 unjoined: named(self.unjoined),
             },

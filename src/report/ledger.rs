@@ -5,6 +5,7 @@
 use crate::exchange::{Outcome, Shed};
 use crate::middleware::external::MIDDLEWARE;
 
+use super::TargetSet;
 use super::summary::{self, Requests, TargetEnded, count};
 
 /// Requests and deliveries, counted.
@@ -83,16 +84,17 @@ impl Ledger {
         }
     }
 
-    /// A request was seen and offered to the first `targets` targets; `sampled` are its bytes where it came by the
-    /// sample.
-    pub fn offered(&mut self, targets: usize, sampled: Option<u64>) {
+    /// A request was seen and offered to `targets`; `sampled` are its bytes where it came by the sample.
+    pub fn offered(&mut self, targets: TargetSet, sampled: Option<u64>) {
         self.requests.seen += 1;
         self.requests.offered += 1;
         if let Some(bytes) = sampled {
             self.passed.add(bytes);
         }
-        for target in self.targets.iter_mut().take(targets) {
-            target.offered += 1;
+        for target in targets.iter() {
+            if let Some(target) = self.targets.get_mut(target) {
+                target.offered += 1;
+            }
         }
     }
 
@@ -182,7 +184,7 @@ mod tests {
     fn every_outcome_keeps_the_sum_of_a_target() {
         for outcome in every_outcome() {
             let mut ledger = Ledger::new(1);
-            ledger.offered(1, Some(1));
+            ledger.offered(TargetSet::first(1), Some(1));
             assert_eq!(ledger.target(0).1, 1);
             ledger.delivered(0, &outcome);
             assert!(ledger.balances(), "{outcome:?}");
@@ -201,11 +203,11 @@ mod tests {
     #[test]
     fn the_sample_is_judged_by_what_came_as_far_as_it() {
         let mut ledger = Ledger::new(1);
-        ledger.offered(1, Some(300));
+        ledger.offered(TargetSet::first(1), Some(300));
         ledger.ended(&Outcome::SampledOut, 100);
         ledger.ended(&Outcome::filtered("deny-path"), 5000);
         ledger.ended(&Outcome::Incomplete(Incomplete::Gap), 5000);
-        ledger.offered(1, None);
+        ledger.offered(TargetSet::first(1), None);
         let sample = ledger.sample(0.5, None);
         assert_eq!((sample.requests, sample.bytes), (Some(0.5), Some(0.75)));
         assert_eq!(

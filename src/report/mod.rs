@@ -11,6 +11,7 @@ use std::time::Duration;
 use crate::exchange::{Damage, Digest, ExchangeId, Outcome, Timestamp};
 use crate::replay::Delivery;
 
+mod edges;
 pub mod forecast;
 pub mod histogram;
 pub mod inspect;
@@ -60,12 +61,12 @@ pub enum Fact {
         /// The request.
         note: Box<RequestNote>,
     },
-    /// A request was seen and offered to `targets` targets; as many deliveries follow. Counts as seen.
+    /// A request was seen and offered to `targets`; a delivery follows for each. Counts as seen.
     Offered {
         /// The request.
         note: Box<RequestNote>,
-        /// How many targets it was offered to.
-        targets: usize,
+        /// Which targets it was offered to.
+        targets: TargetSet,
     },
     /// A delivery ended.
     Delivered(Box<Delivery>),
@@ -78,6 +79,48 @@ pub enum Fact {
     },
     /// A production response whose request was not captured.
     Orphan,
+}
+
+/// Some of the targets of a run, by their numbers from 0 to 63.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct TargetSet(u64);
+
+impl TargetSet {
+    /// The first `count` targets.
+    #[must_use]
+    pub fn first(count: usize) -> Self {
+        (0..count).collect()
+    }
+
+    /// Whether it has this target.
+    #[must_use]
+    pub const fn contains(self, target: usize) -> bool {
+        target < 64 && self.0 & (1 << target) != 0
+    }
+
+    /// How many there are.
+    #[must_use]
+    pub const fn len(self) -> usize {
+        self.0.count_ones() as usize
+    }
+
+    /// Whether there is none.
+    #[must_use]
+    pub const fn is_empty(self) -> bool {
+        self.0 == 0
+    }
+
+    /// Their numbers, from the least.
+    pub fn iter(self) -> impl Iterator<Item = usize> {
+        (0..64).filter(move |target| self.contains(*target))
+    }
+}
+
+/// Numbers from 64 on are left out.
+impl FromIterator<usize> for TargetSet {
+    fn from_iter<I: IntoIterator<Item = usize>>(targets: I) -> Self {
+        Self(targets.into_iter().filter(|target| *target < 64).fold(0, |set, target| set | 1 << target))
+    }
 }
 
 /// What the report keeps of a request.
@@ -193,6 +236,8 @@ pub struct TargetEnd {
     pub peak_connections: u64,
     /// Most requests that awaited their answer at once.
     pub peak_in_flight: u64,
+    /// What went to each address.
+    pub addresses: Vec<summary::Address>,
     /// How long each connection took to set up, TLS included.
     pub connect: Durations,
 }
@@ -251,7 +296,7 @@ impl Reporter {
             Fact::Offered { note, targets } => {
                 // The sample is judged by what was captured.
                 self.ledger.offered(targets, (!note.id.is_made_up()).then_some(note.bytes));
-                for evicted in self.joins.offered(note, targets) {
+                for evicted in self.joins.offered(note, targets.len()) {
                     self.joined(&evicted);
                 }
             }

@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 
 pub use crate::exchange::hex;
 use crate::exchange::{Digest, ExchangeId, Outcome, Timestamp, wire_text};
+use crate::middleware;
 use crate::replay::{Answer, Delivery};
 
 use super::histogram::micros;
@@ -164,7 +165,7 @@ impl<'a> Line<'a> {
             at: note.map(|note| Shown(note.at)),
             client: note.map(|note| Shown(note.client)),
             method: note.map(|note| wire_text(&note.method)),
-            target: note.map(|note| wire_text(&note.target)),
+            target: note.map(|note| shown(&note.target)),
             route: None,
             outcome: outcome.key(),
             rule,
@@ -177,6 +178,14 @@ impl<'a> Line<'a> {
             lag_us: None,
             differences: Vec::new(),
         }
+    }
+}
+
+/// A target without the secrets in it. It is text of the wire as before, but for masks.
+fn shown(target: &[u8]) -> Cow<'_, str> {
+    match middleware::shown::target(target) {
+        Cow::Borrowed(target) => wire_text(target),
+        Cow::Owned(target) => Cow::Owned(wire_text(&target).into_owned()),
     }
 }
 
@@ -283,6 +292,14 @@ mod tests {
                 "differences": [{ "in": "status", "path": "", "production": 200, "shadow": 503 }],
             })
         );
+    }
+
+    #[test]
+    fn a_secret_in_the_target_is_masked() {
+        let mut note = note(1);
+        note.target = b"/a?day=fri&access_token=s3cret".to_vec();
+        let line = value(&Line::ended(&note, &Outcome::SampledOut));
+        assert_eq!(line["target"], "/a?day=fri&access_token=***");
     }
 
     #[test]

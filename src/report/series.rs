@@ -80,11 +80,18 @@ impl Series {
         add(&mut self.now, lanes, 1);
         let now = self.now;
         self.at(known, |bucket| {
+            if known > opened {
+                // All that was told of this bucket was one higher than it seemed, its beginning too.
+                let begin = now.iter().zip(bucket.change).map(|(now, change)| now - 1 - change);
+                for ((high, begin), _) in bucket.high.iter_mut().zip(begin).zip(lanes).filter(|(_, is_in)| *is_in) {
+                    *high = begin.max(*high) + 1;
+                }
+            }
             add(&mut bucket.change, lanes, 1);
             for (high, now) in bucket.high.iter_mut().zip(now) {
                 *high = (*high).max(now);
             }
-            // In between, the level was one higher than was known; within one bucket the rise has told so.
+            // The same of every bucket in between.
             add(&mut bucket.later, lanes, -1);
         });
         self.at(opened, |bucket| {

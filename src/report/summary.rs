@@ -169,6 +169,9 @@ pub struct Target {
     pub peak_connections: u64,
     /// Most requests that awaited their answer at once.
     pub peak_in_flight: u64,
+    /// What went to each address of the target's name; empty where the client does not tell them apart.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub addresses: Vec<Address>,
     /// How long things took.
     pub latency_us: TargetLatency,
     /// How late requests were sent; `None` without a schedule.
@@ -177,6 +180,19 @@ pub struct Target {
     pub matrix: BTreeMap<String, Counts>,
     /// How answers differ.
     pub differences: Differences,
+}
+
+/// One address of a target.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Address {
+    /// IP address and port.
+    pub address: String,
+    /// Connections opened to it.
+    pub connections_opened: u64,
+    /// Attempts to connect to it that failed, or were given up for a quicker address.
+    pub connections_failed: u64,
+    /// Requests that were written to it.
+    pub requests: u64,
 }
 
 /// How deliveries ended.
@@ -246,6 +262,9 @@ pub struct Differences {
 pub struct ProductionSide {
     /// Final statuses.
     pub statuses: Counts,
+    /// Those of them that were captured in part, by what is missing: their status is known all the same.
+    #[serde(default)]
+    pub damaged: Counts,
     /// Last byte of the request to first byte of the final response.
     pub latency_us: Figures,
     /// Requests whose production response is not known, and responses without request, by reason.
@@ -431,6 +450,7 @@ mod tests {
             "/requests/ended/incomplete/end_of_capture",
             "/requests/ended/shed",
             "/production/statuses",
+            "/production/damaged",
             "/production/latency_us/p99_9",
             "/production/unjoined",
             "/sample/asked",

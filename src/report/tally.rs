@@ -70,6 +70,7 @@ impl TargetTally {
             connections_opened: end.connections_opened,
             peak_connections: end.peak_connections,
             peak_in_flight: end.peak_in_flight,
+            addresses: end.addresses.clone(),
             latency_us: TargetLatency {
                 connect: end.connect.figures(),
                 service: self.service.figures(),
@@ -86,6 +87,7 @@ impl TargetTally {
 #[derive(Clone, Debug, Default)]
 pub(super) struct ProductionTally {
     statuses: Counts,
+    damaged: Counts,
     latency: Durations,
     unjoined: Counts,
 }
@@ -93,6 +95,9 @@ pub(super) struct ProductionTally {
 impl ProductionTally {
     pub(super) fn answered(&mut self, production: &Production) {
         count(&mut self.statuses, &status(production.status));
+        if let Some(why) = production.damage {
+            count(&mut self.damaged, why.key());
+        }
         self.latency.record(production.latency);
     }
 
@@ -101,7 +106,8 @@ impl ProductionTally {
     }
 
     pub(super) fn finish(self) -> ProductionSide {
-        ProductionSide { statuses: self.statuses, latency_us: self.latency.figures(), unjoined: self.unjoined }
+        let Self { statuses, damaged, latency, unjoined } = self;
+        ProductionSide { statuses, damaged, latency_us: latency.figures(), unjoined }
     }
 }
 

@@ -44,7 +44,7 @@ fn run(facts: Vec<Fact>) -> (Summary, Vec<Value>) {
 }
 
 fn offered(n: u32) -> Fact {
-    Fact::Offered { note: note(n), targets: 1 }
+    Fact::Offered { note: note(n), targets: TargetSet::first(1) }
 }
 
 fn sent(n: u32, status: u16) -> Fact {

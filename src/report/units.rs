@@ -14,6 +14,15 @@ pub fn number(n: u64) -> String {
     text
 }
 
+/// A count in at most five columns: `9,999`, then three significant digits in powers of 1000: `12.3k`, `1.20M`.
+#[must_use]
+pub fn short_number(n: u64) -> String {
+    if n < 10_000 {
+        return number(n);
+    }
+    bytes(n).trim_end_matches('B').to_owned()
+}
+
 /// A count and what is counted: `1 gap`, `2,000 gaps`.
 #[must_use]
 pub fn counted(n: u64, what: &str) -> String {

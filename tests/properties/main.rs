@@ -9,6 +9,7 @@
 mod capture;
 mod flow;
 mod http1;
+mod journal;
 mod tap;
 
 #[path = "../support/faults.rs"]

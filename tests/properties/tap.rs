@@ -170,6 +170,30 @@ fn without_faults(which: usize) -> Tapped {
     tap(Faulty::new(open(which), Rates::default(), 0))
 }
 
+/// Each third packet of `source` in two fragments; its link type is raw IP.
+fn in_fragments(source: &mut dyn Source) -> MemorySource {
+    let mut fragments = MemorySource::new();
+    let mut packets = 0usize;
+    while let Some(frame) = source.next() {
+        packets += 1;
+        if frame.link != LinkType::RAW || !packets.is_multiple_of(3) || frame.data.len() < 52 {
+            fragments.push_cut(frame.at, frame.link, frame.wire_len, frame.data.to_vec());
+            continue;
+        }
+        let (header, content) = frame.data.split_at(20);
+        let first = content.len() / 2 / 8 * 8;
+        for (part, offset, more) in [(&content[..first], 0, 0x2000), (&content[first..], first / 8, 0)] {
+            let mut data = [header, part].concat();
+            let len = u16::try_from(data.len()).unwrap();
+            data[2..4].copy_from_slice(&len.to_be_bytes());
+            data[4..6].copy_from_slice(&u16::try_from(packets).unwrap().to_be_bytes());
+            data[6..8].copy_from_slice(&(u16::try_from(offset).unwrap() | more).to_be_bytes());
+            fragments.push(frame.at, frame.link, data);
+        }
+    }
+    fragments
+}
+
 /// Rates of faults that leave the bytes that are captured as they were sent: none, few or many of each.
 fn honest() -> impl Strategy<Value = Rates> {
     let rate = || prop::sample::select(vec![0, 10, 60, 200]);
@@ -225,6 +249,31 @@ proptest! {
         let sent = without_faults(which);
         let tapped = tap(Faulty::new(open(which), Rates { doubled, swapped, ..Rates::default() }, seed));
         prop_assert_eq!(&tapped.whole, &sent.whole);
+    }
+
+    #[test]
+    fn frames_taken_together_tell_what_they_tell_one_by_one(
+        which in 0..CAPTURES,
+        rates in honest(),
+        seed in any::<u64>(),
+    ) {
+        let mut source = in_fragments(&mut Faulty::new(open(which), rates, seed));
+        let new = || Tap::new(&Settings::default(), Interests::default()).unwrap();
+        let (mut one, mut other) = (new(), new());
+        let (mut singly, mut together) = (Vec::new(), Vec::new());
+        while let Some(frame) = source.next() {
+            one.frame(&frame, &mut |event| singly.push(format!("{event:?}")));
+        }
+        source.rewind();
+        loop {
+            let few = source.next_few();
+            if few.is_empty() {
+                break;
+            }
+            other.frames(&few, &mut |event| together.push(format!("{event:?}")));
+        }
+        prop_assert_eq!(singly, together);
+        prop_assert_eq!(format!("{:?}", one.engine(&source)), format!("{:?}", other.engine(&source)));
     }
 
     #[test]

@@ -47,5 +47,5 @@ impl Packet {
 
 /// Both ends of a connection.
 pub(crate) fn ends(port: u16) -> [Endpoint; 2] {
-    [Endpoint { ip: 1, port }, Endpoint { ip: 2, port: 80 }]
+    [Endpoint::new(1, port), Endpoint::new(2, 80)]
 }

@@ -211,7 +211,8 @@ pub(crate) struct InspectCommand {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Capture")]
 pub(crate) struct CaptureArgs {
-    /// Capture files: pcap or pcapng, plain, gzip or zstd; - is standard input. Several are merged by time
+    /// Captures (pcap, pcapng) or recordings (.gor, JSON lines), plain, gzip or zstd; - is standard input. Several are
+    /// merged by time
     #[arg(required = true, value_name = "FILE")]
     files: Vec<PathBuf>,
     /// Ports of the servers, such as 80,8080 [default: every TCP connection]

@@ -13,6 +13,7 @@ use shadowtap::report::Started;
 use crate::TROUBLE;
 use crate::args::{RecordCommand, ShadowCommand};
 use crate::output::{tell, writer};
+use crate::reload::Reload;
 use crate::replay::{aloud, intent, write};
 use crate::signals::Stop;
 use crate::watch::{About, Watch};
@@ -47,7 +48,13 @@ fn run(config: RunConfig, about: About, first: &str) -> anyhow::Result<ExitCode>
     }
     let results = config.outputs.results.as_ref().map(writer).transpose()?;
     let reopen = Reopen::default();
-    let stop = Stop::listen(&capture.halt, Some(&reopen))?;
+    let (reload, reloads) = Reload::new(&middleware, &targets);
+    let files = reopen.clone();
+    let hung_up = move || {
+        files.ask();
+        reload.read();
+    };
+    let stop = Stop::listen(&capture.halt, Some(Box::new(hung_up)))?;
     let counters = Arc::new(Progress::default());
     let watch = Watch::begin(&counters, about, config.quiet);
     let mark = mark.map(|mark| mark.of_run(&middleware.run.id));
@@ -62,6 +69,7 @@ fn run(config: RunConfig, about: About, first: &str) -> anyhow::Result<ExitCode>
         mark,
         most: config.limits.count,
         reopen,
+        reloads,
         results,
     };
     let summary = pipeline::run(run, &counters, ended(stop, config.limits.duration));

@@ -8,6 +8,7 @@ mod interfaces;
 mod live;
 mod output;
 mod progress;
+mod reload;
 mod replay;
 mod signals;
 mod terminal;

@@ -12,6 +12,7 @@ use shadowtap::{middleware, replay};
 
 use crate::args::ReplayCommand;
 use crate::output::{tell, write_summary, writer};
+use crate::reload::Reload;
 use crate::signals::Stop;
 use crate::{TROUBLE, progress, terminal};
 
@@ -24,10 +25,11 @@ pub(crate) fn run(args: ReplayCommand) -> anyhow::Result<ExitCode> {
     for warning in warnings.into_iter().chain(targets.iter().flat_map(aloud)) {
         tell(&format!("warning: {warning}"));
     }
-    let stop = Stop::listen(&capture.halt, None)?;
+    let (reload, reloads) = Reload::new(&middleware, &targets);
+    let stop = Stop::listen(&capture.halt, Some(Box::new(move || reload.read())))?;
     let counters = Arc::new(Progress::default());
     let bar = progress::show(&counters);
-    let run = Run { capture, middleware, external, targets, results, ..Run::of_files(source) };
+    let run = Run { capture, middleware, external, targets, results, reloads, ..Run::of_files(source) };
     let summary = pipeline::run(run, &counters, stop.wait());
     bar.finish_and_clear();
     let summary = summary?;
@@ -60,9 +62,15 @@ pub(crate) fn intent(doing: &str, middleware: &middleware::Settings, targets: &[
         (methods, _) => methods.join(", "),
     };
     let (share, key) = (middleware.sample, &middleware.sample_by);
-    let writes = if middleware.allow_writes { "writes are sent too" } else { "writes are left out (--allow-writes)" };
+    let writes = match (middleware.allow_writes, middleware.allows_some_writes()) {
+        (true, _) => "writes are sent too",
+        (false, true) => "writes are left out but for those that a chain allows",
+        (false, false) => "writes are left out (--allow-writes)",
+    };
+    let chains: Vec<String> = middleware.files.iter().map(|file| file.path.display().to_string()).collect();
+    let chains = if chains.is_empty() { String::new() } else { format!(" of what passes {}", chains.join(", ")) };
     let targets: Vec<String> = targets.iter().map(|target| target.target.to_string()).collect();
-    format!("{doing} {methods}: {share} by {key} -> {}; {writes}", targets.join(", "))
+    format!("{doing} {methods}: {share} by {key}{chains} -> {}; {writes}", targets.join(", "))
 }
 
 /// What is said aloud of how a target is sent to: that nobody checks who it is, that it gets fewer connections than it
@@ -106,6 +114,19 @@ mod tests {
         assert!(intent("sending", &middleware, &to).starts_with("sending every method: 50% by request -> "));
         middleware.allow_methods = vec!["POST".into()];
         assert!(intent("sending", &middleware, &to).starts_with("sending POST: "));
+    }
+
+    #[test]
+    fn the_first_line_names_chain_files_and_the_writes_that_they_allow() {
+        let environment = middleware::file::Environment::for_checks();
+        let file = |text| middleware::ChainFile::parse(text, "a.toml".as_ref(), &environment).unwrap();
+        let files = vec![file("[[link]]\nallow-writes = true\n"), file("")];
+        let middleware = middleware::Settings { files, ..Default::default() };
+        assert_eq!(
+            intent("sending", &middleware, &[settings("http://staging")]),
+            "sending GET, HEAD, OPTIONS: 100% by request of what passes a.toml, a.toml -> http://staging; writes are left out \
+             but for those that a chain allows"
+        );
     }
 
     #[test]

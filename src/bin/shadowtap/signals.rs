@@ -1,15 +1,17 @@
-//! SIGINT and SIGTERM: the first ends a run in order, the second ends it at once. SIGHUP asks for new output files.
+//! SIGINT and SIGTERM: the first ends a run in order, the second ends it at once. SIGHUP: files are read or begun anew.
 
 use std::io;
 
 use anyhow::Context;
 use shadowtap::capture::Halt;
-use shadowtap::pipeline::Reopen;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::oneshot;
 
 /// Exit code after a second signal, as shells have it for SIGINT.
 const INTERRUPTED: i32 = 130;
+
+/// What SIGHUP calls.
+pub(crate) type HungUp = Box<dyn FnMut() + Send>;
 
 /// What becomes known of signals.
 pub(crate) struct Stop {
@@ -19,15 +21,15 @@ pub(crate) struct Stop {
 
 impl Stop {
     /// Listens from now on, on a thread of its own: signals have to be heard whatever the run is waiting for. The first
-    /// one sets `asked`. Where there is a `reopen`, SIGHUP asks it; else SIGHUP ends the process as it always does.
-    pub(crate) fn listen(asked: &Halt, reopen: Option<&Reopen>) -> anyhow::Result<Self> {
+    /// one sets `asked`. Where there is a `hung_up`, SIGHUP calls it; else SIGHUP ends the process as it always does.
+    pub(crate) fn listen(asked: &Halt, hung_up: Option<HungUp>) -> anyhow::Result<Self> {
         let asked = asked.clone();
         let (tell, told) = oneshot::channel();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build();
         let runtime = runtime.context("cannot listen for signals")?;
         let signals = {
             let _context = runtime.enter();
-            Signals::new(reopen.cloned()).context("cannot listen for signals")?
+            Signals::new(hung_up).context("cannot listen for signals")?
         };
         let flag = asked.clone();
         let listener = std::thread::Builder::new().name("signals".to_owned());
@@ -52,15 +54,15 @@ impl Stop {
 struct Signals {
     interrupt: Signal,
     terminate: Signal,
-    hang_up: Option<(Signal, Reopen)>,
+    hup: Option<(Signal, HungUp)>,
 }
 
 impl Signals {
-    fn new(reopen: Option<Reopen>) -> io::Result<Self> {
-        let listen = |reopen| signal(SignalKind::hangup()).map(|hang_up| (hang_up, reopen));
-        let hang_up = reopen.map(listen).transpose()?;
+    fn new(hung_up: Option<HungUp>) -> io::Result<Self> {
+        let listen = |call| signal(SignalKind::hangup()).map(|signal| (signal, call));
+        let hup = hung_up.map(listen).transpose()?;
         let (interrupt, terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
-        Ok(Self { interrupt, terminate, hang_up })
+        Ok(Self { interrupt, terminate, hup })
     }
 
     async fn heed(mut self, asked: &Halt, tell: oneshot::Sender<()>) {
@@ -77,17 +79,17 @@ impl Signals {
             tokio::select! {
                 _ = self.interrupt.recv() => return,
                 _ = self.terminate.recv() => return,
-                () = hung_up(&mut self.hang_up) => {}
+                () = hung_up(&mut self.hup) => {}
             }
         }
     }
 }
 
-/// Asks for new files when the signal comes; for ever pending where nobody listens for it.
-async fn hung_up(hang_up: &mut Option<(Signal, Reopen)>) {
-    match hang_up {
-        Some((signal, reopen)) => match signal.recv().await {
-            Some(()) => reopen.ask(),
+/// Calls what listens when the signal comes; for ever pending where nobody does.
+async fn hung_up(hup: &mut Option<(Signal, HungUp)>) {
+    match hup {
+        Some((signal, call)) => match signal.recv().await {
+            Some(()) => call(),
             None => std::future::pending().await,
         },
         None => std::future::pending().await,

@@ -30,7 +30,7 @@ type Id = [u8; 24];
 /// incomplete ones are left out and counted. A damaged response is written as its head alone, where that says that more
 /// was to come; a reader sees the status, and that it is not whole.
 #[derive(Debug)]
-pub(in crate::journal) struct GorWriter {
+pub(crate) struct GorWriter {
     /// The id of each request; none where it was left out.
     ids: Recent<ExchangeId, Option<Id>>,
     /// Counts requests, so that ids are unique on a connection too. Begins with the time of the first one in
@@ -47,7 +47,7 @@ impl Default for GorWriter {
 
 impl GorWriter {
     /// Appends the record of an event, if it has one; returns when its last byte was captured.
-    pub(in crate::journal) fn event(&mut self, event: &Event, into: &mut Vec<u8>) -> Option<Timestamp> {
+    pub(crate) fn event(&mut self, event: &Event, into: &mut Vec<u8>) -> Option<Timestamp> {
         match event {
             Event::Request(request) => {
                 let written = self.request(request, into);
@@ -73,7 +73,7 @@ impl GorWriter {
     }
 
     /// What was left out, by reason.
-    pub(in crate::journal) const fn left_out(&self) -> &LeftOut {
+    pub(crate) const fn left_out(&self) -> &LeftOut {
         &self.left_out
     }
 
@@ -125,7 +125,7 @@ fn record(
     into.extend_from_slice(&[kind, b' ']);
     into.extend_from_slice(id);
     // Writing to memory cannot fail.
-    write!(into, " {} {}", first.nanos(), last.since(first).as_nanos()).ok();
+    write!(into, " {} {}", first.nanos(), last.nanos().saturating_sub(first.nanos())).ok();
     let message = into.len();
     into.push(b'\n');
     into.extend_from_slice(head.as_bytes());

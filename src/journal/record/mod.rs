@@ -210,7 +210,7 @@ impl Recorder {
     /// It is now this late, on the clock of the events.
     pub fn tick(&mut self, now: Timestamp) {
         self.now = self.now.max(now);
-        if self.is_old() {
+        if self.is_old() || self.has_another_name() {
             self.close();
         }
         self.flush_if_due();
@@ -332,6 +332,12 @@ impl Recorder {
         if self.rotation.size.is_some_and(|size| self.open.as_ref().is_some_and(|open| open.sink.stored() >= size)) {
             self.close();
         }
+    }
+
+    /// Whether a record of now would go to a file of another name: then nothing more comes to the open one.
+    fn has_another_name(&self) -> bool {
+        let stem = self.stem.as_ref().map(|(_, stem)| stem);
+        self.target.is_pattern() && self.open.is_some() && stem.is_some_and(|stem| *stem != self.target.stem(self.now))
     }
 
     fn is_old(&self) -> bool {

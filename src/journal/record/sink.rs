@@ -8,8 +8,9 @@ use flate2::write::GzEncoder;
 
 use super::target::Compression;
 
-/// Bytes that are collected before they are written: enough that the system call does not count.
-const BUFFER: usize = 256 * 1024;
+/// Bytes that are collected before they are written: enough that the system call does not count, few enough that they
+/// are still in the cache then.
+const BUFFER: usize = 64 * 1024;
 /// Level of zstd: a recording runs beside production, so the cheapest that deserves the name.
 const ZSTD_LEVEL: i32 = 1;
 

@@ -117,6 +117,21 @@ fn a_new_second_hour_or_day_in_the_name_is_a_new_file() {
 }
 
 #[test]
+fn a_file_ends_when_its_hour_does_though_nothing_comes() {
+    let disk = Memory::default();
+    let mut recorder = disk.recorder("%H.gor.zst", Rotation::default());
+    recorder.event(&asked(1, 0));
+    recorder.tick(at(3599));
+    let flushed = disk.bytes("20.gor.zst").len();
+    recorder.tick(at(3600));
+    assert!(disk.bytes("20.gor.zst").len() > flushed, "the end of the compressed stream");
+    assert_eq!(disk.names(), ["20.gor.zst"]);
+    recorder.event(&asked(2, 3601));
+    recorder.finish();
+    assert_eq!(disk.names(), ["20.gor.zst", "21.gor.zst"]);
+}
+
+#[test]
 fn a_file_that_is_long_or_old_enough_is_followed_by_another() {
     let disk = Memory::default();
     let mut recorder = disk.recorder("a.gor", Rotation { size: Some(200), every: None });

@@ -132,16 +132,16 @@ fn named(value: &Value<'_>, reader: &mut Reader<'_>, build: fn(&str, Asked) -> R
 }
 
 fn header(name: &str, asked: Asked) -> Result<Named, String> {
-    if pair::is_token(name) { Ok(Named::header(name, asked)) } else { Err(format!("`{name}` is no header name")) }
+    if pair::is_token(name) { Ok(Named::new(name, asked)) } else { Err(format!("`{name}` is no header name")) }
 }
 
 fn cookie(name: &str, asked: Asked) -> Result<Named, String> {
     let name = pair::cookie_name(name).map_err(|error| error.to_string())?;
-    Ok(Named::cookie(name, asked))
+    Ok(Named::new(name, asked))
 }
 
 fn param(name: &str, asked: Asked) -> Result<Named, String> {
-    if name.is_empty() { Err("an empty name is no parameter".to_owned()) } else { Ok(Named::param(name, asked)) }
+    if name.is_empty() { Err("an empty name is no parameter".to_owned()) } else { Ok(Named::new(name, asked)) }
 }
 
 fn method(text: &str) -> Result<String, String> {

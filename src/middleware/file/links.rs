@@ -73,6 +73,9 @@ pub(super) fn link(mut table: Table<'_>, reader: &mut Reader<'_>) -> Option<Spec
     match (first, second) {
         (Some(entry), None) => Some(Spec { name, when, action: action(&entry, reader)? }),
         (Some(first), Some(second)) => {
+            // What is wrong inside of them is told as well.
+            action(&first, reader);
+            action(&second, reader);
             let message = format!(
                 "a link does one thing: `{}` and `{}` are two, so that their order is seen; write [[link]] above each",
                 first.key, second.key

@@ -32,7 +32,7 @@ use super::budget::{Budget, Held, bytes_of_request};
 use crate::exchange::{ConnectionId, ExchangeId, Outcome, Request, Response, Timestamp};
 use crate::journal::recent::Recent;
 use crate::middleware::external::{Said, Settings, Told};
-use crate::report::RequestNote;
+use crate::report::{RequestNote, TargetSet};
 
 pub(super) use counts::Counts;
 use queue::{Job, QUEUE, Queue, pop_if};
@@ -75,6 +75,10 @@ pub(super) struct Passed {
     pub(super) note: RequestNote,
     pub(super) request: Box<Request>,
     pub(super) due: Option<Instant>,
+    /// Where it goes.
+    pub(super) targets: TargetSet,
+    /// Whether a link gave it its Host.
+    pub(super) keep_host: bool,
 }
 
 /// What production answered to a request that still waits, or that there is nothing.
@@ -251,6 +255,11 @@ impl External {
     /// Ends the input of the processes once they were told what waits.
     pub(super) fn close(&self) {
         self.phase.send_replace(Phase::Closing);
+    }
+
+    /// Ends the processes.
+    pub(super) fn end(&self) {
+        self.phase.send_replace(Phase::Over);
     }
 
     /// Gives a request to a process; gives it back where there is no room.

@@ -6,9 +6,11 @@ mod outside;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::thread;
+use std::time::Duration;
 
-use crossbeam_channel::{Receiver, RecvTimeoutError};
-use tokio::sync::{Notify, mpsc};
+use crossbeam_channel::{Receiver, RecvTimeoutError, TryRecvError};
+use tokio::sync::{Notify, mpsc, watch};
 use tokio::time::Instant;
 
 use super::external::{External, Passed};
@@ -18,9 +20,10 @@ use super::{Parcel, Progress, note, wall_clock};
 use crate::exchange::{
     ConnectionId, Damage, Event, ExchangeId, Framing, Outcome, Request, RequestState, Response, Shed, Timestamp,
 };
-use crate::middleware::{Chain, Mark};
+use crate::middleware::route::ROUTE;
+use crate::middleware::{self, Chain, Mark};
 use crate::replay::{Delivery, Pace, Schedule};
-use crate::report::{Fact, Production, RequestNote};
+use crate::report::{Fact, Production, RequestNote, TargetSet};
 
 /// When requests are due.
 pub(super) enum Timing {
@@ -75,6 +78,8 @@ pub(super) struct Work {
     pub(super) chain: Chain,
     /// Processes that requests pass after the chain.
     pub(super) external: Option<External>,
+    /// What the chain is to do from now on, when it was read again.
+    pub(super) reloads: watch::Receiver<Option<middleware::Settings>>,
     pub(super) mark: Option<Mark>,
     pub(super) timing: Timing,
     /// How many requests to take before the run ends by itself.
@@ -126,11 +131,18 @@ pub(super) struct Pacer {
     asked: HashMap<ExchangeId, Asked, foldhash::fast::RandomState>,
     taken: u64,
     epoch: Instant,
+    /// Events handled since this thread last waited or napped.
+    in_a_row: u64,
 }
+
+/// Events in a row after which a live source counts as busy: some thousands a second.
+const BUSY: u64 = 16;
+/// How long to nap then: far less than the kernel takes to hand over the next frames.
+const NAP: Duration = Duration::from_millis(1);
 
 impl Pacer {
     pub(super) fn new(work: Work, ends: Ends) -> Self {
-        Self { work, ends, asked: HashMap::default(), taken: 0, epoch: Instant::now() }
+        Self { work, ends, asked: HashMap::default(), taken: 0, epoch: Instant::now(), in_a_row: 0 }
     }
 
     /// Works until the events end or the run is stopped; returns what the chain has to say at the end.
@@ -145,6 +157,9 @@ impl Pacer {
             }
         }
         self.wind_up();
+        if matches!(self.work.timing, Timing::Live) {
+            self.leave();
+        }
         ChainEnd { keys: self.work.chain.key_share(), remarks: self.work.chain.remarks() }
     }
 
@@ -174,20 +189,35 @@ impl Pacer {
         self.ends.outlets.iter_mut().for_each(|outlet| outlet.closed(connection, due));
     }
 
+    /// Tells of each request that was captured and found no time any more, and how others were answered.
+    fn leave(&mut self) {
+        let enough = self.work.most.is_some_and(|most| self.taken >= most);
+        while let Ok(parcel) = self.ends.events.recv() {
+            match parcel.event {
+                Event::Request(request) if !enough => self.end(note(&request), Outcome::Shed(Shed::Stopped)),
+                Event::Response { of, response } => self.response(of, response),
+                _ => true,
+            };
+        }
+    }
+
     /// When a connection is due to open or close.
     fn due(&self, at: Timestamp) -> Instant {
         self.work.timing.other(at).unwrap_or_else(Instant::now)
     }
 
-    fn next(&self) -> Option<Step> {
-        if let Some(external) = &self.work.external {
-            return self.next_of_both(external);
+    fn next(&mut self) -> Option<Step> {
+        if self.work.external.is_some() {
+            return self.next_of_both();
         }
-        let parcel = crossbeam_channel::select_biased! {
-            recv(self.ends.stopped) -> _ => None,
-            recv(self.ends.events) -> parcel => parcel.ok(),
+        let parcel = match self.at_hand() {
+            Some(parcel) => parcel,
+            None => crossbeam_channel::select_biased! {
+                recv(self.ends.stopped) -> _ => None,
+                recv(self.ends.events) -> parcel => parcel.ok(),
+            }?,
         };
-        Some(Step::Event(self.opened(parcel?)))
+        Some(Step::Event(self.opened(parcel)))
     }
 
     /// The event in a parcel, whose share of the memory is given back.
@@ -197,18 +227,42 @@ impl Pacer {
         parcel.event
     }
 
+    /// An event that is there already, live. After many of them this thread naps rather than waits: who waits in the
+    /// queue is woken for each single event, and that costs more than to handle it.
+    fn at_hand(&mut self) -> Option<Parcel> {
+        let is_live = matches!(self.work.timing, Timing::Live);
+        if !is_live || self.ends.stopped.try_recv() == Err(TryRecvError::Disconnected) {
+            return None;
+        }
+        if let Ok(parcel) = self.ends.events.try_recv() {
+            self.in_a_row += 1;
+            return Some(parcel);
+        }
+        if std::mem::take(&mut self.in_a_row) < BUSY {
+            return None;
+        }
+        thread::sleep(NAP);
+        self.ends.events.try_recv().ok()
+    }
+
     /// False where the run was stopped.
     fn request(&mut self, mut request: Box<Request>) -> bool {
         if self.work.most.is_some_and(|most| self.taken >= most) {
             // What was read ahead of the end is not part of the run.
             return true;
         }
-        if let Some(outcome) = unfit(&request) {
+        if let Some(outcome) = unfit(&request, self.needs_bodies()) {
             return self.end(note(&request), outcome);
         }
         let due = self.work.timing.due(request.last_byte);
         if !self.wait_until(due) {
             return false;
+        }
+        let Work { chain, reloads, .. } = &mut self.work;
+        if reloads.has_changed().unwrap_or(false)
+            && let Some(settings) = &*reloads.borrow_and_update()
+        {
+            chain.replace(settings);
         }
         let clock = self.clock(&request, due);
         // What the report says of a request is what was captured, not what the chain made of it.
@@ -216,9 +270,23 @@ impl Pacer {
         let marked = self.work.mark.as_ref().map_or(Ok(()), |mark| mark.check(&request));
         match marked.and_then(|()| self.work.chain.apply_at(&mut request, clock)) {
             Err(outcome) => self.end(note, outcome),
-            Ok(()) if self.work.external.is_some() => self.give(Passed { note, request, due }),
-            Ok(()) => self.take(note, request, due),
+            Ok(()) => self.passed(note, request, due),
         }
+    }
+
+    /// A request passed the chain, which says where it goes.
+    fn passed(&mut self, note: RequestNote, request: Box<Request>, due: Option<Instant>) -> bool {
+        let targets = self.targets();
+        if targets.is_empty() && !self.ends.outlets.is_empty() {
+            return self.end(note, Outcome::filtered(ROUTE));
+        }
+        let passed = Passed { note, request, due, targets, keep_host: self.work.chain.host_was_set() };
+        if self.work.external.is_some() { self.give(passed) } else { self.take(passed) }
+    }
+
+    /// Whether requests go anywhere with their bodies: frames that are recorded have these already.
+    fn needs_bodies(&self) -> bool {
+        self.ends.recording.is_some() || !self.ends.outlets.is_empty()
     }
 
     /// The clock that limits run on: due times, or the time of sending where there are none.
@@ -245,48 +313,62 @@ impl Pacer {
     }
 
     /// Records a request that passed, and offers it to the targets.
-    fn take(&mut self, note: RequestNote, mut request: Box<Request>, due: Option<Instant>) -> bool {
+    fn take(&mut self, passed: Passed) -> bool {
+        let Passed { note, mut request, due, targets, keep_host } = passed;
         let (id, at, is_head) = (note.id, request.last_byte, request.method() == b"HEAD");
         self.taken += 1;
         if self.work.most == Some(self.taken) {
             self.ends.enough.notify_one();
         }
-        let targets = self.ends.outlets.len();
-        let recorded = match &self.ends.recording {
-            Some(recording) if targets == 0 => {
-                if !recording.send(Event::Request(request)) {
-                    return self.end(note, Outcome::Shed(Shed::Recording));
-                }
-                self.asked.insert(id, Asked { at, recorded: true, is_head });
-                self.ends.progress.seen.fetch_add(1, Ordering::Relaxed);
-                self.ends.progress.kept_back.fetch_add(1, Ordering::Relaxed);
-                return self.tell(Fact::Kept { note: Box::new(note) });
-            }
-            Some(recording) => recording.send(Event::Request(request.clone())),
-            None => false,
-        };
+        if self.ends.outlets.is_empty() {
+            return self.keep(note, request);
+        }
+        let recorded = self.ends.recording.as_ref().is_some_and(|to| to.send(Event::Request(request.clone())));
         self.asked.insert(id, Asked { at, recorded, is_head });
         self.ends.progress.seen.fetch_add(1, Ordering::Relaxed);
-        self.ends.progress.in_flight.fetch_add(targets as u64, Ordering::Relaxed);
+        self.ends.progress.in_flight.fetch_add(targets.len() as u64, Ordering::Relaxed);
         if !self.tell(Fact::Offered { note: Box::new(note), targets }) {
             return false;
         }
         if let Some(mark) = &self.work.mark {
             mark.put(&mut request);
         }
-        self.offer(*request, due)
+        self.offer(*request, targets, due, keep_host)
     }
 
-    fn offer(&mut self, request: Request, due: Option<Instant>) -> bool {
+    /// The targets that a route of the chain chose; all, where there is none.
+    fn targets(&self) -> TargetSet {
+        let all = self.ends.outlets.len();
+        match self.work.chain.targets() {
+            Some(chosen) => chosen.iter().copied().filter(|target| *target < all).collect(),
+            None => TargetSet::first(all),
+        }
+    }
+
+    /// Records a request where nothing is sent. Where it is frames that are recorded, it is kept in them.
+    fn keep(&mut self, note: RequestNote, request: Box<Request>) -> bool {
+        let (id, at, is_head) = (note.id, request.last_byte, request.method() == b"HEAD");
+        let recorded = self.ends.recording.is_some();
+        if self.ends.recording.as_ref().is_some_and(|to| !to.send(Event::Request(request))) {
+            return self.end(note, Outcome::Shed(Shed::Recording));
+        }
+        self.asked.insert(id, Asked { at, recorded, is_head });
+        self.ends.progress.seen.fetch_add(1, Ordering::Relaxed);
+        self.ends.progress.kept_back.fetch_add(1, Ordering::Relaxed);
+        self.tell(Fact::Kept { note: Box::new(note) })
+    }
+
+    fn offer(&mut self, request: Request, targets: TargetSet, due: Option<Instant>, keep_host: bool) -> bool {
         let id = request.id;
+        let mut left = targets.len();
         let mut request = Some(request);
-        for target in 0..self.ends.outlets.len() {
-            let last = target + 1 == self.ends.outlets.len();
-            let copy = if last { request.take() } else { request.clone() };
+        for target in targets.iter() {
+            left -= 1;
+            let copy = if left == 0 { request.take() } else { request.clone() };
             let (Some(copy), Some(outlet)) = (copy, self.ends.outlets.get_mut(target)) else { break };
             let refused = match due {
-                Some(due) => outlet.offer(copy, due),
-                None => outlet.wait(copy, &self.ends.runtime),
+                Some(due) => outlet.offer(copy, due, keep_host),
+                None => outlet.wait(copy, keep_host, &self.ends.runtime),
             };
             if let Some(place) = refused
                 && !self.tell(Fact::Delivered(Box::new(shed(id, target, place))))
@@ -353,11 +435,11 @@ const fn shed(id: ExchangeId, target: usize, place: Shed) -> Delivery {
 }
 
 /// Why a request must not be sent or recorded at all, whatever the chain says.
-fn unfit(request: &Request) -> Option<Outcome> {
+fn unfit(request: &Request, needs_body: bool) -> Option<Outcome> {
     match request.state {
         RequestState::Malformed(why) => Some(Outcome::Malformed(why)),
         RequestState::Incomplete(why) => Some(Outcome::Incomplete(why)),
-        RequestState::Whole if request.body.framing != Framing::None && request.body.wire.is_none() => {
+        RequestState::Whole if needs_body && request.body.framing != Framing::None && request.body.wire.is_none() => {
             Some(Outcome::Shed(Shed::BodyLimit))
         }
         RequestState::Whole => None,

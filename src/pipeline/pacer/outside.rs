@@ -11,6 +11,7 @@ use super::{Asked, Pacer, note};
 use crate::exchange::{Damage, Event, ExchangeId, Outcome, Request, Response, Shed};
 use crate::pipeline::FULL_PAUSE;
 use crate::pipeline::external::{Back, External, Passed, Settled};
+use crate::report::TargetSet;
 
 /// How long, at the end, what is owed is waited for before the input of the processes ends, which makes those speak that
 /// write nothing before; until then they are told the last answers.
@@ -28,7 +29,8 @@ pub(super) enum Step {
 impl Pacer {
     /// What comes first: something from a process, or an event; none where there are no more events or the run was
     /// stopped.
-    pub(super) fn next_of_both(&self, external: &External) -> Option<super::Step> {
+    pub(super) fn next_of_both(&self) -> Option<super::Step> {
+        let external = self.work.external.as_ref()?;
         let late = external.expires().map_or_else(crossbeam_channel::never, |at| crossbeam_channel::at(at.into_std()));
         crossbeam_channel::select_biased! {
             recv(self.ends.stopped) -> _ => None,
@@ -127,13 +129,13 @@ impl Pacer {
     }
 
     /// A request came back: what was changed in it may not make a write of it, or a tunnel.
-    fn came_back(&mut self, Passed { note, request, due }: Passed, changed: bool) -> bool {
+    fn came_back(&mut self, passed: Passed, changed: bool) -> bool {
         if self.has_enough() {
             return true;
         }
-        match if changed { self.work.chain.admit(&request) } else { Ok(()) } {
-            Ok(()) => self.take(note, request, due),
-            Err(outcome) => self.end(note, outcome),
+        match if changed { self.work.chain.admit(&passed.request) } else { Ok(()) } {
+            Ok(()) => self.take(passed),
+            Err(outcome) => self.end(passed.note, outcome),
         }
     }
 
@@ -149,7 +151,9 @@ impl Pacer {
         let now = Instant::now();
         let due = (!self.work.timing.is_unscheduled()).then_some(now);
         self.ends.outlets.iter_mut().for_each(|outlet| outlet.opened(id.connection, now));
-        let went_on = self.take(note, request, due) && self.damaged(id, Damage::NoResponse);
+        let targets = TargetSet::first(self.ends.outlets.len());
+        let passed = Passed { note, request, due, targets, keep_host: false };
+        let went_on = self.take(passed) && self.damaged(id, Damage::NoResponse);
         self.closed(id.connection, now);
         went_on
     }
@@ -190,8 +194,10 @@ impl Pacer {
                 self.end(note, Outcome::Shed(Shed::Stopped));
             }
         }
-        // The processes end with it.
-        self.work.external = None;
+        // The processes end now. What production answers after this is recorded no more: nobody is there to give it back.
+        if let Some(external) = &self.work.external {
+            external.end();
+        }
     }
 
     /// None where the run was stopped.

@@ -94,7 +94,8 @@ impl HttpClient {
 
     async fn exchange(&self, request: Request, wanted: Wanted) -> Result<Answer, FailureKind> {
         let id = request.id;
-        let request = encode::encode(&request, &self.target, self.keep_host).ok_or(FailureKind::Protocol)?;
+        let request =
+            encode::encode(&request, &self.target, self.keep_host || wanted.keep_host).ok_or(FailureKind::Protocol)?;
         let method = request.method().clone();
         let mut connection = self.ledger.in_use();
         let written = Instant::now();

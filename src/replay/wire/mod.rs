@@ -196,7 +196,12 @@ impl Client for WireClient {
     }
 
     async fn send(&self, turn: Turn, request: Request, wanted: Wanted) -> Result<Answer, FailureKind> {
-        let outgoing = request::encode(&request, &self.terms).ok_or(FailureKind::Protocol)?;
+        let outgoing = if wanted.keep_host && !self.terms.keep_host {
+            request::encode(&request, &Terms { keep_host: true, ..self.terms.clone() })
+        } else {
+            request::encode(&request, &self.terms)
+        };
+        let outgoing = outgoing.ok_or(FailureKind::Protocol)?;
         let id = request.id;
         drop(request);
         self.connector.addresses.keep_fresh(Instant::now());

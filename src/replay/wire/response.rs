@@ -204,7 +204,7 @@ impl ResponseReader {
 mod tests {
     use super::*;
 
-    const WANTED: Wanted = Wanted { hash: false, kept: Some(1 << 20) };
+    const WANTED: Wanted = Wanted { kept: Some(1 << 20), hash: false, keep_host: false };
     const GET: Asked = Asked { head_only: false, old: false };
 
     /// Reads `bytes` in pieces of `size`, then the end of the stream.
@@ -298,8 +298,8 @@ mod tests {
         for (wanted, hashed, kept) in [
             (Wanted::default(), false, None),
             (Wanted::HASH, true, None),
-            (Wanted { hash: false, kept: Some(4) }, false, Some(None)),
-            (Wanted { hash: true, kept: Some(5) }, true, Some(Some(Bytes::from_static(b"hello")))),
+            (Wanted { kept: Some(4), ..Wanted::default() }, false, Some(None)),
+            (Wanted { kept: Some(5), ..Wanted::HASH }, true, Some(Some(Bytes::from_static(b"hello")))),
         ] {
             let mut reader = ResponseReader::new(GET, wanted, 100);
             assert_eq!(reader.feed(bytes, Instant::now()), Ok(true));

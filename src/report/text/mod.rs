@@ -6,7 +6,7 @@
 
 use std::fmt::Write as _;
 
-use super::summary::{Counts, Figures, Requests, Summary, Target, sum};
+use super::summary::{Address, Counts, Figures, Requests, Summary, Target, sum};
 use super::units::{bytes, counted, duration, number, percent};
 
 mod forecast;
@@ -28,6 +28,9 @@ const WIDEST: usize = 120;
 
 /// Columns of the labels of the last block.
 const LABEL: usize = 13;
+
+/// Addresses of a target that are listed; of further ones there is the number.
+const MAX_ADDRESSES: usize = 8;
 
 /// Median lateness from which the schedule counts as missed, in microseconds.
 const LATE_US: u64 = 100_000;
@@ -62,7 +65,11 @@ pub fn footer(summary: &Summary, shown: Option<u64>, width: usize, colour: bool)
     let Requests { seen, ended, .. } = &summary.requests;
     let mut text = counted(*seen, "exchange");
     let filtered = ended.filtered.iter().map(|(rule, count)| (format!("kept back by --{rule}"), *count));
-    let others = [("not in the sample", ended.sampled_out), ("damaged", ended.malformed + sum(&ended.incomplete))];
+    let others = [
+        ("not in the sample", ended.sampled_out),
+        ("damaged", ended.malformed + sum(&ended.incomplete)),
+        ("with a damaged response", sum(&summary.production.damaged)),
+    ];
     for (what, count) in filtered.chain(others.map(|(what, count)| (what.to_owned(), count))) {
         if count > 0 {
             write!(text, ", {} {what}", number(count)).ok();
@@ -276,10 +283,36 @@ fn sending(page: &mut Page, target: &Target) {
         write!(text, "; set up in {} (p99 {})", duration(connect.p50), duration(connect.p99)).ok();
     }
     page.wrapped(&text, LABEL, Tone::Plain);
+    if target.addresses.len() > 1 {
+        page.wrapped(&addresses(&target.addresses), LABEL, Tone::Plain);
+    }
     match &target.schedule_lag_us {
         Some(lag) => page.wrapped(&format!("Schedule lag {}", spread(lag)), LABEL, Tone::Plain),
         None => page.wrapped("Schedule lag none: there was no schedule to keep", LABEL, Tone::Plain),
     }
+}
+
+/// How requests spread over the addresses of a name.
+fn addresses(all: &[Address]) -> String {
+    let requests: u64 = all.iter().map(|address| address.requests).sum();
+    let mut text = "Addresses   ".to_owned();
+    for address in all.iter().take(MAX_ADDRESSES) {
+        let share = 100.0 * address.requests as f64 / requests.max(1) as f64;
+        write!(text, " {} {share:.0}% over {}", address.address, number(address.connections_opened)).ok();
+        if address.connections_failed > 0 {
+            write!(text, " ({} failed)", number(address.connections_failed)).ok();
+        }
+        text.push(';');
+    }
+    match all.len().saturating_sub(MAX_ADDRESSES) {
+        0 => {
+            text.pop();
+        }
+        more => {
+            write!(text, " and {more} more").ok();
+        }
+    }
+    text
 }
 
 fn spread(f: &Figures) -> String {
@@ -293,12 +326,15 @@ fn capture(page: &mut Page, summary: &Summary) {
         format!("Capture      {}, {}", counted(frames.received, "frame"), counted(tcp.connections, "connection"));
     let skipped = sum(&frames.skipped);
     if skipped > 0 {
-        write!(text, "; {} skipped ({})", counted(skipped, "frame"), kinds(&frames.skipped)).ok();
+        write!(text, "; {} skipped ({})", counted(skipped, "frame"), kinds(&in_words(&frames.skipped))).ok();
     }
     if tcp.gaps > 0 {
         write!(text, "; {} ({} missing)", counted(tcp.gaps, "gap"), bytes(tcp.gap_bytes)).ok();
     }
-    page.wrapped(&text, LABEL, Tone::Plain);
+    // A recording has requests and no frames that they came of.
+    if frames.received > 0 || summary.requests.seen == 0 {
+        page.wrapped(&text, LABEL, Tone::Plain);
+    }
     let streams = &summary.streams;
     let aside =
         [(streams.tls, "TLS"), (streams.http2, "HTTP/2"), (streams.upgraded, "upgraded"), (streams.unknown, "unknown")];
@@ -339,6 +375,16 @@ fn warnings(page: &mut Page, summary: &Summary) {
     for text in all {
         page.paragraph(&format!("! {text}"), Tone::Odd);
     }
+}
+
+/// Reasons for skipping a frame whose keys say too little where flags are not in sight.
+fn in_words(skipped: &Counts) -> Counts {
+    let word = |key: &str| match key {
+        "port" => "not on a port of -p".to_owned(),
+        "filter" => "not matched by -f".to_owned(),
+        key => key.to_owned(),
+    };
+    skipped.iter().map(|(key, count)| (word(key), *count)).collect()
 }
 
 /// What is not zero, greatest first: `not tcp 30, cut 2`.

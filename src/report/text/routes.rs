@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use super::super::listing::{printable, shortened};
 use super::super::routes::{RouteRow, Routes};
 use super::super::status::Class;
-use super::super::units::{bytes, duration, number};
+use super::super::units::{bytes, duration, number, short_number};
 use super::{NARROWEST, Page, Tone};
 
 /// Fewest columns for the route beside its figures; with less room it stands above them.
@@ -21,8 +21,8 @@ pub fn routes(routes: &Routes, width: Option<usize>, colour: bool) -> String {
     if all.requests == 0 {
         return String::new();
     }
-    let table = Table::new(&all);
     let width = width.map(|width| width.max(NARROWEST));
+    let table = Table::new(&all, width);
     let room = width.map(|width| width.saturating_sub(table.width()));
     let stacked = room.is_some_and(|room| room < ROUTE);
     let mut page = Page { out: String::new(), width: width.unwrap_or(usize::MAX), colour };
@@ -44,15 +44,23 @@ pub fn routes(routes: &Routes, width: Option<usize>, colour: bool) -> String {
 
 /// What the columns are, and how wide those with counts have to be.
 struct Table {
-    classes: Vec<Class>,
+    classes: Vec<(Class, usize)>,
     count: usize,
+    number: fn(u64) -> String,
 }
 
 impl Table {
-    fn new(all: &RouteRow) -> Self {
-        let found = |class: &Class| all.statuses.get(class.key()).is_some_and(|count| *count > 0);
-        let classes = Class::ALL.into_iter().filter(|class| USUAL.contains(class) || found(class)).collect();
-        Self { classes, count: number(all.requests).len().max(5) }
+    /// The table in `width` columns: where it would be wider its counts are shortened.
+    fn new(all: &RouteRow, width: Option<usize>) -> Self {
+        let full = Self::of(all, number);
+        if width.is_some_and(|width| full.width() > width) { Self::of(all, short_number) } else { full }
+    }
+
+    fn of(all: &RouteRow, number: fn(u64) -> String) -> Self {
+        let found = |class: &Class| all.statuses.get(class.key()).copied().unwrap_or(0);
+        let classes = Class::ALL.into_iter().filter(|class| USUAL.contains(class) || found(class) > 0);
+        let classes = classes.map(|class| (class, number(found(&class)).len().max(5))).collect();
+        Self { classes, count: number(all.requests).len().max(5), number }
     }
 
     /// Columns of a row, without the route.
@@ -62,8 +70,8 @@ impl Table {
 
     fn head(&self) -> String {
         let mut line = format!("{:>1$}  share", "reqs", self.count);
-        for class in &self.classes {
-            write!(line, " {:>1$}", class.key(), self.count).ok();
+        for (class, width) in &self.classes {
+            write!(line, " {:>width$}", class.key()).ok();
         }
         for name in ["p50", "p90", "p99", "max", "bytes"] {
             write!(line, " {name:>6}").ok();
@@ -72,11 +80,11 @@ impl Table {
     }
 
     fn row(&self, page: &Page, row: &RouteRow) -> String {
-        let mut line = format!("{:>1$} {2:>6}", number(row.requests), self.count, share(row.share));
-        for class in &self.classes {
+        let mut line = format!("{:>1$} {2:>6}", (self.number)(row.requests), self.count, share(row.share));
+        for (class, width) in &self.classes {
             let count = row.statuses.get(class.key()).copied().unwrap_or(0);
-            let text = if count == 0 { ".".to_owned() } else { number(count) };
-            write!(line, " {}", page.paint(&format!("{text:>0$}", self.count), tone(*class, count))).ok();
+            let text = if count == 0 { ".".to_owned() } else { (self.number)(count) };
+            write!(line, " {}", page.paint(&format!("{text:>width$}"), tone(*class, count))).ok();
         }
         let latency = &row.latency_us;
         for us in [latency.p50, latency.p90, latency.p99, latency.max] {
@@ -152,6 +160,20 @@ mod tests {
         assert!(!routes(&some(None), None, false).contains("1xx"));
         assert!(routes(&some(Some(101)), None, false).contains("1xx"));
         assert!(routes(&some(Some(777)), None, false).contains("other"));
+    }
+
+    #[test]
+    fn counts_that_make_the_table_too_wide_are_shortened() {
+        let statuses = USUAL.map(|class| (class.key(), 1_234_567)).into();
+        let all = RouteRow { requests: 6_172_835, share: 1.0, statuses, ..some(None).all() };
+        let page = Page { out: String::new(), width: 80, colour: false };
+        for (width, cell) in [(None, "1,234,567"), (Some(80), "1.23M")] {
+            let table = Table::new(&all, width);
+            let row = table.row(&page, &all);
+            assert!(row.contains(cell), "{row}");
+            assert_eq!(row.chars().count(), table.width());
+            assert!(width.is_none_or(|width| table.width() <= width), "{row}");
+        }
     }
 
     #[test]

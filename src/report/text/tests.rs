@@ -55,6 +55,7 @@ fn summary() -> Summary {
         production: ProductionSide {
             statuses: counts([("200", 1_189), ("404", 5)]),
             latency_us: figures(1_194, 850),
+            damaged: Counts::new(),
             unjoined: counts([("gap", 6), ("no_response", 4)]),
         },
         sample: Sample { asked: 0.5, requests: Some(0.501_25), keys: None, bytes: Some(0.4873) },
@@ -212,6 +213,13 @@ fn a_capture_without_http_says_what_it_holds_instead() {
 }
 
 #[test]
+fn what_flags_keep_out_is_told_in_words() {
+    let frames = Frames { received: 40, skipped: counts([("port", 38), ("filter", 2)]), ..Frames::default() };
+    let text = footer(&Summary { frames, ..Summary::default() }, None, 200, false);
+    assert!(text.contains("40 frames skipped (not on a port of -p 38, not matched by -f 2)"), "{text}");
+}
+
+#[test]
 fn colour_only_where_it_is_asked_for() {
     assert!(!report(&summary(), 80, false).contains('\x1b'));
     assert!(report(&summary(), 80, true).contains("\x1b[32m"));
@@ -234,10 +242,11 @@ fn many_statuses_are_folded_to_the_width() {
 fn the_footer_of_inspect_names_what_could_not_be_read() {
     let mut summary = summary();
     summary.targets.clear();
+    summary.production.damaged = counts([("gap", 2)]);
     summary.requests =
         Requests { seen: 7, ended: Ended { kept: 6, malformed: 1, ..Ended::default() }, ..Requests::default() };
     insta::assert_snapshot!(footer(&summary, None, 80, false), @"
-    7 exchanges, 1 damaged
+    7 exchanges, 1 damaged, 2 with a damaged response
     Capture      12,345 frames, 120 connections; 33 frames skipped (not tcp 30, cut
                  3); 2 gaps (2.92kB missing)
     Set aside    connections: 2 TLS
@@ -245,4 +254,20 @@ fn the_footer_of_inspect_names_what_could_not_be_read() {
     ! 10 production answers not known (gap 6, no response 4)
     ! evening.pcap ends in the middle of a record: what stands before it was used
     ");
+}
+
+#[test]
+fn addresses_are_listed_where_there_are_several() {
+    let address = |last: u8, requests: u64, failed: u64| Address {
+        address: format!("10.0.0.{last}:80"),
+        connections_opened: 1_000 + u64::from(last),
+        connections_failed: failed,
+        requests,
+    };
+    assert_eq!(
+        addresses(&[address(1, 75, 0), address(2, 25, 0), address(3, 0, 4)]),
+        "Addresses    10.0.0.1:80 75% over 1,001; 10.0.0.2:80 25% over 1,002; 10.0.0.3:80 0% over 1,003 (4 failed)"
+    );
+    let many: Vec<Address> = (1..=10).map(|last| address(last, 1, 0)).collect();
+    assert!(addresses(&many).ends_with("10.0.0.8:80 10% over 1,008; and 2 more"), "{}", addresses(&many));
 }

@@ -1,0 +1,48 @@
+//! Chain files read again while a run goes on, when SIGHUP asks.
+
+use shadowtap::report::units::counted;
+use shadowtap::{config, middleware, replay};
+use tokio::sync::watch;
+
+use crate::output::tell;
+
+/// Reads the files of one chain again, and hands what they say to the run.
+pub(crate) struct Reload {
+    settings: middleware::Settings,
+    targets: Vec<Option<String>>,
+    to: watch::Sender<Option<middleware::Settings>>,
+}
+
+impl Reload {
+    /// For the chain that `settings` describe, on its way to `targets`.
+    pub(crate) fn new(
+        settings: &middleware::Settings,
+        targets: &[replay::Settings],
+    ) -> (Self, watch::Receiver<Option<middleware::Settings>>) {
+        let (to, reloads) = watch::channel(None);
+        let targets = targets.iter().map(|target| target.name.clone()).collect();
+        (Self { settings: settings.clone(), targets, to }, reloads)
+    }
+
+    /// Reads them. Where there is a mistake, all of them stay as they are, and it is told.
+    pub(crate) fn read(&self) {
+        let files = self.settings.files.len();
+        if files == 0 {
+            return;
+        }
+        match config::reread(&self.settings, &self.targets) {
+            // A run that has ended needs no new chain.
+            Ok(settings) => {
+                if self.to.send(Some(settings)).is_ok() {
+                    tell(&format!("read again: {}", counted(files as u64, "chain file")));
+                }
+            }
+            Err(mistakes) => {
+                for mistake in mistakes.all() {
+                    tell(&format!("error: {}", mistake.message));
+                }
+                tell("the chain stays as it was: mend the file, and send SIGHUP again");
+            }
+        }
+    }
+}

@@ -1,0 +1,151 @@
+//! Looks ahead in a recording, so that requests come when they were asked.
+//!
+//! A line of JSON is written when its exchange ends: a request that was answered after ten seconds stands ten seconds
+//! after where it belongs. Here requests move forward, before whatever ended after they were asked; all else stays in the
+//! order of the file.
+
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, HashSet, VecDeque};
+
+use crate::exchange::{Event, ExchangeId, Request, Timestamp};
+
+/// Entries that are looked ahead. A request that stands further than that from where it belongs comes late.
+const MAX_AHEAD: usize = 8192;
+/// Bytes of messages that are looked ahead; past it likewise.
+const MAX_AHEAD_BYTES: usize = 32 << 20;
+
+/// What one record holds.
+#[derive(Debug)]
+pub(super) struct Entry {
+    /// A request: told when its time has come.
+    pub(super) request: Option<Box<Request>>,
+    /// What is told at the record's place, after the request.
+    pub(super) end: Option<Event>,
+    /// When what is told at the record's place was over; requests asked until then are told before it.
+    pub(super) at: Timestamp,
+}
+
+/// The records that were read and not told yet.
+///
+/// Invariant: `first` is the number of the first entry; `asked` holds the numbers of entries whose request is not told.
+#[derive(Debug, Default)]
+pub(super) struct Ahead {
+    entries: VecDeque<(Entry, usize)>,
+    first: u64,
+    asked: BinaryHeap<Reverse<(Timestamp, u64)>>,
+    /// Exchanges of which the end is still to be told.
+    under_way: HashSet<ExchangeId, foldhash::fast::RandomState>,
+    bytes: usize,
+}
+
+impl Ahead {
+    /// Whether no more has to be read before the next event is told.
+    pub(super) fn is_full(&self) -> bool {
+        self.entries.len() >= MAX_AHEAD || self.bytes >= MAX_AHEAD_BYTES
+    }
+
+    /// Whether an exchange of this id is among them.
+    pub(super) fn has(&self, id: ExchangeId) -> bool {
+        self.under_way.contains(&id)
+    }
+
+    /// Adds a record.
+    pub(super) fn push(&mut self, entry: Entry) {
+        if let Some(request) = &entry.request {
+            let number = self.first + self.entries.len() as u64;
+            self.asked.push(Reverse((request.last_byte, number)));
+            if entry.end.is_some() {
+                self.under_way.insert(request.id);
+            }
+        }
+        let weight = entry.weight();
+        self.bytes += weight;
+        self.entries.push_back((entry, weight));
+    }
+
+    /// The next event; `None` where there is no record.
+    pub(super) fn pop(&mut self) -> Option<Event> {
+        loop {
+            let (front, _) = self.entries.front()?;
+            if let Some(Reverse((asked, number))) = self.asked.peek().copied()
+                && (asked <= front.at || number == self.first || front.request.is_some())
+            {
+                self.asked.pop();
+                let index = usize::try_from(number - self.first).unwrap_or(usize::MAX);
+                let request = self.entries.get_mut(index).and_then(|(entry, _)| entry.request.take());
+                match request {
+                    Some(request) => return Some(Event::Request(request)),
+                    None => continue,
+                }
+            }
+            let (entry, weight) = self.entries.pop_front()?;
+            self.first += 1;
+            self.bytes -= weight;
+            if let Some(end) = entry.end {
+                if let Event::Response { of, .. } | Event::Damaged { of, .. } = &end {
+                    self.under_way.remove(of);
+                }
+                return Some(end);
+            }
+        }
+    }
+}
+
+impl Entry {
+    /// What it holds in memory, roughly.
+    fn weight(&self) -> usize {
+        let wire = |body: &crate::exchange::Body| body.wire.as_ref().map_or(0, bytes::Bytes::len);
+        let request = self.request.as_ref().map_or(0, |request| request.head.as_bytes().len() + wire(&request.body));
+        let response = match &self.end {
+            Some(Event::Response { response, .. } | Event::Orphan { response, .. }) => {
+                response.head.as_bytes().len() + wire(&response.body)
+            }
+            _ => 0,
+        };
+        size_of::<Self>() + request + response
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::exchange::{ConnectionId, Damage};
+    use crate::report::inspect::tests::request;
+
+    fn entry(n: u32, asked: u64, ended: u64) -> Entry {
+        let mut request = request(n, "GET / HTTP/1.1\r\n\r\n");
+        request.last_byte = Timestamp::from_nanos(asked);
+        let of = request.id;
+        let end = Some(Event::Damaged { of, why: Damage::Gap });
+        Entry { request: Some(request), end, at: Timestamp::from_nanos(ended) }
+    }
+
+    fn told(entries: Vec<Entry>) -> Vec<String> {
+        let mut ahead = Ahead::default();
+        for entry in entries {
+            ahead.push(entry);
+        }
+        let id = ExchangeId::new(ConnectionId(1), 1);
+        assert!(ahead.has(id));
+        let mut told = Vec::new();
+        while let Some(event) = ahead.pop() {
+            told.push(match event {
+                Event::Request(request) => format!("{}?", request.id.index),
+                Event::Damaged { of, .. } => format!("{}.", of.index),
+                other => panic!("{other:?}"),
+            });
+        }
+        assert!(!ahead.has(id) && ahead.bytes == 0 && ahead.asked.is_empty());
+        told
+    }
+
+    #[test]
+    fn requests_come_when_they_were_asked_and_ends_as_they_stand() {
+        assert_eq!(told(vec![entry(1, 5, 6), entry(2, 1, 8), entry(3, 7, 9)]), ["2?", "1?", "1.", "3?", "2.", "3."]);
+    }
+
+    #[test]
+    fn an_end_without_a_time_waits_for_its_own_request_only() {
+        assert_eq!(told(vec![entry(1, 5, 0), entry(2, 7, 0), entry(3, 1, 0)]), ["3?", "1?", "1.", "2?", "2.", "3."]);
+    }
+}

@@ -1,0 +1,54 @@
+//! Which connection a record is of, where the file itself has no number for it that can be used.
+
+use xxhash_rust::xxh3::xxh3_128;
+
+use crate::exchange::{ConnectionId, ExchangeId};
+
+use super::recent::Recent;
+
+/// Connections that are remembered. Past it those that were not heard of for longest get a new number when they are.
+const MAX_CONNECTIONS: usize = 1 << 18;
+
+/// What is remembered of a connection.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Known {
+    connection: ConnectionId,
+    exchanges: u32,
+}
+
+/// Numbers connections in the order in which they turn up.
+#[derive(Debug)]
+pub(super) struct Numbers {
+    known: Recent<u128, Known>,
+    count: u64,
+}
+
+impl Default for Numbers {
+    fn default() -> Self {
+        Self { known: Recent::new(MAX_CONNECTIONS), count: 0 }
+    }
+}
+
+impl Numbers {
+    /// The connection that is told apart by these bytes.
+    pub(super) fn connection(&mut self, name: &[u8]) -> ConnectionId {
+        self.known(name).connection
+    }
+
+    /// Its next exchange.
+    pub(super) fn exchange(&mut self, name: &[u8]) -> ExchangeId {
+        let known = self.known(name);
+        known.exchanges = known.exchanges.saturating_add(1);
+        ExchangeId::new(known.connection, known.exchanges)
+    }
+
+    fn known(&mut self, name: &[u8]) -> &mut Known {
+        let key = xxh3_128(name);
+        let known = self.known.get(key).copied().unwrap_or_else(|| {
+            self.count += 1;
+            Known { connection: ConnectionId(self.count), exchanges: 0 }
+        });
+        // Put back where it was: a look-up that fails cannot hand on its place.
+        self.known.insert(key, known)
+    }
+}

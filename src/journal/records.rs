@@ -1,0 +1,143 @@
+//! A file in pieces: records or lines, each found in the input window without being copied.
+
+use std::ops::Range;
+
+use crate::capture::{Input, Opened};
+
+use super::skipped::Skipped;
+
+/// Pieces of a file, one after another.
+pub(super) struct Pieces {
+    name: String,
+    input: Input,
+    size: Option<u64>,
+    /// What a piece is called.
+    what: &'static str,
+    /// Bytes of what stands between pieces, which may be cut by the end of the window.
+    between: usize,
+    /// Longest piece.
+    most: usize,
+    /// Bytes of the current piece and what follows it, which are passed with the next step.
+    used: usize,
+    count: u64,
+    failed: Option<Failed>,
+    ended: bool,
+}
+
+/// Why a file ended before its time.
+enum Failed {
+    /// As if what wrote it was killed.
+    Stopped(String),
+    /// It cannot be read on.
+    Broken(String),
+}
+
+/// What came next.
+#[derive(Clone, Debug)]
+pub(super) enum Step {
+    /// A piece, where it stands in the window.
+    Piece(Range<usize>),
+    /// A piece too long to be looked at; it was passed over.
+    TooLong,
+    /// The end of the file, without what follows a whole piece.
+    Torn(Range<usize>),
+    /// Nothing more.
+    End,
+}
+
+impl Pieces {
+    pub(super) fn new(opened: Opened, what: &'static str, between: usize, most: usize) -> Self {
+        let Opened { name, input, size } = opened;
+        Self { name, input, size, what, between, most, used: 0, count: 0, failed: None, ended: false }
+    }
+
+    /// Moves to the next piece. `find` tells where the one that begins the bytes ends and the next one begins; it need
+    /// not look at as many bytes again as it is told.
+    pub(super) fn advance(&mut self, find: impl Fn(&[u8], usize) -> Option<(usize, usize)>) -> Step {
+        self.input.consume(std::mem::take(&mut self.used));
+        if self.ended {
+            return Step::End;
+        }
+        self.count += 1;
+        let mut searched = 0;
+        loop {
+            if let Some((end, next)) = find(self.input.available(), searched) {
+                self.used = next;
+                return if end > self.most { Step::TooLong } else { Step::Piece(0..end) };
+            }
+            let have = self.input.available().len();
+            searched = have.saturating_sub(self.between);
+            if have > self.most {
+                return self.pass_over(&find);
+            }
+            if !self.more() {
+                self.ended = true;
+                let left = self.input.available();
+                let blank = left.iter().all(u8::is_ascii_whitespace);
+                return if blank { Step::End } else { Step::Torn(0..left.len()) };
+            }
+        }
+    }
+
+    /// Moves past a piece that is too long to be held.
+    fn pass_over(&mut self, find: &impl Fn(&[u8], usize) -> Option<(usize, usize)>) -> Step {
+        loop {
+            // The byte before keeps it from looking like the beginning of a piece.
+            let keep = self.between.max(1);
+            self.input.consume(self.input.available().len().saturating_sub(keep));
+            if !self.more() {
+                self.ended = true;
+                return Step::TooLong;
+            }
+            if let Some((_, next)) = find(self.input.available(), 1.min(keep)) {
+                self.used = next;
+                return Step::TooLong;
+            }
+        }
+    }
+
+    fn more(&mut self) -> bool {
+        self.input.more().unwrap_or_else(|error| {
+            self.failed = Some(match error.kind() {
+                std::io::ErrorKind::UnexpectedEof => Failed::Stopped("ends before its compression does".to_owned()),
+                _ => Failed::Broken(format!("cannot be read on: {error}")),
+            });
+            false
+        })
+    }
+
+    /// The bytes of a piece, until the next one is asked for.
+    pub(super) fn bytes(&self, piece: &Range<usize>) -> &[u8] {
+        self.input.available().get(piece.clone()).unwrap_or_default()
+    }
+
+    /// The number of the current piece, from 1.
+    pub(super) const fn count(&self) -> u64 {
+        self.count
+    }
+
+    /// Takes note that the file ends inside a piece.
+    pub(super) fn tell_torn(&mut self) {
+        let left = self.input.available().len();
+        let how = format!("ends inside a {} ({left} bytes of it are there)", self.what);
+        self.failed.get_or_insert(Failed::Stopped(how));
+    }
+
+    /// What went wrong.
+    pub(super) fn trouble(&self, skipped: &Skipped) -> Vec<String> {
+        let before = self.count.saturating_sub(1);
+        let (name, what) = (&self.name, self.what);
+        let failed = self.failed.as_ref().map(|failed| match failed {
+            Failed::Stopped(how) => {
+                format!("{name} {how}: what wrote it was stopped, or still writes; {what}s before that: {before}")
+            }
+            Failed::Broken(how) => format!("{name} {how}; {what}s before that: {before}"),
+        });
+        failed.into_iter().chain(skipped.words(name, what)).collect()
+    }
+
+    /// How far the file was read, from 0 to 1.
+    pub(super) fn progress(&self) -> Option<f64> {
+        Opened::progress(&self.input, self.size)
+    }
+}

@@ -1,0 +1,58 @@
+//! A disk that is full for a while.
+
+use std::fs;
+
+use crate::net::{Network, SERVER, WIRE, may};
+use crate::programs::{Nginx, Tap, each_once, folder, open_up, until};
+use crate::traffic::{Load, curl, gor};
+
+const TARGET: &str = "127.0.0.1:8080";
+const URL: &str = "http://127.0.0.1:8080";
+
+pub(crate) fn full() {
+    /// Each third request takes more than this on the disk.
+    const LOAD: Load = Load { pause: 20, body: 20_000, ..Load::new("full") };
+    let (network, folder) = (Network::new(), folder());
+    let disk = folder.path().join("disk");
+    fs::create_dir(&disk).unwrap();
+    // In the mounts of this test alone.
+    let mounted = may("mount", &["-t", "tmpfs", "-o", "size=1m", "tmpfs", disk.to_str().unwrap()]);
+    assert!(mounted, "mount {}", disk.display());
+    open_up(&disk);
+    let ballast = disk.join("ballast");
+    fs::write(&ballast, vec![0; 700 << 10]).unwrap();
+    let (nginx, target) = (Nginx::start(&format!("{SERVER}:80")), Nginx::start(TARGET));
+    let file = disk.join("all.gor");
+    let beside = ["--allow-writes", "-o", file.to_str().unwrap()];
+    let tap = Tap::start(&[&["shadow", "-i", WIRE, "-p", "80", "--to", URL], &beside[..]].concat());
+    LOAD.run(&network, folder.path());
+    tap.says("make room");
+    let first = fs::read_dir(&disk).unwrap().count();
+    // Room again: the next attempt finds it, and needs something to record.
+    fs::remove_file(&ballast).unwrap();
+    // It is there only where the first second of it found room.
+    fs::remove_file(&file).ok();
+    let mut rounds = 0;
+    until("the recording to go on", || {
+        curl(&mut network.client("curl"), SERVER, &format!("again-{rounds}"), 1);
+        rounds += 1;
+        tap.said().contains("recording goes on in")
+    });
+    curl(&mut network.client("curl"), SERVER, "room", 5);
+    let logged = nginx.end();
+    let ended = tap.end("INT");
+    assert_eq!(ended.code, Some(0), "{}", ended.said);
+    ended.lost_nothing();
+    let lost = ended.count("/recording/lost");
+    assert!(lost > 0, "{}", ended.summary["recording"]);
+    assert!(first <= 3, "an attempt leaves nothing behind: {first} files");
+    assert!(ended.said.contains("lost to the disk") || ended.said.contains("not recorded"), "{}", ended.said);
+    let reached = target.end();
+    each_once("the shadow beside it", &logged, reached.iter().map(|reached| &*reached.target), LOAD.open());
+    let newest = ended.summary["recording"]["last"].as_str().unwrap();
+    let (requests, _) = gor(&fs::read(newest).unwrap());
+    for n in 0..5 {
+        assert!(requests.contains(&format!("/room/{n}")), "{requests:?}");
+    }
+    assert!(may("umount", &["-l", disk.to_str().unwrap()]));
+}

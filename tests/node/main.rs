@@ -1,0 +1,65 @@
+//! shadowtap as on a production node: nginx, its clients at the other end of a wire, and `record` and `shadow` beside it.
+//!
+//! Each trial has a network of its own, in namespaces that end with the test; what it lacks on this machine, its name
+//! says, and then it is ignored. All of nginx's access log has to be accounted for.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "what breaks here fails its trial")]
+
+#[path = "../support/files.rs"]
+mod files;
+#[path = "../support/net.rs"]
+mod net;
+#[path = "../support/packets.rs"]
+#[allow(dead_code, reason = "frames are wrapped here, and no captures are built")]
+mod packets;
+#[path = "../support/programs.rs"]
+mod programs;
+#[path = "../support/traffic.rs"]
+mod traffic;
+
+mod disk;
+mod ends;
+mod everything;
+mod own;
+mod rights;
+mod target;
+mod wire;
+
+use std::process::ExitCode;
+
+use libtest_mimic::Arguments;
+use net::Row;
+
+fn main() -> ExitCode {
+    let mut arguments = Arguments::from_args();
+    arguments.test_threads = Some(1);
+    let lacks = net::enter().or_else(|| net::lacks(&["nginx", "curl", "wrk"]));
+    let setcap = lacks.or_else(|| net::lacks(&["setcap"]));
+    let trials: [Row<'_>; 25] = [
+        ("each request of the access log is in every recording once", lacks, everything::recorded),
+        ("each request of the access log reaches the target once", lacks, everything::shadowed),
+        ("a mirror that loses frames costs what it loses, and nothing is sent that is not whole", lacks, wire::lossy),
+        ("a mirror that reorders frames costs nothing", lacks, wire::reordered),
+        ("a mirror that tags frames costs nothing", lacks, wire::tagged),
+        ("a mirror that wraps frames in VXLAN costs nothing", lacks, wire::wrapped),
+        ("a target that stalls costs what is shed, and comes back; the recording is whole", lacks, target::stalled),
+        ("a target that is gone costs what fails, and comes back", lacks, target::gone),
+        ("a target behind the captured port is told apart by the mark", lacks, own::marked),
+        ("two shadows of one server leave out each other's requests", lacks, own::two),
+        ("without a mark a loop is refused at start", lacks, own::refused),
+        ("SIGINT and SIGTERM end a run in order", lacks, ends::signals),
+        ("--duration and --count end a run in order", lacks, ends::limits),
+        ("a second signal ends it at once", lacks, ends::twice),
+        ("SIGHUP begins a new file, and nothing is lost between", lacks, ends::reopened),
+        ("what was written a second ago survives a kill", lacks, ends::killed),
+        ("a compressed recording survives a kill too", lacks, ends::killed_compressed),
+        ("a full disk is told and counted, stops nobody, and is taken again", lacks, disk::full),
+        ("root becomes nobody, and so do its files", lacks, rights::nobody),
+        ("root becomes who --user names", lacks, rights::named),
+        ("the right of the file alone is enough", setcap, rights::of_file),
+        ("without rights it says what is missing and what helps", lacks, rights::missing),
+        ("a folder that the user cannot write to is told at start", lacks, rights::not_writable),
+        ("a folder that a later file needs is tried at start", lacks, rights::pattern_not_writable),
+        ("rotated files are written in folders made on the way", lacks, rights::rotated),
+    ];
+    libtest_mimic::run(&arguments, net::trials(&trials)).exit_code()
+}

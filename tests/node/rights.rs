@@ -1,0 +1,129 @@
+//! Who a run is, who owns its files, and what it says where it may not.
+
+use std::fs;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+use std::os::unix::process::CommandExt as _;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use crate::net::{Network, SERVER, WIRE, may};
+use crate::programs::{Ended, Nginx, Tap, folder, open_up};
+use crate::traffic::{curl, gor};
+
+const NOBODY: u32 = 65_534;
+const DAEMON: u32 = 1;
+/// A user who may nothing; it needs no account.
+const SOMEBODY: u32 = 54_321;
+
+fn record<'a>(file: &'a Path, arguments: &[&'a str]) -> Vec<&'a str> {
+    [&["record", "-i", WIRE, "-p", "80", "-o", file.to_str().unwrap()], arguments].concat()
+}
+
+/// Whose process it is, by its real, effective, saved and file system user, and that it can do nothing more.
+#[track_caller]
+fn is(tap: &Tap, user: u32) {
+    assert_eq!(tap.status("Uid:").split_whitespace().collect::<Vec<_>>(), [&*user.to_string(); 4]);
+    for set in ["CapInh:", "CapPrm:", "CapEff:", "CapAmb:"] {
+        assert_eq!(tap.status(set), "0000000000000000", "{set}");
+    }
+    assert_eq!(tap.status("NoNewPrivs:"), "1");
+    assert!(!tap.status("Groups:").split_whitespace().any(|group| group == "0"));
+}
+
+/// Records a few requests as `user`, whom it has to have become.
+fn check(tap: Tap, network: &Network, file: &Path, user: u32) {
+    is(&tap, user);
+    curl(&mut network.client("curl"), SERVER, "asked", 5);
+    let ended = tap.end("INT");
+    assert_eq!(ended.code, Some(0), "{}", ended.said);
+    let (requests, _) = gor(&fs::read(file).unwrap());
+    assert_eq!(requests.len(), 5);
+    assert_eq!(fs::metadata(file).unwrap().uid(), user);
+}
+
+pub(crate) fn nobody() {
+    let (network, folder) = (Network::new(), folder());
+    let _nginx = Nginx::start(&format!("{SERVER}:80"));
+    let file = folder.path().join("all.gor");
+    check(Tap::start(&record(&file, &[])), &network, &file, NOBODY);
+}
+
+pub(crate) fn named() {
+    let (network, folder) = (Network::new(), folder());
+    let _nginx = Nginx::start(&format!("{SERVER}:80"));
+    let file = folder.path().join("all.gor");
+    check(Tap::start(&record(&file, &["--user", "daemon"])), &network, &file, DAEMON);
+}
+
+/// A copy of shadowtap that anybody may start.
+fn copy(folder: &Path) -> PathBuf {
+    let copy = folder.join("shadowtap");
+    fs::copy(env!("CARGO_BIN_EXE_shadowtap"), &copy).unwrap();
+    fs::set_permissions(&copy, fs::Permissions::from_mode(0o755)).unwrap();
+    copy
+}
+
+fn as_somebody(program: &Path, arguments: &[&str]) -> Tap {
+    Tap::launch(Command::new(program).uid(SOMEBODY).gid(SOMEBODY), arguments)
+}
+
+pub(crate) fn of_file() {
+    let (network, folder) = (Network::new(), folder());
+    let _nginx = Nginx::start(&format!("{SERVER}:80"));
+    let (copy, file) = (copy(folder.path()), folder.path().join("all.gor"));
+    assert!(may("setcap", &["cap_net_raw+ep", copy.to_str().unwrap()]), "setcap");
+    check(as_somebody(&copy, &record(&file, &[])).ready(), &network, &file, SOMEBODY);
+}
+
+#[track_caller]
+fn refused(ended: &Ended, words: &[&str]) {
+    assert_eq!(ended.code, Some(2), "{}", ended.said);
+    for words in words {
+        assert!(ended.said.contains(words), "`{words}` is not said: {}", ended.said);
+    }
+}
+
+pub(crate) fn missing() {
+    let (_network, folder) = (Network::new(), folder());
+    let ended = as_somebody(&copy(folder.path()), &record(&folder.path().join("all.gor"), &[])).ended();
+    refused(&ended, &["cannot open node0", "run with sudo, or: sudo setcap cap_net_raw+ep"]);
+}
+
+fn start(arguments: &[&str]) -> Ended {
+    Tap::launch(&mut Command::new(env!("CARGO_BIN_EXE_shadowtap")), arguments).ended()
+}
+
+pub(crate) fn not_writable() {
+    let (_network, folder) = (Network::new(), folder());
+    fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).unwrap();
+    let file = folder.path().join("all.gor");
+    refused(&start(&record(&file, &[])), &["cannot make", "all.gor", "Permission denied", "--user"]);
+}
+
+pub(crate) fn pattern_not_writable() {
+    let (_network, folder) = (Network::new(), folder());
+    // The first file could be made: it is there already what cannot be done once more.
+    let made = folder.path().join("made");
+    fs::create_dir(&made).unwrap();
+    fs::set_permissions(&made, fs::Permissions::from_mode(0o755)).unwrap();
+    let file = made.join("%Y/%H.gor");
+    refused(&start(&record(&file, &["--rotate-every", "1h"])), &["cannot make", "Permission denied", "--user"]);
+    assert_eq!(fs::read_dir(&made).unwrap().count(), 0);
+}
+
+pub(crate) fn rotated() {
+    let (network, folder) = (Network::new(), folder());
+    let _nginx = Nginx::start(&format!("{SERVER}:80"));
+    let place = folder.path().join("%Y/all.gor");
+    open_up(folder.path());
+    let tap = Tap::start(&record(&place, &["--rotate-size", "1K"]));
+    curl(&mut network.client("curl"), SERVER, "asked", 50);
+    let ended = tap.end("INT");
+    assert_eq!(ended.code, Some(0), "{}", ended.said);
+    let year = fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().path()).find(|path| path.is_dir());
+    let files: Vec<_> = fs::read_dir(year.unwrap()).unwrap().map(|entry| entry.unwrap().path()).collect();
+    assert!(files.len() > 3, "{files:?}");
+    let requests: usize = files.iter().map(|file| gor(&fs::read(file).unwrap()).0.len()).sum();
+    assert_eq!(requests, 50);
+    assert!(files.iter().all(|file| fs::metadata(file).unwrap().uid() == NOBODY));
+}

@@ -1,0 +1,86 @@
+//! A target that stalls or is gone: the capture waits for nobody, and what is recorded beside it is whole.
+
+use std::fs;
+
+use crate::net::{Network, SERVER, WIRE};
+use crate::programs::{Nginx, Tap, each_once, folder, until};
+use crate::traffic::{Load, curl, lines, targets};
+
+const TARGET: &str = "127.0.0.1:8080";
+const URL: &str = "http://127.0.0.1:8080";
+/// Megabytes that a run may take beside what `--max-memory` bounds: code, buffers of the kernel that are mapped, stacks.
+const BESIDE: u64 = 128;
+
+pub(crate) fn stalled() {
+    /// Megabytes: an eighth of it is for what waits for the target.
+    const MEMORY: u64 = 96;
+    /// More than there is room for, by far.
+    const LOAD: Load = Load { seconds: 4, pause: 10, body: 60_000, ..Load::new("stalled") };
+    let (network, folder) = (Network::new(), folder());
+    let (nginx, target) = (Nginx::start(&format!("{SERVER}:80")), Nginx::start(TARGET));
+    let file = folder.path().join("beside.jsonl");
+    let tap = Tap::start(&[
+        "shadow",
+        "-i",
+        WIRE,
+        "-p",
+        "80",
+        "--to",
+        URL,
+        "--allow-writes",
+        "--timeout",
+        "10s",
+        "--max-in-flight",
+        "32",
+        "--max-memory",
+        &format!("{MEMORY}M"),
+        "-o",
+        file.to_str().unwrap(),
+    ]);
+    target.halt();
+    LOAD.run(&network, folder.path());
+    until("requests that are shed", || tap.said().contains(" shed: the target does not keep up"));
+    target.go_on();
+    curl(&mut network.client("curl"), SERVER, "back", 50);
+    let logged = nginx.end();
+    until("the target to have caught up", || target.logged().iter().any(|reached| reached.target == "/back/49"));
+    let memory = tap.most_memory();
+    let ended = tap.end("INT");
+    assert_eq!(ended.code, Some(0), "{}", ended.said);
+    assert!(memory < MEMORY + BESIDE, "{memory} MB");
+    ended.lost_nothing();
+    let shed = ended.of_target("/ended/shed");
+    assert!(shed > 0, "{}", ended.summary["targets"]);
+    let lost = ended.count("/recording/lost");
+    assert_eq!(lost, 0, "{}", ended.summary["recording"]);
+    let lines = lines(&fs::read(&file).unwrap());
+    each_once("the recording", &logged, targets(&lines), LOAD.open());
+    let reached = target.end();
+    let (sent, failed) = (ended.of_target("/ended/sent"), ended.of_target("/ended/failed"));
+    assert!(sent > 0, "{}", ended.summary["targets"]);
+    assert!((sent..=sent + failed).contains(&(reached.len() as u64)), "{} reached it", reached.len());
+}
+
+pub(crate) fn gone() {
+    const LOAD: Load = Load { seconds: 2, pause: 10, ..Load::new("gone") };
+    let (network, folder) = (Network::new(), folder());
+    let nginx = Nginx::start(&format!("{SERVER}:80"));
+    let file = folder.path().join("beside.jsonl");
+    let beside = ["--allow-writes", "-o", file.to_str().unwrap()];
+    let tap = Tap::start(&[&["shadow", "-i", WIRE, "-p", "80", "--to", URL], &beside[..]].concat());
+    LOAD.run(&network, folder.path());
+    let target = Nginx::start(TARGET);
+    curl(&mut network.client("curl"), SERVER, "back", 50);
+    until("the target to be asked again", || target.logged().len() >= 50);
+    let logged = nginx.end();
+    let ended = tap.end("INT");
+    assert_eq!(ended.code, Some(0), "{}", ended.said);
+    ended.lost_nothing();
+    let reached = target.end();
+    each_once("once it is there", &[], reached.iter().map(|reached| &*reached.target), 50);
+    assert_eq!(ended.of_target("/ended/sent"), 50);
+    let failed = ended.of_target("/ended/failed/connect");
+    assert_eq!(failed + 50, ended.of_target("/offered"), "{}", ended.summary["targets"]);
+    let lines = lines(&fs::read(&file).unwrap());
+    each_once("the recording", &logged, targets(&lines), LOAD.open());
+}
