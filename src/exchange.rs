@@ -105,6 +105,16 @@ pub struct ExchangeId {
 }
 
 impl ExchangeId {
+    /// Connections from this number on were never captured: an external middleware made up their requests. No capture
+    /// has as many.
+    pub const FIRST_MADE_UP: ConnectionId = ConnectionId(1 << 48);
+
+    /// Whether it was made up rather than captured.
+    #[must_use]
+    pub fn is_made_up(self) -> bool {
+        self.connection >= Self::FIRST_MADE_UP
+    }
+
     /// The exchange as it was captured: first pass, no copy.
     #[must_use]
     pub const fn new(connection: ConnectionId, index: u32) -> Self {
@@ -591,6 +601,8 @@ pub enum Shed {
     Recording,
     /// No connection came free for it in time: all that may be open were, or its own was busy.
     Connections,
+    /// An external middleware did not take it in time.
+    Middleware,
 }
 
 impl Shed {
@@ -604,6 +616,7 @@ impl Shed {
             Self::Capture => "capture",
             Self::Recording => "recording",
             Self::Connections => "connections",
+            Self::Middleware => "middleware",
         }
     }
 }

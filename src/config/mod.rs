@@ -12,6 +12,7 @@ use crate::{middleware, replay};
 
 mod chain;
 mod check;
+mod external;
 mod inspect;
 mod live;
 mod mistakes;
@@ -57,6 +58,8 @@ pub struct ReplayConfig {
     pub source: Origin,
     /// What is done to requests.
     pub middleware: middleware::Settings,
+    /// What process outside they pass after that.
+    pub external: Option<middleware::external::Settings>,
     /// Where, when and how they are sent.
     pub targets: Vec<replay::Settings>,
     /// What is written besides the report.
@@ -114,11 +117,12 @@ pub fn replay(typed: typed::Replay) -> Result<ReplayConfig, Mistakes> {
     let capture = capture_settings(typed.capture, &mut mistakes);
     let names = names(&typed.send);
     let middleware = chain::settings(&typed.select, &typed.middleware, &names, &mut mistakes, &mut warnings);
+    let external = external::settings(&typed.middleware, &mut mistakes, &mut warnings);
     let targets = targets(&typed.send, &middleware, &mut mistakes, &mut warnings);
     let outputs = outputs::both(&typed.report, &capture, &mut mistakes);
     let source = check::open(&capture, &mut mistakes);
     match (source, mistakes.is_empty()) {
-        (Some(source), true) => Ok(ReplayConfig { capture, source, middleware, targets, outputs, warnings }),
+        (Some(source), true) => Ok(ReplayConfig { capture, source, middleware, external, targets, outputs, warnings }),
         _ => Err(mistakes),
     }
 }

@@ -32,6 +32,8 @@ pub struct RunConfig {
     pub user: User,
     /// What is done to requests.
     pub middleware: middleware::Settings,
+    /// What process outside they pass after that.
+    pub external: Option<middleware::external::Settings>,
     /// Where, and how, they are sent; nowhere, where they are only recorded.
     pub targets: Vec<replay::Settings>,
     /// Where what passes is recorded; nothing has been made yet.
@@ -54,8 +56,9 @@ pub fn shadow(typed: &typed::Shadow) -> Result<RunConfig, Mistakes> {
     let mut warnings = Vec::new();
     let names = super::names(&typed.send);
     let middleware = super::chain::settings(&typed.select, &typed.middleware, &names, &mut mistakes, &mut warnings);
+    let external = super::external::settings(&typed.middleware, &mut mistakes, &mut warnings);
     let targets = super::targets(&typed.send, &middleware, &mut mistakes, &mut warnings);
-    let parts = Parts { middleware, targets, warnings };
+    let parts = Parts { middleware, external, targets, warnings };
     finish(&typed.live, &typed.running, &typed.recording, &typed.report, parts, mistakes)
 }
 
@@ -65,17 +68,19 @@ pub fn record(typed: typed::Record) -> Result<RunConfig, Mistakes> {
     let mut warnings = Vec::new();
     // Nothing is sent, so nothing can be done twice: writes are recorded too.
     let middleware = typed::Middleware { allow_writes: true, ..typed.middleware };
+    let external = super::external::settings(&middleware, &mut mistakes, &mut warnings);
     let middleware = super::chain::settings(&typed.select, &middleware, &[], &mut mistakes, &mut warnings);
     if typed.recording.output.is_none() {
         mistakes.add("--output", "say where to record, such as -o peak.gor.zst");
     }
-    let parts = Parts { middleware, targets: Vec::new(), warnings };
+    let parts = Parts { middleware, external, targets: Vec::new(), warnings };
     finish(&typed.live, &typed.running, &typed.recording, &typed.report, parts, mistakes)
 }
 
 /// What is known of a run before it is known what is captured.
 struct Parts {
     middleware: middleware::Settings,
+    external: Option<middleware::external::Settings>,
     targets: Vec<replay::Settings>,
     warnings: Vec<String>,
 }
@@ -88,12 +93,15 @@ fn finish(
     parts: Parts,
     mut mistakes: Mistakes,
 ) -> Result<RunConfig, Mistakes> {
-    let Parts { middleware, targets, mut warnings } = parts;
+    let Parts { middleware, external, targets, mut warnings } = parts;
     let settings = live::settings(typed, &mut mistakes, &mut warnings);
     let capture = live::capture_settings(typed, &settings, &mut mistakes);
     let user = live::user(typed, &mut mistakes);
     let outputs = outputs::both(report, &capture, &mut mistakes);
     let recorder = recorder(recording, &middleware, &mut mistakes, &mut warnings);
+    if external.is_some() && recorder.as_ref().is_some_and(|recorder| recorder.target().format().takes_frames()) {
+        mistakes.add("--output and --middleware", "a capture file holds frames, and no middleware sees those");
+    }
     let limits = limits(running, &mut mistakes);
     let mark = mark(running.mark.as_deref(), &mut mistakes);
     let source = live::open(&settings, &mut mistakes);
@@ -107,6 +115,7 @@ fn finish(
             source,
             user,
             middleware,
+            external,
             targets,
             recorder,
             mark,

@@ -74,6 +74,12 @@ pub struct Middleware {
     pub set_cookies: Vec<String>,
     /// Cookie names.
     pub remove_cookies: Vec<String>,
+    /// A command line.
+    pub middleware: Option<String>,
+    /// A whole number.
+    pub middleware_workers: Option<String>,
+    /// `5s`.
+    pub middleware_timeout: Option<String>,
 }
 
 /// Where, when and how to send.

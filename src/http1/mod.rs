@@ -8,6 +8,7 @@ mod answer;
 mod body;
 mod conversation;
 mod head;
+mod message;
 mod pairing;
 pub(crate) mod single;
 mod stream;
@@ -19,6 +20,7 @@ pub(crate) use answer::{AnswerError, Asked, read as read_answer};
 pub(crate) use body::{BodyReader, Fed};
 use conversation::Conversation;
 pub(crate) use head::{Begin, end as head_end, response_begins};
+pub(crate) use message::{read_request, read_response};
 
 /// Longest head that is parsed, in bytes. A longer one is malformed, and what follows it is looked for anew.
 pub const MAX_HEAD_BYTES: usize = 1 << 20;

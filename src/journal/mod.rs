@@ -16,7 +16,7 @@ pub mod join;
 pub mod line;
 mod lines;
 mod numbers;
-mod recent;
+pub(crate) mod recent;
 pub mod record;
 mod records;
 mod skipped;

@@ -7,7 +7,7 @@ use std::hash::Hash;
 /// was old until then is forgotten. So between half of its room and all of it is remembered, and nothing is ever
 /// searched for what to forget.
 #[derive(Debug)]
-pub(super) struct Recent<K, V> {
+pub(crate) struct Recent<K, V> {
     young: HashMap<K, V, foldhash::fast::RandomState>,
     old: HashMap<K, V, foldhash::fast::RandomState>,
     /// Entries of a generation.
@@ -16,17 +16,17 @@ pub(super) struct Recent<K, V> {
 
 impl<K: Hash + Eq, V> Recent<K, V> {
     /// An empty map with room for `most` entries.
-    pub(super) fn new(most: usize) -> Self {
+    pub(crate) fn new(most: usize) -> Self {
         Self { young: HashMap::default(), old: HashMap::default(), room: (most / 2).max(1) }
     }
 
     /// What is remembered under `key`, which is now used.
-    pub(super) fn get(&mut self, key: K) -> Option<&mut V> {
+    pub(crate) fn get(&mut self, key: K) -> Option<&mut V> {
         if let Some(value) = self.old.remove(&key) { Some(self.insert(key, value)) } else { self.young.get_mut(&key) }
     }
 
     /// Remembers `value` under `key`.
-    pub(super) fn insert(&mut self, key: K, value: V) -> &mut V {
+    pub(crate) fn insert(&mut self, key: K, value: V) -> &mut V {
         if self.young.len() >= self.room {
             self.old = std::mem::take(&mut self.young);
         }
@@ -34,7 +34,7 @@ impl<K: Hash + Eq, V> Recent<K, V> {
     }
 
     /// Forgets what is remembered under `key`, and returns it.
-    pub(super) fn remove(&mut self, key: &K) -> Option<V> {
+    pub(crate) fn remove(&mut self, key: &K) -> Option<V> {
         self.young.remove(key).or_else(|| self.old.remove(key))
     }
 }

@@ -82,13 +82,19 @@ impl Chain {
         }
         let (before, after) = links.split_at_mut_checked(*guard_at).unwrap_or_default();
         pass(before, request, context)?;
-        if filter::is_write(context.method(request))
-            && let Some(allowed) = writes
-            && !allowed.iter().any(|condition| condition.holds(request, context))
-        {
-            return Err(Outcome::filtered(filter::WRITES));
-        }
+        may_write(writes.as_deref(), request, context)?;
         pass(after, request, context)
+    }
+
+    /// Asks again what no link may change: whether a replay can carry the request, and whether it is a write that may
+    /// pass. For what an external middleware made of it, or made up.
+    pub fn admit(&mut self, request: &Request) -> Result<(), Outcome> {
+        let Self { writes, context, .. } = self;
+        context.begin(request, request.last_byte, false);
+        match filter::tunnel(context.method(request), context.fields(request)) {
+            Some(rule) => Err(Outcome::filtered(rule)),
+            None => may_write(writes.as_deref(), request, context),
+        }
     }
 
     /// Does from now on what `settings` say. Samples and limits that stand in both go on where they are; what was
@@ -172,6 +178,14 @@ impl Chain {
         }
         remarks
     }
+}
+
+/// Ends a write, unless all pass (`None`) or one of these conditions lets it.
+fn may_write(allowed: Option<&[Condition]>, request: &Request, context: &mut Context) -> Result<(), Outcome> {
+    let Some(allowed) = allowed else { return Ok(()) };
+    let passes =
+        !filter::is_write(context.method(request)) || allowed.iter().any(|condition| condition.holds(request, context));
+    if passes { Ok(()) } else { Err(Outcome::filtered(filter::WRITES)) }
 }
 
 fn pass(links: &mut [Placed], request: &mut Request, context: &mut Context) -> Result<(), Outcome> {
@@ -362,6 +376,18 @@ mod tests {
         assert_eq!((chain.route(), chain.targets()), (Some("new"), Some(&[0, 2][..])));
         assert_eq!(chain.apply(&mut request_to("/v2/search")), Err(Outcome::filtered("route")), "nobody is called so");
         assert_eq!((chain.route(), chain.targets()), (None, None));
+    }
+
+    #[test]
+    fn what_came_of_a_request_outside_is_asked_again_for_writes_and_tunnels() {
+        let mut chain = Chain::new(&settings(&[
+            "[[link]]\nallow-writes = true\nwhen = { path = \"^/ok\" }\n[[link]]\nset-header = { X = \"1\" }\n",
+        ]));
+        let asked = |chain: &mut Chain, line: &str| chain.admit(&request(1, &format!("{line} HTTP/1.1\r\n\r\n")));
+        assert_eq!(asked(&mut chain, "GET /"), Ok(()));
+        assert_eq!(asked(&mut chain, "POST /ok"), Ok(()));
+        assert_eq!(asked(&mut chain, "POST /"), Err(Outcome::filtered(filter::WRITES)));
+        assert_eq!(asked(&mut chain, "CONNECT h:1"), Err(Outcome::filtered(filter::CONNECT)));
     }
 
     #[test]

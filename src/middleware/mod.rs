@@ -19,6 +19,7 @@ pub mod context;
 mod cookies;
 pub mod credentials;
 pub mod edit;
+pub mod external;
 pub mod file;
 pub mod filter;
 pub mod json;

@@ -7,10 +7,14 @@
 //!                     \-Frames--> \-Event--> recording thread: Recorder -> disk
 //! ```
 //!
+//! Between the chain and the targets a request may pass a process outside (`external`): it leaves the pacing thread,
+//! and comes back to it.
+//!
 //! Every channel has a bound. A file waits where one is full. A live source waits for nobody: whole requests are shed,
 //! and counted, at the place that was full.
 
 mod budget;
+mod external;
 mod outlet;
 mod pacer;
 mod progress;
@@ -36,11 +40,12 @@ use crate::replay::{self, AnyClient, Client, Delivery, InFlight, Limits, run_tar
 use crate::report::{self, Engine, Fact, Reporter, RequestNote, Started, Summary, TargetEnd, Unheard};
 
 use budget::{Budget, Held};
+use external::{External, Teller, Telling, Workers};
 use outlet::Outlet;
 use pacer::{Pacer, Timing};
 pub use progress::Progress;
 use reader::{FileReader, LiveReader, RecordingReader};
-use recorder::{FrameSender, Recording};
+use recorder::{EventSender, FrameSender, Recording, RecordingThread};
 pub use tap::Tap;
 
 /// Events between the capture thread and the pacing thread. When it is full, a file waits and a live source sheds.
@@ -62,6 +67,9 @@ const TARGET_QUEUE: usize = 16_384;
 /// Time that the runtime gets to end what it still does when all has ended.
 const SHUTDOWN: Duration = Duration::from_millis(100);
 
+/// Time that processes outside get to be gone once nobody waits for them.
+const WORKERS_END: Duration = Duration::from_secs(2);
+
 /// How `--max-memory` is divided over what a run holds.
 struct Memory {
     /// Events between capture and pacing.
@@ -70,12 +78,15 @@ struct Memory {
     targets: usize,
     /// What waits to be recorded.
     recording: usize,
+    /// What is on its way to processes outside, and as much on its way back.
+    external: usize,
 }
 
 impl Memory {
     /// The tap has the rest, see [`Tap::new`].
-    const fn of(max: capture::MaxMemory) -> Self {
-        Self { events: max.0 / 16, targets: max.0 / 8, recording: max.0 / 16 }
+    const fn of(max: capture::MaxMemory, external: bool) -> Self {
+        let all = Self { events: max.0 / 16, targets: max.0 / 8, recording: max.0 / 16, external: 0 };
+        if external { Self { targets: max.0 / 16, external: max.0 / 32, ..all } } else { all }
     }
 }
 
@@ -108,6 +119,8 @@ pub struct Run {
     pub capture: capture::Settings,
     /// What to do to the requests.
     pub middleware: middleware::Settings,
+    /// A process outside that requests pass after that.
+    pub external: Option<middleware::external::Settings>,
     /// Where and how to send them; may be none where they are recorded.
     pub targets: Vec<replay::Settings>,
     /// Where what passes is recorded.
@@ -133,6 +146,7 @@ impl Run {
             feed: source.into().into(),
             capture: capture::Settings::default(),
             middleware: middleware::Settings::default(),
+            external: None,
             targets: Vec::new(),
             recorder: None,
             mark: None,
@@ -169,9 +183,26 @@ pub enum RunError {
     /// The runtime, or a thread of it, could not start.
     #[error("cannot start a thread: {0}; is a limit on processes in force (ulimit -u)?")]
     Start(#[source] std::io::Error),
+    /// The process outside could not be started.
+    #[error("cannot start the middleware `{command}`: {source}; {}", advice(source))]
+    Middleware {
+        /// What was to be run.
+        command: String,
+        /// The system's words.
+        source: std::io::Error,
+    },
     /// The client could not be set up.
     #[error(transparent)]
     Client(#[from] replay::ClientError),
+}
+
+/// What to do about a process that cannot be started.
+fn advice(error: &std::io::Error) -> &'static str {
+    match error.kind() {
+        std::io::ErrorKind::NotFound => "is its name spelt right, and is it in PATH?",
+        std::io::ErrorKind::PermissionDenied => "it has to be executable for the user that shadowtap runs as",
+        _ => "try it by hand",
+    }
 }
 
 /// Reads `source` to its end on this thread and hands every event to `sink`; sends nothing. `sink` returns false to
@@ -228,7 +259,7 @@ pub fn run(
 ) -> Result<Summary, RunError> {
     let started = Started::now();
     let live = matches!(run.feed, Feed::Live(_));
-    let memory = Memory::of(run.capture.max_memory);
+    let memory = Memory::of(run.capture.max_memory, run.external.is_some());
     let wanted = interests(&run);
     let tap = Tap::new(&run.capture, wanted)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(RunError::Start)?;
@@ -256,17 +287,15 @@ pub fn run(
         drain: if live { Duration::ZERO } else { settings.drain },
         ..settings
     });
-    let (outlets, senders) = start_targets(&runtime, targets.collect(), memory.targets, &stopped, &facts)?;
+    let (external, workers) = start_external(&runtime, run.external, memory.external)?;
+    let teller = external.as_ref().map(External::teller);
+    let counts = external.as_ref().map(External::counts);
+    let (outlets, senders) =
+        start_targets(&runtime, targets.collect(), memory.targets, &stopped, &facts, teller.as_ref())?;
     let mirrors = outlets.iter().any(Outlet::mirrors);
     let target_bytes: Vec<_> = outlets.iter().map(Outlet::budget).collect();
-    let (recording_events, recording_frames, recording_thread) = match run.recorder {
-        Some(recorder) => {
-            let Recording { events, frames, thread } = Recording::new(recorder, memory.recording, progress);
-            let of_frames = thread.takes_frames();
-            ((!of_frames).then_some(events), of_frames.then_some(frames), Some(thread))
-        }
-        None => (None, None, None),
-    };
+    let (recording_events, recording_frames, recording_thread) =
+        prepare_recording(run.recorder, memory.recording, progress);
     let runtime_handle = runtime.handle().clone();
     let reader_ends = reader::Ends {
         events: event_sender,
@@ -277,6 +306,7 @@ pub fn run(
     };
     let work = pacer::Work {
         chain: Chain::new(&run.middleware),
+        external,
         reloads: run.reloads,
         mark: run.mark,
         timing: if live { Timing::Live } else { Timing::paced(pace) },
@@ -318,6 +348,7 @@ pub fn run(
     trouble.extend(chain.remarks);
     let ends = senders.into_iter().map(|(sender, client)| end_of_target(&runtime, sender, &*client)).collect();
     watcher.abort();
+    runtime.block_on(ended(workers));
     let recorded = recording.and_then(|thread| joined(thread, "recording", &mut trouble));
     let reporter = joined(counting, "report", &mut trouble);
     runtime.shutdown_timeout(SHUTDOWN);
@@ -327,8 +358,9 @@ pub fn run(
     engine.trouble.append(&mut trouble);
     let reporter = reporter.ok_or_else(|| RunError::Start(std::io::Error::other("the report thread died")))?;
     let unrecorded = progress.unrecorded.load(Ordering::Relaxed);
+    let middleware = counts.map(|counts| counts.so_far());
     let recording = recorded.map(|recorded| report::Recording::new(&recorded, unrecorded));
-    Ok(reporter.finish(report::Ends { engine, targets: ends, keys: chain.keys, unheard, recording }))
+    Ok(reporter.finish(report::Ends { engine, targets: ends, keys: chain.keys, unheard, recording, middleware }))
 }
 
 /// What ends a run early.
@@ -369,6 +401,7 @@ fn start_targets(
     bytes: usize,
     stopped: &watch::Receiver<bool>,
     facts: &mpsc::Sender<Fact>,
+    teller: Option<&Teller>,
 ) -> Result<(Vec<Outlet>, Vec<Sending>), RunError> {
     let each = bytes / targets.len().max(1);
     let (mut outlets, mut senders) = (Vec::new(), Vec::new());
@@ -380,10 +413,48 @@ fn start_targets(
         let (job_sender, jobs) = mpsc::channel(TARGET_QUEUE);
         outlets.push(Outlet::new(job_sender, Budget::new(each), Arc::clone(&client)));
         let (limits, counters) = (Limits::from(&settings), Arc::new(InFlight::default()));
-        let sending = run_target(index, Arc::clone(&client), jobs, limits, stopped.clone(), facts.clone(), counters);
-        senders.push((runtime.spawn(sending), client));
+        let (stopped, facts) = (stopped.clone(), facts.clone());
+        let sending = if let Some(teller) = teller {
+            let client = Telling { client: Arc::clone(&client), teller: teller.clone() };
+            runtime.spawn(run_target(index, Arc::new(client), jobs, limits, stopped, facts, counters))
+        } else {
+            runtime.spawn(run_target(index, Arc::clone(&client), jobs, limits, stopped, facts, counters))
+        };
+        senders.push((sending, client));
     }
     Ok((outlets, senders))
+}
+
+/// What hands events, or else frames, to the recording thread, and that thread, where anything is recorded.
+fn prepare_recording(
+    recorder: Option<Recorder>,
+    bytes: usize,
+    progress: &Arc<Progress>,
+) -> (Option<EventSender>, Option<FrameSender>, Option<RecordingThread>) {
+    let Some(recorder) = recorder else { return (None, None, None) };
+    let Recording { events, frames, thread } = Recording::new(recorder, bytes, progress);
+    let of_frames = thread.takes_frames();
+    ((!of_frames).then_some(events), of_frames.then_some(frames), Some(thread))
+}
+
+/// Starts the processes outside, where there are any.
+fn start_external(
+    runtime: &tokio::runtime::Runtime,
+    settings: Option<middleware::external::Settings>,
+    bytes: usize,
+) -> Result<(Option<External>, Workers), RunError> {
+    let Some(settings) = settings else { return Ok((None, Workers::new())) };
+    let command = settings.command.to_string();
+    let _context = runtime.enter();
+    let (external, workers) =
+        External::start(settings, bytes).map_err(|source| RunError::Middleware { command, source })?;
+    Ok((Some(external), workers))
+}
+
+/// Waits until the processes are gone; those that are not in time go with the runtime.
+async fn ended(workers: Workers) {
+    let all = futures_util::future::join_all(workers);
+    tokio::time::timeout(WORKERS_END, all).await.ok();
 }
 
 /// Starts the capture thread.
@@ -423,6 +494,8 @@ fn stopped_early(after: Duration) -> String {
 fn interests(run: &Run) -> Interests {
     let recorded = run.recorder.as_ref().is_some_and(|recorder| !recorder.target().format().takes_frames());
     let sent = !run.targets.is_empty();
+    // A process outside is told whole messages.
+    let recorded = recorded || run.external.is_some();
     Interests {
         request_body: if recorded || sent { Interest::Keep } else { Interest::Count },
         response_body: match (recorded, sent) {

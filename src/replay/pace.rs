@@ -118,6 +118,12 @@ impl Schedule {
         Self { pace, first: None, count: 0 }
     }
 
+    /// Whether nothing is ever due: requests are sent as fast as they are taken.
+    #[must_use]
+    pub const fn is_max(&self) -> bool {
+        matches!(self.pace, Pace::Max)
+    }
+
     /// When the next request, captured `at`, is due, counted from the start of the run; `None` where there is no
     /// schedule. The first one is due at once, and so is what was captured before it.
     pub fn due(&mut self, at: Timestamp) -> Option<Duration> {

@@ -3,6 +3,7 @@
 //! It looks at outcomes only, in any order, and joins nothing: so it stays right whatever the join had to give up.
 
 use crate::exchange::{Outcome, Shed};
+use crate::middleware::external::MIDDLEWARE;
 
 use super::TargetSet;
 use super::summary::{self, Requests, TargetEnded, count};
@@ -52,7 +53,13 @@ impl Ledger {
         let ended = &mut self.requests.ended;
         match outcome {
             Outcome::Kept => ended.kept += 1,
-            Outcome::Filtered(rule) => count(&mut ended.filtered, rule),
+            Outcome::Filtered(rule) => {
+                count(&mut ended.filtered, rule);
+                // What a process outside keeps back had passed the sample.
+                if rule == MIDDLEWARE {
+                    self.passed.add(bytes);
+                }
+            }
             Outcome::SampledOut => {
                 ended.sampled_out += 1;
                 self.sampled_out.add(bytes);
@@ -77,11 +84,13 @@ impl Ledger {
         }
     }
 
-    /// A request of `bytes` bytes was seen and offered to `targets`.
-    pub fn offered(&mut self, targets: TargetSet, bytes: u64) {
+    /// A request was seen and offered to `targets`; `sampled` are its bytes where it came by the sample.
+    pub fn offered(&mut self, targets: TargetSet, sampled: Option<u64>) {
         self.requests.seen += 1;
         self.requests.offered += 1;
-        self.passed.add(bytes);
+        if let Some(bytes) = sampled {
+            self.passed.add(bytes);
+        }
         for target in targets.iter() {
             if let Some(target) = self.targets.get_mut(target) {
                 target.offered += 1;
@@ -154,7 +163,9 @@ mod tests {
             Outcome::Sent,
         ];
         all.extend([Incomplete::Gap, Incomplete::Cut, Incomplete::EndOfCapture].map(Outcome::Incomplete));
-        all.extend([Shed::TargetQueue, Shed::Stopped, Shed::BodyLimit, Shed::Capture].map(Outcome::Shed));
+        all.extend(
+            [Shed::TargetQueue, Shed::Stopped, Shed::BodyLimit, Shed::Capture, Shed::Middleware].map(Outcome::Shed),
+        );
         all.extend(FailureKind::ALL.map(Outcome::Failed));
         all
     }
@@ -173,7 +184,7 @@ mod tests {
     fn every_outcome_keeps_the_sum_of_a_target() {
         for outcome in every_outcome() {
             let mut ledger = Ledger::new(1);
-            ledger.offered(TargetSet::first(1), 1);
+            ledger.offered(TargetSet::first(1), Some(1));
             assert_eq!(ledger.target(0).1, 1);
             ledger.delivered(0, &outcome);
             assert!(ledger.balances(), "{outcome:?}");
@@ -192,10 +203,11 @@ mod tests {
     #[test]
     fn the_sample_is_judged_by_what_came_as_far_as_it() {
         let mut ledger = Ledger::new(1);
-        ledger.offered(TargetSet::first(1), 300);
+        ledger.offered(TargetSet::first(1), Some(300));
         ledger.ended(&Outcome::SampledOut, 100);
         ledger.ended(&Outcome::filtered("deny-path"), 5000);
         ledger.ended(&Outcome::Incomplete(Incomplete::Gap), 5000);
+        ledger.offered(TargetSet::first(1), None);
         let sample = ledger.sample(0.5, None);
         assert_eq!((sample.requests, sample.bytes), (Some(0.5), Some(0.75)));
         assert_eq!(

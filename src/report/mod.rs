@@ -18,6 +18,7 @@ pub mod inspect;
 pub mod join;
 pub mod ledger;
 pub mod listing;
+pub mod middleware;
 pub mod results;
 pub mod routes;
 mod series;
@@ -31,6 +32,7 @@ pub use crate::journal::line as lines;
 pub use forecast::Forecast;
 pub use inspect::{Exchange, Exchanges, InspectLedger};
 pub use listing::Listing;
+pub use middleware::MiddlewareCounts;
 pub use routes::Routes;
 pub use status::StatusChoice;
 pub use summary::{
@@ -221,6 +223,8 @@ pub struct Ends {
     pub unheard: Unheard,
     /// Of the recording, where there was one.
     pub recording: Option<Recording>,
+    /// Of middleware in processes outside, where there was any.
+    pub middleware: Option<MiddlewareCounts>,
 }
 
 /// What a target's sender hands over at its end.
@@ -290,7 +294,8 @@ impl Reporter {
                 }
             }
             Fact::Offered { note, targets } => {
-                self.ledger.offered(targets, note.bytes);
+                // The sample is judged by what was captured.
+                self.ledger.offered(targets, (!note.id.is_made_up()).then_some(note.bytes));
                 for evicted in self.joins.offered(note, targets.len()) {
                     self.joined(&evicted);
                 }
@@ -308,7 +313,7 @@ impl Reporter {
     /// Ends what still waits, and says what the run amounts to.
     #[must_use]
     pub fn finish(mut self, ends: Ends) -> Summary {
-        let Ends { engine, targets: ends, keys, unheard, recording } = ends;
+        let Ends { engine, targets: ends, keys, unheard, recording, middleware } = ends;
         for joined in std::mem::take(&mut self.joins).finish() {
             self.joined(&joined);
         }
@@ -318,6 +323,7 @@ impl Reporter {
         let mut trouble = engine.trouble;
         trouble.extend(self.results.trouble());
         trouble.extend(self.unheard(unheard));
+        trouble.extend(middleware.iter().flat_map(MiddlewareCounts::remarks));
         let ledger = &self.ledger;
         let targets = self
             .targets
@@ -334,6 +340,7 @@ impl Reporter {
             production: self.production.finish(),
             sample: ledger.sample(self.sample, keys),
             recording,
+            middleware,
             trouble,
             results_failed,
             ..blank(self.command, self.started)

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::middleware::MiddlewareCounts;
 use crate::journal::Recorded;
 
 /// How often each name was counted, in the order of the names.
@@ -45,6 +46,9 @@ pub struct Summary {
     /// What was recorded, where anything was to be.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub recording: Option<Recording>,
+    /// What processes outside did, where there were any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub middleware: Option<MiddlewareCounts>,
     /// What was demanded of the run, and whether it held.
     pub gates: Vec<Gate>,
     /// What went wrong on the way, in words for people.

@@ -329,6 +329,16 @@ pub(crate) struct MiddlewareArgs {
     /// Remove the cookie of this name; repeatable
     #[arg(long = "remove-cookie", value_name = "NAME")]
     remove_cookies: Vec<String>,
+    /// After all that, pass requests through this program and take what it gives back: it speaks GoReplay's protocol,
+    /// see docs/middleware.md. Split into words as a shell does it, such as 'python3 my.py'
+    #[arg(long, value_name = "COMMAND")]
+    middleware: Option<String>,
+    /// Run so many of it; requests of one connection go to the same [default: 1]
+    #[arg(long, value_name = "N", allow_hyphen_values = true)]
+    middleware_workers: Option<String>,
+    /// How long a request waits to be given back; then it is left out, and counted [default: 5s]
+    #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
+    middleware_timeout: Option<String>,
 }
 
 /// When to send.
@@ -572,6 +582,9 @@ fn middleware(args: MiddlewareArgs, allow_writes: bool) -> typed::Middleware {
         remove_headers: args.remove_headers,
         set_cookies: args.set_cookies,
         remove_cookies: args.remove_cookies,
+        middleware: args.middleware,
+        middleware_workers: args.middleware_workers,
+        middleware_timeout: args.middleware_timeout,
     }
 }
 

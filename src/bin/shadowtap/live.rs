@@ -35,7 +35,7 @@ pub(crate) fn record(args: RecordCommand) -> anyhow::Result<ExitCode> {
 
 /// Runs either; `first` says what will be done.
 fn run(config: RunConfig, about: About, first: &str) -> anyhow::Result<ExitCode> {
-    let RunConfig { capture, source, user, middleware, targets, mut recorder, mark, .. } = config;
+    let RunConfig { capture, source, user, middleware, external, targets, mut recorder, mark, .. } = config;
     // Before any other thread starts: from here on no right is needed.
     let given_up = rights::give_up(&user)?;
     tell(&format!("{}; {given_up}", source.describe()));
@@ -63,6 +63,7 @@ fn run(config: RunConfig, about: About, first: &str) -> anyhow::Result<ExitCode>
         feed: Feed::Live(Box::new(source)),
         capture,
         middleware,
+        external,
         targets,
         recorder,
         mark,

@@ -48,6 +48,9 @@ impl Handle {
     /// Opens the device and sets the filter.
     pub(super) fn open(name: &str, settings: &Settings, buffer: usize) -> Result<Self, LiveError> {
         let capture = activate(name, settings, buffer)?;
+        // A process that is run as middleware must not inherit the right to capture. Where that cannot be said, the
+        // socket is none that lives on in another process either.
+        rustix::io::fcntl_setfd(&capture, rustix::io::FdFlags::CLOEXEC).ok();
         let link = link_type(capture.get_datalink().0);
         let mut handle =
             Self { name: name.to_owned(), link, frames: 0, capture, counted: Counted::default(), up: true };

@@ -1,6 +1,8 @@
 //! The pacing thread's work: each whole request waits until it is due, passes the chain, and is offered to its targets
 //! and recorded.
 
+mod outside;
+
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -11,10 +13,13 @@ use crossbeam_channel::{Receiver, RecvTimeoutError, TryRecvError};
 use tokio::sync::{Notify, mpsc, watch};
 use tokio::time::Instant;
 
+use super::external::{External, Passed};
 use super::outlet::Outlet;
 use super::recorder::EventSender;
 use super::{Parcel, Progress, note, wall_clock};
-use crate::exchange::{Event, ExchangeId, Framing, Outcome, Request, RequestState, Response, Shed, Timestamp};
+use crate::exchange::{
+    ConnectionId, Damage, Event, ExchangeId, Framing, Outcome, Request, RequestState, Response, Shed, Timestamp,
+};
 use crate::middleware::route::ROUTE;
 use crate::middleware::{self, Chain, Mark};
 use crate::replay::{Delivery, Pace, Schedule};
@@ -48,6 +53,11 @@ impl Timing {
         }
     }
 
+    /// Whether requests are sent as fast as they are taken.
+    const fn is_unscheduled(&self) -> bool {
+        matches!(self, Self::Paced { schedule, .. } if schedule.is_max())
+    }
+
     /// When something at `at` is due that is no request; it changes nothing about the pace.
     fn other(&self, at: Timestamp) -> Option<Instant> {
         match self {
@@ -66,6 +76,8 @@ fn live(at: Timestamp) -> Instant {
 /// What is done to requests.
 pub(super) struct Work {
     pub(super) chain: Chain,
+    /// Processes that requests pass after the chain.
+    pub(super) external: Option<External>,
     /// What the chain is to do from now on, when it was read again.
     pub(super) reloads: watch::Receiver<Option<middleware::Settings>>,
     pub(super) mark: Option<Mark>,
@@ -102,6 +114,13 @@ struct Asked {
     /// When its last byte was captured.
     at: Timestamp,
     recorded: bool,
+    is_head: bool,
+}
+
+/// What there is to do next.
+enum Step {
+    Event(Event),
+    Outside(outside::Step),
 }
 
 /// The pacing thread.
@@ -128,39 +147,46 @@ impl Pacer {
 
     /// Works until the events end or the run is stopped; returns what the chain has to say at the end.
     pub(super) fn run(mut self) -> ChainEnd {
-        while let Some(event) = self.next() {
-            let went_on = match event {
-                Event::Request(request) => self.request(request),
-                Event::Response { of, response } => self.response(of, response),
-                Event::Damaged { of, why } => match self.asked.remove(&of) {
-                    Some(asked) => {
-                        if asked.recorded {
-                            self.record(Event::Damaged { of, why });
-                        }
-                        self.tell(Fact::Production { of, production: Err(why) })
-                    }
-                    None => true,
-                },
-                Event::Orphan { .. } => self.tell(Fact::Orphan),
-                Event::Opened { connection, at } => {
-                    let due = self.due(at);
-                    self.ends.outlets.iter_mut().for_each(|outlet| outlet.opened(connection, due));
-                    true
-                }
-                Event::Closed { connection, at, .. } => {
-                    let due = self.due(at);
-                    self.ends.outlets.iter_mut().for_each(|outlet| outlet.closed(connection, due));
-                    true
-                }
+        while let Some(step) = self.next() {
+            let went_on = match step {
+                Step::Event(event) => self.event(event),
+                Step::Outside(step) => self.outside(step),
             };
             if !went_on {
                 break;
             }
         }
+        self.wind_up();
         if matches!(self.work.timing, Timing::Live) {
             self.leave();
         }
         ChainEnd { keys: self.work.chain.key_share(), remarks: self.work.chain.remarks() }
+    }
+
+    /// False where the run was stopped.
+    fn event(&mut self, event: Event) -> bool {
+        match event {
+            Event::Request(request) => self.request(request),
+            Event::Response { of, response } => self.response(of, response),
+            Event::Damaged { of, why } => self.damaged(of, why),
+            Event::Orphan { .. } => self.tell(Fact::Orphan),
+            Event::Opened { connection, at } => {
+                let due = self.due(at);
+                self.ends.outlets.iter_mut().for_each(|outlet| outlet.opened(connection, due));
+                true
+            }
+            Event::Closed { connection, at, .. } => {
+                let due = self.due(at);
+                if self.work.external.as_mut().is_none_or(|external| external.closes(connection, due)) {
+                    self.closed(connection, due);
+                }
+                true
+            }
+        }
+    }
+
+    fn closed(&mut self, connection: ConnectionId, due: Instant) {
+        self.ends.outlets.iter_mut().for_each(|outlet| outlet.closed(connection, due));
     }
 
     /// Tells of each request that was captured and found no time any more, and how others were answered.
@@ -180,7 +206,10 @@ impl Pacer {
         self.work.timing.other(at).unwrap_or_else(Instant::now)
     }
 
-    fn next(&mut self) -> Option<Event> {
+    fn next(&mut self) -> Option<Step> {
+        if self.work.external.is_some() {
+            return self.next_of_both();
+        }
         let parcel = match self.at_hand() {
             Some(parcel) => parcel,
             None => crossbeam_channel::select_biased! {
@@ -188,9 +217,14 @@ impl Pacer {
                 recv(self.ends.events) -> parcel => parcel.ok(),
             }?,
         };
+        Some(Step::Event(self.opened(parcel)))
+    }
+
+    /// The event in a parcel, whose share of the memory is given back.
+    fn opened(&self, parcel: Parcel) -> Event {
         drop(parcel.held);
         self.ends.progress.read_permille.store(parcel.permille, Ordering::Relaxed);
-        Some(parcel.event)
+        parcel.event
     }
 
     /// An event that is there already, live. After many of them this thread naps rather than waits: who waits in the
@@ -236,8 +270,18 @@ impl Pacer {
         let marked = self.work.mark.as_ref().map_or(Ok(()), |mark| mark.check(&request));
         match marked.and_then(|()| self.work.chain.apply_at(&mut request, clock)) {
             Err(outcome) => self.end(note, outcome),
-            Ok(()) => self.take(note, request, due),
+            Ok(()) => self.passed(note, request, due),
         }
+    }
+
+    /// A request passed the chain, which says where it goes.
+    fn passed(&mut self, note: RequestNote, request: Box<Request>, due: Option<Instant>) -> bool {
+        let targets = self.targets();
+        if targets.is_empty() && !self.ends.outlets.is_empty() {
+            return self.end(note, Outcome::filtered(ROUTE));
+        }
+        let passed = Passed { note, request, due, targets, keep_host: self.work.chain.host_was_set() };
+        if self.work.external.is_some() { self.give(passed) } else { self.take(passed) }
     }
 
     /// Whether requests go anywhere with their bodies: frames that are recorded have these already.
@@ -256,7 +300,10 @@ impl Pacer {
         }
     }
 
-    fn wait_until(&self, due: Option<Instant>) -> bool {
+    fn wait_until(&mut self, due: Option<Instant>) -> bool {
+        if self.work.external.is_some() {
+            return due.is_none_or(|due| self.outside_until(due));
+        }
         match due {
             Some(due) if due > Instant::now() => {
                 matches!(self.ends.stopped.recv_deadline(due.into_std()), Err(RecvTimeoutError::Timeout))
@@ -266,8 +313,9 @@ impl Pacer {
     }
 
     /// Records a request that passed, and offers it to the targets.
-    fn take(&mut self, note: RequestNote, mut request: Box<Request>, due: Option<Instant>) -> bool {
-        let (id, at) = (note.id, request.last_byte);
+    fn take(&mut self, passed: Passed) -> bool {
+        let Passed { note, mut request, due, targets, keep_host } = passed;
+        let (id, at, is_head) = (note.id, request.last_byte, request.method() == b"HEAD");
         self.taken += 1;
         if self.work.most == Some(self.taken) {
             self.ends.enough.notify_one();
@@ -275,13 +323,8 @@ impl Pacer {
         if self.ends.outlets.is_empty() {
             return self.keep(note, request);
         }
-        let keep_host = self.work.chain.host_was_set();
-        let targets = self.targets();
-        if targets.is_empty() {
-            return self.end(note, Outcome::filtered(ROUTE));
-        }
         let recorded = self.ends.recording.as_ref().is_some_and(|to| to.send(Event::Request(request.clone())));
-        self.asked.insert(id, Asked { at, recorded });
+        self.asked.insert(id, Asked { at, recorded, is_head });
         self.ends.progress.seen.fetch_add(1, Ordering::Relaxed);
         self.ends.progress.in_flight.fetch_add(targets.len() as u64, Ordering::Relaxed);
         if !self.tell(Fact::Offered { note: Box::new(note), targets }) {
@@ -304,12 +347,12 @@ impl Pacer {
 
     /// Records a request where nothing is sent. Where it is frames that are recorded, it is kept in them.
     fn keep(&mut self, note: RequestNote, request: Box<Request>) -> bool {
-        let (id, at) = (note.id, request.last_byte);
+        let (id, at, is_head) = (note.id, request.last_byte, request.method() == b"HEAD");
         let recorded = self.ends.recording.is_some();
         if self.ends.recording.as_ref().is_some_and(|to| !to.send(Event::Request(request))) {
             return self.end(note, Outcome::Shed(Shed::Recording));
         }
-        self.asked.insert(id, Asked { at, recorded });
+        self.asked.insert(id, Asked { at, recorded, is_head });
         self.ends.progress.seen.fetch_add(1, Ordering::Relaxed);
         self.ends.progress.kept_back.fetch_add(1, Ordering::Relaxed);
         self.tell(Fact::Kept { note: Box::new(note) })
@@ -342,8 +385,22 @@ impl Pacer {
         self.tell(Fact::Ended { note: Box::new(note), outcome })
     }
 
+    fn damaged(&mut self, of: ExchangeId, why: Damage) -> bool {
+        let Some(asked) = self.asked.remove(&of) else {
+            self.follow(of, || Event::Damaged { of, why });
+            return true;
+        };
+        if asked.recorded {
+            self.record(Event::Damaged { of, why });
+        }
+        self.tell(Fact::Production { of, production: Err(why) })
+    }
+
     fn response(&mut self, of: ExchangeId, response: Box<Response>) -> bool {
-        let Some(asked) = self.asked.remove(&of) else { return true };
+        let Some(asked) = self.asked.remove(&of) else {
+            self.follow(of, || Event::Response { of, response });
+            return true;
+        };
         let production = Production {
             status: response.status,
             body_len: response.body.len,
@@ -351,7 +408,9 @@ impl Pacer {
             damage: response.damage,
             latency: response.first_byte.since(asked.at),
         };
-        if asked.recorded {
+        if self.work.external.is_some() {
+            self.response_outside(of, response, &asked);
+        } else if asked.recorded {
             self.record(Event::Response { of, response });
         }
         self.tell(Fact::Production { of, production: Ok(production) })

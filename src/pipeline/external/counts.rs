@@ -1,0 +1,40 @@
+//! What is worth knowing of processes at the end of a run.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use crate::exchange::Malformed;
+use crate::middleware::external::MessageId;
+use crate::report::MiddlewareCounts;
+
+/// Counters, from any thread.
+#[derive(Debug, Default)]
+pub(in crate::pipeline) struct Counts {
+    pub(super) made_up: AtomicU64,
+    pub(super) late: AtomicU64,
+    pub(super) garbage: AtomicU64,
+    malformed: AtomicU64,
+    pub(super) untold: AtomicU64,
+    pub(super) restarts: AtomicU64,
+}
+
+impl Counts {
+    /// A message broke this rule of HTTP; the first one is told aloud.
+    pub(super) fn malformed(&self, id: &MessageId, why: Malformed) {
+        if self.malformed.fetch_add(1, Ordering::Relaxed) == 0 {
+            tracing::warn!(%id, "the middleware gave back a message that is no HTTP ({why}): it goes no further");
+        }
+    }
+
+    /// What was counted so far.
+    pub(in crate::pipeline) fn so_far(&self) -> MiddlewareCounts {
+        let of = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        MiddlewareCounts {
+            made_up: of(&self.made_up),
+            late: of(&self.late),
+            garbage: of(&self.garbage),
+            malformed: of(&self.malformed),
+            untold: of(&self.untold),
+            restarts: of(&self.restarts),
+        }
+    }
+}

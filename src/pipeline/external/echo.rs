@@ -1,0 +1,120 @@
+//! What comes of a message from a process, and of those that never came.
+
+use std::sync::PoisonError;
+use std::sync::atomic::Ordering;
+
+use tokio::time::Instant;
+
+use super::queue::pop_if;
+use super::{Answer, Back, External, Owed, Settled, Waiting};
+use crate::exchange::{ConnectionId, ExchangeId, Outcome, Request, RequestState, Shed};
+use crate::middleware::external::{Kind, MIDDLEWARE, Said};
+use crate::report::RequestNote;
+
+impl External {
+    /// What came back.
+    pub(in crate::pipeline) fn settle(&mut self, back: Back) -> Settled {
+        match back {
+            Back::Gone => {
+                self.alive = self.alive.saturating_sub(1);
+                Settled::Nothing
+            }
+            Back::Said(said) => match said.kind {
+                Kind::Request => self.said_request(&said),
+                Kind::Response => self.said_response(&said),
+                // Nothing is done with what targets answered after this.
+                Kind::Replayed => Settled::Nothing,
+            },
+        }
+    }
+
+    fn said_request(&mut self, said: &Said) -> Settled {
+        let id = said.id.exchange();
+        let Some(Waiting { mut passed, answered, .. }) = id.and_then(|id| self.no_longer_waits(id)) else {
+            return if id.is_some_and(|id| self.late.get(id).is_some()) {
+                self.teller.counts.late.fetch_add(1, Ordering::Relaxed);
+                Settled::Nothing
+            } else {
+                self.made_up(said)
+            };
+        };
+        if said.is(&passed.request) {
+            return Settled::Passed { passed, answered, changed: false };
+        }
+        match said.request() {
+            Ok((head, body)) => {
+                (passed.request.head, passed.request.body) = (head, body);
+                Settled::Passed { passed, answered, changed: true }
+            }
+            Err(why) => {
+                self.teller.counts.malformed(&said.id, why);
+                Settled::Ended { note: passed.note, outcome: Outcome::filtered(MIDDLEWARE) }
+            }
+        }
+    }
+
+    fn said_response(&mut self, said: &Said) -> Settled {
+        let answer = said.id.exchange().and_then(|of| Some((of, self.answers.remove(&of)?)));
+        let Some((of, Answer { mut response, is_head, .. })) = answer else { return Settled::Nothing };
+        self.forget_settled();
+        let response = match said.response(is_head) {
+            Ok((status, head, body)) => {
+                (response.status, response.head, response.body) = (status, head, body);
+                Some(response)
+            }
+            Err(why) => {
+                self.teller.counts.malformed(&said.id, why);
+                None
+            }
+        };
+        Settled::Response { of, response }
+    }
+
+    /// A request that came from nowhere: it has a connection of its own, and a number that no capture has.
+    fn made_up(&mut self, said: &Said) -> Settled {
+        let (head, body) = match said.request() {
+            Ok(request) => request,
+            Err(why) => {
+                self.teller.counts.malformed(&said.id, why);
+                return Settled::Nothing;
+            }
+        };
+        let id = ExchangeId::new(ConnectionId(ExchangeId::FIRST_MADE_UP.0 + self.made_up), 1);
+        self.made_up += 1;
+        self.teller.counts.made_up.fetch_add(1, Ordering::Relaxed);
+        self.teller.names.lock().unwrap_or_else(PoisonError::into_inner).insert(id, said.id.clone());
+        let nobody = std::net::SocketAddr::from(([0, 0, 0, 0], 0));
+        let (first_byte, last_byte) = (self.latest, self.latest);
+        let (client, server, state) = (nobody, nobody, RequestState::Whole);
+        Settled::MadeUp(Box::new(Request { id, client, server, head, body, first_byte, last_byte, state }))
+    }
+
+    /// The next of what did not come back in time; nothing where the time of the rest is not up.
+    pub(in crate::pipeline) fn expire(&mut self, now: Instant) -> Option<Settled> {
+        let (_, owed) = pop_if(&mut self.deadlines, |(deadline, _)| *deadline <= now)?;
+        Some(match owed {
+            Owed::Echo(id) => match self.no_longer_waits(id) {
+                Some(waiting) => self.not_echoed(waiting),
+                None => Settled::Nothing,
+            },
+            Owed::Answer(of) => match self.answers.remove(&of) {
+                Some(_) => Settled::Response { of, response: None },
+                None => Settled::Nothing,
+            },
+        })
+    }
+
+    /// What was taken and not given back was kept back; what never was taken was shed.
+    fn not_echoed(&mut self, Waiting { passed, taken, .. }: Waiting) -> Settled {
+        self.late.insert(passed.note.id, ());
+        let taken = taken.load(Ordering::Relaxed);
+        let outcome = if taken { Outcome::filtered(MIDDLEWARE) } else { Outcome::Shed(Shed::Middleware) };
+        Settled::Ended { note: passed.note, outcome }
+    }
+
+    /// All that still waits, when the run is stopped.
+    pub(in crate::pipeline) fn stopped(&mut self) -> Vec<RequestNote> {
+        self.deadlines.clear();
+        self.waiting.drain().map(|(_, waiting)| waiting.passed.note).collect()
+    }
+}

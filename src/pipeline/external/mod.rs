@@ -1,0 +1,379 @@
+//! Middleware in processes outside: what waits for them, and what becomes of it.
+//!
+//! ```text
+//!   pacing thread --Job--> Queue --> stdin of a process
+//!         ^                                |
+//!         \------Back------ Decoder <-- stdout
+//! ```
+//!
+//! Everything that a request can come to is decided on the pacing thread, here in [`External`]; the tasks that look after
+//! the processes only carry bytes. A request waits for its echo for as long as the settings say, whatever the process
+//! does, so nothing here ever waits without an end. Each of these has a bound: what waits to be written, what waits for
+//! its echo, what came back.
+
+mod counts;
+mod echo;
+mod queue;
+mod teller;
+mod told;
+mod worker;
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use crossbeam_channel::{Receiver, Sender};
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinHandle;
+use tokio::time::Instant;
+
+use super::budget::{Budget, Held, bytes_of_request};
+use crate::exchange::{ConnectionId, ExchangeId, Outcome, Request, Response, Timestamp};
+use crate::journal::recent::Recent;
+use crate::middleware::external::{Said, Settings, Told};
+use crate::report::{RequestNote, TargetSet};
+
+pub(super) use counts::Counts;
+use queue::{Job, QUEUE, Queue, pop_if};
+pub(super) use teller::Teller;
+pub(super) use told::Telling;
+use worker::{BackSender, Worker};
+
+/// Requests that wait for the echo of one process. Past it requests wait or are shed (`middleware`).
+const MOST_WAITING: usize = 8192;
+/// Messages on their way back. When it is full, processes are not read from for a moment.
+const BACK_QUEUE: usize = 16_384;
+/// Requests whose time was up of which it is remembered that they were told: an echo that comes after all is late, and
+/// no new request. Of those past it a late echo counts as a new request.
+const MOST_REMEMBERED: usize = 1 << 16;
+/// Names of requests that processes made up, for their answers. Past it an answer goes by a name of ours.
+const MOST_NAMES: usize = 1 << 16;
+
+/// How far a run has come, as far as processes are concerned.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    Open,
+    /// There is nothing more to tell.
+    Closing,
+    /// Nobody waits for anything any more.
+    Over,
+}
+
+/// What comes back from the tasks.
+pub(super) enum Back {
+    Said(Said),
+    /// A process has ended, and none takes its place.
+    Gone,
+}
+
+/// Something that comes back, with its share of the memory that such may take.
+pub(super) type Parcel = (Back, Held);
+
+/// A request that passed the chain.
+pub(super) struct Passed {
+    pub(super) note: RequestNote,
+    pub(super) request: Box<Request>,
+    pub(super) due: Option<Instant>,
+    /// Where it goes.
+    pub(super) targets: TargetSet,
+    /// Whether a link gave it its Host.
+    pub(super) keep_host: bool,
+}
+
+/// What production answered to a request that still waits, or that there is nothing.
+pub(super) type Answered = crate::exchange::Event;
+
+/// A request that waits for its echo.
+struct Waiting {
+    passed: Passed,
+    taken: Arc<AtomicBool>,
+    /// What is to follow it.
+    answered: Option<Answered>,
+    /// What follows it has its share too.
+    answer_held: Held,
+    _held: Held,
+}
+
+/// A response that waits for its echo, because it is to be recorded.
+struct Answer {
+    response: Box<Response>,
+    is_head: bool,
+    _held: Held,
+}
+
+/// What came of a message, or of time that passed.
+pub(super) enum Settled {
+    /// A request came back.
+    Passed {
+        passed: Passed,
+        answered: Option<Answered>,
+        /// Whether anything in it was changed.
+        changed: bool,
+    },
+    /// A request did not come back.
+    Ended { note: RequestNote, outcome: Outcome },
+    /// A request that was never told.
+    MadeUp(Box<Request>),
+    /// A response came back; `None` where it did not.
+    Response { of: ExchangeId, response: Option<Box<Response>> },
+    /// Something that changes nothing.
+    Nothing,
+}
+
+/// What is owed, in the order in which its time is up.
+#[derive(Clone, Copy, Debug)]
+enum Owed {
+    Echo(ExchangeId),
+    Answer(ExchangeId),
+}
+
+/// The pacing thread's side of the processes.
+///
+/// Invariant: what is in `waiting` or `answers` has an entry in `deadlines`, and `busy` counts `waiting` by connection.
+pub(super) struct External {
+    teller: Teller,
+    back: Receiver<Parcel>,
+    /// Never used: it keeps the way back from looking as if something had come, when all processes are gone.
+    _to: Sender<Parcel>,
+    phase: watch::Sender<Phase>,
+    /// Processes that have not ended for good.
+    alive: usize,
+    waiting: HashMap<ExchangeId, Waiting, foldhash::fast::RandomState>,
+    answers: HashMap<ExchangeId, Answer, foldhash::fast::RandomState>,
+    deadlines: VecDeque<(Instant, Owed)>,
+    busy: HashMap<ConnectionId, Busy, foldhash::fast::RandomState>,
+    /// Requests that wait for each process.
+    loads: Vec<usize>,
+    late: Recent<ExchangeId, ()>,
+    made_up: u64,
+    /// When what was last read off the capture was captured.
+    pub(super) latest: Timestamp,
+}
+
+/// A connection of which requests wait.
+#[derive(Default)]
+struct Busy {
+    requests: u32,
+    /// It closes once they do not any more, and was due to do so then.
+    closes: Option<Instant>,
+}
+
+/// The tasks that look after the processes, until they have ended.
+pub(super) type Workers = Vec<JoinHandle<()>>;
+
+impl External {
+    /// Starts the processes; called within the runtime. `bytes` is what may be on its way to them, and as much back.
+    pub(super) fn start(settings: Settings, bytes: usize) -> std::io::Result<(Self, Workers)> {
+        let (phase, watched) = watch::channel(Phase::Open);
+        let (to, back) = crossbeam_channel::bounded(BACK_QUEUE);
+        let back_sender = BackSender { to: to.clone(), bytes: Budget::new(bytes) };
+        let counts = Arc::<Counts>::default();
+        let settings = Arc::new(settings);
+        let (mut jobs, mut workers) = (Vec::new(), Vec::new());
+        for _ in 0..settings.workers {
+            let child = worker::start(&settings.command)?;
+            let (sender, receiver) = mpsc::channel(QUEUE);
+            let worker = Worker {
+                settings: Arc::clone(&settings),
+                queue: Queue::new(receiver, watched.clone()),
+                phase: watched.clone(),
+                back: back_sender.clone(),
+                counts: Arc::clone(&counts),
+            };
+            jobs.push(sender);
+            workers.push(tokio::spawn(worker.run(child)));
+        }
+        let teller = Teller {
+            bytes: Budget::new(bytes),
+            timeout: settings.timeout,
+            names: Arc::new(Mutex::new(Recent::new(MOST_NAMES))),
+            counts,
+            jobs: jobs.into(),
+        };
+        Ok((Self::new(teller, (to, back), phase, workers.len()), workers))
+    }
+
+    fn new(
+        teller: Teller,
+        (to, back): (Sender<Parcel>, Receiver<Parcel>),
+        phase: watch::Sender<Phase>,
+        alive: usize,
+    ) -> Self {
+        Self {
+            loads: vec![0; teller.jobs.len()],
+            teller,
+            back,
+            _to: to,
+            phase,
+            alive,
+            waiting: HashMap::default(),
+            answers: HashMap::default(),
+            deadlines: VecDeque::new(),
+            busy: HashMap::default(),
+            late: Recent::new(MOST_REMEMBERED),
+            made_up: 0,
+            latest: Timestamp::default(),
+        }
+    }
+
+    /// Tells answers from elsewhere.
+    pub(super) fn teller(&self) -> Teller {
+        self.teller.clone()
+    }
+
+    /// What was counted.
+    pub(super) fn counts(&self) -> Arc<Counts> {
+        Arc::clone(&self.teller.counts)
+    }
+
+    /// What comes back.
+    pub(super) const fn back(&self) -> &Receiver<Parcel> {
+        &self.back
+    }
+
+    /// How long an echo is waited for.
+    pub(super) const fn timeout(&self) -> Duration {
+        self.teller.timeout
+    }
+
+    /// When the time of something that is owed is up.
+    pub(super) fn expires(&self) -> Option<Instant> {
+        self.deadlines.front().map(|(deadline, _)| *deadline)
+    }
+
+    /// Whether anything is owed.
+    pub(super) fn is_owed(&self) -> bool {
+        !self.waiting.is_empty() || !self.answers.is_empty()
+    }
+
+    /// Whether a process may still say something.
+    pub(super) const fn lives(&self) -> bool {
+        self.alive > 0
+    }
+
+    /// Ends the input of the processes once they were told what waits.
+    pub(super) fn close(&self) {
+        self.phase.send_replace(Phase::Closing);
+    }
+
+    /// Ends the processes.
+    pub(super) fn end(&self) {
+        self.phase.send_replace(Phase::Over);
+    }
+
+    /// Gives a request to a process; gives it back where there is no room.
+    pub(super) fn give(&mut self, passed: Passed) -> Result<(), Box<Passed>> {
+        let id = passed.request.id;
+        let worker = self.teller.worker(id.connection);
+        let Some(load) = self.loads.get_mut(worker).filter(|load| **load < MOST_WAITING) else {
+            return Err(Box::new(passed));
+        };
+        let Ok(held) = self.teller.bytes.try_hold(bytes_of_request(&passed.request)) else {
+            return Err(Box::new(passed));
+        };
+        let deadline = Instant::now() + self.teller.timeout;
+        let taken = Arc::<AtomicBool>::default();
+        let told = Told::request(&passed.request);
+        let job = Job { told, deadline, taken: Some(Arc::clone(&taken)), held: None };
+        if !self.teller.send(id, job) {
+            return Err(Box::new(passed));
+        }
+        *load += 1;
+        self.busy.entry(id.connection).or_default().requests += 1;
+        self.deadlines.push_back((deadline, Owed::Echo(id)));
+        self.waiting.insert(id, Waiting { passed, taken, answered: None, answer_held: None, _held: held });
+        Ok(())
+    }
+
+    /// Whether the request waits for its echo.
+    pub(super) fn waits(&self, id: ExchangeId) -> bool {
+        self.waiting.contains_key(&id)
+    }
+
+    /// Tells what production answered.
+    pub(super) fn tell_response(&self, of: ExchangeId, response: &Response) -> bool {
+        Told::response(self.teller.name(of), response).is_some_and(|told| self.teller.tell(of, told))
+    }
+
+    /// What production answered to a request that waits: it follows the request. Where there is no room for its body, it
+    /// goes on without.
+    pub(super) fn follow(&mut self, of: ExchangeId, mut answered: Answered) {
+        let Some(waiting) = self.waiting.get_mut(&of) else { return };
+        if let Answered::Response { response, .. } = &mut answered
+            && let Some(bytes) = response.body.wire.as_ref().map(bytes::Bytes::len)
+        {
+            match self.teller.bytes.try_hold(bytes) {
+                Ok(held) => waiting.answer_held = held,
+                Err(_) => response.body.wire = None,
+            }
+        }
+        waiting.answered = Some(answered);
+    }
+
+    /// Gives a response to a process that is to be recorded as that gives it back; gives it back at once where there is
+    /// no room, or not all of it is there.
+    pub(super) fn give_response(
+        &mut self,
+        of: ExchangeId,
+        is_head: bool,
+        response: Box<Response>,
+    ) -> Result<(), Box<Response>> {
+        let Ok(held) = self.teller.bytes.try_hold(response.head.as_bytes().len()) else { return Err(response) };
+        if self.answers.len() >= MOST_WAITING || !self.tell_response(of, &response) {
+            return Err(response);
+        }
+        self.deadlines.push_back((Instant::now() + self.teller.timeout, Owed::Answer(of)));
+        self.answers.insert(of, Answer { response, is_head, _held: held });
+        Ok(())
+    }
+
+    /// A connection closes: now, or, where requests of it wait, after them.
+    pub(super) fn closes(&mut self, connection: ConnectionId, due: Instant) -> bool {
+        match self.busy.get_mut(&connection) {
+            Some(busy) => {
+                busy.closes = Some(due);
+                false
+            }
+            None => true,
+        }
+    }
+
+    fn no_longer_waits(&mut self, id: ExchangeId) -> Option<Waiting> {
+        let waiting = self.waiting.remove(&id)?;
+        let worker = self.teller.worker(id.connection);
+        if let Some(load) = self.loads.get_mut(worker) {
+            *load = load.saturating_sub(1);
+        }
+        self.forget_settled();
+        Some(waiting)
+    }
+
+    /// Deadlines of what was settled are forgotten as far as nothing that waits stands before them.
+    fn forget_settled(&mut self) {
+        let Self { deadlines, waiting, answers, .. } = self;
+        let is_settled = |(_, owed): &(Instant, Owed)| match owed {
+            Owed::Echo(id) => !waiting.contains_key(id),
+            Owed::Answer(of) => !answers.contains_key(of),
+        };
+        while pop_if(deadlines, is_settled).is_some() {}
+    }
+
+    /// A request of this connection was settled, and what comes of it was done: when the connection was due to close,
+    /// where it closes now.
+    pub(super) fn done(&mut self, connection: ConnectionId) -> Option<Instant> {
+        let busy = self.busy.get_mut(&connection)?;
+        busy.requests = busy.requests.saturating_sub(1);
+        if busy.requests > 0 {
+            return None;
+        }
+        self.busy.remove(&connection)?.closes
+    }
+}
+
+/// Whatever becomes of the pacing thread, the processes end with it.
+impl Drop for External {
+    fn drop(&mut self) {
+        self.phase.send_replace(Phase::Over);
+    }
+}

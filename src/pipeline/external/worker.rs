@@ -1,0 +1,299 @@
+//! One process: kept alive, written to and read from.
+//!
+//! Its input, its output and its complaints are looked after at the same time, and none of them ever waits for another:
+//! so it may read slowly, or write without reading, and nothing stands still but itself.
+
+use std::process::{ExitStatus, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use crossbeam_channel::{Sender, TrySendError};
+use tokio::io::{AsyncRead, AsyncReadExt as _};
+use tokio::process::{Child, Command};
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep, timeout};
+
+use super::queue::{Queue, Wrote, until};
+use super::{Back, Counts, Phase};
+use crate::middleware::external::{CommandLine, Decoder, Garbage, Said, Settings};
+use crate::pipeline::FULL_PAUSE;
+use crate::pipeline::budget::{Budget, Held, Refused};
+
+/// Bytes that are read at once.
+const READ_BYTES: usize = 64 << 10;
+/// Longest line of complaints that is shown whole; the rest of a longer one is a line of its own.
+const COMPLAINT_BYTES: usize = 4096;
+/// How long the rest of what a process wrote is waited for once it has ended: it is in the pipe already.
+const GRACE: Duration = Duration::from_millis(250);
+/// Pause before a process that died is started anew; doubled with each death that follows, up to [`LAST_PAUSE`].
+const FIRST_PAUSE: Duration = Duration::from_millis(100);
+/// Longest pause before a process is started anew.
+const LAST_PAUSE: Duration = Duration::from_secs(10);
+/// A process that lived this long died of something new.
+const STEADY: Duration = Duration::from_secs(30);
+
+/// Starts a process in a group of its own, so that what interrupts the run does not interrupt it.
+pub(super) fn start(command: &CommandLine) -> std::io::Result<Child> {
+    Command::new(&command.program)
+        .args(&command.arguments)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .process_group(0)
+        .kill_on_drop(true)
+        .spawn()
+}
+
+/// Why a process is done with.
+enum End {
+    Exited(ExitStatus),
+    /// It closed its output: nothing it is told can have an effect.
+    Silent,
+    /// It closed its input.
+    Deaf,
+    /// It was told everything.
+    Finished,
+    /// It was not done in time, at the end of the run.
+    Overdue,
+}
+
+/// Looks after one process and those that take its place.
+pub(super) struct Worker {
+    pub(super) settings: Arc<Settings>,
+    pub(super) queue: Queue,
+    pub(super) phase: watch::Receiver<Phase>,
+    pub(super) back: BackSender,
+    pub(super) counts: Arc<Counts>,
+}
+
+impl Worker {
+    /// Works until the run closes it; `child` is the first one.
+    pub(super) async fn run(mut self, child: Child) {
+        let mut child = Some(child);
+        let mut deaths = 0;
+        loop {
+            if let Some(child) = child.take() {
+                let begun = Instant::now();
+                let end = self.converse(child).await;
+                if self.queue.is_closing() {
+                    break;
+                }
+                deaths = if begun.elapsed() >= STEADY { 0 } else { deaths };
+                self.died(&end);
+            }
+            self.pause(pause(deaths)).await;
+            if self.queue.is_closing() {
+                break;
+            }
+            deaths += 1;
+            match start(&self.settings.command) {
+                Ok(new) => child = Some(new),
+                Err(error) => tracing::warn!("cannot start the middleware again: {error}; trying on"),
+            }
+        }
+        self.back.send(Back::Gone, None).await;
+    }
+
+    /// Lets time pass; what waits gets too late meanwhile.
+    async fn pause(&mut self, time: Duration) {
+        let end = Instant::now() + time;
+        while !self.queue.is_closing() {
+            tokio::select! {
+                () = until(Some(end)) => return,
+                () = self.queue.tend() => {}
+            }
+        }
+    }
+
+    /// Tells a process what there is to tell, and takes what it says, until one of both has an end.
+    async fn converse(&mut self, mut child: Child) -> End {
+        let (Some(mut stdin), Some(stdout), Some(stderr)) =
+            (child.stdin.take(), child.stdout.take(), child.stderr.take())
+        else {
+            return End::Silent;
+        };
+        let counts = Arc::clone(&self.counts);
+        let mut reading = tokio::spawn(read(stdout, self.back.clone(), counts));
+        let mut complaints = tokio::spawn(show(stderr));
+        let end = tokio::select! {
+            _ = &mut reading => End::Silent,
+            wrote = self.queue.write(&mut stdin) => if wrote == Wrote::All { End::Finished } else { End::Deaf },
+            status = child.wait() => status.map_or(End::Silent, End::Exited),
+            () = overdue(self.phase.clone(), self.settings.timeout) => End::Overdue,
+        };
+        drop(stdin);
+        let end = match end {
+            // Whoever closed its output is most likely ending.
+            End::Silent => match timeout(GRACE, child.wait()).await {
+                Ok(Ok(status)) => End::Exited(status),
+                _ => End::Silent,
+            },
+            end => end,
+        };
+        let owed = match end {
+            End::Exited(_) => GRACE,
+            End::Finished | End::Deaf => self.settings.timeout,
+            End::Silent | End::Overdue => Duration::ZERO,
+        };
+        if !reading.is_finished() {
+            tokio::select! {
+                _ = timeout(owed, &mut reading) => {}
+                () = over(self.phase.clone()) => {}
+            }
+        }
+        reading.abort();
+        put_down(&mut child).await;
+        if !complaints.is_finished() {
+            timeout(GRACE, &mut complaints).await.ok();
+        }
+        complaints.abort();
+        end
+    }
+
+    /// Tells a death; the first one aloud.
+    fn died(&self, end: &End) {
+        let how = match end {
+            End::Exited(status) => status.to_string(),
+            End::Silent => "it closed its output".to_owned(),
+            End::Deaf => "it closed its input".to_owned(),
+            End::Finished | End::Overdue => "it was not done in time".to_owned(),
+        };
+        let command = &self.settings.command;
+        if self.counts.restarts.fetch_add(1, Ordering::Relaxed) == 0 {
+            tracing::warn!(
+                "the middleware `{command}` ended ({how}); it is started again, each time after a longer pause"
+            );
+        } else {
+            tracing::debug!("the middleware `{command}` ended again ({how})");
+        }
+    }
+}
+
+/// The pause after so many deaths in a row, with some chance in it: several workers that died of the same do not come
+/// back at the same moment.
+fn pause(deaths: u32) -> Duration {
+    let longest = FIRST_PAUSE.saturating_mul(2_u32.saturating_pow(deaths)).min(LAST_PAUSE);
+    longest.mul_f64(rand::random_range(0.5..1.0))
+}
+
+/// Ends a process that has not ended by itself, and what it started in its group.
+async fn put_down(child: &mut Child) {
+    let Some(id) = child.id() else { return };
+    let group = i32::try_from(id).ok().and_then(rustix::process::Pid::from_raw);
+    if let Some(group) = group {
+        // Where it has just ended by itself there is nothing to end.
+        rustix::process::kill_process_group(group, rustix::process::Signal::KILL).ok();
+    }
+    timeout(GRACE, child.wait()).await.ok();
+}
+
+/// Ready when the run closes the input and the time for what is owed has passed, or when the run is over.
+async fn overdue(mut phase: watch::Receiver<Phase>, time: Duration) {
+    phase.wait_for(|phase| *phase != Phase::Open).await.ok();
+    tokio::select! {
+        () = sleep(time) => {}
+        () = over(phase) => {}
+    }
+}
+
+/// Ready when nobody waits for anything any more.
+async fn over(mut phase: watch::Receiver<Phase>) {
+    phase.wait_for(|phase| *phase == Phase::Over).await.ok();
+}
+
+/// Hands messages to the pacing thread.
+#[derive(Clone)]
+pub(super) struct BackSender {
+    pub(super) to: Sender<(Back, Held)>,
+    /// Memory that messages on their way may take.
+    pub(super) bytes: Budget,
+}
+
+impl BackSender {
+    /// Waits for room for as long as it takes. Where nobody takes anything any more, it is gone.
+    async fn said(&self, said: Said) {
+        let held = loop {
+            match self.bytes.try_hold(said.payload.len().max(1)) {
+                Ok(held) => break held,
+                Err(Refused::Closed) => return,
+                Err(Refused::Full) => sleep(FULL_PAUSE).await,
+            }
+        };
+        self.send(Back::Said(said), held).await;
+    }
+
+    async fn send(&self, back: Back, held: Held) {
+        let mut entry = (back, held);
+        while let Err(TrySendError::Full(refused)) = self.to.try_send(entry) {
+            entry = refused;
+            sleep(FULL_PAUSE).await;
+        }
+    }
+}
+
+/// Reads messages to the end.
+async fn read(mut from: impl AsyncRead + Unpin, to: BackSender, counts: Arc<Counts>) {
+    let mut decoder = Decoder::default();
+    let mut buffer = vec![0; READ_BYTES];
+    let mut lines = Vec::new();
+    while let Ok(bytes @ 1..) = from.read(&mut buffer).await {
+        decoder.feed(buffer.get(..bytes).unwrap_or_default(), &mut |line| lines.push(line));
+        for line in lines.drain(..) {
+            match line {
+                Ok(said) => to.said(said).await,
+                Err(why) => garbage(&counts, why),
+            }
+        }
+    }
+    if let Some(why) = decoder.finish() {
+        garbage(&counts, why);
+    }
+}
+
+fn garbage(counts: &Counts, why: Garbage) {
+    if counts.garbage.fetch_add(1, Ordering::Relaxed) == 0 {
+        tracing::warn!(
+            "the middleware wrote a line to its standard output that is no message: {why}; what is meant for people \
+             belongs on standard error"
+        );
+    }
+}
+
+/// Shows what a process says to people, line by line.
+async fn show(mut from: impl AsyncRead + Unpin) {
+    let mut line = Vec::with_capacity(COMPLAINT_BYTES);
+    let mut buffer = vec![0; COMPLAINT_BYTES];
+    while let Ok(bytes @ 1..) = from.read(&mut buffer).await {
+        for byte in buffer.iter().take(bytes) {
+            if *byte != b'\n' {
+                line.push(*byte);
+            }
+            if *byte == b'\n' || line.len() >= COMPLAINT_BYTES {
+                show_line(&mut line);
+            }
+        }
+    }
+    show_line(&mut line);
+}
+
+fn show_line(line: &mut Vec<u8>) {
+    if !line.is_empty() {
+        tracing::warn!("middleware says: {}", String::from_utf8_lossy(line).trim_end());
+    }
+    line.clear();
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pauses_grow_up_to_a_bound_and_are_not_all_the_same() {
+        for (deaths, longest) in [(0, FIRST_PAUSE), (1, 2 * FIRST_PAUSE), (40, LAST_PAUSE)] {
+            let pauses: Vec<_> = (0..50).map(|_| pause(deaths)).collect();
+            assert!(pauses.iter().all(|pause| (longest / 2..=longest).contains(pause)), "{deaths}: {pauses:?}");
+            assert!(pauses.iter().any(|pause| *pause != pauses[0]), "{deaths}");
+        }
+    }
+}
