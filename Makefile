@@ -11,6 +11,7 @@ demo: needed ## replay a recorded evening against a staging server that is wrong
 	cargo run --release --locked --quiet -- demo
 
 test: needed ## every test that can run here; those that cannot are named with what they lack
+	@.ci/need python3
 	cargo test --locked
 
 bench: needed ## throughput of each stage and of the whole

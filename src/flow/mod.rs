@@ -4,13 +4,16 @@
 //! and between the two sides of a connection in an order that both could have seen: an answer never comes before
 //! the bytes that its sender says it had received.
 
+mod challenge;
 mod connection;
 mod half;
 mod seq;
+mod stats;
 mod table;
 
 pub use seq::Seq;
-pub use table::{CONNECTION_COST, FlowTable, Limits, LookUp, Stats};
+pub use stats::Stats;
+pub use table::{CONNECTION_COST, FlowTable, Limits, LookUp};
 
 use crate::decode::Endpoint;
 use crate::exchange::{Close, ConnectionId, Timestamp};

@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use hashbrown::HashTable;
 
+use super::challenge::Challenges;
 use super::connection::{Connection, FlowKey, Life, PATIENCE_ACKED, RESET_REACH};
-use super::{Chunk, Seq, Side, Slot};
+use super::{Chunk, Seq, Side, Slot, Stats};
 use crate::decode::{Flags, Segment};
 use crate::exchange::{Close, ConnectionId, Timestamp};
 
@@ -26,31 +27,6 @@ const LINGER: Duration = Duration::from_secs(5);
 /// How long after RST bytes that were under way are still waited for.
 const RESET_LINGER: Duration = Duration::from_secs(1);
 
-/// Counters of the table.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Stats {
-    /// Connections seen.
-    pub connections: u64,
-    /// Connections open now.
-    pub open: u64,
-    /// Most that were open at once.
-    pub peak_open: u64,
-    /// Payload bytes seen before.
-    pub retransmitted_bytes: u64,
-    /// Holes that were given up.
-    pub gaps: u64,
-    /// Bytes in them.
-    pub gap_bytes: u64,
-    /// Connections given up for want of room.
-    pub evicted_capacity: u64,
-    /// Holes given up because what waited behind them took too much memory.
-    pub evicted_waiting: u64,
-    /// Connections given up after a long silence.
-    pub evicted_idle: u64,
-    /// Segments dropped because their numbers cannot be right.
-    pub implausible_segments: u64,
-}
-
 /// Follows TCP connections. Feed it segments in the order of capture; it tells [`Chunk`]s.
 #[derive(Debug)]
 pub struct FlowTable {
@@ -67,6 +43,7 @@ pub struct FlowTable {
     /// Seeded anew in each process: the ends of a connection are chosen by strangers.
     hasher: foldhash::fast::RandomState,
     hand: usize,
+    challenges: Challenges,
     stats: Stats,
     last_at: Timestamp,
 }
@@ -125,6 +102,7 @@ impl FlowTable {
             by_key: HashTable::new(),
             hasher: foldhash::fast::RandomState::default(),
             hand: 0,
+            challenges: Challenges::default(),
             stats: Stats::default(),
             last_at: Timestamp::default(),
         }
@@ -177,8 +155,18 @@ impl FlowTable {
         self.sweep(sink);
         let side = place.side;
         let known = self.slot_of(place);
+        if let Some(slot) = known
+            && let Some(syn) = self.challenges.answered(slot, side, segment, self.connection(slot))
+        {
+            self.close(slot, syn.at, Close::Reused, sink);
+            self.forget(slot);
+            self.take(&syn, sink);
+            self.take(segment, sink);
+            return;
+        }
         let slot = match known {
             Some(slot) if !self.begins_anew(slot, side, segment) => slot,
+            Some(slot) if self.challenges.note(slot, segment, self.slots.get(slot.0 as usize)) => return,
             Some(slot) => {
                 self.close(slot, segment.at, Close::Reused, sink);
                 self.forget(slot);
@@ -383,6 +371,7 @@ impl FlowTable {
     fn forget(&mut self, slot: Slot) {
         if let Some(connection) = self.slots.get_mut(slot.0 as usize).and_then(Option::take) {
             self.waiting -= connection.waiting();
+            self.challenges.forget(slot);
             let hash = self.hasher.hash_one(connection.key);
             if let Ok(entry) = self.by_key.find_entry(hash, |known| *known == slot) {
                 entry.remove();

@@ -188,6 +188,73 @@ fn vxlan_that_names_what_it_carries() {
 }
 
 #[test]
+fn gtp_u_with_and_without_its_optional_fields_and_extension_headers() {
+    over_ethernet(|ip| ip.after(0, 0, &[0x30, 0xff, 0, 0, 0, 0, 0, 7]).udp(2152).tunnel());
+    over_ethernet(|ip| ip.after(0, 0, &[0x32, 0xff, 0, 0, 0, 0, 0, 7, 0, 1, 0, 0]).udp(2152).tunnel());
+    // Two extension headers, of four and of eight bytes.
+    let extended = [&[0x36, 0xff, 0, 0, 0, 0, 0, 7, 0, 1, 0, 0x85][..], &[1, 0, 9, 0xc0], &[2, 0, 1, 2, 3, 4, 5, 0]];
+    over_ethernet(|ip| ip.after(0, 0, &extended.concat()).udp(2152).tunnel6());
+}
+
+#[test]
+fn teredo_with_and_without_what_may_stand_before_its_datagram() {
+    let (authentication, origin) = ([&[0, 1, 2, 3][..], &[7; 5 + 9]].concat(), [0, 0, 1, 2, 3, 4, 5, 6]);
+    for head in [vec![], origin.to_vec(), authentication.clone(), [&authentication[..], &origin].concat()] {
+        let wrap = |packet: &Packet| packet.ip().after(0, 0, &head).udp(3544).tunnel().ethernet();
+        check(&talk6().capture_as(LinkType::ETHERNET, wrap), &GET);
+    }
+}
+
+#[test]
+fn ppp_in_l2tp_and_in_gre() {
+    let ppp = |ip: Layer| {
+        let protocol = if ip.ether_type == 0x0800 { 0x21 } else { 0x57 };
+        ip.after(0, 0, &[0xff, 3, 0, protocol])
+    };
+    over_ethernet(|ip| ppp(ip).after(0, 0, &[0, 2, 0, 1, 0, 2]).udp(1701).tunnel());
+    // With length, sequence numbers, and two bytes of offset padding.
+    let all = [0x4a, 2, 0, 99, 0, 1, 0, 2, 0, 3, 0, 4, 0, 2, 9, 9];
+    over_ethernet(|ip| ppp(ip).after(0, 0, &all).udp(1701).tunnel());
+    // As PPTP has it: key, sequence and acknowledgement numbers.
+    over_ethernet(|ip| ppp(ip).after(0, 47, &[0x30, 0x81, 0x88, 0x0b, 0, 9, 0, 9, 0, 0, 0, 1, 0, 0, 0, 2]).tunnel());
+}
+
+#[test]
+fn serial_links() {
+    for link in [LinkType::PPP, LinkType(50)] {
+        let number = |ip: &Layer| if ip.ether_type == 0x0800 { 0x21 } else { 0x57 };
+        both(link, |ip| ip.clone().after(0, 0, &[0, number(&ip)]));
+        both(link, |ip| ip.clone().after(0, 0, &[0xff, 3, 0, number(&ip)]));
+        both(link, |ip| ip.clone().after(0, 0, &[number(&ip)]));
+    }
+    both(LinkType::C_HDLC, |ip| ip.clone().after(0, 0, &[&[0x0f, 0][..], &ip.ether_type.to_be_bytes()].concat()));
+}
+
+#[test]
+fn wireless_links_with_and_without_radio_information() {
+    let data = |ip: Layer, head: &[u8]| {
+        let llc = [head, &[0xaa, 0xaa, 3, 0, 0, 0], &ip.ether_type.to_be_bytes()].concat();
+        ip.after(0, 0, &llc)
+    };
+    let plain = [&[0x08, 1][..], &[0; 22]].concat();
+    let quality = [&[0x88, 2][..], &[0; 24]].concat();
+    let four_addresses = [&[0x08, 3][..], &[0; 28]].concat();
+    for head in [&plain, &quality, &four_addresses] {
+        both(LinkType::IEEE_802_11, |ip| data(ip, head));
+        both(LinkType::RADIOTAP, |ip| data(ip, &[&[0, 0, 12, 0, 0, 0, 0, 0, 7, 7, 7, 7][..], head].concat()));
+    }
+    let protected = |packet: &Packet| data(packet.ip(), &[&[0x08, 0x41][..], &[0; 22]].concat());
+    let seen = check::<&str>(&talk().capture_as(LinkType::IEEE_802_11, protected), &[]);
+    assert!(seen.skipped.iter().all(|why| *why == Skip::Encrypted), "{:?}", seen.skipped);
+}
+
+#[test]
+fn erspan_with_a_header_of_its_platform() {
+    let head = [&[0x10, 0, 0x22, 0xeb, 0, 0, 0, 1][..], &[0x20; 11], &[0x21], &[7; 8]].concat();
+    over_ethernet(|ip| ip.ethernet().after(0, 47, &head).tunnel());
+}
+
+#[test]
 fn mpls_in_udp_and_ethernet_in_ip() {
     over_ethernet(|ip| ip.mpls(&[16, 17]).udp(6635).tunnel());
     over_ethernet(|ip| ip.ethernet().after(0, 97, &[0x30, 0]).tunnel6());

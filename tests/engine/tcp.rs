@@ -297,6 +297,27 @@ fn the_same_ports_again_after_a_request_that_was_not_answered() {
     assert_eq!(seen.closed.len(), 2);
 }
 
+/// The server says what it expects instead, and both go on.
+#[test]
+fn a_forged_syn_that_neither_side_heeds_is_ignored() {
+    for far in [5_000, 777_777_777, -5_000] {
+        let talk = first().stray(Client, far, SYN, "").stray(Server, 0, ACK, "");
+        let talk = second(talk).client(get("/c")).server(ok("c")).close();
+        let seen = check(&talk.capture(), &[TWO[0], TWO[1], "GET /c -> 200 \"c\""]);
+        assert_eq!(seen.closed.len(), 1, "{far}: {:?}", seen.closed);
+    }
+}
+
+#[test]
+fn the_same_ports_again_where_only_the_clients_direction_was_captured() {
+    let talk = Talk::open().client(get("/a"));
+    let again = Talk::joined().numbered(77_000, 99_000).handshake().client(get("/b"));
+    // Both times the second packet of the handshake is the server's only one.
+    let client_only = talk.then(again).capture().only(|place| place != 1 && place != 5);
+    let seen = check(&client_only, &["GET /a -> no response", "GET /b -> no response"]);
+    assert_eq!(seen.closed.len(), 2);
+}
+
 #[track_caller]
 fn ends_of(capture: &Capture, expected: &[&str]) -> Vec<Close> {
     check(capture, expected).closed.into_iter().map(|(_, how)| how).collect()
