@@ -38,7 +38,7 @@ fn run(config: RunConfig, about: About, first: &str) -> anyhow::Result<ExitCode>
     let RunConfig { capture, source, user, middleware, external, targets, mut recorder, mark, .. } = config;
     // Before any other thread starts: from here on no right is needed.
     let given_up = rights::give_up(&user)?;
-    tell(&format!("{}; {given_up}", source.describe()));
+    tell(&format!("capturing on {}; {given_up}", source.describe()));
     tell(first);
     for warning in config.warnings.into_iter().chain(targets.iter().flat_map(aloud)) {
         tell(&format!("warning: {warning}"));
