@@ -221,3 +221,21 @@ async fn a_recording_of_frames_alone_keeps_its_requests_whatever_their_bodies() 
     assert!(!summary.nothing_delivered(), "nothing was to be delivered");
     assert!(file.len() > 50 * 10_000);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_target_may_have_a_chain_of_its_own() {
+    let (one, other) =
+        (Server::start(|_| vec![answer("200 OK", "ok")]).await, Server::start(|_| vec![answer("200 OK", "ok")]).await);
+    let targets = vec![target(&one.url("http")), target(&other.url("http"))];
+    let links = "[[link]]\nset-host = \"canary.example\"\n[[link]]\nname = \"late\"\ndrop = { path = \"^/[2-9]$\" }\n";
+    let own = chain(links, "", &[]).files.remove(0);
+    let settings =
+        middleware::Settings { for_targets: vec![(1, own)], allow_writes: true, ..middleware::Settings::default() };
+    let summary = run_with(&uploads(5, 10), 64 << 20, targets, |run| run.middleware = settings).await;
+    assert_eq!((one.requests().len(), other.requests().len()), (5, 2));
+    assert!(other.requests().iter().all(|request| request.contains("Host: canary.example\r\n")));
+    assert!(one.requests().iter().all(|request| request.contains(&format!("Host: {}\r\n", one.addr))));
+    let (one, other) = (of(&summary, &one.url("http")), of(&summary, &other.url("http")));
+    assert_eq!((one.offered, other.offered, other.ended.filtered["late"]), (5, 5, 3));
+    assert_eq!(summary.production.statuses["201"], 5);
+}

@@ -1,6 +1,6 @@
 //! What is done to requests: chain files, and the flags that are the same links.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::middleware::file::Environment;
 use crate::middleware::limit::PerSecond;
@@ -26,13 +26,23 @@ pub(super) fn settings(
     warnings: &mut Vec<String>,
 ) -> Settings {
     unsampled(select, false, warnings);
-    let files = files(&typed.filters, &environment(targets), mistakes);
+    let (files, for_targets) = files_of(&typed.filters, targets, mistakes);
     let (set_headers, remove_headers) = header_rules(typed, mistakes);
     let (set_cookies, remove_cookies) = cookie_rules(typed, mistakes);
     let limit = parsed::<PerSecond>("--limit", typed.limit.as_deref(), mistakes);
     let limit = limit.map(|requests| Limits { requests: Some(requests), ..Limits::default() });
     let select = self::select(select, typed.allow_writes, mistakes, warnings);
-    Settings { files, run: run(), limit, set_headers, remove_headers, set_cookies, remove_cookies, ..select }
+    Settings {
+        files,
+        for_targets,
+        run: run(),
+        limit,
+        set_headers,
+        remove_headers,
+        set_cookies,
+        remove_cookies,
+        ..select
+    }
 }
 
 /// The matching and sampling half; `writes` says whether methods that change something pass.
@@ -63,16 +73,38 @@ pub(super) fn unsampled(typed: &typed::Select, forecast: bool, warnings: &mut Ve
     }
 }
 
-/// Chain files in their order; every mistake in any of them is told with its place.
-fn files(paths: &[PathBuf], environment: &Environment, mistakes: &mut Mistakes) -> Vec<ChainFile> {
-    let mut files = Vec::new();
-    for path in paths {
-        match ChainFile::read(path, environment) {
-            Ok(file) => files.push(file),
-            Err(all) => all.into_iter().for_each(|mistake| mistakes.add("", mistake)),
+/// Chain files in their order: those for every request, and those of single targets (`new=canary.toml`), by number.
+/// Every mistake in any of them is told with its place.
+fn files_of(
+    typed: &[PathBuf],
+    targets: &[Option<String>],
+    mistakes: &mut Mistakes,
+) -> (Vec<ChainFile>, Vec<(usize, ChainFile)>) {
+    let environment = environment(targets);
+    let (mut files, mut for_targets) = (Vec::new(), Vec::new());
+    for path in typed {
+        let of = path.to_str().and_then(|text| text.split_once('=')).map(|(name, file)| (number(name, targets), file));
+        match of {
+            Some((numbers, file)) if !numbers.is_empty() => {
+                if let Some(file) = read(Path::new(file), &environment, mistakes) {
+                    for_targets.extend(numbers.into_iter().map(|target| (target, file.clone())));
+                }
+            }
+            _ => files.extend(read(path, &environment, mistakes)),
         }
     }
-    files
+    (files, for_targets)
+}
+
+/// The numbers of the targets of this name.
+fn number(name: &str, targets: &[Option<String>]) -> Vec<usize> {
+    let named = targets.iter().enumerate().filter(|(_, target)| target.as_deref() == Some(name));
+    named.map(|(number, _)| number).collect()
+}
+
+fn read(path: &Path, environment: &Environment, mistakes: &mut Mistakes) -> Option<ChainFile> {
+    let read = ChainFile::read(path, environment);
+    read.map_err(|all| all.into_iter().for_each(|mistake| mistakes.add("", mistake))).ok()
 }
 
 /// What routes can name: what is given to a name that no target has is kept back.
@@ -83,9 +115,11 @@ fn environment(targets: &[Option<String>]) -> Environment {
 /// The same settings with their chain files read again: all of them, or none where one has a mistake.
 pub fn reread(settings: &Settings, targets: &[Option<String>]) -> Result<Settings, Mistakes> {
     let mut mistakes = Mistakes::default();
-    let paths: Vec<PathBuf> = settings.files.iter().map(|file| file.path.clone()).collect();
-    let files = files(&paths, &environment(targets), &mut mistakes);
-    if mistakes.is_empty() { Ok(Settings { files, ..settings.clone() }) } else { Err(mistakes) }
+    let environment = environment(targets);
+    let mut again = |file: &ChainFile| read(&file.path, &environment, &mut mistakes);
+    let files = settings.files.iter().filter_map(&mut again).collect();
+    let for_targets = settings.for_targets.iter().filter_map(|(of, file)| Some((*of, again(file)?))).collect();
+    if mistakes.is_empty() { Ok(Settings { files, for_targets, ..settings.clone() }) } else { Err(mistakes) }
 }
 
 /// Contradictions with a Host that is to stay as captured.

@@ -419,3 +419,17 @@ fn a_target_may_have_a_name_for_routes() {
     }
     check(|typed| typed.send.to = vec!["http://h".into(), "new=http://h".into()], &["--to: http://h is given twice"]);
 }
+
+#[test]
+fn a_chain_file_may_be_for_one_target_only() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("own.toml");
+    fs::write(&file, "[[link]]\nset-host = \"new\"\n").unwrap();
+    let config = config(|typed| {
+        typed.send.to = vec!["http://old".into(), "new=http://new".into()];
+        typed.middleware.filters = vec![format!("new={}", file.display()).into(), file.clone()];
+    });
+    assert_eq!((config.middleware.files.len(), config.middleware.for_targets[0].0), (1, 1));
+    assert!(config.middleware.of_target(0).is_none() && config.middleware.of_target(1).is_some());
+    check(|typed| typed.middleware.filters = vec!["nobody=own.toml".into()], &["nobody=own.toml: cannot be read"]);
+}

@@ -68,6 +68,8 @@ pub trait Link: Send + std::fmt::Debug {
 pub struct Settings {
     /// Chain files, in their order.
     pub files: Vec<ChainFile>,
+    /// Chain files of single targets, by number: for what is on its way there only, after everything else.
+    pub for_targets: Vec<(usize, ChainFile)>,
     /// Who runs.
     pub run: RunIdentity,
     /// Methods that pass; empty: all.
@@ -99,6 +101,15 @@ pub struct Settings {
 }
 
 impl Settings {
+    /// What is done to requests on their way to one target only; `None` where that is nothing.
+    #[must_use]
+    pub fn of_target(&self, target: usize) -> Option<Self> {
+        let files: Vec<ChainFile> =
+            self.for_targets.iter().filter(|(of, _)| *of == target).map(|(_, file)| file.clone()).collect();
+        // Whether writes pass was settled before.
+        (!files.is_empty()).then(|| Self { files, run: self.run.clone(), allow_writes: true, ..Self::default() })
+    }
+
     /// Whether anything is changed in requests.
     #[must_use]
     pub fn rewrites(&self) -> bool {

@@ -306,6 +306,7 @@ pub fn run(
     };
     let work = pacer::Work {
         chain: Chain::new(&run.middleware),
+        target_chains: (0..outlets.len()).map(|target| Some(Chain::new(&run.middleware.of_target(target)?))).collect(),
         external,
         reloads: run.reloads,
         mark: run.mark,

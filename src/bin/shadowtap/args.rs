@@ -311,7 +311,7 @@ pub(crate) struct SelectArgs {
 #[command(next_help_heading = "Requests")]
 pub(crate) struct MiddlewareArgs {
     /// Do to requests what this chain file says, see docs/filters.md; repeatable, in the order given, before the other
-    /// flags
+    /// flags. NAME=FILE: only on the way to the target of that name, after everything else
     #[arg(long = "filters", value_name = "FILE")]
     filters: Vec<PathBuf>,
     /// Send no more than this of what is in the sample, such as 500/s (or /m, /h); the rest is counted as rate limited

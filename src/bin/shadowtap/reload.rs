@@ -26,7 +26,7 @@ impl Reload {
 
     /// Reads them. Where there is a mistake, all of them stay as they are, and it is told.
     pub(crate) fn read(&self) {
-        let files = self.settings.files.len();
+        let files = self.settings.files.len() + self.settings.for_targets.len();
         if files == 0 {
             return;
         }

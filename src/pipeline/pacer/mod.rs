@@ -76,6 +76,8 @@ fn live(at: Timestamp) -> Instant {
 /// What is done to requests.
 pub(super) struct Work {
     pub(super) chain: Chain,
+    /// What is done on the way to each target only.
+    pub(super) target_chains: Vec<Option<Chain>>,
     /// Processes that requests pass after the chain.
     pub(super) external: Option<External>,
     /// What the chain is to do from now on, when it was read again.
@@ -258,11 +260,16 @@ impl Pacer {
         if !self.wait_until(due) {
             return false;
         }
-        let Work { chain, reloads, .. } = &mut self.work;
+        let Work { chain, target_chains, reloads, .. } = &mut self.work;
         if reloads.has_changed().unwrap_or(false)
             && let Some(settings) = &*reloads.borrow_and_update()
         {
             chain.replace(settings);
+            for (target, chain) in target_chains.iter_mut().enumerate() {
+                if let (Some(chain), Some(settings)) = (chain, settings.of_target(target)) {
+                    chain.replace(&settings);
+                }
+            }
         }
         let clock = self.clock(&request, due);
         // What the report says of a request is what was captured, not what the chain made of it.
@@ -360,18 +367,29 @@ impl Pacer {
 
     fn offer(&mut self, request: Request, targets: TargetSet, due: Option<Instant>, keep_host: bool) -> bool {
         let id = request.id;
+        let clock = self.clock(&request, due);
         let mut left = targets.len();
         let mut request = Some(request);
         for target in targets.iter() {
             left -= 1;
             let copy = if left == 0 { request.take() } else { request.clone() };
-            let (Some(copy), Some(outlet)) = (copy, self.ends.outlets.get_mut(target)) else { break };
-            let refused = match due {
-                Some(due) => outlet.offer(copy, due, keep_host),
-                None => outlet.wait(copy, keep_host, &self.ends.runtime),
+            let (Some(mut copy), Some(outlet)) = (copy, self.ends.outlets.get_mut(target)) else { break };
+            let mut keep_host = keep_host;
+            let admitted = match self.work.target_chains.get_mut(target) {
+                Some(Some(chain)) => {
+                    let admitted = chain.apply_at(&mut copy, clock);
+                    keep_host |= chain.host_was_set();
+                    admitted
+                }
+                _ => Ok(()),
             };
-            if let Some(place) = refused
-                && !self.tell(Fact::Delivered(Box::new(shed(id, target, place))))
+            let refused = match (admitted, due) {
+                (Err(outcome), _) => Some(outcome),
+                (Ok(()), Some(due)) => outlet.offer(copy, due, keep_host).map(Outcome::Shed),
+                (Ok(()), None) => outlet.wait(copy, keep_host, &self.ends.runtime).map(Outcome::Shed),
+            };
+            if let Some(outcome) = refused
+                && !self.tell(Fact::Delivered(Box::new(ended(id, target, outcome))))
             {
                 return false;
             }
@@ -429,8 +447,7 @@ impl Pacer {
 }
 
 /// A delivery that ended before it began.
-const fn shed(id: ExchangeId, target: usize, place: Shed) -> Delivery {
-    let outcome = Outcome::Shed(place);
+const fn ended(id: ExchangeId, target: usize, outcome: Outcome) -> Delivery {
     Delivery { id, target, outcome, answer: None, service: None, response: None, lag: None }
 }
 
