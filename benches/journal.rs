@@ -34,7 +34,7 @@ fn write(events: &[Event], name: &str) -> Vec<u8> {
     let path = folder.path().join(name);
     let mut recorder = Recorder::new(Target::new(&path).expect("it is a name"), Rotation::default());
     for event in events {
-        recorder.event(event);
+        recorder.event(event.clone());
     }
     assert_eq!(recorder.finish().lost_records, 0);
     std::fs::read(path).expect("it was made")
@@ -57,7 +57,7 @@ fn journal(c: &mut Criterion) {
             };
             let record = |(mut recorder, path): (Recorder, std::path::PathBuf)| {
                 for event in &events {
-                    recorder.event(event);
+                    recorder.event(event.clone());
                 }
                 black_box(recorder.finish());
                 std::fs::remove_file(path).ok()

@@ -155,7 +155,7 @@ impl std::str::FromStr for ExchangeId {
 ///
 /// Of one exchange, [`Event::Request`] always comes first, and exactly one [`Event::Response`] or
 /// [`Event::Damaged`] follows it, at the latest when the connection closes.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub enum Event {
     /// The first frame of a connection.
     Opened {

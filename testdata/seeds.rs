@@ -53,7 +53,7 @@ fn recording(file: &Path, to: &Path) -> anyhow::Result<()> {
     let mut recorder = Recorder::new(Target::new(to)?, Rotation::default());
     let source = FileSource::open(file, &Halt::default())?;
     pipeline::inspect(source, &Settings::default(), keep, &mut |event| {
-        recorder.event(&event);
+        recorder.event(event);
         true
     })?;
     let result = recorder.finish();

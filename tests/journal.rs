@@ -52,7 +52,7 @@ fn record(capture: &Path, to: &Path) -> shadowtap::journal::Recorded {
     let mut recorder = Recorder::new(Target::new(to).unwrap(), Rotation::default());
     let source = FileSource::open(capture, &Halt::default()).unwrap();
     pipeline::inspect(source, &Settings::default(), KEEP, &mut |event| {
-        recorder.event(&event);
+        recorder.event(event);
         true
     })
     .unwrap();
@@ -278,7 +278,7 @@ fn what_a_recorder_wrote_that_was_killed_is_read() {
                 last = response.last_byte;
                 ended += 1;
             }
-            recorder.event(&event);
+            recorder.event(event);
             true
         })
         .unwrap();

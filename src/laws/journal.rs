@@ -3,11 +3,12 @@
 use std::collections::{HashMap, HashSet};
 use std::io::{Cursor, Read};
 
-use crate::exchange::{Body, Event, ExchangeId, Framing, RequestState};
+use crate::exchange::{Event, ExchangeId, RequestState};
 use crate::journal::line::JsonLine;
 use crate::journal::{EventSource as _, Exchange, Exchanges, GorWriter, JournalSource};
 
 use super::Drips;
+use super::observe::has_its_length;
 
 /// Events that are read of one input: a few compressed bytes can hold very many.
 const MAX_EVENTS: usize = 20_000;
@@ -92,13 +93,13 @@ fn has_ends(events: &[Event]) {
                 *open.entry(request.id).or_default() += 1;
                 if request.state == RequestState::Whole {
                     assert!(!request.method().is_empty() && !request.target().is_empty(), "it asks nothing");
-                    is_whole(&request.body);
+                    has_its_length(&request.body);
                 }
             }
             Event::Response { of, response } => {
                 end(&mut open, *of);
                 if response.damage.is_none() {
-                    is_whole(&response.body);
+                    has_its_length(&response.body);
                 }
             }
             Event::Damaged { of, .. } => end(&mut open, *of),
@@ -113,17 +114,6 @@ fn has_ends(events: &[Event]) {
 fn end(open: &mut HashMap<ExchangeId, u32>, of: ExchangeId) {
     let count = open.get_mut(&of).filter(|count| **count > 0);
     *count.unwrap_or_else(|| panic!("{of} ends without a request, or twice")) -= 1;
-}
-
-fn is_whole(body: &Body) {
-    match body.framing {
-        Framing::None => assert_eq!(body.len, 0),
-        Framing::Length(length) => assert_eq!(body.len, length, "a whole body is as long as its head says"),
-        Framing::Chunked | Framing::UntilClose => {}
-    }
-    if let Some(content) = body.content() {
-        assert_eq!(content.len() as u64, body.len, "the content that was kept is not what was counted");
-    }
 }
 
 fn has_distinct_ids(events: &[Event]) -> bool {
@@ -143,13 +133,7 @@ fn lines(events: &[Event]) -> Vec<u8> {
         lines.push(b'\n');
     };
     for event in events {
-        let event = match event {
-            Event::Request(request) => Event::Request(request.clone()),
-            Event::Response { of, response } => Event::Response { of: *of, response: response.clone() },
-            Event::Damaged { of, why } => Event::Damaged { of: *of, why: *why },
-            _ => continue,
-        };
-        exchanges.take(event, &mut write);
+        exchanges.take(event.clone(), &mut write);
     }
     exchanges.finish(&mut write);
     lines

@@ -1,5 +1,6 @@
 //! Observers that stand behind a stage, take note of what it tells, and panic where it must not tell that.
 
+use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 
 use sha2::{Digest as _, Sha256};
@@ -178,14 +179,22 @@ fn see_response(response: &Response) {
     }
 }
 
-fn see_whole(body: &Body) {
+/// A whole body is as long as its framing says, and as what was kept of it. Returns that.
+pub(super) fn has_its_length(body: &Body) -> Option<Cow<'_, [u8]>> {
     match body.framing {
         Framing::None => assert_eq!(body.len, 0),
         Framing::Length(length) => assert_eq!(body.len, length, "a whole body is as long as its head says"),
         Framing::Chunked | Framing::UntilClose => {}
     }
-    if let Some(content) = body.content() {
+    let content = body.content();
+    if let Some(content) = &content {
         assert_eq!(content.len() as u64, body.len, "the content that was kept is not what was counted");
+    }
+    content
+}
+
+fn see_whole(body: &Body) {
+    if let Some(content) = has_its_length(body) {
         let hash = (!content.is_empty()).then(|| <[u8; 32]>::from(Sha256::digest(&content)));
         assert_eq!(body.sha256, hash, "the hash is not that of the content");
     }

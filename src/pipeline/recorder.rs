@@ -181,7 +181,7 @@ impl RecordingThread {
             match self.next() {
                 Ok(Entry { what, held }) => {
                     match what {
-                        What::Event(event) => self.recorder.event(&event),
+                        What::Event(event) => self.recorder.event(event),
                         What::Frames(batch) => batch.frames().for_each(|frame| self.recorder.frame(&frame)),
                     }
                     drop(held);

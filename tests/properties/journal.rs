@@ -149,7 +149,7 @@ fn recorded(events: &[Event], name: &str) -> Vec<Exchange> {
     let path = folder.path().join(name);
     let mut recorder = Recorder::new(Target::new(&path).unwrap(), Rotation::default());
     for event in events {
-        recorder.event(event);
+        recorder.event(event.clone());
     }
     let result = recorder.finish();
     assert_eq!((result.lost_records, recorder.take_notices()), (0, Vec::new()));
@@ -171,13 +171,7 @@ fn joined(events: &[Event]) -> Vec<Exchange> {
     let mut joined = Vec::new();
     let mut exchanges = Exchanges::default();
     for event in events {
-        let event = match event {
-            Event::Request(request) => Event::Request(request.clone()),
-            Event::Response { of, response } => Event::Response { of: *of, response: response.clone() },
-            Event::Damaged { of, why } => Event::Damaged { of: *of, why: *why },
-            _ => continue,
-        };
-        exchanges.take(event, |exchange| joined.push(exchange));
+        exchanges.take(event.clone(), |exchange| joined.push(exchange));
     }
     joined
 }

@@ -55,18 +55,16 @@ impl Encoder {
     }
 
     /// Appends what an event makes known: mostly one record or none.
-    pub(super) fn event(&mut self, event: &Event, into: &mut Vec<u8>) -> Encoded {
+    pub(super) fn event(&mut self, event: Event, into: &mut Vec<u8>) -> Encoded {
         let mut encoded = Encoded::default();
         match self {
             Self::Gor(writer) => {
-                if let Some(at) = writer.event(event, into) {
+                if let Some(at) = writer.event(&event, into) {
                     encoded.add(at);
                 }
             }
             Self::Lines(exchanges) => {
-                if let Some(event) = owned(event) {
-                    exchanges.take(event, |exchange| encoded.add(line(&exchange, into)));
-                }
+                exchanges.take(event, |exchange| encoded.add(line(&exchange, into)));
             }
             Self::Frames { .. } => {}
         }
@@ -108,16 +106,6 @@ impl Encoder {
     /// Exchanges that were written before their response was known.
     pub(super) fn given_up(&self) -> u64 {
         if let Self::Lines(exchanges) = self { exchanges.given_up() } else { 0 }
-    }
-}
-
-/// The events that lines are made of, to keep.
-fn owned(event: &Event) -> Option<Event> {
-    match event {
-        Event::Request(request) => Some(Event::Request(request.clone())),
-        Event::Response { of, response } => Some(Event::Response { of: *of, response: response.clone() }),
-        Event::Damaged { of, why } => Some(Event::Damaged { of: *of, why: *why }),
-        Event::Opened { .. } | Event::Orphan { .. } | Event::Closed { .. } => None,
     }
 }
 

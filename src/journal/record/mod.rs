@@ -180,7 +180,7 @@ impl Recorder {
     }
 
     /// Takes an event. Where frames are recorded nothing happens.
-    pub fn event(&mut self, event: &Event) {
+    pub fn event(&mut self, event: Event) {
         self.buffer.clear();
         let encoded = self.encoder.event(event, &mut self.buffer);
         if encoded.records > 0 {

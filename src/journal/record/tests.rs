@@ -95,7 +95,7 @@ fn what_exists_is_never_written_to() {
     let disk = Memory::default();
     for _ in 0..3 {
         let mut recorder = disk.recorder("peak.gor", Rotation::default());
-        recorder.event(&asked(1, 0));
+        recorder.event(asked(1, 0));
         let result = recorder.finish();
         assert_eq!((result.files, result.records, result.lost_records), (1, 1, 0));
     }
@@ -107,7 +107,7 @@ fn a_new_second_hour_or_day_in_the_name_is_a_new_file() {
     let disk = Memory::default();
     let mut recorder = disk.recorder("%d/%H.gor", Rotation::default());
     for (n, seconds) in [0, 3599, 3600, 3500, 4 * 3600].into_iter().enumerate() {
-        recorder.event(&asked(u32::try_from(n).unwrap(), seconds));
+        recorder.event(asked(u32::try_from(n).unwrap(), seconds));
     }
     assert_eq!(recorder.finish().files, 3);
     assert_eq!(disk.names(), ["21/20.gor", "21/21.gor", "22/00.gor"]);
@@ -120,13 +120,13 @@ fn a_new_second_hour_or_day_in_the_name_is_a_new_file() {
 fn a_file_ends_when_its_hour_does_though_nothing_comes() {
     let disk = Memory::default();
     let mut recorder = disk.recorder("%H.gor.zst", Rotation::default());
-    recorder.event(&asked(1, 0));
+    recorder.event(asked(1, 0));
     recorder.tick(at(3599));
     let flushed = disk.bytes("20.gor.zst").len();
     recorder.tick(at(3600));
     assert!(disk.bytes("20.gor.zst").len() > flushed, "the end of the compressed stream");
     assert_eq!(disk.names(), ["20.gor.zst"]);
-    recorder.event(&asked(2, 3601));
+    recorder.event(asked(2, 3601));
     recorder.finish();
     assert_eq!(disk.names(), ["20.gor.zst", "21.gor.zst"]);
 }
@@ -135,17 +135,17 @@ fn a_file_ends_when_its_hour_does_though_nothing_comes() {
 fn a_file_that_is_long_or_old_enough_is_followed_by_another() {
     let disk = Memory::default();
     let mut recorder = disk.recorder("a.gor", Rotation { size: Some(200), every: None });
-    (0..10).for_each(|n| recorder.event(&asked(n, 0)));
+    (0..10).for_each(|n| recorder.event(asked(n, 0)));
     assert_eq!(recorder.finish().files, 4);
     assert!(disk.bytes("a.gor").len() >= 200 && disk.bytes("a.3.gor").len() <= 200);
 
     let disk = Memory::default();
     let mut recorder = disk.recorder("a.gor", Rotation { size: None, every: Some(Duration::from_secs(60)) });
-    recorder.event(&asked(1, 0));
-    recorder.event(&asked(2, 59));
+    recorder.event(asked(1, 0));
+    recorder.event(asked(2, 59));
     recorder.tick(at(60));
     assert_eq!(recorder.recorded().files, 1);
-    recorder.event(&asked(3, 200));
+    recorder.event(asked(3, 200));
     assert_eq!(recorder.finish().files, 2);
     assert_eq!(disk.names(), ["a.1.gor", "a.gor"]);
 }
@@ -154,7 +154,7 @@ fn a_file_that_is_long_or_old_enough_is_followed_by_another() {
 fn reopening_takes_the_name_again_where_it_was_moved_away() {
     let disk = Memory::default();
     let mut recorder = disk.recorder("a.gor", Rotation::default());
-    recorder.event(&asked(1, 0));
+    recorder.event(asked(1, 0));
     disk.clone().remove(Path::new("nothing"));
     let moved = disk.0.lock().unwrap().files.remove(Path::new("a.gor")).unwrap();
     disk.0.lock().unwrap().files.insert("a.gor.1".into(), moved);
@@ -162,7 +162,7 @@ fn reopening_takes_the_name_again_where_it_was_moved_away() {
     disk.0.lock().unwrap().files.insert("a.gor".into(), Vec::new());
     recorder.reopen();
     disk.0.lock().unwrap().files.remove(Path::new("a.gor"));
-    recorder.event(&asked(2, 1));
+    recorder.event(asked(2, 1));
     recorder.finish();
     assert_eq!(disk.names(), ["a.gor", "a.gor.1"]);
 }
@@ -189,7 +189,7 @@ fn what_was_written_a_second_ago_can_be_read_though_the_file_never_ends() {
         let mut recorder = disk.recorder(name, Rotation::default());
         let mut expected = 0;
         for n in 0..5u32 {
-            recorder.event(&asked(n, u64::from(n)));
+            recorder.event(asked(n, u64::from(n)));
             recorder.tick(at(u64::from(n) + 1));
             let text = read(name, &disk.bytes(name));
             expected += 1;
@@ -205,11 +205,11 @@ fn a_full_disk_is_told_once_counted_and_tried_again_in_a_new_file() {
     for name in ["a.gor", "a.gor.gz", "a.gor.zst"] {
         let disk = Memory::default();
         let mut recorder = disk.recorder(name, Rotation::default());
-        recorder.event(&asked(1, 0));
+        recorder.event(asked(1, 0));
         recorder.tick(at(1));
         disk.fill(true);
         for n in 2..100 {
-            recorder.event(&asked(n, u64::from(n)));
+            recorder.event(asked(n, u64::from(n)));
             recorder.tick(at(u64::from(n) + 1));
         }
         let notices = recorder.take_notices();
@@ -219,7 +219,7 @@ fn a_full_disk_is_told_once_counted_and_tried_again_in_a_new_file() {
         let lost = recorder.recorded().lost_records;
         disk.fill(false);
         for n in 100..110 {
-            recorder.event(&asked(n, u64::from(n)));
+            recorder.event(asked(n, u64::from(n)));
         }
         let result = recorder.finish();
         assert_eq!((result.files, result.records + result.lost_records), (2, 109), "{name}: {result:?}");
@@ -236,9 +236,9 @@ fn a_full_disk_is_told_once_counted_and_tried_again_in_a_new_file() {
 fn lines_come_at_the_end_of_an_exchange_and_the_rest_at_the_end_of_the_run() {
     let disk = Memory::default();
     let mut recorder = disk.recorder("a.jsonl", Rotation::default());
-    recorder.event(&asked(1, 0));
-    recorder.event(&asked(2, 0));
-    recorder.event(&answered(2, 1));
+    recorder.event(asked(1, 0));
+    recorder.event(asked(2, 0));
+    recorder.event(answered(2, 1));
     assert_eq!(recorder.recorded().records, 1);
     let result = recorder.finish();
     assert_eq!((result.records, result.given_up), (2, 0));
@@ -258,7 +258,7 @@ fn frames_are_captures_that_can_be_read() {
         for seconds in [0, 1, 2, 100] {
             recorder.frame(&frame(seconds, LinkType::ETHERNET));
             recorder.frame(&frame(seconds, LinkType::LINUX_SLL2));
-            recorder.event(&asked(1, seconds));
+            recorder.event(asked(1, seconds));
         }
         let result = recorder.finish();
         let pcapng = name == "a.pcapng";
@@ -288,7 +288,7 @@ fn real_files_are_made_with_their_directories_and_mistakes_come_with_advice() {
     recorder.try_out(at(0)).unwrap();
     let made = folder.path().join("2026/11/a.gor");
     assert!(!made.exists());
-    recorder.event(&asked(1, 0));
+    recorder.event(asked(1, 0));
     assert_eq!(recorder.finish().last, Some(made.clone()));
     assert!(std::fs::read(&made).unwrap().starts_with(b"1 c8220050"));
 
