@@ -15,37 +15,41 @@
 
 mod budget;
 mod external;
+mod inspect;
 mod outlet;
 mod pacer;
 mod progress;
 mod reader;
 mod recorder;
+mod run;
 mod tap;
 
-use std::io::Write;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 use std::thread;
 use std::time::Duration;
 
 use crossbeam_channel::Sender;
 use tokio::sync::{Notify, mpsc, watch};
 
-use crate::capture::{self, Halt, Source};
+use crate::capture::Halt;
 use crate::exchange::{Event, Outcome, Request, Timestamp};
-use crate::http1::{Interest, Interests};
-use crate::journal::{EventSource as _, JournalSource, Origin, Recorder};
-use crate::middleware::{self, Chain, Mark};
+use crate::http1::Interests;
+use crate::journal::Recorder;
+use crate::middleware::{self, Chain};
 use crate::replay::{self, AnyClient, Client, Delivery, InFlight, Limits, run_target};
 use crate::report::{self, Engine, Fact, Reporter, RequestNote, Started, Summary, TargetEnd, Unheard};
 
 use budget::{Budget, Held};
 use external::{External, Teller, Telling, Workers};
+pub use inspect::inspect;
 use outlet::Outlet;
 use pacer::{Pacer, Timing};
 pub use progress::Progress;
 use reader::{FileReader, LiveReader, RecordingReader};
 use recorder::{EventSender, FrameSender, Recording, RecordingThread};
+pub use run::{Feed, Reopen, Run, RunError};
+use run::{Memory, interests};
 pub use tap::Tap;
 
 /// Events between the capture thread and the pacing thread. When it is full, a file waits and a live source sheds.
@@ -69,186 +73,6 @@ const SHUTDOWN: Duration = Duration::from_millis(100);
 
 /// Time that processes outside get to be gone once nobody waits for them.
 const WORKERS_END: Duration = Duration::from_secs(2);
-
-/// How `--max-memory` is divided over what a run holds.
-struct Memory {
-    /// Events between capture and pacing.
-    events: usize,
-    /// Requests that wait for a target or are in flight there, of all targets together.
-    targets: usize,
-    /// What waits to be recorded.
-    recording: usize,
-    /// What is on its way to processes outside, and as much on its way back.
-    external: usize,
-}
-
-impl Memory {
-    /// The tap has the rest, see [`Tap::new`].
-    const fn of(max: capture::MaxMemory, external: bool) -> Self {
-        let all = Self { events: max.0 / 16, targets: max.0 / 8, recording: max.0 / 16, external: 0 };
-        if external { Self { targets: max.0 / 16, external: max.0 / 32, ..all } } else { all }
-    }
-}
-
-/// Where frames or events come from, and whether they wait.
-pub enum Feed {
-    /// Files: read as fast as they are taken.
-    Files(Box<dyn Source + Send>),
-    /// A recording: read as fast as it is taken.
-    Recording(Box<JournalSource>),
-    /// The wire: what is not taken in time is shed.
-    Live(Box<dyn Source + Send>),
-}
-
-impl From<Origin> for Feed {
-    fn from(origin: Origin) -> Self {
-        match origin {
-            Origin::Frames(source) => Self::Files(source),
-            Origin::Events(source) => Self::Recording(source),
-        }
-    }
-}
-
-/// Everything that a run needs.
-pub struct Run {
-    /// The command that runs it, for the summary.
-    pub command: &'static str,
-    /// Where frames or events come from: see [`crate::journal::open`].
-    pub feed: Feed,
-    /// Which of them count.
-    pub capture: capture::Settings,
-    /// What to do to the requests.
-    pub middleware: middleware::Settings,
-    /// A process outside that requests pass after that.
-    pub external: Option<middleware::external::Settings>,
-    /// Where and how to send them; may be none where they are recorded.
-    pub targets: Vec<replay::Settings>,
-    /// Where what passes is recorded.
-    pub recorder: Option<Recorder>,
-    /// How shadowtap's own traffic is told apart.
-    pub mark: Option<Mark>,
-    /// How many requests to take before the run ends by itself.
-    pub most: Option<u64>,
-    /// Asks for new output files.
-    pub reopen: Reopen,
-    /// What to do to requests from then on, whenever it changes.
-    pub reloads: watch::Receiver<Option<middleware::Settings>>,
-    /// Where each ended delivery is written as a line of JSON.
-    pub results: Option<Box<dyn Write + Send>>,
-}
-
-impl Run {
-    /// A replay of files with nothing special about it; where to is still to be said.
-    #[must_use]
-    pub fn of_files(source: impl Into<Origin>) -> Self {
-        Self {
-            command: "replay",
-            feed: source.into().into(),
-            capture: capture::Settings::default(),
-            middleware: middleware::Settings::default(),
-            external: None,
-            targets: Vec::new(),
-            recorder: None,
-            mark: None,
-            most: None,
-            reopen: Reopen::default(),
-            reloads: watch::channel(None).1,
-            results: None,
-        }
-    }
-}
-
-/// Asks the recording thread to begin new files. Clones are one and the same.
-#[derive(Clone, Debug, Default)]
-pub struct Reopen(Arc<AtomicU64>);
-
-impl Reopen {
-    /// Asks.
-    pub fn ask(&self) {
-        self.0.fetch_add(1, Ordering::Relaxed);
-    }
-
-    /// How often it was asked.
-    fn count(&self) -> u64 {
-        self.0.load(Ordering::Relaxed)
-    }
-}
-
-/// Why a run could not begin.
-#[derive(Debug, thiserror::Error)]
-pub enum RunError {
-    /// The capture cannot be read at all.
-    #[error(transparent)]
-    Capture(#[from] capture::CaptureError),
-    /// The runtime, or a thread of it, could not start.
-    #[error("cannot start a thread: {0}; is a limit on processes in force (ulimit -u)?")]
-    Start(#[source] std::io::Error),
-    /// The process outside could not be started.
-    #[error("cannot start the middleware `{command}`: {source}; {}", advice(source))]
-    Middleware {
-        /// What was to be run.
-        command: String,
-        /// The system's words.
-        source: std::io::Error,
-    },
-    /// The client could not be set up.
-    #[error(transparent)]
-    Client(#[from] replay::ClientError),
-}
-
-/// What to do about a process that cannot be started.
-fn advice(error: &std::io::Error) -> &'static str {
-    match error.kind() {
-        std::io::ErrorKind::NotFound => "is its name spelt right, and is it in PATH?",
-        std::io::ErrorKind::PermissionDenied => "it has to be executable for the user that shadowtap runs as",
-        _ => "try it by hand",
-    }
-}
-
-/// Reads `source` to its end on this thread and hands every event to `sink`; sends nothing. `sink` returns false to
-/// stop early.
-pub fn inspect(
-    source: impl Into<Origin>,
-    capture: &capture::Settings,
-    interests: Interests,
-    sink: &mut dyn FnMut(Event) -> bool,
-) -> Result<Engine, RunError> {
-    match source.into() {
-        Origin::Frames(source) => inspect_frames(source, capture, interests, sink),
-        Origin::Events(mut source) => {
-            source.set_interests(interests);
-            while let Some(event) = source.next() {
-                if !sink(event) {
-                    break;
-                }
-            }
-            Ok(read_from(&source))
-        }
-    }
-}
-
-/// What is known at the end of a recording.
-fn read_from(source: &JournalSource) -> Engine {
-    Engine { trouble: source.trouble(), ..Engine::default() }
-}
-
-fn inspect_frames(
-    mut source: Box<dyn Source + Send>,
-    capture: &capture::Settings,
-    interests: Interests,
-    sink: &mut dyn FnMut(Event) -> bool,
-) -> Result<Engine, RunError> {
-    let mut tap = Tap::new(capture, interests)?;
-    let mut wanted = true;
-    // Frames that were handed on together with the last one that is wanted tell nothing any more.
-    while wanted && tap.pull(&mut *source, &mut |event| wanted = wanted && sink(event)) {}
-    if wanted {
-        tap.finish(&mut |event| {
-            sink(event);
-        });
-    }
-    Ok(tap.engine(&*source))
-}
 
 /// Captures, and sends and records what passes the chain, until the capture ends or `stop` is ready. Then what is in
 /// flight has its time to end, and the summary says what became of every request.
@@ -489,22 +313,6 @@ fn stopped_early(after: Duration) -> String {
         "stopped after {:.1} s: requests later in the capture are not in this report; frames are those read ahead",
         after.as_secs_f64()
     )
-}
-
-/// What has to be known of bodies. A recording of frames needs none of them.
-fn interests(run: &Run) -> Interests {
-    let recorded = run.recorder.as_ref().is_some_and(|recorder| !recorder.target().format().takes_frames());
-    let sent = !run.targets.is_empty();
-    // A process outside is told whole messages.
-    let recorded = recorded || run.external.is_some();
-    Interests {
-        request_body: if recorded || sent { Interest::Keep } else { Interest::Count },
-        response_body: match (recorded, sent) {
-            (true, _) => Interest::Keep,
-            (false, true) => Interest::Hash,
-            (false, false) => Interest::Count,
-        },
-    }
 }
 
 fn end_of_target(

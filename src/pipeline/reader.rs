@@ -14,8 +14,9 @@ use crossbeam_channel::{Sender, TrySendError};
 use tokio::sync::mpsc;
 
 use super::budget::{Budget, bytes_of};
+use super::inspect::read_from;
 use super::recorder::FrameSender;
-use super::{FULL_PAUSE, Parcel, Progress, Tap, note, read_from};
+use super::{FULL_PAUSE, Parcel, Progress, Tap, note};
 use crate::capture::{Halt, Polled, Source};
 use crate::exchange::{Damage, Event, ExchangeId, Outcome, Request, Shed, Timestamp};
 use crate::journal::{EventSource as _, JournalSource};

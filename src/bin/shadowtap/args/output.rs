@@ -1,0 +1,24 @@
+//! What is written besides the report on standard output.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use shadowtap::config::typed;
+
+/// What is written besides the report on standard output.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Output")]
+pub(crate) struct ReportArgs {
+    /// Write the summary (one JSON object) to FILE, - for standard output; the report then goes to standard error
+    #[arg(long, value_name = "FILE")]
+    summary: Option<PathBuf>,
+    /// Write a line of JSON to FILE for each request that ended, - for standard output
+    #[arg(long, value_name = "FILE")]
+    results: Option<PathBuf>,
+}
+
+impl From<ReportArgs> for typed::Report {
+    fn from(args: ReportArgs) -> Self {
+        Self { summary: args.summary, results: args.results }
+    }
+}

@@ -1,0 +1,110 @@
+//! Which requests, and what is done to them.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use shadowtap::config::typed;
+
+/// Which requests: of those that are captured, the ones that are sent, shown or counted.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Requests")]
+pub(crate) struct SelectArgs {
+    /// Share of the requests that is taken, such as 50% or 0.5% [default: 100%]
+    #[arg(long, value_name = "SHARE", allow_hyphen_values = true)]
+    sample: Option<String>,
+    /// What the sample keeps together: request, connection, client-ip, header:NAME, cookie:NAME, param:NAME or
+    /// path-segment:N (from 1); a request that lacks it is sampled by itself [default: request]
+    #[arg(long, value_name = "KEY")]
+    sample_by: Option<String>,
+    /// Chooses another sample of the same size; the same seed always chooses the same [default: 0]
+    #[arg(long, value_name = "N", allow_hyphen_values = true)]
+    seed: Option<String>,
+    /// Take these methods only, such as GET,HEAD
+    #[arg(long = "allow-method", value_name = "METHODS")]
+    allow_methods: Vec<String>,
+    /// Take only what has a path and query that matches this regular expression, such as '^/v2/'; repeatable
+    #[arg(long = "allow-path", value_name = "RE", allow_hyphen_values = true)]
+    allow_paths: Vec<String>,
+    /// Never take what has a path and query that matches this regular expression; repeatable
+    #[arg(long = "deny-path", value_name = "RE", allow_hyphen_values = true)]
+    deny_paths: Vec<String>,
+    /// Take only what was asked of this host, named without its port; repeatable
+    #[arg(long = "allow-host", value_name = "HOST")]
+    allow_hosts: Vec<String>,
+}
+
+impl From<SelectArgs> for typed::Select {
+    fn from(args: SelectArgs) -> Self {
+        Self {
+            sample: args.sample,
+            sample_by: args.sample_by,
+            seed: args.seed,
+            allow_methods: args.allow_methods,
+            allow_paths: args.allow_paths,
+            deny_paths: args.deny_paths,
+            allow_hosts: args.allow_hosts,
+        }
+    }
+}
+
+/// What is changed in requests.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Requests")]
+pub(crate) struct MiddlewareArgs {
+    /// Do to requests what this chain file says, see docs/filters.md; repeatable, in the order given, before the other
+    /// flags. NAME=FILE: only on the way to the target of that name, after everything else
+    #[arg(long = "filters", value_name = "FILE")]
+    filters: Vec<PathBuf>,
+    /// Send no more than this of what is in the sample, such as 500/s (or /m, /h); the rest is counted as rate limited
+    #[arg(long, value_name = "RATE", allow_hyphen_values = true)]
+    limit: Option<String>,
+    /// Set a header line, such as 'X-Shadow: 1'; repeatable
+    #[arg(long = "set-header", value_name = "NAME: VALUE", allow_hyphen_values = true)]
+    set_headers: Vec<String>,
+    /// Remove header lines of this name; repeatable
+    #[arg(long = "remove-header", value_name = "NAME")]
+    remove_headers: Vec<String>,
+    /// Set a cookie, such as theme=dark; repeatable
+    #[arg(long = "set-cookie", value_name = "NAME=VALUE", allow_hyphen_values = true)]
+    set_cookies: Vec<String>,
+    /// Remove the cookie of this name; repeatable
+    #[arg(long = "remove-cookie", value_name = "NAME")]
+    remove_cookies: Vec<String>,
+    /// After all that, pass requests through this program and take what it gives back: it speaks GoReplay's protocol,
+    /// see docs/middleware.md. Split into words as a shell does it, such as 'python3 my.py'
+    #[arg(long, value_name = "COMMAND")]
+    middleware: Option<String>,
+    /// Run so many of it; requests of one connection go to the same [default: 1]
+    #[arg(long, value_name = "N", allow_hyphen_values = true)]
+    middleware_workers: Option<String>,
+    /// How long a request waits to be given back; then it is left out, and counted [default: 5s]
+    #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
+    middleware_timeout: Option<String>,
+}
+
+/// Whether writes are sent.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Requests")]
+pub(crate) struct WritesArgs {
+    /// Send writes too: every method but GET, HEAD and OPTIONS. A POST that is replayed is a second order
+    #[arg(long)]
+    allow_writes: bool,
+}
+
+impl MiddlewareArgs {
+    /// Together with what is said of writes; a command that says nothing of them sends nothing, and takes them.
+    pub(super) fn with(self, writes: Option<WritesArgs>) -> typed::Middleware {
+        typed::Middleware {
+            filters: self.filters,
+            limit: self.limit,
+            allow_writes: writes.is_none_or(|writes| writes.allow_writes),
+            set_headers: self.set_headers,
+            remove_headers: self.remove_headers,
+            set_cookies: self.set_cookies,
+            remove_cookies: self.remove_cookies,
+            middleware: self.middleware,
+            middleware_workers: self.middleware_workers,
+            middleware_timeout: self.middleware_timeout,
+        }
+    }
+}

@@ -1,0 +1,53 @@
+//! How a live run goes on, and what it records.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use shadowtap::config::typed;
+
+/// What is recorded, and in which files.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Recording")]
+pub(crate) struct RecordingArgs {
+    /// Record what passes to FILE: its end says how, .gor, .jsonl, .pcap or .pcapng, with .gz or .zst after it to
+    /// compress. Fields of strftime are filled in, in UTC: %Y-%m-%d/%H.gor.zst
+    #[arg(short, long, value_name = "FILE")]
+    output: Option<PathBuf>,
+    /// Begin a new file when one is this large, such as 100M or 1G
+    #[arg(long, value_name = "SIZE")]
+    rotate_size: Option<String>,
+    /// Begin a new file when one is this old, such as 10m or 1h
+    #[arg(long, value_name = "TIME")]
+    rotate_every: Option<String>,
+}
+
+impl From<RecordingArgs> for typed::Recording {
+    fn from(args: RecordingArgs) -> Self {
+        Self { output: args.output, rotate_size: args.rotate_size, rotate_every: args.rotate_every }
+    }
+}
+
+/// How a live run goes on.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Running")]
+pub(crate) struct RunningArgs {
+    /// End after this time, such as 10m or 7h [default: when interrupted (Ctrl-C)]
+    #[arg(long, value_name = "TIME")]
+    duration: Option<String>,
+    /// End after this many requests were taken
+    #[arg(long, value_name = "N", allow_hyphen_values = true)]
+    count: Option<String>,
+    /// The header that marks what shadowtap sends, a name or a whole line; requests that carry it are never taken. off:
+    /// no mark [default: x-shadowtap, with the id of the run]
+    #[arg(long, value_name = "HEADER")]
+    mark: Option<String>,
+    /// Tell only warnings on the way, and the report at the end
+    #[arg(short, long)]
+    quiet: bool,
+}
+
+impl From<RunningArgs> for typed::Running {
+    fn from(args: RunningArgs) -> Self {
+        Self { duration: args.duration, count: args.count, mark: args.mark, quiet: args.quiet }
+    }
+}

@@ -1,0 +1,53 @@
+//! A capture or a recording read to its end on one thread.
+
+use super::{RunError, Tap};
+use crate::capture::{self, Source};
+use crate::exchange::Event;
+use crate::http1::Interests;
+use crate::journal::{EventSource as _, JournalSource, Origin};
+use crate::report::Engine;
+
+/// Reads `source` to its end on this thread and hands every event to `sink`; sends nothing. `sink` returns false to
+/// stop early.
+pub fn inspect(
+    source: impl Into<Origin>,
+    capture: &capture::Settings,
+    interests: Interests,
+    sink: &mut dyn FnMut(Event) -> bool,
+) -> Result<Engine, RunError> {
+    match source.into() {
+        Origin::Frames(source) => inspect_frames(source, capture, interests, sink),
+        Origin::Events(mut source) => {
+            source.set_interests(interests);
+            while let Some(event) = source.next() {
+                if !sink(event) {
+                    break;
+                }
+            }
+            Ok(read_from(&source))
+        }
+    }
+}
+
+/// What is known at the end of a recording.
+pub(super) fn read_from(source: &JournalSource) -> Engine {
+    Engine { trouble: source.trouble(), ..Engine::default() }
+}
+
+fn inspect_frames(
+    mut source: Box<dyn Source + Send>,
+    capture: &capture::Settings,
+    interests: Interests,
+    sink: &mut dyn FnMut(Event) -> bool,
+) -> Result<Engine, RunError> {
+    let mut tap = Tap::new(capture, interests)?;
+    let mut wanted = true;
+    // Frames that were handed on together with the last one that is wanted tell nothing any more.
+    while wanted && tap.pull(&mut *source, &mut |event| wanted = wanted && sink(event)) {}
+    if wanted {
+        tap.finish(&mut |event| {
+            sink(event);
+        });
+    }
+    Ok(tap.engine(&*source))
+}

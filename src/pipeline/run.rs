@@ -1,0 +1,164 @@
+//! What a run needs, and why it could not begin.
+
+use std::io::Write;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use tokio::sync::watch;
+
+use crate::capture::{self, Source};
+use crate::http1::{Interest, Interests};
+use crate::journal::{JournalSource, Origin, Recorder};
+use crate::middleware::{self, Mark};
+use crate::replay;
+
+/// Where frames or events come from, and whether they wait.
+pub enum Feed {
+    /// Files: read as fast as they are taken.
+    Files(Box<dyn Source + Send>),
+    /// A recording: read as fast as it is taken.
+    Recording(Box<JournalSource>),
+    /// The wire: what is not taken in time is shed.
+    Live(Box<dyn Source + Send>),
+}
+
+impl From<Origin> for Feed {
+    fn from(origin: Origin) -> Self {
+        match origin {
+            Origin::Frames(source) => Self::Files(source),
+            Origin::Events(source) => Self::Recording(source),
+        }
+    }
+}
+
+/// Everything that a run needs.
+pub struct Run {
+    /// The command that runs it, for the summary.
+    pub command: &'static str,
+    /// Where frames or events come from: see [`crate::journal::open`].
+    pub feed: Feed,
+    /// Which of them count.
+    pub capture: capture::Settings,
+    /// What to do to the requests.
+    pub middleware: middleware::Settings,
+    /// A process outside that requests pass after that.
+    pub external: Option<middleware::external::Settings>,
+    /// Where and how to send them; may be none where they are recorded.
+    pub targets: Vec<replay::Settings>,
+    /// Where what passes is recorded.
+    pub recorder: Option<Recorder>,
+    /// How shadowtap's own traffic is told apart.
+    pub mark: Option<Mark>,
+    /// How many requests to take before the run ends by itself.
+    pub most: Option<u64>,
+    /// Asks for new output files.
+    pub reopen: Reopen,
+    /// What to do to requests from then on, whenever it changes.
+    pub reloads: watch::Receiver<Option<middleware::Settings>>,
+    /// Where each ended delivery is written as a line of JSON.
+    pub results: Option<Box<dyn Write + Send>>,
+}
+
+impl Run {
+    /// A replay of files with nothing special about it; where to is still to be said.
+    #[must_use]
+    pub fn of_files(source: impl Into<Origin>) -> Self {
+        Self {
+            command: "replay",
+            feed: source.into().into(),
+            capture: capture::Settings::default(),
+            middleware: middleware::Settings::default(),
+            external: None,
+            targets: Vec::new(),
+            recorder: None,
+            mark: None,
+            most: None,
+            reopen: Reopen::default(),
+            reloads: watch::channel(None).1,
+            results: None,
+        }
+    }
+}
+
+/// Asks the recording thread to begin new files. Clones are one and the same.
+#[derive(Clone, Debug, Default)]
+pub struct Reopen(Arc<AtomicU64>);
+
+impl Reopen {
+    /// Asks.
+    pub fn ask(&self) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// How often it was asked.
+    pub(super) fn count(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// Why a run could not begin.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// The capture cannot be read at all.
+    #[error(transparent)]
+    Capture(#[from] capture::CaptureError),
+    /// The runtime, or a thread of it, could not start.
+    #[error("cannot start a thread: {0}; is a limit on processes in force (ulimit -u)?")]
+    Start(#[source] std::io::Error),
+    /// The process outside could not be started.
+    #[error("cannot start the middleware `{command}`: {source}; {}", advice(source))]
+    Middleware {
+        /// What was to be run.
+        command: String,
+        /// The system's words.
+        source: std::io::Error,
+    },
+    /// The client could not be set up.
+    #[error(transparent)]
+    Client(#[from] replay::ClientError),
+}
+
+/// What to do about a process that cannot be started.
+fn advice(error: &std::io::Error) -> &'static str {
+    match error.kind() {
+        std::io::ErrorKind::NotFound => "is its name spelt right, and is it in PATH?",
+        std::io::ErrorKind::PermissionDenied => "it has to be executable for the user that shadowtap runs as",
+        _ => "try it by hand",
+    }
+}
+
+/// How `--max-memory` is divided over what a run holds.
+pub(super) struct Memory {
+    /// Events between capture and pacing.
+    pub(super) events: usize,
+    /// Requests that wait for a target or are in flight there, of all targets together.
+    pub(super) targets: usize,
+    /// What waits to be recorded.
+    pub(super) recording: usize,
+    /// What is on its way to processes outside, and as much on its way back.
+    pub(super) external: usize,
+}
+
+impl Memory {
+    /// The tap has the rest, see [`Tap::new`].
+    pub(super) const fn of(max: capture::MaxMemory, external: bool) -> Self {
+        let all = Self { events: max.0 / 16, targets: max.0 / 8, recording: max.0 / 16, external: 0 };
+        if external { Self { targets: max.0 / 16, external: max.0 / 32, ..all } } else { all }
+    }
+}
+
+/// What has to be known of bodies. A recording of frames needs none of them.
+pub(super) fn interests(run: &Run) -> Interests {
+    let recorded = run.recorder.as_ref().is_some_and(|recorder| !recorder.target().format().takes_frames());
+    let sent = !run.targets.is_empty();
+    // A process outside is told whole messages.
+    let recorded = recorded || run.external.is_some();
+    Interests {
+        request_body: if recorded || sent { Interest::Keep } else { Interest::Count },
+        response_body: match (recorded, sent) {
+            (true, _) => Interest::Keep,
+            (false, true) => Interest::Hash,
+            (false, false) => Interest::Count,
+        },
+    }
+}
