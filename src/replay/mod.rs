@@ -17,6 +17,7 @@ use crate::exchange::{ConnectionId, Digest, ExchangeId, FailureKind, Head, Outco
 mod address;
 mod choice;
 mod error;
+pub mod guard;
 pub mod hop;
 pub mod http;
 pub mod memory;
@@ -30,6 +31,7 @@ pub mod wire;
 pub use address::{TargetUrl, TargetUrlError};
 pub use choice::AnyClient;
 pub use error::ClientError;
+pub use guard::GuardState;
 pub use http::HttpClient;
 pub use pace::{Pace, PaceError, Schedule};
 pub use settings::{

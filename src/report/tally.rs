@@ -79,6 +79,7 @@ impl TargetTally {
             schedule_lag_us: (self.lag.count() > 0).then(|| self.lag.figures()),
             matrix: self.matrix,
             differences: self.differences,
+            guard: end.guard.clone(),
         }
     }
 }
