@@ -59,6 +59,8 @@ pub struct Context {
     pub targets: Option<Arc<[usize]>>,
     /// The name that a route chose.
     pub route: Option<Arc<str>>,
+    /// The request's place in the last sample: what is in a smaller one has a lower place.
+    pub place: Option<u64>,
     pub(super) lines: Lines,
     captured: Head,
     keeps_captured: bool,
@@ -81,6 +83,7 @@ impl Context {
             host_set: false,
             targets: None,
             route: None,
+            place: None,
             lines: Lines::default(),
             captured: Head::default(),
             keeps_captured: false,
@@ -93,6 +96,7 @@ impl Context {
         self.host_set = false;
         self.targets = None;
         self.route = None;
+        self.place = None;
         self.keeps_captured = keep_captured;
         if keep_captured {
             self.captured.copy_from(&request.head);
