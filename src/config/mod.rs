@@ -8,11 +8,13 @@ use std::path::PathBuf;
 use crate::capture;
 use crate::journal::Origin;
 use crate::report::StatusChoice;
+use crate::report::gate::Demands;
 use crate::{middleware, replay};
 
 mod chain;
 mod check;
 mod external;
+mod gates;
 mod inspect;
 mod live;
 mod mistakes;
@@ -24,6 +26,7 @@ mod tests;
 pub mod typed;
 
 pub use chain::reread;
+pub use gates::demands;
 pub use mistakes::{Mistake, Mistakes};
 pub use run::{RunConfig, RunLimits, record, shadow};
 
@@ -64,6 +67,8 @@ pub struct ReplayConfig {
     pub targets: Vec<replay::Settings>,
     /// What is written besides the report.
     pub outputs: Outputs,
+    /// What is demanded of it.
+    pub demands: Demands,
     /// What is allowed and probably not meant, in words for people.
     pub warnings: Vec<String>,
 }
@@ -120,9 +125,12 @@ pub fn replay(typed: typed::Replay) -> Result<ReplayConfig, Mistakes> {
     let external = external::settings(&typed.middleware, &mut mistakes, &mut warnings);
     let targets = targets(&typed.send, &middleware, &mut mistakes, &mut warnings);
     let outputs = outputs::both(&typed.report, &capture, &mut mistakes);
+    let demands = gates::checked(&typed.gates, &names_and_urls(&targets), &mut mistakes, &mut warnings);
     let source = check::open(&capture, &mut mistakes);
     match (source, mistakes.is_empty()) {
-        (Some(source), true) => Ok(ReplayConfig { capture, source, middleware, external, targets, outputs, warnings }),
+        (Some(source), true) => {
+            Ok(ReplayConfig { capture, source, middleware, external, targets, outputs, demands, warnings })
+        }
         _ => Err(mistakes),
     }
 }
@@ -139,6 +147,11 @@ fn name_and_url(typed: &str) -> (Option<&str>, &str) {
 /// The names that targets have, by their number.
 fn names(typed: &typed::Send) -> Vec<Option<String>> {
     typed.to.iter().map(|to| name_and_url(to).0.map(str::to_owned)).collect()
+}
+
+/// The names and URLs of targets.
+fn names_and_urls(targets: &[replay::Settings]) -> Vec<(Option<String>, String)> {
+    targets.iter().map(|target| (target.name.clone(), target.target.to_string())).collect()
 }
 
 /// A target with its name, where it has one.

@@ -202,6 +202,7 @@ fn reporter(run: &mut Run, started: Started) -> Reporter {
         sample: run.middleware.asked_share().0,
         results: run.results.take(),
         started,
+        demands: std::mem::take(&mut run.demands),
     })
 }
 

@@ -12,6 +12,7 @@ use crate::http1::{Interest, Interests};
 use crate::journal::{JournalSource, Origin, Recorder};
 use crate::middleware::{self, Mark};
 use crate::replay;
+use crate::report::gate::Demands;
 
 /// Where frames or events come from, and whether they wait.
 pub enum Feed {
@@ -60,6 +61,8 @@ pub struct Run {
     pub reloads: watch::Receiver<Option<middleware::Settings>>,
     /// Where each ended delivery is written as a line of JSON.
     pub results: Option<Box<dyn Write + Send>>,
+    /// What is demanded of it.
+    pub demands: Demands,
 }
 
 impl Run {
@@ -80,6 +83,7 @@ impl Run {
             reopen: Reopen::default(),
             reloads: watch::channel(None).1,
             results: None,
+            demands: Demands::default(),
         }
     }
 }

@@ -13,6 +13,7 @@ use crate::replay::Delivery;
 
 mod edges;
 pub mod forecast;
+pub mod gate;
 pub mod histogram;
 pub mod inspect;
 pub mod join;
@@ -40,10 +41,11 @@ pub use snapshot::{Look, Snapshot};
 pub use status::StatusChoice;
 pub use steps::{Cause, Step, Steps};
 pub use summary::{
-    Counts, Differences, Ended, Figures, Frames, Gate, ProductionSide, Recording, Requests, Sample, Streams, Summary,
-    Target, TargetEnded, TargetGuard, TargetLatency, Tcp,
+    Counts, Differences, Ended, Figures, Frames, Gate, GateState, ProductionSide, Recording, Requests, Sample, Streams,
+    Summary, Target, TargetEnded, TargetGuard, TargetLatency, Tcp,
 };
 
+use gate::{Demands, Watch};
 use histogram::Durations;
 use join::{Arrival, Joined, Joins};
 use ledger::Ledger;
@@ -193,6 +195,8 @@ pub struct Settings {
     pub results: Option<Box<dyn Write + Send>>,
     /// When the run began.
     pub started: Started,
+    /// What is demanded of it.
+    pub demands: Demands,
 }
 
 /// What the capture thread hands over at its end.
@@ -267,6 +271,7 @@ pub struct Reporter {
     targets: Vec<TargetTally>,
     production: tally::ProductionTally,
     results: Results,
+    watch: Watch,
     /// Kept once somebody has looked.
     recent: Option<Recent>,
 }
@@ -276,6 +281,7 @@ impl Reporter {
     #[must_use]
     pub fn new(settings: Settings) -> Self {
         let targets = settings.targets.len();
+        let watch = Watch::new(settings.demands, &settings.targets);
         Self {
             command: settings.command,
             urls: settings.targets,
@@ -286,6 +292,7 @@ impl Reporter {
             targets: vec![TargetTally::default(); targets],
             production: tally::ProductionTally::default(),
             results: Results::new(settings.results),
+            watch,
             recent: None,
         }
     }
@@ -364,6 +371,7 @@ impl Reporter {
             results_failed,
             ..blank(self.command, self.started)
         };
+        summary.gates = self.watch.judge(&summary);
         debug_assert!(summary.balances(), "the ledger does not add up: {summary:?}");
         self.results.close(&summary);
         results_failed |= self.results.failed();
@@ -405,9 +413,10 @@ impl Reporter {
     fn compared(&mut self, note: Option<&RequestNote>, delivery: &Delivery, production: Option<&Production>) {
         let Some(tally) = self.targets.get_mut(delivery.target) else { return };
         let differences = tally.compared(note, delivery, production);
+        let url = self.urls.get(delivery.target).map_or("", String::as_str);
+        self.watch.delivered(url, note, delivery, production, &differences);
         let recent = self.recent.as_mut().filter(|_| !differences.is_empty());
         if recent.is_some() || self.results.wanted() {
-            let url = self.urls.get(delivery.target).map_or("", String::as_str);
             let line = Line::delivered(note, delivery, url, production, differences);
             if let Some(recent) = recent {
                 recent.keep(&line);

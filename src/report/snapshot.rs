@@ -215,6 +215,7 @@ mod tests {
             sample: 0.5,
             results: None,
             started: Started::now(),
+            demands: crate::report::gate::Demands::default(),
         })
     }
 

@@ -55,6 +55,7 @@ impl TargetTally {
         let (Some(note), Some(production), Some(answer)) = (note, production, answer) else { return Vec::new() };
         let found = differences(&note.method, production, answer);
         self.differences.compared += 1;
+        self.differences.any += u64::from(!found.is_empty());
         self.differences.bodies_unknown += u64::from(production.damage.is_some());
         self.differences.status += u64::from(found.iter().any(|difference| difference.place == Place::Status));
         self.differences.body += u64::from(found.iter().any(|difference| difference.place == Place::Body));

@@ -27,6 +27,7 @@ fn settings(results: Option<Shared>) -> Settings {
         sample: 0.5,
         results: results.map(|to| Box::new(to) as Box<dyn Write + Send>),
         started: Started::now(),
+        demands: Demands::default(),
     }
 }
 

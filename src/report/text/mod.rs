@@ -10,6 +10,7 @@ use super::summary::{Address, Counts, Figures, Requests, Summary, Target, sum};
 use super::units::{bytes, counted, duration, number, percent};
 
 mod forecast;
+mod gates;
 mod matrix;
 mod recording;
 mod routes;
@@ -53,6 +54,7 @@ pub fn report(summary: &Summary, width: usize, colour: bool) -> String {
         recording::line(&mut page, recording);
     }
     capture(&mut page, summary);
+    gates::gates(&mut page, summary);
     warnings(&mut page, summary);
     page.out
 }
