@@ -119,6 +119,19 @@ pub struct Send {
     pub drain: Option<String>,
 }
 
+/// What of files is replayed.
+#[derive(Clone, Debug, Default)]
+pub struct Course {
+    /// `10m`, `20:15`, an instant.
+    pub from: Option<String>,
+    /// The same.
+    pub until: Option<String>,
+    /// A whole number.
+    pub passes: Option<String>,
+    /// `3x`.
+    pub amplify: Option<String>,
+}
+
 /// What is written.
 #[derive(Clone, Debug, Default)]
 pub struct Report {
@@ -193,6 +206,8 @@ pub struct Record {
 pub struct Replay {
     /// What to read.
     pub capture: Capture,
+    /// What of it is replayed, and how often.
+    pub course: Course,
     /// Which requests.
     pub select: Select,
     /// What is done to them.

@@ -14,6 +14,7 @@
 //! and counted, at the place that was full.
 
 mod budget;
+mod course;
 mod external;
 mod inspect;
 mod outlet;
@@ -34,19 +35,19 @@ use tokio::sync::{Notify, mpsc, watch};
 
 use crate::capture::Halt;
 use crate::exchange::{Event, Outcome, Request, Timestamp};
-use crate::http1::Interests;
 use crate::journal::Recorder;
-use crate::middleware::{self, Chain};
+use crate::middleware::{self, Chain, Mark};
 use crate::replay::{self, AnyClient, Client, Delivery, InFlight, Limits, run_target};
 use crate::report::{self, Engine, Fact, Reporter, RequestNote, Started, Summary, TargetEnd, Unheard};
 
 use budget::{Budget, Held};
+use course::{KnownSpan, Part};
 use external::{External, Teller, Telling, Workers};
 pub use inspect::inspect;
 use outlet::Outlet;
 use pacer::{Pacer, Timing};
 pub use progress::Progress;
-use reader::{FileReader, LiveReader, RecordingReader};
+use reader::{FileReader, LiveReader};
 use recorder::{EventSender, FrameSender, Recording, RecordingThread};
 pub use run::{Feed, Reopen, Run, RunError};
 use run::{Memory, interests};
@@ -102,20 +103,15 @@ pub fn run(
     let (stop_pacing, pacing_stopped) = crossbeam_channel::bounded::<()>(0);
     let halted = run.capture.halt.clone();
     let enough = Arc::new(Notify::new());
-    // One thread paces for all targets: what is asked of the first goes for all.
-    let pace = run.targets.first().map(|target| target.pace).unwrap_or_default();
+    let span = KnownSpan::default();
+    let timing = timing(live, &run.targets, &span);
     let drain = run.targets.iter().map(|target| target.drain).max().unwrap_or(replay::DEFAULT_DRAIN);
 
-    let targets = run.targets.into_iter().map(|settings| replay::Settings {
-        // A live run has had its time for what is in flight before the targets are stopped.
-        drain: if live { Duration::ZERO } else { settings.drain },
-        ..settings
-    });
+    let targets = if live { undrained(run.targets) } else { run.targets };
     let (external, workers) = start_external(&runtime, run.external, memory.external)?;
     let teller = external.as_ref().map(External::teller);
     let counts = external.as_ref().map(External::counts);
-    let (outlets, senders) =
-        start_targets(&runtime, targets.collect(), memory.targets, &stopped, &facts, teller.as_ref())?;
+    let (outlets, senders) = start_targets(&runtime, targets, memory.targets, &stopped, &facts, teller.as_ref())?;
     let mirrors = outlets.iter().any(Outlet::mirrors);
     let target_bytes: Vec<_> = outlets.iter().map(Outlet::budget).collect();
     let (recording_events, recording_frames, recording_thread) =
@@ -134,7 +130,8 @@ pub fn run(
         external,
         reloads: run.reloads,
         mark: run.mark,
-        timing: if live { Timing::Live } else { Timing::paced(pace) },
+        timing,
+        copies: Mark::default().of_run(&run.middleware.run.id),
         most: run.most,
     };
     let pacer = Pacer::new(
@@ -150,7 +147,8 @@ pub fn run(
             progress: Arc::clone(progress),
         },
     );
-    let reading = start_reading(run.feed, (tap, wanted), halted.clone(), reader_ends, recording_frames, mirrors)?;
+    let files = reader::Files { capture: run.capture.clone(), wanted, course: run.course, span };
+    let reading = start_reading(run.feed, tap, files, reader_ends, recording_frames, mirrors)?;
     let pacing = spawn("pacing", move || pacer.run())?;
     let reopen = run.reopen;
     let recording = recording_thread.map(|thread| spawn("recording", move || thread.run(&reopen))).transpose()?;
@@ -285,20 +283,15 @@ async fn ended(workers: Workers) {
 /// Starts the capture thread.
 fn start_reading(
     feed: Feed,
-    (tap, wanted): (Tap, Interests),
-    halted: Halt,
+    tap: Tap,
+    files: reader::Files,
     ends: reader::Ends,
     frames: Option<FrameSender>,
     connections_wanted: bool,
 ) -> Result<thread::JoinHandle<(Engine, Unheard)>, RunError> {
     match feed {
-        Feed::Files(source) => {
-            let reader = FileReader { source, tap, halted, ends };
-            spawn("capture", move || (reader.run(), Unheard::default()))
-        }
-        Feed::Recording(mut source) => {
-            source.set_interests(wanted);
-            let reader = RecordingReader { source, halted, ends };
+        Feed::Files(origin) => {
+            let reader = FileReader { origin, tap, files, ends };
             spawn("capture", move || (reader.run(), Unheard::default()))
         }
         Feed::Live(source) => {
@@ -306,6 +299,17 @@ fn start_reading(
             spawn("capture", move || reader.run())
         }
     }
+}
+
+/// A live run has had its time for what is in flight before the targets are stopped.
+fn undrained(targets: Vec<replay::Settings>) -> Vec<replay::Settings> {
+    targets.into_iter().map(|target| replay::Settings { drain: Duration::ZERO, ..target }).collect()
+}
+
+/// One thread paces for all targets: what is asked of the first goes for all.
+fn timing(live: bool, targets: &[replay::Settings], span: &KnownSpan) -> Timing {
+    let pace = targets.first().map(|target| target.pace).unwrap_or_default();
+    if live { Timing::Live } else { Timing::paced(pace, Arc::clone(span)) }
 }
 
 fn stopped_early(after: Duration) -> String {
@@ -366,6 +370,7 @@ fn joined<T>(thread: thread::JoinHandle<T>, name: &str, trouble: &mut Vec<String
 /// An event on its way, with its share of the memory that such may take.
 struct Parcel {
     event: Event,
+    part: Part,
     held: Held,
     /// How far the source had been read; see [`Progress::read_permille`].
     permille: u64,

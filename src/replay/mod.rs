@@ -16,6 +16,7 @@ use crate::exchange::{ConnectionId, Digest, ExchangeId, FailureKind, Head, Outco
 
 mod address;
 mod choice;
+pub mod course;
 mod error;
 pub mod hop;
 pub mod http;
@@ -29,6 +30,7 @@ pub mod wire;
 
 pub use address::{TargetUrl, TargetUrlError};
 pub use choice::AnyClient;
+pub use course::{Amplify, Course, Window};
 pub use error::ClientError;
 pub use http::HttpClient;
 pub use pace::{Pace, PaceError, Schedule};

@@ -12,6 +12,7 @@ use crate::exchange::{Damage, Digest, ExchangeId, Outcome, Timestamp};
 use crate::replay::Delivery;
 
 mod edges;
+mod engine;
 pub mod forecast;
 pub mod histogram;
 pub mod inspect;

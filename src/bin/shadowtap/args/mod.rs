@@ -6,12 +6,14 @@ use clap::{Args, Parser, Subcommand};
 use shadowtap::config::typed;
 
 mod capture;
+mod course;
 mod output;
 mod requests;
 mod running;
 mod sending;
 
 use capture::{CaptureArgs, LiveArgs};
+use course::CourseArgs;
 use output::ReportArgs;
 use requests::{MiddlewareArgs, SelectArgs, WritesArgs};
 use running::{RecordingArgs, RunningArgs};
@@ -26,7 +28,6 @@ pub(crate) struct Cli {
 }
 
 #[derive(Debug, Subcommand)]
-#[expect(clippy::large_enum_variant, reason = "there is one of it, and it is moved once")]
 pub(crate) enum Command {
     Shadow(ShadowCommand),
     Replay(ReplayCommand),
@@ -180,6 +181,8 @@ pub(crate) struct ReplayCommand {
     #[command(flatten)]
     pace: PaceArgs,
     #[command(flatten)]
+    course: CourseArgs,
+    #[command(flatten)]
     select: SelectArgs,
     #[command(flatten)]
     middleware: MiddlewareArgs,
@@ -236,6 +239,7 @@ impl From<ReplayCommand> for typed::Replay {
     fn from(args: ReplayCommand) -> Self {
         Self {
             capture: args.capture.into(),
+            course: args.course.into(),
             select: args.select.into(),
             middleware: args.middleware.with(Some(args.writes)),
             send: args.send.at(args.pace),
