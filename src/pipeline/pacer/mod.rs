@@ -2,6 +2,8 @@
 //! and recorded.
 
 mod outside;
+mod pause;
+mod timing;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -9,85 +11,23 @@ use std::sync::atomic::Ordering;
 use std::thread;
 use std::time::Duration;
 
-use crossbeam_channel::{Receiver, RecvTimeoutError, TryRecvError};
+use crossbeam_channel::{Receiver, TryRecvError};
 use tokio::sync::{Notify, mpsc, watch};
 use tokio::time::Instant;
 
-use super::course::{KnownSpan, Part};
+use super::control::Control;
+use super::course::Part;
 use super::external::{External, Passed};
 use super::outlet::Outlet;
 use super::recorder::EventSender;
-use super::{Parcel, Progress, note, wall_clock};
+use super::{Parcel, Progress, note};
 use crate::exchange::{Damage, Event, ExchangeId, Framing, Outcome, Request, RequestState, Response, Shed, Timestamp};
 use crate::middleware::route::ROUTE;
 use crate::middleware::{self, Chain, Mark};
-use crate::replay::{Delivery, Lane, Pace, Schedule};
+use crate::replay::{Delivery, Lane};
 use crate::report::{Fact, Production, RequestNote, TargetSet};
 
-/// When requests are due.
-pub(super) enum Timing {
-    /// As their capture times and a pace say.
-    Paced {
-        schedule: Schedule,
-        /// When the first request came: due times count from here.
-        begun: Option<Instant>,
-        /// Which part of the capture is replayed.
-        span: KnownSpan,
-        /// Which pass over it this is.
-        pass: u32,
-    },
-    /// They were due when their last byte was on the wire.
-    Live,
-}
-
-impl Timing {
-    /// Due times as `pace` has them.
-    pub(super) const fn paced(pace: Pace, span: KnownSpan) -> Self {
-        Self::Paced { schedule: Schedule::new(pace), begun: None, span, pass: 1 }
-    }
-
-    fn due(&mut self, at: Timestamp) -> Option<Instant> {
-        match self {
-            Self::Paced { schedule, begun, span, .. } => {
-                let begun = *begun.get_or_insert_with(|| {
-                    span.get().and_then(|span| span.from).into_iter().for_each(|from| schedule.begin(from));
-                    Instant::now()
-                });
-                schedule.due(at).map(|offset| begun + offset)
-            }
-            Self::Live => Some(live(at)),
-        }
-    }
-
-    /// What comes from now on is of this pass, where it is a later one.
-    fn reach(&mut self, of: u32) {
-        if let Self::Paced { schedule, span, pass, .. } = self
-            && *pass < of
-        {
-            schedule.next_pass(span.get().and_then(|span| span.until));
-            *pass = of;
-        }
-    }
-
-    /// Whether requests are sent as fast as they are taken.
-    const fn is_unscheduled(&self) -> bool {
-        matches!(self, Self::Paced { schedule, .. } if schedule.is_max())
-    }
-
-    /// When something at `at` is due that is no request; it changes nothing about the pace.
-    fn other(&mut self, at: Timestamp) -> Option<Instant> {
-        match self {
-            Self::Paced { schedule, begun, .. } => Some((*begun)? + schedule.offset(at)?),
-            Self::Live => Some(live(at)),
-        }
-    }
-}
-
-/// The instant at which the wire was at `at`.
-fn live(at: Timestamp) -> Instant {
-    let now = Instant::now();
-    now.checked_sub(wall_clock().since(at)).unwrap_or(now)
-}
+pub(super) use timing::Timing;
 
 /// What is done to requests.
 pub(super) struct Work {
@@ -101,6 +41,7 @@ pub(super) struct Work {
     pub(super) mark: Option<Mark>,
     /// What tells copies of sessions apart, where there is no mark for all.
     pub(super) copies: Mark,
+    pub(super) control: Control,
     pub(super) timing: Timing,
     /// How many requests to take before the run ends by itself.
     pub(super) most: Option<u64>,
@@ -155,6 +96,8 @@ pub(super) struct Pacer {
     in_a_row: u64,
 }
 
+/// The rule that keeps back what is captured while a run that only records is paused.
+const PAUSED: &str = "paused";
 /// Events in a row after which a live source counts as busy: some thousands a second.
 const BUSY: u64 = 16;
 /// How long to nap then: far less than the kernel takes to hand over the next frames.
@@ -226,7 +169,7 @@ impl Pacer {
 
     /// When a connection is due to open or close.
     fn due(&mut self, at: Timestamp) -> Instant {
-        self.work.timing.other(at).unwrap_or_else(Instant::now)
+        self.work.timing.other(at).map_or_else(Instant::now, |due| self.put_off(due))
     }
 
     fn next(&mut self) -> Option<Step> {
@@ -279,9 +222,7 @@ impl Pacer {
             return self.end(note(&request), outcome);
         }
         let due = self.work.timing.due(request.last_byte.plus(part.delay));
-        if !self.wait_until(due) {
-            return false;
-        }
+        let Ok(due) = self.wait_until(due) else { return false };
         let Work { chain, target_chains, reloads, .. } = &mut self.work;
         if reloads.has_changed().unwrap_or(false)
             && let Some(settings) = &*reloads.borrow_and_update()
@@ -309,7 +250,8 @@ impl Pacer {
         if targets.is_empty() && !self.ends.outlets.is_empty() {
             return self.end(note, Outcome::filtered(ROUTE));
         }
-        let passed = Passed { note, request, due, targets, keep_host: self.work.chain.host_was_set() };
+        let keep_host = self.work.chain.host_was_set();
+        let passed = Passed { note, request, due, targets, keep_host };
         if self.work.external.is_some() { self.give(passed) } else { self.take(passed) }
     }
 
@@ -329,22 +271,13 @@ impl Pacer {
         }
     }
 
-    fn wait_until(&mut self, due: Option<Instant>) -> bool {
-        if self.work.external.is_some() {
-            return due.is_none_or(|due| self.outside_until(due));
-        }
-        match due {
-            Some(due) if due > Instant::now() => {
-                matches!(self.ends.stopped.recv_deadline(due.into_std()), Err(RecvTimeoutError::Timeout))
-            }
-            _ => true,
-        }
-    }
-
     /// Records a request that passed, and offers it to the targets.
     fn take(&mut self, passed: Passed) -> bool {
         let Passed { note, mut request, due, targets, keep_host } = passed;
         let (id, at, is_head) = (note.id, request.last_byte, request.method() == b"HEAD");
+        if self.ends.outlets.is_empty() && self.held_by_hand().is_some() {
+            return self.end(note, Outcome::filtered(PAUSED));
+        }
         self.taken += 1;
         if self.work.most == Some(self.taken) {
             self.ends.enough.notify_one();
@@ -391,6 +324,7 @@ impl Pacer {
     fn offer(&mut self, request: Request, targets: TargetSet, due: Option<Instant>, keep_host: bool) -> bool {
         let id = request.id;
         let clock = self.clock(&request, due);
+        let held = self.held_by_hand();
         let mut left = targets.len();
         let mut request = Some(request);
         for target in targets.iter() {
@@ -406,7 +340,7 @@ impl Pacer {
                 }
                 _ => Ok(()),
             };
-            let refused = match (admitted, due) {
+            let refused = match (admitted.and_then(|()| held.clone().map_or(Ok(()), Err)), due) {
                 (Err(outcome), _) => Some(outcome),
                 (Ok(()), Some(due)) => outlet.offer(copy, due, keep_host).map(Outcome::Shed),
                 (Ok(()), None) => outlet.wait(copy, keep_host, &self.ends.runtime).map(Outcome::Shed),
