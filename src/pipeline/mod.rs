@@ -14,6 +14,7 @@
 //! and counted, at the place that was full.
 
 mod budget;
+mod compared;
 mod external;
 mod inspect;
 mod outlet;
@@ -41,6 +42,7 @@ use crate::replay::{self, AnyClient, Client, Delivery, InFlight, Limits, run_tar
 use crate::report::{self, Engine, Fact, Reporter, RequestNote, Started, Summary, TargetEnd, Unheard};
 
 use budget::{Budget, Held};
+use compared::{Keeping, Weighed};
 use external::{External, Teller, Telling, Workers};
 pub use inspect::inspect;
 use outlet::Outlet;
@@ -58,6 +60,8 @@ const EVENT_QUEUE: usize = 4096;
 const LIVE_EVENT_QUEUE: usize = 32_768;
 /// Facts on their way to the report. When it is full, those who tell them wait: counting is cheaper than sending.
 const FACT_QUEUE: usize = 65_536;
+/// Facts that wait when the report begins to hurry: it looks into no bodies then.
+const FACT_HASTE: usize = FACT_QUEUE / 4;
 /// Facts that the report takes at once.
 const FACT_BATCH: usize = 4096;
 /// How long the report lets facts gather: far too short to fill their queue.
@@ -87,12 +91,15 @@ pub fn run(
     let wanted = interests(&run);
     let tap = Tap::new(&run.capture, wanted)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(RunError::Start)?;
+    let keeping = if run.targets.is_empty() { None } else { Keeping::new(&run.compare, memory.compared) };
     let reporter = Reporter::new(report::Settings {
         command: run.command,
         targets: run.targets.iter().map(|target| target.target.to_string()).collect(),
         sample: run.middleware.sample.0,
         results: run.results,
         started,
+        kept_bytes: memory.compared / 4 * 3,
+        compare: run.compare,
     });
     let (event_sender, events) = crossbeam_channel::bounded(if live { LIVE_EVENT_QUEUE } else { EVENT_QUEUE });
     let event_bytes = Budget::new(memory.events);
@@ -114,8 +121,14 @@ pub fn run(
     let (external, workers) = start_external(&runtime, run.external, memory.external)?;
     let teller = external.as_ref().map(External::teller);
     let counts = external.as_ref().map(External::counts);
-    let (outlets, senders) =
-        start_targets(&runtime, targets.collect(), memory.targets, &stopped, &facts, teller.as_ref())?;
+    let (outlets, senders) = start_targets(
+        &runtime,
+        targets.collect(),
+        memory.targets,
+        &stopped,
+        &facts,
+        (teller.as_ref(), keeping.as_ref()),
+    )?;
     let mirrors = outlets.iter().any(Outlet::mirrors);
     let target_bytes: Vec<_> = outlets.iter().map(Outlet::budget).collect();
     let (recording_events, recording_frames, recording_thread) =
@@ -134,6 +147,7 @@ pub fn run(
         external,
         reloads: run.reloads,
         mark: run.mark,
+        keeping,
         timing: if live { Timing::Live } else { Timing::paced(pace) },
         most: run.most,
     };
@@ -226,7 +240,7 @@ fn start_targets(
     bytes: usize,
     stopped: &watch::Receiver<bool>,
     facts: &mpsc::Sender<Fact>,
-    teller: Option<&Teller>,
+    (teller, keeping): (Option<&Teller>, Option<&Keeping>),
 ) -> Result<(Vec<Outlet>, Vec<Sending>), RunError> {
     let each = bytes / targets.len().max(1);
     let (mut outlets, mut senders) = (Vec::new(), Vec::new());
@@ -240,10 +254,12 @@ fn start_targets(
         let (limits, counters) = (Limits::from(&settings), Arc::new(InFlight::default()));
         let (stopped, facts) = (stopped.clone(), facts.clone());
         let sending = if let Some(teller) = teller {
-            let client = Telling { client: Arc::clone(&client), teller: teller.clone() };
+            let client = Arc::new(Telling { client: Arc::clone(&client), teller: teller.clone() });
+            let client = Weighed { client, keeping: keeping.cloned() };
             runtime.spawn(run_target(index, Arc::new(client), jobs, limits, stopped, facts, counters))
         } else {
-            runtime.spawn(run_target(index, Arc::clone(&client), jobs, limits, stopped, facts, counters))
+            let client = Weighed { client: Arc::clone(&client), keeping: keeping.cloned() };
+            runtime.spawn(run_target(index, Arc::new(client), jobs, limits, stopped, facts, counters))
         };
         senders.push((sending, client));
     }
@@ -380,6 +396,7 @@ fn note(request: &Request) -> RequestNote {
         method: request.method().to_vec(),
         target: request.target().to_vec(),
         bytes: request.bytes(),
+        host: request.head.get("host").unwrap_or_default().to_vec(),
     }
 }
 
@@ -387,6 +404,8 @@ fn note(request: &Request) -> RequestNote {
 fn count(mut reporter: Reporter, mut facts: mpsc::Receiver<Fact>, progress: &Progress) -> Reporter {
     let mut batch = Vec::with_capacity(FACT_BATCH);
     while facts.blocking_recv_many(&mut batch, FACT_BATCH) > 0 {
+        // Counting goes on, looking into bodies can wait: a queue that is filling up is not to fill.
+        reporter.hurry(facts.len() > FACT_HASTE);
         for fact in batch.drain(..) {
             count_one(&mut reporter, fact, progress);
         }

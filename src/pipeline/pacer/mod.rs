@@ -13,6 +13,7 @@ use crossbeam_channel::{Receiver, RecvTimeoutError, TryRecvError};
 use tokio::sync::{Notify, mpsc, watch};
 use tokio::time::Instant;
 
+use super::compared::Keeping;
 use super::external::{External, Passed};
 use super::outlet::Outlet;
 use super::recorder::EventSender;
@@ -83,6 +84,8 @@ pub(super) struct Work {
     /// What the chain is to do from now on, when it was read again.
     pub(super) reloads: watch::Receiver<Option<middleware::Settings>>,
     pub(super) mark: Option<Mark>,
+    /// What is kept of production's answers; nothing where they are not compared.
+    pub(super) keeping: Option<Keeping>,
     pub(super) timing: Timing,
     /// How many requests to take before the run ends by itself.
     pub(super) most: Option<u64>,
@@ -425,6 +428,7 @@ impl Pacer {
             body_sha256: response.body.sha256,
             damage: response.damage,
             latency: response.first_byte.since(asked.at),
+            kept: self.work.keeping.as_ref().map(|keeping| Box::new(keeping.production(&response))),
         };
         if self.work.external.is_some() {
             self.response_outside(of, response, &asked);

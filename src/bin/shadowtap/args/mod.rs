@@ -6,12 +6,14 @@ use clap::{Args, Parser, Subcommand};
 use shadowtap::config::typed;
 
 mod capture;
+mod compare;
 mod output;
 mod requests;
 mod running;
 mod sending;
 
 use capture::{CaptureArgs, LiveArgs};
+use compare::CompareArgs;
 use output::ReportArgs;
 use requests::{MiddlewareArgs, SelectArgs, WritesArgs};
 use running::{RecordingArgs, RunningArgs};
@@ -130,6 +132,8 @@ pub(crate) struct ShadowCommand {
     #[command(flatten)]
     running: RunningArgs,
     #[command(flatten)]
+    compare: CompareArgs,
+    #[command(flatten)]
     report: ReportArgs,
 }
 
@@ -186,6 +190,8 @@ pub(crate) struct ReplayCommand {
     #[command(flatten)]
     writes: WritesArgs,
     #[command(flatten)]
+    compare: CompareArgs,
+    #[command(flatten)]
     report: ReportArgs,
 }
 
@@ -239,6 +245,7 @@ impl From<ReplayCommand> for typed::Replay {
             select: args.select.into(),
             middleware: args.middleware.with(Some(args.writes)),
             send: args.send.at(args.pace),
+            compare: args.compare.into(),
             report: args.report.into(),
         }
     }
@@ -253,6 +260,7 @@ impl From<ShadowCommand> for typed::Shadow {
             send: args.send.into(),
             recording: args.recording.into(),
             running: args.running.into(),
+            compare: args.compare.into(),
             report: args.report.into(),
         }
     }
