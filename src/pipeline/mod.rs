@@ -15,6 +15,7 @@
 
 mod budget;
 mod compared;
+mod control;
 mod external;
 mod inspect;
 mod outlet;
@@ -43,6 +44,7 @@ use crate::report::{self, Engine, Fact, Reporter, RequestNote, Started, Summary,
 
 use budget::{Budget, Held};
 use compared::{Keeping, Weighed};
+pub use control::{Control, Listener, RampState, State, TargetState};
 use external::{External, Teller, Telling, Workers};
 pub use inspect::inspect;
 use outlet::Outlet;
@@ -81,26 +83,19 @@ const WORKERS_END: Duration = Duration::from_secs(2);
 /// Captures, and sends and records what passes the chain, until the capture ends or `stop` is ready. Then what is in
 /// flight has its time to end, and the summary says what became of every request.
 pub fn run(
-    run: Run,
+    mut run: Run,
     progress: &Arc<Progress>,
     stop: impl Future<Output = ()> + Send + 'static,
 ) -> Result<Summary, RunError> {
     let started = Started::now();
     let live = matches!(run.feed, Feed::Live(_));
     let memory = Memory::of(run.capture.max_memory, run.external.is_some());
+    let control = steered(&mut run);
     let wanted = interests(&run);
     let tap = Tap::new(&run.capture, wanted)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(RunError::Start)?;
     let keeping = if run.targets.is_empty() { None } else { Keeping::new(&run.compare, memory.compared) };
-    let reporter = Reporter::new(report::Settings {
-        command: run.command,
-        targets: run.targets.iter().map(|target| target.target.to_string()).collect(),
-        sample: run.middleware.sample.0,
-        results: run.results,
-        started,
-        kept_bytes: memory.compared / 4 * 3,
-        compare: run.compare,
-    });
+    let reporter = reporter(&mut run, started, memory.compared);
     let (event_sender, events) = crossbeam_channel::bounded(if live { LIVE_EVENT_QUEUE } else { EVENT_QUEUE });
     let event_bytes = Budget::new(memory.events);
     let (facts, fact_receiver) = mpsc::channel(FACT_QUEUE);
@@ -113,22 +108,11 @@ pub fn run(
     let pace = run.targets.first().map(|target| target.pace).unwrap_or_default();
     let drain = run.targets.iter().map(|target| target.drain).max().unwrap_or(replay::DEFAULT_DRAIN);
 
-    let targets = run.targets.into_iter().map(|settings| replay::Settings {
-        // A live run has had its time for what is in flight before the targets are stopped.
-        drain: if live { Duration::ZERO } else { settings.drain },
-        ..settings
-    });
     let (external, workers) = start_external(&runtime, run.external, memory.external)?;
     let teller = external.as_ref().map(External::teller);
     let counts = external.as_ref().map(External::counts);
-    let (outlets, senders) = start_targets(
-        &runtime,
-        targets.collect(),
-        memory.targets,
-        &stopped,
-        &facts,
-        (teller.as_ref(), keeping.as_ref()),
-    )?;
+    let ways = Ways { stopped: &stopped, facts: &facts, teller: teller.as_ref(), keeping: keeping.as_ref(), live };
+    let (outlets, senders) = start_targets(&runtime, run.targets, memory.targets, &ways)?;
     let mirrors = outlets.iter().any(Outlet::mirrors);
     let target_bytes: Vec<_> = outlets.iter().map(Outlet::budget).collect();
     let (recording_events, recording_frames, recording_thread) =
@@ -148,6 +132,7 @@ pub fn run(
         reloads: run.reloads,
         mark: run.mark,
         keeping,
+        control: control.clone(),
         timing: if live { Timing::Live } else { Timing::paced(pace) },
         most: run.most,
     };
@@ -178,7 +163,7 @@ pub fn run(
         stop_pacing,
         stop_targets: stop_sender,
     };
-    let watcher = runtime.spawn(ending.run(stop, enough));
+    let watcher = runtime.spawn(ending.run(either(stop, control.clone()), enough));
 
     let mut trouble = Vec::new();
     let was_stopped = run.capture.halt.clone();
@@ -199,7 +184,37 @@ pub fn run(
     let unrecorded = progress.unrecorded.load(Ordering::Relaxed);
     let middleware = counts.map(|counts| counts.so_far());
     let recording = recorded.map(|recorded| report::Recording::new(&recorded, unrecorded));
-    Ok(reporter.finish(report::Ends { engine, targets: ends, keys: chain.keys, unheard, recording, middleware }))
+    let (steps, asked) = (control.steps(), control.asked());
+    let ends = report::Ends { engine, targets: ends, keys: chain.keys, unheard, recording, middleware, steps, asked };
+    Ok(reporter.finish(ends))
+}
+
+/// Puts the sample of a run in the hands of those who steer it.
+fn steered(run: &mut Run) -> Control {
+    run.control.begin(run.middleware.sample, run.targets.iter().map(|target| target.target.to_string()));
+    run.middleware.dial = Some(run.control.dial());
+    run.control.clone()
+}
+
+fn reporter(run: &mut Run, started: Started, compared: usize) -> Reporter {
+    Reporter::new(report::Settings {
+        command: run.command,
+        targets: run.targets.iter().map(|target| target.target.to_string()).collect(),
+        sample: run.middleware.sample.0,
+        results: run.results.take(),
+        started,
+        // The rest is for what is on its way there.
+        kept_bytes: compared / 4 * 3,
+        compare: std::mem::take(&mut run.compare),
+    })
+}
+
+/// Ready when either asks the run to end.
+async fn either(stop: impl Future<Output = ()>, control: Control) {
+    tokio::select! {
+        () = stop => {}
+        () = control.stopped() => {}
+    }
 }
 
 /// What ends a run early.
@@ -233,37 +248,60 @@ impl Ending {
 /// A target at work, and its client.
 type Sending = (tokio::task::JoinHandle<replay::Stats>, Arc<AnyClient>);
 
+/// What every target's queue is connected to.
+struct Ways<'a> {
+    stopped: &'a watch::Receiver<bool>,
+    facts: &'a mpsc::Sender<Fact>,
+    teller: Option<&'a Teller>,
+    keeping: Option<&'a Keeping>,
+    live: bool,
+}
+
 /// Starts a queue and a client for each target. `bytes` is what may wait for all of them together.
 fn start_targets(
     runtime: &tokio::runtime::Runtime,
     targets: Vec<replay::Settings>,
     bytes: usize,
-    stopped: &watch::Receiver<bool>,
-    facts: &mpsc::Sender<Fact>,
-    (teller, keeping): (Option<&Teller>, Option<&Keeping>),
+    ways: &Ways<'_>,
 ) -> Result<(Vec<Outlet>, Vec<Sending>), RunError> {
     let each = bytes / targets.len().max(1);
     let (mut outlets, mut senders) = (Vec::new(), Vec::new());
     for (index, settings) in targets.into_iter().enumerate() {
-        let client = {
-            let _context = runtime.enter();
-            Arc::new(AnyClient::new(&settings)?)
-        };
-        let (job_sender, jobs) = mpsc::channel(TARGET_QUEUE);
-        outlets.push(Outlet::new(job_sender, Budget::new(each), Arc::clone(&client)));
-        let (limits, counters) = (Limits::from(&settings), Arc::new(InFlight::default()));
-        let (stopped, facts) = (stopped.clone(), facts.clone());
-        let sending = if let Some(teller) = teller {
-            let client = Arc::new(Telling { client: Arc::clone(&client), teller: teller.clone() });
-            let client = Weighed { client, keeping: keeping.cloned() };
-            runtime.spawn(run_target(index, Arc::new(client), jobs, limits, stopped, facts, counters))
-        } else {
-            let client = Weighed { client: Arc::clone(&client), keeping: keeping.cloned() };
-            runtime.spawn(run_target(index, Arc::new(client), jobs, limits, stopped, facts, counters))
-        };
-        senders.push((sending, client));
+        let (outlet, sending) = start_target(runtime, index, settings, each, ways)?;
+        outlets.push(outlet);
+        senders.push(sending);
     }
     Ok((outlets, senders))
+}
+
+fn start_target(
+    runtime: &tokio::runtime::Runtime,
+    index: usize,
+    mut settings: replay::Settings,
+    bytes: usize,
+    ways: &Ways<'_>,
+) -> Result<(Outlet, Sending), RunError> {
+    if ways.live {
+        // A live run has had its time for what is in flight before the targets are stopped.
+        settings.drain = Duration::ZERO;
+    }
+    let client = {
+        let _context = runtime.enter();
+        Arc::new(AnyClient::new(&settings)?)
+    };
+    let (job_sender, jobs) = mpsc::channel(TARGET_QUEUE);
+    let outlet = Outlet::new(job_sender, Budget::new(bytes), Arc::clone(&client));
+    let (limits, counters) = (Limits::from(&settings), Arc::new(InFlight::default()));
+    let (stopped, facts, keeping) = (ways.stopped.clone(), ways.facts.clone(), ways.keeping.cloned());
+    let sending = if let Some(teller) = ways.teller {
+        let client = Arc::new(Telling { client: Arc::clone(&client), teller: teller.clone() });
+        let client = Arc::new(Weighed { client, keeping });
+        runtime.spawn(run_target(index, client, jobs, limits, stopped, facts, counters))
+    } else {
+        let client = Arc::new(Weighed { client: Arc::clone(&client), keeping });
+        runtime.spawn(run_target(index, client, jobs, limits, stopped, facts, counters))
+    };
+    Ok((outlet, (sending, client)))
 }
 
 /// What hands events, or else frames, to the recording thread, and that thread, where anything is recorded.

@@ -23,7 +23,9 @@ pub mod middleware;
 pub mod results;
 pub mod routes;
 mod series;
+pub mod snapshot;
 pub mod status;
+pub mod steps;
 pub mod summary;
 mod tally;
 pub mod text;
@@ -35,10 +37,12 @@ pub use inspect::{Exchange, Exchanges, InspectLedger};
 pub use listing::Listing;
 pub use middleware::MiddlewareCounts;
 pub use routes::Routes;
+pub use snapshot::{Look, Snapshot};
 pub use status::StatusChoice;
+pub use steps::{Cause, Step, Steps};
 pub use summary::{
     Counts, Differences, Ended, Figures, Frames, Gate, ProductionSide, Recording, Requests, Sample, Streams, Summary,
-    Target, TargetEnded, TargetLatency, Tcp,
+    Target, TargetEnded, TargetGuard, TargetLatency, Tcp,
 };
 
 use compare::Bodies;
@@ -46,6 +50,7 @@ use histogram::Durations;
 use join::{Arrival, Joined, Joins};
 use ledger::Ledger;
 use results::{Line, Results};
+use snapshot::Recent;
 use tally::TargetTally;
 
 /// What the stages tell the report, in any order that a run brings about.
@@ -81,6 +86,8 @@ pub enum Fact {
     },
     /// A production response whose request was not captured.
     Orphan,
+    /// Somebody asks how the run goes.
+    Look(Look),
 }
 
 /// Some of the targets of a run, by their numbers from 0 to 63.
@@ -235,6 +242,10 @@ pub struct Ends {
     pub recording: Option<Recording>,
     /// Of middleware in processes outside, where there was any.
     pub middleware: Option<MiddlewareCounts>,
+    /// What changed the share on the way.
+    pub steps: Steps,
+    /// The share that the sample was asked for last; `None` where it was never changed.
+    pub asked: Option<f64>,
 }
 
 /// What a target's sender hands over at its end.
@@ -250,6 +261,8 @@ pub struct TargetEnd {
     pub addresses: Vec<summary::Address>,
     /// How long each connection took to set up, TLS included.
     pub connect: Durations,
+    /// What its guard did, where it has one.
+    pub guard: Option<summary::TargetGuard>,
 }
 
 /// Takes facts and makes the summary of them.
@@ -267,6 +280,8 @@ pub struct Reporter {
     compare: compare::Rules,
     hosts: Vec<Vec<u8>>,
     in_haste: bool,
+    /// Kept once somebody has looked.
+    recent: Option<Recent>,
 }
 
 impl Reporter {
@@ -287,6 +302,7 @@ impl Reporter {
             results: Results::new(settings.results),
             compare: settings.compare,
             in_haste: false,
+            recent: None,
         }
     }
 
@@ -329,13 +345,14 @@ impl Reporter {
                 }
             }
             Fact::Orphan => self.production.unjoined("orphan"),
+            Fact::Look(look) => look.show(self),
         }
     }
 
     /// Ends what still waits, and says what the run amounts to.
     #[must_use]
     pub fn finish(mut self, ends: Ends) -> Summary {
-        let Ends { engine, targets: ends, keys, unheard, recording, middleware } = ends;
+        let Ends { engine, targets: ends, keys, unheard, recording, middleware, steps, asked } = ends;
         for joined in std::mem::take(&mut self.joins).finish() {
             self.joined(&joined);
         }
@@ -346,10 +363,11 @@ impl Reporter {
         trouble.extend(self.results.trouble());
         trouble.extend(self.unheard(unheard));
         trouble.extend(middleware.iter().flat_map(MiddlewareCounts::remarks));
+        trouble.extend(steps.remark());
         let ledger = &self.ledger;
         let targets = self
             .targets
-            .into_iter()
+            .iter()
             .enumerate()
             .zip(self.urls)
             .map(|((at, tally), url)| (url, tally.finish(ledger.target(at), &ends.next().unwrap_or_default())));
@@ -360,7 +378,8 @@ impl Reporter {
             requests: ledger.requests(),
             targets: targets.collect(),
             production: self.production.finish(),
-            sample: ledger.sample(self.sample, keys),
+            sample: ledger.sample(asked.unwrap_or(self.sample), keys),
+            steps: steps.kept(),
             recording,
             middleware,
             trouble,
@@ -429,9 +448,14 @@ impl Reporter {
         let found = self.found(note, delivery, production);
         let Some(tally) = self.targets.get_mut(delivery.target) else { return };
         let differences = tally.compared(delivery, production, found);
-        if self.results.wanted() {
+        let recent = self.recent.as_mut().filter(|_| !differences.is_empty());
+        if recent.is_some() || self.results.wanted() {
             let url = self.urls.get(delivery.target).map_or("", String::as_str);
-            self.results.write(&Line::delivered(note, delivery, url, production, differences));
+            let line = Line::delivered(note, delivery, url, production, differences);
+            if let Some(recent) = recent {
+                recent.keep(&line);
+            }
+            self.results.write(&line);
         }
     }
 }

@@ -1,5 +1,4 @@
 //! Facts for the tests of this folder.
-#![expect(clippy::unnecessary_box_returns, reason = "facts carry their notes boxed")]
 
 use std::time::Duration;
 
