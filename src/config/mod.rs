@@ -8,10 +8,12 @@ use std::path::PathBuf;
 use crate::capture;
 use crate::journal::Origin;
 use crate::report::StatusChoice;
+use crate::report::compare::Rules;
 use crate::{middleware, replay};
 
 mod chain;
 mod check;
+mod compare;
 mod course;
 mod external;
 mod inspect;
@@ -65,6 +67,8 @@ pub struct ReplayConfig {
     pub external: Option<middleware::external::Settings>,
     /// Where, when and how they are sent.
     pub targets: Vec<replay::Settings>,
+    /// What counts as a difference.
+    pub compare: Rules,
     /// What is written besides the report.
     pub outputs: Outputs,
     /// What is allowed and probably not meant, in words for people.
@@ -123,11 +127,12 @@ pub fn replay(typed: typed::Replay) -> Result<ReplayConfig, Mistakes> {
     let middleware = chain::settings(&typed.select, &typed.middleware, &names, &mut mistakes, &mut warnings);
     let external = external::settings(&typed.middleware, &mut mistakes, &mut warnings);
     let targets = targets(&typed.send, &middleware, &mut mistakes, &mut warnings);
+    let compare = compare::rules(&typed.compare, &mut mistakes);
     let outputs = outputs::both(&typed.report, &capture, &mut mistakes);
     let source = check::open(&capture, &mut mistakes);
     match (source, mistakes.is_empty()) {
         (Some(source), true) => {
-            Ok(ReplayConfig { capture, source, course, middleware, external, targets, outputs, warnings })
+            Ok(ReplayConfig { capture, source, course, middleware, external, targets, compare, outputs, warnings })
         }
         _ => Err(mistakes),
     }

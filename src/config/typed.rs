@@ -132,6 +132,21 @@ pub struct Course {
     pub amplify: Option<String>,
 }
 
+/// What counts as a difference.
+#[derive(Clone, Debug, Default)]
+pub struct Compare {
+    /// `header:NAME`, `json:PATH`, `body`.
+    pub ignore: Vec<String>,
+    /// `json:PATH`.
+    pub ignore_order: Vec<String>,
+    /// Header names.
+    pub compare_headers: Vec<String>,
+    /// A file of rules.
+    pub file: Option<PathBuf>,
+    /// `256K`.
+    pub max_body: Option<String>,
+}
+
 /// What is written.
 #[derive(Clone, Debug, Default)]
 pub struct Report {
@@ -180,6 +195,8 @@ pub struct Shadow {
     pub recording: Recording,
     /// How the run goes on.
     pub running: Running,
+    /// What counts as a difference.
+    pub compare: Compare,
     /// What is written.
     pub report: Report,
 }
@@ -214,6 +231,8 @@ pub struct Replay {
     pub middleware: Middleware,
     /// Where to send them.
     pub send: Send,
+    /// What counts as a difference.
+    pub compare: Compare,
     /// What is written.
     pub report: Report,
 }

@@ -12,6 +12,9 @@ use crate::http1::{Interest, Interests};
 use crate::journal::{Origin, Recorder};
 use crate::middleware::{self, Mark};
 use crate::replay;
+use crate::report::compare::Rules;
+
+use super::compared::Keeping;
 
 /// Where frames or events come from, and whether they wait.
 pub enum Feed {
@@ -57,6 +60,8 @@ pub struct Run {
     pub reloads: watch::Receiver<Option<middleware::Settings>>,
     /// Where each ended delivery is written as a line of JSON.
     pub results: Option<Box<dyn Write + Send>>,
+    /// What counts as a difference.
+    pub compare: Rules,
 }
 
 impl Run {
@@ -78,6 +83,7 @@ impl Run {
             reopen: Reopen::default(),
             reloads: watch::channel(None).1,
             results: None,
+            compare: Rules::default(),
         }
     }
 }
@@ -139,13 +145,16 @@ pub(super) struct Memory {
     pub(super) recording: usize,
     /// What is on its way to processes outside, and as much on its way back.
     pub(super) external: usize,
+    /// Bodies that wait to be compared.
+    pub(super) compared: usize,
 }
 
 impl Memory {
     /// The tap has the rest, see [`Tap::new`].
     pub(super) const fn of(max: capture::MaxMemory, external: bool) -> Self {
-        let all = Self { events: max.0 / 16, targets: max.0 / 8, recording: max.0 / 16, external: 0 };
-        if external { Self { targets: max.0 / 16, external: max.0 / 32, ..all } } else { all }
+        let part = max.0 / 32;
+        let all = Self { events: 2 * part, targets: 3 * part, recording: 2 * part, external: 0, compared: part };
+        if external { Self { targets: part, external: part, ..all } } else { all }
     }
 }
 
@@ -159,7 +168,7 @@ pub(super) fn interests(run: &Run) -> Interests {
         request_body: if recorded || sent { Interest::Keep } else { Interest::Count },
         response_body: match (recorded, sent) {
             (true, _) => Interest::Keep,
-            (false, true) => Interest::Hash,
+            (false, true) => Keeping::captured(&run.compare).map_or(Interest::Hash, Interest::Read),
             (false, false) => Interest::Count,
         },
     }

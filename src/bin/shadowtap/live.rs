@@ -36,7 +36,7 @@ pub(crate) fn record(args: RecordCommand) -> anyhow::Result<ExitCode> {
 
 /// Runs either; `first` says what will be done.
 fn run(config: RunConfig, about: About, first: &str) -> anyhow::Result<ExitCode> {
-    let RunConfig { capture, source, user, middleware, external, targets, mut recorder, mark, .. } = config;
+    let RunConfig { capture, source, user, middleware, external, targets, compare, mut recorder, mark, .. } = config;
     // Before any other thread starts: from here on no right is needed.
     let given_up = rights::give_up(&user)?;
     tell(&format!("capturing on {}; {given_up}", source.describe()));
@@ -74,6 +74,7 @@ fn run(config: RunConfig, about: About, first: &str) -> anyhow::Result<ExitCode>
         reopen,
         reloads,
         results,
+        compare,
     };
     let summary = pipeline::run(run, &counters, ended(stop, config.limits.duration));
     drop(watch);

@@ -15,6 +15,7 @@ use crossbeam_channel::{Receiver, TryRecvError};
 use tokio::sync::{Notify, mpsc, watch};
 use tokio::time::Instant;
 
+use super::compared::Keeping;
 use super::control::Control;
 use super::course::Part;
 use super::external::{External, Passed};
@@ -41,6 +42,8 @@ pub(super) struct Work {
     pub(super) mark: Option<Mark>,
     /// What tells copies of sessions apart, where there is no mark for all.
     pub(super) copies: Mark,
+    /// What is kept of production's answers; nothing where they are not compared.
+    pub(super) keeping: Option<Keeping>,
     pub(super) control: Control,
     pub(super) timing: Timing,
     /// How many requests to take before the run ends by itself.
@@ -382,6 +385,7 @@ impl Pacer {
             body_sha256: response.body.sha256,
             damage: response.damage,
             latency: response.first_byte.since(asked.at),
+            kept: self.work.keeping.as_ref().map(|keeping| Box::new(keeping.production(&response))),
         };
         if self.work.external.is_some() {
             self.response_outside(of, response, &asked);

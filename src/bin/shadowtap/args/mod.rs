@@ -6,6 +6,7 @@ use clap::{Args, Parser, Subcommand};
 use shadowtap::config::typed;
 
 mod capture;
+mod compare;
 mod course;
 mod output;
 mod requests;
@@ -13,6 +14,7 @@ mod running;
 mod sending;
 
 use capture::{CaptureArgs, LiveArgs};
+use compare::CompareArgs;
 use course::CourseArgs;
 use output::ReportArgs;
 use requests::{MiddlewareArgs, SelectArgs, WritesArgs};
@@ -131,6 +133,8 @@ pub(crate) struct ShadowCommand {
     #[command(flatten)]
     running: RunningArgs,
     #[command(flatten)]
+    compare: CompareArgs,
+    #[command(flatten)]
     report: ReportArgs,
 }
 
@@ -189,6 +193,8 @@ pub(crate) struct ReplayCommand {
     #[command(flatten)]
     writes: WritesArgs,
     #[command(flatten)]
+    compare: CompareArgs,
+    #[command(flatten)]
     report: ReportArgs,
 }
 
@@ -243,6 +249,7 @@ impl From<ReplayCommand> for typed::Replay {
             select: args.select.into(),
             middleware: args.middleware.with(Some(args.writes)),
             send: args.send.at(args.pace),
+            compare: args.compare.into(),
             report: args.report.into(),
         }
     }
@@ -257,6 +264,7 @@ impl From<ShadowCommand> for typed::Shadow {
             send: args.send.into(),
             recording: args.recording.into(),
             running: args.running.into(),
+            compare: args.compare.into(),
             report: args.report.into(),
         }
     }
