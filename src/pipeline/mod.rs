@@ -203,7 +203,7 @@ fn reporter(run: &mut Run, started: Started, compared: usize) -> Reporter {
     Reporter::new(report::Settings {
         command: run.command,
         targets: run.targets.iter().map(|target| target.target.to_string()).collect(),
-        sample: run.middleware.sample.0,
+        sample: run.middleware.asked_share().0,
         results: run.results.take(),
         started,
         // The rest is for what is on its way there.
