@@ -14,6 +14,7 @@ use crate::{middleware, replay};
 mod chain;
 mod check;
 mod compare;
+mod course;
 mod external;
 mod inspect;
 mod live;
@@ -58,6 +59,8 @@ pub struct ReplayConfig {
     pub capture: capture::Settings,
     /// Where they come from, opened.
     pub source: Origin,
+    /// What of it is replayed, and how often.
+    pub course: replay::Course,
     /// What is done to requests.
     pub middleware: middleware::Settings,
     /// What process outside they pass after that.
@@ -119,6 +122,7 @@ pub fn replay(typed: typed::Replay) -> Result<ReplayConfig, Mistakes> {
     let mut mistakes = Mistakes::default();
     let mut warnings = Vec::new();
     let capture = capture_settings(typed.capture, &mut mistakes);
+    let course = course::course(&typed.course, &capture.files, &mut mistakes);
     let names = names(&typed.send);
     let middleware = chain::settings(&typed.select, &typed.middleware, &names, &mut mistakes, &mut warnings);
     let external = external::settings(&typed.middleware, &mut mistakes, &mut warnings);
@@ -128,7 +132,7 @@ pub fn replay(typed: typed::Replay) -> Result<ReplayConfig, Mistakes> {
     let source = check::open(&capture, &mut mistakes);
     match (source, mistakes.is_empty()) {
         (Some(source), true) => {
-            Ok(ReplayConfig { capture, source, middleware, external, targets, compare, outputs, warnings })
+            Ok(ReplayConfig { capture, source, course, middleware, external, targets, compare, outputs, warnings })
         }
         _ => Err(mistakes),
     }

@@ -119,6 +119,19 @@ pub struct Send {
     pub drain: Option<String>,
 }
 
+/// What of files is replayed.
+#[derive(Clone, Debug, Default)]
+pub struct Course {
+    /// `10m`, `20:15`, an instant.
+    pub from: Option<String>,
+    /// The same.
+    pub until: Option<String>,
+    /// A whole number.
+    pub passes: Option<String>,
+    /// `3x`.
+    pub amplify: Option<String>,
+}
+
 /// What counts as a difference.
 #[derive(Clone, Debug, Default)]
 pub struct Compare {
@@ -210,6 +223,8 @@ pub struct Record {
 pub struct Replay {
     /// What to read.
     pub capture: Capture,
+    /// What of it is replayed, and how often.
+    pub course: Course,
     /// Which requests.
     pub select: Select,
     /// What is done to them.

@@ -16,6 +16,7 @@
 mod budget;
 mod compared;
 mod control;
+mod course;
 mod external;
 mod inspect;
 mod outlet;
@@ -36,21 +37,21 @@ use tokio::sync::{Notify, mpsc, watch};
 
 use crate::capture::Halt;
 use crate::exchange::{Event, Outcome, Request, Timestamp};
-use crate::http1::Interests;
 use crate::journal::Recorder;
-use crate::middleware::{self, Chain};
+use crate::middleware::{self, Chain, Mark};
 use crate::replay::{self, AnyClient, Client, Delivery, InFlight, Limits, run_target};
 use crate::report::{self, Engine, Fact, Reporter, RequestNote, Started, Summary, TargetEnd, Unheard};
 
 use budget::{Budget, Held};
 use compared::{Keeping, Weighed};
 pub use control::{Control, Listener, RampState, State, TargetState};
+use course::{KnownSpan, Part};
 use external::{External, Teller, Telling, Workers};
 pub use inspect::inspect;
 use outlet::Outlet;
 use pacer::{Pacer, Timing};
 pub use progress::Progress;
-use reader::{FileReader, LiveReader, RecordingReader};
+use reader::{FileReader, LiveReader};
 use recorder::{EventSender, FrameSender, Recording, RecordingThread};
 pub use run::{Feed, Reopen, Run, RunError};
 use run::{Memory, interests};
@@ -104,8 +105,8 @@ pub fn run(
     let (stop_pacing, pacing_stopped) = crossbeam_channel::bounded::<()>(0);
     let halted = run.capture.halt.clone();
     let enough = Arc::new(Notify::new());
-    // One thread paces for all targets: what is asked of the first goes for all.
-    let pace = run.targets.first().map(|target| target.pace).unwrap_or_default();
+    let span = KnownSpan::default();
+    let timing = timing(live, &run.targets, &span);
     let drain = run.targets.iter().map(|target| target.drain).max().unwrap_or(replay::DEFAULT_DRAIN);
 
     let (external, workers) = start_external(&runtime, run.external, memory.external)?;
@@ -133,7 +134,8 @@ pub fn run(
         mark: run.mark,
         keeping,
         control: control.clone(),
-        timing: if live { Timing::Live } else { Timing::paced(pace) },
+        timing,
+        copies: Mark::default().of_run(&run.middleware.run.id),
         most: run.most,
     };
     let pacer = Pacer::new(
@@ -149,7 +151,8 @@ pub fn run(
             progress: Arc::clone(progress),
         },
     );
-    let reading = start_reading(run.feed, (tap, wanted), halted.clone(), reader_ends, recording_frames, mirrors)?;
+    let files = reader::Files { capture: run.capture.clone(), wanted, course: run.course, span };
+    let reading = start_reading(run.feed, tap, files, reader_ends, recording_frames, mirrors)?;
     let pacing = spawn("pacing", move || pacer.run())?;
     let reopen = run.reopen;
     let recording = recording_thread.map(|thread| spawn("recording", move || thread.run(&reopen))).transpose()?;
@@ -339,20 +342,15 @@ async fn ended(workers: Workers) {
 /// Starts the capture thread.
 fn start_reading(
     feed: Feed,
-    (tap, wanted): (Tap, Interests),
-    halted: Halt,
+    tap: Tap,
+    files: reader::Files,
     ends: reader::Ends,
     frames: Option<FrameSender>,
     connections_wanted: bool,
 ) -> Result<thread::JoinHandle<(Engine, Unheard)>, RunError> {
     match feed {
-        Feed::Files(source) => {
-            let reader = FileReader { source, tap, halted, ends };
-            spawn("capture", move || (reader.run(), Unheard::default()))
-        }
-        Feed::Recording(mut source) => {
-            source.set_interests(wanted);
-            let reader = RecordingReader { source, halted, ends };
+        Feed::Files(origin) => {
+            let reader = FileReader { origin, tap, files, ends };
             spawn("capture", move || (reader.run(), Unheard::default()))
         }
         Feed::Live(source) => {
@@ -360,6 +358,12 @@ fn start_reading(
             spawn("capture", move || reader.run())
         }
     }
+}
+
+/// One thread paces for all targets: what is asked of the first goes for all.
+fn timing(live: bool, targets: &[replay::Settings], span: &KnownSpan) -> Timing {
+    let pace = targets.first().map(|target| target.pace).unwrap_or_default();
+    if live { Timing::Live } else { Timing::paced(pace, Arc::clone(span)) }
 }
 
 fn stopped_early(after: Duration) -> String {
@@ -420,6 +424,7 @@ fn joined<T>(thread: thread::JoinHandle<T>, name: &str, trouble: &mut Vec<String
 /// An event on its way, with its share of the memory that such may take.
 struct Parcel {
     event: Event,
+    part: Part,
     held: Held,
     /// How far the source had been read; see [`Progress::read_permille`].
     permille: u64,

@@ -9,7 +9,7 @@ use tokio::sync::watch;
 use super::control::Control;
 use crate::capture::{self, Source};
 use crate::http1::{Interest, Interests};
-use crate::journal::{JournalSource, Origin, Recorder};
+use crate::journal::{Origin, Recorder};
 use crate::middleware::{self, Mark};
 use crate::replay;
 use crate::report::compare::Rules;
@@ -18,20 +18,15 @@ use super::compared::Keeping;
 
 /// Where frames or events come from, and whether they wait.
 pub enum Feed {
-    /// Files: read as fast as they are taken.
-    Files(Box<dyn Source + Send>),
-    /// A recording: read as fast as it is taken.
-    Recording(Box<JournalSource>),
+    /// Files, captures or recordings: read as fast as they are taken.
+    Files(Origin),
     /// The wire: what is not taken in time is shed.
     Live(Box<dyn Source + Send>),
 }
 
 impl From<Origin> for Feed {
     fn from(origin: Origin) -> Self {
-        match origin {
-            Origin::Frames(source) => Self::Files(source),
-            Origin::Events(source) => Self::Recording(source),
-        }
+        Self::Files(origin)
     }
 }
 
@@ -41,8 +36,10 @@ pub struct Run {
     pub command: &'static str,
     /// Where frames or events come from: see [`crate::journal::open`].
     pub feed: Feed,
-    /// Which of them count.
+    /// Which of them count; files are opened again by their names here where they are read several times.
     pub capture: capture::Settings,
+    /// Which part of files is replayed, how often, and how many times each session.
+    pub course: replay::Course,
     /// What to do to the requests.
     pub middleware: middleware::Settings,
     /// A process outside that requests pass after that.
@@ -75,6 +72,7 @@ impl Run {
             command: "replay",
             feed: source.into().into(),
             capture: capture::Settings::default(),
+            course: replay::Course::default(),
             middleware: middleware::Settings::default(),
             external: None,
             targets: Vec::new(),

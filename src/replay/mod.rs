@@ -17,6 +17,7 @@ use crate::exchange::{ConnectionId, Digest, ExchangeId, FailureKind, Head, Outco
 
 mod address;
 mod choice;
+pub mod course;
 mod error;
 pub mod guard;
 pub mod hop;
@@ -31,6 +32,7 @@ pub mod wire;
 
 pub use address::{TargetUrl, TargetUrlError};
 pub use choice::AnyClient;
+pub use course::{Amplify, Course, Window};
 pub use error::ClientError;
 pub use guard::GuardState;
 pub use http::HttpClient;

@@ -13,6 +13,7 @@ use crate::replay::{Delivery, Kept};
 
 pub mod compare;
 mod edges;
+mod engine;
 pub mod forecast;
 pub mod histogram;
 pub mod inspect;

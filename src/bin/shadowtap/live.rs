@@ -8,6 +8,7 @@ use anyhow::Context;
 use shadowtap::capture::rights;
 use shadowtap::config::{self, RunConfig};
 use shadowtap::pipeline::{self, Control, Feed, Progress, Reopen, Run};
+use shadowtap::replay::Course;
 use shadowtap::report::Started;
 
 use crate::TROUBLE;
@@ -62,6 +63,7 @@ fn run(config: RunConfig, about: About, first: &str) -> anyhow::Result<ExitCode>
         command: about.command(),
         feed: Feed::Live(Box::new(source)),
         capture,
+        course: Course::default(),
         middleware,
         external,
         targets,

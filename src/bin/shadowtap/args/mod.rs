@@ -7,6 +7,7 @@ use shadowtap::config::typed;
 
 mod capture;
 mod compare;
+mod course;
 mod output;
 mod requests;
 mod running;
@@ -14,6 +15,7 @@ mod sending;
 
 use capture::{CaptureArgs, LiveArgs};
 use compare::CompareArgs;
+use course::CourseArgs;
 use output::ReportArgs;
 use requests::{MiddlewareArgs, SelectArgs, WritesArgs};
 use running::{RecordingArgs, RunningArgs};
@@ -28,7 +30,6 @@ pub(crate) struct Cli {
 }
 
 #[derive(Debug, Subcommand)]
-#[expect(clippy::large_enum_variant, reason = "there is one of it, and it is moved once")]
 pub(crate) enum Command {
     Shadow(ShadowCommand),
     Replay(ReplayCommand),
@@ -184,6 +185,8 @@ pub(crate) struct ReplayCommand {
     #[command(flatten)]
     pace: PaceArgs,
     #[command(flatten)]
+    course: CourseArgs,
+    #[command(flatten)]
     select: SelectArgs,
     #[command(flatten)]
     middleware: MiddlewareArgs,
@@ -242,6 +245,7 @@ impl From<ReplayCommand> for typed::Replay {
     fn from(args: ReplayCommand) -> Self {
         Self {
             capture: args.capture.into(),
+            course: args.course.into(),
             select: args.select.into(),
             middleware: args.middleware.with(Some(args.writes)),
             send: args.send.at(args.pace),
