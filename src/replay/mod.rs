@@ -136,6 +136,15 @@ pub struct Connections {
     pub addresses: Vec<AddressShare>,
 }
 
+/// How a client's connections are at one moment.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct OpenNow {
+    /// Opened so far.
+    pub opened: u64,
+    /// Open, as far as the client knows.
+    pub open: u64,
+}
+
 /// What went to one address of a target.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct AddressShare {

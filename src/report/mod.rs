@@ -22,6 +22,7 @@ pub mod middleware;
 pub mod results;
 pub mod routes;
 mod series;
+pub mod snapshot;
 pub mod status;
 pub mod steps;
 pub mod summary;
@@ -35,6 +36,7 @@ pub use inspect::{Exchange, Exchanges, InspectLedger};
 pub use listing::Listing;
 pub use middleware::MiddlewareCounts;
 pub use routes::Routes;
+pub use snapshot::{Look, Snapshot};
 pub use status::StatusChoice;
 pub use steps::{Cause, Step, Steps};
 pub use summary::{
@@ -46,6 +48,7 @@ use histogram::Durations;
 use join::{Arrival, Joined, Joins};
 use ledger::Ledger;
 use results::{Line, Results};
+use snapshot::Recent;
 use tally::TargetTally;
 
 /// What the stages tell the report, in any order that a run brings about.
@@ -81,6 +84,8 @@ pub enum Fact {
     },
     /// A production response whose request was not captured.
     Orphan,
+    /// Somebody asks how the run goes.
+    Look(Look),
 }
 
 /// Some of the targets of a run, by their numbers from 0 to 63.
@@ -262,6 +267,8 @@ pub struct Reporter {
     targets: Vec<TargetTally>,
     production: tally::ProductionTally,
     results: Results,
+    /// Kept once somebody has looked.
+    recent: Option<Recent>,
 }
 
 impl Reporter {
@@ -279,6 +286,7 @@ impl Reporter {
             targets: vec![TargetTally::default(); targets],
             production: tally::ProductionTally::default(),
             results: Results::new(settings.results),
+            recent: None,
         }
     }
 
@@ -315,6 +323,7 @@ impl Reporter {
                 }
             }
             Fact::Orphan => self.production.unjoined("orphan"),
+            Fact::Look(look) => look.show(self),
         }
     }
 
@@ -336,7 +345,7 @@ impl Reporter {
         let ledger = &self.ledger;
         let targets = self
             .targets
-            .into_iter()
+            .iter()
             .enumerate()
             .zip(self.urls)
             .map(|((at, tally), url)| (url, tally.finish(ledger.target(at), &ends.next().unwrap_or_default())));
@@ -396,9 +405,14 @@ impl Reporter {
     fn compared(&mut self, note: Option<&RequestNote>, delivery: &Delivery, production: Option<&Production>) {
         let Some(tally) = self.targets.get_mut(delivery.target) else { return };
         let differences = tally.compared(note, delivery, production);
-        if self.results.wanted() {
+        let recent = self.recent.as_mut().filter(|_| !differences.is_empty());
+        if recent.is_some() || self.results.wanted() {
             let url = self.urls.get(delivery.target).map_or("", String::as_str);
-            self.results.write(&Line::delivered(note, delivery, url, production, differences));
+            let line = Line::delivered(note, delivery, url, production, differences);
+            if let Some(recent) = recent {
+                recent.keep(&line);
+            }
+            self.results.write(&line);
         }
     }
 }
