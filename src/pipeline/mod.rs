@@ -13,10 +13,12 @@
 //! Every channel has a bound. A file waits where one is full. A live source waits for nobody: whole requests are shed,
 //! and counted, at the place that was full.
 
+pub mod brake;
 mod budget;
 mod control;
 mod external;
 mod inspect;
+mod keeper;
 mod outlet;
 mod pacer;
 mod progress;
@@ -41,10 +43,12 @@ use crate::middleware::{self, Chain};
 use crate::replay::{self, AnyClient, Client, Delivery, InFlight, Limits, run_target};
 use crate::report::{self, Engine, Fact, Reporter, RequestNote, Started, Summary, TargetEnd, Unheard};
 
+pub use brake::Brake;
 use budget::{Budget, Held};
 pub use control::{Control, Listener, RampState, State, TargetState};
 use external::{External, Teller, Telling, Workers};
 pub use inspect::inspect;
+use keeper::Keeper;
 use outlet::Outlet;
 use pacer::{Pacer, Timing};
 pub use progress::Progress;
@@ -86,7 +90,7 @@ pub fn run(
     let started = Started::now();
     let live = matches!(run.feed, Feed::Live(_));
     let memory = Memory::of(run.capture.max_memory, run.external.is_some());
-    let control = steered(&mut run);
+    let (control, keeper) = steered(&mut run);
     let wanted = interests(&run);
     let tap = Tap::new(&run.capture, wanted)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(RunError::Start)?;
@@ -103,16 +107,15 @@ pub fn run(
     let pace = run.targets.first().map(|target| target.pace).unwrap_or_default();
     let drain = run.targets.iter().map(|target| target.drain).max().unwrap_or(replay::DEFAULT_DRAIN);
 
-    let targets = run.targets.into_iter().map(|settings| replay::Settings {
-        // A live run has had its time for what is in flight before the targets are stopped.
-        drain: if live { Duration::ZERO } else { settings.drain },
-        ..settings
-    });
+    let keeping = brake::begin(&runtime, &keeper, run.brake)?;
+    // A live run has had its time for what is in flight before the targets are stopped.
+    let drained = |settings| if live { replay::Settings { drain: Duration::ZERO, ..settings } } else { settings };
+    let targets = run.targets.into_iter().map(drained);
     let (external, workers) = start_external(&runtime, run.external, memory.external)?;
     let teller = external.as_ref().map(External::teller);
     let counts = external.as_ref().map(External::counts);
     let (outlets, senders) =
-        start_targets(&runtime, targets.collect(), memory.targets, &stopped, &facts, teller.as_ref())?;
+        start_targets(&runtime, targets.collect(), memory.targets, &stopped, &facts, teller.as_ref(), &keeper)?;
     let mirrors = outlets.iter().any(Outlet::mirrors);
     let target_bytes: Vec<_> = outlets.iter().map(Outlet::budget).collect();
     let (recording_events, recording_frames, recording_thread) =
@@ -153,7 +156,8 @@ pub fn run(
     let reopen = run.reopen;
     let recording = recording_thread.map(|thread| spawn("recording", move || thread.run(&reopen))).transpose()?;
     let counters = Arc::clone(progress);
-    let counting = spawn("report", move || count(reporter, fact_receiver, &counters))?;
+    let spares = keeper.clone();
+    let counting = spawn("report", move || count(reporter, fact_receiver, &counters, &spares))?;
     let ending = Ending {
         halted,
         // A live run is stopped twice: first it captures no more, and then, after this time, it sends no more.
@@ -169,8 +173,10 @@ pub fn run(
     let (mut engine, unheard) = joined(reading, "capture", &mut trouble).unwrap_or_default();
     let chain = joined(pacing, "pacing", &mut trouble).unwrap_or_default();
     trouble.extend(chain.remarks);
-    let ends = senders.into_iter().map(|(sender, client)| end_of_target(&runtime, sender, &*client)).collect();
+    let ends = senders.into_iter().map(|(sender, client)| end_of_target(&runtime, sender, &*client));
+    let ends = ends.enumerate().map(|(target, end)| TargetEnd { guard: keeper.end_of(target), ..end }).collect();
     watcher.abort();
+    keeping.iter().for_each(tokio::task::JoinHandle::abort);
     runtime.block_on(ended(workers));
     let recorded = recording.and_then(|thread| joined(thread, "recording", &mut trouble));
     let reporter = joined(counting, "report", &mut trouble);
@@ -183,16 +189,18 @@ pub fn run(
     let unrecorded = progress.unrecorded.load(Ordering::Relaxed);
     let middleware = counts.map(|counts| counts.so_far());
     let recording = recorded.map(|recorded| report::Recording::new(&recorded, unrecorded));
-    let (steps, asked) = (control.steps(), control.asked());
-    let ends = report::Ends { engine, targets: ends, keys: chain.keys, unheard, recording, middleware, steps, asked };
-    Ok(reporter.finish(ends))
+    let (keys, rest) = (chain.keys, keeper.ends());
+    Ok(reporter.finish(report::Ends { engine, targets: ends, keys, unheard, recording, middleware, ..rest }))
 }
 
 /// Puts the sample of a run in the hands of those who steer it.
-fn steered(run: &mut Run) -> Control {
-    run.control.begin(run.middleware.sample, run.targets.iter().map(|target| target.target.to_string()));
-    run.middleware.dial = Some(run.control.dial());
-    run.control.clone()
+fn steered(run: &mut Run) -> (Control, Keeper) {
+    let control = run.control.clone();
+    let targets = run.targets.iter().map(|target| target.target.to_string());
+    control.begin(keeper::first_share(run), run.middleware.sample, targets);
+    run.middleware.dial = Some(control.dial());
+    let keeper = Keeper::new(run, &control);
+    (control, keeper)
 }
 
 fn reporter(run: &mut Run, started: Started) -> Reporter {
@@ -252,6 +260,7 @@ fn start_targets(
     stopped: &watch::Receiver<bool>,
     facts: &mpsc::Sender<Fact>,
     teller: Option<&Teller>,
+    keeper: &Keeper,
 ) -> Result<(Vec<Outlet>, Vec<Sending>), RunError> {
     let each = bytes / targets.len().max(1);
     let (mut outlets, mut senders) = (Vec::new(), Vec::new());
@@ -261,7 +270,7 @@ fn start_targets(
             Arc::new(AnyClient::new(&settings)?)
         };
         let (job_sender, jobs) = mpsc::channel(TARGET_QUEUE);
-        outlets.push(Outlet::new(job_sender, Budget::new(each), Arc::clone(&client)));
+        outlets.push(Outlet::new(job_sender, Budget::new(each), Arc::clone(&client), keeper.gate(index)));
         let (limits, counters) = (Limits::from(&settings), Arc::new(InFlight::default()));
         let (stopped, facts) = (stopped.clone(), facts.clone());
         let sending = if let Some(teller) = teller {
@@ -409,9 +418,10 @@ fn note(request: &Request) -> RequestNote {
 }
 
 /// The report thread: facts to counts.
-fn count(mut reporter: Reporter, mut facts: mpsc::Receiver<Fact>, progress: &Progress) -> Reporter {
+fn count(mut reporter: Reporter, mut facts: mpsc::Receiver<Fact>, progress: &Progress, keeper: &Keeper) -> Reporter {
     let mut batch = Vec::with_capacity(FACT_BATCH);
     while facts.blocking_recv_many(&mut batch, FACT_BATCH) > 0 {
+        keeper.take(&batch);
         for fact in batch.drain(..) {
             count_one(&mut reporter, fact, progress);
         }

@@ -211,7 +211,7 @@ impl Guard {
                 Finding::Near => Verdict::Near,
                 Finding::Past(reason) => Verdict::Past(reason),
             };
-            if rank(&finding) > rank(&verdict) {
+            if finding.rank() > verdict.rank() {
                 verdict = finding;
             }
         }
@@ -297,12 +297,14 @@ impl Guard {
     }
 }
 
-/// Which verdict wins over which.
-const fn rank(verdict: &Verdict) -> u8 {
-    match verdict {
-        Verdict::Good => 0,
-        Verdict::Unknown => 1,
-        Verdict::Near => 2,
-        Verdict::Past(_) => 3,
+impl Verdict {
+    /// Which verdict wins over which, where several conditions have one each.
+    const fn rank(&self) -> u8 {
+        match self {
+            Self::Good => 0,
+            Self::Unknown => 1,
+            Self::Near => 2,
+            Self::Past(_) => 3,
+        }
     }
 }
