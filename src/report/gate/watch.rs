@@ -3,8 +3,8 @@
 //! Each such demand has a tally for each target that it is about, of the deliveries that its own pattern takes: exact,
 //! and never more than [`super::MAX_DEMANDS`] times the targets. All other demands are judged by the summary alone.
 
+use super::super::compare::{Found, Place};
 use super::super::histogram::{Durations, micros};
-use super::super::results::{Difference, Place};
 use super::super::routes::template;
 use super::super::summary::{Differences, Gate, Summary, TargetLatency};
 use super::super::{Production, RequestNote};
@@ -49,14 +49,13 @@ pub(super) struct Differs {
 }
 
 impl Differs {
-    /// What is not of the status or the body is of the header lines.
-    pub(super) fn of(places: impl Iterator<Item = Place>, body_unknown: bool) -> Self {
-        places.fold(Self { body_unknown, ..Self::default() }, |differs, place| Self {
-            status: differs.status || place == Place::Status,
-            headers: differs.headers || !matches!(place, Place::Status | Place::Body),
-            body: differs.body || place == Place::Body,
-            ..differs
-        })
+    fn of(found: &Found) -> Self {
+        Self {
+            status: found.has(Place::Status),
+            headers: found.has(Place::Header),
+            body: found.has(Place::Body),
+            body_unknown: found.body_unknown,
+        }
     }
 }
 
@@ -111,7 +110,7 @@ impl Watch {
         note: Option<&RequestNote>,
         delivery: &Delivery,
         production: Option<&Production>,
-        differences: &[Difference],
+        found: Option<&Found>,
     ) {
         let status = match (&delivery.outcome, &delivery.answer) {
             (Outcome::Sent, Some(answer)) => Some(answer.status),
@@ -119,8 +118,6 @@ impl Watch {
             _ => return,
         };
         let Some(note) = note.filter(|_| self.wants()) else { return };
-        let places = differences.iter().map(|difference| difference.place);
-        let compared = status.and(production);
         self.take(
             url,
             &Seen {
@@ -131,7 +128,7 @@ impl Watch {
                 response_us: delivery.response.map(micros),
                 production: production.map(|production| production.status),
                 production_us: production.map(|production| micros(production.latency)),
-                differs: compared.map(|production| Differs::of(places, production.damage.is_some())),
+                differs: found.map(Differs::of),
             },
         );
     }
@@ -223,6 +220,7 @@ impl Tally {
 
 #[cfg(test)]
 mod tests {
+    use super::super::super::compare::{Difference, Kind};
     use super::super::super::results::Line;
     use super::super::super::testing::{delivery, note, production};
     use super::*;
@@ -243,15 +241,25 @@ mod tests {
         let outcome = if status.is_some() { Outcome::Sent } else { Outcome::Failed(FailureKind::Timeout) };
         let delivery = delivery(1, outcome, status);
         let production = production(200);
-        let differences: Vec<Difference> = delivery
-            .answer
-            .as_ref()
-            .map(|answer| super::super::super::results::differences(b"GET", &production, answer))
-            .unwrap_or_default();
+        let found = status.map(|status| Found {
+            differences: (status != 200).then(|| difference(status)).into_iter().collect(),
+            body_unknown: false,
+        });
         let [run, again] = watches;
-        run.delivered(URL, Some(&note), &delivery, Some(&production), &differences);
+        run.delivered(URL, Some(&note), &delivery, Some(&production), found.as_ref());
+        let differences = found.map(|found| found.differences).unwrap_or_default();
         let line = Line::delivered(Some(&note), &delivery, URL, Some(&production), differences);
         again.line(&serde_json::to_vec(&line).unwrap());
+    }
+
+    fn difference(status: u16) -> Difference {
+        Difference {
+            place: Place::Status,
+            path: String::new(),
+            kind: Kind::Value,
+            production: 200.into(),
+            shadow: status.into(),
+        }
     }
 
     #[track_caller]

@@ -6,6 +6,8 @@ use clap::{Args, Parser, Subcommand};
 use shadowtap::config::typed;
 
 mod capture;
+mod compare;
+mod course;
 mod gates;
 mod output;
 mod requests;
@@ -13,6 +15,8 @@ mod running;
 mod sending;
 
 use capture::{CaptureArgs, LiveArgs};
+use compare::CompareArgs;
+use course::CourseArgs;
 use gates::GateArgs;
 use output::ReportArgs;
 use requests::{MiddlewareArgs, SelectArgs, WritesArgs};
@@ -28,7 +32,6 @@ pub(crate) struct Cli {
 }
 
 #[derive(Debug, Subcommand)]
-#[expect(clippy::large_enum_variant, reason = "there is one of it, and it is moved once")]
 pub(crate) enum Command {
     Shadow(ShadowCommand),
     Replay(ReplayCommand),
@@ -139,6 +142,8 @@ pub(crate) struct ShadowCommand {
     #[command(flatten)]
     running: RunningArgs,
     #[command(flatten)]
+    compare: CompareArgs,
+    #[command(flatten)]
     report: ReportArgs,
     #[command(flatten)]
     gates: GateArgs,
@@ -191,11 +196,15 @@ pub(crate) struct ReplayCommand {
     #[command(flatten)]
     pace: PaceArgs,
     #[command(flatten)]
+    course: CourseArgs,
+    #[command(flatten)]
     select: SelectArgs,
     #[command(flatten)]
     middleware: MiddlewareArgs,
     #[command(flatten)]
     writes: WritesArgs,
+    #[command(flatten)]
+    compare: CompareArgs,
     #[command(flatten)]
     report: ReportArgs,
     #[command(flatten)]
@@ -249,9 +258,11 @@ impl From<ReplayCommand> for typed::Replay {
     fn from(args: ReplayCommand) -> Self {
         Self {
             capture: args.capture.into(),
+            course: args.course.into(),
             select: args.select.into(),
             middleware: args.middleware.with(Some(args.writes)),
             send: args.send.at(args.pace),
+            compare: args.compare.into(),
             gates: args.gates.into(),
             report: args.report.into(),
         }
@@ -267,6 +278,7 @@ impl From<ShadowCommand> for typed::Shadow {
             send: args.send.into(),
             recording: args.recording.into(),
             running: args.running.into(),
+            compare: args.compare.into(),
             gates: args.gates.into(),
             report: args.report.into(),
         }
