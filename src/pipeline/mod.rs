@@ -38,7 +38,7 @@ use crate::http1::Interests;
 use crate::journal::Recorder;
 use crate::middleware::{self, Chain};
 use crate::replay::{self, AnyClient, Client, Delivery, InFlight, Limits, run_target};
-use crate::report::{self, Engine, Fact, Reporter, RequestNote, Started, Summary, TargetEnd, Unheard};
+use crate::report::{self, Engine, Fact, MAX_NOTED_HEAD, Reporter, RequestNote, Started, Summary, TargetEnd, Unheard};
 
 use budget::{Budget, Held};
 use external::{External, Teller, Telling, Workers};
@@ -93,6 +93,7 @@ pub fn run(
         sample: run.middleware.sample.0,
         results: run.results,
         started,
+        patterns: run.patterns,
     });
     let (event_sender, events) = crossbeam_channel::bounded(if live { LIVE_EVENT_QUEUE } else { EVENT_QUEUE });
     let event_bytes = Budget::new(memory.events);
@@ -373,6 +374,7 @@ struct Parcel {
 
 /// What the report is told of a request.
 fn note(request: &Request) -> RequestNote {
+    let head = request.head.as_bytes();
     RequestNote {
         id: request.id,
         at: request.first_byte,
@@ -380,6 +382,9 @@ fn note(request: &Request) -> RequestNote {
         method: request.method().to_vec(),
         target: request.target().to_vec(),
         bytes: request.bytes(),
+        body_len: request.body.len,
+        head: if head.len() <= MAX_NOTED_HEAD { head.to_vec() } else { Vec::new() },
+        route: None,
     }
 }
 

@@ -11,6 +11,7 @@ use crate::http1::{Interest, Interests};
 use crate::journal::{JournalSource, Origin, Recorder};
 use crate::middleware::{self, Mark};
 use crate::replay;
+use crate::report::Patterns;
 
 /// Where frames or events come from, and whether they wait.
 pub enum Feed {
@@ -57,6 +58,8 @@ pub struct Run {
     pub reloads: watch::Receiver<Option<middleware::Settings>>,
     /// Where each ended delivery is written as a line of JSON.
     pub results: Option<Box<dyn Write + Send>>,
+    /// What routes are called in the report; by their shape, without any patterns.
+    pub patterns: Arc<Patterns>,
 }
 
 impl Run {
@@ -76,6 +79,7 @@ impl Run {
             reopen: Reopen::default(),
             reloads: watch::channel(None).1,
             results: None,
+            patterns: Arc::default(),
         }
     }
 }

@@ -13,7 +13,7 @@ use super::{Production, RequestNote};
 /// Joins that may wait at once: past it the oldest is ended as [`Unjoined::Evicted`].
 pub const MAX_PENDING_JOINS: usize = 65_536;
 
-/// Bytes of methods and targets that waiting joins may hold: past it the oldest is ended as [`Unjoined::Evicted`].
+/// Bytes of heads, methods and targets that waiting joins may hold: past it the oldest is ended as [`Unjoined::Evicted`].
 pub const MAX_PENDING_BYTES: usize = 32 << 20;
 
 /// Why a join has no production side.
@@ -76,7 +76,7 @@ impl Pending {
     }
 
     fn weight(&self) -> usize {
-        self.note.method.len() + self.note.target.len()
+        self.note.method.len() + self.note.target.len() + self.note.head.len()
     }
 
     fn end(self, without: Unjoined) -> Joined {
@@ -143,6 +143,13 @@ impl Joins {
             Some(joined) => Arrival::Complete(joined),
             None => Arrival::Waiting,
         }
+    }
+
+    /// Whether the production half of a request is still waited for.
+    #[must_use]
+    pub fn await_production(&self, of: ExchangeId) -> bool {
+        let pending = self.places.get(&of).and_then(|place| self.waiting.get(place));
+        pending.is_some_and(|pending| pending.production.is_none())
     }
 
     /// The production half came. A second one for the same request changes nothing.

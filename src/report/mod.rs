@@ -6,33 +6,45 @@
 
 use std::io::Write;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::exchange::{Damage, Digest, ExchangeId, Outcome, Timestamp};
 use crate::replay::Delivery;
 
+pub mod by_route;
+pub mod curl;
+pub mod curves;
 mod edges;
+mod evidence;
 pub mod forecast;
 pub mod histogram;
+pub mod html;
 pub mod inspect;
 pub mod join;
+pub mod kinds;
 pub mod ledger;
 pub mod listing;
 pub mod middleware;
+pub mod patterns;
 pub mod results;
 pub mod routes;
 mod series;
+pub mod spread;
 pub mod status;
 pub mod summary;
 mod tally;
 pub mod text;
+pub mod timeline;
 pub mod units;
+pub mod verdict;
 
 pub use crate::journal::line as lines;
 pub use forecast::Forecast;
 pub use inspect::{Exchange, Exchanges, InspectLedger};
 pub use listing::Listing;
 pub use middleware::MiddlewareCounts;
+pub use patterns::Patterns;
 pub use routes::Routes;
 pub use status::StatusChoice;
 pub use summary::{
@@ -40,6 +52,8 @@ pub use summary::{
     Target, TargetEnded, TargetLatency, Tcp,
 };
 
+use curves::Curves;
+use evidence::Evidence;
 use histogram::Durations;
 use join::{Arrival, Joined, Joins};
 use ledger::Ledger;
@@ -79,6 +93,30 @@ pub enum Fact {
     },
     /// A production response whose request was not captured.
     Orphan,
+    /// How much there is of what has a level, now and then.
+    Level(Box<Level>),
+}
+
+/// How much there is at one moment of what comes and goes.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Level {
+    /// Frames dropped and gaps, those since the last level.
+    pub lost: u64,
+    /// The share that the sample is asked for, from 0 to 1.
+    pub share: Option<f64>,
+    /// Captured connections that are open.
+    pub connections: Option<u64>,
+    /// Of each target, in their order.
+    pub targets: Vec<TargetLevel>,
+}
+
+/// How much there is at one target.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct TargetLevel {
+    /// Open connections.
+    pub connections: u64,
+    /// Requests that await their answer.
+    pub in_flight: u64,
 }
 
 /// Some of the targets of a run, by their numbers from 0 to 63.
@@ -138,7 +176,16 @@ pub struct RequestNote {
     pub target: Vec<u8>,
     /// Bytes of head and body content.
     pub bytes: u64,
+    /// Bytes of body content.
+    pub body_len: u64,
+    /// The head as captured; empty where it is longer than [`MAX_NOTED_HEAD`].
+    pub head: Vec<u8>,
+    /// Its route, once the report has named it.
+    pub route: Option<by_route::Name>,
 }
+
+/// Longest head that a note keeps, in bytes: a request with a longer one is shown without its header lines.
+pub const MAX_NOTED_HEAD: usize = 2048;
 
 /// The production response, as far as it is known.
 #[derive(Clone, Debug)]
@@ -186,6 +233,8 @@ pub struct Settings {
     pub results: Option<Box<dyn Write + Send>>,
     /// When the run began.
     pub started: Started,
+    /// What routes are called; by their shape, without any patterns.
+    pub patterns: Arc<Patterns>,
 }
 
 /// What the capture thread hands over at its end.
@@ -254,6 +303,7 @@ pub struct Reporter {
     targets: Vec<TargetTally>,
     production: tally::ProductionTally,
     results: Results,
+    evidence: Evidence,
 }
 
 impl Reporter {
@@ -271,19 +321,22 @@ impl Reporter {
             targets: vec![TargetTally::default(); targets],
             production: tally::ProductionTally::default(),
             results: Results::new(settings.results),
+            evidence: Evidence::new(settings.started, settings.patterns, targets),
         }
     }
 
     /// Takes one fact.
     pub fn take(&mut self, fact: Fact) {
         match fact {
-            Fact::Ended { note, outcome } => {
+            Fact::Ended { mut note, outcome } => {
+                self.evidence.seen(&mut note, Some(&outcome));
                 self.ledger.ended(&outcome, note.bytes);
                 if self.results.wanted() {
                     self.results.write(&Line::ended(&note, &outcome));
                 }
             }
-            Fact::Kept { note } => {
+            Fact::Kept { mut note } => {
+                self.evidence.seen(&mut note, None);
                 self.ledger.ended(&Outcome::Kept, note.bytes);
                 if self.results.wanted() {
                     self.results.write(&Line::ended(&note, &Outcome::Kept));
@@ -293,7 +346,8 @@ impl Reporter {
                     self.joined(&evicted);
                 }
             }
-            Fact::Offered { note, targets } => {
+            Fact::Offered { mut note, targets } => {
+                self.evidence.seen(&mut note, None);
                 // The sample is judged by what was captured.
                 self.ledger.offered(targets, (!note.id.is_made_up()).then_some(note.bytes));
                 for evicted in self.joins.offered(note, targets.len()) {
@@ -302,11 +356,15 @@ impl Reporter {
             }
             Fact::Delivered(delivery) => self.delivered(*delivery),
             Fact::Production { of, production } => {
+                if let (Ok(production), true) = (&production, self.joins.await_production(of)) {
+                    self.evidence.answered(production);
+                }
                 if let Some(joined) = self.joins.production(of, production) {
                     self.joined(&joined);
                 }
             }
             Fact::Orphan => self.production.unjoined("orphan"),
+            Fact::Level(level) => self.evidence.level(&level),
         }
     }
 
@@ -325,6 +383,9 @@ impl Reporter {
         trouble.extend(self.unheard(unheard));
         trouble.extend(middleware.iter().flat_map(MiddlewareCounts::remarks));
         let ledger = &self.ledger;
+        let curves = self.curves();
+        let (routes, kinds) = (self.evidence.routes(&self.urls), self.evidence.kinds(&self.urls));
+        let timeline = self.evidence.timeline(&self.urls);
         let targets = self
             .targets
             .into_iter()
@@ -341,6 +402,10 @@ impl Reporter {
             sample: ledger.sample(self.sample, keys),
             recording,
             middleware,
+            timeline: Some(timeline),
+            curves: Some(curves),
+            routes,
+            kinds,
             trouble,
             results_failed,
             ..blank(self.command, self.started)
@@ -353,6 +418,12 @@ impl Reporter {
         summary
     }
 
+    /// Latency by percentile, so far.
+    fn curves(&self) -> Curves {
+        let targets = self.urls.iter().cloned().zip(self.targets.iter().map(TargetTally::curves)).collect();
+        Curves { production: self.production.curve(), targets }
+    }
+
     /// Counts what was shed unheard, and says so where lines of results are missing for it.
     fn unheard(&mut self, unheard: Unheard) -> Option<String> {
         self.ledger.shed_unheard(unheard.shed);
@@ -363,6 +434,7 @@ impl Reporter {
 
     fn delivered(&mut self, delivery: Delivery) {
         self.ledger.delivered(delivery.target, &delivery.outcome);
+        self.evidence.delivered(&delivery);
         if let Some(tally) = self.targets.get_mut(delivery.target) {
             tally.timed(&delivery);
         }
@@ -374,6 +446,7 @@ impl Reporter {
     }
 
     fn joined(&mut self, joined: &Joined) {
+        self.evidence.joined(joined.note.route.as_ref(), joined.production.as_ref().ok());
         match &joined.production {
             Ok(production) => self.production.answered(production),
             Err(why) => self.production.unjoined(why.key()),
@@ -386,8 +459,9 @@ impl Reporter {
     fn compared(&mut self, note: Option<&RequestNote>, delivery: &Delivery, production: Option<&Production>) {
         let Some(tally) = self.targets.get_mut(delivery.target) else { return };
         let differences = tally.compared(note, delivery, production);
+        let url = self.urls.get(delivery.target).map_or("", String::as_str);
+        self.evidence.compared(note, delivery, production, url, &differences);
         if self.results.wanted() {
-            let url = self.urls.get(delivery.target).map_or("", String::as_str);
             self.results.write(&Line::delivered(note, delivery, url, production, differences));
         }
     }

@@ -27,7 +27,6 @@ pub struct Line<'a> {
     client: Option<Shown<std::net::SocketAddr>>,
     method: Option<Cow<'a, str>>,
     target: Option<Cow<'a, str>>,
-    /// Routes are not built yet: always null.
     route: Option<&'a str>,
     outcome: &'static str,
     rule: Option<Cow<'a, str>>,
@@ -76,13 +75,24 @@ pub struct Difference {
 }
 
 /// Which part of an answer differs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Place {
     /// The status.
     Status,
     /// The body, by length or hash.
     Body,
+}
+
+impl Place {
+    /// Key in machine-readable output.
+    #[must_use]
+    pub const fn key(self) -> &'static str {
+        match self {
+            Self::Status => "status",
+            Self::Body => "body",
+        }
+    }
 }
 
 /// In what two answers to the same request differ.
@@ -166,7 +176,7 @@ impl<'a> Line<'a> {
             client: note.map(|note| Shown(note.client)),
             method: note.map(|note| wire_text(&note.method)),
             target: note.map(|note| shown(&note.target)),
-            route: None,
+            route: note.and_then(|note| note.route.as_deref()),
             outcome: outcome.key(),
             rule,
             shadow: None,

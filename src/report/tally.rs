@@ -3,6 +3,7 @@
 use crate::exchange::Outcome;
 use crate::replay::Delivery;
 
+use super::curves::{Curve, TargetCurves};
 use super::histogram::Durations;
 use super::results::{Difference, Place, differences};
 use super::summary::{Counts, Differences, ProductionSide, Target, TargetEnded, TargetLatency, count};
@@ -54,10 +55,16 @@ impl TargetTally {
         let (Some(note), Some(production), Some(answer)) = (note, production, answer) else { return Vec::new() };
         let found = differences(&note.method, production, answer);
         self.differences.compared += 1;
+        self.differences.any += u64::from(!found.is_empty());
         self.differences.bodies_unknown += u64::from(production.damage.is_some());
         self.differences.status += u64::from(found.iter().any(|difference| difference.place == Place::Status));
         self.differences.body += u64::from(found.iter().any(|difference| difference.place == Place::Body));
         found
+    }
+
+    /// Its latency by percentile.
+    pub(super) fn curves(&self) -> TargetCurves {
+        TargetCurves { service: self.service.curve(), response: self.response.curve() }
     }
 
     /// The target's block. Lag is null where nothing was ever due.
@@ -103,6 +110,11 @@ impl ProductionTally {
 
     pub(super) fn unjoined(&mut self, reason: &str) {
         count(&mut self.unjoined, reason);
+    }
+
+    /// Its latency by percentile.
+    pub(super) fn curve(&self) -> Curve {
+        self.latency.curve()
     }
 
     pub(super) fn finish(self) -> ProductionSide {

@@ -12,7 +12,7 @@ mod running;
 mod sending;
 
 use capture::{CaptureArgs, LiveArgs};
-use output::ReportArgs;
+use output::{ReportArgs, RoutesArgs};
 use requests::{MiddlewareArgs, SelectArgs, WritesArgs};
 use running::{RecordingArgs, RunningArgs};
 use sending::{PaceArgs, ReplayArgs};
@@ -98,6 +98,9 @@ pub(crate) struct DemoCommand {
     /// Write the summary (one JSON object) to FILE
     #[arg(long, value_name = "FILE", help_heading = "Output")]
     pub(crate) summary: Option<PathBuf>,
+    /// Write the report as one page of HTML to FILE
+    #[arg(long, value_name = "FILE", help_heading = "Output")]
+    pub(crate) report: Option<PathBuf>,
 }
 
 /// Shadow live traffic to another stack: each request is sent there as soon as its last byte was on the wire.
@@ -230,6 +233,8 @@ pub(crate) struct InspectCommand {
     /// are printed then
     #[arg(long, value_name = "FILE", help_heading = "Output")]
     summary: Option<PathBuf>,
+    #[command(flatten, next_help_heading = "Output")]
+    routes: RoutesArgs,
 }
 
 impl From<ReplayCommand> for typed::Replay {
@@ -282,6 +287,7 @@ impl From<InspectCommand> for typed::Inspect {
             json: args.json,
             full: args.full,
             summary: args.summary,
+            routes: args.routes.routes,
         }
     }
 }
