@@ -14,6 +14,7 @@
 //! and counted, at the place that was full.
 
 mod budget;
+mod control;
 mod external;
 mod inspect;
 mod outlet;
@@ -41,6 +42,7 @@ use crate::replay::{self, AnyClient, Client, Delivery, InFlight, Limits, run_tar
 use crate::report::{self, Engine, Fact, MAX_NOTED_HEAD, Reporter, RequestNote, Started, Summary, TargetEnd, Unheard};
 
 use budget::{Budget, Held};
+pub use control::{Control, Listener, RampState, State, TargetState};
 use external::{External, Teller, Telling, Workers};
 pub use inspect::inspect;
 use outlet::Outlet;
@@ -77,24 +79,18 @@ const WORKERS_END: Duration = Duration::from_secs(2);
 /// Captures, and sends and records what passes the chain, until the capture ends or `stop` is ready. Then what is in
 /// flight has its time to end, and the summary says what became of every request.
 pub fn run(
-    run: Run,
+    mut run: Run,
     progress: &Arc<Progress>,
     stop: impl Future<Output = ()> + Send + 'static,
 ) -> Result<Summary, RunError> {
     let started = Started::now();
     let live = matches!(run.feed, Feed::Live(_));
     let memory = Memory::of(run.capture.max_memory, run.external.is_some());
+    let control = steered(&mut run);
     let wanted = interests(&run);
     let tap = Tap::new(&run.capture, wanted)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(RunError::Start)?;
-    let reporter = Reporter::new(report::Settings {
-        command: run.command,
-        targets: run.targets.iter().map(|target| target.target.to_string()).collect(),
-        sample: run.middleware.sample.0,
-        results: run.results,
-        started,
-        patterns: run.patterns,
-    });
+    let reporter = reporter(&mut run, started);
     let (event_sender, events) = crossbeam_channel::bounded(if live { LIVE_EVENT_QUEUE } else { EVENT_QUEUE });
     let event_bytes = Budget::new(memory.events);
     let (facts, fact_receiver) = mpsc::channel(FACT_QUEUE);
@@ -135,6 +131,7 @@ pub fn run(
         external,
         reloads: run.reloads,
         mark: run.mark,
+        control: control.clone(),
         timing: if live { Timing::Live } else { Timing::paced(pace) },
         most: run.most,
     };
@@ -165,7 +162,7 @@ pub fn run(
         stop_pacing,
         stop_targets: stop_sender,
     };
-    let watcher = runtime.spawn(ending.run(stop, enough));
+    let watcher = runtime.spawn(ending.run(either(stop, control.clone()), enough));
 
     let mut trouble = Vec::new();
     let was_stopped = run.capture.halt.clone();
@@ -186,7 +183,35 @@ pub fn run(
     let unrecorded = progress.unrecorded.load(Ordering::Relaxed);
     let middleware = counts.map(|counts| counts.so_far());
     let recording = recorded.map(|recorded| report::Recording::new(&recorded, unrecorded));
-    Ok(reporter.finish(report::Ends { engine, targets: ends, keys: chain.keys, unheard, recording, middleware }))
+    let (steps, asked) = (control.steps(), control.asked());
+    let ends = report::Ends { engine, targets: ends, keys: chain.keys, unheard, recording, middleware, steps, asked };
+    Ok(reporter.finish(ends))
+}
+
+/// Puts the sample of a run in the hands of those who steer it.
+fn steered(run: &mut Run) -> Control {
+    run.control.begin(run.middleware.sample, run.targets.iter().map(|target| target.target.to_string()));
+    run.middleware.dial = Some(run.control.dial());
+    run.control.clone()
+}
+
+fn reporter(run: &mut Run, started: Started) -> Reporter {
+    Reporter::new(report::Settings {
+        command: run.command,
+        targets: run.targets.iter().map(|target| target.target.to_string()).collect(),
+        sample: run.middleware.sample.0,
+        results: run.results.take(),
+        started,
+        patterns: Arc::clone(&run.patterns),
+    })
+}
+
+/// Ready when either asks the run to end.
+async fn either(stop: impl Future<Output = ()>, control: Control) {
+    tokio::select! {
+        () = stop => {}
+        () = control.stopped() => {}
+    }
 }
 
 /// What ends a run early.

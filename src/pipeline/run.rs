@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use tokio::sync::watch;
 
+use super::control::Control;
 use crate::capture::{self, Source};
 use crate::http1::{Interest, Interests};
 use crate::journal::{JournalSource, Origin, Recorder};
@@ -52,6 +53,8 @@ pub struct Run {
     pub mark: Option<Mark>,
     /// How many requests to take before the run ends by itself.
     pub most: Option<u64>,
+    /// Steers it while it goes on.
+    pub control: Control,
     /// Asks for new output files.
     pub reopen: Reopen,
     /// What to do to requests from then on, whenever it changes.
@@ -76,6 +79,7 @@ impl Run {
             recorder: None,
             mark: None,
             most: None,
+            control: Control::default(),
             reopen: Reopen::default(),
             reloads: watch::channel(None).1,
             results: None,

@@ -17,6 +17,7 @@ use crate::exchange::{ConnectionId, Digest, ExchangeId, FailureKind, Head, Outco
 mod address;
 mod choice;
 mod error;
+pub mod guard;
 pub mod hop;
 pub mod http;
 pub mod memory;
@@ -30,6 +31,7 @@ pub mod wire;
 pub use address::{TargetUrl, TargetUrlError};
 pub use choice::AnyClient;
 pub use error::ClientError;
+pub use guard::GuardState;
 pub use http::HttpClient;
 pub use pace::{Pace, PaceError, Schedule};
 pub use settings::{
@@ -128,6 +130,15 @@ pub struct Connections {
     pub set_up: Vec<Duration>,
     /// The share of each address that the target's name had, in the order in which they came up; reqwest knows none.
     pub addresses: Vec<AddressShare>,
+}
+
+/// How a client's connections are at one moment.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct OpenNow {
+    /// Opened so far.
+    pub opened: u64,
+    /// Open, as far as the client knows.
+    pub open: u64,
 }
 
 /// What went to one address of a target.

@@ -9,6 +9,7 @@ use crate::exchange::Outcome;
 use crate::replay::Delivery;
 
 use super::by_route::{ByRoute, Name, RouteSummary};
+use super::curves::Curves;
 use super::histogram::micros;
 use super::kinds::{KindTally, Kinds, Pair};
 use super::results::Difference;
@@ -22,6 +23,15 @@ pub(super) struct Evidence {
     routes: ByRoute,
     kinds: KindTally,
     times: Times,
+}
+
+/// Blocks of the summary.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Blocks {
+    pub(super) routes: Vec<RouteSummary>,
+    pub(super) kinds: Option<Kinds>,
+    pub(super) timeline: Option<Timeline>,
+    pub(super) curves: Option<Curves>,
 }
 
 impl Evidence {
@@ -60,7 +70,7 @@ impl Evidence {
             match delivery.outcome {
                 Outcome::Sent => point.sent += 1,
                 Outcome::Failed(_) => point.failed += 1,
-                Outcome::GuardHeld => point.held += 1,
+                Outcome::GuardHeld(_) => point.held += 1,
                 Outcome::Shed(_) => point.shed += 1,
                 _ => {}
             }
@@ -109,19 +119,14 @@ impl Evidence {
         }
     }
 
-    /// The block `routes`.
-    pub(super) fn routes(&self, urls: &[String]) -> Vec<RouteSummary> {
-        self.routes.block(urls)
-    }
-
-    /// The block `kinds`; `None` where nothing differs.
-    pub(super) fn kinds(&self, urls: &[String]) -> Option<Kinds> {
-        self.kinds.block(urls)
-    }
-
-    /// The block `timeline`.
-    pub(super) fn timeline(&self, urls: &[String]) -> Timeline {
-        self.times.block(self.started.at.to_string(), urls)
+    /// Every block but the curves.
+    pub(super) fn blocks(&self, urls: &[String]) -> Blocks {
+        Blocks {
+            routes: self.routes.block(urls),
+            kinds: self.kinds.block(urls),
+            timeline: Some(self.times.block(self.started.at.to_string(), urls)),
+            curves: None,
+        }
     }
 }
 

@@ -30,8 +30,10 @@ pub mod patterns;
 pub mod results;
 pub mod routes;
 mod series;
+pub mod snapshot;
 pub mod spread;
 pub mod status;
+pub mod steps;
 pub mod summary;
 mod tally;
 pub mod text;
@@ -46,18 +48,21 @@ pub use listing::Listing;
 pub use middleware::MiddlewareCounts;
 pub use patterns::Patterns;
 pub use routes::Routes;
+pub use snapshot::{Look, Snapshot};
 pub use status::StatusChoice;
+pub use steps::{Cause, Step, Steps};
 pub use summary::{
     Counts, Differences, Ended, Figures, Frames, Gate, ProductionSide, Recording, Requests, Sample, Streams, Summary,
-    Target, TargetEnded, TargetLatency, Tcp,
+    Target, TargetEnded, TargetGuard, TargetLatency, Tcp,
 };
 
 use curves::Curves;
-use evidence::Evidence;
+use evidence::{Blocks, Evidence};
 use histogram::Durations;
 use join::{Arrival, Joined, Joins};
 use ledger::Ledger;
 use results::{Line, Results};
+use snapshot::Recent;
 use tally::TargetTally;
 
 /// What the stages tell the report, in any order that a run brings about.
@@ -95,6 +100,8 @@ pub enum Fact {
     Orphan,
     /// How much there is of what has a level, now and then.
     Level(Box<Level>),
+    /// Somebody asks how the run goes.
+    Look(Look),
 }
 
 /// How much there is at one moment of what comes and goes.
@@ -274,6 +281,10 @@ pub struct Ends {
     pub recording: Option<Recording>,
     /// Of middleware in processes outside, where there was any.
     pub middleware: Option<MiddlewareCounts>,
+    /// What changed the share on the way.
+    pub steps: Steps,
+    /// The share that the sample was asked for last; `None` where it was never changed.
+    pub asked: Option<f64>,
 }
 
 /// What a target's sender hands over at its end.
@@ -289,6 +300,8 @@ pub struct TargetEnd {
     pub addresses: Vec<summary::Address>,
     /// How long each connection took to set up, TLS included.
     pub connect: Durations,
+    /// What its guard did, where it has one.
+    pub guard: Option<summary::TargetGuard>,
 }
 
 /// Takes facts and makes the summary of them.
@@ -304,6 +317,8 @@ pub struct Reporter {
     production: tally::ProductionTally,
     results: Results,
     evidence: Evidence,
+    /// Kept once somebody has looked.
+    recent: Option<Recent>,
 }
 
 impl Reporter {
@@ -322,6 +337,7 @@ impl Reporter {
             production: tally::ProductionTally::default(),
             results: Results::new(settings.results),
             evidence: Evidence::new(settings.started, settings.patterns, targets),
+            recent: None,
         }
     }
 
@@ -365,13 +381,14 @@ impl Reporter {
             }
             Fact::Orphan => self.production.unjoined("orphan"),
             Fact::Level(level) => self.evidence.level(&level),
+            Fact::Look(look) => look.show(self),
         }
     }
 
     /// Ends what still waits, and says what the run amounts to.
     #[must_use]
     pub fn finish(mut self, ends: Ends) -> Summary {
-        let Ends { engine, targets: ends, keys, unheard, recording, middleware } = ends;
+        let Ends { engine, targets: ends, keys, unheard, recording, middleware, steps, asked } = ends;
         for joined in std::mem::take(&mut self.joins).finish() {
             self.joined(&joined);
         }
@@ -382,13 +399,12 @@ impl Reporter {
         trouble.extend(self.results.trouble());
         trouble.extend(self.unheard(unheard));
         trouble.extend(middleware.iter().flat_map(MiddlewareCounts::remarks));
+        trouble.extend(steps.remark());
         let ledger = &self.ledger;
-        let curves = self.curves();
-        let (routes, kinds) = (self.evidence.routes(&self.urls), self.evidence.kinds(&self.urls));
-        let timeline = self.evidence.timeline(&self.urls);
+        let Blocks { routes, kinds, timeline, curves } = self.blocks();
         let targets = self
             .targets
-            .into_iter()
+            .iter()
             .enumerate()
             .zip(self.urls)
             .map(|((at, tally), url)| (url, tally.finish(ledger.target(at), &ends.next().unwrap_or_default())));
@@ -399,11 +415,12 @@ impl Reporter {
             requests: ledger.requests(),
             targets: targets.collect(),
             production: self.production.finish(),
-            sample: ledger.sample(self.sample, keys),
+            sample: ledger.sample(asked.unwrap_or(self.sample), keys),
+            steps: steps.kept(),
             recording,
             middleware,
-            timeline: Some(timeline),
-            curves: Some(curves),
+            timeline,
+            curves,
             routes,
             kinds,
             trouble,
@@ -418,10 +435,13 @@ impl Reporter {
         summary
     }
 
-    /// Latency by percentile, so far.
-    fn curves(&self) -> Curves {
+    /// What there is besides the ledger, so far.
+    fn blocks(&self) -> Blocks {
         let targets = self.urls.iter().cloned().zip(self.targets.iter().map(TargetTally::curves)).collect();
-        Curves { production: self.production.curve(), targets }
+        Blocks {
+            curves: Some(Curves { production: self.production.curve(), targets }),
+            ..self.evidence.blocks(&self.urls)
+        }
     }
 
     /// Counts what was shed unheard, and says so where lines of results are missing for it.
@@ -461,8 +481,13 @@ impl Reporter {
         let differences = tally.compared(note, delivery, production);
         let url = self.urls.get(delivery.target).map_or("", String::as_str);
         self.evidence.compared(note, delivery, production, url, &differences);
-        if self.results.wanted() {
-            self.results.write(&Line::delivered(note, delivery, url, production, differences));
+        let recent = self.recent.as_mut().filter(|_| !differences.is_empty());
+        if recent.is_some() || self.results.wanted() {
+            let line = Line::delivered(note, delivery, url, production, differences);
+            if let Some(recent) = recent {
+                recent.keep(&line);
+            }
+            self.results.write(&line);
         }
     }
 }

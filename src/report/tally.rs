@@ -6,6 +6,7 @@ use crate::replay::Delivery;
 use super::curves::{Curve, TargetCurves};
 use super::histogram::Durations;
 use super::results::{Difference, Place, differences};
+use super::snapshot::{Buckets, TargetBuckets};
 use super::summary::{Counts, Differences, ProductionSide, Target, TargetEnded, TargetLatency, count};
 use super::{Production, RequestNote, TargetEnd};
 
@@ -67,13 +68,22 @@ impl TargetTally {
         TargetCurves { service: self.service.curve(), response: self.response.curve() }
     }
 
+    /// Its latencies so far, by the edges of [`super::snapshot::EDGES_US`].
+    pub(super) fn buckets(&self) -> TargetBuckets {
+        TargetBuckets {
+            service: Buckets::of(&self.service),
+            response: Buckets::of(&self.response),
+            lag: Buckets::of(&self.lag),
+        }
+    }
+
     /// The target's block. Lag is null where nothing was ever due.
-    pub(super) fn finish(self, (offered, in_flight, ended): (u64, u64, TargetEnded), end: &TargetEnd) -> Target {
+    pub(super) fn finish(&self, (offered, in_flight, ended): (u64, u64, TargetEnded), end: &TargetEnd) -> Target {
         Target {
             offered,
             in_flight,
             ended,
-            statuses: self.statuses,
+            statuses: self.statuses.clone(),
             connections_opened: end.connections_opened,
             peak_connections: end.peak_connections,
             peak_in_flight: end.peak_in_flight,
@@ -84,8 +94,9 @@ impl TargetTally {
                 response: self.response.figures(),
             },
             schedule_lag_us: (self.lag.count() > 0).then(|| self.lag.figures()),
-            matrix: self.matrix,
-            differences: self.differences,
+            matrix: self.matrix.clone(),
+            differences: self.differences.clone(),
+            guard: end.guard.clone(),
         }
     }
 }
@@ -117,9 +128,19 @@ impl ProductionTally {
         self.latency.curve()
     }
 
-    pub(super) fn finish(self) -> ProductionSide {
+    pub(super) fn finish(&self) -> ProductionSide {
         let Self { statuses, damaged, latency, unjoined } = self;
-        ProductionSide { statuses, damaged, latency_us: latency.figures(), unjoined }
+        ProductionSide {
+            statuses: statuses.clone(),
+            damaged: damaged.clone(),
+            latency_us: latency.figures(),
+            unjoined: unjoined.clone(),
+        }
+    }
+
+    /// Its latencies, by the edges of [`super::snapshot::EDGES_US`].
+    pub(super) fn buckets(&self) -> Buckets {
+        Buckets::of(&self.latency)
     }
 }
 

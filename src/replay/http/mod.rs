@@ -26,7 +26,7 @@ use tokio::time::Instant;
 
 use self::connections::Ledger;
 use super::tls::Trust;
-use super::{Answer, Client, ClientError, Connections, Kept, Settings, TargetUrl, Turn, Wanted, hop, tls};
+use super::{Answer, Client, ClientError, Connections, Kept, OpenNow, Settings, TargetUrl, Turn, Wanted, hop, tls};
 use crate::exchange::{Digest, ExchangeId, FailureKind, Head, Request};
 
 mod connections;
@@ -83,6 +83,12 @@ impl HttpClient {
             ledger,
             max_response: settings.max_response,
         })
+    }
+
+    /// Connections opened so far, and those that are not known to be closed.
+    #[must_use]
+    pub fn open_now(&self) -> OpenNow {
+        self.ledger.open_now()
     }
 
     /// The same client with another limit than that of its settings, in bytes of content.
