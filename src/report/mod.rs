@@ -12,6 +12,7 @@ use std::time::Duration;
 use crate::exchange::{Damage, Digest, ExchangeId, Outcome, Timestamp};
 use crate::replay::Delivery;
 
+pub mod against;
 pub mod by_route;
 pub mod curl;
 pub mod curves;
@@ -42,6 +43,7 @@ pub mod units;
 pub mod verdict;
 
 pub use crate::journal::line as lines;
+pub use against::Comparison;
 pub use forecast::Forecast;
 pub use inspect::{Exchange, Exchanges, InspectLedger};
 pub use listing::Listing;

@@ -18,6 +18,10 @@ use super::text;
 use super::units::{duration, number};
 use super::verdict::Verdict;
 
+mod against;
+
+pub use against::against;
+
 /// The style of every page.
 pub const STYLE: &str = include_str!("page.css");
 

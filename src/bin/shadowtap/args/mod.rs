@@ -38,18 +38,27 @@ pub(crate) enum Command {
     Demo(DemoCommand),
 }
 
-/// Make the report of a run again, from the results that it wrote; or tell what production did, by route, from a capture
-/// or a recording.
+/// Make the report of a run again, from the results or the summary that it wrote; compare two runs; or tell what
+/// production did, by route, from a capture or a recording.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
   shadowtap replay evening.pcap --to http://staging:8080 --results run.jsonl
-  shadowtap report run.jsonl
+  shadowtap report run.jsonl --report run.html
+  shadowtap report --against yesterday.jsonl today.jsonl
   shadowtap report peak.gor.zst")]
 pub(crate) struct ReportCommand {
-    /// Results of a run (--results), a capture, or a recording
+    /// Results or summary of a run (--results, --summary), a capture, or a recording
     #[arg(value_name = "FILE")]
     pub(crate) file: PathBuf,
+    /// Compare with an earlier run: its results or its summary
+    #[arg(long, value_name = "FILE")]
+    pub(crate) against: Option<PathBuf>,
+    /// Write the report as one page of HTML to FILE
+    #[arg(long, value_name = "FILE", help_heading = "Output")]
+    pub(crate) report: Option<PathBuf>,
+    #[command(flatten, next_help_heading = "Output")]
+    pub(crate) routes: RoutesArgs,
 }
 
 /// List the network interfaces, and whether they can be captured on from here.
@@ -295,7 +304,7 @@ impl From<InspectCommand> for typed::Inspect {
 impl From<ReportCommand> for typed::Inspect {
     fn from(args: ReportCommand) -> Self {
         let capture = typed::Capture { files: vec![args.file], ..typed::Capture::default() };
-        Self { capture, stats: true, ..Self::default() }
+        Self { capture, stats: true, routes: args.routes.routes, ..Self::default() }
     }
 }
 
