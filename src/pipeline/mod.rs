@@ -14,7 +14,9 @@
 //! and counted, at the place that was full.
 
 mod budget;
+mod compared;
 mod control;
+mod course;
 mod external;
 mod inspect;
 mod outlet;
@@ -35,20 +37,21 @@ use tokio::sync::{Notify, mpsc, watch};
 
 use crate::capture::Halt;
 use crate::exchange::{Event, Outcome, Request, Timestamp};
-use crate::http1::Interests;
 use crate::journal::Recorder;
-use crate::middleware::{self, Chain};
+use crate::middleware::{self, Chain, Mark};
 use crate::replay::{self, AnyClient, Client, Delivery, InFlight, Limits, run_target};
 use crate::report::{self, Engine, Fact, MAX_NOTED_HEAD, Reporter, RequestNote, Started, Summary, TargetEnd, Unheard};
 
 use budget::{Budget, Held};
+use compared::{Keeping, Weighed};
 pub use control::{Control, Listener, RampState, State, TargetState};
+use course::{KnownSpan, Part};
 use external::{External, Teller, Telling, Workers};
 pub use inspect::inspect;
 use outlet::Outlet;
 use pacer::{Pacer, Timing};
 pub use progress::Progress;
-use reader::{FileReader, LiveReader, RecordingReader};
+use reader::{FileReader, LiveReader};
 use recorder::{EventSender, FrameSender, Recording, RecordingThread};
 pub use run::{Feed, Reopen, Run, RunError};
 use run::{Memory, interests};
@@ -60,6 +63,8 @@ const EVENT_QUEUE: usize = 4096;
 const LIVE_EVENT_QUEUE: usize = 32_768;
 /// Facts on their way to the report. When it is full, those who tell them wait: counting is cheaper than sending.
 const FACT_QUEUE: usize = 65_536;
+/// Facts that wait when the report begins to hurry: it looks into no bodies then.
+const FACT_HASTE: usize = FACT_QUEUE / 4;
 /// Facts that the report takes at once.
 const FACT_BATCH: usize = 4096;
 /// How long the report lets facts gather: far too short to fill their queue.
@@ -90,7 +95,8 @@ pub fn run(
     let wanted = interests(&run);
     let tap = Tap::new(&run.capture, wanted)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(RunError::Start)?;
-    let reporter = reporter(&mut run, started);
+    let keeping = if run.targets.is_empty() { None } else { Keeping::new(&run.compare, memory.compared) };
+    let reporter = reporter(&mut run, started, memory.compared);
     let (event_sender, events) = crossbeam_channel::bounded(if live { LIVE_EVENT_QUEUE } else { EVENT_QUEUE });
     let event_bytes = Budget::new(memory.events);
     let (facts, fact_receiver) = mpsc::channel(FACT_QUEUE);
@@ -99,20 +105,15 @@ pub fn run(
     let (stop_pacing, pacing_stopped) = crossbeam_channel::bounded::<()>(0);
     let halted = run.capture.halt.clone();
     let enough = Arc::new(Notify::new());
-    // One thread paces for all targets: what is asked of the first goes for all.
-    let pace = run.targets.first().map(|target| target.pace).unwrap_or_default();
+    let span = KnownSpan::default();
+    let timing = timing(live, &run.targets, &span);
     let drain = run.targets.iter().map(|target| target.drain).max().unwrap_or(replay::DEFAULT_DRAIN);
 
-    let targets = run.targets.into_iter().map(|settings| replay::Settings {
-        // A live run has had its time for what is in flight before the targets are stopped.
-        drain: if live { Duration::ZERO } else { settings.drain },
-        ..settings
-    });
     let (external, workers) = start_external(&runtime, run.external, memory.external)?;
     let teller = external.as_ref().map(External::teller);
     let counts = external.as_ref().map(External::counts);
-    let (outlets, senders) =
-        start_targets(&runtime, targets.collect(), memory.targets, &stopped, &facts, teller.as_ref())?;
+    let ways = Ways { stopped: &stopped, facts: &facts, teller: teller.as_ref(), keeping: keeping.as_ref(), live };
+    let (outlets, senders) = start_targets(&runtime, run.targets, memory.targets, &ways)?;
     let mirrors = outlets.iter().any(Outlet::mirrors);
     let target_bytes: Vec<_> = outlets.iter().map(Outlet::budget).collect();
     let (recording_events, recording_frames, recording_thread) =
@@ -131,8 +132,10 @@ pub fn run(
         external,
         reloads: run.reloads,
         mark: run.mark,
+        keeping,
         control: control.clone(),
-        timing: if live { Timing::Live } else { Timing::paced(pace) },
+        timing,
+        copies: Mark::default().of_run(&run.middleware.run.id),
         most: run.most,
     };
     let pacer = Pacer::new(
@@ -148,7 +151,8 @@ pub fn run(
             progress: Arc::clone(progress),
         },
     );
-    let reading = start_reading(run.feed, (tap, wanted), halted.clone(), reader_ends, recording_frames, mirrors)?;
+    let files = reader::Files { capture: run.capture.clone(), wanted, course: run.course, span };
+    let reading = start_reading(run.feed, tap, files, reader_ends, recording_frames, mirrors)?;
     let pacing = spawn("pacing", move || pacer.run())?;
     let reopen = run.reopen;
     let recording = recording_thread.map(|thread| spawn("recording", move || thread.run(&reopen))).transpose()?;
@@ -195,14 +199,17 @@ fn steered(run: &mut Run) -> Control {
     run.control.clone()
 }
 
-fn reporter(run: &mut Run, started: Started) -> Reporter {
+fn reporter(run: &mut Run, started: Started, compared: usize) -> Reporter {
     Reporter::new(report::Settings {
         command: run.command,
         targets: run.targets.iter().map(|target| target.target.to_string()).collect(),
-        sample: run.middleware.sample.0,
+        sample: run.middleware.asked_share().0,
         results: run.results.take(),
         started,
         patterns: Arc::clone(&run.patterns),
+        // The rest is for what is on its way there.
+        kept_bytes: compared / 4 * 3,
+        compare: std::mem::take(&mut run.compare),
     })
 }
 
@@ -245,35 +252,60 @@ impl Ending {
 /// A target at work, and its client.
 type Sending = (tokio::task::JoinHandle<replay::Stats>, Arc<AnyClient>);
 
+/// What every target's queue is connected to.
+struct Ways<'a> {
+    stopped: &'a watch::Receiver<bool>,
+    facts: &'a mpsc::Sender<Fact>,
+    teller: Option<&'a Teller>,
+    keeping: Option<&'a Keeping>,
+    live: bool,
+}
+
 /// Starts a queue and a client for each target. `bytes` is what may wait for all of them together.
 fn start_targets(
     runtime: &tokio::runtime::Runtime,
     targets: Vec<replay::Settings>,
     bytes: usize,
-    stopped: &watch::Receiver<bool>,
-    facts: &mpsc::Sender<Fact>,
-    teller: Option<&Teller>,
+    ways: &Ways<'_>,
 ) -> Result<(Vec<Outlet>, Vec<Sending>), RunError> {
     let each = bytes / targets.len().max(1);
     let (mut outlets, mut senders) = (Vec::new(), Vec::new());
     for (index, settings) in targets.into_iter().enumerate() {
-        let client = {
-            let _context = runtime.enter();
-            Arc::new(AnyClient::new(&settings)?)
-        };
-        let (job_sender, jobs) = mpsc::channel(TARGET_QUEUE);
-        outlets.push(Outlet::new(job_sender, Budget::new(each), Arc::clone(&client)));
-        let (limits, counters) = (Limits::from(&settings), Arc::new(InFlight::default()));
-        let (stopped, facts) = (stopped.clone(), facts.clone());
-        let sending = if let Some(teller) = teller {
-            let client = Telling { client: Arc::clone(&client), teller: teller.clone() };
-            runtime.spawn(run_target(index, Arc::new(client), jobs, limits, stopped, facts, counters))
-        } else {
-            runtime.spawn(run_target(index, Arc::clone(&client), jobs, limits, stopped, facts, counters))
-        };
-        senders.push((sending, client));
+        let (outlet, sending) = start_target(runtime, index, settings, each, ways)?;
+        outlets.push(outlet);
+        senders.push(sending);
     }
     Ok((outlets, senders))
+}
+
+fn start_target(
+    runtime: &tokio::runtime::Runtime,
+    index: usize,
+    mut settings: replay::Settings,
+    bytes: usize,
+    ways: &Ways<'_>,
+) -> Result<(Outlet, Sending), RunError> {
+    if ways.live {
+        // A live run has had its time for what is in flight before the targets are stopped.
+        settings.drain = Duration::ZERO;
+    }
+    let client = {
+        let _context = runtime.enter();
+        Arc::new(AnyClient::new(&settings)?)
+    };
+    let (job_sender, jobs) = mpsc::channel(TARGET_QUEUE);
+    let outlet = Outlet::new(job_sender, Budget::new(bytes), Arc::clone(&client));
+    let (limits, counters) = (Limits::from(&settings), Arc::new(InFlight::default()));
+    let (stopped, facts, keeping) = (ways.stopped.clone(), ways.facts.clone(), ways.keeping.cloned());
+    let sending = if let Some(teller) = ways.teller {
+        let client = Arc::new(Telling { client: Arc::clone(&client), teller: teller.clone() });
+        let client = Arc::new(Weighed { client, keeping });
+        runtime.spawn(run_target(index, client, jobs, limits, stopped, facts, counters))
+    } else {
+        let client = Arc::new(Weighed { client: Arc::clone(&client), keeping });
+        runtime.spawn(run_target(index, client, jobs, limits, stopped, facts, counters))
+    };
+    Ok((outlet, (sending, client)))
 }
 
 /// What hands events, or else frames, to the recording thread, and that thread, where anything is recorded.
@@ -311,20 +343,15 @@ async fn ended(workers: Workers) {
 /// Starts the capture thread.
 fn start_reading(
     feed: Feed,
-    (tap, wanted): (Tap, Interests),
-    halted: Halt,
+    tap: Tap,
+    files: reader::Files,
     ends: reader::Ends,
     frames: Option<FrameSender>,
     connections_wanted: bool,
 ) -> Result<thread::JoinHandle<(Engine, Unheard)>, RunError> {
     match feed {
-        Feed::Files(source) => {
-            let reader = FileReader { source, tap, halted, ends };
-            spawn("capture", move || (reader.run(), Unheard::default()))
-        }
-        Feed::Recording(mut source) => {
-            source.set_interests(wanted);
-            let reader = RecordingReader { source, halted, ends };
+        Feed::Files(origin) => {
+            let reader = FileReader { origin, tap, files, ends };
             spawn("capture", move || (reader.run(), Unheard::default()))
         }
         Feed::Live(source) => {
@@ -332,6 +359,12 @@ fn start_reading(
             spawn("capture", move || reader.run())
         }
     }
+}
+
+/// One thread paces for all targets: what is asked of the first goes for all.
+fn timing(live: bool, targets: &[replay::Settings], span: &KnownSpan) -> Timing {
+    let pace = targets.first().map(|target| target.pace).unwrap_or_default();
+    if live { Timing::Live } else { Timing::paced(pace, Arc::clone(span)) }
 }
 
 fn stopped_early(after: Duration) -> String {
@@ -392,6 +425,7 @@ fn joined<T>(thread: thread::JoinHandle<T>, name: &str, trouble: &mut Vec<String
 /// An event on its way, with its share of the memory that such may take.
 struct Parcel {
     event: Event,
+    part: Part,
     held: Held,
     /// How far the source had been read; see [`Progress::read_permille`].
     permille: u64,
@@ -410,6 +444,7 @@ fn note(request: &Request) -> RequestNote {
         body_len: request.body.len,
         head: if head.len() <= MAX_NOTED_HEAD { head.to_vec() } else { Vec::new() },
         route: None,
+        host: request.head.get("host").unwrap_or_default().to_vec(),
     }
 }
 
@@ -417,6 +452,8 @@ fn note(request: &Request) -> RequestNote {
 fn count(mut reporter: Reporter, mut facts: mpsc::Receiver<Fact>, progress: &Progress) -> Reporter {
     let mut batch = Vec::with_capacity(FACT_BATCH);
     while facts.blocking_recv_many(&mut batch, FACT_BATCH) > 0 {
+        // Counting goes on, looking into bodies can wait: a queue that is filling up is not to fill.
+        reporter.hurry(facts.len() > FACT_HASTE);
         for fact in batch.drain(..) {
             count_one(&mut reporter, fact, progress);
         }

@@ -17,6 +17,9 @@ const RATIO: f64 = 1.1;
 /// Fewest durations on either side by which latencies are told apart.
 const ENOUGH: u64 = 30;
 
+/// What is shown where nothing was measured.
+const NOTHING: &str = "–";
+
 /// Routes that are listed: those that changed most.
 pub const MAX_ROUTES: usize = 50;
 
@@ -168,15 +171,19 @@ fn change(sides: [(&Summary, &String, &Target); 2]) -> TargetChange {
         ..time_row("production p99", old_production, new_production, |figures| figures.p99)
     });
     rows.push(plain("most connections at once", [old.peak_connections, new.peak_connections]));
-    rows.push(plain("lost: frames dropped, gaps, sheds", lost));
+    rows.push(plain("lost: frames, gaps, sheds", lost));
+    rows.retain(|row| row.before != NOTHING || row.after != NOTHING);
     let mut routes = routes([(before.0, before.1), (after.0, after.1)]);
     let more_routes = routes.len().saturating_sub(MAX_ROUTES);
     routes.truncate(MAX_ROUTES);
     TargetChange { urls: [before.1.clone(), after.1.clone()], rows, routes, more_routes }
 }
 
+/// Which figure is looked at.
+type Percentile = fn(&Figures) -> u64;
+
 /// Percentiles of the response latency that are compared.
-const PERCENTILES: [(&str, fn(&Figures) -> u64); 3] =
+const PERCENTILES: [(&str, Percentile); 3] =
     [("p50", |figures| figures.p50), ("p99", |figures| figures.p99), ("p99.9", |figures| figures.p99_9)];
 
 fn server_errors(statuses: &Counts) -> u64 {
@@ -190,7 +197,7 @@ fn lost(summary: &Summary, target: &Target) -> u64 {
 
 fn share_row(name: &str, before: (u64, u64), after: (u64, u64)) -> Row {
     let shown = |(some, all): (u64, u64)| match all {
-        0 => "–".to_owned(),
+        0 => NOTHING.to_owned(),
         all => format!("{} ({})", percent(some as f64 / all as f64), number(some)),
     };
     Row { name: name.to_owned(), before: shown(before), after: shown(after), turn: turn_of_share(before, after) }
@@ -216,12 +223,12 @@ fn turn_of_share((some, all): (u64, u64), (new_some, new_all): (u64, u64)) -> Tu
     }
 }
 
-fn time_row(name: &str, before: &Figures, after: &Figures, at: fn(&Figures) -> u64) -> Row {
-    let shown = |figures: &Figures| if figures.count == 0 { "–".to_owned() } else { duration(at(figures)) };
+fn time_row(name: &str, before: &Figures, after: &Figures, at: Percentile) -> Row {
+    let shown = |figures: &Figures| if figures.count == 0 { NOTHING.to_owned() } else { duration(at(figures)) };
     Row { name: name.to_owned(), before: shown(before), after: shown(after), turn: turn_of_time(before, after, at) }
 }
 
-fn turn_of_time(before: &Figures, after: &Figures, at: fn(&Figures) -> u64) -> Turn {
+fn turn_of_time(before: &Figures, after: &Figures, at: Percentile) -> Turn {
     let ratio = at(after).max(1) as f64 / at(before).max(1) as f64;
     match ratio {
         _ if before.count < ENOUGH || after.count < ENOUGH => Turn::Same,
@@ -247,7 +254,7 @@ fn routes([(before, old_url), (after, new_url)]: [(&Summary, &String); 2]) -> Ve
             found.push((row.turn == Turn::Worse, route.requests, row));
         }
     }
-    found.sort_by(|a, b| (b.0, b.1).cmp(&(a.0, a.1)));
+    found.sort_by_key(|(worse, requests, _)| std::cmp::Reverse((*worse, *requests)));
     found.into_iter().map(|(_, _, row)| row).collect()
 }
 

@@ -12,9 +12,10 @@ use crate::exchange::Outcome;
 use crate::replay::Delivery;
 
 use super::Production;
+use super::compare::Place;
+use super::evidence::Compared;
 use super::histogram::micros;
 use super::patterns::Patterns;
-use super::results::{Difference, Place};
 use super::routes::OTHER;
 use super::spread::Spread;
 use super::status::Class;
@@ -153,10 +154,10 @@ impl ByRoute {
         route: Option<&Name>,
         delivery: &Delivery,
         production: Option<&Production>,
-        differences: &[Difference],
+        compared: Compared<'_>,
     ) {
         if let Some(target) = self.tally(route).targets.get_mut(delivery.target) {
-            target.count(delivery, production, differences);
+            target.count(delivery, production, compared);
         }
     }
 
@@ -197,7 +198,7 @@ impl Tally {
 }
 
 impl TargetTally {
-    fn count(&mut self, delivery: &Delivery, production: Option<&Production>, differences: &[Difference]) {
+    fn count(&mut self, delivery: &Delivery, production: Option<&Production>, compared: Compared<'_>) {
         let answer = delivery.answer.as_ref().filter(|_| delivery.outcome == Outcome::Sent);
         let cell = match (&delivery.outcome, answer) {
             (Outcome::Sent, Some(answer)) => Cell::Status(answer.status),
@@ -214,7 +215,7 @@ impl TargetTally {
         self.pair(production.map_or(Cell::Class(Class::None), |production| Cell::Status(production.status)), cell);
         if let Some(answer) = answer {
             self.statuses.count(Class::of(Some(answer.status)));
-            self.compared(production, differences);
+            self.compared(compared);
         }
         for (into, duration) in [(&mut self.service, delivery.service), (&mut self.response, delivery.response)] {
             if let Some(duration) = duration {
@@ -223,15 +224,16 @@ impl TargetTally {
         }
     }
 
-    fn compared(&mut self, production: Option<&Production>, differences: &[Difference]) {
-        let Some(production) = production else { return };
-        let has = |place| u64::from(differences.iter().any(|difference| difference.place == place));
+    fn compared(&mut self, compared: Compared<'_>) {
+        let Some(unknown) = compared.unknown else { return };
+        let has = |place| u64::from(compared.differences.iter().any(|difference| difference.place == place));
         let counts = &mut self.differences;
         counts.compared += 1;
-        counts.any += u64::from(!differences.is_empty());
+        counts.any += u64::from(!compared.differences.is_empty());
         counts.status += has(Place::Status);
+        counts.headers += has(Place::Header);
         counts.body += has(Place::Body);
-        counts.bodies_unknown += u64::from(production.damage.is_some());
+        counts.bodies_unknown += u64::from(unknown);
     }
 
     fn pair(&mut self, production: Cell, shadow: Cell) {

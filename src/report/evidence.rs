@@ -9,10 +9,10 @@ use crate::exchange::Outcome;
 use crate::replay::Delivery;
 
 use super::by_route::{ByRoute, Name, RouteSummary};
+use super::compare::Difference;
 use super::curves::Curves;
 use super::histogram::micros;
 use super::kinds::{KindTally, Kinds, Pair};
-use super::results::Difference;
 use super::timeline::{Timeline, Times};
 use super::{Level, Patterns, Production, RequestNote, Started};
 
@@ -23,6 +23,15 @@ pub(super) struct Evidence {
     routes: ByRoute,
     kinds: KindTally,
     times: Times,
+}
+
+/// How two answers compare.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Compared<'a> {
+    /// Whether their bodies could not be compared; `None` where the answers could not.
+    pub(super) unknown: Option<bool>,
+    /// In what they differ.
+    pub(super) differences: &'a [Difference],
 }
 
 /// Blocks of the summary.
@@ -109,13 +118,13 @@ impl Evidence {
         delivery: &Delivery,
         production: Option<&Production>,
         url: &str,
-        differences: &[Difference],
+        compared: Compared<'_>,
     ) {
         let route = note.and_then(|note| note.route.as_ref());
-        self.routes.delivered(route, delivery, production, differences);
-        if let (Some(note), Some(production), false) = (note, production, differences.is_empty()) {
+        self.routes.delivered(route, delivery, production, compared);
+        if let (Some(note), Some(production), false) = (note, production, compared.differences.is_empty()) {
             let status = delivery.answer.as_ref().map(|answer| answer.status);
-            self.kinds.take(Pair { note, target: delivery.target, url, production, status }, differences);
+            self.kinds.take(Pair { note, target: delivery.target, url, production, status }, compared.differences);
         }
     }
 

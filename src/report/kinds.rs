@@ -13,7 +13,7 @@ use crate::exchange::{Head, wire_text};
 use crate::middleware;
 
 use super::by_route::Name;
-use super::results::{Difference, Place};
+use super::compare::{self, Difference, Place};
 use super::{Production, RequestNote, curl};
 
 /// Kinds that are told apart: what is of a further one counts in [`Kinds::left_out`].
@@ -58,7 +58,7 @@ pub struct Kind {
     pub place: String,
     /// Where within, with `[*]` for every index; empty for the whole.
     pub path: String,
-    /// What differs, where that is part of the kind: `200 → 503`.
+    /// What differs, where that is part of the kind: `200 → 503`, `missing`, `extra`, `type`, `order`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub what: Option<String>,
     /// How many there are.
@@ -114,7 +114,8 @@ struct Key {
     route: Name,
     place: Place,
     path: String,
-    what: Option<(u16, u16)>,
+    statuses: Option<(u16, u16)>,
+    how: compare::Kind,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -149,7 +150,8 @@ impl KindTally {
                 route: Name::clone(route),
                 place: difference.place,
                 path: pattern(&difference.path),
-                what: if difference.place == Place::Status { statuses() } else { None },
+                statuses: if difference.place == Place::Status { statuses() } else { None },
+                how: difference.kind,
             };
             if !self.kinds.contains_key(&key) && !self.make_room(route) {
                 self.left_out += 1;
@@ -174,7 +176,7 @@ impl KindTally {
             route: key.route.to_string(),
             place: key.place.key().to_owned(),
             path: key.path.clone(),
-            what: key.what.map(|(production, shadow)| format!("{production:03} → {shadow:03}")),
+            what: key.what(),
             count: count.count,
             examples: count.examples.clone(),
         });
@@ -197,6 +199,21 @@ impl KindTally {
     }
 }
 
+impl Key {
+    fn what(&self) -> Option<String> {
+        let word = match self.how {
+            compare::Kind::Value => None,
+            compare::Kind::Missing => Some("missing"),
+            compare::Kind::Extra => Some("extra"),
+            compare::Kind::Type => Some("type"),
+            compare::Kind::Order => Some("order"),
+            compare::Kind::More => Some("more that are not listed"),
+        };
+        let statuses = self.statuses.map(|(production, shadow)| format!("{production:03} → {shadow:03}"));
+        statuses.or_else(|| word.map(str::to_owned))
+    }
+}
+
 impl Example {
     /// About how many bytes it has as JSON.
     fn weight(&self) -> usize {
@@ -206,8 +223,11 @@ impl Example {
     }
 }
 
-/// The place with `[*]` for every index.
+/// The place with `[*]` for every index, and `line *` for every line.
 fn pattern(path: &str) -> String {
+    if path.strip_prefix("line ").is_some_and(|line| line.bytes().all(|byte| byte.is_ascii_digit())) {
+        return "line *".to_owned();
+    }
     let mut pattern = String::with_capacity(path.len());
     let mut left = path;
     while let Some((before, after)) = left.split_once('[') {
@@ -272,7 +292,7 @@ mod tests {
     use super::*;
 
     fn difference(place: Place, path: &str) -> Difference {
-        Difference { place, path: path.into(), production: 1.into(), shadow: 2.into() }
+        Difference { place, path: path.into(), kind: compare::Kind::Value, production: 1.into(), shadow: 2.into() }
     }
 
     fn take(tally: &mut KindTally, n: u32, route: &str, found: &[Difference]) {
@@ -297,7 +317,15 @@ mod tests {
         let paths: Vec<&str> = kinds[0].examples.iter().map(|example| example.path.as_str()).collect();
         assert_eq!(paths, ["$.items[0].tags[3]", "$.items[1].tags[3]", "$.items[2].tags[3]"]);
         assert_eq!(kinds[0].examples[0].curl, "curl -sSig --path-as-is 'http://t/a'");
-        for (path, kind) in [("$['a[1']", "$['a[1']"), ("[", "["), ("[]x", "[]x"), ("$[12]]", "$[*]]"), ("", "")] {
+        for (path, kind) in [
+            ("$['a[1']", "$['a[1']"),
+            ("[", "["),
+            ("line 17", "line *"),
+            ("line x", "line x"),
+            ("[]x", "[]x"),
+            ("$[12]]", "$[*]]"),
+            ("", ""),
+        ] {
             assert_eq!(pattern(path), kind);
         }
     }

@@ -10,13 +10,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::exchange::{Damage, Digest, ExchangeId, Outcome, Timestamp};
-use crate::replay::Delivery;
+use crate::replay::{Delivery, Kept};
 
 pub mod against;
 pub mod by_route;
+pub mod compare;
 pub mod curl;
 pub mod curves;
 mod edges;
+mod engine;
 mod evidence;
 pub mod forecast;
 pub mod histogram;
@@ -58,8 +60,9 @@ pub use summary::{
     Target, TargetEnded, TargetGuard, TargetLatency, Tcp,
 };
 
+use compare::Bodies;
 use curves::Curves;
-use evidence::{Blocks, Evidence};
+use evidence::{Blocks, Compared, Evidence};
 use histogram::Durations;
 use join::{Arrival, Joined, Joins};
 use ledger::Ledger;
@@ -191,6 +194,8 @@ pub struct RequestNote {
     pub head: Vec<u8>,
     /// Its route, once the report has named it.
     pub route: Option<by_route::Name>,
+    /// Value of the first Host header; empty where there is none.
+    pub host: Vec<u8>,
 }
 
 /// Longest head that a note keeps, in bytes: a request with a longer one is shown without its header lines.
@@ -209,6 +214,8 @@ pub struct Production {
     pub damage: Option<Damage>,
     /// Last byte of the request to first byte of the final response; zero for an early response.
     pub latency: Duration,
+    /// Head and content, where they are to be compared.
+    pub kept: Option<Box<Kept>>,
 }
 
 /// When a run began, on both clocks.
@@ -244,6 +251,10 @@ pub struct Settings {
     pub started: Started,
     /// What routes are called; by their shape, without any patterns.
     pub patterns: Arc<Patterns>,
+    /// What counts as a difference.
+    pub compare: compare::Rules,
+    /// Bytes of kept bodies that may wait for their other half.
+    pub kept_bytes: usize,
 }
 
 /// What the capture thread hands over at its end.
@@ -319,6 +330,9 @@ pub struct Reporter {
     production: tally::ProductionTally,
     results: Results,
     evidence: Evidence,
+    compare: compare::Rules,
+    hosts: Vec<Vec<u8>>,
+    in_haste: bool,
     /// Kept once somebody has looked.
     recent: Option<Recent>,
 }
@@ -330,17 +344,26 @@ impl Reporter {
         let targets = settings.targets.len();
         Self {
             command: settings.command,
+            hosts: settings.targets.iter().map(|url| host(url)).collect(),
             urls: settings.targets,
             sample: settings.sample,
             started: settings.started,
             ledger: Ledger::new(targets),
-            joins: Joins::default(),
+            joins: Joins::with_kept_bytes(settings.kept_bytes),
             targets: vec![TargetTally::default(); targets],
             production: tally::ProductionTally::default(),
             results: Results::new(settings.results),
             evidence: Evidence::new(settings.started, settings.patterns, targets),
+            compare: settings.compare,
+            in_haste: false,
             recent: None,
         }
+    }
+
+    /// Whether facts come faster than they are counted: then bodies that differ are not looked into, and count as
+    /// unknown.
+    pub const fn hurry(&mut self, in_haste: bool) {
+        self.in_haste = in_haste;
     }
 
     /// Takes one fact.
@@ -467,6 +490,26 @@ impl Reporter {
         }
     }
 
+    /// In what an answer differs from production's, where both are known.
+    fn found(
+        &self,
+        note: Option<&RequestNote>,
+        delivery: &Delivery,
+        production: Option<&Production>,
+    ) -> Option<compare::Found> {
+        let answer = delivery.answer.as_ref().filter(|_| delivery.outcome == Outcome::Sent)?;
+        let (note, production) = (note?, production?);
+        let bodies = match production.damage {
+            Some(_) => Bodies::Damaged,
+            None if self.in_haste => Bodies::InHaste,
+            None => Bodies::Whole,
+        };
+        let own = self.hosts.get(delivery.target).map_or(&[][..], Vec::as_slice);
+        let (one, other) =
+            (results::production_side(production, &note.host), results::answer_side(answer, own, &note.host));
+        Some(compare::compare(&self.compare, &note.method, &one, &other, bodies))
+    }
+
     fn joined(&mut self, joined: &Joined) {
         self.evidence.joined(joined.note.route.as_ref(), joined.production.as_ref().ok());
         match &joined.production {
@@ -479,10 +522,13 @@ impl Reporter {
     }
 
     fn compared(&mut self, note: Option<&RequestNote>, delivery: &Delivery, production: Option<&Production>) {
+        let found = self.found(note, delivery, production);
         let Some(tally) = self.targets.get_mut(delivery.target) else { return };
-        let differences = tally.compared(note, delivery, production);
+        let unknown = found.as_ref().map(|found| found.body_unknown);
+        let differences = tally.compared(delivery, production, found);
         let url = self.urls.get(delivery.target).map_or("", String::as_str);
-        self.evidence.compared(note, delivery, production, url, &differences);
+        let looked = Compared { unknown, differences: &differences };
+        self.evidence.compared(note, delivery, production, url, looked);
         let recent = self.recent.as_mut().filter(|_| !differences.is_empty());
         if recent.is_some() || self.results.wanted() {
             let line = Line::delivered(note, delivery, url, production, differences);
@@ -492,6 +538,12 @@ impl Reporter {
             self.results.write(&line);
         }
     }
+}
+
+/// Host and port of a target's URL.
+fn host(url: &str) -> Vec<u8> {
+    let authority = url.split_once("://").map_or(url, |(_, rest)| rest);
+    authority.split('/').next().unwrap_or_default().as_bytes().to_vec()
 }
 
 /// A summary that says who ran and when, and nothing yet of what happened.

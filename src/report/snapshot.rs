@@ -224,6 +224,8 @@ mod tests {
             results: None,
             started: Started::now(),
             patterns: std::sync::Arc::default(),
+            compare: crate::report::compare::Rules::default(),
+            kept_bytes: 1 << 20,
         })
     }
 

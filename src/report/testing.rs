@@ -23,11 +23,19 @@ pub(super) fn note(n: u32) -> Box<RequestNote> {
         body_len: 0,
         head: b"GET /a HTTP/1.1\r\n\r\n".to_vec(),
         route: None,
+        host: b"old.example".to_vec(),
     })
 }
 
 pub(super) fn production(status: u16) -> Production {
-    Production { status, body_len: 5, body_sha256: Some([1; 32]), damage: None, latency: Duration::from_micros(1500) }
+    Production {
+        status,
+        body_len: 5,
+        body_sha256: Some([1; 32]),
+        damage: None,
+        latency: Duration::from_micros(1500),
+        kept: None,
+    }
 }
 
 pub(super) fn answer(status: u16) -> Answer {
