@@ -17,6 +17,7 @@ use crate::report::Patterns;
 use crate::report::compare::Rules;
 
 use super::compared::Keeping;
+use crate::report::gate::Demands;
 
 /// Where frames or events come from, and whether they wait.
 pub enum Feed {
@@ -70,6 +71,8 @@ pub struct Run {
     pub patterns: Arc<Patterns>,
     /// What counts as a difference.
     pub compare: Rules,
+    /// What is demanded of it.
+    pub demands: Demands,
 }
 
 impl Run {
@@ -95,6 +98,7 @@ impl Run {
             results: None,
             patterns: Arc::default(),
             compare: Rules::default(),
+            demands: Demands::default(),
         }
     }
 }
