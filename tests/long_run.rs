@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use shadowtap::exchange::{ConnectionId, Damage, ExchangeId, FailureKind, Outcome, Timestamp};
 use shadowtap::replay::{Answer, Delivery};
+use shadowtap::report::gate::Demands;
 use shadowtap::report::{
     Ends, Fact, Level, Production, Reporter, RequestNote, Settings, Started, Summary, TargetEnd, TargetLevel,
     TargetSet, compare,
@@ -39,9 +40,9 @@ impl Long {
             results: None,
             started: Started::now(),
             patterns: Arc::default(),
-            demands: shadowtap::report::gate::Demands::default(),
             compare: compare::Rules::default(),
             kept_bytes: 1 << 20,
+            demands: Demands::default(),
         });
         Self { reporter, requests: 0, routes, random: 1 }
     }

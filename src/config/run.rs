@@ -52,10 +52,10 @@ pub struct RunConfig {
     pub quiet: bool,
     /// What is written besides the report.
     pub outputs: Outputs,
-    /// What is demanded of it.
-    pub demands: Demands,
     /// What routes are called.
     pub routes: Arc<Patterns>,
+    /// What is demanded of it.
+    pub demands: Demands,
     /// What is allowed and probably not meant, in words for people.
     pub warnings: Vec<String>,
 }
@@ -139,8 +139,8 @@ fn finish(
             limits,
             quiet: running.quiet,
             outputs,
-            demands,
             routes,
+            demands,
             warnings,
         }),
         _ => Err(mistakes),

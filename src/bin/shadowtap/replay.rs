@@ -27,8 +27,8 @@ pub(crate) fn run(args: ReplayCommand) -> anyhow::Result<ExitCode> {
         targets,
         compare,
         outputs,
-        demands,
         routes,
+        demands,
         warnings,
     } = config::replay(args.into())?;
     let results = outputs.results.as_ref().map(writer).transpose()?;
@@ -49,8 +49,8 @@ pub(crate) fn run(args: ReplayCommand) -> anyhow::Result<ExitCode> {
         results,
         reloads,
         compare,
-        demands,
         patterns: routes,
+        demands,
         ..Run::of_files(source)
     };
     let summary = pipeline::run(run, &counters, stop.wait());
