@@ -8,12 +8,16 @@ use std::path::PathBuf;
 use crate::capture;
 use crate::journal::Origin;
 use crate::report::StatusChoice;
+use crate::report::compare::Rules;
+use crate::report::gate::Demands;
 use crate::{middleware, replay};
 
 mod chain;
 mod check;
+mod compare;
 mod course;
 mod external;
+mod gates;
 mod inspect;
 mod live;
 mod mistakes;
@@ -25,6 +29,7 @@ mod tests;
 pub mod typed;
 
 pub use chain::reread;
+pub use gates::demands;
 pub use mistakes::{Mistake, Mistakes};
 pub use run::{RunConfig, RunLimits, record, shadow};
 
@@ -65,8 +70,12 @@ pub struct ReplayConfig {
     pub external: Option<middleware::external::Settings>,
     /// Where, when and how they are sent.
     pub targets: Vec<replay::Settings>,
+    /// What counts as a difference.
+    pub compare: Rules,
     /// What is written besides the report.
     pub outputs: Outputs,
+    /// What is demanded of it.
+    pub demands: Demands,
     /// What is allowed and probably not meant, in words for people.
     pub warnings: Vec<String>,
 }
@@ -123,12 +132,23 @@ pub fn replay(typed: typed::Replay) -> Result<ReplayConfig, Mistakes> {
     let middleware = chain::settings(&typed.select, &typed.middleware, &names, &mut mistakes, &mut warnings);
     let external = external::settings(&typed.middleware, &mut mistakes, &mut warnings);
     let targets = targets(&typed.send, &middleware, &mut mistakes, &mut warnings);
+    let compare = compare::rules(&typed.compare, &mut mistakes);
     let outputs = outputs::both(&typed.report, &capture, &mut mistakes);
+    let demands = gates::checked(&typed.gates, &names_and_urls(&targets), &mut mistakes, &mut warnings);
     let source = check::open(&capture, &mut mistakes);
     match (source, mistakes.is_empty()) {
-        (Some(source), true) => {
-            Ok(ReplayConfig { capture, source, course, middleware, external, targets, outputs, warnings })
-        }
+        (Some(source), true) => Ok(ReplayConfig {
+            capture,
+            source,
+            course,
+            middleware,
+            external,
+            targets,
+            compare,
+            outputs,
+            demands,
+            warnings,
+        }),
         _ => Err(mistakes),
     }
 }
@@ -145,6 +165,11 @@ fn name_and_url(typed: &str) -> (Option<&str>, &str) {
 /// The names that targets have, by their number.
 fn names(typed: &typed::Send) -> Vec<Option<String>> {
     typed.to.iter().map(|to| name_and_url(to).0.map(str::to_owned)).collect()
+}
+
+/// The names and URLs of targets.
+fn names_and_urls(targets: &[replay::Settings]) -> Vec<(Option<String>, String)> {
+    targets.iter().map(|target| (target.name.clone(), target.target.to_string())).collect()
 }
 
 /// A target with its name, where it has one.

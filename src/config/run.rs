@@ -9,9 +9,11 @@ use crate::capture::{self, interfaces};
 use crate::journal::{Recorder, Rotation, Target};
 use crate::middleware::{self, Mark};
 use crate::replay;
+use crate::report::compare::Rules;
+use crate::report::gate::Demands;
 
 use super::mistakes::Mistakes;
-use super::{Outputs, check, live, outputs, typed};
+use super::{Outputs, check, gates, live, outputs, typed};
 
 /// When a live run ends by itself.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -36,6 +38,8 @@ pub struct RunConfig {
     pub external: Option<middleware::external::Settings>,
     /// Where, and how, they are sent; nowhere, where they are only recorded.
     pub targets: Vec<replay::Settings>,
+    /// What counts as a difference.
+    pub compare: Rules,
     /// Where what passes is recorded; nothing has been made yet.
     pub recorder: Option<Recorder>,
     /// How shadowtap's own traffic is told apart.
@@ -46,6 +50,8 @@ pub struct RunConfig {
     pub quiet: bool,
     /// What is written besides the report.
     pub outputs: Outputs,
+    /// What is demanded of it.
+    pub demands: Demands,
     /// What is allowed and probably not meant, in words for people.
     pub warnings: Vec<String>,
 }
@@ -58,7 +64,9 @@ pub fn shadow(typed: &typed::Shadow) -> Result<RunConfig, Mistakes> {
     let middleware = super::chain::settings(&typed.select, &typed.middleware, &names, &mut mistakes, &mut warnings);
     let external = super::external::settings(&typed.middleware, &mut mistakes, &mut warnings);
     let targets = super::targets(&typed.send, &middleware, &mut mistakes, &mut warnings);
-    let parts = Parts { middleware, external, targets, warnings };
+    let compare = super::compare::rules(&typed.compare, &mut mistakes);
+    let demands = gates::checked(&typed.gates, &super::names_and_urls(&targets), &mut mistakes, &mut warnings);
+    let parts = Parts { middleware, external, targets, compare, demands, warnings };
     finish(&typed.live, &typed.running, &typed.recording, &typed.report, parts, mistakes)
 }
 
@@ -73,7 +81,8 @@ pub fn record(typed: typed::Record) -> Result<RunConfig, Mistakes> {
     if typed.recording.output.is_none() {
         mistakes.add("--output", "say where to record, such as -o peak.gor.zst");
     }
-    let parts = Parts { middleware, external, targets: Vec::new(), warnings };
+    let (compare, demands) = (Rules::default(), Demands::default());
+    let parts = Parts { middleware, external, targets: Vec::new(), compare, demands, warnings };
     finish(&typed.live, &typed.running, &typed.recording, &typed.report, parts, mistakes)
 }
 
@@ -82,6 +91,8 @@ struct Parts {
     middleware: middleware::Settings,
     external: Option<middleware::external::Settings>,
     targets: Vec<replay::Settings>,
+    compare: Rules,
+    demands: Demands,
     warnings: Vec<String>,
 }
 
@@ -93,7 +104,7 @@ fn finish(
     parts: Parts,
     mut mistakes: Mistakes,
 ) -> Result<RunConfig, Mistakes> {
-    let Parts { middleware, external, targets, mut warnings } = parts;
+    let Parts { middleware, external, targets, compare, demands, mut warnings } = parts;
     let settings = live::settings(typed, &mut mistakes, &mut warnings);
     let capture = live::capture_settings(typed, &settings, &mut mistakes);
     let user = live::user(typed, &mut mistakes);
@@ -117,11 +128,13 @@ fn finish(
             middleware,
             external,
             targets,
+            compare,
             recorder,
             mark,
             limits,
             quiet: running.quiet,
             outputs,
+            demands,
             warnings,
         }),
         _ => Err(mistakes),

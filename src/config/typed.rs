@@ -132,6 +132,21 @@ pub struct Course {
     pub amplify: Option<String>,
 }
 
+/// What counts as a difference.
+#[derive(Clone, Debug, Default)]
+pub struct Compare {
+    /// `header:NAME`, `json:PATH`, `body`.
+    pub ignore: Vec<String>,
+    /// `json:PATH`.
+    pub ignore_order: Vec<String>,
+    /// Header names.
+    pub compare_headers: Vec<String>,
+    /// A file of rules.
+    pub file: Option<PathBuf>,
+    /// `256K`.
+    pub max_body: Option<String>,
+}
+
 /// What is written.
 #[derive(Clone, Debug, Default)]
 pub struct Report {
@@ -139,6 +154,15 @@ pub struct Report {
     pub summary: Option<PathBuf>,
     /// A file, or `-`.
     pub results: Option<PathBuf>,
+}
+
+/// What is demanded of a run.
+#[derive(Clone, Debug, Default)]
+pub struct Gates {
+    /// `errors>0.5%`.
+    pub fail_if: Vec<String>,
+    /// A whole number.
+    pub min_samples: Option<String>,
 }
 
 /// How a live run goes on.
@@ -180,8 +204,12 @@ pub struct Shadow {
     pub recording: Recording,
     /// How the run goes on.
     pub running: Running,
+    /// What counts as a difference.
+    pub compare: Compare,
     /// What is written.
     pub report: Report,
+    /// What is demanded of it.
+    pub gates: Gates,
 }
 
 /// `shadowtap record`.
@@ -214,8 +242,12 @@ pub struct Replay {
     pub middleware: Middleware,
     /// Where to send them.
     pub send: Send,
+    /// What counts as a difference.
+    pub compare: Compare,
     /// What is written.
     pub report: Report,
+    /// What is demanded of it.
+    pub gates: Gates,
 }
 
 /// `shadowtap inspect`.

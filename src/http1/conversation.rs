@@ -12,7 +12,7 @@ use crate::exchange::{
 };
 use crate::flow::{Missing, Side};
 
-/// A connection that carried bytes. Three cache lines: with many connections open none of them is near.
+/// A connection. Three cache lines: with many connections open none of them is near.
 #[derive(Debug)]
 pub(super) struct Conversation {
     ends: [Endpoint; 2],
@@ -42,6 +42,14 @@ struct HeadSeen {
     end: u64,
 }
 
+/// None: its connection has the number that none has.
+impl Default for Conversation {
+    fn default() -> Self {
+        let ends = [Endpoint::new(0, 0); 2];
+        Self::new(Opening { connection: ConnectionId(0), ends, server: None }, Interests::default())
+    }
+}
+
 impl Conversation {
     pub(super) fn new(opening: Opening, interests: Interests) -> Self {
         Self {
@@ -56,11 +64,9 @@ impl Conversation {
         }
     }
 
-    /// Reads a number of each of its cache lines.
-    pub(super) fn touch(&self) -> u64 {
-        let [low, high] = &self.streams;
-        let open = u64::from(matches!(low, State::Body(_))) ^ u64::from(matches!(high, State::Body(_)));
-        open ^ u64::from(self.prefaced) ^ self.pairing.touch()
+    /// Whether there is one.
+    pub(super) fn is_open(&self) -> bool {
+        self.connection() != ConnectionId(0)
     }
 
     pub(super) const fn connection(&self) -> ConnectionId {
@@ -333,7 +339,7 @@ impl Conversation {
         self.speaks = Speaks::Http1;
         let facts = head::request(&seen.raw);
         let id = self.pairing.ask(facts.method, seen.start, sink);
-        let body = BodyReader::new(facts.framing, self.interests.request_body);
+        let body = BodyReader::new(facts.framing, self.interests.request_body, &seen.raw);
         let about = About::Request { id, malformed: facts.malformed, incomplete: None, expects: facts.expects };
         let unframed = matches!(facts.malformed, Some(Malformed::BadLength | Malformed::BadTransferEncoding));
         match self.read_body(seen, body, about, sink) {
@@ -354,7 +360,7 @@ impl Conversation {
         let of = self.answer(begin.offset, seen.start.received, sink);
         let method = of.map_or(Method::Other, |(_, method)| method);
         let opaque = facts.status == 101 || (method == Method::Connect && (200..300).contains(&facts.status));
-        let body = BodyReader::new(facts.framing(method), self.interests.response_body);
+        let body = BodyReader::new(facts.framing(method), self.interests.response_body, &seen.raw);
         let about = About::Response { status: facts.status, of: of.map(|(id, _)| id), damage: None, opaque };
         let next = self.read_body(seen, body, about, sink);
         if opaque {

@@ -6,12 +6,17 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use tokio::sync::watch;
 
+use super::brake::Brake;
 use super::control::Control;
 use crate::capture::{self, Source};
 use crate::http1::{Interest, Interests};
 use crate::journal::{Origin, Recorder};
 use crate::middleware::{self, Mark};
 use crate::replay;
+use crate::report::compare::Rules;
+
+use super::compared::Keeping;
+use crate::report::gate::Demands;
 
 /// Where frames or events come from, and whether they wait.
 pub enum Feed {
@@ -49,6 +54,10 @@ pub struct Run {
     pub mark: Option<Mark>,
     /// How many requests to take before the run ends by itself.
     pub most: Option<u64>,
+    /// How the share rises, in place of the sample's; `None` for one share all along.
+    pub ramp: Option<replay::ramp::Plan>,
+    /// A command outside that brakes it.
+    pub brake: Option<Brake>,
     /// Steers it while it goes on.
     pub control: Control,
     /// Asks for new output files.
@@ -57,6 +66,10 @@ pub struct Run {
     pub reloads: watch::Receiver<Option<middleware::Settings>>,
     /// Where each ended delivery is written as a line of JSON.
     pub results: Option<Box<dyn Write + Send>>,
+    /// What counts as a difference.
+    pub compare: Rules,
+    /// What is demanded of it.
+    pub demands: Demands,
 }
 
 impl Run {
@@ -74,10 +87,14 @@ impl Run {
             recorder: None,
             mark: None,
             most: None,
+            ramp: None,
+            brake: None,
             control: Control::default(),
             reopen: Reopen::default(),
             reloads: watch::channel(None).1,
             results: None,
+            compare: Rules::default(),
+            demands: Demands::default(),
         }
     }
 }
@@ -115,6 +132,14 @@ pub enum RunError {
         /// The system's words.
         source: std::io::Error,
     },
+    /// The command that brakes could not be started.
+    #[error("cannot start the guard command `{command}`: {source}; {}", advice(source))]
+    Brake {
+        /// What was to be run.
+        command: String,
+        /// The system's words.
+        source: std::io::Error,
+    },
     /// The client could not be set up.
     #[error(transparent)]
     Client(#[from] replay::ClientError),
@@ -139,13 +164,16 @@ pub(super) struct Memory {
     pub(super) recording: usize,
     /// What is on its way to processes outside, and as much on its way back.
     pub(super) external: usize,
+    /// Bodies that wait to be compared.
+    pub(super) compared: usize,
 }
 
 impl Memory {
     /// The tap has the rest, see [`Tap::new`].
     pub(super) const fn of(max: capture::MaxMemory, external: bool) -> Self {
-        let all = Self { events: max.0 / 16, targets: max.0 / 8, recording: max.0 / 16, external: 0 };
-        if external { Self { targets: max.0 / 16, external: max.0 / 32, ..all } } else { all }
+        let part = max.0 / 32;
+        let all = Self { events: 2 * part, targets: 3 * part, recording: 2 * part, external: 0, compared: part };
+        if external { Self { targets: part, external: part, ..all } } else { all }
     }
 }
 
@@ -159,7 +187,7 @@ pub(super) fn interests(run: &Run) -> Interests {
         request_body: if recorded || sent { Interest::Keep } else { Interest::Count },
         response_body: match (recorded, sent) {
             (true, _) => Interest::Keep,
-            (false, true) => Interest::Hash,
+            (false, true) => Keeping::captured(&run.compare).map_or(Interest::Hash, Interest::Read),
             (false, false) => Interest::Count,
         },
     }

@@ -6,6 +6,7 @@
 
 use std::future::Future;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -23,6 +24,8 @@ pub mod hop;
 pub mod http;
 pub mod memory;
 pub mod pace;
+mod phrase;
+pub mod ramp;
 mod settings;
 pub mod target;
 pub mod tls;
@@ -33,9 +36,11 @@ pub use address::{TargetUrl, TargetUrlError};
 pub use choice::AnyClient;
 pub use course::{Amplify, Course, Window};
 pub use error::ClientError;
-pub use guard::GuardState;
+pub use guard::{Guard, GuardState};
 pub use http::HttpClient;
 pub use pace::{Pace, PaceError, Schedule};
+pub use phrase::{PhraseError, seconds};
+pub use ramp::Ramp;
 pub use settings::{
     ChoiceError, ClientChoice, ConnectionMode, DEFAULT_DRAIN, DEFAULT_MAX_CONNECTIONS, DEFAULT_MAX_IN_FLIGHT,
     DEFAULT_MAX_RESPONSE, DEFAULT_RESOLVE_EVERY, DEFAULT_TIMEOUT, Settings,
@@ -181,8 +186,24 @@ pub struct Answer {
 pub struct Kept {
     /// Status line and header lines.
     pub head: Head,
-    /// The content, transfer coding removed; `None` where it is longer than was asked for.
+    /// The content, transfer coding removed; `None` where it is longer than was asked for, or found no room.
     pub body: Option<Bytes>,
+    /// The body's share of the memory that kept bodies may take; given back with the last copy.
+    pub held: Option<Arc<tokio::sync::OwnedSemaphorePermit>>,
+}
+
+impl Kept {
+    /// A head with its content, of which nobody counts the bytes.
+    #[must_use]
+    pub const fn new(head: Head, body: Option<Bytes>) -> Self {
+        Self { head, body, held: None }
+    }
+
+    /// Keeps the head only.
+    pub fn let_body_go(&mut self) {
+        self.body = None;
+        self.held = None;
+    }
 }
 
 /// How one request ended at one target.

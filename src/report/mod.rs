@@ -9,11 +9,13 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use crate::exchange::{Damage, Digest, ExchangeId, Outcome, Timestamp};
-use crate::replay::Delivery;
+use crate::replay::{Delivery, Kept};
 
+pub mod compare;
 mod edges;
 mod engine;
 pub mod forecast;
+pub mod gate;
 pub mod histogram;
 pub mod inspect;
 pub mod join;
@@ -41,10 +43,12 @@ pub use snapshot::{Look, Snapshot};
 pub use status::StatusChoice;
 pub use steps::{Cause, Step, Steps};
 pub use summary::{
-    Counts, Differences, Ended, Figures, Frames, Gate, ProductionSide, Recording, Requests, Sample, Streams, Summary,
-    Target, TargetEnded, TargetGuard, TargetLatency, Tcp,
+    Counts, Differences, Ended, Figures, Frames, Gate, GateState, ProductionSide, RampEnd, Recording, Requests, Sample,
+    Streams, Summary, Target, TargetEnded, TargetGuard, TargetLatency, Tcp,
 };
 
+use compare::Bodies;
+use gate::{Demands, Watch};
 use histogram::Durations;
 use join::{Arrival, Joined, Joins};
 use ledger::Ledger;
@@ -146,6 +150,8 @@ pub struct RequestNote {
     pub target: Vec<u8>,
     /// Bytes of head and body content.
     pub bytes: u64,
+    /// Value of the first Host header; empty where there is none.
+    pub host: Vec<u8>,
 }
 
 /// The production response, as far as it is known.
@@ -161,6 +167,8 @@ pub struct Production {
     pub damage: Option<Damage>,
     /// Last byte of the request to first byte of the final response; zero for an early response.
     pub latency: Duration,
+    /// Head and content, where they are to be compared.
+    pub kept: Option<Box<Kept>>,
 }
 
 /// When a run began, on both clocks.
@@ -194,6 +202,12 @@ pub struct Settings {
     pub results: Option<Box<dyn Write + Send>>,
     /// When the run began.
     pub started: Started,
+    /// What counts as a difference.
+    pub compare: compare::Rules,
+    /// Bytes of kept bodies that may wait for their other half.
+    pub kept_bytes: usize,
+    /// What is demanded of it.
+    pub demands: Demands,
 }
 
 /// What the capture thread hands over at its end.
@@ -235,6 +249,8 @@ pub struct Ends {
     pub middleware: Option<MiddlewareCounts>,
     /// What changed the share on the way.
     pub steps: Steps,
+    /// How far the ramp came, where there was one.
+    pub ramp: Option<RampEnd>,
     /// The share that the sample was asked for last; `None` where it was never changed.
     pub asked: Option<f64>,
 }
@@ -268,6 +284,10 @@ pub struct Reporter {
     targets: Vec<TargetTally>,
     production: tally::ProductionTally,
     results: Results,
+    compare: compare::Rules,
+    hosts: Vec<Vec<u8>>,
+    in_haste: bool,
+    watch: Watch,
     /// Kept once somebody has looked.
     recent: Option<Recent>,
 }
@@ -277,18 +297,29 @@ impl Reporter {
     #[must_use]
     pub fn new(settings: Settings) -> Self {
         let targets = settings.targets.len();
+        let watch = Watch::new(settings.demands, &settings.targets);
         Self {
             command: settings.command,
+            hosts: settings.targets.iter().map(|url| host(url)).collect(),
             urls: settings.targets,
             sample: settings.sample,
             started: settings.started,
             ledger: Ledger::new(targets),
-            joins: Joins::default(),
+            joins: Joins::with_kept_bytes(settings.kept_bytes),
             targets: vec![TargetTally::default(); targets],
             production: tally::ProductionTally::default(),
             results: Results::new(settings.results),
+            compare: settings.compare,
+            in_haste: false,
+            watch,
             recent: None,
         }
+    }
+
+    /// Whether facts come faster than they are counted: then bodies that differ are not looked into, and count as
+    /// unknown.
+    pub const fn hurry(&mut self, in_haste: bool) {
+        self.in_haste = in_haste;
     }
 
     /// Takes one fact.
@@ -331,7 +362,7 @@ impl Reporter {
     /// Ends what still waits, and says what the run amounts to.
     #[must_use]
     pub fn finish(mut self, ends: Ends) -> Summary {
-        let Ends { engine, targets: ends, keys, unheard, recording, middleware, steps, asked } = ends;
+        let Ends { engine, targets: ends, keys, unheard, recording, middleware, steps, ramp, asked } = ends;
         for joined in std::mem::take(&mut self.joins).finish() {
             self.joined(&joined);
         }
@@ -359,12 +390,14 @@ impl Reporter {
             production: self.production.finish(),
             sample: ledger.sample(asked.unwrap_or(self.sample), keys),
             steps: steps.kept(),
+            ramp,
             recording,
             middleware,
             trouble,
             results_failed,
             ..blank(self.command, self.started)
         };
+        summary.gates = self.watch.judge(&summary);
         debug_assert!(summary.balances(), "the ledger does not add up: {summary:?}");
         self.results.close(&summary);
         results_failed |= self.results.failed();
@@ -393,6 +426,26 @@ impl Reporter {
         }
     }
 
+    /// In what an answer differs from production's, where both are known.
+    fn found(
+        &self,
+        note: Option<&RequestNote>,
+        delivery: &Delivery,
+        production: Option<&Production>,
+    ) -> Option<compare::Found> {
+        let answer = delivery.answer.as_ref().filter(|_| delivery.outcome == Outcome::Sent)?;
+        let (note, production) = (note?, production?);
+        let bodies = match production.damage {
+            Some(_) => Bodies::Damaged,
+            None if self.in_haste => Bodies::InHaste,
+            None => Bodies::Whole,
+        };
+        let own = self.hosts.get(delivery.target).map_or(&[][..], Vec::as_slice);
+        let (one, other) =
+            (results::production_side(production, &note.host), results::answer_side(answer, own, &note.host));
+        Some(compare::compare(&self.compare, &note.method, &one, &other, bodies))
+    }
+
     fn joined(&mut self, joined: &Joined) {
         match &joined.production {
             Ok(production) => self.production.answered(production),
@@ -404,11 +457,13 @@ impl Reporter {
     }
 
     fn compared(&mut self, note: Option<&RequestNote>, delivery: &Delivery, production: Option<&Production>) {
+        let found = self.found(note, delivery, production);
         let Some(tally) = self.targets.get_mut(delivery.target) else { return };
-        let differences = tally.compared(note, delivery, production);
+        let url = self.urls.get(delivery.target).map_or("", String::as_str);
+        self.watch.delivered(url, note, delivery, production, found.as_ref());
+        let differences = tally.compared(delivery, production, found);
         let recent = self.recent.as_mut().filter(|_| !differences.is_empty());
         if recent.is_some() || self.results.wanted() {
-            let url = self.urls.get(delivery.target).map_or("", String::as_str);
             let line = Line::delivered(note, delivery, url, production, differences);
             if let Some(recent) = recent {
                 recent.keep(&line);
@@ -416,6 +471,12 @@ impl Reporter {
             self.results.write(&line);
         }
     }
+}
+
+/// Host and port of a target's URL.
+fn host(url: &str) -> Vec<u8> {
+    let authority = url.split_once("://").map_or(url, |(_, rest)| rest);
+    authority.split('/').next().unwrap_or_default().as_bytes().to_vec()
 }
 
 /// A summary that says who ran and when, and nothing yet of what happened.

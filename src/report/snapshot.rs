@@ -215,6 +215,9 @@ mod tests {
             sample: 0.5,
             results: None,
             started: Started::now(),
+            compare: crate::report::compare::Rules::default(),
+            kept_bytes: 1 << 20,
+            demands: crate::report::gate::Demands::default(),
         })
     }
 

@@ -14,11 +14,11 @@ use crate::args::ReplayCommand;
 use crate::output::{tell, write_summary, writer};
 use crate::reload::Reload;
 use crate::signals::Stop;
-use crate::{TROUBLE, progress, terminal};
+use crate::{gates, progress, terminal};
 
 /// Runs the command.
 pub(crate) fn run(args: ReplayCommand) -> anyhow::Result<ExitCode> {
-    let ReplayConfig { capture, source, course, middleware, external, targets, outputs, warnings } =
+    let ReplayConfig { capture, source, course, middleware, external, targets, compare, outputs, demands, warnings } =
         config::replay(args.into())?;
     let results = outputs.results.as_ref().map(writer).transpose()?;
     tell(&intent("sending", &middleware, &targets));
@@ -29,12 +29,23 @@ pub(crate) fn run(args: ReplayCommand) -> anyhow::Result<ExitCode> {
     let stop = Stop::listen(&capture.halt, Some(Box::new(move || reload.read())))?;
     let counters = Arc::new(Progress::default());
     let bar = progress::show(&counters);
-    let run = Run { capture, course, middleware, external, targets, results, reloads, ..Run::of_files(source) };
+    let run = Run {
+        capture,
+        course,
+        middleware,
+        external,
+        targets,
+        results,
+        reloads,
+        compare,
+        demands,
+        ..Run::of_files(source)
+    };
     let summary = pipeline::run(run, &counters, stop.wait());
     bar.finish_and_clear();
     let summary = summary?;
     write(&outputs, &summary)?;
-    Ok(if summary.nothing_delivered() || summary.results_failed { ExitCode::from(TROUBLE) } else { ExitCode::SUCCESS })
+    Ok(gates::ending(&summary, summary.nothing_delivered() || summary.results_failed))
 }
 
 /// The report for people, and the summary where it was asked for. Where one fails, the other is written all the same.

@@ -16,6 +16,7 @@ use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{Notify, mpsc, watch};
 use tokio::time::Instant;
 
+use super::compared::Keeping;
 use super::control::Control;
 use super::course::Part;
 use super::external::{External, Passed};
@@ -42,6 +43,8 @@ pub(super) struct Work {
     pub(super) mark: Option<Mark>,
     /// What tells copies of sessions apart, where there is no mark for all.
     pub(super) copies: Mark,
+    /// What is kept of production's answers; nothing where they are not compared.
+    pub(super) keeping: Option<Keeping>,
     pub(super) control: Control,
     pub(super) timing: Timing,
     /// How many requests to take before the run ends by itself.
@@ -253,7 +256,8 @@ impl Pacer {
             return self.end(note, Outcome::filtered(ROUTE));
         }
         let keep_host = self.work.chain.host_was_set();
-        let passed = Passed { note, request, due, targets, keep_host };
+        let place = self.work.chain.place().unwrap_or_default();
+        let passed = Passed { note, request, due, targets, keep_host, place };
         if self.work.external.is_some() { self.give(passed) } else { self.take(passed) }
     }
 
@@ -275,7 +279,7 @@ impl Pacer {
 
     /// Records a request that passed, and offers it to the targets.
     fn take(&mut self, passed: Passed) -> bool {
-        let Passed { note, mut request, due, targets, keep_host } = passed;
+        let Passed { note, mut request, due, targets, keep_host, place } = passed;
         let (id, at, is_head) = (note.id, request.last_byte, request.method() == b"HEAD");
         if self.ends.outlets.is_empty() && self.held_by_hand().is_some() {
             return self.end(note, Outcome::filtered(PAUSED));
@@ -298,7 +302,7 @@ impl Pacer {
         if let Some(mark) = self.work.mark.as_ref().or(copies) {
             mark.put(&mut request);
         }
-        self.offer(*request, targets, due, keep_host)
+        self.offer(*request, targets, due, (keep_host, place))
     }
 
     /// The targets that a route of the chain chose; all, where there is none.
@@ -323,10 +327,16 @@ impl Pacer {
         self.tell(Fact::Kept { note: Box::new(note) })
     }
 
-    fn offer(&mut self, request: Request, targets: TargetSet, due: Option<Instant>, keep_host: bool) -> bool {
+    fn offer(
+        &mut self,
+        request: Request,
+        targets: TargetSet,
+        due: Option<Instant>,
+        (keep_host, place): (bool, u64),
+    ) -> bool {
         let id = request.id;
         let clock = self.clock(&request, due);
-        let held = self.held_by_hand();
+        let (held, share) = (self.held_by_hand(), self.work.control.share());
         let mut left = targets.len();
         let mut request = Some(request);
         for target in targets.iter() {
@@ -342,7 +352,8 @@ impl Pacer {
                 }
                 _ => Ok(()),
             };
-            let refused = match (admitted.and_then(|()| held.clone().map_or(Ok(()), Err)), due) {
+            let mut held = || held.clone().map_or_else(|| outlet.lets_in(place, share), Err);
+            let refused = match (admitted.and_then(|()| held()), due) {
                 (Err(outcome), _) => Some(outcome),
                 (Ok(()), Some(due)) => outlet.offer(copy, due, keep_host).map(Outcome::Shed),
                 (Ok(()), None) => outlet.wait(copy, keep_host, &self.ends.runtime).map(Outcome::Shed),
@@ -384,6 +395,7 @@ impl Pacer {
             body_sha256: response.body.sha256,
             damage: response.damage,
             latency: response.first_byte.since(asked.at),
+            kept: self.work.keeping.as_ref().map(|keeping| Box::new(keeping.production(&response))),
         };
         if self.work.external.is_some() {
             self.response_outside(of, response, &asked);
