@@ -336,6 +336,22 @@ impl Tap {
         fields[11..13].iter().map(|ticks| ticks.parse::<u64>().unwrap() * TICK).sum()
     }
 
+    /// Waits for the end; with what the run ends with comes its processor time in microseconds, and the most memory that it
+    /// ever had in megabytes, both as of the last look at it.
+    #[track_caller]
+    pub(crate) fn watched(mut self) -> (Ended, u64, u64) {
+        let (mut took, mut peak) = (0, 0);
+        while !self.running.has_ended() {
+            // What has ended has no memory any more, but its time.
+            let status = fs::read_to_string(format!("/proc/{}/status", self.id())).unwrap();
+            if status.contains("VmHWM:") {
+                (took, peak) = (self.processor_time(), self.most_memory().max(peak));
+            }
+            thread::sleep(LOOK);
+        }
+        (self.ended(), took, peak)
+    }
+
     /// Sends a signal, and waits for the end.
     #[track_caller]
     pub(crate) fn end(self, signal: &str) -> Ended {
