@@ -63,3 +63,4 @@ pub mod middleware;
 pub mod pipeline;
 pub mod replay;
 pub mod report;
+pub mod serve;

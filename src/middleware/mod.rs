@@ -18,6 +18,7 @@ pub mod condition;
 pub mod context;
 mod cookies;
 pub mod credentials;
+pub mod dial;
 pub mod edit;
 pub mod external;
 pub mod file;
@@ -25,6 +26,7 @@ pub mod filter;
 pub mod json;
 pub mod key;
 pub mod limit;
+mod lines;
 pub mod mark;
 pub mod pair;
 mod params;
@@ -41,6 +43,7 @@ pub mod template;
 
 pub use chain::{Chain, Sampled};
 pub use context::{Context, PseudonymKey, RunIdentity};
+pub use dial::Dial;
 pub use file::ChainFile;
 pub use filter::Filter;
 pub use key::SampleKey;
@@ -84,6 +87,8 @@ pub struct Settings {
     pub allow_writes: bool,
     /// The share that passes.
     pub sample: Share,
+    /// What says the share instead, where it can be turned while requests pass.
+    pub dial: Option<Dial>,
     /// What the sample keeps together.
     pub sample_by: SampleKey,
     /// Seed of the sample: nodes with the same seed choose the same.
@@ -140,6 +145,27 @@ impl Settings {
     #[must_use]
     pub fn allows_some_writes(&self) -> bool {
         self.links().any(|link| link.allowed_writes().is_some())
+    }
+
+    /// Whether a chain file lets some writes of this method pass.
+    #[must_use]
+    pub fn allows_some(&self, method: &str) -> bool {
+        let allowed = self.links().filter_map(spec::Spec::allowed_writes);
+        allowed.map(|condition| condition.of_method(method)).any(|holds| holds != Some(false))
+    }
+
+    /// The share that is asked for, where one word says it: that of the flags, or that of the only sample of the chain
+    /// files where every request comes to it.
+    #[must_use]
+    pub fn asked_share(&self) -> Share {
+        let mut samples = self.links().filter_map(|link| match &link.action {
+            spec::Action::Sample(sample) => Some(link.when.tests.is_empty().then_some(sample.share)),
+            _ => None,
+        });
+        match (samples.next(), samples.next()) {
+            (Some(Some(share)), None) if self.sample == Share::default() => share,
+            _ => self.sample,
+        }
     }
 
     /// The links of the chain files, in order.

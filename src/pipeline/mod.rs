@@ -13,9 +13,14 @@
 //! Every channel has a bound. A file waits where one is full. A live source waits for nobody: whole requests are shed,
 //! and counted, at the place that was full.
 
+pub mod brake;
 mod budget;
+mod compared;
+mod control;
+mod course;
 mod external;
 mod inspect;
+mod keeper;
 mod outlet;
 mod pacer;
 mod progress;
@@ -34,19 +39,23 @@ use tokio::sync::{Notify, mpsc, watch};
 
 use crate::capture::Halt;
 use crate::exchange::{Event, Outcome, Request, Timestamp};
-use crate::http1::Interests;
-use crate::journal::Recorder;
-use crate::middleware::{self, Chain};
+use crate::journal::{Recorded, Recorder};
+use crate::middleware::{self, Chain, Mark};
 use crate::replay::{self, AnyClient, Client, Delivery, InFlight, Limits, run_target};
 use crate::report::{self, Engine, Fact, Reporter, RequestNote, Started, Summary, TargetEnd, Unheard};
 
+pub use brake::Brake;
 use budget::{Budget, Held};
+use compared::{Keeping, Weighed};
+pub use control::{Control, Listener, RampState, State, TargetState};
+use course::{KnownSpan, Part};
 use external::{External, Teller, Telling, Workers};
 pub use inspect::inspect;
+use keeper::Keeper;
 use outlet::Outlet;
 use pacer::{Pacer, Timing};
 pub use progress::Progress;
-use reader::{FileReader, LiveReader, RecordingReader};
+use reader::{FileReader, LiveReader};
 use recorder::{EventSender, FrameSender, Recording, RecordingThread};
 pub use run::{Feed, Reopen, Run, RunError};
 use run::{Memory, interests};
@@ -58,6 +67,8 @@ const EVENT_QUEUE: usize = 4096;
 const LIVE_EVENT_QUEUE: usize = 32_768;
 /// Facts on their way to the report. When it is full, those who tell them wait: counting is cheaper than sending.
 const FACT_QUEUE: usize = 65_536;
+/// Facts that wait when the report begins to hurry: it looks into no bodies then.
+const FACT_HASTE: usize = FACT_QUEUE / 4;
 /// Facts that the report takes at once.
 const FACT_BATCH: usize = 4096;
 /// How long the report lets facts gather: far too short to fill their queue.
@@ -77,23 +88,19 @@ const WORKERS_END: Duration = Duration::from_secs(2);
 /// Captures, and sends and records what passes the chain, until the capture ends or `stop` is ready. Then what is in
 /// flight has its time to end, and the summary says what became of every request.
 pub fn run(
-    run: Run,
+    mut run: Run,
     progress: &Arc<Progress>,
     stop: impl Future<Output = ()> + Send + 'static,
 ) -> Result<Summary, RunError> {
     let started = Started::now();
     let live = matches!(run.feed, Feed::Live(_));
     let memory = Memory::of(run.capture.max_memory, run.external.is_some());
+    let (control, keeper) = steered(&mut run);
     let wanted = interests(&run);
     let tap = Tap::new(&run.capture, wanted)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(RunError::Start)?;
-    let reporter = Reporter::new(report::Settings {
-        command: run.command,
-        targets: run.targets.iter().map(|target| target.target.to_string()).collect(),
-        sample: run.middleware.sample.0,
-        results: run.results,
-        started,
-    });
+    let keeping = if run.targets.is_empty() { None } else { Keeping::new(&run.compare, memory.compared) };
+    let reporter = reporter(&mut run, started, memory.compared);
     let (event_sender, events) = crossbeam_channel::bounded(if live { LIVE_EVENT_QUEUE } else { EVENT_QUEUE });
     let event_bytes = Budget::new(memory.events);
     let (facts, fact_receiver) = mpsc::channel(FACT_QUEUE);
@@ -102,20 +109,23 @@ pub fn run(
     let (stop_pacing, pacing_stopped) = crossbeam_channel::bounded::<()>(0);
     let halted = run.capture.halt.clone();
     let enough = Arc::new(Notify::new());
-    // One thread paces for all targets: what is asked of the first goes for all.
-    let pace = run.targets.first().map(|target| target.pace).unwrap_or_default();
+    let span = KnownSpan::default();
+    let timing = timing(live, &run.targets, &span);
     let drain = run.targets.iter().map(|target| target.drain).max().unwrap_or(replay::DEFAULT_DRAIN);
 
-    let targets = run.targets.into_iter().map(|settings| replay::Settings {
-        // A live run has had its time for what is in flight before the targets are stopped.
-        drain: if live { Duration::ZERO } else { settings.drain },
-        ..settings
-    });
+    let braking = brake::begin(&runtime, &keeper, run.brake)?;
     let (external, workers) = start_external(&runtime, run.external, memory.external)?;
     let teller = external.as_ref().map(External::teller);
     let counts = external.as_ref().map(External::counts);
-    let (outlets, senders) =
-        start_targets(&runtime, targets.collect(), memory.targets, &stopped, &facts, teller.as_ref())?;
+    let ways = Ways {
+        stopped: &stopped,
+        facts: &facts,
+        teller: teller.as_ref(),
+        keeping: keeping.as_ref(),
+        keeper: &keeper,
+        live,
+    };
+    let (outlets, senders) = start_targets(&runtime, run.targets, memory.targets, &ways)?;
     let mirrors = outlets.iter().any(Outlet::mirrors);
     let target_bytes: Vec<_> = outlets.iter().map(Outlet::budget).collect();
     let (recording_events, recording_frames, recording_thread) =
@@ -134,7 +144,10 @@ pub fn run(
         external,
         reloads: run.reloads,
         mark: run.mark,
-        timing: if live { Timing::Live } else { Timing::paced(pace) },
+        keeping,
+        control: control.clone(),
+        timing,
+        copies: Mark::default().of_run(&run.middleware.run.id),
         most: run.most,
     };
     let pacer = Pacer::new(
@@ -150,12 +163,14 @@ pub fn run(
             progress: Arc::clone(progress),
         },
     );
-    let reading = start_reading(run.feed, (tap, wanted), halted.clone(), reader_ends, recording_frames, mirrors)?;
+    let files = reader::Files { capture: run.capture.clone(), wanted, course: run.course, span };
+    let reading = start_reading(run.feed, tap, files, reader_ends, recording_frames, mirrors)?;
     let pacing = spawn("pacing", move || pacer.run())?;
     let reopen = run.reopen;
     let recording = recording_thread.map(|thread| spawn("recording", move || thread.run(&reopen))).transpose()?;
     let counters = Arc::clone(progress);
-    let counting = spawn("report", move || count(reporter, fact_receiver, &counters))?;
+    let spares = keeper.clone();
+    let counting = spawn("report", move || count(reporter, fact_receiver, &counters, &spares))?;
     let ending = Ending {
         halted,
         // A live run is stopped twice: first it captures no more, and then, after this time, it sends no more.
@@ -164,28 +179,95 @@ pub fn run(
         stop_pacing,
         stop_targets: stop_sender,
     };
-    let watcher = runtime.spawn(ending.run(stop, enough));
+    let watcher = runtime.spawn(ending.run(either(stop, control.clone()), enough));
 
-    let mut trouble = Vec::new();
-    let was_stopped = run.capture.halt.clone();
-    let (mut engine, unheard) = joined(reading, "capture", &mut trouble).unwrap_or_default();
-    let chain = joined(pacing, "pacing", &mut trouble).unwrap_or_default();
-    trouble.extend(chain.remarks);
-    let ends = senders.into_iter().map(|(sender, client)| end_of_target(&runtime, sender, &*client)).collect();
-    watcher.abort();
-    runtime.block_on(ended(workers));
-    let recorded = recording.and_then(|thread| joined(thread, "recording", &mut trouble));
-    let reporter = joined(counting, "report", &mut trouble);
-    runtime.shutdown_timeout(SHUTDOWN);
-    if was_stopped.is_set() && !live {
-        trouble.push(stopped_early(started.clock.elapsed()));
+    let halted = (!live).then_some(run.capture.halt);
+    let threads = Threads { reading, pacing, recording, counting };
+    let unrecorded = || progress.unrecorded.load(Ordering::Relaxed);
+    UnderWay { started, runtime, threads, senders, watcher, braking, workers, keeper, counts, halted }.end(unrecorded)
+}
+
+/// The threads of a run.
+struct Threads {
+    reading: thread::JoinHandle<(Engine, Unheard)>,
+    pacing: thread::JoinHandle<pacer::ChainEnd>,
+    recording: Option<thread::JoinHandle<Recorded>>,
+    counting: thread::JoinHandle<Reporter>,
+}
+
+/// A run that has begun, and all that has to end for it to end.
+struct UnderWay {
+    started: Started,
+    runtime: tokio::runtime::Runtime,
+    threads: Threads,
+    senders: Vec<Sending>,
+    watcher: tokio::task::JoinHandle<()>,
+    braking: Vec<tokio::task::JoinHandle<()>>,
+    workers: Workers,
+    keeper: Keeper,
+    counts: Option<Arc<external::Counts>>,
+    /// Whether files were left before their end.
+    halted: Option<Halt>,
+}
+
+impl UnderWay {
+    /// Waits for all of it, in the order in which requests go. `unrecorded` says how many found no room on their way to
+    /// the disk, once that is known.
+    fn end(self, unrecorded: impl FnOnce() -> u64) -> Result<Summary, RunError> {
+        let Self { started, runtime, threads, senders, watcher, braking, workers, keeper, counts, halted } = self;
+        let mut trouble = Vec::new();
+        let (mut engine, unheard) = joined(threads.reading, "capture", &mut trouble).unwrap_or_default();
+        let chain = joined(threads.pacing, "pacing", &mut trouble).unwrap_or_default();
+        trouble.extend(chain.remarks);
+        let ends = senders.into_iter().map(|(sender, client)| end_of_target(&runtime, sender, &*client));
+        let ends = ends.enumerate().map(|(target, end)| TargetEnd { guard: keeper.end_of(target), ..end }).collect();
+        watcher.abort();
+        braking.iter().for_each(tokio::task::JoinHandle::abort);
+        runtime.block_on(ended(workers));
+        let recorded = threads.recording.and_then(|thread| joined(thread, "recording", &mut trouble));
+        let reporter = joined(threads.counting, "report", &mut trouble);
+        runtime.shutdown_timeout(SHUTDOWN);
+        if halted.is_some_and(|halt| halt.is_set()) {
+            trouble.push(stopped_early(started.clock.elapsed()));
+        }
+        engine.trouble.append(&mut trouble);
+        let reporter = reporter.ok_or_else(|| RunError::Start(std::io::Error::other("the report thread died")))?;
+        let middleware = counts.map(|counts| counts.so_far());
+        let recording = recorded.map(|recorded| report::Recording::new(&recorded, unrecorded()));
+        let (keys, rest) = (chain.keys, keeper.ends());
+        Ok(reporter.finish(report::Ends { engine, targets: ends, keys, unheard, recording, middleware, ..rest }))
     }
-    engine.trouble.append(&mut trouble);
-    let reporter = reporter.ok_or_else(|| RunError::Start(std::io::Error::other("the report thread died")))?;
-    let unrecorded = progress.unrecorded.load(Ordering::Relaxed);
-    let middleware = counts.map(|counts| counts.so_far());
-    let recording = recorded.map(|recorded| report::Recording::new(&recorded, unrecorded));
-    Ok(reporter.finish(report::Ends { engine, targets: ends, keys: chain.keys, unheard, recording, middleware }))
+}
+
+/// Puts the sample of a run in the hands of those who steer it.
+fn steered(run: &mut Run) -> (Control, Keeper) {
+    let control = run.control.clone();
+    let targets = run.targets.iter().map(|target| target.target.to_string());
+    control.begin(keeper::first_share(run), run.middleware.sample, targets);
+    run.middleware.dial = Some(control.dial());
+    let keeper = Keeper::new(run, &control);
+    (control, keeper)
+}
+
+fn reporter(run: &mut Run, started: Started, compared: usize) -> Reporter {
+    Reporter::new(report::Settings {
+        command: run.command,
+        targets: run.targets.iter().map(|target| target.target.to_string()).collect(),
+        sample: run.middleware.asked_share().0,
+        results: run.results.take(),
+        started,
+        // The rest is for what is on its way there.
+        kept_bytes: compared / 4 * 3,
+        compare: std::mem::take(&mut run.compare),
+    })
+}
+
+/// Ready when either asks the run to end.
+async fn either(stop: impl Future<Output = ()>, control: Control) {
+    tokio::select! {
+        () = stop => {}
+        () = control.stopped() => {}
+    }
 }
 
 /// What ends a run early.
@@ -219,35 +301,61 @@ impl Ending {
 /// A target at work, and its client.
 type Sending = (tokio::task::JoinHandle<replay::Stats>, Arc<AnyClient>);
 
+/// What every target's queue is connected to.
+struct Ways<'a> {
+    stopped: &'a watch::Receiver<bool>,
+    facts: &'a mpsc::Sender<Fact>,
+    teller: Option<&'a Teller>,
+    keeping: Option<&'a Keeping>,
+    keeper: &'a Keeper,
+    live: bool,
+}
+
 /// Starts a queue and a client for each target. `bytes` is what may wait for all of them together.
 fn start_targets(
     runtime: &tokio::runtime::Runtime,
     targets: Vec<replay::Settings>,
     bytes: usize,
-    stopped: &watch::Receiver<bool>,
-    facts: &mpsc::Sender<Fact>,
-    teller: Option<&Teller>,
+    ways: &Ways<'_>,
 ) -> Result<(Vec<Outlet>, Vec<Sending>), RunError> {
     let each = bytes / targets.len().max(1);
     let (mut outlets, mut senders) = (Vec::new(), Vec::new());
     for (index, settings) in targets.into_iter().enumerate() {
-        let client = {
-            let _context = runtime.enter();
-            Arc::new(AnyClient::new(&settings)?)
-        };
-        let (job_sender, jobs) = mpsc::channel(TARGET_QUEUE);
-        outlets.push(Outlet::new(job_sender, Budget::new(each), Arc::clone(&client)));
-        let (limits, counters) = (Limits::from(&settings), Arc::new(InFlight::default()));
-        let (stopped, facts) = (stopped.clone(), facts.clone());
-        let sending = if let Some(teller) = teller {
-            let client = Telling { client: Arc::clone(&client), teller: teller.clone() };
-            runtime.spawn(run_target(index, Arc::new(client), jobs, limits, stopped, facts, counters))
-        } else {
-            runtime.spawn(run_target(index, Arc::clone(&client), jobs, limits, stopped, facts, counters))
-        };
-        senders.push((sending, client));
+        let (outlet, sending) = start_target(runtime, index, settings, each, ways)?;
+        outlets.push(outlet);
+        senders.push(sending);
     }
     Ok((outlets, senders))
+}
+
+fn start_target(
+    runtime: &tokio::runtime::Runtime,
+    index: usize,
+    mut settings: replay::Settings,
+    bytes: usize,
+    ways: &Ways<'_>,
+) -> Result<(Outlet, Sending), RunError> {
+    if ways.live {
+        // A live run has had its time for what is in flight before the targets are stopped.
+        settings.drain = Duration::ZERO;
+    }
+    let client = {
+        let _context = runtime.enter();
+        Arc::new(AnyClient::new(&settings)?)
+    };
+    let (job_sender, jobs) = mpsc::channel(TARGET_QUEUE);
+    let outlet = Outlet::new(job_sender, Budget::new(bytes), Arc::clone(&client), ways.keeper.gate(index));
+    let (limits, counters) = (Limits::from(&settings), Arc::new(InFlight::default()));
+    let (stopped, facts, keeping) = (ways.stopped.clone(), ways.facts.clone(), ways.keeping.cloned());
+    let sending = if let Some(teller) = ways.teller {
+        let client = Arc::new(Telling { client: Arc::clone(&client), teller: teller.clone() });
+        let client = Arc::new(Weighed { client, keeping });
+        runtime.spawn(run_target(index, client, jobs, limits, stopped, facts, counters))
+    } else {
+        let client = Arc::new(Weighed { client: Arc::clone(&client), keeping });
+        runtime.spawn(run_target(index, client, jobs, limits, stopped, facts, counters))
+    };
+    Ok((outlet, (sending, client)))
 }
 
 /// What hands events, or else frames, to the recording thread, and that thread, where anything is recorded.
@@ -285,20 +393,15 @@ async fn ended(workers: Workers) {
 /// Starts the capture thread.
 fn start_reading(
     feed: Feed,
-    (tap, wanted): (Tap, Interests),
-    halted: Halt,
+    tap: Tap,
+    files: reader::Files,
     ends: reader::Ends,
     frames: Option<FrameSender>,
     connections_wanted: bool,
 ) -> Result<thread::JoinHandle<(Engine, Unheard)>, RunError> {
     match feed {
-        Feed::Files(source) => {
-            let reader = FileReader { source, tap, halted, ends };
-            spawn("capture", move || (reader.run(), Unheard::default()))
-        }
-        Feed::Recording(mut source) => {
-            source.set_interests(wanted);
-            let reader = RecordingReader { source, halted, ends };
+        Feed::Files(origin) => {
+            let reader = FileReader { origin, tap, files, ends };
             spawn("capture", move || (reader.run(), Unheard::default()))
         }
         Feed::Live(source) => {
@@ -306,6 +409,12 @@ fn start_reading(
             spawn("capture", move || reader.run())
         }
     }
+}
+
+/// One thread paces for all targets: what is asked of the first goes for all.
+fn timing(live: bool, targets: &[replay::Settings], span: &KnownSpan) -> Timing {
+    let pace = targets.first().map(|target| target.pace).unwrap_or_default();
+    if live { Timing::Live } else { Timing::paced(pace, Arc::clone(span)) }
 }
 
 fn stopped_early(after: Duration) -> String {
@@ -366,6 +475,7 @@ fn joined<T>(thread: thread::JoinHandle<T>, name: &str, trouble: &mut Vec<String
 /// An event on its way, with its share of the memory that such may take.
 struct Parcel {
     event: Event,
+    part: Part,
     held: Held,
     /// How far the source had been read; see [`Progress::read_permille`].
     permille: u64,
@@ -380,13 +490,17 @@ fn note(request: &Request) -> RequestNote {
         method: request.method().to_vec(),
         target: request.target().to_vec(),
         bytes: request.bytes(),
+        host: request.head.get("host").unwrap_or_default().to_vec(),
     }
 }
 
 /// The report thread: facts to counts.
-fn count(mut reporter: Reporter, mut facts: mpsc::Receiver<Fact>, progress: &Progress) -> Reporter {
+fn count(mut reporter: Reporter, mut facts: mpsc::Receiver<Fact>, progress: &Progress, keeper: &Keeper) -> Reporter {
     let mut batch = Vec::with_capacity(FACT_BATCH);
     while facts.blocking_recv_many(&mut batch, FACT_BATCH) > 0 {
+        // Counting goes on, looking into bodies can wait: a queue that is filling up is not to fill.
+        reporter.hurry(facts.len() > FACT_HASTE);
+        keeper.take(&batch);
         for fact in batch.drain(..) {
             count_one(&mut reporter, fact, progress);
         }

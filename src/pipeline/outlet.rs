@@ -10,7 +10,9 @@ use tokio::time::Instant;
 
 use super::FULL_PAUSE;
 use super::budget::{Budget, Refused, bytes_of_request};
-use crate::exchange::{ConnectionId, ExchangeId, Request, Shed};
+use crate::exchange::{HeldBy, Outcome, Request, Shed};
+use crate::middleware::Share;
+use crate::replay::guard::Gate;
 use crate::replay::{AnyClient, Client as _, Job, Lane, Turn, Wanted};
 
 /// The way to one target.
@@ -21,12 +23,20 @@ pub(super) struct Outlet {
     /// Told of the connections that it may have to mirror.
     client: Arc<AnyClient>,
     /// When connections open of which no request was sent yet; as many at most as the flow table follows.
-    opened: HashMap<ConnectionId, Instant, foldhash::fast::RandomState>,
+    opened: HashMap<Lane, Instant, foldhash::fast::RandomState>,
+    /// Where its guard holds requests back.
+    gate: Option<Gate>,
 }
 
 impl Outlet {
-    pub(super) fn new(jobs: mpsc::Sender<Job>, bytes: Budget, client: Arc<AnyClient>) -> Self {
-        Self { jobs, bytes, client, opened: HashMap::default() }
+    pub(super) fn new(jobs: mpsc::Sender<Job>, bytes: Budget, client: Arc<AnyClient>, gate: Option<Gate>) -> Self {
+        Self { jobs, bytes, client, opened: HashMap::default(), gate }
+    }
+
+    /// Whether the target's guard lets a request go on that stands at this place of a sample of this share.
+    pub(super) fn lets_in(&mut self, place: u64, sample: Share) -> Result<(), Outcome> {
+        let goes_on = self.gate.as_mut().is_none_or(|gate| gate.lets_in(place, sample, Instant::now()));
+        if goes_on { Ok(()) } else { Err(Outcome::GuardHeld(HeldBy::Guard)) }
     }
 
     /// Whether it has to be told of connections.
@@ -40,15 +50,15 @@ impl Outlet {
     }
 
     /// A connection is told to the client with its first request that is sent: of many none ever is.
-    pub(super) fn opened(&mut self, connection: ConnectionId, due: Instant) {
+    pub(super) fn opened(&mut self, lane: Lane, due: Instant) {
         if self.mirrors() {
-            self.opened.insert(connection, due);
+            self.opened.insert(lane, due);
         }
     }
 
-    pub(super) fn closed(&mut self, connection: ConnectionId, due: Instant) {
-        if self.mirrors() && self.opened.remove(&connection).is_none() {
-            self.client.close(ExchangeId::new(connection, 1).into(), due);
+    pub(super) fn closed(&mut self, lane: Lane, due: Instant) {
+        if self.mirrors() && self.opened.remove(&lane).is_none() {
+            self.client.close(lane, due);
         }
     }
 
@@ -84,7 +94,7 @@ impl Outlet {
     /// The request's place on its connection, which is opened now where this is its first.
     fn turn(&mut self, request: &Request) -> Turn {
         let lane = Lane::from(request.id);
-        if let Some(due) = self.opened.remove(&request.id.connection) {
+        if let Some(due) = self.opened.remove(&lane) {
             self.client.open(lane, due);
         }
         self.client.line_up(lane)

@@ -3,7 +3,8 @@
 use tokio::time::Instant;
 
 use super::{
-    Answer, Client, ClientChoice, ClientError, Connections, HttpClient, Lane, Settings, Turn, Wanted, WireClient,
+    Answer, Client, ClientChoice, ClientError, Connections, HttpClient, Lane, OpenNow, Settings, Turn, Wanted,
+    WireClient,
 };
 use crate::exchange::{FailureKind, Request};
 
@@ -23,6 +24,15 @@ impl AnyClient {
         match self {
             Self::Wire(client) => client.mirrors(),
             Self::Reqwest(_) => false,
+        }
+    }
+
+    /// Connections opened so far, and those that are open now; nothing is handed over.
+    #[must_use]
+    pub fn open_now(&self) -> OpenNow {
+        match self {
+            Self::Wire(client) => client.open_now(),
+            Self::Reqwest(client) => client.open_now(),
         }
     }
 

@@ -6,6 +6,7 @@
 
 use std::future::Future;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -16,11 +17,15 @@ use crate::exchange::{ConnectionId, Digest, ExchangeId, FailureKind, Head, Outco
 
 mod address;
 mod choice;
+pub mod course;
 mod error;
+pub mod guard;
 pub mod hop;
 pub mod http;
 pub mod memory;
 pub mod pace;
+mod phrase;
+pub mod ramp;
 mod settings;
 pub mod target;
 pub mod tls;
@@ -29,9 +34,13 @@ pub mod wire;
 
 pub use address::{TargetUrl, TargetUrlError};
 pub use choice::AnyClient;
+pub use course::{Amplify, Course, Window};
 pub use error::ClientError;
+pub use guard::{Guard, GuardState};
 pub use http::HttpClient;
 pub use pace::{Pace, PaceError, Schedule};
+pub use phrase::{PhraseError, seconds};
+pub use ramp::Ramp;
 pub use settings::{
     ChoiceError, ClientChoice, ConnectionMode, DEFAULT_DRAIN, DEFAULT_MAX_CONNECTIONS, DEFAULT_MAX_IN_FLIGHT,
     DEFAULT_MAX_RESPONSE, DEFAULT_RESOLVE_EVERY, DEFAULT_TIMEOUT, Settings,
@@ -130,6 +139,15 @@ pub struct Connections {
     pub addresses: Vec<AddressShare>,
 }
 
+/// How a client's connections are at one moment.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct OpenNow {
+    /// Opened so far.
+    pub opened: u64,
+    /// Open, as far as the client knows.
+    pub open: u64,
+}
+
 /// What went to one address of a target.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct AddressShare {
@@ -168,8 +186,24 @@ pub struct Answer {
 pub struct Kept {
     /// Status line and header lines.
     pub head: Head,
-    /// The content, transfer coding removed; `None` where it is longer than was asked for.
+    /// The content, transfer coding removed; `None` where it is longer than was asked for, or found no room.
     pub body: Option<Bytes>,
+    /// The body's share of the memory that kept bodies may take; given back with the last copy.
+    pub held: Option<Arc<tokio::sync::OwnedSemaphorePermit>>,
+}
+
+impl Kept {
+    /// A head with its content, of which nobody counts the bytes.
+    #[must_use]
+    pub const fn new(head: Head, body: Option<Bytes>) -> Self {
+        Self { head, body, held: None }
+    }
+
+    /// Keeps the head only.
+    pub fn let_body_go(&mut self) {
+        self.body = None;
+        self.held = None;
+    }
 }
 
 /// How one request ended at one target.

@@ -61,6 +61,32 @@ impl Durations {
         self.count
     }
 
+    /// The sum of all, in microseconds.
+    #[must_use]
+    pub const fn sum_us(&self) -> u128 {
+        self.sum
+    }
+
+    /// How many were at most as long as each of `edges_us`, which ascend. A duration next to an edge may be counted on
+    /// its other side, always the same one, by the digits that are kept.
+    #[must_use]
+    pub fn at_most<const N: usize>(&self, edges_us: &[u64; N]) -> [u64; N] {
+        let mut counts = [0; N];
+        let Some(recorded) = &self.counts else { return counts };
+        for step in recorded.iter_recorded() {
+            let edge = edges_us.partition_point(|edge| *edge < step.value_iterated_to());
+            if let Some(count) = counts.get_mut(edge) {
+                *count += step.count_since_last_iteration();
+            }
+        }
+        let mut so_far = 0;
+        for count in &mut counts {
+            so_far += *count;
+            *count = so_far;
+        }
+        counts
+    }
+
     /// The figures; minimum, mean and maximum are exact.
     #[must_use]
     pub fn figures(&self) -> Figures {
@@ -127,6 +153,17 @@ mod tests {
             assert!(got.abs_diff(want) * 100 <= want, "{got} is not {want}");
         }
         assert_eq!((f.count, f.min, f.max), (10_000, 1, 10_000));
+    }
+
+    #[test]
+    fn what_is_at_most_as_long_as_an_edge_is_counted_below_it_and_every_later_one() {
+        let mut durations = Durations::default();
+        assert_eq!(durations.at_most(&[1, 2]), [0, 0]);
+        for us in [0, 100, 100, 500, 999, 7_000, 2 * LONGEST_US] {
+            durations.record_us(us);
+        }
+        assert_eq!(durations.at_most(&[99, 100, 1_000, 10_000, 20_000]), [1, 3, 5, 6, 6]);
+        assert_eq!((durations.count(), durations.sum_us()), (7, 8_699 + 2 * u128::from(LONGEST_US)));
     }
 
     #[test]

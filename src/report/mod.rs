@@ -9,9 +9,11 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use crate::exchange::{Damage, Digest, ExchangeId, Outcome, Timestamp};
-use crate::replay::Delivery;
+use crate::replay::{Delivery, Kept};
 
+pub mod compare;
 mod edges;
+mod engine;
 pub mod forecast;
 pub mod histogram;
 pub mod inspect;
@@ -22,7 +24,9 @@ pub mod middleware;
 pub mod results;
 pub mod routes;
 mod series;
+pub mod snapshot;
 pub mod status;
+pub mod steps;
 pub mod summary;
 mod tally;
 pub mod text;
@@ -34,16 +38,20 @@ pub use inspect::{Exchange, Exchanges, InspectLedger};
 pub use listing::Listing;
 pub use middleware::MiddlewareCounts;
 pub use routes::Routes;
+pub use snapshot::{Look, Snapshot};
 pub use status::StatusChoice;
+pub use steps::{Cause, Step, Steps};
 pub use summary::{
-    Counts, Differences, Ended, Figures, Frames, Gate, ProductionSide, Recording, Requests, Sample, Streams, Summary,
-    Target, TargetEnded, TargetLatency, Tcp,
+    Counts, Differences, Ended, Figures, Frames, Gate, ProductionSide, RampEnd, Recording, Requests, Sample, Streams,
+    Summary, Target, TargetEnded, TargetGuard, TargetLatency, Tcp,
 };
 
+use compare::Bodies;
 use histogram::Durations;
 use join::{Arrival, Joined, Joins};
 use ledger::Ledger;
 use results::{Line, Results};
+use snapshot::Recent;
 use tally::TargetTally;
 
 /// What the stages tell the report, in any order that a run brings about.
@@ -79,6 +87,8 @@ pub enum Fact {
     },
     /// A production response whose request was not captured.
     Orphan,
+    /// Somebody asks how the run goes.
+    Look(Look),
 }
 
 /// Some of the targets of a run, by their numbers from 0 to 63.
@@ -138,6 +148,8 @@ pub struct RequestNote {
     pub target: Vec<u8>,
     /// Bytes of head and body content.
     pub bytes: u64,
+    /// Value of the first Host header; empty where there is none.
+    pub host: Vec<u8>,
 }
 
 /// The production response, as far as it is known.
@@ -153,6 +165,8 @@ pub struct Production {
     pub damage: Option<Damage>,
     /// Last byte of the request to first byte of the final response; zero for an early response.
     pub latency: Duration,
+    /// Head and content, where they are to be compared.
+    pub kept: Option<Box<Kept>>,
 }
 
 /// When a run began, on both clocks.
@@ -186,6 +200,10 @@ pub struct Settings {
     pub results: Option<Box<dyn Write + Send>>,
     /// When the run began.
     pub started: Started,
+    /// What counts as a difference.
+    pub compare: compare::Rules,
+    /// Bytes of kept bodies that may wait for their other half.
+    pub kept_bytes: usize,
 }
 
 /// What the capture thread hands over at its end.
@@ -225,6 +243,12 @@ pub struct Ends {
     pub recording: Option<Recording>,
     /// Of middleware in processes outside, where there was any.
     pub middleware: Option<MiddlewareCounts>,
+    /// What changed the share on the way.
+    pub steps: Steps,
+    /// How far the ramp came, where there was one.
+    pub ramp: Option<RampEnd>,
+    /// The share that the sample was asked for last; `None` where it was never changed.
+    pub asked: Option<f64>,
 }
 
 /// What a target's sender hands over at its end.
@@ -240,6 +264,8 @@ pub struct TargetEnd {
     pub addresses: Vec<summary::Address>,
     /// How long each connection took to set up, TLS included.
     pub connect: Durations,
+    /// What its guard did, where it has one.
+    pub guard: Option<summary::TargetGuard>,
 }
 
 /// Takes facts and makes the summary of them.
@@ -254,6 +280,11 @@ pub struct Reporter {
     targets: Vec<TargetTally>,
     production: tally::ProductionTally,
     results: Results,
+    compare: compare::Rules,
+    hosts: Vec<Vec<u8>>,
+    in_haste: bool,
+    /// Kept once somebody has looked.
+    recent: Option<Recent>,
 }
 
 impl Reporter {
@@ -263,15 +294,25 @@ impl Reporter {
         let targets = settings.targets.len();
         Self {
             command: settings.command,
+            hosts: settings.targets.iter().map(|url| host(url)).collect(),
             urls: settings.targets,
             sample: settings.sample,
             started: settings.started,
             ledger: Ledger::new(targets),
-            joins: Joins::default(),
+            joins: Joins::with_kept_bytes(settings.kept_bytes),
             targets: vec![TargetTally::default(); targets],
             production: tally::ProductionTally::default(),
             results: Results::new(settings.results),
+            compare: settings.compare,
+            in_haste: false,
+            recent: None,
         }
+    }
+
+    /// Whether facts come faster than they are counted: then bodies that differ are not looked into, and count as
+    /// unknown.
+    pub const fn hurry(&mut self, in_haste: bool) {
+        self.in_haste = in_haste;
     }
 
     /// Takes one fact.
@@ -307,13 +348,14 @@ impl Reporter {
                 }
             }
             Fact::Orphan => self.production.unjoined("orphan"),
+            Fact::Look(look) => look.show(self),
         }
     }
 
     /// Ends what still waits, and says what the run amounts to.
     #[must_use]
     pub fn finish(mut self, ends: Ends) -> Summary {
-        let Ends { engine, targets: ends, keys, unheard, recording, middleware } = ends;
+        let Ends { engine, targets: ends, keys, unheard, recording, middleware, steps, ramp, asked } = ends;
         for joined in std::mem::take(&mut self.joins).finish() {
             self.joined(&joined);
         }
@@ -324,10 +366,11 @@ impl Reporter {
         trouble.extend(self.results.trouble());
         trouble.extend(self.unheard(unheard));
         trouble.extend(middleware.iter().flat_map(MiddlewareCounts::remarks));
+        trouble.extend(steps.remark());
         let ledger = &self.ledger;
         let targets = self
             .targets
-            .into_iter()
+            .iter()
             .enumerate()
             .zip(self.urls)
             .map(|((at, tally), url)| (url, tally.finish(ledger.target(at), &ends.next().unwrap_or_default())));
@@ -338,7 +381,9 @@ impl Reporter {
             requests: ledger.requests(),
             targets: targets.collect(),
             production: self.production.finish(),
-            sample: ledger.sample(self.sample, keys),
+            sample: ledger.sample(asked.unwrap_or(self.sample), keys),
+            steps: steps.kept(),
+            ramp,
             recording,
             middleware,
             trouble,
@@ -373,6 +418,26 @@ impl Reporter {
         }
     }
 
+    /// In what an answer differs from production's, where both are known.
+    fn found(
+        &self,
+        note: Option<&RequestNote>,
+        delivery: &Delivery,
+        production: Option<&Production>,
+    ) -> Option<compare::Found> {
+        let answer = delivery.answer.as_ref().filter(|_| delivery.outcome == Outcome::Sent)?;
+        let (note, production) = (note?, production?);
+        let bodies = match production.damage {
+            Some(_) => Bodies::Damaged,
+            None if self.in_haste => Bodies::InHaste,
+            None => Bodies::Whole,
+        };
+        let own = self.hosts.get(delivery.target).map_or(&[][..], Vec::as_slice);
+        let (one, other) =
+            (results::production_side(production, &note.host), results::answer_side(answer, own, &note.host));
+        Some(compare::compare(&self.compare, &note.method, &one, &other, bodies))
+    }
+
     fn joined(&mut self, joined: &Joined) {
         match &joined.production {
             Ok(production) => self.production.answered(production),
@@ -384,13 +449,25 @@ impl Reporter {
     }
 
     fn compared(&mut self, note: Option<&RequestNote>, delivery: &Delivery, production: Option<&Production>) {
+        let found = self.found(note, delivery, production);
         let Some(tally) = self.targets.get_mut(delivery.target) else { return };
-        let differences = tally.compared(note, delivery, production);
-        if self.results.wanted() {
+        let differences = tally.compared(delivery, production, found);
+        let recent = self.recent.as_mut().filter(|_| !differences.is_empty());
+        if recent.is_some() || self.results.wanted() {
             let url = self.urls.get(delivery.target).map_or("", String::as_str);
-            self.results.write(&Line::delivered(note, delivery, url, production, differences));
+            let line = Line::delivered(note, delivery, url, production, differences);
+            if let Some(recent) = recent {
+                recent.keep(&line);
+            }
+            self.results.write(&line);
         }
     }
+}
+
+/// Host and port of a target's URL.
+fn host(url: &str) -> Vec<u8> {
+    let authority = url.split_once("://").map_or(url, |(_, rest)| rest);
+    authority.split('/').next().unwrap_or_default().as_bytes().to_vec()
 }
 
 /// A summary that says who ran and when, and nothing yet of what happened.

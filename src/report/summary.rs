@@ -8,7 +8,9 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::middleware::MiddlewareCounts;
+use super::steps::Step;
 use crate::journal::Recorded;
+use crate::replay::GuardState;
 
 /// How often each name was counted, in the order of the names.
 pub type Counts = BTreeMap<String, u64>;
@@ -49,6 +51,12 @@ pub struct Summary {
     /// What processes outside did, where there were any.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub middleware: Option<MiddlewareCounts>,
+    /// What changed the share on the way, in order: see [`super::Steps`] for how many are kept.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub steps: Vec<Step>,
+    /// How far its ramp came, where it had one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ramp: Option<RampEnd>,
     /// What was demanded of the run, and whether it held.
     pub gates: Vec<Gate>,
     /// What went wrong on the way, in words for people.
@@ -180,6 +188,39 @@ pub struct Target {
     pub matrix: BTreeMap<String, Counts>,
     /// How answers differ.
     pub differences: Differences,
+    /// What its guard did, where it has one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub guard: Option<TargetGuard>,
+}
+
+/// How far a ramp came. Shares are from 0 to 1.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct RampEnd {
+    /// The ramp, as it was asked for.
+    pub plan: String,
+    /// The step at which it stood at the end, from 1.
+    pub step: usize,
+    /// How many there are.
+    pub steps: usize,
+    /// The share of that step.
+    pub share: f64,
+    /// The lowest share that did not hold, if one did not.
+    pub past: Option<f64>,
+    /// Why it did not, in words for people.
+    pub reason: Option<String>,
+}
+
+/// What the guard of a target did.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct TargetGuard {
+    /// What it lets in, at the end of the run.
+    pub state: GuardState,
+    /// The share that it holds back then, of what the sample lets in, from 0 to 1; a trickle is let through all the same.
+    pub held_share: f64,
+    /// How often it found the target past its limits.
+    pub trips: u64,
+    /// What it found last, in words for people.
+    pub reason: Option<String>,
 }
 
 /// One address of a target.
@@ -246,12 +287,13 @@ pub struct Differences {
     pub compared: u64,
     /// Those whose statuses differ.
     pub status: u64,
-    /// Those whose header lines differ.
+    /// Those whose header lines differ, of the same status.
     pub headers: u64,
-    /// Those whose bodies differ in length or hash. Not counted: responses to HEAD, and those of production that
-    /// were captured in part.
+    /// Those whose bodies differ: in what they say where that can be read, else in length or hash. Not counted:
+    /// responses to HEAD, and those under `bodies_unknown`.
     pub body: u64,
-    /// Those whose bodies could not be compared: production's was captured in part.
+    /// Those of which it is not known whether their bodies differ: production's was captured in part, or there was no
+    /// room to keep them or no time to look into them, and their hashes are not the same.
     #[serde(default)]
     pub bodies_unknown: u64,
 }

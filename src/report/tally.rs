@@ -3,10 +3,11 @@
 use crate::exchange::Outcome;
 use crate::replay::Delivery;
 
+use super::compare::{Difference, Found, Place};
 use super::histogram::Durations;
-use super::results::{Difference, Place, differences};
+use super::snapshot::{Buckets, TargetBuckets};
 use super::summary::{Counts, Differences, ProductionSide, Target, TargetEnded, TargetLatency, count};
-use super::{Production, RequestNote, TargetEnd};
+use super::{Production, TargetEnd};
 
 /// What one target answered.
 #[derive(Clone, Debug, Default)]
@@ -36,12 +37,12 @@ impl TargetTally {
         }
     }
 
-    /// What a delivery tells beside production's answer. Without a `note` there is no production either.
+    /// What a delivery tells beside production's answer; `found` where both are known.
     pub(super) fn compared(
         &mut self,
-        note: Option<&RequestNote>,
         delivery: &Delivery,
         production: Option<&Production>,
+        found: Option<Found>,
     ) -> Vec<Difference> {
         let answer = delivery.answer.as_ref().filter(|_| delivery.outcome == Outcome::Sent);
         let shadow = match (&delivery.outcome, answer) {
@@ -51,22 +52,31 @@ impl TargetTally {
         };
         let row = production.map_or_else(|| "none".to_owned(), |production| status(production.status));
         count(self.matrix.entry(row).or_default(), &shadow);
-        let (Some(note), Some(production), Some(answer)) = (note, production, answer) else { return Vec::new() };
-        let found = differences(&note.method, production, answer);
+        let Some(found) = found else { return Vec::new() };
         self.differences.compared += 1;
-        self.differences.bodies_unknown += u64::from(production.damage.is_some());
-        self.differences.status += u64::from(found.iter().any(|difference| difference.place == Place::Status));
-        self.differences.body += u64::from(found.iter().any(|difference| difference.place == Place::Body));
-        found
+        self.differences.bodies_unknown += u64::from(found.body_unknown);
+        self.differences.status += u64::from(found.has(Place::Status));
+        self.differences.headers += u64::from(found.has(Place::Header));
+        self.differences.body += u64::from(found.has(Place::Body));
+        found.differences
+    }
+
+    /// Its latencies so far, by the edges of [`super::snapshot::EDGES_US`].
+    pub(super) fn buckets(&self) -> TargetBuckets {
+        TargetBuckets {
+            service: Buckets::of(&self.service),
+            response: Buckets::of(&self.response),
+            lag: Buckets::of(&self.lag),
+        }
     }
 
     /// The target's block. Lag is null where nothing was ever due.
-    pub(super) fn finish(self, (offered, in_flight, ended): (u64, u64, TargetEnded), end: &TargetEnd) -> Target {
+    pub(super) fn finish(&self, (offered, in_flight, ended): (u64, u64, TargetEnded), end: &TargetEnd) -> Target {
         Target {
             offered,
             in_flight,
             ended,
-            statuses: self.statuses,
+            statuses: self.statuses.clone(),
             connections_opened: end.connections_opened,
             peak_connections: end.peak_connections,
             peak_in_flight: end.peak_in_flight,
@@ -77,8 +87,9 @@ impl TargetTally {
                 response: self.response.figures(),
             },
             schedule_lag_us: (self.lag.count() > 0).then(|| self.lag.figures()),
-            matrix: self.matrix,
-            differences: self.differences,
+            matrix: self.matrix.clone(),
+            differences: self.differences.clone(),
+            guard: end.guard.clone(),
         }
     }
 }
@@ -105,9 +116,19 @@ impl ProductionTally {
         count(&mut self.unjoined, reason);
     }
 
-    pub(super) fn finish(self) -> ProductionSide {
+    pub(super) fn finish(&self) -> ProductionSide {
         let Self { statuses, damaged, latency, unjoined } = self;
-        ProductionSide { statuses, damaged, latency_us: latency.figures(), unjoined }
+        ProductionSide {
+            statuses: statuses.clone(),
+            damaged: damaged.clone(),
+            latency_us: latency.figures(),
+            unjoined: unjoined.clone(),
+        }
+    }
+
+    /// Its latencies, by the edges of [`super::snapshot::EDGES_US`].
+    pub(super) fn buckets(&self) -> Buckets {
+        Buckets::of(&self.latency)
     }
 }
 

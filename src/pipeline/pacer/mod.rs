@@ -2,6 +2,8 @@
 //! and recorded.
 
 mod outside;
+mod pause;
+mod timing;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -9,69 +11,24 @@ use std::sync::atomic::Ordering;
 use std::thread;
 use std::time::Duration;
 
-use crossbeam_channel::{Receiver, RecvTimeoutError, TryRecvError};
+use crossbeam_channel::{Receiver, TryRecvError};
 use tokio::sync::{Notify, mpsc, watch};
 use tokio::time::Instant;
 
+use super::compared::Keeping;
+use super::control::Control;
+use super::course::Part;
 use super::external::{External, Passed};
 use super::outlet::Outlet;
 use super::recorder::EventSender;
-use super::{Parcel, Progress, note, wall_clock};
-use crate::exchange::{
-    ConnectionId, Damage, Event, ExchangeId, Framing, Outcome, Request, RequestState, Response, Shed, Timestamp,
-};
+use super::{Parcel, Progress, note};
+use crate::exchange::{Damage, Event, ExchangeId, Framing, Outcome, Request, RequestState, Response, Shed, Timestamp};
 use crate::middleware::route::ROUTE;
 use crate::middleware::{self, Chain, Mark};
-use crate::replay::{Delivery, Pace, Schedule};
+use crate::replay::{Delivery, Lane};
 use crate::report::{Fact, Production, RequestNote, TargetSet};
 
-/// When requests are due.
-pub(super) enum Timing {
-    /// As their capture times and a pace say.
-    Paced {
-        schedule: Schedule,
-        /// When the first request came: due times count from here.
-        begun: Option<Instant>,
-    },
-    /// They were due when their last byte was on the wire.
-    Live,
-}
-
-impl Timing {
-    /// Due times as `pace` has them.
-    pub(super) const fn paced(pace: Pace) -> Self {
-        Self::Paced { schedule: Schedule::new(pace), begun: None }
-    }
-
-    fn due(&mut self, at: Timestamp) -> Option<Instant> {
-        match self {
-            Self::Paced { schedule, begun } => {
-                let begun = *begun.get_or_insert_with(Instant::now);
-                schedule.due(at).map(|offset| begun + offset)
-            }
-            Self::Live => Some(live(at)),
-        }
-    }
-
-    /// Whether requests are sent as fast as they are taken.
-    const fn is_unscheduled(&self) -> bool {
-        matches!(self, Self::Paced { schedule, .. } if schedule.is_max())
-    }
-
-    /// When something at `at` is due that is no request; it changes nothing about the pace.
-    fn other(&self, at: Timestamp) -> Option<Instant> {
-        match self {
-            Self::Paced { schedule, begun } => Some((*begun)? + schedule.offset(at)?),
-            Self::Live => Some(live(at)),
-        }
-    }
-}
-
-/// The instant at which the wire was at `at`.
-fn live(at: Timestamp) -> Instant {
-    let now = Instant::now();
-    now.checked_sub(wall_clock().since(at)).unwrap_or(now)
-}
+pub(super) use timing::Timing;
 
 /// What is done to requests.
 pub(super) struct Work {
@@ -83,6 +40,11 @@ pub(super) struct Work {
     /// What the chain is to do from now on, when it was read again.
     pub(super) reloads: watch::Receiver<Option<middleware::Settings>>,
     pub(super) mark: Option<Mark>,
+    /// What tells copies of sessions apart, where there is no mark for all.
+    pub(super) copies: Mark,
+    /// What is kept of production's answers; nothing where they are not compared.
+    pub(super) keeping: Option<Keeping>,
+    pub(super) control: Control,
     pub(super) timing: Timing,
     /// How many requests to take before the run ends by itself.
     pub(super) most: Option<u64>,
@@ -121,7 +83,7 @@ struct Asked {
 
 /// What there is to do next.
 enum Step {
-    Event(Event),
+    Event(Event, Part),
     Outside(outside::Step),
 }
 
@@ -137,6 +99,8 @@ pub(super) struct Pacer {
     in_a_row: u64,
 }
 
+/// The rule that keeps back what is captured while a run that only records is paused.
+const PAUSED: &str = "paused";
 /// Events in a row after which a live source counts as busy: some thousands a second.
 const BUSY: u64 = 16;
 /// How long to nap then: far less than the kernel takes to hand over the next frames.
@@ -151,7 +115,7 @@ impl Pacer {
     pub(super) fn run(mut self) -> ChainEnd {
         while let Some(step) = self.next() {
             let went_on = match step {
-                Step::Event(event) => self.event(event),
+                Step::Event(event, part) => self.event(event, part),
                 Step::Outside(step) => self.outside(step),
             };
             if !went_on {
@@ -166,29 +130,32 @@ impl Pacer {
     }
 
     /// False where the run was stopped.
-    fn event(&mut self, event: Event) -> bool {
+    fn event(&mut self, event: Event, part: Part) -> bool {
+        self.work.timing.reach(part.pass);
         match event {
-            Event::Request(request) => self.request(request),
+            Event::Request(request) => self.request(request, part),
             Event::Response { of, response } => self.response(of, response),
             Event::Damaged { of, why } => self.damaged(of, why),
             Event::Orphan { .. } => self.tell(Fact::Orphan),
             Event::Opened { connection, at } => {
-                let due = self.due(at);
-                self.ends.outlets.iter_mut().for_each(|outlet| outlet.opened(connection, due));
+                let due = self.due(at.plus(part.delay));
+                let lane = part.lane(connection);
+                self.ends.outlets.iter_mut().for_each(|outlet| outlet.opened(lane, due));
                 true
             }
             Event::Closed { connection, at, .. } => {
-                let due = self.due(at);
-                if self.work.external.as_mut().is_none_or(|external| external.closes(connection, due)) {
-                    self.closed(connection, due);
+                let due = self.due(at.plus(part.delay));
+                let lane = part.lane(connection);
+                if self.work.external.as_mut().is_none_or(|external| external.closes(lane, due)) {
+                    self.closed(lane, due);
                 }
                 true
             }
         }
     }
 
-    fn closed(&mut self, connection: ConnectionId, due: Instant) {
-        self.ends.outlets.iter_mut().for_each(|outlet| outlet.closed(connection, due));
+    fn closed(&mut self, lane: Lane, due: Instant) {
+        self.ends.outlets.iter_mut().for_each(|outlet| outlet.closed(lane, due));
     }
 
     /// Tells of each request that was captured and found no time any more, and how others were answered.
@@ -204,8 +171,8 @@ impl Pacer {
     }
 
     /// When a connection is due to open or close.
-    fn due(&self, at: Timestamp) -> Instant {
-        self.work.timing.other(at).unwrap_or_else(Instant::now)
+    fn due(&mut self, at: Timestamp) -> Instant {
+        self.work.timing.other(at).map_or_else(Instant::now, |due| self.put_off(due))
     }
 
     fn next(&mut self) -> Option<Step> {
@@ -219,14 +186,15 @@ impl Pacer {
                 recv(self.ends.events) -> parcel => parcel.ok(),
             }?,
         };
-        Some(Step::Event(self.opened(parcel)))
+        let (event, part) = self.opened(parcel);
+        Some(Step::Event(event, part))
     }
 
     /// The event in a parcel, whose share of the memory is given back.
-    fn opened(&self, parcel: Parcel) -> Event {
+    fn opened(&self, parcel: Parcel) -> (Event, Part) {
         drop(parcel.held);
         self.ends.progress.read_permille.store(parcel.permille, Ordering::Relaxed);
-        parcel.event
+        (parcel.event, parcel.part)
     }
 
     /// An event that is there already, live. After many of them this thread naps rather than waits: who waits in the
@@ -248,7 +216,7 @@ impl Pacer {
     }
 
     /// False where the run was stopped.
-    fn request(&mut self, mut request: Box<Request>) -> bool {
+    fn request(&mut self, mut request: Box<Request>, part: Part) -> bool {
         if self.work.most.is_some_and(|most| self.taken >= most) {
             // What was read ahead of the end is not part of the run.
             return true;
@@ -256,10 +224,8 @@ impl Pacer {
         if let Some(outcome) = unfit(&request, self.needs_bodies()) {
             return self.end(note(&request), outcome);
         }
-        let due = self.work.timing.due(request.last_byte);
-        if !self.wait_until(due) {
-            return false;
-        }
+        let due = self.work.timing.due(request.last_byte.plus(part.delay));
+        let Ok(due) = self.wait_until(due) else { return false };
         let Work { chain, target_chains, reloads, .. } = &mut self.work;
         if reloads.has_changed().unwrap_or(false)
             && let Some(settings) = &*reloads.borrow_and_update()
@@ -287,7 +253,9 @@ impl Pacer {
         if targets.is_empty() && !self.ends.outlets.is_empty() {
             return self.end(note, Outcome::filtered(ROUTE));
         }
-        let passed = Passed { note, request, due, targets, keep_host: self.work.chain.host_was_set() };
+        let keep_host = self.work.chain.host_was_set();
+        let place = self.work.chain.place().unwrap_or_default();
+        let passed = Passed { note, request, due, targets, keep_host, place };
         if self.work.external.is_some() { self.give(passed) } else { self.take(passed) }
     }
 
@@ -307,22 +275,13 @@ impl Pacer {
         }
     }
 
-    fn wait_until(&mut self, due: Option<Instant>) -> bool {
-        if self.work.external.is_some() {
-            return due.is_none_or(|due| self.outside_until(due));
-        }
-        match due {
-            Some(due) if due > Instant::now() => {
-                matches!(self.ends.stopped.recv_deadline(due.into_std()), Err(RecvTimeoutError::Timeout))
-            }
-            _ => true,
-        }
-    }
-
     /// Records a request that passed, and offers it to the targets.
     fn take(&mut self, passed: Passed) -> bool {
-        let Passed { note, mut request, due, targets, keep_host } = passed;
+        let Passed { note, mut request, due, targets, keep_host, place } = passed;
         let (id, at, is_head) = (note.id, request.last_byte, request.method() == b"HEAD");
+        if self.ends.outlets.is_empty() && self.held_by_hand().is_some() {
+            return self.end(note, Outcome::filtered(PAUSED));
+        }
         self.taken += 1;
         if self.work.most == Some(self.taken) {
             self.ends.enough.notify_one();
@@ -337,10 +296,11 @@ impl Pacer {
         if !self.tell(Fact::Offered { note: Box::new(note), targets }) {
             return false;
         }
-        if let Some(mark) = &self.work.mark {
+        let copies = (id.copy > 0).then_some(&self.work.copies);
+        if let Some(mark) = self.work.mark.as_ref().or(copies) {
             mark.put(&mut request);
         }
-        self.offer(*request, targets, due, keep_host)
+        self.offer(*request, targets, due, (keep_host, place))
     }
 
     /// The targets that a route of the chain chose; all, where there is none.
@@ -365,9 +325,16 @@ impl Pacer {
         self.tell(Fact::Kept { note: Box::new(note) })
     }
 
-    fn offer(&mut self, request: Request, targets: TargetSet, due: Option<Instant>, keep_host: bool) -> bool {
+    fn offer(
+        &mut self,
+        request: Request,
+        targets: TargetSet,
+        due: Option<Instant>,
+        (keep_host, place): (bool, u64),
+    ) -> bool {
         let id = request.id;
         let clock = self.clock(&request, due);
+        let (held, share) = (self.held_by_hand(), self.work.control.share());
         let mut left = targets.len();
         let mut request = Some(request);
         for target in targets.iter() {
@@ -383,7 +350,8 @@ impl Pacer {
                 }
                 _ => Ok(()),
             };
-            let refused = match (admitted, due) {
+            let mut held = || held.clone().map_or_else(|| outlet.lets_in(place, share), Err);
+            let refused = match (admitted.and_then(|()| held()), due) {
                 (Err(outcome), _) => Some(outcome),
                 (Ok(()), Some(due)) => outlet.offer(copy, due, keep_host).map(Outcome::Shed),
                 (Ok(()), None) => outlet.wait(copy, keep_host, &self.ends.runtime).map(Outcome::Shed),
@@ -425,6 +393,7 @@ impl Pacer {
             body_sha256: response.body.sha256,
             damage: response.damage,
             latency: response.first_byte.since(asked.at),
+            kept: self.work.keeping.as_ref().map(|keeping| Box::new(keeping.production(&response))),
         };
         if self.work.external.is_some() {
             self.response_outside(of, response, &asked);

@@ -11,7 +11,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 use tower::{Layer, Service};
 
-use crate::replay::Connections;
+use crate::replay::{Connections, OpenNow};
 
 /// Most set-up times that are held between two calls of [`crate::replay::Client::connections`], 16 bytes each;
 /// further connections are counted, but their times are not.
@@ -41,6 +41,12 @@ impl Ledger {
             set_up,
             addresses: Vec::new(),
         }
+    }
+
+    /// How many were opened, and how many of them are not known to be closed.
+    pub(super) fn open_now(&self) -> OpenNow {
+        let state = self.state();
+        OpenNow { opened: state.opened, open: u64::try_from(state.open).unwrap_or(0) }
     }
 
     /// An exchange begins. Unless the guard learns better, its connection is closed when the guard is dropped.

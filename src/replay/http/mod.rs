@@ -26,7 +26,7 @@ use tokio::time::Instant;
 
 use self::connections::Ledger;
 use super::tls::Trust;
-use super::{Answer, Client, ClientError, Connections, Kept, Settings, TargetUrl, Turn, Wanted, hop, tls};
+use super::{Answer, Client, ClientError, Connections, Kept, OpenNow, Settings, TargetUrl, Turn, Wanted, hop, tls};
 use crate::exchange::{Digest, ExchangeId, FailureKind, Head, Request};
 
 mod connections;
@@ -85,6 +85,12 @@ impl HttpClient {
         })
     }
 
+    /// Connections opened so far, and those that are not known to be closed.
+    #[must_use]
+    pub fn open_now(&self) -> OpenNow {
+        self.ledger.open_now()
+    }
+
     /// The same client with another limit than that of its settings, in bytes of content.
     #[must_use]
     pub const fn with_max_response(mut self, bytes: u64) -> Self {
@@ -105,7 +111,7 @@ impl HttpClient {
                 if error.is_connect() || error.is_builder() {
                     connection.never_was();
                 }
-                return Err(self.failed(id, &error));
+                return Err(self.failed(id, error));
             }
         };
         let first_byte = Instant::now();
@@ -116,11 +122,11 @@ impl HttpClient {
         let head = wanted.kept.map(|_| head(&response));
         let content = self.read(response, wanted).await.map_err(|error| match error {
             ReadError::TooLarge => FailureKind::TooLarge,
-            ReadError::Broken(error) => self.failed(id, &error),
+            ReadError::Broken(error) => self.failed(id, error),
         })?;
         connection.ended();
         let Content { len: body_len, sha256: body_sha256, kept: body } = content;
-        let kept = head.map(|head| Box::new(Kept { head, body: body.map(Into::into) }));
+        let kept = head.map(|head| Box::new(Kept::new(head, body.map(Into::into))));
         Ok(Answer { status, body_len, body_sha256, kept, written, first_byte, done: Instant::now() })
     }
 
@@ -147,9 +153,9 @@ impl HttpClient {
         Ok(content)
     }
 
-    fn failed(&self, id: ExchangeId, error: &reqwest::Error) -> FailureKind {
-        let kind = failure::kind(error, self.target.is_tls());
-        tracing::debug!(%id, kind = kind.key(), why = failure::words(error), "a request failed");
+    fn failed(&self, id: ExchangeId, error: reqwest::Error) -> FailureKind {
+        let kind = failure::kind(&error, self.target.is_tls());
+        tracing::debug!(%id, kind = kind.key(), why = failure::shown(error), "a request failed");
         kind
     }
 }

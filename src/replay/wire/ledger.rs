@@ -4,8 +4,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use crate::replay::Connections;
 use crate::replay::http::MAX_SET_UPS;
+use crate::replay::{Connections, OpenNow};
 
 use super::addresses::Addresses;
 
@@ -43,6 +43,11 @@ impl Ledger {
         if set_up.len() < MAX_SET_UPS {
             set_up.push(took);
         }
+    }
+
+    /// How many were opened, and how many of them are open.
+    pub(super) fn open_now(&self) -> OpenNow {
+        OpenNow { opened: self.opened.load(Ordering::Relaxed), open: self.open.load(Ordering::Relaxed) }
     }
 
     /// What is known now; the set-up times are handed over.

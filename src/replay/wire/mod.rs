@@ -19,7 +19,9 @@ use rustls::pki_types::ServerName;
 use tokio::runtime::Handle;
 use tokio::time::Instant;
 
-use super::{Answer, Client, ClientError, ConnectionMode, Connections, Lane, Settings, Turn, Wanted, hop, tls};
+use super::{
+    Answer, Client, ClientError, ConnectionMode, Connections, Lane, OpenNow, Settings, Turn, Wanted, hop, tls,
+};
 use crate::exchange::{FailureKind, Request};
 
 mod addresses;
@@ -110,6 +112,12 @@ impl WireClient {
     #[must_use]
     pub const fn mirrors(&self) -> bool {
         matches!(self.sharing, Sharing::Mirrored(_))
+    }
+
+    /// Connections opened so far, and those that are open now.
+    #[must_use]
+    pub fn open_now(&self) -> OpenNow {
+        self.connector.ledger.open_now()
     }
 
     /// Over a pooled connection, or over a new one.

@@ -1,0 +1,283 @@
+//! A run as it goes: what the report has counted so far, for whoever looks while there is still time to act.
+//!
+//! A [`Look`] goes the way of the facts, so what it shows is whole: every fact before it, none after it. It costs
+//! nothing while nobody looks. What only the stages know of the moment ([`Live`]) is put in by whoever asked.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::time::Duration;
+
+use serde::Serialize;
+use serde_json::value::RawValue;
+use tokio::sync::oneshot;
+
+use super::histogram::Durations;
+use super::results::Line;
+use super::summary::{Recording, Summary};
+use super::{Engine, Reporter, TargetEnd, blank};
+
+/// Edges of the buckets that latencies are shown in, in microseconds: from what a cache answers in to a time limit.
+pub const EDGES_US: [u64; 20] = [
+    100, 250, 500, 1_000, 2_500, 5_000, 10_000, 25_000, 50_000, 75_000, 100_000, 150_000, 250_000, 500_000, 750_000,
+    1_000_000, 2_500_000, 5_000_000, 10_000_000, 30_000_000,
+];
+
+/// Last differences that are kept: as many as a page shows. Older ones make room.
+const MAX_RECENT: usize = 20;
+
+/// Longest line that is kept of one; a longer one is left out.
+const MAX_LINE: usize = 8 << 10;
+
+/// How many durations were at most as long as each edge.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Buckets {
+    /// By [`EDGES_US`]; each counts those of the edges before it, too.
+    pub at_most: [u64; EDGES_US.len()],
+    /// All of them.
+    pub count: u64,
+    /// Their sum.
+    pub sum: Duration,
+}
+
+impl Buckets {
+    /// Those of a histogram.
+    #[must_use]
+    pub fn of(durations: &Durations) -> Self {
+        let sum = u64::try_from(durations.sum_us()).unwrap_or(u64::MAX);
+        Self { at_most: durations.at_most(&EDGES_US), count: durations.count(), sum: Duration::from_micros(sum) }
+    }
+}
+
+/// How long things took at one target, by edges.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TargetBuckets {
+    /// Last byte of the request written to first byte of the response read.
+    pub service: Buckets,
+    /// Due to first byte.
+    pub response: Buckets,
+    /// Due to sent.
+    pub lag: Buckets,
+}
+
+/// A run as it goes.
+#[derive(Clone, Debug, Default)]
+pub struct Snapshot {
+    /// What it amounts to so far. What only its end brings is missing.
+    pub summary: Summary,
+    /// Production's latency.
+    pub production: Buckets,
+    /// How long things took at each target, by its URL.
+    pub targets: BTreeMap<String, TargetBuckets>,
+    /// Lines of results of the last deliveries that differ, the latest last; kept from the first look on.
+    pub differences: Vec<Box<RawValue>>,
+    /// What the stages know of this moment.
+    pub live: Live,
+}
+
+/// What the stages know of a moment, beside what is counted.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct Live {
+    /// What waits between the stages, by the name of the queue.
+    pub queues: BTreeMap<&'static str, Queue>,
+    /// What each target is doing, by its URL.
+    pub targets: BTreeMap<String, LiveTarget>,
+    /// How far into the capture the run is, from 0 to 1; `None` where that is not known.
+    pub read: Option<f64>,
+    /// Whether nothing is sent for now.
+    pub paused: bool,
+    /// Whether the run is about to end, and sends only what is left.
+    pub stopping: bool,
+    /// The share that the sample lets in now, from 0 to 1.
+    pub share: f64,
+    /// Whether the run comes off the wire.
+    pub captures: bool,
+}
+
+/// What waits at one place.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Queue {
+    /// Entries.
+    pub entries: u64,
+    /// Entries that it has room for.
+    pub room: u64,
+}
+
+/// What a target is doing.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct LiveTarget {
+    /// Requests that wait to be sent.
+    pub queue: Queue,
+    /// Requests that await their answer.
+    pub in_flight: u64,
+    /// Connections that are open.
+    pub connections: u64,
+    /// Connections opened so far.
+    pub connections_opened: u64,
+}
+
+/// What is known elsewhere of the run so far.
+#[derive(Clone, Debug, Default)]
+pub struct Beside {
+    /// Of the capture.
+    pub engine: Engine,
+    /// Of what is recorded, where anything is.
+    pub recording: Option<Recording>,
+}
+
+/// Somebody asks how the run goes, and waits for the answer.
+#[derive(Debug)]
+pub struct Look {
+    beside: Box<Beside>,
+    to: oneshot::Sender<Box<Snapshot>>,
+}
+
+impl Look {
+    /// A look, and where its answer comes.
+    #[must_use]
+    pub fn new(beside: Beside) -> (Self, oneshot::Receiver<Box<Snapshot>>) {
+        let (to, answer) = oneshot::channel();
+        (Self { beside: Box::new(beside), to }, answer)
+    }
+
+    /// Answers it.
+    pub(super) fn show(self, reporter: &mut Reporter) {
+        // Who asked may have gone.
+        self.to.send(Box::new(reporter.snapshot(*self.beside))).ok();
+    }
+}
+
+impl Reporter {
+    /// What the run amounts to so far. Joins that wait go on waiting.
+    pub fn snapshot(&mut self, beside: Beside) -> Snapshot {
+        let differences = self.recent.get_or_insert_default().lines();
+        let Beside { engine, recording } = beside;
+        let end = TargetEnd::default();
+        let targets = self.targets.iter().zip(&self.urls);
+        let blocks = targets
+            .clone()
+            .enumerate()
+            .map(|(at, (tally, url))| (url.clone(), tally.finish(self.ledger.target(at), &end)));
+        let summary = Summary {
+            frames: engine.frames,
+            tcp: engine.tcp,
+            streams: engine.streams,
+            requests: self.ledger.requests(),
+            targets: blocks.collect(),
+            production: self.production.finish(),
+            sample: self.ledger.sample(self.sample, None),
+            recording,
+            trouble: engine.trouble,
+            ..blank(self.command, self.started)
+        };
+        debug_assert!(self.ledger.balances(), "the ledger does not add up: {summary:?}");
+        Snapshot {
+            summary,
+            production: self.production.buckets(),
+            targets: targets.map(|(tally, url)| (url.clone(), tally.buckets())).collect(),
+            differences,
+            live: Live::default(),
+        }
+    }
+}
+
+/// The last deliveries that differ, as lines of results.
+#[derive(Debug, Default)]
+pub(super) struct Recent(VecDeque<Box<RawValue>>);
+
+impl Recent {
+    /// Keeps a line; the oldest makes room.
+    pub(super) fn keep(&mut self, line: &Line<'_>) {
+        let Ok(line) = serde_json::value::to_raw_value(line) else { return };
+        if line.get().len() > MAX_LINE {
+            return;
+        }
+        if self.0.len() == MAX_RECENT {
+            self.0.pop_front();
+        }
+        self.0.push_back(line);
+    }
+
+    fn lines(&self) -> Vec<Box<RawValue>> {
+        self.0.iter().cloned().collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{delivery, note, production};
+    use super::super::{Fact, Settings, Started, TargetSet};
+    use super::*;
+    use crate::exchange::Outcome;
+
+    fn reporter() -> Reporter {
+        Reporter::new(Settings {
+            command: "replay",
+            targets: vec!["http://t".to_owned()],
+            sample: 0.5,
+            results: None,
+            started: Started::now(),
+            compare: crate::report::compare::Rules::default(),
+            kept_bytes: 1 << 20,
+        })
+    }
+
+    /// A request that production answered with 200 and the target with `status`.
+    fn answered(reporter: &mut Reporter, n: u32, status: u16) {
+        let delivery = delivery(n, Outcome::Sent, Some(status));
+        let of = delivery.id;
+        reporter.take(Fact::Offered { note: note(n), targets: TargetSet::first(1) });
+        reporter.take(Fact::Delivered(Box::new(delivery)));
+        reporter.take(Fact::Production { of, production: Ok(production(200)) });
+    }
+
+    fn looked_at(reporter: &mut Reporter) -> Box<Snapshot> {
+        let (look, mut answer) = Look::new(Beside::default());
+        reporter.take(Fact::Look(look));
+        answer.try_recv().unwrap()
+    }
+
+    #[test]
+    fn a_look_shows_what_was_told_before_it_and_changes_nothing() {
+        let mut reporter = reporter();
+        answered(&mut reporter, 1, 200);
+        reporter.take(Fact::Offered { note: note(2), targets: TargetSet::first(1) });
+        let seen = looked_at(&mut reporter);
+        let target = &seen.summary.targets["http://t"];
+        assert_eq!((seen.summary.requests.seen, target.ended.sent, target.in_flight), (2, 1, 1));
+        assert_eq!((seen.production.count, seen.targets["http://t"].service.count), (1, 1));
+        assert!(seen.summary.balances());
+        let again = looked_at(&mut reporter);
+        assert_eq!(seen.summary.targets, again.summary.targets);
+        let end = reporter.finish(super::super::Ends::default());
+        assert_eq!((end.requests.seen, end.production.unjoined["stopped"]), (2, 1));
+    }
+
+    #[test]
+    fn buckets_add_up_from_edge_to_edge() {
+        let mut reporter = reporter();
+        answered(&mut reporter, 1, 200);
+        // Service took 2 ms, response 3 ms.
+        let seen = looked_at(&mut reporter);
+        let TargetBuckets { service, response, .. } = &seen.targets["http://t"];
+        let at = |edge| EDGES_US.iter().position(|us| *us == edge).unwrap();
+        assert_eq!((service.at_most[at(1_000)], service.at_most[at(2_500)]), (0, 1));
+        assert_eq!((response.at_most[at(2_500)], response.at_most[at(5_000)]), (0, 1));
+        assert!(service.at_most[at(2_500)..].iter().all(|count| *count == 1));
+        assert_eq!((service.sum, response.sum), (Duration::from_millis(2), Duration::from_millis(3)));
+    }
+
+    #[test]
+    fn the_last_differences_are_kept_from_the_first_look_on() {
+        let mut reporter = reporter();
+        answered(&mut reporter, 1, 503);
+        assert!(looked_at(&mut reporter).differences.is_empty());
+        for n in 2..40 {
+            answered(&mut reporter, n, if n % 2 == 0 { 503 } else { 200 });
+        }
+        let kept = looked_at(&mut reporter).differences;
+        assert_eq!(kept.len(), 19);
+        let last: serde_json::Value = serde_json::from_str(kept.last().unwrap().get()).unwrap();
+        assert_eq!((&last["id"], &last["differences"][0]["shadow"]), (&"1.38".into(), &503.into()));
+        (40..80).for_each(|n| answered(&mut reporter, n, 404));
+        assert_eq!(looked_at(&mut reporter).differences.len(), MAX_RECENT);
+    }
+}

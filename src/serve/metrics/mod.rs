@@ -1,0 +1,267 @@
+//! What Prometheus scrapes: a [`Snapshot`] as text of version 0.0.4. Names and units are relied upon by dashboards.
+//!
+//! Units are seconds, bytes and ratios from 0 to 1; what only grows ends in `_total`. Labels come from the command line
+//! (targets, rules of chains) and from the lists of this program, never from the wire: there are as many series as
+//! those have entries.
+
+mod page;
+
+use crate::report::Snapshot;
+use crate::report::snapshot::{Live, TargetBuckets};
+use crate::report::status::Class;
+use crate::report::summary::{Counts, Recording, Requests, Summary, Target};
+
+use page::Page;
+
+/// What the text is, for the header of the answer.
+pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
+
+/// The page that shows `snapshot`.
+#[must_use]
+pub fn text(snapshot: &Snapshot) -> String {
+    let mut page = Page::default();
+    let summary = &snapshot.summary;
+    run(&mut page, snapshot);
+    frames(&mut page, summary);
+    connections(&mut page, summary);
+    requests(&mut page, &summary.requests);
+    production(&mut page, snapshot);
+    deliveries(&mut page, summary);
+    answers(&mut page, summary);
+    latencies(&mut page, snapshot);
+    sample(&mut page, snapshot);
+    waiting(&mut page, &snapshot.live);
+    if let Some(recording) = &summary.recording {
+        recorded(&mut page, recording);
+    }
+    page.text()
+}
+
+fn run(page: &mut Page, snapshot: &Snapshot) {
+    let (summary, live) = (&snapshot.summary, &snapshot.live);
+    let build = [("version", summary.version.as_str()), ("command", summary.command.as_str())];
+    page.gauge("shadowtap_build_info", "What runs: its version and command; always 1.").count(&build, 1);
+    if let Ok(started) = summary.started.parse::<jiff::Timestamp>() {
+        page.gauge("shadowtap_run_start_time_seconds", "When the run began, in seconds since 1970.")
+            .value(&[], started.as_duration().as_secs_f64());
+    }
+    page.gauge("shadowtap_paused", "1 while nothing is sent because somebody asked for a pause.")
+        .count(&[], u64::from(live.paused));
+    if let Some(read) = live.read {
+        page.gauge("shadowtap_capture_read_ratio", "How far into the capture the run is.").value(&[], read);
+    }
+}
+
+fn frames(page: &mut Page, summary: &Summary) {
+    let frames = &summary.frames;
+    page.counter("shadowtap_frames_received_total", "Frames that reached shadowtap.").count(&[], frames.received);
+    page.counter("shadowtap_frames_decoded_total", "Frames that yielded a TCP segment.").count(&[], frames.decoded);
+    page.counter("shadowtap_frames_dropped_total", "Frames that were dropped before shadowtap could read them.")
+        .count(&[("by", "kernel")], frames.kernel_dropped)
+        .count(&[("by", "interface")], frames.interface_dropped);
+    let mut skipped = page.counter("shadowtap_frames_skipped_total", "Frames that yielded no TCP segment, by reason.");
+    for (reason, count) in &frames.skipped {
+        skipped.count(&[("reason", reason)], *count);
+    }
+}
+
+fn connections(page: &mut Page, summary: &Summary) {
+    let (tcp, streams) = (&summary.tcp, &summary.streams);
+    page.counter("shadowtap_tcp_connections_total", "TCP connections captured.").count(&[], tcp.connections);
+    page.counter("shadowtap_tcp_gaps_total", "Holes in captured streams that were never filled.").count(&[], tcp.gaps);
+    page.counter("shadowtap_tcp_gap_bytes_total", "Bytes missing in those holes.").count(&[], tcp.gap_bytes);
+    page.counter("shadowtap_tcp_retransmitted_bytes_total", "Captured bytes that had been seen before.")
+        .count(&[], tcp.retransmitted_bytes);
+    let mut evicted = page.counter("shadowtap_tcp_evicted_total", "What reassembly had to give up, by limit.");
+    for (limit, count) in &tcp.evicted {
+        evicted.count(&[("limit", limit)], *count);
+    }
+    let spoken = [
+        ("http1", streams.http1),
+        ("tls", streams.tls),
+        ("http2", streams.http2),
+        ("upgraded", streams.upgraded),
+        ("unknown", streams.unknown),
+    ];
+    let mut all = page.counter("shadowtap_streams_total", "Captured connections, by what they spoke.");
+    for (protocol, count) in spoken {
+        all.count(&[("protocol", protocol)], count);
+    }
+}
+
+/// Whatever was seen was offered, is under way, or ended under one of the outcomes.
+fn requests(page: &mut Page, requests: &Requests) {
+    let ended = &requests.ended;
+    page.counter("shadowtap_requests_seen_total", "Requests seen: those offered, and those that ended before.")
+        .count(&[], requests.seen);
+    page.counter("shadowtap_requests_offered_total", "Requests offered to at least one target.")
+        .count(&[], requests.offered);
+    let mut family = page.counter("shadowtap_requests_total", "Requests that ended before any target, by outcome.");
+    let plain = [
+        ("kept", ended.kept),
+        ("sampled_out", ended.sampled_out),
+        ("rate_limited", ended.rate_limited),
+        ("malformed", ended.malformed),
+    ];
+    for (outcome, count) in plain {
+        family.count(&[("outcome", outcome)], count);
+    }
+    for (outcome, counts) in [("filtered", &ended.filtered), ("incomplete", &ended.incomplete), ("shed", &ended.shed)] {
+        for (rule, count) in counts {
+            family.count(&[("outcome", outcome), ("rule", rule)], *count);
+        }
+    }
+}
+
+fn production(page: &mut Page, snapshot: &Snapshot) {
+    let side = &snapshot.summary.production;
+    let mut responses =
+        page.counter("shadowtap_production_responses_total", "Responses of production, by class of status.");
+    for (class, count) in classes(&side.statuses) {
+        responses.count(&[("class", class)], count);
+    }
+    let mut unjoined =
+        page.counter("shadowtap_production_unjoined_total", "Requests whose production response is not known.");
+    for (reason, count) in &side.unjoined {
+        unjoined.count(&[("reason", reason)], *count);
+    }
+    page.histogram(
+        "shadowtap_production_latency_seconds",
+        "Last byte of the request to first byte of the final response, on the wire.",
+    )
+    .durations(&[], &snapshot.production);
+}
+
+/// For each target, what was offered to it is in flight, or ended under one of the outcomes.
+fn deliveries(page: &mut Page, summary: &Summary) {
+    let mut offered = page.counter("shadowtap_deliveries_offered_total", "Requests offered to a target.");
+    for (target, block) in &summary.targets {
+        offered.count(&[("target", target)], block.offered);
+    }
+    let mut family = page.counter("shadowtap_deliveries_total", "Deliveries that ended, by target and outcome.");
+    for (target, Target { ended, .. }) in &summary.targets {
+        let plain = [
+            ("sent", ended.sent),
+            ("sampled_out", ended.sampled_out),
+            ("rate_limited", ended.rate_limited),
+            ("guard_held", ended.guard_held),
+        ];
+        for (outcome, count) in plain {
+            family.count(&[("target", target), ("outcome", outcome)], count);
+        }
+        for (outcome, counts) in [("filtered", &ended.filtered), ("shed", &ended.shed), ("failed", &ended.failed)] {
+            for (rule, count) in counts {
+                family.count(&[("target", target), ("outcome", outcome), ("rule", rule)], *count);
+            }
+        }
+    }
+}
+
+fn answers(page: &mut Page, summary: &Summary) {
+    let mut responses = page.counter("shadowtap_target_responses_total", "Responses of a target, by class of status.");
+    for (target, block) in &summary.targets {
+        for (class, count) in classes(&block.statuses) {
+            responses.count(&[("target", target), ("class", class)], count);
+        }
+    }
+    let mut compared =
+        page.counter("shadowtap_compared_total", "Deliveries whose responses from both sides are known.");
+    for (target, block) in &summary.targets {
+        compared.count(&[("target", target)], block.differences.compared);
+    }
+    let mut differences = page.counter("shadowtap_differences_total", "Those of them that differ, by where.");
+    for (target, Target { differences: found, .. }) in &summary.targets {
+        for (place, count) in [("status", found.status), ("headers", found.headers), ("body", found.body)] {
+            differences.count(&[("target", target), ("in", place)], count);
+        }
+    }
+}
+
+/// What a histogram of each target is: its name, its help, and where it is kept.
+type OfTarget = (&'static str, &'static str, fn(&TargetBuckets) -> &crate::report::snapshot::Buckets);
+
+const OF_TARGETS: [OfTarget; 3] = [
+    (
+        "shadowtap_service_latency_seconds",
+        "Last byte of the request written to first byte of the response read, by target.",
+        |target| &target.service,
+    ),
+    (
+        "shadowtap_response_latency_seconds",
+        "When a request was due to first byte of its response read, by target: what a user would have felt.",
+        |target| &target.response,
+    ),
+    ("shadowtap_schedule_lag_seconds", "When a request was due to when it was sent, by target.", |target| &target.lag),
+];
+
+fn latencies(page: &mut Page, snapshot: &Snapshot) {
+    for (name, help, of) in OF_TARGETS {
+        let mut family = page.histogram(name, help);
+        for (target, buckets) in &snapshot.targets {
+            family.durations(&[("target", target)], of(buckets));
+        }
+    }
+}
+
+fn sample(page: &mut Page, snapshot: &Snapshot) {
+    let sample = &snapshot.summary.sample;
+    page.gauge("shadowtap_sample_asked_ratio", "The share of requests that the sample is asked for now.")
+        .value(&[], snapshot.live.share);
+    let mut reached = page.gauge("shadowtap_sample_reached_ratio", "The share that the sample took so far, by what.");
+    for (of, share) in [("requests", sample.requests), ("bytes", sample.bytes), ("keys", sample.keys)] {
+        if let Some(share) = share {
+            reached.value(&[("of", of)], share);
+        }
+    }
+}
+
+fn waiting(page: &mut Page, live: &Live) {
+    let mut entries = page.gauge("shadowtap_queue_entries", "What waits between the stages, by queue.");
+    for (queue, waits) in &live.queues {
+        entries.count(&[("queue", queue)], waits.entries);
+    }
+    let mut room = page.gauge("shadowtap_queue_room_entries", "What each of these queues has room for.");
+    for (queue, waits) in &live.queues {
+        room.count(&[("queue", queue)], waits.room);
+    }
+    let mut queued = page.gauge("shadowtap_target_queue_entries", "Requests that wait to be sent, by target.");
+    for (target, now) in &live.targets {
+        queued.count(&[("target", target)], now.queue.entries);
+    }
+    let mut room = page.gauge("shadowtap_target_queue_room_entries", "What the queue of a target has room for.");
+    for (target, now) in &live.targets {
+        room.count(&[("target", target)], now.queue.room);
+    }
+    let mut in_flight = page.gauge("shadowtap_target_in_flight", "Requests that await their answer, by target.");
+    for (target, now) in &live.targets {
+        in_flight.count(&[("target", target)], now.in_flight);
+    }
+    let mut open = page.gauge("shadowtap_target_connections", "Connections that are open, by target.");
+    for (target, now) in &live.targets {
+        open.count(&[("target", target)], now.connections);
+    }
+    let mut opened = page.counter("shadowtap_target_connections_opened_total", "Connections opened, by target.");
+    for (target, now) in &live.targets {
+        opened.count(&[("target", target)], now.connections_opened);
+    }
+}
+
+fn recorded(page: &mut Page, recording: &Recording) {
+    page.counter("shadowtap_recorded_records_total", "Records written to the recording.").count(&[], recording.records);
+    page.counter("shadowtap_recorded_bytes_total", "Bytes of these records, before compression.")
+        .count(&[], recording.bytes);
+    let mut lost = page.counter("shadowtap_recording_lost_records_total", "Records that are missing there, by place.");
+    for place in ["disk", "queue"] {
+        lost.count(&[("place", place)], recording.lost.get(place).copied().unwrap_or_default());
+    }
+}
+
+/// Statuses by class; every class that a response can have is listed.
+fn classes(statuses: &Counts) -> impl Iterator<Item = (&'static str, u64)> {
+    let count = |class: Class| {
+        let of_class = statuses.iter().filter(move |(status, _)| Class::of(status.parse().ok()) == class);
+        (class.key(), of_class.map(|(_, count)| count).sum())
+    };
+    let answered: Vec<_> = Class::ALL.into_iter().filter(|class| *class != Class::None).map(count).collect();
+    answered.into_iter()
+}
