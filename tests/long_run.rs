@@ -135,7 +135,6 @@ fn seven_hours(rate: u32) {
     let mut long = Long::new(routes);
     let first = kept(|| runtime.block_on(long.go_on(HALF, rate)));
     let second = kept(|| runtime.block_on(long.go_on(HALF, rate)));
-    eprintln!("{first} bytes after the first half, {second} more after the second");
     assert!(first + second < MAX_HELD, "{first} and {second} bytes");
     assert!(second < first / SECOND_HALF, "the second half left {second} bytes, the first one {first}");
     let requests = u64::from(long.requests);
