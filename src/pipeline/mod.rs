@@ -15,7 +15,9 @@
 
 pub mod brake;
 mod budget;
+mod compared;
 mod control;
+mod course;
 mod external;
 mod inspect;
 mod keeper;
@@ -26,6 +28,7 @@ mod reader;
 mod recorder;
 mod run;
 mod tap;
+mod underway;
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -37,26 +40,28 @@ use tokio::sync::{Notify, mpsc, watch};
 
 use crate::capture::Halt;
 use crate::exchange::{Event, Outcome, Request, Timestamp};
-use crate::http1::Interests;
 use crate::journal::Recorder;
-use crate::middleware::{self, Chain};
-use crate::replay::{self, AnyClient, Client, Delivery, InFlight, Limits, run_target};
-use crate::report::{self, Engine, Fact, Reporter, RequestNote, Started, Summary, TargetEnd, Unheard};
+use crate::middleware::{self, Chain, Mark};
+use crate::replay::{self, AnyClient, Delivery, InFlight, Limits, run_target};
+use crate::report::{self, Engine, Fact, Reporter, RequestNote, Started, Summary, Unheard};
 
 pub use brake::Brake;
 use budget::{Budget, Held};
+use compared::{Keeping, Weighed};
 pub use control::{Control, Listener, RampState, State, TargetState};
+use course::{KnownSpan, Part};
 use external::{External, Teller, Telling, Workers};
 pub use inspect::inspect;
 use keeper::Keeper;
 use outlet::Outlet;
 use pacer::{Pacer, Timing};
 pub use progress::Progress;
-use reader::{FileReader, LiveReader, RecordingReader};
+use reader::{FileReader, LiveReader};
 use recorder::{EventSender, FrameSender, Recording, RecordingThread};
 pub use run::{Feed, Reopen, Run, RunError};
 use run::{Memory, interests};
 pub use tap::Tap;
+use underway::{Threads, Underway};
 
 /// Events between the capture thread and the pacing thread. When it is full, a file waits and a live source sheds.
 const EVENT_QUEUE: usize = 4096;
@@ -64,6 +69,8 @@ const EVENT_QUEUE: usize = 4096;
 const LIVE_EVENT_QUEUE: usize = 32_768;
 /// Facts on their way to the report. When it is full, those who tell them wait: counting is cheaper than sending.
 const FACT_QUEUE: usize = 65_536;
+/// Facts that wait when the report begins to hurry: it looks into no bodies then.
+const FACT_HASTE: usize = FACT_QUEUE / 4;
 /// Facts that the report takes at once.
 const FACT_BATCH: usize = 4096;
 /// How long the report lets facts gather: far too short to fill their queue.
@@ -74,12 +81,6 @@ const FULL_PAUSE: Duration = Duration::from_millis(1);
 /// Requests that are due and wait for a place among those in flight, for each target. When it is full, `--speed max`
 /// waits; otherwise a request is shed (`target_queue`).
 const TARGET_QUEUE: usize = 16_384;
-/// Time that the runtime gets to end what it still does when all has ended.
-const SHUTDOWN: Duration = Duration::from_millis(100);
-
-/// Time that processes outside get to be gone once nobody waits for them.
-const WORKERS_END: Duration = Duration::from_secs(2);
-
 /// Captures, and sends and records what passes the chain, until the capture ends or `stop` is ready. Then what is in
 /// flight has its time to end, and the summary says what became of every request.
 pub fn run(
@@ -94,7 +95,8 @@ pub fn run(
     let wanted = interests(&run);
     let tap = Tap::new(&run.capture, wanted)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(RunError::Start)?;
-    let reporter = reporter(&mut run, started);
+    let keeping = if run.targets.is_empty() { None } else { Keeping::new(&run.compare, memory.compared) };
+    let reporter = reporter(&mut run, started, memory.compared);
     let (event_sender, events) = crossbeam_channel::bounded(if live { LIVE_EVENT_QUEUE } else { EVENT_QUEUE });
     let event_bytes = Budget::new(memory.events);
     let (facts, fact_receiver) = mpsc::channel(FACT_QUEUE);
@@ -103,19 +105,23 @@ pub fn run(
     let (stop_pacing, pacing_stopped) = crossbeam_channel::bounded::<()>(0);
     let halted = run.capture.halt.clone();
     let enough = Arc::new(Notify::new());
-    // One thread paces for all targets: what is asked of the first goes for all.
-    let pace = run.targets.first().map(|target| target.pace).unwrap_or_default();
+    let span = KnownSpan::default();
+    let timing = timing(live, &run.targets, &span);
     let drain = run.targets.iter().map(|target| target.drain).max().unwrap_or(replay::DEFAULT_DRAIN);
 
-    let keeping = brake::begin(&runtime, &keeper, run.brake)?;
-    // A live run has had its time for what is in flight before the targets are stopped.
-    let drained = |settings| if live { replay::Settings { drain: Duration::ZERO, ..settings } } else { settings };
-    let targets = run.targets.into_iter().map(drained);
+    let sparing = brake::begin(&runtime, &keeper, run.brake)?;
     let (external, workers) = start_external(&runtime, run.external, memory.external)?;
     let teller = external.as_ref().map(External::teller);
     let counts = external.as_ref().map(External::counts);
-    let (outlets, senders) =
-        start_targets(&runtime, targets.collect(), memory.targets, &stopped, &facts, teller.as_ref(), &keeper)?;
+    let ways = Ways {
+        stopped: &stopped,
+        facts: &facts,
+        teller: teller.as_ref(),
+        keeping: keeping.as_ref(),
+        keeper: &keeper,
+        live,
+    };
+    let (outlets, senders) = start_targets(&runtime, run.targets, memory.targets, &ways)?;
     let mirrors = outlets.iter().any(Outlet::mirrors);
     let target_bytes: Vec<_> = outlets.iter().map(Outlet::budget).collect();
     let (recording_events, recording_frames, recording_thread) =
@@ -134,8 +140,10 @@ pub fn run(
         external,
         reloads: run.reloads,
         mark: run.mark,
+        keeping,
         control: control.clone(),
-        timing: if live { Timing::Live } else { Timing::paced(pace) },
+        timing,
+        copies: Mark::default().of_run(&run.middleware.run.id),
         most: run.most,
     };
     let pacer = Pacer::new(
@@ -151,7 +159,8 @@ pub fn run(
             progress: Arc::clone(progress),
         },
     );
-    let reading = start_reading(run.feed, (tap, wanted), halted.clone(), reader_ends, recording_frames, mirrors)?;
+    let files = reader::Files { capture: run.capture.clone(), wanted, course: run.course, span };
+    let reading = start_reading(run.feed, tap, files, reader_ends, recording_frames, mirrors)?;
     let pacing = spawn("pacing", move || pacer.run())?;
     let reopen = run.reopen;
     let recording = recording_thread.map(|thread| spawn("recording", move || thread.run(&reopen))).transpose()?;
@@ -168,29 +177,17 @@ pub fn run(
     };
     let watcher = runtime.spawn(ending.run(either(stop, control.clone()), enough));
 
-    let mut trouble = Vec::new();
-    let was_stopped = run.capture.halt.clone();
-    let (mut engine, unheard) = joined(reading, "capture", &mut trouble).unwrap_or_default();
-    let chain = joined(pacing, "pacing", &mut trouble).unwrap_or_default();
-    trouble.extend(chain.remarks);
-    let ends = senders.into_iter().map(|(sender, client)| end_of_target(&runtime, sender, &*client));
-    let ends = ends.enumerate().map(|(target, end)| TargetEnd { guard: keeper.end_of(target), ..end }).collect();
-    watcher.abort();
-    keeping.iter().for_each(tokio::task::JoinHandle::abort);
-    runtime.block_on(ended(workers));
-    let recorded = recording.and_then(|thread| joined(thread, "recording", &mut trouble));
-    let reporter = joined(counting, "report", &mut trouble);
-    runtime.shutdown_timeout(SHUTDOWN);
-    if was_stopped.is_set() && !live {
-        trouble.push(stopped_early(started.clock.elapsed()));
-    }
-    engine.trouble.append(&mut trouble);
-    let reporter = reporter.ok_or_else(|| RunError::Start(std::io::Error::other("the report thread died")))?;
-    let unrecorded = progress.unrecorded.load(Ordering::Relaxed);
-    let middleware = counts.map(|counts| counts.so_far());
-    let recording = recorded.map(|recorded| report::Recording::new(&recorded, unrecorded));
-    let (keys, rest) = (chain.keys, keeper.ends());
-    Ok(reporter.finish(report::Ends { engine, targets: ends, keys, unheard, recording, middleware, ..rest }))
+    let underway = Underway {
+        started,
+        runtime,
+        threads: Threads { reading, pacing, recording, counting },
+        targets: senders,
+        workers,
+        counts,
+        tasks: sparing.into_iter().chain([watcher]).collect(),
+        keeper,
+    };
+    underway.finished(progress, live, &run.capture.halt)
 }
 
 /// Puts the sample of a run in the hands of those who steer it.
@@ -203,13 +200,16 @@ fn steered(run: &mut Run) -> (Control, Keeper) {
     (control, keeper)
 }
 
-fn reporter(run: &mut Run, started: Started) -> Reporter {
+fn reporter(run: &mut Run, started: Started, compared: usize) -> Reporter {
     Reporter::new(report::Settings {
         command: run.command,
         targets: run.targets.iter().map(|target| target.target.to_string()).collect(),
         sample: run.middleware.sample.0,
         results: run.results.take(),
         started,
+        // The rest is for what is on its way there.
+        kept_bytes: compared / 4 * 3,
+        compare: std::mem::take(&mut run.compare),
     })
 }
 
@@ -252,36 +252,61 @@ impl Ending {
 /// A target at work, and its client.
 type Sending = (tokio::task::JoinHandle<replay::Stats>, Arc<AnyClient>);
 
+/// What every target's queue is connected to.
+struct Ways<'a> {
+    stopped: &'a watch::Receiver<bool>,
+    facts: &'a mpsc::Sender<Fact>,
+    teller: Option<&'a Teller>,
+    keeping: Option<&'a Keeping>,
+    keeper: &'a Keeper,
+    live: bool,
+}
+
 /// Starts a queue and a client for each target. `bytes` is what may wait for all of them together.
 fn start_targets(
     runtime: &tokio::runtime::Runtime,
     targets: Vec<replay::Settings>,
     bytes: usize,
-    stopped: &watch::Receiver<bool>,
-    facts: &mpsc::Sender<Fact>,
-    teller: Option<&Teller>,
-    keeper: &Keeper,
+    ways: &Ways<'_>,
 ) -> Result<(Vec<Outlet>, Vec<Sending>), RunError> {
     let each = bytes / targets.len().max(1);
     let (mut outlets, mut senders) = (Vec::new(), Vec::new());
     for (index, settings) in targets.into_iter().enumerate() {
-        let client = {
-            let _context = runtime.enter();
-            Arc::new(AnyClient::new(&settings)?)
-        };
-        let (job_sender, jobs) = mpsc::channel(TARGET_QUEUE);
-        outlets.push(Outlet::new(job_sender, Budget::new(each), Arc::clone(&client), keeper.gate(index)));
-        let (limits, counters) = (Limits::from(&settings), Arc::new(InFlight::default()));
-        let (stopped, facts) = (stopped.clone(), facts.clone());
-        let sending = if let Some(teller) = teller {
-            let client = Telling { client: Arc::clone(&client), teller: teller.clone() };
-            runtime.spawn(run_target(index, Arc::new(client), jobs, limits, stopped, facts, counters))
-        } else {
-            runtime.spawn(run_target(index, Arc::clone(&client), jobs, limits, stopped, facts, counters))
-        };
-        senders.push((sending, client));
+        let (outlet, sending) = start_target(runtime, index, settings, each, ways)?;
+        outlets.push(outlet);
+        senders.push(sending);
     }
     Ok((outlets, senders))
+}
+
+fn start_target(
+    runtime: &tokio::runtime::Runtime,
+    index: usize,
+    mut settings: replay::Settings,
+    bytes: usize,
+    ways: &Ways<'_>,
+) -> Result<(Outlet, Sending), RunError> {
+    if ways.live {
+        // A live run has had its time for what is in flight before the targets are stopped.
+        settings.drain = Duration::ZERO;
+    }
+    let client = {
+        let _context = runtime.enter();
+        Arc::new(AnyClient::new(&settings)?)
+    };
+    let (job_sender, jobs) = mpsc::channel(TARGET_QUEUE);
+    let outlet = Outlet::new(job_sender, Budget::new(bytes), Arc::clone(&client), ways.keeper.gate(index));
+    let (limits, counters) = (Limits::from(&settings), Arc::new(InFlight::default()));
+    let (stopped, facts, keeping) = (ways.stopped.clone(), ways.facts.clone(), ways.keeping.cloned());
+    let sending = if let Some(teller) = ways.teller {
+        let client = Arc::new(Telling { client: Arc::clone(&client), teller: teller.clone() });
+        let client = Arc::new(Weighed { client, keeping });
+        runtime.spawn(run_target(index, client, jobs, limits, stopped, facts, counters))
+    } else {
+        let client = Arc::new(Weighed { client: Arc::clone(&client), keeping });
+        runtime.spawn(run_target(index, client, jobs, limits, stopped, facts, counters))
+    };
+    Ok((outlet, (sending, client)))
 }
 
 /// What hands events, or else frames, to the recording thread, and that thread, where anything is recorded.
@@ -310,29 +335,18 @@ fn start_external(
     Ok((Some(external), workers))
 }
 
-/// Waits until the processes are gone; those that are not in time go with the runtime.
-async fn ended(workers: Workers) {
-    let all = futures_util::future::join_all(workers);
-    tokio::time::timeout(WORKERS_END, all).await.ok();
-}
-
 /// Starts the capture thread.
 fn start_reading(
     feed: Feed,
-    (tap, wanted): (Tap, Interests),
-    halted: Halt,
+    tap: Tap,
+    files: reader::Files,
     ends: reader::Ends,
     frames: Option<FrameSender>,
     connections_wanted: bool,
 ) -> Result<thread::JoinHandle<(Engine, Unheard)>, RunError> {
     match feed {
-        Feed::Files(source) => {
-            let reader = FileReader { source, tap, halted, ends };
-            spawn("capture", move || (reader.run(), Unheard::default()))
-        }
-        Feed::Recording(mut source) => {
-            source.set_interests(wanted);
-            let reader = RecordingReader { source, halted, ends };
+        Feed::Files(origin) => {
+            let reader = FileReader { origin, tap, files, ends };
             spawn("capture", move || (reader.run(), Unheard::default()))
         }
         Feed::Live(source) => {
@@ -342,38 +356,10 @@ fn start_reading(
     }
 }
 
-fn stopped_early(after: Duration) -> String {
-    format!(
-        "stopped after {:.1} s: requests later in the capture are not in this report; frames are those read ahead",
-        after.as_secs_f64()
-    )
-}
-
-fn end_of_target(
-    runtime: &tokio::runtime::Runtime,
-    sender: tokio::task::JoinHandle<replay::Stats>,
-    client: &impl Client,
-) -> TargetEnd {
-    let peak_in_flight = runtime.block_on(sender).map_or(0, |stats| stats.peak_in_flight);
-    let connections = client.connections();
-    let mut end = TargetEnd {
-        connections_opened: connections.opened,
-        peak_connections: connections.peak,
-        peak_in_flight,
-        addresses: connections.addresses.iter().map(address).collect(),
-        ..TargetEnd::default()
-    };
-    connections.set_up.into_iter().for_each(|took| end.connect.record(took));
-    end
-}
-
-fn address(share: &replay::AddressShare) -> report::summary::Address {
-    report::summary::Address {
-        address: share.address.to_string(),
-        connections_opened: share.opened,
-        connections_failed: share.failed,
-        requests: share.requests,
-    }
+/// One thread paces for all targets: what is asked of the first goes for all.
+fn timing(live: bool, targets: &[replay::Settings], span: &KnownSpan) -> Timing {
+    let pace = targets.first().map(|target| target.pace).unwrap_or_default();
+    if live { Timing::Live } else { Timing::paced(pace, Arc::clone(span)) }
 }
 
 /// What time it is on the clock that live frames are stamped by.
@@ -388,18 +374,10 @@ fn spawn<T: Send + 'static>(
     thread::Builder::new().name(name.to_owned()).spawn(run).map_err(RunError::Start)
 }
 
-/// What a thread returned; a thread that died is told as trouble, and the rest of the run stands.
-fn joined<T>(thread: thread::JoinHandle<T>, name: &str, trouble: &mut Vec<String>) -> Option<T> {
-    let result = thread.join();
-    if result.is_err() {
-        trouble.push(format!("the {name} thread died; what it had not handed on by then is not in this report"));
-    }
-    result.ok()
-}
-
 /// An event on its way, with its share of the memory that such may take.
 struct Parcel {
     event: Event,
+    part: Part,
     held: Held,
     /// How far the source had been read; see [`Progress::read_permille`].
     permille: u64,
@@ -414,6 +392,7 @@ fn note(request: &Request) -> RequestNote {
         method: request.method().to_vec(),
         target: request.target().to_vec(),
         bytes: request.bytes(),
+        host: request.head.get("host").unwrap_or_default().to_vec(),
     }
 }
 
@@ -422,6 +401,8 @@ fn count(mut reporter: Reporter, mut facts: mpsc::Receiver<Fact>, progress: &Pro
     let mut batch = Vec::with_capacity(FACT_BATCH);
     while facts.blocking_recv_many(&mut batch, FACT_BATCH) > 0 {
         keeper.take(&batch);
+        // Counting goes on, looking into bodies can wait: a queue that is filling up is not to fill.
+        reporter.hurry(facts.len() > FACT_HASTE);
         for fact in batch.drain(..) {
             count_one(&mut reporter, fact, progress);
         }

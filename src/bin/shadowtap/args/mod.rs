@@ -6,12 +6,16 @@ use clap::{Args, Parser, Subcommand};
 use shadowtap::config::typed;
 
 mod capture;
+mod compare;
+mod course;
 mod output;
 mod requests;
 mod running;
 mod sending;
 
 use capture::{CaptureArgs, LiveArgs};
+use compare::CompareArgs;
+use course::CourseArgs;
 use output::ReportArgs;
 use requests::{MiddlewareArgs, SelectArgs, WritesArgs};
 use running::{RecordingArgs, RunningArgs};
@@ -26,7 +30,6 @@ pub(crate) struct Cli {
 }
 
 #[derive(Debug, Subcommand)]
-#[expect(clippy::large_enum_variant, reason = "there is one of it, and it is moved once")]
 pub(crate) enum Command {
     Shadow(ShadowCommand),
     Replay(ReplayCommand),
@@ -130,6 +133,8 @@ pub(crate) struct ShadowCommand {
     #[command(flatten)]
     running: RunningArgs,
     #[command(flatten)]
+    compare: CompareArgs,
+    #[command(flatten)]
     report: ReportArgs,
 }
 
@@ -180,11 +185,15 @@ pub(crate) struct ReplayCommand {
     #[command(flatten)]
     pace: PaceArgs,
     #[command(flatten)]
+    course: CourseArgs,
+    #[command(flatten)]
     select: SelectArgs,
     #[command(flatten)]
     middleware: MiddlewareArgs,
     #[command(flatten)]
     writes: WritesArgs,
+    #[command(flatten)]
+    compare: CompareArgs,
     #[command(flatten)]
     report: ReportArgs,
 }
@@ -236,9 +245,11 @@ impl From<ReplayCommand> for typed::Replay {
     fn from(args: ReplayCommand) -> Self {
         Self {
             capture: args.capture.into(),
+            course: args.course.into(),
             select: args.select.into(),
             middleware: args.middleware.with(Some(args.writes)),
             send: args.send.at(args.pace),
+            compare: args.compare.into(),
             report: args.report.into(),
         }
     }
@@ -253,6 +264,7 @@ impl From<ShadowCommand> for typed::Shadow {
             send: args.send.into(),
             recording: args.recording.into(),
             running: args.running.into(),
+            compare: args.compare.into(),
             report: args.report.into(),
         }
     }
