@@ -28,7 +28,6 @@ mod reader;
 mod recorder;
 mod run;
 mod tap;
-mod underway;
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -40,10 +39,10 @@ use tokio::sync::{Notify, mpsc, watch};
 
 use crate::capture::Halt;
 use crate::exchange::{Event, Outcome, Request, Timestamp};
-use crate::journal::Recorder;
+use crate::journal::{Recorded, Recorder};
 use crate::middleware::{self, Chain, Mark};
-use crate::replay::{self, AnyClient, Delivery, InFlight, Limits, run_target};
-use crate::report::{self, Engine, Fact, Reporter, RequestNote, Started, Summary, Unheard};
+use crate::replay::{self, AnyClient, Client, Delivery, InFlight, Limits, run_target};
+use crate::report::{self, Engine, Fact, Reporter, RequestNote, Started, Summary, TargetEnd, Unheard};
 
 pub use brake::Brake;
 use budget::{Budget, Held};
@@ -61,7 +60,6 @@ use recorder::{EventSender, FrameSender, Recording, RecordingThread};
 pub use run::{Feed, Reopen, Run, RunError};
 use run::{Memory, interests};
 pub use tap::Tap;
-use underway::{Threads, Underway};
 
 /// Events between the capture thread and the pacing thread. When it is full, a file waits and a live source sheds.
 const EVENT_QUEUE: usize = 4096;
@@ -81,6 +79,12 @@ const FULL_PAUSE: Duration = Duration::from_millis(1);
 /// Requests that are due and wait for a place among those in flight, for each target. When it is full, `--speed max`
 /// waits; otherwise a request is shed (`target_queue`).
 const TARGET_QUEUE: usize = 16_384;
+/// Time that the runtime gets to end what it still does when all has ended.
+const SHUTDOWN: Duration = Duration::from_millis(100);
+
+/// Time that processes outside get to be gone once nobody waits for them.
+const WORKERS_END: Duration = Duration::from_secs(2);
+
 /// Captures, and sends and records what passes the chain, until the capture ends or `stop` is ready. Then what is in
 /// flight has its time to end, and the summary says what became of every request.
 pub fn run(
@@ -109,7 +113,7 @@ pub fn run(
     let timing = timing(live, &run.targets, &span);
     let drain = run.targets.iter().map(|target| target.drain).max().unwrap_or(replay::DEFAULT_DRAIN);
 
-    let sparing = brake::begin(&runtime, &keeper, run.brake)?;
+    let braking = brake::begin(&runtime, &keeper, run.brake)?;
     let (external, workers) = start_external(&runtime, run.external, memory.external)?;
     let teller = external.as_ref().map(External::teller);
     let counts = external.as_ref().map(External::counts);
@@ -177,17 +181,62 @@ pub fn run(
     };
     let watcher = runtime.spawn(ending.run(either(stop, control.clone()), enough));
 
-    let underway = Underway {
-        started,
-        runtime,
-        threads: Threads { reading, pacing, recording, counting },
-        targets: senders,
-        workers,
-        counts,
-        tasks: sparing.into_iter().chain([watcher]).collect(),
-        keeper,
-    };
-    underway.finished(progress, live, &run.capture.halt)
+    let halted = (!live).then_some(run.capture.halt);
+    let threads = Threads { reading, pacing, recording, counting };
+    let unrecorded = || progress.unrecorded.load(Ordering::Relaxed);
+    UnderWay { started, runtime, threads, senders, watcher, braking, workers, keeper, counts, halted }.end(unrecorded)
+}
+
+/// The threads of a run.
+struct Threads {
+    reading: thread::JoinHandle<(Engine, Unheard)>,
+    pacing: thread::JoinHandle<pacer::ChainEnd>,
+    recording: Option<thread::JoinHandle<Recorded>>,
+    counting: thread::JoinHandle<Reporter>,
+}
+
+/// A run that has begun, and all that has to end for it to end.
+struct UnderWay {
+    started: Started,
+    runtime: tokio::runtime::Runtime,
+    threads: Threads,
+    senders: Vec<Sending>,
+    watcher: tokio::task::JoinHandle<()>,
+    braking: Vec<tokio::task::JoinHandle<()>>,
+    workers: Workers,
+    keeper: Keeper,
+    counts: Option<Arc<external::Counts>>,
+    /// Whether files were left before their end.
+    halted: Option<Halt>,
+}
+
+impl UnderWay {
+    /// Waits for all of it, in the order in which requests go. `unrecorded` says how many found no room on their way to
+    /// the disk, once that is known.
+    fn end(self, unrecorded: impl FnOnce() -> u64) -> Result<Summary, RunError> {
+        let Self { started, runtime, threads, senders, watcher, braking, workers, keeper, counts, halted } = self;
+        let mut trouble = Vec::new();
+        let (mut engine, unheard) = joined(threads.reading, "capture", &mut trouble).unwrap_or_default();
+        let chain = joined(threads.pacing, "pacing", &mut trouble).unwrap_or_default();
+        trouble.extend(chain.remarks);
+        let ends = senders.into_iter().map(|(sender, client)| end_of_target(&runtime, sender, &*client));
+        let ends = ends.enumerate().map(|(target, end)| TargetEnd { guard: keeper.end_of(target), ..end }).collect();
+        watcher.abort();
+        braking.iter().for_each(tokio::task::JoinHandle::abort);
+        runtime.block_on(ended(workers));
+        let recorded = threads.recording.and_then(|thread| joined(thread, "recording", &mut trouble));
+        let reporter = joined(threads.counting, "report", &mut trouble);
+        runtime.shutdown_timeout(SHUTDOWN);
+        if halted.is_some_and(|halt| halt.is_set()) {
+            trouble.push(stopped_early(started.clock.elapsed()));
+        }
+        engine.trouble.append(&mut trouble);
+        let reporter = reporter.ok_or_else(|| RunError::Start(std::io::Error::other("the report thread died")))?;
+        let middleware = counts.map(|counts| counts.so_far());
+        let recording = recorded.map(|recorded| report::Recording::new(&recorded, unrecorded()));
+        let (keys, rest) = (chain.keys, keeper.ends());
+        Ok(reporter.finish(report::Ends { engine, targets: ends, keys, unheard, recording, middleware, ..rest }))
+    }
 }
 
 /// Puts the sample of a run in the hands of those who steer it.
@@ -204,7 +253,7 @@ fn reporter(run: &mut Run, started: Started, compared: usize) -> Reporter {
     Reporter::new(report::Settings {
         command: run.command,
         targets: run.targets.iter().map(|target| target.target.to_string()).collect(),
-        sample: run.middleware.sample.0,
+        sample: run.middleware.asked_share().0,
         results: run.results.take(),
         started,
         // The rest is for what is on its way there.
@@ -335,6 +384,12 @@ fn start_external(
     Ok((Some(external), workers))
 }
 
+/// Waits until the processes are gone; those that are not in time go with the runtime.
+async fn ended(workers: Workers) {
+    let all = futures_util::future::join_all(workers);
+    tokio::time::timeout(WORKERS_END, all).await.ok();
+}
+
 /// Starts the capture thread.
 fn start_reading(
     feed: Feed,
@@ -362,6 +417,40 @@ fn timing(live: bool, targets: &[replay::Settings], span: &KnownSpan) -> Timing 
     if live { Timing::Live } else { Timing::paced(pace, Arc::clone(span)) }
 }
 
+fn stopped_early(after: Duration) -> String {
+    format!(
+        "stopped after {:.1} s: requests later in the capture are not in this report; frames are those read ahead",
+        after.as_secs_f64()
+    )
+}
+
+fn end_of_target(
+    runtime: &tokio::runtime::Runtime,
+    sender: tokio::task::JoinHandle<replay::Stats>,
+    client: &impl Client,
+) -> TargetEnd {
+    let peak_in_flight = runtime.block_on(sender).map_or(0, |stats| stats.peak_in_flight);
+    let connections = client.connections();
+    let mut end = TargetEnd {
+        connections_opened: connections.opened,
+        peak_connections: connections.peak,
+        peak_in_flight,
+        addresses: connections.addresses.iter().map(address).collect(),
+        ..TargetEnd::default()
+    };
+    connections.set_up.into_iter().for_each(|took| end.connect.record(took));
+    end
+}
+
+fn address(share: &replay::AddressShare) -> report::summary::Address {
+    report::summary::Address {
+        address: share.address.to_string(),
+        connections_opened: share.opened,
+        connections_failed: share.failed,
+        requests: share.requests,
+    }
+}
+
 /// What time it is on the clock that live frames are stamped by.
 fn wall_clock() -> Timestamp {
     Started::now().at
@@ -372,6 +461,15 @@ fn spawn<T: Send + 'static>(
     run: impl FnOnce() -> T + Send + 'static,
 ) -> Result<thread::JoinHandle<T>, RunError> {
     thread::Builder::new().name(name.to_owned()).spawn(run).map_err(RunError::Start)
+}
+
+/// What a thread returned; a thread that died is told as trouble, and the rest of the run stands.
+fn joined<T>(thread: thread::JoinHandle<T>, name: &str, trouble: &mut Vec<String>) -> Option<T> {
+    let result = thread.join();
+    if result.is_err() {
+        trouble.push(format!("the {name} thread died; what it had not handed on by then is not in this report"));
+    }
+    result.ok()
 }
 
 /// An event on its way, with its share of the memory that such may take.
@@ -400,9 +498,9 @@ fn note(request: &Request) -> RequestNote {
 fn count(mut reporter: Reporter, mut facts: mpsc::Receiver<Fact>, progress: &Progress, keeper: &Keeper) -> Reporter {
     let mut batch = Vec::with_capacity(FACT_BATCH);
     while facts.blocking_recv_many(&mut batch, FACT_BATCH) > 0 {
-        keeper.take(&batch);
         // Counting goes on, looking into bodies can wait: a queue that is filling up is not to fill.
         reporter.hurry(facts.len() > FACT_HASTE);
+        keeper.take(&batch);
         for fact in batch.drain(..) {
             count_one(&mut reporter, fact, progress);
         }
