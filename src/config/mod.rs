@@ -22,6 +22,7 @@ mod mistakes;
 mod outputs;
 mod run;
 mod sending;
+mod sparing;
 #[cfg(test)]
 mod tests;
 pub mod typed;
@@ -29,6 +30,7 @@ pub mod typed;
 pub use chain::reread;
 pub use mistakes::{Mistake, Mistakes};
 pub use run::{RunConfig, RunLimits, record, shadow};
+pub use sparing::Sparing;
 
 use check::parsed;
 
@@ -67,6 +69,8 @@ pub struct ReplayConfig {
     pub external: Option<middleware::external::Settings>,
     /// Where, when and how they are sent.
     pub targets: Vec<replay::Settings>,
+    /// What spares them.
+    pub sparing: Sparing,
     /// What counts as a difference.
     pub compare: Rules,
     /// What is written besides the report.
@@ -124,16 +128,27 @@ pub fn replay(typed: typed::Replay) -> Result<ReplayConfig, Mistakes> {
     let capture = capture_settings(typed.capture, &mut mistakes);
     let course = course::course(&typed.course, &capture.files, &mut mistakes);
     let names = names(&typed.send);
+    chain::unsampled(&typed.select, typed.sparing.ramp.is_some(), &mut warnings);
     let middleware = chain::settings(&typed.select, &typed.middleware, &names, &mut mistakes, &mut warnings);
     let external = external::settings(&typed.middleware, &mut mistakes, &mut warnings);
-    let targets = targets(&typed.send, &middleware, &mut mistakes, &mut warnings);
+    let sparing = sparing::sparing(&typed.sparing, &typed.select, false, &mut mistakes, &mut warnings);
+    let targets = targets(&typed.send, &middleware, sparing.guard.as_ref(), &mut mistakes, &mut warnings);
     let compare = compare::rules(&typed.compare, &mut mistakes);
     let outputs = outputs::both(&typed.report, &capture, &mut mistakes);
     let source = check::open(&capture, &mut mistakes);
     match (source, mistakes.is_empty()) {
-        (Some(source), true) => {
-            Ok(ReplayConfig { capture, source, course, middleware, external, targets, compare, outputs, warnings })
-        }
+        (Some(source), true) => Ok(ReplayConfig {
+            capture,
+            source,
+            course,
+            middleware,
+            external,
+            targets,
+            sparing,
+            compare,
+            outputs,
+            warnings,
+        }),
         _ => Err(mistakes),
     }
 }
@@ -168,6 +183,7 @@ fn named(typed: &str) -> Result<(Option<String>, replay::TargetUrl), String> {
 fn targets(
     typed: &typed::Send,
     middleware: &middleware::Settings,
+    guard: Option<&replay::guard::Settings>,
     mistakes: &mut Mistakes,
     warnings: &mut Vec<String>,
 ) -> Vec<replay::Settings> {
@@ -190,7 +206,7 @@ fn targets(
         if targets.iter().any(|other| other.target == target) {
             mistakes.add("--to", format!("{target} is given twice"));
         }
-        targets.push(replay::Settings { name, ..sending(target) });
+        targets.push(replay::Settings { name, guard: guard.cloned(), ..sending(target) });
     }
     if let Some(first) = targets.first() {
         sending::pointless(typed, first, warnings);

@@ -12,7 +12,7 @@ use crate::replay;
 use crate::report::compare::Rules;
 
 use super::mistakes::Mistakes;
-use super::{Outputs, check, live, outputs, typed};
+use super::{Outputs, Sparing, check, live, outputs, typed};
 
 /// When a live run ends by itself.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -39,6 +39,8 @@ pub struct RunConfig {
     pub targets: Vec<replay::Settings>,
     /// What counts as a difference.
     pub compare: Rules,
+    /// What spares them.
+    pub sparing: Sparing,
     /// Where what passes is recorded; nothing has been made yet.
     pub recorder: Option<Recorder>,
     /// How shadowtap's own traffic is told apart.
@@ -58,11 +60,13 @@ pub fn shadow(typed: &typed::Shadow) -> Result<RunConfig, Mistakes> {
     let mut mistakes = Mistakes::default();
     let mut warnings = Vec::new();
     let names = super::names(&typed.send);
+    super::chain::unsampled(&typed.select, typed.sparing.ramp.is_some(), &mut warnings);
     let middleware = super::chain::settings(&typed.select, &typed.middleware, &names, &mut mistakes, &mut warnings);
     let external = super::external::settings(&typed.middleware, &mut mistakes, &mut warnings);
-    let targets = super::targets(&typed.send, &middleware, &mut mistakes, &mut warnings);
+    let sparing = super::sparing::sparing(&typed.sparing, &typed.select, true, &mut mistakes, &mut warnings);
+    let targets = super::targets(&typed.send, &middleware, sparing.guard.as_ref(), &mut mistakes, &mut warnings);
     let compare = super::compare::rules(&typed.compare, &mut mistakes);
-    let parts = Parts { middleware, external, targets, compare, warnings };
+    let parts = Parts { middleware, external, targets, sparing, compare, warnings };
     finish(&typed.live, &typed.running, &typed.recording, &typed.report, parts, mistakes)
 }
 
@@ -70,6 +74,7 @@ pub fn shadow(typed: &typed::Shadow) -> Result<RunConfig, Mistakes> {
 pub fn record(typed: typed::Record) -> Result<RunConfig, Mistakes> {
     let mut mistakes = Mistakes::default();
     let mut warnings = Vec::new();
+    super::chain::unsampled(&typed.select, false, &mut warnings);
     // Nothing is sent, so nothing can be done twice: writes are recorded too.
     let middleware = typed::Middleware { allow_writes: true, ..typed.middleware };
     let external = super::external::settings(&middleware, &mut mistakes, &mut warnings);
@@ -77,7 +82,8 @@ pub fn record(typed: typed::Record) -> Result<RunConfig, Mistakes> {
     if typed.recording.output.is_none() {
         mistakes.add("--output", "say where to record, such as -o peak.gor.zst");
     }
-    let parts = Parts { middleware, external, targets: Vec::new(), compare: Rules::default(), warnings };
+    let (targets, compare, sparing) = (Vec::new(), Rules::default(), Sparing::default());
+    let parts = Parts { middleware, external, targets, sparing, compare, warnings };
     finish(&typed.live, &typed.running, &typed.recording, &typed.report, parts, mistakes)
 }
 
@@ -86,6 +92,7 @@ struct Parts {
     middleware: middleware::Settings,
     external: Option<middleware::external::Settings>,
     targets: Vec<replay::Settings>,
+    sparing: Sparing,
     compare: Rules,
     warnings: Vec<String>,
 }
@@ -98,7 +105,7 @@ fn finish(
     parts: Parts,
     mut mistakes: Mistakes,
 ) -> Result<RunConfig, Mistakes> {
-    let Parts { middleware, external, targets, compare, mut warnings } = parts;
+    let Parts { middleware, external, targets, sparing, compare, mut warnings } = parts;
     let settings = live::settings(typed, &mut mistakes, &mut warnings);
     let capture = live::capture_settings(typed, &settings, &mut mistakes);
     let user = live::user(typed, &mut mistakes);
@@ -122,6 +129,7 @@ fn finish(
             middleware,
             external,
             targets,
+            sparing,
             compare,
             recorder,
             mark,
@@ -244,7 +252,7 @@ mod tests {
         let mut mistakes = Mistakes::default();
         let send = typed::Send { to: vec![url.to_owned()], ..typed::Send::default() };
         let middleware = middleware::Settings::default();
-        super::super::targets(&send, &middleware, &mut mistakes, &mut Vec::new()).remove(0)
+        super::super::targets(&send, &middleware, None, &mut mistakes, &mut Vec::new()).remove(0)
     }
 
     #[track_caller]

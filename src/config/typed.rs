@@ -156,6 +156,21 @@ pub struct Report {
     pub results: Option<PathBuf>,
 }
 
+/// What spares the targets.
+#[derive(Clone, Debug, Default)]
+pub struct Sparing {
+    /// `1%:45s,5%:45s,100%`.
+    pub ramp: Option<String>,
+    /// `errors>5%/10s`, or `off`.
+    pub guard: Option<String>,
+    /// `step-down`, `hold`, `pause`, `stop`.
+    pub on_guard: Option<String>,
+    /// A command line.
+    pub guard_command: Option<String>,
+    /// `10s`.
+    pub guard_every: Option<String>,
+}
+
 /// How a live run goes on.
 #[derive(Clone, Debug, Default)]
 pub struct Running {
@@ -187,6 +202,8 @@ pub struct Shadow {
     pub live: Live,
     /// Which requests.
     pub select: Select,
+    /// What spares the targets.
+    pub sparing: Sparing,
     /// What is done to them.
     pub middleware: Middleware,
     /// Where to send them.
@@ -227,6 +244,8 @@ pub struct Replay {
     pub course: Course,
     /// Which requests.
     pub select: Select,
+    /// What spares the targets.
+    pub sparing: Sparing,
     /// What is done to them.
     pub middleware: Middleware,
     /// Where to send them.

@@ -12,6 +12,7 @@ mod reload;
 mod replay;
 mod report;
 mod signals;
+mod steer;
 mod terminal;
 mod watch;
 

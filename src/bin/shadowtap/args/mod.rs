@@ -12,6 +12,7 @@ mod output;
 mod requests;
 mod running;
 mod sending;
+mod sparing;
 
 use capture::{CaptureArgs, LiveArgs};
 use compare::CompareArgs;
@@ -20,6 +21,7 @@ use output::ReportArgs;
 use requests::{MiddlewareArgs, SelectArgs, WritesArgs};
 use running::{RecordingArgs, RunningArgs};
 use sending::{PaceArgs, ReplayArgs};
+use sparing::SparingArgs;
 
 /// Rehearse a migration with real traffic: replay captured HTTP against another stack and see what differs.
 #[derive(Debug, Parser)]
@@ -114,6 +116,7 @@ Examples:
   sudo shadowtap shadow -i eth0 -p 80 --to https://new-stack.example.com --sample 50%
   sudo shadowtap shadow -p 80 --to http://staging:8080 --duration 10m --summary run.json
   sudo shadowtap shadow -p 80 --to http://staging:8080 -o peak.gor.zst
+  sudo shadowtap shadow -p 80 --to http://staging:8080 --ramp '1%:45s,10%:1m,100%' --guard 'errors>5%/10s'
 
 Exit codes: 0 done; 2 a mistake on the command line, a right that is missing, a file that cannot be written, or not
 one request could be delivered.")]
@@ -122,6 +125,8 @@ pub(crate) struct ShadowCommand {
     live: LiveArgs,
     #[command(flatten)]
     send: ReplayArgs,
+    #[command(flatten)]
+    sparing: SparingArgs,
     #[command(flatten)]
     select: SelectArgs,
     #[command(flatten)]
@@ -187,6 +192,8 @@ pub(crate) struct ReplayCommand {
     #[command(flatten)]
     course: CourseArgs,
     #[command(flatten)]
+    sparing: SparingArgs,
+    #[command(flatten)]
     select: SelectArgs,
     #[command(flatten)]
     middleware: MiddlewareArgs,
@@ -249,6 +256,7 @@ impl From<ReplayCommand> for typed::Replay {
             select: args.select.into(),
             middleware: args.middleware.with(Some(args.writes)),
             send: args.send.at(args.pace),
+            sparing: args.sparing.into(),
             compare: args.compare.into(),
             report: args.report.into(),
         }
@@ -264,6 +272,7 @@ impl From<ShadowCommand> for typed::Shadow {
             send: args.send.into(),
             recording: args.recording.into(),
             running: args.running.into(),
+            sparing: args.sparing.into(),
             compare: args.compare.into(),
             report: args.report.into(),
         }
