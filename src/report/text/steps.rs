@@ -32,6 +32,7 @@ pub(super) fn steps(page: &mut Page, summary: &Summary) {
         let time = step.at.get(11..19).unwrap_or(&step.at);
         page.wrapped(&format!("  {time}  {step}"), 12, Tone::Plain);
     }
+    page.out.push('\n');
 }
 
 fn of_ramp(ramp: &RampEnd) -> String {
