@@ -9,6 +9,7 @@ use crate::capture;
 use crate::journal::Origin;
 use crate::report::StatusChoice;
 use crate::report::compare::Rules;
+use crate::serve::control::Place;
 use crate::{middleware, replay};
 
 mod chain;
@@ -71,6 +72,8 @@ pub struct ReplayConfig {
     pub targets: Vec<replay::Settings>,
     /// What spares them.
     pub sparing: Sparing,
+    /// Where it can be steered from.
+    pub control: Place,
     /// What counts as a difference.
     pub compare: Rules,
     /// What is written besides the report.
@@ -133,6 +136,7 @@ pub fn replay(typed: typed::Replay) -> Result<ReplayConfig, Mistakes> {
     let external = external::settings(&typed.middleware, &mut mistakes, &mut warnings);
     let sparing = sparing::sparing(&typed.sparing, &typed.select, false, &mut mistakes, &mut warnings);
     let targets = targets(&typed.send, &middleware, sparing.guard.as_ref(), &mut mistakes, &mut warnings);
+    let control = sparing::control(typed.control.as_deref(), false);
     let compare = compare::rules(&typed.compare, &mut mistakes);
     let outputs = outputs::both(&typed.report, &capture, &mut mistakes);
     let source = check::open(&capture, &mut mistakes);
@@ -145,6 +149,7 @@ pub fn replay(typed: typed::Replay) -> Result<ReplayConfig, Mistakes> {
             external,
             targets,
             sparing,
+            control,
             compare,
             outputs,
             warnings,

@@ -10,6 +10,7 @@ use crate::journal::{Recorder, Rotation, Target};
 use crate::middleware::{self, Mark};
 use crate::replay;
 use crate::report::compare::Rules;
+use crate::serve::control::Place;
 
 use super::mistakes::Mistakes;
 use super::{Outputs, Sparing, check, live, outputs, typed};
@@ -41,6 +42,8 @@ pub struct RunConfig {
     pub compare: Rules,
     /// What spares them.
     pub sparing: Sparing,
+    /// Where it can be steered from.
+    pub control: Place,
     /// Where what passes is recorded; nothing has been made yet.
     pub recorder: Option<Recorder>,
     /// How shadowtap's own traffic is told apart.
@@ -130,6 +133,7 @@ fn finish(
             external,
             targets,
             sparing,
+            control: super::sparing::control(running.control.as_deref(), true),
             compare,
             recorder,
             mark,

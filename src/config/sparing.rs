@@ -1,11 +1,14 @@
 //! What spares the targets: a ramp, guards, a command outside.
 
+use std::path::Path;
+
 use super::mistakes::Mistakes;
 use super::{check, parsed, typed};
 use crate::pipeline::Brake;
 use crate::pipeline::brake::DEFAULT_EVERY;
 use crate::replay::guard::Settings;
 use crate::replay::ramp::Plan;
+use crate::serve::control::Place;
 
 /// What spares the targets of a run.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -16,6 +19,16 @@ pub struct Sparing {
     pub brake: Option<Brake>,
     /// What each target is held to.
     pub guard: Option<Settings>,
+}
+
+/// Where the control socket is to be; `live` runs have one unasked.
+pub(super) fn control(typed: Option<&Path>, live: bool) -> Place {
+    match typed {
+        Some(path) if path == Path::new("off") => Place::Off,
+        Some(path) => Place::At(path.to_owned()),
+        None if live => Place::Default,
+        None => Place::Off,
+    }
 }
 
 /// What was asked for; `live` runs have a guard unasked.
@@ -114,6 +127,13 @@ mod tests {
         let sparing = check(false, command, &[]);
         assert_eq!(sparing.guard, Some(Settings::deaf()));
         assert_eq!(sparing.brake.unwrap().every, DEFAULT_EVERY);
+    }
+
+    #[test]
+    fn only_a_live_run_has_a_socket_unasked() {
+        assert_eq!((control(None, true), control(None, false)), (Place::Default, Place::Off));
+        assert_eq!(control(Some(Path::new("off")), true), Place::Off);
+        assert_eq!(control(Some(Path::new("/run/x")), false), Place::At("/run/x".into()));
     }
 
     #[test]

@@ -182,6 +182,8 @@ pub struct Running {
     pub mark: Option<String>,
     /// Whether only warnings are told on the way.
     pub quiet: bool,
+    /// A path, or `off`.
+    pub control: Option<PathBuf>,
 }
 
 /// What is recorded.
@@ -252,6 +254,8 @@ pub struct Replay {
     pub send: Send,
     /// What counts as a difference.
     pub compare: Compare,
+    /// A path, or `off`.
+    pub control: Option<PathBuf>,
     /// What is written.
     pub report: Report,
 }

@@ -39,6 +39,7 @@ fn run(config: RunConfig, about: About, first: &str) -> anyhow::Result<ExitCode>
     let RunConfig {
         capture, source, user, middleware, external, targets, sparing, compare, mut recorder, mark, ..
     } = config;
+    let socket = steer::socket(&config.control, user.becomes())?;
     // Before any other thread starts: from here on no right is needed.
     let given_up = rights::give_up(&user)?;
     tell(&format!("capturing on {}; {given_up}", source.describe()));
@@ -63,6 +64,7 @@ fn run(config: RunConfig, about: About, first: &str) -> anyhow::Result<ExitCode>
     let watch = Watch::begin(&counters, about, config.quiet);
     let control = Control::default();
     steer::listen(&control, watch.bar());
+    watch.bar().suspend(|| steer::open(socket.as_ref(), &control))?;
     let mark = mark.map(|mark| mark.of_run(&middleware.run.id));
     let run = Run {
         command: about.command(),
@@ -84,7 +86,7 @@ fn run(config: RunConfig, about: About, first: &str) -> anyhow::Result<ExitCode>
         compare,
     };
     let summary = pipeline::run(run, &counters, ended(stop, config.limits.duration));
-    drop(watch);
+    drop((watch, socket));
     let summary = summary?;
     write(&config.outputs, &summary)?;
     let failed = summary.nothing_delivered() || summary.results_failed || summary.nothing_recorded();

@@ -20,12 +20,12 @@ use crate::{TROUBLE, progress, steer, terminal};
 /// Runs the command.
 pub(crate) fn run(args: ReplayCommand) -> anyhow::Result<ExitCode> {
     let config = config::replay(args.into())?;
-    let ReplayConfig { capture, source, course, middleware, external, targets, sparing, compare, outputs, warnings } =
-        config;
+    let ReplayConfig { capture, source, course, middleware, external, targets, sparing, compare, outputs, .. } = config;
+    let socket = steer::socket(&config.control, None)?;
     let results = outputs.results.as_ref().map(writer).transpose()?;
     tell(&intent("sending", &middleware, sparing.ramp.as_ref(), &targets));
     steer::announce(&sparing);
-    for warning in warnings.into_iter().chain(targets.iter().flat_map(aloud)) {
+    for warning in config.warnings.into_iter().chain(targets.iter().flat_map(aloud)) {
         tell(&format!("warning: {warning}"));
     }
     let (reload, reloads) = Reload::new(&middleware, &targets);
@@ -34,6 +34,7 @@ pub(crate) fn run(args: ReplayCommand) -> anyhow::Result<ExitCode> {
     let bar = progress::show(&counters);
     let control = Control::default();
     steer::listen(&control, &bar);
+    bar.suspend(|| steer::open(socket.as_ref(), &control))?;
     let Sparing { ramp, brake, .. } = sparing;
     let run = Run {
         capture,
@@ -51,6 +52,7 @@ pub(crate) fn run(args: ReplayCommand) -> anyhow::Result<ExitCode> {
     };
     let summary = pipeline::run(run, &counters, stop.wait());
     bar.finish_and_clear();
+    drop(socket);
     let summary = summary?;
     write(&outputs, &summary)?;
     Ok(if summary.nothing_delivered() || summary.results_failed { ExitCode::from(TROUBLE) } else { ExitCode::SUCCESS })

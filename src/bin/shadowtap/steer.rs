@@ -2,10 +2,12 @@
 
 use std::sync::Arc;
 
+use anyhow::Context;
 use indicatif::ProgressBar;
 use shadowtap::config::Sparing;
 use shadowtap::pipeline::Control;
 use shadowtap::replay::guard::Action;
+use shadowtap::serve::control::{Place, Socket, Word, serve};
 
 use crate::output::tell;
 
@@ -13,6 +15,41 @@ use crate::output::tell;
 pub(crate) fn listen(control: &Control, bar: &ProgressBar) {
     let bar = bar.clone();
     control.listen(Arc::new(move |step| bar.suspend(|| tell(&step.to_string()))));
+}
+
+/// Makes the socket over which a run is steered; `owner` is who the run is about to become. That there is none where none
+/// was asked for by name is told, and the run goes on.
+pub(crate) fn socket(place: &Place, owner: Option<(u32, u32)>) -> anyhow::Result<Option<Socket>> {
+    let Some(path) = place.path(owner.map(|(uid, _)| uid)) else { return Ok(None) };
+    match Socket::bind(&path, *place == Place::Default, owner) {
+        Ok(socket) => Ok(Some(socket)),
+        Err(error) if *place == Place::Default => {
+            tell(&format!("warning: {error}"));
+            Ok(None)
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Listens to what is said at `socket`, and says where that is.
+pub(crate) fn open(socket: Option<&Socket>, control: &Control) -> anyhow::Result<()> {
+    let Some(socket) = socket else { return Ok(()) };
+    let control = control.clone();
+    serve(socket, Arc::new(move |word| steer(&control, word))).context("cannot listen at the control socket")?;
+    tell(&format!("steered by: shadowtap control --socket {}", socket.path().display()));
+    Ok(())
+}
+
+/// Does what was said, and says how the run stands then.
+fn steer(control: &Control, word: Word) -> String {
+    match word {
+        Word::Sample(share) => control.set_share(share),
+        Word::Pause => control.pause(),
+        Word::Resume => control.resume(),
+        Word::Stop => control.stop(),
+        Word::Status => {}
+    }
+    serde_json::to_string(&control.state()).unwrap_or_else(|error| format!("{{\"error\":\"{error}\"}}"))
 }
 
 /// Tells what spares the targets.

@@ -19,7 +19,7 @@ use compare::CompareArgs;
 use course::CourseArgs;
 use output::ReportArgs;
 use requests::{MiddlewareArgs, SelectArgs, WritesArgs};
-use running::{RecordingArgs, RunningArgs};
+use running::{ControlArgs, RecordingArgs, RunningArgs};
 use sending::{PaceArgs, ReplayArgs};
 use sparing::SparingArgs;
 
@@ -40,6 +40,7 @@ pub(crate) enum Command {
     Report(ReportCommand),
     Filters(FiltersCommand),
     Interfaces(InterfacesCommand),
+    Control(ControlCommand),
     Demo(DemoCommand),
 }
 
@@ -93,6 +94,28 @@ pub(crate) struct FiltersCheck {
     /// Chain files, see docs/filters.md
     #[arg(required = true, value_name = "FILE")]
     pub(crate) files: Vec<PathBuf>,
+}
+
+/// Steer a run that goes on: its share, a pause, its end; or ask how it stands.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  shadowtap control status
+  shadowtap control sample 25%
+  shadowtap control pause
+  shadowtap control --socket /run/shadowtap/1000/4711.sock stop
+
+Exit codes: 0 done; 2 there is no such run, several go on, or it refused.")]
+pub(crate) struct ControlCommand {
+    /// sample SHARE, pause, resume, stop or status
+    #[arg(required = true, value_name = "WORD", num_args = 1..)]
+    pub(crate) word: Vec<String>,
+    /// The socket of the run [default: that of the only run of this user]
+    #[arg(long, value_name = "PATH")]
+    pub(crate) socket: Option<PathBuf>,
+    /// Print what it answers as JSON
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 /// Show the whole path on this machine: a bundled capture, a staging server that is wrong on purpose, the report.
@@ -200,6 +223,8 @@ pub(crate) struct ReplayCommand {
     #[command(flatten)]
     writes: WritesArgs,
     #[command(flatten)]
+    control: ControlArgs,
+    #[command(flatten)]
     compare: CompareArgs,
     #[command(flatten)]
     report: ReportArgs,
@@ -257,6 +282,7 @@ impl From<ReplayCommand> for typed::Replay {
             middleware: args.middleware.with(Some(args.writes)),
             send: args.send.at(args.pace),
             sparing: args.sparing.into(),
+            control: args.control.control,
             compare: args.compare.into(),
             report: args.report.into(),
         }
@@ -327,7 +353,7 @@ mod tests {
 
     #[test]
     fn help_fits_80_columns() {
-        for name in ["shadow", "replay", "record", "inspect", "report", "interfaces"] {
+        for name in ["shadow", "replay", "record", "inspect", "report", "interfaces", "control"] {
             let mut command = Cli::command().term_width(80);
             let help = command.find_subcommand_mut(name).unwrap().clone().term_width(80).render_long_help().to_string();
             let widest = help.lines().max_by_key(|line| line.chars().count()).unwrap();
