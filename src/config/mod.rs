@@ -213,6 +213,7 @@ fn targets(
         targets.push(replay::Settings { name, ..sending(target) });
     }
     if let Some(first) = targets.first() {
+        sending::contradictions(first, middleware, mistakes);
         sending::pointless(typed, first, warnings);
     }
     targets
