@@ -235,6 +235,7 @@ fn targets(
         targets.push(replay::Settings { name, guard: guard.cloned(), ..sending(target) });
     }
     if let Some(first) = targets.first() {
+        sending::contradictions(first, middleware, mistakes);
         sending::pointless(typed, first, warnings);
     }
     targets
