@@ -1,6 +1,7 @@
 //! `shadow` and `record`: what they share, and what each has of its own.
 
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs as _};
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::capture::live::Live;
@@ -9,6 +10,7 @@ use crate::capture::{self, interfaces};
 use crate::journal::{Recorder, Rotation, Target};
 use crate::middleware::{self, Mark};
 use crate::replay;
+use crate::report::Patterns;
 use crate::report::compare::Rules;
 use crate::report::gate::Demands;
 
@@ -50,6 +52,8 @@ pub struct RunConfig {
     pub quiet: bool,
     /// What is written besides the report.
     pub outputs: Outputs,
+    /// What routes are called.
+    pub routes: Arc<Patterns>,
     /// What is demanded of it.
     pub demands: Demands,
     /// What is allowed and probably not meant, in words for people.
@@ -108,7 +112,8 @@ fn finish(
     let settings = live::settings(typed, &mut mistakes, &mut warnings);
     let capture = live::capture_settings(typed, &settings, &mut mistakes);
     let user = live::user(typed, &mut mistakes);
-    let outputs = outputs::both(report, &capture, &mut mistakes);
+    let outputs = outputs::all(report, &capture, &mut mistakes);
+    let routes = outputs::routes(report.routes.as_deref(), &mut mistakes);
     let recorder = recorder(recording, &middleware, &mut mistakes, &mut warnings);
     if external.is_some() && recorder.as_ref().is_some_and(|recorder| recorder.target().format().takes_frames()) {
         mistakes.add("--output and --middleware", "a capture file holds frames, and no middleware sees those");
@@ -134,6 +139,7 @@ fn finish(
             limits,
             quiet: running.quiet,
             outputs,
+            routes,
             demands,
             warnings,
         }),

@@ -76,6 +76,7 @@ fn run(config: RunConfig, about: About, first: &str) -> anyhow::Result<ExitCode>
         reopen,
         reloads,
         results,
+        patterns: config.routes,
         compare,
         demands: config.demands,
     };
