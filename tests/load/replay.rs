@@ -14,6 +14,7 @@ use std::thread;
 use std::time::Duration;
 
 use hdrhistogram::Histogram;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use serde_json::Value;
 use tokio::time::Instant;
 
@@ -80,11 +81,14 @@ pub(crate) fn lag() {
 
 /// As fast as answers come, over ever more connections.
 pub(crate) fn fast() {
+    let files = getrlimit(Resource::Nofile);
+    // For wrk and nginx, too, which take what they are given.
+    setrlimit(Resource::Nofile, Rlimit { current: files.maximum, ..files }).unwrap();
     let (folder, _nginx) = (folder(), Nginx::start_busy(TARGET));
     let (exchanges, file) = (setting("BENCH_REQUESTS", 500_000), folder.path().join("fast.pcap"));
     capture(&file, exchanges, 20_000, 64);
     println!("connections  wrk, requests/s     shadowtap  share  us/request  peak MB  opened");
-    for connections in [10_u64, 100, 1_000, 2_000] {
+    for connections in [10_u64, 100, 1_000, 10_000] {
         for _ in 0..setting("BENCH_RUNS", 3) {
             let before = wrk(folder.path(), connections);
             let most = connections.to_string();

@@ -102,8 +102,8 @@ daemon off;
 master_process off;
 error_log stderr crit;
 pid @ROOT@/nginx.pid;
-worker_rlimit_nofile 4096;
-events { worker_connections 2048; }
+worker_rlimit_nofile 16384;
+events { worker_connections 12288; }
 http {
     client_body_temp_path @ROOT@/body;
     proxy_temp_path @ROOT@/proxy;
