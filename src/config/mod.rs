@@ -4,11 +4,13 @@
 //! here, so that a missing file is told together with a misspelt flag. Nothing is created, sent or printed here.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use crate::capture;
 use crate::journal::Origin;
-use crate::report::StatusChoice;
 use crate::report::compare::Rules;
+use crate::report::gate::Demands;
+use crate::report::{Patterns, StatusChoice};
 use crate::serve::control::Place;
 use crate::{middleware, replay};
 
@@ -17,6 +19,7 @@ mod check;
 mod compare;
 mod course;
 mod external;
+mod gates;
 mod inspect;
 mod live;
 mod mistakes;
@@ -29,6 +32,7 @@ mod tests;
 pub mod typed;
 
 pub use chain::reread;
+pub use gates::demands;
 pub use mistakes::{Mistake, Mistakes};
 pub use run::{RunConfig, RunLimits, record, shadow};
 pub use sparing::Sparing;
@@ -54,6 +58,8 @@ pub struct Outputs {
     pub summary: Option<Output>,
     /// A line of JSON for each ended delivery.
     pub results: Option<Output>,
+    /// The report as a page of HTML.
+    pub report: Option<Output>,
 }
 
 /// A replay that can be run.
@@ -78,6 +84,10 @@ pub struct ReplayConfig {
     pub compare: Rules,
     /// What is written besides the report.
     pub outputs: Outputs,
+    /// What is demanded of it.
+    pub demands: Demands,
+    /// What routes are called.
+    pub routes: Arc<Patterns>,
     /// What is allowed and probably not meant, in words for people.
     pub warnings: Vec<String>,
 }
@@ -120,6 +130,8 @@ pub struct InspectConfig {
     pub view: View,
     /// Where the summary is written to.
     pub summary: Option<Output>,
+    /// What routes are called.
+    pub routes: Arc<Patterns>,
     /// What is allowed and probably not meant, in words for people.
     pub warnings: Vec<String>,
 }
@@ -138,7 +150,9 @@ pub fn replay(typed: typed::Replay) -> Result<ReplayConfig, Mistakes> {
     let targets = targets(&typed.send, &middleware, sparing.guard.as_ref(), &mut mistakes, &mut warnings);
     let control = sparing::control(typed.control.as_deref(), false);
     let compare = compare::rules(&typed.compare, &mut mistakes);
-    let outputs = outputs::both(&typed.report, &capture, &mut mistakes);
+    let outputs = outputs::all(&typed.report, &capture, &mut mistakes);
+    let demands = gates::checked(&typed.gates, &names_and_urls(&targets), &mut mistakes, &mut warnings);
+    let routes = outputs::routes(typed.report.routes.as_deref(), &mut mistakes);
     let source = check::open(&capture, &mut mistakes);
     match (source, mistakes.is_empty()) {
         (Some(source), true) => Ok(ReplayConfig {
@@ -152,6 +166,8 @@ pub fn replay(typed: typed::Replay) -> Result<ReplayConfig, Mistakes> {
             control,
             compare,
             outputs,
+            demands,
+            routes,
             warnings,
         }),
         _ => Err(mistakes),
@@ -170,6 +186,11 @@ fn name_and_url(typed: &str) -> (Option<&str>, &str) {
 /// The names that targets have, by their number.
 fn names(typed: &typed::Send) -> Vec<Option<String>> {
     typed.to.iter().map(|to| name_and_url(to).0.map(str::to_owned)).collect()
+}
+
+/// The names and URLs of targets.
+fn names_and_urls(targets: &[replay::Settings]) -> Vec<(Option<String>, String)> {
+    targets.iter().map(|target| (target.name.clone(), target.target.to_string())).collect()
 }
 
 /// A target with its name, where it has one.
@@ -228,12 +249,13 @@ pub fn inspect(typed: typed::Inspect) -> Result<InspectConfig, Mistakes> {
     let select = chain::select(&typed.select, true, &mut mistakes, &mut warnings);
     let capture = capture_settings(typed.capture, &mut mistakes);
     let summary = outputs::summary(typed.summary.as_deref(), &capture, &mut mistakes);
+    let routes = outputs::routes(typed.routes.as_deref(), &mut mistakes);
     let source = check::open(&capture, &mut mistakes);
     if matches!((&source, view), (Some(Origin::Events(_)), View::Forecast { .. })) {
         mistakes.add("--forecast", "a recording does not say when connections began and ended: ask a capture");
     }
     match (source, mistakes.is_empty()) {
-        (Some(source), true) => Ok(InspectConfig { capture, source, select, status, view, summary, warnings }),
+        (Some(source), true) => Ok(InspectConfig { capture, source, select, status, view, summary, routes, warnings }),
         _ => Err(mistakes),
     }
 }

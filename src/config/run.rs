@@ -1,6 +1,7 @@
 //! `shadow` and `record`: what they share, and what each has of its own.
 
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs as _};
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::capture::live::Live;
@@ -9,11 +10,13 @@ use crate::capture::{self, interfaces};
 use crate::journal::{Recorder, Rotation, Target};
 use crate::middleware::{self, Mark};
 use crate::replay;
+use crate::report::Patterns;
 use crate::report::compare::Rules;
+use crate::report::gate::Demands;
 use crate::serve::control::Place;
 
 use super::mistakes::Mistakes;
-use super::{Outputs, Sparing, check, live, outputs, typed};
+use super::{Outputs, Sparing, check, gates, live, outputs, typed};
 
 /// When a live run ends by itself.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -54,6 +57,10 @@ pub struct RunConfig {
     pub quiet: bool,
     /// What is written besides the report.
     pub outputs: Outputs,
+    /// What is demanded of it.
+    pub demands: Demands,
+    /// What routes are called.
+    pub routes: Arc<Patterns>,
     /// What is allowed and probably not meant, in words for people.
     pub warnings: Vec<String>,
 }
@@ -69,7 +76,8 @@ pub fn shadow(typed: &typed::Shadow) -> Result<RunConfig, Mistakes> {
     let sparing = super::sparing::sparing(&typed.sparing, &typed.select, true, &mut mistakes, &mut warnings);
     let targets = super::targets(&typed.send, &middleware, sparing.guard.as_ref(), &mut mistakes, &mut warnings);
     let compare = super::compare::rules(&typed.compare, &mut mistakes);
-    let parts = Parts { middleware, external, targets, sparing, compare, warnings };
+    let demands = gates::checked(&typed.gates, &super::names_and_urls(&targets), &mut mistakes, &mut warnings);
+    let parts = Parts { middleware, external, targets, sparing, compare, demands, warnings };
     finish(&typed.live, &typed.running, &typed.recording, &typed.report, parts, mistakes)
 }
 
@@ -85,8 +93,8 @@ pub fn record(typed: typed::Record) -> Result<RunConfig, Mistakes> {
     if typed.recording.output.is_none() {
         mistakes.add("--output", "say where to record, such as -o peak.gor.zst");
     }
-    let (targets, compare, sparing) = (Vec::new(), Rules::default(), Sparing::default());
-    let parts = Parts { middleware, external, targets, sparing, compare, warnings };
+    let (compare, demands, sparing) = (Rules::default(), Demands::default(), Sparing::default());
+    let parts = Parts { middleware, external, targets: Vec::new(), sparing, compare, demands, warnings };
     finish(&typed.live, &typed.running, &typed.recording, &typed.report, parts, mistakes)
 }
 
@@ -97,6 +105,7 @@ struct Parts {
     targets: Vec<replay::Settings>,
     sparing: Sparing,
     compare: Rules,
+    demands: Demands,
     warnings: Vec<String>,
 }
 
@@ -108,11 +117,12 @@ fn finish(
     parts: Parts,
     mut mistakes: Mistakes,
 ) -> Result<RunConfig, Mistakes> {
-    let Parts { middleware, external, targets, sparing, compare, mut warnings } = parts;
+    let Parts { middleware, external, targets, sparing, compare, demands, mut warnings } = parts;
     let settings = live::settings(typed, &mut mistakes, &mut warnings);
     let capture = live::capture_settings(typed, &settings, &mut mistakes);
     let user = live::user(typed, &mut mistakes);
-    let outputs = outputs::both(report, &capture, &mut mistakes);
+    let outputs = outputs::all(report, &capture, &mut mistakes);
+    let routes = outputs::routes(report.routes.as_deref(), &mut mistakes);
     let recorder = recorder(recording, &middleware, &mut mistakes, &mut warnings);
     if external.is_some() && recorder.as_ref().is_some_and(|recorder| recorder.target().format().takes_frames()) {
         mistakes.add("--output and --middleware", "a capture file holds frames, and no middleware sees those");
@@ -140,6 +150,8 @@ fn finish(
             limits,
             quiet: running.quiet,
             outputs,
+            demands,
+            routes,
             warnings,
         }),
         _ => Err(mistakes),

@@ -154,6 +154,19 @@ pub struct Report {
     pub summary: Option<PathBuf>,
     /// A file, or `-`.
     pub results: Option<PathBuf>,
+    /// A file, or `-`.
+    pub report: Option<PathBuf>,
+    /// A file of routes.
+    pub routes: Option<PathBuf>,
+}
+
+/// What is demanded of a run.
+#[derive(Clone, Debug, Default)]
+pub struct Gates {
+    /// `errors>0.5%`.
+    pub fail_if: Vec<String>,
+    /// A whole number.
+    pub min_samples: Option<String>,
 }
 
 /// What spares the targets.
@@ -218,6 +231,8 @@ pub struct Shadow {
     pub compare: Compare,
     /// What is written.
     pub report: Report,
+    /// What is demanded of it.
+    pub gates: Gates,
 }
 
 /// `shadowtap record`.
@@ -258,6 +273,8 @@ pub struct Replay {
     pub control: Option<PathBuf>,
     /// What is written.
     pub report: Report,
+    /// What is demanded of it.
+    pub gates: Gates,
 }
 
 /// `shadowtap inspect`.
@@ -280,4 +297,6 @@ pub struct Inspect {
     pub full: bool,
     /// A file, or `-`.
     pub summary: Option<PathBuf>,
+    /// A file of routes.
+    pub routes: Option<PathBuf>,
 }

@@ -13,9 +13,11 @@ use crate::http1::{Interest, Interests};
 use crate::journal::{Origin, Recorder};
 use crate::middleware::{self, Mark};
 use crate::replay;
+use crate::report::Patterns;
 use crate::report::compare::Rules;
 
 use super::compared::Keeping;
+use crate::report::gate::Demands;
 
 /// Where frames or events come from, and whether they wait.
 pub enum Feed {
@@ -65,8 +67,12 @@ pub struct Run {
     pub reloads: watch::Receiver<Option<middleware::Settings>>,
     /// Where each ended delivery is written as a line of JSON.
     pub results: Option<Box<dyn Write + Send>>,
+    /// What routes are called in the report; by their shape, without any patterns.
+    pub patterns: Arc<Patterns>,
     /// What counts as a difference.
     pub compare: Rules,
+    /// What is demanded of it.
+    pub demands: Demands,
 }
 
 impl Run {
@@ -90,7 +96,9 @@ impl Run {
             reopen: Reopen::default(),
             reloads: watch::channel(None).1,
             results: None,
+            patterns: Arc::default(),
             compare: Rules::default(),
+            demands: Demands::default(),
         }
     }
 }

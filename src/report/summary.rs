@@ -7,8 +7,12 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::by_route::RouteSummary;
+use super::curves::Curves;
+use super::kinds::Kinds;
 use super::middleware::MiddlewareCounts;
 use super::steps::Step;
+use super::timeline::Timeline;
 use crate::journal::Recorded;
 use crate::replay::GuardState;
 
@@ -51,6 +55,18 @@ pub struct Summary {
     /// What processes outside did, where there were any.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub middleware: Option<MiddlewareCounts>,
+    /// What happened when.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub timeline: Option<Timeline>,
+    /// Latency by percentile.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub curves: Option<Curves>,
+    /// What became of each route, the busiest first; what had no row of its own comes last.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub routes: Vec<RouteSummary>,
+    /// What kinds of difference there are, with examples.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kinds: Option<Kinds>,
     /// What changed the share on the way, in order: see [`super::Steps`] for how many are kept.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub steps: Vec<Step>,
@@ -285,6 +301,9 @@ pub struct TargetLatency {
 pub struct Differences {
     /// Deliveries whose both responses are known.
     pub compared: u64,
+    /// Those that differ in anything at all.
+    #[serde(default)]
+    pub any: u64,
     /// Those whose statuses differ.
     pub status: u64,
     /// Those whose header lines differ, of the same status.
@@ -371,12 +390,40 @@ impl Recording {
 pub struct Gate {
     /// The demand, as typed.
     pub gate: String,
-    /// What was measured.
+    /// What was measured: a number, a share from 0 to 1, or microseconds, as the demand is; at the worst of its targets.
     pub value: f64,
     /// Whether the demand held.
     pub held: bool,
     /// How many samples it was measured on.
     pub samples: u64,
+    /// The same as `held`, with the reason where it did not.
+    #[serde(default)]
+    pub state: GateState,
+    /// What the value may be at most, as the value is.
+    #[serde(default)]
+    pub limit: f64,
+    /// How many samples it needs to hold.
+    #[serde(default)]
+    pub needed: u64,
+    /// The URL of the target that it was measured at.
+    #[serde(default)]
+    pub target: Option<String>,
+    /// Why it held or did not, in words for people.
+    #[serde(default)]
+    pub reason: String,
+}
+
+/// What became of a demand.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum GateState {
+    /// It held.
+    #[default]
+    Held,
+    /// What was measured is past its limit.
+    Failed,
+    /// It was measured on too few samples to hold.
+    TooFew,
 }
 
 /// Figures of a histogram: microseconds, three significant digits; all zero where nothing was recorded.
@@ -411,6 +458,14 @@ impl TargetEnded {
     }
 }
 
+impl Differences {
+    /// Deliveries that differ in anything; of a summary that does not say, as many as must.
+    #[must_use]
+    pub fn differing(&self) -> u64 {
+        self.any.max(self.status).max(self.headers).max(self.body)
+    }
+}
+
 impl Summary {
     /// Whether both sums of the ledger hold: that of requests, and that of every target.
     #[must_use]
@@ -418,6 +473,11 @@ impl Summary {
         let requests = &self.requests;
         requests.seen == requests.offered + requests.in_flight + requests.ended.total()
             && self.targets.values().all(|target| target.offered == target.in_flight + target.ended.total())
+    }
+
+    /// The demands that did not hold.
+    pub fn failed_gates(&self) -> impl Iterator<Item = &Gate> {
+        self.gates.iter().filter(|gate| !gate.held)
     }
 
     /// Whether requests were to be recorded and not one record was written.
@@ -437,6 +497,12 @@ impl Summary {
 #[must_use]
 pub fn sum(counts: &Counts) -> u64 {
     counts.values().sum()
+}
+
+/// Whether a count can be left out.
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands over references")]
+pub(super) const fn is_zero(count: &u64) -> bool {
+    *count == 0
 }
 
 /// Counts one more under `key`, without a new key each time.

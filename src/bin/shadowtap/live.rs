@@ -12,12 +12,13 @@ use shadowtap::replay::Course;
 use shadowtap::report::Started;
 
 use crate::args::{RecordCommand, ShadowCommand};
+use crate::gates;
 use crate::output::{tell, writer};
 use crate::reload::Reload;
 use crate::replay::{aloud, intent, write};
 use crate::signals::Stop;
+use crate::steer;
 use crate::watch::{About, Watch};
-use crate::{TROUBLE, steer};
 
 /// Runs `shadow`.
 pub(crate) fn shadow(args: ShadowCommand) -> anyhow::Result<ExitCode> {
@@ -83,14 +84,16 @@ fn run(config: RunConfig, about: About, first: &str) -> anyhow::Result<ExitCode>
         reopen,
         reloads,
         results,
+        patterns: config.routes,
         compare,
+        demands: config.demands,
     };
     let summary = pipeline::run(run, &counters, ended(stop, config.limits.duration));
     drop((watch, socket));
     let summary = summary?;
     write(&config.outputs, &summary)?;
     let failed = summary.nothing_delivered() || summary.results_failed || summary.nothing_recorded();
-    Ok(if failed { ExitCode::from(TROUBLE) } else { ExitCode::SUCCESS })
+    Ok(gates::ending(&summary, failed))
 }
 
 /// Ready when the run is asked to end, or its time is over.

@@ -12,15 +12,16 @@ use shadowtap::report::{Summary, text};
 use shadowtap::{middleware, replay};
 
 use crate::args::ReplayCommand;
-use crate::output::{tell, write_summary, writer};
+use crate::output::{tell, write_page, write_summary, writer};
 use crate::reload::Reload;
 use crate::signals::Stop;
-use crate::{TROUBLE, progress, steer, terminal};
+use crate::{gates, progress, steer, terminal};
 
 /// Runs the command.
 pub(crate) fn run(args: ReplayCommand) -> anyhow::Result<ExitCode> {
     let config = config::replay(args.into())?;
     let ReplayConfig { capture, source, course, middleware, external, targets, sparing, compare, outputs, .. } = config;
+    let (demands, routes) = (config.demands, config.routes);
     let socket = steer::socket(&config.control, None)?;
     let results = outputs.results.as_ref().map(writer).transpose()?;
     tell(&intent("sending", &middleware, sparing.ramp.as_ref(), &targets));
@@ -48,6 +49,8 @@ pub(crate) fn run(args: ReplayCommand) -> anyhow::Result<ExitCode> {
         ramp,
         brake,
         control,
+        demands,
+        patterns: routes,
         ..Run::of_files(source)
     };
     let summary = pipeline::run(run, &counters, stop.wait());
@@ -55,13 +58,15 @@ pub(crate) fn run(args: ReplayCommand) -> anyhow::Result<ExitCode> {
     drop(socket);
     let summary = summary?;
     write(&outputs, &summary)?;
-    Ok(if summary.nothing_delivered() || summary.results_failed { ExitCode::from(TROUBLE) } else { ExitCode::SUCCESS })
+    Ok(gates::ending(&summary, summary.nothing_delivered() || summary.results_failed))
 }
 
-/// The report for people, and the summary where it was asked for. Where one fails, the other is written all the same.
+/// The report for people, and the summary and the page where they were asked for. Where one fails, the
+/// others are written all the same.
 pub(crate) fn write(outputs: &Outputs, summary: &Summary) -> anyhow::Result<()> {
     let written = outputs.summary.as_ref().map_or(Ok(()), |output| write_summary(output, summary));
-    let stdout_is_taken = [&outputs.summary, &outputs.results].contains(&&Some(Output::Stdout));
+    let page = outputs.report.as_ref().map_or(Ok(()), |output| write_page(output, summary));
+    let stdout_is_taken = [&outputs.summary, &outputs.results, &outputs.report].contains(&&Some(Output::Stdout));
     let shown = if stdout_is_taken {
         let text =
             text::report(summary, terminal::or_default(terminal::width_of_stderr()), terminal::colour_on_stderr());
@@ -72,7 +77,7 @@ pub(crate) fn write(outputs: &Outputs, summary: &Summary) -> anyhow::Result<()> 
         let mut stdout = io::stdout().lock();
         stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush())
     };
-    written.and(shown.context("cannot write the report"))
+    written.and(page).and(shown.context("cannot write the report"))
 }
 
 /// The first line of a run: what share of what will be sent where, and what will not.

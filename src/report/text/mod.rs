@@ -9,7 +9,9 @@ use std::fmt::Write as _;
 use super::summary::{Address, Counts, Figures, Requests, Summary, Target, sum};
 use super::units::{bytes, counted, duration, number, percent};
 
+mod against;
 mod forecast;
+mod gates;
 mod matrix;
 mod recording;
 mod routes;
@@ -18,6 +20,7 @@ mod steps;
 mod tests;
 mod verdict;
 
+pub use against::against;
 pub use forecast::forecast;
 pub use routes::routes;
 
@@ -56,6 +59,7 @@ pub fn report(summary: &Summary, width: usize, colour: bool) -> String {
     }
     steps::steps(&mut page, summary);
     capture(&mut page, summary);
+    gates::gates(&mut page, summary);
     warnings(&mut page, summary);
     page.out
 }

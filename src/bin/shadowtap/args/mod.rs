@@ -8,6 +8,7 @@ use shadowtap::config::typed;
 mod capture;
 mod compare;
 mod course;
+mod gates;
 mod output;
 mod requests;
 mod running;
@@ -17,7 +18,8 @@ mod sparing;
 use capture::{CaptureArgs, LiveArgs};
 use compare::CompareArgs;
 use course::CourseArgs;
-use output::ReportArgs;
+use gates::GateArgs;
+use output::{ReportArgs, RoutesArgs};
 use requests::{MiddlewareArgs, SelectArgs, WritesArgs};
 use running::{ControlArgs, RecordingArgs, RunningArgs};
 use sending::{PaceArgs, ReplayArgs};
@@ -44,18 +46,32 @@ pub(crate) enum Command {
     Demo(DemoCommand),
 }
 
-/// Make the report of a run again, from the results that it wrote; or tell what production did, by route, from a capture
-/// or a recording.
+/// Make the report of a run again, from the results or the summary that it wrote; compare two runs; or tell what
+/// production did, by route, from a capture or a recording.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
   shadowtap replay evening.pcap --to http://staging:8080 --results run.jsonl
-  shadowtap report run.jsonl
-  shadowtap report peak.gor.zst")]
+  shadowtap report run.jsonl --report run.html
+  shadowtap report run.jsonl --fail-if 'errors>0.5%'
+  shadowtap report --against yesterday.jsonl today.jsonl
+  shadowtap report peak.gor.zst
+
+Exit codes: 0 done, and every --fail-if held; 1 one did not; 2 trouble.")]
 pub(crate) struct ReportCommand {
-    /// Results of a run (--results), a capture, or a recording
+    /// Results or summary of a run (--results, --summary), a capture, or a recording
     #[arg(value_name = "FILE")]
     pub(crate) file: PathBuf,
+    #[command(flatten)]
+    pub(crate) gates: GateArgs,
+    /// Compare with an earlier run: its results or its summary
+    #[arg(long, value_name = "FILE")]
+    pub(crate) against: Option<PathBuf>,
+    /// Write the report as one page of HTML to FILE
+    #[arg(long, value_name = "FILE", help_heading = "Output")]
+    pub(crate) report: Option<PathBuf>,
+    #[command(flatten, next_help_heading = "Output")]
+    pub(crate) routes: RoutesArgs,
 }
 
 /// List the network interfaces, and whether they can be captured on from here.
@@ -126,6 +142,11 @@ pub(crate) struct DemoCommand {
     /// Write the summary (one JSON object) to FILE
     #[arg(long, value_name = "FILE", help_heading = "Output")]
     pub(crate) summary: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) gates: GateArgs,
+    /// Write the report as one page of HTML to FILE
+    #[arg(long, value_name = "FILE", help_heading = "Output")]
+    pub(crate) report: Option<PathBuf>,
 }
 
 /// Shadow live traffic to another stack: each request is sent there as soon as its last byte was on the wire.
@@ -141,8 +162,8 @@ Examples:
   sudo shadowtap shadow -p 80 --to http://staging:8080 -o peak.gor.zst
   sudo shadowtap shadow -p 80 --to http://staging:8080 --ramp '1%:45s,10%:1m,100%' --guard 'errors>5%/10s'
 
-Exit codes: 0 done; 2 a mistake on the command line, a right that is missing, a file that cannot be written, or not
-one request could be delivered.")]
+Exit codes: 0 done, and every --fail-if held; 1 one did not; 2 a mistake on the command line, a right that is missing, a
+file that cannot be written, or not one request could be delivered.")]
 pub(crate) struct ShadowCommand {
     #[command(flatten)]
     live: LiveArgs,
@@ -164,6 +185,8 @@ pub(crate) struct ShadowCommand {
     compare: CompareArgs,
     #[command(flatten)]
     report: ReportArgs,
+    #[command(flatten)]
+    gates: GateArgs,
 }
 
 /// Record live traffic: requests and responses to .gor or .jsonl, or frames to .pcap or .pcapng.
@@ -203,8 +226,8 @@ Examples:
   shadowtap replay evening.pcap --to http://staging:8080
   shadowtap replay peak-*.pcap.gz --to https://staging.example.com --speed 2x --sample 50%
 
-Exit codes: 0 done; 2 a mistake on the command line, a file that cannot be read or written, or not one
-request could be delivered.")]
+Exit codes: 0 done, and every --fail-if held; 1 one did not; 2 a mistake on the command line, a file that
+cannot be read or written, or not one request could be delivered.")]
 pub(crate) struct ReplayCommand {
     #[command(flatten)]
     capture: CaptureArgs,
@@ -228,6 +251,8 @@ pub(crate) struct ReplayCommand {
     compare: CompareArgs,
     #[command(flatten)]
     report: ReportArgs,
+    #[command(flatten)]
+    gates: GateArgs,
 }
 
 /// List the HTTP exchanges of capture files, one a line, or what they amount to. Sends nothing.
@@ -271,6 +296,8 @@ pub(crate) struct InspectCommand {
     /// are printed then
     #[arg(long, value_name = "FILE", help_heading = "Output")]
     summary: Option<PathBuf>,
+    #[command(flatten, next_help_heading = "Output")]
+    routes: RoutesArgs,
 }
 
 impl From<ReplayCommand> for typed::Replay {
@@ -284,6 +311,7 @@ impl From<ReplayCommand> for typed::Replay {
             sparing: args.sparing.into(),
             control: args.control.control,
             compare: args.compare.into(),
+            gates: args.gates.into(),
             report: args.report.into(),
         }
     }
@@ -300,6 +328,7 @@ impl From<ShadowCommand> for typed::Shadow {
             running: args.running.into(),
             sparing: args.sparing.into(),
             compare: args.compare.into(),
+            gates: args.gates.into(),
             report: args.report.into(),
         }
     }
@@ -329,6 +358,7 @@ impl From<InspectCommand> for typed::Inspect {
             json: args.json,
             full: args.full,
             summary: args.summary,
+            routes: args.routes.routes,
         }
     }
 }
@@ -336,7 +366,7 @@ impl From<InspectCommand> for typed::Inspect {
 impl From<ReportCommand> for typed::Inspect {
     fn from(args: ReportCommand) -> Self {
         let capture = typed::Capture { files: vec![args.file], ..typed::Capture::default() };
-        Self { capture, stats: true, ..Self::default() }
+        Self { capture, stats: true, routes: args.routes.routes, ..Self::default() }
     }
 }
 
