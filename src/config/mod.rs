@@ -84,10 +84,10 @@ pub struct ReplayConfig {
     pub compare: Rules,
     /// What is written besides the report.
     pub outputs: Outputs,
-    /// What is demanded of it.
-    pub demands: Demands,
     /// What routes are called.
     pub routes: Arc<Patterns>,
+    /// What is demanded of it.
+    pub demands: Demands,
     /// What is allowed and probably not meant, in words for people.
     pub warnings: Vec<String>,
 }
@@ -151,8 +151,8 @@ pub fn replay(typed: typed::Replay) -> Result<ReplayConfig, Mistakes> {
     let control = sparing::control(typed.control.as_deref(), false);
     let compare = compare::rules(&typed.compare, &mut mistakes);
     let outputs = outputs::all(&typed.report, &capture, &mut mistakes);
-    let demands = gates::checked(&typed.gates, &names_and_urls(&targets), &mut mistakes, &mut warnings);
     let routes = outputs::routes(typed.report.routes.as_deref(), &mut mistakes);
+    let demands = gates::checked(&typed.gates, &names_and_urls(&targets), &mut mistakes, &mut warnings);
     let source = check::open(&capture, &mut mistakes);
     match (source, mistakes.is_empty()) {
         (Some(source), true) => Ok(ReplayConfig {
@@ -166,8 +166,8 @@ pub fn replay(typed: typed::Replay) -> Result<ReplayConfig, Mistakes> {
             control,
             compare,
             outputs,
-            demands,
             routes,
+            demands,
             warnings,
         }),
         _ => Err(mistakes),
@@ -235,6 +235,7 @@ fn targets(
         targets.push(replay::Settings { name, guard: guard.cloned(), ..sending(target) });
     }
     if let Some(first) = targets.first() {
+        sending::contradictions(first, middleware, mistakes);
         sending::pointless(typed, first, warnings);
     }
     targets

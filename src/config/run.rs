@@ -57,10 +57,10 @@ pub struct RunConfig {
     pub quiet: bool,
     /// What is written besides the report.
     pub outputs: Outputs,
-    /// What is demanded of it.
-    pub demands: Demands,
     /// What routes are called.
     pub routes: Arc<Patterns>,
+    /// What is demanded of it.
+    pub demands: Demands,
     /// What is allowed and probably not meant, in words for people.
     pub warnings: Vec<String>,
 }
@@ -93,8 +93,15 @@ pub fn record(typed: typed::Record) -> Result<RunConfig, Mistakes> {
     if typed.recording.output.is_none() {
         mistakes.add("--output", "say where to record, such as -o peak.gor.zst");
     }
-    let (compare, demands, sparing) = (Rules::default(), Demands::default(), Sparing::default());
-    let parts = Parts { middleware, external, targets: Vec::new(), sparing, compare, demands, warnings };
+    let parts = Parts {
+        middleware,
+        external,
+        targets: Vec::new(),
+        sparing: Sparing::default(),
+        compare: Rules::default(),
+        demands: Demands::default(),
+        warnings,
+    };
     finish(&typed.live, &typed.running, &typed.recording, &typed.report, parts, mistakes)
 }
 
@@ -150,8 +157,8 @@ fn finish(
             limits,
             quiet: running.quiet,
             outputs,
-            demands,
             routes,
+            demands,
             warnings,
         }),
         _ => Err(mistakes),

@@ -97,6 +97,10 @@ pub struct Send {
     pub max_in_flight: Option<String>,
     /// `wire`, `reqwest`.
     pub client: Option<String>,
+    /// Whether HTTP/2 is wanted.
+    pub http2: bool,
+    /// `http://proxy:3128`.
+    pub proxy: Option<String>,
     /// `pooled`, `mirrored`.
     pub connections: Option<String>,
     /// A whole number.

@@ -535,9 +535,9 @@ impl Reporter {
     fn compared(&mut self, note: Option<&RequestNote>, delivery: &Delivery, production: Option<&Production>) {
         let found = self.found(note, delivery, production);
         let Some(tally) = self.targets.get_mut(delivery.target) else { return };
+        let unknown = found.as_ref().map(|found| found.body_unknown);
         let url = self.urls.get(delivery.target).map_or("", String::as_str);
         self.watch.delivered(url, note, delivery, production, found.as_ref());
-        let unknown = found.as_ref().map(|found| found.body_unknown);
         let differences = tally.compared(delivery, production, found);
         let looked = Compared { unknown, differences: &differences };
         self.evidence.compared(note, delivery, production, url, looked);

@@ -21,7 +21,6 @@ use crate::{gates, progress, steer, terminal};
 pub(crate) fn run(args: ReplayCommand) -> anyhow::Result<ExitCode> {
     let config = config::replay(args.into())?;
     let ReplayConfig { capture, source, course, middleware, external, targets, sparing, compare, outputs, .. } = config;
-    let (demands, routes) = (config.demands, config.routes);
     let socket = steer::socket(&config.control, None)?;
     let results = outputs.results.as_ref().map(writer).transpose()?;
     tell(&intent("sending", &middleware, sparing.ramp.as_ref(), &targets));
@@ -46,11 +45,11 @@ pub(crate) fn run(args: ReplayCommand) -> anyhow::Result<ExitCode> {
         results,
         reloads,
         compare,
+        patterns: config.routes,
+        demands: config.demands,
         ramp,
         brake,
         control,
-        demands,
-        patterns: routes,
         ..Run::of_files(source)
     };
     let summary = pipeline::run(run, &counters, stop.wait());

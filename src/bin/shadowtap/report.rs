@@ -20,19 +20,19 @@ const MAX_LINE: u64 = 64 << 20;
 
 /// Runs the command.
 pub(crate) fn run(args: ReportCommand) -> anyhow::Result<ExitCode> {
-    let Some(mut summary) = of_run(&args.file)? else { return of_capture(args) };
+    let Some(OfRun { mut summary, lines }) = of_run(&args.file)? else { return of_capture(args) };
     if args.routes.routes.is_some() {
         bail!("--routes: a run has its routes from when it ran: give it to replay or shadow");
     }
-    let asks = demanded(&args, &mut summary)?;
-    let page = Page::new(args.report, [Some(&args.file), args.against.as_ref()])?;
+    let asks = demanded(&args, lines, &mut summary)?;
+    let page = Page::new(args.report.clone(), [Some(&args.file), args.against.as_ref()])?;
     let width = terminal::or_default(terminal::width_of_stdout());
     let colour = terminal::colour_on_stdout();
     let (text, html) = match &args.against {
         None => (text::report(&summary, width, colour), page.wanted().then(|| html::report(&summary))),
         Some(earlier) => {
             let earlier = of_run(earlier)?.with_context(|| format!("{} {NEITHER}", earlier.display()))?;
-            let both = Comparison::of(&earlier, &summary);
+            let both = Comparison::of(&earlier.summary, &summary);
             (text::against(&both, width, colour), page.wanted().then(|| html::against(&both)))
         }
     };
@@ -48,9 +48,9 @@ const NEITHER: &str = "is neither the results nor the summary of a run (--result
 
 /// A capture or a recording has no run to report on.
 fn of_capture(args: ReportCommand) -> anyhow::Result<ExitCode> {
-    let demands = !typed::Gates::from(args.gates.clone()).fail_if.is_empty();
-    let given = [("--fail-if", demands), ("--against", args.against.is_some()), ("--report", args.report.is_some())];
-    for (flag, given) in given {
+    let judges = !typed::Gates::from(args.gates.clone()).fail_if.is_empty();
+    let asked = [("--against", args.against.is_some()), ("--report", args.report.is_some()), ("--fail-if", judges)];
+    for (flag, given) in asked {
         if given {
             bail!("{flag}: {} {NEITHER}", args.file.display());
         }
@@ -85,11 +85,18 @@ impl Page {
     }
 }
 
+/// What there is of a run.
+struct OfRun {
+    summary: Summary,
+    /// Whether there is a line for each delivery, too.
+    lines: bool,
+}
+
 /// The summary of a run, from its results or alone; `None` where the file is neither.
-fn of_run(path: &Path) -> anyhow::Result<Option<Summary>> {
+fn of_run(path: &Path) -> anyhow::Result<Option<OfRun>> {
     Ok(match of_summary(path)? {
-        Some(summary) => Some(summary),
-        None => of_results(path)?,
+        Some(summary) => Some(OfRun { summary, lines: false }),
+        None => of_results(path)?.map(|summary| OfRun { summary, lines: true }),
     })
 }
 
@@ -112,7 +119,7 @@ fn of_summary(path: &Path) -> anyhow::Result<Option<Summary>> {
 }
 
 /// Judges the run anew by what is demanded now, if anything is; says whether.
-fn demanded(args: &ReportCommand, summary: &mut Summary) -> anyhow::Result<bool> {
+fn demanded(args: &ReportCommand, lines: bool, summary: &mut Summary) -> anyhow::Result<bool> {
     let urls: Vec<String> = summary.targets.keys().cloned().collect();
     let targets: Vec<_> = urls.iter().map(|url| (None, url.clone())).collect();
     let demands = config::demands(&args.gates.clone().into(), &targets)?;
@@ -120,6 +127,12 @@ fn demanded(args: &ReportCommand, summary: &mut Summary) -> anyhow::Result<bool>
         return Ok(false);
     }
     let mut watch = Watch::new(demands, &urls);
+    if watch.wants() && !lines {
+        bail!(
+            "--fail-if: some of this is only in the results of a run (--results), and {} is its summary",
+            args.file.display()
+        );
+    }
     if watch.wants() {
         let cannot = || format!("cannot read {}", args.file.display());
         let mut lines = BufReader::new(File::open(&args.file).with_context(cannot)?);

@@ -62,8 +62,6 @@ pub(crate) struct ReportCommand {
     /// Results or summary of a run (--results, --summary), a capture, or a recording
     #[arg(value_name = "FILE")]
     pub(crate) file: PathBuf,
-    #[command(flatten)]
-    pub(crate) gates: GateArgs,
     /// Compare with an earlier run: its results or its summary
     #[arg(long, value_name = "FILE")]
     pub(crate) against: Option<PathBuf>,
@@ -72,6 +70,8 @@ pub(crate) struct ReportCommand {
     pub(crate) report: Option<PathBuf>,
     #[command(flatten, next_help_heading = "Output")]
     pub(crate) routes: RoutesArgs,
+    #[command(flatten)]
+    pub(crate) gates: GateArgs,
 }
 
 /// List the network interfaces, and whether they can be captured on from here.
@@ -142,11 +142,11 @@ pub(crate) struct DemoCommand {
     /// Write the summary (one JSON object) to FILE
     #[arg(long, value_name = "FILE", help_heading = "Output")]
     pub(crate) summary: Option<PathBuf>,
-    #[command(flatten)]
-    pub(crate) gates: GateArgs,
     /// Write the report as one page of HTML to FILE
     #[arg(long, value_name = "FILE", help_heading = "Output")]
     pub(crate) report: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) gates: GateArgs,
 }
 
 /// Shadow live traffic to another stack: each request is sent there as soon as its last byte was on the wire.
