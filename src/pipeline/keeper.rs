@@ -76,8 +76,9 @@ impl Keeper {
         if self.kept.is_none() {
             return;
         }
+        let now = Instant::now();
         let deliveries = facts.iter().filter_map(|fact| match fact {
-            Fact::Delivered(delivery) => Some((delivery.target, Sample::of(delivery)?)),
+            Fact::Delivered(delivery) => Some((delivery.target, Sample::of(delivery, now)?)),
             _ => None,
         });
         let mut samples = deliveries.peekable();

@@ -73,18 +73,23 @@ pub struct Sample {
     pub late: bool,
     /// From the last byte of the request to the first of the answer, where there was one.
     pub service: Option<Duration>,
+    /// How long ago it was sent, where that is known: what was sent before a change says nothing about it.
+    pub age: Option<Duration>,
 }
 
 impl Sample {
-    /// What a delivery says of its target; `None` where it never went there.
+    /// What a delivery says of its target `now`; `None` where it never went there.
     #[must_use]
-    pub fn of(delivery: &Delivery) -> Option<Self> {
+    pub fn of(delivery: &Delivery, now: Instant) -> Option<Self> {
         let status = delivery.answer.as_ref().map(|answer| answer.status);
+        let age = delivery.answer.as_ref().map(|answer| now.saturating_duration_since(answer.written));
         match delivery.outcome {
             Outcome::Sent => {
-                Some(Self { failed: status.is_some_and(|s| s >= 500), late: false, service: delivery.service })
+                Some(Self { failed: status.is_some_and(|s| s >= 500), late: false, service: delivery.service, age })
             }
-            Outcome::Failed(kind) => Some(Self { failed: true, late: kind == FailureKind::Timeout, service: None }),
+            Outcome::Failed(kind) => {
+                Some(Self { failed: true, late: kind == FailureKind::Timeout, service: None, age })
+            }
             _ => None,
         }
     }
@@ -160,8 +165,12 @@ impl Guard {
         }
     }
 
-    /// Takes notice of how a delivery ended.
+    /// Takes notice of how a delivery ended, unless it was sent before the last change.
     pub fn take(&mut self, at: Instant, sample: Sample) {
+        let age = sample.age.unwrap_or_default();
+        if at.saturating_duration_since(self.changed) < age && self.trips > 0 {
+            return;
+        }
         self.windows.iter_mut().for_each(|window| window.take(at, sample));
     }
 

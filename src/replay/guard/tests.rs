@@ -4,10 +4,10 @@ use proptest::prelude::*;
 
 use super::*;
 
-const OK: Sample = Sample { failed: false, late: false, service: Some(Duration::from_millis(10)) };
-const SLOW: Sample = Sample { failed: false, late: false, service: Some(Duration::from_secs(2)) };
-const FAILED: Sample = Sample { failed: true, late: false, service: None };
-const LATE: Sample = Sample { failed: true, late: true, service: None };
+const OK: Sample = Sample { failed: false, late: false, service: Some(Duration::from_millis(10)), age: None };
+const SLOW: Sample = Sample { failed: false, late: false, service: Some(Duration::from_secs(2)), age: None };
+const FAILED: Sample = Sample { failed: true, late: false, service: None, age: None };
+const LATE: Sample = Sample { failed: true, late: true, service: None, age: None };
 
 /// Time between two looks.
 const TICK: Duration = Duration::from_millis(100);
@@ -187,6 +187,18 @@ fn a_word_from_outside_brakes_once_and_the_next_one_brakes_again() {
 }
 
 #[test]
+fn what_was_sent_before_a_change_says_nothing_about_it() {
+    let mut rig = Rig::new("errors>5%/10s", Action::StepDown);
+    rig.run(20.0, 400, 0, OK);
+    while rig.changes.is_empty() {
+        rig.run(0.1, 400, 100, FAILED);
+    }
+    // What was under way then fails late, and what was sent since is well.
+    rig.run(6.0, 400, 50, Sample { age: Some(Duration::from_secs(10)), ..FAILED });
+    assert_eq!(rig.shares(), [0.5]);
+}
+
+#[test]
 fn a_sample_is_what_went_to_the_target() {
     use crate::exchange::{ConnectionId, ExchangeId, HeldBy, Shed};
     let delivery = |outcome| Delivery {
@@ -198,11 +210,12 @@ fn a_sample_is_what_went_to_the_target() {
         response: None,
         lag: None,
     };
+    let now = Instant::now();
     for outcome in [Outcome::GuardHeld(HeldBy::Guard), Outcome::Shed(Shed::TargetQueue), Outcome::SampledOut] {
-        assert_eq!(Sample::of(&delivery(outcome)), None);
+        assert_eq!(Sample::of(&delivery(outcome), now), None);
     }
-    assert_eq!(Sample::of(&delivery(Outcome::Failed(FailureKind::Connect))), Some(FAILED));
-    assert_eq!(Sample::of(&delivery(Outcome::Failed(FailureKind::Timeout))), Some(LATE));
+    assert_eq!(Sample::of(&delivery(Outcome::Failed(FailureKind::Connect)), now), Some(FAILED));
+    assert_eq!(Sample::of(&delivery(Outcome::Failed(FailureKind::Timeout)), now), Some(LATE));
 }
 
 proptest! {
