@@ -6,9 +6,11 @@ use std::path::Path;
 
 use serde::Deserialize;
 
+use crate::middleware::Share;
+use crate::replay::{self, Beside};
 use crate::report::compare::{RuleError, Rules};
 
-use super::check::size;
+use super::check::{parsed, size};
 use super::mistakes::Mistakes;
 use super::typed;
 
@@ -45,6 +47,18 @@ pub(super) fn rules(typed: &typed::Compare, mistakes: &mut Mistakes) -> Rules {
     each("--compare-header", &typed.compare_headers, mistakes, |rule| rules.compare_header(rule));
     max_body("--max-compare-body", typed.max_body.as_deref(), &mut rules, mistakes);
     rules
+}
+
+/// Who is asked beside these targets, in the same way as the first of them.
+pub(super) fn beside(typed: &typed::Compare, targets: &[replay::Settings], mistakes: &mut Mistakes) -> Beside {
+    let url = parsed::<replay::TargetUrl>("--baseline", typed.baseline.as_deref(), mistakes);
+    if let Some(url) = url.as_ref().filter(|url| targets.iter().any(|target| target.target == **url)) {
+        mistakes.add("--baseline", format!("{url} is a target: it would only be held against itself"));
+    }
+    let baseline = url.zip(targets.first());
+    let baseline = baseline.map(|(target, first)| replay::Settings { target, name: None, ..first.clone() });
+    let share = parsed::<Share>("--self-check", typed.self_check.as_deref(), mistakes);
+    Beside { baseline, self_check: share.map_or(0.0, |share| share.0) }
 }
 
 fn each(place: &str, rules: &[String], mistakes: &mut Mistakes, mut add: impl FnMut(&str) -> Result<(), RuleError>) {

@@ -69,6 +69,8 @@ pub struct ReplayConfig {
     pub targets: Vec<replay::Settings>,
     /// What counts as a difference.
     pub compare: Rules,
+    /// Who is asked beside the targets, to learn what is noise.
+    pub beside: replay::Beside,
     /// What is written besides the report.
     pub outputs: Outputs,
     /// What is allowed and probably not meant, in words for people.
@@ -128,12 +130,22 @@ pub fn replay(typed: typed::Replay) -> Result<ReplayConfig, Mistakes> {
     let external = external::settings(&typed.middleware, &mut mistakes, &mut warnings);
     let targets = targets(&typed.send, &middleware, &mut mistakes, &mut warnings);
     let compare = compare::rules(&typed.compare, &mut mistakes);
+    let beside = compare::beside(&typed.compare, &targets, &mut mistakes);
     let outputs = outputs::both(&typed.report, &capture, &mut mistakes);
     let source = check::open(&capture, &mut mistakes);
     match (source, mistakes.is_empty()) {
-        (Some(source), true) => {
-            Ok(ReplayConfig { capture, source, course, middleware, external, targets, compare, outputs, warnings })
-        }
+        (Some(source), true) => Ok(ReplayConfig {
+            capture,
+            source,
+            course,
+            middleware,
+            external,
+            targets,
+            compare,
+            beside,
+            outputs,
+            warnings,
+        }),
         _ => Err(mistakes),
     }
 }

@@ -8,7 +8,7 @@ use crate::capture::rights::User;
 use crate::capture::{self, interfaces};
 use crate::journal::{Recorder, Rotation, Target};
 use crate::middleware::{self, Mark};
-use crate::replay;
+use crate::replay::{self, Beside};
 use crate::report::compare::Rules;
 
 use super::mistakes::Mistakes;
@@ -39,6 +39,8 @@ pub struct RunConfig {
     pub targets: Vec<replay::Settings>,
     /// What counts as a difference.
     pub compare: Rules,
+    /// Who is asked beside the targets, to learn what is noise.
+    pub beside: Beside,
     /// Where what passes is recorded; nothing has been made yet.
     pub recorder: Option<Recorder>,
     /// How shadowtap's own traffic is told apart.
@@ -62,7 +64,8 @@ pub fn shadow(typed: &typed::Shadow) -> Result<RunConfig, Mistakes> {
     let external = super::external::settings(&typed.middleware, &mut mistakes, &mut warnings);
     let targets = super::targets(&typed.send, &middleware, &mut mistakes, &mut warnings);
     let compare = super::compare::rules(&typed.compare, &mut mistakes);
-    let parts = Parts { middleware, external, targets, compare, warnings };
+    let beside = super::compare::beside(&typed.compare, &targets, &mut mistakes);
+    let parts = Parts { middleware, external, targets, compare, beside, warnings };
     finish(&typed.live, &typed.running, &typed.recording, &typed.report, parts, mistakes)
 }
 
@@ -77,7 +80,14 @@ pub fn record(typed: typed::Record) -> Result<RunConfig, Mistakes> {
     if typed.recording.output.is_none() {
         mistakes.add("--output", "say where to record, such as -o peak.gor.zst");
     }
-    let parts = Parts { middleware, external, targets: Vec::new(), compare: Rules::default(), warnings };
+    let parts = Parts {
+        middleware,
+        external,
+        targets: Vec::new(),
+        compare: Rules::default(),
+        beside: Beside::default(),
+        warnings,
+    };
     finish(&typed.live, &typed.running, &typed.recording, &typed.report, parts, mistakes)
 }
 
@@ -87,6 +97,7 @@ struct Parts {
     external: Option<middleware::external::Settings>,
     targets: Vec<replay::Settings>,
     compare: Rules,
+    beside: Beside,
     warnings: Vec<String>,
 }
 
@@ -98,7 +109,7 @@ fn finish(
     parts: Parts,
     mut mistakes: Mistakes,
 ) -> Result<RunConfig, Mistakes> {
-    let Parts { middleware, external, targets, compare, mut warnings } = parts;
+    let Parts { middleware, external, targets, compare, beside, mut warnings } = parts;
     let settings = live::settings(typed, &mut mistakes, &mut warnings);
     let capture = live::capture_settings(typed, &settings, &mut mistakes);
     let user = live::user(typed, &mut mistakes);
@@ -111,7 +122,8 @@ fn finish(
     let mark = mark(running.mark.as_deref(), &mut mistakes);
     let source = live::open(&settings, &mut mistakes);
     if let Some(source) = &source {
-        let own = own_traffic(&targets, &settings.ports, source.interfaces(), mark.as_ref());
+        let everybody: Vec<_> = targets.iter().chain(&beside.baseline).cloned().collect();
+        let own = own_traffic(&everybody, &settings.ports, source.interfaces(), mark.as_ref());
         warnings.extend(mistakes.keep("--to", own).flatten());
     }
     match (source, user, mistakes.is_empty()) {
@@ -123,6 +135,7 @@ fn finish(
             external,
             targets,
             compare,
+            beside,
             recorder,
             mark,
             limits,

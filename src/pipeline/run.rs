@@ -62,6 +62,8 @@ pub struct Run {
     pub results: Option<Box<dyn Write + Send>>,
     /// What counts as a difference.
     pub compare: Rules,
+    /// What is sent beside that, to learn what is noise.
+    pub beside: replay::Beside,
 }
 
 impl Run {
@@ -84,6 +86,7 @@ impl Run {
             reloads: watch::channel(None).1,
             results: None,
             compare: Rules::default(),
+            beside: replay::Beside::default(),
         }
     }
 }

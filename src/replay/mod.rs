@@ -38,7 +38,7 @@ pub use guard::GuardState;
 pub use http::HttpClient;
 pub use pace::{Pace, PaceError, Schedule};
 pub use settings::{
-    ChoiceError, ClientChoice, ConnectionMode, DEFAULT_DRAIN, DEFAULT_MAX_CONNECTIONS, DEFAULT_MAX_IN_FLIGHT,
+    Beside, ChoiceError, ClientChoice, ConnectionMode, DEFAULT_DRAIN, DEFAULT_MAX_CONNECTIONS, DEFAULT_MAX_IN_FLIGHT,
     DEFAULT_MAX_RESPONSE, DEFAULT_RESOLVE_EVERY, DEFAULT_TIMEOUT, Settings,
 };
 pub use target::{InFlight, Limits, Stats, run_target};

@@ -11,6 +11,7 @@ use std::time::Duration;
 use crate::exchange::{Damage, Digest, ExchangeId, Outcome, Timestamp};
 use crate::replay::{Delivery, Kept};
 
+mod beside;
 pub mod compare;
 mod edges;
 mod engine;
@@ -20,7 +21,10 @@ pub mod inspect;
 pub mod join;
 pub mod ledger;
 pub mod listing;
+mod meet;
 pub mod middleware;
+pub mod noise;
+mod repeats;
 pub mod results;
 pub mod routes;
 mod series;
@@ -33,9 +37,11 @@ pub mod text;
 pub mod units;
 
 pub use crate::journal::line as lines;
+pub use beside::{Baseline, SelfChecks};
 pub use forecast::Forecast;
 pub use inspect::{Exchange, Exchanges, InspectLedger};
 pub use listing::Listing;
+pub use meet::{baseline_number, check_number};
 pub use middleware::MiddlewareCounts;
 pub use routes::Routes;
 pub use snapshot::{Look, Snapshot};
@@ -46,10 +52,11 @@ pub use summary::{
     Target, TargetEnded, TargetGuard, TargetLatency, Tcp,
 };
 
-use compare::Bodies;
 use histogram::Durations;
-use join::{Arrival, Joined, Joins};
+use join::Joins;
 use ledger::Ledger;
+use noise::Noise;
+use repeats::Repeats;
 use results::{Line, Results};
 use snapshot::Recent;
 use tally::TargetTally;
@@ -75,6 +82,16 @@ pub enum Fact {
         note: Box<RequestNote>,
         /// Which targets it was offered to.
         targets: TargetSet,
+    },
+    /// Beside its targets an offered request goes to the baseline, or to some of them a second time; deliveries follow,
+    /// numbered by [`baseline_number`] and [`check_number`].
+    Beside {
+        /// The request.
+        of: ExchangeId,
+        /// Whether it goes to the baseline.
+        baseline: bool,
+        /// Which targets it goes to a second time.
+        checks: TargetSet,
     },
     /// A delivery ended.
     Delivered(Box<Delivery>),
@@ -150,7 +167,13 @@ pub struct RequestNote {
     pub bytes: u64,
     /// Value of the first Host header; empty where there is none.
     pub host: Vec<u8>,
+    /// What it has in common with requests that ask for just the same; none where it may change something.
+    pub repeat: Option<RepeatKey>,
 }
+
+/// A hash of all that an answer depends on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct RepeatKey(pub u64);
 
 /// The production response, as far as it is known.
 #[derive(Clone, Debug)]
@@ -204,6 +227,8 @@ pub struct Settings {
     pub compare: compare::Rules,
     /// Bytes of kept bodies that may wait for their other half.
     pub kept_bytes: usize,
+    /// The URL of the baseline, where there is one.
+    pub baseline: Option<String>,
 }
 
 /// What the capture thread hands over at its end.
@@ -279,8 +304,13 @@ pub struct Reporter {
     production: tally::ProductionTally,
     results: Results,
     compare: compare::Rules,
+    /// Of each target, and then of the baseline.
     hosts: Vec<Vec<u8>>,
+    baseline: Option<String>,
     in_haste: bool,
+    noise: Noise,
+    repeats: Repeats,
+    checks: SelfChecks,
     /// Kept once somebody has looked.
     recent: Option<Recent>,
 }
@@ -292,17 +322,22 @@ impl Reporter {
         let targets = settings.targets.len();
         Self {
             command: settings.command,
-            hosts: settings.targets.iter().map(|url| host(url)).collect(),
+            hosts: settings.targets.iter().chain(&settings.baseline).map(|url| host(url)).collect(),
+            baseline: settings.baseline,
             urls: settings.targets,
             sample: settings.sample,
             started: settings.started,
-            ledger: Ledger::new(targets),
+            // The baseline comes last.
+            ledger: Ledger::new(targets + 1),
             joins: Joins::with_kept_bytes(settings.kept_bytes),
-            targets: vec![TargetTally::default(); targets],
+            targets: vec![TargetTally::default(); targets + 1],
             production: tally::ProductionTally::default(),
             results: Results::new(settings.results),
             compare: settings.compare,
             in_haste: false,
+            noise: Noise::new(targets),
+            repeats: Repeats::default(),
+            checks: SelfChecks::default(),
             recent: None,
         }
     }
@@ -339,6 +374,13 @@ impl Reporter {
                     self.joined(&evicted);
                 }
             }
+            Fact::Beside { of, baseline, checks } => {
+                if baseline {
+                    self.ledger.offered_beside(baseline_number(self.urls.len()));
+                }
+                self.checks.offered += checks.len() as u64;
+                self.joins.expect(of, usize::from(baseline) + checks.len());
+            }
             Fact::Delivered(delivery) => self.delivered(*delivery),
             Fact::Production { of, production } => {
                 if let Some(joined) = self.joins.production(of, production) {
@@ -366,18 +408,25 @@ impl Reporter {
         trouble.extend(middleware.iter().flat_map(MiddlewareCounts::remarks));
         trouble.extend(steps.remark());
         let ledger = &self.ledger;
-        let targets = self
-            .targets
-            .iter()
-            .enumerate()
-            .zip(self.urls)
-            .map(|((at, tally), url)| (url, tally.finish(ledger.target(at), &ends.next().unwrap_or_default())));
+        let verdict = self.noise.verdict(&self.urls);
+        let blocks = self.targets.iter().enumerate();
+        let targets = blocks.zip(self.urls).zip(&verdict.targets).map(|(((at, tally), url), noise)| {
+            (url, tally.finish(ledger.target(at), &ends.next().unwrap_or_default()).without(*noise))
+        });
+        let targets = targets.collect();
+        let baseline = self.baseline.zip(self.targets.last()).map(|(url, tally)| Baseline {
+            url,
+            target: tally.finish(ledger.target(verdict.targets.len()), &ends.next().unwrap_or_default()),
+        });
         let mut summary = Summary {
             frames: engine.frames,
             tcp: engine.tcp,
             streams: engine.streams,
             requests: ledger.requests(),
-            targets: targets.collect(),
+            targets,
+            baseline,
+            self_check: self.checks.told(),
+            noise: verdict.rows,
             production: self.production.finish(),
             sample: ledger.sample(asked.unwrap_or(self.sample), keys),
             steps: steps.kept(),
@@ -401,63 +450,6 @@ impl Reporter {
         (0..unheard.orphans).for_each(|_| self.production.unjoined("orphan"));
         let told = unheard.shed > 0 && self.results.wanted();
         told.then(|| format!("{} of the requests that were shed have no line in the results", unheard.shed))
-    }
-
-    fn delivered(&mut self, delivery: Delivery) {
-        self.ledger.delivered(delivery.target, &delivery.outcome);
-        if let Some(tally) = self.targets.get_mut(delivery.target) {
-            tally.timed(&delivery);
-        }
-        match self.joins.delivered(delivery) {
-            Arrival::Waiting => {}
-            Arrival::Complete(joined) => self.joined(&joined),
-            Arrival::Late(delivery) => self.compared(None, &delivery, None),
-        }
-    }
-
-    /// In what an answer differs from production's, where both are known.
-    fn found(
-        &self,
-        note: Option<&RequestNote>,
-        delivery: &Delivery,
-        production: Option<&Production>,
-    ) -> Option<compare::Found> {
-        let answer = delivery.answer.as_ref().filter(|_| delivery.outcome == Outcome::Sent)?;
-        let (note, production) = (note?, production?);
-        let bodies = match production.damage {
-            Some(_) => Bodies::Damaged,
-            None if self.in_haste => Bodies::InHaste,
-            None => Bodies::Whole,
-        };
-        let own = self.hosts.get(delivery.target).map_or(&[][..], Vec::as_slice);
-        let (one, other) =
-            (results::production_side(production, &note.host), results::answer_side(answer, own, &note.host));
-        Some(compare::compare(&self.compare, &note.method, &one, &other, bodies))
-    }
-
-    fn joined(&mut self, joined: &Joined) {
-        match &joined.production {
-            Ok(production) => self.production.answered(production),
-            Err(why) => self.production.unjoined(why.key()),
-        }
-        for delivery in &joined.deliveries {
-            self.compared(Some(&joined.note), delivery, joined.production.as_ref().ok());
-        }
-    }
-
-    fn compared(&mut self, note: Option<&RequestNote>, delivery: &Delivery, production: Option<&Production>) {
-        let found = self.found(note, delivery, production);
-        let Some(tally) = self.targets.get_mut(delivery.target) else { return };
-        let differences = tally.compared(delivery, production, found);
-        let recent = self.recent.as_mut().filter(|_| !differences.is_empty());
-        if recent.is_some() || self.results.wanted() {
-            let url = self.urls.get(delivery.target).map_or("", String::as_str);
-            let line = Line::delivered(note, delivery, url, production, differences);
-            if let Some(recent) = recent {
-                recent.keep(&line);
-            }
-            self.results.write(&line);
-        }
     }
 }
 

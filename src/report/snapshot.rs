@@ -152,10 +152,10 @@ impl Reporter {
         let Beside { engine, recording } = beside;
         let end = TargetEnd::default();
         let targets = self.targets.iter().zip(&self.urls);
-        let blocks = targets
-            .clone()
-            .enumerate()
-            .map(|(at, (tally, url))| (url.clone(), tally.finish(self.ledger.target(at), &end)));
+        let verdict = self.noise.verdict(&self.urls);
+        let blocks = targets.clone().enumerate().zip(&verdict.targets).map(|((at, (tally, url)), noise)| {
+            (url.clone(), tally.finish(self.ledger.target(at), &end).without(*noise))
+        });
         let summary = Summary {
             frames: engine.frames,
             tcp: engine.tcp,
@@ -217,6 +217,7 @@ mod tests {
             started: Started::now(),
             compare: crate::report::compare::Rules::default(),
             kept_bytes: 1 << 20,
+            baseline: None,
         })
     }
 

@@ -21,6 +21,7 @@ pub(super) fn note(n: u32) -> Box<RequestNote> {
         target: b"/a".to_vec(),
         bytes: 100,
         host: b"old.example".to_vec(),
+        repeat: None,
     })
 }
 

@@ -29,6 +29,7 @@ fn settings(results: Option<Shared>) -> Settings {
         started: Started::now(),
         compare: compare::Rules::default(),
         kept_bytes: 1 << 20,
+        baseline: None,
     }
 }
 

@@ -36,7 +36,8 @@ pub(crate) fn record(args: RecordCommand) -> anyhow::Result<ExitCode> {
 
 /// Runs either; `first` says what will be done.
 fn run(config: RunConfig, about: About, first: &str) -> anyhow::Result<ExitCode> {
-    let RunConfig { capture, source, user, middleware, external, targets, compare, mut recorder, mark, .. } = config;
+    let RunConfig { capture, source, user, middleware, external, targets, compare, beside, mut recorder, mark, .. } =
+        config;
     // Before any other thread starts: from here on no right is needed.
     let given_up = rights::give_up(&user)?;
     tell(&format!("capturing on {}; {given_up}", source.describe()));
@@ -75,6 +76,7 @@ fn run(config: RunConfig, about: About, first: &str) -> anyhow::Result<ExitCode>
         reloads,
         results,
         compare,
+        beside,
     };
     let summary = pipeline::run(run, &counters, ended(stop, config.limits.duration));
     drop(watch);

@@ -18,7 +18,7 @@ use crate::{TROUBLE, progress, terminal};
 
 /// Runs the command.
 pub(crate) fn run(args: ReplayCommand) -> anyhow::Result<ExitCode> {
-    let ReplayConfig { capture, source, course, middleware, external, targets, compare, outputs, warnings } =
+    let ReplayConfig { capture, source, course, middleware, external, targets, compare, beside, outputs, warnings } =
         config::replay(args.into())?;
     let results = outputs.results.as_ref().map(writer).transpose()?;
     tell(&intent("sending", &middleware, &targets));
@@ -29,8 +29,18 @@ pub(crate) fn run(args: ReplayCommand) -> anyhow::Result<ExitCode> {
     let stop = Stop::listen(&capture.halt, Some(Box::new(move || reload.read())))?;
     let counters = Arc::new(Progress::default());
     let bar = progress::show(&counters);
-    let run =
-        Run { capture, course, middleware, external, targets, results, reloads, compare, ..Run::of_files(source) };
+    let run = Run {
+        capture,
+        course,
+        middleware,
+        external,
+        targets,
+        results,
+        reloads,
+        compare,
+        beside,
+        ..Run::of_files(source)
+    };
     let summary = pipeline::run(run, &counters, stop.wait());
     bar.finish_and_clear();
     let summary = summary?;
