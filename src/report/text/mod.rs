@@ -11,6 +11,7 @@ use super::units::{bytes, counted, duration, number, percent};
 
 mod forecast;
 mod matrix;
+mod noise;
 mod recording;
 mod routes;
 #[cfg(test)]
@@ -46,9 +47,11 @@ pub fn report(summary: &Summary, width: usize, colour: bool) -> String {
             page.title(url);
         }
         matrix::status(&mut page, target);
+        noise::of_target(&mut page, summary, url);
         latency(&mut page, summary, target);
         sending(&mut page, target);
     }
+    noise::beside(&mut page, summary);
     if let Some(recording) = &summary.recording {
         recording::line(&mut page, recording);
     }
