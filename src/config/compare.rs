@@ -154,6 +154,27 @@ mod tests {
     }
 
     #[test]
+    fn a_baseline_is_asked_as_the_target_is_and_is_not_the_target() {
+        let target = |url: &str| replay::Settings { keep_host: true, ..replay::Settings::new(url.parse().unwrap()) };
+        let beside = |baseline: &str, self_check: &str| {
+            let typed = typed::Compare {
+                baseline: Some(baseline.to_owned()),
+                self_check: Some(self_check.to_owned()),
+                ..typed::Compare::default()
+            };
+            let mut mistakes = Mistakes::default();
+            (beside(&typed, &[target("http://new")], &mut mistakes), mistakes.to_string())
+        };
+        let (found, mistakes) = beside("http://old:81", "1%");
+        let baseline = found.baseline.unwrap();
+        assert_eq!((baseline.target.to_string().as_str(), baseline.keep_host), ("http://old:81", true));
+        assert_eq!((found.self_check, mistakes.as_str()), (0.01, ""));
+        assert!(beside("http://new", "1%").1.starts_with("--baseline: http://new is a target"));
+        let (_, mistakes) = beside("http://old/path", "101%");
+        assert!(mistakes.contains("--baseline: ") && mistakes.contains("--self-check: "), "{mistakes}");
+    }
+
+    #[test]
     fn no_body_at_all_can_be_asked_for() {
         let (rules, mistakes) = told(&typed::Compare { max_body: Some("0".to_owned()), ..typed::Compare::default() });
         assert_eq!((rules.max_body(), rules.bodies(), mistakes.as_str()), (0, true, ""));

@@ -427,6 +427,7 @@ impl Reporter {
             baseline,
             self_check: self.checks.told(),
             noise: verdict.rows,
+            fields: verdict.fields,
             production: self.production.finish(),
             sample: ledger.sample(asked.unwrap_or(self.sample), keys),
             steps: steps.kept(),

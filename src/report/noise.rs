@@ -26,7 +26,7 @@ const MAX_FIELDS: usize = 200;
 const MAX_SETS: usize = 256;
 /// Comparisons of something with itself that one route is judged by, for each way to compare: enough for any rate.
 pub(super) const MAX_OWN: u64 = 1000;
-/// Rows of the verdict that are listed, the most frequent first; the others count all the same.
+/// Rows of each list of the verdict, the most frequent first; the others count all the same.
 const MAX_ROWS: usize = 200;
 /// Times that a field has to have differed from itself.
 const LEAST_OWN: u64 = 2;
@@ -77,6 +77,24 @@ pub struct Row {
     pub samples: Samples,
 }
 
+/// A field that differs and is no noise.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FieldRow {
+    /// The route, as in `--stats`.
+    pub route: String,
+    /// Part of the answers.
+    #[serde(rename = "in")]
+    pub place: Place,
+    /// Header name, or field of the body with `[*]` for indices.
+    pub path: String,
+    /// The target's URL.
+    pub target: String,
+    /// Answers that differ in it.
+    pub count: u64,
+    /// Answers of the route that were compared.
+    pub compared: u64,
+}
+
 /// How often a field differs, from 0 to 1.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Rates {
@@ -111,6 +129,8 @@ pub struct OnlyNoise {
 pub struct Verdict {
     /// Each field that is, the most frequent first.
     pub rows: Vec<Row>,
+    /// Each field that differs and is not, the most frequent first.
+    pub fields: Vec<FieldRow>,
     /// What it comes to at each target.
     pub targets: Vec<OnlyNoise>,
 }
@@ -194,7 +214,7 @@ impl Noise {
     /// What is noise, as far as it is known now; `urls` are the targets'.
     #[must_use]
     pub fn verdict(&self, urls: &[String]) -> Verdict {
-        let mut verdict = Verdict { rows: Vec::new(), targets: vec![OnlyNoise::default(); self.targets] };
+        let mut verdict = Verdict { targets: vec![OnlyNoise::default(); self.targets], ..Verdict::default() };
         // In the order of names: the same run is always told the same way.
         let routes: BTreeMap<&str, &Route> = self.routes.iter().map(|(name, route)| (name.as_str(), route)).collect();
         for (name, route) in routes {
@@ -205,12 +225,15 @@ impl Noise {
                     let is_noise = |field: FieldId| rows.iter().any(|(noise, _)| *noise == field);
                     target.sets.iter().for_each(|(set, count)| route.only_noise(set, *count, &is_noise, counts));
                 }
+                verdict.fields.extend(route.others(name, url, target, &rows));
                 verdict.rows.extend(rows.into_iter().map(|(_, row)| row));
             }
         }
         let often = |row: &Row| row.rates.shadow * row.samples.shadow as f64;
         verdict.rows.sort_by(|a, b| often(b).total_cmp(&often(a)));
         verdict.rows.truncate(MAX_ROWS);
+        verdict.fields.sort_by_key(|row| std::cmp::Reverse(row.count));
+        verdict.fields.truncate(MAX_ROWS);
         verdict
     }
 
@@ -291,6 +314,25 @@ impl Route {
             rows.extend(FieldId::try_from(at).ok().map(|at| (at, row)));
         }
         rows
+    }
+
+    /// The fields in which this target differs and that are no noise.
+    fn others(&self, name: &str, url: &str, target: &Target, noise: &[(FieldId, Row)]) -> Vec<FieldRow> {
+        let counted = self
+            .fields
+            .iter()
+            .zip(&target.differ)
+            .enumerate()
+            .filter(|(at, (_, count))| **count > 0 && !noise.iter().any(|(field, _)| usize::from(*field) == *at));
+        let row = |(_, ((place, path), count)): (usize, (&(Place, Box<str>), &u64))| FieldRow {
+            route: name.to_owned(),
+            place: *place,
+            path: path.to_string(),
+            target: url.to_owned(),
+            count: *count,
+            compared: target.compared,
+        };
+        counted.map(row).collect()
     }
 
     /// Counts answers that differed in just these fields, where those of a part are all noise.
@@ -397,6 +439,9 @@ mod tests {
             noise.take("GET /", 0, &found(&["$.items[0].ts", "$.price", "etag"]));
         }
         noise.take("GET /", 0, &found(&[]));
+        let fields = noise.verdict(&["http://t".to_owned()]).fields;
+        assert_eq!(fields.len(), 1);
+        assert_eq!((fields[0].path.as_str(), fields[0].count, fields[0].compared), ("$.price", 2, 10));
         let (rows, only) = verdict(&noise);
         assert_eq!(rows, ["GET / $.items[*].ts Repeats", "GET / etag Repeats"]);
         assert_eq!(only, OnlyNoise { status: 0, headers: 2, body: 7 });

@@ -52,6 +52,9 @@ pub struct Summary {
     /// What differs whatever the stack, and is left out of `differences`; the most frequent first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub noise: Vec<noise::Row>,
+    /// What else differs, by route and field; the most frequent first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub fields: Vec<noise::FieldRow>,
     /// What production answered.
     pub production: ProductionSide,
     /// What the sample reached.

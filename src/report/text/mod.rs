@@ -47,6 +47,7 @@ pub fn report(summary: &Summary, width: usize, colour: bool) -> String {
             page.title(url);
         }
         matrix::status(&mut page, target);
+        noise::fields(&mut page, summary, url);
         noise::of_target(&mut page, summary, url);
         latency(&mut page, summary, target);
         sending(&mut page, target);

@@ -1,8 +1,9 @@
-//! What differs whatever the stack, and how that is known: said, though it is left out of what counts.
+//! In which fields answers differ; and which of these do so whatever the stack, and how that is known: said, though it is
+//! left out of what counts.
 
 use super::super::beside::Baseline;
 use super::super::compare::Place;
-use super::super::noise::{Row, Why};
+use super::super::noise::{FieldRow, Row, Why};
 use super::super::summary::{Summary, sum};
 use super::super::units::{counted, number, percent};
 use super::{LABEL, Page, Tone};
@@ -10,16 +11,45 @@ use super::{LABEL, Page, Tone};
 /// Fields that are listed of one target; of further ones there is the number.
 const MAX_ROWS: usize = 8;
 
+/// The fields in which a target differs most.
+pub(super) fn fields(page: &mut Page, summary: &Summary, url: &str) {
+    let rows: Vec<&FieldRow> = summary.fields.iter().filter(|row| row.target == url).collect();
+    if rows.is_empty() {
+        return;
+    }
+    page.out.push('\n');
+    for (at, row) in rows.iter().take(MAX_ROWS).enumerate() {
+        let label = if at == 0 { "Differs in" } else { "" };
+        let field = place(row.place, &row.path);
+        let how_often = format!("{} of {}", number(row.count), number(row.compared));
+        page.wrapped(&format!("{label:LABEL$}{}, {field}: {how_often}", row.route), LABEL + 2, Tone::Plain);
+    }
+    if rows.len() > MAX_ROWS {
+        let more = format!("{}and {} more", " ".repeat(LABEL), counted((rows.len() - MAX_ROWS) as u64, "field"));
+        page.wrapped(&more, LABEL, Tone::Faint);
+    }
+}
+
+/// A field in words.
+fn place(place: Place, path: &str) -> String {
+    match place {
+        Place::Status => "status".to_owned(),
+        Place::Header => format!("header {path}"),
+        Place::Body if path.is_empty() => "body".to_owned(),
+        Place::Body => format!("body {path}"),
+    }
+}
+
 /// The noise of one target.
 pub(super) fn of_target(page: &mut Page, summary: &Summary, url: &str) {
     let rows: Vec<&Row> = summary.noise.iter().filter(|row| row.target == url).collect();
     let Some(target) = summary.targets.get(url).filter(|_| !rows.is_empty()) else { return };
     let only = target.differences_noise;
     page.out.push('\n');
-    let differ = if rows.len() == 1 { "differs" } else { "differ" };
+    let (differ, are) = if rows.len() == 1 { ("differs", "is") } else { ("differ", "are") };
     page.wrapped(
         &format!(
-            "Noise        {} {differ} whatever the stack, and not counted: answers that differ in nothing else are {} by \
+            "Noise        {} {differ} whatever the stack and {are} not counted: answers that differ in nothing else are {} by \
              status, {} by headers, {} by body",
             counted(rows.len() as u64, "field"),
             number(only.status),
@@ -39,21 +69,15 @@ pub(super) fn of_target(page: &mut Page, summary: &Summary, url: &str) {
 }
 
 fn words(row: &Row) -> String {
-    let place = match row.place {
-        Place::Status => "status",
-        Place::Header => "header ",
-        Place::Body if row.path.is_empty() => "body",
-        Place::Body => "body ",
-    };
     let of = match row.why {
         Why::Baseline => "with the baseline",
         Why::SelfCheck => "asked twice",
         Why::Repeats => "repeats in the capture",
     };
     format!(
-        "{}, {place}{}: {} of {} here, {} of {} {of}",
+        "{}, {}: {} of {} here, {} of {} {of}",
         row.route,
-        row.path,
+        place(row.place, &row.path),
         percent(row.rates.shadow),
         number(row.samples.shadow),
         percent(row.rates.own),
