@@ -9,6 +9,7 @@ use crate::capture;
 use crate::journal::Origin;
 use crate::report::StatusChoice;
 use crate::report::compare::Rules;
+use crate::report::gate::Demands;
 use crate::{middleware, replay};
 
 mod chain;
@@ -16,6 +17,7 @@ mod check;
 mod compare;
 mod course;
 mod external;
+mod gates;
 mod inspect;
 mod live;
 mod mistakes;
@@ -27,6 +29,7 @@ mod tests;
 pub mod typed;
 
 pub use chain::reread;
+pub use gates::demands;
 pub use mistakes::{Mistake, Mistakes};
 pub use run::{RunConfig, RunLimits, record, shadow};
 
@@ -73,6 +76,8 @@ pub struct ReplayConfig {
     pub beside: replay::Beside,
     /// What is written besides the report.
     pub outputs: Outputs,
+    /// What is demanded of it.
+    pub demands: Demands,
     /// What is allowed and probably not meant, in words for people.
     pub warnings: Vec<String>,
 }
@@ -132,6 +137,7 @@ pub fn replay(typed: typed::Replay) -> Result<ReplayConfig, Mistakes> {
     let compare = compare::rules(&typed.compare, &mut mistakes);
     let beside = compare::beside(&typed.compare, &targets, &mut mistakes);
     let outputs = outputs::both(&typed.report, &capture, &mut mistakes);
+    let demands = gates::checked(&typed.gates, &names_and_urls(&targets), &mut mistakes, &mut warnings);
     let source = check::open(&capture, &mut mistakes);
     match (source, mistakes.is_empty()) {
         (Some(source), true) => Ok(ReplayConfig {
@@ -144,6 +150,7 @@ pub fn replay(typed: typed::Replay) -> Result<ReplayConfig, Mistakes> {
             compare,
             beside,
             outputs,
+            demands,
             warnings,
         }),
         _ => Err(mistakes),
@@ -162,6 +169,11 @@ fn name_and_url(typed: &str) -> (Option<&str>, &str) {
 /// The names that targets have, by their number.
 fn names(typed: &typed::Send) -> Vec<Option<String>> {
     typed.to.iter().map(|to| name_and_url(to).0.map(str::to_owned)).collect()
+}
+
+/// The names and URLs of targets.
+fn names_and_urls(targets: &[replay::Settings]) -> Vec<(Option<String>, String)> {
+    targets.iter().map(|target| (target.name.clone(), target.target.to_string())).collect()
 }
 
 /// A target with its name, where it has one.

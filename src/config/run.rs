@@ -10,9 +10,10 @@ use crate::journal::{Recorder, Rotation, Target};
 use crate::middleware::{self, Mark};
 use crate::replay::{self, Beside};
 use crate::report::compare::Rules;
+use crate::report::gate::Demands;
 
 use super::mistakes::Mistakes;
-use super::{Outputs, check, live, outputs, typed};
+use super::{Outputs, check, gates, live, outputs, typed};
 
 /// When a live run ends by itself.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -51,6 +52,8 @@ pub struct RunConfig {
     pub quiet: bool,
     /// What is written besides the report.
     pub outputs: Outputs,
+    /// What is demanded of it.
+    pub demands: Demands,
     /// What is allowed and probably not meant, in words for people.
     pub warnings: Vec<String>,
 }
@@ -65,7 +68,8 @@ pub fn shadow(typed: &typed::Shadow) -> Result<RunConfig, Mistakes> {
     let targets = super::targets(&typed.send, &middleware, &mut mistakes, &mut warnings);
     let compare = super::compare::rules(&typed.compare, &mut mistakes);
     let beside = super::compare::beside(&typed.compare, &targets, &mut mistakes);
-    let parts = Parts { middleware, external, targets, compare, beside, warnings };
+    let demands = gates::checked(&typed.gates, &super::names_and_urls(&targets), &mut mistakes, &mut warnings);
+    let parts = Parts { middleware, external, targets, compare, beside, demands, warnings };
     finish(&typed.live, &typed.running, &typed.recording, &typed.report, parts, mistakes)
 }
 
@@ -86,6 +90,7 @@ pub fn record(typed: typed::Record) -> Result<RunConfig, Mistakes> {
         targets: Vec::new(),
         compare: Rules::default(),
         beside: Beside::default(),
+        demands: Demands::default(),
         warnings,
     };
     finish(&typed.live, &typed.running, &typed.recording, &typed.report, parts, mistakes)
@@ -98,6 +103,7 @@ struct Parts {
     targets: Vec<replay::Settings>,
     compare: Rules,
     beside: Beside,
+    demands: Demands,
     warnings: Vec<String>,
 }
 
@@ -109,7 +115,7 @@ fn finish(
     parts: Parts,
     mut mistakes: Mistakes,
 ) -> Result<RunConfig, Mistakes> {
-    let Parts { middleware, external, targets, compare, beside, mut warnings } = parts;
+    let Parts { middleware, external, targets, compare, beside, demands, mut warnings } = parts;
     let settings = live::settings(typed, &mut mistakes, &mut warnings);
     let capture = live::capture_settings(typed, &settings, &mut mistakes);
     let user = live::user(typed, &mut mistakes);
@@ -141,6 +147,7 @@ fn finish(
             limits,
             quiet: running.quiet,
             outputs,
+            demands,
             warnings,
         }),
         _ => Err(mistakes),

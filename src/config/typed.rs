@@ -160,6 +160,15 @@ pub struct Report {
     pub results: Option<PathBuf>,
 }
 
+/// What is demanded of a run.
+#[derive(Clone, Debug, Default)]
+pub struct Gates {
+    /// `errors>0.5%`.
+    pub fail_if: Vec<String>,
+    /// A whole number.
+    pub min_samples: Option<String>,
+}
+
 /// How a live run goes on.
 #[derive(Clone, Debug, Default)]
 pub struct Running {
@@ -203,6 +212,8 @@ pub struct Shadow {
     pub compare: Compare,
     /// What is written.
     pub report: Report,
+    /// What is demanded of it.
+    pub gates: Gates,
 }
 
 /// `shadowtap record`.
@@ -239,6 +250,8 @@ pub struct Replay {
     pub compare: Compare,
     /// What is written.
     pub report: Report,
+    /// What is demanded of it.
+    pub gates: Gates,
 }
 
 /// `shadowtap inspect`.

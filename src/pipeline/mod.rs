@@ -14,12 +14,14 @@
 //! and counted, at the place that was full.
 
 mod beside;
+pub mod brake;
 mod budget;
 mod compared;
 mod control;
 mod course;
 mod external;
 mod inspect;
+mod keeper;
 mod outlet;
 mod pacer;
 mod progress;
@@ -38,17 +40,19 @@ use tokio::sync::{Notify, mpsc, watch};
 
 use crate::capture::Halt;
 use crate::exchange::{Event, Outcome, Request, Timestamp};
-use crate::journal::Recorder;
+use crate::journal::{Recorded, Recorder};
 use crate::middleware::{self, Chain, Mark};
 use crate::replay::{self, AnyClient, Client, Delivery, InFlight, Limits, run_target};
 use crate::report::{self, Engine, Fact, Reporter, RequestNote, Started, Summary, TargetEnd, Unheard};
 
+pub use brake::Brake;
 use budget::{Budget, Held};
 use compared::{Keeping, Weighed};
 pub use control::{Control, Listener, RampState, State, TargetState};
 use course::{KnownSpan, Part};
 use external::{External, Teller, Telling, Workers};
 pub use inspect::inspect;
+use keeper::Keeper;
 use outlet::Outlet;
 use pacer::{Pacer, Timing};
 pub use progress::Progress;
@@ -92,7 +96,7 @@ pub fn run(
     let started = Started::now();
     let live = matches!(run.feed, Feed::Live(_));
     let memory = Memory::of(run.capture.max_memory, run.external.is_some());
-    let control = steered(&mut run);
+    let (control, keeper) = steered(&mut run);
     let wanted = interests(&run);
     let tap = Tap::new(&run.capture, wanted)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(RunError::Start)?;
@@ -110,10 +114,18 @@ pub fn run(
     let timing = timing(live, &run.targets, &span);
     let drain = run.targets.iter().map(|target| target.drain).max().unwrap_or(replay::DEFAULT_DRAIN);
 
+    let braking = brake::begin(&runtime, &keeper, run.brake)?;
     let (external, workers) = start_external(&runtime, run.external, memory.external)?;
     let teller = external.as_ref().map(External::teller);
     let counts = external.as_ref().map(External::counts);
-    let ways = Ways { stopped: &stopped, facts: &facts, teller: teller.as_ref(), keeping: keeping.as_ref(), live };
+    let ways = Ways {
+        stopped: &stopped,
+        facts: &facts,
+        teller: teller.as_ref(),
+        keeping: keeping.as_ref(),
+        keeper: &keeper,
+        live,
+    };
     let (outlets, mut senders) = start_targets(&runtime, run.targets, memory.targets, &ways)?;
     let beside = start_beside(&runtime, run.beside, run.middleware.allow_writes, &ways, &mut senders)?;
     let mirrors = outlets.iter().any(Outlet::mirrors);
@@ -160,7 +172,8 @@ pub fn run(
     let reopen = run.reopen;
     let recording = recording_thread.map(|thread| spawn("recording", move || thread.run(&reopen))).transpose()?;
     let counters = Arc::clone(progress);
-    let counting = spawn("report", move || count(reporter, fact_receiver, &counters))?;
+    let spares = keeper.clone();
+    let counting = spawn("report", move || count(reporter, fact_receiver, &counters, &spares))?;
     let ending = Ending {
         halted,
         // A live run is stopped twice: first it captures no more, and then, after this time, it sends no more.
@@ -171,47 +184,85 @@ pub fn run(
     };
     let watcher = runtime.spawn(ending.run(either(stop, control.clone()), enough));
 
-    let mut trouble = Vec::new();
-    let was_stopped = run.capture.halt.clone();
-    let (mut engine, unheard) = joined(reading, "capture", &mut trouble).unwrap_or_default();
-    let chain = joined(pacing, "pacing", &mut trouble).unwrap_or_default();
-    trouble.extend(chain.remarks);
-    let ends = senders.into_iter().map(|(sender, client)| end_of_target(&runtime, sender, &*client)).collect();
-    watcher.abort();
-    runtime.block_on(ended(workers));
-    let recorded = recording.and_then(|thread| joined(thread, "recording", &mut trouble));
-    let reporter = joined(counting, "report", &mut trouble);
-    runtime.shutdown_timeout(SHUTDOWN);
-    if was_stopped.is_set() && !live {
-        trouble.push(stopped_early(started.clock.elapsed()));
+    let halted = (!live).then_some(run.capture.halt);
+    let threads = Threads { reading, pacing, recording, counting };
+    let unrecorded = || progress.unrecorded.load(Ordering::Relaxed);
+    UnderWay { started, runtime, threads, senders, watcher, braking, workers, keeper, counts, halted }.end(unrecorded)
+}
+
+/// The threads of a run.
+struct Threads {
+    reading: thread::JoinHandle<(Engine, Unheard)>,
+    pacing: thread::JoinHandle<pacer::ChainEnd>,
+    recording: Option<thread::JoinHandle<Recorded>>,
+    counting: thread::JoinHandle<Reporter>,
+}
+
+/// A run that has begun, and all that has to end for it to end.
+struct UnderWay {
+    started: Started,
+    runtime: tokio::runtime::Runtime,
+    threads: Threads,
+    senders: Vec<Sending>,
+    watcher: tokio::task::JoinHandle<()>,
+    braking: Vec<tokio::task::JoinHandle<()>>,
+    workers: Workers,
+    keeper: Keeper,
+    counts: Option<Arc<external::Counts>>,
+    /// Whether files were left before their end.
+    halted: Option<Halt>,
+}
+
+impl UnderWay {
+    /// Waits for all of it, in the order in which requests go. `unrecorded` says how many found no room on their way to
+    /// the disk, once that is known.
+    fn end(self, unrecorded: impl FnOnce() -> u64) -> Result<Summary, RunError> {
+        let Self { started, runtime, threads, senders, watcher, braking, workers, keeper, counts, halted } = self;
+        let mut trouble = Vec::new();
+        let (mut engine, unheard) = joined(threads.reading, "capture", &mut trouble).unwrap_or_default();
+        let chain = joined(threads.pacing, "pacing", &mut trouble).unwrap_or_default();
+        trouble.extend(chain.remarks);
+        let ends = senders.into_iter().map(|(sender, client)| end_of_target(&runtime, sender, &*client));
+        let ends = ends.enumerate().map(|(target, end)| TargetEnd { guard: keeper.end_of(target), ..end }).collect();
+        watcher.abort();
+        braking.iter().for_each(tokio::task::JoinHandle::abort);
+        runtime.block_on(ended(workers));
+        let recorded = threads.recording.and_then(|thread| joined(thread, "recording", &mut trouble));
+        let reporter = joined(threads.counting, "report", &mut trouble);
+        runtime.shutdown_timeout(SHUTDOWN);
+        if halted.is_some_and(|halt| halt.is_set()) {
+            trouble.push(stopped_early(started.clock.elapsed()));
+        }
+        engine.trouble.append(&mut trouble);
+        let reporter = reporter.ok_or_else(|| RunError::Start(std::io::Error::other("the report thread died")))?;
+        let middleware = counts.map(|counts| counts.so_far());
+        let recording = recorded.map(|recorded| report::Recording::new(&recorded, unrecorded()));
+        let (keys, rest) = (chain.keys, keeper.ends());
+        Ok(reporter.finish(report::Ends { engine, targets: ends, keys, unheard, recording, middleware, ..rest }))
     }
-    engine.trouble.append(&mut trouble);
-    let reporter = reporter.ok_or_else(|| RunError::Start(std::io::Error::other("the report thread died")))?;
-    let unrecorded = progress.unrecorded.load(Ordering::Relaxed);
-    let middleware = counts.map(|counts| counts.so_far());
-    let recording = recorded.map(|recorded| report::Recording::new(&recorded, unrecorded));
-    let (steps, asked) = (control.steps(), control.asked());
-    let ends = report::Ends { engine, targets: ends, keys: chain.keys, unheard, recording, middleware, steps, asked };
-    Ok(reporter.finish(ends))
 }
 
 /// Puts the sample of a run in the hands of those who steer it.
-fn steered(run: &mut Run) -> Control {
-    run.control.begin(run.middleware.sample, run.targets.iter().map(|target| target.target.to_string()));
-    run.middleware.dial = Some(run.control.dial());
-    run.control.clone()
+fn steered(run: &mut Run) -> (Control, Keeper) {
+    let control = run.control.clone();
+    let targets = run.targets.iter().map(|target| target.target.to_string());
+    control.begin(keeper::first_share(run), run.middleware.sample, targets);
+    run.middleware.dial = Some(control.dial());
+    let keeper = Keeper::new(run, &control);
+    (control, keeper)
 }
 
 fn reporter(run: &mut Run, started: Started, compared: usize) -> Reporter {
     Reporter::new(report::Settings {
         command: run.command,
         targets: run.targets.iter().map(|target| target.target.to_string()).collect(),
-        sample: run.middleware.sample.0,
+        sample: run.middleware.asked_share().0,
         results: run.results.take(),
         started,
         // The rest is for what is on its way there.
         kept_bytes: compared / 4 * 3,
         compare: std::mem::take(&mut run.compare),
+        demands: std::mem::take(&mut run.demands),
         baseline: run.beside.baseline.as_ref().map(|baseline| baseline.target.to_string()),
     })
 }
@@ -261,6 +312,7 @@ struct Ways<'a> {
     facts: &'a mpsc::Sender<Fact>,
     teller: Option<&'a Teller>,
     keeping: Option<&'a Keeping>,
+    keeper: &'a Keeper,
     live: bool,
 }
 
@@ -296,7 +348,7 @@ fn start_beside(
         for (target, (_, client)) in senders.iter().enumerate() {
             let (job_sender, jobs) = mpsc::channel(TARGET_QUEUE);
             let number = report::check_number(targets, target);
-            checks.push(Outlet::new(job_sender, Budget::new(beside::CHECK_BYTES), Arc::clone(client)));
+            checks.push(Outlet::new(job_sender, Budget::new(beside::CHECK_BYTES), Arc::clone(client), None));
             let client = Arc::new(Weighed { client: Arc::clone(client), keeping: ways.keeping.cloned() });
             let (stopped, facts) = (ways.stopped.clone(), ways.facts.clone());
             runtime.spawn(run_target(number, client, jobs, beside::CHECK_LIMITS, stopped, facts, Arc::default()));
@@ -329,7 +381,7 @@ fn start_target(
         Arc::new(AnyClient::new(&settings)?)
     };
     let (job_sender, jobs) = mpsc::channel(TARGET_QUEUE);
-    let outlet = Outlet::new(job_sender, Budget::new(bytes), Arc::clone(&client));
+    let outlet = Outlet::new(job_sender, Budget::new(bytes), Arc::clone(&client), ways.keeper.gate(index));
     let (limits, counters) = (Limits::from(&settings), Arc::new(InFlight::default()));
     let (stopped, facts, keeping) = (ways.stopped.clone(), ways.facts.clone(), ways.keeping.cloned());
     let sending = if let Some(teller) = ways.teller {
@@ -481,11 +533,12 @@ fn note(request: &Request) -> RequestNote {
 }
 
 /// The report thread: facts to counts.
-fn count(mut reporter: Reporter, mut facts: mpsc::Receiver<Fact>, progress: &Progress) -> Reporter {
+fn count(mut reporter: Reporter, mut facts: mpsc::Receiver<Fact>, progress: &Progress, keeper: &Keeper) -> Reporter {
     let mut batch = Vec::with_capacity(FACT_BATCH);
     while facts.blocking_recv_many(&mut batch, FACT_BATCH) > 0 {
         // Counting goes on, looking into bodies can wait: a queue that is filling up is not to fill.
         reporter.hurry(facts.len() > FACT_HASTE);
+        keeper.take(&batch);
         for fact in batch.drain(..) {
             count_one(&mut reporter, fact, progress);
         }

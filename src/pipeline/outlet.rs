@@ -10,8 +10,14 @@ use tokio::time::Instant;
 
 use super::FULL_PAUSE;
 use super::budget::{Budget, Refused, bytes_of_request};
-use crate::exchange::{Request, Shed};
+use crate::exchange::{HeldBy, Outcome, Request, Shed};
+use crate::middleware::Share;
+use crate::replay::guard::Gate;
 use crate::replay::{AnyClient, Client as _, Job, Lane, Turn, Wanted};
+
+/// Requests that wait for a target where there is no schedule, and so no burst that needs more room: it is as many as are
+/// sent while whoever brings them naps, several times over. Past it that one waits.
+const UNSCHEDULED: usize = 2048;
 
 /// The way to one target.
 pub(super) struct Outlet {
@@ -22,11 +28,19 @@ pub(super) struct Outlet {
     client: Arc<AnyClient>,
     /// When connections open of which no request was sent yet; as many at most as the flow table follows.
     opened: HashMap<Lane, Instant, foldhash::fast::RandomState>,
+    /// Where its guard holds requests back.
+    gate: Option<Gate>,
 }
 
 impl Outlet {
-    pub(super) fn new(jobs: mpsc::Sender<Job>, bytes: Budget, client: Arc<AnyClient>) -> Self {
-        Self { jobs, bytes, client, opened: HashMap::default() }
+    pub(super) fn new(jobs: mpsc::Sender<Job>, bytes: Budget, client: Arc<AnyClient>, gate: Option<Gate>) -> Self {
+        Self { jobs, bytes, client, opened: HashMap::default(), gate }
+    }
+
+    /// Whether the target's guard lets a request go on that stands at this place of a sample of this share.
+    pub(super) fn lets_in(&mut self, place: u64, sample: Share) -> Result<(), Outcome> {
+        let goes_on = self.gate.as_mut().is_none_or(|gate| gate.lets_in(place, sample, Instant::now()));
+        if goes_on { Ok(()) } else { Err(Outcome::GuardHeld(HeldBy::Guard)) }
     }
 
     /// Whether it has to be told of connections.
@@ -73,12 +87,16 @@ impl Outlet {
         let turn = self.turn(&request);
         let mut job = Job { held, turn, request, due: None, wanted: Wanted { keep_host, ..Wanted::HASH } };
         // As for the file: to sleep in the queue itself would be to wake for every place.
-        while let Err(refused) = self.jobs.try_send(job) {
-            let mpsc::error::TrySendError::Full(back) = refused else { return Some(Shed::Stopped) };
-            job = back;
-            thread::sleep(FULL_PAUSE);
+        loop {
+            while self.jobs.max_capacity() - self.jobs.capacity() >= UNSCHEDULED && !self.jobs.is_closed() {
+                thread::sleep(FULL_PAUSE);
+            }
+            match self.jobs.try_send(job) {
+                Ok(()) => return None,
+                Err(mpsc::error::TrySendError::Full(back)) => job = back,
+                Err(mpsc::error::TrySendError::Closed(_)) => return Some(Shed::Stopped),
+            }
         }
-        None
     }
 
     /// The request's place on its connection, which is opened now where this is its first.

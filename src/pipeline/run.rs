@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use tokio::sync::watch;
 
+use super::brake::Brake;
 use super::control::Control;
 use crate::capture::{self, Source};
 use crate::http1::{Interest, Interests};
@@ -15,6 +16,7 @@ use crate::replay;
 use crate::report::compare::Rules;
 
 use super::compared::Keeping;
+use crate::report::gate::Demands;
 
 /// Where frames or events come from, and whether they wait.
 pub enum Feed {
@@ -52,6 +54,10 @@ pub struct Run {
     pub mark: Option<Mark>,
     /// How many requests to take before the run ends by itself.
     pub most: Option<u64>,
+    /// How the share rises, in place of the sample's; `None` for one share all along.
+    pub ramp: Option<replay::ramp::Plan>,
+    /// A command outside that brakes it.
+    pub brake: Option<Brake>,
     /// Steers it while it goes on.
     pub control: Control,
     /// Asks for new output files.
@@ -64,6 +70,8 @@ pub struct Run {
     pub compare: Rules,
     /// What is sent beside that, to learn what is noise.
     pub beside: replay::Beside,
+    /// What is demanded of it.
+    pub demands: Demands,
 }
 
 impl Run {
@@ -81,12 +89,15 @@ impl Run {
             recorder: None,
             mark: None,
             most: None,
+            ramp: None,
+            brake: None,
             control: Control::default(),
             reopen: Reopen::default(),
             reloads: watch::channel(None).1,
             results: None,
             compare: Rules::default(),
             beside: replay::Beside::default(),
+            demands: Demands::default(),
         }
     }
 }
@@ -119,6 +130,14 @@ pub enum RunError {
     /// The process outside could not be started.
     #[error("cannot start the middleware `{command}`: {source}; {}", advice(source))]
     Middleware {
+        /// What was to be run.
+        command: String,
+        /// The system's words.
+        source: std::io::Error,
+    },
+    /// The command that brakes could not be started.
+    #[error("cannot start the guard command `{command}`: {source}; {}", advice(source))]
+    Brake {
         /// What was to be run.
         command: String,
         /// The system's words.

@@ -62,6 +62,7 @@ impl Target {
     /// The same, but for answers that differ in noise alone.
     pub(super) fn without(mut self, noise: OnlyNoise) -> Self {
         let less = |count: &mut u64, noise: u64| *count = count.saturating_sub(noise);
+        less(&mut self.differences.any, noise.any);
         less(&mut self.differences.status, noise.status);
         less(&mut self.differences.headers, noise.headers);
         less(&mut self.differences.body, noise.body);

@@ -99,13 +99,16 @@ impl Reporter {
             }
         }
         let Some(tally) = self.targets.get_mut(delivery.target) else { return };
+        let url = self.urls.get(delivery.target).map_or("", String::as_str);
+        if role != Role::Baseline {
+            self.watch.delivered(url, meeting.map(|meeting| meeting.note), delivery, production, found.as_ref());
+        }
         let differences = tally.compared(delivery, production, found);
         if role == Role::Baseline {
             return;
         }
         let recent = self.recent.as_mut().filter(|_| !differences.is_empty());
         if recent.is_some() || self.results.wanted() {
-            let url = self.urls.get(delivery.target).map_or("", String::as_str);
             let line = Line::delivered(meeting.map(|meeting| meeting.note), delivery, url, production, differences);
             if let Some(recent) = recent {
                 recent.keep(&line);

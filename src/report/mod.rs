@@ -16,6 +16,7 @@ pub mod compare;
 mod edges;
 mod engine;
 pub mod forecast;
+pub mod gate;
 pub mod histogram;
 pub mod inspect;
 pub mod join;
@@ -48,10 +49,11 @@ pub use snapshot::{Look, Snapshot};
 pub use status::StatusChoice;
 pub use steps::{Cause, Step, Steps};
 pub use summary::{
-    Counts, Differences, Ended, Figures, Frames, Gate, ProductionSide, Recording, Requests, Sample, Streams, Summary,
-    Target, TargetEnded, TargetGuard, TargetLatency, Tcp,
+    Counts, Differences, Ended, Figures, Frames, Gate, GateState, ProductionSide, RampEnd, Recording, Requests, Sample,
+    Streams, Summary, Target, TargetEnded, TargetGuard, TargetLatency, Tcp,
 };
 
+use gate::{Demands, Watch};
 use histogram::Durations;
 use join::Joins;
 use ledger::Ledger;
@@ -229,6 +231,8 @@ pub struct Settings {
     pub kept_bytes: usize,
     /// The URL of the baseline, where there is one.
     pub baseline: Option<String>,
+    /// What is demanded of it.
+    pub demands: Demands,
 }
 
 /// What the capture thread hands over at its end.
@@ -270,6 +274,8 @@ pub struct Ends {
     pub middleware: Option<MiddlewareCounts>,
     /// What changed the share on the way.
     pub steps: Steps,
+    /// How far the ramp came, where there was one.
+    pub ramp: Option<RampEnd>,
     /// The share that the sample was asked for last; `None` where it was never changed.
     pub asked: Option<f64>,
 }
@@ -311,6 +317,7 @@ pub struct Reporter {
     noise: Noise,
     repeats: Repeats,
     checks: SelfChecks,
+    watch: Watch,
     /// Kept once somebody has looked.
     recent: Option<Recent>,
 }
@@ -320,6 +327,7 @@ impl Reporter {
     #[must_use]
     pub fn new(settings: Settings) -> Self {
         let targets = settings.targets.len();
+        let watch = Watch::new(settings.demands, &settings.targets);
         Self {
             command: settings.command,
             hosts: settings.targets.iter().chain(&settings.baseline).map(|url| host(url)).collect(),
@@ -338,6 +346,7 @@ impl Reporter {
             noise: Noise::new(targets),
             repeats: Repeats::default(),
             checks: SelfChecks::default(),
+            watch,
             recent: None,
         }
     }
@@ -395,7 +404,7 @@ impl Reporter {
     /// Ends what still waits, and says what the run amounts to.
     #[must_use]
     pub fn finish(mut self, ends: Ends) -> Summary {
-        let Ends { engine, targets: ends, keys, unheard, recording, middleware, steps, asked } = ends;
+        let Ends { engine, targets: ends, keys, unheard, recording, middleware, steps, ramp, asked } = ends;
         for joined in std::mem::take(&mut self.joins).finish() {
             self.joined(&joined);
         }
@@ -431,12 +440,14 @@ impl Reporter {
             production: self.production.finish(),
             sample: ledger.sample(asked.unwrap_or(self.sample), keys),
             steps: steps.kept(),
+            ramp,
             recording,
             middleware,
             trouble,
             results_failed,
             ..blank(self.command, self.started)
         };
+        summary.gates = self.watch.judge(&summary);
         debug_assert!(summary.balances(), "the ledger does not add up: {summary:?}");
         self.results.close(&summary);
         results_failed |= self.results.failed();

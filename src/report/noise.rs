@@ -10,9 +10,8 @@
 //! difference of 20 % between the rates is a factor of 1.5), but for the two comparisons: what never differed from itself is
 //! never noise.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
-use hashbrown::HashMap;
 use serde::{Deserialize, Serialize};
 
 use super::compare::{Found, Kind, Place, field};
@@ -116,6 +115,9 @@ pub struct Samples {
 /// Answers that differ in nothing but noise, by the part that does.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OnlyNoise {
+    /// In anything: they are the same but for noise.
+    #[serde(default)]
+    pub any: u64,
     /// In their status.
     pub status: u64,
     /// In their header lines.
@@ -243,7 +245,10 @@ impl Noise {
 
     fn route(&mut self, name: &str) -> &mut Route {
         let name = if self.is_full() && !self.routes.contains_key(name) { OTHER } else { name };
-        self.routes.entry_ref(name).or_default()
+        if !self.routes.contains_key(name) {
+            self.routes.insert(name.to_owned(), Route::default());
+        }
+        self.routes.entry(name.to_owned()).or_default()
     }
 }
 
@@ -337,6 +342,9 @@ impl Route {
 
     /// Counts answers that differed in just these fields, where those of a part are all noise.
     fn only_noise(&self, set: &[FieldId], count: u64, is_noise: &dyn Fn(FieldId) -> bool, counts: &mut OnlyNoise) {
+        if set.iter().all(|field| is_noise(*field)) {
+            counts.any += count;
+        }
         for (place, into) in
             [(Place::Status, &mut counts.status), (Place::Header, &mut counts.headers), (Place::Body, &mut counts.body)]
         {
@@ -444,7 +452,7 @@ mod tests {
         assert_eq!((fields[0].path.as_str(), fields[0].count, fields[0].compared), ("$.price", 2, 10));
         let (rows, only) = verdict(&noise);
         assert_eq!(rows, ["GET / $.items[*].ts Repeats", "GET / etag Repeats"]);
-        assert_eq!(only, OnlyNoise { status: 0, headers: 2, body: 7 });
+        assert_eq!(only, OnlyNoise { any: 7, status: 0, headers: 2, body: 7 });
     }
 
     #[test]

@@ -3,9 +3,7 @@
 //! Answers come in by the [`RepeatKey`] of their request; the one before leaves. So many are remembered, the oldest make
 //! room.
 
-use std::collections::VecDeque;
-
-use hashbrown::HashMap;
+use std::collections::{HashMap, VecDeque};
 
 use super::{Production, RepeatKey};
 

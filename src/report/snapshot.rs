@@ -218,6 +218,7 @@ mod tests {
             compare: crate::report::compare::Rules::default(),
             kept_bytes: 1 << 20,
             baseline: None,
+            demands: crate::report::gate::Demands::default(),
         })
     }
 

@@ -68,6 +68,9 @@ pub struct Summary {
     /// What changed the share on the way, in order: see [`super::Steps`] for how many are kept.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub steps: Vec<Step>,
+    /// How far its ramp came, where it had one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ramp: Option<RampEnd>,
     /// What was demanded of the run, and whether it held.
     pub gates: Vec<Gate>,
     /// What went wrong on the way, in words for people.
@@ -207,6 +210,23 @@ pub struct Target {
     pub guard: Option<TargetGuard>,
 }
 
+/// How far a ramp came. Shares are from 0 to 1.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct RampEnd {
+    /// The ramp, as it was asked for.
+    pub plan: String,
+    /// The step at which it stood at the end, from 1.
+    pub step: usize,
+    /// How many there are.
+    pub steps: usize,
+    /// The share of that step.
+    pub share: f64,
+    /// The lowest share that did not hold, if one did not.
+    pub past: Option<f64>,
+    /// Why it did not, in words for people.
+    pub reason: Option<String>,
+}
+
 /// What the guard of a target did.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct TargetGuard {
@@ -282,6 +302,9 @@ pub struct TargetLatency {
 pub struct Differences {
     /// Deliveries whose both responses are known.
     pub compared: u64,
+    /// Those that differ in anything at all.
+    #[serde(default)]
+    pub any: u64,
     /// Those whose statuses differ.
     pub status: u64,
     /// Those whose header lines differ, of the same status.
@@ -368,12 +391,40 @@ impl Recording {
 pub struct Gate {
     /// The demand, as typed.
     pub gate: String,
-    /// What was measured.
+    /// What was measured: a number, a share from 0 to 1, or microseconds, as the demand is; at the worst of its targets.
     pub value: f64,
     /// Whether the demand held.
     pub held: bool,
     /// How many samples it was measured on.
     pub samples: u64,
+    /// The same as `held`, with the reason where it did not.
+    #[serde(default)]
+    pub state: GateState,
+    /// What the value may be at most, as the value is.
+    #[serde(default)]
+    pub limit: f64,
+    /// How many samples it needs to hold.
+    #[serde(default)]
+    pub needed: u64,
+    /// The URL of the target that it was measured at.
+    #[serde(default)]
+    pub target: Option<String>,
+    /// Why it held or did not, in words for people.
+    #[serde(default)]
+    pub reason: String,
+}
+
+/// What became of a demand.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum GateState {
+    /// It held.
+    #[default]
+    Held,
+    /// What was measured is past its limit.
+    Failed,
+    /// It was measured on too few samples to hold.
+    TooFew,
 }
 
 /// Figures of a histogram: microseconds, three significant digits; all zero where nothing was recorded.
@@ -408,6 +459,14 @@ impl TargetEnded {
     }
 }
 
+impl Differences {
+    /// Deliveries that differ in anything; of a summary that does not say, as many as must.
+    #[must_use]
+    pub fn differing(&self) -> u64 {
+        self.any.max(self.status).max(self.headers).max(self.body)
+    }
+}
+
 impl Summary {
     /// Whether both sums of the ledger hold: that of requests, and that of every target.
     #[must_use]
@@ -415,6 +474,11 @@ impl Summary {
         let requests = &self.requests;
         requests.seen == requests.offered + requests.in_flight + requests.ended.total()
             && self.targets.values().all(|target| target.offered == target.in_flight + target.ended.total())
+    }
+
+    /// The demands that did not hold.
+    pub fn failed_gates(&self) -> impl Iterator<Item = &Gate> {
+        self.gates.iter().filter(|gate| !gate.held)
     }
 
     /// Whether requests were to be recorded and not one record was written.

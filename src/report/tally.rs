@@ -55,6 +55,7 @@ impl TargetTally {
         count(self.matrix.entry(row).or_default(), &shadow);
         let Some(found) = found else { return Vec::new() };
         self.differences.compared += 1;
+        self.differences.any += u64::from(!found.differences.is_empty());
         self.differences.bodies_unknown += u64::from(found.body_unknown);
         self.differences.status += u64::from(found.has(Place::Status));
         self.differences.headers += u64::from(found.has(Place::Header));

@@ -11,8 +11,8 @@ use shadowtap::pipeline::{self, Control, Feed, Progress, Reopen, Run};
 use shadowtap::replay::Course;
 use shadowtap::report::Started;
 
-use crate::TROUBLE;
 use crate::args::{RecordCommand, ShadowCommand};
+use crate::gates;
 use crate::output::{tell, writer};
 use crate::reload::Reload;
 use crate::replay::{aloud, intent, write};
@@ -71,19 +71,22 @@ fn run(config: RunConfig, about: About, first: &str) -> anyhow::Result<ExitCode>
         recorder,
         mark,
         most: config.limits.count,
+        ramp: None,
+        brake: None,
         control: Control::default(),
         reopen,
         reloads,
         results,
         compare,
         beside,
+        demands: config.demands,
     };
     let summary = pipeline::run(run, &counters, ended(stop, config.limits.duration));
     drop(watch);
     let summary = summary?;
     write(&config.outputs, &summary)?;
     let failed = summary.nothing_delivered() || summary.results_failed || summary.nothing_recorded();
-    Ok(if failed { ExitCode::from(TROUBLE) } else { ExitCode::SUCCESS })
+    Ok(gates::ending(&summary, failed))
 }
 
 /// Ready when the run is asked to end, or its time is over.

@@ -3,6 +3,7 @@
 mod args;
 mod demo;
 mod filters;
+mod gates;
 mod inspect;
 mod interfaces;
 mod live;
@@ -24,6 +25,13 @@ use tracing_subscriber::EnvFilter;
 
 use args::{Cli, Command};
 
+/// Messages are made on one thread and let go on another, all the time: an allocator that takes a lock for that costs a
+/// fifth of the whole.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// Exit code of a run that did what it should, and of which something was demanded that did not hold.
+const GATE_FAILED: u8 = 1;
 /// Exit code of trouble: usage, files, rights, nothing could be delivered.
 const TROUBLE: u8 = 2;
 

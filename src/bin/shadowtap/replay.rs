@@ -14,12 +14,23 @@ use crate::args::ReplayCommand;
 use crate::output::{tell, write_summary, writer};
 use crate::reload::Reload;
 use crate::signals::Stop;
-use crate::{TROUBLE, progress, terminal};
+use crate::{gates, progress, terminal};
 
 /// Runs the command.
 pub(crate) fn run(args: ReplayCommand) -> anyhow::Result<ExitCode> {
-    let ReplayConfig { capture, source, course, middleware, external, targets, compare, beside, outputs, warnings } =
-        config::replay(args.into())?;
+    let ReplayConfig {
+        capture,
+        source,
+        course,
+        middleware,
+        external,
+        targets,
+        compare,
+        beside,
+        outputs,
+        demands,
+        warnings,
+    } = config::replay(args.into())?;
     let results = outputs.results.as_ref().map(writer).transpose()?;
     tell(&intent("sending", &middleware, &targets));
     for warning in warnings.into_iter().chain(targets.iter().flat_map(aloud)) {
@@ -39,13 +50,14 @@ pub(crate) fn run(args: ReplayCommand) -> anyhow::Result<ExitCode> {
         reloads,
         compare,
         beside,
+        demands,
         ..Run::of_files(source)
     };
     let summary = pipeline::run(run, &counters, stop.wait());
     bar.finish_and_clear();
     let summary = summary?;
     write(&outputs, &summary)?;
-    Ok(if summary.nothing_delivered() || summary.results_failed { ExitCode::from(TROUBLE) } else { ExitCode::SUCCESS })
+    Ok(gates::ending(&summary, summary.nothing_delivered() || summary.results_failed))
 }
 
 /// The report for people, and the summary where it was asked for. Where one fails, the other is written all the same.

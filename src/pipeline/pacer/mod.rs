@@ -12,6 +12,7 @@ use std::thread;
 use std::time::Duration;
 
 use crossbeam_channel::{Receiver, TryRecvError};
+use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{Notify, mpsc, watch};
 use tokio::time::Instant;
 
@@ -116,6 +117,7 @@ impl Pacer {
 
     /// Works until the events end or the run is stopped; returns what the chain has to say at the end.
     pub(super) fn run(mut self) -> ChainEnd {
+        timing::wake_in_time();
         while let Some(step) = self.next() {
             let went_on = match step {
                 Step::Event(event, part) => self.event(event, part),
@@ -202,18 +204,18 @@ impl Pacer {
         (parcel.event, parcel.part)
     }
 
-    /// An event that is there already, live. After many of them this thread naps rather than waits: who waits in the
-    /// queue is woken for each single event, and that costs more than to handle it.
+    /// An event that is there already. Live, this thread naps after many of them rather than waits: who waits in the queue
+    /// is woken for each single event, and that costs more than to handle it.
     fn at_hand(&mut self) -> Option<Parcel> {
-        let is_live = matches!(self.work.timing, Timing::Live);
-        if !is_live || self.ends.stopped.try_recv() == Err(TryRecvError::Disconnected) {
+        if self.ends.stopped.try_recv() == Err(TryRecvError::Disconnected) {
             return None;
         }
         if let Ok(parcel) = self.ends.events.try_recv() {
             self.in_a_row += 1;
             return Some(parcel);
         }
-        if std::mem::take(&mut self.in_a_row) < BUSY {
+        let is_live = matches!(self.work.timing, Timing::Live);
+        if !is_live || std::mem::take(&mut self.in_a_row) < BUSY {
             return None;
         }
         thread::sleep(NAP);
@@ -259,7 +261,8 @@ impl Pacer {
             return self.end(note, Outcome::filtered(ROUTE));
         }
         let keep_host = self.work.chain.host_was_set();
-        let passed = Passed { note, request, due, targets, keep_host };
+        let place = self.work.chain.place().unwrap_or_default();
+        let passed = Passed { note, request, due, targets, keep_host, place };
         if self.work.external.is_some() { self.give(passed) } else { self.take(passed) }
     }
 
@@ -281,7 +284,7 @@ impl Pacer {
 
     /// Records a request that passed, and offers it to the targets.
     fn take(&mut self, passed: Passed) -> bool {
-        let Passed { note, mut request, due, targets, keep_host } = passed;
+        let Passed { note, mut request, due, targets, keep_host, place } = passed;
         let (id, at, is_head) = (note.id, request.last_byte, request.method() == b"HEAD");
         if self.ends.outlets.is_empty() && self.held_by_hand().is_some() {
             return self.end(note, Outcome::filtered(PAUSED));
@@ -309,7 +312,7 @@ impl Pacer {
             return false;
         }
         let copy = (!chosen.is_none()).then(|| (*request).clone());
-        if !self.offer(*request, targets, due, keep_host) {
+        if !self.offer(*request, targets, due, (keep_host, place)) {
             return false;
         }
         let Some(copy) = copy else { return true };
@@ -339,10 +342,16 @@ impl Pacer {
         self.tell(Fact::Kept { note: Box::new(note) })
     }
 
-    fn offer(&mut self, request: Request, targets: TargetSet, due: Option<Instant>, keep_host: bool) -> bool {
+    fn offer(
+        &mut self,
+        request: Request,
+        targets: TargetSet,
+        due: Option<Instant>,
+        (keep_host, place): (bool, u64),
+    ) -> bool {
         let id = request.id;
         let clock = self.clock(&request, due);
-        let held = self.held_by_hand();
+        let (held, share) = (self.held_by_hand(), self.work.control.share());
         let mut left = targets.len();
         let mut request = Some(request);
         for target in targets.iter() {
@@ -358,7 +367,8 @@ impl Pacer {
                 }
                 _ => Ok(()),
             };
-            let refused = match (admitted.and_then(|()| held.clone().map_or(Ok(()), Err)), due) {
+            let mut held = || held.clone().map_or_else(|| outlet.lets_in(place, share), Err);
+            let refused = match (admitted.and_then(|()| held()), due) {
                 (Err(outcome), _) => Some(outcome),
                 (Ok(()), Some(due)) => outlet.offer(copy, due, keep_host).map(Outcome::Shed),
                 (Ok(()), None) => outlet.wait(copy, keep_host, &self.ends.runtime).map(Outcome::Shed),
@@ -418,7 +428,11 @@ impl Pacer {
     }
 
     fn tell(&self, fact: Fact) -> bool {
-        self.ends.facts.blocking_send(fact).is_ok()
+        match self.ends.facts.try_send(fact) {
+            Ok(()) => true,
+            Err(TrySendError::Full(fact)) => self.ends.facts.blocking_send(fact).is_ok(),
+            Err(TrySendError::Closed(_)) => false,
+        }
     }
 }
 

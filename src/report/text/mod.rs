@@ -10,6 +10,7 @@ use super::summary::{Address, Counts, Figures, Requests, Summary, Target, sum};
 use super::units::{bytes, counted, duration, number, percent};
 
 mod forecast;
+mod gates;
 mod matrix;
 mod noise;
 mod recording;
@@ -57,6 +58,7 @@ pub fn report(summary: &Summary, width: usize, colour: bool) -> String {
         recording::line(&mut page, recording);
     }
     capture(&mut page, summary);
+    gates::gates(&mut page, summary);
     warnings(&mut page, summary);
     page.out
 }
@@ -211,7 +213,9 @@ fn sample_words(summary: &Summary) -> String {
         .into_iter()
         .filter_map(|(share, what)| reached(share, what))
         .collect();
-    format!("not in the sample of {} (took {})", percent(sample.asked), shares.join(", "))
+    // Samples of several routes have no share in common.
+    let asked = if sample.asked < 1.0 { format!(" of {}", percent(sample.asked)) } else { String::new() };
+    format!("not in the sample{asked} (took {})", shares.join(", "))
 }
 
 /// Rows of a sum.

@@ -36,7 +36,7 @@ fn target() -> Target {
             ("none".to_owned(), counts([("200", 10)])),
         ]
         .into(),
-        differences: Differences { compared: 1_192, status: 37, headers: 0, body: 112, bodies_unknown: 0 },
+        differences: Differences { compared: 1_192, any: 130, status: 37, headers: 0, body: 112, bodies_unknown: 0 },
         ..Target::default()
     }
 }
@@ -313,9 +313,11 @@ fn what_differs_is_told_by_field_and_noise_with_both_rates() {
         Some(SelfChecks { offered: 12, sent: 11, failed: 1, compared: 11, differ: 4, ..SelfChecks::default() });
     let text = report(&summary, 80, false);
     check_width(&text, 80);
-    let from = text.find("Differs in").unwrap();
-    let to = text.find("\nLatency").unwrap();
-    insta::assert_snapshot!(&text[from..to], @"
+    let between = |from: &str, to: &str| {
+        let (_, rest) = text.split_once(from).unwrap();
+        format!("{from}{}", rest.split_once(to).unwrap().0)
+    };
+    insta::assert_snapshot!(between("Differs in", "\nLatency"), @"
     Differs in   GET /v2/channels/{id}, body $.region: 112 of 112
                  GET /, header etag: 3 of 40
 
@@ -327,12 +329,44 @@ fn what_differs_is_told_by_field_and_noise_with_both_rates() {
                  GET /v2/channels/{id}, body $.items[*].updatedAt: 99.1% of 112
                    here, 92.5% of 40 with the baseline
     ");
-    let from = text.find("Baseline").unwrap();
-    let to = text.find("Capture ").unwrap();
-    insta::assert_snapshot!(&text[from..to], @"
+    insta::assert_snapshot!(between("Baseline", "Capture "), @"
     Baseline     http://old:8080 answered 1,202 of 1,204 requests; 2 failed; of
                  1,192 compared with production's 37 differ in status, 0 in headers,
                  112 in body
     Self-checks  12 requests sent twice, 11 answered twice; 4 of these differ
     ");
+}
+
+#[test]
+fn each_gate_is_told_with_what_became_of_it_and_why() {
+    use crate::report::GateState::{Failed, Held, TooFew};
+    let gate = |gate: &str, state, reason: &str| crate::report::Gate {
+        gate: gate.to_owned(),
+        held: state == Held,
+        state,
+        reason: reason.to_owned(),
+        ..crate::report::Gate::default()
+    };
+    let mut summary = summary();
+    summary.gates = vec![
+        gate("errors>0.5%", Held, "0% (0 of 1,204) is not more than 0.5%"),
+        gate(
+            "p99>1.2*production",
+            Failed,
+            "67.9ms is more than 4.51ms (production's is 3.76ms), at http://staging.example.com:8080",
+        ),
+        gate("body-diff{route=\"/v2/*\"}>0", TooFew, "it needs 30 compared deliveries to pass, and there are 12"),
+    ];
+    let text = report(&summary, 80, false);
+    check_width(&text, 80);
+    let (_, gates) = text.split_once("\nGates\n").unwrap();
+    let (gates, _) = gates.split_once("\n\n").unwrap();
+    insta::assert_snapshot!(gates, @r#"
+    held     errors>0.5%: 0% (0 of 1,204) is not more than 0.5%
+    failed   p99>1.2*production: 67.9ms is more than 4.51ms (production's is
+             3.76ms), at http://staging.example.com:8080
+    too few  body-diff{route="/v2/*"}>0: it needs 30 compared deliveries to pass,
+             and there are 12
+    "#);
+    assert!(report(&summary, 80, true).contains("\u{1b}[31m  failed   p99>1.2*production"));
 }

@@ -8,6 +8,7 @@ use shadowtap::config::typed;
 mod capture;
 mod compare;
 mod course;
+mod gates;
 mod output;
 mod requests;
 mod running;
@@ -16,6 +17,7 @@ mod sending;
 use capture::{CaptureArgs, LiveArgs};
 use compare::CompareArgs;
 use course::CourseArgs;
+use gates::GateArgs;
 use output::ReportArgs;
 use requests::{MiddlewareArgs, SelectArgs, WritesArgs};
 use running::{RecordingArgs, RunningArgs};
@@ -48,11 +50,16 @@ pub(crate) enum Command {
 Examples:
   shadowtap replay evening.pcap --to http://staging:8080 --results run.jsonl
   shadowtap report run.jsonl
-  shadowtap report peak.gor.zst")]
+  shadowtap report run.jsonl --fail-if 'errors>0.5%'
+  shadowtap report peak.gor.zst
+
+Exit codes: 0 done, and every --fail-if held; 1 one did not; 2 trouble.")]
 pub(crate) struct ReportCommand {
     /// Results of a run (--results), a capture, or a recording
     #[arg(value_name = "FILE")]
     pub(crate) file: PathBuf,
+    #[command(flatten)]
+    pub(crate) gates: GateArgs,
 }
 
 /// List the network interfaces, and whether they can be captured on from here.
@@ -101,6 +108,8 @@ pub(crate) struct DemoCommand {
     /// Write the summary (one JSON object) to FILE
     #[arg(long, value_name = "FILE", help_heading = "Output")]
     pub(crate) summary: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) gates: GateArgs,
 }
 
 /// Shadow live traffic to another stack: each request is sent there as soon as its last byte was on the wire.
@@ -115,8 +124,8 @@ Examples:
   sudo shadowtap shadow -p 80 --to http://staging:8080 --duration 10m --summary run.json
   sudo shadowtap shadow -p 80 --to http://staging:8080 -o peak.gor.zst
 
-Exit codes: 0 done; 2 a mistake on the command line, a right that is missing, a file that cannot be written, or not
-one request could be delivered.")]
+Exit codes: 0 done, and every --fail-if held; 1 one did not; 2 a mistake on the command line, a right that is missing, a
+file that cannot be written, or not one request could be delivered.")]
 pub(crate) struct ShadowCommand {
     #[command(flatten)]
     live: LiveArgs,
@@ -136,6 +145,8 @@ pub(crate) struct ShadowCommand {
     compare: CompareArgs,
     #[command(flatten)]
     report: ReportArgs,
+    #[command(flatten)]
+    gates: GateArgs,
 }
 
 /// Record live traffic: requests and responses to .gor or .jsonl, or frames to .pcap or .pcapng.
@@ -175,8 +186,8 @@ Examples:
   shadowtap replay evening.pcap --to http://staging:8080
   shadowtap replay peak-*.pcap.gz --to https://staging.example.com --speed 2x --sample 50%
 
-Exit codes: 0 done; 2 a mistake on the command line, a file that cannot be read or written, or not one
-request could be delivered.")]
+Exit codes: 0 done, and every --fail-if held; 1 one did not; 2 a mistake on the command line, a file that
+cannot be read or written, or not one request could be delivered.")]
 pub(crate) struct ReplayCommand {
     #[command(flatten)]
     capture: CaptureArgs,
@@ -196,6 +207,8 @@ pub(crate) struct ReplayCommand {
     compare: CompareArgs,
     #[command(flatten)]
     report: ReportArgs,
+    #[command(flatten)]
+    gates: GateArgs,
 }
 
 /// List the HTTP exchanges of capture files, one a line, or what they amount to. Sends nothing.
@@ -250,6 +263,7 @@ impl From<ReplayCommand> for typed::Replay {
             middleware: args.middleware.with(Some(args.writes)),
             send: args.send.at(args.pace),
             compare: args.compare.into(),
+            gates: args.gates.into(),
             report: args.report.into(),
         }
     }
@@ -265,6 +279,7 @@ impl From<ShadowCommand> for typed::Shadow {
             recording: args.recording.into(),
             running: args.running.into(),
             compare: args.compare.into(),
+            gates: args.gates.into(),
             report: args.report.into(),
         }
     }

@@ -10,9 +10,9 @@ use std::time::Duration;
 
 use anyhow::Context;
 use shadowtap::capture::{self, FileSource, Halt};
-use shadowtap::config::Output;
+use shadowtap::config::{self, Output};
 use shadowtap::pipeline::{self, Progress, Run};
-use shadowtap::report::text;
+use shadowtap::report::{Summary, text};
 use shadowtap::{middleware, replay};
 use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
@@ -25,7 +25,7 @@ mod staging;
 use crate::args::DemoCommand;
 use crate::output::write_summary;
 use crate::signals::Stop;
-use crate::{TROUBLE, progress, terminal};
+use crate::{gates, progress, terminal};
 use findings::Findings;
 use staging::Tally;
 
@@ -52,8 +52,10 @@ pub(crate) struct Plan {
 
 /// Runs the command.
 pub(crate) fn command(args: &DemoCommand) -> anyhow::Result<ExitCode> {
+    let demands = config::demands(&args.gates.clone().into(), &[])?;
     let halt = Halt::default();
     let stop = Stop::listen(&halt, None)?;
+    let mut summary = Summary::default();
     let agrees = run(&mut io::stdout(), |plan| {
         let Plan { capture, middleware, replay, results } = plan;
         let run = Run {
@@ -62,13 +64,14 @@ pub(crate) fn command(args: &DemoCommand) -> anyhow::Result<ExitCode> {
             middleware,
             results: Some(results),
             targets: vec![replay],
+            demands,
             ..Run::of_files(Box::new(bundled(capture)?))
         };
         let counters = Arc::new(Progress::default());
         let bar = progress::show(&counters);
-        let summary = pipeline::run(run, &counters, stop.wait());
+        let ended = pipeline::run(run, &counters, stop.wait());
         bar.finish_and_clear();
-        let summary = summary?;
+        summary = ended?;
         if let Some(file) = &args.summary {
             write_summary(&Output::File(file.clone()), &summary)?;
         }
@@ -76,7 +79,7 @@ pub(crate) fn command(args: &DemoCommand) -> anyhow::Result<ExitCode> {
         Ok(text::report(&summary, width, terminal::colour_on_stdout()))
     })?;
     // A run that was stopped has not seen all that was built in.
-    Ok(if agrees || halt.is_set() { ExitCode::SUCCESS } else { ExitCode::from(TROUBLE) })
+    Ok(gates::ending(&summary, !agrees && !halt.is_set()))
 }
 
 /// The bundled capture, decompressed first: so it is known how far a run has come.
