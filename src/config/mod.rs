@@ -4,12 +4,14 @@
 //! here, so that a missing file is told together with a misspelt flag. Nothing is created, sent or printed here.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use crate::capture;
 use crate::journal::Origin;
-use crate::report::StatusChoice;
 use crate::report::compare::Rules;
 use crate::report::gate::Demands;
+use crate::report::{Patterns, StatusChoice};
+use crate::serve::control::Place;
 use crate::{middleware, replay};
 
 mod chain;
@@ -24,6 +26,7 @@ mod mistakes;
 mod outputs;
 mod run;
 mod sending;
+mod sparing;
 #[cfg(test)]
 mod tests;
 pub mod typed;
@@ -32,6 +35,7 @@ pub use chain::reread;
 pub use gates::demands;
 pub use mistakes::{Mistake, Mistakes};
 pub use run::{RunConfig, RunLimits, record, shadow};
+pub use sparing::Sparing;
 
 use check::parsed;
 
@@ -54,6 +58,8 @@ pub struct Outputs {
     pub summary: Option<Output>,
     /// A line of JSON for each ended delivery.
     pub results: Option<Output>,
+    /// The report as a page of HTML.
+    pub report: Option<Output>,
 }
 
 /// A replay that can be run.
@@ -70,12 +76,18 @@ pub struct ReplayConfig {
     pub external: Option<middleware::external::Settings>,
     /// Where, when and how they are sent.
     pub targets: Vec<replay::Settings>,
+    /// What spares them.
+    pub sparing: Sparing,
+    /// Where it can be steered from.
+    pub control: Place,
     /// What counts as a difference.
     pub compare: Rules,
     /// Who is asked beside the targets, to learn what is noise.
     pub beside: replay::Beside,
     /// What is written besides the report.
     pub outputs: Outputs,
+    /// What routes are called.
+    pub routes: Arc<Patterns>,
     /// What is demanded of it.
     pub demands: Demands,
     /// What is allowed and probably not meant, in words for people.
@@ -120,6 +132,8 @@ pub struct InspectConfig {
     pub view: View,
     /// Where the summary is written to.
     pub summary: Option<Output>,
+    /// What routes are called.
+    pub routes: Arc<Patterns>,
     /// What is allowed and probably not meant, in words for people.
     pub warnings: Vec<String>,
 }
@@ -131,12 +145,16 @@ pub fn replay(typed: typed::Replay) -> Result<ReplayConfig, Mistakes> {
     let capture = capture_settings(typed.capture, &mut mistakes);
     let course = course::course(&typed.course, &capture.files, &mut mistakes);
     let names = names(&typed.send);
+    chain::unsampled(&typed.select, typed.sparing.ramp.is_some(), &mut warnings);
     let middleware = chain::settings(&typed.select, &typed.middleware, &names, &mut mistakes, &mut warnings);
     let external = external::settings(&typed.middleware, &mut mistakes, &mut warnings);
-    let targets = targets(&typed.send, &middleware, &mut mistakes, &mut warnings);
+    let sparing = sparing::sparing(&typed.sparing, &typed.select, false, &mut mistakes, &mut warnings);
+    let targets = targets(&typed.send, &middleware, sparing.guard.as_ref(), &mut mistakes, &mut warnings);
+    let control = sparing::control(typed.control.as_deref(), false);
     let compare = compare::rules(&typed.compare, &mut mistakes);
     let beside = compare::beside(&typed.compare, &targets, &mut mistakes);
-    let outputs = outputs::both(&typed.report, &capture, &mut mistakes);
+    let outputs = outputs::all(&typed.report, &capture, &mut mistakes);
+    let routes = outputs::routes(typed.report.routes.as_deref(), &mut mistakes);
     let demands = gates::checked(&typed.gates, &names_and_urls(&targets), &mut mistakes, &mut warnings);
     let source = check::open(&capture, &mut mistakes);
     match (source, mistakes.is_empty()) {
@@ -147,9 +165,12 @@ pub fn replay(typed: typed::Replay) -> Result<ReplayConfig, Mistakes> {
             middleware,
             external,
             targets,
+            sparing,
+            control,
             compare,
             beside,
             outputs,
+            routes,
             demands,
             warnings,
         }),
@@ -192,6 +213,7 @@ fn named(typed: &str) -> Result<(Option<String>, replay::TargetUrl), String> {
 fn targets(
     typed: &typed::Send,
     middleware: &middleware::Settings,
+    guard: Option<&replay::guard::Settings>,
     mistakes: &mut Mistakes,
     warnings: &mut Vec<String>,
 ) -> Vec<replay::Settings> {
@@ -214,9 +236,10 @@ fn targets(
         if targets.iter().any(|other| other.target == target) {
             mistakes.add("--to", format!("{target} is given twice"));
         }
-        targets.push(replay::Settings { name, ..sending(target) });
+        targets.push(replay::Settings { name, guard: guard.cloned(), ..sending(target) });
     }
     if let Some(first) = targets.first() {
+        sending::contradictions(first, middleware, mistakes);
         sending::pointless(typed, first, warnings);
     }
     targets
@@ -231,12 +254,13 @@ pub fn inspect(typed: typed::Inspect) -> Result<InspectConfig, Mistakes> {
     let select = chain::select(&typed.select, true, &mut mistakes, &mut warnings);
     let capture = capture_settings(typed.capture, &mut mistakes);
     let summary = outputs::summary(typed.summary.as_deref(), &capture, &mut mistakes);
+    let routes = outputs::routes(typed.routes.as_deref(), &mut mistakes);
     let source = check::open(&capture, &mut mistakes);
     if matches!((&source, view), (Some(Origin::Events(_)), View::Forecast { .. })) {
         mistakes.add("--forecast", "a recording does not say when connections began and ended: ask a capture");
     }
     match (source, mistakes.is_empty()) {
-        (Some(source), true) => Ok(InspectConfig { capture, source, select, status, view, summary, warnings }),
+        (Some(source), true) => Ok(InspectConfig { capture, source, select, status, view, summary, routes, warnings }),
         _ => Err(mistakes),
     }
 }

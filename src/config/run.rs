@@ -1,6 +1,7 @@
 //! `shadow` and `record`: what they share, and what each has of its own.
 
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs as _};
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::capture::live::Live;
@@ -9,11 +10,13 @@ use crate::capture::{self, interfaces};
 use crate::journal::{Recorder, Rotation, Target};
 use crate::middleware::{self, Mark};
 use crate::replay::{self, Beside};
+use crate::report::Patterns;
 use crate::report::compare::Rules;
 use crate::report::gate::Demands;
+use crate::serve::control::Place;
 
 use super::mistakes::Mistakes;
-use super::{Outputs, check, gates, live, outputs, typed};
+use super::{Outputs, Sparing, check, gates, live, outputs, typed};
 
 /// When a live run ends by itself.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -42,6 +45,10 @@ pub struct RunConfig {
     pub compare: Rules,
     /// Who is asked beside the targets, to learn what is noise.
     pub beside: Beside,
+    /// What spares them.
+    pub sparing: Sparing,
+    /// Where it can be steered from.
+    pub control: Place,
     /// Where what passes is recorded; nothing has been made yet.
     pub recorder: Option<Recorder>,
     /// How shadowtap's own traffic is told apart.
@@ -52,6 +59,8 @@ pub struct RunConfig {
     pub quiet: bool,
     /// What is written besides the report.
     pub outputs: Outputs,
+    /// What routes are called.
+    pub routes: Arc<Patterns>,
     /// What is demanded of it.
     pub demands: Demands,
     /// What is allowed and probably not meant, in words for people.
@@ -63,13 +72,15 @@ pub fn shadow(typed: &typed::Shadow) -> Result<RunConfig, Mistakes> {
     let mut mistakes = Mistakes::default();
     let mut warnings = Vec::new();
     let names = super::names(&typed.send);
+    super::chain::unsampled(&typed.select, typed.sparing.ramp.is_some(), &mut warnings);
     let middleware = super::chain::settings(&typed.select, &typed.middleware, &names, &mut mistakes, &mut warnings);
     let external = super::external::settings(&typed.middleware, &mut mistakes, &mut warnings);
-    let targets = super::targets(&typed.send, &middleware, &mut mistakes, &mut warnings);
+    let sparing = super::sparing::sparing(&typed.sparing, &typed.select, true, &mut mistakes, &mut warnings);
+    let targets = super::targets(&typed.send, &middleware, sparing.guard.as_ref(), &mut mistakes, &mut warnings);
     let compare = super::compare::rules(&typed.compare, &mut mistakes);
     let beside = super::compare::beside(&typed.compare, &targets, &mut mistakes);
     let demands = gates::checked(&typed.gates, &super::names_and_urls(&targets), &mut mistakes, &mut warnings);
-    let parts = Parts { middleware, external, targets, compare, beside, demands, warnings };
+    let parts = Parts { middleware, external, targets, sparing, compare, beside, demands, warnings };
     finish(&typed.live, &typed.running, &typed.recording, &typed.report, parts, mistakes)
 }
 
@@ -77,6 +88,7 @@ pub fn shadow(typed: &typed::Shadow) -> Result<RunConfig, Mistakes> {
 pub fn record(typed: typed::Record) -> Result<RunConfig, Mistakes> {
     let mut mistakes = Mistakes::default();
     let mut warnings = Vec::new();
+    super::chain::unsampled(&typed.select, false, &mut warnings);
     // Nothing is sent, so nothing can be done twice: writes are recorded too.
     let middleware = typed::Middleware { allow_writes: true, ..typed.middleware };
     let external = super::external::settings(&middleware, &mut mistakes, &mut warnings);
@@ -88,6 +100,7 @@ pub fn record(typed: typed::Record) -> Result<RunConfig, Mistakes> {
         middleware,
         external,
         targets: Vec::new(),
+        sparing: Sparing::default(),
         compare: Rules::default(),
         beside: Beside::default(),
         demands: Demands::default(),
@@ -101,6 +114,7 @@ struct Parts {
     middleware: middleware::Settings,
     external: Option<middleware::external::Settings>,
     targets: Vec<replay::Settings>,
+    sparing: Sparing,
     compare: Rules,
     beside: Beside,
     demands: Demands,
@@ -115,11 +129,12 @@ fn finish(
     parts: Parts,
     mut mistakes: Mistakes,
 ) -> Result<RunConfig, Mistakes> {
-    let Parts { middleware, external, targets, compare, beside, demands, mut warnings } = parts;
+    let Parts { middleware, external, targets, sparing, compare, beside, demands, mut warnings } = parts;
     let settings = live::settings(typed, &mut mistakes, &mut warnings);
     let capture = live::capture_settings(typed, &settings, &mut mistakes);
     let user = live::user(typed, &mut mistakes);
-    let outputs = outputs::both(report, &capture, &mut mistakes);
+    let outputs = outputs::all(report, &capture, &mut mistakes);
+    let routes = outputs::routes(report.routes.as_deref(), &mut mistakes);
     let recorder = recorder(recording, &middleware, &mut mistakes, &mut warnings);
     if external.is_some() && recorder.as_ref().is_some_and(|recorder| recorder.target().format().takes_frames()) {
         mistakes.add("--output and --middleware", "a capture file holds frames, and no middleware sees those");
@@ -140,6 +155,8 @@ fn finish(
             middleware,
             external,
             targets,
+            sparing,
+            control: super::sparing::control(running.control.as_deref(), true),
             compare,
             beside,
             recorder,
@@ -147,6 +164,7 @@ fn finish(
             limits,
             quiet: running.quiet,
             outputs,
+            routes,
             demands,
             warnings,
         }),
@@ -264,7 +282,7 @@ mod tests {
         let mut mistakes = Mistakes::default();
         let send = typed::Send { to: vec![url.to_owned()], ..typed::Send::default() };
         let middleware = middleware::Settings::default();
-        super::super::targets(&send, &middleware, &mut mistakes, &mut Vec::new()).remove(0)
+        super::super::targets(&send, &middleware, None, &mut mistakes, &mut Vec::new()).remove(0)
     }
 
     #[track_caller]

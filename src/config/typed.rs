@@ -97,6 +97,10 @@ pub struct Send {
     pub max_in_flight: Option<String>,
     /// `wire`, `reqwest`.
     pub client: Option<String>,
+    /// Whether HTTP/2 is wanted.
+    pub http2: bool,
+    /// `http://proxy:3128`.
+    pub proxy: Option<String>,
     /// `pooled`, `mirrored`.
     pub connections: Option<String>,
     /// A whole number.
@@ -158,6 +162,10 @@ pub struct Report {
     pub summary: Option<PathBuf>,
     /// A file, or `-`.
     pub results: Option<PathBuf>,
+    /// A file, or `-`.
+    pub report: Option<PathBuf>,
+    /// A file of routes.
+    pub routes: Option<PathBuf>,
 }
 
 /// What is demanded of a run.
@@ -167,6 +175,21 @@ pub struct Gates {
     pub fail_if: Vec<String>,
     /// A whole number.
     pub min_samples: Option<String>,
+}
+
+/// What spares the targets.
+#[derive(Clone, Debug, Default)]
+pub struct Sparing {
+    /// `1%:45s,5%:45s,100%`.
+    pub ramp: Option<String>,
+    /// `errors>5%/10s`, or `off`.
+    pub guard: Option<String>,
+    /// `step-down`, `hold`, `pause`, `stop`.
+    pub on_guard: Option<String>,
+    /// A command line.
+    pub guard_command: Option<String>,
+    /// `10s`.
+    pub guard_every: Option<String>,
 }
 
 /// How a live run goes on.
@@ -180,6 +203,8 @@ pub struct Running {
     pub mark: Option<String>,
     /// Whether only warnings are told on the way.
     pub quiet: bool,
+    /// A path, or `off`.
+    pub control: Option<PathBuf>,
 }
 
 /// What is recorded.
@@ -200,6 +225,8 @@ pub struct Shadow {
     pub live: Live,
     /// Which requests.
     pub select: Select,
+    /// What spares the targets.
+    pub sparing: Sparing,
     /// What is done to them.
     pub middleware: Middleware,
     /// Where to send them.
@@ -242,12 +269,16 @@ pub struct Replay {
     pub course: Course,
     /// Which requests.
     pub select: Select,
+    /// What spares the targets.
+    pub sparing: Sparing,
     /// What is done to them.
     pub middleware: Middleware,
     /// Where to send them.
     pub send: Send,
     /// What counts as a difference.
     pub compare: Compare,
+    /// A path, or `off`.
+    pub control: Option<PathBuf>,
     /// What is written.
     pub report: Report,
     /// What is demanded of it.
@@ -274,4 +305,6 @@ pub struct Inspect {
     pub full: bool,
     /// A file, or `-`.
     pub summary: Option<PathBuf>,
+    /// A file of routes.
+    pub routes: Option<PathBuf>,
 }

@@ -4,6 +4,7 @@ use crate::exchange::Outcome;
 use crate::replay::{Answer, Delivery};
 
 use super::compare::{self, Bodies, Found};
+use super::evidence::Compared;
 use super::join::{Arrival, Joined};
 use super::noise::Why;
 use super::results::{Line, answer_side, production_side};
@@ -53,6 +54,9 @@ impl Reporter {
             Role::Check(_) => self.checks.ended(&delivery.outcome),
             Role::Target(_) | Role::Baseline => {
                 self.ledger.delivered(delivery.target, &delivery.outcome);
+                if self.is_target(delivery.target) {
+                    self.evidence.delivered(&delivery);
+                }
                 if let Some(tally) = self.targets.get_mut(delivery.target) {
                     tally.timed(&delivery);
                 }
@@ -66,6 +70,7 @@ impl Reporter {
     }
 
     pub(super) fn joined(&mut self, joined: &Joined) {
+        self.evidence.joined(joined.note.route.as_ref(), joined.production.as_ref().ok());
         match &joined.production {
             Ok(production) => self.production.answered(production),
             Err(why) => self.production.unjoined(why.key()),
@@ -103,10 +108,13 @@ impl Reporter {
         if role != Role::Baseline {
             self.watch.delivered(url, meeting.map(|meeting| meeting.note), delivery, production, found.as_ref());
         }
+        let unknown = found.as_ref().map(|found| found.body_unknown);
         let differences = tally.compared(delivery, production, found);
         if role == Role::Baseline {
             return;
         }
+        let looked = Compared { unknown, differences: &differences };
+        self.evidence.compared(meeting.map(|meeting| meeting.note), delivery, production, url, looked);
         let recent = self.recent.as_mut().filter(|_| !differences.is_empty());
         if recent.is_some() || self.results.wanted() {
             let line = Line::delivered(meeting.map(|meeting| meeting.note), delivery, url, production, differences);

@@ -6,44 +6,58 @@
 
 use std::io::Write;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::exchange::{Damage, Digest, ExchangeId, Outcome, Timestamp};
 use crate::replay::{Delivery, Kept};
 
+pub mod against;
 mod beside;
+pub mod by_route;
 pub mod compare;
+pub mod curl;
+pub mod curves;
 mod edges;
 mod engine;
+mod evidence;
 pub mod forecast;
 pub mod gate;
 pub mod histogram;
+pub mod html;
 pub mod inspect;
 pub mod join;
+pub mod kinds;
 pub mod ledger;
 pub mod listing;
 mod meet;
 pub mod middleware;
 pub mod noise;
+pub mod patterns;
 mod repeats;
 pub mod results;
 pub mod routes;
 mod series;
 pub mod snapshot;
+pub mod spread;
 pub mod status;
 pub mod steps;
 pub mod summary;
 mod tally;
 pub mod text;
+pub mod timeline;
 pub mod units;
+pub mod verdict;
 
 pub use crate::journal::line as lines;
+pub use against::Comparison;
 pub use beside::{Baseline, SelfChecks};
 pub use forecast::Forecast;
 pub use inspect::{Exchange, Exchanges, InspectLedger};
 pub use listing::Listing;
 pub use meet::{baseline_number, check_number};
 pub use middleware::MiddlewareCounts;
+pub use patterns::Patterns;
 pub use routes::Routes;
 pub use snapshot::{Look, Snapshot};
 pub use status::StatusChoice;
@@ -53,6 +67,8 @@ pub use summary::{
     Streams, Summary, Target, TargetEnded, TargetGuard, TargetLatency, Tcp,
 };
 
+use curves::Curves;
+use evidence::{Blocks, Evidence};
 use gate::{Demands, Watch};
 use histogram::Durations;
 use join::Joins;
@@ -106,8 +122,32 @@ pub enum Fact {
     },
     /// A production response whose request was not captured.
     Orphan,
+    /// How much there is of what has a level, now and then.
+    Level(Box<Level>),
     /// Somebody asks how the run goes.
     Look(Look),
+}
+
+/// How much there is at one moment of what comes and goes.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Level {
+    /// Frames dropped and gaps, those since the last level.
+    pub lost: u64,
+    /// The share that the sample is asked for, from 0 to 1.
+    pub share: Option<f64>,
+    /// Captured connections that are open.
+    pub connections: Option<u64>,
+    /// Of each target, in their order.
+    pub targets: Vec<TargetLevel>,
+}
+
+/// How much there is at one target.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct TargetLevel {
+    /// Open connections.
+    pub connections: u64,
+    /// Requests that await their answer.
+    pub in_flight: u64,
 }
 
 /// Some of the targets of a run, by their numbers from 0 to 63.
@@ -167,6 +207,12 @@ pub struct RequestNote {
     pub target: Vec<u8>,
     /// Bytes of head and body content.
     pub bytes: u64,
+    /// Bytes of body content.
+    pub body_len: u64,
+    /// The head as captured; empty where it is longer than [`MAX_NOTED_HEAD`].
+    pub head: Vec<u8>,
+    /// Its route, once the report has named it.
+    pub route: Option<by_route::Name>,
     /// Value of the first Host header; empty where there is none.
     pub host: Vec<u8>,
     /// What it has in common with requests that ask for just the same; none where it may change something.
@@ -176,6 +222,8 @@ pub struct RequestNote {
 /// A hash of all that an answer depends on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct RepeatKey(pub u64);
+/// Longest head that a note keeps, in bytes: a request with a longer one is shown without its header lines.
+pub const MAX_NOTED_HEAD: usize = 2048;
 
 /// The production response, as far as it is known.
 #[derive(Clone, Debug)]
@@ -225,6 +273,8 @@ pub struct Settings {
     pub results: Option<Box<dyn Write + Send>>,
     /// When the run began.
     pub started: Started,
+    /// What routes are called; by their shape, without any patterns.
+    pub patterns: Arc<Patterns>,
     /// What counts as a difference.
     pub compare: compare::Rules,
     /// Bytes of kept bodies that may wait for their other half.
@@ -309,6 +359,7 @@ pub struct Reporter {
     targets: Vec<TargetTally>,
     production: tally::ProductionTally,
     results: Results,
+    evidence: Evidence,
     compare: compare::Rules,
     /// Of each target, and then of the baseline.
     hosts: Vec<Vec<u8>>,
@@ -341,6 +392,7 @@ impl Reporter {
             targets: vec![TargetTally::default(); targets + 1],
             production: tally::ProductionTally::default(),
             results: Results::new(settings.results),
+            evidence: Evidence::new(settings.started, settings.patterns, targets),
             compare: settings.compare,
             in_haste: false,
             noise: Noise::new(targets),
@@ -360,13 +412,15 @@ impl Reporter {
     /// Takes one fact.
     pub fn take(&mut self, fact: Fact) {
         match fact {
-            Fact::Ended { note, outcome } => {
+            Fact::Ended { mut note, outcome } => {
+                self.evidence.seen(&mut note, Some(&outcome));
                 self.ledger.ended(&outcome, note.bytes);
                 if self.results.wanted() {
                     self.results.write(&Line::ended(&note, &outcome));
                 }
             }
-            Fact::Kept { note } => {
+            Fact::Kept { mut note } => {
+                self.evidence.seen(&mut note, None);
                 self.ledger.ended(&Outcome::Kept, note.bytes);
                 if self.results.wanted() {
                     self.results.write(&Line::ended(&note, &Outcome::Kept));
@@ -376,7 +430,8 @@ impl Reporter {
                     self.joined(&evicted);
                 }
             }
-            Fact::Offered { note, targets } => {
+            Fact::Offered { mut note, targets } => {
+                self.evidence.seen(&mut note, None);
                 // The sample is judged by what was captured.
                 self.ledger.offered(targets, (!note.id.is_made_up()).then_some(note.bytes));
                 for evicted in self.joins.offered(note, targets.len()) {
@@ -392,11 +447,15 @@ impl Reporter {
             }
             Fact::Delivered(delivery) => self.delivered(*delivery),
             Fact::Production { of, production } => {
+                if let (Ok(production), true) = (&production, self.joins.await_production(of)) {
+                    self.evidence.answered(production);
+                }
                 if let Some(joined) = self.joins.production(of, production) {
                     self.joined(&joined);
                 }
             }
             Fact::Orphan => self.production.unjoined("orphan"),
+            Fact::Level(level) => self.evidence.level(&level),
             Fact::Look(look) => look.show(self),
         }
     }
@@ -417,6 +476,7 @@ impl Reporter {
         trouble.extend(middleware.iter().flat_map(MiddlewareCounts::remarks));
         trouble.extend(steps.remark());
         let ledger = &self.ledger;
+        let Blocks { routes, kinds, timeline, curves } = self.blocks();
         let verdict = self.noise.verdict(&self.urls);
         let blocks = self.targets.iter().enumerate();
         let targets = blocks.zip(self.urls).zip(&verdict.targets).map(|(((at, tally), url), noise)| {
@@ -443,6 +503,10 @@ impl Reporter {
             ramp,
             recording,
             middleware,
+            timeline,
+            curves,
+            routes,
+            kinds,
             trouble,
             results_failed,
             ..blank(self.command, self.started)
@@ -454,6 +518,15 @@ impl Reporter {
         summary.results_failed = results_failed;
         summary.trouble.extend(self.results.trouble());
         summary
+    }
+
+    /// What there is besides the ledger, so far.
+    fn blocks(&self) -> Blocks {
+        let targets = self.urls.iter().cloned().zip(self.targets.iter().map(TargetTally::curves)).collect();
+        Blocks {
+            curves: Some(Curves { production: self.production.curve(), targets }),
+            ..self.evidence.blocks(&self.urls)
+        }
     }
 
     /// Counts what was shed unheard, and says so where lines of results are missing for it.

@@ -8,9 +8,13 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::beside::{Baseline, SelfChecks};
+use super::by_route::RouteSummary;
+use super::curves::Curves;
+use super::kinds::Kinds;
 use super::middleware::MiddlewareCounts;
 use super::noise::{self, OnlyNoise};
 use super::steps::Step;
+use super::timeline::Timeline;
 use crate::journal::Recorded;
 use crate::replay::GuardState;
 
@@ -65,6 +69,18 @@ pub struct Summary {
     /// What processes outside did, where there were any.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub middleware: Option<MiddlewareCounts>,
+    /// What happened when.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub timeline: Option<Timeline>,
+    /// Latency by percentile.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub curves: Option<Curves>,
+    /// What became of each route, the busiest first; what had no row of its own comes last.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub routes: Vec<RouteSummary>,
+    /// What kinds of difference there are, with examples.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kinds: Option<Kinds>,
     /// What changed the share on the way, in order: see [`super::Steps`] for how many are kept.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub steps: Vec<Step>,
@@ -498,6 +514,12 @@ impl Summary {
 #[must_use]
 pub fn sum(counts: &Counts) -> u64 {
     counts.values().sum()
+}
+
+/// Whether a count can be left out.
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands over references")]
+pub(super) const fn is_zero(count: &u64) -> bool {
+    *count == 0
 }
 
 /// Counts one more under `key`, without a new key each time.

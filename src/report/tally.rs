@@ -4,6 +4,7 @@ use crate::exchange::Outcome;
 use crate::replay::Delivery;
 
 use super::compare::{Difference, Found, Place};
+use super::curves::{Curve, TargetCurves};
 use super::histogram::Durations;
 use super::noise::OnlyNoise;
 use super::snapshot::{Buckets, TargetBuckets};
@@ -63,6 +64,11 @@ impl TargetTally {
         found.differences
     }
 
+    /// Its latency by percentile.
+    pub(super) fn curves(&self) -> TargetCurves {
+        TargetCurves { service: self.service.curve(), response: self.response.curve() }
+    }
+
     /// Its latencies so far, by the edges of [`super::snapshot::EDGES_US`].
     pub(super) fn buckets(&self) -> TargetBuckets {
         TargetBuckets {
@@ -117,6 +123,11 @@ impl ProductionTally {
 
     pub(super) fn unjoined(&mut self, reason: &str) {
         count(&mut self.unjoined, reason);
+    }
+
+    /// Its latency by percentile.
+    pub(super) fn curve(&self) -> Curve {
+        self.latency.curve()
     }
 
     pub(super) fn finish(&self) -> ProductionSide {

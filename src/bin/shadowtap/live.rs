@@ -17,12 +17,13 @@ use crate::output::{tell, writer};
 use crate::reload::Reload;
 use crate::replay::{aloud, intent, write};
 use crate::signals::Stop;
+use crate::steer;
 use crate::watch::{About, Watch};
 
 /// Runs `shadow`.
 pub(crate) fn shadow(args: ShadowCommand) -> anyhow::Result<ExitCode> {
     let config = config::shadow(&args.into())?;
-    let first = intent("shadowing", &config.middleware, &config.targets);
+    let first = intent("shadowing", &config.middleware, config.sparing.ramp.as_ref(), &config.targets);
     run(config, About::Shadow, &first)
 }
 
@@ -36,12 +37,26 @@ pub(crate) fn record(args: RecordCommand) -> anyhow::Result<ExitCode> {
 
 /// Runs either; `first` says what will be done.
 fn run(config: RunConfig, about: About, first: &str) -> anyhow::Result<ExitCode> {
-    let RunConfig { capture, source, user, middleware, external, targets, compare, beside, mut recorder, mark, .. } =
-        config;
+    let RunConfig {
+        capture,
+        source,
+        user,
+        middleware,
+        external,
+        targets,
+        sparing,
+        compare,
+        beside,
+        mut recorder,
+        mark,
+        ..
+    } = config;
+    let socket = steer::socket(&config.control, user.becomes())?;
     // Before any other thread starts: from here on no right is needed.
     let given_up = rights::give_up(&user)?;
     tell(&format!("capturing on {}; {given_up}", source.describe()));
     tell(first);
+    steer::announce(&sparing);
     for warning in config.warnings.into_iter().chain(targets.iter().flat_map(aloud)) {
         tell(&format!("warning: {warning}"));
     }
@@ -59,6 +74,9 @@ fn run(config: RunConfig, about: About, first: &str) -> anyhow::Result<ExitCode>
     let stop = Stop::listen(&capture.halt, Some(Box::new(hung_up)))?;
     let counters = Arc::new(Progress::default());
     let watch = Watch::begin(&counters, about, config.quiet);
+    let control = Control::default();
+    steer::listen(&control, watch.bar());
+    watch.bar().suspend(|| steer::open(socket.as_ref(), &control))?;
     let mark = mark.map(|mark| mark.of_run(&middleware.run.id));
     let run = Run {
         command: about.command(),
@@ -71,18 +89,19 @@ fn run(config: RunConfig, about: About, first: &str) -> anyhow::Result<ExitCode>
         recorder,
         mark,
         most: config.limits.count,
-        ramp: None,
-        brake: None,
-        control: Control::default(),
+        ramp: sparing.ramp,
+        brake: sparing.brake,
+        control,
         reopen,
         reloads,
         results,
+        patterns: config.routes,
         compare,
         beside,
         demands: config.demands,
     };
     let summary = pipeline::run(run, &counters, ended(stop, config.limits.duration));
-    drop(watch);
+    drop((watch, socket));
     let summary = summary?;
     write(&config.outputs, &summary)?;
     let failed = summary.nothing_delivered() || summary.results_failed || summary.nothing_recorded();

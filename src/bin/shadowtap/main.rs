@@ -1,6 +1,7 @@
 //! The command line of shadowtap: parse, set up the log, run one command, end with its exit code.
 
 mod args;
+mod control;
 mod demo;
 mod filters;
 mod gates;
@@ -13,6 +14,7 @@ mod reload;
 mod replay;
 mod report;
 mod signals;
+mod steer;
 mod terminal;
 mod watch;
 
@@ -46,6 +48,7 @@ fn main() -> ExitCode {
         Command::Report(args) => report::run(args),
         Command::Filters(args) => filters::run(&args),
         Command::Interfaces(args) => interfaces::run(&args),
+        Command::Control(args) => control::run(&args),
         Command::Demo(args) => demo::command(&args),
     };
     ended.unwrap_or_else(|error| trouble(&error))

@@ -5,41 +5,39 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use anyhow::Context;
-use shadowtap::config::{self, Output, Outputs, ReplayConfig};
-use shadowtap::pipeline::{self, Progress, Run};
+use shadowtap::config::{self, Output, Outputs, ReplayConfig, Sparing};
+use shadowtap::pipeline::{self, Control, Progress, Run};
+use shadowtap::replay::ramp::Plan;
 use shadowtap::report::{Summary, text};
 use shadowtap::{middleware, replay};
 
 use crate::args::ReplayCommand;
-use crate::output::{tell, write_summary, writer};
+use crate::output::{tell, write_page, write_summary, writer};
 use crate::reload::Reload;
 use crate::signals::Stop;
-use crate::{gates, progress, terminal};
+use crate::{gates, progress, steer, terminal};
 
 /// Runs the command.
 pub(crate) fn run(args: ReplayCommand) -> anyhow::Result<ExitCode> {
+    let config = config::replay(args.into())?;
     let ReplayConfig {
-        capture,
-        source,
-        course,
-        middleware,
-        external,
-        targets,
-        compare,
-        beside,
-        outputs,
-        demands,
-        warnings,
-    } = config::replay(args.into())?;
+        capture, source, course, middleware, external, targets, sparing, compare, beside, outputs, ..
+    } = config;
+    let socket = steer::socket(&config.control, None)?;
     let results = outputs.results.as_ref().map(writer).transpose()?;
-    tell(&intent("sending", &middleware, &targets));
-    for warning in warnings.into_iter().chain(targets.iter().flat_map(aloud)) {
+    tell(&intent("sending", &middleware, sparing.ramp.as_ref(), &targets));
+    steer::announce(&sparing);
+    for warning in config.warnings.into_iter().chain(targets.iter().flat_map(aloud)) {
         tell(&format!("warning: {warning}"));
     }
     let (reload, reloads) = Reload::new(&middleware, &targets);
     let stop = Stop::listen(&capture.halt, Some(Box::new(move || reload.read())))?;
     let counters = Arc::new(Progress::default());
     let bar = progress::show(&counters);
+    let control = Control::default();
+    steer::listen(&control, &bar);
+    bar.suspend(|| steer::open(socket.as_ref(), &control))?;
+    let Sparing { ramp, brake, .. } = sparing;
     let run = Run {
         capture,
         course,
@@ -50,20 +48,27 @@ pub(crate) fn run(args: ReplayCommand) -> anyhow::Result<ExitCode> {
         reloads,
         compare,
         beside,
-        demands,
+        patterns: config.routes,
+        demands: config.demands,
+        ramp,
+        brake,
+        control,
         ..Run::of_files(source)
     };
     let summary = pipeline::run(run, &counters, stop.wait());
     bar.finish_and_clear();
+    drop(socket);
     let summary = summary?;
     write(&outputs, &summary)?;
     Ok(gates::ending(&summary, summary.nothing_delivered() || summary.results_failed))
 }
 
-/// The report for people, and the summary where it was asked for. Where one fails, the other is written all the same.
+/// The report for people, and the summary and the page where they were asked for. Where one fails, the
+/// others are written all the same.
 pub(crate) fn write(outputs: &Outputs, summary: &Summary) -> anyhow::Result<()> {
     let written = outputs.summary.as_ref().map_or(Ok(()), |output| write_summary(output, summary));
-    let stdout_is_taken = [&outputs.summary, &outputs.results].contains(&&Some(Output::Stdout));
+    let page = outputs.report.as_ref().map_or(Ok(()), |output| write_page(output, summary));
+    let stdout_is_taken = [&outputs.summary, &outputs.results, &outputs.report].contains(&&Some(Output::Stdout));
     let shown = if stdout_is_taken {
         let text =
             text::report(summary, terminal::or_default(terminal::width_of_stderr()), terminal::colour_on_stderr());
@@ -74,17 +79,23 @@ pub(crate) fn write(outputs: &Outputs, summary: &Summary) -> anyhow::Result<()> 
         let mut stdout = io::stdout().lock();
         stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush())
     };
-    written.and(shown.context("cannot write the report"))
+    written.and(page).and(shown.context("cannot write the report"))
 }
 
 /// The first line of a run: what share of what will be sent where, and what will not.
-pub(crate) fn intent(doing: &str, middleware: &middleware::Settings, targets: &[replay::Settings]) -> String {
+pub(crate) fn intent(
+    doing: &str,
+    middleware: &middleware::Settings,
+    ramp: Option<&Plan>,
+    targets: &[replay::Settings],
+) -> String {
     let methods = match (middleware.allow_methods.as_slice(), middleware.allow_writes) {
         ([], true) => "every method".to_owned(),
         ([], false) => "GET, HEAD, OPTIONS".to_owned(),
         (methods, _) => methods.join(", "),
     };
-    let (share, key) = (middleware.sample, &middleware.sample_by);
+    let (share, key) = (ramp.map_or(middleware.sample, Plan::first), &middleware.sample_by);
+    let at_first = if ramp.is_some() { " at first" } else { "" };
     let writes = match (middleware.allow_writes, middleware.allows_some_writes()) {
         (true, _) => "writes are sent too",
         (false, true) => "writes are left out but for those that a chain allows",
@@ -93,7 +104,7 @@ pub(crate) fn intent(doing: &str, middleware: &middleware::Settings, targets: &[
     let chains: Vec<String> = middleware.files.iter().map(|file| file.path.display().to_string()).collect();
     let chains = if chains.is_empty() { String::new() } else { format!(" of what passes {}", chains.join(", ")) };
     let targets: Vec<String> = targets.iter().map(|target| target.target.to_string()).collect();
-    format!("{doing} {methods}: {share} by {key}{chains} -> {}; {writes}", targets.join(", "))
+    format!("{doing} {methods}: {share}{at_first} by {key}{chains} -> {}; {writes}", targets.join(", "))
 }
 
 /// What is said aloud of how a target is sent to: that nobody checks who it is, that it gets fewer connections than it
@@ -130,13 +141,16 @@ mod tests {
         let to = [settings("http://staging:8080")];
         let mut middleware = middleware::Settings { sample: middleware::Share(0.5), ..Default::default() };
         assert_eq!(
-            intent("sending", &middleware, &to),
+            intent("sending", &middleware, None, &to),
             "sending GET, HEAD, OPTIONS: 50% by request -> http://staging:8080; writes are left out (--allow-writes)"
         );
+        let ramp = "1%:45s,100%".parse().unwrap();
+        let ramped = intent("sending", &middleware, Some(&ramp), &to);
+        assert!(ramped.starts_with("sending GET, HEAD, OPTIONS: 1% at first by request -> "), "{ramped}");
         middleware.allow_writes = true;
-        assert!(intent("sending", &middleware, &to).starts_with("sending every method: 50% by request -> "));
+        assert!(intent("sending", &middleware, None, &to).starts_with("sending every method: 50% by request -> "));
         middleware.allow_methods = vec!["POST".into()];
-        assert!(intent("sending", &middleware, &to).starts_with("sending POST: "));
+        assert!(intent("sending", &middleware, None, &to).starts_with("sending POST: "));
     }
 
     #[test]
@@ -146,7 +160,7 @@ mod tests {
         let files = vec![file("[[link]]\nallow-writes = true\n"), file("")];
         let middleware = middleware::Settings { files, ..Default::default() };
         assert_eq!(
-            intent("sending", &middleware, &[settings("http://staging")]),
+            intent("sending", &middleware, None, &[settings("http://staging")]),
             "sending GET, HEAD, OPTIONS: 100% by request of what passes a.toml, a.toml -> http://staging; writes are left out \
              but for those that a chain allows"
         );

@@ -63,6 +63,11 @@ impl Watch {
         let thread = std::thread::Builder::new().name("watch".to_owned()).spawn(move || eye.look(&ended)).ok();
         Self { bar, end: Some(end), thread }
     }
+
+    /// The line that moves: what else is told stands above it.
+    pub(crate) const fn bar(&self) -> &ProgressBar {
+        &self.bar
+    }
 }
 
 impl Drop for Watch {

@@ -9,16 +9,19 @@ use std::fmt::Write as _;
 use super::summary::{Address, Counts, Figures, Requests, Summary, Target, sum};
 use super::units::{bytes, counted, duration, number, percent};
 
+mod against;
 mod forecast;
 mod gates;
 mod matrix;
 mod noise;
 mod recording;
 mod routes;
+mod steps;
 #[cfg(test)]
 mod tests;
 mod verdict;
 
+pub use against::against;
 pub use forecast::forecast;
 pub use routes::routes;
 
@@ -52,11 +55,13 @@ pub fn report(summary: &Summary, width: usize, colour: bool) -> String {
         noise::of_target(&mut page, summary, url);
         latency(&mut page, summary, target);
         sending(&mut page, target);
+        steps::guard(&mut page, target);
     }
     noise::beside(&mut page, summary);
     if let Some(recording) = &summary.recording {
         recording::line(&mut page, recording);
     }
+    steps::steps(&mut page, summary);
     capture(&mut page, summary);
     gates::gates(&mut page, summary);
     warnings(&mut page, summary);
@@ -198,7 +203,7 @@ fn target_ledger(page: &mut Page, rows: &Rows, url: Option<&String>, target: &Ta
     rows.less(page, ended.sampled_out, "not in the target's sample");
     rows.each(page, &ended.filtered, "kept back by the target's filter");
     rows.less(page, ended.rate_limited, "kept back by the target's rate limit");
-    rows.less(page, ended.guard_held, "held back by the guard");
+    rows.less(page, ended.guard_held, "held back by the guard, or during a pause");
     rows.each(page, &ended.shed, "shed");
     rows.each(page, &ended.failed, "failed");
     rows.less(page, target.in_flight, "still in flight when the run ended");

@@ -13,15 +13,17 @@ mod output;
 mod requests;
 mod running;
 mod sending;
+mod sparing;
 
 use capture::{CaptureArgs, LiveArgs};
 use compare::CompareArgs;
 use course::CourseArgs;
 use gates::GateArgs;
-use output::ReportArgs;
+use output::{ReportArgs, RoutesArgs};
 use requests::{MiddlewareArgs, SelectArgs, WritesArgs};
-use running::{RecordingArgs, RunningArgs};
+use running::{ControlArgs, RecordingArgs, RunningArgs};
 use sending::{PaceArgs, ReplayArgs};
+use sparing::SparingArgs;
 
 /// Rehearse a migration with real traffic: replay captured HTTP against another stack and see what differs.
 #[derive(Debug, Parser)]
@@ -40,24 +42,34 @@ pub(crate) enum Command {
     Report(ReportCommand),
     Filters(FiltersCommand),
     Interfaces(InterfacesCommand),
+    Control(ControlCommand),
     Demo(DemoCommand),
 }
 
-/// Make the report of a run again, from the results that it wrote; or tell what production did, by route, from a capture
-/// or a recording.
+/// Make the report of a run again, from the results or the summary that it wrote; compare two runs; or tell what
+/// production did, by route, from a capture or a recording.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
   shadowtap replay evening.pcap --to http://staging:8080 --results run.jsonl
-  shadowtap report run.jsonl
+  shadowtap report run.jsonl --report run.html
   shadowtap report run.jsonl --fail-if 'errors>0.5%'
+  shadowtap report --against yesterday.jsonl today.jsonl
   shadowtap report peak.gor.zst
 
 Exit codes: 0 done, and every --fail-if held; 1 one did not; 2 trouble.")]
 pub(crate) struct ReportCommand {
-    /// Results of a run (--results), a capture, or a recording
+    /// Results or summary of a run (--results, --summary), a capture, or a recording
     #[arg(value_name = "FILE")]
     pub(crate) file: PathBuf,
+    /// Compare with an earlier run: its results or its summary
+    #[arg(long, value_name = "FILE")]
+    pub(crate) against: Option<PathBuf>,
+    /// Write the report as one page of HTML to FILE
+    #[arg(long, value_name = "FILE", help_heading = "Output")]
+    pub(crate) report: Option<PathBuf>,
+    #[command(flatten, next_help_heading = "Output")]
+    pub(crate) routes: RoutesArgs,
     #[command(flatten)]
     pub(crate) gates: GateArgs,
 }
@@ -100,6 +112,28 @@ pub(crate) struct FiltersCheck {
     pub(crate) files: Vec<PathBuf>,
 }
 
+/// Steer a run that goes on: its share, a pause, its end; or ask how it stands.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  shadowtap control status
+  shadowtap control sample 25%
+  shadowtap control pause
+  shadowtap control --socket /run/shadowtap/1000/4711.sock stop
+
+Exit codes: 0 done; 2 there is no such run, several go on, or it refused.")]
+pub(crate) struct ControlCommand {
+    /// sample SHARE, pause, resume, stop or status
+    #[arg(required = true, value_name = "WORD", num_args = 1..)]
+    pub(crate) word: Vec<String>,
+    /// The socket of the run [default: that of the only run of this user]
+    #[arg(long, value_name = "PATH")]
+    pub(crate) socket: Option<PathBuf>,
+    /// Print what it answers as JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
 /// Show the whole path on this machine: a bundled capture, a staging server that is wrong on purpose, the report.
 ///
 /// Takes ten seconds, needs no right, and uses no network but loopback.
@@ -108,6 +142,9 @@ pub(crate) struct DemoCommand {
     /// Write the summary (one JSON object) to FILE
     #[arg(long, value_name = "FILE", help_heading = "Output")]
     pub(crate) summary: Option<PathBuf>,
+    /// Write the report as one page of HTML to FILE
+    #[arg(long, value_name = "FILE", help_heading = "Output")]
+    pub(crate) report: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) gates: GateArgs,
 }
@@ -123,6 +160,7 @@ Examples:
   sudo shadowtap shadow -i eth0 -p 80 --to https://new-stack.example.com --sample 50%
   sudo shadowtap shadow -p 80 --to http://staging:8080 --duration 10m --summary run.json
   sudo shadowtap shadow -p 80 --to http://staging:8080 -o peak.gor.zst
+  sudo shadowtap shadow -p 80 --to http://staging:8080 --ramp '1%:45s,10%:1m,100%' --guard 'errors>5%/10s'
 
 Exit codes: 0 done, and every --fail-if held; 1 one did not; 2 a mistake on the command line, a right that is missing, a
 file that cannot be written, or not one request could be delivered.")]
@@ -131,6 +169,8 @@ pub(crate) struct ShadowCommand {
     live: LiveArgs,
     #[command(flatten)]
     send: ReplayArgs,
+    #[command(flatten)]
+    sparing: SparingArgs,
     #[command(flatten)]
     select: SelectArgs,
     #[command(flatten)]
@@ -198,11 +238,15 @@ pub(crate) struct ReplayCommand {
     #[command(flatten)]
     course: CourseArgs,
     #[command(flatten)]
+    sparing: SparingArgs,
+    #[command(flatten)]
     select: SelectArgs,
     #[command(flatten)]
     middleware: MiddlewareArgs,
     #[command(flatten)]
     writes: WritesArgs,
+    #[command(flatten)]
+    control: ControlArgs,
     #[command(flatten)]
     compare: CompareArgs,
     #[command(flatten)]
@@ -252,6 +296,8 @@ pub(crate) struct InspectCommand {
     /// are printed then
     #[arg(long, value_name = "FILE", help_heading = "Output")]
     summary: Option<PathBuf>,
+    #[command(flatten, next_help_heading = "Output")]
+    routes: RoutesArgs,
 }
 
 impl From<ReplayCommand> for typed::Replay {
@@ -262,6 +308,8 @@ impl From<ReplayCommand> for typed::Replay {
             select: args.select.into(),
             middleware: args.middleware.with(Some(args.writes)),
             send: args.send.at(args.pace),
+            sparing: args.sparing.into(),
+            control: args.control.control,
             compare: args.compare.into(),
             gates: args.gates.into(),
             report: args.report.into(),
@@ -278,6 +326,7 @@ impl From<ShadowCommand> for typed::Shadow {
             send: args.send.into(),
             recording: args.recording.into(),
             running: args.running.into(),
+            sparing: args.sparing.into(),
             compare: args.compare.into(),
             gates: args.gates.into(),
             report: args.report.into(),
@@ -309,6 +358,7 @@ impl From<InspectCommand> for typed::Inspect {
             json: args.json,
             full: args.full,
             summary: args.summary,
+            routes: args.routes.routes,
         }
     }
 }
@@ -316,7 +366,7 @@ impl From<InspectCommand> for typed::Inspect {
 impl From<ReportCommand> for typed::Inspect {
     fn from(args: ReportCommand) -> Self {
         let capture = typed::Capture { files: vec![args.file], ..typed::Capture::default() };
-        Self { capture, stats: true, ..Self::default() }
+        Self { capture, stats: true, routes: args.routes.routes, ..Self::default() }
     }
 }
 
@@ -333,7 +383,7 @@ mod tests {
 
     #[test]
     fn help_fits_80_columns() {
-        for name in ["shadow", "replay", "record", "inspect", "report", "interfaces"] {
+        for name in ["shadow", "replay", "record", "inspect", "report", "interfaces", "control"] {
             let mut command = Cli::command().term_width(80);
             let help = command.find_subcommand_mut(name).unwrap().clone().term_width(80).render_long_help().to_string();
             let widest = help.lines().max_by_key(|line| line.chars().count()).unwrap();

@@ -27,6 +27,16 @@ impl From<RecordingArgs> for typed::Recording {
     }
 }
 
+/// How a run is steered.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Running")]
+pub(crate) struct ControlArgs {
+    /// Listen to `shadowtap control` at this Unix socket, which is for the user of the run alone. off: at none [default:
+    /// live runs in a folder of that user, told at the start]
+    #[arg(long, value_name = "PATH")]
+    pub(super) control: Option<PathBuf>,
+}
+
 /// How a live run goes on.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Running")]
@@ -41,6 +51,8 @@ pub(crate) struct RunningArgs {
     /// no mark [default: x-shadowtap, with the id of the run]
     #[arg(long, value_name = "HEADER")]
     mark: Option<String>,
+    #[command(flatten)]
+    control: ControlArgs,
     /// Tell only warnings on the way, and the report at the end
     #[arg(short, long)]
     quiet: bool,
@@ -48,6 +60,12 @@ pub(crate) struct RunningArgs {
 
 impl From<RunningArgs> for typed::Running {
     fn from(args: RunningArgs) -> Self {
-        Self { duration: args.duration, count: args.count, mark: args.mark, quiet: args.quiet }
+        Self {
+            duration: args.duration,
+            count: args.count,
+            mark: args.mark,
+            quiet: args.quiet,
+            control: args.control.control,
+        }
     }
 }
