@@ -34,6 +34,7 @@ struct Long {
 impl Long {
     fn new(routes: u64) -> Self {
         let reporter = Reporter::new(Settings {
+            baseline: None,
             command: "shadow",
             targets: vec!["http://new".to_owned()],
             sample: 1.0,
@@ -74,6 +75,7 @@ impl Long {
         let target = format!("/v2/{route}/{}?page=1", self.next(1_000_000));
         let head = format!("GET {target} HTTP/1.1\r\nHost: tv.example\r\nAccept: */*\r\n\r\n");
         let note = RequestNote {
+            repeat: None,
             id,
             at: Timestamp::from_nanos(u64::from(self.requests) * 1_000_000),
             client: ([10, 0, 0, 7], 51_234).into(),

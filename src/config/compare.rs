@@ -6,9 +6,11 @@ use std::path::Path;
 
 use serde::Deserialize;
 
+use crate::middleware::Share;
+use crate::replay::{self, Beside};
 use crate::report::compare::{RuleError, Rules};
 
-use super::check::size;
+use super::check::{parsed, size};
 use super::mistakes::Mistakes;
 use super::typed;
 
@@ -45,6 +47,18 @@ pub(super) fn rules(typed: &typed::Compare, mistakes: &mut Mistakes) -> Rules {
     each("--compare-header", &typed.compare_headers, mistakes, |rule| rules.compare_header(rule));
     max_body("--max-compare-body", typed.max_body.as_deref(), &mut rules, mistakes);
     rules
+}
+
+/// Who is asked beside these targets, in the same way as the first of them.
+pub(super) fn beside(typed: &typed::Compare, targets: &[replay::Settings], mistakes: &mut Mistakes) -> Beside {
+    let url = parsed::<replay::TargetUrl>("--baseline", typed.baseline.as_deref(), mistakes);
+    if let Some(url) = url.as_ref().filter(|url| targets.iter().any(|target| target.target == **url)) {
+        mistakes.add("--baseline", format!("{url} is a target: it would only be held against itself"));
+    }
+    let baseline = url.zip(targets.first());
+    let baseline = baseline.map(|(target, first)| replay::Settings { target, name: None, ..first.clone() });
+    let share = parsed::<Share>("--self-check", typed.self_check.as_deref(), mistakes);
+    Beside { baseline, self_check: share.map_or(0.0, |share| share.0) }
 }
 
 fn each(place: &str, rules: &[String], mistakes: &mut Mistakes, mut add: impl FnMut(&str) -> Result<(), RuleError>) {
@@ -137,6 +151,27 @@ mod tests {
         assert!(mistakes.contains("rules.toml: ignore: `etag` names nothing"), "{mistakes}");
         let typed = typed::Compare { file: Some("/nonexistent/rules.toml".into()), ..typed::Compare::default() };
         assert!(told(&typed).1.contains("cannot read it"));
+    }
+
+    #[test]
+    fn a_baseline_is_asked_as_the_target_is_and_is_not_the_target() {
+        let target = |url: &str| replay::Settings { keep_host: true, ..replay::Settings::new(url.parse().unwrap()) };
+        let beside = |baseline: &str, self_check: &str| {
+            let typed = typed::Compare {
+                baseline: Some(baseline.to_owned()),
+                self_check: Some(self_check.to_owned()),
+                ..typed::Compare::default()
+            };
+            let mut mistakes = Mistakes::default();
+            (beside(&typed, &[target("http://new")], &mut mistakes), mistakes.to_string())
+        };
+        let (found, mistakes) = beside("http://old:81", "1%");
+        let baseline = found.baseline.unwrap();
+        assert_eq!((baseline.target.to_string().as_str(), baseline.keep_host), ("http://old:81", true));
+        assert_eq!((found.self_check, mistakes.as_str()), (0.01, ""));
+        assert!(beside("http://new", "1%").1.starts_with("--baseline: http://new is a target"));
+        let (_, mistakes) = beside("http://old/path", "101%");
+        assert!(mistakes.contains("--baseline: ") && mistakes.contains("--self-check: "), "{mistakes}");
     }
 
     #[test]

@@ -82,6 +82,8 @@ pub struct ReplayConfig {
     pub control: Place,
     /// What counts as a difference.
     pub compare: Rules,
+    /// Who is asked beside the targets, to learn what is noise.
+    pub beside: replay::Beside,
     /// What is written besides the report.
     pub outputs: Outputs,
     /// What routes are called.
@@ -150,6 +152,7 @@ pub fn replay(typed: typed::Replay) -> Result<ReplayConfig, Mistakes> {
     let targets = targets(&typed.send, &middleware, sparing.guard.as_ref(), &mut mistakes, &mut warnings);
     let control = sparing::control(typed.control.as_deref(), false);
     let compare = compare::rules(&typed.compare, &mut mistakes);
+    let beside = compare::beside(&typed.compare, &targets, &mut mistakes);
     let outputs = outputs::all(&typed.report, &capture, &mut mistakes);
     let routes = outputs::routes(typed.report.routes.as_deref(), &mut mistakes);
     let demands = gates::checked(&typed.gates, &names_and_urls(&targets), &mut mistakes, &mut warnings);
@@ -165,6 +168,7 @@ pub fn replay(typed: typed::Replay) -> Result<ReplayConfig, Mistakes> {
             sparing,
             control,
             compare,
+            beside,
             outputs,
             routes,
             demands,

@@ -9,7 +9,7 @@ use crate::capture::rights::User;
 use crate::capture::{self, interfaces};
 use crate::journal::{Recorder, Rotation, Target};
 use crate::middleware::{self, Mark};
-use crate::replay;
+use crate::replay::{self, Beside};
 use crate::report::Patterns;
 use crate::report::compare::Rules;
 use crate::report::gate::Demands;
@@ -43,6 +43,8 @@ pub struct RunConfig {
     pub targets: Vec<replay::Settings>,
     /// What counts as a difference.
     pub compare: Rules,
+    /// Who is asked beside the targets, to learn what is noise.
+    pub beside: Beside,
     /// What spares them.
     pub sparing: Sparing,
     /// Where it can be steered from.
@@ -76,8 +78,9 @@ pub fn shadow(typed: &typed::Shadow) -> Result<RunConfig, Mistakes> {
     let sparing = super::sparing::sparing(&typed.sparing, &typed.select, true, &mut mistakes, &mut warnings);
     let targets = super::targets(&typed.send, &middleware, sparing.guard.as_ref(), &mut mistakes, &mut warnings);
     let compare = super::compare::rules(&typed.compare, &mut mistakes);
+    let beside = super::compare::beside(&typed.compare, &targets, &mut mistakes);
     let demands = gates::checked(&typed.gates, &super::names_and_urls(&targets), &mut mistakes, &mut warnings);
-    let parts = Parts { middleware, external, targets, sparing, compare, demands, warnings };
+    let parts = Parts { middleware, external, targets, sparing, compare, beside, demands, warnings };
     finish(&typed.live, &typed.running, &typed.recording, &typed.report, parts, mistakes)
 }
 
@@ -99,6 +102,7 @@ pub fn record(typed: typed::Record) -> Result<RunConfig, Mistakes> {
         targets: Vec::new(),
         sparing: Sparing::default(),
         compare: Rules::default(),
+        beside: Beside::default(),
         demands: Demands::default(),
         warnings,
     };
@@ -112,6 +116,7 @@ struct Parts {
     targets: Vec<replay::Settings>,
     sparing: Sparing,
     compare: Rules,
+    beside: Beside,
     demands: Demands,
     warnings: Vec<String>,
 }
@@ -124,7 +129,7 @@ fn finish(
     parts: Parts,
     mut mistakes: Mistakes,
 ) -> Result<RunConfig, Mistakes> {
-    let Parts { middleware, external, targets, sparing, compare, demands, mut warnings } = parts;
+    let Parts { middleware, external, targets, sparing, compare, beside, demands, mut warnings } = parts;
     let settings = live::settings(typed, &mut mistakes, &mut warnings);
     let capture = live::capture_settings(typed, &settings, &mut mistakes);
     let user = live::user(typed, &mut mistakes);
@@ -138,7 +143,8 @@ fn finish(
     let mark = mark(running.mark.as_deref(), &mut mistakes);
     let source = live::open(&settings, &mut mistakes);
     if let Some(source) = &source {
-        let own = own_traffic(&targets, &settings.ports, source.interfaces(), mark.as_ref());
+        let everybody: Vec<_> = targets.iter().chain(&beside.baseline).cloned().collect();
+        let own = own_traffic(&everybody, &settings.ports, source.interfaces(), mark.as_ref());
         warnings.extend(mistakes.keep("--to", own).flatten());
     }
     match (source, user, mistakes.is_empty()) {
@@ -152,6 +158,7 @@ fn finish(
             sparing,
             control: super::sparing::control(running.control.as_deref(), true),
             compare,
+            beside,
             recorder,
             mark,
             limits,

@@ -149,6 +149,10 @@ pub struct Compare {
     pub file: Option<PathBuf>,
     /// `256K`.
     pub max_body: Option<String>,
+    /// `http://old-stack:8080`.
+    pub baseline: Option<String>,
+    /// `1%`.
+    pub self_check: Option<String>,
 }
 
 /// What is written.

@@ -13,6 +13,7 @@
 //! Every channel has a bound. A file waits where one is full. A live source waits for nobody: whole requests are shed,
 //! and counted, at the place that was full.
 
+mod beside;
 pub mod brake;
 mod budget;
 mod compared;
@@ -125,7 +126,8 @@ pub fn run(
         keeper: &keeper,
         live,
     };
-    let (outlets, senders) = start_targets(&runtime, run.targets, memory.targets, &ways)?;
+    let (outlets, mut senders) = start_targets(&runtime, run.targets, memory.targets, &ways)?;
+    let beside = start_beside(&runtime, run.beside, run.middleware.allow_writes, &ways, &mut senders)?;
     let mirrors = outlets.iter().any(Outlet::mirrors);
     let target_bytes: Vec<_> = outlets.iter().map(Outlet::budget).collect();
     let (recording_events, recording_frames, recording_thread) =
@@ -145,6 +147,7 @@ pub fn run(
         reloads: run.reloads,
         mark: run.mark,
         keeping,
+        beside,
         control: control.clone(),
         timing,
         copies: Mark::default().of_run(&run.middleware.run.id),
@@ -261,6 +264,7 @@ fn reporter(run: &mut Run, started: Started, compared: usize) -> Reporter {
         kept_bytes: compared / 4 * 3,
         compare: std::mem::take(&mut run.compare),
         demands: std::mem::take(&mut run.demands),
+        baseline: run.beside.baseline.as_ref().map(|baseline| baseline.target.to_string()),
     })
 }
 
@@ -328,6 +332,38 @@ fn start_targets(
         senders.push(sending);
     }
     Ok((outlets, senders))
+}
+
+/// Starts the baseline, and for each target the way on which it is asked a second time. The baseline's end comes after
+/// those of the targets; that of a second time is nobody's.
+fn start_beside(
+    runtime: &tokio::runtime::Runtime,
+    settings: replay::Beside,
+    writes: bool,
+    ways: &Ways<'_>,
+    senders: &mut Vec<Sending>,
+) -> Result<beside::Sender, RunError> {
+    let targets = senders.len();
+    let mut checks = Vec::new();
+    if settings.self_check > 0.0 {
+        for (target, (_, client)) in senders.iter().enumerate() {
+            let (job_sender, jobs) = mpsc::channel(TARGET_QUEUE);
+            let number = report::check_number(targets, target);
+            checks.push(Outlet::new(job_sender, Budget::new(beside::CHECK_BYTES), Arc::clone(client), None));
+            let client = Arc::new(Weighed { client: Arc::clone(client), keeping: ways.keeping.cloned() });
+            let (stopped, facts) = (ways.stopped.clone(), ways.facts.clone());
+            runtime.spawn(run_target(number, client, jobs, beside::CHECK_LIMITS, stopped, facts, Arc::default()));
+        }
+    }
+    let mut baseline = None;
+    if let Some(settings) = settings.baseline {
+        let number = report::baseline_number(targets);
+        let ways = Ways { teller: None, ..*ways };
+        let (outlet, sending) = start_target(runtime, number, settings, beside::BASELINE_BYTES, &ways)?;
+        senders.push(sending);
+        baseline = Some(outlet);
+    }
+    Ok(beside::Sender { baseline, checks, share: settings.self_check, writes, targets })
 }
 
 fn start_target(
@@ -497,6 +533,7 @@ fn note(request: &Request) -> RequestNote {
         head: if head.len() <= MAX_NOTED_HEAD { head.to_vec() } else { Vec::new() },
         route: None,
         host: request.head.get("host").unwrap_or_default().to_vec(),
+        repeat: beside::repeat_key(request),
     }
 }
 
@@ -517,7 +554,9 @@ fn count(mut reporter: Reporter, mut facts: mpsc::Receiver<Fact>, progress: &Pro
 }
 
 fn count_one(reporter: &mut Reporter, fact: Fact, progress: &Progress) {
-    if let Fact::Delivered(delivery) = &fact {
+    if let Fact::Delivered(delivery) = &fact
+        && reporter.is_target(delivery.target)
+    {
         progress.in_flight.fetch_sub(1, Ordering::Relaxed);
         match delivery.outcome {
             Outcome::Sent => progress.sent.fetch_add(1, Ordering::Relaxed),

@@ -71,6 +71,8 @@ pub struct Run {
     pub patterns: Arc<Patterns>,
     /// What counts as a difference.
     pub compare: Rules,
+    /// What is sent beside that, to learn what is noise.
+    pub beside: replay::Beside,
     /// What is demanded of it.
     pub demands: Demands,
 }
@@ -98,6 +100,7 @@ impl Run {
             results: None,
             patterns: Arc::default(),
             compare: Rules::default(),
+            beside: replay::Beside::default(),
             demands: Demands::default(),
         }
     }

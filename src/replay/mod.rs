@@ -44,7 +44,7 @@ pub use phrase::{PhraseError, seconds};
 pub use proxy::{ProxyUrl, ProxyUrlError};
 pub use ramp::Ramp;
 pub use settings::{
-    ChoiceError, ClientChoice, ConnectionMode, DEFAULT_DRAIN, DEFAULT_MAX_CONNECTIONS, DEFAULT_MAX_IN_FLIGHT,
+    Beside, ChoiceError, ClientChoice, ConnectionMode, DEFAULT_DRAIN, DEFAULT_MAX_CONNECTIONS, DEFAULT_MAX_IN_FLIGHT,
     DEFAULT_MAX_RESPONSE, DEFAULT_RESOLVE_EVERY, DEFAULT_TIMEOUT, Settings,
 };
 pub use target::{InFlight, Limits, Stats, run_target};

@@ -96,6 +96,15 @@ impl Settings {
     }
 }
 
+/// Who is asked beside the targets, to learn in what answers differ whatever the stack.
+#[derive(Clone, Debug, Default)]
+pub struct Beside {
+    /// A stack that is known to be good.
+    pub baseline: Option<Settings>,
+    /// The share of requests that targets are asked a second time, from 0 to 1.
+    pub self_check: f64,
+}
+
 /// What speaks to the target.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum ClientChoice {

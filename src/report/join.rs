@@ -174,6 +174,13 @@ impl Joins {
         gone
     }
 
+    /// Of a request that was offered so many more deliveries will come.
+    pub fn expect(&mut self, of: ExchangeId, more: usize) {
+        if let Some((_, pending)) = self.find(of) {
+            pending.targets += more;
+        }
+    }
+
     /// A delivery ended.
     pub fn delivered(&mut self, delivery: Delivery) -> Arrival {
         let Some((place, pending)) = self.find(delivery.id) else { return Arrival::Late(delivery) };

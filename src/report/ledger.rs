@@ -98,6 +98,13 @@ impl Ledger {
         }
     }
 
+    /// A request goes to `target` beside those it was offered to.
+    pub fn offered_beside(&mut self, target: usize) {
+        if let Some(target) = self.targets.get_mut(target) {
+            target.offered += 1;
+        }
+    }
+
     /// A delivery to `target` ended. An outcome that no delivery can have is kept in the sum under `shed`.
     pub fn delivered(&mut self, target: usize, outcome: &Outcome) {
         let Some(TargetLedger { ended, .. }) = self.targets.get_mut(target) else { return };

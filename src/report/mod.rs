@@ -13,6 +13,7 @@ use crate::exchange::{Damage, Digest, ExchangeId, Outcome, Timestamp};
 use crate::replay::{Delivery, Kept};
 
 pub mod against;
+mod beside;
 pub mod by_route;
 pub mod compare;
 pub mod curl;
@@ -29,8 +30,11 @@ pub mod join;
 pub mod kinds;
 pub mod ledger;
 pub mod listing;
+mod meet;
 pub mod middleware;
+pub mod noise;
 pub mod patterns;
+mod repeats;
 pub mod results;
 pub mod routes;
 mod series;
@@ -47,9 +51,11 @@ pub mod verdict;
 
 pub use crate::journal::line as lines;
 pub use against::Comparison;
+pub use beside::{Baseline, SelfChecks};
 pub use forecast::Forecast;
 pub use inspect::{Exchange, Exchanges, InspectLedger};
 pub use listing::Listing;
+pub use meet::{baseline_number, check_number};
 pub use middleware::MiddlewareCounts;
 pub use patterns::Patterns;
 pub use routes::Routes;
@@ -61,13 +67,14 @@ pub use summary::{
     Streams, Summary, Target, TargetEnded, TargetGuard, TargetLatency, Tcp,
 };
 
-use compare::Bodies;
 use curves::Curves;
-use evidence::{Blocks, Compared, Evidence};
+use evidence::{Blocks, Evidence};
 use gate::{Demands, Watch};
 use histogram::Durations;
-use join::{Arrival, Joined, Joins};
+use join::Joins;
 use ledger::Ledger;
+use noise::Noise;
+use repeats::Repeats;
 use results::{Line, Results};
 use snapshot::Recent;
 use tally::TargetTally;
@@ -93,6 +100,16 @@ pub enum Fact {
         note: Box<RequestNote>,
         /// Which targets it was offered to.
         targets: TargetSet,
+    },
+    /// Beside its targets an offered request goes to the baseline, or to some of them a second time; deliveries follow,
+    /// numbered by [`baseline_number`] and [`check_number`].
+    Beside {
+        /// The request.
+        of: ExchangeId,
+        /// Whether it goes to the baseline.
+        baseline: bool,
+        /// Which targets it goes to a second time.
+        checks: TargetSet,
     },
     /// A delivery ended.
     Delivered(Box<Delivery>),
@@ -198,8 +215,13 @@ pub struct RequestNote {
     pub route: Option<by_route::Name>,
     /// Value of the first Host header; empty where there is none.
     pub host: Vec<u8>,
+    /// What it has in common with requests that ask for just the same; none where it may change something.
+    pub repeat: Option<RepeatKey>,
 }
 
+/// A hash of all that an answer depends on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct RepeatKey(pub u64);
 /// Longest head that a note keeps, in bytes: a request with a longer one is shown without its header lines.
 pub const MAX_NOTED_HEAD: usize = 2048;
 
@@ -257,6 +279,8 @@ pub struct Settings {
     pub compare: compare::Rules,
     /// Bytes of kept bodies that may wait for their other half.
     pub kept_bytes: usize,
+    /// The URL of the baseline, where there is one.
+    pub baseline: Option<String>,
     /// What is demanded of it.
     pub demands: Demands,
 }
@@ -337,8 +361,13 @@ pub struct Reporter {
     results: Results,
     evidence: Evidence,
     compare: compare::Rules,
+    /// Of each target, and then of the baseline.
     hosts: Vec<Vec<u8>>,
+    baseline: Option<String>,
     in_haste: bool,
+    noise: Noise,
+    repeats: Repeats,
+    checks: SelfChecks,
     watch: Watch,
     /// Kept once somebody has looked.
     recent: Option<Recent>,
@@ -352,18 +381,23 @@ impl Reporter {
         let watch = Watch::new(settings.demands, &settings.targets);
         Self {
             command: settings.command,
-            hosts: settings.targets.iter().map(|url| host(url)).collect(),
+            hosts: settings.targets.iter().chain(&settings.baseline).map(|url| host(url)).collect(),
+            baseline: settings.baseline,
             urls: settings.targets,
             sample: settings.sample,
             started: settings.started,
-            ledger: Ledger::new(targets),
+            // The baseline comes last.
+            ledger: Ledger::new(targets + 1),
             joins: Joins::with_kept_bytes(settings.kept_bytes),
-            targets: vec![TargetTally::default(); targets],
+            targets: vec![TargetTally::default(); targets + 1],
             production: tally::ProductionTally::default(),
             results: Results::new(settings.results),
             evidence: Evidence::new(settings.started, settings.patterns, targets),
             compare: settings.compare,
             in_haste: false,
+            noise: Noise::new(targets),
+            repeats: Repeats::default(),
+            checks: SelfChecks::default(),
             watch,
             recent: None,
         }
@@ -404,6 +438,13 @@ impl Reporter {
                     self.joined(&evicted);
                 }
             }
+            Fact::Beside { of, baseline, checks } => {
+                if baseline {
+                    self.ledger.offered_beside(baseline_number(self.urls.len()));
+                }
+                self.checks.offered += checks.len() as u64;
+                self.joins.expect(of, usize::from(baseline) + checks.len());
+            }
             Fact::Delivered(delivery) => self.delivered(*delivery),
             Fact::Production { of, production } => {
                 if let (Ok(production), true) = (&production, self.joins.await_production(of)) {
@@ -436,18 +477,26 @@ impl Reporter {
         trouble.extend(steps.remark());
         let ledger = &self.ledger;
         let Blocks { routes, kinds, timeline, curves } = self.blocks();
-        let targets = self
-            .targets
-            .iter()
-            .enumerate()
-            .zip(self.urls)
-            .map(|((at, tally), url)| (url, tally.finish(ledger.target(at), &ends.next().unwrap_or_default())));
+        let verdict = self.noise.verdict(&self.urls);
+        let blocks = self.targets.iter().enumerate();
+        let targets = blocks.zip(self.urls).zip(&verdict.targets).map(|(((at, tally), url), noise)| {
+            (url, tally.finish(ledger.target(at), &ends.next().unwrap_or_default()).without(*noise))
+        });
+        let targets = targets.collect();
+        let baseline = self.baseline.zip(self.targets.last()).map(|(url, tally)| Baseline {
+            url,
+            target: tally.finish(ledger.target(verdict.targets.len()), &ends.next().unwrap_or_default()),
+        });
         let mut summary = Summary {
             frames: engine.frames,
             tcp: engine.tcp,
             streams: engine.streams,
             requests: ledger.requests(),
-            targets: targets.collect(),
+            targets,
+            baseline,
+            self_check: self.checks.told(),
+            noise: verdict.rows,
+            fields: verdict.fields,
             production: self.production.finish(),
             sample: ledger.sample(asked.unwrap_or(self.sample), keys),
             steps: steps.kept(),
@@ -486,69 +535,6 @@ impl Reporter {
         (0..unheard.orphans).for_each(|_| self.production.unjoined("orphan"));
         let told = unheard.shed > 0 && self.results.wanted();
         told.then(|| format!("{} of the requests that were shed have no line in the results", unheard.shed))
-    }
-
-    fn delivered(&mut self, delivery: Delivery) {
-        self.ledger.delivered(delivery.target, &delivery.outcome);
-        self.evidence.delivered(&delivery);
-        if let Some(tally) = self.targets.get_mut(delivery.target) {
-            tally.timed(&delivery);
-        }
-        match self.joins.delivered(delivery) {
-            Arrival::Waiting => {}
-            Arrival::Complete(joined) => self.joined(&joined),
-            Arrival::Late(delivery) => self.compared(None, &delivery, None),
-        }
-    }
-
-    /// In what an answer differs from production's, where both are known.
-    fn found(
-        &self,
-        note: Option<&RequestNote>,
-        delivery: &Delivery,
-        production: Option<&Production>,
-    ) -> Option<compare::Found> {
-        let answer = delivery.answer.as_ref().filter(|_| delivery.outcome == Outcome::Sent)?;
-        let (note, production) = (note?, production?);
-        let bodies = match production.damage {
-            Some(_) => Bodies::Damaged,
-            None if self.in_haste => Bodies::InHaste,
-            None => Bodies::Whole,
-        };
-        let own = self.hosts.get(delivery.target).map_or(&[][..], Vec::as_slice);
-        let (one, other) =
-            (results::production_side(production, &note.host), results::answer_side(answer, own, &note.host));
-        Some(compare::compare(&self.compare, &note.method, &one, &other, bodies))
-    }
-
-    fn joined(&mut self, joined: &Joined) {
-        self.evidence.joined(joined.note.route.as_ref(), joined.production.as_ref().ok());
-        match &joined.production {
-            Ok(production) => self.production.answered(production),
-            Err(why) => self.production.unjoined(why.key()),
-        }
-        for delivery in &joined.deliveries {
-            self.compared(Some(&joined.note), delivery, joined.production.as_ref().ok());
-        }
-    }
-
-    fn compared(&mut self, note: Option<&RequestNote>, delivery: &Delivery, production: Option<&Production>) {
-        let found = self.found(note, delivery, production);
-        let Some(tally) = self.targets.get_mut(delivery.target) else { return };
-        let unknown = found.as_ref().map(|found| found.body_unknown);
-        let url = self.urls.get(delivery.target).map_or("", String::as_str);
-        self.watch.delivered(url, note, delivery, production, found.as_ref());
-        let differences = tally.compared(delivery, production, found);
-        let looked = Compared { unknown, differences: &differences };
-        self.evidence.compared(note, delivery, production, url, looked);
-        let recent = self.recent.as_mut().filter(|_| !differences.is_empty());
-        if recent.is_some() || self.results.wanted() {
-            let line = Line::delivered(note, delivery, url, production, differences);
-            if let Some(recent) = recent {
-                recent.keep(&line);
-            }
-            self.results.write(&line);
-        }
     }
 }
 

@@ -156,10 +156,10 @@ impl Reporter {
         let Blocks { routes, kinds, timeline, curves } = if evidence { self.blocks() } else { Blocks::default() };
         let end = TargetEnd::default();
         let targets = self.targets.iter().zip(&self.urls);
-        let blocks = targets
-            .clone()
-            .enumerate()
-            .map(|(at, (tally, url))| (url.clone(), tally.finish(self.ledger.target(at), &end)));
+        let verdict = self.noise.verdict(&self.urls);
+        let blocks = targets.clone().enumerate().zip(&verdict.targets).map(|((at, (tally, url)), noise)| {
+            (url.clone(), tally.finish(self.ledger.target(at), &end).without(*noise))
+        });
         let summary = Summary {
             frames: engine.frames,
             tcp: engine.tcp,
@@ -226,6 +226,7 @@ mod tests {
             patterns: std::sync::Arc::default(),
             compare: crate::report::compare::Rules::default(),
             kept_bytes: 1 << 20,
+            baseline: None,
             demands: crate::report::gate::Demands::default(),
         })
     }

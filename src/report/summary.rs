@@ -7,10 +7,12 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::beside::{Baseline, SelfChecks};
 use super::by_route::RouteSummary;
 use super::curves::Curves;
 use super::kinds::Kinds;
 use super::middleware::MiddlewareCounts;
+use super::noise::{self, OnlyNoise};
 use super::steps::Step;
 use super::timeline::Timeline;
 use crate::journal::Recorded;
@@ -45,6 +47,18 @@ pub struct Summary {
     pub requests: Requests,
     /// What became of deliveries, by the target's URL.
     pub targets: BTreeMap<String, Target>,
+    /// What became of what was sent to the baseline too, where there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub baseline: Option<Baseline>,
+    /// What was sent to targets a second time, where anything was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub self_check: Option<SelfChecks>,
+    /// What differs whatever the stack, and is left out of `differences`; the most frequent first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub noise: Vec<noise::Row>,
+    /// What else differs, by route and field; the most frequent first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub fields: Vec<noise::FieldRow>,
     /// What production answered.
     pub production: ProductionSide,
     /// What the sample reached.
@@ -204,6 +218,9 @@ pub struct Target {
     pub matrix: BTreeMap<String, Counts>,
     /// How answers differ.
     pub differences: Differences,
+    /// Answers that differ in noise alone, by the part that does: not among those of `differences`.
+    #[serde(default)]
+    pub differences_noise: OnlyNoise,
     /// What its guard did, where it has one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub guard: Option<TargetGuard>,

@@ -6,6 +6,7 @@ use crate::replay::Delivery;
 use super::compare::{Difference, Found, Place};
 use super::curves::{Curve, TargetCurves};
 use super::histogram::Durations;
+use super::noise::OnlyNoise;
 use super::snapshot::{Buckets, TargetBuckets};
 use super::summary::{Counts, Differences, ProductionSide, Target, TargetEnded, TargetLatency, count};
 use super::{Production, TargetEnd};
@@ -95,6 +96,7 @@ impl TargetTally {
             },
             schedule_lag_us: (self.lag.count() > 0).then(|| self.lag.figures()),
             matrix: self.matrix.clone(),
+            differences_noise: OnlyNoise::default(),
             differences: self.differences.clone(),
             guard: end.guard.clone(),
         }

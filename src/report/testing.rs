@@ -24,6 +24,7 @@ pub(super) fn note(n: u32) -> Box<RequestNote> {
         head: b"GET /a HTTP/1.1\r\n\r\n".to_vec(),
         route: None,
         host: b"old.example".to_vec(),
+        repeat: None,
     })
 }
 

@@ -7,6 +7,7 @@
 )]
 
 mod capture;
+mod compare;
 mod flow;
 mod http1;
 mod journal;

@@ -38,7 +38,18 @@ pub(crate) fn record(args: RecordCommand) -> anyhow::Result<ExitCode> {
 /// Runs either; `first` says what will be done.
 fn run(config: RunConfig, about: About, first: &str) -> anyhow::Result<ExitCode> {
     let RunConfig {
-        capture, source, user, middleware, external, targets, sparing, compare, mut recorder, mark, ..
+        capture,
+        source,
+        user,
+        middleware,
+        external,
+        targets,
+        sparing,
+        compare,
+        beside,
+        mut recorder,
+        mark,
+        ..
     } = config;
     let socket = steer::socket(&config.control, user.becomes())?;
     // Before any other thread starts: from here on no right is needed.
@@ -86,6 +97,7 @@ fn run(config: RunConfig, about: About, first: &str) -> anyhow::Result<ExitCode>
         results,
         patterns: config.routes,
         compare,
+        beside,
         demands: config.demands,
     };
     let summary = pipeline::run(run, &counters, ended(stop, config.limits.duration));

@@ -20,7 +20,9 @@ use crate::{gates, progress, steer, terminal};
 /// Runs the command.
 pub(crate) fn run(args: ReplayCommand) -> anyhow::Result<ExitCode> {
     let config = config::replay(args.into())?;
-    let ReplayConfig { capture, source, course, middleware, external, targets, sparing, compare, outputs, .. } = config;
+    let ReplayConfig {
+        capture, source, course, middleware, external, targets, sparing, compare, beside, outputs, ..
+    } = config;
     let socket = steer::socket(&config.control, None)?;
     let results = outputs.results.as_ref().map(writer).transpose()?;
     tell(&intent("sending", &middleware, sparing.ramp.as_ref(), &targets));
@@ -45,6 +47,7 @@ pub(crate) fn run(args: ReplayCommand) -> anyhow::Result<ExitCode> {
         results,
         reloads,
         compare,
+        beside,
         patterns: config.routes,
         demands: config.demands,
         ramp,

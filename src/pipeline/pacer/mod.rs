@@ -16,6 +16,7 @@ use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{Notify, mpsc, watch};
 use tokio::time::Instant;
 
+use super::beside;
 use super::compared::Keeping;
 use super::control::Control;
 use super::course::Part;
@@ -45,6 +46,8 @@ pub(super) struct Work {
     pub(super) copies: Mark,
     /// What is kept of production's answers; nothing where they are not compared.
     pub(super) keeping: Option<Keeping>,
+    /// Who is asked beside the targets.
+    pub(super) beside: beside::Sender,
     pub(super) control: Control,
     pub(super) timing: Timing,
     /// How many requests to take before the run ends by itself.
@@ -142,7 +145,8 @@ impl Pacer {
             Event::Opened { connection, at } => {
                 let due = self.due(at.plus(part.delay));
                 let lane = part.lane(connection);
-                self.ends.outlets.iter_mut().for_each(|outlet| outlet.opened(lane, due));
+                let outlets = self.ends.outlets.iter_mut().chain(&mut self.work.beside.baseline);
+                outlets.for_each(|outlet| outlet.opened(lane, due));
                 true
             }
             Event::Closed { connection, at, .. } => {
@@ -157,7 +161,8 @@ impl Pacer {
     }
 
     fn closed(&mut self, lane: Lane, due: Instant) {
-        self.ends.outlets.iter_mut().for_each(|outlet| outlet.closed(lane, due));
+        let outlets = self.ends.outlets.iter_mut().chain(&mut self.work.beside.baseline);
+        outlets.for_each(|outlet| outlet.closed(lane, due));
     }
 
     /// Tells of each request that was captured and found no time any more, and how others were answered.
@@ -302,7 +307,17 @@ impl Pacer {
         if let Some(mark) = self.work.mark.as_ref().or(copies) {
             mark.put(&mut request);
         }
-        self.offer(*request, targets, due, (keep_host, place))
+        let chosen = self.work.beside.choose(&request, targets);
+        if !chosen.is_none() && !self.tell(chosen.fact(id)) {
+            return false;
+        }
+        let copy = (!chosen.is_none()).then(|| (*request).clone());
+        if !self.offer(*request, targets, due, (keep_host, place)) {
+            return false;
+        }
+        let Some(copy) = copy else { return true };
+        let refused = self.work.beside.send(&chosen, &copy, due, keep_host);
+        refused.into_iter().all(|(number, why)| self.tell(Fact::Delivered(Box::new(ended(id, number, why)))))
     }
 
     /// The targets that a route of the chain chose; all, where there is none.

@@ -13,6 +13,7 @@ mod against;
 mod forecast;
 mod gates;
 mod matrix;
+mod noise;
 mod recording;
 mod routes;
 mod steps;
@@ -50,10 +51,13 @@ pub fn report(summary: &Summary, width: usize, colour: bool) -> String {
             page.title(url);
         }
         matrix::status(&mut page, target);
+        noise::fields(&mut page, summary, url);
+        noise::of_target(&mut page, summary, url);
         latency(&mut page, summary, target);
         sending(&mut page, target);
         steps::guard(&mut page, target);
     }
+    noise::beside(&mut page, summary);
     if let Some(recording) = &summary.recording {
         recording::line(&mut page, recording);
     }

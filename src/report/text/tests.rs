@@ -1,4 +1,7 @@
 use super::*;
+use crate::report::beside::{Baseline, SelfChecks};
+use crate::report::compare::Place;
+use crate::report::noise::{FieldRow, Rates, Row, Samples, Why};
 use crate::report::summary::{
     Differences, Ended, Frames, ProductionSide, Requests, Sample, Streams, TargetEnded, TargetLatency, Tcp,
 };
@@ -270,6 +273,68 @@ fn addresses_are_listed_where_there_are_several() {
     );
     let many: Vec<Address> = (1..=10).map(|last| address(last, 1, 0)).collect();
     assert!(addresses(&many).ends_with("10.0.0.8:80 10% over 1,008; and 2 more"), "{}", addresses(&many));
+}
+
+#[test]
+fn what_differs_is_told_by_field_and_noise_with_both_rates() {
+    let mut summary = summary();
+    let target = "http://staging:8080".to_owned();
+    let (route, path) = ("GET /v2/channels/{id}".to_owned(), "$.items[*].updatedAt".to_owned());
+    summary.fields = vec![
+        FieldRow {
+            route: route.clone(),
+            place: Place::Body,
+            path: "$.region".into(),
+            target: target.clone(),
+            count: 112,
+            compared: 112,
+        },
+        FieldRow {
+            route: "GET /".into(),
+            place: Place::Header,
+            path: "etag".into(),
+            target: target.clone(),
+            count: 3,
+            compared: 40,
+        },
+    ];
+    let row = |why, own| Row {
+        route: route.clone(),
+        place: Place::Body,
+        path: path.clone(),
+        target: target.clone(),
+        why,
+        rates: Rates { shadow: 0.991, own },
+        samples: Samples { shadow: 112, own: 40 },
+    };
+    summary.noise = vec![row(Why::Repeats, 1.0), row(Why::Baseline, 0.925)];
+    summary.baseline = Some(Baseline { url: "http://old:8080".into(), target: self::target() });
+    summary.self_check =
+        Some(SelfChecks { offered: 12, sent: 11, failed: 1, compared: 11, differ: 4, ..SelfChecks::default() });
+    let text = report(&summary, 80, false);
+    check_width(&text, 80);
+    let between = |from: &str, to: &str| {
+        let (_, rest) = text.split_once(from).unwrap();
+        format!("{from}{}", rest.split_once(to).unwrap().0)
+    };
+    insta::assert_snapshot!(between("Differs in", "\nLatency"), @"
+    Differs in   GET /v2/channels/{id}, body $.region: 112 of 112
+                 GET /, header etag: 3 of 40
+
+    Noise        2 fields differ whatever the stack and are not counted: answers
+                 that differ in nothing else are 0 by status, 0 by headers, 0 by
+                 body
+                 GET /v2/channels/{id}, body $.items[*].updatedAt: 99.1% of 112
+                   here, 100% of 40 repeats in the capture
+                 GET /v2/channels/{id}, body $.items[*].updatedAt: 99.1% of 112
+                   here, 92.5% of 40 with the baseline
+    ");
+    insta::assert_snapshot!(between("Baseline", "Capture "), @"
+    Baseline     http://old:8080 answered 1,202 of 1,204 requests; 2 failed; of
+                 1,192 compared with production's 37 differ in status, 0 in headers,
+                 112 in body
+    Self-checks  12 requests sent twice, 11 answered twice; 4 of these differ
+    ");
 }
 
 #[test]

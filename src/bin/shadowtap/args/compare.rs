@@ -25,6 +25,14 @@ pub(crate) struct CompareArgs {
     /// Look into bodies up to this size; longer ones are compared by length and hash [default: 256K]
     #[arg(long = "max-compare-body", value_name = "SIZE", allow_hyphen_values = true)]
     max_body: Option<String>,
+    /// Send each request to this stack, too, which is known to be good: a field that differs there from production as
+    /// often as at the target is noise, counted apart. Writes go there only with --allow-writes
+    #[arg(long, value_name = "URL")]
+    baseline: Option<String>,
+    /// Send this share of the requests that change nothing to the target twice, such as 1%: a field in which its two
+    /// answers differ is noise
+    #[arg(long, value_name = "SHARE", allow_hyphen_values = true)]
+    self_check: Option<String>,
 }
 
 impl From<CompareArgs> for typed::Compare {
@@ -35,6 +43,8 @@ impl From<CompareArgs> for typed::Compare {
             compare_headers: args.compare_headers,
             file: args.file,
             max_body: args.max_body,
+            baseline: args.baseline,
+            self_check: args.self_check,
         }
     }
 }

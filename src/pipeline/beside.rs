@@ -1,0 +1,191 @@
+//! What goes out beside the deliveries to targets, to learn what is noise: to a baseline, and to targets a second time.
+//!
+//! Requests come in as they are offered; jobs leave for queues of their own, which wait for nobody: what finds no room
+//! there is not sent. The share that goes out twice is chosen by chance, and only of what changes nothing.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+use xxhash_rust::xxh3::Xxh3Default;
+
+use super::outlet::Outlet;
+use crate::exchange::{ExchangeId, Framing, Outcome, Request, Shed};
+use crate::replay::{self, Limits};
+use crate::report::{Fact, RepeatKey, TargetSet, baseline_number, check_number};
+
+/// Bytes of requests that wait for the baseline; past it further ones are not sent there.
+pub(super) const BASELINE_BYTES: usize = 8 << 20;
+/// Bytes of requests that wait to be sent to one target a second time; past it further ones are not.
+pub(super) const CHECK_BYTES: usize = 1 << 20;
+/// What is asked of a target a second time is to disturb nobody.
+pub(super) const CHECK_LIMITS: Limits =
+    Limits { max_in_flight: 64, timeout: replay::DEFAULT_TIMEOUT, drain: Duration::ZERO };
+
+/// Header lines that an answer may depend on, in lower case: requests that differ in one of them are not the same.
+const DEPENDS_ON: [&str; 13] = [
+    "accept",
+    "accept-encoding",
+    "accept-language",
+    "authorization",
+    "cookie",
+    "host",
+    "if-match",
+    "if-modified-since",
+    "if-none-match",
+    "origin",
+    "range",
+    "x-api-key",
+    "x-forwarded-proto",
+];
+
+/// The ways there.
+pub(super) struct Sender {
+    pub(super) baseline: Option<Outlet>,
+    /// One a target, where there are any.
+    pub(super) checks: Vec<Outlet>,
+    pub(super) share: f64,
+    /// Whether what may change something goes to the baseline.
+    pub(super) writes: bool,
+    /// How many targets there are.
+    pub(super) targets: usize,
+}
+
+/// Where one request goes beside its targets.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Chosen {
+    baseline: bool,
+    checks: TargetSet,
+}
+
+impl Chosen {
+    /// Nowhere.
+    pub(super) const fn is_none(&self) -> bool {
+        !self.baseline && self.checks.is_empty()
+    }
+
+    /// What the report is told of it.
+    pub(super) const fn fact(&self, of: ExchangeId) -> Fact {
+        Fact::Beside { of, baseline: self.baseline, checks: self.checks }
+    }
+}
+
+impl Sender {
+    /// Where a request goes that was offered to `targets`.
+    pub(super) fn choose(&self, request: &Request, targets: TargetSet) -> Chosen {
+        let reads = changes_nothing(request.method());
+        let twice = reads && !self.checks.is_empty() && rand::random::<f64>() < self.share;
+        Chosen {
+            baseline: self.baseline.is_some() && (reads || self.writes),
+            checks: if twice { targets } else { TargetSet::default() },
+        }
+    }
+
+    /// Sends it there; gives back the numbers of the deliveries that ended at once, and how.
+    pub(super) fn send(
+        &mut self,
+        chosen: &Chosen,
+        request: &Request,
+        due: Option<Instant>,
+        keep_host: bool,
+    ) -> Vec<(usize, Outcome)> {
+        let targets = self.targets;
+        // Without a schedule it is due now: a baseline that is slow is not to slow down the run.
+        let due = due.unwrap_or_else(Instant::now);
+        let offer = |number: usize, outlet: Option<&mut Outlet>| {
+            let shed = outlet.map_or(Some(Shed::TargetQueue), |outlet| outlet.offer(request.clone(), due, keep_host));
+            shed.map(|place| (number, Outcome::Shed(place)))
+        };
+        let mut refused = Vec::new();
+        if chosen.baseline {
+            refused.extend(offer(baseline_number(targets), self.baseline.as_mut()));
+        }
+        for target in chosen.checks.iter() {
+            refused.extend(offer(check_number(targets, target), self.checks.get_mut(target)));
+        }
+        refused
+    }
+}
+
+/// RFC 9110, 9.2.1, of the methods that are replayed without further words.
+fn changes_nothing(method: &[u8]) -> bool {
+    matches!(method, b"GET" | b"HEAD" | b"OPTIONS")
+}
+
+/// What a request has in common with those that ask for just the same; `None` where it may change something, has a body,
+/// or was not captured itself but copied.
+pub(super) fn repeat_key(request: &Request) -> Option<RepeatKey> {
+    let captured = request.id.pass == 1 && request.id.copy == 0 && !request.id.is_made_up();
+    if !captured || request.body.framing != Framing::None || !changes_nothing(request.method()) {
+        return None;
+    }
+    let mut hash = Xxh3Default::new();
+    for part in [request.method(), request.target()] {
+        hash.update(&part.len().to_le_bytes());
+        hash.update(part);
+    }
+    for line in request.head.lines() {
+        if let Some(at) = DEPENDS_ON.iter().position(|name| line.is(name)) {
+            hash.update(&[u8::try_from(at).unwrap_or_default()]);
+            hash.update(&line.value.len().to_le_bytes());
+            hash.update(line.value);
+        }
+    }
+    Some(RepeatKey(hash.digest()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::exchange::{Body, ConnectionId, Head, RequestState, Timestamp};
+
+    fn key(head: &str) -> Option<RepeatKey> {
+        repeat_key(&Request {
+            id: ExchangeId::new(ConnectionId(1), 1),
+            client: "10.0.0.1:5000".parse().unwrap(),
+            server: "10.0.0.2:80".parse().unwrap(),
+            head: Head::new(format!("{head}\r\n\r\n").into_bytes()),
+            body: Body::EMPTY,
+            first_byte: Timestamp::default(),
+            last_byte: Timestamp::default(),
+            state: RequestState::Whole,
+        })
+    }
+
+    #[test]
+    fn requests_are_the_same_where_nothing_differs_that_an_answer_may_depend_on() {
+        let first = key("GET /a HTTP/1.1\r\nHost: h\r\nCookie: a=1\r\nUser-Agent: x");
+        assert_eq!(first, key("GET /a HTTP/1.1\r\nhost: h\r\ncookie: a=1\r\nUser-Agent: y"));
+        for other in [
+            "GET /b HTTP/1.1\r\nHost: h\r\nCookie: a=1",
+            "HEAD /a HTTP/1.1\r\nHost: h\r\nCookie: a=1",
+            "GET /a HTTP/1.1\r\nHost: i\r\nCookie: a=1",
+            "GET /a HTTP/1.1\r\nHost: h\r\nCookie: a=2",
+            "GET /a HTTP/1.1\r\nHost: h",
+        ] {
+            assert_ne!(first, key(other), "{other}");
+        }
+        assert_eq!(key("POST /a HTTP/1.1\r\nHost: h"), None);
+    }
+
+    #[test]
+    fn writes_go_to_the_baseline_only_where_they_may() {
+        let sender = |writes| Sender { baseline: None, checks: Vec::new(), share: 1.0, writes, targets: 1 };
+        let (reads, writes) = (sender(false), sender(true));
+        for sender in [reads, writes] {
+            assert!(sender.choose(&request("GET"), TargetSet::first(1)).is_none(), "there is nobody to ask");
+        }
+    }
+
+    fn request(method: &str) -> Request {
+        Request {
+            id: ExchangeId::new(ConnectionId(1), 1),
+            client: "10.0.0.1:5000".parse().unwrap(),
+            server: "10.0.0.2:80".parse().unwrap(),
+            head: Head::new(format!("{method} / HTTP/1.1\r\n\r\n").into_bytes()),
+            body: Body::EMPTY,
+            first_byte: Timestamp::default(),
+            last_byte: Timestamp::default(),
+            state: RequestState::Whole,
+        }
+    }
+}

@@ -1,0 +1,512 @@
+//! Which fields differ whatever the stack: those in which production differs from itself.
+//!
+//! Comparisons come in, by route: of production with a target ([`Noise::take`]), and of something with itself
+//! ([`Noise::own`]): production with the baseline, with its own earlier answer to the same request, or a target with
+//! its answer to the same request sent twice. At any time a [`Verdict`] leaves: what is noise, why, and how many answers
+//! differ in nothing else. Nothing is forgotten or hidden: what is noise is counted apart.
+//!
+//! **The rule.** A field of a route is noise if it differed from itself in two comparisons at least, and the target's rate
+//! of differing is not above its own by more than a half, or by three in ten thousand. That is Diffy's rule (a relative
+//! difference of 20 % between the rates is a factor of 1.5), but for the two comparisons: what never differed from itself is
+//! never noise.
+
+use std::collections::{BTreeMap, HashMap};
+
+use serde::{Deserialize, Serialize};
+
+use super::compare::{Found, Kind, Place, field};
+use super::routes::OTHER;
+
+/// Routes that are told apart; what comes up later is counted under [`OTHER`].
+const MAX_ROUTES: usize = 500;
+/// Fields of one route that are told apart; what comes up later is never noise.
+const MAX_FIELDS: usize = 200;
+/// Sets of fields that differed together, of one route at one target; what comes up later is never noise.
+const MAX_SETS: usize = 256;
+/// Comparisons of something with itself that one route is judged by, for each way to compare: enough for any rate.
+pub(super) const MAX_OWN: u64 = 1000;
+/// Rows of each list of the verdict, the most frequent first; the others count all the same.
+const MAX_ROWS: usize = 200;
+/// Times that a field has to have differed from itself.
+const LEAST_OWN: u64 = 2;
+/// How much more often than from itself a field may differ at a target, relative to the sum of both rates.
+const RELATIVE: f64 = 0.2;
+/// The same, in rates.
+const ABSOLUTE: f64 = 0.0003;
+
+/// What tells that a field is not steady.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Why {
+    /// Production and the baseline differ in it.
+    Baseline,
+    /// Two answers of a target to one request do.
+    SelfCheck,
+    /// Two answers of production to the same request do.
+    Repeats,
+}
+
+impl Why {
+    const ALL: [Self; 3] = [Self::Baseline, Self::SelfCheck, Self::Repeats];
+
+    /// Whether it says anything of statuses. Production's own statuses change with time: only what was asked at the
+    /// same moment counts.
+    const fn tells_of(self, place: Place) -> bool {
+        !matches!((self, place), (Self::Repeats, Place::Status))
+    }
+}
+
+/// What is noise.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Row {
+    /// The route, as in `--stats`.
+    pub route: String,
+    /// Part of the answers.
+    #[serde(rename = "in")]
+    pub place: Place,
+    /// Header name, or field of the body with `[*]` for indices.
+    pub path: String,
+    /// The target's URL.
+    pub target: String,
+    /// What tells so.
+    pub why: Why,
+    /// How often it differed, of all comparisons, from 0 to 1.
+    pub rates: Rates,
+    /// How many comparisons that is.
+    pub samples: Samples,
+}
+
+/// A field that differs and is no noise.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FieldRow {
+    /// The route, as in `--stats`.
+    pub route: String,
+    /// Part of the answers.
+    #[serde(rename = "in")]
+    pub place: Place,
+    /// Header name, or field of the body with `[*]` for indices.
+    pub path: String,
+    /// The target's URL.
+    pub target: String,
+    /// Answers that differ in it.
+    pub count: u64,
+    /// Answers of the route that were compared.
+    pub compared: u64,
+}
+
+/// How often a field differs, from 0 to 1.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Rates {
+    /// At the target, from production.
+    pub shadow: f64,
+    /// From itself.
+    pub own: f64,
+}
+
+/// Comparisons.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Samples {
+    /// Of the target with production.
+    pub shadow: u64,
+    /// Of it with itself.
+    pub own: u64,
+}
+
+/// Answers that differ in nothing but noise, by the part that does.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OnlyNoise {
+    /// In anything: they are the same but for noise.
+    #[serde(default)]
+    pub any: u64,
+    /// In their status.
+    pub status: u64,
+    /// In their header lines.
+    pub headers: u64,
+    /// In their bodies.
+    pub body: u64,
+}
+
+/// What is noise, and what it comes to.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Verdict {
+    /// Each field that is, the most frequent first.
+    pub rows: Vec<Row>,
+    /// Each field that differs and is not, the most frequent first.
+    pub fields: Vec<FieldRow>,
+    /// What it comes to at each target.
+    pub targets: Vec<OnlyNoise>,
+}
+
+/// A field of a route, by its number.
+type FieldId = u16;
+
+/// Counts of all comparisons.
+#[derive(Clone, Debug)]
+pub struct Noise {
+    targets: usize,
+    routes: HashMap<String, Route, foldhash::fast::RandomState>,
+}
+
+/// Counts of one route.
+#[derive(Clone, Debug, Default)]
+struct Route {
+    fields: Vec<(Place, Box<str>)>,
+    own: [Own; Why::ALL.len()],
+    targets: Vec<Target>,
+}
+
+/// Comparisons with itself.
+#[derive(Clone, Debug, Default)]
+struct Own {
+    pairs: u64,
+    differ: Vec<u64>,
+}
+
+/// Comparisons of one target with production.
+#[derive(Clone, Debug, Default)]
+struct Target {
+    compared: u64,
+    differ: Vec<u64>,
+    /// How often just these fields differed. An answer of which a field had no number has none here.
+    sets: HashMap<Box<[FieldId]>, u64, foldhash::fast::RandomState>,
+}
+
+impl Noise {
+    /// No comparison yet.
+    #[must_use]
+    pub fn new(targets: usize) -> Self {
+        Self { targets, routes: HashMap::default() }
+    }
+
+    /// A target's answer was compared with production's.
+    pub fn take(&mut self, route: &str, target: usize, found: &Found) {
+        let targets = self.targets;
+        let route = self.route(route);
+        route.targets.resize(targets, Target::default());
+        let set = route.set(found);
+        let Some(target) = route.targets.get_mut(target) else { return };
+        target.compared += 1;
+        let Some(set) = set.filter(|set| !set.is_empty()) else { return };
+        set.iter().for_each(|field| add(&mut target.differ, *field));
+        if let Some(count) = target.sets.get_mut(&set) {
+            *count += 1;
+        } else if target.sets.len() < MAX_SETS {
+            target.sets.insert(set, 1);
+        }
+    }
+
+    /// Whether another comparison of something with itself tells anything of this route.
+    #[must_use]
+    pub fn wants(&self, route: &str, why: Why) -> bool {
+        let known = self.routes.get(route).or_else(|| self.routes.get(OTHER).filter(|_| self.is_full()));
+        known.is_none_or(|route| route.own_of(why).is_none_or(|own| own.pairs < MAX_OWN))
+    }
+
+    /// Something was compared with itself.
+    pub fn own(&mut self, route: &str, why: Why, found: &Found) {
+        let route = self.route(route);
+        let fields = route.known(found);
+        let Some(own) = route.own.get_mut(why as usize).filter(|own| own.pairs < MAX_OWN) else { return };
+        own.pairs += 1;
+        for field in fields {
+            add(&mut own.differ, field);
+        }
+    }
+
+    /// What is noise, as far as it is known now; `urls` are the targets'.
+    #[must_use]
+    pub fn verdict(&self, urls: &[String]) -> Verdict {
+        let mut verdict = Verdict { targets: vec![OnlyNoise::default(); self.targets], ..Verdict::default() };
+        // In the order of names: the same run is always told the same way.
+        let routes: BTreeMap<&str, &Route> = self.routes.iter().map(|(name, route)| (name.as_str(), route)).collect();
+        for (name, route) in routes {
+            for (at, target) in route.targets.iter().enumerate() {
+                let url = urls.get(at).map_or("", String::as_str);
+                let rows = route.rows(name, url, target);
+                if let Some(counts) = verdict.targets.get_mut(at) {
+                    let is_noise = |field: FieldId| rows.iter().any(|(noise, _)| *noise == field);
+                    target.sets.iter().for_each(|(set, count)| route.only_noise(set, *count, &is_noise, counts));
+                }
+                verdict.fields.extend(route.others(name, url, target, &rows));
+                verdict.rows.extend(rows.into_iter().map(|(_, row)| row));
+            }
+        }
+        let often = |row: &Row| row.rates.shadow * row.samples.shadow as f64;
+        verdict.rows.sort_by(|a, b| often(b).total_cmp(&often(a)));
+        verdict.rows.truncate(MAX_ROWS);
+        verdict.fields.sort_by_key(|row| std::cmp::Reverse(row.count));
+        verdict.fields.truncate(MAX_ROWS);
+        verdict
+    }
+
+    fn is_full(&self) -> bool {
+        self.routes.len() >= MAX_ROUTES
+    }
+
+    fn route(&mut self, name: &str) -> &mut Route {
+        let name = if self.is_full() && !self.routes.contains_key(name) { OTHER } else { name };
+        if !self.routes.contains_key(name) {
+            self.routes.insert(name.to_owned(), Route::default());
+        }
+        self.routes.entry(name.to_owned()).or_default()
+    }
+}
+
+impl Route {
+    fn own_of(&self, why: Why) -> Option<&Own> {
+        self.own.get(why as usize)
+    }
+
+    /// The numbers of the fields in which answers differ, each once, in order; `None` where one of them has none.
+    fn set(&mut self, found: &Found) -> Option<Box<[FieldId]>> {
+        let mut set = Vec::with_capacity(found.differences.len());
+        let mut all = true;
+        for difference in &found.differences {
+            match self.number(difference) {
+                Some(field) => set.push(field),
+                None => all = false,
+            }
+        }
+        set.sort_unstable();
+        set.dedup();
+        all.then(|| set.into())
+    }
+
+    /// The same, those that have a number.
+    fn known(&mut self, found: &Found) -> Vec<FieldId> {
+        let mut set: Vec<_> = found.differences.iter().filter_map(|difference| self.number(difference)).collect();
+        set.sort_unstable();
+        set.dedup();
+        set
+    }
+
+    fn number(&mut self, difference: &super::compare::Difference) -> Option<FieldId> {
+        if difference.kind == Kind::More {
+            return None;
+        }
+        let path = field(&difference.path);
+        let known = self.fields.iter().position(|(place, other)| *place == difference.place && **other == *path);
+        let at = match known {
+            Some(at) => at,
+            None if self.fields.len() < MAX_FIELDS => {
+                self.fields.push((difference.place, path.into()));
+                self.fields.len() - 1
+            }
+            None => return None,
+        };
+        FieldId::try_from(at).ok()
+    }
+
+    /// The fields that are noise at this target.
+    fn rows(&self, name: &str, url: &str, target: &Target) -> Vec<(FieldId, Row)> {
+        let mut rows = Vec::new();
+        for (at, (place, path)) in self.fields.iter().enumerate() {
+            let shadow = rate(target.differ.get(at), target.compared);
+            if shadow == 0.0 {
+                continue;
+            }
+            let noisy = Why::ALL.into_iter().filter(|why| why.tells_of(*place)).find_map(|why| {
+                let own = self.own_of(why)?;
+                let differ = own.differ.get(at).copied().unwrap_or_default();
+                let rates = Rates { shadow, own: rate(Some(&differ), own.pairs) };
+                let is_noise = differ >= LEAST_OWN && rates.are_alike();
+                is_noise.then_some((why, rates, own.pairs))
+            });
+            let Some((why, rates, own)) = noisy else { continue };
+            let samples = Samples { shadow: target.compared, own };
+            let (route, path) = (name.to_owned(), path.to_string());
+            let row = Row { route, place: *place, path, target: url.to_owned(), why, rates, samples };
+            rows.extend(FieldId::try_from(at).ok().map(|at| (at, row)));
+        }
+        rows
+    }
+
+    /// The fields in which this target differs and that are no noise.
+    fn others(&self, name: &str, url: &str, target: &Target, noise: &[(FieldId, Row)]) -> Vec<FieldRow> {
+        let counted = self
+            .fields
+            .iter()
+            .zip(&target.differ)
+            .enumerate()
+            .filter(|(at, (_, count))| **count > 0 && !noise.iter().any(|(field, _)| usize::from(*field) == *at));
+        let row = |(_, ((place, path), count)): (usize, (&(Place, Box<str>), &u64))| FieldRow {
+            route: name.to_owned(),
+            place: *place,
+            path: path.to_string(),
+            target: url.to_owned(),
+            count: *count,
+            compared: target.compared,
+        };
+        counted.map(row).collect()
+    }
+
+    /// Counts answers that differed in just these fields, where those of a part are all noise.
+    fn only_noise(&self, set: &[FieldId], count: u64, is_noise: &dyn Fn(FieldId) -> bool, counts: &mut OnlyNoise) {
+        if set.iter().all(|field| is_noise(*field)) {
+            counts.any += count;
+        }
+        for (place, into) in
+            [(Place::Status, &mut counts.status), (Place::Header, &mut counts.headers), (Place::Body, &mut counts.body)]
+        {
+            let mut fields =
+                set.iter().filter(|at| self.fields.get(usize::from(**at)).is_some_and(|(other, _)| *other == place));
+            let Some(first) = fields.next() else { continue };
+            if is_noise(*first) && fields.all(|field| is_noise(*field)) {
+                *into += count;
+            }
+        }
+    }
+}
+
+impl Rates {
+    /// Whether a target differs no more than what is compared with itself.
+    fn are_alike(self) -> bool {
+        let more = self.shadow - self.own;
+        more <= RELATIVE * (self.shadow + self.own) || more <= ABSOLUTE
+    }
+}
+
+fn add(counts: &mut Vec<u64>, field: FieldId) {
+    let at = usize::from(field);
+    if counts.len() <= at {
+        counts.resize(at + 1, 0);
+    }
+    if let Some(count) = counts.get_mut(at) {
+        *count += 1;
+    }
+}
+
+fn rate(count: Option<&u64>, of: u64) -> f64 {
+    count.map_or(0.0, |count| *count as f64 / of.max(1) as f64)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::Value;
+
+    use super::super::compare::Difference;
+    use super::*;
+
+    /// Differences in these places: `$...` in the body, `status`, anything else a header.
+    fn found(paths: &[&str]) -> Found {
+        let differences = paths.iter().map(|path| {
+            let place = match *path {
+                "status" => Place::Status,
+                path if path.starts_with('$') => Place::Body,
+                _ => Place::Header,
+            };
+            let path = (*path).to_owned();
+            Difference { place, path, kind: Kind::Value, production: Value::Null, shadow: Value::Null }
+        });
+        Found { differences: differences.collect(), body_unknown: false }
+    }
+
+    fn verdict(noise: &Noise) -> (Vec<String>, OnlyNoise) {
+        let verdict = noise.verdict(&["http://t".to_owned()]);
+        let rows = verdict.rows.iter().map(|row| format!("{} {} {:?}", row.route, row.path, row.why));
+        (rows.collect(), verdict.targets[0])
+    }
+
+    /// `own` of 100 comparisons with itself differ, and `shadow` of 100 with production.
+    fn rated(why: Why, own: u32, shadow: u32) -> bool {
+        let mut noise = Noise::new(1);
+        for n in 0..100 {
+            noise.own("GET /", why, &found(if n < own { &["$.t"] } else { &[] }));
+            noise.take("GET /", 0, &found(if n < shadow { &["$.t"] } else { &[] }));
+        }
+        !verdict(&noise).0.is_empty()
+    }
+
+    #[test]
+    fn a_field_that_differs_from_itself_as_often_is_noise() {
+        for (own, shadow, is_noise) in
+            [(100, 100, true), (67, 100, true), (66, 100, false), (10, 15, true), (10, 16, false), (100, 1, true)]
+        {
+            assert_eq!(rated(Why::Baseline, own, shadow), is_noise, "{own} {shadow}");
+        }
+    }
+
+    #[test]
+    fn what_never_differed_from_itself_or_only_once_is_no_noise() {
+        assert!(!rated(Why::Repeats, 0, 1));
+        assert!(!rated(Why::Repeats, 1, 1));
+        assert!(rated(Why::SelfCheck, 2, 2));
+        assert!(!rated(Why::SelfCheck, 2, 0), "nothing is told of what does not differ");
+    }
+
+    #[test]
+    fn an_answer_that_differs_in_something_else_as_well_still_counts() {
+        let mut noise = Noise::new(1);
+        for _ in 0..5 {
+            noise.own("GET /", Why::Repeats, &found(&["$.items[3].ts", "etag"]));
+        }
+        for _ in 0..7 {
+            noise.take("GET /", 0, &found(&["$.items[9].ts", "$.items[1].ts"]));
+        }
+        for _ in 0..2 {
+            noise.take("GET /", 0, &found(&["$.items[0].ts", "$.price", "etag"]));
+        }
+        noise.take("GET /", 0, &found(&[]));
+        let fields = noise.verdict(&["http://t".to_owned()]).fields;
+        assert_eq!(fields.len(), 1);
+        assert_eq!((fields[0].path.as_str(), fields[0].count, fields[0].compared), ("$.price", 2, 10));
+        let (rows, only) = verdict(&noise);
+        assert_eq!(rows, ["GET / $.items[*].ts Repeats", "GET / etag Repeats"]);
+        assert_eq!(only, OnlyNoise { any: 7, status: 0, headers: 2, body: 7 });
+    }
+
+    #[test]
+    fn a_route_says_nothing_of_another() {
+        let mut noise = Noise::new(1);
+        for _ in 0..5 {
+            noise.own("GET /a", Why::Baseline, &found(&["$.t"]));
+            noise.take("GET /b", 0, &found(&["$.t"]));
+        }
+        assert_eq!(verdict(&noise).0, Vec::<String>::new());
+    }
+
+    #[test]
+    fn statuses_are_noise_only_by_what_was_asked_at_the_same_moment() {
+        for (why, is_noise) in [(Why::Baseline, true), (Why::SelfCheck, true), (Why::Repeats, false)] {
+            let mut noise = Noise::new(1);
+            for _ in 0..5 {
+                noise.own("GET /", why, &found(&["status"]));
+                noise.take("GET /", 0, &found(&["status"]));
+            }
+            assert_eq!(!verdict(&noise).0.is_empty(), is_noise, "{why:?}");
+        }
+    }
+
+    #[test]
+    fn whatever_comes_memory_and_work_have_a_bound() {
+        let mut noise = Noise::new(1);
+        for n in 0..2 * MAX_FIELDS {
+            let path = format!("$.f{n}");
+            noise.own("GET /", Why::Baseline, &found(&[&path]));
+            noise.own("GET /", Why::Baseline, &found(&[&path]));
+            noise.take("GET /", 0, &found(&[&path]));
+        }
+        for n in 0..2 * MAX_ROUTES {
+            noise.take(&format!("GET /r{n}"), 0, &found(&[]));
+        }
+        assert_eq!((noise.routes.len(), noise.routes["GET /"].fields.len()), (MAX_ROUTES + 1, MAX_FIELDS));
+        assert_eq!(noise.routes["GET /"].targets[0].sets.len(), MAX_FIELDS);
+        for _ in 0..2 * MAX_OWN {
+            noise.own("GET /", Why::Repeats, &found(&[]));
+        }
+        assert!(!noise.wants("GET /", Why::Repeats) && noise.wants("GET /", Why::SelfCheck));
+        assert!(noise.wants("GET /new", Why::Repeats));
+    }
+
+    #[test]
+    fn a_difference_that_is_not_listed_is_never_noise() {
+        let mut more = found(&["$.t", ""]);
+        more.differences[1].kind = Kind::More;
+        let mut noise = Noise::new(1);
+        for _ in 0..5 {
+            noise.own("GET /", Why::Baseline, &more);
+            noise.take("GET /", 0, &more);
+        }
+        assert_eq!(verdict(&noise).1, OnlyNoise::default());
+    }
+}

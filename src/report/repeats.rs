@@ -1,0 +1,81 @@
+//! What production answered before to the same request: two such answers tell which fields are not steady.
+//!
+//! Answers come in by the [`RepeatKey`] of their request; the one before leaves. So many are remembered, the oldest make
+//! room.
+
+use std::collections::{HashMap, VecDeque};
+
+use super::{Production, RepeatKey};
+
+/// Requests whose answer is remembered.
+const MAX_REMEMBERED: usize = 4096;
+/// Bytes of their heads and bodies.
+const MAX_BYTES: usize = 8 << 20;
+
+/// The last answers.
+#[derive(Debug, Default)]
+pub(super) struct Repeats {
+    answers: HashMap<RepeatKey, Production, foldhash::fast::RandomState>,
+    /// In the order in which they were first remembered.
+    order: VecDeque<RepeatKey>,
+    bytes: usize,
+}
+
+impl Repeats {
+    /// Remembers an answer, and gives back the one before.
+    pub(super) fn seen(&mut self, key: RepeatKey, answer: &Production) -> Option<Production> {
+        let mut answer = answer.clone();
+        if let Some(kept) = &mut answer.kept {
+            // It is counted here from now on.
+            kept.held = None;
+        }
+        self.bytes += weight(&answer);
+        let before = self.answers.insert(key, answer);
+        match &before {
+            Some(before) => self.bytes -= weight(before),
+            None => self.order.push_back(key),
+        }
+        while self.answers.len() > MAX_REMEMBERED || self.bytes > MAX_BYTES {
+            let Some(oldest) = self.order.pop_front() else { break };
+            self.bytes -= self.answers.remove(&oldest).as_ref().map_or(0, weight);
+        }
+        before
+    }
+}
+
+fn weight(answer: &Production) -> usize {
+    answer.kept.as_ref().map_or(0, |kept| kept.head.as_bytes().len() + kept.body.as_ref().map_or(0, bytes::Bytes::len))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::production;
+    use super::*;
+    use crate::exchange::Head;
+    use crate::replay::Kept;
+
+    #[test]
+    fn the_answer_before_comes_back() {
+        let mut repeats = Repeats::default();
+        assert!(repeats.seen(RepeatKey(1), &production(200)).is_none());
+        assert!(repeats.seen(RepeatKey(2), &production(404)).is_none());
+        assert_eq!(repeats.seen(RepeatKey(1), &production(500)).unwrap().status, 200);
+        assert_eq!(repeats.seen(RepeatKey(1), &production(200)).unwrap().status, 500);
+    }
+
+    #[test]
+    fn the_oldest_make_room_by_number_and_by_bytes() {
+        let mut repeats = Repeats::default();
+        for n in 0..2 * MAX_REMEMBERED as u64 {
+            repeats.seen(RepeatKey(n), &production(200));
+        }
+        assert_eq!((repeats.answers.len(), repeats.order.len()), (MAX_REMEMBERED, MAX_REMEMBERED));
+        let mut large = production(200);
+        large.kept = Some(Box::new(Kept::new(Head::default(), Some(vec![0; 1 << 20].into()))));
+        for n in 0..20 {
+            repeats.seen(RepeatKey(n), &large);
+        }
+        assert!(repeats.bytes <= MAX_BYTES && repeats.answers.len() <= 8, "{}", repeats.answers.len());
+        assert!(repeats.seen(RepeatKey(19), &large).is_some());
+    }
+}
