@@ -541,8 +541,8 @@ pub enum Outcome {
     Incomplete(Incomplete),
     /// It was thrown away at this place, because that was full or stopped.
     Shed(Shed),
-    /// The guard of a target held it back.
-    GuardHeld,
+    /// It was held back from a target, to spare that.
+    GuardHeld(HeldBy),
     /// A final response came, whatever its status.
     Sent,
     /// No final response came.
@@ -567,7 +567,7 @@ impl Outcome {
             Self::Malformed(_) => "malformed",
             Self::Incomplete(_) => "incomplete",
             Self::Shed(_) => "shed",
-            Self::GuardHeld => "guard_held",
+            Self::GuardHeld(_) => "guard_held",
             Self::Sent => "sent",
             Self::Failed(_) => "failed",
         }
@@ -581,7 +581,28 @@ impl Outcome {
             Self::Shed(place) => Some(place.key()),
             Self::Incomplete(why) => Some(why.key()),
             Self::Failed(kind) => Some(kind.key()),
+            Self::GuardHeld(by) => Some(by.key()),
             _ => None,
+        }
+    }
+}
+
+/// What held a request back from a target.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum HeldBy {
+    /// The target's guard.
+    Guard,
+    /// The run was paused by hand.
+    Paused,
+}
+
+impl HeldBy {
+    /// Key in machine-readable output.
+    #[must_use]
+    pub const fn key(self) -> &'static str {
+        match self {
+            Self::Guard => "guard",
+            Self::Paused => "paused",
         }
     }
 }

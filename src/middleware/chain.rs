@@ -8,7 +8,7 @@ use super::condition::Condition;
 use super::context::{BodyCounts, Context};
 use super::sample::SampleCounts;
 use super::spec::{Action, Spec};
-use super::{Filter, Limiter, Link, Rewrite, SampleKey, Sampler, Settings, filter};
+use super::{Dial, Filter, Limiter, Link, Rewrite, SampleKey, Sampler, Settings, filter};
 use crate::exchange::{Outcome, Request, Timestamp};
 
 /// What one sampling link came to.
@@ -30,6 +30,8 @@ pub struct Chain {
     guard_at: usize,
     /// Whether a link that reads keys stands after one that changes heads.
     keep_captured: bool,
+    /// What turns the flags' sample.
+    dial: Option<Dial>,
     context: Context,
 }
 
@@ -64,6 +66,7 @@ impl Chain {
             guard_at,
             keep_captured: links.iter().skip(first_change).any(|placed| placed.kind == Kind::ReadsKeys),
             links,
+            dial: settings.dial.clone(),
             context: Context::new(settings.run.clone()),
         }
     }
@@ -75,7 +78,7 @@ impl Chain {
 
     /// The same for a request that is due at `due`, on whatever clock the run is paced by: limits run on it.
     pub fn apply_at(&mut self, request: &mut Request, due: Timestamp) -> Result<(), Outcome> {
-        let Self { links, writes, guard_at, keep_captured, context } = self;
+        let Self { links, writes, guard_at, keep_captured, context, .. } = self;
         context.begin(request, due, *keep_captured);
         if let Some(rule) = filter::tunnel(context.method(request), context.fields(request)) {
             return Err(Outcome::filtered(rule));
@@ -98,9 +101,10 @@ impl Chain {
     }
 
     /// Does from now on what `settings` say. Samples and limits that stand in both go on where they are; what was
-    /// counted of others is gone.
+    /// counted of others is gone. A dial stays.
     pub fn replace(&mut self, settings: &Settings) {
-        let mut new = Self::new(settings);
+        let dial = settings.dial.clone().or(self.dial.take());
+        let mut new = Self::new(&Settings { dial, ..settings.clone() });
         for placed in &mut new.links {
             let old = self.links.iter().position(|old| old.same.is_some() && old.same == placed.same);
             if let Some(old) = old {
@@ -128,6 +132,13 @@ impl Chain {
     #[must_use]
     pub fn route(&self) -> Option<&str> {
         self.context.route.as_deref()
+    }
+
+    /// Where the last request stands in the last sample that it came to: what a smaller share lets pass has a lower place.
+    /// `None` where there is no sample.
+    #[must_use]
+    pub const fn place(&self) -> Option<u64> {
+        self.context.place
     }
 
     /// What became of bodies so far.
@@ -213,13 +224,21 @@ impl Placed {
     /// The links of the flags, in the order match, sample, limit, rewrite.
     fn of_flags(settings: &Settings) -> impl Iterator<Item = Self> {
         let (share, by, seed) = (settings.sample, settings.sample_by.clone(), settings.seed);
-        let sample = format!("--sample {share:?} {by:?} {seed}");
-        let samples = share.0 < 1.0 || by != SampleKey::Request;
+        let sample = match &settings.dial {
+            Some(_) => format!("--sample by a dial {by:?} {seed}"),
+            None => format!("--sample {share:?} {by:?} {seed}"),
+        };
+        let samples = settings.dial.is_some() || share.0 < 1.0 || by != SampleKey::Request;
+        let link = Sampler::new(share, by, seed);
+        let link = match &settings.dial {
+            Some(dial) => link.turned_by(dial.clone()),
+            None => link,
+        };
         let (filter, rewrite) = (Filter::new(settings), Rewrite::new(settings));
         let always = |link: Box<dyn Link>, kind, same| Self { when: Condition::default(), link, kind, same };
         [
             (!filter.is_empty()).then(|| always(Box::new(filter), Kind::Matches, None)),
-            samples.then(|| always(Box::new(Sampler::new(share, by, seed)), Kind::ReadsKeys, Some(sample))),
+            samples.then(|| always(Box::new(link), Kind::ReadsKeys, Some(sample))),
             settings.limit.as_ref().map(|limits| {
                 always(Box::new(Limiter::new(limits)), Kind::ReadsKeys, Some(format!("--limit {limits:?}")))
             }),

@@ -59,6 +59,8 @@ pub struct Context {
     pub targets: Option<Arc<[usize]>>,
     /// The name that a route chose.
     pub route: Option<Arc<str>>,
+    /// The request's place in the last sample: what is in a smaller one has a lower place.
+    pub place: Option<u64>,
     names: Names,
     lines: Vec<Line>,
     method: Range<usize>,
@@ -93,6 +95,7 @@ impl Context {
             host_set: false,
             targets: None,
             route: None,
+            place: None,
             names: Names::default(),
             lines: Vec::new(),
             method: 0..0,
@@ -110,6 +113,7 @@ impl Context {
         self.host_set = false;
         self.targets = None;
         self.route = None;
+        self.place = None;
         self.is_changed = false;
         self.keeps_captured = keep_captured;
         if keep_captured {

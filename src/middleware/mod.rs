@@ -18,6 +18,7 @@ pub mod condition;
 pub mod context;
 mod cookies;
 pub mod credentials;
+pub mod dial;
 pub mod edit;
 pub mod external;
 pub mod file;
@@ -41,6 +42,7 @@ pub mod template;
 
 pub use chain::{Chain, Sampled};
 pub use context::{Context, PseudonymKey, RunIdentity};
+pub use dial::Dial;
 pub use file::ChainFile;
 pub use filter::Filter;
 pub use key::SampleKey;
@@ -84,6 +86,8 @@ pub struct Settings {
     pub allow_writes: bool,
     /// The share that passes.
     pub sample: Share,
+    /// What says the share instead, where it can be turned while requests pass.
+    pub dial: Option<Dial>,
     /// What the sample keeps together.
     pub sample_by: SampleKey,
     /// Seed of the sample: nodes with the same seed choose the same.

@@ -9,7 +9,7 @@ use std::str::FromStr;
 
 use super::context::Fields;
 use super::key::{Hasher, KeyHasher};
-use super::{Context, Link, SampleKey};
+use super::{Context, Dial, Link, SampleKey};
 use crate::exchange::{Outcome, Request};
 
 /// Most distinct keys that are counted, 8 bytes each; past it the share of keys is no longer known, and the sample goes on.
@@ -34,7 +34,7 @@ impl Share {
         clippy::cast_sign_loss,
         reason = "a cast from f64 saturates, and a share is never negative: the product lies in 0..=2^64"
     )]
-    fn threshold(self) -> u128 {
+    pub(crate) fn threshold(self) -> u128 {
         (self.0.clamp(0.0, 1.0) * 2.0_f64.powi(64)) as u128
     }
 }
@@ -142,6 +142,7 @@ pub struct SampleCounts {
 #[derive(Clone, Debug)]
 pub struct Sampler {
     threshold: u128,
+    dial: Option<Dial>,
     missing: Missing,
     by_request: Hasher,
     by_key: KeyHasher,
@@ -155,6 +156,7 @@ impl Sampler {
     pub fn new(share: Share, by: SampleKey, seed: u64) -> Self {
         Self {
             threshold: share.threshold(),
+            dial: None,
             missing: Missing::default(),
             by_request: Hasher::new(seed, &SampleKey::Request),
             by_key: KeyHasher::new(by, seed),
@@ -169,9 +171,15 @@ impl Sampler {
         Self { missing, ..self }
     }
 
+    /// The same sampler, of whatever share the dial stands at.
+    #[must_use]
+    pub fn turned_by(self, dial: Dial) -> Self {
+        Self { dial: Some(dial), ..self }
+    }
+
     /// Whether the request is in. One without the key is what [`Missing`] says.
     pub fn is_in(&mut self, request: &Request) -> bool {
-        self.decide(request, Fields::of(&request.head))
+        self.decide(request, Fields::of(&request.head)).0
     }
 
     /// What [`Self::is_in`] says, without counting the key.
@@ -200,7 +208,8 @@ impl Sampler {
         SampleCounts { keys: self.key_share(), ..self.counts.clone() }
     }
 
-    fn decide(&mut self, request: &Request, captured: Fields<'_>) -> bool {
+    /// Whether the request is in, and its place among all: what is in comes first.
+    fn decide(&mut self, request: &Request, captured: Fields<'_>) -> (bool, u64) {
         let hash = self.by_key.hash(request, captured);
         let is_in = hash.map_or_else(|| self.without_key(request), |hash| self.has(hash));
         if let Some(hash) = hash {
@@ -214,7 +223,7 @@ impl Sampler {
             self.counts.requests_in += 1;
             self.counts.bytes_in += bytes;
         }
-        is_in
+        (is_in, hash.unwrap_or_else(|| self.by_request.hash_id(request.id)))
     }
 
     fn without_key(&self, request: &Request) -> bool {
@@ -226,13 +235,15 @@ impl Sampler {
     }
 
     fn has(&self, hash: u64) -> bool {
-        u128::from(hash) < self.threshold
+        let threshold = self.dial.as_ref().map_or(self.threshold, |dial| dial.share().threshold());
+        u128::from(hash) < threshold
     }
 }
 
 impl Link for Sampler {
     fn apply(&mut self, request: &mut Request, context: &mut Context) -> Result<(), Outcome> {
-        let is_in = self.decide(request, context.captured(request));
+        let (is_in, place) = self.decide(request, context.captured(request));
+        context.place = Some(place);
         if is_in { Ok(()) } else { Err(Outcome::SampledOut) }
     }
 

@@ -14,8 +14,10 @@
 //! and counted, at the place that was full.
 
 mod budget;
+mod control;
 mod external;
 mod inspect;
+mod observer;
 mod outlet;
 mod pacer;
 mod progress;
@@ -41,8 +43,11 @@ use crate::replay::{self, AnyClient, Client, Delivery, InFlight, Limits, run_tar
 use crate::report::{self, Engine, Fact, Reporter, RequestNote, Started, Summary, TargetEnd, Unheard};
 
 use budget::{Budget, Held};
+pub use control::{Control, Listener, RampState, State, TargetState};
 use external::{External, Teller, Telling, Workers};
 pub use inspect::inspect;
+pub use observer::Observer;
+use observer::{Outlook, Stages};
 use outlet::Outlet;
 use pacer::{Pacer, Timing};
 pub use progress::Progress;
@@ -77,23 +82,18 @@ const WORKERS_END: Duration = Duration::from_secs(2);
 /// Captures, and sends and records what passes the chain, until the capture ends or `stop` is ready. Then what is in
 /// flight has its time to end, and the summary says what became of every request.
 pub fn run(
-    run: Run,
+    mut run: Run,
     progress: &Arc<Progress>,
     stop: impl Future<Output = ()> + Send + 'static,
 ) -> Result<Summary, RunError> {
     let started = Started::now();
     let live = matches!(run.feed, Feed::Live(_));
     let memory = Memory::of(run.capture.max_memory, run.external.is_some());
+    let control = steered(&mut run);
     let wanted = interests(&run);
     let tap = Tap::new(&run.capture, wanted)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(RunError::Start)?;
-    let reporter = Reporter::new(report::Settings {
-        command: run.command,
-        targets: run.targets.iter().map(|target| target.target.to_string()).collect(),
-        sample: run.middleware.sample.0,
-        results: run.results,
-        started,
-    });
+    let reporter = reporter(&mut run, started);
     let (event_sender, events) = crossbeam_channel::bounded(if live { LIVE_EVENT_QUEUE } else { EVENT_QUEUE });
     let event_bytes = Budget::new(memory.events);
     let (facts, fact_receiver) = mpsc::channel(FACT_QUEUE);
@@ -114,7 +114,7 @@ pub fn run(
     let (external, workers) = start_external(&runtime, run.external, memory.external)?;
     let teller = external.as_ref().map(External::teller);
     let counts = external.as_ref().map(External::counts);
-    let (outlets, senders) =
+    let (outlets, outlooks, senders) =
         start_targets(&runtime, targets.collect(), memory.targets, &stopped, &facts, teller.as_ref())?;
     let mirrors = outlets.iter().any(Outlet::mirrors);
     let target_bytes: Vec<_> = outlets.iter().map(Outlet::budget).collect();
@@ -127,13 +127,30 @@ pub fn run(
         facts: facts.clone(),
         runtime: runtime_handle.clone(),
         progress: Arc::clone(progress),
+        observer: run.observer.clone(),
     };
+    run.observer.begin(Stages {
+        facts: facts.downgrade(),
+        progress: Arc::clone(progress),
+        control: control.clone(),
+        halted: halted.clone(),
+        targets: outlooks,
+        event_room: if live { LIVE_EVENT_QUEUE } else { EVENT_QUEUE },
+        captures: live,
+        records: recording_thread.is_some(),
+        middleware: counts.clone(),
+    });
+    if let Some(server) = run.serve {
+        let _context = runtime.enter();
+        server.start(Arc::new(run.observer)).map_err(RunError::Start)?;
+    }
     let work = pacer::Work {
         chain: Chain::new(&run.middleware),
         target_chains: (0..outlets.len()).map(|target| Some(Chain::new(&run.middleware.of_target(target)?))).collect(),
         external,
         reloads: run.reloads,
         mark: run.mark,
+        control: control.clone(),
         timing: if live { Timing::Live } else { Timing::paced(pace) },
         most: run.most,
     };
@@ -164,7 +181,7 @@ pub fn run(
         stop_pacing,
         stop_targets: stop_sender,
     };
-    let watcher = runtime.spawn(ending.run(stop, enough));
+    let watcher = runtime.spawn(ending.run(either(stop, control.clone()), enough));
 
     let mut trouble = Vec::new();
     let was_stopped = run.capture.halt.clone();
@@ -185,7 +202,34 @@ pub fn run(
     let unrecorded = progress.unrecorded.load(Ordering::Relaxed);
     let middleware = counts.map(|counts| counts.so_far());
     let recording = recorded.map(|recorded| report::Recording::new(&recorded, unrecorded));
-    Ok(reporter.finish(report::Ends { engine, targets: ends, keys: chain.keys, unheard, recording, middleware }))
+    let (steps, asked) = (control.steps(), control.asked());
+    let ends = report::Ends { engine, targets: ends, keys: chain.keys, unheard, recording, middleware, steps, asked };
+    Ok(reporter.finish(ends))
+}
+
+/// Puts the sample of a run in the hands of those who steer it.
+fn steered(run: &mut Run) -> Control {
+    run.control.begin(run.middleware.sample, run.targets.iter().map(|target| target.target.to_string()));
+    run.middleware.dial = Some(run.control.dial());
+    run.control.clone()
+}
+
+fn reporter(run: &mut Run, started: Started) -> Reporter {
+    Reporter::new(report::Settings {
+        command: run.command,
+        targets: run.targets.iter().map(|target| target.target.to_string()).collect(),
+        sample: run.middleware.sample.0,
+        results: run.results.take(),
+        started,
+    })
+}
+
+/// Ready when either asks the run to end.
+async fn either(stop: impl Future<Output = ()>, control: Control) {
+    tokio::select! {
+        () = stop => {}
+        () = control.stopped() => {}
+    }
 }
 
 /// What ends a run early.
@@ -219,6 +263,9 @@ impl Ending {
 /// A target at work, and its client.
 type Sending = (tokio::task::JoinHandle<replay::Stats>, Arc<AnyClient>);
 
+/// The ways to all targets, where they are looked at, and the targets at work.
+type Targets = (Vec<Outlet>, Vec<Outlook>, Vec<Sending>);
+
 /// Starts a queue and a client for each target. `bytes` is what may wait for all of them together.
 fn start_targets(
     runtime: &tokio::runtime::Runtime,
@@ -227,17 +274,24 @@ fn start_targets(
     stopped: &watch::Receiver<bool>,
     facts: &mpsc::Sender<Fact>,
     teller: Option<&Teller>,
-) -> Result<(Vec<Outlet>, Vec<Sending>), RunError> {
+) -> Result<Targets, RunError> {
     let each = bytes / targets.len().max(1);
-    let (mut outlets, mut senders) = (Vec::new(), Vec::new());
+    let (mut outlets, mut outlooks, mut senders) = (Vec::new(), Vec::new(), Vec::new());
     for (index, settings) in targets.into_iter().enumerate() {
         let client = {
             let _context = runtime.enter();
             Arc::new(AnyClient::new(&settings)?)
         };
         let (job_sender, jobs) = mpsc::channel(TARGET_QUEUE);
+        let weak = job_sender.downgrade();
         outlets.push(Outlet::new(job_sender, Budget::new(each), Arc::clone(&client)));
         let (limits, counters) = (Limits::from(&settings), Arc::new(InFlight::default()));
+        outlooks.push(Outlook {
+            url: settings.target.to_string(),
+            jobs: weak,
+            in_flight: Arc::clone(&counters),
+            client: Arc::downgrade(&client),
+        });
         let (stopped, facts) = (stopped.clone(), facts.clone());
         let sending = if let Some(teller) = teller {
             let client = Telling { client: Arc::clone(&client), teller: teller.clone() };
@@ -247,7 +301,7 @@ fn start_targets(
         };
         senders.push((sending, client));
     }
-    Ok((outlets, senders))
+    Ok((outlets, outlooks, senders))
 }
 
 /// What hands events, or else frames, to the recording thread, and that thread, where anything is recorded.

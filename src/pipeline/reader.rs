@@ -15,6 +15,7 @@ use tokio::sync::mpsc;
 
 use super::budget::{Budget, bytes_of};
 use super::inspect::read_from;
+use super::observer::{EngineTeller, Observer};
 use super::recorder::FrameSender;
 use super::{FULL_PAUSE, Parcel, Progress, Tap, note};
 use crate::capture::{Halt, Polled, Source};
@@ -35,6 +36,7 @@ pub(super) struct Ends {
     pub(super) facts: mpsc::Sender<Fact>,
     pub(super) runtime: tokio::runtime::Handle,
     pub(super) progress: Arc<Progress>,
+    pub(super) observer: Observer,
 }
 
 impl Ends {
@@ -69,9 +71,13 @@ impl FileReader {
         let mut connected = true;
         let mut hand_on = |event| connected = connected && ends.wait(event, permille.get());
         let mut frames = 0u64;
+        let mut teller = EngineTeller::new(&ends.observer);
         while !self.halted.is_set() {
             if frames.is_multiple_of(PROGRESS_EVERY) {
                 permille.set(self.source.progress().map_or(u64::MAX, thousandths));
+                if teller.is_due() {
+                    teller.tell(self.tap.engine(&*self.source));
+                }
             }
             frames += 1;
             if !self.tap.pull(&mut *self.source, &mut hand_on) {
@@ -79,7 +85,9 @@ impl FileReader {
                 break;
             }
         }
-        self.tap.engine(&*self.source)
+        let engine = self.tap.engine(&*self.source);
+        teller.tell(engine.clone());
+        engine
     }
 }
 
@@ -129,6 +137,7 @@ impl LiveReader {
         let Self { mut source, mut tap, ends, mut frames, connections_wanted } = self;
         let mut lane = Lane::new(&ends, connections_wanted);
         let mut looked = Timestamp::default();
+        let mut teller = EngineTeller::new(&ends.observer);
         loop {
             let now = match source.poll() {
                 Polled::Frame(frame) => {
@@ -152,12 +161,17 @@ impl LiveReader {
                 looked = now;
                 lane.flush();
                 ends.progress.look(&tap, source.dropped());
+                if teller.is_due() {
+                    teller.tell(tap.engine(&*source));
+                }
             }
         }
         tap.finish(&mut |event| lane.hand_on(event));
         let unheard = lane.finish();
         ends.progress.look(&tap, source.dropped());
-        (tap.engine(&*source), unheard)
+        let engine = tap.engine(&*source);
+        teller.tell(engine.clone());
+        (engine, unheard)
     }
 }
 
@@ -269,6 +283,7 @@ mod tests {
             facts: fact_sender,
             runtime: runtime.handle().clone(),
             progress: Arc::default(),
+            observer: Observer::default(),
         };
         Rig { ends, events, facts, _runtime: runtime }
     }

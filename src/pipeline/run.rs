@@ -6,11 +6,14 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use tokio::sync::watch;
 
+use super::control::Control;
+use super::observer::Observer;
 use crate::capture::{self, Source};
 use crate::http1::{Interest, Interests};
 use crate::journal::{JournalSource, Origin, Recorder};
 use crate::middleware::{self, Mark};
 use crate::replay;
+use crate::serve::Server;
 
 /// Where frames or events come from, and whether they wait.
 pub enum Feed {
@@ -51,6 +54,12 @@ pub struct Run {
     pub mark: Option<Mark>,
     /// How many requests to take before the run ends by itself.
     pub most: Option<u64>,
+    /// Steers it while it goes on.
+    pub control: Control,
+    /// Looks at it while it goes on.
+    pub observer: Observer,
+    /// Where it is shown, and steered from, over HTTP.
+    pub serve: Option<Server>,
     /// Asks for new output files.
     pub reopen: Reopen,
     /// What to do to requests from then on, whenever it changes.
@@ -73,6 +82,9 @@ impl Run {
             recorder: None,
             mark: None,
             most: None,
+            control: Control::default(),
+            observer: Observer::default(),
+            serve: None,
             reopen: Reopen::default(),
             reloads: watch::channel(None).1,
             results: None,

@@ -17,6 +17,7 @@ use crate::exchange::{ConnectionId, Digest, ExchangeId, FailureKind, Head, Outco
 mod address;
 mod choice;
 mod error;
+pub mod guard;
 pub mod hop;
 pub mod http;
 pub mod memory;
@@ -30,6 +31,7 @@ pub mod wire;
 pub use address::{TargetUrl, TargetUrlError};
 pub use choice::AnyClient;
 pub use error::ClientError;
+pub use guard::GuardState;
 pub use http::HttpClient;
 pub use pace::{Pace, PaceError, Schedule};
 pub use settings::{
@@ -137,6 +139,8 @@ pub struct OpenNow {
     pub opened: u64,
     /// Open, as far as the client knows.
     pub open: u64,
+    /// Most that were open at once.
+    pub peak: u64,
 }
 
 /// What went to one address of a target.

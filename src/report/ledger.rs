@@ -72,7 +72,7 @@ impl Ledger {
             Outcome::Malformed(_) => ended.malformed += 1,
             Outcome::Incomplete(why) => count(&mut ended.incomplete, why.key()),
             Outcome::Shed(place) => count(&mut ended.shed, place.key()),
-            Outcome::GuardHeld | Outcome::Sent | Outcome::Failed(_) => count(&mut ended.shed, outcome.key()),
+            Outcome::GuardHeld(_) | Outcome::Sent | Outcome::Failed(_) => count(&mut ended.shed, outcome.key()),
         }
     }
 
@@ -106,7 +106,7 @@ impl Ledger {
             Outcome::Filtered(rule) => count(&mut ended.filtered, rule),
             Outcome::SampledOut => ended.sampled_out += 1,
             Outcome::RateLimited => ended.rate_limited += 1,
-            Outcome::GuardHeld => ended.guard_held += 1,
+            Outcome::GuardHeld(_) => ended.guard_held += 1,
             Outcome::Shed(place) => count(&mut ended.shed, place.key()),
             Outcome::Failed(kind) => count(&mut ended.failed, kind.key()),
             Outcome::Kept | Outcome::Malformed(_) | Outcome::Incomplete(_) => count(&mut ended.shed, outcome.key()),
@@ -150,7 +150,7 @@ impl Ledger {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::exchange::{FailureKind, Incomplete, Malformed, Shed};
+    use crate::exchange::{FailureKind, HeldBy, Incomplete, Malformed, Shed};
 
     fn every_outcome() -> Vec<Outcome> {
         let mut all = vec![
@@ -159,7 +159,8 @@ mod tests {
             Outcome::SampledOut,
             Outcome::RateLimited,
             Outcome::Malformed(Malformed::BadChunk),
-            Outcome::GuardHeld,
+            Outcome::GuardHeld(HeldBy::Guard),
+            Outcome::GuardHeld(HeldBy::Paused),
             Outcome::Sent,
         ];
         all.extend([Incomplete::Gap, Incomplete::Cut, Incomplete::EndOfCapture].map(Outcome::Incomplete));

@@ -24,6 +24,7 @@ pub mod routes;
 mod series;
 pub mod snapshot;
 pub mod status;
+pub mod steps;
 pub mod summary;
 mod tally;
 pub mod text;
@@ -37,9 +38,10 @@ pub use middleware::MiddlewareCounts;
 pub use routes::Routes;
 pub use snapshot::{Look, Snapshot};
 pub use status::StatusChoice;
+pub use steps::{Cause, Step, Steps};
 pub use summary::{
     Counts, Differences, Ended, Figures, Frames, Gate, ProductionSide, Recording, Requests, Sample, Streams, Summary,
-    Target, TargetEnded, TargetLatency, Tcp,
+    Target, TargetEnded, TargetGuard, TargetLatency, Tcp,
 };
 
 use histogram::Durations;
@@ -230,6 +232,10 @@ pub struct Ends {
     pub recording: Option<Recording>,
     /// Of middleware in processes outside, where there was any.
     pub middleware: Option<MiddlewareCounts>,
+    /// What changed the share on the way.
+    pub steps: Steps,
+    /// The share that the sample was asked for last; `None` where it was never changed.
+    pub asked: Option<f64>,
 }
 
 /// What a target's sender hands over at its end.
@@ -245,6 +251,8 @@ pub struct TargetEnd {
     pub addresses: Vec<summary::Address>,
     /// How long each connection took to set up, TLS included.
     pub connect: Durations,
+    /// What its guard did, where it has one.
+    pub guard: Option<summary::TargetGuard>,
 }
 
 /// Takes facts and makes the summary of them.
@@ -322,7 +330,7 @@ impl Reporter {
     /// Ends what still waits, and says what the run amounts to.
     #[must_use]
     pub fn finish(mut self, ends: Ends) -> Summary {
-        let Ends { engine, targets: ends, keys, unheard, recording, middleware } = ends;
+        let Ends { engine, targets: ends, keys, unheard, recording, middleware, steps, asked } = ends;
         for joined in std::mem::take(&mut self.joins).finish() {
             self.joined(&joined);
         }
@@ -333,6 +341,7 @@ impl Reporter {
         trouble.extend(self.results.trouble());
         trouble.extend(self.unheard(unheard));
         trouble.extend(middleware.iter().flat_map(MiddlewareCounts::remarks));
+        trouble.extend(steps.remark());
         let ledger = &self.ledger;
         let targets = self
             .targets
@@ -347,7 +356,8 @@ impl Reporter {
             requests: ledger.requests(),
             targets: targets.collect(),
             production: self.production.finish(),
-            sample: ledger.sample(self.sample, keys),
+            sample: ledger.sample(asked.unwrap_or(self.sample), keys),
+            steps: steps.kept(),
             recording,
             middleware,
             trouble,

@@ -8,7 +8,9 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::middleware::MiddlewareCounts;
+use super::steps::Step;
 use crate::journal::Recorded;
+use crate::replay::GuardState;
 
 /// How often each name was counted, in the order of the names.
 pub type Counts = BTreeMap<String, u64>;
@@ -49,6 +51,9 @@ pub struct Summary {
     /// What processes outside did, where there were any.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub middleware: Option<MiddlewareCounts>,
+    /// What changed the share on the way, in order: see [`super::Steps`] for how many are kept.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub steps: Vec<Step>,
     /// What was demanded of the run, and whether it held.
     pub gates: Vec<Gate>,
     /// What went wrong on the way, in words for people.
@@ -180,6 +185,22 @@ pub struct Target {
     pub matrix: BTreeMap<String, Counts>,
     /// How answers differ.
     pub differences: Differences,
+    /// What its guard did, where it has one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub guard: Option<TargetGuard>,
+}
+
+/// What the guard of a target did.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct TargetGuard {
+    /// What it lets in, at the end of the run.
+    pub state: GuardState,
+    /// The share that it holds back then, of what the sample lets in, from 0 to 1; a trickle is let through all the same.
+    pub held_share: f64,
+    /// How often it found the target past its limits.
+    pub trips: u64,
+    /// What it found last, in words for people.
+    pub reason: Option<String>,
 }
 
 /// One address of a target.

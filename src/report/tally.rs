@@ -89,6 +89,7 @@ impl TargetTally {
             schedule_lag_us: (self.lag.count() > 0).then(|| self.lag.figures()),
             matrix: self.matrix.clone(),
             differences: self.differences.clone(),
+            guard: end.guard.clone(),
         }
     }
 }

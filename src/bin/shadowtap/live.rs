@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::Context;
 use shadowtap::capture::rights;
 use shadowtap::config::{self, RunConfig};
-use shadowtap::pipeline::{self, Feed, Progress, Reopen, Run};
+use shadowtap::pipeline::{self, Control, Feed, Observer, Progress, Reopen, Run};
 use shadowtap::report::Started;
 
 use crate::TROUBLE;
@@ -68,6 +68,9 @@ fn run(config: RunConfig, about: About, first: &str) -> anyhow::Result<ExitCode>
         recorder,
         mark,
         most: config.limits.count,
+        control: Control::default(),
+        observer: Observer::default(),
+        serve: None,
         reopen,
         reloads,
         results,

@@ -2,6 +2,7 @@
 //! and recorded.
 
 mod outside;
+mod pause;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -9,10 +10,11 @@ use std::sync::atomic::Ordering;
 use std::thread;
 use std::time::Duration;
 
-use crossbeam_channel::{Receiver, RecvTimeoutError, TryRecvError};
+use crossbeam_channel::{Receiver, TryRecvError};
 use tokio::sync::{Notify, mpsc, watch};
 use tokio::time::Instant;
 
+use super::control::Control;
 use super::external::{External, Passed};
 use super::outlet::Outlet;
 use super::recorder::EventSender;
@@ -83,6 +85,7 @@ pub(super) struct Work {
     /// What the chain is to do from now on, when it was read again.
     pub(super) reloads: watch::Receiver<Option<middleware::Settings>>,
     pub(super) mark: Option<Mark>,
+    pub(super) control: Control,
     pub(super) timing: Timing,
     /// How many requests to take before the run ends by itself.
     pub(super) most: Option<u64>,
@@ -137,6 +140,8 @@ pub(super) struct Pacer {
     in_a_row: u64,
 }
 
+/// The rule that keeps back what is captured while a run that only records is paused.
+const PAUSED: &str = "paused";
 /// Events in a row after which a live source counts as busy: some thousands a second.
 const BUSY: u64 = 16;
 /// How long to nap then: far less than the kernel takes to hand over the next frames.
@@ -205,7 +210,7 @@ impl Pacer {
 
     /// When a connection is due to open or close.
     fn due(&self, at: Timestamp) -> Instant {
-        self.work.timing.other(at).unwrap_or_else(Instant::now)
+        self.work.timing.other(at).map_or_else(Instant::now, |due| self.put_off(due))
     }
 
     fn next(&mut self) -> Option<Step> {
@@ -226,6 +231,7 @@ impl Pacer {
     fn opened(&self, parcel: Parcel) -> Event {
         drop(parcel.held);
         self.ends.progress.read_permille.store(parcel.permille, Ordering::Relaxed);
+        self.ends.progress.queued.store(self.ends.events.len() as u64, Ordering::Relaxed);
         parcel.event
     }
 
@@ -257,9 +263,7 @@ impl Pacer {
             return self.end(note(&request), outcome);
         }
         let due = self.work.timing.due(request.last_byte);
-        if !self.wait_until(due) {
-            return false;
-        }
+        let Ok(due) = self.wait_until(due) else { return false };
         let Work { chain, target_chains, reloads, .. } = &mut self.work;
         if reloads.has_changed().unwrap_or(false)
             && let Some(settings) = &*reloads.borrow_and_update()
@@ -287,7 +291,8 @@ impl Pacer {
         if targets.is_empty() && !self.ends.outlets.is_empty() {
             return self.end(note, Outcome::filtered(ROUTE));
         }
-        let passed = Passed { note, request, due, targets, keep_host: self.work.chain.host_was_set() };
+        let keep_host = self.work.chain.host_was_set();
+        let passed = Passed { note, request, due, targets, keep_host };
         if self.work.external.is_some() { self.give(passed) } else { self.take(passed) }
     }
 
@@ -307,22 +312,13 @@ impl Pacer {
         }
     }
 
-    fn wait_until(&mut self, due: Option<Instant>) -> bool {
-        if self.work.external.is_some() {
-            return due.is_none_or(|due| self.outside_until(due));
-        }
-        match due {
-            Some(due) if due > Instant::now() => {
-                matches!(self.ends.stopped.recv_deadline(due.into_std()), Err(RecvTimeoutError::Timeout))
-            }
-            _ => true,
-        }
-    }
-
     /// Records a request that passed, and offers it to the targets.
     fn take(&mut self, passed: Passed) -> bool {
         let Passed { note, mut request, due, targets, keep_host } = passed;
         let (id, at, is_head) = (note.id, request.last_byte, request.method() == b"HEAD");
+        if self.ends.outlets.is_empty() && self.held_by_hand().is_some() {
+            return self.end(note, Outcome::filtered(PAUSED));
+        }
         self.taken += 1;
         if self.work.most == Some(self.taken) {
             self.ends.enough.notify_one();
@@ -368,6 +364,7 @@ impl Pacer {
     fn offer(&mut self, request: Request, targets: TargetSet, due: Option<Instant>, keep_host: bool) -> bool {
         let id = request.id;
         let clock = self.clock(&request, due);
+        let held = self.held_by_hand();
         let mut left = targets.len();
         let mut request = Some(request);
         for target in targets.iter() {
@@ -383,7 +380,7 @@ impl Pacer {
                 }
                 _ => Ok(()),
             };
-            let refused = match (admitted, due) {
+            let refused = match (admitted.and_then(|()| held.clone().map_or(Ok(()), Err)), due) {
                 (Err(outcome), _) => Some(outcome),
                 (Ok(()), Some(due)) => outlet.offer(copy, due, keep_host).map(Outcome::Shed),
                 (Ok(()), None) => outlet.wait(copy, keep_host, &self.ends.runtime).map(Outcome::Shed),

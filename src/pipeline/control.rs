@@ -1,0 +1,282 @@
+//! What can be changed about a run while it goes on: the share, a pause, the end.
+//!
+//! In go the wishes of people, of a ramp and of guards; the run reads what they come to. Reading costs an atomic load.
+//! Each change is kept as a [`Step`], and told to whoever listens.
+
+use std::fmt;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use tokio::sync::watch;
+use tokio::time::Instant;
+
+use crate::middleware::{Dial, Share};
+use crate::report::steps::{Cause, Step, Steps};
+use crate::report::{Started, TargetGuard};
+
+/// What is told of each step.
+pub type Listener = Arc<dyn Fn(&Step) + Send + Sync>;
+
+/// Steers one run, from any thread. Clones are one and the same.
+#[derive(Clone, Default)]
+pub struct Control(Arc<Inner>);
+
+#[derive(Default)]
+struct Inner {
+    dial: Dial,
+    /// Whether a person turned the dial: then no ramp does any more.
+    by_hand: AtomicBool,
+    paused: AtomicBool,
+    /// Nanoseconds of all pauses that are over.
+    stood_still: AtomicU64,
+    stop: watch::Sender<bool>,
+    board: Mutex<Board>,
+}
+
+/// What is not read with each request.
+#[derive(Default)]
+struct Board {
+    paused_since: Option<Instant>,
+    begun_with: Share,
+    ramp: Option<RampState>,
+    targets: Vec<TargetState>,
+    steps: Steps,
+    listener: Option<Listener>,
+}
+
+/// How a run is steered right now.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct State {
+    /// The share that the sample lets in, from 0 to 1.
+    pub share: f64,
+    /// Whether nothing is sent for now.
+    pub paused: bool,
+    /// Whether the run was asked to end.
+    pub stopping: bool,
+    /// Where the ramp stands, where there is one.
+    pub ramp: Option<RampState>,
+    /// How each target is spared, in their order.
+    pub targets: Vec<TargetState>,
+}
+
+/// Where a ramp stands.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RampState {
+    /// Which step, from 1.
+    pub step: usize,
+    /// How many there are.
+    pub steps: usize,
+    /// Why it does not climb for now, in words for people.
+    pub held: Option<String>,
+}
+
+/// How one target is spared.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct TargetState {
+    /// Its URL.
+    pub target: String,
+    /// What its guard does; `None` where it has none.
+    pub guard: Option<TargetGuard>,
+}
+
+impl Control {
+    /// Sets the share that the sample lets in. A ramp goes no further after that.
+    pub fn set_share(&self, share: Share) {
+        let from = self.share();
+        self.0.by_hand.store(true, Ordering::Relaxed);
+        self.0.dial.set(share);
+        self.note(None, Cause::Control, from, share, "set by hand".to_owned());
+    }
+
+    /// The share that the sample lets in.
+    #[must_use]
+    pub fn share(&self) -> Share {
+        self.0.dial.share()
+    }
+
+    /// Sends nothing until it is resumed. A file waits, and its schedule with it; what is captured live in the meantime
+    /// is held back.
+    pub fn pause(&self) {
+        if !self.0.paused.swap(true, Ordering::Relaxed) {
+            self.board().paused_since = Some(Instant::now());
+            self.note(None, Cause::Control, self.share(), Share(0.0), "paused by hand".to_owned());
+        }
+    }
+
+    /// Goes on.
+    pub fn resume(&self) {
+        let Some(since) = self.board().paused_since.take() else { return };
+        let nanos = u64::try_from(since.elapsed().as_nanos()).unwrap_or(u64::MAX);
+        self.0.stood_still.fetch_add(nanos, Ordering::Relaxed);
+        // Whoever sees that it goes on sees by how much the schedule has moved.
+        self.0.paused.store(false, Ordering::Release);
+        self.note(None, Cause::Control, Share(0.0), self.share(), "resumed by hand".to_owned());
+    }
+
+    /// Whether nothing is sent for now.
+    #[must_use]
+    pub fn is_paused(&self) -> bool {
+        self.0.paused.load(Ordering::Acquire)
+    }
+
+    /// Ends the run in order, as SIGINT does.
+    pub fn stop(&self) {
+        if !self.0.stop.send_replace(true) {
+            self.note(None, Cause::Control, self.share(), Share(0.0), "stopped by hand".to_owned());
+        }
+    }
+
+    /// Ready once the run is asked to end.
+    pub async fn stopped(&self) {
+        // The sender lives as long as this does.
+        self.0.stop.subscribe().wait_for(|stop| *stop).await.ok();
+    }
+
+    /// How the run is steered right now.
+    #[must_use]
+    pub fn state(&self) -> State {
+        let board = self.board();
+        State {
+            share: self.share().0,
+            paused: self.is_paused(),
+            stopping: *self.0.stop.borrow(),
+            ramp: board.ramp.clone(),
+            targets: board.targets.clone(),
+        }
+    }
+
+    /// Tells `listener` of each step from now on, on whatever thread brings it about.
+    pub fn listen(&self, listener: Listener) {
+        self.board().listener = Some(listener);
+    }
+
+    /// What the sample of the run goes by.
+    pub(super) fn dial(&self) -> Dial {
+        self.0.dial.clone()
+    }
+
+    /// A run begins, with this share, to these targets.
+    pub(super) fn begin(&self, share: Share, targets: impl Iterator<Item = String>) {
+        self.0.dial.set(share);
+        let mut board = self.board();
+        board.begun_with = share;
+        board.targets = targets.map(|target| TargetState { target, guard: None }).collect();
+    }
+
+    /// By how much the schedule has moved because of pauses that are over.
+    pub(super) fn stood_still(&self) -> Duration {
+        Duration::from_nanos(self.0.stood_still.load(Ordering::Relaxed))
+    }
+
+    /// Keeps a step, and tells it.
+    fn note(&self, target: Option<String>, what: Cause, from: Share, to: Share, reason: String) {
+        let step = Step { at: Started::now().at.to_string(), target, what, from: from.0, to: to.0, reason };
+        tracing::info!("{step}");
+        let listener = self.board().listener.clone();
+        if let Some(listener) = listener {
+            listener(&step);
+        }
+        self.board().steps.push(step);
+    }
+
+    /// The share that was asked for last; none where it is that of the beginning.
+    pub(super) fn asked(&self) -> Option<f64> {
+        let share = self.share();
+        (share != self.board().begun_with).then_some(share.0)
+    }
+
+    /// The steps so far.
+    pub(super) fn steps(&self) -> Steps {
+        self.board().steps.clone()
+    }
+
+    fn board(&self) -> MutexGuard<'_, Board> {
+        // What is on it is whole at any time.
+        self.0.board.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl fmt::Debug for Control {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.state().fmt(f)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn reasons(control: &Control) -> Vec<String> {
+        control.steps().kept().iter().map(ToString::to_string).collect()
+    }
+
+    #[test]
+    fn clones_are_one_and_the_same() {
+        let control = Control::default();
+        let other = control.clone();
+        other.set_share(Share(0.25));
+        other.pause();
+        assert_eq!((control.share(), control.is_paused()), (Share(0.25), true));
+        assert!(control.state().paused);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_schedule_moves_by_pauses_that_are_over() {
+        let control = Control::default();
+        control.pause();
+        tokio::time::advance(Duration::from_secs(3)).await;
+        assert_eq!(control.stood_still(), Duration::ZERO);
+        control.pause();
+        tokio::time::advance(Duration::from_secs(4)).await;
+        control.resume();
+        control.resume();
+        assert_eq!(control.stood_still(), Duration::from_secs(7));
+        control.pause();
+        tokio::time::advance(Duration::from_secs(1)).await;
+        control.resume();
+        assert_eq!(control.stood_still(), Duration::from_secs(8));
+    }
+
+    #[tokio::test]
+    async fn a_stop_is_seen_whether_it_came_before_or_after() {
+        let control = Control::default();
+        let waits = tokio::spawn({
+            let control = control.clone();
+            async move { control.stopped().await }
+        });
+        tokio::task::yield_now().await;
+        control.stop();
+        waits.await.unwrap();
+        control.stopped().await;
+        assert!(control.state().stopping);
+    }
+
+    #[test]
+    fn each_change_is_one_step_and_is_told() {
+        let control = Control::default();
+        let told = Arc::new(AtomicU64::default());
+        let count = Arc::clone(&told);
+        control.listen(Arc::new(move |_| {
+            count.fetch_add(1, Ordering::Relaxed);
+        }));
+        control.set_share(Share(0.5));
+        control.pause();
+        control.pause();
+        control.resume();
+        control.resume();
+        control.stop();
+        control.stop();
+        assert_eq!(
+            reasons(&control),
+            [
+                "control: 100% -> 50%: set by hand",
+                "control: 50% -> 0%: paused by hand",
+                "control: 0% -> 50%: resumed by hand",
+                "control: 50% -> 0%: stopped by hand",
+            ]
+        );
+        assert_eq!(told.load(Ordering::Relaxed), 4);
+    }
+}

@@ -1,0 +1,57 @@
+//! A run that is paused, as the pacing thread sees it: its schedule stands still.
+
+use std::time::Duration;
+
+use crossbeam_channel::RecvTimeoutError;
+use tokio::time::Instant;
+
+use super::{Pacer, Timing};
+use crate::exchange::{HeldBy, Outcome};
+
+/// Time between two looks at whether a paused run goes on.
+const LOOK: Duration = Duration::from_millis(10);
+
+/// The run was stopped.
+pub(super) struct Stopped;
+
+impl Pacer {
+    /// Waits until a request is due and the run is not paused, and says when that was. Pauses put off what is due.
+    pub(super) fn wait_until(&mut self, due: Option<Instant>) -> Result<Option<Instant>, Stopped> {
+        loop {
+            let due = due.map(|due| self.put_off(due));
+            self.wait_for(due)?;
+            if self.is_live() || !self.work.control.is_paused() {
+                // Resumed while it waited: then it is due later.
+                match due {
+                    Some(due) if due > Instant::now() => continue,
+                    due => return Ok(due),
+                }
+            }
+            self.wait_for(Some(Instant::now() + LOOK))?;
+        }
+    }
+
+    /// When something that was due at `due` is due, all pauses counted in.
+    pub(super) fn put_off(&self, due: Instant) -> Instant {
+        if self.is_live() { due } else { due + self.work.control.stood_still() }
+    }
+
+    const fn is_live(&self) -> bool {
+        matches!(self.work.timing, Timing::Live)
+    }
+
+    fn wait_for(&mut self, due: Option<Instant>) -> Result<(), Stopped> {
+        let Some(due) = due.filter(|due| *due > Instant::now()) else { return Ok(()) };
+        let goes_on = if self.work.external.is_some() {
+            self.outside_until(due)
+        } else {
+            matches!(self.ends.stopped.recv_deadline(due.into_std()), Err(RecvTimeoutError::Timeout))
+        };
+        if goes_on { Ok(()) } else { Err(Stopped) }
+    }
+
+    /// What is captured while the run is paused goes nowhere: the wire does not wait.
+    pub(super) fn held_by_hand(&self) -> Option<Outcome> {
+        (self.is_live() && self.work.control.is_paused()).then_some(Outcome::GuardHeld(HeldBy::Paused))
+    }
+}

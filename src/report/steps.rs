@@ -1,0 +1,154 @@
+//! What changed the share on the way: ramp, guards, people. Each change is one step, in the order in which they came.
+
+use std::collections::VecDeque;
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use super::units::counted;
+use crate::middleware::Share;
+
+/// Steps that are kept from the beginning of a run.
+const FIRST: usize = 500;
+/// Steps that are kept from its end. Of those in between, in a run that has more, there is only the number.
+const LAST: usize = 500;
+
+/// One change.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Step {
+    /// When: wall time, UTC, RFC 3339 with nanoseconds.
+    pub at: String,
+    /// The target whose guard it was; `None` where the change goes for all.
+    pub target: Option<String>,
+    /// Who changed it.
+    pub what: Cause,
+    /// The share before, from 0 to 1: of a guard, of what the sample lets in for its target; else of the sample.
+    pub from: f64,
+    /// The share after.
+    pub to: f64,
+    /// Why, in words for people.
+    pub reason: String,
+}
+
+/// Who changes the share.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Cause {
+    /// The ramp.
+    Ramp,
+    /// The guard of a target.
+    Guard,
+    /// A person.
+    #[default]
+    Control,
+}
+
+impl fmt::Display for Cause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Ramp => "ramp",
+            Self::Guard => "guard",
+            Self::Control => "control",
+        })
+    }
+}
+
+/// As a line of the log, without the time.
+impl fmt::Display for Step {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.what)?;
+        if let Some(target) = &self.target {
+            write!(f, " of {target}")?;
+        }
+        let (from, to) = (rounded(self.from), rounded(self.to));
+        if from == to {
+            write!(f, ": {to}")?;
+        } else {
+            write!(f, ": {from} -> {to}")?;
+        }
+        write!(f, ": {}", self.reason)
+    }
+}
+
+/// A share with as many digits as people read.
+#[must_use]
+pub fn rounded(share: f64) -> Share {
+    let scale = if share < 0.1 { 10_000.0 } else { 1000.0 };
+    Share((share * scale).round() / scale)
+}
+
+/// The steps so far.
+///
+/// Invariant: `last` is empty while there is room in `first`.
+#[derive(Clone, Debug, Default)]
+pub struct Steps {
+    first: Vec<Step>,
+    last: VecDeque<Step>,
+    left_out: u64,
+}
+
+impl Steps {
+    /// Takes one more.
+    pub fn push(&mut self, step: Step) {
+        if self.first.len() < FIRST {
+            self.first.push(step);
+            return;
+        }
+        if self.last.len() == LAST {
+            self.last.pop_front();
+            self.left_out += 1;
+        }
+        self.last.push_back(step);
+    }
+
+    /// All that are kept, in order.
+    #[must_use]
+    pub fn kept(&self) -> Vec<Step> {
+        self.first.iter().chain(&self.last).cloned().collect()
+    }
+
+    /// What is not kept of them, for people.
+    #[must_use]
+    pub fn remark(&self) -> Option<String> {
+        let left_out = self.left_out;
+        (left_out > 0)
+            .then(|| format!("{} of the share left out of the middle of the list", counted(left_out, "change")))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_step_is_told_with_who_what_and_why() {
+        let step = Step { what: Cause::Ramp, from: 0.01, to: 0.05, reason: "45 s at 1%".to_owned(), ..Step::default() };
+        assert_eq!(step.to_string(), "ramp: 1% -> 5%: 45 s at 1%");
+        let target = Some("http://new".to_owned());
+        let step = Step { target, what: Cause::Guard, from: 0.5, to: 0.015_625, reason: "why".to_owned(), ..step };
+        assert_eq!(step.to_string(), "guard of http://new: 50% -> 1.56%: why");
+        assert_eq!(Step { to: 0.5, ..step }.to_string(), "guard of http://new: 50%: why");
+    }
+
+    #[test]
+    fn of_very_many_steps_the_first_and_the_last_are_kept() {
+        let mut steps = Steps::default();
+        let all = FIRST + LAST + 7;
+        for n in 0..all {
+            steps.push(Step { reason: n.to_string(), ..Step::default() });
+        }
+        let kept = steps.kept();
+        assert_eq!(kept.len(), FIRST + LAST);
+        assert!(steps.remark().unwrap().starts_with("7 changes"));
+        assert_eq!((kept[0].reason.as_str(), kept[FIRST].reason.as_str()), ("0", (FIRST + 7).to_string().as_str()));
+        assert_eq!(kept.last().unwrap().reason, (all - 1).to_string());
+    }
+
+    #[test]
+    fn its_words_are_those_of_the_contract() {
+        let json = serde_json::to_value(Step::default()).unwrap();
+        let keys: Vec<&String> = json.as_object().unwrap().keys().collect();
+        assert_eq!(keys, ["at", "from", "reason", "target", "to", "what"]);
+        assert_eq!(json["what"], "control");
+    }
+}

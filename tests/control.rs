@@ -1,0 +1,195 @@
+//! Runs that are steered while they go on, end to end: whatever is turned, paused or stopped, the ledger adds up.
+#![allow(dead_code, reason = "the packet builder is shared with other tests")]
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "what breaks here fails its test")]
+
+#[path = "support/packets.rs"]
+mod packets;
+#[path = "support/server.rs"]
+mod server;
+
+use std::io::Write;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use packets::{Capture, Talk};
+use server::{Server, answer};
+use shadowtap::capture::MemorySource;
+use shadowtap::middleware::{self, Share};
+use shadowtap::pipeline::{self, Control, Feed, Progress, Run};
+use shadowtap::replay::{self, Pace};
+use shadowtap::report::summary::{self, Summary};
+
+/// Connections that each carry one GET and its answer.
+fn gets(count: usize) -> Capture {
+    let talks = (0..count).map(|n| {
+        Talk::open()
+            .between(&format!("10.1.{}.{}:5000", n / 250, n % 250), "10.0.0.1:80")
+            .client(format!("GET /{n} HTTP/1.1\r\nHost: h\r\n\r\n"))
+            .server("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+            .capture()
+    });
+    talks.reduce(Capture::with).unwrap()
+}
+
+fn target(url: &str, pace: &str) -> replay::Settings {
+    replay::Settings {
+        pace: pace.parse::<Pace>().unwrap(),
+        timeout: Duration::from_secs(5),
+        drain: Duration::from_secs(1),
+        ..replay::Settings::new(url.parse().unwrap())
+    }
+}
+
+/// Lines of results, kept.
+#[derive(Clone, Default)]
+struct Results(Arc<Mutex<Vec<u8>>>);
+
+impl Results {
+    fn lines(&self) -> Vec<serde_json::Value> {
+        let bytes = self.0.lock().unwrap();
+        let lines = bytes.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
+        lines.map(|line| serde_json::from_slice(line).unwrap()).collect()
+    }
+}
+
+impl Write for Results {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().write(bytes)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Runs to the end and holds the laws of every run.
+async fn run(mut run: Run) -> (Summary, Vec<serde_json::Value>) {
+    let results = Results::default();
+    run.results = Some(Box::new(results.clone()));
+    let progress = Arc::new(Progress::default());
+    let never = std::future::pending();
+    let summary = tokio::task::spawn_blocking(move || pipeline::run(run, &progress, never).unwrap()).await.unwrap();
+    assert!(summary.balances(), "{summary:#?}");
+    assert_eq!(summary.requests.in_flight, 0);
+    let lines = results.lines();
+    let offered: u64 = summary.targets.values().map(|target| target.offered).sum();
+    let ended = summary.requests.ended.total();
+    assert_eq!(lines.len() as u64, offered + ended + 1, "one line an end, and the summary");
+    (summary, lines)
+}
+
+fn of<'a>(summary: &'a Summary, server: &Server) -> &'a summary::Target {
+    let url = server.url("http");
+    summary.targets.iter().find(|(name, _)| name.trim_end_matches('/') == url).unwrap().1
+}
+
+fn replayed(capture: &Capture, targets: Vec<replay::Settings>) -> Run {
+    Run { targets, ..Run::of_files(Box::new(capture.source())) }
+}
+
+fn live(capture: &Capture, targets: Vec<replay::Settings>) -> Run {
+    let feed = Feed::Live(Box::new(capture.source()));
+    Run { command: "shadow", feed, targets, ..Run::of_files(Box::new(MemorySource::new())) }
+}
+
+/// A server that calls `at` once, with the request of this number, counted from 1.
+async fn server_that_calls(number: usize, at: impl Fn() + Send + Sync + 'static) -> Server {
+    let count = AtomicUsize::new(0);
+    Server::start(move |_| {
+        if count.fetch_add(1, Ordering::Relaxed) + 1 == number {
+            at();
+        }
+        vec![answer("200 OK", "ok")]
+    })
+    .await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_that_is_paused_loses_nothing_and_is_not_late_for_it() {
+    let control = Control::default();
+    let pauses = control.clone();
+    let server = server_that_calls(10, move || {
+        pauses.pause();
+        let resumes = pauses.clone();
+        tokio::spawn(async move {
+            tokio::time::sleep(Duration::from_millis(400)).await;
+            resumes.resume();
+        });
+    })
+    .await;
+    let capture = gets(50);
+    let job = Run { control, ..replayed(&capture, vec![target(&server.url("http"), "200/s")]) };
+    let (summary, _) = run(job).await;
+    let target = of(&summary, &server);
+    assert_eq!((target.ended.sent, target.ended.guard_held), (50, 0));
+    assert!(target.schedule_lag_us.as_ref().unwrap().p50 < 200_000, "{:?}", target.schedule_lag_us);
+    let steps: Vec<(f64, f64)> = summary.steps.iter().map(|step| (step.from, step.to)).collect();
+    assert_eq!(steps, [(1.0, 0.0), (0.0, 1.0)]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_captured_live_during_a_pause_is_held_back_from_each_target() {
+    let (one, other) =
+        (Server::start(|_| vec![answer("200 OK", "ok")]).await, Server::start(|_| vec![answer("200 OK", "ok")]).await);
+    let control = Control::default();
+    control.pause();
+    let targets = vec![target(&one.url("http"), "1x"), target(&other.url("http"), "1x")];
+    let (summary, lines) = run(Run { control, ..live(&gets(20), targets) }).await;
+    for server in [&one, &other] {
+        assert_eq!((of(&summary, server).offered, of(&summary, server).ended.guard_held), (20, 20));
+        assert!(server.requests().is_empty());
+    }
+    let held = lines.iter().filter(|line| line["outcome"] == "guard_held" && line["rule"] == "paused").count();
+    assert_eq!(held, 40);
+    assert_eq!(summary.production.statuses["200"], 20, "production is heard all the same");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_share_can_be_turned_and_what_it_leaves_out_is_sampled_out() {
+    let control = Control::default();
+    let turns = control.clone();
+    let server = server_that_calls(100, move || turns.set_share(Share(0.0))).await;
+    let capture = gets(400);
+    let job = Run { control: control.clone(), ..replayed(&capture, vec![target(&server.url("http"), "1000/s")]) };
+    let (summary, _) = run(job).await;
+    let target = of(&summary, &server);
+    assert!(target.ended.sent >= 100 && target.ended.sent < 400, "{}", target.ended.sent);
+    assert_eq!(target.ended.sent + summary.requests.ended.sampled_out, 400);
+    assert_eq!(Share(summary.sample.asked), Share(0.0), "what was asked last");
+    assert_eq!(control.share(), Share(0.0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_begins_with_the_share_that_was_typed() {
+    let server = Server::start(|_| vec![answer("200 OK", "ok")]).await;
+    let control = Control::default();
+    let middleware = middleware::Settings { sample: Share(0.3), ..middleware::Settings::default() };
+    let capture = gets(400);
+    let job = replayed(&capture, vec![target(&server.url("http"), "max")]);
+    let (summary, _) = run(Run { control: control.clone(), middleware, ..job }).await;
+    assert_eq!(control.share(), Share(0.3));
+    assert!((60..180).contains(&of(&summary, &server).ended.sent), "{:?}", summary.requests);
+    assert!(summary.steps.is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_that_is_stopped_ends_in_order_paused_or_not() {
+    for paused in [false, true] {
+        let control = Control::default();
+        let stops = control.clone();
+        let server = server_that_calls(5, move || {
+            if paused {
+                stops.pause();
+            }
+            stops.stop();
+        })
+        .await;
+        let capture = gets(500);
+        let job = Run { control, ..replayed(&capture, vec![target(&server.url("http"), "100/s")]) };
+        let (summary, _) = run(job).await;
+        let target = of(&summary, &server);
+        assert!(target.ended.sent >= 5 && target.offered < 500, "{target:?}");
+        assert_eq!(summary.steps.last().unwrap().reason, "stopped by hand");
+    }
+}
