@@ -1,6 +1,7 @@
 //! A message head as bytes: read and edited in place, so that what nobody touched stays as it was on the wire.
 
 use std::fmt;
+use std::ops::Range;
 
 /// Header lines whose values are never printed for debugging: who has them is somebody else.
 const SECRETS: [&str; 5] = ["authorization", "cookie", "proxy-authorization", "set-cookie", "x-api-key"];
@@ -72,7 +73,23 @@ impl Head {
         let after = self.raw.get(method.len()..).unwrap_or_default();
         let start = method.len() + after.iter().take_while(|byte| **byte == b' ').count();
         if start + len <= self.raw.len() {
-            self.raw.splice(start..start + len, target.iter().copied());
+            self.splice(start..start + len, target);
+        }
+    }
+
+    /// Puts `bytes` in the place of what stands at `span`; what lies past the end of the head is no part of it.
+    pub(crate) fn splice(&mut self, span: Range<usize>, bytes: &[u8]) {
+        let len = self.raw.len();
+        let end = span.end.min(len);
+        let start = span.start.min(end);
+        let end_now = start + bytes.len();
+        if end_now > end {
+            self.raw.resize(len + end_now - end, 0);
+        }
+        self.raw.copy_within(end..len, end_now);
+        self.raw.truncate(end_now + len - end);
+        if let Some(place) = self.raw.get_mut(start..end_now) {
+            place.copy_from_slice(bytes);
         }
     }
 
@@ -82,20 +99,26 @@ impl Head {
             self.append(name, value);
             return;
         };
-        self.raw.splice(first, value.iter().copied());
+        self.splice(first, value);
         let mut kept = false;
         self.retain(|line| !line.is(name) || !std::mem::replace(&mut kept, true));
     }
 
     /// Adds a header line after the last one.
     pub fn append(&mut self, name: &str, value: &[u8]) {
-        let at = self.end_of_lines();
-        let mut line = Vec::with_capacity(name.len() + value.len() + 4);
-        line.extend_from_slice(name.as_bytes());
-        line.extend_from_slice(b": ");
-        line.extend_from_slice(value);
-        line.extend_from_slice(b"\r\n");
-        self.raw.splice(at..at, line);
+        self.insert(self.end_of_lines(), name, value);
+    }
+
+    /// Adds a header line at `at`, where one ends.
+    pub(crate) fn insert(&mut self, at: usize, name: &str, value: &[u8]) {
+        let len = self.raw.len();
+        self.raw.reserve(name.len() + value.len() + 4);
+        for part in [name.as_bytes(), b": ", value, b"\r\n"] {
+            self.raw.extend_from_slice(part);
+        }
+        if let Some(tail) = self.raw.get_mut(at..) {
+            tail.rotate_left(len.saturating_sub(at));
+        }
     }
 
     /// Offers each value under `name` to `edit`: nothing leaves the line as it is, a new value replaces the old one,
@@ -120,7 +143,7 @@ impl Head {
             .collect();
         // From the last to the first, so that earlier offsets stay true.
         for (span, bytes) in edits.into_iter().rev() {
-            self.raw.splice(span, bytes);
+            self.splice(span, &bytes);
         }
         found
     }
@@ -138,16 +161,15 @@ impl Head {
 
     /// Keeps the header lines that `keep` says yes to; says how many went.
     pub fn retain(&mut self, mut keep: impl FnMut(&HeaderLine<'_>) -> bool) -> usize {
-        let doomed: Vec<std::ops::Range<usize>> =
-            self.lines().filter(|line| !keep(line)).map(|line| line.span.clone()).collect();
+        let doomed: Vec<Range<usize>> = self.lines().filter(|line| !keep(line)).map(|line| line.span.clone()).collect();
         for span in doomed.iter().rev() {
-            self.raw.drain(span.clone());
+            self.splice(span.clone(), b"");
         }
         doomed.len()
     }
 
     /// Offset of the empty line that ends the head.
-    fn end_of_lines(&self) -> usize {
+    pub(crate) fn end_of_lines(&self) -> usize {
         let start = memchr::memchr(b'\n', &self.raw).map_or(self.raw.len(), |end| end + 1);
         self.lines().last().map_or(start, |line| line.span.end)
     }
@@ -200,7 +222,7 @@ pub struct HeaderLine<'a> {
     pub name: &'a [u8],
     /// The value without the blanks around it; a folded value still has its line ends inside.
     pub value: &'a [u8],
-    span: std::ops::Range<usize>,
+    span: Range<usize>,
     value_start: usize,
     colon: Option<usize>,
 }
@@ -221,12 +243,12 @@ impl HeaderLine<'_> {
     }
 
     /// Where name and value stand in the head.
-    pub(crate) const fn spans(&self) -> (std::ops::Range<usize>, std::ops::Range<usize>) {
+    pub(crate) const fn spans(&self) -> (Range<usize>, Range<usize>) {
         (self.span.start..self.span.start + self.name.len(), self.value_span())
     }
 
     /// Which bytes of the head an edit replaces, and by what.
-    fn splice(&self, edit: LineEdit) -> Option<(std::ops::Range<usize>, Vec<u8>)> {
+    fn splice(&self, edit: LineEdit) -> Option<(Range<usize>, Vec<u8>)> {
         match edit {
             LineEdit::Keep => None,
             LineEdit::Value(value) => Some((self.value_span(), value)),
@@ -236,12 +258,12 @@ impl HeaderLine<'_> {
     }
 
     /// Where in the head its value stands.
-    pub(crate) const fn value_span(&self) -> std::ops::Range<usize> {
+    pub(crate) const fn value_span(&self) -> Range<usize> {
         self.value_start..self.value_start + self.value.len()
     }
 
     /// Where in the head it stands, line end included.
-    pub(crate) const fn span(&self) -> std::ops::Range<usize> {
+    pub(crate) const fn span(&self) -> Range<usize> {
         self.span.start..self.span.end
     }
 }
@@ -258,6 +280,11 @@ impl<'a> HeaderLines<'a> {
     pub(crate) fn of(raw: &'a [u8]) -> Self {
         let start = memchr::memchr(b'\n', raw).map_or(raw.len(), |end| end + 1);
         Self { raw, at: start }
+    }
+
+    /// The header lines from the one that begins at `at`.
+    pub(crate) const fn from(raw: &'a [u8], at: usize) -> Self {
+        Self { raw, at }
     }
 }
 

@@ -37,8 +37,7 @@ impl Link for ReplaceBody {
             return Ok(());
         }
         if let Some(new) = self.with.resolved(request, context).replace(&self.regex, &body) {
-            set_body(request, new);
-            context.head_changed(request);
+            set_body(request, context, new);
             context.bodies.changed += 1;
         }
         Ok(())
@@ -92,8 +91,7 @@ pub(super) fn edit_json(
     let edited = std::str::from_utf8(&body).map_err(|_| json::NotJson).and_then(edit);
     match edited {
         Ok(Some(new)) => {
-            set_body(request, new.into_bytes());
-            context.head_changed(request);
+            set_body(request, context, new.into_bytes());
             context.bodies.changed += 1;
         }
         Ok(None) => {}
@@ -114,18 +112,18 @@ fn is_coded(request: &Request, context: &Context) -> bool {
 }
 
 /// Gives the request this content, framed as its body was (RFC 9112, 6).
-fn set_body(request: &mut Request, content: Vec<u8>) {
-    let len = content.len() as u64;
+fn set_body(request: &mut Request, context: &mut Context, new: Vec<u8>) {
+    let len = new.len() as u64;
     let body = &mut request.body;
     body.len = len;
     body.sha256 = None;
     body.wire = Some(match body.framing {
-        Framing::Chunked => one_chunk(&content),
-        Framing::None | Framing::Length(_) | Framing::UntilClose => Bytes::from(content),
+        Framing::Chunked => one_chunk(&new),
+        Framing::None | Framing::Length(_) | Framing::UntilClose => Bytes::from(new),
     });
     if let Framing::Length(was) = &mut body.framing {
         *was = len;
-        request.head.set("Content-Length", len.to_string().as_bytes());
+        context.set_header(request, "Content-Length", len.to_string().as_bytes());
     }
 }
 

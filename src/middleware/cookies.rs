@@ -3,7 +3,11 @@
 //! In goes a head, out comes the same head with other cookies; what no edit names keeps its bytes, order and blanks.
 
 use super::edit::Change;
+use super::lines::Lines;
 use crate::exchange::{Head, LineEdit};
+
+/// Bytes by which a line mostly grows at most; one that grows by more costs another allocation.
+const ROOM: usize = 32;
 
 /// The name and the value of each cookie in a Cookie value, in order. A piece without an equals sign has no name.
 pub(super) fn cookies(line: &[u8]) -> impl Iterator<Item = (&[u8], &[u8])> {
@@ -11,9 +15,9 @@ pub(super) fn cookies(line: &[u8]) -> impl Iterator<Item = (&[u8], &[u8])> {
 }
 
 /// Offers each value of cookie `name` to `change`; says how many there were. A Cookie line with nothing left goes.
-pub(super) fn edit(head: &mut Head, name: &str, change: &mut dyn FnMut(&[u8]) -> Change) -> usize {
+pub(super) fn edit(lines: &mut Lines, head: &mut Head, name: &str, change: &mut dyn FnMut(&[u8]) -> Change) -> usize {
     let mut found = 0;
-    head.edit_lines("cookie", |line| {
+    lines.edit(head, "cookie", |line| {
         let here = cookies(line).filter(|(other, _)| *other == name.as_bytes()).count();
         found += here;
         if here == 0 { LineEdit::Keep } else { edited(line, name, change) }
@@ -22,14 +26,13 @@ pub(super) fn edit(head: &mut Head, name: &str, change: &mut dyn FnMut(&[u8]) ->
 }
 
 /// Adds a cookie to the end of the first Cookie line, or in a Cookie line of its own.
-pub(super) fn append(head: &mut Head, name: &str, value: &[u8]) {
-    let pair = [name.as_bytes(), b"=", value].concat();
+pub(super) fn append(lines: &mut Lines, head: &mut Head, name: &str, value: &[u8]) {
     let mut first = true;
-    let lines = head.edit_lines("cookie", |line| {
-        if std::mem::take(&mut first) { LineEdit::Value(appended(line, &pair)) } else { LineEdit::Keep }
+    let found = lines.edit(head, "cookie", |line| {
+        if std::mem::take(&mut first) { LineEdit::Value(appended(line, name, value)) } else { LineEdit::Keep }
     });
-    if lines == 0 {
-        head.append("Cookie", &pair);
+    if found == 0 {
+        lines.append(head, "Cookie", &appended(b"", name, value));
     }
 }
 
@@ -43,21 +46,26 @@ fn split_cookie(piece: &[u8]) -> (&[u8], &[u8]) {
 }
 
 fn edited(line: &[u8], name: &str, change: &mut dyn FnMut(&[u8]) -> Change) -> LineEdit {
-    let mut pieces: Vec<Vec<u8>> = Vec::new();
-    let mut is_changed = false;
+    let mut rest = Vec::with_capacity(line.len() + ROOM);
+    let (mut is_changed, mut is_first) = (false, true);
     for piece in line.split(|byte| *byte == b';') {
         let (other, value) = split_cookie(piece);
         let change = if other == name.as_bytes() { change(value) } else { Change::Keep };
         is_changed |= change != Change::Keep;
+        if change != Change::Remove && !std::mem::take(&mut is_first) {
+            rest.push(b';');
+        }
         match change {
-            Change::Keep => pieces.push(piece.to_vec()),
-            Change::Value(value) => pieces.push(piece_with_value(piece, &value)),
-            Change::Name(name) => pieces.push(piece_with_name(piece, &name)),
+            Change::Keep => rest.extend_from_slice(piece),
+            Change::Value(value) => piece_with_value(&mut rest, piece, &value),
+            Change::Name(name) => piece_with_name(&mut rest, piece, &name),
             Change::Remove => {}
         }
     }
     // Where the first cookie went, the blank before the second one goes as well.
-    let rest = pieces.join(&b';').trim_ascii().to_vec();
+    let blanks = rest.len() - rest.trim_ascii_start().len();
+    rest.drain(..blanks);
+    rest.truncate(rest.trim_ascii_end().len());
     match (is_changed, rest.is_empty()) {
         (false, _) => LineEdit::Keep,
         (true, true) => LineEdit::Remove,
@@ -66,23 +74,26 @@ fn edited(line: &[u8], name: &str, change: &mut dyn FnMut(&[u8]) -> Change) -> L
 }
 
 /// The piece up to its equals sign, and the new value.
-fn piece_with_value(piece: &[u8], value: &[u8]) -> Vec<u8> {
+fn piece_with_value(out: &mut Vec<u8>, piece: &[u8], value: &[u8]) {
     let keep = memchr::memchr(b'=', piece).map_or(piece.len(), |at| at + 1);
-    [piece.get(..keep).unwrap_or_default(), value].concat()
+    out.extend_from_slice(piece.get(..keep).unwrap_or_default());
+    out.extend_from_slice(value);
 }
 
 /// The new name between the blanks before the old one and the equals sign.
-fn piece_with_name(piece: &[u8], name: &str) -> Vec<u8> {
+fn piece_with_name(out: &mut Vec<u8>, piece: &[u8], name: &str) {
     let start = piece.len() - piece.trim_ascii_start().len();
     let equals = memchr::memchr(b'=', piece).unwrap_or(piece.len());
-    [piece.get(..start).unwrap_or_default(), name.as_bytes(), piece.get(equals..).unwrap_or_default()].concat()
+    out.extend_from_slice(piece.get(..start).unwrap_or_default());
+    out.extend_from_slice(name.as_bytes());
+    out.extend_from_slice(piece.get(equals..).unwrap_or_default());
 }
 
-fn appended(line: &[u8], pair: &[u8]) -> Vec<u8> {
+fn appended(line: &[u8], name: &str, value: &[u8]) -> Vec<u8> {
     let between: &[u8] = match line {
         [] => b"",
         [.., b';'] => b" ",
         _ => b"; ",
     };
-    [line, between, pair].concat()
+    [line, between, name.as_bytes(), b"=", value].concat()
 }

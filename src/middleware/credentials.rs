@@ -39,8 +39,7 @@ impl Credentials {
 
 impl Link for Credentials {
     fn apply(&mut self, request: &mut Request, context: &mut Context) -> Result<(), Outcome> {
-        request.head.set("Authorization", &self.value);
-        context.head_changed(request);
+        context.set_header(request, "Authorization", &self.value);
         Ok(())
     }
 }

@@ -3,9 +3,11 @@
 //! In goes a request, out comes the same request with other fields; what no edit names keeps its bytes and its place.
 //! A value can never break the message around it: bytes that would are left out, or encoded.
 
+use std::borrow::Cow;
+
 use regex::bytes::Regex;
 
-use super::{Context, Template, cookies, params};
+use super::{Context, RunIdentity, Template, cookies, params};
 use crate::exchange::{LineEdit, Request};
 
 /// Where a named value stands.
@@ -74,33 +76,20 @@ impl Edit {
 
     /// Edits the request.
     pub fn apply(&self, request: &mut Request, context: &mut Context) {
-        let is_new = matches!(self.how, How::Set(_) | How::Add(_));
-        if !is_new && !self.is_in(request, context) {
-            return;
-        }
-        let changed = match &self.how {
+        match &self.how {
             How::Set(value) => {
                 let value = self.safe(value.value(request, context));
-                self.set(request, &value);
-                1
+                self.set(request, context, &value);
             }
             How::Add(value) => {
                 let value = self.safe(value.value(request, context));
-                self.append(request, &value);
-                1
+                self.append(request, context, &value);
+                self.tell(context);
             }
-            How::Remove => self.each(request, &mut |_| Change::Remove),
-            How::Rename(to) => self.each(request, &mut |_| Change::Name(to.clone())),
+            How::Remove => self.each(request, context, &mut |_, _| Change::Remove),
+            How::Rename(to) => self.each(request, context, &mut |_, _| Change::Name(to.clone())),
             How::Replace(regex, with) => self.replace(request, context, regex, with),
-        };
-        if changed > 0 {
-            self.tell(request, context);
         }
-    }
-
-    /// Whether there is something to edit.
-    pub(super) fn is_in(&self, request: &Request, context: &Context) -> bool {
-        self.any(request, context, |_| true)
     }
 
     /// Whether one of the values is like this.
@@ -118,66 +107,94 @@ impl Edit {
         }
     }
 
-    /// Keeps what the context knows true.
-    pub(super) fn tell(&self, request: &Request, context: &mut Context) {
-        match self.place {
-            Place::Param => context.target_changed(request),
-            Place::Header | Place::Cookie => context.head_changed(request),
-        }
+    fn tell(&self, context: &mut Context) {
         context.host_set |= self.touches_host();
     }
 
-    /// Offers each value to `change`; says how many there were.
-    pub(super) fn each(&self, request: &mut Request, change: &mut dyn FnMut(&[u8]) -> Change) -> usize {
+    /// Offers each value to `change`, which is also told who runs.
+    pub(super) fn each(
+        &self,
+        request: &mut Request,
+        context: &mut Context,
+        change: &mut dyn FnMut(&[u8], &RunIdentity) -> Change,
+    ) {
+        if self.count_each(request, context, change) > 0 {
+            self.tell(context);
+        }
+    }
+
+    /// The same; says how many there were.
+    fn count_each(
+        &self,
+        request: &mut Request,
+        context: &mut Context,
+        change: &mut dyn FnMut(&[u8], &RunIdentity) -> Change,
+    ) -> usize {
+        let Context { lines, run, .. } = context;
+        let head = &mut request.head;
+        let mut change = |value: &[u8]| change(value, run);
         match self.place {
-            Place::Header => request.head.edit_lines(&self.name, |value| match change(value) {
+            Place::Header => lines.edit(head, &self.name, |value| match change(value) {
                 Change::Keep => LineEdit::Keep,
                 Change::Value(value) => LineEdit::Value(value),
                 Change::Name(name) => LineEdit::Name(name),
                 Change::Remove => LineEdit::Remove,
             }),
-            Place::Cookie => cookies::edit(&mut request.head, &self.name, change),
-            Place::Param => params::edit(request, &self.name, change),
+            Place::Cookie => cookies::edit(lines, head, &self.name, &mut change),
+            Place::Param => params::edit(lines, head, &self.name, &mut change),
         }
     }
 
-    fn set(&self, request: &mut Request, value: &[u8]) {
+    fn set(&self, request: &mut Request, context: &mut Context, value: &[u8]) {
         if self.place == Place::Header {
-            request.head.set(&self.name, value);
+            context.set_header(request, &self.name, value);
+        } else if self.count_each(request, context, &mut |_, _| Change::Value(value.to_vec())) == 0 {
+            // Servers disagree on which of two of one name counts, so where there are any, all got the value.
+            self.append(request, context, value);
+        }
+        self.tell(context);
+    }
+
+    fn append(&self, request: &mut Request, context: &mut Context, value: &[u8]) {
+        let (lines, head) = (&mut context.lines, &mut request.head);
+        match self.place {
+            Place::Header => lines.append(head, &self.name, value),
+            Place::Cookie => cookies::append(lines, head, &self.name, value),
+            Place::Param => params::append(lines, head, &self.name, value),
+        }
+    }
+
+    fn replace(&self, request: &mut Request, context: &mut Context, regex: &Regex, with: &Template) {
+        // What names the capture is written out only where it is used.
+        if !with.is_settled() && !self.any(request, context, |value| regex.is_match(value)) {
             return;
         }
-        // Servers disagree on which of two of one name counts, so all get the value.
-        if self.each(request, &mut |_| Change::Value(value.to_vec())) == 0 {
-            self.append(request, value);
-        }
-    }
-
-    fn append(&self, request: &mut Request, value: &[u8]) {
-        match self.place {
-            Place::Header => request.head.append(&self.name, value),
-            Place::Cookie => cookies::append(&mut request.head, &self.name, value),
-            Place::Param => params::append(request, &self.name, value),
-        }
-    }
-
-    fn replace(&self, request: &mut Request, context: &Context, regex: &Regex, with: &Template) -> usize {
-        if !self.any(request, context, |value| regex.is_match(value)) {
-            return 0;
-        }
         let with = with.resolved(request, context);
-        self.each(request, &mut |value| match with.replace(regex, value) {
-            Some(new) => Change::Value(self.safe(new)),
+        let mut is_found = false;
+        self.count_each(request, context, &mut |value, _| match with.replace(regex, value) {
+            Some(new) => {
+                is_found = true;
+                Change::Value(self.safe(Cow::Owned(new)).into_owned())
+            }
             None => Change::Keep,
-        })
+        });
+        if is_found {
+            self.tell(context);
+        }
     }
 
     /// The value without bytes that would end it where it stands. Parameters are encoded instead.
-    pub(super) fn safe(&self, mut value: Vec<u8>) -> Vec<u8> {
-        match self.place {
-            Place::Header => value.retain(|byte| !byte.is_ascii_control() || *byte == b'\t'),
-            Place::Cookie => value.retain(|byte| !byte.is_ascii_control() && *byte != b';'),
-            Place::Param => {}
+    fn safe<'a>(&self, value: Cow<'a, [u8]>) -> Cow<'a, [u8]> {
+        let breaks = |byte: &u8| match self.place {
+            Place::Header => byte.is_ascii_control() && *byte != b'\t',
+            Place::Cookie => byte.is_ascii_control() || *byte == b';',
+            Place::Param => false,
+        };
+        if !value.iter().any(breaks) {
+            return value;
         }
-        value
+        let mut value = value.into_owned();
+        value.retain(|byte| !breaks(byte));
+        Cow::Owned(value)
     }
 }

@@ -26,6 +26,7 @@ pub mod filter;
 pub mod json;
 pub mod key;
 pub mod limit;
+mod lines;
 pub mod mark;
 pub mod pair;
 mod params;

@@ -1,6 +1,6 @@
 //! Query parameters: each by its name as decoded; what no edit names keeps its bytes, order and duplicates.
 //!
-//! In goes a path and query, or a request whose target is to change; out come decoded values, or the changed target.
+//! In goes a path and query, or a head whose target is to change; out come decoded values, or the changed target.
 //! Coding is that of forms (`application/x-www-form-urlencoded`), as browsers and servers use it in queries.
 
 use std::borrow::Cow;
@@ -8,7 +8,11 @@ use std::borrow::Cow;
 use url::form_urlencoded;
 
 use super::edit::Change;
-use crate::exchange::Request;
+use super::lines::Lines;
+use crate::exchange::Head;
+
+/// Bytes by which a target mostly grows at most; one that grows by more costs another allocation.
+const ROOM: usize = 32;
 
 /// What stands after the first question mark.
 pub(super) fn query(path_and_query: &[u8]) -> Option<&[u8]> {
@@ -26,9 +30,23 @@ pub(super) fn values<'a>(path_and_query: &'a [u8], name: &'a str) -> impl Iterat
     query(path_and_query)
         .into_iter()
         .flat_map(|query| query.split(|byte| *byte == b'&'))
-        .filter_map(decoded)
-        .filter(move |(found, _)| found == name)
-        .map(|(_, value)| value)
+        .filter_map(move |piece| value(piece, name))
+}
+
+/// The decoded value of a piece of a query, where its decoded name is `name`.
+fn value<'a>(piece: &'a [u8], name: &str) -> Option<Cow<'a, str>> {
+    let typed = name_of(piece);
+    // Most names stand for themselves; then those of others need no decoding.
+    let is_plain = typed.iter().all(|byte| byte.is_ascii() && !matches!(byte, b'%' | b'+'));
+    if is_plain && typed != name.as_bytes() {
+        return None;
+    }
+    decoded(piece).filter(|(found, _)| found == name).map(|(_, value)| value)
+}
+
+/// What stands before the first equals sign of a piece.
+fn name_of(piece: &[u8]) -> &[u8] {
+    piece.get(..memchr::memchr(b'=', piece).unwrap_or(piece.len())).unwrap_or_default()
 }
 
 /// Name and value of one piece of a query.
@@ -37,64 +55,96 @@ pub(super) fn decoded(piece: &[u8]) -> Option<(Cow<'_, str>, Cow<'_, str>)> {
 }
 
 /// Offers each decoded value of parameter `name` to `change`; says how many there were.
-pub(super) fn edit(request: &mut Request, name: &str, change: &mut dyn FnMut(&[u8]) -> Change) -> usize {
-    let Some(query) = query(request.target()) else { return 0 };
-    if values(request.target(), name).next().is_none() {
-        return 0;
-    }
-    let (mut pieces, mut found, mut is_changed) = (Vec::new(), 0, false);
+pub(super) fn edit(lines: &mut Lines, head: &mut Head, name: &str, change: &mut dyn FnMut(&[u8]) -> Change) -> usize {
+    let target = lines.target(head);
+    let Some(query) = query(target) else { return 0 };
+    let mut changed = Changed::new(target, query);
+    let mut found = 0;
     for piece in query.split(|byte| *byte == b'&') {
-        let change = match decoded(piece).filter(|(other, _)| other == name) {
-            Some((_, value)) => {
-                found += 1;
-                change(value.as_bytes())
-            }
-            None => Change::Keep,
-        };
-        is_changed |= change != Change::Keep;
-        match change {
-            Change::Keep => pieces.push(piece.to_vec()),
-            Change::Value(value) => pieces.push(piece_with_value(piece, &value)),
-            Change::Name(name) => pieces.push(piece_with_name(piece, &name)),
-            Change::Remove => {}
-        }
+        let change = value(piece, name).map(|value| {
+            found += 1;
+            change(value.as_bytes())
+        });
+        changed.piece(piece, change.unwrap_or(Change::Keep));
     }
-    if is_changed {
-        let mut target = path(request.target()).to_vec();
-        // Where nothing is left, the question mark goes too.
-        if !pieces.is_empty() {
-            target.push(b'?');
-            target.extend(pieces.join(&b'&'));
-        }
-        request.head.set_target(&target);
+    if let Some(target) = changed.target() {
+        lines.set_target(head, &target);
     }
     found
 }
 
+/// A target with another query, made from the first piece that is another: before that nothing is copied.
+struct Changed<'a> {
+    before: &'a [u8],
+    kept: usize,
+    pieces: usize,
+    new: Option<Vec<u8>>,
+}
+
+impl<'a> Changed<'a> {
+    fn new(target: &'a [u8], query: &[u8]) -> Self {
+        Self { before: target, kept: target.len() - query.len(), pieces: 0, new: None }
+    }
+
+    /// The next piece, and what becomes of it.
+    fn piece(&mut self, piece: &[u8], change: Change) {
+        let Self { before, kept, pieces, new } = self;
+        if new.is_none() && change == Change::Keep {
+            *kept += piece.len() + 1;
+            *pieces += 1;
+            return;
+        }
+        let new = new.get_or_insert_with(|| {
+            let mut new = Vec::with_capacity(before.len() + ROOM);
+            // Without the `?` or `&` before this piece.
+            new.extend_from_slice(before.get(..kept.saturating_sub(1)).unwrap_or_default());
+            new
+        });
+        if change == Change::Remove {
+            return;
+        }
+        new.push(if *pieces == 0 { b'?' } else { b'&' });
+        *pieces += 1;
+        match change {
+            Change::Value(value) => piece_with_value(new, piece, &value),
+            Change::Name(name) => piece_with_name(new, piece, &name),
+            Change::Keep | Change::Remove => new.extend_from_slice(piece),
+        }
+    }
+
+    /// The target, where it is another. Where no piece is left, its question mark is gone too.
+    fn target(self) -> Option<Vec<u8>> {
+        self.new
+    }
+}
+
 /// Adds a parameter after the last one.
-pub(super) fn append(request: &mut Request, name: &str, value: &[u8]) {
-    let mut target = request.target().to_vec();
+pub(super) fn append(lines: &mut Lines, head: &mut Head, name: &str, value: &[u8]) {
+    let mut target = lines.target(head).to_vec();
     match query(&target) {
         None => target.push(b'?'),
         Some([] | [.., b'&']) => {}
         Some(_) => target.push(b'&'),
     }
-    target.extend(encoded(name.as_bytes()));
+    encode(&mut target, name.as_bytes());
     target.push(b'=');
-    target.extend(encoded(value));
-    request.head.set_target(&target);
+    encode(&mut target, value);
+    lines.set_target(head, &target);
 }
 
-fn encoded(text: &[u8]) -> Vec<u8> {
-    form_urlencoded::byte_serialize(text).collect::<String>().into_bytes()
+fn encode(out: &mut Vec<u8>, text: &[u8]) {
+    for part in form_urlencoded::byte_serialize(text) {
+        out.extend_from_slice(part.as_bytes());
+    }
 }
 
-fn piece_with_value(piece: &[u8], value: &[u8]) -> Vec<u8> {
-    let name = piece.split(|byte| *byte == b'=').next().unwrap_or_default();
-    [name, b"=", &encoded(value)].concat()
+fn piece_with_value(out: &mut Vec<u8>, piece: &[u8], value: &[u8]) {
+    out.extend_from_slice(name_of(piece));
+    out.push(b'=');
+    encode(out, value);
 }
 
-fn piece_with_name(piece: &[u8], name: &str) -> Vec<u8> {
-    let equals = memchr::memchr(b'=', piece).unwrap_or(piece.len());
-    [&encoded(name.as_bytes()), piece.get(equals..).unwrap_or_default()].concat()
+fn piece_with_name(out: &mut Vec<u8>, piece: &[u8], name: &str) {
+    encode(out, name.as_bytes());
+    out.extend_from_slice(piece.get(name_of(piece).len()..).unwrap_or_default());
 }

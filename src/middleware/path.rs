@@ -27,32 +27,36 @@ impl Link for ReplacePath {
     fn apply(&mut self, request: &mut Request, context: &mut Context) -> Result<(), Outcome> {
         let seen = context.path_and_query(request);
         let path = params::path(seen);
-        if !self.regex.is_match(path) {
+        // What names the capture is written out only where it is used.
+        if !self.with.is_settled() && !self.regex.is_match(path) {
             return Ok(());
         }
         let Some(new) = self.with.resolved(request, context).replace(&self.regex, path) else { return Ok(()) };
-        let mut target = encoded(&new);
+        let mut target = encoded(new);
         if let Some(query) = params::query(seen) {
             target.push(b'?');
             target.extend_from_slice(query);
         }
-        request.head.set_target(&target);
-        context.target_changed(request);
+        context.set_target(request, &target);
         Ok(())
     }
 }
 
 /// One path: it begins with a slash, and what would end it is encoded.
-fn encoded(path: &[u8]) -> Vec<u8> {
+fn encoded(path: Vec<u8>) -> Vec<u8> {
+    let ends = |byte: &u8| byte.is_ascii_control() || matches!(byte, b' ' | b'?' | b'#');
+    if path.first() == Some(&b'/') && !path.iter().any(ends) {
+        return path;
+    }
     let mut out = Vec::with_capacity(path.len() + 1);
     if path.first() != Some(&b'/') {
         out.push(b'/');
     }
     for byte in path {
-        if byte.is_ascii_control() || matches!(byte, b' ' | b'?' | b'#') {
+        if ends(&byte) {
             out.extend(format!("%{byte:02X}").into_bytes());
         } else {
-            out.push(*byte);
+            out.push(byte);
         }
     }
     out

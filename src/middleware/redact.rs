@@ -9,7 +9,7 @@ use sha2::Sha256;
 use super::edit::{Change, Edit, How, Place};
 use super::json::{self, JsonChange, Pointer};
 use super::secret::Secret;
-use super::{Context, Link, body};
+use super::{Context, Link, RunIdentity, body};
 use crate::exchange::{Outcome, Request};
 
 /// What stands for a masked value. Its length says nothing of the value's.
@@ -49,12 +49,7 @@ impl Redact {
 impl Link for Redact {
     fn apply(&mut self, request: &mut Request, context: &mut Context) -> Result<(), Outcome> {
         for field in &self.fields {
-            if self.veil == Veil::Remove {
-                field.apply(request, context);
-            } else if field.is_in(request, context) && field.each(request, &mut |value| self.field(value, context)) > 0
-            {
-                field.tell(request, context);
-            }
+            field.each(request, context, &mut |value, run| self.field(value, run));
         }
         if !self.json.is_empty() {
             let run = std::sync::Arc::clone(&context.run);
@@ -66,15 +61,15 @@ impl Link for Redact {
 }
 
 impl Redact {
-    fn field(&self, value: &[u8], context: &Context) -> Change {
+    fn field(&self, value: &[u8], run: &RunIdentity) -> Change {
         match &self.veil {
             Veil::Remove => Change::Remove,
             // Nothing is to be known of no value.
             _ if value.is_empty() => Change::Keep,
             Veil::Mask => Change::Value(MASK.as_bytes().to_vec()),
-            Veil::Pseudonym(key) => Change::Value(
-                pseudonym(key.as_ref().map_or(&context.run.key.0, |key| key.reveal()), value).into_bytes(),
-            ),
+            Veil::Pseudonym(key) => {
+                Change::Value(pseudonym(key.as_ref().map_or(&run.key.0, |key| key.reveal()), value).into_bytes())
+            }
         }
     }
 

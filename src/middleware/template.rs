@@ -65,6 +65,9 @@ const NAMES: [(&str, Variable); 9] = [
 
 const VARIABLES: &str = "{client.ip}, {client.port}, {server.ip}, {server.port}, {id}, {run}, {at}, {host}, {method}";
 
+/// Bytes by which a text mostly grows at most; one that grows by more costs another allocation.
+const ROOM: usize = 32;
+
 /// A piece of a value.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Piece {
@@ -163,9 +166,18 @@ impl Template {
         }
     }
 
+    /// Whether it names nothing of the capture: then it is [`Self::resolved`] as it is.
+    #[must_use]
+    pub fn is_settled(&self) -> bool {
+        !self.pieces.iter().any(|piece| matches!(piece, Piece::Variable(_)))
+    }
+
     /// The value for this request.
     #[must_use]
-    pub fn value(&self, request: &Request, context: &Context) -> Vec<u8> {
+    pub fn value(&self, request: &Request, context: &Context) -> Cow<'_, [u8]> {
+        if let [Piece::Text(text)] = self.pieces.as_slice() {
+            return Cow::Borrowed(text);
+        }
         let mut out = Vec::new();
         for piece in &self.pieces {
             match piece {
@@ -174,13 +186,13 @@ impl Template {
                 Piece::Group(_) => {}
             }
         }
-        out
+        Cow::Owned(out)
     }
 
     /// The same value with what it names of the capture written out; groups are left.
     #[must_use]
     pub fn resolved(&self, request: &Request, context: &Context) -> Cow<'_, Self> {
-        if !self.pieces.iter().any(|piece| matches!(piece, Piece::Variable(_))) {
+        if self.is_settled() {
             return Cow::Borrowed(self);
         }
         let pieces = self.pieces.iter().map(|piece| match piece {
@@ -201,7 +213,11 @@ impl Template {
         if !self.pieces.iter().any(|piece| matches!(piece, Piece::Group(_))) {
             return self.replace_plainly(regex, text);
         }
-        let mut out = Vec::new();
+        // Where there are none, there is no need for room to keep groups in.
+        if !regex.is_match(text) {
+            return None;
+        }
+        let mut out = Vec::with_capacity(text.len() + ROOM);
         let mut end = 0;
         let mut found = false;
         for captures in regex.captures_iter(text) {
@@ -219,7 +235,7 @@ impl Template {
     fn replace_plainly(&self, regex: &Regex, text: &[u8]) -> Option<Vec<u8>> {
         let mut matches = regex.find_iter(text).peekable();
         matches.peek()?;
-        let mut out = Vec::with_capacity(text.len() + 16);
+        let mut out = Vec::with_capacity(text.len() + ROOM);
         let mut end = 0;
         for found in matches {
             out.extend_from_slice(text.get(end..found.start()).unwrap_or_default());
@@ -305,7 +321,7 @@ mod tests {
         let mut context = Context::default();
         let request = request(17, "GET /a HTTP/1.1\r\nHost: tv.example\r\n\r\n");
         context.begin(&request, request.last_byte, false);
-        String::from_utf8(Template::new(typed).unwrap().value(&request, &context)).unwrap()
+        String::from_utf8(Template::new(typed).unwrap().value(&request, &context).into_owned()).unwrap()
     }
 
     #[test]
