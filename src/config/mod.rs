@@ -22,10 +22,12 @@ mod sending;
 #[cfg(test)]
 mod tests;
 pub mod typed;
+mod watching;
 
 pub use chain::reread;
 pub use mistakes::{Mistake, Mistakes};
 pub use run::{RunConfig, RunLimits, record, shadow};
+pub use watching::{LogFormat, Watching};
 
 use check::parsed;
 
@@ -64,6 +66,8 @@ pub struct ReplayConfig {
     pub targets: Vec<replay::Settings>,
     /// What is written besides the report.
     pub outputs: Outputs,
+    /// How it is watched.
+    pub watching: Watching,
     /// What is allowed and probably not meant, in words for people.
     pub warnings: Vec<String>,
 }
@@ -120,9 +124,12 @@ pub fn replay(typed: typed::Replay) -> Result<ReplayConfig, Mistakes> {
     let external = external::settings(&typed.middleware, &mut mistakes, &mut warnings);
     let targets = targets(&typed.send, &middleware, &mut mistakes, &mut warnings);
     let outputs = outputs::both(&typed.report, &capture, &mut mistakes);
+    let watching = watching::watching(&typed.watching, &mut mistakes);
     let source = check::open(&capture, &mut mistakes);
     match (source, mistakes.is_empty()) {
-        (Some(source), true) => Ok(ReplayConfig { capture, source, middleware, external, targets, outputs, warnings }),
+        (Some(source), true) => {
+            Ok(ReplayConfig { capture, source, middleware, external, targets, outputs, watching, warnings })
+        }
         _ => Err(mistakes),
     }
 }

@@ -11,7 +11,7 @@ use crate::middleware::{self, Mark};
 use crate::replay;
 
 use super::mistakes::Mistakes;
-use super::{Outputs, check, live, outputs, typed};
+use super::{Outputs, Watching, check, live, outputs, typed, watching};
 
 /// When a live run ends by itself.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -42,10 +42,10 @@ pub struct RunConfig {
     pub mark: Option<Mark>,
     /// When it ends by itself.
     pub limits: RunLimits,
-    /// Whether only warnings are told on the way.
-    pub quiet: bool,
     /// What is written besides the report.
     pub outputs: Outputs,
+    /// How it is watched.
+    pub watching: Watching,
     /// What is allowed and probably not meant, in words for people.
     pub warnings: Vec<String>,
 }
@@ -59,7 +59,7 @@ pub fn shadow(typed: &typed::Shadow) -> Result<RunConfig, Mistakes> {
     let external = super::external::settings(&typed.middleware, &mut mistakes, &mut warnings);
     let targets = super::targets(&typed.send, &middleware, &mut mistakes, &mut warnings);
     let parts = Parts { middleware, external, targets, warnings };
-    finish(&typed.live, &typed.running, &typed.recording, &typed.report, parts, mistakes)
+    finish(&typed.live, &typed.running, &typed.recording, &typed.report, &typed.watching, parts, mistakes)
 }
 
 /// What `shadowtap record` was asked for, checked; the interfaces are opened last, where there is no mistake.
@@ -74,7 +74,7 @@ pub fn record(typed: typed::Record) -> Result<RunConfig, Mistakes> {
         mistakes.add("--output", "say where to record, such as -o peak.gor.zst");
     }
     let parts = Parts { middleware, external, targets: Vec::new(), warnings };
-    finish(&typed.live, &typed.running, &typed.recording, &typed.report, parts, mistakes)
+    finish(&typed.live, &typed.running, &typed.recording, &typed.report, &typed.watching, parts, mistakes)
 }
 
 /// What is known of a run before it is known what is captured.
@@ -90,6 +90,7 @@ fn finish(
     running: &typed::Running,
     recording: &typed::Recording,
     report: &typed::Report,
+    watching: &typed::Watching,
     parts: Parts,
     mut mistakes: Mistakes,
 ) -> Result<RunConfig, Mistakes> {
@@ -102,6 +103,7 @@ fn finish(
     if external.is_some() && recorder.as_ref().is_some_and(|recorder| recorder.target().format().takes_frames()) {
         mistakes.add("--output and --middleware", "a capture file holds frames, and no middleware sees those");
     }
+    let watching = watching::watching(watching, &mut mistakes);
     let limits = limits(running, &mut mistakes);
     let mark = mark(running.mark.as_deref(), &mut mistakes);
     let source = live::open(&settings, &mut mistakes);
@@ -120,8 +122,8 @@ fn finish(
             recorder,
             mark,
             limits,
-            quiet: running.quiet,
             outputs,
+            watching,
             warnings,
         }),
         _ => Err(mistakes),

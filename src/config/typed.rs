@@ -137,6 +137,17 @@ pub struct Running {
     pub count: Option<String>,
     /// A header name, a whole header line, or `off`.
     pub mark: Option<String>,
+}
+
+/// How a run is watched.
+#[derive(Clone, Debug, Default)]
+pub struct Watching {
+    /// `127.0.0.1:9184`.
+    pub metrics: Option<String>,
+    /// A file with a word in it.
+    pub control_token_file: Option<PathBuf>,
+    /// `text`, `json`.
+    pub log_format: Option<String>,
     /// Whether only warnings are told on the way.
     pub quiet: bool,
 }
@@ -169,6 +180,8 @@ pub struct Shadow {
     pub running: Running,
     /// What is written.
     pub report: Report,
+    /// How it is watched.
+    pub watching: Watching,
 }
 
 /// `shadowtap record`.
@@ -186,6 +199,8 @@ pub struct Record {
     pub running: Running,
     /// What is written.
     pub report: Report,
+    /// How it is watched.
+    pub watching: Watching,
 }
 
 /// `shadowtap replay`.
@@ -201,6 +216,8 @@ pub struct Replay {
     pub send: Send,
     /// What is written.
     pub report: Report,
+    /// How it is watched.
+    pub watching: Watching,
 }
 
 /// `shadowtap inspect`.

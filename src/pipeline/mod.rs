@@ -15,6 +15,7 @@
 
 mod budget;
 mod control;
+mod counting;
 mod external;
 mod inspect;
 mod observer;
@@ -35,16 +36,18 @@ use crossbeam_channel::Sender;
 use tokio::sync::{Notify, mpsc, watch};
 
 use crate::capture::Halt;
-use crate::exchange::{Event, Outcome, Request, Timestamp};
+use crate::exchange::{Event, Request, Timestamp};
 use crate::http1::Interests;
 use crate::journal::Recorder;
 use crate::middleware::{self, Chain};
 use crate::replay::{self, AnyClient, Client, Delivery, InFlight, Limits, run_target};
 use crate::report::{self, Engine, Fact, Reporter, RequestNote, Started, Summary, TargetEnd, Unheard};
+use crate::serve::Server;
 
 use budget::{Budget, Held};
 pub use control::{Control, Listener, RampState, State, TargetState};
-use external::{External, Teller, Telling, Workers};
+use counting::count;
+use external::{External, Telling, Workers};
 pub use inspect::inspect;
 pub use observer::Observer;
 use observer::{Outlook, Stages};
@@ -63,10 +66,6 @@ const EVENT_QUEUE: usize = 4096;
 const LIVE_EVENT_QUEUE: usize = 32_768;
 /// Facts on their way to the report. When it is full, those who tell them wait: counting is cheaper than sending.
 const FACT_QUEUE: usize = 65_536;
-/// Facts that the report takes at once.
-const FACT_BATCH: usize = 4096;
-/// How long the report lets facts gather: far too short to fill their queue.
-const FACT_PAUSE: Duration = Duration::from_millis(5);
 /// How long a file waits where a queue is full: far shorter than it takes to empty. Who slept in the queue itself would be
 /// woken for every place, which costs more than to read the next frame.
 const FULL_PAUSE: Duration = Duration::from_millis(1);
@@ -102,20 +101,11 @@ pub fn run(
     let (stop_pacing, pacing_stopped) = crossbeam_channel::bounded::<()>(0);
     let halted = run.capture.halt.clone();
     let enough = Arc::new(Notify::new());
-    // One thread paces for all targets: what is asked of the first goes for all.
-    let pace = run.targets.first().map(|target| target.pace).unwrap_or_default();
-    let drain = run.targets.iter().map(|target| target.drain).max().unwrap_or(replay::DEFAULT_DRAIN);
-
-    let targets = run.targets.into_iter().map(|settings| replay::Settings {
-        // A live run has had its time for what is in flight before the targets are stopped.
-        drain: if live { Duration::ZERO } else { settings.drain },
-        ..settings
-    });
+    let (pace, drain) = pace_and_drain(&run.targets);
     let (external, workers) = start_external(&runtime, run.external, memory.external)?;
-    let teller = external.as_ref().map(External::teller);
     let counts = external.as_ref().map(External::counts);
     let (outlets, outlooks, senders) =
-        start_targets(&runtime, targets.collect(), memory.targets, &stopped, &facts, teller.as_ref())?;
+        start_targets(&runtime, stoppable(run.targets, live), memory.targets, &stopped, &facts, external.as_ref())?;
     let mirrors = outlets.iter().any(Outlet::mirrors);
     let target_bytes: Vec<_> = outlets.iter().map(Outlet::budget).collect();
     let (recording_events, recording_frames, recording_thread) =
@@ -129,21 +119,9 @@ pub fn run(
         progress: Arc::clone(progress),
         observer: run.observer.clone(),
     };
-    run.observer.begin(Stages {
-        facts: facts.downgrade(),
-        progress: Arc::clone(progress),
-        control: control.clone(),
-        halted: halted.clone(),
-        targets: outlooks,
-        event_room: if live { LIVE_EVENT_QUEUE } else { EVENT_QUEUE },
-        captures: live,
-        records: recording_thread.is_some(),
-        middleware: counts.clone(),
-    });
-    if let Some(server) = run.serve {
-        let _context = runtime.enter();
-        server.start(Arc::new(run.observer)).map_err(RunError::Start)?;
-    }
+    let moment = Stages::new(&reader_ends, &control, &halted, outlooks, live);
+    run.observer.begin(Stages { records: recording_thread.is_some(), middleware: counts.clone(), ..moment });
+    show(&runtime, run.server, run.observer)?;
     let work = pacer::Work {
         chain: Chain::new(&run.middleware),
         target_chains: (0..outlets.len()).map(|target| Some(Chain::new(&run.middleware.of_target(target)?))).collect(),
@@ -171,8 +149,7 @@ pub fn run(
     let pacing = spawn("pacing", move || pacer.run())?;
     let reopen = run.reopen;
     let recording = recording_thread.map(|thread| spawn("recording", move || thread.run(&reopen))).transpose()?;
-    let counters = Arc::clone(progress);
-    let counting = spawn("report", move || count(reporter, fact_receiver, &counters))?;
+    let counting = spawn("report", count(reporter, fact_receiver, progress))?;
     let ending = Ending {
         halted,
         // A live run is stopped twice: first it captures no more, and then, after this time, it sends no more.
@@ -194,17 +171,20 @@ pub fn run(
     let recorded = recording.and_then(|thread| joined(thread, "recording", &mut trouble));
     let reporter = joined(counting, "report", &mut trouble);
     runtime.shutdown_timeout(SHUTDOWN);
-    if was_stopped.is_set() && !live {
-        trouble.push(stopped_early(started.clock.elapsed()));
-    }
+    trouble.extend((was_stopped.is_set() && !live).then(|| stopped_early(started.clock.elapsed())));
     engine.trouble.append(&mut trouble);
     let reporter = reporter.ok_or_else(|| RunError::Start(std::io::Error::other("the report thread died")))?;
     let unrecorded = progress.unrecorded.load(Ordering::Relaxed);
-    let middleware = counts.map(|counts| counts.so_far());
-    let recording = recorded.map(|recorded| report::Recording::new(&recorded, unrecorded));
-    let (steps, asked) = (control.steps(), control.asked());
-    let ends = report::Ends { engine, targets: ends, keys: chain.keys, unheard, recording, middleware, steps, asked };
-    Ok(reporter.finish(ends))
+    Ok(reporter.finish(report::Ends {
+        engine,
+        targets: ends,
+        keys: chain.keys,
+        unheard,
+        recording: recorded.map(|recorded| report::Recording::new(&recorded, unrecorded)),
+        middleware: counts.map(|counts| counts.so_far()),
+        steps: control.steps(),
+        asked: control.asked(),
+    }))
 }
 
 /// Puts the sample of a run in the hands of those who steer it.
@@ -260,6 +240,25 @@ impl Ending {
     }
 }
 
+/// One thread paces for all targets: what is asked of the first goes for all. All of them have the longest time to end.
+fn pace_and_drain(targets: &[replay::Settings]) -> (replay::Pace, Duration) {
+    let drain = targets.iter().map(|target| target.drain).max().unwrap_or(replay::DEFAULT_DRAIN);
+    (targets.first().map(|target| target.pace).unwrap_or_default(), drain)
+}
+
+/// A live run has had its time for what is in flight before the targets are stopped.
+fn stoppable(targets: Vec<replay::Settings>, live: bool) -> Vec<replay::Settings> {
+    let drain = |settings: &replay::Settings| if live { Duration::ZERO } else { settings.drain };
+    targets.into_iter().map(|settings| replay::Settings { drain: drain(&settings), ..settings }).collect()
+}
+
+/// Shows the run where it is to be shown.
+fn show(runtime: &tokio::runtime::Runtime, server: Option<Server>, observer: Observer) -> Result<(), RunError> {
+    let Some(server) = server else { return Ok(()) };
+    let _context = runtime.enter();
+    server.start(Arc::new(observer)).map_err(RunError::Start)
+}
+
 /// A target at work, and its client.
 type Sending = (tokio::task::JoinHandle<replay::Stats>, Arc<AnyClient>);
 
@@ -273,7 +272,7 @@ fn start_targets(
     bytes: usize,
     stopped: &watch::Receiver<bool>,
     facts: &mpsc::Sender<Fact>,
-    teller: Option<&Teller>,
+    external: Option<&External>,
 ) -> Result<Targets, RunError> {
     let each = bytes / targets.len().max(1);
     let (mut outlets, mut outlooks, mut senders) = (Vec::new(), Vec::new(), Vec::new());
@@ -293,8 +292,8 @@ fn start_targets(
             client: Arc::downgrade(&client),
         });
         let (stopped, facts) = (stopped.clone(), facts.clone());
-        let sending = if let Some(teller) = teller {
-            let client = Telling { client: Arc::clone(&client), teller: teller.clone() };
+        let sending = if let Some(external) = external {
+            let client = Telling { client: Arc::clone(&client), teller: external.teller() };
             runtime.spawn(run_target(index, Arc::new(client), jobs, limits, stopped, facts, counters))
         } else {
             runtime.spawn(run_target(index, Arc::clone(&client), jobs, limits, stopped, facts, counters))
@@ -435,32 +434,6 @@ fn note(request: &Request) -> RequestNote {
         target: request.target().to_vec(),
         bytes: request.bytes(),
     }
-}
-
-/// The report thread: facts to counts.
-fn count(mut reporter: Reporter, mut facts: mpsc::Receiver<Fact>, progress: &Progress) -> Reporter {
-    let mut batch = Vec::with_capacity(FACT_BATCH);
-    while facts.blocking_recv_many(&mut batch, FACT_BATCH) > 0 {
-        for fact in batch.drain(..) {
-            count_one(&mut reporter, fact, progress);
-        }
-        // Whoever waits is woken by every fact, and that costs more than to count it.
-        thread::sleep(FACT_PAUSE);
-    }
-    reporter
-}
-
-fn count_one(reporter: &mut Reporter, fact: Fact, progress: &Progress) {
-    if let Fact::Delivered(delivery) = &fact {
-        progress.in_flight.fetch_sub(1, Ordering::Relaxed);
-        match delivery.outcome {
-            Outcome::Sent => progress.sent.fetch_add(1, Ordering::Relaxed),
-            Outcome::Failed(_) => progress.failed.fetch_add(1, Ordering::Relaxed),
-            Outcome::Shed(_) => progress.shed.fetch_add(1, Ordering::Relaxed),
-            _ => 0,
-        };
-    }
-    reporter.take(fact);
 }
 
 impl From<Box<Delivery>> for Fact {

@@ -14,7 +14,8 @@ use tokio::sync::mpsc::WeakSender;
 use tokio::time::Instant;
 
 use super::external::Counts;
-use super::{Control, Progress};
+use super::reader::Ends;
+use super::{Control, EVENT_QUEUE, LIVE_EVENT_QUEUE, Progress};
 use crate::capture::Halt;
 use crate::replay::{AnyClient, InFlight, Job};
 use crate::report::snapshot::{Beside, Live, LiveTarget, Look, Queue};
@@ -47,8 +48,6 @@ pub(super) struct Stages {
     pub(super) control: Control,
     pub(super) halted: Halt,
     pub(super) targets: Vec<Outlook>,
-    /// Room in the queue of events.
-    pub(super) event_room: usize,
     pub(super) captures: bool,
     pub(super) records: bool,
     pub(super) middleware: Option<Arc<Counts>>,
@@ -126,10 +125,25 @@ impl Watched for Observer {
 }
 
 impl Stages {
+    /// Of a run that records nothing and asks no process outside.
+    pub(super) fn new(ends: &Ends, control: &Control, halted: &Halt, targets: Vec<Outlook>, captures: bool) -> Self {
+        Self {
+            facts: ends.facts.downgrade(),
+            progress: Arc::clone(&ends.progress),
+            control: control.clone(),
+            halted: halted.clone(),
+            targets,
+            captures,
+            records: false,
+            middleware: None,
+        }
+    }
+
     fn live(&self) -> Live {
         let of = |counter: &std::sync::atomic::AtomicU64| counter.load(Ordering::Relaxed);
         let permille = of(&self.progress.read_permille);
-        let events = Queue { entries: of(&self.progress.queued), room: self.event_room as u64 };
+        let room = if self.captures { LIVE_EVENT_QUEUE } else { EVENT_QUEUE };
+        let events = Queue { entries: of(&self.progress.queued), room: room as u64 };
         let facts = self.facts.upgrade().map(|facts| depth(facts.max_capacity(), facts.capacity()));
         let state = self.control.state();
         Live {

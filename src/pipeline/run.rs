@@ -59,7 +59,7 @@ pub struct Run {
     /// Looks at it while it goes on.
     pub observer: Observer,
     /// Where it is shown, and steered from, over HTTP.
-    pub serve: Option<Server>,
+    pub server: Option<Server>,
     /// Asks for new output files.
     pub reopen: Reopen,
     /// What to do to requests from then on, whenever it changes.
@@ -84,7 +84,7 @@ impl Run {
             most: None,
             control: Control::default(),
             observer: Observer::default(),
-            serve: None,
+            server: None,
             reopen: Reopen::default(),
             reloads: watch::channel(None).1,
             results: None,

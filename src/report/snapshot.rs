@@ -157,9 +157,11 @@ impl Reporter {
         let differences = self.recent.get_or_insert_default().lines();
         let Beside { engine, recording } = beside;
         let end = TargetEnd::default();
-        let targets = self.targets.iter().zip(&self.urls).enumerate();
-        let blocks =
-            targets.clone().map(|(at, (tally, url))| (url.clone(), tally.finish(self.ledger.target(at), &end)));
+        let targets = self.targets.iter().zip(&self.urls);
+        let blocks = targets
+            .clone()
+            .enumerate()
+            .map(|(at, (tally, url))| (url.clone(), tally.finish(self.ledger.target(at), &end)));
         let summary = Summary {
             frames: engine.frames,
             tcp: engine.tcp,
@@ -176,7 +178,7 @@ impl Reporter {
         Snapshot {
             summary,
             production: self.production.buckets(),
-            targets: targets.map(|(_, (tally, url))| (url.clone(), tally.buckets())).collect(),
+            targets: targets.map(|(tally, url)| (url.clone(), tally.buckets())).collect(),
             differences,
             live: Live::default(),
         }

@@ -14,7 +14,7 @@ use crate::TROUBLE;
 use crate::args::{RecordCommand, ShadowCommand};
 use crate::output::{tell, writer};
 use crate::reload::Reload;
-use crate::replay::{aloud, intent, write};
+use crate::replay::{aloud, intent, shown, write};
 use crate::signals::Stop;
 use crate::watch::{About, Watch};
 
@@ -56,7 +56,9 @@ fn run(config: RunConfig, about: About, first: &str) -> anyhow::Result<ExitCode>
     };
     let stop = Stop::listen(&capture.halt, Some(Box::new(hung_up)))?;
     let counters = Arc::new(Progress::default());
-    let watch = Watch::begin(&counters, about, config.quiet);
+    let observer = Observer::default();
+    let server = shown(config.watching.server);
+    let watch = Watch::begin(&counters, &observer, about, config.watching.quiet);
     let mark = mark.map(|mark| mark.of_run(&middleware.run.id));
     let run = Run {
         command: about.command(),
@@ -69,8 +71,8 @@ fn run(config: RunConfig, about: About, first: &str) -> anyhow::Result<ExitCode>
         mark,
         most: config.limits.count,
         control: Control::default(),
-        observer: Observer::default(),
-        serve: None,
+        observer,
+        server,
         reopen,
         reloads,
         results,

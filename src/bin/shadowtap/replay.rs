@@ -6,19 +6,21 @@ use std::sync::Arc;
 
 use anyhow::Context;
 use shadowtap::config::{self, Output, Outputs, ReplayConfig};
-use shadowtap::pipeline::{self, Progress, Run};
+use shadowtap::pipeline::{self, Observer, Progress, Run};
 use shadowtap::report::{Summary, text};
+use shadowtap::serve::Server;
 use shadowtap::{middleware, replay};
 
 use crate::args::ReplayCommand;
-use crate::output::{tell, write_summary, writer};
+use crate::output::{is_json, tell, tell_with, write_summary, writer};
 use crate::reload::Reload;
 use crate::signals::Stop;
-use crate::{TROUBLE, progress, terminal};
+use crate::watch::{About, Watch};
+use crate::{TROUBLE, terminal};
 
 /// Runs the command.
 pub(crate) fn run(args: ReplayCommand) -> anyhow::Result<ExitCode> {
-    let ReplayConfig { capture, source, middleware, external, targets, outputs, warnings } =
+    let ReplayConfig { capture, source, middleware, external, targets, outputs, watching, warnings } =
         config::replay(args.into())?;
     let results = outputs.results.as_ref().map(writer).transpose()?;
     tell(&intent("sending", &middleware, &targets));
@@ -28,10 +30,13 @@ pub(crate) fn run(args: ReplayCommand) -> anyhow::Result<ExitCode> {
     let (reload, reloads) = Reload::new(&middleware, &targets);
     let stop = Stop::listen(&capture.halt, Some(Box::new(move || reload.read())))?;
     let counters = Arc::new(Progress::default());
-    let bar = progress::show(&counters);
-    let run = Run { capture, middleware, external, targets, results, reloads, ..Run::of_files(source) };
+    let observer = Observer::default();
+    let server = shown(watching.server);
+    let watch = Watch::begin(&counters, &observer, About::Replay, watching.quiet);
+    let run =
+        Run { capture, middleware, external, targets, observer, server, results, reloads, ..Run::of_files(source) };
     let summary = pipeline::run(run, &counters, stop.wait());
-    bar.finish_and_clear();
+    drop(watch);
     let summary = summary?;
     write(&outputs, &summary)?;
     Ok(if summary.nothing_delivered() || summary.results_failed { ExitCode::from(TROUBLE) } else { ExitCode::SUCCESS })
@@ -44,7 +49,12 @@ pub(crate) fn write(outputs: &Outputs, summary: &Summary) -> anyhow::Result<()> 
     let shown = if stdout_is_taken {
         let text =
             text::report(summary, terminal::or_default(terminal::width_of_stderr()), terminal::colour_on_stderr());
-        io::stderr().lock().write_all(text.as_bytes())
+        if is_json() {
+            tell_with("the run has ended", "report", &text);
+            Ok(())
+        } else {
+            io::stderr().lock().write_all(text.as_bytes())
+        }
     } else {
         let text =
             text::report(summary, terminal::or_default(terminal::width_of_stdout()), terminal::colour_on_stdout());
@@ -52,6 +62,15 @@ pub(crate) fn write(outputs: &Outputs, summary: &Summary) -> anyhow::Result<()> 
         stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush())
     };
     written.and(shown.context("cannot write the report"))
+}
+
+/// Tells where a run is shown.
+pub(crate) fn shown(server: Option<Server>) -> Option<Server> {
+    let server = server?;
+    let address = server.address();
+    let steers = if server.steers() { "" } else { "; nobody can steer it there without --control-token-file" };
+    tell(&format!("live page at http://{address}/, metrics at http://{address}/metrics{steers}"));
+    Some(server)
 }
 
 /// The first line of a run: what share of what will be sent where, and what will not.

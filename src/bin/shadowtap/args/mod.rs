@@ -10,12 +10,14 @@ mod output;
 mod requests;
 mod running;
 mod sending;
+mod watching;
 
 use capture::{CaptureArgs, LiveArgs};
 use output::ReportArgs;
 use requests::{MiddlewareArgs, SelectArgs, WritesArgs};
 use running::{RecordingArgs, RunningArgs};
 use sending::{PaceArgs, ReplayArgs};
+use watching::WatchingArgs;
 
 /// Rehearse a migration with real traffic: replay captured HTTP against another stack and see what differs.
 #[derive(Debug, Parser)]
@@ -26,7 +28,7 @@ pub(crate) struct Cli {
 }
 
 #[derive(Debug, Subcommand)]
-#[expect(clippy::large_enum_variant, reason = "there is one of it, and it is moved once")]
+#[allow(clippy::large_enum_variant, reason = "there is one of it, moved once; how large it is changes with every flag")]
 pub(crate) enum Command {
     Shadow(ShadowCommand),
     Replay(ReplayCommand),
@@ -36,6 +38,19 @@ pub(crate) enum Command {
     Filters(FiltersCommand),
     Interfaces(InterfacesCommand),
     Demo(DemoCommand),
+}
+
+impl Command {
+    /// What lines on standard error are to be, where the command lets one choose.
+    pub(crate) fn log_format(&self) -> Option<&str> {
+        let watching = match self {
+            Self::Shadow(args) => &args.watching,
+            Self::Replay(args) => &args.watching,
+            Self::Record(args) => &args.watching,
+            _ => return None,
+        };
+        watching.log_format.as_deref()
+    }
 }
 
 /// Make the report of a run again, from the results that it wrote; or tell what production did, by route, from a capture
@@ -131,6 +146,8 @@ pub(crate) struct ShadowCommand {
     running: RunningArgs,
     #[command(flatten)]
     report: ReportArgs,
+    #[command(flatten)]
+    watching: WatchingArgs,
 }
 
 /// Record live traffic: requests and responses to .gor or .jsonl, or frames to .pcap or .pcapng.
@@ -158,6 +175,8 @@ pub(crate) struct RecordCommand {
     running: RunningArgs,
     #[command(flatten)]
     report: ReportArgs,
+    #[command(flatten)]
+    watching: WatchingArgs,
 }
 
 /// Replay the requests of capture files against another stack, and report what it answers differently.
@@ -187,6 +206,8 @@ pub(crate) struct ReplayCommand {
     writes: WritesArgs,
     #[command(flatten)]
     report: ReportArgs,
+    #[command(flatten)]
+    watching: WatchingArgs,
 }
 
 /// List the HTTP exchanges of capture files, one a line, or what they amount to. Sends nothing.
@@ -240,6 +261,7 @@ impl From<ReplayCommand> for typed::Replay {
             middleware: args.middleware.with(Some(args.writes)),
             send: args.send.at(args.pace),
             report: args.report.into(),
+            watching: args.watching.into(),
         }
     }
 }
@@ -254,6 +276,7 @@ impl From<ShadowCommand> for typed::Shadow {
             recording: args.recording.into(),
             running: args.running.into(),
             report: args.report.into(),
+            watching: args.watching.into(),
         }
     }
 }
@@ -267,6 +290,7 @@ impl From<RecordCommand> for typed::Record {
             recording: args.recording.into(),
             running: args.running.into(),
             report: args.report.into(),
+            watching: args.watching.into(),
         }
     }
 }

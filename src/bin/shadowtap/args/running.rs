@@ -41,13 +41,10 @@ pub(crate) struct RunningArgs {
     /// no mark [default: x-shadowtap, with the id of the run]
     #[arg(long, value_name = "HEADER")]
     mark: Option<String>,
-    /// Tell only warnings on the way, and the report at the end
-    #[arg(short, long)]
-    quiet: bool,
 }
 
 impl From<RunningArgs> for typed::Running {
     fn from(args: RunningArgs) -> Self {
-        Self { duration: args.duration, count: args.count, mark: args.mark, quiet: args.quiet }
+        Self { duration: args.duration, count: args.count, mark: args.mark }
     }
 }
