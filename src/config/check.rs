@@ -100,12 +100,17 @@ pub(super) fn duration_or(flag: &str, typed: Option<&str>, default: Duration, mi
     typed.and_then(|typed| mistakes.keep(flag, duration(typed))).unwrap_or(default)
 }
 
+/// A length of time that may be days: `2d`, or as [`duration`] has it.
+pub(super) fn time(typed: &str) -> Result<Duration, String> {
+    match typed.strip_suffix('d').map(str::parse::<u32>) {
+        Some(Ok(days)) => Ok(Duration::from_secs(u64::from(days) * 86_400)),
+        _ => duration(typed),
+    }
+}
+
 /// How long a run or a file lasts: longer than any answer.
 pub(super) fn long_time(typed: &str) -> Result<Duration, String> {
-    let time = match typed.strip_suffix('d').map(str::parse::<u32>) {
-        Some(Ok(days)) => Duration::from_secs(u64::from(days) * 86_400),
-        _ => duration(typed)?,
-    };
+    let time = time(typed)?;
     if time < Duration::from_secs(1) {
         return Err(format!("`{typed}` is too short: a second is the least"));
     }

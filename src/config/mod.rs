@@ -8,10 +8,13 @@ use std::path::PathBuf;
 use crate::capture;
 use crate::journal::Origin;
 use crate::report::StatusChoice;
+use crate::report::compare::Rules;
 use crate::{middleware, replay};
 
 mod chain;
 mod check;
+mod compare;
+mod course;
 mod external;
 mod inspect;
 mod live;
@@ -58,12 +61,16 @@ pub struct ReplayConfig {
     pub capture: capture::Settings,
     /// Where they come from, opened.
     pub source: Origin,
+    /// What of it is replayed, and how often.
+    pub course: replay::Course,
     /// What is done to requests.
     pub middleware: middleware::Settings,
     /// What process outside they pass after that.
     pub external: Option<middleware::external::Settings>,
     /// Where, when and how they are sent.
     pub targets: Vec<replay::Settings>,
+    /// What counts as a difference.
+    pub compare: Rules,
     /// What is written besides the report.
     pub outputs: Outputs,
     /// How it is watched.
@@ -119,17 +126,28 @@ pub fn replay(typed: typed::Replay) -> Result<ReplayConfig, Mistakes> {
     let mut mistakes = Mistakes::default();
     let mut warnings = Vec::new();
     let capture = capture_settings(typed.capture, &mut mistakes);
+    let course = course::course(&typed.course, &capture.files, &mut mistakes);
     let names = names(&typed.send);
     let middleware = chain::settings(&typed.select, &typed.middleware, &names, &mut mistakes, &mut warnings);
     let external = external::settings(&typed.middleware, &mut mistakes, &mut warnings);
     let targets = targets(&typed.send, &middleware, &mut mistakes, &mut warnings);
+    let compare = compare::rules(&typed.compare, &mut mistakes);
     let outputs = outputs::both(&typed.report, &capture, &mut mistakes);
     let watching = watching::watching(&typed.watching, &mut mistakes);
     let source = check::open(&capture, &mut mistakes);
     match (source, mistakes.is_empty()) {
-        (Some(source), true) => {
-            Ok(ReplayConfig { capture, source, middleware, external, targets, outputs, watching, warnings })
-        }
+        (Some(source), true) => Ok(ReplayConfig {
+            capture,
+            source,
+            course,
+            middleware,
+            external,
+            targets,
+            compare,
+            outputs,
+            watching,
+            warnings,
+        }),
         _ => Err(mistakes),
     }
 }

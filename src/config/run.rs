@@ -9,6 +9,7 @@ use crate::capture::{self, interfaces};
 use crate::journal::{Recorder, Rotation, Target};
 use crate::middleware::{self, Mark};
 use crate::replay;
+use crate::report::compare::Rules;
 
 use super::mistakes::Mistakes;
 use super::{Outputs, Watching, check, live, outputs, typed, watching};
@@ -36,6 +37,8 @@ pub struct RunConfig {
     pub external: Option<middleware::external::Settings>,
     /// Where, and how, they are sent; nowhere, where they are only recorded.
     pub targets: Vec<replay::Settings>,
+    /// What counts as a difference.
+    pub compare: Rules,
     /// Where what passes is recorded; nothing has been made yet.
     pub recorder: Option<Recorder>,
     /// How shadowtap's own traffic is told apart.
@@ -58,7 +61,8 @@ pub fn shadow(typed: &typed::Shadow) -> Result<RunConfig, Mistakes> {
     let middleware = super::chain::settings(&typed.select, &typed.middleware, &names, &mut mistakes, &mut warnings);
     let external = super::external::settings(&typed.middleware, &mut mistakes, &mut warnings);
     let targets = super::targets(&typed.send, &middleware, &mut mistakes, &mut warnings);
-    let parts = Parts { middleware, external, targets, warnings };
+    let compare = super::compare::rules(&typed.compare, &mut mistakes);
+    let parts = Parts { middleware, external, targets, compare, warnings };
     finish(&typed.live, &typed.running, &typed.recording, &typed.report, &typed.watching, parts, mistakes)
 }
 
@@ -73,7 +77,7 @@ pub fn record(typed: typed::Record) -> Result<RunConfig, Mistakes> {
     if typed.recording.output.is_none() {
         mistakes.add("--output", "say where to record, such as -o peak.gor.zst");
     }
-    let parts = Parts { middleware, external, targets: Vec::new(), warnings };
+    let parts = Parts { middleware, external, targets: Vec::new(), compare: Rules::default(), warnings };
     finish(&typed.live, &typed.running, &typed.recording, &typed.report, &typed.watching, parts, mistakes)
 }
 
@@ -82,6 +86,7 @@ struct Parts {
     middleware: middleware::Settings,
     external: Option<middleware::external::Settings>,
     targets: Vec<replay::Settings>,
+    compare: Rules,
     warnings: Vec<String>,
 }
 
@@ -94,7 +99,7 @@ fn finish(
     parts: Parts,
     mut mistakes: Mistakes,
 ) -> Result<RunConfig, Mistakes> {
-    let Parts { middleware, external, targets, mut warnings } = parts;
+    let Parts { middleware, external, targets, compare, mut warnings } = parts;
     let settings = live::settings(typed, &mut mistakes, &mut warnings);
     let capture = live::capture_settings(typed, &settings, &mut mistakes);
     let user = live::user(typed, &mut mistakes);
@@ -119,6 +124,7 @@ fn finish(
             middleware,
             external,
             targets,
+            compare,
             recorder,
             mark,
             limits,

@@ -119,6 +119,34 @@ pub struct Send {
     pub drain: Option<String>,
 }
 
+/// What of files is replayed.
+#[derive(Clone, Debug, Default)]
+pub struct Course {
+    /// `10m`, `20:15`, an instant.
+    pub from: Option<String>,
+    /// The same.
+    pub until: Option<String>,
+    /// A whole number.
+    pub passes: Option<String>,
+    /// `3x`.
+    pub amplify: Option<String>,
+}
+
+/// What counts as a difference.
+#[derive(Clone, Debug, Default)]
+pub struct Compare {
+    /// `header:NAME`, `json:PATH`, `body`.
+    pub ignore: Vec<String>,
+    /// `json:PATH`.
+    pub ignore_order: Vec<String>,
+    /// Header names.
+    pub compare_headers: Vec<String>,
+    /// A file of rules.
+    pub file: Option<PathBuf>,
+    /// `256K`.
+    pub max_body: Option<String>,
+}
+
 /// What is written.
 #[derive(Clone, Debug, Default)]
 pub struct Report {
@@ -178,6 +206,8 @@ pub struct Shadow {
     pub recording: Recording,
     /// How the run goes on.
     pub running: Running,
+    /// What counts as a difference.
+    pub compare: Compare,
     /// What is written.
     pub report: Report,
     /// How it is watched.
@@ -208,12 +238,16 @@ pub struct Record {
 pub struct Replay {
     /// What to read.
     pub capture: Capture,
+    /// What of it is replayed, and how often.
+    pub course: Course,
     /// Which requests.
     pub select: Select,
     /// What is done to them.
     pub middleware: Middleware,
     /// Where to send them.
     pub send: Send,
+    /// What counts as a difference.
+    pub compare: Compare,
     /// What is written.
     pub report: Report,
     /// How it is watched.

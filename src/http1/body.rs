@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use sha2::{Digest as _, Sha256};
 
-use super::{Interest, MAX_KEPT_BODY};
+use super::Interest;
 use crate::exchange::{Body, Framing};
 
 /// Bytes of a trailer section. A longer one makes the body malformed.
@@ -84,9 +84,12 @@ pub(crate) struct BodyReader {
 }
 
 impl BodyReader {
-    pub(super) fn new(framing: Framing, interest: Interest) -> Self {
-        let kept = (interest == Interest::Keep).then_some(MAX_KEPT_BODY);
-        Self::with(framing, interest != Interest::Count, kept)
+    /// A body under this head.
+    pub(super) fn new(framing: Framing, interest: Interest, head: &[u8]) -> Self {
+        let kept = if framing == Framing::None { interest.keeps(b"") } else { interest.keeps(head) };
+        // One that will not fit is not begun to be kept; what holds all of it has no such limit.
+        let fits = |most: &usize| !matches!(framing, Framing::Length(len) if len > *most as u64);
+        Self::with(framing, interest.hashes(), kept.filter(fits))
     }
 
     /// A body that is hashed or not, and kept as long as its framed bytes are no more than `kept`.

@@ -333,7 +333,7 @@ impl Conversation {
         self.speaks = Speaks::Http1;
         let facts = head::request(&seen.raw);
         let id = self.pairing.ask(facts.method, seen.start, sink);
-        let body = BodyReader::new(facts.framing, self.interests.request_body);
+        let body = BodyReader::new(facts.framing, self.interests.request_body, &seen.raw);
         let about = About::Request { id, malformed: facts.malformed, incomplete: None, expects: facts.expects };
         let unframed = matches!(facts.malformed, Some(Malformed::BadLength | Malformed::BadTransferEncoding));
         match self.read_body(seen, body, about, sink) {
@@ -354,7 +354,7 @@ impl Conversation {
         let of = self.answer(begin.offset, seen.start.received, sink);
         let method = of.map_or(Method::Other, |(_, method)| method);
         let opaque = facts.status == 101 || (method == Method::Connect && (200..300).contains(&facts.status));
-        let body = BodyReader::new(facts.framing(method), self.interests.response_body);
+        let body = BodyReader::new(facts.framing(method), self.interests.response_body, &seen.raw);
         let about = About::Response { status: facts.status, of: of.map(|(id, _)| id), damage: None, opaque };
         let next = self.read_body(seen, body, about, sink);
         if opaque {

@@ -6,6 +6,7 @@
 
 mod answer;
 mod body;
+pub(crate) mod content;
 mod conversation;
 mod head;
 mod message;
@@ -18,6 +19,7 @@ use crate::exchange::{Event, Timestamp};
 use crate::flow::{Chunk, Side, Slot};
 pub(crate) use answer::{AnswerError, Asked, read as read_answer};
 pub(crate) use body::{BodyReader, Fed};
+pub(crate) use content::Content;
 use conversation::Conversation;
 pub(crate) use head::{Begin, end as head_end, response_begins};
 pub(crate) use message::{read_request, read_response};
@@ -39,6 +41,24 @@ pub enum Interest {
     Hash,
     /// Count, hash and keep them, up to [`MAX_KEPT_BODY`].
     Keep,
+    /// Count and hash them, and keep those of bodies that people or programs can read, up to so many KiB as framed.
+    Read(u16),
+}
+
+impl Interest {
+    /// Whether they are hashed.
+    pub(crate) const fn hashes(self) -> bool {
+        !matches!(self, Self::Count)
+    }
+
+    /// Bytes that are kept at most of a body under this head.
+    pub(crate) fn keeps(self, head: &[u8]) -> Option<usize> {
+        match self {
+            Self::Count | Self::Hash => None,
+            Self::Keep => Some(MAX_KEPT_BODY),
+            Self::Read(most) => content::of_raw(head).may_be_read().then_some(usize::from(most) << 10),
+        }
+    }
 }
 
 /// What to do with bodies, by direction.

@@ -55,7 +55,7 @@ pub(crate) fn request(bytes: &[u8], interest: Interest) -> Option<Single<Request
     let facts = head::request(raw);
     // Where its body ends, and whether it has one, nobody can tell.
     let unframed = matches!(facts.malformed, Some(Malformed::BadLength | Malformed::BadTransferEncoding));
-    let (body, end) = read_body(facts.framing, interest, after);
+    let (body, end) = read_body(facts.framing, interest, (raw, after));
     let state = match (end, facts.malformed) {
         (End::Early, _) => RequestState::Incomplete(Incomplete::Cut),
         (_, Some(why)) => RequestState::Malformed(why),
@@ -88,7 +88,7 @@ pub(crate) fn response(bytes: &[u8], asked: Asked, interest: Interest) -> Option
             continue;
         }
         let status = facts.status;
-        let (body, end) = read_body(facts.framing(asked.0), interest, after);
+        let (body, end) = read_body(facts.framing(asked.0), interest, (raw, after));
         let damage = match end {
             End::Early => Some(Damage::Cut),
             End::Bad => Some(Damage::Malformed),
@@ -156,8 +156,8 @@ impl End {
     }
 }
 
-fn read_body(framing: Framing, interest: Interest, bytes: &[u8]) -> (Body, End) {
-    let mut reader = BodyReader::new(framing, interest);
+fn read_body(framing: Framing, interest: Interest, (head, bytes): (&[u8], &[u8])) -> (Body, End) {
+    let mut reader = BodyReader::new(framing, interest, head);
     let end = match reader.feed(bytes) {
         Fed::Ended(len) => End::After(len),
         Fed::All if reader.is_until_close() => End::After(bytes.len()),

@@ -260,7 +260,8 @@ fn request(line: &Line<'_>, interest: Interest) -> Result<Request, LineError> {
     };
     let framing = facts.map_or(Framing::None, |(framing, _)| framing);
     let digest = digest("body_sha256", line.body_sha256.as_deref())?;
-    let body = body((framing, state == RequestState::Whole), line.body_len, digest, message, interest)?;
+    let body =
+        body((framing, state == RequestState::Whole), line.body_len, digest, message, interest.keeps(head.as_bytes()))?;
     Ok(Request {
         id: parsed("id", &line.id)?,
         client: parsed("client", &line.client)?,
@@ -300,7 +301,7 @@ fn response(
     let framing = single::response_framing(&head, asked);
     Ok(Response {
         status,
-        body: body((framing, damage.is_none()), len, digest, message, interest)?,
+        body: body((framing, damage.is_none()), len, digest, message, interest.keeps(head.as_bytes()))?,
         head,
         first_byte: first,
         last_byte: message.last_byte.as_deref().map_or(Ok(first), |at| parsed("response.last_byte", at))?,
@@ -315,7 +316,7 @@ fn body(
     len: u64,
     sha256: Option<Digest>,
     message: &Message<'_>,
-    interest: Interest,
+    most: Option<usize>,
 ) -> Result<Body, LineError> {
     let wrong = |why: String| LineError::Value { key: "body", why };
     let claimed = match framing {
@@ -326,7 +327,7 @@ fn body(
     if claimed.is_some_and(|claimed| claimed != len) {
         return Err(wrong(format!("{len} bytes long, and the head says otherwise")));
     }
-    let keep = interest == Interest::Keep && framing != Framing::None;
+    let keep = framing != Framing::None && most.is_some_and(|most| len <= most as u64);
     // Nothing is known to be nothing, whether or not it was kept.
     let text = message.body.as_deref().or_else(|| (len == 0).then_some(""));
     let wire = match text.filter(|_| keep) {

@@ -168,11 +168,12 @@ impl Hasher {
     }
 }
 
-/// Connection, pass and copy, and with `whole` the index on the connection too.
+/// Connection and pass, and with `whole` the index on the connection too. Not the copy: what is decided of a session
+/// goes for its copies. Its place stays, empty.
 fn id_bytes(id: ExchangeId, whole: bool) -> [u8; 20] {
     let mut bytes = [0; 20];
     let index = if whole { id.index } else { 0 };
-    let parts = [id.pass.to_le_bytes(), id.copy.to_le_bytes(), index.to_le_bytes()];
+    let parts = [id.pass.to_le_bytes(), [0; 4], index.to_le_bytes()];
     let all = id.connection.0.to_le_bytes().into_iter().chain(parts.into_iter().flatten());
     for (to, from) in bytes.iter_mut().zip(all) {
         *to = from;
@@ -230,6 +231,19 @@ mod tests {
             let key = vec![b'x'; len];
             assert_eq!(hasher.hash(&key), xxh3_64(&[hasher.prefix.clone(), key].concat()), "{len}");
         }
+    }
+
+    #[test]
+    fn copies_of_a_session_have_the_hash_of_the_original_and_passes_their_own() {
+        let hasher = KeyHasher::new(SampleKey::Connection, 0);
+        let hash = |pass, copy| {
+            let mut request = request(1, "GET / HTTP/1.1\r\n\r\n");
+            request.id = ExchangeId { pass, copy, ..request.id };
+            (hasher.hash(&request, Fields::of(&request.head)), hasher.hasher.hash_id(request.id))
+        };
+        assert_eq!(hash(1, 0), hash(1, 3));
+        assert_ne!(hash(1, 0).1, hash(2, 0).1);
+        assert_ne!(hash(1, 0).0, hash(2, 0).0);
     }
 
     #[test]

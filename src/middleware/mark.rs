@@ -45,9 +45,13 @@ impl Mark {
         if request.head.get(&self.name).is_some() { Err(Outcome::filtered(MARK)) } else { Ok(()) }
     }
 
-    /// Marks a request that will be sent.
+    /// Marks a request that will be sent; a copy of a session says which one it is after the value, `5e1f+1`.
     pub fn put(&self, request: &mut Request) {
-        request.head.set(&self.name, self.value.as_deref().unwrap_or("1").as_bytes());
+        let value = self.value.as_deref().unwrap_or("1");
+        match request.id.copy {
+            0 => request.head.set(&self.name, value.as_bytes()),
+            copy => request.head.set(&self.name, format!("{value}+{copy}").as_bytes()),
+        }
     }
 }
 
@@ -93,6 +97,9 @@ mod tests {
         mark.put(&mut request);
         assert_eq!(request.head.get("x-shadowtap"), Some(&b"5e1f"[..]));
         assert_eq!(mark.check(&request), Err(Outcome::filtered(MARK)));
+        request.id.copy = 2;
+        mark.put(&mut request);
+        assert_eq!(request.head.get("x-shadowtap"), Some(&b"5e1f+2"[..]), "a copy says which one it is");
         let other = testing::request(1, "GET / HTTP/1.1\r\nX-ShadowTap: another\r\n\r\n");
         assert_eq!(mark.check(&other), Err(Outcome::filtered(MARK)));
     }

@@ -66,8 +66,16 @@ fn is_secret(piece: &[u8]) -> bool {
     if name.len() == piece.len() || name.len() > MAX_NAME {
         return false;
     }
-    let Some((decoded, _)) = params::decoded(name) else { return false };
-    let plain: String = decoded.chars().filter(|letter| !matches!(letter, '-' | '_')).collect();
+    params::decoded(name).is_some_and(|(decoded, _)| is_secret_name(&decoded))
+}
+
+/// Whether what has this name, a parameter, a key, a header, is a secret by it.
+#[must_use]
+pub fn is_secret_name(name: &str) -> bool {
+    if name.len() > MAX_NAME {
+        return false;
+    }
+    let plain: String = name.chars().filter(|letter| !matches!(letter, '-' | '_')).collect();
     SECRETS.contains(&plain.to_ascii_lowercase().as_str())
 }
 

@@ -7,12 +7,14 @@ use std::time::Duration;
 
 use tokio::sync::mpsc;
 
-use super::Progress;
+use super::{FACT_QUEUE, Progress};
 use crate::exchange::Outcome;
 use crate::report::{Fact, Reporter};
 
 /// How long the report lets facts gather: far too short to fill their queue.
 const FACT_PAUSE: Duration = Duration::from_millis(5);
+/// Facts that wait when the report begins to hurry: it looks into no bodies then.
+const FACT_HASTE: usize = FACT_QUEUE / 4;
 /// Facts that the report takes at once.
 const FACT_BATCH: usize = 4096;
 /// The report thread: facts to counts.
@@ -25,6 +27,8 @@ pub(super) fn count(
     move || {
         let mut batch = Vec::with_capacity(FACT_BATCH);
         while facts.blocking_recv_many(&mut batch, FACT_BATCH) > 0 {
+            // Counting goes on, looking into bodies can wait: a queue that is filling up is not to fill.
+            reporter.hurry(facts.len() > FACT_HASTE);
             for fact in batch.drain(..) {
                 count_one(&mut reporter, fact, &progress);
             }

@@ -14,8 +14,10 @@
 //! and counted, at the place that was full.
 
 mod budget;
+mod compared;
 mod control;
 mod counting;
+mod course;
 mod external;
 mod inspect;
 mod observer;
@@ -37,24 +39,25 @@ use tokio::sync::{Notify, mpsc, watch};
 
 use crate::capture::Halt;
 use crate::exchange::{Event, Request, Timestamp};
-use crate::http1::Interests;
 use crate::journal::Recorder;
-use crate::middleware::{self, Chain};
+use crate::middleware::{self, Chain, Mark};
 use crate::replay::{self, AnyClient, Client, Delivery, InFlight, Limits, run_target};
 use crate::report::{self, Engine, Fact, Reporter, RequestNote, Started, Summary, TargetEnd, Unheard};
 use crate::serve::Server;
 
 use budget::{Budget, Held};
+use compared::{Keeping, Weighed};
 pub use control::{Control, Listener, RampState, State, TargetState};
 use counting::count;
-use external::{External, Telling, Workers};
+use course::{KnownSpan, Part};
+use external::{External, Teller, Telling, Workers};
 pub use inspect::inspect;
 pub use observer::Observer;
 use observer::{Outlook, Stages};
 use outlet::Outlet;
 use pacer::{Pacer, Timing};
 pub use progress::Progress;
-use reader::{FileReader, LiveReader, RecordingReader};
+use reader::{FileReader, LiveReader};
 use recorder::{EventSender, FrameSender, Recording, RecordingThread};
 pub use run::{Feed, Reopen, Run, RunError};
 use run::{Memory, interests};
@@ -92,7 +95,8 @@ pub fn run(
     let wanted = interests(&run);
     let tap = Tap::new(&run.capture, wanted)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(RunError::Start)?;
-    let reporter = reporter(&mut run, started);
+    let keeping = if run.targets.is_empty() { None } else { Keeping::new(&run.compare, memory.compared) };
+    let reporter = reporter(&mut run, started, memory.compared);
     let (event_sender, events) = crossbeam_channel::bounded(if live { LIVE_EVENT_QUEUE } else { EVENT_QUEUE });
     let event_bytes = Budget::new(memory.events);
     let (facts, fact_receiver) = mpsc::channel(FACT_QUEUE);
@@ -101,11 +105,15 @@ pub fn run(
     let (stop_pacing, pacing_stopped) = crossbeam_channel::bounded::<()>(0);
     let halted = run.capture.halt.clone();
     let enough = Arc::new(Notify::new());
-    let (pace, drain) = pace_and_drain(&run.targets);
+    let span = KnownSpan::default();
+    let timing = timing(live, &run.targets, &span);
+    let drain = run.targets.iter().map(|target| target.drain).max().unwrap_or(replay::DEFAULT_DRAIN);
+
     let (external, workers) = start_external(&runtime, run.external, memory.external)?;
+    let teller = external.as_ref().map(External::teller);
     let counts = external.as_ref().map(External::counts);
-    let (outlets, outlooks, senders) =
-        start_targets(&runtime, stoppable(run.targets, live), memory.targets, &stopped, &facts, external.as_ref())?;
+    let ways = Ways { stopped: &stopped, facts: &facts, teller: teller.as_ref(), keeping: keeping.as_ref(), live };
+    let (outlets, outlooks, senders) = start_targets(&runtime, run.targets, memory.targets, &ways)?;
     let mirrors = outlets.iter().any(Outlet::mirrors);
     let target_bytes: Vec<_> = outlets.iter().map(Outlet::budget).collect();
     let (recording_events, recording_frames, recording_thread) =
@@ -128,8 +136,10 @@ pub fn run(
         external,
         reloads: run.reloads,
         mark: run.mark,
+        keeping,
         control: control.clone(),
-        timing: if live { Timing::Live } else { Timing::paced(pace) },
+        timing,
+        copies: Mark::default().of_run(&run.middleware.run.id),
         most: run.most,
     };
     let pacer = Pacer::new(
@@ -145,7 +155,8 @@ pub fn run(
             progress: Arc::clone(progress),
         },
     );
-    let reading = start_reading(run.feed, (tap, wanted), halted.clone(), reader_ends, recording_frames, mirrors)?;
+    let files = reader::Files { capture: run.capture.clone(), wanted, course: run.course, span };
+    let reading = start_reading(run.feed, tap, files, reader_ends, recording_frames, mirrors)?;
     let pacing = spawn("pacing", move || pacer.run())?;
     let reopen = run.reopen;
     let recording = recording_thread.map(|thread| spawn("recording", move || thread.run(&reopen))).transpose()?;
@@ -175,16 +186,11 @@ pub fn run(
     engine.trouble.append(&mut trouble);
     let reporter = reporter.ok_or_else(|| RunError::Start(std::io::Error::other("the report thread died")))?;
     let unrecorded = progress.unrecorded.load(Ordering::Relaxed);
-    Ok(reporter.finish(report::Ends {
-        engine,
-        targets: ends,
-        keys: chain.keys,
-        unheard,
-        recording: recorded.map(|recorded| report::Recording::new(&recorded, unrecorded)),
-        middleware: counts.map(|counts| counts.so_far()),
-        steps: control.steps(),
-        asked: control.asked(),
-    }))
+    let middleware = counts.map(|counts| counts.so_far());
+    let recording = recorded.map(|recorded| report::Recording::new(&recorded, unrecorded));
+    let (steps, asked) = (control.steps(), control.asked());
+    let ends = report::Ends { engine, targets: ends, keys: chain.keys, unheard, recording, middleware, steps, asked };
+    Ok(reporter.finish(ends))
 }
 
 /// Puts the sample of a run in the hands of those who steer it.
@@ -194,13 +200,16 @@ fn steered(run: &mut Run) -> Control {
     run.control.clone()
 }
 
-fn reporter(run: &mut Run, started: Started) -> Reporter {
+fn reporter(run: &mut Run, started: Started, compared: usize) -> Reporter {
     Reporter::new(report::Settings {
         command: run.command,
         targets: run.targets.iter().map(|target| target.target.to_string()).collect(),
         sample: run.middleware.sample.0,
         results: run.results.take(),
         started,
+        // The rest is for what is on its way there.
+        kept_bytes: compared / 4 * 3,
+        compare: std::mem::take(&mut run.compare),
     })
 }
 
@@ -240,18 +249,6 @@ impl Ending {
     }
 }
 
-/// One thread paces for all targets: what is asked of the first goes for all. All of them have the longest time to end.
-fn pace_and_drain(targets: &[replay::Settings]) -> (replay::Pace, Duration) {
-    let drain = targets.iter().map(|target| target.drain).max().unwrap_or(replay::DEFAULT_DRAIN);
-    (targets.first().map(|target| target.pace).unwrap_or_default(), drain)
-}
-
-/// A live run has had its time for what is in flight before the targets are stopped.
-fn stoppable(targets: Vec<replay::Settings>, live: bool) -> Vec<replay::Settings> {
-    let drain = |settings: &replay::Settings| if live { Duration::ZERO } else { settings.drain };
-    targets.into_iter().map(|settings| replay::Settings { drain: drain(&settings), ..settings }).collect()
-}
-
 /// Shows the run where it is to be shown.
 fn show(runtime: &tokio::runtime::Runtime, server: Option<Server>, observer: Observer) -> Result<(), RunError> {
     let Some(server) = server else { return Ok(()) };
@@ -265,42 +262,67 @@ type Sending = (tokio::task::JoinHandle<replay::Stats>, Arc<AnyClient>);
 /// The ways to all targets, where they are looked at, and the targets at work.
 type Targets = (Vec<Outlet>, Vec<Outlook>, Vec<Sending>);
 
+/// What every target's queue is connected to.
+struct Ways<'a> {
+    stopped: &'a watch::Receiver<bool>,
+    facts: &'a mpsc::Sender<Fact>,
+    teller: Option<&'a Teller>,
+    keeping: Option<&'a Keeping>,
+    live: bool,
+}
+
 /// Starts a queue and a client for each target. `bytes` is what may wait for all of them together.
 fn start_targets(
     runtime: &tokio::runtime::Runtime,
     targets: Vec<replay::Settings>,
     bytes: usize,
-    stopped: &watch::Receiver<bool>,
-    facts: &mpsc::Sender<Fact>,
-    external: Option<&External>,
+    ways: &Ways<'_>,
 ) -> Result<Targets, RunError> {
     let each = bytes / targets.len().max(1);
     let (mut outlets, mut outlooks, mut senders) = (Vec::new(), Vec::new(), Vec::new());
     for (index, settings) in targets.into_iter().enumerate() {
-        let client = {
-            let _context = runtime.enter();
-            Arc::new(AnyClient::new(&settings)?)
-        };
-        let (job_sender, jobs) = mpsc::channel(TARGET_QUEUE);
-        let weak = job_sender.downgrade();
-        outlets.push(Outlet::new(job_sender, Budget::new(each), Arc::clone(&client)));
-        let (limits, counters) = (Limits::from(&settings), Arc::new(InFlight::default()));
-        outlooks.push(Outlook {
-            url: settings.target.to_string(),
-            jobs: weak,
-            in_flight: Arc::clone(&counters),
-            client: Arc::downgrade(&client),
-        });
-        let (stopped, facts) = (stopped.clone(), facts.clone());
-        let sending = if let Some(external) = external {
-            let client = Telling { client: Arc::clone(&client), teller: external.teller() };
-            runtime.spawn(run_target(index, Arc::new(client), jobs, limits, stopped, facts, counters))
-        } else {
-            runtime.spawn(run_target(index, Arc::clone(&client), jobs, limits, stopped, facts, counters))
-        };
-        senders.push((sending, client));
+        let (outlet, outlook, sending) = start_target(runtime, index, settings, each, ways)?;
+        outlets.push(outlet);
+        outlooks.push(outlook);
+        senders.push(sending);
     }
     Ok((outlets, outlooks, senders))
+}
+
+fn start_target(
+    runtime: &tokio::runtime::Runtime,
+    index: usize,
+    mut settings: replay::Settings,
+    bytes: usize,
+    ways: &Ways<'_>,
+) -> Result<(Outlet, Outlook, Sending), RunError> {
+    if ways.live {
+        // A live run has had its time for what is in flight before the targets are stopped.
+        settings.drain = Duration::ZERO;
+    }
+    let client = {
+        let _context = runtime.enter();
+        Arc::new(AnyClient::new(&settings)?)
+    };
+    let (job_sender, jobs) = mpsc::channel(TARGET_QUEUE);
+    let (limits, counters) = (Limits::from(&settings), Arc::new(InFlight::default()));
+    let outlook = Outlook {
+        url: settings.target.to_string(),
+        jobs: job_sender.downgrade(),
+        in_flight: Arc::clone(&counters),
+        client: Arc::downgrade(&client),
+    };
+    let outlet = Outlet::new(job_sender, Budget::new(bytes), Arc::clone(&client));
+    let (stopped, facts, keeping) = (ways.stopped.clone(), ways.facts.clone(), ways.keeping.cloned());
+    let sending = if let Some(teller) = ways.teller {
+        let client = Arc::new(Telling { client: Arc::clone(&client), teller: teller.clone() });
+        let client = Arc::new(Weighed { client, keeping });
+        runtime.spawn(run_target(index, client, jobs, limits, stopped, facts, counters))
+    } else {
+        let client = Arc::new(Weighed { client: Arc::clone(&client), keeping });
+        runtime.spawn(run_target(index, client, jobs, limits, stopped, facts, counters))
+    };
+    Ok((outlet, outlook, (sending, client)))
 }
 
 /// What hands events, or else frames, to the recording thread, and that thread, where anything is recorded.
@@ -338,20 +360,15 @@ async fn ended(workers: Workers) {
 /// Starts the capture thread.
 fn start_reading(
     feed: Feed,
-    (tap, wanted): (Tap, Interests),
-    halted: Halt,
+    tap: Tap,
+    files: reader::Files,
     ends: reader::Ends,
     frames: Option<FrameSender>,
     connections_wanted: bool,
 ) -> Result<thread::JoinHandle<(Engine, Unheard)>, RunError> {
     match feed {
-        Feed::Files(source) => {
-            let reader = FileReader { source, tap, halted, ends };
-            spawn("capture", move || (reader.run(), Unheard::default()))
-        }
-        Feed::Recording(mut source) => {
-            source.set_interests(wanted);
-            let reader = RecordingReader { source, halted, ends };
+        Feed::Files(origin) => {
+            let reader = FileReader { origin, tap, files, ends };
             spawn("capture", move || (reader.run(), Unheard::default()))
         }
         Feed::Live(source) => {
@@ -359,6 +376,12 @@ fn start_reading(
             spawn("capture", move || reader.run())
         }
     }
+}
+
+/// One thread paces for all targets: what is asked of the first goes for all.
+fn timing(live: bool, targets: &[replay::Settings], span: &KnownSpan) -> Timing {
+    let pace = targets.first().map(|target| target.pace).unwrap_or_default();
+    if live { Timing::Live } else { Timing::paced(pace, Arc::clone(span)) }
 }
 
 fn stopped_early(after: Duration) -> String {
@@ -419,6 +442,7 @@ fn joined<T>(thread: thread::JoinHandle<T>, name: &str, trouble: &mut Vec<String
 /// An event on its way, with its share of the memory that such may take.
 struct Parcel {
     event: Event,
+    part: Part,
     held: Held,
     /// How far the source had been read; see [`Progress::read_permille`].
     permille: u64,
@@ -433,6 +457,7 @@ fn note(request: &Request) -> RequestNote {
         method: request.method().to_vec(),
         target: request.target().to_vec(),
         bytes: request.bytes(),
+        host: request.head.get("host").unwrap_or_default().to_vec(),
     }
 }
 

@@ -210,11 +210,13 @@ fn recording(progress: &Progress) -> Recording {
 pub(super) struct EngineTeller {
     to: Observer,
     told: Instant,
+    /// What earlier passes over the same files had.
+    before: Engine,
 }
 
 impl EngineTeller {
     pub(super) fn new(to: &Observer) -> Self {
-        Self { to: to.clone(), told: Instant::now() }
+        Self { to: to.clone(), told: Instant::now(), before: Engine::default() }
     }
 
     /// Whether it is time to tell.
@@ -226,7 +228,16 @@ impl EngineTeller {
         due
     }
 
+    /// Tells what a pass has counted so far.
     pub(super) fn tell(&self, engine: Engine) {
-        *self.to.0.engine.lock().unwrap_or_else(PoisonError::into_inner) = engine;
+        let mut all = self.before.clone();
+        all.add(engine);
+        *self.to.0.engine.lock().unwrap_or_else(PoisonError::into_inner) = all;
+    }
+
+    /// A pass is over, and had this.
+    pub(super) fn pass(&mut self, engine: &Engine) {
+        self.tell(engine.clone());
+        self.before.add(engine.clone());
     }
 }

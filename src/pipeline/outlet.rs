@@ -10,7 +10,7 @@ use tokio::time::Instant;
 
 use super::FULL_PAUSE;
 use super::budget::{Budget, Refused, bytes_of_request};
-use crate::exchange::{ConnectionId, ExchangeId, Request, Shed};
+use crate::exchange::{Request, Shed};
 use crate::replay::{AnyClient, Client as _, Job, Lane, Turn, Wanted};
 
 /// The way to one target.
@@ -21,7 +21,7 @@ pub(super) struct Outlet {
     /// Told of the connections that it may have to mirror.
     client: Arc<AnyClient>,
     /// When connections open of which no request was sent yet; as many at most as the flow table follows.
-    opened: HashMap<ConnectionId, Instant, foldhash::fast::RandomState>,
+    opened: HashMap<Lane, Instant, foldhash::fast::RandomState>,
 }
 
 impl Outlet {
@@ -40,15 +40,15 @@ impl Outlet {
     }
 
     /// A connection is told to the client with its first request that is sent: of many none ever is.
-    pub(super) fn opened(&mut self, connection: ConnectionId, due: Instant) {
+    pub(super) fn opened(&mut self, lane: Lane, due: Instant) {
         if self.mirrors() {
-            self.opened.insert(connection, due);
+            self.opened.insert(lane, due);
         }
     }
 
-    pub(super) fn closed(&mut self, connection: ConnectionId, due: Instant) {
-        if self.mirrors() && self.opened.remove(&connection).is_none() {
-            self.client.close(ExchangeId::new(connection, 1).into(), due);
+    pub(super) fn closed(&mut self, lane: Lane, due: Instant) {
+        if self.mirrors() && self.opened.remove(&lane).is_none() {
+            self.client.close(lane, due);
         }
     }
 
@@ -84,7 +84,7 @@ impl Outlet {
     /// The request's place on its connection, which is opened now where this is its first.
     fn turn(&mut self, request: &Request) -> Turn {
         let lane = Lane::from(request.id);
-        if let Some(due) = self.opened.remove(&request.id.connection) {
+        if let Some(due) = self.opened.remove(&lane) {
             self.client.open(lane, due);
         }
         self.client.line_up(lane)

@@ -3,7 +3,6 @@
 //! A file waits where there is no room behind it. A live source never waits: what finds no room is shed, whole
 //! requests at a time, and counted.
 
-use std::cell::Cell;
 use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -14,13 +13,16 @@ use crossbeam_channel::{Sender, TrySendError};
 use tokio::sync::mpsc;
 
 use super::budget::{Budget, bytes_of};
+use super::course::{KnownSpan, Part, Passage};
 use super::inspect::read_from;
 use super::observer::{EngineTeller, Observer};
 use super::recorder::FrameSender;
 use super::{FULL_PAUSE, Parcel, Progress, Tap, note};
-use crate::capture::{Halt, Polled, Source};
+use crate::capture::{self, Halt, Polled, Source};
 use crate::exchange::{Damage, Event, ExchangeId, Outcome, Request, Shed, Timestamp};
-use crate::journal::{EventSource as _, JournalSource};
+use crate::http1::Interests;
+use crate::journal::{self, EventSource as _, JournalSource, Origin};
+use crate::replay::Course;
 use crate::report::{Engine, Fact, Unheard};
 
 /// Frames of a file between two looks at how far it was read.
@@ -41,10 +43,10 @@ pub(super) struct Ends {
 
 impl Ends {
     /// Hands an event on as soon as there is room; false once nobody takes events any more.
-    pub(super) fn wait(&self, event: Event, permille: u64) -> bool {
+    pub(super) fn wait(&self, event: Event, part: Part, permille: u64) -> bool {
         // Once the run was stopped nothing is bounded any more, and nothing comes.
         let held = self.bytes.hold(bytes_of(&event), &self.runtime).ok().flatten();
-        let mut parcel = Parcel { event, held, permille };
+        let mut parcel = Parcel { event, part, held, permille };
         loop {
             match self.events.try_send(parcel) {
                 Ok(()) => return true,
@@ -56,62 +58,145 @@ impl Ends {
     }
 }
 
-/// Reads files to their end, or until they are halted; waits where there is no room.
+/// Reads files, captures or recordings, once or several times, or until they are halted; waits where there is no room.
 pub(super) struct FileReader {
-    pub(super) source: Box<dyn Source + Send>,
+    /// What is read first.
+    pub(super) origin: Origin,
+    /// For the first pass.
     pub(super) tap: Tap,
-    pub(super) halted: Halt,
+    pub(super) files: Files,
     pub(super) ends: Ends,
 }
 
+/// What is read of files, and how often.
+pub(super) struct Files {
+    pub(super) capture: capture::Settings,
+    /// What is kept of bodies.
+    pub(super) wanted: Interests,
+    pub(super) course: Course,
+    pub(super) span: KnownSpan,
+}
+
 impl FileReader {
-    pub(super) fn run(mut self) -> Engine {
-        let ends = self.ends;
-        let permille = Cell::new(u64::MAX);
-        let mut connected = true;
-        let mut hand_on = |event| connected = connected && ends.wait(event, permille.get());
-        let mut frames = 0u64;
-        let mut teller = EngineTeller::new(&ends.observer);
-        while !self.halted.is_set() {
-            if frames.is_multiple_of(PROGRESS_EVERY) {
-                permille.set(self.source.progress().map_or(u64::MAX, thousandths));
-                if teller.is_due() {
-                    teller.tell(self.tap.engine(&*self.source));
+    pub(super) fn run(self) -> Engine {
+        let Self { origin, tap, files: Files { capture, wanted, course, span }, ends } = self;
+        let passes = course.passes.max(1);
+        let mut reading = Reading {
+            teller: EngineTeller::new(&ends.observer),
+            ends,
+            halted: capture.halt.clone(),
+            passage: Passage::new(course, span),
+            pass: 1,
+            passes,
+            connected: true,
+        };
+        let mut engine = reading.origin(origin, Some(tap), &capture, wanted);
+        while reading.pass < passes && reading.goes_on() {
+            match journal::open(&capture) {
+                Ok(origin) => {
+                    reading.pass += 1;
+                    reading.passage.begin(reading.pass);
+                    engine.add(reading.origin(origin, None, &capture, wanted));
+                }
+                Err(errors) => {
+                    let why: Vec<String> = errors.iter().map(ToString::to_string).collect();
+                    engine.trouble.push(format!("after {} of {passes} passes: {}", reading.pass, why.join("; ")));
+                    break;
                 }
             }
-            frames += 1;
-            if !self.tap.pull(&mut *self.source, &mut hand_on) {
-                self.tap.finish(&mut hand_on);
-                break;
-            }
         }
-        let engine = self.tap.engine(&*self.source);
-        teller.tell(engine.clone());
+        engine.trouble.extend(reading.passage.remark());
         engine
     }
 }
 
-/// Reads recordings to their end, or until they are halted; waits where there is no room.
-pub(super) struct RecordingReader {
-    pub(super) source: Box<JournalSource>,
-    pub(super) halted: Halt,
-    pub(super) ends: Ends,
+/// Files while they are read.
+struct Reading {
+    teller: EngineTeller,
+    ends: Ends,
+    halted: Halt,
+    passage: Passage,
+    pass: u32,
+    passes: u32,
+    /// Somebody takes events.
+    connected: bool,
 }
 
-impl RecordingReader {
-    pub(super) fn run(mut self) -> Engine {
-        let (mut events, mut permille) = (0u64, u64::MAX);
-        while !self.halted.is_set() {
-            if events.is_multiple_of(PROGRESS_EVERY) {
-                permille = self.source.progress().map_or(u64::MAX, thousandths);
+impl Reading {
+    fn goes_on(&self) -> bool {
+        self.connected && !self.halted.is_set()
+    }
+
+    /// One pass.
+    fn origin(&mut self, origin: Origin, tap: Option<Tap>, capture: &capture::Settings, wanted: Interests) -> Engine {
+        match origin {
+            Origin::Frames(source) => match tap.map_or_else(|| Tap::new(capture, wanted), Ok) {
+                Ok(tap) => self.frames(source, tap),
+                Err(error) => Engine { trouble: vec![error.to_string()], ..Engine::default() },
+            },
+            Origin::Events(mut source) => {
+                source.set_interests(wanted);
+                self.events(&mut source);
+                read_from(&source)
             }
-            events += 1;
-            let Some(event) = self.source.next() else { break };
-            if !self.ends.wait(event, permille) {
+        }
+    }
+
+    fn frames(&mut self, mut source: Box<dyn Source + Send>, mut tap: Tap) -> Engine {
+        let (mut frames, mut permille) = (0u64, u64::MAX);
+        while self.goes_on() {
+            if frames.is_multiple_of(PROGRESS_EVERY) {
+                permille = self.permille(source.progress());
+                if self.teller.is_due() {
+                    self.teller.tell(tap.engine(&*source));
+                }
+            }
+            frames += 1;
+            let more = tap.pull(&mut *source, &mut |event| self.take(event, permille));
+            if !more || self.passage.is_over() {
+                if more {
+                    self.hand_on(permille, Passage::close);
+                }
+                tap.finish(&mut |event| self.take(event, permille));
                 break;
             }
         }
-        read_from(&self.source)
+        self.hand_on(permille, Passage::finish);
+        let engine = tap.engine(&*source);
+        self.teller.pass(&engine);
+        engine
+    }
+
+    fn events(&mut self, source: &mut JournalSource) {
+        let (mut events, mut permille) = (0u64, u64::MAX);
+        while self.goes_on() && !self.passage.is_over() {
+            if events.is_multiple_of(PROGRESS_EVERY) {
+                permille = self.permille(source.progress());
+            }
+            events += 1;
+            let Some(event) = source.next() else { break };
+            self.take(event, permille);
+        }
+        if self.passage.is_over() {
+            self.hand_on(permille, Passage::close);
+        }
+        self.hand_on(permille, Passage::finish);
+    }
+
+    fn take(&mut self, event: Event, permille: u64) {
+        self.hand_on(permille, |passage, hand_on| passage.take(event, hand_on));
+    }
+
+    /// Hands on whatever the passage has.
+    fn hand_on(&mut self, permille: u64, work: impl FnOnce(&mut Passage, &mut dyn FnMut(Event, Part))) {
+        let Self { ends, passage, connected, .. } = self;
+        work(passage, &mut |event, part| *connected = *connected && ends.wait(event, part, permille));
+    }
+
+    /// How far all passes together are.
+    fn permille(&self, share: Option<f64>) -> u64 {
+        let done = f64::from(self.pass - 1);
+        share.map_or(u64::MAX, |share| thousandths((done + share) / f64::from(self.passes)))
     }
 }
 
@@ -170,7 +255,7 @@ impl LiveReader {
         let unheard = lane.finish();
         ends.progress.look(&tap, source.dropped());
         let engine = tap.engine(&*source);
-        teller.tell(engine.clone());
+        teller.pass(&engine);
         (engine, unheard)
     }
 }
@@ -213,7 +298,7 @@ impl<'a> Lane<'a> {
     /// Gives the event back where there is no room for it.
     fn try_send(&self, event: Event) -> Option<Event> {
         let Ok(held) = self.ends.bytes.try_hold(bytes_of(&event)) else { return Some(event) };
-        match self.ends.events.try_send(Parcel { event, held, permille: u64::MAX }) {
+        match self.ends.events.try_send(Parcel { event, part: Part::default(), held, permille: u64::MAX }) {
             Ok(()) => None,
             // Where nobody takes events any more, the run is over.
             Err(TrySendError::Full(parcel) | TrySendError::Disconnected(parcel)) => Some(parcel.event),
@@ -252,7 +337,7 @@ impl<'a> Lane<'a> {
     /// Hands on the rest: at the end there is time to wait.
     fn finish(self) -> Unheard {
         for event in self.waiting {
-            if !self.ends.wait(event, u64::MAX) {
+            if !self.ends.wait(event, Part::default(), u64::MAX) {
                 break;
             }
         }

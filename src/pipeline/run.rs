@@ -6,31 +6,28 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use tokio::sync::watch;
 
+use super::compared::Keeping;
 use super::control::Control;
 use super::observer::Observer;
 use crate::capture::{self, Source};
 use crate::http1::{Interest, Interests};
-use crate::journal::{JournalSource, Origin, Recorder};
+use crate::journal::{Origin, Recorder};
 use crate::middleware::{self, Mark};
 use crate::replay;
+use crate::report::compare::Rules;
 use crate::serve::Server;
 
 /// Where frames or events come from, and whether they wait.
 pub enum Feed {
-    /// Files: read as fast as they are taken.
-    Files(Box<dyn Source + Send>),
-    /// A recording: read as fast as it is taken.
-    Recording(Box<JournalSource>),
+    /// Files, captures or recordings: read as fast as they are taken.
+    Files(Origin),
     /// The wire: what is not taken in time is shed.
     Live(Box<dyn Source + Send>),
 }
 
 impl From<Origin> for Feed {
     fn from(origin: Origin) -> Self {
-        match origin {
-            Origin::Frames(source) => Self::Files(source),
-            Origin::Events(source) => Self::Recording(source),
-        }
+        Self::Files(origin)
     }
 }
 
@@ -40,8 +37,10 @@ pub struct Run {
     pub command: &'static str,
     /// Where frames or events come from: see [`crate::journal::open`].
     pub feed: Feed,
-    /// Which of them count.
+    /// Which of them count; files are opened again by their names here where they are read several times.
     pub capture: capture::Settings,
+    /// Which part of files is replayed, how often, and how many times each session.
+    pub course: replay::Course,
     /// What to do to the requests.
     pub middleware: middleware::Settings,
     /// A process outside that requests pass after that.
@@ -66,6 +65,8 @@ pub struct Run {
     pub reloads: watch::Receiver<Option<middleware::Settings>>,
     /// Where each ended delivery is written as a line of JSON.
     pub results: Option<Box<dyn Write + Send>>,
+    /// What counts as a difference.
+    pub compare: Rules,
 }
 
 impl Run {
@@ -76,6 +77,7 @@ impl Run {
             command: "replay",
             feed: source.into().into(),
             capture: capture::Settings::default(),
+            course: replay::Course::default(),
             middleware: middleware::Settings::default(),
             external: None,
             targets: Vec::new(),
@@ -88,6 +90,7 @@ impl Run {
             reopen: Reopen::default(),
             reloads: watch::channel(None).1,
             results: None,
+            compare: Rules::default(),
         }
     }
 }
@@ -149,13 +152,16 @@ pub(super) struct Memory {
     pub(super) recording: usize,
     /// What is on its way to processes outside, and as much on its way back.
     pub(super) external: usize,
+    /// Bodies that wait to be compared.
+    pub(super) compared: usize,
 }
 
 impl Memory {
     /// The tap has the rest, see [`Tap::new`].
     pub(super) const fn of(max: capture::MaxMemory, external: bool) -> Self {
-        let all = Self { events: max.0 / 16, targets: max.0 / 8, recording: max.0 / 16, external: 0 };
-        if external { Self { targets: max.0 / 16, external: max.0 / 32, ..all } } else { all }
+        let part = max.0 / 32;
+        let all = Self { events: 2 * part, targets: 3 * part, recording: 2 * part, external: 0, compared: part };
+        if external { Self { targets: part, external: part, ..all } } else { all }
     }
 }
 
@@ -169,7 +175,7 @@ pub(super) fn interests(run: &Run) -> Interests {
         request_body: if recorded || sent { Interest::Keep } else { Interest::Count },
         response_body: match (recorded, sent) {
             (true, _) => Interest::Keep,
-            (false, true) => Interest::Hash,
+            (false, true) => Keeping::captured(&run.compare).map_or(Interest::Hash, Interest::Read),
             (false, false) => Interest::Count,
         },
     }

@@ -106,7 +106,7 @@ impl<F: Fn(&Request) -> Reply + Send + Sync + 'static> Client for MemoryClient<F
             body_sha256: (wanted.hash && !body.is_empty()).then(|| Sha256::digest(&body).into()),
             kept: wanted.kept.map(|most| {
                 let head = Head::new(format!("HTTP/1.1 {status}\r\n\r\n").into_bytes());
-                Box::new(Kept { head, body: (body.len() <= most).then(|| body.clone()) })
+                Box::new(Kept::new(head, (body.len() <= most).then(|| body.clone())))
             }),
             written,
             first_byte: now,

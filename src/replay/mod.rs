@@ -6,6 +6,7 @@
 
 use std::future::Future;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -16,6 +17,7 @@ use crate::exchange::{ConnectionId, Digest, ExchangeId, FailureKind, Head, Outco
 
 mod address;
 mod choice;
+pub mod course;
 mod error;
 pub mod guard;
 pub mod hop;
@@ -30,6 +32,7 @@ pub mod wire;
 
 pub use address::{TargetUrl, TargetUrlError};
 pub use choice::AnyClient;
+pub use course::{Amplify, Course, Window};
 pub use error::ClientError;
 pub use guard::GuardState;
 pub use http::HttpClient;
@@ -181,8 +184,24 @@ pub struct Answer {
 pub struct Kept {
     /// Status line and header lines.
     pub head: Head,
-    /// The content, transfer coding removed; `None` where it is longer than was asked for.
+    /// The content, transfer coding removed; `None` where it is longer than was asked for, or found no room.
     pub body: Option<Bytes>,
+    /// The body's share of the memory that kept bodies may take; given back with the last copy.
+    pub held: Option<Arc<tokio::sync::OwnedSemaphorePermit>>,
+}
+
+impl Kept {
+    /// A head with its content, of which nobody counts the bytes.
+    #[must_use]
+    pub const fn new(head: Head, body: Option<Bytes>) -> Self {
+        Self { head, body, held: None }
+    }
+
+    /// Keeps the head only.
+    pub fn let_body_go(&mut self) {
+        self.body = None;
+        self.held = None;
+    }
 }
 
 /// How one request ended at one target.

@@ -108,6 +108,10 @@ impl fmt::Display for Pace {
 pub struct Schedule {
     pace: Pace,
     first: Option<Timestamp>,
+    /// The latest that was seen of this pass.
+    latest: Timestamp,
+    /// How long the passes before this one took, on the capture's clock.
+    before: Duration,
     count: u64,
 }
 
@@ -115,13 +119,25 @@ impl Schedule {
     /// A schedule that has seen no request yet.
     #[must_use]
     pub const fn new(pace: Pace) -> Self {
-        Self { pace, first: None, count: 0 }
+        Self { pace, first: None, latest: Timestamp::from_nanos(0), before: Duration::ZERO, count: 0 }
     }
 
     /// Whether nothing is ever due: requests are sent as fast as they are taken.
     #[must_use]
     pub const fn is_max(&self) -> bool {
         matches!(self.pace, Pace::Max)
+    }
+
+    /// The run begins with this instant, and not with the first request.
+    pub fn begin(&mut self, at: Timestamp) {
+        self.first.get_or_insert(at);
+    }
+
+    /// The same capture comes again: its first instant follows the last one that was seen, or `end` where that is later.
+    pub fn next_pass(&mut self, end: Option<Timestamp>) {
+        let Some(first) = self.first else { return };
+        self.before += end.map_or(self.latest, |end| end.max(self.latest)).since(first);
+        self.latest = first;
     }
 
     /// When the next request, captured `at`, is due, counted from the start of the run; `None` where there is no
@@ -135,10 +151,10 @@ impl Schedule {
 
     /// When something captured `at` is due that is no request, and so changes nothing of the pace: a connection's
     /// opening or end. `None` where there is no schedule, or none yet.
-    #[must_use]
-    pub fn offset(&self, at: Timestamp) -> Option<Duration> {
+    pub fn offset(&mut self, at: Timestamp) -> Option<Duration> {
+        self.latest = self.latest.max(at);
         let seconds = match self.pace {
-            Pace::Speed(factor) => at.since(self.first?).as_secs_f64() / factor,
+            Pace::Speed(factor) => (self.before + at.since(self.first?)).as_secs_f64() / factor,
             Pace::Rate(rate) => self.count as f64 / rate,
             Pace::Max => return None,
         };
@@ -185,6 +201,26 @@ mod tests {
         even.due(at(0));
         assert_eq!(even.offset(at(5)), Some(Duration::from_millis(100)));
         assert_eq!(even.due(at(9)), Some(Duration::from_millis(100)));
+    }
+
+    #[test]
+    fn a_second_pass_begins_where_the_first_ended() {
+        let at = |ms: u64| Timestamp::from_nanos(1_000_000_000 + ms * 1_000_000);
+        let ms = |ms| Some(Duration::from_millis(ms));
+        let mut schedule = Schedule::new("2x".parse().unwrap());
+        assert_eq!((schedule.due(at(100)), schedule.due(at(300)), schedule.offset(at(500))), (ms(0), ms(100), ms(200)));
+        schedule.next_pass(None);
+        assert_eq!((schedule.due(at(100)), schedule.due(at(300))), (ms(200), ms(300)));
+        schedule.next_pass(Some(at(1100)));
+        assert_eq!(schedule.due(at(100)), ms(200 + 500));
+    }
+
+    #[test]
+    fn a_run_that_begins_before_its_first_request_waits_for_it() {
+        let at = |ms: u64| Timestamp::from_nanos(1_000_000_000 + ms * 1_000_000);
+        let mut schedule = Schedule::new(Pace::default());
+        schedule.begin(at(0));
+        assert_eq!(schedule.due(at(70)), Some(Duration::from_millis(70)));
     }
 
     #[test]

@@ -6,14 +6,14 @@
 use std::collections::{BTreeMap, HashMap};
 
 use crate::exchange::{Damage, ExchangeId};
-use crate::replay::Delivery;
+use crate::replay::{Delivery, Kept};
 
 use super::{Production, RequestNote};
 
 /// Joins that may wait at once: past it the oldest is ended as [`Unjoined::Evicted`].
 pub const MAX_PENDING_JOINS: usize = 65_536;
 
-/// Bytes of methods and targets that waiting joins may hold: past it the oldest is ended as [`Unjoined::Evicted`].
+/// Bytes of methods, targets and heads that waiting joins may hold: past it the oldest is ended as [`Unjoined::Evicted`].
 pub const MAX_PENDING_BYTES: usize = 32 << 20;
 
 /// Why a join has no production side.
@@ -76,7 +76,26 @@ impl Pending {
     }
 
     fn weight(&self) -> usize {
-        self.note.method.len() + self.note.target.len()
+        let heads = self.kept().map(|kept| kept.head.as_bytes().len()).sum::<usize>();
+        self.note.method.len() + self.note.target.len() + self.note.host.len() + heads
+    }
+
+    /// Bytes of the bodies that it keeps.
+    fn bodies(&self) -> usize {
+        self.kept().filter_map(|kept| kept.body.as_ref()).map(bytes::Bytes::len).sum()
+    }
+
+    fn kept(&self) -> impl Iterator<Item = &Kept> {
+        let production = self.production.iter().flatten().filter_map(|production| production.kept.as_deref());
+        let answers = self.deliveries.iter().filter_map(|delivery| delivery.answer.as_ref()?.kept.as_deref());
+        production.chain(answers)
+    }
+
+    /// Lets the bodies go: whether they differ is then known by their hashes alone.
+    fn let_bodies_go(&mut self) {
+        let production = self.production.iter_mut().flatten().filter_map(|production| production.kept.as_deref_mut());
+        let answers = self.deliveries.iter_mut().filter_map(|delivery| delivery.answer.as_mut()?.kept.as_deref_mut());
+        production.chain(answers).for_each(Kept::let_body_go);
     }
 
     fn end(self, without: Unjoined) -> Joined {
@@ -90,14 +109,18 @@ impl Pending {
 
 /// The joins that wait, in the order in which they were offered.
 ///
-/// Invariant: `places` and `waiting` hold the same joins, and `bytes` is the sum of their weights.
+/// Invariant: `places` and `waiting` hold the same joins; `bytes` is the sum of their weights, and `bodies` that of the
+/// bodies they keep. Of those that were offered before `bodiless` none keeps a body.
 #[derive(Debug)]
 pub struct Joins {
     waiting: BTreeMap<u64, Pending>,
     places: HashMap<ExchangeId, u64>,
     next: u64,
     bytes: usize,
+    bodies: usize,
+    bodiless: u64,
     limit: usize,
+    kept_bytes: usize,
 }
 
 impl Default for Joins {
@@ -110,7 +133,22 @@ impl Joins {
     /// No joins yet, and room for `limit` of them.
     #[must_use]
     pub fn with_limit(limit: usize) -> Self {
-        Self { waiting: BTreeMap::new(), places: HashMap::new(), next: 0, bytes: 0, limit }
+        Self {
+            waiting: BTreeMap::new(),
+            places: HashMap::new(),
+            next: 0,
+            bytes: 0,
+            bodies: 0,
+            bodiless: 0,
+            limit,
+            kept_bytes: usize::MAX,
+        }
+    }
+
+    /// No joins yet, and room for `bytes` bytes of bodies: past it the oldest joins let theirs go.
+    #[must_use]
+    pub fn with_kept_bytes(bytes: usize) -> Self {
+        Self { kept_bytes: bytes, ..Self::default() }
     }
 
     /// A request was offered to `targets` targets. Gives back those that had to make room for it.
@@ -125,6 +163,7 @@ impl Joins {
             && let Some(old) = self.waiting.remove(&old)
         {
             self.bytes -= old.weight();
+            self.bodies -= old.bodies();
             gone.push(old.end(Unjoined::Evicted));
         }
         self.waiting.insert(place, pending);
@@ -138,7 +177,9 @@ impl Joins {
     /// A delivery ended.
     pub fn delivered(&mut self, delivery: Delivery) -> Arrival {
         let Some((place, pending)) = self.find(delivery.id) else { return Arrival::Late(delivery) };
+        let before = (pending.weight(), pending.bodies());
         pending.deliveries.push(delivery);
+        self.grown(place, before);
         match self.take_if_complete(place) {
             Some(joined) => Arrival::Complete(joined),
             None => Arrival::Waiting,
@@ -148,13 +189,34 @@ impl Joins {
     /// The production half came. A second one for the same request changes nothing.
     pub fn production(&mut self, of: ExchangeId, half: Result<Production, Damage>) -> Option<Joined> {
         let (place, pending) = self.find(of)?;
+        let before = (pending.weight(), pending.bodies());
         pending.production.get_or_insert(half);
+        self.grown(place, before);
         self.take_if_complete(place)
     }
 
     /// Ends what still waits, oldest first.
     pub fn finish(self) -> impl Iterator<Item = Joined> {
         self.waiting.into_values().map(|pending| pending.end(Unjoined::Stopped))
+    }
+
+    /// Follows what a join holds, which was `before`, and makes room for it.
+    fn grown(&mut self, place: u64, before: (usize, usize)) {
+        let Some(pending) = self.waiting.get(&place) else { return };
+        self.bytes = self.bytes - before.0 + pending.weight();
+        self.bodies = self.bodies - before.1 + pending.bodies();
+        if place < self.bodiless
+            && let Some(pending) = self.waiting.get_mut(&place)
+        {
+            self.bodies -= pending.bodies();
+            pending.let_bodies_go();
+        }
+        while self.bodies > self.kept_bytes {
+            let Some((oldest, pending)) = self.waiting.range_mut(self.bodiless..).next() else { break };
+            self.bodies -= pending.bodies();
+            pending.let_bodies_go();
+            self.bodiless = oldest + 1;
+        }
     }
 
     fn find(&mut self, id: ExchangeId) -> Option<(u64, &mut Pending)> {
@@ -173,6 +235,7 @@ impl Joins {
         let pending = self.waiting.remove(&place)?;
         self.places.remove(&pending.note.id);
         self.bytes -= pending.weight();
+        self.bodies -= pending.bodies();
         debug_assert_eq!(self.waiting.len(), self.places.len());
         Some(pending)
     }

@@ -9,9 +9,11 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use crate::exchange::{Damage, Digest, ExchangeId, Outcome, Timestamp};
-use crate::replay::Delivery;
+use crate::replay::{Delivery, Kept};
 
+pub mod compare;
 mod edges;
+mod engine;
 pub mod forecast;
 pub mod histogram;
 pub mod inspect;
@@ -44,6 +46,7 @@ pub use summary::{
     Target, TargetEnded, TargetGuard, TargetLatency, Tcp,
 };
 
+use compare::Bodies;
 use histogram::Durations;
 use join::{Arrival, Joined, Joins};
 use ledger::Ledger;
@@ -145,6 +148,8 @@ pub struct RequestNote {
     pub target: Vec<u8>,
     /// Bytes of head and body content.
     pub bytes: u64,
+    /// Value of the first Host header; empty where there is none.
+    pub host: Vec<u8>,
 }
 
 /// The production response, as far as it is known.
@@ -160,6 +165,8 @@ pub struct Production {
     pub damage: Option<Damage>,
     /// Last byte of the request to first byte of the final response; zero for an early response.
     pub latency: Duration,
+    /// Head and content, where they are to be compared.
+    pub kept: Option<Box<Kept>>,
 }
 
 /// When a run began, on both clocks.
@@ -193,6 +200,10 @@ pub struct Settings {
     pub results: Option<Box<dyn Write + Send>>,
     /// When the run began.
     pub started: Started,
+    /// What counts as a difference.
+    pub compare: compare::Rules,
+    /// Bytes of kept bodies that may wait for their other half.
+    pub kept_bytes: usize,
 }
 
 /// What the capture thread hands over at its end.
@@ -267,6 +278,9 @@ pub struct Reporter {
     targets: Vec<TargetTally>,
     production: tally::ProductionTally,
     results: Results,
+    compare: compare::Rules,
+    hosts: Vec<Vec<u8>>,
+    in_haste: bool,
     /// Kept once somebody has looked.
     recent: Option<Recent>,
 }
@@ -278,16 +292,25 @@ impl Reporter {
         let targets = settings.targets.len();
         Self {
             command: settings.command,
+            hosts: settings.targets.iter().map(|url| host(url)).collect(),
             urls: settings.targets,
             sample: settings.sample,
             started: settings.started,
             ledger: Ledger::new(targets),
-            joins: Joins::default(),
+            joins: Joins::with_kept_bytes(settings.kept_bytes),
             targets: vec![TargetTally::default(); targets],
             production: tally::ProductionTally::default(),
             results: Results::new(settings.results),
+            compare: settings.compare,
+            in_haste: false,
             recent: None,
         }
+    }
+
+    /// Whether facts come faster than they are counted: then bodies that differ are not looked into, and count as
+    /// unknown.
+    pub const fn hurry(&mut self, in_haste: bool) {
+        self.in_haste = in_haste;
     }
 
     /// Takes one fact.
@@ -392,6 +415,26 @@ impl Reporter {
         }
     }
 
+    /// In what an answer differs from production's, where both are known.
+    fn found(
+        &self,
+        note: Option<&RequestNote>,
+        delivery: &Delivery,
+        production: Option<&Production>,
+    ) -> Option<compare::Found> {
+        let answer = delivery.answer.as_ref().filter(|_| delivery.outcome == Outcome::Sent)?;
+        let (note, production) = (note?, production?);
+        let bodies = match production.damage {
+            Some(_) => Bodies::Damaged,
+            None if self.in_haste => Bodies::InHaste,
+            None => Bodies::Whole,
+        };
+        let own = self.hosts.get(delivery.target).map_or(&[][..], Vec::as_slice);
+        let (one, other) =
+            (results::production_side(production, &note.host), results::answer_side(answer, own, &note.host));
+        Some(compare::compare(&self.compare, &note.method, &one, &other, bodies))
+    }
+
     fn joined(&mut self, joined: &Joined) {
         match &joined.production {
             Ok(production) => self.production.answered(production),
@@ -403,8 +446,9 @@ impl Reporter {
     }
 
     fn compared(&mut self, note: Option<&RequestNote>, delivery: &Delivery, production: Option<&Production>) {
+        let found = self.found(note, delivery, production);
         let Some(tally) = self.targets.get_mut(delivery.target) else { return };
-        let differences = tally.compared(note, delivery, production);
+        let differences = tally.compared(delivery, production, found);
         let recent = self.recent.as_mut().filter(|_| !differences.is_empty());
         if recent.is_some() || self.results.wanted() {
             let url = self.urls.get(delivery.target).map_or("", String::as_str);
@@ -415,6 +459,12 @@ impl Reporter {
             self.results.write(&line);
         }
     }
+}
+
+/// Host and port of a target's URL.
+fn host(url: &str) -> Vec<u8> {
+    let authority = url.split_once("://").map_or(url, |(_, rest)| rest);
+    authority.split('/').next().unwrap_or_default().as_bytes().to_vec()
 }
 
 /// A summary that says who ran and when, and nothing yet of what happened.

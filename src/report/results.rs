@@ -8,10 +8,11 @@ use std::io::{self, Write};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
 
+use super::compare;
+pub use super::compare::{Difference, Place};
 pub use crate::exchange::hex;
-use crate::exchange::{Digest, ExchangeId, Outcome, Timestamp, wire_text};
+use crate::exchange::{ExchangeId, Outcome, Timestamp, wire_text};
 use crate::middleware;
 use crate::replay::{Answer, Delivery};
 
@@ -61,60 +62,30 @@ struct Side {
     damage: Option<&'static str>,
 }
 
-/// One thing in which two answers differ.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Difference {
-    /// Where: `status` or `body`.
-    #[serde(rename = "in")]
-    pub place: Place,
-    /// Where within: empty for the whole.
-    pub path: String,
-    /// What production answered.
-    pub production: Value,
-    /// What the target answered.
-    pub shadow: Value,
-}
-
-/// Which part of an answer differs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Place {
-    /// The status.
-    Status,
-    /// The body, by length or hash.
-    Body,
-}
-
-/// In what two answers to the same request differ.
-///
-/// Bodies are compared by length, then by hash where both are known; not at all where production's was captured in
-/// part, nor after HEAD, whose answer has none (RFC 9110, 9.3.2).
+/// Production's answer, as it is compared.
 #[must_use]
-pub fn differences(method: &[u8], production: &Production, answer: &Answer) -> Vec<Difference> {
-    let mut all = Vec::new();
-    if production.status != answer.status {
-        all.push(Difference {
-            place: Place::Status,
-            path: String::new(),
-            production: production.status.into(),
-            shadow: answer.status.into(),
-        });
+pub fn production_side<'a>(production: &'a Production, host: &'a [u8]) -> compare::Side<'a> {
+    compare::Side {
+        status: production.status,
+        head: production.kept.as_ref().map(|kept| &kept.head),
+        body_len: production.body_len,
+        body_sha256: production.body_sha256.as_ref(),
+        body: production.kept.as_ref().and_then(|kept| kept.body.as_deref()),
+        authorities: [host, b""],
     }
-    let comparable = production.damage.is_none() && method != b"HEAD";
-    let other_hash = matches!((&production.body_sha256, &answer.body_sha256), (Some(a), Some(b)) if a != b);
-    if comparable && (production.body_len != answer.body_len || other_hash) {
-        all.push(Difference {
-            place: Place::Body,
-            path: String::new(),
-            production: body(production.body_len, production.body_sha256.as_ref()),
-            shadow: body(answer.body_len, answer.body_sha256.as_ref()),
-        });
-    }
-    all
 }
 
-fn body(len: u64, sha256: Option<&Digest>) -> Value {
-    json!({ "len": len, "sha256": sha256.map(hex) })
+/// A target's answer, as it is compared; it was asked under its own host, or as production was.
+#[must_use]
+pub fn answer_side<'a>(answer: &'a Answer, own: &'a [u8], host: &'a [u8]) -> compare::Side<'a> {
+    compare::Side {
+        status: answer.status,
+        head: answer.kept.as_ref().map(|kept| &kept.head),
+        body_len: answer.body_len,
+        body_sha256: answer.body_sha256.as_ref(),
+        body: answer.kept.as_ref().and_then(|kept| kept.body.as_deref()),
+        authorities: [own, host],
+    }
 }
 
 impl<'a> Line<'a> {
@@ -279,9 +250,10 @@ fn write_line(to: &mut dyn Write, line: &impl Serialize) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing::{answer, delivery, note, production};
+    use super::super::testing::{delivery, note, production};
     use super::*;
-    use crate::exchange::{Damage, FailureKind, Malformed};
+    use crate::exchange::{FailureKind, Malformed};
+    use serde_json::{Value, json};
 
     fn value(line: &Line<'_>) -> Value {
         serde_json::to_value(line).unwrap()
@@ -292,7 +264,10 @@ mod tests {
         let note = note(3);
         let delivery = delivery(3, Outcome::Sent, Some(503));
         let production = production(200);
-        let found = differences(b"GET", &production, delivery.answer.as_ref().unwrap());
+        let (one, other) =
+            (production_side(&production, b""), answer_side(delivery.answer.as_ref().unwrap(), b"", b""));
+        let found =
+            compare::compare(&compare::Rules::default(), b"GET", &one, &other, compare::Bodies::Whole).differences;
         let line = value(&Line::delivered(Some(&note), &delivery, "http://t", Some(&production), found));
         assert_eq!(
             line,
@@ -331,24 +306,6 @@ mod tests {
         let mut note = note(1);
         note.target = b"/caf\xe9".to_vec();
         assert_eq!(value(&Line::ended(&note, &Outcome::SampledOut))["target"], "/caf\u{e9}");
-    }
-
-    #[test]
-    fn bodies_differ_by_length_or_hash_only_where_both_are_whole() {
-        let places = |method: &[u8], production: &Production, answer: &Answer| -> Vec<Place> {
-            differences(method, production, answer).iter().map(|difference| difference.place).collect()
-        };
-        let (same, mut other_hash, mut longer) = (answer(200), answer(200), answer(200));
-        other_hash.body_sha256 = Some([9; 32]);
-        longer.body_len = 6;
-        let whole = production(200);
-        let damaged = Production { damage: Some(Damage::Gap), body_sha256: None, ..whole.clone() };
-        assert_eq!(places(b"GET", &whole, &same), []);
-        assert_eq!(places(b"GET", &whole, &other_hash), [Place::Body]);
-        assert_eq!(places(b"GET", &whole, &longer), [Place::Body]);
-        assert_eq!(places(b"HEAD", &whole, &longer), []);
-        assert_eq!(places(b"GET", &damaged, &longer), []);
-        assert_eq!(places(b"GET", &whole, &answer(500)), [Place::Status]);
     }
 
     #[test]

@@ -221,6 +221,8 @@ mod tests {
             sample: 0.5,
             results: None,
             started: Started::now(),
+            compare: crate::report::compare::Rules::default(),
+            kept_bytes: 1 << 20,
         })
     }
 

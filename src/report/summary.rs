@@ -267,12 +267,13 @@ pub struct Differences {
     pub compared: u64,
     /// Those whose statuses differ.
     pub status: u64,
-    /// Those whose header lines differ.
+    /// Those whose header lines differ, of the same status.
     pub headers: u64,
-    /// Those whose bodies differ in length or hash. Not counted: responses to HEAD, and those of production that
-    /// were captured in part.
+    /// Those whose bodies differ: in what they say where that can be read, else in length or hash. Not counted:
+    /// responses to HEAD, and those under `bodies_unknown`.
     pub body: u64,
-    /// Those whose bodies could not be compared: production's was captured in part.
+    /// Those of which it is not known whether their bodies differ: production's was captured in part, or there was no
+    /// room to keep them or no time to look into them, and their hashes are not the same.
     #[serde(default)]
     pub bodies_unknown: u64,
 }

@@ -3,11 +3,11 @@
 use crate::exchange::Outcome;
 use crate::replay::Delivery;
 
+use super::compare::{Difference, Found, Place};
 use super::histogram::Durations;
-use super::results::{Difference, Place, differences};
 use super::snapshot::{Buckets, TargetBuckets};
 use super::summary::{Counts, Differences, ProductionSide, Target, TargetEnded, TargetLatency, count};
-use super::{Production, RequestNote, TargetEnd};
+use super::{Production, TargetEnd};
 
 /// What one target answered.
 #[derive(Clone, Debug, Default)]
@@ -37,12 +37,12 @@ impl TargetTally {
         }
     }
 
-    /// What a delivery tells beside production's answer. Without a `note` there is no production either.
+    /// What a delivery tells beside production's answer; `found` where both are known.
     pub(super) fn compared(
         &mut self,
-        note: Option<&RequestNote>,
         delivery: &Delivery,
         production: Option<&Production>,
+        found: Option<Found>,
     ) -> Vec<Difference> {
         let answer = delivery.answer.as_ref().filter(|_| delivery.outcome == Outcome::Sent);
         let shadow = match (&delivery.outcome, answer) {
@@ -52,13 +52,13 @@ impl TargetTally {
         };
         let row = production.map_or_else(|| "none".to_owned(), |production| status(production.status));
         count(self.matrix.entry(row).or_default(), &shadow);
-        let (Some(note), Some(production), Some(answer)) = (note, production, answer) else { return Vec::new() };
-        let found = differences(&note.method, production, answer);
+        let Some(found) = found else { return Vec::new() };
         self.differences.compared += 1;
-        self.differences.bodies_unknown += u64::from(production.damage.is_some());
-        self.differences.status += u64::from(found.iter().any(|difference| difference.place == Place::Status));
-        self.differences.body += u64::from(found.iter().any(|difference| difference.place == Place::Body));
-        found
+        self.differences.bodies_unknown += u64::from(found.body_unknown);
+        self.differences.status += u64::from(found.has(Place::Status));
+        self.differences.headers += u64::from(found.has(Place::Header));
+        self.differences.body += u64::from(found.has(Place::Body));
+        found.differences
     }
 
     /// Its latencies so far, by the edges of [`super::snapshot::EDGES_US`].

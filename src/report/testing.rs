@@ -1,5 +1,4 @@
 //! Facts for the tests of this folder.
-#![expect(clippy::unnecessary_box_returns, reason = "facts carry their notes boxed")]
 
 use std::time::Duration;
 
@@ -21,11 +20,19 @@ pub(super) fn note(n: u32) -> Box<RequestNote> {
         method: b"GET".to_vec(),
         target: b"/a".to_vec(),
         bytes: 100,
+        host: b"old.example".to_vec(),
     })
 }
 
 pub(super) fn production(status: u16) -> Production {
-    Production { status, body_len: 5, body_sha256: Some([1; 32]), damage: None, latency: Duration::from_micros(1500) }
+    Production {
+        status,
+        body_len: 5,
+        body_sha256: Some([1; 32]),
+        damage: None,
+        latency: Duration::from_micros(1500),
+        kept: None,
+    }
 }
 
 pub(super) fn answer(status: u16) -> Answer {

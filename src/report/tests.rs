@@ -27,6 +27,8 @@ fn settings(results: Option<Shared>) -> Settings {
         sample: 0.5,
         results: results.map(|to| Box::new(to) as Box<dyn Write + Send>),
         started: Started::now(),
+        compare: compare::Rules::default(),
+        kept_bytes: 1 << 20,
     }
 }
 

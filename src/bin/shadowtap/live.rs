@@ -8,6 +8,7 @@ use anyhow::Context;
 use shadowtap::capture::rights;
 use shadowtap::config::{self, RunConfig};
 use shadowtap::pipeline::{self, Control, Feed, Observer, Progress, Reopen, Run};
+use shadowtap::replay::Course;
 use shadowtap::report::Started;
 
 use crate::TROUBLE;
@@ -35,7 +36,7 @@ pub(crate) fn record(args: RecordCommand) -> anyhow::Result<ExitCode> {
 
 /// Runs either; `first` says what will be done.
 fn run(config: RunConfig, about: About, first: &str) -> anyhow::Result<ExitCode> {
-    let RunConfig { capture, source, user, middleware, external, targets, mut recorder, mark, .. } = config;
+    let RunConfig { capture, source, user, middleware, external, targets, compare, mut recorder, mark, .. } = config;
     // Before any other thread starts: from here on no right is needed.
     let given_up = rights::give_up(&user)?;
     tell(&format!("capturing on {}; {given_up}", source.describe()));
@@ -64,6 +65,7 @@ fn run(config: RunConfig, about: About, first: &str) -> anyhow::Result<ExitCode>
         command: about.command(),
         feed: Feed::Live(Box::new(source)),
         capture,
+        course: Course::default(),
         middleware,
         external,
         targets,
@@ -76,6 +78,7 @@ fn run(config: RunConfig, about: About, first: &str) -> anyhow::Result<ExitCode>
         reopen,
         reloads,
         results,
+        compare,
     };
     let summary = pipeline::run(run, &counters, ended(stop, config.limits.duration));
     drop(watch);

@@ -20,7 +20,7 @@ use crate::{TROUBLE, terminal};
 
 /// Runs the command.
 pub(crate) fn run(args: ReplayCommand) -> anyhow::Result<ExitCode> {
-    let ReplayConfig { capture, source, middleware, external, targets, outputs, watching, warnings } =
+    let ReplayConfig { capture, source, course, middleware, external, targets, compare, outputs, watching, warnings } =
         config::replay(args.into())?;
     let results = outputs.results.as_ref().map(writer).transpose()?;
     tell(&intent("sending", &middleware, &targets));
@@ -33,8 +33,19 @@ pub(crate) fn run(args: ReplayCommand) -> anyhow::Result<ExitCode> {
     let observer = Observer::default();
     let server = shown(watching.server);
     let watch = Watch::begin(&counters, &observer, About::Replay, watching.quiet);
-    let run =
-        Run { capture, middleware, external, targets, observer, server, results, reloads, ..Run::of_files(source) };
+    let run = Run {
+        capture,
+        middleware,
+        external,
+        targets,
+        observer,
+        server,
+        course,
+        compare,
+        results,
+        reloads,
+        ..Run::of_files(source)
+    };
     let summary = pipeline::run(run, &counters, stop.wait());
     drop(watch);
     let summary = summary?;

@@ -29,9 +29,10 @@ use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 use super::budget::{Budget, Held, bytes_of_request};
-use crate::exchange::{ConnectionId, ExchangeId, Outcome, Request, Response, Timestamp};
+use crate::exchange::{ExchangeId, Outcome, Request, Response, Timestamp};
 use crate::journal::recent::Recent;
 use crate::middleware::external::{Said, Settings, Told};
+use crate::replay::Lane;
 use crate::report::{RequestNote, TargetSet};
 
 pub(super) use counts::Counts;
@@ -142,7 +143,7 @@ pub(super) struct External {
     waiting: HashMap<ExchangeId, Waiting, foldhash::fast::RandomState>,
     answers: HashMap<ExchangeId, Answer, foldhash::fast::RandomState>,
     deadlines: VecDeque<(Instant, Owed)>,
-    busy: HashMap<ConnectionId, Busy, foldhash::fast::RandomState>,
+    busy: HashMap<Lane, Busy, foldhash::fast::RandomState>,
     /// Requests that wait for each process.
     loads: Vec<usize>,
     late: Recent<ExchangeId, ()>,
@@ -280,7 +281,7 @@ impl External {
             return Err(Box::new(passed));
         }
         *load += 1;
-        self.busy.entry(id.connection).or_default().requests += 1;
+        self.busy.entry(id.into()).or_default().requests += 1;
         self.deadlines.push_back((deadline, Owed::Echo(id)));
         self.waiting.insert(id, Waiting { passed, taken, answered: None, answer_held: None, _held: held });
         Ok(())
@@ -329,8 +330,8 @@ impl External {
     }
 
     /// A connection closes: now, or, where requests of it wait, after them.
-    pub(super) fn closes(&mut self, connection: ConnectionId, due: Instant) -> bool {
-        match self.busy.get_mut(&connection) {
+    pub(super) fn closes(&mut self, lane: Lane, due: Instant) -> bool {
+        match self.busy.get_mut(&lane) {
             Some(busy) => {
                 busy.closes = Some(due);
                 false
@@ -361,13 +362,13 @@ impl External {
 
     /// A request of this connection was settled, and what comes of it was done: when the connection was due to close,
     /// where it closes now.
-    pub(super) fn done(&mut self, connection: ConnectionId) -> Option<Instant> {
-        let busy = self.busy.get_mut(&connection)?;
+    pub(super) fn done(&mut self, lane: Lane) -> Option<Instant> {
+        let busy = self.busy.get_mut(&lane)?;
         busy.requests = busy.requests.saturating_sub(1);
         if busy.requests > 0 {
             return None;
         }
-        self.busy.remove(&connection)?.closes
+        self.busy.remove(&lane)?.closes
     }
 }
 

@@ -3,6 +3,7 @@
 
 mod outside;
 mod pause;
+mod timing;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -14,66 +15,20 @@ use crossbeam_channel::{Receiver, TryRecvError};
 use tokio::sync::{Notify, mpsc, watch};
 use tokio::time::Instant;
 
+use super::compared::Keeping;
 use super::control::Control;
+use super::course::Part;
 use super::external::{External, Passed};
 use super::outlet::Outlet;
 use super::recorder::EventSender;
-use super::{Parcel, Progress, note, wall_clock};
-use crate::exchange::{
-    ConnectionId, Damage, Event, ExchangeId, Framing, Outcome, Request, RequestState, Response, Shed, Timestamp,
-};
+use super::{Parcel, Progress, note};
+use crate::exchange::{Damage, Event, ExchangeId, Framing, Outcome, Request, RequestState, Response, Shed, Timestamp};
 use crate::middleware::route::ROUTE;
 use crate::middleware::{self, Chain, Mark};
-use crate::replay::{Delivery, Pace, Schedule};
+use crate::replay::{Delivery, Lane};
 use crate::report::{Fact, Production, RequestNote, TargetSet};
 
-/// When requests are due.
-pub(super) enum Timing {
-    /// As their capture times and a pace say.
-    Paced {
-        schedule: Schedule,
-        /// When the first request came: due times count from here.
-        begun: Option<Instant>,
-    },
-    /// They were due when their last byte was on the wire.
-    Live,
-}
-
-impl Timing {
-    /// Due times as `pace` has them.
-    pub(super) const fn paced(pace: Pace) -> Self {
-        Self::Paced { schedule: Schedule::new(pace), begun: None }
-    }
-
-    fn due(&mut self, at: Timestamp) -> Option<Instant> {
-        match self {
-            Self::Paced { schedule, begun } => {
-                let begun = *begun.get_or_insert_with(Instant::now);
-                schedule.due(at).map(|offset| begun + offset)
-            }
-            Self::Live => Some(live(at)),
-        }
-    }
-
-    /// Whether requests are sent as fast as they are taken.
-    const fn is_unscheduled(&self) -> bool {
-        matches!(self, Self::Paced { schedule, .. } if schedule.is_max())
-    }
-
-    /// When something at `at` is due that is no request; it changes nothing about the pace.
-    fn other(&self, at: Timestamp) -> Option<Instant> {
-        match self {
-            Self::Paced { schedule, begun } => Some((*begun)? + schedule.offset(at)?),
-            Self::Live => Some(live(at)),
-        }
-    }
-}
-
-/// The instant at which the wire was at `at`.
-fn live(at: Timestamp) -> Instant {
-    let now = Instant::now();
-    now.checked_sub(wall_clock().since(at)).unwrap_or(now)
-}
+pub(super) use timing::Timing;
 
 /// What is done to requests.
 pub(super) struct Work {
@@ -85,6 +40,10 @@ pub(super) struct Work {
     /// What the chain is to do from now on, when it was read again.
     pub(super) reloads: watch::Receiver<Option<middleware::Settings>>,
     pub(super) mark: Option<Mark>,
+    /// What tells copies of sessions apart, where there is no mark for all.
+    pub(super) copies: Mark,
+    /// What is kept of production's answers; nothing where they are not compared.
+    pub(super) keeping: Option<Keeping>,
     pub(super) control: Control,
     pub(super) timing: Timing,
     /// How many requests to take before the run ends by itself.
@@ -124,7 +83,7 @@ struct Asked {
 
 /// What there is to do next.
 enum Step {
-    Event(Event),
+    Event(Event, Part),
     Outside(outside::Step),
 }
 
@@ -156,7 +115,7 @@ impl Pacer {
     pub(super) fn run(mut self) -> ChainEnd {
         while let Some(step) = self.next() {
             let went_on = match step {
-                Step::Event(event) => self.event(event),
+                Step::Event(event, part) => self.event(event, part),
                 Step::Outside(step) => self.outside(step),
             };
             if !went_on {
@@ -171,29 +130,32 @@ impl Pacer {
     }
 
     /// False where the run was stopped.
-    fn event(&mut self, event: Event) -> bool {
+    fn event(&mut self, event: Event, part: Part) -> bool {
+        self.work.timing.reach(part.pass);
         match event {
-            Event::Request(request) => self.request(request),
+            Event::Request(request) => self.request(request, part),
             Event::Response { of, response } => self.response(of, response),
             Event::Damaged { of, why } => self.damaged(of, why),
             Event::Orphan { .. } => self.tell(Fact::Orphan),
             Event::Opened { connection, at } => {
-                let due = self.due(at);
-                self.ends.outlets.iter_mut().for_each(|outlet| outlet.opened(connection, due));
+                let due = self.due(at.plus(part.delay));
+                let lane = part.lane(connection);
+                self.ends.outlets.iter_mut().for_each(|outlet| outlet.opened(lane, due));
                 true
             }
             Event::Closed { connection, at, .. } => {
-                let due = self.due(at);
-                if self.work.external.as_mut().is_none_or(|external| external.closes(connection, due)) {
-                    self.closed(connection, due);
+                let due = self.due(at.plus(part.delay));
+                let lane = part.lane(connection);
+                if self.work.external.as_mut().is_none_or(|external| external.closes(lane, due)) {
+                    self.closed(lane, due);
                 }
                 true
             }
         }
     }
 
-    fn closed(&mut self, connection: ConnectionId, due: Instant) {
-        self.ends.outlets.iter_mut().for_each(|outlet| outlet.closed(connection, due));
+    fn closed(&mut self, lane: Lane, due: Instant) {
+        self.ends.outlets.iter_mut().for_each(|outlet| outlet.closed(lane, due));
     }
 
     /// Tells of each request that was captured and found no time any more, and how others were answered.
@@ -209,7 +171,7 @@ impl Pacer {
     }
 
     /// When a connection is due to open or close.
-    fn due(&self, at: Timestamp) -> Instant {
+    fn due(&mut self, at: Timestamp) -> Instant {
         self.work.timing.other(at).map_or_else(Instant::now, |due| self.put_off(due))
     }
 
@@ -224,15 +186,16 @@ impl Pacer {
                 recv(self.ends.events) -> parcel => parcel.ok(),
             }?,
         };
-        Some(Step::Event(self.opened(parcel)))
+        let (event, part) = self.opened(parcel);
+        Some(Step::Event(event, part))
     }
 
     /// The event in a parcel, whose share of the memory is given back.
-    fn opened(&self, parcel: Parcel) -> Event {
+    fn opened(&self, parcel: Parcel) -> (Event, Part) {
         drop(parcel.held);
         self.ends.progress.read_permille.store(parcel.permille, Ordering::Relaxed);
         self.ends.progress.queued.store(self.ends.events.len() as u64, Ordering::Relaxed);
-        parcel.event
+        (parcel.event, parcel.part)
     }
 
     /// An event that is there already, live. After many of them this thread naps rather than waits: who waits in the
@@ -254,7 +217,7 @@ impl Pacer {
     }
 
     /// False where the run was stopped.
-    fn request(&mut self, mut request: Box<Request>) -> bool {
+    fn request(&mut self, mut request: Box<Request>, part: Part) -> bool {
         if self.work.most.is_some_and(|most| self.taken >= most) {
             // What was read ahead of the end is not part of the run.
             return true;
@@ -262,7 +225,7 @@ impl Pacer {
         if let Some(outcome) = unfit(&request, self.needs_bodies()) {
             return self.end(note(&request), outcome);
         }
-        let due = self.work.timing.due(request.last_byte);
+        let due = self.work.timing.due(request.last_byte.plus(part.delay));
         let Ok(due) = self.wait_until(due) else { return false };
         let Work { chain, target_chains, reloads, .. } = &mut self.work;
         if reloads.has_changed().unwrap_or(false)
@@ -333,7 +296,8 @@ impl Pacer {
         if !self.tell(Fact::Offered { note: Box::new(note), targets }) {
             return false;
         }
-        if let Some(mark) = &self.work.mark {
+        let copies = (id.copy > 0).then_some(&self.work.copies);
+        if let Some(mark) = self.work.mark.as_ref().or(copies) {
             mark.put(&mut request);
         }
         self.offer(*request, targets, due, keep_host)
@@ -422,6 +386,7 @@ impl Pacer {
             body_sha256: response.body.sha256,
             damage: response.damage,
             latency: response.first_byte.since(asked.at),
+            kept: self.work.keeping.as_ref().map(|keeping| Box::new(keeping.production(&response))),
         };
         if self.work.external.is_some() {
             self.response_outside(of, response, &asked);

@@ -10,7 +10,9 @@ use tokio::time::Instant;
 use super::{Asked, Pacer, note};
 use crate::exchange::{Damage, Event, ExchangeId, Outcome, Request, Response, Shed};
 use crate::pipeline::FULL_PAUSE;
+use crate::pipeline::course::Part;
 use crate::pipeline::external::{Back, External, Passed, Settled};
+use crate::replay::Lane;
 use crate::report::TargetSet;
 
 /// How long, at the end, what is owed is waited for before the input of the processes ends, which makes those speak that
@@ -37,7 +39,10 @@ impl Pacer {
             // Before the clock is looked at: what has come back is not late.
             recv(external.back()) -> back => Some(super::Step::Outside(Step::Back(back.ok()?.0))),
             recv(late) -> _ => Some(super::Step::Outside(Step::Late)),
-            recv(self.ends.events) -> parcel => Some(super::Step::Event(self.opened(parcel.ok()?))),
+            recv(self.ends.events) -> parcel => {
+                let (event, part) = self.opened(parcel.ok()?);
+                Some(super::Step::Event(event, part))
+            }
         }
     }
 
@@ -106,15 +111,16 @@ impl Pacer {
         match settled {
             Settled::Nothing => true,
             Settled::Passed { passed, answered, changed } => {
-                let connection = passed.note.id.connection;
-                let went_on = self.came_back(passed, changed) && answered.is_none_or(|event| self.event(event));
-                self.done(connection);
+                let lane = passed.note.id.into();
+                let went_on =
+                    self.came_back(passed, changed) && answered.is_none_or(|event| self.event(event, Part::default()));
+                self.done(lane);
                 went_on
             }
             Settled::Ended { note, outcome } => {
-                let connection = note.id.connection;
+                let lane = note.id.into();
                 let went_on = self.end(note, outcome);
-                self.done(connection);
+                self.done(lane);
                 went_on
             }
             Settled::MadeUp(request) => self.made_up(request),
@@ -150,11 +156,11 @@ impl Pacer {
         }
         let now = Instant::now();
         let due = (!self.work.timing.is_unscheduled()).then_some(now);
-        self.ends.outlets.iter_mut().for_each(|outlet| outlet.opened(id.connection, now));
+        self.ends.outlets.iter_mut().for_each(|outlet| outlet.opened(id.into(), now));
         let targets = TargetSet::first(self.ends.outlets.len());
         let passed = Passed { note, request, due, targets, keep_host: false };
         let went_on = self.take(passed) && self.damaged(id, Damage::NoResponse);
-        self.closed(id.connection, now);
+        self.closed(id.into(), now);
         went_on
     }
 
@@ -163,9 +169,9 @@ impl Pacer {
     }
 
     /// Closes a connection that was to close after the last of its requests that waited.
-    fn done(&mut self, connection: crate::exchange::ConnectionId) {
-        if let Some(due) = self.work.external.as_mut().and_then(|external| external.done(connection)) {
-            self.closed(connection, due);
+    fn done(&mut self, lane: Lane) {
+        if let Some(due) = self.work.external.as_mut().and_then(|external| external.done(lane)) {
+            self.closed(lane, due);
         }
     }
 

@@ -126,7 +126,7 @@ impl HttpClient {
         })?;
         connection.ended();
         let Content { len: body_len, sha256: body_sha256, kept: body } = content;
-        let kept = head.map(|head| Box::new(Kept { head, body: body.map(Into::into) }));
+        let kept = head.map(|head| Box::new(Kept::new(head, body.map(Into::into))));
         Ok(Answer { status, body_len, body_sha256, kept, written, first_byte, done: Instant::now() })
     }
 

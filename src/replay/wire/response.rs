@@ -148,7 +148,7 @@ impl ResponseReader {
         let kept = last.head.map(|head| {
             let fits = self.wanted.kept.is_some_and(|most| body.len <= most as u64);
             let content = body.content().filter(|_| fits).map(|content| Bytes::from(content.into_owned()));
-            Box::new(Kept { head, body: content })
+            Box::new(Kept::new(head, content))
         });
         Some(Read {
             status: last.status,

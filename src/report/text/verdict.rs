@@ -58,13 +58,14 @@ fn answered(url: &str, target: &Target, requests: &Requests) -> (String, Tone) {
         _ => Tone::Bad,
     };
     let of = counted(differences.compared, "answer");
-    let how = match (differences.status, differences.body) {
+    let how = match (differences.status, differences.headers, differences.body) {
         _ if differences.compared == 0 => "no answer could be compared with production's".to_owned(),
-        (0, 0) => format!("{of} compared, none differs in status or body"),
-        (status, body) => {
+        (0, 0, 0) => format!("{of} compared, none differs in status or body"),
+        (status, headers, body) => {
             let verb = if status == 1 { "answer differs" } else { "answers differ" };
+            let headers = if headers > 0 { format!(" {} in headers,", number(headers)) } else { String::new() };
             format!(
-                "{} {verb} in status, {} in body, of {} compared",
+                "{} {verb} in status,{headers} {} in body, of {} compared",
                 number(status),
                 number(body),
                 number(differences.compared)
@@ -74,7 +75,7 @@ fn answered(url: &str, target: &Target, requests: &Requests) -> (String, Tone) {
     write!(text, "; {how}").ok();
     if differences.bodies_unknown > 0 {
         let bodies = counted(differences.bodies_unknown, "body");
-        write!(text, "; {bodies} not compared: production's was captured in part").ok();
+        write!(text, "; {bodies} not compared: captured in part, or without room or time for it").ok();
     }
     (text, tone)
 }

@@ -6,6 +6,8 @@ use clap::{Args, Parser, Subcommand};
 use shadowtap::config::typed;
 
 mod capture;
+mod compare;
+mod course;
 mod output;
 mod requests;
 mod running;
@@ -13,6 +15,8 @@ mod sending;
 mod watching;
 
 use capture::{CaptureArgs, LiveArgs};
+use compare::CompareArgs;
+use course::CourseArgs;
 use output::ReportArgs;
 use requests::{MiddlewareArgs, SelectArgs, WritesArgs};
 use running::{RecordingArgs, RunningArgs};
@@ -145,6 +149,8 @@ pub(crate) struct ShadowCommand {
     #[command(flatten)]
     running: RunningArgs,
     #[command(flatten)]
+    compare: CompareArgs,
+    #[command(flatten)]
     report: ReportArgs,
     #[command(flatten)]
     watching: WatchingArgs,
@@ -199,11 +205,15 @@ pub(crate) struct ReplayCommand {
     #[command(flatten)]
     pace: PaceArgs,
     #[command(flatten)]
+    course: CourseArgs,
+    #[command(flatten)]
     select: SelectArgs,
     #[command(flatten)]
     middleware: MiddlewareArgs,
     #[command(flatten)]
     writes: WritesArgs,
+    #[command(flatten)]
+    compare: CompareArgs,
     #[command(flatten)]
     report: ReportArgs,
     #[command(flatten)]
@@ -257,9 +267,11 @@ impl From<ReplayCommand> for typed::Replay {
     fn from(args: ReplayCommand) -> Self {
         Self {
             capture: args.capture.into(),
+            course: args.course.into(),
             select: args.select.into(),
             middleware: args.middleware.with(Some(args.writes)),
             send: args.send.at(args.pace),
+            compare: args.compare.into(),
             report: args.report.into(),
             watching: args.watching.into(),
         }
@@ -275,6 +287,7 @@ impl From<ShadowCommand> for typed::Shadow {
             send: args.send.into(),
             recording: args.recording.into(),
             running: args.running.into(),
+            compare: args.compare.into(),
             report: args.report.into(),
             watching: args.watching.into(),
         }

@@ -1,0 +1,147 @@
+//! What counts as a difference: flags and files, the same rules in both.
+
+use std::fmt::Display;
+use std::fs;
+use std::path::Path;
+
+use serde::Deserialize;
+
+use crate::report::compare::{RuleError, Rules};
+
+use super::check::size;
+use super::mistakes::Mistakes;
+use super::typed;
+
+/// Largest file of rules, in bytes; a larger one is a mistake.
+const MAX_FILE: u64 = 1 << 20;
+/// Largest body that can be asked to be looked into, in bytes: many of them have to fit into `--max-memory`.
+const LARGEST_BODY: usize = 16 << 20;
+
+/// What a file says.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct File {
+    ignore: Vec<String>,
+    ignore_order: Vec<String>,
+    compare_headers: Vec<String>,
+    max_body: Option<String>,
+}
+
+/// The rules of the file and then those of the flags, over the defaults.
+pub(super) fn rules(typed: &typed::Compare, mistakes: &mut Mistakes) -> Rules {
+    let mut rules = Rules::default();
+    if let Some(path) = &typed.file {
+        let place = format!("--compare {}", path.display());
+        if let Some(file) = mistakes.keep(&place, read(path)) {
+            let name = |key: &str| format!("{place}: {key}");
+            each(&name("ignore"), &file.ignore, mistakes, |rule| rules.ignore(rule));
+            each(&name("ignore_order"), &file.ignore_order, mistakes, |rule| rules.ignore_order(rule));
+            each(&name("compare_headers"), &file.compare_headers, mistakes, |rule| rules.compare_header(rule));
+            max_body(&name("max_body"), file.max_body.as_deref(), &mut rules, mistakes);
+        }
+    }
+    each("--ignore", &typed.ignore, mistakes, |rule| rules.ignore(rule));
+    each("--ignore-order", &typed.ignore_order, mistakes, |rule| rules.ignore_order(rule));
+    each("--compare-header", &typed.compare_headers, mistakes, |rule| rules.compare_header(rule));
+    max_body("--max-compare-body", typed.max_body.as_deref(), &mut rules, mistakes);
+    rules
+}
+
+fn each(place: &str, rules: &[String], mistakes: &mut Mistakes, mut add: impl FnMut(&str) -> Result<(), RuleError>) {
+    for rule in rules {
+        mistakes.keep(place, add(rule));
+    }
+}
+
+fn max_body(place: &str, typed: Option<&str>, rules: &mut Rules, mistakes: &mut Mistakes) {
+    let parse = |typed: &str| match typed.trim() {
+        "0" => Ok(0),
+        typed => size(typed).and_then(|bytes| match bytes {
+            0..=LARGEST_BODY => Ok(bytes),
+            _ => Err(format!("`{typed}` is more than is ever looked into; 16M is the most")),
+        }),
+    };
+    if let Some(bytes) = typed.and_then(|typed| mistakes.keep(place, parse(typed))) {
+        rules.set_max_body(bytes);
+    }
+}
+
+fn read(path: &Path) -> Result<File, String> {
+    let cannot = |why: &dyn Display| format!("cannot read it: {why}");
+    let len = fs::metadata(path).map_err(|why| cannot(&why))?.len();
+    if len > MAX_FILE {
+        return Err("it is larger than any list of rules".to_owned());
+    }
+    let text = fs::read_to_string(path).map_err(|why| cannot(&why))?;
+    toml::from_str(&text).map_err(|error| {
+        let line = error.span().and_then(|span| text.get(..span.start)).map(|before| before.matches('\n').count() + 1);
+        let at = line.map_or(String::new(), |line| format!("line {line}: "));
+        format!("{at}{}", error.message().lines().next().unwrap_or_default())
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn told(typed: &typed::Compare) -> (Rules, String) {
+        let mut mistakes = Mistakes::default();
+        let rules = rules(typed, &mut mistakes);
+        (rules, mistakes.to_string())
+    }
+
+    fn strings(texts: &[&str]) -> Vec<String> {
+        texts.iter().map(|text| (*text).to_owned()).collect()
+    }
+
+    fn file(text: &str) -> (tempfile::TempDir, typed::Compare) {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("rules.toml");
+        std::fs::write(&path, text).unwrap();
+        (folder, typed::Compare { file: Some(path), ..typed::Compare::default() })
+    }
+
+    #[test]
+    fn flags_stand_over_the_file_and_the_file_over_the_defaults() {
+        let (_folder, typed) = file("ignore = ['json:$.at', 'body']\ncompare_headers = ['server']\nmax_body = '1M'\n");
+        let (rules, mistakes) = told(&typed::Compare { max_body: Some("64K".to_owned()), ..typed });
+        assert_eq!(mistakes, "");
+        assert_eq!((rules.max_body(), rules.bodies(), rules.headers()), (64 << 10, false, true));
+    }
+
+    #[test]
+    fn every_mistake_is_told_with_its_place() {
+        let typed = typed::Compare {
+            ignore: strings(&["etag", "json:a"]),
+            ignore_order: strings(&["header:a"]),
+            compare_headers: strings(&["a b"]),
+            max_body: Some("1G".to_owned()),
+            ..typed::Compare::default()
+        };
+        let (_, mistakes) = told(&typed);
+        let places: Vec<&str> = mistakes.lines().map(|line| line.split(':').next().unwrap()).collect();
+        assert_eq!(
+            places,
+            ["--ignore", "--ignore", "--ignore-order", "--compare-header", "--max-compare-body"],
+            "{mistakes}"
+        );
+    }
+
+    #[test]
+    fn mistakes_in_a_file_are_told_with_their_line() {
+        let (_folder, typed) = file("ignore = []\nignroe = []\n");
+        let (_, mistakes) = told(&typed);
+        assert!(mistakes.contains("rules.toml: line 2: unknown field `ignroe`"), "{mistakes}");
+        let (_folder, typed) = file("ignore = ['etag']\n");
+        let (_, mistakes) = told(&typed);
+        assert!(mistakes.contains("rules.toml: ignore: `etag` names nothing"), "{mistakes}");
+        let typed = typed::Compare { file: Some("/nonexistent/rules.toml".into()), ..typed::Compare::default() };
+        assert!(told(&typed).1.contains("cannot read it"));
+    }
+
+    #[test]
+    fn no_body_at_all_can_be_asked_for() {
+        let (rules, mistakes) = told(&typed::Compare { max_body: Some("0".to_owned()), ..typed::Compare::default() });
+        assert_eq!((rules.max_body(), rules.bodies(), mistakes.as_str()), (0, true, ""));
+    }
+}

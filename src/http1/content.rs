@@ -1,0 +1,111 @@
+//! What a body is, as its head says: which bodies can be looked into, and which are told apart by their hash alone.
+
+use crate::exchange::{Head, HeaderLines};
+
+/// What the content of a body is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Content {
+    /// JSON (RFC 8259), or a format made of it (RFC 6839, 3.1).
+    Json,
+    /// Something that people can read, line by line.
+    Text,
+    /// Anything else: pictures, films, archives.
+    Other,
+    /// The head does not say.
+    Unknown,
+}
+
+impl Content {
+    /// Whether there may be something to read in it.
+    pub(crate) fn may_be_read(self) -> bool {
+        self != Self::Other
+    }
+}
+
+/// What the head says of the content, whatever its coding.
+pub(crate) fn of(head: &Head) -> Content {
+    of_raw(head.as_bytes())
+}
+
+/// The same of a head that nobody has taken over yet.
+pub(crate) fn of_raw(head: &[u8]) -> Content {
+    HeaderLines::of(head).find(|line| line.is("content-type")).map_or(Content::Unknown, |line| of_type(line.value))
+}
+
+/// The charset of a content type (RFC 9110, 8.3.2).
+pub(crate) fn charset(head: &Head) -> Option<&[u8]> {
+    let value = head.get("content-type")?;
+    let parameters = value.split(|byte| *byte == b';').skip(1);
+    parameters.map(<[u8]>::trim_ascii).find_map(|parameter| {
+        let (name, value) = parameter.split_at_checked("charset=".len())?;
+        name.eq_ignore_ascii_case(b"charset=").then(|| value.trim_ascii()).map(unquoted)
+    })
+}
+
+fn unquoted(value: &[u8]) -> &[u8] {
+    value.strip_prefix(b"\"").and_then(|value| value.strip_suffix(b"\"")).unwrap_or(value)
+}
+
+fn of_type(value: &[u8]) -> Content {
+    let essence = value.split(|byte| *byte == b';').next().unwrap_or_default().trim_ascii();
+    let ends = |with: &[u8]| {
+        essence.len() >= with.len()
+            && essence.iter().rev().zip(with.iter().rev()).all(|(a, b)| a.eq_ignore_ascii_case(b))
+    };
+    let begins = |with: &[u8]| essence.get(..with.len()).is_some_and(|begin| begin.eq_ignore_ascii_case(with));
+    if essence.is_empty() {
+        Content::Unknown
+    } else if ends(b"/json") || ends(b"+json") {
+        Content::Json
+    } else if begins(b"text/")
+        || [&b"/xml"[..], b"+xml", b"json", b"javascript", b"ecmascript", b"yaml", b"toml", b"graphql"]
+            .into_iter()
+            .any(ends)
+        || [&b"/x-www-form-urlencoded"[..], b"mpegurl", b"/sql", b"/csv", b"/problem"].into_iter().any(ends)
+    {
+        Content::Text
+    } else {
+        Content::Other
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn head(lines: &str) -> Head {
+        Head::new(format!("HTTP/1.1 200 OK\r\n{lines}\r\n").into_bytes())
+    }
+
+    #[test]
+    fn a_content_type_says_what_a_body_is() {
+        for (value, content) in [
+            ("application/json", Content::Json),
+            ("Application/JSON; charset=utf-8", Content::Json),
+            ("application/problem+json", Content::Json),
+            ("application/x-ndjson", Content::Text),
+            ("text/html;charset=utf-8", Content::Text),
+            ("image/svg+xml", Content::Text),
+            ("application/vnd.apple.mpegurl", Content::Text),
+            ("application/dash+xml", Content::Text),
+            ("image/png", Content::Other),
+            ("application/octet-stream", Content::Other),
+            ("json", Content::Text),
+            (" ; charset=x", Content::Unknown),
+        ] {
+            assert_eq!(of(&head(&format!("Content-Type: {value}\r\n"))), content, "{value}");
+        }
+        assert_eq!(of(&head("")), Content::Unknown);
+    }
+
+    #[test]
+    fn a_charset_is_found_among_parameters() {
+        let charset = |value: &str| {
+            let head = head(&format!("Content-Type: {value}\r\n"));
+            super::charset(&head).map(|charset| String::from_utf8_lossy(charset).into_owned())
+        };
+        assert_eq!(charset("text/html; a=b; Charset=\"ISO-8859-1\"").as_deref(), Some("ISO-8859-1"));
+        assert_eq!(charset("text/html;charset=utf-8 ").as_deref(), Some("utf-8"));
+        assert_eq!(charset("text/html"), None);
+    }
+}

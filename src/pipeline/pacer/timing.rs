@@ -1,0 +1,73 @@
+//! When what was captured is due, on the clock of this run.
+
+use tokio::time::Instant;
+
+use crate::exchange::Timestamp;
+use crate::pipeline::course::KnownSpan;
+use crate::pipeline::wall_clock;
+use crate::replay::{Pace, Schedule};
+
+/// When requests are due.
+pub(in crate::pipeline) enum Timing {
+    /// As their capture times and a pace say.
+    Paced {
+        schedule: Schedule,
+        /// When the first request came: due times count from here.
+        begun: Option<Instant>,
+        /// Which part of the capture is replayed.
+        span: KnownSpan,
+        /// Which pass over it this is.
+        pass: u32,
+    },
+    /// They were due when their last byte was on the wire.
+    Live,
+}
+
+impl Timing {
+    /// Due times as `pace` has them.
+    pub(in crate::pipeline) const fn paced(pace: Pace, span: KnownSpan) -> Self {
+        Self::Paced { schedule: Schedule::new(pace), begun: None, span, pass: 1 }
+    }
+
+    pub(super) fn due(&mut self, at: Timestamp) -> Option<Instant> {
+        match self {
+            Self::Paced { schedule, begun, span, .. } => {
+                let begun = *begun.get_or_insert_with(|| {
+                    span.get().and_then(|span| span.from).into_iter().for_each(|from| schedule.begin(from));
+                    Instant::now()
+                });
+                schedule.due(at).map(|offset| begun + offset)
+            }
+            Self::Live => Some(live(at)),
+        }
+    }
+
+    /// What comes from now on is of this pass, where it is a later one.
+    pub(super) fn reach(&mut self, of: u32) {
+        if let Self::Paced { schedule, span, pass, .. } = self
+            && *pass < of
+        {
+            schedule.next_pass(span.get().and_then(|span| span.until));
+            *pass = of;
+        }
+    }
+
+    /// Whether requests are sent as fast as they are taken.
+    pub(super) const fn is_unscheduled(&self) -> bool {
+        matches!(self, Self::Paced { schedule, .. } if schedule.is_max())
+    }
+
+    /// When something at `at` is due that is no request; it changes nothing about the pace.
+    pub(super) fn other(&mut self, at: Timestamp) -> Option<Instant> {
+        match self {
+            Self::Paced { schedule, begun, .. } => Some((*begun)? + schedule.offset(at)?),
+            Self::Live => Some(live(at)),
+        }
+    }
+}
+
+/// The instant at which the wire was at `at`.
+fn live(at: Timestamp) -> Instant {
+    let now = Instant::now();
+    now.checked_sub(wall_clock().since(at)).unwrap_or(now)
+}

@@ -1,0 +1,302 @@
+//! Which part of a capture is replayed, how often, and how many times each session.
+//!
+//! There is no clock here and no event: a [`Window`] and the beginning of a capture make a [`Span`], a number of a
+//! connection makes copies and their delays.
+
+use std::fmt;
+use std::str::FromStr;
+use std::time::Duration;
+
+use xxhash_rust::xxh3::xxh3_64_with_seed;
+
+use crate::exchange::{ConnectionId, Timestamp};
+
+/// Most sessions that one may become: past it a capture with more users in it is what is wanted.
+pub const MAX_AMPLIFY: f64 = 1000.0;
+/// How much later than the original its copies come, at most, on the capture's clock: long enough that an answer which
+/// was made for the original has left most short caches, short enough that copies meet the load of the same moment.
+pub const MAX_DELAY: Duration = Duration::from_secs(1);
+/// How long before a capture's beginning a time of day may be, to be one of the same day.
+const SAME_DAY: Duration = Duration::from_secs(3600);
+const DAY: Duration = Duration::from_secs(86_400);
+
+/// What is replayed of a capture.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Course {
+    /// Which part of it.
+    pub window: Window,
+    /// How often: 1 for once. At least 1.
+    pub passes: u32,
+    /// How many times each session.
+    pub amplify: Amplify,
+}
+
+impl Default for Course {
+    /// All of it, once.
+    fn default() -> Self {
+        Self { window: Window::default(), passes: 1, amplify: Amplify::default() }
+    }
+}
+
+/// A moment in a capture.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Moment {
+    /// This long after its beginning.
+    After(Duration),
+    /// This instant.
+    At(Timestamp),
+    /// This time of day in UTC, counted from midnight.
+    OfDay(Duration),
+}
+
+/// A part of a capture, as it is asked for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Window {
+    /// Its first moment.
+    pub from: Option<Moment>,
+    /// The first moment after it.
+    pub until: Option<Moment>,
+}
+
+/// A part of a capture whose beginning is known.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Span {
+    /// Its first instant; none where it begins with the capture.
+    pub from: Option<Timestamp>,
+    /// The first instant after it.
+    pub until: Option<Timestamp>,
+}
+
+impl Window {
+    /// The part of a capture that began then. A time of day is the first one from an hour before the beginning on, or,
+    /// for the end, the first one after the part's own beginning.
+    #[must_use]
+    pub fn of(self, began: Timestamp) -> Span {
+        let earliest = Timestamp::from_nanos(began.nanos().saturating_sub(nanos(SAME_DAY)));
+        let from = self.from.map(|moment| moment.of(began, earliest));
+        let until = self.until.map(|moment| moment.of(began, from.unwrap_or(began)));
+        // What lies before the capture is not waited for.
+        Span { from: from.filter(|from| *from > began), until }
+    }
+
+    /// Whether nothing can be in it, as far as can be said without the capture.
+    #[must_use]
+    pub fn is_empty(self) -> bool {
+        match (self.from, self.until) {
+            (Some(Moment::After(from)), Some(Moment::After(until))) => until <= from,
+            (Some(Moment::At(from)), Some(Moment::At(until))) => until <= from,
+            (_, Some(Moment::After(until))) => until.is_zero(),
+            _ => false,
+        }
+    }
+}
+
+impl Moment {
+    /// The instant in a capture that began then; a time of day is the first one after `earliest`.
+    fn of(self, began: Timestamp, earliest: Timestamp) -> Timestamp {
+        match self {
+            Self::After(offset) => began.plus(offset),
+            Self::At(instant) => instant,
+            Self::OfDay(time) => {
+                let midnight = Timestamp::from_nanos(earliest.nanos() - earliest.nanos() % nanos(DAY));
+                let today = midnight.plus(time);
+                if today > earliest { today } else { today.plus(DAY) }
+            }
+        }
+    }
+}
+
+impl Span {
+    /// Where an instant lies.
+    #[must_use]
+    pub fn side(&self, at: Timestamp) -> Side {
+        if self.from.is_some_and(|from| at < from) {
+            Side::Before
+        } else if self.until.is_some_and(|until| at >= until) {
+            Side::After
+        } else {
+            Side::Within
+        }
+    }
+}
+
+/// Where an instant lies beside a [`Span`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Side {
+    /// Before it.
+    Before,
+    /// In it.
+    Within,
+    /// After it.
+    After,
+}
+
+/// How many sessions one becomes; with 1.5 half of them become two.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Amplify(f64);
+
+impl Default for Amplify {
+    /// Each stays one.
+    fn default() -> Self {
+        Self(1.0)
+    }
+}
+
+impl Amplify {
+    /// Whether there are no copies.
+    #[must_use]
+    pub fn is_none(self) -> bool {
+        self.0 <= 1.0
+    }
+
+    /// How many copies this session has beside the original. What has a copy at 1.5x has it at 1.7x, too.
+    #[must_use]
+    pub fn copies(self, connection: ConnectionId) -> u32 {
+        let copies = self.0 - 1.0;
+        let rest = share(connection, 0) < copies.fract();
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "at most MAX_AMPLIFY, not negative"
+        )]
+        let whole = copies as u32;
+        whole + u32::from(rest)
+    }
+
+    /// How much later than its original all of a copy comes, on the capture's clock: up to [`MAX_DELAY`], and always as
+    /// much for the same copy of the same session.
+    #[must_use]
+    pub fn delay(connection: ConnectionId, copy: u32) -> Duration {
+        MAX_DELAY.mul_f64(share(connection, u64::from(copy)))
+    }
+}
+
+/// Something between 0 and 1 that looks random, and is the same wherever it is asked for.
+fn share(connection: ConnectionId, which: u64) -> f64 {
+    xxh3_64_with_seed(&connection.0.to_le_bytes(), which) as f64 / 2f64.powi(64)
+}
+
+fn nanos(time: Duration) -> u64 {
+    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
+}
+
+/// Why something typed is no factor.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "`{typed}` is no factor for sessions; write 3x for three of each, or 1.5x for one more of every second; at most \
+     {MAX_AMPLIFY}x"
+)]
+pub struct AmplifyError {
+    typed: String,
+}
+
+/// `3x`, `1.5x`.
+impl FromStr for Amplify {
+    type Err = AmplifyError;
+
+    fn from_str(typed: &str) -> Result<Self, AmplifyError> {
+        let number = typed.strip_suffix('x').and_then(|number| number.parse::<f64>().ok());
+        let factor = number.filter(|factor| (1.0..=MAX_AMPLIFY).contains(factor));
+        factor.map(Self).ok_or_else(|| AmplifyError { typed: typed.to_owned() })
+    }
+}
+
+impl fmt::Display for Amplify {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}x", self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(typed: &str) -> Timestamp {
+        format!("{typed}Z").parse().unwrap()
+    }
+
+    fn of_day(hours: u64, minutes: u64) -> Moment {
+        Moment::OfDay(Duration::from_secs(hours * 3600 + minutes * 60))
+    }
+
+    /// The span of a capture that began then, as instants; empty where there is no bound.
+    fn check(window: Window, began: &str, from: &str, until: &str) {
+        let bound = |typed: &str| (!typed.is_empty()).then(|| at(typed));
+        assert_eq!(window.of(at(began)), Span { from: bound(from), until: bound(until) }, "{window:?}");
+    }
+
+    #[test]
+    fn a_window_is_counted_from_the_beginning_or_by_the_clock() {
+        let began = "2026-11-21T19:58:00";
+        let minutes = |n: u64| Some(Moment::After(Duration::from_secs(n * 60)));
+        check(Window::default(), began, "", "");
+        check(Window { from: minutes(10), until: minutes(12) }, began, "2026-11-21T20:08:00", "2026-11-21T20:10:00");
+        let instant = Some(Moment::At(at("2026-11-21T20:00:00")));
+        check(Window { from: instant, until: None }, began, "2026-11-21T20:00:00", "");
+        check(
+            Window { from: Some(of_day(20, 0)), until: Some(of_day(21, 0)) },
+            began,
+            "2026-11-21T20:00:00",
+            "2026-11-21T21:00:00",
+        );
+    }
+
+    #[test]
+    fn a_time_of_day_is_of_the_night_in_which_the_capture_was_made() {
+        let began = "2026-11-21T22:30:00";
+        check(
+            Window { from: Some(of_day(23, 0)), until: Some(of_day(0, 30)) },
+            began,
+            "2026-11-21T23:00:00",
+            "2026-11-22T00:30:00",
+        );
+        check(
+            Window { from: Some(of_day(1, 0)), until: Some(of_day(2, 0)) },
+            began,
+            "2026-11-22T01:00:00",
+            "2026-11-22T02:00:00",
+        );
+        check(Window { from: Some(of_day(22, 0)), until: None }, began, "", "");
+    }
+
+    #[test]
+    fn a_window_that_nothing_can_be_in_is_known() {
+        let after = |s| Some(Moment::After(Duration::from_secs(s)));
+        assert!(Window { from: after(5), until: after(5) }.is_empty());
+        assert!(Window { from: None, until: after(0) }.is_empty());
+        assert!(!Window { from: after(5), until: after(6) }.is_empty());
+        assert!(!Window { from: Some(of_day(23, 0)), until: Some(of_day(1, 0)) }.is_empty());
+    }
+
+    #[test]
+    fn whole_factors_copy_every_session_and_fractions_some() {
+        let copies = |typed: &str| -> Vec<u32> {
+            let amplify: Amplify = typed.parse().unwrap();
+            (1..=10_000).map(|n| amplify.copies(ConnectionId(n))).collect()
+        };
+        assert!(copies("1x").iter().all(|copies| *copies == 0));
+        assert!(copies("3x").iter().all(|copies| *copies == 2));
+        let (half, more) = (copies("1.5x"), copies("1.7x"));
+        let sum: u32 = half.iter().sum();
+        assert!((4_800..5_200).contains(&sum), "{sum}");
+        assert!(half.iter().zip(&more).all(|(half, more)| half <= more), "what has a copy keeps it");
+        assert!(copies("2.5x").iter().all(|copies| (1..=2).contains(copies)));
+    }
+
+    #[test]
+    fn copies_come_later_each_by_a_time_of_its_own() {
+        let delays: Vec<Duration> = (1..=50).map(|copy| Amplify::delay(ConnectionId(7), copy)).collect();
+        assert!(delays.iter().all(|delay| *delay < MAX_DELAY));
+        let early = delays.iter().filter(|delay| **delay < MAX_DELAY / 2).count();
+        assert!((15..35).contains(&early), "{early}");
+        assert_eq!(delays[0], Amplify::delay(ConnectionId(7), 1));
+    }
+
+    #[test]
+    fn what_is_no_factor_is_refused() {
+        for typed in ["", "3", "0.5x", "x", "-1x", "NaNx", "infx", "1001x"] {
+            assert!(typed.parse::<Amplify>().unwrap_err().to_string().contains("write 3x"), "{typed}");
+        }
+        assert_eq!("1.5x".parse::<Amplify>().unwrap().to_string(), "1.5x");
+    }
+}

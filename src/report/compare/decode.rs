@@ -1,0 +1,124 @@
+//! Bodies without their content coding (RFC 9110, 8.4): gzip, deflate, br, zstd.
+
+use std::borrow::Cow;
+use std::io::Read;
+
+use flate2::read::{DeflateDecoder, MultiGzDecoder, ZlibDecoder};
+
+use crate::exchange::Head;
+
+/// Codings on top of each other that are taken off; a body with more is compared as it is.
+const MAX_CODINGS: usize = 3;
+/// Largest window of zstd as a power of two: what RFC 9659 allows on the web. A body that asks for more is compared as
+/// it is.
+const ZSTD_WINDOW: u32 = 23;
+/// Buffer of the brotli decoder, in bytes.
+const BUFFER: usize = 4096;
+
+/// The content behind all codings. `None` where a coding is not known, what is under it is not what it says, or the
+/// content is longer than `most` bytes: then no more than that was ever made of it.
+pub(super) fn decoded<'a>(head: &Head, body: &'a [u8], most: usize) -> Option<Cow<'a, [u8]>> {
+    let codings: Vec<&[u8]> = head
+        .get_all("content-encoding")
+        .flat_map(|value| value.split(|byte| *byte == b','))
+        .map(<[u8]>::trim_ascii)
+        .filter(|coding| !coding.is_empty() && !coding.eq_ignore_ascii_case(b"identity"))
+        .take(MAX_CODINGS + 1)
+        .collect();
+    if codings.len() > MAX_CODINGS {
+        return None;
+    }
+    let mut content = Cow::Borrowed(body);
+    for coding in codings.iter().rev() {
+        content = Cow::Owned(one(coding, &content, most)?);
+    }
+    (content.len() <= most).then_some(content)
+}
+
+fn one(coding: &[u8], body: &[u8], most: usize) -> Option<Vec<u8>> {
+    let is = |name: &str| coding.eq_ignore_ascii_case(name.as_bytes());
+    if is("gzip") || is("x-gzip") {
+        bounded(MultiGzDecoder::new(body), most)
+    } else if is("deflate") {
+        // Most mean zlib by it, as RFC 9110 says, and some raw deflate.
+        bounded(ZlibDecoder::new(body), most).or_else(|| bounded(DeflateDecoder::new(body), most))
+    } else if is("br") {
+        bounded(brotli_decompressor::Decompressor::new(body, BUFFER), most)
+    } else if is("zstd") {
+        let mut decoder = zstd::stream::read::Decoder::with_buffer(body).ok()?;
+        decoder.window_log_max(ZSTD_WINDOW).ok()?;
+        bounded(decoder, most)
+    } else {
+        None
+    }
+}
+
+fn bounded(from: impl Read, most: usize) -> Option<Vec<u8>> {
+    let mut content = Vec::new();
+    from.take(most as u64 + 1).read_to_end(&mut content).ok()?;
+    (content.len() <= most).then_some(content)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write as _;
+
+    use super::*;
+
+    const TEXT: &[u8] = b"{\"a\":1,\"b\":\"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\"}";
+
+    fn head(coding: &str) -> Head {
+        Head::new(format!("HTTP/1.1 200 OK\r\nContent-Encoding: {coding}\r\n\r\n").into_bytes())
+    }
+
+    fn gzip(bytes: &[u8]) -> Vec<u8> {
+        let mut to = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
+        to.write_all(bytes).unwrap();
+        to.finish().unwrap()
+    }
+
+    #[track_caller]
+    fn check(coding: &str, body: &[u8], content: Option<&[u8]>) {
+        assert_eq!(decoded(&head(coding), body, 1000).as_deref(), content, "{coding}");
+    }
+
+    #[test]
+    fn every_coding_is_taken_off_and_several_in_turn() {
+        let mut zlib = flate2::write::ZlibEncoder::new(Vec::new(), flate2::Compression::default());
+        zlib.write_all(TEXT).unwrap();
+        let mut raw = flate2::write::DeflateEncoder::new(Vec::new(), flate2::Compression::default());
+        raw.write_all(TEXT).unwrap();
+        let zstd = zstd::encode_all(TEXT, 1).unwrap();
+        check("gzip", &gzip(TEXT), Some(TEXT));
+        check("X-GZIP", &gzip(TEXT), Some(TEXT));
+        check("deflate", &zlib.finish().unwrap(), Some(TEXT));
+        check("deflate", &raw.finish().unwrap(), Some(TEXT));
+        check("zstd", &zstd, Some(TEXT));
+        check("identity", TEXT, Some(TEXT));
+        check("zstd, gzip", &gzip(&zstd), Some(TEXT));
+        // "hello\n", as brotli's own tool stores it.
+        check("br", b"\x8b\x02\x80hello\n\x03", Some(b"hello\n"));
+    }
+
+    #[test]
+    fn what_is_not_what_it_says_is_left_alone() {
+        check("gzip", TEXT, None);
+        check("br", b"\xff\xff\xff\xff", None);
+        check("zstd", TEXT, None);
+        check("deflate", TEXT, None);
+        check("compress", TEXT, None);
+        check("gzip,gzip,gzip,gzip", TEXT, None);
+        check("gzip", gzip(TEXT).split_last().unwrap().1, None);
+    }
+
+    #[test]
+    fn a_bomb_is_given_up_at_the_limit() {
+        let bomb = gzip(&vec![b'a'; 10 << 20]);
+        assert!(bomb.len() < 20_000);
+        check("gzip", &bomb, None);
+        let wide = zstd::encode_all(&vec![b'a'; 10 << 20][..], 1).unwrap();
+        check("zstd", &wide, None);
+        check("gzip", &gzip(&[b'a'; 1000]), Some(&[b'a'; 1000]));
+        check("gzip", &gzip(&[b'a'; 1001]), None);
+    }
+}

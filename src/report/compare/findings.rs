@@ -1,0 +1,94 @@
+//! Differences as they are found in a body: so many of each field, and of so many fields.
+
+use serde_json::Value;
+
+use super::{Difference, Kind, Place};
+
+/// Fields of one body in which differences are told apart: of further ones it is only told that there are more.
+pub(super) const MAX_FIELDS: usize = 64;
+/// Differences that are listed of one field, such as `$.items[*].price`; further ones are like these.
+const MAX_EXAMPLES: u32 = 3;
+
+/// What was found so far.
+#[derive(Debug, Default)]
+pub(super) struct Findings {
+    differences: Vec<Difference>,
+    /// Each field, and how often it differs.
+    fields: Vec<(String, u32)>,
+    total: u64,
+    more: bool,
+}
+
+/// How much had been found.
+#[derive(Debug)]
+pub(super) struct Mark {
+    differences: usize,
+    counts: Vec<u32>,
+    total: u64,
+    more: bool,
+}
+
+impl Findings {
+    /// How many differences there were, listed or not.
+    pub(super) const fn total(&self) -> u64 {
+        self.total
+    }
+
+    /// A bound was met: there may be more.
+    pub(super) const fn give_up(&mut self) {
+        self.more = true;
+    }
+
+    /// One more, in `field`; `tell` says what is listed of it: its path, and both values.
+    pub(super) fn add(&mut self, field: String, kind: Kind, tell: impl FnOnce() -> (String, Value, Value)) {
+        self.total += 1;
+        let known = self.fields.iter().position(|(known, _)| *known == field);
+        if known.is_none() {
+            if self.fields.len() == MAX_FIELDS {
+                self.more = true;
+                return;
+            }
+            self.fields.push((field, 0));
+        }
+        let at = known.unwrap_or(self.fields.len() - 1);
+        let Some((_, count)) = self.fields.get_mut(at) else { return };
+        *count += 1;
+        if *count <= MAX_EXAMPLES {
+            let (path, production, shadow) = tell();
+            self.differences.push(Difference { place: Place::Body, path, kind, production, shadow });
+        }
+    }
+
+    pub(super) fn mark(&self) -> Mark {
+        Mark {
+            differences: self.differences.len(),
+            counts: self.fields.iter().map(|(_, count)| *count).collect(),
+            total: self.total,
+            more: self.more,
+        }
+    }
+
+    /// Forgets what was found since.
+    pub(super) fn back_to(&mut self, mark: &Mark) {
+        self.differences.truncate(mark.differences);
+        self.fields.truncate(mark.counts.len());
+        for ((_, count), before) in self.fields.iter_mut().zip(&mark.counts) {
+            *count = *before;
+        }
+        (self.total, self.more) = (mark.total, mark.more);
+    }
+
+    /// The differences, and last that there are more where there may be.
+    pub(super) fn finish(mut self) -> Vec<Difference> {
+        if self.more {
+            self.differences.push(Difference {
+                place: Place::Body,
+                path: String::new(),
+                kind: Kind::More,
+                production: Value::Null,
+                shadow: Value::Null,
+            });
+        }
+        self.differences
+    }
+}

@@ -1,0 +1,203 @@
+//! Header lines that count, by their names. Several lines of one name are one list (RFC 9110, 5.3).
+
+use std::borrow::Cow;
+
+use arrayvec::ArrayVec;
+use serde_json::Value;
+
+use super::shown;
+use super::{Difference, Kind, MAX_COMPARED_HEAD, Place, Rules, Side};
+use crate::exchange::{Head, HeaderLine, wire_text};
+use crate::middleware::redact::MASK;
+use crate::middleware::shown::{is_secret_name, target};
+
+/// Lines that count of one head; where there are more it is told that there may be more differences.
+const MAX_LINES: usize = 100;
+
+/// Headers whose values are nobody's business, besides those whose name says so.
+const HIDDEN: [&str; 5] = ["cookie", "proxy-authorization", "set-cookie2", "x-api-key", "x-auth-token"];
+
+type Lines<'a> = ArrayVec<HeaderLine<'a>, MAX_LINES>;
+
+/// Adds in what the header lines of two answers differ.
+pub(super) fn compare(rules: &Rules, production: &Side<'_>, shadow: &Side<'_>, differences: &mut Vec<Difference>) {
+    let (Some(one), Some(other)) = (production.head, shadow.head) else { return };
+    if one.as_bytes().len().max(other.as_bytes().len()) > MAX_COMPARED_HEAD {
+        differences.push(more());
+        return;
+    }
+    let (Ok(a), Ok(b)) = (counted(rules, one), counted(rules, other)) else {
+        differences.push(more());
+        return;
+    };
+    for (at, line) in a.iter().enumerate() {
+        let is_first = !a.iter().take(at).any(|before| same_name(before, line));
+        if is_first && !same((&a, production), (&b, shadow), line) {
+            differences.push(difference(line, &a, &b));
+        }
+    }
+    for (at, line) in b.iter().enumerate() {
+        let is_first = !b.iter().take(at).any(|before| same_name(before, line));
+        if is_first && !a.iter().any(|before| same_name(before, line)) {
+            differences.push(difference(line, &a, &b));
+        }
+    }
+}
+
+/// The lines that count; an error where there are too many.
+fn counted<'a>(rules: &Rules, head: &'a Head) -> Result<Lines<'a>, ()> {
+    let mut lines = Lines::new();
+    for line in head.lines().filter(|line| rules.counts(line.name)) {
+        lines.try_push(line).map_err(|_| ())?;
+    }
+    Ok(lines)
+}
+
+fn same_name(one: &HeaderLine<'_>, other: &HeaderLine<'_>) -> bool {
+    one.name.len() == other.name.len() && one.name.eq_ignore_ascii_case(other.name)
+}
+
+fn values<'l, 'a>(lines: &'l Lines<'a>, like: &'l HeaderLine<'a>) -> impl Iterator<Item = &'a [u8]> + 'l {
+    lines.iter().filter(move |line| same_name(line, like)).map(|line| line.value)
+}
+
+/// Whether both sides say the same under the name of `line`.
+fn same<'l, 'a>(
+    (a, production): (&'l Lines<'a>, &Side<'_>),
+    (b, shadow): (&'l Lines<'a>, &Side<'_>),
+    line: &'l HeaderLine<'a>,
+) -> bool {
+    if values(a, line).eq(values(b, line)) {
+        return true;
+    }
+    if values(b, line).next().is_none() {
+        return false;
+    }
+    if line.is("set-cookie") {
+        return cookies(values(a, line)) == cookies(values(b, line));
+    }
+    if line.is("location") || line.is("content-location") {
+        return values(a, line)
+            .map(|value| local(value, production.authorities))
+            .eq(values(b, line).map(|value| local(value, shadow.authorities)));
+    }
+    // Case counts in values, but for those of these.
+    let caseless = line.is("content-type") || line.is("vary") || line.is("allow");
+    canonical(values(a, line), caseless) == canonical(values(b, line), caseless)
+}
+
+/// A list in one form, whatever the blanks about its commas and semicolons, and how many lines it had.
+fn canonical<'a>(values: impl Iterator<Item = &'a [u8]>, caseless: bool) -> Vec<u8> {
+    let mut canonical = Vec::with_capacity(64);
+    for value in values {
+        for item in value.split(|byte| *byte == b',') {
+            for part in item.split(|byte| *byte == b';') {
+                canonical.extend_from_slice(part.trim_ascii());
+                canonical.push(b';');
+            }
+            canonical.push(b',');
+        }
+    }
+    if caseless {
+        canonical.make_ascii_lowercase();
+    }
+    canonical
+}
+
+/// A reference without the scheme and the host where they are its own stack's.
+fn local<'a>(value: &'a [u8], authorities: [&[u8]; 2]) -> &'a [u8] {
+    let after = [&b"http://"[..], b"https://", b"//"].into_iter().find_map(|scheme| {
+        let (begin, rest) = value.split_at_checked(scheme.len())?;
+        begin.eq_ignore_ascii_case(scheme).then_some(rest)
+    });
+    let Some(after) = after else { return value };
+    let end = memchr::memchr3(b'/', b'?', b'#', after).unwrap_or(after.len());
+    match after.split_at_checked(end) {
+        Some((host, rest)) if authorities.iter().any(|own| !own.is_empty() && same_host(host, own)) => {
+            if rest.is_empty() { b"/" } else { rest }
+        }
+        _ => value,
+    }
+}
+
+fn same_host(one: &[u8], other: &[u8]) -> bool {
+    bare(one).eq_ignore_ascii_case(bare(other))
+}
+
+/// A host without its port: a redirect from http to https has another.
+fn bare(authority: &[u8]) -> &[u8] {
+    match memchr::memrchr(b':', authority) {
+        Some(colon) if authority.get(colon + 1..).is_some_and(|port| port.iter().all(u8::is_ascii_digit)) => {
+            authority.get(..colon).unwrap_or(authority)
+        }
+        _ => authority,
+    }
+}
+
+/// Cookies that are set, sorted: names and attributes; neither their values nor when exactly they expire.
+fn cookies<'a>(values: impl Iterator<Item = &'a [u8]>) -> Vec<String> {
+    let mut cookies: Vec<String> = values.map(cookie).collect();
+    cookies.sort_unstable();
+    cookies
+}
+
+fn cookie(value: &[u8]) -> String {
+    let text = wire_text(value);
+    let mut parts = text.split(';').map(str::trim);
+    let name = parts.next().and_then(|pair| pair.split_once('=')).map_or("", |(name, _)| name.trim());
+    let mut attributes: Vec<String> = parts
+        .filter(|part| !part.is_empty())
+        .map(|part| {
+            let (name, value) = part.split_once('=').map_or((part, None), |(name, value)| (name, Some(value.trim())));
+            let name = name.trim().to_ascii_lowercase();
+            match value {
+                Some(value) if name != "expires" => format!("; {name}={}", value.to_ascii_lowercase()),
+                _ => format!("; {name}"),
+            }
+        })
+        .collect();
+    attributes.sort_unstable();
+    format!("{name}={MASK}{}", attributes.concat())
+}
+
+fn difference<'l, 'a>(line: &'l HeaderLine<'a>, a: &'l Lines<'a>, b: &'l Lines<'a>) -> Difference {
+    let name = wire_text(line.name).to_ascii_lowercase();
+    let (mut production, mut shadow) = (told(&name, values(a, line)), told(&name, values(b, line)));
+    let kind = match (&production, &shadow) {
+        (Some(_), None) => Kind::Missing,
+        (None, _) => Kind::Extra,
+        _ => Kind::Value,
+    };
+    let (production, shadow) = match (production.take(), shadow.take()) {
+        (Some(one), Some(other)) => shown::pair(&one, &other),
+        (one, other) => {
+            (one.map_or(Value::Null, |one| shown::one(&one)), other.map_or(Value::Null, |one| shown::one(&one)))
+        }
+    };
+    let path = super::path::cut_at(&name, shown::MAX_SHOWN).to_owned();
+    Difference { place: Place::Header, path, kind, production, shadow }
+}
+
+/// The lines of a name as they may be shown; `None` where there is none.
+fn told<'a>(name: &str, values: impl Iterator<Item = &'a [u8]>) -> Option<String> {
+    let mut values = values.peekable();
+    values.peek()?;
+    if name == "set-cookie" {
+        return Some(cookies(values).join(", "));
+    }
+    let hidden = HIDDEN.contains(&name) || is_secret_name(name);
+    let values: Vec<Cow<'_, str>> = values
+        .map(|value| if hidden { MASK.into() } else { Cow::Owned(wire_text(&target(value)).into_owned()) })
+        .collect();
+    Some(values.join(", "))
+}
+
+fn more() -> Difference {
+    Difference {
+        place: Place::Header,
+        path: String::new(),
+        kind: Kind::More,
+        production: Value::Null,
+        shadow: Value::Null,
+    }
+}

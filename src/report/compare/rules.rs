@@ -1,0 +1,503 @@
+//! What counts as a difference: `json:$.generatedAt`, `header:etag`, `body`.
+//!
+//! Rules come in as they are typed; questions of the comparison are answered. JSON paths are followed as the comparison
+//! goes down a document ([`Reached`]), all of them at once, and cost nothing where none of them leads.
+
+use super::path::Step;
+
+/// Bytes of a body that are compared, unless said otherwise. Longer ones are compared by length and hash.
+pub const DEFAULT_MAX_BODY: usize = 256 << 10;
+/// How many times as long as its coded form a body may be once it is decoded, and still be looked into.
+const DECODED_TIMES: usize = 4;
+/// Most of what a body may be once it is decoded, in bytes, however much was asked for.
+const MAX_DECODED: usize = 16 << 20;
+/// Steps of all JSON paths together: a rule that goes past it is a mistake.
+pub const MAX_JSON_STEPS: usize = 256;
+/// Longest name of a header that can be left out, in bytes.
+const MAX_HEADER_NAME: usize = 64;
+
+/// Header lines that never count unless they are asked for: those of one connection and of framing, and those that name
+/// this very answer, the machine it came from, or the time.
+pub const NEVER_COUNTED: [&str; 54] = [
+    "age",
+    "alt-svc",
+    "cdn-loop",
+    "cf-cache-status",
+    "cf-ray",
+    "connection",
+    "content-length",
+    "date",
+    "expires",
+    "fastly-restarts",
+    "forwarded",
+    "keep-alive",
+    "nel",
+    "proxy-connection",
+    "report-to",
+    "request-id",
+    "server",
+    "server-timing",
+    "te",
+    "traceparent",
+    "tracestate",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+    "via",
+    "warning",
+    "x-amz-apigw-id",
+    "x-amz-cf-id",
+    "x-amz-cf-pop",
+    "x-amz-id-2",
+    "x-amz-request-id",
+    "x-amzn-requestid",
+    "x-amzn-trace-id",
+    "x-b3-parentspanid",
+    "x-b3-sampled",
+    "x-b3-spanid",
+    "x-b3-traceid",
+    "x-backend",
+    "x-backend-server",
+    "x-cache",
+    "x-cache-hits",
+    "x-cache-lookup",
+    "x-cache-status",
+    "x-correlation-id",
+    "x-envoy-upstream-service-time",
+    "x-powered-by",
+    "x-request-id",
+    "x-request-start",
+    "x-response-time",
+    "x-runtime",
+    "x-served-by",
+    "x-timer",
+    "x-trace-id",
+    "x-varnish",
+];
+
+/// Why something typed is no rule.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum RuleError {
+    /// It names neither a header, nor a JSON path, nor the body.
+    #[error("`{typed}` names nothing that is compared; write header:NAME, json:$.PATH, body or headers")]
+    Kind {
+        /// What was typed.
+        typed: String,
+    },
+    /// The name of the header is none.
+    #[error("`{typed}` is no name of a header; write one such as header:etag")]
+    Header {
+        /// What was typed.
+        typed: String,
+    },
+    /// The path cannot be read.
+    #[error("`{typed}` is no path: {why}; write one such as json:$.items[*].id or json:$..updatedAt")]
+    Path {
+        /// What was typed.
+        typed: String,
+        /// What is wrong.
+        why: &'static str,
+    },
+    /// An order can only be left out of JSON arrays.
+    #[error("`{typed}` has no order; write the path of an array, such as json:$.items")]
+    Order {
+        /// What was typed.
+        typed: String,
+    },
+    /// There are too many.
+    #[error("`{typed}` is too much: all JSON paths together have {MAX_JSON_STEPS} steps at most")]
+    TooMany {
+        /// What was typed.
+        typed: String,
+    },
+}
+
+/// What is compared, and what of it counts.
+#[derive(Clone, Debug)]
+pub struct Rules {
+    /// Names of header lines that do not count, in lower case, by their length.
+    uncounted: Vec<Vec<Box<str>>>,
+    headers: bool,
+    bodies: bool,
+    max_body: usize,
+    json: JsonRules,
+}
+
+impl Default for Rules {
+    fn default() -> Self {
+        let mut rules = Self {
+            uncounted: vec![Vec::new(); MAX_HEADER_NAME + 1],
+            headers: true,
+            bodies: true,
+            max_body: DEFAULT_MAX_BODY,
+            json: JsonRules::default(),
+        };
+        for name in NEVER_COUNTED {
+            rules.leave_out(name);
+        }
+        rules
+    }
+}
+
+impl Rules {
+    /// What is named does not count from now on: `header:NAME`, `headers`, `json:PATH`, `body`.
+    pub fn ignore(&mut self, typed: &str) -> Result<(), RuleError> {
+        match typed.trim().split_once(':') {
+            Some(("header", name)) => self.leave_out(&header(typed, name)?),
+            Some(("json", path)) => self.json.add(typed, path.trim(), Act::Ignore)?,
+            None if typed.trim() == "body" => self.bodies = false,
+            None if typed.trim() == "headers" => self.headers = false,
+            _ => return Err(RuleError::Kind { typed: typed.to_owned() }),
+        }
+        Ok(())
+    }
+
+    /// The elements of the array that is named may stand in any order from now on: `json:PATH`.
+    pub fn ignore_order(&mut self, typed: &str) -> Result<(), RuleError> {
+        match typed.trim().split_once(':') {
+            Some(("json", path)) => self.json.add(typed, path.trim(), Act::AnyOrder),
+            _ => Err(RuleError::Order { typed: typed.to_owned() }),
+        }
+    }
+
+    /// A header counts from now on, though it is one of [`NEVER_COUNTED`].
+    pub fn compare_header(&mut self, typed: &str) -> Result<(), RuleError> {
+        let name = header(typed, typed.strip_prefix("header:").unwrap_or(typed))?;
+        if let Some(names) = self.uncounted.get_mut(name.len()) {
+            names.retain(|other| **other != *name);
+        }
+        Ok(())
+    }
+
+    /// Bodies of more bytes than this are compared by length and hash; with none, all of them are.
+    pub const fn set_max_body(&mut self, bytes: usize) {
+        self.max_body = bytes;
+    }
+
+    /// Whether header lines are compared.
+    #[must_use]
+    pub const fn headers(&self) -> bool {
+        self.headers
+    }
+
+    /// Whether bodies are compared.
+    #[must_use]
+    pub const fn bodies(&self) -> bool {
+        self.bodies
+    }
+
+    /// Longest body that is looked into, in bytes as it was sent.
+    #[must_use]
+    pub const fn max_body(&self) -> usize {
+        self.max_body
+    }
+
+    /// Longest body that is looked into, in bytes once it is decoded.
+    pub(super) fn max_decoded(&self) -> usize {
+        self.max_body.saturating_mul(DECODED_TIMES).min(MAX_DECODED)
+    }
+
+    /// Whether lines of this name count.
+    pub(super) fn counts(&self, name: &[u8]) -> bool {
+        let same_length = self.uncounted.get(name.len()).map_or(&[][..], Vec::as_slice);
+        !same_length.iter().any(|other| other.as_bytes().eq_ignore_ascii_case(name))
+    }
+
+    pub(super) const fn json(&self) -> &JsonRules {
+        &self.json
+    }
+
+    fn leave_out(&mut self, name: &str) {
+        if let Some(names) = self.uncounted.get_mut(name.len())
+            && !names.iter().any(|other| **other == *name)
+        {
+            names.push(name.into());
+        }
+    }
+}
+
+/// A header name in lower case.
+fn header(typed: &str, name: &str) -> Result<String, RuleError> {
+    let name = name.trim().to_ascii_lowercase();
+    let is_token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
+    let fits = !name.is_empty() && name.len() <= MAX_HEADER_NAME && name.bytes().all(is_token);
+    if fits { Ok(name) } else { Err(RuleError::Header { typed: typed.to_owned() }) }
+}
+
+/// What is done where a path leads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Act {
+    Ignore,
+    AnyOrder,
+}
+
+/// One step of a path that was typed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Segment {
+    /// Whether any number of levels may lie before it (`..`).
+    deep: bool,
+    what: Wanted,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Wanted {
+    Key(String),
+    Index(usize),
+    Every,
+}
+
+/// The paths of all rules, as one list of steps.
+///
+/// Invariant: `steps` holds the paths one after the other, and `act` of a step is that of its path where it is the
+/// path's last one.
+#[derive(Clone, Debug, Default)]
+pub(super) struct JsonRules {
+    steps: Vec<(Segment, Option<Act>)>,
+    /// The first step of each path.
+    start: Reached,
+    /// What is done to the document itself (`$`).
+    root: Vec<Act>,
+}
+
+/// Where in the paths a value stands: a set of steps, of which each may be taken next; and what is done to the value.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Reached {
+    next: [u64; MAX_JSON_STEPS / 64],
+    any: bool,
+    ignored: bool,
+    any_order: bool,
+}
+
+impl Reached {
+    /// Whether the value does not count.
+    pub(super) const fn is_ignored(&self) -> bool {
+        self.ignored
+    }
+
+    /// Whether the elements of the value may stand in any order.
+    pub(super) const fn has_no_order(&self) -> bool {
+        self.any_order
+    }
+
+    fn add(&mut self, step: usize) {
+        if let Some(word) = self.next.get_mut(step / 64) {
+            *word |= 1 << (step % 64);
+            self.any = true;
+        }
+    }
+
+    const fn act(&mut self, act: Act) {
+        match act {
+            Act::Ignore => self.ignored = true,
+            Act::AnyOrder => self.any_order = true,
+        }
+    }
+
+    fn steps(&self) -> impl Iterator<Item = usize> + use<> {
+        self.next
+            .into_iter()
+            .enumerate()
+            .flat_map(|(at, word)| (0..64).filter(move |bit| word & (1 << bit) != 0).map(move |bit| at * 64 + bit))
+    }
+}
+
+impl JsonRules {
+    /// Where the document itself stands.
+    pub(super) fn root(&self) -> Reached {
+        let mut reached = self.start;
+        self.root.iter().for_each(|act| reached.act(*act));
+        reached
+    }
+
+    /// Where a value inside one that stands at `from` does.
+    pub(super) fn inside(&self, from: &Reached, step: Step<'_>) -> Reached {
+        let mut reached = Reached::default();
+        if !from.any {
+            return reached;
+        }
+        for at in from.steps() {
+            let Some((segment, act)) = self.steps.get(at) else { continue };
+            if segment.deep {
+                reached.add(at);
+            }
+            if segment.what.is(step) {
+                match act {
+                    Some(act) => reached.act(*act),
+                    None => reached.add(at + 1),
+                }
+            }
+        }
+        reached
+    }
+
+    fn add(&mut self, typed: &str, path: &str, act: Act) -> Result<(), RuleError> {
+        let segments = read(path).map_err(|why| RuleError::Path { typed: typed.to_owned(), why })?;
+        if self.steps.len() + segments.len() > MAX_JSON_STEPS {
+            return Err(RuleError::TooMany { typed: typed.to_owned() });
+        }
+        if segments.is_empty() {
+            self.root.push(act);
+            return Ok(());
+        }
+        self.start.add(self.steps.len());
+        let last = segments.len() - 1;
+        let steps = segments.into_iter().enumerate().map(|(at, segment)| (segment, (at == last).then_some(act)));
+        self.steps.extend(steps);
+        Ok(())
+    }
+}
+
+impl Wanted {
+    fn is(&self, step: Step<'_>) -> bool {
+        match (self, step) {
+            (Self::Every, _) => true,
+            (Self::Key(wanted), Step::Key(key)) => wanted == key,
+            (Self::Index(wanted), Step::Index(index)) => *wanted == index,
+            _ => false,
+        }
+    }
+}
+
+/// The steps of a path: `.key`, `..key`, `.*`, `[3]`, `[*]`, `["key"]`, `['key']`.
+fn read(path: &str) -> Result<Vec<Segment>, &'static str> {
+    let mut rest = path.strip_prefix('$').ok_or("it begins with $, which is the whole document")?;
+    let mut segments = Vec::new();
+    while !rest.is_empty() {
+        let (deep, after) = match rest.strip_prefix("..") {
+            Some(after) => (true, after),
+            None => (false, rest),
+        };
+        let (what, after) = match after.strip_prefix('[') {
+            Some(inside) => bracket(inside)?,
+            None if deep => name(after)?,
+            None => name(after.strip_prefix('.').ok_or("a dot or a bracket stands before each step")?)?,
+        };
+        segments.push(Segment { deep, what });
+        rest = after;
+    }
+    Ok(segments)
+}
+
+fn name(text: &str) -> Result<(Wanted, &str), &'static str> {
+    let end = text.find(['.', '[']).unwrap_or(text.len());
+    match text.split_at(end) {
+        ("", _) => Err("a step has no name"),
+        ("*", rest) => Ok((Wanted::Every, rest)),
+        (key, rest) => Ok((Wanted::Key(key.to_owned()), rest)),
+    }
+}
+
+fn bracket(text: &str) -> Result<(Wanted, &str), &'static str> {
+    if let Some(rest) = text.strip_prefix("*]") {
+        return Ok((Wanted::Every, rest));
+    }
+    for quote in ['"', '\''] {
+        if let Some(text) = text.strip_prefix(quote) {
+            return quoted(text, quote);
+        }
+    }
+    let (index, rest) = text.split_once(']').ok_or("a bracket is not closed")?;
+    let index = index.parse().map_err(|_| "in brackets stands a number, * or a name in quotes")?;
+    Ok((Wanted::Index(index), rest))
+}
+
+/// A name up to its quote; a backslash stands before a quote or a backslash that belongs to it.
+fn quoted(text: &str, quote: char) -> Result<(Wanted, &str), &'static str> {
+    let mut key = String::new();
+    let mut letters = text.char_indices();
+    while let Some((at, letter)) = letters.next() {
+        match letter {
+            '\\' => key.extend(letters.next().map(|(_, letter)| letter)),
+            _ if letter == quote => {
+                let rest = text.get(at + 1..).and_then(|rest| rest.strip_prefix(']'));
+                return Ok((Wanted::Key(key), rest.ok_or("a bracket is not closed")?));
+            }
+            letter => key.push(letter),
+        }
+    }
+    Err("a quote is not closed")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn reached(rule: &str, steps: &[Step<'_>]) -> Reached {
+        let mut rules = Rules::default();
+        rules.ignore(rule).unwrap();
+        steps.iter().fold(rules.json.root(), |at, step| rules.json.inside(&at, *step))
+    }
+
+    #[test]
+    fn a_path_leads_to_what_it_names_and_nowhere_else() {
+        let (a, b, one) = (Step::Key("a"), Step::Key("b"), Step::Index(1));
+        for (rule, steps, ignored) in [
+            ("json:$", &[][..], true),
+            ("json:$.a", &[a], true),
+            ("json:$.a", &[b], false),
+            ("json:$.a", &[a, b], false),
+            ("json:$.a.b", &[a, b], true),
+            ("json:$.a[1].b", &[a, one, b], true),
+            ("json:$.a[0].b", &[a, one, b], false),
+            ("json:$.a[*].b", &[a, one, b], true),
+            ("json:$.*.*", &[a, one], true),
+            ("json:$..b", &[b], true),
+            ("json:$..b", &[a, one, b], true),
+            ("json:$..b", &[a, one, a], false),
+            ("json:$.a..[1]", &[a, b, b, one], true),
+            ("json:$['a'][\"b\"]", &[a, b], true),
+            ("json:$['x.y[0]\\'']", &[Step::Key("x.y[0]'")], true),
+        ] {
+            assert_eq!(reached(rule, steps).is_ignored(), ignored, "{rule} {steps:?}");
+        }
+    }
+
+    #[test]
+    fn several_paths_are_followed_at_once() {
+        let mut rules = Rules::default();
+        for rule in ["json:$.a.b", "json:$.a.c", "json:$..d"] {
+            rules.ignore(rule).unwrap();
+        }
+        rules.ignore_order("json:$.a.list").unwrap();
+        let a = rules.json.inside(&rules.json.root(), Step::Key("a"));
+        for key in ["b", "c", "d"] {
+            assert!(rules.json.inside(&a, Step::Key(key)).is_ignored(), "{key}");
+        }
+        let list = rules.json.inside(&a, Step::Key("list"));
+        assert!(list.has_no_order() && !list.is_ignored());
+    }
+
+    #[test]
+    fn what_is_no_rule_is_told_with_what_is() {
+        for (typed, part) in [
+            ("etag", "write header:NAME"),
+            ("cookie:a", "write header:NAME"),
+            ("header:", "is no name of a header"),
+            ("header:a b", "is no name of a header"),
+            ("json:a", "begins with $"),
+            ("json:$a", "a dot or a bracket"),
+            ("json:$.", "has no name"),
+            ("json:$.a[", "not closed"),
+            ("json:$.a[x]", "a number, *"),
+            ("json:$['a]", "a quote is not closed"),
+            ("json:$['a'", "a bracket is not closed"),
+        ] {
+            let error = Rules::default().ignore(typed).unwrap_err().to_string();
+            assert!(error.contains(part), "{typed}: {error}");
+        }
+        assert!(Rules::default().ignore_order("header:a").unwrap_err().to_string().contains("json:$.items"));
+        let long = format!("json:${}", ".a".repeat(MAX_JSON_STEPS + 1));
+        assert!(matches!(Rules::default().ignore(&long), Err(RuleError::TooMany { .. })));
+    }
+
+    #[test]
+    fn a_header_can_be_left_out_and_taken_back() {
+        let mut rules = Rules::default();
+        assert!(!rules.counts(b"Date") && rules.counts(b"ETag"));
+        rules.ignore("header:ETag").unwrap();
+        rules.compare_header("Date").unwrap();
+        assert!(rules.counts(b"date") && !rules.counts(b"etag"));
+        assert!(rules.counts(&[b'a'; 500]));
+        assert!(NEVER_COUNTED.is_sorted());
+    }
+}

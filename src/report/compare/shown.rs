@@ -1,0 +1,105 @@
+//! Values as they may be shown: short, and without secrets.
+
+use serde_json::Value;
+
+use super::path::{Step, cut_at};
+use super::tree::Node;
+use crate::middleware::redact::MASK;
+use crate::middleware::shown::is_secret_name;
+
+/// Longest text that is shown of a value, in bytes; of a longer one it is what stands about the difference, with `…`
+/// for the rest.
+pub(super) const MAX_SHOWN: usize = 200;
+/// Bytes before the difference that are shown of it.
+const BEFORE: usize = 40;
+
+/// Two texts that differ: what stands about the first place where they do.
+pub(super) fn pair(production: &str, shadow: &str) -> (Value, Value) {
+    if production.len() <= MAX_SHOWN && shadow.len() <= MAX_SHOWN {
+        return (production.into(), shadow.into());
+    }
+    let same = production.bytes().zip(shadow.bytes()).take_while(|(a, b)| a == b).count();
+    let from = same.saturating_sub(BEFORE);
+    (window(production, from).into(), window(shadow, from).into())
+}
+
+/// One text, its beginning.
+pub(super) fn one(text: &str) -> Value {
+    window(text, 0).into()
+}
+
+fn window(text: &str, from: usize) -> String {
+    let before = cut_at(text, from);
+    let rest = text.get(before.len()..).unwrap_or_default();
+    let shown = cut_at(rest, MAX_SHOWN);
+    let (start, end) = (if before.is_empty() { "" } else { "…" }, if shown.len() < rest.len() { "…" } else { "" });
+    format!("{start}{shown}{end}")
+}
+
+/// Whether a value at this place is a secret by the name of anything that it is in.
+pub(super) fn is_secret(steps: &[Step<'_>]) -> bool {
+    steps.iter().any(|step| matches!(step, Step::Key(key) if is_secret_name(key)))
+}
+
+/// Two JSON values that differ, at this place.
+pub(super) fn nodes(steps: &[Step<'_>], production: Option<&Node<'_>>, shadow: Option<&Node<'_>>) -> (Value, Value) {
+    if is_secret(steps) {
+        let mask = |node: Option<&Node<'_>>| node.map_or(Value::Null, |_| MASK.into());
+        return (mask(production), mask(shadow));
+    }
+    match (production, shadow) {
+        (Some(Node::Text(production)), Some(Node::Text(shadow))) => pair(production, shadow),
+        (production, shadow) => (production.map_or(Value::Null, node), shadow.map_or(Value::Null, node)),
+    }
+}
+
+fn node(node: &Node<'_>) -> Value {
+    match node {
+        Node::Null => Value::Null,
+        Node::Bool(value) => (*value).into(),
+        Node::Int(value) => (*value).into(),
+        Node::Large(value) => (*value).into(),
+        Node::Float(value) => (*value).into(),
+        Node::Text(text) => one(text),
+        Node::List(_) | Node::Object(_) => {
+            let mut text = String::new();
+            excerpt(node, &mut text);
+            one(&text)
+        }
+    }
+}
+
+/// Writes a value as JSON until there is enough of it.
+fn excerpt(node: &Node<'_>, text: &mut String) {
+    if text.len() > MAX_SHOWN {
+        return;
+    }
+    match node {
+        Node::List(items) => {
+            text.push('[');
+            for (at, item) in items.iter().enumerate().take(MAX_SHOWN) {
+                text.push_str(if at == 0 { "" } else { "," });
+                excerpt(item, text);
+            }
+            text.push(']');
+        }
+        Node::Object(members) => {
+            text.push('{');
+            for (at, (key, value)) in members.iter().enumerate().take(MAX_SHOWN) {
+                text.push_str(if at == 0 { "" } else { "," });
+                text.push_str(&Value::from(cut_at(key, MAX_SHOWN)).to_string());
+                text.push(':');
+                if is_secret_name(key) {
+                    text.push_str(&Value::from(MASK).to_string());
+                } else {
+                    excerpt(value, text);
+                }
+                if text.len() > MAX_SHOWN {
+                    return;
+                }
+            }
+            text.push('}');
+        }
+        scalar => text.push_str(&self::node(scalar).to_string()),
+    }
+}

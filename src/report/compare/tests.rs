@@ -1,0 +1,387 @@
+use std::io::Write as _;
+
+use sha2::{Digest as _, Sha256};
+
+use super::*;
+
+const JSON: &str = "Content-Type: application/json\r\n";
+const TEXT: &str = "Content-Type: text/plain\r\n";
+
+/// An answer with everything that is kept of it.
+struct Kept {
+    status: u16,
+    head: Head,
+    body: Vec<u8>,
+    sha256: Digest,
+}
+
+fn kept(status: u16, lines: &str, body: &[u8]) -> Kept {
+    let head = Head::new(format!("HTTP/1.1 {status} -\r\n{lines}\r\n").into_bytes());
+    Kept { status, head, body: body.to_vec(), sha256: Sha256::digest(body).into() }
+}
+
+impl Kept {
+    fn side(&self) -> Side<'_> {
+        Side {
+            status: self.status,
+            head: Some(&self.head),
+            body_len: self.body.len() as u64,
+            body_sha256: (!self.body.is_empty()).then_some(&self.sha256),
+            body: Some(&self.body),
+            authorities: [b"old.example", b""],
+        }
+    }
+}
+
+fn rules(ignored: &[&str]) -> Rules {
+    let mut rules = Rules::default();
+    for rule in ignored {
+        match rule.strip_prefix("order:") {
+            Some(rule) => rules.ignore_order(rule).unwrap(),
+            None => rules.ignore(rule).unwrap(),
+        }
+    }
+    rules
+}
+
+/// Each difference in a line: where, path, kind, both values.
+fn lines(found: &[Difference]) -> Vec<String> {
+    let name = |value: Value| value.as_str().unwrap().to_owned();
+    let line = |one: &Difference| {
+        format!("{} {} {} {} {}", name(json!(one.place)), one.path, name(json!(one.kind)), one.production, one.shadow)
+    };
+    found.iter().map(line).collect()
+}
+
+fn found(rules: &Rules, one: &Kept, other: &Kept) -> Found {
+    compare(rules, b"GET", &one.side(), &other.side(), Bodies::Whole)
+}
+
+#[track_caller]
+fn check_json(ignored: &[&str], production: &str, shadow: &str, expected: &[&str]) {
+    let (one, other) = (kept(200, JSON, production.as_bytes()), kept(200, JSON, shadow.as_bytes()));
+    let found = found(&rules(ignored), &one, &other);
+    assert_eq!(lines(&found.differences), expected, "{production} {shadow}");
+    assert!(!found.body_unknown);
+}
+
+#[track_caller]
+fn check_heads(ignored: &[&str], production: &str, shadow: &str, expected: &[&str]) {
+    let found = found(&rules(ignored), &kept(200, production, b""), &kept(200, shadow, b""));
+    assert_eq!(lines(&found.differences), expected, "{production} {shadow}");
+}
+
+#[test]
+fn json_differs_by_value_type_and_what_is_missing_or_extra() {
+    check_json(
+        &[],
+        r#"{"a":1,"b":{"c":"x"}}"#,
+        r#"{"a":2,"b":{"c":"y"}}"#,
+        &["body $.a value 1 2", r#"body $.b.c value "x" "y""#],
+    );
+    check_json(
+        &[],
+        r#"{"a":1,"b":null}"#,
+        r#"{"a":"1","c":[1,{"d":2}]}"#,
+        &[r#"body $.a type 1 "1""#, "body $.b missing null null", r#"body $.c extra null "[1,{\"d\":2}]""#],
+    );
+    check_json(&[], "[]", "{}", &[r#"body $ type "[]" "{}""#]);
+    check_json(&[], "null", "false", &["body $ type null false"]);
+}
+
+#[test]
+fn the_order_of_keys_and_the_spelling_of_numbers_and_strings_never_count() {
+    check_json(&[], r#"{"a":1,"b":[{"c":1,"d":2}]}"#, r#"{ "b":[{"d":2.0,"c":1e0}], "a":1.0 }"#, &[]);
+    check_json(&[], r#"{"a":"é","z":-0.0}"#, r#"{"a":"\u00e9","z":0}"#, &[]);
+    check_json(&[], "9007199254740993", "9007199254740992", &["body $ value 9007199254740993 9007199254740992"]);
+    check_json(
+        &[],
+        "18446744073709551615",
+        "18446744073709551614",
+        &["body $ value 18446744073709551615 18446744073709551614"],
+    );
+}
+
+#[test]
+fn of_a_key_that_comes_twice_the_last_counts() {
+    check_json(&[], r#"{"a":1,"a":2}"#, r#"{"a":2}"#, &[]);
+    check_json(&[], r#"{"a":1,"a":2}"#, r#"{"a":1}"#, &["body $.a value 2 1"]);
+}
+
+#[test]
+fn arrays_are_compared_by_place_and_another_order_is_one_difference() {
+    check_json(&[], r#"{"i":[{"id":1},{"id":2}]}"#, r#"{"i":[{"id":1},{"id":3}]}"#, &["body $.i[1].id value 2 3"]);
+    check_json(&[], "[1,2,3]", "[3,1,2]", &[r#"body $ order "[1,2,3]" "[3,1,2]""#]);
+    check_json(
+        &[],
+        r#"[{"a":1},{"b":2.0}]"#,
+        r#"[{"b":2},{"a":1}]"#,
+        &[r#"body $ order "[{\"a\":1},{\"b\":2.0}]" "[{\"b\":2},{\"a\":1}]""#],
+    );
+    check_json(&["order:json:$"], "[1,2,3]", "[3,1,2]", &[]);
+    check_json(
+        &["order:json:$.i"],
+        r#"{"i":[{"id":1},{"id":2},3]}"#,
+        r#"{"i":[3,{"id":2},{"id":9}]}"#,
+        &["body $.i[0].id value 1 9"],
+    );
+    // What is left out counts neither for the order.
+    check_json(
+        &["order:json:$", "json:$[*].t"],
+        r#"[{"id":1,"t":5},{"id":2,"t":6}]"#,
+        r#"[{"id":2,"t":7},{"id":1}]"#,
+        &[],
+    );
+}
+
+#[test]
+fn what_was_put_into_an_array_is_one_difference() {
+    check_json(&[], "[1,2,3,4]", "[1,9,2,3,4]", &["body $[1] extra null 9"]);
+    check_json(
+        &[],
+        "[1,2,3]",
+        "[]",
+        &["body $[0] missing 1 null", "body $[1] missing 2 null", "body $[2] missing 3 null"],
+    );
+    check_json(&[], "[1,2,3,4]", "[1,5,4]", &["body $[1] value 2 5", "body $[2] missing 3 null"]);
+}
+
+#[test]
+fn what_is_left_out_by_its_path_does_not_count() {
+    let (one, other) = (r#"{"at":1,"i":[{"ts":1,"id":1}]}"#, r#"{"at":2,"i":[{"ts":2,"id":1}],"new":1}"#);
+    check_json(&["json:$.at", "json:$.i[*].ts", "json:$.new"], one, other, &[]);
+    check_json(&["json:$..ts", "json:$.*"], one, other, &[]);
+    check_json(&["json:$"], one, other, &[]);
+    check_json(&["body"], one, other, &[]);
+    check_json(&["json:$.at", "json:$.i[1].ts"], one, other, &["body $.i[0].ts value 1 2", "body $.new extra null 1"]);
+}
+
+#[test]
+fn only_some_examples_of_a_field_are_listed_and_only_so_many_fields() {
+    let list = |of: u32| {
+        format!("[{}]", (0..50).map(|n| format!(r#"{{"id":{n},"t":{}}}"#, n + of)).collect::<Vec<_>>().join(","))
+    };
+    check_json(&[], &list(0), &list(1), &["body $[0].t value 0 1", "body $[1].t value 1 2", "body $[2].t value 2 3"]);
+    let object =
+        |of: u32| format!("{{{}}}", (0..500).map(|n| format!(r#""k{n}":{}"#, n + of)).collect::<Vec<_>>().join(","));
+    let (one, other) = (kept(200, JSON, object(0).as_bytes()), kept(200, JSON, object(1).as_bytes()));
+    let found = found(&rules(&[]), &one, &other).differences;
+    assert_eq!(found.len(), findings::MAX_FIELDS + 1);
+    assert_eq!(found.last().unwrap().kind, Kind::More);
+}
+
+#[test]
+fn long_values_are_cut_about_the_difference_and_secrets_are_masked() {
+    let long = |end: &str| format!(r#"{{"a":"{}{end}","access_token":"{end}"}}"#, "x".repeat(5_000));
+    let (one, other) = (kept(200, JSON, long("one").as_bytes()), kept(200, JSON, long("two").as_bytes()));
+    let found = found(&rules(&[]), &one, &other).differences;
+    assert_eq!(found[0].production, format!("…{}one", "x".repeat(40)));
+    assert_eq!((&found[1].production, &found[1].shadow), (&json!("***"), &json!("***")));
+    check_json(
+        &[],
+        r#"{"a":{"password":"p","b":1}}"#,
+        r#"{"a":1}"#,
+        &[r#"body $.a type "{\"password\":\"***\",\"b\":1}" 1"#],
+    );
+}
+
+#[test]
+fn a_body_that_is_not_the_json_it_says_is_compared_as_text() {
+    check_json(&[], "{\"a\":1,\nx", "{\"a\":1,\ny", &[r#"body line 2 value "x" "y""#]);
+    check_json(&[], "{\"a\":1}", "{\"a\":1", &[r#"body line 1 value "{\"a\":1}" "{\"a\":1""#]);
+    let deep = |end: &str| format!("{}{end}", "[".repeat(5_000));
+    let (one, other) = (kept(200, JSON, deep("1").as_bytes()), kept(200, JSON, deep("2").as_bytes()));
+    assert_eq!(found(&rules(&[]), &one, &other).differences[0].path, "line 1");
+}
+
+#[test]
+fn text_is_compared_by_line() {
+    let check = |one: &str, other: &str, expected: &[&str]| {
+        let found = found(&rules(&[]), &kept(200, TEXT, one.as_bytes()), &kept(200, TEXT, other.as_bytes()));
+        assert_eq!(lines(&found.differences), expected, "{one:?} {other:?}");
+    };
+    check("a\nb\nc\n", "a\nB\nc\n", &[r#"body line 2 value "b" "B""#]);
+    check("a\nc\n", "a\nb\nc\n", &[r#"body line 2 extra null "b""#]);
+    check("a\nb\nc\n", "a\nc\n", &[r#"body line 2 missing "b" null"#]);
+    check("a\r\n", "a\n", &[r#"body line 1 value "a\r" "a""#]);
+    let many: Vec<String> = (0..1000).map(|n| n.to_string()).collect();
+    let found =
+        found(&rules(&[]), &kept(200, TEXT, many.join("\n").as_bytes()), &kept(200, TEXT, many.join("x\n").as_bytes()));
+    assert_eq!((found.differences.len(), found.differences.last().unwrap().kind), (21, Kind::More));
+}
+
+#[test]
+fn a_charset_is_heeded() {
+    let latin = kept(200, "Content-Type: text/plain; charset=ISO-8859-1\r\n", b"caf\xe9");
+    let utf_8 = kept(200, "Content-Type: text/plain; charset=UTF-8\r\n", "café".as_bytes());
+    assert_eq!(found(&rules(&["header:content-type"]), &latin, &utf_8), Found::default());
+    let unsaid = kept(200, TEXT, b"caf\xe9");
+    assert_eq!(found(&rules(&["headers"]), &unsaid, &utf_8).differences[0].path, "");
+}
+
+#[test]
+fn content_is_compared_whatever_its_coding() {
+    let gzip = |text: &[u8]| {
+        let mut to = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+        to.write_all(text).unwrap();
+        to.finish().unwrap()
+    };
+    let coded = |text: &[u8]| kept(200, &format!("{JSON}Content-Encoding: gzip\r\n"), &gzip(text));
+    let plain = kept(200, JSON, br#"{"a":1}"#);
+    assert_eq!(
+        lines(&found(&rules(&[]), &coded(br#"{"a":1}"#), &plain).differences),
+        [r#"header content-encoding missing "gzip" null"#]
+    );
+    let headless = rules(&["header:content-encoding"]);
+    assert_eq!(lines(&found(&headless, &coded(br#"{"a":2}"#), &plain).differences), ["body $.a value 2 1"]);
+    // What is not what it says is compared as a whole.
+    let broken = kept(200, &format!("{JSON}Content-Encoding: gzip\r\n"), b"no gzip");
+    assert_eq!(found(&headless, &broken, &plain).differences[0].path, "");
+}
+
+#[test]
+fn a_body_that_nobody_can_read_is_compared_by_length_and_hash() {
+    let image = |body: &[u8]| kept(200, "Content-Type: image/png\r\n", body);
+    let found = found(&rules(&[]), &image(b"one"), &image(b"two"));
+    assert_eq!((found.differences.len(), found.differences[0].path.as_str()), (1, ""));
+    assert_eq!(found.differences[0].production["len"], 3);
+    assert_eq!(found.differences[0].production["sha256"], hex(&Sha256::digest(b"one").into()));
+}
+
+#[test]
+fn empty_bodies_are_equal_and_an_empty_one_differs_from_any_other() {
+    let (empty, full) = (kept(200, JSON, b""), kept(200, JSON, b"{}"));
+    assert_eq!(found(&rules(&[]), &empty, &empty), Found::default());
+    assert_eq!(lines(&found(&rules(&[]), &empty, &full).differences).len(), 1);
+}
+
+#[test]
+fn without_the_body_nothing_is_said_but_by_its_hash() {
+    let (one, other) = (kept(200, JSON, b"{\"a\":1}"), kept(200, JSON, b"{\"a\":2}"));
+    let gone = Side { body: None, ..other.side() };
+    let told = |shadow: &Side<'_>, bodies| compare(&rules(&[]), b"GET", &one.side(), shadow, bodies);
+    let unknown = Found { body_unknown: true, ..Found::default() };
+    assert_eq!(told(&gone, Bodies::Whole), unknown);
+    assert_eq!(told(&other.side(), Bodies::InHaste), unknown);
+    assert_eq!(told(&one.side(), Bodies::InHaste), Found::default());
+    assert_eq!(told(&other.side(), Bodies::Damaged), unknown);
+    let mut small = rules(&[]);
+    small.set_max_body(3);
+    let found = compare(&small, b"GET", &one.side(), &gone, Bodies::Whole);
+    assert_eq!((found.differences[0].path.as_str(), found.body_unknown), ("", false));
+}
+
+#[test]
+fn bodies_differ_by_length_or_hash_only_where_both_are_whole() {
+    let side = |status, body_len, sha256| Side {
+        status,
+        head: None,
+        body_len,
+        body_sha256: Some(sha256),
+        body: None,
+        authorities: [b"", b""],
+    };
+    let places = |method: &[u8], shadow: Side<'_>, bodies| -> Vec<Place> {
+        let found = compare(&Rules::default(), method, &side(200, 5, &[1; 32]), &shadow, bodies);
+        found.differences.iter().map(|difference| difference.place).collect()
+    };
+    assert_eq!(places(b"GET", side(200, 5, &[1; 32]), Bodies::Whole), []);
+    assert_eq!(places(b"GET", side(200, 5, &[9; 32]), Bodies::Whole), [Place::Body]);
+    assert_eq!(places(b"GET", side(200, 6, &[1; 32]), Bodies::Whole), [Place::Body]);
+    assert_eq!(places(b"HEAD", side(200, 6, &[1; 32]), Bodies::Whole), []);
+    assert_eq!(places(b"GET", side(200, 6, &[1; 32]), Bodies::Damaged), []);
+    assert_eq!(places(b"GET", side(500, 5, &[1; 32]), Bodies::Whole), [Place::Status]);
+}
+
+#[test]
+fn answers_without_a_body_are_compared_by_their_heads() {
+    let (one, other) = (kept(304, "ETag: a\r\n", b""), kept(304, "ETag: b\r\n", b"x"));
+    assert_eq!(lines(&found(&rules(&[]), &one, &other).differences), [r#"header etag value "a" "b""#]);
+    let (one, other) = (kept(200, JSON, b""), kept(200, JSON, b"x"));
+    assert_eq!(compare(&rules(&[]), b"HEAD", &one.side(), &other.side(), Bodies::Whole), Found::default());
+}
+
+#[test]
+fn answers_with_different_statuses_are_different_messages() {
+    let (one, other) = (kept(200, JSON, b"{\"a\":1}"), kept(503, TEXT, b"no"));
+    let found = found(&rules(&[]), &one, &other).differences;
+    assert_eq!((found.len(), found[0].place, found[1].path.as_str()), (2, Place::Status, ""));
+}
+
+#[test]
+fn header_lines_are_compared_by_name_whatever_their_order_and_case() {
+    check_heads(&[], "A: 1\r\nB: 2\r\n", "b: 2\r\na: 1\r\n", &[]);
+    check_heads(
+        &[],
+        "A: 1\r\nETag: \"x\"\r\n",
+        "a: 2\r\nC: 3\r\n",
+        &[r#"header a value "1" "2""#, r#"header etag missing "\"x\"" null"#, r#"header c extra null "3""#],
+    );
+    check_heads(&[], "Cache-Control: a,b\r\n", "cache-control: a\r\nCache-Control: b\r\n", &[]);
+    check_heads(&[], "Cache-Control: max-age=1; x\r\n", "cache-control: max-age=1;x\r\n", &[]);
+    check_heads(&[], "Content-Type: text/html; charset=UTF-8\r\n", "content-type: text/html;charset=utf-8\r\n", &[]);
+    check_heads(&["header:A"], "A: 1\r\n", "", &[]);
+    check_heads(&["headers"], "B: 1\r\n", "", &[]);
+}
+
+#[test]
+fn what_names_the_answer_the_machine_or_the_time_never_counts_unless_asked_for() {
+    let all = format!("{}: a\r\n", NEVER_COUNTED.join(": a\r\n"));
+    check_heads(&[], &all, "Date: b\r\nServer: c\r\n", &[]);
+    let mut rules = rules(&[]);
+    rules.compare_header("Server").unwrap();
+    let found = found(&rules, &kept(200, "Server: a\r\n", b""), &kept(200, "Server: b\r\n", b""));
+    assert_eq!(lines(&found.differences), [r#"header server value "a" "b""#]);
+}
+
+#[test]
+fn of_cookies_that_are_set_names_and_attributes_count() {
+    check_heads(
+        &[],
+        "Set-Cookie: sid=abc; Path=/; HttpOnly; Expires=Mon\r\nSet-Cookie: t=1\r\n",
+        "Set-Cookie: t=2\r\nSet-Cookie: sid=xyz; httponly; path=/; expires=Tue\r\n",
+        &[],
+    );
+    check_heads(
+        &[],
+        "Set-Cookie: sid=abc; Secure\r\n",
+        "Set-Cookie: sid=abc\r\n",
+        &[r#"header set-cookie value "sid=***; secure" "sid=***""#],
+    );
+}
+
+#[test]
+fn secrets_in_headers_are_masked() {
+    check_heads(&[], "X-Api-Key: one\r\n", "X-Api-Key: two\r\n", &[r#"header x-api-key value "***" "***""#]);
+    check_heads(
+        &[],
+        "Location: /a?token=1\r\n",
+        "Location: /b?token=2\r\n",
+        &[r#"header location value "/a?token=***" "/b?token=***""#],
+    );
+}
+
+#[test]
+fn a_redirect_to_its_own_stack_is_the_same_on_both() {
+    let redirect = |to: &str| kept(301, &format!("Location: {to}\r\n"), b"");
+    let check = |one: &str, other: &str, differ: bool| {
+        let (one, other) = (redirect(one), redirect(other));
+        let shadow = Side { authorities: [b"new.example:8080", b"old.example"], ..other.side() };
+        let found = compare(&rules(&[]), b"GET", &one.side(), &shadow, Bodies::Whole);
+        assert_eq!(found.has(Place::Header), differ, "{:?}", found.differences);
+    };
+    check("http://old.example/a/", "http://new.example:8080/a/", false);
+    check("https://old.example/a/", "/a/", false);
+    check("//old.example", "http://OLD.example/", false);
+    check("http://old.example/a/", "http://elsewhere.example/a/", true);
+    check("http://old.example/a/", "http://new.example:8080/b/", true);
+}
+
+#[test]
+fn a_head_too_long_to_be_compared_says_so() {
+    let long = kept(200, &format!("A: {}\r\n", "a".repeat(MAX_COMPARED_HEAD)), b"");
+    let found = found(&rules(&[]), &long, &kept(200, "A: b\r\n", b""));
+    assert_eq!(lines(&found.differences), ["header  more null null"]);
+    let many = kept(200, &"A: b\r\n".repeat(200), b"");
+    assert_eq!(super::compare(&rules(&[]), b"GET", &many.side(), &many.side(), Bodies::Whole).differences.len(), 1);
+}

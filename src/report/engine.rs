@@ -1,0 +1,80 @@
+//! Several readings of one capture, counted together.
+
+use super::summary::Counts;
+use super::{Engine, Frames, Streams, Tcp};
+
+impl Engine {
+    /// The capture was read once more. What went wrong in the same words is told once.
+    pub fn add(&mut self, other: Self) {
+        self.frames.add(&other.frames);
+        self.tcp.add(&other.tcp);
+        self.streams.add(&other.streams);
+        for trouble in other.trouble {
+            if !self.trouble.contains(&trouble) {
+                self.trouble.push(trouble);
+            }
+        }
+    }
+}
+
+impl Frames {
+    fn add(&mut self, other: &Self) {
+        self.received += other.received;
+        self.kernel_dropped += other.kernel_dropped;
+        self.interface_dropped += other.interface_dropped;
+        self.decoded += other.decoded;
+        add(&mut self.skipped, &other.skipped);
+    }
+}
+
+impl Tcp {
+    fn add(&mut self, other: &Self) {
+        self.connections += other.connections;
+        // One reading begins when the other has ended.
+        self.peak_open = self.peak_open.max(other.peak_open);
+        self.retransmitted_bytes += other.retransmitted_bytes;
+        self.gaps += other.gaps;
+        self.gap_bytes += other.gap_bytes;
+        add(&mut self.evicted, &other.evicted);
+    }
+}
+
+impl Streams {
+    const fn add(&mut self, other: &Self) {
+        self.http1 += other.http1;
+        self.tls += other.tls;
+        self.http2 += other.http2;
+        self.upgraded += other.upgraded;
+        self.unknown += other.unknown;
+    }
+}
+
+fn add(counts: &mut Counts, more: &Counts) {
+    for (what, count) in more {
+        *counts.entry(what.clone()).or_default() += count;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn engine(frames: u64, peak_open: u64, trouble: &str) -> Engine {
+        Engine {
+            frames: Frames { received: frames, skipped: [("not_tcp".to_owned(), 1)].into(), ..Frames::default() },
+            tcp: Tcp { connections: 2, peak_open, ..Tcp::default() },
+            trouble: vec![trouble.to_owned()],
+            ..Engine::default()
+        }
+    }
+
+    #[test]
+    fn what_was_counted_adds_up_and_what_was_open_at_once_does_not() {
+        let mut both = engine(10, 2, "cut");
+        both.add(engine(7, 1, "cut"));
+        assert_eq!(both.frames.received, 17);
+        assert_eq!(both.frames.skipped["not_tcp"], 2);
+        assert_eq!((both.tcp.connections, both.tcp.peak_open), (4, 2));
+        assert_eq!(both.trouble, ["cut"]);
+    }
+}
