@@ -4,94 +4,18 @@
 
 #[path = "support/packets.rs"]
 mod packets;
+#[path = "support/runs.rs"]
+mod runs;
 #[path = "support/server.rs"]
 mod server;
 
-use std::io::Write;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use packets::{Capture, Talk};
+use runs::{gets, live, of, replayed, run, target};
 use server::{Server, answer};
-use shadowtap::capture::MemorySource;
 use shadowtap::middleware::{self, Share};
-use shadowtap::pipeline::{self, Control, Feed, Progress, Run};
-use shadowtap::replay::{self, Pace};
-use shadowtap::report::summary::{self, Summary};
-
-/// Connections that each carry one GET and its answer.
-fn gets(count: usize) -> Capture {
-    let talks = (0..count).map(|n| {
-        Talk::open()
-            .between(&format!("10.1.{}.{}:5000", n / 250, n % 250), "10.0.0.1:80")
-            .client(format!("GET /{n} HTTP/1.1\r\nHost: h\r\n\r\n"))
-            .server("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
-            .capture()
-    });
-    talks.reduce(Capture::with).unwrap()
-}
-
-fn target(url: &str, pace: &str) -> replay::Settings {
-    replay::Settings {
-        pace: pace.parse::<Pace>().unwrap(),
-        timeout: Duration::from_secs(5),
-        drain: Duration::from_secs(1),
-        ..replay::Settings::new(url.parse().unwrap())
-    }
-}
-
-/// Lines of results, kept.
-#[derive(Clone, Default)]
-struct Results(Arc<Mutex<Vec<u8>>>);
-
-impl Results {
-    fn lines(&self) -> Vec<serde_json::Value> {
-        let bytes = self.0.lock().unwrap();
-        let lines = bytes.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
-        lines.map(|line| serde_json::from_slice(line).unwrap()).collect()
-    }
-}
-
-impl Write for Results {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.lock().unwrap().write(bytes)
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
-}
-
-/// Runs to the end and holds the laws of every run.
-async fn run(mut run: Run) -> (Summary, Vec<serde_json::Value>) {
-    let results = Results::default();
-    run.results = Some(Box::new(results.clone()));
-    let progress = Arc::new(Progress::default());
-    let never = std::future::pending();
-    let summary = tokio::task::spawn_blocking(move || pipeline::run(run, &progress, never).unwrap()).await.unwrap();
-    assert!(summary.balances(), "{summary:#?}");
-    assert_eq!(summary.requests.in_flight, 0);
-    let lines = results.lines();
-    let offered: u64 = summary.targets.values().map(|target| target.offered).sum();
-    let ended = summary.requests.ended.total();
-    assert_eq!(lines.len() as u64, offered + ended + 1, "one line an end, and the summary");
-    (summary, lines)
-}
-
-fn of<'a>(summary: &'a Summary, server: &Server) -> &'a summary::Target {
-    let url = server.url("http");
-    summary.targets.iter().find(|(name, _)| name.trim_end_matches('/') == url).unwrap().1
-}
-
-fn replayed(capture: &Capture, targets: Vec<replay::Settings>) -> Run {
-    Run { targets, ..Run::of_files(Box::new(capture.source())) }
-}
-
-fn live(capture: &Capture, targets: Vec<replay::Settings>) -> Run {
-    let feed = Feed::Live(Box::new(capture.source()));
-    Run { command: "shadow", feed, targets, ..Run::of_files(Box::new(MemorySource::new())) }
-}
+use shadowtap::pipeline::{Control, Run};
 
 /// A server that calls `at` once, with the request of this number, counted from 1.
 async fn server_that_calls(number: usize, at: impl Fn() + Send + Sync + 'static) -> Server {

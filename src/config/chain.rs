@@ -31,8 +31,8 @@ pub(super) fn settings(
     let (set_cookies, remove_cookies) = cookie_rules(typed, mistakes);
     let limit = parsed::<PerSecond>("--limit", typed.limit.as_deref(), mistakes);
     let limit = limit.map(|requests| Limits { requests: Some(requests), ..Limits::default() });
-    let select = self::select(select, typed.allow_writes, mistakes, warnings);
-    Settings {
+    let chosen = self::select(select, typed.allow_writes, mistakes, warnings);
+    let settings = Settings {
         files,
         for_targets,
         run: run(),
@@ -41,8 +41,13 @@ pub(super) fn settings(
         remove_headers,
         set_cookies,
         remove_cookies,
-        ..select
+        ..chosen
+    };
+    // What a file may allow is not known of one that could not be read.
+    if settings.files.len() + settings.for_targets.len() >= typed.filters.len() {
+        writes_by_name(&settings, mistakes);
     }
+    settings
 }
 
 /// The matching and sampling half; `writes` says whether methods that change something pass.
@@ -53,7 +58,7 @@ pub(super) fn select(
     warnings: &mut Vec<String>,
 ) -> Settings {
     Settings {
-        allow_methods: methods(&typed.allow_methods, writes, mistakes, warnings),
+        allow_methods: methods(&typed.allow_methods, mistakes, warnings),
         allow_paths: regexes("--allow-path", &typed.allow_paths, mistakes),
         deny_paths: regexes("--deny-path", &typed.deny_paths, mistakes),
         allow_hosts: each("--allow-host", &typed.allow_hosts, filter::host, mistakes),
@@ -147,15 +152,25 @@ fn seed(typed: &str) -> Result<u64, String> {
     typed.parse().map_err(|_| format!("`{typed}` is no seed; write a whole number from 0 to {}", u64::MAX))
 }
 
-/// Methods that pass. A write that is allowed by name and kept back as a write is a contradiction.
-fn methods(allowed: &[String], writes: bool, mistakes: &mut Mistakes, warnings: &mut Vec<String>) -> Vec<String> {
+/// A write that is allowed by name and always kept back as a write is a contradiction.
+fn writes_by_name(settings: &Settings, mistakes: &mut Mistakes) {
+    for method in &settings.allow_methods {
+        let passes = settings.allow_writes || SAFE.contains(&method.as_str()) || settings.allows_some(method);
+        if !passes {
+            let why = format!(
+                "{method} is a write, and writes are kept back: add --allow-writes if you mean it, or a chain file with \
+                 `allow-writes` for the routes that you mean"
+            );
+            mistakes.add(format!("--allow-method {method}"), why);
+        }
+    }
+}
+
+/// Methods that pass.
+fn methods(allowed: &[String], mistakes: &mut Mistakes, warnings: &mut Vec<String>) -> Vec<String> {
     let names = allowed.iter().flat_map(|list| list.split(','));
     let methods: Vec<String> = names.filter_map(|name| mistakes.keep("--allow-method", method(name))).collect();
     for method in &methods {
-        if !writes && !SAFE.contains(&method.as_str()) {
-            let why = format!("{method} is a write, and writes are kept back: add --allow-writes if you mean it");
-            mistakes.add(format!("--allow-method {method}"), why);
-        }
         if *method != method.to_uppercase() {
             warnings.push(format!("--allow-method {method}: methods are told apart by case, and most are in capitals"));
         }

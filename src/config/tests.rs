@@ -133,6 +133,36 @@ fn a_write_allowed_by_name_needs_writes_allowed() {
 }
 
 #[test]
+fn a_write_allowed_by_name_may_be_one_that_a_chain_file_lets_pass() {
+    let folder = tempfile::tempdir().unwrap();
+    let with = |when: &str, methods: &str| {
+        let file = folder.path().join("chain.toml");
+        fs::write(&file, format!("[[link]]\nallow-writes = {when}\n")).unwrap();
+        let (file, methods) = (file, all(methods));
+        move |typed: &mut typed::Replay| {
+            typed.middleware.filters = vec![file];
+            typed.select.allow_methods = methods;
+        }
+    };
+    config(with("true", "DELETE"));
+    config(with("{ path = \"^/v2/\" }", "DELETE,GET"));
+    config(with("{ method = [\"PUT\", \"DELETE\"], path = \"^/v2/\" }", "DELETE"));
+    config(with("{ not = { method = \"PUT\" } }", "DELETE"));
+    for never in [
+        "{ method = \"PUT\" }",
+        "{ not = { method = \"DELETE\" } }",
+        "{ not = { any = [{ path = \"/\" }, { method = \"DELETE\" }] } }",
+    ] {
+        check(with(never, "DELETE"), &["--allow-method DELETE", "writes are kept back"]);
+    }
+    let unreadable = told(|typed| {
+        typed.middleware.filters = vec![folder.path().join("none.toml")];
+        typed.select.allow_methods = all("DELETE");
+    });
+    assert_eq!(unreadable.len(), 1, "what a file may allow is not guessed at: {unreadable:?}");
+}
+
+#[test]
 fn setting_and_removing_the_same_name_is_a_contradiction() {
     let header = |typed: &mut typed::Replay| {
         typed.middleware.set_headers = all("X-A: 1");

@@ -99,6 +99,22 @@ impl Condition {
     pub fn holds(&self, request: &Request, context: &Context) -> bool {
         self.tests.iter().all(|test| test.holds(request, context))
     }
+
+    /// Whether it holds for every request of this method (`Some(true)`), for none (`Some(false)`), or for some, as far
+    /// as can be told without one.
+    pub(super) fn of_method(&self, method: &str) -> Option<bool> {
+        all(self.tests.iter().map(|test| test.of_method(method)))
+    }
+}
+
+/// What holds where all of these do.
+fn all(mut each: impl Iterator<Item = Option<bool>>) -> Option<bool> {
+    each.try_fold(Some(true), |so_far, one| match (so_far, one) {
+        (_, Some(false)) => Err(()),
+        (Some(true), one) => Ok(one),
+        (so_far, _) => Ok(so_far),
+    })
+    .unwrap_or(Some(false))
 }
 
 impl Test {
@@ -132,6 +148,17 @@ impl Test {
             Self::All(conditions) => conditions.iter().all(|condition| condition.holds(request, context)),
             Self::Any(conditions) => conditions.iter().any(|condition| condition.holds(request, context)),
             Self::Not(condition) => !condition.holds(request, context),
+        }
+    }
+
+    fn of_method(&self, method: &str) -> Option<bool> {
+        let not = |one: Option<bool>| one.map(|holds| !holds);
+        match self {
+            Self::Method(methods) => Some(methods.iter().any(|one| one == method)),
+            Self::All(conditions) => all(conditions.iter().map(|condition| condition.of_method(method))),
+            Self::Any(conditions) => not(all(conditions.iter().map(|condition| not(condition.of_method(method))))),
+            Self::Not(condition) => not(condition.of_method(method)),
+            _ => None,
         }
     }
 }

@@ -147,6 +147,27 @@ impl Settings {
         self.links().any(|link| link.allowed_writes().is_some())
     }
 
+    /// Whether a chain file lets some writes of this method pass.
+    #[must_use]
+    pub fn allows_some(&self, method: &str) -> bool {
+        let allowed = self.links().filter_map(spec::Spec::allowed_writes);
+        allowed.map(|condition| condition.of_method(method)).any(|holds| holds != Some(false))
+    }
+
+    /// The share that is asked for, where one word says it: that of the flags, or that of the only sample of the chain
+    /// files where every request comes to it.
+    #[must_use]
+    pub fn asked_share(&self) -> Share {
+        let mut samples = self.links().filter_map(|link| match &link.action {
+            spec::Action::Sample(sample) => Some(link.when.tests.is_empty().then_some(sample.share)),
+            _ => None,
+        });
+        match (samples.next(), samples.next()) {
+            (Some(Some(share)), None) if self.sample == Share::default() => share,
+            _ => self.sample,
+        }
+    }
+
     /// The links of the chain files, in order.
     fn links(&self) -> impl Iterator<Item = &spec::Spec> + Clone {
         self.files.iter().flat_map(|file| &file.links)

@@ -14,7 +14,7 @@ use tokio::time::Instant;
 
 use crate::middleware::{Dial, Share};
 use crate::report::steps::{Cause, Step, Steps};
-use crate::report::{Started, TargetGuard};
+use crate::report::{Ends, Started, TargetGuard};
 
 /// What is told of each step.
 pub type Listener = Arc<dyn Fn(&Step) + Send + Sync>;
@@ -123,8 +123,17 @@ impl Control {
 
     /// Ends the run in order, as SIGINT does.
     pub fn stop(&self) {
+        self.end(Cause::Control, "stopped by hand");
+    }
+
+    /// The same, for a reason of its own.
+    pub(super) fn stop_because(&self, reason: &str) {
+        self.end(Cause::Guard, reason);
+    }
+
+    fn end(&self, what: Cause, reason: &str) {
         if !self.0.stop.send_replace(true) {
-            self.note(None, Cause::Control, self.share(), Share(0.0), "stopped by hand".to_owned());
+            self.note(None, what, self.share(), Share(0.0), reason.to_owned());
         }
     }
 
@@ -157,12 +166,36 @@ impl Control {
         self.0.dial.clone()
     }
 
-    /// A run begins, with this share, to these targets.
-    pub(super) fn begin(&self, share: Share, targets: impl Iterator<Item = String>) {
+    /// A run begins, with this share, though another may have been asked for, to these targets.
+    pub(super) fn begin(&self, share: Share, asked: Share, targets: impl Iterator<Item = String>) {
         self.0.dial.set(share);
         let mut board = self.board();
-        board.begun_with = share;
+        board.begun_with = asked;
         board.targets = targets.map(|target| TargetState { target, guard: None }).collect();
+    }
+
+    /// Turns the dial, unless a person did.
+    pub(super) fn turn(&self, share: Share) {
+        if !self.is_by_hand() {
+            self.0.dial.set(share);
+        }
+    }
+
+    /// Whether a person turned the dial.
+    pub(super) fn is_by_hand(&self) -> bool {
+        self.0.by_hand.load(Ordering::Relaxed)
+    }
+
+    /// Puts up where ramp and guards stand.
+    pub(super) fn show(&self, ramp: Option<RampState>, targets: Vec<TargetState>) {
+        let mut board = self.board();
+        (board.ramp, board.targets) = (ramp, targets);
+    }
+
+    /// A clock that stands still while the run is paused.
+    pub(super) fn clock(&self) -> Instant {
+        let now = self.board().paused_since.unwrap_or_else(Instant::now);
+        now.checked_sub(self.stood_still()).unwrap_or(now)
     }
 
     /// By how much the schedule has moved because of pauses that are over.
@@ -171,7 +204,7 @@ impl Control {
     }
 
     /// Keeps a step, and tells it.
-    fn note(&self, target: Option<String>, what: Cause, from: Share, to: Share, reason: String) {
+    pub(super) fn note(&self, target: Option<String>, what: Cause, from: Share, to: Share, reason: String) {
         let step = Step { at: Started::now().at.to_string(), target, what, from: from.0, to: to.0, reason };
         tracing::info!("{step}");
         let listener = self.board().listener.clone();
@@ -181,15 +214,11 @@ impl Control {
         self.board().steps.push(step);
     }
 
-    /// The share that was asked for last; none where it is that of the beginning.
-    pub(super) fn asked(&self) -> Option<f64> {
-        let share = self.share();
-        (share != self.board().begun_with).then_some(share.0)
-    }
-
-    /// The steps so far.
-    pub(super) fn steps(&self) -> Steps {
-        self.board().steps.clone()
+    /// What the report is told: the steps, and the share that was asked for last where it is not that of the beginning.
+    pub(super) fn ends(&self) -> Ends {
+        let (share, board) = (self.share(), self.board());
+        let asked = (share != board.begun_with).then_some(share.0);
+        Ends { steps: board.steps.clone(), asked, ..Ends::default() }
     }
 
     fn board(&self) -> MutexGuard<'_, Board> {
@@ -209,7 +238,7 @@ mod tests {
     use super::*;
 
     fn reasons(control: &Control) -> Vec<String> {
-        control.steps().kept().iter().map(ToString::to_string).collect()
+        control.ends().steps.kept().iter().map(ToString::to_string).collect()
     }
 
     #[test]

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use tokio::sync::mpsc;
 
+use super::keeper::Keeper;
 use super::{FACT_QUEUE, Progress};
 use crate::exchange::Outcome;
 use crate::report::{Fact, Reporter};
@@ -22,13 +23,15 @@ pub(super) fn count(
     mut reporter: Reporter,
     mut facts: mpsc::Receiver<Fact>,
     progress: &Arc<Progress>,
+    keeper: &Keeper,
 ) -> impl FnOnce() -> Reporter + Send + use<> {
-    let progress = Arc::clone(progress);
+    let (progress, keeper) = (Arc::clone(progress), keeper.clone());
     move || {
         let mut batch = Vec::with_capacity(FACT_BATCH);
         while facts.blocking_recv_many(&mut batch, FACT_BATCH) > 0 {
             // Counting goes on, looking into bodies can wait: a queue that is filling up is not to fill.
             reporter.hurry(facts.len() > FACT_HASTE);
+            keeper.take(&batch);
             for fact in batch.drain(..) {
                 count_one(&mut reporter, fact, &progress);
             }

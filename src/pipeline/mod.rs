@@ -13,6 +13,7 @@
 //! Every channel has a bound. A file waits where one is full. A live source waits for nobody: whole requests are shed,
 //! and counted, at the place that was full.
 
+pub mod brake;
 mod budget;
 mod compared;
 mod control;
@@ -20,6 +21,7 @@ mod counting;
 mod course;
 mod external;
 mod inspect;
+mod keeper;
 mod observer;
 mod outlet;
 mod pacer;
@@ -39,12 +41,13 @@ use tokio::sync::{Notify, mpsc, watch};
 
 use crate::capture::Halt;
 use crate::exchange::{Event, Request, Timestamp};
-use crate::journal::Recorder;
+use crate::journal::{Recorded, Recorder};
 use crate::middleware::{self, Chain, Mark};
 use crate::replay::{self, AnyClient, Client, Delivery, InFlight, Limits, run_target};
 use crate::report::{self, Engine, Fact, Reporter, RequestNote, Started, Summary, TargetEnd, Unheard};
 use crate::serve::Server;
 
+pub use brake::Brake;
 use budget::{Budget, Held};
 use compared::{Keeping, Weighed};
 pub use control::{Control, Listener, RampState, State, TargetState};
@@ -52,6 +55,7 @@ use counting::count;
 use course::{KnownSpan, Part};
 use external::{External, Teller, Telling, Workers};
 pub use inspect::inspect;
+use keeper::Keeper;
 pub use observer::Observer;
 use observer::{Outlook, Stages};
 use outlet::Outlet;
@@ -91,7 +95,7 @@ pub fn run(
     let started = Started::now();
     let live = matches!(run.feed, Feed::Live(_));
     let memory = Memory::of(run.capture.max_memory, run.external.is_some());
-    let control = steered(&mut run);
+    let (control, keeper) = steered(&mut run);
     let wanted = interests(&run);
     let tap = Tap::new(&run.capture, wanted)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(RunError::Start)?;
@@ -109,10 +113,18 @@ pub fn run(
     let timing = timing(live, &run.targets, &span);
     let drain = run.targets.iter().map(|target| target.drain).max().unwrap_or(replay::DEFAULT_DRAIN);
 
+    let braking = brake::begin(&runtime, &keeper, run.brake)?;
     let (external, workers) = start_external(&runtime, run.external, memory.external)?;
     let teller = external.as_ref().map(External::teller);
     let counts = external.as_ref().map(External::counts);
-    let ways = Ways { stopped: &stopped, facts: &facts, teller: teller.as_ref(), keeping: keeping.as_ref(), live };
+    let ways = Ways {
+        stopped: &stopped,
+        facts: &facts,
+        teller: teller.as_ref(),
+        keeping: keeping.as_ref(),
+        keeper: &keeper,
+        live,
+    };
     let (outlets, outlooks, senders) = start_targets(&runtime, run.targets, memory.targets, &ways)?;
     let mirrors = outlets.iter().any(Outlet::mirrors);
     let target_bytes: Vec<_> = outlets.iter().map(Outlet::budget).collect();
@@ -160,7 +172,7 @@ pub fn run(
     let pacing = spawn("pacing", move || pacer.run())?;
     let reopen = run.reopen;
     let recording = recording_thread.map(|thread| spawn("recording", move || thread.run(&reopen))).transpose()?;
-    let counting = spawn("report", count(reporter, fact_receiver, progress))?;
+    let counting = spawn("report", count(reporter, fact_receiver, progress, &keeper))?;
     let ending = Ending {
         halted,
         // A live run is stopped twice: first it captures no more, and then, after this time, it sends no more.
@@ -171,40 +183,79 @@ pub fn run(
     };
     let watcher = runtime.spawn(ending.run(either(stop, control.clone()), enough));
 
-    let mut trouble = Vec::new();
-    let was_stopped = run.capture.halt.clone();
-    let (mut engine, unheard) = joined(reading, "capture", &mut trouble).unwrap_or_default();
-    let chain = joined(pacing, "pacing", &mut trouble).unwrap_or_default();
-    trouble.extend(chain.remarks);
-    let ends = senders.into_iter().map(|(sender, client)| end_of_target(&runtime, sender, &*client)).collect();
-    watcher.abort();
-    runtime.block_on(ended(workers));
-    let recorded = recording.and_then(|thread| joined(thread, "recording", &mut trouble));
-    let reporter = joined(counting, "report", &mut trouble);
-    runtime.shutdown_timeout(SHUTDOWN);
-    trouble.extend((was_stopped.is_set() && !live).then(|| stopped_early(started.clock.elapsed())));
-    engine.trouble.append(&mut trouble);
-    let reporter = reporter.ok_or_else(|| RunError::Start(std::io::Error::other("the report thread died")))?;
-    let unrecorded = progress.unrecorded.load(Ordering::Relaxed);
-    let middleware = counts.map(|counts| counts.so_far());
-    let recording = recorded.map(|recorded| report::Recording::new(&recorded, unrecorded));
-    let (steps, asked) = (control.steps(), control.asked());
-    let ends = report::Ends { engine, targets: ends, keys: chain.keys, unheard, recording, middleware, steps, asked };
-    Ok(reporter.finish(ends))
+    let halted = (!live).then_some(run.capture.halt);
+    let threads = Threads { reading, pacing, recording, counting };
+    let unrecorded = || progress.unrecorded.load(Ordering::Relaxed);
+    UnderWay { started, runtime, threads, senders, watcher, braking, workers, keeper, counts, halted }.end(unrecorded)
+}
+
+/// The threads of a run.
+struct Threads {
+    reading: thread::JoinHandle<(Engine, Unheard)>,
+    pacing: thread::JoinHandle<pacer::ChainEnd>,
+    recording: Option<thread::JoinHandle<Recorded>>,
+    counting: thread::JoinHandle<Reporter>,
+}
+
+/// A run that has begun, and all that has to end for it to end.
+struct UnderWay {
+    started: Started,
+    runtime: tokio::runtime::Runtime,
+    threads: Threads,
+    senders: Vec<Sending>,
+    watcher: tokio::task::JoinHandle<()>,
+    braking: Vec<tokio::task::JoinHandle<()>>,
+    workers: Workers,
+    keeper: Keeper,
+    counts: Option<Arc<external::Counts>>,
+    /// Whether files were left before their end.
+    halted: Option<Halt>,
+}
+
+impl UnderWay {
+    /// Waits for all of it, in the order in which requests go. `unrecorded` says how many found no room on their way to
+    /// the disk, once that is known.
+    fn end(self, unrecorded: impl FnOnce() -> u64) -> Result<Summary, RunError> {
+        let Self { started, runtime, threads, senders, watcher, braking, workers, keeper, counts, halted } = self;
+        let mut trouble = Vec::new();
+        let (mut engine, unheard) = joined(threads.reading, "capture", &mut trouble).unwrap_or_default();
+        let chain = joined(threads.pacing, "pacing", &mut trouble).unwrap_or_default();
+        trouble.extend(chain.remarks);
+        let ends = senders.into_iter().map(|(sender, client)| end_of_target(&runtime, sender, &*client));
+        let ends = ends.enumerate().map(|(target, end)| TargetEnd { guard: keeper.end_of(target), ..end }).collect();
+        watcher.abort();
+        braking.iter().for_each(tokio::task::JoinHandle::abort);
+        runtime.block_on(ended(workers));
+        let recorded = threads.recording.and_then(|thread| joined(thread, "recording", &mut trouble));
+        let reporter = joined(threads.counting, "report", &mut trouble);
+        runtime.shutdown_timeout(SHUTDOWN);
+        if halted.is_some_and(|halt| halt.is_set()) {
+            trouble.push(stopped_early(started.clock.elapsed()));
+        }
+        engine.trouble.append(&mut trouble);
+        let reporter = reporter.ok_or_else(|| RunError::Start(std::io::Error::other("the report thread died")))?;
+        let middleware = counts.map(|counts| counts.so_far());
+        let recording = recorded.map(|recorded| report::Recording::new(&recorded, unrecorded()));
+        let (keys, rest) = (chain.keys, keeper.ends());
+        Ok(reporter.finish(report::Ends { engine, targets: ends, keys, unheard, recording, middleware, ..rest }))
+    }
 }
 
 /// Puts the sample of a run in the hands of those who steer it.
-fn steered(run: &mut Run) -> Control {
-    run.control.begin(run.middleware.sample, run.targets.iter().map(|target| target.target.to_string()));
-    run.middleware.dial = Some(run.control.dial());
-    run.control.clone()
+fn steered(run: &mut Run) -> (Control, Keeper) {
+    let control = run.control.clone();
+    let targets = run.targets.iter().map(|target| target.target.to_string());
+    control.begin(keeper::first_share(run), run.middleware.sample, targets);
+    run.middleware.dial = Some(control.dial());
+    let keeper = Keeper::new(run, &control);
+    (control, keeper)
 }
 
 fn reporter(run: &mut Run, started: Started, compared: usize) -> Reporter {
     Reporter::new(report::Settings {
         command: run.command,
         targets: run.targets.iter().map(|target| target.target.to_string()).collect(),
-        sample: run.middleware.sample.0,
+        sample: run.middleware.asked_share().0,
         results: run.results.take(),
         started,
         // The rest is for what is on its way there.
@@ -268,6 +319,7 @@ struct Ways<'a> {
     facts: &'a mpsc::Sender<Fact>,
     teller: Option<&'a Teller>,
     keeping: Option<&'a Keeping>,
+    keeper: &'a Keeper,
     live: bool,
 }
 
@@ -312,7 +364,7 @@ fn start_target(
         in_flight: Arc::clone(&counters),
         client: Arc::downgrade(&client),
     };
-    let outlet = Outlet::new(job_sender, Budget::new(bytes), Arc::clone(&client));
+    let outlet = Outlet::new(job_sender, Budget::new(bytes), Arc::clone(&client), ways.keeper.gate(index));
     let (stopped, facts, keeping) = (ways.stopped.clone(), ways.facts.clone(), ways.keeping.cloned());
     let sending = if let Some(teller) = ways.teller {
         let client = Arc::new(Telling { client: Arc::clone(&client), teller: teller.clone() });

@@ -173,7 +173,7 @@ impl Stages {
                 (target.connections_opened, target.peak_connections) = (now.opened, now.peak);
             }
         }
-        seen.summary.steps = self.control.steps().kept();
+        seen.summary.steps = self.control.ends().steps.kept();
         seen.summary.middleware = self.middleware.as_ref().map(|counts| counts.so_far());
     }
 }

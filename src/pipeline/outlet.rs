@@ -10,7 +10,9 @@ use tokio::time::Instant;
 
 use super::FULL_PAUSE;
 use super::budget::{Budget, Refused, bytes_of_request};
-use crate::exchange::{Request, Shed};
+use crate::exchange::{HeldBy, Outcome, Request, Shed};
+use crate::middleware::Share;
+use crate::replay::guard::Gate;
 use crate::replay::{AnyClient, Client as _, Job, Lane, Turn, Wanted};
 
 /// The way to one target.
@@ -22,11 +24,19 @@ pub(super) struct Outlet {
     client: Arc<AnyClient>,
     /// When connections open of which no request was sent yet; as many at most as the flow table follows.
     opened: HashMap<Lane, Instant, foldhash::fast::RandomState>,
+    /// Where its guard holds requests back.
+    gate: Option<Gate>,
 }
 
 impl Outlet {
-    pub(super) fn new(jobs: mpsc::Sender<Job>, bytes: Budget, client: Arc<AnyClient>) -> Self {
-        Self { jobs, bytes, client, opened: HashMap::default() }
+    pub(super) fn new(jobs: mpsc::Sender<Job>, bytes: Budget, client: Arc<AnyClient>, gate: Option<Gate>) -> Self {
+        Self { jobs, bytes, client, opened: HashMap::default(), gate }
+    }
+
+    /// Whether the target's guard lets a request go on that stands at this place of a sample of this share.
+    pub(super) fn lets_in(&mut self, place: u64, sample: Share) -> Result<(), Outcome> {
+        let goes_on = self.gate.as_mut().is_none_or(|gate| gate.lets_in(place, sample, Instant::now()));
+        if goes_on { Ok(()) } else { Err(Outcome::GuardHeld(HeldBy::Guard)) }
     }
 
     /// Whether it has to be told of connections.

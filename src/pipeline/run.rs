@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use tokio::sync::watch;
 
+use super::brake::Brake;
 use super::compared::Keeping;
 use super::control::Control;
 use super::observer::Observer;
@@ -53,6 +54,10 @@ pub struct Run {
     pub mark: Option<Mark>,
     /// How many requests to take before the run ends by itself.
     pub most: Option<u64>,
+    /// How the share rises, in place of the sample's; `None` for one share all along.
+    pub ramp: Option<replay::ramp::Plan>,
+    /// A command outside that brakes it.
+    pub brake: Option<Brake>,
     /// Steers it while it goes on.
     pub control: Control,
     /// Looks at it while it goes on.
@@ -84,6 +89,8 @@ impl Run {
             recorder: None,
             mark: None,
             most: None,
+            ramp: None,
+            brake: None,
             control: Control::default(),
             observer: Observer::default(),
             server: None,
@@ -123,6 +130,14 @@ pub enum RunError {
     /// The process outside could not be started.
     #[error("cannot start the middleware `{command}`: {source}; {}", advice(source))]
     Middleware {
+        /// What was to be run.
+        command: String,
+        /// The system's words.
+        source: std::io::Error,
+    },
+    /// The command that brakes could not be started.
+    #[error("cannot start the guard command `{command}`: {source}; {}", advice(source))]
+    Brake {
         /// What was to be run.
         command: String,
         /// The system's words.

@@ -24,6 +24,8 @@ pub mod hop;
 pub mod http;
 pub mod memory;
 pub mod pace;
+mod phrase;
+pub mod ramp;
 mod settings;
 pub mod target;
 pub mod tls;
@@ -34,9 +36,11 @@ pub use address::{TargetUrl, TargetUrlError};
 pub use choice::AnyClient;
 pub use course::{Amplify, Course, Window};
 pub use error::ClientError;
-pub use guard::GuardState;
+pub use guard::{Guard, GuardState};
 pub use http::HttpClient;
 pub use pace::{Pace, PaceError, Schedule};
+pub use phrase::{PhraseError, seconds};
+pub use ramp::Ramp;
 pub use settings::{
     ChoiceError, ClientChoice, ConnectionMode, DEFAULT_DRAIN, DEFAULT_MAX_CONNECTIONS, DEFAULT_MAX_IN_FLIGHT,
     DEFAULT_MAX_RESPONSE, DEFAULT_RESOLVE_EVERY, DEFAULT_TIMEOUT, Settings,

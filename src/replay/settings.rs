@@ -4,7 +4,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use super::tls::Trust;
-use super::{Pace, TargetUrl};
+use super::{Pace, TargetUrl, guard};
 
 /// Default of [`Settings::timeout`]: what load balancers commonly wait for an answer, halved.
 pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(30);
@@ -51,6 +51,8 @@ pub struct Settings {
     pub trust: Trust,
     /// How long a stopped run waits for what is in flight.
     pub drain: Duration,
+    /// What it is spared for; `None` for no guard.
+    pub guard: Option<guard::Settings>,
 }
 
 impl Settings {
@@ -72,6 +74,7 @@ impl Settings {
             insecure: false,
             trust: Trust::default(),
             drain: DEFAULT_DRAIN,
+            guard: None,
         }
     }
 

@@ -42,8 +42,8 @@ pub use snapshot::{Look, Snapshot};
 pub use status::StatusChoice;
 pub use steps::{Cause, Step, Steps};
 pub use summary::{
-    Counts, Differences, Ended, Figures, Frames, Gate, ProductionSide, Recording, Requests, Sample, Streams, Summary,
-    Target, TargetEnded, TargetGuard, TargetLatency, Tcp,
+    Counts, Differences, Ended, Figures, Frames, Gate, ProductionSide, RampEnd, Recording, Requests, Sample, Streams,
+    Summary, Target, TargetEnded, TargetGuard, TargetLatency, Tcp,
 };
 
 use compare::Bodies;
@@ -245,6 +245,8 @@ pub struct Ends {
     pub middleware: Option<MiddlewareCounts>,
     /// What changed the share on the way.
     pub steps: Steps,
+    /// How far the ramp came, where there was one.
+    pub ramp: Option<RampEnd>,
     /// The share that the sample was asked for last; `None` where it was never changed.
     pub asked: Option<f64>,
 }
@@ -353,7 +355,7 @@ impl Reporter {
     /// Ends what still waits, and says what the run amounts to.
     #[must_use]
     pub fn finish(mut self, ends: Ends) -> Summary {
-        let Ends { engine, targets: ends, keys, unheard, recording, middleware, steps, asked } = ends;
+        let Ends { engine, targets: ends, keys, unheard, recording, middleware, steps, ramp, asked } = ends;
         for joined in std::mem::take(&mut self.joins).finish() {
             self.joined(&joined);
         }
@@ -381,6 +383,7 @@ impl Reporter {
             production: self.production.finish(),
             sample: ledger.sample(asked.unwrap_or(self.sample), keys),
             steps: steps.kept(),
+            ramp,
             recording,
             middleware,
             trouble,

@@ -60,7 +60,7 @@ impl fmt::Display for Step {
         if let Some(target) = &self.target {
             write!(f, " of {target}")?;
         }
-        let (from, to) = (rounded(self.from), rounded(self.to));
+        let (from, to) = (Share(self.from).rounded(), Share(self.to).rounded());
         if from == to {
             write!(f, ": {to}")?;
         } else {
@@ -68,13 +68,6 @@ impl fmt::Display for Step {
         }
         write!(f, ": {}", self.reason)
     }
-}
-
-/// A share with as many digits as people read.
-#[must_use]
-pub fn rounded(share: f64) -> Share {
-    let scale = if share < 0.1 { 10_000.0 } else { 1000.0 };
-    Share((share * scale).round() / scale)
 }
 
 /// The steps so far.

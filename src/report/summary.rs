@@ -54,6 +54,9 @@ pub struct Summary {
     /// What changed the share on the way, in order: see [`super::Steps`] for how many are kept.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub steps: Vec<Step>,
+    /// How far its ramp came, where it had one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ramp: Option<RampEnd>,
     /// What was demanded of the run, and whether it held.
     pub gates: Vec<Gate>,
     /// What went wrong on the way, in words for people.
@@ -188,6 +191,23 @@ pub struct Target {
     /// What its guard did, where it has one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub guard: Option<TargetGuard>,
+}
+
+/// How far a ramp came. Shares are from 0 to 1.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct RampEnd {
+    /// The ramp, as it was asked for.
+    pub plan: String,
+    /// The step at which it stood at the end, from 1.
+    pub step: usize,
+    /// How many there are.
+    pub steps: usize,
+    /// The share of that step.
+    pub share: f64,
+    /// The lowest share that did not hold, if one did not.
+    pub past: Option<f64>,
+    /// Why it did not, in words for people.
+    pub reason: Option<String>,
 }
 
 /// What the guard of a target did.

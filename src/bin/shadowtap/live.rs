@@ -72,6 +72,8 @@ fn run(config: RunConfig, about: About, first: &str) -> anyhow::Result<ExitCode>
         recorder,
         mark,
         most: config.limits.count,
+        ramp: None,
+        brake: None,
         control: Control::default(),
         observer,
         server,

@@ -39,6 +39,7 @@ pub(super) use counts::Counts;
 use queue::{Job, QUEUE, Queue, pop_if};
 pub(super) use teller::Teller;
 pub(super) use told::Telling;
+pub(super) use worker::show;
 use worker::{BackSender, Worker};
 
 /// Requests that wait for the echo of one process. Past it requests wait or are shed (`middleware`).
@@ -80,6 +81,8 @@ pub(super) struct Passed {
     pub(super) targets: TargetSet,
     /// Whether a link gave it its Host.
     pub(super) keep_host: bool,
+    /// Its place in the sample, see [`crate::middleware::Chain::place`].
+    pub(super) place: u64,
 }
 
 /// What production answered to a request that still waits, or that there is nothing.

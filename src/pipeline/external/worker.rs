@@ -115,7 +115,7 @@ impl Worker {
         };
         let counts = Arc::clone(&self.counts);
         let mut reading = tokio::spawn(read(stdout, self.back.clone(), counts));
-        let mut complaints = tokio::spawn(show(stderr));
+        let mut complaints = tokio::spawn(show(stderr, "middleware"));
         let end = tokio::select! {
             _ = &mut reading => End::Silent,
             wrote = self.queue.write(&mut stdin) => if wrote == Wrote::All { End::Finished } else { End::Deaf },
@@ -261,7 +261,7 @@ fn garbage(counts: &Counts, why: Garbage) {
 }
 
 /// Shows what a process says to people, line by line.
-async fn show(mut from: impl AsyncRead + Unpin) {
+pub(in crate::pipeline) async fn show(mut from: impl AsyncRead + Unpin, who: &'static str) {
     let mut line = Vec::with_capacity(COMPLAINT_BYTES);
     let mut buffer = vec![0; COMPLAINT_BYTES];
     while let Ok(bytes @ 1..) = from.read(&mut buffer).await {
@@ -270,16 +270,16 @@ async fn show(mut from: impl AsyncRead + Unpin) {
                 line.push(*byte);
             }
             if *byte == b'\n' || line.len() >= COMPLAINT_BYTES {
-                show_line(&mut line);
+                show_line(&mut line, who);
             }
         }
     }
-    show_line(&mut line);
+    show_line(&mut line, who);
 }
 
-fn show_line(line: &mut Vec<u8>) {
+fn show_line(line: &mut Vec<u8>, who: &str) {
     if !line.is_empty() {
-        tracing::warn!("middleware says: {}", String::from_utf8_lossy(line).trim_end());
+        tracing::warn!("{who} says: {}", String::from_utf8_lossy(line).trim_end());
     }
     line.clear();
 }

@@ -255,7 +255,8 @@ impl Pacer {
             return self.end(note, Outcome::filtered(ROUTE));
         }
         let keep_host = self.work.chain.host_was_set();
-        let passed = Passed { note, request, due, targets, keep_host };
+        let place = self.work.chain.place().unwrap_or_default();
+        let passed = Passed { note, request, due, targets, keep_host, place };
         if self.work.external.is_some() { self.give(passed) } else { self.take(passed) }
     }
 
@@ -277,7 +278,7 @@ impl Pacer {
 
     /// Records a request that passed, and offers it to the targets.
     fn take(&mut self, passed: Passed) -> bool {
-        let Passed { note, mut request, due, targets, keep_host } = passed;
+        let Passed { note, mut request, due, targets, keep_host, place } = passed;
         let (id, at, is_head) = (note.id, request.last_byte, request.method() == b"HEAD");
         if self.ends.outlets.is_empty() && self.held_by_hand().is_some() {
             return self.end(note, Outcome::filtered(PAUSED));
@@ -300,7 +301,7 @@ impl Pacer {
         if let Some(mark) = self.work.mark.as_ref().or(copies) {
             mark.put(&mut request);
         }
-        self.offer(*request, targets, due, keep_host)
+        self.offer(*request, targets, due, (keep_host, place))
     }
 
     /// The targets that a route of the chain chose; all, where there is none.
@@ -325,10 +326,16 @@ impl Pacer {
         self.tell(Fact::Kept { note: Box::new(note) })
     }
 
-    fn offer(&mut self, request: Request, targets: TargetSet, due: Option<Instant>, keep_host: bool) -> bool {
+    fn offer(
+        &mut self,
+        request: Request,
+        targets: TargetSet,
+        due: Option<Instant>,
+        (keep_host, place): (bool, u64),
+    ) -> bool {
         let id = request.id;
         let clock = self.clock(&request, due);
-        let held = self.held_by_hand();
+        let (held, share) = (self.held_by_hand(), self.work.control.share());
         let mut left = targets.len();
         let mut request = Some(request);
         for target in targets.iter() {
@@ -344,7 +351,8 @@ impl Pacer {
                 }
                 _ => Ok(()),
             };
-            let refused = match (admitted.and_then(|()| held.clone().map_or(Ok(()), Err)), due) {
+            let mut held = || held.clone().map_or_else(|| outlet.lets_in(place, share), Err);
+            let refused = match (admitted.and_then(|()| held()), due) {
                 (Err(outcome), _) => Some(outcome),
                 (Ok(()), Some(due)) => outlet.offer(copy, due, keep_host).map(Outcome::Shed),
                 (Ok(()), None) => outlet.wait(copy, keep_host, &self.ends.runtime).map(Outcome::Shed),

@@ -158,7 +158,7 @@ impl Pacer {
         let due = (!self.work.timing.is_unscheduled()).then_some(now);
         self.ends.outlets.iter_mut().for_each(|outlet| outlet.opened(id.into(), now));
         let targets = TargetSet::first(self.ends.outlets.len());
-        let passed = Passed { note, request, due, targets, keep_host: false };
+        let passed = Passed { note, request, due, targets, keep_host: false, place: place_of(id) };
         let went_on = self.take(passed) && self.damaged(id, Damage::NoResponse);
         self.closed(id.into(), now);
         went_on
@@ -232,4 +232,11 @@ impl Pacer {
     fn look_outside(&mut self) -> Option<()> {
         self.outside_until(Instant::now() + LOOK).then_some(())
     }
+}
+
+/// A place for a request that came by no sample: as good as any, and another for the next one.
+fn place_of(id: ExchangeId) -> u64 {
+    /// The golden ratio of 2^64: its multiples lie evenly.
+    const STEP: u64 = 0x9e37_79b9_7f4a_7c15;
+    (id.connection.0 ^ u64::from(id.index)).wrapping_mul(STEP)
 }

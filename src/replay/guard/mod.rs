@@ -1,6 +1,37 @@
-//! What spares a target that fails.
+//! What spares a target that fails: it watches how deliveries end, and says what share of them goes on.
+//!
+//! [`Sample`]s with their instants come in, [`Change`]s go out, as a balancer that observes its servers takes one
+//! out and lets it come back. There is no clock here and nothing is held back here: that does a [`Gate`] on the way to the target.
+//!
+//! It never flaps: a change for the worse waits for half a window after the one before, one for the better for a whole
+//! window in which all was well, and longer each time that it proves too early.
+
+mod condition;
+mod gate;
+mod settings;
+#[cfg(test)]
+mod tests;
+
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use tokio::time::Instant;
+
+pub use condition::{Condition, MIN_BAD, MIN_PROBES, MIN_SAMPLES, Measure};
+pub use gate::{Gate, Valve};
+pub use settings::{Action, ActionError, Settings};
+
+use super::Delivery;
+use crate::exchange::{FailureKind, Outcome};
+use crate::middleware::Share;
+use condition::{Finding, Window};
+
+/// The least share that is let in as a share: what would be less is a trickle.
+const LEAST: f64 = 1.0 / 64.0;
+/// The share that is let in first once a target that got a trickle is well again; it doubles from there.
+const FIRST: f64 = 1.0 / 8.0;
+/// How many times longer all has to be well, at most, after it proved too early again and again.
+const MOST_PATIENCE: u32 = 8;
 
 /// What a guard lets in, of what the sample lets in.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -17,4 +48,263 @@ pub enum GuardState {
     Closed,
     /// Nothing, for good.
     Stopped,
+}
+
+impl GuardState {
+    /// Key in machine-readable output.
+    #[must_use]
+    pub const fn key(self) -> &'static str {
+        match self {
+            Self::Open => "open",
+            Self::Holding => "holding",
+            Self::Lowered => "lowered",
+            Self::Closed => "closed",
+            Self::Stopped => "stopped",
+        }
+    }
+}
+
+/// How one delivery ended, as far as a guard is concerned.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Sample {
+    /// A status of 5xx, or no answer at all.
+    pub failed: bool,
+    /// It did not come in time.
+    pub late: bool,
+    /// From the last byte of the request to the first of the answer, where there was one.
+    pub service: Option<Duration>,
+}
+
+impl Sample {
+    /// What a delivery says of its target; `None` where it never went there.
+    #[must_use]
+    pub fn of(delivery: &Delivery) -> Option<Self> {
+        let status = delivery.answer.as_ref().map(|answer| answer.status);
+        match delivery.outcome {
+            Outcome::Sent => {
+                Some(Self { failed: status.is_some_and(|s| s >= 500), late: false, service: delivery.service })
+            }
+            Outcome::Failed(kind) => Some(Self { failed: true, late: kind == FailureKind::Timeout, service: None }),
+            _ => None,
+        }
+    }
+}
+
+/// What a guard thinks of its target.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// There is too little to go by.
+    Unknown,
+    /// All is well.
+    Good,
+    /// It is neither.
+    Near,
+    /// It is past its limits, and this is how, in words for people.
+    Past(String),
+}
+
+/// What a guard does from now on.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Change {
+    /// The share that it let in.
+    pub from: Share,
+    /// The share that it lets in.
+    pub to: Share,
+    /// Why, in words for people.
+    pub reason: String,
+}
+
+/// The guard of one target.
+///
+/// Invariant: `share` is 1 where the state is `Open` or `Holding`, 0 where it is `Closed` or `Stopped`, and in between
+/// where it is `Lowered`.
+#[derive(Clone, Debug)]
+pub struct Guard {
+    action: Action,
+    windows: Vec<Window>,
+    /// The last word from outside, and when it came: whether to brake.
+    outside: Option<(Instant, Option<String>)>,
+    state: GuardState,
+    share: f64,
+    changed: Instant,
+    well_since: Option<Instant>,
+    /// How long all has to be well before more is let in.
+    patience: Duration,
+    base: Duration,
+    /// Whether more was let in since all was well for long.
+    climbed: bool,
+    trips: u64,
+    reason: Option<String>,
+}
+
+impl Guard {
+    /// A guard that lets everything in. `base` is how long all has to be well where there is no condition whose window
+    /// says it.
+    #[must_use]
+    pub fn new(settings: &Settings, base: Duration, at: Instant) -> Self {
+        let windows: Vec<Window> = settings.conditions.iter().map(|condition| Window::new(*condition, at)).collect();
+        let base = settings.longest().unwrap_or(base);
+        Self {
+            action: settings.action,
+            windows,
+            outside: None,
+            state: GuardState::Open,
+            share: 1.0,
+            changed: at,
+            well_since: None,
+            patience: base,
+            base,
+            climbed: false,
+            trips: 0,
+            reason: None,
+        }
+    }
+
+    /// Takes notice of how a delivery ended.
+    pub fn take(&mut self, at: Instant, sample: Sample) {
+        self.windows.iter_mut().for_each(|window| window.take(at, sample));
+    }
+
+    /// Takes notice of a word from outside: to brake, and why, or that all is well.
+    pub fn hear(&mut self, at: Instant, brake: Option<String>) {
+        self.outside = Some((at, brake));
+    }
+
+    /// What it lets in.
+    #[must_use]
+    pub const fn state(&self) -> GuardState {
+        self.state
+    }
+
+    /// The share that it lets in, of what the sample lets in.
+    #[must_use]
+    pub const fn share(&self) -> Share {
+        Share(self.share)
+    }
+
+    /// How often it found the target past its limits.
+    #[must_use]
+    pub const fn trips(&self) -> u64 {
+        self.trips
+    }
+
+    /// What it found last.
+    #[must_use]
+    pub fn reason(&self) -> Option<&str> {
+        self.reason.as_deref()
+    }
+
+    /// What it does when the target is past its limits.
+    #[must_use]
+    pub const fn action(&self) -> Action {
+        self.action
+    }
+
+    /// What it thinks of its target now. Limits that are broken come first, then those that nearly are.
+    pub fn judge(&mut self, at: Instant) -> Verdict {
+        let since = self.changed;
+        let mut verdict = self.heard();
+        for window in &mut self.windows {
+            let finding = match window.finding(at, since) {
+                Finding::Unknown => Verdict::Unknown,
+                Finding::Good => Verdict::Good,
+                Finding::Near => Verdict::Near,
+                Finding::Past(reason) => Verdict::Past(reason),
+            };
+            if finding.rank() > verdict.rank() {
+                verdict = finding;
+            }
+        }
+        verdict
+    }
+
+    /// What was heard from outside; each word to brake counts once.
+    fn heard(&self) -> Verdict {
+        match &self.outside {
+            Some((at, Some(reason))) if *at > self.changed => Verdict::Past(reason.clone()),
+            Some((_, Some(_))) => Verdict::Near,
+            _ => Verdict::Good,
+        }
+    }
+
+    /// Lets time pass, and does what the verdict asks for.
+    pub fn tick(&mut self, at: Instant, verdict: Verdict) -> Option<Change> {
+        if self.state == GuardState::Stopped {
+            return None;
+        }
+        match verdict {
+            Verdict::Past(reason) => self.brake(at, reason),
+            Verdict::Good => self.recover(at),
+            Verdict::Near | Verdict::Unknown => {
+                self.well_since = None;
+                None
+            }
+        }
+    }
+
+    /// Somebody else did what a verdict asked for, such as a ramp: what was seen before counts no more.
+    pub fn spared(&mut self, at: Instant, reason: String) {
+        self.trips += 1;
+        self.reason = Some(reason);
+        self.begin_anew(at);
+    }
+
+    fn brake(&mut self, at: Instant, reason: String) -> Option<Change> {
+        let (from, before) = (self.share(), self.state);
+        (self.state, self.share) = match self.action {
+            Action::Hold => (GuardState::Holding, self.share),
+            Action::StepDown if self.share / 2.0 >= LEAST => (GuardState::Lowered, self.share / 2.0),
+            Action::StepDown | Action::Pause => (GuardState::Closed, 0.0),
+            Action::Stop => (GuardState::Stopped, 0.0),
+        };
+        if std::mem::take(&mut self.climbed) {
+            self.patience = (self.patience * 2).min(self.base * MOST_PATIENCE);
+        }
+        self.spared(at, reason.clone());
+        // A target that fails a trickle, or that is held as it is, was told of before.
+        let is_news = self.state != before || self.state == GuardState::Lowered;
+        is_news.then(|| Change { from, to: self.share(), reason })
+    }
+
+    fn recover(&mut self, at: Instant) -> Option<Change> {
+        let since = *self.well_since.get_or_insert(at);
+        let well_for = at.saturating_duration_since(since.max(self.changed));
+        if self.state == GuardState::Open {
+            if well_for >= self.base * MOST_PATIENCE {
+                (self.patience, self.climbed) = (self.base, false);
+            }
+            return None;
+        }
+        if well_for < self.patience {
+            return None;
+        }
+        let from = self.share();
+        (self.state, self.share) = match self.state {
+            GuardState::Closed => (GuardState::Lowered, FIRST),
+            GuardState::Lowered if self.share * 2.0 < 1.0 => (GuardState::Lowered, self.share * 2.0),
+            _ => (GuardState::Open, 1.0),
+        };
+        self.climbed = true;
+        self.begin_anew(at);
+        let reason = format!("well for {}", super::phrase::shown(well_for));
+        Some(Change { from, to: self.share(), reason })
+    }
+
+    fn begin_anew(&mut self, at: Instant) {
+        self.changed = at;
+        self.well_since = None;
+        self.windows.iter_mut().for_each(|window| window.clear(at));
+    }
+}
+
+impl Verdict {
+    /// Which verdict wins over which, where several conditions have one each.
+    const fn rank(&self) -> u8 {
+        match self {
+            Self::Good => 0,
+            Self::Unknown => 1,
+            Self::Near => 2,
+            Self::Past(_) => 3,
+        }
+    }
 }

@@ -34,6 +34,11 @@ pub(super) fn words(error: &(dyn Error + 'static)) -> String {
     words.join(": ")
 }
 
+/// The same for logs: without the URL, whose query may hold secrets.
+pub(super) fn shown(error: reqwest::Error) -> String {
+    words(&error.without_url())
+}
+
 /// The error and its causes. What an [`io::Error`] wraps is a cause of its own here: its `source` skips it.
 fn chain<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
     std::iter::successors(Some(error), |&error| {
@@ -88,5 +93,21 @@ fn of_system(error: &(dyn Error + 'static)) -> Option<FailureKind> {
         Kind::TimedOut => Some(FailureKind::Timeout),
         Kind::InvalidData | Kind::InvalidInput => Some(FailureKind::Protocol),
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn what_is_shown_of_an_error_has_no_url_and_so_no_secret_of_its_query() {
+        super::super::install_crypto();
+        let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let client = reqwest::Client::builder().no_proxy().tls_certs_only([]).build().unwrap();
+        let error = client.get(format!("http://{free}/a?token=s3cret")).send().await.unwrap_err();
+        assert!(words(&error).contains("s3cret"), "reqwest tells the URL");
+        let shown = shown(error);
+        assert!(!shown.contains("s3cret") && shown.contains("refused"), "{shown}");
     }
 }

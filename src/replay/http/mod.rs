@@ -111,7 +111,7 @@ impl HttpClient {
                 if error.is_connect() || error.is_builder() {
                     connection.never_was();
                 }
-                return Err(self.failed(id, &error));
+                return Err(self.failed(id, error));
             }
         };
         let first_byte = Instant::now();
@@ -122,7 +122,7 @@ impl HttpClient {
         let head = wanted.kept.map(|_| head(&response));
         let content = self.read(response, wanted).await.map_err(|error| match error {
             ReadError::TooLarge => FailureKind::TooLarge,
-            ReadError::Broken(error) => self.failed(id, &error),
+            ReadError::Broken(error) => self.failed(id, error),
         })?;
         connection.ended();
         let Content { len: body_len, sha256: body_sha256, kept: body } = content;
@@ -153,9 +153,9 @@ impl HttpClient {
         Ok(content)
     }
 
-    fn failed(&self, id: ExchangeId, error: &reqwest::Error) -> FailureKind {
-        let kind = failure::kind(error, self.target.is_tls());
-        tracing::debug!(%id, kind = kind.key(), why = failure::words(error), "a request failed");
+    fn failed(&self, id: ExchangeId, error: reqwest::Error) -> FailureKind {
+        let kind = failure::kind(&error, self.target.is_tls());
+        tracing::debug!(%id, kind = kind.key(), why = failure::shown(error), "a request failed");
         kind
     }
 }

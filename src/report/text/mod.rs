@@ -207,7 +207,9 @@ fn sample_words(summary: &Summary) -> String {
         .into_iter()
         .filter_map(|(share, what)| reached(share, what))
         .collect();
-    format!("not in the sample of {} (took {})", percent(sample.asked), shares.join(", "))
+    // Samples of several routes have no share in common.
+    let asked = if sample.asked < 1.0 { format!(" of {}", percent(sample.asked)) } else { String::new() };
+    format!("not in the sample{asked} (took {})", shares.join(", "))
 }
 
 /// Rows of a sum.

@@ -6,6 +6,7 @@
 
 mod page;
 
+use crate::replay::GuardState;
 use crate::report::Snapshot;
 use crate::report::snapshot::{Live, TargetBuckets};
 use crate::report::status::Class;
@@ -30,6 +31,7 @@ pub fn text(snapshot: &Snapshot) -> String {
     answers(&mut page, summary);
     latencies(&mut page, snapshot);
     sample(&mut page, snapshot);
+    guards(&mut page, summary);
     waiting(&mut page, &snapshot.live);
     if let Some(recording) = &summary.recording {
         recorded(&mut page, recording);
@@ -214,6 +216,39 @@ fn sample(page: &mut Page, snapshot: &Snapshot) {
         }
     }
 }
+
+/// How each target that has a guard is spared.
+fn guards(page: &mut Page, summary: &Summary) {
+    let guarded: Vec<_> =
+        summary.targets.iter().filter_map(|(url, target)| Some((url, target.guard.as_ref()?))).collect();
+    let mut state = page.gauge("shadowtap_guard_state", "1 for the state in which the guard of a target is.");
+    for (target, guard) in &guarded {
+        for (one, name) in GUARD_STATES {
+            state.count(&[("target", target), ("state", name)], u64::from(one == guard.state));
+        }
+    }
+    let mut held = page.gauge(
+        "shadowtap_guard_held_ratio",
+        "The share that the guard of a target holds back, of what the sample lets in.",
+    );
+    for (target, guard) in &guarded {
+        held.value(&[("target", target)], guard.held_share);
+    }
+    let mut trips =
+        page.counter("shadowtap_guard_trips_total", "How often the guard found its target past its limits.");
+    for (target, guard) in &guarded {
+        trips.count(&[("target", target)], guard.trips);
+    }
+}
+
+/// What a guard lets in.
+const GUARD_STATES: [(GuardState, &str); 5] = [
+    (GuardState::Open, "open"),
+    (GuardState::Holding, "holding"),
+    (GuardState::Lowered, "lowered"),
+    (GuardState::Closed, "closed"),
+    (GuardState::Stopped, "stopped"),
+];
 
 fn waiting(page: &mut Page, live: &Live) {
     let mut entries = page.gauge("shadowtap_queue_entries", "What waits between the stages, by queue.");

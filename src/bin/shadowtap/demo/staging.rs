@@ -13,7 +13,8 @@ use axum::Router;
 use axum::body::{Body, Bytes};
 use axum::extract::{Request, State};
 use axum::http::header::{
-    ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_TYPE, COOKIE, ETAG, IF_NONE_MATCH, LOCATION, VARY,
+    ACCEPT_ENCODING, ACCEPT_RANGES, CONTENT_ENCODING, CONTENT_TYPE, COOKIE, ETAG, HeaderName, IF_NONE_MATCH,
+    LAST_MODIFIED, LOCATION, VARY,
 };
 use axum::http::{HeaderMap, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
@@ -90,6 +91,12 @@ pub(crate) async fn serve(
     let router = Router::new().fallback(answer).with_state(staging);
     axum::serve(listener, router).with_graceful_shutdown(shutdown).await
 }
+
+/// [`site::MODIFIED`] in words.
+const MODIFIED: (HeaderName, &str) = (LAST_MODIFIED, "Thu, 01 Jan 2026 00:00:00 GMT");
+const RANGES: (HeaderName, &str) = (ACCEPT_RANGES, "bytes");
+/// Of pages that may go out compressed.
+const VARIES: (HeaderName, &str) = (VARY, "Accept-Encoding");
 
 /// What is served: the files under production's document root, and the built-in differences.
 struct Staging {
@@ -177,7 +184,7 @@ impl Staging {
         }
         let tag = site::entity_tag(page.len());
         if text(headers, IF_NONE_MATCH).contains(&tag) {
-            return (StatusCode::NOT_MODIFIED, [(ETAG, tag)]).into_response();
+            return (StatusCode::NOT_MODIFIED, [MODIFIED], [(ETAG, tag)]).into_response();
         }
         let kind = (CONTENT_TYPE, if name.ends_with("html") { "text/html" } else { "application/json" });
         match self.compressed.get(name) {
@@ -186,15 +193,17 @@ impl Staging {
                 let chunk = Ok::<_, Infallible>(Bytes::from_static(compressed));
                 let body = Body::from_stream(futures_util::stream::iter([chunk]));
                 let weak = format!("W/{tag}");
-                ([kind, (CONTENT_ENCODING, "gzip"), (VARY, "Accept-Encoding")], [(ETAG, weak)], body).into_response()
+                ([kind, MODIFIED, VARIES, (CONTENT_ENCODING, "gzip")], [(ETAG, weak)], body).into_response()
             }
-            _ => ([kind], [(ETAG, tag)], page.clone()).into_response(),
+            Some(_) => ([kind, MODIFIED, VARIES, RANGES], [(ETAG, tag)], page.clone()).into_response(),
+            None => ([kind, MODIFIED, RANGES], [(ETAG, tag)], page.clone()).into_response(),
         }
     }
 }
 
 fn not_found() -> Response {
-    (StatusCode::NOT_FOUND, [(CONTENT_TYPE, "application/json")], site::NOT_FOUND).into_response()
+    let tag = site::entity_tag(site::NOT_FOUND.len());
+    (StatusCode::NOT_FOUND, [(CONTENT_TYPE, "application/json")], [(ETAG, tag)], site::NOT_FOUND).into_response()
 }
 
 /// The value of `name` in the query as it stands there, like nginx's `$arg_name`.
@@ -209,7 +218,7 @@ fn session(headers: &HeaderMap) -> &str {
     cookies.find(|(name, _)| *name == "session").map_or("", |(_, value)| value)
 }
 
-fn text(headers: &HeaderMap, name: axum::http::HeaderName) -> &str {
+fn text(headers: &HeaderMap, name: HeaderName) -> &str {
     headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default()
 }
 

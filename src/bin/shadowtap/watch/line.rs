@@ -24,10 +24,20 @@ struct Piece {
     rank: u8,
     text: String,
     bad: bool,
+    /// What stands between it and the next one.
+    then: &'static str,
 }
 
+/// What stands between two pieces.
+const COMMA: &str = ", ";
+
 fn piece(rank: u8, text: String) -> Piece {
-    Piece { rank, text, bad: false }
+    Piece { rank, text, bad: false, then: COMMA }
+}
+
+/// One that is red where it is not zero.
+fn bad(rank: u8, text: String) -> Piece {
+    Piece { bad: true, ..piece(rank, text) }
 }
 
 /// Both lines, `width` columns wide together with what stands before the first.
@@ -40,7 +50,7 @@ pub(super) fn both(figures: &Figures, elapsed: Duration, width: usize, colour: b
     let mut first = fitted(first, room);
     // The bar is the first to go.
     if let Some(read) = figures.read.filter(|_| length(&first) + 2 + CELLS <= room) {
-        first.insert(0, piece(u8::MAX, cells(read)));
+        first.insert(0, Piece { then: "  ", ..piece(u8::MAX, cells(read)) });
     }
     let second = fitted(beside(figures), width);
     format!("{} {clock}\n  {}", joined(&first, colour), joined(&second, colour))
@@ -69,15 +79,15 @@ fn how_far(figures: &Figures, number: fn(u64) -> String) -> Vec<Piece> {
         pieces.extend(figures.lag_us.map(|lag| piece(5, format!("lag {}", duration(lag)))));
     }
     if figures.paused {
-        pieces.push(Piece { rank: 0, text: "paused".to_owned(), bad: true });
+        pieces.push(bad(0, "paused".to_owned()));
     }
     if figures.guarded > 0 {
-        pieces.push(Piece { rank: 2, text: "guarded".to_owned(), bad: true });
+        pieces.push(bad(2, "guarded".to_owned()));
     }
     if figures.failed > 0 {
-        pieces.push(Piece { rank: 3, text: format!("{} failed", number(figures.failed)), bad: true });
+        pieces.push(bad(3, format!("{} failed", number(figures.failed))));
     }
-    pieces.push(Piece { rank: 2, text: format!("{} lost", number(figures.lost)), bad: figures.lost > 0 });
+    pieces.push(Piece { bad: figures.lost > 0, ..piece(2, format!("{} lost", number(figures.lost))) });
     pieces
 }
 
@@ -92,7 +102,7 @@ fn beside(figures: &Figures) -> Vec<Piece> {
     };
     let pair = |of: &dyn Fn(&Side) -> String| sides.iter().map(|side| of(side)).collect::<Vec<_>>().join("→");
     let mut pieces = vec![
-        piece(7, name.to_owned()),
+        Piece { then: " ", ..piece(7, format!("{name}:")) },
         piece(0, format!("p50 {}", pair(&|side| duration(side.p50_us)))),
         piece(1, format!("p99 {}", pair(&|side| duration(side.p99_us)))),
     ];
@@ -101,7 +111,7 @@ fn beside(figures: &Figures) -> Vec<Piece> {
         if sides.iter().any(|side| count(side) > 0) {
             let more = figures.shadow.as_ref().map_or(0, count) > figures.production.as_ref().map_or(0, count);
             let bad = class == "5xx" && more;
-            pieces.push(Piece { rank, text: format!("{class} {}", pair(&|side| short_number(count(side)))), bad });
+            pieces.push(Piece { bad, ..piece(rank, format!("{class} {}", pair(&|side| short_number(count(side))))) });
         }
     }
     pieces
@@ -118,7 +128,7 @@ fn fitted(mut pieces: Vec<Piece>, room: usize) -> Vec<Piece> {
 
 fn length(pieces: &[Piece]) -> usize {
     let text: usize = pieces.iter().map(|piece| piece.text.chars().count()).sum();
-    text + 2 * pieces.len().saturating_sub(1)
+    text + COMMA.len() * pieces.len().saturating_sub(1)
 }
 
 fn joined(pieces: &[Piece], colour: bool) -> String {
@@ -126,16 +136,11 @@ fn joined(pieces: &[Piece], colour: bool) -> String {
         if piece.bad && colour { format!("\x1b[31m{}\x1b[0m", piece.text) } else { piece.text.clone() }
     };
     let mut line = String::new();
-    for (at, piece) in pieces.iter().enumerate() {
-        let is_bar = at > 0 && pieces.get(at - 1).is_some_and(|before| before.rank == u8::MAX);
-        line.push_str(if at == 0 {
-            ""
-        } else if is_bar {
-            "  "
-        } else {
-            ", "
-        });
+    let mut gap = "";
+    for piece in pieces {
+        line.push_str(gap);
         line.push_str(&text(piece));
+        gap = piece.then;
     }
     line
 }
@@ -193,7 +198,7 @@ mod tests {
             &figures(),
             120,
             "████████········  52%, 12,345 seen, 6,170 sent (50%), 12 waiting, lag 1.20ms, 0 lost 1:23\n  \
-             production→target, p50 1.21ms→1.92ms, p99 85.3ms→120ms, 2xx 6,010→6,000, 4xx 33→33, 5xx 0→9",
+             production→target: p50 1.21ms→1.92ms, p99 85.3ms→120ms, 2xx 6,010→6,000, 4xx 33→33, 5xx 0→9",
         );
     }
 
@@ -282,7 +287,7 @@ mod tests {
         };
         assert_eq!(
             plain(&figures),
-            "12,345 seen, 1,200 recorded (3.40MB), 0 lost; production, p50 1.21ms, p99 85.3ms, 2xx 6,010, 4xx 33"
+            "12,345 seen, 1,200 recorded (3.40MB), 0 lost; production: p50 1.21ms, p99 85.3ms, 2xx 6,010, 4xx 33"
         );
     }
 }

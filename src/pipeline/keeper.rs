@@ -1,0 +1,245 @@
+//! Who spares the targets while a run goes on: how deliveries end goes in, guards and the ramp think of it, and what they
+//! say reaches the gates, the dial and the [`Control`].
+//!
+//! Time stands still here while the run is paused. With several targets each has its guard for itself, and the ramp, which
+//! goes for all of them, heeds what goes for all: one that is dead holds up none that is well.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::time::{Instant, MissedTickBehavior};
+
+use super::control::{Control, RampState, TargetState};
+use super::run::Run;
+use crate::middleware::Share;
+use crate::replay::guard::{Action, Change, Gate, Guard, Sample, Settings, Valve, Verdict};
+use crate::replay::ramp::Plan;
+use crate::replay::{GuardState, Ramp};
+use crate::report::steps::Cause;
+use crate::report::{Ends, Fact, RampEnd, TargetGuard};
+
+/// Longest and shortest time between two looks; else a tenth of the shortest time that a guard or a ramp knows.
+const LOOKS: (Duration, Duration) = (Duration::from_millis(10), Duration::from_millis(250));
+/// How long all has to be well before more is let in, where only a command says whether it is and no guard has a window.
+const WELL: Duration = Duration::from_secs(10);
+
+/// Spares the targets of one run. Clones are one and the same; where there is nothing to keep, it does nothing.
+#[derive(Clone)]
+pub(super) struct Keeper {
+    kept: Option<Arc<Mutex<Kept>>>,
+    control: Control,
+    every: Duration,
+}
+
+struct Kept {
+    ramp: Option<Ramp>,
+    /// The ramp as it was typed.
+    plan: Option<String>,
+    targets: Vec<Watched>,
+}
+
+/// One target.
+struct Watched {
+    url: String,
+    guard: Option<(Guard, Valve, Settings)>,
+}
+
+impl Keeper {
+    /// What `run` asks for.
+    pub(super) fn new(run: &Run, control: &Control) -> Self {
+        let at = control.clock();
+        let settings = || run.targets.iter().filter_map(|target| target.guard.as_ref());
+        let times = settings().filter_map(Settings::shortest).chain(run.ramp.iter().filter_map(Plan::shortest));
+        let every = times.min().map_or(LOOKS.1, |time| (time / 10).clamp(LOOKS.0, LOOKS.1));
+        let is_needed = run.ramp.is_some() || settings().next().is_some();
+        let kept = is_needed.then(|| Kept {
+            ramp: run.ramp.clone().map(|plan| Ramp::new(plan, at)),
+            plan: run.ramp.as_ref().map(ToString::to_string),
+            targets: run.targets.iter().map(|target| Watched::new(target, at)).collect(),
+        });
+        let keeper = Self { kept: kept.map(|kept| Arc::new(Mutex::new(kept))), control: control.clone(), every };
+        if let Some(kept) = keeper.lock() {
+            kept.show(control);
+        }
+        keeper
+    }
+
+    /// The gate before a target, where it has a guard.
+    pub(super) fn gate(&self, target: usize) -> Option<Gate> {
+        let kept = self.lock()?;
+        let (_, valve, settings) = kept.targets.get(target)?.guard.as_ref()?;
+        Some(Gate::new(valve.clone(), settings))
+    }
+
+    /// Takes notice of how deliveries ended.
+    pub(super) fn take(&self, facts: &[Fact]) {
+        if self.kept.is_none() {
+            return;
+        }
+        let deliveries = facts.iter().filter_map(|fact| match fact {
+            Fact::Delivered(delivery) => Some((delivery.target, Sample::of(delivery)?)),
+            _ => None,
+        });
+        let mut samples = deliveries.peekable();
+        if samples.peek().is_none() {
+            return;
+        }
+        let Some(mut kept) = self.lock() else { return };
+        let at = self.control.clock();
+        for (target, sample) in samples {
+            if let Some((guard, ..)) = kept.targets.get_mut(target).and_then(|target| target.guard.as_mut()) {
+                guard.take(at, sample);
+            }
+        }
+    }
+
+    /// Takes notice of a word from outside, which goes for every target: to brake, and why, or that all is well.
+    pub(super) fn hear(&self, brake: Option<&String>) {
+        let Some(mut kept) = self.lock() else { return };
+        let at = self.control.clock();
+        kept.guards().for_each(|(_, guard, _)| guard.hear(at, brake.cloned()));
+    }
+
+    /// Looks again and again, until it is dropped.
+    pub(super) async fn run(self) {
+        if self.kept.is_none() {
+            return std::future::pending().await;
+        }
+        let mut looks = tokio::time::interval(self.every);
+        looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            looks.tick().await;
+            self.look();
+        }
+    }
+
+    fn look(&self) {
+        let Some(mut kept) = self.lock() else { return };
+        kept.look(&self.control);
+        kept.show(&self.control);
+    }
+
+    /// What the guard of a target did.
+    pub(super) fn end_of(&self, target: usize) -> Option<TargetGuard> {
+        self.lock()?.targets.get(target)?.told()
+    }
+
+    /// What the report is told of the share.
+    pub(super) fn ends(&self) -> Ends {
+        Ends { ramp: self.end_of_ramp(), ..self.control.ends() }
+    }
+
+    fn end_of_ramp(&self) -> Option<RampEnd> {
+        let kept = self.lock()?;
+        let standing = kept.ramp.as_ref()?.standing();
+        let (past, reason) = standing.broke.unzip();
+        let (step, steps, share) = (standing.step, standing.steps, standing.share.0);
+        Some(RampEnd { plan: kept.plan.clone()?, step, steps, share, past: past.map(|share| share.0), reason })
+    }
+
+    fn lock(&self) -> Option<MutexGuard<'_, Kept>> {
+        // What a thread that died left behind is whole: each call is one step.
+        self.kept.as_ref().map(|kept| kept.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+impl Watched {
+    fn new(target: &crate::replay::Settings, at: Instant) -> Self {
+        let guard = target.guard.clone().map(|settings| (Guard::new(&settings, WELL, at), Valve::default(), settings));
+        Self { url: target.target.to_string(), guard }
+    }
+
+    fn told(&self) -> Option<TargetGuard> {
+        let (guard, ..) = self.guard.as_ref()?;
+        Some(TargetGuard {
+            state: guard.state(),
+            held_share: 1.0 - guard.share().0,
+            trips: guard.trips(),
+            reason: guard.reason().map(str::to_owned),
+        })
+    }
+}
+
+impl Kept {
+    fn guards(&mut self) -> impl Iterator<Item = (&str, &mut Guard, &Valve)> {
+        let guarded = self.targets.iter_mut().filter_map(|target| Some((target.url.as_str(), target.guard.as_mut()?)));
+        guarded.map(|(url, (guard, valve, _))| (url, guard, &*valve))
+    }
+
+    fn look(&mut self, control: &Control) {
+        let at = control.clock();
+        let verdicts: Vec<Verdict> = self.guards().map(|(_, guard, _)| guard.judge(at)).collect();
+        let was_spared = self.look_at_ramp(at, &verdicts, control);
+        let mut left = 0;
+        for ((url, guard, valve), verdict) in self.guards().zip(verdicts) {
+            match verdict {
+                Verdict::Past(reason) if was_spared => guard.spared(at, reason),
+                verdict => {
+                    if let Some(Change { from, to, reason }) = guard.tick(at, verdict) {
+                        valve.set(to, guard.state());
+                        control.note(Some(url.to_owned()), Cause::Guard, from, to, reason);
+                    }
+                }
+            }
+            left += usize::from(guard.state() != GuardState::Stopped);
+        }
+        let all = self.targets.len();
+        if left == 0 && self.guards().count() == all {
+            control.stop_because("the guard of every target stopped it");
+        }
+    }
+
+    /// Whether the ramp went back a step, so that the guards need not brake.
+    fn look_at_ramp(&mut self, at: Instant, verdicts: &[Verdict], control: &Control) -> bool {
+        if self.ramp.is_some() && control.is_by_hand() {
+            let share = control.share();
+            control.note(None, Cause::Ramp, share, share, "ended: the share was set by hand".to_owned());
+            self.ramp = None;
+        }
+        let (verdict, action) = self.of_all(verdicts);
+        let Some(ramp) = &mut self.ramp else { return false };
+        let change = match &verdict {
+            Verdict::Past(reason) => ramp.back(at, reason, action),
+            verdict => ramp.climb(at, verdict),
+        };
+        let Some(Change { from, to, reason }) = change else { return false };
+        control.turn(to);
+        control.note(None, Cause::Ramp, from, to, reason);
+        matches!(verdict, Verdict::Past(_))
+    }
+
+    /// What the ramp is to think, and to do: the best that any target gives cause for. One that is not let in whole is not
+    /// well.
+    fn of_all(&mut self, verdicts: &[Verdict]) -> (Verdict, Action) {
+        let unguarded = self.targets.len() - verdicts.len();
+        let guarded = self.guards().zip(verdicts).map(|((_, guard, _), verdict)| match verdict {
+            Verdict::Good | Verdict::Unknown if guard.state() != GuardState::Open => (Verdict::Near, guard.action()),
+            verdict => (verdict.clone(), guard.action()),
+        });
+        let free = (unguarded > 0).then(|| (Verdict::Unknown, Action::default()));
+        // Where no target is well, one that breaks its limits now speaks for all.
+        let best = free.into_iter().chain(guarded).min_by_key(|(verdict, _)| match verdict {
+            Verdict::Good => 0,
+            Verdict::Unknown => 1,
+            Verdict::Past(_) => 2,
+            Verdict::Near => 3,
+        });
+        best.unwrap_or((Verdict::Unknown, Action::default()))
+    }
+
+    /// Puts up where everything stands, for whoever asks.
+    fn show(&self, control: &Control) {
+        let ramp = self.ramp.as_ref().map(|ramp| {
+            let standing = ramp.standing();
+            RampState { step: standing.step, steps: standing.steps, held: ramp.held().map(str::to_owned) }
+        });
+        let targets =
+            self.targets.iter().map(|target| TargetState { target: target.url.clone(), guard: target.told() });
+        control.show(ramp, targets.collect());
+    }
+}
+
+/// The share that a run begins with: that of its ramp, or else of its sample.
+pub(super) fn first_share(run: &Run) -> Share {
+    run.ramp.as_ref().map_or(run.middleware.sample, Plan::first)
+}

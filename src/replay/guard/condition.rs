@@ -1,0 +1,233 @@
+//! A limit that a target is held to: so much of what was sent to it lately may be bad, and no more.
+//!
+//! Samples with their instants come in; whether the limit holds comes out. A percentile is a limit on the share that is
+//! slower: p99 is above 800 ms where more than 1 % of the answers took longer.
+
+use std::fmt;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::super::phrase::{Piece, shown, time};
+use super::Sample;
+use crate::middleware::Share;
+
+/// Samples that a window must hold before it may say that a limit is broken.
+pub const MIN_SAMPLES: u64 = 20;
+/// Bad ones among them: fewer prove nothing, whatever their share.
+pub const MIN_BAD: u64 = 3;
+/// Samples that a window must hold before it may say that all is well: a trickle brings few.
+pub const MIN_PROBES: u64 = 5;
+/// The part of a limit below which all is well again. What lies between is neither, so that a target at its limit is not
+/// let in and held back in turn.
+const WELL_BELOW: f64 = 0.8;
+/// Slots of a window: it slides by one of them.
+const SLOTS: u32 = 20;
+
+/// A limit over a sliding window.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Condition {
+    /// What is bad.
+    pub measure: Measure,
+    /// The share of bad ones that is borne, from 0 to 1.
+    pub limit: f64,
+    /// Whether the limit itself is too much already (`>=`).
+    pub at_limit: bool,
+    /// How far back it looks.
+    pub window: Duration,
+}
+
+/// What a condition counts as bad.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Measure {
+    /// A status of 5xx, or no answer at all.
+    Errors,
+    /// An answer whose service time is longer, or that did not come in time.
+    Slower {
+        /// Than this.
+        than: Duration,
+        /// The percentile that was typed, from 0 to 100.
+        percentile: f64,
+    },
+}
+
+impl Condition {
+    /// Reads `errors>5%/10s` or `p99>800ms/30s`; says what is wrong, and where.
+    pub(super) fn read(part: Piece<'_>) -> Result<Self, (Piece<'_>, String)> {
+        let Some((subject, rest)) = part.split(">") else {
+            return Err((part, format!("`{}` has no `>`", part.text)));
+        };
+        let (rest, at_limit) = rest.after("=").map_or((rest, false), |rest| (rest, true));
+        let Some((limit, window)) = rest.split("/") else {
+            return Err((rest, format!("`{}` does not say over what time: a slash and a time follow", rest.text)));
+        };
+        let window = time(window).map_err(|why| (window, why))?;
+        let (measure, limit) = measure(subject, limit)?;
+        Ok(Self { measure, limit, at_limit, window })
+    }
+
+    /// Whether it is only broken once it was broken for its whole time: nothing worse than everything can come.
+    const fn is_total(&self) -> bool {
+        self.limit >= 1.0
+    }
+
+    fn is_bad(&self, sample: Sample) -> bool {
+        match self.measure {
+            Measure::Errors => sample.failed,
+            Measure::Slower { than, .. } => sample.late || sample.service.is_some_and(|service| service > than),
+        }
+    }
+
+    /// Whether the sample says anything about this.
+    const fn counts(&self, sample: Sample) -> bool {
+        matches!(self.measure, Measure::Errors) || sample.late || sample.service.is_some()
+    }
+
+    /// What `bad` of `samples` say, in words for people.
+    fn words(&self, samples: u64, bad: u64) -> String {
+        let share = Share(bad as f64 / samples.max(1) as f64).rounded();
+        let window = shown(self.window);
+        match self.measure {
+            Measure::Errors => {
+                let than = if self.at_limit { "at least" } else { "more than" };
+                format!("errors {share} of {samples} in {window}, {than} {}", Share(self.limit))
+            }
+            Measure::Slower { than, percentile } => {
+                format!("p{percentile} above {}: {share} of {samples} in {window} took longer", shown(than))
+            }
+        }
+    }
+}
+
+/// What is counted, and how much of it is borne.
+fn measure<'a>(subject: Piece<'a>, limit: Piece<'a>) -> Result<(Measure, f64), (Piece<'a>, String)> {
+    if subject.text == "errors" {
+        let share: Share = limit
+            .text
+            .parse()
+            .map_err(|_| (limit, format!("`{}` is no share: a number from 0 to 100 and a percent sign", limit.text)))?;
+        return Ok((Measure::Errors, share.0));
+    }
+    let percentile = subject.after("p").filter(|digits| digits.text.bytes().all(|b| b.is_ascii_digit() || b == b'.'));
+    let percentile: Option<f64> = percentile.and_then(|digits| digits.text.parse().ok());
+    let Some(percentile) = percentile.filter(|percentile| (1.0..100.0).contains(percentile)) else {
+        return Err((subject, format!("`{}` is neither errors nor a percentile such as p99", subject.text)));
+    };
+    let than = time(limit).map_err(|why| (limit, why))?;
+    Ok((Measure::Slower { than, percentile }, 1.0 - percentile / 100.0))
+}
+
+/// As typed.
+impl fmt::Display for Condition {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let sign = if self.at_limit { ">=" } else { ">" };
+        match self.measure {
+            Measure::Errors => write!(f, "errors{sign}{}", Share(self.limit))?,
+            Measure::Slower { than, percentile } => write!(f, "p{percentile}{sign}{}", shown(than))?,
+        }
+        write!(f, "/{}", shown(self.window))
+    }
+}
+
+/// What a window says of its condition.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Finding {
+    /// There are too few samples to tell.
+    Unknown,
+    /// It is well below its limit.
+    Good,
+    /// It is neither broken nor well below.
+    Near,
+    /// It is broken, and this is how.
+    Past(String),
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Slot {
+    samples: u64,
+    bad: u64,
+}
+
+/// The samples of one condition's time.
+///
+/// Invariant: `slots` covers the time from `begins`, each for `condition.window / SLOTS`.
+#[derive(Clone, Debug)]
+pub(super) struct Window {
+    pub(super) condition: Condition,
+    slots: std::collections::VecDeque<Slot>,
+    begins: Instant,
+}
+
+impl Window {
+    pub(super) fn new(condition: Condition, at: Instant) -> Self {
+        Self { condition, slots: std::collections::VecDeque::with_capacity(SLOTS as usize), begins: at }
+    }
+
+    /// Forgets everything.
+    pub(super) fn clear(&mut self, at: Instant) {
+        self.slots.clear();
+        self.begins = at;
+    }
+
+    fn slot(&self) -> Duration {
+        (self.condition.window / SLOTS).max(Duration::from_micros(1))
+    }
+
+    /// Lets time pass: what is older than the window goes.
+    fn slide(&mut self, at: Instant) {
+        let slot = self.slot();
+        let past = at.saturating_duration_since(self.begins).as_nanos() / slot.as_nanos();
+        let too_many = u32::try_from(past).unwrap_or(u32::MAX).saturating_sub(SLOTS - 1);
+        if too_many == 0 {
+            return;
+        }
+        let gone = self.slots.len().min(too_many as usize);
+        self.slots.drain(..gone);
+        self.begins += slot.saturating_mul(too_many);
+    }
+
+    pub(super) fn take(&mut self, at: Instant, sample: Sample) {
+        if !self.condition.counts(sample) {
+            return;
+        }
+        self.slide(at);
+        let index = at.saturating_duration_since(self.begins).as_nanos() / self.slot().as_nanos();
+        let index = usize::try_from(index).unwrap_or(usize::MAX).min(SLOTS as usize - 1);
+        while self.slots.len() <= index {
+            self.slots.push_back(Slot::default());
+        }
+        if let Some(slot) = self.slots.get_mut(index) {
+            slot.samples += 1;
+            slot.bad += u64::from(self.condition.is_bad(sample));
+        }
+    }
+
+    /// What the window says; `since` is when the target was last treated differently.
+    pub(super) fn finding(&mut self, at: Instant, since: Instant) -> Finding {
+        self.slide(at);
+        let samples: u64 = self.slots.iter().map(|slot| slot.samples).sum();
+        let bad: u64 = self.slots.iter().map(|slot| slot.bad).sum();
+        let (share, Condition { limit, at_limit, window, .. }) = (bad as f64 / samples.max(1) as f64, self.condition);
+        let broken = share > limit || (at_limit && share >= limit);
+        let long_enough = if self.condition.is_total() {
+            self.is_covered(at)
+        } else {
+            at.saturating_duration_since(since) >= window / 2
+        };
+        match () {
+            () if samples < MIN_PROBES => Finding::Unknown,
+            () if broken && long_enough && samples >= MIN_SAMPLES && bad >= MIN_BAD => {
+                Finding::Past(self.condition.words(samples, bad))
+            }
+            () if share <= limit * WELL_BELOW => Finding::Good,
+            () => Finding::Near,
+        }
+    }
+
+    /// Whether there are samples from the beginning of the window's time on.
+    fn is_covered(&self, at: Instant) -> bool {
+        let first = self.slots.iter().position(|slot| slot.samples > 0).unwrap_or(0);
+        let first = self.begins + self.slot().saturating_mul(u32::try_from(first).unwrap_or(u32::MAX));
+        at.saturating_duration_since(first) >= self.condition.window * 9 / 10
+    }
+}

@@ -1,0 +1,141 @@
+//! Where a guard's word is kept: requests on their way to a target come in with their place in the sample, and go on or
+//! are held back. A trickle of what is held back goes on all the same, as a probe.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::{GuardState, Settings};
+use crate::middleware::{Dial, Share};
+
+/// Of so many requests that would be held back, one probes.
+const PROBE_EACH: u64 = 100;
+/// And one after this time at the latest, or a tenth of the guard's longest window where that is less: so that there are
+/// enough of them in a window.
+const PROBE_AFTER: Duration = Duration::from_secs(1);
+
+/// What a guard says to its gate. Clones are one and the same.
+#[derive(Clone, Debug, Default)]
+pub struct Valve {
+    share: Dial,
+    stopped: Arc<AtomicBool>,
+    /// Requests held back so far.
+    held: Arc<AtomicU64>,
+}
+
+impl Valve {
+    /// Says what is let in from now on.
+    pub fn set(&self, share: Share, state: GuardState) {
+        self.share.set(share);
+        self.stopped.store(state == GuardState::Stopped, Ordering::Relaxed);
+    }
+
+    /// How many requests were held back so far.
+    #[must_use]
+    pub fn held(&self) -> u64 {
+        self.held.load(Ordering::Relaxed)
+    }
+}
+
+/// The gate before one target.
+#[derive(Debug)]
+pub struct Gate {
+    valve: Valve,
+    probe_after: Duration,
+    /// Held back since the last probe, and when that was.
+    since_probe: u64,
+    probed: Option<Instant>,
+}
+
+impl Gate {
+    /// The gate of a guard with these settings.
+    #[must_use]
+    pub fn new(valve: Valve, settings: &Settings) -> Self {
+        let probe_after = settings.longest().map_or(PROBE_AFTER, |window| (window / 10).min(PROBE_AFTER));
+        Self { valve, probe_after, since_probe: 0, probed: None }
+    }
+
+    /// Whether a request goes on that stands at this place of a sample whose share is `sample`.
+    ///
+    /// The places that go on are the first of those that the sample lets in: so sessions stay whole, and who is in at a
+    /// small share is in at a larger one, whether the sample or the guard made it small.
+    pub fn lets_in(&mut self, place: u64, sample: Share, at: Instant) -> bool {
+        let share = self.valve.share.share().0;
+        if share >= 1.0 || u128::from(place) < Share(sample.0 * share).threshold() {
+            return true;
+        }
+        if !self.valve.stopped.load(Ordering::Relaxed) && self.probes(at) {
+            return true;
+        }
+        self.valve.held.fetch_add(1, Ordering::Relaxed);
+        false
+    }
+
+    fn probes(&mut self, at: Instant) -> bool {
+        self.since_probe += 1;
+        let is_due = self.probed.is_none_or(|probed| at.saturating_duration_since(probed) >= self.probe_after);
+        let probes = is_due || self.since_probe >= PROBE_EACH;
+        if probes {
+            (self.since_probe, self.probed) = (0, Some(at));
+        }
+        probes
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn gate(share: f64, state: GuardState) -> (Gate, Valve) {
+        let valve = Valve::default();
+        valve.set(Share(share), state);
+        (Gate::new(valve.clone(), &Settings::of_shadow()), valve)
+    }
+
+    /// Which of a thousand places, evenly spread, go on at once.
+    fn passed(gate: &mut Gate, sample: Share) -> Vec<bool> {
+        let at = Instant::now();
+        let passed: Vec<bool> = (0..1000_u64).map(|n| gate.lets_in(n * (u64::MAX / 1000), sample, at)).collect();
+        passed
+    }
+
+    #[test]
+    fn an_open_gate_lets_everything_in_whatever_the_sample() {
+        let (mut gate, valve) = gate(1.0, GuardState::Open);
+        assert!(!passed(&mut gate, Share(0.1)).contains(&false));
+        assert_eq!(valve.held(), 0);
+    }
+
+    #[test]
+    fn the_first_places_of_the_sample_go_on() {
+        let (mut gate, _) = gate(0.5, GuardState::Lowered);
+        let passed = passed(&mut gate, Share(0.4));
+        assert!(passed[..201].iter().all(|passed| *passed));
+        let probes = passed[201..].iter().filter(|passed| **passed).count();
+        assert_eq!(probes, 8, "one at first, then one in a hundred");
+    }
+
+    #[test]
+    fn a_closed_gate_lets_a_trickle_in_each_second_and_a_stopped_one_nothing() {
+        let (mut closed, valve) = gate(0.0, GuardState::Closed);
+        let begin = Instant::now();
+        let mut passed = |ms| closed.lets_in(0, Share(1.0), begin + Duration::from_millis(ms));
+        assert_eq!([0, 1, 999, 1000, 1001].map(&mut passed), [true, false, false, true, false]);
+        assert_eq!(valve.held(), 3);
+        let (mut stopped, _) = gate(0.0, GuardState::Stopped);
+        assert!(!stopped.lets_in(0, Share(1.0), begin));
+    }
+
+    #[test]
+    fn short_windows_are_probed_more_often() {
+        let settings = "errors>5%/200ms".parse().unwrap();
+        let valve = Valve::default();
+        valve.set(Share(0.0), GuardState::Closed);
+        let mut gate = Gate::new(valve, &settings);
+        let begin = Instant::now();
+        let mut passed = |ms| gate.lets_in(0, Share(1.0), begin + Duration::from_millis(ms));
+        assert_eq!([0, 19, 20, 40].map(&mut passed), [true, false, true, true]);
+    }
+}

@@ -1,0 +1,165 @@
+//! What a guard is asked to watch, and what to do past it.
+
+use std::fmt;
+use std::str::FromStr;
+use std::time::Duration;
+
+use super::super::phrase::{PhraseError, Piece};
+use super::condition::Condition;
+
+/// How a guard can look.
+const EXAMPLE: &str = "errors>5%/10s,p99>800ms/30s";
+/// What `shadow` watches unasked: a target that fails everything.
+const TOTAL: &str = "errors>=100%/30s";
+/// Most conditions of one guard.
+const MAX_CONDITIONS: usize = 16;
+
+/// What a guard watches, and what it does.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Settings {
+    /// Any of them broken is too much.
+    pub conditions: Vec<Condition>,
+    /// What is done then.
+    pub action: Action,
+}
+
+/// What is done with a target that is past its limits.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Action {
+    /// It gets what it got, and no more.
+    Hold,
+    /// It gets half of what it got, down to a trickle; a ramp goes back a step.
+    #[default]
+    StepDown,
+    /// It gets a trickle.
+    Pause,
+    /// It gets nothing any more; when that goes for all targets, the run ends.
+    Stop,
+}
+
+/// Why something typed does not say what to do.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("`{typed}` does not say what to do past the limits; write step-down, hold, pause or stop")]
+pub struct ActionError {
+    /// What was typed.
+    pub typed: String,
+}
+
+impl FromStr for Action {
+    type Err = ActionError;
+
+    fn from_str(typed: &str) -> Result<Self, ActionError> {
+        match typed {
+            "hold" => Ok(Self::Hold),
+            "step-down" => Ok(Self::StepDown),
+            "pause" => Ok(Self::Pause),
+            "stop" => Ok(Self::Stop),
+            _ => Err(ActionError { typed: typed.to_owned() }),
+        }
+    }
+}
+
+impl Settings {
+    /// What `shadow` has where nothing else was asked for: a target that fails everything for half a minute gets a trickle
+    /// until it answers again.
+    #[must_use]
+    pub fn of_shadow() -> Self {
+        let conditions = TOTAL.parse::<Self>().map(|settings| settings.conditions).unwrap_or_default();
+        Self { conditions, action: Action::Pause }
+    }
+
+    /// A guard that only hears words from outside.
+    #[must_use]
+    pub const fn deaf() -> Self {
+        Self { conditions: Vec::new(), action: Action::StepDown }
+    }
+
+    /// The longest time that a condition looks back.
+    #[must_use]
+    pub fn longest(&self) -> Option<Duration> {
+        self.conditions.iter().map(|condition| condition.window).max()
+    }
+
+    /// The shortest time that a condition looks back.
+    #[must_use]
+    pub fn shortest(&self) -> Option<Duration> {
+        self.conditions.iter().map(|condition| condition.window).min()
+    }
+}
+
+/// Conditions between commas: `errors>5%/10s,p99>800ms/30s`.
+impl FromStr for Settings {
+    type Err = PhraseError;
+
+    fn from_str(typed: &str) -> Result<Self, PhraseError> {
+        let whole = Piece::whole(typed);
+        let mut conditions = Vec::new();
+        for part in whole.parts() {
+            if conditions.len() == MAX_CONDITIONS {
+                return Err(part.wrong(typed, format!("{MAX_CONDITIONS} conditions are the most"), EXAMPLE));
+            }
+            let read = Condition::read(part).map_err(|(place, why)| place.wrong(typed, why, EXAMPLE))?;
+            conditions.push(read);
+        }
+        Ok(Self { conditions, action: Action::default() })
+    }
+}
+
+/// As typed.
+impl fmt::Display for Settings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (at, condition) in self.conditions.iter().enumerate() {
+            if at > 0 {
+                f.write_str(",")?;
+            }
+            write!(f, "{condition}")?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn guards_are_read_and_printed() {
+        for typed in
+            ["errors>5%/10s", "errors>=100%/30s", "p99>800ms/30s", "p99.9>1.5s/1m", "errors>0.5%/1h,p50>=10ms/500ms"]
+        {
+            assert_eq!(typed.parse::<Settings>().unwrap().to_string(), typed);
+        }
+        let spaced: Settings = " errors > 5% / 10s , p99 > 800ms / 30s ".parse().unwrap();
+        assert_eq!(spaced.to_string(), "errors>5%/10s,p99>800ms/30s");
+        assert_eq!(Settings::of_shadow().to_string(), TOTAL);
+    }
+
+    #[track_caller]
+    fn refused(typed: &str, at: usize, why: &str) {
+        let error = typed.parse::<Settings>().unwrap_err();
+        assert_eq!((error.at, error.why.contains(why)), (at, true), "{error}");
+        assert!(error.to_string().contains("write such as 'errors>5%/10s,p99>800ms/30s'"), "{error}");
+    }
+
+    #[test]
+    fn mistakes_are_told_with_their_place() {
+        refused("", 1, "has no `>`");
+        refused("errors", 1, "has no `>`");
+        refused("errors>5/10s", 8, "`5` is no share");
+        refused("errors>5%", 8, "over what time");
+        refused("errors>5%/10", 11, "`10` is no length of time");
+        refused("errors>5%/10s,p99>800/30s", 19, "`800` is no length of time");
+        refused("errors>5%/10s,p101>1s/30s", 15, "`p101` is neither errors nor a percentile");
+        refused("errors>5%/10s, mean>1s/30s", 16, "`mean` is neither");
+        refused("errors>5%/10s,", 15, "has no `>`");
+        refused("errors>101%/10s", 8, "`101%` is no share");
+        refused("p99>1s/0s", 8, "between 1ms and a day");
+        refused(&vec!["errors>5%/10s"; 17].join(","), 225, "16 conditions");
+    }
+
+    #[test]
+    fn actions_are_read() {
+        assert_eq!("step-down".parse(), Ok(Action::StepDown));
+        assert!("halt".parse::<Action>().unwrap_err().to_string().contains("write step-down, hold, pause or stop"));
+    }
+}

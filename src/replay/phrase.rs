@@ -1,0 +1,137 @@
+//! What the small languages of ramp and guard have in common: parts, times, and mistakes that name their place.
+
+use std::fmt;
+use std::time::Duration;
+
+/// Longest time in a ramp or a guard: a day.
+const MAX_TIME: Duration = Duration::from_secs(86_400);
+
+/// Why something typed is no ramp or no guard.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PhraseError {
+    /// What was typed, whole.
+    pub typed: String,
+    /// The character at which the mistake is, from 1.
+    pub at: usize,
+    /// What is wrong there.
+    pub why: String,
+    /// How it could look.
+    pub example: &'static str,
+}
+
+impl fmt::Display for PhraseError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { typed, at, why, example } = self;
+        write!(f, "`{typed}`, at character {at}: {why}; write such as '{example}'")
+    }
+}
+
+impl std::error::Error for PhraseError {}
+
+/// A piece of what was typed, and where it is.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Piece<'a> {
+    pub(super) text: &'a str,
+    /// Characters before it.
+    at: usize,
+}
+
+impl<'a> Piece<'a> {
+    /// What was typed, whole.
+    pub(super) const fn whole(text: &'a str) -> Self {
+        Self { text, at: 0 }
+    }
+
+    /// Its parts between commas.
+    pub(super) fn parts(self) -> impl Iterator<Item = Self> {
+        let mut at = self.at;
+        self.text.split(',').map(move |text| {
+            let part = Self { text, at };
+            at += text.chars().count() + 1;
+            part.trimmed()
+        })
+    }
+
+    /// What stands before and after the first `mark`.
+    pub(super) fn split(self, mark: &str) -> Option<(Self, Self)> {
+        let (before, after) = self.text.split_once(mark)?;
+        let skipped = before.chars().count() + mark.chars().count();
+        let after = Self { text: after, at: self.at + skipped };
+        Some((Self { text: before, at: self.at }.trimmed(), after.trimmed()))
+    }
+
+    /// What follows `start`.
+    pub(super) fn after(self, start: &str) -> Option<Self> {
+        let text = self.text.strip_prefix(start)?;
+        Some(Self { text, at: self.at + start.chars().count() })
+    }
+
+    fn trimmed(self) -> Self {
+        let text = self.text.trim_start();
+        let at = self.at + self.text.chars().count() - text.chars().count();
+        Self { text: text.trim_end(), at }
+    }
+
+    /// The mistake that is here.
+    pub(super) fn wrong(self, whole: &str, why: impl Into<String>, example: &'static str) -> PhraseError {
+        PhraseError { typed: whole.to_owned(), at: self.at + 1, why: why.into(), example }
+    }
+}
+
+/// Seconds of a length of time such as `500ms`, `30s`, `1.5m`, `1h`; `None` where it is none.
+#[must_use]
+pub fn seconds(typed: &str) -> Option<f64> {
+    let units = [("ms", 0.001), ("s", 1.0), ("m", 60.0), ("h", 3600.0)];
+    units.into_iter().find_map(|(unit, seconds)| {
+        let number = typed.strip_suffix(unit)?;
+        let decimal = number.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.');
+        Some(number.parse::<f64>().ok().filter(|_| decimal)? * seconds)
+    })
+}
+
+/// A length of time from a millisecond to a day.
+pub(super) fn time(piece: Piece<'_>) -> Result<Duration, String> {
+    let typed = piece.text;
+    let seconds =
+        seconds(typed).ok_or_else(|| format!("`{typed}` is no length of time, a number and a unit (ms, s, m, h)"))?;
+    if !(0.001..=MAX_TIME.as_secs_f64()).contains(&seconds) {
+        return Err(format!("`{typed}`: a time lies between 1ms and a day"));
+    }
+    Ok(Duration::from_secs_f64(seconds))
+}
+
+/// A length of time, as it is best typed.
+pub(super) fn shown(time: Duration) -> String {
+    let millis = time.as_millis();
+    match millis {
+        _ if millis >= 3_600_000 && millis.is_multiple_of(3_600_000) => format!("{}h", millis / 3_600_000),
+        _ if millis >= 60_000 && millis.is_multiple_of(60_000) => format!("{}m", millis / 60_000),
+        _ if millis >= 1000 => format!("{}s", millis as f64 / 1000.0),
+        _ => format!("{millis}ms"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_read_and_shown() {
+        for (typed, millis) in [("800ms", 800), ("10s", 10_000), ("1.5s", 1500), ("2m", 120_000), ("1h", 3_600_000)] {
+            let read = time(Piece::whole(typed)).unwrap();
+            assert_eq!((read.as_millis(), shown(read).as_str()), (millis, typed));
+        }
+        for typed in ["", "10", "s", "1e3s", "-1s", "0s", "25h", "10 s", "infs"] {
+            assert!(time(Piece::whole(typed)).is_err(), "{typed}");
+        }
+    }
+
+    #[test]
+    fn pieces_know_where_they_are_in_characters() {
+        let whole = Piece::whole("größe>1, b:2");
+        let second = whole.parts().nth(1).unwrap();
+        assert_eq!(second.wrong("w", "why", "x").at, 10);
+        let (_, value) = second.split(":").unwrap();
+        assert_eq!((value.text, value.wrong("w", "why", "x").at), ("2", 12));
+    }
+}
