@@ -258,7 +258,7 @@ mod tests {
     fn a_plain_line_says_all_of_it() {
         assert_eq!(
             plain(&figures()),
-            "52%, 12,345 seen, 6,170 sent (50%), 12 waiting, lag 1.20ms, 0 lost; production→target, \
+            "52%, 12,345 seen, 6,170 sent (50%), 12 waiting, lag 1.20ms, 0 lost; production→target: \
              p50 1.21ms→1.92ms, p99 85.3ms→120ms, 2xx 6,010→6,000, 4xx 33→33, 5xx 0→9"
         );
     }
