@@ -4,11 +4,12 @@
 //! here, so that a missing file is told together with a misspelt flag. Nothing is created, sent or printed here.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use crate::capture;
 use crate::journal::Origin;
-use crate::report::StatusChoice;
 use crate::report::compare::Rules;
+use crate::report::{Patterns, StatusChoice};
 use crate::{middleware, replay};
 
 mod chain;
@@ -53,6 +54,8 @@ pub struct Outputs {
     pub summary: Option<Output>,
     /// A line of JSON for each ended delivery.
     pub results: Option<Output>,
+    /// The report as a page of HTML.
+    pub report: Option<Output>,
 }
 
 /// A replay that can be run.
@@ -75,6 +78,8 @@ pub struct ReplayConfig {
     pub outputs: Outputs,
     /// How it is watched.
     pub watching: Watching,
+    /// What routes are called.
+    pub routes: Arc<Patterns>,
     /// What is allowed and probably not meant, in words for people.
     pub warnings: Vec<String>,
 }
@@ -117,6 +122,8 @@ pub struct InspectConfig {
     pub view: View,
     /// Where the summary is written to.
     pub summary: Option<Output>,
+    /// What routes are called.
+    pub routes: Arc<Patterns>,
     /// What is allowed and probably not meant, in words for people.
     pub warnings: Vec<String>,
 }
@@ -132,7 +139,8 @@ pub fn replay(typed: typed::Replay) -> Result<ReplayConfig, Mistakes> {
     let external = external::settings(&typed.middleware, &mut mistakes, &mut warnings);
     let targets = targets(&typed.send, &middleware, &mut mistakes, &mut warnings);
     let compare = compare::rules(&typed.compare, &mut mistakes);
-    let outputs = outputs::both(&typed.report, &capture, &mut mistakes);
+    let outputs = outputs::all(&typed.report, &capture, &mut mistakes);
+    let routes = outputs::routes(typed.report.routes.as_deref(), &mut mistakes);
     let watching = watching::watching(&typed.watching, &mut mistakes);
     let source = check::open(&capture, &mut mistakes);
     match (source, mistakes.is_empty()) {
@@ -146,6 +154,7 @@ pub fn replay(typed: typed::Replay) -> Result<ReplayConfig, Mistakes> {
             compare,
             outputs,
             watching,
+            routes,
             warnings,
         }),
         _ => Err(mistakes),
@@ -221,12 +230,13 @@ pub fn inspect(typed: typed::Inspect) -> Result<InspectConfig, Mistakes> {
     let select = chain::select(&typed.select, true, &mut mistakes, &mut warnings);
     let capture = capture_settings(typed.capture, &mut mistakes);
     let summary = outputs::summary(typed.summary.as_deref(), &capture, &mut mistakes);
+    let routes = outputs::routes(typed.routes.as_deref(), &mut mistakes);
     let source = check::open(&capture, &mut mistakes);
     if matches!((&source, view), (Some(Origin::Events(_)), View::Forecast { .. })) {
         mistakes.add("--forecast", "a recording does not say when connections began and ended: ask a capture");
     }
     match (source, mistakes.is_empty()) {
-        (Some(source), true) => Ok(InspectConfig { capture, source, select, status, view, summary, warnings }),
+        (Some(source), true) => Ok(InspectConfig { capture, source, select, status, view, summary, routes, warnings }),
         _ => Err(mistakes),
     }
 }

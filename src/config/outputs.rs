@@ -1,23 +1,48 @@
 //! Files that a run will write: whether they can be, before anything is sent.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use crate::capture;
+use crate::report::Patterns;
 
 use super::mistakes::Mistakes;
 use super::{Output, Outputs, typed};
 
-/// Where the summary and the results go.
-pub(super) fn both(typed: &typed::Report, capture: &capture::Settings, mistakes: &mut Mistakes) -> Outputs {
+/// Largest file of routes that is read: a larger one is refused.
+const MAX_ROUTES_FILE: u64 = 4 << 20;
+
+/// Where the summary, the results and the page go.
+pub(super) fn all(typed: &typed::Report, capture: &capture::Settings, mistakes: &mut Mistakes) -> Outputs {
     let outputs = Outputs {
         summary: summary(typed.summary.as_deref(), capture, mistakes),
         results: one("--results", typed.results.as_deref(), capture, mistakes),
+        report: one("--report", typed.report.as_deref(), capture, mistakes),
     };
-    if outputs.summary.is_some() && outputs.summary == outputs.results {
-        let what = if outputs.summary == Some(Output::Stdout) { "standard output" } else { "one file" };
-        mistakes.add("--summary and --results", format!("cannot both go to {what}"));
+    let named = [("--summary", &outputs.summary), ("--results", &outputs.results), ("--report", &outputs.report)];
+    for (at, (flag, output)) in named.iter().enumerate() {
+        for (other, same) in named.iter().skip(at + 1).filter(|(_, same)| output.is_some() && same == output) {
+            let what = if **same == Some(Output::Stdout) { "standard output" } else { "one file" };
+            mistakes.add(format!("{flag} and {other}"), format!("cannot both go to {what}"));
+        }
     }
     outputs
+}
+
+/// What routes are called: what the file says, or else by their shape.
+pub(super) fn routes(path: Option<&Path>, mistakes: &mut Mistakes) -> Arc<Patterns> {
+    let read = |path: &Path| {
+        let shown = path.display();
+        let size = path.metadata().map_err(|error| format!("cannot read {shown}: {error}"))?.len();
+        if size > MAX_ROUTES_FILE {
+            return Err(format!(
+                "{shown} has {size} bytes, and routes {MAX_ROUTES_FILE} at most: is it the right file?"
+            ));
+        }
+        let text = std::fs::read_to_string(path).map_err(|error| format!("cannot read {shown}: {error}"))?;
+        Patterns::parse(&text).map_err(|error| format!("{shown}: {error}"))
+    };
+    path.and_then(|path| mistakes.keep("--routes", read(path))).map_or_else(Arc::default, Arc::new)
 }
 
 /// Where the summary goes.

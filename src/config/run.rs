@@ -1,6 +1,7 @@
 //! `shadow` and `record`: what they share, and what each has of its own.
 
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs as _};
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::capture::live::Live;
@@ -9,6 +10,7 @@ use crate::capture::{self, interfaces};
 use crate::journal::{Recorder, Rotation, Target};
 use crate::middleware::{self, Mark};
 use crate::replay;
+use crate::report::Patterns;
 use crate::report::compare::Rules;
 
 use super::mistakes::Mistakes;
@@ -49,6 +51,8 @@ pub struct RunConfig {
     pub outputs: Outputs,
     /// How it is watched.
     pub watching: Watching,
+    /// What routes are called.
+    pub routes: Arc<Patterns>,
     /// What is allowed and probably not meant, in words for people.
     pub warnings: Vec<String>,
 }
@@ -103,7 +107,8 @@ fn finish(
     let settings = live::settings(typed, &mut mistakes, &mut warnings);
     let capture = live::capture_settings(typed, &settings, &mut mistakes);
     let user = live::user(typed, &mut mistakes);
-    let outputs = outputs::both(report, &capture, &mut mistakes);
+    let outputs = outputs::all(report, &capture, &mut mistakes);
+    let routes = outputs::routes(report.routes.as_deref(), &mut mistakes);
     let recorder = recorder(recording, &middleware, &mut mistakes, &mut warnings);
     if external.is_some() && recorder.as_ref().is_some_and(|recorder| recorder.target().format().takes_frames()) {
         mistakes.add("--output and --middleware", "a capture file holds frames, and no middleware sees those");
@@ -130,6 +135,7 @@ fn finish(
             limits,
             outputs,
             watching,
+            routes,
             warnings,
         }),
         _ => Err(mistakes),

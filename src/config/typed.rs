@@ -154,6 +154,10 @@ pub struct Report {
     pub summary: Option<PathBuf>,
     /// A file, or `-`.
     pub results: Option<PathBuf>,
+    /// A file, or `-`.
+    pub report: Option<PathBuf>,
+    /// A file of routes.
+    pub routes: Option<PathBuf>,
 }
 
 /// How a live run goes on.
@@ -274,4 +278,6 @@ pub struct Inspect {
     pub full: bool,
     /// A file, or `-`.
     pub summary: Option<PathBuf>,
+    /// A file of routes.
+    pub routes: Option<PathBuf>,
 }

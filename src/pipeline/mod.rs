@@ -44,7 +44,7 @@ use crate::exchange::{Event, Request, Timestamp};
 use crate::journal::{Recorded, Recorder};
 use crate::middleware::{self, Chain, Mark};
 use crate::replay::{self, AnyClient, Client, Delivery, InFlight, Limits, run_target};
-use crate::report::{self, Engine, Fact, Reporter, RequestNote, Started, Summary, TargetEnd, Unheard};
+use crate::report::{self, Engine, Fact, MAX_NOTED_HEAD, Reporter, RequestNote, Started, Summary, TargetEnd, Unheard};
 use crate::serve::Server;
 
 pub use brake::Brake;
@@ -258,6 +258,7 @@ fn reporter(run: &mut Run, started: Started, compared: usize) -> Reporter {
         sample: run.middleware.asked_share().0,
         results: run.results.take(),
         started,
+        patterns: Arc::clone(&run.patterns),
         // The rest is for what is on its way there.
         kept_bytes: compared / 4 * 3,
         compare: std::mem::take(&mut run.compare),
@@ -502,6 +503,7 @@ struct Parcel {
 
 /// What the report is told of a request.
 fn note(request: &Request) -> RequestNote {
+    let head = request.head.as_bytes();
     RequestNote {
         id: request.id,
         at: request.first_byte,
@@ -509,6 +511,9 @@ fn note(request: &Request) -> RequestNote {
         method: request.method().to_vec(),
         target: request.target().to_vec(),
         bytes: request.bytes(),
+        body_len: request.body.len,
+        head: if head.len() <= MAX_NOTED_HEAD { head.to_vec() } else { Vec::new() },
+        route: None,
         host: request.head.get("host").unwrap_or_default().to_vec(),
     }
 }

@@ -38,7 +38,14 @@ struct Inner {
     /// Whether anybody ever looked.
     watched: AtomicBool,
     engine: Mutex<Engine>,
-    last: tokio::sync::Mutex<Option<(Instant, Arc<Snapshot>)>>,
+    last: tokio::sync::Mutex<Option<Seen>>,
+}
+
+/// What was seen last.
+struct Seen {
+    at: Instant,
+    evidence: bool,
+    snapshot: Arc<Snapshot>,
 }
 
 /// Where a run is looked at. Nothing here keeps it from ending.
@@ -62,18 +69,20 @@ pub(super) struct Outlook {
 }
 
 impl Observer {
-    /// How the run goes; `None` before it began. After its end it is what was seen last.
-    pub async fn look(&self) -> Option<Arc<Snapshot>> {
+    /// How the run goes, with routes, kinds of difference, curves and timeline where `evidence` is wanted; `None` before
+    /// it began. After its end it is what was seen last.
+    pub async fn look(&self, evidence: bool) -> Option<Arc<Snapshot>> {
         let stages = self.0.run.get()?;
         self.0.watched.store(true, Ordering::Relaxed);
         let mut last = self.0.last.lock().await;
-        if let Some((_, seen)) = last.as_ref().filter(|(at, _)| at.elapsed() < FRESH) {
-            return Some(Arc::clone(seen));
+        let is_fresh = |seen: &&Seen| seen.at.elapsed() < FRESH && (seen.evidence || !evidence);
+        if let Some(seen) = last.as_ref().filter(is_fresh) {
+            return Some(Arc::clone(&seen.snapshot));
         }
-        if let Some(seen) = self.ask(stages).await {
-            *last = Some((Instant::now(), Arc::new(seen)));
+        if let Some(snapshot) = self.ask(stages, evidence).await {
+            *last = Some(Seen { at: Instant::now(), evidence, snapshot: Arc::new(snapshot) });
         }
-        last.as_ref().map(|(_, seen)| Arc::clone(seen))
+        last.as_ref().map(|seen| Arc::clone(&seen.snapshot))
     }
 
     /// Steers the run, once it has begun.
@@ -89,10 +98,10 @@ impl Observer {
     }
 
     /// `None` where the run has ended.
-    async fn ask(&self, stages: &Stages) -> Option<Snapshot> {
+    async fn ask(&self, stages: &Stages, evidence: bool) -> Option<Snapshot> {
         let engine = self.0.engine.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let recording = stages.records.then(|| recording(&stages.progress));
-        let (look, answer) = Look::new(Beside { engine, recording });
+        let (look, answer) = Look::new(Beside { engine, recording, evidence });
         // Not held while the answer is awaited: the report thread ends when there are no more senders.
         stages.facts.upgrade()?.send(look.into()).await.ok()?;
         let mut seen = *answer.await.ok()?;
@@ -109,8 +118,8 @@ impl fmt::Debug for Observer {
 }
 
 impl Watched for Observer {
-    fn look(&self) -> BoxFuture<'_, Option<Arc<Snapshot>>> {
-        Box::pin(self.look())
+    fn look(&self, evidence: bool) -> BoxFuture<'_, Option<Arc<Snapshot>>> {
+        Box::pin(self.look(evidence))
     }
 
     fn steer(&self, wish: Wish) {

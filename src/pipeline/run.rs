@@ -15,6 +15,7 @@ use crate::http1::{Interest, Interests};
 use crate::journal::{Origin, Recorder};
 use crate::middleware::{self, Mark};
 use crate::replay;
+use crate::report::Patterns;
 use crate::report::compare::Rules;
 use crate::serve::Server;
 
@@ -70,6 +71,8 @@ pub struct Run {
     pub reloads: watch::Receiver<Option<middleware::Settings>>,
     /// Where each ended delivery is written as a line of JSON.
     pub results: Option<Box<dyn Write + Send>>,
+    /// What routes are called in the report; by their shape, without any patterns.
+    pub patterns: Arc<Patterns>,
     /// What counts as a difference.
     pub compare: Rules,
 }
@@ -97,6 +100,7 @@ impl Run {
             reopen: Reopen::default(),
             reloads: watch::channel(None).1,
             results: None,
+            patterns: Arc::default(),
             compare: Rules::default(),
         }
     }

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use hdrhistogram::Histogram;
 
+use super::curves::{Curve, curve};
 use super::summary::Figures;
 
 /// Longest duration told apart, one hour in microseconds: longer ones are recorded as this (the exact maximum is kept).
@@ -59,6 +60,13 @@ impl Durations {
     #[must_use]
     pub const fn count(&self) -> u64 {
         self.count
+    }
+
+    /// Latency by percentile.
+    #[must_use]
+    pub fn curve(&self) -> Curve {
+        let Some(counts) = &self.counts else { return Curve::new() };
+        curve(self.count, self.max, |share| counts.value_at_quantile(share).clamp(self.min, self.max))
     }
 
     /// The sum of all, in microseconds.

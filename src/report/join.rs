@@ -77,7 +77,7 @@ impl Pending {
 
     fn weight(&self) -> usize {
         let heads = self.kept().map(|kept| kept.head.as_bytes().len()).sum::<usize>();
-        self.note.method.len() + self.note.target.len() + self.note.host.len() + heads
+        self.note.method.len() + self.note.target.len() + self.note.host.len() + self.note.head.len() + heads
     }
 
     /// Bytes of the bodies that it keeps.
@@ -184,6 +184,13 @@ impl Joins {
             Some(joined) => Arrival::Complete(joined),
             None => Arrival::Waiting,
         }
+    }
+
+    /// Whether the production half of a request is still waited for.
+    #[must_use]
+    pub fn await_production(&self, of: ExchangeId) -> bool {
+        let pending = self.places.get(&of).and_then(|place| self.waiting.get(place));
+        pending.is_some_and(|pending| pending.production.is_none())
     }
 
     /// The production half came. A second one for the same request changes nothing.

@@ -6,37 +6,51 @@
 
 use std::io::Write;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::exchange::{Damage, Digest, ExchangeId, Outcome, Timestamp};
 use crate::replay::{Delivery, Kept};
 
+pub mod against;
+pub mod by_route;
 pub mod compare;
+pub mod curl;
+pub mod curves;
 mod edges;
 mod engine;
+mod evidence;
 pub mod forecast;
 pub mod histogram;
+pub mod html;
 pub mod inspect;
 pub mod join;
+pub mod kinds;
 pub mod ledger;
 pub mod listing;
 pub mod middleware;
+pub mod patterns;
 pub mod results;
 pub mod routes;
 mod series;
 pub mod snapshot;
+pub mod spread;
 pub mod status;
 pub mod steps;
 pub mod summary;
 mod tally;
 pub mod text;
+pub mod timeline;
 pub mod units;
+pub mod verdict;
 
 pub use crate::journal::line as lines;
+pub use against::Comparison;
 pub use forecast::Forecast;
 pub use inspect::{Exchange, Exchanges, InspectLedger};
 pub use listing::Listing;
 pub use middleware::MiddlewareCounts;
+pub use patterns::Patterns;
 pub use routes::Routes;
 pub use snapshot::{Look, Snapshot};
 pub use status::StatusChoice;
@@ -47,6 +61,8 @@ pub use summary::{
 };
 
 use compare::Bodies;
+use curves::Curves;
+use evidence::{Blocks, Compared, Evidence};
 use histogram::Durations;
 use join::{Arrival, Joined, Joins};
 use ledger::Ledger;
@@ -87,8 +103,32 @@ pub enum Fact {
     },
     /// A production response whose request was not captured.
     Orphan,
+    /// How much there is of what has a level, now and then.
+    Level(Box<Level>),
     /// Somebody asks how the run goes.
     Look(Look),
+}
+
+/// How much there is at one moment of what comes and goes.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Level {
+    /// Frames dropped and gaps, those since the last level.
+    pub lost: u64,
+    /// The share that the sample is asked for, from 0 to 1.
+    pub share: Option<f64>,
+    /// Captured connections that are open.
+    pub connections: Option<u64>,
+    /// Of each target, in their order.
+    pub targets: Vec<TargetLevel>,
+}
+
+/// How much there is at one target.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct TargetLevel {
+    /// Open connections.
+    pub connections: u64,
+    /// Requests that await their answer.
+    pub in_flight: u64,
 }
 
 /// Some of the targets of a run, by their numbers from 0 to 63.
@@ -148,9 +188,18 @@ pub struct RequestNote {
     pub target: Vec<u8>,
     /// Bytes of head and body content.
     pub bytes: u64,
+    /// Bytes of body content.
+    pub body_len: u64,
+    /// The head as captured; empty where it is longer than [`MAX_NOTED_HEAD`].
+    pub head: Vec<u8>,
+    /// Its route, once the report has named it.
+    pub route: Option<by_route::Name>,
     /// Value of the first Host header; empty where there is none.
     pub host: Vec<u8>,
 }
+
+/// Longest head that a note keeps, in bytes: a request with a longer one is shown without its header lines.
+pub const MAX_NOTED_HEAD: usize = 2048;
 
 /// The production response, as far as it is known.
 #[derive(Clone, Debug)]
@@ -200,6 +249,8 @@ pub struct Settings {
     pub results: Option<Box<dyn Write + Send>>,
     /// When the run began.
     pub started: Started,
+    /// What routes are called; by their shape, without any patterns.
+    pub patterns: Arc<Patterns>,
     /// What counts as a difference.
     pub compare: compare::Rules,
     /// Bytes of kept bodies that may wait for their other half.
@@ -280,6 +331,7 @@ pub struct Reporter {
     targets: Vec<TargetTally>,
     production: tally::ProductionTally,
     results: Results,
+    evidence: Evidence,
     compare: compare::Rules,
     hosts: Vec<Vec<u8>>,
     in_haste: bool,
@@ -303,6 +355,7 @@ impl Reporter {
             targets: vec![TargetTally::default(); targets],
             production: tally::ProductionTally::default(),
             results: Results::new(settings.results),
+            evidence: Evidence::new(settings.started, settings.patterns, targets),
             compare: settings.compare,
             in_haste: false,
             recent: None,
@@ -318,13 +371,15 @@ impl Reporter {
     /// Takes one fact.
     pub fn take(&mut self, fact: Fact) {
         match fact {
-            Fact::Ended { note, outcome } => {
+            Fact::Ended { mut note, outcome } => {
+                self.evidence.seen(&mut note, Some(&outcome));
                 self.ledger.ended(&outcome, note.bytes);
                 if self.results.wanted() {
                     self.results.write(&Line::ended(&note, &outcome));
                 }
             }
-            Fact::Kept { note } => {
+            Fact::Kept { mut note } => {
+                self.evidence.seen(&mut note, None);
                 self.ledger.ended(&Outcome::Kept, note.bytes);
                 if self.results.wanted() {
                     self.results.write(&Line::ended(&note, &Outcome::Kept));
@@ -334,7 +389,8 @@ impl Reporter {
                     self.joined(&evicted);
                 }
             }
-            Fact::Offered { note, targets } => {
+            Fact::Offered { mut note, targets } => {
+                self.evidence.seen(&mut note, None);
                 // The sample is judged by what was captured.
                 self.ledger.offered(targets, (!note.id.is_made_up()).then_some(note.bytes));
                 for evicted in self.joins.offered(note, targets.len()) {
@@ -343,11 +399,15 @@ impl Reporter {
             }
             Fact::Delivered(delivery) => self.delivered(*delivery),
             Fact::Production { of, production } => {
+                if let (Ok(production), true) = (&production, self.joins.await_production(of)) {
+                    self.evidence.answered(production);
+                }
                 if let Some(joined) = self.joins.production(of, production) {
                     self.joined(&joined);
                 }
             }
             Fact::Orphan => self.production.unjoined("orphan"),
+            Fact::Level(level) => self.evidence.level(&level),
             Fact::Look(look) => look.show(self),
         }
     }
@@ -368,6 +428,7 @@ impl Reporter {
         trouble.extend(middleware.iter().flat_map(MiddlewareCounts::remarks));
         trouble.extend(steps.remark());
         let ledger = &self.ledger;
+        let Blocks { routes, kinds, timeline, curves } = self.blocks();
         let targets = self
             .targets
             .iter()
@@ -386,6 +447,10 @@ impl Reporter {
             ramp,
             recording,
             middleware,
+            timeline,
+            curves,
+            routes,
+            kinds,
             trouble,
             results_failed,
             ..blank(self.command, self.started)
@@ -398,6 +463,15 @@ impl Reporter {
         summary
     }
 
+    /// What there is besides the ledger, so far.
+    fn blocks(&self) -> Blocks {
+        let targets = self.urls.iter().cloned().zip(self.targets.iter().map(TargetTally::curves)).collect();
+        Blocks {
+            curves: Some(Curves { production: self.production.curve(), targets }),
+            ..self.evidence.blocks(&self.urls)
+        }
+    }
+
     /// Counts what was shed unheard, and says so where lines of results are missing for it.
     fn unheard(&mut self, unheard: Unheard) -> Option<String> {
         self.ledger.shed_unheard(unheard.shed);
@@ -408,6 +482,7 @@ impl Reporter {
 
     fn delivered(&mut self, delivery: Delivery) {
         self.ledger.delivered(delivery.target, &delivery.outcome);
+        self.evidence.delivered(&delivery);
         if let Some(tally) = self.targets.get_mut(delivery.target) {
             tally.timed(&delivery);
         }
@@ -439,6 +514,7 @@ impl Reporter {
     }
 
     fn joined(&mut self, joined: &Joined) {
+        self.evidence.joined(joined.note.route.as_ref(), joined.production.as_ref().ok());
         match &joined.production {
             Ok(production) => self.production.answered(production),
             Err(why) => self.production.unjoined(why.key()),
@@ -451,10 +527,13 @@ impl Reporter {
     fn compared(&mut self, note: Option<&RequestNote>, delivery: &Delivery, production: Option<&Production>) {
         let found = self.found(note, delivery, production);
         let Some(tally) = self.targets.get_mut(delivery.target) else { return };
+        let unknown = found.as_ref().map(|found| found.body_unknown);
         let differences = tally.compared(delivery, production, found);
+        let url = self.urls.get(delivery.target).map_or("", String::as_str);
+        let looked = Compared { unknown, differences: &differences };
+        self.evidence.compared(note, delivery, production, url, looked);
         let recent = self.recent.as_mut().filter(|_| !differences.is_empty());
         if recent.is_some() || self.results.wanted() {
-            let url = self.urls.get(delivery.target).map_or("", String::as_str);
             let line = Line::delivered(note, delivery, url, production, differences);
             if let Some(recent) = recent {
                 recent.keep(&line);

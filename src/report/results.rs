@@ -28,7 +28,6 @@ pub struct Line<'a> {
     client: Option<Shown<std::net::SocketAddr>>,
     method: Option<Cow<'a, str>>,
     target: Option<Cow<'a, str>>,
-    /// Routes are not built yet: always null.
     route: Option<&'a str>,
     outcome: &'static str,
     rule: Option<Cow<'a, str>>,
@@ -137,7 +136,7 @@ impl<'a> Line<'a> {
             client: note.map(|note| Shown(note.client)),
             method: note.map(|note| wire_text(&note.method)),
             target: note.map(|note| shown(&note.target)),
-            route: None,
+            route: note.and_then(|note| note.route.as_deref()),
             outcome: outcome.key(),
             rule,
             shadow: None,

@@ -6,13 +6,15 @@
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
 
 use serde::Serialize;
 
-use crate::exchange::{Request, path_and_query, wire_text};
+use crate::exchange::{path_and_query, wire_text};
 
 use super::histogram::{Durations, micros};
 use super::inspect::Exchange;
+use super::patterns::Patterns;
 use super::status::Class;
 use super::summary::Figures;
 
@@ -40,13 +42,7 @@ const LEAST_BASE64: usize = 20;
 /// Longest ending, such as `html` or `m3u8`, that is kept after an identifier.
 const LONGEST_ENDING: usize = 5;
 
-/// The route of a request: `GET /v2/channels/{id}`.
-#[must_use]
-pub fn route(request: &Request) -> String {
-    name(request.method(), request.target())
-}
-
-/// The route of a method and a target as captured.
+/// The route of a method and a target as captured: `GET /v2/channels/{id}`.
 #[must_use]
 pub fn name(method: &[u8], target: &[u8]) -> String {
     let path = path_and_query(target);
@@ -125,6 +121,7 @@ fn is_uuid(text: &str) -> bool {
 /// Counts exchanges by route.
 #[derive(Debug, Default)]
 pub struct Routes {
+    patterns: Arc<Patterns>,
     places: HashMap<String, usize, foldhash::fast::RandomState>,
     tallies: Vec<Tally>,
     other: Option<Box<Tally>>,
@@ -174,9 +171,16 @@ pub struct RouteRow {
 }
 
 impl Routes {
+    /// No counts yet; what `patterns` name is named so, anything else by its shape.
+    #[must_use]
+    pub fn new(patterns: Arc<Patterns>) -> Self {
+        Self { patterns, ..Self::default() }
+    }
+
     /// Counts one exchange.
     pub fn take(&mut self, exchange: &Exchange) {
-        self.tally(route(&exchange.request)).count(exchange);
+        let name = self.patterns.name(exchange.request.method(), exchange.request.target());
+        self.tally(name).count(exchange);
         self.all.count(exchange);
     }
 

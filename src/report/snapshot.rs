@@ -13,7 +13,7 @@ use tokio::sync::oneshot;
 use super::histogram::Durations;
 use super::results::Line;
 use super::summary::{Recording, Summary};
-use super::{Engine, Fact, Reporter, TargetEnd, blank};
+use super::{Blocks, Engine, Fact, Reporter, TargetEnd, blank};
 
 /// Edges of the buckets that latencies are shown in, in microseconds: from what a cache answers in to a time limit.
 pub const EDGES_US: [u64; 20] = [
@@ -121,6 +121,9 @@ pub struct Beside {
     pub engine: Engine,
     /// Of what is recorded, where anything is.
     pub recording: Option<Recording>,
+    /// Whether routes, kinds of difference, curves and the timeline are wanted too: of a long run with many routes they
+    /// take some milliseconds.
+    pub evidence: bool,
 }
 
 /// Somebody asks how the run goes, and waits for the answer.
@@ -155,7 +158,8 @@ impl Reporter {
     /// What the run amounts to so far. Joins that wait go on waiting.
     pub fn snapshot(&mut self, beside: Beside) -> Snapshot {
         let differences = self.recent.get_or_insert_default().lines();
-        let Beside { engine, recording } = beside;
+        let Beside { engine, recording, evidence } = beside;
+        let Blocks { routes, kinds, timeline, curves } = if evidence { self.blocks() } else { Blocks::default() };
         let end = TargetEnd::default();
         let targets = self.targets.iter().zip(&self.urls);
         let blocks = targets
@@ -171,6 +175,10 @@ impl Reporter {
             production: self.production.finish(),
             sample: self.ledger.sample(self.sample, None),
             recording,
+            routes,
+            kinds,
+            timeline,
+            curves,
             trouble: engine.trouble,
             ..blank(self.command, self.started)
         };
@@ -221,6 +229,7 @@ mod tests {
             sample: 0.5,
             results: None,
             started: Started::now(),
+            patterns: std::sync::Arc::default(),
             compare: crate::report::compare::Rules::default(),
             kept_bytes: 1 << 20,
         })

@@ -7,8 +7,12 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::by_route::RouteSummary;
+use super::curves::Curves;
+use super::kinds::Kinds;
 use super::middleware::MiddlewareCounts;
 use super::steps::Step;
+use super::timeline::Timeline;
 use crate::journal::Recorded;
 use crate::replay::GuardState;
 
@@ -51,6 +55,18 @@ pub struct Summary {
     /// What processes outside did, where there were any.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub middleware: Option<MiddlewareCounts>,
+    /// What happened when.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub timeline: Option<Timeline>,
+    /// Latency by percentile.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub curves: Option<Curves>,
+    /// What became of each route, the busiest first; what had no row of its own comes last.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub routes: Vec<RouteSummary>,
+    /// What kinds of difference there are, with examples.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kinds: Option<Kinds>,
     /// What changed the share on the way, in order: see [`super::Steps`] for how many are kept.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub steps: Vec<Step>,
@@ -285,6 +301,9 @@ pub struct TargetLatency {
 pub struct Differences {
     /// Deliveries whose both responses are known.
     pub compared: u64,
+    /// Those that differ in anything at all.
+    #[serde(default)]
+    pub any: u64,
     /// Those whose statuses differ.
     pub status: u64,
     /// Those whose header lines differ, of the same status.
@@ -411,6 +430,14 @@ impl TargetEnded {
     }
 }
 
+impl Differences {
+    /// Deliveries that differ in anything; of a summary that does not say, as many as must.
+    #[must_use]
+    pub fn differing(&self) -> u64 {
+        self.any.max(self.status).max(self.headers).max(self.body)
+    }
+}
+
 impl Summary {
     /// Whether both sums of the ledger hold: that of requests, and that of every target.
     #[must_use]
@@ -437,6 +464,12 @@ impl Summary {
 #[must_use]
 pub fn sum(counts: &Counts) -> u64 {
     counts.values().sum()
+}
+
+/// Whether a count can be left out.
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands over references")]
+pub(super) const fn is_zero(count: &u64) -> bool {
+    *count == 0
 }
 
 /// Counts one more under `key`, without a new key each time.

@@ -4,6 +4,7 @@ use crate::exchange::Outcome;
 use crate::replay::Delivery;
 
 use super::compare::{Difference, Found, Place};
+use super::curves::{Curve, TargetCurves};
 use super::histogram::Durations;
 use super::snapshot::{Buckets, TargetBuckets};
 use super::summary::{Counts, Differences, ProductionSide, Target, TargetEnded, TargetLatency, count};
@@ -54,11 +55,17 @@ impl TargetTally {
         count(self.matrix.entry(row).or_default(), &shadow);
         let Some(found) = found else { return Vec::new() };
         self.differences.compared += 1;
+        self.differences.any += u64::from(!found.differences.is_empty());
         self.differences.bodies_unknown += u64::from(found.body_unknown);
         self.differences.status += u64::from(found.has(Place::Status));
         self.differences.headers += u64::from(found.has(Place::Header));
         self.differences.body += u64::from(found.has(Place::Body));
         found.differences
+    }
+
+    /// Its latency by percentile.
+    pub(super) fn curves(&self) -> TargetCurves {
+        TargetCurves { service: self.service.curve(), response: self.response.curve() }
     }
 
     /// Its latencies so far, by the edges of [`super::snapshot::EDGES_US`].
@@ -114,6 +121,11 @@ impl ProductionTally {
 
     pub(super) fn unjoined(&mut self, reason: &str) {
         count(&mut self.unjoined, reason);
+    }
+
+    /// Its latency by percentile.
+    pub(super) fn curve(&self) -> Curve {
+        self.latency.curve()
     }
 
     pub(super) fn finish(&self) -> ProductionSide {

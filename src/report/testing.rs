@@ -20,6 +20,9 @@ pub(super) fn note(n: u32) -> Box<RequestNote> {
         method: b"GET".to_vec(),
         target: b"/a".to_vec(),
         bytes: 100,
+        body_len: 0,
+        head: b"GET /a HTTP/1.1\r\n\r\n".to_vec(),
+        route: None,
         host: b"old.example".to_vec(),
     })
 }

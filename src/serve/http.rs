@@ -81,7 +81,7 @@ async fn guarded(State(served): State<Served>, request: Request, next: Next) -> 
 }
 
 async fn scrape(State(served): State<Served>) -> Response {
-    match served.run.look().await {
+    match served.run.look(false).await {
         Some(seen) => ([(header::CONTENT_TYPE, metrics::CONTENT_TYPE)], metrics::text(&seen)).into_response(),
         None => too_early(),
     }
@@ -115,7 +115,7 @@ fn each_second(served: Served, place: OwnedSemaphorePermit) -> impl Stream<Item 
             tokio::time::sleep_until(last + EVERY).await;
         }
         let now = Instant::now();
-        let event = match served.run.look().await {
+        let event = match served.run.look(true).await {
             Some(seen) => told(&seen, served.access.steers()),
             None => Event::default().comment("the run has not begun yet"),
         };

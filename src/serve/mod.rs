@@ -22,8 +22,9 @@ pub use token::{Token, TokenError};
 
 /// A run that is shown, and steered.
 pub trait Watched: Send + Sync + 'static {
-    /// How it goes: a new answer once a second at most. `None` before it has begun.
-    fn look(&self) -> BoxFuture<'_, Option<Arc<Snapshot>>>;
+    /// How it goes: a new answer once a second at most, with routes and the like where `evidence` is wanted. `None` before
+    /// it has begun.
+    fn look(&self, evidence: bool) -> BoxFuture<'_, Option<Arc<Snapshot>>>;
 
     /// Does what somebody wishes.
     fn steer(&self, wish: Wish);

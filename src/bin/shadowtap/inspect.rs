@@ -2,6 +2,7 @@
 
 use std::io::{self, BufWriter, Write};
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use anyhow::Context;
 use serde::Serialize;
@@ -12,7 +13,7 @@ use shadowtap::middleware::Selection;
 use shadowtap::pipeline;
 use shadowtap::report::lines::JsonLine;
 use shadowtap::report::{
-    Exchange, Exchanges, Forecast, InspectLedger, Listing, Routes, Started, StatusChoice, Summary, text,
+    Exchange, Exchanges, Forecast, InspectLedger, Listing, Patterns, Routes, Started, StatusChoice, Summary, text,
 };
 
 use crate::output::{tell, write_summary};
@@ -21,14 +22,15 @@ use crate::terminal;
 
 /// Runs the command.
 pub(crate) fn run(typed: typed::Inspect) -> anyhow::Result<ExitCode> {
-    let InspectConfig { capture, source, select, status, view, summary: output, warnings } = config::inspect(typed)?;
+    let InspectConfig { capture, source, select, status, view, summary: output, routes, warnings } =
+        config::inspect(typed)?;
     for warning in &warnings {
         tell(&format!("warning: {warning}"));
     }
     let started = Started::now();
     let stop = Stop::listen(&capture.halt, None)?;
     let mut ledger = InspectLedger::choosing(Selection::new(&select));
-    let mut shown = Shown::new(view, status, select.seed);
+    let mut shown = Shown::new(view, status, select.seed, routes);
     let engine = pipeline::inspect(source, &capture, interests(view), &mut |event| {
         let wanted = !ledger.note(&event) || shown.take(event);
         wanted && !stop.asked()
@@ -89,13 +91,13 @@ struct Out {
 }
 
 impl Shown {
-    fn new(view: View, status: Option<StatusChoice>, seed: u64) -> Self {
+    fn new(view: View, status: Option<StatusChoice>, seed: u64, patterns: Arc<Patterns>) -> Self {
         let mut out = Out { to: BufWriter::with_capacity(1 << 16, io::stdout().lock()), written: Ok(()) };
         let work = match view {
             View::Nothing => Work::Nothing,
             View::Lines => Work::Lines(listing(&mut out)),
             View::JsonLines { full } => Work::JsonLines { full },
-            View::Stats { json } => Work::Stats { routes: Box::default(), json },
+            View::Stats { json } => Work::Stats { routes: Box::new(Routes::new(patterns)), json },
             View::Forecast { json } => Work::Forecast { forecast: Box::new(Forecast::new(seed)), json },
         };
         let status = status.map(|choice| Statuses { choice, shown: 0 });

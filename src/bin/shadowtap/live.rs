@@ -80,6 +80,7 @@ fn run(config: RunConfig, about: About, first: &str) -> anyhow::Result<ExitCode>
         reopen,
         reloads,
         results,
+        patterns: config.routes,
         compare,
     };
     let summary = pipeline::run(run, &counters, ended(stop, config.limits.duration));

@@ -8,7 +8,7 @@ use anyhow::Context;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 use shadowtap::config::{LogFormat, Output};
-use shadowtap::report::{Started, Summary};
+use shadowtap::report::{Started, Summary, html};
 
 /// What lines on standard error are; said once, before the first of them.
 static FORMAT: OnceLock<LogFormat> = OnceLock::new();
@@ -26,16 +26,28 @@ pub(crate) fn writer(output: &Output) -> anyhow::Result<Box<dyn Write + Send>> {
 
 /// Writes the summary as one object, indented.
 pub(crate) fn write_summary(output: &Output, summary: &Summary) -> anyhow::Result<()> {
-    let place = match output {
-        Output::Stdout => "standard output".to_owned(),
-        Output::File(path) => path.display().to_string(),
-    };
     let mut to = writer(output)?;
     serde_json::to_writer_pretty(&mut to, summary)
         .map_err(io::Error::from)
         .and_then(|()| to.write_all(b"\n"))
         .and_then(|()| to.flush())
-        .with_context(|| format!("cannot write the summary to {place}"))
+        .with_context(|| format!("cannot write the summary to {}", place(output)))
+}
+
+/// Writes the report as a page of HTML.
+pub(crate) fn write_page(output: &Output, summary: &Summary) -> anyhow::Result<()> {
+    let mut to = writer(output)?;
+    let page = html::report(summary);
+    to.write_all(page.as_bytes())
+        .and_then(|()| to.flush())
+        .with_context(|| format!("cannot write the report to {}", place(output)))
+}
+
+fn place(output: &Output) -> String {
+    match output {
+        Output::Stdout => "standard output".to_owned(),
+        Output::File(path) => path.display().to_string(),
+    }
 }
 
 /// Says what lines on standard error are from now on.

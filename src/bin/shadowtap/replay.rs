@@ -12,7 +12,7 @@ use shadowtap::serve::Server;
 use shadowtap::{middleware, replay};
 
 use crate::args::ReplayCommand;
-use crate::output::{is_json, tell, tell_with, write_summary, writer};
+use crate::output::{is_json, tell, tell_with, write_page, write_summary, writer};
 use crate::reload::Reload;
 use crate::signals::Stop;
 use crate::watch::{About, Watch};
@@ -20,8 +20,19 @@ use crate::{TROUBLE, terminal};
 
 /// Runs the command.
 pub(crate) fn run(args: ReplayCommand) -> anyhow::Result<ExitCode> {
-    let ReplayConfig { capture, source, course, middleware, external, targets, compare, outputs, watching, warnings } =
-        config::replay(args.into())?;
+    let ReplayConfig {
+        capture,
+        source,
+        course,
+        middleware,
+        external,
+        targets,
+        compare,
+        outputs,
+        watching,
+        routes,
+        warnings,
+    } = config::replay(args.into())?;
     let results = outputs.results.as_ref().map(writer).transpose()?;
     tell(&intent("sending", &middleware, &targets));
     for warning in warnings.into_iter().chain(targets.iter().flat_map(aloud)) {
@@ -44,6 +55,7 @@ pub(crate) fn run(args: ReplayCommand) -> anyhow::Result<ExitCode> {
         compare,
         results,
         reloads,
+        patterns: routes,
         ..Run::of_files(source)
     };
     let summary = pipeline::run(run, &counters, stop.wait());
@@ -53,10 +65,12 @@ pub(crate) fn run(args: ReplayCommand) -> anyhow::Result<ExitCode> {
     Ok(if summary.nothing_delivered() || summary.results_failed { ExitCode::from(TROUBLE) } else { ExitCode::SUCCESS })
 }
 
-/// The report for people, and the summary where it was asked for. Where one fails, the other is written all the same.
+/// The report for people, and the summary and the page where they were asked for. Where one fails, the
+/// others are written all the same.
 pub(crate) fn write(outputs: &Outputs, summary: &Summary) -> anyhow::Result<()> {
     let written = outputs.summary.as_ref().map_or(Ok(()), |output| write_summary(output, summary));
-    let stdout_is_taken = [&outputs.summary, &outputs.results].contains(&&Some(Output::Stdout));
+    let page = outputs.report.as_ref().map_or(Ok(()), |output| write_page(output, summary));
+    let stdout_is_taken = [&outputs.summary, &outputs.results, &outputs.report].contains(&&Some(Output::Stdout));
     let shown = if stdout_is_taken {
         let text =
             text::report(summary, terminal::or_default(terminal::width_of_stderr()), terminal::colour_on_stderr());
@@ -72,7 +86,7 @@ pub(crate) fn write(outputs: &Outputs, summary: &Summary) -> anyhow::Result<()> 
         let mut stdout = io::stdout().lock();
         stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush())
     };
-    written.and(shown.context("cannot write the report"))
+    written.and(page).and(shown.context("cannot write the report"))
 }
 
 /// Tells where a run is shown.

@@ -2,32 +2,107 @@
 //! recording.
 
 use std::fs::File;
-use std::io::{self, BufRead as _, BufReader, Write as _};
-use std::path::Path;
+use std::io::{self, BufRead as _, BufReader, Read as _, Write as _};
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Context as _, bail};
 use shadowtap::report::results::Last;
-use shadowtap::report::{Summary, text};
+use shadowtap::report::{Comparison, Summary, html, text};
 
 use crate::args::ReportCommand;
 use crate::{inspect, terminal};
 
-/// Longest line of results that is looked at, in bytes. A summary has some thousands.
-const MAX_LINE: u64 = 16 << 20;
+/// Longest line of results that is looked at, in bytes: the summary at their end has the most, some millions at most.
+const MAX_LINE: u64 = 64 << 20;
 
 /// Runs the command.
 pub(crate) fn run(args: ReportCommand) -> anyhow::Result<ExitCode> {
-    match of_results(&args.file)? {
-        Some(summary) => {
-            let width = terminal::or_default(terminal::width_of_stdout());
-            let text = text::report(&summary, width, terminal::colour_on_stdout());
-            let mut stdout = io::stdout().lock();
-            stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()).context("cannot write the report")?;
-            Ok(ExitCode::SUCCESS)
-        }
-        None => inspect::run(args.into()),
+    let Some(summary) = of_run(&args.file)? else { return of_capture(args) };
+    if args.routes.routes.is_some() {
+        bail!("--routes: a run has its routes from when it ran: give it to replay or shadow");
     }
+    let page = Page::new(args.report, [Some(&args.file), args.against.as_ref()])?;
+    let width = terminal::or_default(terminal::width_of_stdout());
+    let colour = terminal::colour_on_stdout();
+    let (text, html) = match &args.against {
+        None => (text::report(&summary, width, colour), page.wanted().then(|| html::report(&summary))),
+        Some(earlier) => {
+            let earlier = of_run(earlier)?.with_context(|| format!("{} {NEITHER}", earlier.display()))?;
+            let both = Comparison::of(&earlier, &summary);
+            (text::against(&both, width, colour), page.wanted().then(|| html::against(&both)))
+        }
+    };
+    page.write(html)?;
+    let mut stdout = io::stdout().lock();
+    stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()).context("cannot write the report")?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// What is wrong with a file that should be of a run.
+const NEITHER: &str = "is neither the results nor the summary of a run (--results, --summary)";
+
+/// A capture or a recording has no run to report on.
+fn of_capture(args: ReportCommand) -> anyhow::Result<ExitCode> {
+    for (flag, given) in [("--against", args.against.is_some()), ("--report", args.report.is_some())] {
+        if given {
+            bail!("{flag}: {} {NEITHER}", args.file.display());
+        }
+    }
+    inspect::run(args.into())
+}
+
+/// The page that is written, where one is.
+struct Page(Option<PathBuf>);
+
+impl Page {
+    /// A page is never written over what it is made of.
+    fn new(path: Option<PathBuf>, sources: [Option<&PathBuf>; 2]) -> anyhow::Result<Self> {
+        if let Some(real) = path.as_ref().and_then(|path| path.canonicalize().ok())
+            && sources.into_iter().flatten().any(|source| source.canonicalize().is_ok_and(|source| source == real))
+        {
+            bail!("--report: {} is what the report is made of: it would be overwritten", real.display());
+        }
+        Ok(Self(path))
+    }
+
+    const fn wanted(&self) -> bool {
+        self.0.is_some()
+    }
+
+    fn write(&self, html: Option<String>) -> anyhow::Result<()> {
+        let (Some(path), Some(html)) = (&self.0, html) else { return Ok(()) };
+        if path.as_os_str() == "-" {
+            bail!("--report -: the report in text goes to standard output: give the page a file");
+        }
+        std::fs::write(path, html).with_context(|| format!("cannot write the report to {}", path.display()))
+    }
+}
+
+/// The summary of a run, from its results or alone; `None` where the file is neither.
+fn of_run(path: &Path) -> anyhow::Result<Option<Summary>> {
+    Ok(match of_summary(path)? {
+        Some(summary) => Some(summary),
+        None => of_results(path)?,
+    })
+}
+
+/// A summary alone, as `--summary` writes it: an object over several lines.
+fn of_summary(path: &Path) -> anyhow::Result<Option<Summary>> {
+    let Ok(file) = File::open(path) else { return Ok(None) };
+    if !file.metadata().is_ok_and(|meta| meta.is_file() && meta.len() <= MAX_LINE) {
+        return Ok(None);
+    }
+    let mut lines = BufReader::new(file);
+    let mut text = Vec::new();
+    let read = |error| anyhow::Error::new(error).context(format!("cannot read {}", path.display()));
+    read_line(&mut lines, &mut text).map_err(read)?;
+    if text.trim_ascii() != b"{" {
+        return Ok(None);
+    }
+    lines.read_to_end(&mut text).map_err(read)?;
+    let summary = serde_json::from_slice(&text);
+    summary.map(Some).with_context(|| format!("{} is no summary of a run, or was cut", path.display()))
 }
 
 /// The summary at the end of a file of results; `None` where the file is none.

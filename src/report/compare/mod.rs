@@ -58,6 +58,18 @@ pub enum Place {
     Body,
 }
 
+impl Place {
+    /// Key in machine-readable output.
+    #[must_use]
+    pub const fn key(self) -> &'static str {
+        match self {
+            Self::Status => "status",
+            Self::Header => "header",
+            Self::Body => "body",
+        }
+    }
+}
+
 /// What kind of difference it is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

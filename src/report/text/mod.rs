@@ -9,6 +9,7 @@ use std::fmt::Write as _;
 use super::summary::{Address, Counts, Figures, Requests, Summary, Target, sum};
 use super::units::{bytes, counted, duration, number, percent};
 
+mod against;
 mod forecast;
 mod matrix;
 mod recording;
@@ -17,6 +18,7 @@ mod routes;
 mod tests;
 mod verdict;
 
+pub use against::against;
 pub use forecast::forecast;
 pub use routes::routes;
 

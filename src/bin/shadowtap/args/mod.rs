@@ -17,7 +17,7 @@ mod watching;
 use capture::{CaptureArgs, LiveArgs};
 use compare::CompareArgs;
 use course::CourseArgs;
-use output::ReportArgs;
+use output::{ReportArgs, RoutesArgs};
 use requests::{MiddlewareArgs, SelectArgs, WritesArgs};
 use running::{RecordingArgs, RunningArgs};
 use sending::{PaceArgs, ReplayArgs};
@@ -57,18 +57,27 @@ impl Command {
     }
 }
 
-/// Make the report of a run again, from the results that it wrote; or tell what production did, by route, from a capture
-/// or a recording.
+/// Make the report of a run again, from the results or the summary that it wrote; compare two runs; or tell what
+/// production did, by route, from a capture or a recording.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
   shadowtap replay evening.pcap --to http://staging:8080 --results run.jsonl
-  shadowtap report run.jsonl
+  shadowtap report run.jsonl --report run.html
+  shadowtap report --against yesterday.jsonl today.jsonl
   shadowtap report peak.gor.zst")]
 pub(crate) struct ReportCommand {
-    /// Results of a run (--results), a capture, or a recording
+    /// Results or summary of a run (--results, --summary), a capture, or a recording
     #[arg(value_name = "FILE")]
     pub(crate) file: PathBuf,
+    /// Compare with an earlier run: its results or its summary
+    #[arg(long, value_name = "FILE")]
+    pub(crate) against: Option<PathBuf>,
+    /// Write the report as one page of HTML to FILE
+    #[arg(long, value_name = "FILE", help_heading = "Output")]
+    pub(crate) report: Option<PathBuf>,
+    #[command(flatten, next_help_heading = "Output")]
+    pub(crate) routes: RoutesArgs,
 }
 
 /// List the network interfaces, and whether they can be captured on from here.
@@ -117,6 +126,9 @@ pub(crate) struct DemoCommand {
     /// Write the summary (one JSON object) to FILE
     #[arg(long, value_name = "FILE", help_heading = "Output")]
     pub(crate) summary: Option<PathBuf>,
+    /// Write the report as one page of HTML to FILE
+    #[arg(long, value_name = "FILE", help_heading = "Output")]
+    pub(crate) report: Option<PathBuf>,
 }
 
 /// Shadow live traffic to another stack: each request is sent there as soon as its last byte was on the wire.
@@ -261,6 +273,8 @@ pub(crate) struct InspectCommand {
     /// are printed then
     #[arg(long, value_name = "FILE", help_heading = "Output")]
     summary: Option<PathBuf>,
+    #[command(flatten, next_help_heading = "Output")]
+    routes: RoutesArgs,
 }
 
 impl From<ReplayCommand> for typed::Replay {
@@ -319,6 +333,7 @@ impl From<InspectCommand> for typed::Inspect {
             json: args.json,
             full: args.full,
             summary: args.summary,
+            routes: args.routes.routes,
         }
     }
 }
@@ -326,7 +341,7 @@ impl From<InspectCommand> for typed::Inspect {
 impl From<ReportCommand> for typed::Inspect {
     fn from(args: ReportCommand) -> Self {
         let capture = typed::Capture { files: vec![args.file], ..typed::Capture::default() };
-        Self { capture, stats: true, ..Self::default() }
+        Self { capture, stats: true, routes: args.routes.routes, ..Self::default() }
     }
 }
 

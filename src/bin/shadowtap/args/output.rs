@@ -15,10 +15,23 @@ pub(crate) struct ReportArgs {
     /// Write a line of JSON to FILE for each request that ended, - for standard output
     #[arg(long, value_name = "FILE")]
     results: Option<PathBuf>,
+    /// Write the report as one page of HTML to FILE: verdict, routes, differences with examples, latency, all over time
+    #[arg(long, value_name = "FILE")]
+    report: Option<PathBuf>,
+    #[command(flatten)]
+    routes: RoutesArgs,
+}
+
+/// What routes are called.
+#[derive(Debug, Args)]
+pub(crate) struct RoutesArgs {
+    /// Group requests by the routes in FILE, one a line, such as GET /v2/channels/{id}/now; the first that matches counts
+    #[arg(long, value_name = "FILE")]
+    pub(crate) routes: Option<PathBuf>,
 }
 
 impl From<ReportArgs> for typed::Report {
     fn from(args: ReportArgs) -> Self {
-        Self { summary: args.summary, results: args.results }
+        Self { summary: args.summary, results: args.results, report: args.report, routes: args.routes.routes }
     }
 }

@@ -23,7 +23,7 @@ mod site;
 mod staging;
 
 use crate::args::DemoCommand;
-use crate::output::write_summary;
+use crate::output::{write_page, write_summary};
 use crate::signals::Stop;
 use crate::watch::{About, Watch};
 use crate::{TROUBLE, terminal};
@@ -72,6 +72,9 @@ pub(crate) fn command(args: &DemoCommand) -> anyhow::Result<ExitCode> {
         let summary = summary?;
         if let Some(file) = &args.summary {
             write_summary(&Output::File(file.clone()), &summary)?;
+        }
+        if let Some(file) = &args.report {
+            write_page(&Output::File(file.clone()), &summary)?;
         }
         let width = terminal::or_default(terminal::width_of_stdout());
         Ok(text::report(&summary, width, terminal::colour_on_stdout()))

@@ -148,7 +148,7 @@ impl Eye {
             }
             told = now;
             if let Some(runtime) = &runtime {
-                let seen = runtime.block_on(self.observer.look());
+                let seen = runtime.block_on(self.observer.look(false));
                 *self.sight.seen.lock().unwrap_or_else(PoisonError::into_inner) = seen;
             }
             if self.shown == Shown::Lines {

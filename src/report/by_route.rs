@@ -1,0 +1,294 @@
+//! What became of each route of a run: the block `routes` of the summary.
+//!
+//! Requests come in as they are seen, deliveries as they are joined, each with its [`Name`]; a row a route leaves. Rows
+//! are bounded in number and in size, whatever the run's length.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use crate::exchange::Outcome;
+use crate::replay::Delivery;
+
+use super::Production;
+use super::compare::Place;
+use super::evidence::Compared;
+use super::histogram::micros;
+use super::patterns::Patterns;
+use super::routes::OTHER;
+use super::spread::Spread;
+use super::status::Class;
+use super::summary::{Counts, Differences, Figures, TargetLatency};
+
+/// Routes that are told apart, some 5 KiB each; those that come up once there are as many are one: [`OTHER`].
+pub const MAX_ROUTES: usize = 2000;
+
+/// Pairs of statuses that are told apart for each route and target; what comes up later is counted by class, `2xx`.
+pub const MAX_PAIRS: usize = 32;
+
+/// The name of a route: as long as it is kept it costs nothing to hand on.
+pub type Name = Arc<str>;
+
+/// What became of one route.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct RouteSummary {
+    /// Method and template of the path, or [`OTHER`].
+    pub route: String,
+    /// Requests seen.
+    pub requests: u64,
+    /// What production answered to those that were offered.
+    pub production: RouteProduction,
+    /// What each target did, by its URL.
+    pub targets: BTreeMap<String, RouteTarget>,
+}
+
+/// What production answered on one route.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct RouteProduction {
+    /// By class of the status: `2xx`, or `none` where no response is known.
+    pub statuses: Counts,
+    /// Last byte of the request to first byte of the final response; within 3 %.
+    pub latency_us: Figures,
+}
+
+/// What one target did on one route.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct RouteTarget {
+    /// Final responses.
+    pub sent: u64,
+    /// Deliveries without one.
+    pub failed: u64,
+    /// Deliveries that never went out: kept back, held, shed.
+    pub not_sent: u64,
+    /// Final responses by class of the status.
+    pub statuses: Counts,
+    /// Production status (or `none`) to shadow status (or `failed`).
+    pub matrix: BTreeMap<String, Counts>,
+    /// How answers differ.
+    pub differences: Differences,
+    /// Service and response; within 3 %. Connections belong to no route.
+    pub latency_us: TargetLatency,
+}
+
+/// Counts by route while a run goes on.
+#[derive(Clone, Debug)]
+pub(super) struct ByRoute {
+    patterns: Arc<Patterns>,
+    targets: usize,
+    places: HashMap<Name, usize, foldhash::fast::RandomState>,
+    tallies: Vec<Tally>,
+    other: Tally,
+}
+
+#[derive(Clone, Debug, Default)]
+struct Tally {
+    requests: u64,
+    statuses: Classes,
+    latency: Spread,
+    targets: Vec<TargetTally>,
+}
+
+#[derive(Clone, Debug, Default)]
+struct TargetTally {
+    sent: u64,
+    failed: u64,
+    not_sent: u64,
+    statuses: Classes,
+    pairs: BTreeMap<(Cell, Cell), u64>,
+    differences: Differences,
+    service: Spread,
+    response: Spread,
+}
+
+/// Counts in the order of [`Class::ALL`].
+#[derive(Clone, Debug, Default)]
+struct Classes([u64; Class::ALL.len()]);
+
+/// One side of a pair of statuses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Cell {
+    Status(u16),
+    Class(Class),
+    Failed,
+}
+
+impl ByRoute {
+    /// No counts yet, for this many targets; what `patterns` name is named so.
+    pub(super) fn new(patterns: Arc<Patterns>, targets: usize) -> Self {
+        Self { patterns, targets, places: HashMap::default(), tallies: Vec::new(), other: Tally::new(targets) }
+    }
+
+    /// A request was seen: its route, [`OTHER`] where there are too many.
+    pub(super) fn seen(&mut self, method: &[u8], target: &[u8]) -> Name {
+        let name = self.patterns.name(method, target);
+        if let Some((known, at)) = self.places.get_key_value(name.as_str()) {
+            let (known, at) = (Arc::clone(known), *at);
+            if let Some(tally) = self.tallies.get_mut(at) {
+                tally.requests += 1;
+            }
+            return known;
+        }
+        if self.tallies.len() >= MAX_ROUTES {
+            self.other.requests += 1;
+            return OTHER.into();
+        }
+        let name: Name = name.into();
+        self.places.insert(Arc::clone(&name), self.tallies.len());
+        self.tallies.push(Tally { requests: 1, ..Tally::new(self.targets) });
+        name
+    }
+
+    /// What production answered to a request that was offered.
+    pub(super) fn answered(&mut self, route: Option<&Name>, production: Option<&Production>) {
+        let tally = self.tally(route);
+        tally.statuses.count(Class::of(production.map(|production| production.status)));
+        if let Some(production) = production {
+            tally.latency.record_us(micros(production.latency));
+        }
+    }
+
+    /// A delivery and how it compares. One whose request is not known any more counts as [`OTHER`].
+    pub(super) fn delivered(
+        &mut self,
+        route: Option<&Name>,
+        delivery: &Delivery,
+        production: Option<&Production>,
+        compared: Compared<'_>,
+    ) {
+        if let Some(target) = self.tally(route).targets.get_mut(delivery.target) {
+            target.count(delivery, production, compared);
+        }
+    }
+
+    /// The block: those with the most requests first, [`OTHER`] last.
+    pub(super) fn block(&self, urls: &[String]) -> Vec<RouteSummary> {
+        let rows = self.places.iter().filter_map(|(name, at)| Some(self.tallies.get(*at)?.row(name, urls)));
+        let mut rows: Vec<RouteSummary> = rows.collect();
+        rows.sort_by(|a, b| b.requests.cmp(&a.requests).then_with(|| a.route.cmp(&b.route)));
+        if !self.other.is_empty() {
+            rows.push(self.other.row(OTHER, urls));
+        }
+        rows
+    }
+
+    fn tally(&mut self, route: Option<&Name>) -> &mut Tally {
+        let at = route.and_then(|route| self.places.get(route).copied());
+        at.and_then(|at| self.tallies.get_mut(at)).unwrap_or(&mut self.other)
+    }
+}
+
+impl Tally {
+    fn new(targets: usize) -> Self {
+        Self { targets: vec![TargetTally::default(); targets], ..Self::default() }
+    }
+
+    fn is_empty(&self) -> bool {
+        self.requests == 0 && self.targets.iter().all(|target| target.sent + target.failed + target.not_sent == 0)
+    }
+
+    fn row(&self, route: &str, urls: &[String]) -> RouteSummary {
+        RouteSummary {
+            route: route.to_owned(),
+            requests: self.requests,
+            production: RouteProduction { statuses: self.statuses.counts(), latency_us: self.latency.figures() },
+            targets: urls.iter().cloned().zip(self.targets.iter().map(TargetTally::row)).collect(),
+        }
+    }
+}
+
+impl TargetTally {
+    fn count(&mut self, delivery: &Delivery, production: Option<&Production>, compared: Compared<'_>) {
+        let answer = delivery.answer.as_ref().filter(|_| delivery.outcome == Outcome::Sent);
+        let cell = match (&delivery.outcome, answer) {
+            (Outcome::Sent, Some(answer)) => Cell::Status(answer.status),
+            (Outcome::Failed(_), _) => Cell::Failed,
+            _ => {
+                self.not_sent += 1;
+                return;
+            }
+        };
+        match cell {
+            Cell::Failed => self.failed += 1,
+            _ => self.sent += 1,
+        }
+        self.pair(production.map_or(Cell::Class(Class::None), |production| Cell::Status(production.status)), cell);
+        if let Some(answer) = answer {
+            self.statuses.count(Class::of(Some(answer.status)));
+            self.compared(compared);
+        }
+        for (into, duration) in [(&mut self.service, delivery.service), (&mut self.response, delivery.response)] {
+            if let Some(duration) = duration {
+                into.record_us(micros(duration));
+            }
+        }
+    }
+
+    fn compared(&mut self, compared: Compared<'_>) {
+        let Some(unknown) = compared.unknown else { return };
+        let has = |place| u64::from(compared.differences.iter().any(|difference| difference.place == place));
+        let counts = &mut self.differences;
+        counts.compared += 1;
+        counts.any += u64::from(!compared.differences.is_empty());
+        counts.status += has(Place::Status);
+        counts.headers += has(Place::Header);
+        counts.body += has(Place::Body);
+        counts.bodies_unknown += u64::from(unknown);
+    }
+
+    fn pair(&mut self, production: Cell, shadow: Cell) {
+        let mut pair = (production, shadow);
+        if self.pairs.len() >= MAX_PAIRS && !self.pairs.contains_key(&pair) {
+            pair = (production.coarse(), shadow.coarse());
+        }
+        *self.pairs.entry(pair).or_default() += 1;
+    }
+
+    fn row(&self) -> RouteTarget {
+        let mut matrix = BTreeMap::<String, Counts>::new();
+        for ((production, shadow), count) in &self.pairs {
+            *matrix.entry(production.key()).or_default().entry(shadow.key()).or_default() += count;
+        }
+        RouteTarget {
+            sent: self.sent,
+            failed: self.failed,
+            not_sent: self.not_sent,
+            statuses: self.statuses.counts(),
+            matrix,
+            differences: self.differences.clone(),
+            latency_us: TargetLatency {
+                connect: Figures::default(),
+                service: self.service.figures(),
+                response: self.response.figures(),
+            },
+        }
+    }
+}
+
+impl Classes {
+    fn count(&mut self, class: Class) {
+        for (count, _) in self.0.iter_mut().zip(Class::ALL).filter(|(_, known)| *known == class) {
+            *count += 1;
+        }
+    }
+
+    fn counts(&self) -> Counts {
+        let some = Class::ALL.into_iter().zip(self.0).filter(|(_, count)| *count > 0);
+        some.map(|(class, count)| (class.key().to_owned(), count)).collect()
+    }
+}
+
+impl Cell {
+    fn coarse(self) -> Self {
+        if let Self::Status(status) = self { Self::Class(Class::of(Some(status))) } else { self }
+    }
+
+    /// As in the matrix of a target.
+    fn key(self) -> String {
+        match self {
+            Self::Status(status) => format!("{status:03}"),
+            Self::Class(class) => class.key().to_owned(),
+            Self::Failed => "failed".to_owned(),
+        }
+    }
+}

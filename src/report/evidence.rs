@@ -1,0 +1,144 @@
+//! What the report has besides the ledger: routes, kinds of difference, and what happened when.
+//!
+//! The reporter tells what it sees, in its order and as it happens; blocks of the summary leave at any time. Nothing
+//! here counts towards the sums of the ledger, and everything is bounded whatever the run's length.
+
+use std::sync::Arc;
+
+use crate::exchange::Outcome;
+use crate::replay::Delivery;
+
+use super::by_route::{ByRoute, Name, RouteSummary};
+use super::compare::Difference;
+use super::curves::Curves;
+use super::histogram::micros;
+use super::kinds::{KindTally, Kinds, Pair};
+use super::timeline::{Timeline, Times};
+use super::{Level, Patterns, Production, RequestNote, Started};
+
+/// Routes, kinds and times of a run that goes on.
+#[derive(Clone, Debug)]
+pub(super) struct Evidence {
+    started: Started,
+    routes: ByRoute,
+    kinds: KindTally,
+    times: Times,
+}
+
+/// How two answers compare.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Compared<'a> {
+    /// Whether their bodies could not be compared; `None` where the answers could not.
+    pub(super) unknown: Option<bool>,
+    /// In what they differ.
+    pub(super) differences: &'a [Difference],
+}
+
+/// Blocks of the summary.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Blocks {
+    pub(super) routes: Vec<RouteSummary>,
+    pub(super) kinds: Option<Kinds>,
+    pub(super) timeline: Option<Timeline>,
+    pub(super) curves: Option<Curves>,
+}
+
+impl Evidence {
+    pub(super) fn new(started: Started, patterns: Arc<Patterns>, targets: usize) -> Self {
+        Self {
+            started,
+            routes: ByRoute::new(patterns, targets),
+            kinds: KindTally::default(),
+            times: Times::new(targets),
+        }
+    }
+
+    /// A request was seen, and ended as this where it did not get as far as a target. It is given its route.
+    pub(super) fn seen(&mut self, note: &mut RequestNote, ended: Option<&Outcome>) {
+        note.route = Some(self.routes.seen(&note.method, &note.target));
+        self.times.at(self.started.clock.elapsed(), |bucket| {
+            bucket.point.seen += 1;
+            bucket.point.ended += u64::from(ended.is_some());
+            bucket.point.lost += u64::from(matches!(ended, Some(Outcome::Shed(_))));
+        });
+    }
+
+    /// Production answered a request that was offered.
+    pub(super) fn answered(&mut self, production: &Production) {
+        self.times.at(self.started.clock.elapsed(), |bucket| {
+            bucket.point.production.responses += 1;
+            bucket.point.production.server_errors += u64::from(is_server_error(production.status));
+            bucket.production.record_us(micros(production.latency));
+        });
+    }
+
+    /// A delivery ended.
+    pub(super) fn delivered(&mut self, delivery: &Delivery) {
+        self.times.at(self.started.clock.elapsed(), |bucket| {
+            let Some((point, responses)) = bucket.target(delivery.target) else { return };
+            match delivery.outcome {
+                Outcome::Sent => point.sent += 1,
+                Outcome::Failed(_) => point.failed += 1,
+                Outcome::GuardHeld(_) => point.held += 1,
+                Outcome::Shed(_) => point.shed += 1,
+                _ => {}
+            }
+            let failed = delivery.answer.as_ref().is_some_and(|answer| is_server_error(answer.status));
+            point.server_errors += u64::from(failed);
+            point.lag_us = point.lag_us.max(delivery.lag.map_or(0, micros));
+            if let Some(response) = delivery.response {
+                responses.record_us(micros(response));
+            }
+        });
+    }
+
+    /// Levels as they are now.
+    pub(super) fn level(&mut self, level: &Level) {
+        self.times.at(self.started.clock.elapsed(), |bucket| {
+            bucket.point.lost += level.lost;
+            bucket.point.share = level.share.or(bucket.point.share);
+            bucket.point.connections = level.connections.or(bucket.point.connections);
+            for (target, at) in level.targets.iter().enumerate() {
+                if let Some((point, _)) = bucket.target(target) {
+                    (point.connections, point.in_flight) = (Some(at.connections), Some(at.in_flight));
+                }
+            }
+        });
+    }
+
+    /// All that will be known of production's answer to a request on this route is known.
+    pub(super) fn joined(&mut self, route: Option<&Name>, production: Option<&Production>) {
+        self.routes.answered(route, production);
+    }
+
+    /// A delivery was held against production's answer.
+    pub(super) fn compared(
+        &mut self,
+        note: Option<&RequestNote>,
+        delivery: &Delivery,
+        production: Option<&Production>,
+        url: &str,
+        compared: Compared<'_>,
+    ) {
+        let route = note.and_then(|note| note.route.as_ref());
+        self.routes.delivered(route, delivery, production, compared);
+        if let (Some(note), Some(production), false) = (note, production, compared.differences.is_empty()) {
+            let status = delivery.answer.as_ref().map(|answer| answer.status);
+            self.kinds.take(Pair { note, target: delivery.target, url, production, status }, compared.differences);
+        }
+    }
+
+    /// Every block but the curves.
+    pub(super) fn blocks(&self, urls: &[String]) -> Blocks {
+        Blocks {
+            routes: self.routes.block(urls),
+            kinds: self.kinds.block(urls),
+            timeline: Some(self.times.block(self.started.at.to_string(), urls)),
+            curves: None,
+        }
+    }
+}
+
+const fn is_server_error(status: u16) -> bool {
+    matches!(status, 500..=599)
+}

@@ -1,0 +1,477 @@
+// Draws a summary: `shadowtap.render(summary)`, as often as there is a new one. What the reader has opened, sorted,
+// filtered or chosen stays as it is. Everything from the wire becomes text nodes: nothing of it is ever parsed as HTML.
+"use strict";
+const shadowtap = (() => {
+  const STEP = 60; // routes that are shown at a time
+  const view = { target: null, sort: "matters", down: true, filter: "", differing: false, shown: STEP, open: new Set() };
+  let summary = null, live = false, root = null, routeRows = null;
+
+  // ---- elements -------------------------------------------------------------------------------------------------
+  const NS = "http://www.w3.org/2000/svg";
+  const fill = (node, attributes, children) => {
+    for (const [name, value] of Object.entries(attributes || {})) {
+      if (value === null || value === undefined || value === false) continue;
+      if (name.startsWith("on")) node.addEventListener(name.slice(2), value);
+      else node.setAttribute(name, value === true ? "" : value);
+    }
+    for (const child of children.flat(9)) if (child !== null && child !== undefined && child !== false) node.append(child);
+    return node;
+  };
+  const h = (tag, attributes, ...children) => fill(document.createElement(tag), attributes, children);
+  const s = (tag, attributes, ...children) => fill(document.createElementNS(NS, tag), attributes, children);
+
+  // Control characters, lone surrogates and what turns text around or has no width: shown, never obeyed.
+  const ODD = /[\u0000-\u001f\u007f-\u009f\u00ad\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb]|[\ud800-\udbff](?![\udc00-\udfff])|(?<![\ud800-\udbff])[\udc00-\udfff]/g;
+  const oddName = (c) => {
+    const code = c.charCodeAt(0);
+    if (code < 32) return String.fromCharCode(0x2400 + code);
+    return code === 127 ? "\u2421" : "U+" + code.toString(16).toUpperCase().padStart(4, "0");
+  };
+  const shown = (text, lines) => {
+    const parts = [];
+    let last = 0;
+    text = String(text);
+    for (const found of text.matchAll(ODD)) {
+      if (lines && (found[0] === "\n" || found[0] === "\t")) continue;
+      parts.push(text.slice(last, found.index), h("span", { class: "odd-char" }, oddName(found[0])));
+      last = found.index + found[0].length;
+    }
+    return [...parts, text.slice(last)];
+  };
+  const wire = (text) => h("bdi", { class: "wire" }, shown(text));
+
+  // ---- numbers --------------------------------------------------------------------------------------------------
+  const number = (n) => Math.round(n).toLocaleString("en-GB");
+  const three = (v) => (v < 9.995 ? v.toFixed(2) : v < 99.95 ? v.toFixed(1) : v.toFixed(0));
+  const duration = (us) => {
+    if (us < 1000) return Math.round(us) + "\u202fµs";
+    if (us < 999500) return three(us / 1e3) + "\u202fms";
+    if (us < 59.95e6) return three(us / 1e6) + "\u202fs";
+    return clockLength(us / 1e6);
+  };
+  const clockLength = (seconds) => {
+    const all = Math.round(seconds), h = Math.floor(all / 3600), m = Math.floor(all / 60) % 60, s = all % 60;
+    const two = (n) => String(n).padStart(2, "0");
+    return h ? `${h}:${two(m)}:${two(s)}` : `${m}:${two(s)}`;
+  };
+  const length = (seconds) => (seconds < 60 ? seconds.toFixed(1) + " s" : seconds < 3600 ? `${Math.floor(seconds / 60)} min ${Math.round(seconds % 60)} s` : `${Math.floor(seconds / 3600)} h ${Math.round((seconds % 3600) / 60)} min`);
+  // A share is never rounded to all or to nothing where it is neither.
+  const percent = (share) => {
+    const p = share * 100;
+    if (p > 0 && p < 0.01) return "<\u202f0.01\u202f%";
+    if (p < 100 && p > 99.99) return ">\u202f99.99\u202f%";
+    return String(+p.toFixed(2)) + "\u202f%";
+  };
+  const bytes = (n) => {
+    const units = ["B", "kB", "MB", "GB", "TB"];
+    let at = 0;
+    while (n >= 999.5 && at < 4) { n /= 1000; at += 1; }
+    return (at ? three(n) : n) + "\u202f" + units[at];
+  };
+  const times = (x) => (x < 9.95 ? x.toFixed(1) : x.toFixed(0)) + "\u202f×";
+  const counted = (n, what) => `${number(n)} ${what}${n === 1 ? "" : "s"}`;
+  const sum = (counts) => Object.values(counts || {}).reduce((a, b) => a + b, 0);
+  const words = (key) => key.replace(/_/g, " ");
+  const has = (figures) => Boolean(figures && figures.count);
+
+  // ---- what is looked at ----------------------------------------------------------------------------------------
+  const urls = () => Object.keys(summary.targets || {});
+  const targetUrl = () => (urls().includes(view.target) ? view.target : urls()[0]);
+  const target = () => (summary.targets || {})[targetUrl()];
+  const rowsOf = (block) => (Array.isArray(block) ? block : (block && (block.rows || block.list)) || []);
+  const at = (map, url) => (map || {})[url];
+
+  // ---- the first screen -----------------------------------------------------------------------------------------
+  const WORDS = { good: "Same", odd: "Look closer", bad: "Different" };
+  const head = () => {
+    const began = summary.started ? new Date(summary.started) : null;
+    const when = began && !isNaN(began) ? began.toISOString().replace("T", " ").slice(0, 16) + " UTC" : "";
+    const verdict = summary.verdict || { tone: "odd", sentence: "", points: [] };
+    return [
+      h("p", { class: "run" }, h("b", {}, "shadowtap " + (summary.command || "")), h("span", {}, when),
+        h("span", {}, length(summary.duration_s || 0) + (live ? " so far" : "")), urls().map((url) => h("span", {}, "→ ", wire(url)))),
+      h("div", { class: "verdict " + verdict.tone },
+        h("p", { class: "word" }, verdict.word || WORDS[verdict.tone] || ""),
+        h("h1", {}, shown(verdict.sentence)),
+        verdict.points && verdict.points.length ? h("ul", {}, verdict.points.map((point) => h("li", {}, shown(point)))) : null),
+      chooser(), figures(), remarks(),
+    ];
+  };
+
+  const chooser = () => urls().length < 2 ? null : h("nav", { class: "targets", "aria-label": "Target" },
+    urls().map((url) => h("button", { type: "button", "data-key": "target " + url, "aria-pressed": String(url === targetUrl()), onclick: () => { view.target = url; view.shown = STEP; draw(); } }, wire(url))));
+
+  const figures = () => {
+    const t = target();
+    const tiles = [];
+    const tile = (name, value, note, tone) => tiles.push(h("div", {}, h("dt", {}, name), h("dd", { class: tone || null }, value), h("dd", {}, note || "\u00a0")));
+    if (!t) {
+      tile("Requests seen", number(summary.requests.seen));
+    } else {
+      const d = t.differences || {}, failed = sum(t.ended.failed);
+      const differing = Math.max(d.any || 0, d.status || 0, d.headers || 0, d.body || 0);
+      tile("Same answers", d.compared ? percent(Math.max(0, d.compared - differing) / d.compared) : "–",
+        d.compared ? `${counted(differing, "answer")} of ${number(d.compared)} differ${differing === 1 ? "s" : ""}` : "nothing could be compared", d.compared && !differing ? "good" : null);
+      tile("No answer", number(failed), `of ${counted(t.ended.sent + failed, "request")} sent`, failed ? "bad" : null);
+      const p = summary.production.latency_us, r = t.latency_us.response;
+      tile("p99, as users feel it", has(r) ? duration(r.p99) : "–", has(r) && has(p) ? `${times(r.p99 / Math.max(1, p.p99))} production’s ${duration(p.p99)}` : "", has(r) && has(p) && r.p99 > 1.2 * p.p99 ? "odd" : null);
+      const five = sumClass(t.statuses, "5"), mine = sumClass(summary.production.statuses, "5");
+      tile("5xx answers", number(five), `production: ${number(mine)}`, five > mine ? "bad" : null);
+    }
+    const lost = losses();
+    tile("Lost", number(lost), lost ? "frames dropped, gaps, sheds" : "no frame dropped, no gap, nothing shed", lost ? "bad" : null);
+    return h("dl", { class: "figures" }, tiles);
+  };
+  const sumClass = (statuses, first) => Object.entries(statuses || {}).reduce((all, [status, n]) => all + (status[0] === first ? n : 0), 0);
+  const losses = () => {
+    const f = summary.frames || {}, tcp = summary.tcp || {};
+    return (f.kernel_dropped || 0) + (f.interface_dropped || 0) + (tcp.gaps || 0) + sum(summary.requests.ended.shed)
+      + Object.values(summary.targets || {}).reduce((all, t) => all + sum(t.ended.shed), 0);
+  };
+  const remarks = () => {
+    const rows = [];
+    for (const gate of summary.gates || []) {
+      const why = gate.reason || `${+gate.value.toPrecision(4)} over ${counted(gate.samples, "sample")}`;
+      rows.push(h("li", { class: gate.held ? "good" : "bad" }, h("span", { class: "mark" }, gate.held ? "✓ held" : "✗ failed"), h("span", {}, h("code", {}, shown(gate.gate)), " · ", shown(why))));
+    }
+    for (const text of summary.trouble || []) rows.push(h("li", {}, h("span", { class: "mark odd" }, "!"), h("span", {}, shown(text))));
+    return rows.length ? h("ul", { class: "remarks" }, rows) : null;
+  };
+
+  // ---- the ledger -----------------------------------------------------------------------------------------------
+  const ledger = () => {
+    const r = summary.requests, e = r.ended, t = target(), rows = [];
+    if (!r.seen) return null;
+    let left = r.seen;
+    const bar = (from, n, tone) => {
+      const x = (100 * from) / r.seen, w = Math.max(0.35, (100 * n) / r.seen);
+      return h("td", { class: "bar", "aria-hidden": "true" }, h("div", { class: "track" }, s("svg", { viewBox: "0 0 100 16", preserveAspectRatio: "none" }, s("rect", { class: "b " + tone, x: Math.min(x, 100 - w), y: 3, width: w, height: 10 }))));
+    };
+    const row = (kind, sign, n, what, cells) => rows.push(h("tr", { class: kind }, h("td", { class: "sign" }, sign), h("td", { class: "num" }, number(n)), h("td", {}, what), cells));
+    const whole = (n, what, tone) => { left = n; row("sum", rows.length ? "=" : "", n, what, bar(0, n, tone)); };
+    const less = (n, what, tone) => { if (n > 0) { left -= n; row("part" + (tone === "bad" ? " bad" : ""), "−", n, what, bar(left, n, tone || "part")); } };
+    const each = (counts, what, tone) => { for (const [key, n] of Object.entries(counts || {})) less(n, [what, ": ", shown(words(key))], tone); };
+    whole(r.seen, "requests seen", "ink");
+    const asked = summary.sample && summary.sample.asked;
+    less(e.sampled_out, `not in the sample${asked ? " of " + percent(asked) : ""}`);
+    each(e.filtered, "kept back by filter"); less(e.rate_limited, "kept back by the rate limit");
+    less(e.malformed, "malformed: not replayed"); each(e.incomplete, "incomplete in the capture"); each(e.shed, "shed", "bad");
+    less(r.in_flight, live ? "on their way" : "not yet decided when the run ended");
+    if (!t) { whole(e.kept, summary.recording ? "recorded" : "kept", "production"); return section("ledger", "What became of every request", "Each request that was seen has one end.", table(rows)); }
+    less(e.kept, "kept");
+    if (urls().length > 1) { whole(r.offered, "offered to at least one target", "production"); less(r.offered - t.offered, "for other targets only"); }
+    whole(t.offered, urls().length > 1 ? "offered to this target" : "offered to the target", "production");
+    const d = t.ended;
+    less(d.sampled_out, "not in the target’s sample"); each(d.filtered, "kept back by the target’s filter"); less(d.rate_limited, "kept back by the target’s rate limit");
+    less(d.guard_held, "held back by the guard", "held"); each(d.shed, "shed", "bad"); each(d.failed, "failed", "bad");
+    less(t.in_flight, live ? "in flight" : "still in flight when the run ended");
+    whole(d.sent, "answered", "shadow");
+    const f = summary.frames || {}, dropped = (f.kernel_dropped || 0) + (f.interface_dropped || 0), gaps = (summary.tcp || {}).gaps || 0;
+    const frames = f.received ? h("p", { class: "small soft" }, `${counted(f.received, "frame")} read, ${number(sum(f.skipped))} of them skipped; `,
+      h("span", { class: dropped ? "bad" : null }, `${number(dropped)} dropped before they could be read`), "; ", h("span", { class: gaps ? "bad" : null }, `${counted(gaps, "gap")} in TCP streams`), ".") : null;
+    return section("ledger", "What became of every request", "Each request that was seen has one end, and the sums add up. Parts that are lost are marked.", table(rows), frames);
+    function table(rows) { return h("table", { class: "ledger" }, h("caption", { class: "hidden" }, "The ledger of requests"), h("tbody", {}, rows)); }
+  };
+
+  const section = (id, title, lead, ...children) => h("section", { id, "aria-labelledby": id + "-title" }, h("h2", { id: id + "-title" }, title), lead ? h("p", { class: "lead small" }, lead) : null, children);
+
+  // ---- statuses -------------------------------------------------------------------------------------------------
+  const matrix = () => {
+    const t = target();
+    if (!t || !sum(Object.fromEntries(Object.entries(t.matrix || {}).map(([k, row]) => [k, sum(row)])))) return null;
+    return section("statuses", "Status by status", ["What ", h("b", { class: "production" }, "production"), " answered, down; what ", h("b", { class: "shadow" }, "the shadow"), " answered to the same requests, across."], h("div", { class: "scroll", tabindex: "0", role: "group", "aria-label": "Status matrix" }, matrixTable(t.matrix, "matrix")));
+  };
+  const matrixTable = (cells) => {
+    const order = (a, b) => (isNaN(a) - isNaN(b)) || (a < b ? -1 : 1);
+    const rows = Object.keys(cells).sort(order);
+    const columns = [...new Set(rows.flatMap((row) => Object.keys(cells[row])))].sort(order);
+    return h("table", { class: "matrix" },
+      h("thead", {}, h("tr", {}, h("th", {}, h("span", { class: "hidden" }, "production \\ shadow")), columns.map((c) => h("th", { scope: "col" }, words(c))), rows.length > 1 ? h("th", { scope: "col", class: "sum" }, "all") : null)),
+      h("tbody", {}, rows.map((row) => h("tr", {}, h("th", { scope: "row" }, words(row)), columns.map((c) => {
+        const n = cells[row][c] || 0;
+        return h("td", { class: !n ? "none" : row === c ? "same" : row === "none" ? null : "differs" }, n ? number(n) : "·");
+      }), rows.length > 1 ? h("td", { class: "sum" }, number(sum(cells[row]))) : null))));
+  };
+
+  // ---- latency --------------------------------------------------------------------------------------------------
+  const SIDES = [["production", "production", "last byte of the request to first of the answer, on the wire"], ["service", "service", "the same, at the target"], ["response", "shadow", "from when it was due: what users would feel"]];
+  const latency = () => {
+    const t = target();
+    const all = { production: summary.production.latency_us, service: t && t.latency_us.service, response: t && t.latency_us.response };
+    if (!SIDES.some(([side]) => has(all[side]))) return null;
+    const curves = summary.curves || {}, mine = at(curves.targets, targetUrl()) || {};
+    const lines = { production: curves.production, service: mine.service, response: mine.response };
+    return section("latency", "Latency", null, h("div", { class: "pair" },
+      h("figure", {}, legend("By percentile", SIDES.filter(([side]) => (lines[side] || []).length).map(([side, tone]) => [side, tone])), curveChart(lines)),
+      h("div", {}, latencyTable(all), h("dl", { class: "small soft" }, SIDES.filter(([side]) => has(all[side])).map(([side, tone, what]) => h("div", {}, h("dt", { class: "hidden" }, side), h("dd", {}, h("b", { class: tone === "shadow" ? "shadow" : tone }, side), ": " + what)))))));
+  };
+  const latencyTable = (all) => h("div", { class: "scroll" }, h("table", {}, h("thead", {}, h("tr", {}, h("th", {}), SIDES.map(([side, tone]) => has(all[side]) ? h("th", { class: "num " + tone, scope: "col" }, side) : null), has(all.production) && has(all.response) ? h("th", { class: "num", scope: "col" }, "ratio") : null)),
+    h("tbody", {}, ["p50", "p90", "p99", "p99_9", "max", "count"].map((key) => h("tr", {}, h("th", { scope: "row" }, key === "count" ? "samples" : key.replace("_", ".")),
+      SIDES.map(([side]) => has(all[side]) ? h("td", { class: "num" }, key === "count" ? number(all[side].count) : duration(all[side][key])) : null),
+      has(all.production) && has(all.response) ? h("td", { class: "num soft" }, key === "count" ? "" : times(all.response[key] / Math.max(1, all.production[key]))) : null)))));
+
+  const legend = (title, keys) => h("div", { class: "legend" }, h("h3", {}, title), keys.map(([name, tone]) => h("span", { class: "key" }, s("svg", { viewBox: "0 0 18 8", "aria-hidden": "true" }, s("path", { class: "l " + tone, d: "M1 4H17" })), name)));
+
+  const widthOf = () => Math.max(300, Math.min(1180, (root && root.clientWidth) || 900) - 2 * 16);
+  const PERCENTS = [[0, "0"], [0.5, "50"], [0.9, "90"], [0.99, "99"], [0.999, "99.9"], [0.9999, "99.99"], [0.99999, "99.999"], [0.999999, "99.9999"]];
+  const nines = (q, most) => Math.min(most, q >= 1 ? most : -Math.log10(1 - q));
+  const curveChart = (lines) => {
+    const wide = window.innerWidth > 760, width = Math.max(280, Math.round(widthOf() * (wide ? 0.58 : 1))), height = 270, left = 54, bottom = 36, right = 10, top = 8;
+    const all = Object.values(lines).filter((line) => line && line.length);
+    if (!all.length) return h("p", { class: "soft small" }, "No curves were kept of this run.");
+    const most = Math.max(1, ...all.flatMap((line) => line.filter(([q]) => q < 1).map(([q]) => nines(q, 9)))) * 1.04;
+    const us = all.flatMap((line) => line.map(([, us]) => Math.max(1, us)));
+    const [low, high] = [Math.log10(Math.min(...us)), Math.log10(Math.max(...us))].map((v, at) => at ? v + 0.06 : v - 0.06);
+    const x = (q) => left + (nines(q, most) / most) * (width - left - right);
+    const y = (v) => top + (1 - (Math.log10(Math.max(1, v)) - low) / Math.max(0.2, high - low)) * (height - top - bottom);
+    const ticks = [];
+    const steps = high - low > 2.2 ? [1] : high - low > 0.9 ? [1, 3] : [1, 1.5, 2, 3, 5, 7];
+    for (let decade = Math.floor(low); decade <= high; decade += 1) for (const step of steps) { const v = step * 10 ** decade, l = Math.log10(v); if (l >= low && l <= high) ticks.push(v); }
+    const path = (line) => line.map(([q, v], at) => (at ? "L" : "M") + x(q).toFixed(1) + " " + y(v).toFixed(1)).join("");
+    return s("svg", { viewBox: `0 0 ${width} ${height}`, role: "img", "aria-label": "Latency by percentile; the table beside it has the figures" },
+      ticks.map((v) => [s("line", { class: "grid", x1: left, x2: width - right, y1: y(v), y2: y(v) }), s("text", { x: left - 8, y: y(v) + 4, "text-anchor": "end" }, duration(v).replace(/\.0+(?=\D)/, ""))]),
+      PERCENTS.filter(([q]) => nines(q, 99) <= most).map(([q, name]) => [s("line", { class: "grid", x1: x(q), x2: x(q), y1: top, y2: height - bottom }), s("text", { x: x(q), y: height - bottom + 16, "text-anchor": q ? "middle" : "start" }, name)]),
+      s("text", { x: width - right, y: height - 3, "text-anchor": "end" }, "per cent of requests are at least as fast"),
+      ["service", "production", "response"].filter((side) => (lines[side] || []).length).map((side) => s("path", { class: "l " + (side === "response" ? "shadow" : side), d: path(lines[side]) })));
+  };
+
+  // ---- over time ------------------------------------------------------------------------------------------------
+  const overTime = () => {
+    const line = summary.timeline;
+    if (!line || !(line.points || []).length) return null;
+    const index = Math.max(0, (line.targets || []).indexOf(targetUrl())), width_s = line.width_s || 1;
+    const points = line.points, mine = (p) => (p.targets || [])[index] || {}, prod = (p) => p.production || {};
+    const rate = (n) => (n || 0) / width_s;
+    const gap = (v) => (v === undefined || v === null || v === 0 ? null : v);
+    const panels = [
+      ["Requests a second", number3, [["seen", "production", (p) => rate(p.seen), true], ["answered by the shadow", "shadow", (p) => rate(mine(p).sent)]]],
+      ["Errors a second", number3, [["production 5xx", "production", (p) => rate(prod(p)["5xx"])], ["shadow 5xx", "shadow", (p) => rate(mine(p)["5xx"])], ["no answer", "bad", (p) => rate(mine(p).failed)], ["held by the guard", "service", (p) => rate(mine(p).held), false, true]]],
+      ["Latency", duration, [["production p50", "production thin", (p) => gap(prod(p).p50_us)], ["production p99", "production", (p) => gap(prod(p).p99_us)], ["shadow p50", "shadow thin", (p) => gap(mine(p).p50_us)], ["shadow p99", "shadow", (p) => gap(mine(p).p99_us)], ["behind schedule", "service", (p) => gap(mine(p).lag_us), false, true]], true],
+      ["Connections", number3, [["to the shadow", "shadow", (p) => mine(p).connections], ["production", "production", (p) => p.connections, false, true], ["in flight at the shadow", "service", (p) => mine(p).in_flight, false, true]], false, true],
+      ["Share asked", percent, [["share", "shadow", (p) => p.share]], false, true],
+      ["Lost a second", number3, [["frames dropped, gaps, sheds", "bad", (p) => rate((p.lost || 0) + (mine(p).shed || 0)), true]], false, true],
+    ];
+    const list = rowsOf(summary.steps).filter((step) => !step.target || step.target === targetUrl());
+    const readout = h("p", { class: "readout", "aria-live": "off" }, "Point at the pictures to read a moment.");
+    const drawn = panels.map(([title, unit, series, log, optional]) => {
+      const known = series.map(([name, tone, value, area, extra]) => ({ name, tone, area, values: points.map(value), extra })).filter((one) => one.values.some((v) => v) || (!one.extra && !optional));
+      if (optional && !known.length) return null;
+      return { title, unit, known, log };
+    }).filter(Boolean);
+    const charts = drawn.map((panel, at) => h("figure", { class: "panel" }, legend(panel.title, panel.known.map((one) => [one.name, one.tone])), timeChart(panel, line, list, at === 0, at === drawn.length - 1, (index) => read(readout, drawn, line, index))));
+    return section("time", "Over time", width_s > 1 ? `Each point is ${length(width_s)} of the run.` : null, charts, readout, stepList(list, line));
+  };
+  const number3 = (v) => (v === 0 ? "0" : v < 10 ? String(+v.toPrecision(2)) : v < 10000 ? number(v) : v < 1e6 ? three(v / 1e3) + "k" : three(v / 1e6) + "M");
+  const secondOf = (step, line) => (new Date(step.at) - new Date(line.start)) / 1000;
+  const stepText = (step) => {
+    const value = (v) => (typeof v === "number" ? percent(v) : v === null || v === undefined ? "" : String(v));
+    const from = value(step.from), to = value(step.to);
+    return `${step.what || ""}: ${from && to ? from + " → " + to : to || from}`;
+  };
+  const stepList = (list, line) => !list.length ? null : h("details", { open: list.length <= 12 ? true : null, "data-key": "steps" }, h("summary", {}, counted(list.length, "change"), " by ramp, guard or hand"),
+    h("div", { class: "scroll" }, h("table", {}, h("tbody", {}, list.slice(0, 500).map((step) => h("tr", {}, h("td", { class: "num" }, clockLength(Math.max(0, secondOf(step, line)))), h("td", { class: step.what === "guard" ? "bad" : null }, shown(stepText(step))), h("td", {}, shown(step.reason || ""))))))));
+
+  const niceMax = (v) => { const p = 10 ** Math.floor(Math.log10(v || 1)); return [1, 1.5, 2, 3, 4, 5, 6, 8, 10].map((m) => m * p).find((m) => m >= v) || v; };
+  const timeTicks = (seconds) => { const step = [1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400, 21600, 43200, 86400].find((n) => seconds / n <= 8) || 86400 * Math.ceil(seconds / 8 / 86400); const all = []; for (let t = 0; t <= seconds; t += step) all.push(t); return all; };
+  const timeChart = (panel, line, steps, first, last, onread) => {
+    const points = line.points, count = points.length, width_s = line.width_s || 1;
+    const width = widthOf(), left = 54, right = 10, top = first && steps.length ? 24 : 8, bottom = last ? 22 : 6, height = 96 + top + bottom;
+    const values = panel.known.flatMap((one) => one.values).filter((v) => v !== null && v !== undefined);
+    const seconds = Math.max(1, count * width_s);
+    const x = (second) => left + Math.min(1, Math.max(0, second / seconds)) * (width - left - right);
+    const log = panel.log && values.length > 0;
+    const high = log ? Math.log10(Math.max(10, ...values)) + 0.05 : niceMax(Math.max(panel.unit === percent ? 1 : 0, ...values) || 1);
+    const low = log ? Math.log10(Math.max(1, Math.min(...values))) - 0.05 : 0;
+    const y = (v) => top + (1 - ((log ? Math.log10(Math.max(1, v)) : v) - low) / Math.max(log ? 0.3 : 1e-9, high - low)) * (height - top - bottom);
+    const ticks = [];
+    if (log) for (let d = Math.ceil(low); d <= high; d += 1) ticks.push(10 ** d);
+    if (log && ticks.length < 2) { ticks.length = 0; for (let d = Math.floor(low); d <= high; d += 1) for (const m of [1, 2, 5]) { const l = Math.log10(m) + d; if (l >= low && l <= high) ticks.push(m * 10 ** d); } }
+    if (!log) ticks.push(0, high / 2, high);
+    const middle = (index) => (index + 0.5) * width_s;
+    const path = (values, close) => {
+      let d = "", open = null;
+      values.forEach((v, index) => {
+        if (v === null || v === undefined) { if (close && open !== null) d += `V${y(low)}H${open}Z`; open = null; return; }
+        if (open === null) { open = x(middle(index)).toFixed(1); d += `M${open} ${y(v).toFixed(1)}`; if (values[index + 1] === null || values[index + 1] === undefined) d += "h.01"; } else d += `L${x(middle(index)).toFixed(1)} ${y(v).toFixed(1)}`;
+        if (close && index === values.length - 1) d += `V${y(low)}H${open}Z`;
+      });
+      return d;
+    };
+    const cross = s("line", { class: "cross", y1: top, y2: height - bottom, visibility: "hidden", "data-cross": "" });
+    const labels = [];
+    if (first) {
+      let used = -99;
+      steps.forEach((step) => { const px = x(secondOf(step, line)), text = typeof step.to === "number" ? percent(step.to) : String(step.to ?? ""); const wide = text.length * 6.6 + 8; if (px - used > wide && text) { used = px; labels.push(s("text", { class: "flag" + (step.what === "guard" ? " guard" : ""), x: Math.min(px + 3, width - right - wide + 8), y: 12 }, text)); } });
+    }
+    const svg = s("svg", { viewBox: `0 0 ${width} ${height}`, role: "img", "aria-label": `${panel.title}: ${panel.known.map((one) => one.name).join(", ")}, over ${length(seconds)}` },
+      ticks.map((v) => [s("line", { class: "grid", x1: left, x2: width - right, y1: y(v), y2: y(v) }), s("text", { x: left - 8, y: y(v) + 4, "text-anchor": "end" }, panel.unit(v).replace(/\.0+(?=\D)/, ""))]),
+      timeTicks(seconds).map((t) => [s("line", { class: "grid", x1: x(t), x2: x(t), y1: top, y2: height - bottom }), last ? s("text", { x: x(t), y: height - bottom + 15, "text-anchor": t ? "middle" : "start" }, clockLength(t)) : null]),
+      steps.slice(0, 300).map((step) => s("line", { class: "step" + (step.what === "guard" ? " guard" : ""), x1: x(secondOf(step, line)), x2: x(secondOf(step, line)), y1: top - (first ? 8 : 0), y2: height - bottom })),
+      panel.known.filter((one) => one.area).map((one) => s("path", { class: "a " + one.tone, d: path(one.values.map((v) => v || 0), true) })),
+      panel.known.map((one) => s("path", { class: "l " + one.tone, d: path(one.values) })), cross, labels);
+    svg.addEventListener("pointermove", (event) => {
+      const box = svg.getBoundingClientRect(), px = ((event.clientX - box.left) / box.width) * width;
+      const index = Math.min(count - 1, Math.max(0, Math.floor(((px - left) / (width - left - right)) * count)));
+      for (const one of root.querySelectorAll("[data-cross]")) { one.setAttribute("x1", x(middle(index))); one.setAttribute("x2", x(middle(index))); one.setAttribute("visibility", "visible"); }
+      onread(index);
+    });
+    return svg;
+  };
+  const read = (readout, drawn, line, index) => {
+    const start = new Date(line.start), when = isNaN(start) ? "" : new Date(+start + index * (line.width_s || 1) * 1000).toISOString().slice(11, 19) + " UTC";
+    readout.replaceChildren(h("b", {}, clockLength(index * (line.width_s || 1))), ` ${when} · `,
+      ...drawn.flatMap((panel) => panel.known.map((one) => [one, panel.unit])).filter(([one]) => one.values[index] !== null && one.values[index] !== undefined).flatMap(([one, unit]) => [`${one.name} `, h("b", {}, unit(one.values[index])), "  · "]));
+  };
+
+  // ---- routes ---------------------------------------------------------------------------------------------------
+  // What matters: answers that differ, none at all, slower; weighed by how many requests meet it.
+  const judge = (route) => {
+    const t = at(route.targets, targetUrl()) || {}, d = t.differences || {}, latency = t.latency_us || {}, p = (route.production || {}).latency_us || {}, r = latency.response || {};
+    const differing = Math.max(d.any || 0, d.status || 0, d.headers || 0, d.body || 0);
+    const failed = t.failed || 0, slower = has(p) && has(r) && p.p99 ? r.p99 / p.p99 : null;
+    const five = (t.statuses || {})["5xx"] || 0, mine = ((route.production || {}).statuses || {})["5xx"] || 0;
+    const slow = slower && slower > 1.2 && r.count >= 30 ? Math.log2(Math.min(64, slower)) * Math.sqrt(r.count) : 0;
+    return { route, t, differing, compared: d.compared || 0, failed, slower, five, mine, p99: r.p99 || 0, p, r, requests: route.requests || 0, matters: 10 * (differing + failed) + 5 * Math.max(0, five - mine) + slow };
+  };
+  const COLUMNS = [["route", "Route", (j) => j.route.route], ["requests", "Requests", (j) => j.requests], ["differing", "Differ", (j) => j.differing], ["failed", "No answer", (j) => j.failed], ["five", "5xx", (j) => j.five], ["p99", "p99", (j) => j.p99], ["slower", "Slower", (j) => j.slower || 0]];
+  const routes = () => {
+    const rows = rowsOf(summary.routes);
+    if (!rows.length) return null;
+    const search = h("input", { type: "search", placeholder: "Filter routes, such as /v2/ or POST", "aria-label": "Filter routes", "data-key": "filter", value: view.filter || null, oninput: (event) => { view.filter = event.target.value; view.shown = STEP; drawRoutes(); } });
+    const only = h("input", { type: "checkbox", "data-key": "only", checked: view.differing || null, onchange: (event) => { view.differing = event.target.checked; view.shown = STEP; drawRoutes(); } });
+    const head = h("tr", {}, COLUMNS.map(([key, name]) => h("th", { class: key === "route" ? null : "num", scope: "col", "data-sort": key }, h("button", { type: "button", "data-key": "sort " + key, onclick: () => { view.down = view.sort === key ? !view.down : key !== "route"; view.sort = key; view.shown = STEP; drawRoutes(); } }, name))));
+    const matters = h("button", { type: "button", "data-key": "matters", "aria-pressed": "false", onclick: () => { view.sort = "matters"; view.down = true; view.shown = STEP; drawRoutes(); } }, "By what matters");
+    routeRows = { body: h("tbody"), count: h("span", { class: "soft small", role: "status" }), more: h("p", { class: "more" }), head, matters, all: rows };
+    const node = section("routes", "Routes", "A route is the method and the path, with {id} for what looks like an identifier. Those with differences, without answers, or slower come first; open one for its evidence.",
+      h("div", { class: "tools" }, search, h("label", { class: "check" }, only, "only those that differ or fail"), matters, routeRows.count),
+      h("table", { class: "routes" }, h("thead", {}, head), routeRows.body), routeRows.more);
+    drawRoutes();
+    return node;
+  };
+  const drawRoutes = () => {
+    if (!routeRows) return;
+    const wanted = view.filter.trim().toLowerCase();
+    const key = (COLUMNS.find(([name]) => name === view.sort) || [0, 0, (j) => j.matters])[2], sign = view.down ? -1 : 1;
+    const all = routeRows.all.map(judge).filter((j) => (!wanted || j.route.route.toLowerCase().includes(wanted)) && (!view.differing || j.differing || j.failed || j.five > j.mine));
+    all.sort((a, b) => { const x = key(a), y = key(b); return (x < y ? -sign : x > y ? sign : 0) || b.requests - a.requests || (a.route.route < b.route.route ? -1 : 1); });
+    for (const cell of routeRows.head.children) { if (cell.dataset.sort === view.sort) cell.setAttribute("aria-sort", view.down ? "descending" : "ascending"); else cell.removeAttribute("aria-sort"); }
+    routeRows.matters.setAttribute("aria-pressed", String(view.sort === "matters"));
+    keepFocus(() => routeRows.body.replaceChildren(...all.slice(0, view.shown).flatMap(routeRow)));
+    routeRows.count.textContent = all.length === routeRows.all.length ? counted(all.length, "route") : `${number(all.length)} of ${counted(routeRows.all.length, "route")}`;
+    const left = all.length - view.shown;
+    routeRows.more.replaceChildren(...(left > 0 ? [h("button", { type: "button", "data-key": "more", onclick: () => { view.shown += 4 * STEP; drawRoutes(); } }, `Show ${number(Math.min(left, 4 * STEP))} more`), h("span", { class: "soft small" }, ` ${number(left)} further routes`)] : []));
+  };
+  const routeRow = (j) => {
+    const name = j.route.route, open = view.open.has(name);
+    const count = (n, tone, label, note) => h("td", { class: "num " + (n ? tone : "zero"), "data-label": label }, number(n), n && note ? h("span", { class: "soft small" }, " " + note) : null);
+    const row = h("tr", { class: open ? "open" : null },
+      h("td", { class: "route" }, h("button", { type: "button", "aria-expanded": String(open), "data-key": "route " + name, onclick: () => { if (open) view.open.delete(name); else view.open.add(name); drawRoutes(); } }, wire(name))),
+      h("td", { class: "num", "data-label": "requests" }, number(j.requests)),
+      count(j.differing, "bad", "differ", j.compared ? percent(j.differing / j.compared) : ""), count(j.failed, "bad", "no answer"),
+      h("td", { class: "num " + (j.five > j.mine ? "bad" : j.five ? "" : "zero"), "data-label": "5xx" }, number(j.five), j.mine ? h("span", { class: "soft small" }, ` (${number(j.mine)})`) : null),
+      h("td", { class: "num", "data-label": "p99" }, has(j.r) ? duration(j.p99) : has(j.p) ? h("span", { class: "soft" }, duration(j.p.p99)) : "–"),
+      h("td", { class: "num " + (j.slower > 1.2 ? "odd" : "soft"), "data-label": "slower" }, j.slower ? times(j.slower) : "–"));
+    return open ? [row, h("tr", { class: "detail" }, h("td", { colspan: COLUMNS.length }, detail(j)))] : [row];
+  };
+  const kindsOf = (route) => rowsOf(summary.kinds).filter((kind) => kind.route === route && (!kind.target || kind.target === targetUrl())).sort((a, b) => b.count - a.count);
+  const detail = (j) => {
+    const { t, route } = j, d = t.differences || {}, kinds = kindsOf(route.route);
+    const said = j.compared ? `${number(j.compared)} answers compared: ${number(d.status || 0)} differ in status, ${number(d.headers || 0)} in headers, ${number(d.body || 0)} in body.` : "No answer could be compared.";
+    return h("div", {}, h("p", { class: "small soft" }, said),
+      h("div", { class: "pair" }, h("div", {}, Object.keys(t.matrix || {}).length ? [h("h3", {}, "Status by status"), h("div", { class: "scroll" }, matrixTable(t.matrix))] : null),
+        h("div", {}, h("h3", {}, "Latency"), latencyTable({ production: j.p, service: (t.latency_us || {}).service, response: j.r }))),
+      kinds.length ? [h("h3", {}, counted(kinds.length, "kind"), " of difference"), kinds.map((kind) => kindRow(kind, kinds.length === 1))] : null);
+  };
+  const kindRow = (kind, open) => {
+    const where = kind.path ? wire(kind.path) : h("span", {}, kind.in === "body" ? "the whole body" : "");
+    const key = "kind " + [kind.route, kind.in, kind.path, kind.what].join(" ");
+    if (open && !view.open.has("shut " + key)) view.open.add(key);
+    const node = h("details", { class: "kind", "data-key": key, open: view.open.has(key) || null, ontoggle: () => { if (node.open) { view.open.add(key); view.open.delete("shut " + key); body(); } else { view.open.delete(key); view.open.add("shut " + key); } } },
+      h("summary", {}, h("span", { class: "tag" }, kind.in), where, kind.what ? [" ", shown(kind.what)] : null, h("span", { class: "count" }, number(kind.count))));
+    const body = () => { if (node.children.length < 2) node.append(...(kind.examples || []).map(example), kind.examples && kind.examples.length ? "" : h("p", { class: "soft small" }, "No example was kept.")); };
+    if (node.open) body();
+    return node;
+  };
+  const valueText = (value) => (value === null || value === undefined ? "(not there)" : typeof value === "string" ? value : JSON.stringify(value, null, 1));
+  const example = (one) => {
+    const request = one.request || {}, [p, q] = one.statuses || [];
+    const curl = h("pre", { class: "block" }, shown(one.curl || "", true));
+    const copy = h("button", { type: "button", class: "copy", onclick: async () => { try { await navigator.clipboard.writeText(one.curl); copy.textContent = "Copied"; } catch { const range = document.createRange(); range.selectNodeContents(curl); getSelection().removeAllRanges(); getSelection().addRange(range); copy.textContent = "Selected"; } } }, "Copy");
+    return h("div", { class: "example" },
+      h("p", { class: "who" }, one.id ? ["exchange ", h("code", {}, shown(one.id)), " "] : null, one.at ? `at ${one.at.replace("T", " ").slice(0, 23)}` : "", p || q ? ` · status ${p ?? "none"} → ${q ?? "none"}` : ""),
+      request.target ? h("p", {}, wire(`${request.method} ${request.target}`)) : null,
+      h("div", { class: "sides" }, h("div", {}, h("p", { class: "side" }, "production"), h("pre", {}, shown(valueText(one.production), true))), h("div", {}, h("p", { class: "side" }, "shadow"), h("pre", {}, shown(valueText(one.shadow), true)))),
+      one.curl ? h("div", { class: "curl" }, curl, copy) : null);
+  };
+
+  // ---- noise, facts ---------------------------------------------------------------------------------------------
+  const noise = () => {
+    const list = rowsOf(summary.noise);
+    if (!list.length) return null;
+    const rates = (n) => { const r = n.rates || n; return [r.shadow, r.baseline ?? r.production].map((v) => (typeof v === "number" ? percent(v) : "–")); };
+    return section("noise", "Noise that was taken out", "Where production differs from itself about as often as from the shadow, a difference says nothing: it is left out of the counts above, and listed here.",
+      h("div", { class: "scroll" }, h("table", {}, h("thead", {}, h("tr", {}, ["Route", "Where", "Why"].map((name) => h("th", { scope: "col" }, name)), ["Against shadow", "Against itself", "Samples"].map((name) => h("th", { scope: "col", class: "num" }, name)))),
+        h("tbody", {}, list.slice(0, 300).map((n) => { const [a, b] = rates(n); return h("tr", {}, h("td", {}, wire(n.route || "")), h("td", {}, h("span", { class: "tag" }, n.in || ""), wire(n.path || "")), h("td", {}, shown(words(n.why || ""))), h("td", { class: "num" }, a), h("td", { class: "num" }, b), h("td", { class: "num" }, n.samples === undefined ? "" : number(n.samples))); })))));
+  };
+  const facts = () => {
+    const rows = [], add = (name, value) => { if (value !== null && value !== undefined && value !== "") rows.push(h("div", {}, h("dt", {}, name), h("dd", {}, value))); };
+    const t = target(), tcp = summary.tcp || {}, st = summary.streams || {}, sample = summary.sample || {};
+    add("shadowtap", summary.version); add("command", summary.command); add("began", summary.started); add("took", length(summary.duration_s || 0));
+    add("sample asked", sample.asked === undefined ? null : percent(sample.asked));
+    for (const of of ["requests", "keys", "bytes"]) if (typeof sample[of] === "number") add("sample reached, of " + of, percent(sample[of]));
+    if (t) {
+      add("connections opened", number(t.connections_opened)); add("most at once", number(t.peak_connections)); add("most in flight", number(t.peak_in_flight));
+      if (has(t.latency_us.connect)) add("connection set-up, p50 and p99", `${duration(t.latency_us.connect.p50)}, ${duration(t.latency_us.connect.p99)}`);
+      if (has(t.schedule_lag_us)) add("behind schedule, p50 and p99", `${duration(t.schedule_lag_us.p50)}, ${duration(t.schedule_lag_us.p99)}`);
+      for (const a of (t.addresses || []).slice(0, 16)) add(h("bdi", { class: "wire" }, a.address), `${counted(a.requests, "request")}, ${counted(a.connections_opened, "connection")}${a.connections_failed ? `, ${number(a.connections_failed)} failed` : ""}`);
+      if (t.guard) add("guard", typeof t.guard === "string" ? t.guard : Object.entries(t.guard).map(([k, v]) => `${words(k)} ${v}`).join(", "));
+    }
+    const p = summary.production || {};
+    for (const [why, n] of Object.entries(p.unjoined || {})) if (n) add("production answer unknown: " + words(why), number(n));
+    for (const [why, n] of Object.entries(p.damaged || {})) if (n) add("production answer in part: " + words(why), number(n));
+    add("connections captured", number(tcp.connections || 0)); add("most open at once", number(tcp.peak_open || 0));
+    add("gaps", tcp.gaps ? `${number(tcp.gaps)} (${bytes(tcp.gap_bytes)})` : "0"); add("sent again by TCP", bytes(tcp.retransmitted_bytes || 0));
+    for (const [what, name] of [["http1", "HTTP/1"], ["tls", "TLS"], ["http2", "HTTP/2"], ["upgraded", "upgraded"], ["unknown", "something else"]]) if (st[what]) add("spoke " + name, number(st[what]));
+    for (const [why, n] of Object.entries((summary.frames || {}).skipped || {})) if (n) add("frames skipped: " + words(why), number(n));
+    for (const [why, n] of Object.entries(tcp.evicted || {})) if (n) add("given up for a limit: " + words(why), number(n));
+    const rec = summary.recording;
+    if (rec) { add("recorded", `${counted(rec.records, "record")}, ${bytes(rec.bytes)}`); add("last file", rec.last ? wire(rec.last) : null); }
+    return section("facts", "The run", null, h("dl", { class: "facts" }, rows));
+  };
+
+  // ---- all of it ------------------------------------------------------------------------------------------------
+  // Whoever has the focus keeps it when what it stands in is drawn anew.
+  const keepFocus = (work) => {
+    const active = document.activeElement, key = active && active.dataset ? active.dataset.key : null;
+    const place = key && active.selectionStart !== undefined ? active.selectionStart : null;
+    work();
+    if (!key || document.activeElement === active) return;
+    for (const one of document.querySelectorAll("[data-key]")) if (one.dataset.key === key) {
+      one.focus({ preventScroll: true });
+      if (place !== null && one.setSelectionRange) try { one.setSelectionRange(place, place); } catch { /* a checkbox has none */ }
+      break;
+    }
+  };
+  const draw = () => {
+    if (!summary) return;
+    const top = window.scrollY;
+    keepFocus(() => root.replaceChildren(...[head(), ledger(), matrix(), latency(), overTime(), routes(), noise(), facts(),
+      h("footer", {}, `Made by shadowtap ${summary.version || ""}. Values that look secret are masked. Latency: `, "production and service end with the first byte of the answer; response begins when the request was due.")].flat(9).filter(Boolean)));
+    if (window.scrollY !== top) window.scrollTo(0, top);
+  };
+  // `options.live`: the run goes on. `options.root`: the element to fill, else #report.
+  const render = (next, options) => {
+    summary = next;
+    live = Boolean(options && options.live);
+    root = (options && options.root) || document.getElementById("report");
+    draw();
+  };
+
+  let width = window.innerWidth, waiting = 0;
+  window.addEventListener("resize", () => { if (window.innerWidth !== width) { width = window.innerWidth; cancelAnimationFrame(waiting); waiting = requestAnimationFrame(draw); } });
+  return { render, shown, number, duration, percent };
+})();
+{
+  const data = document.getElementById("summary");
+  if (data && data.textContent.trim()) shadowtap.render(JSON.parse(data.textContent));
+}

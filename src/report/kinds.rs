@@ -1,0 +1,371 @@
+//! What kinds of difference there are, each with a few examples to look at: the block `kinds` of the summary.
+//!
+//! Differences come in, each with the exchange that it is of; a list leaves. A kind is a target, a route, a part of the
+//! answer and a place in it, with `[*]` for every index. Kinds, examples and their bytes are bounded.
+
+use std::borrow::Cow;
+use std::collections::HashMap;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::exchange::{Head, wire_text};
+use crate::middleware;
+
+use super::by_route::Name;
+use super::compare::{self, Difference, Place};
+use super::{Production, RequestNote, curl};
+
+/// Kinds that are told apart: what is of a further one counts in [`Kinds::left_out`].
+pub const MAX_KINDS: usize = 1000;
+
+/// Kinds that are told apart on one route, whatever the target: as above.
+pub const MAX_KINDS_OF_ROUTE: usize = 50;
+
+/// Examples that are kept of each kind: the first ones.
+pub const MAX_EXAMPLES: usize = 3;
+
+/// Bytes of examples as JSON, about: past it kinds are counted without.
+pub const MAX_EXAMPLE_BYTES: usize = 2 << 20;
+
+/// Longest value that is shown of either side, in bytes of JSON; of a longer one its beginning is.
+pub const MAX_VALUE: usize = 2048;
+
+/// Longest place that is told, in characters; a longer one is cut there, and ends in `…`.
+const MAX_PATH: usize = 256;
+
+/// Longest target that is told in full, in bytes: a request with a longer one is no example.
+const MAX_TARGET: usize = 4096;
+
+/// What kinds of difference there are.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Kinds {
+    /// The kinds, the most frequent first.
+    pub rows: Vec<Kind>,
+    /// Differences of kinds that have no row.
+    pub left_out: u64,
+}
+
+/// One kind of difference.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Kind {
+    /// The target's URL.
+    pub target: String,
+    /// The route.
+    pub route: String,
+    /// In which part of the answer: `status`, `header` or `body`.
+    #[serde(rename = "in")]
+    pub place: String,
+    /// Where within, with `[*]` for every index; empty for the whole.
+    pub path: String,
+    /// What differs, where that is part of the kind: `200 → 503`, `missing`, `extra`, `type`, `order`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub what: Option<String>,
+    /// How many there are.
+    pub count: u64,
+    /// The first of them.
+    pub examples: Vec<Example>,
+}
+
+/// One difference, to look at.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Example {
+    /// The exchange.
+    pub id: String,
+    /// When its first byte was captured.
+    pub at: String,
+    /// Where within, with indexes.
+    pub path: String,
+    /// What production answered there.
+    pub production: Value,
+    /// What the target answered there.
+    pub shadow: Value,
+    /// Both statuses.
+    pub statuses: (Option<u16>, Option<u16>),
+    /// What was asked.
+    pub request: ExampleRequest,
+    /// A command line that asks it again, of the target.
+    pub curl: String,
+}
+
+/// A request as captured, without secrets.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ExampleRequest {
+    /// Method.
+    pub method: String,
+    /// Target, with masks.
+    pub target: String,
+    /// Some header lines, with masks.
+    pub headers: Vec<(String, String)>,
+}
+
+/// Counts by kind while a run goes on.
+#[derive(Clone, Debug, Default)]
+pub(super) struct KindTally {
+    kinds: HashMap<Key, Count, foldhash::fast::RandomState>,
+    of_routes: HashMap<Name, usize, foldhash::fast::RandomState>,
+    bytes: usize,
+    left_out: u64,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct Key {
+    target: usize,
+    route: Name,
+    place: Place,
+    path: String,
+    statuses: Option<(u16, u16)>,
+    how: compare::Kind,
+}
+
+#[derive(Clone, Debug, Default)]
+struct Count {
+    count: u64,
+    examples: Vec<Example>,
+}
+
+/// Two answers to one request that differ.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Pair<'a> {
+    /// The request, named.
+    pub(super) note: &'a RequestNote,
+    /// Which target.
+    pub(super) target: usize,
+    /// Its URL.
+    pub(super) url: &'a str,
+    /// What production answered.
+    pub(super) production: &'a Production,
+    /// The target's status.
+    pub(super) status: Option<u16>,
+}
+
+impl KindTally {
+    /// Counts what differs in one pair of answers.
+    pub(super) fn take(&mut self, pair: Pair<'_>, differences: &[Difference]) {
+        let Some(route) = &pair.note.route else { return };
+        for difference in differences {
+            let statuses = || Some((pair.production.status, pair.status?));
+            let key = Key {
+                target: pair.target,
+                route: Name::clone(route),
+                place: difference.place,
+                path: pattern(&difference.path),
+                statuses: if difference.place == Place::Status { statuses() } else { None },
+                how: difference.kind,
+            };
+            if !self.kinds.contains_key(&key) && !self.make_room(route) {
+                self.left_out += 1;
+                continue;
+            }
+            let count = self.kinds.entry(key).or_default();
+            count.count += 1;
+            if count.examples.len() < MAX_EXAMPLES
+                && self.bytes < MAX_EXAMPLE_BYTES
+                && let Some(example) = example(pair, difference)
+            {
+                self.bytes += example.weight();
+                count.examples.push(example);
+            }
+        }
+    }
+
+    /// The block.
+    pub(super) fn block(&self, urls: &[String]) -> Option<Kinds> {
+        let rows = self.kinds.iter().map(|(key, count)| Kind {
+            target: urls.get(key.target).cloned().unwrap_or_default(),
+            route: key.route.to_string(),
+            place: key.place.key().to_owned(),
+            path: key.path.clone(),
+            what: key.what(),
+            count: count.count,
+            examples: count.examples.clone(),
+        });
+        let mut rows: Vec<Kind> = rows.collect();
+        rows.sort_by(|a, b| {
+            let place = |kind: &Kind| (kind.target.clone(), kind.route.clone(), kind.place.clone(), kind.path.clone());
+            b.count.cmp(&a.count).then_with(|| place(a).cmp(&place(b))).then_with(|| a.what.cmp(&b.what))
+        });
+        (!rows.is_empty() || self.left_out > 0).then_some(Kinds { rows, left_out: self.left_out })
+    }
+
+    /// Whether there may be one more kind on a route.
+    fn make_room(&mut self, route: &Name) -> bool {
+        if self.kinds.len() >= MAX_KINDS {
+            return false;
+        }
+        let kinds = self.of_routes.entry(Name::clone(route)).or_default();
+        *kinds += 1;
+        *kinds <= MAX_KINDS_OF_ROUTE
+    }
+}
+
+impl Key {
+    fn what(&self) -> Option<String> {
+        let word = match self.how {
+            compare::Kind::Value => None,
+            compare::Kind::Missing => Some("missing"),
+            compare::Kind::Extra => Some("extra"),
+            compare::Kind::Type => Some("type"),
+            compare::Kind::Order => Some("order"),
+            compare::Kind::More => Some("more that are not listed"),
+        };
+        let statuses = self.statuses.map(|(production, shadow)| format!("{production:03} → {shadow:03}"));
+        statuses.or_else(|| word.map(str::to_owned))
+    }
+}
+
+impl Example {
+    /// About how many bytes it has as JSON.
+    fn weight(&self) -> usize {
+        let values = [&self.production, &self.shadow].map(|value| value.to_string().len());
+        let headers = self.request.headers.iter().map(|(name, value)| name.len() + value.len() + 8);
+        200 + values.iter().sum::<usize>() + headers.sum::<usize>() + self.request.target.len() + self.curl.len()
+    }
+}
+
+/// The place with `[*]` for every index, and `line *` for every line.
+fn pattern(path: &str) -> String {
+    if path.strip_prefix("line ").is_some_and(|line| line.bytes().all(|byte| byte.is_ascii_digit())) {
+        return "line *".to_owned();
+    }
+    let mut pattern = String::with_capacity(path.len());
+    let mut left = path;
+    while let Some((before, after)) = left.split_once('[') {
+        pattern.push_str(before);
+        pattern.push('[');
+        left = match after.split_once(']') {
+            Some((index, after)) if !index.is_empty() && index.bytes().all(|byte| byte.is_ascii_digit()) => {
+                pattern.push_str("*]");
+                after
+            }
+            _ => after,
+        };
+    }
+    pattern.push_str(left);
+    shortened(pattern, MAX_PATH)
+}
+
+fn shortened(mut text: String, most: usize) -> String {
+    if let Some((at, _)) = text.char_indices().nth(most) {
+        text.truncate(at);
+        text.push('…');
+    }
+    text
+}
+
+fn example(pair: Pair<'_>, difference: &Difference) -> Option<Example> {
+    let note = pair.note;
+    if note.target.len() > MAX_TARGET {
+        return None;
+    }
+    let headers = curl::chosen(&Head::new(note.head.clone()));
+    let text = |bytes: &[u8]| wire_text(bytes).into_owned();
+    let curl = curl::line(pair.url, &note.method, &note.target, &headers, note.body_len);
+    Some(Example {
+        id: note.id.to_string(),
+        at: note.at.to_string(),
+        path: shortened(difference.path.clone(), MAX_PATH),
+        production: value(&difference.production),
+        shadow: value(&difference.shadow),
+        statuses: (Some(pair.production.status), pair.status),
+        request: ExampleRequest {
+            method: text(&note.method),
+            target: text(&middleware::shown::target(&note.target)),
+            headers: headers.iter().map(|(name, value)| (text(name), text(value))).collect(),
+        },
+        curl,
+    })
+}
+
+/// A value that is not too long to look at.
+fn value(value: &Value) -> Value {
+    let text = match value {
+        Value::String(text) => Cow::Borrowed(text),
+        value => Cow::Owned(value.to_string()),
+    };
+    if text.len() <= MAX_VALUE { value.clone() } else { shortened(text.into_owned(), MAX_VALUE).into() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{note, production};
+    use super::*;
+
+    fn difference(place: Place, path: &str) -> Difference {
+        Difference { place, path: path.into(), kind: compare::Kind::Value, production: 1.into(), shadow: 2.into() }
+    }
+
+    fn take(tally: &mut KindTally, n: u32, route: &str, found: &[Difference]) {
+        let mut note = note(n);
+        note.route = Some(route.into());
+        let pair = Pair { note: &note, target: 0, url: "http://t", production: &production(200), status: Some(503) };
+        tally.take(pair, found);
+    }
+
+    fn block(tally: &KindTally) -> Kinds {
+        tally.block(&["http://t".to_owned()]).unwrap()
+    }
+
+    #[test]
+    fn indexes_are_one_kind_and_the_first_examples_are_kept() {
+        let mut tally = KindTally::default();
+        for n in 0..10 {
+            take(&mut tally, n, "GET /a", &[difference(Place::Body, &format!("$.items[{n}].tags[3]"))]);
+        }
+        let kinds = block(&tally).rows;
+        assert_eq!((kinds.len(), kinds[0].path.as_str(), kinds[0].count), (1, "$.items[*].tags[*]", 10));
+        let paths: Vec<&str> = kinds[0].examples.iter().map(|example| example.path.as_str()).collect();
+        assert_eq!(paths, ["$.items[0].tags[3]", "$.items[1].tags[3]", "$.items[2].tags[3]"]);
+        assert_eq!(kinds[0].examples[0].curl, "curl -sSig --path-as-is 'http://t/a'");
+        for (path, kind) in [
+            ("$['a[1']", "$['a[1']"),
+            ("[", "["),
+            ("line 17", "line *"),
+            ("line x", "line x"),
+            ("[]x", "[]x"),
+            ("$[12]]", "$[*]]"),
+            ("", ""),
+        ] {
+            assert_eq!(pattern(path), kind);
+        }
+    }
+
+    #[test]
+    fn a_status_is_a_kind_by_what_it_became() {
+        let mut tally = KindTally::default();
+        take(&mut tally, 1, "GET /a", &[difference(Place::Status, "")]);
+        assert_eq!(block(&tally).rows[0].what.as_deref(), Some("200 → 503"));
+    }
+
+    #[test]
+    fn kinds_are_bounded_by_route_and_in_all_and_what_is_left_out_is_counted() {
+        let mut tally = KindTally::default();
+        for route in 0..40 {
+            for n in 0..MAX_KINDS_OF_ROUTE + 10 {
+                take(&mut tally, 1, &format!("GET /{route}"), &[difference(Place::Body, &format!("$.a{n}"))]);
+            }
+        }
+        let kinds = block(&tally);
+        assert_eq!(kinds.rows.len(), MAX_KINDS);
+        assert_eq!(kinds.rows.iter().filter(|kind| kind.route == "GET /0").count(), MAX_KINDS_OF_ROUTE);
+        let all = 40 * (MAX_KINDS_OF_ROUTE as u64 + 10);
+        assert_eq!(kinds.left_out + kinds.rows.iter().map(|kind| kind.count).sum::<u64>(), all);
+    }
+
+    #[test]
+    fn examples_are_bounded_in_bytes_whatever_differs() {
+        let mut tally = KindTally::default();
+        for n in 0..MAX_KINDS {
+            let long = "é".repeat(100_000);
+            let found = Difference {
+                production: long.clone().into(),
+                shadow: vec![long].into(),
+                ..difference(Place::Body, "$.a")
+            };
+            take(&mut tally, 1, &format!("GET /{n}"), &[found]);
+        }
+        let json = serde_json::to_string(&block(&tally)).unwrap();
+        assert!(json.len() < 2 * MAX_EXAMPLE_BYTES, "{}", json.len());
+        assert!(block(&tally).rows.iter().any(|kind| kind.examples.is_empty()));
+    }
+}
