@@ -12,16 +12,12 @@ use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use futures_util::stream::{Stream, unfold};
-use serde::Serialize;
-use serde_json::value::RawValue;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 
 use super::access::{Access, METRICS};
-use super::{Watched, Wish, metrics};
+use super::{Watched, Wish, metrics, page};
 use crate::report::Snapshot;
-use crate::report::snapshot::Live;
-use crate::report::summary::Summary;
 
 /// Pages that are told of events at once. A further one is told to come back later.
 const MAX_PAGES: usize = 16;
@@ -32,13 +28,8 @@ const MAX_WISH: usize = 256;
 /// Time between two events.
 const EVERY: Duration = Duration::from_secs(1);
 
-/// What each answer says beside itself: nothing is loaded from elsewhere, framed, guessed at or kept.
-const ALWAYS: [(HeaderName, &str); 7] = [
-    (
-        header::CONTENT_SECURITY_POLICY,
-        "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data:; \
-         base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
-    ),
+/// What each answer says beside itself: nothing is framed, guessed at or kept.
+const ALWAYS: [(HeaderName, &str); 6] = [
     (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
     (header::X_FRAME_OPTIONS, "DENY"),
     (header::REFERRER_POLICY, "no-referrer"),
@@ -46,6 +37,12 @@ const ALWAYS: [(HeaderName, &str); 7] = [
     (HeaderName::from_static("cross-origin-resource-policy"), "same-origin"),
     (HeaderName::from_static("cross-origin-opener-policy"), "same-origin"),
 ];
+
+/// What a browser may do with the page, beside what the page itself says: it may not be framed.
+const OF_PAGE: &str = "frame-ancestors 'none'";
+
+/// What a browser may do with any other answer: nothing.
+const OF_OTHERS: &str = "default-src 'none'; frame-ancestors 'none'";
 
 /// What every answer is made from.
 #[derive(Clone)]
@@ -59,6 +56,7 @@ struct Served {
 pub(super) fn router(run: Arc<dyn Watched>, access: Access) -> Router {
     let served = Served { run, access: Arc::new(access), pages: Arc::new(Semaphore::new(MAX_PAGES)) };
     Router::new()
+        .route("/", get(show))
         .route(METRICS, get(scrape))
         .route("/events", get(events))
         .route("/control/{wish}", post(steer))
@@ -77,6 +75,8 @@ async fn guarded(State(served): State<Served>, request: Request, next: Next) -> 
     for (name, value) in ALWAYS {
         response.headers_mut().insert(name, HeaderValue::from_static(value));
     }
+    let policy = response.headers_mut().entry(header::CONTENT_SECURITY_POLICY);
+    policy.or_insert(HeaderValue::from_static(OF_OTHERS));
     response
 }
 
@@ -91,14 +91,10 @@ fn too_early() -> Response {
     (StatusCode::SERVICE_UNAVAILABLE, "the run has not begun yet\n").into_response()
 }
 
-/// What a page is told each second.
-#[derive(Serialize)]
-struct Told<'a> {
-    summary: &'a Summary,
-    live: &'a Live,
-    differences: &'a [Box<RawValue>],
-    /// Whether anybody may steer.
-    steers: bool,
+async fn show(State(served): State<Served>) -> Response {
+    let policy = (header::CONTENT_SECURITY_POLICY, OF_PAGE);
+    let content = (header::CONTENT_TYPE, "text/html; charset=utf-8");
+    ([policy, content], page::page(&served.access)).into_response()
 }
 
 async fn events(State(served): State<Served>) -> Response {
@@ -124,8 +120,7 @@ fn each_second(served: Served, place: OwnedSemaphorePermit) -> impl Stream<Item 
 }
 
 fn told(seen: &Snapshot, steers: bool) -> Event {
-    let told = Told { summary: &seen.summary, live: &seen.live, differences: &seen.differences, steers };
-    match serde_json::to_string(&told) {
+    match page::told(seen, steers) {
         Ok(told) => Event::default().data(told),
         Err(error) => {
             tracing::warn!(%error, "the live page was not told how the run goes");

@@ -14,6 +14,7 @@ pub mod access;
 mod bind;
 mod http;
 pub mod metrics;
+mod page;
 mod places;
 mod token;
 
