@@ -27,9 +27,8 @@ fn tap(interests: Interests) -> Tap {
 
 /// All of `frames` through `tap`.
 fn feed(tap: &mut Tap, frames: &Frames, sink: &mut dyn FnMut(Event)) {
-    for frame in frames.iter() {
-        tap.frame(&frame, sink);
-    }
+    let mut source = frames.play();
+    while tap.pull(&mut source, sink) {}
 }
 
 fn drop_event(event: Event) {
@@ -47,9 +46,7 @@ fn whole_files(c: &mut Criterion) {
                 b.iter_batched(
                     || (capture.open(), tap(interests)),
                     |(mut source, mut tap)| {
-                        while let Some(frame) = source.next() {
-                            tap.frame(&frame, &mut drop_event);
-                        }
+                        while tap.pull(&mut source, &mut drop_event) {}
                         tap.finish(&mut drop_event);
                         (source, tap)
                     },
@@ -60,28 +57,35 @@ fn whole_files(c: &mut Criterion) {
     }
 }
 
+/// Exchanges before those that are timed, once all connections are open.
+const WARM: u64 = 1_000;
 /// Exchanges that are timed with all connections open.
-const TIMED: u64 = 20_000;
+const TIMED: u64 = 50_000;
 
-/// The exchanges of a capture that come once (nearly) all its connections are open, and those before them.
+/// The exchanges of a capture that come once all its connections are open, and those before them. Whatever the number of
+/// connections, there are as many frames to an exchange.
 fn split(connections: usize) -> (Frames, Frames) {
-    // Connections open as they are chosen, at random: after three times as many exchanges one in twenty is left.
-    let before = 3 * connections as u64;
-    let endless = u64::MAX;
-    let shape =
-        Shape { exchanges: before + TIMED, connections, per_connection: endless, body: 200, ..Shape::default() };
+    let open = connections as u64;
+    let shape = Shape {
+        exchanges: open + WARM + TIMED,
+        connections,
+        per_connection: u64::MAX,
+        in_turn: true,
+        body: 200,
+        ..Shape::default()
+    };
     let capture = Capture::new(&shape);
     let mut source = capture.open();
     let (mut early, mut late) = (Frames::default(), Frames::default());
-    // The end, where everything closes, is not timed either: the generator closes in three frames a connection.
-    let closing = 3 * capture.totals.connections;
-    let timed = capture.totals.frames - closing;
-    let first_timed = timed - timed * TIMED / shape.exchanges;
+    // Each opens in three frames before its first turn, and closes in three at the end, which is not timed either.
+    let exchanging = capture.totals.frames - 6 * open;
+    let timed = exchanging * TIMED / shape.exchanges;
+    let first_timed = 3 * open + exchanging - timed;
     let mut place = 0;
     while let Some(frame) = source.next() {
         match place {
             early_frame if early_frame < first_timed => early.push(&frame),
-            late_frame if late_frame < timed => late.push(&frame),
+            late_frame if late_frame < first_timed + timed => late.push(&frame),
             _ => break,
         }
         place += 1;
@@ -93,7 +97,7 @@ fn open_connections(c: &mut Criterion) {
     let mut group = c.benchmark_group("exchanges with connections open");
     for connections in [10, 1_000, 100_000] {
         let (early, late) = split(connections);
-        // Counted once, since connections that open late take frames too.
+        // Counted once: where the frames are cut some are under way.
         let mut exchanges = 0;
         let mut count = |event| exchanges += u64::from(matches!(event, Event::Request(_)));
         let mut warm = tap(Interests::default());

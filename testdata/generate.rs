@@ -26,6 +26,10 @@ struct Args {
     /// Exchanges that one connection carries.
     #[arg(long, default_value_t = 500)]
     per_connection: u64,
+    /// All connections carry one exchange, in a new random order, before one carries the next: then files that differ
+    /// in `--connections` alone have the same number of frames.
+    #[arg(long)]
+    in_turn: bool,
     /// Exchanges a second, on the capture's clock.
     #[arg(long, default_value_t = 20_000)]
     rate: u64,
@@ -42,6 +46,7 @@ fn main() -> anyhow::Result<()> {
         exchanges: args.exchanges,
         connections: args.connections,
         per_connection: args.per_connection,
+        in_turn: args.in_turn,
         rate: args.rate,
         seed: args.seed,
         ..generate::Shape::default()

@@ -5,12 +5,13 @@
 #[path = "support/flow.rs"]
 mod packets;
 
-use shadowtap::capture::{Frame, LinkType};
+use shadowtap::capture::{Frame, LinkType, MemorySource, Settings};
 use shadowtap::decode::{Decoder, Endpoint, Skip};
 use shadowtap::exchange::{Event, Malformed, RequestState, Timestamp};
 use shadowtap::flow::{CONNECTION_COST, FlowTable, Limits};
 use shadowtap::http1::{Http1, Interest, Interests, MAX_HEAD_BYTES, MAX_KEPT_BODY};
 use shadowtap::laws::{EventLaws, Seen};
+use shadowtap::pipeline::Tap;
 
 use packets::{ACK, CLIENT, Packet, SERVER, SYN};
 
@@ -88,6 +89,26 @@ fn half_open(count: u32) {
 #[test]
 fn half_open_connections_make_room_for_each_other() {
     half_open(1_000_000);
+}
+
+/// With the memory that is asked for where nobody says how much.
+#[test]
+fn a_hundred_thousand_connections_are_followed_at_once() {
+    const CONNECTIONS: u32 = 100_000;
+    let mut tap = Tap::new(&Settings::default(), Interests::default()).unwrap();
+    // IPv4 and TCP: a SYN from some port of some address to port 80 of 10.255.0.1.
+    let mut syn = vec![0x45, 0, 0, 40, 0, 0, 0, 0, 64, 6, 0, 0, 10, 0, 0, 0, 10, 255, 0, 1];
+    syn.extend([0, 0, 0, 80, 0, 0, 0, 9, 0, 0, 0, 0, 0x50, 0x02, 0xff, 0xff, 0, 0, 0, 0]);
+    for number in 0..CONNECTIONS {
+        let [_, b, c, d] = number.to_be_bytes();
+        syn[14..16].copy_from_slice(&[b, c]);
+        syn[20..22].copy_from_slice(&[200, d]);
+        let at = Timestamp::from_nanos(u64::from(number) * 10_000);
+        tap.frame(&Frame { at, link: LinkType::RAW, wire_len: 40, data: &syn }, &mut |_| {});
+    }
+    let tcp = tap.engine(&MemorySource::new()).tcp;
+    assert_eq!((tcp.connections, tcp.peak_open), (u64::from(CONNECTIONS), u64::from(CONNECTIONS)));
+    assert!(tcp.evicted.is_empty(), "{:?}", tcp.evicted);
 }
 
 /// One-byte segments in this order, all of which are waited with for one that is missing.

@@ -4,6 +4,7 @@
 use std::io::{self, Write};
 
 use rand::rngs::StdRng;
+use rand::seq::SliceRandom;
 use rand::{RngExt, SeedableRng};
 
 /// Largest TCP payload of one frame: an Ethernet MTU of 1500 without IPv4 and TCP heads and timestamps.
@@ -31,6 +32,9 @@ pub(crate) struct Shape {
     pub(crate) connections: usize,
     /// Exchanges that a connection carries before it is closed and another takes its place.
     pub(crate) per_connection: u64,
+    /// Whether all connections carry one exchange, in a new random order, before one carries the next. Else each
+    /// exchange is on any of them.
+    pub(crate) in_turn: bool,
     /// Mean length of response bodies, in bytes; single ones lie between nothing and twice that.
     pub(crate) body: usize,
     /// Exchanges a second, on the capture's clock.
@@ -41,7 +45,15 @@ pub(crate) struct Shape {
 
 impl Default for Shape {
     fn default() -> Self {
-        Self { exchanges: 500_000, connections: 64, per_connection: 500, body: 1_000, rate: 20_000, seed: 0 }
+        Self {
+            exchanges: 500_000,
+            connections: 64,
+            per_connection: 500,
+            in_turn: false,
+            body: 1_000,
+            rate: 20_000,
+            seed: 0,
+        }
     }
 }
 
@@ -112,6 +124,8 @@ struct Generator<'a, W> {
     shape: Shape,
     /// `None` until first used, and between two connections.
     slots: Vec<Option<Connection>>,
+    /// Slots whose turn is still to come, the next one last.
+    turns: Vec<usize>,
     under_way: Vec<Exchange>,
     begun: u64,
     now: u64,
@@ -139,6 +153,7 @@ impl<'a, W: Write> Generator<'a, W> {
             rng,
             shape: Shape { connections: shape.connections.max(1), ..shape.clone() },
             slots: (0..shape.connections.max(1)).map(|_| None).collect(),
+            turns: Vec::new(),
             under_way: Vec::with_capacity(OVERLAP),
             begun: 0,
             now: START,
@@ -170,7 +185,7 @@ impl<'a, W: Write> Generator<'a, W> {
 
     /// Chooses an idle connection, opening it where need be, and begins an exchange on it.
     fn begin(&mut self) -> io::Result<()> {
-        let mut slot = self.rng.random_range(0..self.slots.len());
+        let mut slot = self.choose();
         while matches!(self.slots.get(slot), Some(Some(connection)) if connection.busy) {
             slot = (slot + 1) % self.slots.len();
         }
@@ -184,6 +199,17 @@ impl<'a, W: Write> Generator<'a, W> {
         self.under_way.push(Exchange { slot, next: Step::Request, response, sent: 0 });
         self.begun += 1;
         Ok(())
+    }
+
+    fn choose(&mut self) -> usize {
+        if !self.shape.in_turn {
+            return self.rng.random_range(0..self.slots.len());
+        }
+        if self.turns.is_empty() {
+            self.turns.extend(0..self.slots.len());
+            self.turns.shuffle(&mut self.rng);
+        }
+        self.turns.pop().unwrap_or_default()
     }
 
     fn advance(&mut self, exchange: &mut Exchange) -> io::Result<()> {

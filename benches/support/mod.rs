@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use criterion::Criterion;
-use shadowtap::capture::{FileSource, Frame, LinkType, Source as _};
+use shadowtap::capture::{FEW, Few, FileSource, Frame, LinkType, Source};
 use shadowtap::decode::{Decoder, Segment};
 use shadowtap::exchange::Timestamp;
 use shadowtap::flow::{Chunk, FlowTable};
@@ -82,10 +82,18 @@ impl Frames {
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = Frame<'_>> {
-        self.frames.iter().map(|(at, link, range)| {
-            let data = self.bytes.get(range.clone()).unwrap_or_default();
-            Frame { at: *at, link: *link, wire_len: u32::try_from(data.len()).unwrap_or(u32::MAX), data }
-        })
+        (0..self.len()).filter_map(|place| self.get(place))
+    }
+
+    /// The frames as a source that has all of them already.
+    pub(crate) fn play(&self) -> Playback<'_> {
+        Playback { frames: self, next: 0 }
+    }
+
+    fn get(&self, place: usize) -> Option<Frame<'_>> {
+        let (at, link, range) = self.frames.get(place)?;
+        let data = self.bytes.get(range.clone()).unwrap_or_default();
+        Some(Frame { at: *at, link: *link, wire_len: u32::try_from(data.len()).unwrap_or(u32::MAX), data })
     }
 
     /// Each frame with other bytes before it, as another link type or a tunnel has it.
@@ -102,19 +110,35 @@ impl Frames {
 
     /// The TCP segments in them; generated frames are whole, so nothing is held or skipped.
     pub(crate) fn segments(&self) -> Vec<Segment<'_>> {
-        self.frames
-            .iter()
-            .map(|(at, link, range)| {
-                let data = self.bytes.get(range.clone()).unwrap_or_default();
-                let frame =
-                    Frame { at: *at, link: *link, wire_len: u32::try_from(data.len()).unwrap_or(u32::MAX), data };
+        self.iter()
+            .map(|frame| {
                 // A decoder's segment may borrow from the decoder: the payload is found again in the frame.
                 let mut decoder = Decoder::new();
                 let segment = decoder.decode(&frame).expect("generated frames carry TCP");
-                let payload = data.get(data.len() - segment.payload.len()..).unwrap_or_default();
+                let payload = frame.data.get(frame.data.len() - segment.payload.len()..).unwrap_or_default();
                 Segment { payload, ..segment }
             })
             .collect()
+    }
+}
+
+/// Frames one after another, as a file gives them.
+pub(crate) struct Playback<'a> {
+    frames: &'a Frames,
+    next: usize,
+}
+
+impl Source for Playback<'_> {
+    fn next(&mut self) -> Option<Frame<'_>> {
+        let frame = self.frames.get(self.next)?;
+        self.next += 1;
+        Some(frame)
+    }
+
+    fn next_few(&mut self) -> Few<'_> {
+        let few: Few<'_> = (self.next..self.next + FEW).map_while(|place| self.frames.get(place)).collect();
+        self.next += few.len();
+        few
     }
 }
 

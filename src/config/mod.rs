@@ -9,6 +9,7 @@ use std::sync::Arc;
 use crate::capture;
 use crate::journal::Origin;
 use crate::report::compare::Rules;
+use crate::report::gate::Demands;
 use crate::report::{Patterns, StatusChoice};
 use crate::{middleware, replay};
 
@@ -17,6 +18,7 @@ mod check;
 mod compare;
 mod course;
 mod external;
+mod gates;
 mod inspect;
 mod live;
 mod mistakes;
@@ -29,6 +31,7 @@ pub mod typed;
 mod watching;
 
 pub use chain::reread;
+pub use gates::demands;
 pub use mistakes::{Mistake, Mistakes};
 pub use run::{RunConfig, RunLimits, record, shadow};
 pub use watching::{LogFormat, Watching};
@@ -80,6 +83,8 @@ pub struct ReplayConfig {
     pub watching: Watching,
     /// What routes are called.
     pub routes: Arc<Patterns>,
+    /// What is demanded of it.
+    pub demands: Demands,
     /// What is allowed and probably not meant, in words for people.
     pub warnings: Vec<String>,
 }
@@ -142,6 +147,7 @@ pub fn replay(typed: typed::Replay) -> Result<ReplayConfig, Mistakes> {
     let outputs = outputs::all(&typed.report, &capture, &mut mistakes);
     let routes = outputs::routes(typed.report.routes.as_deref(), &mut mistakes);
     let watching = watching::watching(&typed.watching, &mut mistakes);
+    let demands = gates::checked(&typed.gates, &names_and_urls(&targets), &mut mistakes, &mut warnings);
     let source = check::open(&capture, &mut mistakes);
     match (source, mistakes.is_empty()) {
         (Some(source), true) => Ok(ReplayConfig {
@@ -155,6 +161,7 @@ pub fn replay(typed: typed::Replay) -> Result<ReplayConfig, Mistakes> {
             outputs,
             watching,
             routes,
+            demands,
             warnings,
         }),
         _ => Err(mistakes),
@@ -173,6 +180,11 @@ fn name_and_url(typed: &str) -> (Option<&str>, &str) {
 /// The names that targets have, by their number.
 fn names(typed: &typed::Send) -> Vec<Option<String>> {
     typed.to.iter().map(|to| name_and_url(to).0.map(str::to_owned)).collect()
+}
+
+/// The names and URLs of targets.
+fn names_and_urls(targets: &[replay::Settings]) -> Vec<(Option<String>, String)> {
+    targets.iter().map(|target| (target.name.clone(), target.target.to_string())).collect()
 }
 
 /// A target with its name, where it has one.

@@ -12,9 +12,10 @@ use crate::middleware::{self, Mark};
 use crate::replay;
 use crate::report::Patterns;
 use crate::report::compare::Rules;
+use crate::report::gate::Demands;
 
 use super::mistakes::Mistakes;
-use super::{Outputs, Watching, check, live, outputs, typed, watching};
+use super::{Outputs, Watching, check, gates, live, outputs, typed, watching};
 
 /// When a live run ends by itself.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -53,6 +54,8 @@ pub struct RunConfig {
     pub watching: Watching,
     /// What routes are called.
     pub routes: Arc<Patterns>,
+    /// What is demanded of it.
+    pub demands: Demands,
     /// What is allowed and probably not meant, in words for people.
     pub warnings: Vec<String>,
 }
@@ -66,7 +69,8 @@ pub fn shadow(typed: &typed::Shadow) -> Result<RunConfig, Mistakes> {
     let external = super::external::settings(&typed.middleware, &mut mistakes, &mut warnings);
     let targets = super::targets(&typed.send, &middleware, &mut mistakes, &mut warnings);
     let compare = super::compare::rules(&typed.compare, &mut mistakes);
-    let parts = Parts { middleware, external, targets, compare, warnings };
+    let demands = gates::checked(&typed.gates, &super::names_and_urls(&targets), &mut mistakes, &mut warnings);
+    let parts = Parts { middleware, external, targets, compare, demands, warnings };
     finish(&typed.live, &typed.running, &typed.recording, &typed.report, &typed.watching, parts, mistakes)
 }
 
@@ -81,7 +85,8 @@ pub fn record(typed: typed::Record) -> Result<RunConfig, Mistakes> {
     if typed.recording.output.is_none() {
         mistakes.add("--output", "say where to record, such as -o peak.gor.zst");
     }
-    let parts = Parts { middleware, external, targets: Vec::new(), compare: Rules::default(), warnings };
+    let (compare, demands) = (Rules::default(), Demands::default());
+    let parts = Parts { middleware, external, targets: Vec::new(), compare, demands, warnings };
     finish(&typed.live, &typed.running, &typed.recording, &typed.report, &typed.watching, parts, mistakes)
 }
 
@@ -91,6 +96,7 @@ struct Parts {
     external: Option<middleware::external::Settings>,
     targets: Vec<replay::Settings>,
     compare: Rules,
+    demands: Demands,
     warnings: Vec<String>,
 }
 
@@ -103,7 +109,7 @@ fn finish(
     parts: Parts,
     mut mistakes: Mistakes,
 ) -> Result<RunConfig, Mistakes> {
-    let Parts { middleware, external, targets, compare, mut warnings } = parts;
+    let Parts { middleware, external, targets, compare, demands, mut warnings } = parts;
     let settings = live::settings(typed, &mut mistakes, &mut warnings);
     let capture = live::capture_settings(typed, &settings, &mut mistakes);
     let user = live::user(typed, &mut mistakes);
@@ -136,6 +142,7 @@ fn finish(
             outputs,
             watching,
             routes,
+            demands,
             warnings,
         }),
         _ => Err(mistakes),

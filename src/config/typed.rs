@@ -160,6 +160,15 @@ pub struct Report {
     pub routes: Option<PathBuf>,
 }
 
+/// What is demanded of a run.
+#[derive(Clone, Debug, Default)]
+pub struct Gates {
+    /// `errors>0.5%`.
+    pub fail_if: Vec<String>,
+    /// A whole number.
+    pub min_samples: Option<String>,
+}
+
 /// How a live run goes on.
 #[derive(Clone, Debug, Default)]
 pub struct Running {
@@ -216,6 +225,8 @@ pub struct Shadow {
     pub report: Report,
     /// How it is watched.
     pub watching: Watching,
+    /// What is demanded of it.
+    pub gates: Gates,
 }
 
 /// `shadowtap record`.
@@ -256,6 +267,8 @@ pub struct Replay {
     pub report: Report,
     /// How it is watched.
     pub watching: Watching,
+    /// What is demanded of it.
+    pub gates: Gates,
 }
 
 /// `shadowtap inspect`.

@@ -18,11 +18,9 @@ pub(super) struct Challenges {
 
 impl Challenges {
     /// Takes note of a SYN amid a connection; false where it begins another one whatever comes next.
-    pub(super) fn note(&mut self, slot: Slot, segment: &Segment<'_>, known: Option<&Option<Connection>>) -> bool {
+    pub(super) fn note(&mut self, slot: Slot, segment: &Segment<'_>, known: Option<&Connection>) -> bool {
         let alone = segment.flags.has(Flags::SYN) && !segment.flags.has(Flags::ACK) && segment.payload.is_empty();
-        let stands = known
-            .and_then(Option::as_ref)
-            .is_some_and(|known| known.carried_bytes && !known.is_closed() && !known.is_reset());
+        let stands = known.is_some_and(|known| known.carried_bytes && !known.is_closed() && !known.is_reset());
         if alone && stands {
             self.by_slot.insert(slot, Segment { payload: &[], missing: 0, ..*segment });
         }

@@ -36,6 +36,8 @@ impl FlowKey {
 /// How far a connection's life has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Life {
+    /// There is no connection.
+    Vacant,
     Open,
     /// One side sent a plausible RST.
     Reset {
@@ -59,7 +61,15 @@ pub(super) struct Connection {
     pub(super) carried_bytes: bool,
 }
 
-const _: () = assert!(size_of::<Option<Connection>>() <= 3 * 64);
+const _: () = assert!(size_of::<Connection>() <= 3 * 64);
+
+impl Default for Connection {
+    fn default() -> Self {
+        let nobody = Endpoint::new(0, 0);
+        let key = FlowKey { low: nobody, high: nobody };
+        Self { life: Life::Vacant, ..Self::new(key, Timestamp::default()) }
+    }
+}
 
 impl Connection {
     /// A connection of which nothing was told yet.
@@ -67,10 +77,8 @@ impl Connection {
         Self { key, last_at: at, life: Life::Open, halves: Default::default(), carried_bytes: false }
     }
 
-    /// Reads a number of each of its cache lines.
-    pub(super) fn touch(&self) -> u64 {
-        let [low, high] = &self.halves;
-        self.last_at.nanos() ^ u64::from(self.key.low.port) ^ u64::from(self.key.high.port) ^ low.touch() ^ high.touch()
+    pub(super) const fn is_there(&self) -> bool {
+        !matches!(self.life, Life::Vacant)
     }
 
     pub(super) const fn is_closed(&self) -> bool {

@@ -10,6 +10,8 @@ use crate::exchange::Timestamp;
 pub(super) const MAX_PENDING_BYTES: usize = 4 * 1024 * 1024;
 /// What a waiting segment costs besides its bytes.
 const SEGMENT_COST: usize = 120;
+/// What a stream costs in which any segment waits, besides those: a node of each of the two maps.
+const QUEUE_COST: usize = 900;
 /// Offset of a stream's first byte where its SYN was seen; high enough that nothing comes before zero.
 const ORIGIN: u64 = 1 << 32;
 /// Where FIN stands that was not seen: beyond every offset. No `Option`, so that a connection has few cache lines.
@@ -40,11 +42,17 @@ impl Waiting {
 ///
 /// Invariant: `runs` are the stretches that `segments` fill without a hole, from their beginning to their end; no two
 /// touch. What is there already is passed over by runs: a copy of a long stretch costs no more for its many segments.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Queue {
     segments: BTreeMap<u64, Waiting>,
     runs: BTreeMap<u64, u64>,
     cost: usize,
+}
+
+impl Default for Queue {
+    fn default() -> Self {
+        Self { segments: BTreeMap::new(), runs: BTreeMap::new(), cost: QUEUE_COST }
+    }
 }
 
 impl Queue {
@@ -131,11 +139,6 @@ impl Default for Half {
 }
 
 impl Half {
-    /// Reads a number of each of its cache lines.
-    pub(super) fn touch(&self) -> u64 {
-        self.next ^ self.acked ^ u64::from(self.started)
-    }
-
     /// Sets the position of the first byte.
     pub(super) fn start(&mut self, seq: Seq) {
         self.seq = seq;

@@ -7,11 +7,14 @@
 mod challenge;
 mod connection;
 mod half;
+mod index;
 mod seq;
+mod slab;
 mod stats;
 mod table;
 
 pub use seq::Seq;
+pub(crate) use slab::Slab;
 pub use stats::Stats;
 pub use table::{CONNECTION_COST, FlowTable, Limits, LookUp};
 

@@ -3,19 +3,21 @@
 use std::hash::BuildHasher as _;
 use std::time::Duration;
 
-use hashbrown::HashTable;
-
 use super::challenge::Challenges;
 use super::connection::{Connection, FlowKey, Life, PATIENCE_ACKED, RESET_REACH};
-use super::{Chunk, Seq, Side, Slot, Stats};
+use super::index::Index;
+use super::{Chunk, Seq, Side, Slab, Slot, Stats};
 use crate::decode::{Flags, Segment};
 use crate::exchange::{Close, ConnectionId, Timestamp};
 
-/// What a connection may take in memory, in bytes: its place here, in the parser behind, and in their indexes, with
-/// room for what grows by doubling.
-pub const CONNECTION_COST: usize = 2048;
+/// What a connection may take in memory, in bytes: its place here and in the parser behind, six lines of a cache; its
+/// share of what is indexed by hash or slot, with room for what grows by doubling; a SYN that nobody has answered; and the
+/// few requests that it is always remembered to await responses to.
+pub const CONNECTION_COST: usize = 1024;
 /// Slots that are looked at when no segment came for a while.
 const IDLE_SWEEP: usize = 4096;
+/// How many slots before it is looked at the memory of one is asked for.
+const SWEEP_AHEAD: usize = 4;
 /// Slots that are looked at when a connection has to make room.
 const EVICTION_SAMPLE: usize = 32;
 /// Silence after which a connection is given up.
@@ -34,12 +36,12 @@ pub struct FlowTable {
     limits: Limits,
     /// What waits behind holes, in all connections.
     waiting: usize,
-    slots: Vec<Option<Connection>>,
+    slots: Slab<Connection>,
     /// For each slot, before when there is nothing to do for it: kept apart, so that looking is cheap.
     wake: Vec<Timestamp>,
     free: Vec<Slot>,
     /// Slots by the key of their connection, which stands there and not here: a look-up touches less memory so.
-    by_key: HashTable<Slot>,
+    by_key: Index,
     /// Seeded anew in each process: the ends of a connection are chosen by strangers.
     hasher: foldhash::fast::RandomState,
     hand: usize,
@@ -56,14 +58,6 @@ pub struct LookUp {
     hash: u64,
     /// The slot that the key's hash leads to first: mostly the right one.
     guess: Option<Slot>,
-}
-
-impl LookUp {
-    /// Where the connection probably stands; `None` where it is not known.
-    #[must_use]
-    pub const fn guess(&self) -> Option<Slot> {
-        self.guess
-    }
 }
 
 /// What the table may hold.
@@ -96,10 +90,10 @@ impl FlowTable {
             ports: ports.to_vec(),
             limits,
             waiting: 0,
-            slots: Vec::new(),
+            slots: Slab::default(),
             wake: Vec::new(),
             free: Vec::new(),
-            by_key: HashTable::new(),
+            by_key: Index::default(),
             hasher: foldhash::fast::RandomState::default(),
             hand: 0,
             challenges: Challenges::default(),
@@ -120,25 +114,31 @@ impl FlowTable {
         &self.stats
     }
 
-    /// Where the connection of a segment probably stands. Nothing is changed, and no connection is looked at.
+    /// Begins to look up the connection of a segment: the memory that knows where it stands is asked for.
     #[must_use]
     #[inline]
     pub fn look_up(&self, segment: &Segment<'_>) -> LookUp {
         let (key, side) = FlowKey::of(segment);
         let hash = self.hasher.hash_one(key);
-        LookUp { key, side, hash, guess: self.by_key.find(hash, |_| true).copied() }
+        self.by_key.fetch(hash);
+        LookUp { key, side, hash, guess: None }
     }
 
-    /// Whether a connection is in this slot.
-    #[must_use]
-    pub fn has(&self, slot: Slot) -> bool {
-        self.connection(slot).is_some()
+    /// Goes on with a look-up: where the connection probably stands, or will stand if it is opened; its memory is asked
+    /// for. Nothing is changed, and no connection is looked at.
+    pub fn guess(&self, place: &mut LookUp) -> Option<Slot> {
+        place.guess = self.by_key.find(place.hash).next();
+        let slot = place.guess.or_else(|| self.free.last().copied());
+        if let Some(slot) = slot {
+            self.slots.fetch(slot);
+        }
+        slot
     }
 
-    /// Reads what [`FlowTable::take_at`] will need, so that it is near by then; what it returns means nothing.
+    /// Connections that are remembered: those that are open, and those that were closed a moment ago.
     #[must_use]
-    pub fn touch(&self, slot: Slot) -> u64 {
-        self.connection(slot).map_or(0, Connection::touch)
+    pub const fn remembered(&self) -> usize {
+        self.by_key.len()
     }
 
     /// Takes the next segment and tells what it makes known.
@@ -166,7 +166,7 @@ impl FlowTable {
         }
         let slot = match known {
             Some(slot) if !self.begins_anew(slot, side, segment) => slot,
-            Some(slot) if self.challenges.note(slot, segment, self.slots.get(slot.0 as usize)) => return,
+            Some(slot) if self.challenges.note(slot, segment, self.slots.get(slot)) => return,
             Some(slot) => {
                 self.close(slot, segment.at, Close::Reused, sink);
                 self.forget(slot);
@@ -178,7 +178,7 @@ impl FlowTable {
             // An acknowledgement or end of something that was never seen tells nothing.
             None => return,
         };
-        let Some(Some(connection)) = self.slots.get_mut(slot.0 as usize) else { return };
+        let Some(connection) = self.slots.get_mut(slot) else { return };
         if connection.is_closed() {
             self.stats.retransmitted_bytes += segment.payload.len() as u64;
             return;
@@ -204,14 +204,14 @@ impl FlowTable {
     /// connections with them, a few thousand at a time.
     pub fn idle(&mut self, now: Timestamp, sink: &mut impl FnMut(Chunk<'_>)) {
         self.last_at = self.last_at.max(now);
-        for _ in 0..self.slots.len().min(IDLE_SWEEP) {
+        for _ in 0..self.wake.len().min(IDLE_SWEEP) {
             self.sweep(sink);
         }
     }
 
     /// Ends the capture: what waits is told, then every connection is closed.
     pub fn finish(&mut self, sink: &mut impl FnMut(Chunk<'_>)) {
-        for index in 0..self.slots.len() {
+        for index in 0..self.wake.len() {
             let slot = Slot(u32::try_from(index).unwrap_or(u32::MAX));
             let reset = self.connection(slot).is_some_and(Connection::is_reset);
             self.close(slot, self.last_at, if reset { Close::Reset } else { Close::EndOfCapture }, sink);
@@ -221,11 +221,11 @@ impl FlowTable {
     fn slot_of(&self, place: &LookUp) -> Option<Slot> {
         let has_key = |slot: &Slot| self.connection(*slot).is_some_and(|connection| connection.key == place.key);
         // A slot that holds the key is the one, whatever happened since the look-up.
-        place.guess.filter(has_key).or_else(|| self.by_key.find(place.hash, has_key).copied())
+        place.guess.filter(has_key).or_else(|| self.by_key.find(place.hash).find(has_key))
     }
 
     fn connection(&self, slot: Slot) -> Option<&Connection> {
-        self.slots.get(slot.0 as usize)?.as_ref()
+        self.slots.get(slot).filter(|connection| connection.is_there())
     }
 
     /// Whether the segment begins a new connection between the ends of a known one.
@@ -258,9 +258,8 @@ impl FlowTable {
             self.evict(sink);
         }
         let slot = self.free.pop().unwrap_or_else(|| {
-            self.slots.push(None);
             self.wake.push(Timestamp::default());
-            Slot(u32::try_from(self.slots.len() - 1).unwrap_or(u32::MAX))
+            Slot(u32::try_from(self.wake.len() - 1).unwrap_or(u32::MAX))
         });
         self.stats.connections += 1;
         self.stats.open += 1;
@@ -274,11 +273,10 @@ impl FlowTable {
             server,
         });
         self.wake_at(slot, segment.at.plus(IDLE_HALF_OPEN));
-        if let Some(place) = self.slots.get_mut(slot.0 as usize) {
-            *place = Some(Connection::new(key, segment.at));
+        if let Some(place) = self.slots.place(slot) {
+            *place = Connection::new(key, segment.at);
         }
-        let Self { by_key, hasher, slots, .. } = self;
-        by_key.insert_unique(hash, slot, |slot| key_hash(slots, hasher, *slot));
+        self.by_key.insert(hash, slot);
         slot
     }
 
@@ -296,13 +294,16 @@ impl FlowTable {
 
     /// Looks at one slot a segment: closes what is silent, frees what is closed, gives up old holes.
     fn sweep(&mut self, sink: &mut impl FnMut(Chunk<'_>)) {
-        self.hand = if self.hand + 1 < self.slots.len() { self.hand + 1 } else { 0 };
+        self.hand = if self.hand + 1 < self.wake.len() { self.hand + 1 } else { 0 };
         let now = self.last_at;
+        if self.wake.get(self.hand + SWEEP_AHEAD).is_some_and(|wake| now >= *wake) {
+            self.slots.fetch(Slot(u32::try_from(self.hand + SWEEP_AHEAD).unwrap_or(u32::MAX)));
+        }
         if self.wake.get(self.hand).is_none_or(|wake| now < *wake) {
             return;
         }
         let slot = Slot(u32::try_from(self.hand).unwrap_or(u32::MAX));
-        let Some(Some(connection)) = self.slots.get_mut(self.hand) else { return };
+        let Some(connection) = self.slots.get_mut(slot).filter(|connection| connection.is_there()) else { return };
         let patience = if connection.carried_bytes { IDLE } else { IDLE_HALF_OPEN };
         let silent = now.since(connection.last_at);
         if let Life::Closed { at, .. } = connection.life {
@@ -337,7 +338,7 @@ impl FlowTable {
     fn evict(&mut self, sink: &mut impl FnMut(Chunk<'_>)) {
         let mut oldest: Option<(bool, Timestamp, Slot)> = None;
         for _ in 0..EVICTION_SAMPLE {
-            self.hand = if self.hand + 1 < self.slots.len() { self.hand + 1 } else { 0 };
+            self.hand = if self.hand + 1 < self.wake.len() { self.hand + 1 } else { 0 };
             let slot = Slot(u32::try_from(self.hand).unwrap_or(u32::MAX));
             if let Some(connection) = self.connection(slot) {
                 let candidate = (!connection.is_closed(), connection.last_at, slot);
@@ -355,8 +356,8 @@ impl FlowTable {
 
     /// Tells what waits and that the connection is closed; it is remembered for a while.
     fn close(&mut self, slot: Slot, at: Timestamp, how: Close, sink: &mut impl FnMut(Chunk<'_>)) {
-        let Some(Some(connection)) = self.slots.get_mut(slot.0 as usize) else { return };
-        if connection.is_closed() {
+        let Some(connection) = self.slots.get_mut(slot) else { return };
+        if connection.is_closed() || !connection.is_there() {
             return;
         }
         let before = connection.waiting();
@@ -369,20 +370,11 @@ impl FlowTable {
     }
 
     fn forget(&mut self, slot: Slot) {
-        if let Some(connection) = self.slots.get_mut(slot.0 as usize).and_then(Option::take) {
-            self.waiting -= connection.waiting();
-            self.challenges.forget(slot);
-            let hash = self.hasher.hash_one(connection.key);
-            if let Ok(entry) = self.by_key.find_entry(hash, |known| *known == slot) {
-                entry.remove();
-            }
-            self.free.push(slot);
-        }
+        let Some(connection) = self.slots.get_mut(slot).filter(|connection| connection.is_there()) else { return };
+        self.waiting -= connection.waiting();
+        self.by_key.remove(self.hasher.hash_one(connection.key), slot);
+        *connection = Connection::default();
+        self.challenges.forget(slot);
+        self.free.push(slot);
     }
-}
-
-/// The hash of the key of the connection in a slot; every slot that is indexed has one.
-fn key_hash(slots: &[Option<Connection>], hasher: &foldhash::fast::RandomState, slot: Slot) -> u64 {
-    let connection = slots.get(slot.0 as usize).and_then(Option::as_ref);
-    connection.map_or(0, |connection| hasher.hash_one(connection.key))
 }

@@ -12,7 +12,7 @@ use crate::exchange::{
 };
 use crate::flow::{Missing, Side};
 
-/// A connection that carried bytes. Three cache lines: with many connections open none of them is near.
+/// A connection. Three cache lines: with many connections open none of them is near.
 #[derive(Debug)]
 pub(super) struct Conversation {
     ends: [Endpoint; 2],
@@ -42,6 +42,14 @@ struct HeadSeen {
     end: u64,
 }
 
+/// None: its connection has the number that none has.
+impl Default for Conversation {
+    fn default() -> Self {
+        let ends = [Endpoint::new(0, 0); 2];
+        Self::new(Opening { connection: ConnectionId(0), ends, server: None }, Interests::default())
+    }
+}
+
 impl Conversation {
     pub(super) fn new(opening: Opening, interests: Interests) -> Self {
         Self {
@@ -56,11 +64,9 @@ impl Conversation {
         }
     }
 
-    /// Reads a number of each of its cache lines.
-    pub(super) fn touch(&self) -> u64 {
-        let [low, high] = &self.streams;
-        let open = u64::from(matches!(low, State::Body(_))) ^ u64::from(matches!(high, State::Body(_)));
-        open ^ u64::from(self.prefaced) ^ self.pairing.touch()
+    /// Whether there is one.
+    pub(super) fn is_open(&self) -> bool {
+        self.connection() != ConnectionId(0)
     }
 
     pub(super) const fn connection(&self) -> ConnectionId {

@@ -16,7 +16,7 @@ mod stream;
 
 use crate::decode::Endpoint;
 use crate::exchange::{Event, Timestamp};
-use crate::flow::{Chunk, Side, Slot};
+use crate::flow::{Chunk, Side, Slab, Slot};
 pub(crate) use answer::{AnswerError, Asked, read as read_answer};
 pub(crate) use body::{BodyReader, Fed};
 pub(crate) use content::Content;
@@ -108,15 +108,6 @@ struct Opening {
     server: Option<(Side, bool)>,
 }
 
-#[derive(Debug, Default)]
-enum Place {
-    #[default]
-    Free,
-    /// Most connections of a port scan stay here. Boxed, so that the list of places stays small and near.
-    Opened(Box<Opening>),
-    Talking(Box<Conversation>),
-}
-
 /// Parses the streams of all connections.
 #[derive(Debug)]
 pub struct Http1 {
@@ -126,7 +117,7 @@ pub struct Http1 {
     /// await their response are told to have none.
     max_held: usize,
     held: usize,
-    places: Vec<Place>,
+    places: Slab<Conversation>,
     stats: Stats,
 }
 
@@ -140,7 +131,7 @@ impl Http1 {
     /// A parser that has seen nothing yet; it holds at most `max_held` bytes of messages that are not whole.
     #[must_use]
     pub fn with_limit(interests: Interests, max_held: usize) -> Self {
-        Self { interests, max_held, held: 0, places: Vec::new(), stats: Stats::default() }
+        Self { interests, max_held, held: 0, places: Slab::default(), stats: Stats::default() }
     }
 
     /// Bytes held of messages that are not whole yet.
@@ -155,102 +146,67 @@ impl Http1 {
         &self.stats
     }
 
-    /// Whether the connection in this slot has carried bytes.
-    #[must_use]
-    pub fn has(&self, slot: Slot) -> bool {
-        matches!(self.places.get(slot.0 as usize), Some(Place::Talking(_)))
-    }
-
-    /// Reads what the next chunk of a connection will need, so that it is near by then; what it returns means nothing.
-    #[must_use]
-    pub fn touch(&self, slot: Slot) -> u64 {
-        match self.places.get(slot.0 as usize) {
-            Some(Place::Talking(conversation)) => conversation.touch(),
-            _ => 0,
-        }
+    /// Asks for the memory that the next chunk of the connection in this slot will need.
+    pub fn fetch(&self, slot: Slot) {
+        self.places.fetch(slot);
     }
 
     /// Takes the next chunk and tells what it makes known.
     pub fn take(&mut self, chunk: Chunk<'_>, sink: &mut dyn FnMut(Event)) {
         match chunk {
             Chunk::Opened { slot, connection, at, ends, server } => {
-                let index = slot.0 as usize;
-                if self.places.len() <= index {
-                    self.places.resize_with(index + 1, Place::default);
-                }
-                if let Some(place) = self.places.get_mut(index) {
-                    *place = Place::Opened(Box::new(Opening { connection, ends, server }));
+                if let Some(place) = self.places.place(slot) {
+                    *place = Conversation::new(Opening { connection, ends, server }, self.interests);
                 }
                 sink(Event::Opened { connection, at });
             }
             Chunk::Data { slot, side, at, offset, received, bytes } => {
-                let (held, max_held) = (self.held, self.max_held);
-                if let Some(conversation) = self.conversation(slot) {
+                let max_held = self.max_held;
+                let let_go = self.follow(slot, |conversation, others| {
                     let before = conversation.held();
                     conversation.data(side, stream::Piece { at, offset, received, bytes }, sink);
                     let after = conversation.held();
-                    if after > before && held - before + after > max_held {
+                    let too_much = after > before && others + after > max_held;
+                    if too_much {
                         conversation.let_go(side, at, sink);
-                        self.stats.let_go += 1;
                     }
-                    self.count_held(slot, before);
-                }
+                    too_much
+                });
+                self.stats.let_go += u64::from(let_go == Some(true));
             }
             Chunk::Gap { slot, side, len, why } => {
-                if let Some(conversation) = self.conversation(slot) {
-                    let before = conversation.held();
-                    conversation.gap(side, len, why, sink);
-                    self.count_held(slot, before);
-                }
+                self.follow(slot, |conversation, _| conversation.gap(side, len, why, sink));
             }
             Chunk::End { slot, side, at } => {
-                if let Some(Place::Talking(conversation)) = self.places.get_mut(slot.0 as usize) {
-                    let before = conversation.held();
-                    conversation.end(side, at, sink);
-                    self.count_held(slot, before);
-                }
+                self.follow(slot, |conversation, _| conversation.end(side, at, sink));
             }
             Chunk::Closed { slot, at, how } => self.close(slot, at, how, sink),
         }
     }
 
-    /// Follows what a conversation holds, which was `before`.
-    fn count_held(&mut self, slot: Slot, before: usize) {
-        if let Some(Place::Talking(conversation)) = self.places.get(slot.0 as usize) {
-            self.held = self.held - before + conversation.held();
-        }
-    }
-
-    fn conversation(&mut self, slot: Slot) -> Option<&mut Conversation> {
-        let place = self.places.get_mut(slot.0 as usize)?;
-        if let Place::Opened(opening) = place {
-            *place = Place::Talking(Box::new(Conversation::new(**opening, self.interests)));
-        }
-        match place {
-            Place::Talking(conversation) => Some(conversation),
-            _ => None,
-        }
+    /// Does something with a conversation, and follows what all of them hold; it is told what the others do.
+    fn follow<T>(&mut self, slot: Slot, act: impl FnOnce(&mut Conversation, usize) -> T) -> Option<T> {
+        let conversation = self.places.get_mut(slot).filter(|conversation| conversation.is_open())?;
+        let others = self.held - conversation.held();
+        let done = act(conversation, others);
+        self.held = others + conversation.held();
+        Some(done)
     }
 
     fn close(&mut self, slot: Slot, at: Timestamp, how: crate::exchange::Close, sink: &mut dyn FnMut(Event)) {
-        let Some(place) = self.places.get_mut(slot.0 as usize) else { return };
-        let connection = match std::mem::take(place) {
-            Place::Free => return,
-            Place::Opened(opening) => opening.connection,
-            Place::Talking(mut conversation) => {
-                self.held -= conversation.held();
-                conversation.close(at, how, sink);
-                match conversation.speaks() {
-                    Speaks::Nothing => {}
-                    Speaks::Http1 => self.stats.http1 += 1,
-                    Speaks::Tls => self.stats.tls += 1,
-                    Speaks::Http2 => self.stats.http2 += 1,
-                    Speaks::Upgraded => self.stats.upgraded += 1,
-                    Speaks::Unknown => self.stats.unknown += 1,
-                }
-                conversation.connection()
-            }
-        };
+        let place = self.places.get_mut(slot).filter(|conversation| conversation.is_open());
+        let Some(mut conversation) = place.map(std::mem::take) else { return };
+        self.held -= conversation.held();
+        conversation.close(at, how, sink);
+        match conversation.speaks() {
+            Speaks::Nothing => {}
+            Speaks::Http1 => self.stats.http1 += 1,
+            Speaks::Tls => self.stats.tls += 1,
+            Speaks::Http2 => self.stats.http2 += 1,
+            Speaks::Upgraded => self.stats.upgraded += 1,
+            Speaks::Unknown => self.stats.unknown += 1,
+        }
+        let connection = conversation.connection();
         sink(Event::Closed { connection, at, how });
     }
 }

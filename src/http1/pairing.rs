@@ -91,14 +91,6 @@ impl Pairing {
         }
     }
 
-    /// Reads a number of each of its cache lines, and of the first request that waits.
-    pub(super) fn touch(&self) -> u64 {
-        self.heard
-            ^ u64::from(self.count)
-            ^ u64::from(self.reserved)
-            ^ self.outstanding.front().map_or(0, |one| one.received)
-    }
-
     pub(super) const fn connection(&self) -> ConnectionId {
         self.connection
     }

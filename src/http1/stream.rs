@@ -108,8 +108,8 @@ impl State {
     /// Bytes held of a message that is not whole yet.
     pub(super) fn held(&self) -> usize {
         match self {
-            Self::Head(partial) => partial.raw.capacity(),
-            Self::Body(message) => message.head.capacity() + message.body.held(),
+            Self::Head(partial) => size_of::<Partial>() + partial.raw.capacity(),
+            Self::Body(message) => size_of::<Message>() + message.head.capacity() + message.body.held(),
             Self::Between | Self::Lost | Self::Opaque => 0,
         }
     }

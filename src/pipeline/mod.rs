@@ -262,6 +262,7 @@ fn reporter(run: &mut Run, started: Started, compared: usize) -> Reporter {
         // The rest is for what is on its way there.
         kept_bytes: compared / 4 * 3,
         compare: std::mem::take(&mut run.compare),
+        demands: std::mem::take(&mut run.demands),
     })
 }
 

@@ -17,6 +17,7 @@ use crate::middleware::{self, Mark};
 use crate::replay;
 use crate::report::Patterns;
 use crate::report::compare::Rules;
+use crate::report::gate::Demands;
 use crate::serve::Server;
 
 /// Where frames or events come from, and whether they wait.
@@ -75,6 +76,8 @@ pub struct Run {
     pub patterns: Arc<Patterns>,
     /// What counts as a difference.
     pub compare: Rules,
+    /// What is demanded of it.
+    pub demands: Demands,
 }
 
 impl Run {
@@ -102,6 +105,7 @@ impl Run {
             results: None,
             patterns: Arc::default(),
             compare: Rules::default(),
+            demands: Demands::default(),
         }
     }
 }

@@ -1,7 +1,5 @@
 //! Frames to events: the sans-IO stages one after another, on whatever thread calls them.
 
-use std::hint::black_box;
-
 use arrayvec::ArrayVec;
 
 use crate::capture::{self, FEW, Filter, Frame, Source, Verdict};
@@ -11,8 +9,9 @@ use crate::flow::{self, CONNECTION_COST, FlowTable, LookUp};
 use crate::http1::{Http1, Interests};
 use crate::report::{Engine, Frames, Streams, Tcp};
 
-/// Open connections from which on those of a few frames are looked up together. Fewer are in the processor's cache.
-const MANY_OPEN: u64 = 4096;
+/// Connections that are remembered from which on those of a few frames are looked up together. Fewer are in the
+/// processor's cache.
+const MANY: usize = 4096;
 
 /// The segments of a few frames.
 type Segments<'a> = ArrayVec<Segment<'a>, FEW>;
@@ -52,7 +51,7 @@ impl Tap {
 
     /// Takes the next frame of `source`, or the next few, and tells what they make known; false at its end.
     pub fn pull(&mut self, source: &mut (impl Source + ?Sized), sink: &mut dyn FnMut(Event)) -> bool {
-        if self.flows.stats().open >= MANY_OPEN {
+        if self.flows.remembered() >= MANY {
             let few = source.next_few();
             self.frames(&few, sink);
             return !few.is_empty();
@@ -153,12 +152,12 @@ impl Tap {
 
     /// Takes segments of which none depends on another one's being taken.
     fn segments(&mut self, segments: &[Segment<'_>], sink: &mut dyn FnMut(Event)) {
-        let places: ArrayVec<LookUp, FEW> = segments.iter().map(|segment| self.flows.look_up(segment)).collect();
-        let slots = || places.iter().filter_map(LookUp::guess);
-        let read = slots().map(|slot| u64::from(self.flows.has(slot)) ^ u64::from(self.http1.has(slot)));
-        black_box(read.fold(0, u64::wrapping_add));
-        let read = slots().map(|slot| self.flows.touch(slot) ^ self.http1.touch(slot));
-        black_box(read.fold(0, u64::wrapping_add));
+        let mut places: ArrayVec<LookUp, FEW> = segments.iter().map(|segment| self.flows.look_up(segment)).collect();
+        for place in &mut places {
+            if let Some(slot) = self.flows.guess(place) {
+                self.http1.fetch(slot);
+            }
+        }
         let http1 = &mut self.http1;
         for (place, segment) in places.iter().zip(segments) {
             self.flows.take_at(place, segment, &mut |chunk| http1.take(chunk, sink));

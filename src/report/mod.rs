@@ -21,6 +21,7 @@ mod edges;
 mod engine;
 mod evidence;
 pub mod forecast;
+pub mod gate;
 pub mod histogram;
 pub mod html;
 pub mod inspect;
@@ -56,13 +57,14 @@ pub use snapshot::{Look, Snapshot};
 pub use status::StatusChoice;
 pub use steps::{Cause, Step, Steps};
 pub use summary::{
-    Counts, Differences, Ended, Figures, Frames, Gate, ProductionSide, RampEnd, Recording, Requests, Sample, Streams,
-    Summary, Target, TargetEnded, TargetGuard, TargetLatency, Tcp,
+    Counts, Differences, Ended, Figures, Frames, Gate, GateState, ProductionSide, RampEnd, Recording, Requests, Sample,
+    Streams, Summary, Target, TargetEnded, TargetGuard, TargetLatency, Tcp,
 };
 
 use compare::Bodies;
 use curves::Curves;
 use evidence::{Blocks, Compared, Evidence};
+use gate::{Demands, Watch};
 use histogram::Durations;
 use join::{Arrival, Joined, Joins};
 use ledger::Ledger;
@@ -255,6 +257,8 @@ pub struct Settings {
     pub compare: compare::Rules,
     /// Bytes of kept bodies that may wait for their other half.
     pub kept_bytes: usize,
+    /// What is demanded of it.
+    pub demands: Demands,
 }
 
 /// What the capture thread hands over at its end.
@@ -335,6 +339,7 @@ pub struct Reporter {
     compare: compare::Rules,
     hosts: Vec<Vec<u8>>,
     in_haste: bool,
+    watch: Watch,
     /// Kept once somebody has looked.
     recent: Option<Recent>,
 }
@@ -344,6 +349,7 @@ impl Reporter {
     #[must_use]
     pub fn new(settings: Settings) -> Self {
         let targets = settings.targets.len();
+        let watch = Watch::new(settings.demands, &settings.targets);
         Self {
             command: settings.command,
             hosts: settings.targets.iter().map(|url| host(url)).collect(),
@@ -358,6 +364,7 @@ impl Reporter {
             evidence: Evidence::new(settings.started, settings.patterns, targets),
             compare: settings.compare,
             in_haste: false,
+            watch,
             recent: None,
         }
     }
@@ -455,6 +462,7 @@ impl Reporter {
             results_failed,
             ..blank(self.command, self.started)
         };
+        summary.gates = self.watch.judge(&summary);
         debug_assert!(summary.balances(), "the ledger does not add up: {summary:?}");
         self.results.close(&summary);
         results_failed |= self.results.failed();
@@ -528,6 +536,8 @@ impl Reporter {
         let found = self.found(note, delivery, production);
         let Some(tally) = self.targets.get_mut(delivery.target) else { return };
         let unknown = found.as_ref().map(|found| found.body_unknown);
+        let url = self.urls.get(delivery.target).map_or("", String::as_str);
+        self.watch.delivered(url, note, delivery, production, found.as_ref());
         let differences = tally.compared(delivery, production, found);
         let url = self.urls.get(delivery.target).map_or("", String::as_str);
         let looked = Compared { unknown, differences: &differences };

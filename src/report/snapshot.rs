@@ -232,6 +232,7 @@ mod tests {
             patterns: std::sync::Arc::default(),
             compare: crate::report::compare::Rules::default(),
             kept_bytes: 1 << 20,
+            demands: crate::report::gate::Demands::default(),
         })
     }
 

@@ -390,12 +390,40 @@ impl Recording {
 pub struct Gate {
     /// The demand, as typed.
     pub gate: String,
-    /// What was measured.
+    /// What was measured: a number, a share from 0 to 1, or microseconds, as the demand is; at the worst of its targets.
     pub value: f64,
     /// Whether the demand held.
     pub held: bool,
     /// How many samples it was measured on.
     pub samples: u64,
+    /// The same as `held`, with the reason where it did not.
+    #[serde(default)]
+    pub state: GateState,
+    /// What the value may be at most, as the value is.
+    #[serde(default)]
+    pub limit: f64,
+    /// How many samples it needs to hold.
+    #[serde(default)]
+    pub needed: u64,
+    /// The URL of the target that it was measured at.
+    #[serde(default)]
+    pub target: Option<String>,
+    /// Why it held or did not, in words for people.
+    #[serde(default)]
+    pub reason: String,
+}
+
+/// What became of a demand.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum GateState {
+    /// It held.
+    #[default]
+    Held,
+    /// What was measured is past its limit.
+    Failed,
+    /// It was measured on too few samples to hold.
+    TooFew,
 }
 
 /// Figures of a histogram: microseconds, three significant digits; all zero where nothing was recorded.
@@ -445,6 +473,11 @@ impl Summary {
         let requests = &self.requests;
         requests.seen == requests.offered + requests.in_flight + requests.ended.total()
             && self.targets.values().all(|target| target.offered == target.in_flight + target.ended.total())
+    }
+
+    /// The demands that did not hold.
+    pub fn failed_gates(&self) -> impl Iterator<Item = &Gate> {
+        self.gates.iter().filter(|gate| !gate.held)
     }
 
     /// Whether requests were to be recorded and not one record was written.

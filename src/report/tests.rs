@@ -30,6 +30,7 @@ fn settings(results: Option<Shared>) -> Settings {
         patterns: Arc::default(),
         compare: compare::Rules::default(),
         kept_bytes: 1 << 20,
+        demands: Demands::default(),
     }
 }
 

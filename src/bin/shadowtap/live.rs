@@ -11,8 +11,8 @@ use shadowtap::pipeline::{self, Control, Feed, Observer, Progress, Reopen, Run};
 use shadowtap::replay::Course;
 use shadowtap::report::Started;
 
-use crate::TROUBLE;
 use crate::args::{RecordCommand, ShadowCommand};
+use crate::gates;
 use crate::output::{tell, writer};
 use crate::reload::Reload;
 use crate::replay::{aloud, intent, shown, write};
@@ -82,13 +82,14 @@ fn run(config: RunConfig, about: About, first: &str) -> anyhow::Result<ExitCode>
         results,
         patterns: config.routes,
         compare,
+        demands: config.demands,
     };
     let summary = pipeline::run(run, &counters, ended(stop, config.limits.duration));
     drop(watch);
     let summary = summary?;
     write(&config.outputs, &summary)?;
     let failed = summary.nothing_delivered() || summary.results_failed || summary.nothing_recorded();
-    Ok(if failed { ExitCode::from(TROUBLE) } else { ExitCode::SUCCESS })
+    Ok(gates::ending(&summary, failed))
 }
 
 /// Ready when the run is asked to end, or its time is over.

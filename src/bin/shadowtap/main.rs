@@ -3,6 +3,7 @@
 mod args;
 mod demo;
 mod filters;
+mod gates;
 mod inspect;
 mod interfaces;
 mod live;
@@ -24,6 +25,8 @@ use tracing_subscriber::EnvFilter;
 use args::{Cli, Command};
 use output::tell;
 
+/// Exit code of a run that did what it should, and of which something was demanded that did not hold.
+const GATE_FAILED: u8 = 1;
 /// Exit code of trouble: usage, files, rights, nothing could be delivered.
 const TROUBLE: u8 = 2;
 

@@ -16,7 +16,7 @@ use crate::output::{is_json, tell, tell_with, write_page, write_summary, writer}
 use crate::reload::Reload;
 use crate::signals::Stop;
 use crate::watch::{About, Watch};
-use crate::{TROUBLE, terminal};
+use crate::{gates, terminal};
 
 /// Runs the command.
 pub(crate) fn run(args: ReplayCommand) -> anyhow::Result<ExitCode> {
@@ -31,6 +31,7 @@ pub(crate) fn run(args: ReplayCommand) -> anyhow::Result<ExitCode> {
         outputs,
         watching,
         routes,
+        demands,
         warnings,
     } = config::replay(args.into())?;
     let results = outputs.results.as_ref().map(writer).transpose()?;
@@ -56,13 +57,14 @@ pub(crate) fn run(args: ReplayCommand) -> anyhow::Result<ExitCode> {
         results,
         reloads,
         patterns: routes,
+        demands,
         ..Run::of_files(source)
     };
     let summary = pipeline::run(run, &counters, stop.wait());
     drop(watch);
     let summary = summary?;
     write(&outputs, &summary)?;
-    Ok(if summary.nothing_delivered() || summary.results_failed { ExitCode::from(TROUBLE) } else { ExitCode::SUCCESS })
+    Ok(gates::ending(&summary, summary.nothing_delivered() || summary.results_failed))
 }
 
 /// The report for people, and the summary and the page where they were asked for. Where one fails, the

@@ -7,36 +7,40 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Context as _, bail};
+use shadowtap::config::{self, typed};
+use shadowtap::report::gate::Watch;
 use shadowtap::report::results::Last;
 use shadowtap::report::{Comparison, Summary, html, text};
 
 use crate::args::ReportCommand;
-use crate::{inspect, terminal};
+use crate::{gates, inspect, terminal};
 
 /// Longest line of results that is looked at, in bytes: the summary at their end has the most, some millions at most.
 const MAX_LINE: u64 = 64 << 20;
 
 /// Runs the command.
 pub(crate) fn run(args: ReportCommand) -> anyhow::Result<ExitCode> {
-    let Some(summary) = of_run(&args.file)? else { return of_capture(args) };
+    let Some(OfRun { mut summary, lines }) = of_run(&args.file)? else { return of_capture(args) };
     if args.routes.routes.is_some() {
         bail!("--routes: a run has its routes from when it ran: give it to replay or shadow");
     }
-    let page = Page::new(args.report, [Some(&args.file), args.against.as_ref()])?;
+    let asks = demanded(&args, lines, &mut summary)?;
+    let page = Page::new(args.report.clone(), [Some(&args.file), args.against.as_ref()])?;
     let width = terminal::or_default(terminal::width_of_stdout());
     let colour = terminal::colour_on_stdout();
     let (text, html) = match &args.against {
         None => (text::report(&summary, width, colour), page.wanted().then(|| html::report(&summary))),
         Some(earlier) => {
             let earlier = of_run(earlier)?.with_context(|| format!("{} {NEITHER}", earlier.display()))?;
-            let both = Comparison::of(&earlier, &summary);
+            let both = Comparison::of(&earlier.summary, &summary);
             (text::against(&both, width, colour), page.wanted().then(|| html::against(&both)))
         }
     };
     page.write(html)?;
     let mut stdout = io::stdout().lock();
     stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()).context("cannot write the report")?;
-    Ok(ExitCode::SUCCESS)
+    // What was demanded of the run itself had its say then.
+    Ok(if asks { gates::ending(&summary, false) } else { ExitCode::SUCCESS })
 }
 
 /// What is wrong with a file that should be of a run.
@@ -44,7 +48,9 @@ const NEITHER: &str = "is neither the results nor the summary of a run (--result
 
 /// A capture or a recording has no run to report on.
 fn of_capture(args: ReportCommand) -> anyhow::Result<ExitCode> {
-    for (flag, given) in [("--against", args.against.is_some()), ("--report", args.report.is_some())] {
+    let judges = !typed::Gates::from(args.gates.clone()).fail_if.is_empty();
+    let asked = [("--against", args.against.is_some()), ("--report", args.report.is_some()), ("--fail-if", judges)];
+    for (flag, given) in asked {
         if given {
             bail!("{flag}: {} {NEITHER}", args.file.display());
         }
@@ -79,11 +85,18 @@ impl Page {
     }
 }
 
+/// What there is of a run.
+struct OfRun {
+    summary: Summary,
+    /// Whether there is a line for each delivery, too.
+    lines: bool,
+}
+
 /// The summary of a run, from its results or alone; `None` where the file is neither.
-fn of_run(path: &Path) -> anyhow::Result<Option<Summary>> {
+fn of_run(path: &Path) -> anyhow::Result<Option<OfRun>> {
     Ok(match of_summary(path)? {
-        Some(summary) => Some(summary),
-        None => of_results(path)?,
+        Some(summary) => Some(OfRun { summary, lines: false }),
+        None => of_results(path)?.map(|summary| OfRun { summary, lines: true }),
     })
 }
 
@@ -103,6 +116,33 @@ fn of_summary(path: &Path) -> anyhow::Result<Option<Summary>> {
     lines.read_to_end(&mut text).map_err(read)?;
     let summary = serde_json::from_slice(&text);
     summary.map(Some).with_context(|| format!("{} is no summary of a run, or was cut", path.display()))
+}
+
+/// Judges the run anew by what is demanded now, if anything is; says whether.
+fn demanded(args: &ReportCommand, lines: bool, summary: &mut Summary) -> anyhow::Result<bool> {
+    let urls: Vec<String> = summary.targets.keys().cloned().collect();
+    let targets: Vec<_> = urls.iter().map(|url| (None, url.clone())).collect();
+    let demands = config::demands(&args.gates.clone().into(), &targets)?;
+    if demands.all.is_empty() {
+        return Ok(false);
+    }
+    let mut watch = Watch::new(demands, &urls);
+    if watch.wants() && !lines {
+        bail!(
+            "--fail-if: some of this is only in the results of a run (--results), and {} is its summary",
+            args.file.display()
+        );
+    }
+    if watch.wants() {
+        let cannot = || format!("cannot read {}", args.file.display());
+        let mut lines = BufReader::new(File::open(&args.file).with_context(cannot)?);
+        let mut line = Vec::new();
+        while read_line(&mut lines, &mut line).with_context(cannot)? > 0 {
+            watch.line(&line);
+        }
+    }
+    summary.gates = watch.judge(summary);
+    Ok(true)
 }
 
 /// The summary at the end of a file of results; `None` where the file is none.

@@ -153,7 +153,7 @@ fn place(text: &str, span: &Range<usize>) -> (usize, usize) {
 }
 
 /// The one of `known` that was probably meant by `typed`.
-pub(super) fn nearest<'k>(typed: &str, known: impl Iterator<Item = &'k str>) -> Option<&'k str> {
+pub(crate) fn nearest<'k>(typed: &str, known: impl Iterator<Item = &'k str>) -> Option<&'k str> {
     /// How alike two words have to be, from 0 to 1, for the one to be a slip of the hand in the other.
     const ALIKE: f64 = 0.8;
     known

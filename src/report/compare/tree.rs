@@ -4,8 +4,8 @@
 use std::borrow::Cow;
 use std::fmt;
 
-use hashbrown::HashMap;
 use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
+use std::collections::{HashMap, HashSet};
 
 /// Members up to which an object is searched from end to end.
 const FEW: usize = 16;
@@ -121,7 +121,7 @@ fn each_once<'a>(members: Vec<(Cow<'a, str>, Node<'a>)>) -> Vec<(Cow<'a, str>, N
     let twice = if members.len() <= FEW {
         keys().enumerate().any(|(at, key)| keys().take(at).any(|other| other == key))
     } else {
-        let mut seen = hashbrown::HashSet::<&str, foldhash::fast::RandomState>::default();
+        let mut seen = HashSet::<&str, foldhash::fast::RandomState>::default();
         !keys().all(|key| seen.insert(key))
     };
     if !twice {

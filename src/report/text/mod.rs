@@ -11,6 +11,7 @@ use super::units::{bytes, counted, duration, number, percent};
 
 mod against;
 mod forecast;
+mod gates;
 mod matrix;
 mod recording;
 mod routes;
@@ -55,6 +56,7 @@ pub fn report(summary: &Summary, width: usize, colour: bool) -> String {
         recording::line(&mut page, recording);
     }
     capture(&mut page, summary);
+    gates::gates(&mut page, summary);
     warnings(&mut page, summary);
     page.out
 }

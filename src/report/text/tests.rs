@@ -271,3 +271,37 @@ fn addresses_are_listed_where_there_are_several() {
     let many: Vec<Address> = (1..=10).map(|last| address(last, 1, 0)).collect();
     assert!(addresses(&many).ends_with("10.0.0.8:80 10% over 1,008; and 2 more"), "{}", addresses(&many));
 }
+
+#[test]
+fn each_gate_is_told_with_what_became_of_it_and_why() {
+    use crate::report::GateState::{Failed, Held, TooFew};
+    let gate = |gate: &str, state, reason: &str| crate::report::Gate {
+        gate: gate.to_owned(),
+        held: state == Held,
+        state,
+        reason: reason.to_owned(),
+        ..crate::report::Gate::default()
+    };
+    let mut summary = summary();
+    summary.gates = vec![
+        gate("errors>0.5%", Held, "0% (0 of 1,204) is not more than 0.5%"),
+        gate(
+            "p99>1.2*production",
+            Failed,
+            "67.9ms is more than 4.51ms (production's is 3.76ms), at http://staging.example.com:8080",
+        ),
+        gate("body-diff{route=\"/v2/*\"}>0", TooFew, "it needs 30 compared deliveries to pass, and there are 12"),
+    ];
+    let text = report(&summary, 80, false);
+    check_width(&text, 80);
+    let (_, gates) = text.split_once("\nGates\n").unwrap();
+    let (gates, _) = gates.split_once("\n\n").unwrap();
+    insta::assert_snapshot!(gates, @r#"
+    held     errors>0.5%: 0% (0 of 1,204) is not more than 0.5%
+    failed   p99>1.2*production: 67.9ms is more than 4.51ms (production's is
+             3.76ms), at http://staging.example.com:8080
+    too few  body-diff{route="/v2/*"}>0: it needs 30 compared deliveries to pass,
+             and there are 12
+    "#);
+    assert!(report(&summary, 80, true).contains("\u{1b}[31m  failed   p99>1.2*production"));
+}

@@ -8,6 +8,7 @@ use shadowtap::config::typed;
 mod capture;
 mod compare;
 mod course;
+mod gates;
 mod output;
 mod requests;
 mod running;
@@ -17,6 +18,7 @@ mod watching;
 use capture::{CaptureArgs, LiveArgs};
 use compare::CompareArgs;
 use course::CourseArgs;
+use gates::GateArgs;
 use output::{ReportArgs, RoutesArgs};
 use requests::{MiddlewareArgs, SelectArgs, WritesArgs};
 use running::{RecordingArgs, RunningArgs};
@@ -64,8 +66,11 @@ impl Command {
 Examples:
   shadowtap replay evening.pcap --to http://staging:8080 --results run.jsonl
   shadowtap report run.jsonl --report run.html
+  shadowtap report run.jsonl --fail-if 'errors>0.5%'
   shadowtap report --against yesterday.jsonl today.jsonl
-  shadowtap report peak.gor.zst")]
+  shadowtap report peak.gor.zst
+
+Exit codes: 0 done, and every --fail-if held; 1 one did not; 2 trouble.")]
 pub(crate) struct ReportCommand {
     /// Results or summary of a run (--results, --summary), a capture, or a recording
     #[arg(value_name = "FILE")]
@@ -78,6 +83,8 @@ pub(crate) struct ReportCommand {
     pub(crate) report: Option<PathBuf>,
     #[command(flatten, next_help_heading = "Output")]
     pub(crate) routes: RoutesArgs,
+    #[command(flatten)]
+    pub(crate) gates: GateArgs,
 }
 
 /// List the network interfaces, and whether they can be captured on from here.
@@ -129,6 +136,8 @@ pub(crate) struct DemoCommand {
     /// Write the report as one page of HTML to FILE
     #[arg(long, value_name = "FILE", help_heading = "Output")]
     pub(crate) report: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) gates: GateArgs,
 }
 
 /// Shadow live traffic to another stack: each request is sent there as soon as its last byte was on the wire.
@@ -143,8 +152,8 @@ Examples:
   sudo shadowtap shadow -p 80 --to http://staging:8080 --duration 10m --summary run.json
   sudo shadowtap shadow -p 80 --to http://staging:8080 -o peak.gor.zst
 
-Exit codes: 0 done; 2 a mistake on the command line, a right that is missing, a file that cannot be written, or not
-one request could be delivered.")]
+Exit codes: 0 done, and every --fail-if held; 1 one did not; 2 a mistake on the command line, a right that is missing, a
+file that cannot be written, or not one request could be delivered.")]
 pub(crate) struct ShadowCommand {
     #[command(flatten)]
     live: LiveArgs,
@@ -164,6 +173,8 @@ pub(crate) struct ShadowCommand {
     compare: CompareArgs,
     #[command(flatten)]
     report: ReportArgs,
+    #[command(flatten)]
+    gates: GateArgs,
     #[command(flatten)]
     watching: WatchingArgs,
 }
@@ -207,8 +218,8 @@ Examples:
   shadowtap replay evening.pcap --to http://staging:8080
   shadowtap replay peak-*.pcap.gz --to https://staging.example.com --speed 2x --sample 50%
 
-Exit codes: 0 done; 2 a mistake on the command line, a file that cannot be read or written, or not one
-request could be delivered.")]
+Exit codes: 0 done, and every --fail-if held; 1 one did not; 2 a mistake on the command line, a file that
+cannot be read or written, or not one request could be delivered.")]
 pub(crate) struct ReplayCommand {
     #[command(flatten)]
     capture: CaptureArgs,
@@ -228,6 +239,8 @@ pub(crate) struct ReplayCommand {
     compare: CompareArgs,
     #[command(flatten)]
     report: ReportArgs,
+    #[command(flatten)]
+    gates: GateArgs,
     #[command(flatten)]
     watching: WatchingArgs,
 }
@@ -286,6 +299,7 @@ impl From<ReplayCommand> for typed::Replay {
             middleware: args.middleware.with(Some(args.writes)),
             send: args.send.at(args.pace),
             compare: args.compare.into(),
+            gates: args.gates.into(),
             report: args.report.into(),
             watching: args.watching.into(),
         }
@@ -302,6 +316,7 @@ impl From<ShadowCommand> for typed::Shadow {
             recording: args.recording.into(),
             running: args.running.into(),
             compare: args.compare.into(),
+            gates: args.gates.into(),
             report: args.report.into(),
             watching: args.watching.into(),
         }

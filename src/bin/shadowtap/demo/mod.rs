@@ -10,9 +10,9 @@ use std::time::Duration;
 
 use anyhow::Context;
 use shadowtap::capture::{self, FileSource, Halt};
-use shadowtap::config::Output;
+use shadowtap::config::{self, Output};
 use shadowtap::pipeline::{self, Progress, Run};
-use shadowtap::report::text;
+use shadowtap::report::{Summary, text};
 use shadowtap::{middleware, replay};
 use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
@@ -26,7 +26,7 @@ use crate::args::DemoCommand;
 use crate::output::{write_page, write_summary};
 use crate::signals::Stop;
 use crate::watch::{About, Watch};
-use crate::{TROUBLE, terminal};
+use crate::{gates, terminal};
 use findings::Findings;
 use staging::Tally;
 
@@ -53,8 +53,10 @@ pub(crate) struct Plan {
 
 /// Runs the command.
 pub(crate) fn command(args: &DemoCommand) -> anyhow::Result<ExitCode> {
+    let demands = config::demands(&args.gates.clone().into(), &[])?;
     let halt = Halt::default();
     let stop = Stop::listen(&halt, None)?;
+    let mut summary = Summary::default();
     let agrees = run(&mut io::stdout(), |plan| {
         let Plan { capture, middleware, replay, results } = plan;
         let run = Run {
@@ -63,13 +65,14 @@ pub(crate) fn command(args: &DemoCommand) -> anyhow::Result<ExitCode> {
             middleware,
             results: Some(results),
             targets: vec![replay],
+            demands,
             ..Run::of_files(Box::new(bundled(capture)?))
         };
         let counters = Arc::new(Progress::default());
         let watch = Watch::begin(&counters, &run.observer, About::Replay, !io::stderr().is_terminal());
-        let summary = pipeline::run(run, &counters, stop.wait());
+        let ended = pipeline::run(run, &counters, stop.wait());
         drop(watch);
-        let summary = summary?;
+        summary = ended?;
         if let Some(file) = &args.summary {
             write_summary(&Output::File(file.clone()), &summary)?;
         }
@@ -80,7 +83,7 @@ pub(crate) fn command(args: &DemoCommand) -> anyhow::Result<ExitCode> {
         Ok(text::report(&summary, width, terminal::colour_on_stdout()))
     })?;
     // A run that was stopped has not seen all that was built in.
-    Ok(if agrees || halt.is_set() { ExitCode::SUCCESS } else { ExitCode::from(TROUBLE) })
+    Ok(gates::ending(&summary, !agrees && !halt.is_set()))
 }
 
 /// The bundled capture, decompressed first: so it is known how far a run has come.

@@ -1,0 +1,74 @@
+//! The results of a run, read again: what demands on routes are measured on.
+
+use std::borrow::Cow;
+
+use serde::Deserialize;
+
+use super::Watch;
+use super::watch::{Differs, Seen};
+
+/// What counts of a line of results.
+#[derive(Deserialize)]
+struct Line<'a> {
+    #[serde(default, borrow)]
+    method: Option<Cow<'a, str>>,
+    #[serde(default, borrow)]
+    target: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    outcome: Cow<'a, str>,
+    #[serde(default, borrow)]
+    shadow: Option<Cow<'a, str>>,
+    production: Option<Side>,
+    response: Option<Side>,
+    production_us: Option<u64>,
+    service_us: Option<u64>,
+    response_us: Option<u64>,
+    #[serde(default)]
+    differences: Vec<Difference>,
+}
+
+#[derive(Deserialize)]
+struct Side {
+    status: u16,
+    damage: Option<serde::de::IgnoredAny>,
+}
+
+#[derive(Deserialize)]
+struct Difference {
+    #[serde(rename = "in")]
+    place: String,
+}
+
+impl Watch {
+    /// Counts the delivery that a line of results tells of; what is no delivery is passed over.
+    pub fn line(&mut self, line: &[u8]) {
+        let Ok(line) = serde_json::from_slice::<Line<'_>>(line) else { return };
+        let (Some(url), Some(target), true) = (&line.shadow, &line.target, matches!(&*line.outcome, "sent" | "failed"))
+        else {
+            return;
+        };
+        let status = line.response.as_ref().map(|side| side.status).filter(|_| line.outcome == "sent");
+        let differs = line.production.as_ref().filter(|_| status.is_some()).map(|production| {
+            let is_in = |place: &str| line.differences.iter().any(|difference| difference.place == place);
+            Differs {
+                status: is_in("status"),
+                headers: is_in("header"),
+                body: is_in("body"),
+                body_unknown: production.damage.is_some(),
+            }
+        });
+        self.take(
+            url,
+            &Seen {
+                method: line.method.as_deref().unwrap_or_default().as_bytes(),
+                target: target.as_bytes(),
+                status,
+                service_us: line.service_us,
+                response_us: line.response_us,
+                production: line.production.as_ref().map(|side| side.status),
+                production_us: line.production_us,
+                differs,
+            },
+        );
+    }
+}

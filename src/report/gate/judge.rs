@@ -1,0 +1,329 @@
+//! Whether a demand holds, and why: in a sentence that can stand alone.
+
+use super::super::summary::{Differences, Figures, Gate, GateState, Summary, Target, TargetLatency, sum};
+use super::super::units::{duration, number, percent};
+use super::watch::is_error;
+use super::{Clock, Demand, Figure, Limit, Metric};
+
+/// What a demand is measured on, of one target.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(super) struct Measured {
+    /// Deliveries that were answered or failed.
+    pub(super) deliveries: u64,
+    pub(super) errors: u64,
+    pub(super) differences: Differences,
+    pub(super) latency: TargetLatency,
+    pub(super) production: Figures,
+    pub(super) lost: u64,
+}
+
+impl Measured {
+    /// What the summary has of a target.
+    pub(super) fn of(summary: &Summary, target: &Target) -> Self {
+        let cells = target.matrix.iter().flat_map(|(production, row)| {
+            let production = production.parse().ok();
+            row.iter().map(move |(status, count)| (is_error(status.parse().ok(), production), *count))
+        });
+        let frames = summary.frames.kernel_dropped + summary.frames.interface_dropped;
+        Self {
+            deliveries: target.matrix.values().map(sum).sum(),
+            errors: cells.filter(|(is_error, _)| *is_error).map(|(_, count)| count).sum(),
+            differences: target.differences.clone(),
+            latency: target.latency_us.clone(),
+            production: summary.production.latency_us.clone(),
+            lost: frames + summary.tcp.gaps + sum(&summary.requests.ended.shed) + sum(&target.ended.shed),
+        }
+    }
+}
+
+/// A word for one, and for several.
+type Sample = (&'static str, &'static str);
+
+/// What was read off for a demand.
+struct Reading {
+    value: f64,
+    limit: f64,
+    samples: u64,
+    /// Value and limit in words.
+    words: [String; 2],
+    /// What samples are: one of them, and several.
+    sample: Sample,
+}
+
+/// The judgement on a demand: of several targets that on the worst.
+pub(super) fn judge(demand: &Demand, needed: u64, measured: &[(String, Measured)]) -> Gate {
+    let several = measured.len() > 1;
+    let all = measured.iter().map(|(url, measured)| {
+        let mut gate = one(demand, needed, measured);
+        gate.target = Some(url.clone());
+        if several {
+            gate.reason = format!("{}, at {url}", gate.reason);
+        }
+        gate
+    });
+    // Of equals the first target counts.
+    let worst = all.reduce(|worst, gate| if is_worse(&gate, &worst) { gate } else { worst });
+    worst.unwrap_or_else(|| one(demand, needed, &Measured::default()))
+}
+
+fn is_worse(one: &Gate, other: &Gate) -> bool {
+    let rank = |gate: &Gate| match gate.state {
+        GateState::Held => 0,
+        GateState::TooFew => 1,
+        GateState::Failed => 2,
+    };
+    // Past its limit by how much counts, then too few samples, then how near the limit is.
+    (rank(one), one.value - one.limit) > (rank(other), other.value - other.limit)
+}
+
+fn one(demand: &Demand, needed: u64, measured: &Measured) -> Gate {
+    let Reading { value, limit, samples, words: [found, allowed], sample } = read(demand, measured);
+    let is_past = if demand.or_equal { value >= limit } else { value > limit };
+    let is_enough = samples >= needed && samples > 0;
+    // A number that was reached stays reached, on however few; a share or a latency says nothing then.
+    let is_certain = is_enough || matches!(demand.limit, Limit::Count(_));
+    let state = match (is_past && is_certain, is_enough) {
+        (true, _) => GateState::Failed,
+        (false, true) => GateState::Held,
+        (false, false) => GateState::TooFew,
+    };
+    let relation = match (is_past, demand.or_equal) {
+        (true, true) => "not less than",
+        (true, false) => "more than",
+        (false, true) => "less than",
+        (false, false) => "not more than",
+    };
+    let reason = if state == GateState::TooFew {
+        let (one, several) = sample;
+        let needed = needed.max(1);
+        format!(
+            "it needs {} {} to pass, and there are {}",
+            number(needed),
+            if needed == 1 { one } else { several },
+            number(samples)
+        )
+    } else {
+        format!("{found} is {relation} {allowed}")
+    };
+    Gate {
+        gate: demand.to_string(),
+        value,
+        held: state == GateState::Held,
+        samples,
+        state,
+        limit,
+        needed,
+        target: None,
+        reason,
+    }
+}
+
+fn read(demand: &Demand, measured: &Measured) -> Reading {
+    let differences = &measured.differences;
+    let bodies = differences.compared.saturating_sub(differences.bodies_unknown);
+    let compared = ("compared delivery", "compared deliveries");
+    match demand.metric {
+        Metric::Status => counting(demand, differences.status, differences.compared, compared),
+        Metric::Header => counting(demand, differences.headers, differences.compared, compared),
+        Metric::Body => counting(demand, differences.body, bodies, compared),
+        Metric::Any => counting(demand, differences.differing(), differences.compared, compared),
+        Metric::Errors => counting(demand, measured.errors, measured.deliveries, ("delivery", "deliveries")),
+        Metric::Lost => counting(demand, measured.lost, measured.deliveries, ("delivery", "deliveries")),
+        Metric::Latency(clock, figure) => {
+            let own = if clock == Clock::Service { &measured.latency.service } else { &measured.latency.response };
+            timing(demand, figure, own, &measured.production)
+        }
+    }
+}
+
+/// So many of so many.
+fn counting(demand: &Demand, count: u64, of: u64, sample: Sample) -> Reading {
+    if let Limit::Share(limit) = demand.limit {
+        let value = if of == 0 { 0.0 } else { count as f64 / of as f64 };
+        let found = format!("{} ({} of {})", percent(value), number(count), number(of));
+        return Reading { value, limit, samples: of, words: [found, percent(limit)], sample };
+    }
+    let limit = if let Limit::Count(limit) = demand.limit { limit } else { 0.0 };
+    Reading { value: count as f64, limit, samples: of, words: [number(count), limit.to_string()], sample }
+}
+
+/// So long, in microseconds.
+fn timing(demand: &Demand, figure: Figure, own: &Figures, production: &Figures) -> Reading {
+    let (value, beside) = (figure.of(own), figure.of(production));
+    let (limit, samples, allowed) = match demand.limit {
+        Limit::Production { factor, more } => {
+            let limit = factor * beside as f64 + more.as_secs_f64() * 1e6;
+            let allowed = format!("{} (production's is {})", shown(limit), duration(beside));
+            (limit, own.count.min(production.count), allowed)
+        }
+        Limit::Time(time) => (time.as_secs_f64() * 1e6, own.count, shown(time.as_secs_f64() * 1e6)),
+        Limit::Count(limit) | Limit::Share(limit) => (limit, own.count, limit.to_string()),
+    };
+    Reading { value: value as f64, limit, samples, words: [duration(value), allowed], sample: ("latency", "latencies") }
+}
+
+fn shown(us: f64) -> String {
+    duration(std::time::Duration::try_from_secs_f64(us / 1e6).map_or(u64::MAX, super::super::histogram::micros))
+}
+
+impl Figure {
+    const fn of(self, figures: &Figures) -> u64 {
+        match self {
+            Self::Mean => figures.mean,
+            Self::P50 => figures.p50,
+            Self::P90 => figures.p90,
+            Self::P99 => figures.p99,
+            Self::P999 => figures.p99_9,
+            Self::Max => figures.max,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::super::summary::{Counts, Frames, ProductionSide};
+    use super::super::{Demands, MIN_SAMPLES, Watch};
+    use super::*;
+
+    fn counts<const N: usize>(all: [(&str, u64); N]) -> Counts {
+        all.map(|(key, count)| (key.to_owned(), count)).into()
+    }
+
+    fn figures(count: u64, us: u64) -> Figures {
+        Figures { count, min: us / 2, mean: us, p50: us, p90: us * 2, p99: us * 7, p99_9: us * 21, max: us * 43 }
+    }
+
+    /// A thousand compared, of which 37 + 3 went wrong where production did not.
+    fn target() -> Target {
+        let mut target = Target {
+            matrix: [
+                ("200".to_owned(), counts([("200", 950), ("503", 35), ("failed", 2)])),
+                ("503".to_owned(), counts([("503", 5), ("failed", 5)])),
+                ("none".to_owned(), counts([("200", 10), ("500", 2), ("failed", 1)])),
+            ]
+            .into(),
+            differences: Differences {
+                compared: 1_000,
+                any: 60,
+                status: 35,
+                headers: 7,
+                body: 30,
+                bodies_unknown: 200,
+            },
+            latency_us: TargetLatency {
+                service: figures(1_000, 1_500),
+                response: figures(1_000, 2_000),
+                ..Default::default()
+            },
+            ..Target::default()
+        };
+        target.ended.shed.insert("target_queue".to_owned(), 4);
+        target
+    }
+
+    fn summary() -> Summary {
+        let mut summary = Summary {
+            frames: Frames { kernel_dropped: 1, interface_dropped: 2, ..Frames::default() },
+            targets: [("http://t".to_owned(), target())].into(),
+            production: ProductionSide { latency_us: figures(990, 1_000), ..ProductionSide::default() },
+            ..Summary::default()
+        };
+        summary.tcp.gaps = 8;
+        summary.requests.ended.shed.insert("capture".to_owned(), 16);
+        summary
+    }
+
+    fn judged(demand: &str, summary: &Summary) -> Gate {
+        let demands = Demands { all: vec![demand.parse().unwrap()], min_samples: MIN_SAMPLES };
+        let urls: Vec<String> = summary.targets.keys().cloned().collect();
+        Watch::new(demands, &urls).judge(summary).remove(0)
+    }
+
+    #[track_caller]
+    fn check(demand: &str, state: GateState, reason: &str) {
+        let gate = judged(demand, &summary());
+        assert_eq!(
+            (gate.state, gate.held, gate.reason.as_str()),
+            (state, state == GateState::Held, reason),
+            "{demand}"
+        );
+    }
+
+    #[test]
+    fn each_metric_is_what_the_summary_has_of_it() {
+        use GateState::{Failed, Held};
+        check("status-diff>3.5%", Held, "3.5% (35 of 1,000) is not more than 3.5%");
+        check("status-diff>=3.5%", Failed, "3.5% (35 of 1,000) is not less than 3.5%");
+        check("status-diff>0.1%", Failed, "3.5% (35 of 1,000) is more than 0.1%");
+        check("header-diff>7", Held, "7 is not more than 7");
+        check("header-diff>=7", Failed, "7 is not less than 7");
+        check("body-diff>1%", Failed, "3.75% (30 of 800) is more than 1%");
+        check("differences>10%", Held, "6% (60 of 1,000) is not more than 10%");
+        check("errors>0.5%", Failed, "3.96% (40 of 1,010) is more than 0.5%");
+        check("errors>=41", Held, "40 is less than 41");
+        check("lost>0", Failed, "31 is more than 0");
+        check("p99>1.2*production", Failed, "14.0ms is more than 8.40ms (production's is 7.00ms)");
+        check("service.p99>production+5ms", Held, "10.5ms is not more than 12.0ms (production's is 7.00ms)");
+        check("p50>1ms", Failed, "2.00ms is more than 1.00ms");
+        check("service.mean>2ms", Held, "1.50ms is not more than 2.00ms");
+        check("max>100ms", Held, "86.0ms is not more than 100ms");
+        check("p99.9>1s", Held, "42.0ms is not more than 1.00s");
+        check("p90>4ms", Held, "4.00ms is not more than 4.00ms");
+    }
+
+    #[test]
+    fn values_are_in_the_units_of_the_summary() {
+        let of = |demand| {
+            let gate = judged(demand, &summary());
+            (gate.value, gate.limit, gate.samples)
+        };
+        assert_eq!(of("status-diff>0.1%"), (0.035, 0.001, 1_000));
+        assert_eq!(of("errors>3"), (40.0, 3.0, 1_010));
+        assert_eq!(of("p99>1.5*production"), (14_000.0, 10_500.0, 990));
+    }
+
+    #[test]
+    fn too_few_deliveries_never_pass_and_it_is_said_how_many_are_needed() {
+        let mut summary = summary();
+        let target = summary.targets.get_mut("http://t").unwrap();
+        *target = Target {
+            matrix: [("200".to_owned(), counts([("200", 28), ("503", 1)]))].into(),
+            differences: Differences { compared: 29, any: 1, status: 1, ..Differences::default() },
+            latency_us: TargetLatency { response: figures(29, 10), ..TargetLatency::default() },
+            ..Target::default()
+        };
+        summary.tcp.gaps = 0;
+        for demand in ["status-diff>50%", "status-diff>0.1%", "errors>0.5%", "p99>1s", "body-diff>0"] {
+            let gate = judged(demand, &summary);
+            assert_eq!(
+                (gate.state, gate.held, gate.samples, gate.needed),
+                (GateState::TooFew, false, 29, 30),
+                "{demand}"
+            );
+            assert!(gate.reason.starts_with("it needs 30 "), "{}", gate.reason);
+            assert!(gate.reason.ends_with(" to pass, and there are 29"), "{}", gate.reason);
+        }
+        assert_eq!(judged("status-diff>0", &summary).state, GateState::Failed, "what was counted stays counted");
+        let nobody = Summary::default();
+        assert_eq!(judged("errors>0", &nobody).state, GateState::TooFew, "no target, no samples");
+    }
+
+    #[test]
+    fn of_several_targets_the_worst_counts_and_one_can_be_named() {
+        let mut summary = summary();
+        let good = Target {
+            matrix: [("200".to_owned(), counts([("200", 500)]))].into(),
+            differences: Differences { compared: 500, ..Differences::default() },
+            ..Target::default()
+        };
+        summary.targets.insert("http://good".to_owned(), good);
+        let gate = judged("status-diff>0.1%", &summary);
+        assert_eq!((gate.held, gate.target.as_deref()), (false, Some("http://t")));
+        assert!(gate.reason.ends_with("is more than 0.1%, at http://t"), "{}", gate.reason);
+        let gate = judged("status-diff{target=\"http://good\"}>0.1%", &summary);
+        assert_eq!((gate.held, gate.reason.as_str()), (true, "0% (0 of 500) is not more than 0.1%"));
+        summary.targets.insert("http://idle".to_owned(), Target::default());
+        let gate = judged("status-diff>50%", &summary);
+        assert_eq!((gate.state, gate.target.as_deref()), (GateState::TooFew, Some("http://idle")));
+    }
+}

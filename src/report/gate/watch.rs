@@ -1,0 +1,303 @@
+//! What demands on routes are measured on, counted while the run goes on.
+//!
+//! Each such demand has a tally for each target that it is about, of the deliveries that its own pattern takes: exact,
+//! and never more than [`super::MAX_DEMANDS`] times the targets. All other demands are judged by the summary alone.
+
+use super::super::compare::{Found, Place};
+use super::super::histogram::{Durations, micros};
+use super::super::routes::template;
+use super::super::summary::{Differences, Gate, Summary, TargetLatency};
+use super::super::{Production, RequestNote};
+use super::judge::{self, Measured};
+use super::{Clock, Demand, Demands, Metric, RoutePattern};
+use crate::exchange::{Outcome, path_and_query, wire_text};
+use crate::replay::Delivery;
+
+/// A delivery that was answered or failed, and what production did.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Seen<'a> {
+    /// The method, as captured.
+    pub(super) method: &'a [u8],
+    /// The request-target, as captured.
+    pub(super) target: &'a [u8],
+    /// The status that came back; `None` where the delivery failed.
+    pub(super) status: Option<u16>,
+    /// Last byte written to first byte read, in microseconds.
+    pub(super) service_us: Option<u64>,
+    /// Due to first byte, in microseconds.
+    pub(super) response_us: Option<u64>,
+    /// Production's status, where it is known.
+    pub(super) production: Option<u16>,
+    /// How long production took, in microseconds.
+    pub(super) production_us: Option<u64>,
+    /// What differs; `None` where answers could not be compared.
+    pub(super) differs: Option<Differs>,
+}
+
+/// In what two answers differ.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a finding of its own")]
+pub(super) struct Differs {
+    /// In the status.
+    pub(super) status: bool,
+    /// In header lines.
+    pub(super) headers: bool,
+    /// In the body.
+    pub(super) body: bool,
+    /// Whether bodies could not be compared.
+    pub(super) body_unknown: bool,
+}
+
+impl Differs {
+    fn of(found: &Found) -> Self {
+        Self {
+            status: found.has(Place::Status),
+            headers: found.has(Place::Header),
+            body: found.has(Place::Body),
+            body_unknown: found.body_unknown,
+        }
+    }
+}
+
+/// Demands, and what was counted for those of them that are about routes.
+#[derive(Clone, Debug, Default)]
+pub struct Watch {
+    demands: Demands,
+    watched: Vec<Watched>,
+}
+
+/// What one demand about a route is measured on.
+#[derive(Clone, Debug)]
+struct Watched {
+    demand: usize,
+    route: RoutePattern,
+    clock: Option<Clock>,
+    targets: Vec<(String, Tally)>,
+}
+
+#[derive(Clone, Debug, Default)]
+struct Tally {
+    deliveries: u64,
+    errors: u64,
+    differences: Differences,
+    production: Option<Durations>,
+    latency: Option<Durations>,
+}
+
+impl Watch {
+    /// Watches for `demands`, on deliveries to `targets`.
+    #[must_use]
+    pub fn new(demands: Demands, targets: &[String]) -> Self {
+        let of_routes = demands.all.iter().enumerate().filter_map(|(demand, asked)| {
+            let targets = targets.iter().filter(|url| asked.target().is_none_or(|target| target == *url));
+            let tallies = targets.map(|url| (url.clone(), Tally::default()));
+            let clock = if let Metric::Latency(clock, _) = asked.metric { Some(clock) } else { None };
+            Some(Watched { demand, route: asked.route.clone()?, clock, targets: tallies.collect() })
+        });
+        Self { watched: of_routes.collect(), demands }
+    }
+
+    /// Whether it has to see every delivery.
+    #[must_use]
+    pub const fn wants(&self) -> bool {
+        !self.watched.is_empty()
+    }
+
+    /// Counts a delivery to the target of this URL, as the run has it. One whose request nobody remembers has no route.
+    pub(in crate::report) fn delivered(
+        &mut self,
+        url: &str,
+        note: Option<&RequestNote>,
+        delivery: &Delivery,
+        production: Option<&Production>,
+        found: Option<&Found>,
+    ) {
+        let status = match (&delivery.outcome, &delivery.answer) {
+            (Outcome::Sent, Some(answer)) => Some(answer.status),
+            (Outcome::Failed(_), _) => None,
+            _ => return,
+        };
+        let Some(note) = note.filter(|_| self.wants()) else { return };
+        self.take(
+            url,
+            &Seen {
+                method: &note.method,
+                target: &note.target,
+                status,
+                service_us: delivery.service.map(micros),
+                response_us: delivery.response.map(micros),
+                production: production.map(|production| production.status),
+                production_us: production.map(|production| micros(production.latency)),
+                differs: found.map(Differs::of),
+            },
+        );
+    }
+
+    /// Counts a delivery to the target of this URL.
+    pub(super) fn take(&mut self, url: &str, seen: &Seen<'_>) {
+        let path = path_and_query(seen.target);
+        let path = wire_text(path.get(..memchr::memchr2(b'?', b'#', path).unwrap_or(path.len())).unwrap_or_default());
+        let mut shape = None;
+        for watched in &mut self.watched {
+            let is_of = watched.route.is_of(seen.method, &path)
+                || watched.route.is_of(seen.method, shape.get_or_insert_with(|| template(&path)));
+            let tally = watched.targets.iter_mut().find(|(target, _)| is_of && target == url);
+            if let Some((_, tally)) = tally {
+                tally.count(seen, watched.clock);
+            }
+        }
+    }
+
+    /// The judgement on each demand, in their order.
+    #[must_use]
+    pub fn judge(&self, summary: &Summary) -> Vec<Gate> {
+        let judged = self.demands.all.iter().enumerate().map(|(number, demand)| {
+            let watched = self.watched.iter().find(|watched| watched.demand == number);
+            let measured: Vec<(String, Measured)> = match watched {
+                Some(watched) => {
+                    watched.targets.iter().map(|(url, tally)| (url.clone(), tally.measured(watched.clock))).collect()
+                }
+                None => of_targets(demand, summary),
+            };
+            judge::judge(demand, self.demands.min_samples, &measured)
+        });
+        judged.collect()
+    }
+}
+
+fn of_targets(demand: &Demand, summary: &Summary) -> Vec<(String, Measured)> {
+    let asked = summary.targets.iter().filter(|(url, _)| demand.target().is_none_or(|target| target == *url));
+    asked.map(|(url, target)| (url.clone(), Measured::of(summary, target))).collect()
+}
+
+/// Whether a delivery went wrong where production did not.
+pub(super) const fn is_error(status: Option<u16>, production: Option<u16>) -> bool {
+    let fails = match status {
+        Some(status) => status >= 500,
+        None => true,
+    };
+    fails && !matches!(production, Some(500..))
+}
+
+impl Tally {
+    fn count(&mut self, seen: &Seen<'_>, clock: Option<Clock>) {
+        self.deliveries += 1;
+        self.errors += u64::from(is_error(seen.status, seen.production));
+        if let Some(differs) = seen.differs {
+            let differences = &mut self.differences;
+            differences.compared += 1;
+            differences.any += u64::from(differs.status || differs.headers || differs.body);
+            differences.status += u64::from(differs.status);
+            differences.headers += u64::from(differs.headers);
+            differences.body += u64::from(differs.body);
+            differences.bodies_unknown += u64::from(differs.body_unknown);
+        }
+        let Some(clock) = clock else { return };
+        let took = if clock == Clock::Service { seen.service_us } else { seen.response_us };
+        for (durations, us) in [(&mut self.latency, took), (&mut self.production, seen.production_us)] {
+            if let Some(us) = us {
+                durations.get_or_insert_with(Durations::coarse).record_us(us);
+            }
+        }
+    }
+
+    fn measured(&self, clock: Option<Clock>) -> Measured {
+        let figures = |durations: &Option<Durations>| durations.as_ref().map(Durations::figures).unwrap_or_default();
+        let latency = match clock {
+            Some(Clock::Service) => TargetLatency { service: figures(&self.latency), ..TargetLatency::default() },
+            _ => TargetLatency { response: figures(&self.latency), ..TargetLatency::default() },
+        };
+        Measured {
+            deliveries: self.deliveries,
+            errors: self.errors,
+            differences: self.differences.clone(),
+            latency,
+            production: figures(&self.production),
+            lost: 0,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::super::compare::{Difference, Kind};
+    use super::super::super::results::Line;
+    use super::super::super::testing::{delivery, note, production};
+    use super::*;
+    use crate::exchange::FailureKind;
+
+    const URL: &str = "http://t";
+
+    fn watch(demand: &str) -> Watch {
+        let demands = Demands { all: vec![demand.parse().unwrap()], min_samples: 1 };
+        Watch::new(demands, &[URL.to_owned(), "http://other".to_owned()])
+    }
+
+    /// A request to `target` that production answers with 200 and the target with `status`, or not at all; seen by the
+    /// run, and read again from the results.
+    fn seen(watches: &mut [&mut Watch; 2], target: &str, status: Option<u16>) {
+        let mut note = note(1);
+        note.target = target.as_bytes().to_vec();
+        let outcome = if status.is_some() { Outcome::Sent } else { Outcome::Failed(FailureKind::Timeout) };
+        let delivery = delivery(1, outcome, status);
+        let production = production(200);
+        let found = status.map(|status| Found {
+            differences: (status != 200).then(|| difference(status)).into_iter().collect(),
+            body_unknown: false,
+        });
+        let [run, again] = watches;
+        run.delivered(URL, Some(&note), &delivery, Some(&production), found.as_ref());
+        let differences = found.map(|found| found.differences).unwrap_or_default();
+        let line = Line::delivered(Some(&note), &delivery, URL, Some(&production), differences);
+        again.line(&serde_json::to_vec(&line).unwrap());
+    }
+
+    fn difference(status: u16) -> Difference {
+        Difference {
+            place: Place::Status,
+            path: String::new(),
+            kind: Kind::Value,
+            production: 200.into(),
+            shadow: status.into(),
+        }
+    }
+
+    #[track_caller]
+    fn check(demand: &str, value: f64, samples: u64) {
+        let (mut run, mut again) = (watch(demand), watch(demand));
+        for (target, status) in [
+            ("/v2/a?x=/v1/", Some(503)),
+            ("/v2/users/4711", Some(200)),
+            ("/v2/a", None),
+            ("/v1/a", Some(503)),
+            ("http://h/v2/b", Some(404)),
+        ] {
+            seen(&mut [&mut run, &mut again], target, status);
+        }
+        for watch in [run, again] {
+            let gate = watch.judge(&Summary::default()).remove(0);
+            assert_eq!((gate.value, gate.samples), (value, samples), "{demand}: {}", gate.reason);
+        }
+    }
+
+    #[test]
+    fn deliveries_are_counted_by_the_pattern_of_the_demand() {
+        check("errors{route=\"/v2/*\", target=\"http://t\"}>9", 2.0, 4);
+        check("status-diff{route=\"/v2/*\", target=\"http://t\"}>9", 2.0, 3);
+        check("status-diff{route=\"/v2/users/{id}\", target=\"http://t\"}>9", 0.0, 1);
+        check("status-diff{route=\"GET /v1/*\", target=\"http://t\"}>9", 1.0, 1);
+        check("differences{route=\"POST *\", target=\"http://t\"}>9", 0.0, 0);
+        check("body-diff{route=\"*\", target=\"http://other\"}>9", 0.0, 0);
+        check("service.max{route=\"/v2/*\", target=\"http://t\"}>9s", 2_000.0, 3);
+        check("mean{route=\"/v2/*\", target=\"http://t\"}>2*production", 3_000.0, 3);
+    }
+
+    #[test]
+    fn what_is_no_delivery_is_passed_over() {
+        let mut watch = watch("errors{route=\"*\"}>0");
+        for line in ["", "{", r#"{"kind":"summary","targets":{}}"#, r#"{"outcome":"sampled_out","target":"/"}"#] {
+            watch.line(line.as_bytes());
+        }
+        assert_eq!(watch.judge(&Summary::default())[0].samples, 0);
+    }
+}

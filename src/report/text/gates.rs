@@ -1,0 +1,23 @@
+//! What was demanded of the run, and whether it held: a paragraph each.
+
+use super::super::summary::{GateState, Summary};
+use super::{Page, Tone};
+
+/// Columns of what became of a demand.
+const STATE: usize = 9;
+
+/// Each demand, what became of it, and why.
+pub(super) fn gates(page: &mut Page, summary: &Summary) {
+    if summary.gates.is_empty() {
+        return;
+    }
+    page.title("Gates");
+    for gate in &summary.gates {
+        let (state, tone) = match gate.state {
+            GateState::Held if gate.held => ("held", Tone::Good),
+            GateState::TooFew => ("too few", Tone::Odd),
+            GateState::Held | GateState::Failed => ("failed", Tone::Bad),
+        };
+        page.wrapped(&format!("  {state:STATE$}{}: {}", gate.gate, gate.reason), 2 + STATE, tone);
+    }
+}

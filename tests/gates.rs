@@ -1,0 +1,137 @@
+//! What is demanded of a run, as it is typed: what is told, what is written, how the program ends.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "what breaks here fails its test")]
+
+#[path = "support/server.rs"]
+mod server;
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+
+use serde_json::Value;
+use server::{Server, answer};
+
+fn demo() -> PathBuf {
+    [env!("CARGO_MANIFEST_DIR"), "testdata", "demo.pcap.zst"].iter().collect()
+}
+
+/// Answers with 404, but for the search, which is broken.
+async fn staging() -> Server {
+    Server::start(|request| {
+        let is_search = request.starts_with("GET /v2/search");
+        vec![answer(if is_search { "503 Service Unavailable" } else { "404 Not Found" }, "no")]
+    })
+    .await
+}
+
+async fn shadowtap(arguments: Vec<String>) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_shadowtap"));
+    command.args(arguments).env_remove("SHADOWTAP_LOG").stdin(Stdio::null());
+    tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap()
+}
+
+/// A replay of the demo's capture, and where its results are.
+async fn replay(server: &Server, folder: &Path, arguments: &[&str]) -> (Output, PathBuf) {
+    let results = folder.join("run.jsonl");
+    let url = format!("staging={}", server.url("http"));
+    let mut all =
+        ["replay", demo().to_str().unwrap(), "--to", &url, "--speed", "max", "--results"].map(str::to_owned).to_vec();
+    all.push(results.to_str().unwrap().to_owned());
+    all.extend(arguments.iter().map(|argument| (*argument).to_owned()));
+    (shadowtap(all).await, results)
+}
+
+/// The gates that failed, as they were told.
+fn told(output: &Output) -> Vec<String> {
+    let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+    stderr.lines().filter(|line| line.starts_with("gate failed: ")).map(str::to_owned).collect()
+}
+
+fn summary(results: &Path) -> Value {
+    let text = std::fs::read_to_string(results).unwrap();
+    serde_json::from_str(text.lines().last().unwrap()).unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_gate_that_fails_is_the_reason_in_a_line_and_exit_code_1() {
+    let (server, folder) = (staging().await, tempfile::tempdir().unwrap());
+    let gates = [
+        "--fail-if",
+        "status-diff>0.1%",
+        "--fail-if",
+        "lost>0",
+        "--fail-if",
+        "errors{route=\"/v2/search\",target=\"staging\"}>1%",
+        "--fail-if",
+        "errors{route=\"/v2/profile*\"}>0",
+        "--fail-if",
+        "p99>60s",
+    ];
+    let (output, results) = replay(&server, folder.path(), &gates).await;
+    let told = told(&output);
+    assert_eq!(output.status.code(), Some(1), "{told:?}");
+    assert_eq!(told.len(), 2, "{told:?}");
+    assert!(told[0].starts_with("gate failed: status-diff>0.1%: ") && told[0].contains(" is more than 0.1%"));
+    assert!(told[1].contains("errors{route=\"/v2/search\",target=\"staging\"}>1%: "), "{told:?}");
+    let stdout = String::from_utf8_lossy(&output.stdout).into_owned();
+    for line in ["\nGates\n", "\n  failed   status-diff>0.1%: ", "\n  held     lost>0: 0 is not more than 0\n"] {
+        assert!(stdout.contains(line), "{line} is not in {stdout}");
+    }
+    let gates = summary(&results)["gates"].as_array().unwrap().clone();
+    let held: Vec<bool> = gates.iter().map(|gate| gate["held"].as_bool().unwrap()).collect();
+    assert_eq!(held, [false, true, false, true, true]);
+    assert_eq!(gates[2]["state"], "failed");
+    assert_eq!(gates[2]["target"], server.url("http"));
+
+    // The same demands of the results come to the same, routes and all.
+    let again = |gate: &str| {
+        shadowtap(vec!["report".into(), results.to_str().unwrap().into(), "--fail-if".into(), gate.into()])
+    };
+    let url = server.url("http");
+    let output = again(&format!("errors{{route=\"/v2/search\",target=\"{url}\"}}>1%")).await;
+    let judged = self::told(&output);
+    assert_eq!((output.status.code(), judged.len()), (Some(1), 1));
+    let reason = |line: &str| line.rsplit_once("}>1%: ").map(|(_, reason)| reason.to_owned());
+    assert_eq!(reason(&judged[0]), reason(&told[1]));
+    assert_eq!(again("lost>0").await.status.code(), Some(0));
+    let output = again("errors{target=\"staging\"}>0").await;
+    assert_eq!(output.status.code(), Some(2), "results know targets by their URL");
+    assert!(String::from_utf8_lossy(&output.stderr).contains("no target is called `staging`"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_gate_does_not_pass_on_too_few_deliveries_and_trouble_goes_before_it() {
+    let (server, folder) = (staging().await, tempfile::tempdir().unwrap());
+    let (output, _) = replay(&server, folder.path(), &["--fail-if", "lost>0", "--min-samples", "1000000"]).await;
+    let told = told(&output);
+    assert_eq!((output.status.code(), told.len()), (Some(1), 1));
+    assert!(
+        told[0].starts_with("gate failed: lost>0: it needs 1,000,000 deliveries to pass, and there are "),
+        "{told:?}"
+    );
+    let (output, _) = replay(&server, folder.path(), &["--fail-if", "lost>0"]).await;
+    assert_eq!((output.status.code(), self::told(&output)), (Some(0), Vec::new()));
+
+    let nobody = Server::refusing().await;
+    let (capture, url) = (demo(), format!("http://{nobody}"));
+    let arguments = ["replay", capture.to_str().unwrap(), "--to", &url, "--speed", "max"];
+    let mut arguments = arguments.map(str::to_owned).to_vec();
+    arguments.extend(["--sample", "2%", "--fail-if", "errors>0"].map(str::to_owned));
+    let output = shadowtap(arguments).await;
+    assert_eq!((output.status.code(), self::told(&output).len()), (Some(2), 1), "nothing could be delivered");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_mistake_in_a_gate_is_told_before_anything_is_sent() {
+    let (server, folder) = (staging().await, tempfile::tempdir().unwrap());
+    let (output, _) = replay(&server, folder.path(), &["--fail-if", "statusdiff>1%", "--fail-if", "p99>5"]).await;
+    let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!((output.status.code(), server.requests().len()), (Some(2), 0));
+    assert!(stderr.contains("error: --fail-if: `statusdiff>1%`, character 1: "), "{stderr}");
+    assert!(stderr.contains("did you mean `status-diff`?"), "{stderr}");
+    assert!(stderr.contains("error: --fail-if: `p99>5`, character 5: a latency is a time"), "{stderr}");
+    let report =
+        vec!["report".to_owned(), demo().to_str().unwrap().to_owned(), "--fail-if".to_owned(), "lost>0".to_owned()];
+    let output = shadowtap(report).await;
+    assert_eq!(output.status.code(), Some(2));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("holds no results of a run"));
+}

@@ -1,0 +1,354 @@
+//! The report as a page, in a real browser: what it shows, what it does, and what hostile data cannot make it do.
+//!
+//! Each trial needs chromium. Where that is not there the trial is ignored, and its name says so.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "what breaks here fails its trial")]
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use libtest_mimic::{Arguments, Trial};
+use shadowtap::report::by_route::{RouteProduction, RouteSummary, RouteTarget};
+use shadowtap::report::curves::{Curves, TargetCurves};
+use shadowtap::report::html::{self, Page};
+use shadowtap::report::kinds::{Example, ExampleRequest, Kind, Kinds};
+use shadowtap::report::timeline::{Point, TargetPoint, Timeline};
+use shadowtap::report::{Cause, Comparison, Differences, Figures, Gate, Step, Summary, Target};
+
+/// The target of every run here.
+const URL: &str = "http://new.example:8080";
+
+/// What somebody may have sent to do harm, and what its parts look like on the page.
+const HOSTILE: &str = "/a</script><img src=x onerror=alert(1)>\u{202e}\u{0}'\"&amp;";
+
+/// Seconds that a browser gets for a page; it takes one.
+const PATIENCE: &str = "60";
+
+fn main() {
+    let arguments = Arguments::from_args();
+    let trials = vec![
+        trial("an empty run is a page that says so", an_empty_run),
+        trial("a run is a page with everything in it, and nothing on the console", a_whole_run),
+        trial("2,000 routes and 1,200 points are under 5 MB, and the first screen is there", a_huge_run),
+        trial("what came off the wire is text on the page, and can be seen", hostile_data),
+        trial("drawing again keeps what is open, filtered, sorted and in focus", drawn_again),
+        trial("nothing scrolls sideways at the width of a phone", a_phone),
+        trial("without scripts the verdict and the tables are there", without_scripts),
+        trial("two runs side by side are a page without scripts", two_runs),
+    ];
+    libtest_mimic::run(&arguments, trials).exit();
+}
+
+fn trial(name: &str, run: fn()) -> Trial {
+    let lacks = browser().is_none();
+    let name = if lacks { format!("{name} [skipped: no chromium]") } else { name.to_owned() };
+    Trial::test(name, move || {
+        run();
+        Ok(())
+    })
+    .with_ignored_flag(lacks)
+}
+
+fn browser() -> Option<&'static str> {
+    ["chromium", "chromium-browser", "google-chrome"]
+        .into_iter()
+        .find(|name| Command::new(name).arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok())
+}
+
+/// What a browser makes of a page, and what it says on its console.
+struct Shown {
+    dom: String,
+    console: Vec<String>,
+}
+
+impl Shown {
+    #[track_caller]
+    fn has(&self, all: &[&str]) {
+        for part in all {
+            assert!(self.dom.contains(part), "{part:?} is not in {}", self.dom);
+        }
+    }
+
+    #[track_caller]
+    fn is_quiet(&self) {
+        assert!(self.console.is_empty(), "{:?}", self.console);
+    }
+}
+
+fn show(page: &str) -> Shown {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("page.html");
+    fs::write(&file, page).unwrap();
+    show_file(&file, folder.path())
+}
+
+fn show_file(file: &Path, folder: &Path) -> Shown {
+    let output = Command::new("timeout")
+        .args([PATIENCE, browser().unwrap(), "--headless", "--no-sandbox", "--disable-gpu", "--enable-logging=stderr"])
+        .args(["--window-size=1400,1000", "--dump-dom", &format!("--user-data-dir={}", folder.join("own").display())])
+        .arg(format!("file://{}", file.display()))
+        .stdin(Stdio::null())
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.success(), "{said}");
+    let console = said.lines().filter(|line| line.contains("CONSOLE")).map(str::to_owned).collect();
+    Shown { dom: String::from_utf8(output.stdout).unwrap(), console }
+}
+
+/// A page with one more script at its end.
+fn probed(summary: &Summary, probe: &str) -> String {
+    html::page(Page {
+        title: "probed",
+        fixed: "",
+        data: &html::data(summary),
+        scripts: &[html::SCRIPT, probe],
+        connects: false,
+    })
+}
+
+fn figures(us: u64) -> Figures {
+    Figures { count: 500, min: us / 3, mean: us, p50: us, p90: us * 2, p99: us * 4, p99_9: us * 9, max: us * 20 }
+}
+
+fn counts(some: &[(&str, u64)]) -> BTreeMap<String, u64> {
+    some.iter().map(|(key, count)| ((*key).to_owned(), *count)).collect()
+}
+
+fn route(name: &str, differing: u64) -> RouteSummary {
+    let mut target = RouteTarget { sent: 500, statuses: counts(&[("2xx", 500)]), ..RouteTarget::default() };
+    target.matrix.insert("200".into(), counts(&[("200", 500 - differing), ("503", differing)]));
+    target.differences = Differences { compared: 500, any: differing, status: differing, ..Differences::default() };
+    (target.latency_us.service, target.latency_us.response) = (figures(3_000), figures(4_000));
+    RouteSummary {
+        route: name.to_owned(),
+        requests: 1_000,
+        production: RouteProduction { statuses: counts(&[("2xx", 500)]), latency_us: figures(2_000) },
+        targets: [(URL.to_owned(), target)].into(),
+    }
+}
+
+fn kind(route: &str, path: &str, value: &str) -> Kind {
+    let example = |n: u32| Example {
+        id: format!("17.{n}"),
+        at: "2026-11-21T20:15:00.000000000Z".into(),
+        path: path.into(),
+        production: value.into(),
+        shadow: serde_json::json!({ "price": n, "name": value }),
+        statuses: (Some(200), Some(503)),
+        request: ExampleRequest { method: "GET".into(), target: route.into(), headers: Vec::new() },
+        curl: format!("curl -sSig --path-as-is '{URL}/a'"),
+    };
+    Kind {
+        target: URL.into(),
+        route: route.into(),
+        place: "body".into(),
+        path: path.into(),
+        what: None,
+        count: 7,
+        examples: (1..=3).map(example).collect(),
+    }
+}
+
+/// A run with something in every part, over this many seconds.
+fn run(routes: Vec<RouteSummary>, kinds: Vec<Kind>, seconds: u64) -> Summary {
+    let mut summary = Summary {
+        version: "0.1.0".into(),
+        command: "shadow".into(),
+        started: "2026-11-21T20:15:00.000000000Z".into(),
+        duration_s: seconds as f64,
+        routes,
+        kinds: Some(Kinds { rows: kinds, left_out: 0 }),
+        trouble: vec!["a warning".into()],
+        gates: vec![Gate { gate: "lost>0".into(), value: 0.0, held: true, samples: 5_000 }],
+        ..Summary::default()
+    };
+    (summary.requests.seen, summary.requests.offered, summary.requests.ended.sampled_out) = (10_000, 5_000, 5_000);
+    summary.production.latency_us = figures(2_000);
+    let mut target = Target { offered: 5_000, ..Target::default() };
+    target.ended.sent = 4_990;
+    target.ended.failed.insert("timeout".into(), 10);
+    target.matrix.insert("200".into(), counts(&[("200", 4_900), ("503", 90), ("failed", 10)]));
+    target.differences = Differences { compared: 4_990, any: 120, status: 90, body: 30, ..Differences::default() };
+    (target.latency_us.service, target.latency_us.response) = (figures(3_000), figures(4_000));
+    summary.targets.insert(URL.into(), target);
+    let curve: Vec<(f64, u64)> =
+        (0..60_u32).map(|at| (1.0 - 0.9_f64.powf(at.into()), 1_000 + 99 * u64::from(at * at))).collect();
+    summary.curves = Some(Curves {
+        production: curve.clone(),
+        targets: [(URL.to_owned(), TargetCurves { service: curve.clone(), response: curve })].into(),
+    });
+    let point = |second: u64| Point {
+        seen: 500 + second % 100,
+        share: Some(0.5),
+        targets: vec![TargetPoint {
+            sent: 250,
+            failed: second % 7,
+            p50_us: 4_000,
+            p99_us: 16_000 + second,
+            connections: Some(20),
+            ..TargetPoint::default()
+        }],
+        ..Point::default()
+    };
+    summary.timeline = Some(Timeline {
+        start: summary.started.clone(),
+        width_s: 1,
+        targets: vec![URL.into()],
+        points: (0..seconds).map(point).collect(),
+    });
+    summary.steps = vec![Step {
+        at: "2026-11-21T20:15:30.000000000Z".into(),
+        target: None,
+        what: Cause::Ramp,
+        from: 0.1,
+        to: 0.5,
+        reason: "nothing spoke against it".into(),
+    }];
+    summary
+}
+
+fn small() -> Summary {
+    run(
+        vec![route("GET /v2/a/{id}", 90), route("GET /b", 0)],
+        vec![kind("GET /v2/a/{id}", "$.items[*].price", "x")],
+        60,
+    )
+}
+
+fn an_empty_run() {
+    let shown = show(&html::report(&Summary::default()));
+    shown.is_quiet();
+    shown.has(&["No HTTP/1 request was seen.", "Nothing to see"]);
+}
+
+fn a_whole_run() {
+    let shown = show(&html::report(&small()));
+    shown.is_quiet();
+    for id in ["ledger", "statuses", "latency", "time", "routes", "facts"] {
+        shown.has(&[&format!("<section id=\"{id}\"")]);
+    }
+    shown.has(&[
+        "Same answers for 97.6 % of 4,990 requests",
+        "p99 2.0× production's",
+        "GET /v2/a/{id}",
+        "a warning",
+        "lost&gt;0",
+    ]);
+    // The timeline, the curves and the step stand in pictures.
+    assert!(shown.dom.matches("<path class=\"l ").count() > 8, "{}", shown.dom);
+    shown.has(&["class=\"step\"", "nothing spoke against it"]);
+}
+
+fn a_huge_run() {
+    let name = |n: u64| format!("GET /v{}/{}/{{id}}/{n}", n % 3, "channels-and-programmes");
+    let routes: Vec<RouteSummary> = (0..2_000).map(|n| route(&name(n), n % 50)).collect();
+    let kinds = (0..1_000).map(|n| kind(&name(n), "$.items[*].price", &"v".repeat(300))).collect();
+    let page = html::report(&run(routes, kinds, 1_200));
+    assert!(page.len() < 5_000_000, "{} bytes", page.len());
+    let shown = show(&page);
+    shown.is_quiet();
+    shown.has(&["2,000 routes", "Show 240 more", "GET /v1/channels-and-programmes/{id}/49"]);
+    // What is not looked at is not made: the page stays quick.
+    assert!(shown.dom.matches("<tr").count() < 300);
+}
+
+const OPEN_ALL: &str = "for (const b of document.querySelectorAll('td.route button')) b.click(); \
+     for (const k of document.querySelectorAll('details.kind')) k.open = true;";
+
+fn hostile_data() {
+    let mut summary = run(vec![route(HOSTILE, 3)], vec![kind(HOSTILE, HOSTILE, HOSTILE)], 60);
+    summary.trouble = vec![HOSTILE.into()];
+    summary.gates[0].gate = HOSTILE.into();
+    summary.steps[0].reason = HOSTILE.into();
+    summary.requests.ended.filtered = counts(&[(HOSTILE, 3)]);
+    let target = summary.targets.remove(URL).unwrap();
+    summary.targets.insert(format!("{URL}{HOSTILE}"), target);
+    let report = html::report(&summary);
+    assert_eq!(report.matches("</script>").count(), 2, "only its own scripts end");
+    assert!(!report.split("<script").next().unwrap().contains('\u{202e}'), "text is turned around");
+    let look = format!(
+        "{OPEN_ALL} document.documentElement.dataset.turned = \
+         document.getElementById('report').textContent.includes('\\u202e');"
+    );
+    for (page, turned) in [(report, ""), (probed(&summary, &look), "data-turned=\"false\"")] {
+        let shown = show(&page);
+        shown.is_quiet();
+        // In the data a `<` is \u003c; anywhere else `<img` would be an element.
+        assert!(!shown.dom.contains("<img"), "{}", shown.dom);
+        shown.has(&["&lt;/script&gt;&lt;img src=x onerror=alert(1)&gt;", "U+202E", "\u{2400}", turned]);
+    }
+}
+
+/// Opens, filters and sorts; draws again; says what has not stayed.
+const AGAIN: &str = "
+    const $ = (selector) => document.querySelector(selector), wrong = [];
+    const check = (what, is) => { if (!is) wrong.push(what); };
+    const summary = JSON.parse($('#summary').textContent);
+    const search = $('input[type=search]');
+    search.value = '/v2/'; search.dispatchEvent(new Event('input'));
+    check('the filter leaves one route', document.querySelectorAll('td.route').length === 1);
+    $('td.route button').click();
+    check('a click opens a route', $('tr.detail') !== null && $('td.route button').getAttribute('aria-expanded') === 'true');
+    check('the focus stays on its button', document.activeElement === document.body || document.activeElement.dataset.key === 'route GET /v2/a/{id}');
+    check('the only kind is open, with its examples', document.querySelectorAll('.example').length === 3);
+    [...document.querySelectorAll('th button')].find((b) => b.textContent === 'Requests').click();
+    check('the column says how it is sorted', $('th[data-sort=requests]').getAttribute('aria-sort') === 'descending');
+    search.focus();
+    summary.requests.seen = 77777;
+    shadowtap.render(summary, { live: true });
+    check('the new figures are there', document.body.textContent.includes('77,777'));
+    check('it says that the run goes on', document.body.textContent.includes('so far'));
+    check('the filter stays', $('input[type=search]').value === '/v2/');
+    check('the route stays open', document.querySelectorAll('.example').length === 3);
+    check('the order stays', $('th[data-sort=requests]').getAttribute('aria-sort') === 'descending');
+    check('the focus stays', document.activeElement.type === 'search');
+    shadowtap.render({ requests: { seen: 0, offered: 0, ended: {} }, production: {}, targets: {} });
+    check('a summary with hardly anything is drawn', $('h1') !== null);
+    document.documentElement.dataset.probe = wrong.join('; ') || 'all is well';
+";
+
+fn drawn_again() {
+    let shown = show(&probed(&small(), AGAIN));
+    shown.is_quiet();
+    shown.has(&["data-probe=\"all is well\""]);
+}
+
+fn a_phone() {
+    let mut page = probed(
+        &run(vec![route(&format!("GET /{}", "a-very-long-route/".repeat(20)), 90)], vec![], 60),
+        &format!("{OPEN_ALL} document.documentElement.dataset.width = document.documentElement.scrollWidth;"),
+    );
+    page = page.replace('&', "&amp;").replace('"', "&quot;");
+    // A browser's window has a least width; a frame has not.
+    let outer = format!(
+        "<!doctype html><iframe style=\"width:390px;height:900px;border:0\" srcdoc=\"{page}\"></iframe><script>\
+         onload = () => document.documentElement.dataset.width = document.querySelector('iframe').contentDocument.documentElement.dataset.width;\
+         </script>"
+    );
+    let shown = show(&outer);
+    shown.is_quiet();
+    let width = shown.dom.split("data-width=\"").nth(1).and_then(|rest| rest.split('"').next()).unwrap();
+    assert!(width.parse::<u32>().unwrap() <= 390, "{width} pixels");
+}
+
+fn without_scripts() {
+    let whole = html::report(&small());
+    let (page, rest) = whole.split_once("<script").unwrap();
+    assert!(rest.contains("shadowtap"));
+    let shown = show(page);
+    shown.is_quiet();
+    shown.has(&["<h1>Same answers for 97.6 %", "GET /v2/a/{id}", "1,000", "answers differ in status", "10,000"]);
+}
+
+fn two_runs() {
+    let (before, mut after) = (small(), small());
+    let target = after.targets.get_mut(URL).unwrap();
+    (target.differences.any, target.differences.status) = (2_000, 2_000);
+    let page = html::against(&Comparison::of(&before, &after));
+    assert!(!page.contains("<script>"));
+    let shown = show(&page);
+    shown.is_quiet();
+    shown.has(&["Worse: answers that differ, in status.", "▼ worse", "40.08 % (2,000)"]);
+}
