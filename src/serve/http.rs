@@ -94,7 +94,11 @@ fn too_early() -> Response {
 async fn show(State(served): State<Served>) -> Response {
     let policy = (header::CONTENT_SECURITY_POLICY, OF_PAGE);
     let content = (header::CONTENT_TYPE, "text/html; charset=utf-8");
-    ([policy, content], page::page(&served.access)).into_response()
+    let first = match served.run.look(true).await {
+        Some(seen) => json(&seen, served.access.steers()),
+        None => None,
+    };
+    ([policy, content], page::page(&served.access, first.as_deref())).into_response()
 }
 
 async fn events(State(served): State<Served>) -> Response {
@@ -120,13 +124,13 @@ fn each_second(served: Served, place: OwnedSemaphorePermit) -> impl Stream<Item 
 }
 
 fn told(seen: &Snapshot, steers: bool) -> Event {
-    match page::told(seen, steers) {
-        Ok(told) => Event::default().data(told),
-        Err(error) => {
-            tracing::warn!(%error, "the live page was not told how the run goes");
-            Event::default().comment("nothing")
-        }
-    }
+    json(seen, steers).map_or_else(|| Event::default().comment("nothing"), |told| Event::default().data(told))
+}
+
+fn json(seen: &Snapshot, steers: bool) -> Option<String> {
+    page::told(seen, steers)
+        .inspect_err(|error| tracing::warn!(%error, "the live page was not told how the run goes"))
+        .ok()
 }
 
 async fn steer(State(served): State<Served>, Path(wish): Path<String>, body: String) -> Response {

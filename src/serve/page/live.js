@@ -128,14 +128,16 @@
     lastDifferences(told.differences);
   };
 
-  const source = new EventSource("/events");
-  source.addEventListener("message", (event) => {
-    told = JSON.parse(event.data);
+  const take = (text) => {
+    told = JSON.parse(text);
     paused = told.live.paused;
     over = false;
     // What nobody looks at need not be drawn.
     if (!document.hidden) draw();
-  });
+  };
+  if (first.dataset.first) take(first.dataset.first);
+  const source = new EventSource("/events");
+  source.addEventListener("message", (event) => take(event.data));
   // The run ends with its process: what was seen last stays. It may be that only the way to it is broken, so it goes on
   // asking.
   source.addEventListener("error", () => {

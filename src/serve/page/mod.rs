@@ -6,7 +6,7 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 
 use super::access::Access;
-use crate::report::html::{self, Page, SCRIPT, escaped};
+use crate::report::html::{self, Page, SCRIPT};
 use crate::report::snapshot::{Live, Snapshot};
 
 /// What asks for events and puts them on the page.
@@ -15,13 +15,13 @@ const LIVE: &str = include_str!("live.js");
 /// The style of what that script adds.
 const STYLE: &str = include_str!("live.css");
 
-/// The page, before the first event.
-pub(super) fn page(access: &Access) -> String {
-    let token = access.page_token().map(|token| format!(" data-token=\"{}\"", escaped(token))).unwrap_or_default();
-    // A style sheet has lines, which `escaped` would show as odd characters.
-    let style = STYLE.replace('&', "&amp;").replace('"', "&quot;");
+/// The page; what it shows `first` is as any event. A browser that runs no scripts gets the reason why nothing moves.
+pub(super) fn page(access: &Access, first: Option<&str>) -> String {
+    let token = access.page_token().map(|token| attribute("token", token)).unwrap_or_default();
+    let first = first.map(|told| attribute("first", told)).unwrap_or_default();
+    let style = attribute("style", STYLE);
     let fixed = format!(
-        "<div class=\"static\" id=\"live\"{token} data-style=\"{style}\"><h1>A run goes on</h1><p>This page draws it with a \
+        "<div class=\"static\" id=\"live\"{token}{style}{first}><h1>A run goes on</h1><p>This page draws it with a \
          script. Without one there is <a href=\"/metrics\">/metrics</a>.</p></div>"
     );
     html::page(Page {
@@ -31,6 +31,11 @@ pub(super) fn page(access: &Access) -> String {
         scripts: &[SCRIPT, LIVE],
         connects: true,
     })
+}
+
+/// An attribute of HTML that a script reads.
+fn attribute(name: &str, value: &str) -> String {
+    format!(" data-{name}=\"{}\"", value.replace('&', "&amp;").replace('"', "&quot;"))
 }
 
 /// What the page is told each second, as JSON.
@@ -59,21 +64,27 @@ mod tests {
     #[test]
     fn the_page_has_its_own_token_and_never_the_one_of_a_file() {
         let own = access(None);
-        assert!(page(&own).contains(&format!("data-token=\"{}\"", own.page_token().unwrap())));
+        assert!(page(&own, None).contains(&format!("data-token=\"{}\"", own.page_token().unwrap())));
         let token = Token::random();
         let word = token.word().to_owned();
-        let text = page(&access(Some(token)));
+        let text = page(&access(Some(token)), None);
         assert!(!text.contains(&word) && !text.contains("data-token"));
     }
 
     #[test]
     fn the_page_loads_nothing_and_runs_nothing_but_its_scripts() {
         // The name of a vocabulary is no address.
-        let text = page(&access(None)).replace("http://www.w3.org/", "");
+        let text = page(&access(None), None).replace("http://www.w3.org/", "");
         assert!(text.contains("default-src 'none'") && text.contains("connect-src 'self'"));
         for elsewhere in ["http://", "https://", " src=", "@import", "url("] {
             assert!(!text.contains(elsewhere), "{elsewhere}");
         }
+    }
+
+    #[test]
+    fn what_the_page_begins_with_stays_inside_its_attribute() {
+        let text = page(&access(None), Some("{\"a\":\"\\\"><script>alert(1)</script>&amp;\"}"));
+        assert!(text.contains("{&quot;a&quot;:&quot;\\&quot;><script>alert(1)</script>&amp;amp;&quot;}\""), "{text}");
     }
 
     #[test]
