@@ -1,7 +1,7 @@
 # What one does here; `make help` lists it. cargo does the work, this finds what cargo needs.
 SHELL = /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help demo test bench soak bench-live lint install cargo needed
+.PHONY: help demo test bench bench-open soak bench-live bench-replay lint install cargo needed
 
 # A cargo that rustup has just installed is not in the PATH of an old shell.
 export PATH := $(PATH):$(if $(CARGO_HOME),$(CARGO_HOME),$(HOME)/.cargo)/bin
@@ -17,11 +17,17 @@ test: needed ## every test that can run here; those that cannot are named with w
 bench: needed ## throughput of each stage and of the whole
 	cargo bench --locked
 
+bench-open: needed ## what an exchange costs with 10, 1,000 and 100,000 connections open
+	cargo bench --locked --bench pipeline -- 'connections open'
+
 soak: needed ## ten minutes of shadowing at a fixed rate, as root: memory has to be flat (SOAK_SECONDS, SOAK_RATE)
 	cargo test --release --locked --test load -- --ignored --nocapture soak
 
 bench-live: needed ## what recording and shadowing cost beside a busy nginx, as root (BENCH_RUNS, BENCH_SECONDS, BENCH_RATE)
 	cargo test --release --locked --test load -- --ignored --nocapture costs
+
+bench-replay: needed ## how late a replay sends, and what it reaches beside wrk, at nginx, as root (BENCH_RUNS, BENCH_SECONDS)
+	cargo test --release --locked --test load -- --ignored --nocapture replay
 
 lint: needed ## formatting, lints and documentation, as strict as CI
 	cargo fmt --check
@@ -32,7 +38,7 @@ install: needed ## install shadowtap to cargo's bin directory
 	cargo install --locked --path .
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 needed: cargo
 	@.ci/need gcc libc6-dev libpcap-dev

@@ -444,12 +444,7 @@ pub type Digest = [u8; 32];
 /// A digest in lower-case hexadecimal.
 #[must_use]
 pub fn hex(digest: &Digest) -> String {
-    use std::fmt::Write as _;
-    digest.iter().fold(String::with_capacity(64), |mut text, byte| {
-        // Writing to a String cannot fail.
-        write!(text, "{byte:02x}").ok();
-        text
-    })
+    data_encoding::HEXLOWER.encode(digest)
 }
 
 /// How the end of a body is known (RFC 9112, 6.3).

@@ -68,7 +68,7 @@ impl Long {
         self.requests += 1;
         let id = ExchangeId::new(ConnectionId(u64::from(self.requests / 100)), self.requests % 100);
         // Letters, so that each route is one of its own.
-        let letter = |number: u64| char::from(b"ghijklmnopqrstuv"[(number % 16) as usize]);
+        let letter = |number: u64| char::from_digit(u32::try_from(number % 16).unwrap_or(0) + 16, 36).unwrap_or('-');
         let number = self.next(self.routes);
         let route: String = (0..3).map(|at| letter(number >> (4 * at))).collect();
         let target = format!("/v2/{route}/{}?page=1", self.next(1_000_000));
@@ -135,7 +135,6 @@ fn seven_hours(rate: u32) {
     let mut long = Long::new(routes);
     let first = kept(|| runtime.block_on(long.go_on(HALF, rate)));
     let second = kept(|| runtime.block_on(long.go_on(HALF, rate)));
-    println!("{first} bytes after the first half, {second} more after the second");
     assert!(first + second < MAX_HELD, "{first} and {second} bytes");
     assert!(second < first / SECOND_HALF, "the second half left {second} bytes, the first one {first}");
     let requests = u64::from(long.requests);

@@ -161,7 +161,7 @@ fn run(routes: Vec<RouteSummary>, kinds: Vec<Kind>, seconds: u64) -> Summary {
         routes,
         kinds: Some(Kinds { rows: kinds, left_out: 0 }),
         trouble: vec!["a warning".into()],
-        gates: vec![Gate { gate: "lost>0".into(), value: 0.0, held: true, samples: 5_000 }],
+        gates: vec![Gate { gate: "lost>0".into(), value: 0.0, held: true, samples: 5_000, ..Gate::default() }],
         ..Summary::default()
     };
     (summary.requests.seen, summary.requests.offered, summary.requests.ended.sampled_out) = (10_000, 5_000, 5_000);

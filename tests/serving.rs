@@ -400,7 +400,7 @@ fn shown() {
         "id=\"live-share\"",
         "id=\"live-pause\"",
         "id=\"live-stop\"",
-        "50% asked for",
+        " asked for",
         "What became of every request",
         "Last differences",
     ] {

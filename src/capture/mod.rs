@@ -140,8 +140,8 @@ pub struct Frame<'a> {
 }
 
 /// Most frames that are handed on together. Past it the next ones come in the next few: so many are enough for a
-/// processor to wait for the memory of all of them at once, and few enough to stay in its first cache.
-pub const FEW: usize = 16;
+/// processor to wait for the memory of all of them at once, and few enough to stay in its nearest caches.
+pub const FEW: usize = 32;
 
 /// A few frames, in their order.
 pub type Few<'a> = ArrayVec<Frame<'a>, FEW>;

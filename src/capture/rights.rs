@@ -24,6 +24,14 @@ pub struct User {
     change: bool,
 }
 
+impl User {
+    /// The numbers of the user and the group that this process is about to become; `None` where it stays who it is.
+    #[must_use]
+    pub fn becomes(&self) -> Option<(u32, u32)> {
+        self.change.then(|| (self.uid.as_raw(), self.gid.as_raw()))
+    }
+}
+
 /// What is left after rights were given up; as text, a line for the log.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct GivenUp {

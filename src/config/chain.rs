@@ -25,7 +25,6 @@ pub(super) fn settings(
     mistakes: &mut Mistakes,
     warnings: &mut Vec<String>,
 ) -> Settings {
-    unsampled(select, false, warnings);
     let (files, for_targets) = files_of(&typed.filters, targets, mistakes);
     let (set_headers, remove_headers) = header_rules(typed, mistakes);
     let (set_cookies, remove_cookies) = cookie_rules(typed, mistakes);
@@ -70,10 +69,10 @@ pub(super) fn select(
     }
 }
 
-/// Warns of flags that say how to sample where nothing is sampled. A forecast has shares of its own that a seed is for.
-pub(super) fn unsampled(typed: &typed::Select, forecast: bool, warnings: &mut Vec<String>) {
+/// Warns of flags that say how to sample where nothing is sampled. A forecast and a ramp have shares of their own.
+pub(super) fn unsampled(typed: &typed::Select, has_shares: bool, warnings: &mut Vec<String>) {
     let pointless = [("--sample-by", typed.sample_by.is_some()), ("--seed", typed.seed.is_some())];
-    for (flag, _) in pointless.iter().filter(|(_, given)| *given && typed.sample.is_none() && !forecast) {
+    for (flag, _) in pointless.iter().filter(|(_, given)| *given && typed.sample.is_none() && !has_shares) {
         warnings.push(format!("{flag} changes nothing without --sample: every request is in"));
     }
 }

@@ -11,6 +11,7 @@ use crate::journal::Origin;
 use crate::report::compare::Rules;
 use crate::report::gate::Demands;
 use crate::report::{Patterns, StatusChoice};
+use crate::serve::control::Place;
 use crate::{middleware, replay};
 
 mod chain;
@@ -25,6 +26,7 @@ mod mistakes;
 mod outputs;
 mod run;
 mod sending;
+mod sparing;
 #[cfg(test)]
 mod tests;
 pub mod typed;
@@ -34,6 +36,7 @@ pub use chain::reread;
 pub use gates::demands;
 pub use mistakes::{Mistake, Mistakes};
 pub use run::{RunConfig, RunLimits, record, shadow};
+pub use sparing::Sparing;
 pub use watching::{LogFormat, Watching};
 
 use check::parsed;
@@ -75,6 +78,10 @@ pub struct ReplayConfig {
     pub external: Option<middleware::external::Settings>,
     /// Where, when and how they are sent.
     pub targets: Vec<replay::Settings>,
+    /// What spares them.
+    pub sparing: Sparing,
+    /// Where it can be steered from.
+    pub control: Place,
     /// What counts as a difference.
     pub compare: Rules,
     /// What is written besides the report.
@@ -140,9 +147,12 @@ pub fn replay(typed: typed::Replay) -> Result<ReplayConfig, Mistakes> {
     let capture = capture_settings(typed.capture, &mut mistakes);
     let course = course::course(&typed.course, &capture.files, &mut mistakes);
     let names = names(&typed.send);
+    chain::unsampled(&typed.select, typed.sparing.ramp.is_some(), &mut warnings);
     let middleware = chain::settings(&typed.select, &typed.middleware, &names, &mut mistakes, &mut warnings);
     let external = external::settings(&typed.middleware, &mut mistakes, &mut warnings);
-    let targets = targets(&typed.send, &middleware, &mut mistakes, &mut warnings);
+    let sparing = sparing::sparing(&typed.sparing, &typed.select, false, &mut mistakes, &mut warnings);
+    let targets = targets(&typed.send, &middleware, sparing.guard.as_ref(), &mut mistakes, &mut warnings);
+    let control = sparing::control(typed.control.as_deref(), false);
     let compare = compare::rules(&typed.compare, &mut mistakes);
     let outputs = outputs::all(&typed.report, &capture, &mut mistakes);
     let routes = outputs::routes(typed.report.routes.as_deref(), &mut mistakes);
@@ -157,6 +167,8 @@ pub fn replay(typed: typed::Replay) -> Result<ReplayConfig, Mistakes> {
             middleware,
             external,
             targets,
+            sparing,
+            control,
             compare,
             outputs,
             watching,
@@ -203,6 +215,7 @@ fn named(typed: &str) -> Result<(Option<String>, replay::TargetUrl), String> {
 fn targets(
     typed: &typed::Send,
     middleware: &middleware::Settings,
+    guard: Option<&replay::guard::Settings>,
     mistakes: &mut Mistakes,
     warnings: &mut Vec<String>,
 ) -> Vec<replay::Settings> {
@@ -225,9 +238,10 @@ fn targets(
         if targets.iter().any(|other| other.target == target) {
             mistakes.add("--to", format!("{target} is given twice"));
         }
-        targets.push(replay::Settings { name, ..sending(target) });
+        targets.push(replay::Settings { name, guard: guard.cloned(), ..sending(target) });
     }
     if let Some(first) = targets.first() {
+        sending::contradictions(first, middleware, mistakes);
         sending::pointless(typed, first, warnings);
     }
     targets

@@ -13,9 +13,10 @@ use crate::replay;
 use crate::report::Patterns;
 use crate::report::compare::Rules;
 use crate::report::gate::Demands;
+use crate::serve::control::Place;
 
 use super::mistakes::Mistakes;
-use super::{Outputs, Watching, check, gates, live, outputs, typed, watching};
+use super::{Outputs, Sparing, Watching, check, gates, live, outputs, typed, watching};
 
 /// When a live run ends by itself.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -42,6 +43,10 @@ pub struct RunConfig {
     pub targets: Vec<replay::Settings>,
     /// What counts as a difference.
     pub compare: Rules,
+    /// What spares them.
+    pub sparing: Sparing,
+    /// Where it can be steered from.
+    pub control: Place,
     /// Where what passes is recorded; nothing has been made yet.
     pub recorder: Option<Recorder>,
     /// How shadowtap's own traffic is told apart.
@@ -65,12 +70,14 @@ pub fn shadow(typed: &typed::Shadow) -> Result<RunConfig, Mistakes> {
     let mut mistakes = Mistakes::default();
     let mut warnings = Vec::new();
     let names = super::names(&typed.send);
+    super::chain::unsampled(&typed.select, typed.sparing.ramp.is_some(), &mut warnings);
     let middleware = super::chain::settings(&typed.select, &typed.middleware, &names, &mut mistakes, &mut warnings);
     let external = super::external::settings(&typed.middleware, &mut mistakes, &mut warnings);
-    let targets = super::targets(&typed.send, &middleware, &mut mistakes, &mut warnings);
+    let sparing = super::sparing::sparing(&typed.sparing, &typed.select, true, &mut mistakes, &mut warnings);
+    let targets = super::targets(&typed.send, &middleware, sparing.guard.as_ref(), &mut mistakes, &mut warnings);
     let compare = super::compare::rules(&typed.compare, &mut mistakes);
     let demands = gates::checked(&typed.gates, &super::names_and_urls(&targets), &mut mistakes, &mut warnings);
-    let parts = Parts { middleware, external, targets, compare, demands, warnings };
+    let parts = Parts { middleware, external, targets, sparing, compare, demands, warnings };
     finish(&typed.live, &typed.running, &typed.recording, &typed.report, &typed.watching, parts, mistakes)
 }
 
@@ -78,6 +85,7 @@ pub fn shadow(typed: &typed::Shadow) -> Result<RunConfig, Mistakes> {
 pub fn record(typed: typed::Record) -> Result<RunConfig, Mistakes> {
     let mut mistakes = Mistakes::default();
     let mut warnings = Vec::new();
+    super::chain::unsampled(&typed.select, false, &mut warnings);
     // Nothing is sent, so nothing can be done twice: writes are recorded too.
     let middleware = typed::Middleware { allow_writes: true, ..typed.middleware };
     let external = super::external::settings(&middleware, &mut mistakes, &mut warnings);
@@ -85,8 +93,15 @@ pub fn record(typed: typed::Record) -> Result<RunConfig, Mistakes> {
     if typed.recording.output.is_none() {
         mistakes.add("--output", "say where to record, such as -o peak.gor.zst");
     }
-    let (compare, demands) = (Rules::default(), Demands::default());
-    let parts = Parts { middleware, external, targets: Vec::new(), compare, demands, warnings };
+    let parts = Parts {
+        middleware,
+        external,
+        targets: Vec::new(),
+        sparing: Sparing::default(),
+        compare: Rules::default(),
+        demands: Demands::default(),
+        warnings,
+    };
     finish(&typed.live, &typed.running, &typed.recording, &typed.report, &typed.watching, parts, mistakes)
 }
 
@@ -95,6 +110,7 @@ struct Parts {
     middleware: middleware::Settings,
     external: Option<middleware::external::Settings>,
     targets: Vec<replay::Settings>,
+    sparing: Sparing,
     compare: Rules,
     demands: Demands,
     warnings: Vec<String>,
@@ -109,7 +125,7 @@ fn finish(
     parts: Parts,
     mut mistakes: Mistakes,
 ) -> Result<RunConfig, Mistakes> {
-    let Parts { middleware, external, targets, compare, demands, mut warnings } = parts;
+    let Parts { middleware, external, targets, sparing, compare, demands, mut warnings } = parts;
     let settings = live::settings(typed, &mut mistakes, &mut warnings);
     let capture = live::capture_settings(typed, &settings, &mut mistakes);
     let user = live::user(typed, &mut mistakes);
@@ -135,6 +151,8 @@ fn finish(
             middleware,
             external,
             targets,
+            sparing,
+            control: super::sparing::control(running.control.as_deref(), true),
             compare,
             recorder,
             mark,
@@ -259,7 +277,7 @@ mod tests {
         let mut mistakes = Mistakes::default();
         let send = typed::Send { to: vec![url.to_owned()], ..typed::Send::default() };
         let middleware = middleware::Settings::default();
-        super::super::targets(&send, &middleware, &mut mistakes, &mut Vec::new()).remove(0)
+        super::super::targets(&send, &middleware, None, &mut mistakes, &mut Vec::new()).remove(0)
     }
 
     #[track_caller]

@@ -5,8 +5,9 @@ use std::time::Duration;
 use super::check;
 use super::mistakes::Mistakes;
 use super::{parsed, typed};
+use crate::middleware;
 use crate::replay::tls::Trust;
-use crate::replay::{ClientChoice, ConnectionMode, DEFAULT_RESOLVE_EVERY, Settings};
+use crate::replay::{ClientChoice, ConnectionMode, DEFAULT_RESOLVE_EVERY, ProxyUrl, Settings};
 
 /// Puts the client, its connections and its trust, as they were typed, into what is known of a target.
 pub(super) fn connections(typed: &typed::Send, mistakes: &mut Mistakes) -> impl Fn(Settings) -> Settings + use<> {
@@ -16,6 +17,20 @@ pub(super) fn connections(typed: &typed::Send, mistakes: &mut Mistakes) -> impl 
         let why = "contradict each other: reqwest shares its connections; mirror them with --client wire";
         mistakes.add("--client reqwest and --connections mirrored", why);
     }
+    let proxy = parsed::<ProxyUrl>("--proxy", typed.proxy.as_deref(), mistakes);
+    let http2 = typed.http2;
+    for (flag, _) in [("--http2", http2), ("--proxy", typed.proxy.is_some())].iter().filter(|(_, given)| *given) {
+        if client == ClientChoice::Wire {
+            mistakes.add(
+                *flag,
+                "the wire client cannot: it sends requests as captured, straight to the target; add --client reqwest",
+            );
+        }
+    }
+    if http2 && typed.keep_host {
+        let why = "contradict each other: HTTP/2 names the host beside the path, and that is the target's";
+        mistakes.add("--http2 and --keep-host", why);
+    }
     let max_connections =
         typed.max_connections.as_deref().and_then(|n| mistakes.keep("--max-connections", at_least_one(n)));
     let max_response = typed.max_response.as_deref().and_then(|n| mistakes.keep("--max-response", check::size(n)));
@@ -24,6 +39,8 @@ pub(super) fn connections(typed: &typed::Send, mistakes: &mut Mistakes) -> impl 
     move |settings| Settings {
         client,
         connections,
+        http2,
+        proxy: proxy.clone(),
         max_connections,
         max_response: max_response.map_or(settings.max_response, |bytes| bytes as u64),
         resolve_every,
@@ -56,6 +73,22 @@ fn trust(typed: &typed::Send, mistakes: &mut Mistakes) -> Trust {
         mistakes.add("--key", "a key alone shows nothing: add the certificate with --cert");
     }
     Trust { ca: typed.ca.clone(), cert: typed.cert.clone(), key: typed.key.clone() }
+}
+
+/// What contradicts this target, or the chain before it.
+pub(super) fn contradictions(settings: &Settings, middleware: &middleware::Settings, mistakes: &mut Mistakes) {
+    if settings.http2 && middleware.sets_host() {
+        let why = "contradict each other: HTTP/2 names the host beside the path, and that is the target's";
+        mistakes.add("--http2 and a Host that is set", why);
+    }
+    let read = settings.proxy.as_ref().is_some_and(|proxy| !proxy.tunnels_all());
+    if settings.http2 && read && !settings.target.is_tls() {
+        let why = format!(
+            "this proxy would have to read HTTP/2 itself on the way to {}; take socks5://, or leave one out",
+            settings.target
+        );
+        mistakes.add("--http2 and --proxy", why);
+    }
 }
 
 /// Warns of what is allowed and changes nothing.

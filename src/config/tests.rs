@@ -398,6 +398,37 @@ fn the_client_its_connections_and_its_trust_are_taken_as_typed() {
 }
 
 #[test]
+fn http_2_and_proxies_are_for_reqwest() {
+    fn asked(
+        http2: bool,
+        proxy: Option<&str>,
+        change: impl FnOnce(&mut typed::Replay),
+    ) -> impl FnOnce(&mut typed::Replay) {
+        let proxy = proxy.map(str::to_owned);
+        move |typed| {
+            typed.send.client = Some("reqwest".into());
+            typed.send.http2 = http2;
+            typed.send.proxy = proxy;
+            change(typed);
+        }
+    }
+    let config = config(asked(true, Some("socks5://proxy:1080"), |_| {}));
+    let target = &config.targets[0];
+    assert_eq!((target.http2, target.proxy.as_ref().unwrap().to_string().as_str()), (true, "socks5://proxy:1080"));
+    assert_eq!(target.places(), target.max_in_flight, "a connection carries many requests");
+    let wire = |typed: &mut typed::Replay| typed.send.client = None;
+    check(asked(true, None, wire), &["--http2: ", "add --client reqwest"]);
+    check(asked(false, Some("http://p:1"), wire), &["--proxy: ", "add --client reqwest"]);
+    check(asked(false, Some("p:1"), |_| {}), &["--proxy: `p:1` is no proxy"]);
+    check(asked(true, None, |typed| typed.send.keep_host = true), &["--http2 and --keep-host: "]);
+    let host = |typed: &mut typed::Replay| typed.middleware.set_headers = all("Host: new");
+    check(asked(true, None, host), &["--http2 and a Host that is set: "]);
+    check(asked(true, Some("http://p:1"), |_| {}), &["--http2 and --proxy: ", "take socks5://"]);
+    let tls = |typed: &mut typed::Replay| typed.send.to = all("https://staging");
+    assert_eq!(told(asked(true, Some("http://p:1"), tls)), Vec::<String>::new(), "TLS goes through a tunnel");
+}
+
+#[test]
 fn what_no_client_can_do_is_refused() {
     check(|typed| typed.send.client = Some("curl".into()), &["--client", "`curl` is no client", "wire", "reqwest"]);
     check(|typed| typed.send.connections = Some("one".into()), &["--connections", "`one`", "pooled", "mirrored"]);

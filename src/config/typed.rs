@@ -97,6 +97,10 @@ pub struct Send {
     pub max_in_flight: Option<String>,
     /// `wire`, `reqwest`.
     pub client: Option<String>,
+    /// Whether HTTP/2 is wanted.
+    pub http2: bool,
+    /// `http://proxy:3128`.
+    pub proxy: Option<String>,
     /// `pooled`, `mirrored`.
     pub connections: Option<String>,
     /// A whole number.
@@ -169,6 +173,21 @@ pub struct Gates {
     pub min_samples: Option<String>,
 }
 
+/// What spares the targets.
+#[derive(Clone, Debug, Default)]
+pub struct Sparing {
+    /// `1%:45s,5%:45s,100%`.
+    pub ramp: Option<String>,
+    /// `errors>5%/10s`, or `off`.
+    pub guard: Option<String>,
+    /// `step-down`, `hold`, `pause`, `stop`.
+    pub on_guard: Option<String>,
+    /// A command line.
+    pub guard_command: Option<String>,
+    /// `10s`.
+    pub guard_every: Option<String>,
+}
+
 /// How a live run goes on.
 #[derive(Clone, Debug, Default)]
 pub struct Running {
@@ -178,6 +197,8 @@ pub struct Running {
     pub count: Option<String>,
     /// A header name, a whole header line, or `off`.
     pub mark: Option<String>,
+    /// A path, or `off`.
+    pub control: Option<PathBuf>,
 }
 
 /// How a run is watched.
@@ -211,6 +232,8 @@ pub struct Shadow {
     pub live: Live,
     /// Which requests.
     pub select: Select,
+    /// What spares the targets.
+    pub sparing: Sparing,
     /// What is done to them.
     pub middleware: Middleware,
     /// Where to send them.
@@ -257,12 +280,16 @@ pub struct Replay {
     pub course: Course,
     /// Which requests.
     pub select: Select,
+    /// What spares the targets.
+    pub sparing: Sparing,
     /// What is done to them.
     pub middleware: Middleware,
     /// Where to send them.
     pub send: Send,
     /// What counts as a difference.
     pub compare: Compare,
+    /// A path, or `off`.
+    pub control: Option<PathBuf>,
     /// What is written.
     pub report: Report,
     /// How it is watched.

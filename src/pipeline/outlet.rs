@@ -15,6 +15,10 @@ use crate::middleware::Share;
 use crate::replay::guard::Gate;
 use crate::replay::{AnyClient, Client as _, Job, Lane, Turn, Wanted};
 
+/// Requests that wait for a target where there is no schedule, and so no burst that needs more room: it is as many as are
+/// sent while whoever brings them naps, several times over. Past it that one waits.
+const UNSCHEDULED: usize = 2048;
+
 /// The way to one target.
 pub(super) struct Outlet {
     jobs: mpsc::Sender<Job>,
@@ -83,12 +87,16 @@ impl Outlet {
         let turn = self.turn(&request);
         let mut job = Job { held, turn, request, due: None, wanted: Wanted { keep_host, ..Wanted::HASH } };
         // As for the file: to sleep in the queue itself would be to wake for every place.
-        while let Err(refused) = self.jobs.try_send(job) {
-            let mpsc::error::TrySendError::Full(back) = refused else { return Some(Shed::Stopped) };
-            job = back;
-            thread::sleep(FULL_PAUSE);
+        loop {
+            while self.jobs.max_capacity() - self.jobs.capacity() >= UNSCHEDULED && !self.jobs.is_closed() {
+                thread::sleep(FULL_PAUSE);
+            }
+            match self.jobs.try_send(job) {
+                Ok(()) => return None,
+                Err(mpsc::error::TrySendError::Full(back)) => job = back,
+                Err(mpsc::error::TrySendError::Closed(_)) => return Some(Shed::Stopped),
+            }
         }
-        None
     }
 
     /// The request's place on its connection, which is opened now where this is its first.

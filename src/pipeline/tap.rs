@@ -140,8 +140,14 @@ impl Tap {
     /// Takes the segment that was found last.
     fn take(&mut self, found: &Found, frame: &Frame<'_>, sink: &mut dyn FnMut(Event)) {
         let segment = self.decoder.segment(found, frame);
+        let mut place = self.flows.look_up(&segment);
+        if self.flows.remembered() >= MANY
+            && let Some(slot) = self.flows.guess(&mut place)
+        {
+            self.http1.fetch(slot);
+        }
         let http1 = &mut self.http1;
-        self.flows.take(&segment, &mut |chunk| http1.take(chunk, sink));
+        self.flows.take_at(&place, &segment, &mut |chunk| http1.take(chunk, sink));
     }
 
     fn skip(&mut self, why: Skip) {

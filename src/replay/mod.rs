@@ -25,6 +25,7 @@ pub mod http;
 pub mod memory;
 pub mod pace;
 mod phrase;
+mod proxy;
 pub mod ramp;
 mod settings;
 pub mod target;
@@ -40,6 +41,7 @@ pub use guard::{Guard, GuardState};
 pub use http::HttpClient;
 pub use pace::{Pace, PaceError, Schedule};
 pub use phrase::{PhraseError, seconds};
+pub use proxy::{ProxyUrl, ProxyUrlError};
 pub use ramp::Ramp;
 pub use settings::{
     ChoiceError, ClientChoice, ConnectionMode, DEFAULT_DRAIN, DEFAULT_MAX_CONNECTIONS, DEFAULT_MAX_IN_FLIGHT,

@@ -4,7 +4,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use super::tls::Trust;
-use super::{Pace, TargetUrl, guard};
+use super::{Pace, ProxyUrl, TargetUrl, guard};
 
 /// Default of [`Settings::timeout`]: what load balancers commonly wait for an answer, halved.
 pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(30);
@@ -33,6 +33,10 @@ pub struct Settings {
     /// Connections that may be open at once; `None` for the default of the mode: [`DEFAULT_MAX_CONNECTIONS`] pooled,
     /// as many as the system allows mirrored.
     pub max_connections: Option<usize>,
+    /// Whether HTTP/2 is spoken where the target has it; only reqwest can.
+    pub http2: bool,
+    /// What requests go through on their way; only reqwest can. Never taken from the environment.
+    pub proxy: Option<ProxyUrl>,
     /// When.
     pub pace: Pace,
     /// Limit for one whole answer, from the send.
@@ -65,6 +69,8 @@ impl Settings {
             client: ClientChoice::default(),
             connections: ConnectionMode::default(),
             max_connections: None,
+            http2: false,
+            proxy: None,
             pace: Pace::default(),
             timeout: DEFAULT_TIMEOUT,
             max_in_flight: DEFAULT_MAX_IN_FLIGHT,
@@ -78,10 +84,12 @@ impl Settings {
         }
     }
 
-    /// Requests that may be in flight at once: each has a connection of its own, so a pool's limit is theirs too.
+    /// Requests that may be in flight at once: each has a connection of its own, so a pool's limit is theirs too; but for
+    /// HTTP/2, where one connection carries many.
     #[must_use]
     pub fn places(&self) -> usize {
         match self.connections {
+            ConnectionMode::Pooled if self.http2 => self.max_in_flight,
             ConnectionMode::Pooled => self.max_in_flight.min(self.max_connections.unwrap_or(DEFAULT_MAX_CONNECTIONS)),
             ConnectionMode::Mirrored => self.max_in_flight,
         }

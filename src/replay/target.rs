@@ -1,16 +1,18 @@
 //! One target's queue: jobs come in as they fall due, one [`Delivery`] goes out for each of them.
 //!
 //! A job waits here while the target has as many requests in flight as it may, and that wait is lag. Nothing else
-//! waits: each request is a task of its own, with its own time limit, and none can hold up or harm another.
+//! waits: each request in flight has a task to itself, with its own time limit, and none can hold up or harm another.
 
 use std::panic::AssertUnwindSafe;
-use std::sync::Arc;
+use std::pin::{Pin, pin};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::Poll;
 use std::time::Duration;
 
 use futures_util::FutureExt as _;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
-use tokio::time::Instant;
+use tokio::time::{Instant, Sleep};
 
 use super::{Answer, Client, Delivery, Job, Settings};
 use crate::exchange::{ExchangeId, FailureKind, Outcome, Shed};
@@ -88,7 +90,7 @@ pub struct Stats {
 pub async fn run_target<C, D>(
     index: usize,
     client: Arc<C>,
-    mut jobs: mpsc::Receiver<Job>,
+    jobs: mpsc::Receiver<Job>,
     limits: Limits,
     mut stop: watch::Receiver<bool>,
     deliveries: mpsc::Sender<D>,
@@ -100,32 +102,31 @@ where
 {
     let places = limits.max_in_flight.clamp(1, MAX_IN_FLIGHT);
     let semaphore = Arc::new(Semaphore::new(places));
+    let queue = Arc::new(Queue(Mutex::new(Some(jobs))));
     let stop_for_tasks = stop.clone();
     let spawn = |job, place| {
         let sending = Sending {
             index,
             client: Arc::clone(&client),
             limits,
-            stop: stop_for_tasks.clone(),
+            queue: Arc::clone(&queue),
             deliveries: deliveries.clone(),
             counters: Arc::clone(&counters),
             place,
         };
-        tokio::spawn(sending.run(job));
+        tokio::spawn(sending.run(job, stop_for_tasks.clone()));
     };
-    let left_over = loop {
-        let Some(job) = unless_stopped(&mut stop, jobs.recv()).await.flatten() else { break None };
-        let Some(Ok(place)) = unless_stopped(&mut stop, Arc::clone(&semaphore).acquire_owned()).await else {
-            break Some(job);
-        };
+    // The place first: a job that was taken must not wait while others that came later are sent.
+    while let Some(Ok(place)) = unless_stopped(&mut stop, Arc::clone(&semaphore).acquire_owned()).await
+        && let Some(Some(job)) = unless_stopped(&mut stop, queue.next()).await
+    {
         spawn(job, place);
-    };
-    jobs.close();
-    if let Some(job) = left_over {
-        tell(&deliveries, shed(index, &job)).await;
     }
-    while let Some(job) = jobs.recv().await {
-        tell(&deliveries, shed(index, &job)).await;
+    if let Some(mut jobs) = queue.end() {
+        jobs.close();
+        while let Some(job) = jobs.recv().await {
+            tell(&deliveries, shed(index, &job)).await;
+        }
     }
     // Every task gives its place back when it has ended: all places are free when all have.
     let all = u32::try_from(places).unwrap_or(u32::MAX);
@@ -133,29 +134,66 @@ where
     Stats { peak_in_flight: counters.peak() }
 }
 
-/// One request under way, and all that it needs.
+/// The jobs that wait, in their order; none once the run is stopped or the queue was closed.
+struct Queue(Mutex<Option<mpsc::Receiver<Job>>>);
+
+impl Queue {
+    /// The next job, as soon as there is one. To be called by one task only.
+    async fn next(&self) -> Option<Job> {
+        std::future::poll_fn(|cx| self.jobs().as_mut().map_or(Poll::Ready(None), |jobs| jobs.poll_recv(cx))).await
+    }
+
+    /// A job that waits already.
+    fn at_hand(&self) -> Option<Job> {
+        self.jobs().as_mut()?.try_recv().ok()
+    }
+
+    /// Nobody gets a job any more.
+    fn end(&self) -> Option<mpsc::Receiver<Job>> {
+        self.jobs().take()
+    }
+
+    fn jobs(&self) -> MutexGuard<'_, Option<mpsc::Receiver<Job>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// One place among the requests in flight, and all that a request in it needs. Where another one waits when that has
+/// ended, it takes that as well: a new task for each would cost more than to send it.
 struct Sending<C, D> {
     index: usize,
     client: Arc<C>,
     limits: Limits,
-    stop: watch::Receiver<bool>,
+    queue: Arc<Queue>,
     deliveries: mpsc::Sender<D>,
     counters: Arc<InFlight>,
     place: OwnedSemaphorePermit,
 }
 
 impl<C: Client, D: From<Box<Delivery>>> Sending<C, D> {
-    async fn run(mut self, mut job: Job) {
-        let told = match self.held_back(&mut job).await {
-            Some(outcome) => ended(self.index, job.request.id, outcome),
-            None => self.send(job).await,
-        };
-        tell(&self.deliveries, told).await;
+    async fn run(self, first: Job, mut stop: watch::Receiver<bool>) {
+        let alarm = pin!(tokio::time::sleep(self.limits.timeout));
+        let stopped = pin!(stopped(&mut stop));
+        let (mut alarm, mut stop) = (Alarm(alarm), Stop { stopped, is_stopped: false });
+        let mut next = Some(first);
+        while let Some(mut job) = next {
+            let told = match self.held_back(&mut job, &mut alarm, &mut stop).await {
+                Some(outcome) => ended(self.index, job.request.id, outcome),
+                None => self.send(job, &mut alarm, &mut stop).await,
+            };
+            tell(&self.deliveries, told).await;
+            next = self.queue.at_hand();
+        }
         drop(self.place);
     }
 
     /// Waits for the request's turn; how it ended, where it may not be sent or has waited for too long.
-    async fn held_back(&mut self, job: &mut Job) -> Option<Outcome> {
+    async fn held_back(
+        &self,
+        job: &mut Job,
+        alarm: &mut Alarm<'_>,
+        stop: &mut Stop<'_, impl Future<Output = ()>>,
+    ) -> Option<Outcome> {
         if let Some(rule) = self.client.refuses(&job.request) {
             return Some(Outcome::filtered(rule));
         }
@@ -165,23 +203,63 @@ impl<C: Client, D: From<Box<Delivery>>> Sending<C, D> {
         tokio::select! {
             biased;
             () = job.turn.come() => None,
-            () = tokio::time::sleep(self.limits.timeout) => Some(Outcome::Shed(Shed::Connections)),
-            () = stopped(&mut self.stop) => Some(Outcome::Shed(Shed::Stopped)),
+            () = alarm.rings(Instant::now() + self.limits.timeout) => Some(Outcome::Shed(Shed::Connections)),
+            () = stop.comes() => Some(Outcome::Shed(Shed::Stopped)),
         }
     }
 
-    async fn send(&mut self, job: Job) -> Delivery {
+    async fn send(&self, job: Job, alarm: &mut Alarm<'_>, stop: &mut Stop<'_, impl Future<Output = ()>>) -> Delivery {
         let (id, due) = (job.request.id, job.due);
         let sent = Instant::now();
         let in_flight = self.counters.enter();
         let result = tokio::select! {
             biased;
             result = attempt(&*self.client, job) => result,
-            () = tokio::time::sleep(self.limits.timeout) => Err(FailureKind::Timeout),
-            () = drained(&mut self.stop, self.limits.drain) => Err(FailureKind::Timeout),
+            () = alarm.rings(sent + self.limits.timeout) => Err(FailureKind::Timeout),
+            () = stop.drains(self.limits.drain) => Err(FailureKind::Timeout),
         };
         drop(in_flight);
         delivery(self.index, id, due, sent, result)
+    }
+}
+
+/// A timer that is set for each request, and costs nothing while answers come in time: it is only looked at when it would
+/// have rung for an earlier one.
+struct Alarm<'a>(Pin<&'a mut Sleep>);
+
+impl Alarm<'_> {
+    /// Ready at that instant.
+    async fn rings(&mut self, at: Instant) {
+        if self.0.deadline() > at {
+            self.0.as_mut().reset(at);
+        }
+        loop {
+            self.0.as_mut().await;
+            if self.0.deadline() >= at {
+                return;
+            }
+            self.0.as_mut().reset(at);
+        }
+    }
+}
+
+/// The end of the run, which is waited for once and not anew with each request.
+struct Stop<'a, S> {
+    stopped: Pin<&'a mut S>,
+    is_stopped: bool,
+}
+
+impl<S: Future<Output = ()>> Stop<'_, S> {
+    async fn comes(&mut self) {
+        if !self.is_stopped {
+            self.stopped.as_mut().await;
+            self.is_stopped = true;
+        }
+    }
+
+    async fn drains(&mut self, drain: Duration) {
+        self.comes().await;
+        tokio::time::sleep(drain).await;
     }
 }
 
@@ -245,11 +323,6 @@ async fn stopped(stop: &mut watch::Receiver<bool>) {
     if stop.wait_for(|stop| *stop).await.is_err() {
         std::future::pending::<()>().await;
     }
-}
-
-async fn drained(stop: &mut watch::Receiver<bool>, drain: Duration) {
-    stopped(stop).await;
-    tokio::time::sleep(drain).await;
 }
 
 #[cfg(test)]

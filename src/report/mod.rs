@@ -539,7 +539,6 @@ impl Reporter {
         let url = self.urls.get(delivery.target).map_or("", String::as_str);
         self.watch.delivered(url, note, delivery, production, found.as_ref());
         let differences = tally.compared(delivery, production, found);
-        let url = self.urls.get(delivery.target).map_or("", String::as_str);
         let looked = Compared { unknown, differences: &differences };
         self.evidence.compared(note, delivery, production, url, looked);
         let recent = self.recent.as_mut().filter(|_| !differences.is_empty());

@@ -12,6 +12,7 @@ use crate::report::Snapshot;
 
 pub mod access;
 mod bind;
+pub mod control;
 mod http;
 pub mod metrics;
 mod page;

@@ -1,10 +1,12 @@
-//! What shadowtap costs beside a busy nginx, and whether it stays what it is for long. Both take minutes, so they run
-//! only when asked for: `make soak`, `make bench-live`.
+//! What shadowtap costs beside a busy nginx, whether it stays what it is for long, and what a replay reaches. All take
+//! minutes, so they run only when asked for: `make soak`, `make bench-live`, `make bench-replay`.
 //!
 //! The client is this same binary, started again among the clients.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "what breaks here fails its trial")]
 #![allow(clippy::print_stdout, reason = "figures are what this is for")]
 
+#[path = "../../benches/support/generate.rs"]
+mod generate;
 #[path = "../support/net.rs"]
 mod net;
 #[path = "../support/programs.rs"]
@@ -14,6 +16,7 @@ mod traffic;
 
 mod client;
 mod costs;
+mod replay;
 mod soak;
 
 use std::env;
@@ -44,7 +47,12 @@ fn main() -> ExitCode {
         };
         Trial::test(name, run).with_ignored_flag(true)
     };
-    let trials = vec![trial("soak: memory is flat, and nothing is missing", soak::run), trial("costs", costs::run)];
+    let trials = vec![
+        trial("soak: memory is flat, and nothing is missing", soak::run),
+        trial("costs", costs::run),
+        trial("replay: lag", replay::lag),
+        trial("replay: speed", replay::fast),
+    ];
     libtest_mimic::run(&arguments, trials).exit_code()
 }
 

@@ -102,8 +102,8 @@ daemon off;
 master_process off;
 error_log stderr crit;
 pid @ROOT@/nginx.pid;
-worker_rlimit_nofile 4096;
-events { worker_connections 2048; }
+worker_rlimit_nofile 16384;
+events { worker_connections 12288; }
 http {
     client_body_temp_path @ROOT@/body;
     proxy_temp_path @ROOT@/proxy;
@@ -334,6 +334,22 @@ impl Tap {
         // After the name, which may hold anything, the fields of user and system time are the 12th and 13th.
         let fields: Vec<_> = stat.rsplit_once(')').unwrap().1.split_whitespace().collect();
         fields[11..13].iter().map(|ticks| ticks.parse::<u64>().unwrap() * TICK).sum()
+    }
+
+    /// Waits for the end; with what the run ends with comes its processor time in microseconds, and the most memory that it
+    /// ever had in megabytes, both as of the last look at it.
+    #[track_caller]
+    pub(crate) fn watched(mut self) -> (Ended, u64, u64) {
+        let (mut took, mut peak) = (0, 0);
+        while !self.running.has_ended() {
+            // What has ended has no memory any more, but its time.
+            let status = fs::read_to_string(format!("/proc/{}/status", self.id())).unwrap();
+            if status.contains("VmHWM:") {
+                (took, peak) = (self.processor_time(), self.most_memory().max(peak));
+            }
+            thread::sleep(LOOK);
+        }
+        (self.ended(), took, peak)
     }
 
     /// Sends a signal, and waits for the end.

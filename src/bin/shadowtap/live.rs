@@ -17,12 +17,13 @@ use crate::output::{tell, writer};
 use crate::reload::Reload;
 use crate::replay::{aloud, intent, shown, write};
 use crate::signals::Stop;
+use crate::steer;
 use crate::watch::{About, Watch};
 
 /// Runs `shadow`.
 pub(crate) fn shadow(args: ShadowCommand) -> anyhow::Result<ExitCode> {
     let config = config::shadow(&args.into())?;
-    let first = intent("shadowing", &config.middleware, &config.targets);
+    let first = intent("shadowing", &config.middleware, config.sparing.ramp.as_ref(), &config.targets);
     run(config, About::Shadow, &first)
 }
 
@@ -36,11 +37,15 @@ pub(crate) fn record(args: RecordCommand) -> anyhow::Result<ExitCode> {
 
 /// Runs either; `first` says what will be done.
 fn run(config: RunConfig, about: About, first: &str) -> anyhow::Result<ExitCode> {
-    let RunConfig { capture, source, user, middleware, external, targets, compare, mut recorder, mark, .. } = config;
+    let RunConfig {
+        capture, source, user, middleware, external, targets, sparing, compare, mut recorder, mark, ..
+    } = config;
+    let socket = steer::socket(&config.control, user.becomes())?;
     // Before any other thread starts: from here on no right is needed.
     let given_up = rights::give_up(&user)?;
     tell(&format!("capturing on {}; {given_up}", source.describe()));
     tell(first);
+    steer::announce(&sparing);
     for warning in config.warnings.into_iter().chain(targets.iter().flat_map(aloud)) {
         tell(&format!("warning: {warning}"));
     }
@@ -60,6 +65,9 @@ fn run(config: RunConfig, about: About, first: &str) -> anyhow::Result<ExitCode>
     let observer = Observer::default();
     let server = shown(config.watching.server);
     let watch = Watch::begin(&counters, &observer, about, config.watching.quiet);
+    let control = Control::default();
+    steer::listen(&control, watch.bar());
+    watch.bar().suspend(|| steer::open(socket.as_ref(), &control))?;
     let mark = mark.map(|mark| mark.of_run(&middleware.run.id));
     let run = Run {
         command: about.command(),
@@ -72,9 +80,9 @@ fn run(config: RunConfig, about: About, first: &str) -> anyhow::Result<ExitCode>
         recorder,
         mark,
         most: config.limits.count,
-        ramp: None,
-        brake: None,
-        control: Control::default(),
+        ramp: sparing.ramp,
+        brake: sparing.brake,
+        control,
         observer,
         server,
         reopen,
@@ -85,7 +93,7 @@ fn run(config: RunConfig, about: About, first: &str) -> anyhow::Result<ExitCode>
         demands: config.demands,
     };
     let summary = pipeline::run(run, &counters, ended(stop, config.limits.duration));
-    drop(watch);
+    drop((watch, socket));
     let summary = summary?;
     write(&config.outputs, &summary)?;
     let failed = summary.nothing_delivered() || summary.results_failed || summary.nothing_recorded();

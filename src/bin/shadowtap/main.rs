@@ -1,6 +1,7 @@
 //! The command line of shadowtap: parse, set up the log, run one command, end with its exit code.
 
 mod args;
+mod control;
 mod demo;
 mod filters;
 mod gates;
@@ -12,6 +13,7 @@ mod reload;
 mod replay;
 mod report;
 mod signals;
+mod steer;
 mod terminal;
 mod watch;
 
@@ -24,6 +26,11 @@ use tracing_subscriber::EnvFilter;
 
 use args::{Cli, Command};
 use output::tell;
+
+/// Messages are made on one thread and let go on another, all the time: an allocator that takes a lock for that costs a
+/// fifth of the whole.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// Exit code of a run that did what it should, and of which something was demanded that did not hold.
 const GATE_FAILED: u8 = 1;
@@ -43,6 +50,7 @@ fn main() -> ExitCode {
         Command::Report(args) => report::run(args),
         Command::Filters(args) => filters::run(&args),
         Command::Interfaces(args) => interfaces::run(&args),
+        Command::Control(args) => control::run(&args),
         Command::Demo(args) => demo::command(&args),
     };
     ended.unwrap_or_else(|error| trouble(&error))

@@ -5,8 +5,9 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use anyhow::Context;
-use shadowtap::config::{self, Output, Outputs, ReplayConfig};
-use shadowtap::pipeline::{self, Observer, Progress, Run};
+use shadowtap::config::{self, Output, Outputs, ReplayConfig, Sparing};
+use shadowtap::pipeline::{self, Control, Observer, Progress, Run};
+use shadowtap::replay::ramp::Plan;
 use shadowtap::report::{Summary, text};
 use shadowtap::serve::Server;
 use shadowtap::{middleware, replay};
@@ -16,35 +17,29 @@ use crate::output::{is_json, tell, tell_with, write_page, write_summary, writer}
 use crate::reload::Reload;
 use crate::signals::Stop;
 use crate::watch::{About, Watch};
-use crate::{gates, terminal};
+use crate::{gates, steer, terminal};
 
 /// Runs the command.
 pub(crate) fn run(args: ReplayCommand) -> anyhow::Result<ExitCode> {
-    let ReplayConfig {
-        capture,
-        source,
-        course,
-        middleware,
-        external,
-        targets,
-        compare,
-        outputs,
-        watching,
-        routes,
-        demands,
-        warnings,
-    } = config::replay(args.into())?;
+    let config = config::replay(args.into())?;
+    let ReplayConfig { capture, source, course, middleware, external, targets, sparing, compare, outputs, .. } = config;
+    let socket = steer::socket(&config.control, None)?;
     let results = outputs.results.as_ref().map(writer).transpose()?;
-    tell(&intent("sending", &middleware, &targets));
-    for warning in warnings.into_iter().chain(targets.iter().flat_map(aloud)) {
+    tell(&intent("sending", &middleware, sparing.ramp.as_ref(), &targets));
+    steer::announce(&sparing);
+    for warning in config.warnings.into_iter().chain(targets.iter().flat_map(aloud)) {
         tell(&format!("warning: {warning}"));
     }
     let (reload, reloads) = Reload::new(&middleware, &targets);
     let stop = Stop::listen(&capture.halt, Some(Box::new(move || reload.read())))?;
     let counters = Arc::new(Progress::default());
     let observer = Observer::default();
-    let server = shown(watching.server);
-    let watch = Watch::begin(&counters, &observer, About::Replay, watching.quiet);
+    let server = shown(config.watching.server);
+    let watch = Watch::begin(&counters, &observer, About::Replay, config.watching.quiet);
+    let control = Control::default();
+    steer::listen(&control, watch.bar());
+    watch.bar().suspend(|| steer::open(socket.as_ref(), &control))?;
+    let Sparing { ramp, brake, .. } = sparing;
     let run = Run {
         capture,
         middleware,
@@ -56,12 +51,15 @@ pub(crate) fn run(args: ReplayCommand) -> anyhow::Result<ExitCode> {
         compare,
         results,
         reloads,
-        patterns: routes,
-        demands,
+        patterns: config.routes,
+        demands: config.demands,
+        ramp,
+        brake,
+        control,
         ..Run::of_files(source)
     };
     let summary = pipeline::run(run, &counters, stop.wait());
-    drop(watch);
+    drop((watch, socket));
     let summary = summary?;
     write(&outputs, &summary)?;
     Ok(gates::ending(&summary, summary.nothing_delivered() || summary.results_failed))
@@ -101,13 +99,19 @@ pub(crate) fn shown(server: Option<Server>) -> Option<Server> {
 }
 
 /// The first line of a run: what share of what will be sent where, and what will not.
-pub(crate) fn intent(doing: &str, middleware: &middleware::Settings, targets: &[replay::Settings]) -> String {
+pub(crate) fn intent(
+    doing: &str,
+    middleware: &middleware::Settings,
+    ramp: Option<&Plan>,
+    targets: &[replay::Settings],
+) -> String {
     let methods = match (middleware.allow_methods.as_slice(), middleware.allow_writes) {
         ([], true) => "every method".to_owned(),
         ([], false) => "GET, HEAD, OPTIONS".to_owned(),
         (methods, _) => methods.join(", "),
     };
-    let (share, key) = (middleware.sample, &middleware.sample_by);
+    let (share, key) = (ramp.map_or(middleware.sample, Plan::first), &middleware.sample_by);
+    let at_first = if ramp.is_some() { " at first" } else { "" };
     let writes = match (middleware.allow_writes, middleware.allows_some_writes()) {
         (true, _) => "writes are sent too",
         (false, true) => "writes are left out but for those that a chain allows",
@@ -116,7 +120,7 @@ pub(crate) fn intent(doing: &str, middleware: &middleware::Settings, targets: &[
     let chains: Vec<String> = middleware.files.iter().map(|file| file.path.display().to_string()).collect();
     let chains = if chains.is_empty() { String::new() } else { format!(" of what passes {}", chains.join(", ")) };
     let targets: Vec<String> = targets.iter().map(|target| target.target.to_string()).collect();
-    format!("{doing} {methods}: {share} by {key}{chains} -> {}; {writes}", targets.join(", "))
+    format!("{doing} {methods}: {share}{at_first} by {key}{chains} -> {}; {writes}", targets.join(", "))
 }
 
 /// What is said aloud of how a target is sent to: that nobody checks who it is, that it gets fewer connections than it
@@ -153,13 +157,16 @@ mod tests {
         let to = [settings("http://staging:8080")];
         let mut middleware = middleware::Settings { sample: middleware::Share(0.5), ..Default::default() };
         assert_eq!(
-            intent("sending", &middleware, &to),
+            intent("sending", &middleware, None, &to),
             "sending GET, HEAD, OPTIONS: 50% by request -> http://staging:8080; writes are left out (--allow-writes)"
         );
+        let ramp = "1%:45s,100%".parse().unwrap();
+        let ramped = intent("sending", &middleware, Some(&ramp), &to);
+        assert!(ramped.starts_with("sending GET, HEAD, OPTIONS: 1% at first by request -> "), "{ramped}");
         middleware.allow_writes = true;
-        assert!(intent("sending", &middleware, &to).starts_with("sending every method: 50% by request -> "));
+        assert!(intent("sending", &middleware, None, &to).starts_with("sending every method: 50% by request -> "));
         middleware.allow_methods = vec!["POST".into()];
-        assert!(intent("sending", &middleware, &to).starts_with("sending POST: "));
+        assert!(intent("sending", &middleware, None, &to).starts_with("sending POST: "));
     }
 
     #[test]
@@ -169,7 +176,7 @@ mod tests {
         let files = vec![file("[[link]]\nallow-writes = true\n"), file("")];
         let middleware = middleware::Settings { files, ..Default::default() };
         assert_eq!(
-            intent("sending", &middleware, &[settings("http://staging")]),
+            intent("sending", &middleware, None, &[settings("http://staging")]),
             "sending GET, HEAD, OPTIONS: 100% by request of what passes a.toml, a.toml -> http://staging; writes are left out \
              but for those that a chain allows"
         );

@@ -12,6 +12,7 @@ use std::thread;
 use std::time::Duration;
 
 use crossbeam_channel::{Receiver, TryRecvError};
+use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{Notify, mpsc, watch};
 use tokio::time::Instant;
 
@@ -113,6 +114,7 @@ impl Pacer {
 
     /// Works until the events end or the run is stopped; returns what the chain has to say at the end.
     pub(super) fn run(mut self) -> ChainEnd {
+        timing::wake_in_time();
         while let Some(step) = self.next() {
             let went_on = match step {
                 Step::Event(event, part) => self.event(event, part),
@@ -198,18 +200,18 @@ impl Pacer {
         (parcel.event, parcel.part)
     }
 
-    /// An event that is there already, live. After many of them this thread naps rather than waits: who waits in the
-    /// queue is woken for each single event, and that costs more than to handle it.
+    /// An event that is there already. Live, this thread naps after many of them rather than waits: who waits in the queue
+    /// is woken for each single event, and that costs more than to handle it.
     fn at_hand(&mut self) -> Option<Parcel> {
-        let is_live = matches!(self.work.timing, Timing::Live);
-        if !is_live || self.ends.stopped.try_recv() == Err(TryRecvError::Disconnected) {
+        if self.ends.stopped.try_recv() == Err(TryRecvError::Disconnected) {
             return None;
         }
         if let Ok(parcel) = self.ends.events.try_recv() {
             self.in_a_row += 1;
             return Some(parcel);
         }
-        if std::mem::take(&mut self.in_a_row) < BUSY {
+        let is_live = matches!(self.work.timing, Timing::Live);
+        if !is_live || std::mem::take(&mut self.in_a_row) < BUSY {
             return None;
         }
         thread::sleep(NAP);
@@ -412,7 +414,11 @@ impl Pacer {
     }
 
     fn tell(&self, fact: Fact) -> bool {
-        self.ends.facts.blocking_send(fact).is_ok()
+        match self.ends.facts.try_send(fact) {
+            Ok(()) => true,
+            Err(TrySendError::Full(fact)) => self.ends.facts.blocking_send(fact).is_ok(),
+            Err(TrySendError::Closed(_)) => false,
+        }
     }
 }
 

@@ -14,15 +14,31 @@ use crate::exchange::{Framing, HeaderLine, Request};
 use crate::replay::TargetUrl;
 use crate::replay::hop::HopByHop;
 
+/// What the host of a request is called.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Host {
+    /// As captured, in its line.
+    Kept,
+    /// The target's, in a line.
+    OfTheTarget,
+    /// The target's, without a line: HTTP/2 has a place of its own for it (RFC 9113, 8.3.1). Nor does it know transfer
+    /// codings (8.2.2).
+    OfTheUrl,
+}
+
 /// `request` to `target`; `None` where reqwest cannot say it.
-pub(super) fn encode(request: &Request, target: &TargetUrl, keep_host: bool) -> Option<reqwest::Request> {
+pub(super) fn encode(request: &Request, target: &TargetUrl, host: Host) -> Option<reqwest::Request> {
     let method = Method::from_bytes(request.method()).ok().filter(|method| method != Method::CONNECT)?;
     let url = url(target, request.path_and_query())?;
-    let mut headers = headers(request, keep_host)?;
-    if !headers.contains_key(HOST) {
+    let mut headers = headers(request, host == Host::Kept)?;
+    if host != Host::OfTheUrl && !headers.contains_key(HOST) {
         headers.insert(HOST, HeaderValue::from_str(&target.authority()).ok()?);
     }
     let body = body(request, &mut headers)?;
+    if host == Host::OfTheUrl {
+        let codings = headers.remove(TRANSFER_ENCODING);
+        codings.is_none_or(|codings| codings.as_bytes().eq_ignore_ascii_case(b"chunked")).then_some(())?;
+    }
     let mut encoded = reqwest::Request::new(method, url);
     *encoded.headers_mut() = headers;
     *encoded.body_mut() = body;
@@ -138,7 +154,19 @@ mod tests {
     }
 
     fn encoded(head: &str, framing: Framing, wire: &str, keep_host: bool) -> Option<reqwest::Request> {
-        encode(&request(head, framing, wire), &"http://new:81".parse().unwrap(), keep_host)
+        let host = if keep_host { Host::Kept } else { Host::OfTheTarget };
+        encode(&request(head, framing, wire), &"http://new:81".parse().unwrap(), host)
+    }
+
+    #[test]
+    fn http_2_has_no_line_for_the_host_and_no_transfer_coding() {
+        let encoded = |head, framing, wire| {
+            encode(&request(head, framing, wire), &"http://new:81".parse().unwrap(), Host::OfTheUrl)
+        };
+        let head = "POST / HTTP/1.1\r\nHost: old\r\nTransfer-Encoding: Chunked\r\nX: 1\r\nConnection: X-Hop\r\nX-Hop: 1\r\n\r\n";
+        assert_eq!(lines(&encoded(head, Framing::Chunked, "2\r\nab\r\n0\r\n\r\n").unwrap()), ["x: 1"]);
+        let coded = "POST / HTTP/1.1\r\nTransfer-Encoding: gzip, chunked\r\n\r\n";
+        assert!(encoded(coded, Framing::Chunked, "2\r\nab\r\n0\r\n\r\n").is_none());
     }
 
     fn lines(request: &reqwest::Request) -> Vec<String> {
@@ -201,10 +229,10 @@ mod tests {
         assert!(encoded("POST / HTTP/1.1\r\n\r\n", Framing::Length(4), "abc", false).is_none());
         let mut cut = request("POST / HTTP/1.1\r\n\r\n", Framing::Chunked, "2\r\nab\r\n");
         cut.body.len = 5;
-        assert!(encode(&cut, &"http://h".parse().unwrap(), false).is_none());
+        assert!(encode(&cut, &"http://h".parse().unwrap(), Host::OfTheTarget).is_none());
         let mut unkept = request("POST / HTTP/1.1\r\n\r\n", Framing::Length(3), "abc");
         unkept.body.wire = None;
-        assert!(encode(&unkept, &"http://h".parse().unwrap(), false).is_none());
+        assert!(encode(&unkept, &"http://h".parse().unwrap(), Host::OfTheTarget).is_none());
         for head in ["G@T / HTTP/1.1\r\n\r\n", "CONNECT h:1 HTTP/1.1\r\n\r\n", "GET / HTTP/1.1\r\nA\u{1}: b\r\n\r\n"] {
             assert!(encoded(head, Framing::None, "", false).is_none(), "{head:?}");
         }

@@ -19,7 +19,8 @@ pub(super) fn kind(error: &reqwest::Error, tls: bool) -> FailureKind {
     if error.is_connect() {
         return if tls && !no_tcp(error) { FailureKind::Tls } else { FailureKind::Connect };
     }
-    chain(error).find_map(|cause| of_hyper(cause).or_else(|| of_system(cause))).unwrap_or(FailureKind::Protocol)
+    let of = |cause| of_http2(cause).or_else(|| of_hyper(cause)).or_else(|| of_system(cause));
+    chain(error).find_map(of).unwrap_or(FailureKind::Protocol)
 }
 
 /// Whether rustls has a part in it.
@@ -68,6 +69,16 @@ fn no_tcp(error: &reqwest::Error) -> bool {
 /// EMFILE and ENFILE: this process, or the machine, has too many open files.
 fn is_out_of_descriptors(error: &io::Error) -> bool {
     cfg!(unix) && matches!(error.raw_os_error(), Some(23 | 24))
+}
+
+/// A stream that was reset, a connection that was given up (RFC 9113, 6.4 and 6.8).
+fn of_http2(error: &(dyn Error + 'static)) -> Option<FailureKind> {
+    let error = error.downcast_ref::<h2::Error>()?;
+    match error.get_io() {
+        Some(error) => of_system(error),
+        None if error.is_remote() => Some(FailureKind::Reset),
+        None => Some(FailureKind::Protocol),
+    }
 }
 
 fn of_hyper(error: &(dyn Error + 'static)) -> Option<FailureKind> {

@@ -1,4 +1,4 @@
-//! A client over the network: HTTP/1.1 through reqwest, TLS through rustls, connections shared as a load balancer
+//! A client over the network: HTTP/1.1, and HTTP/2 where asked for, through reqwest, TLS through rustls, connections shared as a load balancer
 //! shares them.
 //!
 //! In goes a request, out comes the [`Answer`] or the kind of its failure. Every status is an answer: redirects are
@@ -10,6 +10,10 @@
 //! is no Accept, `accept: */*` is added. The version is 1.1 even where 1.0 was captured, as for any intermediary
 //! (RFC 9110, 2.5). Trailers are not sent. `Expect` is sent, but the body follows at once.
 //!
+//! *HTTP/2* (`--http2`) is spoken at once to a target without TLS, and to one with TLS where it offers it; else it is
+//! HTTP/1.1, which is told once. Names are in lower case there by rule, Host is what the URL says (`:authority`), chunks
+//! are no more than the content in them, and a body with another transfer coding cannot be said (RFC 9113, 8.2.2).
+//!
 //! *Never twice.* reqwest's own retries are off. hyper sends a request again only where it had chosen a pooled
 //! connection that turned out closed before the first byte of the request was handed to it.
 //!
@@ -17,6 +21,7 @@
 //! service time here includes waiting for a new connection, where one is needed.
 
 use std::sync::Once;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use reqwest::header::{CONNECTION, CONTENT_LENGTH, TRANSFER_ENCODING};
@@ -25,8 +30,11 @@ use sha2::{Digest as _, Sha256};
 use tokio::time::Instant;
 
 use self::connections::Ledger;
+use self::encode::Host;
 use super::tls::Trust;
-use super::{Answer, Client, ClientError, Connections, Kept, OpenNow, Settings, TargetUrl, Turn, Wanted, hop, tls};
+use super::{
+    Answer, Client, ClientError, Connections, Kept, OpenNow, ProxyUrl, Settings, TargetUrl, Turn, Wanted, hop, tls,
+};
 use crate::exchange::{Digest, ExchangeId, FailureKind, Head, Request};
 
 mod connections;
@@ -38,6 +46,9 @@ pub use connections::MAX_SET_UPS;
 /// How long an unused connection is kept: shorter than common servers and balancers do (60 s), since one that they
 /// close while a request is on its way costs that request.
 const POOL_IDLE: Duration = Duration::from_secs(30);
+
+/// The name of HTTP/2 over TLS (RFC 9113, 3.2).
+const HTTP_2: &[u8] = b"h2";
 
 /// Sends requests to one target over connections that they share.
 ///
@@ -52,6 +63,10 @@ pub struct HttpClient {
     keep_host: bool,
     ledger: Ledger,
     max_response: u64,
+    http2: bool,
+    /// Whether TLS is the only thing that a connection to the target can fail in once there is TCP.
+    direct_tls: bool,
+    told_of_http1: AtomicBool,
 }
 
 impl HttpClient {
@@ -60,7 +75,6 @@ impl HttpClient {
         install_crypto();
         let ledger = Ledger::default();
         let builder = reqwest::Client::builder()
-            .http1_only()
             .redirect(reqwest::redirect::Policy::none())
             .retry(reqwest::retry::never())
             .referer(false)
@@ -69,9 +83,12 @@ impl HttpClient {
             .pool_idle_timeout(POOL_IDLE)
             .pool_max_idle_per_host(settings.max_in_flight)
             .connector_layer(ledger.clone());
+        let builder = versions(builder, settings);
+        let builder = proxied(builder, settings)?;
         let own_trust = settings.trust != Trust::default();
-        let builder = match (settings.target.is_tls(), settings.insecure) {
-            (true, _) if own_trust => builder.tls_backend_preconfigured(tls::config(settings)?),
+        let speaks_tls = settings.target.is_tls() || settings.proxy.as_ref().is_some_and(ProxyUrl::is_tls);
+        let builder = match (speaks_tls, settings.insecure) {
+            (true, _) if own_trust => builder.tls_backend_preconfigured(own_tls(settings)?),
             // Never used, and loading roots that nobody needs could fail: trust nothing.
             (false, _) => builder.tls_certs_only([]),
             (true, insecure) => builder.tls_danger_accept_invalid_certs(insecure),
@@ -82,6 +99,9 @@ impl HttpClient {
             keep_host: settings.keep_host,
             ledger,
             max_response: settings.max_response,
+            http2: settings.http2,
+            direct_tls: settings.target.is_tls() && settings.proxy.is_none(),
+            told_of_http1: AtomicBool::new(false),
         })
     }
 
@@ -100,8 +120,13 @@ impl HttpClient {
 
     async fn exchange(&self, request: Request, wanted: Wanted) -> Result<Answer, FailureKind> {
         let id = request.id;
-        let request =
-            encode::encode(&request, &self.target, self.keep_host || wanted.keep_host).ok_or(FailureKind::Protocol)?;
+        let host = match (self.keep_host || wanted.keep_host, self.http2) {
+            (true, true) => return Err(FailureKind::Protocol),
+            (true, false) => Host::Kept,
+            (false, true) => Host::OfTheUrl,
+            (false, false) => Host::OfTheTarget,
+        };
+        let request = encode::encode(&request, &self.target, host).ok_or(FailureKind::Protocol)?;
         let method = request.method().clone();
         let mut connection = self.ledger.in_use();
         let written = Instant::now();
@@ -118,6 +143,7 @@ impl HttpClient {
         if stays_open(&method, &response) {
             connection.stays_open_at_the_end();
         }
+        self.tell_of_http1(response.version());
         let status = response.status().as_u16();
         let head = wanted.kept.map(|_| head(&response));
         let content = self.read(response, wanted).await.map_err(|error| match error {
@@ -153,8 +179,15 @@ impl HttpClient {
         Ok(content)
     }
 
+    /// Says once that HTTP/2 was asked for in vain.
+    fn tell_of_http1(&self, version: Version) {
+        if self.http2 && version < Version::HTTP_2 && !self.told_of_http1.swap(true, Ordering::Relaxed) {
+            tracing::warn!(target = %self.target, "--http2: the target does not offer it; it is sent HTTP/1.1");
+        }
+    }
+
     fn failed(&self, id: ExchangeId, error: reqwest::Error) -> FailureKind {
-        let kind = failure::kind(&error, self.target.is_tls());
+        let kind = failure::kind(&error, self.direct_tls);
         tracing::debug!(%id, kind = kind.key(), why = failure::shown(error), "a request failed");
         kind
     }
@@ -210,6 +243,32 @@ fn install_crypto() {
     });
 }
 
+/// HTTP/1.1 alone; or HTTP/2 at once, or as TLS settles it.
+fn versions(builder: reqwest::ClientBuilder, settings: &Settings) -> reqwest::ClientBuilder {
+    match (settings.http2, settings.target.is_tls()) {
+        (false, _) => builder.http1_only(),
+        // The least window is 64 KiB for all requests of a connection together (RFC 9113, 6.9.2): it grows with the delay.
+        (true, true) => builder.http2_adaptive_window(true),
+        (true, false) => builder.http2_prior_knowledge().http2_adaptive_window(true),
+    }
+}
+
+/// Through the proxy that was asked for, and no other.
+fn proxied(builder: reqwest::ClientBuilder, settings: &Settings) -> Result<reqwest::ClientBuilder, ClientError> {
+    let Some(proxy) = &settings.proxy else { return Ok(builder) };
+    let proxy = reqwest::Proxy::all(proxy.to_string()).map_err(|error| set_up_error(settings, &error))?;
+    Ok(builder.proxy(proxy))
+}
+
+/// The TLS side where it is not reqwest's own.
+fn own_tls(settings: &Settings) -> Result<rustls::ClientConfig, ClientError> {
+    let mut config = tls::config(settings)?;
+    if settings.http2 {
+        config.alpn_protocols.insert(0, HTTP_2.to_vec());
+    }
+    Ok(config)
+}
+
 fn set_up_error(settings: &Settings, error: &reqwest::Error) -> ClientError {
     let (url, why) = (settings.target.to_string(), failure::words(error));
     if settings.target.is_tls() && !settings.insecure && failure::is_tls(error) {
@@ -230,6 +289,10 @@ fn stays_open(method: &Method, response: &reqwest::Response) -> bool {
     let bodiless =
         method == Method::HEAD || matches!(response.status(), StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
     let ends = |name| response.headers().contains_key(name);
+    // Connections of HTTP/2 carry many exchanges, and end by themselves.
+    if response.version() == Version::HTTP_2 {
+        return true;
+    }
     let persistent = if response.version() >= Version::HTTP_11 { !says("close") } else { says("keep-alive") };
     persistent
         && response.status() != StatusCode::SWITCHING_PROTOCOLS

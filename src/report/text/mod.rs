@@ -15,6 +15,7 @@ mod gates;
 mod matrix;
 mod recording;
 mod routes;
+mod steps;
 #[cfg(test)]
 mod tests;
 mod verdict;
@@ -51,10 +52,12 @@ pub fn report(summary: &Summary, width: usize, colour: bool) -> String {
         matrix::status(&mut page, target);
         latency(&mut page, summary, target);
         sending(&mut page, target);
+        steps::guard(&mut page, target);
     }
     if let Some(recording) = &summary.recording {
         recording::line(&mut page, recording);
     }
+    steps::steps(&mut page, summary);
     capture(&mut page, summary);
     gates::gates(&mut page, summary);
     warnings(&mut page, summary);
@@ -196,7 +199,7 @@ fn target_ledger(page: &mut Page, rows: &Rows, url: Option<&String>, target: &Ta
     rows.less(page, ended.sampled_out, "not in the target's sample");
     rows.each(page, &ended.filtered, "kept back by the target's filter");
     rows.less(page, ended.rate_limited, "kept back by the target's rate limit");
-    rows.less(page, ended.guard_held, "held back by the guard");
+    rows.less(page, ended.guard_held, "held back by the guard, or during a pause");
     rows.each(page, &ended.shed, "shed");
     rows.each(page, &ended.failed, "failed");
     rows.less(page, target.in_flight, "still in flight when the run ended");

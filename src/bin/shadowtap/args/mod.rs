@@ -13,6 +13,7 @@ mod output;
 mod requests;
 mod running;
 mod sending;
+mod sparing;
 mod watching;
 
 use capture::{CaptureArgs, LiveArgs};
@@ -21,8 +22,9 @@ use course::CourseArgs;
 use gates::GateArgs;
 use output::{ReportArgs, RoutesArgs};
 use requests::{MiddlewareArgs, SelectArgs, WritesArgs};
-use running::{RecordingArgs, RunningArgs};
+use running::{ControlArgs, RecordingArgs, RunningArgs};
 use sending::{PaceArgs, ReplayArgs};
+use sparing::SparingArgs;
 use watching::WatchingArgs;
 
 /// Rehearse a migration with real traffic: replay captured HTTP against another stack and see what differs.
@@ -43,6 +45,7 @@ pub(crate) enum Command {
     Report(ReportCommand),
     Filters(FiltersCommand),
     Interfaces(InterfacesCommand),
+    Control(ControlCommand),
     Demo(DemoCommand),
 }
 
@@ -125,6 +128,28 @@ pub(crate) struct FiltersCheck {
     pub(crate) files: Vec<PathBuf>,
 }
 
+/// Steer a run that goes on: its share, a pause, its end; or ask how it stands.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  shadowtap control status
+  shadowtap control sample 25%
+  shadowtap control pause
+  shadowtap control --socket /run/shadowtap/1000/4711.sock stop
+
+Exit codes: 0 done; 2 there is no such run, several go on, or it refused.")]
+pub(crate) struct ControlCommand {
+    /// sample SHARE, pause, resume, stop or status
+    #[arg(required = true, value_name = "WORD", num_args = 1..)]
+    pub(crate) word: Vec<String>,
+    /// The socket of the run [default: that of the only run of this user]
+    #[arg(long, value_name = "PATH")]
+    pub(crate) socket: Option<PathBuf>,
+    /// Print what it answers as JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
 /// Show the whole path on this machine: a bundled capture, a staging server that is wrong on purpose, the report.
 ///
 /// Takes ten seconds, needs no right, and uses no network but loopback.
@@ -151,6 +176,7 @@ Examples:
   sudo shadowtap shadow -i eth0 -p 80 --to https://new-stack.example.com --sample 50%
   sudo shadowtap shadow -p 80 --to http://staging:8080 --duration 10m --summary run.json
   sudo shadowtap shadow -p 80 --to http://staging:8080 -o peak.gor.zst
+  sudo shadowtap shadow -p 80 --to http://staging:8080 --ramp '1%:45s,10%:1m,100%' --guard 'errors>5%/10s'
 
 Exit codes: 0 done, and every --fail-if held; 1 one did not; 2 a mistake on the command line, a right that is missing, a
 file that cannot be written, or not one request could be delivered.")]
@@ -159,6 +185,8 @@ pub(crate) struct ShadowCommand {
     live: LiveArgs,
     #[command(flatten)]
     send: ReplayArgs,
+    #[command(flatten)]
+    sparing: SparingArgs,
     #[command(flatten)]
     select: SelectArgs,
     #[command(flatten)]
@@ -230,11 +258,15 @@ pub(crate) struct ReplayCommand {
     #[command(flatten)]
     course: CourseArgs,
     #[command(flatten)]
+    sparing: SparingArgs,
+    #[command(flatten)]
     select: SelectArgs,
     #[command(flatten)]
     middleware: MiddlewareArgs,
     #[command(flatten)]
     writes: WritesArgs,
+    #[command(flatten)]
+    control: ControlArgs,
     #[command(flatten)]
     compare: CompareArgs,
     #[command(flatten)]
@@ -298,6 +330,8 @@ impl From<ReplayCommand> for typed::Replay {
             select: args.select.into(),
             middleware: args.middleware.with(Some(args.writes)),
             send: args.send.at(args.pace),
+            sparing: args.sparing.into(),
+            control: args.control.control,
             compare: args.compare.into(),
             gates: args.gates.into(),
             report: args.report.into(),
@@ -315,6 +349,7 @@ impl From<ShadowCommand> for typed::Shadow {
             send: args.send.into(),
             recording: args.recording.into(),
             running: args.running.into(),
+            sparing: args.sparing.into(),
             compare: args.compare.into(),
             gates: args.gates.into(),
             report: args.report.into(),
@@ -373,7 +408,7 @@ mod tests {
 
     #[test]
     fn help_fits_80_columns() {
-        for name in ["shadow", "replay", "record", "inspect", "report", "interfaces"] {
+        for name in ["shadow", "replay", "record", "inspect", "report", "interfaces", "control"] {
             let mut command = Cli::command().term_width(80);
             let help = command.find_subcommand_mut(name).unwrap().clone().term_width(80).render_long_help().to_string();
             let widest = help.lines().max_by_key(|line| line.chars().count()).unwrap();

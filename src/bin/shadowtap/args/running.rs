@@ -27,6 +27,16 @@ impl From<RecordingArgs> for typed::Recording {
     }
 }
 
+/// How a run is steered.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Running")]
+pub(crate) struct ControlArgs {
+    /// Listen to `shadowtap control` at this Unix socket, which is for the user of the run alone. off: at none [default:
+    /// live runs in a folder of that user, told at the start]
+    #[arg(long, value_name = "PATH")]
+    pub(super) control: Option<PathBuf>,
+}
+
 /// How a live run goes on.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Running")]
@@ -41,10 +51,12 @@ pub(crate) struct RunningArgs {
     /// no mark [default: x-shadowtap, with the id of the run]
     #[arg(long, value_name = "HEADER")]
     mark: Option<String>,
+    #[command(flatten)]
+    control: ControlArgs,
 }
 
 impl From<RunningArgs> for typed::Running {
     fn from(args: RunningArgs) -> Self {
-        Self { duration: args.duration, count: args.count, mark: args.mark }
+        Self { duration: args.duration, count: args.count, mark: args.mark, control: args.control.control }
     }
 }

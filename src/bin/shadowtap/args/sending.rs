@@ -48,6 +48,17 @@ pub(crate) struct ReplayArgs {
     /// [default: wire]
     #[arg(long, value_name = "CLIENT")]
     client: Option<String>,
+    /// Speak HTTP/2, with --client reqwest: at once to http://, where the target offers it to https://
+    #[arg(long)]
+    http2: bool,
+    // Not a doc comment: rustdoc would have the address marked up.
+    #[arg(
+        long,
+        value_name = "URL",
+        help = "Send through this proxy, with --client reqwest: http://proxy:3128, https://... or socks5://...; the \
+                environment (HTTP_PROXY and the like) is never asked"
+    )]
+    proxy: Option<String>,
     /// Longest body of an answer, such as 64M or 1G; a longer one is cut, and its request fails [default: 256M]
     #[arg(long, value_name = "SIZE", allow_hyphen_values = true)]
     max_response: Option<String>,
@@ -90,6 +101,8 @@ impl From<ReplayArgs> for typed::Send {
             timeout: args.timeout,
             max_in_flight: args.max_in_flight,
             client: args.client,
+            http2: args.http2,
+            proxy: args.proxy,
             connections: args.connections,
             max_connections: args.max_connections,
             max_response: args.max_response,

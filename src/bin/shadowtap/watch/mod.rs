@@ -86,6 +86,11 @@ impl Watch {
         let thread = std::thread::Builder::new().name("watch".to_owned()).spawn(move || eye.look(&ended)).ok();
         Self { bar, end: Some(end), thread }
     }
+
+    /// The lines that move: what else is told stands above them.
+    pub(crate) const fn bar(&self) -> &ProgressBar {
+        &self.bar
+    }
 }
 
 impl Drop for Watch {

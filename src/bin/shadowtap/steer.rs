@@ -1,0 +1,98 @@
+//! What people are told of ramps, guards and controls: at the start, and with each step.
+
+use std::sync::Arc;
+
+use anyhow::Context;
+use indicatif::ProgressBar;
+use shadowtap::config::Sparing;
+use shadowtap::pipeline::Control;
+use shadowtap::replay::guard::Action;
+use shadowtap::serve::control::{Place, Socket, Word, serve};
+
+use crate::output::tell;
+
+/// Tells each step as it comes, above the line that moves.
+pub(crate) fn listen(control: &Control, bar: &ProgressBar) {
+    let bar = bar.clone();
+    control.listen(Arc::new(move |step| bar.suspend(|| tell(&step.to_string()))));
+}
+
+/// Makes the socket over which a run is steered; `owner` is who the run is about to become. That there is none where none
+/// was asked for by name is told, and the run goes on.
+pub(crate) fn socket(place: &Place, owner: Option<(u32, u32)>) -> anyhow::Result<Option<Socket>> {
+    let Some(path) = place.path(owner.map(|(uid, _)| uid)) else { return Ok(None) };
+    match Socket::bind(&path, *place == Place::Default, owner) {
+        Ok(socket) => Ok(Some(socket)),
+        Err(error) if *place == Place::Default => {
+            tell(&format!("warning: {error}"));
+            Ok(None)
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Listens to what is said at `socket`, and says where that is.
+pub(crate) fn open(socket: Option<&Socket>, control: &Control) -> anyhow::Result<()> {
+    let Some(socket) = socket else { return Ok(()) };
+    let control = control.clone();
+    serve(socket, Arc::new(move |word| steer(&control, word))).context("cannot listen at the control socket")?;
+    tell(&format!("steered by: shadowtap control --socket {}", socket.path().display()));
+    Ok(())
+}
+
+/// Does what was said, and says how the run stands then.
+fn steer(control: &Control, word: Word) -> String {
+    match word {
+        Word::Sample(share) => control.set_share(share),
+        Word::Pause => control.pause(),
+        Word::Resume => control.resume(),
+        Word::Stop => control.stop(),
+        Word::Status => {}
+    }
+    serde_json::to_string(&control.state()).unwrap_or_else(|error| format!("{{\"error\":\"{error}\"}}"))
+}
+
+/// Tells what spares the targets.
+pub(crate) fn announce(asked: &Sparing) {
+    for line in sparing(asked) {
+        tell(&line);
+    }
+}
+
+/// What spares the targets, in words for the first lines of a run.
+fn sparing(asked: &Sparing) -> Vec<String> {
+    let ramp = asked.ramp.as_ref().map(|plan| format!("ramp: {plan}"));
+    let guard = asked.guard.as_ref().map(|guard| {
+        let then = match guard.action {
+            Action::Hold => "no more than it gets, until all is well again",
+            Action::StepDown => "half of what it gets, until all is well again",
+            Action::Pause => "a trickle, until all is well again",
+            Action::Stop => "nothing any more",
+        };
+        let limits: Vec<String> = guard.conditions.iter().map(ToString::to_string).collect();
+        let limits = if limits.is_empty() { "as the command says".to_owned() } else { limits.join(",") };
+        format!("guard: {limits}; past it a target gets {then}")
+    });
+    ramp.into_iter().chain(guard).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use shadowtap::replay::guard::Settings;
+
+    use super::*;
+
+    #[test]
+    fn the_first_lines_say_what_spares_the_target() {
+        let asked = Sparing {
+            ramp: Some("1%:45s,100%".parse().unwrap()),
+            guard: Some(Settings::of_shadow()),
+            ..Sparing::default()
+        };
+        assert_eq!(
+            sparing(&asked),
+            ["ramp: 1%:45s,100%", "guard: errors>=100%/30s; past it a target gets a trickle, until all is well again"]
+        );
+        assert_eq!(sparing(&Sparing::default()), Vec::<String>::new());
+    }
+}

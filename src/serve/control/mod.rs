@@ -1,0 +1,108 @@
+//! The control of a run over a Unix socket: plain words come in, a line each; a line of JSON answers each.
+//!
+//! ```text
+//! sample 25% | pause | resume | stop | status   ->   {"share":0.25,"paused":false,...}  or  {"error":"..."}
+//! ```
+//!
+//! What is said is done by whoever runs; here it is only understood, and kept to those who may say it: the user that
+//! shadowtap runs as, and root. Nothing is ever read from or written to another place than the socket.
+
+mod place;
+mod server;
+mod socket;
+
+use std::fmt;
+use std::str::FromStr;
+use std::sync::Arc;
+
+pub use place::{Place, default_folder, running};
+pub use server::serve;
+pub use socket::{Socket, SocketError};
+
+use crate::middleware::Share;
+
+/// Longest line that is listened to; a longer one ends the conversation.
+pub const MAX_LINE: usize = 1024;
+
+/// What can be said to a run.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Word {
+    /// Let this share in.
+    Sample(Share),
+    /// Send nothing for now.
+    Pause,
+    /// Go on.
+    Resume,
+    /// End in order.
+    Stop,
+    /// Say how it stands.
+    Status,
+}
+
+/// Does what was said, and answers with one line of JSON, without its end.
+pub type Steer = Arc<dyn Fn(Word) -> String + Send + Sync>;
+
+/// Why something said is no word.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum WordError {
+    /// There is no such word.
+    #[error("`{said}` is not understood; say sample 25%, pause, resume, stop or status")]
+    Unknown {
+        /// What was said.
+        said: String,
+    },
+    /// It is no share.
+    #[error("{0}")]
+    Share(#[from] crate::middleware::sample::ShareError),
+}
+
+impl FromStr for Word {
+    type Err = WordError;
+
+    fn from_str(said: &str) -> Result<Self, WordError> {
+        let mut words = said.split_whitespace();
+        match (words.next(), words.next(), words.next()) {
+            (Some("sample"), Some(share), None) => Ok(Self::Sample(share.parse()?)),
+            (Some("pause"), None, None) => Ok(Self::Pause),
+            (Some("resume"), None, None) => Ok(Self::Resume),
+            (Some("stop"), None, None) => Ok(Self::Stop),
+            (Some("status"), None, None) => Ok(Self::Status),
+            _ => Err(WordError::Unknown { said: said.trim().to_owned() }),
+        }
+    }
+}
+
+/// As it is said.
+impl fmt::Display for Word {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Sample(share) => write!(f, "sample {share}"),
+            Self::Pause => f.write_str("pause"),
+            Self::Resume => f.write_str("resume"),
+            Self::Stop => f.write_str("stop"),
+            Self::Status => f.write_str("status"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_are_understood_and_said_alike() {
+        for said in ["sample 25%", "sample 0%", "pause", "resume", "stop", "status"] {
+            assert_eq!(said.parse::<Word>().unwrap().to_string(), said);
+        }
+        assert_eq!("  sample   0.5% \r".parse(), Ok(Word::Sample(Share(0.005))));
+    }
+
+    #[test]
+    fn what_is_not_understood_is_answered_with_what_is() {
+        for said in ["", "halt", "pause now", "sample", "sample 1% 2%", "STATUS"] {
+            let error = said.parse::<Word>().unwrap_err().to_string();
+            assert!(error.contains("say sample 25%, pause, resume, stop or status"), "{said}: {error}");
+        }
+        assert!("sample 25".parse::<Word>().unwrap_err().to_string().contains("no percent sign"));
+    }
+}

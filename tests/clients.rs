@@ -1,0 +1,313 @@
+//! What the two clients make of a request, and what only one of them can: HTTP/2 and proxies.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "what breaks here fails its test")]
+
+#[path = "support/requests.rs"]
+mod requests;
+#[path = "support/server.rs"]
+mod server;
+
+use std::net::SocketAddr;
+use std::process::{Command, Stdio};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use axum::http;
+use bytes::Bytes;
+use shadowtap::exchange::{Body, FailureKind, Framing, Request};
+use shadowtap::replay::tls::Trust;
+use shadowtap::replay::{AnyClient, Client as _, ClientChoice, Settings, Turn, Wanted};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpStream};
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::rustls::{self, pki_types};
+
+use requests::request;
+use server::{Server, answer};
+
+/// Long enough for whatever answers at all on a busy machine.
+const TIMEOUT: Duration = Duration::from_secs(10);
+
+fn settings(client: ClientChoice, url: &str) -> Settings {
+    Settings { client, timeout: TIMEOUT, ..Settings::new(url.parse().unwrap()) }
+}
+
+fn reqwest(url: &str) -> Settings {
+    settings(ClientChoice::Reqwest, url)
+}
+
+async fn ask(client: &AnyClient, request: Request) -> Result<u16, FailureKind> {
+    let turn: Turn = client.line_up(request.id.into());
+    let answer = client.send(turn, request, Wanted::HASH).await;
+    answer.map(|answer| answer.status)
+}
+
+fn bare(head: &str) -> Request {
+    request(1, head, Body::EMPTY)
+}
+
+/// The captured head, and what arrives of it through both clients. `{host}` stands for the target.
+#[track_caller]
+fn check(arrived: &[String], host: &str, expected: [&str; 2], head: &str) {
+    let expected = expected.map(|text| text.replace("{host}", host));
+    assert_eq!(arrived, expected, "{head:?}");
+}
+
+#[tokio::test]
+async fn one_client_sends_what_was_captured_and_the_other_what_it_makes_of_it() {
+    let server = Server::start(|_| vec![answer("200 OK", "ok")]).await;
+    let url = server.url("http");
+    let host = url.trim_start_matches("http://").to_owned();
+    let clients = [ClientChoice::Wire, ClientChoice::Reqwest];
+    let clients = clients.map(|client| AnyClient::new(&settings(client, &url)).unwrap());
+    for (head, wire, reqwest) in [
+        (
+            "GET /a/../b//c' HTTP/1.1\r\nHost: old\r\n\r\n",
+            "GET /a/../b//c' HTTP/1.1\r\nHost: {host}\r\n\r\n",
+            "GET /b//c' HTTP/1.1\r\nhost: {host}\r\naccept: */*\r\n\r\n",
+        ),
+        (
+            "GET /?c'=<a b> HTTP/1.1\r\nHost: old\r\nAccept: x/y\r\n\r\n",
+            "GET /?c'=<a b> HTTP/1.1\r\nHost: {host}\r\nAccept: x/y\r\n\r\n",
+            "GET /?c%27=%3Ca%20b%3E HTTP/1.1\r\naccept: x/y\r\nhost: {host}\r\n\r\n",
+        ),
+        (
+            "GET / HTTP/1.1\r\nX-B: 1\r\nHost: old\r\nX-A: 2\r\nAccept: */*\r\nx-b: 3\r\n\r\n",
+            "GET / HTTP/1.1\r\nX-B: 1\r\nHost: {host}\r\nX-A: 2\r\nAccept: */*\r\nx-b: 3\r\n\r\n",
+            "GET / HTTP/1.1\r\nx-b: 1\r\nx-b: 3\r\nx-a: 2\r\naccept: */*\r\nhost: {host}\r\n\r\n",
+        ),
+    ] {
+        for client in &clients {
+            assert_eq!(ask(client, bare(head)).await, Ok(200), "{head:?}");
+        }
+        let arrived = server.requests();
+        check(&arrived[arrived.len() - 2..], &host, [wire, reqwest], head);
+    }
+    let asterisk = bare("OPTIONS * HTTP/1.1\r\nHost: old\r\n\r\n");
+    assert_eq!(clients.each_ref().map(|client| client.refuses(&asterisk)), [None, Some("asterisk")]);
+}
+
+/// A server of HTTP/2: what it was asked, as `METHOD :authority path header=value...|body`.
+#[derive(Clone, Default)]
+struct H2 {
+    seen: Arc<Mutex<Vec<String>>>,
+    connections: Arc<Mutex<usize>>,
+}
+
+impl H2 {
+    async fn start(tls: Option<TlsAcceptor>) -> (Self, SocketAddr) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let addr = listener.local_addr().unwrap();
+        let server = Self::default();
+        let all = server.clone();
+        tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                *all.connections.lock().unwrap() += 1;
+                let (tls, one) = (tls.clone(), all.clone());
+                tokio::spawn(async move {
+                    match tls {
+                        None => one.serve(stream).await,
+                        Some(tls) => one.serve(tls.accept(stream).await.unwrap()).await,
+                    }
+                });
+            }
+        });
+        (server, addr)
+    }
+
+    async fn serve(self, stream: impl AsyncRead + AsyncWrite + Unpin) {
+        let mut connection = h2::server::handshake(stream).await.unwrap();
+        while let Some(Ok((request, mut respond))) = connection.accept().await {
+            let one = self.clone();
+            tokio::spawn(async move {
+                let (head, mut body) = request.into_parts();
+                let mut content = Vec::new();
+                while let Some(Ok(data)) = body.data().await {
+                    body.flow_control().release_capacity(data.len()).unwrap();
+                    content.extend_from_slice(&data);
+                }
+                if head.uri.path() == "/reset" {
+                    respond.send_reset(h2::Reason::REFUSED_STREAM);
+                    return;
+                }
+                let headers = head.headers.iter().map(|(name, value)| format!("{name}={}", value.to_str().unwrap()));
+                let headers: Vec<String> = headers.collect();
+                let (authority, path) = (head.uri.authority().unwrap(), head.uri.path());
+                let body = String::from_utf8(content).unwrap();
+                let line = format!("{} {authority} {path} {}|{body}", head.method, headers.join(" "));
+                one.seen.lock().unwrap().push(line);
+                let response = http::Response::builder().status(203).body(()).unwrap();
+                let mut stream = respond.send_response(response, false).unwrap();
+                stream.send_data(Bytes::from_static(b"hello"), true).unwrap();
+            });
+        }
+    }
+
+    fn seen(&self) -> Vec<String> {
+        self.seen.lock().unwrap().clone()
+    }
+}
+
+/// A certificate of its own for `localhost`, in a file, and a server that shows it and offers these protocols.
+fn tls(folder: &tempfile::TempDir, protocols: &[&[u8]]) -> (TlsAcceptor, Trust) {
+    let signed = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    let file = folder.path().join("ca.pem");
+    std::fs::write(&file, signed.cert.pem()).unwrap();
+    let key = pki_types::PrivateKeyDer::try_from(signed.signing_key.serialize_der()).unwrap();
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let builder = rustls::ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
+    let mut config = builder.with_no_client_auth().with_single_cert(vec![signed.cert.der().clone()], key).unwrap();
+    config.alpn_protocols = protocols.iter().map(|name| name.to_vec()).collect();
+    (TlsAcceptor::from(Arc::new(config)), Trust { ca: Some(file), ..Trust::default() })
+}
+
+fn chunked() -> Request {
+    let wire = Some(Bytes::from_static(b"2\r\nab\r\n1;x=y\r\nc\r\n0\r\nT: 1\r\n\r\n"));
+    let head = "POST /c HTTP/1.1\r\nHost: old\r\nTransfer-Encoding: chunked\r\nConnection: keep-alive\r\n\r\n";
+    request(2, head, Body { framing: Framing::Chunked, len: 3, sha256: None, wire })
+}
+
+#[tokio::test]
+async fn http_2_is_spoken_at_once_without_tls_and_many_requests_share_a_connection() {
+    let (server, addr) = H2::start(None).await;
+    let client = AnyClient::new(&Settings { http2: true, ..reqwest(&format!("http://{addr}")) }).unwrap();
+    assert_eq!(ask(&client, bare("GET /a HTTP/1.1\r\nHost: old\r\nX-A: 1\r\nAccept: */*\r\n\r\n")).await, Ok(203));
+    assert_eq!(ask(&client, chunked()).await, Ok(203));
+    assert_eq!(
+        server.seen(),
+        [format!("GET {addr} /a x-a=1 accept=*/*|"), format!("POST {addr} /c accept=*/*|abc")],
+        "no Host, no Connection, no Transfer-Encoding"
+    );
+    let all = (0..20).map(|n| ask(&client, bare(&format!("GET /{n} HTTP/1.1\r\nHost: old\r\n\r\n"))));
+    assert!(futures_util::future::join_all(all).await.iter().all(|status| *status == Ok(203)));
+    let reset = ask(&client, bare("GET /reset HTTP/1.1\r\nHost: old\r\n\r\n")).await;
+    assert_eq!((reset, server.seen().len()), (Err(FailureKind::Reset), 22));
+    let counted = client.connections();
+    assert_eq!((*server.connections.lock().unwrap(), counted.opened), (1, 1));
+}
+
+#[tokio::test]
+async fn over_tls_http_2_is_spoken_where_the_target_offers_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let (acceptor, trust) = tls(&folder, &[b"h2", b"http/1.1"]);
+    let (server, addr) = H2::start(Some(acceptor)).await;
+    let url = format!("https://localhost:{}", addr.port());
+    let client = AnyClient::new(&Settings { http2: true, trust, ..reqwest(&url) }).unwrap();
+    assert_eq!(ask(&client, bare("GET /a HTTP/1.1\r\nHost: old\r\n\r\n")).await, Ok(203));
+    assert_eq!(server.seen(), [format!("GET localhost:{} /a accept=*/*|", addr.port())]);
+
+    let old = Server::start_tls(|_| vec![answer("200 OK", "ok")]).await;
+    let url = old.url("https");
+    let client = AnyClient::new(&Settings { http2: true, insecure: true, ..reqwest(&url) }).unwrap();
+    assert_eq!(ask(&client, bare("GET /a HTTP/1.1\r\nHost: old\r\n\r\n")).await, Ok(200));
+    assert!(old.requests()[0].starts_with("GET /a HTTP/1.1\r\n"), "{:?}", old.requests());
+}
+
+/// A proxy: what was asked of it, and where it goes. `/` of it answers by itself.
+#[derive(Clone, Default)]
+struct Proxy(Arc<Mutex<Vec<String>>>);
+
+impl Proxy {
+    async fn start() -> (Self, SocketAddr) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let addr = listener.local_addr().unwrap();
+        let proxy = Self::default();
+        let all = proxy.clone();
+        tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                tokio::spawn(all.clone().serve(stream));
+            }
+        });
+        (proxy, addr)
+    }
+
+    async fn serve(self, mut stream: TcpStream) {
+        let mut head = vec![0; 3];
+        stream.read_exact(&mut head).await.unwrap();
+        if head[0] == 5 {
+            self.socks(stream).await;
+            return;
+        }
+        while !head.ends_with(b"\r\n\r\n") {
+            head.push(stream.read_u8().await.unwrap());
+        }
+        let head = String::from_utf8(head).unwrap();
+        let line = head.lines().next().unwrap().to_owned();
+        self.0.lock().unwrap().push(line.clone());
+        match line.split(' ').collect::<Vec<_>>()[..] {
+            ["CONNECT", to, _] if to.starts_with("refused") => {
+                stream.write_all(b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n").await.unwrap();
+            }
+            ["CONNECT", to, _] => {
+                let mut onward = TcpStream::connect(to).await.unwrap();
+                stream.write_all(b"HTTP/1.1 200 OK\r\n\r\n").await.unwrap();
+                tokio::io::copy_bidirectional(&mut stream, &mut onward).await.ok();
+            }
+            _ => stream.write_all(b"HTTP/1.1 299 Proxied\r\nContent-Length: 0\r\n\r\n").await.unwrap(),
+        }
+    }
+
+    /// SOCKS5 without authentication, to an IPv4 address (RFC 1928).
+    async fn socks(self, mut stream: TcpStream) {
+        stream.write_all(&[5, 0]).await.unwrap();
+        let mut asked = [0; 10];
+        stream.read_exact(&mut asked).await.unwrap();
+        assert_eq!(asked[..4], [5, 1, 0, 1]);
+        let to = SocketAddr::from(([asked[4], asked[5], asked[6], asked[7]], u16::from_be_bytes([asked[8], asked[9]])));
+        self.0.lock().unwrap().push(format!("SOCKS5 {to}"));
+        let mut onward = TcpStream::connect(to).await.unwrap();
+        stream.write_all(&[5, 0, 0, 1, 0, 0, 0, 0, 0, 0]).await.unwrap();
+        tokio::io::copy_bidirectional(&mut stream, &mut onward).await.ok();
+    }
+
+    fn asked(&self) -> Vec<String> {
+        self.0.lock().unwrap().clone()
+    }
+}
+
+#[tokio::test]
+async fn requests_go_through_the_proxy_that_is_named() {
+    let (proxy, addr) = Proxy::start().await;
+    let through = |scheme: &str, settings: Settings| {
+        let proxy = Some(format!("{scheme}://{addr}").parse().unwrap());
+        AnyClient::new(&Settings { proxy, ..settings }).unwrap()
+    };
+    let get = || bare("GET /a?b HTTP/1.1\r\nHost: old\r\n\r\n");
+    let client = through("http", reqwest("http://far.example:81"));
+    assert_eq!(ask(&client, get()).await, Ok(299), "the proxy looks the name up");
+    let server = Server::start_tls(|_| vec![answer("200 OK", "ok")]).await;
+    let url = server.url("https");
+    let client = through("http", Settings { insecure: true, ..reqwest(&url) });
+    assert_eq!(ask(&client, get()).await, Ok(200));
+    let client = through("http", Settings { insecure: true, ..reqwest("https://refused.example") });
+    assert_eq!(ask(&client, get()).await, Err(FailureKind::Connect), "a tunnel that is refused is no TLS");
+    let (h2, h2_addr) = H2::start(None).await;
+    let client = through("socks5", Settings { http2: true, ..reqwest(&format!("http://{h2_addr}")) });
+    assert_eq!(ask(&client, get()).await, Ok(203));
+    assert_eq!(h2.seen().len(), 1);
+    let host = url.trim_start_matches("https://");
+    assert_eq!(
+        proxy.asked(),
+        [
+            "GET http://far.example:81/a?b HTTP/1.1".to_owned(),
+            format!("CONNECT {host} HTTP/1.1"),
+            "CONNECT refused.example:443 HTTP/1.1".to_owned(),
+            format!("SOCKS5 {h2_addr}"),
+        ]
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn proxies_of_the_environment_are_never_asked() {
+    for client in ["wire", "reqwest"] {
+        let server = Server::start(|_| vec![answer("200 OK", "ok")]).await;
+        let capture = concat!(env!("CARGO_MANIFEST_DIR"), "/testdata/get-nano.pcap");
+        let mut command = Command::new(env!("CARGO_BIN_EXE_shadowtap"));
+        command.args(["replay", capture, "--to", &server.url("http"), "--speed", "max", "--client", client]);
+        for name in ["HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy", "HTTPS_PROXY"] {
+            command.env(name, "http://127.0.0.1:1");
+        }
+        command.env_remove("NO_PROXY").env_remove("no_proxy").env_remove("SHADOWTAP_LOG").stdin(Stdio::null());
+        let output = tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap();
+        assert_eq!((output.status.code(), server.requests().len()), (Some(0), 3), "{client}: {output:?}");
+    }
+}
