@@ -30,12 +30,14 @@ mod sparing;
 #[cfg(test)]
 mod tests;
 pub mod typed;
+mod watching;
 
 pub use chain::reread;
 pub use gates::demands;
 pub use mistakes::{Mistake, Mistakes};
 pub use run::{RunConfig, RunLimits, record, shadow};
 pub use sparing::Sparing;
+pub use watching::{LogFormat, Watching};
 
 use check::parsed;
 
@@ -86,6 +88,8 @@ pub struct ReplayConfig {
     pub beside: replay::Beside,
     /// What is written besides the report.
     pub outputs: Outputs,
+    /// How it is watched.
+    pub watching: Watching,
     /// What routes are called.
     pub routes: Arc<Patterns>,
     /// What is demanded of it.
@@ -155,6 +159,7 @@ pub fn replay(typed: typed::Replay) -> Result<ReplayConfig, Mistakes> {
     let beside = compare::beside(&typed.compare, &targets, &mut mistakes);
     let outputs = outputs::all(&typed.report, &capture, &mut mistakes);
     let routes = outputs::routes(typed.report.routes.as_deref(), &mut mistakes);
+    let watching = watching::watching(&typed.watching, &mut mistakes);
     let demands = gates::checked(&typed.gates, &names_and_urls(&targets), &mut mistakes, &mut warnings);
     let source = check::open(&capture, &mut mistakes);
     match (source, mistakes.is_empty()) {
@@ -170,6 +175,7 @@ pub fn replay(typed: typed::Replay) -> Result<ReplayConfig, Mistakes> {
             compare,
             beside,
             outputs,
+            watching,
             routes,
             demands,
             warnings,

@@ -16,7 +16,7 @@ use crate::report::gate::Demands;
 use crate::serve::control::Place;
 
 use super::mistakes::Mistakes;
-use super::{Outputs, Sparing, check, gates, live, outputs, typed};
+use super::{Outputs, Sparing, Watching, check, gates, live, outputs, typed, watching};
 
 /// When a live run ends by itself.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -55,10 +55,10 @@ pub struct RunConfig {
     pub mark: Option<Mark>,
     /// When it ends by itself.
     pub limits: RunLimits,
-    /// Whether only warnings are told on the way.
-    pub quiet: bool,
     /// What is written besides the report.
     pub outputs: Outputs,
+    /// How it is watched.
+    pub watching: Watching,
     /// What routes are called.
     pub routes: Arc<Patterns>,
     /// What is demanded of it.
@@ -81,7 +81,7 @@ pub fn shadow(typed: &typed::Shadow) -> Result<RunConfig, Mistakes> {
     let beside = super::compare::beside(&typed.compare, &targets, &mut mistakes);
     let demands = gates::checked(&typed.gates, &super::names_and_urls(&targets), &mut mistakes, &mut warnings);
     let parts = Parts { middleware, external, targets, sparing, compare, beside, demands, warnings };
-    finish(&typed.live, &typed.running, &typed.recording, &typed.report, parts, mistakes)
+    finish(&typed.live, &typed.running, &typed.recording, &typed.report, &typed.watching, parts, mistakes)
 }
 
 /// What `shadowtap record` was asked for, checked; the interfaces are opened last, where there is no mistake.
@@ -106,7 +106,7 @@ pub fn record(typed: typed::Record) -> Result<RunConfig, Mistakes> {
         demands: Demands::default(),
         warnings,
     };
-    finish(&typed.live, &typed.running, &typed.recording, &typed.report, parts, mistakes)
+    finish(&typed.live, &typed.running, &typed.recording, &typed.report, &typed.watching, parts, mistakes)
 }
 
 /// What is known of a run before it is known what is captured.
@@ -126,6 +126,7 @@ fn finish(
     running: &typed::Running,
     recording: &typed::Recording,
     report: &typed::Report,
+    watching: &typed::Watching,
     parts: Parts,
     mut mistakes: Mistakes,
 ) -> Result<RunConfig, Mistakes> {
@@ -139,6 +140,7 @@ fn finish(
     if external.is_some() && recorder.as_ref().is_some_and(|recorder| recorder.target().format().takes_frames()) {
         mistakes.add("--output and --middleware", "a capture file holds frames, and no middleware sees those");
     }
+    let watching = watching::watching(watching, &mut mistakes);
     let limits = limits(running, &mut mistakes);
     let mark = mark(running.mark.as_deref(), &mut mistakes);
     let source = live::open(&settings, &mut mistakes);
@@ -162,8 +164,8 @@ fn finish(
             recorder,
             mark,
             limits,
-            quiet: running.quiet,
             outputs,
+            watching,
             routes,
             demands,
             warnings,

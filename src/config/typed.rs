@@ -201,10 +201,21 @@ pub struct Running {
     pub count: Option<String>,
     /// A header name, a whole header line, or `off`.
     pub mark: Option<String>,
-    /// Whether only warnings are told on the way.
-    pub quiet: bool,
     /// A path, or `off`.
     pub control: Option<PathBuf>,
+}
+
+/// How a run is watched.
+#[derive(Clone, Debug, Default)]
+pub struct Watching {
+    /// `127.0.0.1:9184`.
+    pub metrics: Option<String>,
+    /// A file with a word in it.
+    pub control_token_file: Option<PathBuf>,
+    /// `text`, `json`.
+    pub log_format: Option<String>,
+    /// Whether only warnings are told on the way.
+    pub quiet: bool,
 }
 
 /// What is recorded.
@@ -239,6 +250,8 @@ pub struct Shadow {
     pub compare: Compare,
     /// What is written.
     pub report: Report,
+    /// How it is watched.
+    pub watching: Watching,
     /// What is demanded of it.
     pub gates: Gates,
 }
@@ -258,6 +271,8 @@ pub struct Record {
     pub running: Running,
     /// What is written.
     pub report: Report,
+    /// How it is watched.
+    pub watching: Watching,
 }
 
 /// `shadowtap replay`.
@@ -281,6 +296,8 @@ pub struct Replay {
     pub control: Option<PathBuf>,
     /// What is written.
     pub report: Report,
+    /// How it is watched.
+    pub watching: Watching,
     /// What is demanded of it.
     pub gates: Gates,
 }

@@ -18,10 +18,12 @@ pub mod brake;
 mod budget;
 mod compared;
 mod control;
+mod counting;
 mod course;
 mod external;
 mod inspect;
 mod keeper;
+mod observer;
 mod outlet;
 mod pacer;
 mod progress;
@@ -39,20 +41,24 @@ use crossbeam_channel::Sender;
 use tokio::sync::{Notify, mpsc, watch};
 
 use crate::capture::Halt;
-use crate::exchange::{Event, Outcome, Request, Timestamp};
+use crate::exchange::{Event, Request, Timestamp};
 use crate::journal::{Recorded, Recorder};
 use crate::middleware::{self, Chain, Mark};
 use crate::replay::{self, AnyClient, Client, Delivery, InFlight, Limits, run_target};
 use crate::report::{self, Engine, Fact, MAX_NOTED_HEAD, Reporter, RequestNote, Started, Summary, TargetEnd, Unheard};
+use crate::serve::Server;
 
 pub use brake::Brake;
 use budget::{Budget, Held};
 use compared::{Keeping, Weighed};
 pub use control::{Control, Listener, RampState, State, TargetState};
+use counting::count;
 use course::{KnownSpan, Part};
 use external::{External, Teller, Telling, Workers};
 pub use inspect::inspect;
 use keeper::Keeper;
+pub use observer::Observer;
+use observer::{Outlook, Stages};
 use outlet::Outlet;
 use pacer::{Pacer, Timing};
 pub use progress::Progress;
@@ -68,12 +74,6 @@ const EVENT_QUEUE: usize = 4096;
 const LIVE_EVENT_QUEUE: usize = 32_768;
 /// Facts on their way to the report. When it is full, those who tell them wait: counting is cheaper than sending.
 const FACT_QUEUE: usize = 65_536;
-/// Facts that wait when the report begins to hurry: it looks into no bodies then.
-const FACT_HASTE: usize = FACT_QUEUE / 4;
-/// Facts that the report takes at once.
-const FACT_BATCH: usize = 4096;
-/// How long the report lets facts gather: far too short to fill their queue.
-const FACT_PAUSE: Duration = Duration::from_millis(5);
 /// How long a file waits where a queue is full: far shorter than it takes to empty. Who slept in the queue itself would be
 /// woken for every place, which costs more than to read the next frame.
 const FULL_PAUSE: Duration = Duration::from_millis(1);
@@ -126,7 +126,7 @@ pub fn run(
         keeper: &keeper,
         live,
     };
-    let (outlets, mut senders) = start_targets(&runtime, run.targets, memory.targets, &ways)?;
+    let (outlets, outlooks, mut senders) = start_targets(&runtime, run.targets, memory.targets, &ways)?;
     let beside = start_beside(&runtime, run.beside, run.middleware.allow_writes, &ways, &mut senders)?;
     let mirrors = outlets.iter().any(Outlet::mirrors);
     let target_bytes: Vec<_> = outlets.iter().map(Outlet::budget).collect();
@@ -139,7 +139,11 @@ pub fn run(
         facts: facts.clone(),
         runtime: runtime_handle.clone(),
         progress: Arc::clone(progress),
+        observer: run.observer.clone(),
     };
+    let moment = Stages::new(&reader_ends, &control, &halted, outlooks, live);
+    run.observer.begin(Stages { records: recording_thread.is_some(), middleware: counts.clone(), ..moment });
+    show(&runtime, run.server, run.observer)?;
     let work = pacer::Work {
         chain: Chain::new(&run.middleware),
         target_chains: (0..outlets.len()).map(|target| Some(Chain::new(&run.middleware.of_target(target)?))).collect(),
@@ -171,9 +175,7 @@ pub fn run(
     let pacing = spawn("pacing", move || pacer.run())?;
     let reopen = run.reopen;
     let recording = recording_thread.map(|thread| spawn("recording", move || thread.run(&reopen))).transpose()?;
-    let counters = Arc::clone(progress);
-    let spares = keeper.clone();
-    let counting = spawn("report", move || count(reporter, fact_receiver, &counters, &spares))?;
+    let counting = spawn("report", count(reporter, fact_receiver, progress, &keeper))?;
     let ending = Ending {
         halted,
         // A live run is stopped twice: first it captures no more, and then, after this time, it sends no more.
@@ -304,8 +306,18 @@ impl Ending {
     }
 }
 
+/// Shows the run where it is to be shown.
+fn show(runtime: &tokio::runtime::Runtime, server: Option<Server>, observer: Observer) -> Result<(), RunError> {
+    let Some(server) = server else { return Ok(()) };
+    let _context = runtime.enter();
+    server.start(Arc::new(observer)).map_err(RunError::Start)
+}
+
 /// A target at work, and its client.
 type Sending = (tokio::task::JoinHandle<replay::Stats>, Arc<AnyClient>);
+
+/// The ways to all targets, where they are looked at, and the targets at work.
+type Targets = (Vec<Outlet>, Vec<Outlook>, Vec<Sending>);
 
 /// What every target's queue is connected to.
 struct Ways<'a> {
@@ -323,15 +335,16 @@ fn start_targets(
     targets: Vec<replay::Settings>,
     bytes: usize,
     ways: &Ways<'_>,
-) -> Result<(Vec<Outlet>, Vec<Sending>), RunError> {
+) -> Result<Targets, RunError> {
     let each = bytes / targets.len().max(1);
-    let (mut outlets, mut senders) = (Vec::new(), Vec::new());
+    let (mut outlets, mut outlooks, mut senders) = (Vec::new(), Vec::new(), Vec::new());
     for (index, settings) in targets.into_iter().enumerate() {
-        let (outlet, sending) = start_target(runtime, index, settings, each, ways)?;
+        let (outlet, outlook, sending) = start_target(runtime, index, settings, each, ways)?;
         outlets.push(outlet);
+        outlooks.push(outlook);
         senders.push(sending);
     }
-    Ok((outlets, senders))
+    Ok((outlets, outlooks, senders))
 }
 
 /// Starts the baseline, and for each target the way on which it is asked a second time. The baseline's end comes after
@@ -359,7 +372,7 @@ fn start_beside(
     if let Some(settings) = settings.baseline {
         let number = report::baseline_number(targets);
         let ways = Ways { teller: None, ..*ways };
-        let (outlet, sending) = start_target(runtime, number, settings, beside::BASELINE_BYTES, &ways)?;
+        let (outlet, _, sending) = start_target(runtime, number, settings, beside::BASELINE_BYTES, &ways)?;
         senders.push(sending);
         baseline = Some(outlet);
     }
@@ -372,7 +385,7 @@ fn start_target(
     mut settings: replay::Settings,
     bytes: usize,
     ways: &Ways<'_>,
-) -> Result<(Outlet, Sending), RunError> {
+) -> Result<(Outlet, Outlook, Sending), RunError> {
     if ways.live {
         // A live run has had its time for what is in flight before the targets are stopped.
         settings.drain = Duration::ZERO;
@@ -382,8 +395,14 @@ fn start_target(
         Arc::new(AnyClient::new(&settings)?)
     };
     let (job_sender, jobs) = mpsc::channel(TARGET_QUEUE);
-    let outlet = Outlet::new(job_sender, Budget::new(bytes), Arc::clone(&client), ways.keeper.gate(index));
     let (limits, counters) = (Limits::from(&settings), Arc::new(InFlight::default()));
+    let outlook = Outlook {
+        url: settings.target.to_string(),
+        jobs: job_sender.downgrade(),
+        in_flight: Arc::clone(&counters),
+        client: Arc::downgrade(&client),
+    };
+    let outlet = Outlet::new(job_sender, Budget::new(bytes), Arc::clone(&client), ways.keeper.gate(index));
     let (stopped, facts, keeping) = (ways.stopped.clone(), ways.facts.clone(), ways.keeping.cloned());
     let sending = if let Some(teller) = ways.teller {
         let client = Arc::new(Telling { client: Arc::clone(&client), teller: teller.clone() });
@@ -393,7 +412,7 @@ fn start_target(
         let client = Arc::new(Weighed { client: Arc::clone(&client), keeping });
         runtime.spawn(run_target(index, client, jobs, limits, stopped, facts, counters))
     };
-    Ok((outlet, (sending, client)))
+    Ok((outlet, outlook, (sending, client)))
 }
 
 /// What hands events, or else frames, to the recording thread, and that thread, where anything is recorded.
@@ -535,37 +554,6 @@ fn note(request: &Request) -> RequestNote {
         host: request.head.get("host").unwrap_or_default().to_vec(),
         repeat: beside::repeat_key(request),
     }
-}
-
-/// The report thread: facts to counts.
-fn count(mut reporter: Reporter, mut facts: mpsc::Receiver<Fact>, progress: &Progress, keeper: &Keeper) -> Reporter {
-    let mut batch = Vec::with_capacity(FACT_BATCH);
-    while facts.blocking_recv_many(&mut batch, FACT_BATCH) > 0 {
-        // Counting goes on, looking into bodies can wait: a queue that is filling up is not to fill.
-        reporter.hurry(facts.len() > FACT_HASTE);
-        keeper.take(&batch);
-        for fact in batch.drain(..) {
-            count_one(&mut reporter, fact, progress);
-        }
-        // Whoever waits is woken by every fact, and that costs more than to count it.
-        thread::sleep(FACT_PAUSE);
-    }
-    reporter
-}
-
-fn count_one(reporter: &mut Reporter, fact: Fact, progress: &Progress) {
-    if let Fact::Delivered(delivery) = &fact
-        && reporter.is_target(delivery.target)
-    {
-        progress.in_flight.fetch_sub(1, Ordering::Relaxed);
-        match delivery.outcome {
-            Outcome::Sent => progress.sent.fetch_add(1, Ordering::Relaxed),
-            Outcome::Failed(_) => progress.failed.fetch_add(1, Ordering::Relaxed),
-            Outcome::Shed(_) => progress.shed.fetch_add(1, Ordering::Relaxed),
-            _ => 0,
-        };
-    }
-    reporter.take(fact);
 }
 
 impl From<Box<Delivery>> for Fact {

@@ -34,6 +34,8 @@ pub struct Progress {
     pub unrecorded: AtomicU64,
     /// Records that the disk did not take.
     pub lost_to_disk: AtomicU64,
+    /// Events that wait for the pacing thread.
+    pub queued: AtomicU64,
     /// How far into the capture the run is, in thousandths; `u64::MAX` where unknown.
     pub read_permille: AtomicU64,
 }
@@ -55,6 +57,7 @@ impl Default for Progress {
             recorded_bytes: zero(),
             unrecorded: zero(),
             lost_to_disk: zero(),
+            queued: zero(),
             read_permille: AtomicU64::new(u64::MAX),
         }
     }

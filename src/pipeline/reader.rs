@@ -15,6 +15,7 @@ use tokio::sync::mpsc;
 use super::budget::{Budget, bytes_of};
 use super::course::{KnownSpan, Part, Passage};
 use super::inspect::read_from;
+use super::observer::{EngineTeller, Observer};
 use super::recorder::FrameSender;
 use super::{FULL_PAUSE, Parcel, Progress, Tap, note};
 use crate::capture::{self, Halt, Polled, Source};
@@ -37,6 +38,7 @@ pub(super) struct Ends {
     pub(super) facts: mpsc::Sender<Fact>,
     pub(super) runtime: tokio::runtime::Handle,
     pub(super) progress: Arc<Progress>,
+    pub(super) observer: Observer,
 }
 
 impl Ends {
@@ -80,6 +82,7 @@ impl FileReader {
         let Self { origin, tap, files: Files { capture, wanted, course, span }, ends } = self;
         let passes = course.passes.max(1);
         let mut reading = Reading {
+            teller: EngineTeller::new(&ends.observer),
             ends,
             halted: capture.halt.clone(),
             passage: Passage::new(course, span),
@@ -109,6 +112,7 @@ impl FileReader {
 
 /// Files while they are read.
 struct Reading {
+    teller: EngineTeller,
     ends: Ends,
     halted: Halt,
     passage: Passage,
@@ -143,6 +147,9 @@ impl Reading {
         while self.goes_on() {
             if frames.is_multiple_of(PROGRESS_EVERY) {
                 permille = self.permille(source.progress());
+                if self.teller.is_due() {
+                    self.teller.tell(tap.engine(&*source));
+                }
             }
             frames += 1;
             let more = tap.pull(&mut *source, &mut |event| self.take(event, permille));
@@ -155,7 +162,9 @@ impl Reading {
             }
         }
         self.hand_on(permille, Passage::finish);
-        tap.engine(&*source)
+        let engine = tap.engine(&*source);
+        self.teller.pass(&engine);
+        engine
     }
 
     fn events(&mut self, source: &mut JournalSource) {
@@ -213,6 +222,7 @@ impl LiveReader {
         let Self { mut source, mut tap, ends, mut frames, connections_wanted } = self;
         let mut lane = Lane::new(&ends, connections_wanted);
         let mut looked = Timestamp::default();
+        let mut teller = EngineTeller::new(&ends.observer);
         loop {
             let now = match source.poll() {
                 Polled::Frame(frame) => {
@@ -236,12 +246,17 @@ impl LiveReader {
                 looked = now;
                 lane.flush();
                 ends.progress.look(&tap, source.dropped());
+                if teller.is_due() {
+                    teller.tell(tap.engine(&*source));
+                }
             }
         }
         tap.finish(&mut |event| lane.hand_on(event));
         let unheard = lane.finish();
         ends.progress.look(&tap, source.dropped());
-        (tap.engine(&*source), unheard)
+        let engine = tap.engine(&*source);
+        teller.pass(&engine);
+        (engine, unheard)
     }
 }
 
@@ -353,6 +368,7 @@ mod tests {
             facts: fact_sender,
             runtime: runtime.handle().clone(),
             progress: Arc::default(),
+            observer: Observer::default(),
         };
         Rig { ends, events, facts, _runtime: runtime }
     }

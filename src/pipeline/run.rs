@@ -7,7 +7,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use tokio::sync::watch;
 
 use super::brake::Brake;
+use super::compared::Keeping;
 use super::control::Control;
+use super::observer::Observer;
 use crate::capture::{self, Source};
 use crate::http1::{Interest, Interests};
 use crate::journal::{Origin, Recorder};
@@ -15,9 +17,8 @@ use crate::middleware::{self, Mark};
 use crate::replay;
 use crate::report::Patterns;
 use crate::report::compare::Rules;
-
-use super::compared::Keeping;
 use crate::report::gate::Demands;
+use crate::serve::Server;
 
 /// Where frames or events come from, and whether they wait.
 pub enum Feed {
@@ -61,6 +62,10 @@ pub struct Run {
     pub brake: Option<Brake>,
     /// Steers it while it goes on.
     pub control: Control,
+    /// Looks at it while it goes on.
+    pub observer: Observer,
+    /// Where it is shown, and steered from, over HTTP.
+    pub server: Option<Server>,
     /// Asks for new output files.
     pub reopen: Reopen,
     /// What to do to requests from then on, whenever it changes.
@@ -95,6 +100,8 @@ impl Run {
             ramp: None,
             brake: None,
             control: Control::default(),
+            observer: Observer::default(),
+            server: None,
             reopen: Reopen::default(),
             reloads: watch::channel(None).1,
             results: None,

@@ -148,6 +148,8 @@ pub struct OpenNow {
     pub opened: u64,
     /// Open, as far as the client knows.
     pub open: u64,
+    /// Most that were open at once.
+    pub peak: u64,
 }
 
 /// What went to one address of a target.

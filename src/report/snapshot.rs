@@ -13,7 +13,7 @@ use tokio::sync::oneshot;
 use super::histogram::Durations;
 use super::results::Line;
 use super::summary::{Recording, Summary};
-use super::{Blocks, Engine, Reporter, TargetEnd, blank};
+use super::{Blocks, Engine, Fact, Reporter, TargetEnd, blank};
 
 /// Edges of the buckets that latencies are shown in, in microseconds: from what a cache answers in to a time limit.
 pub const EDGES_US: [u64; 20] = [
@@ -148,6 +148,12 @@ impl Look {
     }
 }
 
+impl From<Look> for Fact {
+    fn from(look: Look) -> Self {
+        Self::Look(look)
+    }
+}
+
 impl Reporter {
     /// What the run amounts to so far. Joins that wait go on waiting.
     pub fn snapshot(&mut self, beside: Beside) -> Snapshot {
@@ -212,7 +218,7 @@ impl Recent {
 #[cfg(test)]
 mod tests {
     use super::super::testing::{delivery, note, production};
-    use super::super::{Fact, Settings, Started, TargetSet};
+    use super::super::{Settings, Started, TargetSet};
     use super::*;
     use crate::exchange::Outcome;
 

@@ -1,7 +1,46 @@
 //! What a running process shows: metrics for Prometheus, a page for people, and the controls on it.
 //!
 //! In comes a [`Watched`] run, out goes HTTP at one address, on the runtime of that run. A run that nobody looks at pays
-//! nothing. Nothing is counted here: what is shown is a [`Snapshot`](crate::report::Snapshot).
+//! nothing. Nothing is counted here: what is shown is a [`Snapshot`]. Who may do what is in [`access`].
 
+use std::sync::Arc;
+
+use futures_util::future::BoxFuture;
+
+use crate::middleware::Share;
+use crate::report::Snapshot;
+
+pub mod access;
+mod bind;
 pub mod control;
+mod http;
 pub mod metrics;
+mod page;
+mod places;
+mod token;
+
+pub use bind::{ServeError, Server};
+pub use token::{Token, TokenError};
+
+/// A run that is shown, and steered.
+pub trait Watched: Send + Sync + 'static {
+    /// How it goes: a new answer once a second at most, with routes and the like where `evidence` is wanted. `None` before
+    /// it has begun.
+    fn look(&self, evidence: bool) -> BoxFuture<'_, Option<Arc<Snapshot>>>;
+
+    /// Does what somebody wishes.
+    fn steer(&self, wish: Wish);
+}
+
+/// What somebody may wish of a run.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Wish {
+    /// This share, from now on.
+    Share(Share),
+    /// To send nothing for now.
+    Pause,
+    /// To go on.
+    Resume,
+    /// To end in order, as with Ctrl-C.
+    Stop,
+}

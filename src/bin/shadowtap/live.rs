@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::Context;
 use shadowtap::capture::rights;
 use shadowtap::config::{self, RunConfig};
-use shadowtap::pipeline::{self, Control, Feed, Progress, Reopen, Run};
+use shadowtap::pipeline::{self, Control, Feed, Observer, Progress, Reopen, Run};
 use shadowtap::replay::Course;
 use shadowtap::report::Started;
 
@@ -15,7 +15,7 @@ use crate::args::{RecordCommand, ShadowCommand};
 use crate::gates;
 use crate::output::{tell, writer};
 use crate::reload::Reload;
-use crate::replay::{aloud, intent, write};
+use crate::replay::{aloud, intent, shown, write};
 use crate::signals::Stop;
 use crate::steer;
 use crate::watch::{About, Watch};
@@ -73,7 +73,9 @@ fn run(config: RunConfig, about: About, first: &str) -> anyhow::Result<ExitCode>
     };
     let stop = Stop::listen(&capture.halt, Some(Box::new(hung_up)))?;
     let counters = Arc::new(Progress::default());
-    let watch = Watch::begin(&counters, about, config.quiet);
+    let observer = Observer::default();
+    let server = shown(config.watching.server);
+    let watch = Watch::begin(&counters, &observer, about, config.watching.quiet);
     let control = Control::default();
     steer::listen(&control, watch.bar());
     watch.bar().suspend(|| steer::open(socket.as_ref(), &control))?;
@@ -92,6 +94,8 @@ fn run(config: RunConfig, about: About, first: &str) -> anyhow::Result<ExitCode>
         ramp: sparing.ramp,
         brake: sparing.brake,
         control,
+        observer,
+        server,
         reopen,
         reloads,
         results,

@@ -9,7 +9,6 @@ mod inspect;
 mod interfaces;
 mod live;
 mod output;
-mod progress;
 mod reload;
 mod replay;
 mod report;
@@ -18,14 +17,15 @@ mod steer;
 mod terminal;
 mod watch;
 
-use std::io::{self, Write};
+use std::io;
 use std::process::ExitCode;
 
 use clap::Parser;
-use shadowtap::config::Mistakes;
+use shadowtap::config::{LogFormat, Mistakes};
 use tracing_subscriber::EnvFilter;
 
 use args::{Cli, Command};
+use output::tell;
 
 /// Messages are made on one thread and let go on another, all the time: an allocator that takes a lock for that costs a
 /// fifth of the whole.
@@ -39,7 +39,9 @@ const TROUBLE: u8 = 2;
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    log();
+    let format = cli.command.log_format().and_then(|typed| LogFormat::parse(typed).ok()).unwrap_or_default();
+    output::log_as(format);
+    log(format);
     let ended = match cli.command {
         Command::Shadow(args) => live::shadow(args),
         Command::Replay(args) => replay::run(args),
@@ -55,13 +57,13 @@ fn main() -> ExitCode {
 }
 
 /// What shadowtap tells about itself goes to standard error; `SHADOWTAP_LOG=debug` tells more.
-fn log() {
+fn log(format: LogFormat) {
     let filter = EnvFilter::try_from_env("SHADOWTAP_LOG").unwrap_or_else(|_| EnvFilter::new("warn"));
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(io::stderr)
-        .with_ansi(terminal::colour_on_stderr())
-        .init();
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr);
+    match format {
+        LogFormat::Text => log.with_ansi(terminal::colour_on_stderr()).init(),
+        LogFormat::Json => log.json().flatten_event(true).init(),
+    }
 }
 
 /// Tells what went wrong. A reader that has seen enough (`| head`) is no trouble.
@@ -69,16 +71,13 @@ fn trouble(error: &anyhow::Error) -> ExitCode {
     if is_broken_pipe(error) {
         return ExitCode::SUCCESS;
     }
-    let mut stderr = io::stderr().lock();
-    let told = match error.downcast_ref::<Mistakes>() {
-        Some(mistakes) => mistakes.all().iter().try_for_each(|mistake| {
+    match error.downcast_ref::<Mistakes>() {
+        Some(mistakes) => mistakes.all().iter().for_each(|mistake| {
             let colon = if mistake.flag.is_empty() { "" } else { ": " };
-            writeln!(stderr, "error: {}{colon}{}", mistake.flag, mistake.message)
+            tell(&format!("error: {}{colon}{}", mistake.flag, mistake.message));
         }),
-        None => writeln!(stderr, "error: {error:#}"),
-    };
-    // With standard error gone there is nobody left to tell.
-    told.ok();
+        None => tell(&format!("error: {error:#}")),
+    }
     ExitCode::from(TROUBLE)
 }
 

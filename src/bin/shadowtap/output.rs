@@ -1,11 +1,17 @@
-//! Files and streams that a command writes.
+//! Files and streams that a command writes, and what it tells on standard error.
 
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
+use std::sync::OnceLock;
 
 use anyhow::Context;
-use shadowtap::config::Output;
-use shadowtap::report::{Summary, html};
+use serde::Serialize;
+use serde_json::{Map, Value, json};
+use shadowtap::config::{LogFormat, Output};
+use shadowtap::report::{Started, Summary, html};
+
+/// What lines on standard error are; said once, before the first of them.
+static FORMAT: OnceLock<LogFormat> = OnceLock::new();
 
 /// Opens `output` for buffered writing.
 pub(crate) fn writer(output: &Output) -> anyhow::Result<Box<dyn Write + Send>> {
@@ -44,7 +50,61 @@ fn place(output: &Output) -> String {
     }
 }
 
+/// Says what lines on standard error are from now on.
+pub(crate) fn log_as(format: LogFormat) {
+    // It is said once.
+    FORMAT.set(format).ok();
+}
+
+/// Whether lines on standard error are JSON.
+pub(crate) fn is_json() -> bool {
+    FORMAT.get() == Some(&LogFormat::Json)
+}
+
 /// One line to standard error. With nobody there to read it, the run goes on.
 pub(crate) fn tell(text: &str) {
-    writeln!(io::stderr().lock(), "{text}").ok();
+    let line = if is_json() { object(text, Map::new()) } else { text.to_owned() };
+    writeln!(io::stderr().lock(), "{line}").ok();
+}
+
+/// The same; where lines are JSON it has this `value` under `key`, too.
+pub(crate) fn tell_with(text: &str, key: &str, value: &impl Serialize) {
+    if !is_json() {
+        return tell(text);
+    }
+    let value = serde_json::to_value(value).unwrap_or_default();
+    let line = object(text, Map::from_iter([(key.to_owned(), value)]));
+    writeln!(io::stderr().lock(), "{line}").ok();
+}
+
+/// A line as an object. What begins with `error: ` or `warning: ` has that as its level.
+fn object(text: &str, more: Map<String, Value>) -> String {
+    let levels = [("error: ", "ERROR"), ("warning: ", "WARN")];
+    let found = levels.iter().find_map(|(word, level)| text.strip_prefix(word).map(|text| (*level, text)));
+    let (level, message) = found.unwrap_or(("INFO", text));
+    let at = Started::now().at.to_string();
+    let Value::Object(mut line) = json!({ "timestamp": at, "level": level, "message": message }) else {
+        return String::new();
+    };
+    line.extend(more);
+    Value::Object(line).to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_of_json_has_its_level_apart() {
+        let line = |text: &str| serde_json::from_str::<Value>(&object(text, Map::new())).unwrap();
+        for (text, level, message) in [
+            ("warning: 3 gaps", "WARN", "3 gaps"),
+            ("error: --to: no", "ERROR", "--to: no"),
+            ("sending \"all\"\n", "INFO", "sending \"all\"\n"),
+        ] {
+            let line = line(text);
+            assert_eq!((line["level"].as_str(), line["message"].as_str()), (Some(level), Some(message)));
+            assert!(line["timestamp"].as_str().unwrap().ends_with('Z'));
+        }
+    }
 }

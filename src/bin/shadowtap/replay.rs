@@ -6,16 +6,18 @@ use std::sync::Arc;
 
 use anyhow::Context;
 use shadowtap::config::{self, Output, Outputs, ReplayConfig, Sparing};
-use shadowtap::pipeline::{self, Control, Progress, Run};
+use shadowtap::pipeline::{self, Control, Observer, Progress, Run};
 use shadowtap::replay::ramp::Plan;
 use shadowtap::report::{Summary, text};
+use shadowtap::serve::Server;
 use shadowtap::{middleware, replay};
 
 use crate::args::ReplayCommand;
-use crate::output::{tell, write_page, write_summary, writer};
+use crate::output::{is_json, tell, tell_with, write_page, write_summary, writer};
 use crate::reload::Reload;
 use crate::signals::Stop;
-use crate::{gates, progress, steer, terminal};
+use crate::watch::{About, Watch};
+use crate::{gates, steer, terminal};
 
 /// Runs the command.
 pub(crate) fn run(args: ReplayCommand) -> anyhow::Result<ExitCode> {
@@ -33,20 +35,24 @@ pub(crate) fn run(args: ReplayCommand) -> anyhow::Result<ExitCode> {
     let (reload, reloads) = Reload::new(&middleware, &targets);
     let stop = Stop::listen(&capture.halt, Some(Box::new(move || reload.read())))?;
     let counters = Arc::new(Progress::default());
-    let bar = progress::show(&counters);
+    let observer = Observer::default();
+    let server = shown(config.watching.server);
+    let watch = Watch::begin(&counters, &observer, About::Replay, config.watching.quiet);
     let control = Control::default();
-    steer::listen(&control, &bar);
-    bar.suspend(|| steer::open(socket.as_ref(), &control))?;
+    steer::listen(&control, watch.bar());
+    watch.bar().suspend(|| steer::open(socket.as_ref(), &control))?;
     let Sparing { ramp, brake, .. } = sparing;
     let run = Run {
         capture,
-        course,
         middleware,
         external,
         targets,
+        observer,
+        server,
+        course,
+        compare,
         results,
         reloads,
-        compare,
         beside,
         patterns: config.routes,
         demands: config.demands,
@@ -56,8 +62,7 @@ pub(crate) fn run(args: ReplayCommand) -> anyhow::Result<ExitCode> {
         ..Run::of_files(source)
     };
     let summary = pipeline::run(run, &counters, stop.wait());
-    bar.finish_and_clear();
-    drop(socket);
+    drop((watch, socket));
     let summary = summary?;
     write(&outputs, &summary)?;
     Ok(gates::ending(&summary, summary.nothing_delivered() || summary.results_failed))
@@ -72,7 +77,12 @@ pub(crate) fn write(outputs: &Outputs, summary: &Summary) -> anyhow::Result<()> 
     let shown = if stdout_is_taken {
         let text =
             text::report(summary, terminal::or_default(terminal::width_of_stderr()), terminal::colour_on_stderr());
-        io::stderr().lock().write_all(text.as_bytes())
+        if is_json() {
+            tell_with("the run has ended", "report", &text);
+            Ok(())
+        } else {
+            io::stderr().lock().write_all(text.as_bytes())
+        }
     } else {
         let text =
             text::report(summary, terminal::or_default(terminal::width_of_stdout()), terminal::colour_on_stdout());
@@ -80,6 +90,15 @@ pub(crate) fn write(outputs: &Outputs, summary: &Summary) -> anyhow::Result<()> 
         stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush())
     };
     written.and(page).and(shown.context("cannot write the report"))
+}
+
+/// Tells where a run is shown.
+pub(crate) fn shown(server: Option<Server>) -> Option<Server> {
+    let server = server?;
+    let address = server.address();
+    let steers = if server.steers() { "" } else { "; nobody can steer it there without --control-token-file" };
+    tell(&format!("live page at http://{address}/, metrics at http://{address}/metrics{steers}"));
+    Some(server)
 }
 
 /// The first line of a run: what share of what will be sent where, and what will not.

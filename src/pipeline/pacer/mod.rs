@@ -201,6 +201,7 @@ impl Pacer {
     fn opened(&self, parcel: Parcel) -> (Event, Part) {
         drop(parcel.held);
         self.ends.progress.read_permille.store(parcel.permille, Ordering::Relaxed);
+        self.ends.progress.queued.store(self.ends.events.len() as u64, Ordering::Relaxed);
         (parcel.event, parcel.part)
     }
 

@@ -46,7 +46,8 @@ impl Ledger {
     /// How many were opened, and how many of them are not known to be closed.
     pub(super) fn open_now(&self) -> OpenNow {
         let state = self.state();
-        OpenNow { opened: state.opened, open: u64::try_from(state.open).unwrap_or(0) }
+        let count = |n: i64| u64::try_from(n).unwrap_or(0);
+        OpenNow { opened: state.opened, open: count(state.open), peak: count(state.peak) }
     }
 
     /// An exchange begins. Unless the guard learns better, its connection is closed when the guard is dropped.

@@ -47,7 +47,8 @@ impl Ledger {
 
     /// How many were opened, and how many of them are open.
     pub(super) fn open_now(&self) -> OpenNow {
-        OpenNow { opened: self.opened.load(Ordering::Relaxed), open: self.open.load(Ordering::Relaxed) }
+        let of = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        OpenNow { opened: of(&self.opened), open: of(&self.open), peak: of(&self.peak) }
     }
 
     /// What is known now; the set-up times are handed over.

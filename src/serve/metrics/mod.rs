@@ -6,6 +6,7 @@
 
 mod page;
 
+use crate::replay::GuardState;
 use crate::report::Snapshot;
 use crate::report::snapshot::{Live, TargetBuckets};
 use crate::report::status::Class;
@@ -30,6 +31,7 @@ pub fn text(snapshot: &Snapshot) -> String {
     answers(&mut page, summary);
     latencies(&mut page, snapshot);
     sample(&mut page, snapshot);
+    guards(&mut page, summary);
     waiting(&mut page, &snapshot.live);
     if let Some(recording) = &summary.recording {
         recorded(&mut page, recording);
@@ -215,6 +217,39 @@ fn sample(page: &mut Page, snapshot: &Snapshot) {
     }
 }
 
+/// How each target that has a guard is spared.
+fn guards(page: &mut Page, summary: &Summary) {
+    let guarded: Vec<_> =
+        summary.targets.iter().filter_map(|(url, target)| Some((url, target.guard.as_ref()?))).collect();
+    let mut state = page.gauge("shadowtap_guard_state", "1 for the state in which the guard of a target is.");
+    for (target, guard) in &guarded {
+        for (one, name) in GUARD_STATES {
+            state.count(&[("target", target), ("state", name)], u64::from(one == guard.state));
+        }
+    }
+    let mut held = page.gauge(
+        "shadowtap_guard_held_ratio",
+        "The share that the guard of a target holds back, of what the sample lets in.",
+    );
+    for (target, guard) in &guarded {
+        held.value(&[("target", target)], guard.held_share);
+    }
+    let mut trips =
+        page.counter("shadowtap_guard_trips_total", "How often the guard found its target past its limits.");
+    for (target, guard) in &guarded {
+        trips.count(&[("target", target)], guard.trips);
+    }
+}
+
+/// What a guard lets in.
+const GUARD_STATES: [(GuardState, &str); 5] = [
+    (GuardState::Open, "open"),
+    (GuardState::Holding, "holding"),
+    (GuardState::Lowered, "lowered"),
+    (GuardState::Closed, "closed"),
+    (GuardState::Stopped, "stopped"),
+];
+
 fn waiting(page: &mut Page, live: &Live) {
     let mut entries = page.gauge("shadowtap_queue_entries", "What waits between the stages, by queue.");
     for (queue, waits) in &live.queues {
@@ -264,4 +299,88 @@ fn classes(statuses: &Counts) -> impl Iterator<Item = (&'static str, u64)> {
     };
     let answered: Vec<_> = Class::ALL.into_iter().filter(|class| *class != Class::None).map(count).collect();
     answered.into_iter()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+    use crate::report::TargetGuard;
+    use crate::report::snapshot::{Buckets, LiveTarget, Queue};
+
+    const DASHBOARD: &str = include_str!("../../../deploy/grafana/shadowtap.json");
+    const ALERTS: &str = include_str!("../../../deploy/prometheus/alerts.yml");
+
+    /// A run that has everything.
+    fn everything() -> Snapshot {
+        let url = || "http://t\"\\\n:80".to_owned();
+        let mut seen = Snapshot::default();
+        let summary = &mut seen.summary;
+        summary.started = "2026-11-21T20:15:00.000000000Z".to_owned();
+        summary.command = "replay".to_owned();
+        summary.frames.skipped = [("not_tcp".to_owned(), 3)].into();
+        summary.tcp.evicted = [("idle".to_owned(), 1)].into();
+        summary.requests.seen = 7;
+        summary.requests.ended.filtered = [("writes".to_owned(), 2)].into();
+        summary.production.unjoined = [("gap".to_owned(), 1)].into();
+        summary.production.statuses = [("200".to_owned(), 4), ("503".to_owned(), 1)].into();
+        summary.sample.requests = Some(0.5);
+        summary.recording = Some(Recording::default());
+        let guard =
+            Some(TargetGuard { state: GuardState::Lowered, held_share: 0.5, trips: 1, ..TargetGuard::default() });
+        summary.targets.insert(url(), Target { guard, ..Target::default() });
+        let mut at_most = [0; crate::report::snapshot::EDGES_US.len()];
+        at_most[3..].fill(2);
+        seen.production = Buckets { at_most, count: 2, sum: std::time::Duration::from_millis(2) };
+        seen.targets.insert(url(), TargetBuckets::default());
+        seen.live.queues = [("events", Queue { entries: 1, room: 2 })].into();
+        seen.live.targets.insert(url(), LiveTarget::default());
+        (seen.live.read, seen.live.share) = (Some(0.25), 0.5);
+        seen
+    }
+
+    /// The names of metrics in a text; those of a histogram's parts are the histogram's.
+    fn names(text: &str) -> BTreeSet<String> {
+        let word = |c: char| c.is_ascii_alphanumeric() || c == '_';
+        let words = text.split(|c| !word(c)).filter(|name| name.starts_with("shadowtap_"));
+        let base =
+            |name: &str| ["_bucket", "_sum", "_count"].iter().find_map(|end| name.strip_suffix(end).map(str::to_owned));
+        words.map(|name| base(name).unwrap_or_else(|| name.to_owned())).collect()
+    }
+
+    #[test]
+    fn the_dashboard_shows_exactly_what_is_given_and_alerts_ask_for_nothing_else() {
+        let given = names(&text(&everything()));
+        assert_eq!(names(DASHBOARD), given);
+        let unknown: Vec<_> = names(ALERTS).difference(&given).cloned().collect();
+        assert!(unknown.is_empty(), "{unknown:?}");
+    }
+
+    #[test]
+    fn each_sample_has_its_labels_and_labels_are_escaped() {
+        let text = text(&everything());
+        for line in [
+            "# TYPE shadowtap_requests_total counter",
+            "shadowtap_requests_total{outcome=\"filtered\",rule=\"writes\"} 2",
+            "shadowtap_production_responses_total{class=\"5xx\"} 1",
+            "shadowtap_production_latency_seconds_bucket{le=\"0.0005\"} 0",
+            "shadowtap_production_latency_seconds_bucket{le=\"0.001\"} 2",
+            "shadowtap_production_latency_seconds_bucket{le=\"+Inf\"} 2",
+            "shadowtap_production_latency_seconds_sum 0.002",
+            "shadowtap_guard_state{target=\"http://t\\\"\\\\\\n:80\",state=\"lowered\"} 1",
+            "shadowtap_capture_read_ratio 0.25",
+            "shadowtap_build_info{command=\"replay\"} 1",
+        ] {
+            assert!(text.lines().any(|one| one == line), "{line} is not in\n{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_not_there_has_no_samples() {
+        let text = text(&Snapshot::default());
+        for name in ["shadowtap_guard", "shadowtap_record", "shadowtap_capture_read", "shadowtap_target"] {
+            assert!(!text.contains(name), "{name}");
+        }
+    }
 }

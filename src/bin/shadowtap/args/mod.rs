@@ -14,6 +14,7 @@ mod requests;
 mod running;
 mod sending;
 mod sparing;
+mod watching;
 
 use capture::{CaptureArgs, LiveArgs};
 use compare::CompareArgs;
@@ -24,6 +25,7 @@ use requests::{MiddlewareArgs, SelectArgs, WritesArgs};
 use running::{ControlArgs, RecordingArgs, RunningArgs};
 use sending::{PaceArgs, ReplayArgs};
 use sparing::SparingArgs;
+use watching::WatchingArgs;
 
 /// Rehearse a migration with real traffic: replay captured HTTP against another stack and see what differs.
 #[derive(Debug, Parser)]
@@ -34,6 +36,7 @@ pub(crate) struct Cli {
 }
 
 #[derive(Debug, Subcommand)]
+#[allow(clippy::large_enum_variant, reason = "there is one of it, moved once; how large it is changes with every flag")]
 pub(crate) enum Command {
     Shadow(ShadowCommand),
     Replay(ReplayCommand),
@@ -44,6 +47,19 @@ pub(crate) enum Command {
     Interfaces(InterfacesCommand),
     Control(ControlCommand),
     Demo(DemoCommand),
+}
+
+impl Command {
+    /// What lines on standard error are to be, where the command lets one choose.
+    pub(crate) fn log_format(&self) -> Option<&str> {
+        let watching = match self {
+            Self::Shadow(args) => &args.watching,
+            Self::Replay(args) => &args.watching,
+            Self::Record(args) => &args.watching,
+            _ => return None,
+        };
+        watching.log_format.as_deref()
+    }
 }
 
 /// Make the report of a run again, from the results or the summary that it wrote; compare two runs; or tell what
@@ -187,6 +203,8 @@ pub(crate) struct ShadowCommand {
     report: ReportArgs,
     #[command(flatten)]
     gates: GateArgs,
+    #[command(flatten)]
+    watching: WatchingArgs,
 }
 
 /// Record live traffic: requests and responses to .gor or .jsonl, or frames to .pcap or .pcapng.
@@ -214,6 +232,8 @@ pub(crate) struct RecordCommand {
     running: RunningArgs,
     #[command(flatten)]
     report: ReportArgs,
+    #[command(flatten)]
+    watching: WatchingArgs,
 }
 
 /// Replay the requests of capture files against another stack, and report what it answers differently.
@@ -253,6 +273,8 @@ pub(crate) struct ReplayCommand {
     report: ReportArgs,
     #[command(flatten)]
     gates: GateArgs,
+    #[command(flatten)]
+    watching: WatchingArgs,
 }
 
 /// List the HTTP exchanges of capture files, one a line, or what they amount to. Sends nothing.
@@ -313,6 +335,7 @@ impl From<ReplayCommand> for typed::Replay {
             compare: args.compare.into(),
             gates: args.gates.into(),
             report: args.report.into(),
+            watching: args.watching.into(),
         }
     }
 }
@@ -330,6 +353,7 @@ impl From<ShadowCommand> for typed::Shadow {
             compare: args.compare.into(),
             gates: args.gates.into(),
             report: args.report.into(),
+            watching: args.watching.into(),
         }
     }
 }
@@ -343,6 +367,7 @@ impl From<RecordCommand> for typed::Record {
             recording: args.recording.into(),
             running: args.running.into(),
             report: args.report.into(),
+            watching: args.watching.into(),
         }
     }
 }

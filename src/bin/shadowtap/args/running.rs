@@ -53,19 +53,10 @@ pub(crate) struct RunningArgs {
     mark: Option<String>,
     #[command(flatten)]
     control: ControlArgs,
-    /// Tell only warnings on the way, and the report at the end
-    #[arg(short, long)]
-    quiet: bool,
 }
 
 impl From<RunningArgs> for typed::Running {
     fn from(args: RunningArgs) -> Self {
-        Self {
-            duration: args.duration,
-            count: args.count,
-            mark: args.mark,
-            quiet: args.quiet,
-            control: args.control.control,
-        }
+        Self { duration: args.duration, count: args.count, mark: args.mark, control: args.control.control }
     }
 }

@@ -2,7 +2,7 @@
 //! that runs in this process, the report of it comes out, with a word on whether it is right. Nothing leaves the
 //! loopback interface; no right and no file is needed.
 
-use std::io::{self, Write};
+use std::io::{self, IsTerminal as _, Write};
 use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -25,7 +25,8 @@ mod staging;
 use crate::args::DemoCommand;
 use crate::output::{write_page, write_summary};
 use crate::signals::Stop;
-use crate::{gates, progress, terminal};
+use crate::watch::{About, Watch};
+use crate::{gates, terminal};
 use findings::Findings;
 use staging::Tally;
 
@@ -68,9 +69,9 @@ pub(crate) fn command(args: &DemoCommand) -> anyhow::Result<ExitCode> {
             ..Run::of_files(Box::new(bundled(capture)?))
         };
         let counters = Arc::new(Progress::default());
-        let bar = progress::show(&counters);
+        let watch = Watch::begin(&counters, &run.observer, About::Replay, !io::stderr().is_terminal());
         let ended = pipeline::run(run, &counters, stop.wait());
-        bar.finish_and_clear();
+        drop(watch);
         summary = ended?;
         if let Some(file) = &args.summary {
             write_summary(&Output::File(file.clone()), &summary)?;

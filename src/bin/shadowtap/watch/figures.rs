@@ -1,0 +1,103 @@
+//! What the lines say, as numbers.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering::Relaxed;
+
+use serde::Serialize;
+use shadowtap::pipeline::Progress;
+use shadowtap::report::status::Class;
+use shadowtap::report::{Counts, Snapshot};
+
+use super::About;
+
+/// What the lines say; as JSON it goes with each line of `--log-format json`.
+#[derive(Debug, Serialize)]
+pub(super) struct Figures {
+    #[serde(skip)]
+    pub(super) about: About,
+    /// How far into the capture, from 0 to 1.
+    pub(super) read: Option<f64>,
+    pub(super) seen: u64,
+    pub(super) sent: u64,
+    pub(super) failed: u64,
+    pub(super) waiting: u64,
+    /// The share that the sample lets in now, from 0 to 1.
+    pub(super) share: Option<f64>,
+    pub(super) paused: bool,
+    /// Targets that a guard spares just now.
+    pub(super) guarded: u64,
+    pub(super) recorded: u64,
+    pub(super) recorded_bytes: u64,
+    /// Frames dropped, gaps, sheds, and records that are not on the disk.
+    pub(super) lost: u64,
+    /// How late 99 % of the requests were sent at most, of the target where that is worst.
+    pub(super) lag_us: Option<u64>,
+    pub(super) production: Option<Side>,
+    /// All targets together; latency is that of the slowest one.
+    pub(super) shadow: Option<Side>,
+}
+
+/// What one side answered.
+#[derive(Debug, Default, Serialize)]
+pub(super) struct Side {
+    /// By class: `2xx`.
+    pub(super) statuses: BTreeMap<&'static str, u64>,
+    pub(super) p50_us: u64,
+    pub(super) p99_us: u64,
+}
+
+impl Figures {
+    pub(super) fn new(about: About, progress: &Progress, seen: Option<&Snapshot>) -> Self {
+        let of = |counter: &AtomicU64| counter.load(Relaxed);
+        let permille = of(&progress.read_permille);
+        let lost =
+            [&progress.frames_dropped, &progress.gaps, &progress.shed, &progress.unrecorded, &progress.lost_to_disk];
+        // Captured connections are counted by the report alone where a file is read.
+        let gaps = seen.map_or(0, |seen| seen.summary.tcp.gaps).saturating_sub(of(&progress.gaps));
+        let targets = || seen.into_iter().flat_map(|seen| seen.summary.targets.values());
+        Self {
+            about,
+            read: (permille <= 1000).then(|| permille as f64 / 1000.0),
+            seen: of(&progress.seen),
+            sent: of(&progress.sent),
+            failed: of(&progress.failed),
+            waiting: of(&progress.in_flight),
+            share: seen.map(|seen| seen.live.share),
+            paused: seen.is_some_and(|seen| seen.live.paused),
+            guarded: targets()
+                .filter(|target| target.guard.as_ref().is_some_and(|guard| guard.held_share > 0.0))
+                .count() as u64,
+            recorded: of(&progress.recorded),
+            recorded_bytes: of(&progress.recorded_bytes),
+            lost: lost.into_iter().map(of).sum::<u64>() + gaps,
+            lag_us: targets().filter_map(|target| target.schedule_lag_us.as_ref()).map(|lag| lag.p99).max(),
+            production: seen.and_then(production),
+            shadow: seen.and_then(shadow),
+        }
+    }
+}
+
+/// `None` where it has not answered yet.
+fn production(seen: &Snapshot) -> Option<Side> {
+    let side = &seen.summary.production;
+    let latency = &side.latency_us;
+    let statuses = classes([&side.statuses]);
+    (latency.count > 0).then_some(Side { statuses, p50_us: latency.p50, p99_us: latency.p99 })
+}
+
+/// `None` where none has answered yet.
+fn shadow(seen: &Snapshot) -> Option<Side> {
+    let targets = || seen.summary.targets.values();
+    let slowest = targets().map(|target| &target.latency_us.response).max_by_key(|latency| latency.p99)?;
+    let statuses = classes(targets().map(|target| &target.statuses));
+    (slowest.count > 0).then_some(Side { statuses, p50_us: slowest.p50, p99_us: slowest.p99 })
+}
+
+fn classes<'a>(all: impl IntoIterator<Item = &'a Counts>) -> BTreeMap<&'static str, u64> {
+    let mut classes = BTreeMap::new();
+    for (status, count) in all.into_iter().flatten() {
+        *classes.entry(Class::of(status.parse().ok()).key()).or_default() += count;
+    }
+    classes
+}

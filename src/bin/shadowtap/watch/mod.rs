@@ -1,0 +1,166 @@
+//! What a person is told while a run goes on: two lines that change in place, or a plain line a second where no terminal
+//! can show those; and a warning when something begins to be lost.
+
+mod figures;
+mod line;
+mod losses;
+
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
+use shadowtap::pipeline::{Observer, Progress};
+use shadowtap::report::Snapshot;
+use tokio::time::Instant;
+
+use crate::output::{is_json, tell, tell_with};
+use crate::terminal;
+use figures::Figures;
+use losses::Losses;
+
+/// Time between two looks at the counters.
+const LOOK: Duration = Duration::from_millis(200);
+/// Time between two plain lines, and between two looks at what the report has.
+const LINE: Duration = Duration::from_secs(1);
+/// Time between two turns of the sign that something goes on.
+const TICK: Duration = Duration::from_millis(100);
+
+/// What a run is about, for the lines.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum About {
+    Shadow,
+    Replay,
+    Record,
+}
+
+impl About {
+    /// The command that does it.
+    pub(crate) const fn command(self) -> &'static str {
+        match self {
+            Self::Shadow => "shadow",
+            Self::Replay => "replay",
+            Self::Record => "record",
+        }
+    }
+}
+
+/// Watches a run until it is dropped.
+pub(crate) struct Watch {
+    bar: ProgressBar,
+    end: Option<mpsc::Sender<()>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+/// The counters of a run, and what its report had when it was last looked at.
+#[derive(Clone)]
+struct Sight {
+    about: About,
+    progress: Arc<Progress>,
+    seen: Arc<Mutex<Option<Arc<Snapshot>>>>,
+}
+
+impl Sight {
+    fn figures(&self) -> Figures {
+        let seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        Figures::new(self.about, &self.progress, seen.as_deref())
+    }
+}
+
+impl Watch {
+    /// Begins to watch. When `quiet`, only warnings are told.
+    pub(crate) fn begin(progress: &Arc<Progress>, observer: &Observer, about: About, quiet: bool) -> Self {
+        let sight = Sight { about, progress: Arc::clone(progress), seen: Arc::default() };
+        let bar = if quiet || is_json() { ProgressBar::hidden() } else { bar(&sight) };
+        let shown = if quiet {
+            Shown::Nothing
+        } else if bar.is_hidden() {
+            Shown::Lines
+        } else {
+            Shown::InPlace
+        };
+        let (end, ended) = mpsc::channel();
+        let eye = Eye { sight, observer: observer.clone(), bar: bar.clone(), shown };
+        // Without this thread the run goes on all the same, only unseen.
+        let thread = std::thread::Builder::new().name("watch".to_owned()).spawn(move || eye.look(&ended)).ok();
+        Self { bar, end: Some(end), thread }
+    }
+
+    /// The lines that move: what else is told stands above them.
+    pub(crate) const fn bar(&self) -> &ProgressBar {
+        &self.bar
+    }
+}
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        self.end = None;
+        if let Some(thread) = self.thread.take() {
+            thread.join().ok();
+        }
+        self.bar.finish_and_clear();
+    }
+}
+
+/// Two lines that change in place. Without a terminal nothing is shown.
+fn bar(sight: &Sight) -> ProgressBar {
+    let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
+    let colour = terminal::colour_on_stderr();
+    let both = sight.clone();
+    let lines = move |state: &ProgressState, out: &mut dyn std::fmt::Write| {
+        // A column is left free: some terminals wrap when the last one is written.
+        let width = terminal::or_default(terminal::width_of_stderr()).saturating_sub(1);
+        let text = line::both(&both.figures(), state.elapsed(), width, colour);
+        // The bar has no way to say that it cannot be drawn.
+        out.write_str(&text).unwrap_or_default();
+    };
+    if let Ok(style) = ProgressStyle::with_template("{spinner} {lines}") {
+        bar.set_style(style.with_key("lines", lines));
+        bar.enable_steady_tick(TICK);
+    }
+    bar
+}
+
+/// How the run is shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Shown {
+    InPlace,
+    Lines,
+    Nothing,
+}
+
+struct Eye {
+    sight: Sight,
+    observer: Observer,
+    bar: ProgressBar,
+    shown: Shown,
+}
+
+impl Eye {
+    fn look(&self, ended: &mpsc::Receiver<()>) {
+        let mut losses = Losses::default();
+        let mut told = Instant::now();
+        // Looks are awaited, and nothing else: no driver is needed. Without it only the counters are shown.
+        let runtime = tokio::runtime::Builder::new_current_thread().build().ok();
+        while ended.recv_timeout(LOOK) == Err(RecvTimeoutError::Timeout) {
+            let now = Instant::now();
+            for warning in losses.warnings(&self.sight.progress, now) {
+                self.bar.suspend(|| tell(&format!("warning: {warning}")));
+            }
+            if self.shown == Shown::Nothing || now.duration_since(told) < LINE {
+                continue;
+            }
+            told = now;
+            if let Some(runtime) = &runtime {
+                let seen = runtime.block_on(self.observer.look(false));
+                *self.sight.seen.lock().unwrap_or_else(PoisonError::into_inner) = seen;
+            }
+            if self.shown == Shown::Lines {
+                let figures = self.sight.figures();
+                tell_with(&line::plain(&figures), "progress", &figures);
+            }
+        }
+        // What was lost in the last moments is in the report.
+    }
+}

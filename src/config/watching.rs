@@ -1,0 +1,78 @@
+//! How a run is watched: where it shows itself, and what it tells on the way.
+
+use super::mistakes::Mistakes;
+use super::typed;
+use crate::serve::{Server, Token};
+
+/// How a run is watched.
+#[derive(Debug, Default)]
+pub struct Watching {
+    /// Where it shows itself over HTTP; bound, and nobody is answered yet.
+    pub server: Option<Server>,
+    /// Whether only warnings are told on the way.
+    pub quiet: bool,
+}
+
+/// What lines on standard error are.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum LogFormat {
+    /// For people.
+    #[default]
+    Text,
+    /// A JSON object each.
+    Json,
+}
+
+impl LogFormat {
+    /// As typed: `text`, `json`.
+    pub fn parse(typed: &str) -> Result<Self, String> {
+        match typed {
+            "text" => Ok(Self::Text),
+            "json" => Ok(Self::Json),
+            _ => Err(format!("`{typed}` is no format of the log; write text or json")),
+        }
+    }
+}
+
+pub(super) fn watching(typed: &typed::Watching, mistakes: &mut Mistakes) -> Watching {
+    // It has been heeded already where it is right: mistakes are told in it, too.
+    if let Some(format) = &typed.log_format {
+        mistakes.keep("--log-format", LogFormat::parse(format));
+    }
+    let token = typed.control_token_file.as_deref();
+    let token = token.and_then(|path| mistakes.keep("--control-token-file", Token::read(path)));
+    let server = typed.metrics.as_deref().and_then(|address| mistakes.keep("--metrics", Server::bind(address, token)));
+    if typed.control_token_file.is_some() && typed.metrics.is_none() {
+        mistakes.add("--control-token-file", "there is nothing to guard without --metrics");
+    }
+    Watching { server, quiet: typed.quiet }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(change: impl FnOnce(&mut typed::Watching), part: &str) -> Watching {
+        let (mut typed, mut mistakes) = (typed::Watching::default(), Mistakes::default());
+        change(&mut typed);
+        let watching = watching(&typed, &mut mistakes);
+        let told = mistakes.to_string();
+        assert!(if part.is_empty() { told.is_empty() } else { told.contains(part) }, "{told}");
+        watching
+    }
+
+    #[test]
+    fn nothing_is_shown_unless_it_is_asked_for() {
+        assert!(check(|_| {}, "").server.is_none());
+        assert!(check(|typed| typed.metrics = Some("127.0.0.1:0".to_owned()), "").server.unwrap().steers());
+    }
+
+    #[test]
+    fn every_mistake_is_told_with_its_flag() {
+        check(|typed| typed.metrics = Some("9184".to_owned()), "--metrics: `9184` is no address with a port");
+        check(|typed| typed.log_format = Some("xml".to_owned()), "--log-format: `xml` is no format");
+        check(|typed| typed.control_token_file = Some("/nowhere".into()), "--control-token-file: cannot read /nowhere");
+        check(|typed| typed.control_token_file = Some("/nowhere".into()), "nothing to guard without --metrics");
+    }
+}

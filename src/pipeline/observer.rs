@@ -1,0 +1,252 @@
+//! Who looks at a run while it goes on: at most once a second, and at no cost while nobody does.
+//!
+//! A look goes the way of the facts to the report thread, and comes back as a [`Snapshot`]; what only the stages know of
+//! the moment is put in here. Nothing of the run is held up, or kept from ending.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
+use std::time::Duration;
+
+use futures_util::future::BoxFuture;
+use tokio::sync::mpsc::WeakSender;
+use tokio::time::Instant;
+
+use super::external::Counts;
+use super::reader::Ends;
+use super::{Control, EVENT_QUEUE, LIVE_EVENT_QUEUE, Progress};
+use crate::capture::Halt;
+use crate::replay::{AnyClient, InFlight, Job};
+use crate::report::snapshot::{Beside, Live, LiveTarget, Look, Queue};
+use crate::report::{Engine, Fact, Recording, Snapshot};
+use crate::serve::{Watched, Wish};
+
+/// How old a snapshot may be that is shown again: whoever asks once a second gets a new one each time.
+const FRESH: Duration = Duration::from_millis(900);
+
+/// Time between two looks at what the capture has counted.
+const ENGINE_EVERY: Duration = Duration::from_millis(200);
+
+/// Looks at one run, from any thread. Clones are one and the same.
+#[derive(Clone, Default)]
+pub struct Observer(Arc<Inner>);
+
+#[derive(Default)]
+struct Inner {
+    run: OnceLock<Stages>,
+    /// Whether anybody ever looked.
+    watched: AtomicBool,
+    engine: Mutex<Engine>,
+    last: tokio::sync::Mutex<Option<Seen>>,
+}
+
+/// What was seen last.
+struct Seen {
+    at: Instant,
+    evidence: bool,
+    snapshot: Arc<Snapshot>,
+}
+
+/// Where a run is looked at. Nothing here keeps it from ending.
+pub(super) struct Stages {
+    pub(super) facts: WeakSender<Fact>,
+    pub(super) progress: Arc<Progress>,
+    pub(super) control: Control,
+    pub(super) halted: Halt,
+    pub(super) targets: Vec<Outlook>,
+    pub(super) captures: bool,
+    pub(super) records: bool,
+    pub(super) middleware: Option<Arc<Counts>>,
+}
+
+/// Where a target is looked at.
+pub(super) struct Outlook {
+    pub(super) url: String,
+    pub(super) jobs: WeakSender<Job>,
+    pub(super) in_flight: Arc<InFlight>,
+    pub(super) client: Weak<AnyClient>,
+}
+
+impl Observer {
+    /// How the run goes, with routes, kinds of difference, curves and timeline where `evidence` is wanted; `None` before
+    /// it began. After its end it is what was seen last.
+    pub async fn look(&self, evidence: bool) -> Option<Arc<Snapshot>> {
+        let stages = self.0.run.get()?;
+        self.0.watched.store(true, Ordering::Relaxed);
+        let mut last = self.0.last.lock().await;
+        let is_fresh = |seen: &&Seen| seen.at.elapsed() < FRESH && (seen.evidence || !evidence);
+        if let Some(seen) = last.as_ref().filter(is_fresh) {
+            return Some(Arc::clone(&seen.snapshot));
+        }
+        if let Some(snapshot) = self.ask(stages, evidence).await {
+            *last = Some(Seen { at: Instant::now(), evidence, snapshot: Arc::new(snapshot) });
+        }
+        last.as_ref().map(|seen| Arc::clone(&seen.snapshot))
+    }
+
+    /// Steers the run, once it has begun.
+    #[must_use]
+    pub fn control(&self) -> Option<Control> {
+        self.0.run.get().map(|stages| stages.control.clone())
+    }
+
+    /// A run begins.
+    pub(super) fn begin(&self, stages: Stages) {
+        // Another run is not looked at: what is shown is one run from its beginning to its end.
+        self.0.run.set(stages).ok();
+    }
+
+    /// `None` where the run has ended.
+    async fn ask(&self, stages: &Stages, evidence: bool) -> Option<Snapshot> {
+        let engine = self.0.engine.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let recording = stages.records.then(|| recording(&stages.progress));
+        let (look, answer) = Look::new(Beside { engine, recording, evidence });
+        // Not held while the answer is awaited: the report thread ends when there are no more senders.
+        stages.facts.upgrade()?.send(look.into()).await.ok()?;
+        let mut seen = *answer.await.ok()?;
+        seen.live = stages.live();
+        stages.fill(&mut seen);
+        Some(seen)
+    }
+}
+
+impl fmt::Debug for Observer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Observer").field("begun", &self.0.run.get().is_some()).finish_non_exhaustive()
+    }
+}
+
+impl Watched for Observer {
+    fn look(&self, evidence: bool) -> BoxFuture<'_, Option<Arc<Snapshot>>> {
+        Box::pin(self.look(evidence))
+    }
+
+    fn steer(&self, wish: Wish) {
+        let Some(control) = self.control() else { return };
+        match wish {
+            Wish::Share(share) => control.set_share(share),
+            Wish::Pause => control.pause(),
+            Wish::Resume => control.resume(),
+            Wish::Stop => control.stop(),
+        }
+    }
+}
+
+impl Stages {
+    /// Of a run that records nothing and asks no process outside.
+    pub(super) fn new(ends: &Ends, control: &Control, halted: &Halt, targets: Vec<Outlook>, captures: bool) -> Self {
+        Self {
+            facts: ends.facts.downgrade(),
+            progress: Arc::clone(&ends.progress),
+            control: control.clone(),
+            halted: halted.clone(),
+            targets,
+            captures,
+            records: false,
+            middleware: None,
+        }
+    }
+
+    fn live(&self) -> Live {
+        let of = |counter: &std::sync::atomic::AtomicU64| counter.load(Ordering::Relaxed);
+        let permille = of(&self.progress.read_permille);
+        let room = if self.captures { LIVE_EVENT_QUEUE } else { EVENT_QUEUE };
+        let events = Queue { entries: of(&self.progress.queued), room: room as u64 };
+        let facts = self.facts.upgrade().map(|facts| depth(facts.max_capacity(), facts.capacity()));
+        let state = self.control.state();
+        Live {
+            queues: BTreeMap::from([("events", events), ("facts", facts.unwrap_or_default())]),
+            targets: self.targets.iter().map(|target| (target.url.clone(), target.live())).collect(),
+            read: (permille <= 1000).then(|| permille as f64 / 1000.0),
+            paused: state.paused,
+            stopping: state.stopping || self.halted.is_set(),
+            share: state.share,
+            captures: self.captures,
+        }
+    }
+
+    /// What a summary has at its end from the stages, as far as it is known now.
+    fn fill(&self, seen: &mut Snapshot) {
+        let guards = self.control.state().targets.into_iter().map(|target| (target.target, target.guard));
+        for (url, guard) in guards {
+            if let Some(target) = seen.summary.targets.get_mut(&url) {
+                target.guard = guard;
+            }
+        }
+        for outlook in &self.targets {
+            let Some(target) = seen.summary.targets.get_mut(&outlook.url) else { continue };
+            target.peak_in_flight = outlook.in_flight.peak();
+            if let Some(client) = outlook.client.upgrade() {
+                let now = client.open_now();
+                (target.connections_opened, target.peak_connections) = (now.opened, now.peak);
+            }
+        }
+        seen.summary.steps = self.control.ends().steps.kept();
+        seen.summary.middleware = self.middleware.as_ref().map(|counts| counts.so_far());
+    }
+}
+
+impl Outlook {
+    fn live(&self) -> LiveTarget {
+        let now = self.client.upgrade().map(|client| client.open_now()).unwrap_or_default();
+        LiveTarget {
+            queue: self.jobs.upgrade().map(|jobs| depth(jobs.max_capacity(), jobs.capacity())).unwrap_or_default(),
+            in_flight: self.in_flight.now(),
+            connections: now.open,
+            connections_opened: now.opened,
+        }
+    }
+}
+
+fn depth(room: usize, free: usize) -> Queue {
+    Queue { entries: room.saturating_sub(free) as u64, room: room as u64 }
+}
+
+/// What is recorded so far, of what the recording thread tells on the way.
+fn recording(progress: &Progress) -> Recording {
+    let of = |counter: &std::sync::atomic::AtomicU64| counter.load(Ordering::Relaxed);
+    let lost = [("disk", of(&progress.lost_to_disk)), ("queue", of(&progress.unrecorded))];
+    Recording {
+        records: of(&progress.recorded),
+        bytes: of(&progress.recorded_bytes),
+        lost: lost.into_iter().filter(|(_, count)| *count > 0).map(|(why, count)| (why.to_owned(), count)).collect(),
+        ..Recording::default()
+    }
+}
+
+/// Tells an observer now and then what the capture has counted.
+pub(super) struct EngineTeller {
+    to: Observer,
+    told: Instant,
+    /// What earlier passes over the same files had.
+    before: Engine,
+}
+
+impl EngineTeller {
+    pub(super) fn new(to: &Observer) -> Self {
+        Self { to: to.clone(), told: Instant::now(), before: Engine::default() }
+    }
+
+    /// Whether it is time to tell.
+    pub(super) fn is_due(&mut self) -> bool {
+        let due = self.to.0.watched.load(Ordering::Relaxed) && self.told.elapsed() >= ENGINE_EVERY;
+        if due {
+            self.told = Instant::now();
+        }
+        due
+    }
+
+    /// Tells what a pass has counted so far.
+    pub(super) fn tell(&self, engine: Engine) {
+        let mut all = self.before.clone();
+        all.add(engine);
+        *self.to.0.engine.lock().unwrap_or_else(PoisonError::into_inner) = all;
+    }
+
+    /// A pass is over, and had this.
+    pub(super) fn pass(&mut self, engine: &Engine) {
+        self.tell(engine.clone());
+        self.before.add(engine.clone());
+    }
+}

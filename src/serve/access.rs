@@ -1,0 +1,270 @@
+//! Who may read, and who may steer.
+//!
+//! A browser on this machine speaks for whatever page it has open, so a page of another origin must neither read nor
+//! steer. Reading asks that the Host names this machine (else a name of somebody else's has been pointed at it, DNS
+//! rebinding); only `/metrics`, at an address that is open to others anyway, is read under any name. Steering asks for
+//! the same, that a browser does not say the request comes from elsewhere, and for a token: the one of
+//! `--control-token-file`, or else, on loopback, one that stands in the page and that no other origin can read.
+
+use std::net::{IpAddr, SocketAddr};
+
+use axum::http::header::{AUTHORIZATION, HOST, HeaderName, ORIGIN};
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode};
+
+use super::token::Token;
+
+/// What a browser says about where a request comes from.
+const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
+
+/// Where the metrics are.
+pub(super) const METRICS: &str = "/metrics";
+
+/// Who may read, and who may steer.
+#[derive(Clone, Debug)]
+pub struct Access {
+    loopback: bool,
+    /// The names that this address has, in lower case, besides any IP address.
+    names: Vec<String>,
+    steering: Steering,
+}
+
+#[derive(Clone, Debug)]
+enum Steering {
+    /// Nobody.
+    Off,
+    /// Whoever has the page: the token stands in it.
+    Page(Token),
+    /// Whoever knows the token of the file.
+    File(Token),
+}
+
+/// Why a request is refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Refused {
+    /// The Host is not this machine.
+    #[error("the Host header names another machine: open this page by its address")]
+    Host,
+    /// Another origin's page sent it.
+    #[error("this request comes from a page of another origin")]
+    Origin,
+    /// No token, or another one.
+    #[error("this needs the token: Authorization: Bearer TOKEN")]
+    Token,
+    /// Nobody may steer here.
+    #[error("the run cannot be steered at an address that others reach, unless it is begun with --control-token-file")]
+    Off,
+    /// Neither read nor steered.
+    #[error("this method is not known here")]
+    Method,
+}
+
+impl Refused {
+    /// The status that says so.
+    #[must_use]
+    pub const fn status(self) -> StatusCode {
+        match self {
+            Self::Host => StatusCode::MISDIRECTED_REQUEST,
+            Self::Origin | Self::Off => StatusCode::FORBIDDEN,
+            Self::Token => StatusCode::UNAUTHORIZED,
+            Self::Method => StatusCode::METHOD_NOT_ALLOWED,
+        }
+    }
+}
+
+impl Access {
+    /// For what listens at `address`, typed with the name or address `typed`.
+    #[must_use]
+    pub fn new(address: SocketAddr, typed: &str, token: Option<Token>) -> Self {
+        let loopback = address.ip().is_loopback();
+        let node = rustix::system::uname().nodename().to_string_lossy().into_owned();
+        let steering = match token {
+            Some(token) => Steering::File(token),
+            None if loopback => Steering::Page(Token::random()),
+            None => Steering::Off,
+        };
+        let mut names = vec!["localhost".to_owned(), typed.to_ascii_lowercase()];
+        // What others call it means nothing on loopback.
+        if !loopback {
+            names.push(node.to_ascii_lowercase());
+        }
+        Self { loopback, names, steering }
+    }
+
+    /// Whether anybody may steer.
+    #[must_use]
+    pub const fn steers(&self) -> bool {
+        !matches!(self.steering, Steering::Off)
+    }
+
+    /// The token that stands in the page, where one does.
+    #[must_use]
+    pub fn page_token(&self) -> Option<&str> {
+        match &self.steering {
+            Steering::Page(token) => Some(token.word()),
+            Steering::File(_) | Steering::Off => None,
+        }
+    }
+
+    /// Whether a request may have what it asks for.
+    pub fn check(&self, method: &Method, path: &str, headers: &HeaderMap) -> Result<(), Refused> {
+        let public = path == METRICS && !self.loopback;
+        if !public && !self.is_here(only(headers, &HOST)) {
+            return Err(Refused::Host);
+        }
+        match *method {
+            Method::GET | Method::HEAD => Ok(()),
+            Method::POST => self.may_steer(headers),
+            _ => Err(Refused::Method),
+        }
+    }
+
+    fn may_steer(&self, headers: &HeaderMap) -> Result<(), Refused> {
+        let token = match &self.steering {
+            Steering::Off => return Err(Refused::Off),
+            Steering::Page(token) | Steering::File(token) => token,
+        };
+        if from_elsewhere(headers) {
+            return Err(Refused::Origin);
+        }
+        let shown = only(headers, &AUTHORIZATION).and_then(|value| value.as_bytes().strip_prefix(b"Bearer "));
+        if shown.is_some_and(|shown| token.is(shown)) { Ok(()) } else { Err(Refused::Token) }
+    }
+
+    /// Whether a Host header names this machine: by an IP address, or by a name that is known for it.
+    fn is_here(&self, host: Option<&HeaderValue>) -> bool {
+        let Some(host) = host.and_then(|host| host.to_str().ok()) else { return false };
+        let name = without_port(host).to_ascii_lowercase();
+        let literal = name.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
+        literal.is_ok() || self.names.contains(&name)
+    }
+}
+
+/// Whether a browser says that another origin's page sent it. Who is no browser says nothing.
+fn from_elsewhere(headers: &HeaderMap) -> bool {
+    let here = headers.get(HOST).map(|host| [b"http://", host.as_bytes()].concat());
+    let other_origin = headers.get_all(ORIGIN).iter().any(|origin| Some(origin.as_bytes()) != here.as_deref());
+    let other_site = headers.get_all(SEC_FETCH_SITE).iter().any(|site| site != "same-origin" && site != "none");
+    other_origin || other_site
+}
+
+/// A header's value; `None` where there are several.
+fn only<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a HeaderValue> {
+    let mut values = headers.get_all(name).iter();
+    values.next().filter(|_| values.next().is_none())
+}
+
+fn without_port(host: &str) -> &str {
+    match host.rsplit_once(':') {
+        Some((name, port)) if !port.is_empty() && port.bytes().all(|byte| byte.is_ascii_digit()) => name,
+        _ => host,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TOKEN: &str = "0123456789abcdef";
+
+    fn access(address: &str, token: bool) -> Access {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("token");
+        std::fs::write(&file, TOKEN).unwrap();
+        let address: SocketAddr = address.parse().unwrap();
+        Access::new(address, &address.ip().to_string(), token.then(|| Token::read(&file).unwrap()))
+    }
+
+    fn headers(lines: &[(&'static str, &str)]) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        for (name, value) in lines {
+            headers.insert(HeaderName::from_static(name), value.parse().unwrap());
+        }
+        headers
+    }
+
+    #[track_caller]
+    fn reads(access: &Access, path: &str, host: &str, expected: Result<(), Refused>) {
+        assert_eq!(access.check(&Method::GET, path, &headers(&[("host", host)])), expected, "{path} at {host}");
+    }
+
+    #[test]
+    fn a_host_that_names_another_machine_reads_nothing_on_loopback() {
+        let access = access("127.0.0.1:9184", false);
+        for host in ["127.0.0.1:9184", "localhost:9184", "LOCALHOST", "[::1]:9184", "10.0.0.1"] {
+            reads(&access, "/", host, Ok(()));
+            reads(&access, "/metrics", host, Ok(()));
+        }
+        for host in ["evil.example:9184", "localhost.evil.example", "127.0.0.1.evil.example", "", "localhost:"] {
+            reads(&access, "/", host, Err(Refused::Host));
+            reads(&access, "/metrics", host, Err(Refused::Host));
+        }
+        let mut two = headers(&[("host", "127.0.0.1")]);
+        two.append(HOST, "evil.example".parse().unwrap());
+        assert_eq!(access.check(&Method::GET, "/", &two), Err(Refused::Host));
+        assert_eq!(access.check(&Method::GET, "/", &HeaderMap::new()), Err(Refused::Host));
+    }
+
+    #[test]
+    fn elsewhere_metrics_are_read_under_any_name_and_the_page_is_not() {
+        let access = access("0.0.0.0:9184", false);
+        reads(&access, "/metrics", "node1.example:9184", Ok(()));
+        reads(&access, "/events", "node1.example:9184", Err(Refused::Host));
+        reads(&access, "/", "10.1.2.3:9184", Ok(()));
+    }
+
+    /// What becomes of a POST with these header lines besides Host and the right token.
+    #[track_caller]
+    fn steers(access: &Access, lines: &[(&'static str, &str)], expected: Result<(), Refused>) {
+        let bearer = format!("Bearer {}", access.page_token().unwrap_or(TOKEN));
+        let all = [&[("host", "127.0.0.1:9184"), ("authorization", bearer.as_str())], lines].concat();
+        assert_eq!(access.check(&Method::POST, "/control/pause", &headers(&all)), expected, "{lines:?}");
+    }
+
+    #[test]
+    fn a_page_of_another_origin_steers_nothing() {
+        let access = access("127.0.0.1:9184", false);
+        steers(&access, &[], Ok(()));
+        steers(&access, &[("origin", "http://127.0.0.1:9184"), ("sec-fetch-site", "same-origin")], Ok(()));
+        for origin in ["http://evil.example", "null", "http://127.0.0.1:8080", "https://127.0.0.1:9184", ""] {
+            steers(&access, &[("origin", origin)], Err(Refused::Origin));
+        }
+        for site in ["cross-site", "same-site", ""] {
+            steers(&access, &[("sec-fetch-site", site)], Err(Refused::Origin));
+        }
+        steers(&access, &[("host", "evil.example:9184")], Err(Refused::Host));
+    }
+
+    #[test]
+    fn whoever_steers_shows_the_token() {
+        for access in [access("127.0.0.1:9184", false), access("127.0.0.1:9184", true), access("10.0.0.1:9184", true)] {
+            steers(&access, &[], Ok(()));
+            for wrong in ["Bearer ", "Bearer 0123456789abcdeF", "0123456789abcdef", "Basic 0123456789abcdef"] {
+                steers(&access, &[("authorization", wrong)], Err(Refused::Token));
+            }
+            let bare = headers(&[("host", "127.0.0.1:9184")]);
+            assert_eq!(access.check(&Method::POST, "/control/stop", &bare), Err(Refused::Token));
+        }
+    }
+
+    #[test]
+    fn the_token_of_a_file_does_not_stand_in_the_page() {
+        assert!(access("127.0.0.1:9184", false).page_token().is_some());
+        assert_eq!(access("127.0.0.1:9184", true).page_token(), None);
+    }
+
+    #[test]
+    fn at_an_open_address_nobody_steers_without_a_token_file() {
+        let access = access("0.0.0.0:9184", false);
+        steers(&access, &[], Err(Refused::Off));
+        assert!(Refused::Off.to_string().contains("--control-token-file"));
+    }
+
+    #[test]
+    fn other_methods_are_refused() {
+        let access = access("127.0.0.1:9184", false);
+        for method in [Method::PUT, Method::DELETE, Method::OPTIONS, Method::TRACE] {
+            let refused = access.check(&method, "/", &headers(&[("host", "127.0.0.1")]));
+            assert_eq!(refused, Err(Refused::Method), "{method}");
+        }
+    }
+}

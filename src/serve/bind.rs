@@ -1,0 +1,148 @@
+//! The address at which a run is shown.
+
+use std::io;
+use std::net::{SocketAddr, TcpListener, ToSocketAddrs as _};
+use std::sync::Arc;
+
+use super::access::Access;
+use super::places::Places;
+use super::token::Token;
+use super::{Watched, http};
+
+/// A bound address; nobody is answered before [`Server::start`].
+#[derive(Debug)]
+pub struct Server {
+    listener: TcpListener,
+    address: SocketAddr,
+    access: Access,
+}
+
+/// Why an address cannot be had.
+#[derive(Debug, thiserror::Error)]
+pub enum ServeError {
+    /// It is no address with a port.
+    #[error("`{0}` is no address with a port; write it so: 127.0.0.1:9184")]
+    Address(String),
+    /// Its name is not known.
+    #[error("`{typed}`: {source}; an address such as 127.0.0.1:9184 always works")]
+    Name {
+        /// What was typed.
+        typed: String,
+        /// The system's words.
+        source: io::Error,
+    },
+    /// It cannot be listened at.
+    #[error("cannot listen at {address}: {}", advice(*address, source))]
+    Bind {
+        /// The address.
+        address: SocketAddr,
+        /// The system's words.
+        source: io::Error,
+    },
+}
+
+/// What to do about an address that cannot be had.
+fn advice(address: SocketAddr, error: &io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::AddrInUse => {
+            format!(
+                "another process does, perhaps another run; take another port, or find it with ss -ltnp sport = :{}",
+                address.port()
+            )
+        }
+        io::ErrorKind::PermissionDenied => {
+            format!("port {} is for root; take one from 1024 on, such as 9184", address.port())
+        }
+        io::ErrorKind::AddrNotAvailable => {
+            "no interface of this machine has that address; 127.0.0.1 always works".to_owned()
+        }
+        _ => error.to_string(),
+    }
+}
+
+impl Server {
+    /// Listens at `typed`, `ADDRESS:PORT`; port 0 is any that is free. With a `token` only who shows it may steer the
+    /// run; without one the page may, where the address is one of this machine alone.
+    pub fn bind(typed: &str, token: Option<Token>) -> Result<Self, ServeError> {
+        let no_address = || ServeError::Address(typed.to_owned());
+        let (name, port) = typed.rsplit_once(':').ok_or_else(no_address)?;
+        if name.is_empty() || port.parse::<u16>().is_err() || (name.contains(':') && !name.starts_with('[')) {
+            return Err(no_address());
+        }
+        let mut found =
+            typed.to_socket_addrs().map_err(|source| ServeError::Name { typed: typed.to_owned(), source })?;
+        let wanted = found.next().ok_or_else(no_address)?;
+        let refused = |source| ServeError::Bind { address: wanted, source };
+        let listener = TcpListener::bind(wanted).map_err(refused)?;
+        listener.set_nonblocking(true).map_err(refused)?;
+        let address = listener.local_addr().map_err(refused)?;
+        Ok(Self { listener, address, access: Access::new(address, name, token) })
+    }
+
+    /// Where it listens.
+    #[must_use]
+    pub const fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Whether anybody may steer the run from here.
+    #[must_use]
+    pub const fn steers(&self) -> bool {
+        self.access.steers()
+    }
+
+    /// Shows `run` from now on, for as long as the runtime lives. To be called within it.
+    pub fn start(self, run: Arc<dyn Watched>) -> io::Result<()> {
+        let listener = tokio::net::TcpListener::from_std(self.listener)?;
+        let router = http::router(run, self.access);
+        tokio::spawn(async move {
+            if let Err(error) = axum::serve(Places::new(listener), router).await {
+                tracing::warn!(%error, "metrics and the live page have ended");
+            }
+        });
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn refused(typed: &str, part: &str) {
+        let error = Server::bind(typed, None).unwrap_err().to_string();
+        assert!(error.contains(part), "{typed}: {error}");
+    }
+
+    #[test]
+    fn what_is_no_address_is_told_with_one() {
+        for typed in ["9184", ":9184", "127.0.0.1", "127.0.0.1:", "127.0.0.1:http", "127.0.0.1:70000", "::1:9184", ""] {
+            refused(typed, "write it so: 127.0.0.1:9184");
+        }
+    }
+
+    #[test]
+    fn an_address_that_cannot_be_had_is_told_with_what_helps() {
+        let taken = Server::bind("127.0.0.1:0", None).unwrap();
+        refused(&taken.address().to_string(), "another process does");
+        refused("192.0.2.1:9184", "127.0.0.1 always works");
+    }
+
+    #[test]
+    fn names_and_both_kinds_of_addresses_are_taken() {
+        for typed in ["localhost:0", "127.0.0.1:0", "[::1]:0"] {
+            let server = Server::bind(typed, None);
+            // A machine may have no IPv6.
+            if typed != "[::1]:0" {
+                assert!(server.unwrap().address().ip().is_loopback(), "{typed}");
+            }
+        }
+    }
+
+    #[test]
+    fn only_this_machine_may_steer_without_a_token() {
+        assert!(Server::bind("127.0.0.1:0", None).unwrap().steers());
+        assert!(!Server::bind("0.0.0.0:0", None).unwrap().steers());
+        assert!(Server::bind("0.0.0.0:0", Some(Token::random())).unwrap().steers());
+    }
+}

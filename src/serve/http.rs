@@ -1,0 +1,149 @@
+//! What is answered at the address: metrics, events for the page, and wishes.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::{DefaultBodyLimit, Path, Request, State};
+use axum::http::{HeaderName, HeaderValue, StatusCode, header};
+use axum::middleware::{Next, from_fn_with_state};
+use axum::response::sse::{Event, KeepAlive, Sse};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use futures_util::stream::{Stream, unfold};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::Instant;
+
+use super::access::{Access, METRICS};
+use super::{Watched, Wish, metrics, page};
+use crate::report::Snapshot;
+
+/// Pages that are told of events at once. A further one is told to come back later.
+const MAX_PAGES: usize = 16;
+
+/// Longest body of a wish, in bytes: a share is a few characters. A longer one is answered 413.
+const MAX_WISH: usize = 256;
+
+/// Time between two events.
+const EVERY: Duration = Duration::from_secs(1);
+
+/// What each answer says beside itself: nothing is framed, guessed at or kept.
+const ALWAYS: [(HeaderName, &str); 6] = [
+    (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+    (header::X_FRAME_OPTIONS, "DENY"),
+    (header::REFERRER_POLICY, "no-referrer"),
+    (header::CACHE_CONTROL, "no-store"),
+    (HeaderName::from_static("cross-origin-resource-policy"), "same-origin"),
+    (HeaderName::from_static("cross-origin-opener-policy"), "same-origin"),
+];
+
+/// What a browser may do with the page, beside what the page itself says: it may not be framed.
+const OF_PAGE: &str = "frame-ancestors 'none'";
+
+/// What a browser may do with any other answer: nothing.
+const OF_OTHERS: &str = "default-src 'none'; frame-ancestors 'none'";
+
+/// What every answer is made from.
+#[derive(Clone)]
+struct Served {
+    run: Arc<dyn Watched>,
+    access: Arc<Access>,
+    pages: Arc<Semaphore>,
+}
+
+/// What is answered for `run`.
+pub(super) fn router(run: Arc<dyn Watched>, access: Access) -> Router {
+    let served = Served { run, access: Arc::new(access), pages: Arc::new(Semaphore::new(MAX_PAGES)) };
+    Router::new()
+        .route("/", get(show))
+        .route(METRICS, get(scrape))
+        .route("/events", get(events))
+        .route("/control/{wish}", post(steer))
+        .layer(DefaultBodyLimit::max(MAX_WISH))
+        .layer(from_fn_with_state(served.clone(), guarded))
+        .with_state(served)
+}
+
+/// Nothing is answered that [`Access`] refuses.
+async fn guarded(State(served): State<Served>, request: Request, next: Next) -> Response {
+    let checked = served.access.check(request.method(), request.uri().path(), request.headers());
+    let mut response = match checked {
+        Ok(()) => next.run(request).await,
+        Err(refused) => (refused.status(), format!("{refused}\n")).into_response(),
+    };
+    for (name, value) in ALWAYS {
+        response.headers_mut().insert(name, HeaderValue::from_static(value));
+    }
+    let policy = response.headers_mut().entry(header::CONTENT_SECURITY_POLICY);
+    policy.or_insert(HeaderValue::from_static(OF_OTHERS));
+    response
+}
+
+async fn scrape(State(served): State<Served>) -> Response {
+    match served.run.look(false).await {
+        Some(seen) => ([(header::CONTENT_TYPE, metrics::CONTENT_TYPE)], metrics::text(&seen)).into_response(),
+        None => too_early(),
+    }
+}
+
+fn too_early() -> Response {
+    (StatusCode::SERVICE_UNAVAILABLE, "the run has not begun yet\n").into_response()
+}
+
+async fn show(State(served): State<Served>) -> Response {
+    let policy = (header::CONTENT_SECURITY_POLICY, OF_PAGE);
+    let content = (header::CONTENT_TYPE, "text/html; charset=utf-8");
+    let first = match served.run.look(true).await {
+        Some(seen) => json(&seen, served.access.steers()),
+        None => None,
+    };
+    ([policy, content], page::page(&served.access, first.as_deref())).into_response()
+}
+
+async fn events(State(served): State<Served>) -> Response {
+    let Ok(place) = Arc::clone(&served.pages).try_acquire_owned() else {
+        return (StatusCode::SERVICE_UNAVAILABLE, "as many pages are open as can be shown\n").into_response();
+    };
+    Sse::new(each_second(served, place)).keep_alive(KeepAlive::default()).into_response()
+}
+
+/// One event a second, the first at once; a page that reads slowly gets fewer.
+fn each_second(served: Served, place: OwnedSemaphorePermit) -> impl Stream<Item = Result<Event, Infallible>> {
+    unfold((served, place, None), |(served, place, last)| async move {
+        if let Some(last) = last {
+            tokio::time::sleep_until(last + EVERY).await;
+        }
+        let now = Instant::now();
+        let event = match served.run.look(true).await {
+            Some(seen) => told(&seen, served.access.steers()),
+            None => Event::default().comment("the run has not begun yet"),
+        };
+        Some((Ok(event), (served, place, Some(now))))
+    })
+}
+
+fn told(seen: &Snapshot, steers: bool) -> Event {
+    json(seen, steers).map_or_else(|| Event::default().comment("nothing"), |told| Event::default().data(told))
+}
+
+fn json(seen: &Snapshot, steers: bool) -> Option<String> {
+    page::told(seen, steers)
+        .inspect_err(|error| tracing::warn!(%error, "the live page was not told how the run goes"))
+        .ok()
+}
+
+async fn steer(State(served): State<Served>, Path(wish): Path<String>, body: String) -> Response {
+    let wish = match wish.as_str() {
+        "pause" => Wish::Pause,
+        "resume" => Wish::Resume,
+        "stop" => Wish::Stop,
+        "share" => match body.trim().parse() {
+            Ok(share) => Wish::Share(share),
+            Err(error) => return (StatusCode::BAD_REQUEST, format!("{error}\n")).into_response(),
+        },
+        _ => return (StatusCode::NOT_FOUND, "what can be asked for: share, pause, resume, stop\n").into_response(),
+    };
+    served.run.steer(wish);
+    StatusCode::NO_CONTENT.into_response()
+}

@@ -1,0 +1,149 @@
+// The live page: what the run is told to show comes once a second, and is drawn by shadowtap.render; wishes go back. What
+// came off the wire becomes text, never HTML.
+(() => {
+  "use strict";
+  const { shown, number, percent } = shadowtap;
+  const report = document.getElementById("report");
+  const first = document.getElementById("live");
+  const style = new CSSStyleSheet();
+  style.replaceSync(first.dataset.style);
+  document.adoptedStyleSheets = [style];
+
+  const h = (name, attributes, ...children) => {
+    const element = document.createElement(name);
+    for (const [key, value] of Object.entries(attributes || {})) {
+      if (key.startsWith("on")) element.addEventListener(key.slice(2), value);
+      else if (value !== null && value !== undefined && value !== false) element.setAttribute(key, value === true ? "" : value);
+    }
+    element.append(...children.flat(9).filter((child) => child !== null && child !== undefined && child !== false));
+    return element;
+  };
+
+  // ---- wishes ---------------------------------------------------------------------------------------------------
+  // Without a token in the page, where somebody may steer, it is asked for, and kept as long as the tab is.
+  let token = first.dataset.token || sessionStorage.getItem("token") || "";
+  const say = (text) => { said.textContent = text; said.hidden = !text; };
+  const wish = async (what, body) => {
+    try {
+      const answer = await fetch("/control/" + what, { method: "POST", body: body || "", headers: { Authorization: "Bearer " + token } });
+      if (answer.ok) { say(""); return true; }
+      if (answer.status === 401) { sessionStorage.removeItem("token"); token = ""; show(); }
+      say("Not done: " + (await answer.text()).trim());
+    } catch {
+      say("Not done: the run does not answer");
+    }
+    return false;
+  };
+
+  // The slider is finer where shares are small: between 1 % and 10 % there is as much room as between 10 % and 100 %.
+  const STEPS = 200;
+  const shareOf = (step) => step <= 0 ? 0 : 10 ** (3 * step / STEPS - 3);
+  const stepOf = (share) => share <= 0 ? 0 : Math.max(0, Math.round((Math.log10(share) + 3) / 3 * STEPS));
+  const rounded = (share) => Number((share * 100).toPrecision(share * 100 >= 10 ? 3 : 2));
+  let turning = false;
+
+  const state = h("span", { class: "state", role: "status" }, "connecting");
+  const now = h("span", { class: "now" });
+  const slider = h("input", { type: "range", min: "0", max: String(STEPS), step: "1", id: "live-share", "aria-label": "Share of requests that is sent",
+    oninput: () => { turning = true; tell(shareOf(Number(slider.value))); },
+    onchange: async () => { await wish("share", rounded(shareOf(Number(slider.value))) + "%"); turning = false; } });
+  const share = h("output", { for: "live-share" });
+  const pause = h("button", { type: "button", id: "live-pause", onclick: () => wish(paused ? "resume" : "pause") }, "Pause");
+  const stop = h("button", { type: "button", class: "stop", id: "live-stop", onclick: () => { if (confirm("End the run? What is in flight is waited for, and the report is written.")) wish("stop"); } }, "Stop");
+  const word = h("input", { type: "password", autocomplete: "off", placeholder: "control token", "aria-label": "Control token", size: "16" });
+  const asking = h("form", { onsubmit: (event) => { event.preventDefault(); token = word.value.trim(); word.value = ""; sessionStorage.setItem("token", token); say(""); show(); } },
+    word, h("button", { type: "submit" }, "Steer"));
+  const controls = h("form", { onsubmit: (event) => event.preventDefault() }, h("label", { for: "live-share" }, "Share"), slider, share, pause, stop);
+  const lost = h("p", { class: "lost", role: "alert", hidden: true });
+  const said = h("p", { class: "said", role: "alert", hidden: true });
+  const bar = h("div", { id: "live-bar" }, h("div", {}, state, now, controls, asking, said, lost));
+  const last = h("section", { id: "live-last", hidden: true });
+  document.body.insertBefore(bar, report);
+  report.after(last);
+
+  let told = null, paused = false, over = false;
+  const tell = (value) => { share.textContent = rounded(value) + "%"; };
+
+  const show = () => {
+    const steers = Boolean(told && told.steers) && !over;
+    controls.hidden = !steers || !token;
+    asking.hidden = !steers || Boolean(token);
+  };
+
+  // ---- what is lost ---------------------------------------------------------------------------------------------
+  const sum = (counts) => Object.values(counts || {}).reduce((all, one) => all + one, 0);
+  const losses = (summary) => {
+    const all = [];
+    const add = (count, what) => { if (count > 0) all.push(number(count) + " " + what); };
+    add(summary.frames.kernel_dropped + summary.frames.interface_dropped, "frames dropped before they could be read");
+    add(summary.tcp.gaps, "gaps in captured streams");
+    const shed = sum(summary.requests.ended.shed) + Object.values(summary.targets).reduce((all, target) => all + sum(target.ended.shed), 0);
+    add(shed, "requests shed for want of room");
+    add(sum((summary.recording || {}).lost), "records not on the disk");
+    return all;
+  };
+
+  // ---- the last differences -------------------------------------------------------------------------------------
+  const value = (one) => one === null || one === undefined ? "nothing" : typeof one === "string" ? one : JSON.stringify(one);
+  const difference = (line) => h("li", {},
+    h("div", {}, h("span", { class: "soft" }, line.id, " "), h("span", { class: "wire" }, shown((line.method || "") + " " + (line.target || ""))),
+      line.production && line.response ? h("span", { class: "soft" }, " ", String(line.production.status), " → ", String(line.response.status)) : null),
+    h("dl", {}, line.differences.slice(0, 5).map((one) => [
+      h("dt", {}, one.in + (one.path ? " " : ""), h("span", { class: "wire" }, shown(one.path || ""))),
+      h("dd", {}, h("span", { class: "production wire" }, shown(value(one.production).slice(0, 200))), " → ", h("span", { class: "shadow wire" }, shown(value(one.shadow).slice(0, 200)))),
+    ])));
+  let drawn = "";
+  const lastDifferences = (lines) => {
+    const key = lines.length ? lines[lines.length - 1].id + " " + lines.length : "";
+    if (key === drawn) return;
+    drawn = key;
+    last.hidden = lines.length === 0;
+    last.replaceChildren(h("h2", {}, "Last differences"), h("ol", {}, lines.slice().reverse().map(difference)));
+  };
+
+  // ---- events ---------------------------------------------------------------------------------------------------
+  const name = () => over ? "ended" : paused ? "paused" : told && told.live.stopping ? "ending" : "live";
+  const head = () => {
+    const { summary, live } = told;
+    const waiting = Object.values(live.targets).reduce((all, target) => all + target.in_flight + target.queue.entries, 0);
+    const open = Object.values(live.targets).reduce((all, target) => all + target.connections, 0);
+    const parts = [number(summary.requests.seen) + " seen"];
+    if (live.read !== null) parts.unshift(Math.floor(live.read * 100) + "%");
+    if (Object.keys(live.targets).length) parts.push(percent(live.share) + " asked for", number(waiting) + " waiting", number(open) + " connections");
+    now.textContent = parts.join(" · ");
+    state.textContent = name();
+    bar.className = over ? "ended" : paused ? "paused" : "on";
+  };
+  const draw = () => {
+    head();
+    pause.textContent = paused ? "Resume" : "Pause";
+    if (!turning && document.activeElement !== slider) slider.value = String(stepOf(told.live.share));
+    if (!turning) tell(told.live.share);
+    for (const one of [slider, pause, stop]) one.disabled = told.live.stopping;
+    const all = losses(told.summary);
+    lost.hidden = all.length === 0;
+    lost.textContent = all.length ? "Lost: " + all.join(", ") : "";
+    show();
+    shadowtap.render(told.summary, { live: !over, root: report });
+    lastDifferences(told.differences);
+  };
+
+  const take = (text) => {
+    told = JSON.parse(text);
+    paused = told.live.paused;
+    over = false;
+    // What nobody looks at need not be drawn.
+    if (!document.hidden) draw();
+  };
+  if (first.dataset.first) take(first.dataset.first);
+  const source = new EventSource("/events");
+  source.addEventListener("message", (event) => take(event.data));
+  // The run ends with its process: what was seen last stays. It may be that only the way to it is broken, so it goes on
+  // asking.
+  source.addEventListener("error", () => {
+    over = true;
+    if (told) draw(); else { state.textContent = "no answer"; bar.className = "away"; }
+  });
+  document.addEventListener("visibilitychange", () => { if (!document.hidden && told) draw(); });
+  show();
+})();

@@ -1,0 +1,96 @@
+//! The live page: the report's pictures as they happen, the last differences, and the controls.
+//!
+//! It is the page of [`crate::report::html`] with a script of its own that draws what each event tells.
+
+use serde::Serialize;
+use serde_json::value::RawValue;
+
+use super::access::Access;
+use crate::report::html::{self, Page, SCRIPT};
+use crate::report::snapshot::{Live, Snapshot};
+
+/// What asks for events and puts them on the page.
+const LIVE: &str = include_str!("live.js");
+
+/// The style of what that script adds.
+const STYLE: &str = include_str!("live.css");
+
+/// The page; what it shows `first` is as any event. A browser that runs no scripts gets the reason why nothing moves.
+pub(super) fn page(access: &Access, first: Option<&str>) -> String {
+    let token = access.page_token().map(|token| attribute("token", token)).unwrap_or_default();
+    let first = first.map(|told| attribute("first", told)).unwrap_or_default();
+    let style = attribute("style", STYLE);
+    let fixed = format!(
+        "<div class=\"static\" id=\"live\"{token}{style}{first}><h1>A run goes on</h1><p>This page draws it with a \
+         script. Without one there is <a href=\"/metrics\">/metrics</a>.</p></div>"
+    );
+    html::page(Page {
+        title: "shadowtap: a run goes on",
+        fixed: &fixed,
+        data: "",
+        scripts: &[SCRIPT, LIVE],
+        connects: true,
+    })
+}
+
+/// An attribute of HTML that a script reads.
+fn attribute(name: &str, value: &str) -> String {
+    format!(" data-{name}=\"{}\"", value.replace('&', "&amp;").replace('"', "&quot;"))
+}
+
+/// What the page is told each second, as JSON.
+pub(super) fn told(seen: &Snapshot, steers: bool) -> serde_json::Result<String> {
+    #[derive(Serialize)]
+    struct Told<'a> {
+        summary: &'a RawValue,
+        live: &'a Live,
+        differences: &'a [Box<RawValue>],
+        /// Whether anybody may steer.
+        steers: bool,
+    }
+    let summary = RawValue::from_string(html::data(&seen.summary))?;
+    serde_json::to_string(&Told { summary: &summary, live: &seen.live, differences: &seen.differences, steers })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::serve::Token;
+
+    fn access(token: Option<Token>) -> Access {
+        Access::new("127.0.0.1:9184".parse().unwrap(), "127.0.0.1", token)
+    }
+
+    #[test]
+    fn the_page_has_its_own_token_and_never_the_one_of_a_file() {
+        let own = access(None);
+        assert!(page(&own, None).contains(&format!("data-token=\"{}\"", own.page_token().unwrap())));
+        let token = Token::random();
+        let word = token.word().to_owned();
+        let text = page(&access(Some(token)), None);
+        assert!(!text.contains(&word) && !text.contains("data-token"));
+    }
+
+    #[test]
+    fn the_page_loads_nothing_and_runs_nothing_but_its_scripts() {
+        // The name of a vocabulary is no address.
+        let text = page(&access(None), None).replace("http://www.w3.org/", "");
+        assert!(text.contains("default-src 'none'") && text.contains("connect-src 'self'"));
+        for elsewhere in ["http://", "https://", " src=", "@import", "url("] {
+            assert!(!text.contains(elsewhere), "{elsewhere}");
+        }
+    }
+
+    #[test]
+    fn what_the_page_begins_with_stays_inside_its_attribute() {
+        let text = page(&access(None), Some("{\"a\":\"\\\"><script>alert(1)</script>&amp;\"}"));
+        assert!(text.contains("{&quot;a&quot;:&quot;\\&quot;><script>alert(1)</script>&amp;amp;&quot;}\""), "{text}");
+    }
+
+    #[test]
+    fn an_event_has_the_verdict_and_the_moment() {
+        let event: serde_json::Value = serde_json::from_str(&told(&Snapshot::default(), true).unwrap()).unwrap();
+        assert!(event["summary"]["verdict"].is_object() && event["live"]["targets"].is_object());
+        assert_eq!(event["steers"], true);
+    }
+}

@@ -1,0 +1,114 @@
+//! What shows that somebody may steer a run.
+
+use std::fmt;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use data_encoding::HEXLOWER;
+use rand::RngExt as _;
+use sha2::{Digest as _, Sha256};
+
+/// Fewest characters of a token: what is shorter can be guessed.
+const MIN_CHARACTERS: usize = 16;
+
+/// Longest file that is read for one.
+const MAX_BYTES: u64 = 4096;
+
+/// Bytes of a token of our own.
+const OWN_BYTES: usize = 16;
+
+/// A secret word. It is not shown by its `Debug`.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Token(String);
+
+impl fmt::Debug for Token {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Token(...)")
+    }
+}
+
+/// Why a file holds no token.
+#[derive(Debug, thiserror::Error)]
+pub enum TokenError {
+    /// It cannot be read.
+    #[error("cannot read {}: {source}", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// The system's words.
+        source: io::Error,
+    },
+    /// What is in it cannot stand in a header.
+    #[error(
+        "{}: a token is one word of {MIN_CHARACTERS} or more letters, digits and signs; `openssl rand -hex 16` makes one",
+        path.display()
+    )]
+    NoToken {
+        /// The file.
+        path: PathBuf,
+    },
+}
+
+impl Token {
+    /// One that nobody knows yet.
+    #[must_use]
+    pub fn random() -> Self {
+        let bytes: [u8; OWN_BYTES] = rand::rng().random();
+        Self(HEXLOWER.encode(&bytes))
+    }
+
+    /// The one in a file, blanks around it left out.
+    pub fn read(path: &Path) -> Result<Self, TokenError> {
+        let unreadable = |source| TokenError::Read { path: path.to_owned(), source };
+        let too_long = fs::metadata(path).map_err(unreadable)?.len() > MAX_BYTES;
+        let text = if too_long { String::new() } else { fs::read_to_string(path).map_err(unreadable)? };
+        let word = text.trim();
+        if word.len() < MIN_CHARACTERS || !word.bytes().all(|byte| byte.is_ascii_graphic()) {
+            return Err(TokenError::NoToken { path: path.to_owned() });
+        }
+        Ok(Self(word.to_owned()))
+    }
+
+    /// The word itself.
+    #[must_use]
+    pub fn word(&self) -> &str {
+        &self.0
+    }
+
+    /// Whether `word` is the same. How long that takes says nothing about where they differ.
+    #[must_use]
+    pub fn is(&self, word: &[u8]) -> bool {
+        Sha256::digest(word) == Sha256::digest(&self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn read(content: &str) -> Result<Token, TokenError> {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("token");
+        fs::write(&path, content).unwrap();
+        Token::read(&path)
+    }
+
+    #[test]
+    fn a_token_is_one_long_word() {
+        assert!(read("0123456789abcdef\n").unwrap().is(b"0123456789abcdef"));
+        for content in ["", "short", "two words of some length", "né pas en ASCII à la fin", &"a".repeat(5000)] {
+            let error = read(content).unwrap_err().to_string();
+            assert!(error.contains("openssl rand"), "{error}");
+        }
+        assert!(Token::read("/nowhere/token".as_ref()).unwrap_err().to_string().contains("cannot read /nowhere/token"));
+    }
+
+    #[test]
+    fn a_token_is_only_itself_and_is_not_shown() {
+        let token = Token::random();
+        assert!(token.is(token.word().as_bytes()) && !token.is(b"") && !token.is(Token::random().word().as_bytes()));
+        assert!(!format!("{token:?}").contains(token.word()));
+    }
+}
