@@ -379,9 +379,6 @@ fn warnings(page: &mut Page, summary: &Summary) {
         }
     }
     all.extend(summary.trouble.iter().cloned());
-    for gate in summary.gates.iter().filter(|gate| !gate.held) {
-        all.push(format!("{} does not hold: {}", gate.gate, gate.value));
-    }
     if !all.is_empty() {
         page.out.push('\n');
     }
