@@ -31,6 +31,8 @@ struct Inner {
     paused: AtomicBool,
     /// Nanoseconds of all pauses that are over.
     stood_still: AtomicU64,
+    /// Whether it was asked to end, known before those hear of it who end it.
+    stopping: AtomicBool,
     stop: watch::Sender<bool>,
     board: Mutex<Board>,
 }
@@ -132,8 +134,10 @@ impl Control {
     }
 
     fn end(&self, what: Cause, reason: &str) {
-        if !self.0.stop.send_replace(true) {
+        if !self.0.stopping.swap(true, Ordering::Relaxed) {
+            // First the step is kept: a run that has little left to do has ended a moment after it was asked to.
             self.note(None, what, self.share(), Share(0.0), reason.to_owned());
+            self.0.stop.send_replace(true);
         }
     }
 
@@ -150,7 +154,7 @@ impl Control {
         State {
             share: self.share().0,
             paused: self.is_paused(),
-            stopping: *self.0.stop.borrow(),
+            stopping: self.0.stopping.load(Ordering::Relaxed),
             ramp: board.ramp.clone(),
             targets: board.targets.clone(),
         }
