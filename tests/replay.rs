@@ -213,6 +213,25 @@ async fn the_same_half_is_sampled_in_every_run() {
 }
 
 #[tokio::test]
+async fn the_timeline_has_what_was_open_and_asked_for_on_the_way() {
+    let server = Server::start(ok).await;
+    let mut replay = Replay::of("demo.pcap.zst", &server.url("http"));
+    replay.sending.pace = Pace::Speed(4.0);
+    replay.middleware.sample = Share(0.5);
+    let (summary, _) = replay.run().await;
+    let target = only(&summary);
+    let timeline = summary.timeline.as_ref().unwrap();
+    let open: Vec<u64> = timeline.points.iter().filter_map(|point| point.targets[0].connections).collect();
+    assert!(open.iter().any(|open| *open > 0), "{timeline:?}");
+    assert!(open.iter().all(|open| *open <= target.peak_connections), "{timeline:?}");
+    assert!(timeline.points.iter().filter_map(|point| point.targets[0].in_flight).all(|n| n <= target.peak_in_flight));
+    assert!(timeline.points.iter().filter_map(|point| point.share).all(|share| (share - 0.5).abs() < 1e-9));
+    let captured: Vec<u64> = timeline.points.iter().filter_map(|point| point.connections).collect();
+    assert!(captured.iter().any(|open| *open > 0), "{timeline:?}");
+    assert!(captured.iter().all(|open| *open <= summary.tcp.peak_open), "{timeline:?}");
+}
+
+#[tokio::test]
 async fn a_target_that_refuses_costs_every_request_and_no_more() {
     let address = Server::refusing().await;
     let (summary, _) = Replay::of("demo.pcap.zst", &format!("http://{address}")).run().await;

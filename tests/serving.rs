@@ -25,6 +25,7 @@ fn main() {
     let trials = vec![
         trial("a run is read, turned, paused and stopped over HTTP, and its ledger adds up", &[], steered),
         trial("what comes from elsewhere is refused", &[], refused),
+        trial("the page is told of routes and times now and then, and of counts each second", &[], told),
         trial("with --log-format json every line on standard error is an object", &[], as_json),
         trial("the metrics of a run and the alerts are as Prometheus asks", &["promtool"], checked),
         trial("Prometheus scrapes a run, and every picture of the dashboard can be drawn", &["prometheus"], scraped),
@@ -205,6 +206,34 @@ fn steered() {
     let shed: u64 = ended["shed"].as_object().unwrap().values().map(|count| count.as_u64().unwrap()).sum();
     let all = requests["offered"].as_u64().unwrap() + ended["sampled_out"].as_u64().unwrap() + filtered + shed;
     assert_eq!(requests["seen"].as_u64().unwrap(), all, "{requests}");
+}
+
+/// The first three events, as they were sent.
+fn events(run: &Run) -> Vec<String> {
+    let mut stream = TcpStream::connect(&run.address).unwrap();
+    write!(stream, "GET /events HTTP/1.1\r\n{}\r\n", run.host()).unwrap();
+    let lines = BufReader::new(stream).lines().map(Result::unwrap);
+    lines.filter_map(|line| line.strip_prefix("data: ").map(str::to_owned)).take(3).collect()
+}
+
+fn told() {
+    let run = Run::start();
+    until("a request that is sent", || (run.metric("shadowtap_requests_offered_total") > 0.0).then_some(()));
+    let events = events(&run);
+    let lens: Vec<usize> = events.iter().map(String::len).collect();
+    let events: Vec<Value> = events.iter().map(|event| serde_json::from_str(event).unwrap()).collect();
+    let first = &events[0];
+    assert!(first["summary"]["timeline"]["points"].is_array() && first["differences"].is_array(), "{first}");
+    for light in &events[1..] {
+        for slow in ["routes", "kinds", "curves", "timeline"] {
+            assert!(light["summary"][slow].is_null(), "{slow} in {light}");
+        }
+        assert!(light["differences"].is_null(), "{light}");
+        assert!(light["summary"]["requests"]["seen"].is_u64() && light["live"]["targets"].is_object(), "{light}");
+    }
+    assert!(lens[1] < lens[0] / 2, "{lens:?}");
+    run.wishes("stop", "", "204");
+    assert_eq!(run.end().0, Some(0));
 }
 
 fn refused() {
@@ -402,6 +431,8 @@ fn shown() {
         "id=\"live-stop\"",
         " asked for",
         "What became of every request",
+        "Over time",
+        "Share asked",
         "Last differences",
     ] {
         assert!(page.contains(part), "{part} is not in {page}");

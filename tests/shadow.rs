@@ -112,6 +112,22 @@ async fn a_target_that_stalls_costs_requests_to_it_and_nothing_else() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_is_lost_on_the_way_in_is_in_the_timeline() {
+    let well = Server::start(|_| vec![answer("201 Created", "ok")]).await;
+    let holed = Talk::open()
+        .between("10.2.0.1:5000", "10.0.0.1:80")
+        .client("POST /holed HTTP/1.1\r\nHost: h\r\nContent-Length: 30\r\n\r\n0123456789")
+        .lost(|talk| talk.client("0123456789"))
+        .client("0123456789")
+        .server("HTTP/1.1 201 Created\r\nContent-Length: 2\r\n\r\nok")
+        .capture();
+    let summary = run(&uploads(3, 100).with(holed), 64 << 20, None, vec![target(&well.url("http"))]).await;
+    assert_eq!((summary.tcp.gaps, summary.requests.ended.incomplete["gap"]), (1, 1));
+    let timeline = summary.timeline.as_ref().unwrap();
+    assert_eq!(timeline.points.iter().map(|point| point.lost).sum::<u64>(), 1, "{timeline:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_has_no_room_is_shed_whole_and_counted() {
     let stalled = Server::start(|_| vec![Step::Stall]).await;
     let url = stalled.url("http");

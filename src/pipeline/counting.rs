@@ -5,9 +5,12 @@ use std::sync::atomic::Ordering;
 use std::thread;
 use std::time::Duration;
 
+use tokio::runtime::Handle;
 use tokio::sync::mpsc;
+use tokio::time::timeout_at;
 
 use super::keeper::Keeper;
+use super::levels::Levels;
 use super::{FACT_QUEUE, Progress};
 use crate::exchange::Outcome;
 use crate::report::{Fact, Reporter};
@@ -18,17 +21,31 @@ const FACT_PAUSE: Duration = Duration::from_millis(5);
 const FACT_HASTE: usize = FACT_QUEUE / 4;
 /// Facts that the report takes at once.
 const FACT_BATCH: usize = 4096;
-/// The report thread: facts to counts.
+
+/// The report thread: facts to counts, and now and then how much there is of what has a level.
 pub(super) fn count(
     mut reporter: Reporter,
     mut facts: mpsc::Receiver<Fact>,
     progress: &Arc<Progress>,
     keeper: &Keeper,
+    mut levels: Levels,
+    runtime: Handle,
 ) -> impl FnOnce() -> Reporter + Send + use<> {
     let (progress, keeper) = (Arc::clone(progress), keeper.clone());
     move || {
         let mut batch = Vec::with_capacity(FACT_BATCH);
-        while facts.blocking_recv_many(&mut batch, FACT_BATCH) > 0 {
+        loop {
+            let due = levels.due();
+            let come = runtime.block_on(async { timeout_at(due, facts.recv_many(&mut batch, FACT_BATCH)).await });
+            if come == Ok(0) {
+                break;
+            }
+            if let Some(level) = levels.look() {
+                reporter.take(level.into());
+            }
+            if come.is_err() {
+                continue;
+            }
             // Counting goes on, looking into bodies can wait: a queue that is filling up is not to fill.
             reporter.hurry(facts.len() > FACT_HASTE);
             keeper.take(&batch);
@@ -38,6 +55,7 @@ pub(super) fn count(
             // Whoever waits is woken by every fact, and that costs more than to count it.
             thread::sleep(FACT_PAUSE);
         }
+        reporter.take(levels.last().into());
         reporter
     }
 }

@@ -23,6 +23,7 @@ mod course;
 mod external;
 mod inspect;
 mod keeper;
+mod levels;
 mod observer;
 mod outlet;
 mod pacer;
@@ -57,6 +58,7 @@ use course::{KnownSpan, Part};
 use external::{External, Teller, Telling, Workers};
 pub use inspect::inspect;
 use keeper::Keeper;
+use levels::Levels;
 pub use observer::Observer;
 use observer::{Outlook, Stages};
 use outlet::Outlet;
@@ -141,6 +143,7 @@ pub fn run(
         progress: Arc::clone(progress),
         observer: run.observer.clone(),
     };
+    let levels = Levels::new(started, progress, &control, &outlooks);
     let moment = Stages::new(&reader_ends, &control, &halted, outlooks, live);
     run.observer.begin(Stages { records: recording_thread.is_some(), middleware: counts.clone(), ..moment });
     show(&runtime, run.server, run.observer)?;
@@ -175,7 +178,8 @@ pub fn run(
     let pacing = spawn("pacing", move || pacer.run())?;
     let reopen = run.reopen;
     let recording = recording_thread.map(|thread| spawn("recording", move || thread.run(&reopen))).transpose()?;
-    let counting = spawn("report", count(reporter, fact_receiver, progress, &keeper))?;
+    let counting =
+        spawn("report", count(reporter, fact_receiver, progress, &keeper, levels, runtime.handle().clone()))?;
     let ending = Ending {
         halted,
         // A live run is stopped twice: first it captures no more, and then, after this time, it sends no more.

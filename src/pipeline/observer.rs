@@ -17,9 +17,9 @@ use super::external::Counts;
 use super::reader::Ends;
 use super::{Control, EVENT_QUEUE, LIVE_EVENT_QUEUE, Progress};
 use crate::capture::Halt;
-use crate::replay::{AnyClient, InFlight, Job};
+use crate::replay::{AnyClient, InFlight, Job, OpenNow};
 use crate::report::snapshot::{Beside, Live, LiveTarget, Look, Queue};
-use crate::report::{Engine, Fact, Recording, Snapshot};
+use crate::report::{Engine, Fact, Recording, Snapshot, TargetLevel};
 use crate::serve::{Watched, Wish};
 
 /// How old a snapshot may be that is shown again: whoever asks once a second gets a new one each time.
@@ -61,6 +61,7 @@ pub(super) struct Stages {
 }
 
 /// Where a target is looked at.
+#[derive(Clone)]
 pub(super) struct Outlook {
     pub(super) url: String,
     pub(super) jobs: WeakSender<Job>,
@@ -188,8 +189,17 @@ impl Stages {
 }
 
 impl Outlook {
+    /// What its client has open and has asked.
+    pub(super) fn level(&self) -> TargetLevel {
+        TargetLevel { connections: self.open_now().open, in_flight: self.in_flight.now() }
+    }
+
+    fn open_now(&self) -> OpenNow {
+        self.client.upgrade().map(|client| client.open_now()).unwrap_or_default()
+    }
+
     fn live(&self) -> LiveTarget {
-        let now = self.client.upgrade().map(|client| client.open_now()).unwrap_or_default();
+        let now = self.open_now();
         LiveTarget {
             queue: self.jobs.upgrade().map(|jobs| depth(jobs.max_capacity(), jobs.capacity())).unwrap_or_default(),
             in_flight: self.in_flight.now(),

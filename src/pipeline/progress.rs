@@ -14,6 +14,8 @@ pub struct Progress {
     pub frames_dropped: AtomicU64,
     /// Holes that were given up.
     pub gaps: AtomicU64,
+    /// Captured connections that are open; `u64::MAX` where unknown.
+    pub open: AtomicU64,
     /// Requests seen.
     pub seen: AtomicU64,
     /// Deliveries that ended as sent.
@@ -47,6 +49,7 @@ impl Default for Progress {
             frames: zero(),
             frames_dropped: zero(),
             gaps: zero(),
+            open: AtomicU64::new(u64::MAX),
             seen: zero(),
             sent: zero(),
             failed: zero(),
@@ -68,6 +71,7 @@ impl Progress {
     pub(super) fn look(&self, tap: &Tap, dropped: Dropped) {
         self.frames.store(tap.received(), Ordering::Relaxed);
         self.gaps.store(tap.gaps(), Ordering::Relaxed);
+        self.open.store(tap.open(), Ordering::Relaxed);
         self.frames_dropped.store(dropped.kernel + dropped.interface, Ordering::Relaxed);
     }
 }

@@ -119,6 +119,12 @@ impl Tap {
         self.flows.stats().gaps
     }
 
+    /// Connections that are open.
+    #[must_use]
+    pub const fn open(&self) -> u64 {
+        self.flows.stats().open
+    }
+
     /// Finds the segment of a frame that passes the filter.
     fn find(&mut self, frame: &Frame<'_>) -> Result<Found, Skip> {
         self.received += 1;

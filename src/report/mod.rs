@@ -133,12 +133,18 @@ pub enum Fact {
 pub struct Level {
     /// Frames dropped and gaps, those since the last level.
     pub lost: u64,
-    /// The share that the sample is asked for, from 0 to 1.
+    /// The share that the sample is asked for, from 0 to 1; 0 while nothing is to be sent.
     pub share: Option<f64>,
     /// Captured connections that are open.
     pub connections: Option<u64>,
     /// Of each target, in their order.
     pub targets: Vec<TargetLevel>,
+}
+
+impl From<Level> for Fact {
+    fn from(level: Level) -> Self {
+        Self::Level(Box::new(level))
+    }
 }
 
 /// How much there is at one target.

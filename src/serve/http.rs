@@ -28,6 +28,9 @@ const MAX_WISH: usize = 256;
 /// Time between two events.
 const EVERY: Duration = Duration::from_secs(1);
 
+/// Events from one with evidence to the next: routes, curves and the like are most of what a page shows, and move slowly.
+const EVIDENCE_EVERY: u32 = 5;
+
 /// What each answer says beside itself: nothing is framed, guessed at or kept.
 const ALWAYS: [(HeaderName, &str); 6] = [
     (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
@@ -95,7 +98,7 @@ async fn show(State(served): State<Served>) -> Response {
     let policy = (header::CONTENT_SECURITY_POLICY, OF_PAGE);
     let content = (header::CONTENT_TYPE, "text/html; charset=utf-8");
     let first = match served.run.look(true).await {
-        Some(seen) => json(&seen, served.access.steers()),
+        Some(seen) => json(&seen, served.access.steers(), true),
         None => None,
     };
     ([policy, content], page::page(&served.access, first.as_deref())).into_response()
@@ -108,27 +111,28 @@ async fn events(State(served): State<Served>) -> Response {
     Sse::new(each_second(served, place)).keep_alive(KeepAlive::default()).into_response()
 }
 
-/// One event a second, the first at once; a page that reads slowly gets fewer.
+/// One event a second, the first at once and with evidence; a page that reads slowly gets fewer.
 fn each_second(served: Served, place: OwnedSemaphorePermit) -> impl Stream<Item = Result<Event, Infallible>> {
-    unfold((served, place, None), |(served, place, last)| async move {
+    unfold((served, place, None, 0), |(served, place, last, since)| async move {
         if let Some(last) = last {
             tokio::time::sleep_until(last + EVERY).await;
         }
         let now = Instant::now();
-        let event = match served.run.look(true).await {
-            Some(seen) => told(&seen, served.access.steers()),
+        let evidence = since == 0;
+        let event = match served.run.look(evidence).await {
+            Some(seen) => told(&seen, served.access.steers(), evidence),
             None => Event::default().comment("the run has not begun yet"),
         };
-        Some((Ok(event), (served, place, Some(now))))
+        Some((Ok(event), (served, place, Some(now), (since + 1) % EVIDENCE_EVERY)))
     })
 }
 
-fn told(seen: &Snapshot, steers: bool) -> Event {
-    json(seen, steers).map_or_else(|| Event::default().comment("nothing"), |told| Event::default().data(told))
+fn told(seen: &Snapshot, steers: bool, evidence: bool) -> Event {
+    json(seen, steers, evidence).map_or_else(|| Event::default().comment("nothing"), |told| Event::default().data(told))
 }
 
-fn json(seen: &Snapshot, steers: bool) -> Option<String> {
-    page::told(seen, steers)
+fn json(seen: &Snapshot, steers: bool, evidence: bool) -> Option<String> {
+    page::told(seen, steers, evidence)
         .inspect_err(|error| tracing::warn!(%error, "the live page was not told how the run goes"))
         .ok()
 }

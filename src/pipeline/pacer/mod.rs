@@ -98,6 +98,8 @@ pub(super) struct Pacer {
     /// Requests whose response is still to come; only those that were offered or kept.
     asked: HashMap<ExchangeId, Asked, foldhash::fast::RandomState>,
     taken: u64,
+    /// Connections of a file that are open.
+    open: u64,
     epoch: Instant,
     /// Events handled since this thread last waited or napped.
     in_a_row: u64,
@@ -112,7 +114,7 @@ const NAP: Duration = Duration::from_millis(1);
 
 impl Pacer {
     pub(super) fn new(work: Work, ends: Ends) -> Self {
-        Self { work, ends, asked: HashMap::default(), taken: 0, epoch: Instant::now(), in_a_row: 0 }
+        Self { work, ends, asked: HashMap::default(), taken: 0, open: 0, epoch: Instant::now(), in_a_row: 0 }
     }
 
     /// Works until the events end or the run is stopped; returns what the chain has to say at the end.
@@ -143,6 +145,7 @@ impl Pacer {
             Event::Damaged { of, why } => self.damaged(of, why),
             Event::Orphan { .. } => self.tell(Fact::Orphan),
             Event::Opened { connection, at } => {
+                self.of_file(part, self.open.saturating_add(1));
                 let due = self.due(at.plus(part.delay));
                 let lane = part.lane(connection);
                 let outlets = self.ends.outlets.iter_mut().chain(&mut self.work.beside.baseline);
@@ -150,6 +153,8 @@ impl Pacer {
                 true
             }
             Event::Closed { connection, at, .. } => {
+                // Of those that opened outside the part that is replayed only the end is told.
+                self.of_file(part, self.open.saturating_sub(1));
                 let due = self.due(at.plus(part.delay));
                 let lane = part.lane(connection);
                 if self.work.external.as_mut().is_none_or(|external| external.closes(lane, due)) {
@@ -157,6 +162,14 @@ impl Pacer {
                 }
                 true
             }
+        }
+    }
+
+    /// Takes note of how many connections of a capture are open: of those in a file, whose time is that of the replay.
+    fn of_file(&mut self, part: Part, open: u64) {
+        if part.copy == 0 && !matches!(self.work.timing, Timing::Live) {
+            self.open = open;
+            self.ends.progress.open.store(open, Ordering::Relaxed);
         }
     }
 

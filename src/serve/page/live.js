@@ -128,8 +128,16 @@
     lastDifferences(told.differences);
   };
 
+  // Not every event has all: routes, curves and the like come every few seconds, with the verdict that knows of them and
+  // the last differences. What came last stays in between.
+  const SLOW = ["verdict", "routes", "kinds", "curves", "timeline"];
+  let slow = {}, lines = [];
   const take = (text) => {
     told = JSON.parse(text);
+    const { summary } = told;
+    if (summary.timeline) slow = Object.fromEntries(SLOW.map((name) => [name, summary[name]]));
+    else Object.assign(summary, slow);
+    told.differences = lines = told.differences || lines;
     paused = told.live.paused;
     over = false;
     // What nobody looks at need not be drawn.

@@ -38,18 +38,20 @@ fn attribute(name: &str, value: &str) -> String {
     format!(" data-{name}=\"{}\"", value.replace('&', "&amp;").replace('"', "&quot;"))
 }
 
-/// What the page is told each second, as JSON.
-pub(super) fn told(seen: &Snapshot, steers: bool) -> serde_json::Result<String> {
+/// What the page is told each second, as JSON; with the last differences where evidence was asked for.
+pub(super) fn told(seen: &Snapshot, steers: bool, evidence: bool) -> serde_json::Result<String> {
     #[derive(Serialize)]
     struct Told<'a> {
         summary: &'a RawValue,
         live: &'a Live,
-        differences: &'a [Box<RawValue>],
+        #[serde(skip_serializing_if = "Option::is_none")]
+        differences: Option<&'a [Box<RawValue>]>,
         /// Whether anybody may steer.
         steers: bool,
     }
     let summary = RawValue::from_string(html::data(&seen.summary))?;
-    serde_json::to_string(&Told { summary: &summary, live: &seen.live, differences: &seen.differences, steers })
+    let differences = evidence.then_some(seen.differences.as_slice());
+    serde_json::to_string(&Told { summary: &summary, live: &seen.live, differences, steers })
 }
 
 #[cfg(test)]
@@ -89,7 +91,11 @@ mod tests {
 
     #[test]
     fn an_event_has_the_verdict_and_the_moment() {
-        let event: serde_json::Value = serde_json::from_str(&told(&Snapshot::default(), true).unwrap()).unwrap();
+        let event = |evidence| -> serde_json::Value {
+            serde_json::from_str(&told(&Snapshot::default(), true, evidence).unwrap()).unwrap()
+        };
+        assert!(event(true)["differences"].is_array() && event(false)["differences"].is_null());
+        let event = event(true);
         assert!(event["summary"]["verdict"].is_object() && event["live"]["targets"].is_object());
         assert_eq!(event["steers"], true);
     }
