@@ -121,7 +121,7 @@ pub struct Beside {
     pub engine: Engine,
     /// Of what is recorded, where anything is.
     pub recording: Option<Recording>,
-    /// Whether routes, kinds of difference, curves and the timeline are wanted too: of a long run with many routes they
+    /// Whether routes, kinds of difference, noise, curves and the timeline are wanted too: of a long run with many routes they
     /// take some milliseconds.
     pub evidence: bool,
 }
@@ -159,10 +159,11 @@ impl Reporter {
     pub fn snapshot(&mut self, beside: Beside) -> Snapshot {
         let differences = self.recent.get_or_insert_default().lines();
         let Beside { engine, recording, evidence } = beside;
-        let Blocks { routes, kinds, timeline, curves } = if evidence { self.blocks() } else { Blocks::default() };
         let end = TargetEnd::default();
         let targets = self.targets.iter().zip(&self.urls);
         let verdict = self.noise.verdict(&self.urls);
+        let Blocks { routes, kinds, timeline, curves } =
+            if evidence { self.blocks(&verdict) } else { Blocks::default() };
         let blocks = targets.clone().enumerate().zip(&verdict.targets).map(|((at, (tally, url)), noise)| {
             (url.clone(), tally.finish(self.ledger.target(at), &end).without(*noise))
         });
@@ -175,6 +176,8 @@ impl Reporter {
             production: self.production.finish(),
             sample: self.ledger.sample(self.sample, None),
             recording,
+            noise: if evidence { verdict.rows } else { Vec::new() },
+            fields: if evidence { verdict.fields } else { Vec::new() },
             routes,
             kinds,
             timeline,
