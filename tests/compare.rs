@@ -18,8 +18,10 @@ use server::{Server, Step, send};
 use shadowtap::exchange::Outcome;
 use shadowtap::pipeline::{self, Progress, Run};
 use shadowtap::replay::{self, Pace};
-use shadowtap::report::Summary;
 use shadowtap::report::compare::Rules;
+use shadowtap::report::gate::Demands;
+use shadowtap::report::verdict::Verdict;
+use shadowtap::report::{Patterns, Summary};
 
 const JSON: &str = "Content-Type: application/json\r\n";
 
@@ -259,6 +261,44 @@ async fn what_a_target_answers_twice_tells_what_is_noise() {
     let checks = summary.self_check.unwrap();
     assert_eq!((checks.offered, checks.sent, checks.compared, checks.differ), (9, 9, 9, 9));
     assert_eq!(server.requests().len(), 18);
+}
+
+/// Requests for one page, of which every third has another price at the target; its stamp always differs.
+async fn with_noise_and_more() -> Summary {
+    let count = AtomicU64::new(1_000_000);
+    let server = Server::start(move |_| {
+        let at = count.fetch_add(1, Ordering::Relaxed);
+        let price = if at.is_multiple_of(3) { 6 } else { 5 };
+        vec![send(json_message(&format!(r#"{{"at":{at},"price":{price}}}"#)))]
+    })
+    .await;
+    let (summary, _) = run(&stamped(12), &server, |run| {
+        run.patterns = Arc::new(Patterns::parse("GET /{any}").unwrap());
+        let all = ["differences{route=\"/page\"}>4", "body-diff{route=\"/page\"}>=4"].map(|gate| gate.parse().unwrap());
+        run.demands = Demands { all: all.into(), min_samples: 1 };
+    })
+    .await;
+    summary
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn totals_routes_kinds_and_the_verdict_tell_the_same_number_without_noise() {
+    let summary = with_noise_and_more().await;
+    let total = summary.targets.values().next().unwrap();
+    let [route] = &summary.routes[..] else { panic!("{:#?}", summary.routes) };
+    let told = &route.targets.values().next().unwrap();
+    assert_eq!(route.route, summary.noise[0].route, "by the name that was given");
+    assert_eq!(route.route, "GET /{any}");
+    assert_eq!((total.differences.any, total.differences.body, total.differences.compared), (4, 4, 12));
+    assert_eq!((&told.differences, told.differences_noise), (&total.differences, total.differences_noise));
+    assert_eq!(told.differences_noise.any, 8);
+    let kinds = summary.kinds.as_ref().unwrap().rows.iter();
+    let kinds: Vec<_> = kinds.map(|kind| (kind.path.as_str(), kind.count, kind.noise)).collect();
+    assert_eq!(kinds, [("$.at", 12, 12), ("$.price", 4, 0)]);
+    let verdict = Verdict::of(&summary).sentence;
+    assert!(verdict.starts_with("Same answers for 66.67 % of 12 requests"), "{verdict}");
+    let gates: Vec<_> = summary.gates.iter().map(|gate| (gate.held, gate.value)).collect();
+    assert_eq!(gates, [(true, 4.0), (false, 4.0)]);
 }
 
 #[tokio::test(flavor = "multi_thread")]

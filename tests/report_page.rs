@@ -141,6 +141,7 @@ fn kind(route: &str, path: &str, value: &str) -> Kind {
         curl: format!("curl -sSig --path-as-is '{URL}/a'"),
     };
     Kind {
+        noise: 0,
         target: URL.into(),
         route: route.into(),
         place: "body".into(),

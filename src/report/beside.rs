@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::compare::Found;
 use super::noise::OnlyNoise;
-use super::summary::Target;
+use super::summary::{Differences, Target};
 use crate::exchange::Outcome;
 
 /// The stack that is known to be good, held against production to learn what is noise. As a target's block.
@@ -61,12 +61,20 @@ impl SelfChecks {
 impl Target {
     /// The same, but for answers that differ in noise alone.
     pub(super) fn without(mut self, noise: OnlyNoise) -> Self {
-        let less = |count: &mut u64, noise: u64| *count = count.saturating_sub(noise);
-        less(&mut self.differences.any, noise.any);
-        less(&mut self.differences.status, noise.status);
-        less(&mut self.differences.headers, noise.headers);
-        less(&mut self.differences.body, noise.body);
+        self.differences = self.differences.without(noise);
         self.differences_noise = noise;
+        self
+    }
+}
+
+impl Differences {
+    /// The same, but for answers that differ in noise alone.
+    pub(super) fn without(mut self, noise: OnlyNoise) -> Self {
+        let less = |count: &mut u64, noise: u64| *count = count.saturating_sub(noise);
+        less(&mut self.any, noise.any);
+        less(&mut self.status, noise.status);
+        less(&mut self.headers, noise.headers);
+        less(&mut self.body, noise.body);
         self
     }
 }

@@ -15,6 +15,7 @@ use super::Production;
 use super::compare::Place;
 use super::evidence::Compared;
 use super::histogram::micros;
+use super::noise::{self, OnlyNoise};
 use super::patterns::Patterns;
 use super::routes::OTHER;
 use super::spread::Spread;
@@ -67,6 +68,9 @@ pub struct RouteTarget {
     pub matrix: BTreeMap<String, Counts>,
     /// How answers differ.
     pub differences: Differences,
+    /// Answers that differ in noise alone, by the part that does: not among those of `differences`.
+    #[serde(default, skip_serializing_if = "OnlyNoise::is_none")]
+    pub differences_noise: OnlyNoise,
     /// Service and response; within 3 %. Connections belong to no route.
     pub latency_us: TargetLatency,
 }
@@ -161,13 +165,13 @@ impl ByRoute {
         }
     }
 
-    /// The block: those with the most requests first, [`OTHER`] last.
-    pub(super) fn block(&self, urls: &[String]) -> Vec<RouteSummary> {
-        let rows = self.places.iter().filter_map(|(name, at)| Some(self.tallies.get(*at)?.row(name, urls)));
+    /// The block: those with the most requests first, [`OTHER`] last. What is `noise` is counted apart.
+    pub(super) fn block(&self, urls: &[String], noise: &noise::Verdict) -> Vec<RouteSummary> {
+        let rows = self.places.iter().filter_map(|(name, at)| Some(self.tallies.get(*at)?.row(name, urls, noise)));
         let mut rows: Vec<RouteSummary> = rows.collect();
         rows.sort_by(|a, b| b.requests.cmp(&a.requests).then_with(|| a.route.cmp(&b.route)));
         if !self.other.is_empty() {
-            rows.push(self.other.row(OTHER, urls));
+            rows.push(self.other.row(OTHER, urls, noise));
         }
         rows
     }
@@ -187,12 +191,13 @@ impl Tally {
         self.requests == 0 && self.targets.iter().all(|target| target.sent + target.failed + target.not_sent == 0)
     }
 
-    fn row(&self, route: &str, urls: &[String]) -> RouteSummary {
+    fn row(&self, route: &str, urls: &[String], noise: &noise::Verdict) -> RouteSummary {
+        let targets = self.targets.iter().enumerate().map(|(at, target)| target.row(noise.only(route, at)));
         RouteSummary {
             route: route.to_owned(),
             requests: self.requests,
             production: RouteProduction { statuses: self.statuses.counts(), latency_us: self.latency.figures() },
-            targets: urls.iter().cloned().zip(self.targets.iter().map(TargetTally::row)).collect(),
+            targets: urls.iter().cloned().zip(targets).collect(),
         }
     }
 }
@@ -244,7 +249,7 @@ impl TargetTally {
         *self.pairs.entry(pair).or_default() += 1;
     }
 
-    fn row(&self) -> RouteTarget {
+    fn row(&self, noise: OnlyNoise) -> RouteTarget {
         let mut matrix = BTreeMap::<String, Counts>::new();
         for ((production, shadow), count) in &self.pairs {
             *matrix.entry(production.key()).or_default().entry(shadow.key()).or_default() += count;
@@ -255,7 +260,8 @@ impl TargetTally {
             not_sent: self.not_sent,
             statuses: self.statuses.counts(),
             matrix,
-            differences: self.differences.clone(),
+            differences: self.differences.clone().without(noise),
+            differences_noise: noise,
             latency_us: TargetLatency {
                 connect: Figures::default(),
                 service: self.service.figures(),

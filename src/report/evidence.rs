@@ -13,6 +13,7 @@ use super::compare::Difference;
 use super::curves::Curves;
 use super::histogram::micros;
 use super::kinds::{KindTally, Kinds, Pair};
+use super::noise;
 use super::timeline::{Timeline, Times};
 use super::{Level, Patterns, Production, RequestNote, Started};
 
@@ -128,11 +129,11 @@ impl Evidence {
         }
     }
 
-    /// Every block but the curves.
-    pub(super) fn blocks(&self, urls: &[String]) -> Blocks {
+    /// Every block but the curves. What is `noise` is counted apart.
+    pub(super) fn blocks(&self, urls: &[String], noise: &noise::Verdict) -> Blocks {
         Blocks {
-            routes: self.routes.block(urls),
-            kinds: self.kinds.block(urls),
+            routes: self.routes.block(urls, noise),
+            kinds: self.kinds.block(urls, noise),
             timeline: Some(self.times.block(self.started.at.to_string(), urls)),
             curves: None,
         }

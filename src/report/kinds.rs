@@ -14,7 +14,7 @@ use crate::middleware;
 
 use super::by_route::Name;
 use super::compare::{self, Difference, Place};
-use super::{Production, RequestNote, curl};
+use super::{Production, RequestNote, curl, noise};
 
 /// Kinds that are told apart: what is of a further one counts in [`Kinds::left_out`].
 pub const MAX_KINDS: usize = 1000;
@@ -30,6 +30,9 @@ pub const MAX_EXAMPLE_BYTES: usize = 2 << 20;
 
 /// Longest value that is shown of either side, in bytes of JSON; of a longer one its beginning is.
 pub const MAX_VALUE: usize = 2048;
+
+/// Fields that are told apart within one kind.
+const MAX_FIELDS: usize = 64;
 
 /// Longest place that is told, in characters; a longer one is cut there, and ends in `…`.
 const MAX_PATH: usize = 256;
@@ -63,6 +66,9 @@ pub struct Kind {
     pub what: Option<String>,
     /// How many there are.
     pub count: u64,
+    /// How many of them are noise: all or none, but for lines of text.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub noise: u64,
     /// The first of them.
     pub examples: Vec<Example>,
 }
@@ -102,7 +108,7 @@ pub struct ExampleRequest {
 /// Counts by kind while a run goes on.
 #[derive(Clone, Debug, Default)]
 pub(super) struct KindTally {
-    kinds: HashMap<Key, Count, foldhash::fast::RandomState>,
+    kinds: HashMap<Key, Counted, foldhash::fast::RandomState>,
     of_routes: HashMap<Name, usize, foldhash::fast::RandomState>,
     bytes: usize,
     left_out: u64,
@@ -119,8 +125,10 @@ struct Key {
 }
 
 #[derive(Clone, Debug, Default)]
-struct Count {
+struct Counted {
     count: u64,
+    /// Of fields that the kind does not name by themselves: lines, and paths that were cut. Further ones are no noise.
+    fields: Vec<(Box<str>, u64)>,
     examples: Vec<Example>,
 }
 
@@ -157,8 +165,13 @@ impl KindTally {
                 self.left_out += 1;
                 continue;
             }
+            let named = compare::field(&difference.path);
+            let is_named = named == key.path;
             let count = self.kinds.entry(key).or_default();
             count.count += 1;
+            if !is_named {
+                count.field(named);
+            }
             if count.examples.len() < MAX_EXAMPLES
                 && self.bytes < MAX_EXAMPLE_BYTES
                 && let Some(example) = example(pair, difference)
@@ -169,8 +182,8 @@ impl KindTally {
         }
     }
 
-    /// The block.
-    pub(super) fn block(&self, urls: &[String]) -> Option<Kinds> {
+    /// The block, with what of it is `noise`.
+    pub(super) fn block(&self, urls: &[String], noise: &noise::Verdict) -> Option<Kinds> {
         let rows = self.kinds.iter().map(|(key, count)| Kind {
             target: urls.get(key.target).cloned().unwrap_or_default(),
             route: key.route.to_string(),
@@ -178,6 +191,7 @@ impl KindTally {
             path: key.path.clone(),
             what: key.what(),
             count: count.count,
+            noise: count.noise(key, noise),
             examples: count.examples.clone(),
         });
         let mut rows: Vec<Kind> = rows.collect();
@@ -212,6 +226,33 @@ impl Key {
         let statuses = self.statuses.map(|(production, shadow)| format!("{production:03} → {shadow:03}"));
         statuses.or_else(|| word.map(str::to_owned))
     }
+}
+
+impl Counted {
+    fn field(&mut self, name: String) {
+        if let Some((_, count)) = self.fields.iter_mut().find(|(known, _)| **known == *name) {
+            *count += 1;
+        } else if self.fields.len() < MAX_FIELDS {
+            self.fields.push((name.into(), 1));
+        }
+    }
+
+    /// How many of a kind are noise.
+    fn noise(&self, key: &Key, noise: &noise::Verdict) -> u64 {
+        if key.how == compare::Kind::More {
+            return 0;
+        }
+        let is_noise = |path: &str| noise.has(&key.route, key.target, key.place, path);
+        if self.fields.is_empty() {
+            return if is_noise(&key.path) { self.count } else { 0 };
+        }
+        self.fields.iter().filter(|(path, _)| is_noise(path)).map(|(_, count)| count).sum()
+    }
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "the shape that serde asks for")]
+const fn is_zero(count: &u64) -> bool {
+    *count == 0
 }
 
 impl Example {
@@ -303,7 +344,7 @@ mod tests {
     }
 
     fn block(tally: &KindTally) -> Kinds {
-        tally.block(&["http://t".to_owned()]).unwrap()
+        tally.block(&["http://t".to_owned()], &noise::Verdict::default()).unwrap()
     }
 
     #[test]
@@ -335,6 +376,35 @@ mod tests {
         let mut tally = KindTally::default();
         take(&mut tally, 1, "GET /a", &[difference(Place::Status, "")]);
         assert_eq!(block(&tally).rows[0].what.as_deref(), Some("200 → 503"));
+    }
+
+    #[test]
+    fn of_lines_only_those_that_are_noise_are_told_as_noise() {
+        let mut tally = KindTally::default();
+        let mut more = difference(Place::Body, "$.at");
+        more.kind = compare::Kind::More;
+        for n in 0..3 {
+            let paths = ["line 2", "line 7", "$.items[0].at", "$.at"];
+            take(&mut tally, n, "GET /a", &paths.map(|path| difference(Place::Body, path)));
+        }
+        take(&mut tally, 4, "GET /a", &[more]);
+        take(&mut tally, 5, "GET /b", &[difference(Place::Body, "$.at")]);
+        let fields = ["line 2", "$.items[*].at", "$.at"].map(|path| (Place::Body, path.into())).into();
+        let of_route = noise::OfRoute { fields, ..noise::OfRoute::default() };
+        let noise =
+            noise::Verdict { routes: [("GET /a".to_owned(), vec![of_route])].into(), ..noise::Verdict::default() };
+        let rows = tally.block(&["http://t".to_owned()], &noise).unwrap().rows;
+        let told = |kind: &Kind| format!("{} {} {} of {}", kind.route, kind.path, kind.noise, kind.count);
+        assert_eq!(
+            rows.iter().map(told).collect::<Vec<_>>(),
+            [
+                "GET /a line * 3 of 6",
+                "GET /a $.at 3 of 3",
+                "GET /a $.items[*].at 3 of 3",
+                "GET /a $.at 0 of 1",
+                "GET /b $.at 0 of 1"
+            ]
+        );
     }
 
     #[test]

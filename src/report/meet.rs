@@ -8,7 +8,8 @@ use super::evidence::Compared;
 use super::join::{Arrival, Joined};
 use super::noise::Why;
 use super::results::{Line, answer_side, production_side};
-use super::{Production, Reporter, RequestNote, routes};
+use super::routes::OTHER;
+use super::{Production, Reporter, RequestNote};
 
 /// Whom a delivery went to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -75,8 +76,7 @@ impl Reporter {
             Ok(production) => self.production.answered(production),
             Err(why) => self.production.unjoined(why.key()),
         }
-        let route = routes::name(&joined.note.method, &joined.note.target);
-        let meeting = Meeting { note: &joined.note, route: &route };
+        let meeting = Meeting { note: &joined.note, route: joined.note.route.as_deref().unwrap_or(OTHER) };
         if let Ok(production) = &joined.production {
             self.repeated(&meeting, production);
         }

@@ -482,8 +482,8 @@ impl Reporter {
         trouble.extend(middleware.iter().flat_map(MiddlewareCounts::remarks));
         trouble.extend(steps.remark());
         let ledger = &self.ledger;
-        let Blocks { routes, kinds, timeline, curves } = self.blocks();
         let verdict = self.noise.verdict(&self.urls);
+        let Blocks { routes, kinds, timeline, curves } = self.blocks(&verdict);
         let blocks = self.targets.iter().enumerate();
         let targets = blocks.zip(self.urls).zip(&verdict.targets).map(|(((at, tally), url), noise)| {
             (url, tally.finish(ledger.target(at), &ends.next().unwrap_or_default()).without(*noise))
@@ -527,11 +527,11 @@ impl Reporter {
     }
 
     /// What there is besides the ledger, so far.
-    fn blocks(&self) -> Blocks {
+    fn blocks(&self, noise: &noise::Verdict) -> Blocks {
         let targets = self.urls.iter().cloned().zip(self.targets.iter().map(TargetTally::curves)).collect();
         Blocks {
             curves: Some(Curves { production: self.production.curve(), targets }),
-            ..self.evidence.blocks(&self.urls)
+            ..self.evidence.blocks(&self.urls, noise)
         }
     }
 

@@ -14,15 +14,16 @@ use std::collections::{BTreeMap, HashMap};
 
 use serde::{Deserialize, Serialize};
 
+use super::by_route::MAX_ROUTES;
 use super::compare::{Found, Kind, Place, field};
 use super::routes::OTHER;
 
-/// Routes that are told apart; what comes up later is counted under [`OTHER`].
-const MAX_ROUTES: usize = 500;
 /// Fields of one route that are told apart; what comes up later is never noise.
 const MAX_FIELDS: usize = 200;
 /// Sets of fields that differed together, of one route at one target; what comes up later is never noise.
 const MAX_SETS: usize = 256;
+/// Fields of all routes, and sets of all: as of 500 routes that have as many as they may.
+const ROOM: Room = Room { fields: 500 * MAX_FIELDS, sets: 500 * MAX_SETS };
 /// Comparisons of something with itself that one route is judged by, for each way to compare: enough for any rate.
 pub(super) const MAX_OWN: u64 = 1000;
 /// Rows of each list of the verdict, the most frequent first; the others count all the same.
@@ -59,7 +60,7 @@ impl Why {
 /// What is noise.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Row {
-    /// The route, as in `--stats`.
+    /// The route, as in `routes`.
     pub route: String,
     /// Part of the answers.
     #[serde(rename = "in")]
@@ -79,7 +80,7 @@ pub struct Row {
 /// A field that differs and is no noise.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FieldRow {
-    /// The route, as in `--stats`.
+    /// The route, as in `routes`.
     pub route: String,
     /// Part of the answers.
     #[serde(rename = "in")]
@@ -126,6 +127,45 @@ pub struct OnlyNoise {
     pub body: u64,
 }
 
+impl OnlyNoise {
+    /// Whether there is no such answer.
+    #[must_use]
+    pub fn is_none(&self) -> bool {
+        *self == Self::default()
+    }
+
+    /// Counts answers that differ in just these fields: of each its part, and whether it is noise.
+    pub(super) fn count(&mut self, fields: &(impl Iterator<Item = (Place, bool)> + Clone), count: u64) {
+        if fields.clone().all(|(_, is_noise)| is_noise) {
+            self.any += count;
+        }
+        for (place, into) in
+            [(Place::Status, &mut self.status), (Place::Header, &mut self.headers), (Place::Body, &mut self.body)]
+        {
+            let mut of_place = fields.clone().filter(|(other, _)| *other == place).map(|(_, is_noise)| is_noise);
+            if of_place.next() == Some(true) && of_place.all(|is_noise| is_noise) {
+                *into += count;
+            }
+        }
+    }
+
+    fn add(&mut self, other: Self) {
+        self.any += other.any;
+        self.status += other.status;
+        self.headers += other.headers;
+        self.body += other.body;
+    }
+}
+
+/// What is noise on one route at one target, and what it comes to.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct OfRoute {
+    /// The fields that are.
+    pub fields: Vec<(Place, Box<str>)>,
+    /// Answers that differ in nothing else.
+    pub only: OnlyNoise,
+}
+
 /// What is noise, and what it comes to.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Verdict {
@@ -135,6 +175,27 @@ pub struct Verdict {
     pub fields: Vec<FieldRow>,
     /// What it comes to at each target.
     pub targets: Vec<OnlyNoise>,
+    /// All of it, by route and then by target.
+    pub routes: HashMap<String, Vec<OfRoute>>,
+}
+
+impl Verdict {
+    /// What it comes to on this route at this target.
+    #[must_use]
+    pub fn only(&self, route: &str, target: usize) -> OnlyNoise {
+        self.of(route, target).map(|found| found.only).unwrap_or_default()
+    }
+
+    /// Whether a field, with `[*]` for indices, is noise on this route at this target.
+    #[must_use]
+    pub fn has(&self, route: &str, target: usize, place: Place, path: &str) -> bool {
+        let is_it = |(other, name): &(Place, Box<str>)| *other == place && **name == *path;
+        self.of(route, target).is_some_and(|found| found.fields.iter().any(is_it))
+    }
+
+    fn of(&self, route: &str, target: usize) -> Option<&OfRoute> {
+        self.routes.get(route)?.get(target)
+    }
 }
 
 /// A field of a route, by its number.
@@ -145,6 +206,14 @@ type FieldId = u16;
 pub struct Noise {
     targets: usize,
     routes: HashMap<String, Route, foldhash::fast::RandomState>,
+    room: Room,
+}
+
+/// How many more there may be on all routes together.
+#[derive(Clone, Copy, Debug)]
+struct Room {
+    fields: usize,
+    sets: usize,
 }
 
 /// Counts of one route.
@@ -175,24 +244,16 @@ impl Noise {
     /// No comparison yet.
     #[must_use]
     pub fn new(targets: usize) -> Self {
-        Self { targets, routes: HashMap::default() }
+        Self { targets, routes: HashMap::default(), room: ROOM }
     }
 
     /// A target's answer was compared with production's.
     pub fn take(&mut self, route: &str, target: usize, found: &Found) {
-        let targets = self.targets;
+        let (targets, mut room) = (self.targets, self.room);
         let route = self.route(route);
         route.targets.resize(targets, Target::default());
-        let set = route.set(found);
-        let Some(target) = route.targets.get_mut(target) else { return };
-        target.compared += 1;
-        let Some(set) = set.filter(|set| !set.is_empty()) else { return };
-        set.iter().for_each(|field| add(&mut target.differ, *field));
-        if let Some(count) = target.sets.get_mut(&set) {
-            *count += 1;
-        } else if target.sets.len() < MAX_SETS {
-            target.sets.insert(set, 1);
-        }
+        route.take(target, found, &mut room);
+        self.room = room;
     }
 
     /// Whether another comparison of something with itself tells anything of this route.
@@ -204,13 +265,15 @@ impl Noise {
 
     /// Something was compared with itself.
     pub fn own(&mut self, route: &str, why: Why, found: &Found) {
+        let mut room = self.room;
         let route = self.route(route);
-        let fields = route.known(found);
+        let fields = route.known(found, &mut room);
         let Some(own) = route.own.get_mut(why as usize).filter(|own| own.pairs < MAX_OWN) else { return };
         own.pairs += 1;
         for field in fields {
             add(&mut own.differ, field);
         }
+        self.room = room;
     }
 
     /// What is noise, as far as it is known now; `urls` are the targets'.
@@ -223,9 +286,19 @@ impl Noise {
             for (at, target) in route.targets.iter().enumerate() {
                 let url = urls.get(at).map_or("", String::as_str);
                 let rows = route.rows(name, url, target);
-                if let Some(counts) = verdict.targets.get_mut(at) {
-                    let is_noise = |field: FieldId| rows.iter().any(|(noise, _)| *noise == field);
-                    target.sets.iter().for_each(|(set, count)| route.only_noise(set, *count, &is_noise, counts));
+                let is_noise = |field: FieldId| rows.iter().any(|(noise, _)| *noise == field);
+                let mut only = OnlyNoise::default();
+                target.sets.iter().for_each(|(set, count)| route.only_noise(set, *count, &is_noise, &mut only));
+                if let Some(all) = verdict.targets.get_mut(at) {
+                    all.add(only);
+                }
+                if !rows.is_empty() {
+                    let fields: Vec<_> = rows.iter().map(|(_, row)| (row.place, row.path.as_str().into())).collect();
+                    let of_route = verdict.routes.entry(name.to_owned()).or_default();
+                    of_route.resize(self.targets, OfRoute::default());
+                    if let Some(found) = of_route.get_mut(at) {
+                        *found = OfRoute { fields, only };
+                    }
                 }
                 verdict.fields.extend(route.others(name, url, target, &rows));
                 verdict.rows.extend(rows.into_iter().map(|(_, row)| row));
@@ -239,8 +312,9 @@ impl Noise {
         verdict
     }
 
+    /// As routes come by their names in the report, this is never met: they and [`OTHER`] have room.
     fn is_full(&self) -> bool {
-        self.routes.len() >= MAX_ROUTES
+        self.routes.len() > MAX_ROUTES
     }
 
     fn route(&mut self, name: &str) -> &mut Route {
@@ -257,12 +331,26 @@ impl Route {
         self.own.get(why as usize)
     }
 
+    fn take(&mut self, target: usize, found: &Found, room: &mut Room) {
+        let set = self.set(found, room);
+        let Some(target) = self.targets.get_mut(target) else { return };
+        target.compared += 1;
+        let Some(set) = set.filter(|set| !set.is_empty()) else { return };
+        set.iter().for_each(|field| add(&mut target.differ, *field));
+        if let Some(count) = target.sets.get_mut(&set) {
+            *count += 1;
+        } else if target.sets.len() < MAX_SETS && room.sets > 0 {
+            room.sets -= 1;
+            target.sets.insert(set, 1);
+        }
+    }
+
     /// The numbers of the fields in which answers differ, each once, in order; `None` where one of them has none.
-    fn set(&mut self, found: &Found) -> Option<Box<[FieldId]>> {
+    fn set(&mut self, found: &Found, room: &mut Room) -> Option<Box<[FieldId]>> {
         let mut set = Vec::with_capacity(found.differences.len());
         let mut all = true;
         for difference in &found.differences {
-            match self.number(difference) {
+            match self.number(difference, room) {
                 Some(field) => set.push(field),
                 None => all = false,
             }
@@ -273,14 +361,15 @@ impl Route {
     }
 
     /// The same, those that have a number.
-    fn known(&mut self, found: &Found) -> Vec<FieldId> {
-        let mut set: Vec<_> = found.differences.iter().filter_map(|difference| self.number(difference)).collect();
+    fn known(&mut self, found: &Found, room: &mut Room) -> Vec<FieldId> {
+        let numbers = found.differences.iter().filter_map(|difference| self.number(difference, room));
+        let mut set: Vec<_> = numbers.collect();
         set.sort_unstable();
         set.dedup();
         set
     }
 
-    fn number(&mut self, difference: &super::compare::Difference) -> Option<FieldId> {
+    fn number(&mut self, difference: &super::compare::Difference, room: &mut Room) -> Option<FieldId> {
         if difference.kind == Kind::More {
             return None;
         }
@@ -288,7 +377,8 @@ impl Route {
         let known = self.fields.iter().position(|(place, other)| *place == difference.place && **other == *path);
         let at = match known {
             Some(at) => at,
-            None if self.fields.len() < MAX_FIELDS => {
+            None if self.fields.len() < MAX_FIELDS && room.fields > 0 => {
+                room.fields -= 1;
                 self.fields.push((difference.place, path.into()));
                 self.fields.len() - 1
             }
@@ -342,19 +432,8 @@ impl Route {
 
     /// Counts answers that differed in just these fields, where those of a part are all noise.
     fn only_noise(&self, set: &[FieldId], count: u64, is_noise: &dyn Fn(FieldId) -> bool, counts: &mut OnlyNoise) {
-        if set.iter().all(|field| is_noise(*field)) {
-            counts.any += count;
-        }
-        for (place, into) in
-            [(Place::Status, &mut counts.status), (Place::Header, &mut counts.headers), (Place::Body, &mut counts.body)]
-        {
-            let mut fields =
-                set.iter().filter(|at| self.fields.get(usize::from(**at)).is_some_and(|(other, _)| *other == place));
-            let Some(first) = fields.next() else { continue };
-            if is_noise(*first) && fields.all(|field| is_noise(*field)) {
-                *into += count;
-            }
-        }
+        let field = |at: &FieldId| Some((self.fields.get(usize::from(*at))?.0, is_noise(*at)));
+        counts.count(&set.iter().filter_map(field), count);
     }
 }
 
@@ -453,6 +532,10 @@ mod tests {
         let (rows, only) = verdict(&noise);
         assert_eq!(rows, ["GET / $.items[*].ts Repeats", "GET / etag Repeats"]);
         assert_eq!(only, OnlyNoise { any: 7, status: 0, headers: 2, body: 7 });
+        let verdict = noise.verdict(&["http://t".to_owned()]);
+        assert_eq!((verdict.only("GET /", 0), verdict.only("GET /", 1)), (only, OnlyNoise::default()));
+        let has = |route, path| verdict.has(route, 0, Place::Body, path);
+        assert!(has("GET /", "$.items[*].ts") && !has("GET /", "$.price") && !has("GET /b", "$.items[*].ts"));
     }
 
     #[test]
@@ -489,7 +572,7 @@ mod tests {
         for n in 0..2 * MAX_ROUTES {
             noise.take(&format!("GET /r{n}"), 0, &found(&[]));
         }
-        assert_eq!((noise.routes.len(), noise.routes["GET /"].fields.len()), (MAX_ROUTES + 1, MAX_FIELDS));
+        assert_eq!((noise.routes.len(), noise.routes["GET /"].fields.len()), (MAX_ROUTES + 2, MAX_FIELDS));
         assert_eq!(noise.routes["GET /"].targets[0].sets.len(), MAX_FIELDS);
         for _ in 0..2 * MAX_OWN {
             noise.own("GET /", Why::Repeats, &found(&[]));

@@ -121,7 +121,7 @@ pub struct Beside {
     pub engine: Engine,
     /// Of what is recorded, where anything is.
     pub recording: Option<Recording>,
-    /// Whether routes, kinds of difference, curves and the timeline are wanted too: of a long run with many routes they
+    /// Whether routes, kinds of difference, noise, curves and the timeline are wanted too: of a long run with many routes they
     /// take some milliseconds.
     pub evidence: bool,
 }
@@ -159,10 +159,11 @@ impl Reporter {
     pub fn snapshot(&mut self, beside: Beside) -> Snapshot {
         let differences = self.recent.get_or_insert_default().lines();
         let Beside { engine, recording, evidence } = beside;
-        let Blocks { routes, kinds, timeline, curves } = if evidence { self.blocks() } else { Blocks::default() };
         let end = TargetEnd::default();
         let targets = self.targets.iter().zip(&self.urls);
         let verdict = self.noise.verdict(&self.urls);
+        let Blocks { routes, kinds, timeline, curves } =
+            if evidence { self.blocks(&verdict) } else { Blocks::default() };
         let blocks = targets.clone().enumerate().zip(&verdict.targets).map(|((at, (tally, url)), noise)| {
             (url.clone(), tally.finish(self.ledger.target(at), &end).without(*noise))
         });
@@ -175,6 +176,8 @@ impl Reporter {
             production: self.production.finish(),
             sample: self.ledger.sample(self.sample, None),
             recording,
+            noise: if evidence { verdict.rows } else { Vec::new() },
+            fields: if evidence { verdict.fields } else { Vec::new() },
             routes,
             kinds,
             timeline,
@@ -221,6 +224,7 @@ mod tests {
     use super::super::{Settings, Started, TargetSet};
     use super::*;
     use crate::exchange::Outcome;
+    use crate::replay::Delivery;
 
     fn reporter() -> Reporter {
         Reporter::new(Settings {
@@ -266,6 +270,30 @@ mod tests {
         assert_eq!(seen.summary.targets, again.summary.targets);
         let end = reporter.finish(super::super::Ends::default());
         assert_eq!((end.requests.seen, end.production.unjoined["stopped"]), (2, 1));
+    }
+
+    #[test]
+    fn a_look_leaves_noise_out_of_every_block() {
+        let mut reporter = reporter();
+        for n in 0..4 {
+            let of = delivery(n, Outcome::Sent, Some(503)).id;
+            reporter.take(Fact::Offered { note: note(n), targets: TargetSet::first(1) });
+            reporter.take(Fact::Beside { of, baseline: true, checks: TargetSet::default() });
+            // The target and, numbered after it, the baseline.
+            for target in 0..2 {
+                let delivery = Delivery { target, ..delivery(n, Outcome::Sent, Some(503)) };
+                reporter.take(Fact::Delivered(Box::new(delivery)));
+            }
+            reporter.take(Fact::Production { of, production: Ok(production(200)) });
+        }
+        let Summary { targets, routes, kinds, noise, .. } =
+            reporter.snapshot(Beside { evidence: true, ..Beside::default() }).summary;
+        assert_eq!((noise.len(), noise[0].route.as_str()), (1, "GET /a"));
+        let (total, route) = (&targets["http://t"], &routes[0].targets["http://t"]);
+        assert_eq!((total.differences.any, total.differences_noise.any), (0, 4));
+        assert_eq!((&route.differences, route.differences_noise), (&total.differences, total.differences_noise));
+        let kinds = kinds.unwrap().rows;
+        assert_eq!((kinds.len(), kinds[0].count, kinds[0].noise), (1, 4, 4));
     }
 
     #[test]

@@ -4,8 +4,9 @@ use std::borrow::Cow;
 
 use serde::Deserialize;
 
+use super::super::compare::{Kind, Place};
 use super::Watch;
-use super::watch::{Differs, Seen};
+use super::watch::{Differs, Seen, Together};
 
 /// What counts of a line of results.
 #[derive(Deserialize)]
@@ -14,6 +15,8 @@ struct Line<'a> {
     method: Option<Cow<'a, str>>,
     #[serde(default, borrow)]
     target: Option<Cow<'a, str>>,
+    #[serde(default, borrow)]
+    route: Option<Cow<'a, str>>,
     #[serde(borrow)]
     outcome: Cow<'a, str>,
     #[serde(default, borrow)]
@@ -36,7 +39,11 @@ struct Side {
 #[derive(Deserialize)]
 struct Difference {
     #[serde(rename = "in")]
-    place: String,
+    place: Place,
+    #[serde(default)]
+    path: String,
+    #[serde(default)]
+    kind: Kind,
 }
 
 impl Watch {
@@ -49,11 +56,11 @@ impl Watch {
         };
         let status = line.response.as_ref().map(|side| side.status).filter(|_| line.outcome == "sent");
         let differs = line.production.as_ref().filter(|_| status.is_some()).map(|production| {
-            let is_in = |place: &str| line.differences.iter().any(|difference| difference.place == place);
+            let is_in = |place| line.differences.iter().any(|difference| difference.place == place);
             Differs {
-                status: is_in("status"),
-                headers: is_in("header"),
-                body: is_in("body"),
+                status: is_in(Place::Status),
+                headers: is_in(Place::Header),
+                body: is_in(Place::Body),
                 body_unknown: production.damage.is_some(),
             }
         });
@@ -68,6 +75,10 @@ impl Watch {
                 production: line.production.as_ref().map(|side| side.status),
                 production_us: line.production_us,
                 differs,
+                together: line.route.as_deref().and_then(|route| {
+                    let differences = line.differences.iter();
+                    Together::new(route, differences.map(|one| (one.place, one.path.as_str(), one.kind)))
+                }),
             },
         );
     }

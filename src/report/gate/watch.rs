@@ -3,8 +3,11 @@
 //! Each such demand has a tally for each target that it is about, of the deliveries that its own pattern takes: exact,
 //! and never more than [`super::MAX_DEMANDS`] times the targets. All other demands are judged by the summary alone.
 
-use super::super::compare::{Found, Place};
+use std::collections::{HashMap, HashSet};
+
+use super::super::compare::{self, Found, Place};
 use super::super::histogram::{Durations, micros};
+use super::super::noise::OnlyNoise;
 use super::super::routes::template;
 use super::super::summary::{Differences, Gate, Summary, TargetLatency};
 use super::super::{Production, RequestNote};
@@ -12,6 +15,9 @@ use super::judge::{self, Measured};
 use super::{Clock, Demand, Demands, Metric, RoutePattern};
 use crate::exchange::{Outcome, path_and_query, wire_text};
 use crate::replay::Delivery;
+
+/// Sets of fields that differed together, of one demand at one target; what comes up later is never noise.
+const MAX_SETS: usize = 1024;
 
 /// A delivery that was answered or failed, and what production did.
 #[derive(Clone, Debug, Default)]
@@ -32,6 +38,15 @@ pub(super) struct Seen<'a> {
     pub(super) production_us: Option<u64>,
     /// What differs; `None` where answers could not be compared.
     pub(super) differs: Option<Differs>,
+    /// The fields that do; `None` where there are none, or not all are known.
+    pub(super) together: Option<Together>,
+}
+
+/// Fields of a route that differ together.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub(super) struct Together {
+    route: String,
+    fields: Vec<(Place, String)>,
 }
 
 /// In what two answers differ.
@@ -47,6 +62,25 @@ pub(super) struct Differs {
     /// Whether bodies could not be compared.
     pub(super) body_unknown: bool,
 }
+
+impl Together {
+    /// Those in which two answers on a route differ: of each the part, the place within, and how.
+    pub(super) fn new<'a>(
+        route: &str,
+        differences: impl Iterator<Item = (Place, &'a str, compare::Kind)> + Clone,
+    ) -> Option<Self> {
+        if differences.clone().any(|(_, _, kind)| kind == compare::Kind::More) {
+            return None;
+        }
+        let mut fields: Vec<_> = differences.map(|(place, path, _)| (place, compare::field(path))).collect();
+        fields.sort_unstable();
+        fields.dedup();
+        (!fields.is_empty()).then(|| Self { route: route.to_owned(), fields })
+    }
+}
+
+/// Fields that are noise: their routes, targets, parts and paths.
+type NoisyFields<'a> = HashSet<(&'a str, &'a str, Place, &'a str)>;
 
 impl Differs {
     fn of(found: &Found) -> Self {
@@ -82,6 +116,8 @@ struct Tally {
     differences: Differences,
     production: Option<Durations>,
     latency: Option<Durations>,
+    /// How often just these fields differed.
+    sets: HashMap<Together, u64, foldhash::fast::RandomState>,
 }
 
 impl Watch {
@@ -129,6 +165,10 @@ impl Watch {
                 production: production.map(|production| production.status),
                 production_us: production.map(|production| micros(production.latency)),
                 differs: found.map(Differs::of),
+                together: found.zip(note.route.as_ref()).and_then(|(found, route)| {
+                    let differences = found.differences.iter();
+                    Together::new(route, differences.map(|one| (one.place, one.path.as_str(), one.kind)))
+                }),
             },
         );
     }
@@ -148,14 +188,17 @@ impl Watch {
         }
     }
 
-    /// The judgement on each demand, in their order.
+    /// The judgement on each demand, in their order. What the summary calls noise does not count.
     #[must_use]
     pub fn judge(&self, summary: &Summary) -> Vec<Gate> {
+        let rows = summary.noise.iter();
+        let noise = rows.map(|row| (row.route.as_str(), row.target.as_str(), row.place, row.path.as_str())).collect();
         let judged = self.demands.all.iter().enumerate().map(|(number, demand)| {
             let watched = self.watched.iter().find(|watched| watched.demand == number);
             let measured: Vec<(String, Measured)> = match watched {
                 Some(watched) => {
-                    watched.targets.iter().map(|(url, tally)| (url.clone(), tally.measured(watched.clock))).collect()
+                    let tallies = watched.targets.iter();
+                    tallies.map(|(url, tally)| (url.clone(), tally.measured(url, watched.clock, &noise))).collect()
                 }
                 None => of_targets(demand, summary),
             };
@@ -192,7 +235,10 @@ impl Tally {
             differences.body += u64::from(differs.body);
             differences.bodies_unknown += u64::from(differs.body_unknown);
         }
-        let Some(clock) = clock else { return };
+        let Some(clock) = clock else {
+            self.together(seen.together.as_ref());
+            return;
+        };
         let took = if clock == Clock::Service { seen.service_us } else { seen.response_us };
         for (durations, us) in [(&mut self.latency, took), (&mut self.production, seen.production_us)] {
             if let Some(us) = us {
@@ -201,7 +247,26 @@ impl Tally {
         }
     }
 
-    fn measured(&self, clock: Option<Clock>) -> Measured {
+    fn together(&mut self, together: Option<&Together>) {
+        let Some(together) = together else { return };
+        if let Some(count) = self.sets.get_mut(together) {
+            *count += 1;
+        } else if self.sets.len() < MAX_SETS {
+            self.sets.insert(together.clone(), 1);
+        }
+    }
+
+    /// Answers that differ in nothing but noise.
+    fn only_noise(&self, url: &str, noise: &NoisyFields<'_>) -> OnlyNoise {
+        let mut only = OnlyNoise::default();
+        for (Together { route, fields }, count) in &self.sets {
+            let is_noise = |place: Place, path: &str| noise.contains(&(route.as_str(), url, place, path));
+            only.count(&fields.iter().map(|(place, path)| (*place, is_noise(*place, path))), *count);
+        }
+        only
+    }
+
+    fn measured(&self, url: &str, clock: Option<Clock>, noise: &NoisyFields<'_>) -> Measured {
         let figures = |durations: &Option<Durations>| durations.as_ref().map(Durations::figures).unwrap_or_default();
         let latency = match clock {
             Some(Clock::Service) => TargetLatency { service: figures(&self.latency), ..TargetLatency::default() },
@@ -210,7 +275,7 @@ impl Tally {
         Measured {
             deliveries: self.deliveries,
             errors: self.errors,
-            differences: self.differences.clone(),
+            differences: self.differences.clone().without(self.only_noise(url, noise)),
             latency,
             production: figures(&self.production),
             lost: 0,
@@ -221,6 +286,7 @@ impl Tally {
 #[cfg(test)]
 mod tests {
     use super::super::super::compare::{Difference, Kind};
+    use super::super::super::noise;
     use super::super::super::results::Line;
     use super::super::super::testing::{delivery, note, production};
     use super::*;
@@ -238,6 +304,7 @@ mod tests {
     fn seen(watches: &mut [&mut Watch; 2], target: &str, status: Option<u16>) {
         let mut note = note(1);
         note.target = target.as_bytes().to_vec();
+        note.route = Some(format!("GET {target}").into());
         let outcome = if status.is_some() { Outcome::Sent } else { Outcome::Failed(FailureKind::Timeout) };
         let delivery = delivery(1, outcome, status);
         let production = production(200);
@@ -290,6 +357,33 @@ mod tests {
         check("body-diff{route=\"*\", target=\"http://other\"}>9", 0.0, 0);
         check("service.max{route=\"/v2/*\", target=\"http://t\"}>9s", 2_000.0, 3);
         check("mean{route=\"/v2/*\", target=\"http://t\"}>2*production", 3_000.0, 3);
+    }
+
+    #[test]
+    fn what_the_summary_calls_noise_does_not_count() {
+        let (mut run, mut again) = (
+            watch("status-diff{route=\"*\", target=\"http://t\"}>9"),
+            watch("differences{route=\"*\", target=\"http://t\"}>9"),
+        );
+        for (target, status) in [("/a", 503), ("/a", 200), ("/b", 503)] {
+            seen(&mut [&mut run, &mut again], target, Some(status));
+        }
+        let row = |target: &str| noise::Row {
+            route: "GET /a".to_owned(),
+            place: Place::Status,
+            path: String::new(),
+            target: target.to_owned(),
+            why: noise::Why::Baseline,
+            rates: noise::Rates::default(),
+            samples: noise::Samples::default(),
+        };
+        for (target, value) in [(URL, 1.0), ("http://other", 2.0)] {
+            let summary = Summary { noise: vec![row(target)], ..Summary::default() };
+            for watch in [&run, &again] {
+                let gate = watch.judge(&summary).remove(0);
+                assert_eq!((gate.value, gate.samples), (value, 3), "{target}");
+            }
+        }
     }
 
     #[test]

@@ -375,19 +375,21 @@ const shadowtap = (() => {
   };
   const kindsOf = (route) => rowsOf(summary.kinds).filter((kind) => kind.route === route && (!kind.target || kind.target === targetUrl())).sort((a, b) => b.count - a.count);
   const detail = (j) => {
-    const { t, route } = j, d = t.differences || {}, kinds = kindsOf(route.route);
-    const said = j.compared ? `${number(j.compared)} answers compared: ${number(d.status || 0)} differ in status, ${number(d.headers || 0)} in headers, ${number(d.body || 0)} in body.` : "No answer could be compared.";
+    const { t, route } = j, d = t.differences || {}, all = kindsOf(route.route), out = t.differences_noise || {};
+    const kinds = all.filter((kind) => kind.count > (kind.noise || 0)), noisy = all.filter((kind) => kind.noise);
+    const said = j.compared ? `${number(j.compared)} answers compared: ${number(d.status || 0)} differ in status, ${number(d.headers || 0)} in headers, ${number(d.body || 0)} in body.${out.any ? ` ${number(out.any)} differ in nothing but noise.` : ""}` : "No answer could be compared.";
     return h("div", {}, h("p", { class: "small soft" }, said),
       h("div", { class: "pair" }, h("div", {}, Object.keys(t.matrix || {}).length ? [h("h3", {}, "Status by status"), h("div", { class: "scroll" }, matrixTable(t.matrix))] : null),
         h("div", {}, h("h3", {}, "Latency"), latencyTable({ production: j.p, service: (t.latency_us || {}).service, response: j.r }))),
-      kinds.length ? [h("h3", {}, counted(kinds.length, "kind"), " of difference"), kinds.map((kind) => kindRow(kind, kinds.length === 1))] : null);
+      kinds.length ? [h("h3", {}, counted(kinds.length, "kind"), " of difference"), kinds.map((kind) => kindRow(kind, false, kinds.length === 1))] : null,
+      noisy.length ? [h("h3", {}, counted(noisy.length, "kind"), " of noise, taken out of the counts"), noisy.map((kind) => kindRow(kind, true, false))] : null);
   };
-  const kindRow = (kind, open) => {
+  const kindRow = (kind, noisy, open) => {
     const where = kind.path ? wire(kind.path) : h("span", {}, kind.in === "body" ? "the whole body" : "");
-    const key = "kind " + [kind.route, kind.in, kind.path, kind.what].join(" ");
+    const key = (noisy ? "noise " : "kind ") + [kind.route, kind.in, kind.path, kind.what].join(" ");
     if (open && !view.open.has("shut " + key)) view.open.add(key);
     const node = h("details", { class: "kind", "data-key": key, open: view.open.has(key) || null, ontoggle: () => { if (node.open) { view.open.add(key); view.open.delete("shut " + key); body(); } else { view.open.delete(key); view.open.add("shut " + key); } } },
-      h("summary", {}, h("span", { class: "tag" }, kind.in), where, kind.what ? [" ", shown(kind.what)] : null, h("span", { class: "count" }, number(kind.count))));
+      h("summary", {}, h("span", { class: "tag" }, kind.in), where, kind.what ? [" ", shown(kind.what)] : null, h("span", { class: "count" }, number(noisy ? kind.noise : kind.count - (kind.noise || 0)))));
     const body = () => { if (node.children.length < 2) node.append(...(kind.examples || []).map(example), kind.examples && kind.examples.length ? "" : h("p", { class: "soft small" }, "No example was kept.")); };
     if (node.open) body();
     return node;
@@ -406,12 +408,13 @@ const shadowtap = (() => {
 
   // ---- noise, facts ---------------------------------------------------------------------------------------------
   const noise = () => {
-    const list = rowsOf(summary.noise);
+    const list = rowsOf(summary.noise).filter((n) => !n.target || n.target === targetUrl());
     if (!list.length) return null;
-    const rates = (n) => { const r = n.rates || n; return [r.shadow, r.baseline ?? r.production].map((v) => (typeof v === "number" ? percent(v) : "–")); };
-    return section("noise", "Noise that was taken out", "Where production differs from itself about as often as from the shadow, a difference says nothing: it is left out of the counts above, and listed here.",
-      h("div", { class: "scroll" }, h("table", {}, h("thead", {}, h("tr", {}, ["Route", "Where", "Why"].map((name) => h("th", { scope: "col" }, name)), ["Against shadow", "Against itself", "Samples"].map((name) => h("th", { scope: "col", class: "num" }, name)))),
-        h("tbody", {}, list.slice(0, 300).map((n) => { const [a, b] = rates(n); return h("tr", {}, h("td", {}, wire(n.route || "")), h("td", {}, h("span", { class: "tag" }, n.in || ""), wire(n.path || "")), h("td", {}, shown(words(n.why || ""))), h("td", { class: "num" }, a), h("td", { class: "num" }, b), h("td", { class: "num" }, n.samples === undefined ? "" : number(n.samples))); })))));
+    const WHY = { baseline: "differs at the baseline", self_check: "differs when asked twice", repeats: "differs from repeat to repeat" };
+    const rate = (n, side) => { const share = (n.rates || {})[side], of = (n.samples || {})[side]; return h("td", { class: "num" }, typeof share === "number" ? percent(share) : "–", typeof of === "number" ? h("span", { class: "soft small" }, " of " + number(of)) : null); };
+    return section("noise", "Noise that was taken out", "Where answers differ from themselves about as often as the shadow’s do from production’s, a difference says nothing: it is left out of the counts above, and listed here.",
+      h("div", { class: "scroll" }, h("table", {}, h("thead", {}, h("tr", {}, ["Route", "Where", "Why"].map((name) => h("th", { scope: "col" }, name)), ["Shadow", "By itself"].map((name) => h("th", { scope: "col", class: "num" }, name)))),
+        h("tbody", {}, list.slice(0, 300).map((n) => h("tr", {}, h("td", {}, wire(n.route || "")), h("td", {}, h("span", { class: "tag" }, n.in || ""), wire(n.path || "")), h("td", {}, shown(WHY[n.why] || words(n.why || ""))), rate(n, "shadow"), rate(n, "own")))))));
   };
   const facts = () => {
     const rows = [], add = (name, value) => { if (value !== null && value !== undefined && value !== "") rows.push(h("div", {}, h("dt", {}, name), h("dd", {}, value))); };
