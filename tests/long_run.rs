@@ -41,6 +41,7 @@ impl Long {
             results: None,
             started: Started::now(),
             patterns: Arc::default(),
+            evidence: true,
             compare: compare::Rules::default(),
             kept_bytes: 1 << 20,
             demands: Demands::default(),

@@ -157,6 +157,7 @@ pub fn run(
         beside,
         control: control.clone(),
         timing,
+        evidence: run.evidence,
         copies: Mark::default().of_run(&run.middleware.run.id),
         most: run.most,
     };
@@ -266,6 +267,7 @@ fn reporter(run: &mut Run, started: Started, compared: usize) -> Reporter {
         results: run.results.take(),
         started,
         patterns: Arc::clone(&run.patterns),
+        evidence: run.evidence,
         // The rest is for what is on its way there.
         kept_bytes: compared / 4 * 3,
         compare: std::mem::take(&mut run.compare),
@@ -543,7 +545,7 @@ struct Parcel {
 }
 
 /// What the report is told of a request.
-fn note(request: &Request) -> RequestNote {
+fn note(request: &Request, evidence: bool) -> RequestNote {
     let head = request.head.as_bytes();
     RequestNote {
         id: request.id,
@@ -553,10 +555,10 @@ fn note(request: &Request) -> RequestNote {
         target: request.target().to_vec(),
         bytes: request.bytes(),
         body_len: request.body.len,
-        head: if head.len() <= MAX_NOTED_HEAD { head.to_vec() } else { Vec::new() },
+        head: if evidence && head.len() <= MAX_NOTED_HEAD { head.to_vec() } else { Vec::new() },
         route: None,
         host: request.head.get("host").unwrap_or_default().to_vec(),
-        repeat: beside::repeat_key(request),
+        repeat: if evidence { beside::repeat_key(request) } else { None },
     }
 }
 

@@ -319,7 +319,7 @@ impl<'a> Lane<'a> {
         self.ends.progress.seen.fetch_add(1, Ordering::Relaxed);
         self.ends.progress.shed.fetch_add(1, Ordering::Relaxed);
         let outcome = Outcome::Shed(Shed::Capture);
-        if self.ends.facts.try_send(Fact::Ended { note: Box::new(note(request)), outcome }).is_err() {
+        if self.ends.facts.try_send(Fact::Ended { note: Box::new(note(request, false)), outcome }).is_err() {
             self.unheard.shed += 1;
         }
     }

@@ -74,6 +74,8 @@ pub struct Run {
     pub results: Option<Box<dyn Write + Send>>,
     /// What routes are called in the report; by their shape, without any patterns.
     pub patterns: Arc<Patterns>,
+    /// Whether the summary has routes, kinds of difference and times besides what adds up: that costs some.
+    pub evidence: bool,
     /// What counts as a difference.
     pub compare: Rules,
     /// What is sent beside that, to learn what is noise.
@@ -106,6 +108,7 @@ impl Run {
             reloads: watch::channel(None).1,
             results: None,
             patterns: Arc::default(),
+            evidence: true,
             compare: Rules::default(),
             beside: replay::Beside::default(),
             demands: Demands::default(),

@@ -20,6 +20,8 @@ use super::{Level, Patterns, Production, RequestNote, Started};
 /// Routes, kinds and times of a run that goes on.
 #[derive(Clone, Debug)]
 pub(super) struct Evidence {
+    /// Nothing is kept where nobody asks for it.
+    is_wanted: bool,
     started: Started,
     routes: ByRoute,
     kinds: KindTally,
@@ -45,8 +47,9 @@ pub(super) struct Blocks {
 }
 
 impl Evidence {
-    pub(super) fn new(started: Started, patterns: Arc<Patterns>, targets: usize) -> Self {
+    pub(super) fn new(started: Started, patterns: Arc<Patterns>, targets: usize, is_wanted: bool) -> Self {
         Self {
+            is_wanted,
             started,
             routes: ByRoute::new(patterns, targets),
             kinds: KindTally::default(),
@@ -56,6 +59,9 @@ impl Evidence {
 
     /// A request was seen, and ended as this where it did not get as far as a target. It is given its route.
     pub(super) fn seen(&mut self, note: &mut RequestNote, ended: Option<&Outcome>) {
+        if !self.is_wanted {
+            return;
+        }
         note.route = Some(self.routes.seen(&note.method, &note.target));
         self.times.at(self.started.clock.elapsed(), |bucket| {
             bucket.point.seen += 1;
@@ -66,6 +72,9 @@ impl Evidence {
 
     /// Production answered a request that was offered.
     pub(super) fn answered(&mut self, production: &Production) {
+        if !self.is_wanted {
+            return;
+        }
         self.times.at(self.started.clock.elapsed(), |bucket| {
             bucket.point.production.responses += 1;
             bucket.point.production.server_errors += u64::from(is_server_error(production.status));
@@ -75,6 +84,9 @@ impl Evidence {
 
     /// A delivery ended.
     pub(super) fn delivered(&mut self, delivery: &Delivery) {
+        if !self.is_wanted {
+            return;
+        }
         self.times.at(self.started.clock.elapsed(), |bucket| {
             let Some((point, responses)) = bucket.target(delivery.target) else { return };
             match delivery.outcome {
@@ -95,6 +107,9 @@ impl Evidence {
 
     /// Levels as they are now.
     pub(super) fn level(&mut self, level: &Level) {
+        if !self.is_wanted {
+            return;
+        }
         self.times.at(self.started.clock.elapsed(), |bucket| {
             bucket.point.lost += level.lost;
             bucket.point.share = level.share.or(bucket.point.share);
@@ -109,6 +124,9 @@ impl Evidence {
 
     /// All that will be known of production's answer to a request on this route is known.
     pub(super) fn joined(&mut self, route: Option<&Name>, production: Option<&Production>) {
+        if !self.is_wanted {
+            return;
+        }
         self.routes.answered(route, production);
     }
 
@@ -131,6 +149,9 @@ impl Evidence {
 
     /// Every block but the curves. What is `noise` is counted apart.
     pub(super) fn blocks(&self, urls: &[String], noise: &noise::Verdict) -> Blocks {
+        if !self.is_wanted {
+            return Blocks::default();
+        }
         Blocks {
             routes: self.routes.block(urls, noise),
             kinds: self.kinds.block(urls, noise),

@@ -281,6 +281,8 @@ pub struct Settings {
     pub started: Started,
     /// What routes are called; by their shape, without any patterns.
     pub patterns: Arc<Patterns>,
+    /// Whether the summary has routes, kinds of difference and times.
+    pub evidence: bool,
     /// What counts as a difference.
     pub compare: compare::Rules,
     /// Bytes of kept bodies that may wait for their other half.
@@ -398,7 +400,7 @@ impl Reporter {
             targets: vec![TargetTally::default(); targets + 1],
             production: tally::ProductionTally::default(),
             results: Results::new(settings.results),
-            evidence: Evidence::new(settings.started, settings.patterns, targets),
+            evidence: Evidence::new(settings.started, settings.patterns, targets, settings.evidence),
             compare: settings.compare,
             in_haste: false,
             noise: Noise::new(targets),

@@ -234,6 +234,7 @@ mod tests {
             results: None,
             started: Started::now(),
             patterns: std::sync::Arc::default(),
+            evidence: true,
             compare: crate::report::compare::Rules::default(),
             kept_bytes: 1 << 20,
             baseline: None,

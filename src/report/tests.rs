@@ -28,6 +28,7 @@ fn settings(results: Option<Shared>) -> Settings {
         results: results.map(|to| Box::new(to) as Box<dyn Write + Send>),
         started: Started::now(),
         patterns: Arc::default(),
+        evidence: true,
         compare: compare::Rules::default(),
         kept_bytes: 1 << 20,
         baseline: None,

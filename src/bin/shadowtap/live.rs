@@ -79,6 +79,8 @@ fn run(config: RunConfig, about: About, first: &str) -> anyhow::Result<ExitCode>
     let control = Control::default();
     steer::listen(&control, watch.bar());
     watch.bar().suspend(|| steer::open(socket.as_ref(), &control))?;
+    // A recording is counted, and little more is asked of it.
+    let evidence = about == About::Shadow || config.outputs.report.is_some() || results.is_some() || server.is_some();
     let mark = mark.map(|mark| mark.of_run(&middleware.run.id));
     let run = Run {
         command: about.command(),
@@ -100,6 +102,7 @@ fn run(config: RunConfig, about: About, first: &str) -> anyhow::Result<ExitCode>
         reloads,
         results,
         patterns: config.routes,
+        evidence,
         compare,
         beside,
         demands: config.demands,

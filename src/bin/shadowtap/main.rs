@@ -27,11 +27,6 @@ use tracing_subscriber::EnvFilter;
 use args::{Cli, Command};
 use output::tell;
 
-/// Messages are made on one thread and let go on another, all the time: an allocator that takes a lock for that costs a
-/// fifth of the whole.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 /// Exit code of a run that did what it should, and of which something was demanded that did not hold.
 const GATE_FAILED: u8 = 1;
 /// Exit code of trouble: usage, files, rights, nothing could be delivered.

@@ -44,6 +44,8 @@ pub(super) struct Work {
     pub(super) mark: Option<Mark>,
     /// What tells copies of sessions apart, where there is no mark for all.
     pub(super) copies: Mark,
+    /// Whether the report wants more of a request than what adds up.
+    pub(super) evidence: bool,
     /// What is kept of production's answers; nothing where they are not compared.
     pub(super) keeping: Option<Keeping>,
     /// Who is asked beside the targets.
@@ -183,7 +185,7 @@ impl Pacer {
         let enough = self.work.most.is_some_and(|most| self.taken >= most);
         while let Ok(parcel) = self.ends.events.recv() {
             match parcel.event {
-                Event::Request(request) if !enough => self.end(note(&request), Outcome::Shed(Shed::Stopped)),
+                Event::Request(request) if !enough => self.end(self.note(&request), Outcome::Shed(Shed::Stopped)),
                 Event::Response { of, response } => self.response(of, response),
                 _ => true,
             };
@@ -243,7 +245,7 @@ impl Pacer {
             return true;
         }
         if let Some(outcome) = unfit(&request, self.needs_bodies()) {
-            return self.end(note(&request), outcome);
+            return self.end(self.note(&request), outcome);
         }
         let due = self.work.timing.due(request.last_byte.plus(part.delay));
         let Ok(due) = self.wait_until(due) else { return false };
@@ -260,7 +262,7 @@ impl Pacer {
         }
         let clock = self.clock(&request, due);
         // What the report says of a request is what was captured, not what the chain made of it.
-        let note = note(&request);
+        let note = self.note(&request);
         let marked = self.work.mark.as_ref().map_or(Ok(()), |mark| mark.check(&request));
         match marked.and_then(|()| self.work.chain.apply_at(&mut request, clock)) {
             Err(outcome) => self.end(note, outcome),
@@ -278,6 +280,10 @@ impl Pacer {
         let place = self.work.chain.place().unwrap_or_default();
         let passed = Passed { note, request, due, targets, keep_host, place };
         if self.work.external.is_some() { self.give(passed) } else { self.take(passed) }
+    }
+
+    fn note(&self, request: &Request) -> RequestNote {
+        note(request, self.work.evidence)
     }
 
     /// Whether requests go anywhere with their bodies: frames that are recorded have these already.

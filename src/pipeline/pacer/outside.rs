@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::{Asked, Pacer, note};
+use super::{Asked, Pacer};
 use crate::exchange::{Damage, Event, ExchangeId, Outcome, Request, Response, Shed};
 use crate::pipeline::FULL_PAUSE;
 use crate::pipeline::course::Part;
@@ -150,7 +150,7 @@ impl Pacer {
         if self.has_enough() {
             return true;
         }
-        let (id, note) = (request.id, note(&request));
+        let (id, note) = (request.id, self.note(&request));
         if let Err(outcome) = self.work.chain.admit(&request) {
             return self.end(note, outcome);
         }
