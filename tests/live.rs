@@ -9,6 +9,8 @@ mod net;
 #[path = "support/packets.rs"]
 #[allow(dead_code, reason = "this sends frames, and builds no captures")]
 mod packets;
+#[path = "support/trials.rs"]
+mod trials;
 
 use std::collections::BTreeMap;
 use std::env;

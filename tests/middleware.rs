@@ -112,13 +112,8 @@ impl Case {
             recorder: self.recorder,
             ..Run::of_files(Box::new(source))
         };
-        let stop_after = self.stop_after;
-        let stop = async move {
-            match stop_after {
-                Some(time) => tokio::time::sleep(time).await,
-                None => std::future::pending().await,
-            }
-        };
+        let stop_after = self.stop_after.unwrap_or(Duration::MAX);
+        let stop = async move { tokio::time::sleep(stop_after).await };
         let progress = Arc::new(Progress::default());
         let running = tokio::task::spawn_blocking(move || pipeline::run(run, &progress, stop).unwrap());
         let summary = tokio::time::timeout(Duration::from_secs(120), running).await.expect("a deadlock").unwrap();

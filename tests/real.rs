@@ -8,6 +8,8 @@ mod files;
 #[path = "../src/bin/shadowtap/demo/site.rs"]
 #[allow(dead_code, unused_imports, reason = "staging uses what this does not, and its tests run there")]
 mod site;
+#[path = "support/trials.rs"]
+mod trials;
 
 use std::collections::BTreeMap;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
@@ -53,24 +55,11 @@ fn main() {
 
 /// A trial that needs these programs, and the right to capture where it says so.
 fn trial(name: &str, programs: &[&str], captures: bool, run: fn()) -> Trial {
-    let mut lacks: Vec<&str> = programs.iter().copied().filter(|program| !is_installed(program)).collect();
+    let mut lacks = trials::missing(programs);
     if captures && lacks.is_empty() && !may_capture() {
         lacks.push("the right to capture on lo");
     }
-    let name = match lacks.as_slice() {
-        [] => name.to_owned(),
-        lacks => format!("{name} (skipped: lacks {})", lacks.join(", ")),
-    };
-    let run = move || {
-        run();
-        Ok(())
-    };
-    Trial::test(name, run).with_ignored_flag(!lacks.is_empty())
-}
-
-fn is_installed(program: &str) -> bool {
-    let paths = std::env::var_os("PATH").unwrap_or_default();
-    std::env::split_paths(&paths).chain([PathBuf::from("/usr/sbin")]).any(|folder| folder.join(program).is_file())
+    trials::trial(name, &lacks, run)
 }
 
 /// Whether tcpdump can open the loopback interface: it says so by starting to listen.

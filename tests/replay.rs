@@ -53,13 +53,8 @@ impl Replay {
             targets: vec![self.sending],
             ..Run::of_files(Box::new(source))
         };
-        let stop_after = self.stop_after;
-        let stop = async move {
-            match stop_after {
-                Some(time) => tokio::time::sleep(time).await,
-                None => std::future::pending().await,
-            }
-        };
+        let stop_after = self.stop_after.unwrap_or(Duration::MAX);
+        let stop = async move { tokio::time::sleep(stop_after).await };
         let progress = Arc::new(Progress::default());
         let summary = tokio::task::spawn_blocking(move || pipeline::run(run, &progress, stop).unwrap()).await.unwrap();
         assert!(summary.balances(), "{summary:#?}");

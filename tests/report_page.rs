@@ -3,6 +3,9 @@
 //! Each trial needs chromium. Where that is not there the trial is ignored, and its name says so.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "what breaks here fails its trial")]
 
+#[path = "support/trials.rs"]
+mod trials;
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
@@ -41,13 +44,7 @@ fn main() {
 }
 
 fn trial(name: &str, run: fn()) -> Trial {
-    let lacks = browser().is_none();
-    let name = if lacks { format!("{name} [skipped: no chromium]") } else { name.to_owned() };
-    Trial::test(name, move || {
-        run();
-        Ok(())
-    })
-    .with_ignored_flag(lacks)
+    trials::trial(name, if browser().is_some() { &[] } else { &["chromium"] }, run)
 }
 
 fn browser() -> Option<&'static str> {

@@ -5,6 +5,8 @@
 
 #[path = "support/files.rs"]
 mod files;
+#[path = "support/trials.rs"]
+mod trials;
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
@@ -35,21 +37,7 @@ fn main() {
 }
 
 fn trial(name: &str, programs: &[&str], run: fn()) -> Trial {
-    let lacks: Vec<&str> = programs.iter().copied().filter(|program| !is_installed(program)).collect();
-    let name = match lacks.as_slice() {
-        [] => name.to_owned(),
-        lacks => format!("{name} (skipped: lacks {})", lacks.join(", ")),
-    };
-    let run = move || {
-        run();
-        Ok(())
-    };
-    Trial::test(name, run).with_ignored_flag(!lacks.is_empty())
-}
-
-fn is_installed(program: &str) -> bool {
-    let paths = std::env::var_os("PATH").unwrap_or_default();
-    std::env::split_paths(&paths).any(|folder| folder.join(program).is_file())
+    trials::trial(name, &trials::missing(programs), run)
 }
 
 /// Waits until there is something.

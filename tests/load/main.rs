@@ -13,6 +13,8 @@ mod net;
 mod programs;
 #[path = "../support/traffic.rs"]
 mod traffic;
+#[path = "../support/trials.rs"]
+mod trials;
 
 mod client;
 mod costs;
@@ -37,7 +39,7 @@ fn main() -> ExitCode {
     }
     let mut arguments = Arguments::from_args();
     arguments.test_threads = Some(1);
-    let lacks = net::enter().or_else(|| net::lacks(&["nginx"]));
+    let lacks = net::enter().or_else(|| trials::missing(&["nginx"]).into_iter().next());
     let trial = |name: &str, run: fn()| {
         let run = move || {
             let missing = |lacks| format!("lacks {lacks}");

@@ -15,6 +15,8 @@ mod packets;
 mod programs;
 #[path = "../support/traffic.rs"]
 mod traffic;
+#[path = "../support/trials.rs"]
+mod trials;
 
 mod disk;
 mod ends;
@@ -32,8 +34,8 @@ use net::Row;
 fn main() -> ExitCode {
     let mut arguments = Arguments::from_args();
     arguments.test_threads = Some(1);
-    let lacks = net::enter().or_else(|| net::lacks(&["nginx", "curl", "wrk"]));
-    let setcap = lacks.or_else(|| net::lacks(&["setcap"]));
+    let lacks = net::enter().or_else(|| trials::missing(&["nginx", "curl", "wrk"]).into_iter().next());
+    let setcap = lacks.or_else(|| trials::missing(&["setcap"]).into_iter().next());
     let trials: [Row<'_>; 25] = [
         ("each request of the access log is in every recording once", lacks, everything::recorded),
         ("each request of the access log reaches the target once", lacks, everything::shadowed),

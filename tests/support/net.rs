@@ -5,10 +5,11 @@
 use std::env;
 use std::fs;
 use std::os::unix::process::CommandExt as _;
-use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
 use libtest_mimic::Trial;
+
+use super::trials::trial;
 
 /// A trial: its name, what it lacks, what it does.
 pub(crate) type Row<'a> = (&'a str, Option<&'a str>, fn());
@@ -48,28 +49,7 @@ pub(crate) fn enter() -> Option<&'static str> {
 
 /// Makes trials of rows: those that lack something are ignored, and their names say what.
 pub(crate) fn trials(rows: &[Row<'_>]) -> Vec<Trial> {
-    rows.iter().map(|(name, lacks, run)| trial(name, *lacks, *run)).collect()
-}
-
-fn trial(name: &str, lacks: Option<&str>, run: fn()) -> Trial {
-    let name = lacks.map_or_else(|| name.to_owned(), |lacks| format!("{name} (skipped: lacks {lacks})"));
-    let run = move || {
-        run();
-        Ok(())
-    };
-    Trial::test(name, run).with_ignored_flag(lacks.is_some())
-}
-
-/// The first of these programs that is not installed.
-pub(crate) fn lacks<'a>(programs: &[&'a str]) -> Option<&'a str> {
-    programs.iter().copied().find(|program| !is_installed(program))
-}
-
-/// Daemons live where only root's PATH looks.
-fn is_installed(program: &str) -> bool {
-    let paths = env::var_os("PATH").unwrap_or_default();
-    let folders = env::split_paths(&paths).chain(["/usr/sbin", "/sbin"].map(PathBuf::from));
-    folders.into_iter().any(|folder| folder.join(program).is_file())
+    rows.iter().map(|(name, lacks, run)| trial(name, lacks.as_slice(), *run)).collect()
 }
 
 /// Whether this program runs, and says that all is well.
