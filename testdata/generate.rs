@@ -30,6 +30,9 @@ struct Args {
     /// in `--connections` alone have the same number of frames.
     #[arg(long)]
     in_turn: bool,
+    /// A file with what every request is answered, byte for byte, in place of answers that are made up.
+    #[arg(long)]
+    answer: Option<PathBuf>,
     /// Exchanges a second, on the capture's clock.
     #[arg(long, default_value_t = 20_000)]
     rate: u64,
@@ -42,7 +45,11 @@ struct Args {
 
 fn main() -> anyhow::Result<()> {
     let args = Args::parse();
+    let answer = args.answer.map(|file| {
+        std::fs::read(&file).with_context(|| format!("cannot read {}", file.display()))
+    });
     let shape = generate::Shape {
+        answer: answer.transpose()?.unwrap_or_default(),
         exchanges: args.exchanges,
         connections: args.connections,
         per_connection: args.per_connection,

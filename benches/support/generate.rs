@@ -37,6 +37,8 @@ pub(crate) struct Shape {
     pub(crate) in_turn: bool,
     /// Mean length of response bodies, in bytes; single ones lie between nothing and twice that.
     pub(crate) body: usize,
+    /// What every request is answered, byte for byte; made up where it is empty.
+    pub(crate) answer: Vec<u8>,
     /// Exchanges a second, on the capture's clock.
     pub(crate) rate: u64,
     /// Seed of everything that looks random.
@@ -51,6 +53,7 @@ impl Default for Shape {
             per_connection: 500,
             in_turn: false,
             body: 1_000,
+            answer: Vec::new(),
             rate: 20_000,
             seed: 0,
         }
@@ -305,6 +308,9 @@ impl<'a, W: Write> Generator<'a, W> {
 
     /// One in sixteen is a 304 without a body, one in eight of the others is chunked.
     fn response(&mut self) -> Vec<u8> {
+        if !self.shape.answer.is_empty() {
+            return self.shape.answer.clone();
+        }
         const COMMON: &str = "Server: nginx\r\nDate: Sat, 21 Nov 2026 20:00:00 GMT\r\n\
              Cache-Control: max-age=60, public\r\nVary: Accept-Encoding\r\nConnection: keep-alive\r\n";
         if self.rng.random_range(0..16) == 0 {
