@@ -9,6 +9,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use bytes::Bytes;
+use sha2::{Digest as _, Sha256};
 
 pub use crate::head::{Head, HeaderLine, HeaderLines, LineEdit};
 
@@ -440,6 +441,12 @@ impl fmt::Display for Damage {
 
 /// SHA-256 of a body's content.
 pub type Digest = [u8; 32];
+
+/// The digest of a content; `None` where there is none.
+#[must_use]
+pub fn digest(content: &[u8]) -> Option<Digest> {
+    (!content.is_empty()).then(|| Sha256::digest(content).into())
+}
 
 /// A digest in lower-case hexadecimal.
 #[must_use]

@@ -9,22 +9,34 @@ const SECRETS: [&str; 5] = ["authorization", "cookie", "proxy-authorization", "s
 /// The start line and header lines of a message, with the empty line that ends them.
 ///
 /// Case, order, duplicates and spacing are those of the wire. Edits replace whole header lines.
-#[derive(Clone, Default, PartialEq, Eq)]
+#[derive(Clone, Default)]
 pub struct Head {
     raw: Vec<u8>,
+    /// What its lines may be called.
+    names: Names,
 }
 
 impl Head {
     /// A head from its bytes on the wire.
     #[must_use]
     pub const fn new(raw: Vec<u8>) -> Self {
-        Self { raw }
+        Self { raw, names: Names::ALL }
+    }
+
+    /// The same, where whoever read it knows the names of its lines.
+    pub(crate) const fn with_names(raw: Vec<u8>, names: Names) -> Self {
+        Self { raw, names }
     }
 
     /// All of it, as it is to be sent.
     #[must_use]
     pub fn as_bytes(&self) -> &[u8] {
         &self.raw
+    }
+
+    /// Bytes of memory that it takes.
+    pub(crate) fn held(&self) -> usize {
+        self.raw.capacity()
     }
 
     /// Method, target and version of a request line; blanks inside the target belong to it.
@@ -60,6 +72,10 @@ impl Head {
     /// Whether there is a line under `name`, as far as a glance tells: it may say yes to a line that is none, and says no
     /// only where there is none. Much quicker than to read the lines.
     pub(crate) fn may_have(&self, name: &str) -> bool {
+        self.names.may_have(Names::one(name.as_bytes())) && self.seems_to_have(name)
+    }
+
+    fn seems_to_have(&self, name: &str) -> bool {
         memchr::memchr_iter(b'\n', &self.raw).any(|end| {
             let line = self.raw.get(end + 1..end + 1 + name.len());
             line.is_some_and(|begin| begin.eq_ignore_ascii_case(name.as_bytes()))
@@ -79,6 +95,7 @@ impl Head {
 
     /// Puts `bytes` in the place of what stands at `span`; what lies past the end of the head is no part of it.
     pub(crate) fn splice(&mut self, span: Range<usize>, bytes: &[u8]) {
+        self.names = Names::ALL;
         let len = self.raw.len();
         let end = span.end.min(len);
         let start = span.start.min(end);
@@ -111,6 +128,7 @@ impl Head {
 
     /// Adds a header line at `at`, where one ends.
     pub(crate) fn insert(&mut self, at: usize, name: &str, value: &[u8]) {
+        self.names = Names::ALL;
         let len = self.raw.len();
         self.raw.reserve(name.len() + value.len() + 4);
         for part in [name.as_bytes(), b": ", value, b"\r\n"] {
@@ -152,6 +170,7 @@ impl Head {
     pub fn copy_from(&mut self, other: &Self) {
         self.raw.clear();
         self.raw.extend_from_slice(&other.raw);
+        self.names = other.names;
     }
 
     /// Removes every line under `name`; says how many there were.
@@ -172,6 +191,51 @@ impl Head {
     pub(crate) fn end_of_lines(&self) -> usize {
         let start = memchr::memchr(b'\n', &self.raw).map_or(self.raw.len(), |end| end + 1);
         self.lines().last().map_or(start, |line| line.span.end)
+    }
+}
+
+/// What is known of its lines makes no difference.
+impl PartialEq for Head {
+    fn eq(&self, other: &Self) -> bool {
+        self.raw == other.raw
+    }
+}
+
+impl Eq for Head {}
+
+/// A set of header names, which may hold more than was put in: one bit for each of 64 kinds of names.
+///
+/// One pass over a head makes it; then whoever asks for a name that is not there is told so for next to nothing.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Names(u64);
+
+impl Names {
+    /// Every name there is: what is true of a head that nobody has looked at.
+    pub(crate) const ALL: Self = Self(u64::MAX);
+
+    /// One name.
+    #[must_use]
+    pub fn one(name: &[u8]) -> Self {
+        let (Some(first), Some(last)) = (name.first(), name.last()) else { return Self(1) };
+        // Names differ most in length, and in their ends; case makes no difference.
+        let ends = usize::from(first | 0x20).wrapping_mul(31) ^ usize::from(last | 0x20).wrapping_mul(3);
+        Self(1 << ((name.len().wrapping_mul(7) ^ ends) & 63))
+    }
+
+    /// Puts a name in.
+    pub(crate) fn add(&mut self, name: &[u8]) {
+        self.0 |= Self::one(name).0;
+    }
+
+    /// Whether one of these may be in it; no means no.
+    pub(crate) const fn may_have(self, names: Self) -> bool {
+        self.0 & names.0 != 0
+    }
+
+    /// Whether it denies a name that the other one has.
+    #[cfg(test)]
+    pub(crate) const fn denies_some_of(self, other: Self) -> bool {
+        other.0 & !self.0 != 0
     }
 }
 
@@ -293,8 +357,7 @@ impl<'a> Iterator for HeaderLines<'a> {
 
     fn next(&mut self) -> Option<HeaderLine<'a>> {
         let start = self.at;
-        let rest = self.raw.get(start..)?;
-        if rest.is_empty() || rest.starts_with(b"\r\n") || rest.starts_with(b"\n") {
+        if matches!(self.raw.get(start..)?, [] | [b'\n', ..] | [b'\r', b'\n', ..]) {
             return None;
         }
         let mut end = line_end(self.raw, start);
@@ -303,12 +366,13 @@ impl<'a> Iterator for HeaderLines<'a> {
         }
         self.at = end;
         let line = self.raw.get(start..end).unwrap_or_default();
-        let found = memchr::memchr(b':', line);
+        // Names are short: to call somebody to search them takes longer than to search them.
+        let found = line.iter().position(|byte| *byte == b':');
         let colon = found.unwrap_or(line.len());
         let name = line.get(..colon).unwrap_or_default().trim_ascii_end();
-        let after = line.get(colon + 1..).unwrap_or_default();
-        let value = after.trim_ascii();
-        let value_start = end - after.trim_ascii_start().len();
+        let after = line.get(colon + 1..).unwrap_or_default().trim_ascii_start();
+        let value = after.trim_ascii_end();
+        let value_start = end - after.len();
         // An all-blank value has no start of its own: it stands where its line ends.
         let value_start = if value.is_empty() { (start + colon + 1).min(end) } else { value_start };
         Some(HeaderLine { name, value, span: start..end, value_start, colon: found })

@@ -11,7 +11,7 @@ use shadowtap::replay::{Answer, Delivery};
 use shadowtap::report::gate::Demands;
 use shadowtap::report::{
     Ends, Fact, Level, Production, Reporter, RequestNote, Settings, Started, Summary, TargetEnd, TargetLevel,
-    TargetSet, compare,
+    TargetSet, Words, compare,
 };
 
 /// Half of the run: a point of the timeline is twice as wide after the second one, and there are as many.
@@ -80,12 +80,9 @@ impl Long {
             id,
             at: Timestamp::from_nanos(u64::from(self.requests) * 1_000_000),
             client: ([10, 0, 0, 7], 51_234).into(),
-            method: b"GET".to_vec(),
-            target: target.into_bytes(),
+            words: Words::new(b"GET", target.as_bytes(), b"tv.example", head.as_bytes()),
             bytes: head.len() as u64,
             body_len: 0,
-            host: b"tv.example".to_vec(),
-            head: head.into_bytes(),
             route: None,
         };
         self.reporter.take(Fact::Offered { note: Box::new(note), targets: TargetSet::first(1) });

@@ -3,13 +3,16 @@
 use bytes::Bytes;
 use sha2::{Digest as _, Sha256};
 
-use super::Interest;
+use super::{Interest, content};
 use crate::exchange::{Body, Framing};
 
 /// Bytes of a trailer section. A longer one makes the body malformed.
 const MAX_TRAILER_BYTES: u32 = 64 * 1024;
 /// Bytes of a chunk extension. A longer one makes the body malformed.
 const MAX_EXTENSION_BYTES: u32 = 16 * 1024;
+
+/// See [`content::SMALL`].
+const SMALL_BODY: u64 = content::SMALL as u64;
 
 /// Where in its framing a body is.
 ///
@@ -48,6 +51,48 @@ enum Chunk {
     },
 }
 
+/// When the content of a body is hashed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Hashed {
+    Never,
+    Always,
+    /// Where it is not kept. Of what is kept whoever needs it can make the hash, and few do.
+    Unkept,
+}
+
+/// The hash of a body that is being read.
+#[derive(Debug)]
+enum Hash {
+    None,
+    /// It is not begun as long as all of the content is kept, and kept as it is.
+    Later,
+    Begun(Sha256),
+}
+
+impl Hash {
+    fn of(hashed: Hashed, framing: Framing, is_kept: bool) -> Self {
+        match hashed {
+            Hashed::Never => Self::None,
+            // Chunks are kept with their framing, which is not content.
+            Hashed::Unkept if is_kept && framing != Framing::Chunked => Self::Later,
+            Hashed::Always | Hashed::Unkept => Self::Begun(Sha256::new()),
+        }
+    }
+
+    /// The content will not be kept any more; this much of it there was so far.
+    fn begin(&mut self, content: &[u8]) {
+        if matches!(self, Self::Later) {
+            *self = Self::Begun(Sha256::new_with_prefix(content));
+        }
+    }
+
+    fn update(&mut self, bytes: &[u8]) {
+        if let Self::Begun(hash) = self {
+            hash.update(bytes);
+        }
+    }
+}
+
 /// What feeding bytes to a body led to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Fed {
@@ -76,7 +121,7 @@ pub(crate) struct BodyReader {
     framing: Framing,
     progress: Progress,
     len: u64,
-    hash: Option<Sha256>,
+    hash: Hash,
     wire: Option<Vec<u8>>,
     /// Bytes that are kept at most; a longer body is not kept at all.
     most_kept: usize,
@@ -86,14 +131,15 @@ pub(crate) struct BodyReader {
 impl BodyReader {
     /// A body under this head.
     pub(super) fn new(framing: Framing, interest: Interest, head: &[u8]) -> Self {
-        let kept = if framing == Framing::None { interest.keeps(b"") } else { interest.keeps(head) };
+        let is_small = matches!(framing, Framing::None | Framing::Length(..=SMALL_BODY));
+        let kept = interest.keeps(if is_small { b"" } else { head });
         // One that will not fit is not begun to be kept; what holds all of it has no such limit.
         let fits = |most: &usize| !matches!(framing, Framing::Length(len) if len > *most as u64);
         Self::with(framing, interest.hashes(), kept.filter(fits))
     }
 
-    /// A body that is hashed or not, and kept as long as its framed bytes are no more than `kept`.
-    pub(crate) fn with(framing: Framing, hashed: bool, kept: Option<usize>) -> Self {
+    /// A body that is kept as long as its framed bytes are no more than `kept`.
+    pub(crate) fn with(framing: Framing, hashed: Hashed, kept: Option<usize>) -> Self {
         let progress = match framing {
             Framing::None | Framing::Length(0) => Progress::Done,
             Framing::Length(left) => Progress::Length { left },
@@ -104,7 +150,7 @@ impl BodyReader {
             framing,
             progress,
             len: 0,
-            hash: hashed.then(Sha256::new),
+            hash: Hash::of(hashed, framing, kept.is_some()),
             wire: kept.map(|_| Vec::new()),
             most_kept: kept.unwrap_or_default(),
             whole: true,
@@ -202,7 +248,10 @@ impl BodyReader {
 
     /// The body as far as it was read.
     pub(crate) fn finish(self) -> Body {
-        let sha256 = self.hash.filter(|_| self.whole && self.len > 0).map(|hash| hash.finalize().into());
+        let sha256 = match self.hash {
+            Hash::Begun(hash) if self.whole && self.len > 0 => Some(hash.finalize().into()),
+            _ => None,
+        };
         Body { framing: self.framing, len: self.len, sha256, wire: self.wire.map(Bytes::from) }
     }
 
@@ -213,7 +262,9 @@ impl BodyReader {
 
     /// Keeps no more of it, and not what was kept.
     pub(super) fn let_go(&mut self) {
-        self.wire = None;
+        if let Some(wire) = self.wire.take() {
+            self.hash.begin(&wire);
+        }
     }
 
     /// From now on the content is not whole.
@@ -223,9 +274,10 @@ impl BodyReader {
 
     fn content(&mut self, bytes: &[u8]) {
         self.len += bytes.len() as u64;
-        if let Some(hash) = &mut self.hash {
-            hash.update(bytes);
+        if let Some(wire) = self.wire.as_ref().filter(|wire| wire.len() + bytes.len() > self.most_kept) {
+            self.hash.begin(wire);
         }
+        self.hash.update(bytes);
     }
 
     fn keep(&mut self, bytes: &[u8]) {
@@ -272,4 +324,45 @@ impl Chunk {
 fn at_most(bytes: &[u8], limit: u64) -> &[u8] {
     let len = usize::try_from(limit).unwrap_or(usize::MAX).min(bytes.len());
     bytes.get(..len).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::exchange::digest;
+
+    /// Reads a body in pieces of `size` bytes, and keeps up to eight of them.
+    fn read(framing: Framing, hashed: Hashed, bytes: &[u8], size: usize) -> Body {
+        let mut body = BodyReader::with(framing, hashed, Some(8));
+        bytes.chunks(size).for_each(|piece| assert_ne!(body.feed(piece), Fed::Bad));
+        body.finish()
+    }
+
+    #[test]
+    fn what_is_not_kept_is_hashed_whole_however_it_came() {
+        for size in 1..=12 {
+            for framing in [Framing::Length(12), Framing::UntilClose] {
+                let body = read(framing, Hashed::Unkept, b"twelve bytes", size);
+                assert_eq!((body.sha256, body.wire), (digest(b"twelve bytes"), None), "{framing:?} {size}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_kept_as_it_is_can_be_hashed_by_whoever_has_it() {
+        let of = |framing, hashed, bytes| read(framing, hashed, bytes, 3).sha256;
+        assert_eq!(of(Framing::Length(8), Hashed::Unkept, b"8 bytes!"), None);
+        assert_eq!(of(Framing::Length(8), Hashed::Always, b"8 bytes!"), digest(b"8 bytes!"));
+        assert_eq!(of(Framing::Chunked, Hashed::Unkept, b"1\r\nx\r\n0\r\n\r\n"), digest(b"x"));
+        assert_eq!(of(Framing::Length(12), Hashed::Never, b"twelve bytes"), None);
+    }
+
+    #[test]
+    fn what_is_let_go_half_way_is_hashed_all_the_same() {
+        let mut body = BodyReader::with(Framing::Length(8), Hashed::Unkept, Some(8));
+        assert_eq!(body.feed(b"8 by"), Fed::All);
+        body.let_go();
+        assert_eq!(body.feed(b"tes!"), Fed::Ended(4));
+        assert_eq!(body.finish().sha256, digest(b"8 bytes!"));
+    }
 }

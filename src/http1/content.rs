@@ -2,6 +2,9 @@
 
 use crate::exchange::{Head, HeaderLines};
 
+/// Bytes of bodies that are kept whatever their heads say of them: to ask that takes longer than to keep them.
+pub(crate) const SMALL: usize = 4096;
+
 /// What the content of a body is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Content {

@@ -1,9 +1,12 @@
 //! Heads: where one begins and ends, and what it says of the body that follows.
 
 use std::mem::MaybeUninit;
+use std::sync::LazyLock;
+
+use memchr::memmem::Finder;
 
 use crate::exchange::{Framing, Malformed};
-use crate::head::{HeaderLines, split_request_line};
+use crate::head::{HeaderLines, Names, split_request_line};
 
 /// Header lines that the strict parser has room for; heads with more take the slower way.
 const FAST_LINES: usize = 64;
@@ -11,6 +14,10 @@ const FAST_LINES: usize = 64;
 const MAX_METHOD: usize = 32;
 /// Bytes after which it is settled whether a first line begins as one does, up to its end.
 pub(super) const MAX_FIRST_WORD: usize = MAX_METHOD + 1;
+
+/// Ends of heads; made once, since that takes longer than to look for them.
+static CRLF: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(b"\n\r\n"));
+static BARE: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(b"\n\n"));
 
 /// Whether bytes are the beginning of a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,10 +31,10 @@ pub(crate) enum Begin {
 /// Offset after the empty line that ends a head; `from` bytes were searched before.
 pub(crate) fn end(bytes: &[u8], from: usize) -> Option<usize> {
     let rest = bytes.get(from..)?;
-    let crlf = memchr::memmem::find(rest, b"\n\r\n").map(|at| at + 3);
+    let crlf = CRLF.find(rest).map(|at| at + 3);
     // A line end is CRLF, but a bare LF is recognised (RFC 9112, 2.2).
     let within = crlf.and_then(|end| rest.get(..end)).unwrap_or(rest);
-    let bare = memchr::memmem::find(within, b"\n\n").map(|at| at + 2);
+    let bare = BARE.find(within).map(|at| at + 2);
     bare.or(crlf).map(|end| from + end)
 }
 
@@ -134,6 +141,8 @@ pub(super) struct RequestFacts {
     pub(super) malformed: Option<Malformed>,
     /// `Expect: 100-continue`: the body may never be sent.
     pub(super) expects: bool,
+    /// What its lines are called.
+    pub(super) names: Names,
 }
 
 /// What a response head says; its framing depends on the request as well, see [`ResponseFacts::framing`].
@@ -147,10 +156,13 @@ pub(super) struct ResponseFacts {
 pub(super) fn request(raw: &[u8]) -> RequestFacts {
     let mut fields = Fields::default();
     let mut malformed = None;
-    if !strict_request(raw, &mut fields) {
+    let names = if let Some(names) = strict_request(raw, &mut fields) {
+        names
+    } else {
         fields = Fields::default();
         malformed = lenient(raw, &mut fields).or_else(|| bad_request_line(raw));
-    }
+        Names::ALL
+    };
     let method = method(raw);
     // RFC 9112, 6.3: Transfer-Encoding overrides Content-Length; a server has to refuse what is unclear.
     let (framing, unclear) = match (fields.coding, fields.length) {
@@ -163,7 +175,7 @@ pub(super) fn request(raw: &[u8]) -> RequestFacts {
         (Coding::Absent, Length::Conflicting(first)) => (Framing::Length(first), Some(Malformed::ConflictingLengths)),
         (Coding::Absent, Length::Bad) => (Framing::None, Some(Malformed::BadLength)),
     };
-    RequestFacts { method, framing, malformed: unclear.or(malformed), expects: fields.expects }
+    RequestFacts { method, framing, malformed: unclear.or(malformed), expects: fields.expects, names }
 }
 
 /// Reads a whole response head; `None` where its status line is none.
@@ -267,15 +279,20 @@ impl Fields {
     }
 }
 
-fn strict_request(raw: &[u8], fields: &mut Fields) -> bool {
+/// The names of the lines; `None` where the head is not as RFC 9112 asks, or has more lines than there is room for.
+fn strict_request(raw: &[u8], fields: &mut Fields) -> Option<Names> {
     let mut lines = [const { MaybeUninit::uninit() }; FAST_LINES];
     let mut request = httparse::Request::new(&mut []);
     let parsed = request.parse_with_uninit_headers(raw, &mut lines);
-    let whole = matches!(parsed, Ok(httparse::Status::Complete(_)));
-    if whole {
-        request.headers.iter().for_each(|line| fields.note(line.name.as_bytes(), line.value));
+    if !matches!(parsed, Ok(httparse::Status::Complete(_))) {
+        return None;
     }
-    whole
+    let mut names = Names::default();
+    for line in request.headers.iter() {
+        names.add(line.name.as_bytes());
+        fields.note(line.name.as_bytes(), line.value);
+    }
+    Some(names)
 }
 
 fn strict_response(raw: &[u8], fields: &mut Fields) -> bool {

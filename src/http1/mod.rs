@@ -18,7 +18,7 @@ use crate::decode::Endpoint;
 use crate::exchange::{Event, Timestamp};
 use crate::flow::{Chunk, Side, Slab, Slot};
 pub(crate) use answer::{AnswerError, Asked, read as read_answer};
-pub(crate) use body::{BodyReader, Fed};
+pub(crate) use body::{BodyReader, Fed, Hashed};
 pub(crate) use content::Content;
 use conversation::Conversation;
 pub(crate) use head::{Begin, end as head_end, response_begins};
@@ -41,14 +41,19 @@ pub enum Interest {
     Hash,
     /// Count, hash and keep them, up to [`MAX_KEPT_BODY`].
     Keep,
-    /// Count and hash them, and keep those of bodies that people or programs can read, up to so many KiB as framed.
+    /// Count them, keep those of bodies that people or programs can read, up to so many KiB as framed, and hash what is
+    /// not kept.
     Read(u16),
 }
 
 impl Interest {
-    /// Whether they are hashed.
-    pub(crate) const fn hashes(self) -> bool {
-        !matches!(self, Self::Count)
+    /// When they are hashed.
+    pub(crate) const fn hashes(self) -> Hashed {
+        match self {
+            Self::Count => Hashed::Never,
+            Self::Hash | Self::Keep => Hashed::Always,
+            Self::Read(_) => Hashed::Unkept,
+        }
     }
 
     /// Bytes that are kept at most of a body under this head.

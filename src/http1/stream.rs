@@ -2,7 +2,7 @@
 
 use super::body::BodyReader;
 use super::head;
-use crate::exchange::{Damage, ExchangeId, Incomplete, Malformed, Timestamp};
+use crate::exchange::{Damage, ExchangeId, Head, Incomplete, Malformed, Timestamp};
 
 /// Bytes of a stream that came at once.
 #[derive(Clone, Copy, Debug)]
@@ -51,7 +51,7 @@ pub(super) struct Partial {
 pub(super) struct Message {
     pub(super) start: Start,
     pub(super) last_byte: Timestamp,
-    pub(super) head: Vec<u8>,
+    pub(super) head: Head,
     pub(super) body: BodyReader,
     pub(super) about: About,
 }
@@ -109,7 +109,7 @@ impl State {
     pub(super) fn held(&self) -> usize {
         match self {
             Self::Head(partial) => size_of::<Partial>() + partial.raw.capacity(),
-            Self::Body(message) => size_of::<Message>() + message.head.capacity() + message.body.held(),
+            Self::Body(message) => size_of::<Message>() + message.head.held() + message.body.held(),
             Self::Between | Self::Lost | Self::Opaque => 0,
         }
     }

@@ -4,8 +4,9 @@
 
 use std::sync::Arc;
 
-use super::lines::{Lines, Names};
+use super::lines::Lines;
 use crate::exchange::{Head, Request, Timestamp, path_and_query};
+use crate::head::Names;
 
 /// Who runs, for values that name the run and for pseudonyms.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -7,7 +7,7 @@
 use std::ops::Range;
 
 use crate::exchange::{Head, LineEdit, path_and_query};
-use crate::head::{HeaderLine, HeaderLines};
+use crate::head::{HeaderLine, HeaderLines, Names};
 
 /// Where the request line's parts and the header lines stand in the head at hand.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -62,7 +62,7 @@ impl Lines {
 
     /// Whether there may be a line of one of these names; no means no.
     pub(super) const fn may_have(&self, names: Names) -> bool {
-        self.names.0 & names.0 != 0
+        self.names.may_have(names)
     }
 
     /// The method.
@@ -227,27 +227,6 @@ fn within(whole: &[u8], part: &[u8]) -> Range<usize> {
     if end <= whole.len() { start..end } else { 0..0 }
 }
 
-/// A set of header names, which may hold more than was put in: one bit for each of 64 kinds of names.
-///
-/// One pass over a head makes it; then a link that asks for a name that is not there costs next to nothing.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Names(u64);
-
-impl Names {
-    /// One name.
-    #[must_use]
-    pub fn one(name: &[u8]) -> Self {
-        let (Some(first), Some(last)) = (name.first(), name.last()) else { return Self(1) };
-        // Names differ most in length, and in their ends; case makes no difference.
-        let ends = usize::from(first | 0x20).wrapping_mul(31) ^ usize::from(last | 0x20).wrapping_mul(3);
-        Self(1 << ((name.len().wrapping_mul(7) ^ ends) & 63))
-    }
-
-    fn add(&mut self, name: &[u8]) {
-        self.0 |= Self::one(name).0;
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -349,7 +328,7 @@ mod tests {
     fn check_known(lines: &Lines, head: &Head) {
         let mut anew = Lines::default();
         anew.look_at(head);
-        assert_eq!(anew.names.0 & !lines.names.0, 0, "a name is denied");
+        assert!(!lines.names.denies_some_of(anew.names), "a name is denied");
         let known = Lines { names: anew.names, is_edited: false, ..lines.clone() };
         assert_eq!(known, anew, "{head:?}");
     }

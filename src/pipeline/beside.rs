@@ -6,12 +6,11 @@
 use std::time::Duration;
 
 use tokio::time::Instant;
-use xxhash_rust::xxh3::Xxh3Default;
 
 use super::outlet::Outlet;
-use crate::exchange::{ExchangeId, Framing, Outcome, Request, Shed};
+use crate::exchange::{ExchangeId, Outcome, Request, Shed};
 use crate::replay::{self, Limits};
-use crate::report::{Fact, RepeatKey, TargetSet, baseline_number, check_number};
+use crate::report::{Fact, TargetSet, baseline_number, check_number};
 
 /// Bytes of requests that wait for the baseline; past it further ones are not sent there.
 pub(super) const BASELINE_BYTES: usize = 8 << 20;
@@ -20,23 +19,6 @@ pub(super) const CHECK_BYTES: usize = 1 << 20;
 /// What is asked of a target a second time is to disturb nobody.
 pub(super) const CHECK_LIMITS: Limits =
     Limits { max_in_flight: 64, timeout: replay::DEFAULT_TIMEOUT, drain: Duration::ZERO };
-
-/// Header lines that an answer may depend on, in lower case: requests that differ in one of them are not the same.
-const DEPENDS_ON: [&str; 13] = [
-    "accept",
-    "accept-encoding",
-    "accept-language",
-    "authorization",
-    "cookie",
-    "host",
-    "if-match",
-    "if-modified-since",
-    "if-none-match",
-    "origin",
-    "range",
-    "x-api-key",
-    "x-forwarded-proto",
-];
 
 /// The ways there.
 pub(super) struct Sender {
@@ -107,65 +89,14 @@ impl Sender {
 }
 
 /// RFC 9110, 9.2.1, of the methods that are replayed without further words.
-fn changes_nothing(method: &[u8]) -> bool {
+pub(super) fn changes_nothing(method: &[u8]) -> bool {
     matches!(method, b"GET" | b"HEAD" | b"OPTIONS")
-}
-
-/// What a request has in common with those that ask for just the same; `None` where it may change something, has a body,
-/// or was not captured itself but copied.
-pub(super) fn repeat_key(request: &Request) -> Option<RepeatKey> {
-    let captured = request.id.pass == 1 && request.id.copy == 0 && !request.id.is_made_up();
-    if !captured || request.body.framing != Framing::None || !changes_nothing(request.method()) {
-        return None;
-    }
-    let mut hash = Xxh3Default::new();
-    for part in [request.method(), request.target()] {
-        hash.update(&part.len().to_le_bytes());
-        hash.update(part);
-    }
-    for line in request.head.lines() {
-        if let Some(at) = DEPENDS_ON.iter().position(|name| line.is(name)) {
-            hash.update(&[u8::try_from(at).unwrap_or_default()]);
-            hash.update(&line.value.len().to_le_bytes());
-            hash.update(line.value);
-        }
-    }
-    Some(RepeatKey(hash.digest()))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::exchange::{Body, ConnectionId, Head, RequestState, Timestamp};
-
-    fn key(head: &str) -> Option<RepeatKey> {
-        repeat_key(&Request {
-            id: ExchangeId::new(ConnectionId(1), 1),
-            client: "10.0.0.1:5000".parse().unwrap(),
-            server: "10.0.0.2:80".parse().unwrap(),
-            head: Head::new(format!("{head}\r\n\r\n").into_bytes()),
-            body: Body::EMPTY,
-            first_byte: Timestamp::default(),
-            last_byte: Timestamp::default(),
-            state: RequestState::Whole,
-        })
-    }
-
-    #[test]
-    fn requests_are_the_same_where_nothing_differs_that_an_answer_may_depend_on() {
-        let first = key("GET /a HTTP/1.1\r\nHost: h\r\nCookie: a=1\r\nUser-Agent: x");
-        assert_eq!(first, key("GET /a HTTP/1.1\r\nhost: h\r\ncookie: a=1\r\nUser-Agent: y"));
-        for other in [
-            "GET /b HTTP/1.1\r\nHost: h\r\nCookie: a=1",
-            "HEAD /a HTTP/1.1\r\nHost: h\r\nCookie: a=1",
-            "GET /a HTTP/1.1\r\nHost: i\r\nCookie: a=1",
-            "GET /a HTTP/1.1\r\nHost: h\r\nCookie: a=2",
-            "GET /a HTTP/1.1\r\nHost: h",
-        ] {
-            assert_ne!(first, key(other), "{other}");
-        }
-        assert_eq!(key("POST /a HTTP/1.1\r\nHost: h"), None);
-    }
 
     #[test]
     fn writes_go_to_the_baseline_only_where_they_may() {

@@ -6,13 +6,17 @@
 use std::sync::Arc;
 
 use super::budget::Budget;
-use crate::exchange::{FailureKind, Framing, Head, Request, Response};
+use crate::exchange::{Digest, FailureKind, Framing, Head, Request, Response, digest};
 use crate::http1::content;
 use crate::replay::{Answer, Client, Connections, Kept, Turn, Wanted};
 use crate::report::compare::{MAX_COMPARED_HEAD, Rules};
 
 /// KiB of chunk framing that are captured beside the content of a body; a body with more of it is not kept.
 const FRAMING: u16 = 16;
+
+/// Bytes of bodies that are not weighed: they are no longer than the heads before them, and like these bounded by the
+/// number of answers on their way.
+const UNWEIGHED: usize = 256;
 
 /// How much of an answer is kept.
 #[derive(Clone, Debug)]
@@ -35,28 +39,39 @@ impl Keeping {
         (rules.bodies() && most > 0).then(|| most.saturating_add(FRAMING))
     }
 
-    /// What is kept of production's answer.
-    pub(super) fn production(&self, response: &Response) -> Kept {
+    /// What is kept of production's answer: taken out of `response`, or a copy where that `goes_on`. A body that is not
+    /// kept has its digest in `response`.
+    pub(super) fn production(&self, response: &mut Response, goes_on: bool) -> Kept {
         let fits = response.damage.is_none() && response.body.len <= self.most as u64;
-        let body = if fits { response.body.wire.as_ref() } else { None };
-        let content = body.and_then(|wire| match response.body.framing {
-            Framing::Chunked => response.body.content().map(|content| content.into_owned().into()),
-            _ => Some(wire.clone()),
-        });
-        let mut kept = Kept::new(Head::new(beginning(&response.head)), content);
-        self.weigh(&mut kept);
+        let content = match (fits, response.body.framing) {
+            (false, _) => None,
+            (true, Framing::Chunked) => response.body.content().map(|content| content.into_owned().into()),
+            (true, _) if goes_on => response.body.wire.clone(),
+            (true, _) => response.body.wire.take(),
+        };
+        let head = if goes_on { response.head.clone() } else { std::mem::take(&mut response.head) };
+        let body = &mut response.body;
+        if content.is_none() && response.damage.is_none() && body.framing != Framing::Chunked {
+            body.sha256 = body.sha256.or_else(|| digest(body.wire.as_deref()?));
+        }
+        let mut kept = Kept::new(head, content);
+        body.sha256 = body.sha256.or(self.weigh(&mut kept));
         kept
     }
 
-    /// Lets a body go that nobody will read, or for which there is no room.
-    fn weigh(&self, kept: &mut Kept) {
+    /// Lets a body go that nobody will read, or for which there is no room: then its digest is what is left of it.
+    fn weigh(&self, kept: &mut Kept) -> Option<Digest> {
         if kept.head.as_bytes().len() > MAX_COMPARED_HEAD + 1 {
             kept.head = Head::new(beginning(&kept.head));
         }
-        let Some(body) = &kept.body else { return };
-        let held = if content::of(&kept.head).may_be_read() { self.room.try_hold(body.len()).ok() } else { None };
+        let len = kept.body.as_ref().map(bytes::Bytes::len).filter(|len| *len > UNWEIGHED)?;
+        let may_be_read = len <= content::SMALL || content::of(&kept.head).may_be_read();
+        let held = if may_be_read { self.room.try_hold(len).ok() } else { None };
         match held {
-            Some(held) => kept.held = held.map(Arc::new),
+            Some(held) => {
+                kept.held = held.map(Arc::new);
+                None
+            }
             None => kept.let_body_go(),
         }
     }
@@ -83,7 +98,7 @@ impl<C: Client> Client for Weighed<C> {
         let Some(keeping) = &self.keeping else { return self.client.send(turn, request, wanted).await };
         let mut answer = self.client.send(turn, request, Wanted { kept: Some(keeping.most), ..wanted }).await?;
         if let Some(kept) = &mut answer.kept {
-            keeping.weigh(kept);
+            answer.body_sha256 = answer.body_sha256.or(keeping.weigh(kept));
         }
         Ok(answer)
     }
@@ -100,10 +115,11 @@ mod tests {
     use super::*;
     use crate::exchange::{Body, Damage, Timestamp};
 
-    fn response(head: &str, body: &'static [u8], framing: Framing) -> Response {
+    fn response(head: &str, body: impl Into<Bytes>, framing: Framing) -> Response {
         let (first_byte, last_byte) = (Timestamp::default(), Timestamp::default());
         let head = Head::new(format!("HTTP/1.1 200 OK\r\n{head}\r\n").into_bytes());
-        let body = Body { framing, len: 5, sha256: None, wire: Some(Bytes::from_static(body)) };
+        let wire = body.into();
+        let body = Body { framing, len: wire.len() as u64, sha256: None, wire: Some(wire) };
         Response { status: 200, head, body, first_byte, last_byte, damage: None, opaque: false }
     }
 
@@ -114,26 +130,35 @@ mod tests {
     #[test]
     fn production_keeps_content_that_can_be_read() {
         let keeping = keeping(1 << 20);
-        let plain = response("Content-Type: text/plain\r\n", b"hello", Framing::Length(5));
-        assert_eq!(keeping.production(&plain).body.as_deref(), Some(&b"hello"[..]));
-        let chunked = response("", b"2\r\nhe\r\n3\r\nllo\r\n0\r\n\r\n", Framing::Chunked);
-        assert_eq!(keeping.production(&chunked).body.as_deref(), Some(&b"hello"[..]));
-        let film = response("Content-Type: video/mp4\r\n", b"hello", Framing::Length(5));
-        assert_eq!(keeping.production(&film).body, None);
-        let damaged = Response { damage: Some(Damage::Gap), ..plain };
-        assert_eq!(keeping.production(&damaged).body, None);
+        let mut plain = response("Content-Type: text/plain\r\n", "hello", Framing::Length(5));
+        for goes_on in [true, false] {
+            let kept = keeping.production(&mut plain, goes_on);
+            assert_eq!(
+                (kept.body.as_deref(), kept.head.get("content-type")),
+                (Some(&b"hello"[..]), Some(&b"text/plain"[..]))
+            );
+        }
+        assert!(plain.body.wire.is_none() && plain.head.as_bytes().is_empty(), "taken, not copied");
+        let mut chunked = response("", &b"2\r\nhe\r\n3\r\nllo\r\n0\r\n\r\n"[..], Framing::Chunked);
+        assert_eq!(keeping.production(&mut chunked, true).body.as_deref(), Some(&b"hello"[..]));
+        let mut film = response("Content-Type: video/mp4\r\n", vec![0; 10_000], Framing::Length(10_000));
+        assert_eq!(keeping.production(&mut film, true).body, None);
+        let mut damaged = Response { damage: Some(Damage::Gap), ..response("", "hello", Framing::Length(5)) };
+        assert_eq!(keeping.production(&mut damaged, true).body, None);
     }
 
     #[test]
     fn a_body_without_room_goes_and_its_head_stays() {
         let keeping = keeping(1024);
-        let plain = response("", b"hello", Framing::Length(5));
-        let first = keeping.production(&plain);
-        let second = keeping.production(&plain);
+        let mut plain = response("", vec![b'a'; 1000], Framing::Length(1000));
+        let first = keeping.production(&mut plain, true);
+        let second = keeping.production(&mut plain, true);
         assert_eq!((first.body.is_some(), second.body.is_some()), (true, false));
         assert_eq!(second.head, plain.head);
+        let mut small = response("", "hello", Framing::Length(5));
+        assert!(keeping.production(&mut small, true).body.is_some(), "it weighs nothing");
         drop(first);
-        assert!(keeping.production(&plain).body.is_some());
+        assert!(keeping.production(&mut plain, true).body.is_some());
     }
 
     #[test]

@@ -24,6 +24,7 @@ mod external;
 mod inspect;
 mod keeper;
 mod levels;
+mod note;
 mod observer;
 mod outlet;
 mod pacer;
@@ -42,11 +43,11 @@ use crossbeam_channel::Sender;
 use tokio::sync::{Notify, mpsc, watch};
 
 use crate::capture::Halt;
-use crate::exchange::{Event, Request, Timestamp};
+use crate::exchange::{Event, Timestamp};
 use crate::journal::{Recorded, Recorder};
 use crate::middleware::{self, Chain, Mark};
 use crate::replay::{self, AnyClient, Client, Delivery, InFlight, Limits, run_target};
-use crate::report::{self, Engine, Fact, MAX_NOTED_HEAD, Reporter, RequestNote, Started, Summary, TargetEnd, Unheard};
+use crate::report::{self, Engine, Fact, Reporter, Started, Summary, TargetEnd, Unheard};
 use crate::serve::Server;
 
 pub use brake::Brake;
@@ -59,6 +60,7 @@ use external::{External, Teller, Telling, Workers};
 pub use inspect::inspect;
 use keeper::Keeper;
 use levels::Levels;
+use note::note;
 pub use observer::Observer;
 use observer::{Outlook, Stages};
 use outlet::Outlet;
@@ -542,24 +544,6 @@ struct Parcel {
     held: Held,
     /// How far the source had been read; see [`Progress::read_permille`].
     permille: u64,
-}
-
-/// What the report is told of a request.
-fn note(request: &Request, evidence: bool) -> RequestNote {
-    let head = request.head.as_bytes();
-    RequestNote {
-        id: request.id,
-        at: request.first_byte,
-        client: request.client,
-        method: request.method().to_vec(),
-        target: request.target().to_vec(),
-        bytes: request.bytes(),
-        body_len: request.body.len,
-        head: if evidence && head.len() <= MAX_NOTED_HEAD { head.to_vec() } else { Vec::new() },
-        route: None,
-        host: request.head.get("host").unwrap_or_default().to_vec(),
-        repeat: if evidence { beside::repeat_key(request) } else { None },
-    }
 }
 
 impl From<Box<Delivery>> for Fact {

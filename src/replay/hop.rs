@@ -4,8 +4,6 @@
 //! (RFC 9110, 7.6.1), as the load balancer in front of the new stack would; a client that mirrors connections keeps
 //! them. Lines that frame the body are never left out here: what the client does to the body decides about them.
 
-use std::collections::HashSet;
-
 use crate::exchange::{Head, Request};
 
 /// Lines of a single connection even where Connection does not name them, each with its reason.
@@ -33,7 +31,7 @@ const ALWAYS: [&str; 9] = [
 /// which is how a Connection line is used for attacks.
 const NEVER: [&str; 3] = ["content-length", "transfer-encoding", "host"];
 
-/// Most connection options that are looked at in one head; further ones are ignored, and what they name is sent.
+/// Most connection options that are heeded in one head; further ones are ignored, and what they name is sent.
 const MAX_OPTIONS: usize = 64;
 
 /// Which rule keeps a request from being sent at all, because it would leave HTTP on its connection; `shared` where
@@ -52,38 +50,45 @@ pub fn refused(request: &Request, shared: bool) -> Option<&'static str> {
     refused.then_some("upgrade")
 }
 
-/// What the Connection lines of one head name.
+/// What the Connection lines of one head name, besides what is left out anyway.
 #[derive(Clone, Debug, Default)]
-pub struct HopByHop {
-    named: HashSet<Vec<u8>>,
+pub struct HopByHop<'a> {
+    named: Vec<&'a [u8]>,
 }
 
-impl HopByHop {
+impl<'a> HopByHop<'a> {
     /// Reads the Connection lines of `head`.
     #[must_use]
-    pub fn of(head: &Head) -> Self {
+    pub fn of(head: &'a Head) -> Self {
         if !head.may_have("connection") {
             return Self::default();
         }
-        let named = head
-            .get_all("connection")
-            .flat_map(|value| value.split(|byte| *byte == b','))
-            .take(MAX_OPTIONS)
-            .map(|option| option.trim_ascii().to_ascii_lowercase())
-            .collect();
-        Self { named }
+        let lines = head.lines().filter(|line| line.is("connection"));
+        Self { named: lines.flat_map(|line| options(line.value)).take(MAX_OPTIONS).collect() }
+    }
+
+    /// Whether it takes a Connection line of this `value` to know which lines are left out: most say `keep-alive`.
+    #[must_use]
+    pub fn depends_on(value: &[u8]) -> bool {
+        options(value).next().is_some()
     }
 
     /// Whether the line under `name` is left out.
     #[must_use]
     pub fn covers(&self, name: &[u8]) -> bool {
-        let is = |known: &str| name.eq_ignore_ascii_case(known.as_bytes());
-        if NEVER.iter().any(|known| is(known)) {
-            return false;
-        }
-        ALWAYS.iter().any(|known| is(known))
-            || (!self.named.is_empty() && self.named.contains(&name.to_ascii_lowercase()))
+        is_among(name, &ALWAYS)
+            || (self.named.iter().any(|named| named.eq_ignore_ascii_case(name)) && !is_among(name, &NEVER))
     }
+}
+
+/// What a Connection line names besides what is left out anyway.
+fn options(value: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let options = value.split(|byte| *byte == b',').map(<[u8]>::trim_ascii);
+    options.filter(|option| !option.is_empty() && !is_among(option, &ALWAYS))
+}
+
+fn is_among(name: &[u8], known: &[&str]) -> bool {
+    known.iter().any(|known| known.len() == name.len() && name.eq_ignore_ascii_case(known.as_bytes()))
 }
 
 #[cfg(test)]

@@ -13,7 +13,7 @@ use bytes::Bytes;
 
 use tokio::time::Instant;
 
-use crate::exchange::{ConnectionId, Digest, ExchangeId, FailureKind, Head, Outcome, Request};
+use crate::exchange::{ConnectionId, Digest, ExchangeId, FailureKind, Head, Outcome, Request, digest};
 
 mod address;
 mod choice;
@@ -72,7 +72,7 @@ impl From<ExchangeId> for Lane {
 /// costs nothing; and whether its Host stays.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Wanted {
-    /// The SHA-256 of the content.
+    /// The SHA-256 of the content, where that is not kept.
     pub hash: bool,
     /// The head, and the content where it has at most this many bytes.
     pub kept: Option<usize>,
@@ -172,7 +172,7 @@ pub struct Answer {
     pub status: u16,
     /// Content bytes of the body, transfer coding removed.
     pub body_len: u64,
-    /// SHA-256 of the content; `None` where it is empty or was not asked for.
+    /// SHA-256 of the content; `None` where it is empty, was not asked for, or all of it is kept.
     pub body_sha256: Option<Digest>,
     /// Head and content, where they were asked for.
     pub kept: Option<Box<Kept>>,
@@ -183,6 +183,15 @@ pub struct Answer {
     pub first_byte: Instant,
     /// When the last byte was read.
     pub done: Instant,
+}
+
+impl Answer {
+    /// Keeps of the body but its hash.
+    pub fn let_body_go(&mut self) {
+        if let Some(kept) = &mut self.kept {
+            self.body_sha256 = self.body_sha256.or_else(|| kept.let_body_go());
+        }
+    }
 }
 
 /// An answer as it came.
@@ -203,10 +212,10 @@ impl Kept {
         Self { head, body, held: None }
     }
 
-    /// Keeps the head only.
-    pub fn let_body_go(&mut self) {
-        self.body = None;
+    /// Keeps the head only; the digest of the body, where there was one, is what is left of it.
+    pub fn let_body_go(&mut self) -> Option<Digest> {
         self.held = None;
+        self.body.take().and_then(|body| digest(&body))
     }
 }
 

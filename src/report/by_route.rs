@@ -83,6 +83,8 @@ pub(super) struct ByRoute {
     places: HashMap<Name, usize, foldhash::fast::RandomState>,
     tallies: Vec<Tally>,
     other: Tally,
+    /// The last name.
+    name: String,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -120,12 +122,14 @@ enum Cell {
 impl ByRoute {
     /// No counts yet, for this many targets; what `patterns` name is named so.
     pub(super) fn new(patterns: Arc<Patterns>, targets: usize) -> Self {
-        Self { patterns, targets, places: HashMap::default(), tallies: Vec::new(), other: Tally::new(targets) }
+        let (places, tallies, name) = Default::default();
+        Self { patterns, targets, places, tallies, other: Tally::new(targets), name }
     }
 
     /// A request was seen: its route, [`OTHER`] where there are too many.
     pub(super) fn seen(&mut self, method: &[u8], target: &[u8]) -> Name {
-        let name = self.patterns.name(method, target);
+        self.patterns.name_in(method, target, &mut self.name);
+        let name = &self.name;
         if let Some((known, at)) = self.places.get_key_value(name.as_str()) {
             let (known, at) = (Arc::clone(known), *at);
             if let Some(tally) = self.tallies.get_mut(at) {
@@ -137,7 +141,7 @@ impl ByRoute {
             self.other.requests += 1;
             return OTHER.into();
         }
-        let name: Name = name.into();
+        let name: Name = name.as_str().into();
         self.places.insert(Arc::clone(&name), self.tallies.len());
         self.tallies.push(Tally { requests: 1, ..Tally::new(self.targets) });
         name

@@ -62,7 +62,7 @@ impl Evidence {
         if !self.is_wanted {
             return;
         }
-        note.route = Some(self.routes.seen(&note.method, &note.target));
+        note.route = Some(self.routes.seen(note.words.method(), note.words.target()));
         self.times.at(self.started.clock.elapsed(), |bucket| {
             bucket.point.seen += 1;
             bucket.point.ended += u64::from(ended.is_some());

@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use crate::exchange::{Damage, ExchangeId};
-use crate::replay::{Delivery, Kept};
+use crate::replay::{Answer, Delivery, Kept};
 
 use super::{Production, RequestNote};
 
@@ -77,7 +77,7 @@ impl Pending {
 
     fn weight(&self) -> usize {
         let heads = self.kept().map(|kept| kept.head.as_bytes().len()).sum::<usize>();
-        self.note.method.len() + self.note.target.len() + self.note.host.len() + self.note.head.len() + heads
+        self.note.words.len() + heads
     }
 
     /// Bytes of the bodies that it keeps.
@@ -93,12 +93,11 @@ impl Pending {
 
     /// Lets the bodies go: whether they differ is then known by their hashes alone.
     fn let_bodies_go(&mut self) {
-        let production = self.production.iter_mut().flatten().filter_map(|production| production.kept.as_deref_mut());
-        let answers = self.deliveries.iter_mut().filter_map(|delivery| delivery.answer.as_mut()?.kept.as_deref_mut());
-        production.chain(answers).for_each(Kept::let_body_go);
+        self.production.iter_mut().flatten().for_each(Production::let_body_go);
+        self.deliveries.iter_mut().filter_map(|delivery| delivery.answer.as_mut()).for_each(Answer::let_body_go);
     }
 
-    fn end(self, without: Unjoined) -> Joined {
+    fn end(self: Box<Self>, without: Unjoined) -> Joined {
         let production = match self.production {
             Some(half) => half.map_err(Unjoined::Damage),
             None => Err(without),
@@ -113,8 +112,9 @@ impl Pending {
 /// bodies they keep. Of those that were offered before `bodiless` none keeps a body.
 #[derive(Debug)]
 pub struct Joins {
-    waiting: BTreeMap<u64, Pending>,
-    places: HashMap<ExchangeId, u64>,
+    /// In boxes: the tree moves what it holds about.
+    waiting: BTreeMap<u64, Box<Pending>>,
+    places: HashMap<ExchangeId, u64, foldhash::fast::RandomState>,
     next: u64,
     bytes: usize,
     bodies: usize,
@@ -135,7 +135,7 @@ impl Joins {
     pub fn with_limit(limit: usize) -> Self {
         Self {
             waiting: BTreeMap::new(),
-            places: HashMap::new(),
+            places: HashMap::default(),
             next: 0,
             bytes: 0,
             bodies: 0,
@@ -166,7 +166,7 @@ impl Joins {
             self.bodies -= old.bodies();
             gone.push(old.end(Unjoined::Evicted));
         }
-        self.waiting.insert(place, pending);
+        self.waiting.insert(place, Box::new(pending));
         while self.waiting.len() > self.limit || (self.bytes > MAX_PENDING_BYTES && self.waiting.len() > 1) {
             let Some(oldest) = self.waiting.keys().next().copied() else { break };
             gone.extend(self.take(oldest).map(|oldest| oldest.end(Unjoined::Evicted)));
@@ -235,7 +235,7 @@ impl Joins {
 
     fn find(&mut self, id: ExchangeId) -> Option<(u64, &mut Pending)> {
         let place = *self.places.get(&id)?;
-        Some((place, self.waiting.get_mut(&place)?))
+        self.waiting.get_mut(&place).map(|pending| (place, &mut **pending))
     }
 
     fn take_if_complete(&mut self, place: u64) -> Option<Joined> {
@@ -245,7 +245,7 @@ impl Joins {
         self.take(place).map(|pending| pending.end(Unjoined::Stopped))
     }
 
-    fn take(&mut self, place: u64) -> Option<Pending> {
+    fn take(&mut self, place: u64) -> Option<Box<Pending>> {
         let pending = self.waiting.remove(&place)?;
         self.places.remove(&pending.note.id);
         self.bytes -= pending.weight();
@@ -257,6 +257,7 @@ impl Joins {
 
 #[cfg(test)]
 mod tests {
+    use super::super::Words;
     use super::super::testing::{delivery, id, note, production};
     use super::*;
     use crate::exchange::Outcome;
@@ -316,7 +317,7 @@ mod tests {
         let mut gone = 0;
         for n in 0..40 {
             let mut long = note(n);
-            long.target = vec![b'a'; 1 << 20];
+            long.words = Words::new(b"GET", &vec![b'a'; 1 << 20], b"", b"");
             gone += joins.offered(long, 1).len();
         }
         assert!(gone >= 8, "{gone}");

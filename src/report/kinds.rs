@@ -296,12 +296,12 @@ fn shortened(mut text: String, most: usize) -> String {
 
 fn example(pair: Pair<'_>, difference: &Difference) -> Option<Example> {
     let note = pair.note;
-    if note.target.len() > MAX_TARGET {
+    if note.words.target().len() > MAX_TARGET {
         return None;
     }
-    let headers = curl::chosen(&Head::new(note.head.clone()));
+    let headers = curl::chosen(&Head::new(note.words.head().to_vec()));
     let text = |bytes: &[u8]| wire_text(bytes).into_owned();
-    let curl = curl::line(pair.url, &note.method, &note.target, &headers, note.body_len);
+    let curl = curl::line(pair.url, note.words.method(), note.words.target(), &headers, note.body_len);
     Some(Example {
         id: note.id.to_string(),
         at: note.at.to_string(),
@@ -310,8 +310,8 @@ fn example(pair: Pair<'_>, difference: &Difference) -> Option<Example> {
         shadow: value(&difference.shadow),
         statuses: (Some(pair.production.status), pair.status),
         request: ExampleRequest {
-            method: text(&note.method),
-            target: text(&middleware::shown::target(&note.target)),
+            method: text(note.words.method()),
+            target: text(&middleware::shown::target(note.words.target())),
             headers: headers.iter().map(|(name, value)| (text(name), text(value))).collect(),
         },
         curl,

@@ -133,10 +133,10 @@ impl Reporter {
             None if self.in_haste => Bodies::InHaste,
             None => Bodies::Whole,
         };
-        let host = &meeting.note.host;
+        let host = meeting.note.words.host();
         let one = production_side(production, host);
         let other = answer_side(answer, self.host(delivery.target), host);
-        Some(compare::compare(&self.compare, &meeting.note.method, &one, &other, bodies))
+        Some(compare::compare(&self.compare, meeting.note.words.method(), &one, &other, bodies))
     }
 
     /// Holds production's answer against its last one to the same request.
@@ -146,9 +146,9 @@ impl Reporter {
             return;
         }
         let Some(before) = self.repeats.seen(key, production) else { return };
-        let host = &meeting.note.host;
+        let host = meeting.note.words.host();
         let (one, other) = (production_side(&before, host), production_side(production, host));
-        let found = compare::compare(&self.compare, &meeting.note.method, &one, &other, Bodies::Whole);
+        let found = compare::compare(&self.compare, meeting.note.words.method(), &one, &other, Bodies::Whole);
         if !found.body_unknown {
             self.noise.own(meeting.route, Why::Repeats, &found);
         }
@@ -158,10 +158,10 @@ impl Reporter {
     fn checked(&mut self, meeting: &Meeting<'_>, target: usize, check: &Delivery, deliveries: &[Delivery]) {
         let first = deliveries.iter().find(|delivery| delivery.target == target);
         let (Some(first), Some(second)) = (first.and_then(answer), answer(check)) else { return };
-        let host = &meeting.note.host;
+        let host = meeting.note.words.host();
         let (one, other) = (answer_side(first, self.host(target), host), answer_side(second, self.host(target), host));
         let bodies = if self.in_haste { Bodies::InHaste } else { Bodies::Whole };
-        let found = compare::compare(&self.compare, &meeting.note.method, &one, &other, bodies);
+        let found = compare::compare(&self.compare, meeting.note.words.method(), &one, &other, bodies);
         self.checks.compared(&found);
         if !found.body_unknown {
             self.noise.own(meeting.route, Why::SelfCheck, &found);

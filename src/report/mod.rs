@@ -48,6 +48,7 @@ pub mod text;
 pub mod timeline;
 pub mod units;
 pub mod verdict;
+mod words;
 
 pub use crate::journal::line as lines;
 pub use against::Comparison;
@@ -66,6 +67,7 @@ pub use summary::{
     Counts, Differences, Ended, Figures, Frames, Gate, GateState, ProductionSide, RampEnd, Recording, Requests, Sample,
     Streams, Summary, Target, TargetEnded, TargetGuard, TargetLatency, Tcp,
 };
+pub use words::Words;
 
 use curves::Curves;
 use evidence::{Blocks, Evidence};
@@ -207,20 +209,14 @@ pub struct RequestNote {
     pub at: Timestamp,
     /// Who sent it.
     pub client: SocketAddr,
-    /// Method as captured.
-    pub method: Vec<u8>,
-    /// Target as captured.
-    pub target: Vec<u8>,
+    /// What it says.
+    pub words: Words,
     /// Bytes of head and body content.
     pub bytes: u64,
     /// Bytes of body content.
     pub body_len: u64,
-    /// The head as captured; empty where it is longer than [`MAX_NOTED_HEAD`].
-    pub head: Vec<u8>,
     /// Its route, once the report has named it.
     pub route: Option<by_route::Name>,
-    /// Value of the first Host header; empty where there is none.
-    pub host: Vec<u8>,
     /// What it has in common with requests that ask for just the same; none where it may change something.
     pub repeat: Option<RepeatKey>,
 }
@@ -228,6 +224,7 @@ pub struct RequestNote {
 /// A hash of all that an answer depends on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct RepeatKey(pub u64);
+
 /// Longest head that a note keeps, in bytes: a request with a longer one is shown without its header lines.
 pub const MAX_NOTED_HEAD: usize = 2048;
 
@@ -238,7 +235,7 @@ pub struct Production {
     pub status: u16,
     /// Content bytes seen.
     pub body_len: u64,
-    /// SHA-256 of the content; `None` where it is empty or damaged.
+    /// SHA-256 of the content; `None` where it is empty or damaged, or all of it is kept.
     pub body_sha256: Option<Digest>,
     /// What is missing of it; the status is known all the same.
     pub damage: Option<Damage>,
@@ -246,6 +243,15 @@ pub struct Production {
     pub latency: Duration,
     /// Head and content, where they are to be compared.
     pub kept: Option<Box<Kept>>,
+}
+
+impl Production {
+    /// Keeps of the body but its hash.
+    fn let_body_go(&mut self) {
+        if let Some(kept) = &mut self.kept {
+            self.body_sha256 = self.body_sha256.or_else(|| kept.let_body_go());
+        }
+    }
 }
 
 /// When a run began, on both clocks.

@@ -87,6 +87,15 @@ impl Patterns {
         self.written(method, target).unwrap_or_else(|| routes::name(method, target))
     }
 
+    /// The same, in the memory that `name` has: with millions of requests there are few routes.
+    pub(super) fn name_in(&self, method: &[u8], target: &[u8], name: &mut String) {
+        name.clear();
+        match self.written(method, target) {
+            Some(written) => name.push_str(&written),
+            None => routes::push_name(method, target, name),
+        }
+    }
+
     /// The first pattern that matches.
     fn written(&self, method: &[u8], target: &[u8]) -> Option<String> {
         if self.patterns.is_empty() {

@@ -134,8 +134,8 @@ impl<'a> Line<'a> {
             id: Shown(id),
             at: note.map(|note| Shown(note.at)),
             client: note.map(|note| Shown(note.client)),
-            method: note.map(|note| wire_text(&note.method)),
-            target: note.map(|note| shown(&note.target)),
+            method: note.map(|note| wire_text(note.words.method())),
+            target: note.map(|note| shown(note.words.target())),
             route: note.and_then(|note| note.route.as_deref()),
             outcome: outcome.key(),
             rule,
@@ -249,6 +249,7 @@ fn write_line(to: &mut dyn Write, line: &impl Serialize) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::Words;
     use super::super::testing::{delivery, note, production};
     use super::*;
     use crate::exchange::{FailureKind, Malformed};
@@ -283,7 +284,7 @@ mod tests {
     #[test]
     fn a_secret_in_the_target_is_masked() {
         let mut note = note(1);
-        note.target = b"/a?day=fri&access_token=s3cret".to_vec();
+        note.words = Words::new(b"GET", b"/a?day=fri&access_token=s3cret", b"old.example", b"");
         let line = value(&Line::ended(&note, &Outcome::SampledOut));
         assert_eq!(line["target"], "/a?day=fri&access_token=***");
     }
@@ -303,7 +304,7 @@ mod tests {
     #[test]
     fn bytes_that_are_no_utf_8_become_latin_1() {
         let mut note = note(1);
-        note.target = b"/caf\xe9".to_vec();
+        note.words = Words::new(b"GET", b"/caf\xe9", b"old.example", b"");
         assert_eq!(value(&Line::ended(&note, &Outcome::SampledOut))["target"], "/caf\u{e9}");
     }
 

@@ -4,7 +4,6 @@
 //! each segment that looks like an identifier ([`template`]); the query is left out. The same exchanges in the same
 //! order always give the same rows. Nothing is printed here.
 
-use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
@@ -45,17 +44,25 @@ const LONGEST_ENDING: usize = 5;
 /// The route of a method and a target as captured: `GET /v2/channels/{id}`.
 #[must_use]
 pub fn name(method: &[u8], target: &[u8]) -> String {
+    let mut name = String::new();
+    push_name(method, target, &mut name);
+    name
+}
+
+/// Adds the [`name`] to `name`, which is empty.
+pub(super) fn push_name(method: &[u8], target: &[u8], name: &mut String) {
     let path = path_and_query(target);
     let path = path.get(..memchr::memchr2(b'?', b'#', path).unwrap_or(path.len())).unwrap_or_default();
     // Identifiers may be long, what is left of them is not: twice the limit is enough to fill it, or nearly so.
     let path = path.get(..path.len().min(2 * MAX_ROUTE_BYTES)).unwrap_or_default();
     let method = method.get(..method.len().min(MAX_ROUTE_BYTES)).unwrap_or_default();
-    let mut name = format!("{} {}", wire_text(method), template(&wire_text(path)));
-    if let Some((cut, _)) = name.char_indices().find(|(at, c)| at + c.len_utf8() > MAX_ROUTE_BYTES) {
-        name.truncate(cut);
+    name.push_str(&wire_text(method));
+    name.push(' ');
+    push_template(&wire_text(path), name);
+    if name.len() > MAX_ROUTE_BYTES {
+        name.truncate(name.floor_char_boundary(MAX_ROUTE_BYTES));
         name.push('…');
     }
-    name
 }
 
 /// The path with identifiers replaced, segment by segment: numbers, dates, UUIDs, eight or more hex digits (one of
@@ -63,24 +70,42 @@ pub fn name(method: &[u8], target: &[u8]) -> String {
 /// is kept, and so is what stands before the number in `seg-00123.ts`, where that has three digits or more.
 #[must_use]
 pub fn template(path: &str) -> String {
-    let segments: Vec<Cow<'_, str>> = path.split('/').map(segment).collect();
-    segments.join("/")
+    let mut template = String::with_capacity(path.len());
+    push_template(path, &mut template);
+    template
 }
 
-fn segment(text: &str) -> Cow<'_, str> {
-    let (stem, ending) = text.rsplit_once('.').filter(|(_, ending)| is_ending(ending)).unwrap_or((text, ""));
-    let dot = if ending.is_empty() { "" } else { "." };
-    if is_id(stem) {
-        return format!("{ID}{dot}{ending}").into();
-    }
-    match stem.rsplit_once(['-', '_']) {
-        Some((before, number)) if number.len() >= 3 && is_number(number) => {
-            let kept = stem.len() - number.len();
-            let before = stem.get(..kept).unwrap_or(before);
-            format!("{before}{ID}{dot}{ending}").into()
+fn push_template(path: &str, template: &mut String) {
+    for (at, segment) in path.split('/').enumerate() {
+        if at > 0 {
+            template.push('/');
         }
-        _ => text.into(),
+        push_segment(segment, template);
     }
+}
+
+fn push_segment(text: &str, template: &mut String) {
+    // Only what has a digit in it is replaced.
+    if !text.bytes().any(|byte| byte.is_ascii_digit()) {
+        template.push_str(text);
+        return;
+    }
+    let (stem, ending) = text.rsplit_once('.').filter(|(_, ending)| is_ending(ending)).unwrap_or((text, ""));
+    let before = if is_id(stem) {
+        ""
+    } else {
+        match stem.rsplit_once(['-', '_']) {
+            Some((_, number)) if number.len() >= 3 && is_number(number) => {
+                stem.strip_suffix(number).unwrap_or_default()
+            }
+            _ => {
+                template.push_str(text);
+                return;
+            }
+        }
+    };
+    let dot = if ending.is_empty() { "" } else { "." };
+    [before, ID, dot, ending].into_iter().for_each(|part| template.push_str(part));
 }
 
 fn is_ending(text: &str) -> bool {

@@ -1,5 +1,7 @@
 //! Running counts of one target and of production, beside the ledger.
 
+use std::collections::BTreeMap;
+
 use crate::exchange::Outcome;
 use crate::replay::Delivery;
 
@@ -14,13 +16,17 @@ use super::{Production, TargetEnd};
 /// What one target answered.
 #[derive(Clone, Debug, Default)]
 pub(super) struct TargetTally {
-    statuses: Counts,
+    statuses: Statuses,
     service: Durations,
     response: Durations,
     lag: Durations,
-    matrix: std::collections::BTreeMap<String, Counts>,
+    /// Production's status, where it is known, and the target's, where it answered.
+    matrix: BTreeMap<(Option<u16>, Option<u16>), u64>,
     differences: Differences,
 }
+
+/// How many answers there were of each status.
+type Statuses = BTreeMap<u16, u64>;
 
 impl TargetTally {
     /// What a delivery tells by itself: times and status.
@@ -35,7 +41,7 @@ impl TargetTally {
             }
         }
         if let (Outcome::Sent, Some(answer)) = (&delivery.outcome, &delivery.answer) {
-            count(&mut self.statuses, status(answer.status).as_str());
+            *self.statuses.entry(answer.status).or_default() += 1;
         }
     }
 
@@ -48,12 +54,11 @@ impl TargetTally {
     ) -> Vec<Difference> {
         let answer = delivery.answer.as_ref().filter(|_| delivery.outcome == Outcome::Sent);
         let shadow = match (&delivery.outcome, answer) {
-            (Outcome::Sent, Some(answer)) => status(answer.status),
-            (Outcome::Failed(_), _) => "failed".to_owned(),
+            (Outcome::Sent, Some(answer)) => Some(answer.status),
+            (Outcome::Failed(_), _) => None,
             _ => return Vec::new(),
         };
-        let row = production.map_or_else(|| "none".to_owned(), |production| status(production.status));
-        count(self.matrix.entry(row).or_default(), &shadow);
+        *self.matrix.entry((production.map(|production| production.status), shadow)).or_default() += 1;
         let Some(found) = found else { return Vec::new() };
         self.differences.compared += 1;
         self.differences.any += u64::from(!found.differences.is_empty());
@@ -62,6 +67,17 @@ impl TargetTally {
         self.differences.headers += u64::from(found.has(Place::Header));
         self.differences.body += u64::from(found.has(Place::Body));
         found.differences
+    }
+
+    /// The matrix by keys.
+    fn cells(&self) -> BTreeMap<String, Counts> {
+        let mut cells = BTreeMap::<String, Counts>::new();
+        for ((production, shadow), count) in &self.matrix {
+            let row = production.map_or_else(|| "none".to_owned(), status);
+            let column = shadow.map_or_else(|| "failed".to_owned(), status);
+            cells.entry(row).or_default().insert(column, *count);
+        }
+        cells
     }
 
     /// Its latency by percentile.
@@ -84,7 +100,7 @@ impl TargetTally {
             offered,
             in_flight,
             ended,
-            statuses: self.statuses.clone(),
+            statuses: counts(&self.statuses),
             connections_opened: end.connections_opened,
             peak_connections: end.peak_connections,
             peak_in_flight: end.peak_in_flight,
@@ -95,7 +111,7 @@ impl TargetTally {
                 response: self.response.figures(),
             },
             schedule_lag_us: (self.lag.count() > 0).then(|| self.lag.figures()),
-            matrix: self.matrix.clone(),
+            matrix: self.cells(),
             differences_noise: OnlyNoise::default(),
             differences: self.differences.clone(),
             guard: end.guard.clone(),
@@ -106,7 +122,7 @@ impl TargetTally {
 /// What production answered to the requests that were offered.
 #[derive(Clone, Debug, Default)]
 pub(super) struct ProductionTally {
-    statuses: Counts,
+    statuses: Statuses,
     damaged: Counts,
     latency: Durations,
     unjoined: Counts,
@@ -114,7 +130,7 @@ pub(super) struct ProductionTally {
 
 impl ProductionTally {
     pub(super) fn answered(&mut self, production: &Production) {
-        count(&mut self.statuses, &status(production.status));
+        *self.statuses.entry(production.status).or_default() += 1;
         if let Some(why) = production.damage {
             count(&mut self.damaged, why.key());
         }
@@ -133,7 +149,7 @@ impl ProductionTally {
     pub(super) fn finish(&self) -> ProductionSide {
         let Self { statuses, damaged, latency, unjoined } = self;
         ProductionSide {
-            statuses: statuses.clone(),
+            statuses: counts(statuses),
             damaged: damaged.clone(),
             latency_us: latency.figures(),
             unjoined: unjoined.clone(),
@@ -144,6 +160,10 @@ impl ProductionTally {
     pub(super) fn buckets(&self) -> Buckets {
         Buckets::of(&self.latency)
     }
+}
+
+fn counts(statuses: &Statuses) -> Counts {
+    statuses.iter().map(|(of, count)| (status(*of), *count)).collect()
 }
 
 /// A status as a key: always three digits, so that keys sort as numbers do.

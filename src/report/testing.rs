@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::{Production, RequestNote};
+use super::{Production, RequestNote, Words};
 use crate::exchange::{ConnectionId, ExchangeId, Outcome, Timestamp};
 use crate::replay::{Answer, Delivery};
 
@@ -17,13 +17,10 @@ pub(super) fn note(n: u32) -> Box<RequestNote> {
         id: id(n),
         at: Timestamp::from_nanos(1_000_000_000),
         client: "10.0.0.7:51234".parse().unwrap(),
-        method: b"GET".to_vec(),
-        target: b"/a".to_vec(),
         bytes: 100,
         body_len: 0,
-        head: b"GET /a HTTP/1.1\r\n\r\n".to_vec(),
+        words: Words::new(b"GET", b"/a", b"old.example", b"GET /a HTTP/1.1\r\n\r\n"),
         route: None,
-        host: b"old.example".to_vec(),
         repeat: None,
     })
 }

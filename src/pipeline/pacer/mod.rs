@@ -419,18 +419,20 @@ impl Pacer {
         self.tell(Fact::Production { of, production: Err(why) })
     }
 
-    fn response(&mut self, of: ExchangeId, response: Box<Response>) -> bool {
+    fn response(&mut self, of: ExchangeId, mut response: Box<Response>) -> bool {
         let Some(asked) = self.asked.remove(&of) else {
             self.follow(of, || Event::Response { of, response });
             return true;
         };
+        let goes_on = asked.recorded || self.work.external.is_some();
+        let kept = self.work.keeping.as_ref().map(|keeping| Box::new(keeping.production(&mut response, goes_on)));
         let production = Production {
             status: response.status,
             body_len: response.body.len,
             body_sha256: response.body.sha256,
             damage: response.damage,
             latency: response.first_byte.since(asked.at),
-            kept: self.work.keeping.as_ref().map(|keeping| Box::new(keeping.production(&response))),
+            kept,
         };
         if self.work.external.is_some() {
             self.response_outside(of, response, &asked);

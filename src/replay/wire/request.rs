@@ -4,6 +4,8 @@
 //! connections are shared (see [`crate::replay::hop`]); and the line that frames the body is made true where
 //! middleware changed the body. Everything else, blanks, case, order and line ends included, is as it was on the wire.
 
+use std::borrow::Cow;
+
 use bytes::Bytes;
 
 use crate::exchange::{Framing, Head, HeaderLine, Request, path_and_query};
@@ -40,19 +42,12 @@ pub(super) struct Outgoing {
 /// The bytes of `request`; `None` where its body is not the one that its framing tells of.
 pub(super) fn encode(request: &Request, terms: &Terms) -> Option<Outgoing> {
     let wire = body(request)?;
-    let mut edit = Edit::new(&request.head, terms.authority.len() + wire.len().min(MAX_COPIED_BODY));
-    if !terms.keep_host {
-        edit.origin_form();
-    }
-    let mut lines = Lines::new(request, terms);
-    for line in request.head.lines() {
-        edit.lines_end = line.span().end;
-        match lines.judge(&line) {
-            Verdict::Keep => {}
-            Verdict::Drop => edit.drop_line(&line),
-            Verdict::Value(value) => edit.set_value(&line, value.as_bytes()),
-        }
-    }
+    let room = terms.authority.len() + wire.len().min(MAX_COPIED_BODY);
+    // Most Connection lines name nothing that is not left out anyway: they are only looked up where one does.
+    let (edit, lines) = match edited(request, terms, Hop::presumed(terms), room) {
+        Some(edited) => edited,
+        None => edited(request, terms, Hop::Read(HopByHop::of(&request.head)), room)?,
+    };
     let old = request.version() == b"1.0";
     let expects = lines.expects && !old && !wire.is_empty();
     let closes = lines.closes;
@@ -65,6 +60,48 @@ pub(super) fn encode(request: &Request, terms: &Terms) -> Option<Outgoing> {
     };
     let asked = Asked { head_only: request.method() == b"HEAD", old };
     Some(Outgoing { head, body, expects, closes, asked })
+}
+
+/// The head as it goes out, in one pass over it; `None` where what was presumed of Connection lines is not so.
+fn edited<'a>(request: &'a Request, terms: &'a Terms, hop: Hop<'a>, room: usize) -> Option<(Edit<'a>, Lines<'a>)> {
+    let mut edit = Edit::new(&request.head, room);
+    if !terms.keep_host {
+        edit.origin_form();
+    }
+    let mut lines = Lines::new(request, terms, hop);
+    for line in request.head.lines() {
+        edit.lines_end = line.span().end;
+        match lines.judge(&line) {
+            Verdict::Keep => {}
+            Verdict::Drop => edit.drop_line(&line),
+            Verdict::Value(value) => edit.set_value(&line, value.as_bytes()),
+            Verdict::LookAgain => return None,
+        }
+    }
+    Some((edit, lines))
+}
+
+/// What is known of lines that belong to the captured connection.
+enum Hop<'a> {
+    /// They all stay: connections are not shared.
+    Stays,
+    /// No Connection line names any besides those that are always left out, as far as is known.
+    Presumed,
+    Read(HopByHop<'a>),
+}
+
+impl Hop<'_> {
+    const fn presumed(terms: &Terms) -> Self {
+        if terms.shared { Self::Presumed } else { Self::Stays }
+    }
+
+    fn covers(&self, name: &[u8]) -> bool {
+        match self {
+            Self::Stays => false,
+            Self::Presumed => HopByHop::default().covers(name),
+            Self::Read(hop) => hop.covers(name),
+        }
+    }
 }
 
 /// The framed body, where it is whole.
@@ -81,17 +118,19 @@ fn body(request: &Request) -> Option<Bytes> {
 }
 
 /// What becomes of a header line.
-enum Verdict {
+enum Verdict<'a> {
     Keep,
     Drop,
-    Value(String),
+    Value(Cow<'a, str>),
+    /// What was presumed of Connection lines is not so.
+    LookAgain,
 }
 
 /// What the lines so far amount to.
 struct Lines<'a> {
     terms: &'a Terms,
     framing: Framing,
-    hop: Option<HopByHop>,
+    hop: Hop<'a>,
     found: Found,
     expects: bool,
     closes: bool,
@@ -106,8 +145,7 @@ struct Found {
 }
 
 impl<'a> Lines<'a> {
-    fn new(request: &Request, terms: &'a Terms) -> Self {
-        let hop = terms.shared.then(|| HopByHop::of(&request.head));
+    fn new(request: &Request, terms: &'a Terms, hop: Hop<'a>) -> Self {
         let framing = match request.body.framing {
             Framing::Length(0) | Framing::UntilClose => Framing::None,
             framing => framing,
@@ -115,7 +153,7 @@ impl<'a> Lines<'a> {
         Self { terms, framing, hop, found: Found::default(), expects: false, closes: false }
     }
 
-    fn judge(&mut self, line: &HeaderLine<'_>) -> Verdict {
+    fn judge(&mut self, line: &HeaderLine<'_>) -> Verdict<'a> {
         // Lengths first: most names have another one than any of these.
         match line.name.len() {
             4 if line.is("host") => return self.host(),
@@ -124,27 +162,31 @@ impl<'a> Lines<'a> {
             6 if line.is("expect") => self.expects |= line.value.eq_ignore_ascii_case(b"100-continue"),
             // Trailers go out with their chunks, so what announces them does, too.
             7 if line.is("trailer") && self.framing == Framing::Chunked => return Verdict::Keep,
-            10 if line.is("connection") && self.hop.is_none() => {
-                let mut options = line.value.split(|byte| *byte == b',');
-                self.closes |= options.any(|option| option.trim_ascii().eq_ignore_ascii_case(b"close"));
-            }
+            10 if line.is("connection") => match self.hop {
+                Hop::Stays => {
+                    let mut options = line.value.split(|byte| *byte == b',');
+                    self.closes |= options.any(|option| option.trim_ascii().eq_ignore_ascii_case(b"close"));
+                }
+                Hop::Presumed if HopByHop::depends_on(line.value) => return Verdict::LookAgain,
+                Hop::Presumed | Hop::Read(_) => {}
+            },
             _ => {}
         }
-        if self.hop.as_ref().is_some_and(|hop| hop.covers(line.name)) { Verdict::Drop } else { Verdict::Keep }
+        if self.hop.covers(line.name) { Verdict::Drop } else { Verdict::Keep }
     }
 
-    fn host(&mut self) -> Verdict {
+    fn host(&mut self) -> Verdict<'a> {
         if self.terms.keep_host {
             Verdict::Keep
         } else if std::mem::replace(&mut self.found.host, true) {
             Verdict::Drop
         } else {
-            Verdict::Value(self.terms.authority.clone())
+            Verdict::Value(Cow::Borrowed(&self.terms.authority))
         }
     }
 
     /// A length that is true stays as it was written.
-    fn length(&mut self, value: &[u8]) -> Verdict {
+    fn length(&mut self, value: &[u8]) -> Verdict<'a> {
         let expected = match self.framing {
             Framing::Length(len) => len,
             Framing::Chunked => return Verdict::Drop,
@@ -155,13 +197,13 @@ impl<'a> Lines<'a> {
         if value.split(|byte| *byte == b',').all(|part| says(part) == Some(expected)) {
             Verdict::Keep
         } else if first {
-            Verdict::Value(expected.to_string())
+            Verdict::Value(Cow::Owned(expected.to_string()))
         } else {
             Verdict::Drop
         }
     }
 
-    fn coding(&mut self) -> Verdict {
+    fn coding(&mut self) -> Verdict<'a> {
         if self.framing == Framing::Chunked {
             self.found.framing = true;
             Verdict::Keep

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use tokio::time::Instant;
 
 use crate::exchange::{Digest, FailureKind, Framing, Head};
-use crate::http1::{AnswerError, Asked, Begin, BodyReader, Fed, head_end, read_answer, response_begins};
+use crate::http1::{AnswerError, Asked, Begin, BodyReader, Fed, Hashed, head_end, read_answer, response_begins};
 use crate::replay::{Kept, Wanted};
 
 /// Bytes of all heads of one exchange, the interim ones included. Past it the exchange fails as too large.
@@ -45,6 +45,7 @@ impl Broken {
 pub(super) struct Read {
     pub(super) status: u16,
     pub(super) body_len: u64,
+    /// `None` where all of it is kept, too.
     pub(super) body_sha256: Option<Digest>,
     pub(super) kept: Option<Box<Kept>>,
     pub(super) first_byte: Instant,
@@ -175,13 +176,15 @@ impl ResponseReader {
         if matches!(head.framing, Framing::Length(length) if length > self.max_response) {
             return Err(Broken::TooLarge);
         }
-        let framed = self.wanted.kept.map(|most| most.saturating_add(MAX_KEPT_FRAMING));
+        let framing = if head.framing == Framing::Chunked { MAX_KEPT_FRAMING } else { 0 };
+        let framed = self.wanted.kept.map(|most| most.saturating_add(framing));
+        let hashed = if self.wanted.hash { Hashed::Unkept } else { Hashed::Never };
         self.state = State::Body(Final {
             status: head.status,
             persists: head.persists,
             first_byte: began,
             head: self.wanted.kept.map(|_| Head::new(raw.to_vec())),
-            body: BodyReader::with(head.framing, self.wanted.hash, framed),
+            body: BodyReader::with(head.framing, hashed, framed),
         });
         Ok(())
     }
@@ -299,7 +302,9 @@ mod tests {
             (Wanted::default(), false, None),
             (Wanted::HASH, true, None),
             (Wanted { kept: Some(4), ..Wanted::default() }, false, Some(None)),
-            (Wanted { kept: Some(5), ..Wanted::HASH }, true, Some(Some(Bytes::from_static(b"hello")))),
+            (Wanted { kept: Some(4), ..Wanted::HASH }, true, Some(None)),
+            // Whoever has all of it can hash it.
+            (Wanted { kept: Some(5), ..Wanted::HASH }, false, Some(Some(Bytes::from_static(b"hello")))),
         ] {
             let mut reader = ResponseReader::new(GET, wanted, 100);
             assert_eq!(reader.feed(bytes, Instant::now()), Ok(true));

@@ -20,7 +20,7 @@ use std::borrow::Cow;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use crate::exchange::{Digest, Head, hex};
+use crate::exchange::{Digest, Head, digest, hex};
 use crate::http1::{Content, content};
 
 pub use path::field;
@@ -105,12 +105,28 @@ pub struct Side<'a> {
     pub head: Option<&'a Head>,
     /// Content bytes.
     pub body_len: u64,
-    /// SHA-256 of the content; `None` where it is empty or not known.
+    /// SHA-256 of the content; `None` where it is empty, not known, or not made because the content is here.
     pub body_sha256: Option<&'a Digest>,
     /// The content, where it was kept.
     pub body: Option<&'a [u8]>,
     /// Hosts that this side may have been asked under: a `Location` that names one stays on its own stack.
     pub authorities: [&'a [u8]; 2],
+}
+
+impl Side<'_> {
+    /// SHA-256 of the content; `None` where that is empty or not known.
+    fn sha256(&self) -> Option<Digest> {
+        self.body_sha256.copied().or_else(|| self.body.and_then(digest))
+    }
+
+    /// Whether both have the same content, which is as long; `None` where that is not known.
+    fn has_content_of(&self, other: &Self) -> Option<bool> {
+        match (self.body, other.body) {
+            _ if self.body_len == 0 => Some(true),
+            (Some(one), Some(other)) => Some(one == other),
+            _ => Some(self.sha256()? == other.sha256()?),
+        }
+    }
 }
 
 /// What is known of the bodies beforehand.
@@ -183,14 +199,12 @@ fn body(rules: &Rules, production: &Side<'_>, shadow: &Side<'_>, bodies: Bodies)
     if bodies == Bodies::Damaged {
         return Verdict::Unknown;
     }
-    let hashes = (production.body_sha256, shadow.body_sha256);
     if production.body_len == shadow.body_len {
-        match hashes {
-            (Some(one), Some(other)) if one == other => return Verdict::Same,
-            _ if production.body_len == 0 => return Verdict::Same,
-            (Some(_), Some(_)) => {}
+        match production.has_content_of(shadow) {
+            Some(true) => return Verdict::Same,
+            Some(false) => {}
             // Of the same length, and of one of them that is all.
-            _ => return Verdict::Unknown,
+            None => return Verdict::Unknown,
         }
     }
     let whole = || Verdict::Differs(vec![as_a_whole(production, shadow)]);
@@ -258,7 +272,7 @@ fn characters<'a>(head: &Head, body: &'a [u8]) -> Option<Cow<'a, str>> {
 }
 
 fn as_a_whole(production: &Side<'_>, shadow: &Side<'_>) -> Difference {
-    let whole = |side: &Side<'_>| json!({ "len": side.body_len, "sha256": side.body_sha256.map(hex) });
+    let whole = |side: &Side<'_>| json!({ "len": side.body_len, "sha256": side.sha256().as_ref().map(hex) });
     Difference {
         place: Place::Body,
         path: String::new(),

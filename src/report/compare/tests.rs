@@ -294,6 +294,22 @@ fn bodies_differ_by_length_or_hash_only_where_both_are_whole() {
 }
 
 #[test]
+fn a_body_that_was_kept_meets_the_hash_of_one_that_was_not() {
+    let answer = kept(200, "Content-Type: image/png\r\n", b"hello");
+    let same = |hash: &Digest, len| {
+        let (one, other) = (
+            Side { body_sha256: None, ..answer.side() },
+            Side { body: None, body_sha256: Some(hash), body_len: len, ..answer.side() },
+        );
+        [(&one, &other), (&other, &one)].map(|(one, other)| compare(&rules(&[]), b"GET", one, other, Bodies::InHaste))
+    };
+    let hash = answer.sha256;
+    assert!(same(&hash, 5).iter().all(|found| !found.has(Place::Body) && !found.body_unknown));
+    let [found, _] = same(&[9; 32], 5);
+    assert_eq!(found.differences[0].production["sha256"], hex(&hash), "made where it is told");
+}
+
+#[test]
 fn answers_without_a_body_are_compared_by_their_heads() {
     let (one, other) = (kept(304, "ETag: a\r\n", b""), kept(304, "ETag: b\r\n", b"x"));
     assert_eq!(lines(&found(&rules(&[]), &one, &other).differences), [r#"header etag value "a" "b""#]);
@@ -383,5 +399,9 @@ fn a_head_too_long_to_be_compared_says_so() {
     let found = found(&rules(&[]), &long, &kept(200, "A: b\r\n", b""));
     assert_eq!(lines(&found.differences), ["header  more null null"]);
     let many = kept(200, &"A: b\r\n".repeat(200), b"");
-    assert_eq!(super::compare(&rules(&[]), b"GET", &many.side(), &many.side(), Bodies::Whole).differences.len(), 1);
+    let others = kept(200, &"A: c\r\n".repeat(200), b"");
+    let compared =
+        |one: &Kept, other: &Kept| super::compare(&rules(&[]), b"GET", &one.side(), &other.side(), Bodies::Whole);
+    assert_eq!(lines(&compared(&many, &others).differences), ["header  more null null"]);
+    assert!(compared(&many, &many).differences.is_empty(), "they are alike, however many");
 }

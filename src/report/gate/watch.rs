@@ -157,8 +157,8 @@ impl Watch {
         self.take(
             url,
             &Seen {
-                method: &note.method,
-                target: &note.target,
+                method: note.words.method(),
+                target: note.words.target(),
                 status,
                 service_us: delivery.service.map(micros),
                 response_us: delivery.response.map(micros),
@@ -285,6 +285,7 @@ impl Tally {
 
 #[cfg(test)]
 mod tests {
+    use super::super::super::Words;
     use super::super::super::compare::{Difference, Kind};
     use super::super::super::noise;
     use super::super::super::results::Line;
@@ -303,7 +304,7 @@ mod tests {
     /// run, and read again from the results.
     fn seen(watches: &mut [&mut Watch; 2], target: &str, status: Option<u16>) {
         let mut note = note(1);
-        note.target = target.as_bytes().to_vec();
+        note.words = Words::new(b"GET", target.as_bytes(), b"old.example", b"");
         note.route = Some(format!("GET {target}").into());
         let outcome = if status.is_some() { Outcome::Sent } else { Outcome::Failed(FailureKind::Timeout) };
         let delivery = delivery(1, outcome, status);

@@ -1,0 +1,146 @@
+//! What the report is told of a request: in one pass over its head, since every request is told.
+
+use xxhash_rust::xxh3::xxh3_64_with_seed;
+
+use super::beside::changes_nothing;
+use crate::exchange::{Framing, Request};
+use crate::report::{MAX_NOTED_HEAD, RepeatKey, RequestNote, Words};
+
+/// Header lines that an answer may depend on, in lower case: requests that differ in one of them are not the same.
+const DEPENDS_ON: [&str; 13] = [
+    "accept",
+    "accept-encoding",
+    "accept-language",
+    "authorization",
+    "cookie",
+    "host",
+    "if-match",
+    "if-modified-since",
+    "if-none-match",
+    "origin",
+    "range",
+    "x-api-key",
+    "x-forwarded-proto",
+];
+
+/// The lengths of their names, a bit each: most lines are none of them, and known to be none by their length.
+const LENGTHS: u32 = lengths();
+
+const fn lengths() -> u32 {
+    let (mut lengths, mut at) = (0, 0);
+    while at < DEPENDS_ON.len() {
+        #[expect(clippy::indexing_slicing, reason = "known when it is compiled")]
+        let len = DEPENDS_ON[at].len();
+        lengths |= 1 << len;
+        at += 1;
+    }
+    lengths
+}
+
+/// The note of a request; with its head and its [`RepeatKey`] where there is to be `evidence`.
+pub(super) fn note(request: &Request, evidence: bool) -> RequestNote {
+    let head = request.head.as_bytes();
+    let (method, target, _) = request.head.request_line();
+    let repeats = evidence && may_repeat(request, method);
+    let (mut host, mut key) = (None, Key::of(method, target));
+    for line in request.head.lines() {
+        if line.name.len() >= 32 || LENGTHS & (1 << line.name.len()) == 0 {
+            continue;
+        }
+        if host.is_none() && line.is("host") {
+            host = Some(line.value);
+            if !repeats {
+                break;
+            }
+        }
+        if let Some(at) = DEPENDS_ON.iter().position(|name| line.is(name)) {
+            key.take(at, line.value);
+        }
+    }
+    let kept = if evidence && head.len() <= MAX_NOTED_HEAD { head } else { &[] };
+    RequestNote {
+        id: request.id,
+        at: request.first_byte,
+        client: request.client,
+        words: Words::new(method, target, host.unwrap_or_default(), kept),
+        bytes: request.bytes(),
+        body_len: request.body.len,
+        route: None,
+        repeat: repeats.then_some(RepeatKey(key.0)),
+    }
+}
+
+/// Whether another request may ask for just the same: not one that may change something, has a body, or was not captured
+/// itself but copied.
+fn may_repeat(request: &Request, method: &[u8]) -> bool {
+    let captured = request.id.pass == 1 && request.id.copy == 0 && !request.id.is_made_up();
+    captured && request.body.framing == Framing::None && changes_nothing(method)
+}
+
+/// A hash of all that an answer depends on, as far as it was seen.
+struct Key(u64);
+
+impl Key {
+    fn of(method: &[u8], target: &[u8]) -> Self {
+        Self(xxh3_64_with_seed(target, xxh3_64_with_seed(method, 0)))
+    }
+
+    /// A value of the header at this place among [`DEPENDS_ON`].
+    fn take(&mut self, at: usize, value: &[u8]) {
+        // The place is hashed on its own: a value says nothing without it.
+        self.0 = xxh3_64_with_seed(value, self.0.rotate_left(8) ^ (at as u64 + 1));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::exchange::{Body, ConnectionId, ExchangeId, Head, RequestState, Timestamp};
+
+    fn request(head: &str) -> Request {
+        Request {
+            id: ExchangeId::new(ConnectionId(1), 1),
+            client: "10.0.0.1:5000".parse().unwrap(),
+            server: "10.0.0.2:80".parse().unwrap(),
+            head: Head::new(format!("{head}\r\n\r\n").into_bytes()),
+            body: Body::EMPTY,
+            first_byte: Timestamp::default(),
+            last_byte: Timestamp::default(),
+            state: RequestState::Whole,
+        }
+    }
+
+    fn key(head: &str) -> Option<RepeatKey> {
+        note(&request(head), true).repeat
+    }
+
+    #[test]
+    fn requests_are_the_same_where_nothing_differs_that_an_answer_may_depend_on() {
+        let first = key("GET /a HTTP/1.1\r\nHost: h\r\nCookie: a=1\r\nUser-Agent: x");
+        assert!(first.is_some());
+        assert_eq!(first, key("GET /a HTTP/1.1\r\nhost: h\r\ncookie: a=1\r\nUser-Agent: y"));
+        for other in [
+            "GET /b HTTP/1.1\r\nHost: h\r\nCookie: a=1",
+            "HEAD /a HTTP/1.1\r\nHost: h\r\nCookie: a=1",
+            "GET /a HTTP/1.1\r\nHost: i\r\nCookie: a=1",
+            "GET /a HTTP/1.1\r\nHost: h\r\nCookie: a=2",
+            "GET /a HTTP/1.1\r\nHost: h\r\nOrigin: a=1",
+            "GET /a HTTP/1.1\r\nHost: h",
+        ] {
+            assert_ne!(first, key(other), "{other}");
+        }
+        assert_eq!(key("POST /a HTTP/1.1\r\nHost: h"), None);
+    }
+
+    #[test]
+    fn the_words_are_those_of_the_request() {
+        let head = "GET /a?b HTTP/1.1\r\nX-Long-Name-Of-More-Than-Thirty-One-Bytes: 1\r\nHost: h\r\nHost: i";
+        for evidence in [true, false] {
+            let note = note(&request(head), evidence);
+            let words = &note.words;
+            assert_eq!((words.method(), words.target(), words.host()), (&b"GET"[..], &b"/a?b"[..], &b"h"[..]));
+            assert_eq!((words.head().is_empty(), note.repeat.is_some()), (!evidence, evidence));
+        }
+        assert_eq!(note(&request("GET / HTTP/1.0"), true).words.host(), b"");
+    }
+}
