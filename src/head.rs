@@ -61,12 +61,18 @@ impl Head {
     /// The first value under `name`, which is compared without case.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&[u8]> {
-        self.lines().find(|line| line.is(name)).map(|line| line.value)
+        self.lines_named(name).find(|line| line.is(name)).map(|line| line.value)
     }
 
     /// Every value under `name`, in order.
     pub fn get_all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a [u8]> {
-        self.lines().filter(move |line| line.is(name)).map(|line| line.value)
+        self.lines_named(name).filter(move |line| line.is(name)).map(|line| line.value)
+    }
+
+    /// The header lines, where any may be under `name`.
+    fn lines_named(&self, name: &str) -> HeaderLines<'_> {
+        let may_be = self.names.may_have(Names::one(name.as_bytes()));
+        if may_be { self.lines() } else { HeaderLines::from(&[], 0) }
     }
 
     /// Whether there is a line under `name`, as far as a glance tells: it may say yes to a line that is none, and says no

@@ -30,6 +30,8 @@ pub struct Chain {
     guard_at: usize,
     /// Whether a link that reads keys stands after one that changes heads.
     keep_captured: bool,
+    /// Whether no link asks anything of heads: then they are not looked into.
+    is_blind: bool,
     /// What turns the flags' sample.
     dial: Option<Dial>,
     context: Context,
@@ -65,6 +67,7 @@ impl Chain {
             writes: (!settings.allow_writes).then(|| specs.filter_map(Spec::allowed_writes).collect()),
             guard_at,
             keep_captured: links.iter().skip(first_change).any(|placed| placed.kind == Kind::ReadsKeys),
+            is_blind: links.iter().all(Placed::is_blind),
             links,
             dial: settings.dial.clone(),
             context: Context::new(settings.run.clone()),
@@ -78,8 +81,12 @@ impl Chain {
 
     /// The same for a request that is due at `due`, on whatever clock the run is paced by: limits run on it.
     pub fn apply_at(&mut self, request: &mut Request, due: Timestamp) -> Result<(), Outcome> {
-        let Self { links, writes, guard_at, keep_captured, context, .. } = self;
-        context.begin(request, due, *keep_captured);
+        let Self { links, writes, guard_at, keep_captured, is_blind, context, .. } = self;
+        if *is_blind && !request.head.may_have("upgrade") {
+            context.begin_unread(due);
+        } else {
+            context.begin(request, due, *keep_captured);
+        }
         if let Some(rule) = filter::tunnel(context.method(request), context.fields(request)) {
             return Err(Outcome::filtered(rule));
         }
@@ -209,6 +216,13 @@ fn pass(links: &mut [Placed], request: &mut Request, context: &mut Context) -> R
 }
 
 impl Placed {
+    /// Whether it asks nothing of heads: a sample of requests or connections does not.
+    fn is_blind(&self) -> bool {
+        let sampled_by = self.link.sampler().map(Sampler::by);
+        let is_blind = matches!(sampled_by, Some(SampleKey::Request | SampleKey::Connection | SampleKey::ClientIp));
+        is_blind && self.when.tests.is_empty()
+    }
+
     /// `None` for links that only say which writes pass.
     fn of_file(spec: &Spec) -> Option<Self> {
         let kind = match &spec.action {

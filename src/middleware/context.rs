@@ -62,7 +62,9 @@ pub struct Context {
     pub route: Option<Arc<str>>,
     /// The request's place in the last sample: what is in a smaller one has a lower place.
     pub place: Option<u64>,
-    pub(super) lines: Lines,
+    lines: Lines,
+    /// Whether `lines` are those of the request at hand.
+    is_read: bool,
     captured: Head,
     keeps_captured: bool,
 }
@@ -86,6 +88,7 @@ impl Context {
             route: None,
             place: None,
             lines: Lines::default(),
+            is_read: false,
             captured: Head::default(),
             keeps_captured: false,
         }
@@ -93,38 +96,54 @@ impl Context {
 
     /// Turns to another request. With `keep_captured` its head is kept as captured for links that ask for it later.
     pub fn begin(&mut self, request: &Request, due: Timestamp, keep_captured: bool) {
+        self.begin_unread(due);
+        self.keeps_captured = keep_captured;
+        if keep_captured {
+            self.captured.copy_from(&request.head);
+        }
+        self.lines(request);
+    }
+
+    /// The same for links that ask nothing of its head. Whoever asks all the same is told, though not as quickly.
+    pub(super) fn begin_unread(&mut self, due: Timestamp) {
         self.due = due;
         self.host_set = false;
         self.targets = None;
         self.route = None;
         self.place = None;
-        self.keeps_captured = keep_captured;
-        if keep_captured {
-            self.captured.copy_from(&request.head);
+        self.keeps_captured = false;
+        self.is_read = false;
+    }
+
+    /// Where the parts of its head stand.
+    pub(super) fn lines(&mut self, request: &Request) -> &mut Lines {
+        if !self.is_read {
+            self.is_read = true;
+            self.lines.begin(&request.head);
         }
-        self.lines.begin(&request.head);
+        &mut self.lines
     }
 
     /// Sets a header line: the first of that name is rewritten where it stands, further ones go; a new one goes last.
     pub fn set_header(&mut self, request: &mut Request, name: &str, value: &[u8]) {
-        self.lines.set(&mut request.head, name, value);
+        self.lines(request).set(&mut request.head, name, value);
     }
 
     /// Replaces the request-target.
     pub fn set_target(&mut self, request: &mut Request, target: &[u8]) {
-        self.lines.set_target(&mut request.head, target);
+        self.lines(request).set_target(&mut request.head, target);
     }
 
     /// The fields of the request at hand.
     #[must_use]
     pub const fn fields<'a>(&'a self, request: &'a Request) -> Fields<'a> {
-        Fields { head: &request.head, lines: Some(&self.lines) }
+        Fields { head: &request.head, lines: if self.is_read { Some(&self.lines) } else { None } }
     }
 
     /// Its fields as captured, whatever earlier links made of them.
     #[must_use]
     pub const fn captured<'a>(&'a self, request: &'a Request) -> Fields<'a> {
-        if self.lines.are_edited() && self.keeps_captured {
+        if self.is_read && self.lines.are_edited() && self.keeps_captured {
             return Fields { head: &self.captured, lines: None };
         }
         self.fields(request)
@@ -133,19 +152,19 @@ impl Context {
     /// Whether the request may have a header line of one of these names; no means no.
     #[must_use]
     pub const fn may_have(&self, names: Names) -> bool {
-        self.lines.may_have(names)
+        !self.is_read || self.lines.may_have(names)
     }
 
     /// The method of the request at hand.
     #[must_use]
     pub fn method<'a>(&self, request: &'a Request) -> &'a [u8] {
-        self.lines.method(&request.head)
+        if self.is_read { self.lines.method(&request.head) } else { request.method() }
     }
 
     /// The path and query of the request at hand.
     #[must_use]
     pub fn path_and_query<'a>(&self, request: &'a Request) -> &'a [u8] {
-        self.lines.path_and_query(&request.head)
+        if self.is_read { self.lines.path_and_query(&request.head) } else { path_and_query(request.target()) }
     }
 }
 
@@ -193,6 +212,25 @@ impl<'a> Fields<'a> {
 mod tests {
     use super::super::testing::request;
     use super::*;
+
+    #[test]
+    fn a_head_that_was_not_read_says_the_same_as_one_that_was() {
+        let text = "GET /a?b HTTP/1.1\r\nA: 1\r\nB: 2\r\n\r\n";
+        let (mut read, mut unread) = (Context::default(), Context::default());
+        let mut requests = [request(1, text), request(1, text)];
+        read.begin(&requests[0], Timestamp::default(), false);
+        unread.begin_unread(Timestamp::default());
+        for (context, request) in [&read, &unread].into_iter().zip(&requests) {
+            assert_eq!((context.method(request), context.path_and_query(request)), (&b"GET"[..], &b"/a?b"[..]));
+            assert_eq!((context.fields(request).get("b"), context.fields(request).get("c")), (Some(&b"2"[..]), None));
+            assert_eq!(context.fields(request).target(), b"/a?b");
+        }
+        for (context, request) in [&mut read, &mut unread].into_iter().zip(&mut requests) {
+            context.set_header(request, "a", b"3");
+            context.set_target(request, b"/c");
+            assert_eq!(request.head.as_bytes(), b"GET /c HTTP/1.1\r\nA: 3\r\nB: 2\r\n\r\n");
+        }
+    }
 
     #[test]
     fn a_name_that_is_there_is_never_denied_whatever_its_case() {

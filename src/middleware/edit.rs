@@ -4,6 +4,7 @@
 //! A value can never break the message around it: bytes that would are left out, or encoded.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
 use regex::bytes::Regex;
 
@@ -130,9 +131,10 @@ impl Edit {
         context: &mut Context,
         change: &mut dyn FnMut(&[u8], &RunIdentity) -> Change,
     ) -> usize {
-        let Context { lines, run, .. } = context;
+        let run = Arc::clone(&context.run);
+        let lines = context.lines(request);
         let head = &mut request.head;
-        let mut change = |value: &[u8]| change(value, run);
+        let mut change = |value: &[u8]| change(value, &run);
         match self.place {
             Place::Header => lines.edit(head, &self.name, |value| match change(value) {
                 Change::Keep => LineEdit::Keep,
@@ -156,7 +158,8 @@ impl Edit {
     }
 
     fn append(&self, request: &mut Request, context: &mut Context, value: &[u8]) {
-        let (lines, head) = (&mut context.lines, &mut request.head);
+        let lines = context.lines(request);
+        let head = &mut request.head;
         match self.place {
             Place::Header => lines.append(head, &self.name, value),
             Place::Cookie => cookies::append(lines, head, &self.name, value),

@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::shown;
 use super::{Difference, Kind, MAX_COMPARED_HEAD, Place, Rules, Side};
-use crate::exchange::{Head, HeaderLine, wire_text};
+use crate::exchange::{Head, HeaderLine, HeaderLines, wire_text};
 use crate::middleware::redact::MASK;
 use crate::middleware::shown::{is_secret_name, target};
 
@@ -48,17 +48,36 @@ pub(super) fn compare(rules: &Rules, production: &Side<'_>, shadow: &Side<'_>, d
     }
 }
 
-/// Whether the same lines count in the same order: so it is with most answers of a stack that is the same.
+/// Whether both have the same lines in the same order, but for values that do not count: so it is with most answers of a
+/// stack that is the same. Lines that are equal byte for byte are not looked into.
 fn are_alike(rules: &Rules, one: &Head, other: &Head) -> bool {
-    let counted = |head| Head::lines(head).filter(|line| rules.counts(line.name));
-    let (mut one, mut other) = (counted(one), counted(other));
+    let (mut a, mut b) = (after_line(one.as_bytes()), after_line(other.as_bytes()));
     loop {
-        match (one.next(), other.next()) {
+        let rest = after_line(a);
+        let line = a.get(..a.len() - rest.len()).unwrap_or_default();
+        if line.ends_with(b"\n") && b.starts_with(line) {
+            (a, b) = (rest, b.get(line.len()..).unwrap_or_default());
+            continue;
+        }
+        if [a, b].iter().any(|rest| matches!(rest, [b' ' | b'\t', ..])) {
+            // It goes on with the line before.
+            return false;
+        }
+        match (HeaderLines::from(a, 0).next(), HeaderLines::from(b, 0).next()) {
             (None, None) => return true,
-            (Some(a), Some(b)) if a.value == b.value && same_name(&a, &b) => {}
+            (Some(x), Some(y)) if same_name(&x, &y) && (x.value == y.value || !rules.counts(x.name)) => {
+                a = a.get(x.span().end..).unwrap_or_default();
+                b = b.get(y.span().end..).unwrap_or_default();
+            }
             _ => return false,
         }
     }
+}
+
+/// What follows the first line.
+fn after_line(head: &[u8]) -> &[u8] {
+    let end = memchr::memchr(b'\n', head).map_or(head.len(), |end| end + 1);
+    head.get(end..).unwrap_or_default()
 }
 
 /// Adds the lines that count; false where there are too many.

@@ -294,6 +294,20 @@ fn bodies_differ_by_length_or_hash_only_where_both_are_whole() {
 }
 
 #[test]
+fn lines_that_go_on_belong_to_the_line_before() {
+    let of = |lines: &str| kept(200, lines, b"");
+    let differ = |one: &str, other: &str| lines(&found(&rules(&[]), &of(one), &of(other)).differences);
+    assert_eq!(differ("A: 1\r\n 2\r\nB: 3\r\n", "A: 1\r\n 2\r\nB: 3\r\n"), [""; 0]);
+    assert_eq!(differ("A: 1\r\n 2\r\nB: 3\r\n", "A: 1\r\n 4\r\nB: 3\r\n").len(), 1);
+    assert_eq!(differ("A: 1\r\nB: 3\r\n", "A: 1\r\n 4\r\nB: 3\r\n").len(), 1);
+    // What the Date goes on with does not count either.
+    assert_eq!(differ("Date: 1\r\n 2\r\nB: 3\r\n", "Date: 1\r\n 4\r\nB: 3\r\n"), [""; 0]);
+    assert_eq!(differ("Date: 1\r\nB: 3\r\n", "Date: 2\r\nB: 4\r\n"), [r#"header b value "3" "4""#]);
+    assert_eq!(differ("B: 3\r\nDate: 1\r\n", "Date: 2\r\nB: 3\r\n"), [""; 0], "whatever their order");
+    assert_eq!(differ("B: 3\r\n", "B: 3\r\nC: 4\r\n"), [r#"header c extra null "4""#]);
+}
+
+#[test]
 fn a_body_that_was_kept_meets_the_hash_of_one_that_was_not() {
     let answer = kept(200, "Content-Type: image/png\r\n", b"hello");
     let same = |hash: &Digest, len| {
