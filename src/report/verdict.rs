@@ -42,11 +42,24 @@ pub struct Verdict {
     pub points: Vec<String>,
 }
 
+/// What is said of the routes to a target.
+type OfRoutes = fn(&Summary, &str) -> Option<String>;
+
 impl Verdict {
     /// The verdict on a run: that on its worst target comes first.
     #[must_use]
     pub fn of(summary: &Summary) -> Self {
-        let mut verdict = Self::before_any_target(summary).unwrap_or_else(|| Self::of_targets(summary));
+        Self::with(summary, routes)
+    }
+
+    /// The verdict on a run that goes on, which leaves out routes: they are not looked at as often as it is given.
+    #[must_use]
+    pub fn so_far(summary: &Summary) -> Self {
+        Self::with(summary, |_, _| None)
+    }
+
+    fn with(summary: &Summary, routes: OfRoutes) -> Self {
+        let mut verdict = Self::before_any_target(summary).unwrap_or_else(|| Self::of_targets(summary, routes));
         verdict.points.extend(lost(summary));
         let failed = summary.gates.iter().filter(|gate| !gate.held).count() as u64;
         if failed > 0 {
@@ -76,13 +89,13 @@ impl Verdict {
         if requests.offered == 0 { told(Tone::Bad, "Nothing sent", none) } else { None }
     }
 
-    fn of_targets(summary: &Summary) -> Self {
+    fn of_targets(summary: &Summary, routes: OfRoutes) -> Self {
         let several = summary.targets.len() > 1;
         let mut all: Vec<Self> = summary
             .targets
             .iter()
             .map(|(url, target)| {
-                let mut verdict = of_target(summary, url, target);
+                let mut verdict = of_target(summary, url, target, routes);
                 if several {
                     verdict.sentence = format!("{url}: {}", verdict.sentence);
                 }
@@ -103,7 +116,7 @@ fn ended_as_kept(summary: &Summary) -> u64 {
 }
 
 /// The verdict on one target.
-fn of_target(summary: &Summary, url: &str, target: &Target) -> Verdict {
+fn of_target(summary: &Summary, url: &str, target: &Target, routes: OfRoutes) -> Verdict {
     let failed = sum(&target.ended.failed);
     let told = |tone, word, sentence| Verdict { tone, word, sentence, points: Vec::new() };
     if target.ended.sent == 0 {
