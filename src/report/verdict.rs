@@ -182,7 +182,10 @@ fn ratio(production: &Figures, response: &Figures) -> Option<f64> {
 
 fn slowness(ratio: f64) -> String {
     match ratio {
-        ratio if ratio >= 10.0 => format!("p99 {ratio:.0}× production's"),
+        ratio if ratio >= 10.0 => {
+            let whole = format!("{ratio:.0}");
+            format!("p99 {}× production's", whole.parse().map_or_else(|_| whole.clone(), number))
+        }
         ratio if ratio > SLOWER => format!("p99 {ratio:.1}× production's"),
         ratio if ratio < 1.0 / SLOWER => "p99 below production's".to_owned(),
         _ => "p99 as production's".to_owned(),
@@ -272,6 +275,7 @@ mod tests {
         for (p99, count, tone, told) in [
             (1_400, 99, Tone::Odd, "; p99 1.4× production's"),
             (40_000, 99, Tone::Odd, "; p99 40× production's"),
+            (40_000_000, 99, Tone::Odd, "; p99 40,000× production's"),
             (1_100, 99, Tone::Good, "; p99 as production's"),
             (100, 99, Tone::Good, "; p99 below production's"),
             (40_000, 29, Tone::Good, ""),
@@ -279,6 +283,17 @@ mod tests {
             summary.targets.get_mut("u").unwrap().latency_us.response = Figures { count, p99, ..Figures::default() };
             check(&summary, tone, &format!("The same answer to each of 10 requests{told}."), &[]);
         }
+    }
+
+    #[test]
+    fn routes_that_differ_are_counted_once_the_run_is_over() {
+        use super::super::by_route::{RouteSummary, RouteTarget};
+        let mut summary = summary(&[("u", target(10, 0, 10, 5))]);
+        let failing = RouteTarget { failed: 1, ..RouteTarget::default() };
+        summary.routes =
+            vec![RouteSummary { targets: [("u".to_owned(), failing)].into(), ..RouteSummary::default() }; 2];
+        check(&summary, Tone::Bad, "Same answers for 50 % of 10 requests; 2 of 2 routes differ.", &[]);
+        assert_eq!(Verdict::so_far(&summary).sentence, "Same answers for 50 % of 10 requests.");
     }
 
     #[test]

@@ -38,16 +38,9 @@ pub(crate) fn shown() {
     run.until_sent();
     let folder = tempfile::tempdir().unwrap();
     let output = Command::new("timeout")
-        .args([
-            "60",
-            "chromium",
-            "--headless",
-            "--no-sandbox",
-            "--disable-gpu",
-            "--enable-logging=stderr",
-            "--timeout=8000",
-        ])
-        .args(["--window-size=1400,1000", "--dump-dom", &format!("--user-data-dir={}", folder.path().display())])
+        .args(["60", "chromium", "--enable-logging=stderr", "--timeout=8000", "--dump-dom"])
+        .args(FLAGS)
+        .arg(format!("--user-data-dir={}", folder.path().display()))
         .arg(format!("http://{}/", run.address))
         .stdin(Stdio::null())
         .output()

@@ -37,18 +37,22 @@ pub(crate) fn steered() {
     assert_eq!(requests["seen"].as_u64().unwrap(), all, "{requests}");
 }
 
-/// The first three events, as they were sent.
-fn events(run: &Run) -> Vec<String> {
+/// The first events, as they were sent.
+fn events(run: &Run, count: usize) -> Vec<String> {
     let mut stream = TcpStream::connect(&run.address).unwrap();
     write!(stream, "GET /events HTTP/1.1\r\n{}\r\n", run.host()).unwrap();
     let lines = BufReader::new(stream).lines().map(Result::unwrap);
-    lines.filter_map(|line| line.strip_prefix("data: ").map(str::to_owned)).take(3).collect()
+    lines.filter_map(|line| line.strip_prefix("data: ").map(str::to_owned)).take(count).collect()
+}
+
+fn first_event(run: &Run) -> Value {
+    serde_json::from_str(&events(run, 1)[0]).unwrap()
 }
 
 pub(crate) fn told() {
     let run = Run::start();
     run.until_sent();
-    let events = events(&run);
+    let events = events(&run, 3);
     let lens: Vec<usize> = events.iter().map(String::len).collect();
     let events: Vec<Value> = events.iter().map(|event| serde_json::from_str(event).unwrap()).collect();
     let first = &events[0];
@@ -61,6 +65,12 @@ pub(crate) fn told() {
         assert!(light["summary"]["requests"]["seen"].is_u64() && light["live"]["targets"].is_object(), "{light}");
     }
     assert!(lens[1] < lens[0] / 2, "{lens:?}");
+    run.wishes("share", "25%", "204");
+    until("the share in the report so far", || {
+        let event = first_event(&run);
+        let (asked, live) = (&event["summary"]["sample"]["asked"], &event["live"]["share"]);
+        (asked.as_f64() == Some(0.25) && live == asked).then_some(())
+    });
     run.wishes("stop", "", "204");
     assert_eq!(run.end().0, Some(0));
 }

@@ -68,7 +68,7 @@ const shadowtap = (() => {
     while (n >= 999.5 && at < 4) { n /= 1000; at += 1; }
     return (at ? three(n) : n) + "\u202f" + units[at];
   };
-  const times = (x) => (x < 9.95 ? x.toFixed(1) : x.toFixed(0)) + "\u202f×";
+  const times = (x) => (x < 9.95 ? x.toFixed(1) : number(Math.round(x))) + "\u202f×";
   const counted = (n, what) => `${number(n)} ${what}${n === 1 ? "" : "s"}`;
   const sum = (counts) => Object.values(counts || {}).reduce((a, b) => a + b, 0);
   const words = (key) => key.replace(/_/g, " ");
@@ -166,7 +166,7 @@ const shadowtap = (() => {
     const d = t.ended;
     less(d.sampled_out, "not in the target’s sample"); each(d.filtered, "kept back by the target’s filter"); less(d.rate_limited, "kept back by the target’s rate limit");
     less(d.guard_held, "held back by the guard", "held"); each(d.shed, "shed", "bad"); each(d.failed, "failed", "bad");
-    less(t.in_flight, live ? "in flight" : "still in flight when the run ended");
+    less(t.in_flight, live ? "waiting or in flight" : "still in flight when the run ended");
     whole(d.sent, "answered", "shadow");
     const f = summary.frames || {}, dropped = (f.kernel_dropped || 0) + (f.interface_dropped || 0), gaps = (summary.tcp || {}).gaps || 0;
     const frames = f.received ? h("p", { class: "small soft" }, `${counted(f.received, "frame")} read, ${number(sum(f.skipped))} of them skipped; `,

@@ -117,7 +117,7 @@
     const open = Object.values(live.targets).reduce((all, target) => all + target.connections, 0);
     const parts = [number(summary.requests.seen) + " seen"];
     if (live.read !== null) parts.unshift(percent(Math.floor(live.read * 100) / 100) + " read");
-    if (Object.keys(live.targets).length) parts.push(percent(live.share) + " asked for", number(waiting) + " waiting", number(open) + " connections");
+    if (Object.keys(live.targets).length) parts.push(percent(live.share) + " asked for", number(waiting) + " waiting", number(open) + (open === 1 ? " connection" : " connections"));
     const held = Math.max(0, ...Object.values(summary.targets).map((target) => target.guard ? target.guard.held_share : 0));
     if (held > 0) parts.push("the guard holds back " + percent(held));
     now.textContent = parts.join(" · ");
