@@ -308,11 +308,11 @@ impl<'a, W: Write> Generator<'a, W> {
 
     /// One in sixteen is a 304 without a body, one in eight of the others is chunked.
     fn response(&mut self) -> Vec<u8> {
+        const COMMON: &str = "Server: nginx\r\nDate: Sat, 21 Nov 2026 20:00:00 GMT\r\n\
+             Cache-Control: max-age=60, public\r\nVary: Accept-Encoding\r\nConnection: keep-alive\r\n";
         if !self.shape.answer.is_empty() {
             return self.shape.answer.clone();
         }
-        const COMMON: &str = "Server: nginx\r\nDate: Sat, 21 Nov 2026 20:00:00 GMT\r\n\
-             Cache-Control: max-age=60, public\r\nVary: Accept-Encoding\r\nConnection: keep-alive\r\n";
         if self.rng.random_range(0..16) == 0 {
             return format!("HTTP/1.1 304 Not Modified\r\n{COMMON}ETag: \"6955b900-3e8\"\r\n\r\n").into_bytes();
         }

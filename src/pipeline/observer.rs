@@ -183,7 +183,9 @@ impl Stages {
                 (target.connections_opened, target.peak_connections) = (now.opened, now.peak);
             }
         }
-        seen.summary.steps = self.control.ends().steps.kept();
+        let ends = self.control.ends();
+        seen.summary.steps = ends.steps.kept();
+        seen.summary.sample.asked = ends.asked.unwrap_or(seen.summary.sample.asked);
         seen.summary.middleware = self.middleware.as_ref().map(|counts| counts.so_far());
     }
 }

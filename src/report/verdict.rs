@@ -42,11 +42,24 @@ pub struct Verdict {
     pub points: Vec<String>,
 }
 
+/// What is said of the routes to a target.
+type OfRoutes = fn(&Summary, &str) -> Option<String>;
+
 impl Verdict {
     /// The verdict on a run: that on its worst target comes first.
     #[must_use]
     pub fn of(summary: &Summary) -> Self {
-        let mut verdict = Self::before_any_target(summary).unwrap_or_else(|| Self::of_targets(summary));
+        Self::with(summary, routes)
+    }
+
+    /// The verdict on a run that goes on, which leaves out routes: they are not looked at as often as it is given.
+    #[must_use]
+    pub fn so_far(summary: &Summary) -> Self {
+        Self::with(summary, |_, _| None)
+    }
+
+    fn with(summary: &Summary, routes: OfRoutes) -> Self {
+        let mut verdict = Self::before_any_target(summary).unwrap_or_else(|| Self::of_targets(summary, routes));
         verdict.points.extend(lost(summary));
         let failed = summary.gates.iter().filter(|gate| !gate.held).count() as u64;
         if failed > 0 {
@@ -76,13 +89,13 @@ impl Verdict {
         if requests.offered == 0 { told(Tone::Bad, "Nothing sent", none) } else { None }
     }
 
-    fn of_targets(summary: &Summary) -> Self {
+    fn of_targets(summary: &Summary, routes: OfRoutes) -> Self {
         let several = summary.targets.len() > 1;
         let mut all: Vec<Self> = summary
             .targets
             .iter()
             .map(|(url, target)| {
-                let mut verdict = of_target(summary, url, target);
+                let mut verdict = of_target(summary, url, target, routes);
                 if several {
                     verdict.sentence = format!("{url}: {}", verdict.sentence);
                 }
@@ -103,7 +116,7 @@ fn ended_as_kept(summary: &Summary) -> u64 {
 }
 
 /// The verdict on one target.
-fn of_target(summary: &Summary, url: &str, target: &Target) -> Verdict {
+fn of_target(summary: &Summary, url: &str, target: &Target, routes: OfRoutes) -> Verdict {
     let failed = sum(&target.ended.failed);
     let told = |tone, word, sentence| Verdict { tone, word, sentence, points: Vec::new() };
     if target.ended.sent == 0 {
@@ -169,7 +182,10 @@ fn ratio(production: &Figures, response: &Figures) -> Option<f64> {
 
 fn slowness(ratio: f64) -> String {
     match ratio {
-        ratio if ratio >= 10.0 => format!("p99 {ratio:.0}× production's"),
+        ratio if ratio >= 10.0 => {
+            let whole = format!("{ratio:.0}");
+            format!("p99 {}× production's", whole.parse().map_or_else(|_| whole.clone(), number))
+        }
         ratio if ratio > SLOWER => format!("p99 {ratio:.1}× production's"),
         ratio if ratio < 1.0 / SLOWER => "p99 below production's".to_owned(),
         _ => "p99 as production's".to_owned(),
@@ -259,6 +275,7 @@ mod tests {
         for (p99, count, tone, told) in [
             (1_400, 99, Tone::Odd, "; p99 1.4× production's"),
             (40_000, 99, Tone::Odd, "; p99 40× production's"),
+            (40_000_000, 99, Tone::Odd, "; p99 40,000× production's"),
             (1_100, 99, Tone::Good, "; p99 as production's"),
             (100, 99, Tone::Good, "; p99 below production's"),
             (40_000, 29, Tone::Good, ""),
@@ -266,6 +283,17 @@ mod tests {
             summary.targets.get_mut("u").unwrap().latency_us.response = Figures { count, p99, ..Figures::default() };
             check(&summary, tone, &format!("The same answer to each of 10 requests{told}."), &[]);
         }
+    }
+
+    #[test]
+    fn routes_that_differ_are_counted_once_the_run_is_over() {
+        use super::super::by_route::{RouteSummary, RouteTarget};
+        let mut summary = summary(&[("u", target(10, 0, 10, 5))]);
+        let failing = RouteTarget { failed: 1, ..RouteTarget::default() };
+        summary.routes =
+            vec![RouteSummary { targets: [("u".to_owned(), failing)].into(), ..RouteSummary::default() }; 2];
+        check(&summary, Tone::Bad, "Same answers for 50 % of 10 requests; 2 of 2 routes differ.", &[]);
+        assert_eq!(Verdict::so_far(&summary).sentence, "Same answers for 50 % of 10 requests.");
     }
 
     #[test]

@@ -65,13 +65,23 @@ pub fn report(summary: &Summary) -> String {
 /// What `shadowtap.render` takes, as JSON: the summary, and a verdict on it. It may stand inside a script element.
 #[must_use]
 pub fn data(summary: &Summary) -> String {
+    judged(summary, Verdict::of(summary))
+}
+
+/// The same of a run that goes on.
+#[must_use]
+pub fn data_so_far(summary: &Summary) -> String {
+    judged(summary, Verdict::so_far(summary))
+}
+
+fn judged(summary: &Summary, verdict: Verdict) -> String {
     #[derive(Serialize)]
     struct Data<'a> {
         verdict: Verdict,
         #[serde(flatten)]
         summary: &'a Summary,
     }
-    let data = Data { verdict: Verdict::of(summary), summary };
+    let data = Data { verdict, summary };
     // A summary has names as keys and no numbers that JSON lacks: this cannot fail.
     inside_script(&serde_json::to_string(&data).unwrap_or_default())
 }

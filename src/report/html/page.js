@@ -68,7 +68,7 @@ const shadowtap = (() => {
     while (n >= 999.5 && at < 4) { n /= 1000; at += 1; }
     return (at ? three(n) : n) + "\u202f" + units[at];
   };
-  const times = (x) => (x < 9.95 ? x.toFixed(1) : x.toFixed(0)) + "\u202f×";
+  const times = (x) => (x < 9.95 ? x.toFixed(1) : number(Math.round(x))) + "\u202f×";
   const counted = (n, what) => `${number(n)} ${what}${n === 1 ? "" : "s"}`;
   const sum = (counts) => Object.values(counts || {}).reduce((a, b) => a + b, 0);
   const words = (key) => key.replace(/_/g, " ");
@@ -153,7 +153,9 @@ const shadowtap = (() => {
     const each = (counts, what, tone) => { for (const [key, n] of Object.entries(counts || {})) less(n, [what, ": ", shown(words(key))], tone); };
     whole(r.seen, "requests seen", "ink");
     const asked = summary.sample && summary.sample.asked;
-    less(e.sampled_out, `not in the sample${asked ? " of " + percent(asked) : ""}`);
+    // Where the share was changed on the way, no one share goes for all.
+    const turned = (summary.steps || []).some((step) => step.what !== "guard");
+    less(e.sampled_out, `not in the sample${asked && !turned ? " of " + percent(asked) : ""}`);
     each(e.filtered, "kept back by filter"); less(e.rate_limited, "kept back by the rate limit");
     less(e.malformed, "malformed: not replayed"); each(e.incomplete, "incomplete in the capture"); each(e.shed, "shed", "bad");
     less(r.in_flight, live ? "on their way" : "not yet decided when the run ended");
@@ -164,7 +166,7 @@ const shadowtap = (() => {
     const d = t.ended;
     less(d.sampled_out, "not in the target’s sample"); each(d.filtered, "kept back by the target’s filter"); less(d.rate_limited, "kept back by the target’s rate limit");
     less(d.guard_held, "held back by the guard", "held"); each(d.shed, "shed", "bad"); each(d.failed, "failed", "bad");
-    less(t.in_flight, live ? "in flight" : "still in flight when the run ended");
+    less(t.in_flight, live ? "waiting or in flight" : "still in flight when the run ended");
     whole(d.sent, "answered", "shadow");
     const f = summary.frames || {}, dropped = (f.kernel_dropped || 0) + (f.interface_dropped || 0), gaps = (summary.tcp || {}).gaps || 0;
     const frames = f.received ? h("p", { class: "small soft" }, `${counted(f.received, "frame")} read, ${number(sum(f.skipped))} of them skipped; `,
@@ -416,10 +418,14 @@ const shadowtap = (() => {
       h("div", { class: "scroll" }, h("table", {}, h("thead", {}, h("tr", {}, ["Route", "Where", "Why"].map((name) => h("th", { scope: "col" }, name)), ["Shadow", "By itself"].map((name) => h("th", { scope: "col", class: "num" }, name)))),
         h("tbody", {}, list.slice(0, 300).map((n) => h("tr", {}, h("td", {}, wire(n.route || "")), h("td", {}, h("span", { class: "tag" }, n.in || ""), wire(n.path || "")), h("td", {}, shown(WHY[n.why] || words(n.why || ""))), rate(n, "shadow"), rate(n, "own")))))));
   };
+  const guardText = (guard) => shown([
+    guard.state, guard.held_share ? `holds back ${percent(guard.held_share)}` : null,
+    guard.trips ? `tripped ${counted(guard.trips, "time")}` : "never tripped", guard.reason,
+  ].filter(Boolean).join("; "));
   const facts = () => {
     const rows = [], add = (name, value) => { if (value !== null && value !== undefined && value !== "") rows.push(h("div", {}, h("dt", {}, name), h("dd", {}, value))); };
     const t = target(), tcp = summary.tcp || {}, st = summary.streams || {}, sample = summary.sample || {};
-    add("shadowtap", summary.version); add("command", summary.command); add("began", summary.started); add("took", length(summary.duration_s || 0));
+    add("shadowtap", summary.version); add("command", summary.command); add("began", String(summary.started || "").replace("T", " ").replace(/\.\d+/, "").replace("Z", " UTC")); add("took", length(summary.duration_s || 0));
     add("sample asked", sample.asked === undefined ? null : percent(sample.asked));
     for (const of of ["requests", "keys", "bytes"]) if (typeof sample[of] === "number") add("sample reached, of " + of, percent(sample[of]));
     if (t) {
@@ -427,7 +433,7 @@ const shadowtap = (() => {
       if (has(t.latency_us.connect)) add("connection set-up, p50 and p99", `${duration(t.latency_us.connect.p50)}, ${duration(t.latency_us.connect.p99)}`);
       if (has(t.schedule_lag_us)) add("behind schedule, p50 and p99", `${duration(t.schedule_lag_us.p50)}, ${duration(t.schedule_lag_us.p99)}`);
       for (const a of (t.addresses || []).slice(0, 16)) add(h("bdi", { class: "wire" }, a.address), `${counted(a.requests, "request")}, ${counted(a.connections_opened, "connection")}${a.connections_failed ? `, ${number(a.connections_failed)} failed` : ""}`);
-      if (t.guard) add("guard", typeof t.guard === "string" ? t.guard : Object.entries(t.guard).map(([k, v]) => `${words(k)} ${v}`).join(", "));
+      if (t.guard) add("guard", guardText(t.guard));
     }
     const p = summary.production || {};
     for (const [why, n] of Object.entries(p.unjoined || {})) if (n) add("production answer unknown: " + words(why), number(n));

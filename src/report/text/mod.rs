@@ -6,6 +6,7 @@
 
 use std::fmt::Write as _;
 
+use super::steps::Cause;
 use super::summary::{Address, Counts, Figures, Requests, Summary, Target, sum};
 use super::units::{bytes, counted, duration, number, percent};
 
@@ -218,8 +219,9 @@ fn sample_words(summary: &Summary) -> String {
         .into_iter()
         .filter_map(|(share, what)| reached(share, what))
         .collect();
-    // Samples of several routes have no share in common.
-    let asked = if sample.asked < 1.0 { format!(" of {}", percent(sample.asked)) } else { String::new() };
+    // Samples of several routes have no share in common, nor has one that was turned on the way.
+    let is_turned = summary.steps.iter().any(|step| step.what != Cause::Guard);
+    let asked = if sample.asked < 1.0 && !is_turned { format!(" of {}", percent(sample.asked)) } else { String::new() };
     format!("not in the sample{asked} (took {})", shares.join(", "))
 }
 

@@ -2,6 +2,7 @@ use super::*;
 use crate::report::beside::{Baseline, SelfChecks};
 use crate::report::compare::Place;
 use crate::report::noise::{FieldRow, Rates, Row, Samples, Why};
+use crate::report::steps::{Cause, Step};
 use crate::report::summary::{
     Differences, Ended, Frames, ProductionSide, Requests, Sample, Streams, TargetEnded, TargetLatency, Tcp,
 };
@@ -257,6 +258,24 @@ fn the_footer_of_inspect_names_what_could_not_be_read() {
     ! 10 production answers not known (gap 6, no response 4)
     ! evening.pcap ends in the middle of a record: what stands before it was used
     ");
+}
+
+#[test]
+fn a_share_that_was_turned_goes_for_no_part_of_the_ledger() {
+    let mut summary = summary();
+    summary.steps = vec![Step { what: Cause::Control, from: 1.0, to: 0.5, ..Step::default() }];
+    let text = report(&summary, 80, false);
+    assert!(text.contains("not in the sample (took 50.12% of requests"), "{text}");
+}
+
+#[test]
+fn bodies_that_were_not_compared_are_counted() {
+    let mut summary = summary();
+    for (count, told) in [(1, "; 1 body not compared"), (2_000, "; 2,000 bodies not compared")] {
+        summary.targets.values_mut().next().unwrap().differences.bodies_unknown = count;
+        let text = report(&summary, 400, false);
+        assert!(text.contains(told), "{text}");
+    }
 }
 
 #[test]

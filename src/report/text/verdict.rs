@@ -74,8 +74,9 @@ fn answered(url: &str, target: &Target, requests: &Requests) -> (String, Tone) {
     };
     write!(text, "; {how}").ok();
     if differences.bodies_unknown > 0 {
-        let bodies = counted(differences.bodies_unknown, "body");
-        write!(text, "; {bodies} not compared: captured in part, or without room or time for it").ok();
+        let (bodies, noun) =
+            (differences.bodies_unknown, if differences.bodies_unknown == 1 { "body" } else { "bodies" });
+        write!(text, "; {} {noun} not compared: captured in part, or without room or time for it", number(bodies)).ok();
     }
     (text, tone)
 }

@@ -23,12 +23,20 @@
   // Without a token in the page, where somebody may steer, it is asked for, and kept as long as the tab is.
   let token = first.dataset.token || sessionStorage.getItem("token") || "";
   const say = (text) => { said.textContent = text; said.hidden = !text; };
+  // What a page has to say whose token is not the run's; one that was typed is asked for again.
+  const unknown = () => {
+    if (first.dataset.token) return "another run goes on here now, so load this page again";
+    sessionStorage.removeItem("token");
+    token = "";
+    show();
+    word.focus();
+    return "this is not the word in the run's --control-token-file";
+  };
   const wish = async (what, body) => {
     try {
       const answer = await fetch("/control/" + what, { method: "POST", body: body || "", headers: { Authorization: "Bearer " + token } });
       if (answer.ok) { say(""); return true; }
-      if (answer.status === 401) { sessionStorage.removeItem("token"); token = ""; show(); }
-      say("Not done: " + (await answer.text()).trim());
+      say("Not done: " + (answer.status === 401 ? unknown() : (await answer.text()).trim()));
     } catch {
       say("Not done: the run does not answer");
     }
@@ -50,9 +58,9 @@
   const share = h("output", { for: "live-share" });
   const pause = h("button", { type: "button", id: "live-pause", onclick: () => wish(paused ? "resume" : "pause") }, "Pause");
   const stop = h("button", { type: "button", class: "stop", id: "live-stop", onclick: () => { if (confirm("End the run? What is in flight is waited for, and the report is written.")) wish("stop"); } }, "Stop");
-  const word = h("input", { type: "password", autocomplete: "off", placeholder: "control token", "aria-label": "Control token", size: "16" });
+  const word = h("input", { type: "password", autocomplete: "off", id: "live-word", size: "16", required: true });
   const asking = h("form", { onsubmit: (event) => { event.preventDefault(); token = word.value.trim(); word.value = ""; sessionStorage.setItem("token", token); say(""); show(); } },
-    word, h("button", { type: "submit" }, "Steer"));
+    h("label", { for: "live-word" }, "To steer this run, type the word in its --control-token-file"), word, h("button", { type: "submit", id: "live-steer" }, "Steer"));
   const controls = h("form", { onsubmit: (event) => event.preventDefault() }, h("label", { for: "live-share" }, "Share"), slider, share, pause, stop);
   const lost = h("p", { class: "lost", role: "alert", hidden: true });
   const said = h("p", { class: "said", role: "alert", hidden: true });
@@ -108,8 +116,10 @@
     const waiting = Object.values(live.targets).reduce((all, target) => all + target.in_flight + target.queue.entries, 0);
     const open = Object.values(live.targets).reduce((all, target) => all + target.connections, 0);
     const parts = [number(summary.requests.seen) + " seen"];
-    if (live.read !== null) parts.unshift(Math.floor(live.read * 100) + "%");
-    if (Object.keys(live.targets).length) parts.push(percent(live.share) + " asked for", number(waiting) + " waiting", number(open) + " connections");
+    if (live.read !== null) parts.unshift(percent(Math.floor(live.read * 100) / 100) + " read");
+    if (Object.keys(live.targets).length) parts.push(percent(live.share) + " asked for", number(waiting) + " waiting", number(open) + (open === 1 ? " connection" : " connections"));
+    const held = Math.max(0, ...Object.values(summary.targets).map((target) => target.guard ? target.guard.held_share : 0));
+    if (held > 0) parts.push("the guard holds back " + percent(held));
     now.textContent = parts.join(" · ");
     state.textContent = name();
     bar.className = over ? "ended" : paused ? "paused" : "on";
@@ -128,9 +138,9 @@
     lastDifferences(told.differences);
   };
 
-  // Not every event has all: routes, curves and the like come every few seconds, with the verdict that knows of them and
-  // the last differences. What came last stays in between.
-  const SLOW = ["verdict", "routes", "kinds", "curves", "timeline"];
+  // Not every event has all: routes, curves and the like come every few seconds, with the last differences. What came
+  // last stays in between.
+  const SLOW = ["routes", "kinds", "curves", "timeline"];
   let slow = {}, lines = [];
   const take = (text) => {
     told = JSON.parse(text);

@@ -49,7 +49,7 @@ pub(super) fn told(seen: &Snapshot, steers: bool, evidence: bool) -> serde_json:
         /// Whether anybody may steer.
         steers: bool,
     }
-    let summary = RawValue::from_string(html::data(&seen.summary))?;
+    let summary = RawValue::from_string(html::data_so_far(&seen.summary))?;
     let differences = evidence.then_some(seen.differences.as_slice());
     serde_json::to_string(&Told { summary: &summary, live: &seen.live, differences, steers })
 }
