@@ -5,7 +5,8 @@
 //! then. The same goes for lateness, which stands beside that of a thread that does nothing but sleep.
 
 use std::fs::File;
-use std::io::{BufWriter, Write as _};
+use std::io::{BufWriter, Read as _, Write as _};
+use std::net::TcpStream;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
@@ -42,8 +43,9 @@ const EACH: u64 = 1_200;
 /// How often the thread that only sleeps wakes.
 const TICK: Duration = Duration::from_micros(500);
 
-fn capture(file: &Path, exchanges: u64, rate: u64, connections: usize) {
-    let shape = Shape { exchanges, rate, connections, per_connection: 2_000, ..Shape::default() };
+/// `answer` is what each request was answered; made up where it is empty.
+fn capture(file: &Path, exchanges: u64, rate: u64, connections: usize, answer: Vec<u8>) {
+    let shape = Shape { exchanges, rate, connections, answer, per_connection: 2_000, ..Shape::default() };
     let shape = shape.of_size(exchanges * EACH);
     let mut out = BufWriter::with_capacity(1 << 20, File::create(file).unwrap());
     generate::write(&shape, &mut out).unwrap();
@@ -56,7 +58,7 @@ pub(crate) fn lag() {
     println!("schedule lag, us  sent     p50     p90     p99   p99.9     max | a thread that sleeps: p99   p99.9");
     for (rate, speed) in [(5_000, "1x"), (500, "10x")] {
         let file = folder.path().join(format!("{rate}.pcap"));
-        capture(&file, 5_000 * seconds, rate, 64);
+        capture(&file, 5_000 * seconds, rate, 64, answer());
         for _ in 0..setting("BENCH_RUNS", 3) {
             let tick = Ticking::begin();
             let run = replay(&["replay", file.to_str().unwrap(), "--to", URL, "--speed", speed]);
@@ -79,46 +81,68 @@ pub(crate) fn lag() {
     }
 }
 
-/// As fast as answers come, over ever more connections.
+/// As fast as answers come, over ever more connections: first where nginx answers as production did, then where every
+/// answer differs, which costs the most.
 pub(crate) fn fast() {
     let files = getrlimit(Resource::Nofile);
     // For wrk and nginx, too, which take what they are given.
     setrlimit(Resource::Nofile, Rlimit { current: files.maximum, ..files }).unwrap();
     let (folder, _nginx) = (folder(), Nginx::start_busy(TARGET));
     let (exchanges, file) = (setting("BENCH_REQUESTS", 500_000), folder.path().join("fast.pcap"));
-    capture(&file, exchanges, 20_000, 64);
-    println!("connections  wrk, requests/s     shadowtap  share  us/request  peak MB  opened");
-    for connections in [10_u64, 100, 1_000, 10_000] {
-        for _ in 0..setting("BENCH_RUNS", 3) {
-            let before = wrk(folder.path(), connections);
-            let most = connections.to_string();
-            let begun = Instant::now();
-            let run = Measured::of(&[
-                "replay",
-                file.to_str().unwrap(),
-                "--to",
-                URL,
-                "--speed",
-                "max",
-                "--max-connections",
-                &most,
-                "--max-in-flight",
-                &most,
-            ]);
-            let took = begun.elapsed().as_secs_f64();
-            let reference = f64::midpoint(before, wrk(folder.path(), connections));
-            let sent = run.ended.of_target("/ended/sent");
-            assert_eq!(sent, exchanges, "{}", run.ended.summary["targets"]);
-            let rate = sent as f64 / took;
-            println!(
-                "{connections:>11}  {reference:>15.0} {rate:>13.0} {:>5.0}% {:>11.1} {:>8} {:>7}",
-                100.0 * rate / reference,
-                run.processor_us as f64 / sent as f64,
-                run.peak_mb,
-                run.ended.of_target("/connections_opened")
-            );
+    for (answers, answer) in [("equal", answer()), ("differ", Vec::new())] {
+        capture(&file, exchanges, 20_000, 64, answer);
+        println!("answers  connections  wrk, requests/s     shadowtap  share  us/request  peak MB  opened");
+        for connections in [10, 50, 100, 1_000, 10_000] {
+            (0..setting("BENCH_RUNS", 3)).for_each(|_| beside_wrk(folder.path(), &file, answers, connections));
         }
     }
+}
+
+/// What nginx answers to everything, but for the time.
+fn answer() -> Vec<u8> {
+    let mut stream = TcpStream::connect(TARGET).unwrap();
+    stream.write_all(b"GET / HTTP/1.1\r\nHost: load\r\n\r\n").unwrap();
+    let mut answer = Vec::new();
+    while !answer.ends_with(b"\r\n\r\nok\n") {
+        let mut some = [0; 1024];
+        let len = stream.read(&mut some).unwrap();
+        assert!(len > 0, "nginx left");
+        answer.extend_from_slice(&some[..len]);
+    }
+    answer
+}
+
+/// A replay of `file` over so many connections, with wrk before and after it.
+fn beside_wrk(folder: &Path, file: &Path, answers: &str, connections: u64) {
+    let before = wrk(folder, connections);
+    let most = connections.to_string();
+    let begun = Instant::now();
+    let run = Measured::of(&[
+        "replay",
+        file.to_str().unwrap(),
+        "--to",
+        URL,
+        "--speed",
+        "max",
+        "--max-connections",
+        &most,
+        "--max-in-flight",
+        &most,
+    ]);
+    let took = begun.elapsed().as_secs_f64();
+    let reference = f64::midpoint(before, wrk(folder, connections));
+    let sent = run.ended.of_target("/ended/sent");
+    assert_eq!(sent, run.ended.count("/requests/seen"), "{}", run.ended.summary["targets"]);
+    let differing = run.ended.of_target("/differences/any");
+    assert_eq!(differing, if answers == "equal" { 0 } else { sent }, "{}", run.ended.summary["targets"]);
+    let rate = sent as f64 / took;
+    println!(
+        "{answers:<7}  {connections:>11}  {reference:>15.0} {rate:>13.0} {:>5.0}% {:>11.1} {:>8} {:>7}",
+        100.0 * rate / reference,
+        run.processor_us as f64 / sent as f64,
+        run.peak_mb,
+        run.ended.of_target("/connections_opened")
+    );
 }
 
 fn target(summary: &Value) -> &Value {
