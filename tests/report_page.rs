@@ -83,6 +83,8 @@ fn show(page: &str) -> Shown {
 fn show_file(file: &Path, folder: &Path) -> Shown {
     let output = Command::new("timeout")
         .args([PATIENCE, browser().unwrap(), "--headless", "--no-sandbox", "--disable-gpu", "--enable-logging=stderr"])
+        .args(["--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update"])
+        .args(["--disable-sync", "--host-resolver-rules=MAP * ~NOTFOUND"])
         .args(["--window-size=1400,1000", "--dump-dom", &format!("--user-data-dir={}", folder.join("own").display())])
         .arg(format!("file://{}", file.display()))
         .stdin(Stdio::null())

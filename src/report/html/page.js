@@ -335,7 +335,7 @@ const shadowtap = (() => {
     const slow = slower && slower > 1.2 && r.count >= 30 ? Math.log2(Math.min(64, slower)) * Math.sqrt(r.count) : 0;
     return { route, t, differing, compared: d.compared || 0, failed, slower, five, mine, p99: r.p99 || 0, p, r, requests: route.requests || 0, matters: 10 * (differing + failed) + 5 * Math.max(0, five - mine) + slow };
   };
-  const COLUMNS = [["route", "Route", (j) => j.route.route], ["requests", "Requests", (j) => j.requests], ["differing", "Differ", (j) => j.differing], ["failed", "No answer", (j) => j.failed], ["five", "5xx", (j) => j.five], ["p99", "p99", (j) => j.p99], ["slower", "Slower", (j) => j.slower || 0]];
+  const COLUMNS = [["route", "Route", (j) => j.route.route], ["requests", "Requests", (j) => j.requests], ["differing", "Differ", (j) => j.differing], ["failed", "No answer", (j) => j.failed], ["five", "5xx", (j) => j.five], ["p99", "p99", (j) => j.p99], ["slower", "× production", (j) => j.slower || 0]];
   const routes = () => {
     const rows = rowsOf(summary.routes);
     if (!rows.length) return null;
@@ -372,7 +372,7 @@ const shadowtap = (() => {
       count(j.differing, "bad", "differ", j.compared ? percent(j.differing / j.compared) : ""), count(j.failed, "bad", "no answer"),
       h("td", { class: "num " + (j.five > j.mine ? "bad" : j.five ? "" : "zero"), "data-label": "5xx" }, number(j.five), j.mine ? h("span", { class: "soft small" }, ` (${number(j.mine)})`) : null),
       h("td", { class: "num", "data-label": "p99" }, has(j.r) ? duration(j.p99) : has(j.p) ? h("span", { class: "soft" }, duration(j.p.p99)) : "–"),
-      h("td", { class: "num " + (j.slower > 1.2 ? "odd" : "soft"), "data-label": "slower" }, j.slower ? times(j.slower) : "–"));
+      h("td", { class: "num " + (j.slower > 1.2 ? "odd" : "soft"), "data-label": "× production" }, j.slower ? times(j.slower) : "–"));
     return open ? [row, h("tr", { class: "detail" }, h("td", { colspan: COLUMNS.length }, detail(j)))] : [row];
   };
   const kindsOf = (route) => rowsOf(summary.kinds).filter((kind) => kind.route === route && (!kind.target || kind.target === targetUrl())).sort((a, b) => b.count - a.count);
