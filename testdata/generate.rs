@@ -45,9 +45,8 @@ struct Args {
 
 fn main() -> anyhow::Result<()> {
     let args = Args::parse();
-    let answer = args.answer.map(|file| {
-        std::fs::read(&file).with_context(|| format!("cannot read {}", file.display()))
-    });
+    let answer =
+        args.answer.map(|file| std::fs::read(&file).with_context(|| format!("cannot read {}", file.display())));
     let shape = generate::Shape {
         answer: answer.transpose()?.unwrap_or_default(),
         exchanges: args.exchanges,
