@@ -456,6 +456,18 @@ async fn a_mirrored_connection_that_the_target_ended_is_opened_again() {
 }
 
 #[tokio::test]
+async fn a_connection_that_the_target_ended_before_its_first_request_is_opened_again() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let client = WireClient::new(&mirrored(&format!("http://{}", listener.local_addr().unwrap()))).unwrap();
+    client.open(lane(1), Instant::now());
+    drop(listener.accept().await.unwrap());
+    let asked = tokio::spawn(async move { status(&client, get(1, "/")).await });
+    let (mut stream, _) = listener.accept().await.unwrap();
+    stream.write_all(b"HTTP/1.1 204 No Content\r\n\r\n").await.unwrap();
+    assert_eq!(asked.await.unwrap(), Ok(204));
+}
+
+#[tokio::test]
 async fn past_the_limit_a_connection_waits_until_another_closes() {
     let server = Server::start(ok).await;
     let settings = Settings { max_connections: Some(2), ..mirrored(&server.url("http")) };

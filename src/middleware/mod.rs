@@ -115,6 +115,15 @@ impl Settings {
         (!files.is_empty()).then(|| Self { files, run: self.run.clone(), allow_writes: true, ..Self::default() })
     }
 
+    /// The same, but that as many may pass as want to.
+    #[must_use]
+    pub fn without_limits(&self) -> Self {
+        let mut settings = Self { limit: None, ..self.clone() };
+        let files = settings.files.iter_mut().chain(settings.for_targets.iter_mut().map(|(_, file)| file));
+        files.for_each(|file| file.links.retain(|link| !matches!(link.action, spec::Action::Limit(_))));
+        settings
+    }
+
     /// Whether anything is changed in requests.
     #[must_use]
     pub fn rewrites(&self) -> bool {

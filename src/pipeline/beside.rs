@@ -57,9 +57,19 @@ impl Sender {
         let reads = changes_nothing(request.method());
         let twice = reads && !self.checks.is_empty() && rand::random::<f64>() < self.share;
         Chosen {
-            baseline: self.baseline.is_some() && (reads || self.writes),
+            baseline: self.baseline.is_some() && self.asks_baseline(request),
             checks: if twice { targets } else { TargetSet::default() },
         }
+    }
+
+    /// Whether a baseline is asked what targets are.
+    fn asks_baseline(&self, request: &Request) -> bool {
+        self.writes || changes_nothing(request.method())
+    }
+
+    /// The baseline, where it will be asked.
+    pub(super) fn baseline_for(&mut self, request: &Request) -> Option<&mut Outlet> {
+        if self.asks_baseline(request) { self.baseline.as_mut() } else { None }
     }
 
     /// Sends it there; gives back the numbers of the deliveries that ended at once, and how.

@@ -10,6 +10,9 @@
 //! Between the chain and the targets a request may pass a process outside (`external`): it leaves the pacing thread,
 //! and comes back to it.
 //!
+//! A file that is replayed on schedule over mirrored connections is looked at before it is due, in the pacing thread: a
+//! connection opens when the captured one did, where anything will be sent over it.
+//!
 //! Every channel has a bound. A file waits where one is full. A live source waits for nobody: whole requests are shed,
 //! and counted, at the place that was full.
 
@@ -45,7 +48,7 @@ use tokio::sync::{Notify, mpsc, watch};
 use crate::capture::Halt;
 use crate::exchange::{Event, Timestamp};
 use crate::journal::{Recorded, Recorder};
-use crate::middleware::{self, Chain, Mark};
+use crate::middleware::{self, Mark};
 use crate::replay::{self, AnyClient, Client, Delivery, InFlight, Limits, run_target};
 use crate::report::{self, Engine, Fact, Reporter, Started, Summary, TargetEnd, Unheard};
 use crate::serve::Server;
@@ -64,7 +67,7 @@ use note::note;
 pub use observer::Observer;
 use observer::{Outlook, Stages};
 use outlet::Outlet;
-use pacer::{Pacer, Timing};
+use pacer::{Chains, Pacer, Timing};
 pub use progress::Progress;
 use reader::{FileReader, LiveReader};
 use recorder::{EventSender, FrameSender, Recording, RecordingThread};
@@ -133,6 +136,8 @@ pub fn run(
     let (outlets, outlooks, mut senders) = start_targets(&runtime, run.targets, memory.targets, &ways)?;
     let beside = start_beside(&runtime, run.beside, run.middleware.allow_writes, &ways, &mut senders)?;
     let mirrors = outlets.iter().any(Outlet::mirrors);
+    // What comes back from a process outside is not known before its time.
+    let looks_ahead = mirrors && timing.is_known_ahead() && external.is_none();
     let target_bytes: Vec<_> = outlets.iter().map(Outlet::budget).collect();
     let (recording_events, recording_frames, recording_thread) =
         prepare_recording(run.recorder, memory.recording, progress);
@@ -150,8 +155,8 @@ pub fn run(
     run.observer.begin(Stages { records: recording_thread.is_some(), middleware: counts.clone(), ..moment });
     show(&runtime, run.server, run.observer)?;
     let work = pacer::Work {
-        chain: Chain::new(&run.middleware),
-        target_chains: (0..outlets.len()).map(|target| Some(Chain::new(&run.middleware.of_target(target)?))).collect(),
+        chains: Chains::new(&run.middleware, outlets.len()),
+        scout: looks_ahead.then(|| Chains::new(&run.middleware.without_limits(), outlets.len())),
         external,
         reloads: run.reloads,
         mark: run.mark,

@@ -26,7 +26,8 @@ pub(super) struct Outlet {
     bytes: Budget,
     /// Told of the connections that it may have to mirror.
     client: Arc<AnyClient>,
-    /// When connections open of which no request was sent yet; as many at most as the flow table follows.
+    /// When connections open of which no request is known yet that is sent; as many at most as the flow table follows, and
+    /// as there are events on their way.
     opened: HashMap<Lane, Instant, foldhash::fast::RandomState>,
     /// Where its guard holds requests back.
     gate: Option<Gate>,
@@ -53,7 +54,7 @@ impl Outlet {
         self.bytes.clone()
     }
 
-    /// A connection is told to the client with its first request that is sent: of many none ever is.
+    /// A connection is told to the client once a request is known that is sent over it: of many none ever is.
     pub(super) fn opened(&mut self, lane: Lane, due: Instant) {
         if self.mirrors() {
             self.opened.insert(lane, due);
@@ -99,12 +100,29 @@ impl Outlet {
         }
     }
 
-    /// The request's place on its connection, which is opened now where this is its first.
+    /// The request's place on its connection, which is opened now where nobody did before.
     fn turn(&mut self, request: &Request) -> Turn {
         let lane = Lane::from(request.id);
+        self.open(lane);
+        self.client.line_up(lane)
+    }
+
+    /// Whether a connection may still have to be opened.
+    pub(super) fn may_open(&self, lane: Lane) -> bool {
+        self.opened.contains_key(&lane)
+    }
+
+    /// A request will be sent, unless the client must not: then its connection has to be open when it is due to open.
+    pub(super) fn open_for(&mut self, request: &Request) {
+        if self.client.refuses(request).is_none() {
+            self.open(request.id.into());
+        }
+    }
+
+    /// Has a connection opened when that is due, or at once where it was.
+    fn open(&mut self, lane: Lane) {
         if let Some(due) = self.opened.remove(&lane) {
             self.client.open(lane, due);
         }
-        self.client.line_up(lane)
     }
 }

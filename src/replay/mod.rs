@@ -91,8 +91,8 @@ impl Wanted {
 /// [`Client::line_up`] for each request that will be sent, then [`Client::close`]; these three only take notice and
 /// return at once, and may be called from any thread. Other clients ignore them.
 pub trait Client: Send + Sync + 'static {
-    /// A captured connection opened, and is to be opened when it is `due`. A lane that is never opened is opened for
-    /// its first request.
+    /// A captured connection opened, and is to be opened when it is `due`, which may be in the past as well as ahead. A
+    /// lane that is never opened is opened for its first request.
     fn open(&self, lane: Lane, due: Instant) {
         let _ = (lane, due);
     }

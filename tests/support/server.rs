@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::time::Instant;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::ServerConfig;
 use tokio_rustls::rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
@@ -59,7 +60,10 @@ struct Log {
     requests: Vec<Vec<u8>>,
     /// Which connection, counted from 1, each request came over.
     over: Vec<usize>,
-    connections: usize,
+    /// When each request had come.
+    came: Vec<Instant>,
+    /// When each connection was accepted.
+    accepted: Vec<Instant>,
     open: usize,
     /// Requests whose steps were all played.
     played: usize,
@@ -114,6 +118,19 @@ impl Server {
         self.log.lock().unwrap().over.clone()
     }
 
+    /// When each request for this path had come, and how long before that its connection was accepted.
+    pub(crate) fn all(&self, path: &str) -> Vec<(Instant, Duration)> {
+        let log = self.log.lock().unwrap();
+        let is_of_path = |request: &[u8]| find(request, format!(" {path} HTTP").as_bytes()).is_some();
+        let of_path = (0..log.requests.len()).filter(|number| is_of_path(&log.requests[*number]));
+        of_path.map(|number| (log.came[number], log.came[number] - log.accepted[log.over[number] - 1])).collect()
+    }
+
+    /// The same of the first one.
+    pub(crate) fn came(&self, path: &str) -> (Instant, Duration) {
+        self.all(path)[0]
+    }
+
     /// Waits until the steps of so many requests were played; the test fails by its own limit where that never comes.
     pub(crate) async fn until_played(&self, requests: usize) {
         while self.log.lock().unwrap().played != requests {
@@ -130,7 +147,7 @@ impl Server {
 
     /// Connections accepted so far.
     pub(crate) fn connections(&self) -> usize {
-        self.log.lock().unwrap().connections
+        self.log.lock().unwrap().accepted.len()
     }
 
     async fn listen(
@@ -146,9 +163,9 @@ impl Server {
             while let Ok((stream, _)) = listener.accept().await {
                 let number = {
                     let mut log = log_in.lock().unwrap();
-                    log.connections += 1;
+                    log.accepted.push(Instant::now());
                     log.open += 1;
-                    log.connections
+                    log.accepted.len()
                 };
                 let (tls, script, log) = (tls.clone(), Arc::clone(&script), Arc::clone(&log_in));
                 tokio::spawn(async move {
@@ -204,6 +221,7 @@ async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
             let mut log = log.lock().unwrap();
             log.requests.push(request.clone());
             log.over.push(number);
+            log.came.push(Instant::now());
         }
         for step in script(&String::from_utf8_lossy(&request)) {
             if let Some(end) = play(stream, step).await {

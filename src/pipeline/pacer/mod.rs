@@ -1,6 +1,9 @@
 //! The pacing thread's work: each whole request waits until it is due, passes the chain, and is offered to its targets
 //! and recorded.
 
+mod ahead;
+mod chains;
+mod next;
 mod outside;
 mod pause;
 mod timing;
@@ -8,10 +11,8 @@ mod timing;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::thread;
-use std::time::Duration;
 
-use crossbeam_channel::{Receiver, TryRecvError};
+use crossbeam_channel::Receiver;
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{Notify, mpsc, watch};
 use tokio::time::Instant;
@@ -26,17 +27,20 @@ use super::recorder::EventSender;
 use super::{Parcel, Progress, note};
 use crate::exchange::{Damage, Event, ExchangeId, Framing, Outcome, Request, RequestState, Response, Shed, Timestamp};
 use crate::middleware::route::ROUTE;
-use crate::middleware::{self, Chain, Mark};
+use crate::middleware::{self, Mark};
 use crate::replay::{Delivery, Lane};
 use crate::report::{Fact, Production, RequestNote, TargetSet};
 
+use ahead::Ahead;
+pub(super) use chains::Chains;
+use next::{Step, Upcoming};
 pub(super) use timing::Timing;
 
 /// What is done to requests.
 pub(super) struct Work {
-    pub(super) chain: Chain,
-    /// What is done on the way to each target only.
-    pub(super) target_chains: Vec<Option<Chain>>,
+    pub(super) chains: Chains,
+    /// The same without limits, where it is asked before its time what passes; see [`ahead`].
+    pub(super) scout: Option<Chains>,
     /// Processes that requests pass after the chain.
     pub(super) external: Option<External>,
     /// What the chain is to do from now on, when it was read again.
@@ -87,16 +91,12 @@ struct Asked {
     is_head: bool,
 }
 
-/// What there is to do next.
-enum Step {
-    Event(Event, Part),
-    Outside(outside::Step),
-}
-
 /// The pacing thread.
 pub(super) struct Pacer {
     work: Work,
     ends: Ends,
+    /// What was read before it is due, where that is looked at.
+    ahead: Option<Ahead>,
     /// Requests whose response is still to come; only those that were offered or kept.
     asked: HashMap<ExchangeId, Asked, foldhash::fast::RandomState>,
     taken: u64,
@@ -109,14 +109,10 @@ pub(super) struct Pacer {
 
 /// The rule that keeps back what is captured while a run that only records is paused.
 const PAUSED: &str = "paused";
-/// Events in a row after which a live source counts as busy: some thousands a second.
-const BUSY: u64 = 16;
-/// How long to nap then: far less than the kernel takes to hand over the next frames.
-const NAP: Duration = Duration::from_millis(1);
-
 impl Pacer {
-    pub(super) fn new(work: Work, ends: Ends) -> Self {
-        Self { work, ends, asked: HashMap::default(), taken: 0, open: 0, epoch: Instant::now(), in_a_row: 0 }
+    pub(super) fn new(mut work: Work, ends: Ends) -> Self {
+        let ahead = work.scout.take().map(Ahead::new);
+        Self { work, ends, ahead, asked: HashMap::default(), taken: 0, open: 0, epoch: Instant::now(), in_a_row: 0 }
     }
 
     /// Works until the events end or the run is stopped; returns what the chain has to say at the end.
@@ -124,7 +120,7 @@ impl Pacer {
         timing::wake_in_time();
         while let Some(step) = self.next() {
             let went_on = match step {
-                Step::Event(event, part) => self.event(event, part),
+                Step::Event(event, part, due) => self.event(event, part, due),
                 Step::Outside(step) => self.outside(step),
             };
             if !went_on {
@@ -135,30 +131,25 @@ impl Pacer {
         if matches!(self.work.timing, Timing::Live) {
             self.leave();
         }
-        ChainEnd { keys: self.work.chain.key_share(), remarks: self.work.chain.remarks() }
+        let chain = &self.work.chains.all;
+        ChainEnd { keys: chain.key_share(), remarks: chain.remarks() }
     }
 
     /// False where the run was stopped.
-    fn event(&mut self, event: Event, part: Part) -> bool {
-        self.work.timing.reach(part.pass);
+    fn event(&mut self, event: Event, part: Part, due: Option<Instant>) -> bool {
         match event {
-            Event::Request(request) => self.request(request, part),
+            Event::Request(request) => self.request(request, due),
             Event::Response { of, response } => self.response(of, response),
             Event::Damaged { of, why } => self.damaged(of, why),
             Event::Orphan { .. } => self.tell(Fact::Orphan),
-            Event::Opened { connection, at } => {
+            Event::Opened { .. } => {
                 self.of_file(part, self.open.saturating_add(1));
-                let due = self.due(at.plus(part.delay));
-                let lane = part.lane(connection);
-                let outlets = self.ends.outlets.iter_mut().chain(&mut self.work.beside.baseline);
-                outlets.for_each(|outlet| outlet.opened(lane, due));
                 true
             }
-            Event::Closed { connection, at, .. } => {
+            Event::Closed { connection, .. } => {
                 // Of those that opened outside the part that is replayed only the end is told.
                 self.of_file(part, self.open.saturating_sub(1));
-                let due = self.due(at.plus(part.delay));
-                let lane = part.lane(connection);
+                let (lane, due) = (part.lane(connection), self.due_or_now(due));
                 if self.work.external.as_mut().is_none_or(|external| external.closes(lane, due)) {
                     self.closed(lane, due);
                 }
@@ -192,54 +183,8 @@ impl Pacer {
         }
     }
 
-    /// When a connection is due to open or close.
-    fn due(&mut self, at: Timestamp) -> Instant {
-        self.work.timing.other(at).map_or_else(Instant::now, |due| self.put_off(due))
-    }
-
-    fn next(&mut self) -> Option<Step> {
-        if self.work.external.is_some() {
-            return self.next_of_both();
-        }
-        let parcel = match self.at_hand() {
-            Some(parcel) => parcel,
-            None => crossbeam_channel::select_biased! {
-                recv(self.ends.stopped) -> _ => None,
-                recv(self.ends.events) -> parcel => parcel.ok(),
-            }?,
-        };
-        let (event, part) = self.opened(parcel);
-        Some(Step::Event(event, part))
-    }
-
-    /// The event in a parcel, whose share of the memory is given back.
-    fn opened(&self, parcel: Parcel) -> (Event, Part) {
-        drop(parcel.held);
-        self.ends.progress.read_permille.store(parcel.permille, Ordering::Relaxed);
-        self.ends.progress.queued.store(self.ends.events.len() as u64, Ordering::Relaxed);
-        (parcel.event, parcel.part)
-    }
-
-    /// An event that is there already. Live, this thread naps after many of them rather than waits: who waits in the queue
-    /// is woken for each single event, and that costs more than to handle it.
-    fn at_hand(&mut self) -> Option<Parcel> {
-        if self.ends.stopped.try_recv() == Err(TryRecvError::Disconnected) {
-            return None;
-        }
-        if let Ok(parcel) = self.ends.events.try_recv() {
-            self.in_a_row += 1;
-            return Some(parcel);
-        }
-        let is_live = matches!(self.work.timing, Timing::Live);
-        if !is_live || std::mem::take(&mut self.in_a_row) < BUSY {
-            return None;
-        }
-        thread::sleep(NAP);
-        self.ends.events.try_recv().ok()
-    }
-
     /// False where the run was stopped.
-    fn request(&mut self, mut request: Box<Request>, part: Part) -> bool {
+    fn request(&mut self, mut request: Box<Request>, due: Option<Instant>) -> bool {
         if self.work.most.is_some_and(|most| self.taken >= most) {
             // What was read ahead of the end is not part of the run.
             return true;
@@ -247,37 +192,43 @@ impl Pacer {
         if let Some(outcome) = unfit(&request, self.needs_bodies()) {
             return self.end(self.note(&request), outcome);
         }
-        let due = self.work.timing.due(request.last_byte.plus(part.delay));
         let Ok(due) = self.wait_until(due) else { return false };
-        let Work { chain, target_chains, reloads, .. } = &mut self.work;
-        if reloads.has_changed().unwrap_or(false)
-            && let Some(settings) = &*reloads.borrow_and_update()
-        {
-            chain.replace(settings);
-            for (target, chain) in target_chains.iter_mut().enumerate() {
-                if let (Some(chain), Some(settings)) = (chain, settings.of_target(target)) {
-                    chain.replace(&settings);
-                }
-            }
-        }
+        self.reload();
         let clock = self.clock(&request, due);
         // What the report says of a request is what was captured, not what the chain made of it.
         let note = self.note(&request);
-        let marked = self.work.mark.as_ref().map_or(Ok(()), |mark| mark.check(&request));
-        match marked.and_then(|()| self.work.chain.apply_at(&mut request, clock)) {
+        match self.marked(&request).and_then(|()| self.work.chains.all.apply_at(&mut request, clock)) {
             Err(outcome) => self.end(note, outcome),
             Ok(()) => self.passed(note, request, due),
         }
     }
 
+    /// Goes by the chain files as they are now.
+    fn reload(&mut self) {
+        let Work { chains, reloads, .. } = &mut self.work;
+        if reloads.has_changed().unwrap_or(false)
+            && let Some(settings) = &*reloads.borrow_and_update()
+        {
+            chains.replace(settings);
+            if let Some(ahead) = &mut self.ahead {
+                ahead.replace(settings);
+            }
+        }
+    }
+
+    /// Ends what a run like this one has sent.
+    fn marked(&self, request: &Request) -> Result<(), Outcome> {
+        self.work.mark.as_ref().map_or(Ok(()), |mark| mark.check(request))
+    }
+
     /// A request passed the chain, which says where it goes.
     fn passed(&mut self, note: RequestNote, request: Box<Request>, due: Option<Instant>) -> bool {
-        let targets = self.targets();
+        let targets = self.work.chains.targets();
         if targets.is_empty() && !self.ends.outlets.is_empty() {
             return self.end(note, Outcome::filtered(ROUTE));
         }
-        let keep_host = self.work.chain.host_was_set();
-        let place = self.work.chain.place().unwrap_or_default();
+        let chain = &self.work.chains.all;
+        let (keep_host, place) = (chain.host_was_set(), chain.place().unwrap_or_default());
         let passed = Passed { note, request, due, targets, keep_host, place };
         if self.work.external.is_some() { self.give(passed) } else { self.take(passed) }
     }
@@ -340,15 +291,6 @@ impl Pacer {
         refused.into_iter().all(|(number, why)| self.tell(Fact::Delivered(Box::new(ended(id, number, why)))))
     }
 
-    /// The targets that a route of the chain chose; all, where there is none.
-    fn targets(&self) -> TargetSet {
-        let all = self.ends.outlets.len();
-        match self.work.chain.targets() {
-            Some(chosen) => chosen.iter().copied().filter(|target| *target < all).collect(),
-            None => TargetSet::first(all),
-        }
-    }
-
     /// Records a request where nothing is sent. Where it is frames that are recorded, it is kept in them.
     fn keep(&mut self, note: RequestNote, request: Box<Request>) -> bool {
         let (id, at, is_head) = (note.id, request.last_byte, request.method() == b"HEAD");
@@ -379,13 +321,13 @@ impl Pacer {
             let copy = if left == 0 { request.take() } else { request.clone() };
             let (Some(mut copy), Some(outlet)) = (copy, self.ends.outlets.get_mut(target)) else { break };
             let mut keep_host = keep_host;
-            let admitted = match self.work.target_chains.get_mut(target) {
-                Some(Some(chain)) => {
+            let admitted = match self.work.chains.of_target(target) {
+                Some(chain) => {
                     let admitted = chain.apply_at(&mut copy, clock);
                     keep_host |= chain.host_was_set();
                     admitted
                 }
-                _ => Ok(()),
+                None => Ok(()),
             };
             let mut held = || held.clone().map_or_else(|| outlet.lets_in(place, share), Err);
             let refused = match (admitted.and_then(|()| held()), due) {

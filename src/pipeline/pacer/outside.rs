@@ -31,7 +31,7 @@ pub(super) enum Step {
 impl Pacer {
     /// What comes first: something from a process, or an event; none where there are no more events or the run was
     /// stopped.
-    pub(super) fn next_of_both(&self) -> Option<super::Step> {
+    pub(super) fn next_of_both(&mut self) -> Option<super::Step> {
         let external = self.work.external.as_ref()?;
         let late = external.expires().map_or_else(crossbeam_channel::never, |at| crossbeam_channel::at(at.into_std()));
         crossbeam_channel::select_biased! {
@@ -40,8 +40,8 @@ impl Pacer {
             recv(external.back()) -> back => Some(super::Step::Outside(Step::Back(back.ok()?.0))),
             recv(late) -> _ => Some(super::Step::Outside(Step::Late)),
             recv(self.ends.events) -> parcel => {
-                let (event, part) = self.opened(parcel.ok()?);
-                Some(super::Step::Event(event, part))
+                let upcoming = self.upcoming(parcel.ok()?);
+                Some(self.step(upcoming))
             }
         }
     }
@@ -112,8 +112,8 @@ impl Pacer {
             Settled::Nothing => true,
             Settled::Passed { passed, answered, changed } => {
                 let lane = passed.note.id.into();
-                let went_on =
-                    self.came_back(passed, changed) && answered.is_none_or(|event| self.event(event, Part::default()));
+                let went_on = self.came_back(passed, changed)
+                    && answered.is_none_or(|event| self.event(event, Part::default(), None));
                 self.done(lane);
                 went_on
             }
@@ -139,7 +139,7 @@ impl Pacer {
         if self.has_enough() {
             return true;
         }
-        match if changed { self.work.chain.admit(&passed.request) } else { Ok(()) } {
+        match if changed { self.work.chains.all.admit(&passed.request) } else { Ok(()) } {
             Ok(()) => self.take(passed),
             Err(outcome) => self.end(passed.note, outcome),
         }
@@ -151,7 +151,7 @@ impl Pacer {
             return true;
         }
         let (id, note) = (request.id, self.note(&request));
-        if let Err(outcome) = self.work.chain.admit(&request) {
+        if let Err(outcome) = self.work.chains.all.admit(&request) {
             return self.end(note, outcome);
         }
         let now = Instant::now();

@@ -44,6 +44,8 @@ impl Pacer {
         let Some(due) = due.filter(|due| *due > Instant::now()) else { return Ok(()) };
         let goes_on = if self.work.external.is_some() {
             self.outside_until(due)
+        } else if self.ahead.is_some() {
+            self.look_ahead_until(due)
         } else {
             matches!(self.ends.stopped.recv_deadline(due.into_std()), Err(RecvTimeoutError::Timeout))
         };

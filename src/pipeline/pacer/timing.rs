@@ -32,10 +32,7 @@ impl Timing {
     pub(super) fn due(&mut self, at: Timestamp) -> Option<Instant> {
         match self {
             Self::Paced { schedule, begun, span, .. } => {
-                let begun = *begun.get_or_insert_with(|| {
-                    span.get().and_then(|span| span.from).into_iter().for_each(|from| schedule.begin(from));
-                    Instant::now()
-                });
+                let begun = *begun.get_or_insert_with(|| begin(schedule, span));
                 schedule.due(at).map(|offset| begun + offset)
             }
             Self::Live => Some(live(at)),
@@ -52,18 +49,36 @@ impl Timing {
         }
     }
 
+    /// Whether it is known before its time when something is due.
+    pub(in crate::pipeline) const fn is_known_ahead(&self) -> bool {
+        matches!(self, Self::Paced { schedule, .. } if !schedule.is_max())
+    }
+
     /// Whether requests are sent as fast as they are taken.
     pub(super) const fn is_unscheduled(&self) -> bool {
         matches!(self, Self::Paced { schedule, .. } if schedule.is_max())
     }
 
-    /// When something at `at` is due that is no request; it changes nothing about the pace.
+    /// When something at `at` is due that is no request; it changes nothing about the pace. A run begins with its first
+    /// request, and what comes before that has no time of its own; but one that begins at a given instant has begun with
+    /// whatever comes after it.
     pub(super) fn other(&mut self, at: Timestamp) -> Option<Instant> {
         match self {
-            Self::Paced { schedule, begun, .. } => Some((*begun)? + schedule.offset(at)?),
+            Self::Paced { schedule, begun, span, .. } => {
+                if begun.is_none() && span.get().and_then(|span| span.from).is_some_and(|from| from <= at) {
+                    *begun = Some(begin(schedule, span));
+                }
+                Some((*begun)? + schedule.offset(at)?)
+            }
             Self::Live => Some(live(at)),
         }
     }
+}
+
+/// The run begins now, at the first instant that is asked for or with the first request.
+fn begin(schedule: &mut Schedule, span: &KnownSpan) -> Instant {
+    span.get().and_then(|span| span.from).into_iter().for_each(|from| schedule.begin(from));
+    Instant::now()
 }
 
 /// The instant at which the wire was at `at`.
@@ -82,5 +97,32 @@ pub(super) fn wake_in_time() {
     #[cfg(target_os = "linux")]
     if let Err(error) = rustix::thread::set_current_timer_slack(Some(TIMER_SLACK)) {
         tracing::debug!(%error, "cannot have the pacing thread woken in time");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::replay::course::Span;
+
+    fn at(milliseconds: u64) -> Timestamp {
+        Timestamp::from_nanos(1_000_000_000 + milliseconds * 1_000_000)
+    }
+
+    #[test]
+    fn what_comes_before_the_first_request_has_no_time_unless_the_run_begins_at_an_instant() {
+        let mut timing = Timing::paced(Pace::default(), KnownSpan::default());
+        assert_eq!(timing.other(at(0)), None);
+        let begun = timing.due(at(70)).unwrap();
+        assert_eq!(timing.other(at(30)), Some(begun), "it was due by then");
+
+        let span = KnownSpan::default();
+        span.set(Span { from: Some(at(10)), until: None }).unwrap();
+        let mut timing = Timing::paced(Pace::default(), span);
+        assert_eq!(timing.other(at(9)), None, "it is long past perhaps");
+        let opened = timing.other(at(30)).unwrap();
+        assert_eq!(timing.due(at(70)), Some(opened + Duration::from_millis(40)));
     }
 }

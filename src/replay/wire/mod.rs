@@ -150,7 +150,8 @@ impl WireClient {
             let kept = match turn.0.as_mut().map(|place| place.take()).unwrap_or_default() {
                 Connection::Open(mut link) => link.is_alive().then_some((link, true)),
                 Connection::Opening(mut opening) => match (&mut opening.0).await {
-                    Ok(Ok(link)) => Some((link, false)),
+                    // Its target may have ended it since.
+                    Ok(Ok(mut link)) => link.is_alive().then_some((link, true)),
                     _ => None,
                 },
                 Connection::None => None,

@@ -1,0 +1,43 @@
+//! The chain that every request passes, and what is done on the way to single targets only.
+
+use crate::middleware::{Chain, Settings};
+use crate::report::TargetSet;
+
+/// The chains of a run.
+pub(in crate::pipeline) struct Chains {
+    /// For every request.
+    pub(super) all: Chain,
+    of_targets: Vec<Option<Chain>>,
+}
+
+impl Chains {
+    /// What `settings` say, for so many targets.
+    pub(in crate::pipeline) fn new(settings: &Settings, targets: usize) -> Self {
+        let of_target = |target| Some(Chain::new(&settings.of_target(target)?));
+        Self { all: Chain::new(settings), of_targets: (0..targets).map(of_target).collect() }
+    }
+
+    /// Does from now on what `settings` say.
+    pub(super) fn replace(&mut self, settings: &Settings) {
+        self.all.replace(settings);
+        for (target, chain) in self.of_targets.iter_mut().enumerate() {
+            if let (Some(chain), Some(settings)) = (chain, settings.of_target(target)) {
+                chain.replace(&settings);
+            }
+        }
+    }
+
+    /// What is done on the way to a target, where that is anything.
+    pub(super) fn of_target(&mut self, target: usize) -> Option<&mut Chain> {
+        self.of_targets.get_mut(target)?.as_mut()
+    }
+
+    /// The targets that a route chose for the last request; all, where there is none.
+    pub(super) fn targets(&self) -> TargetSet {
+        let all = self.of_targets.len();
+        match self.all.targets() {
+            Some(chosen) => chosen.iter().copied().filter(|target| *target < all).collect(),
+            None => TargetSet::first(all),
+        }
+    }
+}
