@@ -193,3 +193,14 @@ async fn live_a_connection_opens_with_the_first_request_that_is_sent() {
     let (summary, _) = run(run_live).await;
     assert_eq!((of(&summary, &server).ended.sent, server.connections()), (3, 2));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_baseline_has_its_connections_opened_at_their_time_too() {
+    let (server, baseline) = (Server::start(ok).await, Server::start(ok).await);
+    let capture = capture([talk(1, 0, &[(400, "GET /late")]), talk(2, 0, &[(100, "GET /no")])]);
+    let beside = replay::Beside { baseline: Some(mirrored(&baseline)), ..replay::Beside::default() };
+    let middleware = denying(&["^/no"]);
+    run(Run { middleware, beside, ..replayed(&capture, vec![mirrored(&server)]) }).await;
+    assert_eq!((server.connections(), baseline.connections()), (2, 2));
+    assert!(baseline.came("/late").1 >= Duration::from_millis(300));
+}

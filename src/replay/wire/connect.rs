@@ -15,6 +15,7 @@ use tokio::time::Instant;
 use tokio_rustls::TlsConnector;
 
 use super::addresses::{Address, Addresses};
+use super::attempt::{Attempts, Turn};
 use super::ledger::Ledger;
 use super::link::{Link, Stream};
 use crate::exchange::FailureKind;
@@ -26,6 +27,7 @@ const HEAD_START: Duration = Duration::from_millis(250);
 #[derive(Debug)]
 pub(super) struct Connector {
     pub(super) addresses: Arc<Addresses>,
+    pub(super) attempts: Attempts,
     pub(super) tls: Option<Tls>,
     pub(super) ledger: Arc<Ledger>,
 }
@@ -46,10 +48,14 @@ impl Connector {
     /// A new connection. The caller sets the time limit by dropping the future.
     pub(super) async fn connect(&self) -> Result<Link, FailureKind> {
         let order = self.addresses.in_order().await?;
+        let turn = self.attempts.turn().await;
         let started = Instant::now();
         let (address, tcp) = match order.as_slice() {
-            [only] => (Arc::clone(only), attempt(only).await.map_err(|error| failed(only, &error))?),
-            _ => race(order).await?,
+            [only] => {
+                let connected = self.attempts.connect(only.socket, turn).await;
+                (Arc::clone(only), connected.map_err(|error| failed(only, &error))?)
+            }
+            _ => race(order, &self.attempts, turn).await?,
         };
         if let Err(error) = tcp.set_nodelay(true) {
             tracing::debug!(%error, "cannot switch Nagle's algorithm off");
@@ -72,12 +78,12 @@ impl Connector {
     }
 }
 
-async fn attempt(address: &Address) -> io::Result<TcpStream> {
-    TcpStream::connect(address.socket).await
-}
-
 /// The first address that answers. Those that were given their head start and did not are set aside.
-async fn race(order: Vec<Arc<Address>>) -> Result<(Arc<Address>, TcpStream), FailureKind> {
+async fn race(
+    order: Vec<Arc<Address>>,
+    attempts: &Attempts,
+    mut turn: Turn,
+) -> Result<(Arc<Address>, TcpStream), FailureKind> {
     let mut order = order.into_iter();
     let mut running = FuturesUnordered::new();
     let mut started: Vec<Arc<Address>> = Vec::new();
@@ -88,8 +94,9 @@ async fn race(order: Vec<Arc<Address>>) -> Result<(Arc<Address>, TcpStream), Fai
             && let Some(address) = order.next()
         {
             started.push(Arc::clone(&address));
+            let turn = turn.take();
             running.push(async move {
-                let result = attempt(&address).await;
+                let result = attempts.connect(address.socket, turn).await;
                 (address, result)
             });
         }

@@ -25,6 +25,7 @@ use super::{
 use crate::exchange::{FailureKind, Request};
 
 mod addresses;
+mod attempt;
 mod connect;
 mod exchange;
 mod failure;
@@ -42,6 +43,7 @@ pub use limit::{ConnectionLimit, connection_limit};
 pub use response::MAX_HEAD_BYTES;
 
 use addresses::Addresses;
+use attempt::Attempts;
 use connect::{Connector, Tls};
 use exchange::{Answered, exchange};
 use lane::{Connection, Lanes, Opening};
@@ -87,6 +89,7 @@ impl WireClient {
         let port = url.port_or_known_default().unwrap_or(80);
         let connector = Connector {
             addresses: Arc::new(Addresses::new(host, port, settings.resolve_every, resolver)),
+            attempts: Attempts::default(),
             tls: if settings.target.is_tls() { Some(session(settings, host)?) } else { None },
             ledger: Arc::new(Ledger::default()),
         };
