@@ -5,8 +5,10 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
+
 use super::budget::Budget;
-use crate::exchange::{Digest, FailureKind, Framing, Head, Request, Response, digest};
+use crate::exchange::{FailureKind, Framing, Head, Request, Response, digest};
 use crate::http1::content;
 use crate::replay::{Answer, Client, Connections, Kept, Turn, Wanted};
 use crate::report::compare::{MAX_COMPARED_HEAD, Rules};
@@ -55,16 +57,17 @@ impl Keeping {
             body.sha256 = body.sha256.or_else(|| digest(body.wire.as_deref()?));
         }
         let mut kept = Kept::new(head, content);
-        body.sha256 = body.sha256.or(self.weigh(&mut kept));
+        let gone = self.weigh(&mut kept);
+        body.sha256 = body.sha256.or_else(|| digest(&gone?));
         kept
     }
 
-    /// Lets a body go that nobody will read, or for which there is no room: then its digest is what is left of it.
-    fn weigh(&self, kept: &mut Kept) -> Option<Digest> {
+    /// Lets a body go that nobody will read, or for which there is no room, and gives it back: its digest is to be left.
+    fn weigh(&self, kept: &mut Kept) -> Option<Bytes> {
         if kept.head.as_bytes().len() > MAX_COMPARED_HEAD + 1 {
             kept.head = Head::new(beginning(&kept.head));
         }
-        let len = kept.body.as_ref().map(bytes::Bytes::len).filter(|len| *len > UNWEIGHED)?;
+        let len = kept.body.as_ref().map(Bytes::len).filter(|len| *len > UNWEIGHED)?;
         let may_be_read = len <= content::SMALL || content::of(&kept.head).may_be_read();
         let held = if may_be_read { self.room.try_hold(len).ok() } else { None };
         match held {
@@ -98,7 +101,8 @@ impl<C: Client> Client for Weighed<C> {
         let Some(keeping) = &self.keeping else { return self.client.send(turn, request, wanted).await };
         let mut answer = self.client.send(turn, request, Wanted { kept: Some(keeping.most), ..wanted }).await?;
         if let Some(kept) = &mut answer.kept {
-            answer.body_sha256 = answer.body_sha256.or(keeping.weigh(kept));
+            let gone = keeping.weigh(kept);
+            answer.body_sha256 = answer.body_sha256.or_else(|| digest(&gone?));
         }
         Ok(answer)
     }
@@ -110,8 +114,6 @@ impl<C: Client> Client for Weighed<C> {
 
 #[cfg(test)]
 mod tests {
-    use bytes::Bytes;
-
     use super::*;
     use crate::exchange::{Body, Damage, Timestamp};
 

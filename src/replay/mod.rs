@@ -189,7 +189,8 @@ impl Answer {
     /// Keeps of the body but its hash.
     pub fn let_body_go(&mut self) {
         if let Some(kept) = &mut self.kept {
-            self.body_sha256 = self.body_sha256.or_else(|| kept.let_body_go());
+            let body = kept.let_body_go();
+            self.body_sha256 = self.body_sha256.or_else(|| digest(&body?));
         }
     }
 }
@@ -212,10 +213,10 @@ impl Kept {
         Self { head, body, held: None }
     }
 
-    /// Keeps the head only; the digest of the body, where there was one, is what is left of it.
-    pub fn let_body_go(&mut self) -> Option<Digest> {
+    /// Keeps the head only; gives back the body, where there was one.
+    pub fn let_body_go(&mut self) -> Option<Bytes> {
         self.held = None;
-        self.body.take().and_then(|body| digest(&body))
+        self.body.take()
     }
 }
 

@@ -259,8 +259,10 @@ impl Joins {
 mod tests {
     use super::super::Words;
     use super::super::testing::{delivery, id, note, production};
+    use bytes::Bytes;
+
     use super::*;
-    use crate::exchange::Outcome;
+    use crate::exchange::{Head, Outcome, digest};
 
     fn sent(n: u32) -> Delivery {
         delivery(n, Outcome::Sent, Some(200))
@@ -322,6 +324,29 @@ mod tests {
         }
         assert!(gone >= 8, "{gone}");
         assert!(joins.bytes <= MAX_PENDING_BYTES);
+    }
+
+    #[test]
+    fn past_the_limit_the_oldest_bodies_go_and_their_hashes_stay() {
+        let body = |bytes: &'static [u8]| Some(Box::new(Kept::new(Head::default(), Some(Bytes::from_static(bytes)))));
+        for known in [None, digest(b"hello")] {
+            let mut joins = Joins::with_kept_bytes(9);
+            for n in 1..=2 {
+                joins.offered(note(n), 1);
+                let half = Production { body_sha256: known, kept: body(b"hello"), ..production(200) };
+                assert!(joins.production(id(n), Ok(half)).is_none());
+            }
+            assert_eq!(joins.bodies, 5);
+            let mut late = sent(1);
+            let answer = late.answer.as_mut().unwrap();
+            (answer.body_sha256, answer.kept) = (known, body(b"hello"));
+            let Arrival::Complete(joined) = joins.delivered(late) else { panic!("still waits") };
+            let production = joined.production.unwrap();
+            let answer = joined.deliveries[0].answer.as_ref().unwrap();
+            assert_eq!((production.body_sha256, answer.body_sha256), (digest(b"hello"), digest(b"hello")));
+            assert!([&production.kept, &answer.kept].iter().all(|kept| kept.as_ref().unwrap().body.is_none()));
+            assert_eq!(joins.bodies, 5);
+        }
     }
 
     #[test]

@@ -9,7 +9,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::exchange::{Damage, Digest, ExchangeId, Outcome, Timestamp};
+use crate::exchange::{Damage, Digest, ExchangeId, Outcome, Timestamp, digest};
 use crate::replay::{Delivery, Kept};
 
 pub mod against;
@@ -249,7 +249,8 @@ impl Production {
     /// Keeps of the body but its hash.
     fn let_body_go(&mut self) {
         if let Some(kept) = &mut self.kept {
-            self.body_sha256 = self.body_sha256.or_else(|| kept.let_body_go());
+            let body = kept.let_body_go();
+            self.body_sha256 = self.body_sha256.or_else(|| digest(&body?));
         }
     }
 }

@@ -216,6 +216,10 @@ impl Pacer {
             if !(owed || in_flight) || (owed && Instant::now() >= lingers) {
                 break;
             }
+            if self.ends.facts.is_closed() {
+                // The report died, and with it whoever counts what is in flight.
+                return None;
+            }
             self.look_outside()?;
         }
         self.work.external.as_ref()?.close();
