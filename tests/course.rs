@@ -160,7 +160,10 @@ async fn passes_follow_one_another_on_one_schedule() {
     let capture = || testdata("keep-alive.pcap");
     let once = replay(capture(), &["--speed", "10x"]).await;
     let thrice = replay(capture(), &["--speed", "10x", "--loop", "3"]).await;
-    let second = |line: &Value| line["at"].as_str().unwrap()[17..].trim_end_matches('Z').parse::<f64>().unwrap();
+    let second = |line: &Value| {
+        let (_, second) = line["at"].as_str().unwrap().rsplit_once(':').unwrap();
+        second.trim_end_matches('Z').parse::<f64>().unwrap()
+    };
     let seconds = once.lines.iter().map(second);
     let span = seconds.clone().fold(0.0, f64::max) - seconds.fold(60.0, f64::min);
     let took = thrice.summary["duration_s"].as_f64().unwrap();

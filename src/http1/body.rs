@@ -66,7 +66,7 @@ enum Hash {
     None,
     /// It is not begun as long as all of the content is kept, and kept as it is.
     Later,
-    Begun(Sha256),
+    Begun(Box<Sha256>),
 }
 
 impl Hash {
@@ -75,14 +75,14 @@ impl Hash {
             Hashed::Never => Self::None,
             // Chunks are kept with their framing, which is not content.
             Hashed::Unkept if is_kept && framing != Framing::Chunked => Self::Later,
-            Hashed::Always | Hashed::Unkept => Self::Begun(Sha256::new()),
+            Hashed::Always | Hashed::Unkept => Self::Begun(Box::default()),
         }
     }
 
     /// The content will not be kept any more; this much of it there was so far.
     fn begin(&mut self, content: &[u8]) {
         if matches!(self, Self::Later) {
-            *self = Self::Begun(Sha256::new_with_prefix(content));
+            *self = Self::Begun(Box::new(Sha256::new_with_prefix(content)));
         }
     }
 

@@ -97,7 +97,7 @@ impl Pending {
         self.deliveries.iter_mut().filter_map(|delivery| delivery.answer.as_mut()).for_each(Answer::let_body_go);
     }
 
-    fn end(self: Box<Self>, without: Unjoined) -> Joined {
+    fn end(self, without: Unjoined) -> Joined {
         let production = match self.production {
             Some(half) => half.map_err(Unjoined::Damage),
             None => Err(without),

@@ -60,7 +60,8 @@ pub(super) fn push_name(method: &[u8], target: &[u8], name: &mut String) {
     name.push(' ');
     push_template(&wire_text(path), name);
     if name.len() > MAX_ROUTE_BYTES {
-        name.truncate(name.floor_char_boundary(MAX_ROUTE_BYTES));
+        let cut = name.char_indices().find(|(at, c)| at + c.len_utf8() > MAX_ROUTE_BYTES);
+        name.truncate(cut.map_or(MAX_ROUTE_BYTES, |(at, _)| at));
         name.push('…');
     }
 }
@@ -105,7 +106,9 @@ fn push_segment(text: &str, template: &mut String) {
         }
     };
     let dot = if ending.is_empty() { "" } else { "." };
-    [before, ID, dot, ending].into_iter().for_each(|part| template.push_str(part));
+    for part in [before, ID, dot, ending] {
+        template.push_str(part);
+    }
 }
 
 fn is_ending(text: &str) -> bool {
