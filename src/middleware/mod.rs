@@ -184,13 +184,13 @@ impl Settings {
 }
 
 #[cfg(test)]
-mod testing {
+pub(crate) mod testing {
     //! Requests for the tests of the links.
 
     use crate::exchange::{Body, ConnectionId, ExchangeId, Framing, Head, Request, RequestState, Timestamp};
 
     /// Request `id.1` from `10.0.0.1:5000` with this head.
-    pub(super) fn request(connection: u64, head: &str) -> Request {
+    pub(crate) fn request(connection: u64, head: &str) -> Request {
         Request {
             id: ExchangeId::new(ConnectionId(connection), 1),
             client: "10.0.0.1:5000".parse().unwrap(),

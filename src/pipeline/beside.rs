@@ -106,27 +106,17 @@ pub(super) fn changes_nothing(method: &[u8]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::exchange::{Body, ConnectionId, Head, RequestState, Timestamp};
+    use crate::middleware::testing::request;
 
     #[test]
     fn writes_go_to_the_baseline_only_where_they_may() {
         let sender = |writes| Sender { baseline: None, checks: Vec::new(), share: 1.0, writes, targets: 1 };
         let (reads, writes) = (sender(false), sender(true));
         for sender in [reads, writes] {
-            assert!(sender.choose(&request("GET"), TargetSet::first(1)).is_none(), "there is nobody to ask");
-        }
-    }
-
-    fn request(method: &str) -> Request {
-        Request {
-            id: ExchangeId::new(ConnectionId(1), 1),
-            client: "10.0.0.1:5000".parse().unwrap(),
-            server: "10.0.0.2:80".parse().unwrap(),
-            head: Head::new(format!("{method} / HTTP/1.1\r\n\r\n").into_bytes()),
-            body: Body::EMPTY,
-            first_byte: Timestamp::default(),
-            last_byte: Timestamp::default(),
-            state: RequestState::Whole,
+            assert!(
+                sender.choose(&request(1, "GET / HTTP/1.1\r\n\r\n"), TargetSet::first(1)).is_none(),
+                "there is nobody to ask"
+            );
         }
     }
 }

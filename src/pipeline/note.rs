@@ -95,19 +95,10 @@ impl Key {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::exchange::{Body, ConnectionId, ExchangeId, Head, RequestState, Timestamp};
+    use crate::middleware::testing;
 
     fn request(head: &str) -> Request {
-        Request {
-            id: ExchangeId::new(ConnectionId(1), 1),
-            client: "10.0.0.1:5000".parse().unwrap(),
-            server: "10.0.0.2:80".parse().unwrap(),
-            head: Head::new(format!("{head}\r\n\r\n").into_bytes()),
-            body: Body::EMPTY,
-            first_byte: Timestamp::default(),
-            last_byte: Timestamp::default(),
-            state: RequestState::Whole,
-        }
+        testing::request(1, &format!("{head}\r\n\r\n"))
     }
 
     fn key(head: &str) -> Option<RepeatKey> {

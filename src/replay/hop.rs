@@ -60,11 +60,7 @@ impl<'a> HopByHop<'a> {
     /// Reads the Connection lines of `head`.
     #[must_use]
     pub fn of(head: &'a Head) -> Self {
-        if !head.may_have("connection") {
-            return Self::default();
-        }
-        let lines = head.lines().filter(|line| line.is("connection"));
-        Self { named: lines.flat_map(|line| options(line.value)).take(MAX_OPTIONS).collect() }
+        Self { named: head.get_all("connection").flat_map(options).take(MAX_OPTIONS).collect() }
     }
 
     /// Whether it takes a Connection line of this `value` to know which lines are left out: most say `keep-alive`.

@@ -7,11 +7,10 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
-use sha2::{Digest as _, Sha256};
 use tokio::time::Instant;
 
 use super::{Answer, Client, Connections, Kept, Turn, Wanted};
-use crate::exchange::{FailureKind, Head, Request};
+use crate::exchange::{FailureKind, Head, Request, digest};
 
 /// Most requests that are remembered for [`MemoryClient::sent`]; later ones are answered all the same.
 pub const MAX_REMEMBERED: usize = 100_000;
@@ -103,7 +102,7 @@ impl<F: Fn(&Request) -> Reply + Send + Sync + 'static> Client for MemoryClient<F
         Ok(Answer {
             status,
             body_len: body.len() as u64,
-            body_sha256: (wanted.hash && !body.is_empty()).then(|| Sha256::digest(&body).into()),
+            body_sha256: if wanted.hash { digest(&body) } else { None },
             kept: wanted.kept.map(|most| {
                 let head = Head::new(format!("HTTP/1.1 {status}\r\n\r\n").into_bytes());
                 Box::new(Kept::new(head, (body.len() <= most).then(|| body.clone())))

@@ -84,7 +84,9 @@ impl Patterns {
     /// The route of a method and a target as captured.
     #[must_use]
     pub fn name(&self, method: &[u8], target: &[u8]) -> String {
-        self.written(method, target).unwrap_or_else(|| routes::name(method, target))
+        let mut name = String::new();
+        self.name_in(method, target, &mut name);
+        name
     }
 
     /// The same, in the memory that `name` has: with millions of requests there are few routes.

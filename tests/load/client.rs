@@ -58,15 +58,20 @@ pub(crate) fn run(server: SocketAddr, rate: u64, seconds: u64) {
 fn length_of_answer(server: SocketAddr) -> usize {
     let mut lane = Lane::connect(server);
     lane.stream.set_nonblocking(false).unwrap();
-    lane.stream.write_all(b"GET /load/first HTTP/1.1\r\nHost: load\r\n\r\n").unwrap();
+    one_answer(&mut lane.stream).len()
+}
+
+/// What nginx answers to a request over `stream`, which waits.
+pub(crate) fn one_answer(stream: &mut TcpStream) -> Vec<u8> {
+    stream.write_all(b"GET /load/first HTTP/1.1\r\nHost: load\r\n\r\n").unwrap();
     let mut answer = Vec::new();
     while !answer.ends_with(b"\r\n\r\nok\n") {
         let mut some = [0; 1024];
-        let len = lane.stream.read(&mut some).unwrap();
+        let len = stream.read(&mut some).unwrap();
         assert!(len > 0, "the server left");
         answer.extend_from_slice(&some[..len]);
     }
-    answer.len()
+    answer
 }
 
 fn readable(lanes: &[Lane], wait: Duration) -> Vec<usize> {

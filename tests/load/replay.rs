@@ -5,7 +5,7 @@
 //! then. The same goes for lateness, which stands beside that of a thread that does nothing but sleep.
 
 use std::fs::File;
-use std::io::{BufWriter, Read as _, Write as _};
+use std::io::{BufWriter, Write as _};
 use std::net::TcpStream;
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -19,6 +19,7 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use serde_json::Value;
 use tokio::time::Instant;
 
+use crate::client::one_answer;
 use crate::generate::{self, Shape};
 use crate::programs::{Nginx, Tap, folder};
 use crate::setting;
@@ -100,16 +101,7 @@ pub(crate) fn fast() {
 
 /// What nginx answers to everything, but for the time.
 fn answer() -> Vec<u8> {
-    let mut stream = TcpStream::connect(TARGET).unwrap();
-    stream.write_all(b"GET / HTTP/1.1\r\nHost: load\r\n\r\n").unwrap();
-    let mut answer = Vec::new();
-    while !answer.ends_with(b"\r\n\r\nok\n") {
-        let mut some = [0; 1024];
-        let len = stream.read(&mut some).unwrap();
-        assert!(len > 0, "nginx left");
-        answer.extend_from_slice(&some[..len]);
-    }
-    answer
+    one_answer(&mut TcpStream::connect(TARGET).unwrap())
 }
 
 /// A replay of `file` over so many connections, with wrk before and after it.

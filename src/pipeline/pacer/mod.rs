@@ -109,6 +109,7 @@ pub(super) struct Pacer {
 
 /// The rule that keeps back what is captured while a run that only records is paused.
 const PAUSED: &str = "paused";
+
 impl Pacer {
     pub(super) fn new(mut work: Work, ends: Ends) -> Self {
         let ahead = work.scout.take().map(Ahead::new);
