@@ -46,7 +46,7 @@ fn client(url: &str, client: ClientChoice) -> AnyClient {
 }
 
 async fn ask(client: &AnyClient, request: Request) -> Result<Answer, FailureKind> {
-    client.send(Turn::default(), request, Wanted::HASH).await
+    client.send(Turn::default(), Box::new(request), Wanted::HASH).await
 }
 
 /// Sends them all through one target and gives the deliveries in the order of the requests.
@@ -58,7 +58,7 @@ async fn replay(settings: &Settings, client: AnyClient, requests: Vec<Request>) 
         jobs.send(Job {
             held: None,
             turn: client.line_up(request.id.into()),
-            request,
+            request: Box::new(request),
             due: None,
             wanted: Wanted::HASH,
         })

@@ -57,7 +57,7 @@ fn lane(connection: u64) -> Lane {
 async fn ask(client: &WireClient, request: Request) -> Result<Answer, FailureKind> {
     let mut turn = client.line_up(request.id.into());
     turn.come().await;
-    client.send(turn, request, Wanted::HASH).await
+    client.send(turn, Box::new(request), Wanted::HASH).await
 }
 
 async fn status(client: &WireClient, request: Request) -> Result<u16, FailureKind> {
@@ -166,7 +166,7 @@ async fn deliver(settings: &Settings, client: WireClient, requests: Vec<Request>
     let (_stop, stop_out) = watch::channel(false);
     for request in requests {
         let turn = client.line_up(request.id.into());
-        jobs.send(Job { held: None, request, due: None, turn, wanted: Wanted::HASH }).await.unwrap();
+        jobs.send(Job { held: None, request: Box::new(request), due: None, turn, wanted: Wanted::HASH }).await.unwrap();
     }
     drop(jobs);
     let counters = Arc::new(InFlight::default());
@@ -424,7 +424,7 @@ async fn a_connection_closes_after_its_last_answer_and_not_before() {
     client.close(lane(1), Instant::now());
     for mut turn in turns {
         turn.come().await;
-        assert_eq!(client.send(turn, get(1, "/"), Wanted::default()).await.unwrap().status, 200);
+        assert_eq!(client.send(turn, Box::new(get(1, "/")), Wanted::default()).await.unwrap().status, 200);
     }
     server.until_open(0).await;
     assert_eq!(server.connections(), 1);
@@ -439,7 +439,7 @@ async fn a_turn_that_is_given_up_lets_the_next_one_pass_with_the_connection() {
     drop(turns.remove(1));
     for mut turn in turns {
         turn.come().await;
-        assert_eq!(client.send(turn, get(1, "/"), Wanted::default()).await.unwrap().status, 200);
+        assert_eq!(client.send(turn, Box::new(get(1, "/")), Wanted::default()).await.unwrap().status, 200);
     }
     assert_eq!((server.requests().len(), server.connections()), (3, 1));
 }
@@ -483,7 +483,7 @@ async fn past_the_limit_a_connection_waits_until_another_closes() {
         client.close(lane(1), Instant::now());
         waiting.await;
     }
-    assert_eq!(client.send(third, get(3, "/"), Wanted::default()).await.unwrap().status, 200);
+    assert_eq!(client.send(third, Box::new(get(3, "/")), Wanted::default()).await.unwrap().status, 200);
     assert_eq!(client.connections().peak, 2);
 }
 

@@ -8,6 +8,7 @@ use std::mem::MaybeUninit;
 use super::MAX_HEADER_LINES;
 use super::head::{Coding, Fields, Length};
 use crate::exchange::Framing;
+use crate::head::Known;
 
 /// Header lines that there is room for without asking the allocator.
 const FAST_LINES: usize = 64;
@@ -71,9 +72,10 @@ fn parse<'a>(
     let mut fields = Fields::default();
     let mut connection = Connection::default();
     for line in response.headers.iter() {
-        fields.note(line.name.as_bytes(), line.value);
-        if line.name.len() == 10 && line.name.eq_ignore_ascii_case("connection") {
-            connection.note(line.value);
+        match Known::of(line.name.as_bytes()) {
+            Some(Known::Connection) => connection.note(line.value),
+            Some(known) => fields.note_known(known, line.value),
+            None => {}
         }
     }
     let persists = !connection.close && ((minor > 0 && !asked.old) || connection.keep_alive);

@@ -11,7 +11,7 @@ use crate::exchange::{
     Timestamp,
 };
 use crate::flow::{Missing, Side};
-use crate::head::Names;
+use crate::head::Contents;
 
 /// A connection. Three cache lines: with many connections open none of them is near.
 #[derive(Debug)]
@@ -36,8 +36,7 @@ type Sink<'a> = &'a mut dyn FnMut(Event);
 /// A head that is whole, and where it stood.
 struct HeadSeen {
     raw: Vec<u8>,
-    /// What its lines may be called.
-    names: Names,
+    contents: Contents,
     start: Start,
     /// When its last byte was captured.
     at: Timestamp,
@@ -265,7 +264,7 @@ impl Conversation {
                 let raw = piece.bytes.get(..len).unwrap_or_default().to_vec();
                 let start = Start::from(&*piece);
                 piece.pass(len);
-                let seen = HeadSeen { raw, names: Names::ALL, start, at: piece.at, end: piece.offset };
+                let seen = HeadSeen { raw, contents: Contents::UNREAD, start, at: piece.at, end: piece.offset };
                 if is_request { self.request_head(seen, sink) } else { self.response_head(seen, sink) }
             }
             Found::Partial { recognised } => hold(piece, recognised),
@@ -317,7 +316,7 @@ impl Conversation {
                 let Partial { start, mut raw, .. } = *partial;
                 raw.truncate(len);
                 piece.pass(len.saturating_sub(before));
-                let seen = HeadSeen { raw, names: Names::ALL, start, at: piece.at, end: piece.offset };
+                let seen = HeadSeen { raw, contents: Contents::UNREAD, start, at: piece.at, end: piece.offset };
                 if is_request { self.request_head(seen, sink) } else { self.response_head(seen, sink) }
             }
             None if partial.raw.len() <= MAX_HEAD_BYTES => {
@@ -340,8 +339,8 @@ impl Conversation {
 
     fn request_head(&mut self, mut seen: HeadSeen, sink: Sink<'_>) -> State {
         self.speaks = Speaks::Http1;
-        let facts = head::request(&seen.raw);
-        seen.names = facts.names;
+        let (facts, contents) = head::request(&seen.raw);
+        seen.contents = contents;
         let id = self.pairing.ask(facts.method, seen.start, sink);
         let body = BodyReader::new(facts.framing, self.interests.request_body, &seen.raw);
         let about = About::Request { id, malformed: facts.malformed, incomplete: None, expects: facts.expects };
@@ -387,7 +386,7 @@ impl Conversation {
     }
 
     fn read_body(&mut self, seen: HeadSeen, body: BodyReader, about: About, sink: Sink<'_>) -> State {
-        let head = Head::with_names(seen.raw, seen.names);
+        let head = Head::with_contents(seen.raw, seen.contents);
         let message = Message { start: seen.start, last_byte: seen.at, head, body, about };
         if message.body.is_done() {
             self.done(message, Some(seen.end), sink);

@@ -3,10 +3,11 @@
 use std::mem::MaybeUninit;
 use std::sync::LazyLock;
 
+use arrayvec::ArrayVec;
 use memchr::memmem::Finder;
 
 use crate::exchange::{Framing, Malformed};
-use crate::head::{HeaderLines, Names, split_request_line};
+use crate::head::{Contents, HeaderLines, Known, Names, Place, Places, split_request_line};
 
 /// Header lines that the strict parser has room for; heads with more take the slower way.
 const FAST_LINES: usize = 64;
@@ -141,8 +142,6 @@ pub(super) struct RequestFacts {
     pub(super) malformed: Option<Malformed>,
     /// `Expect: 100-continue`: the body may never be sent.
     pub(super) expects: bool,
-    /// What its lines are called.
-    pub(super) names: Names,
 }
 
 /// What a response head says; its framing depends on the request as well, see [`ResponseFacts::framing`].
@@ -153,16 +152,14 @@ pub(super) struct ResponseFacts {
 }
 
 /// Reads a whole request head whose first line is known to be a request line.
-pub(super) fn request(raw: &[u8]) -> RequestFacts {
+pub(super) fn request(raw: &[u8]) -> (RequestFacts, Contents) {
     let mut fields = Fields::default();
     let mut malformed = None;
-    let names = if let Some(names) = strict_request(raw, &mut fields) {
-        names
-    } else {
+    let contents = strict_request(raw, &mut fields).unwrap_or_else(|| {
         fields = Fields::default();
         malformed = lenient(raw, &mut fields).or_else(|| bad_request_line(raw));
-        Names::ALL
-    };
+        Contents::UNREAD
+    });
     let method = method(raw);
     // RFC 9112, 6.3: Transfer-Encoding overrides Content-Length; a server has to refuse what is unclear.
     let (framing, unclear) = match (fields.coding, fields.length) {
@@ -175,7 +172,8 @@ pub(super) fn request(raw: &[u8]) -> RequestFacts {
         (Coding::Absent, Length::Conflicting(first)) => (Framing::Length(first), Some(Malformed::ConflictingLengths)),
         (Coding::Absent, Length::Bad) => (Framing::None, Some(Malformed::BadLength)),
     };
-    RequestFacts { method, framing, malformed: unclear.or(malformed), expects: fields.expects, names }
+    let facts = RequestFacts { method, framing, malformed: unclear.or(malformed), expects: fields.expects };
+    (facts, contents)
 }
 
 /// Reads a whole response head; `None` where its status line is none.
@@ -243,12 +241,16 @@ pub(super) enum Coding {
 
 impl Fields {
     pub(super) fn note(&mut self, name: &[u8], value: &[u8]) {
-        match name.len() {
-            14 if name.eq_ignore_ascii_case(b"content-length") => self.note_length(value),
-            17 if name.eq_ignore_ascii_case(b"transfer-encoding") => self.note_coding(value),
-            6 if name.eq_ignore_ascii_case(b"expect") => {
-                self.expects |= value.trim_ascii().eq_ignore_ascii_case(b"100-continue");
-            }
+        if let Some(known) = Known::of(name) {
+            self.note_known(known, value);
+        }
+    }
+
+    pub(super) fn note_known(&mut self, name: Known, value: &[u8]) {
+        match name {
+            Known::ContentLength => self.note_length(value),
+            Known::TransferEncoding => self.note_coding(value),
+            Known::Expect => self.expects |= value.trim_ascii().eq_ignore_ascii_case(b"100-continue"),
             _ => {}
         }
     }
@@ -279,20 +281,44 @@ impl Fields {
     }
 }
 
-/// The names of the lines; `None` where the head is not as RFC 9112 asks, or has more lines than there is room for.
-fn strict_request(raw: &[u8], fields: &mut Fields) -> Option<Names> {
+/// What is in it; `None` where the head is not as RFC 9112 asks, or has more lines than there is room for.
+fn strict_request(raw: &[u8], fields: &mut Fields) -> Option<Contents> {
     let mut lines = [const { MaybeUninit::uninit() }; FAST_LINES];
     let mut request = httparse::Request::new(&mut []);
     let parsed = request.parse_with_uninit_headers(raw, &mut lines);
     if !matches!(parsed, Ok(httparse::Status::Complete(_))) {
         return None;
     }
+    let start_of = |part: &[u8]| offset(raw, part);
     let mut names = Names::default();
-    for line in request.headers.iter() {
-        names.add(line.name.as_bytes());
-        fields.note(line.name.as_bytes(), line.value);
+    let mut places = ArrayVec::<_, FAST_LINES>::new();
+    // The next line begins where one ends; after the last one comes the empty line.
+    let empty = raw.len().checked_sub(if raw.ends_with(b"\r\n") { 2 } else { 1 })?;
+    let starts = request.headers.iter().skip(1).map(|line| start_of(line.name.as_bytes()));
+    for (line, end) in request.headers.iter().zip(starts.chain([u32::try_from(empty).ok()])) {
+        let name = line.name.as_bytes();
+        names.add(name);
+        if let Some(known) = Known::of(name) {
+            fields.note_known(known, line.value);
+            let start = start_of(name)?;
+            // An empty value stands behind the colon, whatever blanks follow it.
+            let value = if line.value.is_empty() { start + len(name)? + 1 } else { start_of(line.value)? };
+            let value_end = value + len(line.value)?;
+            places.push(Place { known, start, value, value_end, end: end? });
+        }
     }
-    Some(names)
+    let (method, path) = (request.method?.as_bytes(), request.path?.as_bytes());
+    let (method, target) = (len(method)?, start_of(path)? + len(path)?);
+    Some(Contents::of_request(names, Places { method, target, lines: places.as_slice().into() }))
+}
+
+fn len(part: &[u8]) -> Option<u32> {
+    u32::try_from(part.len()).ok()
+}
+
+/// Where in `raw` a part of it begins.
+fn offset(raw: &[u8], part: &[u8]) -> Option<u32> {
+    u32::try_from(part.as_ptr().addr().checked_sub(raw.as_ptr().addr())?).ok()
 }
 
 fn strict_response(raw: &[u8], fields: &mut Fields) -> bool {
@@ -346,4 +372,52 @@ const fn is_token(byte: u8) -> bool {
             byte,
             b'!' | b'#' | b'$' | b'%' | b'&' | b'\'' | b'*' | b'+' | b'-' | b'.' | b'^' | b'_' | b'`' | b'|' | b'~'
         )
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::exchange::Head;
+
+    proptest! {
+        /// What the parser found in a head is what a pass over it finds.
+        #[test]
+        fn a_head_that_was_parsed_says_the_same_as_one_that_was_not(
+            (method, target) in ("[A-Z]{1,7}", "[!-~]{1,20}"),
+            lines in prop::collection::vec(
+                ("(Host|cookie|TE|Accept|accept-language|X-Api-Key|Content-Length|X-[A-Za-z]{1,9}|Connection)",
+                 "[ \t]{0,2}[ -~]{0,12}[ \t]{0,2}",
+                 "\r?\n"),
+                0..9,
+            ),
+            empty in "\r?\n",
+        ) {
+            let mut raw = format!("{method} {target} HTTP/1.1\r\n");
+            for (name, value, end) in &lines {
+                raw.extend([name, ":", value, end]);
+            }
+            raw.push_str(&empty);
+            // The empty line is the first one: the generated values have no line ends in them.
+            let raw = raw.into_bytes();
+            let (_, contents) = request(&raw);
+            let (parsed, unread) = (Head::with_contents(raw.clone(), contents), Head::new(raw));
+            prop_assert_eq!(parsed.request_line(), unread.request_line());
+            let lines = |head: &Head| -> Vec<_> {
+                let lines = head.known_lines();
+                lines.map(|(known, line)| (known, line.spans(), line.span(), line.value.to_vec())).collect()
+            };
+            prop_assert_eq!(lines(&parsed), lines(&unread));
+        }
+    }
+
+    #[test]
+    fn places_are_found_in_a_plain_head_and_in_no_other() {
+        let plain = b"GET / HTTP/1.1\r\nHost: h\r\n\r\n";
+        for (raw, found) in [(&plain[..], true), (b"GET / HTTP/1.1\r\nHost : h\r\n\r\n", false)] {
+            let head = Head::with_contents(raw.to_vec(), request(raw).1);
+            assert_eq!(matches!(head.known_lines(), crate::head::KnownLines::Found { .. }), found);
+        }
+    }
 }

@@ -15,7 +15,7 @@ pub(crate) fn read_request(bytes: &[u8]) -> Result<(Head, Body), Malformed> {
         return Err(Malformed::RequestLine);
     }
     let (raw, rest) = split(bytes)?;
-    let facts = head::request(raw);
+    let (facts, _) = head::request(raw);
     match facts.malformed {
         Some(why) => Err(why),
         None => with_body(raw, rest, facts.framing),

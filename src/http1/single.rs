@@ -52,7 +52,7 @@ pub(crate) fn request(bytes: &[u8], interest: Interest) -> Option<Single<Request
         Found::Head(len) => len,
     };
     let (raw, after) = bytes.split_at_checked(len)?;
-    let facts = head::request(raw);
+    let (facts, contents) = head::request(raw);
     // Where its body ends, and whether it has one, nobody can tell.
     let unframed = matches!(facts.malformed, Some(Malformed::BadLength | Malformed::BadTransferEncoding));
     let (body, end) = read_body(facts.framing, interest, (raw, after));
@@ -63,7 +63,7 @@ pub(crate) fn request(bytes: &[u8], interest: Interest) -> Option<Single<Request
         (End::After(_), None) => RequestState::Whole,
     };
     let rest = if unframed { 0 } else { end.rest(after) };
-    Some(Single { head: Head::new(raw.to_vec()), body, state, rest })
+    Some(Single { head: Head::with_contents(raw.to_vec(), contents), body, state, rest })
 }
 
 /// Reads the final response to a request, passing over interim ones; `None` where there is none.
@@ -110,7 +110,7 @@ pub(crate) fn request_head(head: &Head) -> Option<(Framing, Option<Malformed>)> 
     let raw = head.as_bytes();
     match find(raw, true, false) {
         Found::Head(len) if len == raw.len() && len <= MAX_HEAD_BYTES => {
-            let facts = head::request(raw);
+            let (facts, _) = head::request(raw);
             Some((facts.framing, facts.malformed))
         }
         _ => None,

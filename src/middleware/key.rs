@@ -172,11 +172,13 @@ impl Hasher {
 /// goes for its copies. Its place stays, empty.
 fn id_bytes(id: ExchangeId, whole: bool) -> [u8; 20] {
     let mut bytes = [0; 20];
-    let index = if whole { id.index } else { 0 };
-    let parts = [id.pass.to_le_bytes(), [0; 4], index.to_le_bytes()];
-    let all = id.connection.0.to_le_bytes().into_iter().chain(parts.into_iter().flatten());
-    for (to, from) in bytes.iter_mut().zip(all) {
-        *to = from;
+    if let Some((connection, rest)) = bytes.split_first_chunk_mut()
+        && let Some((pass, rest)) = rest.split_first_chunk_mut()
+        && let Some(index) = rest.last_chunk_mut()
+    {
+        *connection = id.connection.0.to_le_bytes();
+        *pass = id.pass.to_le_bytes();
+        *index = if whole { id.index } else { 0 }.to_le_bytes();
     }
     bytes
 }

@@ -35,6 +35,10 @@ impl Share {
         reason = "a cast from f64 saturates, and a share is never negative: the product lies in 0..=2^64"
     )]
     pub(crate) fn threshold(self) -> u128 {
+        if self.0 >= 1.0 {
+            // The same, without a float of 128 bits.
+            return 1 << 64;
+        }
         (self.0.clamp(0.0, 1.0) * 2.0_f64.powi(64)) as u128
     }
 }
@@ -185,9 +189,8 @@ impl Sampler {
     /// What [`Self::is_in`] says, without counting the key.
     #[must_use]
     pub fn would_take(&self, request: &Request) -> bool {
-        self.by_key
-            .hash(request, Fields::of(&request.head))
-            .map_or_else(|| self.without_key(request), |hash| self.has(hash))
+        let hash = self.by_key.hash(request, Fields::of(&request.head));
+        self.takes(hash, hash.unwrap_or_else(|| self.by_request.hash_id(request.id)))
     }
 
     /// See [`super::Chain::key_share`].
@@ -211,7 +214,8 @@ impl Sampler {
     /// Whether the request is in, and its place among all: what is in comes first.
     fn decide(&mut self, request: &Request, captured: Fields<'_>) -> (bool, u64) {
         let hash = self.by_key.hash(request, captured);
-        let is_in = hash.map_or_else(|| self.without_key(request), |hash| self.has(hash));
+        let place = hash.unwrap_or_else(|| self.by_request.hash_id(request.id));
+        let is_in = self.takes(hash, place);
         if let Some(hash) = hash {
             self.keys.count(hash, is_in);
             self.counts.with_key += 1;
@@ -223,20 +227,19 @@ impl Sampler {
             self.counts.requests_in += 1;
             self.counts.bytes_in += bytes;
         }
-        (is_in, hash.unwrap_or_else(|| self.by_request.hash_id(request.id)))
+        (is_in, place)
     }
 
-    fn without_key(&self, request: &Request) -> bool {
-        match (self.by_key.key(), self.missing) {
-            (SampleKey::Request, _) | (_, Missing::Request) => self.has(self.by_request.hash_id(request.id)),
-            (_, Missing::In) => true,
-            (_, Missing::Out) => false,
+    /// Whether a request is in whose key has this hash, if it has the key, and that stands at this place.
+    fn takes(&self, hash: Option<u64>, place: u64) -> bool {
+        match (hash, self.by_key.key(), self.missing) {
+            (Some(_), ..) | (_, SampleKey::Request, _) | (.., Missing::Request) => {
+                let threshold = self.dial.as_ref().map_or(self.threshold, |dial| dial.share().threshold());
+                u128::from(place) < threshold
+            }
+            (.., Missing::In) => true,
+            (.., Missing::Out) => false,
         }
-    }
-
-    fn has(&self, hash: u64) -> bool {
-        let threshold = self.dial.as_ref().map_or(self.threshold, |dial| dial.share().threshold());
-        u128::from(hash) < threshold
     }
 }
 

@@ -84,7 +84,8 @@ impl Sender {
         // Without a schedule it is due now: a baseline that is slow is not to slow down the run.
         let due = due.unwrap_or_else(Instant::now);
         let offer = |number: usize, outlet: Option<&mut Outlet>| {
-            let shed = outlet.map_or(Some(Shed::TargetQueue), |outlet| outlet.offer(request.clone(), due, keep_host));
+            let shed = outlet
+                .map_or(Some(Shed::TargetQueue), |outlet| outlet.offer(Box::new(request.clone()), due, keep_host));
             shed.map(|place| (number, Outcome::Shed(place)))
         };
         let mut refused = Vec::new();

@@ -97,7 +97,7 @@ impl<C: Client> Client for Weighed<C> {
         self.client.refuses(request)
     }
 
-    async fn send(&self, turn: Turn, request: Request, wanted: Wanted) -> Result<Answer, FailureKind> {
+    async fn send(&self, turn: Turn, request: Box<Request>, wanted: Wanted) -> Result<Answer, FailureKind> {
         let Some(keeping) = &self.keeping else { return self.client.send(turn, request, wanted).await };
         let mut answer = self.client.send(turn, request, Wanted { kept: Some(keeping.most), ..wanted }).await?;
         if let Some(kept) = &mut answer.kept {

@@ -1,40 +1,30 @@
-//! What the report is told of a request: in one pass over its head, since every request is told.
+//! What the report is told of a request: without a pass over its head, since every request is told.
 
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 use super::beside::changes_nothing;
 use crate::exchange::{Framing, Request};
+use crate::head::Known;
 use crate::report::{MAX_NOTED_HEAD, RepeatKey, RequestNote, Words};
 
-/// Header lines that an answer may depend on, in lower case: requests that differ in one of them are not the same.
-const DEPENDS_ON: [&str; 13] = [
-    "accept",
-    "accept-encoding",
-    "accept-language",
-    "authorization",
-    "cookie",
-    "host",
-    "if-match",
-    "if-modified-since",
-    "if-none-match",
-    "origin",
-    "range",
-    "x-api-key",
-    "x-forwarded-proto",
-];
-
-/// The lengths of their names, a bit each: most lines are none of them, and known to be none by their length.
-const LENGTHS: u32 = lengths();
-
-const fn lengths() -> u32 {
-    let (mut lengths, mut at) = (0, 0);
-    while at < DEPENDS_ON.len() {
-        #[expect(clippy::indexing_slicing, reason = "known when it is compiled")]
-        let len = DEPENDS_ON[at].len();
-        lengths |= 1 << len;
-        at += 1;
-    }
-    lengths
+/// Whether an answer may depend on a header line: requests that differ in one of these are not the same.
+const fn answer_depends_on(name: Known) -> bool {
+    matches!(
+        name,
+        Known::Accept
+            | Known::AcceptEncoding
+            | Known::AcceptLanguage
+            | Known::Authorization
+            | Known::Cookie
+            | Known::Host
+            | Known::IfMatch
+            | Known::IfModifiedSince
+            | Known::IfNoneMatch
+            | Known::Origin
+            | Known::Range
+            | Known::XApiKey
+            | Known::XForwardedProto
+    )
 }
 
 /// The note of a request; with its head and its [`RepeatKey`] where there is to be `evidence`.
@@ -43,18 +33,15 @@ pub(super) fn note(request: &Request, evidence: bool) -> RequestNote {
     let (method, target, _) = request.head.request_line();
     let repeats = evidence && may_repeat(request, method);
     let (mut host, mut key) = (None, Key::of(method, target));
-    for line in request.head.lines() {
-        if line.name.len() >= 32 || LENGTHS & (1 << line.name.len()) == 0 {
-            continue;
-        }
-        if host.is_none() && line.is("host") {
+    for (name, line) in request.head.known_lines() {
+        if name == Known::Host && host.is_none() {
             host = Some(line.value);
             if !repeats {
                 break;
             }
         }
-        if let Some(at) = DEPENDS_ON.iter().position(|name| line.is(name)) {
-            key.take(at, line.value);
+        if answer_depends_on(name) {
+            key.take(name, line.value);
         }
     }
     let kept = if evidence && head.len() <= MAX_NOTED_HEAD { head } else { &[] };
@@ -85,10 +72,10 @@ impl Key {
         Self(xxh3_64_with_seed(target, xxh3_64_with_seed(method, 0)))
     }
 
-    /// A value of the header at this place among [`DEPENDS_ON`].
-    fn take(&mut self, at: usize, value: &[u8]) {
-        // The place is hashed on its own: a value says nothing without it.
-        self.0 = xxh3_64_with_seed(value, self.0.rotate_left(8) ^ (at as u64 + 1));
+    /// A value under this name.
+    fn take(&mut self, name: Known, value: &[u8]) {
+        // A value says nothing without its name.
+        self.0 = xxh3_64_with_seed(value, self.0.rotate_left(8) ^ (name as u64 + 1));
     }
 }
 

@@ -68,7 +68,7 @@ impl Outlet {
     }
 
     /// On schedule: never waits. Returns where the request was shed, if it was.
-    pub(super) fn offer(&mut self, request: Request, due: Instant, keep_host: bool) -> Option<Shed> {
+    pub(super) fn offer(&mut self, request: Box<Request>, due: Instant, keep_host: bool) -> Option<Shed> {
         let held = match self.bytes.try_hold(bytes_of_request(&request)) {
             Ok(held) => held,
             Err(Refused::Full) => return Some(Shed::TargetQueue),
@@ -83,7 +83,7 @@ impl Outlet {
     }
 
     /// Without a schedule: waits for room. Returns where the request was shed, if it was.
-    pub(super) fn wait(&mut self, request: Request, keep_host: bool, runtime: &Handle) -> Option<Shed> {
+    pub(super) fn wait(&mut self, request: Box<Request>, keep_host: bool, runtime: &Handle) -> Option<Shed> {
         let Ok(held) = self.bytes.hold(bytes_of_request(&request), runtime) else { return Some(Shed::Stopped) };
         let turn = self.turn(&request);
         let mut job = Job { held, turn, request, due: None, wanted: Wanted { keep_host, ..Wanted::HASH } };

@@ -67,7 +67,7 @@ impl Client for AnyClient {
         }
     }
 
-    async fn send(&self, turn: Turn, request: Request, wanted: Wanted) -> Result<Answer, FailureKind> {
+    async fn send(&self, turn: Turn, request: Box<Request>, wanted: Wanted) -> Result<Answer, FailureKind> {
         match self {
             Self::Wire(client) => client.send(turn, request, wanted).await,
             // In a box: its state is many times as large, and would be moved about with every request of the other.

@@ -5,31 +5,37 @@
 //! them. Lines that frame the body are never left out here: what the client does to the body decides about them.
 
 use crate::exchange::{Head, Request};
+use crate::head::Known;
 
-/// Lines of a single connection even where Connection does not name them, each with its reason.
-const ALWAYS: [&str; 9] = [
-    // Says what the captured client wanted of its connection.
-    "connection",
-    // The older way to say the same (RFC 9112, C.2.2).
-    "keep-alive",
-    "proxy-connection",
-    // A challenge of a proxy to the client next to it (RFC 9110, 11.7.1).
-    "proxy-authenticate",
-    // Credentials for a proxy on the captured path, which is not on the new one (RFC 9110, 11.7.2).
-    "proxy-authorization",
-    // Which transfer codings the captured client took (RFC 9110, 10.1.4).
-    "te",
-    // Announces trailers, which are not sent (RFC 9110, 6.6.2).
-    "trailer",
-    // Offers to leave HTTP on this connection (RFC 9110, 7.8).
-    "upgrade",
-    // The HTTP/2 settings of an upgrade (RFC 7540, 3.2.1), obsolete with it (RFC 9113, 3.1).
-    "http2-settings",
-];
+/// Whether a line belongs to a single connection even where Connection does not name it.
+const fn is_always_of_connection(name: Known) -> bool {
+    match name {
+        // Says what the captured client wanted of its connection.
+        Known::Connection
+        // The older way to say the same (RFC 9112, C.2.2).
+        | Known::KeepAlive
+        | Known::ProxyConnection
+        // A challenge of a proxy to the client next to it (RFC 9110, 11.7.1).
+        | Known::ProxyAuthenticate
+        // Credentials for a proxy on the captured path, which is not on the new one (RFC 9110, 11.7.2).
+        | Known::ProxyAuthorization
+        // Which transfer codings the captured client took (RFC 9110, 10.1.4).
+        | Known::Te
+        // Announces trailers, which are not sent (RFC 9110, 6.6.2).
+        | Known::Trailer
+        // Offers to leave HTTP on this connection (RFC 9110, 7.8).
+        | Known::Upgrade
+        // The HTTP/2 settings of an upgrade (RFC 7540, 3.2.1), obsolete with it (RFC 9113, 3.1).
+        | Known::Http2Settings => true,
+        _ => false,
+    }
+}
 
-/// Lines that stay even where Connection names them: without them a request would end elsewhere or go elsewhere,
+/// Whether a line stays even where Connection names it: without it a request would end elsewhere or go elsewhere,
 /// which is how a Connection line is used for attacks.
-const NEVER: [&str; 3] = ["content-length", "transfer-encoding", "host"];
+const fn is_never_of_connection(name: Known) -> bool {
+    matches!(name, Known::ContentLength | Known::TransferEncoding | Known::Host)
+}
 
 /// Most connection options that are heeded in one head; further ones are ignored, and what they name is sent.
 const MAX_OPTIONS: usize = 64;
@@ -72,19 +78,21 @@ impl<'a> HopByHop<'a> {
     /// Whether the line under `name` is left out.
     #[must_use]
     pub fn covers(&self, name: &[u8]) -> bool {
-        is_among(name, &ALWAYS)
-            || (self.named.iter().any(|named| named.eq_ignore_ascii_case(name)) && !is_among(name, &NEVER))
+        self.covers_known(Known::of(name), name)
+    }
+
+    /// The same where it is known what `name` is.
+    pub(super) fn covers_known(&self, known: Option<Known>, name: &[u8]) -> bool {
+        known.is_some_and(is_always_of_connection)
+            || (self.named.iter().any(|named| named.eq_ignore_ascii_case(name))
+                && !known.is_some_and(is_never_of_connection))
     }
 }
 
 /// What a Connection line names besides what is left out anyway.
 fn options(value: &[u8]) -> impl Iterator<Item = &[u8]> {
     let options = value.split(|byte| *byte == b',').map(<[u8]>::trim_ascii);
-    options.filter(|option| !option.is_empty() && !is_among(option, &ALWAYS))
-}
-
-fn is_among(name: &[u8], known: &[&str]) -> bool {
-    known.iter().any(|known| known.len() == name.len() && name.eq_ignore_ascii_case(known.as_bytes()))
+    options.filter(|option| !option.is_empty() && !Known::of(option).is_some_and(is_always_of_connection))
 }
 
 #[cfg(test)]

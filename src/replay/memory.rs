@@ -87,7 +87,7 @@ impl Drop for Busy<'_> {
 }
 
 impl<F: Fn(&Request) -> Reply + Send + Sync + 'static> Client for MemoryClient<F> {
-    async fn send(&self, _: Turn, request: Request, wanted: Wanted) -> Result<Answer, FailureKind> {
+    async fn send(&self, _: Turn, request: Box<Request>, wanted: Wanted) -> Result<Answer, FailureKind> {
         self.peak.fetch_max(self.busy.fetch_add(1, Ordering::Relaxed) + 1, Ordering::Relaxed);
         let _busy = Busy(&self.busy);
         let written = Instant::now();

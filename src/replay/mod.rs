@@ -115,7 +115,7 @@ pub trait Client: Send + Sync + 'static {
     fn send(
         &self,
         turn: Turn,
-        request: Request,
+        request: Box<Request>,
         wanted: Wanted,
     ) -> impl Future<Output = Result<Answer, FailureKind>> + Send;
 
@@ -245,7 +245,7 @@ pub struct Job {
     /// Its share of the memory that queued requests may take; given back when the job is dropped.
     pub held: Option<tokio::sync::OwnedSemaphorePermit>,
     /// The request, as middleware left it.
-    pub request: Request,
+    pub request: Box<Request>,
     /// When it was due; `None` without a schedule.
     pub due: Option<Instant>,
     /// Its place among the requests of its connection, from [`Client::line_up`].

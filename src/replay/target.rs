@@ -347,7 +347,7 @@ mod tests {
             last_byte: Timestamp::from_nanos(0),
             state: RequestState::Whole,
         };
-        Job { held: None, request, due, turn: Turn::default(), wanted: Wanted::HASH }
+        Job { held: None, request: Box::new(request), due, turn: Turn::default(), wanted: Wanted::HASH }
     }
 
     /// A target at work, and everything it is fed by and tells.

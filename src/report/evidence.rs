@@ -4,6 +4,7 @@
 //! here counts towards the sums of the ledger, and everything is bounded whatever the run's length.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::exchange::Outcome;
 use crate::replay::Delivery;
@@ -71,14 +72,14 @@ impl Evidence {
     }
 
     /// Production answered a request that was offered.
-    pub(super) fn answered(&mut self, production: &Production) {
+    pub(super) fn answered(&mut self, status: u16, latency: Duration) {
         if !self.is_wanted {
             return;
         }
         self.times.at(self.started.clock.elapsed(), |bucket| {
             bucket.point.production.responses += 1;
-            bucket.point.production.server_errors += u64::from(is_server_error(production.status));
-            bucket.production.record_us(micros(production.latency));
+            bucket.point.production.server_errors += u64::from(is_server_error(status));
+            bucket.production.record_us(micros(latency));
         });
     }
 

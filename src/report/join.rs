@@ -3,7 +3,10 @@
 //! Offers, deliveries and production halves come in; a [`Joined`] leaves once all halves of a request are there, or
 //! once it has to make room. Nothing is counted here. A production half of what was not offered is dropped at once.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::hash_map::Entry;
+use std::collections::{HashMap, VecDeque};
+
+use smallvec::SmallVec;
 
 use crate::exchange::{Damage, ExchangeId};
 use crate::replay::{Answer, Delivery, Kept};
@@ -15,6 +18,9 @@ pub const MAX_PENDING_JOINS: usize = 65_536;
 
 /// Bytes of methods, targets and heads that waiting joins may hold: past it the oldest is ended as [`Unjoined::Evicted`].
 pub const MAX_PENDING_BYTES: usize = 32 << 20;
+
+/// Joins that may have ended before it is worth the while to forget where they stood.
+const FEW: usize = 1024;
 
 /// Why a join has no production side.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,10 +51,13 @@ pub struct Joined {
     /// The request.
     pub note: Box<RequestNote>,
     /// What the targets answered; not all of them where the join ended early.
-    pub deliveries: Vec<Delivery>,
+    pub deliveries: Deliveries,
     /// What production answered.
     pub production: Result<Production, Unjoined>,
 }
+
+/// Deliveries of one request: mostly one, in no memory of its own.
+pub type Deliveries = SmallVec<[Box<Delivery>; 1]>;
 
 /// What an ended delivery brought about.
 #[derive(Debug)]
@@ -58,16 +67,55 @@ pub enum Arrival {
     /// The join is complete.
     Complete(Joined),
     /// The join had ended before, to make room.
-    Late(Delivery),
+    Late(Box<Delivery>),
+}
+
+/// What a production half brought about.
+#[derive(Debug)]
+pub enum Half {
+    /// Nobody waits for it: it was not offered, has ended, or has its half.
+    Unwanted,
+    /// The join goes on waiting.
+    Waiting,
+    /// The join is complete, or will not be more so.
+    Complete(Joined),
 }
 
 /// A join that waits.
 #[derive(Debug)]
 struct Pending {
+    /// Its place among all that were offered.
+    place: u64,
     note: Box<RequestNote>,
     targets: usize,
-    deliveries: Vec<Delivery>,
+    deliveries: Deliveries,
     production: Option<Result<Production, Damage>>,
+    held: Held,
+}
+
+/// Bytes that a join holds.
+#[derive(Clone, Copy, Debug, Default)]
+struct Held {
+    /// Of words and heads.
+    heads: usize,
+    bodies: usize,
+}
+
+impl Held {
+    fn of(kept: Option<&Kept>) -> Self {
+        let bodies = kept.and_then(|kept| kept.body.as_ref()).map_or(0, bytes::Bytes::len);
+        Self { heads: kept.map_or(0, |kept| kept.head.as_bytes().len()), bodies }
+    }
+
+    const fn add(&mut self, other: Self) {
+        self.heads += other.heads;
+        self.bodies += other.bodies;
+    }
+
+    const fn subtract(&mut self, other: Self) {
+        self.heads -= other.heads;
+        self.bodies -= other.bodies;
+    }
 }
 
 impl Pending {
@@ -75,26 +123,11 @@ impl Pending {
         self.production.is_some() && self.deliveries.len() >= self.targets
     }
 
-    fn weight(&self) -> usize {
-        let heads = self.kept().map(|kept| kept.head.as_bytes().len()).sum::<usize>();
-        self.note.words.len() + heads
-    }
-
-    /// Bytes of the bodies that it keeps.
-    fn bodies(&self) -> usize {
-        self.kept().filter_map(|kept| kept.body.as_ref()).map(bytes::Bytes::len).sum()
-    }
-
-    fn kept(&self) -> impl Iterator<Item = &Kept> {
-        let production = self.production.iter().flatten().filter_map(|production| production.kept.as_deref());
-        let answers = self.deliveries.iter().filter_map(|delivery| delivery.answer.as_ref()?.kept.as_deref());
-        production.chain(answers)
-    }
-
-    /// Lets the bodies go: whether they differ is then known by their hashes alone.
-    fn let_bodies_go(&mut self) {
+    /// Lets the bodies go, and says how many bytes that were: whether they differ is then known by their hashes alone.
+    fn let_bodies_go(&mut self) -> usize {
         self.production.iter_mut().flatten().for_each(Production::let_body_go);
         self.deliveries.iter_mut().filter_map(|delivery| delivery.answer.as_mut()).for_each(Answer::let_body_go);
+        std::mem::take(&mut self.held.bodies)
     }
 
     fn end(self, without: Unjoined) -> Joined {
@@ -106,18 +139,17 @@ impl Pending {
     }
 }
 
-/// The joins that wait, in the order in which they were offered.
+/// The joins that wait.
 ///
-/// Invariant: `places` and `waiting` hold the same joins; `bytes` is the sum of their weights, and `bodies` that of the
-/// bodies they keep. Of those that were offered before `bodiless` none keeps a body.
+/// Invariant: `held` is the sum of what they hold. Each stands in `order`, by its place, among some that have ended. Of
+/// those whose place is below `bodiless` none keeps a body.
 #[derive(Debug)]
 pub struct Joins {
-    /// In boxes: the tree moves what it holds about.
-    waiting: BTreeMap<u64, Box<Pending>>,
-    places: HashMap<ExchangeId, u64, foldhash::fast::RandomState>,
+    /// In boxes: the table moves what it holds about.
+    waiting: HashMap<ExchangeId, Box<Pending>, foldhash::fast::RandomState>,
+    order: VecDeque<(u64, ExchangeId)>,
     next: u64,
-    bytes: usize,
-    bodies: usize,
+    held: Held,
     bodiless: u64,
     limit: usize,
     kept_bytes: usize,
@@ -134,11 +166,10 @@ impl Joins {
     #[must_use]
     pub fn with_limit(limit: usize) -> Self {
         Self {
-            waiting: BTreeMap::new(),
-            places: HashMap::default(),
+            waiting: HashMap::default(),
+            order: VecDeque::new(),
             next: 0,
-            bytes: 0,
-            bodies: 0,
+            held: Held::default(),
             bodiless: 0,
             limit,
             kept_bytes: usize::MAX,
@@ -153,105 +184,108 @@ impl Joins {
 
     /// A request was offered to `targets` targets. Gives back those that had to make room for it.
     pub fn offered(&mut self, note: Box<RequestNote>, targets: usize) -> Vec<Joined> {
-        let pending = Pending { note, targets, deliveries: Vec::with_capacity(targets.min(8)), production: None };
-        let place = self.next;
+        let (id, place) = (note.id, self.next);
         self.next += 1;
-        self.bytes += pending.weight();
+        let held = Held { heads: note.words.len(), bodies: 0 };
+        self.held.add(held);
+        let pending = Pending { place, note, targets, deliveries: Deliveries::new(), production: None, held };
         let mut gone = Vec::new();
         // Ids are unique in a run; should one come twice, its first join must not hang on for ever.
-        if let Some(old) = self.places.insert(pending.note.id, place)
-            && let Some(old) = self.waiting.remove(&old)
-        {
-            self.bytes -= old.weight();
-            self.bodies -= old.bodies();
+        if let Some(old) = self.waiting.insert(id, Box::new(pending)) {
+            self.held.subtract(old.held);
             gone.push(old.end(Unjoined::Evicted));
         }
-        self.waiting.insert(place, Box::new(pending));
-        while self.waiting.len() > self.limit || (self.bytes > MAX_PENDING_BYTES && self.waiting.len() > 1) {
-            let Some(oldest) = self.waiting.keys().next().copied() else { break };
-            gone.extend(self.take(oldest).map(|oldest| oldest.end(Unjoined::Evicted)));
+        self.forget_ended();
+        self.order.push_back((place, id));
+        while self.waiting.len() > self.limit || (self.held.heads > MAX_PENDING_BYTES && self.waiting.len() > 1) {
+            let Some((place, oldest)) = self.order.pop_front() else { break };
+            if let Entry::Occupied(oldest) = self.waiting.entry(oldest)
+                && oldest.get().place == place
+            {
+                let oldest = oldest.remove();
+                self.held.subtract(oldest.held);
+                gone.push(oldest.end(Unjoined::Evicted));
+            }
         }
         gone
     }
 
     /// Of a request that was offered so many more deliveries will come.
     pub fn expect(&mut self, of: ExchangeId, more: usize) {
-        if let Some((_, pending)) = self.find(of) {
+        if let Some(pending) = self.waiting.get_mut(&of) {
             pending.targets += more;
         }
     }
 
     /// A delivery ended.
-    pub fn delivered(&mut self, delivery: Delivery) -> Arrival {
-        let Some((place, pending)) = self.find(delivery.id) else { return Arrival::Late(delivery) };
-        let before = (pending.weight(), pending.bodies());
+    pub fn delivered(&mut self, delivery: Box<Delivery>) -> Arrival {
+        let Entry::Occupied(mut entry) = self.waiting.entry(delivery.id) else { return Arrival::Late(delivery) };
+        let more = Held::of(delivery.answer.as_ref().and_then(|answer| answer.kept.as_deref()));
+        let pending = entry.get_mut();
         pending.deliveries.push(delivery);
-        self.grown(place, before);
-        match self.take_if_complete(place) {
-            Some(joined) => Arrival::Complete(joined),
-            None => Arrival::Waiting,
+        pending.held.add(more);
+        self.held.add(more);
+        if pending.place < self.bodiless {
+            self.held.bodies -= pending.let_bodies_go();
         }
-    }
-
-    /// Whether the production half of a request is still waited for.
-    #[must_use]
-    pub fn await_production(&self, of: ExchangeId) -> bool {
-        let pending = self.places.get(&of).and_then(|place| self.waiting.get(place));
-        pending.is_some_and(|pending| pending.production.is_none())
+        if !pending.is_complete() {
+            self.make_room_for_bodies();
+            return Arrival::Waiting;
+        }
+        let pending = entry.remove();
+        self.held.subtract(pending.held);
+        Arrival::Complete(pending.end(Unjoined::Stopped))
     }
 
     /// The production half came. A second one for the same request changes nothing.
-    pub fn production(&mut self, of: ExchangeId, half: Result<Production, Damage>) -> Option<Joined> {
-        let (place, pending) = self.find(of)?;
-        let before = (pending.weight(), pending.bodies());
-        pending.production.get_or_insert(half);
-        self.grown(place, before);
-        self.take_if_complete(place)
+    pub fn production(&mut self, of: ExchangeId, half: Result<Production, Damage>) -> Half {
+        let Entry::Occupied(mut entry) = self.waiting.entry(of) else { return Half::Unwanted };
+        let pending = entry.get_mut();
+        if pending.production.is_some() {
+            return Half::Unwanted;
+        }
+        let more = Held::of(half.as_ref().ok().and_then(|production| production.kept.as_deref()));
+        pending.production = Some(half);
+        pending.held.add(more);
+        self.held.add(more);
+        if pending.place < self.bodiless {
+            self.held.bodies -= pending.let_bodies_go();
+        }
+        if pending.is_complete() {
+            let pending = entry.remove();
+            self.held.subtract(pending.held);
+            return Half::Complete(pending.end(Unjoined::Stopped));
+        }
+        self.make_room_for_bodies();
+        Half::Waiting
     }
 
     /// Ends what still waits, oldest first.
-    pub fn finish(self) -> impl Iterator<Item = Joined> {
-        self.waiting.into_values().map(|pending| pending.end(Unjoined::Stopped))
+    pub fn finish(mut self) -> impl Iterator<Item = Joined> {
+        self.order.into_iter().filter_map(move |(place, id)| match self.waiting.entry(id) {
+            Entry::Occupied(entry) if entry.get().place == place => Some(entry.remove().end(Unjoined::Stopped)),
+            _ => None,
+        })
     }
 
-    /// Follows what a join holds, which was `before`, and makes room for it.
-    fn grown(&mut self, place: u64, before: (usize, usize)) {
-        let Some(pending) = self.waiting.get(&place) else { return };
-        self.bytes = self.bytes - before.0 + pending.weight();
-        self.bodies = self.bodies - before.1 + pending.bodies();
-        if place < self.bodiless
-            && let Some(pending) = self.waiting.get_mut(&place)
-        {
-            self.bodies -= pending.bodies();
-            pending.let_bodies_go();
-        }
-        while self.bodies > self.kept_bytes {
-            let Some((oldest, pending)) = self.waiting.range_mut(self.bodiless..).next() else { break };
-            self.bodies -= pending.bodies();
-            pending.let_bodies_go();
-            self.bodiless = oldest + 1;
+    /// Has the oldest joins let their bodies go, as many as it takes.
+    fn make_room_for_bodies(&mut self) {
+        while self.held.bodies > self.kept_bytes {
+            let at = self.order.partition_point(|(place, _)| *place < self.bodiless);
+            let Some((place, oldest)) = self.order.get(at) else { break };
+            self.bodiless = place + 1;
+            if let Some(pending) = self.waiting.get_mut(oldest).filter(|pending| pending.place == *place) {
+                self.held.bodies -= pending.let_bodies_go();
+            }
         }
     }
 
-    fn find(&mut self, id: ExchangeId) -> Option<(u64, &mut Pending)> {
-        let place = *self.places.get(&id)?;
-        self.waiting.get_mut(&place).map(|pending| (place, &mut **pending))
-    }
-
-    fn take_if_complete(&mut self, place: u64) -> Option<Joined> {
-        if !self.waiting.get(&place)?.is_complete() {
-            return None;
+    /// Forgets the places of those that have ended, once they are more than those that wait.
+    fn forget_ended(&mut self) {
+        if self.order.len() > 2 * self.waiting.len() + FEW {
+            let waiting = &self.waiting;
+            self.order.retain(|(place, id)| waiting.get(id).is_some_and(|pending| pending.place == *place));
         }
-        self.take(place).map(|pending| pending.end(Unjoined::Stopped))
-    }
-
-    fn take(&mut self, place: u64) -> Option<Box<Pending>> {
-        let pending = self.waiting.remove(&place)?;
-        self.places.remove(&pending.note.id);
-        self.bytes -= pending.weight();
-        self.bodies -= pending.bodies();
-        debug_assert_eq!(self.waiting.len(), self.places.len());
-        Some(pending)
     }
 }
 
@@ -264,21 +298,21 @@ mod tests {
     use super::*;
     use crate::exchange::{Head, Outcome, digest};
 
-    fn sent(n: u32) -> Delivery {
-        delivery(n, Outcome::Sent, Some(200))
+    fn sent(n: u32) -> Box<Delivery> {
+        Box::new(delivery(n, Outcome::Sent, Some(200)))
     }
 
     #[test]
     fn the_halves_may_come_in_either_order() {
         let mut joins = Joins::default();
         assert!(joins.offered(note(1), 1).is_empty());
-        assert!(joins.production(id(1), Ok(production(200))).is_none());
+        assert!(matches!(joins.production(id(1), Ok(production(200))), Half::Waiting));
         let Arrival::Complete(joined) = joins.delivered(sent(1)) else { panic!("still waits") };
         assert_eq!(joined.production.unwrap().status, 200);
 
         joins.offered(note(2), 1);
         assert!(matches!(joins.delivered(sent(2)), Arrival::Waiting));
-        let joined = joins.production(id(2), Err(Damage::Gap)).unwrap();
+        let Half::Complete(joined) = joins.production(id(2), Err(Damage::Gap)) else { panic!("still waits") };
         assert_eq!(joined.production.unwrap_err(), Unjoined::Damage(Damage::Gap));
         assert_eq!(joins.finish().count(), 0);
     }
@@ -296,7 +330,7 @@ mod tests {
     #[test]
     fn production_of_what_was_not_offered_is_dropped() {
         let mut joins = Joins::default();
-        assert!(joins.production(id(9), Ok(production(200))).is_none());
+        assert!(matches!(joins.production(id(9), Ok(production(200))), Half::Unwanted));
         assert_eq!(joins.finish().count(), 0);
     }
 
@@ -323,7 +357,7 @@ mod tests {
             gone += joins.offered(long, 1).len();
         }
         assert!(gone >= 8, "{gone}");
-        assert!(joins.bytes <= MAX_PENDING_BYTES);
+        assert!(joins.held.heads <= MAX_PENDING_BYTES);
     }
 
     #[test]
@@ -334,9 +368,9 @@ mod tests {
             for n in 1..=2 {
                 joins.offered(note(n), 1);
                 let half = Production { body_sha256: known, kept: body(b"hello"), ..production(200) };
-                assert!(joins.production(id(n), Ok(half)).is_none());
+                assert!(matches!(joins.production(id(n), Ok(half)), Half::Waiting));
             }
-            assert_eq!(joins.bodies, 5);
+            assert_eq!(joins.held.bodies, 5);
             let mut late = sent(1);
             let answer = late.answer.as_mut().unwrap();
             (answer.body_sha256, answer.kept) = (known, body(b"hello"));
@@ -345,7 +379,7 @@ mod tests {
             let answer = joined.deliveries[0].answer.as_ref().unwrap();
             assert_eq!((production.body_sha256, answer.body_sha256), (digest(b"hello"), digest(b"hello")));
             assert!([&production.kept, &answer.kept].iter().all(|kept| kept.as_ref().unwrap().body.is_none()));
-            assert_eq!(joins.bodies, 5);
+            assert_eq!(joins.held.bodies, 5);
         }
     }
 

@@ -50,7 +50,7 @@ impl Reporter {
         }
     }
 
-    pub(super) fn delivered(&mut self, delivery: Delivery) {
+    pub(super) fn delivered(&mut self, delivery: Box<Delivery>) {
         match self.role(delivery.target) {
             Role::Check(_) => self.checks.ended(&delivery.outcome),
             Role::Target(_) | Role::Baseline => {
@@ -155,9 +155,9 @@ impl Reporter {
     }
 
     /// Holds a target's second answer against its first.
-    fn checked(&mut self, meeting: &Meeting<'_>, target: usize, check: &Delivery, deliveries: &[Delivery]) {
+    fn checked(&mut self, meeting: &Meeting<'_>, target: usize, check: &Delivery, deliveries: &[Box<Delivery>]) {
         let first = deliveries.iter().find(|delivery| delivery.target == target);
-        let (Some(first), Some(second)) = (first.and_then(answer), answer(check)) else { return };
+        let (Some(first), Some(second)) = (first.and_then(|first| answer(first)), answer(check)) else { return };
         let host = meeting.note.words.host();
         let (one, other) = (answer_side(first, self.host(target), host), answer_side(second, self.host(target), host));
         let bodies = if self.in_haste { Bodies::InHaste } else { Bodies::Whole };

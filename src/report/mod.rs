@@ -73,7 +73,7 @@ use curves::Curves;
 use evidence::{Blocks, Evidence};
 use gate::{Demands, Watch};
 use histogram::Durations;
-use join::Joins;
+use join::{Half, Joins};
 use ledger::Ledger;
 use noise::Noise;
 use repeats::Repeats;
@@ -189,7 +189,12 @@ impl TargetSet {
 
     /// Their numbers, from the least.
     pub fn iter(self) -> impl Iterator<Item = usize> {
-        (0..64).filter(move |target| self.contains(*target))
+        let mut left = self.0;
+        std::iter::from_fn(move || {
+            let least = left.trailing_zeros();
+            left &= left.checked_sub(1)?;
+            Some(least as usize)
+        })
     }
 }
 
@@ -460,12 +465,14 @@ impl Reporter {
                 self.checks.offered += checks.len() as u64;
                 self.joins.expect(of, usize::from(baseline) + checks.len());
             }
-            Fact::Delivered(delivery) => self.delivered(*delivery),
+            Fact::Delivered(delivery) => self.delivered(delivery),
             Fact::Production { of, production } => {
-                if let (Ok(production), true) = (&production, self.joins.await_production(of)) {
-                    self.evidence.answered(production);
+                let answered = production.as_ref().ok().map(|production| (production.status, production.latency));
+                let half = self.joins.production(of, production);
+                if let (Some((status, latency)), Half::Waiting | Half::Complete(_)) = (answered, &half) {
+                    self.evidence.answered(status, latency);
                 }
-                if let Some(joined) = self.joins.production(of, production) {
+                if let Half::Complete(joined) = half {
                     self.joined(&joined);
                 }
             }

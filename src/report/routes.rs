@@ -77,18 +77,26 @@ pub fn template(path: &str) -> String {
 }
 
 fn push_template(path: &str, template: &mut String) {
-    for (at, segment) in path.split('/').enumerate() {
-        if at > 0 {
-            template.push('/');
+    let part = |from, to| path.get(from..to).unwrap_or_default();
+    // Only what has a digit in it is replaced; all else is copied as far as it goes.
+    let (mut copied, mut start, mut has_digit) = (0, 0, false);
+    for (at, byte) in path.bytes().chain([b'/']).enumerate() {
+        has_digit |= byte.is_ascii_digit();
+        if byte == b'/' {
+            if has_digit {
+                template.push_str(part(copied, start));
+                push_segment(part(start, at), template);
+                copied = at;
+            }
+            (start, has_digit) = (at + 1, false);
         }
-        push_segment(segment, template);
     }
+    template.push_str(part(copied, path.len()));
 }
 
 fn push_segment(text: &str, template: &mut String) {
-    // Only what has a digit in it is replaced.
-    if !text.bytes().any(|byte| byte.is_ascii_digit()) {
-        template.push_str(text);
+    if is_number(text) {
+        template.push_str(ID);
         return;
     }
     let (stem, ending) = text.rsplit_once('.').filter(|(_, ending)| is_ending(ending)).unwrap_or((text, ""));

@@ -26,7 +26,7 @@ impl Client for Telling {
         self.client.refuses(request)
     }
 
-    async fn send(&self, turn: Turn, request: Request, wanted: Wanted) -> Result<Answer, FailureKind> {
+    async fn send(&self, turn: Turn, request: Box<Request>, wanted: Wanted) -> Result<Answer, FailureKind> {
         let (id, at, begun) = (request.id, wall_clock(), Instant::now());
         let more = Wanted { kept: Some(wanted.kept.unwrap_or_default().max(MAX_TOLD_BODY)), ..wanted };
         let mut answer = self.client.send(turn, request, more).await?;

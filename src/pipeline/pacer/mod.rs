@@ -283,8 +283,8 @@ impl Pacer {
         if !chosen.is_none() && !self.tell(chosen.fact(id)) {
             return false;
         }
-        let copy = (!chosen.is_none()).then(|| (*request).clone());
-        if !self.offer(*request, targets, due, (keep_host, place)) {
+        let copy = (!chosen.is_none()).then(|| request.clone());
+        if !self.offer(request, targets, due, (keep_host, place)) {
             return false;
         }
         let Some(copy) = copy else { return true };
@@ -307,7 +307,7 @@ impl Pacer {
 
     fn offer(
         &mut self,
-        request: Request,
+        request: Box<Request>,
         targets: TargetSet,
         due: Option<Instant>,
         (keep_host, place): (bool, u64),

@@ -199,8 +199,8 @@ impl Client for HttpClient {
         if request.target() == b"*" { Some("asterisk") } else { hop::refused(request, true) }
     }
 
-    async fn send(&self, _: Turn, request: Request, wanted: Wanted) -> Result<Answer, FailureKind> {
-        self.exchange(request, wanted).await
+    async fn send(&self, _: Turn, request: Box<Request>, wanted: Wanted) -> Result<Answer, FailureKind> {
+        self.exchange(*request, wanted).await
     }
 
     fn connections(&self) -> Connections {

@@ -207,7 +207,7 @@ impl Client for WireClient {
         hop::refused(request, self.terms.shared)
     }
 
-    async fn send(&self, turn: Turn, request: Request, wanted: Wanted) -> Result<Answer, FailureKind> {
+    async fn send(&self, turn: Turn, request: Box<Request>, wanted: Wanted) -> Result<Answer, FailureKind> {
         let outgoing = if wanted.keep_host && !self.terms.keep_host {
             request::encode(&request, &Terms { keep_host: true, ..self.terms.clone() })
         } else {

@@ -9,6 +9,7 @@ use std::borrow::Cow;
 use bytes::Bytes;
 
 use crate::exchange::{Framing, Head, HeaderLine, Request, path_and_query};
+use crate::head::Known;
 use crate::http1::Asked;
 use crate::replay::hop::HopByHop;
 
@@ -68,14 +69,16 @@ fn edited<'a>(request: &'a Request, terms: &'a Terms, hop: Hop<'a>, room: usize)
     if !terms.keep_host {
         edit.origin_form();
     }
+    // A line of any name may have to go only where a Connection line names it.
+    let any_may_go = matches!(hop, Hop::Read(_));
     let mut lines = Lines::new(request, terms, hop);
-    for line in request.head.lines() {
-        edit.lines_end = line.span().end;
-        match lines.judge(&line) {
-            Verdict::Keep => {}
-            Verdict::Drop => edit.drop_line(&line),
-            Verdict::Value(value) => edit.set_value(&line, value.as_bytes()),
-            Verdict::LookAgain => return None,
+    if any_may_go {
+        for line in request.head.lines() {
+            edit.take(&line, lines.judge(Known::of(line.name), &line))?;
+        }
+    } else {
+        for (known, line) in request.head.known_lines() {
+            edit.take(&line, lines.judge(Some(known), &line))?;
         }
     }
     Some((edit, lines))
@@ -95,11 +98,11 @@ impl Hop<'_> {
         if terms.shared { Self::Presumed } else { Self::Stays }
     }
 
-    fn covers(&self, name: &[u8]) -> bool {
+    fn covers(&self, known: Option<Known>, name: &[u8]) -> bool {
         match self {
             Self::Stays => false,
-            Self::Presumed => HopByHop::default().covers(name),
-            Self::Read(hop) => hop.covers(name),
+            Self::Presumed => HopByHop::default().covers_known(known, name),
+            Self::Read(hop) => hop.covers_known(known, name),
         }
     }
 }
@@ -153,16 +156,15 @@ impl<'a> Lines<'a> {
         Self { terms, framing, hop, found: Found::default(), expects: false, closes: false }
     }
 
-    fn judge(&mut self, line: &HeaderLine<'_>) -> Verdict<'a> {
-        // Lengths first: most names have another one than any of these.
-        match line.name.len() {
-            4 if line.is("host") => return self.host(),
-            14 if line.is("content-length") => return self.length(line.value),
-            17 if line.is("transfer-encoding") => return self.coding(),
-            6 if line.is("expect") => self.expects |= line.value.eq_ignore_ascii_case(b"100-continue"),
+    fn judge(&mut self, known: Option<Known>, line: &HeaderLine<'_>) -> Verdict<'a> {
+        match known {
+            Some(Known::Host) => return self.host(),
+            Some(Known::ContentLength) => return self.length(line.value),
+            Some(Known::TransferEncoding) => return self.coding(),
+            Some(Known::Expect) => self.expects |= line.value.eq_ignore_ascii_case(b"100-continue"),
             // Trailers go out with their chunks, so what announces them does, too.
-            7 if line.is("trailer") && self.framing == Framing::Chunked => return Verdict::Keep,
-            10 if line.is("connection") => match self.hop {
+            Some(Known::Trailer) if self.framing == Framing::Chunked => return Verdict::Keep,
+            Some(Known::Connection) => match self.hop {
                 Hop::Stays => {
                     let mut options = line.value.split(|byte| *byte == b',');
                     self.closes |= options.any(|option| option.trim_ascii().eq_ignore_ascii_case(b"close"));
@@ -172,7 +174,7 @@ impl<'a> Lines<'a> {
             },
             _ => {}
         }
-        if self.hop.covers(line.name) { Verdict::Drop } else { Verdict::Keep }
+        if self.hop.covers(known, line.name) { Verdict::Drop } else { Verdict::Keep }
     }
 
     fn host(&mut self) -> Verdict<'a> {
@@ -233,15 +235,22 @@ struct Edit<'a> {
     out: Vec<u8>,
     /// How far the head has been copied or passed over.
     at: usize,
-    /// Where its lines end, as far as they were seen.
-    lines_end: usize,
 }
 
 impl<'a> Edit<'a> {
     fn new(head: &'a Head, room: usize) -> Self {
-        let raw = head.as_bytes();
-        let lines_end = memchr::memchr(b'\n', raw).map_or(raw.len(), |end| end + 1);
-        Self { head, out: Vec::with_capacity(raw.len() + room + 32), at: 0, lines_end }
+        Self { head, out: Vec::with_capacity(head.as_bytes().len() + room + 32), at: 0 }
+    }
+
+    /// Does to a line what is to become of it; `None` where that cannot be told yet.
+    fn take(&mut self, line: &HeaderLine<'_>, verdict: Verdict<'_>) -> Option<()> {
+        match verdict {
+            Verdict::Keep => {}
+            Verdict::Drop => self.drop_line(line),
+            Verdict::Value(value) => self.set_value(line, value.as_bytes()),
+            Verdict::LookAgain => return None,
+        }
+        Some(())
     }
 
     /// Absolute-form loses scheme and authority, which name another server (RFC 9112, 3.2.1).
@@ -274,8 +283,10 @@ impl<'a> Edit<'a> {
     }
 
     fn finish(mut self, missing: Option<&str>) -> Vec<u8> {
-        self.copy_to(self.lines_end);
-        self.out.extend_from_slice(missing.unwrap_or_default().as_bytes());
+        if let Some(missing) = missing {
+            self.copy_to(self.head.end_of_lines());
+            self.out.extend_from_slice(missing.as_bytes());
+        }
         self.copy_to(usize::MAX);
         self.out
     }

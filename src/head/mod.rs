@@ -3,8 +3,15 @@
 use std::fmt;
 use std::ops::Range;
 
+mod known;
+
+pub(crate) use known::{Contents, Known, KnownLines, Place, Places};
+
 /// Header lines whose values are never printed for debugging: who has them is somebody else.
 const SECRETS: [&str; 5] = ["authorization", "cookie", "proxy-authorization", "set-cookie", "x-api-key"];
+
+/// Bytes of a version: `HTTP/1.1`.
+const VERSION: usize = 8;
 
 /// The start line and header lines of a message, with the empty line that ends them.
 ///
@@ -12,20 +19,19 @@ const SECRETS: [&str; 5] = ["authorization", "cookie", "proxy-authorization", "s
 #[derive(Clone, Default)]
 pub struct Head {
     raw: Vec<u8>,
-    /// What its lines may be called.
-    names: Names,
+    contents: Contents,
 }
 
 impl Head {
     /// A head from its bytes on the wire.
     #[must_use]
     pub const fn new(raw: Vec<u8>) -> Self {
-        Self { raw, names: Names::ALL }
+        Self { raw, contents: Contents::UNREAD }
     }
 
-    /// The same, where whoever read it knows the names of its lines.
-    pub(crate) const fn with_names(raw: Vec<u8>, names: Names) -> Self {
-        Self { raw, names }
+    /// The same, where whoever read it knows what is in it.
+    pub(crate) const fn with_contents(raw: Vec<u8>, contents: Contents) -> Self {
+        Self { raw, contents }
     }
 
     /// All of it, as it is to be sent.
@@ -42,7 +48,10 @@ impl Head {
     /// Method, target and version of a request line; blanks inside the target belong to it.
     #[must_use]
     pub fn request_line(&self) -> (&[u8], &[u8], &[u8]) {
-        split_request_line(self.start_line())
+        let Some(places) = &self.contents.request else { return split_request_line(self.start_line()) };
+        let (method, target) = (places.method as usize, places.target as usize);
+        let part = |from, to| self.raw.get(from..to).unwrap_or_default();
+        (part(0, method), part(method + 1, target), part(target + 1, target + 1 + VERSION))
     }
 
     /// The first line without its line end.
@@ -58,6 +67,14 @@ impl Head {
         HeaderLines::of(&self.raw)
     }
 
+    /// Those of the header lines that have a [`Known`] name.
+    pub(crate) fn known_lines(&self) -> KnownLines<'_> {
+        match &self.contents.request {
+            Some(places) => KnownLines::Found { raw: &self.raw, places: places.lines.iter() },
+            None => KnownLines::Sought(self.lines()),
+        }
+    }
+
     /// The first value under `name`, which is compared without case.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&[u8]> {
@@ -71,14 +88,14 @@ impl Head {
 
     /// The header lines, where any may be under `name`.
     fn lines_named(&self, name: &str) -> HeaderLines<'_> {
-        let may_be = self.names.may_have(Names::one(name.as_bytes()));
+        let may_be = self.contents.names.may_have(Names::one(name.as_bytes()));
         if may_be { self.lines() } else { HeaderLines::from(&[], 0) }
     }
 
     /// Whether there is a line under `name`, as far as a glance tells: it may say yes to a line that is none, and says no
     /// only where there is none. Much quicker than to read the lines.
     pub(crate) fn may_have(&self, name: &str) -> bool {
-        self.names.may_have(Names::one(name.as_bytes())) && self.seems_to_have(name)
+        self.contents.names.may_have(Names::one(name.as_bytes())) && self.seems_to_have(name)
     }
 
     fn seems_to_have(&self, name: &str) -> bool {
@@ -101,7 +118,7 @@ impl Head {
 
     /// Puts `bytes` in the place of what stands at `span`; what lies past the end of the head is no part of it.
     pub(crate) fn splice(&mut self, span: Range<usize>, bytes: &[u8]) {
-        self.names = Names::ALL;
+        self.contents = Contents::UNREAD;
         let len = self.raw.len();
         let end = span.end.min(len);
         let start = span.start.min(end);
@@ -134,7 +151,7 @@ impl Head {
 
     /// Adds a header line at `at`, where one ends.
     pub(crate) fn insert(&mut self, at: usize, name: &str, value: &[u8]) {
-        self.names = Names::ALL;
+        self.contents = Contents::UNREAD;
         let len = self.raw.len();
         self.raw.reserve(name.len() + value.len() + 4);
         for part in [name.as_bytes(), b": ", value, b"\r\n"] {
@@ -176,7 +193,7 @@ impl Head {
     pub fn copy_from(&mut self, other: &Self) {
         self.raw.clear();
         self.raw.extend_from_slice(&other.raw);
-        self.names = other.names;
+        self.contents = Contents { names: other.contents.names, request: None };
     }
 
     /// Removes every line under `name`; says how many there were.

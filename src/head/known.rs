@@ -1,0 +1,224 @@
+//! The header lines that shadowtap itself asks for, whatever middleware asks for: found once, when a head is parsed.
+//!
+//! The parser says where they stand ([`Contents`]); then nobody on the way of a request has to read its head again.
+
+use super::{HeaderLine, HeaderLines, Names};
+
+/// A header name that is asked for in every request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Known {
+    Accept,
+    AcceptEncoding,
+    AcceptLanguage,
+    Authorization,
+    Connection,
+    ContentLength,
+    Cookie,
+    Expect,
+    Host,
+    Http2Settings,
+    IfMatch,
+    IfModifiedSince,
+    IfNoneMatch,
+    KeepAlive,
+    Origin,
+    ProxyAuthenticate,
+    ProxyAuthorization,
+    ProxyConnection,
+    Range,
+    Te,
+    Trailer,
+    TransferEncoding,
+    Upgrade,
+    XApiKey,
+    XForwardedProto,
+}
+
+impl Known {
+    /// Which one it is, whatever its case.
+    pub(crate) fn of(name: &[u8]) -> Option<Self> {
+        // Length and first letter leave one of them, or two.
+        let known = match (name.len(), name.first()? | 0x20) {
+            (2, b't') => Self::Te,
+            (4, b'h') => Self::Host,
+            (5, b'r') => Self::Range,
+            (6, b'a') => Self::Accept,
+            (6, b'c') => Self::Cookie,
+            (6, b'e') => Self::Expect,
+            (6, b'o') => Self::Origin,
+            (7, b't') => Self::Trailer,
+            (7, b'u') => Self::Upgrade,
+            (8, b'i') => Self::IfMatch,
+            (9, b'x') => Self::XApiKey,
+            (10, b'c') => Self::Connection,
+            (10, b'k') => Self::KeepAlive,
+            (13, b'a') => Self::Authorization,
+            (13, b'i') => Self::IfNoneMatch,
+            (14, b'c') => Self::ContentLength,
+            (14, b'h') => Self::Http2Settings,
+            (15, b'a') if name.get(7).is_some_and(|byte| byte | 0x20 == b'e') => Self::AcceptEncoding,
+            (15, b'a') => Self::AcceptLanguage,
+            (16, b'p') => Self::ProxyConnection,
+            (17, b'i') => Self::IfModifiedSince,
+            (17, b't') => Self::TransferEncoding,
+            (17, b'x') => Self::XForwardedProto,
+            (18, b'p') => Self::ProxyAuthenticate,
+            (19, b'p') => Self::ProxyAuthorization,
+            _ => return None,
+        };
+        is_spelt(name, known.name().as_bytes()).then_some(known)
+    }
+
+    /// In lower case.
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Accept => "accept",
+            Self::AcceptEncoding => "accept-encoding",
+            Self::AcceptLanguage => "accept-language",
+            Self::Authorization => "authorization",
+            Self::Connection => "connection",
+            Self::ContentLength => "content-length",
+            Self::Cookie => "cookie",
+            Self::Expect => "expect",
+            Self::Host => "host",
+            Self::Http2Settings => "http2-settings",
+            Self::IfMatch => "if-match",
+            Self::IfModifiedSince => "if-modified-since",
+            Self::IfNoneMatch => "if-none-match",
+            Self::KeepAlive => "keep-alive",
+            Self::Origin => "origin",
+            Self::ProxyAuthenticate => "proxy-authenticate",
+            Self::ProxyAuthorization => "proxy-authorization",
+            Self::ProxyConnection => "proxy-connection",
+            Self::Range => "range",
+            Self::Te => "te",
+            Self::Trailer => "trailer",
+            Self::TransferEncoding => "transfer-encoding",
+            Self::Upgrade => "upgrade",
+            Self::XApiKey => "x-api-key",
+            Self::XForwardedProto => "x-forwarded-proto",
+        }
+    }
+}
+
+/// Whether `name` is this name of letters, digits and dashes in lower case, which is as long; eight bytes at a time, since
+/// that is asked of each line.
+fn is_spelt(name: &[u8], known: &[u8]) -> bool {
+    let ((words, rest), (known_words, known_rest)) = (name.as_chunks::<8>(), known.as_chunks::<8>());
+    // Of these bytes letters alone have bit 6, and case is bit 5 of a letter.
+    let words = words.iter().zip(known_words).all(|(word, known)| {
+        let (word, known) = (u64::from_ne_bytes(*word), u64::from_ne_bytes(*known));
+        word | ((known & 0x4040_4040_4040_4040) >> 1) == known
+    });
+    words && rest.iter().zip(known_rest).all(|(byte, known)| byte | ((known & 0x40) >> 1) == *known)
+}
+
+/// What whoever parsed a head knows of it.
+#[derive(Clone, Debug)]
+pub(crate) struct Contents {
+    /// What its lines may be called.
+    pub(super) names: Names,
+    pub(super) request: Option<Places>,
+}
+
+impl Contents {
+    /// Of a head that nobody has looked at, or that has changed since.
+    pub(crate) const UNREAD: Self = Self { names: Names::ALL, request: None };
+
+    /// Of a request head as RFC 9112 asks for it.
+    pub(crate) const fn of_request(names: Names, places: Places) -> Self {
+        Self { names, request: Some(places) }
+    }
+}
+
+impl Default for Contents {
+    /// Of a head without a byte.
+    fn default() -> Self {
+        Self { names: Names::default(), request: None }
+    }
+}
+
+/// Where the parts of a request head stand that are asked for. All in bytes from its beginning.
+#[derive(Clone, Debug)]
+pub(crate) struct Places {
+    /// Where the method ends; one blank follows.
+    pub(crate) method: u32,
+    /// Where the target ends; one blank follows, and the version.
+    pub(crate) target: u32,
+    /// Lines with a [`Known`] name, in order.
+    pub(crate) lines: Box<[Place]>,
+}
+
+/// Where a line stands that has this name, with no blank between that and its colon.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Place {
+    pub(crate) known: Known,
+    pub(crate) start: u32,
+    /// Where its value begins and ends, without the blanks around it.
+    pub(crate) value: u32,
+    pub(crate) value_end: u32,
+    /// After its line end.
+    pub(crate) end: u32,
+}
+
+impl Place {
+    fn line(self, raw: &[u8]) -> HeaderLine<'_> {
+        let (start, value_start, end) = (self.start as usize, self.value as usize, self.end as usize);
+        let colon = self.known.name().len();
+        HeaderLine {
+            name: raw.get(start..start + colon).unwrap_or_default(),
+            value: raw.get(value_start..self.value_end as usize).unwrap_or_default(),
+            span: start..end,
+            value_start,
+            colon: Some(colon),
+        }
+    }
+}
+
+/// Iterator over the lines of a head that have a [`Known`] name, in order.
+pub(crate) enum KnownLines<'a> {
+    /// It is known where they stand.
+    Found {
+        raw: &'a [u8],
+        places: std::slice::Iter<'a, Place>,
+    },
+    Sought(HeaderLines<'a>),
+}
+
+impl<'a> Iterator for KnownLines<'a> {
+    type Item = (Known, HeaderLine<'a>);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        match self {
+            Self::Found { raw, places } => places.next().map(|place| (place.known, place.line(raw))),
+            Self::Sought(lines) => lines.find_map(|line| Some((Known::of(line.name)?, line))),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_name_is_known_in_every_case_and_nothing_like_it_is() {
+        let names = "accept accept-encoding accept-language authorization connection content-length cookie expect host \
+                     http2-settings if-match if-modified-since if-none-match keep-alive origin proxy-authenticate \
+                     proxy-authorization proxy-connection range te trailer transfer-encoding upgrade x-api-key \
+                     x-forwarded-proto";
+        for name in names.split(' ') {
+            for spelt in [name.to_owned(), name.to_uppercase()] {
+                assert_eq!(Known::of(spelt.as_bytes()).map(Known::name), Some(name));
+            }
+            for at in 0..name.len() {
+                let mut other = name.as_bytes().to_vec();
+                let same = [other[at], other[at].to_ascii_uppercase()];
+                for byte in (0..=255).filter(|byte| !same.contains(byte)) {
+                    other[at] = byte;
+                    assert_ne!(Known::of(&other).map(Known::name), Some(name), "{other:?}");
+                }
+            }
+        }
+        assert_eq!(Known::of(b""), None);
+    }
+}
