@@ -15,8 +15,8 @@ use super::{FACT_QUEUE, Progress};
 use crate::exchange::Outcome;
 use crate::report::{Fact, Reporter};
 
-/// How long the report lets facts gather: far too short to fill their queue.
-const FACT_PAUSE: Duration = Duration::from_millis(5);
+/// How long the report lets facts gather: far too short to fill their queue, or the caches of the processors.
+const FACT_PAUSE: Duration = Duration::from_millis(2);
 /// Facts that wait when the report begins to hurry: it looks into no bodies then.
 const FACT_HASTE: usize = FACT_QUEUE / 4;
 /// Facts that the report takes at once.

@@ -1,4 +1,4 @@
-//! The stages put together: the only place that makes threads and channels, all of them in this file.
+//! The stages put together: the only place that makes threads ([`threads`]) and channels, all of them in this file.
 //!
 //! ```text
 //!   capture thread          pacing thread               tokio                report thread
@@ -36,6 +36,7 @@ mod reader;
 mod recorder;
 mod run;
 mod tap;
+mod threads;
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -43,6 +44,7 @@ use std::thread;
 use std::time::Duration;
 
 use crossbeam_channel::Sender;
+use tokio::runtime::Runtime;
 use tokio::sync::{Notify, mpsc, watch};
 
 use crate::capture::Halt;
@@ -74,9 +76,13 @@ use recorder::{EventSender, FrameSender, Recording, RecordingThread};
 pub use run::{Feed, Reopen, Run, RunError};
 use run::{Memory, interests};
 pub use tap::Tap;
+use threads::{joined, spawn};
 
 /// Events between the capture thread and the pacing thread. When it is full, a file waits and a live source sheds.
 const EVENT_QUEUE: usize = 4096;
+/// The same without a schedule, where nothing is gained by reading far ahead: what is on its way is to fit the caches of
+/// the processors. With eight times as many a request costs a fifth more.
+const UNSCHEDULED_EVENT_QUEUE: usize = 512;
 /// The same, live: a burst must fit.
 const LIVE_EVENT_QUEUE: usize = 32_768;
 /// Facts on their way to the report. When it is full, those who tell them wait: counting is cheaper than sending.
@@ -106,10 +112,9 @@ pub fn run(
     let (control, keeper) = steered(&mut run);
     let wanted = interests(&run);
     let tap = Tap::new(&run.capture, wanted)?;
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(RunError::Start)?;
+    let runtime = threads::sending(run.targets.iter().chain(&run.beside.baseline))?;
     let keeping = if run.targets.is_empty() { None } else { Keeping::new(&run.compare, memory.compared) };
     let reporter = reporter(&mut run, started, memory.compared);
-    let (event_sender, events) = crossbeam_channel::bounded(if live { LIVE_EVENT_QUEUE } else { EVENT_QUEUE });
     let event_bytes = Budget::new(memory.events);
     let (facts, fact_receiver) = mpsc::channel(FACT_QUEUE);
     let (stop_sender, stopped) = watch::channel(false);
@@ -119,6 +124,7 @@ pub fn run(
     let enough = Arc::new(Notify::new());
     let span = KnownSpan::default();
     let timing = timing(live, &run.targets, &span);
+    let (event_sender, events) = crossbeam_channel::bounded(event_places(&timing));
     let drain = run.targets.iter().map(|target| target.drain).max().unwrap_or(replay::DEFAULT_DRAIN);
 
     let braking = brake::begin(&runtime, &keeper, run.brake)?;
@@ -153,7 +159,7 @@ pub fn run(
     let levels = Levels::new(started, progress, &control, &outlooks);
     let moment = Stages::new(&reader_ends, &control, &halted, outlooks, live);
     run.observer.begin(Stages { records: recording_thread.is_some(), middleware: counts.clone(), ..moment });
-    show(&runtime, run.server, run.observer)?;
+    let showing = show(run.server, run.observer)?;
     let work = pacer::Work {
         chains: Chains::new(&run.middleware, outlets.len()),
         scout: looks_ahead.then(|| Chains::new(&run.middleware.without_limits(), outlets.len())),
@@ -201,7 +207,7 @@ pub fn run(
     let halted = (!live).then_some(run.capture.halt);
     let threads = Threads { reading, pacing, recording, counting };
     let unrecorded = || progress.unrecorded.load(Ordering::Relaxed);
-    UnderWay { started, runtime, threads, senders, watcher, braking, workers, keeper, counts, halted }.end(unrecorded)
+    UnderWay { started, runtime, showing, threads, senders, watcher, braking, workers, keeper, counts, halted }.end(unrecorded)
 }
 
 /// The threads of a run.
@@ -215,7 +221,9 @@ struct Threads {
 /// A run that has begun, and all that has to end for it to end.
 struct UnderWay {
     started: Started,
-    runtime: tokio::runtime::Runtime,
+    runtime: Runtime,
+    /// What shows it, where it is shown.
+    showing: Option<Runtime>,
     threads: Threads,
     senders: Vec<Sending>,
     watcher: tokio::task::JoinHandle<()>,
@@ -231,7 +239,7 @@ impl UnderWay {
     /// Waits for all of it, in the order in which requests go. `unrecorded` says how many found no room on their way to
     /// the disk, once that is known.
     fn end(self, unrecorded: impl FnOnce() -> u64) -> Result<Summary, RunError> {
-        let Self { started, runtime, threads, senders, watcher, braking, workers, keeper, counts, halted } = self;
+        let Self { started, runtime, showing, threads, senders, watcher, braking, workers, keeper, counts, halted } = self;
         let mut trouble = Vec::new();
         let (mut engine, unheard) = joined(threads.reading, "capture", &mut trouble).unwrap_or_default();
         let chain = joined(threads.pacing, "pacing", &mut trouble).unwrap_or_default();
@@ -243,7 +251,9 @@ impl UnderWay {
         runtime.block_on(ended(workers));
         let recorded = threads.recording.and_then(|thread| joined(thread, "recording", &mut trouble));
         let reporter = joined(threads.counting, "report", &mut trouble);
-        runtime.shutdown_timeout(SHUTDOWN);
+        for runtime in showing.into_iter().chain([runtime]) {
+            runtime.shutdown_timeout(SHUTDOWN);
+        }
         if halted.is_some_and(|halt| halt.is_set()) {
             trouble.push(stopped_early(started.clock.elapsed()));
         }
@@ -320,10 +330,14 @@ impl Ending {
 }
 
 /// Shows the run where it is to be shown.
-fn show(runtime: &tokio::runtime::Runtime, server: Option<Server>, observer: Observer) -> Result<(), RunError> {
-    let Some(server) = server else { return Ok(()) };
-    let _context = runtime.enter();
-    server.start(Arc::new(observer)).map_err(RunError::Start)
+fn show(server: Option<Server>, observer: Observer) -> Result<Option<Runtime>, RunError> {
+    let Some(server) = server else { return Ok(None) };
+    let runtime = threads::showing()?;
+    {
+        let _context = runtime.enter();
+        server.start(Arc::new(observer)).map_err(RunError::Start)?;
+    }
+    Ok(Some(runtime))
 }
 
 /// A target at work, and its client.
@@ -344,7 +358,7 @@ struct Ways<'a> {
 
 /// Starts a queue and a client for each target. `bytes` is what may wait for all of them together.
 fn start_targets(
-    runtime: &tokio::runtime::Runtime,
+    runtime: &Runtime,
     targets: Vec<replay::Settings>,
     bytes: usize,
     ways: &Ways<'_>,
@@ -363,7 +377,7 @@ fn start_targets(
 /// Starts the baseline, and for each target the way on which it is asked a second time. The baseline's end comes after
 /// those of the targets; that of a second time is nobody's.
 fn start_beside(
-    runtime: &tokio::runtime::Runtime,
+    runtime: &Runtime,
     settings: replay::Beside,
     writes: bool,
     ways: &Ways<'_>,
@@ -393,7 +407,7 @@ fn start_beside(
 }
 
 fn start_target(
-    runtime: &tokio::runtime::Runtime,
+    runtime: &Runtime,
     index: usize,
     mut settings: replay::Settings,
     bytes: usize,
@@ -442,7 +456,7 @@ fn prepare_recording(
 
 /// Starts the processes outside, where there are any.
 fn start_external(
-    runtime: &tokio::runtime::Runtime,
+    runtime: &Runtime,
     settings: Option<middleware::external::Settings>,
     bytes: usize,
 ) -> Result<(Option<External>, Workers), RunError> {
@@ -487,6 +501,15 @@ fn timing(live: bool, targets: &[replay::Settings], span: &KnownSpan) -> Timing 
     if live { Timing::Live } else { Timing::paced(pace, Arc::clone(span)) }
 }
 
+/// Events that may be on their way from the capture thread.
+fn event_places(timing: &Timing) -> usize {
+    match timing {
+        Timing::Live => LIVE_EVENT_QUEUE,
+        Timing::Paced { .. } if timing.is_unscheduled() => UNSCHEDULED_EVENT_QUEUE,
+        Timing::Paced { .. } => EVENT_QUEUE,
+    }
+}
+
 fn stopped_early(after: Duration) -> String {
     format!(
         "stopped after {:.1} s: requests later in the capture are not in this report; frames are those read ahead",
@@ -495,7 +518,7 @@ fn stopped_early(after: Duration) -> String {
 }
 
 fn end_of_target(
-    runtime: &tokio::runtime::Runtime,
+    runtime: &Runtime,
     sender: tokio::task::JoinHandle<replay::Stats>,
     client: &impl Client,
 ) -> TargetEnd {
@@ -524,22 +547,6 @@ fn address(share: &replay::AddressShare) -> report::summary::Address {
 /// What time it is on the clock that live frames are stamped by.
 fn wall_clock() -> Timestamp {
     Started::now().at
-}
-
-fn spawn<T: Send + 'static>(
-    name: &str,
-    run: impl FnOnce() -> T + Send + 'static,
-) -> Result<thread::JoinHandle<T>, RunError> {
-    thread::Builder::new().name(name.to_owned()).spawn(run).map_err(RunError::Start)
-}
-
-/// What a thread returned; a thread that died is told as trouble, and the rest of the run stands.
-fn joined<T>(thread: thread::JoinHandle<T>, name: &str, trouble: &mut Vec<String>) -> Option<T> {
-    let result = thread.join();
-    if result.is_err() {
-        trouble.push(format!("the {name} thread died; what it had not handed on by then is not in this report"));
-    }
-    result.ok()
 }
 
 /// An event on its way, with its share of the memory that such may take.

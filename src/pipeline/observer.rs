@@ -15,7 +15,7 @@ use tokio::time::Instant;
 
 use super::external::Counts;
 use super::reader::Ends;
-use super::{Control, EVENT_QUEUE, LIVE_EVENT_QUEUE, Progress};
+use super::{Control, Progress};
 use crate::capture::Halt;
 use crate::replay::{AnyClient, InFlight, Job, OpenNow};
 use crate::report::snapshot::{Beside, Live, LiveTarget, Look, Queue};
@@ -56,6 +56,8 @@ pub(super) struct Stages {
     pub(super) halted: Halt,
     pub(super) targets: Vec<Outlook>,
     pub(super) captures: bool,
+    /// Places for events on their way from the capture.
+    pub(super) room: usize,
     pub(super) records: bool,
     pub(super) middleware: Option<Arc<Counts>>,
 }
@@ -144,6 +146,7 @@ impl Stages {
             halted: halted.clone(),
             targets,
             captures,
+            room: ends.events.capacity().unwrap_or_default(),
             records: false,
             middleware: None,
         }
@@ -152,8 +155,7 @@ impl Stages {
     fn live(&self) -> Live {
         let of = |counter: &std::sync::atomic::AtomicU64| counter.load(Ordering::Relaxed);
         let permille = of(&self.progress.read_permille);
-        let room = if self.captures { LIVE_EVENT_QUEUE } else { EVENT_QUEUE };
-        let events = Queue { entries: of(&self.progress.queued), room: room as u64 };
+        let events = Queue { entries: of(&self.progress.queued), room: self.room as u64 };
         let facts = self.facts.upgrade().map(|facts| depth(facts.max_capacity(), facts.capacity()));
         let state = self.control.state();
         Live {

@@ -16,8 +16,8 @@ use crate::replay::guard::Gate;
 use crate::replay::{AnyClient, Client as _, Job, Lane, Turn, Wanted};
 
 /// Requests that wait for a target where there is no schedule, and so no burst that needs more room: it is as many as are
-/// sent while whoever brings them naps, several times over. Past it that one waits.
-const UNSCHEDULED: usize = 2048;
+/// sent while whoever brings them naps, and no more than fit the caches of the processors. Past it that one waits.
+const UNSCHEDULED: usize = 256;
 
 /// The way to one target.
 pub(super) struct Outlet {

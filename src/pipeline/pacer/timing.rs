@@ -55,7 +55,7 @@ impl Timing {
     }
 
     /// Whether requests are sent as fast as they are taken.
-    pub(super) const fn is_unscheduled(&self) -> bool {
+    pub(in crate::pipeline) const fn is_unscheduled(&self) -> bool {
         matches!(self, Self::Paced { schedule, .. } if schedule.is_max())
     }
 
