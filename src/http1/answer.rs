@@ -1,12 +1,12 @@
 //! A response head as a client has to read it: strictly, since what it says decides where the next response begins.
 //!
-//! In go the bytes of one head up to its empty line, out comes what they say, or why nobody may go on from there. A
+//! In go bytes that begin with a head, out comes what it says and how long it is, or why nobody may go on from there. A
 //! head of production is read by [`super::head`] instead, which makes the best of what it finds.
 
 use std::mem::MaybeUninit;
 
 use super::MAX_HEADER_LINES;
-use super::head::{Coding, Fields, Length};
+use super::head::{Begin, Coding, Fields, Length, response_begins};
 use crate::exchange::Framing;
 use crate::head::Known;
 
@@ -44,31 +44,36 @@ pub(crate) struct Asked {
     pub(crate) old: bool,
 }
 
-/// Reads a whole head.
-pub(crate) fn read(raw: &[u8], asked: Asked) -> Result<AnswerHead, AnswerError> {
+/// Reads the head that `bytes` begin with, and says how long it is; `None` where it is not whole.
+pub(crate) fn read(bytes: &[u8], asked: Asked) -> Result<Option<(usize, AnswerHead)>, AnswerError> {
+    // The parser would pass over empty lines, which no response begins with.
+    if response_begins(bytes) == Begin::No {
+        return Err(AnswerError::NotHttp);
+    }
     let mut lines = [const { MaybeUninit::uninit() }; FAST_LINES];
-    match parse(raw, &mut lines, asked) {
+    match parse(bytes, &mut lines, asked) {
         Err(httparse::Error::TooManyHeaders) => {
             let mut lines = vec![const { MaybeUninit::uninit() }; MAX_HEADER_LINES];
-            parse(raw, &mut lines, asked).unwrap_or(Err(AnswerError::NotHttp))
+            parse(bytes, &mut lines, asked).unwrap_or(Err(AnswerError::NotHttp))
         }
         read => read.unwrap_or(Err(AnswerError::NotHttp)),
     }
 }
 
 fn parse<'a>(
-    raw: &'a [u8],
+    bytes: &'a [u8],
     lines: &mut [MaybeUninit<httparse::Header<'a>>],
     asked: Asked,
-) -> Result<Result<AnswerHead, AnswerError>, httparse::Error> {
+) -> Result<Result<Option<(usize, AnswerHead)>, AnswerError>, httparse::Error> {
     let mut config = httparse::ParserConfig::default();
     // A client has to take a folded line for one line (RFC 9112, 5.2).
     config.allow_obsolete_multiline_headers_in_responses(true);
     let mut response = httparse::Response::new(&mut []);
-    let parsed = config.parse_response_with_uninit_headers(&mut response, raw, lines)?;
-    let (httparse::Status::Complete(_), Some(status), Some(minor)) = (parsed, response.code, response.version) else {
-        return Ok(Err(AnswerError::NotHttp));
+    let httparse::Status::Complete(len) = config.parse_response_with_uninit_headers(&mut response, bytes, lines)?
+    else {
+        return Ok(Ok(None));
     };
+    let (Some(status), Some(minor)) = (response.code, response.version) else { return Ok(Err(AnswerError::NotHttp)) };
     let mut fields = Fields::default();
     let mut connection = Connection::default();
     for line in response.headers.iter() {
@@ -79,11 +84,8 @@ fn parse<'a>(
         }
     }
     let persists = !connection.close && ((minor > 0 && !asked.old) || connection.keep_alive);
-    Ok(framing(status, fields, asked).map(|(framing, clear)| AnswerHead {
-        status,
-        framing,
-        persists: persists && clear,
-    }))
+    Ok(framing(status, fields, asked)
+        .map(|(framing, clear)| Some((len, AnswerHead { status, framing, persists: persists && clear }))))
 }
 
 /// RFC 9112, 6.3; whether the connection may be trusted after it comes with it.
@@ -121,8 +123,15 @@ impl Connection {
 mod tests {
     use super::*;
 
+    /// What a whole head says, of which some more bytes come, too.
+    fn whole(head: &str, asked: Asked) -> Result<AnswerHead, AnswerError> {
+        let (len, found) = read(format!("{head}rest").as_bytes(), asked)?.expect("it is whole");
+        assert_eq!(len, head.len());
+        Ok(found)
+    }
+
     fn check(head: &str, expected: Result<(u16, Framing, bool), AnswerError>) {
-        let found = read(format!("{head}\r\n\r\n").as_bytes(), Asked::default());
+        let found = whole(&format!("{head}\r\n\r\n"), Asked::default());
         assert_eq!(found.map(|head| (head.status, head.framing, head.persists)), expected, "{head}");
     }
 
@@ -156,15 +165,15 @@ mod tests {
         check("HTTP/1.0 204 -", Ok((204, Framing::None, false)));
         check("HTTP/1.0 204 -\r\nConnection: keep-alive", Ok((204, Framing::None, true)));
         let old = Asked { old: true, head_only: false };
-        assert!(!read(b"HTTP/1.1 204 -\r\n\r\n", old).unwrap().persists);
-        assert!(read(b"HTTP/1.1 204 -\r\nConnection: Keep-Alive\r\n\r\n", old).unwrap().persists);
+        assert!(!whole("HTTP/1.1 204 -\r\n\r\n", old).unwrap().persists);
+        assert!(whole("HTTP/1.1 204 -\r\nConnection: Keep-Alive\r\n\r\n", old).unwrap().persists);
     }
 
     #[test]
     fn what_answers_head_has_no_body_and_ends_no_connection() {
         let asked = Asked { head_only: true, old: false };
         for lines in ["Content-Length: 5\r\n", "Transfer-Encoding: chunked\r\n", ""] {
-            let found = read(format!("HTTP/1.1 200 OK\r\n{lines}\r\n").as_bytes(), asked).unwrap();
+            let found = whole(&format!("HTTP/1.1 200 OK\r\n{lines}\r\n"), asked).unwrap();
             assert_eq!((found.framing, found.persists), (Framing::None, true), "{lines}");
         }
     }

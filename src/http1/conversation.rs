@@ -1,7 +1,7 @@
 //! A connection's two streams as one conversation: bytes in, requests and their responses out.
 
 use super::body::{BodyReader, Fed, Skipped};
-use super::head::{self, Method};
+use super::head::{self, Facts, Method, RequestFacts, ResponseFacts};
 use super::pairing::Pairing;
 use super::stream::{About, Found, Message, Partial, Piece, Preface, Start, State, find};
 use super::{Interests, MAX_HEAD_BYTES, Opening, Speaks};
@@ -36,7 +36,6 @@ type Sink<'a> = &'a mut dyn FnMut(Event);
 /// A head that is whole, and where it stood.
 struct HeadSeen {
     raw: Vec<u8>,
-    contents: Contents,
     start: Start,
     /// When its last byte was captured.
     at: Timestamp,
@@ -259,13 +258,18 @@ impl Conversation {
             piece.pass(blank);
             return State::Between;
         }
+        // Most heads are plain ones, in one piece.
+        if !lost && let Some((len, facts)) = head::plain(piece.bytes, is_request) {
+            let seen = head_at(piece, len);
+            return match facts {
+                Facts::Request(facts, contents) => self.request_head(seen, &facts, contents, sink),
+                Facts::Response(facts) => self.response_head(seen, &facts, sink),
+            };
+        }
         match find(piece.bytes, is_request, lost) {
             Found::Head(len) => {
-                let raw = piece.bytes.get(..len).unwrap_or_default().to_vec();
-                let start = Start::from(&*piece);
-                piece.pass(len);
-                let seen = HeadSeen { raw, contents: Contents::UNREAD, start, at: piece.at, end: piece.offset };
-                if is_request { self.request_head(seen, sink) } else { self.response_head(seen, sink) }
+                let seen = head_at(piece, len);
+                self.head(is_request, seen, sink)
             }
             Found::Partial { recognised } => hold(piece, recognised),
             Found::Nothing => {
@@ -316,8 +320,8 @@ impl Conversation {
                 let Partial { start, mut raw, .. } = *partial;
                 raw.truncate(len);
                 piece.pass(len.saturating_sub(before));
-                let seen = HeadSeen { raw, contents: Contents::UNREAD, start, at: piece.at, end: piece.offset };
-                if is_request { self.request_head(seen, sink) } else { self.response_head(seen, sink) }
+                let seen = HeadSeen { raw, start, at: piece.at, end: piece.offset };
+                self.head(is_request, seen, sink)
             }
             None if partial.raw.len() <= MAX_HEAD_BYTES => {
                 piece.pass(piece.bytes.len());
@@ -337,23 +341,32 @@ impl Conversation {
         }
     }
 
-    fn request_head(&mut self, mut seen: HeadSeen, sink: Sink<'_>) -> State {
+    /// A whole head, which may be anything.
+    fn head(&mut self, is_request: bool, seen: HeadSeen, sink: Sink<'_>) -> State {
+        if is_request {
+            let (facts, contents) = head::request(&seen.raw);
+            return self.request_head(seen, &facts, contents, sink);
+        }
+        match head::response(&seen.raw) {
+            Some(facts) => self.response_head(seen, &facts, sink),
+            None => self.lost(Some(false), Damage::Malformed),
+        }
+    }
+
+    fn request_head(&mut self, seen: HeadSeen, facts: &RequestFacts, contents: Contents, sink: Sink<'_>) -> State {
         self.speaks = Speaks::Http1;
-        let (facts, contents) = head::request(&seen.raw);
-        seen.contents = contents;
         let id = self.pairing.ask(facts.method, seen.start, sink);
         let body = BodyReader::new(facts.framing, self.interests.request_body, &seen.raw);
         let about = About::Request { id, malformed: facts.malformed, incomplete: None, expects: facts.expects };
         let unframed = matches!(facts.malformed, Some(Malformed::BadLength | Malformed::BadTransferEncoding));
-        match self.read_body(seen, body, about, sink) {
+        match self.read_body((seen, contents), body, about, sink) {
             // Where its body ends, and whether it has one, nobody can tell.
             State::Between if unframed => State::Lost,
             state => state,
         }
     }
 
-    fn response_head(&mut self, seen: HeadSeen, sink: Sink<'_>) -> State {
-        let Some(facts) = head::response(&seen.raw) else { return self.lost(Some(false), Damage::Malformed) };
+    fn response_head(&mut self, seen: HeadSeen, facts: &ResponseFacts, sink: Sink<'_>) -> State {
         self.speaks = Speaks::Http1;
         if matches!(facts.status, 100 | 102..=199) {
             self.interim.get_or_insert_with(|| Box::new(seen.start));
@@ -365,7 +378,7 @@ impl Conversation {
         let opaque = facts.status == 101 || (method == Method::Connect && (200..300).contains(&facts.status));
         let body = BodyReader::new(facts.framing(method), self.interests.response_body, &seen.raw);
         let about = About::Response { status: facts.status, of: of.map(|(id, _)| id), damage: None, opaque };
-        let next = self.read_body(seen, body, about, sink);
+        let next = self.read_body((seen, Contents::UNREAD), body, about, sink);
         if opaque {
             self.speaks = Speaks::Upgraded;
         }
@@ -385,8 +398,14 @@ impl Conversation {
         self.pairing.answer(offset, received, sink)
     }
 
-    fn read_body(&mut self, seen: HeadSeen, body: BodyReader, about: About, sink: Sink<'_>) -> State {
-        let head = Head::with_contents(seen.raw, seen.contents);
+    fn read_body(
+        &mut self,
+        (seen, contents): (HeadSeen, Contents),
+        body: BodyReader,
+        about: About,
+        sink: Sink<'_>,
+    ) -> State {
+        let head = Head::with_contents(seen.raw, contents);
         let message = Message { start: seen.start, last_byte: seen.at, head, body, about };
         if message.body.is_done() {
             self.done(message, Some(seen.end), sink);
@@ -535,6 +554,14 @@ impl Conversation {
         let server = self.server.map_or(Side::High, |(server, _)| server);
         [server.other().of(&self.ends).socket_addr(), server.of(&self.ends).socket_addr()]
     }
+}
+
+/// The head that the piece begins with, which is so long.
+fn head_at(piece: &mut Piece<'_>, len: usize) -> HeadSeen {
+    let raw = piece.bytes.get(..len).unwrap_or_default().to_vec();
+    let start = Start::from(&*piece);
+    piece.pass(len);
+    HeadSeen { raw, start, at: piece.at, end: piece.offset }
 }
 
 /// Keeps the rest of the piece until more of the head comes.

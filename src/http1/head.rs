@@ -151,15 +151,38 @@ pub(super) struct ResponseFacts {
     fields: Fields,
 }
 
+/// What a head says.
+pub(super) enum Facts {
+    Request(RequestFacts, Contents),
+    Response(ResponseFacts),
+}
+
+/// Reads the head that `bytes` begin with, and says how long it is. `None` where it is not whole, or not as RFC 9112 asks:
+/// then [`end`] finds where it ends, and [`request`] or [`response`] makes the best of it.
+pub(super) fn plain(bytes: &[u8], is_request: bool) -> Option<(usize, Facts)> {
+    let mut fields = Fields::default();
+    if is_request {
+        let (len, contents) = strict_request(bytes, &mut fields)?;
+        Some((len, Facts::Request(request_facts(bytes, fields, None), contents)))
+    } else {
+        let status = status(bytes)?;
+        let len = strict_response(bytes, &mut fields)?;
+        Some((len, Facts::Response(ResponseFacts { status, fields })))
+    }
+}
+
 /// Reads a whole request head whose first line is known to be a request line.
 pub(super) fn request(raw: &[u8]) -> (RequestFacts, Contents) {
     let mut fields = Fields::default();
-    let mut malformed = None;
-    let contents = strict_request(raw, &mut fields).unwrap_or_else(|| {
-        fields = Fields::default();
-        malformed = lenient(raw, &mut fields).or_else(|| bad_request_line(raw));
-        Contents::UNREAD
-    });
+    if let Some((_, contents)) = strict_request(raw, &mut fields) {
+        return (request_facts(raw, fields, None), contents);
+    }
+    fields = Fields::default();
+    let malformed = lenient(raw, &mut fields).or_else(|| bad_request_line(raw));
+    (request_facts(raw, fields, malformed), Contents::UNREAD)
+}
+
+fn request_facts(raw: &[u8], fields: Fields, malformed: Option<Malformed>) -> RequestFacts {
     let method = method(raw);
     // RFC 9112, 6.3: Transfer-Encoding overrides Content-Length; a server has to refuse what is unclear.
     let (framing, unclear) = match (fields.coding, fields.length) {
@@ -172,15 +195,14 @@ pub(super) fn request(raw: &[u8]) -> (RequestFacts, Contents) {
         (Coding::Absent, Length::Conflicting(first)) => (Framing::Length(first), Some(Malformed::ConflictingLengths)),
         (Coding::Absent, Length::Bad) => (Framing::None, Some(Malformed::BadLength)),
     };
-    let facts = RequestFacts { method, framing, malformed: unclear.or(malformed), expects: fields.expects };
-    (facts, contents)
+    RequestFacts { method, framing, malformed: unclear.or(malformed), expects: fields.expects }
 }
 
 /// Reads a whole response head; `None` where its status line is none.
 pub(super) fn response(raw: &[u8]) -> Option<ResponseFacts> {
     let status = status(raw)?;
     let mut fields = Fields::default();
-    if !strict_response(raw, &mut fields) {
+    if strict_response(raw, &mut fields).is_none() {
         fields = Fields::default();
         lenient(raw, &mut fields);
     }
@@ -281,14 +303,13 @@ impl Fields {
     }
 }
 
-/// What is in it; `None` where the head is not as RFC 9112 asks, or has more lines than there is room for.
-fn strict_request(raw: &[u8], fields: &mut Fields) -> Option<Contents> {
+/// The length of the head that `bytes` begin with, and what is in it; `None` where it is not whole, not as RFC 9112 asks,
+/// or has more lines than there is room for.
+fn strict_request(bytes: &[u8], fields: &mut Fields) -> Option<(usize, Contents)> {
     let mut lines = [const { MaybeUninit::uninit() }; FAST_LINES];
     let mut request = httparse::Request::new(&mut []);
-    let parsed = request.parse_with_uninit_headers(raw, &mut lines);
-    if !matches!(parsed, Ok(httparse::Status::Complete(_))) {
-        return None;
-    }
+    let Ok(httparse::Status::Complete(len)) = request.parse_with_uninit_headers(bytes, &mut lines) else { return None };
+    let raw = bytes.get(..len)?;
     let start_of = |part: &[u8]| offset(raw, part);
     let mut names = Names::default();
     let mut places = ArrayVec::<_, FAST_LINES>::new();
@@ -302,17 +323,20 @@ fn strict_request(raw: &[u8], fields: &mut Fields) -> Option<Contents> {
             fields.note_known(known, line.value);
             let start = start_of(name)?;
             // An empty value stands behind the colon, whatever blanks follow it.
-            let value = if line.value.is_empty() { start + len(name)? + 1 } else { start_of(line.value)? };
-            let value_end = value + len(line.value)?;
+            let value = if line.value.is_empty() { start + length(name)? + 1 } else { start_of(line.value)? };
+            let value_end = value + length(line.value)?;
             places.push(Place { known, start, value, value_end, end: end? });
         }
     }
     let (method, path) = (request.method?.as_bytes(), request.path?.as_bytes());
-    let (method, target) = (len(method)?, start_of(path)? + len(path)?);
-    Some(Contents::of_request(names, Places { method, target, lines: places.as_slice().into() }))
+    if method.len() > MAX_METHOD {
+        return None;
+    }
+    let (method, target) = (length(method)?, start_of(path)? + length(path)?);
+    Some((len, Contents::of_request(names, Places { method, target, lines: places.as_slice().into() })))
 }
 
-fn len(part: &[u8]) -> Option<u32> {
+fn length(part: &[u8]) -> Option<u32> {
     u32::try_from(part.len()).ok()
 }
 
@@ -321,15 +345,14 @@ fn offset(raw: &[u8], part: &[u8]) -> Option<u32> {
     u32::try_from(part.as_ptr().addr().checked_sub(raw.as_ptr().addr())?).ok()
 }
 
-fn strict_response(raw: &[u8], fields: &mut Fields) -> bool {
+/// The length of the head that `bytes` begin with; `None` as above.
+fn strict_response(bytes: &[u8], fields: &mut Fields) -> Option<usize> {
     let mut lines = [const { MaybeUninit::uninit() }; FAST_LINES];
     let mut response = httparse::Response::new(&mut []);
-    let parsed = httparse::ParserConfig::default().parse_response_with_uninit_headers(&mut response, raw, &mut lines);
-    let whole = matches!(parsed, Ok(httparse::Status::Complete(_)));
-    if whole {
-        response.headers.iter().for_each(|line| fields.note(line.name.as_bytes(), line.value));
-    }
-    whole
+    let parsed = httparse::ParserConfig::default().parse_response_with_uninit_headers(&mut response, bytes, &mut lines);
+    let Ok(httparse::Status::Complete(len)) = parsed else { return None };
+    response.headers.iter().for_each(|line| fields.note(line.name.as_bytes(), line.value));
+    Some(len)
 }
 
 /// Reads header lines that the strict parser refuses: folded ones, too many, blanks before the colon, odd bytes.
@@ -400,6 +423,11 @@ mod tests {
             }
             raw.push_str(&empty);
             // The empty line is the first one: the generated values have no line ends in them.
+            let len = raw.len();
+            raw.push_str("rest\r\n\r\n");
+            let found = plain(raw.as_bytes(), true).map_or(len, |(len, _)| len);
+            prop_assert_eq!((found, end(raw.as_bytes(), 0)), (len, Some(len)));
+            raw.truncate(len);
             let raw = raw.into_bytes();
             let (_, contents) = request(&raw);
             let (parsed, unread) = (Head::with_contents(raw.clone(), contents), Head::new(raw));

@@ -17,7 +17,7 @@ mod stream;
 use crate::decode::Endpoint;
 use crate::exchange::{Event, Timestamp};
 use crate::flow::{Chunk, Side, Slab, Slot};
-pub(crate) use answer::{AnswerError, Asked, read as read_answer};
+pub(crate) use answer::{AnswerError, AnswerHead, Asked, read as read_answer};
 pub(crate) use body::{BodyReader, Fed, Hashed};
 pub(crate) use content::Content;
 use conversation::Conversation;

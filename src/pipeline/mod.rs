@@ -207,7 +207,8 @@ pub fn run(
     let halted = (!live).then_some(run.capture.halt);
     let threads = Threads { reading, pacing, recording, counting };
     let unrecorded = || progress.unrecorded.load(Ordering::Relaxed);
-    UnderWay { started, runtime, showing, threads, senders, watcher, braking, workers, keeper, counts, halted }.end(unrecorded)
+    UnderWay { started, runtime, showing, threads, senders, watcher, braking, workers, keeper, counts, halted }
+        .end(unrecorded)
 }
 
 /// The threads of a run.
@@ -239,7 +240,8 @@ impl UnderWay {
     /// Waits for all of it, in the order in which requests go. `unrecorded` says how many found no room on their way to
     /// the disk, once that is known.
     fn end(self, unrecorded: impl FnOnce() -> u64) -> Result<Summary, RunError> {
-        let Self { started, runtime, showing, threads, senders, watcher, braking, workers, keeper, counts, halted } = self;
+        let Self { started, runtime, showing, threads, senders, watcher, braking, workers, keeper, counts, halted } =
+            self;
         let mut trouble = Vec::new();
         let (mut engine, unheard) = joined(threads.reading, "capture", &mut trouble).unwrap_or_default();
         let chain = joined(threads.pacing, "pacing", &mut trouble).unwrap_or_default();
@@ -517,11 +519,7 @@ fn stopped_early(after: Duration) -> String {
     )
 }
 
-fn end_of_target(
-    runtime: &Runtime,
-    sender: tokio::task::JoinHandle<replay::Stats>,
-    client: &impl Client,
-) -> TargetEnd {
+fn end_of_target(runtime: &Runtime, sender: tokio::task::JoinHandle<replay::Stats>, client: &impl Client) -> TargetEnd {
     let peak_in_flight = runtime.block_on(sender).map_or(0, |stats| stats.peak_in_flight);
     let connections = client.connections();
     let mut end = TargetEnd {

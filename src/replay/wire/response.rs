@@ -7,7 +7,9 @@ use bytes::Bytes;
 use tokio::time::Instant;
 
 use crate::exchange::{Digest, FailureKind, Framing, Head};
-use crate::http1::{AnswerError, Asked, Begin, BodyReader, Fed, Hashed, head_end, read_answer, response_begins};
+use crate::http1::{
+    AnswerError, AnswerHead, Asked, Begin, BodyReader, Fed, Hashed, head_end, read_answer, response_begins,
+};
 use crate::replay::{Kept, Wanted};
 
 /// Bytes of all heads of one exchange, the interim ones included. Past it the exchange fails as too large.
@@ -107,10 +109,10 @@ impl ResponseReader {
             }
             let began = *began.get_or_insert(now);
             if partial.is_empty()
-                && let Some(end) = head_end(bytes, 0)
-                && let Some((head, rest)) = bytes.split_at_checked(end)
+                && let Some((len, head)) = read_answer(bytes, self.asked)?
             {
-                self.head(head, began)?;
+                let (raw, rest) = bytes.split_at_checked(len).unwrap_or_default();
+                self.head(head, raw, began)?;
                 bytes = rest;
                 continue;
             }
@@ -119,6 +121,7 @@ impl ResponseReader {
             if response_begins(partial) == Begin::No {
                 return Err(AnswerError::NotHttp.into());
             }
+            // Bytes that come one by one are not parsed anew with each of them.
             let Some(end) = head_end(partial, before.saturating_sub(3)) else {
                 return if self.past_heads + partial.len() > MAX_HEAD_BYTES {
                     Err(Broken::HeadTooLarge)
@@ -126,8 +129,10 @@ impl ResponseReader {
                     Ok(false)
                 };
             };
-            let head = std::mem::take(partial);
-            self.head(head.get(..end).unwrap_or_default(), began)?;
+            let partial = std::mem::take(partial);
+            let raw = partial.get(..end).unwrap_or_default();
+            let (_, head) = read_answer(raw, self.asked)?.ok_or(AnswerError::NotHttp)?;
+            self.head(head, raw, began)?;
             bytes = bytes.get(end - before..).unwrap_or_default();
         }
         self.body(bytes)
@@ -162,12 +167,11 @@ impl ResponseReader {
     }
 
     /// One whole head, interim or final.
-    fn head(&mut self, raw: &[u8], began: Instant) -> Result<(), Broken> {
+    fn head(&mut self, head: AnswerHead, raw: &[u8], began: Instant) -> Result<(), Broken> {
         self.past_heads += raw.len();
         if self.past_heads > MAX_HEAD_BYTES {
             return Err(Broken::HeadTooLarge);
         }
-        let head = read_answer(raw, self.asked)?;
         if matches!(head.status, 100 | 102..=199) {
             self.continued |= head.status == 100;
             self.state = State::Head { partial: Vec::new(), began: None };
