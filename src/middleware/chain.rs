@@ -107,6 +107,12 @@ impl Chain {
         }
     }
 
+    /// Whether it makes no difference when a request is due.
+    #[must_use]
+    pub const fn is_timeless(&self) -> bool {
+        self.is_blind
+    }
+
     /// Does from now on what `settings` say. Samples and limits that stand in both go on where they are; what was
     /// counted of others is gone. A dial stays.
     pub fn replace(&mut self, settings: &Settings) {

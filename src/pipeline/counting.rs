@@ -49,8 +49,14 @@ pub(super) fn count(
             // Counting goes on, looking into bodies can wait: a queue that is filling up is not to fill.
             reporter.hurry(facts.len() > FACT_HASTE);
             keeper.take(&batch);
-            for fact in batch.drain(..) {
-                count_one(&mut reporter, fact, &progress);
+            let mut facts_at_once = batch.drain(..);
+            if let Some(first) = facts_at_once.next() {
+                count_one(&progress, &reporter, &first);
+                reporter.take(first);
+            }
+            for fact in facts_at_once {
+                count_one(&progress, &reporter, &fact);
+                reporter.take_too(fact);
             }
             // Whoever waits is woken by every fact, and that costs more than to count it.
             thread::sleep(FACT_PAUSE);
@@ -60,8 +66,8 @@ pub(super) fn count(
     }
 }
 
-fn count_one(reporter: &mut Reporter, fact: Fact, progress: &Progress) {
-    if let Fact::Delivered(delivery) = &fact
+fn count_one(progress: &Progress, reporter: &Reporter, fact: &Fact) {
+    if let Fact::Delivered(delivery) = fact
         && reporter.is_target(delivery.target)
     {
         progress.in_flight.fetch_sub(1, Ordering::Relaxed);
@@ -72,5 +78,4 @@ fn count_one(reporter: &mut Reporter, fact: Fact, progress: &Progress) {
             _ => 0,
         };
     }
-    reporter.take(fact);
 }

@@ -24,6 +24,8 @@ pub(super) struct Evidence {
     /// Nothing is kept where nobody asks for it.
     is_wanted: bool,
     started: Started,
+    /// Since the run began.
+    now: Duration,
     routes: ByRoute,
     kinds: KindTally,
     times: Times,
@@ -52,10 +54,16 @@ impl Evidence {
         Self {
             is_wanted,
             started,
+            now: Duration::ZERO,
             routes: ByRoute::new(patterns, targets),
             kinds: KindTally::default(),
             times: Times::new(targets),
         }
+    }
+
+    /// What is told from now on happens now: the clock is not asked with every word.
+    pub(super) fn look_at_the_clock(&mut self) {
+        self.now = self.started.clock.elapsed();
     }
 
     /// A request was seen, and ended as this where it did not get as far as a target. It is given its route.
@@ -64,7 +72,7 @@ impl Evidence {
             return;
         }
         note.route = Some(self.routes.seen(note.words.method(), note.words.target()));
-        self.times.at(self.started.clock.elapsed(), |bucket| {
+        self.times.at(self.now, |bucket| {
             bucket.point.seen += 1;
             bucket.point.ended += u64::from(ended.is_some());
             bucket.point.lost += u64::from(matches!(ended, Some(Outcome::Shed(_))));
@@ -76,7 +84,7 @@ impl Evidence {
         if !self.is_wanted {
             return;
         }
-        self.times.at(self.started.clock.elapsed(), |bucket| {
+        self.times.at(self.now, |bucket| {
             bucket.point.production.responses += 1;
             bucket.point.production.server_errors += u64::from(is_server_error(status));
             bucket.production.record_us(micros(latency));
@@ -88,7 +96,7 @@ impl Evidence {
         if !self.is_wanted {
             return;
         }
-        self.times.at(self.started.clock.elapsed(), |bucket| {
+        self.times.at(self.now, |bucket| {
             let Some((point, responses)) = bucket.target(delivery.target) else { return };
             match delivery.outcome {
                 Outcome::Sent => point.sent += 1,
@@ -111,7 +119,7 @@ impl Evidence {
         if !self.is_wanted {
             return;
         }
-        self.times.at(self.started.clock.elapsed(), |bucket| {
+        self.times.at(self.now, |bucket| {
             bucket.point.lost += level.lost;
             bucket.point.share = level.share.or(bucket.point.share);
             bucket.point.connections = level.connections.or(bucket.point.connections);

@@ -65,28 +65,29 @@ impl Reporter {
         }
         match self.joins.delivered(delivery) {
             Arrival::Waiting => {}
-            Arrival::Complete(joined) => self.joined(&joined),
+            Arrival::Complete(joined) => self.joined(joined),
             Arrival::Late(delivery) => self.compared(None, &delivery, None),
         }
     }
 
-    pub(super) fn joined(&mut self, joined: &Joined) {
-        self.evidence.joined(joined.note.route.as_ref(), joined.production.as_ref().ok());
-        match &joined.production {
+    pub(super) fn joined(&mut self, joined: Joined) {
+        let Joined { note, deliveries, production } = joined;
+        self.evidence.joined(note.route.as_ref(), production.as_ref().ok());
+        match &production {
             Ok(production) => self.production.answered(production),
             Err(why) => self.production.unjoined(why.key()),
         }
-        let meeting = Meeting { note: &joined.note, route: joined.note.route.as_deref().unwrap_or(OTHER) };
-        if let Ok(production) = &joined.production {
-            self.repeated(&meeting, production);
-        }
-        for delivery in &joined.deliveries {
+        let meeting = Meeting { note: &note, route: note.route.as_deref().unwrap_or(OTHER) };
+        for delivery in &deliveries {
             match self.role(delivery.target) {
-                Role::Check(target) => self.checked(&meeting, target, delivery, &joined.deliveries),
+                Role::Check(target) => self.checked(&meeting, target, delivery, &deliveries),
                 Role::Target(_) | Role::Baseline => {
-                    self.compared(Some(&meeting), delivery, joined.production.as_ref().ok());
+                    self.compared(Some(&meeting), delivery, production.as_ref().ok());
                 }
             }
+        }
+        if let Ok(production) = production {
+            self.repeated(&meeting, production);
         }
     }
 
@@ -140,18 +141,20 @@ impl Reporter {
     }
 
     /// Holds production's answer against its last one to the same request.
-    fn repeated(&mut self, meeting: &Meeting<'_>, production: &Production) {
+    fn repeated(&mut self, meeting: &Meeting<'_>, production: Production) {
         let Some(key) = meeting.note.repeat else { return };
         if production.damage.is_some() || self.in_haste || !self.noise.wants(meeting.route, Why::Repeats) {
             return;
         }
-        let Some(before) = self.repeats.seen(key, production) else { return };
-        let host = meeting.note.words.host();
-        let (one, other) = (production_side(&before, host), production_side(production, host));
-        let found = compare::compare(&self.compare, meeting.note.words.method(), &one, &other, Bodies::Whole);
-        if !found.body_unknown {
-            self.noise.own(meeting.route, Why::Repeats, &found);
+        if let Some(before) = self.repeats.before(key) {
+            let host = meeting.note.words.host();
+            let (one, other) = (production_side(before, host), production_side(&production, host));
+            let found = compare::compare(&self.compare, meeting.note.words.method(), &one, &other, Bodies::Whole);
+            if !found.body_unknown {
+                self.noise.own(meeting.route, Why::Repeats, &found);
+            }
         }
+        self.repeats.remember(key, production);
     }
 
     /// Holds a target's second answer against its first.

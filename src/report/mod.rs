@@ -429,8 +429,14 @@ impl Reporter {
         self.in_haste = in_haste;
     }
 
-    /// Takes one fact.
+    /// Takes one fact, now.
     pub fn take(&mut self, fact: Fact) {
+        self.evidence.look_at_the_clock();
+        self.take_too(fact);
+    }
+
+    /// Takes a fact that came together with the last one that was taken: at the same time, for the timeline.
+    pub fn take_too(&mut self, fact: Fact) {
         match fact {
             Fact::Ended { mut note, outcome } => {
                 self.evidence.seen(&mut note, Some(&outcome));
@@ -447,7 +453,7 @@ impl Reporter {
                 }
                 // What production answered is counted when it comes.
                 for evicted in self.joins.offered(note, 0) {
-                    self.joined(&evicted);
+                    self.joined(evicted);
                 }
             }
             Fact::Offered { mut note, targets } => {
@@ -455,7 +461,7 @@ impl Reporter {
                 // The sample is judged by what was captured.
                 self.ledger.offered(targets, (!note.id.is_made_up()).then_some(note.bytes));
                 for evicted in self.joins.offered(note, targets.len()) {
-                    self.joined(&evicted);
+                    self.joined(evicted);
                 }
             }
             Fact::Beside { of, baseline, checks } => {
@@ -473,7 +479,7 @@ impl Reporter {
                     self.evidence.answered(status, latency);
                 }
                 if let Half::Complete(joined) = half {
-                    self.joined(&joined);
+                    self.joined(joined);
                 }
             }
             Fact::Orphan => self.production.unjoined("orphan"),
@@ -487,7 +493,7 @@ impl Reporter {
     pub fn finish(mut self, ends: Ends) -> Summary {
         let Ends { engine, targets: ends, keys, unheard, recording, middleware, steps, ramp, asked } = ends;
         for joined in std::mem::take(&mut self.joins).finish() {
-            self.joined(&joined);
+            self.joined(joined);
         }
         self.results.flush();
         let mut results_failed = self.results.failed();

@@ -22,24 +22,26 @@ pub(super) struct Repeats {
 }
 
 impl Repeats {
-    /// Remembers an answer, and gives back the one before.
-    pub(super) fn seen(&mut self, key: RepeatKey, answer: &Production) -> Option<Production> {
-        let mut answer = answer.clone();
+    /// The answer before.
+    pub(super) fn before(&self, key: RepeatKey) -> Option<&Production> {
+        self.answers.get(&key)
+    }
+
+    /// Remembers an answer in the place of the one before.
+    pub(super) fn remember(&mut self, key: RepeatKey, mut answer: Production) {
         if let Some(kept) = &mut answer.kept {
             // It is counted here from now on.
             kept.held = None;
         }
         self.bytes += weight(&answer);
-        let before = self.answers.insert(key, answer);
-        match &before {
-            Some(before) => self.bytes -= weight(before),
+        match self.answers.insert(key, answer) {
+            Some(before) => self.bytes -= weight(&before),
             None => self.order.push_back(key),
         }
         while self.answers.len() > MAX_REMEMBERED || self.bytes > MAX_BYTES {
             let Some(oldest) = self.order.pop_front() else { break };
             self.bytes -= self.answers.remove(&oldest).as_ref().map_or(0, weight);
         }
-        before
     }
 }
 
@@ -57,25 +59,27 @@ mod tests {
     #[test]
     fn the_answer_before_comes_back() {
         let mut repeats = Repeats::default();
-        assert!(repeats.seen(RepeatKey(1), &production(200)).is_none());
-        assert!(repeats.seen(RepeatKey(2), &production(404)).is_none());
-        assert_eq!(repeats.seen(RepeatKey(1), &production(500)).unwrap().status, 200);
-        assert_eq!(repeats.seen(RepeatKey(1), &production(200)).unwrap().status, 500);
+        assert!(repeats.before(RepeatKey(1)).is_none());
+        for status in [200, 500] {
+            repeats.remember(RepeatKey(1), production(status));
+            repeats.remember(RepeatKey(2), production(404));
+            assert_eq!(repeats.before(RepeatKey(1)).unwrap().status, status);
+        }
     }
 
     #[test]
     fn the_oldest_make_room_by_number_and_by_bytes() {
         let mut repeats = Repeats::default();
         for n in 0..2 * MAX_REMEMBERED as u64 {
-            repeats.seen(RepeatKey(n), &production(200));
+            repeats.remember(RepeatKey(n), production(200));
         }
         assert_eq!((repeats.answers.len(), repeats.order.len()), (MAX_REMEMBERED, MAX_REMEMBERED));
         let mut large = production(200);
         large.kept = Some(Box::new(Kept::new(Head::default(), Some(vec![0; 1 << 20].into()))));
         for n in 0..20 {
-            repeats.seen(RepeatKey(n), &large);
+            repeats.remember(RepeatKey(n), large.clone());
         }
         assert!(repeats.bytes <= MAX_BYTES && repeats.answers.len() <= 8, "{}", repeats.answers.len());
-        assert!(repeats.seen(RepeatKey(19), &large).is_some());
+        assert!(repeats.before(RepeatKey(19)).is_some());
     }
 }

@@ -27,6 +27,11 @@ impl Chains {
         }
     }
 
+    /// Whether anything is done on the way to any target.
+    pub(super) fn has_some_of_targets(&self) -> bool {
+        self.of_targets.iter().any(Option::is_some)
+    }
+
     /// What is done on the way to a target, where that is anything.
     pub(super) fn of_target(&mut self, target: usize) -> Option<&mut Chain> {
         self.of_targets.get_mut(target)?.as_mut()

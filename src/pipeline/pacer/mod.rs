@@ -195,7 +195,7 @@ impl Pacer {
         }
         let Ok(due) = self.wait_until(due) else { return false };
         self.reload();
-        let clock = self.clock(&request, due);
+        let clock = if self.work.chains.all.is_timeless() { Timestamp::default() } else { self.clock(&request, due) };
         // What the report says of a request is what was captured, not what the chain made of it.
         let note = self.note(&request);
         match self.marked(&request).and_then(|()| self.work.chains.all.apply_at(&mut request, clock)) {
@@ -313,7 +313,8 @@ impl Pacer {
         (keep_host, place): (bool, u64),
     ) -> bool {
         let id = request.id;
-        let clock = self.clock(&request, due);
+        let clock =
+            if self.work.chains.has_some_of_targets() { self.clock(&request, due) } else { Timestamp::default() };
         let (held, share) = (self.held_by_hand(), self.work.control.share());
         let mut left = targets.len();
         let mut request = Some(request);

@@ -182,5 +182,6 @@ const fn failed(kind: FailureKind) -> Failed {
 
 /// Hands bytes, or the end of the stream, to the reader; says whether the response is whole.
 fn take(reader: &mut ResponseReader, bytes: &[u8]) -> Result<bool, Broken> {
-    if bytes.is_empty() { reader.end().map(|()| true) } else { reader.feed(bytes, Instant::now()) }
+    let now = Instant::now();
+    if bytes.is_empty() { reader.end(now).map(|()| true) } else { reader.feed(bytes, now) }
 }

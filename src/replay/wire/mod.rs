@@ -124,20 +124,25 @@ impl WireClient {
     }
 
     /// Over a pooled connection, or over a new one.
-    async fn pooled(&self, pool: &Pool, outgoing: &Outgoing, wanted: Wanted) -> Result<Answer, FailureKind> {
+    async fn pooled(
+        &self,
+        pool: &Pool,
+        outgoing: &Outgoing,
+        wanted: Wanted,
+        begun: Instant,
+    ) -> Result<Answer, FailureKind> {
         loop {
-            let (mut link, used) = match pool.take(Instant::now()) {
+            let (mut link, used) = match pool.take(begun) {
                 Some(link) => (link, true),
                 None => (self.connector.connect().await?, false),
             };
             link.address.asked();
             match exchange(&mut link, outgoing, wanted, self.max_response).await {
                 Ok(answered) => {
-                    let done = Instant::now();
                     if answered.reusable {
-                        pool.give(link, done);
+                        pool.give(link, answered.read.done);
                     }
-                    return Ok(answer(answered, done));
+                    return Ok(answer(answered));
                 }
                 // Closed between the look at it and the write: the system took nothing.
                 Err(failed) if failed.untouched && used => {}
@@ -170,7 +175,7 @@ impl WireClient {
                     if let (true, Some(place), Some(link)) = (answered.reusable, turn.0.as_mut(), own.take()) {
                         place.put(Connection::Open(link));
                     }
-                    return Ok(answer(answered, Instant::now()));
+                    return Ok(answer(answered));
                 }
                 Err(failed) if failed.untouched && used => {}
                 Err(failed) => return Err(failed.kind),
@@ -216,9 +221,10 @@ impl Client for WireClient {
         let outgoing = outgoing.ok_or(FailureKind::Protocol)?;
         let id = request.id;
         drop(request);
-        self.connector.addresses.keep_fresh(Instant::now());
+        let begun = Instant::now();
+        self.connector.addresses.keep_fresh(begun);
         let result = match &self.sharing {
-            Sharing::Pooled(pool) => self.pooled(pool, &outgoing, wanted).await,
+            Sharing::Pooled(pool) => self.pooled(pool, &outgoing, wanted, begun).await,
             Sharing::Mirrored(_) => self.mirrored(turn, &outgoing, wanted).await,
         };
         result.inspect_err(|kind| tracing::debug!(%id, kind = kind.key(), "a request failed"))
@@ -249,7 +255,7 @@ fn session(settings: &Settings, host: &str) -> Result<Tls, ClientError> {
     Ok(Tls { connector: Arc::new(tls::config(settings)?).into(), name })
 }
 
-fn answer(answered: Answered, done: Instant) -> Answer {
+fn answer(answered: Answered) -> Answer {
     let Answered { read, written, .. } = answered;
     Answer {
         status: read.status,
@@ -258,6 +264,6 @@ fn answer(answered: Answered, done: Instant) -> Answer {
         kept: read.kept,
         written,
         first_byte: read.first_byte,
-        done,
+        done: read.done,
     }
 }

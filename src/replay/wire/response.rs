@@ -51,6 +51,8 @@ pub(super) struct Read {
     pub(super) body_sha256: Option<Digest>,
     pub(super) kept: Option<Box<Kept>>,
     pub(super) first_byte: Instant,
+    /// When the last byte was read, or the end of the stream.
+    pub(super) done: Instant,
     /// Whether the connection can carry another request.
     pub(super) reusable: bool,
 }
@@ -81,6 +83,8 @@ struct Final {
     status: u16,
     persists: bool,
     first_byte: Instant,
+    /// When it was last heard of.
+    done: Instant,
     head: Option<Head>,
     body: BodyReader,
 }
@@ -135,13 +139,16 @@ impl ResponseReader {
             self.head(head, raw, began)?;
             bytes = bytes.get(end - before..).unwrap_or_default();
         }
-        self.body(bytes)
+        self.body(bytes, now)
     }
 
     /// The connection ended: says whether the response did so by that.
-    pub(super) fn end(&self) -> Result<(), Broken> {
-        match &self.state {
-            State::Body(last) if last.body.is_done() || last.body.is_until_close() => Ok(()),
+    pub(super) fn end(&mut self, now: Instant) -> Result<(), Broken> {
+        match &mut self.state {
+            State::Body(last) if last.body.is_done() || last.body.is_until_close() => {
+                last.done = now;
+                Ok(())
+            }
             _ => Err(Broken::Ended),
         }
     }
@@ -162,6 +169,7 @@ impl ResponseReader {
             body_sha256: body.sha256,
             kept,
             first_byte: last.first_byte,
+            done: last.done,
             reusable,
         })
     }
@@ -187,14 +195,16 @@ impl ResponseReader {
             status: head.status,
             persists: head.persists,
             first_byte: began,
+            done: began,
             head: self.wanted.kept.map(|_| Head::new(raw.to_vec())),
             body: BodyReader::with(head.framing, hashed, framed),
         });
         Ok(())
     }
 
-    fn body(&mut self, bytes: &[u8]) -> Result<bool, Broken> {
+    fn body(&mut self, bytes: &[u8], now: Instant) -> Result<bool, Broken> {
         let State::Body(last) = &mut self.state else { return Ok(false) };
+        last.done = now;
         let done = match last.body.feed(bytes) {
             Fed::All => false,
             Fed::Ended(used) => {
@@ -222,7 +232,7 @@ mod tests {
                 return Ok(reader.finish().unwrap());
             }
         }
-        reader.end()?;
+        reader.end(Instant::now())?;
         Ok(reader.finish().unwrap())
     }
 
