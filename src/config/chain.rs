@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 use crate::middleware::file::Environment;
 use crate::middleware::limit::PerSecond;
 use crate::middleware::route::Targets;
-use crate::middleware::{ChainFile, Limits, PseudonymKey, RunIdentity, Settings, Template, filter, pair};
+use crate::middleware::{ChainFile, Limits, PseudonymKey, RunIdentity, SampleKey, Settings, Template, filter, pair};
+use crate::replay::{self, ConnectionMode};
 
 use super::check::{each, parsed, regexes};
 use super::mistakes::Mistakes;
@@ -67,6 +68,16 @@ pub(super) fn select(
         seed: typed.seed.as_deref().and_then(|typed| mistakes.keep("--seed", seed(typed))).unwrap_or_default(),
         ..Settings::default()
     }
+}
+
+/// Where connections are mirrored, a sample takes whole ones unless it was said what it goes by: half of the requests on
+/// each connection would still be all of the connections.
+pub(super) fn sample_as_sent(settings: Settings, typed: &typed::Select, targets: &[replay::Settings]) -> Settings {
+    let is_mirrored = targets.iter().any(|target| target.connections == ConnectionMode::Mirrored);
+    if typed.sample_by.is_none() && is_mirrored {
+        return Settings { sample_by: SampleKey::Connection, ..settings };
+    }
+    settings
 }
 
 /// Warns of flags that say how to sample where nothing is sampled. A forecast and a ramp have shares of their own.

@@ -154,6 +154,7 @@ pub fn replay(typed: typed::Replay) -> Result<ReplayConfig, Mistakes> {
     let external = external::settings(&typed.middleware, &mut mistakes, &mut warnings);
     let sparing = sparing::sparing(&typed.sparing, &typed.select, false, &mut mistakes, &mut warnings);
     let targets = targets(&typed.send, &middleware, sparing.guard.as_ref(), &mut mistakes, &mut warnings);
+    let middleware = chain::sample_as_sent(middleware, &typed.select, &targets);
     let control = sparing::control(typed.control.as_deref(), false);
     let compare = compare::rules(&typed.compare, &mut mistakes);
     let beside = compare::beside(&typed.compare, &targets, &mut mistakes);

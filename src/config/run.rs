@@ -77,6 +77,7 @@ pub fn shadow(typed: &typed::Shadow) -> Result<RunConfig, Mistakes> {
     let external = super::external::settings(&typed.middleware, &mut mistakes, &mut warnings);
     let sparing = super::sparing::sparing(&typed.sparing, &typed.select, true, &mut mistakes, &mut warnings);
     let targets = super::targets(&typed.send, &middleware, sparing.guard.as_ref(), &mut mistakes, &mut warnings);
+    let middleware = super::chain::sample_as_sent(middleware, &typed.select, &targets);
     let compare = super::compare::rules(&typed.compare, &mut mistakes);
     let beside = super::compare::beside(&typed.compare, &targets, &mut mistakes);
     let demands = gates::checked(&typed.gates, &super::names_and_urls(&targets), &mut mistakes, &mut warnings);

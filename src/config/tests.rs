@@ -197,6 +197,24 @@ fn standard_input_is_not_touched_while_there_are_other_mistakes() {
 }
 
 #[test]
+fn a_sample_of_mirrored_connections_takes_whole_ones_unless_it_is_said_otherwise() {
+    use middleware::SampleKey::{ClientIp, Connection, Request};
+    for (connections, by, expected) in [
+        (Some("mirrored"), None, Connection),
+        (Some("mirrored"), Some("request"), Request),
+        (Some("mirrored"), Some("client-ip"), ClientIp),
+        (None, None, Request),
+    ] {
+        let config = config(|typed| {
+            typed.send.connections = connections.map(str::to_owned);
+            typed.select.sample = Some("50%".into());
+            typed.select.sample_by = by.map(str::to_owned);
+        });
+        assert_eq!(config.middleware.sample_by, expected);
+    }
+}
+
+#[test]
 fn what_is_pointless_is_warned_of_and_done() {
     let config = config(|typed| {
         typed.send.insecure = true;

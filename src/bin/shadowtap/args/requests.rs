@@ -13,7 +13,8 @@ pub(crate) struct SelectArgs {
     #[arg(long, value_name = "SHARE", allow_hyphen_values = true)]
     sample: Option<String>,
     /// What the sample keeps together: request, connection, client-ip, header:NAME, cookie:NAME, param:NAME or
-    /// path-segment:N (from 1); a request that lacks it is sampled by itself [default: request]
+    /// path-segment:N (from 1); a request that lacks it is sampled by itself [default: request; connection with
+    /// --connections mirrored]
     #[arg(long, value_name = "KEY")]
     sample_by: Option<String>,
     /// Chooses another sample of the same size; the same seed always chooses the same [default: 0]
