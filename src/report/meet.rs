@@ -116,7 +116,7 @@ impl Reporter {
         }
         let looked = Compared { unknown, differences: &differences };
         self.evidence.compared(meeting.map(|meeting| meeting.note), delivery, production, url, looked);
-        let recent = self.recent.as_mut().filter(|_| !differences.is_empty());
+        let recent = self.recent.as_mut().filter(|recent| recent.wants() && !differences.is_empty());
         if recent.is_some() || self.results.wanted() {
             let line = Line::delivered(meeting.map(|meeting| meeting.note), delivery, url, production, differences);
             if let Some(recent) = recent {

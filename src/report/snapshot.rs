@@ -67,7 +67,8 @@ pub struct Snapshot {
     pub production: Buckets,
     /// How long things took at each target, by its URL.
     pub targets: BTreeMap<String, TargetBuckets>,
-    /// Lines of results of the last deliveries that differ, the latest last; kept from the first look on.
+    /// Lines of results of deliveries that differ, in their order; kept from the first look on, and of those since a look
+    /// the first twenty only.
     pub differences: Vec<Box<RawValue>>,
     /// What the stages know of this moment.
     pub live: Live,
@@ -157,7 +158,7 @@ impl From<Look> for Fact {
 impl Reporter {
     /// What the run amounts to so far. Joins that wait go on waiting.
     pub fn snapshot(&mut self, beside: Beside) -> Snapshot {
-        let differences = self.recent.get_or_insert_default().lines();
+        let differences = self.recent.get_or_insert_default().look();
         let Beside { engine, recording, evidence } = beside;
         let end = TargetEnd::default();
         let targets = self.targets.iter().zip(&self.urls);
@@ -196,25 +197,37 @@ impl Reporter {
     }
 }
 
-/// The last deliveries that differ, as lines of results.
+/// Deliveries that differ, as lines of results: of those since a look the first so many, since to write down each of
+/// thousands a second, for the few that are shown, takes longer than to compare them.
 #[derive(Debug, Default)]
-pub(super) struct Recent(VecDeque<Box<RawValue>>);
+pub(super) struct Recent {
+    lines: VecDeque<Box<RawValue>>,
+    since_look: usize,
+}
 
 impl Recent {
+    /// Whether another line will be shown.
+    pub(super) const fn wants(&self) -> bool {
+        self.since_look < MAX_RECENT
+    }
+
     /// Keeps a line; the oldest makes room.
     pub(super) fn keep(&mut self, line: &Line<'_>) {
+        self.since_look += 1;
         let Ok(line) = serde_json::value::to_raw_value(line) else { return };
         if line.get().len() > MAX_LINE {
             return;
         }
-        if self.0.len() == MAX_RECENT {
-            self.0.pop_front();
+        if self.lines.len() == MAX_RECENT {
+            self.lines.pop_front();
         }
-        self.0.push_back(line);
+        self.lines.push_back(line);
     }
 
-    fn lines(&self) -> Vec<Box<RawValue>> {
-        self.0.iter().cloned().collect()
+    /// Somebody looks.
+    fn look(&mut self) -> Vec<Box<RawValue>> {
+        self.since_look = 0;
+        self.lines.iter().cloned().collect()
     }
 }
 
@@ -324,6 +337,11 @@ mod tests {
         let last: serde_json::Value = serde_json::from_str(kept.last().unwrap().get()).unwrap();
         assert_eq!((&last["id"], &last["differences"][0]["shadow"]), (&"1.38".into(), &503.into()));
         (40..80).for_each(|n| answered(&mut reporter, n, 404));
-        assert_eq!(looked_at(&mut reporter).differences.len(), MAX_RECENT);
+        let kept = looked_at(&mut reporter).differences;
+        let last: serde_json::Value = serde_json::from_str(kept.last().unwrap().get()).unwrap();
+        assert_eq!((kept.len(), &last["id"]), (MAX_RECENT, &format!("1.{}", 39 + MAX_RECENT).into()));
+        answered(&mut reporter, 80, 404);
+        let kept = looked_at(&mut reporter).differences;
+        assert!(kept.last().unwrap().get().contains("1.80"), "after each look there is room again");
     }
 }
