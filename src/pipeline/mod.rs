@@ -1,4 +1,4 @@
-//! The stages put together: the only place that makes threads ([`threads`]) and channels, all of them in this file.
+//! The stages put together: the only place that makes threads (`threads.rs`) and channels (this file).
 //!
 //! ```text
 //!   capture thread          pacing thread               tokio                report thread
