@@ -114,7 +114,7 @@ fn is_spelt(name: &[u8], known: &[u8]) -> bool {
 }
 
 /// What whoever parsed a head knows of it.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Contents {
     /// What its lines may be called.
     pub(super) names: Names,
@@ -128,13 +128,6 @@ impl Contents {
     /// Of a request head as RFC 9112 asks for it.
     pub(crate) const fn of_request(names: Names, places: Places) -> Self {
         Self { names, request: Some(places) }
-    }
-}
-
-impl Default for Contents {
-    /// Of a head without a byte.
-    fn default() -> Self {
-        Self { names: Names::default(), request: None }
     }
 }
 

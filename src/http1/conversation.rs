@@ -261,15 +261,13 @@ impl Conversation {
         // Most heads are plain ones, in one piece.
         if !lost && let Some((len, facts)) = head::plain(piece.bytes, is_request) {
             let seen = head_at(piece, len);
-            return match facts {
-                Facts::Request(facts, contents) => self.request_head(seen, &facts, contents, sink),
-                Facts::Response(facts) => self.response_head(seen, &facts, sink),
-            };
+            return self.head(seen, Some(facts), sink);
         }
         match find(piece.bytes, is_request, lost) {
             Found::Head(len) => {
                 let seen = head_at(piece, len);
-                self.head(is_request, seen, sink)
+                let facts = head::any(&seen.raw, is_request);
+                self.head(seen, facts, sink)
             }
             Found::Partial { recognised } => hold(piece, recognised),
             Found::Nothing => {
@@ -321,7 +319,8 @@ impl Conversation {
                 raw.truncate(len);
                 piece.pass(len.saturating_sub(before));
                 let seen = HeadSeen { raw, start, at: piece.at, end: piece.offset };
-                self.head(is_request, seen, sink)
+                let facts = head::any(&seen.raw, is_request);
+                self.head(seen, facts, sink)
             }
             None if partial.raw.len() <= MAX_HEAD_BYTES => {
                 piece.pass(piece.bytes.len());
@@ -341,14 +340,11 @@ impl Conversation {
         }
     }
 
-    /// A whole head, which may be anything.
-    fn head(&mut self, is_request: bool, seen: HeadSeen, sink: Sink<'_>) -> State {
-        if is_request {
-            let (facts, contents) = head::request(&seen.raw);
-            return self.request_head(seen, &facts, contents, sink);
-        }
-        match head::response(&seen.raw) {
-            Some(facts) => self.response_head(seen, &facts, sink),
+    /// A whole head, and what it says, if anything.
+    fn head(&mut self, seen: HeadSeen, facts: Option<Facts>, sink: Sink<'_>) -> State {
+        match facts {
+            Some(Facts::Request(facts, contents)) => self.request_head(seen, &facts, contents, sink),
+            Some(Facts::Response(facts)) => self.response_head(seen, &facts, sink),
             None => self.lost(Some(false), Damage::Malformed),
         }
     }

@@ -158,7 +158,7 @@ pub(super) enum Facts {
 }
 
 /// Reads the head that `bytes` begin with, and says how long it is. `None` where it is not whole, or not as RFC 9112 asks:
-/// then [`end`] finds where it ends, and [`request`] or [`response`] makes the best of it.
+/// then [`end`] finds where it ends, and [`any`] makes the best of it.
 pub(super) fn plain(bytes: &[u8], is_request: bool) -> Option<(usize, Facts)> {
     let mut fields = Fields::default();
     if is_request {
@@ -169,6 +169,15 @@ pub(super) fn plain(bytes: &[u8], is_request: bool) -> Option<(usize, Facts)> {
         let len = strict_response(bytes, &mut fields)?;
         Some((len, Facts::Response(ResponseFacts { status, fields })))
     }
+}
+
+/// Makes the best of a whole head; `None` where it is a response's without a status line.
+pub(super) fn any(raw: &[u8], is_request: bool) -> Option<Facts> {
+    if is_request {
+        let (facts, contents) = request(raw);
+        return Some(Facts::Request(facts, contents));
+    }
+    response(raw).map(Facts::Response)
 }
 
 /// Reads a whole request head whose first line is known to be a request line.

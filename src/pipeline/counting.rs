@@ -49,14 +49,9 @@ pub(super) fn count(
             // Counting goes on, looking into bodies can wait: a queue that is filling up is not to fill.
             reporter.hurry(facts.len() > FACT_HASTE);
             keeper.take(&batch);
-            let mut facts_at_once = batch.drain(..);
-            if let Some(first) = facts_at_once.next() {
-                count_one(&progress, &reporter, &first);
-                reporter.take(first);
-            }
-            for fact in facts_at_once {
-                count_one(&progress, &reporter, &fact);
-                reporter.take_too(fact);
+            reporter.look_at_the_clock();
+            for fact in batch.drain(..) {
+                count_one(&mut reporter, fact, &progress);
             }
             // Whoever waits is woken by every fact, and that costs more than to count it.
             thread::sleep(FACT_PAUSE);
@@ -66,8 +61,8 @@ pub(super) fn count(
     }
 }
 
-fn count_one(progress: &Progress, reporter: &Reporter, fact: &Fact) {
-    if let Fact::Delivered(delivery) = fact
+fn count_one(reporter: &mut Reporter, fact: Fact, progress: &Progress) {
+    if let Fact::Delivered(delivery) = &fact
         && reporter.is_target(delivery.target)
     {
         progress.in_flight.fetch_sub(1, Ordering::Relaxed);
@@ -78,4 +73,5 @@ fn count_one(progress: &Progress, reporter: &Reporter, fact: &Fact) {
             _ => 0,
         };
     }
+    reporter.take_too(fact);
 }

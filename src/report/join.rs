@@ -3,7 +3,7 @@
 //! Offers, deliveries and production halves come in; a [`Joined`] leaves once all halves of a request are there, or
 //! once it has to make room. Nothing is counted here. A production half of what was not offered is dropped at once.
 
-use std::collections::hash_map::Entry;
+use std::collections::hash_map::{Entry, OccupiedEntry};
 use std::collections::{HashMap, VecDeque};
 
 use smallvec::SmallVec;
@@ -77,7 +77,7 @@ pub enum Half {
     Unwanted,
     /// The join goes on waiting.
     Waiting,
-    /// The join is complete, or will not be more so.
+    /// The join is complete.
     Complete(Joined),
 }
 
@@ -221,20 +221,12 @@ impl Joins {
     pub fn delivered(&mut self, delivery: Box<Delivery>) -> Arrival {
         let Entry::Occupied(mut entry) = self.waiting.entry(delivery.id) else { return Arrival::Late(delivery) };
         let more = Held::of(delivery.answer.as_ref().and_then(|answer| answer.kept.as_deref()));
-        let pending = entry.get_mut();
-        pending.deliveries.push(delivery);
-        pending.held.add(more);
-        self.held.add(more);
-        if pending.place < self.bodiless {
-            self.held.bodies -= pending.let_bodies_go();
+        entry.get_mut().deliveries.push(delivery);
+        if let Some(joined) = grown(entry, more, &mut self.held, self.bodiless) {
+            return Arrival::Complete(joined);
         }
-        if !pending.is_complete() {
-            self.make_room_for_bodies();
-            return Arrival::Waiting;
-        }
-        let pending = entry.remove();
-        self.held.subtract(pending.held);
-        Arrival::Complete(pending.end(Unjoined::Stopped))
+        self.make_room_for_bodies();
+        Arrival::Waiting
     }
 
     /// The production half came. A second one for the same request changes nothing.
@@ -246,15 +238,8 @@ impl Joins {
         }
         let more = Held::of(half.as_ref().ok().and_then(|production| production.kept.as_deref()));
         pending.production = Some(half);
-        pending.held.add(more);
-        self.held.add(more);
-        if pending.place < self.bodiless {
-            self.held.bodies -= pending.let_bodies_go();
-        }
-        if pending.is_complete() {
-            let pending = entry.remove();
-            self.held.subtract(pending.held);
-            return Half::Complete(pending.end(Unjoined::Stopped));
+        if let Some(joined) = grown(entry, more, &mut self.held, self.bodiless) {
+            return Half::Complete(joined);
         }
         self.make_room_for_bodies();
         Half::Waiting
@@ -287,6 +272,27 @@ impl Joins {
             self.order.retain(|(place, id)| waiting.get(id).is_some_and(|pending| pending.place == *place));
         }
     }
+}
+
+/// Follows what a join holds, with `more` now, in what `all` hold; ends it where it is complete.
+fn grown(
+    mut entry: OccupiedEntry<'_, ExchangeId, Box<Pending>>,
+    more: Held,
+    all: &mut Held,
+    bodiless: u64,
+) -> Option<Joined> {
+    let pending = entry.get_mut();
+    pending.held.add(more);
+    all.add(more);
+    if pending.place < bodiless {
+        all.bodies -= pending.let_bodies_go();
+    }
+    if !pending.is_complete() {
+        return None;
+    }
+    let pending = entry.remove();
+    all.subtract(pending.held);
+    Some(pending.end(Unjoined::Stopped))
 }
 
 #[cfg(test)]

@@ -431,11 +431,16 @@ impl Reporter {
 
     /// Takes one fact, now.
     pub fn take(&mut self, fact: Fact) {
-        self.evidence.look_at_the_clock();
+        self.look_at_the_clock();
         self.take_too(fact);
     }
 
-    /// Takes a fact that came together with the last one that was taken: at the same time, for the timeline.
+    /// What is taken from now on came now: of many facts at once the clock is not asked with each.
+    pub fn look_at_the_clock(&mut self) {
+        self.evidence.look_at_the_clock();
+    }
+
+    /// Takes one of several facts that came at once, when the clock was last looked at.
     pub fn take_too(&mut self, fact: Fact) {
         match fact {
             Fact::Ended { mut note, outcome } => {
