@@ -212,6 +212,8 @@ pub struct Watching {
     pub metrics: Option<String>,
     /// A file with a word in it.
     pub control_token_file: Option<PathBuf>,
+    /// A file with the word of who may read the metrics.
+    pub metrics_token: Option<PathBuf>,
     /// `text`, `json`.
     pub log_format: Option<String>,
     /// Whether only warnings are told on the way.

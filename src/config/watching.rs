@@ -2,7 +2,7 @@
 
 use super::mistakes::Mistakes;
 use super::typed;
-use crate::serve::{Server, Token};
+use crate::serve::{Server, Token, Tokens};
 
 /// How a run is watched.
 #[derive(Debug, Default)]
@@ -39,12 +39,15 @@ pub(super) fn watching(typed: &typed::Watching, mistakes: &mut Mistakes) -> Watc
     if let Some(format) = &typed.log_format {
         mistakes.keep("--log-format", LogFormat::parse(format));
     }
-    let token = typed.control_token_file.as_deref();
-    let token = token.and_then(|path| mistakes.keep("--control-token-file", Token::read(path)));
-    let server = typed.metrics.as_deref().and_then(|address| mistakes.keep("--metrics", Server::bind(address, token)));
-    if typed.control_token_file.is_some() && typed.metrics.is_none() {
-        mistakes.add("--control-token-file", "there is nothing to guard without --metrics");
-    }
+    let files = [("--control-token-file", &typed.control_token_file), ("--metrics-token", &typed.metrics_token)];
+    let [control, metrics] = files.map(|(flag, file)| {
+        if file.is_some() && typed.metrics.is_none() {
+            mistakes.add(flag, "there is nothing to guard without --metrics");
+        }
+        file.as_deref().and_then(|path| mistakes.keep(flag, Token::read(path)))
+    });
+    let tokens = Tokens { control, metrics };
+    let server = typed.metrics.as_deref().and_then(|address| mistakes.keep("--metrics", Server::bind(address, tokens)));
     Watching { server, quiet: typed.quiet }
 }
 
@@ -74,5 +77,7 @@ mod tests {
         check(|typed| typed.log_format = Some("xml".to_owned()), "--log-format: `xml` is no format");
         check(|typed| typed.control_token_file = Some("/nowhere".into()), "--control-token-file: cannot read /nowhere");
         check(|typed| typed.control_token_file = Some("/nowhere".into()), "nothing to guard without --metrics");
+        check(|typed| typed.metrics_token = Some("/nowhere".into()), "--metrics-token: cannot read /nowhere");
+        check(|typed| typed.metrics_token = Some("/nowhere".into()), "nothing to guard without --metrics");
     }
 }

@@ -2,9 +2,14 @@
 //!
 //! A browser on this machine speaks for whatever page it has open, so a page of another origin must neither read nor
 //! steer. Reading asks that the Host names this machine (else a name of somebody else's has been pointed at it, DNS
-//! rebinding); only `/metrics`, at an address that is open to others anyway, is read under any name. Steering asks for
-//! the same, that a browser does not say the request comes from elsewhere, and for a token: the one of
+//! rebinding); only `/metrics` and the probes, at an address that is open to others anyway, are read under any name.
+//! At such an address the page and its events, which show what was in requests and responses, ask for the token of
+//! `--control-token-file`, and are not there without one. `--metrics-token` closes the metrics and the probes.
+//!
+//! Steering asks for the same, that a browser does not say the request comes from elsewhere, and for a token: the one of
 //! `--control-token-file`, or else, on loopback, one that stands in the page and that no other origin can read.
+//!
+//! A token comes in a header, never in a cookie: cookies go to every port of a host, so to what is recorded there, too.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -18,6 +23,19 @@ const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
 /// Where the metrics are.
 pub(super) const METRICS: &str = "/metrics";
+/// Where it is said that the process answers.
+pub(super) const HEALTH: &str = "/healthz";
+/// Where it is said that the run has begun.
+pub(super) const READY: &str = "/readyz";
+
+/// The words that open what is not open to all.
+#[derive(Clone, Debug, Default)]
+pub struct Tokens {
+    /// Of who may steer the run, and at an address that others reach see the page.
+    pub control: Option<Token>,
+    /// Of who may read the metrics and the probes; without one everybody may.
+    pub metrics: Option<Token>,
+}
 
 /// Who may read, and who may steer.
 #[derive(Clone, Debug)]
@@ -26,6 +44,7 @@ pub struct Access {
     /// The names that this address has, in lower case, besides any IP address.
     names: Vec<String>,
     steering: Steering,
+    metrics: Option<Token>,
 }
 
 #[derive(Clone, Debug)]
@@ -50,6 +69,9 @@ pub enum Refused {
     /// No token, or another one.
     #[error("this needs the token: Authorization: Bearer TOKEN")]
     Token,
+    /// Nobody may see the page here.
+    #[error("the page is shown at an address that others reach only where the run is begun with --control-token-file")]
+    NoPage,
     /// Nobody may steer here.
     #[error("the run cannot be steered at an address that others reach, unless it is begun with --control-token-file")]
     Off,
@@ -64,7 +86,7 @@ impl Refused {
     pub const fn status(self) -> StatusCode {
         match self {
             Self::Host => StatusCode::MISDIRECTED_REQUEST,
-            Self::Origin | Self::Off => StatusCode::FORBIDDEN,
+            Self::Origin | Self::NoPage | Self::Off => StatusCode::FORBIDDEN,
             Self::Token => StatusCode::UNAUTHORIZED,
             Self::Method => StatusCode::METHOD_NOT_ALLOWED,
         }
@@ -74,10 +96,10 @@ impl Refused {
 impl Access {
     /// For what listens at `address`, typed with the name or address `typed`.
     #[must_use]
-    pub fn new(address: SocketAddr, typed: &str, token: Option<Token>) -> Self {
+    pub fn new(address: SocketAddr, typed: &str, tokens: Tokens) -> Self {
         let loopback = address.ip().is_loopback();
         let node = rustix::system::uname().nodename().to_string_lossy().into_owned();
-        let steering = match token {
+        let steering = match tokens.control {
             Some(token) => Steering::File(token),
             None if loopback => Steering::Page(Token::random()),
             None => Steering::Off,
@@ -87,13 +109,19 @@ impl Access {
         if !loopback {
             names.push(node.to_ascii_lowercase());
         }
-        Self { loopback, names, steering }
+        Self { loopback, names, steering, metrics: tokens.metrics }
     }
 
     /// Whether anybody may steer.
     #[must_use]
     pub const fn steers(&self) -> bool {
         !matches!(self.steering, Steering::Off)
+    }
+
+    /// Whether anybody may open the page.
+    #[must_use]
+    pub const fn shows_page(&self) -> bool {
+        self.loopback || self.steers()
     }
 
     /// The token that stands in the page, where one does.
@@ -107,27 +135,49 @@ impl Access {
 
     /// Whether a request may have what it asks for.
     pub fn check(&self, method: &Method, path: &str, headers: &HeaderMap) -> Result<(), Refused> {
-        let public = path == METRICS && !self.loopback;
+        let monitoring = matches!(path, METRICS | HEALTH | READY);
+        let public = monitoring && !self.loopback;
         if !public && !self.is_here(only(headers, &HOST)) {
             return Err(Refused::Host);
         }
         match *method {
-            Method::GET | Method::HEAD => Ok(()),
+            Method::GET | Method::HEAD if monitoring => self.may_monitor(headers),
+            Method::GET | Method::HEAD => self.may_see(headers),
             Method::POST => self.may_steer(headers),
             _ => Err(Refused::Method),
         }
     }
 
+    /// Who may steer may read, too.
+    fn may_monitor(&self, headers: &HeaderMap) -> Result<(), Refused> {
+        let Some(token) = &self.metrics else { return Ok(()) };
+        let (shown, steers) = (bearer(headers), self.token());
+        let known = shown.is_some_and(|shown| token.is(shown) || steers.is_some_and(|token| token.is(shown)));
+        if known { Ok(()) } else { Err(Refused::Token) }
+    }
+
+    fn may_see(&self, headers: &HeaderMap) -> Result<(), Refused> {
+        if self.loopback {
+            return Ok(());
+        }
+        let token = self.token().ok_or(Refused::NoPage)?;
+        if bearer(headers).is_some_and(|shown| token.is(shown)) { Ok(()) } else { Err(Refused::Token) }
+    }
+
+    /// The token of who may steer.
+    const fn token(&self) -> Option<&Token> {
+        match &self.steering {
+            Steering::Off => None,
+            Steering::Page(token) | Steering::File(token) => Some(token),
+        }
+    }
+
     fn may_steer(&self, headers: &HeaderMap) -> Result<(), Refused> {
-        let token = match &self.steering {
-            Steering::Off => return Err(Refused::Off),
-            Steering::Page(token) | Steering::File(token) => token,
-        };
+        let token = self.token().ok_or(Refused::Off)?;
         if from_elsewhere(headers) {
             return Err(Refused::Origin);
         }
-        let shown = only(headers, &AUTHORIZATION).and_then(|value| value.as_bytes().strip_prefix(b"Bearer "));
-        if shown.is_some_and(|shown| token.is(shown)) { Ok(()) } else { Err(Refused::Token) }
+        if bearer(headers).is_some_and(|shown| token.is(shown)) { Ok(()) } else { Err(Refused::Token) }
     }
 
     /// Whether a Host header names this machine: by an IP address, or by a name that is known for it.
@@ -145,6 +195,11 @@ fn from_elsewhere(headers: &HeaderMap) -> bool {
     let other_origin = headers.get_all(ORIGIN).iter().any(|origin| Some(origin.as_bytes()) != here.as_deref());
     let other_site = headers.get_all(SEC_FETCH_SITE).iter().any(|site| site != "same-origin" && site != "none");
     other_origin || other_site
+}
+
+/// The token that a request shows.
+fn bearer(headers: &HeaderMap) -> Option<&[u8]> {
+    only(headers, &AUTHORIZATION)?.as_bytes().strip_prefix(b"Bearer ")
 }
 
 /// A header's value; `None` where there are several.
@@ -165,13 +220,23 @@ mod tests {
     use super::*;
 
     const TOKEN: &str = "0123456789abcdef";
+    const METRICS_TOKEN: &str = "fedcba9876543210";
 
     fn access(address: &str, token: bool) -> Access {
+        access_with(address, token, false)
+    }
+
+    fn access_with(address: &str, control: bool, metrics: bool) -> Access {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("token");
-        std::fs::write(&file, TOKEN).unwrap();
+        let token = |word: &str| {
+            std::fs::write(&file, word).unwrap();
+            Some(Token::read(&file).unwrap())
+        };
+        let control = if control { token(TOKEN) } else { None };
+        let metrics = if metrics { token(METRICS_TOKEN) } else { None };
         let address: SocketAddr = address.parse().unwrap();
-        Access::new(address, &address.ip().to_string(), token.then(|| Token::read(&file).unwrap()))
+        Access::new(address, &address.ip().to_string(), Tokens { control, metrics })
     }
 
     fn headers(lines: &[(&'static str, &str)]) -> HeaderMap {
@@ -204,12 +269,48 @@ mod tests {
         assert_eq!(access.check(&Method::GET, "/", &HeaderMap::new()), Err(Refused::Host));
     }
 
+    /// What becomes of a GET at this address that shows this token.
+    #[track_caller]
+    fn reads_with(access: &Access, path: &str, token: &str, expected: Result<(), Refused>) {
+        let bearer = format!("Bearer {token}");
+        let lines = [("host", "10.1.2.3:9184"), ("authorization", bearer.as_str())];
+        assert_eq!(access.check(&Method::GET, path, &headers(&lines)), expected, "{path} with {token:?}");
+        assert_eq!(access.check(&Method::HEAD, path, &headers(&lines)), expected, "{path} with {token:?}");
+    }
+
     #[test]
-    fn elsewhere_metrics_are_read_under_any_name_and_the_page_is_not() {
-        let access = access("0.0.0.0:9184", false);
-        reads(&access, "/metrics", "node1.example:9184", Ok(()));
-        reads(&access, "/events", "node1.example:9184", Err(Refused::Host));
-        reads(&access, "/", "10.1.2.3:9184", Ok(()));
+    fn at_an_open_address_monitoring_is_read_under_any_name_and_the_page_with_the_token_only() {
+        for address in ["0.0.0.0:9184", "10.1.2.3:9184", "[::]:9184"] {
+            let (without, with) = (access(address, false), access(address, true));
+            for path in ["/metrics", "/healthz", "/readyz"] {
+                reads(&without, path, "node1.example:9184", Ok(()));
+                reads(&with, path, "node1.example:9184", Ok(()));
+            }
+            for path in ["/", "/events", "/anything", "/metrics/", "//metrics"] {
+                reads(&with, path, "node1.example:9184", Err(Refused::Host));
+                reads(&with, path, "10.1.2.3:9184", Err(Refused::Token));
+                reads_with(&with, path, "", Err(Refused::Token));
+                reads_with(&with, path, "0123456789abcdeF", Err(Refused::Token));
+                reads_with(&with, path, TOKEN, Ok(()));
+                reads_with(&without, path, TOKEN, Err(Refused::NoPage));
+            }
+        }
+    }
+
+    #[test]
+    fn a_token_for_the_metrics_closes_them_and_the_probes_and_opens_nothing_else() {
+        for address in ["127.0.0.1:9184", "0.0.0.0:9184"] {
+            let access = access_with(address, true, true);
+            for path in ["/metrics", "/healthz", "/readyz"] {
+                reads(&access, path, "10.1.2.3:9184", Err(Refused::Token));
+                reads_with(&access, path, "fedcba987654321", Err(Refused::Token));
+                reads_with(&access, path, METRICS_TOKEN, Ok(()));
+                reads_with(&access, path, TOKEN, Ok(()));
+            }
+            steers(&access, &[("authorization", "Bearer fedcba9876543210")], Err(Refused::Token));
+        }
+        reads_with(&access_with("0.0.0.0:9184", true, true), "/events", METRICS_TOKEN, Err(Refused::Token));
+        reads_with(&access_with("0.0.0.0:9184", false, true), "/events", METRICS_TOKEN, Err(Refused::NoPage));
     }
 
     /// What becomes of a POST with these header lines besides Host and the right token.

@@ -4,10 +4,8 @@ use std::io;
 use std::net::{SocketAddr, TcpListener, ToSocketAddrs as _};
 use std::sync::Arc;
 
-use super::access::Access;
-use super::places::Places;
-use super::token::Token;
-use super::{Watched, http};
+use super::access::{Access, Tokens};
+use super::{Watched, connections, http};
 
 /// A bound address; nobody is answered before [`Server::start`].
 #[derive(Debug)]
@@ -61,9 +59,9 @@ fn advice(address: SocketAddr, error: &io::Error) -> String {
 }
 
 impl Server {
-    /// Listens at `typed`, `ADDRESS:PORT`; port 0 is any that is free. With a `token` only who shows it may steer the
-    /// run; without one the page may, where the address is one of this machine alone.
-    pub fn bind(typed: &str, token: Option<Token>) -> Result<Self, ServeError> {
+    /// Listens at `typed`, `ADDRESS:PORT`; port 0 is any that is free. With a token for control only who shows it may
+    /// steer the run; without one the page may, where the address is one of this machine alone.
+    pub fn bind(typed: &str, tokens: Tokens) -> Result<Self, ServeError> {
         let no_address = || ServeError::Address(typed.to_owned());
         let (name, port) = typed.rsplit_once(':').ok_or_else(no_address)?;
         if name.is_empty() || port.parse::<u16>().is_err() || (name.contains(':') && !name.starts_with('[')) {
@@ -76,7 +74,7 @@ impl Server {
         let listener = TcpListener::bind(wanted).map_err(refused)?;
         listener.set_nonblocking(true).map_err(refused)?;
         let address = listener.local_addr().map_err(refused)?;
-        Ok(Self { listener, address, access: Access::new(address, name, token) })
+        Ok(Self { listener, address, access: Access::new(address, name, tokens) })
     }
 
     /// Where it listens.
@@ -91,15 +89,17 @@ impl Server {
         self.access.steers()
     }
 
+    /// Whether anybody may open the page here.
+    #[must_use]
+    pub const fn shows_page(&self) -> bool {
+        self.access.shows_page()
+    }
+
     /// Shows `run` from now on, for as long as the runtime lives. To be called within it.
     pub fn start(self, run: Arc<dyn Watched>) -> io::Result<()> {
         let listener = tokio::net::TcpListener::from_std(self.listener)?;
         let router = http::router(run, self.access);
-        tokio::spawn(async move {
-            if let Err(error) = axum::serve(Places::new(listener), router).await {
-                tracing::warn!(%error, "metrics and the live page have ended");
-            }
-        });
+        tokio::spawn(connections::serve(listener, router));
         Ok(())
     }
 }
@@ -107,10 +107,15 @@ impl Server {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::serve::Token;
+
+    fn bind(typed: &str) -> Result<Server, ServeError> {
+        Server::bind(typed, Tokens::default())
+    }
 
     #[track_caller]
     fn refused(typed: &str, part: &str) {
-        let error = Server::bind(typed, None).unwrap_err().to_string();
+        let error = bind(typed).unwrap_err().to_string();
         assert!(error.contains(part), "{typed}: {error}");
     }
 
@@ -123,7 +128,7 @@ mod tests {
 
     #[test]
     fn an_address_that_cannot_be_had_is_told_with_what_helps() {
-        let taken = Server::bind("127.0.0.1:0", None).unwrap();
+        let taken = bind("127.0.0.1:0").unwrap();
         refused(&taken.address().to_string(), "another process does");
         refused("192.0.2.1:9184", "127.0.0.1 always works");
     }
@@ -131,7 +136,7 @@ mod tests {
     #[test]
     fn names_and_both_kinds_of_addresses_are_taken() {
         for typed in ["localhost:0", "127.0.0.1:0", "[::1]:0"] {
-            let server = Server::bind(typed, None);
+            let server = bind(typed);
             // A machine may have no IPv6.
             if typed != "[::1]:0" {
                 assert!(server.unwrap().address().ip().is_loopback(), "{typed}");
@@ -140,9 +145,10 @@ mod tests {
     }
 
     #[test]
-    fn only_this_machine_may_steer_without_a_token() {
-        assert!(Server::bind("127.0.0.1:0", None).unwrap().steers());
-        assert!(!Server::bind("0.0.0.0:0", None).unwrap().steers());
-        assert!(Server::bind("0.0.0.0:0", Some(Token::random())).unwrap().steers());
+    fn only_this_machine_may_steer_and_see_the_page_without_a_token() {
+        assert!(bind("127.0.0.1:0").unwrap().shows_page() && !bind("0.0.0.0:0").unwrap().shows_page());
+        assert!(bind("127.0.0.1:0").unwrap().steers());
+        assert!(!bind("0.0.0.0:0").unwrap().steers());
+        assert!(Server::bind("0.0.0.0:0", Tokens { control: Some(Token::random()), metrics: None }).unwrap().steers());
     }
 }

@@ -5,17 +5,18 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use axum::extract::{DefaultBodyLimit, Path, Request, State};
-use axum::http::{HeaderName, HeaderValue, StatusCode, header};
+use axum::extract::{DefaultBodyLimit, Extension, Path, Request, State};
+use axum::http::{HeaderName, HeaderValue, Method, StatusCode, Version, header};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use futures_util::stream::{Stream, unfold};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
-use super::access::{Access, METRICS};
+use super::access::{Access, HEALTH, METRICS, READY, Refused};
+use super::connection_limit::{Answering, HEAD_TIMEOUT};
 use super::{Watched, Wish, metrics, page};
 use crate::report::Snapshot;
 
@@ -61,6 +62,8 @@ pub(super) fn router(run: Arc<dyn Watched>, access: Access) -> Router {
     Router::new()
         .route("/", get(show))
         .route(METRICS, get(scrape))
+        .route(HEALTH, get(|| async { "ok\n" }))
+        .route(READY, get(ready))
         .route("/events", get(events))
         .route("/control/{wish}", post(steer))
         .layer(DefaultBodyLimit::max(MAX_WISH))
@@ -68,19 +71,52 @@ pub(super) fn router(run: Arc<dyn Watched>, access: Access) -> Router {
         .with_state(served)
 }
 
-/// Nothing is answered that [`Access`] refuses.
+/// Answers nothing that [`Access`] refuses, and nothing but HTTP/1.1.
 async fn guarded(State(served): State<Served>, request: Request, next: Next) -> Response {
-    let checked = served.access.check(request.method(), request.uri().path(), request.headers());
-    let mut response = match checked {
-        Ok(()) => next.run(request).await,
-        Err(refused) => (refused.status(), format!("{refused}\n")).into_response(),
+    let is_page = request.uri().path() == "/" && request.method() != Method::POST;
+    let mut response = if request.version() == Version::HTTP_11 {
+        match served.access.check(request.method(), request.uri().path(), request.headers()) {
+            Ok(()) => answered(request, next).await,
+            Err(Refused::Token) if is_page => locked(&served.access),
+            Err(refused) => (refused.status(), format!("{refused}\n")).into_response(),
+        }
+    } else {
+        (StatusCode::HTTP_VERSION_NOT_SUPPORTED, "only HTTP/1.1 is spoken here\n").into_response()
     };
+    if response.status() == StatusCode::UNAUTHORIZED {
+        response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+    }
     for (name, value) in ALWAYS {
         response.headers_mut().insert(name, HeaderValue::from_static(value));
     }
     let policy = response.headers_mut().entry(header::CONTENT_SECURITY_POLICY);
     policy.or_insert(HeaderValue::from_static(OF_OTHERS));
     response
+}
+
+/// A body that does not come in the time of a head is not waited for.
+async fn answered(request: Request, next: Next) -> Response {
+    if request.method() != Method::POST {
+        return next.run(request).await;
+    }
+    let late = (StatusCode::REQUEST_TIMEOUT, "the request did not come whole in time\n");
+    timeout(HEAD_TIMEOUT, next.run(request)).await.unwrap_or_else(|_| late.into_response())
+}
+
+/// The page without anything of the run: it asks for the token, and for events with it.
+fn locked(access: &Access) -> Response {
+    (StatusCode::UNAUTHORIZED, page_headers(), page::page(access, None, true)).into_response()
+}
+
+fn page_headers() -> [(HeaderName, &'static str); 2] {
+    [(header::CONTENT_SECURITY_POLICY, OF_PAGE), (header::CONTENT_TYPE, "text/html; charset=utf-8")]
+}
+
+async fn ready(State(served): State<Served>) -> Response {
+    match served.run.look(false).await {
+        Some(_) => "ok\n".into_response(),
+        None => too_early(),
+    }
 }
 
 async fn scrape(State(served): State<Served>) -> Response {
@@ -95,24 +131,25 @@ fn too_early() -> Response {
 }
 
 async fn show(State(served): State<Served>) -> Response {
-    let policy = (header::CONTENT_SECURITY_POLICY, OF_PAGE);
-    let content = (header::CONTENT_TYPE, "text/html; charset=utf-8");
     let first = match served.run.look(true).await {
         Some(seen) => json(&seen, served.access.steers(), true),
         None => None,
     };
-    ([policy, content], page::page(&served.access, first.as_deref())).into_response()
+    (page_headers(), page::page(&served.access, first.as_deref(), false)).into_response()
 }
 
-async fn events(State(served): State<Served>) -> Response {
+async fn events(State(served): State<Served>, answering: Option<Extension<Answering>>) -> Response {
     let Ok(place) = Arc::clone(&served.pages).try_acquire_owned() else {
         return (StatusCode::SERVICE_UNAVAILABLE, "as many pages are open as can be shown\n").into_response();
     };
-    Sse::new(each_second(served, place)).keep_alive(KeepAlive::default()).into_response()
+    Sse::new(each_second(served, (place, answering))).keep_alive(KeepAlive::default()).into_response()
 }
 
 /// One event a second, the first at once and with evidence; a page that reads slowly gets fewer.
-fn each_second(served: Served, place: OwnedSemaphorePermit) -> impl Stream<Item = Result<Event, Infallible>> {
+fn each_second(
+    served: Served,
+    place: (OwnedSemaphorePermit, Option<Extension<Answering>>),
+) -> impl Stream<Item = Result<Event, Infallible>> {
     unfold((served, place, None, 0), |(served, place, last, since)| async move {
         if let Some(last) = last {
             tokio::time::sleep_until(last + EVERY).await;

@@ -12,13 +12,15 @@ use crate::report::Snapshot;
 
 pub mod access;
 mod bind;
+mod connection_limit;
+mod connections;
 pub mod control;
 mod http;
 pub mod metrics;
 mod page;
-mod places;
 mod token;
 
+pub use access::Tokens;
 pub use bind::{ServeError, Server};
 pub use token::{Token, TokenError};
 

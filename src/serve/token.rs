@@ -1,25 +1,26 @@
 //! What shows that somebody may steer a run.
 
 use std::fmt;
-use std::fs;
-use std::io;
+use std::fs::File;
+use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 
 use data_encoding::HEXLOWER;
 use rand::RngExt as _;
 use sha2::{Digest as _, Sha256};
+use subtle::ConstantTimeEq as _;
 
 /// Fewest characters of a token: what is shorter can be guessed.
 const MIN_CHARACTERS: usize = 16;
 
-/// Longest file that is read for one.
+/// Longest file that holds one; no more than that is ever read of it.
 const MAX_BYTES: u64 = 4096;
 
 /// Bytes of a token of our own.
 const OWN_BYTES: usize = 16;
 
 /// A secret word. It is not shown by its `Debug`.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone)]
 pub struct Token(String);
 
 impl fmt::Debug for Token {
@@ -61,10 +62,12 @@ impl Token {
     /// The one in a file, blanks around it left out.
     pub fn read(path: &Path) -> Result<Self, TokenError> {
         let unreadable = |source| TokenError::Read { path: path.to_owned(), source };
-        let too_long = fs::metadata(path).map_err(unreadable)?.len() > MAX_BYTES;
-        let text = if too_long { String::new() } else { fs::read_to_string(path).map_err(unreadable)? };
+        let mut bytes = Vec::new();
+        File::open(path).and_then(|file| file.take(MAX_BYTES + 1).read_to_end(&mut bytes)).map_err(unreadable)?;
+        let text = String::from_utf8_lossy(&bytes);
         let word = text.trim();
-        if word.len() < MIN_CHARACTERS || !word.bytes().all(|byte| byte.is_ascii_graphic()) {
+        let too_long = bytes.len() as u64 > MAX_BYTES;
+        if too_long || word.len() < MIN_CHARACTERS || !word.bytes().all(|byte| byte.is_ascii_graphic()) {
             return Err(TokenError::NoToken { path: path.to_owned() });
         }
         Ok(Self(word.to_owned()))
@@ -79,7 +82,8 @@ impl Token {
     /// Whether `word` is the same. How long that takes says nothing about where they differ.
     #[must_use]
     pub fn is(&self, word: &[u8]) -> bool {
-        Sha256::digest(word) == Sha256::digest(&self.0)
+        // Of equal length whatever is shown.
+        Sha256::digest(word).ct_eq(&Sha256::digest(&self.0)).into()
     }
 }
 
@@ -91,7 +95,7 @@ mod tests {
     fn read(content: &str) -> Result<Token, TokenError> {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("token");
-        fs::write(&path, content).unwrap();
+        std::fs::write(&path, content).unwrap();
         Token::read(&path)
     }
 
@@ -102,6 +106,7 @@ mod tests {
             let error = read(content).unwrap_err().to_string();
             assert!(error.contains("openssl rand"), "{error}");
         }
+        assert!(matches!(Token::read("/dev/zero".as_ref()), Err(TokenError::NoToken { .. })), "it has no end");
         assert!(Token::read("/nowhere/token".as_ref()).unwrap_err().to_string().contains("cannot read /nowhere/token"));
     }
 

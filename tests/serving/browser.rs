@@ -85,6 +85,13 @@ impl Drop for Browser {
 impl Browser {
     /// Opens the live page of a run, and waits until that draws it.
     fn open(run: &Run) -> Self {
+        let browser = Self::load(run);
+        browser.until_true("document.querySelector('#live-bar .state').textContent === 'live'");
+        browser
+    }
+
+    /// Opens the live page of a run.
+    fn load(run: &Run) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let mut driver = Command::new("chromedriver")
             .arg("--port=0")
@@ -106,8 +113,9 @@ impl Browser {
         let wanted = json!({ "capabilities": { "alwaysMatch": { "goog:chromeOptions": { "args": args } } } });
         let session = browser.does("POST", "/session", &wanted);
         browser.session = format!("/session/{}", session["sessionId"].as_str().unwrap());
-        browser.post("/url", &json!({ "url": format!("http://{}/", run.address) }));
-        browser.until_true("document.querySelector('#live-bar .state').textContent === 'live'");
+        // What listens at every address is reached on loopback, too.
+        let address = run.address.replace("0.0.0.0", "127.0.0.1");
+        browser.post("/url", &json!({ "url": format!("http://{address}/") }));
         browser
     }
 
@@ -326,6 +334,34 @@ pub(crate) fn with_a_word() {
     run.until_paused(true);
     assert!(browser.text("#live-bar .said").is_empty());
     browser.until_reads("#live-pause", "Resume");
+    browser.click("#live-stop");
+    browser.confirms("accept");
+    browser.until_ended();
+    has_ended_by_hand(run);
+}
+
+pub(crate) fn locked() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("token");
+    std::fs::write(&file, WORD).unwrap();
+    let run = Run::open(&["--control-token-file", file.to_str().unwrap()]);
+    let browser = Browser::load(&run);
+    browser.until_reads("#live-bar .state", "locked");
+    browser.until_reads("#live-bar", "To see this run, type the word in its --control-token-file");
+    assert!(!browser.text("#report").contains("What became of every request"), "it shows what is for others");
+
+    browser.click("#live-word");
+    browser.types("something else entirely");
+    browser.types(ENTER);
+    browser.until_reads("#live-bar .said", "Not shown: this is not the word in the run's --control-token-file");
+    assert!(!browser.text("#report").contains("What became of every request"), "it shows what is for others");
+
+    browser.click("#live-word");
+    browser.types(WORD);
+    browser.click("#live-steer");
+    browser.until_reads("#live-bar .state", "live");
+    browser.until_reads("#report", "What became of every request");
+    assert_eq!(browser.value("document.cookie"), "", "cookies go to every port of a host");
     browser.click("#live-stop");
     browser.confirms("accept");
     browser.until_ended();

@@ -9,6 +9,7 @@ mod files;
 mod trials;
 
 mod browser;
+mod open;
 mod prometheus;
 mod run;
 mod steering;
@@ -29,6 +30,11 @@ fn main() {
         trial("what comes from elsewhere is refused", &[], steering::refused),
         trial("the page is told of routes and times now and then, and of counts each second", &[], steering::told),
         trial("with --log-format json every line on standard error is an object", &[], steering::as_json),
+        trial("at an address that others reach only monitoring is open", &[], open::closed),
+        trial("a token for the metrics closes them and the probes", &[], open::metrics_closed),
+        trial("half requests, from one client and from many, keep nobody out", &[], open::half_requests),
+        trial("who says nothing, or half of it, is let go, and who is told of events is not", &[], open::timed),
+        trial("nothing but HTTP/1.1 is spoken", &[], open::one_protocol),
         trial("the metrics of a run and the alerts are as Prometheus asks", &["promtool"], prometheus::checked),
         trial("each alert fires when it has to, in words that help", &["promtool"], prometheus::tested),
         trial(
@@ -53,6 +59,11 @@ fn main() {
         ),
         trial("the page's buttons pause, turn and stop a run by mouse", &driven, browser::clicked),
         trial("the page's buttons pause, turn and stop a run by keyboard", &driven, browser::typed),
+        trial(
+            "at an address that others reach the page shows nothing before it has the word",
+            &driven,
+            browser::locked,
+        ),
         trial("the page does nothing without the word of the token file, and says so", &driven, browser::with_a_word),
     ];
     libtest_mimic::run(&arguments, trials).exit();

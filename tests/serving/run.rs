@@ -78,12 +78,21 @@ impl Run {
         Self::replay(to, &[&["--loop", "100000"], args].concat())
     }
 
+    /// An endless one that is shown at an address that others reach, too.
+    pub(crate) fn open(args: &[&str]) -> Self {
+        Self::replay_at("0.0.0.0:0", &stack(), &[&["--loop", "100000", "--rate", "100/s"], args].concat())
+    }
+
     fn replay(to: &str, args: &[&str]) -> Self {
+        Self::replay_at("127.0.0.1:0", to, args)
+    }
+
+    fn replay_at(address: &str, to: &str, args: &[&str]) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let mut process = Command::new(env!("CARGO_BIN_EXE_shadowtap"))
             .arg("replay")
             .arg(testdata("demo.pcap.zst"))
-            .args(["--to", to, "--quiet", "--metrics", "127.0.0.1:0"])
+            .args(["--to", to, "--quiet", "--metrics", address])
             .args(args)
             .arg("--summary")
             .arg(folder.path().join("run.json"))
@@ -95,12 +104,12 @@ impl Run {
         let mut said = BufReader::new(process.stderr.take().unwrap());
         let process = Running(process);
         let mut line = String::new();
-        while said.read_line(&mut line).unwrap() > 0 && !line.contains("live page at") {
+        while said.read_line(&mut line).unwrap() > 0 && !line.contains("metrics at http://") {
             line.clear();
         }
         let address = line.split("http://").nth(1).and_then(|rest| rest.split('/').next()).unwrap().to_owned();
         let run = Self { process, address, folder, _said: said };
-        until("the first scrape", || run.get("/metrics").starts_with("HTTP/1.1 200").then_some(()));
+        until("the first scrape", || (!run.get("/metrics").starts_with("HTTP/1.1 503")).then_some(()));
         run
     }
 

@@ -96,8 +96,11 @@ pub(crate) fn write(outputs: &Outputs, summary: &Summary) -> anyhow::Result<()> 
 pub(crate) fn shown(server: Option<Server>) -> Option<Server> {
     let server = server?;
     let address = server.address();
-    let steers = if server.steers() { "" } else { "; nobody can steer it there without --control-token-file" };
-    tell(&format!("live page at http://{address}/, metrics at http://{address}/metrics{steers}"));
+    tell(&if server.shows_page() {
+        format!("live page at http://{address}/, metrics at http://{address}/metrics")
+    } else {
+        format!("metrics at http://{address}/metrics; no live page there without --control-token-file")
+    });
     Some(server)
 }
 

@@ -20,7 +20,9 @@
   };
 
   // ---- wishes ---------------------------------------------------------------------------------------------------
-  // Without a token in the page, where somebody may steer, it is asked for, and kept as long as the tab is.
+  // Without a token in the page, where somebody may steer, it is asked for, and kept as long as the tab is. A page that is
+  // locked shows nothing without it.
+  const locked = first.dataset.locked !== undefined;
   let token = first.dataset.token || sessionStorage.getItem("token") || "";
   const say = (text) => { said.textContent = text; said.hidden = !text; };
   // What a page has to say whose token is not the run's; one that was typed is asked for again.
@@ -59,8 +61,8 @@
   const pause = h("button", { type: "button", id: "live-pause", onclick: () => wish(paused ? "resume" : "pause") }, "Pause");
   const stop = h("button", { type: "button", class: "stop", id: "live-stop", onclick: () => { if (confirm("End the run? What is in flight is waited for, and the report is written.")) wish("stop"); } }, "Stop");
   const word = h("input", { type: "password", autocomplete: "off", id: "live-word", size: "16", required: true });
-  const asking = h("form", { onsubmit: (event) => { event.preventDefault(); token = word.value.trim(); word.value = ""; sessionStorage.setItem("token", token); say(""); show(); } },
-    h("label", { for: "live-word" }, "To steer this run, type the word in its --control-token-file"), word, h("button", { type: "submit", id: "live-steer" }, "Steer"));
+  const asking = h("form", { onsubmit: (event) => { event.preventDefault(); token = word.value.trim(); word.value = ""; sessionStorage.setItem("token", token); say(""); show(); typed(); } },
+    h("label", { for: "live-word" }, `To ${locked ? "see" : "steer"} this run, type the word in its --control-token-file`), word, h("button", { type: "submit", id: "live-steer" }, locked ? "Show" : "Steer"));
   const controls = h("form", { onsubmit: (event) => event.preventDefault() }, h("label", { for: "live-share" }, "Share"), slider, share, pause, stop);
   const lost = h("p", { class: "lost", role: "alert", hidden: true });
   const said = h("p", { class: "said", role: "alert", hidden: true });
@@ -75,7 +77,7 @@
   const show = () => {
     const steers = Boolean(told && told.steers) && !over;
     controls.hidden = !steers || !token;
-    asking.hidden = !steers || Boolean(token);
+    asking.hidden = Boolean(token) || !(steers || (locked && !over));
   };
 
   // ---- what is lost ---------------------------------------------------------------------------------------------
@@ -154,14 +156,42 @@
     if (!document.hidden) draw();
   };
   if (first.dataset.first) take(first.dataset.first);
-  const source = new EventSource("/events");
-  source.addEventListener("message", (event) => take(event.data));
+  // They come over fetch, not over an EventSource, which cannot show a token.
+  const AGAIN = 3000;
+  let typed = () => {};
+  const listen = async () => {
+    const headers = locked ? { Authorization: "Bearer " + token } : {};
+    const answer = await fetch("/events", { headers });
+    if (answer.status === 401) { say("Not shown: " + unknown()); return; }
+    if (!answer.ok) throw new Error(String(answer.status));
+    const reader = answer.body.pipeThrough(new TextDecoderStream()).getReader();
+    let rest = "";
+    for (;;) {
+      const { done, value } = await reader.read();
+      if (done) throw new Error("the end");
+      const lines = (rest + value).split("\n");
+      rest = lines.pop();
+      for (const line of lines) if (line.startsWith("data: ")) take(line.slice(6));
+    }
+  };
   // The run ends with its process: what was seen last stays. It may be that only the way to it is broken, so it goes on
   // asking.
-  source.addEventListener("error", () => {
+  const away = () => {
     over = true;
     if (told) draw(); else { state.textContent = "no answer"; bar.className = "away"; }
-  });
+  };
+  const go = async () => {
+    for (;;) {
+      if (locked && !token) {
+        state.textContent = "locked"; bar.className = "away";
+        over = false;
+        show();
+        await new Promise((done) => { typed = done; });
+      }
+      try { await listen(); } catch { away(); await new Promise((done) => setTimeout(done, AGAIN)); }
+    }
+  };
+  go();
   document.addEventListener("visibilitychange", () => { if (!document.hidden && told) draw(); });
   show();
 })();

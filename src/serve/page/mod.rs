@@ -15,13 +15,15 @@ const LIVE: &str = include_str!("live.js");
 /// The style of what that script adds.
 const STYLE: &str = include_str!("live.css");
 
-/// The page; what it shows `first` is as any event. A browser that runs no scripts gets the reason why nothing moves.
-pub(super) fn page(access: &Access, first: Option<&str>) -> String {
+/// The page; what it shows `first` is as any event. One that is `locked` asks for the token before it asks for events. A
+/// browser that runs no scripts gets the reason why nothing moves.
+pub(super) fn page(access: &Access, first: Option<&str>, locked: bool) -> String {
+    let lock = if locked { attribute("locked", "") } else { String::new() };
     let token = access.page_token().map(|token| attribute("token", token)).unwrap_or_default();
     let first = first.map(|told| attribute("first", told)).unwrap_or_default();
     let style = attribute("style", STYLE);
     let fixed = format!(
-        "<div class=\"static\" id=\"live\"{token}{style}{first}><h1>A run goes on</h1><p>This page draws it with a \
+        "<div class=\"static\" id=\"live\"{lock}{token}{style}{first}><h1>A run goes on</h1><p>This page draws it with a \
          script. Without one there is <a href=\"/metrics\">/metrics</a>.</p></div>"
     );
     html::page(Page {
@@ -57,26 +59,26 @@ pub(super) fn told(seen: &Snapshot, steers: bool, evidence: bool) -> serde_json:
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::serve::Token;
+    use crate::serve::{Token, Tokens};
 
     fn access(token: Option<Token>) -> Access {
-        Access::new("127.0.0.1:9184".parse().unwrap(), "127.0.0.1", token)
+        Access::new("127.0.0.1:9184".parse().unwrap(), "127.0.0.1", Tokens { control: token, metrics: None })
     }
 
     #[test]
     fn the_page_has_its_own_token_and_never_the_one_of_a_file() {
         let own = access(None);
-        assert!(page(&own, None).contains(&format!("data-token=\"{}\"", own.page_token().unwrap())));
+        assert!(page(&own, None, false).contains(&format!("data-token=\"{}\"", own.page_token().unwrap())));
         let token = Token::random();
         let word = token.word().to_owned();
-        let text = page(&access(Some(token)), None);
+        let text = page(&access(Some(token)), None, false);
         assert!(!text.contains(&word) && !text.contains("data-token"));
     }
 
     #[test]
     fn the_page_loads_nothing_and_runs_nothing_but_its_scripts() {
         // The name of a vocabulary is no address.
-        let text = page(&access(None), None).replace("http://www.w3.org/", "");
+        let text = page(&access(None), None, false).replace("http://www.w3.org/", "");
         assert!(text.contains("default-src 'none'") && text.contains("connect-src 'self'"));
         for elsewhere in ["http://", "https://", " src=", "@import", "url("] {
             assert!(!text.contains(elsewhere), "{elsewhere}");
@@ -85,7 +87,7 @@ mod tests {
 
     #[test]
     fn what_the_page_begins_with_stays_inside_its_attribute() {
-        let text = page(&access(None), Some("{\"a\":\"\\\"><script>alert(1)</script>&amp;\"}"));
+        let text = page(&access(None), Some("{\"a\":\"\\\"><script>alert(1)</script>&amp;\"}"), false);
         assert!(text.contains("{&quot;a&quot;:&quot;\\&quot;><script>alert(1)</script>&amp;amp;&quot;}\""), "{text}");
     }
 
