@@ -63,4 +63,5 @@ pub mod middleware;
 pub mod pipeline;
 pub mod replay;
 pub mod report;
+pub mod sanitise;
 pub mod serve;

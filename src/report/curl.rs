@@ -1,8 +1,10 @@
 //! A command line that asks the other stack what a captured request asked, without the secrets in it.
 //!
-//! It is plain ASCII whatever the request has in it, and means the same in every POSIX shell that knows `$'...'`.
+//! It is printable ASCII whatever the request has in it, and means the same in sh, dash, bash, zsh and fish: every word is
+//! in single quotes, and both characters that shells read differently there stand outside of them. It names the target
+//! and no other host, whatever the request asks for.
 
-use std::fmt::Write as _;
+use url::{Position, Url};
 
 use crate::exchange::Head;
 use crate::middleware;
@@ -45,48 +47,114 @@ pub fn chosen(head: &Head) -> Vec<(Vec<u8>, Vec<u8>)> {
     lines.collect()
 }
 
-/// The command line. `origin` is the target's URL without a path; `body` is how long the request's body was, which is
-/// not kept.
+/// Returns the command line, or one that begins with `#` and says why there is none.
+///
+/// `origin` is the target's URL without a path; `body` is how long the request's body was, which is not kept.
 #[must_use]
 pub fn line(origin: &str, method: &[u8], target: &[u8], headers: &[(Vec<u8>, Vec<u8>)], body: u64) -> String {
-    let path = crate::exchange::path_and_query(target);
-    let mut url = origin.as_bytes().to_vec();
-    url.extend_from_slice(&middleware::shown::target(path));
+    build(origin, method, target, headers, body).unwrap_or_else(|why| format!("# no command line: {why}"))
+}
+
+fn build(
+    origin: &str,
+    method: &[u8],
+    target: &[u8],
+    headers: &[(Vec<u8>, Vec<u8>)],
+    body: u64,
+) -> Result<String, &'static str> {
     // Neither dots nor brackets mean anything here: the target is asked for as it was.
     let mut line = String::from("curl -sSig --path-as-is ");
     match method {
-        b"GET" => {}
+        b"GET" if body == 0 => {}
+        b"HEAD" if body > 0 => return Err("curl sends no body with HEAD"),
         b"HEAD" => line.push_str("--head "),
-        method => line.extend(["-X ", &quoted(method), " "]),
+        method if is_token(method) => line.extend(["-X ", &quoted(method)?, " "]),
+        _ => return Err("the method is no word"),
     }
-    line.push_str(&quoted(&url));
+    line.push_str(&address(origin, target)?);
     for (name, value) in headers {
         line.push_str(" \\\n  -H ");
-        line.push_str(&quoted(&[name, &b": "[..], value].concat()));
+        line.push_str(&header(name, value)?);
         if name.eq_ignore_ascii_case(b"accept-encoding") {
             line.push_str(" --compressed");
         }
     }
     if body > 0 {
-        line.push_str(" \\\n  --data-binary @body");
+        line.push_str(" \\\n  --data-binary '@body'");
     }
-    line
+    Ok(line)
 }
 
-/// One word of a shell, whatever is in it.
-fn quoted(text: &[u8]) -> String {
-    let plain = text.iter().all(|byte| matches!(byte, b' '..=b'~') && *byte != b'\'');
-    let mut word = String::from(if plain { "'" } else { "$'" });
-    for byte in text {
-        match byte {
-            b'\\' | b'\'' if !plain => word.extend(['\\', char::from(*byte)]),
-            b' '..=b'~' => word.push(char::from(*byte)),
-            // Octal, and always three digits: what follows cannot be taken for a part of it.
-            byte => write!(word, "\\{byte:03o}").unwrap_or_default(),
-        }
+/// Returns the URL, and the request-target apart where it is no path, or one that curl would change.
+///
+/// The host is that of `origin`: nothing of the request ever stands next to it.
+fn address(origin: &str, target: &[u8]) -> Result<String, &'static str> {
+    const NO_URL: &str = "the target of the run is no URL";
+    let base = Url::parse(origin).map_err(|_| NO_URL)?;
+    if !base.has_host() || !matches!(base.scheme(), "http" | "https") {
+        return Err(NO_URL);
     }
-    word.push('\'');
-    word
+    let scheme_and_host = [base.scheme(), "://", &base[Position::BeforeHost..Position::AfterPort]].concat();
+    let asked = crate::exchange::path_and_query(target);
+    let mut path = middleware::shown::target(asked).into_owned();
+    // A URL without a path has the root (RFC 9112, 3.2.1).
+    if asked.len() < target.len() && path.first() == Some(&b'?') {
+        path.insert(0, b'/');
+    }
+    if path.is_empty() || !path.iter().all(u8::is_ascii_graphic) {
+        return Err("the request-target has bytes that cannot be typed in a shell");
+    }
+    // Of a path curl sends every byte, but for a fragment; a backslash is a slash to others that read URLs.
+    if path.first() == Some(&b'/') && !path.iter().any(|byte| matches!(byte, b'#' | b'\\')) {
+        return quoted(&[scheme_and_host.as_bytes(), path.as_slice()].concat());
+    }
+    let url = quoted(&[scheme_and_host.as_bytes(), b"/"].concat())?;
+    Ok(format!("--request-target {} {url}", quoted(&path)?))
+}
+
+/// One header line; curl sends one without a value only where it ends with a semicolon.
+fn header(name: &[u8], value: &[u8]) -> Result<String, &'static str> {
+    // A token begins with no `@`, which would name a file.
+    if !is_token(name) || name.first() == Some(&b'@') {
+        return Err("a header line has a name that is no word");
+    }
+    let value = value.trim_ascii();
+    let text = if value.is_empty() { [name, b";"].concat() } else { [name, b": ", value].concat() };
+    quoted(&text)
+}
+
+/// Whether this is a token (RFC 9110, 5.6.2).
+fn is_token(text: &[u8]) -> bool {
+    let is_one = |byte: &u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(byte);
+    !text.is_empty() && text.iter().all(is_one)
+}
+
+/// One word of a shell: in single quotes but for `'` and `\`, which stand outside, each behind a backslash.
+///
+/// Within quotes a POSIX shell takes a backslash as it is, and fish as the begin of an escape. Two quotes never touch: to
+/// a zsh with `rcquotes` they are one quote of the text.
+fn quoted(text: &[u8]) -> Result<String, &'static str> {
+    let mut word = String::with_capacity(text.len() + 2);
+    let mut is_open = false;
+    for byte in text {
+        let is_plain = match byte {
+            b'\'' | b'\\' => false,
+            b' '..=b'~' => true,
+            _ => return Err("it has bytes that cannot be typed in a shell"),
+        };
+        if is_plain != is_open {
+            word.push('\'');
+            is_open = is_plain;
+        }
+        if !is_plain {
+            word.push('\\');
+        }
+        word.push(char::from(*byte));
+    }
+    if is_open {
+        word.push('\'');
+    }
+    Ok(if word.is_empty() { "''".to_owned() } else { word })
 }
 
 #[cfg(test)]
@@ -111,7 +179,7 @@ mod tests {
         check(
             "POST /a HTTP/1.1\r\n\r\n",
             7,
-            "curl -sSig --path-as-is -X 'POST' 'https://new:8443/a' \\\n  --data-binary @body",
+            "curl -sSig --path-as-is -X 'POST' 'https://new:8443/a' \\\n  --data-binary '@body'",
         );
     }
 
@@ -128,10 +196,54 @@ mod tests {
     #[test]
     fn nothing_in_a_request_gets_out_of_its_quotes() {
         check(
-            "GET /a';rm$(x)`y`\\ HTTP/1.1\r\nAccept: é\u{202e}\t\r\n\r\n",
+            "GET /a';rm$(x)`y` HTTP/1.1\r\nAccept: it's \\'\\\r\n\r\n",
             0,
-            "curl -sSig --path-as-is $'https://new:8443/a\\';rm$(x)`y`\\\\' \\\n  -H $'Accept: \\303\\251\\342\\200\\256'",
+            r"curl -sSig --path-as-is 'https://new:8443/a'\'';rm$(x)`y`' \
+  -H 'Accept: it'\''s '\\\'\\",
         );
-        check("GET /$(x)`y`\\ HTTP/1.1\r\n\r\n", 0, "curl -sSig --path-as-is 'https://new:8443/$(x)`y`\\'");
+    }
+
+    #[test]
+    fn no_other_host_is_ever_named() {
+        for target in
+            ["@evil/x", ".evil.example/x", ":1@evil/", "evil", "*", "#", "\\evil", "/\\evil", "http://evil/x#y"]
+        {
+            let line = line("https://new:8443", b"GET", target.as_bytes(), &[], 0);
+            assert!(line.ends_with(" 'https://new:8443/'") && line.contains("--request-target "), "{line}");
+        }
+        check("GET //evil/x HTTP/1.1\r\n\r\n", 0, "curl -sSig --path-as-is 'https://new:8443//evil/x'");
+        check("GET http://evil?q HTTP/1.1\r\n\r\n", 0, "curl -sSig --path-as-is 'https://new:8443/?q'");
+        assert!(line("https://user:word@new/", b"GET", b"/a", &[], 0).ends_with(" 'https://new/a'"));
+        assert!(line("javascript:x", b"GET", b"/a", &[], 0).starts_with("# no command line: "));
+    }
+
+    #[test]
+    fn what_cannot_be_typed_is_said_instead() {
+        let why = |method: &[u8], target: &[u8], headers: &[(&[u8], &[u8])], body| {
+            let headers: Vec<_> = headers.iter().map(|(name, value)| (name.to_vec(), value.to_vec())).collect();
+            let line = line("https://new", method, target, &headers, body);
+            assert!(line.starts_with("# no command line: ") && !line.contains('\n') && line.is_ascii(), "{line}");
+        };
+        for byte in (0..=b' ').chain(0x7f..=0xff) {
+            why(b"GET", &[b'/', byte], &[], 0);
+            why(&[b'A', byte], b"/", &[], 0);
+            if !byte.is_ascii_whitespace() {
+                why(b"GET", b"/", &[(b"Accept", &[b'a', byte])], 0);
+            }
+            why(b"GET", b"/", &[(&[b'A', byte], b"a")], 0);
+        }
+        why(b"GET", b"/", &[(b"Accept", b"a\n-K x")], 0);
+        why(b"GET", b"/", &[(b"@file", b"a")], 0);
+        why(b"GET", b"", &[], 0);
+        why(b"HEAD", b"/", &[], 7);
+    }
+
+    #[test]
+    fn a_header_line_without_a_value_is_sent_all_the_same() {
+        check(
+            "GET /a HTTP/1.1\r\nAccept:\r\n\r\n",
+            0,
+            "curl -sSig --path-as-is 'https://new:8443/a' \\\n  -H 'Accept;'",
+        );
     }
 }

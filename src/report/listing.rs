@@ -6,6 +6,7 @@ use std::borrow::Cow;
 use std::fmt::Write as _;
 
 use crate::exchange::{Request, wire_text};
+use crate::sanitise;
 
 use super::inspect::Exchange;
 use super::lines::{latency_us, state};
@@ -92,11 +93,11 @@ impl Listing {
 
     /// Method and target in `room` characters, fit for a terminal.
     fn what(&mut self, request: &Request, room: Option<usize>) -> String {
-        let method = printable(&wire_text(request.method()));
+        let method = sanitise::line(&wire_text(request.method())).into_owned();
         grow(&mut self.method, &method);
         let method = format!("{method:<columns$} ", columns = self.method);
         let room = room.map(|room| room.saturating_sub(width(&method)).max(SHORTEST_TARGET / 2));
-        format!("{method}{}", shortened(&printable(&wire_text(request.target())), room))
+        format!("{method}{}", shortened(&sanitise::line(&wire_text(request.target())), room))
     }
 
     fn is_roomy(&self) -> bool {
@@ -123,11 +124,6 @@ fn grow(column: &mut usize, text: &str) {
 
 fn width(text: &str) -> usize {
     text.chars().count()
-}
-
-/// Control characters from the wire would move a terminal's cursor: they are shown as dots.
-pub(super) fn printable(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { '.' } else { c }).collect()
 }
 
 /// Both ends of a text that is longer than its room; the end has a third of it.

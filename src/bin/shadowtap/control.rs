@@ -1,7 +1,7 @@
 //! `shadowtap control`: a word to a run that goes on, over its socket, and what it answers.
 
 use std::fmt::Write as _;
-use std::io::{self, Read as _, Write as _};
+use std::io::{Read as _, Write as _};
 use std::net::Shutdown;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
@@ -11,9 +11,11 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 use shadowtap::middleware::Share;
 use shadowtap::pipeline::State;
+use shadowtap::sanitise;
 use shadowtap::serve::control::{Word, running};
 
 use crate::args::ControlCommand;
+use crate::output::{print, print_json};
 
 /// Longest wait for an answer: a run that goes on gives it at once.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -28,10 +30,13 @@ pub(crate) fn run(args: &ControlCommand) -> anyhow::Result<ExitCode> {
     let answer = ask(&socket, word)?;
     let refused = serde_json::from_str::<serde_json::Value>(&answer).ok();
     if let Some(error) = refused.as_ref().and_then(|answer| answer.get("error")?.as_str()) {
-        bail!("{}: {error}", socket.display());
+        bail!("{}: {}", socket.display(), sanitise::line(error));
     }
-    let text = if args.json { answer } else { words(&serde_json::from_str(&answer)?) };
-    io::stdout().lock().write_all(text.as_bytes())?;
+    if args.json {
+        print_json(&answer)?;
+    } else {
+        print(&words(&serde_json::from_str(&answer)?))?;
+    }
     Ok(ExitCode::SUCCESS)
 }
 
@@ -68,7 +73,7 @@ fn words(state: &State) -> String {
     if let Some(ramp) = &state.ramp {
         write!(text, ", step {} of {} of the ramp", ramp.step, ramp.steps).ok();
         if let Some(held) = &ramp.held {
-            write!(text, " (held: {held})").ok();
+            write!(text, " (held: {})", sanitise::line(held)).ok();
         }
     }
     for (is_so, what) in [(state.paused, ", paused"), (state.stopping, ", about to end")] {
@@ -76,16 +81,17 @@ fn words(state: &State) -> String {
     }
     text.push('\n');
     for target in &state.targets {
+        let name = sanitise::line(&target.target);
         let Some(guard) = &target.guard else {
-            writeln!(text, "{}: no guard", target.target).ok();
+            writeln!(text, "{name}: no guard").ok();
             continue;
         };
-        write!(text, "{}: guard {}", target.target, guard.state.key()).ok();
+        write!(text, "{name}: guard {}", guard.state.key()).ok();
         if guard.held_share > 0.0 {
             write!(text, ", {} held back", Share(guard.held_share).rounded()).ok();
         }
         match &guard.reason {
-            Some(reason) => writeln!(text, "; last: {reason}").ok(),
+            Some(reason) => writeln!(text, "; last: {}", sanitise::line(reason)).ok(),
             None => writeln!(text).ok(),
         };
     }

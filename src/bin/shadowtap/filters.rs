@@ -1,7 +1,6 @@
 //! `shadowtap filters check`: chain files are read, and the test cases run that they carry. Nothing is sent.
 
 use std::fmt::Write as _;
-use std::io::{self, Write as _};
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -11,6 +10,7 @@ use shadowtap::middleware::file::Environment;
 
 use crate::TROUBLE;
 use crate::args::{FiltersCheck, FiltersCommand, FiltersSubcommand};
+use crate::output::print;
 
 /// Runs the command.
 pub(crate) fn run(args: &FiltersCommand) -> anyhow::Result<ExitCode> {
@@ -26,8 +26,7 @@ fn check(args: &FiltersCheck) -> anyhow::Result<ExitCode> {
         text.push_str(&told);
         all_well &= is_well;
     }
-    let mut stdout = io::stdout().lock();
-    stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()).context("cannot write to standard output")?;
+    print(&text).context("cannot write to standard output")?;
     Ok(if all_well { ExitCode::SUCCESS } else { ExitCode::from(TROUBLE) })
 }
 

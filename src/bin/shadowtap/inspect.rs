@@ -1,6 +1,6 @@
 //! `shadowtap inspect`: the exchanges of capture files, one a line, or what they amount to. Nothing is sent.
 
-use std::io::{self, BufWriter, Write};
+use std::io::{self, Write};
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -16,7 +16,7 @@ use shadowtap::report::{
     Exchange, Exchanges, Forecast, InspectLedger, Listing, Patterns, Routes, Started, StatusChoice, Summary, text,
 };
 
-use crate::output::{tell, write_summary};
+use crate::output::{self, tell, write_summary};
 use crate::signals::Stop;
 use crate::terminal;
 
@@ -86,13 +86,15 @@ enum Work {
 
 /// Standard output, until it fails.
 struct Out {
-    to: BufWriter<io::StdoutLock<'static>>,
+    to: Box<dyn Write + Send>,
     written: io::Result<()>,
 }
 
 impl Shown {
     fn new(view: View, status: Option<StatusChoice>, seed: u64, patterns: Arc<Patterns>) -> Self {
-        let mut out = Out { to: BufWriter::with_capacity(1 << 16, io::stdout().lock()), written: Ok(()) };
+        let is_json =
+            matches!(view, View::JsonLines { .. } | View::Stats { json: true } | View::Forecast { json: true });
+        let mut out = Out { to: if is_json { output::json() } else { output::text() }, written: Ok(()) };
         let work = match view {
             View::Nothing => Work::Nothing,
             View::Lines => Work::Lines(listing(&mut out)),

@@ -1,7 +1,6 @@
 //! `shadowtap interfaces`: what can be captured from here, tried by opening it, and what is missing where it cannot.
 
 use std::fmt::Write as _;
-use std::io::{self, Write as _};
 use std::process::ExitCode;
 
 use anyhow::Context;
@@ -10,6 +9,7 @@ use shadowtap::capture::interfaces::{self, ANY, Interface, State};
 use shadowtap::capture::live::{self, LiveError};
 
 use crate::args::InterfacesCommand;
+use crate::output::{print, print_json};
 use crate::terminal;
 
 /// Columns between two columns, and before what stands below something.
@@ -23,15 +23,15 @@ const YELLOW: &str = "33";
 /// Runs the command.
 pub(crate) fn run(args: &InterfacesCommand) -> anyhow::Result<ExitCode> {
     let all = interfaces::list()?.into_iter().map(Some).chain([None]).map(Row::new);
-    let text = if args.json {
+    let written = if args.json {
         let lines: Result<Vec<String>, _> =
             all.map(|row| serde_json::to_string(&row).map(|line| line + "\n")).collect();
-        lines.context("cannot write JSON")?.concat()
+        print_json(&lines.context("cannot write JSON")?.concat())
     } else {
         let width = terminal::or_default(terminal::width_of_stdout());
-        Table { rows: &all.collect::<Vec<_>>(), width, colour: terminal::colour_on_stdout() }.to_text()
+        print(&Table { rows: &all.collect::<Vec<_>>(), width, colour: terminal::colour_on_stdout() }.to_text())
     };
-    io::stdout().write_all(text.as_bytes()).context("cannot write to standard output")?;
+    written.context("cannot write to standard output")?;
     Ok(ExitCode::SUCCESS)
 }
 

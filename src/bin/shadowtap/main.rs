@@ -38,7 +38,10 @@ const GATE_FAILED: u8 = 1;
 const TROUBLE: u8 = 2;
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return usage(&error),
+    };
     let format = cli.command.log_format().and_then(|typed| LogFormat::parse(typed).ok()).unwrap_or_default();
     output::log_as(format);
     log(format);
@@ -59,11 +62,21 @@ fn main() -> ExitCode {
 /// What shadowtap tells about itself goes to standard error; `SHADOWTAP_LOG=debug` tells more.
 fn log(format: LogFormat) {
     let filter = EnvFilter::try_from_env("SHADOWTAP_LOG").unwrap_or_else(|_| EnvFilter::new("warn"));
-    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr);
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(output::log);
     match format {
         LogFormat::Text => log.with_ansi(terminal::colour_on_stderr()).init(),
         LogFormat::Json => log.json().flatten_event(true).init(),
     }
+}
+
+/// Shows the help that was asked for, or what is wrong with what was typed.
+fn usage(error: &clap::Error) -> ExitCode {
+    let (text, colour) =
+        (error.render(), if error.use_stderr() { terminal::colour_on_stderr() } else { terminal::colour_on_stdout() });
+    let text = if colour { text.ansi().to_string() } else { text.to_string() };
+    // With nobody there to read it, the exit code says it.
+    if error.use_stderr() { output::print_to_stderr(&text) } else { output::print(&text) }.ok();
+    ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(TROUBLE))
 }
 
 /// Tells what went wrong. A reader that has seen enough (`| head`) is no trouble.

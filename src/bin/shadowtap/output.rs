@@ -1,4 +1,7 @@
 //! Files and streams that a command writes, and what it tells on standard error.
+//!
+//! Nothing else writes to a terminal: what goes there is made fit for it here.
+#![expect(clippy::disallowed_methods, reason = "what is written here went through `sanitise`")]
 
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
@@ -9,19 +12,65 @@ use serde::Serialize;
 use serde_json::{Map, Value, json};
 use shadowtap::config::{LogFormat, Output};
 use shadowtap::report::{Started, Summary, html};
+use shadowtap::sanitise::{self, Kind};
+
+use crate::terminal;
 
 /// What lines on standard error are; said once, before the first of them.
 static FORMAT: OnceLock<LogFormat> = OnceLock::new();
 
+/// Bytes that are gathered before they are written to standard output.
+const STDOUT_BUFFER: usize = 1 << 16;
+
 /// Opens `output` for buffered writing.
 pub(crate) fn writer(output: &Output) -> anyhow::Result<Box<dyn Write + Send>> {
     Ok(match output {
-        Output::Stdout => Box::new(BufWriter::new(io::stdout())),
+        Output::Stdout => json(),
         Output::File(path) => {
             let file = File::create(path).with_context(|| format!("cannot create {}", path.display()))?;
             Box::new(BufWriter::new(file))
         }
     })
+}
+
+/// Returns standard output for JSON or HTML: a terminal gets no character that it would obey, everything else every byte.
+pub(crate) fn json() -> Box<dyn Write + Send> {
+    let stdout = io::stdout();
+    if terminal::is_stdout() {
+        Box::new(BufWriter::new(sanitise::Writer::new(stdout, Kind::Json)))
+    } else {
+        Box::new(BufWriter::with_capacity(STDOUT_BUFFER, stdout))
+    }
+}
+
+/// Returns standard output for text.
+pub(crate) fn text() -> Box<dyn Write + Send> {
+    let kind = Kind::Text { colour: terminal::colour_on_stdout() };
+    Box::new(BufWriter::with_capacity(STDOUT_BUFFER, sanitise::Writer::new(io::stdout(), kind)))
+}
+
+/// Returns standard error for the log, an event at a time.
+pub(crate) fn log() -> impl Write {
+    let kind = if is_json() { Kind::Json } else { Kind::Text { colour: terminal::colour_on_stderr() } };
+    sanitise::Writer::new(io::stderr(), kind)
+}
+
+/// Writes text to standard output, all of it.
+pub(crate) fn print(text: &str) -> io::Result<()> {
+    let fit = sanitise::text(text, terminal::colour_on_stdout());
+    let mut stdout = io::stdout().lock();
+    stdout.write_all(fit.as_bytes()).and_then(|()| stdout.flush())
+}
+
+/// Writes text to standard error, all of it.
+pub(crate) fn print_to_stderr(text: &str) -> io::Result<()> {
+    io::stderr().lock().write_all(sanitise::text(text, terminal::colour_on_stderr()).as_bytes())
+}
+
+/// Writes JSON to standard output, as [`json`] does.
+pub(crate) fn print_json(text: &str) -> io::Result<()> {
+    let mut stdout = json();
+    stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush())
 }
 
 /// Writes the summary as one object, indented.
@@ -63,8 +112,10 @@ pub(crate) fn is_json() -> bool {
 
 /// One line to standard error. With nobody there to read it, the run goes on.
 pub(crate) fn tell(text: &str) {
-    let line = if is_json() { object(text, Map::new()) } else { text.to_owned() };
-    writeln!(io::stderr().lock(), "{line}").ok();
+    if is_json() {
+        return tell_object(text, Map::new());
+    }
+    print_to_stderr(&format!("{text}\n")).ok();
 }
 
 /// The same; where lines are JSON it has this `value` under `key`, too.
@@ -73,8 +124,12 @@ pub(crate) fn tell_with(text: &str, key: &str, value: &impl Serialize) {
         return tell(text);
     }
     let value = serde_json::to_value(value).unwrap_or_default();
-    let line = object(text, Map::from_iter([(key.to_owned(), value)]));
-    writeln!(io::stderr().lock(), "{line}").ok();
+    tell_object(text, Map::from_iter([(key.to_owned(), value)]));
+}
+
+fn tell_object(text: &str, more: Map<String, Value>) {
+    let line = object(text, more);
+    writeln!(io::stderr().lock(), "{}", sanitise::json(&line)).ok();
 }
 
 /// A line as an object. What begins with `error: ` or `warning: ` has that as its level.

@@ -1,6 +1,5 @@
 //! `shadowtap replay`: capture files to another stack, and the report of it.
 
-use std::io::{self, Write};
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -13,7 +12,7 @@ use shadowtap::serve::Server;
 use shadowtap::{middleware, replay};
 
 use crate::args::ReplayCommand;
-use crate::output::{is_json, tell, tell_with, write_page, write_summary, writer};
+use crate::output::{is_json, print, print_to_stderr, tell, tell_with, write_page, write_summary, writer};
 use crate::reload::Reload;
 use crate::signals::Stop;
 use crate::watch::{About, Watch};
@@ -81,13 +80,12 @@ pub(crate) fn write(outputs: &Outputs, summary: &Summary) -> anyhow::Result<()> 
             tell_with("the run has ended", "report", &text);
             Ok(())
         } else {
-            io::stderr().lock().write_all(text.as_bytes())
+            print_to_stderr(&text)
         }
     } else {
         let text =
             text::report(summary, terminal::or_default(terminal::width_of_stdout()), terminal::colour_on_stdout());
-        let mut stdout = io::stdout().lock();
-        stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush())
+        print(&text)
     };
     written.and(page).and(shown.context("cannot write the report"))
 }

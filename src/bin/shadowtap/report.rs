@@ -2,7 +2,7 @@
 //! recording.
 
 use std::fs::File;
-use std::io::{self, BufRead as _, BufReader, Read as _, Write as _};
+use std::io::{self, BufRead as _, BufReader, Read as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -13,6 +13,7 @@ use shadowtap::report::results::Last;
 use shadowtap::report::{Comparison, Summary, html, text};
 
 use crate::args::ReportCommand;
+use crate::output::print;
 use crate::{gates, inspect, terminal};
 
 /// Longest line of results that is looked at, in bytes: the summary at their end has the most, some millions at most.
@@ -37,8 +38,7 @@ pub(crate) fn run(args: ReportCommand) -> anyhow::Result<ExitCode> {
         }
     };
     page.write(html)?;
-    let mut stdout = io::stdout().lock();
-    stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()).context("cannot write the report")?;
+    print(&text).context("cannot write the report")?;
     // What was demanded of the run itself had its say then.
     Ok(if asks { gates::ending(&summary, false) } else { ExitCode::SUCCESS })
 }

@@ -1,4 +1,5 @@
 //! What the terminal is like: its width, and whether it wants colour.
+#![expect(clippy::disallowed_methods, reason = "nothing is written here")]
 
 use std::io::{self, IsTerminal};
 
@@ -7,12 +8,22 @@ const DEFAULT_WIDTH: usize = 80;
 
 /// Whether standard output wants colour: a terminal, unless `NO_COLOR` is set to anything.
 pub(crate) fn colour_on_stdout() -> bool {
-    io::stdout().is_terminal() && colour_is_welcome()
+    is_stdout() && colour_is_welcome()
 }
 
 /// Whether standard error wants colour.
 pub(crate) fn colour_on_stderr() -> bool {
-    io::stderr().is_terminal() && colour_is_welcome()
+    is_stderr() && colour_is_welcome()
+}
+
+/// Whether standard output is a terminal.
+pub(crate) fn is_stdout() -> bool {
+    io::stdout().is_terminal()
+}
+
+/// Whether standard error is a terminal.
+pub(crate) fn is_stderr() -> bool {
+    io::stderr().is_terminal()
 }
 
 /// Columns of the terminal behind standard output; `None` where it is a file or a pipe.

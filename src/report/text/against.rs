@@ -1,7 +1,9 @@
 //! Two runs side by side, on a terminal.
 
+use crate::sanitise;
+
 use super::super::against::{Comparison, Row, Turn};
-use super::super::listing::{printable, shortened};
+use super::super::listing::shortened;
 use super::{NARROWEST, Page, Tone, WIDEST};
 
 /// Columns of a figure.
@@ -40,7 +42,7 @@ fn rows(page: &mut Page, what: &str, rows: &[Row]) {
     let head = page.paint(&head, Tone::Faint);
     page.line(&head);
     for row in rows {
-        let name = printable(&row.name);
+        let name = sanitise::line(&row.name);
         let name = shortened(&name, Some(room));
         let tone = match row.turn {
             Turn::Better => Tone::Good,

@@ -6,6 +6,8 @@
 
 use std::fmt::Write as _;
 
+use crate::sanitise;
+
 use super::steps::Cause;
 use super::summary::{Address, Counts, Figures, Requests, Summary, Target, sum};
 use super::units::{bytes, counted, duration, number, percent};
@@ -116,7 +118,7 @@ struct Page {
 
 impl Page {
     fn line(&mut self, text: &str) {
-        self.out.push_str(text.trim_end());
+        self.out.push_str(&sanitise::text(text.trim_end(), self.colour));
         self.out.push('\n');
     }
 
@@ -154,9 +156,11 @@ impl Page {
     }
 
     fn paint(&self, text: &str, tone: Tone) -> String {
+        // What is painted has no style of its own.
+        let text = sanitise::text(text, false);
         let code = match tone {
-            _ if !self.colour => return text.to_owned(),
-            Tone::Plain => return text.to_owned(),
+            _ if !self.colour => return text.into_owned(),
+            Tone::Plain => return text.into_owned(),
             Tone::Title => "1",
             Tone::Faint => "2",
             Tone::Good => "32",

@@ -2,7 +2,9 @@
 
 use std::fmt::Write as _;
 
-use super::super::listing::{printable, shortened};
+use crate::sanitise;
+
+use super::super::listing::shortened;
 use super::super::routes::{RouteRow, Routes};
 use super::super::status::Class;
 use super::super::units::{bytes, duration, number, short_number};
@@ -30,7 +32,7 @@ pub fn routes(routes: &Routes, width: Option<usize>, colour: bool) -> String {
     page.line(&head);
     for row in routes.rows().iter().chain([&all]) {
         let figures = table.row(&page, row);
-        let route = printable(&row.route);
+        let route = sanitise::line(&row.route);
         if stacked {
             let route = page.paint(&shortened(&route, width), Tone::Title);
             page.line(&route);

@@ -2,7 +2,7 @@
 //! that runs in this process, the report of it comes out, with a word on whether it is right. Nothing leaves the
 //! loopback interface; no right and no file is needed.
 
-use std::io::{self, IsTerminal as _, Write};
+use std::io::{self, Write};
 use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -23,7 +23,7 @@ mod site;
 mod staging;
 
 use crate::args::DemoCommand;
-use crate::output::{write_page, write_summary};
+use crate::output::{self, write_page, write_summary};
 use crate::signals::Stop;
 use crate::watch::{About, Watch};
 use crate::{gates, terminal};
@@ -57,7 +57,7 @@ pub(crate) fn command(args: &DemoCommand) -> anyhow::Result<ExitCode> {
     let halt = Halt::default();
     let stop = Stop::listen(&halt, None)?;
     let mut summary = Summary::default();
-    let agrees = run(&mut io::stdout(), |plan| {
+    let agrees = run(&mut output::text(), |plan| {
         let Plan { capture, middleware, replay, results } = plan;
         let run = Run {
             command: "demo",
@@ -69,7 +69,7 @@ pub(crate) fn command(args: &DemoCommand) -> anyhow::Result<ExitCode> {
             ..Run::of_files(Box::new(bundled(capture)?))
         };
         let counters = Arc::new(Progress::default());
-        let watch = Watch::begin(&counters, &run.observer, About::Replay, !io::stderr().is_terminal());
+        let watch = Watch::begin(&counters, &run.observer, About::Replay, !terminal::is_stderr());
         let ended = pipeline::run(run, &counters, stop.wait());
         drop(watch);
         summary = ended?;

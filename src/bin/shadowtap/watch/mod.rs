@@ -13,6 +13,7 @@ use std::time::Duration;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
 use shadowtap::pipeline::{Observer, Progress};
 use shadowtap::report::Snapshot;
+use shadowtap::sanitise;
 use tokio::time::Instant;
 
 use crate::output::{is_json, tell, tell_with};
@@ -113,7 +114,7 @@ fn bar(sight: &Sight) -> ProgressBar {
         let width = terminal::or_default(terminal::width_of_stderr()).saturating_sub(1);
         let text = line::both(&both.figures(), state.elapsed(), width, colour);
         // The bar has no way to say that it cannot be drawn.
-        out.write_str(&text).unwrap_or_default();
+        out.write_str(&sanitise::text(&text, colour)).unwrap_or_default();
     };
     if let Ok(style) = ProgressStyle::with_template("{spinner} {lines}") {
         bar.set_style(style.with_key("lines", lines));
