@@ -62,8 +62,10 @@ fn main() -> anyhow::Result<()> {
     let mut out = BufWriter::with_capacity(1 << 20, file);
     let totals = generate::write(&shape, &mut out).and_then(|totals| out.flush().map(|()| totals));
     let totals = totals.with_context(|| format!("cannot write {}", args.out.display()))?;
+    #[expect(clippy::disallowed_methods, reason = "a tool says what it made, to whoever started it")]
+    let mut stderr = std::io::stderr();
     writeln!(
-        std::io::stderr(),
+        stderr,
         "{}: {} exchanges on {} connections, {} frames, {} bytes",
         args.out.display(),
         totals.exchanges,
