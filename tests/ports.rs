@@ -6,8 +6,8 @@
 mod packets;
 
 use packets::{Layer, Packet};
-use shadowtap::capture::live::{Tunnel, expression};
-use shadowtap::capture::{Filter, Frame, LinkType, Verdict};
+use shadowtap::capture::live::expression;
+use shadowtap::capture::{Filter, Frame, LinkType, Tunnel, TunnelKind, Verdict};
 use shadowtap::exchange::Timestamp;
 
 /// A request to this port.
@@ -141,9 +141,43 @@ fn tunnels_pass_where_they_are_asked_for_and_nowhere_else() {
     };
     let check = |tunnels, cases: &[_]| check(Asked { tunnels, ..PORT_80 }, LinkType::ETHERNET, cases);
     check(&[], &cases(false, false, false));
-    check(&[Tunnel::Vxlan], &cases(true, false, false));
-    check(&[Tunnel::Gre], &cases(false, false, true));
+    let [vxlan, gre] = [TunnelKind::Vxlan, TunnelKind::Gre].map(|kind| [Tunnel::usual(kind)]);
+    check(&vxlan, &cases(true, false, false));
+    check(&gre, &cases(false, false, true));
     check(&Tunnel::ALL, &cases(true, true, true));
+}
+
+#[test]
+fn a_tunnel_with_a_port_lets_that_port_through_and_no_other() {
+    let inner = || to(80).ip().ethernet();
+    let own = |port| inner().after(0, 0, &[8, 0, 0, 0, 0, 0, 42, 0]).udp(port).tunnel().ethernet();
+    let tunnels = ["vxlan:4788", "geneve:7001"].map(|typed| typed.parse().unwrap());
+    let asked = Asked { tunnels: &tunnels, ..PORT_80 };
+    let cases = [
+        ("VXLAN on this port", own(4788), true),
+        ("VXLAN on its usual port", inner().vxlan().tunnel().ethernet(), false),
+        ("Geneve on this port", own(7001), true),
+        ("another port", own(4787), false),
+        ("no tunnel", to(80).ip().ethernet(), true),
+    ];
+    check(asked, LinkType::ETHERNET, &cases);
+    let tzsp = || inner().after(0, 0, &[1, 0, 0, 1, 1]).udp(37_008).tunnel().ethernet();
+    check(PORT_80, LinkType::ETHERNET, &[("TZSP unasked", tzsp(), false)]);
+    let asked = Asked { tunnels: &[Tunnel::usual(TunnelKind::Tzsp)], ..PORT_80 };
+    check(asked, LinkType::ETHERNET, &[("TZSP", tzsp(), true)]);
+}
+
+/// What libpcap's own terms do not know, and what is inside of a tag that it knows.
+#[test]
+fn other_tags_are_let_through_for_what_may_be_behind_them() {
+    for tag in [0x8200, 0x9100, 0x9200, 0x9300, 0x8988, 0x8909] {
+        let cases = [
+            ("a tag", to(80).ip().vlan(tag, 7).ethernet(), true),
+            ("a tag under another", to(80).ip().vlan(tag, 7).vlan(0x8100, 9).ethernet(), true),
+            ("no tag", to(81).ip().ethernet(), false),
+        ];
+        check(PORT_80, LinkType::ETHERNET, &cases);
+    }
 }
 
 #[test]

@@ -13,6 +13,7 @@ mod memory;
 mod merge;
 mod pcapng;
 pub mod rights;
+mod tunnel;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -24,6 +25,7 @@ pub use filter::{Filter, Verdict};
 pub(crate) use input::Input;
 pub use memory::MemorySource;
 pub use merge::Merged;
+pub use tunnel::{Tunnel, TunnelKind};
 
 use arrayvec::ArrayVec;
 
@@ -38,6 +40,8 @@ pub struct Settings {
     pub bpf: Option<String>,
     /// TCP ports of servers; either end of a connection may have one. Empty: every port.
     pub ports: Vec<u16>,
+    /// Tunnels on UDP ports of their own; on their usual ports they are looked into in any case.
+    pub tunnels: Vec<Tunnel>,
     /// What following connections may take in memory.
     pub max_memory: MaxMemory,
     /// Ends reading early.
@@ -106,12 +110,16 @@ impl LinkType {
     pub const IEEE_802_11: Self = Self(105);
     /// OpenBSD loopback: a protocol family in network byte order.
     pub const LOOP: Self = Self(108);
+    /// OpenBSD's firewall log.
+    pub const PFLOG: Self = Self(117);
     /// Linux cooked capture, version 1.
     pub const LINUX_SLL: Self = Self(113);
     /// IEEE 802.11 with radio information before it.
     pub const RADIOTAP: Self = Self(127);
     /// ARCNET as Linux captures it.
     pub const ARCNET_LINUX: Self = Self(129);
+    /// Ethernet as Juniper routers capture it, with a header of their own before it.
+    pub const JUNIPER_ETHERNET: Self = Self(178);
     /// Per-packet information, which names the link type that follows.
     pub const PPI: Self = Self(192);
     /// IPv4.
@@ -122,6 +130,8 @@ impl LinkType {
     pub const NFLOG: Self = Self(239);
     /// What macOS captures on several interfaces at once; it names the link type that follows.
     pub const PKTAP: Self = Self(258);
+    /// Ethernet with preamble, as IEEE 802.3br interleaves frames.
+    pub const MPACKET: Self = Self(274);
     /// Linux cooked capture, version 2.
     pub const LINUX_SLL2: Self = Self(276);
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use regex::bytes::Regex;
 
-use crate::capture::{self, CaptureError};
+use crate::capture::{self, CaptureError, Tunnel};
 use crate::journal::{self, JournalError, Origin};
 
 use super::mistakes::Mistakes;
@@ -77,6 +77,15 @@ const fn flag_of(error: &JournalError) -> &'static str {
 pub(super) fn ports(typed: &[String], mistakes: &mut Mistakes) -> Vec<u16> {
     let ports = typed.iter().flat_map(|list| list.split(','));
     ports.filter_map(|typed| mistakes.keep("--port", port(typed))).collect()
+}
+
+/// Tunnels, in lists, each once.
+pub(super) fn tunnels(typed: &[String], mistakes: &mut Mistakes) -> Vec<Tunnel> {
+    let names: Vec<String> = typed.iter().flat_map(|list| list.split(',')).map(str::to_owned).collect();
+    let mut tunnels: Vec<Tunnel> = each("--tunnel", &names, str::parse, mistakes);
+    tunnels.sort_unstable();
+    tunnels.dedup();
+    tunnels
 }
 
 /// A TCP port.

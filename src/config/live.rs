@@ -3,11 +3,11 @@
 use std::ops::RangeInclusive;
 
 use crate::capture::interfaces::ANY;
-use crate::capture::live::{self, Live, LiveError, Tunnel};
+use crate::capture::live::{self, Live, LiveError};
 use crate::capture::rights::{self, User};
 use crate::capture::{self, Filter};
 
-use super::check::{self, each};
+use super::check;
 use super::mistakes::Mistakes;
 use super::{is_filter, typed};
 
@@ -41,6 +41,7 @@ pub(super) fn capture_settings(
         files: Vec::new(),
         bpf: None,
         ports: settings.ports.clone(),
+        tunnels: settings.tunnels.clone(),
         max_memory: max_memory.unwrap_or_default(),
         halt: settings.halt.clone(),
     }
@@ -69,7 +70,7 @@ pub(super) fn settings(typed: &typed::Live, mistakes: &mut Mistakes, warnings: &
         interfaces: interfaces(&typed.interfaces, mistakes),
         bpf,
         ports: check::ports(&typed.ports, mistakes),
-        tunnels: tunnels(&typed.tunnels, mistakes),
+        tunnels: check::tunnels(&typed.tunnels, mistakes),
         buffer: buffer.unwrap_or(live::DEFAULT_BUFFER),
         snaplen: snaplen.unwrap_or(live::DEFAULT_SNAPLEN),
         promiscuous: !typed.no_promiscuous,
@@ -93,14 +94,6 @@ fn interfaces(typed: &[String], mistakes: &mut Mistakes) -> Vec<String> {
     names
 }
 
-fn tunnels(typed: &[String], mistakes: &mut Mistakes) -> Vec<Tunnel> {
-    let names: Vec<String> = typed.iter().flat_map(|list| list.split(',')).map(str::to_owned).collect();
-    let mut tunnels = each("--tunnel", &names, str::parse, mistakes);
-    tunnels.sort_by_key(|tunnel: &Tunnel| tunnel.name());
-    tunnels.dedup();
-    tunnels
-}
-
 /// A size in bytes, with a unit or without, that lies within these bounds.
 fn within(bounds: &RangeInclusive<usize>, typed: &str) -> Result<usize, String> {
     let size = typed.parse().map_or_else(|_| check::size(typed), Ok)?;
@@ -122,6 +115,7 @@ fn text(bytes: usize) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::capture::{Tunnel, TunnelKind};
 
     fn strings(texts: &[&str]) -> Vec<String> {
         texts.iter().map(|text| (*text).to_owned()).collect()
@@ -157,7 +151,7 @@ mod tests {
         );
         assert_eq!(settings.interfaces, ["eth0", "eth1"]);
         assert_eq!(settings.ports, [80, 8080, 443]);
-        assert_eq!(settings.tunnels, [Tunnel::Gre, Tunnel::Vxlan]);
+        assert_eq!(settings.tunnels, [Tunnel::usual(TunnelKind::Vxlan), Tunnel::usual(TunnelKind::Gre)]);
     }
 
     #[test]
@@ -189,7 +183,8 @@ mod tests {
              --snaplen: `68`: a size lies between 256 and 256K\n\
              --interface: an empty name is no interface; `shadowtap interfaces` lists them\n\
              --interface any: is all interfaces: leave out the others\n\
-             --tunnel: `wireguard` is no tunnel that is known; write vxlan, geneve or gre\n\
+             --tunnel: `wireguard` is no tunnel that is known; write vxlan, geneve, gre or tzsp, with a port where it has another: \
+             vxlan:4788\n\
              --max-memory: `1M` is too little to work with; 16M is the least",
             &[],
         );

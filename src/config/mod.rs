@@ -274,11 +274,13 @@ pub fn inspect(typed: typed::Inspect) -> Result<InspectConfig, Mistakes> {
 
 fn capture_settings(typed: typed::Capture, mistakes: &mut Mistakes) -> capture::Settings {
     let ports = check::ports(&typed.ports, mistakes);
+    let tunnels = check::tunnels(&typed.tunnels, mistakes);
     let max_memory = typed.max_memory.and_then(|typed| mistakes.keep("--max-memory", check::memory(&typed)));
     capture::Settings {
         files: typed.files,
         bpf: typed.bpf.filter(|bpf| is_filter(bpf)),
         ports,
+        tunnels,
         max_memory: max_memory.unwrap_or_default(),
         halt: capture::Halt::default(),
     }

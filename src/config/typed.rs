@@ -11,6 +11,8 @@ pub struct Capture {
     pub ports: Vec<String>,
     /// A filter in libpcap's language.
     pub bpf: Option<String>,
+    /// Lists of tunnels, `vxlan:4788,gre`.
+    pub tunnels: Vec<String>,
     /// `512M`.
     pub max_memory: Option<String>,
 }

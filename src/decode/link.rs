@@ -1,19 +1,27 @@
 //! Link layers and what stands between them and IP: Ethernet, tags, labels, PPP, cooked captures, BSD loopback.
 
 use super::fragments::Fragments;
+use super::hints::Hint;
+use super::ip::protocol;
 use super::{Skip, Stop, Tcp, Walk};
 use crate::capture::LinkType;
 
 const IPV4: u16 = 0x0800;
 const IPV6: u16 = 0x86dd;
 /// Customer and service VLAN tags (IEEE 802.1Q, 802.1ad) and their older numbers.
-const VLAN: [u16; 5] = [0x8100, 0x88a8, 0x9100, 0x9200, 0x9300];
+const VLAN: [u16; 6] = [0x8100, 0x88a8, 0x9100, 0x9200, 0x9300, 0x8200];
 /// The tag between a switch and its port extenders or virtual ports (VN-Tag).
 const PORT_EXTENDER: u16 = 0x8926;
 /// A provider's backbone: the instance tag of MAC in MAC (IEEE 802.1ah), before the customer's Ethernet frame.
 const BACKBONE: u16 = 0x88e7;
 /// A data centre's backbone (FabricPath): two bytes, then the Ethernet frame.
 const FABRIC_PATH: u16 = 0x8903;
+/// A switch's timestamp (`TTag`): six bytes, then the type of what follows.
+const TIMESTAMP: u16 = 0x8988;
+/// A switch's metadata (CMD): a version, how many options of four bytes, these, then the type of what follows.
+const METADATA: u16 = 0x8909;
+/// Ethernet secured between two switches (`MACsec`, IEEE 802.1AE).
+const MACSEC: u16 = 0x88e5;
 const MPLS_UNICAST: u16 = 0x8847;
 const MPLS_MULTICAST: u16 = 0x8848;
 const PPPOE_SESSION: u16 = 0x8864;
@@ -43,6 +51,25 @@ impl Walk<'_> {
                     ether_type = self.u16(4)?;
                     self.peel(6)?;
                 }
+                TIMESTAMP => {
+                    ether_type = self.u16(6)?;
+                    self.peel(8)?;
+                }
+                METADATA => {
+                    let len = 2 + 4 * usize::from(self.u8(1)?);
+                    ether_type = self.u16(len)?;
+                    self.peel(len + 2)?;
+                }
+                MACSEC => {
+                    // Flags say whether it is encrypted or changed, and whether it names its channel in 8 bytes more.
+                    let flags = self.u8(0)?;
+                    if flags & 0x0c != 0 {
+                        return Err(Skip::Encrypted.into());
+                    }
+                    let len = if flags & 0x20 == 0 { 6 } else { 14 };
+                    ether_type = self.u16(len)?;
+                    self.peel(len + 2)?;
+                }
                 BACKBONE | FABRIC_PATH => {
                     self.peel(if ether_type == BACKBONE { 4 } else { 2 })?;
                     return self.ethernet(fragments);
@@ -64,8 +91,59 @@ impl Walk<'_> {
                     ether_type = self.u16(6)?;
                     self.peel(8)?;
                 }
+                unknown if self.has_datagram_behind() => {
+                    self.hint = Some(Hint::Tag(unknown));
+                    return Err(Skip::UnknownTag.into());
+                }
                 _ => return Err(Skip::NotIp.into()),
             }
+        }
+    }
+
+    /// Whether an IPv4 datagram with TCP begins some bytes from here: its header's checksum says so.
+    fn has_datagram_behind(&self) -> bool {
+        /// No tag is longer.
+        const LONGEST_TAG: usize = 32;
+        let begins = |header: &&[u8]| {
+            matches!(header, [0x45, _, _, _, _, _, _, _, _, protocol::TCP, ..]) && super::hints::sums_up(header)
+        };
+        self.rest().windows(20).take(LONGEST_TAG + 1).any(|header| begins(&header))
+    }
+
+    /// Ethernet with a router's own header before it: a magic number, flags, and fields of which the length is given.
+    pub(super) fn juniper_ethernet(&mut self, fragments: &mut Fragments) -> Result<Tcp, Stop> {
+        const MAGIC: &[u8] = b"MGC";
+        const WITHOUT_ETHERNET: u8 = 0x02;
+        const HAS_FIELDS: u8 = 0x80;
+        if !self.rest().starts_with(MAGIC) {
+            return Err(if self.rest().len() < MAGIC.len() { Skip::Truncated } else { Skip::BadHeader }.into());
+        }
+        let flags = self.u8(3)?;
+        let fields = if flags & HAS_FIELDS == 0 { 0 } else { 2 + usize::from(self.u16(4)?) };
+        self.peel(4 + fields)?;
+        if flags & WITHOUT_ETHERNET == 0 { self.ethernet(fragments) } else { self.ip(fragments) }
+    }
+
+    /// Ethernet with its preamble and what says where a frame starts (IEEE 802.3br). Pieces after the first one of a
+    /// frame that was interrupted have no header.
+    pub(super) fn mpacket(&mut self, fragments: &mut Fragments) -> Result<Tcp, Stop> {
+        const PREAMBLE: u8 = 0x55;
+        /// An express frame, and the first piece of one that may be interrupted, by its number.
+        const STARTS: [u8; 5] = [0xd5, 0xe6, 0x4c, 0x7f, 0xb3];
+        let preamble = self.rest().iter().take(7).take_while(|byte| **byte == PREAMBLE).count();
+        let starts = STARTS.contains(&self.u8(preamble)?);
+        self.peel(preamble + 1)?;
+        if starts { self.ethernet(fragments) } else { Err(Skip::BadFragment.into()) }
+    }
+
+    /// What the packet filter of BSD systems logs: a header that says its own length, padding left out, and the family
+    /// of addresses.
+    pub(super) fn firewall_log(&mut self, fragments: &mut Fragments) -> Result<Tcp, Stop> {
+        let (len, family) = (usize::from(self.u8(0)?), self.u8(1)?);
+        self.peel(len.next_multiple_of(4))?;
+        match family {
+            2 | 10 | 24 | 28 | 30 => self.ip(fragments),
+            _ => Err(Skip::NotIp.into()),
         }
     }
 

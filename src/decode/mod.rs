@@ -5,15 +5,17 @@
 //! cannot be read are a [`Skip`] with a name.
 
 mod fragments;
+mod hints;
 mod ip;
 mod link;
 mod tunnel;
 
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
-use crate::capture::{Frame, LinkType};
+use crate::capture::{Frame, LinkType, Tunnel, TunnelKind};
 use crate::exchange::Timestamp;
 use fragments::Fragments;
+use hints::{Hint, Hints};
 
 /// Layers that are peeled off one frame: more is no network but an attack.
 const MAX_DEPTH: u8 = 16;
@@ -41,13 +43,17 @@ pub enum Skip {
     BadFragment,
     /// More encapsulations than any network has.
     TooDeep,
-    /// Its content is encrypted or compressed (IPsec ESP, IPComp).
+    /// Its content is encrypted or compressed (IPsec ESP, `MACsec`, `IPComp`).
     Encrypted,
+    /// A tunnel on a UDP port that is not its own: `--tunnel` looks into it.
+    TunnelPort,
+    /// A tag that is not known, with IP behind it.
+    UnknownTag,
 }
 
 impl Skip {
     /// Every reason, in the order of [`Skip::index`].
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 13] = [
         Self::Filter,
         Self::Port,
         Self::NotTcp,
@@ -59,6 +65,8 @@ impl Skip {
         Self::BadFragment,
         Self::TooDeep,
         Self::Encrypted,
+        Self::TunnelPort,
+        Self::UnknownTag,
     ];
 
     /// Place in [`Skip::ALL`].
@@ -82,6 +90,8 @@ impl Skip {
             Self::BadFragment => "bad_fragment",
             Self::TooDeep => "too_deep",
             Self::Encrypted => "encrypted",
+            Self::TunnelPort => "tunnel_port",
+            Self::UnknownTag => "unknown_tag",
         }
     }
 }
@@ -176,6 +186,10 @@ pub struct Decoder {
     fragments: Fragments,
     /// The datagram that was completed last.
     assembled: Vec<u8>,
+    /// Tunnels on UDP ports that were named.
+    ports: Vec<(u16, TunnelKind)>,
+    /// What was skipped and could be read another way.
+    hints: Hints,
 }
 
 impl Default for Decoder {
@@ -195,7 +209,21 @@ impl Decoder {
     /// oldest one is given up.
     #[must_use]
     pub fn with_limit(fragment_bytes: usize) -> Self {
-        Self { fragments: Fragments::with_limit(fragment_bytes), assembled: Vec::new() }
+        let fragments = Fragments::with_limit(fragment_bytes);
+        Self { fragments, assembled: Vec::new(), ports: Vec::new(), hints: Hints::default() }
+    }
+
+    /// Looks into these tunnels too, on the UDP ports that they name.
+    #[must_use]
+    pub fn with_tunnels(mut self, tunnels: &[Tunnel]) -> Self {
+        self.ports = tunnels.iter().filter_map(|tunnel| Some((tunnel.port?, tunnel.kind))).collect();
+        self
+    }
+
+    /// What was skipped and could be read another way, in words for people.
+    #[must_use]
+    pub fn advice(&self) -> Vec<String> {
+        self.hints.advice()
     }
 
     /// Fragmented datagrams given up: the rest did not come in time, or there were too many at once.
@@ -218,22 +246,25 @@ impl Decoder {
 
     /// Like [`Decoder::decode`], but what is found borrows nothing yet.
     pub(crate) fn find(&mut self, frame: &Frame<'_>) -> Result<Found, Skip> {
-        let mut walk = Walk::new(frame.data, frame.wire_len as usize, frame.at);
+        let mut walk = Walk::new(frame.data, frame.wire_len as usize, frame.at, &self.ports);
         let mut found = walk.link(frame.link, &mut self.fragments);
-        let mut in_frame = true;
+        let (mut in_frame, mut hint) = (true, walk.hint);
         // A whole datagram may itself carry a fragment of another one, up to the depth limit.
         let mut depth = walk.depth;
         while let Err(Stop::Assembled(datagram)) = found {
             self.assembled = datagram.payload;
             in_frame = false;
-            let mut inner = Walk::new(&self.assembled, self.assembled.len(), frame.at);
+            let mut inner = Walk::new(&self.assembled, self.assembled.len(), frame.at, &self.ports);
             inner.depth = depth;
             found = inner.transport(datagram.protocol, datagram.source, datagram.destination, &mut self.fragments);
-            depth = inner.depth.saturating_add(1);
+            (depth, hint) = (inner.depth.saturating_add(1), inner.hint);
         }
         match found {
             Ok(tcp) => Ok(Found { tcp, in_frame }),
-            Err(Stop::Skip(why)) => Err(why),
+            Err(Stop::Skip(why)) => {
+                self.hints.note(hint);
+                Err(why)
+            }
             Err(Stop::Assembled(_)) => Err(Skip::TooDeep),
         }
     }
@@ -311,11 +342,16 @@ struct Walk<'a> {
     wire_end: usize,
     depth: u8,
     now: Timestamp,
+    /// Tunnels on UDP ports that were named.
+    ports: &'a [(u16, TunnelKind)],
+    /// What could be done so that this frame can be read.
+    hint: Option<Hint>,
 }
 
 impl<'a> Walk<'a> {
-    fn new(bytes: &'a [u8], wire_len: usize, now: Timestamp) -> Self {
-        Self { bytes, at: 0, end: bytes.len(), wire_end: wire_len.max(bytes.len()), depth: 0, now }
+    fn new(bytes: &'a [u8], wire_len: usize, now: Timestamp, ports: &'a [(u16, TunnelKind)]) -> Self {
+        let (end, wire_end) = (bytes.len(), wire_len.max(bytes.len()));
+        Self { bytes, at: 0, end, wire_end, depth: 0, now, ports, hint: None }
     }
 
     /// What is left of the current layer.
@@ -375,7 +411,13 @@ impl<'a> Walk<'a> {
             LinkType::ARCNET_LINUX => return self.arcnet(4, fragments),
             // 12 and 14 are what some systems write for raw IP instead of 101.
             LinkType::RAW | LinkType::IPV4 | LinkType::IPV6 | LinkType(12 | 14) => return self.ip(fragments),
-            LinkType(_) => return Err(Skip::LinkType.into()),
+            LinkType::JUNIPER_ETHERNET => return self.juniper_ethernet(fragments),
+            LinkType::MPACKET => return self.mpacket(fragments),
+            LinkType::PFLOG => return self.firewall_log(fragments),
+            LinkType(number) => {
+                self.hint = Some(Hint::Link(number));
+                return Err(Skip::LinkType.into());
+            }
         };
         self.ether_type(ether_type, fragments)
     }

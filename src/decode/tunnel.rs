@@ -1,25 +1,22 @@
-//! Tunnels that mirror ports and overlay networks use: GRE and ERSPAN, VXLAN, Geneve, GTP-U, L2TP, Teredo, AYIYA,
-//! IPComp.
+//! Tunnels that mirror ports and overlay networks use: GRE and ERSPAN, VXLAN, Geneve, TZSP, GTP-U, L2TP, Teredo,
+//! AYIYA, IPComp.
 
 use std::io::Read;
 
 use super::fragments::{Datagram, Fragments};
+use super::hints::Hint;
 use super::ip::protocol;
 use super::{Skip, Stop, Tcp, Walk};
+use crate::capture::TunnelKind;
 
-/// UDP ports (IANA); 8472 is what Linux used for VXLAN before there was a number.
-const VXLAN: [u16; 2] = [4789, 8472];
 /// VXLAN that names what it carries (draft-ietf-nvo3-vxlan-gpe).
 const VXLAN_GPE: u16 = 4790;
-const GENEVE: u16 = 6081;
 const GTP_U: u16 = 2152;
 const TEREDO: u16 = 3544;
 const L2TP: u16 = 1701;
 const AYIYA: u16 = 5072;
 /// MPLS in UDP (RFC 7510).
 const MPLS_IN_UDP: u16 = 6635;
-/// GRE in UDP (RFC 8086).
-const GRE_IN_UDP: u16 = 4754;
 
 const ERSPAN_I_OR_II: u16 = 0x88be;
 const ERSPAN_III: u16 = 0x22eb;
@@ -77,18 +74,60 @@ impl Walk<'_> {
             self.limit(len);
         }
         self.peel(8)?;
+        let named = self.ports.iter().find(|(port, _)| *port == to).map(|(_, kind)| *kind);
+        if let Some(kind) = named.or_else(|| TunnelKind::of_port(to)) {
+            return match kind {
+                TunnelKind::Vxlan => self.vxlan(fragments),
+                TunnelKind::Geneve => self.geneve(fragments),
+                TunnelKind::Gre => self.gre(fragments),
+                TunnelKind::Tzsp => self.tzsp(fragments),
+            };
+        }
         match to {
-            port if VXLAN.contains(&port) => self.vxlan(fragments),
             VXLAN_GPE => self.vxlan_gpe(fragments),
             MPLS_IN_UDP => self.ether_type(0x8847, fragments),
-            GENEVE => self.geneve(fragments),
-            GRE_IN_UDP => self.gre(fragments),
             GTP_U => self.gtp_u(fragments),
             _ if from == GTP_U => self.gtp_u(fragments),
             _ if from == L2TP || to == L2TP => self.l2tp(fragments),
             _ if from == AYIYA || to == AYIYA => self.ayiya(fragments),
             _ if from == TEREDO || to == TEREDO => self.teredo(fragments),
-            _ => Err(Skip::NotTcp.into()),
+            _ => {
+                let Some(kind) = super::hints::looks_like(self.rest()) else { return Err(Skip::NotTcp.into()) };
+                self.hint = Some(Hint::Tunnel(kind, to));
+                Err(Skip::TunnelPort.into())
+            }
+        }
+    }
+
+    /// TZSP, version 1: what it carries, then fields up to one that ends them. A field is a number alone (padding, and
+    /// the end), or a number, a length and as many bytes.
+    fn tzsp(&mut self, fragments: &mut Fragments) -> Result<Tcp, Stop> {
+        const ETHERNET: u16 = 1;
+        const WIRELESS: u16 = 18;
+        const PADDING: u8 = 0;
+        const END: u8 = 1;
+        let (version, kind, carries) = (self.u8(0)?, self.u8(1)?, self.u16(2)?);
+        // Received, and to be sent: others carry no frame.
+        if version != 1 || kind > 1 {
+            return Err(Skip::NotTcp.into());
+        }
+        self.peel(4)?;
+        loop {
+            match self.u8(0)? {
+                PADDING => self.peel(1)?,
+                END => break,
+                _ => {
+                    let len = usize::from(self.u8(1)?);
+                    self.peel(2 + len)?;
+                }
+            }
+        }
+        self.peel(1)?;
+        self.deeper()?;
+        match carries {
+            ETHERNET => self.ethernet(fragments),
+            WIRELESS => self.wireless(fragments),
+            _ => Err(Skip::NotIp.into()),
         }
     }
 

@@ -40,7 +40,7 @@ impl Tap {
         Ok(Self {
             filter: settings.bpf.as_deref().map(Filter::new).transpose()?,
             ports: settings.ports.clone(),
-            decoder: Decoder::with_limit(fragments),
+            decoder: Decoder::with_limit(fragments).with_tunnels(&settings.tunnels),
             flows: FlowTable::with_limits(&settings.ports, limits),
             http1: Http1::with_limit(interests, memory / 4),
             received: 0,
@@ -224,7 +224,7 @@ impl Tap {
                 upgraded: streams.upgraded,
                 unknown: streams.unknown,
             },
-            trouble: source.trouble(),
+            trouble: [source.trouble(), self.decoder.advice()].concat(),
         }
     }
 }

@@ -1,7 +1,8 @@
 //! From whatever a link or tunnel puts around it.
 
-use shadowtap::capture::LinkType;
-use shadowtap::decode::Skip;
+use shadowtap::capture::{Frame, LinkType};
+use shadowtap::decode::{Decoder, Skip};
+use shadowtap::exchange::Timestamp;
 
 use crate::packets::{Capture, Client, Layer, Packet, Server, Talk};
 use crate::{check, check_on, get, large, noise, ok, post};
@@ -45,7 +46,7 @@ fn ethernet_with_llc_and_snap() {
 
 #[test]
 fn vlan_tags_by_every_number_that_is_in_use() {
-    for tag in [0x8100, 0x88a8, 0x9100, 0x9200, 0x9300] {
+    for tag in [0x8100, 0x88a8, 0x9100, 0x9200, 0x9300, 0x8200] {
         over_ethernet(|ip| ip.vlan(tag, 7));
     }
 }
@@ -63,6 +64,71 @@ fn tags_of_port_extenders_and_of_backbones() {
     });
     over_ethernet(|ip| ip.vlan(0x8100, 7).ethernet().after(0x88e7, 0, &[0, 0, 1, 0]).vlan(0x88a8, 9));
     over_ethernet(|ip| ip.ethernet().after(0x8903, 0, &[0, 0x41]));
+}
+
+/// Six bytes of time, or options with a group, before what the tag took the place of; in mirrored frames too.
+#[test]
+fn tags_that_switches_put_before_mirrored_frames() {
+    let timestamp = |ip: Layer| {
+        let head = [&[0, 0x12, 0x34, 0x56, 0x78, 0x9a][..], &ip.ether_type.to_be_bytes()].concat();
+        ip.after(0x8988, 0, &head)
+    };
+    over_ethernet(timestamp);
+    over_ethernet(|ip| timestamp(ip.vlan(0x8100, 7)).vlan(0x8200, 9));
+    over_ethernet(|ip| timestamp(ip).ethernet().erspan(2).tunnel());
+    for options in [vec![0, 1, 0, 7], vec![0, 1, 0, 7, 0, 2, 1, 1]] {
+        over_ethernet(|ip| {
+            let count = u8::try_from(options.len() / 4).unwrap();
+            let head = [&[1, count][..], &options, &ip.ether_type.to_be_bytes()].concat();
+            ip.after(0x8909, 0, &head).vlan(0x8100, 7)
+        });
+    }
+}
+
+/// Secured by a checksum alone, frames can be read; its four flags say so. What is encrypted cannot.
+#[test]
+fn links_secured_between_switches() {
+    let secured = |ip: Layer, flags: u8, channel: &[u8]| {
+        let head = [&[flags, 0, 0, 0, 0, 9][..], channel, &ip.ether_type.to_be_bytes()].concat();
+        ip.after(0x88e5, 0, &head)
+    };
+    over_ethernet(|ip| secured(ip, 0, &[]));
+    over_ethernet(|ip| secured(ip, 0x20, &[2; 8]));
+    let encrypted = |packet: &Packet| secured(packet.ip(), 0x2c, &[2; 8]).ethernet();
+    let seen = check::<&str>(&talk().capture_as(LinkType::ETHERNET, encrypted), &[]);
+    assert!(seen.skipped.iter().all(|why| *why == Skip::Encrypted), "{:?}", seen.skipped);
+}
+
+#[test]
+fn ethernet_as_routers_capture_it() {
+    both(LinkType::JUNIPER_ETHERNET, |ip| ip.ethernet().after(0, 0, b"MGC\x01"));
+    both(LinkType::JUNIPER_ETHERNET, |ip| ip.ethernet().after(0, 0, b"MGC\x80\0\x06\x03\x01\x0e\x04\x02\x08"));
+    both(LinkType::JUNIPER_ETHERNET, |ip| ip.after(0, 0, b"MGC\x83\0\x03\x03\x01\x0e"));
+    let other = |packet: &Packet| packet.ip().ethernet();
+    let seen = check::<&str>(&talk().capture_as(LinkType::JUNIPER_ETHERNET, other), &[]);
+    assert!(seen.skipped.iter().all(|why| *why == Skip::BadHeader), "{:?}", seen.skipped);
+}
+
+#[test]
+fn ethernet_with_its_preamble() {
+    for (preamble, start) in [(7, 0xd5), (6, 0xd5), (0, 0xd5), (7, 0xe6), (7, 0xb3)] {
+        both(LinkType::MPACKET, |ip| ip.ethernet().after(0, 0, &[&vec![0x55; preamble][..], &[start]].concat()));
+    }
+    let rest = |packet: &Packet| packet.ip().ethernet().after(0, 0, &[0x55, 0x55, 0x55, 0x55, 0x55, 0x55, 0x61, 0xe6]);
+    let seen = check::<&str>(&talk().capture_as(LinkType::MPACKET, rest), &[]);
+    assert!(seen.skipped.iter().all(|why| *why == Skip::BadFragment), "{:?}", seen.skipped);
+}
+
+/// The header counts itself without its padding; it grew over the years.
+#[test]
+fn a_firewalls_log() {
+    for (len, padded) in [(61, 64), (69, 72), (100, 100)] {
+        let head = |family| [&[len, family][..], &vec![0x70; padded - 2]].concat();
+        check(&talk().capture_as(LinkType::PFLOG, |packet| packet.ip().after(0, 0, &head(2))), &GET);
+        for family in [24, 28, 30] {
+            check(&talk6().capture_as(LinkType::PFLOG, |packet| packet.ip().after(0, 0, &head(family))), &GET);
+        }
+    }
 }
 
 #[test]
@@ -162,6 +228,69 @@ fn geneve_with_and_without_options_around_ip_and_around_ethernet() {
     over_ethernet(|ip| ip.ethernet().geneve(0).tunnel());
     over_ethernet(|ip| ip.ethernet().geneve(8).tunnel());
     over_ethernet(|ip| ip.geneve(63).tunnel6());
+}
+
+/// What `--tunnel vxlan:4788` and the like come to.
+#[track_caller]
+fn named(tunnel: &str, wrap: impl Fn(Layer) -> Layer) -> Decoder {
+    let capture = talk().capture_as(LinkType::ETHERNET, |packet| wrap(packet.ip()).tunnel().ethernet());
+    let decoded = |mut decoder: Decoder| {
+        let found = capture.shots.iter().map(|shot| {
+            let (at, wire_len) = (Timestamp::from_nanos(shot.at), u32::try_from(shot.wire_len).unwrap());
+            let frame = Frame { at, link: shot.link, wire_len, data: &shot.data };
+            decoder.decode(&frame).map(|segment| segment.destination.port.min(segment.source.port))
+        });
+        let found: Vec<_> = found.collect();
+        (found, decoder)
+    };
+    let (found, _) = decoded(Decoder::new().with_tunnels(&[tunnel.parse().unwrap()]));
+    assert!(found.iter().all(|port| *port == Ok(80)), "{tunnel}: {found:?}");
+    let (found, after) = decoded(Decoder::new());
+    assert!(found.iter().all(Result::is_err), "{found:?}");
+    after
+}
+
+#[test]
+fn tunnels_on_ports_of_their_own_are_named_and_without_a_name_told() {
+    let vxlan = [8, 0, 0, 0, 0, 0, 42, 0];
+    for port in [4788, 8473, 65_535] {
+        let told = named(&format!("vxlan:{port}"), |ip| ip.ethernet().after(0, 0, &vxlan).udp(port));
+        let frames = talk().capture().shots.len();
+        let line = format!(
+            "{frames} frames to UDP port {port} look like vxlan and were skipped: --tunnel vxlan:{port} looks into them"
+        );
+        assert_eq!(told.advice(), [line]);
+    }
+    let geneve = |ip: &Layer| [&[1, 0][..], &ip.ether_type.to_be_bytes(), &[0, 0, 42, 0, 1, 8, 1, 0]].concat();
+    let told = named("geneve:6082", |ip| ip.clone().after(0, 0, &geneve(&ip)).udp(6082));
+    assert!(told.advice()[0].contains("--tunnel geneve:6082"), "{:?}", told.advice());
+    let told = named("tzsp:5555", |ip| ip.ethernet().after(0, 0, &[1, 0, 0, 1, 1]).udp(5555));
+    assert_eq!(told.advice(), Vec::<String>::new(), "five bytes may be anything");
+    named("gre:4755", |ip| ip.gre().udp(4755));
+}
+
+#[test]
+fn tzsp_with_and_without_fields() {
+    // Padding, a signal's strength, a name of three bytes.
+    for fields in [&[][..], &[0, 0], &[10, 1, 0xc4], &[0, 41, 3, 7, 7, 7]] {
+        for kind in [0, 1] {
+            let head = [&[1, kind, 0, 1][..], fields, &[1]].concat();
+            over_ethernet(|ip| ip.ethernet().after(0, 0, &head).udp(37_008).tunnel());
+        }
+    }
+    let wireless = [&[1, 0, 0, 18, 1, 0x08, 1][..], &[0; 22], &[0xaa, 0xaa, 3, 0, 0, 0]].concat();
+    over_ethernet(|ip| {
+        let head = [&wireless[..], &ip.ether_type.to_be_bytes()].concat();
+        ip.after(0, 0, &head).udp(37_008).tunnel()
+    });
+}
+
+#[test]
+fn a_tag_that_nobody_knows_is_told_where_ip_is_behind_it() {
+    let tagged = talk().capture_as(LinkType::ETHERNET, |packet| packet.ip().after(0x8999, 0, &[7; 10]).ethernet());
+    let seen = check::<&str>(&tagged, &[]);
+    assert!(seen.skipped.iter().all(|why| *why == Skip::UnknownTag), "{:?}", seen.skipped);
+    assert!(seen.advice[0].contains("EtherType 0x8999"), "{:?}", seen.advice);
 }
 
 #[test]
@@ -482,6 +611,8 @@ fn what_is_not_ip_or_not_tcp_is_skipped_by_name() {
     assert!(
         check::<&str>(&talk().capture_as(LinkType(252), other), &[]).skipped.iter().all(|why| *why == Skip::LinkType)
     );
+    let seen = check::<&str>(&talk().capture_as(LinkType(252), other), &[]);
+    assert!(seen.advice[0].contains("link type 252, which is not read"), "{:?}", seen.advice);
 }
 
 #[test]

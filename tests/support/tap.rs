@@ -24,6 +24,8 @@ pub(crate) struct Seen {
     /// How each connection ended, in that order.
     pub(crate) closed: Vec<(ConnectionId, Close)>,
     pub(crate) skipped: Vec<Skip>,
+    /// What is said of what was skipped.
+    pub(crate) advice: Vec<String>,
     pub(crate) flow: flow::Stats,
     pub(crate) http1: http1::Stats,
     /// The exchanges told of each connection that is open.
@@ -42,6 +44,7 @@ pub(crate) fn run(source: &mut dyn Source, interests: Interests, ports: &[u16]) 
     }
     flows.finish(&mut |chunk| http1.take(chunk, &mut |event| seen.take(event)));
     assert!(seen.open.is_empty(), "opened and never closed: {:?}", seen.open);
+    seen.advice = decoder.advice();
     seen.flow = flows.stats().clone();
     seen.http1 = http1.stats().clone();
     assert_eq!(seen.flow.open, 0, "the table still counts open connections");

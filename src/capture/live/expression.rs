@@ -8,72 +8,15 @@
 //! keeps it beside the frame. libpcap's `vlan` looks in both places, and libpcap puts the tag back where it was before
 //! it hands the frame on, so that decoding never knows.
 
-use std::fmt;
-use std::str::FromStr;
-
-use super::super::LinkType;
-
-/// A way in which mirrored traffic arrives inside other packets.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Tunnel {
-    /// VXLAN (RFC 7348), on its own port and on the one that Linux used before.
-    Vxlan,
-    /// Geneve (RFC 8926).
-    Geneve,
-    /// GRE (RFC 2784), ERSPAN among it, also in UDP (RFC 8086).
-    Gre,
-}
-
-impl Tunnel {
-    /// All of them.
-    pub const ALL: [Self; 3] = [Self::Vxlan, Self::Geneve, Self::Gre];
-
-    /// The name that is typed.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Vxlan => "vxlan",
-            Self::Geneve => "geneve",
-            Self::Gre => "gre",
-        }
-    }
-
-    /// The packets around the tunnel.
-    const fn carrier(self) -> &'static str {
-        match self {
-            Self::Vxlan => "udp dst port 4789 or udp dst port 8472",
-            Self::Geneve => "udp dst port 6081",
-            Self::Gre => "ip proto 47 or ip6 proto 47 or udp dst port 4754",
-        }
-    }
-
-    /// The IP protocols that carry it.
-    const fn protocols(self) -> &'static [u8] {
-        match self {
-            Self::Vxlan | Self::Geneve => &[17],
-            Self::Gre => &[47, 17],
-        }
-    }
-}
-
-impl fmt::Display for Tunnel {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
-    }
-}
-
-impl FromStr for Tunnel {
-    type Err = String;
-
-    fn from_str(typed: &str) -> Result<Self, String> {
-        let found = Self::ALL.into_iter().find(|tunnel| tunnel.name().eq_ignore_ascii_case(typed.trim()));
-        found.ok_or_else(|| format!("`{typed}` is no tunnel that is known; write vxlan, geneve or gre"))
-    }
-}
+use crate::capture::{LinkType, Tunnel};
 
 /// IPv6 headers that may stand between the IP header and TCP, in numbers of IANA: hop-by-hop options, routing,
 /// fragment, authentication, destination options.
 const EXTENSIONS: [u8; 5] = [0, 43, 44, 51, 60];
+
+/// Tags that libpcap's `vlan` does not know, by EtherType: two older numbers of VLAN tags and one of a vendor, and what
+/// switches put before a mirrored frame (a timestamp, a group). What has them is let through.
+const OTHER_TAGS: [u16; 5] = [0x8200, 0x9200, 0x9300, 0x8988, 0x8909];
 
 /// What is asked of the kernel on a link of this type.
 ///
@@ -97,7 +40,7 @@ fn datagrams(ports: &[u16], tunnels: &[Tunnel]) -> String {
     // Of a fragmented datagram only the first piece has ports.
     let mut protocols = vec![6];
     for tunnel in tunnels {
-        terms.push(tunnel.carrier().to_owned());
+        terms.push(tunnel.carrier());
         protocols.extend(tunnel.protocols());
     }
     protocols.sort_unstable();
@@ -109,6 +52,9 @@ fn datagrams(ports: &[u16], tunnels: &[Tunnel]) -> String {
 
 /// The same under no VLAN tag, one or two, as far as this link has such.
 fn tagged_or_not(datagrams: &str, link: LinkType) -> String {
+    let ethernet = matches!(link, LinkType::ETHERNET | LinkType::LINUX_SLL | LinkType::LINUX_SLL2);
+    let tags = OTHER_TAGS.map(|tag| format!(" or ether proto {tag:#06x}")).concat();
+    let datagrams = &if ethernet { format!("{datagrams}{tags}") } else { datagrams.to_owned() };
     match link {
         // Each `vlan` moves everything after it by one tag: what is untagged stands before it, the second inside the first.
         LinkType::ETHERNET => format!("{datagrams} or (vlan and ({datagrams} or (vlan and ({datagrams}))))"),

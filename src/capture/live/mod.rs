@@ -17,14 +17,14 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 pub use error::LiveError;
-pub use expression::{Tunnel, expression};
+pub use expression::expression;
 
 use self::choice::Choice;
 use self::handle::Handle;
 use self::several::{Held, Several};
 use self::single::Single;
 use super::interfaces;
-use super::{Dropped, Frame, Halt, Polled, Source};
+use super::{Dropped, Frame, Halt, Polled, Source, Tunnel};
 use crate::exchange::Timestamp;
 
 /// Most interfaces that are captured on at once. More that are named are a mistake; where nothing is named and more are

@@ -19,6 +19,10 @@ pub(crate) struct CaptureArgs {
     /// A filter in tcpdump's language, such as 'host 10.0.0.7'
     #[arg(short = 'f', long, value_name = "FILTER")]
     bpf: Option<String>,
+    /// Look into these tunnels on UDP ports of their own, such as vxlan:4788 or geneve:6082; on its usual port every
+    /// tunnel is looked into
+    #[arg(long = "tunnel", value_name = "TUNNELS")]
+    tunnels: Vec<String>,
     /// What following connections may take in memory, such as 256M or 2G; past it the oldest and largest are given up,
     /// and counted [default: 512M]
     #[arg(long, value_name = "SIZE")]
@@ -27,7 +31,8 @@ pub(crate) struct CaptureArgs {
 
 impl From<CaptureArgs> for typed::Capture {
     fn from(args: CaptureArgs) -> Self {
-        Self { files: args.files, ports: args.ports, bpf: args.bpf, max_memory: args.max_memory }
+        let CaptureArgs { files, ports, bpf, tunnels, max_memory } = args;
+        Self { files, ports, bpf, tunnels, max_memory }
     }
 }
 
@@ -45,7 +50,8 @@ pub(crate) struct LiveArgs {
     /// A filter in tcpdump's language, such as 'host 10.0.0.7'; it runs in the kernel
     #[arg(short = 'f', long, value_name = "FILTER")]
     bpf: Option<String>,
-    /// Look into these tunnels for mirrored traffic: vxlan, geneve, gre (ERSPAN too)
+    /// Look into these tunnels for mirrored traffic: vxlan, geneve, gre (ERSPAN too), tzsp; with a UDP port where it is
+    /// another than usual, such as vxlan:4788
     #[arg(long = "tunnel", value_name = "TUNNELS")]
     tunnels: Vec<String>,
     /// What the kernel may hold of frames that wait to be read, over all interfaces; past it frames are dropped, and
