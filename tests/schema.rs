@@ -1,0 +1,252 @@
+//! The JSON that the program writes, held against `docs/schema.md`: each key that is written is documented, and each
+//! key that is documented is written.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "what breaks here fails its test")]
+
+#[path = "support/server.rs"]
+mod server;
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use serde_json::{Value, json};
+use server::{Server, send};
+use shadowtap::report::Summary;
+
+/// One step of a path: a key (or `{any}` key), or the elements of an array.
+type Steps = Vec<String>;
+
+/// Documented under one heading of the page.
+struct Section {
+    paths: Vec<Steps>,
+}
+
+impl Section {
+    /// The rows of the tables below `heading`, up to the next of the same level.
+    fn new(heading: &str) -> Self {
+        let page = include_str!("../docs/schema.md");
+        let text = page.split_once(&format!("\n## {heading}\n")).unwrap().1;
+        let text = text.split("\n## ").next().unwrap();
+        let paths: Vec<_> = text
+            .lines()
+            .filter_map(|line| line.strip_prefix("| `$")?.split_once('`'))
+            .map(|(path, _)| steps(path))
+            .collect();
+        assert!(!paths.is_empty(), "{heading}");
+        Self { paths }
+    }
+
+    /// Checks `documents` both ways; what `rare` has is written in other runs only.
+    #[track_caller]
+    fn check(&self, documents: &[Value], rare: &[Value]) {
+        let mut found = BTreeSet::new();
+        let mut unknown = BTreeSet::new();
+        for document in documents {
+            self.walk(document, &mut Vec::new(), &mut found, &mut unknown);
+        }
+        assert!(unknown.is_empty(), "not in docs/schema.md: {unknown:#?}");
+        for document in rare {
+            self.walk(document, &mut Vec::new(), &mut found, &mut unknown);
+        }
+        let missing: Vec<_> = (0..self.paths.len()).filter(|path| !found.contains(path)).collect();
+        let missing: Vec<_> = missing.into_iter().map(|path| self.paths[path].join(".")).collect();
+        assert!(missing.is_empty(), "in docs/schema.md, and not written: {missing:#?}");
+    }
+
+    fn walk(&self, value: &Value, at: &mut Steps, found: &mut BTreeSet<usize>, unknown: &mut BTreeSet<String>) {
+        if let Some(path) = self.paths.iter().position(|path| path.len() == at.len() && begins(path, at)) {
+            found.insert(path);
+            return;
+        }
+        let deeper = self.paths.iter().any(|path| path.len() > at.len() && begins(path, at));
+        if !deeper {
+            unknown.insert(at.join("."));
+            return;
+        }
+        match value {
+            Value::Object(members) if members.is_empty() => found.extend(self.any_key_below(at)),
+            Value::Object(members) => {
+                for (key, member) in members {
+                    at.push(key.clone());
+                    self.walk(member, at, found, unknown);
+                    at.pop();
+                }
+            }
+            Value::Array(elements) => {
+                at.push("[*]".to_owned());
+                for element in elements {
+                    self.walk(element, at, found, unknown);
+                }
+                at.pop();
+            }
+            // A block that does not apply is null.
+            Value::Null => {}
+            _ => {
+                unknown.insert(at.join("."));
+            }
+        }
+    }
+
+    /// What is documented of an object that may have any keys, and has none.
+    fn any_key_below<'a>(&'a self, at: &'a Steps) -> impl Iterator<Item = usize> + 'a {
+        let is_any = |path: &Steps| path.len() == at.len() + 1 && begins(path, at) && path[at.len()].starts_with('{');
+        (0..self.paths.len()).filter(move |path| is_any(&self.paths[*path]))
+    }
+}
+
+fn begins(path: &Steps, at: &Steps) -> bool {
+    path.iter().zip(at).all(|(documented, step)| documented == step || (documented.starts_with('{') && step != "[*]"))
+}
+
+/// The steps of a path such as `.targets.{url}.addresses[*].address`, without its `$`.
+fn steps(path: &str) -> Steps {
+    let path = path.replace("[*]", ".[*]");
+    path.split('.').filter(|step| !step.is_empty()).map(ToOwned::to_owned).collect()
+}
+
+fn testdata(name: &str) -> PathBuf {
+    [env!("CARGO_MANIFEST_DIR"), "testdata", name].iter().collect()
+}
+
+fn shadowtap(arguments: &[&str]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_shadowtap"));
+    let output = command.args(arguments).env_remove("SHADOWTAP_LOG").stdin(Stdio::null()).output().unwrap();
+    assert!(matches!(output.status.code(), Some(0 | 1)), "{}", String::from_utf8_lossy(&output.stderr));
+    output
+}
+
+fn lines(text: &[u8]) -> Vec<Value> {
+    text.split(|byte| *byte == b'\n')
+        .filter(|line| !line.is_empty())
+        .map(|l| serde_json::from_slice(l).unwrap())
+        .collect()
+}
+
+fn inspected(capture: &str, arguments: &[&str]) -> Vec<Value> {
+    let path = testdata(capture);
+    lines(&shadowtap(&[&["inspect", path.to_str().unwrap(), "--json"], arguments].concat()).stdout)
+}
+
+/// A run with everything that adds blocks: its summary, and its results.
+async fn run(capture: &str, folder: &Path, more: &[&str]) -> (Value, Vec<Value>) {
+    let counter = AtomicU64::new(0);
+    // Noise: `n` differs each time, here and there. Findings: what only the target has.
+    let respond = move |extra: &str| {
+        let n = counter.fetch_add(1, Ordering::Relaxed);
+        let body = format!("{{\"n\":{n},\"id\":1}}");
+        let head = format!("Content-Type: application/json\r\n{extra}Content-Length: {}", body.len());
+        vec![send(format!("HTTP/1.1 200 OK\r\n{head}\r\n\r\n{body}"))]
+    };
+    let respond = std::sync::Arc::new(respond);
+    let other = std::sync::Arc::clone(&respond);
+    let target = Server::start(move |_| respond("X-Only-Here: 1\r\n")).await;
+    let baseline = Server::start(move |_| other("")).await;
+    let (summary, results) = (folder.join(format!("{capture}.json")), folder.join(format!("{capture}.jsonl")));
+    let owned: Vec<String> = [
+        "replay",
+        testdata(capture).to_str().unwrap(),
+        "--to",
+        &target.url("http"),
+        "--baseline",
+        &baseline.url("http"),
+        "--summary",
+        summary.to_str().unwrap(),
+        "--results",
+        results.to_str().unwrap(),
+    ]
+    .into_iter()
+    .chain(more.iter().copied())
+    .map(ToOwned::to_owned)
+    .collect();
+    let ran = move || shadowtap(&owned.iter().map(String::as_str).collect::<Vec<_>>());
+    tokio::task::spawn_blocking(ran).await.unwrap();
+    let summary = serde_json::from_slice(&std::fs::read(summary).unwrap()).unwrap();
+    (summary, lines(&std::fs::read(results).unwrap()))
+}
+
+/// A baseline has the keys of a target: it stands among these, and keeps its own URL.
+fn baseline_among_targets(mut summary: Value) -> Value {
+    if let Some(Value::Object(mut baseline)) = summary.as_object_mut().unwrap().remove("baseline") {
+        let url = baseline.remove("url").unwrap();
+        summary["targets"]["baseline"] = Value::Object(baseline);
+        summary["baseline"] = json!({ "url": url });
+    }
+    summary
+}
+
+/// What a run writes that goes through loss, failures and recording, as far as the program knows these keys: it reads
+/// them, and writes them again.
+fn rare() -> Value {
+    let mut summary = serde_json::to_value(Summary::default()).unwrap();
+    summary["timeline"] = json!({ "start": "", "width_s": 1, "targets": [], "points": [{
+        "lost": 1, "production": { "5xx": 1, "p50_us": 1, "p99_us": 1 },
+        "targets": [{ "failed": 1, "5xx": 1, "held": 1, "shed": 1, "p50_us": 1, "p99_us": 1, "lag_us": 1 }] }] });
+    summary["steps"] = json!([{ "at": "", "target": null, "what": "ramp", "from": 0, "to": 1, "reason": "" }]);
+    summary["trouble"] = json!(["something"]);
+    summary["recording"] = json!({ "files": 1, "last": null, "records": 1, "bytes": 1, "lost": {}, "left_out": {},
+        "given_up": 0 });
+    let known: Summary = serde_json::from_value(summary.clone()).unwrap();
+    let known = serde_json::to_value(known).unwrap();
+    for block in ["timeline", "steps", "trouble", "recording"] {
+        assert_eq!(keys(&known[block]), keys(&summary[block]), "{block}");
+    }
+    known
+}
+
+/// The keys of a value and of all in it.
+fn keys(value: &Value) -> BTreeSet<String> {
+    match value {
+        Value::Object(members) => {
+            members.iter().flat_map(|(key, member)| keys(member).into_iter().chain([key.clone()])).collect()
+        }
+        Value::Array(elements) => elements.iter().flat_map(keys).collect(),
+        _ => BTreeSet::new(),
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn summary_and_results_have_the_keys_that_are_documented_and_no_others() {
+    let folder = tempfile::tempdir().unwrap();
+    let more = [
+        "--guard=errors>5%/10s",
+        "--ramp=100%",
+        "--self-check=100%",
+        "--middleware=cat",
+        "--fail-if=status-diff>0.1%",
+        "--allow-method=GET",
+    ];
+    let (whole, results) = run("keep-alive.pcap", folder.path(), &more).await;
+    // A damaged response of production.
+    let (cut, damaged) = run("snaplen.pcap", folder.path(), &["--speed=max"]).await;
+    let inspected = shadowtap(&["inspect", testdata("get-nano.pcap").to_str().unwrap(), "--summary", "-"]).stdout;
+    let inspected = serde_json::from_slice(&inspected).unwrap();
+    let summaries: Vec<_> = [whole, cut, inspected].into_iter().map(baseline_among_targets).collect();
+    Section::new("Summary").check(&summaries, &[rare()]);
+
+    let mut lines = Vec::new();
+    for results in [results, damaged] {
+        let (last, deliveries) = results.split_last().unwrap();
+        assert_eq!(last["kind"], "summary");
+        lines.extend_from_slice(deliveries);
+    }
+    Section::new("Results").check(&lines, &[]);
+}
+
+#[test]
+fn what_inspect_prints_has_the_keys_that_are_documented_and_no_others() {
+    let exchanges = [inspected("keep-alive.pcap", &["--full"]), inspected("snaplen.pcap", &["--full"])].concat();
+    Section::new("Exchanges").check(&exchanges, &[]);
+    Section::new("Routes of a capture").check(&inspected("keep-alive.pcap", &["--stats"]), &[]);
+    Section::new("Forecast").check(&inspected("keep-alive.pcap", &["--forecast"]), &[]);
+}
+
+#[test]
+fn interfaces_have_the_keys_that_are_documented_and_no_others() {
+    let mut interfaces = lines(&shadowtap(&["interfaces", "--json"]).stdout);
+    // There may be no address on any interface here.
+    if let Some(first) = interfaces.first_mut() {
+        first["addresses"] = json!(["127.0.0.1"]);
+    }
+    Section::new("Interfaces").check(&interfaces, &[]);
+}
