@@ -53,6 +53,7 @@ pub mod capture;
 pub mod config;
 pub mod decode;
 pub mod exchange;
+pub mod files;
 pub mod flow;
 mod head;
 pub mod http1;

@@ -5,11 +5,13 @@
 //! while there is one thread: with more, nothing is given up and that is an error.
 
 use std::ffi::CString;
-use std::fs::{self, File};
+use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
 use nix::unistd::{self, Gid, Uid};
+
+use crate::files;
 
 /// The user of nobody's files, and its number where the system has no such name.
 const NOBODY: (&str, u32) = ("nobody", 65_534);
@@ -282,7 +284,8 @@ mod capabilities {
 pub fn can_write(directory: &Path) -> Result<(), RightsError> {
     let directory = directory.ancestors().find(|above| above.is_dir()).unwrap_or(Path::new("."));
     let file = directory.join(format!(".shadowtap-{}", std::process::id()));
-    File::create_new(&file).and_then(|_| fs::remove_file(&file)).map_err(|source| RightsError::NotWritable {
+    let made = files::create_new(&file, files::FileMode::default()).and_then(|_| files::remove(&file));
+    made.map_err(|source| RightsError::NotWritable {
         directory: directory.to_owned(),
         user: numbered(unistd::geteuid(), unistd::getegid()).map_or_else(|_| "this user".to_owned(), |user| user.name),
         source,

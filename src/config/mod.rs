@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::capture;
+use crate::files::FileMode;
 use crate::journal::Origin;
 use crate::report::compare::Rules;
 use crate::report::gate::Demands;
@@ -62,6 +63,8 @@ pub struct Outputs {
     pub results: Option<Output>,
     /// The report as a page of HTML.
     pub report: Option<Output>,
+    /// Who may read them.
+    pub mode: FileMode,
 }
 
 /// A replay that can be run.
@@ -136,6 +139,8 @@ pub struct InspectConfig {
     pub view: View,
     /// Where the summary is written to.
     pub summary: Option<Output>,
+    /// Who may read it.
+    pub mode: FileMode,
     /// What routes are called.
     pub routes: Arc<Patterns>,
     /// What is allowed and probably not meant, in words for people.
@@ -261,15 +266,25 @@ pub fn inspect(typed: typed::Inspect) -> Result<InspectConfig, Mistakes> {
     let select = chain::select(&typed.select, true, &mut mistakes, &mut warnings);
     let capture = capture_settings(typed.capture, &mut mistakes);
     let summary = outputs::summary(typed.summary.as_deref(), &capture, &mut mistakes);
+    let mode = outputs::mode(typed.mode.as_deref(), &mut mistakes);
     let routes = outputs::routes(typed.routes.as_deref(), &mut mistakes);
     let source = check::open(&capture, &mut mistakes);
     if matches!((&source, view), (Some(Origin::Events(_)), View::Forecast { .. })) {
         mistakes.add("--forecast", "a recording does not say when connections began and ended: ask a capture");
     }
     match (source, mistakes.is_empty()) {
-        (Some(source), true) => Ok(InspectConfig { capture, source, select, status, view, summary, routes, warnings }),
+        (Some(source), true) => {
+            Ok(InspectConfig { capture, source, select, status, view, summary, mode, routes, warnings })
+        }
         _ => Err(mistakes),
     }
+}
+
+/// Who may read the files of a command that has nothing else to check.
+pub fn file_mode(typed: Option<&str>) -> Result<FileMode, Mistakes> {
+    let mut mistakes = Mistakes::default();
+    let mode = outputs::mode(typed, &mut mistakes);
+    if mistakes.is_empty() { Ok(mode) } else { Err(mistakes) }
 }
 
 fn capture_settings(typed: typed::Capture, mistakes: &mut Mistakes) -> capture::Settings {

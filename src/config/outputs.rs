@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::capture;
+use crate::files::FileMode;
 use crate::report::Patterns;
 
 use super::mistakes::Mistakes;
@@ -18,6 +19,7 @@ pub(super) fn all(typed: &typed::Report, capture: &capture::Settings, mistakes: 
         summary: summary(typed.summary.as_deref(), capture, mistakes),
         results: one("--results", typed.results.as_deref(), capture, mistakes),
         report: one("--report", typed.report.as_deref(), capture, mistakes),
+        mode: mode(typed.mode.as_deref(), mistakes),
     };
     let named = [("--summary", &outputs.summary), ("--results", &outputs.results), ("--report", &outputs.report)];
     for (at, (flag, output)) in named.iter().enumerate() {
@@ -27,6 +29,11 @@ pub(super) fn all(typed: &typed::Report, capture: &capture::Settings, mistakes: 
         }
     }
     outputs
+}
+
+/// Who may read what is written: its owner alone where nothing was typed.
+pub(super) fn mode(typed: Option<&str>, mistakes: &mut Mistakes) -> FileMode {
+    typed.and_then(|typed| mistakes.keep("--mode", typed.parse())).unwrap_or_default()
 }
 
 /// What routes are called: what the file says, or else by their shape.

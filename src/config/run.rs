@@ -138,6 +138,7 @@ fn finish(
     let outputs = outputs::all(report, &capture, &mut mistakes);
     let routes = outputs::routes(report.routes.as_deref(), &mut mistakes);
     let recorder = recorder(recording, &middleware, &mut mistakes, &mut warnings);
+    let recorder = recorder.map(|recorder| recorder.with_mode(outputs.mode));
     if external.is_some() && recorder.as_ref().is_some_and(|recorder| recorder.target().format().takes_frames()) {
         mistakes.add("--output and --middleware", "a capture file holds frames, and no middleware sees those");
     }

@@ -168,6 +168,8 @@ pub struct Report {
     pub report: Option<PathBuf>,
     /// A file of routes.
     pub routes: Option<PathBuf>,
+    /// `0640`.
+    pub mode: Option<String>,
 }
 
 /// What is demanded of a run.
@@ -328,4 +330,6 @@ pub struct Inspect {
     pub summary: Option<PathBuf>,
     /// A file of routes.
     pub routes: Option<PathBuf>,
+    /// `0640`.
+    pub mode: Option<String>,
 }

@@ -224,7 +224,7 @@ impl RecordingThread {
         for notice in self.recorder.take_notices() {
             tracing::warn!("{notice}");
         }
-        let so_far = self.recorder.recorded();
+        let so_far = self.recorder.stored();
         self.progress.recorded.store(so_far.records, Ordering::Relaxed);
         self.progress.recorded_bytes.store(so_far.bytes, Ordering::Relaxed);
         self.progress.lost_to_disk.store(so_far.lost_records, Ordering::Relaxed);

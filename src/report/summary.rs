@@ -363,6 +363,9 @@ pub struct Sample {
     pub bytes: Option<f64>,
 }
 
+/// Where records are lost that the disk does not take.
+const DISK: &str = "disk";
+
 /// What was recorded.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Recording {
@@ -372,6 +375,9 @@ pub struct Recording {
     pub last: Option<String>,
     /// Records in them: messages (.gor), exchanges (JSON lines), frames (captures).
     pub records: u64,
+    /// Whole requests in them; `None` where frames are recorded, and where it was not counted.
+    #[serde(default)]
+    pub requests: Option<u64>,
     /// Bytes of the records, before compression.
     pub bytes: u64,
     /// Records that are not in them though they should be, by place: `disk`, `queue`.
@@ -380,6 +386,9 @@ pub struct Recording {
     pub left_out: Counts,
     /// Exchanges that were written without their response, because too many waited for theirs.
     pub given_up: u64,
+    /// Files whose end could not be written: what is in them can be read.
+    #[serde(default)]
+    pub unfinished: u64,
 }
 
 impl Recording {
@@ -394,10 +403,12 @@ impl Recording {
             files: recorded.files,
             last: recorded.last.as_ref().map(|path| path.display().to_string()),
             records: recorded.records,
+            requests: recorded.requests,
             bytes: recorded.bytes,
-            lost: some(&[("disk", recorded.lost_records), ("queue", unrecorded)]),
+            lost: some(&[(DISK, recorded.lost_records), ("queue", unrecorded)]),
             left_out: recorded.left_out.iter().map(|(why, count)| ((*why).to_owned(), *count)).collect(),
             given_up: recorded.given_up,
+            unfinished: recorded.unfinished,
         }
     }
 }
@@ -497,10 +508,20 @@ impl Summary {
         self.gates.iter().filter(|gate| !gate.held)
     }
 
-    /// Whether requests were to be recorded and not one record was written.
+    /// Whether the disk did not take all of a recording, or nothing of it got there.
     #[must_use]
-    pub fn nothing_recorded(&self) -> bool {
-        self.recording.as_ref().is_some_and(|recording| recording.records == 0 && sum(&recording.lost) > 0)
+    pub fn recording_failed(&self) -> bool {
+        self.recording.as_ref().is_some_and(|recording| {
+            let to_disk = recording.lost.get(DISK).is_some_and(|lost| *lost > 0) || recording.unfinished > 0;
+            to_disk || (recording.records == 0 && sum(&recording.lost) > 0)
+        })
+    }
+
+    /// How many requests are in the recording, of those that there was nothing to send: what was lost on the way is not.
+    /// `None` where that is not known, as with frames.
+    #[must_use]
+    pub fn requests_recorded(&self) -> Option<u64> {
+        Some(self.recording.as_ref()?.requests?.min(self.requests.ended.kept))
     }
 
     /// Whether requests were offered and not one of them was answered by any target.

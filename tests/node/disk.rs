@@ -1,9 +1,11 @@
 //! A disk that is full for a while.
 
 use std::fs;
+use std::process::Command;
 
 use crate::net::{Network, SERVER, WIRE, may};
 use crate::programs::{Nginx, Tap, each_once, folder, open_up, until};
+
 use crate::traffic::{Load, curl, gor};
 
 const TARGET: &str = "127.0.0.1:8080";
@@ -41,7 +43,7 @@ pub(crate) fn full() {
     curl(&mut network.client("curl"), SERVER, "room", 5);
     let logged = nginx.end();
     let ended = tap.end("INT");
-    assert_eq!(ended.code, Some(0), "{}", ended.said);
+    assert_eq!(ended.code, Some(2), "something of the recording is lost: {}", ended.said);
     ended.lost_nothing();
     let lost = ended.count("/recording/lost");
     assert!(lost > 0, "{}", ended.summary["recording"]);
@@ -55,4 +57,33 @@ pub(crate) fn full() {
         assert!(requests.contains(&format!("/room/{n}")), "{requests:?}");
     }
     assert!(may("umount", &["-l", disk.to_str().unwrap()]));
+}
+
+pub(crate) fn limited() {
+    /// Blocks of 512 bytes.
+    const LIMIT: &str = r#"ulimit -f 64; exec "$0" "$@""#;
+    let (network, folder) = (Network::new(), folder());
+    let _nginx = Nginx::start(&format!("{SERVER}:80"));
+    let file = folder.path().join("all.gor");
+    let mut command = Command::new("sh");
+    command.args(["-c", LIMIT, env!("CARGO_BIN_EXE_shadowtap")]);
+    let tap = Tap::launch(&mut command, &["record", "-i", WIRE, "-p", "80", "-o", file.to_str().unwrap()]).ready();
+    let mut rounds = 0;
+    until("the limit to be told", || {
+        curl(&mut network.client("curl"), SERVER, &format!("limited-{rounds}"), 100);
+        rounds += 1;
+        tap.said().contains("ulimit -f")
+    });
+    let ended = tap.end("INT");
+    assert_eq!(ended.code, Some(2), "no signal ended it: {}", ended.said);
+    ended.lost_nothing();
+    let lost = ended.count("/recording/lost/disk");
+    let (records, requests) = (ended.count("/recording/records"), ended.count("/recording/requests"));
+    let kept = ended.count("/requests/ended/kept");
+    assert_eq!(kept, rounds * 100);
+    assert!(lost > 0 && records + lost == 2 * kept, "{}", ended.summary["recording"]);
+    assert!(requests < kept && requests <= records, "{}", ended.summary["recording"]);
+    let files = fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().path());
+    let there: usize = files.map(|file| gor(&fs::read(file).unwrap()).0.len()).sum();
+    assert!(requests <= there as u64, "{requests} of {there}");
 }

@@ -22,6 +22,7 @@ mod disk;
 mod ends;
 mod everything;
 mod own;
+mod planted;
 mod rights;
 mod target;
 mod wire;
@@ -32,11 +33,15 @@ use libtest_mimic::Arguments;
 use net::Row;
 
 fn main() -> ExitCode {
+    if planted::attack() {
+        return ExitCode::SUCCESS;
+    }
     let mut arguments = Arguments::from_args();
     arguments.test_threads = Some(1);
-    let lacks = net::enter().or_else(|| trials::missing(&["nginx", "curl", "wrk"]).into_iter().next());
+    let root = net::enter();
+    let lacks = root.or_else(|| trials::missing(&["nginx", "curl", "wrk"]).into_iter().next());
     let setcap = lacks.or_else(|| trials::missing(&["setcap"]).into_iter().next());
-    let trials: [Row<'_>; 25] = [
+    let trials: [Row<'_>; 31] = [
         ("each request of the access log is in every recording once", lacks, everything::recorded),
         ("each request of the access log reaches the target once", lacks, everything::shadowed),
         ("a mirror that loses frames costs what it loses, and nothing is sent that is not whole", lacks, wire::lossy),
@@ -55,6 +60,12 @@ fn main() -> ExitCode {
         ("what was written a second ago survives a kill", lacks, ends::killed),
         ("a compressed recording survives a kill too", lacks, ends::killed_compressed),
         ("a full disk is told and counted, stops nobody, and is taken again", lacks, disk::full),
+        ("a limit on file sizes is told and counted as a full disk is", lacks, disk::limited),
+        ("who exchanges sockets gets nothing of root", root, planted::sockets),
+        ("who has the folder of sockets gets nothing of root", root, planted::folder_of_sockets),
+        ("what others have planted is no output of root", root, planted::outputs),
+        ("who exchanges outputs gets nothing of root", root, planted::raced),
+        ("only its user and root speak to a run, and nothing is left of its socket", root, planted::steered),
         ("root becomes nobody, and so do its files", lacks, rights::nobody),
         ("root becomes who --user names", lacks, rights::named),
         ("the right of the file alone is enough", setcap, rights::of_file),

@@ -10,7 +10,7 @@ use crate::net::{Network, SERVER, WIRE, may};
 use crate::programs::{Ended, Nginx, Tap, folder, open_up};
 use crate::traffic::{curl, gor};
 
-const NOBODY: u32 = 65_534;
+pub(crate) const NOBODY: u32 = 65_534;
 const DAEMON: u32 = 1;
 /// A user who may nothing; it needs no account.
 const SOMEBODY: u32 = 54_321;
@@ -38,7 +38,8 @@ fn check(tap: Tap, network: &Network, file: &Path, user: u32) {
     assert_eq!(ended.code, Some(0), "{}", ended.said);
     let (requests, _) = gor(&fs::read(file).unwrap());
     assert_eq!(requests.len(), 5);
-    assert_eq!(fs::metadata(file).unwrap().uid(), user);
+    let metadata = fs::metadata(file).unwrap();
+    assert_eq!((metadata.uid(), metadata.mode() & 0o7777), (user, 0o600), "whatever the umask is");
 }
 
 pub(crate) fn nobody() {
@@ -121,7 +122,9 @@ pub(crate) fn rotated() {
     let ended = tap.end("INT");
     assert_eq!(ended.code, Some(0), "{}", ended.said);
     let year = fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().path()).find(|path| path.is_dir());
-    let files: Vec<_> = fs::read_dir(year.unwrap()).unwrap().map(|entry| entry.unwrap().path()).collect();
+    let year = year.unwrap();
+    assert_eq!(fs::metadata(&year).unwrap().mode() & 0o7777, 0o700);
+    let files: Vec<_> = fs::read_dir(year).unwrap().map(|entry| entry.unwrap().path()).collect();
     assert!(files.len() > 3, "{files:?}");
     let requests: usize = files.iter().map(|file| gor(&fs::read(file).unwrap()).0.len()).sum();
     assert_eq!(requests, 50);

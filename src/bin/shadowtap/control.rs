@@ -1,24 +1,18 @@
 //! `shadowtap control`: a word to a run that goes on, over its socket, and what it answers.
 
 use std::fmt::Write as _;
-use std::io::{Read as _, Write as _};
-use std::net::Shutdown;
-use std::os::unix::net::UnixStream;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
-use std::time::Duration;
 
-use anyhow::{Context, bail};
+use anyhow::bail;
+use serde_json::Value;
 use shadowtap::middleware::Share;
 use shadowtap::pipeline::State;
 use shadowtap::sanitise;
-use shadowtap::serve::control::{Word, running};
+use shadowtap::serve::control::{Word, ask, running};
 
 use crate::args::ControlCommand;
 use crate::output::{print, print_json};
-
-/// Longest wait for an answer: a run that goes on gives it at once.
-const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Runs the command.
 pub(crate) fn run(args: &ControlCommand) -> anyhow::Result<ExitCode> {
@@ -28,16 +22,35 @@ pub(crate) fn run(args: &ControlCommand) -> anyhow::Result<ExitCode> {
         None => only(running())?,
     };
     let answer = ask(&socket, word)?;
-    let refused = serde_json::from_str::<serde_json::Value>(&answer).ok();
-    if let Some(error) = refused.as_ref().and_then(|answer| answer.get("error")?.as_str()) {
-        bail!("{}: {}", socket.display(), sanitise::line(error));
+    let Ok(mut value) = serde_json::from_str::<Value>(&answer) else {
+        bail!("{}: what it answers is no JSON: that is no run of shadowtap", socket.display());
+    };
+    strip(&mut value);
+    if let Some(error) = value.get("error").and_then(Value::as_str) {
+        bail!("{}: {error}", socket.display());
     }
     if args.json {
-        print_json(&answer)?;
+        print_json(&as_json(&answer))?;
     } else {
-        print(&words(&serde_json::from_str(&answer)?))?;
+        print(&words(&serde_json::from_value(value)?))?;
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Makes a line of every text in it: who answers may be anybody that runs as the user of the run.
+fn strip(value: &mut Value) {
+    match value {
+        Value::String(text) => *text = sanitise::line(text).into_owned(),
+        Value::Array(values) => values.iter_mut().for_each(strip),
+        Value::Object(values) => values.values_mut().for_each(strip),
+        _ => {}
+    }
+}
+
+/// One line of JSON, as it came, and fit for a terminal wherever it goes.
+fn as_json(answer: &str) -> String {
+    // Between the parts of it: inside of a text JSON has none of them.
+    sanitise::json(answer.trim()).replace(['\n', '\r', '\t'], " ") + "\n"
 }
 
 /// The socket of the one run that there is.
@@ -54,17 +67,6 @@ fn only(mut found: Vec<PathBuf>) -> anyhow::Result<PathBuf> {
             bail!("{} runs go on: say which one, {}", found.len(), all.join(" or "))
         }
     }
-}
-
-fn ask(socket: &Path, word: Word) -> anyhow::Result<String> {
-    let place = || format!("cannot speak to the run at {}", socket.display());
-    let mut stream = UnixStream::connect(socket).with_context(place)?;
-    stream.set_read_timeout(Some(PATIENCE)).with_context(place)?;
-    stream.write_all(format!("{word}\n").as_bytes()).with_context(place)?;
-    stream.shutdown(Shutdown::Write).with_context(place)?;
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).with_context(place)?;
-    Ok(answer)
 }
 
 /// How a run stands, for people.
@@ -112,6 +114,17 @@ mod tests {
         assert!(only(Vec::new()).unwrap_err().to_string().contains("--socket PATH"));
         let several = only(vec!["/a".into(), "/b".into()]).unwrap_err().to_string();
         assert_eq!(several, "2 runs go on: say which one, --socket /a or --socket /b");
+    }
+
+    #[test]
+    fn what_a_terminal_would_obey_is_not_printed() {
+        let answer = "{\"a\":[{\"b\":\"x\\u001b[2J\u{9b}1m\u{202e}y\\n\"}],\r\n\"c\":1}\n";
+        let mut value: Value = serde_json::from_str(answer).unwrap();
+        strip(&mut value);
+        assert_eq!(value["a"][0]["b"], "x\u{fffd}[2J\u{fffd}1m\u{fffd}y\u{fffd}");
+        let line = as_json(answer);
+        assert_eq!(line, "{\"a\":[{\"b\":\"x\\u001b[2J\\u009b1m\\u202ey\\n\"}],  \"c\":1}\n");
+        assert_eq!(serde_json::from_str::<Value>(&line).unwrap(), serde_json::from_str::<Value>(answer).unwrap());
     }
 
     #[test]

@@ -22,7 +22,7 @@ use crate::terminal;
 
 /// Runs the command.
 pub(crate) fn run(typed: typed::Inspect) -> anyhow::Result<ExitCode> {
-    let InspectConfig { capture, source, select, status, view, summary: output, routes, warnings } =
+    let InspectConfig { capture, source, select, status, view, summary: output, mode, routes, warnings } =
         config::inspect(typed)?;
     for warning in &warnings {
         tell(&format!("warning: {warning}"));
@@ -38,7 +38,7 @@ pub(crate) fn run(typed: typed::Inspect) -> anyhow::Result<ExitCode> {
     let summary = ledger.finish(engine, started);
     let (count, written) = shown.finish(&summary);
     if let Some(output) = &output {
-        write_summary(output, &summary)?;
+        write_summary(output, mode, &summary)?;
     }
     written.context("cannot write to standard output")?;
     if matches!(view, View::Lines | View::Stats { json: false } | View::Forecast { json: false }) {

@@ -12,13 +12,13 @@ use shadowtap::replay::Course;
 use shadowtap::report::Started;
 
 use crate::args::{RecordCommand, ShadowCommand};
-use crate::gates;
 use crate::output::{tell, writer};
 use crate::reload::Reload;
 use crate::replay::{aloud, intent, shown, write};
 use crate::signals::Stop;
 use crate::steer;
 use crate::watch::{About, Watch};
+use crate::{gates, output};
 
 /// Runs `shadow`.
 pub(crate) fn shadow(args: ShadowCommand) -> anyhow::Result<ExitCode> {
@@ -51,19 +51,22 @@ fn run(config: RunConfig, about: About, first: &str) -> anyhow::Result<ExitCode>
         mark,
         ..
     } = config;
-    let socket = steer::socket(&config.control, user.becomes())?;
+    let location = steer::prepare(&config.control, user.becomes())?;
     // Before any other thread starts: from here on no right is needed.
     let given_up = rights::give_up(&user)?;
+    // Files and sockets are made by who the run is from now on.
+    let socket = steer::socket(&config.control, location)?;
     tell(&format!("capturing on {}; {given_up}", source.describe()));
     tell(first);
     steer::announce(&sparing);
     for warning in config.warnings.into_iter().chain(targets.iter().flat_map(aloud)) {
         tell(&format!("warning: {warning}"));
     }
+    output::check(&config.outputs)?;
     if let Some(recorder) = &mut recorder {
         recorder.try_out(Started::now().at).context("the recording cannot begin")?;
     }
-    let results = config.outputs.results.as_ref().map(writer).transpose()?;
+    let results = config.outputs.results.as_ref().map(|output| writer(output, config.outputs.mode)).transpose()?;
     let reopen = Reopen::default();
     let (reload, reloads) = Reload::new(&middleware, &targets);
     let files = reopen.clone();
@@ -111,7 +114,7 @@ fn run(config: RunConfig, about: About, first: &str) -> anyhow::Result<ExitCode>
     drop((watch, socket));
     let summary = summary?;
     write(&config.outputs, &summary)?;
-    let failed = summary.nothing_delivered() || summary.results_failed || summary.nothing_recorded();
+    let failed = summary.nothing_delivered() || summary.results_failed || summary.recording_failed();
     Ok(gates::ending(&summary, failed))
 }
 

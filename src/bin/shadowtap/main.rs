@@ -45,6 +45,9 @@ fn main() -> ExitCode {
     let format = cli.command.log_format().and_then(|typed| LogFormat::parse(typed).ok()).unwrap_or_default();
     output::log_as(format);
     log(format);
+    if let Err(error) = signals::survive_file_limits() {
+        tell(&format!("warning: a limit on file sizes (ulimit -f) would end this run: {error}"));
+    }
     let ended = match cli.command {
         Command::Shadow(args) => live::shadow(args),
         Command::Replay(args) => replay::run(args),

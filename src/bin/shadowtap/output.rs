@@ -3,14 +3,14 @@
 //! Nothing else writes to a terminal: what goes there is made fit for it here.
 #![expect(clippy::disallowed_methods, reason = "what is written here went through `sanitise`")]
 
-use std::fs::File;
 use std::io::{self, BufWriter, Write};
 use std::sync::OnceLock;
 
 use anyhow::Context;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
-use shadowtap::config::{LogFormat, Output};
+use shadowtap::config::{LogFormat, Output, Outputs};
+use shadowtap::files::{self, FileMode};
 use shadowtap::report::{Started, Summary, html};
 use shadowtap::sanitise::{self, Kind};
 
@@ -22,12 +22,23 @@ static FORMAT: OnceLock<LogFormat> = OnceLock::new();
 /// Bytes that are gathered before they are written to standard output.
 const STDOUT_BUFFER: usize = 1 << 16;
 
-/// Opens `output` for buffered writing.
-pub(crate) fn writer(output: &Output) -> anyhow::Result<Box<dyn Write + Send>> {
+/// Refuses outputs that would not be written in the end, such as links that somebody put in their place: before the run,
+/// not after it.
+pub(crate) fn check(outputs: &Outputs) -> anyhow::Result<()> {
+    for output in [&outputs.summary, &outputs.results, &outputs.report].into_iter().flatten() {
+        if let Output::File(path) = output {
+            files::check(path).with_context(|| format!("cannot write {}", path.display()))?;
+        }
+    }
+    Ok(())
+}
+
+/// Opens `output` for buffered writing; a file may be read by whom `mode` says.
+pub(crate) fn writer(output: &Output, mode: FileMode) -> anyhow::Result<Box<dyn Write + Send>> {
     Ok(match output {
         Output::Stdout => json(),
         Output::File(path) => {
-            let file = File::create(path).with_context(|| format!("cannot create {}", path.display()))?;
+            let file = files::overwrite(path, mode).with_context(|| format!("cannot create {}", path.display()))?;
             Box::new(BufWriter::new(file))
         }
     })
@@ -74,8 +85,8 @@ pub(crate) fn print_json(text: &str) -> io::Result<()> {
 }
 
 /// Writes the summary as one object, indented.
-pub(crate) fn write_summary(output: &Output, summary: &Summary) -> anyhow::Result<()> {
-    let mut to = writer(output)?;
+pub(crate) fn write_summary(output: &Output, mode: FileMode, summary: &Summary) -> anyhow::Result<()> {
+    let mut to = writer(output, mode)?;
     serde_json::to_writer_pretty(&mut to, summary)
         .map_err(io::Error::from)
         .and_then(|()| to.write_all(b"\n"))
@@ -84,9 +95,13 @@ pub(crate) fn write_summary(output: &Output, summary: &Summary) -> anyhow::Resul
 }
 
 /// Writes the report as a page of HTML.
-pub(crate) fn write_page(output: &Output, summary: &Summary) -> anyhow::Result<()> {
-    let mut to = writer(output)?;
-    let page = html::report(summary);
+pub(crate) fn write_page(output: &Output, mode: FileMode, summary: &Summary) -> anyhow::Result<()> {
+    write_html(output, mode, &html::report(summary))
+}
+
+/// Writes a page of HTML.
+pub(crate) fn write_html(output: &Output, mode: FileMode, page: &str) -> anyhow::Result<()> {
+    let mut to = writer(output, mode)?;
     to.write_all(page.as_bytes())
         .and_then(|()| to.flush())
         .with_context(|| format!("cannot write the report to {}", place(output)))

@@ -16,7 +16,7 @@ use crate::output::{is_json, print, print_to_stderr, tell, tell_with, write_page
 use crate::reload::Reload;
 use crate::signals::Stop;
 use crate::watch::{About, Watch};
-use crate::{gates, steer, terminal};
+use crate::{gates, output, steer, terminal};
 
 /// Runs the command.
 pub(crate) fn run(args: ReplayCommand) -> anyhow::Result<ExitCode> {
@@ -24,8 +24,9 @@ pub(crate) fn run(args: ReplayCommand) -> anyhow::Result<ExitCode> {
     let ReplayConfig {
         capture, source, course, middleware, external, targets, sparing, compare, beside, outputs, ..
     } = config;
-    let socket = steer::socket(&config.control, None)?;
-    let results = outputs.results.as_ref().map(writer).transpose()?;
+    output::check(&outputs)?;
+    let socket = steer::socket(&config.control, steer::prepare(&config.control, None)?)?;
+    let results = outputs.results.as_ref().map(|output| writer(output, outputs.mode)).transpose()?;
     tell(&intent("sending", &middleware, sparing.ramp.as_ref(), &targets));
     steer::announce(&sparing);
     for warning in config.warnings.into_iter().chain(targets.iter().flat_map(aloud)) {
@@ -70,8 +71,8 @@ pub(crate) fn run(args: ReplayCommand) -> anyhow::Result<ExitCode> {
 /// The report for people, and the summary and the page where they were asked for. Where one fails, the
 /// others are written all the same.
 pub(crate) fn write(outputs: &Outputs, summary: &Summary) -> anyhow::Result<()> {
-    let written = outputs.summary.as_ref().map_or(Ok(()), |output| write_summary(output, summary));
-    let page = outputs.report.as_ref().map_or(Ok(()), |output| write_page(output, summary));
+    let written = outputs.summary.as_ref().map_or(Ok(()), |output| write_summary(output, outputs.mode, summary));
+    let page = outputs.report.as_ref().map_or(Ok(()), |output| write_page(output, outputs.mode, summary));
     let stdout_is_taken = [&outputs.summary, &outputs.results, &outputs.report].contains(&&Some(Output::Stdout));
     let shown = if stdout_is_taken {
         let text =

@@ -7,13 +7,14 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Context as _, bail};
-use shadowtap::config::{self, typed};
+use shadowtap::config::{self, Output, typed};
+use shadowtap::files::FileMode;
 use shadowtap::report::gate::Watch;
 use shadowtap::report::results::Last;
 use shadowtap::report::{Comparison, Summary, html, text};
 
 use crate::args::ReportCommand;
-use crate::output::print;
+use crate::output::{print, write_html};
 use crate::{gates, inspect, terminal};
 
 /// Longest line of results that is looked at, in bytes: the summary at their end has the most, some millions at most.
@@ -21,12 +22,13 @@ const MAX_LINE: u64 = 64 << 20;
 
 /// Runs the command.
 pub(crate) fn run(args: ReportCommand) -> anyhow::Result<ExitCode> {
+    let mode = config::file_mode(args.mode.mode.as_deref())?;
     let Some(OfRun { mut summary, lines }) = of_run(&args.file)? else { return of_capture(args) };
     if args.routes.routes.is_some() {
         bail!("--routes: a run has its routes from when it ran: give it to replay or shadow");
     }
     let asks = demanded(&args, lines, &mut summary)?;
-    let page = Page::new(args.report.clone(), [Some(&args.file), args.against.as_ref()])?;
+    let page = Page::new(args.report.clone(), mode, [Some(&args.file), args.against.as_ref()])?;
     let width = terminal::or_default(terminal::width_of_stdout());
     let colour = terminal::colour_on_stdout();
     let (text, html) = match &args.against {
@@ -59,29 +61,32 @@ fn of_capture(args: ReportCommand) -> anyhow::Result<ExitCode> {
 }
 
 /// The page that is written, where one is.
-struct Page(Option<PathBuf>);
+struct Page {
+    path: Option<PathBuf>,
+    mode: FileMode,
+}
 
 impl Page {
     /// A page is never written over what it is made of.
-    fn new(path: Option<PathBuf>, sources: [Option<&PathBuf>; 2]) -> anyhow::Result<Self> {
+    fn new(path: Option<PathBuf>, mode: FileMode, sources: [Option<&PathBuf>; 2]) -> anyhow::Result<Self> {
         if let Some(real) = path.as_ref().and_then(|path| path.canonicalize().ok())
             && sources.into_iter().flatten().any(|source| source.canonicalize().is_ok_and(|source| source == real))
         {
             bail!("--report: {} is what the report is made of: it would be overwritten", real.display());
         }
-        Ok(Self(path))
+        Ok(Self { path, mode })
     }
 
     const fn wanted(&self) -> bool {
-        self.0.is_some()
+        self.path.is_some()
     }
 
     fn write(&self, html: Option<String>) -> anyhow::Result<()> {
-        let (Some(path), Some(html)) = (&self.0, html) else { return Ok(()) };
+        let (Some(path), Some(html)) = (&self.path, html) else { return Ok(()) };
         if path.as_os_str() == "-" {
             bail!("--report -: the report in text goes to standard output: give the page a file");
         }
-        std::fs::write(path, html).with_context(|| format!("cannot write the report to {}", path.display()))
+        write_html(&Output::File(path.clone()), self.mode, &html)
     }
 }
 

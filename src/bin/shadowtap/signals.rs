@@ -1,4 +1,5 @@
 //! SIGINT and SIGTERM: the first ends a run in order, the second ends it at once. SIGHUP: files are read or begun anew.
+//! SIGXFSZ: a file that grew to the limit of the system (`ulimit -f`) ends no run; who writes to it is told.
 
 use std::io;
 
@@ -12,6 +13,16 @@ const INTERRUPTED: i32 = 130;
 
 /// What SIGHUP calls.
 pub(crate) type HungUp = Box<dyn FnMut() + Send>;
+
+/// Has a write that a limit on file sizes forbids fail, as it does on a full disk, rather than end this process. For once,
+/// before the first file is written.
+pub(crate) fn survive_file_limits() -> io::Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build()?;
+    let _context = runtime.enter();
+    // Whoever listens need not stay: from the first listener on, the signal ends nothing any more.
+    drop(signal(SignalKind::from_raw(rustix::process::Signal::XFSZ.as_raw()))?);
+    Ok(())
+}
 
 /// What becomes known of signals.
 pub(crate) struct Stop {

@@ -7,7 +7,7 @@ use indicatif::ProgressBar;
 use shadowtap::config::Sparing;
 use shadowtap::pipeline::Control;
 use shadowtap::replay::guard::Action;
-use shadowtap::serve::control::{Place, Socket, Word, serve};
+use shadowtap::serve::control::{Location, Place, Socket, SocketError, Word, serve};
 
 use crate::output::tell;
 
@@ -17,12 +17,22 @@ pub(crate) fn listen(control: &Control, bar: &ProgressBar) {
     control.listen(Arc::new(move |step| bar.suspend(|| tell(&step.to_string()))));
 }
 
-/// Makes the socket over which a run is steered; `owner` is who the run is about to become. That there is none where none
-/// was asked for by name is told, and the run goes on.
-pub(crate) fn socket(place: &Place, owner: Option<(u32, u32)>) -> anyhow::Result<Option<Socket>> {
-    let Some(path) = place.path(owner.map(|(uid, _)| uid)) else { return Ok(None) };
-    match Socket::bind(&path, *place == Place::Default, owner) {
-        Ok(socket) => Ok(Some(socket)),
+/// Makes the folder of the socket over which a run is steered; `owner` is who the run is about to become. The socket itself
+/// is made once it has.
+pub(crate) fn prepare(place: &Place, owner: Option<(u32, u32)>) -> anyhow::Result<Option<Location>> {
+    Ok(where_asked(place, place.prepare(owner))?.flatten())
+}
+
+/// Makes the socket over which a run is steered.
+pub(crate) fn socket(place: &Place, location: Option<Location>) -> anyhow::Result<Option<Socket>> {
+    let bound = location.map(|location| where_asked(place, location.bind())).transpose()?;
+    Ok(bound.flatten())
+}
+
+/// That there is no socket where none was asked for by name is told, and the run goes on.
+fn where_asked<T>(place: &Place, made: Result<T, SocketError>) -> anyhow::Result<Option<T>> {
+    match made {
+        Ok(made) => Ok(Some(made)),
         Err(error) if *place == Place::Default => {
             tell(&format!("warning: {error}"));
             Ok(None)

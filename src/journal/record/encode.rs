@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::capture::Frame;
-use crate::exchange::{Damage, Event, Framing, Timestamp};
+use crate::exchange::{Damage, Event, Framing, RequestState, Timestamp};
 use crate::journal::gor::GorWriter;
 use crate::journal::{Exchange, Exchanges, line::JsonLine};
 
@@ -25,6 +25,8 @@ pub(super) enum Encoder {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Encoded {
     pub(super) records: u64,
+    /// Whole requests among them.
+    pub(super) requests: u64,
     /// The latest time in it.
     pub(super) at: Timestamp,
 }
@@ -33,6 +35,12 @@ impl Encoded {
     fn add(&mut self, at: Timestamp) {
         self.records += 1;
         self.at = self.at.max(at);
+    }
+
+    /// Appends the line of an exchange.
+    fn line(&mut self, exchange: &Exchange, into: &mut Vec<u8>) {
+        self.add(line(exchange, into));
+        self.requests += u64::from(matches!(exchange.request.state, RequestState::Whole));
     }
 }
 
@@ -61,10 +69,11 @@ impl Encoder {
             Self::Gor(writer) => {
                 if let Some(at) = writer.event(&event, into) {
                     encoded.add(at);
+                    encoded.requests += u64::from(matches!(event, Event::Request(_)));
                 }
             }
             Self::Lines(exchanges) => {
-                exchanges.take(event, |exchange| encoded.add(line(&exchange, into)));
+                exchanges.take(event, |exchange| encoded.line(&exchange, into));
             }
             Self::Frames { .. } => {}
         }
@@ -90,7 +99,7 @@ impl Encoder {
         if let Self::Lines(exchanges) = self {
             let before = exchanges.given_up();
             let rest = std::mem::replace(exchanges, Box::new(Exchanges::after(before)));
-            rest.finish(|exchange| encoded.add(line(&exchange, into)));
+            rest.finish(|exchange| encoded.line(&exchange, into));
         }
         encoded
     }

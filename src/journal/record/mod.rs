@@ -16,6 +16,7 @@ use std::time::Duration;
 
 use crate::capture::Frame;
 use crate::exchange::{Event, Timestamp};
+use crate::files::FileMode;
 
 pub use encode::LeftOut;
 pub(super) use encode::damage_shows;
@@ -78,6 +79,7 @@ fn advice(error: &std::io::Error) -> &'static str {
             "the directory has to be writable for the user that records: see --user, or give another place with -o"
         }
         ErrorKind::ReadOnlyFilesystem => "give a place that is not mounted read-only with -o",
+        ErrorKind::InvalidInput => "or give another place with -o",
         ErrorKind::NotADirectory => "a file stands where a directory has to be",
         ErrorKind::FileTooLarge => "a limit on file sizes is in force (ulimit -f): rotate with --rotate-size below it",
         _ => "look at the disk, or give another place with -o",
@@ -93,6 +95,8 @@ pub struct Recorded {
     pub last: Option<PathBuf>,
     /// Records that were handed to the system: requests and responses of `.gor`, lines, or frames.
     pub records: u64,
+    /// Whole requests among them; `None` where frames are recorded.
+    pub requests: Option<u64>,
     /// Their bytes before compression.
     pub bytes: u64,
     /// Records that could not be written. Those that were under way to a file when it failed count as lost, even where
@@ -104,6 +108,25 @@ pub struct Recorded {
     pub left_out: LeftOut,
     /// Exchanges that were written as they stood, because too many waited for their response.
     pub given_up: u64,
+    /// Files whose end could not be written, such as that of a compressed stream: what is in them can be read.
+    pub unfinished: u64,
+}
+
+/// Records, and what they amount to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Amount {
+    records: u64,
+    requests: u64,
+    /// Before compression.
+    bytes: u64,
+}
+
+impl std::ops::AddAssign for Amount {
+    fn add_assign(&mut self, other: Self) {
+        self.records += other.records;
+        self.requests += other.requests;
+        self.bytes += other.bytes;
+    }
 }
 
 /// A file that is being written.
@@ -112,8 +135,8 @@ struct Open {
     sink: Sink,
     /// Time of its first record.
     begun: Timestamp,
-    /// Records and bytes since it was last flushed.
-    waiting: (u64, u64),
+    /// What came since it was last flushed.
+    waiting: Amount,
     /// Whether anything was flushed to it.
     proven: bool,
 }
@@ -134,6 +157,8 @@ pub struct Recorder {
     flushed: Timestamp,
     /// When the disk is tried again; nothing while it works.
     retry: Option<Timestamp>,
+    /// What was handed to the system.
+    stored: Amount,
     done: Recorded,
     notices: Vec<String>,
 }
@@ -142,7 +167,13 @@ impl Recorder {
     /// A recorder that has made nothing yet.
     #[must_use]
     pub fn new(target: Target, rotation: Rotation) -> Self {
-        Self::on(Box::new(Files), target, rotation)
+        Self::on(Box::<Files>::default(), target, rotation)
+    }
+
+    /// The same recorder; its files may be read and written by whom this says.
+    #[must_use]
+    pub fn with_mode(self, mode: FileMode) -> Self {
+        Self { disk: Box::new(Files { mode }), ..self }
     }
 
     fn on(disk: Box<dyn Disk>, target: Target, rotation: Rotation) -> Self {
@@ -158,6 +189,7 @@ impl Recorder {
             now: Timestamp::default(),
             flushed: Timestamp::default(),
             retry: None,
+            stored: Amount::default(),
             done: Recorded::default(),
             notices: Vec::new(),
         }
@@ -230,10 +262,22 @@ impl Recorder {
     /// What came of it so far; what waits to be flushed counts as recorded.
     #[must_use]
     pub fn recorded(&self) -> Recorded {
-        let (records, bytes) = self.open.as_ref().map_or((0, 0), |open| open.waiting);
+        let mut amount = self.stored;
+        amount += self.open.as_ref().map_or_else(Amount::default, |open| open.waiting);
+        self.amounting_to(amount)
+    }
+
+    /// What came of it so far without what waits to be flushed: nothing of it is ever taken back.
+    #[must_use]
+    pub fn stored(&self) -> Recorded {
+        self.amounting_to(self.stored)
+    }
+
+    fn amounting_to(&self, amount: Amount) -> Recorded {
         Recorded {
-            records: self.done.records + records,
-            bytes: self.done.bytes + bytes,
+            records: amount.records,
+            requests: (!self.target.format().takes_frames()).then_some(amount.requests),
+            bytes: amount.bytes,
             left_out: self.encoder.left_out(),
             given_up: self.encoder.given_up(),
             ..self.done.clone()
@@ -280,7 +324,7 @@ impl Recorder {
         let stem = self.stem.as_ref().map(|(_, stem)| stem.clone()).unwrap_or_default();
         match self.create(&stem, self.number) {
             Ok((path, sink)) => {
-                self.open = Some(Open { path, sink, begun: at, waiting: (0, 0), proven: false });
+                self.open = Some(Open { path, sink, begun: at, waiting: Amount::default(), proven: false });
                 self.flushed = at;
                 self.encoder.begin();
                 true
@@ -317,8 +361,7 @@ impl Recorder {
             self.done.lost_bytes += bytes;
             return;
         };
-        open.waiting.0 += encoded.records;
-        open.waiting.1 += bytes;
+        open.waiting += Amount { records: encoded.records, requests: encoded.requests, bytes };
         let written = open.sink.write(&self.buffer);
         if let Err(source) = written {
             self.give_up(source);
@@ -347,7 +390,7 @@ impl Recorder {
 
     fn flush_if_due(&mut self) {
         let due = self.now.since(self.flushed) >= FLUSH_EVERY;
-        if due && self.open.as_ref().is_some_and(|open| open.waiting.0 > 0) {
+        if due && self.open.as_ref().is_some_and(|open| open.waiting.records > 0) {
             self.flush();
         }
     }
@@ -364,9 +407,7 @@ impl Recorder {
     /// What waited has reached the system.
     fn proven(&mut self) {
         let Some(open) = &mut self.open else { return };
-        let (records, bytes) = std::mem::take(&mut open.waiting);
-        self.done.records += records;
-        self.done.bytes += bytes;
+        self.stored += std::mem::take(&mut open.waiting);
         if !std::mem::replace(&mut open.proven, true) {
             self.done.files += 1;
             self.done.last = Some(open.path.clone());
@@ -384,6 +425,7 @@ impl Recorder {
         let Some(open) = self.open.take() else { return };
         if let Err(source) = open.sink.finish() {
             // What was flushed stands; only the end of the compressed stream is missing.
+            self.done.unfinished += 1;
             self.failed(&RecordError::Write { path: open.path, source });
         }
     }
@@ -393,8 +435,8 @@ impl Recorder {
     fn give_up(&mut self, source: std::io::Error) {
         let Some(open) = self.open.take() else { return };
         open.sink.abandon();
-        self.done.lost_records += open.waiting.0;
-        self.done.lost_bytes += open.waiting.1;
+        self.done.lost_records += open.waiting.records;
+        self.done.lost_bytes += open.waiting.bytes;
         if !open.proven {
             // Else every attempt would leave an empty file behind.
             self.disk.remove(&open.path);

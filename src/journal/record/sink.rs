@@ -1,12 +1,12 @@
 //! A file that is being written: buffered, compressed, counted.
 
-use std::fs::{File, OpenOptions};
 use std::io::{self, BufWriter, Write};
 use std::path::Path;
 
 use flate2::write::GzEncoder;
 
 use super::target::Compression;
+use crate::files::{self, FileMode};
 
 /// Bytes that are collected before they are written: enough that the system call does not count, few enough that they
 /// are still in the cache then.
@@ -24,26 +24,20 @@ pub(super) trait Disk: Send {
 }
 
 /// The file system.
-#[derive(Debug)]
-pub(super) struct Files;
+#[derive(Debug, Default)]
+pub(super) struct Files {
+    /// Who may read what is made.
+    pub(super) mode: FileMode,
+}
 
 impl Disk for Files {
     fn create(&mut self, path: &Path) -> io::Result<Box<dyn Write + Send>> {
-        if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
-            std::fs::create_dir_all(folder).map_err(no_folder)?;
-        }
-        let file: File = OpenOptions::new().write(true).create_new(true).open(path)?;
-        Ok(Box::new(file))
+        Ok(Box::new(files::create_new(path, self.mode)?))
     }
 
     fn remove(&mut self, path: &Path) {
-        std::fs::remove_file(path).ok();
+        files::remove(path).ok();
     }
-}
-
-/// A file in the place of a directory is another mistake than a name that is taken.
-fn no_folder(error: io::Error) -> io::Error {
-    if error.kind() == io::ErrorKind::AlreadyExists { io::ErrorKind::NotADirectory.into() } else { error }
 }
 
 /// Counts what reaches the file.

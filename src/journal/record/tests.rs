@@ -17,6 +17,8 @@ struct Memory(Arc<Mutex<State>>);
 struct State {
     files: BTreeMap<PathBuf, Vec<u8>>,
     full: bool,
+    /// As with `ulimit -f`: bytes that a file may have.
+    limit: Option<usize>,
 }
 
 struct InMemory(Memory, PathBuf);
@@ -27,8 +29,16 @@ impl Write for InMemory {
         if state.full {
             return Err(io::ErrorKind::StorageFull.into());
         }
-        state.files.get_mut(&self.1).unwrap().extend_from_slice(bytes);
-        Ok(bytes.len())
+        let limit = state.limit.unwrap_or(usize::MAX);
+        let file = state.files.get_mut(&self.1).unwrap();
+        // Up to the limit it is written, past it the system refuses.
+        let room = limit.saturating_sub(file.len());
+        if room == 0 {
+            return Err(io::ErrorKind::FileTooLarge.into());
+        }
+        let written = bytes.len().min(room);
+        file.extend_from_slice(&bytes[..written]);
+        Ok(written)
     }
 
     fn flush(&mut self) -> io::Result<()> {
@@ -229,6 +239,49 @@ fn a_full_disk_is_told_once_counted_and_tried_again_in_a_new_file() {
         assert!(notices[0].starts_with("recording goes on in a.1.gor"), "{notices:?}");
         // Attempts leave nothing behind.
         assert_eq!(disk.names().len(), 2, "{:?}", disk.names());
+    }
+}
+
+#[test]
+fn what_was_lost_is_not_recorded_whatever_becomes_of_the_disk() {
+    for name in ["a.gor", "a.jsonl", "a.gor.gz", "a.pcap"] {
+        let disk = Memory::default();
+        let mut recorder = disk.recorder(name, Rotation::default());
+        let mut stored = 0;
+        for n in 0..1000u32 {
+            let seconds = u64::from(n / 10);
+            // A disk that is full, a limit on files, and neither.
+            let mut state = disk.0.lock().unwrap();
+            state.full = (20..40).contains(&seconds);
+            state.limit = (50..80).contains(&seconds).then_some(256);
+            drop(state);
+            for event in [asked(n, seconds), answered(n, seconds)] {
+                recorder.event(event);
+            }
+            recorder.frame(&frame(seconds, LinkType::ETHERNET));
+            recorder.tick(at(seconds));
+            let now = recorder.stored().records;
+            assert!(now >= stored, "{name}: nothing is taken back");
+            stored = now;
+        }
+        let result = recorder.finish();
+        let all = if name.contains("gor") { 2000 } else { 1000 };
+        assert_eq!(result.records + result.lost_records, all, "{name}: {result:?}");
+        assert!(result.lost_records > 100 && result.records > 100, "{name}: {result:?}");
+        let bytes: Vec<Vec<u8>> = disk.names().iter().map(|file| read(name, &disk.bytes(file))).collect();
+        let there = bytes.concat().windows(4).filter(|window| window == b"GET ").count() as u64;
+        match result.requests {
+            None => assert_eq!(name, "a.pcap"),
+            // What was written of a batch that failed counts as lost, though it is there.
+            Some(requests) if name == "a.jsonl" => assert_eq!(requests, result.records),
+            Some(requests) => {
+                let with_their_responses = (requests * 2).abs_diff(result.records) <= 20;
+                assert!(requests <= there && with_their_responses, "{name}: {result:?}, {there}");
+            }
+        }
+        let notices = recorder.take_notices();
+        assert!(notices.iter().any(|notice| notice.contains("ulimit -f")), "{notices:?}");
+        assert!(notices.iter().any(|notice| notice.contains("make room")), "{notices:?}");
     }
 }
 

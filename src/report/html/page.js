@@ -139,6 +139,13 @@ const shadowtap = (() => {
   };
 
   // ---- the ledger -----------------------------------------------------------------------------------------------
+  // Where nothing is sent: what was lost on the way to the recording is not in it.
+  const kept = (count, whole, less) => {
+    const rec = summary.recording, got = rec && rec.requests != null ? Math.min(rec.requests, count) : count;
+    const known = rec && (rec.requests != null || !Object.keys(rec.lost || {}).length);
+    if (got === count) { whole(count, known ? "recorded" : "kept", "production"); return; }
+    whole(count, "to be recorded", "production"); less(count - got, "lost on the way to the recording", "bad"); whole(got, "recorded", "production");
+  };
   const ledger = () => {
     const r = summary.requests, e = r.ended, t = target(), rows = [];
     if (!r.seen) return null;
@@ -159,7 +166,7 @@ const shadowtap = (() => {
     each(e.filtered, "kept back by filter"); less(e.rate_limited, "kept back by the rate limit");
     less(e.malformed, "malformed: not replayed"); each(e.incomplete, "incomplete in the capture"); each(e.shed, "shed", "bad");
     less(r.in_flight, live ? "on their way" : "not yet decided when the run ended");
-    if (!t) { whole(e.kept, summary.recording ? "recorded" : "kept", "production"); return section("ledger", "What became of every request", "Each request that was seen has one end.", table(rows)); }
+    if (!t) { kept(e.kept, whole, less); return section("ledger", "What became of every request", "Each request that was seen has one end.", table(rows)); }
     less(e.kept, "kept");
     if (urls().length > 1) { whole(r.offered, "offered to at least one target", "production"); less(r.offered - t.offered, "for other targets only"); }
     whole(t.offered, urls().length > 1 ? "offered to this target" : "offered to the target", "production");

@@ -189,7 +189,7 @@ fn ledger(page: &mut Page, summary: &Summary) {
     rows.each(page, &ended.shed, "shed");
     rows.less(page, requests.in_flight, "not yet decided when the run ended");
     if summary.targets.is_empty() {
-        rows.row(page, '=', ended.kept, if summary.recording.is_some() { "recorded" } else { "kept" });
+        kept(page, &rows, summary);
         return;
     }
     rows.less(page, ended.kept, "kept");
@@ -197,6 +197,24 @@ fn ledger(page: &mut Page, summary: &Summary) {
     rows.row(page, '=', requests.offered, if one { "offered to the target" } else { "offered to at least one target" });
     for (url, target) in &summary.targets {
         target_ledger(page, &rows, (!one).then_some(url), target);
+    }
+}
+
+/// Where nothing is sent: what there was to record, and what of it was lost on the way.
+fn kept(page: &mut Page, rows: &Rows, summary: &Summary) {
+    let kept = summary.requests.ended.kept;
+    match summary.requests_recorded() {
+        Some(recorded) if recorded < kept => {
+            rows.row(page, '=', kept, "to be recorded");
+            rows.less(page, kept - recorded, "LOST on the way to the recording");
+            rows.row(page, '=', recorded, "recorded");
+        }
+        Some(_) => rows.row(page, '=', kept, "recorded"),
+        // How many requests are in the frames that were lost, nobody knows.
+        None if summary.recording.as_ref().is_some_and(|recording| recording.lost.is_empty()) => {
+            rows.row(page, '=', kept, "recorded");
+        }
+        None => rows.row(page, '=', kept, "kept"),
     }
 }
 

@@ -8,14 +8,16 @@ use super::{LABEL, Page, Tone, kinds};
 
 /// The one thing to know of a run that only recorded.
 pub(super) fn verdict(page: &mut Page, summary: &Summary, recording: &Recording) {
-    let requests = &summary.requests;
+    let seen = counted(summary.requests.seen, "request");
     let lost = sum(&recording.lost);
-    let mut text = format!("{} of {} recorded", number(requests.ended.kept), counted(requests.seen, "request"));
-    write!(text, " in {}", files(recording)).ok();
+    let mut text = match summary.requests_recorded() {
+        Some(recorded) => format!("{} of {seen} recorded in {}", number(recorded), files(recording)),
+        None => format!("{} recorded in {}; {seen} seen", counted(recording.records, "record"), files(recording)),
+    };
     if lost > 0 {
         write!(text, "; {} LOST ({})", counted(lost, "record"), kinds(&recording.lost)).ok();
     }
-    page.paragraph(&text, if lost > 0 { Tone::Bad } else { Tone::Good });
+    page.paragraph(&text, if summary.recording_failed() || lost > 0 { Tone::Bad } else { Tone::Good });
 }
 
 /// A line of the last block.

@@ -389,3 +389,44 @@ fn each_gate_is_told_with_what_became_of_it_and_why() {
     "#);
     assert!(report(&summary, 80, true).contains("\u{1b}[31m  failed   p99>1.2*production"));
 }
+
+/// The report of a run that recorded, of 83,135 requests, what is left after the losses.
+fn recorded(recording: crate::report::summary::Recording) -> (Summary, String) {
+    let ended = Ended { kept: 83_135, ..Ended::default() };
+    let requests = Requests { seen: 83_135, offered: 0, in_flight: 0, ended };
+    let summary = Summary { requests, recording: Some(recording), ..Summary::default() };
+    let text = report(&summary, 100, false);
+    (summary, text)
+}
+
+#[test]
+fn what_a_recording_lost_is_not_said_to_be_recorded() {
+    let recording = crate::report::summary::Recording {
+        files: 1,
+        last: Some("a.gor".to_owned()),
+        records: 10,
+        requests: Some(5),
+        lost: counts([("disk", 166_260)]),
+        ..Default::default()
+    };
+    let (summary, text) = recorded(recording.clone());
+    assert!(text.contains("5 of 83,135 requests recorded in a.gor; 166,260 records LOST"), "{text}");
+    assert!(text.contains("83,135  to be recorded") && text.contains("83,130  LOST on the way"), "{text}");
+    assert!(!text.contains("83,135  recorded") && text.contains("  5  recorded\n"), "{text}");
+    assert!(summary.recording_failed());
+    // Frames: how many requests are in them is not known.
+    let frames = crate::report::summary::Recording { requests: None, ..recording.clone() };
+    let (_, text) = recorded(frames);
+    assert!(text.contains("10 records recorded in a.gor; 83,135 requests seen; 166,260 records LOST"), "{text}");
+    assert!(!text.contains("83,135  recorded"), "{text}");
+    let whole = crate::report::summary::Recording { requests: Some(83_135), lost: Counts::new(), ..recording };
+    let (summary, text) = recorded(whole.clone());
+    assert!(
+        text.contains("83,135 of 83,135 requests recorded in a.gor\n") && text.contains("83,135  recorded\n"),
+        "{text}"
+    );
+    assert!(!summary.recording_failed());
+    let queue = crate::report::summary::Recording { lost: counts([("queue", 1)]), ..whole.clone() };
+    assert!(!recorded(queue).0.recording_failed(), "the disk took all that came to it");
+    assert!(recorded(crate::report::summary::Recording { unfinished: 1, ..whole }).0.recording_failed());
+}

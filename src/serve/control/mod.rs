@@ -7,6 +7,7 @@
 //! What is said is done by whoever runs; here it is only understood, and kept to those who may say it: the user that
 //! shadowtap runs as, and root. Nothing is ever read from or written to another place than the socket.
 
+mod client;
 mod place;
 mod server;
 mod socket;
@@ -15,7 +16,8 @@ use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
 
-pub use place::{Place, default_folder, running};
+pub use client::{AskError, MAX_ANSWER, ask};
+pub use place::{Location, Place, default_folder, running};
 pub use server::serve;
 pub use socket::{Socket, SocketError};
 

@@ -86,7 +86,7 @@ mod tests {
 
     /// A socket that notes what it is told.
     fn served(folder: &tempfile::TempDir) -> (Socket, Arc<Mutex<Vec<String>>>) {
-        let socket = Socket::bind(&folder.path().join("run.sock"), false, None).unwrap();
+        let socket = Socket::bind(&folder.path().join("run.sock")).unwrap();
         let said = Arc::new(Mutex::new(Vec::new()));
         let notes = Arc::clone(&said);
         let steer = move |word: Word| {

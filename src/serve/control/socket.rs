@@ -1,14 +1,19 @@
 //! The socket itself: made for one user, never in the place of something that is alive or of something else.
 
-use std::fs::{self, DirBuilder, Permissions};
+use std::ffi::{OsStr, OsString};
 use std::io;
-use std::os::unix::fs::{DirBuilderExt as _, FileTypeExt as _, MetadataExt as _, PermissionsExt as _, chown};
-use std::os::unix::net::UnixListener;
+use std::os::fd::{AsRawFd as _, OwnedFd};
+use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 
-use nix::unistd::geteuid;
+use rustix::fs::{FileType, Mode, Stat};
+use rustix::io::{Errno, FdFlags};
+use rustix::net::{AddressFamily, SocketAddrUnix, SocketType};
 
-use super::place::is_alive;
+use crate::files::{Folder, is_open_to_others, own_uid};
+
+/// Conversations that may wait to be begun.
+const BACKLOG: i32 = 64;
 
 /// Why there is no socket.
 #[derive(Debug, thiserror::Error)]
@@ -26,19 +31,41 @@ pub enum SocketError {
         path: PathBuf,
     },
     /// The folder belongs to somebody else, or is open to others.
-    #[error("{} belongs to somebody else, or is open to others: name a place of your own with --control", folder.display())]
+    #[error("{} belongs to somebody else, or others may write to it: name a place of your own with --control", folder.display())]
     Folder {
         /// The folder.
         folder: PathBuf,
     },
+    /// The system has no folder that is for this user alone.
+    #[error(
+        "nobody can steer this run: there is no folder for its control socket; set XDG_RUNTIME_DIR, or name a place with \
+         --control"
+    )]
+    NoFolder,
+    /// The system refused to make the folder.
+    #[error("cannot make {} for the control socket: {source}; name another place with --control, or none: --control off", folder.display())]
+    MakeFolder {
+        /// The folder.
+        folder: PathBuf,
+        /// The system's words.
+        source: io::Error,
+    },
     /// The system refused.
-    #[error("cannot make the control socket {}: {source}; name another place with --control, or none: --control off", path.display())]
+    #[error("cannot make the control socket {}: {source}; name another place with --control, or none: --control off{}", path.display(), whose(source))]
     Make {
         /// The socket.
         path: PathBuf,
         /// The system's words.
         source: io::Error,
     },
+}
+
+/// Whose the folder has to be, where that is what is wrong.
+fn whose(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::PermissionDenied => "; its folder has to belong to the user that shadowtap runs as (--user)",
+        _ => "",
+    }
 }
 
 /// A socket that listens, and is removed when it is dropped.
@@ -48,28 +75,28 @@ pub struct Socket {
     pub(super) listener: UnixListener,
     /// Who may speak, besides root.
     pub(super) owner: u32,
+    folder: Folder,
+    name: OsString,
+    /// Which one it is: something else of that name is not removed.
+    id: (u64, u64),
 }
 
 impl Socket {
-    /// Listens at `path`, for `owner` (user and group) where this process is about to become another, else for the user
-    /// that it runs as. What nobody listens at any more is replaced. With `own_folder`, its folder is made, for that user
-    /// alone.
-    pub fn bind(path: &Path, own_folder: bool, owner: Option<(u32, u32)>) -> Result<Self, SocketError> {
+    /// Listens at `path`, for the user that this process is, in a folder that nobody else may write to. What nobody listens
+    /// at any more is replaced.
+    pub fn bind(path: &Path) -> Result<Self, SocketError> {
         let make = |source| SocketError::Make { path: path.to_owned(), source };
-        if let (true, Some(folder)) = (own_folder, path.parent()) {
-            make_folder(folder, owner).map_err(make)?;
-            if !is_own(folder, owner) {
-                return Err(SocketError::Folder { folder: folder.to_owned() });
-            }
+        let (folder, name) = Folder::of(path, None).map_err(make)?;
+        let stat = folder.stat().map_err(make)?;
+        if is_open_to_others(&stat) || ![0, own_uid()].contains(&stat.st_uid) {
+            let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+            return Err(SocketError::Folder { folder: folder.to_owned() });
         }
-        clear(path)?;
-        let listener = UnixListener::bind(path).map_err(make)?;
-        let socket = Self { path: path.to_owned(), listener, owner: owner.map_or(geteuid().as_raw(), |(uid, _)| uid) };
-        fs::set_permissions(path, Permissions::from_mode(0o600)).map_err(make)?;
-        if let Some((uid, gid)) = owner {
-            chown(path, Some(uid), Some(gid)).map_err(make)?;
-        }
-        Ok(socket)
+        clear(&folder, name, path)?;
+        let listener = listen(&folder, name, path).map_err(make)?;
+        let id = folder.entry(name).map_err(make)?.map(|stat| id_of(&stat)).unwrap_or_default();
+        let (path, name) = (path.to_owned(), name.to_owned());
+        Ok(Self { path, listener, owner: own_uid(), folder, name, id })
     }
 
     /// Where it is.
@@ -81,90 +108,154 @@ impl Socket {
 
 impl Drop for Socket {
     fn drop(&mut self) {
-        // What is left behind is replaced by the next run.
-        fs::remove_file(&self.path).ok();
+        let is_same = |stat: Stat| id_of(&stat) == self.id;
+        if self.folder.entry(&self.name).is_ok_and(|stat| stat.is_some_and(is_same)) {
+            // What is left behind is replaced by the next run.
+            self.folder.remove(&self.name).ok();
+        }
     }
+}
+
+#[allow(
+    clippy::useless_conversion,
+    clippy::unnecessary_fallible_conversions,
+    reason = "other systems have other numbers"
+)]
+fn id_of(stat: &Stat) -> (u64, u64) {
+    (u64::try_from(stat.st_dev).unwrap_or_default(), u64::try_from(stat.st_ino).unwrap_or_default())
 }
 
 /// Makes room for a socket where nobody listens any more.
-fn clear(path: &Path) -> Result<(), SocketError> {
-    let Ok(metadata) = fs::symlink_metadata(path) else { return Ok(()) };
-    if !metadata.file_type().is_socket() {
-        return Err(SocketError::NoSocket { path: path.to_owned() });
+fn clear(folder: &Folder, name: &OsStr, path: &Path) -> Result<(), SocketError> {
+    let make = |source| SocketError::Make { path: path.to_owned(), source };
+    if folder.entry(name).map_err(make)?.is_none() {
+        return Ok(());
     }
-    if is_alive(path) {
-        return Err(SocketError::Taken { path: path.to_owned() });
-    }
-    fs::remove_file(path).map_err(|source| SocketError::Make { path: path.to_owned(), source })
-}
-
-/// Makes the folder of one user. What is above it is for all to pass.
-fn make_folder(folder: &Path, owner: Option<(u32, u32)>) -> io::Result<()> {
-    if let Some(above) = folder.parent().filter(|above| !above.exists()) {
-        DirBuilder::new().mode(0o755).create(above)?;
-    }
-    match DirBuilder::new().mode(0o700).create(folder) {
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
-        Err(error) => Err(error),
-        Ok(()) => match owner {
-            Some((uid, gid)) => chown(folder, Some(uid), Some(gid)),
-            None => Ok(()),
-        },
+    match listens(folder, name, path.parent().unwrap_or(Path::new("."))) {
+        None => Err(SocketError::NoSocket { path: path.to_owned() }),
+        Some(true) => Err(SocketError::Taken { path: path.to_owned() }),
+        Some(false) => folder.remove(name).map_err(make),
     }
 }
 
-/// Whether a folder is that user's and closed to all others. A link is not followed.
-fn is_own(folder: &Path, owner: Option<(u32, u32)>) -> bool {
-    let owner = owner.map_or(geteuid().as_raw(), |(uid, _)| uid);
-    let is_own = |metadata: fs::Metadata| {
-        metadata.is_dir() && metadata.uid() == owner && metadata.permissions().mode().trailing_zeros() >= 6
-    };
-    fs::symlink_metadata(folder).is_ok_and(is_own)
+/// Whether somebody listens there; `None` where it is no socket. It is not waited for.
+pub(super) fn listens(folder: &Folder, name: &OsStr, path: &Path) -> Option<bool> {
+    let stat = folder.entry(name).ok()??;
+    if FileType::from_raw_mode(stat.st_mode) != FileType::Socket {
+        return None;
+    }
+    match connect(folder, name, &path.join(name)) {
+        Ok(_) => Some(true),
+        // One that is busy listens; what may not be asked is none of our business.
+        Err(error) => Some(error.kind() != io::ErrorKind::ConnectionRefused),
+    }
+}
+
+/// A connection to the socket, without waiting where too many others wait.
+pub(super) fn connect(folder: &Folder, name: &OsStr, path: &Path) -> io::Result<UnixStream> {
+    let socket = socket()?;
+    rustix::net::connect(&socket, &address(folder, name, path)?)?;
+    Ok(socket.into())
+}
+
+/// Only its owner may speak at it, from the moment that it is there.
+fn listen(folder: &Folder, name: &OsStr, path: &Path) -> io::Result<UnixListener> {
+    let socket = socket()?;
+    let own = Mode::RUSR | Mode::WUSR;
+    // What is bound has the permissions of what it was bound from.
+    #[cfg(target_os = "linux")]
+    rustix::fs::fchmod(&socket, own)?;
+    rustix::net::bind(&socket, &address(folder, name, path)?)?;
+    #[cfg(not(target_os = "linux"))]
+    folder.allow_entry(name, own)?;
+    rustix::net::listen(&socket, BACKLOG)?;
+    Ok(socket.into())
+}
+
+fn socket() -> io::Result<OwnedFd> {
+    let socket = rustix::net::socket(AddressFamily::UNIX, SocketType::STREAM, None)?;
+    rustix::io::fcntl_setfd(&socket, FdFlags::CLOEXEC)?;
+    rustix::io::ioctl_fionbio(&socket, true)?;
+    Ok(socket)
+}
+
+/// The address of an entry of a folder: by its descriptor where the system has a name for that, so that it is in this
+/// folder and no other; it is shorter, too.
+fn address(folder: &Folder, name: &OsStr, path: &Path) -> Result<SocketAddrUnix, Errno> {
+    let by_descriptor = Path::new("/proc/self/fd").join(folder.descriptor().as_raw_fd().to_string());
+    if by_descriptor.is_dir() { SocketAddrUnix::new(by_descriptor.join(name)) } else { SocketAddrUnix::new(path) }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+    use std::os::unix::fs::{PermissionsExt as _, symlink};
+
     use super::*;
 
     #[test]
-    fn a_socket_is_for_its_user_alone_and_goes_with_its_run() {
+    fn a_socket_is_for_its_user_alone_and_goes_when_it_is_dropped() {
         let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("of/run.sock");
-        let socket = Socket::bind(&path, true, None).unwrap();
+        let path = folder.path().join("run.sock");
+        let socket = Socket::bind(&path).unwrap();
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
-        assert_eq!(fs::metadata(path.parent().unwrap()).unwrap().permissions().mode() & 0o777, 0o700);
         drop(socket);
         assert!(!path.exists());
+    }
+
+    #[test]
+    fn what_came_in_its_place_meanwhile_stays() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("run.sock");
+        let socket = Socket::bind(&path).unwrap();
+        fs::rename(&path, folder.path().join("moved")).unwrap();
+        fs::write(&path, "mine").unwrap();
+        drop(socket);
+        assert_eq!(fs::read(&path).unwrap(), b"mine");
     }
 
     #[test]
     fn one_that_is_alive_is_never_replaced_and_one_that_is_dead_is() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("run.sock");
-        let alive = Socket::bind(&path, false, None).unwrap();
-        assert!(matches!(Socket::bind(&path, false, None), Err(SocketError::Taken { .. })));
+        let alive = Socket::bind(&path).unwrap();
+        assert!(matches!(Socket::bind(&path), Err(SocketError::Taken { .. })));
         drop(alive);
         drop(UnixListener::bind(&path).unwrap());
         assert!(path.exists(), "left behind");
-        assert!(Socket::bind(&path, false, None).is_ok());
+        assert!(Socket::bind(&path).is_ok());
     }
 
     #[test]
-    fn a_file_is_left_alone() {
+    fn a_file_is_left_alone_and_so_is_what_a_link_leads_to() {
         let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("notes.txt");
-        fs::write(&path, "mine").unwrap();
-        assert!(matches!(Socket::bind(&path, false, None), Err(SocketError::NoSocket { .. })));
-        assert_eq!(fs::read(&path).unwrap(), b"mine");
+        let (file, link) = (folder.path().join("notes.txt"), folder.path().join("run.sock"));
+        fs::write(&file, "mine").unwrap();
+        symlink(&file, &link).unwrap();
+        for path in [&file, &link] {
+            assert!(matches!(Socket::bind(path), Err(SocketError::NoSocket { .. })));
+        }
+        assert_eq!(fs::read(&file).unwrap(), b"mine");
     }
 
     #[test]
-    fn a_folder_that_others_may_enter_is_refused() {
+    fn a_folder_that_others_may_write_to_is_refused() {
         let folder = tempfile::tempdir().unwrap();
-        let open = folder.path().join("open");
-        fs::create_dir(&open).unwrap();
-        fs::set_permissions(&open, Permissions::from_mode(0o755)).unwrap();
-        let bound = Socket::bind(&open.join("run.sock"), true, None);
-        assert!(matches!(bound, Err(SocketError::Folder { .. })), "{bound:?}");
+        for mode in [0o777, 0o1777, 0o770] {
+            fs::set_permissions(folder.path(), fs::Permissions::from_mode(mode)).unwrap();
+            let bound = Socket::bind(&folder.path().join("run.sock"));
+            assert!(matches!(bound, Err(SocketError::Folder { .. })), "{bound:?}");
+        }
+        fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).unwrap();
+        assert!(Socket::bind(&folder.path().join("run.sock")).is_ok());
+    }
+
+    #[test]
+    fn a_long_path_is_none_where_the_folder_has_a_short_name() {
+        let folder = tempfile::tempdir().unwrap();
+        let deep = folder.path().join("d".repeat(120));
+        fs::create_dir(&deep).unwrap();
+        let bound = Socket::bind(&deep.join("run.sock"));
+        assert_eq!(bound.is_ok(), Path::new("/proc/self/fd").is_dir(), "{bound:?}");
     }
 }

@@ -20,7 +20,7 @@ use capture::{CaptureArgs, LiveArgs};
 use compare::CompareArgs;
 use course::CourseArgs;
 use gates::GateArgs;
-use output::{ReportArgs, RoutesArgs};
+use output::{ModeArgs, ReportArgs, RoutesArgs};
 use requests::{MiddlewareArgs, SelectArgs, WritesArgs};
 use running::{ControlArgs, RecordingArgs, RunningArgs};
 use sending::{PaceArgs, ReplayArgs};
@@ -86,6 +86,8 @@ pub(crate) struct ReportCommand {
     pub(crate) report: Option<PathBuf>,
     #[command(flatten, next_help_heading = "Output")]
     pub(crate) routes: RoutesArgs,
+    #[command(flatten, next_help_heading = "Output")]
+    pub(crate) mode: ModeArgs,
     #[command(flatten)]
     pub(crate) gates: GateArgs,
 }
@@ -161,6 +163,8 @@ pub(crate) struct DemoCommand {
     /// Write the report as one page of HTML to FILE
     #[arg(long, value_name = "FILE", help_heading = "Output")]
     pub(crate) report: Option<PathBuf>,
+    #[command(flatten, next_help_heading = "Output")]
+    pub(crate) mode: ModeArgs,
     #[command(flatten)]
     pub(crate) gates: GateArgs,
 }
@@ -179,7 +183,7 @@ Examples:
   sudo shadowtap shadow -p 80 --to http://staging:8080 --ramp '1%:45s,10%:1m,100%' --guard 'errors>5%/10s'
 
 Exit codes: 0 done, and every --fail-if held; 1 one did not; 2 a mistake on the command line, a right that is missing, a
-file that cannot be written, or not one request could be delivered.")]
+file that cannot be written, a recording that lost something to the disk, or not one request could be delivered.")]
 pub(crate) struct ShadowCommand {
     #[command(flatten)]
     live: LiveArgs,
@@ -210,7 +214,8 @@ pub(crate) struct ShadowCommand {
 /// Record live traffic: requests and responses to .gor or .jsonl, or frames to .pcap or .pcapng.
 ///
 /// Filters, sample and rewrites come before the recording, so that what must not be stored never reaches the disk; all
-/// methods are recorded. Nothing is sent. Files are never overwritten, and belong to the user that shadowtap runs as.
+/// methods are recorded. Nothing is sent. Files are never overwritten; they belong to the user that shadowtap runs as, who
+/// alone may read them unless --mode shares them.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -218,7 +223,8 @@ Examples:
   sudo shadowtap record -i eth0 -p 80 -o '%Y-%m-%d/%H.jsonl.gz' --remove-header Authorization
   sudo shadowtap record -p 80 -o frames.pcap.zst --rotate-size 1G
 
-Exit codes: 0 done; 2 a mistake on the command line, a right that is missing, or a file that cannot be written.")]
+Exit codes: 0 done; 2 a mistake on the command line, a right that is missing, a file that cannot be written, or a
+recording that lost something to the disk.")]
 pub(crate) struct RecordCommand {
     #[command(flatten)]
     live: LiveArgs,
@@ -320,6 +326,8 @@ pub(crate) struct InspectCommand {
     summary: Option<PathBuf>,
     #[command(flatten, next_help_heading = "Output")]
     routes: RoutesArgs,
+    #[command(flatten, next_help_heading = "Output")]
+    mode: ModeArgs,
 }
 
 impl From<ReplayCommand> for typed::Replay {
@@ -384,6 +392,7 @@ impl From<InspectCommand> for typed::Inspect {
             full: args.full,
             summary: args.summary,
             routes: args.routes.routes,
+            mode: args.mode.mode,
         }
     }
 }

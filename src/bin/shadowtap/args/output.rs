@@ -20,6 +20,16 @@ pub(crate) struct ReportArgs {
     report: Option<PathBuf>,
     #[command(flatten)]
     routes: RoutesArgs,
+    #[command(flatten)]
+    mode: ModeArgs,
+}
+
+/// Who may read what is written.
+#[derive(Debug, Args)]
+pub(crate) struct ModeArgs {
+    /// Permissions of the files that are written, such as 0640 to let their group read them, too [default: 0600]
+    #[arg(long, value_name = "MODE")]
+    pub(crate) mode: Option<String>,
 }
 
 /// What routes are called.
@@ -32,6 +42,12 @@ pub(crate) struct RoutesArgs {
 
 impl From<ReportArgs> for typed::Report {
     fn from(args: ReportArgs) -> Self {
-        Self { summary: args.summary, results: args.results, report: args.report, routes: args.routes.routes }
+        Self {
+            summary: args.summary,
+            results: args.results,
+            report: args.report,
+            routes: args.routes.routes,
+            mode: args.mode.mode,
+        }
     }
 }

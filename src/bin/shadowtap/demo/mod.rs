@@ -54,6 +54,7 @@ pub(crate) struct Plan {
 /// Runs the command.
 pub(crate) fn command(args: &DemoCommand) -> anyhow::Result<ExitCode> {
     let demands = config::demands(&args.gates.clone().into(), &[])?;
+    let mode = config::file_mode(args.mode.mode.as_deref())?;
     let halt = Halt::default();
     let stop = Stop::listen(&halt, None)?;
     let mut summary = Summary::default();
@@ -74,10 +75,10 @@ pub(crate) fn command(args: &DemoCommand) -> anyhow::Result<ExitCode> {
         drop(watch);
         summary = ended?;
         if let Some(file) = &args.summary {
-            write_summary(&Output::File(file.clone()), &summary)?;
+            write_summary(&Output::File(file.clone()), mode, &summary)?;
         }
         if let Some(file) = &args.report {
-            write_page(&Output::File(file.clone()), &summary)?;
+            write_page(&Output::File(file.clone()), mode, &summary)?;
         }
         let width = terminal::or_default(terminal::width_of_stdout());
         Ok(text::report(&summary, width, terminal::colour_on_stdout()))
