@@ -185,7 +185,7 @@ fn rare() -> Value {
     summary["steps"] = json!([{ "at": "", "target": null, "what": "ramp", "from": 0, "to": 1, "reason": "" }]);
     summary["trouble"] = json!(["something"]);
     summary["recording"] = json!({ "files": 1, "last": null, "records": 1, "bytes": 1, "lost": {}, "left_out": {},
-        "given_up": 0 });
+        "given_up": 0, "requests": 1, "unfinished": 1 });
     let known: Summary = serde_json::from_value(summary.clone()).unwrap();
     let known = serde_json::to_value(known).unwrap();
     for block in ["timeline", "steps", "trouble", "recording"] {
