@@ -64,5 +64,6 @@ pub mod middleware;
 pub mod pipeline;
 pub mod replay;
 pub mod report;
+pub mod sandbox;
 pub mod sanitise;
 pub mod serve;

@@ -12,7 +12,16 @@ const SCHEMES: [&str; 4] = ["http", "https", "socks5", "socks5h"];
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ProxyUrl(Url);
 
+/// The port of a SOCKS proxy where none is typed.
+const SOCKS: u16 = 1080;
+
 impl ProxyUrl {
+    /// The port that is connected to.
+    #[must_use]
+    pub fn port(&self) -> u16 {
+        self.0.port_or_known_default().unwrap_or(SOCKS)
+    }
+
     /// Whether TLS is spoken to it.
     #[must_use]
     pub fn is_tls(&self) -> bool {

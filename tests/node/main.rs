@@ -41,7 +41,8 @@ fn main() -> ExitCode {
     let root = net::enter();
     let lacks = root.or_else(|| trials::missing(&["nginx", "curl", "wrk"]).into_iter().next());
     let setcap = lacks.or_else(|| trials::missing(&["setcap"]).into_iter().next());
-    let trials: [Row<'_>; 31] = [
+    let setpriv = lacks.or_else(|| trials::missing(&["setpriv"]).into_iter().next());
+    let trials: [Row<'_>; 32] = [
         ("each request of the access log is in every recording once", lacks, everything::recorded),
         ("each request of the access log reaches the target once", lacks, everything::shadowed),
         ("a mirror that loses frames costs what it loses, and nothing is sent that is not whole", lacks, wire::lossy),
@@ -69,6 +70,7 @@ fn main() -> ExitCode {
         ("root becomes nobody, and so do its files", lacks, rights::nobody),
         ("root becomes who --user names", lacks, rights::named),
         ("the right of the file alone is enough", setcap, rights::of_file),
+        ("ambient capabilities serve and are given up", setpriv, rights::ambient),
         ("without rights it says what is missing and what helps", lacks, rights::missing),
         ("a folder that the user cannot write to is told at start", lacks, rights::not_writable),
         ("a folder that a later file needs is tried at start", lacks, rights::pattern_not_writable),

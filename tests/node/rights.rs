@@ -27,6 +27,11 @@ fn is(tap: &Tap, user: u32) {
         assert_eq!(tap.status(set), "0000000000000000", "{set}");
     }
     assert_eq!(tap.status("NoNewPrivs:"), "1");
+    assert_eq!(tap.status("Seccomp:"), "2");
+    // What is not dumpable belongs to root there.
+    let memory = fs::metadata(format!("/proc/{}/environ", tap.id())).unwrap();
+    assert_eq!(memory.uid(), 0);
+    assert!(tap.said().contains("sandbox: limits "), "{}", tap.said());
     assert!(!tap.status("Groups:").split_whitespace().any(|group| group == "0"));
 }
 
@@ -62,6 +67,18 @@ fn copy(folder: &Path) -> PathBuf {
     fs::copy(env!("CARGO_BIN_EXE_shadowtap"), &copy).unwrap();
     fs::set_permissions(&copy, fs::Permissions::from_mode(0o755)).unwrap();
     copy
+}
+
+/// As a unit of systemd with `AmbientCapabilities=` starts it.
+pub(crate) fn ambient() {
+    let (network, folder) = (Network::new(), folder());
+    let _nginx = Nginx::start(&format!("{SERVER}:80"));
+    let (copy, file) = (copy(folder.path()), folder.path().join("all.gor"));
+    let user = SOMEBODY.to_string();
+    let mut setpriv = Command::new("setpriv");
+    setpriv.args(["--reuid", &user, "--regid", &user, "--clear-groups"]);
+    setpriv.args(["--inh-caps", "+net_raw,+net_admin", "--ambient-caps", "+net_raw,+net_admin"]).arg(copy);
+    check(Tap::launch(&mut setpriv, &record(&file, &[])).ready(), &network, &file, SOMEBODY);
 }
 
 fn as_somebody(program: &Path, arguments: &[&str]) -> Tap {

@@ -12,6 +12,7 @@ use shadowtap::replay::Course;
 use shadowtap::report::Started;
 
 use crate::args::{RecordCommand, ShadowCommand};
+use crate::confine::{self, Uses};
 use crate::output::{tell, writer};
 use crate::reload::Reload;
 use crate::replay::{aloud, intent, shown, write};
@@ -22,21 +23,23 @@ use crate::{gates, output};
 
 /// Runs `shadow`.
 pub(crate) fn shadow(args: ShadowCommand) -> anyhow::Result<ExitCode> {
+    let no_sandbox = args.sandbox.no_sandbox;
     let config = config::shadow(&args.into())?;
     let first = intent("shadowing", &config.middleware, config.sparing.ramp.as_ref(), &config.targets);
-    run(config, About::Shadow, &first)
+    run(config, About::Shadow, &first, no_sandbox)
 }
 
 /// Runs `record`.
 pub(crate) fn record(args: RecordCommand) -> anyhow::Result<ExitCode> {
+    let no_sandbox = args.sandbox.no_sandbox;
     let config = config::record(args.into())?;
     let share = config.middleware.sample;
     let target = config.recorder.as_ref().map(|recorder| recorder.target().to_string()).unwrap_or_default();
-    run(config, About::Record, &format!("recording {share} to {target}; nothing is sent"))
+    run(config, About::Record, &format!("recording {share} to {target}; nothing is sent"), no_sandbox)
 }
 
 /// Runs either; `first` says what will be done.
-fn run(config: RunConfig, about: About, first: &str) -> anyhow::Result<ExitCode> {
+fn run(config: RunConfig, about: About, first: &str, no_sandbox: bool) -> anyhow::Result<ExitCode> {
     let RunConfig {
         capture,
         source,
@@ -69,6 +72,20 @@ fn run(config: RunConfig, about: About, first: &str) -> anyhow::Result<ExitCode>
     let results = config.outputs.results.as_ref().map(|output| writer(output, config.outputs.mode)).transpose()?;
     let reopen = Reopen::default();
     let (reload, reloads) = Reload::new(&middleware, &targets);
+    let uses = Uses {
+        capture: &capture,
+        middleware: &middleware,
+        external: external.as_ref(),
+        targets: &targets,
+        beside: &beside,
+        sparing: &sparing,
+        outputs: &config.outputs,
+        recorder: recorder.as_ref(),
+        socket: socket.as_ref(),
+        keeps_root: false,
+    };
+    confine::enter(&uses, no_sandbox)?;
+    reload.try_out();
     let files = reopen.clone();
     let hung_up = move || {
         files.ask();

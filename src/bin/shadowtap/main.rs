@@ -1,6 +1,7 @@
 //! The command line of shadowtap: parse, set up the log, run one command, end with its exit code.
 
 mod args;
+mod confine;
 mod control;
 mod demo;
 mod filters;

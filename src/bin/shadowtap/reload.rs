@@ -24,6 +24,14 @@ impl Reload {
         (Self { settings: settings.clone(), targets, to }, reloads)
     }
 
+    /// Tries whether they can be read again as this process is now, with what it has given up; that they cannot is told.
+    pub(crate) fn try_out(&self) {
+        if let Err(mistakes) = config::reread(&self.settings, &self.targets) {
+            let why = mistakes.all().first().map(|mistake| format!(": {}", mistake.message)).unwrap_or_default();
+            tell(&format!("warning: SIGHUP will not read the chain files again{why}"));
+        }
+    }
+
     /// Reads them. Where there is a mistake, all of them stay as they are, and it is told.
     pub(crate) fn read(&self) {
         let files = self.settings.files.len() + self.settings.for_targets.len();

@@ -12,6 +12,7 @@ use shadowtap::serve::Server;
 use shadowtap::{middleware, replay};
 
 use crate::args::ReplayCommand;
+use crate::confine::{self, Uses};
 use crate::output::{is_json, print, print_to_stderr, tell, tell_with, write_page, write_summary, writer};
 use crate::reload::Reload;
 use crate::signals::Stop;
@@ -20,6 +21,7 @@ use crate::{gates, output, steer, terminal};
 
 /// Runs the command.
 pub(crate) fn run(args: ReplayCommand) -> anyhow::Result<ExitCode> {
+    let no_sandbox = args.sandbox.no_sandbox;
     let config = config::replay(args.into())?;
     let ReplayConfig {
         capture, source, course, middleware, external, targets, sparing, compare, beside, outputs, ..
@@ -33,6 +35,20 @@ pub(crate) fn run(args: ReplayCommand) -> anyhow::Result<ExitCode> {
         tell(&format!("warning: {warning}"));
     }
     let (reload, reloads) = Reload::new(&middleware, &targets);
+    let uses = Uses {
+        capture: &capture,
+        middleware: &middleware,
+        external: external.as_ref(),
+        targets: &targets,
+        beside: &beside,
+        sparing: &sparing,
+        outputs: &outputs,
+        recorder: None,
+        socket: socket.as_ref(),
+        keeps_root: true,
+    };
+    confine::enter(&uses, no_sandbox)?;
+    reload.try_out();
     let stop = Stop::listen(&capture.halt, Some(Box::new(move || reload.read())))?;
     let counters = Arc::new(Progress::default());
     let observer = Observer::default();

@@ -22,7 +22,7 @@ use course::CourseArgs;
 use gates::GateArgs;
 use output::{ModeArgs, ReportArgs, RoutesArgs};
 use requests::{MiddlewareArgs, SelectArgs, WritesArgs};
-use running::{ControlArgs, RecordingArgs, RunningArgs};
+use running::{ControlArgs, RecordingArgs, RunningArgs, SandboxArgs};
 use sending::{PaceArgs, ReplayArgs};
 use sparing::SparingArgs;
 use watching::WatchingArgs;
@@ -202,6 +202,8 @@ pub(crate) struct ShadowCommand {
     #[command(flatten)]
     running: RunningArgs,
     #[command(flatten)]
+    pub(crate) sandbox: SandboxArgs,
+    #[command(flatten)]
     compare: CompareArgs,
     #[command(flatten)]
     report: ReportArgs,
@@ -236,6 +238,8 @@ pub(crate) struct RecordCommand {
     middleware: MiddlewareArgs,
     #[command(flatten)]
     running: RunningArgs,
+    #[command(flatten)]
+    pub(crate) sandbox: SandboxArgs,
     #[command(flatten)]
     report: ReportArgs,
     #[command(flatten)]
@@ -273,6 +277,8 @@ pub(crate) struct ReplayCommand {
     writes: WritesArgs,
     #[command(flatten)]
     control: ControlArgs,
+    #[command(flatten)]
+    pub(crate) sandbox: SandboxArgs,
     #[command(flatten)]
     compare: CompareArgs,
     #[command(flatten)]

@@ -37,6 +37,17 @@ pub(crate) struct ControlArgs {
     pub(super) control: Option<PathBuf>,
 }
 
+/// What a run may still do once it goes on.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Running")]
+pub(crate) struct SandboxArgs {
+    /// Do not limit the run to its own files, ports and system calls once it goes on. With limits, programs of
+    /// --middleware and --guard-command read the system's files and those beside their own, and write to the folders of
+    /// outputs and temporary files
+    #[arg(long)]
+    pub(crate) no_sandbox: bool,
+}
+
 /// How a live run goes on.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Running")]
