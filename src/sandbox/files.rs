@@ -171,11 +171,11 @@ fn in_folder() -> BitFlags<AccessFs> {
         | AccessFs::Refer
 }
 
-/// A file that is written, with its folder; where that is yet to be made, the nearest one above it. Of a device nothing
-/// but itself.
+/// A file that is written, with its folder; where that is yet to be made, the nearest one above it. Of a device, or of a
+/// stream by its name (`/dev/stdout`), nothing but itself.
 fn allow_output(rules: &mut Rules, path: &Path) {
     let is_special = path.metadata().is_ok_and(|metadata| !metadata.is_file() && !metadata.is_dir());
-    if is_special {
+    if is_special || ["/dev", "/proc"].iter().any(|folder| path.starts_with(folder)) {
         return allow(rules, path, of_file());
     }
     let folders =
@@ -252,7 +252,7 @@ mod tests {
     fn an_output_opens_its_folder_and_a_device_only_itself() {
         let folder = tempfile::tempdir().unwrap();
         let inside = folder.path().canonicalize().unwrap().join("x");
-        let writes = vec![folder.path().join("%Y/later/peak.gor"), "/dev/full".into()];
+        let writes = vec![folder.path().join("%Y/later/peak.gor"), "/dev/full".into(), "/dev/stdout".into()];
         let rules = rules(&Needs { writes, ..Needs::default() }, true);
         assert!(may(&rules, inside.to_str().unwrap(), AccessFs::MakeReg));
         assert!(!may(&rules, "/dev/x", AccessFs::MakeReg) && may(&rules, "/dev/full", AccessFs::WriteFile));
