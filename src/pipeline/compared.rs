@@ -20,6 +20,9 @@ const FRAMING: u16 = 16;
 /// number of answers on their way.
 const UNWEIGHED: usize = 256;
 
+/// Bytes of heads that are not weighed either: of a longer one without room nothing is kept, and its lines are not compared.
+const UNWEIGHED_HEAD: usize = 4 << 10;
+
 /// How much of an answer is kept.
 #[derive(Clone, Debug)]
 pub(super) struct Keeping {
@@ -67,16 +70,20 @@ impl Keeping {
         if kept.head.as_bytes().len() > MAX_COMPARED_HEAD + 1 {
             kept.head = Head::new(beginning(&kept.head));
         }
-        let len = kept.body.as_ref().map(Bytes::len).filter(|len| *len > UNWEIGHED)?;
-        let may_be_read = len <= content::SMALL || content::of(&kept.head).may_be_read();
-        let held = if may_be_read { self.room.try_hold(len).ok() } else { None };
-        match held {
-            Some(held) => {
-                kept.held = held.map(Arc::new);
-                None
-            }
-            None => kept.let_body_go(),
+        let mut gone = None;
+        let head = Some(kept.head.as_bytes().len()).filter(|len| *len > UNWEIGHED_HEAD).unwrap_or_default();
+        let mut body = kept.body.as_ref().map(Bytes::len).filter(|len| *len > UNWEIGHED).unwrap_or_default();
+        if body > content::SMALL && !content::of(&kept.head).may_be_read() {
+            (gone, body) = (kept.let_body_go(), 0);
         }
+        if let Ok(held) = self.room.try_hold(head + body) {
+            kept.held = held.map(Arc::new);
+            return gone;
+        }
+        if head > 0 {
+            kept.head = Head::default();
+        }
+        gone.or_else(|| kept.let_body_go())
     }
 }
 
@@ -171,5 +178,18 @@ mod tests {
         rules.ignore("headers").unwrap();
         assert!(Keeping::new(&rules, 1).is_none());
         assert_eq!(Keeping::captured(&Rules::default()), Some(256 + FRAMING));
+    }
+
+    #[test]
+    fn a_long_head_has_its_share_of_the_room() {
+        let keeping = keeping(32 << 10);
+        let mut long = response(&format!("A: {}\r\n", "a".repeat(20_000)), "hello", Framing::Length(5));
+        let first = keeping.production(&mut long, true);
+        assert_eq!((&first.head, first.body.as_deref()), (&long.head, Some(&b"hello"[..])));
+        let second = keeping.production(&mut long, true);
+        assert!(second.head.as_bytes().is_empty() && second.body.is_none());
+        assert_eq!(long.body.sha256, digest(b"hello"));
+        drop(first);
+        assert_eq!(keeping.production(&mut long, true).head, long.head);
     }
 }

@@ -2,62 +2,124 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::thread;
+use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use tokio::runtime::Handle;
 use tokio::sync::mpsc;
-use tokio::time::timeout_at;
+use tokio::time::{Instant, sleep_until};
 
-use super::keeper::Keeper;
+use super::comparing::{ComparisonThread, Comparisons};
 use super::levels::Levels;
-use super::{FACT_QUEUE, Progress};
+use super::threads::spawn;
+use super::{FACT_QUEUE, Progress, RunError};
 use crate::exchange::Outcome;
-use crate::report::{Fact, Reporter};
+use crate::report::{ComparedExchange, Fact, Reporter};
 
 /// How long the report lets facts gather: far too short to fill their queue, or the caches of the processors.
 const FACT_PAUSE: Duration = Duration::from_millis(2);
-/// Facts that wait when the report begins to hurry: it looks into no bodies then.
-const FACT_HASTE: usize = FACT_QUEUE / 4;
+/// Facts that wait when the report is overloaded: it looks into no bodies then.
+const FACT_OVERLOAD: usize = FACT_QUEUE / 4;
 /// Facts that the report takes at once.
 const FACT_BATCH: usize = 4096;
+/// How long comparisons are counted before facts are again.
+const COMPARED_TIME: Duration = Duration::from_millis(10);
 
-/// The report thread: facts to counts, and now and then how much there is of what has a level.
-pub(super) fn count(
-    mut reporter: Reporter,
-    mut facts: mpsc::Receiver<Fact>,
-    progress: &Arc<Progress>,
-    keeper: &Keeper,
-    mut levels: Levels,
+/// What the report thread is connected to.
+pub(super) struct Counting {
+    reporter: Reporter,
+    facts: mpsc::Receiver<Fact>,
+    progress: Arc<Progress>,
+    levels: Levels,
+    comparisons: Comparisons,
     runtime: Handle,
-) -> impl FnOnce() -> Reporter + Send + use<> {
-    let (progress, keeper) = (Arc::clone(progress), keeper.clone());
-    move || {
+}
+
+/// What came first.
+enum Next {
+    Facts(usize),
+    Compared(Box<ComparedExchange>),
+    /// The thread that compares is gone.
+    Gone,
+    Time,
+}
+
+impl Counting {
+    pub(super) fn new(
+        reporter: Reporter,
+        facts: mpsc::Receiver<Fact>,
+        progress: &Arc<Progress>,
+        levels: Levels,
+        comparisons: Comparisons,
+        runtime: &Handle,
+    ) -> Self {
+        Self { reporter, facts, progress: Arc::clone(progress), levels, comparisons, runtime: runtime.clone() }
+    }
+
+    /// Starts the report thread, and the one that compares for it.
+    pub(super) fn start(self, comparing: ComparisonThread) -> Result<(JoinHandle<Reporter>, JoinHandle<()>), RunError> {
+        let comparing = spawn("comparison", move || comparing.run())?;
+        Ok((spawn("report", move || self.run())?, comparing))
+    }
+
+    /// The report thread: facts to counts, and now and then how much there is of what has a level.
+    fn run(mut self) -> Reporter {
         let mut batch = Vec::with_capacity(FACT_BATCH);
+        let mut has_thread = true;
         loop {
-            let due = levels.due();
-            let come = runtime.block_on(async { timeout_at(due, facts.recv_many(&mut batch, FACT_BATCH)).await });
-            if come == Ok(0) {
-                break;
+            let next = self.next(&mut batch, has_thread);
+            if let Some(level) = self.levels.look() {
+                self.reporter.take(level.into());
             }
-            if let Some(level) = levels.look() {
-                reporter.take(level.into());
+            match next {
+                Next::Facts(0) => break,
+                Next::Facts(_) => self.count(&mut batch),
+                Next::Compared(compared) => self.reporter.compared(*compared),
+                Next::Gone => has_thread = false,
+                Next::Time => continue,
             }
-            if come.is_err() {
-                continue;
-            }
-            // Counting goes on, looking into bodies can wait: a queue that is filling up is not to fill.
-            reporter.hurry(facts.len() > FACT_HASTE);
-            keeper.take(&batch);
-            reporter.look_at_the_clock();
-            for fact in batch.drain(..) {
-                count_one(&mut reporter, fact, &progress);
-            }
+            self.count_compared();
             // Whoever waits is woken by every fact, and that costs more than to count it.
             thread::sleep(FACT_PAUSE);
         }
+        let Self { mut reporter, levels, comparisons, .. } = self;
+        comparisons.finish(&mut reporter);
         reporter.take(levels.last().into());
         reporter
+    }
+
+    fn next(&mut self, batch: &mut Vec<Fact>, has_thread: bool) -> Next {
+        let Self { facts, comparisons, levels, runtime, .. } = self;
+        runtime.block_on(async {
+            tokio::select! {
+                biased;
+                count = facts.recv_many(batch, FACT_BATCH) => Next::Facts(count),
+                done = comparisons.compared.recv(), if has_thread => {
+                    done.map_or(Next::Gone, |done| Next::Compared(Box::new(done)))
+                }
+                () = sleep_until(levels.due()) => Next::Time,
+            }
+        })
+    }
+
+    fn count(&mut self, batch: &mut Vec<Fact>) {
+        // Counting goes on, looking into bodies can wait: a queue that is filling up is not to fill.
+        self.reporter.hurry(self.facts.len() > FACT_OVERLOAD);
+        self.reporter.look_at_the_clock();
+        for fact in batch.drain(..) {
+            count_one(&mut self.reporter, fact, &self.progress);
+            self.comparisons.begin(&mut self.reporter);
+        }
+    }
+
+    /// Counts what has been compared, for a while.
+    fn count_compared(&mut self) {
+        let began = Instant::now();
+        while began.elapsed() < COMPARED_TIME
+            && let Ok(compared) = self.comparisons.compared.try_recv()
+        {
+            self.reporter.compared(compared);
+        }
     }
 }
 

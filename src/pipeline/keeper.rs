@@ -14,9 +14,9 @@ use super::run::Run;
 use crate::middleware::Share;
 use crate::replay::guard::{Action, Change, Gate, Guard, Sample, Settings, Valve, Verdict};
 use crate::replay::ramp::Plan;
-use crate::replay::{GuardState, Ramp};
+use crate::replay::{Delivery, GuardState, Ramp};
 use crate::report::steps::Cause;
-use crate::report::{Ends, Fact, RampEnd, TargetGuard};
+use crate::report::{Ends, RampEnd, TargetGuard};
 
 /// Longest and shortest time between two looks; else a tenth of the shortest time that a guard or a ramp knows.
 const LOOKS: (Duration, Duration) = (Duration::from_millis(10), Duration::from_millis(250));
@@ -71,26 +71,16 @@ impl Keeper {
         Some(Gate::new(valve.clone(), settings))
     }
 
-    /// Takes notice of how deliveries ended.
-    pub(super) fn take(&self, facts: &[Fact]) {
+    /// Takes notice of how a delivery ended, as soon as it has.
+    pub(super) fn observe(&self, delivery: &Delivery) {
         if self.kept.is_none() {
             return;
         }
-        let now = Instant::now();
-        let deliveries = facts.iter().filter_map(|fact| match fact {
-            Fact::Delivered(delivery) => Some((delivery.target, Sample::of(delivery, now)?)),
-            _ => None,
-        });
-        let mut samples = deliveries.peekable();
-        if samples.peek().is_none() {
-            return;
-        }
-        let Some(mut kept) = self.lock() else { return };
+        let Some(sample) = Sample::of(delivery, Instant::now()) else { return };
         let at = self.control.clock();
-        for (target, sample) in samples {
-            if let Some((guard, ..)) = kept.targets.get_mut(target).and_then(|target| target.guard.as_mut()) {
-                guard.take(at, sample);
-            }
+        let Some(mut kept) = self.lock() else { return };
+        if let Some((guard, ..)) = kept.targets.get_mut(delivery.target).and_then(|target| target.guard.as_mut()) {
+            guard.take(at, sample);
         }
     }
 

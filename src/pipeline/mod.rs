@@ -3,7 +3,7 @@
 //! ```text
 //!   capture thread          pacing thread               tokio                report thread
 //!   Source -> Tap --Event--> due? -> Chain --Job------> targets -> Client
-//!                    \            |        \-----Fact------------------\--Fact--> Reporter
+//!                    \            |        \-----Fact------------------\--Fact--> Reporter <-> comparison thread
 //!                     \-Frames--> \-Event--> recording thread: Recorder -> disk
 //! ```
 //!
@@ -20,6 +20,7 @@ mod beside;
 pub mod brake;
 mod budget;
 mod compared;
+mod comparing;
 mod control;
 mod counting;
 mod course;
@@ -51,15 +52,16 @@ use crate::capture::Halt;
 use crate::exchange::{Event, Timestamp};
 use crate::journal::{Recorded, Recorder};
 use crate::middleware::{self, Mark};
-use crate::replay::{self, AnyClient, Client, Delivery, InFlight, Limits, run_target};
+use crate::replay::{self, AnyClient, Client, Deliveries, Delivery, InFlight, Limits, run_target};
 use crate::report::{self, Engine, Fact, Reporter, Started, Summary, TargetEnd, Unheard};
 use crate::serve::Server;
 
 pub use brake::Brake;
 use budget::{Budget, Held};
 use compared::{Keeping, Weighed};
+use comparing::ComparisonDeadline;
 pub use control::{Control, Listener, RampState, State, TargetState};
-use counting::count;
+use counting::Counting;
 use course::{KnownSpan, Part};
 use external::{External, Teller, Telling, Workers};
 pub use inspect::inspect;
@@ -114,7 +116,7 @@ pub fn run(
     let tap = Tap::new(&run.capture, wanted)?;
     let runtime = threads::sending(run.targets.iter().chain(&run.beside.baseline))?;
     let keeping = if run.targets.is_empty() { None } else { Keeping::new(&run.compare, memory.compared) };
-    let reporter = reporter(&mut run, started, memory.compared);
+    let mut reporter = reporter(&mut run, started, &memory);
     let event_bytes = Budget::new(memory.events);
     let (facts, fact_receiver) = mpsc::channel(FACT_QUEUE);
     let (stop_sender, stopped) = watch::channel(false);
@@ -127,6 +129,8 @@ pub fn run(
     let (event_sender, events) = crossbeam_channel::bounded(event_places(&timing));
     let drain = run.targets.iter().map(|target| target.drain).max().unwrap_or(replay::DEFAULT_DRAIN);
 
+    let (comparisons, comparing) = comparing::deferred(&mut reporter, memory.comparisons, drain);
+    let deadline = comparisons.deadline.clone();
     let braking = brake::begin(&runtime, &keeper, run.brake)?;
     let (external, workers) = start_external(&runtime, run.external, memory.external)?;
     let teller = external.as_ref().map(External::teller);
@@ -148,14 +152,7 @@ pub fn run(
     let (recording_events, recording_frames, recording_thread) =
         prepare_recording(run.recorder, memory.recording, progress);
     let runtime_handle = runtime.handle().clone();
-    let reader_ends = reader::Ends {
-        events: event_sender,
-        bytes: event_bytes.clone(),
-        facts: facts.clone(),
-        runtime: runtime_handle.clone(),
-        progress: Arc::clone(progress),
-        observer: run.observer.clone(),
-    };
+    let reader_ends = reader_ends(event_sender, &event_bytes, &facts, &runtime, progress, &run.observer);
     let levels = Levels::new(started, progress, &control, &outlooks);
     let moment = Stages::new(&reader_ends, &control, &halted, outlooks, live);
     run.observer.begin(Stages { records: recording_thread.is_some(), middleware: counts.clone(), ..moment });
@@ -192,10 +189,11 @@ pub fn run(
     let pacing = spawn("pacing", move || pacer.run())?;
     let reopen = run.reopen;
     let recording = recording_thread.map(|thread| spawn("recording", move || thread.run(&reopen))).transpose()?;
-    let counting =
-        spawn("report", count(reporter, fact_receiver, progress, &keeper, levels, runtime.handle().clone()))?;
+    let counting = Counting::new(reporter, fact_receiver, progress, levels, comparisons, runtime.handle());
+    let (counting, comparing) = counting.start(comparing)?;
     let ending = Ending {
         halted,
+        comparisons: deadline,
         // A live run is stopped twice: first it captures no more, and then, after this time, it sends no more.
         grace: live.then_some(drain),
         budgets: target_bytes.into_iter().chain([event_bytes]).collect(),
@@ -205,10 +203,9 @@ pub fn run(
     let watcher = runtime.spawn(ending.run(either(stop, control.clone()), enough));
 
     let halted = (!live).then_some(run.capture.halt);
-    let threads = Threads { reading, pacing, recording, counting };
-    let unrecorded = || progress.unrecorded.load(Ordering::Relaxed);
+    let threads = Threads { reading, pacing, recording, counting, comparing };
     UnderWay { started, runtime, showing, threads, senders, watcher, braking, workers, keeper, counts, halted }
-        .end(unrecorded)
+        .end(|| progress.unrecorded.load(Ordering::Relaxed))
 }
 
 /// The threads of a run.
@@ -217,6 +214,7 @@ struct Threads {
     pacing: thread::JoinHandle<pacer::ChainEnd>,
     recording: Option<thread::JoinHandle<Recorded>>,
     counting: thread::JoinHandle<Reporter>,
+    comparing: thread::JoinHandle<()>,
 }
 
 /// A run that has begun, and all that has to end for it to end.
@@ -253,6 +251,7 @@ impl UnderWay {
         runtime.block_on(ended(workers));
         let recorded = threads.recording.and_then(|thread| joined(thread, "recording", &mut trouble));
         let reporter = joined(threads.counting, "report", &mut trouble);
+        joined(threads.comparing, "comparison", &mut trouble);
         for runtime in showing.into_iter().chain([runtime]) {
             runtime.shutdown_timeout(SHUTDOWN);
         }
@@ -278,7 +277,8 @@ fn steered(run: &mut Run) -> (Control, Keeper) {
     (control, keeper)
 }
 
-fn reporter(run: &mut Run, started: Started, compared: usize) -> Reporter {
+fn reporter(run: &mut Run, started: Started, memory: &Memory) -> Reporter {
+    run.compare.set_memory(memory.comparison);
     Reporter::new(report::Settings {
         command: run.command,
         targets: run.targets.iter().map(|target| target.target.to_string()).collect(),
@@ -288,7 +288,7 @@ fn reporter(run: &mut Run, started: Started, compared: usize) -> Reporter {
         patterns: Arc::clone(&run.patterns),
         evidence: run.evidence,
         // The rest is for what is on its way there.
-        kept_bytes: compared / 4 * 3,
+        kept_bytes: memory.compared / 4 * 3,
         compare: std::mem::take(&mut run.compare),
         demands: std::mem::take(&mut run.demands),
         baseline: run.beside.baseline.as_ref().map(|baseline| baseline.target.to_string()),
@@ -307,6 +307,7 @@ async fn either(stop: impl Future<Output = ()>, control: Control) {
 struct Ending {
     halted: Halt,
     grace: Option<Duration>,
+    comparisons: ComparisonDeadline,
     budgets: Vec<Budget>,
     stop_pacing: Sender<()>,
     stop_targets: watch::Sender<bool>,
@@ -320,6 +321,7 @@ impl Ending {
             () = enough.notified() => {}
         }
         self.halted.set();
+        self.comparisons.begin();
         if let Some(grace) = self.grace {
             tokio::time::sleep(grace).await;
         }
@@ -432,7 +434,9 @@ fn start_target(
         client: Arc::downgrade(&client),
     };
     let outlet = Outlet::new(job_sender, Budget::new(bytes), Arc::clone(&client), ways.keeper.gate(index));
-    let (stopped, facts, keeping) = (ways.stopped.clone(), ways.facts.clone(), ways.keeping.cloned());
+    let (stopped, keeping) = (ways.stopped.clone(), ways.keeping.cloned());
+    let keeper = ways.keeper.clone();
+    let facts = Deliveries::observed(ways.facts.clone(), move |delivery| keeper.observe(delivery));
     let sending = if let Some(teller) = ways.teller {
         let client = Arc::new(Telling { client: Arc::clone(&client), teller: teller.clone() });
         let client = Arc::new(Weighed { client, keeping });
@@ -474,6 +478,25 @@ fn start_external(
 async fn ended(workers: Workers) {
     let all = futures_util::future::join_all(workers);
     tokio::time::timeout(WORKERS_END, all).await.ok();
+}
+
+/// What the capture thread is connected to.
+fn reader_ends(
+    events: Sender<Parcel>,
+    bytes: &Budget,
+    facts: &mpsc::Sender<Fact>,
+    runtime: &Runtime,
+    progress: &Arc<Progress>,
+    observer: &Observer,
+) -> reader::Ends {
+    reader::Ends {
+        events,
+        bytes: bytes.clone(),
+        facts: facts.clone(),
+        runtime: runtime.handle().clone(),
+        progress: Arc::clone(progress),
+        observer: observer.clone(),
+    }
 }
 
 /// Starts the capture thread.

@@ -183,13 +183,29 @@ pub(super) struct Memory {
     pub(super) external: usize,
     /// Bodies that wait to be compared.
     pub(super) compared: usize,
+    /// Responses that wait for a comparison that takes time, but for their bodies.
+    pub(super) comparisons: usize,
+    /// What one such comparison may take; there is one at a time.
+    pub(super) comparison: usize,
 }
+
+/// Least memory for one comparison, however little there is for all: two bodies of some hundred kilobytes with their values.
+const LEAST_COMPARISON: usize = 4 << 20;
 
 impl Memory {
     /// The tap has the rest, see [`Tap::new`].
     pub(super) const fn of(max: capture::MaxMemory, external: bool) -> Self {
         let part = max.0 / 32;
-        let all = Self { events: 2 * part, targets: 3 * part, recording: 2 * part, external: 0, compared: part };
+        let comparison = if part > LEAST_COMPARISON { part } else { LEAST_COMPARISON };
+        let all = Self {
+            events: 2 * part,
+            targets: 2 * part,
+            recording: 2 * part,
+            external: 0,
+            compared: part,
+            comparisons: part / 2,
+            comparison: comparison / 2 * 3,
+        };
         if external { Self { targets: part, external: part, ..all } } else { all }
     }
 }

@@ -32,7 +32,7 @@ impl Tap {
     /// A tap that has seen nothing yet.
     pub fn new(settings: &capture::Settings, interests: Interests) -> Result<Self, capture::CaptureError> {
         // Three eighths for the connections themselves and, of these, a twelfth for fragments; an eighth for what waits
-        // behind holes, a quarter for messages that are not whole yet; the last quarter is for what is behind the tap.
+        // behind holes, seven parts of 32 for messages that are not whole yet; the last nine are for what is behind the tap.
         let memory = settings.max_memory.0;
         let fragments = memory / 32;
         let connections = (memory / 8 * 3 - fragments) / CONNECTION_COST;
@@ -42,7 +42,7 @@ impl Tap {
             ports: settings.ports.clone(),
             decoder: Decoder::with_limit(fragments).with_tunnels(&settings.tunnels),
             flows: FlowTable::with_limits(&settings.ports, limits),
-            http1: Http1::with_limit(interests, memory / 4),
+            http1: Http1::with_limit(interests, memory / 32 * 7),
             received: 0,
             decoded: 0,
             skipped: [0; Skip::ALL.len()],

@@ -47,7 +47,7 @@ pub use settings::{
     Beside, ChoiceError, ClientChoice, ConnectionMode, DEFAULT_DRAIN, DEFAULT_MAX_CONNECTIONS, DEFAULT_MAX_IN_FLIGHT,
     DEFAULT_MAX_RESPONSE, DEFAULT_RESOLVE_EVERY, DEFAULT_TIMEOUT, Settings,
 };
-pub use target::{InFlight, Limits, Stats, run_target};
+pub use target::{Deliveries, InFlight, Limits, Stats, run_target};
 pub use turn::Turn;
 pub use wire::WireClient;
 

@@ -79,6 +79,36 @@ pub struct Stats {
     pub peak_in_flight: u64,
 }
 
+/// Where the ends of deliveries are reported.
+pub struct Deliveries<D> {
+    to: mpsc::Sender<D>,
+    observe: Option<Arc<Observe>>,
+}
+
+/// Sees how a delivery ended.
+type Observe = dyn Fn(&Delivery) + Send + Sync;
+
+impl<D> Deliveries<D> {
+    /// Has `observe` called with each delivery as soon as it has ended, before it is reported: whatever waits on the way
+    /// of the reports, that does not.
+    #[must_use]
+    pub fn observed(to: mpsc::Sender<D>, observe: impl Fn(&Delivery) + Send + Sync + 'static) -> Self {
+        Self { to, observe: Some(Arc::new(observe)) }
+    }
+}
+
+impl<D> From<mpsc::Sender<D>> for Deliveries<D> {
+    fn from(to: mpsc::Sender<D>) -> Self {
+        Self { to, observe: None }
+    }
+}
+
+impl<D> Clone for Deliveries<D> {
+    fn clone(&self) -> Self {
+        Self { to: self.to.clone(), observe: self.observe.clone() }
+    }
+}
+
 /// Sends each job to target number `index` and tells its end to `deliveries`; every job ends exactly once.
 ///
 /// Returns when `jobs` is closed and everything in flight has ended. When `stop` says true (a dropped sender never
@@ -93,13 +123,14 @@ pub async fn run_target<C, D>(
     jobs: mpsc::Receiver<Job>,
     limits: Limits,
     mut stop: watch::Receiver<bool>,
-    deliveries: mpsc::Sender<D>,
+    deliveries: impl Into<Deliveries<D>>,
     counters: Arc<InFlight>,
 ) -> Stats
 where
     C: Client,
     D: From<Box<Delivery>> + Send + 'static,
 {
+    let deliveries = deliveries.into();
     let places = limits.max_in_flight.clamp(1, MAX_IN_FLIGHT);
     let semaphore = Arc::new(Semaphore::new(places));
     let queue = Arc::new(Queue(Mutex::new(Some(jobs))));
@@ -165,7 +196,7 @@ struct Sending<C, D> {
     client: Arc<C>,
     limits: Limits,
     queue: Arc<Queue>,
-    deliveries: mpsc::Sender<D>,
+    deliveries: Deliveries<D>,
     counters: Arc<InFlight>,
     place: OwnedSemaphorePermit,
 }
@@ -302,9 +333,12 @@ const fn ended(target: usize, id: ExchangeId, outcome: Outcome) -> Delivery {
     Delivery { id, target, outcome, answer: None, service: None, response: None, lag: None }
 }
 
-async fn tell<D: From<Box<Delivery>>>(deliveries: &mpsc::Sender<D>, delivery: Delivery) {
+async fn tell<D: From<Box<Delivery>>>(deliveries: &Deliveries<D>, delivery: Delivery) {
+    if let Some(observe) = &deliveries.observe {
+        observe(&delivery);
+    }
     let id = delivery.id;
-    if deliveries.send(Box::new(delivery).into()).await.is_err() {
+    if deliveries.to.send(Box::new(delivery).into()).await.is_err() {
         tracing::debug!(%id, "a delivery ended after its receiver was gone");
     }
 }
@@ -512,5 +546,22 @@ mod tests {
         rig.deliveries.close();
         rig.jobs = None;
         assert!(rig.running.await.unwrap().peak_in_flight <= 4);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_end_of_a_delivery_is_seen_at_once_whoever_else_is_late() {
+        let (jobs, jobs_out) = mpsc::channel(1000);
+        // Nobody fetches what is reported here, and there is room for one.
+        let (reports, _reports) = mpsc::channel::<Box<Delivery>>(1);
+        let (_stop, stop_out) = watch::channel(false);
+        let (ends, seen) = std::sync::mpsc::channel();
+        let observed = Deliveries::observed(reports, move |delivery| ends.send(delivery.id).unwrap());
+        let client = Arc::new(MemoryClient::new(|_: &Request| Reply::status(200, "ok")));
+        tokio::spawn(run_target(7, client, jobs_out, LIMITS, stop_out, observed, Arc::default()));
+        for connection in 1..=4 {
+            jobs.send(job(connection, None)).await.unwrap();
+        }
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        assert_eq!(seen.try_iter().count(), 4);
     }
 }

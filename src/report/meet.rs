@@ -1,26 +1,17 @@
-//! Where the answers to one request are held against each other, and what that tells is counted.
+//! Where the answers to one request meet, and what their comparison tells is counted.
 
-use crate::exchange::Outcome;
-use crate::replay::{Answer, Delivery};
+use std::sync::Arc;
 
-use super::compare::{self, Bodies, Found};
+use crate::replay::Delivery;
+
+use super::compare::{Effort, Found, Unknown};
+use super::comparer::{ComparedExchange, Comparer, ComparisonTask, FoundInExchange, Role};
 use super::evidence::Compared;
-use super::join::{Arrival, Joined};
+use super::join::{Arrival, Joined, Unjoined};
 use super::noise::Why;
-use super::results::{Line, answer_side, production_side};
+use super::results::Line;
 use super::routes::OTHER;
-use super::{Production, Reporter, RequestNote};
-
-/// Whom a delivery went to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Role {
-    /// This target.
-    Target(usize),
-    /// The baseline.
-    Baseline,
-    /// This target, a second time.
-    Check(usize),
-}
+use super::{Production, RepeatKey, Reporter, RequestNote};
 
 /// The number of the baseline, as deliveries number it, beside so many targets.
 #[must_use]
@@ -38,20 +29,45 @@ impl Reporter {
     /// Whether a delivery with this number is one to a target, for its own sake.
     #[must_use]
     pub fn is_target(&self, number: usize) -> bool {
-        matches!(self.role(number), Role::Target(_))
+        matches!(self.comparer.role(number), Role::Target(_))
     }
 
-    fn role(&self, number: usize) -> Role {
-        let targets = self.urls.len();
-        match number.checked_sub(targets) {
-            None => Role::Target(number),
-            Some(0) => Role::Baseline,
-            Some(beyond) => Role::Check(beyond - 1),
+    /// From now on comparisons that take time are left to whoever calls this: each is given out by
+    /// [`Reporter::next_comparison`], and has to come back to [`Reporter::compared`].
+    pub fn defer_comparisons(&mut self) -> Arc<Comparer> {
+        self.defers = true;
+        Arc::clone(&self.comparer)
+    }
+
+    /// The next comparison that was deferred.
+    pub fn next_comparison(&mut self) -> Option<ComparisonTask> {
+        self.deferred.pop_front()
+    }
+
+    /// Counts what came of a comparison.
+    pub fn compared(&mut self, compared: ComparedExchange) {
+        // What production answered was remembered when the comparison was deferred.
+        drop(self.count_compared(compared.joined, compared.found));
+    }
+
+    /// Does a comparison by hashes alone, and counts what comes of it.
+    pub fn compare_unread(&mut self, task: ComparisonTask, why: Unknown) {
+        let compared = self.comparer.compare(task, Some(why));
+        self.compared(compared);
+    }
+
+    /// From now on every body that differs is left unread, since the run has ended.
+    pub(super) fn compare_no_more(&mut self) {
+        if self.defers {
+            self.unread = Some(Unknown::RunEnded);
+            while let Some(task) = self.next_comparison() {
+                self.compare_unread(task, Unknown::RunEnded);
+            }
         }
     }
 
     pub(super) fn delivered(&mut self, delivery: Box<Delivery>) {
-        match self.role(delivery.target) {
+        match self.comparer.role(delivery.target) {
             Role::Check(_) => self.checks.ended(&delivery.outcome),
             Role::Target(_) | Role::Baseline => {
                 self.ledger.delivered(delivery.target, &delivery.outcome);
@@ -66,35 +82,60 @@ impl Reporter {
         match self.joins.delivered(delivery) {
             Arrival::Waiting => {}
             Arrival::Complete(joined) => self.joined(joined),
-            Arrival::Late(delivery) => self.compared(None, &delivery, None),
+            Arrival::Late(delivery) => self.delivery_compared(None, &delivery, None, None),
         }
     }
 
     pub(super) fn joined(&mut self, joined: Joined) {
-        let Joined { note, deliveries, production } = joined;
-        self.evidence.joined(note.route.as_ref(), production.as_ref().ok());
-        match &production {
+        self.evidence.joined(joined.note.route.as_ref(), joined.production.as_ref().ok());
+        match &joined.production {
             Ok(production) => self.production.answered(production),
             Err(why) => self.production.unjoined(why.key()),
         }
-        let meeting = Meeting { note: &note, route: note.route.as_deref().unwrap_or(OTHER) };
-        for delivery in &deliveries {
-            match self.role(delivery.target) {
-                Role::Check(target) => self.checked(&meeting, target, delivery, &deliveries),
-                Role::Target(_) | Role::Baseline => {
-                    self.compared(Some(&meeting), delivery, production.as_ref().ok());
-                }
+        let key = self.repeat_key(&joined);
+        let before = key.and_then(|key| self.repeats.before(key));
+        let effort = if self.defers && self.unread.is_none() { Effort::Quick } else { Effort::Full };
+        if let Some(found) = self.comparer.attempt(&joined, before, self.unread, effort) {
+            if let (Ok(production), Some(key)) = (self.count_compared(joined, found), key) {
+                self.repeats.remember(key, production);
             }
-        }
-        if let Ok(production) = production {
-            self.repeated(&meeting, production);
+        } else {
+            let before = before.cloned();
+            // Now, and not when it is compared: the next one may come first.
+            if let (Ok(production), Some(key)) = (&joined.production, key) {
+                self.repeats.remember(key, production.clone());
+            }
+            self.deferred.push_back(ComparisonTask::new(joined, before));
         }
     }
 
-    /// Holds an answer against production's, where both are known.
-    fn compared(&mut self, meeting: Option<&Meeting<'_>>, delivery: &Delivery, production: Option<&Production>) {
-        let found = meeting.and_then(|meeting| self.found(meeting, delivery, production));
-        let role = self.role(delivery.target);
+    /// Counts what came of the comparisons of one request; gives production's side back.
+    fn count_compared(&mut self, joined: Joined, found: FoundInExchange) -> Result<Production, Unjoined> {
+        let Joined { note, deliveries, production } = joined;
+        let meeting = Meeting { note: &note, route: note.route.as_deref().unwrap_or(OTHER) };
+        for (delivery, found) in deliveries.iter().zip(found.deliveries) {
+            match self.comparer.role(delivery.target) {
+                Role::Check(_) => self.checked(&meeting, found),
+                Role::Target(_) | Role::Baseline => {
+                    self.delivery_compared(Some(&meeting), delivery, production.as_ref().ok(), found);
+                }
+            }
+        }
+        if let Some(found) = found.repeat.filter(|found| found.body_unknown.is_none()) {
+            self.noise.own(meeting.route, Why::Repeats, &found);
+        }
+        production
+    }
+
+    /// Counts in what an answer differs from production's, where both are known.
+    fn delivery_compared(
+        &mut self,
+        meeting: Option<&Meeting<'_>>,
+        delivery: &Delivery,
+        production: Option<&Production>,
+        found: Option<Found>,
+    ) {
+        let role = self.comparer.role(delivery.target);
         if let (Some(meeting), Some(found)) = (meeting, &found) {
             match role {
                 Role::Target(target) => self.noise.take(meeting.route, target, found),
@@ -114,11 +155,12 @@ impl Reporter {
         if role == Role::Baseline {
             return;
         }
-        let looked = Compared { unknown, differences: &differences };
+        let looked = Compared { unknown: unknown.map(|unknown| unknown.is_some()), differences: &differences };
         self.evidence.compared(meeting.map(|meeting| meeting.note), delivery, production, url, looked);
         let recent = self.recent.as_mut().filter(|recent| recent.wants() && !differences.is_empty());
         if recent.is_some() || self.results.wanted() {
-            let line = Line::delivered(meeting.map(|meeting| meeting.note), delivery, url, production, differences);
+            let note = meeting.map(|meeting| meeting.note);
+            let line = Line::delivered(note, delivery, url, production, differences).unknown(unknown.flatten());
             if let Some(recent) = recent {
                 recent.keep(&line);
             }
@@ -126,53 +168,21 @@ impl Reporter {
         }
     }
 
-    /// In what an answer differs from production's.
-    fn found(&self, meeting: &Meeting<'_>, delivery: &Delivery, production: Option<&Production>) -> Option<Found> {
-        let (answer, production) = (answer(delivery)?, production?);
-        let bodies = match production.damage {
-            Some(_) => Bodies::Damaged,
-            None if self.in_haste => Bodies::InHaste,
-            None => Bodies::Whole,
-        };
-        let host = meeting.note.words.host();
-        let one = production_side(production, host);
-        let other = answer_side(answer, self.host(delivery.target), host);
-        Some(compare::compare(&self.compare, meeting.note.words.method(), &one, &other, bodies))
+    /// By what production's answer is held against its last one to the same request, where that tells anything.
+    fn repeat_key(&self, joined: &Joined) -> Option<RepeatKey> {
+        let (production, key) = (joined.production.as_ref().ok()?, joined.note.repeat?);
+        let route = joined.note.route.as_deref().unwrap_or(OTHER);
+        let tells = production.damage.is_none() && self.unread.is_none() && self.noise.wants(route, Why::Repeats);
+        tells.then_some(key)
     }
 
-    /// Holds production's answer against its last one to the same request.
-    fn repeated(&mut self, meeting: &Meeting<'_>, production: Production) {
-        let Some(key) = meeting.note.repeat else { return };
-        if production.damage.is_some() || self.in_haste || !self.noise.wants(meeting.route, Why::Repeats) {
-            return;
-        }
-        if let Some(before) = self.repeats.before(key) {
-            let host = meeting.note.words.host();
-            let (one, other) = (production_side(before, host), production_side(&production, host));
-            let found = compare::compare(&self.compare, meeting.note.words.method(), &one, &other, Bodies::Whole);
-            if !found.body_unknown {
-                self.noise.own(meeting.route, Why::Repeats, &found);
-            }
-        }
-        self.repeats.remember(key, production);
-    }
-
-    /// Holds a target's second answer against its first.
-    fn checked(&mut self, meeting: &Meeting<'_>, target: usize, check: &Delivery, deliveries: &[Box<Delivery>]) {
-        let first = deliveries.iter().find(|delivery| delivery.target == target);
-        let (Some(first), Some(second)) = (first.and_then(|first| answer(first)), answer(check)) else { return };
-        let host = meeting.note.words.host();
-        let (one, other) = (answer_side(first, self.host(target), host), answer_side(second, self.host(target), host));
-        let bodies = if self.in_haste { Bodies::InHaste } else { Bodies::Whole };
-        let found = compare::compare(&self.compare, meeting.note.words.method(), &one, &other, bodies);
+    /// Counts in what a target's second answer differs from its first, where both are known.
+    fn checked(&mut self, meeting: &Meeting<'_>, found: Option<Found>) {
+        let Some(found) = found else { return };
         self.checks.compared(&found);
-        if !found.body_unknown {
+        if found.body_unknown.is_none() {
             self.noise.own(meeting.route, Why::SelfCheck, &found);
         }
-    }
-
-    fn host(&self, number: usize) -> &[u8] {
-        self.hosts.get(number).map_or(&[][..], Vec::as_slice)
     }
 }
 
@@ -180,8 +190,4 @@ impl Reporter {
 struct Meeting<'a> {
     note: &'a RequestNote,
     route: &'a str,
-}
-
-fn answer(delivery: &Delivery) -> Option<&Answer> {
-    delivery.answer.as_ref().filter(|_| delivery.outcome == Outcome::Sent)
 }

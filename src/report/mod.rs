@@ -4,6 +4,7 @@
 //! shown to people or machines is a function of the summary ([`text`]) or of one exchange ([`lines`]). Nothing is
 //! sent or read here.
 
+use std::collections::VecDeque;
 use std::io::Write;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -16,6 +17,7 @@ pub mod against;
 mod beside;
 pub mod by_route;
 pub mod compare;
+mod comparer;
 pub mod curl;
 pub mod curves;
 mod edges;
@@ -53,6 +55,7 @@ mod words;
 pub use crate::journal::line as lines;
 pub use against::Comparison;
 pub use beside::{Baseline, SelfChecks};
+pub use comparer::{ComparedExchange, Comparer, ComparisonTask};
 pub use forecast::Forecast;
 pub use inspect::{Exchange, Exchanges, InspectLedger};
 pub use listing::Listing;
@@ -380,11 +383,14 @@ pub struct Reporter {
     production: tally::ProductionTally,
     results: Results,
     evidence: Evidence,
-    compare: compare::Rules,
-    /// Of each target, and then of the baseline.
-    hosts: Vec<Vec<u8>>,
+    comparer: Arc<Comparer>,
     baseline: Option<String>,
-    in_haste: bool,
+    /// Why bodies that differ are not looked into, where they are not.
+    unread: Option<compare::Unknown>,
+    /// Whether somebody else does what takes time.
+    defers: bool,
+    /// What waits to be fetched by them.
+    deferred: VecDeque<ComparisonTask>,
     noise: Noise,
     repeats: Repeats,
     checks: SelfChecks,
@@ -399,9 +405,9 @@ impl Reporter {
     pub fn new(settings: Settings) -> Self {
         let targets = settings.targets.len();
         let watch = Watch::new(settings.demands, &settings.targets);
+        let hosts = settings.targets.iter().chain(&settings.baseline).map(|url| host(url)).collect();
         Self {
             command: settings.command,
-            hosts: settings.targets.iter().chain(&settings.baseline).map(|url| host(url)).collect(),
             baseline: settings.baseline,
             urls: settings.targets,
             sample: settings.sample,
@@ -413,8 +419,10 @@ impl Reporter {
             production: tally::ProductionTally::default(),
             results: Results::new(settings.results),
             evidence: Evidence::new(settings.started, settings.patterns, targets, settings.evidence),
-            compare: settings.compare,
-            in_haste: false,
+            comparer: Arc::new(Comparer::new(settings.compare, hosts, targets)),
+            unread: None,
+            defers: false,
+            deferred: VecDeque::new(),
             noise: Noise::new(targets),
             repeats: Repeats::default(),
             checks: SelfChecks::default(),
@@ -425,8 +433,8 @@ impl Reporter {
 
     /// Whether facts come faster than they are counted: then bodies that differ are not looked into, and count as
     /// unknown.
-    pub const fn hurry(&mut self, in_haste: bool) {
-        self.in_haste = in_haste;
+    pub fn hurry(&mut self, overloaded: bool) {
+        self.unread = overloaded.then_some(compare::Unknown::QueueFull);
     }
 
     /// Takes one fact, now.
@@ -497,6 +505,7 @@ impl Reporter {
     #[must_use]
     pub fn finish(mut self, ends: Ends) -> Summary {
         let Ends { engine, targets: ends, keys, unheard, recording, middleware, steps, ramp, asked } = ends;
+        self.compare_no_more();
         for joined in std::mem::take(&mut self.joins).finish() {
             self.joined(joined);
         }

@@ -13,6 +13,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use serde::{Deserialize, Serialize};
+use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 use super::by_route::MAX_ROUTES;
 use super::compare::{Found, Kind, Place, field};
@@ -22,8 +23,9 @@ use super::routes::OTHER;
 const MAX_FIELDS: usize = 200;
 /// Sets of fields that differed together, of one route at one target; what comes up later is never noise.
 const MAX_SETS: usize = 256;
-/// Fields of all routes, and sets of all: as of 500 routes that have as many as they may.
-const ROOM: Room = Room { fields: 500 * MAX_FIELDS, sets: 500 * MAX_SETS };
+/// Fields of all routes, and sets of all: as of 500 routes that have as many as they may. The sets may have eight fields
+/// each, on the whole: who makes up responses that differ in everything fills no more than two megabytes.
+const ROOM: Room = Room { fields: 500 * MAX_FIELDS, sets: 500 * MAX_SETS, members: 8 * 500 * MAX_SETS };
 /// Comparisons of something with itself that one route is judged by, for each way to compare: enough for any rate.
 pub(super) const MAX_OWN: u64 = 1000;
 /// Rows of each list of the verdict, the most frequent first; the others count all the same.
@@ -214,12 +216,16 @@ pub struct Noise {
 struct Room {
     fields: usize,
     sets: usize,
+    /// Fields in these sets.
+    members: usize,
 }
 
 /// Counts of one route.
 #[derive(Clone, Debug, Default)]
 struct Route {
     fields: Vec<(Place, Box<str>)>,
+    /// The hash of each: most are looked for again and again.
+    hashes: Vec<u64>,
     own: [Own; Why::ALL.len()],
     targets: Vec<Target>,
 }
@@ -286,7 +292,13 @@ impl Noise {
             for (at, target) in route.targets.iter().enumerate() {
                 let url = urls.get(at).map_or("", String::as_str);
                 let rows = route.rows(name, url, target);
-                let is_noise = |field: FieldId| rows.iter().any(|(noise, _)| *noise == field);
+                let mut noise = [false; MAX_FIELDS];
+                for (field, _) in &rows {
+                    if let Some(is_noise) = noise.get_mut(usize::from(*field)) {
+                        *is_noise = true;
+                    }
+                }
+                let is_noise = |field: FieldId| noise.get(usize::from(field)).copied().unwrap_or_default();
                 let mut only = OnlyNoise::default();
                 target.sets.iter().for_each(|(set, count)| route.only_noise(set, *count, &is_noise, &mut only));
                 if let Some(all) = verdict.targets.get_mut(at) {
@@ -339,8 +351,9 @@ impl Route {
         set.iter().for_each(|field| add(&mut target.differ, *field));
         if let Some(count) = target.sets.get_mut(&set) {
             *count += 1;
-        } else if target.sets.len() < MAX_SETS && room.sets > 0 {
+        } else if target.sets.len() < MAX_SETS && room.sets > 0 && room.members >= set.len() {
             room.sets -= 1;
+            room.members -= set.len();
             target.sets.insert(set, 1);
         }
     }
@@ -374,12 +387,16 @@ impl Route {
             return None;
         }
         let path = field(&difference.path);
-        let known = self.fields.iter().position(|(place, other)| *place == difference.place && **other == *path);
+        let hash = xxh3_64_with_seed(path.as_bytes(), difference.place as u64);
+        let is_it = |at: &usize| self.fields.get(*at).is_some_and(|(_, other)| **other == *path);
+        let hashes = self.hashes.iter().enumerate().filter(|(_, other)| **other == hash);
+        let known = hashes.map(|(at, _)| at).find(is_it);
         let at = match known {
             Some(at) => at,
             None if self.fields.len() < MAX_FIELDS && room.fields > 0 => {
                 room.fields -= 1;
                 self.fields.push((difference.place, path.into()));
+                self.hashes.push(hash);
                 self.fields.len() - 1
             }
             None => return None,
@@ -477,7 +494,7 @@ mod tests {
             let path = (*path).to_owned();
             Difference { place, path, kind: Kind::Value, production: Value::Null, shadow: Value::Null }
         });
-        Found { differences: differences.collect(), body_unknown: false }
+        Found { differences: differences.collect(), body_unknown: None }
     }
 
     fn verdict(noise: &Noise) -> (Vec<String>, OnlyNoise) {

@@ -9,12 +9,12 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::compare;
+use super::compare::{self, Unknown};
 pub use super::compare::{Difference, Place};
 pub use crate::exchange::hex;
-use crate::exchange::{ExchangeId, Outcome, Timestamp, wire_text};
+use crate::exchange::{ExchangeId, Head, Outcome, Timestamp, wire_text};
 use crate::middleware;
-use crate::replay::{Answer, Delivery};
+use crate::replay::{Answer, Delivery, Kept};
 
 use super::histogram::micros;
 use super::summary::Summary;
@@ -39,6 +39,9 @@ pub struct Line<'a> {
     response_us: Option<u64>,
     lag_us: Option<u64>,
     differences: Vec<Difference>,
+    /// Why it is not known whether the bodies differ; left out where it is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    body_unknown: Option<Unknown>,
 }
 
 /// A value written as it is displayed, without a string of its own.
@@ -66,7 +69,7 @@ struct Side {
 pub fn production_side<'a>(production: &'a Production, host: &'a [u8]) -> compare::Side<'a> {
     compare::Side {
         status: production.status,
-        head: production.kept.as_ref().map(|kept| &kept.head),
+        head: production.kept.as_deref().and_then(head),
         body_len: production.body_len,
         body_sha256: production.body_sha256.as_ref(),
         body: production.kept.as_ref().and_then(|kept| kept.body.as_deref()),
@@ -79,12 +82,17 @@ pub fn production_side<'a>(production: &'a Production, host: &'a [u8]) -> compar
 pub fn answer_side<'a>(answer: &'a Answer, own: &'a [u8], host: &'a [u8]) -> compare::Side<'a> {
     compare::Side {
         status: answer.status,
-        head: answer.kept.as_ref().map(|kept| &kept.head),
+        head: answer.kept.as_deref().and_then(head),
         body_len: answer.body_len,
         body_sha256: answer.body_sha256.as_ref(),
         body: answer.kept.as_ref().and_then(|kept| kept.body.as_deref()),
         authorities: [own, host],
     }
+}
+
+/// The head, where there was room for it.
+fn head(kept: &Kept) -> Option<&Head> {
+    Some(&kept.head).filter(|head| !head.as_bytes().is_empty())
 }
 
 impl<'a> Line<'a> {
@@ -125,6 +133,13 @@ impl<'a> Line<'a> {
         }
     }
 
+    /// The same, with why it is not known whether the bodies differ.
+    #[must_use]
+    pub const fn unknown(mut self, why: Option<Unknown>) -> Self {
+        self.body_unknown = why;
+        self
+    }
+
     fn new(id: ExchangeId, note: Option<&'a RequestNote>, outcome: &'a Outcome) -> Self {
         let rule = match outcome {
             Outcome::Malformed(why) => Some(Cow::Owned(why.to_string())),
@@ -147,6 +162,7 @@ impl<'a> Line<'a> {
             response_us: None,
             lag_us: None,
             differences: Vec::new(),
+            body_unknown: None,
         }
     }
 }

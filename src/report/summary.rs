@@ -329,9 +329,13 @@ pub struct Differences {
     /// responses to HEAD, and those under `bodies_unknown`.
     pub body: u64,
     /// Those of which it is not known whether their bodies differ: production's was captured in part, or there was no
-    /// room to keep them or no time to look into them, and their hashes are not the same.
+    /// room to keep them, or to look into them would have taken too much time or memory; and their hashes are not the
+    /// same.
     #[serde(default)]
     pub bodies_unknown: u64,
+    /// The same by reason, of a target; left out where there are none.
+    #[serde(default, skip_serializing_if = "Counts::is_empty")]
+    pub bodies_unknown_reasons: Counts,
 }
 
 /// What production answered, of the requests that were offered (of all requests where nothing is sent): so that its

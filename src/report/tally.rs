@@ -62,7 +62,10 @@ impl TargetTally {
         let Some(found) = found else { return Vec::new() };
         self.differences.compared += 1;
         self.differences.any += u64::from(!found.differences.is_empty());
-        self.differences.bodies_unknown += u64::from(found.body_unknown);
+        if let Some(why) = found.body_unknown {
+            self.differences.bodies_unknown += 1;
+            count(&mut self.differences.bodies_unknown_reasons, why.key());
+        }
         self.differences.status += u64::from(found.has(Place::Status));
         self.differences.headers += u64::from(found.has(Place::Header));
         self.differences.body += u64::from(found.has(Place::Body));

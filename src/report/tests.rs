@@ -147,3 +147,72 @@ fn any_order_of_halves_gives_the_same_summary() {
     };
     assert_eq!(strip(run(in_order).0), strip(run(mixed).0));
 }
+
+/// A head of JSON and this body.
+fn json(body: &str) -> Kept {
+    let head = crate::exchange::Head::new(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n\r\n".to_vec());
+    Kept::new(head, Some(body.as_bytes().to_vec().into()))
+}
+
+/// An exchange whose answers differ in a value of their bodies, or not.
+fn exchange(n: u32, differs: bool) -> [Fact; 3] {
+    let mut shadow = delivery(n, Outcome::Sent, Some(200));
+    let answer = shadow.answer.as_mut().unwrap();
+    (answer.body_len, answer.body_sha256) = (7, None);
+    answer.kept = Some(Box::new(json(if differs { "{\"a\":2}" } else { "{\"a\":1}" })));
+    let production =
+        Production { body_len: 7, body_sha256: None, kept: Some(Box::new(json("{\"a\":1}"))), ..production(200) };
+    [offered(n), Fact::Delivered(Box::new(shadow)), Fact::Production { of: id(n), production: Ok(production) }]
+}
+
+fn ended(reporter: Reporter) -> Summary {
+    let summary = reporter.finish(Ends { targets: vec![TargetEnd::default()], ..Ends::default() });
+    assert!(summary.balances(), "{summary:?}");
+    summary
+}
+
+#[test]
+fn a_comparison_that_takes_time_is_left_to_others_and_the_ledger_does_not_wait() {
+    let mut reporter = Reporter::new(settings(None));
+    let comparer = reporter.defer_comparisons();
+    for n in 1..=5 {
+        for fact in exchange(n, n > 1) {
+            reporter.take(fact);
+        }
+    }
+    let seen = reporter.snapshot(snapshot::Beside::default()).summary;
+    let target = &seen.targets["http://t"];
+    assert_eq!((target.ended.sent, target.statuses["200"], target.latency_us.service.count), (5, 5, 5));
+    assert_eq!((target.differences.compared, target.differences.any), (1, 0), "those that are equal are done at once");
+    let task = reporter.next_comparison().unwrap();
+    assert!(task.weight() > 100);
+    reporter.compared(comparer.compare(task, None));
+    let task = reporter.next_comparison().unwrap();
+    reporter.compare_unread(task, compare::Unknown::QueueFull);
+    let task = reporter.next_comparison().unwrap();
+    reporter.compared(comparer.compare(task, Some(compare::Unknown::Late)));
+    let differences = &ended(reporter).targets["http://t"].differences;
+    assert_eq!((differences.compared, differences.body, differences.bodies_unknown), (5, 1, 3));
+    let reasons = [("late", 1), ("queue_full", 1), ("run_ended", 1)].map(|(why, count)| (why.to_owned(), count));
+    assert_eq!(differences.bodies_unknown_reasons, summary::Counts::from(reasons));
+}
+
+#[test]
+fn nothing_is_left_to_others_while_facts_come_too_fast_or_nobody_does_it() {
+    let mut overloaded = Reporter::new(settings(None));
+    overloaded.defer_comparisons();
+    overloaded.hurry(true);
+    for fact in exchange(1, true) {
+        overloaded.take(fact);
+    }
+    assert!(overloaded.next_comparison().is_none());
+    let differences = &ended(overloaded).targets["http://t"].differences;
+    assert_eq!(differences.bodies_unknown_reasons.get("queue_full"), Some(&1));
+
+    let mut alone = Reporter::new(settings(None));
+    for fact in exchange(1, true) {
+        alone.take(fact);
+    }
+    assert!(alone.next_comparison().is_none());
+    assert_eq!(ended(alone).targets["http://t"].differences.body, 1);
+}

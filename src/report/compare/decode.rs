@@ -5,6 +5,7 @@ use std::io::Read;
 
 use flate2::read::{DeflateDecoder, MultiGzDecoder, ZlibDecoder};
 
+use super::budget::Budget;
 use crate::exchange::Head;
 
 /// Codings on top of each other that are taken off; a body with more is compared as it is.
@@ -15,9 +16,24 @@ const ZSTD_WINDOW: u32 = 23;
 /// Buffer of the brotli decoder, in bytes.
 const BUFFER: usize = 4096;
 
-/// The content behind all codings. `None` where a coding is not known, what is under it is not what it says, or the
-/// content is longer than `most` bytes: then no more than that was ever made of it.
-pub(super) fn decoded<'a>(head: &Head, body: &'a [u8], most: usize) -> Option<Cow<'a, [u8]>> {
+/// Why there is no content behind the codings of a body.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Undecoded {
+    /// A coding is not known, or what is under it is not what it says.
+    Opaque,
+    /// It is longer than it may be: no more than that was ever made of it.
+    TooLong,
+    /// There is no memory for it.
+    Memory,
+}
+
+/// The content behind all codings, `most` bytes at most.
+pub(super) fn decoded<'a>(
+    head: &Head,
+    body: &'a [u8],
+    most: usize,
+    budget: &Budget,
+) -> Result<Cow<'a, [u8]>, Undecoded> {
     let codings: Vec<&[u8]> = head
         .get_all("content-encoding")
         .flat_map(|value| value.split(|byte| *byte == b','))
@@ -25,38 +41,50 @@ pub(super) fn decoded<'a>(head: &Head, body: &'a [u8], most: usize) -> Option<Co
         .filter(|coding| !coding.is_empty() && !coding.eq_ignore_ascii_case(b"identity"))
         .take(MAX_CODINGS + 1)
         .collect();
-    if codings.len() > MAX_CODINGS {
-        return None;
+    if codings.len() > MAX_CODINGS || body.len() > most {
+        return Err(Undecoded::Opaque);
     }
     let mut content = Cow::Borrowed(body);
     for coding in codings.iter().rev() {
-        content = Cow::Owned(one(coding, &content, most)?);
+        content = Cow::Owned(one(coding, &content, most, budget)?);
     }
-    (content.len() <= most).then_some(content)
+    Ok(content)
 }
 
-fn one(coding: &[u8], body: &[u8], most: usize) -> Option<Vec<u8>> {
+fn one(coding: &[u8], body: &[u8], most: usize, budget: &Budget) -> Result<Vec<u8>, Undecoded> {
     let is = |name: &str| coding.eq_ignore_ascii_case(name.as_bytes());
     if is("gzip") || is("x-gzip") {
-        bounded(MultiGzDecoder::new(body), most)
+        bounded(MultiGzDecoder::new(body), most, budget)
     } else if is("deflate") {
         // Most mean zlib by it, as RFC 9110 says, and some raw deflate.
-        bounded(ZlibDecoder::new(body), most).or_else(|| bounded(DeflateDecoder::new(body), most))
+        match bounded(ZlibDecoder::new(body), most, budget) {
+            Err(Undecoded::Opaque) => bounded(DeflateDecoder::new(body), most, budget),
+            settled => settled,
+        }
     } else if is("br") {
-        bounded(brotli_decompressor::Decompressor::new(body, BUFFER), most)
+        bounded(brotli_decompressor::Decompressor::new(body, BUFFER), most, budget)
     } else if is("zstd") {
-        let mut decoder = zstd::stream::read::Decoder::with_buffer(body).ok()?;
-        decoder.window_log_max(ZSTD_WINDOW).ok()?;
-        bounded(decoder, most)
+        let mut decoder = zstd::stream::read::Decoder::with_buffer(body).map_err(|_| Undecoded::Opaque)?;
+        decoder.window_log_max(ZSTD_WINDOW).map_err(|_| Undecoded::Opaque)?;
+        bounded(decoder, most, budget)
     } else {
-        None
+        Err(Undecoded::Opaque)
     }
 }
 
-fn bounded(from: impl Read, most: usize) -> Option<Vec<u8>> {
+/// Reads to the end, `most` bytes at most, and as many as there is memory for.
+fn bounded(from: impl Read, most: usize, budget: &Budget) -> Result<Vec<u8>, Undecoded> {
+    // A vector that grows may be twice as large as what is in it.
+    let room = budget.left() / 2;
+    let limit = most.min(room);
     let mut content = Vec::new();
-    from.take(most as u64 + 1).read_to_end(&mut content).ok()?;
-    (content.len() <= most).then_some(content)
+    from.take(limit as u64 + 1).read_to_end(&mut content).map_err(|_| Undecoded::Opaque)?;
+    match content.len() > limit {
+        true if room < most => Err(Undecoded::Memory),
+        true => Err(Undecoded::TooLong),
+        false if budget.take(content.capacity()) => Ok(content),
+        false => Err(Undecoded::Memory),
+    }
 }
 
 #[cfg(test)]
@@ -77,9 +105,19 @@ mod tests {
         to.finish().unwrap()
     }
 
+    fn of(coding: &str, body: &[u8], memory: usize) -> Result<Vec<u8>, Undecoded> {
+        decoded(&head(coding), body, 1000, &Budget::new(memory)).map(Cow::into_owned)
+    }
+
     #[track_caller]
     fn check(coding: &str, body: &[u8], content: Option<&[u8]>) {
-        assert_eq!(decoded(&head(coding), body, 1000).as_deref(), content, "{coding}");
+        assert_eq!(of(coding, body, 1 << 20), content.map(<[u8]>::to_vec).ok_or(Undecoded::Opaque), "{coding}");
+    }
+
+    #[track_caller]
+    fn check_bomb(coding: &str, body: &[u8]) {
+        assert_eq!(of(coding, body, 1 << 20), Err(Undecoded::TooLong), "{coding}");
+        assert_eq!(of(coding, body, 500), Err(Undecoded::Memory), "{coding}");
     }
 
     #[test]
@@ -113,12 +151,21 @@ mod tests {
 
     #[test]
     fn a_bomb_is_given_up_at_the_limit() {
-        let bomb = gzip(&vec![b'a'; 10 << 20]);
+        let wide = vec![b'a'; 10 << 20];
+        let bomb = gzip(&wide);
         assert!(bomb.len() < 20_000);
-        check("gzip", &bomb, None);
-        let wide = zstd::encode_all(&vec![b'a'; 10 << 20][..], 1).unwrap();
-        check("zstd", &wide, None);
+        let body = |bytes: &[u8]| bytes.get(..1000.min(bytes.len())).unwrap().to_vec();
+        // What is cut off stands behind the limit.
+        check_bomb("gzip", &body(&bomb));
+        check_bomb("zstd", &body(&zstd::encode_all(&wide[..], 1).unwrap()));
+        check_bomb("gzip, gzip", &body(&gzip(&bomb)));
+        let mut zlib = flate2::write::ZlibEncoder::new(Vec::new(), flate2::Compression::default());
+        zlib.write_all(&wide).unwrap();
+        check_bomb("deflate", &body(&zlib.finish().unwrap()));
+        let mut raw = flate2::write::DeflateEncoder::new(Vec::new(), flate2::Compression::default());
+        raw.write_all(&wide).unwrap();
+        check_bomb("deflate", &body(&raw.finish().unwrap()));
         check("gzip", &gzip(&[b'a'; 1000]), Some(&[b'a'; 1000]));
-        check("gzip", &gzip(&[b'a'; 1001]), None);
+        check_bomb("gzip", &gzip(&[b'a'; 1001]));
     }
 }

@@ -1,6 +1,7 @@
 //! Differences as they are found in a body: so many of each field, and of so many fields.
 
 use serde_json::Value;
+use xxhash_rust::xxh3::xxh3_64;
 
 use super::{Difference, Kind, Place};
 
@@ -13,10 +14,17 @@ const MAX_EXAMPLES: u32 = 3;
 #[derive(Debug, Default)]
 pub(super) struct Findings {
     differences: Vec<Difference>,
-    /// Each field, and how often it differs.
-    fields: Vec<(String, u32)>,
+    /// Each field with its hash, and how often it differs.
+    fields: Vec<Field>,
     total: u64,
     more: bool,
+}
+
+#[derive(Debug)]
+struct Field {
+    hash: u64,
+    name: String,
+    count: u32,
 }
 
 /// How much had been found.
@@ -42,18 +50,19 @@ impl Findings {
     /// One more, in `field`; `tell` says what is listed of it: its path, and both values.
     pub(super) fn add(&mut self, field: String, kind: Kind, tell: impl FnOnce() -> (String, Value, Value)) {
         self.total += 1;
-        let known = self.fields.iter().position(|(known, _)| *known == field);
+        let hash = xxh3_64(field.as_bytes());
+        let known = self.fields.iter().position(|known| known.hash == hash && known.name == field);
         if known.is_none() {
             if self.fields.len() == MAX_FIELDS {
                 self.more = true;
                 return;
             }
-            self.fields.push((field, 0));
+            self.fields.push(Field { hash, name: field, count: 0 });
         }
         let at = known.unwrap_or(self.fields.len() - 1);
-        let Some((_, count)) = self.fields.get_mut(at) else { return };
-        *count += 1;
-        if *count <= MAX_EXAMPLES {
+        let Some(known) = self.fields.get_mut(at) else { return };
+        known.count += 1;
+        if known.count <= MAX_EXAMPLES {
             let (path, production, shadow) = tell();
             self.differences.push(Difference { place: Place::Body, path, kind, production, shadow });
         }
@@ -62,7 +71,7 @@ impl Findings {
     pub(super) fn mark(&self) -> Mark {
         Mark {
             differences: self.differences.len(),
-            counts: self.fields.iter().map(|(_, count)| *count).collect(),
+            counts: self.fields.iter().map(|field| field.count).collect(),
             total: self.total,
             more: self.more,
         }
@@ -72,8 +81,8 @@ impl Findings {
     pub(super) fn back_to(&mut self, mark: &Mark) {
         self.differences.truncate(mark.differences);
         self.fields.truncate(mark.counts.len());
-        for ((_, count), before) in self.fields.iter_mut().zip(&mark.counts) {
-            *count = *before;
+        for (field, before) in self.fields.iter_mut().zip(&mark.counts) {
+            field.count = *before;
         }
         (self.total, self.more) = (mark.total, mark.more);
     }

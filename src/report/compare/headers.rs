@@ -14,6 +14,9 @@ use crate::middleware::shown::{is_secret_name, target};
 /// Lines that count of one head; where there are more it is told that there may be more differences.
 const MAX_LINES: usize = 100;
 
+/// Attributes of a cookie that are told apart; what follows them is one.
+const MAX_ATTRIBUTES: usize = 32;
+
 /// Headers whose values are nobody's business, besides those whose name says so.
 const HIDDEN: [&str; 5] = ["cookie", "proxy-authorization", "set-cookie2", "x-api-key", "x-auth-token"];
 
@@ -175,7 +178,7 @@ fn cookies<'a>(values: impl Iterator<Item = &'a [u8]>) -> Vec<String> {
 
 fn cookie(value: &[u8]) -> String {
     let text = wire_text(value);
-    let mut parts = text.split(';').map(str::trim);
+    let mut parts = text.splitn(MAX_ATTRIBUTES + 1, ';').map(str::trim);
     let name = parts.next().and_then(|pair| pair.split_once('=')).map_or("", |(name, _)| name.trim());
     let mut attributes: Vec<String> = parts
         .filter(|part| !part.is_empty())
@@ -224,7 +227,7 @@ fn told<'a>(name: &str, values: impl Iterator<Item = &'a [u8]>) -> Option<String
     Some(values.join(", "))
 }
 
-fn more() -> Difference {
+pub(super) fn more() -> Difference {
     Difference {
         place: Place::Header,
         path: String::new(),

@@ -19,6 +19,8 @@ use super::{Difference, Kind};
 const MAX_LOOKS: u32 = 200_000;
 /// Looks that one difference costs: its path is written, and looked for among the others.
 const DIFFERENCE_LOOKS: u32 = 10;
+/// Bytes of a text that cost a look each time that they are read: hashing lists within lists reads them at each level.
+const LOOK_BYTES: usize = 256;
 
 /// Where two documents differ under these rules.
 pub(super) fn compare(rules: &JsonRules, production: &Node<'_>, shadow: &Node<'_>) -> Vec<Difference> {
@@ -59,7 +61,15 @@ impl<'a> Walk<'_, 'a> {
         self.left > 0
     }
 
+    /// Texts cost by their length.
+    fn read(&mut self, text: &str) {
+        self.left = self.left.saturating_sub(u32::try_from(text.len() / LOOK_BYTES).unwrap_or(u32::MAX));
+    }
+
     fn add(&mut self, kind: Kind, production: Option<&Node<'_>>, shadow: Option<&Node<'_>>) {
+        if self.left == 0 {
+            return;
+        }
         self.left = self.left.saturating_sub(DIFFERENCE_LOOKS);
         let trail = &self.trail;
         self.found.add(path::general(trail), kind, || {
@@ -70,6 +80,9 @@ impl<'a> Walk<'_, 'a> {
 
     /// Compares what is inside two values, at one step from where they are.
     fn inside(&mut self, step: Step<'a>, at: &Reached, one: Option<&'a Node<'a>>, other: Option<&'a Node<'a>>) {
+        if self.left == 0 {
+            return;
+        }
         let reached = self.rules.inside(at, step);
         if reached.is_ignored() {
             return;
@@ -127,7 +140,8 @@ impl<'a> Walk<'_, 'a> {
             self.inside(Step::Index(index), at, Some(one), Some(other));
             differ += u32::from(self.found.total() > before);
         }
-        if differ > 1 && self.sorted(a, at) == self.sorted(b, at) {
+        // Without a look left all hashes are the same.
+        if differ > 1 && self.sorted(a, at) == self.sorted(b, at) && self.left > 0 {
             self.found.back_to(&mark);
             self.add(Kind::Order, Some(one), Some(other));
         }
@@ -194,6 +208,7 @@ impl<'a> Walk<'_, 'a> {
             }
             Node::Text(text) => {
                 hash.write_u8(4);
+                self.read(text);
                 text.hash(&mut hash);
             }
             Node::List(items) => {
@@ -217,6 +232,7 @@ impl<'a> Walk<'_, 'a> {
                     let reached = self.rules.inside(at, Step::Key(key));
                     if !reached.is_ignored() {
                         let mut member = self.hasher.build_hasher();
+                        self.read(key);
                         key.hash(&mut member);
                         member.write_u64(self.hash(value, &reached));
                         sum = sum.wrapping_add(spread(member.finish()));

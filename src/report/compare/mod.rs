@@ -5,6 +5,7 @@
 //! the size of what leaves are bounded; where a bound is met, the last difference says so ([`Kind::More`]). Nothing is
 //! counted here.
 
+mod budget;
 mod decode;
 mod findings;
 mod headers;
@@ -23,11 +24,17 @@ use serde_json::{Value, json};
 use crate::exchange::{Digest, Head, digest, hex};
 use crate::http1::{Content, content};
 
+use budget::Budget;
+use decode::Undecoded;
+
 pub use path::field;
 pub use rules::{DEFAULT_MAX_BODY, MAX_JSON_STEPS, NEVER_COUNTED, RuleError, Rules};
 
 /// Bytes of the head of which header lines are compared; those of a longer one are not.
 pub const MAX_COMPARED_HEAD: usize = 32 << 10;
+
+/// Header names in which two answers may differ for it to be quick to count them.
+const MANY_HEADERS: usize = 16;
 
 /// One thing in which two answers differ.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -136,8 +143,75 @@ pub enum Bodies {
     Whole,
     /// One of them was captured in part: nothing can be said.
     Damaged,
-    /// There is no time to look into them: they are equal by their hashes, or nothing can be said.
-    InHaste,
+    /// They are not looked into, for this reason: they are equal by their hashes, or nothing can be said.
+    Unread(Unknown),
+}
+
+/// Why it is not known whether two bodies differ. What a target sends decides how much it takes to look into it: so all
+/// of that has a bound.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Unknown {
+    /// Production's was captured in part.
+    Damaged,
+    /// One of them was not kept: there was no memory for it.
+    NotKept,
+    /// Too many responses waited to be looked into.
+    QueueFull,
+    /// It waited for too long to be looked into.
+    Late,
+    /// The run ended first.
+    RunEnded,
+    /// Decoded, one of them is too long.
+    DecodedSize,
+    /// One of them has too many JSON values.
+    Values,
+    /// There was no memory to look into them.
+    Memory,
+}
+
+impl Unknown {
+    /// Every reason.
+    pub const ALL: [Self; 8] = [
+        Self::Damaged,
+        Self::NotKept,
+        Self::QueueFull,
+        Self::Late,
+        Self::RunEnded,
+        Self::DecodedSize,
+        Self::Values,
+        Self::Memory,
+    ];
+
+    /// Key in machine-readable output.
+    #[must_use]
+    pub const fn key(self) -> &'static str {
+        match self {
+            Self::Damaged => "damaged",
+            Self::NotKept => "not_kept",
+            Self::QueueFull => "queue_full",
+            Self::Late => "late",
+            Self::RunEnded => "run_ended",
+            Self::DecodedSize => "decoded_size",
+            Self::Values => "values",
+            Self::Memory => "memory",
+        }
+    }
+
+    /// In words for people.
+    #[must_use]
+    pub const fn words(self) -> &'static str {
+        match self {
+            Self::Damaged => "captured in part",
+            Self::NotKept => "no memory to keep them",
+            Self::QueueFull => "too many at once",
+            Self::Late => "compared too late",
+            Self::RunEnded => "the run ended first",
+            Self::DecodedSize => "too long once decoded",
+            Self::Values => "too many JSON values",
+            Self::Memory => "no memory to compare them",
+        }
+    }
 }
 
 /// What came of a comparison.
@@ -145,8 +219,8 @@ pub enum Bodies {
 pub struct Found {
     /// What differs: status first, then headers, then the body.
     pub differences: Vec<Difference>,
-    /// Whether it could not be told if the bodies differ.
-    pub body_unknown: bool,
+    /// Why it could not be told if the bodies differ, where it could not.
+    pub body_unknown: Option<Unknown>,
 }
 
 impl Found {
@@ -157,14 +231,45 @@ impl Found {
     }
 }
 
+/// How far a comparison goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Effort {
+    /// As far as it takes no more time and memory than what was received: bodies are not decoded or parsed.
+    Quick,
+    /// As far as it has to.
+    Full,
+}
+
 /// Compares two answers to a request of this method.
 ///
 /// Answers with different statuses are different messages: their header lines are not compared, and their bodies only
 /// by length and hash. An answer to HEAD has no body (RFC 9110, 9.3.2), nor has a 204 or a 304 (15.3.5, 15.4.5).
 #[must_use]
 pub fn compare(rules: &Rules, method: &[u8], production: &Side<'_>, shadow: &Side<'_>, bodies: Bodies) -> Found {
+    attempt(rules, method, production, shadow, bodies, Effort::Full).unwrap_or_default()
+}
+
+/// Compares two answers with this effort; `None` where that does not do.
+#[must_use]
+pub fn attempt(
+    rules: &Rules,
+    method: &[u8],
+    production: &Side<'_>,
+    shadow: &Side<'_>,
+    bodies: Bodies,
+    effort: Effort,
+) -> Option<Found> {
     let mut found = Found::default();
     let same_status = production.status == shadow.status;
+    if rules.bodies() && method != b"HEAD" && !matches!(production.status, 204 | 304) {
+        match body(rules, production, shadow, bodies, effort) {
+            Verdict::Same => {}
+            Verdict::Unknown(why) => found.body_unknown = Some(why),
+            Verdict::Differs(differences) => found.differences = differences,
+            Verdict::Unsettled => return None,
+        }
+    }
+    let of_body = std::mem::take(&mut found.differences);
     if !same_status {
         found.differences.push(Difference {
             place: Place::Status,
@@ -176,45 +281,55 @@ pub fn compare(rules: &Rules, method: &[u8], production: &Side<'_>, shadow: &Sid
     }
     if same_status && rules.headers() {
         headers::compare(rules, production, shadow, &mut found.differences);
-    }
-    if rules.bodies() && method != b"HEAD" && !matches!(production.status, 204 | 304) {
-        match body(rules, production, shadow, bodies) {
-            Verdict::Same => {}
-            Verdict::Unknown => found.body_unknown = true,
-            Verdict::Differs(differences) => found.differences.extend(differences),
+        let many = found.differences.len() > MANY_HEADERS;
+        match (bodies, effort) {
+            // There is no time to count them all.
+            (Bodies::Unread(_), _) if many => {
+                found.differences.truncate(MANY_HEADERS);
+                found.differences.push(headers::more());
+            }
+            (_, Effort::Quick) if many => return None,
+            _ => {}
         }
     }
-    found
+    found.differences.extend(of_body);
+    Some(found)
 }
 
 /// What is to be said of two bodies.
 #[derive(Debug)]
 enum Verdict {
     Same,
-    Unknown,
+    Unknown(Unknown),
     Differs(Vec<Difference>),
+    /// That would take more effort.
+    Unsettled,
 }
 
-fn body(rules: &Rules, production: &Side<'_>, shadow: &Side<'_>, bodies: Bodies) -> Verdict {
+fn body(rules: &Rules, production: &Side<'_>, shadow: &Side<'_>, bodies: Bodies, effort: Effort) -> Verdict {
     if bodies == Bodies::Damaged {
-        return Verdict::Unknown;
+        return Verdict::Unknown(Unknown::Damaged);
     }
     if production.body_len == shadow.body_len {
         match production.has_content_of(shadow) {
             Some(true) => return Verdict::Same,
             Some(false) => {}
             // Of the same length, and of one of them that is all.
-            None => return Verdict::Unknown,
+            None => return Verdict::Unknown(Unknown::NotKept),
         }
     }
     let whole = || Verdict::Differs(vec![as_a_whole(production, shadow)]);
     if production.status != shadow.status || !(may_be_read(rules, production) && may_be_read(rules, shadow)) {
         return whole();
     }
-    let (Some(one), Some(other), false) = (production.body, shadow.body, bodies == Bodies::InHaste) else {
-        return Verdict::Unknown;
+    let (Some(one), Some(other)) = (production.body, shadow.body) else {
+        return Verdict::Unknown(Unknown::NotKept);
     };
-    inside(rules, (production.head, one), (shadow.head, other)).unwrap_or_else(whole)
+    match (bodies, effort) {
+        (Bodies::Unread(why), _) => Verdict::Unknown(why),
+        (_, Effort::Quick) => Verdict::Unsettled,
+        _ => inside(rules, (production.head, one), (shadow.head, other)).unwrap_or_else(whole),
+    }
 }
 
 /// Whether the content of a body can make a difference that its length and hash do not.
@@ -226,22 +341,39 @@ fn may_be_read(rules: &Rules, side: &Side<'_>) -> bool {
 
 /// Compares what two bodies say; `None` where they can only be compared as a whole.
 fn inside(rules: &Rules, one: (Option<&Head>, &[u8]), other: (Option<&Head>, &[u8])) -> Option<Verdict> {
-    let most = rules.max_decoded();
-    let (production, shadow) = (decode::decoded(one.0?, one.1, most)?, decode::decoded(other.0?, other.1, most)?);
+    let budget = Budget::new(rules.memory());
+    let (most, heads) = (rules.max_decoded(), (one.0?, other.0?));
+    let decoded = |head, body| decode::decoded(head, body, most, &budget);
+    let (production, shadow) = match (decoded(heads.0, one.1), decoded(heads.1, other.1)) {
+        (Ok(production), Ok(shadow)) => (production, shadow),
+        (Err(Undecoded::Opaque), _) | (_, Err(Undecoded::Opaque)) => return None,
+        (Err(Undecoded::TooLong), _) | (_, Err(Undecoded::TooLong)) => {
+            return Some(Verdict::Unknown(Unknown::DecodedSize));
+        }
+        _ => return Some(Verdict::Unknown(Unknown::Memory)),
+    };
     if production == shadow {
         return Some(Verdict::Same);
     }
-    let kinds = (kind(one.0?, &production), kind(other.0?, &shadow));
-    if matches!(kinds, (Content::Json, Content::Json))
-        && let (Some(production), Some(shadow)) = (tree::read(&production), tree::read(&shadow))
-    {
-        return Some(verdict(json::compare(rules.json(), &production, &shadow)));
+    let kinds = (kind(heads.0, &production), kind(heads.1, &shadow));
+    if matches!(kinds, (Content::Json, Content::Json)) {
+        if let Some(production) = tree::read(&production, &budget)
+            && let Some(shadow) = tree::read(&shadow, &budget)
+        {
+            return Some(verdict(json::compare(rules.json(), &production, &shadow)));
+        }
+        if let Some(why) = budget.exceeded() {
+            return Some(Verdict::Unknown(why));
+        }
     }
     if matches!(kinds.0, Content::Other) || matches!(kinds.1, Content::Other) {
         return None;
     }
-    let (production, shadow) = (characters(one.0?, &production)?, characters(other.0?, &shadow)?);
-    Some(verdict(text::compare(&production, &shadow)))
+    let (production, shadow) = (characters(heads.0, &production, &budget), characters(heads.1, &shadow, &budget));
+    if let Some(why) = budget.exceeded() {
+        return Some(Verdict::Unknown(why));
+    }
+    Some(verdict(text::compare(&production?, &shadow?)))
 }
 
 fn verdict(differences: Vec<Difference>) -> Verdict {
@@ -259,7 +391,7 @@ fn kind(head: &Head, body: &[u8]) -> Content {
 }
 
 /// The body as text: UTF-8, or where its head says so ISO 8859-1; `None` where it is neither.
-fn characters<'a>(head: &Head, body: &'a [u8]) -> Option<Cow<'a, str>> {
+fn characters<'a>(head: &Head, body: &'a [u8], budget: &Budget) -> Option<Cow<'a, str>> {
     if let Ok(text) = std::str::from_utf8(body) {
         return Some(Cow::Borrowed(text));
     }
@@ -268,7 +400,9 @@ fn characters<'a>(head: &Head, body: &'a [u8]) -> Option<Cow<'a, str>> {
             .iter()
             .any(|name| charset.eq_ignore_ascii_case(name))
     });
-    latin.then(|| Cow::Owned(body.iter().map(|byte| char::from(*byte)).collect()))
+    // A byte becomes two at most, and a text that grows may take as much again.
+    (latin && budget.take(body.len().saturating_mul(4)))
+        .then(|| Cow::Owned(body.iter().map(|byte| char::from(*byte)).collect()))
 }
 
 fn as_a_whole(production: &Side<'_>, shadow: &Side<'_>) -> Difference {

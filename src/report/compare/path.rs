@@ -27,14 +27,7 @@ fn written(steps: &[Step<'_>], indices: bool) -> String {
     path.push('$');
     for step in steps {
         match step {
-            Step::Key(key) if is_plain(key) => {
-                path.push('.');
-                path.push_str(key);
-            }
-            // As a JSON string, so that nothing in it can be taken for another step.
-            Step::Key(key) => {
-                write!(path, "[{}]", serde_json::Value::from(cut_at(key, MAX_PATH))).ok();
-            }
+            Step::Key(key) => push_key(&mut path, cut_at(key, MAX_PATH)),
             // Writing to a String cannot fail.
             Step::Index(index) if indices => {
                 write!(path, "[{index}]").ok();
@@ -49,6 +42,16 @@ fn written(steps: &[Step<'_>], indices: bool) -> String {
         }
     }
     path
+}
+
+fn push_key(path: &mut String, key: &str) {
+    if is_plain(key) {
+        path.push('.');
+        path.push_str(key);
+    } else {
+        // As a JSON string, so that nothing in it can be taken for another step. Writing to a String cannot fail.
+        write!(path, "[{}]", serde_json::Value::from(key)).ok();
+    }
 }
 
 fn is_plain(key: &str) -> bool {

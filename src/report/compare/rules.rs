@@ -11,6 +11,8 @@ pub const DEFAULT_MAX_BODY: usize = 256 << 10;
 const DECODED_TIMES: usize = 4;
 /// Most of what a body may be once it is decoded, in bytes, however much was asked for.
 const MAX_DECODED: usize = 16 << 20;
+/// Bytes that one comparison may take to decode and parse two bodies, unless said otherwise.
+pub(super) const DEFAULT_MEMORY: usize = 24 << 20;
 /// Steps of all JSON paths together: a rule that goes past it is a mistake.
 pub const MAX_JSON_STEPS: usize = 256;
 /// Longest name of a header that can be left out, in bytes.
@@ -120,6 +122,7 @@ pub struct Rules {
     headers: bool,
     bodies: bool,
     max_body: usize,
+    memory: usize,
     json: JsonRules,
 }
 
@@ -130,6 +133,7 @@ impl Default for Rules {
             headers: true,
             bodies: true,
             max_body: DEFAULT_MAX_BODY,
+            memory: DEFAULT_MEMORY,
             json: JsonRules::default(),
         };
         for name in NEVER_COUNTED {
@@ -190,6 +194,16 @@ impl Rules {
     #[must_use]
     pub const fn max_body(&self) -> usize {
         self.max_body
+    }
+
+    /// Bytes that one comparison may take.
+    pub(super) const fn memory(&self) -> usize {
+        self.memory
+    }
+
+    /// Lets one comparison take so many bytes to decode and parse two bodies. What takes more is compared by hash.
+    pub const fn set_memory(&mut self, bytes: usize) {
+        self.memory = bytes;
     }
 
     /// Longest body that is looked into, in bytes once it is decoded.

@@ -10,6 +10,8 @@ use crate::middleware::shown::is_secret_name;
 /// Longest text that is shown of a value, in bytes; of a longer one it is what stands about the difference, with `…`
 /// for the rest.
 pub(super) const MAX_SHOWN: usize = 200;
+/// Longest name whose value is shown, in bytes.
+const MAX_NAME: usize = 1024;
 /// Bytes before the difference that are shown of it.
 const BEFORE: usize = 40;
 
@@ -38,7 +40,12 @@ fn window(text: &str, from: usize) -> String {
 
 /// Whether a value at this place is a secret by the name of anything that it is in.
 pub(super) fn is_secret(steps: &[Step<'_>]) -> bool {
-    steps.iter().any(|step| matches!(step, Step::Key(key) if is_secret_name(key)))
+    steps.iter().any(|step| matches!(step, Step::Key(key) if hides(key)))
+}
+
+/// Whether what has this name is not shown. No name is as long as some are, and nobody looks through all of one.
+fn hides(key: &str) -> bool {
+    key.len() > MAX_NAME || is_secret_name(key)
 }
 
 /// Two JSON values that differ, at this place.
@@ -89,7 +96,7 @@ fn excerpt(node: &Node<'_>, text: &mut String) {
                 text.push_str(if at == 0 { "" } else { "," });
                 text.push_str(&Value::from(cut_at(key, MAX_SHOWN)).to_string());
                 text.push(':');
-                if is_secret_name(key) {
+                if hides(key) {
                     text.push_str(&Value::from(MASK).to_string());
                 } else {
                     excerpt(value, text);

@@ -62,7 +62,7 @@ fn check_json(ignored: &[&str], production: &str, shadow: &str, expected: &[&str
     let (one, other) = (kept(200, JSON, production.as_bytes()), kept(200, JSON, shadow.as_bytes()));
     let found = found(&rules(ignored), &one, &other);
     assert_eq!(lines(&found.differences), expected, "{production} {shadow}");
-    assert!(!found.body_unknown);
+    assert_eq!(found.body_unknown, None);
 }
 
 #[track_caller]
@@ -260,15 +260,15 @@ fn without_the_body_nothing_is_said_but_by_its_hash() {
     let (one, other) = (kept(200, JSON, b"{\"a\":1}"), kept(200, JSON, b"{\"a\":2}"));
     let gone = Side { body: None, ..other.side() };
     let told = |shadow: &Side<'_>, bodies| compare(&rules(&[]), b"GET", &one.side(), shadow, bodies);
-    let unknown = Found { body_unknown: true, ..Found::default() };
-    assert_eq!(told(&gone, Bodies::Whole), unknown);
-    assert_eq!(told(&other.side(), Bodies::InHaste), unknown);
-    assert_eq!(told(&one.side(), Bodies::InHaste), Found::default());
-    assert_eq!(told(&other.side(), Bodies::Damaged), unknown);
+    let unknown = |why| Found { body_unknown: Some(why), ..Found::default() };
+    assert_eq!(told(&gone, Bodies::Whole), unknown(Unknown::NotKept));
+    assert_eq!(told(&other.side(), Bodies::Unread(Unknown::Late)), unknown(Unknown::Late));
+    assert_eq!(told(&one.side(), Bodies::Unread(Unknown::Late)), Found::default());
+    assert_eq!(told(&other.side(), Bodies::Damaged), unknown(Unknown::Damaged));
     let mut small = rules(&[]);
     small.set_max_body(3);
     let found = compare(&small, b"GET", &one.side(), &gone, Bodies::Whole);
-    assert_eq!((found.differences[0].path.as_str(), found.body_unknown), ("", false));
+    assert_eq!((found.differences[0].path.as_str(), found.body_unknown), ("", None));
 }
 
 #[test]
@@ -315,10 +315,11 @@ fn a_body_that_was_kept_meets_the_hash_of_one_that_was_not() {
             Side { body_sha256: None, ..answer.side() },
             Side { body: None, body_sha256: Some(hash), body_len: len, ..answer.side() },
         );
-        [(&one, &other), (&other, &one)].map(|(one, other)| compare(&rules(&[]), b"GET", one, other, Bodies::InHaste))
+        [(&one, &other), (&other, &one)]
+            .map(|(one, other)| compare(&rules(&[]), b"GET", one, other, Bodies::Unread(Unknown::QueueFull)))
     };
     let hash = answer.sha256;
-    assert!(same(&hash, 5).iter().all(|found| !found.has(Place::Body) && !found.body_unknown));
+    assert!(same(&hash, 5).iter().all(|found| !found.has(Place::Body) && found.body_unknown.is_none()));
     let [found, _] = same(&[9; 32], 5);
     assert_eq!(found.differences[0].production["sha256"], hex(&hash), "made where it is told");
 }
@@ -418,4 +419,105 @@ fn a_head_too_long_to_be_compared_says_so() {
         |one: &Kept, other: &Kept| super::compare(&rules(&[]), b"GET", &one.side(), &other.side(), Bodies::Whole);
     assert_eq!(lines(&compared(&many, &others).differences), ["header  more null null"]);
     assert!(compared(&many, &many).differences.is_empty(), "they are alike, however many");
+}
+
+fn gzip(body: &[u8]) -> Vec<u8> {
+    let mut coder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
+    coder.write_all(body).unwrap();
+    coder.finish().unwrap()
+}
+
+/// What comes of `{"a":1}` held against this body with these lines, in so much memory.
+fn bomb(lines: &str, body: &[u8], memory: usize) -> Found {
+    let mut rules = rules(&["headers"]);
+    rules.set_max_body(1 << 20);
+    rules.set_memory(memory);
+    found(&rules, &kept(200, JSON, b"{\"a\":1}"), &kept(200, lines, body))
+}
+
+#[track_caller]
+fn check_bomb(lines: &str, body: &[u8], memory: usize, why: Unknown) {
+    let expected = Found { body_unknown: Some(why), ..Found::default() };
+    let lines = format!("Content-Type: application/json\r\n{lines}");
+    assert_eq!(bomb(&lines, body, memory), expected, "{lines}");
+}
+
+#[test]
+fn what_takes_too_much_is_not_looked_into_and_says_of_what() {
+    const CODED: &str = "Content-Encoding: gzip\r\n";
+    let lists = |count: usize| format!("[{}1]", "[],".repeat(count)).into_bytes();
+    let (values, small) = (budget::MAX_VALUES as usize, 1 << 20);
+    assert!(gzip(&lists(1 << 20)).len() < 10_000);
+    check_bomb(CODED, &gzip(&lists(values)), usize::MAX >> 1, Unknown::Values);
+    check_bomb(CODED, &gzip(&lists(values / 2)), small, Unknown::Memory);
+    check_bomb("", &lists(values / 2), small, Unknown::Memory);
+    check_bomb(CODED, &gzip(&vec![b' '; 5 << 20]), usize::MAX >> 1, Unknown::DecodedSize);
+    check_bomb(CODED, &gzip(&vec![b' '; 3 << 20]), small, Unknown::Memory);
+    check_bomb("Content-Encoding: gzip, gzip\r\n", &gzip(&gzip(&vec![b' '; 64 << 20])), small, Unknown::Memory);
+    let latin = "Content-Type: text/plain; charset=latin1\r\n";
+    let found = bomb(latin, &vec![0xe9; 400_000], small);
+    assert_eq!(found.body_unknown, Some(Unknown::Memory));
+}
+
+#[test]
+fn what_may_be_large_is_compared_without_much_being_made_of_it() {
+    // A million lines are no more than their bytes.
+    let lines = vec![b'\n'; 1 << 20];
+    let found = bomb(TEXT, &lines, 1 << 10);
+    assert_eq!((found.differences.len(), found.body_unknown), (21, None));
+    // All of a list that one side has not: told as far as there are looks, and that there is more.
+    let list = |count: usize| format!("[{}1]", "[],".repeat(count)).into_bytes();
+    let (one, other) = (kept(200, JSON, b"[]"), kept(200, JSON, &list(60_000)));
+    let differences = found_in(&one, &other);
+    assert_eq!((differences.len(), differences.last().unwrap().kind), (4, Kind::More));
+    // Keys of a hundred kilobytes, for each of which its path is written.
+    let key = "k".repeat(100_000);
+    let members = |value: u32| format!("{{\"{key}\":[{}0]}}", format!("{value},").repeat(20_000)).into_bytes();
+    let differences = found_in(&kept(200, JSON, &members(1)), &kept(200, JSON, &members(2)));
+    assert!(differences.iter().all(|one| one.path.len() < 300), "{}", differences.len());
+    assert_eq!(differences[0].production, json!("***"), "nobody looks through all of such a name");
+}
+
+fn found_in(one: &Kept, other: &Kept) -> Vec<Difference> {
+    found(&rules(&[]), one, other).differences
+}
+
+#[test]
+fn cookies_with_attributes_without_end_are_compared_as_far_as_they_can_be() {
+    let cookie = |order: [&str; 2], rest: &str| format!("Set-Cookie: a=1; {}; {}{rest}\r\n", order[0], order[1]);
+    check_heads(&[], &cookie(["Path=/", "Secure"], ""), &cookie(["Secure", "Path=/"], ""), &[]);
+    let many = "; x".repeat(5_000);
+    let (one, other) = (cookie(["Path=/", "Secure"], &many), cookie(["Secure", "Path=/"], &many));
+    check_heads(&[], &one, &other, &[]);
+    let found = found(&rules(&[]), &kept(200, &one, b""), &kept(200, &(other.trim_end().to_owned() + "; y\r\n"), b""));
+    assert_eq!(found.differences.len(), 1);
+}
+
+#[test]
+fn a_quick_comparison_says_the_same_or_nothing() {
+    let json = kept(200, JSON, b"{\"a\":1}");
+    let quick = |one: &Kept, other: &Kept| {
+        attempt(&rules(&[]), b"GET", &one.side(), &other.side(), Bodies::Whole, Effort::Quick)
+    };
+    assert_eq!(quick(&json, &kept(200, JSON, b"{\"a\":2}")), None);
+    assert_eq!(quick(&json, &kept(200, JSON, b"{\"a\":1 }")), None);
+    for other in [
+        kept(200, JSON, b"{\"a\":1}"),
+        kept(404, JSON, b"{\"a\":2}"),
+        kept(200, "Content-Type: image/png\r\nA: b\r\n", b"{\"a\":2}"),
+        kept(200, JSON, b""),
+    ] {
+        assert_eq!(quick(&json, &other), Some(found(&rules(&[]), &json, &other)), "{:?}", other.head);
+    }
+}
+
+#[test]
+fn many_header_lines_are_compared_by_whoever_has_time_for_it() {
+    let lines = |value: u32| (0..90).map(|n| format!("X-{n}: {value}\r\n")).collect::<Vec<_>>().concat();
+    let (one, other) = (kept(200, &lines(1), b""), kept(200, &lines(2), b""));
+    let of = |bodies, effort| attempt(&rules(&[]), b"GET", &one.side(), &other.side(), bodies, effort);
+    assert_eq!(of(Bodies::Whole, Effort::Quick), None);
+    assert_eq!(of(Bodies::Whole, Effort::Full).unwrap().differences.len(), 90);
+    let unread = of(Bodies::Unread(Unknown::QueueFull), Effort::Full).unwrap().differences;
+    assert_eq!((unread.len(), unread.last().unwrap().kind), (MANY_HEADERS + 1, Kind::More));
 }

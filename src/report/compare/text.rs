@@ -8,23 +8,24 @@ use super::shown;
 /// Lines that are told of one body; of further ones it is only told that there are more.
 const MAX_LINES: usize = 20;
 
-/// Where two texts differ; nowhere only where they are the same.
+/// Where two texts differ; nowhere only where they are the same. Nothing is made of lines but of those that are told.
 pub(super) fn compare(production: &str, shadow: &str) -> Vec<Difference> {
-    let (mut one, mut other) = (lines(production), lines(shadow));
-    let before = one.iter().zip(&other).take_while(|(a, b)| a == b).count();
-    let longest = one.len().min(other.len()) - before;
-    let after = one.iter().rev().zip(other.iter().rev()).take(longest).take_while(|(a, b)| a == b).count();
-    one.truncate(one.len() - after);
-    other.truncate(other.len() - after);
+    let (all_one, all_other) = (count(production), count(shadow));
+    let before = production.split('\n').zip(shadow.split('\n')).take_while(|(a, b)| a == b).count();
+    let longest = all_one.min(all_other) - before;
+    let ends = production.rsplit('\n').zip(shadow.rsplit('\n'));
+    let after = ends.take(longest).take_while(|(a, b)| a == b).count();
+    let last = all_one.max(all_other) - after;
+    let mut one = production.split('\n').take(all_one - after).skip(before);
+    let mut other = shadow.split('\n').take(all_other - after).skip(before);
     let mut found = Findings::default();
-    let last = one.len().max(other.len());
     for at in before..last {
         if at - before == MAX_LINES {
             found.give_up();
             break;
         }
         let path = format!("line {}", at + 1);
-        match (one.get(at), other.get(at)) {
+        match (one.next(), other.next()) {
             (Some(a), Some(b)) if a == b => {}
             (Some(a), Some(b)) => found.add(path.clone(), Kind::Value, || {
                 let (a, b) = shown::pair(a, b);
@@ -38,6 +39,7 @@ pub(super) fn compare(production: &str, shadow: &str) -> Vec<Difference> {
     found.finish()
 }
 
-fn lines(text: &str) -> Vec<&str> {
-    text.split('\n').collect()
+/// Lines of a text: one more than it has ends of lines.
+fn count(text: &str) -> usize {
+    memchr::memchr_iter(b'\n', text.as_bytes()).count() + 1
 }

@@ -28,6 +28,7 @@ struct Line<'a> {
     response_us: Option<u64>,
     #[serde(default)]
     differences: Vec<Difference>,
+    body_unknown: Option<serde::de::IgnoredAny>,
 }
 
 #[derive(Deserialize)]
@@ -61,7 +62,7 @@ impl Watch {
                 status: is_in(Place::Status),
                 headers: is_in(Place::Header),
                 body: is_in(Place::Body),
-                body_unknown: production.damage.is_some(),
+                body_unknown: production.damage.is_some() || line.body_unknown.is_some(),
             }
         });
         self.take(

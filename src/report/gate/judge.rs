@@ -209,6 +209,7 @@ mod tests {
                 headers: 7,
                 body: 30,
                 bodies_unknown: 200,
+                ..Differences::default()
             },
             latency_us: TargetLatency {
                 service: figures(1_000, 1_500),

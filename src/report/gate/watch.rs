@@ -88,7 +88,7 @@ impl Differs {
             status: found.has(Place::Status),
             headers: found.has(Place::Header),
             body: found.has(Place::Body),
-            body_unknown: found.body_unknown,
+            body_unknown: found.body_unknown.is_some(),
         }
     }
 }
@@ -311,7 +311,7 @@ mod tests {
         let production = production(200);
         let found = status.map(|status| Found {
             differences: (status != 200).then(|| difference(status)).into_iter().collect(),
-            body_unknown: false,
+            body_unknown: None,
         });
         let [run, again] = watches;
         run.delivered(URL, Some(&note), &delivery, Some(&production), found.as_ref());

@@ -37,7 +37,14 @@ fn target() -> Target {
             ("none".to_owned(), counts([("200", 10)])),
         ]
         .into(),
-        differences: Differences { compared: 1_192, any: 130, status: 37, headers: 0, body: 112, bodies_unknown: 0 },
+        differences: Differences {
+            compared: 1_192,
+            any: 130,
+            status: 37,
+            headers: 0,
+            body: 112,
+            ..Differences::default()
+        },
         ..Target::default()
     }
 }
@@ -276,6 +283,11 @@ fn bodies_that_were_not_compared_are_counted() {
         let text = report(&summary, 400, false);
         assert!(text.contains(told), "{text}");
     }
+    let reasons = &mut summary.targets.values_mut().next().unwrap().differences.bodies_unknown_reasons;
+    reasons.extend([("late".to_owned(), 500), ("values".to_owned(), 1_499), ("of_tomorrow".to_owned(), 1)]);
+    let text = report(&summary, 400, false);
+    let told = "2,000 bodies not compared: 1,499 too many JSON values, 500 compared too late, 1 of_tomorrow";
+    assert!(text.contains(told), "{text}");
 }
 
 #[test]

@@ -2,7 +2,8 @@
 
 use std::fmt::Write as _;
 
-use super::super::summary::{Requests, Summary, Target, sum};
+use super::super::compare::Unknown;
+use super::super::summary::{Counts, Requests, Summary, Target, sum};
 use super::super::units::{counted, number};
 use super::{Page, Tone, kinds, recording};
 
@@ -76,9 +77,22 @@ fn answered(url: &str, target: &Target, requests: &Requests) -> (String, Tone) {
     if differences.bodies_unknown > 0 {
         let (bodies, noun) =
             (differences.bodies_unknown, if differences.bodies_unknown == 1 { "body" } else { "bodies" });
-        write!(text, "; {} {noun} not compared: captured in part, or without room or time for it", number(bodies)).ok();
+        let why = reasons(&differences.bodies_unknown_reasons);
+        write!(text, "; {} {noun} not compared: {why}", number(bodies)).ok();
     }
     (text, tone)
+}
+
+/// Why bodies were not compared, the most frequent reason first.
+fn reasons(counts: &Counts) -> String {
+    if counts.is_empty() {
+        return "captured in part, or without room or time for it".to_owned();
+    }
+    let words = |key: &String| Unknown::ALL.into_iter().find(|why| why.key() == key).map(Unknown::words);
+    let mut counts: Vec<_> = counts.iter().collect();
+    counts.sort_by_key(|(_, count)| std::cmp::Reverse(**count));
+    let told = counts.into_iter().map(|(key, count)| format!("{} {}", number(*count), words(key).unwrap_or(key)));
+    told.collect::<Vec<_>>().join(", ")
 }
 
 /// What was in the capture instead of HTTP/1.

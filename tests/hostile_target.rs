@@ -1,0 +1,161 @@
+//! A target that chooses bodies which cost much to compare: it delays neither sending nor the guard nor the end of a run, and
+//! takes no more memory than was given.
+#![allow(dead_code, reason = "the packet builder is shared with other tests")]
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "what breaks here fails its test")]
+
+#[path = "support/packets.rs"]
+mod packets;
+#[path = "support/runs.rs"]
+mod runs;
+#[path = "support/server.rs"]
+mod server;
+
+use std::io::Write as _;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use packets::{Capture, Talk};
+use runs::{of, replayed, run, target};
+use server::{Server, Step, answer, send};
+use shadowtap::capture::MaxMemory;
+use shadowtap::pipeline::{self, Control, Observer, Progress, Run};
+use shadowtap::replay::guard::{Action, Settings};
+use shadowtap::replay::{self, GuardState};
+use shadowtap::report::Summary;
+use tokio::time::{Instant, timeout};
+
+/// What is waited for at most, of what takes a moment: a machine may be slow.
+const PATIENCE: Duration = Duration::from_secs(30);
+const MEMORY: MaxMemory = MaxMemory(64 << 20);
+
+/// Connections that each carry one GET, answered with a little JSON, one after the other.
+fn json_gets(count: usize) -> Capture {
+    let talks = (0..count).map(|n| {
+        Talk::open()
+            .between(&format!("10.1.{}.{}:5000", n / 250, n % 250), "10.0.0.1:80")
+            .wait(2 * n as u64)
+            .client(format!("GET /{n} HTTP/1.1\r\nHost: h\r\n\r\n"))
+            .server("HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 9\r\n\r\n{\"a\":[1]}")
+            .capture()
+    });
+    talks.reduce(Capture::with).unwrap()
+}
+
+/// So many bytes of empty lists, in one, coded.
+fn lists(bytes: usize) -> Step {
+    let body = format!("{{\"a\":[{}1]}}", "[],".repeat(bytes / 3));
+    let mut coder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
+    coder.write_all(body.as_bytes()).unwrap();
+    let body = coder.finish().unwrap();
+    let head = format!(
+        "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Encoding: gzip\r\nContent-Length: {}\r\n\r\n",
+        body.len()
+    );
+    send([head.as_bytes(), &body].concat())
+}
+
+fn with_memory(mut run: Run) -> Run {
+    run.capture.max_memory = MEMORY;
+    run
+}
+
+/// How the bodies of all deliveries that were compared came out.
+fn unknown(summary: &Summary) -> u64 {
+    let differences = &summary.targets.values().next().unwrap().differences;
+    let reasons: u64 = differences.bodies_unknown_reasons.values().sum();
+    assert_eq!(reasons, differences.bodies_unknown, "{differences:?}");
+    differences.bodies_unknown
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_guard_sees_failures_behind_bodies_that_cost_much_to_compare() {
+    const BOMBS: usize = 500;
+    const ALL: usize = 4500;
+    let (count, bomb) = (AtomicUsize::new(0), lists(1 << 20));
+    let server = Server::start(move |_| match count.fetch_add(1, Ordering::Relaxed) {
+        0..BOMBS => vec![bomb.clone()],
+        _ => vec![answer("503 Service Unavailable", "no")],
+    })
+    .await;
+    let guard = Some(Settings { action: Action::Stop, .."errors>20%/200ms".parse().unwrap() });
+    let target = replay::Settings { guard, ..target(&server.url("http"), "500/s") };
+    let (summary, lines) = run(with_memory(replayed(&json_gets(ALL), vec![target]))).await;
+    let target = of(&summary, &server);
+    assert_eq!(target.guard.as_ref().unwrap().state, GuardState::Stopped);
+    assert!(target.offered < ALL as u64 * 2 / 3, "{} were offered", target.offered);
+    assert!(unknown(&summary) > 0, "{:?}", target.differences);
+    let told = lines.iter().filter(|line| line["body_unknown"].is_string()).count();
+    assert_eq!(told as u64, unknown(&summary));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_is_seen_and_ends_while_comparisons_wait() {
+    const ALL: usize = 4000;
+    const BEFORE: u64 = 400;
+    // As many values as are still looked into.
+    let bomb = lists(500_000);
+    let server = Server::start(move |_| vec![bomb.clone()]).await;
+    let (control, observer) = (Control::default(), Observer::default());
+    let job = Run {
+        control: control.clone(),
+        observer: observer.clone(),
+        ..replayed(&json_gets(ALL), vec![target(&server.url("http"), "400/s")])
+    };
+    let ended = tokio::task::spawn_blocking(|| {
+        pipeline::run(with_memory(job), &Arc::new(Progress::default()), std::future::pending()).unwrap()
+    });
+    let seen = timeout(PATIENCE, async {
+        loop {
+            let seen = observer.look(false).await;
+            let sent = seen.iter().flat_map(|seen| seen.summary.targets.values()).map(|target| target.ended.sent);
+            if sent.sum::<u64>() >= BEFORE {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    });
+    seen.await.expect("the ledger waits for comparisons");
+    assert!(server.requests().len() < ALL, "it was all over before it was seen");
+    let stopped = Instant::now();
+    control.stop();
+    let summary = timeout(PATIENCE, ended).await.expect("the end waits for comparisons").unwrap();
+    assert!(stopped.elapsed() < PATIENCE);
+    assert!(summary.balances(), "{summary:#?}");
+    let target = of(&summary, &server);
+    let cells: u64 = target.matrix.values().flat_map(|row| row.values()).sum();
+    assert_eq!(cells, target.ended.sent, "{target:?}");
+    assert!(target.differences.compared > 0 && unknown(&summary) > 0, "{:?}", target.differences);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn bodies_take_no_more_memory_than_was_given() {
+    let bomb = lists(16_000_000);
+    let server = Server::start(move |_| vec![bomb.clone()]).await;
+    let mut job = with_memory(replayed(&json_gets(60), vec![target(&server.url("http"), "max")]));
+    job.compare.set_max_body(4 << 20);
+    let (summary, _) = run(job).await;
+    assert_eq!(of(&summary, &server).ended.sent, 60);
+    assert_eq!(unknown(&summary), 60);
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+    let kilobytes: u64 = peak.trim().trim_end_matches(" kB").parse().unwrap();
+    assert!(kilobytes < 400 << 10, "{kilobytes} kB were taken");
+}
+
+/// What is ordinary is compared as ever, and all of it.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_ordinary_is_all_looked_into() {
+    let count = AtomicUsize::new(0);
+    let server = Server::start(move |_| {
+        let body = format!("{{\"a\":[{}]}}", 1 + count.fetch_add(1, Ordering::Relaxed) % 2);
+        vec![send(format!(
+            "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
+            body.len()
+        ))]
+    })
+    .await;
+    let (summary, _) = run(with_memory(replayed(&json_gets(2000), vec![target(&server.url("http"), "max")]))).await;
+    let differences = &of(&summary, &server).differences;
+    assert_eq!((differences.compared, differences.body, differences.bodies_unknown), (2000, 1000, 0));
+}
