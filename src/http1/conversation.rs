@@ -241,8 +241,8 @@ impl Conversation {
     fn begin(&mut self, is_request: bool, lost: bool, piece: &mut Piece<'_>, sink: Sink<'_>) -> State {
         if is_request && !self.prefaced {
             match Preface::of(piece.bytes) {
+                // Another one may follow, of the next balancer.
                 Preface::Proxy(len) => {
-                    self.prefaced = true;
                     piece.pass(len);
                     return State::Between;
                 }

@@ -137,8 +137,6 @@ impl Preface {
         const HTTP2_FIRST_LINE: usize = 14;
         /// Longest version 1 header, line end included.
         const PROXY_V1_LONGEST: usize = 107;
-        /// Longest version 2 header that is believed; those in use have some hundred bytes.
-        const PROXY_V2_LONGEST: usize = 4096;
         match bytes {
             // A record of TLS, or an SSLv2-compatible hello that offers it.
             [0x16, 0x03, 0..=4, ..] | [0x80..=0xff, _, 0x01, 0x03, ..] => return Self::Tls,
@@ -159,11 +157,10 @@ impl Preface {
         // A beginning of up to four bytes may as well be blank lines before a request: the next bytes tell.
         if begins(bytes, PROXY_V2) {
             return match bytes.get(14..16) {
+                // As long as it says: certificates of clients are among its fields. Of version 2, as it is in use.
+                Some(_) if bytes.get(12).is_none_or(|version| version >> 4 != 2) => Self::None,
                 Some([high, low]) => {
                     let len = 16 + usize::from(u16::from_be_bytes([*high, *low]));
-                    if len > PROXY_V2_LONGEST {
-                        return Self::None;
-                    }
                     if bytes.len() >= len { Self::Proxy(len) } else { Self::Maybe }
                 }
                 _ => Self::Maybe,

@@ -591,6 +591,35 @@ fn a_proxy_header_of_version_2_whole_and_cut_at_every_byte() {
     }
 }
 
+/// Two balancers, each with a header of its own; and one with more in it than a segment holds.
+#[test]
+fn proxy_headers_in_a_row_and_of_any_length_whole_and_in_pieces() {
+    let v1 = b"PROXY TCP4 192.0.2.1 192.0.2.2 56324 443\r\n".to_vec();
+    let v2 = |field: usize| {
+        let len = u16::try_from(12 + 3 + field).unwrap().to_be_bytes();
+        let addresses = [192, 0, 2, 1, 192, 0, 2, 2, 0xdc, 4, 1, 0xbb];
+        let field_len = u16::try_from(field).unwrap().to_be_bytes();
+        [&b"\r\n\r\n\0\r\nQUIT\n\x21\x11"[..], &len, &addresses, &[0x20], &field_len, &vec![b'c'; field]].concat()
+    };
+    for headers in [
+        [&v1[..], &v1].concat(),
+        [&v2(0)[..], &v1].concat(),
+        [&v1[..], &v2(9), &v1].concat(),
+        v2(4_096),
+        v2(5_000),
+        [v2(9_000), v2(60_000)].concat(),
+    ] {
+        let all = [&headers[..], get("/a").as_bytes()].concat();
+        let talk = |size: usize| {
+            let talk = Talk::open().segments(Client, &all, size).server(ok("a"));
+            talk.client(get("/b")).server(ok("b")).close().capture()
+        };
+        for size in [7, 42, 43, 44, 1_400, all.len()] {
+            check(&talk(size), &["GET /a -> 200 \"a\"", "GET /b -> 200 \"b\""]);
+        }
+    }
+}
+
 #[test]
 fn a_proxy_header_before_tls_is_still_tls() {
     let talk = Talk::open().client("PROXY TCP4 192.0.2.1 192.0.2.2 56324 443\r\n\x16\x03\x01\x02\0\x01\0\x01").close();
