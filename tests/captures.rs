@@ -7,7 +7,8 @@ mod files;
 use std::io::{BufReader, Read, Write};
 
 use files::{OwnedFrame, frames, inspect, inspect_files, inspect_source, json, pcap, pcapng, short, testdata, write};
-use shadowtap::capture::{self, FileSource, Settings};
+use shadowtap::capture::{self, Dropped, FileSource, LinkType, Settings, Source};
+use shadowtap::exchange::Timestamp;
 
 /// Checks what a recorded capture holds.
 #[track_caller]
@@ -286,6 +287,262 @@ fn what_is_no_capture_is_refused_by_name() {
     assert!(refused("page.html", b"<!DOCTYPE html>").starts_with("page.html is not a capture: it begins with 3c 21"));
     let short = refused("short", &[0xd4, 0xc3, 0xb2, 0xa1, 2, 0, 4, 0]);
     assert_eq!(short, "short ends inside its header: a capture that was cut, or never written to");
+}
+
+/// A frame of ninety bytes, or so.
+fn frame(number: u32) -> OwnedFrame {
+    let at = Timestamp::from_nanos(1_795_291_200_000_000_000 + u64::from(number) * 7_000_000);
+    let data: Vec<u8> = (0..60 + number % 40).map(|byte| u8::try_from((byte * 7 + number) % 251).unwrap()).collect();
+    OwnedFrame { at, link: LinkType::ETHERNET, wire_len: u32::try_from(data.len()).unwrap(), data }
+}
+
+/// What a file gives: the times of its frames, and what is said of it.
+fn read(name: &str, bytes: Vec<u8>) -> (Vec<Timestamp>, Vec<String>, Vec<String>) {
+    let bytes: &'static [u8] = bytes.leak();
+    let mut source = FileSource::from_bytes(name, bytes).unwrap();
+    let mut times = Vec::new();
+    while let Some(frame) = source.next() {
+        times.push(frame.at);
+    }
+    (times, source.trouble(), source.unread())
+}
+
+/// Where the record or block of the frame of this number begins, in what `write` makes of frames.
+fn place(write: &dyn Fn(&[OwnedFrame]) -> Vec<u8>, frames: &[OwnedFrame], number: usize) -> usize {
+    write(&frames[..number]).len()
+}
+
+#[test]
+fn behind_a_damaged_place_the_next_record_is_found_and_what_was_passed_over_is_told() {
+    let frames: Vec<OwnedFrame> = (0..200).map(frame).collect();
+    let formats: [(&str, &dyn Fn(&[OwnedFrame]) -> Vec<u8>); 5] = [
+        ("little.pcap", &|frames| pcap(frames, false, false)),
+        ("big.pcap", &|frames| pcap(frames, true, false)),
+        ("nano.pcap", &|frames| pcap(frames, false, true)),
+        ("little.pcapng", &|frames| pcapng(frames, false)),
+        ("big.pcapng", &|frames| pcapng(frames, true)),
+    ];
+    for (name, write) in formats {
+        for number in [1, 100, 150] {
+            let (at, next) = (place(write, &frames, number), place(write, &frames, number + 1));
+            let whole = write(&frames);
+            // A header of nonsense; one of nonsense that is not impossible; some bytes missing; some too many; and
+            // zeros, as of a block that never reached the disk.
+            let garbled = |with: &[u8]| [&whole[..at], with, &whole[at + with.len()..]].concat();
+            let damages = [
+                garbled(&[0x7b, 0x12, 0x56, 0x51, 0x7b, 0x8a, 0xa3, 0x38, 0xff, 0x0f, 0xc0, 0x6f, 0xc4, 0x0f, 0, 0]),
+                garbled(&[0x11, 0x22, 0x33, 0x44, 0xff, 0xff, 0xff, 0xff, 0x10, 0x10, 0, 0, 0, 0, 0x10, 0x10]),
+                [&whole[..at + 5], &whole[at + 9..]].concat(),
+                [&whole[..at], b"some bytes that are nothing", &whole[at..]].concat(),
+                garbled(&vec![0; next - at]),
+            ];
+            for (kind, damaged) in damages.into_iter().enumerate() {
+                let (times, told, unread) = read(name, damaged);
+                let lost = usize::from(kind != 3);
+                let expected = frames.iter().enumerate().filter(|(index, _)| *index != number || lost == 0);
+                let expected: Vec<Timestamp> = expected.map(|(_, frame)| frame.at).collect();
+                assert_eq!(times, expected, "{name}: {kind} at {number}, {told:?}");
+                let words = format!("{name} is damaged at byte {at}: ");
+                assert!(told.len() == 1 && told[0].starts_with(&words), "{name}: {kind} at {number}, {told:?}");
+                assert!(told[0].ends_with("bytes were passed over, and what follows was read"), "{told:?}");
+                assert_eq!(unread, Vec::<String>::new());
+            }
+        }
+    }
+}
+
+#[test]
+fn a_length_that_reaches_into_the_records_behind_it_costs_its_own_record_only() {
+    let frames: Vec<OwnedFrame> = (0..50).map(frame).collect();
+    let write = |frames: &[OwnedFrame]| pcap(frames, false, false);
+    for claimed in [81u32, 200, 2_000, 1 << 20] {
+        let mut bytes = write(&frames);
+        let at = place(&write, &frames, 20);
+        bytes[at + 8..at + 12].copy_from_slice(&claimed.to_le_bytes());
+        let (times, told, _) = read("long.pcap", bytes);
+        let expected: Vec<Timestamp> = frames.iter().enumerate().filter(|(n, _)| *n != 20).map(|(_, f)| f.at).collect();
+        assert_eq!(times, expected, "{claimed}: {told:?}");
+        let words = format!("long.pcap is damaged at byte {at}: {} bytes were passed over", 16 + frames[20].data.len());
+        assert!(told[0].starts_with(&words), "{claimed}: {told:?}");
+    }
+}
+
+#[test]
+fn several_damaged_places_are_counted_and_an_unreadable_end_is_told_besides() {
+    let frames: Vec<OwnedFrame> = (0..90).map(frame).collect();
+    let write = |frames: &[OwnedFrame]| pcap(frames, false, true);
+    let mut bytes = write(&frames);
+    for number in [10, 40, 70] {
+        let at = place(&write, &frames, number);
+        bytes[at..at + 16].fill(0xee);
+    }
+    let cut = bytes.len() - 30;
+    bytes.truncate(cut);
+    let (times, told, unread) = read("worn.pcap", bytes);
+    assert_eq!(times.len(), 86, "{told:?}");
+    assert!(told[0].starts_with("worn.pcap is damaged in 3 places, the first at byte "), "{told:?}");
+    assert!(told[1].starts_with("worn.pcap ends inside a record"), "{told:?}");
+    assert_eq!(unread, [told[1].clone()]);
+}
+
+/// Writers that put more into a field than it may have are believed: there is nothing better behind such a record.
+#[test]
+fn records_that_are_odd_throughout_are_read_as_they_are() {
+    let frames: Vec<OwnedFrame> = (0..30).map(frame).collect();
+    let mut nano = pcap(&frames, false, true);
+    // Nanoseconds in a file that says microseconds.
+    nano[..4].copy_from_slice(&0xa1b2_c3d4u32.to_le_bytes());
+    let (times, told, _) = read("odd.pcap", nano);
+    assert_eq!((times.len(), told), (30, vec![]));
+    // Lengths on the wire that were never filled in.
+    let mut zeros = frames;
+    zeros.iter_mut().for_each(|frame| frame.wire_len = 0);
+    let (times, told, _) = read("zeros.pcap", pcap(&zeros, true, false));
+    assert_eq!((times.len(), told), (30, vec![]));
+}
+
+#[test]
+fn captures_one_behind_the_other_in_one_file_are_all_read() {
+    let frames: Vec<OwnedFrame> = (0..40).map(frame).collect();
+    let parts = [
+        pcap(&frames[..10], false, false),
+        pcap(&frames[10..20], true, true),
+        pcapng(&frames[20..25], false),
+        pcapng(&frames[25..30], true),
+        pcap(&[], false, true),
+        pcap(&frames[30..], false, true),
+    ];
+    let (times, told, unread) = read("joined.cap", parts.concat());
+    let expected: Vec<u64> = frames
+        .iter()
+        .enumerate()
+        .map(|(n, frame)| match n {
+            0..10 => frame.at.nanos() / 1000 * 1000,
+            _ => frame.at.nanos(),
+        })
+        .collect();
+    assert_eq!(times.iter().map(|at| at.nanos()).collect::<Vec<_>>(), expected, "{told:?}");
+    assert_eq!((told, unread), (vec![], vec![]));
+    // Other link types than that of the first one are kept.
+    let raw: Vec<OwnedFrame> = frames.iter().map(|frame| OwnedFrame { link: LinkType::RAW, ..frame.clone() }).collect();
+    let bytes: &'static [u8] = [pcap(&frames, true, false), pcap(&raw, false, true)].concat().leak();
+    let mut source = FileSource::from_bytes("links.pcap", bytes).unwrap();
+    let mut links = Vec::new();
+    while let Some(frame) = source.next() {
+        links.push(frame.link);
+    }
+    assert_eq!(links, [[LinkType::ETHERNET; 40], [LinkType::RAW; 40]].concat());
+    let (times, told, unread) =
+        read("torn.pcap", [pcap(&frames, false, true), pcap(&[], false, true)[..19].to_vec()].concat());
+    assert_eq!((times.len(), unread.len()), (40, 1), "{told:?}");
+    assert!(told[0].starts_with("torn.pcap ends inside the header of another capture"), "{told:?}");
+}
+
+/// An interface statistics block with what the interface and the system dropped so far.
+fn statistics(interface: u32, dropped: [Option<u64>; 2], big_endian: bool) -> Vec<u8> {
+    let order = |little: &[u8]| -> Vec<u8> {
+        if big_endian { little.iter().rev().copied().collect() } else { little.to_vec() }
+    };
+    let mut body = [order(&interface.to_le_bytes()), vec![0; 8]].concat();
+    for (code, count) in [5u16, 7].into_iter().zip(dropped) {
+        if let Some(count) = count {
+            body.extend([order(&code.to_le_bytes()), order(&8u16.to_le_bytes()), order(&count.to_le_bytes())].concat());
+        }
+    }
+    let len = order(&u32::try_from(body.len() + 12).unwrap().to_le_bytes());
+    [order(&5u32.to_le_bytes()), len.clone(), body, len].concat()
+}
+
+#[test]
+fn statistics_count_from_the_beginning_for_each_interface_and_section() {
+    for big in [false, true] {
+        let two: Vec<OwnedFrame> =
+            (0..4).map(|n| OwnedFrame { link: LinkType(u16::try_from(n % 2 + 1).unwrap()), ..frame(n) }).collect();
+        let sections = [
+            pcapng(&two, big),
+            statistics(0, [Some(1), Some(10)], big),
+            statistics(1, [None, Some(5)], big),
+            statistics(0, [Some(2), Some(25)], big),
+            statistics(0, [None, Some(40)], big),
+            pcapng(&two, big),
+            statistics(0, [Some(3), Some(100)], big),
+            statistics(0, [Some(3), Some(100)], big),
+        ];
+        let bytes: &'static [u8] = sections.concat().leak();
+        let mut source = FileSource::from_bytes("lost.pcapng", bytes).unwrap();
+        while source.next().is_some() {}
+        assert_eq!(source.dropped(), Dropped { kernel: 40 + 5 + 100, interface: 2 + 3 });
+    }
+}
+
+#[test]
+fn an_empty_piece_among_others_is_told_and_alone_it_is_no_capture() {
+    let folder = tempfile::tempdir().unwrap();
+    let (first, last) = gets().into_iter().partition::<Vec<_>, _>({
+        let mut count = 0;
+        move |_| {
+            count += 1;
+            count <= 12
+        }
+    });
+    let pieces = [
+        write(&folder, "1.pcap", &pcap(&first, false, true)),
+        write(&folder, "2.pcap", b""),
+        write(&folder, "3.pcap", &pcap(&[], false, true)[..10]),
+        write(&folder, "4.pcap", &pcap(&last, false, true)),
+    ];
+    let (found, engine) = inspect_files(&pieces);
+    assert_eq!(json(&found), json(&inspect_files(&[testdata("get-nano.pcap")]).0));
+    assert!(engine.trouble[0].contains("2.pcap is empty"), "{:?}", engine.trouble);
+    assert!(engine.trouble[1].contains("3.pcap ends inside its header"), "{:?}", engine.trouble);
+    assert_eq!(engine.unread, [engine.trouble[1].clone()], "nothing is missing of what is empty");
+    let refused = |file: usize| {
+        let settings = Settings { files: vec![pieces[file].clone()], ..Settings::default() };
+        capture::open(&settings).err().map(|errors| errors.len())
+    };
+    assert_eq!((refused(1), refused(2)), (Some(1), Some(1)));
+}
+
+/// Each is opened in its turn; what is compressed, and what overlaps, too.
+#[test]
+fn pieces_without_end_are_read_in_order_of_time_whatever_their_names() {
+    let folder = tempfile::tempdir().unwrap();
+    let demo = frames(&testdata("demo.pcap.zst"));
+    let size = demo.len().div_ceil(300);
+    let mut files = Vec::new();
+    for (number, part) in demo.chunks(size).enumerate() {
+        let bytes = pcap(part, number % 2 == 0, true);
+        let bytes = if number % 5 == 0 { zstd::encode_all(&bytes[..], 1).unwrap() } else { bytes };
+        files.push(write(&folder, &format!("{:03}.pcap", (number * 7) % 1000), &bytes));
+    }
+    files.reverse();
+    let (merged, engine) = inspect_files(&files);
+    assert_eq!((merged.len(), engine.trouble), (1839, vec![]));
+    let interleaved: Vec<_> = (0..20)
+        .map(|part| {
+            let mine: Vec<_> = demo.iter().skip(part).step_by(20).cloned().collect();
+            write(&folder, &format!("part{part}.pcapng"), &pcapng(&mine, part % 2 == 0))
+        })
+        .collect();
+    let (merged, engine) = inspect_files(&interleaved);
+    assert_eq!((merged.len(), engine.trouble), (1839, vec![]));
+}
+
+#[test]
+fn a_piece_that_is_gone_in_its_turn_is_told_and_the_others_are_read() {
+    let folder = tempfile::tempdir().unwrap();
+    let demo = frames(&testdata("demo.pcap.zst"));
+    let files: Vec<_> = demo
+        .chunks(demo.len().div_ceil(8))
+        .enumerate()
+        .map(|(number, part)| write(&folder, &format!("{number}.pcap"), &pcap(part, false, true)))
+        .collect();
+    let settings = Settings { files: files.clone(), ..Settings::default() };
+    let source = capture::open(&settings).unwrap();
+    std::fs::remove_file(&files[7]).unwrap();
+    let (found, engine) = inspect_source(source, &settings);
+    assert!(found.len() > 1_000, "{}", found.len());
+    assert!(engine.unread.len() == 1 && engine.unread[0].contains("7.pcap"), "{:?}", engine.unread);
 }
 
 #[test]

@@ -10,6 +10,15 @@ const FILE_HEADER: usize = 24;
 /// Bytes of a record header.
 const RECORD_HEADER: usize = 16;
 
+/// Bytes that a record may well have; only more than that is doubted. The largest segmentation offload is 512 KiB.
+const LIKELY: usize = 512 * 1024;
+/// Seconds between two records that follow each other where the place of the first one is only guessed.
+const NEAR: u32 = 24 * 3600;
+/// Seconds that a guessed place may be away from the last record: two years.
+const NOT_FAR: u32 = 2 * 365 * 24 * 3600;
+/// Records that have to follow each other for a guess to hold.
+const CHAIN: usize = 4;
+
 /// A classic pcap file: byte order, resolution and link type are the same throughout.
 #[derive(Debug)]
 pub(super) struct Classic {
@@ -19,6 +28,10 @@ pub(super) struct Classic {
     /// Bytes of a record header: 16, or 24 in files of patched libpcaps that store more.
     record_header: usize,
     link: LinkType,
+    /// Whether records that look odd are taken as they are: no better ones were found behind such a one.
+    trusting: bool,
+    /// The seconds of the last record.
+    seconds: Option<u32>,
 }
 
 impl Classic {
@@ -42,7 +55,7 @@ impl Classic {
         // The upper bits tell whether frames end in a checksum; the length fields inside tell it as well.
         let link = LinkType(u16::try_from(network & 0xffff).unwrap_or_default());
         input.consume(FILE_HEADER);
-        Ok(Some(Self { big_endian, tick, record_header, link }))
+        Ok(Some(Self { big_endian, tick, record_header, link, trusting: false, seconds: None }))
     }
 
     /// The link type of every frame.
@@ -56,24 +69,45 @@ impl Classic {
         available.len() >= self.record_header && available.len() - self.record_header >= captured
     }
 
-    /// Moves to the next record.
-    pub(super) fn next(&self, input: &mut Input) -> std::io::Result<Next> {
+    /// Moves to the next record. Where its header, or what stands behind it, looks like none, a better place is looked
+    /// for; in what is `piped` only where the header is impossible, for looking ahead waits.
+    pub(super) fn next(&mut self, input: &mut Input, piped: bool) -> std::io::Result<Next> {
         if !input.fill(self.record_header)? {
             let left = input.available().len();
             return Ok(if left == 0 { Next::End } else { Next::Cut { want: self.record_header, have: left } });
         }
         let header = input.available();
+        if super::file::begins(header) {
+            return Ok(Next::Another);
+        }
         let captured = self.u32(header, 8) as usize;
         if captured > super::file::MAX_FRAME_BYTES {
-            return Ok(Next::Unreadable { claims: captured as u64 });
+            let found = search(input, |bytes, at, ended| self.chain(bytes, at, ended));
+            return Ok(found.unwrap_or(Next::Unreadable { claims: captured as u64 }));
         }
+        if !self.trusting && !piped && self.is_doubtful(header, captured) {
+            let likely = self.is_likely(header);
+            match look(input, &|bytes, at, ended| self.chain(bytes, at, ended)) {
+                // The record is whole: what is damaged stands behind it.
+                Some(at) if likely && at >= self.record_header + captured => {}
+                Some(at) => {
+                    input.consume(at);
+                    return Ok(Next::Passed { bytes: at as u64 });
+                }
+                None => self.trusting = true,
+            }
+        }
+        let header = input.available();
         let fraction = u64::from(self.u32(header, 4)).saturating_mul(self.tick);
         let at = u64::from(self.u32(header, 0)).saturating_mul(1_000_000_000).saturating_add(fraction);
         let wire_len = self.u32(header, 12);
         if !input.fill(self.record_header + captured)? {
             let have = input.available().len() - self.record_header;
-            return Ok(Next::Cut { want: captured, have });
+            let behind = if piped { None } else { search(input, |bytes, at, ended| self.chain(bytes, at, ended)) };
+            return Ok(behind.unwrap_or(Next::Cut { want: captured, have }));
         }
+        let seconds = self.u32(input.available(), 0);
+        self.seconds = Some(seconds);
         Ok(Next::Record(Record {
             at: Timestamp::from_nanos(at),
             link: self.link,
@@ -83,9 +117,72 @@ impl Classic {
         }))
     }
 
+    /// Whether a record, or what follows it as far as that is there, looks like none.
+    fn is_doubtful(&self, available: &[u8], captured: usize) -> bool {
+        let next = available.get(self.record_header + captured..).unwrap_or_default();
+        let follows = next.len() < self.record_header || self.is_likely(next) || super::file::begins(next);
+        !(self.is_likely(available) && follows)
+    }
+
+    /// Whether this looks like the header of a record.
+    fn is_likely(&self, header: &[u8]) -> bool {
+        let (fraction, captured, wire) = (self.u32(header, 4), self.u32(header, 8), self.u32(header, 12));
+        u64::from(fraction).saturating_mul(self.tick) < 1_000_000_000
+            && captured > 0
+            && wire >= captured
+            && wire as usize <= LIKELY
+    }
+
+    /// Whether records follow each other from this place on; `ended` says that there is nothing behind these bytes.
+    fn chain(&self, bytes: &[u8], mut at: usize, ended: bool) -> bool {
+        let mut last = None;
+        for found in 0..CHAIN {
+            let near = if found == 0 { NOT_FAR } else { NEAR };
+            let rest = bytes.get(at..).unwrap_or_default();
+            if super::file::begins(rest) || rest.len() < self.record_header {
+                let is_end = ended && (at == bytes.len() || found > 1);
+                return (found > 0 && is_end) || super::file::begins(rest);
+            }
+            let seconds = self.u32(rest, 0);
+            if !self.is_likely(rest) || last.or(self.seconds).is_some_and(|last| last.abs_diff(seconds) > near) {
+                return false;
+            }
+            last = Some(seconds);
+            at += self.record_header + self.u32(rest, 8) as usize;
+        }
+        true
+    }
+
     fn u32(&self, bytes: &[u8], at: usize) -> u32 {
         let value = le32(bytes, at);
         if self.big_endian { value.swap_bytes() } else { value }
+    }
+}
+
+/// Bytes that are looked through at once, and as many again that are looked at from the last of them.
+const REACH: usize = 4 << 20;
+
+/// The next place that `fits`, as far as one look goes. The end of the input is told to `fits`.
+pub(super) fn look(input: &mut Input, fits: &dyn Fn(&[u8], usize, bool) -> bool) -> Option<usize> {
+    let ended = !input.look_ahead(2 * REACH);
+    let bytes = input.available();
+    let last = if ended { bytes.len() } else { REACH };
+    (1..last).find(|at| fits(bytes, *at, ended))
+}
+
+/// Looks for a place that `fits` up to the end of the input, and moves there; `None` where there is none.
+pub(super) fn search(input: &mut Input, fits: impl Fn(&[u8], usize, bool) -> bool) -> Option<Next> {
+    let mut passed = 0;
+    loop {
+        if let Some(at) = look(input, &fits) {
+            input.consume(at);
+            return Some(Next::Passed { bytes: passed + at as u64 });
+        }
+        if input.available().len() < 2 * REACH {
+            return None;
+        }
+        input.consume(REACH - 1);
+        passed += REACH as u64 - 1;
     }
 }
 

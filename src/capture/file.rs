@@ -1,10 +1,13 @@
-//! Capture files: which format by content, then record after record; a broken end is told, not fatal.
+//! Capture files: which format by content, then record after record; a broken place or end is told, not fatal.
 
 use std::fs::File;
-use std::io::{self, Read};
+use std::io::{self, Read, Seek as _, SeekFrom};
 use std::ops::Range;
 use std::os::fd::AsFd;
-use std::path::Path;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::Duration;
 
 use arrayvec::ArrayVec;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -13,7 +16,7 @@ use rustix::io::Errno;
 use super::classic::Classic;
 use super::input::{Input, size_of};
 use super::pcapng::Pcapng;
-use super::{CaptureError, Dropped, FEW, Few, Frame, Halt, LinkType, Source, is_standard_input};
+use super::{CaptureError, Dropped, FEW, Few, Frame, Halt, LinkType, Settings, Source, is_standard_input};
 use crate::exchange::Timestamp;
 
 /// Longest frame that is read, in bytes. A record that claims more cannot be real (the largest segmentation
@@ -42,11 +45,69 @@ impl<R: Read + AsFd> Read for Patient<R> {
     }
 }
 
+/// Files that stay open while they are read. Of more each is opened for every piece that is read of it, so that no limit
+/// on open files is reached, however many there are.
+const MAX_OPEN: usize = 4;
+
+/// A file that is open only while something is read of it.
+struct ByName {
+    path: PathBuf,
+    position: u64,
+    /// Device and number of the file, which another one by its name does not have.
+    identity: (u64, u64),
+}
+
+impl Read for ByName {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        let mut file = open_patiently(&self.path)?;
+        let meta = file.metadata()?;
+        if (meta.dev(), meta.ino()) != self.identity {
+            return Err(io::Error::other("another file has taken its name since it was opened first"));
+        }
+        file.seek(SeekFrom::Start(self.position))?;
+        let read = file.read(into)?;
+        self.position += read as u64;
+        Ok(read)
+    }
+}
+
+/// Opens a file; where too many are open at the moment, connections among them, it waits for one to be closed.
+fn open_patiently(path: &Path) -> io::Result<File> {
+    const PAUSE: Duration = Duration::from_millis(10);
+    const TRIES: u32 = 500;
+    for _ in 0..TRIES {
+        match File::open(path) {
+            Err(error) if matches!(Errno::from_io_error(&error), Some(Errno::MFILE | Errno::NFILE)) => {
+                thread::sleep(PAUSE);
+            }
+            opened => return opened,
+        }
+    }
+    File::open(path)
+}
+
 /// What the decompressor says of bytes after a whole member that do not begin another one (RFC 1952, 2.2).
 const NOT_GZIP: &str = "invalid gzip header";
 
 /// What capture files begin with, read in little-endian order: pcap of each kind and byte order, and pcapng.
-const MAGIC: [u32; 7] = [0xa1b2_c3d4, 0xa1b2_3c4d, 0xa1b2_cd34, 0xd4c3_b2a1, 0x4d3c_b2a1, 0x34cd_b2a1, 0x0a0d_0d0a];
+const MAGIC: [u32; 7] = [0x0a0d_0d0a, 0xa1b2_c3d4, 0xa1b2_3c4d, 0xa1b2_cd34, 0xd4c3_b2a1, 0x4d3c_b2a1, 0x34cd_b2a1];
+
+/// Whether a capture file begins here, where a record or block could begin as well.
+pub(super) fn begins(bytes: &[u8]) -> bool {
+    let magic = super::classic::le32(bytes, 0);
+    if !MAGIC.contains(&magic) {
+        return false;
+    }
+    match bytes {
+        // A byte order; or a version of 2.4, then two fields that nobody uses.
+        [0x0a, 0x0d, 0x0d, 0x0a, _, _, _, _, 0x4d, 0x3c, 0x2b, 0x1a, ..]
+        | [0x0a, 0x0d, 0x0d, 0x0a, _, _, _, _, 0x1a, 0x2b, 0x3c, 0x4d, ..] => true,
+        [_, _, _, _, 2, 0, 4, 0, 0, 0, 0, 0, 0, 0, 0, 0, ..] | [_, _, _, _, 0, 2, 0, 4, 0, 0, 0, 0, 0, 0, 0, 0, ..] => {
+            magic != 0x0a0d_0d0a
+        }
+        _ => false,
+    }
+}
 
 /// A record found in the input window.
 #[derive(Clone, Debug)]
@@ -64,6 +125,12 @@ pub(super) struct Record {
 pub(super) enum Next {
     Record(Record),
     End,
+    /// Another capture file begins: somebody put one behind the other.
+    Another,
+    /// Bytes that are no record were passed over.
+    Passed {
+        bytes: u64,
+    },
     /// The file ends inside a record or block.
     Cut {
         want: usize,
@@ -80,6 +147,23 @@ enum Format {
     Pcapng(Pcapng),
 }
 
+impl Format {
+    /// The format that the input begins with, its header read.
+    fn open(input: &mut Input) -> io::Result<Option<Self>> {
+        if let Some(classic) = Classic::open(input)? {
+            return Ok(Some(Self::Classic(classic)));
+        }
+        Ok(Pcapng::open(input)?.map(Self::Pcapng))
+    }
+
+    fn dropped(&self) -> Dropped {
+        match self {
+            Self::Classic(_) => Dropped::default(),
+            Self::Pcapng(pcapng) => pcapng.dropped(),
+        }
+    }
+}
+
 /// Something to read, whatever is in it.
 pub(crate) struct Opened {
     /// Its name for people.
@@ -88,32 +172,52 @@ pub(crate) struct Opened {
     pub(crate) input: Input,
     /// Stored size in bytes, where known.
     pub(crate) size: Option<u64>,
+    /// Where it can be opened again.
+    pub(crate) path: Option<PathBuf>,
+    /// Ends it early.
+    pub(crate) halt: Halt,
 }
 
 impl Opened {
-    /// Opens a file, or standard input where it is `-`. Where it waits for bytes, `halt` ends it.
-    pub(crate) fn open(file: &Path, halt: &Halt) -> Result<Self, CaptureError> {
+    /// Opens a file of those that are asked for, or standard input where it is `-`. Where it waits for bytes, the halt
+    /// ends it.
+    pub(crate) fn open(file: &Path, settings: &Settings) -> Result<Self, CaptureError> {
+        Self::one_of(file, settings.files.len(), &settings.halt)
+    }
+
+    /// Opens one of `count` files.
+    pub(crate) fn one_of(file: &Path, count: usize, halt: &Halt) -> Result<Self, CaptureError> {
         if is_standard_input(file) {
             let stdin = Patient { from: io::stdin(), halt: halt.clone() };
-            return Self::read("standard input", Box::new(stdin), None);
+            return Self::read("standard input", Box::new(stdin), None).map(|opened| opened.halted_by(halt));
         }
-        let opened = File::open(file).map_err(|source| CaptureError::Open { file: file.to_owned(), source })?;
-        if opened.metadata().is_ok_and(|meta| meta.is_dir()) {
-            let source = io::Error::from(io::ErrorKind::IsADirectory);
-            return Err(CaptureError::Open { file: file.to_owned(), source });
+        let failed = |source| CaptureError::Open { file: file.to_owned(), source };
+        let opened = open_patiently(file).map_err(failed)?;
+        let meta = opened.metadata().map_err(failed)?;
+        if meta.is_dir() {
+            return Err(failed(io::Error::from(io::ErrorKind::IsADirectory)));
         }
         let size = size_of(&opened);
         let name = file.display().to_string();
-        match size {
-            Some(_) => Self::read(&name, Box::new(opened), size),
-            None => Self::read(&name, Box::new(Patient { from: opened, halt: halt.clone() }), None),
-        }
+        let from: Box<dyn Read + Send> = match size {
+            Some(_) if count > MAX_OPEN => {
+                Box::new(ByName { path: file.to_owned(), position: 0, identity: (meta.dev(), meta.ino()) })
+            }
+            Some(_) => Box::new(opened),
+            None => Box::new(Patient { from: opened, halt: halt.clone() }),
+        };
+        let opened = Self::read(&name, from, size)?;
+        Ok(Self { path: size.map(|_| file.to_owned()), ..opened.halted_by(halt) })
     }
 
     /// Reads from anything.
     pub(crate) fn read(name: &str, from: Box<dyn Read + Send>, size: Option<u64>) -> Result<Self, CaptureError> {
         let input = Input::new(from).map_err(|source| CaptureError::Read { file: name.to_owned(), source })?;
-        Ok(Self { name: name.to_owned(), input, size })
+        Ok(Self { name: name.to_owned(), input, size, path: None, halt: Halt::default() })
+    }
+
+    fn halted_by(self, halt: &Halt) -> Self {
+        Self { halt: halt.clone(), ..self }
     }
 
     /// How far it was read, from 0 to 1.
@@ -121,6 +225,15 @@ impl Opened {
         let size = size?;
         Some(if size == 0 { 1.0 } else { (input.stored_bytes() as f64 / size as f64).min(1.0) })
     }
+}
+
+/// Places of a file that could not be read and were passed over.
+#[derive(Debug, Default)]
+struct PassedOver {
+    places: u64,
+    bytes: u64,
+    /// Where the first one begins.
+    first: u64,
 }
 
 /// A capture file or stream: pcap or pcapng, plain, gzip or zstd.
@@ -131,15 +244,21 @@ pub struct FileSource {
     current: Option<Record>,
     /// Stored size in bytes, where known.
     size: Option<u64>,
+    path: Option<PathBuf>,
+    halt: Halt,
     frames: u64,
-    trouble: Option<String>,
+    /// What files before this one in the same input lost.
+    dropped: Dropped,
+    passed_over: PassedOver,
+    /// Why it could not be read to its end.
+    unread: Option<String>,
     ended: bool,
 }
 
 impl FileSource {
     /// Opens a file, or standard input where it is `-`. Where it waits for bytes, `halt` ends it.
     pub fn open(file: &Path, halt: &Halt) -> Result<Self, CaptureError> {
-        Self::of(Opened::open(file, halt)?)
+        Self::of(Opened::one_of(file, 1, halt)?)
     }
 
     /// A capture that is in memory already, for example one built into the program.
@@ -156,11 +275,7 @@ impl FileSource {
     pub(crate) fn of(opened: Opened) -> Result<Self, CaptureError> {
         let failed = |source| CaptureError::Read { file: opened.name.clone(), source };
         let mut input = opened.input;
-        let format = if let Some(classic) = Classic::open(&mut input).map_err(failed)? {
-            Format::Classic(classic)
-        } else if let Some(pcapng) = Pcapng::open(&mut input).map_err(failed)? {
-            Format::Pcapng(pcapng)
-        } else {
+        let Some(format) = Format::open(&mut input).map_err(failed)? else {
             let begin: Vec<String> = input.available().iter().take(8).map(|byte| format!("{byte:02x}")).collect();
             let magic = input.available().first_chunk().map(|magic| u32::from_le_bytes(*magic));
             let file = opened.name;
@@ -172,8 +287,24 @@ impl FileSource {
                 CaptureError::NotACapture { file, begin: begin.join(" ") }
             });
         };
-        let (name, size) = (opened.name, opened.size);
-        Ok(Self { name, input, format, current: None, size, frames: 0, trouble: None, ended: false })
+        let Opened { name, size, path, halt, .. } = opened;
+        let (current, frames, dropped, passed_over, unread, ended) = Default::default();
+        Ok(Self { name, input, format, current, size, path, halt, frames, dropped, passed_over, unread, ended })
+    }
+
+    /// Whether it comes from a pipe or the like.
+    pub(super) const fn is_piped(&self) -> bool {
+        self.size.is_none()
+    }
+
+    /// What ends it early.
+    pub(super) const fn halt(&self) -> &Halt {
+        &self.halt
+    }
+
+    /// Where it can be opened again, from its beginning.
+    pub(super) fn path(&self) -> Option<&Path> {
+        self.path.as_deref()
     }
 
     /// The link type that the file header states; `None` in pcapng, where each interface has its own.
@@ -191,30 +322,55 @@ impl FileSource {
         if self.ended {
             return false;
         }
-        let next = match &mut self.format {
-            Format::Classic(classic) => classic.next(&mut self.input),
-            Format::Pcapng(pcapng) => pcapng.next(&mut self.input),
-        };
-        match next {
-            Ok(Next::Record(record)) => {
-                self.frames += 1;
-                self.current = Some(record);
-                return true;
+        let piped = self.is_piped();
+        loop {
+            let at = self.input.offset();
+            let next = match &mut self.format {
+                Format::Classic(classic) => classic.next(&mut self.input, piped),
+                Format::Pcapng(pcapng) => pcapng.next(&mut self.input, piped),
+            };
+            match next {
+                Ok(Next::Record(record)) => {
+                    self.frames += 1;
+                    self.current = Some(record);
+                    return true;
+                }
+                Ok(Next::Passed { bytes }) => {
+                    let PassedOver { places, bytes: sum, first } = &mut self.passed_over;
+                    *first = if *places == 0 { at } else { *first };
+                    (*places, *sum) = (*places + 1, *sum + bytes);
+                    continue;
+                }
+                Ok(Next::Another) if self.is_another() => continue,
+                Ok(Next::Another) => self.tell("ends inside the header of another capture", at),
+                Ok(Next::End) => {}
+                Ok(Next::Cut { want, have }) => {
+                    self.tell(&format!("ends inside a record ({have} of {want} bytes are there)"), at);
+                }
+                Ok(Next::Unreadable { claims }) => {
+                    self.tell(&format!("has a record that claims {claims} bytes, which cannot be right"), at);
+                }
+                Err(error) if error.to_string() == NOT_GZIP => {
+                    self.tell("goes on after its end with bytes that are not gzip, which were not read,", at);
+                }
+                Err(error) => self.tell(&format!("cannot be read on: {error}"), at),
             }
-            Ok(Next::End) => {}
-            Ok(Next::Cut { want, have }) => {
-                self.tell(&format!("ends inside a record ({have} of {want} bytes are there)"));
-            }
-            Ok(Next::Unreadable { claims }) => {
-                self.tell(&format!("has a record that claims {claims} bytes, which cannot be right"));
-            }
-            Err(error) if error.to_string() == NOT_GZIP => {
-                self.tell("goes on after its end with bytes that are not gzip, which were not read,");
-            }
-            Err(error) => self.tell(&format!("cannot be read on: {error}")),
+            self.ended = true;
+            return false;
         }
-        self.ended = true;
-        false
+    }
+
+    /// Moves into the capture that begins here.
+    fn is_another(&mut self) -> bool {
+        let dropped = self.format.dropped();
+        match Format::open(&mut self.input) {
+            Ok(Some(format)) => {
+                self.dropped = self.dropped.plus(dropped);
+                self.format = format;
+                true
+            }
+            _ => false,
+        }
     }
 
     /// Leaves the current frame behind.
@@ -244,12 +400,33 @@ impl FileSource {
         self.current.as_ref().map(|record| record.at)
     }
 
-    fn tell(&mut self, what: &str) {
+    /// Takes note that it could not be read to its end, which is not so where it was halted.
+    fn tell(&mut self, what: &str, at: u64) {
+        if self.halt.is_set() {
+            return;
+        }
         let used = match self.frames {
             1 => "the frame before it was used".to_owned(),
             frames => format!("the {frames} frames before it were used"),
         };
-        self.trouble = Some(format!("{} {what} at byte {}; {used}", self.name, self.input.offset()));
+        self.unread = Some(format!("{} {what} at byte {at}; {used}", self.name));
+    }
+
+    /// What is said of places that were passed over.
+    fn damage(&self) -> Option<String> {
+        let PassedOver { places, bytes, first } = self.passed_over;
+        let bytes = if bytes == 1 { "1 byte".to_owned() } else { format!("{bytes} bytes") };
+        let name = &self.name;
+        match places {
+            0 => None,
+            1 => {
+                Some(format!("{name} is damaged at byte {first}: {bytes} were passed over, and what follows was read"))
+            }
+            _ => Some(format!(
+                "{name} is damaged in {places} places, the first at byte {first}: {bytes} were passed over, and what \
+                 follows was read"
+            )),
+        }
     }
 }
 
@@ -278,14 +455,27 @@ impl Source for FileSource {
     }
 
     fn trouble(&self) -> Vec<String> {
-        self.trouble.clone().into_iter().collect()
+        self.damage().into_iter().chain(self.unread.clone()).collect()
+    }
+
+    fn unread(&self) -> Vec<String> {
+        self.unread.clone().into_iter().collect()
+    }
+
+    fn waits(&self) -> bool {
+        if !self.is_piped() || self.ended {
+            return false;
+        }
+        let passed = self.current.as_ref().map_or(0, |current| current.len);
+        let rest = self.input.available().get(passed..).unwrap_or_default();
+        !match &self.format {
+            Format::Classic(classic) => classic.is_whole(rest),
+            Format::Pcapng(pcapng) => pcapng.is_whole(rest),
+        }
     }
 
     fn dropped(&self) -> Dropped {
-        match &self.format {
-            Format::Classic(_) => Dropped::default(),
-            Format::Pcapng(pcapng) => pcapng.dropped(),
-        }
+        self.dropped.plus(self.format.dropped())
     }
 
     fn progress(&self) -> Option<f64> {

@@ -21,6 +21,8 @@ pub(crate) struct Input {
     /// Bytes of the decompressed stream before `start`.
     passed: u64,
     ended: bool,
+    /// What ended it, until that was told.
+    error: Option<io::Error>,
     read: Arc<AtomicU64>,
     compressed: bool,
 }
@@ -47,7 +49,8 @@ impl Input {
     }
 
     fn plain(from: Box<dyn Read + Send>, read: Arc<AtomicU64>) -> Self {
-        Self { from, buffer: vec![0; WINDOW], start: 0, end: 0, passed: 0, ended: false, read, compressed: false }
+        let buffer = vec![0; WINDOW];
+        Self { from, buffer, start: 0, end: 0, passed: 0, ended: false, error: None, read, compressed: false }
     }
 
     /// The bytes in the window.
@@ -85,6 +88,21 @@ impl Input {
 
     #[cold]
     fn fill_slow(&mut self, want: usize) -> io::Result<bool> {
+        match (self.read_up(want), self.error.take()) {
+            (false, Some(error)) => Err(error),
+            (enough, error) => {
+                self.error = error;
+                Ok(enough)
+            }
+        }
+    }
+
+    /// Like [`Input::fill`], but what goes wrong is told only by the fill that needs what could not be read.
+    pub(super) fn look_ahead(&mut self, want: usize) -> bool {
+        self.end - self.start >= want || self.read_up(want)
+    }
+
+    fn read_up(&mut self, want: usize) -> bool {
         self.buffer.copy_within(self.start..self.end, 0);
         self.end -= self.start;
         self.start = 0;
@@ -100,11 +118,11 @@ impl Input {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => {
                     self.ended = true;
-                    return Err(error);
+                    self.error = Some(error);
                 }
             }
         }
-        Ok(self.end >= want)
+        self.end >= want
     }
 
     /// Makes some more bytes available than there are, without waiting for many; false where the stream ends.

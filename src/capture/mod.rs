@@ -25,6 +25,7 @@ pub use filter::{Filter, Verdict};
 pub(crate) use input::Input;
 pub use memory::MemorySource;
 pub use merge::Merged;
+pub(crate) use merge::Pieces;
 pub use tunnel::{Tunnel, TunnelKind};
 
 use arrayvec::ArrayVec;
@@ -165,6 +166,17 @@ pub struct Dropped {
     pub interface: u64,
 }
 
+impl Dropped {
+    /// Both together.
+    #[must_use]
+    pub const fn plus(self, other: Self) -> Self {
+        Self {
+            kernel: self.kernel.saturating_add(other.kernel),
+            interface: self.interface.saturating_add(other.interface),
+        }
+    }
+}
+
 /// What a source has for whoever asks it.
 #[derive(Clone, Copy, Debug)]
 pub enum Polled<'a> {
@@ -199,6 +211,16 @@ pub trait Source {
         Vec::new()
     }
 
+    /// The inputs that could not be read to their end, in the same words as in [`Source::trouble`].
+    fn unread(&self) -> Vec<String> {
+        Vec::new()
+    }
+
+    /// Whether the next frame is not here yet and has to be waited for, as far as is known without waiting.
+    fn waits(&self) -> bool {
+        false
+    }
+
     /// Frames that never reached this source, as far as it was told.
     fn dropped(&self) -> Dropped {
         Dropped::default()
@@ -225,6 +247,14 @@ impl<S: Source + ?Sized> Source for Box<S> {
 
     fn trouble(&self) -> Vec<String> {
         (**self).trouble()
+    }
+
+    fn unread(&self) -> Vec<String> {
+        (**self).unread()
+    }
+
+    fn waits(&self) -> bool {
+        (**self).waits()
     }
 
     fn dropped(&self) -> Dropped {
@@ -289,12 +319,12 @@ pub enum CaptureError {
 
 /// Opens every file of `settings` and merges them by time.
 pub fn open(settings: &Settings) -> Result<Box<dyn Source + Send>, Vec<CaptureError>> {
-    let mut sources = Vec::new();
+    let mut pieces = Pieces::default();
     let mut errors = Vec::new();
     for file in &settings.files {
-        match FileSource::open(file, &settings.halt) {
-            Ok(source) => sources.push(source),
-            Err(error) => errors.push(error),
+        match Opened::open(file, settings).and_then(FileSource::of) {
+            Ok(source) => pieces.add(source),
+            Err(error) => errors.extend(pieces.leave_out(error)),
         }
     }
     if let Some(expression) = &settings.bpf
@@ -302,12 +332,13 @@ pub fn open(settings: &Settings) -> Result<Box<dyn Source + Send>, Vec<CaptureEr
     {
         errors.push(error);
     }
+    let pieces = pieces.known(&mut errors);
     if !errors.is_empty() {
         return Err(errors);
     }
-    Ok(match <[FileSource; 1]>::try_from(sources) {
-        Ok([only]) => Box::new(only),
-        Err(sources) => Box::new(Merged::new(sources)),
+    Ok(match pieces.only() {
+        Ok(only) => only,
+        Err(pieces) => Box::new(Merged::of(pieces)),
     })
 }
 

@@ -1,5 +1,8 @@
 //! The pcapng format (draft-ietf-opsawg-pcapng): sections of blocks; interfaces with link types of their own.
 
+use std::collections::BTreeMap;
+
+use super::classic::{look, search};
 use super::file::{MAX_FRAME_BYTES, Next, Record};
 use super::input::Input;
 use super::{Dropped, LinkType};
@@ -12,6 +15,21 @@ const PACKET: u32 = 2;
 const SIMPLE_PACKET: u32 = 3;
 const INTERFACE_STATISTICS: u32 = 5;
 const ENHANCED_PACKET: u32 = 6;
+
+/// Blocks that a place is known by where it has to be guessed: those that are read, names, secrets, and custom ones.
+const KNOWN: [u32; 11] = [
+    SECTION_HEADER,
+    INTERFACE,
+    PACKET,
+    SIMPLE_PACKET,
+    4,
+    INTERFACE_STATISTICS,
+    ENHANCED_PACKET,
+    9,
+    10,
+    0xbad,
+    0x4000_0bad,
+];
 
 /// Interfaces remembered for a section; packets of further ones are unreadable.
 const MAX_INTERFACES: usize = 65_536;
@@ -44,7 +62,12 @@ pub(super) struct Pcapng {
     big_endian: bool,
     interfaces: Vec<Interface>,
     last_at: Timestamp,
+    /// What the sections before this one lost.
     dropped: Dropped,
+    /// What each interface of this section lost so far: every block that says so counts from the beginning.
+    lost: BTreeMap<u32, Dropped>,
+    /// Whether blocks that look odd are taken as they are: no better ones were found behind such a one.
+    trusting: bool,
 }
 
 impl Pcapng {
@@ -59,8 +82,8 @@ impl Pcapng {
     }
 
     /// Frames that the recorder says it dropped.
-    pub(super) const fn dropped(&self) -> Dropped {
-        self.dropped
+    pub(super) fn dropped(&self) -> Dropped {
+        self.lost.values().fold(self.dropped, |sum, lost| sum.plus(*lost))
     }
 
     /// Whether `available` begins with a whole block that holds a frame.
@@ -69,8 +92,9 @@ impl Pcapng {
         matches!(kind, ENHANCED_PACKET | SIMPLE_PACKET | PACKET) && available.len() >= len.next_multiple_of(4).max(12)
     }
 
-    /// Moves to the next block that holds a frame.
-    pub(super) fn next(&mut self, input: &mut Input) -> std::io::Result<Next> {
+    /// Moves to the next block that holds a frame. Where a block contradicts itself, a better place is looked for; in
+    /// what is `piped` only where its length is impossible, for looking ahead waits.
+    pub(super) fn next(&mut self, input: &mut Input, piped: bool) -> std::io::Result<Next> {
         loop {
             if !input.fill(12)? {
                 let left = input.available().len();
@@ -79,29 +103,46 @@ impl Pcapng {
             let kind = super::classic::le32(input.available(), 0);
             if kind == SECTION_HEADER {
                 let Some(big_endian) = byte_order(input.available()) else {
-                    return Ok(Next::Unreadable { claims: 0 });
+                    return Ok(self.lost_at(0, input));
                 };
                 self.big_endian = big_endian;
                 self.interfaces.clear();
+                self.dropped = self.dropped();
+                self.lost.clear();
+            } else if super::file::begins(input.available()) {
+                return Ok(Next::Another);
             }
             let kind = self.u32(input.available(), 0);
             let len = self.u32(input.available(), 4) as usize;
             // The length counts the block's own twelve bytes, and is padded to four.
             let padded = len.next_multiple_of(4);
-            if len < 12 {
-                return Ok(Next::Unreadable { claims: len as u64 });
-            }
             let frame = matches!(kind, ENHANCED_PACKET | SIMPLE_PACKET | PACKET);
+            if len < 12 || (padded > MAX_BLOCK_BYTES && frame) {
+                return Ok(self.lost_at(len, input));
+            }
             if padded > MAX_BLOCK_BYTES {
-                if frame {
-                    return Ok(Next::Unreadable { claims: len as u64 });
+                if !KNOWN.contains(&kind) && !self.trusting {
+                    if let Some(at) = self.look(input) {
+                        input.consume(at);
+                        return Ok(Next::Passed { bytes: at as u64 });
+                    }
+                    self.trusting = true;
                 }
                 if !input.skip(padded as u64)? {
                     return Ok(Next::Cut { want: padded, have: 0 });
                 }
                 continue;
             }
-            if !input.fill(padded)? {
+            let whole = input.fill(padded)?;
+            let doubtful = !whole || self.u32(input.available(), padded - 4) as usize != len;
+            if doubtful && !piped && !self.trusting {
+                if let Some(at) = self.look(input) {
+                    input.consume(at);
+                    return Ok(Next::Passed { bytes: at as u64 });
+                }
+                self.trusting = true;
+            }
+            if !whole {
                 // Without its closing length a last block is still whole enough.
                 let have = input.available().len();
                 if have + 4 < padded || !input.fill(len.saturating_sub(4))? {
@@ -114,12 +155,49 @@ impl Pcapng {
                         record.len = padded;
                         return Ok(Next::Record(record));
                     }
-                    None => return Ok(Next::Unreadable { claims: len as u64 }),
+                    None if doubtful => return Ok(self.lost_at(len, input)),
+                    None => {
+                        input.consume(padded);
+                        return Ok(Next::Passed { bytes: padded as u64 });
+                    }
                 }
             }
             self.describe(kind, input.available().get(..len).unwrap_or(input.available()));
             input.consume(padded);
         }
+    }
+
+    /// Goes on behind a block whose length cannot be right, where that is possible.
+    fn lost_at(&self, len: usize, input: &mut Input) -> Next {
+        let found = search(input, |bytes, at, ended| self.chain(bytes, at, ended));
+        found.unwrap_or(Next::Unreadable { claims: len as u64 })
+    }
+
+    /// The next place where blocks follow each other, as far as one look goes.
+    fn look(&self, input: &mut Input) -> Option<usize> {
+        look(input, &|bytes, at, ended| self.chain(bytes, at, ended))
+    }
+
+    /// Whether blocks follow each other from this place on; `ended` says that there is nothing behind these bytes.
+    fn chain(&self, bytes: &[u8], mut at: usize, ended: bool) -> bool {
+        /// Blocks that have to: each states its length twice.
+        const CHAIN: usize = 2;
+        for found in 0..CHAIN {
+            let rest = bytes.get(at..).unwrap_or_default();
+            if super::file::begins(rest) {
+                return true;
+            }
+            let (kind, len) = (self.u32(rest, 0), self.u32(rest, 4) as usize);
+            if found > 0 && ended && at == bytes.len() {
+                return true;
+            }
+            let possible = KNOWN.contains(&kind) && (12..=MAX_BLOCK_BYTES).contains(&len) && len.is_multiple_of(4);
+            if !possible || len > rest.len() || self.u32(rest, len - 4) as usize != len {
+                return false;
+            }
+            at += len;
+        }
+        true
     }
 
     /// A frame from a packet block that says it is `len` bytes long, of which the last four may not be there; `None`
@@ -179,13 +257,16 @@ impl Pcapng {
                 self.interfaces.push(interface);
             }
             INTERFACE_STATISTICS => {
-                let mut dropped = self.dropped;
+                let interface = self.u32(block, 8);
+                let mut lost = self.lost.get(&interface).copied().unwrap_or_default();
                 self.options(block, 20, |code, value| match code {
-                    5 => dropped.interface = dropped.interface.saturating_add(self.u64(value)),
-                    7 => dropped.kernel = dropped.kernel.saturating_add(self.u64(value)),
+                    5 => lost.interface = self.u64(value),
+                    7 => lost.kernel = self.u64(value),
                     _ => {}
                 });
-                self.dropped = dropped;
+                if self.lost.len() < MAX_INTERFACES {
+                    self.lost.insert(interface, lost);
+                }
             }
             _ => {}
         }

@@ -178,6 +178,10 @@ impl LinesReader {
         self.pieces.trouble(&self.skipped)
     }
 
+    pub(super) fn unread(&self) -> Option<String> {
+        self.pieces.unread()
+    }
+
     pub(super) fn progress(&self) -> Option<f64> {
         self.pieces.progress()
     }

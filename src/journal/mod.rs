@@ -27,7 +27,7 @@ pub use join::{Exchange, Exchanges};
 pub use record::{RecordError, Recorded, Recorder, Rotation, Target, TargetError};
 pub use source::JournalSource;
 
-use crate::capture::{self, CaptureError, FileSource, Filter, Merged, Opened, Source};
+use crate::capture::{self, CaptureError, FileSource, Filter, Merged, Opened, Pieces, Source};
 use crate::exchange::Event;
 
 use source::{Found, Reader};
@@ -40,6 +40,11 @@ pub trait EventSource {
     /// What went wrong on the way, in words for people: what could not be read and was passed over, a file that was
     /// cut. What was read stands.
     fn trouble(&self) -> Vec<String> {
+        Vec::new()
+    }
+
+    /// The inputs that could not be read to their end, in the same words as in [`EventSource::trouble`].
+    fn unread(&self) -> Vec<String> {
         Vec::new()
     }
 
@@ -116,11 +121,11 @@ impl<S: Source + Send + 'static> From<S> for Origin {
 
 /// Opens every file of `settings`, captures or recordings as their content says, and merges them by time.
 pub fn open(settings: &capture::Settings) -> Result<Origin, Vec<JournalError>> {
-    let (mut captures, mut journals, mut errors) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut captures, mut journals, mut errors) = (Pieces::default(), Vec::new(), Vec::new());
     let mut names = [None, None];
     for file in &settings.files {
         let name = file.display().to_string();
-        let opened = Opened::open(file, &settings.halt).map_err(JournalError::from);
+        let opened = Opened::open(file, settings).map_err(JournalError::from);
         let [capture, journal] = &mut names;
         match opened.and_then(Reader::of) {
             Ok(Found::Journal(reader)) => {
@@ -130,9 +135,9 @@ pub fn open(settings: &capture::Settings) -> Result<Origin, Vec<JournalError>> {
             Ok(Found::Other(opened)) => match FileSource::of(opened) {
                 Ok(source) => {
                     capture.get_or_insert(name);
-                    captures.push(source);
+                    captures.add(source);
                 }
-                Err(error) => errors.push(error.into()),
+                Err(error) => errors.extend(captures.leave_out(error).map(JournalError::from)),
             },
             Err(error) => errors.push(error),
         }
@@ -142,18 +147,21 @@ pub fn open(settings: &capture::Settings) -> Result<Origin, Vec<JournalError>> {
     {
         errors.push(error.into());
     }
+    let captures = captures.known(&mut errors);
     let [capture, journal] = names;
-    let Some(journal) = journal else { return if errors.is_empty() { Ok(frames(captures)) } else { Err(errors) } };
+    let Some(journal) = journal else {
+        return if errors.is_empty() { Ok(frames(captures)) } else { Err(errors) };
+    };
     if let Some(capture) = capture {
         errors.push(JournalError::Mixed { capture, journal: journal.clone() });
     }
     events(settings, journals, journal, errors)
 }
 
-fn frames(captures: Vec<FileSource>) -> Origin {
-    match <[FileSource; 1]>::try_from(captures) {
-        Ok([only]) => only.into(),
-        Err(captures) => Merged::new(captures).into(),
+fn frames(captures: Pieces) -> Origin {
+    match captures.only() {
+        Ok(only) => Origin::Frames(only),
+        Err(captures) => Merged::of(captures).into(),
     }
 }
 

@@ -47,7 +47,7 @@ pub(super) enum Step {
 
 impl Pieces {
     pub(super) fn new(opened: Opened, what: &'static str, between: usize, most: usize) -> Self {
-        let Opened { name, input, size } = opened;
+        let Opened { name, input, size, .. } = opened;
         Self { name, input, size, what, between, most, used: 0, count: 0, failed: None, ended: false }
     }
 
@@ -125,15 +125,19 @@ impl Pieces {
 
     /// What went wrong.
     pub(super) fn trouble(&self, skipped: &Skipped) -> Vec<String> {
+        self.unread().into_iter().chain(skipped.words(&self.name, self.what)).collect()
+    }
+
+    /// Why it was not read to its end.
+    pub(super) fn unread(&self) -> Option<String> {
         let before = self.count.saturating_sub(1);
         let (name, what) = (&self.name, self.what);
-        let failed = self.failed.as_ref().map(|failed| match failed {
+        self.failed.as_ref().map(|failed| match failed {
             Failed::Stopped(how) => {
                 format!("{name} {how}: what wrote it was stopped, or still writes; {what}s before that: {before}")
             }
             Failed::Broken(how) => format!("{name} {how}; {what}s before that: {before}"),
-        });
-        failed.into_iter().chain(skipped.words(name, what)).collect()
+        })
     }
 
     /// How far the file was read, from 0 to 1.

@@ -79,6 +79,13 @@ impl Reader {
         }
     }
 
+    fn unread(&self) -> Option<String> {
+        match self {
+            Self::Gor(reader) => reader.unread(),
+            Self::Lines(reader) => reader.unread(),
+        }
+    }
+
     fn progress(&self) -> Option<f64> {
         match self {
             Self::Gor(reader) => reader.progress(),
@@ -90,7 +97,7 @@ impl Reader {
 impl JournalSource {
     /// Opens a recording, or standard input where it is `-`. Where it waits for bytes, `halt` ends it.
     pub fn open(file: &Path, halt: &Halt) -> Result<Self, JournalError> {
-        Self::only(Opened::open(file, halt)?)
+        Self::only(Opened::one_of(file, 1, halt)?)
     }
 
     /// Reads a recording from anything; `size` is its stored size in bytes, where known, for progress.
@@ -208,6 +215,10 @@ impl EventSource for JournalSource {
 
     fn trouble(&self) -> Vec<String> {
         self.readers.iter().flat_map(Reader::trouble).collect()
+    }
+
+    fn unread(&self) -> Vec<String> {
+        self.readers.iter().filter_map(Reader::unread).collect()
     }
 
     fn progress(&self) -> Option<f64> {

@@ -15,8 +15,20 @@ pub fn inspect(
     interests: Interests,
     sink: &mut dyn FnMut(Event) -> bool,
 ) -> Result<Engine, RunError> {
+    inspect_as_it_comes(source, capture, interests, sink, &mut || {})
+}
+
+/// Like [`inspect`], and calls `pause` whenever what comes next has to be waited for, as with a pipe: then is the time to
+/// write out what is held back.
+pub fn inspect_as_it_comes(
+    source: impl Into<Origin>,
+    capture: &capture::Settings,
+    interests: Interests,
+    sink: &mut dyn FnMut(Event) -> bool,
+    pause: &mut dyn FnMut(),
+) -> Result<Engine, RunError> {
     match source.into() {
-        Origin::Frames(source) => inspect_frames(source, capture, interests, sink),
+        Origin::Frames(source) => inspect_frames(source, capture, interests, sink, pause),
         Origin::Events(mut source) => {
             source.set_interests(interests);
             while let Some(event) = source.next() {
@@ -31,7 +43,7 @@ pub fn inspect(
 
 /// What is known at the end of a recording.
 pub(super) fn read_from(source: &JournalSource) -> Engine {
-    Engine { trouble: source.trouble(), ..Engine::default() }
+    Engine { trouble: source.trouble(), unread: source.unread(), ..Engine::default() }
 }
 
 fn inspect_frames(
@@ -39,11 +51,16 @@ fn inspect_frames(
     capture: &capture::Settings,
     interests: Interests,
     sink: &mut dyn FnMut(Event) -> bool,
+    pause: &mut dyn FnMut(),
 ) -> Result<Engine, RunError> {
     let mut tap = Tap::new(capture, interests)?;
     let mut wanted = true;
     // Frames that were handed on together with the last one that is wanted tell nothing any more.
-    while wanted && tap.pull(&mut *source, &mut |event| wanted = wanted && sink(event)) {}
+    while wanted && tap.pull(&mut *source, &mut |event| wanted = wanted && sink(event)) {
+        if source.waits() {
+            pause();
+        }
+    }
     if wanted {
         tap.finish(&mut |event| {
             sink(event);

@@ -64,7 +64,7 @@ pub use control::{Control, Listener, RampState, State, TargetState};
 use counting::Counting;
 use course::{KnownSpan, Part};
 use external::{External, Teller, Telling, Workers};
-pub use inspect::inspect;
+pub use inspect::{inspect, inspect_as_it_comes};
 use keeper::Keeper;
 use levels::Levels;
 use note::note;

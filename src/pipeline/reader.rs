@@ -100,7 +100,9 @@ impl FileReader {
                 }
                 Err(errors) => {
                     let why: Vec<String> = errors.iter().map(ToString::to_string).collect();
-                    engine.trouble.push(format!("after {} of {passes} passes: {}", reading.pass, why.join("; ")));
+                    let words = format!("after {} of {passes} passes: {}", reading.pass, why.join("; "));
+                    engine.trouble.push(words.clone());
+                    engine.unread.push(words);
                     break;
                 }
             }

@@ -225,6 +225,7 @@ impl Tap {
                 unknown: streams.unknown,
             },
             trouble: [source.trouble(), self.decoder.advice()].concat(),
+            unread: source.unread(),
         }
     }
 }

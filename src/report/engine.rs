@@ -14,6 +14,11 @@ impl Engine {
                 self.trouble.push(trouble);
             }
         }
+        for unread in other.unread {
+            if !self.unread.contains(&unread) {
+                self.unread.push(unread);
+            }
+        }
     }
 }
 

@@ -118,6 +118,7 @@ impl InspectLedger {
             },
             sample: chosen.map_or_else(|| everything(self.seen), |chosen| chosen.sample()),
             trouble: engine.trouble,
+            unread: engine.unread,
             ..blank("inspect", started)
         };
         debug_assert!(summary.balances(), "the ledger does not add up: {summary:?}");

@@ -319,6 +319,8 @@ pub struct Engine {
     pub streams: Streams,
     /// What went wrong on the way, in words for people.
     pub trouble: Vec<String>,
+    /// Inputs that could not be read to their end; told in `trouble` too.
+    pub unread: Vec<String>,
 }
 
 /// What a live capture shed and could not even tell as it happened.
@@ -550,6 +552,7 @@ impl Reporter {
             routes,
             kinds,
             trouble,
+            unread: engine.unread,
             results_failed,
             ..blank(self.command, self.started)
         };

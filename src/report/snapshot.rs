@@ -184,6 +184,7 @@ impl Reporter {
             timeline,
             curves,
             trouble: engine.trouble,
+            unread: engine.unread,
             ..blank(self.command, self.started)
         };
         debug_assert!(self.ledger.balances(), "the ledger does not add up: {summary:?}");

@@ -91,6 +91,9 @@ pub struct Summary {
     pub gates: Vec<Gate>,
     /// What went wrong on the way, in words for people.
     pub trouble: Vec<String>,
+    /// Inputs that could not be read to their end, in the same words: what stands here is about what was read before.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unread: Vec<String>,
     /// Whether the results could not be written to their end; told in `trouble` too.
     #[serde(skip)]
     pub results_failed: bool,

@@ -1,4 +1,4 @@
-//! The exit code of a run: trouble first, then what was demanded of it.
+//! The exit code of a run: trouble first, an input that was not read to its end among it, then what was demanded.
 
 use std::process::ExitCode;
 
@@ -7,12 +7,23 @@ use shadowtap::report::Summary;
 use crate::output::tell;
 use crate::{GATE_FAILED, TROUBLE};
 
-/// Tells each demand that did not hold, and why, in a line; says how the program ends.
+/// Tells what could not be read to its end, before anything else is said of a run.
+pub(crate) fn tell_unread(summary: &Summary) {
+    for unread in &summary.unread {
+        tell(&format!("error: {unread}; what follows is about what was read"));
+    }
+}
+
+/// Tells each demand that did not hold, and why, in a line, and last what could not be read to its end; says how the
+/// program ends.
 pub(crate) fn ending(summary: &Summary, trouble: bool) -> ExitCode {
     for gate in summary.failed_gates() {
         tell(&format!("gate failed: {}: {}", gate.gate, gate.reason));
     }
-    match (trouble, summary.failed_gates().next()) {
+    for unread in &summary.unread {
+        tell(&format!("error: not all of the capture was read: {unread}"));
+    }
+    match (trouble || !summary.unread.is_empty(), summary.failed_gates().next()) {
         (true, _) => ExitCode::from(TROUBLE),
         (false, Some(_)) => ExitCode::from(GATE_FAILED),
         (false, None) => ExitCode::SUCCESS,

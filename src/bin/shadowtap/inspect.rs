@@ -1,5 +1,6 @@
 //! `shadowtap inspect`: the exchanges of capture files, one a line, or what they amount to. Nothing is sent.
 
+use std::cell::RefCell;
 use std::io::{self, Write};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -18,7 +19,7 @@ use shadowtap::report::{
 
 use crate::output::{self, tell, write_summary};
 use crate::signals::Stop;
-use crate::terminal;
+use crate::{gates, terminal};
 
 /// Runs the command.
 pub(crate) fn run(typed: typed::Inspect) -> anyhow::Result<ExitCode> {
@@ -30,13 +31,16 @@ pub(crate) fn run(typed: typed::Inspect) -> anyhow::Result<ExitCode> {
     let started = Started::now();
     let stop = Stop::listen(&capture.halt, None)?;
     let mut ledger = InspectLedger::choosing(Selection::new(&select));
-    let mut shown = Shown::new(view, status, select.seed, routes);
-    let engine = pipeline::inspect(source, &capture, interests(view), &mut |event| {
-        let wanted = !ledger.note(&event) || shown.take(event);
+    let shown = RefCell::new(Shown::new(view, status, select.seed, routes));
+    let mut take = |event| {
+        let wanted = !ledger.note(&event) || shown.borrow_mut().take(event);
         wanted && !stop.asked()
-    })?;
+    };
+    let mut pause = || shown.borrow_mut().out.flush();
+    let engine = pipeline::inspect_as_it_comes(source, &capture, interests(view), &mut take, &mut pause)?;
     let summary = ledger.finish(engine, started);
-    let (count, written) = shown.finish(&summary);
+    let (count, written) = shown.into_inner().finish(&summary);
+    gates::tell_unread(&summary);
     if let Some(output) = &output {
         write_summary(output, mode, &summary)?;
     }
@@ -48,7 +52,7 @@ pub(crate) fn run(typed: typed::Inspect) -> anyhow::Result<ExitCode> {
         // What went wrong is for people, wherever the figures go.
         summary.trouble.iter().for_each(|trouble| tell(&format!("warning: {trouble}")));
     }
-    Ok(ExitCode::SUCCESS)
+    Ok(gates::ending(&summary, false))
 }
 
 /// What has to be known of bodies for this view.
@@ -157,6 +161,13 @@ impl Work {
 }
 
 impl Out {
+    /// Writes out what is held back.
+    fn flush(&mut self) {
+        if self.written.is_ok() {
+            self.written = self.to.flush();
+        }
+    }
+
     fn text(&mut self, text: &str) {
         if self.written.is_ok() {
             self.written = self.to.write_all(text.as_bytes());

@@ -80,6 +80,7 @@ pub(crate) fn run(args: ReplayCommand) -> anyhow::Result<ExitCode> {
     let summary = pipeline::run(run, &counters, stop.wait());
     drop((watch, socket));
     let summary = summary?;
+    gates::tell_unread(&summary);
     write(&outputs, &summary)?;
     Ok(gates::ending(&summary, summary.nothing_delivered() || summary.results_failed))
 }

@@ -122,6 +122,10 @@ impl GorReader {
         self.pieces.trouble(&self.skipped)
     }
 
+    pub(in crate::journal) fn unread(&self) -> Option<String> {
+        self.pieces.unread()
+    }
+
     pub(in crate::journal) fn progress(&self) -> Option<f64> {
         self.pieces.progress()
     }
