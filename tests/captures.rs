@@ -307,15 +307,18 @@ fn read(name: &str, bytes: Vec<u8>) -> (Vec<Timestamp>, Vec<String>, Vec<String>
     (times, source.trouble(), source.unread())
 }
 
+/// Makes a file of frames.
+type ToFile<'a> = &'a dyn Fn(&[OwnedFrame]) -> Vec<u8>;
+
 /// Where the record or block of the frame of this number begins, in what `write` makes of frames.
-fn place(write: &dyn Fn(&[OwnedFrame]) -> Vec<u8>, frames: &[OwnedFrame], number: usize) -> usize {
+fn place(write: ToFile<'_>, frames: &[OwnedFrame], number: usize) -> usize {
     write(&frames[..number]).len()
 }
 
 #[test]
 fn behind_a_damaged_place_the_next_record_is_found_and_what_was_passed_over_is_told() {
     let frames: Vec<OwnedFrame> = (0..200).map(frame).collect();
-    let formats: [(&str, &dyn Fn(&[OwnedFrame]) -> Vec<u8>); 5] = [
+    let formats: [(&str, ToFile<'_>); 5] = [
         ("little.pcap", &|frames| pcap(frames, false, false)),
         ("big.pcap", &|frames| pcap(frames, true, false)),
         ("nano.pcap", &|frames| pcap(frames, false, true)),
@@ -396,7 +399,9 @@ fn records_that_are_odd_throughout_are_read_as_they_are() {
     assert_eq!((times.len(), told), (30, vec![]));
     // Lengths on the wire that were never filled in.
     let mut zeros = frames;
-    zeros.iter_mut().for_each(|frame| frame.wire_len = 0);
+    for frame in &mut zeros {
+        frame.wire_len = 0;
+    }
     let (times, told, _) = read("zeros.pcap", pcap(&zeros, true, false));
     assert_eq!((times.len(), told), (30, vec![]));
 }
