@@ -1,11 +1,10 @@
 //! What counts as a difference: flags and files, the same rules in both.
 
-use std::fmt::Display;
-use std::fs;
 use std::path::Path;
 
 use serde::Deserialize;
 
+use crate::bounded::{self, ReadError};
 use crate::middleware::Share;
 use crate::replay::{self, Beside};
 use crate::report::compare::{RuleError, Rules};
@@ -15,7 +14,7 @@ use super::mistakes::Mistakes;
 use super::typed;
 
 /// Largest file of rules, in bytes; a larger one is a mistake.
-const MAX_FILE: u64 = 1 << 20;
+const MAX_FILE: usize = 1 << 20;
 /// Largest body that can be asked to be looked into, in bytes: many of them have to fit into `--max-memory`.
 const LARGEST_BODY: usize = 16 << 20;
 
@@ -81,12 +80,10 @@ fn max_body(place: &str, typed: Option<&str>, rules: &mut Rules, mistakes: &mut 
 }
 
 fn read(path: &Path) -> Result<File, String> {
-    let cannot = |why: &dyn Display| format!("cannot read it: {why}");
-    let len = fs::metadata(path).map_err(|why| cannot(&why))?.len();
-    if len > MAX_FILE {
-        return Err("it is larger than any list of rules".to_owned());
-    }
-    let text = fs::read_to_string(path).map_err(|why| cannot(&why))?;
+    let text = bounded::read_text(path, "a list of rules", MAX_FILE).map_err(|error| match error {
+        ReadError::Io(why) => format!("cannot read it: {why}"),
+        error => format!("it {error}"),
+    })?;
     toml::from_str(&text).map_err(|error| {
         let line = error.span().and_then(|span| text.get(..span.start)).map(|before| before.matches('\n').count() + 1);
         let at = line.map_or(String::new(), |line| format!("line {line}: "));

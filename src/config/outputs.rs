@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use crate::bounded;
 use crate::capture;
 use crate::files::FileMode;
 use crate::report::Patterns;
@@ -11,7 +12,7 @@ use super::mistakes::Mistakes;
 use super::{Output, Outputs, typed};
 
 /// Largest file of routes that is read: a larger one is refused.
-const MAX_ROUTES_FILE: u64 = 4 << 20;
+const MAX_ROUTES_FILE: usize = 4 << 20;
 
 /// Where the summary, the results and the page go.
 pub(super) fn all(typed: &typed::Report, capture: &capture::Settings, mistakes: &mut Mistakes) -> Outputs {
@@ -40,13 +41,8 @@ pub(super) fn mode(typed: Option<&str>, mistakes: &mut Mistakes) -> FileMode {
 pub(super) fn routes(path: Option<&Path>, mistakes: &mut Mistakes) -> Arc<Patterns> {
     let read = |path: &Path| {
         let shown = path.display();
-        let size = path.metadata().map_err(|error| format!("cannot read {shown}: {error}"))?.len();
-        if size > MAX_ROUTES_FILE {
-            return Err(format!(
-                "{shown} has {size} bytes, and routes {MAX_ROUTES_FILE} at most: is it the right file?"
-            ));
-        }
-        let text = std::fs::read_to_string(path).map_err(|error| format!("cannot read {shown}: {error}"))?;
+        let text = bounded::read_text(path, "a list of routes", MAX_ROUTES_FILE);
+        let text = text.map_err(|error| format!("{shown} {error}"))?;
         Patterns::parse(&text).map_err(|error| format!("{shown}: {error}"))
     };
     path.and_then(|path| mistakes.keep("--routes", read(path))).map_or_else(Arc::default, Arc::new)

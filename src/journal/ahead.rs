@@ -28,7 +28,7 @@ pub(super) struct Entry {
 /// The records that were read and not told yet.
 ///
 /// Invariant: `first` is the number of the first entry; `asked` holds the numbers of entries whose request is not told.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Ahead {
     entries: VecDeque<(Entry, usize)>,
     first: u64,
@@ -36,12 +36,31 @@ pub(super) struct Ahead {
     /// Exchanges of which the end is still to be told.
     under_way: HashSet<ExchangeId, foldhash::fast::RandomState>,
     bytes: usize,
+    most: usize,
+}
+
+impl Default for Ahead {
+    fn default() -> Self {
+        Self {
+            entries: VecDeque::new(),
+            first: 0,
+            asked: BinaryHeap::new(),
+            under_way: HashSet::default(),
+            bytes: 0,
+            most: MAX_AHEAD_BYTES,
+        }
+    }
 }
 
 impl Ahead {
+    /// Looks ahead `bytes` bytes of messages at most.
+    pub(super) fn set_most(&mut self, bytes: usize) {
+        self.most = bytes.min(MAX_AHEAD_BYTES);
+    }
+
     /// Whether no more has to be read before the next event is told.
     pub(super) fn is_full(&self) -> bool {
-        self.entries.len() >= MAX_AHEAD || self.bytes >= MAX_AHEAD_BYTES
+        self.entries.len() >= MAX_AHEAD || self.bytes >= self.most
     }
 
     /// Whether an exchange of this id is among them.

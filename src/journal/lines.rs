@@ -28,6 +28,9 @@ use super::skipped::Skipped;
 /// Longest line that is read, in bytes: both heads and bodies at their longest, in base64, and the rest. A longer one is
 /// passed over, and counted.
 const MAX_LINE_BYTES: usize = (MAX_HEAD_BYTES + MAX_KEPT_BODY) * 2 / 3 * 4 + (2 << 20);
+/// Bytes of memory that a byte of a line takes at most: the window that holds it, which doubles as it grows and is copied
+/// then; what is decoded of it, with the chunks made of that; its strings, where they have escapes.
+const COST: usize = 6;
 /// Bytes of the first line by which its kind is told.
 const ENOUGH: usize = 64 * 1024;
 
@@ -115,8 +118,9 @@ pub(super) struct LinesReader {
 }
 
 impl LinesReader {
-    pub(super) fn new(opened: Opened) -> Self {
-        let pieces = Pieces::new(opened, "line", 0, MAX_LINE_BYTES);
+    /// Reads lines of which none costs more than `memory` bytes.
+    pub(super) fn new(opened: Opened, memory: usize) -> Self {
+        let pieces = Pieces::new(opened, "line", 0, MAX_LINE_BYTES.min(memory / COST));
         let keep = Interests { request_body: Interest::Keep, response_body: Interest::Keep };
         Self { pieces, interests: keep, current: None, skipped: Skipped::default() }
     }
@@ -134,7 +138,7 @@ impl LinesReader {
                 Step::Piece(piece) => (piece, false),
                 Step::Torn(piece) => (piece, true),
                 Step::TooLong => {
-                    self.skip("it is too long", "");
+                    self.skip("it is too long", &self.pieces.limit());
                     continue;
                 }
                 Step::End => return false,

@@ -123,11 +123,13 @@ impl<S: Source + Send + 'static> From<S> for Origin {
 pub fn open(settings: &capture::Settings) -> Result<Origin, Vec<JournalError>> {
     let (mut captures, mut journals, mut errors) = (Pieces::default(), Vec::new(), Vec::new());
     let mut names = [None, None];
+    // Each file has a record in memory.
+    let memory = settings.max_memory.0 / 2 / settings.files.len().max(1);
     for file in &settings.files {
         let name = file.display().to_string();
         let opened = Opened::open(file, settings).map_err(JournalError::from);
         let [capture, journal] = &mut names;
-        match opened.and_then(Reader::of) {
+        match opened.and_then(|opened| Reader::of(opened, memory)) {
             Ok(Found::Journal(reader)) => {
                 journal.get_or_insert(name);
                 journals.push(reader);
@@ -179,5 +181,6 @@ fn events(
         errors.push(JournalError::NoPackets { journal });
     }
     source.set_ports(settings.ports.clone());
+    source.set_memory(settings.max_memory.0);
     if errors.is_empty() { Ok(Origin::Events(Box::new(source))) } else { Err(errors) }
 }

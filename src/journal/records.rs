@@ -111,6 +111,11 @@ impl Pieces {
         self.input.available().get(piece.clone()).unwrap_or_default()
     }
 
+    /// How long a piece may be, in words.
+    pub(super) fn limit(&self) -> String {
+        format!("{} KiB is the limit, which grows with --max-memory", self.most >> 10)
+    }
+
     /// The number of the current piece, from 1.
     pub(super) const fn count(&self) -> u64 {
         self.count

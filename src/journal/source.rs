@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use crate::capture::{CaptureError, Halt, Opened};
+use crate::capture::{CaptureError, Halt, MaxMemory, Opened};
 use crate::exchange::{ConnectionId, Event};
 use crate::http1::{Interest, Interests};
 
@@ -43,15 +43,15 @@ pub(super) enum Found {
 }
 
 impl Reader {
-    /// Looks what is in a file.
-    pub(super) fn of(mut opened: Opened) -> Result<Found, JournalError> {
+    /// Looks what is in a file, of which no record may cost more than `memory` bytes.
+    pub(super) fn of(mut opened: Opened, memory: usize) -> Result<Found, JournalError> {
         let file = opened.name.clone();
         let failed = |source| CaptureError::Read { file: file.clone(), source };
         if is_gor(&mut opened.input).map_err(failed)? {
-            return Ok(Found::Journal(Self::Gor(Box::new(GorReader::new(opened)))));
+            return Ok(Found::Journal(Self::Gor(Box::new(GorReader::new(opened, memory)))));
         }
         match lines::begins(&mut opened.input).map_err(failed)? {
-            Begins::AsLines => Ok(Found::Journal(Self::Lines(Box::new(LinesReader::new(opened))))),
+            Begins::AsLines => Ok(Found::Journal(Self::Lines(Box::new(LinesReader::new(opened, memory))))),
             Begins::WithoutMessages => Err(JournalError::WithoutMessages { file: opened.name }),
             Begins::AsResults => Err(JournalError::Results { file: opened.name }),
             Begins::Otherwise => Ok(Found::Other(opened)),
@@ -106,7 +106,7 @@ impl JournalSource {
     }
 
     fn only(opened: Opened) -> Result<Self, JournalError> {
-        match Reader::of(opened)? {
+        match Reader::of(opened, MaxMemory::default().0)? {
             Found::Journal(reader) => Ok(Self::of(vec![reader])),
             Found::Other(opened) => Err(JournalError::other(opened)),
         }
@@ -134,6 +134,12 @@ impl JournalSource {
                 reader.set_interests(interests);
             }
         }
+    }
+
+    /// Holds a quarter of `bytes` at most besides the records at hand.
+    pub(super) fn set_memory(&mut self, bytes: usize) {
+        self.ahead.set_most(bytes / 8);
+        self.pairing.set_most(bytes / 8);
     }
 
     /// Only exchanges with servers of these ports count; with an empty list all do. `.gor` does not say reliably.

@@ -6,6 +6,7 @@
 //! A line is an expression, blanks, and a value that ends at the next blank; `#` begins a comment line. The first line
 //! whose expression matches decides. A value is the name of a target, or `-` for none at all.
 
+use std::collections::HashSet;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -15,12 +16,15 @@ use regex_automata::{Anchored, Input};
 
 use super::context::Fields;
 use super::{Context, Link, filter, params};
+use crate::bounded;
 use crate::exchange::{Outcome, Request};
 
 /// The rule under which a request ends that belongs to no target of the run.
 pub const ROUTE: &str = "route";
 /// Most routes of one map; a longer one is a mistake.
 pub const MAX_ROUTES: usize = 100_000;
+/// Largest file of a map, in bytes; a larger one is a mistake.
+const MAX_MAP_BYTES: usize = 16 << 20;
 /// What one map may take as a machine, in bytes; a larger one is a mistake.
 const MAX_MACHINE_BYTES: usize = 256 << 20;
 /// What the states of a machine may take that are met on the way, in bytes; past it they are forgotten and found anew.
@@ -103,13 +107,8 @@ impl RouteMap {
     /// The values that name targets, each once, in the order in which they first stand.
     #[must_use]
     pub fn names(&self) -> Vec<Arc<str>> {
-        let mut names: Vec<Arc<str>> = Vec::new();
-        for value in self.values.iter().filter(|value| &***value != "-") {
-            if !names.contains(value) {
-                names.push(Arc::clone(value));
-            }
-        }
-        names
+        let mut seen = HashSet::new();
+        self.values.iter().filter(|value| &***value != "-" && seen.insert(Arc::clone(value))).cloned().collect()
     }
 
     /// The value of the first line whose expression matches. `buffer` is memory that is used again.
@@ -233,7 +232,7 @@ impl Targets {
 
 /// A map from a file. A mistake is told with its line; line 0 is the file itself.
 pub fn read(path: &Path, on: On) -> Result<RouteMap, Vec<(usize, String)>> {
-    let text = std::fs::read_to_string(path).map_err(|why| vec![(0, format!("cannot be read: {why}"))])?;
+    let text = bounded::read_text(path, "a map", MAX_MAP_BYTES).map_err(|error| vec![(0, error.to_string())])?;
     RouteMap::parse(&text, on).map_err(|all| all.into_iter().map(|(line, error)| (line, error.to_string())).collect())
 }
 

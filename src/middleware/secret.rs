@@ -5,8 +5,12 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 
+use crate::bounded;
+
 /// Largest file that is taken for a secret, in bytes; a larger one is a mistake.
 const MAX_SECRET_BYTES: usize = 64 * 1024;
+/// Bytes of line ends that may stand behind it.
+const LINE_END: usize = 64;
 
 /// Something that nobody is shown.
 #[derive(Clone, PartialEq, Eq)]
@@ -75,7 +79,8 @@ impl Secrets {
             }
             (Self::Real, Place::File(path)) => {
                 let path = folder.join(path);
-                let text = std::fs::read(&path).map_err(|why| SecretError::File { path: path.clone(), why })?;
+                let text = bounded::read(&path, "a secret", MAX_SECRET_BYTES + LINE_END)
+                    .map_err(|error| SecretError::File { path: path.clone(), why: error.into_io() })?;
                 Secret::new(text, &path.display().to_string())
             }
         }

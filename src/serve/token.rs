@@ -1,8 +1,7 @@
 //! What shows that somebody may steer a run.
 
 use std::fmt;
-use std::fs::File;
-use std::io::{self, Read as _};
+use std::io;
 use std::path::{Path, PathBuf};
 
 use data_encoding::HEXLOWER;
@@ -10,11 +9,13 @@ use rand::RngExt as _;
 use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
 
+use crate::bounded::{self, ReadError};
+
 /// Fewest characters of a token: what is shorter can be guessed.
 const MIN_CHARACTERS: usize = 16;
 
-/// Longest file that holds one; no more than that is ever read of it.
-const MAX_BYTES: u64 = 4096;
+/// Longest file that is read for one.
+const MAX_BYTES: usize = 4096;
 
 /// Bytes of a token of our own.
 const OWN_BYTES: usize = 16;
@@ -40,6 +41,14 @@ pub enum TokenError {
         /// The system's words.
         source: io::Error,
     },
+    /// There is too much in it.
+    #[error("{} {why}; `openssl rand -hex 16` makes a token", path.display())]
+    TooLong {
+        /// The file.
+        path: PathBuf,
+        /// How much may be there.
+        why: String,
+    },
     /// What is in it cannot stand in a header.
     #[error(
         "{}: a token is one word of {MIN_CHARACTERS} or more letters, digits and signs; `openssl rand -hex 16` makes one",
@@ -61,10 +70,14 @@ impl Token {
 
     /// The one in a file, blanks around it left out.
     pub fn read(path: &Path) -> Result<Self, TokenError> {
-        let unreadable = |source| TokenError::Read { path: path.to_owned(), source };
-        let mut bytes = Vec::new();
-        File::open(path).and_then(|file| file.take(MAX_BYTES + 1).read_to_end(&mut bytes)).map_err(unreadable)?;
-        let text = String::from_utf8_lossy(&bytes);
+        let text = match bounded::read_text(path, "a token", MAX_BYTES) {
+            Ok(text) => text,
+            Err(ReadError::Io(source)) => return Err(TokenError::Read { path: path.to_owned(), source }),
+            Err(error @ ReadError::TooLarge { .. }) => {
+                return Err(TokenError::TooLong { path: path.to_owned(), why: error.to_string() });
+            }
+            Err(ReadError::NotText { .. }) => return Err(TokenError::NoToken { path: path.to_owned() }),
+        };
         let word = text.trim();
         let too_long = bytes.len() as u64 > MAX_BYTES;
         if too_long || word.len() < MIN_CHARACTERS || !word.bytes().all(|byte| byte.is_ascii_graphic()) {

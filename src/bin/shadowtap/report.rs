@@ -2,11 +2,12 @@
 //! recording.
 
 use std::fs::File;
-use std::io::{self, BufRead as _, BufReader, Read as _};
+use std::io::{self, BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Context as _, bail};
+use shadowtap::bounded;
 use shadowtap::config::{self, Output, typed};
 use shadowtap::files::FileMode;
 use shadowtap::report::gate::Watch;
@@ -107,10 +108,11 @@ fn of_run(path: &Path) -> anyhow::Result<Option<OfRun>> {
 
 /// A summary alone, as `--summary` writes it: an object over several lines.
 fn of_summary(path: &Path) -> anyhow::Result<Option<Summary>> {
-    let Ok(file) = File::open(path) else { return Ok(None) };
-    if !file.metadata().is_ok_and(|meta| meta.is_file() && meta.len() <= MAX_LINE) {
+    // A pipe is not opened here: what is read of it is gone.
+    if !path.metadata().is_ok_and(|meta| meta.is_file()) {
         return Ok(None);
     }
+    let Ok(file) = File::open(path) else { return Ok(None) };
     let mut lines = BufReader::new(file);
     let mut text = Vec::new();
     let read = |error| anyhow::Error::new(error).context(format!("cannot read {}", path.display()));
@@ -118,7 +120,9 @@ fn of_summary(path: &Path) -> anyhow::Result<Option<Summary>> {
     if text.trim_ascii() != b"{" {
         return Ok(None);
     }
-    lines.read_to_end(&mut text).map_err(read)?;
+    let left = usize::try_from(MAX_LINE).unwrap_or(usize::MAX).saturating_sub(text.len());
+    let more = bounded::rest(&mut lines, "a summary", left);
+    text.extend(more.with_context(|| format!("cannot use {}", path.display()))?);
     let summary = serde_json::from_slice(&text);
     summary.map(Some).with_context(|| format!("{} is no summary of a run, or was cut", path.display()))
 }
@@ -152,10 +156,10 @@ fn demanded(args: &ReportCommand, lines: bool, summary: &mut Summary) -> anyhow:
 
 /// The summary at the end of a file of results; `None` where the file is none.
 fn of_results(path: &Path) -> anyhow::Result<Option<Summary>> {
-    let Ok(file) = File::open(path) else { return Ok(None) };
-    if !file.metadata().is_ok_and(|meta| meta.is_file()) {
+    if !path.metadata().is_ok_and(|meta| meta.is_file()) {
         return Ok(None);
     }
+    let Ok(file) = File::open(path) else { return Ok(None) };
     let mut lines = BufReader::new(file);
     let mut line = Vec::new();
     let mut is_results = false;

@@ -28,7 +28,7 @@ const MAX_EARLY_BYTES: usize = 32 << 20;
 type Hash = foldhash::fast::RandomState;
 
 /// Makes events of records.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(in crate::journal) struct Pairing {
     interests: Interests,
     /// Requests without their response by the hash of their id; ids come twice where somebody pipelines.
@@ -40,6 +40,7 @@ pub(in crate::journal) struct Pairing {
     /// Ids of responses that were held, in the order in which they came, and when; some were fetched since.
     early_order: VecDeque<(u128, Timestamp)>,
     early_bytes: usize,
+    most_early: usize,
 }
 
 /// A response whose request has not come.
@@ -51,7 +52,27 @@ struct Early {
     message: Box<[u8]>,
 }
 
+impl Default for Pairing {
+    fn default() -> Self {
+        Self {
+            interests: Interests::default(),
+            waiting: HashMap::default(),
+            order: VecDeque::new(),
+            order_bytes: 0,
+            early: HashMap::default(),
+            early_order: VecDeque::new(),
+            early_bytes: 0,
+            most_early: MAX_EARLY_BYTES,
+        }
+    }
+}
+
 impl Pairing {
+    /// Holds `bytes` bytes of early responses at most.
+    pub(in crate::journal) fn set_most(&mut self, bytes: usize) {
+        self.most_early = bytes.min(MAX_EARLY_BYTES);
+    }
+
     /// What to keep of bodies from now on.
     pub(in crate::journal) const fn set_interests(&mut self, interests: Interests) {
         self.interests = interests;
@@ -218,7 +239,7 @@ impl Pairing {
         self.early_bytes += early.message.len();
         self.early_order.push_back((key, early.at));
         self.early.insert(key, early);
-        while self.early_order.len() > MAX_EARLY || self.early_bytes > MAX_EARLY_BYTES {
+        while self.early_order.len() > MAX_EARLY || self.early_bytes > self.most_early {
             self.give_up_early(numbers, sink);
         }
     }

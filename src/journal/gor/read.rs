@@ -17,6 +17,10 @@ use super::SEPARATOR;
 /// Longest record that is read, in bytes: the longest head and body that are kept, and as much again of chunk framing
 /// as any but a hostile one has. A longer one is passed over, and counted.
 const MAX_RECORD_BYTES: usize = MAX_HEAD_BYTES + MAX_KEPT_BODY + (8 << 20);
+/// Bytes of memory that a byte of a record takes at most: the window that holds it, which doubles as it grows and is copied
+/// then, and the message made of it.
+const COST: usize = 5;
+const TOO_LARGE: &str = "it is too large";
 /// Longest first line that is believed to be one.
 const MAX_META_BYTES: usize = 1024;
 /// Longest that a message is believed to have been under way. What claims more took no time.
@@ -63,8 +67,9 @@ pub(in crate::journal) struct GorReader {
 }
 
 impl GorReader {
-    pub(in crate::journal) fn new(opened: Opened) -> Self {
-        let pieces = Pieces::new(opened, "record", SEPARATOR.len(), MAX_RECORD_BYTES);
+    /// Reads records of which none costs more than `memory` bytes.
+    pub(in crate::journal) fn new(opened: Opened, memory: usize) -> Self {
+        let pieces = Pieces::new(opened, "record", SEPARATOR.len(), MAX_RECORD_BYTES.min(memory / COST));
         Self { pieces, current: None, skipped: Skipped::default() }
     }
 
@@ -75,7 +80,7 @@ impl GorReader {
             let piece = match self.pieces.advance(find) {
                 Step::Piece(piece) => piece,
                 Step::TooLong => {
-                    self.skip("it is too large");
+                    self.skip(TOO_LARGE);
                     continue;
                 }
                 // Without its separator nobody knows whether all of it is there.
@@ -131,8 +136,9 @@ impl GorReader {
     }
 
     fn skip(&mut self, why: &'static str) {
-        let count = self.pieces.count();
-        self.skipped.count(why, || format!("is record {count}"));
+        let (count, limit) = (self.pieces.count(), self.pieces.limit());
+        let detail = if why == TOO_LARGE { format!(": {limit}") } else { String::new() };
+        self.skipped.count(why, || format!("is record {count}{detail}"));
     }
 }
 

@@ -17,6 +17,8 @@ use std::fmt;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
+use crate::bounded;
+
 use super::route::Targets;
 use super::secret::Secrets;
 use super::spec::Spec;
@@ -38,7 +40,7 @@ pub use links::VERBS;
 use reader::{Reader, Table};
 
 /// Largest chain file, in bytes; a larger one is a mistake.
-const MAX_FILE_BYTES: u64 = 4 << 20;
+const MAX_FILE_BYTES: usize = 4 << 20;
 /// Most mistakes that are told of one file: beyond that the first ones have to be mended anyway.
 const MAX_MISTAKES: usize = 100;
 
@@ -101,11 +103,7 @@ impl ChainFile {
     /// Reads the file at `path`.
     pub fn read(path: &Path, environment: &Environment) -> Result<Self, Vec<Mistake>> {
         let whole = |message| vec![Mistake { path: path.to_owned(), line: 0, column: 0, message }];
-        let size = std::fs::metadata(path).map_err(|why| whole(format!("cannot be read: {why}")))?.len();
-        if size > MAX_FILE_BYTES {
-            return Err(whole(format!("has more than {} MiB: that is no chain file", MAX_FILE_BYTES >> 20)));
-        }
-        let text = std::fs::read_to_string(path).map_err(|why| whole(format!("cannot be read: {why}")))?;
+        let text = bounded::read_text(path, "a chain file", MAX_FILE_BYTES).map_err(|error| whole(error.to_string()))?;
         Self::parse(&text, path, environment)
     }
 
