@@ -131,6 +131,8 @@ mod tests {
         let path = folder.path().join("file");
         std::fs::write(&path, b"ab\xffc").unwrap();
         assert!(read_text(&path, "a list", 100).unwrap_err().to_string().contains("at byte 2"));
-        assert!(read_text(&folder.path().join("none"), "a list", 1).unwrap_err().to_string().contains("cannot be read: "));
+        assert!(
+            read_text(&folder.path().join("none"), "a list", 1).unwrap_err().to_string().contains("cannot be read: ")
+        );
     }
 }

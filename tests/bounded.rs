@@ -34,7 +34,10 @@ fn a_device_without_an_end_is_no_list() {
     let chain = folder.path().join("chain.toml");
     let of = |flag: &str, what: &str| {
         let capture = concat!(env!("CARGO_MANIFEST_DIR"), "/testdata/get-nano.pcap");
-        refused(&["replay", capture, "--to", "http://127.0.0.1:1", flag, "/dev/zero"], &["/dev/zero", "has more than", what]);
+        refused(
+            &["replay", capture, "--to", "http://127.0.0.1:1", flag, "/dev/zero"],
+            &["/dev/zero", "has more than", what],
+        );
     };
     of("--filters", "4 MiB, the limit of a chain file");
     of("--routes", "4 MiB, the limit of a list of routes");
@@ -46,7 +49,16 @@ fn a_device_without_an_end_is_no_list() {
     chain_of("[[link]]\nroute = { map = \"/dev/zero\" }\n", &["/dev/zero", "16 MiB, the limit of a map"]);
     refused(&["filters", "check", "/dev/zero"], &["/dev/zero", "4 MiB, the limit of a chain file"]);
     refused(
-        &["replay", "/dev/null", "--to", "http://127.0.0.1:1", "--metrics", "127.0.0.1:0", "--control-token-file", "/dev/zero"],
+        &[
+            "replay",
+            "/dev/null",
+            "--to",
+            "http://127.0.0.1:1",
+            "--metrics",
+            "127.0.0.1:0",
+            "--control-token-file",
+            "/dev/zero",
+        ],
         &["/dev/zero", "4 KiB, the limit of a token"],
     );
 }
@@ -87,7 +99,15 @@ fn most_memory(file: &Path, max_memory: &str) -> (usize, String) {
                while now=$(sed -n 's/^VmHWM: *\\([0-9]*\\) kB/\\1/p' /proc/$pid/status 2>/dev/null) && [ -n \"$now\" ]; \
                do most=$now; done; wait $pid; echo \"most $most\" >&2";
     let mut sh = Command::new("sh");
-    sh.args(["-c", run, env!("CARGO_BIN_EXE_shadowtap"), "inspect", file.to_str().unwrap(), "--max-memory", max_memory]);
+    sh.args([
+        "-c",
+        run,
+        env!("CARGO_BIN_EXE_shadowtap"),
+        "inspect",
+        file.to_str().unwrap(),
+        "--max-memory",
+        max_memory,
+    ]);
     let output = sh.stdin(Stdio::null()).output().unwrap();
     let said = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
     let most = said.lines().find_map(|line| line.strip_prefix("most ")?.parse::<usize>().ok()).unwrap();

@@ -103,7 +103,8 @@ impl ChainFile {
     /// Reads the file at `path`.
     pub fn read(path: &Path, environment: &Environment) -> Result<Self, Vec<Mistake>> {
         let whole = |message| vec![Mistake { path: path.to_owned(), line: 0, column: 0, message }];
-        let text = bounded::read_text(path, "a chain file", MAX_FILE_BYTES).map_err(|error| whole(error.to_string()))?;
+        let text =
+            bounded::read_text(path, "a chain file", MAX_FILE_BYTES).map_err(|error| whole(error.to_string()))?;
         Self::parse(&text, path, environment)
     }
 
