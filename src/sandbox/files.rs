@@ -174,7 +174,8 @@ fn in_folder() -> BitFlags<AccessFs> {
 /// A file that is written, with its folder; where that is yet to be made, the nearest one above it. Of a device, or of a
 /// stream by its name (`/dev/stdout`), nothing but itself.
 fn allow_output(rules: &mut Rules, path: &Path) {
-    let is_special = path.metadata().is_ok_and(|metadata| !metadata.is_file() && !metadata.is_dir());
+    let kind = path.metadata().map(|metadata| metadata.file_type());
+    let is_special = kind.is_ok_and(|kind| kind.is_char_device() || kind.is_block_device() || kind.is_fifo());
     if is_special || ["/dev", "/proc"].iter().any(|folder| path.starts_with(folder)) {
         return allow(rules, path, of_file());
     }
@@ -255,7 +256,17 @@ mod tests {
         let writes = vec![folder.path().join("%Y/later/peak.gor"), "/dev/full".into(), "/dev/stdout".into()];
         let rules = rules(&Needs { writes, ..Needs::default() }, true);
         assert!(may(&rules, inside.to_str().unwrap(), AccessFs::MakeReg));
+        assert!(!may(&rules, "/tmp", AccessFs::MakeReg));
         assert!(!may(&rules, "/dev/x", AccessFs::MakeReg) && may(&rules, "/dev/full", AccessFs::WriteFile));
+    }
+
+    #[test]
+    fn a_socket_can_be_removed() {
+        let folder = tempfile::tempdir().unwrap();
+        let socket = folder.path().canonicalize().unwrap().join("run.sock");
+        let _listener = std::os::unix::net::UnixListener::bind(&socket).unwrap();
+        let rules = rules(&Needs { writes: vec![socket.clone()], ..Needs::default() }, true);
+        assert!(may(&rules, socket.to_str().unwrap(), AccessFs::RemoveFile));
     }
 
     #[test]
