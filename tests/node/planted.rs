@@ -2,10 +2,14 @@
 
 use std::env;
 use std::fs;
+use std::mem::MaybeUninit;
 use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _, PermissionsExt as _, chown, symlink};
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
+
+use rustix::fs::inotify;
+use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 
 use crate::programs::{Tap, folder, until};
 use crate::rights::NOBODY;
@@ -44,14 +48,31 @@ pub(crate) fn attack() -> bool {
     }
 }
 
-/// Puts a link in the place of each socket as soon as that is there.
+/// Puts a link in the place of each socket as soon as that is there: the kernel wakes who waits for it.
 fn exchange_sockets(folder: &Path, victim: &str) {
-    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
-        if entry.file_type().is_ok_and(|kind| kind.is_socket()) && entry.path().extension().is_some() {
-            fs::rename(entry.path(), entry.path().with_extension("")).ok();
-            symlink(victim, entry.path()).ok();
+    let news = inotify::init(inotify::CreateFlags::CLOEXEC).unwrap();
+    inotify::add_watch(&news, folder, inotify::WatchFlags::CREATE).unwrap();
+    fs::write(folder.join("ready"), "").unwrap();
+    let mut buffer = [const { MaybeUninit::uninit() }; 4096];
+    let mut news = inotify::Reader::new(news, &mut buffer);
+    loop {
+        let event = news.next().unwrap();
+        let Some(name) = event.file_name().and_then(|name| name.to_str().ok()) else { continue };
+        let path = folder.join(name);
+        if fs::symlink_metadata(&path).is_ok_and(|entry| entry.file_type().is_socket()) {
+            fs::rename(&path, folder.join("moved")).ok();
+            symlink(victim, &path).ok();
         }
     }
+}
+
+/// Has this thread, and what it starts, run on one processor: who is woken by another takes its turn there.
+fn on_one_processor() {
+    let all = sched_getaffinity(None).unwrap();
+    let first = (0..CpuSet::MAX_CPU).find(|processor| all.is_set(*processor)).unwrap();
+    let mut one = CpuSet::new();
+    one.set(first);
+    sched_setaffinity(None, &one).unwrap();
 }
 
 /// The other user at work.
@@ -120,12 +141,17 @@ pub(crate) fn sockets() {
     let start = || shadowtap(&["record", "-i", "lo", "-p", "80", "-o", "/proc/none/all.gor"]);
     let first = start();
     assert_eq!(first.status.code(), Some(2), "{first:?}");
+    let before = sched_getaffinity(None).unwrap();
+    on_one_processor();
     let attacker = Attacker::start("sockets", Path::new(SOCKETS), &victim.0);
+    until("who watches", || Path::new(SOCKETS).join("ready").exists());
     for _ in 0..ROUNDS {
         start();
         victim.is_untouched();
     }
     drop(attacker);
+    sched_setaffinity(None, &before).unwrap();
+    assert!(fs::symlink_metadata(Path::new(SOCKETS).join("moved")).is_ok(), "none was exchanged");
     fs::remove_dir_all("/run/shadowtap").unwrap();
 }
 

@@ -31,8 +31,8 @@ impl From<RecordingArgs> for typed::Recording {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Running")]
 pub(crate) struct ControlArgs {
-    /// Listen to `shadowtap control` at this Unix socket, which is for the user of the run alone. off: at none [default:
-    /// live runs in a folder of that user, told at the start]
+    /// Listen to `shadowtap control` at this Unix socket, in a folder that only the user of the run may write to. off: at
+    /// none [default: live runs in a folder of that user, told at the start]
     #[arg(long, value_name = "PATH")]
     pub(super) control: Option<PathBuf>,
 }
