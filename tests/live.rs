@@ -280,12 +280,16 @@ fn gone() {
     assert_eq!(until(&mut alone, |_, _| false).len(), 0);
     let ended = |live: &Live| live.trouble().iter().any(|told| told.starts_with("the capture on tap1 ended"));
     assert!(ended(&alone), "{:?}", alone.trouble());
+    let none_left = "no interface is left to capture on: the capture ended before it was stopped";
+    assert_eq!(alone.unread(), [none_left]);
     until(&mut both, |_, live| ended(live));
+    assert_eq!(both.unread(), Vec::<String>::new());
     send(other.0, &[segment(7).ip().ethernet()]);
     assert_eq!(until(&mut both, |seen, _| !seen.is_empty())[0].seq, 7);
     drop(other);
     until(&mut both, |_, _| false);
-    assert_eq!(both.trouble().iter().filter(|told| told.contains("ended")).count(), 2, "{:?}", both.trouble());
+    assert_eq!(both.trouble().iter().filter(|told| told.starts_with("the capture on")).count(), 2);
+    assert_eq!(both.unread(), [none_left]);
 }
 
 fn refused() {

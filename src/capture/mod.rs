@@ -43,10 +43,50 @@ pub struct Settings {
     pub ports: Vec<u16>,
     /// Tunnels on UDP ports of their own; on their usual ports they are looked into in any case.
     pub tunnels: Vec<Tunnel>,
+    /// Which connections of this host are taken; of files, all are.
+    pub local: LocalEnds,
     /// What following connections may take in memory.
     pub max_memory: MaxMemory,
     /// Ends reading early.
     pub halt: Halt,
+}
+
+/// What is known of the host that is captured on, and which of its connections are taken.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct LocalEnds {
+    /// Which are taken.
+    pub direction: Direction,
+    /// The addresses of this host.
+    pub addresses: Vec<std::net::IpAddr>,
+    /// The ports, of those that are captured, that something on this host listens on.
+    pub served: Vec<u16>,
+}
+
+/// Which connections are taken.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Direction {
+    /// All, but for what this host sends to a port elsewhere on which it listens itself: a proxy's second leg.
+    #[default]
+    Auto,
+    /// Those to this host.
+    In,
+    /// Those from this host to others.
+    Out,
+    /// All.
+    Both,
+}
+
+impl std::str::FromStr for Direction {
+    type Err = String;
+
+    fn from_str(typed: &str) -> Result<Self, String> {
+        match typed {
+            "in" => Ok(Self::In),
+            "out" => Ok(Self::Out),
+            "both" => Ok(Self::Both),
+            _ => Err(format!("`{typed}` is no direction; write in, out or both")),
+        }
+    }
 }
 
 /// Asks a source to end early: where it waits for bytes (a pipe), it stops waiting. Clones are one and the same.

@@ -2,10 +2,10 @@
 
 use std::ops::RangeInclusive;
 
-use crate::capture::interfaces::ANY;
+use crate::capture::interfaces::{self, ANY};
 use crate::capture::live::{self, Live, LiveError};
 use crate::capture::rights::{self, User};
-use crate::capture::{self, Filter};
+use crate::capture::{self, Direction, Filter, LocalEnds};
 
 use super::check;
 use super::mistakes::Mistakes;
@@ -42,8 +42,37 @@ pub(super) fn capture_settings(
         bpf: None,
         ports: settings.ports.clone(),
         tunnels: settings.tunnels.clone(),
+        local: local(typed, settings, mistakes),
         max_memory: max_memory.unwrap_or_default(),
         halt: settings.halt.clone(),
+    }
+}
+
+/// What is known of this host, and which of its connections are taken.
+fn local(typed: &typed::Live, settings: &live::Settings, mistakes: &mut Mistakes) -> LocalEnds {
+    let direction: Option<Direction> = check::parsed("--direction", typed.direction.as_deref(), mistakes);
+    let direction = direction.unwrap_or_default();
+    if matches!(direction, Direction::In | Direction::Out) && settings.ports.is_empty() {
+        mistakes.add("--direction", "a direction is told by the ports of the servers: name them, such as -p 80");
+    }
+    let addresses = interfaces::list().unwrap_or_default().into_iter().flat_map(|interface| interface.addresses);
+    LocalEnds { direction, addresses: addresses.collect(), served: live::served(&settings.ports) }
+}
+
+/// Which connections are taken, in words for the first line of a run; nothing where all are.
+#[must_use]
+pub fn taken(local: &LocalEnds) -> Option<String> {
+    let ports: Vec<String> = local.served.iter().map(u16::to_string).collect();
+    match local.direction {
+        Direction::Auto if local.served.is_empty() => None,
+        Direction::Auto => Some(format!(
+            "what this host sends to port {} elsewhere is left out, since it listens there itself (--direction both \
+             takes it)",
+            ports.join(", ")
+        )),
+        Direction::In => Some("only connections to this host are taken".to_owned()),
+        Direction::Out => Some("only connections from this host to others are taken".to_owned()),
+        Direction::Both => Some("connections to this host and from it are taken".to_owned()),
     }
 }
 
@@ -177,6 +206,7 @@ mod tests {
                 typed.buffer = Some("4G".to_owned());
                 typed.snaplen = Some("68".to_owned());
                 typed.max_memory = Some("1M".to_owned());
+                typed.direction = Some("up".to_owned());
             },
             "--bpf: the filter `port eighty` does not compile: unknown port 'eighty'\n\
              --buffer: `4G`: a size lies between 2M and 1024M\n\
@@ -185,9 +215,26 @@ mod tests {
              --interface any: is all interfaces: leave out the others\n\
              --tunnel: `wireguard` is no tunnel that is known; write vxlan, geneve, gre or tzsp, with a port where it has another: \
              vxlan:4788\n\
-             --max-memory: `1M` is too little to work with; 16M is the least",
+             --max-memory: `1M` is too little to work with; 16M is the least\n\
+             --direction: `up` is no direction; write in, out or both",
             &[],
         );
+    }
+
+    #[test]
+    fn a_direction_needs_the_ports_of_the_servers() {
+        let change = |typed: &mut typed::Live| typed.direction = Some("in".to_owned());
+        check(change, "--direction: a direction is told by the ports of the servers: name them, such as -p 80", &[]);
+        check(|typed| typed.direction = Some("both".to_owned()), "", &[]);
+    }
+
+    #[test]
+    fn the_first_line_says_what_is_left_out() {
+        let local = |direction, served: &[u16]| LocalEnds { direction, addresses: Vec::new(), served: served.to_vec() };
+        assert_eq!(taken(&local(Direction::Auto, &[])), None);
+        let told = taken(&local(Direction::Auto, &[80, 8080])).unwrap();
+        assert!(told.starts_with("what this host sends to port 80, 8080 elsewhere is left out"), "{told}");
+        assert!(taken(&local(Direction::In, &[])).unwrap().contains("only connections to this host"));
     }
 
     #[test]

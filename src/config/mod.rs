@@ -35,6 +35,7 @@ mod watching;
 
 pub use chain::reread;
 pub use gates::demands;
+pub use live::taken;
 pub use mistakes::{Mistake, Mistakes};
 pub use run::{RunConfig, RunLimits, record, shadow};
 pub use sparing::Sparing;
@@ -296,6 +297,7 @@ fn capture_settings(typed: typed::Capture, mistakes: &mut Mistakes) -> capture::
         bpf: typed.bpf.filter(|bpf| is_filter(bpf)),
         ports,
         tunnels,
+        local: capture::LocalEnds::default(),
         max_memory: max_memory.unwrap_or_default(),
         halt: capture::Halt::default(),
     }

@@ -28,6 +28,8 @@ pub struct Live {
     pub bpf: Option<String>,
     /// Lists of tunnels, `vxlan,gre`.
     pub tunnels: Vec<String>,
+    /// `in`, `out` or `both`.
+    pub direction: Option<String>,
     /// `64M`.
     pub buffer: Option<String>,
     /// A whole number of bytes.

@@ -7,6 +7,7 @@
 mod fragments;
 mod hints;
 mod ip;
+mod legs;
 mod link;
 mod tunnel;
 
@@ -16,6 +17,7 @@ use crate::capture::{Frame, LinkType, Tunnel, TunnelKind};
 use crate::exchange::Timestamp;
 use fragments::Fragments;
 use hints::{Hint, Hints};
+pub use legs::Legs;
 
 /// Layers that are peeled off one frame: more is no network but an attack.
 const MAX_DEPTH: u8 = 16;
@@ -49,11 +51,15 @@ pub enum Skip {
     TunnelPort,
     /// A tag that is not known, with IP behind it.
     UnknownTag,
+    /// It is of a connection that was seen elsewhere under other addresses.
+    Duplicate,
+    /// It is of what a proxy on this host sends on, or of a direction that was not asked for (`--direction`).
+    Direction,
 }
 
 impl Skip {
     /// Every reason, in the order of [`Skip::index`].
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 15] = [
         Self::Filter,
         Self::Port,
         Self::NotTcp,
@@ -67,6 +73,8 @@ impl Skip {
         Self::Encrypted,
         Self::TunnelPort,
         Self::UnknownTag,
+        Self::Duplicate,
+        Self::Direction,
     ];
 
     /// Place in [`Skip::ALL`].
@@ -92,6 +100,8 @@ impl Skip {
             Self::Encrypted => "encrypted",
             Self::TunnelPort => "tunnel_port",
             Self::UnknownTag => "unknown_tag",
+            Self::Duplicate => "duplicate",
+            Self::Direction => "direction",
         }
     }
 }
@@ -285,6 +295,11 @@ impl Found {
     /// The segment, where it lies in `frame` itself and not in a datagram of several frames.
     pub(crate) fn in_frame<'f>(&self, frame: &Frame<'f>) -> Option<Segment<'f>> {
         self.in_frame.then(|| self.tcp.segment(frame.data, frame.at))
+    }
+
+    /// Whether it is of a direction that is taken.
+    pub(crate) fn goes(&self, legs: &Legs) -> bool {
+        legs.takes((self.tcp.source, self.tcp.destination))
     }
 
     /// Whether one of its ends has one of these ports.

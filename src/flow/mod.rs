@@ -9,11 +9,13 @@ mod connection;
 mod half;
 mod index;
 mod seq;
+mod sightings;
 mod slab;
 mod stats;
 mod table;
 
 pub use seq::Seq;
+pub use sightings::{SightingStats, Sightings};
 pub(crate) use slab::Slab;
 pub use stats::Stats;
 pub use table::{CONNECTION_COST, FlowTable, Limits, LookUp};

@@ -3,9 +3,9 @@
 use arrayvec::ArrayVec;
 
 use crate::capture::{self, FEW, Filter, Frame, Source, Verdict};
-use crate::decode::{Decoder, Found, Segment, Skip};
+use crate::decode::{Decoder, Found, Legs, Segment, Skip};
 use crate::exchange::{Event, Timestamp};
-use crate::flow::{self, CONNECTION_COST, FlowTable, LookUp};
+use crate::flow::{self, CONNECTION_COST, FlowTable, LookUp, SightingStats, Sightings};
 use crate::http1::{Http1, Interests};
 use crate::report::{Engine, Frames, Streams, Tcp};
 
@@ -20,7 +20,9 @@ type Segments<'a> = ArrayVec<Segment<'a>, FEW>;
 pub struct Tap {
     filter: Option<Filter>,
     ports: Vec<u16>,
+    legs: Legs,
     decoder: Decoder,
+    sightings: Sightings,
     flows: FlowTable,
     http1: Http1,
     received: u64,
@@ -40,6 +42,8 @@ impl Tap {
         Ok(Self {
             filter: settings.bpf.as_deref().map(Filter::new).transpose()?,
             ports: settings.ports.clone(),
+            legs: Legs::new(&settings.local, &settings.ports),
+            sightings: Sightings::default(),
             decoder: Decoder::with_limit(fragments).with_tunnels(&settings.tunnels),
             flows: FlowTable::with_limits(&settings.ports, limits),
             http1: Http1::with_limit(interests, memory / 32 * 7),
@@ -64,15 +68,17 @@ impl Tap {
     pub fn frame(&mut self, frame: &Frame<'_>, sink: &mut dyn FnMut(Event)) -> bool {
         // Looked at where it stands: what was found is large, and moving it costs more than finding it.
         let skipped = match &self.find(frame) {
-            Ok(found) if self.counts(found) => {
-                self.take(found, frame, sink);
-                return true;
-            }
-            Ok(_) => Skip::Port,
+            Ok(found) => match self.counts(found) {
+                Ok(()) => {
+                    self.take(found, frame, sink);
+                    return true;
+                }
+                Err(why) => why,
+            },
             Err(why) => *why,
         };
         self.skip(skipped);
-        !matches!(skipped, Skip::Filter | Skip::Port)
+        !matches!(skipped, Skip::Filter | Skip::Port | Skip::Direction)
     }
 
     /// Takes the next frames and tells what they make known: the same as one by one.
@@ -84,16 +90,15 @@ impl Tap {
             let mut segments = Segments::new();
             for frame in few {
                 match &self.find(frame) {
-                    Ok(found) if !self.counts(found) => self.skip(Skip::Port),
-                    Ok(found) => {
-                        if let Some(segment) = found.in_frame(frame) {
-                            segments.push(segment);
-                        } else {
+                    Ok(found) => match (self.counts(found), found.in_frame(frame)) {
+                        (Err(why), _) => self.skip(why),
+                        (Ok(()), Some(segment)) => segments.push(segment),
+                        (Ok(()), None) => {
                             // It stands in the decoder until the next frame. What came before it goes first.
                             self.segments(&std::mem::take(&mut segments), sink);
                             self.take(found, frame, sink);
                         }
-                    }
+                    },
                     Err(why) => self.skip(*why),
                 }
             }
@@ -103,7 +108,8 @@ impl Tap {
 
     /// Takes note that it is `now` and no frame came: what waited for one long enough is told.
     pub fn idle(&mut self, now: Timestamp, sink: &mut dyn FnMut(Event)) {
-        let http1 = &mut self.http1;
+        let (flows, http1) = (&mut self.flows, &mut self.http1);
+        self.sightings.idle(now, &mut |held| flows.take(held, &mut |chunk| http1.take(chunk, sink)));
         self.flows.idle(now, &mut |chunk| http1.take(chunk, sink));
     }
 
@@ -136,16 +142,26 @@ impl Tap {
         self.decoder.find(frame)
     }
 
-    /// Whether `-p` asks for what was found; then it is counted.
-    fn counts(&mut self, found: &Found) -> bool {
-        let counts = self.ports.is_empty() || found.has_port(&self.ports);
-        self.decoded += u64::from(counts);
-        counts
+    /// Whether `-p` and `--direction` ask for what was found; then it is counted.
+    fn counts(&mut self, found: &Found) -> Result<(), Skip> {
+        if !(self.ports.is_empty() || found.has_port(&self.ports)) {
+            return Err(Skip::Port);
+        }
+        if !found.goes(&self.legs) {
+            return Err(Skip::Direction);
+        }
+        self.decoded += 1;
+        Ok(())
     }
 
     /// Takes the segment that was found last.
     fn take(&mut self, found: &Found, frame: &Frame<'_>, sink: &mut dyn FnMut(Event)) {
         let segment = self.decoder.segment(found, frame);
+        let (flows, http1) = (&mut self.flows, &mut self.http1);
+        let mut release = |held: &Segment<'_>| flows.take(held, &mut |chunk| http1.take(chunk, sink));
+        if !self.sightings.judge(&segment, &mut release) {
+            return;
+        }
         let mut place = self.flows.look_up(&segment);
         if self.flows.remembered() >= MANY
             && let Some(slot) = self.flows.guess(&mut place)
@@ -162,8 +178,39 @@ impl Tap {
         }
     }
 
+    /// The segments that are not of further sightings.
+    fn judged<'a>(&mut self, segments: &[Segment<'a>], sink: &mut dyn FnMut(Event)) -> Segments<'a> {
+        let (flows, http1) = (&mut self.flows, &mut self.http1);
+        let mut passed = Segments::new();
+        for segment in segments {
+            let mut held = Vec::new();
+            let goes_on =
+                self.sightings.judge(segment, &mut |held_one| held.push(Segment { payload: &[], ..*held_one }));
+            if !held.is_empty() {
+                // What was held goes between those before and behind it.
+                for segment in passed.drain(..) {
+                    flows.take(&segment, &mut |chunk| http1.take(chunk, sink));
+                }
+                for segment in &held {
+                    flows.take(segment, &mut |chunk| http1.take(chunk, sink));
+                }
+            }
+            if goes_on {
+                passed.push(*segment);
+            }
+        }
+        passed
+    }
+
     /// Takes segments of which none depends on another one's being taken.
     fn segments(&mut self, segments: &[Segment<'_>], sink: &mut dyn FnMut(Event)) {
+        let judged;
+        let segments = if segments.iter().any(|segment| self.sightings.concerns(segment)) {
+            judged = self.judged(segments, sink);
+            &judged
+        } else {
+            segments
+        };
         let mut places: ArrayVec<LookUp, FEW> = segments.iter().map(|segment| self.flows.look_up(segment)).collect();
         for place in &mut places {
             if let Some(slot) = self.flows.guess(place) {
@@ -178,7 +225,8 @@ impl Tap {
 
     /// Ends the capture: whatever waited is told.
     pub fn finish(&mut self, sink: &mut dyn FnMut(Event)) {
-        let http1 = &mut self.http1;
+        let (flows, http1) = (&mut self.flows, &mut self.http1);
+        self.sightings.finish(&mut |held| flows.take(held, &mut |chunk| http1.take(chunk, sink)));
         self.flows.finish(&mut |chunk| http1.take(chunk, sink));
     }
 
@@ -186,7 +234,12 @@ impl Tap {
     #[must_use]
     pub fn engine(&self, source: &(impl Source + ?Sized)) -> Engine {
         let dropped = source.dropped();
-        let skipped = Skip::ALL.iter().zip(self.skipped).filter(|(why, count)| **why == Skip::NotTcp || *count > 0);
+        let sightings = self.sightings.stats();
+        let mut skipped = self.skipped;
+        if let Some(count) = skipped.get_mut(Skip::Duplicate.index()) {
+            *count = sightings.segments;
+        }
+        let skipped = Skip::ALL.iter().zip(skipped).filter(|(why, count)| **why == Skip::NotTcp || *count > 0);
         let tcp = self.flows.stats();
         let streams = self.http1.stats();
         let evicted = [
@@ -202,7 +255,7 @@ impl Tap {
                 received: self.received,
                 kernel_dropped: dropped.kernel,
                 interface_dropped: dropped.interface,
-                decoded: self.decoded,
+                decoded: self.decoded - sightings.segments,
                 skipped: skipped.map(|(why, count)| (why.key().to_owned(), count)).collect(),
             },
             tcp: Tcp {
@@ -224,8 +277,23 @@ impl Tap {
                 upgraded: streams.upgraded,
                 unknown: streams.unknown,
             },
-            trouble: [source.trouble(), self.decoder.advice()].concat(),
+            trouble: [source.trouble(), self.decoder.advice(), told_twice(sightings)].concat(),
             unread: source.unread(),
         }
     }
+}
+
+/// What is said of connections that were seen twice.
+fn told_twice(found: SightingStats) -> Vec<String> {
+    let counted = |count: u64, what: &str| format!("{count} {what}{}", if count == 1 { "" } else { "s" });
+    let SightingStats { connections, requests, .. } = found;
+    let line = || {
+        format!(
+            "{} with {} were seen in a second place too, under other addresses: they count once, the other sighting as \
+             duplicate",
+            counted(connections, "connection"),
+            counted(requests, "request")
+        )
+    };
+    (connections > 0).then(line).into_iter().collect()
 }

@@ -12,6 +12,7 @@ mod http;
 #[path = "../support/packets.rs"]
 mod packets;
 mod pairing;
+mod sightings;
 #[path = "../support/tap.rs"]
 mod tap;
 mod tcp;

@@ -5,7 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
-use shadowtap::capture::rights;
+use shadowtap::capture::interfaces::ANY;
+use shadowtap::capture::live::Live;
+use shadowtap::capture::{Settings, rights};
 use shadowtap::config::{self, RunConfig};
 use shadowtap::pipeline::{self, Control, Feed, Observer, Progress, Reopen, Run};
 use shadowtap::replay::Course;
@@ -59,7 +61,7 @@ fn run(config: RunConfig, about: About, first: &str, no_sandbox: bool) -> anyhow
     let given_up = rights::give_up(&user)?;
     // Files and sockets are made by who the run is from now on.
     let socket = steer::socket(&config.control, location)?;
-    tell(&format!("capturing on {}; {given_up}", source.describe()));
+    tell(&format!("capturing on {}; {given_up}", captured(&source, &capture)));
     tell(first);
     steer::announce(&sparing);
     for warning in config.warnings.into_iter().chain(targets.iter().flat_map(aloud)) {
@@ -130,9 +132,19 @@ fn run(config: RunConfig, about: About, first: &str, no_sandbox: bool) -> anyhow
     let summary = pipeline::run(run, &counters, ended(stop, config.limits.duration));
     drop((watch, socket));
     let summary = summary?;
+    gates::tell_unread(&summary);
     write(&config.outputs, &summary)?;
     let failed = summary.nothing_delivered() || summary.results_failed || summary.recording_failed();
     Ok(gates::ending(&summary, failed))
+}
+
+/// Where is captured, and what of it is taken.
+fn captured(source: &Live, capture: &Settings) -> String {
+    let several = source.interfaces().len() > 1 || source.interfaces().iter().any(|name| name == ANY);
+    let once = several.then(|| "a connection that is seen in several places counts once".to_owned());
+    let parts: Vec<String> =
+        [Some(source.describe()), once, config::taken(&capture.local)].into_iter().flatten().collect();
+    parts.join("; ")
 }
 
 /// Ready when the run is asked to end, or its time is over.

@@ -125,6 +125,16 @@ pub fn open(settings: &Settings) -> Result<Live, Vec<LiveError>> {
     Ok(Live { readers, choice, copy: Held::default() })
 }
 
+/// Those of `ports` that something on this host listens on; of no ports, all that it listens on.
+#[must_use]
+pub fn served(ports: &[u16]) -> Vec<u16> {
+    let listened = listeners::listeners().into_iter().map(|at| at.port());
+    let mut served: Vec<u16> = listened.filter(|port| ports.is_empty() || ports.contains(port)).collect();
+    served.sort_unstable();
+    served.dedup();
+    served
+}
+
 /// Whether `interface` can be captured on from here: it is opened, and closed again. The kind of its link, or what is
 /// in the way.
 pub fn probe(interface: &str) -> Result<super::LinkType, LiveError> {
@@ -180,6 +190,10 @@ impl Source for Live {
         self.watch().trouble.clone()
     }
 
+    fn unread(&self) -> Vec<String> {
+        self.watch().unread.clone().into_iter().collect()
+    }
+
     fn dropped(&self) -> Dropped {
         match &self.readers {
             Readers::Single(single) => single.dropped(),
@@ -224,11 +238,13 @@ struct Watch {
     /// When counters and states were last looked at.
     looked: Timestamp,
     trouble: Vec<String>,
+    /// Why the capture ended before it was halted.
+    unread: Option<String>,
 }
 
 impl Watch {
     fn new(halt: Halt) -> Self {
-        Self { halt, halted: None, looked: Timestamp::default(), trouble: Vec::new() }
+        Self { halt, halted: None, looked: Timestamp::default(), trouble: Vec::new(), unread: None }
     }
 
     /// Whether it is time to look at counters and states, `at` being the time.
@@ -254,6 +270,13 @@ impl Watch {
     /// Tells that an interface has nothing more to give.
     fn gone(&mut self, interface: &str, why: &str) {
         self.tell(format!("the capture on {interface} ended: {}", why.to_lowercase()));
+    }
+
+    /// Takes note that no interface is left.
+    fn none_left(&mut self) {
+        let words = "no interface is left to capture on: the capture ended before it was stopped".to_owned();
+        self.tell(words.clone());
+        self.unread = Some(words);
     }
 
     /// The halt, if it was asked for, as of when it was first seen.

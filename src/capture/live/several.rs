@@ -228,6 +228,9 @@ impl Several {
         if let Some(handle) = self.handles.get_mut(lane) {
             *handle = Err(dropped);
         }
+        if self.handles.iter().all(Result::is_err) {
+            self.watch.none_left();
+        }
     }
 
     fn look(&mut self) {

@@ -60,6 +60,7 @@ impl Single {
             }
             Read::Gone(why) => {
                 watch.gone(name, &why);
+                watch.none_left();
                 *ended = true;
             }
         }

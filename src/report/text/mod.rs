@@ -416,6 +416,8 @@ fn in_words(skipped: &Counts) -> Counts {
     let word = |key: &str| match key {
         "port" => "not on a port of -p".to_owned(),
         "filter" => "not matched by -f".to_owned(),
+        "direction" => "not of the --direction that is taken".to_owned(),
+        "duplicate" => "seen before under other addresses".to_owned(),
         key => key.to_owned(),
     };
     skipped.iter().map(|(key, count)| (word(key), *count)).collect()

@@ -54,6 +54,10 @@ pub(crate) struct LiveArgs {
     /// another than usual, such as vxlan:4788
     #[arg(long = "tunnel", value_name = "TUNNELS")]
     tunnels: Vec<String>,
+    /// Which connections are taken where this host is a proxy: in (to it), out (from it to others), both [default: all,
+    /// but for what it sends to a port elsewhere on which it listens itself]
+    #[arg(long, value_name = "DIRECTION")]
+    direction: Option<String>,
     /// What the kernel may hold of frames that wait to be read, over all interfaces; past it frames are dropped, and
     /// counted [default: 64M]
     #[arg(long, value_name = "SIZE")]
@@ -80,6 +84,7 @@ impl From<LiveArgs> for typed::Live {
             ports: args.ports,
             bpf: args.bpf,
             tunnels: args.tunnels,
+            direction: args.direction,
             buffer: args.buffer,
             snaplen: args.snaplen,
             no_promiscuous: args.no_promiscuous,

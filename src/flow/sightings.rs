@@ -1,0 +1,340 @@
+//! Connections that are seen in several places of one host under other addresses: before and after translation.
+//!
+//! A device that translates addresses leaves the numbers of TCP as they are. So two connections whose handshakes have the
+//! same pair of initial sequence numbers (64 bits that both hosts choose at random, RFC 6528) within a second are one. Its
+//! first sighting goes on; the other one is dropped, from its SYN on, which is held until it is known. A connection
+//! under the same addresses needs none of this: what was seen of it is known by its numbers.
+
+use std::collections::{HashMap, VecDeque};
+use std::time::Duration;
+
+use crate::decode::{Endpoint, Flags, Segment};
+use crate::exchange::Timestamp;
+
+/// How long after a handshake another one with the same numbers is the same.
+const TOGETHER: Duration = Duration::from_secs(1);
+/// Handshakes that are remembered for that long; past it the oldest is forgotten.
+const MAX_RECENT: usize = 1 << 16;
+/// Connections whose segments are held at once, until it is known whether they are sightings; past it none is held.
+const MAX_PENDING: usize = 1024;
+/// Segments of one of them that are held: the handshake, and copies.
+const MAX_HELD: usize = 8;
+/// Sightings that are remembered; past it the one longest silent is forgotten, and what comes of it goes on.
+const MAX_SIGHTINGS: usize = 1 << 16;
+/// Silence after which a sighting is forgotten.
+const SILENT: Duration = Duration::from_secs(15 * 60);
+
+/// Both ends, the lower one first.
+type Ends = [Endpoint; 2];
+
+/// What was found.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SightingStats {
+    /// Further sightings of connections.
+    pub connections: u64,
+    /// Segments of them that were dropped.
+    pub segments: u64,
+    /// Requests that began in these.
+    pub requests: u64,
+}
+
+/// The first sighting of a handshake.
+#[derive(Clone, Copy, Debug)]
+struct First {
+    ends: Ends,
+    /// The server's number, once it is known.
+    server: Option<u32>,
+    at: Timestamp,
+}
+
+/// A connection that may be a further sighting.
+#[derive(Debug)]
+struct Pending {
+    client: Endpoint,
+    /// The client's number.
+    number: u32,
+    server: Option<u32>,
+    at: Timestamp,
+    held: Vec<Segment<'static>>,
+}
+
+/// A further sighting.
+#[derive(Clone, Copy, Debug)]
+struct Further {
+    numbers: [u32; 2],
+    last_at: Timestamp,
+}
+
+/// What becomes of a segment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Becomes {
+    /// It goes on.
+    Passes,
+    /// It is held, or was dropped.
+    Taken,
+}
+
+/// Finds further sightings of connections. Costs next to nothing while there are none.
+#[derive(Debug, Default)]
+pub struct Sightings {
+    /// By the client's number.
+    recent: HashMap<u32, First, foldhash::fast::RandomState>,
+    order: VecDeque<(u32, Timestamp)>,
+    pending: HashMap<Ends, Pending, foldhash::fast::RandomState>,
+    further: HashMap<Ends, Further, foldhash::fast::RandomState>,
+    stats: SightingStats,
+}
+
+impl Sightings {
+    /// What was found so far.
+    #[must_use]
+    pub const fn stats(&self) -> SightingStats {
+        self.stats
+    }
+
+    /// Whether a segment has to be judged: the beginning of a connection, and all while there are sightings.
+    #[must_use]
+    pub fn concerns(&self, segment: &Segment<'_>) -> bool {
+        segment.flags.has(Flags::SYN) || !self.pending.is_empty() || !self.further.is_empty()
+    }
+
+    /// Judges a segment: whether it goes on. What was held before it and goes on now is handed to `release` first.
+    pub fn judge(&mut self, segment: &Segment<'_>, release: &mut dyn FnMut(&Segment<'_>)) -> bool {
+        if !self.concerns(segment) {
+            return true;
+        }
+        let syn = segment.flags.has(Flags::SYN);
+        self.expire(segment.at, release);
+        let becomes = match (syn, segment.flags.has(Flags::ACK)) {
+            (true, false) => self.syn(segment),
+            (true, true) => self.syn_ack(segment, release),
+            (false, _) => self.other(segment, release),
+        };
+        becomes == Becomes::Passes
+    }
+
+    /// Hands on what is held: nothing more comes.
+    pub fn finish(&mut self, release: &mut dyn FnMut(&Segment<'_>)) {
+        for (_, pending) in self.pending.drain() {
+            pending.held.iter().for_each(&mut *release);
+        }
+    }
+
+    /// Takes note that it is `now` and nothing came: what was held long enough is handed on.
+    pub fn idle(&mut self, now: Timestamp, release: &mut dyn FnMut(&Segment<'_>)) {
+        self.expire(now, release);
+    }
+
+    fn syn(&mut self, segment: &Segment<'_>) -> Becomes {
+        let ends = ends(segment);
+        if let Some(further) = self.further.get(&ends) {
+            if further.numbers.first() == Some(&segment.seq) {
+                return self.drop_one(segment);
+            }
+            // The same ports again, for another connection.
+            self.further.remove(&ends);
+        }
+        match self.recent.get(&segment.seq) {
+            Some(first) if first.ends != ends && is_together(first.at, segment.at) => {
+                if self.pending.len() >= MAX_PENDING || !segment.payload.is_empty() {
+                    return Becomes::Passes;
+                }
+                let pending = self.pending.entry(ends).or_insert_with(|| Pending {
+                    client: segment.source,
+                    number: segment.seq,
+                    server: None,
+                    at: segment.at,
+                    held: Vec::new(),
+                });
+                if pending.held.len() < MAX_HELD {
+                    pending.held.push(without_payload(segment));
+                }
+                Becomes::Taken
+            }
+            Some(first) if first.ends == ends && is_together(first.at, segment.at) => Becomes::Passes,
+            _ => {
+                self.remember(segment.seq, First { ends, server: None, at: segment.at });
+                Becomes::Passes
+            }
+        }
+    }
+
+    fn syn_ack(&mut self, segment: &Segment<'_>, release: &mut dyn FnMut(&Segment<'_>)) -> Becomes {
+        let (ends, client) = (ends(segment), segment.ack.wrapping_sub(1));
+        if let Some(further) = self.further.get(&ends)
+            && further.numbers == [client, segment.seq]
+        {
+            return self.drop_one(segment);
+        }
+        if let Some(pending) = self.pending.get_mut(&ends).filter(|pending| pending.number == client) {
+            pending.server = Some(segment.seq);
+            return self.decide(ends, segment, release);
+        }
+        match self.recent.get_mut(&client).filter(|first| is_together(first.at, segment.at)) {
+            Some(first) if first.ends == ends => {
+                first.server.get_or_insert(segment.seq);
+                self.decide_those_of(client, release);
+                Becomes::Passes
+            }
+            // Of its handshake this is the first that was captured.
+            Some(first) if first.server == Some(segment.seq) => {
+                self.is_further(ends, [client, segment.seq], segment.at);
+                self.drop_one(segment)
+            }
+            Some(_) => Becomes::Passes,
+            None => {
+                self.remember(client, First { ends, server: Some(segment.seq), at: segment.at });
+                Becomes::Passes
+            }
+        }
+    }
+
+    /// Any segment but those of a handshake's first half.
+    fn other(&mut self, segment: &Segment<'_>, release: &mut dyn FnMut(&Segment<'_>)) -> Becomes {
+        let ends = ends(segment);
+        if self.further.contains_key(&ends) {
+            return self.drop_one(segment);
+        }
+        let acks = segment.flags.has(Flags::ACK);
+        if let Some(pending) = self.pending.get_mut(&ends) {
+            if acks && segment.source == pending.client && segment.seq == pending.number.wrapping_add(1) {
+                pending.server.get_or_insert(segment.ack.wrapping_sub(1));
+            }
+            return self.decide(ends, segment, release);
+        }
+        // The client's first acknowledgement names the server's number, too.
+        if acks
+            && !self.pending.is_empty()
+            && let Some(first) = self.recent.get_mut(&segment.seq.wrapping_sub(1)).filter(|first| first.ends == ends)
+        {
+            first.server.get_or_insert(segment.ack.wrapping_sub(1));
+            self.decide_those_of(segment.seq.wrapping_sub(1), release);
+        }
+        Becomes::Passes
+    }
+
+    /// Decides about a pending connection, of which `segment` is: it is a further sighting, or none, or more has to
+    /// be known.
+    fn decide(&mut self, ends: Ends, segment: &Segment<'_>, release: &mut dyn FnMut(&Segment<'_>)) -> Becomes {
+        let Some(pending) = self.pending.get_mut(&ends) else { return Becomes::Passes };
+        let first = self.recent.get(&pending.number).and_then(|first| first.server);
+        match (first, pending.server) {
+            (Some(first), Some(server)) if first == server => {
+                self.settle(ends, segment.at);
+                self.drop_one(segment)
+            }
+            (None, _) | (_, None) if segment.payload.is_empty() && pending.held.len() < MAX_HELD => {
+                pending.held.push(without_payload(segment));
+                Becomes::Taken
+            }
+            _ => {
+                self.let_on(ends, release);
+                Becomes::Passes
+            }
+        }
+    }
+
+    /// Decides about the pending connections whose client has this number: the server's is known now.
+    fn decide_those_of(&mut self, client: u32, release: &mut dyn FnMut(&Segment<'_>)) {
+        let Some(first) = self.recent.get(&client).copied() else { return };
+        let those = self.pending.iter().filter(|(_, pending)| pending.number == client);
+        let those: Vec<(Ends, Option<u32>)> = those.map(|(ends, pending)| (*ends, pending.server)).collect();
+        for (ends, server) in those {
+            match server {
+                Some(server) if Some(server) == first.server => self.settle(ends, first.at),
+                Some(_) => self.let_on(ends, release),
+                None => {}
+            }
+        }
+    }
+
+    /// A pending connection is a further sighting.
+    fn settle(&mut self, ends: Ends, at: Timestamp) {
+        if let Some(pending) = self.pending.remove(&ends) {
+            self.stats.segments += pending.held.len() as u64;
+            self.is_further(ends, [pending.number, pending.server.unwrap_or_default()], at.max(pending.at));
+        }
+    }
+
+    /// A pending connection is one of its own.
+    fn let_on(&mut self, ends: Ends, release: &mut dyn FnMut(&Segment<'_>)) {
+        if let Some(pending) = self.pending.remove(&ends) {
+            pending.held.iter().for_each(release);
+        }
+    }
+
+    fn is_further(&mut self, ends: Ends, numbers: [u32; 2], at: Timestamp) {
+        if self.further.len() >= MAX_SIGHTINGS {
+            self.further.retain(|_, further| !at.since(further.last_at).gt(&SILENT));
+            if self.further.len() >= MAX_SIGHTINGS
+                && let Some(oldest) =
+                    self.further.iter().min_by_key(|(_, further)| further.last_at).map(|(ends, _)| *ends)
+            {
+                self.further.remove(&oldest);
+            }
+        }
+        self.stats.connections += 1;
+        self.further.insert(ends, Further { numbers, last_at: at });
+    }
+
+    fn drop_one(&mut self, segment: &Segment<'_>) -> Becomes {
+        self.stats.segments += 1;
+        self.stats.requests += u64::from(begins_request(segment.payload));
+        if let Some(further) = self.further.get_mut(&ends(segment)) {
+            further.last_at = segment.at;
+        }
+        Becomes::Taken
+    }
+
+    fn remember(&mut self, client: u32, first: First) {
+        if self.order.len() >= MAX_RECENT
+            && let Some((oldest, at)) = self.order.pop_front()
+        {
+            self.forget(oldest, at);
+        }
+        self.order.push_back((client, first.at));
+        self.recent.insert(client, first);
+    }
+
+    fn forget(&mut self, client: u32, at: Timestamp) {
+        if self.recent.get(&client).is_some_and(|first| first.at == at) {
+            self.recent.remove(&client);
+        }
+    }
+
+    /// Forgets what was long ago, and hands on what was held in vain.
+    fn expire(&mut self, now: Timestamp, release: &mut dyn FnMut(&Segment<'_>)) {
+        while let Some((client, at)) = self.order.front().copied().filter(|(_, at)| !is_together(*at, now)) {
+            self.order.pop_front();
+            self.forget(client, at);
+        }
+        if self.pending.is_empty() {
+            return;
+        }
+        let late = self.pending.iter().filter(|(_, pending)| !is_together(pending.at, now));
+        let late: Vec<Ends> = late.map(|(ends, _)| *ends).collect();
+        for ends in late {
+            self.let_on(ends, release);
+        }
+    }
+}
+
+fn ends(segment: &Segment<'_>) -> Ends {
+    let (source, destination) = (segment.source, segment.destination);
+    if source <= destination { [source, destination] } else { [destination, source] }
+}
+
+/// Whether two times are within a second of each other, in either order: recorders may differ.
+fn is_together(one: Timestamp, other: Timestamp) -> bool {
+    one.since(other).max(other.since(one)) <= TOGETHER
+}
+
+fn without_payload(segment: &Segment<'_>) -> Segment<'static> {
+    Segment { payload: &[], missing: 0, ..*segment }
+}
+
+/// Whether these bytes begin like a request of HTTP/1.
+fn begins_request(bytes: &[u8]) -> bool {
+    let method = bytes.iter().take(16).take_while(|byte| byte.is_ascii_uppercase()).count();
+    method > 2 && bytes.get(method) == Some(&b' ')
+}
