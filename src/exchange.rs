@@ -345,6 +345,10 @@ pub enum Malformed {
     BadLength,
     /// Section 6.1: a Transfer-Encoding of a request whose last coding is not `chunked`.
     BadTransferEncoding,
+    /// Section 6.1: a Transfer-Encoding in several lines, in a folded one, or with `chunked` twice.
+    UnclearTransferEncoding,
+    /// Section 2.2: a CR in the head that no LF follows.
+    BareCr,
     /// Section 7.1: a chunk-size line or chunk end that cannot be read.
     BadChunk,
     /// The head is longer than [`crate::http1::MAX_HEAD_BYTES`] or has too many header lines.
@@ -361,6 +365,8 @@ impl fmt::Display for Malformed {
             Self::ConflictingLengths => "conflicting content-lengths",
             Self::BadLength => "content-length is not a number",
             Self::BadTransferEncoding => "transfer-encoding does not end in chunked",
+            Self::UnclearTransferEncoding => "unclear transfer-encoding",
+            Self::BareCr => "bare CR",
             Self::BadChunk => "chunk framing",
             Self::HeadTooLarge => "head too large",
         })
@@ -384,6 +390,17 @@ pub struct Response {
     pub damage: Option<Damage>,
     /// After this response the connection speaks something else (CONNECT, Upgrade).
     pub opaque: bool,
+    /// The time since its request is not known: the capture's clock was set in between, or the clocks of both
+    /// directions differ.
+    pub untimed: bool,
+}
+
+impl Response {
+    /// The time from the last byte of its request to its own first byte, where that is known; zero for an early one.
+    #[must_use]
+    pub fn latency(&self, request_last_byte: Timestamp) -> Option<Duration> {
+        (!self.untimed).then(|| self.first_byte.since(request_last_byte))
+    }
 }
 
 /// What a response lacks.

@@ -93,7 +93,7 @@ impl Long {
     }
 
     fn production(&mut self) -> Result<Production, Damage> {
-        let latency = Duration::from_micros(200 + 2_000 * self.next(64));
+        let latency = Some(Duration::from_micros(200 + 2_000 * self.next(64)));
         let known = Production { status: 200, body_len: 5, body_sha256: None, damage: None, latency, kept: None };
         if self.next(100) == 0 { Err(Damage::NoResponse) } else { Ok(known) }
     }

@@ -171,9 +171,9 @@ impl<'a> Chunks<'a> {
 /// The chunk with its bytes taken from the payload of the segment that brought them.
 fn owned<'a>(chunk: Chunk<'_>, payload: &'a [u8]) -> Chunk<'a> {
     match chunk {
-        Chunk::Data { slot, side, at, offset, received, bytes } => {
+        Chunk::Data { slot, side, at, stretch, offset, received, bytes } => {
             assert_eq!(bytes.len(), payload.len(), "segments in order are told at once");
-            Chunk::Data { slot, side, at, offset, received, bytes: payload }
+            Chunk::Data { slot, side, at, stretch, offset, received, bytes: payload }
         }
         Chunk::Opened { slot, connection, at, ends, server } => Chunk::Opened { slot, connection, at, ends, server },
         Chunk::Gap { slot, side, len, why } => Chunk::Gap { slot, side, len, why },

@@ -311,6 +311,7 @@ fn is_filter(typed: &str) -> bool {
 /// How to send to any target.
 fn sending(typed: &typed::Send, mistakes: &mut Mistakes) -> impl Fn(replay::TargetUrl) -> replay::Settings + use<> {
     let pace = pace(typed, mistakes);
+    let max_gap = typed.max_gap.as_deref().and_then(|gap| mistakes.keep("--max-gap", check::duration(gap)));
     let timeout = check::duration_or("--timeout", typed.timeout.as_deref(), replay::DEFAULT_TIMEOUT, mistakes);
     if timeout.is_zero() {
         mistakes.add("--timeout", "no answer comes in no time: give more than zero, such as 30s");
@@ -322,7 +323,7 @@ fn sending(typed: &typed::Send, mistakes: &mut Mistakes) -> impl Fn(replay::Targ
     let connections = sending::connections(typed, mistakes);
     move |target| {
         let settings = replay::Settings::new(target);
-        connections(replay::Settings { pace, timeout, max_in_flight, keep_host, insecure, drain, ..settings })
+        connections(replay::Settings { pace, max_gap, timeout, max_in_flight, keep_host, insecure, drain, ..settings })
     }
 }
 

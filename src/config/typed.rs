@@ -95,6 +95,8 @@ pub struct Send {
     pub speed: Option<String>,
     /// `500/s`.
     pub rate: Option<String>,
+    /// `10s`.
+    pub max_gap: Option<String>,
     /// `30s`.
     pub timeout: Option<String>,
     /// A whole number.

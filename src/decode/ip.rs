@@ -164,6 +164,7 @@ impl Walk<'_> {
             flags,
             payload: self.at + header.slice().len()..self.end,
             missing: u32::try_from(self.wire_end - self.end).unwrap_or(u32::MAX),
+            tag: self.tag,
         })
     }
 

@@ -44,6 +44,8 @@ impl Walk<'_> {
             match ether_type {
                 IPV4 | IPV6 => return self.ip(fragments),
                 tag if VLAN.contains(&tag) => {
+                    let id = u32::from(self.u16(0)? & 0x0fff);
+                    self.note_network(id);
                     ether_type = self.u16(2)?;
                     self.peel(4)?;
                 }

@@ -124,6 +124,16 @@ impl Endpoint {
         Self { upper: (ip >> 64) as u64, lower: ip as u64, port }
     }
 
+    /// The endpoint of an address in two halves.
+    pub(crate) const fn of_halves([upper, lower]: [u64; 2], port: u16) -> Self {
+        Self { upper, lower, port }
+    }
+
+    /// Both halves of the address.
+    pub(crate) const fn halves(self) -> [u64; 2] {
+        [self.upper, self.lower]
+    }
+
     /// The endpoint as the standard library has it.
     #[must_use]
     pub fn socket_addr(self) -> SocketAddr {
@@ -188,6 +198,8 @@ pub struct Segment<'a> {
     pub payload: &'a [u8],
     /// Payload bytes after `payload` that were on the wire and not captured (snap length).
     pub missing: u32,
+    /// Which of several networks with the same addresses it is of, by its tags (VLAN, VNI); 0 where it has none.
+    pub tag: u32,
 }
 
 /// Turns frames into segments; holds the fragments of datagrams that are not whole yet.
@@ -260,14 +272,15 @@ impl Decoder {
         let mut found = walk.link(frame.link, &mut self.fragments);
         let (mut in_frame, mut hint) = (true, walk.hint);
         // A whole datagram may itself carry a fragment of another one, up to the depth limit.
-        let mut depth = walk.depth;
+        let (mut depth, mut tag) = (walk.depth, walk.tag);
         while let Err(Stop::Assembled(datagram)) = found {
             self.assembled = datagram.payload;
             in_frame = false;
             let mut inner = Walk::new(&self.assembled, self.assembled.len(), frame.at, &self.ports);
             inner.depth = depth;
+            inner.tag = tag;
             found = inner.transport(datagram.protocol, datagram.source, datagram.destination, &mut self.fragments);
-            (depth, hint) = (inner.depth.saturating_add(1), inner.hint);
+            (depth, tag, hint) = (inner.depth.saturating_add(1), inner.tag, inner.hint);
         }
         match found {
             Ok(tcp) => Ok(Found { tcp, in_frame }),
@@ -329,6 +342,7 @@ struct Tcp {
     flags: Flags,
     payload: std::ops::Range<usize>,
     missing: u32,
+    tag: u32,
 }
 
 impl Tcp {
@@ -342,6 +356,7 @@ impl Tcp {
             flags: self.flags,
             payload: bytes.get(self.payload.clone()).unwrap_or_default(),
             missing: self.missing,
+            tag: self.tag,
         }
     }
 }
@@ -356,6 +371,8 @@ struct Walk<'a> {
     end: usize,
     wire_end: usize,
     depth: u8,
+    /// The tags and network identifiers that were passed, as one number.
+    tag: u32,
     now: Timestamp,
     /// Tunnels on UDP ports that were named.
     ports: &'a [(u16, TunnelKind)],
@@ -366,7 +383,7 @@ struct Walk<'a> {
 impl<'a> Walk<'a> {
     fn new(bytes: &'a [u8], wire_len: usize, now: Timestamp, ports: &'a [(u16, TunnelKind)]) -> Self {
         let (end, wire_end) = (bytes.len(), wire_len.max(bytes.len()));
-        Self { bytes, at: 0, end, wire_end, depth: 0, now, ports, hint: None }
+        Self { bytes, at: 0, end, wire_end, depth: 0, tag: 0, now, ports, hint: None }
     }
 
     /// What is left of the current layer.
@@ -397,6 +414,13 @@ impl<'a> Walk<'a> {
     fn limit(&mut self, len: usize) {
         self.wire_end = self.wire_end.min(self.at + len);
         self.end = self.end.min(self.wire_end);
+    }
+
+    /// Notes the number of a network within others; 0 is none (a VLAN tag of a priority only).
+    const fn note_network(&mut self, id: u32) {
+        if id != 0 {
+            self.tag = self.tag.rotate_left(7).wrapping_mul(0x9e37_79b1) ^ id;
+        }
     }
 
     /// Counts one more layer.

@@ -91,6 +91,7 @@ impl Walk<'_> {
             _ if from == L2TP || to == L2TP => self.l2tp(fragments),
             _ if from == AYIYA || to == AYIYA => self.ayiya(fragments),
             _ if from == TEREDO || to == TEREDO => self.teredo(fragments),
+            _ if self.is_between_teredo_relays() => self.ip(fragments),
             _ => {
                 let Some(kind) = super::hints::looks_like(self.rest()) else { return Err(Skip::NotTcp.into()) };
                 self.hint = Some(Hint::Tunnel(kind, to));
@@ -131,19 +132,39 @@ impl Walk<'_> {
         }
     }
 
+    /// Whether all of a UDP payload is an IPv6 datagram from or to a Teredo address (RFC 4380, 2.12): relays and clients
+    /// speak to each other on ports of their own.
+    fn is_between_teredo_relays(&self) -> bool {
+        const PREFIX: [u8; 4] = [0x20, 0x01, 0, 0];
+        const HEADER: usize = 40;
+        let rest = self.rest();
+        rest.first().is_some_and(|first| first >> 4 == 6)
+            && self.u16(4).is_ok_and(|len| usize::from(len) + HEADER == self.wire_end - self.at)
+            && [8, 24].iter().any(|at| rest.get(*at..).is_some_and(|address| address.starts_with(&PREFIX)))
+    }
+
     /// VXLAN (RFC 7348): reserved fields are ignored on receipt, the flag of the network identifier must be set.
     fn vxlan(&mut self, fragments: &mut Fragments) -> Result<Tcp, Stop> {
         if self.u8(0)? & 0x08 == 0 {
             return Err(Skip::NotTcp.into());
         }
+        let id = self.network_id()?;
+        self.note_network(id);
         self.peel(8)?;
         self.deeper()?;
         self.ethernet(fragments)
     }
 
+    /// The network identifier of VXLAN and Geneve.
+    fn network_id(&self) -> Result<u32, Skip> {
+        Ok(u32::from(self.u16(4)?) << 8 | u32::from(self.u8(6)?))
+    }
+
     /// VXLAN with a protocol number where plain VXLAN has reserved bits.
     fn vxlan_gpe(&mut self, fragments: &mut Fragments) -> Result<Tcp, Stop> {
         let next = if self.u8(0)? & 0x04 != 0 { self.u8(3)? } else { 3 };
+        let id = self.network_id()?;
+        self.note_network(id);
         self.peel(8)?;
         self.deeper()?;
         match next {
@@ -173,6 +194,8 @@ impl Walk<'_> {
             return Err(Skip::BadHeader.into());
         }
         let protocol = self.u16(2)?;
+        let id = self.network_id()?;
+        self.note_network(id);
         self.peel(8 + options)?;
         self.ether_type(protocol, fragments)
     }

@@ -1,54 +1,89 @@
-//! SYNs amid a connection: the same ports again, or a forgery.
+//! SYNs and SYN-ACKs amid a connection: the same ports again, or what nobody heeds.
 //!
-//! A host whose connection stands answers such a SYN with an acknowledgement of what it expects (RFC 9293, 3.10.7.4),
-//! and the connection goes on. So the SYN waits here until a segment goes by its number; then it is given back, to
-//! begin the next connection. What goes by the old numbers leaves it waiting.
+//! A host whose connection stands answers such a SYN with an acknowledgement of what it expects (RFC 9293, 3.10.7.4;
+//! RFC 5961, 4), and drops a SYN-ACK of numbers that it did not ask for. So it waits here until the other side goes by
+//! its numbers; only then the next connection begins with it. What goes by the old numbers leaves it waiting.
 
 use std::collections::HashMap;
 
-use super::connection::Connection;
+use super::connection::{Connection, Fit};
 use super::{Seq, Side, Slot};
 use crate::decode::{Flags, Segment};
 
-/// SYNs that nobody has answered yet: one a connection at most, which [`super::CONNECTION_COST`] has room for.
+/// Bytes in a SYN that are kept while it waits (RFC 7413): as many as a segment has.
+const MAX_SYN_DATA: usize = 1500;
+/// How far beyond the number of a SYN segments are that can only go by it.
+const REACH: i64 = 64 * 1024;
+
+/// A SYN or SYN-ACK that nobody has heeded yet.
+#[derive(Debug)]
+pub(super) struct PendingSyn {
+    segment: Segment<'static>,
+    data: Vec<u8>,
+}
+
+impl PendingSyn {
+    /// It, as it came.
+    pub(super) fn segment(&self) -> Segment<'_> {
+        Segment { payload: &self.data, ..self.segment }
+    }
+
+    fn len(&self) -> i64 {
+        i64::try_from(self.data.len()).unwrap_or(0) + i64::from(self.segment.missing)
+    }
+}
+
+/// SYNs that nobody has heeded yet: one a connection at most, which [`super::CONNECTION_COST`] has room for.
 #[derive(Debug, Default)]
 pub(super) struct Challenges {
-    by_slot: HashMap<Slot, Segment<'static>>,
+    by_slot: HashMap<Slot, PendingSyn>,
 }
 
 impl Challenges {
-    /// Takes note of a SYN amid a connection; false where it begins another one whatever comes next.
-    pub(super) fn note(&mut self, slot: Slot, segment: &Segment<'_>, known: Option<&Connection>) -> bool {
-        let alone = segment.flags.has(Flags::SYN) && !segment.flags.has(Flags::ACK) && segment.payload.is_empty();
-        let stands = known.is_some_and(|known| known.carried_bytes && !known.is_closed() && !known.is_reset());
-        if alone && stands {
-            self.by_slot.insert(slot, Segment { payload: &[], missing: 0, ..*segment });
-        }
-        alone && stands
+    /// Takes note of a SYN or SYN-ACK amid a connection.
+    pub(super) fn note(&mut self, slot: Slot, segment: &Segment<'_>) {
+        let kept = segment.payload.len().min(MAX_SYN_DATA);
+        let (data, cut) = segment.payload.split_at(kept);
+        let missing = segment.missing.saturating_add(u32::try_from(cut.len()).unwrap_or(u32::MAX));
+        let pending = PendingSyn { segment: Segment { payload: &[], missing, ..*segment }, data: data.to_vec() };
+        self.by_slot.insert(slot, pending);
     }
 
-    /// The SYN that waits in `slot`, where this segment of `side` goes by its number and not by those of the connection
-    /// before it.
-    pub(super) fn answered(
-        &self,
+    /// Takes out what waits in `slot`, where this segment of `side` goes by its number and not by those of the
+    /// connection that stands.
+    pub(super) fn heeded(
+        &mut self,
         slot: Slot,
         side: Side,
         segment: &Segment<'_>,
-        known: Option<&Connection>,
-    ) -> Option<Segment<'static>> {
+        known: &Connection,
+    ) -> Option<PendingSyn> {
         if self.by_slot.is_empty() {
             return None;
         }
-        let syn = self.by_slot.get(&slot)?;
-        let same_side = syn.source == segment.source;
-        let number = if same_side { segment.seq } else { segment.ack };
-        if segment.flags.has(Flags::SYN) && same_side || !(same_side || segment.flags.has(Flags::ACK)) {
+        let pending = self.by_slot.get(&slot)?;
+        let same_side = pending.segment.source == segment.source;
+        let first = Seq(pending.segment.seq).plus(1);
+        let half = if same_side { side } else { side.other() }.of(&known.halves);
+        if half.started && half.next_seq().ahead_of(first) > 0 && half.is_from(first) {
+            // The connection itself has gone on past that number.
+            self.by_slot.remove(&slot);
             return None;
         }
-        let half = if same_side { side } else { side.other() }.of(&known?.halves);
-        let after_new = Seq(number).ahead_of(Seq(syn.seq).plus(1));
-        let after_old = Seq(number).ahead_of(half.next_seq());
-        (after_new >= 0 && after_new < after_old.abs()).then_some(*syn)
+        let by_its_number = if segment.flags.has(Flags::SYN) {
+            !same_side
+                && segment.flags.has(Flags::ACK)
+                && !pending.segment.flags.has(Flags::ACK)
+                && (0..=pending.len()).contains(&Seq(segment.ack).ahead_of(first))
+        } else if same_side {
+            (0..=REACH).contains(&Seq(segment.seq).ahead_of(first)) && known.fit(side, segment) != Fit::Old
+        } else {
+            segment.flags.has(Flags::ACK)
+                && !segment.flags.has(Flags::RST)
+                && (0..=REACH).contains(&Seq(segment.ack).ahead_of(first))
+                && !half.has_said(Seq(segment.ack))
+        };
+        if by_its_number { self.by_slot.remove(&slot) } else { None }
     }
 
     /// The connection in this slot is over.

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::clock::Stretch;
 use super::half::{Half, MAX_PENDING_BYTES, NEVER, Waiting};
 use super::{Chunk, Missing, Seq, Side, Slot, Stats};
 use crate::decode::{Endpoint, Flags, Segment};
@@ -9,16 +10,23 @@ use crate::exchange::Timestamp;
 
 /// How long a hole is kept open that the receiver says is none: the capture is out of order, or lost it.
 pub(super) const PATIENCE_ACKED: Duration = Duration::from_millis(200);
+/// How long bytes wait for those of the other side that their sender had received: recorders of the two directions may
+/// differ by a second.
+const PATIENCE_ORDER: Duration = Duration::from_secs(2);
 /// How long a hole is kept open that nobody confirms: the sender may still fill it.
 const PATIENCE_UNACKED: Duration = Duration::from_secs(3);
-/// How far from the expected number RST may be (RFC 9293, 3.5.3 asks for the window; captures know it badly).
+/// How long a hole is kept open whose bytes the receiver says it misses: its sender repeats them for so long
+/// (RFC 9293, 3.8.3: at least 100 s).
+const PATIENCE_MISSED: Duration = Duration::from_secs(5 * 60);
+/// How far from the expected number RST may be to tell why nothing came after it.
 pub(super) const RESET_REACH: i64 = 16 * 1024 * 1024;
 
 /// Both ends of a connection, the lower one first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) struct FlowKey {
-    pub(super) low: Endpoint,
-    pub(super) high: Endpoint,
+    low: [u64; 2],
+    high: [u64; 2],
+    ports: [u16; 2],
 }
 
 impl FlowKey {
@@ -26,11 +34,43 @@ impl FlowKey {
     pub(super) fn of(segment: &Segment<'_>) -> (Self, Side) {
         let (source, destination) = (segment.source, segment.destination);
         if source <= destination {
-            (Self { low: source, high: destination }, Side::Low)
+            (Self::between(source, destination), Side::Low)
         } else {
-            (Self { low: destination, high: source }, Side::High)
+            (Self::between(destination, source), Side::High)
         }
     }
+
+    const fn between(low: Endpoint, high: Endpoint) -> Self {
+        Self { low: low.halves(), high: high.halves(), ports: [low.port, high.port] }
+    }
+
+    /// The ends, the lower one first.
+    pub(super) const fn ends(&self) -> [Endpoint; 2] {
+        let [low, high] = self.ports;
+        [Endpoint::of_halves(self.low, low), Endpoint::of_halves(self.high, high)]
+    }
+}
+
+/// How a segment goes with the numbers of a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Fit {
+    /// By them.
+    Old,
+    /// By others in both directions: the same ends have another connection.
+    New,
+    /// By them in one direction only: the other host would drop it (RFC 9293, 3.10.7.4).
+    Odd,
+}
+
+/// What a SYN amid a connection is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum SynIs {
+    /// Part of it.
+    Its,
+    /// The beginning of the next one.
+    Next,
+    /// The beginning of the next one if the other side heeds it.
+    Pending,
 }
 
 /// How far a connection's life has come.
@@ -59,6 +99,12 @@ pub(super) struct Connection {
     pub(super) life: Life,
     pub(super) halves: [Half; 2],
     pub(super) carried_bytes: bool,
+    /// Whether bytes wait for a side that was not heard yet.
+    waits_unheard: bool,
+    /// Whether a RST came that its receiver need not have heeded, and nothing since.
+    doubtful_reset: bool,
+    /// The tags of the networks in which each side was heard.
+    pub(super) tags: [u32; 2],
 }
 
 const _: () = assert!(size_of::<Connection>() <= 3 * 64);
@@ -66,15 +112,24 @@ const _: () = assert!(size_of::<Connection>() <= 3 * 64);
 impl Default for Connection {
     fn default() -> Self {
         let nobody = Endpoint::new(0, 0);
-        let key = FlowKey { low: nobody, high: nobody };
-        Self { life: Life::Vacant, ..Self::new(key, Timestamp::default()) }
+        let key = FlowKey::between(nobody, nobody);
+        Self { life: Life::Vacant, ..Self::new(key, Timestamp::default(), false) }
     }
 }
 
 impl Connection {
     /// A connection of which nothing was told yet.
-    pub(super) fn new(key: FlowKey, at: Timestamp) -> Self {
-        Self { key, last_at: at, life: Life::Open, halves: Default::default(), carried_bytes: false }
+    pub(super) fn new(key: FlowKey, at: Timestamp, waits_unheard: bool) -> Self {
+        Self {
+            key,
+            last_at: at,
+            life: Life::Open,
+            halves: Default::default(),
+            carried_bytes: false,
+            waits_unheard,
+            doubtful_reset: false,
+            tags: [0; 2],
+        }
     }
 
     pub(super) const fn is_there(&self) -> bool {
@@ -95,48 +150,172 @@ impl Connection {
         self.halves.iter().map(Half::pending_cost).sum()
     }
 
+    /// Whether a RST came last, and whether it was heeded or not.
+    pub(super) const fn ends_in_reset(&self) -> bool {
+        self.is_reset() || self.doubtful_reset
+    }
+
+    /// Whether neither side can be repeating anything.
+    pub(super) fn is_settled(&self) -> bool {
+        !self.is_reset() && self.halves.iter().all(Half::is_settled)
+    }
+
+    /// How a segment of `side` that is no SYN goes with the numbers of the connection.
+    #[inline]
+    pub(super) fn fit(&self, side: Side, segment: &Segment<'_>) -> Fit {
+        let (half, other) = (side.of(&self.halves), side.other().of(&self.halves));
+        let (closed, reset) = (self.is_closed(), self.is_reset());
+        let seq = Seq(segment.seq);
+        if half.started && seq == half.next_seq() {
+            return Fit::Old;
+        }
+        let acks = segment.flags.has(Flags::ACK);
+        let ack = (acks && other.started).then(|| other.can_have(Seq(segment.ack), closed, reset));
+        if !half.started {
+            return if ack == Some(false) { Fit::New } else { Fit::Old };
+        }
+        let len = segment.payload.len() as u64 + u64::from(segment.missing);
+        match (half.can_have(seq, closed, reset), ack) {
+            (true, Some(true) | None) => Fit::Old,
+            (false, Some(true)) => Fit::Odd,
+            (false, None) if !acks => Fit::Odd,
+            // The same bytes beside another host that has numbers of its own for the other side.
+            (true, Some(false)) if len > 0 && half.has_told(seq, len) => Fit::Old,
+            (_, Some(false)) | (false, None) => Fit::New,
+        }
+    }
+
+    /// Whether a segment of `side` can be of this connection, by its network and numbers, and how it goes with those.
+    ///
+    /// A tag that only one direction has, and another one in each direction, tell of no other network if the numbers go on.
+    pub(super) fn claims(&self, side: Side, segment: &Segment<'_>) -> Option<Fit> {
+        let (half, other) = (side.of(&self.halves), side.other().of(&self.halves));
+        let same_network = *side.of(&self.tags) == segment.tag;
+        if segment.flags.has(Flags::SYN) {
+            let first = Seq(segment.seq).plus(1);
+            let is_copy = half.started && half.is_origin(first);
+            let responds = segment.flags.has(Flags::ACK) && !half.heard && other.has_said(Seq(segment.ack));
+            return if is_copy || responds {
+                Some(Fit::Old)
+            } else if same_network {
+                Some(Fit::New)
+            } else {
+                None
+            };
+        }
+        let fit = self.fit(side, segment);
+        if same_network {
+            return Some(fit);
+        }
+        let known = half.started && other.started && segment.flags.has(Flags::ACK);
+        let exact = known && half.is_from(Seq(segment.seq)) && other.can_have(Seq(segment.ack), false, false);
+        (fit == Fit::Old && exact).then_some(fit)
+    }
+
+    /// Takes note of a segment that comes after the end: a copy of what was told, or bytes of which nobody knows more.
+    pub(super) fn note_late(&mut self, side: Side, segment: &Segment<'_>, stats: &mut Stats) {
+        self.note_ack(side, segment);
+        let half = side.of(&self.halves);
+        let len = segment.payload.len() as u64 + u64::from(segment.missing);
+        if !half.started || half.is_from(Seq(segment.seq).plus(len)) {
+            stats.retransmitted_bytes += len;
+        } else {
+            stats.note_unplaced(segment.payload, segment.missing);
+        }
+    }
+
+    /// What a SYN or SYN-ACK of `side` is.
+    pub(super) fn syn_is(&self, side: Side, segment: &Segment<'_>) -> SynIs {
+        let (half, other) = (side.of(&self.halves), side.other().of(&self.halves));
+        let first = Seq(segment.seq).plus(1);
+        let is_copy = half.started && half.is_origin(first);
+        let acks = segment.flags.has(Flags::ACK);
+        if self.is_closed() || (self.is_reset() && !acks) {
+            return if is_copy && self.carried_bytes { SynIs::Its } else { SynIs::Next };
+        }
+        let heeds = !acks || !other.started || other.has_said(Seq(segment.ack));
+        let behind = half.next_seq().ahead_of(first);
+        let is_late = !half.from_syn && (0..=RESET_REACH).contains(&behind);
+        if is_copy || (heeds && (!half.started || is_late)) { SynIs::Its } else { SynIs::Pending }
+    }
+
+    /// Takes up a SYN-ACK with another number than the one before it, of which the client took no note. False where it
+    /// did: then this one is of some other host.
+    pub(super) fn restart(&mut self, side: Side, syn: &Segment<'_>) -> bool {
+        let half = side.of_mut(&mut self.halves);
+        let can = !half.confirmed && !half.is_waiting() && half.is_origin(half.next_seq());
+        if can {
+            *half = Half::from_syn(Seq(syn.seq).plus(1));
+        }
+        can
+    }
+
     /// Takes a segment of `side` and tells what it makes known.
     pub(super) fn take(
         &mut self,
         slot: Slot,
         side: Side,
         segment: &Segment<'_>,
+        (now, stretch): (Timestamp, Stretch),
         stats: &mut Stats,
         sink: &mut impl FnMut(Chunk<'_>),
     ) {
-        self.last_at = self.last_at.max(segment.at);
+        self.last_at = now;
         let received = self.note_ack(side, segment);
-        let half = side.of_mut(&mut self.halves);
-        half.heard = true;
         let len = segment.payload.len() as u64 + u64::from(segment.missing);
         let first = if segment.flags.has(Flags::SYN) { Seq(segment.seq).plus(1) } else { Seq(segment.seq) };
-        if segment.flags.has(Flags::SYN) && !half.started {
-            half.start(first);
-            half.from_syn = true;
-        } else if !half.started && len > 0 {
-            half.start(first);
-            half.joining = !begins_message(segment.payload);
-            sink(Chunk::Gap { slot, side, len: 0, why: Missing::Joined });
-        }
-        if half.joining && (len > 0 || segment.flags.has(Flags::SYN)) {
-            half.rewind(first, segment.flags.has(Flags::SYN));
-        }
         if segment.flags.has(Flags::RST) {
-            self.note_reset(side, segment);
+            side.of_mut(&mut self.halves).heard = true;
+            self.note_reset(side, segment, now);
             return;
+        }
+        self.doubtful_reset = false;
+        if self.begin(side, segment, first, len) {
+            sink(Chunk::Gap { slot, side, len: 0, why: Missing::Joined });
         }
         let half = side.of_mut(&mut self.halves);
         let Some(offset) = half.offset(first).filter(|_| half.started) else { return };
+        if len > 0 {
+            self.carried_bytes = true;
+            self.take_bytes(slot, side, offset, received, segment, stretch, stats, sink);
+        } else if offset == half.next() && !segment.flags.has(Flags::SYN) {
+            half.note_goes_on();
+        }
+        let half = side.of_mut(&mut self.halves);
         if segment.flags.has(Flags::FIN) {
             half.note_fin(offset + len);
         }
-        if len > 0 {
-            self.carried_bytes = true;
-            self.take_bytes(slot, side, offset, received, segment, stats, sink);
-        }
         if self.is_stuck() || self.halves.iter().any(|half| !half.ended && half.at_fin()) {
-            self.pump(slot, segment.at, false, stats, sink);
+            self.pump(slot, now, false, stats, sink);
         }
+    }
+
+    /// Finds the position of a side's stream by a segment of it; true where the stream is joined in its middle by that.
+    fn begin(&mut self, side: Side, segment: &Segment<'_>, first: Seq, len: u64) -> bool {
+        let from_handshake = side.other().of(&self.halves).from_syn;
+        let half = side.of_mut(&mut self.halves);
+        half.heard = true;
+        let syn = segment.flags.has(Flags::SYN);
+        let mut joined = false;
+        if syn && !half.started {
+            half.start(first);
+            half.from_syn = true;
+        } else if syn && half.is_origin(first) {
+            (half.from_syn, half.implied, half.joining) = (true, false, false);
+        } else if !syn && len > 0 && (!half.started || half.implied) {
+            // What the other side has acknowledged since the handshake is where the stream begins.
+            let known = half.implied && from_handshake && first.ahead_of(half.next_seq()) >= 0;
+            if !known {
+                half.start(first);
+                half.joining = !begins_message(segment.payload);
+                joined = true;
+            }
+            half.implied = false;
+        }
+        if half.joining && (len > 0 || syn) {
+            half.rewind(first, syn);
+        }
+        joined
     }
 
     /// Notes how far the sender had received the other stream; returns that as an offset.
@@ -144,16 +323,43 @@ impl Connection {
         if !segment.flags.has(Flags::ACK) {
             return 0;
         }
+        let (half, other) = (side.of(&self.halves), side.other().of(&self.halves));
+        let (syn, rst) = (segment.flags.has(Flags::SYN), segment.flags.has(Flags::RST));
+        // Whoever asked to connect and had no response yet believes no other acknowledgement (RFC 9293, 3.10.7.3).
+        if (rst || (!syn && !half.started)) && other.from_syn && !other.confirmed && !other.is_origin(Seq(segment.ack))
+        {
+            return 0;
+        }
+        let latest = half.started && !half.is_waiting() && half.next_seq() == Seq(segment.seq);
         let other = side.other().of_mut(&mut self.halves);
-        other.note_ack(Seq(segment.ack))
+        if !other.started && !rst {
+            other.start(Seq(segment.ack));
+            (other.implied, other.confirmed) = (true, true);
+        }
+        other.note_ack(Seq(segment.ack), latest)
     }
 
-    fn note_reset(&mut self, side: Side, segment: &Segment<'_>) {
-        let half = side.of(&self.halves);
-        let distance = Seq(segment.seq).ahead_of(half.next_seq());
-        if self.life == Life::Open && (!half.started || (-RESET_REACH..=RESET_REACH).contains(&distance)) {
-            self.life = Life::Reset { by: side, at: segment.at };
+    /// A RST is heeded where its number is the one that its receiver expects; one nearby is challenged, any other one
+    /// dropped (RFC 5961, 3.2). Who asked to connect heeds one that acknowledges just that (RFC 9293, 3.10.7.3).
+    fn note_reset(&mut self, side: Side, segment: &Segment<'_>, now: Timestamp) {
+        let (half, other) = (side.of(&self.halves), side.other().of(&self.halves));
+        let seq = Seq(segment.seq);
+        let refuses = segment.flags.has(Flags::ACK) && other.started && other.has_said(Seq(segment.ack));
+        let heeded = if half.started {
+            let after_fin = half.next_seq().plus(u64::from(half.at_fin()));
+            seq == half.next_seq()
+                || seq == after_fin
+                || seq == half.acked_seq()
+                || half.last_seq() == Some(seq)
+                || (half.implied && !half.confirmed && refuses)
+        } else {
+            refuses
+        };
+        if self.life == Life::Open && heeded {
+            self.life = Life::Reset { by: side, at: now };
         }
+        let distance = seq.ahead_of(half.next_seq());
+        self.doubtful_reset = !half.started || (-RESET_REACH..=RESET_REACH).contains(&distance);
     }
 
     #[expect(clippy::too_many_arguments, reason = "the parts of one segment, taken apart once by the only caller")]
@@ -164,16 +370,22 @@ impl Connection {
         offset: u64,
         received: u64,
         segment: &Segment<'_>,
+        stretch: Stretch,
         stats: &mut Stats,
         sink: &mut impl FnMut(Chunk<'_>),
     ) {
         let blocked = self.is_blocked(side, received);
         let half = side.of_mut(&mut self.halves);
         let len = segment.payload.len() as u64 + u64::from(segment.missing);
-        if half.ended || offset + len <= half.next() || half.beyond_fin(offset) {
+        if offset + len <= half.next() {
             stats.retransmitted_bytes += len;
             return;
         }
+        if half.ended {
+            stats.note_unplaced(segment.payload, segment.missing);
+            return;
+        }
+        half.note_bytes(offset + len);
         if matches!(self.life, Life::Reset { by, .. } if by == side) && offset == half.next() {
             // The side that sent RST and goes on all the same did not mean it, or did not send it.
             self.life = Life::Open;
@@ -185,10 +397,11 @@ impl Connection {
             let skip = usize::try_from(repeated).unwrap_or(usize::MAX);
             let bytes = segment.payload.get(skip..).unwrap_or_default();
             let cut = u64::from(segment.missing) - repeated.saturating_sub(segment.payload.len() as u64);
-            tell(slot, side, half, segment.at, received, bytes, cut, stats, sink);
+            tell(slot, side, half, (segment.at, stretch), received, bytes, cut, stats, sink);
             return;
         }
-        let waiting = Waiting { at: segment.at, received, bytes: segment.payload.to_vec(), missing: segment.missing };
+        let bytes = segment.payload.to_vec();
+        let waiting = Waiting { at: segment.at, stretch, received, bytes, missing: segment.missing };
         stats.retransmitted_bytes += half.wait(offset, &waiting);
     }
 
@@ -199,16 +412,16 @@ impl Connection {
     fn is_blocked(&self, side: Side, received: u64) -> bool {
         let this = side.of(&self.halves);
         let other = side.other().of(&self.halves);
-        if !(other.started && other.heard && received > other.next() + 1) {
+        if !(other.started && (other.heard || self.waits_unheard) && received > other.next() + 1) {
             return false;
         }
         let waits_for_this = |(offset, received): (u64, u64)| offset <= other.next() && received > this.next() + 1;
         !other.first_waiting().is_some_and(waits_for_this)
     }
 
-    /// Whether anything waits, or is known to be missing.
+    /// Whether anything waits.
     pub(super) fn is_stuck(&self) -> bool {
-        self.halves.iter().any(|half| half.is_waiting() || (half.started && half.heard && half.acked_beyond()))
+        self.halves.iter().any(Half::is_waiting)
     }
 
     /// Tells all that can be told; `all`: gives up every hole.
@@ -232,7 +445,7 @@ impl Connection {
             // Only what holds up both sides is given up: a hole before an order that cannot be kept.
             let tired = Side::BOTH.map(|side| all || self.is_out_of_patience(side, now));
             let mut tired_sides = Side::BOTH.into_iter().filter(|side| *side.of(&tired));
-            let given_up = tired_sides.clone().any(|side| self.give_up_hole(slot, side, stats, sink))
+            let given_up = tired_sides.clone().any(|side| self.give_up_hole(slot, side, all, stats, sink))
                 || tired_sides.any(|side| self.give_up_order(slot, side, stats, sink));
             if !given_up {
                 return;
@@ -255,16 +468,21 @@ impl Connection {
         if !half.started || half.ended {
             return false;
         }
+        if half.at_fin() {
+            // What waits beyond the end was never taken.
+            while let Some((_, waiting)) = half.pop() {
+                stats.implausible_segments += 1;
+                stats.note_unplaced(&waiting.bytes, waiting.missing);
+            }
+            half.ended = true;
+            sink(Chunk::End { slot, side, at: now });
+            return false;
+        }
         match first {
             Some((offset, _)) if offset <= half.next() && !blocked && !half.joining => {
                 tell_first(slot, side, half, stats, sink)
             }
-            None if half.at_fin() => {
-                half.ended = true;
-                sink(Chunk::End { slot, side, at: now });
-                false
-            }
-            None if !(half.heard && half.acked_beyond()) => false,
+            None => false,
             _ => {
                 if half.stuck_since == NEVER {
                     half.stuck_since = now;
@@ -274,22 +492,31 @@ impl Connection {
         }
     }
 
-    /// Gives up the bytes before the first waiting segment, or those that only an acknowledgement knows of.
-    fn give_up_hole(&mut self, slot: Slot, side: Side, stats: &mut Stats, sink: &mut impl FnMut(Chunk<'_>)) -> bool {
+    /// Gives up the bytes before the first waiting segment; with `all`, those that only an acknowledgement knows of, too.
+    fn give_up_hole(
+        &mut self,
+        slot: Slot,
+        side: Side,
+        all: bool,
+        stats: &mut Stats,
+        sink: &mut impl FnMut(Chunk<'_>),
+    ) -> bool {
         let half = side.of_mut(&mut self.halves);
         if std::mem::take(&mut half.joining) {
             return true;
         }
         let hole = match half.first_waiting() {
             Some((offset, _)) => offset > half.next(),
-            None => half.heard && half.acked_beyond() && !half.at_fin(),
+            None => all && half.heard && half.acked_beyond() && !half.at_fin(),
         };
         if !half.started || half.ended || !hole {
             return false;
         }
         if half.is_implausible() {
-            half.pop();
-            stats.implausible_segments += 1;
+            if let Some((_, waiting)) = half.pop() {
+                stats.implausible_segments += 1;
+                stats.note_unplaced(&waiting.bytes, waiting.missing);
+            }
             return true;
         }
         let Some((len, why)) = half.jump() else { return false };
@@ -301,17 +528,37 @@ impl Connection {
 
     /// Tells bytes whose sender had received more of the other stream than was captured.
     fn give_up_order(&mut self, slot: Slot, side: Side, stats: &mut Stats, sink: &mut impl FnMut(Chunk<'_>)) -> bool {
-        let half = side.of_mut(&mut self.halves);
+        let half = side.of(&self.halves);
         let next = half.next();
-        half.first_waiting().is_some_and(|(offset, _)| offset <= next)
-            && !half.ended
-            && tell_first(slot, side, half, stats, sink)
+        let first = half.first_waiting().filter(|(offset, _)| *offset <= next && !half.ended);
+        let Some((_, received)) = first else { return false };
+        let other_side = side.other();
+        let other = other_side.of_mut(&mut self.halves);
+        if other.heard && !other.is_waiting() && !other.ended && other.acked_beyond() {
+            // What it had received and nobody captured is lost.
+            if let Some(len) = other.jump_acked(received) {
+                stats.gaps += 1;
+                stats.gap_bytes += len;
+                sink(Chunk::Gap { slot, side: other_side, len, why: Missing::Gap });
+                return true;
+            }
+        }
+        if self.waits_unheard && !other.heard {
+            self.waits_unheard = false;
+            stats.one_way += 1;
+        }
+        tell_first(slot, side, side.of_mut(&mut self.halves), stats, sink)
     }
 
     fn is_out_of_patience(&self, side: Side, now: Timestamp) -> bool {
         let half = side.of(&self.halves);
-        let patience = if half.joining || half.acked_beyond() || side.other().of(&self.halves).acked_beyond() {
+        let in_order = half.first_waiting().is_some_and(|(offset, _)| offset <= half.next());
+        let patience = if half.joining || (half.acked_beyond() && !in_order) {
             PATIENCE_ACKED
+        } else if in_order {
+            PATIENCE_ORDER
+        } else if half.missed && !half.is_implausible() {
+            PATIENCE_MISSED
         } else {
             PATIENCE_UNACKED
         };
@@ -321,7 +568,7 @@ impl Connection {
 
 /// Whether bytes look like the beginning of a message: then a stream that is joined in its middle begins here, and
 /// nothing before them is waited for.
-fn begins_message(bytes: &[u8]) -> bool {
+pub(super) fn begins_message(bytes: &[u8]) -> bool {
     let word = bytes.iter().take_while(|byte| byte.is_ascii_uppercase()).count();
     word >= 3 && matches!(bytes.get(word), Some(b' ' | b'/'))
 }
@@ -332,7 +579,7 @@ fn tell(
     slot: Slot,
     side: Side,
     half: &mut Half,
-    at: Timestamp,
+    (at, stretch): (Timestamp, Stretch),
     received: u64,
     bytes: &[u8],
     cut: u64,
@@ -340,7 +587,7 @@ fn tell(
     sink: &mut impl FnMut(Chunk<'_>),
 ) {
     if !bytes.is_empty() {
-        sink(Chunk::Data { slot, side, at, offset: half.next(), received, bytes });
+        sink(Chunk::Data { slot, side, at, stretch, offset: half.next(), received, bytes });
         half.advance(bytes.len() as u64);
     }
     if cut > 0 {
@@ -355,6 +602,6 @@ fn tell(
 fn tell_first(slot: Slot, side: Side, half: &mut Half, stats: &mut Stats, sink: &mut impl FnMut(Chunk<'_>)) -> bool {
     let Some((_, waiting)) = half.pop() else { return false };
     let cut = u64::from(waiting.missing);
-    tell(slot, side, half, waiting.at, waiting.received, &waiting.bytes, cut, stats, sink);
+    tell(slot, side, half, (waiting.at, waiting.stretch), waiting.received, &waiting.bytes, cut, stats, sink);
     true
 }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::clock::Stretch;
 use super::{Missing, Seq};
 use crate::exchange::Timestamp;
 
@@ -19,12 +20,19 @@ const NO_FIN: u64 = u64::MAX;
 /// An instant that does not come.
 pub(super) const NEVER: Timestamp = Timestamp::from_nanos(u64::MAX);
 /// How far ahead a lone segment may be and still be believed without its receiver's acknowledgement.
-const PLAUSIBLE_AHEAD: u64 = 16 * 1024 * 1024;
+pub(super) const PLAUSIBLE_AHEAD: u64 = 16 * 1024 * 1024;
+/// How far before the first byte that was seen bytes of a stream may lie that was joined: they were under way then.
+const BEFORE_JOINED: i64 = 64 * 1024;
+/// The same while it is being joined.
+const BEFORE_JOINING: i64 = 1 << 20;
+/// How far beyond what was told the stream of a connection may go on that was reset: bytes that were under way.
+const AFTER_RESET: i64 = 64 * 1024;
 
 /// A segment that waits.
 #[derive(Debug)]
 pub(super) struct Waiting {
     pub(super) at: Timestamp,
+    pub(super) stretch: Stretch,
     /// How far its sender had received the other stream.
     pub(super) received: u64,
     pub(super) bytes: Vec<u8>,
@@ -117,6 +125,12 @@ pub(super) struct Half {
     pub(super) heard: bool,
     /// Whether its end was told.
     pub(super) ended: bool,
+    /// Whether its position is only known from the other side's acknowledgement.
+    pub(super) implied: bool,
+    /// Whether the other side has acknowledged its numbers.
+    pub(super) confirmed: bool,
+    /// Whether the receiver has said, since the hole is there, that it misses these bytes.
+    pub(super) missed: bool,
 }
 
 impl Default for Half {
@@ -134,11 +148,21 @@ impl Default for Half {
             joining: false,
             heard: false,
             ended: false,
+            implied: false,
+            confirmed: false,
+            missed: false,
         }
     }
 }
 
 impl Half {
+    /// A stream whose SYN was seen, and nothing else.
+    pub(super) fn from_syn(first: Seq) -> Self {
+        let mut half = Self { heard: true, from_syn: true, ..Self::default() };
+        half.start(first);
+        half
+    }
+
     /// Sets the position of the first byte.
     pub(super) fn start(&mut self, seq: Seq) {
         self.seq = seq;
@@ -151,7 +175,7 @@ impl Half {
     /// While joining, an earlier segment moves the beginning back; a SYN fixes it.
     pub(super) fn rewind(&mut self, first: Seq, syn: bool) {
         let back = self.seq.ahead_of(first);
-        if (0..=1 << 20).contains(&back) {
+        if (0..=BEFORE_JOINING).contains(&back) {
             self.next = self.next.saturating_sub(back.unsigned_abs());
             self.acked = self.acked.max(self.next);
             self.seq = first;
@@ -187,10 +211,12 @@ impl Half {
         self.next += len;
         self.seq = self.seq.plus(len);
         self.stuck_since = NEVER;
+        self.missed = false;
     }
 
-    /// Notes how far the other side has received; returns that as an offset.
-    pub(super) fn note_ack(&mut self, ack: Seq) -> u64 {
+    /// Notes how far the other side has received; returns that as an offset. `latest`: nothing that it sent before comes
+    /// after this.
+    pub(super) fn note_ack(&mut self, ack: Seq, latest: bool) -> u64 {
         if !self.started {
             return 0;
         }
@@ -199,25 +225,109 @@ impl Half {
         if offset > self.next + PLAUSIBLE_AHEAD.max(self.pending_cost() as u64) {
             return self.acked;
         }
-        self.acked = self.acked.max(offset);
+        self.confirmed = true;
+        if offset > self.acked {
+            self.acked = offset;
+        } else if latest && self.acked > self.next + 1 {
+            // What a host has received it never unsays (RFC 9293, 3.4): what said more was not sent by it.
+            self.acked = offset.max(self.next);
+        }
+        if offset == self.next && self.is_waiting() {
+            self.missed = true;
+        }
         offset
     }
 
-    /// Notes where the stream ends.
+    /// Notes that its sender goes on from what was told: what an acknowledgement said of more was never sent.
+    pub(super) fn note_goes_on(&mut self) {
+        if self.acked > self.next + 1 && !self.is_waiting() {
+            self.acked = self.next;
+        }
+    }
+
+    /// Notes where the stream ends. The latest word counts until it is reached: one that lies beyond what was sent is not
+    /// heeded (RFC 9293, 3.10.7.4).
     pub(super) fn note_fin(&mut self, offset: u64) {
-        if self.fin == NO_FIN && offset >= self.next {
+        if !self.ended && (self.next..=self.next + PLAUSIBLE_AHEAD).contains(&offset) {
             self.fin = offset;
         }
+    }
+
+    /// Notes that bytes stand up to `end`: a FIN before that was none.
+    pub(super) fn note_bytes(&mut self, end: u64) {
+        if end > self.fin {
+            self.fin = NO_FIN;
+        }
+    }
+
+    /// How many bytes before the next one were seen, or may still be under way: those can come again.
+    fn repeatable(&self) -> i64 {
+        let told = if self.next > ORIGIN + PLAUSIBLE_AHEAD { i64::MAX } else { self.seq.ahead_of(self.origin) };
+        let before = if self.joining || self.implied {
+            BEFORE_JOINING
+        } else if self.from_syn {
+            1
+        } else {
+            BEFORE_JOINED
+        };
+        told.clamp(0, PLAUSIBLE_AHEAD.cast_signed()) + before
+    }
+
+    /// Whether the byte with this number was seen.
+    pub(super) fn is_from(&self, seq: Seq) -> bool {
+        (-self.repeatable()..=0).contains(&seq.ahead_of(self.seq))
+    }
+
+    /// Whether all of so many bytes from this number on were told, not long ago.
+    pub(super) fn has_told(&self, seq: Seq, len: u64) -> bool {
+        const NOT_LONG_AGO: i64 = 1 << 20;
+        let told = self.seq.ahead_of(self.origin).clamp(0, NOT_LONG_AGO);
+        let behind = self.seq.ahead_of(seq);
+        (0..=told).contains(&behind) && len <= behind.unsigned_abs()
+    }
+
+    /// Whether this number can be of the stream: one that comes again, or one of those that come next.
+    pub(super) fn can_have(&self, seq: Seq, closed: bool, reset: bool) -> bool {
+        let known = self.acked.max(self.next).saturating_sub(self.next).cast_signed();
+        let ahead = match (closed, reset) {
+            (false, _) => PLAUSIBLE_AHEAD.max(self.pending_cost() as u64).cast_signed(),
+            (true, true) => known.max(AFTER_RESET),
+            (true, false) => known + 1,
+        };
+        (-self.repeatable()..=ahead).contains(&seq.ahead_of(self.seq))
+    }
+
+    /// Whether an acknowledgement of this number is one of bytes that were told.
+    pub(super) fn has_said(&self, ack: Seq) -> bool {
+        self.started && (-self.repeatable()..=1).contains(&ack.ahead_of(self.seq))
+    }
+
+    /// Whether all that was told was acknowledged: its sender repeats none of it.
+    pub(super) const fn is_settled(&self) -> bool {
+        self.acked >= self.next
+    }
+
+    /// How far its receiver has said it has received it, as a number.
+    pub(super) fn acked_seq(&self) -> Seq {
+        self.seq.plus(self.acked.saturating_sub(self.next))
+    }
+
+    /// The number after the last byte that waits.
+    pub(super) fn last_seq(&self) -> Option<Seq> {
+        let (_, end) = self.queue.as_ref()?.runs.last_key_value()?;
+        Some(self.seq.plus(end.saturating_sub(self.next)))
+    }
+
+    /// Moves past what only an acknowledgement knows of, up to `to` at most; returns how far.
+    pub(super) fn jump_acked(&mut self, to: u64) -> Option<u64> {
+        let gap = self.acked.min(self.fin).min(to).checked_sub(self.next).filter(|gap| *gap > 0)?;
+        self.advance(gap);
+        Some(gap)
     }
 
     /// Whether everything up to FIN was told.
     pub(super) fn at_fin(&self) -> bool {
         self.fin == self.next
-    }
-
-    /// Whether `offset` lies beyond the stream's end.
-    pub(super) fn beyond_fin(&self, offset: u64) -> bool {
-        offset >= self.fin
     }
 
     pub(super) const fn is_waiting(&self) -> bool {
@@ -296,6 +406,6 @@ impl Waiting {
         let clip = |at: u64| usize::try_from(at.min(len)).unwrap_or(usize::MAX);
         let bytes = self.bytes.get(clip(from)..clip(to)).unwrap_or_default().to_vec();
         let missing = u32::try_from(to.saturating_sub(from) - bytes.len() as u64).unwrap_or(u32::MAX);
-        Self { at: self.at, received: self.received, bytes, missing }
+        Self { at: self.at, stretch: self.stretch, received: self.received, bytes, missing }
     }
 }

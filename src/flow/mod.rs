@@ -5,6 +5,7 @@
 //! the bytes that its sender says it had received.
 
 mod challenge;
+mod clock;
 mod connection;
 mod half;
 mod index;
@@ -14,6 +15,7 @@ mod slab;
 mod stats;
 mod table;
 
+pub use clock::{FALSE_STAMP, Stretch};
 pub use seq::Seq;
 pub use sightings::{SightingStats, Sightings};
 pub(crate) use slab::Slab;
@@ -103,6 +105,8 @@ pub enum Chunk<'a> {
         side: Side,
         /// When they were captured.
         at: Timestamp,
+        /// Which stretch of the capture's clock that is of.
+        stretch: Stretch,
         /// Where they begin in the stream; only differences have a meaning.
         offset: u64,
         /// How far the sender had received the other side's stream.

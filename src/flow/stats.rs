@@ -23,4 +23,20 @@ pub struct Stats {
     pub evicted_idle: u64,
     /// Segments dropped because their numbers cannot be right.
     pub implausible_segments: u64,
+    /// Payload bytes that belong to no place of a connection, nor to a new one: nobody would have taken them.
+    pub unplaced_bytes: u64,
+    /// Requests that began in them.
+    pub unplaced_requests: u64,
+    /// Times the capture's clock was set, or a frame stamped wrongly.
+    pub clock_steps: u64,
+    /// Connections of which only one direction was captured, and bytes waited for the other one.
+    pub one_way: u64,
+}
+
+impl Stats {
+    /// Counts bytes that have no place.
+    pub(super) fn note_unplaced(&mut self, bytes: &[u8], missing: u32) {
+        self.unplaced_bytes += bytes.len() as u64 + u64::from(missing);
+        self.unplaced_requests += u64::from(super::connection::begins_message(bytes) && !bytes.starts_with(b"HTTP/"));
+    }
 }

@@ -4,7 +4,8 @@ use std::hash::BuildHasher as _;
 use std::time::Duration;
 
 use super::challenge::Challenges;
-use super::connection::{Connection, FlowKey, Life, PATIENCE_ACKED, RESET_REACH};
+use super::clock::{Clock, Stretch};
+use super::connection::{Connection, Fit, FlowKey, Life, PATIENCE_ACKED, SynIs};
 use super::index::Index;
 use super::{Chunk, Seq, Side, Slab, Slot, Stats};
 use crate::decode::{Flags, Segment};
@@ -26,6 +27,14 @@ const IDLE: Duration = Duration::from_secs(15 * 60);
 const IDLE_HALF_OPEN: Duration = Duration::from_secs(60);
 /// How long a closed connection is remembered, so that late copies of its segments do not open another one.
 const LINGER: Duration = Duration::from_secs(5);
+/// The same where a side may not know that it is closed: it repeats what was not acknowledged.
+const LINGER_UNSETTLED: Duration = Duration::from_secs(5 * 60);
+/// Silence after which a connection is over when its ends go by other numbers. Before, both are followed.
+const SUPERSEDED: Duration = Duration::from_secs(5);
+/// Connections that may be followed at once between the same ends.
+const ALIKE: usize = 4;
+/// Connections captured in one direction only after which nobody waits for the other direction of new ones.
+const ONE_WAY: u64 = 8;
 /// How long after RST bytes that were under way are still waited for.
 const RESET_LINGER: Duration = Duration::from_secs(1);
 
@@ -47,7 +56,7 @@ pub struct FlowTable {
     hand: usize,
     challenges: Challenges,
     stats: Stats,
-    last_at: Timestamp,
+    clock: Clock,
 }
 
 /// Where the connection of a segment is to be found; see [`FlowTable::look_up`].
@@ -98,7 +107,7 @@ impl FlowTable {
             hand: 0,
             challenges: Challenges::default(),
             stats: Stats::default(),
-            last_at: Timestamp::default(),
+            clock: Clock::default(),
         }
     }
 
@@ -151,59 +160,135 @@ impl FlowTable {
     /// Takes the next segment, which was looked up before, and tells what it makes known. Others may have been taken
     /// since then.
     pub fn take_at(&mut self, place: &LookUp, segment: &Segment<'_>, sink: &mut impl FnMut(Chunk<'_>)) {
-        self.last_at = self.last_at.max(segment.at);
+        let stretch = self.clock.tick(segment.at);
+        self.stats.clock_steps = self.clock.steps();
         self.sweep(sink);
-        let side = place.side;
-        let known = self.slot_of(place);
-        if let Some(slot) = known
-            && let Some(syn) = self.challenges.answered(slot, side, segment, self.connection(slot))
-        {
-            self.close(slot, syn.at, Close::Reused, sink);
-            self.forget(slot);
-            self.take(&syn, sink);
-            self.take(segment, sink);
-            return;
-        }
-        let slot = match known {
-            Some(slot) if !self.begins_anew(slot, side, segment) => slot,
-            Some(slot) if self.challenges.note(slot, segment, self.slots.get(slot)) => return,
-            Some(slot) => {
-                self.close(slot, segment.at, Close::Reused, sink);
-                self.forget(slot);
-                self.open(place, segment, sink)
-            }
-            None if segment.flags.has(Flags::SYN) || !segment.payload.is_empty() || segment.missing > 0 => {
-                self.open(place, segment, sink)
-            }
+        self.place(place, segment, stretch, sink);
+    }
+
+    /// Finds the connection that a segment belongs to, and hands it on.
+    fn place(&mut self, place: &LookUp, segment: &Segment<'_>, stretch: Stretch, sink: &mut impl FnMut(Chunk<'_>)) {
+        let Some((slot, fit)) = self.slot_of(place, segment) else {
             // An acknowledgement or end of something that was never seen tells nothing.
-            None => return,
+            if segment.flags.has(Flags::SYN) || has_bytes(segment) {
+                let slot = self.open(place, segment, sink);
+                self.hand_on(slot, place.side, segment, stretch, sink);
+            }
+            return;
         };
+        if let Some(known) = self.slots.get(slot)
+            && let Some(pending) = self.challenges.heeded(slot, place.side, segment, known)
+        {
+            let syn = pending.segment();
+            let (_, syn_side) = FlowKey::of(&syn);
+            if !self.takes_up(slot, syn_side, &syn) {
+                self.close(slot, Close::Reused, sink);
+                self.forget(slot);
+                self.place(&LookUp { side: syn_side, guess: None, ..*place }, &syn, stretch, sink);
+                self.place(place, segment, stretch, sink);
+                return;
+            }
+        }
+        match self.belongs(slot, fit, place.side, segment) {
+            Belongs::Here => self.hand_on(slot, place.side, segment, stretch, sink),
+            Belongs::Anew => {
+                if self.is_over(slot) || self.alike(place) >= ALIKE {
+                    self.close(slot, Close::Reused, sink);
+                    self.forget(slot);
+                }
+                let slot = self.open(place, segment, sink);
+                self.hand_on(slot, place.side, segment, stretch, sink);
+            }
+            Belongs::Pending => self.challenges.note(slot, segment),
+            Belongs::Nowhere => self.stats.note_unplaced(segment.payload, segment.missing),
+        }
+    }
+
+    /// Whether a SYN-ACK that was heeded goes on with the connection that stands: the one before it was not heeded, or it
+    /// is of a host that stands between.
+    fn takes_up(&mut self, slot: Slot, side: Side, syn: &Segment<'_>) -> bool {
+        let Some(connection) = self.slots.get_mut(slot) else { return false };
+        let asked = side.other().of(&connection.halves);
+        let is_response = syn.flags.has(Flags::ACK) && asked.from_syn && asked.is_origin(Seq(syn.ack));
+        is_response && {
+            connection.restart(side, syn);
+            true
+        }
+    }
+
+    fn belongs(&self, slot: Slot, fit: Fit, side: Side, segment: &Segment<'_>) -> Belongs {
+        let Some(connection) = self.connection(slot) else { return Belongs::Nowhere };
+        if segment.flags.has(Flags::SYN) {
+            return match connection.syn_is(side, segment) {
+                SynIs::Its => Belongs::Here,
+                SynIs::Next => Belongs::Anew,
+                SynIs::Pending => Belongs::Pending,
+            };
+        }
+        let half = side.of(&connection.halves);
+        let ahead = Seq(segment.seq).ahead_of(half.next_seq());
+        match fit {
+            // After a reset that nobody heeded, bytes go on exactly where they were.
+            Fit::Old if connection.is_closed() && connection.is_reset() && has_bytes(segment) && ahead == 0 => {
+                Belongs::Anew
+            }
+            Fit::Old => Belongs::Here,
+            Fit::New if has_bytes(segment) => Belongs::Anew,
+            Fit::Odd if ahead > 0 && !connection.is_closed() => Belongs::Here,
+            Fit::New | Fit::Odd => Belongs::Nowhere,
+        }
+    }
+
+    /// Whether nothing more is to be expected of a connection whose ends go by other numbers.
+    fn is_over(&self, slot: Slot) -> bool {
+        self.connection(slot).is_none_or(|known| {
+            known.is_closed() || known.is_reset() || self.clock.now().since(known.last_at) > SUPERSEDED
+        })
+    }
+
+    /// Connections between the same ends.
+    fn alike(&self, place: &LookUp) -> usize {
+        let has_key = |slot: &Slot| self.connection(*slot).is_some_and(|connection| connection.key == place.key);
+        self.by_key.find(place.hash).filter(has_key).count()
+    }
+
+    /// Hands a segment to its connection.
+    fn hand_on(
+        &mut self,
+        slot: Slot,
+        side: Side,
+        segment: &Segment<'_>,
+        stretch: Stretch,
+        sink: &mut impl FnMut(Chunk<'_>),
+    ) {
+        let now = self.clock.now();
         let Some(connection) = self.slots.get_mut(slot) else { return };
         if connection.is_closed() {
-            self.stats.retransmitted_bytes += segment.payload.len() as u64;
+            connection.note_late(side, segment, &mut self.stats);
             return;
         }
+        *side.of_mut(&mut connection.tags) = segment.tag;
         let before = connection.waiting();
-        connection.take(slot, side, segment, &mut self.stats, sink);
+        connection.take(slot, side, segment, (now, stretch), &mut self.stats, sink);
         if connection.waiting() > before && self.waiting - before + connection.waiting() > self.limits.waiting_bytes {
             self.stats.evicted_waiting += 1;
-            connection.pump(slot, segment.at, true, &mut self.stats, sink);
+            connection.pump(slot, now, true, &mut self.stats, sink);
         }
         self.waiting = self.waiting - before + connection.waiting();
         if (connection.is_reset() || connection.is_stuck())
             && let Some(wake) = self.wake.get_mut(slot.0 as usize)
         {
-            *wake = (*wake).min(segment.at.plus(PATIENCE_ACKED));
+            *wake = (*wake).min(now.plus(PATIENCE_ACKED));
         }
         if connection.halves.iter().all(|half| half.ended) {
-            self.close(slot, segment.at, Close::Fin, sink);
+            self.close(slot, Close::Fin, sink);
         }
     }
 
     /// Takes note that it is `now` and no segment came: holes that were waited for long enough are given up, and silent
     /// connections with them, a few thousand at a time.
     pub fn idle(&mut self, now: Timestamp, sink: &mut impl FnMut(Chunk<'_>)) {
-        self.last_at = self.last_at.max(now);
+        self.clock.idle(now);
         for _ in 0..self.wake.len().min(IDLE_SWEEP) {
             self.sweep(sink);
         }
@@ -213,43 +298,29 @@ impl FlowTable {
     pub fn finish(&mut self, sink: &mut impl FnMut(Chunk<'_>)) {
         for index in 0..self.wake.len() {
             let slot = Slot(u32::try_from(index).unwrap_or(u32::MAX));
-            let reset = self.connection(slot).is_some_and(Connection::is_reset);
-            self.close(slot, self.last_at, if reset { Close::Reset } else { Close::EndOfCapture }, sink);
+            let reset = self.connection(slot).is_some_and(Connection::ends_in_reset);
+            self.close(slot, if reset { Close::Reset } else { Close::EndOfCapture }, sink);
         }
     }
 
-    fn slot_of(&self, place: &LookUp) -> Option<Slot> {
-        let has_key = |slot: &Slot| self.connection(*slot).is_some_and(|connection| connection.key == place.key);
-        // A slot that holds the key is the one, whatever happened since the look-up.
-        place.guess.filter(has_key).or_else(|| self.by_key.find(place.hash).find(has_key))
+    /// The connection of a segment, and how the segment goes with it. Of several between the same ends (in other networks, or
+    /// one after another) the one whose numbers fit.
+    fn slot_of(&self, place: &LookUp, segment: &Segment<'_>) -> Option<(Slot, Fit)> {
+        let mut other = None;
+        // A slot that holds the key may be the one, whatever happened since the look-up.
+        for slot in place.guess.into_iter().chain(self.by_key.find(place.hash)) {
+            let Some(known) = self.connection(slot).filter(|known| known.key == place.key) else { continue };
+            match known.claims(place.side, segment) {
+                Some(Fit::Old) => return Some((slot, Fit::Old)),
+                Some(fit) => other = Some((slot, fit)),
+                None => {}
+            }
+        }
+        other
     }
 
     fn connection(&self, slot: Slot) -> Option<&Connection> {
         self.slots.get(slot).filter(|connection| connection.is_there())
-    }
-
-    /// Whether the segment begins a new connection between the ends of a known one.
-    fn begins_anew(&self, slot: Slot, side: Side, segment: &Segment<'_>) -> bool {
-        let Some(connection) = self.connection(slot) else { return true };
-        let half = side.of(&connection.halves);
-        if !segment.flags.has(Flags::SYN) {
-            // After a reset that nobody heeded, bytes go on exactly where they were.
-            return connection.is_closed()
-                && connection.is_reset()
-                && !segment.payload.is_empty()
-                && half.next_seq() == Seq(segment.seq);
-        }
-        if !half.started {
-            return connection.is_closed();
-        }
-        let first = Seq(segment.seq).plus(1);
-        let behind = half.next_seq().ahead_of(first);
-        if half.from_syn {
-            // The same number again is a copy of the SYN that was seen, if not much else came since.
-            return !half.is_origin(first);
-        }
-        // A late SYN of a stream that was joined without it, or a copy of the one that was lost.
-        (connection.is_closed() && !half.is_origin(first)) || !(0..=RESET_REACH).contains(&behind)
     }
 
     fn open(&mut self, place: &LookUp, segment: &Segment<'_>, sink: &mut impl FnMut(Chunk<'_>)) -> Slot {
@@ -269,12 +340,15 @@ impl FlowTable {
             slot,
             connection: ConnectionId(self.stats.connections),
             at: segment.at,
-            ends: [key.low, key.high],
+            ends: key.ends(),
             server,
         });
-        self.wake_at(slot, segment.at.plus(IDLE_HALF_OPEN));
+        let now = self.clock.now();
+        self.wake_at(slot, now.plus(IDLE_HALF_OPEN));
         if let Some(place) = self.slots.place(slot) {
-            *place = Connection::new(key, segment.at);
+            *place = Connection::new(key, now, self.stats.one_way < ONE_WAY);
+            // Until the other side is heard, its network is the same.
+            place.tags = [segment.tag; 2];
         }
         self.by_key.insert(hash, slot);
         slot
@@ -285,7 +359,8 @@ impl FlowTable {
         if segment.flags.has(Flags::SYN) {
             return Some((if segment.flags.has(Flags::ACK) { side } else { side.other() }, true));
         }
-        match (self.ports.contains(&key.low.port), self.ports.contains(&key.high.port)) {
+        let [low, high] = key.ends().map(|end| self.ports.contains(&end.port));
+        match (low, high) {
             (true, false) => Some((Side::Low, false)),
             (false, true) => Some((Side::High, false)),
             _ => None,
@@ -295,7 +370,7 @@ impl FlowTable {
     /// Looks at one slot a segment: closes what is silent, frees what is closed, gives up old holes.
     fn sweep(&mut self, sink: &mut impl FnMut(Chunk<'_>)) {
         self.hand = if self.hand + 1 < self.wake.len() { self.hand + 1 } else { 0 };
-        let now = self.last_at;
+        let now = self.clock.now();
         if self.wake.get(self.hand + SWEEP_AHEAD).is_some_and(|wake| now >= *wake) {
             self.slots.fetch(Slot(u32::try_from(self.hand + SWEEP_AHEAD).unwrap_or(u32::MAX)));
         }
@@ -307,14 +382,17 @@ impl FlowTable {
         let patience = if connection.carried_bytes { IDLE } else { IDLE_HALF_OPEN };
         let silent = now.since(connection.last_at);
         if let Life::Closed { at, .. } = connection.life {
-            if now.since(at) > LINGER {
+            let linger = if connection.is_settled() { LINGER } else { LINGER_UNSETTLED };
+            if now.since(at) > linger {
                 self.forget(slot);
+            } else {
+                self.wake_at(slot, at.plus(linger));
             }
         } else if matches!(connection.life, Life::Reset { at, .. } if now.since(at) > RESET_LINGER) {
-            self.close(slot, now, Close::Reset, sink);
+            self.close(slot, Close::Reset, sink);
         } else if silent > patience {
             self.stats.evicted_idle += 1;
-            self.close(slot, now, Close::Idle, sink);
+            self.close(slot, Close::Idle, sink);
             self.forget(slot);
         } else if connection.is_stuck() {
             let before = connection.waiting();
@@ -334,37 +412,39 @@ impl FlowTable {
         }
     }
 
-    /// Makes room: of the next few connections the one longest silent is given up, a closed one before all.
+    /// Makes room: of the next few connections the one longest silent is given up, a closed one before all, and then one
+    /// that never carried a byte: floods of those cost no other one its place.
     fn evict(&mut self, sink: &mut impl FnMut(Chunk<'_>)) {
-        let mut oldest: Option<(bool, Timestamp, Slot)> = None;
+        let mut oldest: Option<(bool, bool, Timestamp, Slot)> = None;
         for _ in 0..EVICTION_SAMPLE {
             self.hand = if self.hand + 1 < self.wake.len() { self.hand + 1 } else { 0 };
             let slot = Slot(u32::try_from(self.hand).unwrap_or(u32::MAX));
             if let Some(connection) = self.connection(slot) {
-                let candidate = (!connection.is_closed(), connection.last_at, slot);
+                let candidate = (!connection.is_closed(), connection.carried_bytes, connection.last_at, slot);
                 oldest = Some(oldest.map_or(candidate, |best| best.min(candidate)));
             }
         }
-        if let Some((open, _, slot)) = oldest {
+        if let Some((open, _, _, slot)) = oldest {
             if open {
                 self.stats.evicted_capacity += 1;
             }
-            self.close(slot, self.last_at, Close::Evicted, sink);
+            self.close(slot, Close::Evicted, sink);
             self.forget(slot);
         }
     }
 
     /// Tells what waits and that the connection is closed; it is remembered for a while.
-    fn close(&mut self, slot: Slot, at: Timestamp, how: Close, sink: &mut impl FnMut(Chunk<'_>)) {
+    fn close(&mut self, slot: Slot, how: Close, sink: &mut impl FnMut(Chunk<'_>)) {
+        let (now, at) = (self.clock.now(), self.clock.latest());
         let Some(connection) = self.slots.get_mut(slot) else { return };
         if connection.is_closed() || !connection.is_there() {
             return;
         }
         let before = connection.waiting();
-        connection.pump(slot, at, true, &mut self.stats, sink);
+        connection.pump(slot, now, true, &mut self.stats, sink);
         self.waiting = self.waiting - before + connection.waiting();
-        connection.life = Life::Closed { at, reset: connection.is_reset() };
-        self.wake_at(slot, at.plus(LINGER));
+        connection.life = Life::Closed { at: now, reset: connection.is_reset() };
+        self.wake_at(slot, now.plus(LINGER));
         self.stats.open -= 1;
         sink(Chunk::Closed { slot, at, how });
     }
@@ -377,4 +457,20 @@ impl FlowTable {
         self.challenges.forget(slot);
         self.free.push(slot);
     }
+}
+
+/// Where a segment goes whose ends have a connection.
+enum Belongs {
+    /// To that connection.
+    Here,
+    /// To one that it begins.
+    Anew,
+    /// To one that it begins if the other side heeds it.
+    Pending,
+    /// Nobody would take it.
+    Nowhere,
+}
+
+const fn has_bytes(segment: &Segment<'_>) -> bool {
+    !segment.payload.is_empty() || segment.missing > 0
 }

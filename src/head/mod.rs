@@ -278,6 +278,7 @@ impl fmt::Debug for Head {
 /// Splits a request line into method, target and version. Blanks inside the target belong to it, those around it
 /// do not.
 pub(crate) fn split_request_line(line: &[u8]) -> (&[u8], &[u8], &[u8]) {
+    let line = line.trim_ascii_end();
     let Some(first) = memchr::memchr(b' ', line) else { return (line, b"", b"") };
     let method = line.get(..first).unwrap_or_default();
     let rest = line.get(first + 1..).unwrap_or_default();

@@ -176,6 +176,11 @@ impl BodyReader {
             || !matches!(self.progress, Progress::Length { .. } | Progress::Chunk(Chunk::Size { digits: 0, .. }))
     }
 
+    /// Whether the last chunk has come, and nothing after its line: the empty line at the end is missing, or yet to come.
+    pub(super) const fn awaits_last_line(&self) -> bool {
+        matches!(self.progress, Progress::Chunk(Chunk::Trailer { line: 0, total: 0 }))
+    }
+
     /// Feeds the next bytes of the stream.
     pub(crate) fn feed(&mut self, bytes: &[u8]) -> Fed {
         let mut at = 0;

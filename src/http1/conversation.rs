@@ -10,7 +10,7 @@ use crate::exchange::{
     Body, Close, ConnectionId, Damage, Event, Framing, Head, Incomplete, Malformed, Request, RequestState, Response,
     Timestamp,
 };
-use crate::flow::{Missing, Side};
+use crate::flow::{Missing, Side, Stretch};
 use crate::head::Contents;
 
 /// A connection. Three cache lines: with many connections open none of them is near.
@@ -23,13 +23,16 @@ pub(super) struct Conversation {
     speaks: Speaks,
     streams: [State; 2],
     pairing: Pairing,
-    /// Whether the client's first bytes were looked at.
-    prefaced: bool,
+    /// What may still stand before the client's first request: so many PROXY protocol headers, or another protocol.
+    prefaces: u8,
     /// Where an interim response began that the final one follows.
     interim: Option<Box<Start>>,
 }
 
 const _: () = assert!(size_of::<Conversation>() <= 3 * 64);
+
+/// PROXY protocol headers that may stand before the first request: each proxy in a row may add one.
+const MAX_PREFACES: u8 = 8;
 
 type Sink<'a> = &'a mut dyn FnMut(Event);
 
@@ -39,6 +42,7 @@ struct HeadSeen {
     start: Start,
     /// When its last byte was captured.
     at: Timestamp,
+    stretch: Stretch,
     /// Offset of the byte after it.
     end: u64,
 }
@@ -60,7 +64,7 @@ impl Conversation {
             speaks: Speaks::Nothing,
             streams: Default::default(),
             pairing: Pairing::new(opening.connection),
-            prefaced: false,
+            prefaces: MAX_PREFACES,
             interim: None,
         }
     }
@@ -90,7 +94,7 @@ impl Conversation {
                 State::Opaque => State::Opaque,
                 State::Between => self.begin(is_request, false, &mut piece, sink),
                 State::Lost => self.begin(is_request, true, &mut piece, sink),
-                State::Head(partial) if is_request && !self.prefaced => {
+                State::Head(partial) if is_request && self.prefaces > 0 => {
                     // The beginning of a preface goes on: look at all of it anew.
                     let Partial { start, mut raw, .. } = *partial;
                     raw.extend_from_slice(piece.bytes);
@@ -239,17 +243,18 @@ impl Conversation {
 
     /// Handles bytes where a message may begin.
     fn begin(&mut self, is_request: bool, lost: bool, piece: &mut Piece<'_>, sink: Sink<'_>) -> State {
-        if is_request && !self.prefaced {
+        if is_request && self.prefaces > 0 {
             match Preface::of(piece.bytes) {
                 // Another one may follow, of the next balancer.
                 Preface::Proxy(len) => {
+                    self.prefaces -= 1;
                     piece.pass(len);
                     return State::Between;
                 }
                 Preface::Maybe => return hold(piece, false),
                 Preface::Tls => return self.becomes(Speaks::Tls),
                 Preface::Http2 => return self.becomes(Speaks::Http2),
-                Preface::None => self.prefaced = true,
+                Preface::None => self.prefaces = 0,
             }
         }
         // Line ends before a request are passed over (RFC 9112, 2.2); after a response they are as harmless.
@@ -318,7 +323,7 @@ impl Conversation {
                 let Partial { start, mut raw, .. } = *partial;
                 raw.truncate(len);
                 piece.pass(len.saturating_sub(before));
-                let seen = HeadSeen { raw, start, at: piece.at, end: piece.offset };
+                let seen = HeadSeen { raw, start, at: piece.at, stretch: piece.stretch, end: piece.offset };
                 let facts = head::any(&seen.raw, is_request);
                 self.head(seen, facts, sink)
             }
@@ -369,7 +374,7 @@ impl Conversation {
             return State::Between;
         }
         let begin = self.interim.take().map_or(seen.start, |start| *start);
-        let of = self.answer(begin.offset, seen.start.received, sink);
+        let of = self.answer(Start { offset: begin.offset, ..seen.start }, sink);
         let method = of.map_or(Method::Other, |(_, method)| method);
         let opaque = facts.status == 101 || (method == Method::Connect && (200..300).contains(&facts.status));
         let body = BodyReader::new(facts.framing(method), self.interests.response_body, &seen.raw);
@@ -381,8 +386,8 @@ impl Conversation {
         next
     }
 
-    /// Which request a response that begins at `offset` answers.
-    fn answer(&mut self, offset: u64, received: u64, sink: Sink<'_>) -> Option<(crate::exchange::ExchangeId, Method)> {
+    /// Which request a response that begins there answers.
+    fn answer(&mut self, begin: Start, sink: Sink<'_>) -> Option<(crate::exchange::ExchangeId, Method)> {
         // A server may refuse a request whose head it did not wait for.
         if let Some((server, _)) = self.server
             && let State::Head(partial) = server.other().of(&self.streams)
@@ -391,7 +396,7 @@ impl Conversation {
             let (method, start) = (head::method(&partial.raw), partial.start);
             self.pairing.reserve(method, start, sink);
         }
-        self.pairing.answer(offset, received, sink)
+        self.pairing.answer(begin, sink)
     }
 
     fn read_body(
@@ -402,7 +407,8 @@ impl Conversation {
         sink: Sink<'_>,
     ) -> State {
         let head = Head::with_contents(seen.raw, contents);
-        let message = Message { start: seen.start, last_byte: seen.at, head, body, about };
+        let (last_byte, last_stretch) = (seen.at, seen.stretch);
+        let message = Message { start: seen.start, last_byte, last_stretch, head, body, about };
         if message.body.is_done() {
             self.done(message, Some(seen.end), sink);
             State::Between
@@ -422,6 +428,14 @@ impl Conversation {
             self.done(*message, None, sink);
             return State::Between;
         }
+        if message.body.awaits_last_line()
+            && matches!(message.about, About::Response { .. })
+            && head::response_begins(piece.bytes) == head::Begin::Yes
+        {
+            // Some servers end the last chunk with one line end, and clients read that.
+            self.done(*message, None, sink);
+            return State::Between;
+        }
         if let Some(unsure) = self.next_response_begins(&message, piece) {
             if unsure && message.body.has_begun() {
                 message.about.damage(Incomplete::Gap, Damage::Gap);
@@ -433,7 +447,7 @@ impl Conversation {
             return State::Between;
         }
         let fed = message.body.feed(piece.bytes);
-        message.last_byte = piece.at;
+        (message.last_byte, message.last_stretch) = (piece.at, piece.stretch);
         match fed {
             Fed::All => {
                 piece.pass(piece.bytes.len());
@@ -469,7 +483,7 @@ impl Conversation {
 
     /// Tells a message that has ended; `end` is the offset after it, where that is known.
     fn done(&mut self, message: Message, end: Option<u64>, sink: Sink<'_>) {
-        let Message { start, last_byte, head, body, about } = message;
+        let Message { start, last_byte, last_stretch, head, body, about } = message;
         let body = body.finish();
         match about {
             About::Request { id, malformed, incomplete, .. } => {
@@ -481,10 +495,11 @@ impl Conversation {
                 let [client, server] = self.client_and_server();
                 let first_byte = start.at;
                 let request = Request { id, client, server, head, body, first_byte, last_byte, state };
-                self.pairing.asked(Box::new(request), end, sink);
+                self.pairing.asked(Box::new(request), end, last_stretch, sink);
             }
             About::Response { status, of, damage, opaque } => {
-                let response = Response { status, head, body, first_byte: start.at, last_byte, damage, opaque };
+                let (first_byte, untimed) = (start.at, false);
+                let response = Response { status, head, body, first_byte, last_byte, damage, opaque, untimed };
                 self.pairing.answered(of, Box::new(response), sink);
             }
         }
@@ -524,7 +539,7 @@ impl Conversation {
             last_byte: at,
             state,
         };
-        self.pairing.asked(Box::new(request), None, sink);
+        self.pairing.asked(Box::new(request), None, partial.start.stretch, sink);
     }
 
     /// Tells a response whose head did not become whole, where its status did.
@@ -532,7 +547,7 @@ impl Conversation {
         let Some(status) = head::status(&partial.raw).filter(|status| *status >= 200) else { return };
         self.speaks = Speaks::Http1;
         let begin = self.interim.take().map_or(partial.start, |start| *start);
-        let of = self.answer(begin.offset, partial.start.received, sink).map(|(id, _)| id);
+        let of = self.answer(Start { offset: begin.offset, ..partial.start }, sink).map(|(id, _)| id);
         let body = Body { framing: Framing::UntilClose, ..Body::EMPTY };
         let response = Response {
             status,
@@ -542,6 +557,7 @@ impl Conversation {
             last_byte: at,
             damage: Some(damage),
             opaque: false,
+            untimed: false,
         };
         self.pairing.answered(of, Box::new(response), sink);
     }
@@ -557,7 +573,7 @@ fn head_at(piece: &mut Piece<'_>, len: usize) -> HeadSeen {
     let raw = piece.bytes.get(..len).unwrap_or_default().to_vec();
     let start = Start::from(&*piece);
     piece.pass(len);
-    HeadSeen { raw, start, at: piece.at, end: piece.offset }
+    HeadSeen { raw, start, at: piece.at, stretch: piece.stretch, end: piece.offset }
 }
 
 /// Keeps the rest of the piece until more of the head comes.

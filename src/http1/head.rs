@@ -16,6 +16,9 @@ const MAX_METHOD: usize = 32;
 /// Bytes after which it is settled whether a first line begins as one does, up to its end.
 pub(super) const MAX_FIRST_WORD: usize = MAX_METHOD + 1;
 
+/// Blanks between version and status that are passed over.
+const MAX_STATUS_BLANKS: usize = 16;
+
 /// Ends of heads; made once, since that takes longer than to look for them.
 static CRLF: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(b"\n\r\n"));
 static BARE: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(b"\n\n"));
@@ -103,16 +106,27 @@ pub(super) fn is_rest_of_method(bytes: &[u8]) -> bool {
 
 /// Whether `bytes` begin with an HTTP/1 status line. Servers that claim another version in HTTP/1 framing are
 /// believed the status all the same, as browsers do.
+///
+/// Between version and status stands one blank (RFC 9112, 4); some servers write several, or a tab, and clients read those.
 pub(crate) fn response_begins(bytes: &[u8]) -> Begin {
-    const PATTERN: &[u8] = b"HTTP/d.d ddd";
+    const VERSION: &[u8] = b"HTTP/d.d";
     let fits = |(byte, pattern): (&u8, &u8)| if *pattern == b'd' { byte.is_ascii_digit() } else { byte == pattern };
-    if !bytes.iter().zip(PATTERN).all(fits) {
-        Begin::No
-    } else if bytes.len() >= PATTERN.len() {
-        Begin::Yes
-    } else {
-        Begin::Maybe
+    if !bytes.iter().zip(VERSION).all(fits) {
+        return Begin::No;
     }
+    let after = bytes.get(VERSION.len()..).unwrap_or_default();
+    let blanks = status_blanks(after);
+    let digits = after.get(blanks..).unwrap_or_default().iter().take(3);
+    match (digits.clone().all(u8::is_ascii_digit), digits.len()) {
+        (true, 3) if (1..=MAX_STATUS_BLANKS).contains(&blanks) => Begin::Yes,
+        (true, len) if blanks <= MAX_STATUS_BLANKS && (blanks > 0 || len == 0) && len < 3 => Begin::Maybe,
+        _ => Begin::No,
+    }
+}
+
+/// How many blanks the part of a status line after the version begins with.
+fn status_blanks(after: &[u8]) -> usize {
+    after.iter().take_while(|byte| matches!(byte, b' ' | b'\t' | 0x0b | 0x0c)).take(MAX_STATUS_BLANKS + 1).count()
 }
 
 /// Which methods change how the response is framed.
@@ -196,7 +210,9 @@ fn request_facts(raw: &[u8], fields: Fields, malformed: Option<Malformed>) -> Re
     // RFC 9112, 6.3: Transfer-Encoding overrides Content-Length; a server has to refuse what is unclear.
     let (framing, unclear) = match (fields.coding, fields.length) {
         _ if method == Method::Connect => (Framing::None, None),
-        (Coding::Chunked, Length::Absent) => (Framing::Chunked, None),
+        (Coding::Chunked, Length::Absent) => {
+            (Framing::Chunked, fields.codings_unclear.then_some(Malformed::UnclearTransferEncoding))
+        }
         (Coding::Chunked, _) => (Framing::Chunked, Some(Malformed::LengthAndTransferEncoding)),
         (Coding::Other, _) => (Framing::None, Some(Malformed::BadTransferEncoding)),
         (Coding::Absent, Length::Absent | Length::One(0)) => (Framing::None, None),
@@ -223,7 +239,8 @@ pub(super) fn status(raw: &[u8]) -> Option<u16> {
     if response_begins(raw) != Begin::Yes {
         return None;
     }
-    let digits = raw.get(9..12)?;
+    let after = raw.get(8..)?;
+    let digits = after.get(status_blanks(after)..)?.get(..3)?;
     Some(digits.iter().fold(0, |number, digit| number * 10 + u16::from(digit - b'0')))
 }
 
@@ -249,6 +266,9 @@ pub(super) struct Fields {
     pub(super) length: Length,
     pub(super) coding: Coding,
     expects: bool,
+    has_coding: bool,
+    /// Whether codings are named in several lines, in a folded one, or `chunked` twice: not all servers read that alike.
+    codings_unclear: bool,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -302,6 +322,10 @@ impl Fields {
     }
 
     fn note_coding(&mut self, value: &[u8]) {
+        let is_chunked = |coding: &&[u8]| coding.trim_ascii().eq_ignore_ascii_case(b"chunked");
+        let chunked = value.split(|byte| *byte == b',').filter(is_chunked).count();
+        self.codings_unclear |= self.has_coding || chunked > 1;
+        self.has_coding = true;
         let last = value.rsplit(|byte| *byte == b',').next().unwrap_or_default().trim_ascii();
         self.coding = match last {
             coding if coding.eq_ignore_ascii_case(b"chunked") => Coding::Chunked,
@@ -367,9 +391,11 @@ fn strict_response(bytes: &[u8], fields: &mut Fields) -> Option<usize> {
 /// Reads header lines that the strict parser refuses: folded ones, too many, blanks before the colon, odd bytes.
 /// Returns what makes the head malformed, if anything does.
 fn lenient(raw: &[u8], fields: &mut Fields) -> Option<Malformed> {
-    let mut malformed = None;
+    let mut malformed = has_bare_cr(raw).then_some(Malformed::BareCr);
     for (count, line) in HeaderLines::of(raw).enumerate() {
         fields.note(line.name, line.value);
+        let is_folded = raw.get(line.span()).is_some_and(|line| line.trim_ascii_end().contains(&b'\n'));
+        fields.codings_unclear |= is_folded && Known::of(line.name) == Some(Known::TransferEncoding);
         let complaint = if count >= super::MAX_HEADER_LINES {
             Some(Malformed::HeadTooLarge)
         } else if !line.has_colon() || line.value.iter().any(|byte| matches!(byte, 0 | 0x7f)) {
@@ -386,11 +412,17 @@ fn lenient(raw: &[u8], fields: &mut Fields) -> Option<Malformed> {
     malformed
 }
 
+/// RFC 9112, 2.2: what comes of it differs from server to server.
+fn has_bare_cr(raw: &[u8]) -> bool {
+    memchr::memchr_iter(b'\r', raw).any(|at| raw.get(at + 1) != Some(&b'\n'))
+}
+
 /// A target with blanks or control bytes is refused by some servers and cut by others (RFC 9112, 3.2).
 fn bad_request_line(raw: &[u8]) -> Option<Malformed> {
     let line_end = memchr::memchr(b'\n', raw).unwrap_or(raw.len());
     let line = raw.get(..line_end).unwrap_or_default();
-    let line = line.strip_suffix(b"\r").unwrap_or(line);
+    // Blanks at the end are ignored (RFC 9112, 3).
+    let line = line.strip_suffix(b"\r").unwrap_or(line).trim_ascii_end();
     let (method, target, version) = split_request_line(line);
     let plain = method.len() + target.len() + version.len() + 2 == line.len();
     let odd = target.iter().any(|byte| *byte <= b' ' || *byte == 0x7f);

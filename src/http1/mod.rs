@@ -165,11 +165,11 @@ impl Http1 {
                 }
                 sink(Event::Opened { connection, at });
             }
-            Chunk::Data { slot, side, at, offset, received, bytes } => {
+            Chunk::Data { slot, side, at, stretch, offset, received, bytes } => {
                 let max_held = self.max_held;
                 let let_go = self.follow(slot, |conversation, others| {
                     let before = conversation.held();
-                    conversation.data(side, stream::Piece { at, offset, received, bytes }, sink);
+                    conversation.data(side, stream::Piece { at, stretch, offset, received, bytes }, sink);
                     let after = conversation.held();
                     let too_much = after > before && others + after > max_held;
                     if too_much {

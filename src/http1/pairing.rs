@@ -10,7 +10,8 @@ use std::collections::VecDeque;
 
 use super::head::Method;
 use super::stream::Start;
-use crate::exchange::{ConnectionId, Damage, Event, ExchangeId, Request, Response};
+use crate::exchange::{ConnectionId, Damage, Event, ExchangeId, Request, Response, Timestamp};
+use crate::flow::{FALSE_STAMP, Stretch};
 
 /// Requests that may await their response on one connection. Past it the oldest is told to have none.
 const MAX_OUTSTANDING: usize = 4096;
@@ -24,8 +25,14 @@ const OUTSTANDING_WHEN_SHORT: usize = 4;
 struct Outstanding {
     id: ExchangeId,
     method: Method,
+    /// Where the request begins in the client's stream.
+    begin: u64,
     /// How far the client had received the server's stream when it began to ask.
     received: u64,
+    /// When its last byte was captured, once that was, by which stretch of the capture's clock.
+    asked: (Timestamp, Stretch),
+    /// Whether the time from there to its response is not known.
+    untimed: bool,
     /// Where the request ends in the client's stream, once that is known.
     end: Option<u64>,
     /// Whether [`Event::Request`] was told.
@@ -166,7 +173,10 @@ impl Pairing {
         self.outstanding.push_back(Outstanding {
             id,
             method,
+            begin: start.offset,
             received: start.received,
+            asked: (start.at, start.stretch),
+            untimed: false,
             end: None,
             told: false,
             early: None,
@@ -207,8 +217,14 @@ impl Pairing {
     }
 
     /// A request has ended, at offset `end` where that is known.
-    pub(super) fn asked(&mut self, request: Box<Request>, end: Option<u64>, sink: &mut dyn FnMut(Event)) {
-        let id = request.id;
+    pub(super) fn asked(
+        &mut self,
+        request: Box<Request>,
+        end: Option<u64>,
+        stretch: Stretch,
+        sink: &mut dyn FnMut(Event),
+    ) {
+        let (id, last_byte) = (request.id, request.last_byte);
         sink(Event::Request(request));
         let Some(index) = self.outstanding.iter().rposition(|one| one.id == id) else {
             // Given up while it was still being asked: this is its last word.
@@ -218,6 +234,7 @@ impl Pairing {
         if let Some(one) = self.outstanding.get_mut(index) {
             one.told = true;
             one.end = end;
+            one.asked = (last_byte, stretch);
             if let Some(response) = one.early.take() {
                 self.outstanding.remove(index);
                 sink(Event::Response { of: id, response });
@@ -230,15 +247,19 @@ impl Pairing {
         self.outstanding.iter().any(|one| one.id == id && one.early.is_some())
     }
 
-    /// A response begins at `offset` of the server's stream, the server having received the client's stream up to
-    /// `received`: which request it answers. Requests before that one are told to have lost theirs.
-    pub(super) fn answer(
-        &mut self,
-        offset: u64,
-        received: u64,
-        sink: &mut dyn FnMut(Event),
-    ) -> Option<(ExchangeId, Method)> {
-        let doubtful = self.responses_missing || self.outstanding.iter().find(|one| !one.begun)?.after_gap;
+    /// A response begins there in the server's stream: which request it answers. Requests before that one are told to have
+    /// lost theirs.
+    pub(super) fn answer(&mut self, begin: Start, sink: &mut dyn FnMut(Event)) -> Option<(ExchangeId, Method)> {
+        let Start { offset, received, .. } = begin;
+        let Some(next) = self.outstanding.iter().find(|one| !one.begun) else {
+            // It answers what was not captured, or not yet: from here on only numbers tell.
+            self.doubt(None, Damage::Gap);
+            return None;
+        };
+        // No response stands before the place where its client began to wait for it, and none was sent by a server that
+        // had received nothing of its request.
+        let is_its = next.received <= offset && (received == 0 || received > next.begin);
+        let doubtful = self.responses_missing || next.after_gap || !is_its;
         let index = if doubtful { self.fitting(offset, received, sink)? } else { 0 };
         if self.outstanding.get(index).is_some_and(|one| one.follows_lost && !one.begun && one.received <= offset) {
             // It answers this one, or the one that was lost before it.
@@ -253,6 +274,11 @@ impl Pairing {
         }
         let front = self.outstanding.front_mut().filter(|one| !one.begun)?;
         front.begun = true;
+        let (last_byte, stretch) = front.asked;
+        let unlike = stretch != begin.stretch || stretch == FALSE_STAMP;
+        // A server that had received all of it did not answer before.
+        let before = front.end.is_some_and(|end| end <= received) && begin.at < last_byte;
+        front.untimed = front.told && (unlike || before);
         Some((front.id, front.method))
     }
 
@@ -306,12 +332,18 @@ impl Pairing {
     }
 
     /// A response has ended.
-    pub(super) fn answered(&mut self, of: Option<ExchangeId>, response: Box<Response>, sink: &mut dyn FnMut(Event)) {
+    pub(super) fn answered(
+        &mut self,
+        of: Option<ExchangeId>,
+        mut response: Box<Response>,
+        sink: &mut dyn FnMut(Event),
+    ) {
         let index = of.and_then(|of| self.outstanding.iter().position(|one| one.id == of));
         match index.and_then(|index| Some((index, self.outstanding.get_mut(index)?))) {
             Some((_, one)) if !one.told => one.early = Some(response),
             Some((index, one)) => {
                 let of = one.id;
+                response.untimed = one.untimed;
                 self.outstanding.remove(index);
                 if self.outstanding.is_empty() {
                     // The next request gets memory that was used just now, on whatever connection: it is near.

@@ -3,11 +3,13 @@
 use super::body::BodyReader;
 use super::head;
 use crate::exchange::{Damage, ExchangeId, Head, Incomplete, Malformed, Timestamp};
+use crate::flow::Stretch;
 
 /// Bytes of a stream that came at once.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Piece<'a> {
     pub(super) at: Timestamp,
+    pub(super) stretch: Stretch,
     pub(super) offset: u64,
     pub(super) received: u64,
     pub(super) bytes: &'a [u8],
@@ -25,6 +27,7 @@ impl Piece<'_> {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Start {
     pub(super) at: Timestamp,
+    pub(super) stretch: Stretch,
     /// Offset of its first byte in its own stream.
     pub(super) offset: u64,
     /// How far its sender had then received the other stream.
@@ -33,7 +36,7 @@ pub(super) struct Start {
 
 impl From<&Piece<'_>> for Start {
     fn from(piece: &Piece<'_>) -> Self {
-        Self { at: piece.at, offset: piece.offset, received: piece.received }
+        Self { at: piece.at, stretch: piece.stretch, offset: piece.offset, received: piece.received }
     }
 }
 
@@ -51,6 +54,8 @@ pub(super) struct Partial {
 pub(super) struct Message {
     pub(super) start: Start,
     pub(super) last_byte: Timestamp,
+    /// Which stretch of the capture's clock that is of.
+    pub(super) last_stretch: Stretch,
     pub(super) head: Head,
     pub(super) body: BodyReader,
     pub(super) about: About,
@@ -160,6 +165,7 @@ impl Preface {
                 // As long as it says: certificates of clients are among its fields. Of version 2, as it is in use.
                 Some(_) if bytes.get(12).is_none_or(|version| version >> 4 != 2) => Self::None,
                 Some([high, low]) => {
+                    // Certificates and keys in its fields take kilobytes; a length has two bytes.
                     let len = 16 + usize::from(u16::from_be_bytes([*high, *low]));
                     if bytes.len() >= len { Self::Proxy(len) } else { Self::Maybe }
                 }

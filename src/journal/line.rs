@@ -54,6 +54,9 @@ struct Message {
     /// Of a response: what is missing of it, which `state` does not say where the request is damaged.
     #[serde(skip_serializing_if = "Option::is_none")]
     damage: Option<String>,
+    /// Of a response: whether the time since its request is not known.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    untimed: bool,
 }
 
 impl Message {
@@ -66,6 +69,7 @@ impl Message {
             first_byte: None,
             last_byte: last_byte.to_string(),
             damage: None,
+            untimed: false,
         }
     }
 
@@ -73,6 +77,7 @@ impl Message {
         Self {
             first_byte: Some(response.first_byte.to_string()),
             damage: response.damage.map(|why| why.to_string()),
+            untimed: response.untimed,
             ..Self::new(&response.head, &response.body, response.last_byte)
         }
     }
@@ -114,10 +119,10 @@ fn digest(digest: Option<&Digest>) -> Option<String> {
     digest.map(hex)
 }
 
-/// Last byte of the request to first byte of the response; 0 for an early response.
+/// Last byte of the request to first byte of the response; 0 for an early response, none where it is not known.
 pub(crate) fn latency_us(exchange: &Exchange) -> Option<u64> {
     let response = exchange.response.as_ref().ok()?;
-    let took = response.first_byte.since(exchange.request.last_byte);
+    let took = response.latency(exchange.request.last_byte)?;
     Some(u64::try_from(took.as_micros()).unwrap_or(u64::MAX))
 }
 

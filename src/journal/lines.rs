@@ -35,7 +35,7 @@ const COST: usize = 6;
 const ENOUGH: usize = 64 * 1024;
 
 const INCOMPLETE: [Incomplete; 3] = [Incomplete::Gap, Incomplete::Cut, Incomplete::EndOfCapture];
-const MALFORMED: [Malformed; 9] = [
+const MALFORMED: [Malformed; 11] = [
     Malformed::RequestLine,
     Malformed::HeaderLine,
     Malformed::SpaceBeforeColon,
@@ -43,6 +43,8 @@ const MALFORMED: [Malformed; 9] = [
     Malformed::ConflictingLengths,
     Malformed::BadLength,
     Malformed::BadTransferEncoding,
+    Malformed::UnclearTransferEncoding,
+    Malformed::BareCr,
     Malformed::BadChunk,
     Malformed::HeadTooLarge,
 ];
@@ -96,6 +98,8 @@ struct Message<'a> {
     last_byte: Option<Cow<'a, str>>,
     #[serde(borrow)]
     damage: Option<Cow<'a, str>>,
+    #[serde(default)]
+    untimed: bool,
 }
 
 /// Why a line is no exchange.
@@ -315,6 +319,7 @@ fn response(
         last_byte: message.last_byte.as_deref().map_or(Ok(first), |at| parsed("response.last_byte", at))?,
         damage,
         opaque: damage.is_none() && single::is_opaque(status, asked),
+        untimed: message.untimed,
     })
 }
 

@@ -129,7 +129,7 @@ mod tests {
         let head = Head::new(format!("HTTP/1.1 200 OK\r\n{head}\r\n").into_bytes());
         let wire = body.into();
         let body = Body { framing, len: wire.len() as u64, sha256: None, wire: Some(wire) };
-        Response { status: 200, head, body, first_byte, last_byte, damage: None, opaque: false }
+        Response { status: 200, head, body, first_byte, last_byte, damage: None, opaque: false, untimed: false }
     }
 
     fn keeping(room: usize) -> Keeping {

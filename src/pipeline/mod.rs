@@ -522,8 +522,8 @@ fn start_reading(
 
 /// One thread paces for all targets: what is asked of the first goes for all.
 fn timing(live: bool, targets: &[replay::Settings], span: &KnownSpan) -> Timing {
-    let pace = targets.first().map(|target| target.pace).unwrap_or_default();
-    if live { Timing::Live } else { Timing::paced(pace, Arc::clone(span)) }
+    let (pace, max_gap) = targets.first().map(|target| (target.pace, target.max_gap)).unwrap_or_default();
+    if live { Timing::Live } else { Timing::paced(pace, max_gap, Arc::clone(span)) }
 }
 
 /// Events that may be on their way from the capture thread.

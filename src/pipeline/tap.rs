@@ -28,6 +28,8 @@ pub struct Tap {
     received: u64,
     decoded: u64,
     skipped: [u64; Skip::ALL.len()],
+    /// The number of the first frame at which the capture's clock was seen to be set.
+    clock_step_at: Option<u64>,
 }
 
 impl Tap {
@@ -50,6 +52,7 @@ impl Tap {
             received: 0,
             decoded: 0,
             skipped: [0; Skip::ALL.len()],
+            clock_step_at: None,
         })
     }
 
@@ -170,6 +173,14 @@ impl Tap {
         }
         let http1 = &mut self.http1;
         self.flows.take_at(&place, &segment, &mut |chunk| http1.take(chunk, sink));
+        self.note_clock(self.received);
+    }
+
+    /// Notes whether the capture's clock was seen to be set at this frame.
+    const fn note_clock(&mut self, frame: u64) {
+        if self.clock_step_at.is_none() && self.flows.stats().clock_steps > 0 {
+            self.clock_step_at = Some(frame);
+        }
     }
 
     fn skip(&mut self, why: Skip) {
@@ -221,6 +232,8 @@ impl Tap {
         for (place, segment) in places.iter().zip(segments) {
             self.flows.take_at(place, segment, &mut |chunk| http1.take(chunk, sink));
         }
+        // Of several frames the last one: near enough.
+        self.note_clock(self.received);
     }
 
     /// Ends the capture: whatever waited is told.
@@ -257,6 +270,8 @@ impl Tap {
                 interface_dropped: dropped.interface,
                 decoded: self.decoded - sightings.segments,
                 skipped: skipped.map(|(why, count)| (why.key().to_owned(), count)).collect(),
+                clock_steps: tcp.clock_steps,
+                clock_step_at: self.clock_step_at,
             },
             tcp: Tcp {
                 connections: tcp.connections,
@@ -269,6 +284,8 @@ impl Tap {
                     .filter(|(_, count)| *count > 0)
                     .map(|(why, count)| (why.to_owned(), count))
                     .collect(),
+                unplaced_bytes: tcp.unplaced_bytes,
+                unplaced_requests: tcp.unplaced_requests,
             },
             streams: Streams {
                 http1: streams.http1,

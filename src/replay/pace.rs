@@ -12,6 +12,14 @@ use crate::exchange::Timestamp;
 /// past any run, and small enough to be added to any instant.
 pub const MAX_OFFSET: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
 
+/// How far behind the latest one an instant may lie without a step of the capture's clock: requests end in another order
+/// than they begin, recorders differ.
+const LAG: Duration = Duration::from_secs(10);
+/// How far ahead of a stamp the next one may be that confirms it.
+const NEAR: Duration = Duration::from_secs(60);
+/// A longer silence is none: the clock was set, or a frame stamped wrongly.
+const LONGEST_SILENCE: Duration = Duration::from_secs(24 * 3600);
+
 /// How the times of sending follow from the times of capture.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Pace {
@@ -108,8 +116,14 @@ impl fmt::Display for Pace {
 pub struct Schedule {
     pace: Pace,
     first: Option<Timestamp>,
-    /// The latest that was seen of this pass.
+    /// The latest that was seen of this pass and believed.
     latest: Timestamp,
+    /// How long that is after the first one: the clock may have been set in between.
+    elapsed: Duration,
+    /// An instant that the next one has to confirm.
+    suspect: Option<Timestamp>,
+    /// Longer silences are shortened to this.
+    max_gap: Option<Duration>,
     /// How long the passes before this one took, on the capture's clock.
     before: Duration,
     count: u64,
@@ -119,7 +133,16 @@ impl Schedule {
     /// A schedule that has seen no request yet.
     #[must_use]
     pub const fn new(pace: Pace) -> Self {
-        Self { pace, first: None, latest: Timestamp::from_nanos(0), before: Duration::ZERO, count: 0 }
+        let latest = Timestamp::from_nanos(0);
+        let (elapsed, before) = (Duration::ZERO, Duration::ZERO);
+        Self { pace, first: None, latest, elapsed, suspect: None, max_gap: None, before, count: 0 }
+    }
+
+    /// With silences longer than `max_gap` shortened to that.
+    #[must_use]
+    pub const fn shortened(mut self, max_gap: Option<Duration>) -> Self {
+        self.max_gap = max_gap;
+        self
     }
 
     /// Whether nothing is ever due: requests are sent as fast as they are taken.
@@ -130,20 +153,22 @@ impl Schedule {
 
     /// The run begins with this instant, and not with the first request.
     pub fn begin(&mut self, at: Timestamp) {
-        self.first.get_or_insert(at);
+        if self.first.is_none() {
+            (self.first, self.latest) = (Some(at), at);
+        }
     }
 
     /// The same capture comes again: its first instant follows the last one that was seen, or `end` where that is later.
     pub fn next_pass(&mut self, end: Option<Timestamp>) {
         let Some(first) = self.first else { return };
-        self.before += end.map_or(self.latest, |end| end.max(self.latest)).since(first);
-        self.latest = first;
+        self.before += end.map_or(self.elapsed, |end| end.since(first).max(self.elapsed));
+        (self.latest, self.elapsed, self.suspect) = (first, Duration::ZERO, None);
     }
 
     /// When the next request, captured `at`, is due, counted from the start of the run; `None` where there is no
     /// schedule. The first one is due at once, and so is what was captured before it.
     pub fn due(&mut self, at: Timestamp) -> Option<Duration> {
-        self.first.get_or_insert(at);
+        self.begin(at);
         let offset = self.offset(at);
         self.count += 1;
         offset
@@ -152,13 +177,33 @@ impl Schedule {
     /// When something captured `at` is due that is no request, and so changes nothing of the pace: a connection's
     /// opening or end. `None` where there is no schedule, or none yet.
     pub fn offset(&mut self, at: Timestamp) -> Option<Duration> {
-        self.latest = self.latest.max(at);
+        let position = self.first.map(|_| self.position(at));
         let seconds = match self.pace {
-            Pace::Speed(factor) => (self.before + at.since(self.first?)).as_secs_f64() / factor,
+            Pace::Speed(factor) => (self.before + position?).as_secs_f64() / factor,
             Pace::Rate(rate) => self.count as f64 / rate,
             Pace::Max => return None,
         };
         Some(Duration::try_from_secs_f64(seconds).unwrap_or(MAX_OFFSET).min(MAX_OFFSET))
+    }
+
+    /// How long after the first instant of this pass this one is. Where the capture's clock was set it goes on from the one
+    /// before; nothing is ever waited for on the word of a single stamp.
+    fn position(&mut self, at: Timestamp) -> Duration {
+        let near = |stamp: Timestamp| at.since(stamp) <= NEAR && stamp.since(at) <= LAG;
+        if self.suspect.take().is_some_and(near) {
+            self.latest = at;
+            return self.elapsed;
+        }
+        let (ahead, behind) = (at.since(self.latest), self.latest.since(at));
+        if behind > LAG || ahead > LONGEST_SILENCE {
+            self.suspect = Some(at);
+            return self.elapsed;
+        }
+        if ahead > Duration::ZERO {
+            self.latest = at;
+            self.elapsed += self.max_gap.map_or(ahead, |most| most.min(ahead));
+        }
+        self.elapsed.saturating_sub(behind)
     }
 }
 
@@ -201,6 +246,32 @@ mod tests {
         even.due(at(0));
         assert_eq!(even.offset(at(5)), Some(Duration::from_millis(100)));
         assert_eq!(even.due(at(9)), Some(Duration::from_millis(100)));
+    }
+
+    #[test]
+    fn a_clock_that_is_set_keeps_the_pace() {
+        for step in [-63_000_000_000, -3_600_000, -600_000, 90_000_000, 63_000_000_000_i64] {
+            let set = |ms: u64| (100_000_000_000 + ms).saturating_add_signed(step);
+            let at = [100_000_000_000, 100_000_000_100, set(200), set(300), set(400)];
+            assert_eq!(dues("1x", &at), [0, 100_000, 100_000, 100_000, 200_000].map(Some), "{step}");
+        }
+    }
+
+    #[test]
+    fn a_longer_silence_than_is_wanted_is_shortened() {
+        let at = |seconds: u64| Timestamp::from_nanos((1_000_000 + seconds) * 1_000_000_000);
+        let mut schedule = Schedule::new("2x".parse().unwrap()).shortened(Some(Duration::from_secs(10)));
+        let dues: Vec<_> =
+            [0, 4, 3600, 3604, 40_000].map(|seconds| schedule.due(at(seconds)).unwrap().as_secs()).into();
+        assert_eq!(dues, [0, 2, 7, 9, 14]);
+    }
+
+    #[test]
+    fn one_false_stamp_is_not_waited_for() {
+        for false_one in [31_536_000_000, 315_360_000_000, 0] {
+            let at = [100_000_000, 100_000_100, false_one, 100_000_200, 100_000_300].map(|ms| ms + 50_000_000);
+            assert_eq!(dues("1x", &at), [0, 100_000, 100_000, 200_000, 300_000].map(Some), "{false_one}");
+        }
     }
 
     #[test]

@@ -39,6 +39,8 @@ pub struct Settings {
     pub proxy: Option<ProxyUrl>,
     /// When.
     pub pace: Pace,
+    /// Longer silences in the capture are shortened to this.
+    pub max_gap: Option<Duration>,
     /// Limit for one whole answer, from the send.
     pub timeout: Duration,
     /// Requests that may await their answer at once.
@@ -72,6 +74,7 @@ impl Settings {
             http2: false,
             proxy: None,
             pace: Pace::default(),
+            max_gap: None,
             timeout: DEFAULT_TIMEOUT,
             max_in_flight: DEFAULT_MAX_IN_FLIGHT,
             max_response: DEFAULT_MAX_RESPONSE,

@@ -151,8 +151,8 @@ impl ByRoute {
     pub(super) fn answered(&mut self, route: Option<&Name>, production: Option<&Production>) {
         let tally = self.tally(route);
         tally.statuses.count(Class::of(production.map(|production| production.status)));
-        if let Some(production) = production {
-            tally.latency.record_us(micros(production.latency));
+        if let Some(latency) = production.and_then(|production| production.latency) {
+            tally.latency.record_us(micros(latency));
         }
     }
 

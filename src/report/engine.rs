@@ -29,6 +29,8 @@ impl Frames {
         self.interface_dropped += other.interface_dropped;
         self.decoded += other.decoded;
         add(&mut self.skipped, &other.skipped);
+        self.clock_steps += other.clock_steps;
+        self.clock_step_at = self.clock_step_at.or(other.clock_step_at);
     }
 }
 
@@ -41,6 +43,8 @@ impl Tcp {
         self.gaps += other.gaps;
         self.gap_bytes += other.gap_bytes;
         add(&mut self.evicted, &other.evicted);
+        self.unplaced_bytes += other.unplaced_bytes;
+        self.unplaced_requests += other.unplaced_requests;
     }
 }
 

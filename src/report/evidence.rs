@@ -80,14 +80,16 @@ impl Evidence {
     }
 
     /// Production answered a request that was offered.
-    pub(super) fn answered(&mut self, status: u16, latency: Duration) {
+    pub(super) fn answered(&mut self, status: u16, latency: Option<Duration>) {
         if !self.is_wanted {
             return;
         }
         self.times.at(self.now, |bucket| {
             bucket.point.production.responses += 1;
             bucket.point.production.server_errors += u64::from(is_server_error(status));
-            bucket.production.record_us(micros(latency));
+            if let Some(latency) = latency {
+                bucket.production.record_us(micros(latency));
+            }
         });
     }
 

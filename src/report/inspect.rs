@@ -71,8 +71,8 @@ impl InspectLedger {
                 if let Some(why) = response.damage {
                     *self.damaged.entry(why.key()).or_default() += 1;
                 }
-                if let Some(asked) = asked {
-                    self.latency.record_us(micros(response.first_byte.since(asked)));
+                if let Some(latency) = asked.and_then(|asked| response.latency(asked)) {
+                    self.latency.record_us(micros(latency));
                 }
                 true
             }
@@ -218,6 +218,7 @@ pub(crate) mod tests {
             last_byte: Timestamp::from_nanos(1_795_291_200_125_000_000),
             damage: None,
             opaque: false,
+            untimed: false,
         })
     }
 

@@ -247,8 +247,8 @@ pub struct Production {
     pub body_sha256: Option<Digest>,
     /// What is missing of it; the status is known all the same.
     pub damage: Option<Damage>,
-    /// Last byte of the request to first byte of the final response; zero for an early response.
-    pub latency: Duration,
+    /// Last byte of the request to first byte of the final response; zero for an early response, none where it is not known.
+    pub latency: Option<Duration>,
     /// Head and content, where they are to be compared.
     pub kept: Option<Box<Kept>>,
 }

@@ -124,7 +124,7 @@ impl<'a> Line<'a> {
                 body_len: side.body_len,
                 damage: None,
             }),
-            production_us: production.map(|side| micros(side.latency)),
+            production_us: us(production.and_then(|side| side.latency)),
             service_us: us(delivery.service),
             response_us: us(delivery.response),
             lag_us: us(delivery.lag),

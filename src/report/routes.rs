@@ -265,7 +265,9 @@ impl Tally {
         }
         if let Some(response) = response {
             self.response_bytes += response.head.as_bytes().len() as u64 + response.body.len;
-            self.latency.record_us(micros(response.first_byte.since(exchange.request.last_byte)));
+            if let Some(latency) = response.latency(exchange.request.last_byte) {
+                self.latency.record_us(micros(latency));
+            }
         }
     }
 

@@ -112,6 +112,12 @@ pub struct Frames {
     pub decoded: u64,
     /// Frames that did not, by reason.
     pub skipped: Counts,
+    /// Times that the capture's clock was set, or a frame stamped wrongly: latencies across are not known.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub clock_steps: u64,
+    /// The frame at which the first of them was seen, counted from 1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub clock_step_at: Option<u64>,
 }
 
 /// What reassembly saw.
@@ -129,6 +135,12 @@ pub struct Tcp {
     pub gap_bytes: u64,
     /// What had to be given up for a limit, by limit.
     pub evicted: Counts,
+    /// Payload bytes that belong to no place of a connection, nor to a new one: their receiver drops them.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub unplaced_bytes: u64,
+    /// Requests that began in them.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub unplaced_requests: u64,
 }
 
 /// What the connections spoke.

@@ -137,7 +137,9 @@ impl ProductionTally {
         if let Some(why) = production.damage {
             count(&mut self.damaged, why.key());
         }
-        self.latency.record(production.latency);
+        if let Some(latency) = production.latency {
+            self.latency.record(latency);
+        }
     }
 
     pub(super) fn unjoined(&mut self, reason: &str) {

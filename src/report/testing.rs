@@ -31,7 +31,7 @@ pub(super) fn production(status: u16) -> Production {
         body_len: 5,
         body_sha256: Some([1; 32]),
         damage: None,
-        latency: Duration::from_micros(1500),
+        latency: Some(Duration::from_micros(1500)),
         kept: None,
     }
 }

@@ -7,8 +7,11 @@
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "what breaks in a helper fails the test that called it")]
 #![expect(clippy::indexing_slicing, clippy::string_slice, reason = "the tests cut bytes of their own")]
 
+mod belief;
+mod clock;
 mod frames;
 mod http;
+mod identity;
 #[path = "../support/packets.rs"]
 mod packets;
 mod pairing;

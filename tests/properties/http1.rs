@@ -240,7 +240,10 @@ fn understand(runs: &[Run], cuts: impl Fn(&Run) -> Vec<usize>) -> Understood {
             let bytes = &run.bytes[from..to.max(from)];
             let (offset, received) = (*run.side.of(&next), *run.side.other().of(&next));
             if !bytes.is_empty() {
-                http1.take(Chunk::Data { slot, side: run.side, at: at(now), offset, received, bytes }, &mut see);
+                http1.take(
+                    Chunk::Data { slot, side: run.side, at: at(now), stretch: 0, offset, received, bytes },
+                    &mut see,
+                );
             }
             *run.side.of_mut(&mut next) += bytes.len() as u64;
             from = to.max(from);

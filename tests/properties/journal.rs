@@ -100,6 +100,7 @@ fn response(recipe: &Recipe, (status, content, damage): &(u16, Vec<u8>, Option<D
         last_byte: Timestamp::from_nanos(at + 1000),
         damage,
         opaque: false,
+        untimed: false,
     }
 }
 

@@ -41,6 +41,7 @@ impl Packet {
             flags: self.flags,
             payload: &self.payload,
             missing: self.missing,
+            tag: 0,
         }
     }
 }

@@ -162,6 +162,23 @@ impl Talk {
         self
     }
 
+    /// From now on this side acknowledges so many bytes more than it has received.
+    pub(crate) fn ahead(mut self, who: Who, bytes: i32) -> Self {
+        self.behind[who as usize] = 0_u32.wrapping_add_signed(-bytes);
+        self
+    }
+
+    /// The server chooses its numbers anew.
+    pub(crate) fn numbered_server(mut self, number: u32) -> Self {
+        self.next[Server as usize] = number;
+        self
+    }
+
+    /// Who sent each of the packets that were captured.
+    pub(crate) fn senders(&self) -> Vec<Who> {
+        self.packets.iter().map(|packet| if packet.from == self.ends[0] { Client } else { Server }).collect()
+    }
+
     /// What happens in `within` is on the wire, and not in the capture.
     pub(crate) fn lost(mut self, within: impl FnOnce(Self) -> Self) -> Self {
         let before = self.packets.len();
@@ -211,6 +228,16 @@ impl Talk {
     /// As Ethernet frames, captured whole.
     pub(crate) fn capture(&self) -> Capture {
         self.capture_as(LinkType::ETHERNET, |packet| packet.ip().ethernet())
+    }
+
+    /// As Ethernet frames, of the packets only that `keep` says yes to.
+    pub(crate) fn capture_where(&self, keep: impl Fn(&Packet) -> bool) -> Capture {
+        self.capture_of(|packet| keep(packet).then(|| packet.ip().ethernet()))
+    }
+
+    /// As Ethernet frames, of the packets only that `wrap` gives one for.
+    pub(crate) fn capture_of(&self, wrap: impl Fn(&Packet) -> Option<Layer>) -> Capture {
+        self.capture_split(LinkType::ETHERNET, |packet| wrap(packet).into_iter().collect())
     }
 
     /// As frames of another kind.
@@ -479,7 +506,12 @@ impl Layer {
 
     /// An Ethernet frame in VXLAN.
     pub(crate) fn vxlan(self) -> Self {
-        Self::new(0, 0, &[&[8, 0, 0, 0, 0, 0, 42, 0], &self.bytes]).udp(4789)
+        self.vxlan_of(42)
+    }
+
+    /// An Ethernet frame in VXLAN, in this network of it.
+    pub(crate) fn vxlan_of(self, network: u32) -> Self {
+        Self::new(0, 0, &[&[8, 0, 0, 0], &(network << 8).to_be_bytes(), &self.bytes]).udp(4789)
     }
 
     /// In Geneve with `words` times 4 bytes of options, as cloud gateways add them.

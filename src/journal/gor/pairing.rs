@@ -198,7 +198,8 @@ impl Pairing {
         let single = single.ok_or("it is no HTTP/1 response")?;
         let single::Answer { status, damage, opaque } = single.state;
         let (head, body) = (single.head, single.body);
-        Ok((Box::new(Response { status, head, body, first_byte, last_byte, damage, opaque }), single.rest))
+        let untimed = false;
+        Ok((Box::new(Response { status, head, body, first_byte, last_byte, damage, opaque, untimed }), single.rest))
     }
 
     /// The first request of that id has its response.

@@ -171,7 +171,7 @@ mod tests {
             keeping: None,
             beside: beside::Sender { baseline: None, checks: Vec::new(), share: 0.0, writes: false, targets: 0 },
             control: Control::default(),
-            timing: Timing::paced(Pace::default(), KnownSpan::default()),
+            timing: Timing::paced(Pace::default(), None, KnownSpan::default()),
             most: None,
         };
         let (sender, events) = crossbeam_channel::bounded(events);

@@ -375,7 +375,7 @@ impl Pacer {
             body_len: response.body.len,
             body_sha256: response.body.sha256,
             damage: response.damage,
-            latency: response.first_byte.since(asked.at),
+            latency: response.latency(asked.at),
             kept,
         };
         if self.work.external.is_some() {

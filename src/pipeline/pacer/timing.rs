@@ -1,5 +1,7 @@
 //! When what was captured is due, on the clock of this run.
 
+use std::time::Duration;
+
 use tokio::time::Instant;
 
 use crate::exchange::Timestamp;
@@ -25,8 +27,8 @@ pub(in crate::pipeline) enum Timing {
 
 impl Timing {
     /// Due times as `pace` has them.
-    pub(in crate::pipeline) const fn paced(pace: Pace, span: KnownSpan) -> Self {
-        Self::Paced { schedule: Schedule::new(pace), begun: None, span, pass: 1 }
+    pub(in crate::pipeline) const fn paced(pace: Pace, max_gap: Option<Duration>, span: KnownSpan) -> Self {
+        Self::Paced { schedule: Schedule::new(pace).shortened(max_gap), begun: None, span, pass: 1 }
     }
 
     pub(super) fn due(&mut self, at: Timestamp) -> Option<Instant> {
@@ -113,14 +115,14 @@ mod tests {
 
     #[test]
     fn what_comes_before_the_first_request_has_no_time_unless_the_run_begins_at_an_instant() {
-        let mut timing = Timing::paced(Pace::default(), KnownSpan::default());
+        let mut timing = Timing::paced(Pace::default(), None, KnownSpan::default());
         assert_eq!(timing.other(at(0)), None);
         let begun = timing.due(at(70)).unwrap();
         assert_eq!(timing.other(at(30)), Some(begun), "it was due by then");
 
         let span = KnownSpan::default();
         span.set(Span { from: Some(at(10)), until: None }).unwrap();
-        let mut timing = Timing::paced(Pace::default(), span);
+        let mut timing = Timing::paced(Pace::default(), None, span);
         assert_eq!(timing.other(at(9)), None, "it is long past perhaps");
         let opened = timing.other(at(30)).unwrap();
         assert_eq!(timing.due(at(70)), Some(opened + Duration::from_millis(40)));

@@ -163,7 +163,7 @@ impl Watch {
                 service_us: delivery.service.map(micros),
                 response_us: delivery.response.map(micros),
                 production: production.map(|production| production.status),
-                production_us: production.map(|production| micros(production.latency)),
+                production_us: production.and_then(|production| production.latency).map(micros),
                 differs: found.map(Differs::of),
                 together: found.zip(note.route.as_ref()).and_then(|(found, route)| {
                     let differences = found.differences.iter();

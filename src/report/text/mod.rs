@@ -392,6 +392,18 @@ fn warnings(page: &mut Page, summary: &Summary) {
     if sum(&summary.tcp.evicted) > 0 {
         all.push(format!("limits were reached while reading: {}", kinds(&summary.tcp.evicted)));
     }
+    if summary.frames.clock_steps > 0 {
+        let at = summary.frames.clock_step_at.map(|frame| format!(", first at frame {}", number(frame)));
+        let times = counted(summary.frames.clock_steps, "time");
+        all.push(format!(
+            "the capture's clock was set {times}{}: latencies across are left out",
+            at.unwrap_or_default()
+        ));
+    }
+    if summary.tcp.unplaced_requests > 0 {
+        let what = counted(summary.tcp.unplaced_requests, "request");
+        all.push(format!("{what} fit no connection and are not counted: their receivers drop such segments"));
+    }
     let unjoined = sum(&summary.production.unjoined);
     if unjoined > 0 {
         let what = kinds(&summary.production.unjoined);

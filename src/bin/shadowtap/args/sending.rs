@@ -16,6 +16,9 @@ pub(crate) struct PaceArgs {
     /// and sample take theirs
     #[arg(long, value_name = "RATE", allow_hyphen_values = true)]
     rate: Option<String>,
+    /// Shorten longer silences in the capture to this, such as 10s [default: as captured]
+    #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
+    max_gap: Option<String>,
 }
 
 /// Where and how to send.
@@ -88,7 +91,7 @@ pub(crate) struct ReplayArgs {
 impl ReplayArgs {
     /// Together with when to send.
     pub(super) fn at(self, pace: PaceArgs) -> typed::Send {
-        typed::Send { speed: pace.speed, rate: pace.rate, ..self.into() }
+        typed::Send { speed: pace.speed, rate: pace.rate, max_gap: pace.max_gap, ..self.into() }
     }
 }
 
@@ -98,6 +101,7 @@ impl From<ReplayArgs> for typed::Send {
             to: args.to,
             speed: None,
             rate: None,
+            max_gap: None,
             timeout: args.timeout,
             max_in_flight: args.max_in_flight,
             client: args.client,

@@ -1,0 +1,180 @@
+//! The clock that the engine runs on: it only goes forward, by what is plausible.
+//!
+//! Stamps are data. A recorder's clock is set back and forth, single frames are stamped years ahead, files are joined in
+//! the wrong order. None of that may expire a connection or give up a hole, so time passes here by the differences
+//! between stamps, where these can be right.
+
+use std::time::Duration;
+
+use crate::exchange::Timestamp;
+
+/// How far frames may be stamped behind the latest one without a step: queues of a card, two recorders.
+const JITTER: Duration = Duration::from_secs(2);
+/// How far they may lag for a while: recorders whose clocks differ. Further back is a step.
+const LAG: Duration = Duration::from_secs(10);
+/// Frames in a row that lag, after which the clock was set back.
+const LAGGING_FRAMES: u32 = 64;
+/// Most time that passes between two frames. A longer silence cannot be told from a clock that was set forward.
+const LONGEST_PAUSE: Duration = Duration::from_secs(60);
+/// A silence from which on nobody is believed to have waited for a response: the clock may have been set forward as well.
+const LONGEST_WAIT: Duration = Duration::from_secs(15 * 60);
+/// A stamp this far ahead is not believed before the next frame confirms it.
+const LONGEST_SILENCE: Duration = Duration::from_secs(24 * 3600);
+
+/// Which stretch of the capture's clock a stamp belongs to: only stamps of one stretch can be compared.
+pub type Stretch = u32;
+/// The stretch of a stamp that nothing confirms.
+pub const FALSE_STAMP: Stretch = u32::MAX;
+
+/// The engine's clock.
+#[derive(Debug, Default)]
+pub(super) struct Clock {
+    now: Timestamp,
+    /// The latest stamp that is believed.
+    latest: Timestamp,
+    /// The one before the last long silence, to which the clock may return.
+    before: Option<Timestamp>,
+    /// A stamp that the next frame has to confirm.
+    suspect: Option<Timestamp>,
+    lagging: u32,
+    stretch: Stretch,
+    steps: u64,
+    begun: bool,
+}
+
+impl Clock {
+    /// The time of the engine.
+    pub(super) const fn now(&self) -> Timestamp {
+        self.now
+    }
+
+    /// The latest stamp that is believed: what is shown of the time.
+    pub(super) const fn latest(&self) -> Timestamp {
+        self.latest
+    }
+
+    /// Times the capture's clock was set, or a frame stamped wrongly.
+    pub(super) const fn steps(&self) -> u64 {
+        self.steps
+    }
+
+    /// Takes note of the stamp of the next frame; returns its stretch.
+    #[inline]
+    pub(super) fn tick(&mut self, at: Timestamp) -> Stretch {
+        let ahead = at.since(self.latest);
+        if self.suspect.is_none() && ahead <= LONGEST_PAUSE && self.latest.since(at) <= JITTER {
+            self.now = self.now.plus(ahead);
+            self.latest = self.latest.max(at);
+            self.lagging = 0;
+            return self.stretch;
+        }
+        self.odd(at)
+    }
+
+    /// Takes note that it is `at` and no frame came.
+    pub(super) fn idle(&mut self, at: Timestamp) {
+        let ahead = at.since(self.latest);
+        if self.begun && ahead <= LONGEST_PAUSE {
+            self.now = self.now.plus(ahead);
+            self.latest = self.latest.max(at);
+        }
+    }
+
+    #[cold]
+    fn odd(&mut self, at: Timestamp) -> Stretch {
+        if !self.begun {
+            (self.begun, self.now, self.latest) = (true, at, at);
+            return self.stretch;
+        }
+        let near = |stamp: Timestamp| at.since(stamp) <= LONGEST_PAUSE && stamp.since(at) <= JITTER;
+        let (ahead, behind) = (at.since(self.latest), self.latest.since(at));
+        if let Some(suspect) = self.suspect.take() {
+            if near(suspect) {
+                return self.set(at);
+            }
+            if near(self.latest) {
+                return self.tick(at);
+            }
+        }
+        if ahead > LONGEST_SILENCE || (behind > LAG && !self.before.is_some_and(near)) {
+            self.steps += 1;
+            self.suspect = Some(at);
+            return FALSE_STAMP;
+        }
+        if behind > LAG {
+            // Back to where it was before it went ahead.
+            self.steps += 1;
+            return self.set(at);
+        }
+        if ahead > LONGEST_PAUSE {
+            self.before = Some(self.latest);
+            self.now = self.now.plus(LONGEST_PAUSE);
+            self.latest = at;
+            self.stretch += u32::from(ahead > LONGEST_WAIT);
+            return self.stretch;
+        }
+        self.lagging += 1;
+        if self.lagging > LAGGING_FRAMES {
+            self.steps += 1;
+            return self.set(at);
+        }
+        self.now = self.now.plus(ahead);
+        self.latest = self.latest.max(at);
+        self.stretch
+    }
+
+    /// The clock was set: what comes now is counted from here.
+    fn set(&mut self, at: Timestamp) -> Stretch {
+        (self.latest, self.before, self.lagging) = (at, None, 0);
+        self.stretch += 1;
+        self.stretch
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const BEGIN: u64 = 1_795_291_200;
+
+    /// Seconds that passed, stretches, and steps, of frames at these seconds.
+    fn run(seconds: &[i64]) -> (u64, Vec<Stretch>, u64) {
+        let mut clock = Clock::default();
+        let stamp = |at: i64| Timestamp::from_nanos(BEGIN.saturating_add_signed(at) * 1_000_000_000);
+        let stretches = seconds.iter().map(|at| clock.tick(stamp(*at))).collect();
+        (clock.now().since(stamp(seconds[0])).as_secs(), stretches, clock.steps())
+    }
+
+    #[test]
+    fn time_passes_as_frames_are_stamped() {
+        assert_eq!(run(&[0, 1, 3, 2, 10]), (10, vec![0; 5], 0));
+    }
+
+    #[test]
+    fn a_clock_that_is_set_back_or_far_ahead_is_one_step() {
+        assert_eq!(run(&[0, 1, -3600, -3599, -3598]), (2, vec![0, 0, FALSE_STAMP, 1, 1], 1));
+        assert_eq!(run(&[0, 1, 60_000_000, 60_000_001, 60_000_002]), (2, vec![0, 0, FALSE_STAMP, 1, 1], 1));
+        assert_eq!(run(&[0, 1, -600, 2, 3]).2, 1);
+    }
+
+    #[test]
+    fn one_false_stamp_costs_no_other_frame_its_time() {
+        assert_eq!(run(&[0, 1, 400_000_000, 2, 3]), (3, vec![0, 0, FALSE_STAMP, 0, 0], 1));
+        assert_eq!(run(&[0, 1, -400_000, 2, 3]), (3, vec![0, 0, FALSE_STAMP, 0, 0], 1));
+    }
+
+    #[test]
+    fn a_long_silence_is_none_but_lets_little_time_pass() {
+        assert_eq!(run(&[0, 1, 601, 602]), (62, vec![0; 4], 0));
+        assert_eq!(run(&[0, 1, 1201, 1202]), (62, vec![0, 0, 1, 1], 0));
+        assert_eq!(run(&[0, 1, 3601, 3602, 3, 4]), (63, vec![0, 0, 1, 1, 2, 2], 1));
+    }
+
+    #[test]
+    fn recorders_that_differ_are_no_steps_and_a_clock_that_stays_behind_is_one() {
+        let differ: Vec<i64> = (0..200).map(|n| n / 10 - if n % 2 == 0 { 7 } else { 0 }).collect();
+        assert_eq!(run(&differ).2, 0);
+        let back: Vec<i64> = (0..2000).map(|n| n / 100 - if n < 1000 { 0 } else { 8 }).collect();
+        assert_eq!(run(&back).2, 1);
+    }
+}

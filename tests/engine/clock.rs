@@ -1,0 +1,94 @@
+//! Time is data: whatever the capture's clock does costs latencies and nothing else.
+
+use crate::packets::{Capture, Talk};
+use crate::{check, get, ok, post};
+
+/// A POST in two halves, its response after a while, from one of many clients.
+fn shopper(n: u64, at: u64) -> Capture {
+    let request = post(&format!("/{n}"), "0123456789");
+    let cut = request.len() - 5;
+    let talk = Talk::joined().between(&format!("10.0.0.9:{}", 40_000 + n), "10.0.0.1:80").handshake();
+    let talk = talk.client(&request[..cut]).wait(300).client(&request[cut..]).wait(400).server(ok(n.to_string()));
+    let mut capture = talk.close().capture();
+    capture.shots.iter_mut().for_each(|shot| shot.at += at * 1_000_000);
+    capture
+}
+
+fn line(n: u64) -> String {
+    format!("POST /{n} \"0123456789\" -> 200 \"{n}\"")
+}
+
+/// Forty clients, one every 50 ms, merged by time.
+fn shoppers() -> Capture {
+    (0..40).fold(Capture::default(), |all, n| all.with(shopper(n, n * 50)))
+}
+
+const SECOND: i64 = 1_000_000_000;
+
+/// Steps of the clock, by the share of frames after which each comes.
+#[track_caller]
+fn steps(offsets: &[i64], told: u64) {
+    let mut capture = shoppers();
+    let part = capture.shots.len() / offsets.len() + 1;
+    for (place, shot) in capture.shots.iter_mut().enumerate() {
+        shot.at = shot.at.checked_add_signed(offsets[place / part] * SECOND).unwrap();
+    }
+    let expected: Vec<String> = (0..40).map(line).collect();
+    let seen = check(&capture, &expected);
+    assert_eq!(seen.flow.clock_steps, told, "{offsets:?}");
+    let known = seen.exchanges.values().filter_map(|one| {
+        let answer = one.answer.as_ref().unwrap().as_ref().unwrap();
+        answer.latency(one.request.last_byte)
+    });
+    let known: Vec<_> = known.collect();
+    assert!(known.iter().all(|took| took.as_millis() == 401), "{offsets:?}: {known:?}");
+    assert!(known.len() < 40 || told == 0, "{offsets:?}: none across a step is known");
+}
+
+#[test]
+fn a_clock_that_is_set_costs_latencies_only() {
+    steps(&[0, 0], 0);
+    steps(&[0, -3600], 1);
+    steps(&[0, -600], 1);
+    steps(&[0, -63_000_000], 1);
+    steps(&[0, 63_000_000], 1);
+    steps(&[0, 3600, 0], 1);
+    steps(&[0, -20, -40, -60], 3);
+}
+
+#[test]
+fn one_frame_that_is_stamped_wrongly_costs_no_exchange() {
+    for off in [-400_000_000, -86_400, 86_400 * 2, 31_536_000, 315_360_000] {
+        for place in [0, 5, 77, 150] {
+            let mut capture = shoppers();
+            let shot = &mut capture.shots[place];
+            shot.at = shot.at.checked_add_signed(off * SECOND).unwrap();
+            let expected: Vec<String> = (0..40).map(line).collect();
+            let seen = check(&capture, &expected);
+            assert_eq!(seen.flow.clock_steps, 1, "{off} {place}");
+        }
+    }
+}
+
+#[test]
+fn sections_in_the_wrong_order_cost_nothing() {
+    let mut later = shoppers();
+    later.shots.iter_mut().for_each(|shot| shot.at += 3600 * 1_000_000_000);
+    let again = Talk::joined().between("10.0.0.8:39999", "10.0.0.1:80").handshake();
+    later.shots.extend(again.client(get("/z")).server(ok("z")).close().capture().shots);
+    let expected: Vec<String> = (0..40).map(line).chain(["GET /z -> 200 \"z\"".to_owned()]).collect();
+    assert_eq!(check(&later, &expected).flow.clock_steps, 1);
+}
+
+#[test]
+fn a_connection_that_spans_a_step_goes_on() {
+    for off in [-63_000_000, -3600, -90, -5, 3600, 63_000_000] {
+        let talk = Talk::open().client(get("/a"));
+        let mut capture = talk.server(ok("a")).client(get("/b")).server(ok("b")).close().capture();
+        for shot in capture.shots.iter_mut().skip(4) {
+            shot.at = shot.at.checked_add_signed(off * SECOND).unwrap();
+        }
+        let seen = check(&capture, &["GET /a -> 200 \"a\"", "GET /b -> 200 \"b\""]);
+        assert_eq!(seen.closed.len(), 1, "{off}");
+    }
+}
