@@ -21,6 +21,7 @@ mod trials;
 mod disk;
 mod ends;
 mod everything;
+mod legs;
 mod own;
 mod planted;
 mod rights;
@@ -42,7 +43,9 @@ fn main() -> ExitCode {
     let lacks = root.or_else(|| trials::missing(&["nginx", "curl", "wrk"]).into_iter().next());
     let setcap = lacks.or_else(|| trials::missing(&["setcap"]).into_iter().next());
     let setpriv = lacks.or_else(|| trials::missing(&["setpriv"]).into_iter().next());
-    let trials: [Row<'_>; 32] = [
+    let haproxy = lacks.or_else(|| trials::missing(&["haproxy"]).into_iter().next());
+    let nft = lacks.or_else(|| trials::missing(&["nft"]).into_iter().next());
+    let trials: [Row<'_>; 35] = [
         ("each request of the access log is in every recording once", lacks, everything::recorded),
         ("each request of the access log reaches the target once", lacks, everything::shadowed),
         ("a mirror that loses frames costs what it loses, and nothing is sent that is not whole", lacks, wire::lossy),
@@ -54,6 +57,9 @@ fn main() -> ExitCode {
         ("a target behind the captured port is told apart by the mark", lacks, own::marked),
         ("two shadows of one server leave out each other's requests", lacks, own::two),
         ("without a mark a loop is refused at start", lacks, own::refused),
+        ("what is translated on its way through the node counts once", nft, legs::translated),
+        ("what nginx sends on to the same port elsewhere is left out", lacks, legs::nginx),
+        ("what HAProxy sends on to the same port elsewhere is left out", haproxy, legs::haproxy),
         ("SIGINT and SIGTERM end a run in order", lacks, ends::signals),
         ("--duration and --count end a run in order", lacks, ends::limits),
         ("a second signal ends it at once", lacks, ends::twice),
