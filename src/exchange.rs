@@ -643,6 +643,10 @@ pub enum Shed {
     Connections,
     /// An external middleware did not take it in time.
     Middleware,
+    /// This machine had no file left for its connection.
+    OpenFiles,
+    /// This machine had no local port left for its connection.
+    LocalPorts,
 }
 
 impl Shed {
@@ -657,6 +661,8 @@ impl Shed {
             Self::Recording => "recording",
             Self::Connections => "connections",
             Self::Middleware => "middleware",
+            Self::OpenFiles => "open_files",
+            Self::LocalPorts => "local_ports",
         }
     }
 }
@@ -668,12 +674,16 @@ pub enum FailureKind {
     Dns,
     /// No TCP connection could be made.
     Connect,
+    /// No TCP connection was made in time.
+    ConnectTimeout,
     /// No TLS session could be made: handshake or certificate.
     Tls,
     /// No whole response came in time.
     Timeout,
-    /// The connection ended before the response did.
+    /// The connection was reset, or closed before a response began.
     Reset,
+    /// The connection was closed within the response.
+    Truncated,
     /// What came is not HTTP, or the request cannot be said in the client's protocol.
     Protocol,
     /// The response is larger than the limit.
@@ -682,8 +692,17 @@ pub enum FailureKind {
 
 impl FailureKind {
     /// Every kind, in the order of reports.
-    pub const ALL: [Self; 7] =
-        [Self::Dns, Self::Connect, Self::Tls, Self::Timeout, Self::Reset, Self::Protocol, Self::TooLarge];
+    pub const ALL: [Self; 9] = [
+        Self::Dns,
+        Self::Connect,
+        Self::ConnectTimeout,
+        Self::Tls,
+        Self::Timeout,
+        Self::Reset,
+        Self::Truncated,
+        Self::Protocol,
+        Self::TooLarge,
+    ];
 
     /// Key in machine-readable output.
     #[must_use]
@@ -691,9 +710,11 @@ impl FailureKind {
         match self {
             Self::Dns => "dns",
             Self::Connect => "connect",
+            Self::ConnectTimeout => "connect_timeout",
             Self::Tls => "tls",
             Self::Timeout => "timeout",
             Self::Reset => "reset",
+            Self::Truncated => "truncated",
             Self::Protocol => "protocol",
             Self::TooLarge => "too_large",
         }

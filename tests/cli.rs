@@ -87,12 +87,12 @@ fn every_mistake_is_told_at_once_each_with_its_flag() {
 }
 
 #[test]
-fn a_target_with_a_path_is_refused_because_the_path_would_be_lost() {
+fn a_target_with_a_query_is_refused_because_the_query_would_be_lost() {
     let capture = testdata("get-nano.pcap");
     refused(
-        &["replay", capture.to_str().unwrap(), "--to", "http://staging/v2"],
-        &["error: --to: `http://staging/v2` has a path, query or fragment, which would be lost since each request \
-           brings its own; write http://staging"],
+        &["replay", capture.to_str().unwrap(), "--to", "http://staging/v2?x=1"],
+        &["error: --to: `http://staging/v2?x=1` has a query or fragment, which would be lost since each request \
+           brings its own; write http://staging/v2"],
     );
 }
 
@@ -375,6 +375,38 @@ fn a_run_that_delivers_nothing_is_trouble_and_says_why() {
     let report = text(&output.stdout);
     assert_eq!(output.status.code(), Some(2), "{report}");
     assert!(report.contains("connect"), "{report}");
+}
+
+#[test]
+fn too_few_open_files_are_told_and_cost_the_target_no_request() {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let server = runtime.block_on(Server::start(|_| vec![answer("200 OK", "hello")]));
+    let folder = tempfile::tempdir().unwrap();
+    let summary = folder.path().join("summary.json");
+    for files in [64, 16] {
+        let output = Command::new("sh")
+            .args([
+                "-c",
+                &format!("ulimit -n {files} && exec \"$0\" \"$@\""),
+                env!("CARGO_BIN_EXE_shadowtap"),
+                "replay",
+            ])
+            .arg(testdata("demo.pcap.zst"))
+            .args(["--speed", "max", "--to", &server.url("http"), "--summary"])
+            .arg(&summary)
+            .output()
+            .unwrap();
+        let told = text(&output.stderr);
+        if files == 64 {
+            assert!(told.contains("warning: too few open files") && told.contains("have 64 (ulimit -n)"), "{told}");
+        }
+        let summary: Value = serde_json::from_slice(&std::fs::read(&summary).unwrap()).unwrap();
+        let target = &summary["targets"][server.url("http").as_str()];
+        let failed: u64 =
+            target["ended"]["failed"].as_object().unwrap().values().map(|count| count.as_u64().unwrap()).sum();
+        assert_eq!(failed, 0, "{files}: {}", target["ended"]);
+        assert!(target["ended"]["sent"].as_u64().unwrap() > 0, "{files}: {}", target["ended"]);
+    }
 }
 
 #[test]

@@ -38,7 +38,7 @@ fn reqwest(url: &str) -> Settings {
 async fn ask(client: &AnyClient, request: Request) -> Result<u16, FailureKind> {
     let turn: Turn = client.line_up(request.id.into());
     let answer = client.send(turn, Box::new(request), Wanted::HASH).await;
-    answer.map(|answer| answer.status)
+    answer.map(|answer| answer.status).map_err(|error| error.kind().unwrap())
 }
 
 fn bare(head: &str) -> Request {

@@ -109,6 +109,7 @@ impl Long {
             id,
             target: 0,
             outcome: if fails { Outcome::Failed(FailureKind::Timeout) } else { Outcome::Sent },
+            reason: None,
             answer: (!fails).then_some(answer),
             service: (!fails).then_some(took),
             response: (!fails).then_some(took),

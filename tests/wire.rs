@@ -57,7 +57,7 @@ fn lane(connection: u64) -> Lane {
 async fn ask(client: &WireClient, request: Request) -> Result<Answer, FailureKind> {
     let mut turn = client.line_up(request.id.into());
     turn.come().await;
-    client.send(turn, Box::new(request), Wanted::HASH).await
+    client.send(turn, Box::new(request), Wanted::HASH).await.map_err(|error| error.kind().unwrap())
 }
 
 async fn status(client: &WireClient, request: Request) -> Result<u16, FailureKind> {
@@ -463,6 +463,7 @@ async fn a_connection_that_the_target_ended_before_its_first_request_is_opened_a
     drop(listener.accept().await.unwrap());
     let asked = tokio::spawn(async move { status(&client, get(1, "/")).await });
     let (mut stream, _) = listener.accept().await.unwrap();
+    read_until(&mut stream, "\r\n\r\n").await;
     stream.write_all(b"HTTP/1.1 204 No Content\r\n\r\n").await.unwrap();
     assert_eq!(asked.await.unwrap(), Ok(204));
 }
@@ -607,7 +608,17 @@ struct Identity {
 
 impl Identity {
     fn new(expired: bool) -> Self {
+        Self::with(expired, rcgen::IsCa::NoCa)
+    }
+
+    /// One that signed itself as an authority, as openssl makes them.
+    fn authority(expired: bool) -> Self {
+        Self::with(expired, rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained))
+    }
+
+    fn with(expired: bool, is_ca: rcgen::IsCa) -> Self {
         let mut params = rcgen::CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
+        params.is_ca = is_ca;
         if expired {
             params.not_after = rcgen::date_time_ymd(2020, 1, 1);
         }
@@ -671,6 +682,18 @@ async fn a_certificate_counts_where_its_file_is_trusted_its_name_fits_and_it_is_
 }
 
 #[tokio::test]
+async fn a_certificate_that_signed_itself_as_an_authority_is_believed_where_it_is_given() {
+    let (valid, expired) = (Identity::authority(false), Identity::authority(true));
+    let trusting = |identity: &Identity| Trust { ca: Some(identity.file("cert.pem")), ..Trust::default() };
+    let server = Server::start_tls_as(valid.server(None), ok).await;
+    assert_eq!(over_tls(&server, "localhost", trusting(&valid)).await, Ok(200));
+    assert_eq!(over_tls(&server, "elsewhere.example", trusting(&valid)).await, Err(FailureKind::Tls));
+    assert_eq!(over_tls(&server, "localhost", trusting(&Identity::authority(false))).await, Err(FailureKind::Tls));
+    let server = Server::start_tls_as(expired.server(None), ok).await;
+    assert_eq!(over_tls(&server, "localhost", trusting(&expired)).await, Err(FailureKind::Tls));
+}
+
+#[tokio::test]
 async fn a_target_that_asks_for_a_certificate_is_shown_one() {
     let (target, own) = (Identity::new(false), Identity::new(false));
     let server = Server::start_tls_as(target.server(Some(&own)), ok).await;
@@ -731,4 +754,168 @@ async fn bodies_of_any_length_cross_tls() {
         assert_eq!((found.status, found.body_len), (200, len as u64));
     }
     assert_eq!(client.connections().opened, 1);
+}
+
+/// A target that says `greeting` to each connection before it reads, and then answers each request with its own path.
+async fn greeting(greeting: &'static str) -> std::net::SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let addr = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            tokio::spawn(async move {
+                stream.write_all(greeting.as_bytes()).await.ok();
+                let mut read = Vec::new();
+                while stream.read_buf(&mut read).await.is_ok_and(|len| len > 0) {
+                    while let Some(end) = read.windows(4).position(|part| part == b"\r\n\r\n") {
+                        let head = String::from_utf8(read.drain(..end + 4).collect()).unwrap();
+                        let path = head.split(' ').nth(1).unwrap();
+                        let answer = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{path}", path.len());
+                        stream.write_all(answer.as_bytes()).await.ok();
+                    }
+                }
+            });
+        }
+    });
+    addr
+}
+
+#[tokio::test]
+async fn a_response_that_comes_before_any_request_is_taken_for_nobodys() {
+    let addr = greeting("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nearly").await;
+    for settings in [pooled(&format!("http://{addr}")), mirrored(&format!("http://{addr}"))] {
+        let client = WireClient::new(&settings).unwrap();
+        for number in 1..=20 {
+            let result = ask(&client, get(number, &format!("/{number}"))).await;
+            assert_eq!(result.map(|answer| answer.body_len), Err(FailureKind::Protocol), "{number}");
+        }
+        let found = client.connections().desynchronised;
+        assert!(found.connections >= 20 && found.connections >= found.deliveries, "{found:?}");
+        assert_eq!(found.earlier, 0, "no response was taken for a right one: {found:?}");
+    }
+}
+
+#[tokio::test]
+async fn what_may_legally_come_unasked_is_no_finding() {
+    let addr = greeting("HTTP/1.1 100 Continue\r\n\r\n").await;
+    let after = [
+        "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok\r\n",
+        "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nokHTTP/1.1 408 Request Timeout\r\nConnection: close\r\n\r\n",
+        "HTTP/1.1 103 Early Hints\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok",
+        "HTTP/1.1 304 Not Modified\r\nContent-Length: 2\r\n\r\nok",
+    ];
+    let client = WireClient::new(&pooled(&format!("http://{addr}"))).unwrap();
+    assert_eq!(status(&client, get(1, "/")).await, Ok(200));
+    assert_eq!(client.connections().desynchronised.connections, 0);
+    for said in after {
+        let server = Server::start(move |_| vec![send(said)]).await;
+        let client = WireClient::new(&pooled(&server.url("http"))).unwrap();
+        for number in 1..=3 {
+            assert!(status(&client, get(number, "/")).await.is_ok(), "{said}");
+        }
+        assert_eq!(client.connections().desynchronised.connections, 0, "{said}");
+    }
+}
+
+#[tokio::test]
+async fn more_than_one_response_fails_the_request_and_ends_its_connection() {
+    let double = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok".repeat(2);
+    let server = Server::start(
+        move |request| {
+            if request.starts_with("GET /double") { vec![send(&double)] } else { ok(request) }
+        },
+    )
+    .await;
+    let client = WireClient::new(&pooled(&server.url("http"))).unwrap();
+    assert_eq!(status(&client, get(1, "/")).await, Ok(200));
+    assert_eq!(status(&client, get(2, "/double")).await, Err(FailureKind::Protocol));
+    assert_eq!(status(&client, get(3, "/")).await, Ok(200));
+    let connections = client.connections();
+    let found = connections.desynchronised;
+    assert_eq!((connections.opened, found.connections, found.deliveries, found.earlier), (2, 1, 1, 1));
+    assert_eq!(found.first.map(|id| id.connection.0), Some(2));
+}
+
+#[tokio::test]
+async fn a_response_that_comes_while_a_connection_is_idle_is_told_of_the_one_before() {
+    let (listener, client) = by_hand().await;
+    let target = async {
+        let (mut first, _) = listener.accept().await.unwrap();
+        for number in 1..=2 {
+            read_until(&mut first, "\r\n\r\n").await;
+            first.write_all(format!("HTTP/1.1 20{number} -\r\nContent-Length: 0\r\n\r\n").as_bytes()).await.unwrap();
+        }
+        first
+    };
+    let asking = async {
+        assert_eq!(status(&client, get(1, "/")).await, Ok(201));
+        assert_eq!(status(&client, get(2, "/")).await, Ok(202));
+    };
+    let (mut first, ()) = tokio::join!(target, asking);
+    first.write_all(b"HTTP/1.1 299 -\r\nContent-Length: 0\r\n\r\n").await.unwrap();
+    while client.connections().desynchronised.connections == 0 {
+        tokio::task::yield_now().await;
+    }
+    let target = async {
+        let (mut second, _) = listener.accept().await.unwrap();
+        read_until(&mut second, "\r\n\r\n").await;
+        second.write_all(b"HTTP/1.1 203 -\r\nContent-Length: 0\r\n\r\n").await.unwrap();
+        second
+    };
+    let (_second, answered) = tokio::join!(target, status(&client, get(3, "/")));
+    assert_eq!(answered, Ok(203), "not what came unasked");
+    let found = client.connections().desynchronised;
+    assert_eq!((found.connections, found.deliveries, found.earlier), (1, 0, 2));
+    assert_eq!(found.first.map(|id| id.connection.0), Some(2));
+}
+
+#[tokio::test]
+async fn what_changes_nothing_goes_out_once_more_where_a_used_connection_ends_and_nothing_else_does() {
+    for (method, copies) in [("GET", 2), ("HEAD", 2), ("OPTIONS", 2), ("POST", 1), ("DELETE", 1)] {
+        let server =
+            Server::start(|request| if request.contains(" /closed") { vec![Step::Close] } else { ok(request) }).await;
+        let client = WireClient::new(&pooled(&server.url("http"))).unwrap();
+        assert_eq!(status(&client, get(1, "/")).await, Ok(200));
+        let head = format!("{method} /closed HTTP/1.1\r\nHost: h\r\n\r\n");
+        assert_eq!(status(&client, request(2, &head, Body::EMPTY)).await, Err(FailureKind::Reset));
+        assert_eq!(
+            (server.requests().len(), client.connections().retried),
+            (1 + copies, copies as u64 - 1),
+            "{method}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_connection_that_the_target_keeps_for_no_time_is_not_used_again() {
+    for (line, opened) in [("Keep-Alive: timeout=0", 3), ("Keep-Alive: timeout=600", 1)] {
+        let said = format!("HTTP/1.1 200 OK\r\n{line}\r\nContent-Length: 0\r\n\r\n");
+        let server = Server::start(move |_| vec![send(&said)]).await;
+        let client = WireClient::new(&pooled(&server.url("http"))).unwrap();
+        for number in 1..=3 {
+            assert_eq!(status(&client, get(number, "/")).await, Ok(200));
+        }
+        assert_eq!(client.connections().opened, opened, "{line}");
+    }
+}
+
+#[tokio::test]
+async fn a_failure_says_why() {
+    let refused = format!("http://{}", Server::refusing().await);
+    let short = Server::start(|_| vec![send("HTTP/1.1 200 OK\r\nContent-Length: 2048\r\n\r\nhalf"), Step::Close]).await;
+    let ssh = Server::start(|_| vec![send("SSH-2.0-OpenSSH_9.6\r\n"), Step::Close]).await;
+    let silent = Server::start(|_| vec![Step::Close]).await;
+    let plain = greeting("HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n").await;
+    for (url, words) in [
+        (refused.as_str(), "connect: refused: nothing listens there: 127.0.0.1:"),
+        (&short.url("http"), "truncated: the response ended too early: 4 of 2,048 bytes"),
+        (&ssh.url("http"), "protocol: what came is no HTTP/1 response head"),
+        (&silent.url("http"), "reset: connection closed before a response began"),
+        (&format!("https://{plain}"), "tls: the target does not speak TLS; is it http://?"),
+        ("http://nonexistent.invalid", "dns: the name cannot be looked up: "),
+    ] {
+        let client = WireClient::new(&Settings { insecure: true, ..pooled(url) }).unwrap();
+        let sent = client.send(Turn::default(), Box::new(get(1, "/")), Wanted::HASH).await;
+        let told = sent.unwrap_err().to_string();
+        assert!(told.starts_with(words), "{told}");
+    }
 }

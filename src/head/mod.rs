@@ -412,6 +412,13 @@ fn trim_cr(line: &[u8]) -> &[u8] {
     line.strip_suffix(b"\r").unwrap_or(line)
 }
 
+/// Whether an offer of an Upgrade line says no more than that the same request could be made in another way: it can be left
+/// out, and the request be sent as to a server that passes it over (RFC 9110, 7.8).
+pub(crate) fn is_passed_over(offer: &[u8]) -> bool {
+    let protocol = offer.trim_ascii().split(|byte| *byte == b'/').next().unwrap_or_default();
+    [&b""[..], b"h2", b"h2c", b"h3", b"TLS", b"HTTP"].iter().any(|known| protocol.eq_ignore_ascii_case(known))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -4,6 +4,7 @@
 //! head of production is read by [`super::head`] instead, which makes the best of what it finds.
 
 use std::mem::MaybeUninit;
+use std::time::Duration;
 
 use super::MAX_HEADER_LINES;
 use super::head::{Begin, Coding, Fields, Length, response_begins};
@@ -22,6 +23,8 @@ pub(crate) struct AnswerHead {
     pub(crate) framing: Framing,
     /// Whether the server means to keep the connection open (RFC 9112, 9.3), as far as the head says.
     pub(crate) persists: bool,
+    /// How long the server says that it keeps the connection idle (RFC 2068, 19.7.1.1; in use to this day).
+    pub(crate) idle_timeout: Option<Duration>,
 }
 
 /// Why a head cannot be gone on from.
@@ -76,16 +79,27 @@ fn parse<'a>(
     let (Some(status), Some(minor)) = (response.code, response.version) else { return Ok(Err(AnswerError::NotHttp)) };
     let mut fields = Fields::default();
     let mut connection = Connection::default();
+    let mut idle_timeout = None;
     for line in response.headers.iter() {
         match Known::of(line.name.as_bytes()) {
             Some(Known::Connection) => connection.note(line.value),
+            Some(Known::KeepAlive) => idle_timeout = idle_timeout.or_else(|| timeout(line.value)),
             Some(known) => fields.note_known(known, line.value),
             None => {}
         }
     }
     let persists = !connection.close && ((minor > 0 && !asked.old) || connection.keep_alive);
     Ok(framing(status, fields, asked)
-        .map(|(framing, clear)| Some((len, AnswerHead { status, framing, persists: persists && clear }))))
+        .map(|(framing, clear)| Some((len, AnswerHead { status, framing, persists: persists && clear, idle_timeout }))))
+}
+
+/// The `timeout` of a Keep-Alive line, in seconds.
+fn timeout(value: &[u8]) -> Option<Duration> {
+    let seconds = value.split(|byte| *byte == b',').find_map(|parameter| {
+        let (name, seconds) = parameter.trim_ascii().split_at_checked(b"timeout=".len())?;
+        name.eq_ignore_ascii_case(b"timeout=").then_some(seconds)
+    })?;
+    std::str::from_utf8(seconds.trim_ascii()).ok()?.parse().ok().map(Duration::from_secs)
 }
 
 /// RFC 9112, 6.3; whether the connection may be trusted after it comes with it.
@@ -167,6 +181,20 @@ mod tests {
         let old = Asked { old: true, head_only: false };
         assert!(!whole("HTTP/1.1 204 -\r\n\r\n", old).unwrap().persists);
         assert!(whole("HTTP/1.1 204 -\r\nConnection: Keep-Alive\r\n\r\n", old).unwrap().persists);
+    }
+
+    #[test]
+    fn the_idle_time_of_the_server_is_read() {
+        for (line, seconds) in [
+            ("Keep-Alive: timeout=5, max=100", Some(5)),
+            ("keep-alive: max=1,Timeout=0", Some(0)),
+            ("Keep-Alive: timeout=soon", None),
+            ("Keep-Alive: 5", None),
+            ("X: timeout=5", None),
+        ] {
+            let found = whole(&format!("HTTP/1.1 204 -\r\n{line}\r\n\r\n"), Asked::default()).unwrap();
+            assert_eq!(found.idle_timeout, seconds.map(Duration::from_secs), "{line}");
+        }
     }
 
     #[test]

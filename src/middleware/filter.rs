@@ -8,6 +8,7 @@ use regex::bytes::Regex;
 use super::context::Fields;
 use super::{Context, Link, Settings};
 use crate::exchange::{Outcome, Request};
+use crate::head::is_passed_over;
 
 /// A method that is not on the list.
 pub const ALLOW_METHOD: &str = "allow-method";
@@ -166,9 +167,11 @@ fn host_of(authority: &[u8]) -> &[u8] {
     host.get(..end).unwrap_or_default()
 }
 
-/// Upgrade counts only where Connection names it (RFC 9110, 7.8); otherwise a proxy would have dropped it.
+/// Upgrade counts only where Connection names it (RFC 9110, 7.8), otherwise a proxy would have dropped it; and where it
+/// asks for what the request cannot do without.
 fn asks_for_upgrade(fields: Fields<'_>) -> bool {
-    fields.get("upgrade").is_some()
+    let mut offers = fields.get_all("upgrade").flat_map(|value| value.split(|byte| *byte == b','));
+    offers.any(|offer| !is_passed_over(offer))
         && fields
             .get_all("connection")
             .flat_map(|value| value.split(|byte| *byte == b','))
@@ -211,7 +214,11 @@ mod tests {
         assert_eq!(verdict(&settings, "CONNECT h:443 HTTP/1.1\r\n\r\n"), Some(CONNECT));
         let upgrade = "GET / HTTP/1.1\r\nUpgrade: websocket\r\nConnection: keep-alive, UPGRADE\r\n\r\n";
         assert_eq!(verdict(&settings, upgrade), Some(UPGRADE));
-        assert_eq!(verdict(&settings, "GET / HTTP/1.1\r\nUpgrade: h2c\r\n\r\n"), None);
+        assert_eq!(verdict(&settings, "GET / HTTP/1.1\r\nUpgrade: websocket\r\n\r\n"), None);
+        for offer in ["h2c", "h2,h2c", "TLS/1.2", ""] {
+            let offered = format!("GET / HTTP/1.1\r\nUpgrade: {offer}\r\nConnection: Upgrade\r\n\r\n");
+            assert_eq!(verdict(&settings, &offered), None, "{offer}");
+        }
     }
 
     #[test]

@@ -8,9 +8,9 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::budget::Budget;
-use crate::exchange::{FailureKind, Framing, Head, Request, Response, digest};
+use crate::exchange::{Framing, Head, Request, Response, digest};
 use crate::http1::content;
-use crate::replay::{Answer, Client, Connections, Kept, Turn, Wanted};
+use crate::replay::{Answer, Client, Connections, Kept, SendError, Turn, Wanted};
 use crate::report::compare::{MAX_COMPARED_HEAD, Rules};
 
 /// KiB of chunk framing that are captured beside the content of a body; a body with more of it is not kept.
@@ -104,7 +104,7 @@ impl<C: Client> Client for Weighed<C> {
         self.client.refuses(request)
     }
 
-    async fn send(&self, turn: Turn, request: Box<Request>, wanted: Wanted) -> Result<Answer, FailureKind> {
+    async fn send(&self, turn: Turn, request: Box<Request>, wanted: Wanted) -> Result<Answer, SendError> {
         let Some(keeping) = &self.keeping else { return self.client.send(turn, request, wanted).await };
         let mut answer = self.client.send(turn, request, Wanted { kept: Some(keeping.most), ..wanted }).await?;
         if let Some(kept) = &mut answer.kept {

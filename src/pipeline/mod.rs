@@ -550,6 +550,8 @@ fn end_of_target(runtime: &Runtime, sender: tokio::task::JoinHandle<replay::Stat
         peak_connections: connections.peak,
         peak_in_flight,
         addresses: connections.addresses.iter().map(address).collect(),
+        retried: connections.retried,
+        desynchronised: report::DesynchronisedSummary::of(&connections.desynchronised),
         ..TargetEnd::default()
     };
     connections.set_up.into_iter().for_each(|took| end.connect.record(took));

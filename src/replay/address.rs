@@ -1,11 +1,11 @@
-//! The address of a target: what was typed becomes scheme and authority, or an error that says how to write it.
+//! The address of a target: what was typed becomes scheme, authority and prefix, or an error that says how to write it.
 
 use std::fmt;
 use std::str::FromStr;
 
 use url::Url;
 
-/// A stack to send to: scheme and authority, no path.
+/// A stack to send to: scheme and authority, and what comes before each path.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TargetUrl(pub Url);
 
@@ -15,6 +15,12 @@ impl TargetUrl {
     pub fn authority(&self) -> String {
         let host = self.0.host_str().unwrap_or_default();
         self.0.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"))
+    }
+
+    /// What comes before the path of each request: empty, or a path without a slash at its end.
+    #[must_use]
+    pub fn prefix(&self) -> &str {
+        self.0.path().trim_end_matches('/')
     }
 
     /// Whether TLS is spoken to it.
@@ -27,7 +33,7 @@ impl TargetUrl {
 /// Without a slash at the end: `http://localhost:8080`.
 impl fmt::Display for TargetUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}://{}", self.0.scheme(), self.authority())
+        write!(f, "{}://{}{}", self.0.scheme(), self.authority(), self.prefix())
     }
 }
 
@@ -56,14 +62,12 @@ pub enum TargetUrlError {
         /// What was typed.
         typed: String,
     },
-    /// A path, query or fragment, which would be lost: each request brings its own.
-    #[error(
-        "`{typed}` has a path, query or fragment, which would be lost since each request brings its own; write {origin}"
-    )]
-    MoreThanAnOrigin {
+    /// A query or fragment, which would be lost: each request brings its own.
+    #[error("`{typed}` has a query or fragment, which would be lost since each request brings its own; write {origin}")]
+    MoreThanAPath {
         /// What was typed.
         typed: String,
-        /// What is left without the path.
+        /// What is left without it.
         origin: String,
     },
     /// User name or password.
@@ -111,14 +115,14 @@ impl FromStr for TargetUrl {
 impl TargetUrl {
     fn checked(url: Url, typed: &str) -> Result<Self, TargetUrlError> {
         let credentials = !url.username().is_empty() || url.password().is_some();
-        let more = url.path() != "/" || url.query().is_some() || url.fragment().is_some();
+        let more = url.query().is_some() || url.fragment().is_some();
         let target = Self(url);
         let origin = target.to_string();
         if credentials {
             return Err(TargetUrlError::Credentials { origin });
         }
         if more {
-            return Err(TargetUrlError::MoreThanAnOrigin { typed: typed.to_owned(), origin });
+            return Err(TargetUrlError::MoreThanAPath { typed: typed.to_owned(), origin });
         }
         Ok(target)
     }
@@ -141,6 +145,8 @@ mod tests {
             ("https://staging.example.com:80", "https://staging.example.com:80", "staging.example.com:80"),
             ("HTTP://10.0.0.1", "http://10.0.0.1", "10.0.0.1"),
             ("http://[::1]:81", "http://[::1]:81", "[::1]:81"),
+            ("http://h/v2/", "http://h/v2", "h"),
+            ("http://h:81/a/b", "http://h:81/a/b", "h:81"),
         ] {
             let target: TargetUrl = typed.parse().unwrap();
             assert_eq!((target.to_string().as_str(), target.authority().as_str()), (shown, authority), "{typed}");
@@ -157,7 +163,7 @@ mod tests {
             ("http://", "has no host"),
             ("http:///x", "has no host"),
             ("http://?q", "has no host"),
-            ("http://h/v2", "which would be lost since each request brings its own; write http://h"),
+            ("http://h/v2?q", "which would be lost since each request brings its own; write http://h/v2"),
             ("http://h:81?q=1", "write http://h:81"),
             ("http://h/#top", "write http://h"),
             ("http://h:99999", "is not an address: invalid port number"),

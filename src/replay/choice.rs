@@ -3,10 +3,10 @@
 use tokio::time::Instant;
 
 use super::{
-    Answer, Client, ClientChoice, ClientError, Connections, HttpClient, Lane, OpenNow, Settings, Turn, Wanted,
-    WireClient,
+    Answer, Client, ClientChoice, ClientError, Connections, HttpClient, Lane, OpenNow, SendError, Settings, Turn,
+    Wanted, WireClient,
 };
-use crate::exchange::{FailureKind, Request};
+use crate::exchange::Request;
 
 /// Whichever client [`Settings::client`] names.
 #[derive(Debug)]
@@ -67,7 +67,7 @@ impl Client for AnyClient {
         }
     }
 
-    async fn send(&self, turn: Turn, request: Box<Request>, wanted: Wanted) -> Result<Answer, FailureKind> {
+    async fn send(&self, turn: Turn, request: Box<Request>, wanted: Wanted) -> Result<Answer, SendError> {
         match self {
             Self::Wire(client) => client.send(turn, request, wanted).await,
             // In a box: its state is many times as large, and would be moved about with every request of the other.

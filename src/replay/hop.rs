@@ -5,7 +5,7 @@
 //! them. Lines that frame the body are never left out here: what the client does to the body decides about them.
 
 use crate::exchange::{Head, Request};
-use crate::head::Known;
+use crate::head::{Known, is_passed_over};
 
 /// Whether a line belongs to a single connection even where Connection does not name it.
 const fn is_always_of_connection(name: Known) -> bool {
@@ -40,10 +40,9 @@ const fn is_never_of_connection(name: Known) -> bool {
 /// Most connection options that are heeded in one head; further ones are ignored, and what they name is sent.
 const MAX_OPTIONS: usize = 64;
 
-/// Which rule keeps a request from being sent at all, because it would leave HTTP on its connection; `shared` where
-/// connections are.
+/// Which rule keeps a request from being sent at all, because it would leave HTTP/1 on its connection.
 #[must_use]
-pub fn refused(request: &Request, shared: bool) -> Option<&'static str> {
+pub fn refused(request: &Request) -> Option<&'static str> {
     if request.method() == b"CONNECT" {
         return Some("connect");
     }
@@ -51,9 +50,16 @@ pub fn refused(request: &Request, shared: bool) -> Option<&'static str> {
         return None;
     }
     let mut offers = request.head.get_all("upgrade").flat_map(|value| value.split(|byte| *byte == b','));
-    // An offer of HTTP/2 is one that any server may pass over; it is left out with the lines of its connection.
-    let refused = offers.any(|offer| !shared || !offer.trim_ascii().eq_ignore_ascii_case(b"h2c"));
+    let refused = offers.any(|offer| !is_passed_over(offer));
     refused.then_some("upgrade")
+}
+
+/// A Connection line's value without what belongs to an offer; `None` where nothing is left.
+pub(super) fn without_offer(value: &[u8]) -> Option<Vec<u8>> {
+    let of_offer = |option: &&[u8]| matches!(Known::of(option), Some(Known::Upgrade | Known::Http2Settings));
+    let options = value.split(|byte| *byte == b',').map(<[u8]>::trim_ascii).filter(|option| !option.is_empty());
+    let left: Vec<&[u8]> = options.filter(|option| !of_offer(option)).collect();
+    (!left.is_empty()).then(|| left.join(&b", "[..]))
 }
 
 /// What the Connection lines of one head name, besides what is left out anyway.
@@ -122,13 +128,17 @@ mod tests {
     }
 
     #[test]
-    fn what_would_leave_http_is_refused_but_for_an_offer_of_http_2_where_connections_are_shared() {
-        for (lines, shared, rule) in [
-            ("Upgrade: websocket\r\n", true, Some("upgrade")),
-            ("Upgrade: h2c, websocket\r\n", true, Some("upgrade")),
-            ("Upgrade: h2c\r\n", true, None),
-            ("Upgrade: h2c\r\n", false, Some("upgrade")),
-            ("Upgrade-Insecure-Requests: 1\r\n", true, None),
+    fn what_would_leave_http_is_refused_and_offers_that_anybody_may_pass_over_are_not() {
+        for (lines, rule) in [
+            ("Upgrade: websocket\r\n", Some("upgrade")),
+            ("Upgrade: h2c, websocket\r\n", Some("upgrade")),
+            ("Upgrade: h2c\r\nUpgrade: WebSocket\r\n", Some("upgrade")),
+            ("Upgrade: IRC/6.9\r\n", Some("upgrade")),
+            ("Upgrade: h2c\r\n", None),
+            ("Upgrade: h2,H2C\r\n", None),
+            ("Upgrade: TLS/1.2, HTTP/2.0\r\n", None),
+            ("Upgrade:\r\n", None),
+            ("Upgrade-Insecure-Requests: 1\r\n", None),
         ] {
             let head = Head::new(format!("GET / HTTP/1.1\r\n{lines}\r\n").into_bytes());
             let request = Request {
@@ -141,7 +151,7 @@ mod tests {
                 last_byte: Timestamp::from_nanos(0),
                 state: RequestState::Whole,
             };
-            assert_eq!(refused(&request, shared), rule, "{lines}");
+            assert_eq!(refused(&request), rule, "{lines}");
         }
     }
 

@@ -9,7 +9,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::time::Instant;
 
-use super::{Answer, Client, Connections, Kept, Turn, Wanted};
+use super::{Answer, Client, Connections, Kept, SendError, Turn, Wanted};
 use crate::exchange::{FailureKind, Head, Request, digest};
 
 /// Most requests that are remembered for [`MemoryClient::sent`]; later ones are answered all the same.
@@ -87,7 +87,7 @@ impl Drop for Busy<'_> {
 }
 
 impl<F: Fn(&Request) -> Reply + Send + Sync + 'static> Client for MemoryClient<F> {
-    async fn send(&self, _: Turn, request: Box<Request>, wanted: Wanted) -> Result<Answer, FailureKind> {
+    async fn send(&self, _: Turn, request: Box<Request>, wanted: Wanted) -> Result<Answer, SendError> {
         self.peak.fetch_max(self.busy.fetch_add(1, Ordering::Relaxed) + 1, Ordering::Relaxed);
         let _busy = Busy(&self.busy);
         let written = Instant::now();

@@ -2,7 +2,7 @@
 //!
 //! [`pace`] says when, [`target`] keeps the limits of one target, a [`Client`] speaks to it: [`wire`] byte for byte,
 //! [`http`] through reqwest, [`memory`] from a script. No request is changed here beyond what sharing connections asks
-//! for (see [`hop`]), none is sent twice, and every [`Job`] ends in exactly one delivery.
+//! for (see [`hop`]), none that may change something is sent twice, and every [`Job`] ends in exactly one delivery.
 
 use std::future::Future;
 use std::net::SocketAddr;
@@ -13,7 +13,7 @@ use bytes::Bytes;
 
 use tokio::time::Instant;
 
-use crate::exchange::{ConnectionId, Digest, ExchangeId, FailureKind, Head, Outcome, Request, digest};
+use crate::exchange::{ConnectionId, Digest, ExchangeId, Head, Outcome, Request, digest};
 
 mod address;
 mod choice;
@@ -27,6 +27,7 @@ pub mod pace;
 mod phrase;
 mod proxy;
 pub mod ramp;
+mod send_error;
 mod settings;
 pub mod target;
 pub mod tls;
@@ -43,6 +44,7 @@ pub use pace::{Pace, PaceError, Schedule};
 pub use phrase::{PhraseError, seconds};
 pub use proxy::{ProxyUrl, ProxyUrlError};
 pub use ramp::Ramp;
+pub use send_error::{Reason, SendError};
 pub use settings::{
     Beside, ChoiceError, ClientChoice, ConnectionMode, DEFAULT_DRAIN, DEFAULT_MAX_CONNECTIONS, DEFAULT_MAX_IN_FLIGHT,
     DEFAULT_MAX_RESPONSE, DEFAULT_RESOLVE_EVERY, DEFAULT_TIMEOUT, Settings,
@@ -117,7 +119,7 @@ pub trait Client: Send + Sync + 'static {
         turn: Turn,
         request: Box<Request>,
         wanted: Wanted,
-    ) -> impl Future<Output = Result<Answer, FailureKind>> + Send;
+    ) -> impl Future<Output = Result<Answer, SendError>> + Send;
 
     /// A captured connection closed, and is to be closed when that is `due`, though not before its last answer.
     fn close(&self, lane: Lane, due: Instant) {
@@ -139,6 +141,26 @@ pub struct Connections {
     pub set_up: Vec<Duration>,
     /// The share of each address that the target's name had, in the order in which they came up; reqwest knows none.
     pub addresses: Vec<AddressShare>,
+    /// Requests that went out once more, because their connection was closed as they went; the wire client's only.
+    pub retried: u64,
+    /// Connections on which something came that answers no request; the wire client's only.
+    pub desynchronised: Desynchronised,
+}
+
+/// Connections on which bytes came that belong to no request, and which were closed therefore.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Desynchronised {
+    /// How many connections.
+    pub connections: u64,
+    /// Deliveries that failed for it.
+    pub deliveries: u64,
+    /// On how many of them bytes came before their first request was sent.
+    pub before_a_request: u64,
+    /// Earlier requests on those connections, whose responses had been taken for right: they may have been those of
+    /// others.
+    pub earlier: u64,
+    /// The first request whose response was followed by another.
+    pub first: Option<ExchangeId>,
 }
 
 /// How a client's connections are at one moment.
@@ -229,6 +251,8 @@ pub struct Delivery {
     pub target: usize,
     /// How it ended.
     pub outcome: Outcome,
+    /// Why it failed, in words for people, where it did and that is known.
+    pub reason: Option<Box<Reason>>,
     /// What came back, where something did.
     pub answer: Option<Answer>,
     /// Last byte written to first byte read.

@@ -14,7 +14,7 @@ use futures_util::FutureExt as _;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
 use tokio::time::{Instant, Sleep};
 
-use super::{Answer, Client, Delivery, Job, Settings};
+use super::{Answer, Client, Delivery, Job, Reason, SendError, Settings};
 use crate::exchange::{ExchangeId, FailureKind, Outcome, Shed};
 
 /// Most requests in flight that can be asked for: it is cut to this. Each holds a task and, mostly, a connection.
@@ -246,8 +246,8 @@ impl<C: Client, D: From<Box<Delivery>>> Sending<C, D> {
         let result = tokio::select! {
             biased;
             result = attempt(&*self.client, job) => result,
-            () = alarm.rings(sent + self.limits.timeout) => Err(FailureKind::Timeout),
-            () = stop.drains(self.limits.drain) => Err(FailureKind::Timeout),
+            () = alarm.rings(sent + self.limits.timeout) => Err(late(self.limits.timeout)),
+            () = stop.drains(self.limits.drain) => Err(SendError::failed(FailureKind::Timeout, UNANSWERED)),
         };
         drop(in_flight);
         delivery(self.index, id, due, sent, result)
@@ -294,13 +294,21 @@ impl<S: Future<Output = ()>> Stop<'_, S> {
     }
 }
 
+/// What was in flight when the run ended, and had its time.
+const UNANSWERED: Reason = Reason::new("the run ended before a response came");
+
+fn late(timeout: Duration) -> SendError {
+    let reason = Reason::new("no whole response in time").with(format_args!("--timeout is {timeout:?}"));
+    SendError::failed(FailureKind::Timeout, reason)
+}
+
 /// One send; a panic in it is this request's failure and nobody else's.
-async fn attempt<C: Client>(client: &C, job: Job) -> Result<Answer, FailureKind> {
+async fn attempt<C: Client>(client: &C, job: Job) -> Result<Answer, SendError> {
     let id = job.request.id;
     let send = async { client.send(job.turn, job.request, job.wanted).await };
     AssertUnwindSafe(send).catch_unwind().await.unwrap_or_else(|_| {
         tracing::error!(%id, "the client panicked over a request; the request is counted as failed");
-        Err(FailureKind::Protocol)
+        Err(SendError::failed(FailureKind::Protocol, Reason::new("the client panicked, which is a fault of shadowtap")))
     })
 }
 
@@ -309,10 +317,10 @@ fn delivery(
     id: ExchangeId,
     due: Option<Instant>,
     sent: Instant,
-    result: Result<Answer, FailureKind>,
+    result: Result<Answer, SendError>,
 ) -> Delivery {
     let lag = due.map(|due| sent.saturating_duration_since(due));
-    let none = Delivery { id, target, outcome: Outcome::Sent, answer: None, service: None, response: None, lag };
+    let none = Delivery { lag, ..ended(target, id, Outcome::Sent) };
     match result {
         Ok(answer) => Delivery {
             service: Some(answer.first_byte.saturating_duration_since(answer.written)),
@@ -320,7 +328,10 @@ fn delivery(
             answer: Some(answer),
             ..none
         },
-        Err(kind) => Delivery { outcome: Outcome::Failed(kind), ..none },
+        Err(error) => {
+            let (outcome, reason) = error.into_outcome();
+            Delivery { outcome, reason, ..none }
+        }
     }
 }
 
@@ -330,7 +341,7 @@ fn shed(target: usize, job: &Job) -> Delivery {
 
 /// A request that ended without being sent.
 const fn ended(target: usize, id: ExchangeId, outcome: Outcome) -> Delivery {
-    Delivery { id, target, outcome, answer: None, service: None, response: None, lag: None }
+    Delivery { id, target, outcome, reason: None, answer: None, service: None, response: None, lag: None }
 }
 
 async fn tell<D: From<Box<Delivery>>>(deliveries: &Deliveries<D>, delivery: Delivery) {

@@ -7,14 +7,16 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::client::{WebPkiServerVerifier, verify_server_name};
 use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
-use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
+use rustls::server::ParsedCertificate;
+use rustls::{AlertDescription, CertificateError, ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
 
-use super::{ClientError, Settings};
+use super::{ClientError, Reason, Settings};
+use crate::exchange::Timestamp;
 
 /// What is spoken inside (RFC 7301): a server that would rather speak HTTP/2 is told that it must not.
 const HTTP_1_1: &[u8] = b"http/1.1";
@@ -66,11 +68,72 @@ fn verifier(settings: &Settings, provider: &Arc<CryptoProvider>) -> Result<Arc<d
     };
     let bad = |why: String| ClientError::Pem { flag: "--ca", path: ca.clone(), why };
     let mut roots = RootCertStore::empty();
-    for certificate in certificates("--ca", ca)? {
-        roots.add(certificate).map_err(|error| bad(error.to_string()))?;
+    let given = certificates("--ca", ca)?;
+    for certificate in &given {
+        roots.add(certificate.clone()).map_err(|error| bad(error.to_string()))?;
     }
     let verifier = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), Arc::clone(provider)).build();
-    Ok(verifier.map_err(|error| bad(error.to_string()))?)
+    let by_chain = verifier.map_err(|error| bad(error.to_string()))?;
+    Ok(Arc::new(Given { by_chain, given }))
+}
+
+/// Believes what the certificates of `--ca` vouch for, and those certificates themselves: one that signed itself says of
+/// itself that it is an authority, as which no server may show it, and is shown all the same. Its name and its time count.
+#[derive(Debug)]
+struct Given {
+    by_chain: Arc<WebPkiServerVerifier>,
+    given: Vec<CertificateDer<'static>>,
+}
+
+impl Given {
+    /// Whether all that is wrong with a certificate is that it is an authority's, while it is one of those given. That is
+    /// found after its time was checked.
+    fn is_itself(&self, shown: &CertificateDer<'_>, error: &rustls::Error) -> bool {
+        let rustls::Error::InvalidCertificate(CertificateError::Other(other)) = error else { return false };
+        let is_authority = matches!(other.0.downcast_ref(), Some(webpki::Error::CaUsedAsEndEntity));
+        is_authority && self.given.iter().any(|given| given.as_ref() == shown.as_ref())
+    }
+}
+
+impl ServerCertVerifier for Given {
+    fn verify_server_cert(
+        &self,
+        shown: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        name: &ServerName<'_>,
+        ocsp: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        match self.by_chain.verify_server_cert(shown, intermediates, name, ocsp, now) {
+            Err(error) if self.is_itself(shown, &error) => {
+                verify_server_name(&ParsedCertificate::try_from(shown)?, name)?;
+                Ok(ServerCertVerified::assertion())
+            }
+            verified => verified,
+        }
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        self.by_chain.verify_tls12_signature(message, cert, signed)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        self.by_chain.verify_tls13_signature(message, cert, signed)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.by_chain.supported_verify_schemes()
+    }
 }
 
 fn certificates(flag: &'static str, path: &Path) -> Result<Vec<CertificateDer<'static>>, ClientError> {
@@ -127,5 +190,68 @@ impl ServerCertVerifier for Anyone {
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
         self.0.signature_verification_algorithms.supported_schemes()
+    }
+}
+
+/// Why a session was refused.
+pub(super) fn reason(error: &rustls::Error) -> Reason {
+    match error {
+        rustls::Error::InvalidCertificate(error) => of_certificate(error),
+        rustls::Error::AlertReceived(AlertDescription::CertificateRequired) => {
+            Reason::new("the target requires a client certificate (--cert)")
+        }
+        rustls::Error::AlertReceived(AlertDescription::HandshakeFailure) => {
+            Reason::new("the target refuses the handshake; it may require a client certificate (--cert)")
+        }
+        rustls::Error::AlertReceived(alert) => {
+            Reason::new("the target refuses the session").with(format_args!("{alert:?}"))
+        }
+        rustls::Error::InvalidMessage(_) => Reason::new("the target does not speak TLS; is it http://?"),
+        other => Reason::new("no TLS session").with(other),
+    }
+}
+
+fn of_certificate(error: &CertificateError) -> Reason {
+    let day = |time: &rustls::pki_types::UnixTime| {
+        let text = Timestamp::from_nanos(time.as_secs().saturating_mul(1_000_000_000)).to_string();
+        text.split('T').next().unwrap_or_default().to_owned()
+    };
+    match error {
+        CertificateError::Expired => Reason::new("certificate expired"),
+        CertificateError::ExpiredContext { not_after, .. } => Reason::new("certificate expired").with(day(not_after)),
+        CertificateError::NotValidYet => Reason::new("certificate not valid yet"),
+        CertificateError::NotValidYetContext { not_before, .. } => {
+            Reason::new("certificate not valid before").with(day(not_before))
+        }
+        CertificateError::NotValidForName => Reason::new("certificate not valid for the target's name"),
+        CertificateError::NotValidForNameContext { expected, .. } => {
+            Reason::new("certificate not valid for the target's name").with(expected.to_str())
+        }
+        CertificateError::UnknownIssuer => Reason::new("certificate of an unknown issuer, which is not trusted (--ca)"),
+        CertificateError::Revoked => Reason::new("certificate revoked"),
+        other => Reason::new("certificate not accepted").with(other),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn certificates_are_told_by_what_is_wrong_with_them() {
+        use rustls::pki_types::{ServerName, UnixTime};
+        let time = |secs| UnixTime::since_unix_epoch(std::time::Duration::from_secs(secs));
+        let expired = CertificateError::ExpiredContext { time: time(1_800_000_000), not_after: time(1_790_812_800) };
+        let name = CertificateError::NotValidForNameContext {
+            expected: ServerName::try_from("new.example").unwrap(),
+            presented: Vec::new(),
+        };
+        for (error, words) in [
+            (expired, "certificate expired: 2026-10-01"),
+            (name, "certificate not valid for the target's name: new.example"),
+            (CertificateError::UnknownIssuer, "certificate of an unknown issuer, which is not trusted (--ca)"),
+        ] {
+            assert_eq!(reason(&rustls::Error::InvalidCertificate(error)).to_string(), words);
+        }
     }
 }

@@ -36,6 +36,7 @@ mod meet;
 pub mod middleware;
 pub mod noise;
 pub mod patterns;
+mod reasons;
 mod repeats;
 pub mod results;
 pub mod routes;
@@ -62,6 +63,7 @@ pub use listing::Listing;
 pub use meet::{baseline_number, check_number};
 pub use middleware::MiddlewareCounts;
 pub use patterns::Patterns;
+pub use reasons::{DesynchronisedSummary, FailureReason};
 pub use routes::Routes;
 pub use snapshot::{Look, Snapshot};
 pub use status::StatusChoice;
@@ -370,6 +372,10 @@ pub struct TargetEnd {
     pub connect: Durations,
     /// What its guard did, where it has one.
     pub guard: Option<summary::TargetGuard>,
+    /// Requests that went out once more.
+    pub retried: u64,
+    /// Responses that came without a request, where any did.
+    pub desynchronised: Option<DesynchronisedSummary>,
 }
 
 /// Takes facts and makes the summary of them.

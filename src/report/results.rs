@@ -14,7 +14,7 @@ pub use super::compare::{Difference, Place};
 pub use crate::exchange::hex;
 use crate::exchange::{ExchangeId, Head, Outcome, Timestamp, wire_text};
 use crate::middleware;
-use crate::replay::{Answer, Delivery, Kept};
+use crate::replay::{Answer, Delivery, Kept, Reason};
 
 use super::histogram::micros;
 use super::summary::Summary;
@@ -31,6 +31,9 @@ pub struct Line<'a> {
     route: Option<&'a str>,
     outcome: &'static str,
     rule: Option<Cow<'a, str>>,
+    /// Why it failed, in words for people.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<Shown<&'a Reason>>,
     shadow: Option<&'a str>,
     production: Option<Side>,
     response: Option<Side>,
@@ -128,6 +131,7 @@ impl<'a> Line<'a> {
             service_us: us(delivery.service),
             response_us: us(delivery.response),
             lag_us: us(delivery.lag),
+            reason: delivery.reason.as_deref().map(Shown),
             differences,
             ..Self::new(delivery.id, note, &delivery.outcome)
         }
@@ -154,6 +158,7 @@ impl<'a> Line<'a> {
             route: note.and_then(|note| note.route.as_deref()),
             outcome: outcome.key(),
             rule,
+            reason: None,
             shadow: None,
             production: None,
             response: None,

@@ -13,6 +13,7 @@ use super::curves::Curves;
 use super::kinds::Kinds;
 use super::middleware::MiddlewareCounts;
 use super::noise::{self, OnlyNoise};
+use super::reasons::{DesynchronisedSummary, FailureReason};
 use super::steps::Step;
 use super::timeline::Timeline;
 use crate::journal::Recorded;
@@ -239,6 +240,15 @@ pub struct Target {
     /// What its guard did, where it has one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub guard: Option<TargetGuard>,
+    /// Why deliveries failed, the most frequent reason first; in words for people.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub failures: Vec<FailureReason>,
+    /// Requests that went out once more, over a new connection, because theirs was closed without a byte of a response.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub retried: u64,
+    /// Responses that came without a request, where any did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub desynchronised: Option<DesynchronisedSummary>,
 }
 
 /// How far a ramp came. Shares are from 0 to 1.

@@ -9,6 +9,7 @@ use super::compare::{Difference, Found, Place};
 use super::curves::{Curve, TargetCurves};
 use super::histogram::Durations;
 use super::noise::OnlyNoise;
+use super::reasons::Reasons;
 use super::snapshot::{Buckets, TargetBuckets};
 use super::summary::{Counts, Differences, ProductionSide, Target, TargetEnded, TargetLatency, count};
 use super::{Production, TargetEnd};
@@ -23,6 +24,7 @@ pub(super) struct TargetTally {
     /// Production's status, where it is known, and the target's, where it answered.
     matrix: BTreeMap<(Option<u16>, Option<u16>), u64>,
     differences: Differences,
+    reasons: Reasons,
 }
 
 /// How many answers there were of each status.
@@ -40,6 +42,7 @@ impl TargetTally {
                 into.record(duration);
             }
         }
+        self.reasons.delivered(delivery);
         if let (Outcome::Sent, Some(answer)) = (&delivery.outcome, &delivery.answer) {
             *self.statuses.entry(answer.status).or_default() += 1;
         }
@@ -118,6 +121,9 @@ impl TargetTally {
             differences_noise: OnlyNoise::default(),
             differences: self.differences.clone(),
             guard: end.guard.clone(),
+            failures: self.reasons.finish(),
+            retried: end.retried,
+            desynchronised: end.desynchronised.clone(),
         }
     }
 }

@@ -47,6 +47,7 @@ pub(super) fn delivery(n: u32, outcome: Outcome, status: Option<u16>) -> Deliver
         id: id(n),
         target: 0,
         outcome,
+        reason: None,
         answer: status.map(answer),
         service: timed(2000),
         response: timed(3000),

@@ -17,7 +17,7 @@ use crate::args::{RecordCommand, ShadowCommand};
 use crate::confine::{self, Uses};
 use crate::output::{tell, writer};
 use crate::reload::Reload;
-use crate::replay::{aloud, intent, shown, write};
+use crate::replay::{intent, shown, startup_warnings, write};
 use crate::signals::Stop;
 use crate::steer;
 use crate::watch::{About, Watch};
@@ -48,10 +48,10 @@ fn run(config: RunConfig, about: About, first: &str, no_sandbox: bool) -> anyhow
         user,
         middleware,
         external,
-        targets,
+        mut targets,
         sparing,
         compare,
-        beside,
+        mut beside,
         mut recorder,
         mark,
         ..
@@ -64,9 +64,8 @@ fn run(config: RunConfig, about: About, first: &str, no_sandbox: bool) -> anyhow
     tell(&format!("capturing on {}; {given_up}", captured(&source, &capture)));
     tell(first);
     steer::announce(&sparing);
-    for warning in config.warnings.into_iter().chain(targets.iter().flat_map(aloud)) {
-        tell(&format!("warning: {warning}"));
-    }
+    let warnings = config.warnings.into_iter().chain(startup_warnings(&mut targets, &mut beside));
+    warnings.for_each(|warning| tell(&format!("warning: {warning}")));
     output::check(&config.outputs)?;
     if let Some(recorder) = &mut recorder {
         recorder.try_out(Started::now().at).context("the recording cannot begin")?;

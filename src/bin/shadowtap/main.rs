@@ -33,6 +33,10 @@ use output::tell;
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
+/// What is logged: of the verifier of certificates nothing, since it has a line for each connection; failures are counted by
+/// their reasons instead.
+const LOGGED: &str = "warn,rustls_platform_verifier=off";
+
 /// Exit code of a run that did what it should, and of which something was demanded that did not hold.
 const GATE_FAILED: u8 = 1;
 /// Exit code of trouble: usage, files, rights, nothing could be delivered.
@@ -65,7 +69,7 @@ fn main() -> ExitCode {
 
 /// What shadowtap tells about itself goes to standard error; `SHADOWTAP_LOG=debug` tells more.
 fn log(format: LogFormat) {
-    let filter = EnvFilter::try_from_env("SHADOWTAP_LOG").unwrap_or_else(|_| EnvFilter::new("warn"));
+    let filter = EnvFilter::try_from_env("SHADOWTAP_LOG").unwrap_or_else(|_| EnvFilter::new(LOGGED));
     let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(output::log);
     match format {
         LogFormat::Text => log.with_ansi(terminal::colour_on_stderr()).init(),

@@ -24,16 +24,25 @@ pub(crate) fn run(args: ReplayCommand) -> anyhow::Result<ExitCode> {
     let no_sandbox = args.sandbox.no_sandbox;
     let config = config::replay(args.into())?;
     let ReplayConfig {
-        capture, source, course, middleware, external, targets, sparing, compare, beside, outputs, ..
+        capture,
+        source,
+        course,
+        middleware,
+        external,
+        mut targets,
+        sparing,
+        compare,
+        mut beside,
+        outputs,
+        ..
     } = config;
     output::check(&outputs)?;
     let socket = steer::socket(&config.control, steer::prepare(&config.control, None)?)?;
     let results = outputs.results.as_ref().map(|output| writer(output, outputs.mode)).transpose()?;
     tell(&intent("sending", &middleware, sparing.ramp.as_ref(), &targets));
     steer::announce(&sparing);
-    for warning in config.warnings.into_iter().chain(targets.iter().flat_map(aloud)) {
-        tell(&format!("warning: {warning}"));
-    }
+    let warnings = config.warnings.into_iter().chain(startup_warnings(&mut targets, &mut beside));
+    warnings.for_each(|warning| tell(&format!("warning: {warning}")));
     let (reload, reloads) = Reload::new(&middleware, &targets);
     let uses = Uses {
         capture: &capture,
@@ -145,17 +154,23 @@ pub(crate) fn intent(
     format!("{doing} {methods}: {share}{at_first} by {key}{chains} -> {}; {writes}", targets.join(", "))
 }
 
-/// What is said aloud of how a target is sent to: that nobody checks who it is, that it gets fewer connections than it
-/// may need.
-pub(crate) fn aloud(replay: &replay::Settings) -> Vec<String> {
-    let insecure = (replay.insecure && replay.target.is_tls()).then(|| {
+/// What is told of how targets are sent to before anything is: that nobody checks who they are, and that they get fewer
+/// connections than they may need, which is seen to here.
+pub(crate) fn startup_warnings(targets: &mut [replay::Settings], beside: &mut replay::Beside) -> Vec<String> {
+    let mut warnings: Vec<String> = targets.iter().filter_map(insecure).collect();
+    let mut all: Vec<_> = targets.iter_mut().chain(&mut beside.baseline).collect();
+    warnings.extend(replay::wire::fit_connections(&mut all));
+    warnings
+}
+
+fn insecure(replay: &replay::Settings) -> Option<String> {
+    (replay.insecure && replay.target.is_tls()).then(|| {
         format!(
             "--insecure: the certificate of {} is not checked; whoever answers at its address gets the requests, \
              cookies and all",
             replay.target
         )
-    });
-    insecure.into_iter().chain(replay::wire::connection_limit(replay).warning).collect()
+    })
 }
 
 #[cfg(test)]
@@ -206,7 +221,8 @@ mod tests {
 
     #[test]
     fn insecure_is_said_aloud_where_it_does_something() {
-        assert!(aloud(&settings("https://staging"))[0].contains("certificate of https://staging is not checked"));
-        assert_eq!(aloud(&settings("http://staging")), Vec::<String>::new());
+        let warning = insecure(&settings("https://staging")).unwrap();
+        assert!(warning.contains("certificate of https://staging is not checked"), "{warning}");
+        assert_eq!(insecure(&settings("http://staging")), None);
     }
 }

@@ -6,10 +6,10 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::Teller;
-use crate::exchange::{ExchangeId, FailureKind, Request, Timestamp};
+use crate::exchange::{ExchangeId, Request, Timestamp};
 use crate::middleware::external::{Kind, Told, framed_by_length};
 use crate::pipeline::wall_clock;
-use crate::replay::{Answer, AnyClient, Client, Connections, Kept, Turn, Wanted};
+use crate::replay::{Answer, AnyClient, Client, Connections, Kept, SendError, Turn, Wanted};
 
 /// Longest body of an answer that is told, in bytes. Of a longer one the head alone is: each request in flight may hold
 /// as much.
@@ -26,7 +26,7 @@ impl Client for Telling {
         self.client.refuses(request)
     }
 
-    async fn send(&self, turn: Turn, request: Box<Request>, wanted: Wanted) -> Result<Answer, FailureKind> {
+    async fn send(&self, turn: Turn, request: Box<Request>, wanted: Wanted) -> Result<Answer, SendError> {
         let (id, at, begun) = (request.id, wall_clock(), Instant::now());
         let more = Wanted { kept: Some(wanted.kept.unwrap_or_default().max(MAX_TOLD_BODY)), ..wanted };
         let mut answer = self.client.send(turn, request, more).await?;

@@ -404,7 +404,7 @@ impl Pacer {
 
 /// A delivery that ended before it began.
 const fn ended(id: ExchangeId, target: usize, outcome: Outcome) -> Delivery {
-    Delivery { id, target, outcome, answer: None, service: None, response: None, lag: None }
+    Delivery { id, target, outcome, reason: None, answer: None, service: None, response: None, lag: None }
 }
 
 /// Why a request must not be sent or recorded at all, whatever the chain says.

@@ -87,9 +87,12 @@ impl Sample {
             Outcome::Sent => {
                 Some(Self { failed: status.is_some_and(|s| s >= 500), late: false, service: delivery.service, age })
             }
-            Outcome::Failed(kind) => {
-                Some(Self { failed: true, late: kind == FailureKind::Timeout, service: None, age })
-            }
+            Outcome::Failed(kind) => Some(Self {
+                failed: true,
+                late: matches!(kind, FailureKind::Timeout | FailureKind::ConnectTimeout),
+                service: None,
+                age,
+            }),
             _ => None,
         }
     }

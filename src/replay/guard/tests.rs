@@ -205,6 +205,7 @@ fn a_sample_is_what_went_to_the_target() {
         id: ExchangeId::new(ConnectionId(1), 1),
         target: 0,
         outcome,
+        reason: None,
         answer: None,
         service: None,
         response: None,

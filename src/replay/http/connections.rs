@@ -39,7 +39,7 @@ impl Ledger {
             opened: state.opened,
             peak: u64::try_from(state.peak).unwrap_or(0),
             set_up,
-            addresses: Vec::new(),
+            ..Connections::default()
         }
     }
 

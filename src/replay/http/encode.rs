@@ -53,6 +53,9 @@ fn url(target: &TargetUrl, path_and_query: &[u8]) -> Option<Url> {
         return None;
     }
     let mut text = target.to_string();
+    if path_and_query.starts_with(b"?") {
+        text.push('/');
+    }
     for byte in path_and_query {
         match byte {
             b'#' => return None,

@@ -6,10 +6,71 @@
 use std::error::Error;
 use std::io;
 
-use crate::exchange::FailureKind;
+use rustix::io::Errno;
+
+use crate::exchange::{FailureKind, Shed};
+use crate::replay::{Reason, SendError, tls};
+
+/// How far a request had come when it failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Stage {
+    /// No response head had been read.
+    Head,
+    /// Its body was being read.
+    Body,
+}
+
+/// What becomes of `error`, of a request to a target that speaks TLS or not.
+pub(super) fn of(error: reqwest::Error, speaks_tls: bool, stage: Stage) -> SendError {
+    if let Some(place) = local_limit(&error) {
+        return SendError::Shed(place);
+    }
+    let kind = match (kind(&error, speaks_tls), stage) {
+        (FailureKind::Reset, Stage::Body) if !is_reset(&error) => FailureKind::Truncated,
+        (kind, _) => kind,
+    };
+    let of_tls = chain(&error).find_map(|cause| cause.downcast_ref::<rustls::Error>()).map(tls::reason);
+    let what = match kind {
+        FailureKind::Dns => "the name cannot be looked up",
+        FailureKind::Connect => "cannot connect",
+        FailureKind::ConnectTimeout => "connect: no answer in time",
+        FailureKind::Tls => "no TLS session",
+        FailureKind::Timeout => "the connection timed out",
+        FailureKind::Reset if is_reset(&error) => "connection reset by the target",
+        FailureKind::Reset => "connection closed before a response began",
+        FailureKind::Truncated => "the response ended too early",
+        FailureKind::Protocol => "what came is no HTTP, or breaks its rules",
+        FailureKind::TooLarge => "the response is too large",
+    };
+    let reason = of_tls.unwrap_or_else(|| Reason::new(what).with(innermost(&error.without_url())));
+    SendError::failed(kind, reason)
+}
+
+/// What this machine has run out of, where that is why there is no connection.
+fn local_limit(error: &reqwest::Error) -> Option<Shed> {
+    let of_system =
+        chain(error).filter_map(|cause| cause.downcast_ref::<io::Error>()).find_map(Errno::from_io_error)?;
+    match of_system {
+        Errno::MFILE | Errno::NFILE | Errno::NOBUFS | Errno::NOMEM => Some(Shed::OpenFiles),
+        Errno::ADDRNOTAVAIL if error.is_connect() => Some(Shed::LocalPorts),
+        _ => None,
+    }
+}
+
+/// Whether the connection was reset, and not closed.
+fn is_reset(error: &reqwest::Error) -> bool {
+    chain(error)
+        .filter_map(|cause| cause.downcast_ref::<io::Error>())
+        .any(|error| matches!(error.kind(), io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe))
+}
+
+/// The innermost cause, which says most.
+fn innermost(error: &reqwest::Error) -> String {
+    chain(error).last().map(ToString::to_string).unwrap_or_default()
+}
 
 /// The kind of `error`, of a request to a target that speaks TLS or not.
-pub(super) fn kind(error: &reqwest::Error, tls: bool) -> FailureKind {
+fn kind(error: &reqwest::Error, tls: bool) -> FailureKind {
     if error.is_dns() {
         return FailureKind::Dns;
     }
@@ -33,11 +94,6 @@ pub(super) fn words(error: &(dyn Error + 'static)) -> String {
     let mut words: Vec<String> = chain(error).map(ToString::to_string).collect();
     words.dedup();
     words.join(": ")
-}
-
-/// The same for logs: without the URL, whose query may hold secrets.
-pub(super) fn shown(error: reqwest::Error) -> String {
-    words(&error.without_url())
 }
 
 /// The error and its causes. What an [`io::Error`] wraps is a cause of its own here: its `source` skips it.
@@ -118,7 +174,7 @@ mod tests {
         let client = reqwest::Client::builder().no_proxy().tls_certs_only([]).build().unwrap();
         let error = client.get(format!("http://{free}/a?token=s3cret")).send().await.unwrap_err();
         assert!(words(&error).contains("s3cret"), "reqwest tells the URL");
-        let shown = shown(error);
+        let shown = of(error, false, Stage::Head).to_string();
         assert!(!shown.contains("s3cret") && shown.contains("refused"), "{shown}");
     }
 }

@@ -31,9 +31,11 @@ use tokio::time::Instant;
 
 use self::connections::Ledger;
 use self::encode::Host;
+use self::failure::Stage;
 use super::tls::Trust;
 use super::{
-    Answer, Client, ClientError, Connections, Kept, OpenNow, ProxyUrl, Settings, TargetUrl, Turn, Wanted, hop, tls,
+    Answer, Client, ClientError, Connections, Kept, OpenNow, ProxyUrl, Reason, SendError, Settings, TargetUrl, Turn,
+    Wanted, hop, tls,
 };
 use crate::exchange::{Digest, ExchangeId, FailureKind, Head, Request};
 
@@ -118,15 +120,15 @@ impl HttpClient {
         self
     }
 
-    async fn exchange(&self, request: Request, wanted: Wanted) -> Result<Answer, FailureKind> {
+    async fn exchange(&self, request: Request, wanted: Wanted) -> Result<Answer, SendError> {
         let id = request.id;
         let host = match (self.keep_host || wanted.keep_host, self.http2) {
-            (true, true) => return Err(FailureKind::Protocol),
+            (true, true) => return Err(unsayable()),
             (true, false) => Host::Kept,
             (false, true) => Host::OfTheUrl,
             (false, false) => Host::OfTheTarget,
         };
-        let request = encode::encode(&request, &self.target, host).ok_or(FailureKind::Protocol)?;
+        let request = encode::encode(&request, &self.target, host).ok_or_else(unsayable)?;
         let method = request.method().clone();
         let mut connection = self.ledger.in_use();
         let written = Instant::now();
@@ -136,7 +138,7 @@ impl HttpClient {
                 if error.is_connect() || error.is_builder() {
                     connection.never_was();
                 }
-                return Err(self.failed(id, error));
+                return Err(self.failed(id, error, Stage::Head));
             }
         };
         let first_byte = Instant::now();
@@ -147,8 +149,8 @@ impl HttpClient {
         let status = response.status().as_u16();
         let head = wanted.kept.map(|_| head(&response));
         let content = self.read(response, wanted).await.map_err(|error| match error {
-            ReadError::TooLarge => FailureKind::TooLarge,
-            ReadError::Broken(error) => self.failed(id, error),
+            ReadError::TooLarge => SendError::failed(FailureKind::TooLarge, TOO_LARGE),
+            ReadError::Broken(error) => self.failed(id, error, Stage::Body),
         })?;
         connection.ended();
         let Content { len: body_len, sha256: body_sha256, kept: body } = content;
@@ -159,9 +161,16 @@ impl HttpClient {
     /// Reads the content to its end and keeps nothing of it but what is wanted.
     async fn read(&self, mut response: reqwest::Response, wanted: Wanted) -> Result<Content, ReadError> {
         let mut hash = wanted.hash.then(Sha256::new);
+        let mut in_a_row = 0;
         let mut content = Content { len: 0, sha256: None, kept: wanted.kept.map(|_| Vec::new()) };
         while let Some(chunk) = response.chunk().await.map_err(ReadError::Broken)? {
             content.len += chunk.len() as u64;
+            // A body without end, which never makes its reader wait, must not keep others from being sent.
+            in_a_row += chunk.len();
+            if in_a_row >= READ_PER_TURN {
+                in_a_row = 0;
+                tokio::task::yield_now().await;
+            }
             if content.len > self.max_response {
                 return Err(ReadError::TooLarge);
             }
@@ -186,26 +195,36 @@ impl HttpClient {
         }
     }
 
-    fn failed(&self, id: ExchangeId, error: reqwest::Error) -> FailureKind {
-        let kind = failure::kind(&error, self.direct_tls);
-        tracing::debug!(%id, kind = kind.key(), why = failure::shown(error), "a request failed");
-        kind
+    fn failed(&self, id: ExchangeId, error: reqwest::Error, stage: Stage) -> SendError {
+        let error = failure::of(error, self.direct_tls, stage);
+        tracing::debug!(%id, %error, "a request failed");
+        error
     }
 }
 
 impl Client for HttpClient {
     fn refuses(&self, request: &Request) -> Option<&'static str> {
         // `OPTIONS *` (RFC 9112, 3.2.4) is no URL: reqwest cannot say it.
-        if request.target() == b"*" { Some("asterisk") } else { hop::refused(request, true) }
+        if request.target() == b"*" { Some("asterisk") } else { hop::refused(request) }
     }
 
-    async fn send(&self, _: Turn, request: Box<Request>, wanted: Wanted) -> Result<Answer, FailureKind> {
+    async fn send(&self, _: Turn, request: Box<Request>, wanted: Wanted) -> Result<Answer, SendError> {
         self.exchange(*request, wanted).await
     }
 
     fn connections(&self) -> Connections {
         self.ledger.take()
     }
+}
+
+/// A response that is longer than it may be.
+const TOO_LARGE: Reason = Reason::new("the body is longer than --max-response");
+
+/// Bytes that are read of one body before others have their turn.
+const READ_PER_TURN: usize = 256 << 10;
+
+fn unsayable() -> SendError {
+    SendError::failed(FailureKind::Protocol, Reason::new("the request cannot be said by this client"))
 }
 
 enum ReadError {

@@ -15,7 +15,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::exchange::FailureKind;
-use crate::replay::AddressShare;
+use crate::replay::{AddressShare, Reason, SendError};
 
 /// Most addresses of one name that are used; further ones of an answer are passed over.
 const MAX_ADDRESSES: usize = 256;
@@ -129,7 +129,8 @@ struct State {
     remembered: Vec<Arc<Address>>,
     /// Whose turn it is.
     turn: usize,
-    failed_at: Option<Instant>,
+    /// When the name could not be looked up, and why.
+    failed: Option<(Instant, SendError)>,
 }
 
 impl Addresses {
@@ -154,7 +155,7 @@ impl Addresses {
     }
 
     /// The addresses to try, in order: whose turn it is first, those set aside last.
-    pub(super) async fn in_order(&self) -> Result<Vec<Arc<Address>>, FailureKind> {
+    pub(super) async fn in_order(&self) -> Result<Vec<Arc<Address>>, SendError> {
         if lock(&self.state).current.is_empty() {
             self.resolve_first().await?;
         }
@@ -194,15 +195,15 @@ impl Addresses {
         state.remembered.iter().map(share).collect()
     }
 
-    async fn resolve_first(&self) -> Result<(), FailureKind> {
+    async fn resolve_first(&self) -> Result<(), SendError> {
         let _only_one = self.first.lock().await;
         {
             let state = lock(&self.state);
             if !state.current.is_empty() {
                 return Ok(());
             }
-            if state.failed_at.is_some_and(|at| at.elapsed() < FAILED_LOOKUP) {
-                return Err(FailureKind::Dns);
+            if let Some((_, error)) = state.failed.as_ref().filter(|(at, _)| at.elapsed() < FAILED_LOOKUP) {
+                return Err(error.clone());
             }
         }
         match self.resolver.lookup(&self.host, self.port).await {
@@ -213,8 +214,10 @@ impl Addresses {
             failed => {
                 let why = failed.map_or_else(|error| error.to_string(), |_| "it has no address".to_owned());
                 tracing::warn!(host = self.host, why, "cannot look up the target");
-                lock(&self.state).failed_at = Some(Instant::now());
-                Err(FailureKind::Dns)
+                let reason = Reason::new("the name cannot be looked up").with(why);
+                let error = SendError::failed(FailureKind::Dns, reason);
+                lock(&self.state).failed = Some((Instant::now(), error.clone()));
+                Err(error)
             }
         }
     }
@@ -357,9 +360,9 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_name_without_addresses_fails_and_is_asked_for_again_after_a_second() {
         let (script, addresses) = rig(None);
-        assert_eq!(addresses.in_order().await.unwrap_err(), FailureKind::Dns);
+        assert_eq!(addresses.in_order().await.unwrap_err().kind(), Some(FailureKind::Dns));
         script.says(Some(&["10.0.0.1:80"]));
-        assert_eq!(addresses.in_order().await.unwrap_err(), FailureKind::Dns);
+        assert_eq!(addresses.in_order().await.unwrap_err().kind(), Some(FailureKind::Dns));
         tokio::time::sleep(FAILED_LOOKUP).await;
         assert_eq!(order(&addresses).await, ["10.0.0.1:80"]);
     }

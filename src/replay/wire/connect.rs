@@ -16,9 +16,11 @@ use tokio_rustls::TlsConnector;
 
 use super::addresses::{Address, Addresses};
 use super::attempt::{Attempts, Turn};
+use super::failure;
 use super::ledger::Ledger;
 use super::link::{Link, Stream};
 use crate::exchange::FailureKind;
+use crate::replay::{Reason, SendError};
 
 /// How long an address may take before the next one is tried beside it (RFC 8305, 5).
 const HEAD_START: Duration = Duration::from_millis(250);
@@ -30,6 +32,8 @@ pub(super) struct Connector {
     pub(super) attempts: Attempts,
     pub(super) tls: Option<Tls>,
     pub(super) ledger: Arc<Ledger>,
+    /// How long a connection may take to be made.
+    pub(super) timeout: Duration,
 }
 
 /// How TLS is spoken to a target.
@@ -45,18 +49,28 @@ impl std::fmt::Debug for Tls {
 }
 
 impl Connector {
-    /// A new connection. The caller sets the time limit by dropping the future.
-    pub(super) async fn connect(&self) -> Result<Link, FailureKind> {
+    /// A new connection, for a request that was begun then. TCP has a time limit of its own, so that it is known what took
+    /// too long; the caller sets that of TLS by dropping the future.
+    pub(super) async fn connect(&self, begun: Instant) -> Result<Link, SendError> {
         let order = self.addresses.in_order().await?;
         let turn = self.attempts.turn().await;
         let started = Instant::now();
-        let (address, tcp) = match order.as_slice() {
-            [only] => {
-                let connected = self.attempts.connect(only.socket, turn).await;
-                (Arc::clone(only), connected.map_err(|error| failed(only, &error))?)
+        let connecting = async {
+            match order.as_slice() {
+                [only] => {
+                    let connected = self.attempts.connect(only.socket, turn).await;
+                    Ok((Arc::clone(only), connected.map_err(|error| failed(only, &error))?))
+                }
+                _ => race(order.clone(), &self.attempts, turn).await,
             }
-            _ => race(order, &self.attempts, turn).await?,
         };
+        let Ok(connected) = tokio::time::timeout_at(begun + within(self.timeout), connecting).await else {
+            for address in &order {
+                address.fails(Instant::now());
+            }
+            return Err(unanswered(self.timeout));
+        };
+        let (address, tcp) = connected?;
         if let Err(error) = tcp.set_nodelay(true) {
             tracing::debug!(%error, "cannot switch Nagle's algorithm off");
         }
@@ -68,7 +82,7 @@ impl Connector {
                 Err(error) => {
                     address.fails(Instant::now());
                     tracing::debug!(address = %address.socket, %error, "no TLS session");
-                    return Err(FailureKind::Tls);
+                    return Err(failure::of_handshake(&error));
                 }
             },
         };
@@ -83,12 +97,12 @@ async fn race(
     order: Vec<Arc<Address>>,
     attempts: &Attempts,
     mut turn: Turn,
-) -> Result<(Arc<Address>, TcpStream), FailureKind> {
+) -> Result<(Arc<Address>, TcpStream), SendError> {
     let mut order = order.into_iter();
     let mut running = FuturesUnordered::new();
     let mut started: Vec<Arc<Address>> = Vec::new();
     let mut begin = true;
-    let mut last = FailureKind::Connect;
+    let mut last = FailureKind::Connect.into();
     loop {
         if std::mem::take(&mut begin)
             && let Some(address) = order.next()
@@ -123,8 +137,22 @@ async fn race(
     }
 }
 
-fn failed(address: &Address, error: &io::Error) -> FailureKind {
-    address.fails(Instant::now());
+fn failed(address: &Address, error: &io::Error) -> SendError {
     tracing::debug!(address = %address.socket, %error, "cannot connect");
-    FailureKind::Connect
+    let failed = failure::of_connecting(address.socket, error);
+    // What this machine lacks is not held against the address.
+    if failed.kind().is_some() {
+        address.fails(Instant::now());
+    }
+    failed
+}
+
+/// How much of the time for a whole response a connection may take: a little less, so that it ends first.
+fn within(timeout: Duration) -> Duration {
+    timeout.saturating_sub((timeout / 50).min(Duration::from_millis(100)))
+}
+
+fn unanswered(timeout: Duration) -> SendError {
+    let reason = Reason::new("connect: no answer in time").with(format_args!("--timeout is {timeout:?}"));
+    SendError::failed(FailureKind::ConnectTimeout, reason)
 }

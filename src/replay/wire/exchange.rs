@@ -10,21 +10,32 @@ use std::time::Duration;
 use tokio::time::{Instant, Sleep};
 
 use super::failure;
-use super::link::Link;
+use super::link::{History, Link};
 use super::request::Outgoing;
 use super::response::{Broken, Read, ResponseReader};
-use crate::exchange::FailureKind;
-use crate::replay::Wanted;
+use super::turns::{ReadTurn, ReadTurns};
+use super::unasked::{self, Unasked};
+use crate::exchange::{ExchangeId, FailureKind};
+use crate::replay::{Reason, SendError, Wanted};
 
 /// How long a body waits for the 100 that its head asked for (RFC 9110, 10.1.1: not indefinitely).
 const CONTINUE_PATIENCE: Duration = Duration::from_secs(1);
 
 /// Why there is no response.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Failed {
-    pub(super) kind: FailureKind,
+    pub(super) error: SendError,
     /// Not a byte of the request was taken by the system: it may go over another connection.
-    pub(super) untouched: bool,
+    pub(super) nothing_sent: bool,
+    /// The connection ended without a byte of a response: a request that changes nothing may go over another one.
+    pub(super) closed_unanswered: bool,
+}
+
+/// What goes for every exchange of a client.
+#[derive(Debug)]
+pub(super) struct Terms {
+    pub(super) max_response: u64,
+    pub(super) turns: ReadTurns,
 }
 
 /// A response, and when the last byte of the request was written.
@@ -40,20 +51,16 @@ pub(super) struct Answered {
 /// future, and then has to drop the link, too.
 pub(super) async fn exchange(
     link: &mut Link,
+    id: ExchangeId,
     outgoing: &Outgoing,
     wanted: Wanted,
-    max_response: u64,
+    terms: &Terms,
 ) -> Result<Answered, Failed> {
-    let mut running = Exchange {
-        outgoing,
-        head_sent: 0,
-        body_sent: 0,
-        gate: if outgoing.expects { Gate::Closed(None) } else { Gate::Open },
-        written: None,
-        reader: ResponseReader::new(outgoing.asked, wanted, max_response),
-    };
+    link.history.is_idle = false;
+    let mut running = Exchange::new(outgoing, wanted, terms);
     std::future::poll_fn(|cx| running.poll(link, cx)).await?;
-    running.finish()
+    let history = History { exchanges: link.history.exchanges + 1, last: Some(id), ..link.history };
+    running.finish(link, history)
 }
 
 /// Invariant: `written` is set when, and only when, the last byte was handed to the system.
@@ -64,6 +71,8 @@ struct Exchange<'a> {
     gate: Gate,
     written: Option<Instant>,
     reader: ResponseReader,
+    turns: &'a ReadTurns,
+    turn: ReadTurn,
 }
 
 /// Whether the body may go.
@@ -72,36 +81,61 @@ enum Gate {
     /// It waits for a 100, or for its patience, which begins when the head is out.
     Closed(Option<Pin<Box<Sleep>>>),
     /// The connection takes nothing more; what it has to say is still read.
-    Shut(FailureKind),
+    Shut(SendError),
 }
 
-impl Exchange<'_> {
+impl<'a> Exchange<'a> {
+    fn new(outgoing: &'a Outgoing, wanted: Wanted, terms: &'a Terms) -> Self {
+        Self {
+            outgoing,
+            head_sent: 0,
+            body_sent: 0,
+            gate: if outgoing.expects { Gate::Closed(None) } else { Gate::Open },
+            written: None,
+            reader: ResponseReader::new(outgoing.asked, wanted, terms.max_response),
+            turns: &terms.turns,
+            turn: ReadTurn::default(),
+        }
+    }
+
     /// Ready when the response is whole, or never will be.
     fn poll(&mut self, link: &mut Link, cx: &mut Context<'_>) -> Poll<Result<(), Failed>> {
         loop {
             self.poll_write(link, cx)?;
-            let reader = &mut self.reader;
+            ready!(self.turn.poll(self.turns, cx));
+            let (reader, turn) = (&mut self.reader, &mut self.turn);
             let waits = matches!(self.gate, Gate::Closed(_));
-            match link.poll_read(cx, |bytes| take(reader, bytes)) {
+            let take = |bytes: &[u8]| {
+                turn.read(bytes.len());
+                take(reader, bytes)
+            };
+            match link.poll_read(cx, take) {
                 Poll::Ready(Ok(Ok(true))) => return Poll::Ready(Ok(())),
                 Poll::Ready(Ok(Ok(false))) if waits && (reader.continued() || reader.is_final()) => self.open_gate(),
                 Poll::Ready(Ok(Ok(false))) => {}
                 Poll::Ready(Ok(Err(broken))) => {
                     tracing::debug!(why = %broken, "a response that cannot be read");
-                    return Poll::Ready(Err(failed(broken.kind())));
+                    let closed = broken == Broken::Ended;
+                    return Poll::Ready(Err(Failed { closed_unanswered: closed, ..failed(broken.into_error()) }));
                 }
                 // An end without TLS's farewell may have been made by anybody on the way (RFC 9112, 9.8).
                 Poll::Ready(Err(error)) => {
-                    return Poll::Ready(Err(failed(self.shut().unwrap_or(failure::kind(&error)))));
+                    let error = self.shut().unwrap_or_else(|| failure::of_connection(&error));
+                    let reset = error.kind() == Some(FailureKind::Reset);
+                    let closed_unanswered = reset && !self.reader.has_begun();
+                    return Poll::Ready(Err(Failed { closed_unanswered, ..failed(error) }));
                 }
-                Poll::Pending => return Poll::Pending,
+                Poll::Pending => {
+                    self.turn.drained();
+                    return Poll::Pending;
+                }
             }
         }
     }
 
     /// After a 100 the body goes; after a final response it does not.
     fn open_gate(&mut self) {
-        self.gate = if self.reader.is_final() { Gate::Shut(FailureKind::Reset) } else { Gate::Open };
+        self.gate = if self.reader.is_final() { Gate::Shut(unfinished()) } else { Gate::Open };
     }
 
     /// Writes what can be written; an error is one only where not a byte had gone.
@@ -110,11 +144,11 @@ impl Exchange<'_> {
             return Ok(());
         }
         if let Poll::Ready(Err(error)) = self.poll_send(link, cx) {
-            let kind = failure::kind(&error);
+            let error = failure::of_connection(&error);
             if self.head_sent == 0 && !link.is_tls() {
-                return Err(Failed { kind, untouched: true });
+                return Err(Failed { nothing_sent: true, ..failed(error) });
             }
-            self.gate = Gate::Shut(kind);
+            self.gate = Gate::Shut(error);
         }
         Ok(())
     }
@@ -158,17 +192,22 @@ impl Exchange<'_> {
         true
     }
 
-    fn shut(&self) -> Option<FailureKind> {
-        match self.gate {
-            Gate::Shut(kind) => Some(kind),
+    fn shut(&self) -> Option<SendError> {
+        match &self.gate {
+            Gate::Shut(error) => Some(error.clone()),
             _ => None,
         }
     }
 
-    fn finish(self) -> Result<Answered, Failed> {
+    /// The response, unless more came than that.
+    fn finish(self, link: &mut Link, history: History) -> Result<Answered, Failed> {
         let (whole, closes) = (self.written.is_some(), self.outgoing.closes);
-        let none = failed(FailureKind::Reset);
-        let read = self.reader.finish().ok_or(none)?;
+        let read = self.reader.finish().ok_or_else(|| failed(unfinished()))?;
+        link.history = History { bodiless: read.bodiless, is_idle: whole && read.followed_by.is_none(), ..history };
+        if read.followed_by == Some(Unasked::Response) {
+            link.desynchronised();
+            return Err(failed(unasked::after_response()));
+        }
         // Early responses: nothing of the service time is the target's.
         let written = self.written.map_or(read.first_byte, |written| written.min(read.first_byte));
         let reusable = read.reusable && whole && !closes;
@@ -176,8 +215,13 @@ impl Exchange<'_> {
     }
 }
 
-const fn failed(kind: FailureKind) -> Failed {
-    Failed { kind, untouched: false }
+const fn failed(error: SendError) -> Failed {
+    Failed { error, nothing_sent: false, closed_unanswered: false }
+}
+
+/// The connection takes nothing more, and there is no response.
+fn unfinished() -> SendError {
+    SendError::failed(FailureKind::Reset, Reason::new("connection closed before a response began"))
 }
 
 /// Hands bytes, or the end of the stream, to the reader; says whether the response is whole.

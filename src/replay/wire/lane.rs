@@ -11,8 +11,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use tokio::task::JoinHandle;
 
 use super::link::Link;
-use crate::exchange::FailureKind;
-use crate::replay::Lane;
+use crate::replay::{Lane, SendError};
 
 /// Lanes that are followed at once. Past it a request goes over a connection of its own, which ends with it.
 const MAX_LANES: usize = 1 << 20;
@@ -38,7 +37,7 @@ pub(super) enum Connection {
 
 /// A connection that is being made; dropped, it is not.
 #[derive(Debug)]
-pub(super) struct Opening(pub(super) JoinHandle<Result<Link, FailureKind>>);
+pub(super) struct Opening(pub(super) JoinHandle<Result<Link, SendError>>);
 
 impl Drop for Opening {
     fn drop(&mut self) {

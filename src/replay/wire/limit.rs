@@ -1,25 +1,34 @@
-//! How many connections this process may have: the system's limit on open files, raised as far as it lets us.
+//! How many connections this process may have: the system's limit on open files, raised as far as it lets us, less what
+//! is open already and what a run opens besides.
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use crate::replay::{ConnectionMode, DEFAULT_MAX_CONNECTIONS, Settings};
 
-/// Files that are open for other ends than connections: captures, reports, sockets of the runtime.
-const OTHER_FILES: u64 = 64;
+/// Files that a run opens for other ends than connections to targets: outputs, the runtimes' own, the live page.
+const OTHER_FILES: u64 = 32;
+/// Files that are taken to be open where the system does not say.
+const OPEN_FILES: u64 = 32;
+/// Fewest connections that are worth a warning where nobody asked for a number: as many as the system allows are used then.
+const FEW: usize = 1024;
 
-/// How many connections there may be, and what a person should know of it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ConnectionLimit {
-    /// Connections at once.
-    pub connections: usize,
-    /// Why it is fewer than were asked for, and what helps.
-    pub warning: Option<String>,
+/// Raises the soft limit on open files to the hard one and gives each of `all` no more connections than fit under it;
+/// says what a person should know of that. What is asked beside the targets counts as one of them.
+pub fn fit_connections(all: &mut [&mut Settings]) -> Vec<String> {
+    fit(all, raise(), open_files())
 }
 
-/// Raises the soft limit on open files to the hard one and says how many connections `settings` get under it.
-#[must_use]
-pub fn connection_limit(settings: &Settings) -> ConnectionLimit {
-    within(settings, raise())
+/// How many connections a client of these settings alone may have, of as many files as there may be.
+pub(super) fn connection_limit(settings: &Settings) -> usize {
+    let room = room(raise(), open_files());
+    settings
+        .max_connections
+        .unwrap_or(match settings.connections {
+            ConnectionMode::Pooled => DEFAULT_MAX_CONNECTIONS,
+            ConnectionMode::Mirrored => usize::MAX,
+        })
+        .min(room)
+        .max(1)
 }
 
 /// Files that may be open now; `None` without a limit.
@@ -37,50 +46,98 @@ fn raise() -> Option<u64> {
     }
 }
 
-fn within(settings: &Settings, files: Option<u64>) -> ConnectionLimit {
-    let room =
-        files.map_or(usize::MAX, |files| usize::try_from(files.saturating_sub(OTHER_FILES)).unwrap_or(usize::MAX));
-    let asked = match (settings.max_connections, settings.connections) {
-        (Some(asked), _) => asked,
-        (None, ConnectionMode::Pooled) => DEFAULT_MAX_CONNECTIONS,
-        (None, ConnectionMode::Mirrored) => return ConnectionLimit { connections: room.max(1), warning: None },
+/// Files that this process has open.
+fn open_files() -> u64 {
+    let listed = ["/proc/self/fd", "/dev/fd"].iter().find_map(|folder| std::fs::read_dir(folder).ok());
+    // One of them is the folder itself.
+    listed.map_or(OPEN_FILES, |folder| (folder.count() as u64).saturating_sub(1))
+}
+
+/// Connections that fit.
+fn room(files: Option<u64>, open: u64) -> usize {
+    let left = files.map_or(u64::MAX, |files| files.saturating_sub(open + OTHER_FILES));
+    usize::try_from(left).unwrap_or(usize::MAX)
+}
+
+fn fit(all: &mut [&mut Settings], files: Option<u64>, open: u64) -> Vec<String> {
+    let room = room(files, open);
+    let asked = |settings: &Settings| match (settings.max_connections, settings.connections) {
+        (Some(asked), _) => Some(asked),
+        (None, ConnectionMode::Pooled) => Some(settings.places()),
+        (None, ConnectionMode::Mirrored) => None,
     };
-    let warning = (asked > room).then(|| {
-        format!(
-            "--max-connections {asked}: the system lets this process open {} files, which leaves {room} connections; \
-             raise its limit, such as with: ulimit -n {}",
-            files.unwrap_or_default(),
-            asked as u64 + OTHER_FILES,
-        )
-    });
-    ConnectionLimit { connections: asked.min(room).max(1), warning }
+    let wanted: usize = all.iter().filter_map(|settings| asked(settings)).fold(0, usize::saturating_add);
+    let open_ended = all.iter().any(|settings| asked(settings).is_none());
+    let each = (room / all.len().max(1)).max(1);
+    if wanted <= room && !(open_ended && each < FEW) {
+        return Vec::new();
+    }
+    let mut least = usize::MAX;
+    for settings in all {
+        let given = asked(settings).unwrap_or(usize::MAX).min(each);
+        settings.max_connections = Some(given);
+        least = least.min(given);
+    }
+    let needed = wanted.max(if open_ended { FEW } else { 0 }) as u64 + open + OTHER_FILES;
+    vec![format!(
+        "too few open files: the system lets this process have {} (ulimit -n), so at most {least} connections to each target \
+         are open at once; requests wait where they need more. Raise the limit, such as with: ulimit -n {needed}",
+        files.unwrap_or_default(),
+    )]
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn check(connections: ConnectionMode, asked: Option<usize>, files: Option<u64>, expected: usize, warned: bool) {
-        let settings = Settings { connections, max_connections: asked, ..Settings::new("http://h".parse().unwrap()) };
-        let limit = within(&settings, files);
-        assert_eq!((limit.connections, limit.warning.is_some()), (expected, warned), "{asked:?} {files:?}");
+    fn settings(connections: ConnectionMode, max_connections: Option<usize>) -> Settings {
+        Settings { connections, max_connections, ..Settings::new("http://h".parse().unwrap()) }
+    }
+
+    /// What each of these settings gets where so many files may be open and 8 are; and the warnings.
+    fn given(all: &[Settings], files: Option<u64>) -> (Vec<Option<usize>>, Vec<String>) {
+        let mut all = all.to_vec();
+        let warnings = fit(&mut all.iter_mut().collect::<Vec<_>>(), files, 8);
+        (all.iter().map(|settings| settings.max_connections).collect(), warnings)
     }
 
     #[test]
-    fn connections_are_as_many_as_were_asked_for_and_files_allow() {
-        check(ConnectionMode::Pooled, None, Some(20_000), 256, false);
-        check(ConnectionMode::Pooled, None, Some(128), 64, true);
-        check(ConnectionMode::Pooled, Some(1000), None, 1000, false);
-        check(ConnectionMode::Mirrored, None, Some(20_000), 19_936, false);
-        check(ConnectionMode::Mirrored, Some(25_000), Some(20_000), 19_936, true);
-        check(ConnectionMode::Mirrored, Some(10), Some(20_000), 10, false);
-        check(ConnectionMode::Mirrored, None, Some(1), 1, false);
+    fn connections_are_as_many_as_were_asked_for_where_files_allow() {
+        let (pooled, mirrored) = (settings(ConnectionMode::Pooled, None), settings(ConnectionMode::Mirrored, None));
+        let many = settings(ConnectionMode::Mirrored, Some(25_000));
+        for (all, files) in [
+            (vec![pooled.clone()], Some(1024)),
+            (vec![pooled.clone(), pooled.clone()], Some(1024)),
+            (vec![mirrored], Some(20_000)),
+            (vec![many], Some(30_000)),
+            (vec![settings(ConnectionMode::Pooled, Some(1_000_000))], None),
+        ] {
+            let asked: Vec<_> = all.iter().map(|settings| settings.max_connections).collect();
+            assert_eq!(given(&all, files), (asked, Vec::new()), "{files:?}");
+        }
     }
 
     #[test]
-    fn the_warning_says_what_helps() {
-        let settings = Settings { max_connections: Some(25_000), ..Settings::new("http://h".parse().unwrap()) };
-        let warning = within(&settings, Some(20_000)).warning.unwrap();
-        assert!(warning.contains("leaves 19936 connections") && warning.contains("ulimit -n 25064"), "{warning}");
+    fn where_files_are_few_connections_are_shared_out_and_it_is_told() {
+        let (pooled, mirrored) = (settings(ConnectionMode::Pooled, None), settings(ConnectionMode::Mirrored, None));
+        for (all, files, expected) in [
+            (vec![pooled.clone()], 64, vec![Some(24)]),
+            (vec![pooled.clone(), pooled.clone()], 64, vec![Some(12), Some(12)]),
+            (vec![pooled.clone(), settings(ConnectionMode::Pooled, Some(4))], 64, vec![Some(12), Some(4)]),
+            (vec![mirrored], 256, vec![Some(216)]),
+            (vec![settings(ConnectionMode::Mirrored, Some(25_000))], 20_000, vec![Some(19_960)]),
+            (vec![pooled], 10, vec![Some(1)]),
+        ] {
+            let (given, warnings) = given(&all, Some(files));
+            assert_eq!((given, warnings.len()), (expected, 1), "{files}");
+            assert!(warnings[0].contains(&format!("have {files} (ulimit -n)")), "{warnings:?}");
+        }
+    }
+
+    #[test]
+    fn what_fits_is_what_a_pool_keeps_in_flight() {
+        let mut few = settings(ConnectionMode::Pooled, None);
+        assert_eq!(fit(&mut [&mut few], Some(64), 8).len(), 1);
+        assert_eq!(few.places(), 24);
     }
 }

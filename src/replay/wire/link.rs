@@ -11,10 +11,13 @@ use std::task::{Context, Poll, Waker};
 use rustix::net::RecvFlags;
 use tokio::io::{AsyncRead as _, AsyncWrite as _, ReadBuf};
 use tokio::net::TcpStream;
+use tokio::time::Instant;
 use tokio_rustls::client::TlsStream;
 
 use super::addresses::Address;
 use super::ledger::OpenGuard;
+use super::unasked::{LOOK, Unasked, judge};
+use crate::exchange::ExchangeId;
 
 /// Bytes that are read at once: most responses fit, so that one call to the system reads them.
 const READ_BYTES: usize = 64 << 10;
@@ -28,7 +31,31 @@ thread_local! {
 pub(super) struct Link {
     stream: Stream,
     pub(super) address: Arc<Address>,
-    _open: OpenGuard,
+    pub(super) history: History,
+    open: OpenGuard,
+}
+
+/// What a connection has carried so far.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct History {
+    /// Requests whose whole response came.
+    pub(super) exchanges: u64,
+    /// The last of them.
+    pub(super) last: Option<ExchangeId>,
+    /// Its response had no body, whatever its head says.
+    pub(super) bodiless: bool,
+    /// A response came to each request that was written: whatever comes now answers none.
+    pub(super) is_idle: bool,
+}
+
+/// Whether a connection can carry a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Readiness {
+    Ready,
+    /// The target has ended it, or is about to.
+    Closed,
+    /// Something came that answers no request.
+    Spoke,
 }
 
 #[derive(Debug)]
@@ -38,8 +65,9 @@ pub(super) enum Stream {
 }
 
 impl Link {
-    pub(super) const fn new(stream: Stream, address: Arc<Address>, open: OpenGuard) -> Self {
-        Self { stream, address, _open: open }
+    pub(super) fn new(stream: Stream, address: Arc<Address>, open: OpenGuard) -> Self {
+        let history = History { is_idle: true, ..History::default() };
+        Self { stream, address, history, open }
     }
 
     /// Whether bytes that were written may be held back by TLS.
@@ -47,26 +75,87 @@ impl Link {
         matches!(self.stream, Stream::Tls(_))
     }
 
-    /// Whether an idle connection can carry a request: the target has neither ended it nor said anything unasked. The
-    /// system itself is asked, since the runtime may not have heard of it yet.
-    pub(super) fn is_alive(&mut self) -> bool {
-        if self.address.is_gone() {
-            return false;
-        }
+    /// Whether an idle connection can carry a request: the target has neither ended it nor said anything unasked, which is
+    /// counted. The system itself is asked, since the runtime may not have heard of it yet.
+    pub(super) fn is_ready(&mut self) -> bool {
+        let readiness = self.readiness();
+        self.note(readiness);
+        readiness == Readiness::Ready && !self.address.is_gone()
+    }
+
+    fn readiness(&mut self) -> Readiness {
         let tcp = match &self.stream {
             Stream::Plain(tcp) => tcp,
             Stream::Tls(tls) => tls.get_ref().0,
         };
-        let mut byte = [0];
-        match (rustix::net::recv(tcp, &mut byte, RecvFlags::PEEK | RecvFlags::DONTWAIT), &mut self.stream) {
-            (Err(rustix::io::Errno::AGAIN), _) => true,
+        let mut bytes = [0; LOOK];
+        let mut buffer = ReadBuf::new(&mut bytes);
+        match (rustix::net::recv(tcp, &mut [0], RecvFlags::PEEK | RecvFlags::DONTWAIT), &mut self.stream) {
+            (Err(rustix::io::Errno::AGAIN), _) => return Readiness::Ready,
+            (Ok((_, 1..)), Stream::Plain(tcp)) => {
+                let peeked =
+                    rustix::net::recv(tcp, buffer.initialize_unfilled(), RecvFlags::PEEK | RecvFlags::DONTWAIT);
+                buffer.advance(peeked.map_or(0, |(_, len)| len.min(LOOK)));
+            }
             // What came may be a session ticket, which TLS takes without a word (RFC 8446, 4.6.1).
             (Ok((_, 1..)), Stream::Tls(tls)) => {
                 let mut none = Context::from_waker(Waker::noop());
-                let mut byte = [0];
-                Pin::new(tls.as_mut()).poll_read(&mut none, &mut ReadBuf::new(&mut byte)).is_pending()
+                match Pin::new(tls.as_mut()).poll_read(&mut none, &mut buffer) {
+                    Poll::Pending => return Readiness::Ready,
+                    Poll::Ready(Ok(())) => {}
+                    Poll::Ready(Err(_)) => return Readiness::Closed,
+                }
             }
-            _ => false,
+            _ => return Readiness::Closed,
+        }
+        match judge(buffer.filled(), self.history.bodiless) {
+            Unasked::Harmless => Readiness::Closed,
+            Unasked::Response => Readiness::Spoke,
+        }
+    }
+
+    /// Whether something came on a new connection before any request was sent over it. One that has ended already is used:
+    /// that tells what became of it.
+    pub(super) fn said_before_a_request(&mut self) -> bool {
+        match self.readiness() {
+            Readiness::Spoke => {
+                self.note(Readiness::Spoke);
+                true
+            }
+            Readiness::Ready | Readiness::Closed => false,
+        }
+    }
+
+    /// Counts what came unasked, once.
+    fn note(&mut self, readiness: Readiness) {
+        if readiness == Readiness::Ready {
+            return;
+        }
+        let was_idle = std::mem::take(&mut self.history.is_idle);
+        if was_idle && readiness == Readiness::Spoke {
+            self.open.ledger().desynchronised(&self.history, 0);
+        }
+    }
+
+    /// More came than the last response: it cannot be told whose that was, nor whose those before it were.
+    pub(super) fn desynchronised(&mut self) {
+        self.history.is_idle = false;
+        self.open.ledger().desynchronised(&self.history, 1);
+    }
+
+    /// Waits until `until` for something that answers no request; says what came.
+    pub(super) async fn settle(&mut self, until: Instant) -> Readiness {
+        let bodiless = self.history.bodiless;
+        let judged = std::future::poll_fn(|cx| {
+            self.poll_read(cx, |bytes| match bytes {
+                [] => Readiness::Closed,
+                bytes if judge(bytes, bodiless) == Unasked::Response => Readiness::Spoke,
+                _ => Readiness::Closed,
+            })
+        });
+        match tokio::time::timeout_at(until, judged).await {
+            Err(_) => Readiness::Ready,
+            Ok(judged) => judged.unwrap_or(Readiness::Closed),
         }
     }
 
@@ -99,5 +188,15 @@ impl Link {
             };
             read.map_ok(|()| take(buffer.filled()))
         })
+    }
+}
+
+/// A response that came after the last one is told however the connection ends.
+impl Drop for Link {
+    fn drop(&mut self) {
+        if self.history.is_idle {
+            let readiness = self.readiness();
+            self.note(readiness);
+        }
     }
 }

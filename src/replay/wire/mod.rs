@@ -1,14 +1,23 @@
 //! The client that writes requests as they were captured, byte for byte but for what middleware changed.
 //!
 //! In goes a request, out comes the [`Answer`] or the kind of its failure. Connections are shared as a load balancer
-//! shares them, or mirror those of the capture, one for one. Nothing is followed, decoded, kept or retried: every
-//! status is an answer.
+//! shares them, or mirror those of the capture, one for one. Nothing is followed, decoded or kept: every status is an
+//! answer.
 //!
 //! *What differs from the capture.* `request.rs` says it: Host, the lines of a shared connection, and the line that
 //! frames a changed body. Requests of HTTP/1.0 stay so, and end their connection unless the target says otherwise.
 //!
-//! *Never twice.* A pooled connection is looked at before it is used; if its target closes it just then, and the
-//! system takes not a single byte, the request goes over another one. Once a byte was taken it does not.
+//! *Never twice, but for one case.* A connection is looked at before it is used; if its target closes it just then, and
+//! the system takes not a single byte, the request goes over another one. A GET, HEAD or OPTIONS on a connection that was
+//! used before, and that ends without a byte of a response, goes out once more over a new one (RFC 9110, 9.2.2), and is
+//! counted. Anything else goes out once.
+//!
+//! *Answers belong to their requests.* A connection on which something came before a request was sent is not used. Where
+//! more comes than a response, that response and those before it may be those of other requests: the request fails, and
+//! the connection is closed and counted ([`Connections::desynchronised`]).
+//!
+//! *Limits of this machine* are not the target's fault: a request that finds no file or port waits for a moment, and is
+//! shed then.
 //!
 //! *Times.* [`Answer::written`] is when the system had taken the last byte; setting a connection up is apart.
 
@@ -20,9 +29,10 @@ use tokio::runtime::Handle;
 use tokio::time::Instant;
 
 use super::{
-    Answer, Client, ClientError, ConnectionMode, Connections, Lane, OpenNow, Settings, Turn, Wanted, hop, tls,
+    Answer, Client, ClientError, ConnectionMode, Connections, Lane, OpenNow, Reason, SendError, Settings, Turn, Wanted,
+    hop, tls,
 };
-use crate::exchange::{FailureKind, Request};
+use crate::exchange::{ExchangeId, FailureKind, Request};
 
 mod addresses;
 mod attempt;
@@ -36,21 +46,35 @@ mod link;
 mod pool;
 mod request;
 mod response;
+mod turns;
+mod unasked;
 
 pub use addresses::{Lookup, Resolve, SystemResolver};
 pub use lane::Place;
-pub use limit::{ConnectionLimit, connection_limit};
+pub use limit::fit_connections;
 pub use response::MAX_HEAD_BYTES;
 
 use addresses::Addresses;
 use attempt::Attempts;
 use connect::{Connector, Tls};
-use exchange::{Answered, exchange};
+use exchange::{Answered, Failed, exchange};
 use lane::{Connection, Lanes, Opening};
 use ledger::Ledger;
-use link::Link;
+use link::{Link, Readiness};
 use pool::Pool;
 use request::{Outgoing, Terms};
+use turns::ReadTurns;
+
+/// How long a connection stays quiet after its first response, before that counts: see [`WireClient::over`].
+const QUIET: Duration = Duration::from_millis(10);
+/// The same once a target has said something unasked.
+const SUSPECT_QUIET: Duration = Duration::from_millis(100);
+/// New connections that are not used for one request, because something came before it was sent; with the next one it fails.
+const MAX_UNASKED: u32 = 3;
+/// How long a request waits for a file or a port of this machine; past it, it is shed.
+const LOCAL_PATIENCE: Duration = Duration::from_secs(2);
+/// How often it looks whether there is one.
+const LOCAL_PAUSE: Duration = Duration::from_millis(10);
 
 /// Sends requests to one target as they were captured.
 ///
@@ -60,8 +84,7 @@ use request::{Outgoing, Terms};
 pub struct WireClient {
     connector: Arc<Connector>,
     terms: Terms,
-    max_response: u64,
-    timeout: Duration,
+    exchanges: exchange::Terms,
     /// Where connections are made ahead of their first request.
     runtime: Handle,
     sharing: Sharing,
@@ -83,7 +106,7 @@ impl WireClient {
 
     /// The same, with another resolver than the system's.
     pub fn with_resolver(settings: &Settings, resolver: Arc<dyn Resolve>) -> Result<Self, ClientError> {
-        let limit = connection_limit(settings).connections;
+        let limit = limit::connection_limit(settings);
         let url = &settings.target.0;
         let host = url.host_str().unwrap_or_default();
         let port = url.port_or_known_default().unwrap_or(80);
@@ -92,6 +115,7 @@ impl WireClient {
             attempts: Attempts::default(),
             tls: if settings.target.is_tls() { Some(session(settings, host)?) } else { None },
             ledger: Arc::new(Ledger::default()),
+            timeout: settings.timeout,
         };
         let sharing = match settings.connections {
             ConnectionMode::Pooled => Sharing::Pooled(Pool::default()),
@@ -101,11 +125,11 @@ impl WireClient {
             connector: Arc::new(connector),
             terms: Terms {
                 authority: settings.target.authority(),
+                prefix: settings.target.prefix().to_owned(),
                 keep_host: settings.keep_host,
                 shared: settings.connections == ConnectionMode::Pooled,
             },
-            max_response: settings.max_response,
-            timeout: settings.timeout,
+            exchanges: exchange::Terms { max_response: settings.max_response, turns: ReadTurns::default() },
             runtime: Handle::current(),
             sharing,
         })
@@ -124,78 +148,155 @@ impl WireClient {
     }
 
     /// Over a pooled connection, or over a new one.
-    async fn pooled(
-        &self,
-        pool: &Pool,
-        outgoing: &Outgoing,
-        wanted: Wanted,
-        begun: Instant,
-    ) -> Result<Answer, FailureKind> {
+    async fn pooled(&self, pool: &Pool, sending: &Sending<'_>) -> Result<Answer, SendError> {
+        let mut tries = Tries::default();
         loop {
-            let (mut link, used) = match pool.take(begun) {
+            let pooled = if tries.retried { None } else { pool.take(sending.begun) };
+            let (mut link, used) = match pooled {
                 Some(link) => (link, true),
-                None => (self.connector.connect().await?, false),
+                None => match self.fresh(sending, &mut tries).await? {
+                    Some(link) => (link, false),
+                    None => continue,
+                },
             };
-            link.address.asked();
-            match exchange(&mut link, outgoing, wanted, self.max_response).await {
+            match self.over(&mut link, sending).await {
                 Ok(answered) => {
                     if answered.reusable {
-                        pool.give(link, answered.read.done);
+                        pool.give(link, answered.read.done, answered.read.idle_timeout);
                     }
                     return Ok(answer(answered));
                 }
-                // Closed between the look at it and the write: the system took nothing.
-                Err(failed) if failed.untouched && used => {}
-                Err(failed) => return Err(failed.kind),
+                Err(failed) => self.again(sending, &mut tries, used, failed)?,
             }
         }
     }
 
-    /// Over the connection of its lane, which is opened again where the target has ended it.
-    async fn mirrored(&self, mut turn: Turn, outgoing: &Outgoing, wanted: Wanted) -> Result<Answer, FailureKind> {
-        let mut own = None;
+    /// Over the connection of the request's lane, which is opened anew where the target has ended it.
+    async fn mirrored(&self, mut turn: Turn, sending: &Sending<'_>) -> Result<Answer, SendError> {
+        let mut tries = Tries::default();
         loop {
             let kept = match turn.0.as_mut().map(|place| place.take()).unwrap_or_default() {
-                Connection::Open(mut link) => link.is_alive().then_some((link, true)),
+                Connection::Open(mut link) => link.is_ready().then_some(link),
                 Connection::Opening(mut opening) => match (&mut opening.0).await {
                     // Its target may have ended it since.
-                    Ok(Ok(mut link)) => link.is_alive().then_some((link, true)),
+                    Ok(Ok(mut link)) => link.is_ready().then_some(link),
                     _ => None,
                 },
                 Connection::None => None,
             };
-            let (link, used) = match kept {
-                Some(kept) => kept,
-                None => (self.connector.connect().await?, false),
+            let (mut link, used) = match kept {
+                Some(link) => (link, true),
+                None => match self.fresh(sending, &mut tries).await? {
+                    Some(link) => (link, false),
+                    None => continue,
+                },
             };
-            let link: &mut Link = own.insert(link);
-            link.address.asked();
-            match exchange(link, outgoing, wanted, self.max_response).await {
+            match self.over(&mut link, sending).await {
                 Ok(answered) => {
-                    if let (true, Some(place), Some(link)) = (answered.reusable, turn.0.as_mut(), own.take()) {
+                    if let (true, Some(place)) = (answered.reusable, turn.0.as_mut()) {
                         place.put(Connection::Open(link));
                     }
                     return Ok(answer(answered));
                 }
-                Err(failed) if failed.untouched && used => {}
-                Err(failed) => return Err(failed.kind),
+                Err(failed) => self.again(sending, &mut tries, used, failed)?,
             }
         }
     }
+
+    /// A new connection; `None` where another one is to be tried.
+    async fn fresh(&self, sending: &Sending<'_>, tries: &mut Tries) -> Result<Option<Link>, SendError> {
+        match self.connector.connect(sending.begun).await {
+            Ok(mut link) => match link.said_before_a_request() {
+                false => Ok(Some(link)),
+                true if tries.unasked < MAX_UNASKED => {
+                    tries.unasked += 1;
+                    Ok(None)
+                }
+                true => Err(unasked::before_request()),
+            },
+            // The machine may have room again in a moment: others give theirs back.
+            Err(SendError::Shed(place)) => {
+                let waited = sending.begun.elapsed();
+                if waited + LOCAL_PAUSE > LOCAL_PATIENCE.min(self.connector.timeout / 2) {
+                    return Err(SendError::Shed(place));
+                }
+                tokio::time::sleep(LOCAL_PAUSE).await;
+                Ok(None)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// One exchange. After the first one of a connection that is still quiet for a moment: a target that answers before it
+    /// is asked has its true response on the way then.
+    async fn over(&self, link: &mut Link, sending: &Sending<'_>) -> Result<Answered, Failed> {
+        let Sending { id, outgoing, wanted, begun } = *sending;
+        link.address.asked();
+        let mut answered = exchange(link, id, outgoing, wanted, &self.exchanges).await?;
+        if link.history.exchanges > 1 || !link.history.is_idle {
+            return Ok(answered);
+        }
+        let quiet = if self.connector.ledger.is_suspect() { SUSPECT_QUIET } else { QUIET };
+        let until = (answered.read.done + quiet).min(begun + self.connector.timeout / 2);
+        match link.settle(until).await {
+            Readiness::Ready => Ok(answered),
+            Readiness::Closed => {
+                link.history.is_idle = false;
+                answered.reusable = false;
+                Ok(answered)
+            }
+            Readiness::Spoke => {
+                link.desynchronised();
+                Err(Failed { error: unasked::after_response(), nothing_sent: false, closed_unanswered: false })
+            }
+        }
+    }
+
+    /// Whether a request that failed goes out once more; else why it failed.
+    fn again(&self, sending: &Sending<'_>, tries: &mut Tries, used: bool, failed: Failed) -> Result<(), SendError> {
+        if failed.nothing_sent && used {
+            return Ok(());
+        }
+        if failed.closed_unanswered && used && sending.outgoing.changes_nothing && !tries.retried {
+            tries.retried = true;
+            self.connector.ledger.retried();
+            return Ok(());
+        }
+        Err(failed.error)
+    }
+}
+
+/// One request on its way, over whichever connection.
+#[derive(Clone, Copy)]
+struct Sending<'a> {
+    id: ExchangeId,
+    outgoing: &'a Outgoing,
+    wanted: Wanted,
+    begun: Instant,
+}
+
+/// What a request has been through.
+#[derive(Default)]
+struct Tries {
+    /// It went out once more, over a new connection.
+    retried: bool,
+    /// New connections that were not used, because something came before it was sent.
+    unasked: u32,
 }
 
 impl Client for WireClient {
     fn open(&self, lane: Lane, due: Instant) {
         let Sharing::Mirrored(lanes) = &self.sharing else { return };
         let mut place = lanes.line_up(lane);
-        let (connector, timeout) = (Arc::clone(&self.connector), self.timeout);
+        let (connector, timeout) = (Arc::clone(&self.connector), self.connector.timeout);
         self.runtime.spawn(async move {
             tokio::time::sleep_until(due).await;
             if !place.come_unless_closed().await {
                 return;
             }
             let opening = tokio::spawn(async move {
-                tokio::time::timeout(timeout, connector.connect()).await.unwrap_or(Err(FailureKind::Timeout))
+                let connecting = connector.connect(Instant::now());
+                tokio::time::timeout(timeout, connecting).await.unwrap_or(Err(FailureKind::Timeout.into()))
             });
             place.put(Connection::Opening(Opening(opening)));
         });
@@ -209,25 +310,26 @@ impl Client for WireClient {
     }
 
     fn refuses(&self, request: &Request) -> Option<&'static str> {
-        hop::refused(request, self.terms.shared)
+        hop::refused(request)
     }
 
-    async fn send(&self, turn: Turn, request: Box<Request>, wanted: Wanted) -> Result<Answer, FailureKind> {
+    async fn send(&self, turn: Turn, request: Box<Request>, wanted: Wanted) -> Result<Answer, SendError> {
         let outgoing = if wanted.keep_host && !self.terms.keep_host {
             request::encode(&request, &Terms { keep_host: true, ..self.terms.clone() })
         } else {
             request::encode(&request, &self.terms)
         };
-        let outgoing = outgoing.ok_or(FailureKind::Protocol)?;
+        let outgoing = outgoing.ok_or_else(|| SendError::failed(FailureKind::Protocol, NOT_WHOLE))?;
         let id = request.id;
         drop(request);
         let begun = Instant::now();
         self.connector.addresses.keep_fresh(begun);
+        let sending = Sending { id, outgoing: &outgoing, wanted, begun };
         let result = match &self.sharing {
-            Sharing::Pooled(pool) => self.pooled(pool, &outgoing, wanted, begun).await,
-            Sharing::Mirrored(_) => self.mirrored(turn, &outgoing, wanted).await,
+            Sharing::Pooled(pool) => self.pooled(pool, &sending).await,
+            Sharing::Mirrored(_) => self.mirrored(turn, &sending).await,
         };
-        result.inspect_err(|kind| tracing::debug!(%id, kind = kind.key(), "a request failed"))
+        result.inspect_err(|error| tracing::debug!(%id, %error, "a request failed"))
     }
 
     fn close(&self, lane: Lane, due: Instant) {
@@ -244,9 +346,15 @@ impl Client for WireClient {
     }
 
     fn connections(&self) -> Connections {
+        if let Sharing::Pooled(pool) = &self.sharing {
+            pool.look();
+        }
         self.connector.ledger.take(&self.connector.addresses)
     }
 }
+
+/// A request whose framing tells of another body than it has.
+const NOT_WHOLE: Reason = Reason::new("the request's body is not the one that its head tells of");
 
 fn session(settings: &Settings, host: &str) -> Result<Tls, ClientError> {
     let plain = host.trim_start_matches('[').trim_end_matches(']').to_owned();

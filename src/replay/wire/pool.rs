@@ -19,7 +19,8 @@ pub(super) struct Pool(Mutex<VecDeque<Idle>>);
 #[derive(Debug)]
 struct Idle {
     link: Link,
-    since: Instant,
+    /// Until when it may be used.
+    until: Instant,
 }
 
 impl Pool {
@@ -27,20 +28,48 @@ impl Pool {
     pub(super) fn take(&self, now: Instant) -> Option<Link> {
         loop {
             // The lock is not held while the system is asked.
-            let Idle { mut link, since } = self.0.lock().unwrap_or_else(PoisonError::into_inner).pop_back()?;
-            if now.saturating_duration_since(since) < POOL_IDLE && link.is_alive() {
+            let Idle { mut link, until } = self.0.lock().unwrap_or_else(PoisonError::into_inner).pop_back()?;
+            if now < until && link.is_ready() {
                 return Some(link);
             }
         }
     }
 
-    /// Takes a connection back, and lets those go that nobody has wanted for long.
-    pub(super) fn give(&self, link: Link, now: Instant) {
+    /// Takes a connection back, and lets those go that nobody has wanted for long. A target that says how long it keeps a
+    /// connection idle is not relied upon to do so to the end.
+    pub(super) fn give(&self, link: Link, now: Instant, idle_timeout: Option<Duration>) {
+        let idle_for = idle_timeout.map_or(POOL_IDLE, |time| usable(time).min(POOL_IDLE));
+        if idle_for.is_zero() {
+            return;
+        }
         let mut idle = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        idle.push_back(Idle { link, since: now });
-        let old = |idle: &Idle| now.saturating_duration_since(idle.since) >= POOL_IDLE;
+        idle.push_back(Idle { link, until: now + idle_for });
+        let old = |idle: &Idle| now >= idle.until;
         let expired = if idle.front().is_some_and(old) { idle.pop_front() } else { None };
         drop(idle);
         drop(expired);
+    }
+
+    /// Looks at all of them, so that what came unasked is counted.
+    pub(super) fn look(&self) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).retain_mut(|idle| idle.link.is_ready());
+    }
+}
+
+/// How much of the time for which a target keeps a connection it may be used: what is sent in the last second may cross
+/// its end.
+fn usable(time: Duration) -> Duration {
+    time.saturating_sub(Duration::from_secs(1)).max(time / 2)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_target_says_of_its_patience_is_not_used_up() {
+        for (says, usable_for) in [(0, 0), (1, 500), (2, 1_000), (5, 4_000), (60, 59_000)] {
+            assert_eq!(usable(Duration::from_secs(says)), Duration::from_millis(usable_for), "{says}");
+        }
     }
 }

@@ -11,7 +11,7 @@ use bytes::Bytes;
 use crate::exchange::{Framing, Head, HeaderLine, Request, path_and_query};
 use crate::head::Known;
 use crate::http1::Asked;
-use crate::replay::hop::HopByHop;
+use crate::replay::hop::{HopByHop, without_offer};
 
 /// Bodies up to this many bytes are copied behind their head and go out with one plain write.
 const MAX_COPIED_BODY: usize = 16 << 10;
@@ -21,6 +21,8 @@ const MAX_COPIED_BODY: usize = 16 << 10;
 pub(super) struct Terms {
     /// What Host says, unless it is kept.
     pub(super) authority: String,
+    /// What stands before every path; mostly nothing.
+    pub(super) prefix: String,
     pub(super) keep_host: bool,
     /// Lines of the captured connection are left out.
     pub(super) shared: bool,
@@ -37,13 +39,15 @@ pub(super) struct Outgoing {
     pub(super) expects: bool,
     /// The request says that its connection ends with it.
     pub(super) closes: bool,
+    /// It may go out once more (RFC 9110, 9.2.1).
+    pub(super) changes_nothing: bool,
     pub(super) asked: Asked,
 }
 
 /// The bytes of `request`; `None` where its body is not the one that its framing tells of.
 pub(super) fn encode(request: &Request, terms: &Terms) -> Option<Outgoing> {
     let wire = body(request)?;
-    let room = terms.authority.len() + wire.len().min(MAX_COPIED_BODY);
+    let room = terms.authority.len() + terms.prefix.len() + wire.len().min(MAX_COPIED_BODY);
     // Most Connection lines name nothing that is not left out anyway: they are only looked up where one does.
     let (edit, lines) = match edited(request, terms, Hop::presumed(terms), room) {
         Some(edited) => edited,
@@ -60,14 +64,15 @@ pub(super) fn encode(request: &Request, terms: &Terms) -> Option<Outgoing> {
         Bytes::new()
     };
     let asked = Asked { head_only: request.method() == b"HEAD", old };
-    Some(Outgoing { head, body, expects, closes, asked })
+    let changes_nothing = matches!(request.method(), b"GET" | b"HEAD" | b"OPTIONS");
+    Some(Outgoing { head, body, expects, closes, changes_nothing, asked })
 }
 
 /// The head as it goes out, in one pass over it; `None` where what was presumed of Connection lines is not so.
 fn edited<'a>(request: &'a Request, terms: &'a Terms, hop: Hop<'a>, room: usize) -> Option<(Edit<'a>, Lines<'a>)> {
     let mut edit = Edit::new(&request.head, room);
-    if !terms.keep_host {
-        edit.origin_form();
+    if !terms.keep_host || !terms.prefix.is_empty() {
+        edit.retarget(terms.prefix.as_bytes());
     }
     // A line of any name may have to go only where a Connection line names it.
     let any_may_go = matches!(hop, Hop::Read(_));
@@ -137,6 +142,8 @@ struct Lines<'a> {
     found: Found,
     expects: bool,
     closes: bool,
+    /// There is an offer to leave HTTP/1, which is left out.
+    offers: bool,
 }
 
 /// Lines that every request has to have.
@@ -153,7 +160,8 @@ impl<'a> Lines<'a> {
             Framing::Length(0) | Framing::UntilClose => Framing::None,
             framing => framing,
         };
-        Self { terms, framing, hop, found: Found::default(), expects: false, closes: false }
+        let offers = request.head.may_have("upgrade") && request.head.get("upgrade").is_some();
+        Self { terms, framing, hop, found: Found::default(), expects: false, closes: false, offers }
     }
 
     fn judge(&mut self, known: Option<Known>, line: &HeaderLine<'_>) -> Verdict<'a> {
@@ -161,6 +169,7 @@ impl<'a> Lines<'a> {
             Some(Known::Host) => return self.host(),
             Some(Known::ContentLength) => return self.length(line.value),
             Some(Known::TransferEncoding) => return self.coding(),
+            Some(Known::Upgrade | Known::Http2Settings) => return Verdict::Drop,
             Some(Known::Expect) => self.expects |= line.value.eq_ignore_ascii_case(b"100-continue"),
             // Trailers go out with their chunks, so what announces them does, too.
             Some(Known::Trailer) if self.framing == Framing::Chunked => return Verdict::Keep,
@@ -168,6 +177,12 @@ impl<'a> Lines<'a> {
                 Hop::Stays => {
                     let mut options = line.value.split(|byte| *byte == b',');
                     self.closes |= options.any(|option| option.trim_ascii().eq_ignore_ascii_case(b"close"));
+                    if self.offers {
+                        return match without_offer(line.value).map(String::from_utf8) {
+                            Some(Ok(left)) => Verdict::Value(Cow::Owned(left)),
+                            Some(Err(_)) | None => Verdict::Drop,
+                        };
+                    }
                 }
                 Hop::Presumed if HopByHop::depends_on(line.value) => return Verdict::LookAgain,
                 Hop::Presumed | Hop::Read(_) => {}
@@ -253,16 +268,18 @@ impl<'a> Edit<'a> {
         Some(())
     }
 
-    /// Absolute-form loses scheme and authority, which name another server (RFC 9112, 3.2.1).
-    fn origin_form(&mut self) {
+    /// Absolute-form loses scheme and authority, which name another server (RFC 9112, 3.2.1); `prefix` comes before a path.
+    fn retarget(&mut self, prefix: &[u8]) {
         let (method, target, _) = self.head.request_line();
-        if target.starts_with(b"/") || memchr::memmem::find(target, b"://").is_none() {
+        let is_path = target.starts_with(b"/");
+        if (is_path && prefix.is_empty()) || (!is_path && memchr::memmem::find(target, b"://").is_none()) {
             return;
         }
         let after = self.head.as_bytes().get(method.len()..).unwrap_or_default();
         let start = method.len() + after.iter().take_while(|byte| **byte == b' ').count();
         self.copy_to(start);
         let path = path_and_query(target);
+        self.out.extend_from_slice(prefix);
         if path.starts_with(b"?") {
             self.out.push(b'/');
         }
@@ -307,7 +324,7 @@ mod tests {
     const POOLED: &str = "new:81";
 
     fn terms(keep_host: bool, shared: bool) -> Terms {
-        Terms { authority: POOLED.to_owned(), keep_host, shared }
+        Terms { authority: POOLED.to_owned(), prefix: String::new(), keep_host, shared }
     }
 
     fn request(head: &str, framing: Framing, wire: &[u8]) -> Request {
@@ -418,6 +435,41 @@ mod tests {
             wire,
             &format!("PUT / HTTP/1.1\r\nHost: new:81\r\nTransfer-Encoding: chunked\r\n\r\n{wire}"),
         );
+    }
+
+    #[test]
+    fn an_offer_to_leave_http_is_left_out_over_either_kind_of_connection() {
+        for (lines, mirrored) in [
+            ("Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAE\r\n", ""),
+            ("Connection: keep-alive, Upgrade\r\nUpgrade: TLS/1.2\r\n", "Connection: keep-alive\r\n"),
+            ("Upgrade:\r\nConnection: close\r\n", "Connection: close\r\n"),
+        ] {
+            let offered = request(&format!("GET / HTTP/1.1\r\nHost: h\r\n{lines}X: 1\r\n\r\n"), Framing::None, b"");
+            assert_eq!(
+                sent(&offered, &terms(true, false)),
+                format!("GET / HTTP/1.1\r\nHost: h\r\n{mirrored}X: 1\r\n\r\n")
+            );
+            assert_eq!(sent(&offered, &terms(true, true)), "GET / HTTP/1.1\r\nHost: h\r\nX: 1\r\n\r\n");
+        }
+    }
+
+    #[test]
+    fn a_prefix_comes_before_each_path_and_changes_nothing_else_of_it() {
+        for (target, expected) in [
+            ("/a%2Fb/c?d=%2F", "/v2/a%2Fb/c?d=%2F"),
+            ("/", "/v2/"),
+            ("//twice//x", "/v2//twice//x"),
+            ("http://shop.example/abs?y=2", "/v2/abs?y=2"),
+            ("http://shop.example?y", "/v2/?y"),
+            ("*", "*"),
+        ] {
+            for keep_host in [true, false] {
+                let terms = Terms { prefix: "/v2".to_owned(), ..terms(keep_host, true) };
+                let request =
+                    request(&format!("OPTIONS {target} HTTP/1.1\r\nHost: new:81\r\n\r\n"), Framing::None, b"");
+                assert_eq!(sent(&request, &terms), format!("OPTIONS {expected} HTTP/1.1\r\nHost: new:81\r\n\r\n"));
+            }
+        }
     }
 
     #[test]

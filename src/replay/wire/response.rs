@@ -3,14 +3,17 @@
 //! In go bytes as they were read, cut anywhere, and the time; out comes whether there is more to come. Nothing is
 //! copied but heads that came in pieces and what [`Wanted`] asks for.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use tokio::time::Instant;
 
+use super::unasked::{Unasked, judge};
 use crate::exchange::{Digest, FailureKind, Framing, Head};
 use crate::http1::{
     AnswerError, AnswerHead, Asked, Begin, BodyReader, Fed, Hashed, head_end, read_answer, response_begins,
 };
-use crate::replay::{Kept, Wanted};
+use crate::replay::{Kept, Reason, SendError, Wanted};
 
 /// Bytes of all heads of one exchange, the interim ones included. Past it the exchange fails as too large.
 pub const MAX_HEAD_BYTES: usize = 256 << 10;
@@ -28,18 +31,49 @@ pub(super) enum Broken {
     HeadTooLarge,
     #[error("the body is longer than --max-response")]
     TooLarge,
-    #[error("the connection ended before the response did")]
+    #[error("connection closed before a response began")]
     Ended,
+    #[error("the response was truncated: the connection closed within its head")]
+    CutHead,
+    #[error("the response was truncated: {got} of {of} bytes")]
+    CutBody { got: u64, of: u64 },
+    #[error("the response was truncated: {got} bytes of chunks without an end")]
+    CutChunks { got: u64 },
 }
 
 impl Broken {
-    pub(super) const fn kind(self) -> FailureKind {
-        match self {
-            Self::Head(_) | Self::Chunks => FailureKind::Protocol,
-            Self::HeadTooLarge | Self::TooLarge => FailureKind::TooLarge,
-            Self::Ended => FailureKind::Reset,
-        }
+    pub(super) fn into_error(self) -> SendError {
+        let (kind, reason) = match self {
+            Self::Head(AnswerError::NotHttp) => {
+                (FailureKind::Protocol, Reason::new("what came is no HTTP/1 response head"))
+            }
+            Self::Head(AnswerError::Length) => {
+                (FailureKind::Protocol, Reason::new("the response's lengths contradict each other or are no number"))
+            }
+            Self::Chunks => (FailureKind::Protocol, Reason::new("the chunk framing of the body cannot be read")),
+            Self::HeadTooLarge => (FailureKind::TooLarge, Reason::new("the response's heads are too large").with(self)),
+            Self::TooLarge => (FailureKind::TooLarge, Reason::new("the body is longer than --max-response")),
+            Self::Ended => (FailureKind::Reset, Reason::new("connection closed before a response began")),
+            Self::CutHead => (FailureKind::Truncated, TRUNCATED.with("the connection closed within its head")),
+            Self::CutBody { got, of } => {
+                (FailureKind::Truncated, TRUNCATED.with(format_args!("{} of {} bytes", number(got), number(of))))
+            }
+            Self::CutChunks { got } => {
+                (FailureKind::Truncated, TRUNCATED.with(format_args!("{} bytes of chunks without an end", number(got))))
+            }
+        };
+        SendError::failed(kind, reason)
     }
+}
+
+/// Why a response that had begun is not whole.
+const TRUNCATED: Reason = Reason::new("the response ended too early");
+
+/// A number as people read it.
+fn number(n: u64) -> String {
+    let digits = n.to_string();
+    let groups: Vec<&[u8]> = digits.as_bytes().rchunks(3).rev().collect();
+    String::from_utf8(groups.join(&b',')).unwrap_or(digits)
 }
 
 /// A whole response.
@@ -55,6 +89,12 @@ pub(super) struct Read {
     pub(super) done: Instant,
     /// Whether the connection can carry another request.
     pub(super) reusable: bool,
+    /// How long the target says that it keeps the connection idle.
+    pub(super) idle_timeout: Option<Duration>,
+    /// The response has no body, whatever its head says.
+    pub(super) bodiless: bool,
+    /// What came after its end, where something did.
+    pub(super) followed_by: Option<Unasked>,
 }
 
 /// A response on its way.
@@ -85,6 +125,10 @@ struct Final {
     first_byte: Instant,
     /// When it was last heard of.
     done: Instant,
+    framing: Framing,
+    idle_timeout: Option<Duration>,
+    bodiless: bool,
+    followed_by: Option<Unasked>,
     head: Option<Head>,
     body: BodyReader,
 }
@@ -100,12 +144,17 @@ impl ResponseReader {
         self.continued
     }
 
+    /// Whether a byte of any response came.
+    pub(super) const fn has_begun(&self) -> bool {
+        self.past_heads > 0 || !matches!(self.state, State::Head { began: None, .. })
+    }
+
     /// Whether the final head came.
     pub(super) const fn is_final(&self) -> bool {
         matches!(self.state, State::Body(_))
     }
 
-    /// Takes the next bytes; says whether the response is whole. Bytes after its end spoil the connection only.
+    /// Takes the next bytes; says whether the response is whole. What comes after its end spoils the connection.
     pub(super) fn feed(&mut self, mut bytes: &[u8], now: Instant) -> Result<bool, Broken> {
         while let State::Head { partial, began } = &mut self.state {
             if bytes.is_empty() {
@@ -144,12 +193,18 @@ impl ResponseReader {
 
     /// The connection ended: says whether the response did so by that.
     pub(super) fn end(&mut self, now: Instant) -> Result<(), Broken> {
+        let has_begun = self.has_begun();
         match &mut self.state {
             State::Body(last) if last.body.is_done() || last.body.is_until_close() => {
                 last.done = now;
                 Ok(())
             }
-            _ => Err(Broken::Ended),
+            State::Body(Final { framing: Framing::Length(of), body, .. }) => {
+                Err(Broken::CutBody { got: body.len(), of: *of })
+            }
+            State::Body(last) => Err(Broken::CutChunks { got: last.body.len() }),
+            State::Head { .. } if has_begun => Err(Broken::CutHead),
+            State::Head { .. } => Err(Broken::Ended),
         }
     }
 
@@ -171,6 +226,9 @@ impl ResponseReader {
             first_byte: last.first_byte,
             done: last.done,
             reusable,
+            idle_timeout: last.idle_timeout,
+            bodiless: last.bodiless,
+            followed_by: last.followed_by,
         })
     }
 
@@ -196,6 +254,10 @@ impl ResponseReader {
             persists: head.persists,
             first_byte: began,
             done: began,
+            framing: head.framing,
+            idle_timeout: head.idle_timeout,
+            bodiless: self.asked.head_only || matches!(head.status, 204 | 304),
+            followed_by: None,
             head: self.wanted.kept.map(|_| Head::new(raw.to_vec())),
             body: BodyReader::with(head.framing, hashed, framed),
         });
@@ -208,7 +270,10 @@ impl ResponseReader {
         let done = match last.body.feed(bytes) {
             Fed::All => false,
             Fed::Ended(used) => {
-                last.persists &= used == bytes.len();
+                if let Some(more) = bytes.get(used..).filter(|more| !more.is_empty()) {
+                    last.persists = false;
+                    last.followed_by = Some(judge(more, last.bodiless));
+                }
                 true
             }
             Fed::Bad => return Err(Broken::Chunks),
@@ -274,10 +339,10 @@ mod tests {
     }
 
     #[test]
-    fn bytes_after_the_end_spoil_the_connection_and_not_the_response() {
+    fn bytes_after_the_end_spoil_the_connection_and_are_told() {
         let bytes = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhimore";
         let read = read(bytes, bytes.len(), GET).unwrap();
-        assert_eq!((read.body_len, read.reusable), (2, false));
+        assert_eq!((read.body_len, read.reusable, read.followed_by), (2, false, Some(Unasked::Response)));
     }
 
     #[test]
@@ -290,9 +355,9 @@ mod tests {
     #[test]
     fn what_ends_early_or_cannot_be_read_is_told_apart() {
         broken(b"", Broken::Ended);
-        broken(b"HTTP/1.1 200 OK\r\nContent-Le", Broken::Ended);
-        broken(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhell", Broken::Ended);
-        broken(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n", Broken::Ended);
+        broken(b"HTTP/1.1 200 OK\r\nContent-Le", Broken::CutHead);
+        broken(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhell", Broken::CutBody { got: 4, of: 5 });
+        broken(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n", Broken::CutChunks { got: 5 });
         broken(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n", Broken::Chunks);
         broken(b"220 mail.example ESMTP\r\n", Broken::Head(AnswerError::NotHttp));
         broken(b"HTTP/1.1 200 OK\r\nContent-Length: x\r\n\r\n", Broken::Head(AnswerError::Length));

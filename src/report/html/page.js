@@ -178,7 +178,17 @@ const shadowtap = (() => {
     const f = summary.frames || {}, dropped = (f.kernel_dropped || 0) + (f.interface_dropped || 0), gaps = (summary.tcp || {}).gaps || 0;
     const frames = f.received ? h("p", { class: "small soft" }, `${counted(f.received, "frame")} read, ${number(sum(f.skipped))} of them skipped; `,
       h("span", { class: dropped ? "bad" : null }, `${number(dropped)} dropped before they could be read`), "; ", h("span", { class: gaps ? "bad" : null }, `${counted(gaps, "gap")} in TCP streams`), ".") : null;
-    return section("ledger", "What became of every request", "Each request that was seen has one end, and the sums add up. Parts that are lost are marked.", table(rows), frames);
+    return section("ledger", "What became of every request", "Each request that was seen has one end, and the sums add up. Parts that are lost are marked.", table(rows), failures(t), unasked(t.desynchronised), frames);
+    function failures(t) {
+      const all = t.failures || [];
+      return all.length ? h("div", {}, h("h3", {}, "Why deliveries failed"), h("ul", { class: "failures" }, all.slice(0, 16).map((one) => h("li", { class: "bad" }, `${words(one.kind)}: `, shown(one.reason), ` (${number(one.count)}; first ${one.first})`)), all.length > 16 ? h("li", {}, `and ${number(all.length - 16)} more reasons`) : null)) : null;
+    }
+    function unasked(found) {
+      if (!found) return null;
+      const parts = [`responses came without a request on ${counted(found.connections, "connection")}`, found.before_a_request ? `on ${number(found.before_a_request)} of them before any was sent` : null,
+        `${counted(found.deliveries, "response")} failed for it and not compared`, found.earlier ? `of ${number(found.earlier)} before them on these connections it is not certain whose they are` : null, found.first ? `first ${found.first}` : null];
+      return h("p", { class: "bad" }, "Desynchronised: " + parts.filter(Boolean).join("; ") + ".");
+    }
     function table(rows) { return h("table", { class: "ledger" }, h("caption", { class: "hidden" }, "The ledger of requests"), h("tbody", {}, rows)); }
   };
 
@@ -440,6 +450,7 @@ const shadowtap = (() => {
       if (has(t.latency_us.connect)) add("connection set-up, p50 and p99", `${duration(t.latency_us.connect.p50)}, ${duration(t.latency_us.connect.p99)}`);
       if (has(t.schedule_lag_us)) add("behind schedule, p50 and p99", `${duration(t.schedule_lag_us.p50)}, ${duration(t.schedule_lag_us.p99)}`);
       for (const a of (t.addresses || []).slice(0, 16)) add(h("bdi", { class: "wire" }, a.address), `${counted(a.requests, "request")}, ${counted(a.connections_opened, "connection")}${a.connections_failed ? `, ${number(a.connections_failed)} failed` : ""}`);
+      if (t.retried) add("sent again after their connection was closed", counted(t.retried, "request"));
       if (t.guard) add("guard", guardText(t.guard));
     }
     const p = summary.production || {};

@@ -8,6 +8,7 @@ use std::fmt::Write as _;
 
 use crate::sanitise;
 
+use super::reasons::{DesynchronisedSummary, FailureReason};
 use super::steps::Cause;
 use super::summary::{Address, Counts, Figures, Requests, Summary, Target, sum};
 use super::units::{bytes, counted, duration, number, percent};
@@ -40,6 +41,9 @@ const LABEL: usize = 13;
 /// Addresses of a target that are listed; of further ones there is the number.
 const MAX_ADDRESSES: usize = 8;
 
+/// Reasons for failures that are listed; of further ones there is the number.
+const MAX_REASONS: usize = 8;
+
 /// Median lateness from which the schedule counts as missed, in microseconds.
 const LATE_US: u64 = 100_000;
 
@@ -53,6 +57,7 @@ pub fn report(summary: &Summary, width: usize, colour: bool) -> String {
         if summary.targets.len() > 1 {
             page.title(url);
         }
+        failures(&mut page, target);
         matrix::status(&mut page, target);
         noise::fields(&mut page, summary, url);
         noise::of_target(&mut page, summary, url);
@@ -272,6 +277,45 @@ impl Rows {
     }
 }
 
+/// Why deliveries failed, a line a reason; and what is to be known of responses that came without a request.
+fn failures(page: &mut Page, target: &Target) {
+    if !target.failures.is_empty() {
+        page.title("Failures");
+    }
+    for failure in target.failures.iter().take(MAX_REASONS) {
+        let FailureReason { kind, reason, count, first } = failure;
+        let text = format!("  {}: {reason} ({}; first {first})", kind.replace('_', " "), number(*count));
+        page.wrapped(&text, 4, Tone::Bad);
+    }
+    if let Some(rest) = target.failures.get(MAX_REASONS..).filter(|rest| !rest.is_empty()) {
+        let deliveries = rest.iter().map(|failure| failure.count).sum();
+        page.wrapped(&format!("  {} more reasons ({})", rest.len(), number(deliveries)), 4, Tone::Bad);
+    }
+    if let Some(found) = &target.desynchronised {
+        page.out.push('\n');
+        page.wrapped(&desynchronised(found), LABEL, Tone::Bad);
+    }
+}
+
+/// A finding: responses and requests did not go together.
+fn desynchronised(found: &DesynchronisedSummary) -> String {
+    let DesynchronisedSummary { deliveries, connections, before_a_request, earlier, first } = found;
+    let mut text =
+        format!("Desynchronised: responses came without a request on {}", counted(*connections, "connection"));
+    if *before_a_request > 0 {
+        write!(text, ", on {} before any was sent", number(*before_a_request)).ok();
+    }
+    write!(text, "; {} failed for it and not compared", counted(*deliveries, "response")).ok();
+    if *earlier > 0 {
+        write!(text, "; of {} before them on these connections it is not certain whose they are", number(*earlier))
+            .ok();
+    }
+    if let Some(first) = first {
+        write!(text, "; first {first}").ok();
+    }
+    text
+}
+
 /// Production, service and response side by side.
 fn latency(page: &mut Page, summary: &Summary, target: &Target) {
     let latency = &target.latency_us;
@@ -318,6 +362,9 @@ fn sending(page: &mut Page, target: &Target) {
     let connect = &target.latency_us.connect;
     if connect.count > 0 {
         write!(text, "; set up in {} (p99 {})", duration(connect.p50), duration(connect.p99)).ok();
+    }
+    if target.retried > 0 {
+        write!(text, "; {} sent again after theirs was closed", counted(target.retried, "request")).ok();
     }
     page.wrapped(&text, LABEL, Tone::Plain);
     if target.addresses.len() > 1 {

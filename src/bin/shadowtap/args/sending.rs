@@ -29,8 +29,8 @@ pub(crate) struct ReplayArgs {
     #[arg(
         long,
         value_name = "URL",
-        help = "Where to send (required): scheme, host and port, such as http://staging:8080; repeatable, each target \
-                gets every request"
+        help = "Where to send (required): scheme, host and port, such as http://staging:8080, and a path to stand \
+                before each request's; repeatable, each target gets every request"
     )]
     to: Vec<String>,
     /// Longest wait for a whole answer, from the send: 500ms, 30s, 2m [default: 30s]

@@ -1,0 +1,87 @@
+//! Bytes that answer no request: before the first one was sent, after a response, or while a connection is idle.
+//!
+//! Some are legal and say nothing of the responses before them: a blank line after a body, an interim response that came
+//! late, the 408 of a server that is about to close an idle connection (RFC 9110, 15.5.9). Anything else means that
+//! responses and requests may not go together any more (RFC 9112, 9.2).
+
+use memchr::memmem;
+
+use crate::exchange::FailureKind;
+use crate::replay::{Reason, SendError};
+
+/// Bytes that are looked at: enough for a status line and what may stand before it.
+pub(super) const LOOK: usize = 512;
+
+/// What bytes are that nobody asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Unasked {
+    /// They can be no response to any request.
+    Harmless,
+    /// They may be one.
+    Response,
+}
+
+/// What `bytes` are. After a response that has no body whatever its head says, what comes may be the body that it should
+/// not have.
+pub(super) fn judge(bytes: &[u8], after_bodiless: bool) -> Unasked {
+    let mut rest = bytes;
+    loop {
+        rest = rest.trim_ascii_start();
+        let digits = match rest {
+            [] => return Unasked::Harmless,
+            [b'H', b'T', b'T', b'P', b'/', b'1', b'.', _, b' ', digits @ ..] => digits,
+            _ if after_bodiless && !rest.starts_with(b"HTTP") => return Unasked::Harmless,
+            _ => return Unasked::Response,
+        };
+        match digits {
+            [b'4', b'0', b'8', ..] => return Unasked::Harmless,
+            [b'1', _, second, ..] if !matches!(digits, [_, b'0', b'1', ..]) && second.is_ascii_digit() => {
+                rest = memmem::find(rest, b"\r\n\r\n").and_then(|end| rest.get(end + 4..)).unwrap_or_default();
+            }
+            _ => return Unasked::Response,
+        }
+    }
+}
+
+/// The failure of a request whose response was followed by another: which of them was its own cannot be told.
+pub(super) fn after_response() -> SendError {
+    SendError::failed(
+        FailureKind::Protocol,
+        Reason::new("desynchronised: more came than this response, so whose it is cannot be told"),
+    )
+}
+
+/// The failure of a request for which no connection could be had on which nothing came before it.
+pub(super) fn before_request() -> SendError {
+    SendError::failed(
+        FailureKind::Protocol,
+        Reason::new("desynchronised: the target sends a response before any request was sent"),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_legal_is_told_from_what_may_be_a_response() {
+        use Unasked::{Harmless, Response};
+        for (bytes, bodiless, expected) in [
+            ("", false, Harmless),
+            ("\r\n\r\n", false, Harmless),
+            ("HTTP/1.1 408 Request Timeout\r\nConnection: close\r\n\r\n", false, Harmless),
+            ("\r\nHTTP/1.0 408 -\r\n\r\n", false, Harmless),
+            ("HTTP/1.1 100 Continue\r\n\r\n", false, Harmless),
+            ("HTTP/1.1 103 Early Hints\r\nLink: x\r\n", false, Harmless),
+            ("HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\n\r\n", false, Response),
+            ("HTTP/1.1 101 Switching Protocols\r\n\r\n", false, Response),
+            ("HTTP/1.1 200 OK\r\n\r\n", false, Response),
+            ("HTTP/1.1 2", false, Response),
+            ("HTTP/1.1 503 -\r\n\r\n", true, Response),
+            ("more", false, Response),
+            ("<p>Not found</p>", true, Harmless),
+        ] {
+            assert_eq!(judge(bytes.as_bytes(), bodiless), expected, "{bytes:?} {bodiless}");
+        }
+    }
+}
