@@ -167,7 +167,7 @@ mod tests {
         assert_eq!((baseline.target.to_string().as_str(), baseline.keep_host), ("http://old:81", true));
         assert_eq!((found.self_check, mistakes.as_str()), (0.01, ""));
         assert!(beside("http://new", "1%").1.starts_with("--baseline: http://new is a target"));
-        let (_, mistakes) = beside("http://old/path", "101%");
+        let (_, mistakes) = beside("http://old/path?x=1", "101%");
         assert!(mistakes.contains("--baseline: ") && mistakes.contains("--self-check: "), "{mistakes}");
     }
 
