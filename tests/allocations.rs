@@ -33,3 +33,25 @@ fn a_route_and_keys_as_captured_cost_no_allocation_either() {
     );
     assert_eq!(allocations(&mut chain(&routed), &unchanged()), 0);
 }
+
+/// Most memory that is in use at once while a chain file is read.
+fn most_memory(text: &str) -> u64 {
+    let mut chain = None;
+    let most = allocation_counter::measure(|| chain = Some(self::chain(text))).bytes_max;
+    assert!(chain.is_some_and(|mut chain| chain.apply(&mut unchanged()).is_ok()), "nothing of it is denied");
+    most
+}
+
+#[test]
+fn a_hundred_thousand_denied_paths_take_some_hundred_bytes_each() {
+    let list = |count: usize, shape: fn(usize) -> String| {
+        let paths: Vec<String> = (0..count).map(|number| format!("'{}'", shape(number))).collect();
+        format!("[[link]]\ndrop = {{ path = [{}] }}\n", paths.join(","))
+    };
+    let shapes: [fn(usize) -> String; 3] =
+        [|n| format!("^/v3/item-{n}/"), |n| format!("^/v3/item-{n}$"), |n| format!("/item-{n}/")];
+    for shape in shapes {
+        let most = most_memory(&list(100_000, shape));
+        assert!(most < 100_000 * 640, "{most}");
+    }
+}

@@ -2,13 +2,14 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "what breaks here fails its test")]
 
 use std::fs;
-use std::io::Write as _;
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::{TcpListener, TcpStream};
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
-use serde_json::json;
+use serde_json::{Value, json};
 
 /// Runs it, with no more address space than this many MiB: what reads on without an end would fail otherwise.
 fn shadowtap(mebibytes: usize, arguments: &[&str]) -> Output {
@@ -134,5 +135,85 @@ fn a_line_costs_no_more_than_the_memory_there_is() {
         assert!(most < 64 << 20, "{most}: {said}");
         let (_, said) = most_memory(file, "1G");
         assert_eq!(said.lines().filter(|line| line.contains(" POST ")).count(), 3, "{said}");
+    }
+}
+
+/// Answers every request, and gives what it was sent, a request a piece, to whoever asks for it with the port.
+fn target() -> (u16, std::sync::mpsc::Receiver<String>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let (seen, sent) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let (mut stream, seen) = (stream.unwrap(), seen.clone());
+            std::thread::spawn(move || serve(&mut stream, &seen));
+        }
+    });
+    (port, sent)
+}
+
+fn serve(stream: &mut TcpStream, seen: &std::sync::mpsc::Sender<String>) -> Option<()> {
+    let mut lines = BufReader::new(stream.try_clone().ok()?);
+    loop {
+        let (mut first, mut length) = (String::new(), 0);
+        lines.read_line(&mut first).ok().filter(|read| *read > 0)?;
+        loop {
+            let mut line = String::new();
+            lines.read_line(&mut line).ok().filter(|read| *read > 0)?;
+            match line.split_once(": ") {
+                Some((name, value)) if name.eq_ignore_ascii_case("content-length") => {
+                    length = value.trim().parse().ok()?;
+                }
+                Some(_) => {}
+                None => break,
+            }
+        }
+        std::io::copy(&mut lines.by_ref().take(length), &mut std::io::sink()).ok()?;
+        seen.send(first.split(' ').nth(1)?.to_owned()).ok()?;
+        stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok").ok()?;
+    }
+}
+
+/// What the ledger has as filtered, and the targets of what was sent, where bodies of these sizes meet this chain.
+fn searched(chain: &str, bodies: &[usize]) -> (Value, Vec<String>) {
+    let folder = tempfile::tempdir().unwrap();
+    let file = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    let lines: Vec<String> = (1..).zip(bodies).map(|(n, bytes)| line(&format!("{n}.1"), *bytes)).collect();
+    fs::write(file("run.jsonl"), lines.join("\n") + "\n").unwrap();
+    fs::write(file("chain.toml"), chain).unwrap();
+    let (port, sent) = target();
+    let to = format!("http://127.0.0.1:{port}");
+    let summary = file("summary.json");
+    let (recording, chain) = (file("run.jsonl"), file("chain.toml"));
+    let mut arguments = vec!["replay", &recording, "--to", &to, "--filters", &chain, "--allow-writes"];
+    arguments.extend(["--speed", "max", "--summary", &summary]);
+    let output = shadowtap(8192, &arguments);
+    assert!(output.status.success(), "{output:?}");
+    let summary: Value = serde_json::from_slice(&fs::read(summary).unwrap()).unwrap();
+    let mut sent: Vec<String> = sent.try_iter().collect();
+    sent.sort();
+    (summary["requests"]["ended"]["filtered"].clone(), sent)
+}
+
+#[test]
+fn a_body_that_takes_too_long_to_search_is_kept_back_and_others_are_sent() {
+    let mebibyte = 1 << 20;
+    // Each link costs a step a byte: sixteen of them are what there is for a body of a mebibyte.
+    let links = |count: usize, link: &str| format!("[[link]]\n{link}\n").repeat(count);
+    let kinds = [
+        "drop = { body = \"secret\" }",
+        "replace-body = { match = \"secret\", with = \"public\" }",
+        "set-header = { X = \"1\" }\nwhen = { not = { body = \"secret\" } }",
+    ];
+    for link in kinds {
+        let (filtered, sent) = searched(&links(16, link), &[mebibyte, mebibyte + 1, 100, 0]);
+        assert_eq!(filtered["body-search"], 1, "{link}: {filtered}");
+        assert_eq!(sent, ["/1.1", "/3.1", "/4.1"], "{link}");
+    }
+    // What is large costs more for each byte, and what would have passed for want of a search is kept back, too.
+    for link in ["drop = { body = '\\w{100}-' }", "only = { not = { body = '\\w{100}-' } }"] {
+        let (filtered, sent) = searched(&links(1, link), &[16 * mebibyte, 100]);
+        assert_eq!(filtered["body-search"], 1, "{link}: {filtered}");
+        assert_eq!(sent, ["/2.1"], "{link}");
     }
 }

@@ -63,7 +63,7 @@ async fn with(capture: &Capture, server: &Server, middleware: middleware::Settin
 }
 
 fn denying(paths: &[&str]) -> middleware::Settings {
-    let deny_paths = paths.iter().map(|path| path.parse().unwrap()).collect();
+    let deny_paths = middleware::PatternSet::new(paths.iter().copied()).unwrap();
     middleware::Settings { deny_paths, ..middleware::Settings::default() }
 }
 

@@ -146,7 +146,7 @@ async fn the_chain_works_on_what_is_sent_and_the_report_on_what_was_captured() {
     let mut replay = Replay::of("get-nano.pcap", &server.url("http"));
     replay.middleware.set_headers = vec![("X-Shadow".to_owned(), "yes".to_owned())];
     replay.middleware.set_cookies = vec![("stage".to_owned(), "1".to_owned())];
-    replay.middleware.deny_paths = vec![regex::bytes::Regex::new("^/v1/").unwrap()];
+    replay.middleware.deny_paths = shadowtap::middleware::PatternSet::new(["^/v1/"]).unwrap();
     let (summary, _) = replay.run().await;
     assert_eq!(summary.requests.ended.filtered["deny-path"], 1);
     assert_eq!(only(&summary).ended.sent, 2);

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use crate::middleware::file::Environment;
 use crate::middleware::limit::PerSecond;
+use crate::middleware::patterns::Budget;
 use crate::middleware::route::Targets;
 use crate::middleware::{ChainFile, Limits, PseudonymKey, RunIdentity, SampleKey, Settings, Template, filter, pair};
 use crate::replay::{self, ConnectionMode};
@@ -26,12 +27,13 @@ pub(super) fn settings(
     mistakes: &mut Mistakes,
     warnings: &mut Vec<String>,
 ) -> Settings {
-    let (files, for_targets) = files_of(&typed.filters, targets, mistakes);
+    let budget = Budget::default();
+    let (files, for_targets) = files_of(&typed.filters, &environment(targets, &budget), targets, mistakes);
     let (set_headers, remove_headers) = header_rules(typed, mistakes);
     let (set_cookies, remove_cookies) = cookie_rules(typed, mistakes);
     let limit = parsed::<PerSecond>("--limit", typed.limit.as_deref(), mistakes);
     let limit = limit.map(|requests| Limits { requests: Some(requests), ..Limits::default() });
-    let chosen = self::select(select, typed.allow_writes, mistakes, warnings);
+    let chosen = self::select(select, typed.allow_writes, &budget, mistakes, warnings);
     let settings = Settings {
         files,
         for_targets,
@@ -50,17 +52,19 @@ pub(super) fn settings(
     settings
 }
 
-/// The matching and sampling half; `writes` says whether methods that change something pass.
+/// The matching and sampling half; `writes` says whether methods that change something pass, and expressions count in
+/// `budget`.
 pub(super) fn select(
     typed: &typed::Select,
     writes: bool,
+    budget: &Budget,
     mistakes: &mut Mistakes,
     warnings: &mut Vec<String>,
 ) -> Settings {
     Settings {
         allow_methods: methods(&typed.allow_methods, mistakes, warnings),
-        allow_paths: regexes("--allow-path", &typed.allow_paths, mistakes),
-        deny_paths: regexes("--deny-path", &typed.deny_paths, mistakes),
+        allow_paths: regexes("--allow-path", &typed.allow_paths, budget, mistakes),
+        deny_paths: regexes("--deny-path", &typed.deny_paths, budget, mistakes),
         allow_hosts: each("--allow-host", &typed.allow_hosts, filter::host, mistakes),
         allow_writes: writes,
         sample: parsed("--sample", typed.sample.as_deref(), mistakes).unwrap_or_default(),
@@ -92,20 +96,20 @@ pub(super) fn unsampled(typed: &typed::Select, has_shares: bool, warnings: &mut 
 /// Every mistake in any of them is told with its place.
 fn files_of(
     typed: &[PathBuf],
+    environment: &Environment,
     targets: &[Option<String>],
     mistakes: &mut Mistakes,
 ) -> (Vec<ChainFile>, Vec<(usize, ChainFile)>) {
-    let environment = environment(targets);
     let (mut files, mut for_targets) = (Vec::new(), Vec::new());
     for path in typed {
         let of = path.to_str().and_then(|text| text.split_once('=')).map(|(name, file)| (number(name, targets), file));
         match of {
             Some((numbers, file)) if !numbers.is_empty() => {
-                if let Some(file) = read(Path::new(file), &environment, mistakes) {
+                if let Some(file) = read(Path::new(file), environment, mistakes) {
                     for_targets.extend(numbers.into_iter().map(|target| (target, file.clone())));
                 }
             }
-            _ => files.extend(read(path, &environment, mistakes)),
+            _ => files.extend(read(path, environment, mistakes)),
         }
     }
     (files, for_targets)
@@ -122,15 +126,18 @@ fn read(path: &Path, environment: &Environment, mistakes: &mut Mistakes) -> Opti
     read.map_err(|all| all.into_iter().for_each(|mistake| mistakes.add("", mistake))).ok()
 }
 
-/// What routes can name: what is given to a name that no target has is kept back.
-fn environment(targets: &[Option<String>]) -> Environment {
-    Environment { targets: Targets::Named(targets.to_vec()), ..Environment::default() }
+/// What routes can name, and what expressions may take: what is given to a name that no target has is kept back.
+fn environment(targets: &[Option<String>], budget: &Budget) -> Environment {
+    let targets = Targets::Named(targets.to_vec());
+    Environment { targets, expressions: budget.clone(), ..Environment::default() }
 }
 
 /// The same settings with their chain files read again: all of them, or none where one has a mistake.
 pub fn reread(settings: &Settings, targets: &[Option<String>]) -> Result<Settings, Mistakes> {
     let mut mistakes = Mistakes::default();
-    let environment = environment(targets);
+    // The expressions of flags stay, and count.
+    let budget = Budget::with([&settings.allow_paths, &settings.deny_paths]);
+    let environment = environment(targets, &budget);
     let mut again = |file: &ChainFile| read(&file.path, &environment, &mut mistakes);
     let files = settings.files.iter().filter_map(&mut again).collect();
     let for_targets = settings.for_targets.iter().filter_map(|(of, file)| Some((*of, again(file)?))).collect();

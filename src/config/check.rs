@@ -4,10 +4,12 @@ use std::fmt::Display;
 use std::str::FromStr;
 use std::time::Duration;
 
-use regex::bytes::Regex;
+use regex_automata::util::syntax;
 
 use crate::capture::{self, CaptureError, Tunnel};
 use crate::journal::{self, JournalError, Origin};
+use crate::middleware::PatternSet;
+use crate::middleware::patterns::Budget;
 
 use super::mistakes::Mistakes;
 
@@ -27,15 +29,14 @@ pub(super) fn each<T, E: Display>(
 }
 
 /// Regular expressions over bytes.
-pub(super) fn regexes(flag: &str, typed: &[String], mistakes: &mut Mistakes) -> Vec<Regex> {
-    each(flag, typed, |typed| Regex::new(typed).map_err(|error| in_one_line(typed, &error)), mistakes)
-}
-
-/// The regex crate draws a picture of several lines; its last one says what is wrong.
-fn in_one_line(typed: &str, error: &regex::Error) -> String {
-    let text = error.to_string();
-    let why = text.lines().last().unwrap_or_default().trim_start_matches("error: ");
-    format!("`{typed}` is no regular expression: {why}")
+pub(super) fn regexes(flag: &str, typed: &[String], budget: &Budget, mistakes: &mut Mistakes) -> PatternSet {
+    let texts: Vec<&str> = typed.iter().map(String::as_str).collect();
+    PatternSet::compile(&texts, syntax::Config::new(), budget).unwrap_or_else(|all| {
+        for (_, why) in all {
+            mistakes.add(flag, why);
+        }
+        PatternSet::default()
+    })
 }
 
 /// Opens captures or recordings. Standard input is left alone while there is any other mistake: it may wait for a person to

@@ -264,7 +264,8 @@ pub fn inspect(typed: typed::Inspect) -> Result<InspectConfig, Mistakes> {
     let mut warnings = Vec::new();
     let view = inspect::view(&typed, &mut mistakes, &mut warnings);
     let status = parsed("--status", typed.status.as_deref(), &mut mistakes);
-    let select = chain::select(&typed.select, true, &mut mistakes, &mut warnings);
+    let select =
+        chain::select(&typed.select, true, &middleware::patterns::Budget::default(), &mut mistakes, &mut warnings);
     let capture = capture_settings(typed.capture, &mut mistakes);
     let summary = outputs::summary(typed.summary.as_deref(), &capture, &mut mistakes);
     let mode = outputs::mode(typed.mode.as_deref(), &mut mistakes);

@@ -512,3 +512,33 @@ fn a_chain_file_may_be_for_one_target_only() {
     assert!(config.middleware.of_target(0).is_none() && config.middleware.of_target(1).is_some());
     check(|typed| typed.middleware.filters = vec!["nobody=own.toml".into()], &["nobody=own.toml: cannot be read"]);
 }
+
+#[test]
+fn expressions_of_flags_and_of_files_count_together() {
+    // Texts that share no beginning: 2 MiB each, of which there are 64.
+    let texts = |from: u8| (from..from + 20).map(|n| char::from(n).to_string().repeat(64 << 10)).collect::<Vec<_>>();
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("chain.toml");
+    fs::write(&file, format!("[[link]]\ndrop = {{ path = ['{}'] }}\n", texts(b'a').join("','"))).unwrap();
+    let with_flags = |flags: &[String]| {
+        told(|typed| {
+            typed.select.deny_paths = flags.to_vec();
+            typed.middleware.filters = vec![file.clone()];
+        })
+    };
+    assert_eq!(with_flags(&[]), Vec::<String>::new());
+    let told = with_flags(&texts(b'A'));
+    assert_eq!(told.len(), 1, "{told:?}");
+    assert!(told[0].starts_with("--deny-path: `") && told[0].contains("64 MiB of all of a run"), "{told:?}");
+    // Read again, files count beside the flags.
+    let config = config(|typed| {
+        typed.select.deny_paths = texts(b'A');
+        let small = folder.path().join("small.toml");
+        fs::write(&small, "[[link]]\ndrop = { path = '^/a' }\n").unwrap();
+        typed.middleware.filters = vec![small];
+    });
+    assert!(reread(&config.middleware, &[None]).is_ok());
+    fs::copy(&file, folder.path().join("small.toml")).unwrap();
+    let told = reread(&config.middleware, &[None]).unwrap_err().to_string();
+    assert!(told.contains("small.toml:2:") && told.contains("64 MiB of all of a run"), "{told}");
+}

@@ -9,6 +9,7 @@ use regex::bytes::Regex;
 
 use super::condition::media_type;
 use super::json::{self, JsonEdit};
+use super::patterns::steps_of_one;
 use super::{Context, Link, Template};
 use crate::exchange::{Framing, Outcome, Request};
 
@@ -17,21 +18,25 @@ use crate::exchange::{Framing, Outcome, Request};
 pub struct ReplaceBody {
     regex: Regex,
     with: Template,
+    /// What a byte costs that is searched.
+    steps: u64,
 }
 
 impl ReplaceBody {
     /// Replaces every match of `regex` in a body.
     #[must_use]
-    pub const fn new(regex: Regex, with: Template) -> Self {
-        Self { regex, with }
+    pub fn new(regex: Regex, with: Template) -> Self {
+        let steps = steps_of_one(&regex);
+        Self { regex, with, steps }
     }
 }
 
 impl Link for ReplaceBody {
     fn apply(&mut self, request: &mut Request, context: &mut Context) -> Result<(), Outcome> {
-        let Some(body) = request.body.content().filter(|body| self.regex.is_match(body)) else {
+        let Some(body) = request.body.content() else { return Ok(()) };
+        if !context.may_search(self.steps.saturating_mul(body.len() as u64)) || !self.regex.is_match(&body) {
             return Ok(());
-        };
+        }
         if is_coded(request, context) {
             context.bodies.coded += 1;
             return Ok(());

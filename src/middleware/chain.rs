@@ -5,7 +5,7 @@
 //! they cost no place in a sample, and their count is the number that `--allow-writes` would let pass.
 
 use super::condition::Condition;
-use super::context::{BodyCounts, Context};
+use super::context::{BODY_SEARCH, BodyCounts, Context};
 use super::sample::SampleCounts;
 use super::spec::{Action, Spec};
 use super::{Dial, Filter, Limiter, Link, Rewrite, SampleKey, Sampler, Settings, filter};
@@ -209,13 +209,23 @@ fn may_write(allowed: Option<&[Condition]>, request: &Request, context: &mut Con
     let Some(allowed) = allowed else { return Ok(()) };
     let passes =
         !filter::is_write(context.method(request)) || allowed.iter().any(|condition| condition.holds(request, context));
+    searched(context)?;
     if passes { Ok(()) } else { Err(Outcome::filtered(filter::WRITES)) }
+}
+
+/// Ends a request of which a body was not searched that should have been.
+fn searched(context: &Context) -> Result<(), Outcome> {
+    if context.is_unsearched() { Err(Outcome::filtered(BODY_SEARCH)) } else { Ok(()) }
 }
 
 fn pass(links: &mut [Placed], request: &mut Request, context: &mut Context) -> Result<(), Outcome> {
     for placed in links {
-        if placed.when.holds(request, context) {
+        let holds = placed.when.holds(request, context);
+        // What may be in a body that was not searched decides nothing: it goes nowhere.
+        searched(context)?;
+        if holds {
             placed.link.apply(request, context)?;
+            searched(context)?;
         }
     }
     Ok(())
@@ -309,7 +319,7 @@ mod tests {
             "[[link]]\nreplace-header = { X = { match = \"1\", with = \"2\" } }\n",
         ]);
         settings.set_headers = vec![("Y".to_owned(), "3".to_owned())];
-        settings.deny_paths = vec!["^/no".parse().unwrap()];
+        settings.deny_paths = crate::middleware::PatternSet::new(["^/no"]).unwrap();
         let mut request = get("");
         Chain::new(&settings).apply(&mut request).unwrap();
         assert_eq!(request.head.as_bytes(), b"GET / HTTP/1.1\r\nX: 2\r\nY: 3\r\n\r\n");

@@ -4,12 +4,13 @@
 //! what is asked for is a no.
 
 use std::borrow::Cow;
+use std::collections::HashSet;
 use std::net::IpAddr;
 
 use ipnet::IpNet;
-use regex::bytes::{Regex, RegexSet};
+use regex::bytes::Regex;
 
-use super::{Context, cookies, filter, params};
+use super::{Context, PatternSet, cookies, filter, params};
 use crate::exchange::Request;
 
 /// Tests that all have to hold; without any it holds for every request.
@@ -25,9 +26,9 @@ pub enum Test {
     /// The method, exactly.
     Method(Vec<String>),
     /// Path and query.
-    Path(Patterns),
+    Path(PatternSet),
     /// The host without port.
-    Host(Vec<HostPattern>),
+    Host(HostSet),
     /// The network of the client.
     Client(Vec<IpNet>),
     /// A header.
@@ -37,7 +38,7 @@ pub enum Test {
     /// A query parameter, decoded.
     Param(Named),
     /// The content of the body, transfer coding removed.
-    Body(Patterns),
+    Body(PatternSet),
     /// The body has more bytes than this.
     BodyOver(u64),
     /// The body has fewer bytes than this.
@@ -70,13 +71,12 @@ pub enum Value {
     Matches(Regex),
 }
 
-/// One expression, or several that are looked for in one pass.
-#[derive(Clone, Debug)]
-pub enum Patterns {
-    /// One.
-    One(Regex),
-    /// Any of these.
-    Any(RegexSet),
+/// Hosts of a list: looked up, however many there are.
+#[derive(Clone, Debug, Default)]
+pub struct HostSet {
+    names: HashSet<Box<[u8]>>,
+    /// Domains that hosts are below of.
+    domains: HashSet<Box<[u8]>>,
 }
 
 /// `a.example`, or `*.a.example` for every host below it.
@@ -121,11 +121,8 @@ impl Test {
     fn holds(&self, request: &Request, context: &Context) -> bool {
         match self {
             Self::Method(methods) => methods.iter().any(|method| method.as_bytes() == context.method(request)),
-            Self::Path(patterns) => patterns.are_in(context.path_and_query(request)),
-            Self::Host(hosts) => {
-                let host = filter::request_host(context.fields(request));
-                hosts.iter().any(|pattern| pattern.is(host))
-            }
+            Self::Path(patterns) => patterns.is_match(context.path_and_query(request)),
+            Self::Host(hosts) => hosts.has(filter::request_host(context.fields(request))),
             Self::Client(networks) => is_within(request.client.ip(), networks),
             Self::Header(named) => named.asks(context.fields(request).get_all(&named.name).map(Cow::Borrowed)),
             Self::Cookie(named) => {
@@ -139,7 +136,9 @@ impl Test {
                     Cow::Owned(text) => Cow::Owned(text.into_bytes()),
                 }))
             }
-            Self::Body(patterns) => request.body.content().is_some_and(|content| patterns.are_in(&content)),
+            Self::Body(patterns) => request.body.content().is_some_and(|content| {
+                context.may_search(patterns.steps(content.len())) && patterns.is_match(&content)
+            }),
             Self::BodyOver(bytes) => request.body.len > *bytes,
             Self::BodyUnder(bytes) => request.body.len < *bytes,
             Self::ContentType(types) => {
@@ -179,14 +178,30 @@ impl Named {
     }
 }
 
-impl Patterns {
-    /// Whether one of them matches somewhere in `text`.
-    #[must_use]
-    pub fn are_in(&self, text: &[u8]) -> bool {
-        match self {
-            Self::One(regex) => regex.is_match(text),
-            Self::Any(set) => set.is_match(text),
+impl FromIterator<HostPattern> for HostSet {
+    fn from_iter<I: IntoIterator<Item = HostPattern>>(all: I) -> Self {
+        let mut set = Self::default();
+        for HostPattern { name, below } in all {
+            let name = filter::lower(name.as_bytes()).into_vec().into();
+            if below {
+                set.domains.insert(name)
+            } else {
+                set.names.insert(name)
+            };
         }
+        set
+    }
+}
+
+impl HostSet {
+    fn has(&self, host: &[u8]) -> bool {
+        let host = filter::lower(host);
+        let is_below = || {
+            // Before the dot there has to be something.
+            memchr::memchr_iter(b'.', &host)
+                .any(|dot| dot > 0 && host.get(dot + 1..).is_some_and(|domain| self.domains.contains(domain)))
+        };
+        self.names.contains(&*host) || !self.domains.is_empty() && is_below()
     }
 }
 
@@ -196,18 +211,6 @@ impl HostPattern {
         let below = typed.strip_prefix("*.");
         let name = filter::host(below.unwrap_or(typed))?;
         Ok(Self { name: filter::without_brackets(&name).to_owned(), below: below.is_some() })
-    }
-
-    fn is(&self, host: &[u8]) -> bool {
-        if !self.below {
-            return host.eq_ignore_ascii_case(self.name.as_bytes());
-        }
-        let Some(cut) = host.len().checked_sub(self.name.len() + 1) else { return false };
-        let (before, domain) = host.split_at(cut);
-        !before.is_empty()
-            && domain
-                .split_first()
-                .is_some_and(|(dot, rest)| *dot == b'.' && rest.eq_ignore_ascii_case(self.name.as_bytes()))
     }
 }
 

@@ -2,11 +2,18 @@
 //!
 //! In goes a request and when it is due; out come cheap answers to what links ask most often. Nothing is decided here.
 
+use std::cell::Cell;
 use std::sync::Arc;
 
 use super::lines::Lines;
 use crate::exchange::{Head, Request, Timestamp, path_and_query};
 use crate::head::Names;
+
+/// Steps that the bodies of one request are searched by a chain: a byte is one, and more for a large expression. What
+/// would take more is kept back, see [`BODY_SEARCH`].
+pub const MAX_STEPS: u64 = 16 << 20;
+/// The rule under which a request ends whose body would have taken too long to search.
+pub const BODY_SEARCH: &str = "body-search";
 
 /// Who runs, for values that name the run and for pseudonyms.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -62,6 +69,10 @@ pub struct Context {
     pub route: Option<Arc<str>>,
     /// The request's place in the last sample: what is in a smaller one has a lower place.
     pub place: Option<u64>,
+    /// Steps that bodies may still be searched, see [`MAX_STEPS`].
+    steps: Cell<u64>,
+    /// Whether a body was not searched that should have been.
+    unsearched: Cell<bool>,
     lines: Lines,
     /// Whether `lines` are those of the request at hand.
     is_read: bool,
@@ -87,6 +98,8 @@ impl Context {
             targets: None,
             route: None,
             place: None,
+            steps: Cell::new(MAX_STEPS),
+            unsearched: Cell::new(false),
             lines: Lines::default(),
             is_read: false,
             captured: Head::default(),
@@ -111,8 +124,26 @@ impl Context {
         self.targets = None;
         self.route = None;
         self.place = None;
+        self.steps.set(MAX_STEPS);
+        self.unsearched.set(false);
         self.keeps_captured = false;
         self.is_read = false;
+    }
+
+    /// Whether a body may be searched for so many steps, which are counted. Once it may not, the request is to end: nobody
+    /// knows what is in it.
+    pub(super) fn may_search(&self, steps: u64) -> bool {
+        let left = self.steps.get().checked_sub(steps);
+        match left {
+            Some(left) => self.steps.set(left),
+            None => self.unsearched.set(true),
+        }
+        left.is_some()
+    }
+
+    /// Whether a body was not searched that should have been.
+    pub(super) fn is_unsearched(&self) -> bool {
+        self.unsearched.get()
     }
 
     /// Where the parts of its head stand.

@@ -3,10 +3,12 @@
 //! In goes a request, out comes the same request or `Filtered` with the name of the first rule that it broke.
 //! Nothing is changed here.
 
-use regex::bytes::Regex;
+use std::collections::HashSet;
+
+use smallvec::SmallVec;
 
 use super::context::Fields;
-use super::{Context, Link, Settings};
+use super::{Context, Link, PatternSet, Settings};
 use crate::exchange::{Outcome, Request};
 use crate::head::is_passed_over;
 
@@ -30,9 +32,9 @@ pub const UPGRADE: &str = "upgrade";
 #[derive(Clone, Debug)]
 pub struct Filter {
     methods: Vec<String>,
-    hosts: Vec<String>,
-    allow: Vec<Regex>,
-    deny: Vec<Regex>,
+    hosts: HashSet<Box<[u8]>>,
+    allow: PatternSet,
+    deny: PatternSet,
     writes: bool,
 }
 
@@ -42,7 +44,11 @@ impl Filter {
     pub fn new(settings: &Settings) -> Self {
         Self {
             methods: settings.allow_methods.clone(),
-            hosts: settings.allow_hosts.iter().map(|host| without_brackets(host).to_owned()).collect(),
+            hosts: settings
+                .allow_hosts
+                .iter()
+                .map(|host| lower(without_brackets(host).as_bytes()).into_vec().into())
+                .collect(),
             allow: settings.allow_paths.clone(),
             deny: settings.deny_paths.clone(),
             writes: settings.allow_writes,
@@ -65,20 +71,20 @@ impl Filter {
         first_broken([
             (ALLOW_METHOD, !self.methods.is_empty() && !self.methods.iter().any(|m| m.as_bytes() == method)),
             (ALLOW_HOST, !self.hosts.is_empty() && !self.allows_host(request)),
-            (ALLOW_PATH, !self.allow.is_empty() && !self.allow.iter().any(|re| re.is_match(path))),
-            (DENY_PATH, self.deny.iter().any(|re| re.is_match(path))),
+            (ALLOW_PATH, !self.allow.is_empty() && !self.allow.is_match(path)),
+            (DENY_PATH, self.deny.is_match(path)),
         ])
     }
 
     /// Whether every request passes that could be replayed.
     #[must_use]
-    pub const fn is_empty(&self) -> bool {
+    pub fn is_empty(&self) -> bool {
         self.methods.is_empty() && self.hosts.is_empty() && self.allow.is_empty() && self.deny.is_empty()
     }
 
     fn allows_host(&self, request: &Request) -> bool {
         let host = request_host(Fields::of(&request.head));
-        self.hosts.iter().any(|allowed| host.eq_ignore_ascii_case(allowed.as_bytes()))
+        self.hosts.contains(&*lower(host))
     }
 }
 
@@ -139,6 +145,11 @@ pub(super) fn without_brackets(host: &str) -> &str {
     host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(host)
 }
 
+/// A host in small letters, by which it is looked up.
+pub(super) fn lower(host: &[u8]) -> SmallVec<[u8; 64]> {
+    host.iter().map(u8::to_ascii_lowercase).collect()
+}
+
 /// The host that was asked, without its port; empty where none was named.
 pub(super) fn request_host(fields: Fields<'_>) -> &[u8] {
     host_of(authority_of(fields.target()).or_else(|| fields.get("host")).unwrap_or_default())
@@ -191,8 +202,8 @@ mod tests {
         all.iter().map(|word| (*word).to_owned()).collect()
     }
 
-    fn regexes(all: &[&str]) -> Vec<Regex> {
-        all.iter().map(|re| Regex::new(re).unwrap()).collect()
+    fn regexes(all: &[&str]) -> PatternSet {
+        PatternSet::new(all.iter().copied()).unwrap()
     }
 
     #[test]

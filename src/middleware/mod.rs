@@ -8,8 +8,6 @@
 //! A request that passes unchanged costs no allocation (but for the keys of samples and limits, whose tables grow now
 //! and then, and for bodies in chunks that an expression has to look at).
 
-use regex::bytes::Regex;
-
 use crate::exchange::{Outcome, Request};
 
 pub mod body;
@@ -31,6 +29,7 @@ pub mod mark;
 pub mod pair;
 mod params;
 pub mod path;
+pub mod patterns;
 pub mod redact;
 pub mod rewrite;
 pub mod route;
@@ -49,6 +48,7 @@ pub use filter::Filter;
 pub use key::SampleKey;
 pub use limit::{Limiter, Limits};
 pub use mark::Mark;
+pub use patterns::PatternSet;
 pub use rewrite::Rewrite;
 pub use sample::{Sampler, Share};
 pub use selection::Selection;
@@ -78,9 +78,9 @@ pub struct Settings {
     /// Methods that pass; empty: all.
     pub allow_methods: Vec<String>,
     /// A path-and-query matching any of these passes; empty: all.
-    pub allow_paths: Vec<Regex>,
+    pub allow_paths: PatternSet,
     /// A path-and-query matching any of these ends.
-    pub deny_paths: Vec<Regex>,
+    pub deny_paths: PatternSet,
     /// Hosts that pass, without port, compared without case; empty: all.
     pub allow_hosts: Vec<String>,
     /// Whether methods other than GET, HEAD and OPTIONS pass.

@@ -10,11 +10,10 @@ use std::collections::HashSet;
 use std::path::Path;
 use std::sync::Arc;
 
-use regex_automata::meta::Regex;
 use regex_automata::util::syntax;
-use regex_automata::{Anchored, Input};
 
 use super::context::Fields;
+use super::patterns::{Budget, MAX_LIST, PatternSet, short_enough};
 use super::{Context, Link, filter, params};
 use crate::bounded;
 use crate::exchange::{Outcome, Request};
@@ -22,13 +21,9 @@ use crate::exchange::{Outcome, Request};
 /// The rule under which a request ends that belongs to no target of the run.
 pub const ROUTE: &str = "route";
 /// Most routes of one map; a longer one is a mistake.
-pub const MAX_ROUTES: usize = 100_000;
+pub const MAX_ROUTES: usize = MAX_LIST;
 /// Largest file of a map, in bytes; a larger one is a mistake.
 const MAX_MAP_BYTES: usize = 16 << 20;
-/// What one map may take as a machine, in bytes; a larger one is a mistake.
-const MAX_MACHINE_BYTES: usize = 256 << 20;
-/// What the states of a machine may take that are met on the way, in bytes; past it they are forgotten and found anew.
-const CACHE_BYTES: usize = 16 << 20;
 
 /// What the expressions look at.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -65,15 +60,21 @@ pub enum RouteError {
         /// Why not.
         why: String,
     },
-    /// There are too many, or they are too large together.
-    #[error("the map is too large: at most {MAX_ROUTES} lines, and {} MiB once they are compiled", MAX_MACHINE_BYTES >> 20)]
+    /// It cannot be compiled.
+    #[error("{why}")]
+    Compiled {
+        /// Why not.
+        why: String,
+    },
+    /// There are too many.
+    #[error("the map is too large: at most {MAX_ROUTES} lines")]
     TooLarge,
 }
 
 /// A map: expressions in order, and the value of each.
 #[derive(Clone, Debug)]
 pub struct RouteMap {
-    machine: Regex,
+    machine: PatternSet,
     values: Vec<Arc<str>>,
     on: On,
 }
@@ -81,7 +82,13 @@ pub struct RouteMap {
 impl RouteMap {
     /// Reads a map. Every mistake comes with its line, from 1.
     pub fn parse(text: &str, on: On) -> Result<Self, Vec<(usize, RouteError)>> {
+        Self::within(text, on, &Budget::default())
+    }
+
+    /// Reads a map whose expressions count in `budget`.
+    pub fn within(text: &str, on: On, budget: &Budget) -> Result<Self, Vec<(usize, RouteError)>> {
         let (mut patterns, mut values, mut mistakes) = (Vec::new(), Vec::new(), Vec::new());
+        let mut places = Vec::new();
         for (line, text) in (1..).zip(text.lines()).map(|(line, text)| (line, text.trim())) {
             if text.is_empty() || text.starts_with('#') {
                 continue;
@@ -90,6 +97,7 @@ impl RouteMap {
                 Ok((pattern, value)) => {
                     patterns.push(pattern);
                     values.push(Arc::from(value));
+                    places.push(line);
                 }
                 Err(error) => mistakes.push((line, error)),
             }
@@ -100,7 +108,10 @@ impl RouteMap {
         if patterns.len() > MAX_ROUTES {
             return Err(vec![(1, RouteError::TooLarge)]);
         }
-        let machine = machine(&patterns).ok_or_else(|| vec![(1, RouteError::TooLarge)])?;
+        let machine = PatternSet::compile(&patterns, as_bytes(), budget).map_err(|all| -> Vec<_> {
+            let line = |at: usize| places.get(at).copied().unwrap_or(1);
+            all.into_iter().map(|(at, why)| (line(at), RouteError::Compiled { why })).collect()
+        })?;
         Ok(Self { machine, values, on })
     }
 
@@ -123,9 +134,7 @@ impl RouteMap {
                 buffer
             }
         };
-        // Every expression begins at the beginning, see `anywhere`: then the first in order that matches is the one.
-        let input = Input::new(text).anchored(Anchored::Yes);
-        self.machine.search_half(&input).map(|found| found.pattern().as_usize())
+        self.machine.first(text)
     }
 }
 
@@ -231,15 +240,17 @@ impl Targets {
 }
 
 /// A map from a file. A mistake is told with its line; line 0 is the file itself.
-pub fn read(path: &Path, on: On) -> Result<RouteMap, Vec<(usize, String)>> {
+pub fn read(path: &Path, on: On, budget: &Budget) -> Result<RouteMap, Vec<(usize, String)>> {
     let text = bounded::read_text(path, "a map", MAX_MAP_BYTES).map_err(|error| vec![(0, error.to_string())])?;
-    RouteMap::parse(&text, on).map_err(|all| all.into_iter().map(|(line, error)| (line, error.to_string())).collect())
+    RouteMap::within(&text, on, budget)
+        .map_err(|all| all.into_iter().map(|(line, error)| (line, error.to_string())).collect())
 }
 
 /// Expression and value of a line.
-fn route(line: &str) -> Result<(String, &str), RouteError> {
+fn route(line: &str) -> Result<(&str, &str), RouteError> {
     let (pattern, rest) = line.split_once([' ', '\t']).ok_or_else(|| RouteError::NoValue { line: line.to_owned() })?;
     let value = rest.split_whitespace().next().unwrap_or_default();
+    short_enough(pattern).map_err(|why| RouteError::Compiled { why })?;
     if let Some(why) = only_pcre(pattern) {
         return Err(RouteError::OnlyPcre { pattern: pattern.to_owned(), why });
     }
@@ -248,23 +259,12 @@ fn route(line: &str) -> Result<(String, &str), RouteError> {
         why: error.to_string().lines().last().unwrap_or_default().trim_start_matches("error: ").to_owned(),
     };
     syntax::parse_with(pattern, &as_bytes()).map_err(|error| pattern_error(&error))?;
-    Ok((anywhere(pattern), value))
-}
-
-/// The expression, beginning at the beginning: what comes before it is whatever is shortest.
-fn anywhere(pattern: &str) -> String {
-    format!("(?s-u:.*?)(?:{pattern})")
+    Ok((pattern, value))
 }
 
 /// Expressions look at bytes, as those of `HAProxy` do: `.` is one byte, `\d` a digit of ASCII.
 fn as_bytes() -> syntax::Config {
     syntax::Config::new().utf8(false).unicode(false)
-}
-
-fn machine(patterns: &[String]) -> Option<Regex> {
-    let config =
-        Regex::config().utf8_empty(false).nfa_size_limit(Some(MAX_MACHINE_BYTES)).hybrid_cache_capacity(CACHE_BYTES);
-    Regex::builder().configure(config).syntax(as_bytes()).build_many(patterns).ok()
 }
 
 /// What of an expression PCRE alone knows. Escapes and classes are skipped as PCRE would.
@@ -410,6 +410,8 @@ mod tests {
         assert!(told[0].starts_with("1: `^/a` has no value"), "{told:?}");
         assert!(told[1].starts_with("2: `^/(b` is no regular expression: unclosed group"), "{told:?}");
         assert_eq!(told.len(), 2);
+        let mistakes = RouteMap::parse(&format!("^/a new\n{} new\n", "a".repeat(70_000)), On::Path).unwrap_err();
+        assert!(mistakes[0].0 == 2 && mistakes[0].1.to_string().contains("a…` is too long"), "{mistakes:?}");
     }
 
     #[test]

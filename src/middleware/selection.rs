@@ -72,7 +72,7 @@ mod tests {
     #[test]
     fn the_same_requests_pass_as_in_a_replay_that_allows_writes() {
         let settings = Settings {
-            deny_paths: vec!["^/a3".parse().unwrap()],
+            deny_paths: crate::middleware::PatternSet::new(["^/a3"]).unwrap(),
             sample: Share(0.5),
             allow_writes: true,
             ..Settings::default()

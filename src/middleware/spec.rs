@@ -128,7 +128,8 @@ struct Gate {
 
 impl Link for Gate {
     fn apply(&mut self, request: &mut Request, context: &mut Context) -> Result<(), Outcome> {
-        if self.condition.holds(request, context) == self.ends_on {
+        // A body that was not searched ends the request in the chain.
+        if self.condition.holds(request, context) == self.ends_on && !context.is_unsearched() {
             return Err(Outcome::Filtered(self.rule.clone().into()));
         }
         Ok(())

@@ -235,7 +235,7 @@ pub(crate) mod tests {
     #[test]
     fn what_is_kept_back_ends_under_its_outcome_and_its_answer_counts_nowhere() {
         let settings = Settings {
-            allow_paths: vec!["^/a".parse().unwrap()],
+            allow_paths: crate::middleware::PatternSet::new(["^/a"]).unwrap(),
             sample: Share(0.5),
             sample_by: SampleKey::Param("u".to_owned()),
             ..Settings::default()

@@ -1,11 +1,11 @@
 //! Conditions: `{ path = "^/v2/", method = ["GET", "HEAD"] }`.
 
 use ipnet::IpNet;
-use regex::bytes::RegexSetBuilder;
+use regex_automata::util::syntax;
 
-use super::super::condition::{Condition, HostPattern, MediaType, Named, Patterns, Test, Value as Asked};
-use super::super::pair;
-use super::reader::{Reader, Table, Value, regex};
+use super::super::condition::{Condition, HostPattern, MediaType, Named, Test, Value as Asked};
+use super::super::{PatternSet, pair};
+use super::reader::{Reader, Table, Value};
 
 /// What a condition can ask.
 pub const QUESTIONS: [&str; 14] = [
@@ -24,8 +24,6 @@ pub const QUESTIONS: [&str; 14] = [
     "any",
     "not",
 ];
-/// Most expressions of one list together, in bytes of machine; a larger list is a mistake.
-const MAX_SET_BYTES: usize = 128 << 20;
 /// Most conditions within conditions; deeper ones are a mistake.
 const MAX_DEPTH: usize = 32;
 
@@ -77,7 +75,7 @@ fn test(key: &str, value: &Value<'_>, reader: &mut Reader<'_>, depth: usize) -> 
     Some(match key {
         "method" => Some(Test::Method(reader.each(value, method))),
         "path" => patterns(value, reader).map(Test::Path),
-        "host" => Some(Test::Host(reader.each(value, HostPattern::new))),
+        "host" => Some(Test::Host(reader.each(value, HostPattern::new).into_iter().collect())),
         "client" => Some(Test::Client(reader.each(value, network))),
         "content-type" => Some(Test::ContentType(reader.each(value, media_type))),
         "body" => patterns(value, reader).map(Test::Body),
@@ -105,14 +103,17 @@ fn list(value: &Value<'_>, reader: &mut Reader<'_>, depth: usize) -> Vec<Conditi
 }
 
 /// One expression, or several in one machine.
-fn patterns(value: &Value<'_>, reader: &mut Reader<'_>) -> Option<Patterns> {
-    let texts = reader.texts(value);
-    let read: Vec<_> = texts.iter().filter_map(|(text, span)| reader.keep(span.clone(), regex(text))).collect();
-    if read.len() <= 1 {
-        return read.into_iter().next().map(Patterns::One);
+fn patterns(value: &Value<'_>, reader: &mut Reader<'_>) -> Option<PatternSet> {
+    let (texts, spans): (Vec<_>, Vec<_>) = reader.texts(value).into_iter().unzip();
+    let set = PatternSet::compile(&texts, syntax::Config::new(), &reader.environment.expressions);
+    let mistakes = match set {
+        Ok(set) => return Some(set).filter(|set| !set.is_empty()),
+        Err(mistakes) => mistakes,
+    };
+    for (at, why) in mistakes {
+        reader.wrong(spans.get(at).cloned().unwrap_or_else(|| value.span()), why);
     }
-    let set = RegexSetBuilder::new(read.iter().map(regex::bytes::Regex::as_str)).size_limit(MAX_SET_BYTES).build();
-    reader.keep(value.span(), set.map_err(|_| "these expressions are too large together")).map(Patterns::Any)
+    None
 }
 
 /// `{ name = "expression", other = true, third = false }`.

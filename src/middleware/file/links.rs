@@ -372,7 +372,7 @@ fn route(value: &Value<'_>, reader: &mut Reader<'_>) -> Option<Router> {
     };
     let path = reader.folder().join(reader.text(map)?);
     let default = default.and_then(|default| reader.text(default));
-    match route::read(&path, on) {
+    match route::read(&path, on, &reader.environment.expressions) {
         Ok(read) => Some(Router::new(Arc::new(read), default, &reader.environment.targets)),
         Err(mistakes) => {
             for (line, message) in mistakes {

@@ -19,6 +19,7 @@ use std::path::{Path, PathBuf};
 
 use crate::bounded;
 
+use super::patterns::Budget;
 use super::route::Targets;
 use super::secret::Secrets;
 use super::spec::Spec;
@@ -62,13 +63,15 @@ pub struct Environment {
     pub secrets: Secrets,
     /// What routes can name.
     pub targets: Targets,
+    /// What its expressions may take.
+    pub expressions: Budget,
 }
 
 impl Environment {
     /// For looking at a file on a machine that has neither its secrets nor its targets.
     #[must_use]
     pub fn for_checks() -> Self {
-        Self { secrets: Secrets::Placeholders, targets: Targets::Any }
+        Self { secrets: Secrets::Placeholders, targets: Targets::Any, expressions: Budget::default() }
     }
 }
 

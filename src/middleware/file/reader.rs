@@ -5,18 +5,16 @@ use std::ops::Range;
 use std::path::Path;
 use std::str::FromStr;
 
-use regex::bytes::{Regex, RegexBuilder};
+use regex::bytes::Regex;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::super::Template;
+use super::super::patterns::MAX_LIST;
 use super::{Environment, Mistake, nearest, place};
 
 /// A value and where it stands.
 pub(super) type Value<'t> = Spanned<DeValue<'t>>;
-
-/// Largest machine that one regular expression may become, in bytes; a larger one is a mistake.
-const MAX_REGEX_BYTES: usize = 32 << 20;
 
 /// Collects mistakes while a file is read.
 pub(super) struct Reader<'a> {
@@ -160,6 +158,10 @@ impl<'a> Reader<'a> {
                 self.wrong(value.span(), "an empty list matches nothing and does nothing: put something into it");
                 return Vec::new();
             }
+            DeValue::Array(all) if all.len() > MAX_LIST => {
+                self.wrong(value.span(), format!("a list has {MAX_LIST} entries at most, and this one {}", all.len()));
+                return Vec::new();
+            }
             DeValue::Array(all) => all.iter().collect(),
             _ => vec![value],
         };
@@ -210,7 +212,7 @@ impl<'a> Reader<'a> {
     /// A regular expression over bytes.
     pub(super) fn regex(&mut self, value: &Value<'_>) -> Option<Regex> {
         let text = self.text(value)?;
-        self.keep(value.span(), regex(text))
+        self.keep(value.span(), self.environment.expressions.regex(text))
     }
 
     /// A value that may name the capture.
@@ -218,15 +220,6 @@ impl<'a> Reader<'a> {
         let text = self.text(value)?;
         self.keep(value.span(), Template::new(text))
     }
-}
-
-/// A regular expression, or why it is none in one line.
-pub(super) fn regex(text: &str) -> Result<Regex, String> {
-    RegexBuilder::new(text).size_limit(MAX_REGEX_BYTES).build().map_err(|error| {
-        let told = error.to_string();
-        let why = told.lines().last().unwrap_or_default().trim_start_matches("error: ");
-        format!("`{text}` is no regular expression: {why}")
-    })
 }
 
 fn kind(value: &DeValue<'_>) -> &'static str {
