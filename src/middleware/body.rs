@@ -10,6 +10,7 @@ use regex::bytes::Regex;
 use super::condition::media_type;
 use super::json::{self, JsonEdit};
 use super::patterns::steps_of_one;
+use super::template::MAX_REPLACED;
 use super::{Context, Link, Template};
 use crate::exchange::{Framing, Outcome, Request};
 
@@ -41,7 +42,15 @@ impl Link for ReplaceBody {
             context.bodies.coded += 1;
             return Ok(());
         }
+        // Now it is searched for every match, and all of the body is written anew.
+        if !context.may_search(self.steps.saturating_mul(body.len() as u64)) {
+            return Ok(());
+        }
         if let Some(new) = self.with.resolved(request, context).replace(&self.regex, &body) {
+            if new.len() > MAX_REPLACED {
+                context.keep_back();
+                return Ok(());
+            }
             set_body(request, context, new);
             context.bodies.changed += 1;
         }

@@ -313,6 +313,19 @@ mod tests {
     }
 
     #[test]
+    fn a_body_that_would_grow_without_a_bound_is_kept_back() {
+        for (with, bytes, fits) in [("b".repeat(400), 10 << 10, true), ("b".repeat(400), 200 << 10, false)] {
+            for (expression, with) in [("a", with.clone()), ("(a)", format!("${{1}}{with}"))] {
+                let text = format!("[[link]]\nreplace-body = {{ match = \"{expression}\", with = \"{with}\" }}\n");
+                let mut chain = Chain::new(&Settings { allow_writes: true, ..settings(&[&text]) });
+                let head = format!("POST / HTTP/1.1\r\nContent-Length: {bytes}\r\n\r\n");
+                let ended = chain.apply(&mut with_body(&head, &"a".repeat(bytes)));
+                assert_eq!(ended, if fits { Ok(()) } else { Err(Outcome::filtered(BODY_SEARCH)) }, "{expression}");
+            }
+        }
+    }
+
+    #[test]
     fn files_come_in_their_order_and_then_the_flags() {
         let mut settings = settings(&[
             "[[link]]\nset-header = { X = \"1\" }\n",

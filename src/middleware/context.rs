@@ -136,9 +136,14 @@ impl Context {
         let left = self.steps.get().checked_sub(steps);
         match left {
             Some(left) => self.steps.set(left),
-            None => self.unsearched.set(true),
+            None => self.keep_back(),
         }
         left.is_some()
+    }
+
+    /// Lets the request end: what its body holds, or would hold, cannot be known within bounds.
+    pub(super) fn keep_back(&self) {
+        self.unsearched.set(true);
     }
 
     /// Whether a body was not searched that should have been.

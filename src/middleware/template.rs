@@ -67,6 +67,8 @@ const VARIABLES: &str = "{client.ip}, {client.port}, {server.ip}, {server.port},
 
 /// Bytes by which a text mostly grows at most; one that grows by more costs another allocation.
 const ROOM: usize = 32;
+/// Longest text that replacing makes, in bytes, but for the last match.
+pub(super) const MAX_REPLACED: usize = 64 << 20;
 
 /// A piece of a value.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -207,7 +209,7 @@ impl Template {
     }
 
     /// `text` with every match of `regex` replaced; `None` where there is none. Of the capture only what is
-    /// [`Self::resolved`] is written.
+    /// [`Self::resolved`] is written. What becomes longer than [`MAX_REPLACED`] is cut anywhere behind it.
     #[must_use]
     pub fn replace(&self, regex: &Regex, text: &[u8]) -> Option<Vec<u8>> {
         if !self.pieces.iter().any(|piece| matches!(piece, Piece::Group(_))) {
@@ -222,6 +224,9 @@ impl Template {
         let mut found = false;
         for captures in regex.captures_iter(text) {
             let Some(whole) = captures.get(0) else { continue };
+            if out.len() > MAX_REPLACED {
+                return Some(out);
+            }
             out.extend_from_slice(text.get(end..whole.start()).unwrap_or_default());
             self.write(&mut out, &captures);
             end = whole.end();
@@ -238,6 +243,9 @@ impl Template {
         let mut out = Vec::with_capacity(text.len() + ROOM);
         let mut end = 0;
         for found in matches {
+            if out.len() > MAX_REPLACED {
+                return Some(out);
+            }
             out.extend_from_slice(text.get(end..found.start()).unwrap_or_default());
             for piece in &self.pieces {
                 if let Piece::Text(text) = piece {
