@@ -7,7 +7,7 @@ use std::hint::black_box;
 use criterion::{Criterion, criterion_group, criterion_main};
 use sha2::{Digest as _, Sha256};
 use shadowtap::exchange::{Digest, Head};
-use shadowtap::report::compare::{Bodies, Rules, Side, compare};
+use shadowtap::report::compare::{BodyKnowledge, CompareRules, ComparedResponse, compare};
 
 /// As many lines as an answer of a busy site has.
 const LINES: &str = "Date: Sat, 21 Nov 2026 20:15:00 GMT\r\nServer: nginx\r\nContent-Type: application/json\r\n\
@@ -29,8 +29,8 @@ fn answer(body: String) -> Answer {
 }
 
 impl Answer {
-    fn side(&self) -> Side<'_> {
-        Side {
+    fn side(&self) -> ComparedResponse<'_> {
+        ComparedResponse {
             status: 200,
             head: Some(&self.head),
             body_len: self.body.len() as u64,
@@ -63,24 +63,24 @@ fn programmes(edition: usize) -> String {
 }
 
 fn all(criterion: &mut Criterion) {
-    let rules = Rules::default();
-    let mut with_paths = Rules::default();
+    let rules = CompareRules::default();
+    let mut with_paths = CompareRules::default();
     for rule in ["json:$.generatedAt", "json:$..updatedAt", "json:$.programmes[*].score"] {
         with_paths.ignore(rule).expect("the rules of the benchmark are rules");
     }
     let (one, same, other) = (answer(programmes(0)), answer(programmes(0)), answer(programmes(1000)));
     let mut group = criterion.benchmark_group("compare");
     group.bench_function("status and headers", |bencher| {
-        bencher.iter(|| compare(&rules, b"HEAD", black_box(&one.side()), black_box(&same.side()), Bodies::Whole));
+        bencher.iter(|| compare(&rules, b"HEAD", black_box(&one.side()), black_box(&same.side()), BodyKnowledge::Whole));
     });
     group.bench_function("equal bodies", |bencher| {
-        bencher.iter(|| compare(&rules, b"GET", black_box(&one.side()), black_box(&same.side()), Bodies::Whole));
+        bencher.iter(|| compare(&rules, b"GET", black_box(&one.side()), black_box(&same.side()), BodyKnowledge::Whole));
     });
     group.bench_function("10 KB of JSON that differs", |bencher| {
-        bencher.iter(|| compare(&rules, b"GET", black_box(&one.side()), black_box(&other.side()), Bodies::Whole));
+        bencher.iter(|| compare(&rules, b"GET", black_box(&one.side()), black_box(&other.side()), BodyKnowledge::Whole));
     });
     group.bench_function("the same under rules", |bencher| {
-        bencher.iter(|| compare(&with_paths, b"GET", black_box(&one.side()), black_box(&other.side()), Bodies::Whole));
+        bencher.iter(|| compare(&with_paths, b"GET", black_box(&one.side()), black_box(&other.side()), BodyKnowledge::Whole));
     });
     group.finish();
 }

@@ -5,7 +5,7 @@ mod support;
 use std::hint::black_box;
 
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
-use shadowtap::http1::{Http1, Interest, Interests};
+use shadowtap::http1::{Http1, BodyPolicy, BodyPolicies};
 
 use support::{Capture, Chunks, Shape};
 
@@ -25,8 +25,8 @@ fn http1(c: &mut Criterion) {
     let chunks = Chunks::of(&segments);
     let mut group = c.benchmark_group("http1");
     group.throughput(Throughput::ElementsAndBytes { elements: capture.totals.exchanges, bytes: chunks.bytes() });
-    for (name, interest) in [("count", Interest::Count), ("hash", Interest::Hash), ("keep", Interest::Keep)] {
-        let interests = Interests { request_body: interest, response_body: interest };
+    for (name, interest) in [("count", BodyPolicy::Count), ("hash", BodyPolicy::Hash), ("keep", BodyPolicy::Keep)] {
+        let interests = BodyPolicies { request_body: interest, response_body: interest };
         group.bench_function(name, |b| {
             b.iter_batched(|| Http1::new(interests), |http1| parse(http1, &chunks), BatchSize::PerIteration);
         });

@@ -8,19 +8,19 @@ use std::sync::Arc;
 
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 use shadowtap::exchange::Event;
-use shadowtap::http1::{Http1, Interest, Interests};
-use shadowtap::journal::{EventSource as _, JournalSource, Recorder, Rotation, Target};
+use shadowtap::http1::{Http1, BodyPolicy, BodyPolicies};
+use shadowtap::journal::{EventSource as _, RecordingSource, Recorder, Rotation, OutputPath};
 
 use support::{Capture, Chunks, Shape};
 
 /// Exchanges with a response of 2 KB.
 const EXCHANGES: u64 = 20_000;
 
-fn events(interest: Interest) -> Vec<Event> {
+fn events(interest: BodyPolicy) -> Vec<Event> {
     let capture = Capture::new(&Shape { exchanges: EXCHANGES, body: 2_000, ..Shape::default() });
     let frames = capture.frames();
     let segments = frames.segments();
-    let mut http1 = Http1::new(Interests { request_body: interest, response_body: interest });
+    let mut http1 = Http1::new(BodyPolicies { request_body: interest, response_body: interest });
     let mut events = Vec::new();
     for chunk in Chunks::of(&segments).iter() {
         http1.take(chunk, &mut |event| events.push(event));
@@ -32,7 +32,7 @@ fn events(interest: Interest) -> Vec<Event> {
 fn write(events: &[Event], name: &str) -> Vec<u8> {
     let folder = tempfile::tempdir().expect("a directory can be made");
     let path = folder.path().join(name);
-    let mut recorder = Recorder::new(Target::new(&path).expect("it is a name"), Rotation::default());
+    let mut recorder = Recorder::new(OutputPath::new(&path).expect("it is a name"), Rotation::default());
     for event in events {
         recorder.event(event.clone());
     }
@@ -41,7 +41,7 @@ fn write(events: &[Event], name: &str) -> Vec<u8> {
 }
 
 fn journal(c: &mut Criterion) {
-    let events = events(Interest::Keep);
+    let events = events(BodyPolicy::Keep);
     let names = ["a.gor", "a.gor.gz", "a.gor.zst", "a.jsonl"];
     let mut group = c.benchmark_group("journal/write");
     group.throughput(Throughput::Elements(EXCHANGES));
@@ -52,7 +52,7 @@ fn journal(c: &mut Criterion) {
             let fresh = || {
                 run += 1;
                 let path = folder.path().join(format!("{number}-{run}-{name}"));
-                let target = Target::new(&path).expect("it is a name");
+                let target = OutputPath::new(&path).expect("it is a name");
                 (Recorder::new(target, Rotation::default()), path)
             };
             let record = |(mut recorder, path): (Recorder, std::path::PathBuf)| {
@@ -68,7 +68,7 @@ fn journal(c: &mut Criterion) {
     group.finish();
 
     let mut group = c.benchmark_group("journal/read");
-    let count = Interests { request_body: Interest::Keep, response_body: Interest::Count };
+    let count = BodyPolicies { request_body: BodyPolicy::Keep, response_body: BodyPolicy::Count };
     for name in names {
         let bytes: Arc<[u8]> = write(&events, name).into();
         // A line is one record, .gor has two an exchange.
@@ -76,7 +76,7 @@ fn journal(c: &mut Criterion) {
         group.bench_function(name, |b| {
             b.iter(|| {
                 let file = Box::new(Cursor::new(Arc::clone(&bytes)));
-                let mut source = JournalSource::read(name, file, None).expect("it is a recording");
+                let mut source = RecordingSource::read(name, file, None).expect("it is a recording");
                 source.set_interests(count);
                 while let Some(event) = source.next() {
                     black_box(event);

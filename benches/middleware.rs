@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use criterion::{BatchSize, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use shadowtap::exchange::Request;
-use shadowtap::middleware::route::{Decision, On, RouteMap, Router, Targets};
+use shadowtap::middleware::route::{RouteDecision, MatchInput, RouteMap, Router, TargetNames};
 
 /// Requests of one measurement: enough for the clock not to count.
 const REQUESTS: usize = 1000;
@@ -44,8 +44,8 @@ fn router(routes: usize) -> Router {
         })
         .chain(["^/v2/programs/ new".to_owned()])
         .collect();
-    let map = RouteMap::parse(&lines.join("\n"), On::Path).expect("the map is well written");
-    Router::new(Arc::new(map), None, &Targets::Any)
+    let map = RouteMap::parse(&lines.join("\n"), MatchInput::Path).expect("the map is well written");
+    Router::new(Arc::new(map), None, &TargetNames::Any)
 }
 
 fn routes(c: &mut Criterion) {
@@ -54,7 +54,7 @@ fn routes(c: &mut Criterion) {
     for routes in [10, 100, 1000, 10_000] {
         let mut router = router(routes);
         group.bench_function(BenchmarkId::from_parameter(routes), |b| {
-            b.iter(|| assert!(matches!(router.route(black_box(&request)), Decision::To { .. })));
+            b.iter(|| assert!(matches!(router.route(black_box(&request)), RouteDecision::To { .. })));
         });
     }
 }

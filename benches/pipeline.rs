@@ -9,19 +9,19 @@ use std::hint::black_box;
 use criterion::{BatchSize, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use shadowtap::capture::{Settings, Source as _};
 use shadowtap::exchange::Event;
-use shadowtap::http1::{Interest, Interests};
+use shadowtap::http1::{BodyPolicy, BodyPolicies};
 use shadowtap::pipeline::Tap;
 
 use support::{Capture, Frames, Shape};
 
 /// What `inspect` asks for without `--json`, what it asks for with it, and what `replay` asks for.
-const USES: [(&str, Interests); 3] = [
-    ("count", Interests { request_body: Interest::Count, response_body: Interest::Count }),
-    ("hash", Interests { request_body: Interest::Hash, response_body: Interest::Hash }),
-    ("replay", Interests { request_body: Interest::Keep, response_body: Interest::Hash }),
+const USES: [(&str, BodyPolicies); 3] = [
+    ("count", BodyPolicies { request_body: BodyPolicy::Count, response_body: BodyPolicy::Count }),
+    ("hash", BodyPolicies { request_body: BodyPolicy::Hash, response_body: BodyPolicy::Hash }),
+    ("replay", BodyPolicies { request_body: BodyPolicy::Keep, response_body: BodyPolicy::Hash }),
 ];
 
-fn tap(interests: Interests) -> Tap {
+fn tap(interests: BodyPolicies) -> Tap {
     Tap::new(&Settings::default(), interests).expect("there is no filter that could not compile")
 }
 
@@ -100,14 +100,14 @@ fn open_connections(c: &mut Criterion) {
         // Counted once: where the frames are cut some are under way.
         let mut exchanges = 0;
         let mut count = |event| exchanges += u64::from(matches!(event, Event::Request(_)));
-        let mut warm = tap(Interests::default());
+        let mut warm = tap(BodyPolicies::default());
         feed(&mut warm, &early, &mut drop_event);
         feed(&mut warm, &late, &mut count);
         group.throughput(Throughput::ElementsAndBytes { elements: exchanges, bytes: late.bytes() });
         group.bench_function(BenchmarkId::from_parameter(connections), |b| {
             b.iter_batched(
                 || {
-                    let mut tap = tap(Interests::default());
+                    let mut tap = tap(BodyPolicies::default());
                     feed(&mut tap, &early, &mut drop_event);
                     tap
                 },

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 use shadowtap::pipeline::{self, Progress, Run};
-use shadowtap::replay::{ClientChoice, Pace, Settings};
+use shadowtap::replay::{ClientChoice, Pace, SendSettings};
 
 use support::{Capture, Shape};
 
@@ -48,12 +48,12 @@ fn serve(mut stream: TcpStream) {
 }
 
 fn run(capture: &Capture, target: SocketAddr, client: ClientChoice) -> Run {
-    let target = Settings {
+    let target = SendSettings {
         client,
         pace: Pace::Max,
         // Few enough that a thread for each does not become what is measured.
         max_in_flight: 64,
-        ..Settings::new(format!("http://{target}").parse().expect("an address makes a URL"))
+        ..SendSettings::new(format!("http://{target}").parse().expect("an address makes a URL"))
     };
     Run { targets: vec![target], ..Run::of_files(Box::new(capture.open())) }
 }

@@ -67,14 +67,14 @@ impl fmt::Display for Timestamp {
 /// A text that is no value of its kind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("not {0}")]
-pub struct NotOne(&'static str);
+pub struct ParseValueError(&'static str);
 
 /// RFC 3339, in whichever zone, from 1970 on.
 impl std::str::FromStr for Timestamp {
-    type Err = NotOne;
+    type Err = ParseValueError;
 
-    fn from_str(text: &str) -> Result<Self, NotOne> {
-        let error = NotOne("an instant such as 2026-11-21T20:15:00.000000001Z");
+    fn from_str(text: &str) -> Result<Self, ParseValueError> {
+        let error = ParseValueError("an instant such as 2026-11-21T20:15:00.000000001Z");
         let instant: jiff::Timestamp = text.parse().map_err(|_| error)?;
         u64::try_from(instant.as_nanosecond()).map(Self).map_err(|_| error)
     }
@@ -138,9 +138,9 @@ impl fmt::Display for ExchangeId {
 
 /// As it is displayed.
 impl std::str::FromStr for ExchangeId {
-    type Err = NotOne;
+    type Err = ParseValueError;
 
-    fn from_str(text: &str) -> Result<Self, NotOne> {
+    fn from_str(text: &str) -> Result<Self, ParseValueError> {
         let (rest, copy) = text.split_once('+').unwrap_or((text, "0"));
         let (rest, pass) = rest.split_once('@').unwrap_or((rest, "1"));
         let parts = || {
@@ -148,7 +148,7 @@ impl std::str::FromStr for ExchangeId {
             let connection = ConnectionId(connection.parse().ok()?);
             Some(Self { connection, index: index.parse().ok()?, pass: pass.parse().ok()?, copy: copy.parse().ok()? })
         };
-        parts().ok_or(NotOne("the id of an exchange such as 17.3"))
+        parts().ok_or(ParseValueError("the id of an exchange such as 17.3"))
     }
 }
 

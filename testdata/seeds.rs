@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 use anyhow::Context as _;
 use shadowtap::capture::{FileSource, Halt, LinkType, Settings, Source as _};
 use shadowtap::decode::{Decoder, Flags, Segment};
-use shadowtap::http1::{Interest, Interests};
-use shadowtap::journal::{Recorder, Rotation, Target};
+use shadowtap::http1::{BodyPolicy, BodyPolicies};
+use shadowtap::journal::{Recorder, Rotation, OutputPath};
 use shadowtap::pipeline;
 
 /// The server's port in all of them.
@@ -49,8 +49,8 @@ fn recording(file: &Path, to: &Path) -> anyhow::Result<()> {
     if to.exists() {
         fs::remove_file(to)?;
     }
-    let keep = Interests { request_body: Interest::Keep, response_body: Interest::Keep };
-    let mut recorder = Recorder::new(Target::new(to)?, Rotation::default());
+    let keep = BodyPolicies { request_body: BodyPolicy::Keep, response_body: BodyPolicy::Keep };
+    let mut recorder = Recorder::new(OutputPath::new(to)?, Rotation::default());
     let source = FileSource::open(file, &Halt::default())?;
     pipeline::inspect(source, &Settings::default(), keep, &mut |event| {
         recorder.event(event);

@@ -8,9 +8,9 @@ mod packets;
 use shadowtap::capture::{Frame, LinkType, MemorySource, Settings};
 use shadowtap::decode::{Decoder, Endpoint, Skip};
 use shadowtap::exchange::{Event, Malformed, RequestState, Timestamp};
-use shadowtap::flow::{CONNECTION_COST, FlowTable, Limits};
-use shadowtap::http1::{Http1, Interest, Interests, MAX_HEAD_BYTES, MAX_KEPT_BODY};
-use shadowtap::laws::{EventLaws, Seen};
+use shadowtap::flow::{CONNECTION_COST, FlowTable, FlowLimits};
+use shadowtap::http1::{Http1, BodyPolicy, BodyPolicies, MAX_HEAD_BYTES, MAX_KEPT_BODY};
+use shadowtap::laws::{EventInvariants, ObservedCounts};
 use shadowtap::pipeline::Tap;
 
 use packets::{ACK, CLIENT, Packet, SERVER, SYN};
@@ -25,18 +25,18 @@ const SMALL: usize = 64 * 1024;
 struct Engine {
     flows: FlowTable,
     http1: Http1,
-    laws: EventLaws,
+    laws: EventInvariants,
     states: Vec<RequestState>,
     response_bytes: u64,
     micros: u64,
 }
 
 impl Engine {
-    fn new(interest: Interest) -> Self {
+    fn new(interest: BodyPolicy) -> Self {
         Self {
             flows: FlowTable::new(&[80]),
-            http1: Http1::new(Interests { request_body: interest, response_body: interest }),
-            laws: EventLaws::default(),
+            http1: Http1::new(BodyPolicies { request_body: interest, response_body: interest }),
+            laws: EventInvariants::default(),
             states: Vec::new(),
             response_bytes: 0,
             micros: 0,
@@ -66,7 +66,7 @@ impl Engine {
         self.take(0, &Packet::new(SERVER, 499, 100, SYN.with(ACK), ""));
     }
 
-    fn finish(&mut self) -> Seen {
+    fn finish(&mut self) -> ObservedCounts {
         let Self { flows, http1, laws, .. } = self;
         flows.finish(&mut |chunk| http1.take(chunk, &mut |event| laws.see(&event)));
         laws.finish();
@@ -76,12 +76,12 @@ impl Engine {
 }
 
 fn half_open(count: u32) {
-    let mut engine = Engine::new(Interest::Count);
+    let mut engine = Engine::new(BodyPolicy::Count);
     let syn = Packet::new(CLIENT, 99, 0, SYN, "");
     (0..count).for_each(|number| engine.take(number, &syn));
     let stats = engine.flows.stats().clone();
     assert_eq!(stats.connections, u64::from(count));
-    assert!(stats.peak_open <= Limits::default().connections as u64);
+    assert!(stats.peak_open <= FlowLimits::default().connections as u64);
     assert_eq!(stats.connections - stats.open, stats.evicted_capacity + stats.evicted_idle);
     assert_eq!(engine.finish().connections, u64::from(count));
 }
@@ -95,7 +95,7 @@ fn half_open_connections_make_room_for_each_other() {
 #[test]
 fn a_hundred_thousand_connections_are_followed_at_once() {
     const CONNECTIONS: u32 = 100_000;
-    let mut tap = Tap::new(&Settings::default(), Interests::default()).unwrap();
+    let mut tap = Tap::new(&Settings::default(), BodyPolicies::default()).unwrap();
     // IPv4 and TCP: a SYN from some port of some address to port 80 of 10.255.0.1.
     let mut syn = vec![0x45, 0, 0, 40, 0, 0, 0, 0, 64, 6, 0, 0, 10, 0, 0, 0, 10, 255, 0, 1];
     syn.extend([0, 0, 0, 80, 0, 0, 0, 9, 0, 0, 0, 0, 0x50, 0x02, 0xff, 0xff, 0, 0, 0, 0]);
@@ -113,7 +113,7 @@ fn a_hundred_thousand_connections_are_followed_at_once() {
 
 /// One-byte segments in this order, all of which are waited with for one that is missing.
 fn out_of_order(order: impl Iterator<Item = u32>) {
-    let mut engine = Engine::new(Interest::Count);
+    let mut engine = Engine::new(BodyPolicy::Count);
     engine.open();
     let mut most = 0;
     for place in order {
@@ -143,7 +143,7 @@ fn a_million_one_byte_segments_with_a_hole_before_each_are_held_up_to_the_limit(
 /// off by the snap length, so that they are short and cover much.
 #[test]
 fn copies_that_cover_many_waiting_segments_are_passed_over() {
-    let mut engine = Engine::new(Interest::Count);
+    let mut engine = Engine::new(BodyPolicy::Count);
     engine.open();
     for offset in 0..30_000 {
         engine.take(0, &Packet::new(CLIENT, 200 + offset, 500, ACK, "x"));
@@ -162,7 +162,7 @@ fn copies_that_cover_many_waiting_segments_are_passed_over() {
 
 #[test]
 fn holes_in_many_streams_are_held_up_to_the_limit_for_all() {
-    let mut engine = Engine::new(Interest::Count);
+    let mut engine = Engine::new(BodyPolicy::Count);
     let part = Packet::new(CLIENT, 10_000, 500, ACK, vec![b'x'; 60_000]);
     let mut most = 0;
     for number in 0..200 {
@@ -172,7 +172,7 @@ fn holes_in_many_streams_are_held_up_to_the_limit_for_all() {
             most = most.max(engine.flows.waiting_bytes());
         }
     }
-    let limit = Limits::default().waiting_bytes;
+    let limit = FlowLimits::default().waiting_bytes;
     assert!(most > limit / 2, "the test does not reach the limit");
     assert!(most <= limit, "{most} bytes were held");
     assert!(engine.flows.stats().evicted_waiting > 0);
@@ -181,7 +181,7 @@ fn holes_in_many_streams_are_held_up_to_the_limit_for_all() {
 
 /// A request that begins so and never ends, byte by byte and then in large segments.
 fn endless(begin: &str, line: &str, expected: Option<RequestState>) {
-    let mut engine = Engine::new(Interest::Count);
+    let mut engine = Engine::new(BodyPolicy::Count);
     engine.open();
     let mut seq = 100;
     let mut send = |engine: &mut Engine, bytes: &[u8]| {
@@ -222,7 +222,7 @@ fn a_request_line_without_end_is_given_up_at_the_limit() {
 /// those.
 #[test]
 fn requests_that_nobody_waits_for_an_answer_to_are_remembered_up_to_a_limit() {
-    let mut engine = Engine::new(Interest::Count);
+    let mut engine = Engine::new(BodyPolicy::Count);
     engine.open();
     let (asked, answered) = ("GET / HTTP/1.1\r\n\r\n".repeat(50), "HTTP/1.1 204 Fine\r\n\r\n".repeat(50));
     let (mut client, mut server) = (100, 500);
@@ -247,7 +247,7 @@ fn requests_that_nobody_waits_for_an_answer_to_are_remembered_up_to_a_limit() {
 /// Those of a client that asks in one go, after a loss: none of them may be looked at for each that follows.
 #[test]
 fn a_hundred_thousand_requests_in_one_go_after_a_gap() {
-    let mut engine = Engine::new(Interest::Count);
+    let mut engine = Engine::new(BodyPolicy::Count);
     engine.open();
     let asked = "GET / HTTP/1.1\r\n\r\n".repeat(50);
     engine.take(0, &Packet::new(CLIENT, 100, 500, ACK, asked.as_bytes()));
@@ -267,8 +267,8 @@ fn a_hundred_thousand_requests_in_one_go_after_a_gap() {
 #[test]
 fn requests_that_nobody_waits_for_an_answer_to_are_remembered_up_to_a_limit_for_all_connections() {
     const LIMIT: usize = 1 << 20;
-    let mut engine = Engine::new(Interest::Count);
-    engine.http1 = Http1::with_limit(Interests::default(), LIMIT);
+    let mut engine = Engine::new(BodyPolicy::Count);
+    engine.http1 = Http1::with_limit(BodyPolicies::default(), LIMIT);
     let asked = "GET / HTTP/1.1\r\n\r\n".repeat(50);
     let mut client = 100;
     for _ in 0..40 {
@@ -326,7 +326,7 @@ fn a_million_fragments_that_never_complete_make_room_for_each_other() {
 }
 
 /// A response of this many segments of 60 kB.
-fn body(interest: Interest, segments: u32) {
+fn body(interest: BodyPolicy, segments: u32) {
     let len = u64::from(segments) * 60_000;
     let mut engine = Engine::new(interest);
     engine.open();
@@ -347,16 +347,16 @@ fn body(interest: Interest, segments: u32) {
 
 #[test]
 fn a_body_of_10_gb_is_counted_and_not_held() {
-    body(Interest::Count, 170_000);
+    body(BodyPolicy::Count, 170_000);
 }
 
 #[test]
 fn a_body_of_a_hundred_megabytes_is_not_kept() {
-    body(Interest::Keep, 1_700);
+    body(BodyPolicy::Keep, 1_700);
 }
 
 #[test]
 #[ignore = "takes long without optimisation"]
 fn a_body_of_10_gb_is_hashed_and_not_held() {
-    body(Interest::Hash, 170_000);
+    body(BodyPolicy::Hash, 170_000);
 }

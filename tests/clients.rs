@@ -14,8 +14,8 @@ use std::time::Duration;
 use axum::http;
 use bytes::Bytes;
 use shadowtap::exchange::{Body, FailureKind, Framing, Request};
-use shadowtap::replay::tls::Trust;
-use shadowtap::replay::{AnyClient, Client as _, ClientChoice, Settings, Turn, Wanted};
+use shadowtap::replay::tls::TlsIdentity;
+use shadowtap::replay::{AnyClient, Client as _, ClientChoice, SendSettings, Ticket, ResponseOptions};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsAcceptor;
@@ -27,17 +27,17 @@ use server::{Server, answer};
 /// Long enough for whatever answers at all on a busy machine.
 const TIMEOUT: Duration = Duration::from_secs(10);
 
-fn settings(client: ClientChoice, url: &str) -> Settings {
-    Settings { client, timeout: TIMEOUT, ..Settings::new(url.parse().unwrap()) }
+fn settings(client: ClientChoice, url: &str) -> SendSettings {
+    SendSettings { client, timeout: TIMEOUT, ..SendSettings::new(url.parse().unwrap()) }
 }
 
-fn reqwest(url: &str) -> Settings {
+fn reqwest(url: &str) -> SendSettings {
     settings(ClientChoice::Reqwest, url)
 }
 
 async fn ask(client: &AnyClient, request: Request) -> Result<u16, FailureKind> {
-    let turn: Turn = client.line_up(request.id.into());
-    let answer = client.send(turn, Box::new(request), Wanted::HASH).await;
+    let turn: Ticket = client.line_up(request.id.into());
+    let answer = client.send(turn, Box::new(request), ResponseOptions::HASH).await;
     answer.map(|answer| answer.status).map_err(|error| error.kind().unwrap())
 }
 
@@ -148,7 +148,7 @@ impl H2 {
 }
 
 /// A certificate of its own for `localhost`, in a file, and a server that shows it and offers these protocols.
-fn tls(folder: &tempfile::TempDir, protocols: &[&[u8]]) -> (TlsAcceptor, Trust) {
+fn tls(folder: &tempfile::TempDir, protocols: &[&[u8]]) -> (TlsAcceptor, TlsIdentity) {
     let signed = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
     let file = folder.path().join("ca.pem");
     std::fs::write(&file, signed.cert.pem()).unwrap();
@@ -157,7 +157,7 @@ fn tls(folder: &tempfile::TempDir, protocols: &[&[u8]]) -> (TlsAcceptor, Trust) 
     let builder = rustls::ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
     let mut config = builder.with_no_client_auth().with_single_cert(vec![signed.cert.der().clone()], key).unwrap();
     config.alpn_protocols = protocols.iter().map(|name| name.to_vec()).collect();
-    (TlsAcceptor::from(Arc::new(config)), Trust { ca: Some(file), ..Trust::default() })
+    (TlsAcceptor::from(Arc::new(config)), TlsIdentity { ca: Some(file), ..TlsIdentity::default() })
 }
 
 fn chunked() -> Request {
@@ -169,7 +169,7 @@ fn chunked() -> Request {
 #[tokio::test]
 async fn http_2_is_spoken_at_once_without_tls_and_many_requests_share_a_connection() {
     let (server, addr) = H2::start(None).await;
-    let client = AnyClient::new(&Settings { http2: true, ..reqwest(&format!("http://{addr}")) }).unwrap();
+    let client = AnyClient::new(&SendSettings { http2: true, ..reqwest(&format!("http://{addr}")) }).unwrap();
     assert_eq!(ask(&client, bare("GET /a HTTP/1.1\r\nHost: old\r\nX-A: 1\r\nAccept: */*\r\n\r\n")).await, Ok(203));
     assert_eq!(ask(&client, chunked()).await, Ok(203));
     assert_eq!(
@@ -191,13 +191,13 @@ async fn over_tls_http_2_is_spoken_where_the_target_offers_it() {
     let (acceptor, trust) = tls(&folder, &[b"h2", b"http/1.1"]);
     let (server, addr) = H2::start(Some(acceptor)).await;
     let url = format!("https://localhost:{}", addr.port());
-    let client = AnyClient::new(&Settings { http2: true, trust, ..reqwest(&url) }).unwrap();
+    let client = AnyClient::new(&SendSettings { http2: true, trust, ..reqwest(&url) }).unwrap();
     assert_eq!(ask(&client, bare("GET /a HTTP/1.1\r\nHost: old\r\n\r\n")).await, Ok(203));
     assert_eq!(server.seen(), [format!("GET localhost:{} /a accept=*/*|", addr.port())]);
 
     let old = Server::start_tls(|_| vec![answer("200 OK", "ok")]).await;
     let url = old.url("https");
-    let client = AnyClient::new(&Settings { http2: true, insecure: true, ..reqwest(&url) }).unwrap();
+    let client = AnyClient::new(&SendSettings { http2: true, insecure: true, ..reqwest(&url) }).unwrap();
     assert_eq!(ask(&client, bare("GET /a HTTP/1.1\r\nHost: old\r\n\r\n")).await, Ok(200));
     assert!(old.requests()[0].starts_with("GET /a HTTP/1.1\r\n"), "{:?}", old.requests());
 }
@@ -267,21 +267,21 @@ impl Proxy {
 #[tokio::test]
 async fn requests_go_through_the_proxy_that_is_named() {
     let (proxy, addr) = Proxy::start().await;
-    let through = |scheme: &str, settings: Settings| {
+    let through = |scheme: &str, settings: SendSettings| {
         let proxy = Some(format!("{scheme}://{addr}").parse().unwrap());
-        AnyClient::new(&Settings { proxy, ..settings }).unwrap()
+        AnyClient::new(&SendSettings { proxy, ..settings }).unwrap()
     };
     let get = || bare("GET /a?b HTTP/1.1\r\nHost: old\r\n\r\n");
     let client = through("http", reqwest("http://far.example:81"));
     assert_eq!(ask(&client, get()).await, Ok(299), "the proxy looks the name up");
     let server = Server::start_tls(|_| vec![answer("200 OK", "ok")]).await;
     let url = server.url("https");
-    let client = through("http", Settings { insecure: true, ..reqwest(&url) });
+    let client = through("http", SendSettings { insecure: true, ..reqwest(&url) });
     assert_eq!(ask(&client, get()).await, Ok(200));
-    let client = through("http", Settings { insecure: true, ..reqwest("https://refused.example") });
+    let client = through("http", SendSettings { insecure: true, ..reqwest("https://refused.example") });
     assert_eq!(ask(&client, get()).await, Err(FailureKind::Connect), "a tunnel that is refused is no TLS");
     let (h2, h2_addr) = H2::start(None).await;
-    let client = through("socks5", Settings { http2: true, ..reqwest(&format!("http://{h2_addr}")) });
+    let client = through("socks5", SendSettings { http2: true, ..reqwest(&format!("http://{h2_addr}")) });
     assert_eq!(ask(&client, get()).await, Ok(203));
     assert_eq!(h2.seen().len(), 1);
     let host = url.trim_start_matches("https://");

@@ -18,10 +18,10 @@ use server::{Server, Step, send};
 use shadowtap::exchange::Outcome;
 use shadowtap::pipeline::{self, Progress, Run};
 use shadowtap::replay::{self, Pace};
-use shadowtap::report::compare::Rules;
-use shadowtap::report::gate::Demands;
-use shadowtap::report::verdict::Verdict;
-use shadowtap::report::{Patterns, Summary};
+use shadowtap::report::compare::CompareRules;
+use shadowtap::report::gate::Thresholds;
+use shadowtap::report::verdict::ReportVerdict;
+use shadowtap::report::{RoutePatterns, Summary};
 
 const JSON: &str = "Content-Type: application/json\r\n";
 
@@ -47,9 +47,9 @@ fn captured(talks: &[(&str, Vec<u8>)]) -> Capture {
     talks.reduce(Capture::with).unwrap()
 }
 
-fn to(url: &str) -> replay::Settings {
+fn to(url: &str) -> replay::SendSettings {
     let time = Duration::from_secs(10);
-    replay::Settings { pace: Pace::Max, timeout: time, drain: time, ..replay::Settings::new(url.parse().unwrap()) }
+    replay::SendSettings { pace: Pace::Max, timeout: time, drain: time, ..replay::SendSettings::new(url.parse().unwrap()) }
 }
 
 #[derive(Clone, Default)]
@@ -87,11 +87,11 @@ async fn run(capture: &Capture, server: &Server, change: impl FnOnce(&mut Run)) 
 }
 
 /// One request that production and the target answer so; its differences.
-async fn differences(production: Vec<u8>, shadow: Vec<u8>, rules: Rules) -> Value {
+async fn differences(production: Vec<u8>, shadow: Vec<u8>, rules: CompareRules) -> Value {
     differences_of("GET /a", production, shadow, rules).await
 }
 
-async fn differences_of(line: &str, production: Vec<u8>, shadow: Vec<u8>, rules: Rules) -> Value {
+async fn differences_of(line: &str, production: Vec<u8>, shadow: Vec<u8>, rules: CompareRules) -> Value {
     let server = Server::start(move |_| vec![send(&shadow)]).await;
     let (_, mut lines) = run(&captured(&[(line, production)]), &server, |run| run.compare = rules).await;
     assert_eq!(lines.len(), 1);
@@ -107,16 +107,16 @@ fn gzip(bytes: &[u8]) -> Vec<u8> {
 #[tokio::test(flavor = "multi_thread")]
 async fn json_that_differs_is_told_by_its_paths_and_keys_in_another_order_do_not() {
     let (one, other) = (r#"{"id":1,"items":[{"n":1},{"n":2}]}"#, r#"{"items":[{"n":1.0},{"n":3}],"id":1}"#);
-    let found = differences(json_message(one), json_message(other), Rules::default()).await;
+    let found = differences(json_message(one), json_message(other), CompareRules::default()).await;
     assert_eq!(found, json!([{ "in": "body", "path": "$.items[1].n", "production": 2, "shadow": 3 }]));
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_order_that_does_not_count_is_none() {
     let (one, other) = (json_message("[1,2,3]"), json_message("[3,2,1]"));
-    let found = differences(one.clone(), other.clone(), Rules::default()).await;
+    let found = differences(one.clone(), other.clone(), CompareRules::default()).await;
     assert_eq!(found[0]["kind"], "order");
-    let mut rules = Rules::default();
+    let mut rules = CompareRules::default();
     rules.ignore_order("json:$").unwrap();
     assert_eq!(differences(one, other, rules).await, json!([]));
 }
@@ -133,7 +133,7 @@ async fn what_is_compressed_chunked_or_neither_says_the_same() {
         chunked.extend_from_slice(b"\r\n");
     }
     chunked.extend_from_slice(b"0\r\n\r\n");
-    let mut rules = Rules::default();
+    let mut rules = CompareRules::default();
     rules.ignore("header:content-encoding").unwrap();
     let plain = message("200 OK", JSON, body);
     assert_eq!(differences(chunked.clone(), plain.clone(), rules.clone()).await, json!([]));
@@ -144,7 +144,7 @@ async fn what_is_compressed_chunked_or_neither_says_the_same() {
 async fn headers_are_compared_and_what_names_the_machine_is_not() {
     let one = message("200 OK", "ETag: \"a\"\r\nServer: x\r\nSet-Cookie: sid=1; Path=/\r\n", b"ok");
     let other = message("200 OK", "Server: y\r\nset-cookie: sid=2; path=/\r\nDate: now\r\n", b"ok");
-    let found = differences(one, other, Rules::default()).await;
+    let found = differences(one, other, CompareRules::default()).await;
     assert_eq!(
         found,
         json!([{ "in": "header", "path": "etag", "kind": "missing", "production": "\"a\"", "shadow": null }])
@@ -154,16 +154,16 @@ async fn headers_are_compared_and_what_names_the_machine_is_not() {
 #[tokio::test(flavor = "multi_thread")]
 async fn answers_without_a_body_have_none_that_could_differ() {
     let not_modified = b"HTTP/1.1 304 Not Modified\r\nETag: a\r\n\r\n".to_vec();
-    assert_eq!(differences(not_modified.clone(), not_modified, Rules::default()).await, json!([]));
+    assert_eq!(differences(not_modified.clone(), not_modified, CompareRules::default()).await, json!([]));
     let head = |len: u32| format!("HTTP/1.1 200 OK\r\nContent-Length: {len}\r\n\r\n").into_bytes();
-    assert_eq!(differences_of("HEAD /a", head(5), head(7), Rules::default()).await, json!([]));
+    assert_eq!(differences_of("HEAD /a", head(5), head(7), CompareRules::default()).await, json!([]));
     let empty = message("200 OK", JSON, b"");
-    assert_eq!(differences(empty.clone(), empty, Rules::default()).await, json!([]));
+    assert_eq!(differences(empty.clone(), empty, CompareRules::default()).await, json!([]));
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_body_past_the_limit_is_compared_by_length_and_hash() {
-    let mut rules = Rules::default();
+    let mut rules = CompareRules::default();
     rules.set_max_body(1024);
     let long = |end: &str| json_message(&format!("\"{}{end}\"", "x".repeat(2000)));
     let found = differences(long("a"), long("b"), rules.clone()).await;
@@ -273,9 +273,9 @@ async fn with_noise_and_more() -> Summary {
     })
     .await;
     let (summary, _) = run(&stamped(12), &server, |run| {
-        run.patterns = Arc::new(Patterns::parse("GET /{any}").unwrap());
+        run.patterns = Arc::new(RoutePatterns::parse("GET /{any}").unwrap());
         let all = ["differences{route=\"/page\"}>4", "body-diff{route=\"/page\"}>=4"].map(|gate| gate.parse().unwrap());
-        run.demands = Demands { all: all.into(), min_samples: 1 };
+        run.demands = Thresholds { all: all.into(), min_samples: 1 };
     })
     .await;
     summary
@@ -295,7 +295,7 @@ async fn totals_routes_kinds_and_the_verdict_tell_the_same_number_without_noise(
     let kinds = summary.kinds.as_ref().unwrap().rows.iter();
     let kinds: Vec<_> = kinds.map(|kind| (kind.path.as_str(), kind.count, kind.noise)).collect();
     assert_eq!(kinds, [("$.at", 12, 12), ("$.price", 4, 0)]);
-    let verdict = Verdict::of(&summary).sentence;
+    let verdict = ReportVerdict::of(&summary).sentence;
     assert!(verdict.starts_with("Same answers for 66.67 % of 12 requests"), "{verdict}");
     let gates: Vec<_> = summary.gates.iter().map(|gate| (gate.held, gate.value)).collect();
     assert_eq!(gates, [(true, 4.0), (false, 4.0)]);
@@ -312,7 +312,7 @@ async fn writes_are_sent_once_and_to_the_baseline_only_where_they_are_allowed() 
         let (target, baseline) = (stamping(5).await, stamping(5).await);
         let (summary, _) = run(&write, &target, |run| {
             run.middleware.allow_writes = allowed;
-            run.beside = replay::Beside { baseline: Some(to(&baseline.url("http"))), self_check: 1.0 };
+            run.beside = replay::ReferenceSettings { baseline: Some(to(&baseline.url("http"))), self_check: 1.0 };
         })
         .await;
         let sent = usize::from(allowed);

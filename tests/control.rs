@@ -88,7 +88,7 @@ async fn the_share_can_be_turned_and_what_it_leaves_out_is_sampled_out() {
 async fn a_run_begins_with_the_share_that_was_typed() {
     let server = Server::start(|_| vec![answer("200 OK", "ok")]).await;
     let control = Control::default();
-    let middleware = middleware::Settings { sample: Share(0.3), ..middleware::Settings::default() };
+    let middleware = middleware::ChainSettings { sample: Share(0.3), ..middleware::ChainSettings::default() };
     let capture = gets(400);
     let job = replayed(&capture, vec![target(&server.url("http"), "max")]);
     let (summary, _) = run(Run { control: control.clone(), middleware, ..job }).await;

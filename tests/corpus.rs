@@ -18,7 +18,7 @@ use libtest_mimic::{Arguments, Failed, Trial};
 use serde_json::Value;
 use shadowtap::capture::{FileSource, Halt};
 use shadowtap::exchange::{Body, Request, Response};
-use shadowtap::http1::{Interest, Interests};
+use shadowtap::http1::{BodyPolicy, BodyPolicies};
 
 use tap::Exchange;
 
@@ -100,7 +100,7 @@ fn examine(name: &str, file: &Path) -> Result<(), Failed> {
     let expected: Vec<Expected> =
         text.lines().map(|line| Expected::parse(&serde_json::from_str(line).unwrap())).collect();
     let mut source = FileSource::open(file, &Halt::default())?;
-    let interests = Interests { request_body: Interest::Hash, response_body: Interest::Hash };
+    let interests = BodyPolicies { request_body: BodyPolicy::Hash, response_body: BodyPolicy::Hash };
     let found: Vec<Exchange> = tap::run(&mut source, interests, &[]).exchanges.into_values().collect();
     let complaints = compare(name, &expected, &found);
     if complaints.is_empty() { Ok(()) } else { Err(complaints.into()) }

@@ -14,8 +14,8 @@ use bytes::Bytes;
 use sha2::{Digest as _, Sha256};
 use shadowtap::exchange::{Body, FailureKind, Framing, Outcome, Request};
 use shadowtap::replay::{
-    Answer, AnyClient, Client as _, ClientChoice, ClientError, Delivery, InFlight, Job, Limits, Pace, Settings, Turn,
-    Wanted, run_target,
+    TargetResponse, AnyClient, Client as _, ClientChoice, ClientError, Delivery, InFlight, Job, TargetLimits, Pace, SendSettings, Ticket,
+    ResponseOptions, run_target,
 };
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpListener;
@@ -30,27 +30,27 @@ const TIMEOUT: Duration = Duration::from_secs(3);
 /// Both clients: what a target does wrong is told alike, whoever speaks to it.
 const BOTH: [ClientChoice; 2] = [ClientChoice::Wire, ClientChoice::Reqwest];
 
-fn settings(url: &str) -> Settings {
-    Settings {
+fn settings(url: &str) -> SendSettings {
+    SendSettings {
         pace: Pace::Max,
         timeout: TIMEOUT,
         max_in_flight: 16,
         max_response: 1 << 20,
         drain: TIMEOUT,
-        ..Settings::new(url.parse().unwrap())
+        ..SendSettings::new(url.parse().unwrap())
     }
 }
 
 fn client(url: &str, client: ClientChoice) -> AnyClient {
-    AnyClient::new(&Settings { client, ..settings(url) }).unwrap()
+    AnyClient::new(&SendSettings { client, ..settings(url) }).unwrap()
 }
 
-async fn ask(client: &AnyClient, request: Request) -> Result<Answer, FailureKind> {
-    client.send(Turn::default(), Box::new(request), Wanted::HASH).await.map_err(|error| error.kind().unwrap())
+async fn ask(client: &AnyClient, request: Request) -> Result<TargetResponse, FailureKind> {
+    client.send(Ticket::default(), Box::new(request), ResponseOptions::HASH).await.map_err(|error| error.kind().unwrap())
 }
 
 /// Sends them all through one target and gives the deliveries in the order of the requests.
-async fn replay(settings: &Settings, client: AnyClient, requests: Vec<Request>) -> Vec<Delivery> {
+async fn replay(settings: &SendSettings, client: AnyClient, requests: Vec<Request>) -> Vec<Delivery> {
     let (jobs, jobs_out) = mpsc::channel(requests.len().max(1));
     let (deliveries_in, mut deliveries) = mpsc::channel::<Box<Delivery>>(16);
     let (_stop, stop_out) = watch::channel(false);
@@ -60,7 +60,7 @@ async fn replay(settings: &Settings, client: AnyClient, requests: Vec<Request>) 
             turn: client.line_up(request.id.into()),
             request: Box::new(request),
             due: None,
-            wanted: Wanted::HASH,
+            wanted: ResponseOptions::HASH,
         })
         .await
         .unwrap();
@@ -68,7 +68,7 @@ async fn replay(settings: &Settings, client: AnyClient, requests: Vec<Request>) 
     drop(jobs);
     let client = Arc::new(client);
     let counters = Arc::new(InFlight::default());
-    tokio::spawn(run_target(0, client, jobs_out, Limits::from(settings), stop_out, deliveries_in, counters));
+    tokio::spawn(run_target(0, client, jobs_out, TargetLimits::from(settings), stop_out, deliveries_in, counters));
     let mut ended = Vec::new();
     while let Some(delivery) = deliveries.recv().await {
         ended.push(*delivery);
@@ -125,7 +125,7 @@ async fn sent_again(choice: ClientChoice, fault: Vec<Step>, kind: FailureKind) -
 /// One GET by each client; both see the same.
 async fn one(url: &str, insecure: bool) -> Result<u16, FailureKind> {
     let [wire, reqwest] = BOTH.map(async |client| {
-        let client = AnyClient::new(&Settings { insecure, client, ..settings(url) }).unwrap();
+        let client = AnyClient::new(&SendSettings { insecure, client, ..settings(url) }).unwrap();
         ask(&client, get(1, "/")).await.map(|answer| answer.status)
     });
     let (wire, reqwest) = (wire.await, reqwest.await);
@@ -371,7 +371,7 @@ async fn what_cannot_be_said_fails_alone_and_is_not_sent() {
 async fn a_certificate_that_nobody_vouches_for() {
     let server = Server::start_tls(|_| vec![answer("200 OK", "fine")]).await;
     for client in BOTH {
-        match AnyClient::new(&Settings { client, ..settings(&server.url("https")) }) {
+        match AnyClient::new(&SendSettings { client, ..settings(&server.url("https")) }) {
             Ok(client) => {
                 let result = ask(&client, get(1, "/")).await;
                 assert_eq!(result.map(|answer| answer.status), Err(FailureKind::Tls));

@@ -7,8 +7,8 @@ mod packets;
 use shadowtap::decode::Flags;
 use shadowtap::exchange::{Event, RequestState};
 use shadowtap::flow::FlowTable;
-use shadowtap::http1::{Http1, Interests};
-use shadowtap::laws::{ChunkLaws, EventLaws};
+use shadowtap::http1::{Http1, BodyPolicies};
+use shadowtap::laws::{ChunkInvariants, EventInvariants};
 
 use packets::{ACK, CLIENT, FIN, Packet, SERVER, SYN};
 
@@ -18,8 +18,8 @@ const GET: &str = "GET / HTTP/1.1\r\n\r\n";
 
 /// The connections and requests that come of these segments, a millisecond between them; all laws hold.
 fn told(packets: &[Packet]) -> Vec<String> {
-    let (mut flows, mut http1) = (FlowTable::new(&[80]), Http1::new(Interests::default()));
-    let (mut chunk_laws, mut event_laws) = (ChunkLaws::default(), EventLaws::default());
+    let (mut flows, mut http1) = (FlowTable::new(&[80]), Http1::new(BodyPolicies::default()));
+    let (mut chunk_laws, mut event_laws) = (ChunkInvariants::default(), EventInvariants::default());
     let mut told = Vec::new();
     let mut note = |event: Event| {
         event_laws.see(&event);

@@ -16,19 +16,19 @@ use std::time::Duration;
 use runs::{gets, of, replayed, run, target};
 use server::{Server, answer};
 use shadowtap::middleware::Share;
-use shadowtap::pipeline::{self, Brake, Control, Progress, Run};
-use shadowtap::replay::guard::{Action, Settings};
+use shadowtap::pipeline::{self, GuardCommand, Control, Progress, Run};
+use shadowtap::replay::guard::{GuardAction, GuardSettings};
 use shadowtap::replay::{self, GuardState};
-use shadowtap::report::Cause;
+use shadowtap::report::StepCause;
 use shadowtap::report::summary::Summary;
 
-fn guarded(url: &str, pace: &str, guard: &str, action: Action) -> replay::Settings {
-    let guard = Some(Settings { action, ..guard.parse().unwrap() });
-    replay::Settings { guard, ..target(url, pace) }
+fn guarded(url: &str, pace: &str, guard: &str, action: GuardAction) -> replay::SendSettings {
+    let guard = Some(GuardSettings { action, ..guard.parse().unwrap() });
+    replay::SendSettings { guard, ..target(url, pace) }
 }
 
 /// Who changed the share, from what, to what.
-fn steps(summary: &Summary) -> Vec<(Cause, f64, f64)> {
+fn steps(summary: &Summary) -> Vec<(StepCause, f64, f64)> {
     summary.steps.iter().map(|step| (step.what, step.from, step.to)).collect()
 }
 
@@ -47,7 +47,7 @@ async fn server_that_fails(after: usize, failing: usize) -> Server {
 async fn a_target_that_fails_is_held_back_from_probed_and_let_in_again() {
     let server = server_that_fails(300, 80).await;
     let capture = gets(2500);
-    let job = replayed(&capture, vec![guarded(&server.url("http"), "1000/s", "errors>20%/200ms", Action::Pause)]);
+    let job = replayed(&capture, vec![guarded(&server.url("http"), "1000/s", "errors>20%/200ms", GuardAction::Pause)]);
     let (summary, lines) = run(job).await;
     let target = of(&summary, &server);
     assert_eq!(target.ended.sent + target.ended.guard_held, 2500, "{:?}", target.ended);
@@ -56,8 +56,8 @@ async fn a_target_that_fails_is_held_back_from_probed_and_let_in_again() {
     let held = lines.iter().filter(|line| line["outcome"] == "guard_held" && line["rule"] == "guard").count();
     assert_eq!(held as u64, target.ended.guard_held);
     let steps = steps(&summary);
-    assert_eq!(steps[0], (Cause::Guard, 1.0, 0.0), "{:?}", summary.steps);
-    assert_eq!(steps[1], (Cause::Guard, 0.0, 0.125), "{:?}", summary.steps);
+    assert_eq!(steps[0], (StepCause::Guard, 1.0, 0.0), "{:?}", summary.steps);
+    assert_eq!(steps[1], (StepCause::Guard, 0.0, 0.125), "{:?}", summary.steps);
     assert!(summary.steps[0].reason.starts_with("errors "), "{}", summary.steps[0].reason);
     assert_eq!(summary.steps[0].target.as_deref().unwrap().trim_end_matches('/'), server.url("http"));
     assert!(target.guard.as_ref().unwrap().trips >= 1);
@@ -67,7 +67,7 @@ async fn a_target_that_fails_is_held_back_from_probed_and_let_in_again() {
 async fn a_dead_target_is_spared_and_the_one_beside_it_gets_everything() {
     let well = Server::start(|_| vec![answer("200 OK", "ok")]).await;
     let dead = format!("http://{}", Server::refusing().await);
-    let guard = |url: &str| guarded(url, "1000/s", "errors>=100%/200ms", Action::StepDown);
+    let guard = |url: &str| guarded(url, "1000/s", "errors>=100%/200ms", GuardAction::StepDown);
     let capture = gets(1500);
     let (summary, _) = run(replayed(&capture, vec![guard(&dead), guard(&well.url("http"))])).await;
     let fine = of(&summary, &well);
@@ -84,7 +84,7 @@ async fn a_ramp_climbs_by_its_times_and_its_samples_are_nested() {
     let capture = gets(1000);
     let ramp = Some("10%:300ms,50%:300ms,100%".parse().unwrap());
     let (summary, _) = run(Run { ramp, ..replayed(&capture, vec![target(&server.url("http"), "1000/s")]) }).await;
-    assert_eq!(steps(&summary), [(Cause::Ramp, 0.1, 0.5), (Cause::Ramp, 0.5, 1.0)]);
+    assert_eq!(steps(&summary), [(StepCause::Ramp, 0.1, 0.5), (StepCause::Ramp, 0.5, 1.0)]);
     let sent = of(&summary, &server).ended.sent;
     assert_eq!(sent + summary.requests.ended.sampled_out, 1000);
     assert!(summary.requests.ended.sampled_out > 100, "{:?}", summary.requests);
@@ -93,7 +93,7 @@ async fn a_ramp_climbs_by_its_times_and_its_samples_are_nested() {
 }
 
 /// A ramp up to a share that the server does not bear: it fails while it gets more than 40 %.
-async fn past_the_limit(action: Action) -> Summary {
+async fn past_the_limit(action: GuardAction) -> Summary {
     let control = Control::default();
     let load = control.clone();
     let server = Server::start(move |_| {
@@ -109,9 +109,9 @@ async fn past_the_limit(action: Action) -> Summary {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_ramp_goes_back_a_step_where_the_target_breaks_and_says_where() {
-    let summary = past_the_limit(Action::StepDown).await;
+    let summary = past_the_limit(GuardAction::StepDown).await;
     let steps = steps(&summary);
-    assert_eq!(steps[..3], [(Cause::Ramp, 0.1, 0.3), (Cause::Ramp, 0.3, 1.0), (Cause::Ramp, 1.0, 0.3)], "{steps:?}");
+    assert_eq!(steps[..3], [(StepCause::Ramp, 0.1, 0.3), (StepCause::Ramp, 0.3, 1.0), (StepCause::Ramp, 1.0, 0.3)], "{steps:?}");
     assert!(summary.steps[2].reason.starts_with("errors "), "{}", summary.steps[2].reason);
     let end = summary.ramp.unwrap();
     assert_eq!(end.past.map(Share), Some(Share(1.0)));
@@ -120,10 +120,10 @@ async fn a_ramp_goes_back_a_step_where_the_target_breaks_and_says_where() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_ramp_that_is_to_hold_stays_where_the_target_breaks() {
-    let summary = past_the_limit(Action::Hold).await;
+    let summary = past_the_limit(GuardAction::Hold).await;
     let steps = steps(&summary);
-    assert_eq!(steps[..2], [(Cause::Ramp, 0.1, 0.3), (Cause::Ramp, 0.3, 1.0)], "{steps:?}");
-    assert_eq!(steps[2], (Cause::Guard, 1.0, 1.0), "{steps:?}");
+    assert_eq!(steps[..2], [(StepCause::Ramp, 0.1, 0.3), (StepCause::Ramp, 0.3, 1.0)], "{steps:?}");
+    assert_eq!(steps[2], (StepCause::Guard, 1.0, 1.0), "{steps:?}");
     assert_eq!(summary.targets.values().next().unwrap().guard.as_ref().unwrap().state, GuardState::Holding);
 }
 
@@ -143,7 +143,7 @@ async fn a_share_that_is_set_by_hand_ends_the_ramp() {
     let capture = gets(1000);
     let job = Run { ramp, control, ..replayed(&capture, vec![target(&server.url("http"), "1000/s")]) };
     let (summary, _) = run(job).await;
-    assert_eq!(steps(&summary), [(Cause::Control, 0.1, 0.2), (Cause::Ramp, 0.2, 0.2)]);
+    assert_eq!(steps(&summary), [(StepCause::Control, 0.1, 0.2), (StepCause::Ramp, 0.2, 0.2)]);
     assert_eq!(Share(summary.sample.asked), Share(0.2));
 }
 
@@ -151,7 +151,7 @@ async fn a_share_that_is_set_by_hand_ends_the_ramp() {
 async fn a_guard_that_is_to_stop_ends_the_run_in_order() {
     let server = server_that_fails(100, usize::MAX - 100).await;
     let capture = gets(5000);
-    let job = replayed(&capture, vec![guarded(&server.url("http"), "1000/s", "errors>20%/200ms", Action::Stop)]);
+    let job = replayed(&capture, vec![guarded(&server.url("http"), "1000/s", "errors>20%/200ms", GuardAction::Stop)]);
     let (summary, _) = run(job).await;
     let target = of(&summary, &server);
     assert!(target.offered < 5000, "{target:?}");
@@ -163,19 +163,19 @@ async fn a_guard_that_is_to_stop_ends_the_run_in_order() {
 async fn a_command_outside_brakes() {
     let server = Server::start(|_| vec![answer("200 OK", "ok")]).await;
     let capture = gets(1000);
-    let brake = Brake { command: "sh -c 'exit 1'".parse().unwrap(), every: Duration::from_millis(100) };
-    let target = replay::Settings { guard: Some(Settings::deaf()), ..target(&server.url("http"), "1000/s") };
+    let brake = GuardCommand { command: "sh -c 'exit 1'".parse().unwrap(), every: Duration::from_millis(100) };
+    let target = replay::SendSettings { guard: Some(GuardSettings::deaf()), ..target(&server.url("http"), "1000/s") };
     let (summary, _) = run(Run { brake: Some(brake), ..replayed(&capture, vec![target]) }).await;
     let target = of(&summary, &server);
     assert!(target.ended.guard_held > 0, "{:?}", target.ended);
-    assert_eq!(steps(&summary)[0], (Cause::Guard, 1.0, 0.5));
+    assert_eq!(steps(&summary)[0], (StepCause::Guard, 1.0, 0.5));
     assert_eq!(summary.steps[0].reason, "the guard command says no (exit code 1)");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_command_that_cannot_be_started_is_told_before_anything_is_sent() {
     let server = Server::start(|_| vec![answer("200 OK", "ok")]).await;
-    let brake = Brake { command: "/nonexistent/check".parse().unwrap(), every: Duration::from_secs(1) };
+    let brake = GuardCommand { command: "/nonexistent/check".parse().unwrap(), every: Duration::from_secs(1) };
     let capture = gets(10);
     let job = Run { brake: Some(brake), ..replayed(&capture, vec![target(&server.url("http"), "max")]) };
     let progress = Arc::new(Progress::default());

@@ -20,7 +20,7 @@ use runs::{of, replayed, run, target};
 use server::{Server, Step, answer, send};
 use shadowtap::capture::MaxMemory;
 use shadowtap::pipeline::{self, Control, Observer, Progress, Run};
-use shadowtap::replay::guard::{Action, Settings};
+use shadowtap::replay::guard::{GuardAction, GuardSettings};
 use shadowtap::replay::{self, GuardState};
 use shadowtap::report::Summary;
 use tokio::time::{Instant, timeout};
@@ -78,8 +78,8 @@ async fn a_guard_sees_failures_behind_bodies_that_cost_much_to_compare() {
         _ => vec![answer("503 Service Unavailable", "no")],
     })
     .await;
-    let guard = Some(Settings { action: Action::Stop, .."errors>20%/200ms".parse().unwrap() });
-    let target = replay::Settings { guard, ..target(&server.url("http"), "500/s") };
+    let guard = Some(GuardSettings { action: GuardAction::Stop, .."errors>20%/200ms".parse().unwrap() });
+    let target = replay::SendSettings { guard, ..target(&server.url("http"), "500/s") };
     let (summary, lines) = run(with_memory(replayed(&json_gets(ALL), vec![target]))).await;
     let target = of(&summary, &server);
     assert_eq!(target.guard.as_ref().unwrap().state, GuardState::Stopped);

@@ -15,14 +15,14 @@ use serde_json::Value;
 use server::{Server, answer};
 use shadowtap::capture::{FileSource, Halt, Settings};
 use shadowtap::exchange::{Damage, Event, Framing, RequestState, Timestamp};
-use shadowtap::http1::{Interest, Interests};
+use shadowtap::http1::{BodyPolicy, BodyPolicies};
 use shadowtap::journal::record::FLUSH_EVERY;
-use shadowtap::journal::{Origin, Recorder, Rotation, Target};
+use shadowtap::journal::{Origin, Recorder, Rotation, OutputPath};
 use shadowtap::pipeline;
-use shadowtap::report::{Exchange, Exchanges};
+use shadowtap::report::{JoinedExchange, ExchangeJoin};
 use tempfile::TempDir;
 
-const KEEP: Interests = Interests { request_body: Interest::Keep, response_body: Interest::Keep };
+const KEEP: BodyPolicies = BodyPolicies { request_body: BodyPolicy::Keep, response_body: BodyPolicy::Keep };
 
 fn shadowtap(arguments: &[&str]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_shadowtap"));
@@ -49,7 +49,7 @@ fn captures() -> Vec<PathBuf> {
 
 /// Records the exchanges of a capture.
 fn record(capture: &Path, to: &Path) -> shadowtap::journal::Recorded {
-    let mut recorder = Recorder::new(Target::new(to).unwrap(), Rotation::default());
+    let mut recorder = Recorder::new(OutputPath::new(to).unwrap(), Rotation::default());
     let source = FileSource::open(capture, &Halt::default()).unwrap();
     pipeline::inspect(source, &Settings::default(), KEEP, &mut |event| {
         recorder.event(event);
@@ -62,10 +62,10 @@ fn record(capture: &Path, to: &Path) -> shadowtap::journal::Recorded {
 }
 
 /// The exchanges of captures or recordings, and what went wrong.
-fn read(files: &[PathBuf]) -> (Vec<Exchange>, Vec<String>) {
+fn read(files: &[PathBuf]) -> (Vec<JoinedExchange>, Vec<String>) {
     let settings = Settings { files: files.to_vec(), ..Settings::default() };
     let origin: Origin = shadowtap::journal::open(&settings).unwrap_or_else(|errors| panic!("{errors:?}"));
-    let mut exchanges = Exchanges::default();
+    let mut exchanges = ExchangeJoin::default();
     let mut ended = Vec::new();
     let engine = pipeline::inspect(origin, &settings, KEEP, &mut |event| {
         exchanges.take(event, |exchange| ended.push(exchange));
@@ -77,9 +77,9 @@ fn read(files: &[PathBuf]) -> (Vec<Exchange>, Vec<String>) {
 }
 
 /// What a format that holds bytes and times has of an exchange: all but ids and addresses.
-fn held(exchange: &Exchange) -> String {
+fn held(exchange: &JoinedExchange) -> String {
     let mut held = String::new();
-    let Exchange { request, response } = exchange;
+    let JoinedExchange { request, response } = exchange;
     let body = |body: &shadowtap::exchange::Body| {
         format!("{:?} {} {:?} {:?}", body.framing, body.len, body.sha256, body.wire.as_deref().unwrap_or_default())
     };
@@ -270,7 +270,7 @@ fn what_a_recorder_wrote_that_was_killed_is_read() {
     let folder = TempDir::new().unwrap();
     for ending in ["gor", "gor.gz", "gor.zst", "jsonl", "jsonl.gz", "jsonl.zst"] {
         let file = folder.path().join(format!("a.{ending}"));
-        let mut recorder = Recorder::new(Target::new(&file).unwrap(), Rotation::default());
+        let mut recorder = Recorder::new(OutputPath::new(&file).unwrap(), Rotation::default());
         let source = FileSource::open(Path::new(&testdata("keep-alive.pcap")), &Halt::default()).unwrap();
         let (mut ended, mut last) = (0, Timestamp::default());
         pipeline::inspect(source, &Settings::default(), KEEP, &mut |event| {

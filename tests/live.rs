@@ -27,7 +27,7 @@ use std::time::Duration;
 use libtest_mimic::Arguments;
 use net::{Pair, Row, ip, may};
 use packets::{Layer, Packet};
-use shadowtap::capture::live::{self, Live, Settings};
+use shadowtap::capture::live::{self, Live, LiveSettings};
 use shadowtap::capture::{Polled, Source, rights};
 use shadowtap::decode::Decoder;
 use shadowtap::exchange::Timestamp;
@@ -89,13 +89,13 @@ fn segment(number: u32) -> Packet {
     }
 }
 
-fn settings(interfaces: &[&str], ports: &[u16]) -> Settings {
+fn settings(interfaces: &[&str], ports: &[u16]) -> LiveSettings {
     let interfaces = interfaces.iter().map(|name| (*name).to_owned()).collect();
-    Settings { interfaces, ports: ports.to_vec(), ..Settings::default() }
+    LiveSettings { interfaces, ports: ports.to_vec(), ..LiveSettings::default() }
 }
 
 #[track_caller]
-fn open(settings: &Settings) -> Live {
+fn open(settings: &LiveSettings) -> Live {
     live::open(settings).unwrap_or_else(|errors| panic!("{}", errors[0]))
 }
 
@@ -223,7 +223,7 @@ fn tagged() {
             assert!((fewest..=copies).contains(&found), "{number} on {interface}: {seen:?}");
         }
     }
-    let mut live = open(&Settings { bpf: Some("vlan 7".to_owned()), ..settings(&[pair.1], &[80]) });
+    let mut live = open(&LiveSettings { bpf: Some("vlan 7".to_owned()), ..settings(&[pair.1], &[80]) });
     send(pair.0, &[frame(1).ethernet(), frame(2).vlan(0x8100, 8).ethernet(), frame(3).vlan(0x8100, 7).ethernet()]);
     let seen = until(&mut live, |seen, _| !seen.is_empty());
     assert_eq!(seen[0].seq, 3, "{seen:?}");
@@ -247,7 +247,7 @@ fn two_directions() {
 fn dropped() {
     const SENT: u32 = 20_000;
     let pair = Pair::new("tap0", "tap1");
-    let settings = Settings { buffer: 2 << 20, ..settings(&[pair.1], &[80]) };
+    let settings = LiveSettings { buffer: 2 << 20, ..settings(&[pair.1], &[80]) };
     let mut live = open(&settings);
     let frame = Packet { payload: vec![b'x'; 1000], ..segment(1) }.ip().ethernet();
     send(pair.0, &vec![frame; SENT as usize]);
@@ -295,7 +295,7 @@ fn gone() {
 fn refused() {
     let pair = Pair::new("tap0", "tap1");
     ip(&["link", "set", pair.0, "down"]);
-    let told = |settings: &Settings| -> Vec<String> {
+    let told = |settings: &LiveSettings| -> Vec<String> {
         let errors = live::open(settings).err().unwrap();
         errors.iter().map(ToString::to_string).collect()
     };
@@ -306,7 +306,7 @@ fn refused() {
             "cannot open tap0: it is down; to bring it up: sudo ip link set tap0 up",
         ]
     );
-    let vlan = Settings { bpf: Some("vlan 7".to_owned()), ..settings(&["any"], &[]) };
+    let vlan = LiveSettings { bpf: Some("vlan 7".to_owned()), ..settings(&["any"], &[]) };
     let said = told(&vlan).remove(0);
     assert!(said.starts_with("the filter `vlan 7` does not compile for any (Linux cooked): "), "{said}");
 }
@@ -367,7 +367,7 @@ const NOT_PERMITTED: &str = "cannot open lo: operation not permitted; run with s
 #[allow(clippy::print_stdout, reason = "the parent reads it")]
 fn run_child(what: &str) -> ExitCode {
     match what {
-        "who" => println!("{}", rights::give_up(&rights::user(None).unwrap()).unwrap()),
+        "who" => println!("{}", rights::drop_privileges(&rights::user(None).unwrap()).unwrap()),
         "refused" => println!("{}", live::open(&settings(&["lo"], &[])).err().unwrap()[0]),
         _ => capture_without_rights(),
     }
@@ -381,7 +381,7 @@ fn capture_without_rights() {
     let server = TcpListener::bind("127.0.0.1:0").unwrap();
     let settings = settings(&["lo"], &[server.local_addr().unwrap().port()]);
     let mut live = open(&settings);
-    println!("{}", rights::give_up(&rights::user(None).unwrap()).unwrap());
+    println!("{}", rights::drop_privileges(&rights::user(None).unwrap()).unwrap());
 
     let status = fs::read_to_string("/proc/self/status").unwrap();
     let field = |name: &str| {

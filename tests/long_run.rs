@@ -7,11 +7,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use shadowtap::exchange::{ConnectionId, Damage, ExchangeId, FailureKind, Outcome, Timestamp};
-use shadowtap::replay::{Answer, Delivery};
-use shadowtap::report::gate::Demands;
+use shadowtap::replay::{TargetResponse, Delivery};
+use shadowtap::report::gate::Thresholds;
 use shadowtap::report::{
-    Ends, Fact, Level, Production, Reporter, RequestNote, Settings, Started, Summary, TargetEnd, TargetLevel,
-    TargetSet, Words, compare,
+    RunTotals, ReportEvent, RunGauges, Production, Reporter, RequestRecord, ReportSettings, Started, Summary, TargetTotals, TargetGauges,
+    TargetSet, RequestText, compare,
 };
 
 /// Half of the run: a point of the timeline is twice as wide after the second one, and there are as many.
@@ -33,7 +33,7 @@ struct Long {
 
 impl Long {
     fn new(routes: u64) -> Self {
-        let reporter = Reporter::new(Settings {
+        let reporter = Reporter::new(ReportSettings {
             baseline: None,
             command: "shadow",
             targets: vec!["http://new".to_owned()],
@@ -42,9 +42,9 @@ impl Long {
             started: Started::now(),
             patterns: Arc::default(),
             evidence: true,
-            compare: compare::Rules::default(),
+            compare: compare::CompareRules::default(),
             kept_bytes: 1 << 20,
-            demands: Demands::default(),
+            demands: Thresholds::default(),
         });
         Self { reporter, requests: 0, routes, random: 1 }
     }
@@ -58,9 +58,9 @@ impl Long {
     async fn go_on(&mut self, seconds: u32, rate: u32) {
         for _ in 0..seconds {
             (0..rate).for_each(|_| self.request());
-            let target = TargetLevel { connections: 100, in_flight: 3 };
-            let level = Level { lost: 1, share: Some(1.0), connections: Some(50), targets: vec![target] };
-            self.reporter.take(Fact::Level(Box::new(level)));
+            let target = TargetGauges { connections: 100, in_flight: 3 };
+            let level = RunGauges { lost: 1, share: Some(1.0), connections: Some(50), targets: vec![target] };
+            self.reporter.take(ReportEvent::Level(Box::new(level)));
             tokio::time::advance(Duration::from_secs(1)).await;
         }
     }
@@ -75,21 +75,21 @@ impl Long {
         let route: String = (0..3).map(|at| letter(number >> (4 * at))).collect();
         let target = format!("/v2/{route}/{}?page=1", self.next(1_000_000));
         let head = format!("GET {target} HTTP/1.1\r\nHost: tv.example\r\nAccept: */*\r\n\r\n");
-        let note = RequestNote {
+        let note = RequestRecord {
             repeat: None,
             id,
             at: Timestamp::from_nanos(u64::from(self.requests) * 1_000_000),
             client: ([10, 0, 0, 7], 51_234).into(),
-            words: Words::new(b"GET", target.as_bytes(), b"tv.example", head.as_bytes()),
+            words: RequestText::new(b"GET", target.as_bytes(), b"tv.example", head.as_bytes()),
             bytes: head.len() as u64,
             body_len: 0,
             route: None,
         };
-        self.reporter.take(Fact::Offered { note: Box::new(note), targets: TargetSet::first(1) });
+        self.reporter.take(ReportEvent::Offered { note: Box::new(note), targets: TargetSet::first(1) });
         let production = self.production();
-        self.reporter.take(Fact::Production { of: id, production });
+        self.reporter.take(ReportEvent::Production { of: id, production });
         let delivery = self.delivery(id);
-        self.reporter.take(Fact::Delivered(Box::new(delivery)));
+        self.reporter.take(ReportEvent::Delivered(Box::new(delivery)));
     }
 
     fn production(&mut self) -> Result<Production, Damage> {
@@ -102,7 +102,7 @@ impl Long {
         let now = tokio::time::Instant::now();
         let status = if self.next(50) == 0 { 503 } else { 200 };
         let answer =
-            Answer { status, body_len: 5, body_sha256: None, kept: None, written: now, first_byte: now, done: now };
+            TargetResponse { status, body_len: 5, body_sha256: None, kept: None, written: now, first_byte: now, done: now };
         let fails = self.next(100) == 0;
         let took = Duration::from_micros(500 + 4_000 * self.next(64));
         Delivery {
@@ -118,7 +118,7 @@ impl Long {
     }
 
     fn finish(self) -> Summary {
-        self.reporter.finish(Ends { targets: vec![TargetEnd::default()], ..Ends::default() })
+        self.reporter.finish(RunTotals { targets: vec![TargetTotals::default()], ..RunTotals::default() })
     }
 }
 

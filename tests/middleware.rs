@@ -15,13 +15,13 @@ use std::time::Duration;
 use files::testdata;
 use server::{Server, Step, answer};
 use shadowtap::capture::{self, FileSource};
-use shadowtap::journal::{Recorder, Rotation, Target as Recording};
-use shadowtap::middleware::external::Settings;
-use shadowtap::middleware::{self, Mark};
+use shadowtap::journal::{Recorder, Rotation, OutputPath as Recording};
+use shadowtap::middleware::external::ExternalSettings;
+use shadowtap::middleware::{self, LoopHeader};
 use shadowtap::pipeline::{self, Progress, Run, RunError};
 use shadowtap::replay::{self, ConnectionMode, Pace};
 use shadowtap::report::MiddlewareCounts;
-use shadowtap::report::summary::{Summary, Target, sum};
+use shadowtap::report::summary::{Summary, TargetSummary, sum};
 
 /// Requests in the demo's capture, and those of them that are no writes.
 const SEEN: u64 = 1839;
@@ -47,10 +47,10 @@ def say(meta, payload):
 /// A run with a script in it, in the making.
 struct Case {
     capture: &'static str,
-    external: Settings,
-    middleware: middleware::Settings,
-    sending: Option<replay::Settings>,
-    mark: Option<Mark>,
+    external: ExternalSettings,
+    middleware: middleware::ChainSettings,
+    sending: Option<replay::SendSettings>,
+    mark: Option<LoopHeader>,
     recorder: Option<Recorder>,
     max_memory: usize,
     stop_after: Option<Duration>,
@@ -70,14 +70,14 @@ impl Case {
     fn command(capture: &'static str, target: &str, command: &str) -> Self {
         Self {
             capture,
-            external: Settings { timeout: Duration::from_secs(20), ..Settings::new(command.parse().unwrap()) },
-            middleware: middleware::Settings::default(),
-            sending: Some(replay::Settings {
+            external: ExternalSettings { timeout: Duration::from_secs(20), ..ExternalSettings::new(command.parse().unwrap()) },
+            middleware: middleware::ChainSettings::default(),
+            sending: Some(replay::SendSettings {
                 pace: Pace::Max,
                 timeout: Duration::from_secs(10),
                 max_in_flight: 64,
                 drain: Duration::from_millis(200),
-                ..replay::Settings::new(target.parse().unwrap())
+                ..replay::SendSettings::new(target.parse().unwrap())
             }),
             mark: None,
             recorder: None,
@@ -123,7 +123,7 @@ impl Case {
     }
 }
 
-fn only(summary: &Summary) -> &Target {
+fn only(summary: &Summary) -> &TargetSummary {
     assert_eq!(summary.targets.len(), 1);
     summary.targets.values().next().unwrap()
 }
@@ -131,7 +131,7 @@ fn only(summary: &Summary) -> &Target {
 /// Requests that ended as kept back and as shed by the middleware.
 fn kept_back(summary: &Summary) -> (u64, u64) {
     let ended = &summary.requests.ended;
-    let of = |counts: &shadowtap::report::Counts| counts.get("middleware").copied().unwrap_or_default();
+    let of = |counts: &shadowtap::report::CountMap| counts.get("middleware").copied().unwrap_or_default();
     (of(&ended.filtered), of(&ended.shed))
 }
 
@@ -485,7 +485,7 @@ async fn the_example_of_the_documentation_does_what_it_says() {
 async fn a_program_that_is_not_there_is_told_before_anything_is_sent() {
     let source = FileSource::open(&testdata("get-nano.pcap"), &capture::Halt::default()).unwrap();
     let run =
-        Run { external: Some(Settings::new("/nonexistent/my.py".parse().unwrap())), ..Run::of_files(Box::new(source)) };
+        Run { external: Some(ExternalSettings::new("/nonexistent/my.py".parse().unwrap())), ..Run::of_files(Box::new(source)) };
     let started =
         tokio::task::spawn_blocking(move || pipeline::run(run, &Arc::default(), std::future::pending())).await.unwrap();
     let error = started.unwrap_err();

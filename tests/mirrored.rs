@@ -23,7 +23,7 @@ use runs::{live, of, replayed, run, target};
 use server::{Server, Step, answer};
 use shadowtap::exchange::Timestamp;
 use shadowtap::middleware::file::Environment;
-use shadowtap::middleware::{self, ChainFile, Limits, Share};
+use shadowtap::middleware::{self, ChainFile, LimitSpec, Share};
 use shadowtap::pipeline::{Feed, Run};
 use shadowtap::replay::{self, ConnectionMode};
 use shadowtap::report::summary::Summary;
@@ -33,8 +33,8 @@ fn ok(_: &str) -> Vec<Step> {
     vec![answer("200 OK", "ok")]
 }
 
-fn mirrored(server: &Server) -> replay::Settings {
-    replay::Settings { connections: ConnectionMode::Mirrored, ..target(&server.url("http"), "1x") }
+fn mirrored(server: &Server) -> replay::SendSettings {
+    replay::SendSettings { connections: ConnectionMode::Mirrored, ..target(&server.url("http"), "1x") }
 }
 
 /// Connection number `number` opens `after` milliseconds, and makes each of its requests so many milliseconds later.
@@ -58,13 +58,13 @@ fn others(server: &Server) -> usize {
     server.connections() - 1
 }
 
-async fn with(capture: &Capture, server: &Server, middleware: middleware::Settings) -> Summary {
+async fn with(capture: &Capture, server: &Server, middleware: middleware::ChainSettings) -> Summary {
     run(Run { middleware, ..replayed(capture, vec![mirrored(server)]) }).await.0
 }
 
-fn denying(paths: &[&str]) -> middleware::Settings {
+fn denying(paths: &[&str]) -> middleware::ChainSettings {
     let deny_paths = middleware::PatternSet::new(paths.iter().copied()).unwrap();
-    middleware::Settings { deny_paths, ..middleware::Settings::default() }
+    middleware::ChainSettings { deny_paths, ..middleware::ChainSettings::default() }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -72,7 +72,7 @@ async fn a_connection_is_idle_before_its_first_request_for_as_long_as_the_captur
     let server = Server::start(ok).await;
     let capture = capture([talk(1, 0, &[(600, "GET /late")]), talk(2, 400, &[(500, "GET /later")])]);
     let begun = Instant::now();
-    let summary = with(&capture, &server, middleware::Settings::default()).await;
+    let summary = with(&capture, &server, middleware::ChainSettings::default()).await;
     assert_eq!((of(&summary, &server).ended.sent, server.connections()), (4, 3));
     let ((_, late), (came, later)) = (server.came("/late"), server.came("/later"));
     assert!(late >= Duration::from_millis(500), "{late:?}");
@@ -102,7 +102,7 @@ async fn a_connection_over_which_nothing_is_sent_is_never_opened() {
 async fn a_connection_that_is_not_in_the_sample_is_never_opened() {
     let server = Server::start(ok).await;
     let sample_by = middleware::SampleKey::Connection;
-    let settings = middleware::Settings { sample: Share(0.5), sample_by, ..middleware::Settings::default() };
+    let settings = middleware::ChainSettings { sample: Share(0.5), sample_by, ..middleware::ChainSettings::default() };
     let talks = (1..60).map(|number| talk(number, 100, &[(300, "GET /1"), (100, "GET /2")]));
     let summary = with(&capture(talks), &server, settings).await;
     let sent = of(&summary, &server).ended.sent;
@@ -126,8 +126,8 @@ async fn a_connection_opens_at_its_time_though_only_a_later_request_is_sent() {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_a_limit_keeps_back_when_it_is_due_leaves_a_connection_that_closes_with_the_captured_one() {
     let server = Server::start(ok).await;
-    let limit = Some(Limits { requests: Some("1/m".parse().unwrap()), ..Limits::default() });
-    let settings = middleware::Settings { limit, ..middleware::Settings::default() };
+    let limit = Some(LimitSpec { requests: Some("1/m".parse().unwrap()), ..LimitSpec::default() });
+    let settings = middleware::ChainSettings { limit, ..middleware::ChainSettings::default() };
     let summary = with(&capture([talk(1, 200, &[(300, "GET /1")])]), &server, settings).await;
     assert_eq!((of(&summary, &server).ended.sent, summary.requests.ended.rate_limited), (1, 2));
     assert_eq!(others(&server), 1);
@@ -139,7 +139,7 @@ async fn a_connection_opens_to_those_targets_only_to_which_something_is_sent() {
     let (one, other) = (Server::start(ok).await, Server::start(ok).await);
     let links = "[[link]]\ndrop = { path = \"^/one\" }\n";
     let own = ChainFile::parse(links, Path::new("own.toml"), &Environment::for_checks()).unwrap();
-    let middleware = middleware::Settings { for_targets: vec![(1, own)], ..middleware::Settings::default() };
+    let middleware = middleware::ChainSettings { for_targets: vec![(1, own)], ..middleware::ChainSettings::default() };
     let capture = capture([talk(1, 0, &[(400, "GET /one")]), talk(2, 0, &[(400, "GET /both")])]);
     let (summary, _) = run(Run { middleware, ..replayed(&capture, vec![mirrored(&one), mirrored(&other)]) }).await;
     assert_eq!((of(&summary, &one).ended.sent, of(&summary, &other).ended.sent), (4, 3));
@@ -154,7 +154,7 @@ async fn each_copy_of_a_session_has_a_connection_that_opens_at_its_time() {
     let server = Server::start(ok).await;
     let capture = capture([talk(1, 100, &[(400, "GET /late")])]);
     let amplify = "2x".parse().unwrap();
-    let course = replay::Course { amplify, ..replay::Course::default() };
+    let course = replay::ReplayRange { amplify, ..replay::ReplayRange::default() };
     let (summary, _) = run(Run { course, ..replayed(&capture, vec![mirrored(&server)]) }).await;
     assert_eq!((of(&summary, &server).ended.sent, server.connections()), (6, 4));
     for (_, before) in server.all("/late") {
@@ -176,7 +176,7 @@ async fn a_connection_of_a_later_pass_opens_at_its_time() {
         files::write(&folder, "two.pcap", &files::pcap(&shots.into_iter().map(frame).collect::<Vec<_>>(), false, true));
     let capture = shadowtap::capture::Settings { files: vec![file], ..shadowtap::capture::Settings::default() };
     let feed = Feed::Files(shadowtap::journal::open(&capture).unwrap_or_else(|errors| panic!("{errors:?}")));
-    let course = replay::Course { passes: 2, ..replay::Course::default() };
+    let course = replay::ReplayRange { passes: 2, ..replay::ReplayRange::default() };
     let twice = Run { feed, capture, course, ..replayed(&Capture::default(), vec![mirrored(&server)]) };
     let (summary, _) = run(twice).await;
     assert_eq!((of(&summary, &server).ended.sent, server.connections()), (6, 4));
@@ -198,7 +198,7 @@ async fn live_a_connection_opens_with_the_first_request_that_is_sent() {
 async fn a_baseline_has_its_connections_opened_at_their_time_too() {
     let (server, baseline) = (Server::start(ok).await, Server::start(ok).await);
     let capture = capture([talk(1, 0, &[(400, "GET /late")]), talk(2, 0, &[(100, "GET /no")])]);
-    let beside = replay::Beside { baseline: Some(mirrored(&baseline)), ..replay::Beside::default() };
+    let beside = replay::ReferenceSettings { baseline: Some(mirrored(&baseline)), ..replay::ReferenceSettings::default() };
     let middleware = denying(&["^/no"]);
     run(Run { middleware, beside, ..replayed(&capture, vec![mirrored(&server)]) }).await;
     assert_eq!((server.connections(), baseline.connections()), (2, 2));

@@ -7,7 +7,7 @@ mod packets;
 
 use packets::{Layer, Packet};
 use shadowtap::capture::live::expression;
-use shadowtap::capture::{Filter, Frame, LinkType, Tunnel, TunnelKind, Verdict};
+use shadowtap::capture::{BpfFilter, Frame, LinkType, Tunnel, TunnelKind, BpfMatch};
 use shadowtap::exchange::Timestamp;
 
 /// A request to this port.
@@ -51,11 +51,11 @@ const PORT_80: Asked<'static> = Asked { typed: None, ports: &[80], tunnels: &[] 
 #[track_caller]
 fn check(asked: Asked<'_>, link: LinkType, cases: &[(&str, Layer, bool)]) {
     let expression = expression(asked.typed, asked.ports, asked.tunnels, link);
-    let mut filter = Filter::new(&expression).unwrap();
+    let mut filter = BpfFilter::new(&expression).unwrap();
     for (name, layer, passes) in cases {
         let wire_len = u32::try_from(layer.bytes.len()).unwrap();
         let frame = Frame { at: Timestamp::from_nanos(0), link, wire_len, data: &layer.bytes };
-        let expected = if *passes { Verdict::Match } else { Verdict::NoMatch };
+        let expected = if *passes { BpfMatch::Match } else { BpfMatch::NoMatch };
         assert_eq!(filter.check(&frame), expected, "{name}: {expression}");
     }
 }

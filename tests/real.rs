@@ -24,7 +24,7 @@ use serde_json::Value;
 use files::testdata;
 use shadowtap::capture::{self, FileSource};
 use shadowtap::exchange::Event;
-use shadowtap::http1::{Interest, Interests};
+use shadowtap::http1::{BodyPolicy, BodyPolicies};
 use shadowtap::pipeline;
 
 fn main() {
@@ -273,7 +273,7 @@ fn as_logged() {
 /// since they may begin in another one.
 fn by_connection(file: &Path) -> Vec<Vec<Vec<u8>>> {
     let source = FileSource::open(file, &capture::Halt::default()).unwrap();
-    let interests = Interests { request_body: Interest::Keep, ..Interests::default() };
+    let interests = BodyPolicies { request_body: BodyPolicy::Keep, ..BodyPolicies::default() };
     let mut connections: BTreeMap<u64, Vec<Vec<u8>>> = BTreeMap::new();
     pipeline::inspect(Box::new(source), &capture::Settings::default(), interests, &mut |event| {
         if let Event::Request(request) = event {

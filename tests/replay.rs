@@ -17,13 +17,13 @@ use shadowtap::capture::{self, FileSource};
 use shadowtap::middleware::{self, SampleKey, Share};
 use shadowtap::pipeline::{self, Progress, Run};
 use shadowtap::replay::{self, Pace};
-use shadowtap::report::summary::{Summary, Target};
+use shadowtap::report::summary::{Summary, TargetSummary};
 
 /// A replay of a recorded capture at a target, in the making.
 struct Replay {
     capture: &'static str,
-    middleware: middleware::Settings,
-    sending: replay::Settings,
+    middleware: middleware::ChainSettings,
+    sending: replay::SendSettings,
     stop_after: Option<Duration>,
 }
 
@@ -31,13 +31,13 @@ impl Replay {
     fn of(capture: &'static str, target: &str) -> Self {
         Self {
             capture,
-            middleware: middleware::Settings::default(),
-            sending: replay::Settings {
+            middleware: middleware::ChainSettings::default(),
+            sending: replay::SendSettings {
                 pace: Pace::Max,
                 timeout: Duration::from_secs(2),
                 max_in_flight: 64,
                 drain: Duration::from_millis(200),
-                ..replay::Settings::new(target.parse().unwrap())
+                ..replay::SendSettings::new(target.parse().unwrap())
             },
             stop_after: None,
         }
@@ -92,13 +92,13 @@ impl Write for Results {
     }
 }
 
-fn only(summary: &Summary) -> &Target {
+fn only(summary: &Summary) -> &TargetSummary {
     assert_eq!(summary.targets.len(), 1);
     summary.targets.values().next().unwrap()
 }
 
 /// Failures of each kind that there were any of.
-fn failures(target: &Target) -> Vec<(&str, u64)> {
+fn failures(target: &TargetSummary) -> Vec<(&str, u64)> {
     target.ended.failed.iter().filter(|(_, count)| **count > 0).map(|(kind, count)| (kind.as_str(), *count)).collect()
 }
 

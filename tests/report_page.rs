@@ -14,10 +14,10 @@ use std::process::{Command, Stdio};
 use libtest_mimic::{Arguments, Trial};
 use shadowtap::report::by_route::{RouteProduction, RouteSummary, RouteTarget};
 use shadowtap::report::curves::{Curves, TargetCurves};
-use shadowtap::report::html::{self, Page};
-use shadowtap::report::kinds::{Example, ExampleRequest, Kind, Kinds};
-use shadowtap::report::timeline::{Point, TargetPoint, Timeline};
-use shadowtap::report::{Cause, Comparison, Differences, Figures, Gate, Step, Summary, Target};
+use shadowtap::report::html::{self, ReportPage};
+use shadowtap::report::kinds::{DiffExample, ExampleRequest, DiffGroup, DiffGroups};
+use shadowtap::report::timeline::{TimelinePoint, TargetPoint, Timeline};
+use shadowtap::report::{StepCause, RunDiff, Differences, LatencySummary, GateResult, RampStep, Summary, TargetSummary};
 
 /// The target of every run here.
 const URL: &str = "http://new.example:8080";
@@ -98,7 +98,7 @@ fn show_file(file: &Path, folder: &Path) -> Shown {
 
 /// A page with one more script at its end.
 fn probed(summary: &Summary, probe: &str) -> String {
-    html::page(Page {
+    html::page(ReportPage {
         title: "probed",
         fixed: "",
         data: &html::data(summary),
@@ -107,8 +107,8 @@ fn probed(summary: &Summary, probe: &str) -> String {
     })
 }
 
-fn figures(us: u64) -> Figures {
-    Figures { count: 500, min: us / 3, mean: us, p50: us, p90: us * 2, p99: us * 4, p99_9: us * 9, max: us * 20 }
+fn figures(us: u64) -> LatencySummary {
+    LatencySummary { count: 500, min: us / 3, mean: us, p50: us, p90: us * 2, p99: us * 4, p99_9: us * 9, max: us * 20 }
 }
 
 fn counts(some: &[(&str, u64)]) -> BTreeMap<String, u64> {
@@ -128,8 +128,8 @@ fn route(name: &str, differing: u64) -> RouteSummary {
     }
 }
 
-fn kind(route: &str, path: &str, value: &str) -> Kind {
-    let example = |n: u32| Example {
+fn kind(route: &str, path: &str, value: &str) -> DiffGroup {
+    let example = |n: u32| DiffExample {
         id: format!("17.{n}"),
         at: "2026-11-21T20:15:00.000000000Z".into(),
         path: path.into(),
@@ -139,7 +139,7 @@ fn kind(route: &str, path: &str, value: &str) -> Kind {
         request: ExampleRequest { method: "GET".into(), target: route.into(), headers: Vec::new() },
         curl: format!("curl -sSig --path-as-is '{URL}/a'"),
     };
-    Kind {
+    DiffGroup {
         noise: 0,
         target: URL.into(),
         route: route.into(),
@@ -152,21 +152,21 @@ fn kind(route: &str, path: &str, value: &str) -> Kind {
 }
 
 /// A run with something in every part, over this many seconds.
-fn run(routes: Vec<RouteSummary>, kinds: Vec<Kind>, seconds: u64) -> Summary {
+fn run(routes: Vec<RouteSummary>, kinds: Vec<DiffGroup>, seconds: u64) -> Summary {
     let mut summary = Summary {
         version: "0.1.0".into(),
         command: "shadow".into(),
         started: "2026-11-21T20:15:00.000000000Z".into(),
         duration_s: seconds as f64,
         routes,
-        kinds: Some(Kinds { rows: kinds, left_out: 0 }),
+        kinds: Some(DiffGroups { rows: kinds, left_out: 0 }),
         trouble: vec!["a warning".into()],
-        gates: vec![Gate { gate: "lost>0".into(), value: 0.0, held: true, samples: 5_000, ..Gate::default() }],
+        gates: vec![GateResult { gate: "lost>0".into(), value: 0.0, held: true, samples: 5_000, ..GateResult::default() }],
         ..Summary::default()
     };
     (summary.requests.seen, summary.requests.offered, summary.requests.ended.sampled_out) = (10_000, 5_000, 5_000);
     summary.production.latency_us = figures(2_000);
-    let mut target = Target { offered: 5_000, ..Target::default() };
+    let mut target = TargetSummary { offered: 5_000, ..TargetSummary::default() };
     target.ended.sent = 4_990;
     target.ended.failed.insert("timeout".into(), 10);
     target.matrix.insert("200".into(), counts(&[("200", 4_900), ("503", 90), ("failed", 10)]));
@@ -179,7 +179,7 @@ fn run(routes: Vec<RouteSummary>, kinds: Vec<Kind>, seconds: u64) -> Summary {
         production: curve.clone(),
         targets: [(URL.to_owned(), TargetCurves { service: curve.clone(), response: curve })].into(),
     });
-    let point = |second: u64| Point {
+    let point = |second: u64| TimelinePoint {
         seen: 500 + second % 100,
         share: Some(0.5),
         targets: vec![TargetPoint {
@@ -190,7 +190,7 @@ fn run(routes: Vec<RouteSummary>, kinds: Vec<Kind>, seconds: u64) -> Summary {
             connections: Some(20),
             ..TargetPoint::default()
         }],
-        ..Point::default()
+        ..TimelinePoint::default()
     };
     summary.timeline = Some(Timeline {
         start: summary.started.clone(),
@@ -198,10 +198,10 @@ fn run(routes: Vec<RouteSummary>, kinds: Vec<Kind>, seconds: u64) -> Summary {
         targets: vec![URL.into()],
         points: (0..seconds).map(point).collect(),
     });
-    summary.steps = vec![Step {
+    summary.steps = vec![RampStep {
         at: "2026-11-21T20:15:30.000000000Z".into(),
         target: None,
-        what: Cause::Ramp,
+        what: StepCause::Ramp,
         from: 0.1,
         to: 0.5,
         reason: "nothing spoke against it".into(),
@@ -346,7 +346,7 @@ fn two_runs() {
     let (before, mut after) = (small(), small());
     let target = after.targets.get_mut(URL).unwrap();
     (target.differences.any, target.differences.status) = (2_000, 2_000);
-    let page = html::against(&Comparison::of(&before, &after));
+    let page = html::against(&RunDiff::of(&before, &after));
     assert!(!page.contains("<script>"));
     let shown = show(&page);
     shown.is_quiet();

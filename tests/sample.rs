@@ -20,7 +20,7 @@ use packets::{Capture, Talk};
 use server::{Server, answer};
 use shadowtap::exchange::{Body, ConnectionId, ExchangeId, Head, Outcome, Request, RequestState, Timestamp};
 use shadowtap::middleware::file::Environment;
-use shadowtap::middleware::{Chain, ChainFile, Settings};
+use shadowtap::middleware::{Chain, ChainFile, ChainSettings};
 
 /// What the achieved share may be off by: half a point.
 const MARGIN: f64 = 0.005;
@@ -71,17 +71,17 @@ fn chain_of(link: &str) -> Chain {
         "[[link]]\nset-header = {{ X-User = \"nobody\" }}\n[[link]]\nset-cookie = {{ sid = \"none\" }}\n{link}"
     );
     let file = ChainFile::parse(&text, Path::new("chain.toml"), &Environment::for_checks()).unwrap();
-    Chain::new(&Settings { files: vec![file], ..Settings::default() })
+    Chain::new(&ChainSettings { files: vec![file], ..ChainSettings::default() })
 }
 
 #[test]
 fn the_share_of_a_hundred_thousand_sessions_is_within_half_a_point_whatever_they_are_told_by() {
     for by in ["connection", "client-ip", "header:X-User", "cookie:sid", "param:user", "path-segment:2"] {
-        let mut flags = Chain::new(&Settings {
+        let mut flags = Chain::new(&ChainSettings {
             sample: "10%".parse().unwrap(),
             sample_by: by.parse().unwrap(),
             seed: 7,
-            ..Settings::default()
+            ..ChainSettings::default()
         });
         let mut file = chain_of(&format!("[[link]]\nsample = {{ share = \"10%\", by = \"{by}\", seed = 7 }}\n"));
         let chosen = sessions_in(&mut flags, 1);

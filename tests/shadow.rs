@@ -13,10 +13,10 @@ use std::time::Duration;
 use packets::{Capture, Talk};
 use server::{Server, Step, answer};
 use shadowtap::capture::{self, MaxMemory};
-use shadowtap::journal::{Recorder, Rotation, Target};
+use shadowtap::journal::{Recorder, Rotation, OutputPath};
 use shadowtap::middleware::file::Environment;
-use shadowtap::middleware::route::Targets;
-use shadowtap::middleware::{self, ChainFile, Mark};
+use shadowtap::middleware::route::TargetNames;
+use shadowtap::middleware::{self, ChainFile, LoopHeader};
 use shadowtap::pipeline::{self, Feed, Progress, Run};
 use shadowtap::replay;
 use shadowtap::report::summary::{self, Summary, sum};
@@ -35,12 +35,12 @@ fn uploads(count: usize, body: usize) -> Capture {
     talks.reduce(Capture::with).unwrap()
 }
 
-fn target(url: &str) -> replay::Settings {
-    replay::Settings {
+fn target(url: &str) -> replay::SendSettings {
+    replay::SendSettings {
         timeout: Duration::from_millis(300),
         max_in_flight: 4,
         drain: Duration::from_secs(2),
-        ..replay::Settings::new(url.parse().unwrap())
+        ..replay::SendSettings::new(url.parse().unwrap())
     }
 }
 
@@ -51,8 +51,8 @@ async fn record(capture: &Capture, name: &str) -> (Summary, Vec<u8>) {
     let run = Run {
         command: "record",
         feed: Feed::Live(Box::new(capture.source())),
-        middleware: middleware::Settings { allow_writes: true, ..middleware::Settings::default() },
-        recorder: Some(Recorder::new(Target::new(&file).unwrap(), Rotation::default())),
+        middleware: middleware::ChainSettings { allow_writes: true, ..middleware::ChainSettings::default() },
+        recorder: Some(Recorder::new(OutputPath::new(&file).unwrap(), Rotation::default())),
         ..Run::of_files(Box::new(capture::MemorySource::new()))
     };
     let progress = Arc::new(Progress::default());
@@ -63,21 +63,21 @@ async fn record(capture: &Capture, name: &str) -> (Summary, Vec<u8>) {
     (summary, std::fs::read(&file).unwrap())
 }
 
-async fn run(capture: &Capture, max_memory: usize, mark: Option<Mark>, targets: Vec<replay::Settings>) -> Summary {
+async fn run(capture: &Capture, max_memory: usize, mark: Option<LoopHeader>, targets: Vec<replay::SendSettings>) -> Summary {
     run_with(capture, max_memory, targets, |run| run.mark = mark).await
 }
 
 async fn run_with(
     capture: &Capture,
     max_memory: usize,
-    targets: Vec<replay::Settings>,
+    targets: Vec<replay::SendSettings>,
     change: impl FnOnce(&mut Run),
 ) -> Summary {
     let mut run = Run {
         command: "shadow",
         feed: Feed::Live(Box::new(capture.source())),
         capture: capture::Settings { max_memory: MaxMemory(max_memory), ..capture::Settings::default() },
-        middleware: middleware::Settings { allow_writes: true, ..middleware::Settings::default() },
+        middleware: middleware::ChainSettings { allow_writes: true, ..middleware::ChainSettings::default() },
         targets,
         ..Run::of_files(Box::new(capture::MemorySource::new()))
     };
@@ -89,7 +89,7 @@ async fn run_with(
     summary
 }
 
-fn of<'a>(summary: &'a Summary, url: &str) -> &'a summary::Target {
+fn of<'a>(summary: &'a Summary, url: &str) -> &'a summary::TargetSummary {
     summary.targets.iter().find(|(name, _)| name.trim_end_matches('/') == url).unwrap().1
 }
 
@@ -98,7 +98,7 @@ async fn a_target_that_stalls_costs_requests_to_it_and_nothing_else() {
     let stalled = Server::start(|_| vec![Step::Stall]).await;
     let well = Server::start(|_| vec![answer("201 Created", "ok")]).await;
     let (stalled_url, well_url) = (stalled.url("http"), well.url("http"));
-    let wide = |url| replay::Settings { max_in_flight: 64, ..target(url) };
+    let wide = |url| replay::SendSettings { max_in_flight: 64, ..target(url) };
     let targets = vec![wide(&stalled_url), wide(&well_url)];
     let summary = run(&uploads(200, 10_000), 64 << 20, None, targets).await;
     assert_eq!(summary.requests.seen, 200);
@@ -151,7 +151,7 @@ async fn a_shadow_is_marked_and_never_shadowed_again() {
         .client("GET /marked HTTP/1.1\r\nHost: h\r\nX-Shadowtap: some other run\r\n\r\n")
         .server("HTTP/1.1 204 No Content\r\n\r\n")
         .capture();
-    let mark = Mark::default().of_run("5e1f");
+    let mark = LoopHeader::default().of_run("5e1f");
     let summary = run(&uploads(3, 10).with(marked), 64 << 20, Some(mark), vec![target(&server.url("http"))]).await;
     assert_eq!(summary.requests.ended.filtered["mark"], 1);
     assert_eq!(summary.requests.offered, 3);
@@ -171,15 +171,15 @@ async fn lag_counts_from_the_last_byte_on_the_wire() {
 }
 
 /// A chain file in a folder of its own, with a map beside it, for targets of these names.
-fn chain(links: &str, map: &str, targets: &[&str]) -> middleware::Settings {
+fn chain(links: &str, map: &str, targets: &[&str]) -> middleware::ChainSettings {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("chain.toml");
     std::fs::write(folder.path().join("routes.map"), map).unwrap();
     std::fs::write(&file, links).unwrap();
     let names = targets.iter().map(|name| Some((*name).to_owned())).collect();
-    let environment = Environment { targets: Targets::Named(names), ..Environment::default() };
+    let environment = Environment { targets: TargetNames::Named(names), ..Environment::default() };
     let file = ChainFile::read(&file, &environment).unwrap_or_else(|mistakes| panic!("{mistakes:?}"));
-    middleware::Settings { files: vec![file], allow_writes: true, ..middleware::Settings::default() }
+    middleware::ChainSettings { files: vec![file], allow_writes: true, ..middleware::ChainSettings::default() }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -246,7 +246,7 @@ async fn each_target_may_have_a_chain_of_its_own() {
     let links = "[[link]]\nset-host = \"canary.example\"\n[[link]]\nname = \"late\"\ndrop = { path = \"^/[2-9]$\" }\n";
     let own = chain(links, "", &[]).files.remove(0);
     let settings =
-        middleware::Settings { for_targets: vec![(1, own)], allow_writes: true, ..middleware::Settings::default() };
+        middleware::ChainSettings { for_targets: vec![(1, own)], allow_writes: true, ..middleware::ChainSettings::default() };
     let summary = run_with(&uploads(5, 10), 64 << 20, targets, |run| run.middleware = settings).await;
     assert_eq!((one.requests().len(), other.requests().len()), (5, 2));
     assert!(other.requests().iter().all(|request| request.contains("Host: canary.example\r\n")));

@@ -76,10 +76,10 @@ async fn serve(
 fn replay(target: SocketAddr) -> Summary {
     let capture = Path::new(env!("CARGO_MANIFEST_DIR")).join("testdata/demo.pcap.zst");
     let source = FileSource::open(&capture, &capture::Halt::default()).unwrap();
-    let sending = replay::Settings {
+    let sending = replay::SendSettings {
         pace: Pace::Rate(RATE),
         max_connections: Some(CONNECTIONS),
-        ..replay::Settings::new(format!("http://{target}").parse().unwrap())
+        ..replay::SendSettings::new(format!("http://{target}").parse().unwrap())
     };
     let run = Run { targets: vec![sending], ..Run::of_files(Box::new(source)) };
     pipeline::run(run, &Arc::new(Progress::default()), std::future::pending()).unwrap()

@@ -20,7 +20,7 @@ use packets::Talk;
 use serde_json::{Value, json};
 use shadowtap::capture::LinkType;
 use shadowtap::exchange::Timestamp;
-use shadowtap::pipeline::{RampState, State, TargetState};
+use shadowtap::pipeline::{RampState, RunState, TargetState};
 use shadowtap::report::TargetGuard;
 
 /// Clears the screen, sets the title, turns text around, hides it, and begins lines of its own.
@@ -219,7 +219,7 @@ fn a_run_that_answers_with_escape_sequences_is_shown_without() {
     let guard = TargetGuard { held_share: 0.5, reason: Some(HOSTILE.to_owned()), ..TargetGuard::default() };
     let ramp = RampState { step: 1, steps: 2, held: Some(HOSTILE.to_owned()) };
     let target = |guard| TargetState { target: HOSTILE.to_owned(), guard };
-    let state = State {
+    let state = RunState {
         share: 1.0,
         paused: true,
         stopping: false,

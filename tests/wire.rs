@@ -19,13 +19,13 @@ use shadowtap::capture::{self, FileSource};
 use shadowtap::exchange::{
     Body, ConnectionId, Event, ExchangeId, FailureKind, Framing, Outcome, Request, RequestState, Shed,
 };
-use shadowtap::http1::{Interest, Interests};
+use shadowtap::http1::{BodyPolicy, BodyPolicies};
 use shadowtap::middleware;
 use shadowtap::pipeline::{self, Progress, Run};
-use shadowtap::replay::tls::Trust;
+use shadowtap::replay::tls::TlsIdentity;
 use shadowtap::replay::wire::{Lookup, Resolve};
 use shadowtap::replay::{
-    Answer, Client as _, ClientError, ConnectionMode, Delivery, InFlight, Job, Lane, Pace, Settings, Turn, Wanted,
+    TargetResponse, Client as _, ClientError, ConnectionMode, Delivery, InFlight, Job, ConnKey, Pace, SendSettings, Ticket, ResponseOptions,
     WireClient, run_target,
 };
 use shadowtap::report::Summary;
@@ -42,22 +42,22 @@ use server::{Server, Step, answer, send};
 /// Long enough for whatever answers at all on a busy machine.
 const TIMEOUT: Duration = Duration::from_secs(10);
 
-fn pooled(url: &str) -> Settings {
-    Settings { pace: Pace::Max, timeout: TIMEOUT, drain: TIMEOUT, ..Settings::new(url.parse().unwrap()) }
+fn pooled(url: &str) -> SendSettings {
+    SendSettings { pace: Pace::Max, timeout: TIMEOUT, drain: TIMEOUT, ..SendSettings::new(url.parse().unwrap()) }
 }
 
-fn mirrored(url: &str) -> Settings {
-    Settings { connections: ConnectionMode::Mirrored, ..pooled(url) }
+fn mirrored(url: &str) -> SendSettings {
+    SendSettings { connections: ConnectionMode::Mirrored, ..pooled(url) }
 }
 
-fn lane(connection: u64) -> Lane {
+fn lane(connection: u64) -> ConnKey {
     ExchangeId::new(ConnectionId(connection), 1).into()
 }
 
-async fn ask(client: &WireClient, request: Request) -> Result<Answer, FailureKind> {
+async fn ask(client: &WireClient, request: Request) -> Result<TargetResponse, FailureKind> {
     let mut turn = client.line_up(request.id.into());
     turn.come().await;
-    client.send(turn, Box::new(request), Wanted::HASH).await.map_err(|error| error.kind().unwrap())
+    client.send(turn, Box::new(request), ResponseOptions::HASH).await.map_err(|error| error.kind().unwrap())
 }
 
 async fn status(client: &WireClient, request: Request) -> Result<u16, FailureKind> {
@@ -80,8 +80,8 @@ fn with_body(number: u64, lines: &str, body: &'static [u8]) -> Request {
 /// Replays a capture over mirrored connections with nothing changed, and compares what arrives byte for byte.
 async fn arrives_as_captured(capture: &'static str) {
     let server = Server::start(ok).await;
-    let settings = Settings { keep_host: true, pace: Pace::Max, ..mirrored(&server.url("http")) };
-    let middleware = middleware::Settings { allow_writes: true, ..middleware::Settings::default() };
+    let settings = SendSettings { keep_host: true, pace: Pace::Max, ..mirrored(&server.url("http")) };
+    let middleware = middleware::ChainSettings { allow_writes: true, ..middleware::ChainSettings::default() };
     let source = FileSource::open(&testdata(capture), &capture::Halt::default()).unwrap();
     let run = Run { middleware, targets: vec![settings], ..Run::of_files(Box::new(source)) };
     let summary = run_to_its_end(run).await;
@@ -104,7 +104,7 @@ async fn arrives_as_captured(capture: &'static str) {
 /// The requests of a capture with their bodies.
 fn captured(capture: &str) -> Vec<Request> {
     let source = FileSource::open(&testdata(capture), &capture::Halt::default()).unwrap();
-    let interests = Interests { request_body: Interest::Keep, ..Interests::default() };
+    let interests = BodyPolicies { request_body: BodyPolicy::Keep, ..BodyPolicies::default() };
     let mut requests = Vec::new();
     pipeline::inspect(Box::new(source), &capture::Settings::default(), interests, &mut |event| {
         if let Event::Request(request) = event {
@@ -160,13 +160,13 @@ async fn what_would_leave_http_is_not_sent() {
 }
 
 /// Sends them all through one target and gives the deliveries in the order of the requests.
-async fn deliver(settings: &Settings, client: WireClient, requests: Vec<Request>) -> Vec<Delivery> {
+async fn deliver(settings: &SendSettings, client: WireClient, requests: Vec<Request>) -> Vec<Delivery> {
     let (jobs, jobs_out) = mpsc::channel(requests.len().max(1));
     let (deliveries_in, mut deliveries) = mpsc::channel::<Box<Delivery>>(16);
     let (_stop, stop_out) = watch::channel(false);
     for request in requests {
         let turn = client.line_up(request.id.into());
-        jobs.send(Job { held: None, request: Box::new(request), due: None, turn, wanted: Wanted::HASH }).await.unwrap();
+        jobs.send(Job { held: None, request: Box::new(request), due: None, turn, wanted: ResponseOptions::HASH }).await.unwrap();
     }
     drop(jobs);
     let counters = Arc::new(InFlight::default());
@@ -393,7 +393,7 @@ async fn each_captured_connection_has_its_own_and_closes_with_it() {
 async fn requests_of_a_connection_go_in_their_order_and_hold_up_no_other() {
     let server =
         Server::start(|request| if request.starts_with("GET /slow") { vec![Step::Stall] } else { ok(request) }).await;
-    let settings = Settings { timeout: Duration::from_millis(300), ..mirrored(&server.url("http")) };
+    let settings = SendSettings { timeout: Duration::from_millis(300), ..mirrored(&server.url("http")) };
     let client = WireClient::new(&settings).unwrap();
     let mut requests: Vec<Request> = (1..=9).map(|index| get(1, &format!("/{index}"))).collect();
     requests.push(get(2, "/slow"));
@@ -420,11 +420,11 @@ async fn requests_of_a_connection_go_in_their_order_and_hold_up_no_other() {
 async fn a_connection_closes_after_its_last_answer_and_not_before() {
     let server = Server::start(ok).await;
     let client = WireClient::new(&mirrored(&server.url("http"))).unwrap();
-    let turns: Vec<Turn> = (0..3).map(|_| client.line_up(lane(1))).collect();
+    let turns: Vec<Ticket> = (0..3).map(|_| client.line_up(lane(1))).collect();
     client.close(lane(1), Instant::now());
     for mut turn in turns {
         turn.come().await;
-        assert_eq!(client.send(turn, Box::new(get(1, "/")), Wanted::default()).await.unwrap().status, 200);
+        assert_eq!(client.send(turn, Box::new(get(1, "/")), ResponseOptions::default()).await.unwrap().status, 200);
     }
     server.until_open(0).await;
     assert_eq!(server.connections(), 1);
@@ -434,12 +434,12 @@ async fn a_connection_closes_after_its_last_answer_and_not_before() {
 async fn a_turn_that_is_given_up_lets_the_next_one_pass_with_the_connection() {
     let server = Server::start(ok).await;
     let client = WireClient::new(&mirrored(&server.url("http"))).unwrap();
-    let mut turns: Vec<Turn> = (0..5).map(|_| client.line_up(lane(1))).collect();
+    let mut turns: Vec<Ticket> = (0..5).map(|_| client.line_up(lane(1))).collect();
     drop(turns.remove(3));
     drop(turns.remove(1));
     for mut turn in turns {
         turn.come().await;
-        assert_eq!(client.send(turn, Box::new(get(1, "/")), Wanted::default()).await.unwrap().status, 200);
+        assert_eq!(client.send(turn, Box::new(get(1, "/")), ResponseOptions::default()).await.unwrap().status, 200);
     }
     assert_eq!((server.requests().len(), server.connections()), (3, 1));
 }
@@ -471,7 +471,7 @@ async fn a_connection_that_the_target_ended_before_its_first_request_is_opened_a
 #[tokio::test]
 async fn past_the_limit_a_connection_waits_until_another_closes() {
     let server = Server::start(ok).await;
-    let settings = Settings { max_connections: Some(2), ..mirrored(&server.url("http")) };
+    let settings = SendSettings { max_connections: Some(2), ..mirrored(&server.url("http")) };
     let client = WireClient::new(&settings).unwrap();
     for number in 1..=2 {
         assert_eq!(status(&client, get(number, "/")).await, Ok(200));
@@ -484,7 +484,7 @@ async fn past_the_limit_a_connection_waits_until_another_closes() {
         client.close(lane(1), Instant::now());
         waiting.await;
     }
-    assert_eq!(client.send(third, Box::new(get(3, "/")), Wanted::default()).await.unwrap().status, 200);
+    assert_eq!(client.send(third, Box::new(get(3, "/")), ResponseOptions::default()).await.unwrap().status, 200);
     assert_eq!(client.connections().peak, 2);
 }
 
@@ -492,7 +492,7 @@ async fn past_the_limit_a_connection_waits_until_another_closes() {
 async fn a_connection_that_never_comes_free_sheds_its_request() {
     let server = Server::start(ok).await;
     let settings =
-        Settings { max_connections: Some(1), timeout: Duration::from_millis(300), ..mirrored(&server.url("http")) };
+        SendSettings { max_connections: Some(1), timeout: Duration::from_millis(300), ..mirrored(&server.url("http")) };
     let client = WireClient::new(&settings).unwrap();
     let ended = deliver(&settings, client, vec![get(1, "/"), get(2, "/")]).await;
     let mut outcomes: Vec<_> = ended.into_iter().map(|delivery| delivery.outcome).collect();
@@ -521,7 +521,7 @@ impl Resolve for Script {
 
 /// A client for a name that `script` knows, looked up again all the time.
 fn named(script: &Arc<Script>) -> WireClient {
-    let settings = Settings { resolve_every: Duration::from_millis(1), ..pooled("http://staging.example") };
+    let settings = SendSettings { resolve_every: Duration::from_millis(1), ..pooled("http://staging.example") };
     WireClient::with_resolver(&settings, Arc::clone(script) as Arc<dyn Resolve>).unwrap()
 }
 
@@ -656,8 +656,8 @@ impl Identity {
 }
 
 /// How a GET to `https://HOST:PORT` ends for a client that trusts so.
-async fn over_tls(server: &Server, host: &str, trust: Trust) -> Result<u16, FailureKind> {
-    let settings = Settings { trust, ..pooled(&format!("https://{host}:{}", server.addr.port())) };
+async fn over_tls(server: &Server, host: &str, trust: TlsIdentity) -> Result<u16, FailureKind> {
+    let settings = SendSettings { trust, ..pooled(&format!("https://{host}:{}", server.addr.port())) };
     let script = Arc::new(Script::default());
     script.says(Some(vec![server.addr]));
     let client = WireClient::with_resolver(&settings, script).unwrap();
@@ -671,7 +671,7 @@ async fn over_tls(server: &Server, host: &str, trust: Trust) -> Result<u16, Fail
 #[tokio::test]
 async fn a_certificate_counts_where_its_file_is_trusted_its_name_fits_and_it_is_in_time() {
     let (valid, expired) = (Identity::new(false), Identity::new(true));
-    let trusting = |identity: &Identity| Trust { ca: Some(identity.file("cert.pem")), ..Trust::default() };
+    let trusting = |identity: &Identity| TlsIdentity { ca: Some(identity.file("cert.pem")), ..TlsIdentity::default() };
     let server = Server::start_tls_as(valid.server(None), ok).await;
     assert_eq!(over_tls(&server, "localhost", trusting(&valid)).await, Ok(200));
     assert_eq!(over_tls(&server, "elsewhere.example", trusting(&valid)).await, Err(FailureKind::Tls));
@@ -684,7 +684,7 @@ async fn a_certificate_counts_where_its_file_is_trusted_its_name_fits_and_it_is_
 #[tokio::test]
 async fn a_certificate_that_signed_itself_as_an_authority_is_believed_where_it_is_given() {
     let (valid, expired) = (Identity::authority(false), Identity::authority(true));
-    let trusting = |identity: &Identity| Trust { ca: Some(identity.file("cert.pem")), ..Trust::default() };
+    let trusting = |identity: &Identity| TlsIdentity { ca: Some(identity.file("cert.pem")), ..TlsIdentity::default() };
     let server = Server::start_tls_as(valid.server(None), ok).await;
     assert_eq!(over_tls(&server, "localhost", trusting(&valid)).await, Ok(200));
     assert_eq!(over_tls(&server, "elsewhere.example", trusting(&valid)).await, Err(FailureKind::Tls));
@@ -697,7 +697,7 @@ async fn a_certificate_that_signed_itself_as_an_authority_is_believed_where_it_i
 async fn a_target_that_asks_for_a_certificate_is_shown_one() {
     let (target, own) = (Identity::new(false), Identity::new(false));
     let server = Server::start_tls_as(target.server(Some(&own)), ok).await;
-    let trust = |cert, key| Trust { ca: Some(target.file("cert.pem")), cert, key };
+    let trust = |cert, key| TlsIdentity { ca: Some(target.file("cert.pem")), cert, key };
     assert_eq!(
         over_tls(&server, "localhost", trust(Some(own.file("cert.pem")), Some(own.file("key.pem")))).await,
         Ok(200)
@@ -710,16 +710,16 @@ async fn a_target_that_asks_for_a_certificate_is_shown_one() {
 #[tokio::test]
 async fn files_that_hold_no_certificate_or_key_are_told_with_their_flag() {
     let own = Identity::new(false);
-    let words = |trust: Trust| match WireClient::new(&Settings { trust, ..pooled("https://localhost") }) {
+    let words = |trust: TlsIdentity| match WireClient::new(&SendSettings { trust, ..pooled("https://localhost") }) {
         Err(error @ ClientError::Pem { .. }) => error.to_string(),
         other => panic!("{other:?}"),
     };
-    let trust = Trust { ca: Some(own.file("cert.pem")), ..Trust::default() };
-    let no_file = words(Trust { ca: Some(own.file("none.pem")), ..Trust::default() });
+    let trust = TlsIdentity { ca: Some(own.file("cert.pem")), ..TlsIdentity::default() };
+    let no_file = words(TlsIdentity { ca: Some(own.file("none.pem")), ..TlsIdentity::default() });
     assert!(no_file.starts_with("--ca ") && no_file.contains("No such file"), "{no_file}");
-    let no_cert = words(Trust { ca: Some(own.file("key.pem")), ..Trust::default() });
+    let no_cert = words(TlsIdentity { ca: Some(own.file("key.pem")), ..TlsIdentity::default() });
     assert!(no_cert.contains("no certificate is in it"), "{no_cert}");
-    let no_key = words(Trust { cert: Some(own.file("cert.pem")), ..trust });
+    let no_key = words(TlsIdentity { cert: Some(own.file("cert.pem")), ..trust });
     assert!(no_key.starts_with("--cert ") && no_key.contains("no private key is in it"), "{no_key}");
 }
 
@@ -732,7 +732,7 @@ async fn a_body_until_the_end_of_a_session_that_ends_without_a_farewell_is_not_w
             vec![send("HTTP/1.1 200 OK\r\n\r\nhello"), step.clone()]
         })
         .await;
-        let settings = Settings { insecure: true, ..pooled(&server.url("https")) };
+        let settings = SendSettings { insecure: true, ..pooled(&server.url("https")) };
         let client = WireClient::new(&settings).unwrap();
         assert_eq!(status(&client, get(1, "/")).await, expected, "{last:?}");
     }
@@ -746,7 +746,7 @@ async fn bodies_of_any_length_cross_tls() {
         vec![answer("200 OK", body)]
     })
     .await;
-    let settings = Settings { insecure: true, ..pooled(&server.url("https")) };
+    let settings = SendSettings { insecure: true, ..pooled(&server.url("https")) };
     let client = WireClient::new(&settings).unwrap();
     for len in [0, 1, 16 << 10, (16 << 10) + 1, 300_000] {
         let body: &'static [u8] = vec![b'x'; len].leak();
@@ -913,8 +913,8 @@ async fn a_failure_says_why() {
         (&format!("https://{plain}"), "tls: the target does not speak TLS; is it http://?"),
         ("http://nonexistent.invalid", "dns: the name cannot be looked up: "),
     ] {
-        let client = WireClient::new(&Settings { insecure: true, ..pooled(url) }).unwrap();
-        let sent = client.send(Turn::default(), Box::new(get(1, "/")), Wanted::HASH).await;
+        let client = WireClient::new(&SendSettings { insecure: true, ..pooled(url) }).unwrap();
+        let sent = client.send(Ticket::default(), Box::new(get(1, "/")), ResponseOptions::HASH).await;
         let told = sent.unwrap_err().to_string();
         assert!(told.starts_with(words), "{told}");
     }

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use shadowtap::exchange::{Body, ConnectionId, ExchangeId, Head, Request, RequestState, Timestamp};
 use shadowtap::middleware::file::Environment;
-use shadowtap::middleware::{Chain, ChainFile, Settings};
+use shadowtap::middleware::{Chain, ChainFile, ChainSettings};
 
 /// Ten links of every kind. What `/v2/` asks for passes them all unchanged; what `/v1/` asks for is rewritten by five.
 pub(crate) const TEN_LINKS: &str = r#"
@@ -35,7 +35,7 @@ redact = { header = "Authorization", cookie = "uid", param = "token", how = "mas
 /// A chain of one file.
 pub(crate) fn chain(text: &str) -> Chain {
     let file = ChainFile::parse(text, Path::new("chain.toml"), &Environment::for_checks());
-    Chain::new(&Settings { files: vec![file.expect("the chain is well written")], ..Settings::default() })
+    Chain::new(&ChainSettings { files: vec![file.expect("the chain is well written")], ..ChainSettings::default() })
 }
 
 /// A browser's request that no link of [`TEN_LINKS`] changes.

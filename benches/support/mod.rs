@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use criterion::Criterion;
-use shadowtap::capture::{FEW, Few, FileSource, Frame, LinkType, Source};
+use shadowtap::capture::{FEW, Batch, FileSource, Frame, LinkType, Source};
 use shadowtap::decode::{Decoder, Segment};
 use shadowtap::exchange::Timestamp;
 use shadowtap::flow::{Chunk, FlowTable};
@@ -135,8 +135,8 @@ impl Source for Playback<'_> {
         Some(frame)
     }
 
-    fn next_few(&mut self) -> Few<'_> {
-        let few: Few<'_> = (self.next..self.next + FEW).map_while(|place| self.frames.get(place)).collect();
+    fn next_batch(&mut self) -> Batch<'_> {
+        let few: Batch<'_> = (self.next..self.next + FEW).map_while(|place| self.frames.get(place)).collect();
         self.next += few.len();
         few
     }

@@ -1,7 +1,7 @@
 //! The classic pcap format (draft-ietf-opsawg-pcap): a 24-byte header, then records.
 
 use super::LinkType;
-use super::file::{Next, Record};
+use super::file::{NextRecord, LocatedRecord};
 use super::input::Input;
 use crate::exchange::Timestamp;
 
@@ -21,7 +21,7 @@ const CHAIN: usize = 4;
 
 /// A classic pcap file: byte order, resolution and link type are the same throughout.
 #[derive(Debug)]
-pub(super) struct Classic {
+pub(super) struct PcapReader {
     big_endian: bool,
     /// Nanoseconds in one unit of the sub-second field.
     tick: u64,
@@ -34,7 +34,7 @@ pub(super) struct Classic {
     seconds: Option<u32>,
 }
 
-impl Classic {
+impl PcapReader {
     /// Reads the file header; `None` where the magic number is not one of pcap's or the header is not whole.
     pub(super) fn open(input: &mut Input) -> std::io::Result<Option<Self>> {
         if !input.fill(FILE_HEADER)? {
@@ -71,19 +71,19 @@ impl Classic {
 
     /// Moves to the next record. Where its header, or what stands behind it, looks like none, a better place is looked
     /// for; in what is `piped` only where the header is impossible, for looking ahead waits.
-    pub(super) fn next(&mut self, input: &mut Input, piped: bool) -> std::io::Result<Next> {
+    pub(super) fn next(&mut self, input: &mut Input, piped: bool) -> std::io::Result<NextRecord> {
         if !input.fill(self.record_header)? {
             let left = input.available().len();
-            return Ok(if left == 0 { Next::End } else { Next::Cut { want: self.record_header, have: left } });
+            return Ok(if left == 0 { NextRecord::End } else { NextRecord::Cut { want: self.record_header, have: left } });
         }
         let header = input.available();
         if super::file::begins(header) {
-            return Ok(Next::Another);
+            return Ok(NextRecord::Another);
         }
         let captured = self.u32(header, 8) as usize;
         if captured > super::file::MAX_FRAME_BYTES {
             let found = search(input, |bytes, at, ended| self.chain(bytes, at, ended));
-            return Ok(found.unwrap_or(Next::Unreadable { claims: captured as u64 }));
+            return Ok(found.unwrap_or(NextRecord::Unreadable { claims: captured as u64 }));
         }
         if !self.trusting && !piped && self.is_doubtful(header, captured) {
             let likely = self.is_likely(header);
@@ -92,7 +92,7 @@ impl Classic {
                 Some(at) if likely && at >= self.record_header + captured => {}
                 Some(at) => {
                     input.consume(at);
-                    return Ok(Next::Passed { bytes: at as u64 });
+                    return Ok(NextRecord::Passed { bytes: at as u64 });
                 }
                 None => self.trusting = true,
             }
@@ -104,11 +104,11 @@ impl Classic {
         if !input.fill(self.record_header + captured)? {
             let have = input.available().len() - self.record_header;
             let behind = if piped { None } else { search(input, |bytes, at, ended| self.chain(bytes, at, ended)) };
-            return Ok(behind.unwrap_or(Next::Cut { want: captured, have }));
+            return Ok(behind.unwrap_or(NextRecord::Cut { want: captured, have }));
         }
         let seconds = self.u32(input.available(), 0);
         self.seconds = Some(seconds);
-        Ok(Next::Record(Record {
+        Ok(NextRecord::Record(LocatedRecord {
             at: Timestamp::from_nanos(at),
             link: self.link,
             wire_len: wire_len.max(u32::try_from(captured).unwrap_or(u32::MAX)),
@@ -171,12 +171,12 @@ pub(super) fn look(input: &mut Input, fits: &dyn Fn(&[u8], usize, bool) -> bool)
 }
 
 /// Looks for a place that `fits` up to the end of the input, and moves there; `None` where there is none.
-pub(super) fn search(input: &mut Input, fits: impl Fn(&[u8], usize, bool) -> bool) -> Option<Next> {
+pub(super) fn search(input: &mut Input, fits: impl Fn(&[u8], usize, bool) -> bool) -> Option<NextRecord> {
     let mut passed = 0;
     loop {
         if let Some(at) = look(input, &fits) {
             input.consume(at);
-            return Some(Next::Passed { bytes: passed + at as u64 });
+            return Some(NextRecord::Passed { bytes: passed + at as u64 });
         }
         if input.available().len() < 2 * REACH {
             return None;

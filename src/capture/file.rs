@@ -13,10 +13,10 @@ use arrayvec::ArrayVec;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 
-use super::classic::Classic;
+use super::classic::PcapReader;
 use super::input::{Input, size_of};
-use super::pcapng::Pcapng;
-use super::{CaptureError, Dropped, FEW, Few, Frame, Halt, LinkType, Settings, Source, is_standard_input};
+use super::pcapng::PcapngReader;
+use super::{CaptureError, Dropped, FEW, Batch, Frame, Halt, LinkType, Settings, Source, is_standard_input};
 use crate::exchange::Timestamp;
 
 /// Longest frame that is read, in bytes. A record that claims more cannot be real (the largest segmentation
@@ -25,12 +25,12 @@ pub(super) const MAX_FRAME_BYTES: usize = 16 * 1024 * 1024;
 
 /// Something to read that may keep one waiting: waits in steps, and looks in between whether to go on. Told to halt,
 /// it ends as if there were no more.
-struct Patient<R> {
+struct InterruptibleReader<R> {
     from: R,
     halt: Halt,
 }
 
-impl<R: Read + AsFd> Read for Patient<R> {
+impl<R: Read + AsFd> Read for InterruptibleReader<R> {
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
         let step = Timespec { tv_sec: 0, tv_nsec: 100_000_000 };
         while !self.halt.is_set() {
@@ -111,7 +111,7 @@ pub(super) fn begins(bytes: &[u8]) -> bool {
 
 /// A record found in the input window.
 #[derive(Clone, Debug)]
-pub(super) struct Record {
+pub(super) struct LocatedRecord {
     pub(super) at: Timestamp,
     pub(super) link: LinkType,
     pub(super) wire_len: u32,
@@ -122,8 +122,8 @@ pub(super) struct Record {
 }
 
 /// What a format reader found next.
-pub(super) enum Next {
-    Record(Record),
+pub(super) enum NextRecord {
+    Record(LocatedRecord),
     End,
     /// Another capture file begins: somebody put one behind the other.
     Another,
@@ -142,18 +142,18 @@ pub(super) enum Next {
     },
 }
 
-enum Format {
-    Classic(Classic),
-    Pcapng(Pcapng),
+enum FileFormat {
+    Classic(PcapReader),
+    Pcapng(PcapngReader),
 }
 
-impl Format {
+impl FileFormat {
     /// The format that the input begins with, its header read.
     fn open(input: &mut Input) -> io::Result<Option<Self>> {
-        if let Some(classic) = Classic::open(input)? {
+        if let Some(classic) = PcapReader::open(input)? {
             return Ok(Some(Self::Classic(classic)));
         }
-        Ok(Pcapng::open(input)?.map(Self::Pcapng))
+        Ok(PcapngReader::open(input)?.map(Self::Pcapng))
     }
 
     fn dropped(&self) -> Dropped {
@@ -165,7 +165,7 @@ impl Format {
 }
 
 /// Something to read, whatever is in it.
-pub(crate) struct Opened {
+pub(crate) struct OpenedInput {
     /// Its name for people.
     pub(crate) name: String,
     /// Its bytes, decompressed.
@@ -178,7 +178,7 @@ pub(crate) struct Opened {
     pub(crate) halt: Halt,
 }
 
-impl Opened {
+impl OpenedInput {
     /// Opens a file of those that are asked for, or standard input where it is `-`. Where it waits for bytes, the halt
     /// ends it.
     pub(crate) fn open(file: &Path, settings: &Settings) -> Result<Self, CaptureError> {
@@ -188,7 +188,7 @@ impl Opened {
     /// Opens one of `count` files.
     pub(crate) fn one_of(file: &Path, count: usize, halt: &Halt) -> Result<Self, CaptureError> {
         if is_standard_input(file) {
-            let stdin = Patient { from: io::stdin(), halt: halt.clone() };
+            let stdin = InterruptibleReader { from: io::stdin(), halt: halt.clone() };
             return Self::read("standard input", Box::new(stdin), None).map(|opened| opened.halted_by(halt));
         }
         let failed = |source| CaptureError::Open { file: file.to_owned(), source };
@@ -204,7 +204,7 @@ impl Opened {
                 Box::new(ByName { path: file.to_owned(), position: 0, identity: (meta.dev(), meta.ino()) })
             }
             Some(_) => Box::new(opened),
-            None => Box::new(Patient { from: opened, halt: halt.clone() }),
+            None => Box::new(InterruptibleReader { from: opened, halt: halt.clone() }),
         };
         let opened = Self::read(&name, from, size)?;
         Ok(Self { path: size.map(|_| file.to_owned()), ..opened.halted_by(halt) })
@@ -240,8 +240,8 @@ struct PassedOver {
 pub struct FileSource {
     name: String,
     input: Input,
-    format: Format,
-    current: Option<Record>,
+    format: FileFormat,
+    current: Option<LocatedRecord>,
     /// Stored size in bytes, where known.
     size: Option<u64>,
     path: Option<PathBuf>,
@@ -258,7 +258,7 @@ pub struct FileSource {
 impl FileSource {
     /// Opens a file, or standard input where it is `-`. Where it waits for bytes, `halt` ends it.
     pub fn open(file: &Path, halt: &Halt) -> Result<Self, CaptureError> {
-        Self::of(Opened::one_of(file, 1, halt)?)
+        Self::of(OpenedInput::one_of(file, 1, halt)?)
     }
 
     /// A capture that is in memory already, for example one built into the program.
@@ -268,14 +268,14 @@ impl FileSource {
 
     /// Reads a capture from anything; `size` is its stored size in bytes, where known, for progress.
     pub fn read(name: &str, from: Box<dyn Read + Send>, size: Option<u64>) -> Result<Self, CaptureError> {
-        Self::of(Opened::read(name, from, size)?)
+        Self::of(OpenedInput::read(name, from, size)?)
     }
 
     /// The capture in what was opened.
-    pub(crate) fn of(opened: Opened) -> Result<Self, CaptureError> {
+    pub(crate) fn of(opened: OpenedInput) -> Result<Self, CaptureError> {
         let failed = |source| CaptureError::Read { file: opened.name.clone(), source };
         let mut input = opened.input;
-        let Some(format) = Format::open(&mut input).map_err(failed)? else {
+        let Some(format) = FileFormat::open(&mut input).map_err(failed)? else {
             let begin: Vec<String> = input.available().iter().take(8).map(|byte| format!("{byte:02x}")).collect();
             let magic = input.available().first_chunk().map(|magic| u32::from_le_bytes(*magic));
             let file = opened.name;
@@ -287,7 +287,7 @@ impl FileSource {
                 CaptureError::NotACapture { file, begin: begin.join(" ") }
             });
         };
-        let Opened { name, size, path, halt, .. } = opened;
+        let OpenedInput { name, size, path, halt, .. } = opened;
         let (current, frames, dropped, passed_over, unread, ended) = Default::default();
         Ok(Self { name, input, format, current, size, path, halt, frames, dropped, passed_over, unread, ended })
     }
@@ -311,8 +311,8 @@ impl FileSource {
     #[must_use]
     pub const fn link(&self) -> Option<LinkType> {
         match &self.format {
-            Format::Classic(classic) => Some(classic.link()),
-            Format::Pcapng(_) => None,
+            FileFormat::Classic(classic) => Some(classic.link()),
+            FileFormat::Pcapng(_) => None,
         }
     }
 
@@ -326,28 +326,28 @@ impl FileSource {
         loop {
             let at = self.input.offset();
             let next = match &mut self.format {
-                Format::Classic(classic) => classic.next(&mut self.input, piped),
-                Format::Pcapng(pcapng) => pcapng.next(&mut self.input, piped),
+                FileFormat::Classic(classic) => classic.next(&mut self.input, piped),
+                FileFormat::Pcapng(pcapng) => pcapng.next(&mut self.input, piped),
             };
             match next {
-                Ok(Next::Record(record)) => {
+                Ok(NextRecord::Record(record)) => {
                     self.frames += 1;
                     self.current = Some(record);
                     return true;
                 }
-                Ok(Next::Passed { bytes }) => {
+                Ok(NextRecord::Passed { bytes }) => {
                     let PassedOver { places, bytes: sum, first } = &mut self.passed_over;
                     *first = if *places == 0 { at } else { *first };
                     (*places, *sum) = (*places + 1, *sum + bytes);
                     continue;
                 }
-                Ok(Next::Another) if self.is_another() => continue,
-                Ok(Next::Another) => self.tell("ends inside the header of another capture", at),
-                Ok(Next::End) => {}
-                Ok(Next::Cut { want, have }) => {
+                Ok(NextRecord::Another) if self.is_another() => continue,
+                Ok(NextRecord::Another) => self.tell("ends inside the header of another capture", at),
+                Ok(NextRecord::End) => {}
+                Ok(NextRecord::Cut { want, have }) => {
                     self.tell(&format!("ends inside a record ({have} of {want} bytes are there)"), at);
                 }
-                Ok(Next::Unreadable { claims }) => {
+                Ok(NextRecord::Unreadable { claims }) => {
                     self.tell(&format!("has a record that claims {claims} bytes, which cannot be right"), at);
                 }
                 Err(error) if error.to_string() == NOT_GZIP => {
@@ -363,7 +363,7 @@ impl FileSource {
     /// Moves into the capture that begins here.
     fn is_another(&mut self) -> bool {
         let dropped = self.format.dropped();
-        match Format::open(&mut self.input) {
+        match FileFormat::open(&mut self.input) {
             Ok(Some(format)) => {
                 self.dropped = self.dropped.plus(dropped);
                 self.format = format;
@@ -383,8 +383,8 @@ impl FileSource {
     /// Whether the next frame is in the window, after the current one was left behind.
     fn is_there(&self) -> bool {
         match &self.format {
-            Format::Classic(classic) => classic.is_whole(self.input.available()),
-            Format::Pcapng(pcapng) => pcapng.is_whole(self.input.available()),
+            FileFormat::Classic(classic) => classic.is_whole(self.input.available()),
+            FileFormat::Pcapng(pcapng) => pcapng.is_whole(self.input.available()),
         }
     }
 
@@ -435,22 +435,22 @@ impl Source for FileSource {
         if self.advance() { self.frame() } else { None }
     }
 
-    fn next_few(&mut self) -> Few<'_> {
+    fn next_batch(&mut self) -> Batch<'_> {
         // Nothing is read while there are some, so that their places in the buffer hold.
-        let mut records = ArrayVec::<Record, FEW>::new();
+        let mut records = ArrayVec::<LocatedRecord, FEW>::new();
         while self.advance()
-            && let Some(Record { data, .. }) = &self.current
+            && let Some(LocatedRecord { data, .. }) = &self.current
         {
             let position = self.input.position();
             let data = position + data.start..position + data.end;
-            records.extend(self.current.clone().map(|record| Record { data, ..record }));
+            records.extend(self.current.clone().map(|record| LocatedRecord { data, ..record }));
             self.pass();
             if records.is_full() || !self.is_there() {
                 break;
             }
         }
         let frame =
-            |Record { at, link, wire_len, data, .. }| Frame { at, link, wire_len, data: self.input.stretch(data) };
+            |LocatedRecord { at, link, wire_len, data, .. }| Frame { at, link, wire_len, data: self.input.stretch(data) };
         records.into_iter().map(frame).collect()
     }
 
@@ -469,8 +469,8 @@ impl Source for FileSource {
         let passed = self.current.as_ref().map_or(0, |current| current.len);
         let rest = self.input.available().get(passed..).unwrap_or_default();
         !match &self.format {
-            Format::Classic(classic) => classic.is_whole(rest),
-            Format::Pcapng(pcapng) => pcapng.is_whole(rest),
+            FileFormat::Classic(classic) => classic.is_whole(rest),
+            FileFormat::Pcapng(pcapng) => pcapng.is_whole(rest),
         }
     }
 
@@ -479,6 +479,6 @@ impl Source for FileSource {
     }
 
     fn progress(&self) -> Option<f64> {
-        Opened::progress(&self.input, self.size)
+        OpenedInput::progress(&self.input, self.size)
     }
 }

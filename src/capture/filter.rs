@@ -7,14 +7,14 @@ use pcap::{BpfProgram, Capture, Linktype};
 use super::{CaptureError, Frame, LinkType};
 
 /// A filter: compiled by libpcap once for each link type that turns up.
-pub struct Filter {
+pub struct BpfFilter {
     expression: String,
     programs: HashMap<LinkType, Option<BpfProgram>>,
 }
 
 /// What a filter says of a frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Verdict {
+pub enum BpfMatch {
     /// It matches.
     Match,
     /// It does not.
@@ -23,7 +23,7 @@ pub enum Verdict {
     NotApplicable,
 }
 
-impl Filter {
+impl BpfFilter {
     /// Checks `expression`; the error has libpcap's words.
     pub fn new(expression: &str) -> Result<Self, CaptureError> {
         let mut filter = Self { expression: expression.to_owned(), programs: HashMap::new() };
@@ -38,15 +38,15 @@ impl Filter {
     }
 
     /// Whether `frame` matches.
-    pub fn check(&mut self, frame: &Frame<'_>) -> Verdict {
+    pub fn check(&mut self, frame: &Frame<'_>) -> BpfMatch {
         if !self.programs.contains_key(&frame.link) {
             let program = self.compile(frame.link).ok();
             self.programs.insert(frame.link, program);
         }
         match self.programs.get(&frame.link) {
-            Some(Some(program)) if program.filter(frame.data) => Verdict::Match,
-            Some(Some(_)) => Verdict::NoMatch,
-            _ => Verdict::NotApplicable,
+            Some(Some(program)) if program.filter(frame.data) => BpfMatch::Match,
+            Some(Some(_)) => BpfMatch::NoMatch,
+            _ => BpfMatch::NotApplicable,
         }
     }
 

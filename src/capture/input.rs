@@ -31,7 +31,7 @@ impl Input {
     /// A window on `from`, decompressed as its first bytes say.
     pub(crate) fn new(from: Box<dyn Read + Send>) -> io::Result<Self> {
         let read = Arc::new(AtomicU64::new(0));
-        let counted = Counted { from, read: Arc::clone(&read) };
+        let counted = CountingReader { from, read: Arc::clone(&read) };
         let mut raw = Self::plain(Box::new(counted), read);
         raw.fill(4)?;
         let begin = raw.available().get(..4).unwrap_or(raw.available());
@@ -40,9 +40,9 @@ impl Input {
             || matches!(begin, [first, 0x2a, 0x4d, 0x18] if (0x50..0x60).contains(first));
         let read = Arc::clone(&raw.read);
         if gzip {
-            Ok(Self { compressed: true, ..Self::plain(Box::new(Sips(flate2::read::MultiGzDecoder::new(raw))), read) })
+            Ok(Self { compressed: true, ..Self::plain(Box::new(SmallReads(flate2::read::MultiGzDecoder::new(raw))), read) })
         } else if zstd {
-            Ok(Self { compressed: true, ..Self::plain(Box::new(Sips(zstd::Decoder::new(raw)?)), read) })
+            Ok(Self { compressed: true, ..Self::plain(Box::new(SmallReads(zstd::Decoder::new(raw)?)), read) })
         } else {
             Ok(raw)
         }
@@ -183,9 +183,9 @@ impl io::BufRead for Input {
 }
 
 /// Reads few bytes at once.
-struct Sips<R>(R);
+struct SmallReads<R>(R);
 
-impl<R: Read> Read for Sips<R> {
+impl<R: Read> Read for SmallReads<R> {
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
         let few = into.len().min(SIP);
         self.0.read(into.get_mut(..few).unwrap_or_default())
@@ -193,12 +193,12 @@ impl<R: Read> Read for Sips<R> {
 }
 
 /// Counts what is read from the file, so that progress can be told for compressed files too.
-struct Counted {
+struct CountingReader {
     from: Box<dyn Read + Send>,
     read: Arc<AtomicU64>,
 }
 
-impl Read for Counted {
+impl Read for CountingReader {
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
         let taken = self.from.read(into)?;
         self.read.fetch_add(taken as u64, Ordering::Relaxed);

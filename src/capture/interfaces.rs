@@ -18,7 +18,7 @@ pub const ANY: &str = "any";
 
 /// Whether frames can come through an interface.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum State {
+pub enum InterfaceState {
     /// It is up.
     Up,
     /// It is up, and nothing is plugged into it.
@@ -28,7 +28,7 @@ pub enum State {
     Down,
 }
 
-impl State {
+impl InterfaceState {
     /// As people and scripts read it.
     #[must_use]
     pub const fn name(self) -> &'static str {
@@ -48,7 +48,7 @@ pub struct Interface {
     /// Its addresses, in the system's order.
     pub addresses: Vec<IpAddr>,
     /// Whether frames can come through.
-    pub state: State,
+    pub state: InterfaceState,
     /// Whether it is the way of this machine to itself.
     pub loopback: bool,
     /// The bond or bridge that it is a member of.
@@ -76,10 +76,10 @@ impl From<Device> for Interface {
     fn from(device: Device) -> Self {
         let flags = &device.flags;
         let state = match flags.connection_status {
-            _ if !flags.contains(IfFlags::UP) => State::Down,
-            ConnectionStatus::Disconnected => State::NoCarrier,
-            _ if !flags.contains(IfFlags::RUNNING) => State::NoCarrier,
-            _ => State::Up,
+            _ if !flags.contains(IfFlags::UP) => InterfaceState::Down,
+            ConnectionStatus::Disconnected => InterfaceState::NoCarrier,
+            _ if !flags.contains(IfFlags::RUNNING) => InterfaceState::NoCarrier,
+            _ => InterfaceState::Up,
         };
         Self {
             addresses: device.addresses.iter().map(|address| address.addr).collect(),

@@ -1,15 +1,15 @@
 //! Frames that are in memory already: the twin of files and devices for tests, benches and fuzzing.
 
-use super::{FEW, Few, Frame, LinkType, Source};
+use super::{FEW, Batch, Frame, LinkType, Source};
 use crate::exchange::Timestamp;
 
 /// What a [`Frame`] has, with its bytes.
-type Owned = (Timestamp, LinkType, u32, Vec<u8>);
+type StoredFrame = (Timestamp, LinkType, u32, Vec<u8>);
 
 /// Frames from memory, in the order given.
 #[derive(Clone, Debug, Default)]
 pub struct MemorySource {
-    frames: Vec<Owned>,
+    frames: Vec<StoredFrame>,
     next: usize,
 }
 
@@ -44,8 +44,8 @@ impl Source for MemorySource {
         Some(borrowed(frame))
     }
 
-    fn next_few(&mut self) -> Few<'_> {
-        let few: Few<'_> = self.frames.iter().skip(self.next).take(FEW).map(borrowed).collect();
+    fn next_batch(&mut self) -> Batch<'_> {
+        let few: Batch<'_> = self.frames.iter().skip(self.next).take(FEW).map(borrowed).collect();
         self.next += few.len();
         few
     }
@@ -55,6 +55,6 @@ impl Source for MemorySource {
     }
 }
 
-fn borrowed((at, link, wire_len, data): &Owned) -> Frame<'_> {
+fn borrowed((at, link, wire_len, data): &StoredFrame) -> Frame<'_> {
     Frame { at: *at, link: *link, wire_len: *wire_len, data }
 }

@@ -4,7 +4,7 @@ use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::path::PathBuf;
 
-use super::file::Opened;
+use super::file::OpenedInput;
 use super::{CaptureError, Dropped, FileSource, Frame, Halt, Source};
 use crate::exchange::Timestamp;
 
@@ -189,7 +189,7 @@ impl Merged {
         let count = self.pieces.len();
         let Some(piece) = self.pieces.get_mut(index) else { return };
         let Piece::Waiting { path, halt } = piece else { return };
-        match Opened::one_of(path, count, halt).and_then(FileSource::of) {
+        match OpenedInput::one_of(path, count, halt).and_then(FileSource::of) {
             Ok(source) => *piece = Piece::Open(Box::new(source)),
             Err(error) => {
                 *piece = Piece::Done(Ended::failed(&error));

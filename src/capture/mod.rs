@@ -20,8 +20,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 pub use file::FileSource;
-pub(crate) use file::Opened;
-pub use filter::{Filter, Verdict};
+pub(crate) use file::OpenedInput;
+pub use filter::{BpfFilter, BpfMatch};
 pub(crate) use input::Input;
 pub use memory::MemorySource;
 pub use merge::Merged;
@@ -195,7 +195,7 @@ pub struct Frame<'a> {
 pub const FEW: usize = 32;
 
 /// A few frames, in their order.
-pub type Few<'a> = ArrayVec<Frame<'a>, FEW>;
+pub type Batch<'a> = ArrayVec<Frame<'a>, FEW>;
 
 /// Frames that a recorder says it lost.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -235,7 +235,7 @@ pub trait Source {
 
     /// The next frame, with those after it that are there already: no frame waits for another one. None at the end,
     /// as with [`Source::next`].
-    fn next_few(&mut self) -> Few<'_> {
+    fn next_batch(&mut self) -> Batch<'_> {
         self.next().into_iter().collect()
     }
 
@@ -277,8 +277,8 @@ impl<S: Source + ?Sized> Source for Box<S> {
         (**self).next()
     }
 
-    fn next_few(&mut self) -> Few<'_> {
-        (**self).next_few()
+    fn next_batch(&mut self) -> Batch<'_> {
+        (**self).next_batch()
     }
 
     fn poll(&mut self) -> Polled<'_> {
@@ -362,13 +362,13 @@ pub fn open(settings: &Settings) -> Result<Box<dyn Source + Send>, Vec<CaptureEr
     let mut pieces = Pieces::default();
     let mut errors = Vec::new();
     for file in &settings.files {
-        match Opened::open(file, settings).and_then(FileSource::of) {
+        match OpenedInput::open(file, settings).and_then(FileSource::of) {
             Ok(source) => pieces.add(source),
             Err(error) => errors.extend(pieces.leave_out(error)),
         }
     }
     if let Some(expression) = &settings.bpf
-        && let Err(error) = Filter::new(expression)
+        && let Err(error) = BpfFilter::new(expression)
     {
         errors.push(error);
     }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::classic::{look, search};
-use super::file::{MAX_FRAME_BYTES, Next, Record};
+use super::file::{MAX_FRAME_BYTES, NextRecord, LocatedRecord};
 use super::input::Input;
 use super::{Dropped, LinkType};
 use crate::exchange::Timestamp;
@@ -39,7 +39,7 @@ const MAX_BLOCK_BYTES: usize = MAX_FRAME_BYTES + 64 * 1024;
 
 /// An interface description.
 #[derive(Clone, Copy, Debug)]
-struct Interface {
+struct InterfaceDescription {
     link: LinkType,
     snap_len: u32,
     resolution: Resolution,
@@ -58,9 +58,9 @@ enum Resolution {
 
 /// A pcapng file.
 #[derive(Debug, Default)]
-pub(super) struct Pcapng {
+pub(super) struct PcapngReader {
     big_endian: bool,
-    interfaces: Vec<Interface>,
+    interfaces: Vec<InterfaceDescription>,
     last_at: Timestamp,
     /// What the sections before this one lost.
     dropped: Dropped,
@@ -70,7 +70,7 @@ pub(super) struct Pcapng {
     trusting: bool,
 }
 
-impl Pcapng {
+impl PcapngReader {
     /// Whether the input begins with a section header.
     pub(super) fn open(input: &mut Input) -> std::io::Result<Option<Self>> {
         if !input.fill(12)? {
@@ -94,11 +94,11 @@ impl Pcapng {
 
     /// Moves to the next block that holds a frame. Where a block contradicts itself, a better place is looked for; in
     /// what is `piped` only where its length is impossible, for looking ahead waits.
-    pub(super) fn next(&mut self, input: &mut Input, piped: bool) -> std::io::Result<Next> {
+    pub(super) fn next(&mut self, input: &mut Input, piped: bool) -> std::io::Result<NextRecord> {
         loop {
             if !input.fill(12)? {
                 let left = input.available().len();
-                return Ok(if left == 0 { Next::End } else { Next::Cut { want: 12, have: left } });
+                return Ok(if left == 0 { NextRecord::End } else { NextRecord::Cut { want: 12, have: left } });
             }
             let kind = super::classic::le32(input.available(), 0);
             if kind == SECTION_HEADER {
@@ -110,7 +110,7 @@ impl Pcapng {
                 self.dropped = self.dropped();
                 self.lost.clear();
             } else if super::file::begins(input.available()) {
-                return Ok(Next::Another);
+                return Ok(NextRecord::Another);
             }
             let kind = self.u32(input.available(), 0);
             let len = self.u32(input.available(), 4) as usize;
@@ -124,12 +124,12 @@ impl Pcapng {
                 if !KNOWN.contains(&kind) && !self.trusting {
                     if let Some(at) = self.look(input) {
                         input.consume(at);
-                        return Ok(Next::Passed { bytes: at as u64 });
+                        return Ok(NextRecord::Passed { bytes: at as u64 });
                     }
                     self.trusting = true;
                 }
                 if !input.skip(padded as u64)? {
-                    return Ok(Next::Cut { want: padded, have: 0 });
+                    return Ok(NextRecord::Cut { want: padded, have: 0 });
                 }
                 continue;
             }
@@ -138,7 +138,7 @@ impl Pcapng {
             if doubtful && !piped && !self.trusting {
                 if let Some(at) = self.look(input) {
                     input.consume(at);
-                    return Ok(Next::Passed { bytes: at as u64 });
+                    return Ok(NextRecord::Passed { bytes: at as u64 });
                 }
                 self.trusting = true;
             }
@@ -146,19 +146,19 @@ impl Pcapng {
                 // Without its closing length a last block is still whole enough.
                 let have = input.available().len();
                 if have + 4 < padded || !input.fill(len.saturating_sub(4))? {
-                    return Ok(Next::Cut { want: padded, have });
+                    return Ok(NextRecord::Cut { want: padded, have });
                 }
             }
             if frame {
                 match self.packet(kind, len, input.available().get(..len).unwrap_or(input.available())) {
                     Some(mut record) => {
                         record.len = padded;
-                        return Ok(Next::Record(record));
+                        return Ok(NextRecord::Record(record));
                     }
                     None if doubtful => return Ok(self.lost_at(len, input)),
                     None => {
                         input.consume(padded);
-                        return Ok(Next::Passed { bytes: padded as u64 });
+                        return Ok(NextRecord::Passed { bytes: padded as u64 });
                     }
                 }
             }
@@ -168,9 +168,9 @@ impl Pcapng {
     }
 
     /// Goes on behind a block whose length cannot be right, where that is possible.
-    fn lost_at(&self, len: usize, input: &mut Input) -> Next {
+    fn lost_at(&self, len: usize, input: &mut Input) -> NextRecord {
         let found = search(input, |bytes, at, ended| self.chain(bytes, at, ended));
-        found.unwrap_or(Next::Unreadable { claims: len as u64 })
+        found.unwrap_or(NextRecord::Unreadable { claims: len as u64 })
     }
 
     /// The next place where blocks follow each other, as far as one look goes.
@@ -202,7 +202,7 @@ impl Pcapng {
 
     /// A frame from a packet block that says it is `len` bytes long, of which the last four may not be there; `None`
     /// where its numbers contradict each other.
-    fn packet(&mut self, kind: u32, len: usize, block: &[u8]) -> Option<Record> {
+    fn packet(&mut self, kind: u32, len: usize, block: &[u8]) -> Option<LocatedRecord> {
         let (interface, time, captured, wire_len, start) = match kind {
             ENHANCED_PACKET => (self.u32(block, 8), Some(12), self.u32(block, 20), self.u32(block, 24), 28),
             PACKET => (u32::from(self.u16(block, 8)), Some(12), self.u32(block, 20), self.u32(block, 24), 28),
@@ -224,7 +224,7 @@ impl Pcapng {
             let ticks = (u64::from(self.u32(block, time)) << 32) | u64::from(self.u32(block, time + 4));
             self.last_at = interface.timestamp(ticks);
         }
-        Some(Record {
+        Some(LocatedRecord {
             at: self.last_at,
             link: interface.link,
             wire_len: wire_len.max(u32::try_from(captured).unwrap_or(u32::MAX)),
@@ -237,7 +237,7 @@ impl Pcapng {
     fn describe(&mut self, kind: u32, block: &[u8]) {
         match kind {
             INTERFACE if self.interfaces.len() < MAX_INTERFACES => {
-                let mut interface = Interface {
+                let mut interface = InterfaceDescription {
                     link: LinkType(self.u16(block, 8)),
                     snap_len: self.u32(block, 12),
                     resolution: Resolution::Decimal(6),
@@ -303,7 +303,7 @@ impl Pcapng {
     }
 }
 
-impl Interface {
+impl InterfaceDescription {
     fn timestamp(&self, ticks: u64) -> Timestamp {
         let ticks = u128::from(ticks);
         let nanos = match self.resolution {

@@ -36,12 +36,12 @@ impl User {
 
 /// What is left after rights were given up; as text, a line for the log.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct GivenUp {
+pub struct DroppedPrivileges {
     /// Who this process runs as.
     pub user: String,
 }
 
-impl std::fmt::Display for GivenUp {
+impl std::fmt::Display for DroppedPrivileges {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let capabilities = if cfg!(target_os = "linux") { ", no capabilities" } else { "" };
         write!(f, "running as {}{capabilities}", self.user)
@@ -50,7 +50,7 @@ impl std::fmt::Display for GivenUp {
 
 /// Why rights could not be given up, or are missing afterwards.
 #[derive(Debug, thiserror::Error)]
-pub enum RightsError {
+pub enum PrivilegeError {
     /// There is no such user.
     #[error("there is no user {name}; `getent passwd` lists them")]
     NoUser {
@@ -120,18 +120,18 @@ fn advice(error: &io::Error, user: &str, directory: &Path) -> String {
 
 /// Who to run as: the user that is named; else, for root, the user behind sudo, or nobody. Who is not root stays who
 /// they are.
-pub fn user(typed: Option<&str>) -> Result<User, RightsError> {
+pub fn user(typed: Option<&str>) -> Result<User, PrivilegeError> {
     let variable = |name| std::env::var(name).ok();
     choose(typed, unistd::geteuid(), [variable("SUDO_UID").as_deref(), variable("SUDO_GID").as_deref()])
 }
 
 /// `sudo` is the user and the group that it says are behind it.
-fn choose(typed: Option<&str>, me: Uid, sudo: [Option<&str>; 2]) -> Result<User, RightsError> {
+fn choose(typed: Option<&str>, me: Uid, sudo: [Option<&str>; 2]) -> Result<User, PrivilegeError> {
     let account = typed.map(named).transpose()?;
     if !me.is_root() {
         let now = numbered(me, unistd::getegid())?;
         return match account {
-            Some(account) if account.uid != me => Err(RightsError::NotRoot { name: account.name, now: now.name }),
+            Some(account) if account.uid != me => Err(PrivilegeError::NotRoot { name: account.name, now: now.name }),
             _ => Ok(User { change: false, ..now }),
         };
     }
@@ -145,27 +145,27 @@ fn choose(typed: Option<&str>, me: Uid, sudo: [Option<&str>; 2]) -> Result<User,
     }
     let (name, number) = NOBODY;
     match named(name) {
-        Err(RightsError::NoUser { .. }) => numbered(Uid::from_raw(number), Gid::from_raw(number)),
+        Err(PrivilegeError::NoUser { .. }) => numbered(Uid::from_raw(number), Gid::from_raw(number)),
         found => found,
     }
 }
 
 /// The account of a name, or of a number.
-fn named(typed: &str) -> Result<User, RightsError> {
-    let lookup = |error: nix::Error| RightsError::Lookup { name: typed.to_owned(), source: error.into() };
+fn named(typed: &str) -> Result<User, PrivilegeError> {
+    let lookup = |error: nix::Error| PrivilegeError::Lookup { name: typed.to_owned(), source: error.into() };
     let found = match typed.parse::<u32>() {
         Ok(uid) => unistd::User::from_uid(Uid::from_raw(uid)),
         Err(_) => unistd::User::from_name(typed),
     };
-    let found = found.map_err(lookup)?.ok_or_else(|| RightsError::NoUser { name: typed.to_owned() })?;
+    let found = found.map_err(lookup)?.ok_or_else(|| PrivilegeError::NoUser { name: typed.to_owned() })?;
     Ok(User { name: found.name, uid: found.uid, gid: found.gid, change: true })
 }
 
 /// The account of `uid`; where it has none, it goes by its number, with `gid`.
-fn numbered(uid: Uid, gid: Gid) -> Result<User, RightsError> {
+fn numbered(uid: Uid, gid: Gid) -> Result<User, PrivilegeError> {
     let name = uid.to_string();
     let found = unistd::User::from_uid(uid)
-        .map_err(|error| RightsError::Lookup { name: name.clone(), source: error.into() })?;
+        .map_err(|error| PrivilegeError::Lookup { name: name.clone(), source: error.into() })?;
     Ok(found.map_or(User { name, uid, gid, change: true }, |found| User {
         name: found.name,
         uid,
@@ -176,28 +176,28 @@ fn numbered(uid: Uid, gid: Gid) -> Result<User, RightsError> {
 
 /// Becomes `user` for good: groups, user, capabilities. Call it once everything is open that takes rights, and before
 /// there is another thread.
-pub fn give_up(user: &User) -> Result<GivenUp, RightsError> {
+pub fn drop_privileges(user: &User) -> Result<DroppedPrivileges, PrivilegeError> {
     let name = &user.name;
     // After the change the system may not tell any more.
     let threads = fs::read_dir("/proc/self/task").map_or(1, Iterator::count);
     if threads > 1 {
-        return Err(RightsError::Threads { name: name.clone(), threads });
+        return Err(PrivilegeError::Threads { name: name.clone(), threads });
     }
     capabilities::unbind();
     if user.change {
         become_user(user)?;
     }
-    capabilities::drop_all().map_err(|(step, source)| RightsError::Step { name: name.clone(), step, source })?;
+    capabilities::drop_all().map_err(|(step, source)| PrivilegeError::Step { name: name.clone(), step, source })?;
     if !user.uid.is_root() && unistd::setuid(Uid::from_raw(0)).is_ok() {
-        return Err(RightsError::Regained { name: name.clone() });
+        return Err(PrivilegeError::Regained { name: name.clone() });
     }
-    Ok(GivenUp { user: name.clone() })
+    Ok(DroppedPrivileges { user: name.clone() })
 }
 
 /// Groups before the user: afterwards there is no right left to change them.
-fn become_user(user: &User) -> Result<(), RightsError> {
+fn become_user(user: &User) -> Result<(), PrivilegeError> {
     let failed =
-        |step| move |error: nix::Error| RightsError::Step { name: user.name.clone(), step, source: error.into() };
+        |step| move |error: nix::Error| PrivilegeError::Step { name: user.name.clone(), step, source: error.into() };
     groups(user).map_err(failed("setgroups"))?;
     set_ids(user).map_err(failed("setuid"))
 }
@@ -281,11 +281,11 @@ mod capabilities {
 
 /// Whether files can be made in `directory` by who this process is now: one is made, and removed. Of a directory that is
 /// yet to be made, the nearest one above it that exists is tried.
-pub fn can_write(directory: &Path) -> Result<(), RightsError> {
+pub fn can_write(directory: &Path) -> Result<(), PrivilegeError> {
     let directory = directory.ancestors().find(|above| above.is_dir()).unwrap_or(Path::new("."));
     let file = directory.join(format!(".shadowtap-{}", std::process::id()));
     let made = files::create_new(&file, files::FileMode::default()).and_then(|_| files::remove(&file));
-    made.map_err(|source| RightsError::NotWritable {
+    made.map_err(|source| PrivilegeError::NotWritable {
         directory: directory.to_owned(),
         user: numbered(unistd::geteuid(), unistd::getegid()).map_or_else(|_| "this user".to_owned(), |user| user.name),
         source,
@@ -299,7 +299,7 @@ mod tests {
     /// Any user but root.
     const SOMEBODY: u32 = 54_321;
 
-    fn root(typed: Option<&str>, sudo_uid: Option<&str>) -> Result<User, RightsError> {
+    fn root(typed: Option<&str>, sudo_uid: Option<&str>) -> Result<User, PrivilegeError> {
         choose(typed, Uid::from_raw(0), [sudo_uid, Some("54322")])
     }
 
@@ -341,7 +341,7 @@ mod tests {
     fn a_refusal_comes_with_the_command_that_helps() {
         let told = |kind: io::ErrorKind| {
             let (directory, user) = (PathBuf::from("/var/log/tap"), "nobody".to_owned());
-            RightsError::NotWritable { directory, user, source: kind.into() }.to_string()
+            PrivilegeError::NotWritable { directory, user, source: kind.into() }.to_string()
         };
         assert_eq!(
             told(io::ErrorKind::PermissionDenied),

@@ -5,16 +5,16 @@ use std::path::{Path, PathBuf};
 use crate::middleware::file::Environment;
 use crate::middleware::limit::PerSecond;
 use crate::middleware::patterns::Budget;
-use crate::middleware::route::Targets;
-use crate::middleware::{ChainFile, Limits, PseudonymKey, RunIdentity, SampleKey, Settings, Template, filter, pair};
+use crate::middleware::route::TargetNames;
+use crate::middleware::{ChainFile, LimitSpec, PseudonymKey, RunIdentity, SampleKey, ChainSettings, Template, filter, pair};
 use crate::replay::{self, ConnectionMode};
 
 use super::check::{each, parsed, regexes};
-use super::mistakes::Mistakes;
+use super::mistakes::ConfigMistakes;
 use super::typed;
 
 /// Names and values to set, and names to remove.
-type Rules = (Vec<(String, String)>, Vec<String>);
+type NameValueRules = (Vec<(String, String)>, Vec<String>);
 
 /// Methods that change nothing (RFC 9110, 9.2.1) and are replayed without further words.
 const SAFE: [&str; 3] = ["GET", "HEAD", "OPTIONS"];
@@ -24,17 +24,17 @@ pub(super) fn settings(
     select: &typed::Select,
     typed: &typed::Middleware,
     targets: &[Option<String>],
-    mistakes: &mut Mistakes,
+    mistakes: &mut ConfigMistakes,
     warnings: &mut Vec<String>,
-) -> Settings {
+) -> ChainSettings {
     let budget = Budget::default();
     let (files, for_targets) = files_of(&typed.filters, &environment(targets, &budget), targets, mistakes);
     let (set_headers, remove_headers) = header_rules(typed, mistakes);
     let (set_cookies, remove_cookies) = cookie_rules(typed, mistakes);
     let limit = parsed::<PerSecond>("--limit", typed.limit.as_deref(), mistakes);
-    let limit = limit.map(|requests| Limits { requests: Some(requests), ..Limits::default() });
+    let limit = limit.map(|requests| LimitSpec { requests: Some(requests), ..LimitSpec::default() });
     let chosen = self::select(select, typed.allow_writes, &budget, mistakes, warnings);
-    let settings = Settings {
+    let settings = ChainSettings {
         files,
         for_targets,
         run: run(),
@@ -58,10 +58,10 @@ pub(super) fn select(
     typed: &typed::Select,
     writes: bool,
     budget: &Budget,
-    mistakes: &mut Mistakes,
+    mistakes: &mut ConfigMistakes,
     warnings: &mut Vec<String>,
-) -> Settings {
-    Settings {
+) -> ChainSettings {
+    ChainSettings {
         allow_methods: methods(&typed.allow_methods, mistakes, warnings),
         allow_paths: regexes("--allow-path", &typed.allow_paths, budget, mistakes),
         deny_paths: regexes("--deny-path", &typed.deny_paths, budget, mistakes),
@@ -70,16 +70,16 @@ pub(super) fn select(
         sample: parsed("--sample", typed.sample.as_deref(), mistakes).unwrap_or_default(),
         sample_by: parsed("--sample-by", typed.sample_by.as_deref(), mistakes).unwrap_or_default(),
         seed: typed.seed.as_deref().and_then(|typed| mistakes.keep("--seed", seed(typed))).unwrap_or_default(),
-        ..Settings::default()
+        ..ChainSettings::default()
     }
 }
 
 /// Where connections are mirrored, a sample takes whole ones unless it was said what it goes by: half of the requests on
 /// each connection would still be all of the connections.
-pub(super) fn sample_as_sent(settings: Settings, typed: &typed::Select, targets: &[replay::Settings]) -> Settings {
+pub(super) fn sample_as_sent(settings: ChainSettings, typed: &typed::Select, targets: &[replay::SendSettings]) -> ChainSettings {
     let is_mirrored = targets.iter().any(|target| target.connections == ConnectionMode::Mirrored);
     if typed.sample_by.is_none() && is_mirrored {
-        return Settings { sample_by: SampleKey::Connection, ..settings };
+        return ChainSettings { sample_by: SampleKey::Connection, ..settings };
     }
     settings
 }
@@ -98,7 +98,7 @@ fn files_of(
     typed: &[PathBuf],
     environment: &Environment,
     targets: &[Option<String>],
-    mistakes: &mut Mistakes,
+    mistakes: &mut ConfigMistakes,
 ) -> (Vec<ChainFile>, Vec<(usize, ChainFile)>) {
     let (mut files, mut for_targets) = (Vec::new(), Vec::new());
     for path in typed {
@@ -121,31 +121,31 @@ fn number(name: &str, targets: &[Option<String>]) -> Vec<usize> {
     named.map(|(number, _)| number).collect()
 }
 
-fn read(path: &Path, environment: &Environment, mistakes: &mut Mistakes) -> Option<ChainFile> {
+fn read(path: &Path, environment: &Environment, mistakes: &mut ConfigMistakes) -> Option<ChainFile> {
     let read = ChainFile::read(path, environment);
     read.map_err(|all| all.into_iter().for_each(|mistake| mistakes.add("", mistake))).ok()
 }
 
 /// What routes can name, and what expressions may take: what is given to a name that no target has is kept back.
 fn environment(targets: &[Option<String>], budget: &Budget) -> Environment {
-    let targets = Targets::Named(targets.to_vec());
+    let targets = TargetNames::Named(targets.to_vec());
     Environment { targets, expressions: budget.clone(), ..Environment::default() }
 }
 
 /// The same settings with their chain files read again: all of them, or none where one has a mistake.
-pub fn reread(settings: &Settings, targets: &[Option<String>]) -> Result<Settings, Mistakes> {
-    let mut mistakes = Mistakes::default();
+pub fn reread(settings: &ChainSettings, targets: &[Option<String>]) -> Result<ChainSettings, ConfigMistakes> {
+    let mut mistakes = ConfigMistakes::default();
     // The expressions of flags stay, and count.
     let budget = Budget::with([&settings.allow_paths, &settings.deny_paths]);
     let environment = environment(targets, &budget);
     let mut again = |file: &ChainFile| read(&file.path, &environment, &mut mistakes);
     let files = settings.files.iter().filter_map(&mut again).collect();
     let for_targets = settings.for_targets.iter().filter_map(|(of, file)| Some((*of, again(file)?))).collect();
-    if mistakes.is_empty() { Ok(Settings { files, for_targets, ..settings.clone() }) } else { Err(mistakes) }
+    if mistakes.is_empty() { Ok(ChainSettings { files, for_targets, ..settings.clone() }) } else { Err(mistakes) }
 }
 
 /// Contradictions with a Host that is to stay as captured.
-pub(super) fn keeps_host(settings: &Settings, mistakes: &mut Mistakes) {
+pub(super) fn keeps_host(settings: &ChainSettings, mistakes: &mut ConfigMistakes) {
     let host = |name: &String| name.eq_ignore_ascii_case("host");
     if settings.set_headers.iter().any(|(name, _)| host(name)) {
         let why = "contradict each other: the one keeps what the other replaces";
@@ -170,7 +170,7 @@ fn seed(typed: &str) -> Result<u64, String> {
 }
 
 /// A write that is allowed by name and always kept back as a write is a contradiction.
-fn writes_by_name(settings: &Settings, mistakes: &mut Mistakes) {
+fn writes_by_name(settings: &ChainSettings, mistakes: &mut ConfigMistakes) {
     for method in &settings.allow_methods {
         let passes = settings.allow_writes || SAFE.contains(&method.as_str()) || settings.allows_some(method);
         if !passes {
@@ -184,7 +184,7 @@ fn writes_by_name(settings: &Settings, mistakes: &mut Mistakes) {
 }
 
 /// Methods that pass.
-fn methods(allowed: &[String], mistakes: &mut Mistakes, warnings: &mut Vec<String>) -> Vec<String> {
+fn methods(allowed: &[String], mistakes: &mut ConfigMistakes, warnings: &mut Vec<String>) -> Vec<String> {
     let names = allowed.iter().flat_map(|list| list.split(','));
     let methods: Vec<String> = names.filter_map(|name| mistakes.keep("--allow-method", method(name))).collect();
     for method in &methods {
@@ -202,7 +202,7 @@ fn method(typed: &str) -> Result<String, String> {
 }
 
 /// Header lines to set and to remove.
-fn header_rules(typed: &typed::Middleware, mistakes: &mut Mistakes) -> Rules {
+fn header_rules(typed: &typed::Middleware, mistakes: &mut ConfigMistakes) -> NameValueRules {
     let set = each("--set-header", &typed.set_headers, pair::header_pair, mistakes);
     let remove = each("--remove-header", &typed.remove_headers, pair::header_name, mistakes);
     for name in remove.iter().filter(|name| set.iter().any(|(other, _)| other.eq_ignore_ascii_case(name))) {
@@ -213,7 +213,7 @@ fn header_rules(typed: &typed::Middleware, mistakes: &mut Mistakes) -> Rules {
 }
 
 /// Cookies to set and to remove.
-fn cookie_rules(typed: &typed::Middleware, mistakes: &mut Mistakes) -> Rules {
+fn cookie_rules(typed: &typed::Middleware, mistakes: &mut ConfigMistakes) -> NameValueRules {
     let set = each("--set-cookie", &typed.set_cookies, pair::cookie_pair, mistakes);
     let remove = each("--remove-cookie", &typed.remove_cookies, pair::cookie_name, mistakes);
     for name in remove.iter().filter(|name| set.iter().any(|(other, _)| other == *name)) {
@@ -224,7 +224,7 @@ fn cookie_rules(typed: &typed::Middleware, mistakes: &mut Mistakes) -> Rules {
 }
 
 /// What values name of the capture has to be there to be named.
-fn values_can_be_written(flag: &str, pairs: &[(String, String)], mistakes: &mut Mistakes) {
+fn values_can_be_written(flag: &str, pairs: &[(String, String)], mistakes: &mut ConfigMistakes) {
     for (_, value) in pairs {
         mistakes.keep(flag, Template::new(value));
     }

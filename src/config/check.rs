@@ -7,14 +7,14 @@ use std::time::Duration;
 use regex_automata::util::syntax;
 
 use crate::capture::{self, CaptureError, Tunnel};
-use crate::journal::{self, JournalError, Origin};
+use crate::journal::{self, RecordingReadError, Origin};
 use crate::middleware::PatternSet;
 use crate::middleware::patterns::Budget;
 
-use super::mistakes::Mistakes;
+use super::mistakes::ConfigMistakes;
 
 /// A value that knows how to be read; `None` where nothing was typed, or a mistake.
-pub(super) fn parsed<T: FromStr<Err: Display>>(flag: &str, typed: Option<&str>, mistakes: &mut Mistakes) -> Option<T> {
+pub(super) fn parsed<T: FromStr<Err: Display>>(flag: &str, typed: Option<&str>, mistakes: &mut ConfigMistakes) -> Option<T> {
     typed.and_then(|typed| mistakes.keep(flag, typed.parse()))
 }
 
@@ -23,13 +23,13 @@ pub(super) fn each<T, E: Display>(
     flag: &str,
     typed: &[String],
     read: impl Fn(&str) -> Result<T, E>,
-    mistakes: &mut Mistakes,
+    mistakes: &mut ConfigMistakes,
 ) -> Vec<T> {
     typed.iter().filter_map(|typed| mistakes.keep(flag, read(typed))).collect()
 }
 
 /// Regular expressions over bytes.
-pub(super) fn regexes(flag: &str, typed: &[String], budget: &Budget, mistakes: &mut Mistakes) -> PatternSet {
+pub(super) fn regexes(flag: &str, typed: &[String], budget: &Budget, mistakes: &mut ConfigMistakes) -> PatternSet {
     let texts: Vec<&str> = typed.iter().map(String::as_str).collect();
     PatternSet::compile(&texts, syntax::Config::new(), budget).unwrap_or_else(|all| {
         for (_, why) in all {
@@ -41,8 +41,8 @@ pub(super) fn regexes(flag: &str, typed: &[String], budget: &Budget, mistakes: &
 
 /// Opens captures or recordings. Standard input is left alone while there is any other mistake: it may wait for a person to
 /// type.
-pub(super) fn open(settings: &capture::Settings, mistakes: &mut Mistakes) -> Option<Origin> {
-    let mut tell = |errors: Vec<JournalError>| {
+pub(super) fn open(settings: &capture::Settings, mistakes: &mut ConfigMistakes) -> Option<Origin> {
+    let mut tell = |errors: Vec<RecordingReadError>| {
         for error in errors {
             mistakes.add(flag_of(&error), error);
         }
@@ -66,22 +66,22 @@ pub(super) fn open(settings: &capture::Settings, mistakes: &mut Mistakes) -> Opt
 }
 
 /// The flag that a file has something against.
-const fn flag_of(error: &JournalError) -> &'static str {
+const fn flag_of(error: &RecordingReadError) -> &'static str {
     match error {
-        JournalError::Capture(CaptureError::Filter { .. }) | JournalError::NoPackets { .. } => "--bpf",
-        JournalError::NoPorts { .. } => "--port",
+        RecordingReadError::Capture(CaptureError::Filter { .. }) | RecordingReadError::NoPackets { .. } => "--bpf",
+        RecordingReadError::NoPorts { .. } => "--port",
         _ => "",
     }
 }
 
 /// TCP ports, in lists.
-pub(super) fn ports(typed: &[String], mistakes: &mut Mistakes) -> Vec<u16> {
+pub(super) fn ports(typed: &[String], mistakes: &mut ConfigMistakes) -> Vec<u16> {
     let ports = typed.iter().flat_map(|list| list.split(','));
     ports.filter_map(|typed| mistakes.keep("--port", port(typed))).collect()
 }
 
 /// Tunnels, in lists, each once.
-pub(super) fn tunnels(typed: &[String], mistakes: &mut Mistakes) -> Vec<Tunnel> {
+pub(super) fn tunnels(typed: &[String], mistakes: &mut ConfigMistakes) -> Vec<Tunnel> {
     let names: Vec<String> = typed.iter().flat_map(|list| list.split(',')).map(str::to_owned).collect();
     let mut tunnels: Vec<Tunnel> = each("--tunnel", &names, str::parse, mistakes);
     tunnels.sort_unstable();
@@ -106,7 +106,7 @@ pub(super) fn at_least_one(typed: &str) -> Result<usize, String> {
 }
 
 /// A length of time, or `default` where nothing was typed or there is a mistake.
-pub(super) fn duration_or(flag: &str, typed: Option<&str>, default: Duration, mistakes: &mut Mistakes) -> Duration {
+pub(super) fn duration_or(flag: &str, typed: Option<&str>, default: Duration, mistakes: &mut ConfigMistakes) -> Duration {
     typed.and_then(|typed| mistakes.keep(flag, duration(typed))).unwrap_or(default)
 }
 

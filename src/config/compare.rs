@@ -6,11 +6,11 @@ use serde::Deserialize;
 
 use crate::bounded::{self, ReadError};
 use crate::middleware::Share;
-use crate::replay::{self, Beside};
-use crate::report::compare::{RuleError, Rules};
+use crate::replay::{self, ReferenceSettings};
+use crate::report::compare::{RuleError, CompareRules};
 
 use super::check::{parsed, size};
-use super::mistakes::Mistakes;
+use super::mistakes::ConfigMistakes;
 use super::typed;
 
 /// Largest file of rules, in bytes; a larger one is a mistake.
@@ -21,7 +21,7 @@ const LARGEST_BODY: usize = 16 << 20;
 /// What a file says.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
-struct File {
+struct RulesFile {
     ignore: Vec<String>,
     ignore_order: Vec<String>,
     compare_headers: Vec<String>,
@@ -29,8 +29,8 @@ struct File {
 }
 
 /// The rules of the file and then those of the flags, over the defaults.
-pub(super) fn rules(typed: &typed::Compare, mistakes: &mut Mistakes) -> Rules {
-    let mut rules = Rules::default();
+pub(super) fn rules(typed: &typed::Compare, mistakes: &mut ConfigMistakes) -> CompareRules {
+    let mut rules = CompareRules::default();
     if let Some(path) = &typed.file {
         let place = format!("--compare {}", path.display());
         if let Some(file) = mistakes.keep(&place, read(path)) {
@@ -49,24 +49,24 @@ pub(super) fn rules(typed: &typed::Compare, mistakes: &mut Mistakes) -> Rules {
 }
 
 /// Who is asked beside these targets, in the same way as the first of them.
-pub(super) fn beside(typed: &typed::Compare, targets: &[replay::Settings], mistakes: &mut Mistakes) -> Beside {
+pub(super) fn beside(typed: &typed::Compare, targets: &[replay::SendSettings], mistakes: &mut ConfigMistakes) -> ReferenceSettings {
     let url = parsed::<replay::TargetUrl>("--baseline", typed.baseline.as_deref(), mistakes);
     if let Some(url) = url.as_ref().filter(|url| targets.iter().any(|target| target.target == **url)) {
         mistakes.add("--baseline", format!("{url} is a target: it would only be held against itself"));
     }
     let baseline = url.zip(targets.first());
-    let baseline = baseline.map(|(target, first)| replay::Settings { target, name: None, ..first.clone() });
+    let baseline = baseline.map(|(target, first)| replay::SendSettings { target, name: None, ..first.clone() });
     let share = parsed::<Share>("--self-check", typed.self_check.as_deref(), mistakes);
-    Beside { baseline, self_check: share.map_or(0.0, |share| share.0) }
+    ReferenceSettings { baseline, self_check: share.map_or(0.0, |share| share.0) }
 }
 
-fn each(place: &str, rules: &[String], mistakes: &mut Mistakes, mut add: impl FnMut(&str) -> Result<(), RuleError>) {
+fn each(place: &str, rules: &[String], mistakes: &mut ConfigMistakes, mut add: impl FnMut(&str) -> Result<(), RuleError>) {
     for rule in rules {
         mistakes.keep(place, add(rule));
     }
 }
 
-fn max_body(place: &str, typed: Option<&str>, rules: &mut Rules, mistakes: &mut Mistakes) {
+fn max_body(place: &str, typed: Option<&str>, rules: &mut CompareRules, mistakes: &mut ConfigMistakes) {
     let parse = |typed: &str| match typed.trim() {
         "0" => Ok(0),
         typed => size(typed).and_then(|bytes| match bytes {
@@ -79,7 +79,7 @@ fn max_body(place: &str, typed: Option<&str>, rules: &mut Rules, mistakes: &mut 
     }
 }
 
-fn read(path: &Path) -> Result<File, String> {
+fn read(path: &Path) -> Result<RulesFile, String> {
     let text = bounded::read_text(path, "a list of rules", MAX_FILE).map_err(|error| match error {
         ReadError::Io(why) => format!("cannot read it: {why}"),
         error => format!("it {error}"),
@@ -95,8 +95,8 @@ fn read(path: &Path) -> Result<File, String> {
 mod tests {
     use super::*;
 
-    fn told(typed: &typed::Compare) -> (Rules, String) {
-        let mut mistakes = Mistakes::default();
+    fn told(typed: &typed::Compare) -> (CompareRules, String) {
+        let mut mistakes = ConfigMistakes::default();
         let rules = rules(typed, &mut mistakes);
         (rules, mistakes.to_string())
     }
@@ -152,14 +152,14 @@ mod tests {
 
     #[test]
     fn a_baseline_is_asked_as_the_target_is_and_is_not_the_target() {
-        let target = |url: &str| replay::Settings { keep_host: true, ..replay::Settings::new(url.parse().unwrap()) };
+        let target = |url: &str| replay::SendSettings { keep_host: true, ..replay::SendSettings::new(url.parse().unwrap()) };
         let beside = |baseline: &str, self_check: &str| {
             let typed = typed::Compare {
                 baseline: Some(baseline.to_owned()),
                 self_check: Some(self_check.to_owned()),
                 ..typed::Compare::default()
             };
-            let mut mistakes = Mistakes::default();
+            let mut mistakes = ConfigMistakes::default();
             (beside(&typed, &[target("http://new")], &mut mistakes), mistakes.to_string())
         };
         let (found, mistakes) = beside("http://old:81", "1%");

@@ -4,19 +4,19 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::check;
-use super::mistakes::Mistakes;
+use super::mistakes::ConfigMistakes;
 use super::{parsed, typed};
 use crate::capture;
 use crate::exchange::Timestamp;
-use crate::replay::course::{Course, Moment, Window};
+use crate::replay::course::{ReplayRange, Moment, CaptureWindow};
 
 /// The course through `files`.
-pub(super) fn course(typed: &typed::Course, files: &[PathBuf], mistakes: &mut Mistakes) -> Course {
-    let moment = |flag, typed: &Option<String>, mistakes: &mut Mistakes| {
+pub(super) fn course(typed: &typed::Course, files: &[PathBuf], mistakes: &mut ConfigMistakes) -> ReplayRange {
+    let moment = |flag, typed: &Option<String>, mistakes: &mut ConfigMistakes| {
         typed.as_deref().and_then(|typed| mistakes.keep(flag, moment(typed)))
     };
     let window =
-        Window { from: moment("--from", &typed.from, mistakes), until: moment("--until", &typed.until, mistakes) };
+        CaptureWindow { from: moment("--from", &typed.from, mistakes), until: moment("--until", &typed.until, mistakes) };
     if window.is_empty() {
         mistakes
             .add("--from and --until", "nothing lies between them: --until names the first moment that is not taken");
@@ -28,7 +28,7 @@ pub(super) fn course(typed: &typed::Course, files: &[PathBuf], mistakes: &mut Mi
             mistakes.add("--loop", format!("{} {why}", shown(file)));
         }
     }
-    Course { window, passes, amplify: parsed("--amplify", typed.amplify.as_deref(), mistakes).unwrap_or_default() }
+    ReplayRange { window, passes, amplify: parsed("--amplify", typed.amplify.as_deref(), mistakes).unwrap_or_default() }
 }
 
 fn shown(file: &std::path::Path) -> String {
@@ -94,7 +94,7 @@ mod tests {
     #[test]
     fn what_cannot_be_read_twice_is_not_looped_and_all_mistakes_are_told() {
         let said = |typed: typed::Course, file: &str| {
-            let mut mistakes = Mistakes::default();
+            let mut mistakes = ConfigMistakes::default();
             course(&typed, &[file.into()], &mut mistakes);
             mistakes.to_string()
         };

@@ -1,16 +1,16 @@
 //! Middleware in a process outside: what is run, how many of it, and how long it may take.
 
-use crate::middleware::external::{DEFAULT_TIMEOUT, MAX_WORKERS, Settings};
+use crate::middleware::external::{DEFAULT_TIMEOUT, MAX_WORKERS, ExternalSettings};
 
-use super::mistakes::Mistakes;
+use super::mistakes::ConfigMistakes;
 use super::{check, typed};
 
 /// What `--middleware` asks for; nothing where it was not given.
 pub(super) fn settings(
     typed: &typed::Middleware,
-    mistakes: &mut Mistakes,
+    mistakes: &mut ConfigMistakes,
     warnings: &mut Vec<String>,
-) -> Option<Settings> {
+) -> Option<ExternalSettings> {
     let Some(command) = typed.middleware.as_deref() else {
         let alone =
             [("--middleware-workers", &typed.middleware_workers), ("--middleware-timeout", &typed.middleware_timeout)];
@@ -27,7 +27,7 @@ pub(super) fn settings(
     if timeout.is_zero() {
         mistakes.add(flag, "nothing comes back in no time: give more than zero, such as 5s");
     }
-    Some(Settings { command: command?, workers, timeout })
+    Some(ExternalSettings { command: command?, workers, timeout })
 }
 
 fn workers_of(typed: &str) -> Result<usize, String> {
@@ -44,14 +44,14 @@ mod tests {
     use super::*;
 
     #[track_caller]
-    fn check(command: Option<&str>, workers: Option<&str>, timeout: Option<&str>, told: &[&str]) -> Option<Settings> {
+    fn check(command: Option<&str>, workers: Option<&str>, timeout: Option<&str>, told: &[&str]) -> Option<ExternalSettings> {
         let typed = typed::Middleware {
             middleware: command.map(str::to_owned),
             middleware_workers: workers.map(str::to_owned),
             middleware_timeout: timeout.map(str::to_owned),
             ..typed::Middleware::default()
         };
-        let (mut mistakes, mut warnings) = (Mistakes::default(), Vec::new());
+        let (mut mistakes, mut warnings) = (ConfigMistakes::default(), Vec::new());
         let settings = settings(&typed, &mut mistakes, &mut warnings);
         let mut all: Vec<String> = mistakes.all().iter().map(|m| format!("{}: {}", m.flag, m.message)).collect();
         all.extend(warnings);

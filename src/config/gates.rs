@@ -1,14 +1,14 @@
 //! What is demanded of a run: whether each demand can be judged at all.
 
 use crate::replay::TargetUrl;
-use crate::report::gate::{Demand, Demands, MAX_DEMANDS, MIN_SAMPLES};
+use crate::report::gate::{Threshold, Thresholds, MAX_DEMANDS, MIN_SAMPLES};
 
-use super::mistakes::Mistakes;
+use super::mistakes::ConfigMistakes;
 use super::{check, typed};
 
 /// What is demanded of a run against these targets, each by its name, where it has one, and its URL.
-pub fn demands(typed: &typed::Gates, targets: &[(Option<String>, String)]) -> Result<Demands, Mistakes> {
-    let mut mistakes = Mistakes::default();
+pub fn demands(typed: &typed::Gates, targets: &[(Option<String>, String)]) -> Result<Thresholds, ConfigMistakes> {
+    let mut mistakes = ConfigMistakes::default();
     let demands = self::checked(typed, targets, &mut mistakes, &mut Vec::new());
     if mistakes.is_empty() { Ok(demands) } else { Err(mistakes) }
 }
@@ -17,23 +17,23 @@ pub fn demands(typed: &typed::Gates, targets: &[(Option<String>, String)]) -> Re
 pub(super) fn checked(
     typed: &typed::Gates,
     targets: &[(Option<String>, String)],
-    mistakes: &mut Mistakes,
+    mistakes: &mut ConfigMistakes,
     warnings: &mut Vec<String>,
-) -> Demands {
+) -> Thresholds {
     if typed.fail_if.len() > MAX_DEMANDS {
         mistakes.add("--fail-if", format!("{} are too many: {MAX_DEMANDS} at most", typed.fail_if.len()));
     }
     if typed.min_samples.is_some() && typed.fail_if.is_empty() {
         warnings.push("--min-samples changes nothing without --fail-if".to_owned());
     }
-    let all = check::each("--fail-if", &typed.fail_if, str::parse::<Demand>, mistakes);
+    let all = check::each("--fail-if", &typed.fail_if, str::parse::<Threshold>, mistakes);
     let all = all.into_iter().filter_map(|demand| mistakes.keep("--fail-if", bound(demand, targets))).collect();
     let least = typed.min_samples.as_deref().and_then(|typed| mistakes.keep("--min-samples", samples(typed)));
-    Demands { all, min_samples: least.unwrap_or(MIN_SAMPLES) }
+    Thresholds { all, min_samples: least.unwrap_or(MIN_SAMPLES) }
 }
 
 /// The demand with the URL of its target.
-fn bound(demand: Demand, targets: &[(Option<String>, String)]) -> Result<Demand, String> {
+fn bound(demand: Threshold, targets: &[(Option<String>, String)]) -> Result<Threshold, String> {
     let Some(asked) = demand.target() else { return Ok(demand) };
     let url = asked.parse::<TargetUrl>().map_or_else(|_| asked.to_owned(), |url| url.to_string());
     let found = targets.iter().find(|(name, own)| name.as_deref() == Some(asked) || *own == url);
@@ -56,7 +56,7 @@ fn samples(typed: &str) -> Result<u64, String> {
 mod tests {
     use super::*;
 
-    fn check(fail_if: &[&str], min_samples: Option<&str>) -> Result<Demands, String> {
+    fn check(fail_if: &[&str], min_samples: Option<&str>) -> Result<Thresholds, String> {
         let fail_if = fail_if.iter().map(|typed| (*typed).to_owned()).collect();
         let targets =
             [(Some("new".to_owned()), "https://new.example".to_owned()), (None, "http://other:8080".to_owned())];
@@ -78,7 +78,7 @@ mod tests {
         let targets: Vec<_> = demands.all.iter().map(|demand| demand.target().unwrap()).collect();
         assert_eq!(targets, ["https://new.example", "https://new.example", "http://other:8080"]);
         assert_eq!(demands.min_samples, 5);
-        assert_eq!(check(&[], None), Ok(Demands::default()));
+        assert_eq!(check(&[], None), Ok(Thresholds::default()));
     }
 
     #[test]

@@ -3,11 +3,11 @@
 use std::path::Path;
 
 use super::chain::unsampled;
-use super::mistakes::Mistakes;
-use super::{View, typed};
+use super::mistakes::ConfigMistakes;
+use super::{InspectView, typed};
 
 /// The one view that was asked for.
-pub(super) fn view(typed: &typed::Inspect, mistakes: &mut Mistakes, warnings: &mut Vec<String>) -> View {
+pub(super) fn view(typed: &typed::Inspect, mistakes: &mut ConfigMistakes, warnings: &mut Vec<String>) -> InspectView {
     if typed.stats && typed.forecast {
         mistakes.add("--stats and --forecast", "are two views: ask for one at a time");
     }
@@ -15,16 +15,16 @@ pub(super) fn view(typed: &typed::Inspect, mistakes: &mut Mistakes, warnings: &m
         mistakes.add("--full", "adds to the lines of --json: give both, without --stats and --forecast");
     }
     let view = match (typed.stats, typed.forecast, typed.json, typed.summary.is_some()) {
-        (true, _, json, _) => View::Stats { json },
-        (_, true, json, _) => View::Forecast { json },
-        (_, _, true, _) => View::JsonLines { full: typed.full },
-        (_, _, _, true) => View::Nothing,
-        (_, _, _, false) => View::Lines,
+        (true, _, json, _) => InspectView::Stats { json },
+        (_, true, json, _) => InspectView::Forecast { json },
+        (_, _, true, _) => InspectView::JsonLines { full: typed.full },
+        (_, _, _, true) => InspectView::Nothing,
+        (_, _, _, false) => InspectView::Lines,
     };
-    if !matches!(view, View::Nothing) && typed.summary.as_deref() == Some(Path::new("-")) {
+    if !matches!(view, InspectView::Nothing) && typed.summary.as_deref() == Some(Path::new("-")) {
         let shown = match view {
-            View::Stats { .. } => "what --stats prints",
-            View::Forecast { .. } => "what --forecast prints",
+            InspectView::Stats { .. } => "what --stats prints",
+            InspectView::Forecast { .. } => "what --forecast prints",
             _ => "the lines of --json",
         };
         mistakes.add("--summary -", format!("would stand in the middle of {shown}: give it a file"));
@@ -34,10 +34,10 @@ pub(super) fn view(typed: &typed::Inspect, mistakes: &mut Mistakes, warnings: &m
 }
 
 /// What a view does with the flags that choose.
-fn chosen(typed: &typed::Inspect, view: View, mistakes: &mut Mistakes, warnings: &mut Vec<String>) {
+fn chosen(typed: &typed::Inspect, view: InspectView, mistakes: &mut ConfigMistakes, warnings: &mut Vec<String>) {
     let forecast = typed.forecast && !typed.stats;
     unsampled(&typed.select, forecast, warnings);
-    if view == View::Nothing && typed.status.is_some() {
+    if view == InspectView::Nothing && typed.status.is_some() {
         warnings.push("--status changes nothing without lines or a table: the summary counts every status".to_owned());
     }
     if !forecast {

@@ -5,10 +5,10 @@ use std::ops::RangeInclusive;
 use crate::capture::interfaces::{self, ANY};
 use crate::capture::live::{self, Live, LiveError};
 use crate::capture::rights::{self, User};
-use crate::capture::{self, Direction, Filter, LocalEnds};
+use crate::capture::{self, Direction, BpfFilter, LocalEnds};
 
 use super::check;
-use super::mistakes::Mistakes;
+use super::mistakes::ConfigMistakes;
 use super::{is_filter, typed};
 
 /// Bytes of the kernel's buffer: room for a few blocks, and what libpcap can say.
@@ -17,7 +17,7 @@ const BUFFER: RangeInclusive<usize> = (2 << 20)..=(1 << 30);
 const SNAPLEN: RangeInclusive<usize> = 256..=live::DEFAULT_SNAPLEN;
 
 /// Opens the interfaces, unless there is a mistake already.
-pub(super) fn open(settings: &live::Settings, mistakes: &mut Mistakes) -> Option<Live> {
+pub(super) fn open(settings: &live::LiveSettings, mistakes: &mut ConfigMistakes) -> Option<Live> {
     if !mistakes.is_empty() {
         return None;
     }
@@ -33,8 +33,8 @@ pub(super) fn open(settings: &live::Settings, mistakes: &mut Mistakes) -> Option
 /// How the frames are looked at once they are here. The typed filter has done its work in the kernel by then.
 pub(super) fn capture_settings(
     typed: &typed::Live,
-    settings: &live::Settings,
-    mistakes: &mut Mistakes,
+    settings: &live::LiveSettings,
+    mistakes: &mut ConfigMistakes,
 ) -> capture::Settings {
     let max_memory = typed.max_memory.as_deref().and_then(|size| mistakes.keep("--max-memory", check::memory(size)));
     capture::Settings {
@@ -49,7 +49,7 @@ pub(super) fn capture_settings(
 }
 
 /// What is known of this host, and which of its connections are taken.
-fn local(typed: &typed::Live, settings: &live::Settings, mistakes: &mut Mistakes) -> LocalEnds {
+fn local(typed: &typed::Live, settings: &live::LiveSettings, mistakes: &mut ConfigMistakes) -> LocalEnds {
     let direction: Option<Direction> = check::parsed("--direction", typed.direction.as_deref(), mistakes);
     let direction = direction.unwrap_or_default();
     if matches!(direction, Direction::In | Direction::Out) && settings.ports.is_empty() {
@@ -77,17 +77,17 @@ pub fn taken(local: &LocalEnds) -> Option<String> {
 }
 
 /// Who to run as.
-pub(super) fn user(typed: &typed::Live, mistakes: &mut Mistakes) -> Option<User> {
+pub(super) fn user(typed: &typed::Live, mistakes: &mut ConfigMistakes) -> Option<User> {
     mistakes.keep("--user", rights::user(typed.user.as_deref()))
 }
 
 /// What to open, and how.
-pub(super) fn settings(typed: &typed::Live, mistakes: &mut Mistakes, warnings: &mut Vec<String>) -> live::Settings {
+pub(super) fn settings(typed: &typed::Live, mistakes: &mut ConfigMistakes, warnings: &mut Vec<String>) -> live::LiveSettings {
     let bpf = typed.bpf.clone().filter(|bpf| is_filter(bpf));
     if let Some(bpf) = &bpf {
-        mistakes.keep("--bpf", Filter::new(bpf));
+        mistakes.keep("--bpf", BpfFilter::new(bpf));
     }
-    let size = |bytes: &RangeInclusive<usize>, flag, typed: Option<&str>, mistakes: &mut Mistakes| {
+    let size = |bytes: &RangeInclusive<usize>, flag, typed: Option<&str>, mistakes: &mut ConfigMistakes| {
         typed.and_then(|typed| mistakes.keep(flag, within(bytes, typed)))
     };
     let buffer = size(&BUFFER, "--buffer", typed.buffer.as_deref(), mistakes);
@@ -95,7 +95,7 @@ pub(super) fn settings(typed: &typed::Live, mistakes: &mut Mistakes, warnings: &
     if let Some(snaplen) = snaplen.filter(|snaplen| *snaplen < live::DEFAULT_SNAPLEN) {
         warnings.push(format!("--snaplen {snaplen}: a request that is longer is cut, and never sent"));
     }
-    live::Settings {
+    live::LiveSettings {
         interfaces: interfaces(&typed.interfaces, mistakes),
         bpf,
         ports: check::ports(&typed.ports, mistakes),
@@ -108,7 +108,7 @@ pub(super) fn settings(typed: &typed::Live, mistakes: &mut Mistakes, warnings: &
 }
 
 /// Names of interfaces, each once. Whether there are such is known when they are opened.
-fn interfaces(typed: &[String], mistakes: &mut Mistakes) -> Vec<String> {
+fn interfaces(typed: &[String], mistakes: &mut ConfigMistakes) -> Vec<String> {
     let mut names: Vec<String> = Vec::new();
     for name in typed.iter().flat_map(|list| list.split(',')).map(str::trim) {
         if name.is_empty() {
@@ -152,10 +152,10 @@ mod tests {
 
     /// What is told of a command line; nothing is opened.
     #[track_caller]
-    fn check(change: impl FnOnce(&mut typed::Live), mistakes: &str, warnings: &[&str]) -> live::Settings {
+    fn check(change: impl FnOnce(&mut typed::Live), mistakes: &str, warnings: &[&str]) -> live::LiveSettings {
         let mut typed = typed::Live::default();
         change(&mut typed);
-        let (mut told, mut warned) = (Mistakes::default(), Vec::new());
+        let (mut told, mut warned) = (ConfigMistakes::default(), Vec::new());
         let settings = settings(&typed, &mut told, &mut warned);
         capture_settings(&typed, &settings, &mut told);
         assert_eq!((told.to_string().as_str(), warned), (mistakes, strings(warnings)));
@@ -164,7 +164,7 @@ mod tests {
 
     #[test]
     fn what_is_not_typed_has_a_default() {
-        assert_eq!(check(|_| {}, "", &[]), live::Settings::default());
+        assert_eq!(check(|_| {}, "", &[]), live::LiveSettings::default());
     }
 
     #[test]

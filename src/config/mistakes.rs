@@ -4,7 +4,7 @@ use std::fmt;
 
 /// One mistake.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Mistake {
+pub struct ConfigMistake {
     /// Where it was made: the flag or flags; empty where the message names the place itself.
     pub flag: String,
     /// What is wrong, and how to write it.
@@ -13,12 +13,12 @@ pub struct Mistake {
 
 /// All mistakes, in the order in which they were found. As an error, one a line.
 #[derive(Clone, Debug, Default, PartialEq, Eq, thiserror::Error)]
-pub struct Mistakes(Vec<Mistake>);
+pub struct ConfigMistakes(Vec<ConfigMistake>);
 
-impl Mistakes {
+impl ConfigMistakes {
     /// Adds one.
     pub fn add(&mut self, flag: impl Into<String>, message: impl fmt::Display) {
-        self.0.push(Mistake { flag: flag.into(), message: message.to_string() });
+        self.0.push(ConfigMistake { flag: flag.into(), message: message.to_string() });
     }
 
     /// The value, or `None` after its error was added.
@@ -34,12 +34,12 @@ impl Mistakes {
 
     /// All of them.
     #[must_use]
-    pub fn all(&self) -> &[Mistake] {
+    pub fn all(&self) -> &[ConfigMistake] {
         &self.0
     }
 }
 
-impl fmt::Display for Mistakes {
+impl fmt::Display for ConfigMistakes {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (at, mistake) in self.0.iter().enumerate() {
             f.write_str(if at == 0 { "" } else { "\n" })?;

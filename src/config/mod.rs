@@ -9,10 +9,10 @@ use std::sync::Arc;
 use crate::capture;
 use crate::files::FileMode;
 use crate::journal::Origin;
-use crate::report::compare::Rules;
-use crate::report::gate::Demands;
-use crate::report::{Patterns, StatusChoice};
-use crate::serve::control::Place;
+use crate::report::compare::CompareRules;
+use crate::report::gate::Thresholds;
+use crate::report::{RoutePatterns, StatusChoice};
+use crate::serve::control::SocketLocation;
 use crate::{middleware, replay};
 
 mod chain;
@@ -36,10 +36,10 @@ mod watching;
 pub use chain::reread;
 pub use gates::demands;
 pub use live::taken;
-pub use mistakes::{Mistake, Mistakes};
+pub use mistakes::{ConfigMistake, ConfigMistakes};
 pub use run::{RunConfig, RunLimits, record, shadow};
-pub use sparing::Sparing;
-pub use watching::{LogFormat, Watching};
+pub use sparing::Protection;
+pub use watching::{LogFormat, Monitoring};
 
 use check::parsed;
 
@@ -75,36 +75,36 @@ pub struct ReplayConfig {
     /// Where they come from, opened.
     pub source: Origin,
     /// What of it is replayed, and how often.
-    pub course: replay::Course,
+    pub course: replay::ReplayRange,
     /// What is done to requests.
-    pub middleware: middleware::Settings,
+    pub middleware: middleware::ChainSettings,
     /// What process outside they pass after that.
-    pub external: Option<middleware::external::Settings>,
+    pub external: Option<middleware::external::ExternalSettings>,
     /// Where, when and how they are sent.
-    pub targets: Vec<replay::Settings>,
+    pub targets: Vec<replay::SendSettings>,
     /// What spares them.
-    pub sparing: Sparing,
+    pub sparing: Protection,
     /// Where it can be steered from.
-    pub control: Place,
+    pub control: SocketLocation,
     /// What counts as a difference.
-    pub compare: Rules,
+    pub compare: CompareRules,
     /// Who is asked beside the targets, to learn what is noise.
-    pub beside: replay::Beside,
+    pub beside: replay::ReferenceSettings,
     /// What is written besides the report.
     pub outputs: Outputs,
     /// How it is watched.
-    pub watching: Watching,
+    pub watching: Monitoring,
     /// What routes are called.
-    pub routes: Arc<Patterns>,
+    pub routes: Arc<RoutePatterns>,
     /// What is demanded of it.
-    pub demands: Demands,
+    pub demands: Thresholds,
     /// What is allowed and probably not meant, in words for people.
     pub warnings: Vec<String>,
 }
 
 /// What `inspect` prints.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum View {
+pub enum InspectView {
     /// Nothing: only the summary is wanted.
     Nothing,
     /// An aligned line for people, an exchange.
@@ -133,24 +133,24 @@ pub struct InspectConfig {
     /// Where they come from, opened.
     pub source: Origin,
     /// Which requests are looked at: writes are, and nothing is rewritten.
-    pub select: middleware::Settings,
+    pub select: middleware::ChainSettings,
     /// Which of their exchanges are shown; all where there is no choice.
     pub status: Option<StatusChoice>,
     /// What is printed.
-    pub view: View,
+    pub view: InspectView,
     /// Where the summary is written to.
     pub summary: Option<Output>,
     /// Who may read it.
     pub mode: FileMode,
     /// What routes are called.
-    pub routes: Arc<Patterns>,
+    pub routes: Arc<RoutePatterns>,
     /// What is allowed and probably not meant, in words for people.
     pub warnings: Vec<String>,
 }
 
 /// What `shadowtap replay` was asked for, checked.
-pub fn replay(typed: typed::Replay) -> Result<ReplayConfig, Mistakes> {
-    let mut mistakes = Mistakes::default();
+pub fn replay(typed: typed::Replay) -> Result<ReplayConfig, ConfigMistakes> {
+    let mut mistakes = ConfigMistakes::default();
     let mut warnings = Vec::new();
     let capture = capture_settings(typed.capture, &mut mistakes);
     let course = course::course(&typed.course, &capture.files, &mut mistakes);
@@ -206,7 +206,7 @@ fn names(typed: &typed::Send) -> Vec<Option<String>> {
 }
 
 /// The names and URLs of targets.
-fn names_and_urls(targets: &[replay::Settings]) -> Vec<(Option<String>, String)> {
+fn names_and_urls(targets: &[replay::SendSettings]) -> Vec<(Option<String>, String)> {
     targets.iter().map(|target| (target.name.clone(), target.target.to_string())).collect()
 }
 
@@ -225,11 +225,11 @@ fn named(typed: &str) -> Result<(Option<String>, replay::TargetUrl), String> {
 /// Every target, with what goes for all of them.
 fn targets(
     typed: &typed::Send,
-    middleware: &middleware::Settings,
-    guard: Option<&replay::guard::Settings>,
-    mistakes: &mut Mistakes,
+    middleware: &middleware::ChainSettings,
+    guard: Option<&replay::guard::GuardSettings>,
+    mistakes: &mut ConfigMistakes,
     warnings: &mut Vec<String>,
-) -> Vec<replay::Settings> {
+) -> Vec<replay::SendSettings> {
     if typed.keep_host {
         chain::keeps_host(middleware, mistakes);
     }
@@ -241,7 +241,7 @@ fn targets(
     }
     let urls = check::each("--to", &typed.to, named, mistakes);
     let sending = sending(typed, mistakes);
-    let mut targets: Vec<replay::Settings> = Vec::new();
+    let mut targets: Vec<replay::SendSettings> = Vec::new();
     for (name, target) in urls {
         if typed.insecure && !target.is_tls() {
             warnings.push(format!("--insecure changes nothing: {target} has no certificate to check"));
@@ -249,7 +249,7 @@ fn targets(
         if targets.iter().any(|other| other.target == target) {
             mistakes.add("--to", format!("{target} is given twice"));
         }
-        targets.push(replay::Settings { name, guard: guard.cloned(), ..sending(target) });
+        targets.push(replay::SendSettings { name, guard: guard.cloned(), ..sending(target) });
     }
     if let Some(first) = targets.first() {
         sending::contradictions(first, middleware, mistakes);
@@ -259,8 +259,8 @@ fn targets(
 }
 
 /// What `shadowtap inspect` was asked for, checked.
-pub fn inspect(typed: typed::Inspect) -> Result<InspectConfig, Mistakes> {
-    let mut mistakes = Mistakes::default();
+pub fn inspect(typed: typed::Inspect) -> Result<InspectConfig, ConfigMistakes> {
+    let mut mistakes = ConfigMistakes::default();
     let mut warnings = Vec::new();
     let view = inspect::view(&typed, &mut mistakes, &mut warnings);
     let status = parsed("--status", typed.status.as_deref(), &mut mistakes);
@@ -271,7 +271,7 @@ pub fn inspect(typed: typed::Inspect) -> Result<InspectConfig, Mistakes> {
     let mode = outputs::mode(typed.mode.as_deref(), &mut mistakes);
     let routes = outputs::routes(typed.routes.as_deref(), &mut mistakes);
     let source = check::open(&capture, &mut mistakes);
-    if matches!((&source, view), (Some(Origin::Events(_)), View::Forecast { .. })) {
+    if matches!((&source, view), (Some(Origin::Events(_)), InspectView::Forecast { .. })) {
         mistakes.add("--forecast", "a recording does not say when connections began and ended: ask a capture");
     }
     match (source, mistakes.is_empty()) {
@@ -283,13 +283,13 @@ pub fn inspect(typed: typed::Inspect) -> Result<InspectConfig, Mistakes> {
 }
 
 /// Who may read the files of a command that has nothing else to check.
-pub fn file_mode(typed: Option<&str>) -> Result<FileMode, Mistakes> {
-    let mut mistakes = Mistakes::default();
+pub fn file_mode(typed: Option<&str>) -> Result<FileMode, ConfigMistakes> {
+    let mut mistakes = ConfigMistakes::default();
     let mode = outputs::mode(typed, &mut mistakes);
     if mistakes.is_empty() { Ok(mode) } else { Err(mistakes) }
 }
 
-fn capture_settings(typed: typed::Capture, mistakes: &mut Mistakes) -> capture::Settings {
+fn capture_settings(typed: typed::Capture, mistakes: &mut ConfigMistakes) -> capture::Settings {
     let ports = check::ports(&typed.ports, mistakes);
     let tunnels = check::tunnels(&typed.tunnels, mistakes);
     let max_memory = typed.max_memory.and_then(|typed| mistakes.keep("--max-memory", check::memory(&typed)));
@@ -310,7 +310,7 @@ fn is_filter(typed: &str) -> bool {
 }
 
 /// How to send to any target.
-fn sending(typed: &typed::Send, mistakes: &mut Mistakes) -> impl Fn(replay::TargetUrl) -> replay::Settings + use<> {
+fn sending(typed: &typed::Send, mistakes: &mut ConfigMistakes) -> impl Fn(replay::TargetUrl) -> replay::SendSettings + use<> {
     let pace = pace(typed, mistakes);
     let max_gap = typed.max_gap.as_deref().and_then(|gap| mistakes.keep("--max-gap", check::duration(gap)));
     let timeout = check::duration_or("--timeout", typed.timeout.as_deref(), replay::DEFAULT_TIMEOUT, mistakes);
@@ -323,12 +323,12 @@ fn sending(typed: &typed::Send, mistakes: &mut Mistakes) -> impl Fn(replay::Targ
     let (keep_host, insecure) = (typed.keep_host, typed.insecure);
     let connections = sending::connections(typed, mistakes);
     move |target| {
-        let settings = replay::Settings::new(target);
-        connections(replay::Settings { pace, max_gap, timeout, max_in_flight, keep_host, insecure, drain, ..settings })
+        let settings = replay::SendSettings::new(target);
+        connections(replay::SendSettings { pace, max_gap, timeout, max_in_flight, keep_host, insecure, drain, ..settings })
     }
 }
 
-fn pace(typed: &typed::Send, mistakes: &mut Mistakes) -> replay::Pace {
+fn pace(typed: &typed::Send, mistakes: &mut ConfigMistakes) -> replay::Pace {
     let speed = typed.speed.as_deref().and_then(|speed| mistakes.keep("--speed", replay::Pace::speed(speed)));
     let rate = typed.rate.as_deref().and_then(|rate| mistakes.keep("--rate", replay::Pace::rate(rate)));
     if typed.speed.is_some() && typed.rate.is_some() {

@@ -6,16 +6,16 @@ use std::sync::Arc;
 use crate::bounded;
 use crate::capture;
 use crate::files::FileMode;
-use crate::report::Patterns;
+use crate::report::RoutePatterns;
 
-use super::mistakes::Mistakes;
+use super::mistakes::ConfigMistakes;
 use super::{Output, Outputs, typed};
 
 /// Largest file of routes that is read: a larger one is refused.
 const MAX_ROUTES_FILE: usize = 4 << 20;
 
 /// Where the summary, the results and the page go.
-pub(super) fn all(typed: &typed::Report, capture: &capture::Settings, mistakes: &mut Mistakes) -> Outputs {
+pub(super) fn all(typed: &typed::Report, capture: &capture::Settings, mistakes: &mut ConfigMistakes) -> Outputs {
     let outputs = Outputs {
         summary: summary(typed.summary.as_deref(), capture, mistakes),
         results: one("--results", typed.results.as_deref(), capture, mistakes),
@@ -33,27 +33,27 @@ pub(super) fn all(typed: &typed::Report, capture: &capture::Settings, mistakes: 
 }
 
 /// Who may read what is written: its owner alone where nothing was typed.
-pub(super) fn mode(typed: Option<&str>, mistakes: &mut Mistakes) -> FileMode {
+pub(super) fn mode(typed: Option<&str>, mistakes: &mut ConfigMistakes) -> FileMode {
     typed.and_then(|typed| mistakes.keep("--mode", typed.parse())).unwrap_or_default()
 }
 
 /// What routes are called: what the file says, or else by their shape.
-pub(super) fn routes(path: Option<&Path>, mistakes: &mut Mistakes) -> Arc<Patterns> {
+pub(super) fn routes(path: Option<&Path>, mistakes: &mut ConfigMistakes) -> Arc<RoutePatterns> {
     let read = |path: &Path| {
         let shown = path.display();
         let text = bounded::read_text(path, "a list of routes", MAX_ROUTES_FILE);
         let text = text.map_err(|error| format!("{shown} {error}"))?;
-        Patterns::parse(&text).map_err(|error| format!("{shown}: {error}"))
+        RoutePatterns::parse(&text).map_err(|error| format!("{shown}: {error}"))
     };
     path.and_then(|path| mistakes.keep("--routes", read(path))).map_or_else(Arc::default, Arc::new)
 }
 
 /// Where the summary goes.
-pub(super) fn summary(path: Option<&Path>, capture: &capture::Settings, mistakes: &mut Mistakes) -> Option<Output> {
+pub(super) fn summary(path: Option<&Path>, capture: &capture::Settings, mistakes: &mut ConfigMistakes) -> Option<Output> {
     one("--summary", path, capture, mistakes)
 }
 
-fn one(flag: &str, path: Option<&Path>, capture: &capture::Settings, mistakes: &mut Mistakes) -> Option<Output> {
+fn one(flag: &str, path: Option<&Path>, capture: &capture::Settings, mistakes: &mut ConfigMistakes) -> Option<Output> {
     let path = path?;
     if path.as_os_str() == "-" {
         return Some(Output::Stdout);

@@ -7,16 +7,16 @@ use std::time::Duration;
 use crate::capture::live::Live;
 use crate::capture::rights::User;
 use crate::capture::{self, interfaces};
-use crate::journal::{Recorder, Rotation, Target};
-use crate::middleware::{self, Mark};
-use crate::replay::{self, Beside};
-use crate::report::Patterns;
-use crate::report::compare::Rules;
-use crate::report::gate::Demands;
-use crate::serve::control::Place;
+use crate::journal::{Recorder, Rotation, OutputPath};
+use crate::middleware::{self, LoopHeader};
+use crate::replay::{self, ReferenceSettings};
+use crate::report::RoutePatterns;
+use crate::report::compare::CompareRules;
+use crate::report::gate::Thresholds;
+use crate::serve::control::SocketLocation;
 
-use super::mistakes::Mistakes;
-use super::{Outputs, Sparing, Watching, check, gates, live, outputs, typed, watching};
+use super::mistakes::ConfigMistakes;
+use super::{Outputs, Protection, Monitoring, check, gates, live, outputs, typed, watching};
 
 /// When a live run ends by itself.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -36,40 +36,40 @@ pub struct RunConfig {
     /// Who to run as from here on.
     pub user: User,
     /// What is done to requests.
-    pub middleware: middleware::Settings,
+    pub middleware: middleware::ChainSettings,
     /// What process outside they pass after that.
-    pub external: Option<middleware::external::Settings>,
+    pub external: Option<middleware::external::ExternalSettings>,
     /// Where, and how, they are sent; nowhere, where they are only recorded.
-    pub targets: Vec<replay::Settings>,
+    pub targets: Vec<replay::SendSettings>,
     /// What counts as a difference.
-    pub compare: Rules,
+    pub compare: CompareRules,
     /// Who is asked beside the targets, to learn what is noise.
-    pub beside: Beside,
+    pub beside: ReferenceSettings,
     /// What spares them.
-    pub sparing: Sparing,
+    pub sparing: Protection,
     /// Where it can be steered from.
-    pub control: Place,
+    pub control: SocketLocation,
     /// Where what passes is recorded; nothing has been made yet.
     pub recorder: Option<Recorder>,
     /// How shadowtap's own traffic is told apart.
-    pub mark: Option<Mark>,
+    pub mark: Option<LoopHeader>,
     /// When it ends by itself.
     pub limits: RunLimits,
     /// What is written besides the report.
     pub outputs: Outputs,
     /// How it is watched.
-    pub watching: Watching,
+    pub watching: Monitoring,
     /// What routes are called.
-    pub routes: Arc<Patterns>,
+    pub routes: Arc<RoutePatterns>,
     /// What is demanded of it.
-    pub demands: Demands,
+    pub demands: Thresholds,
     /// What is allowed and probably not meant, in words for people.
     pub warnings: Vec<String>,
 }
 
 /// What `shadowtap shadow` was asked for, checked; the interfaces are opened last, where there is no mistake.
-pub fn shadow(typed: &typed::Shadow) -> Result<RunConfig, Mistakes> {
-    let mut mistakes = Mistakes::default();
+pub fn shadow(typed: &typed::Shadow) -> Result<RunConfig, ConfigMistakes> {
+    let mut mistakes = ConfigMistakes::default();
     let mut warnings = Vec::new();
     let names = super::names(&typed.send);
     super::chain::unsampled(&typed.select, typed.sparing.ramp.is_some(), &mut warnings);
@@ -81,13 +81,13 @@ pub fn shadow(typed: &typed::Shadow) -> Result<RunConfig, Mistakes> {
     let compare = super::compare::rules(&typed.compare, &mut mistakes);
     let beside = super::compare::beside(&typed.compare, &targets, &mut mistakes);
     let demands = gates::checked(&typed.gates, &super::names_and_urls(&targets), &mut mistakes, &mut warnings);
-    let parts = Parts { middleware, external, targets, sparing, compare, beside, demands, warnings };
+    let parts = RunParts { middleware, external, targets, sparing, compare, beside, demands, warnings };
     finish(&typed.live, &typed.running, &typed.recording, &typed.report, &typed.watching, parts, mistakes)
 }
 
 /// What `shadowtap record` was asked for, checked; the interfaces are opened last, where there is no mistake.
-pub fn record(typed: typed::Record) -> Result<RunConfig, Mistakes> {
-    let mut mistakes = Mistakes::default();
+pub fn record(typed: typed::Record) -> Result<RunConfig, ConfigMistakes> {
+    let mut mistakes = ConfigMistakes::default();
     let mut warnings = Vec::new();
     super::chain::unsampled(&typed.select, false, &mut warnings);
     // Nothing is sent, so nothing can be done twice: writes are recorded too.
@@ -97,28 +97,28 @@ pub fn record(typed: typed::Record) -> Result<RunConfig, Mistakes> {
     if typed.recording.output.is_none() {
         mistakes.add("--output", "say where to record, such as -o peak.gor.zst");
     }
-    let parts = Parts {
+    let parts = RunParts {
         middleware,
         external,
         targets: Vec::new(),
-        sparing: Sparing::default(),
-        compare: Rules::default(),
-        beside: Beside::default(),
-        demands: Demands::default(),
+        sparing: Protection::default(),
+        compare: CompareRules::default(),
+        beside: ReferenceSettings::default(),
+        demands: Thresholds::default(),
         warnings,
     };
     finish(&typed.live, &typed.running, &typed.recording, &typed.report, &typed.watching, parts, mistakes)
 }
 
 /// What is known of a run before it is known what is captured.
-struct Parts {
-    middleware: middleware::Settings,
-    external: Option<middleware::external::Settings>,
-    targets: Vec<replay::Settings>,
-    sparing: Sparing,
-    compare: Rules,
-    beside: Beside,
-    demands: Demands,
+struct RunParts {
+    middleware: middleware::ChainSettings,
+    external: Option<middleware::external::ExternalSettings>,
+    targets: Vec<replay::SendSettings>,
+    sparing: Protection,
+    compare: CompareRules,
+    beside: ReferenceSettings,
+    demands: Thresholds,
     warnings: Vec<String>,
 }
 
@@ -128,10 +128,10 @@ fn finish(
     recording: &typed::Recording,
     report: &typed::Report,
     watching: &typed::Watching,
-    parts: Parts,
-    mut mistakes: Mistakes,
-) -> Result<RunConfig, Mistakes> {
-    let Parts { middleware, external, targets, sparing, compare, beside, demands, mut warnings } = parts;
+    parts: RunParts,
+    mut mistakes: ConfigMistakes,
+) -> Result<RunConfig, ConfigMistakes> {
+    let RunParts { middleware, external, targets, sparing, compare, beside, demands, mut warnings } = parts;
     let settings = live::settings(typed, &mut mistakes, &mut warnings);
     let capture = live::capture_settings(typed, &settings, &mut mistakes);
     let user = live::user(typed, &mut mistakes);
@@ -176,7 +176,7 @@ fn finish(
     }
 }
 
-fn limits(typed: &typed::Running, mistakes: &mut Mistakes) -> RunLimits {
+fn limits(typed: &typed::Running, mistakes: &mut ConfigMistakes) -> RunLimits {
     let count = typed.count.as_deref().and_then(|typed| mistakes.keep("--count", check::at_least_one(typed)));
     RunLimits {
         duration: typed.duration.as_deref().and_then(|typed| mistakes.keep("--duration", check::long_time(typed))),
@@ -184,9 +184,9 @@ fn limits(typed: &typed::Running, mistakes: &mut Mistakes) -> RunLimits {
     }
 }
 
-fn mark(typed: Option<&str>, mistakes: &mut Mistakes) -> Option<Mark> {
+fn mark(typed: Option<&str>, mistakes: &mut ConfigMistakes) -> Option<LoopHeader> {
     match typed {
-        None => Some(Mark::default()),
+        None => Some(LoopHeader::default()),
         Some("off") => None,
         Some(typed) => mistakes.keep("--mark", typed.parse()),
     }
@@ -194,8 +194,8 @@ fn mark(typed: Option<&str>, mistakes: &mut Mistakes) -> Option<Mark> {
 
 fn recorder(
     typed: &typed::Recording,
-    middleware: &middleware::Settings,
-    mistakes: &mut Mistakes,
+    middleware: &middleware::ChainSettings,
+    mistakes: &mut ConfigMistakes,
     warnings: &mut Vec<String>,
 ) -> Option<Recorder> {
     let Some(output) = typed.output.as_deref() else {
@@ -209,7 +209,7 @@ fn recorder(
     let size = typed.rotate_size.as_deref().and_then(|typed| mistakes.keep("--rotate-size", check::size(typed)));
     let every =
         typed.rotate_every.as_deref().and_then(|typed| mistakes.keep("--rotate-every", check::long_time(typed)));
-    let target = mistakes.keep("--output", Target::new(output))?;
+    let target = mistakes.keep("--output", OutputPath::new(output))?;
     if target.format().takes_frames() {
         frames_only(middleware, mistakes, warnings);
     }
@@ -217,7 +217,7 @@ fn recorder(
 }
 
 /// What a capture file cannot do.
-fn frames_only(middleware: &middleware::Settings, mistakes: &mut Mistakes, warnings: &mut Vec<String>) {
+fn frames_only(middleware: &middleware::ChainSettings, mistakes: &mut ConfigMistakes, warnings: &mut Vec<String>) {
     if middleware.rewrites() {
         mistakes.add(
             "--output",
@@ -235,10 +235,10 @@ fn frames_only(middleware: &middleware::Settings, mistakes: &mut Mistakes, warni
 /// What it means that a target is on this machine, behind a port that is captured: the requests that are sent there
 /// pass by again. With a mark that is told apart, and worth a warning; without one it never ends, and is an error.
 fn own_traffic(
-    targets: &[replay::Settings],
+    targets: &[replay::SendSettings],
     ports: &[u16],
     captured: &[String],
-    mark: Option<&Mark>,
+    mark: Option<&LoopHeader>,
 ) -> Result<Option<String>, String> {
     // What a machine sends to an address of its own goes by way of loopback.
     if !captured.iter().any(|name| name == interfaces::ANY || name == "lo" || name == "lo0") {
@@ -282,16 +282,16 @@ fn local_addresses() -> Vec<IpAddr> {
 mod tests {
     use super::*;
 
-    fn target(url: &str) -> replay::Settings {
-        let mut mistakes = Mistakes::default();
+    fn target(url: &str) -> replay::SendSettings {
+        let mut mistakes = ConfigMistakes::default();
         let send = typed::Send { to: vec![url.to_owned()], ..typed::Send::default() };
-        let middleware = middleware::Settings::default();
+        let middleware = middleware::ChainSettings::default();
         super::super::targets(&send, &middleware, None, &mut mistakes, &mut Vec::new()).remove(0)
     }
 
     #[track_caller]
     fn check(to: &str, ports: &[u16], captured: &str, mark: bool, expected: Result<Option<&str>, &str>) {
-        let mark = mark.then(Mark::default);
+        let mark = mark.then(LoopHeader::default);
         let told = own_traffic(&[target(to)], ports, &[captured.to_owned()], mark.as_ref());
         match (told, expected) {
             (Ok(None), Ok(None)) => {}
@@ -316,8 +316,8 @@ mod tests {
 
     #[test]
     fn a_mark_is_on_unless_it_is_turned_off() {
-        let mut mistakes = Mistakes::default();
-        assert_eq!(mark(None, &mut mistakes), Some(Mark::default()));
+        let mut mistakes = ConfigMistakes::default();
+        assert_eq!(mark(None, &mut mistakes), Some(LoopHeader::default()));
         assert_eq!(mark(Some("off"), &mut mistakes), None);
         assert_eq!(mark(Some("X-Mine"), &mut mistakes).unwrap().name(), "X-Mine");
         assert_eq!(mark(Some("a b"), &mut mistakes), None);
@@ -327,13 +327,13 @@ mod tests {
     #[test]
     fn a_capture_file_takes_no_rewrites_and_warns_of_filters() {
         let typed = typed::Recording { output: Some("x.pcap".into()), ..Default::default() };
-        let (mut mistakes, mut warnings) = (Mistakes::default(), Vec::new());
+        let (mut mistakes, mut warnings) = (ConfigMistakes::default(), Vec::new());
         let rewrites =
-            middleware::Settings { remove_cookies: vec!["session".to_owned()], ..middleware::Settings::default() };
+            middleware::ChainSettings { remove_cookies: vec!["session".to_owned()], ..middleware::ChainSettings::default() };
         recorder(&typed, &rewrites, &mut mistakes, &mut warnings);
         assert!(mistakes.to_string().contains("nothing can be changed"), "{mistakes}");
-        let selects = middleware::Settings { sample: middleware::Share(0.5), ..middleware::Settings::default() };
-        let mut mistakes = Mistakes::default();
+        let selects = middleware::ChainSettings { sample: middleware::Share(0.5), ..middleware::ChainSettings::default() };
+        let mut mistakes = ConfigMistakes::default();
         assert!(recorder(&typed, &selects, &mut mistakes, &mut warnings).is_some() && mistakes.is_empty());
         assert!(warnings[0].contains("do not apply"), "{warnings:?}");
     }
@@ -341,8 +341,8 @@ mod tests {
     #[test]
     fn rotation_without_a_recording_is_a_mistake() {
         let typed = typed::Recording { rotate_every: Some("1h".to_owned()), ..Default::default() };
-        let mut mistakes = Mistakes::default();
-        recorder(&typed, &middleware::Settings::default(), &mut mistakes, &mut Vec::new());
+        let mut mistakes = ConfigMistakes::default();
+        recorder(&typed, &middleware::ChainSettings::default(), &mut mistakes, &mut Vec::new());
         assert!(mistakes.to_string().starts_with("--rotate-every: "), "{mistakes}");
     }
 }

@@ -3,14 +3,14 @@
 use std::time::Duration;
 
 use super::check;
-use super::mistakes::Mistakes;
+use super::mistakes::ConfigMistakes;
 use super::{parsed, typed};
 use crate::middleware;
-use crate::replay::tls::Trust;
-use crate::replay::{ClientChoice, ConnectionMode, DEFAULT_RESOLVE_EVERY, ProxyUrl, Settings};
+use crate::replay::tls::TlsIdentity;
+use crate::replay::{ClientChoice, ConnectionMode, DEFAULT_RESOLVE_EVERY, ProxyUrl, SendSettings};
 
 /// Puts the client, its connections and its trust, as they were typed, into what is known of a target.
-pub(super) fn connections(typed: &typed::Send, mistakes: &mut Mistakes) -> impl Fn(Settings) -> Settings + use<> {
+pub(super) fn connections(typed: &typed::Send, mistakes: &mut ConfigMistakes) -> impl Fn(SendSettings) -> SendSettings + use<> {
     let client = parsed("--client", typed.client.as_deref(), mistakes).unwrap_or_default();
     let connections = parsed("--connections", typed.connections.as_deref(), mistakes).unwrap_or_default();
     if (client, connections) == (ClientChoice::Reqwest, ConnectionMode::Mirrored) {
@@ -36,7 +36,7 @@ pub(super) fn connections(typed: &typed::Send, mistakes: &mut Mistakes) -> impl 
     let max_response = typed.max_response.as_deref().and_then(|n| mistakes.keep("--max-response", check::size(n)));
     let resolve_every = resolve_every(typed, mistakes);
     let trust = trust(typed, mistakes);
-    move |settings| Settings {
+    move |settings| SendSettings {
         client,
         connections,
         http2,
@@ -56,7 +56,7 @@ fn at_least_one(typed: &str) -> Result<usize, String> {
     }
 }
 
-fn resolve_every(typed: &typed::Send, mistakes: &mut Mistakes) -> Duration {
+fn resolve_every(typed: &typed::Send, mistakes: &mut ConfigMistakes) -> Duration {
     let flag = "--resolve-every";
     let every = check::duration_or(flag, typed.resolve_every.as_deref(), DEFAULT_RESOLVE_EVERY, mistakes);
     if every.is_zero() {
@@ -65,18 +65,18 @@ fn resolve_every(typed: &typed::Send, mistakes: &mut Mistakes) -> Duration {
     every
 }
 
-fn trust(typed: &typed::Send, mistakes: &mut Mistakes) -> Trust {
+fn trust(typed: &typed::Send, mistakes: &mut ConfigMistakes) -> TlsIdentity {
     if typed.insecure && typed.ca.is_some() {
         mistakes.add("--insecure and --ca", "contradict each other: the one trusts anybody, the other only its file");
     }
     if typed.key.is_some() && typed.cert.is_none() {
         mistakes.add("--key", "a key alone shows nothing: add the certificate with --cert");
     }
-    Trust { ca: typed.ca.clone(), cert: typed.cert.clone(), key: typed.key.clone() }
+    TlsIdentity { ca: typed.ca.clone(), cert: typed.cert.clone(), key: typed.key.clone() }
 }
 
 /// What contradicts this target, or the chain before it.
-pub(super) fn contradictions(settings: &Settings, middleware: &middleware::Settings, mistakes: &mut Mistakes) {
+pub(super) fn contradictions(settings: &SendSettings, middleware: &middleware::ChainSettings, mistakes: &mut ConfigMistakes) {
     if settings.http2 && middleware.sets_host() {
         let why = "contradict each other: HTTP/2 names the host beside the path, and that is the target's";
         mistakes.add("--http2 and a Host that is set", why);
@@ -92,7 +92,7 @@ pub(super) fn contradictions(settings: &Settings, middleware: &middleware::Setti
 }
 
 /// Warns of what is allowed and changes nothing.
-pub(super) fn pointless(typed: &typed::Send, settings: &Settings, warnings: &mut Vec<String>) {
+pub(super) fn pointless(typed: &typed::Send, settings: &SendSettings, warnings: &mut Vec<String>) {
     let files = [("--ca", typed.ca.is_some()), ("--cert", typed.cert.is_some())];
     for (flag, _) in files.iter().filter(|(_, given)| *given && !settings.target.is_tls()) {
         warnings.push(format!("{flag} changes nothing: {} speaks no TLS", settings.target));

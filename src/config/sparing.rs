@@ -2,32 +2,32 @@
 
 use std::path::Path;
 
-use super::mistakes::Mistakes;
+use super::mistakes::ConfigMistakes;
 use super::{check, parsed, typed};
-use crate::pipeline::Brake;
+use crate::pipeline::GuardCommand;
 use crate::pipeline::brake::DEFAULT_EVERY;
-use crate::replay::guard::Settings;
-use crate::replay::ramp::Plan;
-use crate::serve::control::Place;
+use crate::replay::guard::GuardSettings;
+use crate::replay::ramp::RampPlan;
+use crate::serve::control::SocketLocation;
 
 /// What spares the targets of a run.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Sparing {
+pub struct Protection {
     /// How the share rises.
-    pub ramp: Option<Plan>,
+    pub ramp: Option<RampPlan>,
     /// What brakes from outside.
-    pub brake: Option<Brake>,
+    pub brake: Option<GuardCommand>,
     /// What each target is held to.
-    pub guard: Option<Settings>,
+    pub guard: Option<GuardSettings>,
 }
 
 /// Where the control socket is to be; `live` runs have one unasked.
-pub(super) fn control(typed: Option<&Path>, live: bool) -> Place {
+pub(super) fn control(typed: Option<&Path>, live: bool) -> SocketLocation {
     match typed {
-        Some(path) if path == Path::new("off") => Place::Off,
-        Some(path) => Place::At(path.to_owned()),
-        None if live => Place::Default,
-        None => Place::Off,
+        Some(path) if path == Path::new("off") => SocketLocation::Off,
+        Some(path) => SocketLocation::At(path.to_owned()),
+        None if live => SocketLocation::Default,
+        None => SocketLocation::Off,
     }
 }
 
@@ -36,19 +36,19 @@ pub(super) fn sparing(
     typed: &typed::Sparing,
     select: &typed::Select,
     live: bool,
-    mistakes: &mut Mistakes,
+    mistakes: &mut ConfigMistakes,
     warnings: &mut Vec<String>,
-) -> Sparing {
+) -> Protection {
     if typed.ramp.is_some() && select.sample.is_some() {
         mistakes.add("--ramp and --sample", "contradict each other: the ramp says the share, from its first step on");
     }
     let ramp = parsed("--ramp", typed.ramp.as_deref(), mistakes);
     let brake = brake(typed, mistakes, warnings);
     let guard = guard(typed, live, brake.is_some(), mistakes, warnings);
-    Sparing { ramp, brake, guard }
+    Protection { ramp, brake, guard }
 }
 
-fn brake(typed: &typed::Sparing, mistakes: &mut Mistakes, warnings: &mut Vec<String>) -> Option<Brake> {
+fn brake(typed: &typed::Sparing, mistakes: &mut ConfigMistakes, warnings: &mut Vec<String>) -> Option<GuardCommand> {
     let flag = "--guard-every";
     let Some(command) = typed.guard_command.as_deref() else {
         if typed.guard_every.is_some() {
@@ -61,41 +61,41 @@ fn brake(typed: &typed::Sparing, mistakes: &mut Mistakes, warnings: &mut Vec<Str
     if every.is_zero() {
         mistakes.add(flag, "a command cannot be run all the time: give more than zero, such as 10s");
     }
-    Some(Brake { command: command?, every })
+    Some(GuardCommand { command: command?, every })
 }
 
 fn guard(
     typed: &typed::Sparing,
     live: bool,
     braked: bool,
-    mistakes: &mut Mistakes,
+    mistakes: &mut ConfigMistakes,
     warnings: &mut Vec<String>,
-) -> Option<Settings> {
+) -> Option<GuardSettings> {
     let action = parsed("--on-guard", typed.on_guard.as_deref(), mistakes);
     let settings = match typed.guard.as_deref() {
         Some("off") => None,
-        Some(limits) => mistakes.keep("--guard", limits.parse::<Settings>()),
-        None if live => Some(Settings::of_shadow()),
+        Some(limits) => mistakes.keep("--guard", limits.parse::<GuardSettings>()),
+        None if live => Some(GuardSettings::of_shadow()),
         None => None,
     };
     // A command outside speaks to guards, and one that watches nothing by itself will do.
-    let settings = settings.or_else(|| braked.then(Settings::deaf));
+    let settings = settings.or_else(|| braked.then(GuardSettings::deaf));
     if settings.is_none() && typed.on_guard.is_some() && typed.guard.as_deref().is_none_or(|limits| limits == "off") {
         warnings.push("--on-guard changes nothing without --guard".to_owned());
     }
-    settings.map(|settings| Settings { action: action.unwrap_or(settings.action), ..settings })
+    settings.map(|settings| GuardSettings { action: action.unwrap_or(settings.action), ..settings })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::replay::guard::Action;
+    use crate::replay::guard::GuardAction;
 
     #[track_caller]
-    fn check(live: bool, change: impl FnOnce(&mut typed::Sparing, &mut typed::Select), told: &[&str]) -> Sparing {
+    fn check(live: bool, change: impl FnOnce(&mut typed::Sparing, &mut typed::Select), told: &[&str]) -> Protection {
         let (mut typed, mut select) = (typed::Sparing::default(), typed::Select::default());
         change(&mut typed, &mut select);
-        let (mut mistakes, mut warnings) = (Mistakes::default(), Vec::new());
+        let (mut mistakes, mut warnings) = (ConfigMistakes::default(), Vec::new());
         let sparing = sparing(&typed, &select, live, &mut mistakes, &mut warnings);
         let mut all: Vec<String> = mistakes.all().iter().map(|m| format!("{}: {}", m.flag, m.message)).collect();
         all.extend(warnings);
@@ -105,17 +105,17 @@ mod tests {
 
     #[test]
     fn only_a_shadow_has_a_guard_unasked() {
-        assert_eq!(check(false, |_, _| {}, &[]), Sparing::default());
-        assert_eq!(check(true, |_, _| {}, &[]).guard, Some(Settings::of_shadow()));
+        assert_eq!(check(false, |_, _| {}, &[]), Protection::default());
+        assert_eq!(check(true, |_, _| {}, &[]).guard, Some(GuardSettings::of_shadow()));
         assert_eq!(check(true, |typed, _| typed.guard = Some("off".to_owned()), &[]).guard, None);
     }
 
     #[test]
     fn a_guard_steps_down_unless_something_else_is_asked_for() {
         let guard = |typed: &mut typed::Sparing, _: &mut typed::Select| typed.guard = Some("errors>5%/10s".to_owned());
-        assert_eq!(check(true, guard, &[]).guard.unwrap().action, Action::StepDown);
+        assert_eq!(check(true, guard, &[]).guard.unwrap().action, GuardAction::StepDown);
         let stop = |typed: &mut typed::Sparing, _: &mut typed::Select| typed.on_guard = Some("stop".to_owned());
-        assert_eq!(check(true, stop, &[]).guard.unwrap().action, Action::Stop);
+        assert_eq!(check(true, stop, &[]).guard.unwrap().action, GuardAction::Stop);
         check(false, stop, &["--on-guard changes nothing without --guard"]);
     }
 
@@ -125,15 +125,15 @@ mod tests {
             typed.guard_command = Some("sh -c 'test 1'".to_owned());
         };
         let sparing = check(false, command, &[]);
-        assert_eq!(sparing.guard, Some(Settings::deaf()));
+        assert_eq!(sparing.guard, Some(GuardSettings::deaf()));
         assert_eq!(sparing.brake.unwrap().every, DEFAULT_EVERY);
     }
 
     #[test]
     fn only_a_live_run_has_a_socket_unasked() {
-        assert_eq!((control(None, true), control(None, false)), (Place::Default, Place::Off));
-        assert_eq!(control(Some(Path::new("off")), true), Place::Off);
-        assert_eq!(control(Some(Path::new("/run/x")), false), Place::At("/run/x".into()));
+        assert_eq!((control(None, true), control(None, false)), (SocketLocation::Default, SocketLocation::Off));
+        assert_eq!(control(Some(Path::new("off")), true), SocketLocation::Off);
+        assert_eq!(control(Some(Path::new("/run/x")), false), SocketLocation::At("/run/x".into()));
     }
 
     #[test]

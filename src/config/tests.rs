@@ -312,7 +312,7 @@ fn inspected(change: impl FnOnce(&mut typed::Inspect)) -> Result<InspectConfig, 
     inspect(typed).map_err(|mistakes| mistakes.to_string())
 }
 
-fn view(change: impl FnOnce(&mut typed::Inspect)) -> View {
+fn view(change: impl FnOnce(&mut typed::Inspect)) -> InspectView {
     inspected(change).unwrap_or_else(|mistakes| panic!("{mistakes}")).view
 }
 
@@ -324,12 +324,12 @@ fn inspect_refuses(change: impl FnOnce(&mut typed::Inspect), begin: &str) {
 
 #[test]
 fn inspect_prints_lines_unless_only_the_summary_is_wanted() {
-    assert_eq!(view(|_| {}), View::Lines);
-    assert_eq!(view(|typed| typed.summary = Some("-".into())), View::Nothing);
-    assert_eq!(view(|typed| typed.json = true), View::JsonLines { full: false });
-    assert_eq!(view(|typed| typed.stats = true), View::Stats { json: false });
+    assert_eq!(view(|_| {}), InspectView::Lines);
+    assert_eq!(view(|typed| typed.summary = Some("-".into())), InspectView::Nothing);
+    assert_eq!(view(|typed| typed.json = true), InspectView::JsonLines { full: false });
+    assert_eq!(view(|typed| typed.stats = true), InspectView::Stats { json: false });
     let json_forecast = |typed: &mut typed::Inspect| (typed.forecast, typed.json) = (true, true);
-    assert_eq!(view(json_forecast), View::Forecast { json: true });
+    assert_eq!(view(json_forecast), InspectView::Forecast { json: true });
 }
 
 #[test]

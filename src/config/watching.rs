@@ -1,12 +1,12 @@
 //! How a run is watched: where it shows itself, and what it tells on the way.
 
-use super::mistakes::Mistakes;
+use super::mistakes::ConfigMistakes;
 use super::typed;
 use crate::serve::{Server, Token, Tokens};
 
 /// How a run is watched.
 #[derive(Debug, Default)]
-pub struct Watching {
+pub struct Monitoring {
     /// Where it shows itself over HTTP; bound, and nobody is answered yet.
     pub server: Option<Server>,
     /// Whether only warnings are told on the way.
@@ -34,7 +34,7 @@ impl LogFormat {
     }
 }
 
-pub(super) fn watching(typed: &typed::Watching, mistakes: &mut Mistakes) -> Watching {
+pub(super) fn watching(typed: &typed::Watching, mistakes: &mut ConfigMistakes) -> Monitoring {
     // It has been heeded already where it is right: mistakes are told in it, too.
     if let Some(format) = &typed.log_format {
         mistakes.keep("--log-format", LogFormat::parse(format));
@@ -48,7 +48,7 @@ pub(super) fn watching(typed: &typed::Watching, mistakes: &mut Mistakes) -> Watc
     });
     let tokens = Tokens { control, metrics };
     let server = typed.metrics.as_deref().and_then(|address| mistakes.keep("--metrics", Server::bind(address, tokens)));
-    Watching { server, quiet: typed.quiet }
+    Monitoring { server, quiet: typed.quiet }
 }
 
 #[cfg(test)]
@@ -56,8 +56,8 @@ mod tests {
     use super::*;
 
     #[track_caller]
-    fn check(change: impl FnOnce(&mut typed::Watching), part: &str) -> Watching {
-        let (mut typed, mut mistakes) = (typed::Watching::default(), Mistakes::default());
+    fn check(change: impl FnOnce(&mut typed::Watching), part: &str) -> Monitoring {
+        let (mut typed, mut mistakes) = (typed::Watching::default(), ConfigMistakes::default());
         change(&mut typed);
         let watching = watching(&typed, &mut mistakes);
         let told = mistakes.to_string();

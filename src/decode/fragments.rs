@@ -45,7 +45,7 @@ pub(super) struct Datagram {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-struct Key {
+struct FragmentKey {
     source: u128,
     destination: u128,
     id: u32,
@@ -54,7 +54,7 @@ struct Key {
 
 /// A stretch of a datagram, and where in what is held of it its bytes stand.
 #[derive(Clone, Copy, Debug)]
-struct Piece {
+struct FragmentPiece {
     start: usize,
     end: usize,
     held_at: usize,
@@ -62,11 +62,11 @@ struct Piece {
 
 /// Invariant: `pieces` are sorted, do not overlap, and together have `held.len()` bytes.
 #[derive(Debug)]
-struct Partial {
+struct PartialDatagram {
     first_at: Timestamp,
     /// The bytes that came, one piece after the other: what is missing takes no room.
     held: Vec<u8>,
-    pieces: Vec<Piece>,
+    pieces: Vec<FragmentPiece>,
     /// The datagram's length, known from its last fragment.
     total: Option<usize>,
 }
@@ -77,11 +77,11 @@ pub(super) struct Fragments {
     /// Bytes that may be held; past it the oldest datagram is given up.
     limit: usize,
     held_bytes: usize,
-    partial: HashMap<Key, Partial>,
+    partial: HashMap<FragmentKey, PartialDatagram>,
     /// In order of their first fragments; may name datagrams that have become whole since.
-    order: VecDeque<(Key, Timestamp)>,
+    order: VecDeque<(FragmentKey, Timestamp)>,
     /// The datagrams that were completed last, and when.
-    completed: VecDeque<(Key, Timestamp)>,
+    completed: VecDeque<(FragmentKey, Timestamp)>,
     /// Datagrams given up: the rest did not come in time, or there were too many.
     pub(super) given_up: u64,
 }
@@ -106,7 +106,7 @@ impl Fragments {
         if bytes.is_empty() || end > MAX_DATAGRAM_BYTES || (more && !bytes.len().is_multiple_of(8)) {
             return Err(Skip::BadFragment);
         }
-        let key = Key { source, destination, id, protocol };
+        let key = FragmentKey { source, destination, id, protocol };
         if self.is_copy(&key, now) {
             return Ok(None);
         }
@@ -114,7 +114,7 @@ impl Fragments {
         let partial = self.partial.entry(key).or_insert_with(|| {
             self.order.push_back((key, now));
             self.held_bytes += DATAGRAM_COST;
-            Partial { first_at: now, held: Vec::new(), pieces: Vec::new(), total: None }
+            PartialDatagram { first_at: now, held: Vec::new(), pieces: Vec::new(), total: None }
         });
         let before = partial.cost();
         let filled = partial.fill(offset, bytes, more);
@@ -122,7 +122,7 @@ impl Fragments {
         filled?;
         if partial.is_whole() {
             self.note_completed(key, now);
-            let payload = self.remove(&key).map(Partial::whole).unwrap_or_default();
+            let payload = self.remove(&key).map(PartialDatagram::whole).unwrap_or_default();
             return Ok(Some(Datagram { source, destination, protocol, payload }));
         }
         while self.held_bytes > self.limit && !self.order.is_empty() {
@@ -132,7 +132,7 @@ impl Fragments {
     }
 
     /// Drops what has waited too long, and the oldest where there is no room for another.
-    fn make_room(&mut self, key: &Key, now: Timestamp) {
+    fn make_room(&mut self, key: &FragmentKey, now: Timestamp) {
         self.expire(now);
         while self.order.len() > 4 * MAX_DATAGRAMS
             || (self.partial.len() >= MAX_DATAGRAMS && !self.partial.contains_key(key))
@@ -142,11 +142,11 @@ impl Fragments {
     }
 
     /// Whether the datagram was completed just now.
-    fn is_copy(&self, key: &Key, now: Timestamp) -> bool {
+    fn is_copy(&self, key: &FragmentKey, now: Timestamp) -> bool {
         self.completed.iter().any(|(completed, at)| completed == key && now.since(*at) <= COPIES)
     }
 
-    fn note_completed(&mut self, key: Key, now: Timestamp) {
+    fn note_completed(&mut self, key: FragmentKey, now: Timestamp) {
         if self.completed.len() >= MAX_COMPLETED {
             self.completed.pop_front();
         }
@@ -158,7 +158,7 @@ impl Fragments {
         self.held_bytes
     }
 
-    fn remove(&mut self, key: &Key) -> Option<Partial> {
+    fn remove(&mut self, key: &FragmentKey) -> Option<PartialDatagram> {
         let partial = self.partial.remove(key)?;
         self.held_bytes -= partial.cost();
         Some(partial)
@@ -180,7 +180,7 @@ impl Fragments {
     }
 }
 
-impl Partial {
+impl PartialDatagram {
     /// Fills in what is not there yet: the first copy of a byte wins.
     fn fill(&mut self, offset: usize, bytes: &[u8], more: bool) -> Result<(), Skip> {
         let end = offset + bytes.len();
@@ -203,7 +203,7 @@ impl Partial {
                 continue;
             }
             let stop = next.map_or(end, |next| next.start.min(end));
-            self.pieces.insert(place, Piece { start: at, end: stop, held_at: self.held.len() });
+            self.pieces.insert(place, FragmentPiece { start: at, end: stop, held_at: self.held.len() });
             self.held.extend_from_slice(bytes.get(at - offset..stop - offset).unwrap_or_default());
             at = stop;
         }
@@ -220,13 +220,13 @@ impl Partial {
             return self.held;
         }
         let mut whole = Vec::with_capacity(self.held.len());
-        for Piece { start, end, held_at } in &self.pieces {
+        for FragmentPiece { start, end, held_at } in &self.pieces {
             whole.extend_from_slice(self.held.get(*held_at..held_at + end - start).unwrap_or_default());
         }
         whole
     }
 
     fn cost(&self) -> usize {
-        DATAGRAM_COST + self.held.capacity() + self.pieces.capacity() * size_of::<Piece>()
+        DATAGRAM_COST + self.held.capacity() + self.pieces.capacity() * size_of::<FragmentPiece>()
     }
 }

@@ -5,7 +5,7 @@ use std::net::Ipv4Addr;
 use etherparse::{Ipv4HeaderSlice, Ipv6HeaderSlice, TcpHeaderSlice};
 
 use super::fragments::{Fragment, Fragments};
-use super::{Endpoint, Flags, Skip, Stop, Tcp, Walk};
+use super::{Endpoint, Flags, Skip, LayerStop, TcpFields, LayerCursor};
 
 /// IP protocol numbers (IANA).
 pub(super) mod protocol {
@@ -29,9 +29,9 @@ pub(super) mod protocol {
     pub(in crate::decode) const ETHERNET: u8 = 143;
 }
 
-impl Walk<'_> {
+impl LayerCursor<'_> {
     /// IP of either version, told apart by its first four bits.
-    pub(super) fn ip(&mut self, fragments: &mut Fragments) -> Result<Tcp, Stop> {
+    pub(super) fn ip(&mut self, fragments: &mut Fragments) -> Result<TcpFields, LayerStop> {
         self.deeper()?;
         match self.u8(0)? >> 4 {
             4 => self.ipv4(fragments),
@@ -40,7 +40,7 @@ impl Walk<'_> {
         }
     }
 
-    fn ipv4(&mut self, fragments: &mut Fragments) -> Result<Tcp, Stop> {
+    fn ipv4(&mut self, fragments: &mut Fragments) -> Result<TcpFields, LayerStop> {
         let header = Ipv4HeaderSlice::from_slice(self.rest()).map_err(|_| self.short_or_bad(20))?;
         let header_len = header.slice().len();
         // Zero is what segmentation offload leaves in frames larger than the field can say.
@@ -67,7 +67,7 @@ impl Walk<'_> {
         self.transport(protocol, source, destination, fragments)
     }
 
-    fn ipv6(&mut self, fragments: &mut Fragments) -> Result<Tcp, Stop> {
+    fn ipv6(&mut self, fragments: &mut Fragments) -> Result<TcpFields, LayerStop> {
         let header = Ipv6HeaderSlice::from_slice(self.rest()).map_err(|_| self.short_or_bad(40))?;
         let source = u128::from(header.source_addr());
         let destination = u128::from(header.destination_addr());
@@ -88,7 +88,7 @@ impl Walk<'_> {
         source: u128,
         destination: u128,
         fragments: &mut Fragments,
-    ) -> Result<Tcp, Stop> {
+    ) -> Result<TcpFields, LayerStop> {
         let mut next = protocol;
         loop {
             match next {
@@ -143,7 +143,7 @@ impl Walk<'_> {
         }
     }
 
-    fn tcp(&self, source: u128, destination: u128) -> Result<Tcp, Skip> {
+    fn tcp(&self, source: u128, destination: u128) -> Result<TcpFields, Skip> {
         let header = TcpHeaderSlice::from_slice(self.rest()).map_err(|_| self.short_or_bad(20))?;
         let mut flags = Flags::default();
         for (set, flag) in [
@@ -156,7 +156,7 @@ impl Walk<'_> {
                 flags = flags.with(flag);
             }
         }
-        Ok(Tcp {
+        Ok(TcpFields {
             source: Endpoint::new(source, header.source_port()),
             destination: Endpoint::new(destination, header.destination_port()),
             seq: header.sequence_number(),
@@ -169,12 +169,12 @@ impl Walk<'_> {
     }
 
     /// Holds a fragment; goes on with the datagram once it is whole.
-    fn fragment(&self, fragment: Fragment, fragments: &mut Fragments) -> Result<Tcp, Stop> {
+    fn fragment(&self, fragment: Fragment, fragments: &mut Fragments) -> Result<TcpFields, LayerStop> {
         if self.wire_end > self.end {
             return Err(Skip::Truncated.into());
         }
         match fragments.add(fragment, self.rest(), self.now)? {
-            Some(datagram) => Err(Stop::Assembled(datagram)),
+            Some(datagram) => Err(LayerStop::Assembled(datagram)),
             None => Err(Skip::Fragment.into()),
         }
     }

@@ -3,7 +3,7 @@
 use super::fragments::Fragments;
 use super::hints::Hint;
 use super::ip::protocol;
-use super::{Skip, Stop, Tcp, Walk};
+use super::{Skip, LayerStop, TcpFields, LayerCursor};
 use crate::capture::LinkType;
 
 const IPV4: u16 = 0x0800;
@@ -30,14 +30,14 @@ const BRIDGED: u16 = 0x6558;
 /// Lengths of IEEE 802.3 end here, types begin.
 const LARGEST_802_3_LENGTH: u16 = 1500;
 
-impl Walk<'_> {
-    pub(super) fn ethernet(&mut self, fragments: &mut Fragments) -> Result<Tcp, Stop> {
+impl LayerCursor<'_> {
+    pub(super) fn ethernet(&mut self, fragments: &mut Fragments) -> Result<TcpFields, LayerStop> {
         let ether_type = self.u16(12)?;
         self.peel(14)?;
         self.ether_type(ether_type, fragments)
     }
 
-    pub(super) fn ether_type(&mut self, ether_type: u16, fragments: &mut Fragments) -> Result<Tcp, Stop> {
+    pub(super) fn ether_type(&mut self, ether_type: u16, fragments: &mut Fragments) -> Result<TcpFields, LayerStop> {
         let mut ether_type = ether_type;
         loop {
             self.deeper()?;
@@ -113,7 +113,7 @@ impl Walk<'_> {
     }
 
     /// Ethernet with a router's own header before it: a magic number, flags, and fields of which the length is given.
-    pub(super) fn juniper_ethernet(&mut self, fragments: &mut Fragments) -> Result<Tcp, Stop> {
+    pub(super) fn juniper_ethernet(&mut self, fragments: &mut Fragments) -> Result<TcpFields, LayerStop> {
         const MAGIC: &[u8] = b"MGC";
         const WITHOUT_ETHERNET: u8 = 0x02;
         const HAS_FIELDS: u8 = 0x80;
@@ -128,7 +128,7 @@ impl Walk<'_> {
 
     /// Ethernet with its preamble and what says where a frame starts (IEEE 802.3br). Pieces after the first one of a
     /// frame that was interrupted have no header.
-    pub(super) fn mpacket(&mut self, fragments: &mut Fragments) -> Result<Tcp, Stop> {
+    pub(super) fn mpacket(&mut self, fragments: &mut Fragments) -> Result<TcpFields, LayerStop> {
         const PREAMBLE: u8 = 0x55;
         /// An express frame, and the first piece of one that may be interrupted, by its number.
         const STARTS: [u8; 5] = [0xd5, 0xe6, 0x4c, 0x7f, 0xb3];
@@ -140,7 +140,7 @@ impl Walk<'_> {
 
     /// What the packet filter of BSD systems logs: a header that says its own length, padding left out, and the family
     /// of addresses.
-    pub(super) fn firewall_log(&mut self, fragments: &mut Fragments) -> Result<Tcp, Stop> {
+    pub(super) fn firewall_log(&mut self, fragments: &mut Fragments) -> Result<TcpFields, LayerStop> {
         let (len, family) = (usize::from(self.u8(0)?), self.u8(1)?);
         self.peel(len.next_multiple_of(4))?;
         match family {
@@ -150,7 +150,7 @@ impl Walk<'_> {
     }
 
     /// Labels up to the bottom of the stack (RFC 3032); what follows is told by its first bits (RFC 4928).
-    fn mpls(&mut self, fragments: &mut Fragments) -> Result<Tcp, Stop> {
+    fn mpls(&mut self, fragments: &mut Fragments) -> Result<TcpFields, LayerStop> {
         loop {
             self.deeper()?;
             let bottom = self.u8(2)? & 1 == 1;
@@ -173,7 +173,7 @@ impl Walk<'_> {
     }
 
     /// PPP (RFC 1661) with or without HDLC-like address and control (RFC 1662), protocol field compressed or not.
-    pub(super) fn ppp(&mut self, fragments: &mut Fragments) -> Result<Tcp, Stop> {
+    pub(super) fn ppp(&mut self, fragments: &mut Fragments) -> Result<TcpFields, LayerStop> {
         if self.rest().starts_with(&[0xff, 0x03]) {
             self.peel(2)?;
         }
@@ -188,7 +188,7 @@ impl Walk<'_> {
     }
 
     /// A protocol family of the system that captured, in either byte order.
-    pub(super) fn bsd_loopback(&mut self, fragments: &mut Fragments) -> Result<Tcp, Stop> {
+    pub(super) fn bsd_loopback(&mut self, fragments: &mut Fragments) -> Result<TcpFields, LayerStop> {
         let family = match self.rest().first_chunk() {
             Some([family, 0, 0, 0] | [0, 0, 0, family]) => *family,
             Some(_) => return Err(Skip::NotIp.into()),
@@ -224,14 +224,14 @@ impl Walk<'_> {
     }
 
     /// IEEE 802.11 after a radiotap header, which says its own length in little-endian order.
-    pub(super) fn radiotap(&mut self, fragments: &mut Fragments) -> Result<Tcp, Stop> {
+    pub(super) fn radiotap(&mut self, fragments: &mut Fragments) -> Result<TcpFields, LayerStop> {
         let len = usize::from(self.u16(2)?.swap_bytes());
         self.peel(len)?;
         self.wireless(fragments)
     }
 
     /// IEEE 802.11: data frames carry LLC with SNAP.
-    pub(super) fn wireless(&mut self, fragments: &mut Fragments) -> Result<Tcp, Stop> {
+    pub(super) fn wireless(&mut self, fragments: &mut Fragments) -> Result<TcpFields, LayerStop> {
         let (control, flags) = (self.u8(0)?, self.u8(1)?);
         let (data, quality, empty) = (control & 0x0c == 0x08, control & 0x80 != 0, control & 0x40 != 0);
         if !data || empty {
@@ -251,7 +251,7 @@ impl Walk<'_> {
     }
 
     /// LLC with SNAP alone (ATM, RFC 2684), or after `head` bytes of a link's own.
-    pub(super) fn snap(&mut self, head: usize, fragments: &mut Fragments) -> Result<Tcp, Stop> {
+    pub(super) fn snap(&mut self, head: usize, fragments: &mut Fragments) -> Result<TcpFields, LayerStop> {
         self.peel(head)?;
         if !self.rest().starts_with(&[0xaa, 0xaa, 0x03]) {
             return Err(Skip::NotIp.into());
@@ -263,7 +263,7 @@ impl Walk<'_> {
 
     /// What the netfilter log gives: four bytes, then fields of which one is the datagram. Their numbers are in the byte
     /// order of the host, which is little-endian wherever this was met.
-    pub(super) fn netfilter_log(&mut self, fragments: &mut Fragments) -> Result<Tcp, Stop> {
+    pub(super) fn netfilter_log(&mut self, fragments: &mut Fragments) -> Result<TcpFields, LayerStop> {
         const PAYLOAD: u16 = 9;
         self.peel(4)?;
         loop {
@@ -282,7 +282,7 @@ impl Walk<'_> {
 
     /// Headers that say their own length and which link type follows, both in little-endian order: PPI (`wide` is
     /// false) and what macOS captures on several interfaces at once.
-    pub(super) fn announced(&mut self, wide: bool, fragments: &mut Fragments) -> Result<Tcp, Stop> {
+    pub(super) fn announced(&mut self, wide: bool, fragments: &mut Fragments) -> Result<TcpFields, LayerStop> {
         let (len, link) = if wide { (self.u16(0)?, self.u16(8)?) } else { (self.u16(2)?, self.u16(4)?) };
         self.deeper()?;
         self.peel(usize::from(len.swap_bytes()))?;
@@ -290,7 +290,7 @@ impl Walk<'_> {
     }
 
     /// ARCNET (RFC 1201 and, by its own numbers, the older RFC 1051); frames that are split are not put together.
-    pub(super) fn arcnet(&mut self, offset: usize, fragments: &mut Fragments) -> Result<Tcp, Stop> {
+    pub(super) fn arcnet(&mut self, offset: usize, fragments: &mut Fragments) -> Result<TcpFields, LayerStop> {
         const IP: u8 = 212;
         const IP_RFC_1051: u8 = 240;
         let kind = self.u8(offset)?;

@@ -267,44 +267,44 @@ impl Decoder {
     }
 
     /// Like [`Decoder::decode`], but what is found borrows nothing yet.
-    pub(crate) fn find(&mut self, frame: &Frame<'_>) -> Result<Found, Skip> {
-        let mut walk = Walk::new(frame.data, frame.wire_len as usize, frame.at, &self.ports);
+    pub(crate) fn find(&mut self, frame: &Frame<'_>) -> Result<LocatedSegment, Skip> {
+        let mut walk = LayerCursor::new(frame.data, frame.wire_len as usize, frame.at, &self.ports);
         let mut found = walk.link(frame.link, &mut self.fragments);
         let (mut in_frame, mut hint) = (true, walk.hint);
         // A whole datagram may itself carry a fragment of another one, up to the depth limit.
         let (mut depth, mut tag) = (walk.depth, walk.tag);
-        while let Err(Stop::Assembled(datagram)) = found {
+        while let Err(LayerStop::Assembled(datagram)) = found {
             self.assembled = datagram.payload;
             in_frame = false;
-            let mut inner = Walk::new(&self.assembled, self.assembled.len(), frame.at, &self.ports);
+            let mut inner = LayerCursor::new(&self.assembled, self.assembled.len(), frame.at, &self.ports);
             inner.depth = depth;
             inner.tag = tag;
             found = inner.transport(datagram.protocol, datagram.source, datagram.destination, &mut self.fragments);
             (depth, tag, hint) = (inner.depth.saturating_add(1), inner.tag, inner.hint);
         }
         match found {
-            Ok(tcp) => Ok(Found { tcp, in_frame }),
-            Err(Stop::Skip(why)) => {
+            Ok(tcp) => Ok(LocatedSegment { tcp, in_frame }),
+            Err(LayerStop::Skip(why)) => {
                 self.hints.note(hint);
                 Err(why)
             }
-            Err(Stop::Assembled(_)) => Err(Skip::TooDeep),
+            Err(LayerStop::Assembled(_)) => Err(Skip::TooDeep),
         }
     }
 
     /// The segment that was found last, in `frame` or in the datagram that it completed.
-    pub(crate) fn segment<'a>(&'a self, found: &Found, frame: &Frame<'a>) -> Segment<'a> {
+    pub(crate) fn segment<'a>(&'a self, found: &LocatedSegment, frame: &Frame<'a>) -> Segment<'a> {
         found.tcp.segment(if found.in_frame { frame.data } else { &self.assembled }, frame.at)
     }
 }
 
 /// Where a segment was found.
-pub(crate) struct Found {
-    tcp: Tcp,
+pub(crate) struct LocatedSegment {
+    tcp: TcpFields,
     in_frame: bool,
 }
 
-impl Found {
+impl LocatedSegment {
     /// The segment, where it lies in `frame` itself and not in a datagram of several frames.
     pub(crate) fn in_frame<'f>(&self, frame: &Frame<'f>) -> Option<Segment<'f>> {
         self.in_frame.then(|| self.tcp.segment(frame.data, frame.at))
@@ -322,19 +322,19 @@ impl Found {
 }
 
 /// Why a walk down the layers ended before TCP.
-enum Stop {
+enum LayerStop {
     Skip(Skip),
     Assembled(fragments::Datagram),
 }
 
-impl From<Skip> for Stop {
+impl From<Skip> for LayerStop {
     fn from(why: Skip) -> Self {
         Self::Skip(why)
     }
 }
 
 /// What the walk found: numbers of a TCP header, and where its payload lies.
-struct Tcp {
+struct TcpFields {
     source: Endpoint,
     destination: Endpoint,
     seq: u32,
@@ -345,7 +345,7 @@ struct Tcp {
     tag: u32,
 }
 
-impl Tcp {
+impl TcpFields {
     fn segment<'a>(&self, bytes: &'a [u8], at: Timestamp) -> Segment<'a> {
         Segment {
             at,
@@ -365,7 +365,7 @@ impl Tcp {
 ///
 /// Invariant: `at <= end <= bytes.len()` and `end <= wire_end`. `end` is where the current layer ends in the bytes
 /// that were captured, `wire_end` where it ended on the wire.
-struct Walk<'a> {
+struct LayerCursor<'a> {
     bytes: &'a [u8],
     at: usize,
     end: usize,
@@ -380,7 +380,7 @@ struct Walk<'a> {
     hint: Option<Hint>,
 }
 
-impl<'a> Walk<'a> {
+impl<'a> LayerCursor<'a> {
     fn new(bytes: &'a [u8], wire_len: usize, now: Timestamp, ports: &'a [(u16, TunnelKind)]) -> Self {
         let (end, wire_end) = (bytes.len(), wire_len.max(bytes.len()));
         Self { bytes, at: 0, end, wire_end, depth: 0, tag: 0, now, ports, hint: None }
@@ -429,7 +429,7 @@ impl<'a> Walk<'a> {
         if self.depth > MAX_DEPTH { Err(Skip::TooDeep) } else { Ok(()) }
     }
 
-    fn link(&mut self, link: LinkType, fragments: &mut Fragments) -> Result<Tcp, Stop> {
+    fn link(&mut self, link: LinkType, fragments: &mut Fragments) -> Result<TcpFields, LayerStop> {
         let ether_type = match link {
             LinkType::ETHERNET => return self.ethernet(fragments),
             LinkType::NULL | LinkType::LOOP => return self.bsd_loopback(fragments),

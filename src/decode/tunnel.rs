@@ -6,7 +6,7 @@ use std::io::Read;
 use super::fragments::{Datagram, Fragments};
 use super::hints::Hint;
 use super::ip::protocol;
-use super::{Skip, Stop, Tcp, Walk};
+use super::{Skip, LayerStop, TcpFields, LayerCursor};
 use crate::capture::TunnelKind;
 
 /// VXLAN that names what it carries (draft-ietf-nvo3-vxlan-gpe).
@@ -28,9 +28,9 @@ const WIRELESS: std::ops::RangeInclusive<u16> = 0x8200..=0x820f;
 /// Largest datagram that IPComp may grow to.
 const MAX_INFLATED: u64 = 65_535;
 
-impl Walk<'_> {
+impl LayerCursor<'_> {
     /// GRE (RFC 2784, 2890), also as PPTP has it (RFC 2637) and around ERSPAN.
-    pub(super) fn gre(&mut self, fragments: &mut Fragments) -> Result<Tcp, Stop> {
+    pub(super) fn gre(&mut self, fragments: &mut Fragments) -> Result<TcpFields, LayerStop> {
         let flags = self.u16(0)?;
         let protocol = self.u16(2)?;
         let (checksum, routing, key, sequence) =
@@ -67,7 +67,7 @@ impl Walk<'_> {
     }
 
     /// UDP, where one of its ports is that of a tunnel.
-    pub(super) fn udp(&mut self, fragments: &mut Fragments) -> Result<Tcp, Stop> {
+    pub(super) fn udp(&mut self, fragments: &mut Fragments) -> Result<TcpFields, LayerStop> {
         let (from, to) = (self.u16(0)?, self.u16(2)?);
         let len = usize::from(self.u16(4)?);
         if len >= 8 {
@@ -102,7 +102,7 @@ impl Walk<'_> {
 
     /// TZSP, version 1: what it carries, then fields up to one that ends them. A field is a number alone (padding, and
     /// the end), or a number, a length and as many bytes.
-    fn tzsp(&mut self, fragments: &mut Fragments) -> Result<Tcp, Stop> {
+    fn tzsp(&mut self, fragments: &mut Fragments) -> Result<TcpFields, LayerStop> {
         const ETHERNET: u16 = 1;
         const WIRELESS: u16 = 18;
         const PADDING: u8 = 0;
@@ -144,7 +144,7 @@ impl Walk<'_> {
     }
 
     /// VXLAN (RFC 7348): reserved fields are ignored on receipt, the flag of the network identifier must be set.
-    fn vxlan(&mut self, fragments: &mut Fragments) -> Result<Tcp, Stop> {
+    fn vxlan(&mut self, fragments: &mut Fragments) -> Result<TcpFields, LayerStop> {
         if self.u8(0)? & 0x08 == 0 {
             return Err(Skip::NotTcp.into());
         }
@@ -161,7 +161,7 @@ impl Walk<'_> {
     }
 
     /// VXLAN with a protocol number where plain VXLAN has reserved bits.
-    fn vxlan_gpe(&mut self, fragments: &mut Fragments) -> Result<Tcp, Stop> {
+    fn vxlan_gpe(&mut self, fragments: &mut Fragments) -> Result<TcpFields, LayerStop> {
         let next = if self.u8(0)? & 0x04 != 0 { self.u8(3)? } else { 3 };
         let id = self.network_id()?;
         self.note_network(id);
@@ -175,7 +175,7 @@ impl Walk<'_> {
     }
 
     /// AYIYA (draft-massar-v6ops-ayiya): an identity and a signature, each as long as it says, then mostly IPv6.
-    fn ayiya(&mut self, fragments: &mut Fragments) -> Result<Tcp, Stop> {
+    fn ayiya(&mut self, fragments: &mut Fragments) -> Result<TcpFields, LayerStop> {
         const FORWARD: u8 = 1;
         let identity = 1 << usize::from(self.u8(0)? >> 4);
         let signature = usize::from(self.u8(1)? >> 4) * 4;
@@ -188,7 +188,7 @@ impl Walk<'_> {
     }
 
     /// Geneve (RFC 8926), its options passed over.
-    fn geneve(&mut self, fragments: &mut Fragments) -> Result<Tcp, Stop> {
+    fn geneve(&mut self, fragments: &mut Fragments) -> Result<TcpFields, LayerStop> {
         let options = usize::from(self.u8(0)? & 0x3f) * 4;
         if self.u8(0)? >> 6 != 0 {
             return Err(Skip::BadHeader.into());
@@ -201,7 +201,7 @@ impl Walk<'_> {
     }
 
     /// GTP-U version 1 (3GPP TS 29.281): a user's datagram with optional fields and extension headers before it.
-    fn gtp_u(&mut self, fragments: &mut Fragments) -> Result<Tcp, Stop> {
+    fn gtp_u(&mut self, fragments: &mut Fragments) -> Result<TcpFields, LayerStop> {
         const USER_DATA: u8 = 0xff;
         let flags = self.u8(0)?;
         if flags >> 5 != 1 || flags & 0x10 == 0 || self.u8(1)? != USER_DATA {
@@ -226,7 +226,7 @@ impl Walk<'_> {
     }
 
     /// Teredo (RFC 4380): an IPv6 datagram, possibly after authentication and origin headers.
-    fn teredo(&mut self, fragments: &mut Fragments) -> Result<Tcp, Stop> {
+    fn teredo(&mut self, fragments: &mut Fragments) -> Result<TcpFields, LayerStop> {
         if self.u16(0)? == 0x0001 {
             let client = usize::from(self.u8(2)?);
             let value = usize::from(self.u8(3)?);
@@ -239,7 +239,7 @@ impl Walk<'_> {
     }
 
     /// L2TP version 2 (RFC 2661): data messages carry PPP.
-    fn l2tp(&mut self, fragments: &mut Fragments) -> Result<Tcp, Stop> {
+    fn l2tp(&mut self, fragments: &mut Fragments) -> Result<TcpFields, LayerStop> {
         let flags = self.u16(0)?;
         let (control, length, sequence, offset) =
             (flags & 0x8000 != 0, flags & 0x4000 != 0, flags & 0x0800 != 0, flags & 0x0200 != 0);
@@ -256,7 +256,7 @@ impl Walk<'_> {
     }
 
     /// IPComp (RFC 3173), where its content is deflated (RFC 2394): well-known and negotiated numbers alike.
-    pub(super) fn ipcomp(&mut self, source: u128, destination: u128) -> Result<Tcp, Stop> {
+    pub(super) fn ipcomp(&mut self, source: u128, destination: u128) -> Result<TcpFields, LayerStop> {
         let protocol = self.u8(0)?;
         self.peel(4)?;
         self.deeper()?;
@@ -266,7 +266,7 @@ impl Walk<'_> {
         let mut payload = Vec::new();
         let mut inflated = flate2::read::DeflateDecoder::new(self.rest()).take(MAX_INFLATED);
         match inflated.read_to_end(&mut payload) {
-            Ok(len) if len > 0 => Err(Stop::Assembled(Datagram { source, destination, protocol, payload })),
+            Ok(len) if len > 0 => Err(LayerStop::Assembled(Datagram { source, destination, protocol, payload })),
             _ => Err(Skip::Encrypted.into()),
         }
     }

@@ -35,11 +35,11 @@ impl PendingSyn {
 
 /// SYNs that nobody has heeded yet: one a connection at most, which [`super::CONNECTION_COST`] has room for.
 #[derive(Debug, Default)]
-pub(super) struct Challenges {
+pub(super) struct PendingSyns {
     by_slot: HashMap<Slot, PendingSyn>,
 }
 
-impl Challenges {
+impl PendingSyns {
     /// Takes note of a SYN or SYN-ACK amid a connection.
     pub(super) fn note(&mut self, slot: Slot, segment: &Segment<'_>) {
         let kept = segment.payload.len().min(MAX_SYN_DATA);

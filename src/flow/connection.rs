@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use super::clock::Stretch;
-use super::half::{Half, MAX_PENDING_BYTES, NEVER, Waiting};
-use super::{Chunk, Missing, Seq, Side, Slot, Stats};
+use super::half::{StreamHalf, MAX_PENDING_BYTES, NEVER, BufferedSegment};
+use super::{Chunk, GapReason, Seq, Side, Slot, FlowStats};
 use crate::decode::{Endpoint, Flags, Segment};
 use crate::exchange::Timestamp;
 
@@ -75,7 +75,7 @@ pub(super) enum SynIs {
 
 /// How far a connection's life has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Life {
+pub(super) enum ConnState {
     /// There is no connection.
     Vacant,
     Open,
@@ -96,8 +96,8 @@ pub(super) enum Life {
 pub(super) struct Connection {
     pub(super) key: FlowKey,
     pub(super) last_at: Timestamp,
-    pub(super) life: Life,
-    pub(super) halves: [Half; 2],
+    pub(super) life: ConnState,
+    pub(super) halves: [StreamHalf; 2],
     pub(super) carried_bytes: bool,
     /// Whether bytes wait for a side that was not heard yet.
     waits_unheard: bool,
@@ -113,7 +113,7 @@ impl Default for Connection {
     fn default() -> Self {
         let nobody = Endpoint::new(0, 0);
         let key = FlowKey::between(nobody, nobody);
-        Self { life: Life::Vacant, ..Self::new(key, Timestamp::default(), false) }
+        Self { life: ConnState::Vacant, ..Self::new(key, Timestamp::default(), false) }
     }
 }
 
@@ -123,7 +123,7 @@ impl Connection {
         Self {
             key,
             last_at: at,
-            life: Life::Open,
+            life: ConnState::Open,
             halves: Default::default(),
             carried_bytes: false,
             waits_unheard,
@@ -133,21 +133,21 @@ impl Connection {
     }
 
     pub(super) const fn is_there(&self) -> bool {
-        !matches!(self.life, Life::Vacant)
+        !matches!(self.life, ConnState::Vacant)
     }
 
     pub(super) const fn is_closed(&self) -> bool {
-        matches!(self.life, Life::Closed { .. })
+        matches!(self.life, ConnState::Closed { .. })
     }
 
     /// Whether a plausible RST was seen, and nothing since that belies it.
     pub(super) const fn is_reset(&self) -> bool {
-        matches!(self.life, Life::Reset { .. } | Life::Closed { reset: true, .. })
+        matches!(self.life, ConnState::Reset { .. } | ConnState::Closed { reset: true, .. })
     }
 
     /// What waits behind holes of both sides.
     pub(super) fn waiting(&self) -> usize {
-        self.halves.iter().map(Half::pending_cost).sum()
+        self.halves.iter().map(StreamHalf::pending_cost).sum()
     }
 
     /// Whether a RST came last, and whether it was heeded or not.
@@ -157,7 +157,7 @@ impl Connection {
 
     /// Whether neither side can be repeating anything.
     pub(super) fn is_settled(&self) -> bool {
-        !self.is_reset() && self.halves.iter().all(Half::is_settled)
+        !self.is_reset() && self.halves.iter().all(StreamHalf::is_settled)
     }
 
     /// How a segment of `side` that is no SYN goes with the numbers of the connection.
@@ -213,7 +213,7 @@ impl Connection {
     }
 
     /// Takes note of a segment that comes after the end: a copy of what was told, or bytes of which nobody knows more.
-    pub(super) fn note_late(&mut self, side: Side, segment: &Segment<'_>, stats: &mut Stats) {
+    pub(super) fn note_late(&mut self, side: Side, segment: &Segment<'_>, stats: &mut FlowStats) {
         self.note_ack(side, segment);
         let half = side.of(&self.halves);
         let len = segment.payload.len() as u64 + u64::from(segment.missing);
@@ -245,7 +245,7 @@ impl Connection {
         let half = side.of_mut(&mut self.halves);
         let can = !half.confirmed && !half.is_waiting() && half.is_origin(half.next_seq());
         if can {
-            *half = Half::from_syn(Seq(syn.seq).plus(1));
+            *half = StreamHalf::from_syn(Seq(syn.seq).plus(1));
         }
         can
     }
@@ -257,7 +257,7 @@ impl Connection {
         side: Side,
         segment: &Segment<'_>,
         (now, stretch): (Timestamp, Stretch),
-        stats: &mut Stats,
+        stats: &mut FlowStats,
         sink: &mut impl FnMut(Chunk<'_>),
     ) {
         self.last_at = now;
@@ -271,7 +271,7 @@ impl Connection {
         }
         self.doubtful_reset = false;
         if self.begin(side, segment, first, len) {
-            sink(Chunk::Gap { slot, side, len: 0, why: Missing::Joined });
+            sink(Chunk::Gap { slot, side, len: 0, why: GapReason::Joined });
         }
         let half = side.of_mut(&mut self.halves);
         let Some(offset) = half.offset(first).filter(|_| half.started) else { return };
@@ -355,8 +355,8 @@ impl Connection {
         } else {
             refuses
         };
-        if self.life == Life::Open && heeded {
-            self.life = Life::Reset { by: side, at: now };
+        if self.life == ConnState::Open && heeded {
+            self.life = ConnState::Reset { by: side, at: now };
         }
         let distance = seq.ahead_of(half.next_seq());
         self.doubtful_reset = !half.started || (-RESET_REACH..=RESET_REACH).contains(&distance);
@@ -371,7 +371,7 @@ impl Connection {
         received: u64,
         segment: &Segment<'_>,
         stretch: Stretch,
-        stats: &mut Stats,
+        stats: &mut FlowStats,
         sink: &mut impl FnMut(Chunk<'_>),
     ) {
         let blocked = self.is_blocked(side, received);
@@ -386,9 +386,9 @@ impl Connection {
             return;
         }
         half.note_bytes(offset + len);
-        if matches!(self.life, Life::Reset { by, .. } if by == side) && offset == half.next() {
+        if matches!(self.life, ConnState::Reset { by, .. } if by == side) && offset == half.next() {
             // The side that sent RST and goes on all the same did not mean it, or did not send it.
-            self.life = Life::Open;
+            self.life = ConnState::Open;
         }
         let half = side.of_mut(&mut self.halves);
         if offset <= half.next() && !half.is_waiting() && !blocked && !half.joining {
@@ -401,7 +401,7 @@ impl Connection {
             return;
         }
         let bytes = segment.payload.to_vec();
-        let waiting = Waiting { at: segment.at, stretch, received, bytes, missing: segment.missing };
+        let waiting = BufferedSegment { at: segment.at, stretch, received, bytes, missing: segment.missing };
         stats.retransmitted_bytes += half.wait(offset, &waiting);
     }
 
@@ -421,7 +421,7 @@ impl Connection {
 
     /// Whether anything waits.
     pub(super) fn is_stuck(&self) -> bool {
-        self.halves.iter().any(Half::is_waiting)
+        self.halves.iter().any(StreamHalf::is_waiting)
     }
 
     /// Tells all that can be told; `all`: gives up every hole.
@@ -430,7 +430,7 @@ impl Connection {
         slot: Slot,
         now: Timestamp,
         all: bool,
-        stats: &mut Stats,
+        stats: &mut FlowStats,
         sink: &mut impl FnMut(Chunk<'_>),
     ) {
         loop {
@@ -459,7 +459,7 @@ impl Connection {
         slot: Slot,
         side: Side,
         now: Timestamp,
-        stats: &mut Stats,
+        stats: &mut FlowStats,
         sink: &mut impl FnMut(Chunk<'_>),
     ) -> bool {
         let first = side.of(&self.halves).first_waiting();
@@ -498,7 +498,7 @@ impl Connection {
         slot: Slot,
         side: Side,
         all: bool,
-        stats: &mut Stats,
+        stats: &mut FlowStats,
         sink: &mut impl FnMut(Chunk<'_>),
     ) -> bool {
         let half = side.of_mut(&mut self.halves);
@@ -527,7 +527,7 @@ impl Connection {
     }
 
     /// Tells bytes whose sender had received more of the other stream than was captured.
-    fn give_up_order(&mut self, slot: Slot, side: Side, stats: &mut Stats, sink: &mut impl FnMut(Chunk<'_>)) -> bool {
+    fn give_up_order(&mut self, slot: Slot, side: Side, stats: &mut FlowStats, sink: &mut impl FnMut(Chunk<'_>)) -> bool {
         let half = side.of(&self.halves);
         let next = half.next();
         let first = half.first_waiting().filter(|(offset, _)| *offset <= next && !half.ended);
@@ -539,7 +539,7 @@ impl Connection {
             if let Some(len) = other.jump_acked(received) {
                 stats.gaps += 1;
                 stats.gap_bytes += len;
-                sink(Chunk::Gap { slot, side: other_side, len, why: Missing::Gap });
+                sink(Chunk::Gap { slot, side: other_side, len, why: GapReason::Gap });
                 return true;
             }
         }
@@ -578,12 +578,12 @@ pub(super) fn begins_message(bytes: &[u8]) -> bool {
 fn tell(
     slot: Slot,
     side: Side,
-    half: &mut Half,
+    half: &mut StreamHalf,
     (at, stretch): (Timestamp, Stretch),
     received: u64,
     bytes: &[u8],
     cut: u64,
-    stats: &mut Stats,
+    stats: &mut FlowStats,
     sink: &mut impl FnMut(Chunk<'_>),
 ) {
     if !bytes.is_empty() {
@@ -593,13 +593,13 @@ fn tell(
     if cut > 0 {
         stats.gaps += 1;
         stats.gap_bytes += cut;
-        sink(Chunk::Gap { slot, side, len: cut, why: Missing::Cut });
+        sink(Chunk::Gap { slot, side, len: cut, why: GapReason::Cut });
         half.advance(cut);
     }
 }
 
 /// Tells the first waiting segment, which is next.
-fn tell_first(slot: Slot, side: Side, half: &mut Half, stats: &mut Stats, sink: &mut impl FnMut(Chunk<'_>)) -> bool {
+fn tell_first(slot: Slot, side: Side, half: &mut StreamHalf, stats: &mut FlowStats, sink: &mut impl FnMut(Chunk<'_>)) -> bool {
     let Some((_, waiting)) = half.pop() else { return false };
     let cut = u64::from(waiting.missing);
     tell(slot, side, half, (waiting.at, waiting.stretch), waiting.received, &waiting.bytes, cut, stats, sink);

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::clock::Stretch;
-use super::{Missing, Seq};
+use super::{GapReason, Seq};
 use crate::exchange::Timestamp;
 
 /// Bytes that may wait behind a hole in one stream, each segment's own cost included. Past it the hole is given
@@ -30,7 +30,7 @@ const AFTER_RESET: i64 = 64 * 1024;
 
 /// A segment that waits.
 #[derive(Debug)]
-pub(super) struct Waiting {
+pub(super) struct BufferedSegment {
     pub(super) at: Timestamp,
     pub(super) stretch: Stretch,
     /// How far its sender had received the other stream.
@@ -40,7 +40,7 @@ pub(super) struct Waiting {
     pub(super) missing: u32,
 }
 
-impl Waiting {
+impl BufferedSegment {
     fn len(&self) -> u64 {
         self.bytes.len() as u64 + u64::from(self.missing)
     }
@@ -51,26 +51,26 @@ impl Waiting {
 /// Invariant: `runs` are the stretches that `segments` fill without a hole, from their beginning to their end; no two
 /// touch. What is there already is passed over by runs: a copy of a long stretch costs no more for its many segments.
 #[derive(Debug)]
-struct Queue {
-    segments: BTreeMap<u64, Waiting>,
+struct OutOfOrderQueue {
+    segments: BTreeMap<u64, BufferedSegment>,
     runs: BTreeMap<u64, u64>,
     cost: usize,
 }
 
-impl Default for Queue {
+impl Default for OutOfOrderQueue {
     fn default() -> Self {
         Self { segments: BTreeMap::new(), runs: BTreeMap::new(), cost: QUEUE_COST }
     }
 }
 
-impl Queue {
+impl OutOfOrderQueue {
     /// The end of the run in which `offset` lies.
     fn covered_to(&self, offset: u64) -> Option<u64> {
         self.runs.range(..=offset).next_back().map(|(_, end)| *end).filter(|end| *end > offset)
     }
 
     /// Adds a segment that fills part of a hole.
-    fn insert(&mut self, offset: u64, segment: Waiting) {
+    fn insert(&mut self, offset: u64, segment: BufferedSegment) {
         let end = offset + segment.len();
         let end = self.runs.remove(&end).unwrap_or(end);
         match self.runs.range_mut(..offset).next_back() {
@@ -82,7 +82,7 @@ impl Queue {
     }
 
     /// Takes the first segment.
-    fn pop(&mut self) -> Option<(u64, Waiting)> {
+    fn pop(&mut self) -> Option<(u64, BufferedSegment)> {
         let (offset, segment) = self.segments.pop_first()?;
         let end = offset + segment.len();
         self.cost = self.cost.saturating_sub(segment.bytes.len() + SEGMENT_COST);
@@ -101,7 +101,7 @@ impl Queue {
 /// byte wins.
 #[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own, and most combinations occur")]
 #[derive(Debug)]
-pub(super) struct Half {
+pub(super) struct StreamHalf {
     /// Sequence number of the byte at `next`.
     seq: Seq,
     /// Sequence number of the stream's first byte.
@@ -114,7 +114,7 @@ pub(super) struct Half {
     fin: u64,
     /// Since when the next byte has been waited for, or [`NEVER`].
     pub(super) stuck_since: Timestamp,
-    queue: Option<Box<Queue>>,
+    queue: Option<Box<OutOfOrderQueue>>,
     /// Whether the stream's position is known.
     pub(super) started: bool,
     /// Whether its beginning was seen.
@@ -133,7 +133,7 @@ pub(super) struct Half {
     pub(super) missed: bool,
 }
 
-impl Default for Half {
+impl Default for StreamHalf {
     fn default() -> Self {
         Self {
             seq: Seq::default(),
@@ -155,7 +155,7 @@ impl Default for Half {
     }
 }
 
-impl Half {
+impl StreamHalf {
     /// A stream whose SYN was seen, and nothing else.
     pub(super) fn from_syn(first: Seq) -> Self {
         let mut half = Self { heard: true, from_syn: true, ..Self::default() };
@@ -349,7 +349,7 @@ impl Half {
     }
 
     /// Takes the first waiting segment.
-    pub(super) fn pop(&mut self) -> Option<(u64, Waiting)> {
+    pub(super) fn pop(&mut self) -> Option<(u64, BufferedSegment)> {
         let queue = self.queue.as_mut()?;
         let first = queue.pop();
         if queue.segments.is_empty() {
@@ -359,7 +359,7 @@ impl Half {
     }
 
     /// Lets a segment wait, less what waits already; returns the bytes that were there before.
-    pub(super) fn wait(&mut self, mut offset: u64, segment: &Waiting) -> u64 {
+    pub(super) fn wait(&mut self, mut offset: u64, segment: &BufferedSegment) -> u64 {
         let end = offset + segment.len();
         let begin = offset;
         offset = offset.max(self.next);
@@ -388,18 +388,18 @@ impl Half {
     }
 
     /// Gives the hole up: moves to where bytes are known again. Returns the length of the gap, and why.
-    pub(super) fn jump(&mut self) -> Option<(u64, Missing)> {
+    pub(super) fn jump(&mut self) -> Option<(u64, GapReason)> {
         let to = match self.first_waiting() {
             Some((offset, _)) => offset,
             None => self.acked.min(self.fin),
         };
         let gap = to.checked_sub(self.next).filter(|gap| *gap > 0)?;
         self.advance(gap);
-        Some((gap, Missing::Gap))
+        Some((gap, GapReason::Gap))
     }
 }
 
-impl Waiting {
+impl BufferedSegment {
     /// The part from `from` to `to`, counted from its first byte, cut-off bytes included.
     fn part(&self, from: u64, to: u64) -> Self {
         let len = self.bytes.len() as u64;

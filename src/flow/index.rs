@@ -10,11 +10,11 @@ use super::Slot;
 /// Places of the smallest list.
 const SMALLEST: usize = 64;
 /// A place where nothing is: no slot has this number.
-const EMPTY: Entry = Entry { hash: 0, slot: u32::MAX };
+const EMPTY: IndexEntry = IndexEntry { hash: 0, slot: u32::MAX };
 
 /// A slot, and the upper half of its key's hash. Where it belongs is told by the lower bits of that.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Entry {
+struct IndexEntry {
     hash: u32,
     slot: u32,
 }
@@ -26,7 +26,7 @@ struct Entry {
 #[derive(Debug)]
 pub(super) struct Index {
     /// As many as a power of two.
-    entries: Box<[Entry]>,
+    entries: Box<[IndexEntry]>,
     len: usize,
 }
 
@@ -60,7 +60,7 @@ impl Index {
             let smaller = std::mem::replace(&mut self.entries, larger);
             smaller.iter().filter(|entry| **entry != EMPTY).for_each(|entry| self.put(*entry));
         }
-        self.put(Entry { hash: upper(hash), slot: slot.0 });
+        self.put(IndexEntry { hash: upper(hash), slot: slot.0 });
         self.len += 1;
     }
 
@@ -84,18 +84,18 @@ impl Index {
     }
 
     /// What stands from a place on, up to the first empty one.
-    fn run(&self, from: usize) -> impl Iterator<Item = Entry> + '_ {
+    fn run(&self, from: usize) -> impl Iterator<Item = IndexEntry> + '_ {
         let (before, after) = self.entries.split_at(from.min(self.entries.len()));
         after.iter().chain(before).copied().take_while(|entry| *entry != EMPTY)
     }
 
-    fn put(&mut self, entry: Entry) {
+    fn put(&mut self, entry: IndexEntry) {
         let home = self.home(entry.hash);
         let distance = self.run(home).count();
         self.set(self.place(home + distance), entry);
     }
 
-    fn set(&mut self, place: usize, entry: Entry) {
+    fn set(&mut self, place: usize, entry: IndexEntry) {
         if let Some(at) = self.entries.get_mut(place) {
             *at = entry;
         }

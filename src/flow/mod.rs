@@ -19,8 +19,8 @@ pub use clock::{FALSE_STAMP, Stretch};
 pub use seq::Seq;
 pub use sightings::{SightingStats, Sightings};
 pub(crate) use slab::Slab;
-pub use stats::Stats;
-pub use table::{CONNECTION_COST, FlowTable, Limits, LookUp};
+pub use stats::FlowStats;
+pub use table::{CONNECTION_COST, FlowTable, FlowLimits, FlowLookup};
 
 use crate::decode::Endpoint;
 use crate::exchange::{Close, ConnectionId, Timestamp};
@@ -72,7 +72,7 @@ pub struct Slot(pub u32);
 
 /// Why bytes of a stream are not there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Missing {
+pub enum GapReason {
     /// Segments were lost in capture.
     Gap,
     /// A frame was cut by the snap length.
@@ -123,7 +123,7 @@ pub enum Chunk<'a> {
         /// How many; 0 where unknown ([`Missing::Joined`]).
         len: u64,
         /// Why.
-        why: Missing,
+        why: GapReason,
     },
     /// One side sent FIN, and all that came before it was told.
     End {

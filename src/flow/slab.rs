@@ -12,22 +12,22 @@ const PAGE: usize = 256;
 /// Begins where a line does. There is none in it: it tells where the value beside it begins.
 #[repr(align(64))]
 #[derive(Debug)]
-struct Line(#[expect(dead_code, reason = "there is none")] [u8; LINE]);
+struct CacheLineStart(#[expect(dead_code, reason = "there is none")] [u8; LINE]);
 
 /// A value that shares no line with another one.
 #[repr(C)]
 #[derive(Debug, Default)]
-struct Place<T> {
-    lines: [Line; 0],
+struct CacheAligned<T> {
+    lines: [CacheLineStart; 0],
     value: T,
 }
 
-type Page<T> = Box<[Place<T>; PAGE]>;
+type SlabPage<T> = Box<[CacheAligned<T>; PAGE]>;
 
 /// A value for each slot that was ever used, in pages that stay where they are.
 #[derive(Debug)]
 pub(crate) struct Slab<T> {
-    pages: Vec<Page<T>>,
+    pages: Vec<SlabPage<T>>,
 }
 
 impl<T> Default for Slab<T> {
@@ -52,7 +52,7 @@ impl<T: Default> Slab<T> {
     /// The place of a slot, made where it was never used.
     pub(crate) fn place(&mut self, slot: Slot) -> Option<&mut T> {
         while self.pages.len() <= split(slot).0 {
-            let page: Box<[Place<T>]> = (0..PAGE).map(|_| Place::default()).collect();
+            let page: Box<[CacheAligned<T>]> = (0..PAGE).map(|_| CacheAligned::default()).collect();
             self.pages.push(page.try_into().ok()?);
         }
         self.get_mut(slot)

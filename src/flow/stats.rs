@@ -2,7 +2,7 @@
 
 /// Counters of the table.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Stats {
+pub struct FlowStats {
     /// Connections seen.
     pub connections: u64,
     /// Connections open now.
@@ -33,7 +33,7 @@ pub struct Stats {
     pub one_way: u64,
 }
 
-impl Stats {
+impl FlowStats {
     /// Counts bytes that have no place.
     pub(super) fn note_unplaced(&mut self, bytes: &[u8], missing: u32) {
         self.unplaced_bytes += bytes.len() as u64 + u64::from(missing);

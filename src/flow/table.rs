@@ -3,11 +3,11 @@
 use std::hash::BuildHasher as _;
 use std::time::Duration;
 
-use super::challenge::Challenges;
+use super::challenge::PendingSyns;
 use super::clock::{Clock, Stretch};
-use super::connection::{Connection, Fit, FlowKey, Life, PATIENCE_ACKED, SynIs};
+use super::connection::{Connection, Fit, FlowKey, ConnState, PATIENCE_ACKED, SynIs};
 use super::index::Index;
-use super::{Chunk, Seq, Side, Slab, Slot, Stats};
+use super::{Chunk, Seq, Side, Slab, Slot, FlowStats};
 use crate::decode::{Flags, Segment};
 use crate::exchange::{Close, ConnectionId, Timestamp};
 
@@ -42,7 +42,7 @@ const RESET_LINGER: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub struct FlowTable {
     ports: Vec<u16>,
-    limits: Limits,
+    limits: FlowLimits,
     /// What waits behind holes, in all connections.
     waiting: usize,
     slots: Slab<Connection>,
@@ -54,14 +54,14 @@ pub struct FlowTable {
     /// Seeded anew in each process: the ends of a connection are chosen by strangers.
     hasher: foldhash::fast::RandomState,
     hand: usize,
-    challenges: Challenges,
-    stats: Stats,
+    challenges: PendingSyns,
+    stats: FlowStats,
     clock: Clock,
 }
 
 /// Where the connection of a segment is to be found; see [`FlowTable::look_up`].
 #[derive(Clone, Copy, Debug)]
-pub struct LookUp {
+pub struct FlowLookup {
     key: FlowKey,
     side: Side,
     hash: u64,
@@ -71,7 +71,7 @@ pub struct LookUp {
 
 /// What the table may hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Limits {
+pub struct FlowLimits {
     /// Connections that are followed at once. Past it the one longest silent, of a few looked at, is given up.
     pub connections: usize,
     /// Bytes that may wait behind holes, in all connections. Past it the connection that lets more wait gives its
@@ -79,7 +79,7 @@ pub struct Limits {
     pub waiting_bytes: usize,
 }
 
-impl Default for Limits {
+impl Default for FlowLimits {
     fn default() -> Self {
         Self { connections: 1 << 17, waiting_bytes: 64 << 20 }
     }
@@ -89,12 +89,12 @@ impl FlowTable {
     /// An empty table with default limits; `ports` tell the server where no handshake does.
     #[must_use]
     pub fn new(ports: &[u16]) -> Self {
-        Self::with_limits(ports, Limits::default())
+        Self::with_limits(ports, FlowLimits::default())
     }
 
     /// An empty table with these limits.
     #[must_use]
-    pub fn with_limits(ports: &[u16], limits: Limits) -> Self {
+    pub fn with_limits(ports: &[u16], limits: FlowLimits) -> Self {
         Self {
             ports: ports.to_vec(),
             limits,
@@ -105,8 +105,8 @@ impl FlowTable {
             by_key: Index::default(),
             hasher: foldhash::fast::RandomState::default(),
             hand: 0,
-            challenges: Challenges::default(),
-            stats: Stats::default(),
+            challenges: PendingSyns::default(),
+            stats: FlowStats::default(),
             clock: Clock::default(),
         }
     }
@@ -119,23 +119,23 @@ impl FlowTable {
 
     /// Counters so far.
     #[must_use]
-    pub const fn stats(&self) -> &Stats {
+    pub const fn stats(&self) -> &FlowStats {
         &self.stats
     }
 
     /// Begins to look up the connection of a segment: the memory that knows where it stands is asked for.
     #[must_use]
     #[inline]
-    pub fn look_up(&self, segment: &Segment<'_>) -> LookUp {
+    pub fn lookup(&self, segment: &Segment<'_>) -> FlowLookup {
         let (key, side) = FlowKey::of(segment);
         let hash = self.hasher.hash_one(key);
         self.by_key.fetch(hash);
-        LookUp { key, side, hash, guess: None }
+        FlowLookup { key, side, hash, guess: None }
     }
 
     /// Goes on with a look-up: where the connection probably stands, or will stand if it is opened; its memory is asked
     /// for. Nothing is changed, and no connection is looked at.
-    pub fn guess(&self, place: &mut LookUp) -> Option<Slot> {
+    pub fn guess(&self, place: &mut FlowLookup) -> Option<Slot> {
         place.guess = self.by_key.find(place.hash).next();
         let slot = place.guess.or_else(|| self.free.last().copied());
         if let Some(slot) = slot {
@@ -153,13 +153,13 @@ impl FlowTable {
     /// Takes the next segment and tells what it makes known.
     pub fn take(&mut self, segment: &Segment<'_>, sink: &mut impl FnMut(Chunk<'_>)) {
         let (key, side) = FlowKey::of(segment);
-        let place = LookUp { key, side, hash: self.hasher.hash_one(key), guess: None };
+        let place = FlowLookup { key, side, hash: self.hasher.hash_one(key), guess: None };
         self.take_at(&place, segment, sink);
     }
 
     /// Takes the next segment, which was looked up before, and tells what it makes known. Others may have been taken
     /// since then.
-    pub fn take_at(&mut self, place: &LookUp, segment: &Segment<'_>, sink: &mut impl FnMut(Chunk<'_>)) {
+    pub fn take_at(&mut self, place: &FlowLookup, segment: &Segment<'_>, sink: &mut impl FnMut(Chunk<'_>)) {
         let stretch = self.clock.tick(segment.at);
         self.stats.clock_steps = self.clock.steps();
         self.sweep(sink);
@@ -167,7 +167,7 @@ impl FlowTable {
     }
 
     /// Finds the connection that a segment belongs to, and hands it on.
-    fn place(&mut self, place: &LookUp, segment: &Segment<'_>, stretch: Stretch, sink: &mut impl FnMut(Chunk<'_>)) {
+    fn place(&mut self, place: &FlowLookup, segment: &Segment<'_>, stretch: Stretch, sink: &mut impl FnMut(Chunk<'_>)) {
         let Some((slot, fit)) = self.slot_of(place, segment) else {
             // An acknowledgement or end of something that was never seen tells nothing.
             if segment.flags.has(Flags::SYN) || has_bytes(segment) {
@@ -184,7 +184,7 @@ impl FlowTable {
             if !self.takes_up(slot, syn_side, &syn) {
                 self.close(slot, Close::Reused, sink);
                 self.forget(slot);
-                self.place(&LookUp { side: syn_side, guess: None, ..*place }, &syn, stretch, sink);
+                self.place(&FlowLookup { side: syn_side, guess: None, ..*place }, &syn, stretch, sink);
                 self.place(place, segment, stretch, sink);
                 return;
             }
@@ -247,7 +247,7 @@ impl FlowTable {
     }
 
     /// Connections between the same ends.
-    fn alike(&self, place: &LookUp) -> usize {
+    fn alike(&self, place: &FlowLookup) -> usize {
         let has_key = |slot: &Slot| self.connection(*slot).is_some_and(|connection| connection.key == place.key);
         self.by_key.find(place.hash).filter(has_key).count()
     }
@@ -305,7 +305,7 @@ impl FlowTable {
 
     /// The connection of a segment, and how the segment goes with it. Of several between the same ends (in other networks, or
     /// one after another) the one whose numbers fit.
-    fn slot_of(&self, place: &LookUp, segment: &Segment<'_>) -> Option<(Slot, Fit)> {
+    fn slot_of(&self, place: &FlowLookup, segment: &Segment<'_>) -> Option<(Slot, Fit)> {
         let mut other = None;
         // A slot that holds the key may be the one, whatever happened since the look-up.
         for slot in place.guess.into_iter().chain(self.by_key.find(place.hash)) {
@@ -323,8 +323,8 @@ impl FlowTable {
         self.slots.get(slot).filter(|connection| connection.is_there())
     }
 
-    fn open(&mut self, place: &LookUp, segment: &Segment<'_>, sink: &mut impl FnMut(Chunk<'_>)) -> Slot {
-        let LookUp { key, side, hash, .. } = *place;
+    fn open(&mut self, place: &FlowLookup, segment: &Segment<'_>, sink: &mut impl FnMut(Chunk<'_>)) -> Slot {
+        let FlowLookup { key, side, hash, .. } = *place;
         if self.by_key.len() >= self.limits.connections.max(1) {
             self.evict(sink);
         }
@@ -381,14 +381,14 @@ impl FlowTable {
         let Some(connection) = self.slots.get_mut(slot).filter(|connection| connection.is_there()) else { return };
         let patience = if connection.carried_bytes { IDLE } else { IDLE_HALF_OPEN };
         let silent = now.since(connection.last_at);
-        if let Life::Closed { at, .. } = connection.life {
+        if let ConnState::Closed { at, .. } = connection.life {
             let linger = if connection.is_settled() { LINGER } else { LINGER_UNSETTLED };
             if now.since(at) > linger {
                 self.forget(slot);
             } else {
                 self.wake_at(slot, at.plus(linger));
             }
-        } else if matches!(connection.life, Life::Reset { at, .. } if now.since(at) > RESET_LINGER) {
+        } else if matches!(connection.life, ConnState::Reset { at, .. } if now.since(at) > RESET_LINGER) {
             self.close(slot, Close::Reset, sink);
         } else if silent > patience {
             self.stats.evicted_idle += 1;
@@ -443,7 +443,7 @@ impl FlowTable {
         let before = connection.waiting();
         connection.pump(slot, now, true, &mut self.stats, sink);
         self.waiting = self.waiting - before + connection.waiting();
-        connection.life = Life::Closed { at: now, reset: connection.is_reset() };
+        connection.life = ConnState::Closed { at: now, reset: connection.is_reset() };
         self.wake_at(slot, now.plus(LINGER));
         self.stats.open -= 1;
         sink(Chunk::Closed { slot, at, how });

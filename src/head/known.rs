@@ -2,11 +2,11 @@
 //!
 //! The parser says where they stand ([`Contents`]); then nobody on the way of a request has to read its head again.
 
-use super::{HeaderLine, HeaderLines, Names};
+use super::{HeaderLine, HeaderLines, NameSet};
 
 /// A header name that is asked for in every request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Known {
+pub(crate) enum KnownHeader {
     Accept,
     AcceptEncoding,
     AcceptLanguage,
@@ -34,7 +34,7 @@ pub(crate) enum Known {
     XForwardedProto,
 }
 
-impl Known {
+impl KnownHeader {
     /// Which one it is, whatever its case.
     pub(crate) fn of(name: &[u8]) -> Option<Self> {
         // Length and first letter leave one of them, or two.
@@ -115,37 +115,37 @@ fn is_spelt(name: &[u8], known: &[u8]) -> bool {
 
 /// What whoever parsed a head knows of it.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Contents {
+pub(crate) struct HeadContents {
     /// What its lines may be called.
-    pub(super) names: Names,
-    pub(super) request: Option<Places>,
+    pub(super) names: NameSet,
+    pub(super) request: Option<KnownLocations>,
 }
 
-impl Contents {
+impl HeadContents {
     /// Of a head that nobody has looked at, or that has changed since.
-    pub(crate) const UNREAD: Self = Self { names: Names::ALL, request: None };
+    pub(crate) const UNREAD: Self = Self { names: NameSet::ALL, request: None };
 
     /// Of a request head as RFC 9112 asks for it.
-    pub(crate) const fn of_request(names: Names, places: Places) -> Self {
+    pub(crate) const fn of_request(names: NameSet, places: KnownLocations) -> Self {
         Self { names, request: Some(places) }
     }
 }
 
 /// Where the parts of a request head stand that are asked for. All in bytes from its beginning.
 #[derive(Clone, Debug)]
-pub(crate) struct Places {
+pub(crate) struct KnownLocations {
     /// Where the method ends; one blank follows.
     pub(crate) method: u32,
     /// Where the target ends; one blank follows, and the version.
     pub(crate) target: u32,
     /// Lines with a [`Known`] name, in order.
-    pub(crate) lines: Box<[Place]>,
+    pub(crate) lines: Box<[LineLocation]>,
 }
 
 /// Where a line stands that has this name, with no blank between that and its colon.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Place {
-    pub(crate) known: Known,
+pub(crate) struct LineLocation {
+    pub(crate) known: KnownHeader,
     pub(crate) start: u32,
     /// Where its value begins and ends, without the blanks around it.
     pub(crate) value: u32,
@@ -154,7 +154,7 @@ pub(crate) struct Place {
     pub(crate) end: u32,
 }
 
-impl Place {
+impl LineLocation {
     fn line(self, raw: &[u8]) -> HeaderLine<'_> {
         let (start, value_start, end) = (self.start as usize, self.value as usize, self.end as usize);
         let colon = self.known.name().len();
@@ -173,18 +173,18 @@ pub(crate) enum KnownLines<'a> {
     /// It is known where they stand.
     Found {
         raw: &'a [u8],
-        places: std::slice::Iter<'a, Place>,
+        places: std::slice::Iter<'a, LineLocation>,
     },
     Sought(HeaderLines<'a>),
 }
 
 impl<'a> Iterator for KnownLines<'a> {
-    type Item = (Known, HeaderLine<'a>);
+    type Item = (KnownHeader, HeaderLine<'a>);
 
     fn next(&mut self) -> Option<Self::Item> {
         match self {
             Self::Found { raw, places } => places.next().map(|place| (place.known, place.line(raw))),
-            Self::Sought(lines) => lines.find_map(|line| Some((Known::of(line.name)?, line))),
+            Self::Sought(lines) => lines.find_map(|line| Some((KnownHeader::of(line.name)?, line))),
         }
     }
 }
@@ -201,17 +201,17 @@ mod tests {
                      x-forwarded-proto";
         for name in names.split(' ') {
             for spelt in [name.to_owned(), name.to_uppercase()] {
-                assert_eq!(Known::of(spelt.as_bytes()).map(Known::name), Some(name));
+                assert_eq!(KnownHeader::of(spelt.as_bytes()).map(KnownHeader::name), Some(name));
             }
             for at in 0..name.len() {
                 let mut other = name.as_bytes().to_vec();
                 let same = [other[at], other[at].to_ascii_uppercase()];
                 for byte in (0..=255).filter(|byte| !same.contains(byte)) {
                     other[at] = byte;
-                    assert_ne!(Known::of(&other).map(Known::name), Some(name), "{other:?}");
+                    assert_ne!(KnownHeader::of(&other).map(KnownHeader::name), Some(name), "{other:?}");
                 }
             }
         }
-        assert_eq!(Known::of(b""), None);
+        assert_eq!(KnownHeader::of(b""), None);
     }
 }

@@ -5,7 +5,7 @@ use std::ops::Range;
 
 mod known;
 
-pub(crate) use known::{Contents, Known, KnownLines, Place, Places};
+pub(crate) use known::{HeadContents, KnownHeader, KnownLines, LineLocation, KnownLocations};
 
 /// Header lines whose values are never printed for debugging: who has them is somebody else.
 const SECRETS: [&str; 5] = ["authorization", "cookie", "proxy-authorization", "set-cookie", "x-api-key"];
@@ -19,18 +19,18 @@ const VERSION: usize = 8;
 #[derive(Clone, Default)]
 pub struct Head {
     raw: Vec<u8>,
-    contents: Contents,
+    contents: HeadContents,
 }
 
 impl Head {
     /// A head from its bytes on the wire.
     #[must_use]
     pub const fn new(raw: Vec<u8>) -> Self {
-        Self { raw, contents: Contents::UNREAD }
+        Self { raw, contents: HeadContents::UNREAD }
     }
 
     /// The same, where whoever read it knows what is in it.
-    pub(crate) const fn with_contents(raw: Vec<u8>, contents: Contents) -> Self {
+    pub(crate) const fn with_contents(raw: Vec<u8>, contents: HeadContents) -> Self {
         Self { raw, contents }
     }
 
@@ -88,14 +88,14 @@ impl Head {
 
     /// The header lines, where any may be under `name`.
     fn lines_named(&self, name: &str) -> HeaderLines<'_> {
-        let may_be = self.contents.names.may_have(Names::one(name.as_bytes()));
+        let may_be = self.contents.names.may_have(NameSet::one(name.as_bytes()));
         if may_be { self.lines() } else { HeaderLines::from(&[], 0) }
     }
 
     /// Whether there is a line under `name`, as far as a glance tells: it may say yes to a line that is none, and says no
     /// only where there is none. Much quicker than to read the lines.
     pub(crate) fn may_have(&self, name: &str) -> bool {
-        self.contents.names.may_have(Names::one(name.as_bytes())) && self.seems_to_have(name)
+        self.contents.names.may_have(NameSet::one(name.as_bytes())) && self.seems_to_have(name)
     }
 
     fn seems_to_have(&self, name: &str) -> bool {
@@ -118,7 +118,7 @@ impl Head {
 
     /// Puts `bytes` in the place of what stands at `span`; what lies past the end of the head is no part of it.
     pub(crate) fn splice(&mut self, span: Range<usize>, bytes: &[u8]) {
-        self.contents = Contents::UNREAD;
+        self.contents = HeadContents::UNREAD;
         let len = self.raw.len();
         let end = span.end.min(len);
         let start = span.start.min(end);
@@ -151,7 +151,7 @@ impl Head {
 
     /// Adds a header line at `at`, where one ends.
     pub(crate) fn insert(&mut self, at: usize, name: &str, value: &[u8]) {
-        self.contents = Contents::UNREAD;
+        self.contents = HeadContents::UNREAD;
         let len = self.raw.len();
         self.raw.reserve(name.len() + value.len() + 4);
         for part in [name.as_bytes(), b": ", value, b"\r\n"] {
@@ -193,7 +193,7 @@ impl Head {
     pub fn copy_from(&mut self, other: &Self) {
         self.raw.clear();
         self.raw.extend_from_slice(&other.raw);
-        self.contents = Contents { names: other.contents.names, request: None };
+        self.contents = HeadContents { names: other.contents.names, request: None };
     }
 
     /// Removes every line under `name`; says how many there were.
@@ -230,9 +230,9 @@ impl Eq for Head {}
 ///
 /// One pass over a head makes it; then whoever asks for a name that is not there is told so for next to nothing.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Names(u64);
+pub struct NameSet(u64);
 
-impl Names {
+impl NameSet {
     /// Every name there is: what is true of a head that nobody has looked at.
     pub(crate) const ALL: Self = Self(u64::MAX);
 

@@ -7,16 +7,16 @@ use std::mem::MaybeUninit;
 use std::time::Duration;
 
 use super::MAX_HEADER_LINES;
-use super::head::{Begin, Coding, Fields, Length, response_begins};
+use super::head::{StartCheck, TransferCoding, FramingFields, ContentLength, response_begins};
 use crate::exchange::Framing;
-use crate::head::Known;
+use crate::head::KnownHeader;
 
 /// Header lines that there is room for without asking the allocator.
 const FAST_LINES: usize = 64;
 
 /// What the head of an answer says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct AnswerHead {
+pub(crate) struct StrictResponseHead {
     /// The status, 100 to 999.
     pub(crate) status: u16,
     /// How the body is framed.
@@ -29,7 +29,7 @@ pub(crate) struct AnswerHead {
 
 /// Why a head cannot be gone on from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum AnswerError {
+pub(crate) enum ResponseHeadError {
     /// No HTTP/1 response, or lines that no field may have.
     #[error("what came is no HTTP/1 response head")]
     NotHttp,
@@ -40,7 +40,7 @@ pub(crate) enum AnswerError {
 
 /// What the request was, as far as the response depends on it.
 #[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Asked {
+pub(crate) struct RequestContext {
     /// The method was HEAD: whatever the head says, there is no body.
     pub(crate) head_only: bool,
     /// It was of HTTP/1.0: the connection persists only where that is said.
@@ -48,26 +48,26 @@ pub(crate) struct Asked {
 }
 
 /// Reads the head that `bytes` begin with, and says how long it is; `None` where it is not whole.
-pub(crate) fn read(bytes: &[u8], asked: Asked) -> Result<Option<(usize, AnswerHead)>, AnswerError> {
+pub(crate) fn read(bytes: &[u8], asked: RequestContext) -> Result<Option<(usize, StrictResponseHead)>, ResponseHeadError> {
     // The parser would pass over empty lines, which no response begins with.
-    if response_begins(bytes) == Begin::No {
-        return Err(AnswerError::NotHttp);
+    if response_begins(bytes) == StartCheck::No {
+        return Err(ResponseHeadError::NotHttp);
     }
     let mut lines = [const { MaybeUninit::uninit() }; FAST_LINES];
     match parse(bytes, &mut lines, asked) {
         Err(httparse::Error::TooManyHeaders) => {
             let mut lines = vec![const { MaybeUninit::uninit() }; MAX_HEADER_LINES];
-            parse(bytes, &mut lines, asked).unwrap_or(Err(AnswerError::NotHttp))
+            parse(bytes, &mut lines, asked).unwrap_or(Err(ResponseHeadError::NotHttp))
         }
-        read => read.unwrap_or(Err(AnswerError::NotHttp)),
+        read => read.unwrap_or(Err(ResponseHeadError::NotHttp)),
     }
 }
 
 fn parse<'a>(
     bytes: &'a [u8],
     lines: &mut [MaybeUninit<httparse::Header<'a>>],
-    asked: Asked,
-) -> Result<Result<Option<(usize, AnswerHead)>, AnswerError>, httparse::Error> {
+    asked: RequestContext,
+) -> Result<Result<Option<(usize, StrictResponseHead)>, ResponseHeadError>, httparse::Error> {
     let mut config = httparse::ParserConfig::default();
     // A client has to take a folded line for one line (RFC 9112, 5.2).
     config.allow_obsolete_multiline_headers_in_responses(true);
@@ -76,21 +76,21 @@ fn parse<'a>(
     else {
         return Ok(Ok(None));
     };
-    let (Some(status), Some(minor)) = (response.code, response.version) else { return Ok(Err(AnswerError::NotHttp)) };
-    let mut fields = Fields::default();
-    let mut connection = Connection::default();
+    let (Some(status), Some(minor)) = (response.code, response.version) else { return Ok(Err(ResponseHeadError::NotHttp)) };
+    let mut fields = FramingFields::default();
+    let mut connection = ConnectionOptions::default();
     let mut idle_timeout = None;
     for line in response.headers.iter() {
-        match Known::of(line.name.as_bytes()) {
-            Some(Known::Connection) => connection.note(line.value),
-            Some(Known::KeepAlive) => idle_timeout = idle_timeout.or_else(|| timeout(line.value)),
+        match KnownHeader::of(line.name.as_bytes()) {
+            Some(KnownHeader::Connection) => connection.note(line.value),
+            Some(KnownHeader::KeepAlive) => idle_timeout = idle_timeout.or_else(|| timeout(line.value)),
             Some(known) => fields.note_known(known, line.value),
             None => {}
         }
     }
     let persists = !connection.close && ((minor > 0 && !asked.old) || connection.keep_alive);
     Ok(framing(status, fields, asked)
-        .map(|(framing, clear)| Some((len, AnswerHead { status, framing, persists: persists && clear, idle_timeout }))))
+        .map(|(framing, clear)| Some((len, StrictResponseHead { status, framing, persists: persists && clear, idle_timeout }))))
 }
 
 /// The `timeout` of a Keep-Alive line, in seconds.
@@ -103,28 +103,28 @@ fn timeout(value: &[u8]) -> Option<Duration> {
 }
 
 /// RFC 9112, 6.3; whether the connection may be trusted after it comes with it.
-fn framing(status: u16, fields: Fields, asked: Asked) -> Result<(Framing, bool), AnswerError> {
+fn framing(status: u16, fields: FramingFields, asked: RequestContext) -> Result<(Framing, bool), ResponseHeadError> {
     if asked.head_only || matches!(status, 100..=199 | 204 | 304) {
         return Ok((Framing::None, status != 101));
     }
     match (fields.coding, fields.length) {
         // Transfer-Encoding overrides the length, but whoever says both is not to be trusted with another request.
-        (Coding::Chunked, length) => Ok((Framing::Chunked, length == Length::Absent)),
-        (Coding::Other, _) | (Coding::Absent, Length::Absent) => Ok((Framing::UntilClose, false)),
-        (Coding::Absent, Length::One(0)) => Ok((Framing::None, true)),
-        (Coding::Absent, Length::One(length)) => Ok((Framing::Length(length), true)),
-        (Coding::Absent, Length::Conflicting(_) | Length::Bad) => Err(AnswerError::Length),
+        (TransferCoding::Chunked, length) => Ok((Framing::Chunked, length == ContentLength::Absent)),
+        (TransferCoding::Other, _) | (TransferCoding::Absent, ContentLength::Absent) => Ok((Framing::UntilClose, false)),
+        (TransferCoding::Absent, ContentLength::One(0)) => Ok((Framing::None, true)),
+        (TransferCoding::Absent, ContentLength::One(length)) => Ok((Framing::Length(length), true)),
+        (TransferCoding::Absent, ContentLength::Conflicting(_) | ContentLength::Bad) => Err(ResponseHeadError::Length),
     }
 }
 
 /// What the Connection lines say.
 #[derive(Clone, Copy, Debug, Default)]
-struct Connection {
+struct ConnectionOptions {
     close: bool,
     keep_alive: bool,
 }
 
-impl Connection {
+impl ConnectionOptions {
     fn note(&mut self, value: &[u8]) {
         for option in value.split(|byte| *byte == b',').map(<[u8]>::trim_ascii) {
             self.close |= option.eq_ignore_ascii_case(b"close");
@@ -138,14 +138,14 @@ mod tests {
     use super::*;
 
     /// What a whole head says, of which some more bytes come, too.
-    fn whole(head: &str, asked: Asked) -> Result<AnswerHead, AnswerError> {
+    fn whole(head: &str, asked: RequestContext) -> Result<StrictResponseHead, ResponseHeadError> {
         let (len, found) = read(format!("{head}rest").as_bytes(), asked)?.expect("it is whole");
         assert_eq!(len, head.len());
         Ok(found)
     }
 
-    fn check(head: &str, expected: Result<(u16, Framing, bool), AnswerError>) {
-        let found = whole(&format!("{head}\r\n\r\n"), Asked::default());
+    fn check(head: &str, expected: Result<(u16, Framing, bool), ResponseHeadError>) {
+        let found = whole(&format!("{head}\r\n\r\n"), RequestContext::default());
         assert_eq!(found.map(|head| (head.status, head.framing, head.persists)), expected, "{head}");
     }
 
@@ -164,13 +164,13 @@ mod tests {
 
     #[test]
     fn what_contradicts_itself_is_not_gone_on_from() {
-        check("HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2", Err(AnswerError::Length));
-        check("HTTP/1.1 200 OK\r\nContent-Length: -1", Err(AnswerError::Length));
-        check("HTTP/1.1 200 OK\r\nContent-Length: 99999999999999999999", Err(AnswerError::Length));
+        check("HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2", Err(ResponseHeadError::Length));
+        check("HTTP/1.1 200 OK\r\nContent-Length: -1", Err(ResponseHeadError::Length));
+        check("HTTP/1.1 200 OK\r\nContent-Length: 99999999999999999999", Err(ResponseHeadError::Length));
         check("HTTP/1.1 200 OK\r\nContent-Length: 9\r\nTransfer-Encoding: chunked", Ok((200, Framing::Chunked, false)));
-        check("HTTP/1.1 200 OK\r\nX Y: 1", Err(AnswerError::NotHttp));
-        check("HTTP/2.0 200 OK", Err(AnswerError::NotHttp));
-        check("SSH-2.0-OpenSSH_9.2", Err(AnswerError::NotHttp));
+        check("HTTP/1.1 200 OK\r\nX Y: 1", Err(ResponseHeadError::NotHttp));
+        check("HTTP/2.0 200 OK", Err(ResponseHeadError::NotHttp));
+        check("SSH-2.0-OpenSSH_9.2", Err(ResponseHeadError::NotHttp));
     }
 
     #[test]
@@ -178,7 +178,7 @@ mod tests {
         check("HTTP/1.1 204 -\r\nConnection: a, Close", Ok((204, Framing::None, false)));
         check("HTTP/1.0 204 -", Ok((204, Framing::None, false)));
         check("HTTP/1.0 204 -\r\nConnection: keep-alive", Ok((204, Framing::None, true)));
-        let old = Asked { old: true, head_only: false };
+        let old = RequestContext { old: true, head_only: false };
         assert!(!whole("HTTP/1.1 204 -\r\n\r\n", old).unwrap().persists);
         assert!(whole("HTTP/1.1 204 -\r\nConnection: Keep-Alive\r\n\r\n", old).unwrap().persists);
     }
@@ -192,14 +192,14 @@ mod tests {
             ("Keep-Alive: 5", None),
             ("X: timeout=5", None),
         ] {
-            let found = whole(&format!("HTTP/1.1 204 -\r\n{line}\r\n\r\n"), Asked::default()).unwrap();
+            let found = whole(&format!("HTTP/1.1 204 -\r\n{line}\r\n\r\n"), RequestContext::default()).unwrap();
             assert_eq!(found.idle_timeout, seconds.map(Duration::from_secs), "{line}");
         }
     }
 
     #[test]
     fn what_answers_head_has_no_body_and_ends_no_connection() {
-        let asked = Asked { head_only: true, old: false };
+        let asked = RequestContext { head_only: true, old: false };
         for lines in ["Content-Length: 5\r\n", "Transfer-Encoding: chunked\r\n", ""] {
             let found = whole(&format!("HTTP/1.1 200 OK\r\n{lines}\r\n"), asked).unwrap();
             assert_eq!((found.framing, found.persists), (Framing::None, true), "{lines}");
@@ -212,6 +212,6 @@ mod tests {
         let many = "X: y\r\n".repeat(500);
         check(&format!("HTTP/1.1 200 OK\r\n{many}Content-Length: 5"), Ok((200, Framing::Length(5), true)));
         let more = "X: y\r\n".repeat(1001);
-        check(&format!("HTTP/1.1 200 OK\r\n{more}Content-Length: 5"), Err(AnswerError::NotHttp));
+        check(&format!("HTTP/1.1 200 OK\r\n{more}Content-Length: 5"), Err(ResponseHeadError::NotHttp));
     }
 }

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use sha2::{Digest as _, Sha256};
 
-use super::{Interest, content};
+use super::{BodyPolicy, content};
 use crate::exchange::{Body, Framing};
 
 /// Bytes of a trailer section. A longer one makes the body malformed.
@@ -16,18 +16,18 @@ const SMALL_BODY: u64 = content::SMALL as u64;
 
 /// Where in its framing a body is.
 ///
-/// Invariant: [`Progress::Done`] is reached as soon as the last byte was fed, not with the byte after it.
+/// Invariant: [`FramingState::Done`] is reached as soon as the last byte was fed, not with the byte after it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Progress {
+enum FramingState {
     Length { left: u64 },
     UntilClose,
-    Chunk(Chunk),
+    Chunk(ChunkState),
     Done,
 }
 
 /// RFC 9112, 7.1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Chunk {
+enum ChunkState {
     Size {
         value: u64,
         digits: u8,
@@ -53,7 +53,7 @@ enum Chunk {
 
 /// When the content of a body is hashed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Hashed {
+pub(crate) enum HashTiming {
     Never,
     Always,
     /// Where it is not kept. Of what is kept whoever needs it can make the hash, and few do.
@@ -62,20 +62,20 @@ pub(crate) enum Hashed {
 
 /// The hash of a body that is being read.
 #[derive(Debug)]
-enum Hash {
+enum BodyHash {
     None,
     /// It is not begun as long as all of the content is kept, and kept as it is.
     Later,
     Begun(Box<Sha256>),
 }
 
-impl Hash {
-    fn of(hashed: Hashed, framing: Framing, is_kept: bool) -> Self {
+impl BodyHash {
+    fn of(hashed: HashTiming, framing: Framing, is_kept: bool) -> Self {
         match hashed {
-            Hashed::Never => Self::None,
+            HashTiming::Never => Self::None,
             // Chunks are kept with their framing, which is not content.
-            Hashed::Unkept if is_kept && framing != Framing::Chunked => Self::Later,
-            Hashed::Always | Hashed::Unkept => Self::Begun(Box::default()),
+            HashTiming::Unkept if is_kept && framing != Framing::Chunked => Self::Later,
+            HashTiming::Always | HashTiming::Unkept => Self::Begun(Box::default()),
         }
     }
 
@@ -95,7 +95,7 @@ impl Hash {
 
 /// What feeding bytes to a body led to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Fed {
+pub(crate) enum BodyProgress {
     /// All bytes belong to the body, and more are to come.
     All,
     /// The body ended after this many bytes.
@@ -106,7 +106,7 @@ pub(crate) enum Fed {
 
 /// What a gap does to a body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Skipped {
+pub(super) enum GapEffect {
     /// It lies inside: the next bytes are still this body's.
     Inside,
     /// It ends just where the body does.
@@ -119,9 +119,9 @@ pub(super) enum Skipped {
 #[derive(Debug)]
 pub(crate) struct BodyReader {
     framing: Framing,
-    progress: Progress,
+    progress: FramingState,
     len: u64,
-    hash: Hash,
+    hash: BodyHash,
     wire: Option<Vec<u8>>,
     /// Bytes that are kept at most; a longer body is not kept at all.
     most_kept: usize,
@@ -130,7 +130,7 @@ pub(crate) struct BodyReader {
 
 impl BodyReader {
     /// A body under this head.
-    pub(super) fn new(framing: Framing, interest: Interest, head: &[u8]) -> Self {
+    pub(super) fn new(framing: Framing, interest: BodyPolicy, head: &[u8]) -> Self {
         let is_small = matches!(framing, Framing::None | Framing::Length(..=SMALL_BODY));
         let kept = interest.keeps(if is_small { b"" } else { head });
         // One that will not fit is not begun to be kept; what holds all of it has no such limit.
@@ -139,18 +139,18 @@ impl BodyReader {
     }
 
     /// A body that is kept as long as its framed bytes are no more than `kept`.
-    pub(crate) fn with(framing: Framing, hashed: Hashed, kept: Option<usize>) -> Self {
+    pub(crate) fn with(framing: Framing, hashed: HashTiming, kept: Option<usize>) -> Self {
         let progress = match framing {
-            Framing::None | Framing::Length(0) => Progress::Done,
-            Framing::Length(left) => Progress::Length { left },
-            Framing::Chunked => Progress::Chunk(Chunk::Size { value: 0, digits: 0 }),
-            Framing::UntilClose => Progress::UntilClose,
+            Framing::None | Framing::Length(0) => FramingState::Done,
+            Framing::Length(left) => FramingState::Length { left },
+            Framing::Chunked => FramingState::Chunk(ChunkState::Size { value: 0, digits: 0 }),
+            Framing::UntilClose => FramingState::UntilClose,
         };
         Self {
             framing,
             progress,
             len: 0,
-            hash: Hash::of(hashed, framing, kept.is_some()),
+            hash: BodyHash::of(hashed, framing, kept.is_some()),
             wire: kept.map(|_| Vec::new()),
             most_kept: kept.unwrap_or_default(),
             whole: true,
@@ -163,58 +163,58 @@ impl BodyReader {
     }
 
     pub(crate) fn is_done(&self) -> bool {
-        self.progress == Progress::Done
+        self.progress == FramingState::Done
     }
 
     pub(crate) fn is_until_close(&self) -> bool {
-        self.progress == Progress::UntilClose
+        self.progress == FramingState::UntilClose
     }
 
     /// Whether a byte of the body was seen.
     pub(super) const fn has_begun(&self) -> bool {
         self.len > 0
-            || !matches!(self.progress, Progress::Length { .. } | Progress::Chunk(Chunk::Size { digits: 0, .. }))
+            || !matches!(self.progress, FramingState::Length { .. } | FramingState::Chunk(ChunkState::Size { digits: 0, .. }))
     }
 
     /// Whether the last chunk has come, and nothing after its line: the empty line at the end is missing, or yet to come.
     pub(super) const fn awaits_last_line(&self) -> bool {
-        matches!(self.progress, Progress::Chunk(Chunk::Trailer { line: 0, total: 0 }))
+        matches!(self.progress, FramingState::Chunk(ChunkState::Trailer { line: 0, total: 0 }))
     }
 
     /// Feeds the next bytes of the stream.
-    pub(crate) fn feed(&mut self, bytes: &[u8]) -> Fed {
+    pub(crate) fn feed(&mut self, bytes: &[u8]) -> BodyProgress {
         let mut at = 0;
         while let Some(rest) = bytes.get(at..).filter(|rest| !rest.is_empty()) {
             let taken = match self.progress {
-                Progress::Done => break,
-                Progress::UntilClose => {
+                FramingState::Done => break,
+                FramingState::UntilClose => {
                     self.content(rest);
                     rest.len()
                 }
-                Progress::Length { left } => {
+                FramingState::Length { left } => {
                     let now = at_most(rest, left);
                     self.content(now);
                     self.progress = match left - now.len() as u64 {
-                        0 => Progress::Done,
-                        left => Progress::Length { left },
+                        0 => FramingState::Done,
+                        left => FramingState::Length { left },
                     };
                     now.len()
                 }
-                Progress::Chunk(Chunk::Data { left }) => {
+                FramingState::Chunk(ChunkState::Data { left }) => {
                     let now = at_most(rest, left);
                     self.content(now);
-                    self.progress = Progress::Chunk(match left - now.len() as u64 {
-                        0 => Chunk::DataEnd { seen_cr: false },
-                        left => Chunk::Data { left },
+                    self.progress = FramingState::Chunk(match left - now.len() as u64 {
+                        0 => ChunkState::DataEnd { seen_cr: false },
+                        left => ChunkState::Data { left },
                     });
                     now.len()
                 }
-                Progress::Chunk(state) => {
+                FramingState::Chunk(state) => {
                     let [byte, ..] = rest else { break };
                     let Some(next) = state.step(*byte) else {
                         self.keep(bytes.get(..at).unwrap_or_default());
                         self.damage();
-                        return Fed::Bad;
+                        return BodyProgress::Bad;
                     };
                     self.progress = next;
                     1
@@ -223,38 +223,38 @@ impl BodyReader {
             at += taken;
         }
         self.keep(bytes.get(..at).unwrap_or_default());
-        if self.is_done() { Fed::Ended(at) } else { Fed::All }
+        if self.is_done() { BodyProgress::Ended(at) } else { BodyProgress::All }
     }
 
     /// Passes over bytes that were not captured.
-    pub(super) fn skip(&mut self, len: u64) -> Skipped {
+    pub(super) fn skip(&mut self, len: u64) -> GapEffect {
         self.damage();
         match self.progress {
-            Progress::Length { left } if len < left => {
-                self.progress = Progress::Length { left: left - len };
-                Skipped::Inside
+            FramingState::Length { left } if len < left => {
+                self.progress = FramingState::Length { left: left - len };
+                GapEffect::Inside
             }
-            Progress::Length { left } if len == left => {
-                self.progress = Progress::Done;
-                Skipped::ToTheEnd
+            FramingState::Length { left } if len == left => {
+                self.progress = FramingState::Done;
+                GapEffect::ToTheEnd
             }
-            Progress::Chunk(Chunk::Data { left }) if len < left => {
-                self.progress = Progress::Chunk(Chunk::Data { left: left - len });
-                Skipped::Inside
+            FramingState::Chunk(ChunkState::Data { left }) if len < left => {
+                self.progress = FramingState::Chunk(ChunkState::Data { left: left - len });
+                GapEffect::Inside
             }
-            Progress::Chunk(Chunk::Data { left }) if len == left => {
-                self.progress = Progress::Chunk(Chunk::DataEnd { seen_cr: false });
-                Skipped::Inside
+            FramingState::Chunk(ChunkState::Data { left }) if len == left => {
+                self.progress = FramingState::Chunk(ChunkState::DataEnd { seen_cr: false });
+                GapEffect::Inside
             }
-            Progress::UntilClose => Skipped::Inside,
-            _ => Skipped::Unknown,
+            FramingState::UntilClose => GapEffect::Inside,
+            _ => GapEffect::Unknown,
         }
     }
 
     /// The body as far as it was read.
     pub(crate) fn finish(self) -> Body {
         let sha256 = match self.hash {
-            Hash::Begun(hash) if self.whole && self.len > 0 => Some(hash.finalize().into()),
+            BodyHash::Begun(hash) if self.whole && self.len > 0 => Some(hash.finalize().into()),
             _ => None,
         };
         Body { framing: self.framing, len: self.len, sha256, wire: self.wire.map(Bytes::from) }
@@ -296,10 +296,10 @@ impl BodyReader {
     }
 }
 
-impl Chunk {
+impl ChunkState {
     /// The state after `byte`; `None` where it must not stand here. A bare LF ends a line as CRLF does.
-    fn step(self, byte: u8) -> Option<Progress> {
-        Some(Progress::Chunk(match (self, byte) {
+    fn step(self, byte: u8) -> Option<FramingState> {
+        Some(FramingState::Chunk(match (self, byte) {
             (Self::Size { value, digits }, _) if byte.is_ascii_hexdigit() && digits < 16 => {
                 let digit = u64::from(char::from(byte).to_digit(16)?);
                 Self::Size { value: (value << 4) | digit, digits: digits + 1 }
@@ -309,7 +309,7 @@ impl Chunk {
             (Self::Extension { value, len }, _) if len < MAX_EXTENSION_BYTES => Self::Extension { value, len: len + 1 },
             (Self::DataEnd { seen_cr: false }, b'\r') => Self::DataEnd { seen_cr: true },
             (Self::DataEnd { .. }, b'\n') => Self::Size { value: 0, digits: 0 },
-            (Self::Trailer { line: 0, .. }, b'\n') => return Some(Progress::Done),
+            (Self::Trailer { line: 0, .. }, b'\n') => return Some(FramingState::Done),
             // The CR of an empty line does not make it longer.
             (Self::Trailer { total, .. }, b'\n') | (Self::Trailer { line: 0, total }, b'\r') => {
                 Self::Trailer { line: 0, total: total + 1 }
@@ -337,9 +337,9 @@ mod tests {
     use crate::exchange::digest;
 
     /// Reads a body in pieces of `size` bytes, and keeps up to eight of them.
-    fn read(framing: Framing, hashed: Hashed, bytes: &[u8], size: usize) -> Body {
+    fn read(framing: Framing, hashed: HashTiming, bytes: &[u8], size: usize) -> Body {
         let mut body = BodyReader::with(framing, hashed, Some(8));
-        bytes.chunks(size).for_each(|piece| assert_ne!(body.feed(piece), Fed::Bad));
+        bytes.chunks(size).for_each(|piece| assert_ne!(body.feed(piece), BodyProgress::Bad));
         body.finish()
     }
 
@@ -347,7 +347,7 @@ mod tests {
     fn what_is_not_kept_is_hashed_whole_however_it_came() {
         for size in 1..=12 {
             for framing in [Framing::Length(12), Framing::UntilClose] {
-                let body = read(framing, Hashed::Unkept, b"twelve bytes", size);
+                let body = read(framing, HashTiming::Unkept, b"twelve bytes", size);
                 assert_eq!((body.sha256, body.wire), (digest(b"twelve bytes"), None), "{framing:?} {size}");
             }
         }
@@ -356,18 +356,18 @@ mod tests {
     #[test]
     fn what_is_kept_as_it_is_can_be_hashed_by_whoever_has_it() {
         let of = |framing, hashed, bytes| read(framing, hashed, bytes, 3).sha256;
-        assert_eq!(of(Framing::Length(8), Hashed::Unkept, b"8 bytes!"), None);
-        assert_eq!(of(Framing::Length(8), Hashed::Always, b"8 bytes!"), digest(b"8 bytes!"));
-        assert_eq!(of(Framing::Chunked, Hashed::Unkept, b"1\r\nx\r\n0\r\n\r\n"), digest(b"x"));
-        assert_eq!(of(Framing::Length(12), Hashed::Never, b"twelve bytes"), None);
+        assert_eq!(of(Framing::Length(8), HashTiming::Unkept, b"8 bytes!"), None);
+        assert_eq!(of(Framing::Length(8), HashTiming::Always, b"8 bytes!"), digest(b"8 bytes!"));
+        assert_eq!(of(Framing::Chunked, HashTiming::Unkept, b"1\r\nx\r\n0\r\n\r\n"), digest(b"x"));
+        assert_eq!(of(Framing::Length(12), HashTiming::Never, b"twelve bytes"), None);
     }
 
     #[test]
     fn what_is_let_go_half_way_is_hashed_all_the_same() {
-        let mut body = BodyReader::with(Framing::Length(8), Hashed::Unkept, Some(8));
-        assert_eq!(body.feed(b"8 by"), Fed::All);
+        let mut body = BodyReader::with(Framing::Length(8), HashTiming::Unkept, Some(8));
+        assert_eq!(body.feed(b"8 by"), BodyProgress::All);
         body.let_go();
-        assert_eq!(body.feed(b"tes!"), Fed::Ended(4));
+        assert_eq!(body.feed(b"tes!"), BodyProgress::Ended(4));
         assert_eq!(body.finish().sha256, digest(b"8 bytes!"));
     }
 }

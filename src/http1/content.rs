@@ -7,7 +7,7 @@ pub(crate) const SMALL: usize = 4096;
 
 /// What the content of a body is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Content {
+pub(crate) enum ContentKind {
     /// JSON (RFC 8259), or a format made of it (RFC 6839, 3.1).
     Json,
     /// Something that people can read, line by line.
@@ -18,7 +18,7 @@ pub(crate) enum Content {
     Unknown,
 }
 
-impl Content {
+impl ContentKind {
     /// Whether there may be something to read in it.
     pub(crate) fn may_be_read(self) -> bool {
         self != Self::Other
@@ -26,13 +26,13 @@ impl Content {
 }
 
 /// What the head says of the content, whatever its coding.
-pub(crate) fn of(head: &Head) -> Content {
+pub(crate) fn of(head: &Head) -> ContentKind {
     of_raw(head.as_bytes())
 }
 
 /// The same of a head that nobody has taken over yet.
-pub(crate) fn of_raw(head: &[u8]) -> Content {
-    HeaderLines::of(head).find(|line| line.is("content-type")).map_or(Content::Unknown, |line| of_type(line.value))
+pub(crate) fn of_raw(head: &[u8]) -> ContentKind {
+    HeaderLines::of(head).find(|line| line.is("content-type")).map_or(ContentKind::Unknown, |line| of_type(line.value))
 }
 
 /// The charset of a content type (RFC 9110, 8.3.2).
@@ -49,7 +49,7 @@ fn unquoted(value: &[u8]) -> &[u8] {
     value.strip_prefix(b"\"").and_then(|value| value.strip_suffix(b"\"")).unwrap_or(value)
 }
 
-fn of_type(value: &[u8]) -> Content {
+fn of_type(value: &[u8]) -> ContentKind {
     let essence = value.split(|byte| *byte == b';').next().unwrap_or_default().trim_ascii();
     let ends = |with: &[u8]| {
         essence.len() >= with.len()
@@ -57,18 +57,18 @@ fn of_type(value: &[u8]) -> Content {
     };
     let begins = |with: &[u8]| essence.get(..with.len()).is_some_and(|begin| begin.eq_ignore_ascii_case(with));
     if essence.is_empty() {
-        Content::Unknown
+        ContentKind::Unknown
     } else if ends(b"/json") || ends(b"+json") {
-        Content::Json
+        ContentKind::Json
     } else if begins(b"text/")
         || [&b"/xml"[..], b"+xml", b"json", b"javascript", b"ecmascript", b"yaml", b"toml", b"graphql"]
             .into_iter()
             .any(ends)
         || [&b"/x-www-form-urlencoded"[..], b"mpegurl", b"/sql", b"/csv", b"/problem"].into_iter().any(ends)
     {
-        Content::Text
+        ContentKind::Text
     } else {
-        Content::Other
+        ContentKind::Other
     }
 }
 
@@ -83,22 +83,22 @@ mod tests {
     #[test]
     fn a_content_type_says_what_a_body_is() {
         for (value, content) in [
-            ("application/json", Content::Json),
-            ("Application/JSON; charset=utf-8", Content::Json),
-            ("application/problem+json", Content::Json),
-            ("application/x-ndjson", Content::Text),
-            ("text/html;charset=utf-8", Content::Text),
-            ("image/svg+xml", Content::Text),
-            ("application/vnd.apple.mpegurl", Content::Text),
-            ("application/dash+xml", Content::Text),
-            ("image/png", Content::Other),
-            ("application/octet-stream", Content::Other),
-            ("json", Content::Text),
-            (" ; charset=x", Content::Unknown),
+            ("application/json", ContentKind::Json),
+            ("Application/JSON; charset=utf-8", ContentKind::Json),
+            ("application/problem+json", ContentKind::Json),
+            ("application/x-ndjson", ContentKind::Text),
+            ("text/html;charset=utf-8", ContentKind::Text),
+            ("image/svg+xml", ContentKind::Text),
+            ("application/vnd.apple.mpegurl", ContentKind::Text),
+            ("application/dash+xml", ContentKind::Text),
+            ("image/png", ContentKind::Other),
+            ("application/octet-stream", ContentKind::Other),
+            ("json", ContentKind::Text),
+            (" ; charset=x", ContentKind::Unknown),
         ] {
             assert_eq!(of(&head(&format!("Content-Type: {value}\r\n"))), content, "{value}");
         }
-        assert_eq!(of(&head("")), Content::Unknown);
+        assert_eq!(of(&head("")), ContentKind::Unknown);
     }
 
     #[test]

@@ -1,17 +1,17 @@
 //! A connection's two streams as one conversation: bytes in, requests and their responses out.
 
-use super::body::{BodyReader, Fed, Skipped};
-use super::head::{self, Facts, Method, RequestFacts, ResponseFacts};
+use super::body::{BodyReader, BodyProgress, GapEffect};
+use super::head::{self, HeadFacts, Method, RequestFacts, ResponseFacts};
 use super::pairing::Pairing;
-use super::stream::{About, Found, Message, Partial, Piece, Preface, Start, State, find};
-use super::{Interests, MAX_HEAD_BYTES, Opening, Speaks};
+use super::stream::{MessageKind, Boundary, MessageInBody, PartialHead, StreamPiece, Preface, MessageStart, StreamState, find};
+use super::{BodyPolicies, MAX_HEAD_BYTES, ConnectionStart, Protocol};
 use crate::decode::Endpoint;
 use crate::exchange::{
     Body, Close, ConnectionId, Damage, Event, Framing, Head, Incomplete, Malformed, Request, RequestState, Response,
     Timestamp,
 };
-use crate::flow::{Missing, Side, Stretch};
-use crate::head::Contents;
+use crate::flow::{GapReason, Side, Stretch};
+use crate::head::HeadContents;
 
 /// A connection. Three cache lines: with many connections open none of them is near.
 #[derive(Debug)]
@@ -19,14 +19,14 @@ pub(super) struct Conversation {
     ends: [Endpoint; 2],
     /// Which side answers, and whether that is certain.
     server: Option<(Side, bool)>,
-    interests: Interests,
-    speaks: Speaks,
-    streams: [State; 2],
+    interests: BodyPolicies,
+    speaks: Protocol,
+    streams: [StreamState; 2],
     pairing: Pairing,
     /// What may still stand before the client's first request: so many PROXY protocol headers, or another protocol.
     prefaces: u8,
     /// Where an interim response began that the final one follows.
-    interim: Option<Box<Start>>,
+    interim: Option<Box<MessageStart>>,
 }
 
 const _: () = assert!(size_of::<Conversation>() <= 3 * 64);
@@ -39,7 +39,7 @@ type Sink<'a> = &'a mut dyn FnMut(Event);
 /// A head that is whole, and where it stood.
 struct HeadSeen {
     raw: Vec<u8>,
-    start: Start,
+    start: MessageStart,
     /// When its last byte was captured.
     at: Timestamp,
     stretch: Stretch,
@@ -51,17 +51,17 @@ struct HeadSeen {
 impl Default for Conversation {
     fn default() -> Self {
         let ends = [Endpoint::new(0, 0); 2];
-        Self::new(Opening { connection: ConnectionId(0), ends, server: None }, Interests::default())
+        Self::new(ConnectionStart { connection: ConnectionId(0), ends, server: None }, BodyPolicies::default())
     }
 }
 
 impl Conversation {
-    pub(super) fn new(opening: Opening, interests: Interests) -> Self {
+    pub(super) fn new(opening: ConnectionStart, interests: BodyPolicies) -> Self {
         Self {
             ends: opening.ends,
             server: opening.server,
             interests,
-            speaks: Speaks::Nothing,
+            speaks: Protocol::Nothing,
             streams: Default::default(),
             pairing: Pairing::new(opening.connection),
             prefaces: MAX_PREFACES,
@@ -78,37 +78,37 @@ impl Conversation {
         self.pairing.connection()
     }
 
-    pub(super) const fn speaks(&self) -> Speaks {
+    pub(super) const fn speaks(&self) -> Protocol {
         self.speaks
     }
 
     /// Takes the next bytes of one side.
-    pub(super) fn data(&mut self, side: Side, mut piece: Piece<'_>, sink: Sink<'_>) {
-        if self.speaks == Speaks::Nothing {
-            self.speaks = Speaks::Unknown;
+    pub(super) fn data(&mut self, side: Side, mut piece: StreamPiece<'_>, sink: Sink<'_>) {
+        if self.speaks == Protocol::Nothing {
+            self.speaks = Protocol::Unknown;
         }
         let Some(is_request) = self.role(side, piece.bytes) else { return };
         while !piece.bytes.is_empty() {
             let state = std::mem::take(side.of_mut(&mut self.streams));
             let next = match state {
-                State::Opaque => State::Opaque,
-                State::Between => self.begin(is_request, false, &mut piece, sink),
-                State::Lost => self.begin(is_request, true, &mut piece, sink),
-                State::Head(partial) if is_request && self.prefaces > 0 => {
+                StreamState::Opaque => StreamState::Opaque,
+                StreamState::Between => self.begin(is_request, false, &mut piece, sink),
+                StreamState::Lost => self.begin(is_request, true, &mut piece, sink),
+                StreamState::Head(partial) if is_request && self.prefaces > 0 => {
                     // The beginning of a preface goes on: look at all of it anew.
-                    let Partial { start, mut raw, .. } = *partial;
+                    let PartialHead { start, mut raw, .. } = *partial;
                     raw.extend_from_slice(piece.bytes);
-                    self.data(side, Piece { offset: start.offset, bytes: &raw, ..piece }, sink);
+                    self.data(side, StreamPiece { offset: start.offset, bytes: &raw, ..piece }, sink);
                     return;
                 }
-                State::Head(partial) => self.head_goes_on(is_request, partial, &mut piece, sink),
-                State::Body(message) => self.body_goes_on(message, &mut piece, sink),
+                StreamState::Head(partial) => self.head_goes_on(is_request, partial, &mut piece, sink),
+                StreamState::Body(message) => self.body_goes_on(message, &mut piece, sink),
             };
-            if matches!(next, State::Opaque) || matches!(self.speaks, Speaks::Upgraded) {
+            if matches!(next, StreamState::Opaque) || matches!(self.speaks, Protocol::Upgraded) {
                 // A request that was still being asked is told as far as it came: nobody knows where it ends.
                 let client = if is_request { side } else { side.other() };
                 self.cut_off(client, piece.at, Incomplete::Gap, Damage::Gap, false, sink);
-                self.streams = [State::Opaque, State::Opaque];
+                self.streams = [StreamState::Opaque, StreamState::Opaque];
                 return;
             }
             *side.of_mut(&mut self.streams) = next;
@@ -120,7 +120,7 @@ impl Conversation {
 
     /// Bytes held of messages that are not whole yet.
     pub(super) fn held(&self) -> usize {
-        self.streams.iter().map(State::held).sum::<usize>() + self.pairing.held()
+        self.streams.iter().map(StreamState::held).sum::<usize>() + self.pairing.held()
     }
 
     /// Gives up what is held of one side, and most of what is remembered of requests: there is no room for it.
@@ -128,54 +128,54 @@ impl Conversation {
         self.pairing.let_go(sink);
         let is_request = self.server.is_some_and(|(server, _)| server != side);
         match std::mem::take(side.of_mut(&mut self.streams)) {
-            State::Head(partial) if is_request => {
+            StreamState::Head(partial) if is_request => {
                 self.broken_request(&partial, RequestState::Malformed(Malformed::HeadTooLarge), at, sink);
                 *side.of_mut(&mut self.streams) = self.lost(Some(true), Damage::Malformed);
             }
-            State::Head(partial) => {
+            StreamState::Head(partial) => {
                 self.broken_response(&partial, Damage::Malformed, at, sink);
                 *side.of_mut(&mut self.streams) = self.lost(Some(false), Damage::Malformed);
             }
-            State::Body(mut message) => {
+            StreamState::Body(mut message) => {
                 message.body.let_go();
-                *side.of_mut(&mut self.streams) = State::Body(message);
+                *side.of_mut(&mut self.streams) = StreamState::Body(message);
             }
-            state @ (State::Between | State::Lost | State::Opaque) => *side.of_mut(&mut self.streams) = state,
+            state @ (StreamState::Between | StreamState::Lost | StreamState::Opaque) => *side.of_mut(&mut self.streams) = state,
         }
     }
 
     /// Takes note that bytes of one side will not come.
-    pub(super) fn gap(&mut self, side: Side, len: u64, why: Missing, sink: Sink<'_>) {
+    pub(super) fn gap(&mut self, side: Side, len: u64, why: GapReason, sink: Sink<'_>) {
         let state = std::mem::take(side.of_mut(&mut self.streams));
         let is_request = self.server.map(|(server, _)| server != side);
         let (incomplete, damage) = match why {
-            Missing::Cut => (Incomplete::Cut, Damage::Cut),
-            Missing::Gap | Missing::Joined => (Incomplete::Gap, Damage::Gap),
+            GapReason::Cut => (Incomplete::Cut, Damage::Cut),
+            GapReason::Gap | GapReason::Joined => (Incomplete::Gap, Damage::Gap),
         };
         let next = match state {
-            State::Opaque => State::Opaque,
-            State::Between | State::Lost => self.lost(is_request, damage),
-            State::Head(partial) => {
+            StreamState::Opaque => StreamState::Opaque,
+            StreamState::Between | StreamState::Lost => self.lost(is_request, damage),
+            StreamState::Head(partial) => {
                 let at = partial.start.at;
                 self.broken_head(is_request == Some(true), &partial, incomplete, damage, at, sink);
                 self.lost(is_request, damage)
             }
-            State::Body(mut message) => {
+            StreamState::Body(mut message) => {
                 message.about.damage(incomplete, damage);
                 match message.body.skip(len) {
-                    Skipped::Inside => State::Body(message),
-                    Skipped::ToTheEnd => {
+                    GapEffect::Inside => StreamState::Body(message),
+                    GapEffect::ToTheEnd => {
                         self.done(*message, None, sink);
-                        State::Between
+                        StreamState::Between
                     }
-                    Skipped::Unknown => {
+                    GapEffect::Unknown => {
                         self.done(*message, None, sink);
                         self.lost(is_request, damage)
                     }
                 }
             }
         };
-        if is_request == Some(true) && why != Missing::Joined && matches!(next, State::Lost) {
+        if is_request == Some(true) && why != GapReason::Joined && matches!(next, StreamState::Lost) {
             self.pairing.note_request_gap();
         }
         *side.of_mut(&mut self.streams) = next;
@@ -210,15 +210,15 @@ impl Conversation {
     ) {
         let is_request = self.server.is_some_and(|(server, _)| server != side);
         match std::mem::take(side.of_mut(&mut self.streams)) {
-            State::Head(partial) => self.broken_head(is_request, &partial, incomplete, damage, at, sink),
-            State::Body(mut message) => {
+            StreamState::Head(partial) => self.broken_head(is_request, &partial, incomplete, damage, at, sink),
+            StreamState::Body(mut message) => {
                 if !(orderly && message.body.is_until_close()) {
                     message.about.damage(incomplete, damage);
                     message.body.damage();
                 }
                 self.done(*message, None, sink);
             }
-            state @ (State::Between | State::Lost | State::Opaque) => *side.of_mut(&mut self.streams) = state,
+            state @ (StreamState::Between | StreamState::Lost | StreamState::Opaque) => *side.of_mut(&mut self.streams) = state,
         }
     }
 
@@ -227,13 +227,13 @@ impl Conversation {
     /// The handshake may be missing, ports may mislead, and some clients are called back: as long as there was no
     /// exchange, the bytes have the last word.
     fn role(&mut self, side: Side, bytes: &[u8]) -> Option<bool> {
-        let fresh = self.pairing.is_unused() && matches!(side.of(&self.streams), State::Between | State::Lost);
+        let fresh = self.pairing.is_unused() && matches!(side.of(&self.streams), StreamState::Between | StreamState::Lost);
         if !fresh {
             return self.server.map(|(server, _)| server != side);
         }
-        if head::response_begins(bytes) == head::Begin::Yes {
+        if head::response_begins(bytes) == head::StartCheck::Yes {
             self.server = Some((side, false));
-        } else if head::request_begins(bytes) == head::Begin::Yes
+        } else if head::request_begins(bytes) == head::StartCheck::Yes
             || (self.server.is_none() && (head::has_known_method(bytes) || Preface::tells_client(bytes)))
         {
             self.server = Some((side.other(), false));
@@ -242,18 +242,18 @@ impl Conversation {
     }
 
     /// Handles bytes where a message may begin.
-    fn begin(&mut self, is_request: bool, lost: bool, piece: &mut Piece<'_>, sink: Sink<'_>) -> State {
+    fn begin(&mut self, is_request: bool, lost: bool, piece: &mut StreamPiece<'_>, sink: Sink<'_>) -> StreamState {
         if is_request && self.prefaces > 0 {
             match Preface::of(piece.bytes) {
                 // Another one may follow, of the next balancer.
                 Preface::Proxy(len) => {
                     self.prefaces -= 1;
                     piece.pass(len);
-                    return State::Between;
+                    return StreamState::Between;
                 }
                 Preface::Maybe => return hold(piece, false),
-                Preface::Tls => return self.becomes(Speaks::Tls),
-                Preface::Http2 => return self.becomes(Speaks::Http2),
+                Preface::Tls => return self.becomes(Protocol::Tls),
+                Preface::Http2 => return self.becomes(Protocol::Http2),
                 Preface::None => self.prefaces = 0,
             }
         }
@@ -261,7 +261,7 @@ impl Conversation {
         let blank = piece.bytes.iter().take_while(|byte| matches!(byte, b'\r' | b'\n')).count();
         if blank > 0 && !lost {
             piece.pass(blank);
-            return State::Between;
+            return StreamState::Between;
         }
         // Most heads are plain ones, in one piece.
         if !lost && let Some((len, facts)) = head::plain(piece.bytes, is_request) {
@@ -269,58 +269,58 @@ impl Conversation {
             return self.head(seen, Some(facts), sink);
         }
         match find(piece.bytes, is_request, lost) {
-            Found::Head(len) => {
+            Boundary::Head(len) => {
                 let seen = head_at(piece, len);
                 let facts = head::any(&seen.raw, is_request);
                 self.head(seen, facts, sink)
             }
-            Found::Partial { recognised } => hold(piece, recognised),
-            Found::Nothing => {
+            Boundary::Partial { recognised } => hold(piece, recognised),
+            Boundary::Nothing => {
                 piece.pass(piece.bytes.len());
-                if lost { State::Lost } else { self.lost(Some(is_request), Damage::Malformed) }
+                if lost { StreamState::Lost } else { self.lost(Some(is_request), Damage::Malformed) }
             }
         }
     }
 
-    fn becomes(&mut self, speaks: Speaks) -> State {
+    fn becomes(&mut self, speaks: Protocol) -> StreamState {
         self.speaks = speaks;
-        State::Opaque
+        StreamState::Opaque
     }
 
     /// Where a message begins is not known from here on, for this reason.
-    fn lost(&mut self, is_request: Option<bool>, why: Damage) -> State {
+    fn lost(&mut self, is_request: Option<bool>, why: Damage) -> StreamState {
         self.pairing.doubt(is_request, why);
         if is_request != Some(true) {
             // The final response that was to follow may be among what is missing.
             self.interim = None;
         }
-        State::Lost
+        StreamState::Lost
     }
 
     fn head_goes_on(
         &mut self,
         is_request: bool,
-        mut partial: Box<Partial>,
-        piece: &mut Piece<'_>,
+        mut partial: Box<PartialHead>,
+        piece: &mut StreamPiece<'_>,
         sink: Sink<'_>,
-    ) -> State {
+    ) -> StreamState {
         let before = partial.raw.len();
         partial.raw.extend_from_slice(piece.bytes);
         // A first line is looked at again only where that can tell more: its first word goes on, or the line ends.
         let tells_more = before <= head::MAX_FIRST_WORD || memchr::memchr(b'\n', piece.bytes).is_some();
         if !partial.recognised && tells_more {
             match find(&partial.raw, is_request, false) {
-                Found::Nothing => {
+                Boundary::Nothing => {
                     piece.pass(piece.bytes.len());
                     return self.lost(Some(is_request), Damage::Malformed);
                 }
-                Found::Partial { recognised } => partial.recognised = recognised,
-                Found::Head(_) => partial.recognised = true,
+                Boundary::Partial { recognised } => partial.recognised = recognised,
+                Boundary::Head(_) => partial.recognised = true,
             }
         }
         match head::end(&partial.raw, before.saturating_sub(3)) {
             Some(len) if len <= MAX_HEAD_BYTES => {
-                let Partial { start, mut raw, .. } = *partial;
+                let PartialHead { start, mut raw, .. } = *partial;
                 raw.truncate(len);
                 piece.pass(len.saturating_sub(before));
                 let seen = HeadSeen { raw, start, at: piece.at, stretch: piece.stretch, end: piece.offset };
@@ -329,7 +329,7 @@ impl Conversation {
             }
             None if partial.raw.len() <= MAX_HEAD_BYTES => {
                 piece.pass(piece.bytes.len());
-                State::Head(partial)
+                StreamState::Head(partial)
             }
             _ => {
                 partial.raw.truncate(MAX_HEAD_BYTES);
@@ -346,51 +346,51 @@ impl Conversation {
     }
 
     /// A whole head, and what it says, if anything.
-    fn head(&mut self, seen: HeadSeen, facts: Option<Facts>, sink: Sink<'_>) -> State {
+    fn head(&mut self, seen: HeadSeen, facts: Option<HeadFacts>, sink: Sink<'_>) -> StreamState {
         match facts {
-            Some(Facts::Request(facts, contents)) => self.request_head(seen, &facts, contents, sink),
-            Some(Facts::Response(facts)) => self.response_head(seen, &facts, sink),
+            Some(HeadFacts::Request(facts, contents)) => self.request_head(seen, &facts, contents, sink),
+            Some(HeadFacts::Response(facts)) => self.response_head(seen, &facts, sink),
             None => self.lost(Some(false), Damage::Malformed),
         }
     }
 
-    fn request_head(&mut self, seen: HeadSeen, facts: &RequestFacts, contents: Contents, sink: Sink<'_>) -> State {
-        self.speaks = Speaks::Http1;
+    fn request_head(&mut self, seen: HeadSeen, facts: &RequestFacts, contents: HeadContents, sink: Sink<'_>) -> StreamState {
+        self.speaks = Protocol::Http1;
         let id = self.pairing.ask(facts.method, seen.start, sink);
         let body = BodyReader::new(facts.framing, self.interests.request_body, &seen.raw);
-        let about = About::Request { id, malformed: facts.malformed, incomplete: None, expects: facts.expects };
+        let about = MessageKind::Request { id, malformed: facts.malformed, incomplete: None, expects: facts.expects };
         let unframed = matches!(facts.malformed, Some(Malformed::BadLength | Malformed::BadTransferEncoding));
         match self.read_body((seen, contents), body, about, sink) {
             // Where its body ends, and whether it has one, nobody can tell.
-            State::Between if unframed => State::Lost,
+            StreamState::Between if unframed => StreamState::Lost,
             state => state,
         }
     }
 
-    fn response_head(&mut self, seen: HeadSeen, facts: &ResponseFacts, sink: Sink<'_>) -> State {
-        self.speaks = Speaks::Http1;
+    fn response_head(&mut self, seen: HeadSeen, facts: &ResponseFacts, sink: Sink<'_>) -> StreamState {
+        self.speaks = Protocol::Http1;
         if matches!(facts.status, 100 | 102..=199) {
             self.interim.get_or_insert_with(|| Box::new(seen.start));
-            return State::Between;
+            return StreamState::Between;
         }
         let begin = self.interim.take().map_or(seen.start, |start| *start);
-        let of = self.answer(Start { offset: begin.offset, ..seen.start }, sink);
+        let of = self.answer(MessageStart { offset: begin.offset, ..seen.start }, sink);
         let method = of.map_or(Method::Other, |(_, method)| method);
         let opaque = facts.status == 101 || (method == Method::Connect && (200..300).contains(&facts.status));
         let body = BodyReader::new(facts.framing(method), self.interests.response_body, &seen.raw);
-        let about = About::Response { status: facts.status, of: of.map(|(id, _)| id), damage: None, opaque };
-        let next = self.read_body((seen, Contents::UNREAD), body, about, sink);
+        let about = MessageKind::Response { status: facts.status, of: of.map(|(id, _)| id), damage: None, opaque };
+        let next = self.read_body((seen, HeadContents::UNREAD), body, about, sink);
         if opaque {
-            self.speaks = Speaks::Upgraded;
+            self.speaks = Protocol::Upgraded;
         }
         next
     }
 
     /// Which request a response that begins there answers.
-    fn answer(&mut self, begin: Start, sink: Sink<'_>) -> Option<(crate::exchange::ExchangeId, Method)> {
+    fn answer(&mut self, begin: MessageStart, sink: Sink<'_>) -> Option<(crate::exchange::ExchangeId, Method)> {
         // A server may refuse a request whose head it did not wait for.
         if let Some((server, _)) = self.server
-            && let State::Head(partial) = server.other().of(&self.streams)
+            && let StreamState::Head(partial) = server.other().of(&self.streams)
             && partial.recognised
         {
             let (method, start) = (head::method(&partial.raw), partial.start);
@@ -401,40 +401,40 @@ impl Conversation {
 
     fn read_body(
         &mut self,
-        (seen, contents): (HeadSeen, Contents),
+        (seen, contents): (HeadSeen, HeadContents),
         body: BodyReader,
-        about: About,
+        about: MessageKind,
         sink: Sink<'_>,
-    ) -> State {
+    ) -> StreamState {
         let head = Head::with_contents(seen.raw, contents);
         let (last_byte, last_stretch) = (seen.at, seen.stretch);
-        let message = Message { start: seen.start, last_byte, last_stretch, head, body, about };
+        let message = MessageInBody { start: seen.start, last_byte, last_stretch, head, body, about };
         if message.body.is_done() {
             self.done(message, Some(seen.end), sink);
-            State::Between
+            StreamState::Between
         } else {
-            State::Body(Box::new(message))
+            StreamState::Body(Box::new(message))
         }
     }
 
-    fn body_goes_on(&mut self, mut message: Box<Message>, piece: &mut Piece<'_>, sink: Sink<'_>) -> State {
-        if let About::Request { id, expects: true, .. } = message.about
+    fn body_goes_on(&mut self, mut message: Box<MessageInBody>, piece: &mut StreamPiece<'_>, sink: Sink<'_>) -> StreamState {
+        if let MessageKind::Request { id, expects: true, .. } = message.about
             && !message.body.has_begun()
             && self.pairing.was_answered_early(id)
-            && head::request_begins(piece.bytes) == head::Begin::Yes
+            && head::request_begins(piece.bytes) == head::StartCheck::Yes
         {
             // Told no, the client kept its body and asks the next question (RFC 9110, 10.1.1).
             message.about.damage(Incomplete::Gap, Damage::Gap);
             self.done(*message, None, sink);
-            return State::Between;
+            return StreamState::Between;
         }
         if message.body.awaits_last_line()
-            && matches!(message.about, About::Response { .. })
-            && head::response_begins(piece.bytes) == head::Begin::Yes
+            && matches!(message.about, MessageKind::Response { .. })
+            && head::response_begins(piece.bytes) == head::StartCheck::Yes
         {
             // Some servers end the last chunk with one line end, and clients read that.
             self.done(*message, None, sink);
-            return State::Between;
+            return StreamState::Between;
         }
         if let Some(unsure) = self.next_response_begins(&message, piece) {
             if unsure && message.body.has_begun() {
@@ -444,21 +444,21 @@ impl Conversation {
                 message.body.damage();
             }
             self.done(*message, None, sink);
-            return State::Between;
+            return StreamState::Between;
         }
         let fed = message.body.feed(piece.bytes);
         (message.last_byte, message.last_stretch) = (piece.at, piece.stretch);
         match fed {
-            Fed::All => {
+            BodyProgress::All => {
                 piece.pass(piece.bytes.len());
-                State::Body(message)
+                StreamState::Body(message)
             }
-            Fed::Ended(len) => {
+            BodyProgress::Ended(len) => {
                 piece.pass(len);
                 self.done(*message, Some(piece.offset), sink);
-                State::Between
+                StreamState::Between
             }
-            Fed::Bad => {
+            BodyProgress::Bad => {
                 let is_request = message.about.mark_malformed();
                 piece.pass(piece.bytes.len());
                 self.done(*message, None, sink);
@@ -472,21 +472,21 @@ impl Conversation {
     ///
     /// There are two such: where the request of a response was lost, it may have been HEAD. And a response without a
     /// length that does not end its connection: what made the client believe that it was over cannot be told.
-    fn next_response_begins(&self, message: &Message, piece: &Piece<'_>) -> Option<bool> {
-        let About::Response { of, .. } = message.about else { return None };
+    fn next_response_begins(&self, message: &MessageInBody, piece: &StreamPiece<'_>) -> Option<bool> {
+        let MessageKind::Response { of, .. } = message.about else { return None };
         let begins = match of {
-            None => head::response_begins(piece.bytes) == head::Begin::Yes,
-            Some(_) => message.body.is_until_close() && head::response_begins(piece.bytes) != head::Begin::No,
+            None => head::response_begins(piece.bytes) == head::StartCheck::Yes,
+            Some(_) => message.body.is_until_close() && head::response_begins(piece.bytes) != head::StartCheck::No,
         };
         (begins && self.pairing.was_asked_at(piece.offset)).then_some(of.is_none())
     }
 
     /// Tells a message that has ended; `end` is the offset after it, where that is known.
-    fn done(&mut self, message: Message, end: Option<u64>, sink: Sink<'_>) {
-        let Message { start, last_byte, last_stretch, head, body, about } = message;
+    fn done(&mut self, message: MessageInBody, end: Option<u64>, sink: Sink<'_>) {
+        let MessageInBody { start, last_byte, last_stretch, head, body, about } = message;
         let body = body.finish();
         match about {
-            About::Request { id, malformed, incomplete, .. } => {
+            MessageKind::Request { id, malformed, incomplete, .. } => {
                 let state = match (incomplete, malformed) {
                     (Some(why), _) => RequestState::Incomplete(why),
                     (None, Some(why)) => RequestState::Malformed(why),
@@ -497,7 +497,7 @@ impl Conversation {
                 let request = Request { id, client, server, head, body, first_byte, last_byte, state };
                 self.pairing.asked(Box::new(request), end, last_stretch, sink);
             }
-            About::Response { status, of, damage, opaque } => {
+            MessageKind::Response { status, of, damage, opaque } => {
                 let (first_byte, untimed) = (start.at, false);
                 let response = Response { status, head, body, first_byte, last_byte, damage, opaque, untimed };
                 self.pairing.answered(of, Box::new(response), sink);
@@ -508,7 +508,7 @@ impl Conversation {
     fn broken_head(
         &mut self,
         is_request: bool,
-        partial: &Partial,
+        partial: &PartialHead,
         incomplete: Incomplete,
         damage: Damage,
         at: Timestamp,
@@ -522,11 +522,11 @@ impl Conversation {
     }
 
     /// Tells a request whose head did not become whole, where its first line did.
-    fn broken_request(&mut self, partial: &Partial, state: RequestState, at: Timestamp, sink: Sink<'_>) {
+    fn broken_request(&mut self, partial: &PartialHead, state: RequestState, at: Timestamp, sink: Sink<'_>) {
         if !partial.recognised {
             return;
         }
-        self.speaks = Speaks::Http1;
+        self.speaks = Protocol::Http1;
         let id = self.pairing.ask(head::method(&partial.raw), partial.start, sink);
         let [client, server] = self.client_and_server();
         let request = Request {
@@ -543,11 +543,11 @@ impl Conversation {
     }
 
     /// Tells a response whose head did not become whole, where its status did.
-    fn broken_response(&mut self, partial: &Partial, damage: Damage, at: Timestamp, sink: Sink<'_>) {
+    fn broken_response(&mut self, partial: &PartialHead, damage: Damage, at: Timestamp, sink: Sink<'_>) {
         let Some(status) = head::status(&partial.raw).filter(|status| *status >= 200) else { return };
-        self.speaks = Speaks::Http1;
+        self.speaks = Protocol::Http1;
         let begin = self.interim.take().map_or(partial.start, |start| *start);
-        let of = self.answer(Start { offset: begin.offset, ..partial.start }, sink).map(|(id, _)| id);
+        let of = self.answer(MessageStart { offset: begin.offset, ..partial.start }, sink).map(|(id, _)| id);
         let body = Body { framing: Framing::UntilClose, ..Body::EMPTY };
         let response = Response {
             status,
@@ -569,16 +569,16 @@ impl Conversation {
 }
 
 /// The head that the piece begins with, which is so long.
-fn head_at(piece: &mut Piece<'_>, len: usize) -> HeadSeen {
+fn head_at(piece: &mut StreamPiece<'_>, len: usize) -> HeadSeen {
     let raw = piece.bytes.get(..len).unwrap_or_default().to_vec();
-    let start = Start::from(&*piece);
+    let start = MessageStart::from(&*piece);
     piece.pass(len);
     HeadSeen { raw, start, at: piece.at, stretch: piece.stretch, end: piece.offset }
 }
 
 /// Keeps the rest of the piece until more of the head comes.
-fn hold(piece: &mut Piece<'_>, recognised: bool) -> State {
-    let partial = Partial { start: Start::from(&*piece), raw: piece.bytes.to_vec(), recognised };
+fn hold(piece: &mut StreamPiece<'_>, recognised: bool) -> StreamState {
+    let partial = PartialHead { start: MessageStart::from(&*piece), raw: piece.bytes.to_vec(), recognised };
     piece.pass(partial.raw.len());
-    State::Head(Box::new(partial))
+    StreamState::Head(Box::new(partial))
 }

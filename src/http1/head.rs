@@ -7,7 +7,7 @@ use arrayvec::ArrayVec;
 use memchr::memmem::Finder;
 
 use crate::exchange::{Framing, Malformed};
-use crate::head::{Contents, HeaderLines, Known, Names, Place, Places, split_request_line};
+use crate::head::{HeadContents, HeaderLines, KnownHeader, NameSet, LineLocation, KnownLocations, split_request_line};
 
 /// Header lines that the strict parser has room for; heads with more take the slower way.
 const FAST_LINES: usize = 64;
@@ -25,7 +25,7 @@ static BARE: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(b"\n\n"));
 
 /// Whether bytes are the beginning of a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Begin {
+pub(crate) enum StartCheck {
     Yes,
     /// So far; the first line is not whole.
     Maybe,
@@ -43,21 +43,21 @@ pub(crate) fn end(bytes: &[u8], from: usize) -> Option<usize> {
 }
 
 /// Whether `bytes` begin with an HTTP/1 request line.
-pub(super) fn request_begins(bytes: &[u8]) -> Begin {
+pub(super) fn request_begins(bytes: &[u8]) -> StartCheck {
     let method = bytes.iter().take(MAX_METHOD + 1).position(|byte| !is_token(*byte));
     match method {
-        None if bytes.len() <= MAX_METHOD => return Begin::Maybe,
+        None if bytes.len() <= MAX_METHOD => return StartCheck::Maybe,
         Some(len) if len > 0 && bytes.get(len) == Some(&b' ') => {}
-        _ => return Begin::No,
+        _ => return StartCheck::No,
     }
     let Some(line_end) = memchr::memchr(b'\n', bytes) else {
-        return if bytes.len() < super::MAX_HEAD_BYTES { Begin::Maybe } else { Begin::No };
+        return if bytes.len() < super::MAX_HEAD_BYTES { StartCheck::Maybe } else { StartCheck::No };
     };
     let line = bytes.get(..line_end).unwrap_or_default();
     let (_, target, version) = split_request_line(line.strip_suffix(b"\r").unwrap_or(line).trim_ascii_end());
     match version {
-        [b'H', b'T', b'T', b'P', b'/', b'1', b'.', minor] if minor.is_ascii_digit() && !target.is_empty() => Begin::Yes,
-        _ => Begin::No,
+        [b'H', b'T', b'T', b'P', b'/', b'1', b'.', minor] if minor.is_ascii_digit() && !target.is_empty() => StartCheck::Yes,
+        _ => StartCheck::No,
     }
 }
 
@@ -108,19 +108,19 @@ pub(super) fn is_rest_of_method(bytes: &[u8]) -> bool {
 /// believed the status all the same, as browsers do.
 ///
 /// Between version and status stands one blank (RFC 9112, 4); some servers write several, or a tab, and clients read those.
-pub(crate) fn response_begins(bytes: &[u8]) -> Begin {
+pub(crate) fn response_begins(bytes: &[u8]) -> StartCheck {
     const VERSION: &[u8] = b"HTTP/d.d";
     let fits = |(byte, pattern): (&u8, &u8)| if *pattern == b'd' { byte.is_ascii_digit() } else { byte == pattern };
     if !bytes.iter().zip(VERSION).all(fits) {
-        return Begin::No;
+        return StartCheck::No;
     }
     let after = bytes.get(VERSION.len()..).unwrap_or_default();
     let blanks = status_blanks(after);
     let digits = after.get(blanks..).unwrap_or_default().iter().take(3);
     match (digits.clone().all(u8::is_ascii_digit), digits.len()) {
-        (true, 3) if (1..=MAX_STATUS_BLANKS).contains(&blanks) => Begin::Yes,
-        (true, len) if blanks <= MAX_STATUS_BLANKS && (blanks > 0 || len == 0) && len < 3 => Begin::Maybe,
-        _ => Begin::No,
+        (true, 3) if (1..=MAX_STATUS_BLANKS).contains(&blanks) => StartCheck::Yes,
+        (true, len) if blanks <= MAX_STATUS_BLANKS && (blanks > 0 || len == 0) && len < 3 => StartCheck::Maybe,
+        _ => StartCheck::No,
     }
 }
 
@@ -162,63 +162,63 @@ pub(super) struct RequestFacts {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct ResponseFacts {
     pub(super) status: u16,
-    fields: Fields,
+    fields: FramingFields,
 }
 
 /// What a head says.
-pub(super) enum Facts {
-    Request(RequestFacts, Contents),
+pub(super) enum HeadFacts {
+    Request(RequestFacts, HeadContents),
     Response(ResponseFacts),
 }
 
 /// Reads the head that `bytes` begin with, and says how long it is. `None` where it is not whole, or not as RFC 9112 asks:
 /// then [`end`] finds where it ends, and [`any`] makes the best of it.
-pub(super) fn plain(bytes: &[u8], is_request: bool) -> Option<(usize, Facts)> {
-    let mut fields = Fields::default();
+pub(super) fn plain(bytes: &[u8], is_request: bool) -> Option<(usize, HeadFacts)> {
+    let mut fields = FramingFields::default();
     if is_request {
         let (len, contents) = strict_request(bytes, &mut fields)?;
-        Some((len, Facts::Request(request_facts(bytes, fields, None), contents)))
+        Some((len, HeadFacts::Request(request_facts(bytes, fields, None), contents)))
     } else {
         let status = status(bytes)?;
         let len = strict_response(bytes, &mut fields)?;
-        Some((len, Facts::Response(ResponseFacts { status, fields })))
+        Some((len, HeadFacts::Response(ResponseFacts { status, fields })))
     }
 }
 
 /// Makes the best of a whole head; `None` where it is a response's without a status line.
-pub(super) fn any(raw: &[u8], is_request: bool) -> Option<Facts> {
+pub(super) fn any(raw: &[u8], is_request: bool) -> Option<HeadFacts> {
     if is_request {
         let (facts, contents) = request(raw);
-        return Some(Facts::Request(facts, contents));
+        return Some(HeadFacts::Request(facts, contents));
     }
-    response(raw).map(Facts::Response)
+    response(raw).map(HeadFacts::Response)
 }
 
 /// Reads a whole request head whose first line is known to be a request line.
-pub(super) fn request(raw: &[u8]) -> (RequestFacts, Contents) {
-    let mut fields = Fields::default();
+pub(super) fn request(raw: &[u8]) -> (RequestFacts, HeadContents) {
+    let mut fields = FramingFields::default();
     if let Some((_, contents)) = strict_request(raw, &mut fields) {
         return (request_facts(raw, fields, None), contents);
     }
-    fields = Fields::default();
+    fields = FramingFields::default();
     let malformed = lenient(raw, &mut fields).or_else(|| bad_request_line(raw));
-    (request_facts(raw, fields, malformed), Contents::UNREAD)
+    (request_facts(raw, fields, malformed), HeadContents::UNREAD)
 }
 
-fn request_facts(raw: &[u8], fields: Fields, malformed: Option<Malformed>) -> RequestFacts {
+fn request_facts(raw: &[u8], fields: FramingFields, malformed: Option<Malformed>) -> RequestFacts {
     let method = method(raw);
     // RFC 9112, 6.3: Transfer-Encoding overrides Content-Length; a server has to refuse what is unclear.
     let (framing, unclear) = match (fields.coding, fields.length) {
         _ if method == Method::Connect => (Framing::None, None),
-        (Coding::Chunked, Length::Absent) => {
+        (TransferCoding::Chunked, ContentLength::Absent) => {
             (Framing::Chunked, fields.codings_unclear.then_some(Malformed::UnclearTransferEncoding))
         }
-        (Coding::Chunked, _) => (Framing::Chunked, Some(Malformed::LengthAndTransferEncoding)),
-        (Coding::Other, _) => (Framing::None, Some(Malformed::BadTransferEncoding)),
-        (Coding::Absent, Length::Absent | Length::One(0)) => (Framing::None, None),
-        (Coding::Absent, Length::One(length)) => (Framing::Length(length), None),
-        (Coding::Absent, Length::Conflicting(first)) => (Framing::Length(first), Some(Malformed::ConflictingLengths)),
-        (Coding::Absent, Length::Bad) => (Framing::None, Some(Malformed::BadLength)),
+        (TransferCoding::Chunked, _) => (Framing::Chunked, Some(Malformed::LengthAndTransferEncoding)),
+        (TransferCoding::Other, _) => (Framing::None, Some(Malformed::BadTransferEncoding)),
+        (TransferCoding::Absent, ContentLength::Absent | ContentLength::One(0)) => (Framing::None, None),
+        (TransferCoding::Absent, ContentLength::One(length)) => (Framing::Length(length), None),
+        (TransferCoding::Absent, ContentLength::Conflicting(first)) => (Framing::Length(first), Some(Malformed::ConflictingLengths)),
+        (TransferCoding::Absent, ContentLength::Bad) => (Framing::None, Some(Malformed::BadLength)),
     };
     RequestFacts { method, framing, malformed: unclear.or(malformed), expects: fields.expects }
 }
@@ -226,9 +226,9 @@ fn request_facts(raw: &[u8], fields: Fields, malformed: Option<Malformed>) -> Re
 /// Reads a whole response head; `None` where its status line is none.
 pub(super) fn response(raw: &[u8]) -> Option<ResponseFacts> {
     let status = status(raw)?;
-    let mut fields = Fields::default();
+    let mut fields = FramingFields::default();
     if strict_response(raw, &mut fields).is_none() {
-        fields = Fields::default();
+        fields = FramingFields::default();
         lenient(raw, &mut fields);
     }
     Some(ResponseFacts { status, fields })
@@ -236,7 +236,7 @@ pub(super) fn response(raw: &[u8]) -> Option<ResponseFacts> {
 
 /// The status in a status line, which may be all that there is of the head.
 pub(super) fn status(raw: &[u8]) -> Option<u16> {
-    if response_begins(raw) != Begin::Yes {
+    if response_begins(raw) != StartCheck::Yes {
         return None;
     }
     let after = raw.get(8..)?;
@@ -252,9 +252,9 @@ impl ResponseFacts {
             || (method == Method::Connect && (200..300).contains(&self.status));
         match (self.fields.coding, self.fields.length) {
             _ if without_body => Framing::None,
-            (Coding::Chunked, _) => Framing::Chunked,
-            (Coding::Absent, Length::One(0)) => Framing::None,
-            (Coding::Absent, Length::One(length) | Length::Conflicting(length)) => Framing::Length(length),
+            (TransferCoding::Chunked, _) => Framing::Chunked,
+            (TransferCoding::Absent, ContentLength::One(0)) => Framing::None,
+            (TransferCoding::Absent, ContentLength::One(length) | ContentLength::Conflicting(length)) => Framing::Length(length),
             _ => Framing::UntilClose,
         }
     }
@@ -262,9 +262,9 @@ impl ResponseFacts {
 
 /// What the header lines say of the body.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Fields {
-    pub(super) length: Length,
-    pub(super) coding: Coding,
+pub(super) struct FramingFields {
+    pub(super) length: ContentLength,
+    pub(super) coding: TransferCoding,
     expects: bool,
     has_coding: bool,
     /// Whether codings are named in several lines, in a folded one, or `chunked` twice: not all servers read that alike.
@@ -272,7 +272,7 @@ pub(super) struct Fields {
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) enum Length {
+pub(super) enum ContentLength {
     #[default]
     Absent,
     One(u64),
@@ -282,7 +282,7 @@ pub(super) enum Length {
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) enum Coding {
+pub(super) enum TransferCoding {
     #[default]
     Absent,
     /// The last coding is `chunked`.
@@ -290,18 +290,18 @@ pub(super) enum Coding {
     Other,
 }
 
-impl Fields {
+impl FramingFields {
     pub(super) fn note(&mut self, name: &[u8], value: &[u8]) {
-        if let Some(known) = Known::of(name) {
+        if let Some(known) = KnownHeader::of(name) {
             self.note_known(known, value);
         }
     }
 
-    pub(super) fn note_known(&mut self, name: Known, value: &[u8]) {
+    pub(super) fn note_known(&mut self, name: KnownHeader, value: &[u8]) {
         match name {
-            Known::ContentLength => self.note_length(value),
-            Known::TransferEncoding => self.note_coding(value),
-            Known::Expect => self.expects |= value.trim_ascii().eq_ignore_ascii_case(b"100-continue"),
+            KnownHeader::ContentLength => self.note_length(value),
+            KnownHeader::TransferEncoding => self.note_coding(value),
+            KnownHeader::Expect => self.expects |= value.trim_ascii().eq_ignore_ascii_case(b"100-continue"),
             _ => {}
         }
     }
@@ -313,10 +313,10 @@ impl Fields {
             let plain = !part.is_empty() && part.iter().all(u8::is_ascii_digit);
             let number = std::str::from_utf8(part).ok().filter(|_| plain).and_then(|digits| digits.parse().ok());
             self.length = match (self.length, number) {
-                (Length::Absent, Some(number)) => Length::One(number),
-                (Length::One(before), Some(number)) if before != number => Length::Conflicting(before),
+                (ContentLength::Absent, Some(number)) => ContentLength::One(number),
+                (ContentLength::One(before), Some(number)) if before != number => ContentLength::Conflicting(before),
                 (same, Some(_)) => same,
-                (_, None) => Length::Bad,
+                (_, None) => ContentLength::Bad,
             };
         }
     }
@@ -328,23 +328,23 @@ impl Fields {
         self.has_coding = true;
         let last = value.rsplit(|byte| *byte == b',').next().unwrap_or_default().trim_ascii();
         self.coding = match last {
-            coding if coding.eq_ignore_ascii_case(b"chunked") => Coding::Chunked,
+            coding if coding.eq_ignore_ascii_case(b"chunked") => TransferCoding::Chunked,
             // `identity` was a coding in RFC 2616 and meant none.
-            coding if coding.eq_ignore_ascii_case(b"identity") && self.coding == Coding::Absent => Coding::Absent,
-            _ => Coding::Other,
+            coding if coding.eq_ignore_ascii_case(b"identity") && self.coding == TransferCoding::Absent => TransferCoding::Absent,
+            _ => TransferCoding::Other,
         };
     }
 }
 
 /// The length of the head that `bytes` begin with, and what is in it; `None` where it is not whole, not as RFC 9112 asks,
 /// or has more lines than there is room for.
-fn strict_request(bytes: &[u8], fields: &mut Fields) -> Option<(usize, Contents)> {
+fn strict_request(bytes: &[u8], fields: &mut FramingFields) -> Option<(usize, HeadContents)> {
     let mut lines = [const { MaybeUninit::uninit() }; FAST_LINES];
     let mut request = httparse::Request::new(&mut []);
     let Ok(httparse::Status::Complete(len)) = request.parse_with_uninit_headers(bytes, &mut lines) else { return None };
     let raw = bytes.get(..len)?;
     let start_of = |part: &[u8]| offset(raw, part);
-    let mut names = Names::default();
+    let mut names = NameSet::default();
     let mut places = ArrayVec::<_, FAST_LINES>::new();
     // The next line begins where one ends; after the last one comes the empty line.
     let empty = raw.len().checked_sub(if raw.ends_with(b"\r\n") { 2 } else { 1 })?;
@@ -352,13 +352,13 @@ fn strict_request(bytes: &[u8], fields: &mut Fields) -> Option<(usize, Contents)
     for (line, end) in request.headers.iter().zip(starts.chain([u32::try_from(empty).ok()])) {
         let name = line.name.as_bytes();
         names.add(name);
-        if let Some(known) = Known::of(name) {
+        if let Some(known) = KnownHeader::of(name) {
             fields.note_known(known, line.value);
             let start = start_of(name)?;
             // An empty value stands behind the colon, whatever blanks follow it.
             let value = if line.value.is_empty() { start + length(name)? + 1 } else { start_of(line.value)? };
             let value_end = value + length(line.value)?;
-            places.push(Place { known, start, value, value_end, end: end? });
+            places.push(LineLocation { known, start, value, value_end, end: end? });
         }
     }
     let (method, path) = (request.method?.as_bytes(), request.path?.as_bytes());
@@ -366,7 +366,7 @@ fn strict_request(bytes: &[u8], fields: &mut Fields) -> Option<(usize, Contents)
         return None;
     }
     let (method, target) = (length(method)?, start_of(path)? + length(path)?);
-    Some((len, Contents::of_request(names, Places { method, target, lines: places.as_slice().into() })))
+    Some((len, HeadContents::of_request(names, KnownLocations { method, target, lines: places.as_slice().into() })))
 }
 
 fn length(part: &[u8]) -> Option<u32> {
@@ -379,7 +379,7 @@ fn offset(raw: &[u8], part: &[u8]) -> Option<u32> {
 }
 
 /// The length of the head that `bytes` begin with; `None` as above.
-fn strict_response(bytes: &[u8], fields: &mut Fields) -> Option<usize> {
+fn strict_response(bytes: &[u8], fields: &mut FramingFields) -> Option<usize> {
     let mut lines = [const { MaybeUninit::uninit() }; FAST_LINES];
     let mut response = httparse::Response::new(&mut []);
     let parsed = httparse::ParserConfig::default().parse_response_with_uninit_headers(&mut response, bytes, &mut lines);
@@ -390,12 +390,12 @@ fn strict_response(bytes: &[u8], fields: &mut Fields) -> Option<usize> {
 
 /// Reads header lines that the strict parser refuses: folded ones, too many, blanks before the colon, odd bytes.
 /// Returns what makes the head malformed, if anything does.
-fn lenient(raw: &[u8], fields: &mut Fields) -> Option<Malformed> {
+fn lenient(raw: &[u8], fields: &mut FramingFields) -> Option<Malformed> {
     let mut malformed = has_bare_cr(raw).then_some(Malformed::BareCr);
     for (count, line) in HeaderLines::of(raw).enumerate() {
         fields.note(line.name, line.value);
         let is_folded = raw.get(line.span()).is_some_and(|line| line.trim_ascii_end().contains(&b'\n'));
-        fields.codings_unclear |= is_folded && Known::of(line.name) == Some(Known::TransferEncoding);
+        fields.codings_unclear |= is_folded && KnownHeader::of(line.name) == Some(KnownHeader::TransferEncoding);
         let complaint = if count >= super::MAX_HEADER_LINES {
             Some(Malformed::HeadTooLarge)
         } else if !line.has_colon() || line.value.iter().any(|byte| matches!(byte, 0 | 0x7f)) {

@@ -5,13 +5,13 @@
 
 use bytes::Bytes;
 
-use super::head::{self, Begin, Method};
-use super::{BodyReader, Fed, Hashed, MAX_HEAD_BYTES, MAX_KEPT_BODY};
+use super::head::{self, StartCheck, Method};
+use super::{BodyReader, BodyProgress, HashTiming, MAX_HEAD_BYTES, MAX_KEPT_BODY};
 use crate::exchange::{Body, Framing, Head, Malformed};
 
 /// A request from its bytes.
 pub(crate) fn read_request(bytes: &[u8]) -> Result<(Head, Body), Malformed> {
-    if head::request_begins(bytes) != Begin::Yes {
+    if head::request_begins(bytes) != StartCheck::Yes {
         return Err(Malformed::RequestLine);
     }
     let (raw, rest) = split(bytes)?;
@@ -68,9 +68,9 @@ fn content(bytes: &[u8], framing: Framing) -> Body {
 
 /// RFC 9112, 7.1; what stands behind the last chunk and is no line end makes it unclear where the body ends.
 fn chunked(bytes: &[u8]) -> Result<Body, Malformed> {
-    let mut reader = BodyReader::with(Framing::Chunked, Hashed::Never, Some(MAX_KEPT_BODY));
+    let mut reader = BodyReader::with(Framing::Chunked, HashTiming::Never, Some(MAX_KEPT_BODY));
     match reader.feed(bytes) {
-        Fed::Ended(end) if bytes.get(end..).is_some_and(|rest| rest.trim_ascii().is_empty()) => Ok(reader.finish()),
+        BodyProgress::Ended(end) if bytes.get(end..).is_some_and(|rest| rest.trim_ascii().is_empty()) => Ok(reader.finish()),
         _ => Err(Malformed::BadChunk),
     }
 }

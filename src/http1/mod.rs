@@ -17,11 +17,11 @@ mod stream;
 use crate::decode::Endpoint;
 use crate::exchange::{Event, Timestamp};
 use crate::flow::{Chunk, Side, Slab, Slot};
-pub(crate) use answer::{AnswerError, AnswerHead, Asked, read as read_answer};
-pub(crate) use body::{BodyReader, Fed, Hashed};
-pub(crate) use content::Content;
+pub(crate) use answer::{ResponseHeadError, StrictResponseHead, RequestContext, read as read_answer};
+pub(crate) use body::{BodyReader, BodyProgress, HashTiming};
+pub(crate) use content::ContentKind;
 use conversation::Conversation;
-pub(crate) use head::{Begin, end as head_end, response_begins};
+pub(crate) use head::{StartCheck, end as head_end, response_begins};
 pub(crate) use message::{read_request, read_response};
 
 /// Longest head that is parsed, in bytes. A longer one is malformed, and what follows it is looked for anew.
@@ -33,7 +33,7 @@ pub const MAX_KEPT_BODY: usize = 64 << 20;
 
 /// What to do with the bytes of a body.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Interest {
+pub enum BodyPolicy {
     /// Count them.
     #[default]
     Count,
@@ -46,13 +46,13 @@ pub enum Interest {
     Read(u16),
 }
 
-impl Interest {
+impl BodyPolicy {
     /// When they are hashed.
-    pub(crate) const fn hashes(self) -> Hashed {
+    pub(crate) const fn hashes(self) -> HashTiming {
         match self {
-            Self::Count => Hashed::Never,
-            Self::Hash | Self::Keep => Hashed::Always,
-            Self::Read(_) => Hashed::Unkept,
+            Self::Count => HashTiming::Never,
+            Self::Hash | Self::Keep => HashTiming::Always,
+            Self::Read(_) => HashTiming::Unkept,
         }
     }
 
@@ -68,16 +68,16 @@ impl Interest {
 
 /// What to do with bodies, by direction.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Interests {
+pub struct BodyPolicies {
     /// Of requests.
-    pub request_body: Interest,
+    pub request_body: BodyPolicy,
     /// Of responses.
-    pub response_body: Interest,
+    pub response_body: BodyPolicy,
 }
 
 /// Connections by what they carried.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Stats {
+pub struct StreamStats {
     /// HTTP/1.
     pub http1: u64,
     /// TLS.
@@ -94,7 +94,7 @@ pub struct Stats {
 
 /// What a connection speaks, as far as it is known.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) enum Speaks {
+pub(crate) enum Protocol {
     /// No byte was seen yet.
     #[default]
     Nothing,
@@ -107,7 +107,7 @@ pub(crate) enum Speaks {
 
 /// What is known of a connection before it carries bytes.
 #[derive(Clone, Copy, Debug)]
-struct Opening {
+struct ConnectionStart {
     connection: crate::exchange::ConnectionId,
     ends: [Endpoint; 2],
     server: Option<(Side, bool)>,
@@ -116,27 +116,27 @@ struct Opening {
 /// Parses the streams of all connections.
 #[derive(Debug)]
 pub struct Http1 {
-    interests: Interests,
+    interests: BodyPolicies,
     /// Bytes of messages that are not whole yet that may be held, in all connections. Past it the connection that
     /// wants to hold more gives up what it holds: a body is not kept, a head is too large, the oldest requests that
     /// await their response are told to have none.
     max_held: usize,
     held: usize,
     places: Slab<Conversation>,
-    stats: Stats,
+    stats: StreamStats,
 }
 
 impl Http1 {
     /// A parser that has seen nothing yet, with the default limit of 128 MiB.
     #[must_use]
-    pub fn new(interests: Interests) -> Self {
+    pub fn new(interests: BodyPolicies) -> Self {
         Self::with_limit(interests, 128 << 20)
     }
 
     /// A parser that has seen nothing yet; it holds at most `max_held` bytes of messages that are not whole.
     #[must_use]
-    pub fn with_limit(interests: Interests, max_held: usize) -> Self {
-        Self { interests, max_held, held: 0, places: Slab::default(), stats: Stats::default() }
+    pub fn with_limit(interests: BodyPolicies, max_held: usize) -> Self {
+        Self { interests, max_held, held: 0, places: Slab::default(), stats: StreamStats::default() }
     }
 
     /// Bytes held of messages that are not whole yet.
@@ -147,7 +147,7 @@ impl Http1 {
 
     /// Connections closed so far, by what they carried.
     #[must_use]
-    pub const fn stats(&self) -> &Stats {
+    pub const fn stats(&self) -> &StreamStats {
         &self.stats
     }
 
@@ -161,7 +161,7 @@ impl Http1 {
         match chunk {
             Chunk::Opened { slot, connection, at, ends, server } => {
                 if let Some(place) = self.places.place(slot) {
-                    *place = Conversation::new(Opening { connection, ends, server }, self.interests);
+                    *place = Conversation::new(ConnectionStart { connection, ends, server }, self.interests);
                 }
                 sink(Event::Opened { connection, at });
             }
@@ -169,7 +169,7 @@ impl Http1 {
                 let max_held = self.max_held;
                 let let_go = self.follow(slot, |conversation, others| {
                     let before = conversation.held();
-                    conversation.data(side, stream::Piece { at, stretch, offset, received, bytes }, sink);
+                    conversation.data(side, stream::StreamPiece { at, stretch, offset, received, bytes }, sink);
                     let after = conversation.held();
                     let too_much = after > before && others + after > max_held;
                     if too_much {
@@ -204,12 +204,12 @@ impl Http1 {
         self.held -= conversation.held();
         conversation.close(at, how, sink);
         match conversation.speaks() {
-            Speaks::Nothing => {}
-            Speaks::Http1 => self.stats.http1 += 1,
-            Speaks::Tls => self.stats.tls += 1,
-            Speaks::Http2 => self.stats.http2 += 1,
-            Speaks::Upgraded => self.stats.upgraded += 1,
-            Speaks::Unknown => self.stats.unknown += 1,
+            Protocol::Nothing => {}
+            Protocol::Http1 => self.stats.http1 += 1,
+            Protocol::Tls => self.stats.tls += 1,
+            Protocol::Http2 => self.stats.http2 += 1,
+            Protocol::Upgraded => self.stats.upgraded += 1,
+            Protocol::Unknown => self.stats.unknown += 1,
         }
         let connection = conversation.connection();
         sink(Event::Closed { connection, at, how });

@@ -9,7 +9,7 @@
 use std::collections::VecDeque;
 
 use super::head::Method;
-use super::stream::Start;
+use super::stream::MessageStart;
 use crate::exchange::{ConnectionId, Damage, Event, ExchangeId, Request, Response, Timestamp};
 use crate::flow::{FALSE_STAMP, Stretch};
 
@@ -149,7 +149,7 @@ impl Pairing {
     }
 
     /// A request has begun: gives it its identity.
-    pub(super) fn ask(&mut self, method: Method, start: Start, sink: &mut dyn FnMut(Event)) -> ExchangeId {
+    pub(super) fn ask(&mut self, method: Method, start: MessageStart, sink: &mut dyn FnMut(Event)) -> ExchangeId {
         if self.reserved {
             self.reserved = false;
             if let Some(last) = self.outstanding.back_mut() {
@@ -190,7 +190,7 @@ impl Pairing {
     /// Whether a request that was lost may have been asked in one go with the one that begins here. Not if the server
     /// has sent something knowing all that was lost, nor, with a client that asks one by one, if the client had
     /// received more than was captured since.
-    fn follows_lost(&mut self, start: Start) -> bool {
+    fn follows_lost(&mut self, start: MessageStart) -> bool {
         let in_one_go = self.outstanding.back().is_some_and(|last| last.received == start.received);
         self.pipelines |= in_one_go;
         let received_more = if self.told == 0 { self.responses_missing } else { start.received > self.told };
@@ -209,7 +209,7 @@ impl Pairing {
     }
 
     /// Like [`Pairing::ask`], for a request whose head is not whole and that is being answered already.
-    pub(super) fn reserve(&mut self, method: Method, start: Start, sink: &mut dyn FnMut(Event)) {
+    pub(super) fn reserve(&mut self, method: Method, start: MessageStart, sink: &mut dyn FnMut(Event)) {
         if !self.reserved && self.outstanding.is_empty() {
             self.ask(method, start, sink);
             self.reserved = true;
@@ -249,8 +249,8 @@ impl Pairing {
 
     /// A response begins there in the server's stream: which request it answers. Requests before that one are told to have
     /// lost theirs.
-    pub(super) fn answer(&mut self, begin: Start, sink: &mut dyn FnMut(Event)) -> Option<(ExchangeId, Method)> {
-        let Start { offset, received, .. } = begin;
+    pub(super) fn answer(&mut self, begin: MessageStart, sink: &mut dyn FnMut(Event)) -> Option<(ExchangeId, Method)> {
+        let MessageStart { offset, received, .. } = begin;
         let Some(next) = self.outstanding.iter().find(|one| !one.begun) else {
             // It answers what was not captured, or not yet: from here on only numbers tell.
             self.doubt(None, Damage::Gap);

@@ -1,16 +1,16 @@
 //! One message by itself, as a recording holds it: read by the rules of streams, with nothing before or after it.
 
-use super::body::{BodyReader, Fed};
+use super::body::{BodyReader, BodyProgress};
 use super::head::{self, Method};
-use super::stream::{Found, find};
-use super::{Interest, MAX_HEAD_BYTES};
+use super::stream::{Boundary, find};
+use super::{BodyPolicy, MAX_HEAD_BYTES};
 use crate::exchange::{Body, Damage, Framing, Head, Incomplete, Malformed, RequestState};
 
 /// What a response has to know of its request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Asked(Method);
+pub(crate) struct RequestHint(Method);
 
-impl Asked {
+impl RequestHint {
     /// Nothing is known of the request.
     pub(crate) const UNKNOWN: Self = Self(Method::Other);
 
@@ -22,7 +22,7 @@ impl Asked {
 
 /// A message that stood by itself.
 #[derive(Debug)]
-pub(crate) struct Single<State> {
+pub(crate) struct StandaloneMessage<State> {
     pub(crate) head: Head,
     pub(crate) body: Body,
     pub(crate) state: State,
@@ -32,24 +32,24 @@ pub(crate) struct Single<State> {
 
 /// How a response is, besides its head and body.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Answer {
+pub(crate) struct ResponseTraits {
     pub(crate) status: u16,
     pub(crate) damage: Option<Damage>,
     pub(crate) opaque: bool,
 }
 
 /// Reads a request; `None` where there is none. One that ends early is incomplete, as a cut one is.
-pub(crate) fn request(bytes: &[u8], interest: Interest) -> Option<Single<RequestState>> {
+pub(crate) fn request(bytes: &[u8], interest: BodyPolicy) -> Option<StandaloneMessage<RequestState>> {
     let bytes = after_blank(bytes);
     let too_large = RequestState::Malformed(Malformed::HeadTooLarge);
     let len = match find(bytes, true, false) {
-        Found::Nothing | Found::Partial { recognised: false } => return None,
-        Found::Partial { recognised: true } if bytes.len() > MAX_HEAD_BYTES => return Some(broken(bytes, too_large)),
-        Found::Partial { recognised: true } => {
+        Boundary::Nothing | Boundary::Partial { recognised: false } => return None,
+        Boundary::Partial { recognised: true } if bytes.len() > MAX_HEAD_BYTES => return Some(broken(bytes, too_large)),
+        Boundary::Partial { recognised: true } => {
             return Some(broken(bytes, RequestState::Incomplete(Incomplete::Cut)));
         }
-        Found::Head(len) if len > MAX_HEAD_BYTES => return Some(broken(bytes, too_large)),
-        Found::Head(len) => len,
+        Boundary::Head(len) if len > MAX_HEAD_BYTES => return Some(broken(bytes, too_large)),
+        Boundary::Head(len) => len,
     };
     let (raw, after) = bytes.split_at_checked(len)?;
     let (facts, contents) = head::request(raw);
@@ -57,29 +57,29 @@ pub(crate) fn request(bytes: &[u8], interest: Interest) -> Option<Single<Request
     let unframed = matches!(facts.malformed, Some(Malformed::BadLength | Malformed::BadTransferEncoding));
     let (body, end) = read_body(facts.framing, interest, (raw, after));
     let state = match (end, facts.malformed) {
-        (End::Early, _) => RequestState::Incomplete(Incomplete::Cut),
+        (BodyEnd::Early, _) => RequestState::Incomplete(Incomplete::Cut),
         (_, Some(why)) => RequestState::Malformed(why),
-        (End::Bad, None) => RequestState::Malformed(Malformed::BadChunk),
-        (End::After(_), None) => RequestState::Whole,
+        (BodyEnd::Bad, None) => RequestState::Malformed(Malformed::BadChunk),
+        (BodyEnd::After(_), None) => RequestState::Whole,
     };
     let rest = if unframed { 0 } else { end.rest(after) };
-    Some(Single { head: Head::with_contents(raw.to_vec(), contents), body, state, rest })
+    Some(StandaloneMessage { head: Head::with_contents(raw.to_vec(), contents), body, state, rest })
 }
 
 /// Reads the final response to a request, passing over interim ones; `None` where there is none.
-pub(crate) fn response(bytes: &[u8], asked: Asked, interest: Interest) -> Option<Single<Answer>> {
+pub(crate) fn response(bytes: &[u8], asked: RequestHint, interest: BodyPolicy) -> Option<StandaloneMessage<ResponseTraits>> {
     let mut bytes = after_blank(bytes);
     loop {
         let len = match find(bytes, false, false) {
-            Found::Head(len) if len <= MAX_HEAD_BYTES => len,
-            Found::Head(_) | Found::Partial { .. } => {
+            Boundary::Head(len) if len <= MAX_HEAD_BYTES => len,
+            Boundary::Head(_) | Boundary::Partial { .. } => {
                 let status = head::status(bytes).filter(|status| *status >= 200)?;
                 let damage = if bytes.len() > MAX_HEAD_BYTES { Damage::Malformed } else { Damage::Cut };
-                let mut single = broken(bytes, Answer { status, damage: Some(damage), opaque: false });
+                let mut single = broken(bytes, ResponseTraits { status, damage: Some(damage), opaque: false });
                 single.body.framing = Framing::UntilClose;
                 return Some(single);
             }
-            Found::Nothing => return None,
+            Boundary::Nothing => return None,
         };
         let (raw, after) = bytes.split_at_checked(len)?;
         let facts = head::response(raw)?;
@@ -90,18 +90,18 @@ pub(crate) fn response(bytes: &[u8], asked: Asked, interest: Interest) -> Option
         let status = facts.status;
         let (body, end) = read_body(facts.framing(asked.0), interest, (raw, after));
         let damage = match end {
-            End::Early => Some(Damage::Cut),
-            End::Bad => Some(Damage::Malformed),
-            End::After(_) => None,
+            BodyEnd::Early => Some(Damage::Cut),
+            BodyEnd::Bad => Some(Damage::Malformed),
+            BodyEnd::After(_) => None,
         };
         let opaque = is_opaque(status, asked);
         let rest = if opaque { 0 } else { end.rest(after) };
-        return Some(Single { head: Head::new(raw.to_vec()), body, state: Answer { status, damage, opaque }, rest });
+        return Some(StandaloneMessage { head: Head::new(raw.to_vec()), body, state: ResponseTraits { status, damage, opaque }, rest });
     }
 }
 
 /// Whether the connection speaks something else after a response of this status.
-pub(crate) fn is_opaque(status: u16, asked: Asked) -> bool {
+pub(crate) fn is_opaque(status: u16, asked: RequestHint) -> bool {
     status == 101 || (asked.0 == Method::Connect && (200..300).contains(&status))
 }
 
@@ -109,7 +109,7 @@ pub(crate) fn is_opaque(status: u16, asked: Asked) -> bool {
 pub(crate) fn request_head(head: &Head) -> Option<(Framing, Option<Malformed>)> {
     let raw = head.as_bytes();
     match find(raw, true, false) {
-        Found::Head(len) if len == raw.len() && len <= MAX_HEAD_BYTES => {
+        Boundary::Head(len) if len == raw.len() && len <= MAX_HEAD_BYTES => {
             let (facts, _) = head::request(raw);
             Some((facts.framing, facts.malformed))
         }
@@ -123,21 +123,21 @@ pub(crate) fn status(head: &Head) -> Option<u16> {
 }
 
 /// How the body after this response head is framed.
-pub(crate) fn response_framing(head: &Head, asked: Asked) -> Framing {
+pub(crate) fn response_framing(head: &Head, asked: RequestHint) -> Framing {
     let raw = head.as_bytes();
     let whole = head::end(raw, 0).and_then(|_| head::response(raw));
     whole.map_or(Framing::UntilClose, |facts| facts.framing(asked.0))
 }
 
 /// A message whose head is not whole, or too long to be read.
-fn broken<State>(bytes: &[u8], state: State) -> Single<State> {
+fn broken<State>(bytes: &[u8], state: State) -> StandaloneMessage<State> {
     let raw = bytes.get(..bytes.len().min(MAX_HEAD_BYTES)).unwrap_or_default().to_vec();
-    Single { head: Head::new(raw), body: Body::EMPTY, state, rest: 0 }
+    StandaloneMessage { head: Head::new(raw), body: Body::EMPTY, state, rest: 0 }
 }
 
 /// How a body ended.
 #[derive(Clone, Copy, Debug)]
-enum End {
+enum BodyEnd {
     /// After this many bytes.
     After(usize),
     /// Before its framing says so.
@@ -146,7 +146,7 @@ enum End {
     Bad,
 }
 
-impl End {
+impl BodyEnd {
     /// Bytes after the body; blank lines are not counted, for some recorders add one.
     fn rest(self, bytes: &[u8]) -> usize {
         match self {
@@ -156,16 +156,16 @@ impl End {
     }
 }
 
-fn read_body(framing: Framing, interest: Interest, (head, bytes): (&[u8], &[u8])) -> (Body, End) {
+fn read_body(framing: Framing, interest: BodyPolicy, (head, bytes): (&[u8], &[u8])) -> (Body, BodyEnd) {
     let mut reader = BodyReader::new(framing, interest, head);
     let end = match reader.feed(bytes) {
-        Fed::Ended(len) => End::After(len),
-        Fed::All if reader.is_until_close() => End::After(bytes.len()),
-        Fed::All => {
+        BodyProgress::Ended(len) => BodyEnd::After(len),
+        BodyProgress::All if reader.is_until_close() => BodyEnd::After(bytes.len()),
+        BodyProgress::All => {
             reader.damage();
-            End::Early
+            BodyEnd::Early
         }
-        Fed::Bad => End::Bad,
+        BodyProgress::Bad => BodyEnd::Bad,
     };
     (reader.finish(), end)
 }
@@ -182,7 +182,7 @@ mod tests {
 
     #[track_caller]
     fn check_request(bytes: &[u8], state: RequestState, content: &[u8], rest: usize) {
-        let single = request(bytes, Interest::Keep).unwrap();
+        let single = request(bytes, BodyPolicy::Keep).unwrap();
         let found = single.body.content().unwrap_or_default();
         assert_eq!((single.state, &*found, single.rest), (state, content, rest));
     }
@@ -208,14 +208,14 @@ mod tests {
             b"",
             0,
         );
-        assert!(request(b"HTTP/1.1 200 OK\r\n\r\n", Interest::Keep).is_none());
-        assert!(request(b"", Interest::Keep).is_none());
+        assert!(request(b"HTTP/1.1 200 OK\r\n\r\n", BodyPolicy::Keep).is_none());
+        assert!(request(b"", BodyPolicy::Keep).is_none());
     }
 
     #[track_caller]
     fn check_response(bytes: &[u8], asked: &[u8], status: u16, damage: Option<Damage>, len: u64) {
-        let asked = Asked::by(&Head::new(asked.to_vec()));
-        let single = response(bytes, asked, Interest::Keep).unwrap();
+        let asked = RequestHint::by(&Head::new(asked.to_vec()));
+        let single = response(bytes, asked, BodyPolicy::Keep).unwrap();
         assert_eq!((single.state.status, single.state.damage, single.body.len), (status, damage, len));
     }
 
@@ -227,7 +227,7 @@ mod tests {
         check_response(b"HTTP/1.1 200 OK\r\n\r\nabc", b"GET / ", 200, None, 3);
         check_response(b"HTTP/1.1 100 \r\n\r\nHTTP/1.1 204 X\r\n\r\n", b"PUT / ", 204, None, 0);
         check_response(b"HTTP/1.1 502 Bad", b"GET / ", 502, Some(Damage::Cut), 0);
-        assert!(response(b"HTTP/1.1 100 Continue\r\n\r\n", Asked::UNKNOWN, Interest::Keep).is_none());
-        assert!(is_opaque(200, Asked(Method::Connect)) && is_opaque(101, Asked::UNKNOWN));
+        assert!(response(b"HTTP/1.1 100 Continue\r\n\r\n", RequestHint::UNKNOWN, BodyPolicy::Keep).is_none());
+        assert!(is_opaque(200, RequestHint(Method::Connect)) && is_opaque(101, RequestHint::UNKNOWN));
     }
 }

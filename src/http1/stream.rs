@@ -7,7 +7,7 @@ use crate::flow::Stretch;
 
 /// Bytes of a stream that came at once.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Piece<'a> {
+pub(super) struct StreamPiece<'a> {
     pub(super) at: Timestamp,
     pub(super) stretch: Stretch,
     pub(super) offset: u64,
@@ -15,7 +15,7 @@ pub(super) struct Piece<'a> {
     pub(super) bytes: &'a [u8],
 }
 
-impl Piece<'_> {
+impl StreamPiece<'_> {
     /// Moves past `len` bytes.
     pub(super) fn pass(&mut self, len: usize) {
         self.bytes = self.bytes.get(len..).unwrap_or_default();
@@ -25,7 +25,7 @@ impl Piece<'_> {
 
 /// Where a message began.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Start {
+pub(super) struct MessageStart {
     pub(super) at: Timestamp,
     pub(super) stretch: Stretch,
     /// Offset of its first byte in its own stream.
@@ -34,16 +34,16 @@ pub(super) struct Start {
     pub(super) received: u64,
 }
 
-impl From<&Piece<'_>> for Start {
-    fn from(piece: &Piece<'_>) -> Self {
+impl From<&StreamPiece<'_>> for MessageStart {
+    fn from(piece: &StreamPiece<'_>) -> Self {
         Self { at: piece.at, stretch: piece.stretch, offset: piece.offset, received: piece.received }
     }
 }
 
 /// A head that is not whole yet.
 #[derive(Debug)]
-pub(super) struct Partial {
-    pub(super) start: Start,
+pub(super) struct PartialHead {
+    pub(super) start: MessageStart,
     pub(super) raw: Vec<u8>,
     /// Whether its first line was whole, and is one.
     pub(super) recognised: bool,
@@ -51,24 +51,24 @@ pub(super) struct Partial {
 
 /// A message whose body is being read.
 #[derive(Debug)]
-pub(super) struct Message {
-    pub(super) start: Start,
+pub(super) struct MessageInBody {
+    pub(super) start: MessageStart,
     pub(super) last_byte: Timestamp,
     /// Which stretch of the capture's clock that is of.
     pub(super) last_stretch: Stretch,
     pub(super) head: Head,
     pub(super) body: BodyReader,
-    pub(super) about: About,
+    pub(super) about: MessageKind,
 }
 
 /// What is particular to requests and to responses.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum About {
+pub(super) enum MessageKind {
     Request { id: ExchangeId, malformed: Option<Malformed>, incomplete: Option<Incomplete>, expects: bool },
     Response { status: u16, of: Option<ExchangeId>, damage: Option<Damage>, opaque: bool },
 }
 
-impl About {
+impl MessageKind {
     /// Notes that bytes are missing; the first reason stands.
     pub(super) const fn damage(&mut self, request: Incomplete, response: Damage) {
         match self {
@@ -95,26 +95,26 @@ impl About {
 
 /// Where a stream is.
 #[derive(Debug, Default)]
-pub(super) enum State {
+pub(super) enum StreamState {
     /// A message may begin.
     #[default]
     Between,
     /// Inside a head.
-    Head(Box<Partial>),
+    Head(Box<PartialHead>),
     /// Inside a body.
-    Body(Box<Message>),
+    Body(Box<MessageInBody>),
     /// Where a message begins is not known: looked for at the beginning of each piece.
     Lost,
     /// Another protocol.
     Opaque,
 }
 
-impl State {
+impl StreamState {
     /// Bytes held of a message that is not whole yet.
     pub(super) fn held(&self) -> usize {
         match self {
-            Self::Head(partial) => size_of::<Partial>() + partial.raw.capacity(),
-            Self::Body(message) => size_of::<Message>() + message.head.held() + message.body.held(),
+            Self::Head(partial) => size_of::<PartialHead>() + partial.raw.capacity(),
+            Self::Body(message) => size_of::<MessageInBody>() + message.head.held() + message.body.held(),
             Self::Between | Self::Lost | Self::Opaque => 0,
         }
     }
@@ -194,7 +194,7 @@ fn begins(bytes: &[u8], magic: &[u8]) -> bool {
 }
 
 /// What stands at a place where a message may begin.
-pub(super) enum Found {
+pub(super) enum Boundary {
     /// A whole head of this many bytes.
     Head(usize),
     /// A head that goes on.
@@ -205,17 +205,17 @@ pub(super) enum Found {
 
 /// Looks for a message at the beginning of `bytes`. Where the place is only guessed (`lost`), an unfinished first
 /// line has to look like one that is in use.
-pub(super) fn find(bytes: &[u8], is_request: bool, lost: bool) -> Found {
+pub(super) fn find(bytes: &[u8], is_request: bool, lost: bool) -> Boundary {
     let begin = if is_request { head::request_begins(bytes) } else { head::response_begins(bytes) };
     match begin {
         // Never to be passed off as a request that was whole.
-        head::Begin::Yes if lost && is_request && head::is_rest_of_method(bytes) => Found::Nothing,
-        head::Begin::Yes => match head::end(bytes, 0) {
-            Some(len) => Found::Head(len),
-            None => Found::Partial { recognised: true },
+        head::StartCheck::Yes if lost && is_request && head::is_rest_of_method(bytes) => Boundary::Nothing,
+        head::StartCheck::Yes => match head::end(bytes, 0) {
+            Some(len) => Boundary::Head(len),
+            None => Boundary::Partial { recognised: true },
         },
-        head::Begin::Maybe if lost && is_request && !head::has_known_method(bytes) => Found::Nothing,
-        head::Begin::Maybe => Found::Partial { recognised: false },
-        head::Begin::No => Found::Nothing,
+        head::StartCheck::Maybe if lost && is_request && !head::has_known_method(bytes) => Boundary::Nothing,
+        head::StartCheck::Maybe => Boundary::Partial { recognised: false },
+        head::StartCheck::No => Boundary::Nothing,
     }
 }

@@ -16,7 +16,7 @@ const MAX_AHEAD_BYTES: usize = 32 << 20;
 
 /// What one record holds.
 #[derive(Debug)]
-pub(super) struct Entry {
+pub(super) struct ReorderEntry {
     /// A request: told when its time has come.
     pub(super) request: Option<Box<Request>>,
     /// What is told at the record's place, after the request.
@@ -29,8 +29,8 @@ pub(super) struct Entry {
 ///
 /// Invariant: `first` is the number of the first entry; `asked` holds the numbers of entries whose request is not told.
 #[derive(Debug)]
-pub(super) struct Ahead {
-    entries: VecDeque<(Entry, usize)>,
+pub(super) struct RecordReorder {
+    entries: VecDeque<(ReorderEntry, usize)>,
     first: u64,
     asked: BinaryHeap<Reverse<(Timestamp, u64)>>,
     /// Exchanges of which the end is still to be told.
@@ -39,7 +39,7 @@ pub(super) struct Ahead {
     most: usize,
 }
 
-impl Default for Ahead {
+impl Default for RecordReorder {
     fn default() -> Self {
         Self {
             entries: VecDeque::new(),
@@ -52,7 +52,7 @@ impl Default for Ahead {
     }
 }
 
-impl Ahead {
+impl RecordReorder {
     /// Looks ahead `bytes` bytes of messages at most.
     pub(super) fn set_most(&mut self, bytes: usize) {
         self.most = bytes.min(MAX_AHEAD_BYTES);
@@ -69,7 +69,7 @@ impl Ahead {
     }
 
     /// Adds a record.
-    pub(super) fn push(&mut self, entry: Entry) {
+    pub(super) fn push(&mut self, entry: ReorderEntry) {
         if let Some(request) = &entry.request {
             let number = self.first + self.entries.len() as u64;
             self.asked.push(Reverse((request.last_byte, number)));
@@ -110,7 +110,7 @@ impl Ahead {
     }
 }
 
-impl Entry {
+impl ReorderEntry {
     /// What it holds in memory, roughly.
     fn weight(&self) -> usize {
         let wire = |body: &crate::exchange::Body| body.wire.as_ref().map_or(0, bytes::Bytes::len);
@@ -131,16 +131,16 @@ mod tests {
     use crate::exchange::{ConnectionId, Damage};
     use crate::report::inspect::tests::request;
 
-    fn entry(n: u32, asked: u64, ended: u64) -> Entry {
+    fn entry(n: u32, asked: u64, ended: u64) -> ReorderEntry {
         let mut request = request(n, "GET / HTTP/1.1\r\n\r\n");
         request.last_byte = Timestamp::from_nanos(asked);
         let of = request.id;
         let end = Some(Event::Damaged { of, why: Damage::Gap });
-        Entry { request: Some(request), end, at: Timestamp::from_nanos(ended) }
+        ReorderEntry { request: Some(request), end, at: Timestamp::from_nanos(ended) }
     }
 
-    fn told(entries: Vec<Entry>) -> Vec<String> {
-        let mut ahead = Ahead::default();
+    fn told(entries: Vec<ReorderEntry>) -> Vec<String> {
+        let mut ahead = RecordReorder::default();
         for entry in entries {
             ahead.push(entry);
         }

@@ -14,7 +14,7 @@ pub const MAX_WAITING_BYTES: u64 = 128 << 20;
 
 /// A request, and its response or why there is none.
 #[derive(Debug)]
-pub struct Exchange {
+pub struct JoinedExchange {
     /// The request.
     pub request: Box<Request>,
     /// Its final response.
@@ -25,7 +25,7 @@ pub struct Exchange {
 ///
 /// Invariant: `waiting` and `places` hold the same requests, and `bytes` is the sum of their sizes.
 #[derive(Debug, Default)]
-pub struct Exchanges {
+pub struct ExchangeJoin {
     waiting: BTreeMap<u64, Box<Request>>,
     places: HashMap<ExchangeId, u64, foldhash::fast::RandomState>,
     next: u64,
@@ -33,14 +33,14 @@ pub struct Exchanges {
     given_up: u64,
 }
 
-impl Exchanges {
+impl ExchangeJoin {
     /// An empty join that goes on counting what was given up from here.
     pub(super) fn after(given_up: u64) -> Self {
         Self { given_up, ..Self::default() }
     }
 
     /// Takes one event and hands on the exchanges that it ends: mostly none or one.
-    pub fn take(&mut self, event: Event, mut ended: impl FnMut(Exchange)) {
+    pub fn take(&mut self, event: Event, mut ended: impl FnMut(JoinedExchange)) {
         match event {
             Event::Request(request) => self.wait(request, &mut ended),
             Event::Response { of, response } => self.end(of, Ok(response), &mut ended),
@@ -50,8 +50,8 @@ impl Exchanges {
     }
 
     /// Hands on what still waits, oldest first: the events ended before their time.
-    pub fn finish(self, ended: impl FnMut(Exchange)) {
-        let lone = |request| Exchange { request, response: Err(Damage::NoResponse) };
+    pub fn finish(self, ended: impl FnMut(JoinedExchange)) {
+        let lone = |request| JoinedExchange { request, response: Err(Damage::NoResponse) };
         self.waiting.into_values().map(lone).for_each(ended);
     }
 
@@ -61,7 +61,7 @@ impl Exchanges {
         self.given_up
     }
 
-    fn wait(&mut self, request: Box<Request>, ended: &mut impl FnMut(Exchange)) {
+    fn wait(&mut self, request: Box<Request>, ended: &mut impl FnMut(JoinedExchange)) {
         let place = self.next;
         self.next += 1;
         self.bytes += weight(&request);
@@ -79,16 +79,16 @@ impl Exchanges {
         }
     }
 
-    fn end(&mut self, of: ExchangeId, response: Result<Box<Response>, Damage>, ended: &mut impl FnMut(Exchange)) {
+    fn end(&mut self, of: ExchangeId, response: Result<Box<Response>, Damage>, ended: &mut impl FnMut(JoinedExchange)) {
         if let Some(place) = self.places.remove(&of) {
             self.release(place, response, ended);
         }
     }
 
-    fn release(&mut self, place: u64, response: Result<Box<Response>, Damage>, ended: &mut impl FnMut(Exchange)) {
+    fn release(&mut self, place: u64, response: Result<Box<Response>, Damage>, ended: &mut impl FnMut(JoinedExchange)) {
         if let Some(request) = self.waiting.remove(&place) {
             self.bytes -= weight(&request);
-            ended(Exchange { request, response });
+            ended(JoinedExchange { request, response });
         }
     }
 }
@@ -115,9 +115,9 @@ mod tests {
     }
 
     fn order(events: Vec<Event>) -> Vec<(u32, Option<u16>)> {
-        let mut exchanges = Exchanges::default();
+        let mut exchanges = ExchangeJoin::default();
         let mut seen = Vec::new();
-        let mut see = |e: Exchange| seen.push((e.request.id.index, e.response.ok().map(|response| response.status)));
+        let mut see = |e: JoinedExchange| seen.push((e.request.id.index, e.response.ok().map(|response| response.status)));
         for event in events {
             exchanges.take(event, &mut see);
         }
@@ -143,7 +143,7 @@ mod tests {
 
     #[test]
     fn requests_that_wait_are_bounded_in_bytes() {
-        let mut exchanges = Exchanges::default();
+        let mut exchanges = ExchangeJoin::default();
         let mut gone = 0;
         for n in 0..140 {
             let mut large = request(n, GET);

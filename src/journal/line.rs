@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use crate::exchange::{Body, Damage, Digest, Head, RequestState, Response, Timestamp, hex, wire_text};
 
-use super::join::Exchange;
+use super::join::JoinedExchange;
 
 /// The line of `inspect --json`.
 #[derive(Debug, Serialize)]
@@ -31,19 +31,19 @@ pub struct JsonLine<'a> {
     latency_us: Option<u64>,
     state: Cow<'static, str>,
     #[serde(flatten)]
-    full: Option<Full>,
+    full: Option<FullMessages>,
 }
 
 /// What `--full` adds.
 #[derive(Debug, Serialize)]
-struct Full {
-    request: Message,
-    response: Option<Message>,
+struct FullMessages {
+    request: EncodedMessage,
+    response: Option<EncodedMessage>,
 }
 
 /// A message in full, in base64. What only a recording needs stands after it: see [`super::lines`].
 #[derive(Debug, Serialize)]
-struct Message {
+struct EncodedMessage {
     head: String,
     /// The content without transfer coding; null where it was not kept.
     body: Option<String>,
@@ -59,7 +59,7 @@ struct Message {
     untimed: bool,
 }
 
-impl Message {
+impl EncodedMessage {
     fn new(head: &Head, body: &Body, last_byte: Timestamp) -> Self {
         // A message without a body has one that is known: nothing.
         let content = body.content().or_else(|| (body.len == 0).then_some(Cow::Borrowed(&[][..])));
@@ -86,7 +86,7 @@ impl Message {
 impl<'a> JsonLine<'a> {
     /// The line of `exchange`; with the messages themselves where `full`.
     #[must_use]
-    pub fn new(exchange: &'a Exchange, full: bool) -> Self {
+    pub fn new(exchange: &'a JoinedExchange, full: bool) -> Self {
         let request = exchange.request.as_ref();
         let response = exchange.response.as_deref().ok();
         Self {
@@ -107,9 +107,9 @@ impl<'a> JsonLine<'a> {
             response_body_sha256: digest(response.and_then(|response| response.body.sha256.as_ref())),
             latency_us: latency_us(exchange),
             state: state(exchange),
-            full: full.then(|| Full {
-                request: Message::new(&request.head, &request.body, request.last_byte),
-                response: response.map(Message::of),
+            full: full.then(|| FullMessages {
+                request: EncodedMessage::new(&request.head, &request.body, request.last_byte),
+                response: response.map(EncodedMessage::of),
             }),
         }
     }
@@ -120,14 +120,14 @@ fn digest(digest: Option<&Digest>) -> Option<String> {
 }
 
 /// Last byte of the request to first byte of the response; 0 for an early response, none where it is not known.
-pub(crate) fn latency_us(exchange: &Exchange) -> Option<u64> {
+pub(crate) fn latency_us(exchange: &JoinedExchange) -> Option<u64> {
     let response = exchange.response.as_ref().ok()?;
     let took = response.latency(exchange.request.last_byte)?;
     Some(u64::try_from(took.as_micros()).unwrap_or(u64::MAX))
 }
 
 /// How whole the exchange is, in the words of the contract. Damage to the request is told first.
-pub(crate) fn state(exchange: &Exchange) -> Cow<'static, str> {
+pub(crate) fn state(exchange: &JoinedExchange) -> Cow<'static, str> {
     match (exchange.request.state, &exchange.response) {
         (RequestState::Malformed(why), _) => format!("malformed: {why}").into(),
         (RequestState::Incomplete(why), _) => format!("incomplete: {why}").into(),
@@ -151,8 +151,8 @@ mod tests {
 
     const HEAD: &str = "GET /a?b=1 HTTP/1.1\r\nHost: h\r\nX: 1\r\n\r\n";
 
-    fn exchange() -> Exchange {
-        Exchange { request: request(3, HEAD), response: Ok(response(200)) }
+    fn exchange() -> JoinedExchange {
+        JoinedExchange { request: request(3, HEAD), response: Ok(response(200)) }
     }
 
     #[test]
@@ -178,7 +178,7 @@ mod tests {
         assert_eq!(line["response"]["body"], "b2s=");
         assert_eq!(line["response"]["first_byte"], "2026-11-21T20:00:00.124750000Z");
         assert_eq!(line["response"]["last_byte"], "2026-11-21T20:00:00.125000000Z");
-        let unanswered = Exchange { response: Err(Damage::NoResponse), ..exchange() };
+        let unanswered = JoinedExchange { response: Err(Damage::NoResponse), ..exchange() };
         let line = serde_json::to_value(JsonLine::new(&unanswered, true)).unwrap();
         assert_eq!(line["response"], json!(null));
         assert!(line.as_object().unwrap().contains_key("response"));
@@ -186,7 +186,7 @@ mod tests {
 
     #[test]
     fn nothing_is_known_of_a_response_that_was_not_captured() {
-        let unanswered = Exchange { response: Err(Damage::NoResponse), ..exchange() };
+        let unanswered = JoinedExchange { response: Err(Damage::NoResponse), ..exchange() };
         let line = serde_json::to_value(JsonLine::new(&unanswered, false)).unwrap();
         for key in ["status", "response_headers", "response_body_len", "response_body_sha256", "latency_us"] {
             assert_eq!(line[key], json!(null), "{key}");
@@ -196,7 +196,7 @@ mod tests {
     #[test]
     fn states_are_told_in_the_words_of_the_contract() {
         let told = |state, response| {
-            let mut exchange = Exchange { response, ..exchange() };
+            let mut exchange = JoinedExchange { response, ..exchange() };
             exchange.request.state = state;
             super::state(&exchange).into_owned()
         };

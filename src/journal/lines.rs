@@ -14,16 +14,16 @@ use base64::prelude::BASE64_STANDARD;
 use bytes::Bytes;
 use serde::Deserialize;
 
-use crate::capture::{Input, Opened};
+use crate::capture::{Input, OpenedInput};
 use crate::exchange::{
     Body, Damage, Digest, Framing, Head, Incomplete, Malformed, Request, RequestState, Response, Timestamp,
 };
-use crate::http1::single::{self, Asked};
-use crate::http1::{Interest, Interests, MAX_HEAD_BYTES, MAX_KEPT_BODY};
+use crate::http1::single::{self, RequestHint};
+use crate::http1::{BodyPolicy, BodyPolicies, MAX_HEAD_BYTES, MAX_KEPT_BODY};
 
-use super::join::Exchange;
-use super::records::{Pieces, Step};
-use super::skipped::Skipped;
+use super::join::JoinedExchange;
+use super::records::{RecordFraming, FramingStep};
+use super::skipped::SkippedRecords;
 
 /// Longest line that is read, in bytes: both heads and bodies at their longest, in base64, and the rest. A longer one is
 /// passed over, and counted.
@@ -61,7 +61,7 @@ const DAMAGE: [Damage; 8] = [
 
 /// What is read of a line; the rest follows from it.
 #[derive(Debug, Deserialize)]
-struct Line<'a> {
+struct JsonlRecord<'a> {
     #[serde(borrow)]
     id: Cow<'a, str>,
     #[serde(borrow)]
@@ -81,13 +81,13 @@ struct Line<'a> {
     #[serde(borrow)]
     state: Cow<'a, str>,
     #[serde(borrow)]
-    request: Option<Message<'a>>,
+    request: Option<DecodedMessage<'a>>,
     #[serde(borrow)]
-    response: Option<Message<'a>>,
+    response: Option<DecodedMessage<'a>>,
 }
 
 #[derive(Debug, Deserialize)]
-struct Message<'a> {
+struct DecodedMessage<'a> {
     #[serde(borrow)]
     head: Cow<'a, str>,
     #[serde(borrow)]
@@ -104,7 +104,7 @@ struct Message<'a> {
 
 /// Why a line is no exchange.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub(super) enum LineError {
+pub(super) enum JsonlError {
     #[error("{0}")]
     Json(String),
     #[error("it has no `request`: lines are recordings only where `--full` wrote them")]
@@ -114,23 +114,23 @@ pub(super) enum LineError {
 }
 
 /// Reads a file of lines.
-pub(super) struct LinesReader {
-    pieces: Pieces,
-    interests: Interests,
-    current: Option<Exchange>,
-    skipped: Skipped,
+pub(super) struct JsonlReader {
+    pieces: RecordFraming,
+    interests: BodyPolicies,
+    current: Option<JoinedExchange>,
+    skipped: SkippedRecords,
 }
 
-impl LinesReader {
+impl JsonlReader {
     /// Reads lines of which none costs more than `memory` bytes.
-    pub(super) fn new(opened: Opened, memory: usize) -> Self {
-        let pieces = Pieces::new(opened, "line", 0, MAX_LINE_BYTES.min(memory / COST));
-        let keep = Interests { request_body: Interest::Keep, response_body: Interest::Keep };
-        Self { pieces, interests: keep, current: None, skipped: Skipped::default() }
+    pub(super) fn new(opened: OpenedInput, memory: usize) -> Self {
+        let pieces = RecordFraming::new(opened, "line", 0, MAX_LINE_BYTES.min(memory / COST));
+        let keep = BodyPolicies { request_body: BodyPolicy::Keep, response_body: BodyPolicy::Keep };
+        Self { pieces, interests: keep, current: None, skipped: SkippedRecords::default() }
     }
 
     /// What to keep of bodies from now on.
-    pub(super) const fn set_interests(&mut self, interests: Interests) {
+    pub(super) const fn set_interests(&mut self, interests: BodyPolicies) {
         self.interests = interests;
     }
 
@@ -139,13 +139,13 @@ impl LinesReader {
         self.current = None;
         loop {
             let (piece, torn) = match self.pieces.advance(find) {
-                Step::Piece(piece) => (piece, false),
-                Step::Torn(piece) => (piece, true),
-                Step::TooLong => {
+                FramingStep::Piece(piece) => (piece, false),
+                FramingStep::Torn(piece) => (piece, true),
+                FramingStep::TooLong => {
                     self.skip("it is too long", &self.pieces.limit());
                     continue;
                 }
-                Step::End => return false,
+                FramingStep::End => return false,
             };
             let bytes = self.pieces.bytes(&piece);
             if bytes.iter().all(u8::is_ascii_whitespace) {
@@ -156,7 +156,7 @@ impl LinesReader {
                     self.current = Some(exchange);
                     return true;
                 }
-                Err(LineError::Json(_)) if torn => {
+                Err(JsonlError::Json(_)) if torn => {
                     self.pieces.tell_torn();
                     return false;
                 }
@@ -171,7 +171,7 @@ impl LinesReader {
     }
 
     /// The current exchange.
-    pub(super) const fn take(&mut self) -> Option<Exchange> {
+    pub(super) const fn take(&mut self) -> Option<JoinedExchange> {
         self.current.take()
     }
 
@@ -196,7 +196,7 @@ impl LinesReader {
 }
 
 /// When the last byte of an exchange was captured.
-pub(super) fn ended(exchange: &Exchange) -> Timestamp {
+pub(super) fn ended(exchange: &JoinedExchange) -> Timestamp {
     let asked = exchange.request.last_byte;
     exchange.response.as_ref().map_or(asked, |response| response.last_byte.max(asked))
 }
@@ -208,7 +208,7 @@ fn find(bytes: &[u8], from: usize) -> Option<(usize, usize)> {
 
 /// What a file that begins like this is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Begins {
+pub(super) enum RecordingKind {
     /// With the line of an exchange, or of something else that is to be passed over.
     AsLines,
     /// With an exchange without its messages.
@@ -220,9 +220,9 @@ pub(super) enum Begins {
 }
 
 /// Whether what begins like this are lines of JSON.
-pub(super) fn begins(input: &mut Input) -> std::io::Result<Begins> {
+pub(super) fn begins(input: &mut Input) -> std::io::Result<RecordingKind> {
     if input.available().first() != Some(&b'{') {
-        return Ok(Begins::Otherwise);
+        return Ok(RecordingKind::Otherwise);
     }
     let mut searched = 0;
     let line = loop {
@@ -238,26 +238,26 @@ pub(super) fn begins(input: &mut Input) -> std::io::Result<Begins> {
     let line = line.get(..ENOUGH).unwrap_or(line);
     let has = |key: &str| memchr::memmem::find(line, key.as_bytes()).is_some();
     Ok(match (has("\"request\":"), has("\"outcome\":") || has("\"kind\":"), has("\"headers\":")) {
-        (false, true, _) => Begins::AsResults,
+        (false, true, _) => RecordingKind::AsResults,
         // A line too long to be seen whole can have them later.
-        (false, false, true) if line.len() < ENOUGH => Begins::WithoutMessages,
-        _ => Begins::AsLines,
+        (false, false, true) if line.len() < ENOUGH => RecordingKind::WithoutMessages,
+        _ => RecordingKind::AsLines,
     })
 }
 
 /// Reads a line.
-pub(super) fn read(bytes: &[u8], interests: Interests) -> Result<Exchange, LineError> {
-    let line: Line<'_> = serde_json::from_slice(bytes).map_err(|error| LineError::Json(error.to_string()))?;
+pub(super) fn read(bytes: &[u8], interests: BodyPolicies) -> Result<JoinedExchange, JsonlError> {
+    let line: JsonlRecord<'_> = serde_json::from_slice(bytes).map_err(|error| JsonlError::Json(error.to_string()))?;
     let request = request(&line, interests.request_body)?;
     let response = match &line.response {
         Some(message) => Ok(Box::new(response(&line, message, &request, interests.response_body)?)),
         None => Err(lacking(&line.state)),
     };
-    Ok(Exchange { request: Box::new(request), response })
+    Ok(JoinedExchange { request: Box::new(request), response })
 }
 
-fn request(line: &Line<'_>, interest: Interest) -> Result<Request, LineError> {
-    let message = line.request.as_ref().ok_or(LineError::NotFull)?;
+fn request(line: &JsonlRecord<'_>, interest: BodyPolicy) -> Result<Request, JsonlError> {
+    let message = line.request.as_ref().ok_or(JsonlError::NotFull)?;
     let head = Head::new(base64("request.head", &message.head)?);
     let first_byte = parsed("at", &line.at)?;
     let state = state(&line.state)?;
@@ -266,7 +266,7 @@ fn request(line: &Line<'_>, interest: Interest) -> Result<Request, LineError> {
         // Whoever wrote it may know less than is known here of what must not be replayed.
         (RequestState::Whole, Some((_, Some(why)))) => RequestState::Malformed(why),
         (RequestState::Whole, None) => {
-            return Err(LineError::Value { key: "request.head", why: "no HTTP/1 request".to_owned() });
+            return Err(JsonlError::Value { key: "request.head", why: "no HTTP/1 request".to_owned() });
         }
         _ => state,
     };
@@ -287,17 +287,17 @@ fn request(line: &Line<'_>, interest: Interest) -> Result<Request, LineError> {
 }
 
 fn response(
-    line: &Line<'_>,
-    message: &Message<'_>,
+    line: &JsonlRecord<'_>,
+    message: &DecodedMessage<'_>,
     request: &Request,
-    interest: Interest,
-) -> Result<Response, LineError> {
+    interest: BodyPolicy,
+) -> Result<Response, JsonlError> {
     let head = Head::new(base64("response.head", &message.head)?);
-    let asked = Asked::by(&request.head);
-    let missing = |key| LineError::Value { key, why: "null, and there is a response".to_owned() };
+    let asked = RequestHint::by(&request.head);
+    let missing = |key| JsonlError::Value { key, why: "null, and there is a response".to_owned() };
     let status = line.status.ok_or_else(|| missing("status"))?;
     if single::status(&head) != Some(status) {
-        return Err(LineError::Value { key: "status", why: "not that of the head".to_owned() });
+        return Err(JsonlError::Value { key: "status", why: "not that of the head".to_owned() });
     }
     let latency = Duration::from_micros(line.latency_us.unwrap_or_default());
     let first = message
@@ -328,10 +328,10 @@ fn body(
     (framing, whole): (Framing, bool),
     len: u64,
     sha256: Option<Digest>,
-    message: &Message<'_>,
+    message: &DecodedMessage<'_>,
     most: Option<usize>,
-) -> Result<Body, LineError> {
-    let wrong = |why: String| LineError::Value { key: "body", why };
+) -> Result<Body, JsonlError> {
+    let wrong = |why: String| JsonlError::Value { key: "body", why };
     let claimed = match framing {
         Framing::None => Some(0),
         Framing::Length(claimed) => Some(claimed).filter(|_| whole),
@@ -371,13 +371,13 @@ fn chunked(content: &[u8], whole: bool) -> Bytes {
 }
 
 /// What `state` says of the request.
-fn state(text: &str) -> Result<RequestState, LineError> {
+fn state(text: &str) -> Result<RequestState, JsonlError> {
     match text.split_once(": ") {
         Some(("incomplete", why)) => Ok(RequestState::Incomplete(one_of("state", &INCOMPLETE, why)?)),
         Some(("malformed", why)) => Ok(RequestState::Malformed(one_of("state", &MALFORMED, why)?)),
         Some(("response damaged", why)) => one_of("state", &DAMAGE, why).map(|_| RequestState::Whole),
         None if matches!(text, "complete" | "no-response" | "opaque") => Ok(RequestState::Whole),
-        _ => Err(LineError::Value { key: "state", why: format!("`{text}`, which is no state of an exchange") }),
+        _ => Err(JsonlError::Value { key: "state", why: format!("`{text}`, which is no state of an exchange") }),
     }
 }
 
@@ -388,7 +388,7 @@ fn lacking(state: &str) -> Damage {
 }
 
 /// The one of `all` that is displayed so.
-fn one_of<T: Copy + Display>(key: &'static str, all: &[T], text: &str) -> Result<T, LineError> {
+fn one_of<T: Copy + Display>(key: &'static str, all: &[T], text: &str) -> Result<T, JsonlError> {
     let mut shown = String::new();
     let found = all.iter().find(|one| {
         shown.clear();
@@ -396,20 +396,20 @@ fn one_of<T: Copy + Display>(key: &'static str, all: &[T], text: &str) -> Result
         write!(shown, "{one}").ok();
         shown == text
     });
-    found.copied().ok_or_else(|| LineError::Value { key, why: format!("`{text}`, which is no reason there is") })
+    found.copied().ok_or_else(|| JsonlError::Value { key, why: format!("`{text}`, which is no reason there is") })
 }
 
-fn parsed<T: FromStr<Err: Display>>(key: &'static str, text: &str) -> Result<T, LineError> {
-    text.parse().map_err(|error: T::Err| LineError::Value { key, why: format!("`{text}`: {error}") })
+fn parsed<T: FromStr<Err: Display>>(key: &'static str, text: &str) -> Result<T, JsonlError> {
+    text.parse().map_err(|error: T::Err| JsonlError::Value { key, why: format!("`{text}`: {error}") })
 }
 
-fn base64(key: &'static str, text: &str) -> Result<Vec<u8>, LineError> {
+fn base64(key: &'static str, text: &str) -> Result<Vec<u8>, JsonlError> {
     BASE64_STANDARD
         .decode(text.as_bytes())
-        .map_err(|error| LineError::Value { key, why: format!("not base64: {error}") })
+        .map_err(|error| JsonlError::Value { key, why: format!("not base64: {error}") })
 }
 
-fn digest(key: &'static str, text: Option<&str>) -> Result<Option<Digest>, LineError> {
+fn digest(key: &'static str, text: Option<&str>) -> Result<Option<Digest>, JsonlError> {
     let Some(text) = text else { return Ok(None) };
     let nibble = |byte: u8| char::from(byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
     let mut digest = Digest::default();
@@ -424,7 +424,7 @@ fn digest(key: &'static str, text: Option<&str>) -> Result<Option<Digest>, LineE
             },
             _ => false,
         });
-    if whole { Ok(Some(digest)) } else { Err(LineError::Value { key, why: "not 64 hex digits".to_owned() }) }
+    if whole { Ok(Some(digest)) } else { Err(JsonlError::Value { key, why: "not 64 hex digits".to_owned() }) }
 }
 
 #[cfg(test)]
@@ -433,15 +433,15 @@ mod tests {
     use crate::journal::line::JsonLine;
     use crate::report::inspect::tests::{request, response};
 
-    const KEEP: Interests = Interests { request_body: Interest::Keep, response_body: Interest::Keep };
+    const KEEP: BodyPolicies = BodyPolicies { request_body: BodyPolicy::Keep, response_body: BodyPolicy::Keep };
 
-    fn exchange(state: RequestState, response: Result<Box<Response>, Damage>) -> Exchange {
+    fn exchange(state: RequestState, response: Result<Box<Response>, Damage>) -> JoinedExchange {
         let mut request = request(3, "GET /a HTTP/1.1\r\nHost: h\r\n\r\n");
         request.state = state;
-        Exchange { request, response }
+        JoinedExchange { request, response }
     }
 
-    fn line(exchange: &Exchange) -> String {
+    fn line(exchange: &JoinedExchange) -> String {
         serde_json::to_string(&JsonLine::new(exchange, true)).unwrap()
     }
 

@@ -23,14 +23,14 @@ mod skipped;
 mod source;
 
 pub(crate) use gor::GorWriter;
-pub use join::{Exchange, Exchanges};
-pub use record::{RecordError, Recorded, Recorder, Rotation, Target, TargetError};
-pub use source::JournalSource;
+pub use join::{JoinedExchange, ExchangeJoin};
+pub use record::{RecordError, Recorded, Recorder, Rotation, OutputPath, OutputPathError};
+pub use source::RecordingSource;
 
-use crate::capture::{self, CaptureError, FileSource, Filter, Merged, Opened, Pieces, Source};
+use crate::capture::{self, CaptureError, FileSource, BpfFilter, Merged, OpenedInput, Pieces, Source};
 use crate::exchange::Event;
 
-use source::{Found, Reader};
+use source::{OpenedRecording, FormatReader};
 
 /// Events, one after another: what a recording holds.
 pub trait EventSource {
@@ -56,7 +56,7 @@ pub trait EventSource {
 
 /// Why a recording cannot be read at all, or not in this way.
 #[derive(Debug, thiserror::Error)]
-pub enum JournalError {
+pub enum RecordingReadError {
     /// The file cannot be opened or read, or is a capture that is wrong.
     #[error(transparent)]
     Capture(#[from] CaptureError),
@@ -94,9 +94,9 @@ pub enum JournalError {
     },
 }
 
-impl JournalError {
+impl RecordingReadError {
     /// Something that is neither a recording nor a capture, or a capture that is wrong.
-    fn other(opened: Opened) -> Self {
+    fn other(opened: OpenedInput) -> Self {
         let file = opened.name.clone();
         match FileSource::of(opened) {
             Ok(_) => Self::Mixed { journal: "what is asked for".to_owned(), capture: file },
@@ -110,7 +110,7 @@ pub enum Origin {
     /// Frames, for the capture engine.
     Frames(Box<dyn Source + Send>),
     /// A recording.
-    Events(Box<JournalSource>),
+    Events(Box<RecordingSource>),
 }
 
 impl<S: Source + Send + 'static> From<S> for Origin {
@@ -120,32 +120,32 @@ impl<S: Source + Send + 'static> From<S> for Origin {
 }
 
 /// Opens every file of `settings`, captures or recordings as their content says, and merges them by time.
-pub fn open(settings: &capture::Settings) -> Result<Origin, Vec<JournalError>> {
+pub fn open(settings: &capture::Settings) -> Result<Origin, Vec<RecordingReadError>> {
     let (mut captures, mut journals, mut errors) = (Pieces::default(), Vec::new(), Vec::new());
     let mut names = [None, None];
     // Each file has a record in memory.
     let memory = settings.max_memory.0 / 2 / settings.files.len().max(1);
     for file in &settings.files {
         let name = file.display().to_string();
-        let opened = Opened::open(file, settings).map_err(JournalError::from);
+        let opened = OpenedInput::open(file, settings).map_err(RecordingReadError::from);
         let [capture, journal] = &mut names;
-        match opened.and_then(|opened| Reader::of(opened, memory)) {
-            Ok(Found::Journal(reader)) => {
+        match opened.and_then(|opened| FormatReader::of(opened, memory)) {
+            Ok(OpenedRecording::Journal(reader)) => {
                 journal.get_or_insert(name);
                 journals.push(reader);
             }
-            Ok(Found::Other(opened)) => match FileSource::of(opened) {
+            Ok(OpenedRecording::Other(opened)) => match FileSource::of(opened) {
                 Ok(source) => {
                     capture.get_or_insert(name);
                     captures.add(source);
                 }
-                Err(error) => errors.extend(captures.leave_out(error).map(JournalError::from)),
+                Err(error) => errors.extend(captures.leave_out(error).map(RecordingReadError::from)),
             },
             Err(error) => errors.push(error),
         }
     }
     if let Some(expression) = &settings.bpf
-        && let Err(error) = Filter::new(expression)
+        && let Err(error) = BpfFilter::new(expression)
     {
         errors.push(error.into());
     }
@@ -155,7 +155,7 @@ pub fn open(settings: &capture::Settings) -> Result<Origin, Vec<JournalError>> {
         return if errors.is_empty() { Ok(frames(captures)) } else { Err(errors) };
     };
     if let Some(capture) = capture {
-        errors.push(JournalError::Mixed { capture, journal: journal.clone() });
+        errors.push(RecordingReadError::Mixed { capture, journal: journal.clone() });
     }
     events(settings, journals, journal, errors)
 }
@@ -169,16 +169,16 @@ fn frames(captures: Pieces) -> Origin {
 
 fn events(
     settings: &capture::Settings,
-    journals: Vec<Reader>,
+    journals: Vec<FormatReader>,
     journal: String,
-    mut errors: Vec<JournalError>,
-) -> Result<Origin, Vec<JournalError>> {
-    let mut source = JournalSource::of(journals);
+    mut errors: Vec<RecordingReadError>,
+) -> Result<Origin, Vec<RecordingReadError>> {
+    let mut source = RecordingSource::of(journals);
     if !settings.ports.is_empty() && source.has_gor() {
-        errors.push(JournalError::NoPorts { journal: journal.clone() });
+        errors.push(RecordingReadError::NoPorts { journal: journal.clone() });
     }
     if settings.bpf.is_some() {
-        errors.push(JournalError::NoPackets { journal });
+        errors.push(RecordingReadError::NoPackets { journal });
     }
     source.set_ports(settings.ports.clone());
     source.set_memory(settings.max_memory.0);

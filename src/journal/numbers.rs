@@ -11,25 +11,25 @@ const MAX_CONNECTIONS: usize = 1 << 18;
 
 /// What is remembered of a connection.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Known {
+pub(super) struct KnownConnection {
     connection: ConnectionId,
     exchanges: u32,
 }
 
 /// Numbers connections in the order in which they turn up.
 #[derive(Debug)]
-pub(super) struct Numbers {
-    known: Recent<u128, Known>,
+pub(super) struct ConnectionIds {
+    known: Recent<u128, KnownConnection>,
     count: u64,
 }
 
-impl Default for Numbers {
+impl Default for ConnectionIds {
     fn default() -> Self {
         Self { known: Recent::new(MAX_CONNECTIONS), count: 0 }
     }
 }
 
-impl Numbers {
+impl ConnectionIds {
     /// The connection that is told apart by these bytes.
     pub(super) fn connection(&mut self, name: &[u8]) -> ConnectionId {
         self.known(name).connection
@@ -42,11 +42,11 @@ impl Numbers {
         ExchangeId::new(known.connection, known.exchanges)
     }
 
-    fn known(&mut self, name: &[u8]) -> &mut Known {
+    fn known(&mut self, name: &[u8]) -> &mut KnownConnection {
         let key = xxh3_128(name);
         let known = self.known.get(key).copied().unwrap_or_else(|| {
             self.count += 1;
-            Known { connection: ConnectionId(self.count), exchanges: 0 }
+            KnownConnection { connection: ConnectionId(self.count), exchanges: 0 }
         });
         // Put back where it was: a look-up that fails cannot hand on its place.
         self.known.insert(key, known)

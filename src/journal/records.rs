@@ -2,12 +2,12 @@
 
 use std::ops::Range;
 
-use crate::capture::{Input, Opened};
+use crate::capture::{Input, OpenedInput};
 
-use super::skipped::Skipped;
+use super::skipped::SkippedRecords;
 
 /// Pieces of a file, one after another.
-pub(super) struct Pieces {
+pub(super) struct RecordFraming {
     name: String,
     input: Input,
     size: Option<u64>,
@@ -20,12 +20,12 @@ pub(super) struct Pieces {
     /// Bytes of the current piece and what follows it, which are passed with the next step.
     used: usize,
     count: u64,
-    failed: Option<Failed>,
+    failed: Option<FramingError>,
     ended: bool,
 }
 
 /// Why a file ended before its time.
-enum Failed {
+enum FramingError {
     /// As if what wrote it was killed.
     Stopped(String),
     /// It cannot be read on.
@@ -34,7 +34,7 @@ enum Failed {
 
 /// What came next.
 #[derive(Clone, Debug)]
-pub(super) enum Step {
+pub(super) enum FramingStep {
     /// A piece, where it stands in the window.
     Piece(Range<usize>),
     /// A piece too long to be looked at; it was passed over.
@@ -45,25 +45,25 @@ pub(super) enum Step {
     End,
 }
 
-impl Pieces {
-    pub(super) fn new(opened: Opened, what: &'static str, between: usize, most: usize) -> Self {
-        let Opened { name, input, size, .. } = opened;
+impl RecordFraming {
+    pub(super) fn new(opened: OpenedInput, what: &'static str, between: usize, most: usize) -> Self {
+        let OpenedInput { name, input, size, .. } = opened;
         Self { name, input, size, what, between, most, used: 0, count: 0, failed: None, ended: false }
     }
 
     /// Moves to the next piece. `find` tells where the one that begins the bytes ends and the next one begins; it need
     /// not look at as many bytes again as it is told.
-    pub(super) fn advance(&mut self, find: impl Fn(&[u8], usize) -> Option<(usize, usize)>) -> Step {
+    pub(super) fn advance(&mut self, find: impl Fn(&[u8], usize) -> Option<(usize, usize)>) -> FramingStep {
         self.input.consume(std::mem::take(&mut self.used));
         if self.ended {
-            return Step::End;
+            return FramingStep::End;
         }
         self.count += 1;
         let mut searched = 0;
         loop {
             if let Some((end, next)) = find(self.input.available(), searched) {
                 self.used = next;
-                return if end > self.most { Step::TooLong } else { Step::Piece(0..end) };
+                return if end > self.most { FramingStep::TooLong } else { FramingStep::Piece(0..end) };
             }
             let have = self.input.available().len();
             searched = have.saturating_sub(self.between);
@@ -74,24 +74,24 @@ impl Pieces {
                 self.ended = true;
                 let left = self.input.available();
                 let blank = left.iter().all(u8::is_ascii_whitespace);
-                return if blank { Step::End } else { Step::Torn(0..left.len()) };
+                return if blank { FramingStep::End } else { FramingStep::Torn(0..left.len()) };
             }
         }
     }
 
     /// Moves past a piece that is too long to be held.
-    fn pass_over(&mut self, find: &impl Fn(&[u8], usize) -> Option<(usize, usize)>) -> Step {
+    fn pass_over(&mut self, find: &impl Fn(&[u8], usize) -> Option<(usize, usize)>) -> FramingStep {
         loop {
             // The byte before keeps it from looking like the beginning of a piece.
             let keep = self.between.max(1);
             self.input.consume(self.input.available().len().saturating_sub(keep));
             if !self.more() {
                 self.ended = true;
-                return Step::TooLong;
+                return FramingStep::TooLong;
             }
             if let Some((_, next)) = find(self.input.available(), 1.min(keep)) {
                 self.used = next;
-                return Step::TooLong;
+                return FramingStep::TooLong;
             }
         }
     }
@@ -99,8 +99,8 @@ impl Pieces {
     fn more(&mut self) -> bool {
         self.input.more().unwrap_or_else(|error| {
             self.failed = Some(match error.kind() {
-                std::io::ErrorKind::UnexpectedEof => Failed::Stopped("ends before its compression does".to_owned()),
-                _ => Failed::Broken(format!("cannot be read on: {error}")),
+                std::io::ErrorKind::UnexpectedEof => FramingError::Stopped("ends before its compression does".to_owned()),
+                _ => FramingError::Broken(format!("cannot be read on: {error}")),
             });
             false
         })
@@ -125,11 +125,11 @@ impl Pieces {
     pub(super) fn tell_torn(&mut self) {
         let left = self.input.available().len();
         let how = format!("ends inside a {} ({left} bytes of it are there)", self.what);
-        self.failed.get_or_insert(Failed::Stopped(how));
+        self.failed.get_or_insert(FramingError::Stopped(how));
     }
 
     /// What went wrong.
-    pub(super) fn trouble(&self, skipped: &Skipped) -> Vec<String> {
+    pub(super) fn trouble(&self, skipped: &SkippedRecords) -> Vec<String> {
         self.unread().into_iter().chain(skipped.words(&self.name, self.what)).collect()
     }
 
@@ -138,15 +138,15 @@ impl Pieces {
         let before = self.count.saturating_sub(1);
         let (name, what) = (&self.name, self.what);
         self.failed.as_ref().map(|failed| match failed {
-            Failed::Stopped(how) => {
+            FramingError::Stopped(how) => {
                 format!("{name} {how}: what wrote it was stopped, or still writes; {what}s before that: {before}")
             }
-            Failed::Broken(how) => format!("{name} {how}; {what}s before that: {before}"),
+            FramingError::Broken(how) => format!("{name} {how}; {what}s before that: {before}"),
         })
     }
 
     /// How far the file was read, from 0 to 1.
     pub(super) fn progress(&self) -> Option<f64> {
-        Opened::progress(&self.input, self.size)
+        OpenedInput::progress(&self.input, self.size)
     }
 }

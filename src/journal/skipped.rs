@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 
 /// Passed over, by reason: how many, and where the first one is.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Skipped(BTreeMap<&'static str, (u64, String)>);
+pub(super) struct SkippedRecords(BTreeMap<&'static str, (u64, String)>);
 
-impl Skipped {
+impl SkippedRecords {
     /// Counts one.
     pub(super) fn count(&mut self, why: &'static str, place: impl FnOnce() -> String) {
         self.0.entry(why).or_insert_with(|| (0, place())).0 += 1;

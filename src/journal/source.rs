@@ -2,26 +2,26 @@
 
 use std::path::Path;
 
-use crate::capture::{CaptureError, Halt, MaxMemory, Opened};
+use crate::capture::{CaptureError, Halt, MaxMemory, OpenedInput};
 use crate::exchange::{ConnectionId, Event};
-use crate::http1::{Interest, Interests};
+use crate::http1::{BodyPolicy, BodyPolicies};
 
-use super::ahead::{Ahead, Entry};
-use super::gor::{GorReader, Pairing, is_gor};
-use super::join::Exchange;
-use super::lines::{self, Begins, LinesReader};
-use super::numbers::Numbers;
-use super::{EventSource, JournalError};
+use super::ahead::{RecordReorder, ReorderEntry};
+use super::gor::{GorReader, RecordPairing, is_gor};
+use super::join::JoinedExchange;
+use super::lines::{self, RecordingKind, JsonlReader};
+use super::numbers::ConnectionIds;
+use super::{EventSource, RecordingReadError};
 
 /// Recordings, several merged by time: `.gor` or JSON lines, plain, gzip or zstd.
 ///
 /// Ids are those of the lines where there is one file of lines; else connections are numbered as they turn up. Each
 /// exchange has its end, at the latest at the end of the last file.
-pub struct JournalSource {
-    readers: Vec<Reader>,
-    numbers: Numbers,
-    pairing: Pairing,
-    ahead: Ahead,
+pub struct RecordingSource {
+    readers: Vec<FormatReader>,
+    numbers: ConnectionIds,
+    pairing: RecordPairing,
+    ahead: RecordReorder,
     /// Whether ids of lines may be those of another file too.
     renumber: bool,
     /// Ports of servers that count; every one where there is none.
@@ -30,31 +30,31 @@ pub struct JournalSource {
 }
 
 /// A file of one format.
-pub(super) enum Reader {
+pub(super) enum FormatReader {
     Gor(Box<GorReader>),
-    Lines(Box<LinesReader>),
+    Lines(Box<JsonlReader>),
 }
 
 /// What was found in a file that was opened.
-pub(super) enum Found {
-    Journal(Reader),
+pub(super) enum OpenedRecording {
+    Journal(FormatReader),
     /// Something else: perhaps a capture.
-    Other(Opened),
+    Other(OpenedInput),
 }
 
-impl Reader {
+impl FormatReader {
     /// Looks what is in a file, of which no record may cost more than `memory` bytes.
-    pub(super) fn of(mut opened: Opened, memory: usize) -> Result<Found, JournalError> {
+    pub(super) fn of(mut opened: OpenedInput, memory: usize) -> Result<OpenedRecording, RecordingReadError> {
         let file = opened.name.clone();
         let failed = |source| CaptureError::Read { file: file.clone(), source };
         if is_gor(&mut opened.input).map_err(failed)? {
-            return Ok(Found::Journal(Self::Gor(Box::new(GorReader::new(opened, memory)))));
+            return Ok(OpenedRecording::Journal(Self::Gor(Box::new(GorReader::new(opened, memory)))));
         }
         match lines::begins(&mut opened.input).map_err(failed)? {
-            Begins::AsLines => Ok(Found::Journal(Self::Lines(Box::new(LinesReader::new(opened, memory))))),
-            Begins::WithoutMessages => Err(JournalError::WithoutMessages { file: opened.name }),
-            Begins::AsResults => Err(JournalError::Results { file: opened.name }),
-            Begins::Otherwise => Ok(Found::Other(opened)),
+            RecordingKind::AsLines => Ok(OpenedRecording::Journal(Self::Lines(Box::new(JsonlReader::new(opened, memory))))),
+            RecordingKind::WithoutMessages => Err(RecordingReadError::WithoutMessages { file: opened.name }),
+            RecordingKind::AsResults => Err(RecordingReadError::Results { file: opened.name }),
+            RecordingKind::Otherwise => Ok(OpenedRecording::Other(opened)),
         }
     }
 
@@ -94,43 +94,43 @@ impl Reader {
     }
 }
 
-impl JournalSource {
+impl RecordingSource {
     /// Opens a recording, or standard input where it is `-`. Where it waits for bytes, `halt` ends it.
-    pub fn open(file: &Path, halt: &Halt) -> Result<Self, JournalError> {
-        Self::only(Opened::one_of(file, 1, halt)?)
+    pub fn open(file: &Path, halt: &Halt) -> Result<Self, RecordingReadError> {
+        Self::only(OpenedInput::one_of(file, 1, halt)?)
     }
 
     /// Reads a recording from anything; `size` is its stored size in bytes, where known, for progress.
-    pub fn read(name: &str, from: Box<dyn std::io::Read + Send>, size: Option<u64>) -> Result<Self, JournalError> {
-        Self::only(Opened::read(name, from, size)?)
+    pub fn read(name: &str, from: Box<dyn std::io::Read + Send>, size: Option<u64>) -> Result<Self, RecordingReadError> {
+        Self::only(OpenedInput::read(name, from, size)?)
     }
 
-    fn only(opened: Opened) -> Result<Self, JournalError> {
-        match Reader::of(opened, MaxMemory::default().0)? {
-            Found::Journal(reader) => Ok(Self::of(vec![reader])),
-            Found::Other(opened) => Err(JournalError::other(opened)),
+    fn only(opened: OpenedInput) -> Result<Self, RecordingReadError> {
+        match FormatReader::of(opened, MaxMemory::default().0)? {
+            OpenedRecording::Journal(reader) => Ok(Self::of(vec![reader])),
+            OpenedRecording::Other(opened) => Err(RecordingReadError::other(opened)),
         }
     }
 
-    pub(super) fn of(readers: Vec<Reader>) -> Self {
+    pub(super) fn of(readers: Vec<FormatReader>) -> Self {
         let mut source = Self {
             renumber: readers.len() > 1,
             readers,
-            numbers: Numbers::default(),
-            pairing: Pairing::default(),
-            ahead: Ahead::default(),
+            numbers: ConnectionIds::default(),
+            pairing: RecordPairing::default(),
+            ahead: RecordReorder::default(),
             ports: Vec::new(),
             read_up: false,
         };
-        source.set_interests(Interests { request_body: Interest::Keep, response_body: Interest::Keep });
+        source.set_interests(BodyPolicies { request_body: BodyPolicy::Keep, response_body: BodyPolicy::Keep });
         source
     }
 
     /// What to keep of bodies; all of them until this is called, which has to be before the first event is asked for.
-    pub fn set_interests(&mut self, interests: Interests) {
+    pub fn set_interests(&mut self, interests: BodyPolicies) {
         self.pairing.set_interests(interests);
         for reader in &mut self.readers {
-            if let Reader::Lines(reader) = reader {
+            if let FormatReader::Lines(reader) = reader {
                 reader.set_interests(interests);
             }
         }
@@ -150,7 +150,7 @@ impl JournalSource {
     /// Whether any of it is `.gor`, which does not hold whom a request was sent to.
     #[must_use]
     pub fn has_gor(&self) -> bool {
-        self.readers.iter().any(|reader| matches!(reader, Reader::Gor(_)))
+        self.readers.iter().any(|reader| matches!(reader, FormatReader::Gor(_)))
     }
 
     /// Reads one more record, from the file whose next one is the earliest.
@@ -165,13 +165,13 @@ impl JournalSource {
         let (numbers, pairing, ahead) = (&mut self.numbers, &mut self.pairing, &mut self.ahead);
         let mut sink = |entry| ahead.push(entry);
         match earliest {
-            Some(Reader::Gor(reader)) => {
+            Some(FormatReader::Gor(reader)) => {
                 if let Some((record, skipped, count)) = reader.record() {
                     pairing.take(&record, numbers, (skipped, count), &mut sink);
                 }
                 reader.advance();
             }
-            Some(Reader::Lines(reader)) => {
+            Some(FormatReader::Lines(reader)) => {
                 if let Some(mut exchange) = reader.take() {
                     if self.renumber {
                         renumber(&mut exchange, numbers);
@@ -194,24 +194,24 @@ impl JournalSource {
 }
 
 /// A connection of several files is the same where its number and both addresses are.
-fn renumber(exchange: &mut Exchange, numbers: &mut Numbers) {
+fn renumber(exchange: &mut JoinedExchange, numbers: &mut ConnectionIds) {
     let request = &mut exchange.request;
     let name = format!("{} {} {}", request.id.connection, request.client, request.server);
     let connection: ConnectionId = numbers.connection(name.as_bytes());
     request.id.connection = connection;
 }
 
-fn entry(exchange: Exchange) -> Entry {
+fn entry(exchange: JoinedExchange) -> ReorderEntry {
     let at = lines::ended(&exchange);
     let of = exchange.request.id;
     let end = match exchange.response {
         Ok(response) => Event::Response { of, response },
         Err(why) => Event::Damaged { of, why },
     };
-    Entry { request: Some(exchange.request), end: Some(end), at }
+    ReorderEntry { request: Some(exchange.request), end: Some(end), at }
 }
 
-impl EventSource for JournalSource {
+impl EventSource for RecordingSource {
     fn next(&mut self) -> Option<Event> {
         while !self.read_up && !self.ahead.is_full() {
             self.read_on();
@@ -220,15 +220,15 @@ impl EventSource for JournalSource {
     }
 
     fn trouble(&self) -> Vec<String> {
-        self.readers.iter().flat_map(Reader::trouble).collect()
+        self.readers.iter().flat_map(FormatReader::trouble).collect()
     }
 
     fn unread(&self) -> Vec<String> {
-        self.readers.iter().filter_map(Reader::unread).collect()
+        self.readers.iter().filter_map(FormatReader::unread).collect()
     }
 
     fn progress(&self) -> Option<f64> {
-        let each: Option<Vec<f64>> = self.readers.iter().map(Reader::progress).collect();
+        let each: Option<Vec<f64>> = self.readers.iter().map(FormatReader::progress).collect();
         let each = each?;
         Some(each.iter().sum::<f64>() / each.len().max(1) as f64)
     }

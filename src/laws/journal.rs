@@ -5,9 +5,9 @@ use std::io::{Cursor, Read};
 
 use crate::exchange::{Event, ExchangeId, RequestState};
 use crate::journal::line::JsonLine;
-use crate::journal::{EventSource as _, Exchange, Exchanges, GorWriter, JournalSource};
+use crate::journal::{EventSource as _, JoinedExchange, ExchangeJoin, GorWriter, RecordingSource};
 
-use super::Drips;
+use super::TrickleReader;
 use super::observe::has_its_length;
 
 /// Events that are read of one input: a few compressed bytes can hold very many.
@@ -21,7 +21,7 @@ const MAX_EVENTS: usize = 20_000;
 /// Where one of these does not hold.
 pub fn journal(bytes: &[u8]) {
     let whole = events_of(Cursor::new(bytes.to_vec()));
-    let in_drips = events_of(Drips(Cursor::new(bytes.to_vec())));
+    let in_drips = events_of(TrickleReader(Cursor::new(bytes.to_vec())));
     let compressed = matches!(bytes, [0x1f, 0x8b, ..] | [0x28, 0xb5, 0x2f, 0xfd, ..] | [_, 0x2a, 0x4d, 0x18, ..]);
     let shown = |events: &Option<Vec<Event>>| events.as_ref().map(|events| lines(events));
     // Of a broken compressed file the decompressors give more or less of what stands before the error.
@@ -71,7 +71,7 @@ fn replayable(events: &[Event]) -> Vec<(&[u8], &[u8])> {
 }
 
 fn events_of(from: impl Read + Send + 'static) -> Option<Vec<Event>> {
-    let mut source = JournalSource::read("input", Box::new(from), None).ok()?;
+    let mut source = RecordingSource::read("input", Box::new(from), None).ok()?;
     let mut events = Vec::new();
     while events.len() < MAX_EVENTS
         && let Some(event) = source.next()
@@ -126,9 +126,9 @@ fn has_distinct_ids(events: &[Event]) -> bool {
 
 /// The lines that these events are recorded as.
 fn lines(events: &[Event]) -> Vec<u8> {
-    let mut exchanges = Exchanges::default();
+    let mut exchanges = ExchangeJoin::default();
     let mut lines = Vec::new();
-    let mut write = |exchange: Exchange| {
+    let mut write = |exchange: JoinedExchange| {
         serde_json::to_writer(&mut lines, &JsonLine::new(&exchange, true)).expect("a line can be said in JSON");
         lines.push(b'\n');
     };

@@ -11,20 +11,20 @@ mod observe;
 use std::io::{Cursor, Read};
 
 pub use journal::journal;
-pub use observe::{ChunkLaws, EventLaws, Seen};
+pub use observe::{ChunkInvariants, EventInvariants, ObservedCounts};
 
 use crate::capture::{FileSource, Frame, LinkType, Settings, Source as _};
 use crate::decode::{Decoder, Endpoint, Flags, Segment};
 use crate::exchange::Timestamp;
 use crate::flow::{FlowTable, Seq, Side};
-use crate::http1::{Http1, Interest, Interests};
+use crate::http1::{Http1, BodyPolicy, BodyPolicies};
 use crate::pipeline::Tap;
 
 /// Frames that are read of one input: a few compressed bytes can hold very many.
 const MAX_FRAMES: usize = 10_000;
 
 /// Everything of interest: bodies are hashed and kept.
-const ALL: Interests = Interests { request_body: Interest::Keep, response_body: Interest::Keep };
+const ALL: BodyPolicies = BodyPolicies { request_body: BodyPolicy::Keep, response_body: BodyPolicy::Keep };
 
 /// A capture file: whatever the bytes, reading ends; it gives the same frames however the bytes come in and however
 /// many are asked for at a time; and of a file that was cut it gives the first of the frames that the whole file has. Of a compressed file with an error in
@@ -37,7 +37,7 @@ const ALL: Interests = Interests { request_body: Interest::Keep, response_body: 
 pub fn capture_file(bytes: &[u8]) {
     let whole = frames_of(Cursor::new(bytes.to_vec()));
     assert!(whole == few_by_few(bytes), "the frames depend on how many are asked for");
-    let in_drips = frames_of(Drips(Cursor::new(bytes.to_vec())));
+    let in_drips = frames_of(TrickleReader(Cursor::new(bytes.to_vec())));
     let compressed = matches!(bytes, [0x1f, 0x8b, ..] | [0x28, 0xb5, 0x2f, 0xfd, ..] | [_, 0x2a, 0x4d, 0x18, ..]);
     let begins =
         |more: &[OwnedFrame], fewer: &[OwnedFrame]| more.starts_with(fewer) || (compressed && fewer.starts_with(more));
@@ -69,7 +69,7 @@ fn few_by_few(bytes: &[u8]) -> Vec<OwnedFrame> {
     let mut frames = Vec::new();
     let Ok(mut source) = FileSource::read("input", Box::new(Cursor::new(bytes.to_vec())), None) else { return frames };
     loop {
-        let few = source.next_few();
+        let few = source.next_batch();
         frames.extend(few.iter().map(|frame| (frame.at, frame.link, frame.wire_len, frame.data.to_vec())));
         if few.is_empty() || frames.len() >= MAX_FRAMES {
             frames.truncate(MAX_FRAMES);
@@ -79,9 +79,9 @@ fn few_by_few(bytes: &[u8]) -> Vec<OwnedFrame> {
 }
 
 /// Gives a few bytes at a time.
-struct Drips(Cursor<Vec<u8>>);
+struct TrickleReader(Cursor<Vec<u8>>);
 
-impl Read for Drips {
+impl Read for TrickleReader {
     fn read(&mut self, into: &mut [u8]) -> std::io::Result<usize> {
         let few = into.len().min(7);
         self.0.read(into.get_mut(..few).unwrap_or_default())
@@ -101,7 +101,7 @@ pub fn decode(bytes: &[u8]) {
     let Some((kind, mut rest)) = bytes.split_first() else { return };
     let link = LINKS.get(usize::from(*kind) % LINKS.len()).copied().unwrap_or(LinkType::ETHERNET);
     let Ok(mut tap) = Tap::new(&Settings::default(), ALL) else { return };
-    let mut laws = EventLaws::default();
+    let mut laws = EventInvariants::default();
     let mut now = 0;
     let mut given = 0;
     while let Some(([low, high, wait, share], after)) = rest.split_first_chunk() {
@@ -161,7 +161,7 @@ fn cut_frames_agree(whole: &Frame<'_>, cut: &Frame<'_>) {
 ///
 /// Where one of these does not hold.
 pub fn engine(bytes: &[u8]) {
-    let mut engine = Engine::default();
+    let mut engine = CheckedEngine::default();
     let mut rest = bytes;
     while let Some((record, after)) = rest.split_first_chunk() {
         rest = engine.segment(*record, after);
@@ -170,32 +170,32 @@ pub fn engine(bytes: &[u8]) {
 }
 
 /// The two stages with an observer after each.
-struct Engine {
+struct CheckedEngine {
     flows: FlowTable,
     http1: Http1,
-    chunk_laws: ChunkLaws,
-    event_laws: EventLaws,
+    chunk_laws: ChunkInvariants,
+    event_laws: EventInvariants,
     /// Where each side of each connection would go on.
     next: [[Seq; 2]; 2],
     now: u64,
 }
 
-impl Default for Engine {
+impl Default for CheckedEngine {
     fn default() -> Self {
         // One stream wraps around soon, one later.
         let next = [Seq(u32::MAX - 300), Seq(5)];
         Self {
             flows: FlowTable::new(&[80]),
             http1: Http1::new(ALL),
-            chunk_laws: ChunkLaws::default(),
-            event_laws: EventLaws::default(),
+            chunk_laws: ChunkInvariants::default(),
+            event_laws: EventInvariants::default(),
             next: [next, next],
             now: 0,
         }
     }
 }
 
-impl Engine {
+impl CheckedEngine {
     /// Takes the segment that `record` and the bytes after it stand for; returns the bytes after that.
     fn segment<'a>(&mut self, record: [u8; 8], after: &'a [u8]) -> &'a [u8] {
         let [what, wait, seq_low, seq_high, ack_low, ack_high, len_low, len_high] = record;

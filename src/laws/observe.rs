@@ -4,26 +4,26 @@ use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 
 use crate::exchange::{Body, ConnectionId, Event, ExchangeId, Framing, Request, RequestState, Response, digest};
-use crate::flow::{Chunk, Missing, Side, Slot};
+use crate::flow::{Chunk, GapReason, Side, Slot};
 
 /// What a [`FlowTable`](crate::flow::FlowTable) may tell, and in which order.
 ///
 /// A slot is opened before anything else is told of it, and nothing is told once it is closed. The bytes and gaps of
 /// one side follow upon each other without overlap or hole, up to its end. Connections are numbered as they open.
 #[derive(Debug, Default)]
-pub struct ChunkLaws {
-    open: HashMap<Slot, [Stream; 2]>,
+pub struct ChunkInvariants {
+    open: HashMap<Slot, [ObservedStream; 2]>,
     opened: u64,
 }
 
 #[derive(Debug, Default)]
-struct Stream {
+struct ObservedStream {
     /// Offset of what has to come next; `None` before the first byte.
     next: Option<u64>,
     ended: bool,
 }
 
-impl ChunkLaws {
+impl ChunkInvariants {
     /// Takes note of the next chunk.
     ///
     /// # Panics
@@ -44,7 +44,7 @@ impl ChunkLaws {
             }
             Chunk::Gap { slot, side, len, why } => {
                 let stream = self.stream(slot, side);
-                let joined = why == Missing::Joined;
+                let joined = why == GapReason::Joined;
                 assert_eq!(len == 0, joined, "only what came before the capture has no length");
                 assert!(!joined || stream.next.is_none(), "a stream is joined in its middle");
                 stream.next = stream.next.map(|next| next + len);
@@ -65,7 +65,7 @@ impl ChunkLaws {
         assert!(self.open.is_empty(), "connections were not closed: {:?}", self.open);
     }
 
-    fn stream(&mut self, slot: Slot, side: Side) -> &mut Stream {
+    fn stream(&mut self, slot: Slot, side: Side) -> &mut ObservedStream {
         let stream = side.of_mut(self.open.get_mut(&slot).expect("nothing is told of a slot that is not open"));
         assert!(!stream.ended, "a stream goes on after its end");
         stream
@@ -78,15 +78,15 @@ impl ChunkLaws {
 /// closed. Ids grow along a connection, none comes twice. A message that is said to be whole is as long as its framing
 /// says, and what was kept of its body has that length and hash.
 #[derive(Debug, Default)]
-pub struct EventLaws {
+pub struct EventInvariants {
     open: HashMap<ConnectionId, u32>,
     unanswered: HashSet<ExchangeId>,
-    seen: Seen,
+    seen: ObservedCounts,
 }
 
 /// How much of what was told.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Seen {
+pub struct ObservedCounts {
     /// Connections.
     pub connections: u64,
     /// Requests, whole or not.
@@ -101,7 +101,7 @@ pub struct Seen {
     pub orphans: u64,
 }
 
-impl EventLaws {
+impl EventInvariants {
     /// Takes note of the next event.
     ///
     /// # Panics
@@ -151,7 +151,7 @@ impl EventLaws {
 
     /// How much was told so far.
     #[must_use]
-    pub const fn seen(&self) -> Seen {
+    pub const fn seen(&self) -> ObservedCounts {
         self.seen
     }
 

@@ -11,7 +11,7 @@ use super::condition::media_type;
 use super::json::{self, JsonEdit};
 use super::patterns::steps_of_one;
 use super::template::MAX_REPLACED;
-use super::{Context, Link, Template};
+use super::{Context, Filter, Template};
 use crate::exchange::{Framing, Outcome, Request};
 
 /// The link that replaces what an expression finds.
@@ -32,7 +32,7 @@ impl ReplaceBody {
     }
 }
 
-impl Link for ReplaceBody {
+impl Filter for ReplaceBody {
     fn apply(&mut self, request: &mut Request, context: &mut Context) -> Result<(), Outcome> {
         let Some(body) = request.body.content() else { return Ok(()) };
         if !context.may_search(self.steps.saturating_mul(body.len() as u64)) || !self.regex.is_match(&body) {
@@ -72,7 +72,7 @@ impl EditJson {
     }
 }
 
-impl Link for EditJson {
+impl Filter for EditJson {
     fn apply(&mut self, request: &mut Request, context: &mut Context) -> Result<(), Outcome> {
         let edits = self.edits.iter();
         edit_json(request, context, |text| {

@@ -7,13 +7,13 @@
 use super::condition::Condition;
 use super::context::{BODY_SEARCH, BodyCounts, Context};
 use super::sample::SampleCounts;
-use super::spec::{Action, Spec};
-use super::{Dial, Filter, Limiter, Link, Rewrite, SampleKey, Sampler, Settings, filter};
+use super::spec::{FilterAction, FilterSpec};
+use super::{DynamicShare, AllowDeny, Limiter, Filter, Rewrite, SampleKey, Sampler, ChainSettings, filter};
 use crate::exchange::{Outcome, Request, Timestamp};
 
 /// What one sampling link came to.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Sampled {
+pub struct SampledShare {
     /// What it samples by.
     pub by: SampleKey,
     /// What it came to.
@@ -23,7 +23,7 @@ pub struct Sampled {
 /// Everything that is done to requests on their way.
 #[derive(Debug)]
 pub struct Chain {
-    links: Vec<Placed>,
+    links: Vec<ChainEntry>,
     /// Writes that pass; `None` where all do.
     writes: Option<Vec<Condition>>,
     /// Before which link writes are asked.
@@ -33,23 +33,23 @@ pub struct Chain {
     /// Whether no link asks anything of heads: then they are not looked into.
     is_blind: bool,
     /// What turns the flags' sample.
-    dial: Option<Dial>,
+    dial: Option<DynamicShare>,
     context: Context,
 }
 
 /// A link at its place.
 #[derive(Debug)]
-struct Placed {
+struct ChainEntry {
     when: Condition,
-    link: Box<dyn Link>,
-    kind: Kind,
+    link: Box<dyn Filter>,
+    kind: FilterKind,
     /// What says that a link of another chain is the same: then its state can be taken over.
     same: Option<String>,
 }
 
 /// What a link may do, as far as its place is concerned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Kind {
+enum FilterKind {
     Matches,
     ReadsKeys,
     Changes,
@@ -58,16 +58,16 @@ enum Kind {
 impl Chain {
     /// A chain that does what `settings` say.
     #[must_use]
-    pub fn new(settings: &Settings) -> Self {
+    pub fn new(settings: &ChainSettings) -> Self {
         let specs = settings.links();
-        let links: Vec<Placed> = specs.clone().filter_map(Placed::of_file).chain(Placed::of_flags(settings)).collect();
-        let guard_at = links.iter().position(|placed| placed.kind != Kind::Matches).unwrap_or(links.len());
-        let first_change = links.iter().position(|placed| placed.kind == Kind::Changes).unwrap_or(links.len());
+        let links: Vec<ChainEntry> = specs.clone().filter_map(ChainEntry::of_file).chain(ChainEntry::of_flags(settings)).collect();
+        let guard_at = links.iter().position(|placed| placed.kind != FilterKind::Matches).unwrap_or(links.len());
+        let first_change = links.iter().position(|placed| placed.kind == FilterKind::Changes).unwrap_or(links.len());
         Self {
-            writes: (!settings.allow_writes).then(|| specs.filter_map(Spec::allowed_writes).collect()),
+            writes: (!settings.allow_writes).then(|| specs.filter_map(FilterSpec::allowed_writes).collect()),
             guard_at,
-            keep_captured: links.iter().skip(first_change).any(|placed| placed.kind == Kind::ReadsKeys),
-            is_blind: links.iter().all(Placed::is_blind),
+            keep_captured: links.iter().skip(first_change).any(|placed| placed.kind == FilterKind::ReadsKeys),
+            is_blind: links.iter().all(ChainEntry::ignores_headers),
             links,
             dial: settings.dial.clone(),
             context: Context::new(settings.run.clone()),
@@ -115,9 +115,9 @@ impl Chain {
 
     /// Does from now on what `settings` say. Samples and limits that stand in both go on where they are; what was
     /// counted of others is gone. A dial stays.
-    pub fn replace(&mut self, settings: &Settings) {
+    pub fn replace(&mut self, settings: &ChainSettings) {
         let dial = settings.dial.clone().or(self.dial.take());
-        let mut new = Self::new(&Settings { dial, ..settings.clone() });
+        let mut new = Self::new(&ChainSettings { dial, ..settings.clone() });
         for placed in &mut new.links {
             let old = self.links.iter().position(|old| old.same.is_some() && old.same == placed.same);
             if let Some(old) = old {
@@ -162,9 +162,9 @@ impl Chain {
 
     /// What each sampling link came to, in order.
     #[must_use]
-    pub fn samples(&self) -> Vec<Sampled> {
+    pub fn samples(&self) -> Vec<SampledShare> {
         let samplers = self.links.iter().filter_map(|placed| placed.link.sampler());
-        samplers.map(|sampler| Sampled { by: sampler.by().clone(), counts: sampler.counts() }).collect()
+        samplers.map(|sampler| SampledShare { by: sampler.by().clone(), counts: sampler.counts() }).collect()
     }
 
     /// The share of distinct sample keys that is in, from 0 to 1, of those seen so far; of the last sampling link that
@@ -182,7 +182,7 @@ impl Chain {
             sampled.by != SampleKey::Request && sampled.counts.requests > 0 && sampled.counts.with_key == 0
         });
         let mut remarks: Vec<String> = keyless
-            .map(|Sampled { by, counts }| {
+            .map(|SampledShare { by, counts }| {
                 format!(
                     "none of {} requests has what the sample goes by ({by}): is its name spelt right?",
                     counts.requests
@@ -218,7 +218,7 @@ fn searched(context: &Context) -> Result<(), Outcome> {
     if context.is_unsearched() { Err(Outcome::filtered(BODY_SEARCH)) } else { Ok(()) }
 }
 
-fn pass(links: &mut [Placed], request: &mut Request, context: &mut Context) -> Result<(), Outcome> {
+fn pass(links: &mut [ChainEntry], request: &mut Request, context: &mut Context) -> Result<(), Outcome> {
     for placed in links {
         let holds = placed.when.holds(request, context);
         // What may be in a body that was not searched decides nothing: it goes nowhere.
@@ -231,28 +231,28 @@ fn pass(links: &mut [Placed], request: &mut Request, context: &mut Context) -> R
     Ok(())
 }
 
-impl Placed {
+impl ChainEntry {
     /// Whether it asks nothing of heads: a sample of requests or connections does not.
-    fn is_blind(&self) -> bool {
+    fn ignores_headers(&self) -> bool {
         let sampled_by = self.link.sampler().map(Sampler::by);
         let is_blind = matches!(sampled_by, Some(SampleKey::Request | SampleKey::Connection | SampleKey::ClientIp));
         is_blind && self.when.tests.is_empty()
     }
 
     /// `None` for links that only say which writes pass.
-    fn of_file(spec: &Spec) -> Option<Self> {
+    fn of_file(spec: &FilterSpec) -> Option<Self> {
         let kind = match &spec.action {
-            Action::AllowWrites(_) => return None,
-            Action::Only(_) | Action::Drop(_) => Kind::Matches,
-            Action::Sample(_) | Action::Limit(_) => Kind::ReadsKeys,
-            _ => Kind::Changes,
+            FilterAction::AllowWrites(_) => return None,
+            FilterAction::Only(_) | FilterAction::Drop(_) => FilterKind::Matches,
+            FilterAction::Sample(_) | FilterAction::Limit(_) => FilterKind::ReadsKeys,
+            _ => FilterKind::Changes,
         };
-        let same = (kind == Kind::ReadsKeys).then(|| format!("{spec:?}"));
+        let same = (kind == FilterKind::ReadsKeys).then(|| format!("{spec:?}"));
         Some(Self { when: spec.when.clone(), link: spec.link()?, kind, same })
     }
 
     /// The links of the flags, in the order match, sample, limit, rewrite.
-    fn of_flags(settings: &Settings) -> impl Iterator<Item = Self> {
+    fn of_flags(settings: &ChainSettings) -> impl Iterator<Item = Self> {
         let (share, by, seed) = (settings.sample, settings.sample_by.clone(), settings.seed);
         let sample = match &settings.dial {
             Some(_) => format!("--sample by a dial {by:?} {seed}"),
@@ -264,15 +264,15 @@ impl Placed {
             Some(dial) => link.turned_by(dial.clone()),
             None => link,
         };
-        let (filter, rewrite) = (Filter::new(settings), Rewrite::new(settings));
-        let always = |link: Box<dyn Link>, kind, same| Self { when: Condition::default(), link, kind, same };
+        let (filter, rewrite) = (AllowDeny::new(settings), Rewrite::new(settings));
+        let always = |link: Box<dyn Filter>, kind, same| Self { when: Condition::default(), link, kind, same };
         [
-            (!filter.is_empty()).then(|| always(Box::new(filter), Kind::Matches, None)),
-            samples.then(|| always(Box::new(link), Kind::ReadsKeys, Some(sample))),
+            (!filter.is_empty()).then(|| always(Box::new(filter), FilterKind::Matches, None)),
+            samples.then(|| always(Box::new(link), FilterKind::ReadsKeys, Some(sample))),
             settings.limit.as_ref().map(|limits| {
-                always(Box::new(Limiter::new(limits)), Kind::ReadsKeys, Some(format!("--limit {limits:?}")))
+                always(Box::new(Limiter::new(limits)), FilterKind::ReadsKeys, Some(format!("--limit {limits:?}")))
             }),
-            (!rewrite.is_empty()).then(|| always(Box::new(rewrite), Kind::Changes, None)),
+            (!rewrite.is_empty()).then(|| always(Box::new(rewrite), FilterKind::Changes, None)),
         ]
         .into_iter()
         .flatten()
@@ -284,23 +284,23 @@ mod tests {
     use std::path::Path;
 
     use super::super::file::Environment;
-    use super::super::limit::Limits;
-    use super::super::route::Targets;
+    use super::super::limit::LimitSpec;
+    use super::super::route::TargetNames;
     use super::super::testing::{request, with_body};
     use super::super::{ChainFile, Share};
     use super::*;
 
     fn file(text: &str) -> ChainFile {
         let environment = Environment {
-            targets: Targets::Named(vec![Some("new".to_owned()), None, Some("new".to_owned())]),
+            targets: TargetNames::Named(vec![Some("new".to_owned()), None, Some("new".to_owned())]),
             ..Environment::for_checks()
         };
         let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/filters/f.toml");
         ChainFile::parse(text, Path::new(folder), &environment).unwrap_or_else(|mistakes| panic!("{mistakes:?}"))
     }
 
-    fn settings(files: &[&str]) -> Settings {
-        Settings { files: files.iter().map(|text| file(text)).collect(), ..Settings::default() }
+    fn settings(files: &[&str]) -> ChainSettings {
+        ChainSettings { files: files.iter().map(|text| file(text)).collect(), ..ChainSettings::default() }
     }
 
     fn get(line: &str) -> Request {
@@ -353,7 +353,7 @@ mod tests {
         let mut masked = settings(&[redact]);
         masked.sample = Share(0.5);
         masked.sample_by = SampleKey::Cookie("sid".to_owned());
-        let plain = Settings { files: Vec::new(), ..masked.clone() };
+        let plain = ChainSettings { files: Vec::new(), ..masked.clone() };
         let (mut masked, mut plain) = (Chain::new(&masked), Chain::new(&plain));
         for user in 0..500 {
             let mut one = get(&format!("Cookie: sid={user}\r\n"));
@@ -365,8 +365,8 @@ mod tests {
 
     #[test]
     fn a_limit_runs_on_due_times_and_not_on_those_of_the_capture() {
-        let mut settings = Settings { limit: Some(Limits::default()), ..Settings::default() };
-        settings.limit = Some(Limits { requests: Some("10/s".parse().unwrap()), ..Limits::default() });
+        let mut settings = ChainSettings { limit: Some(LimitSpec::default()), ..ChainSettings::default() };
+        settings.limit = Some(LimitSpec { requests: Some("10/s".parse().unwrap()), ..LimitSpec::default() });
         let mut chain = Chain::new(&settings);
         let mut count = |ms: u64, requests: usize| {
             let due = Timestamp::from_nanos(ms * 1_000_000);
@@ -391,10 +391,10 @@ mod tests {
 
     #[test]
     fn a_sample_that_goes_by_what_nobody_has_is_worth_a_word() {
-        let mut chain = Chain::new(&Settings {
+        let mut chain = Chain::new(&ChainSettings {
             sample: Share(0.5),
             sample_by: SampleKey::Cookie("sdi".to_owned()),
-            ..Settings::default()
+            ..ChainSettings::default()
         });
         assert_eq!(chain.remarks(), Vec::<String>::new(), "nothing was looked at yet");
         passed(&mut chain, 7);

@@ -32,11 +32,11 @@ pub enum Test {
     /// The network of the client.
     Client(Vec<IpNet>),
     /// A header.
-    Header(Named),
+    Header(NamedValue),
     /// A cookie.
-    Cookie(Named),
+    Cookie(NamedValue),
     /// A query parameter, decoded.
-    Param(Named),
+    Param(NamedValue),
     /// The content of the body, transfer coding removed.
     Body(PatternSet),
     /// The body has more bytes than this.
@@ -55,14 +55,14 @@ pub enum Test {
 
 /// A named value and what is asked of it.
 #[derive(Clone, Debug)]
-pub struct Named {
+pub struct NamedValue {
     name: String,
-    value: Value,
+    value: ValueTest,
 }
 
 /// What is asked of a named value; of several of one name, of any.
 #[derive(Clone, Debug)]
-pub enum Value {
+pub enum ValueTest {
     /// It is there.
     Present,
     /// It is not there.
@@ -162,18 +162,18 @@ impl Test {
     }
 }
 
-impl Named {
+impl NamedValue {
     /// A name, and what is asked of what stands under it.
     #[must_use]
-    pub fn new(name: impl Into<String>, value: Value) -> Self {
+    pub fn new(name: impl Into<String>, value: ValueTest) -> Self {
         Self { name: name.into(), value }
     }
 
     fn asks<'a>(&self, mut values: impl Iterator<Item = Cow<'a, [u8]>>) -> bool {
         match &self.value {
-            Value::Present => values.next().is_some(),
-            Value::Absent => values.next().is_none(),
-            Value::Matches(regex) => values.any(|value| regex.is_match(&value)),
+            ValueTest::Present => values.next().is_some(),
+            ValueTest::Absent => values.next().is_none(),
+            ValueTest::Matches(regex) => values.any(|value| regex.is_match(&value)),
         }
     }
 }

@@ -5,9 +5,9 @@
 use std::cell::Cell;
 use std::sync::Arc;
 
-use super::lines::Lines;
+use super::lines::LineIndex;
 use crate::exchange::{Head, Request, Timestamp, path_and_query};
-use crate::head::Names;
+use crate::head::NameSet;
 
 /// Steps that the bodies of one request are searched by a chain: a byte is one, and more for a large expression. What
 /// would take more is kept back, see [`BODY_SEARCH`].
@@ -73,7 +73,7 @@ pub struct Context {
     steps: Cell<u64>,
     /// Whether a body was not searched that should have been.
     unsearched: Cell<bool>,
-    lines: Lines,
+    lines: LineIndex,
     /// Whether `lines` are those of the request at hand.
     is_read: bool,
     captured: Head,
@@ -100,7 +100,7 @@ impl Context {
             place: None,
             steps: Cell::new(MAX_STEPS),
             unsearched: Cell::new(false),
-            lines: Lines::default(),
+            lines: LineIndex::default(),
             is_read: false,
             captured: Head::default(),
             keeps_captured: false,
@@ -152,7 +152,7 @@ impl Context {
     }
 
     /// Where the parts of its head stand.
-    pub(super) fn lines(&mut self, request: &Request) -> &mut Lines {
+    pub(super) fn lines(&mut self, request: &Request) -> &mut LineIndex {
         if !self.is_read {
             self.is_read = true;
             self.lines.begin(&request.head);
@@ -172,22 +172,22 @@ impl Context {
 
     /// The fields of the request at hand.
     #[must_use]
-    pub const fn fields<'a>(&'a self, request: &'a Request) -> Fields<'a> {
-        Fields { head: &request.head, lines: if self.is_read { Some(&self.lines) } else { None } }
+    pub const fn fields<'a>(&'a self, request: &'a Request) -> HeadFields<'a> {
+        HeadFields { head: &request.head, lines: if self.is_read { Some(&self.lines) } else { None } }
     }
 
     /// Its fields as captured, whatever earlier links made of them.
     #[must_use]
-    pub const fn captured<'a>(&'a self, request: &'a Request) -> Fields<'a> {
+    pub const fn captured<'a>(&'a self, request: &'a Request) -> HeadFields<'a> {
         if self.is_read && self.lines.are_edited() && self.keeps_captured {
-            return Fields { head: &self.captured, lines: None };
+            return HeadFields { head: &self.captured, lines: None };
         }
         self.fields(request)
     }
 
     /// Whether the request may have a header line of one of these names; no means no.
     #[must_use]
-    pub const fn may_have(&self, names: Names) -> bool {
+    pub const fn may_have(&self, names: NameSet) -> bool {
         !self.is_read || self.lines.may_have(names)
     }
 
@@ -206,12 +206,12 @@ impl Context {
 
 /// What stands in a head, found without a pass over it where a context has made one.
 #[derive(Clone, Copy, Debug)]
-pub struct Fields<'a> {
+pub struct HeadFields<'a> {
     head: &'a Head,
-    lines: Option<&'a Lines>,
+    lines: Option<&'a LineIndex>,
 }
 
-impl<'a> Fields<'a> {
+impl<'a> HeadFields<'a> {
     /// The fields of a head that nobody has looked at yet.
     #[must_use]
     pub const fn of(head: &'a Head) -> Self {
@@ -273,13 +273,13 @@ mod tests {
         let mut context = Context::default();
         context.begin(&request(1, "GET / HTTP/1.1\r\nHost: h\r\nX-User-Id: 1\r\n\r\n"), Timestamp::default(), false);
         for name in ["host", "HOST", "x-user-id", "X-USER-ID"] {
-            assert!(context.may_have(Names::one(name.as_bytes())), "{name}");
+            assert!(context.may_have(NameSet::one(name.as_bytes())), "{name}");
         }
-        assert!(!context.may_have(Names::one(b"cookie")));
+        assert!(!context.may_have(NameSet::one(b"cookie")));
         let mut request = request(1, "GET / HTTP/1.1\r\n\r\n");
         context.begin(&request, Timestamp::default(), false);
         context.set_header(&mut request, "Cookie", b"a=1");
-        assert!(context.may_have(Names::one(b"cookie")));
+        assert!(context.may_have(NameSet::one(b"cookie")));
     }
 
     #[test]

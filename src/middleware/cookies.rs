@@ -2,8 +2,8 @@
 //!
 //! In goes a head, out comes the same head with other cookies; what no edit names keeps its bytes, order and blanks.
 
-use super::edit::Change;
-use super::lines::Lines;
+use super::edit::ValueChange;
+use super::lines::LineIndex;
 use crate::exchange::{Head, LineEdit};
 
 /// Bytes by which a line mostly grows at most; one that grows by more costs another allocation.
@@ -15,7 +15,7 @@ pub(super) fn cookies(line: &[u8]) -> impl Iterator<Item = (&[u8], &[u8])> {
 }
 
 /// Offers each value of cookie `name` to `change`; says how many there were. A Cookie line with nothing left goes.
-pub(super) fn edit(lines: &mut Lines, head: &mut Head, name: &str, change: &mut dyn FnMut(&[u8]) -> Change) -> usize {
+pub(super) fn edit(lines: &mut LineIndex, head: &mut Head, name: &str, change: &mut dyn FnMut(&[u8]) -> ValueChange) -> usize {
     let mut found = 0;
     lines.edit(head, "cookie", |line| {
         let here = cookies(line).filter(|(other, _)| *other == name.as_bytes()).count();
@@ -26,7 +26,7 @@ pub(super) fn edit(lines: &mut Lines, head: &mut Head, name: &str, change: &mut 
 }
 
 /// Adds a cookie to the end of the first Cookie line, or in a Cookie line of its own.
-pub(super) fn append(lines: &mut Lines, head: &mut Head, name: &str, value: &[u8]) {
+pub(super) fn append(lines: &mut LineIndex, head: &mut Head, name: &str, value: &[u8]) {
     let mut first = true;
     let found = lines.edit(head, "cookie", |line| {
         if std::mem::take(&mut first) { LineEdit::Value(appended(line, name, value)) } else { LineEdit::Keep }
@@ -45,21 +45,21 @@ fn split_cookie(piece: &[u8]) -> (&[u8], &[u8]) {
     }
 }
 
-fn edited(line: &[u8], name: &str, change: &mut dyn FnMut(&[u8]) -> Change) -> LineEdit {
+fn edited(line: &[u8], name: &str, change: &mut dyn FnMut(&[u8]) -> ValueChange) -> LineEdit {
     let mut rest = Vec::with_capacity(line.len() + ROOM);
     let (mut is_changed, mut is_first) = (false, true);
     for piece in line.split(|byte| *byte == b';') {
         let (other, value) = split_cookie(piece);
-        let change = if other == name.as_bytes() { change(value) } else { Change::Keep };
-        is_changed |= change != Change::Keep;
-        if change != Change::Remove && !std::mem::take(&mut is_first) {
+        let change = if other == name.as_bytes() { change(value) } else { ValueChange::Keep };
+        is_changed |= change != ValueChange::Keep;
+        if change != ValueChange::Remove && !std::mem::take(&mut is_first) {
             rest.push(b';');
         }
         match change {
-            Change::Keep => rest.extend_from_slice(piece),
-            Change::Value(value) => piece_with_value(&mut rest, piece, &value),
-            Change::Name(name) => piece_with_name(&mut rest, piece, &name),
-            Change::Remove => {}
+            ValueChange::Keep => rest.extend_from_slice(piece),
+            ValueChange::Value(value) => piece_with_value(&mut rest, piece, &value),
+            ValueChange::Name(name) => piece_with_name(&mut rest, piece, &name),
+            ValueChange::Remove => {}
         }
     }
     // Where the first cookie went, the blank before the second one goes as well.

@@ -7,7 +7,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
 use super::secret::Secret;
-use super::{Context, Link};
+use super::{Context, Filter};
 use crate::exchange::{Outcome, Request};
 
 /// The link that sets credentials.
@@ -37,7 +37,7 @@ impl Credentials {
     }
 }
 
-impl Link for Credentials {
+impl Filter for Credentials {
     fn apply(&mut self, request: &mut Request, context: &mut Context) -> Result<(), Outcome> {
         context.set_header(request, "Authorization", &self.value);
         Ok(())

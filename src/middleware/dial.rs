@@ -10,9 +10,9 @@ use super::Share;
 /// The share of the flags' sample, turned by a ramp or by hand. Samples of different shares are nested, so that turning it
 /// up takes nobody out, and turning it down lets nobody in.
 #[derive(Clone, Debug)]
-pub struct Dial(Arc<AtomicU64>);
+pub struct DynamicShare(Arc<AtomicU64>);
 
-impl Dial {
+impl DynamicShare {
     /// A dial at this share.
     #[must_use]
     pub fn new(share: Share) -> Self {
@@ -41,7 +41,7 @@ impl Share {
 }
 
 /// All of it.
-impl Default for Dial {
+impl Default for DynamicShare {
     fn default() -> Self {
         Self::new(Share::default())
     }
@@ -50,7 +50,7 @@ impl Default for Dial {
 #[cfg(test)]
 mod tests {
     use super::super::testing::request;
-    use super::super::{Chain, Settings};
+    use super::super::{Chain, ChainSettings};
     use super::*;
 
     fn passed(chain: &mut Chain) -> Vec<bool> {
@@ -59,8 +59,8 @@ mod tests {
 
     #[test]
     fn a_dial_that_is_turned_up_takes_nobody_out() {
-        let dial = Dial::new(Share(0.1));
-        let mut chain = Chain::new(&Settings { dial: Some(dial.clone()), ..Settings::default() });
+        let dial = DynamicShare::new(Share(0.1));
+        let mut chain = Chain::new(&ChainSettings { dial: Some(dial.clone()), ..ChainSettings::default() });
         let few = passed(&mut chain);
         dial.set(Share(0.5));
         let more = passed(&mut chain);
@@ -73,16 +73,16 @@ mod tests {
 
     #[test]
     fn a_dial_chooses_as_a_sample_of_the_same_share_does() {
-        let fixed = passed(&mut Chain::new(&Settings { sample: Share(0.3), ..Settings::default() }));
-        let dial = Some(Dial::new(Share(0.3)));
-        assert_eq!(passed(&mut Chain::new(&Settings { dial, sample: Share(0.9), ..Settings::default() })), fixed);
+        let fixed = passed(&mut Chain::new(&ChainSettings { sample: Share(0.3), ..ChainSettings::default() }));
+        let dial = Some(DynamicShare::new(Share(0.3)));
+        assert_eq!(passed(&mut Chain::new(&ChainSettings { dial, sample: Share(0.9), ..ChainSettings::default() })), fixed);
     }
 
     #[test]
     fn a_chain_that_is_read_again_keeps_its_dial() {
-        let dial = Dial::new(Share(0.0));
-        let mut chain = Chain::new(&Settings { dial: Some(dial.clone()), ..Settings::default() });
-        chain.replace(&Settings::default());
+        let dial = DynamicShare::new(Share(0.0));
+        let mut chain = Chain::new(&ChainSettings { dial: Some(dial.clone()), ..ChainSettings::default() });
+        chain.replace(&ChainSettings::default());
         assert!(!passed(&mut chain).contains(&true));
         dial.set(Share(1.0));
         assert!(!passed(&mut chain).contains(&false));

@@ -13,7 +13,7 @@ use crate::exchange::{LineEdit, Request};
 
 /// Where a named value stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Place {
+pub enum FieldKind {
     /// A header line; names without regard to case.
     Header,
     /// A cookie among those of a Cookie line; names with case.
@@ -24,7 +24,7 @@ pub enum Place {
 
 /// What becomes of a value.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Change {
+pub(super) enum ValueChange {
     Keep,
     Value(Vec<u8>),
     Name(String),
@@ -33,7 +33,7 @@ pub(super) enum Change {
 
 /// What an edit does.
 #[derive(Clone, Debug)]
-pub enum How {
+pub enum EditOp {
     /// Gives it this value wherever it stands (of header lines the first stays and further ones go); a new one goes last.
     Set(Template),
     /// Adds one more after the last one.
@@ -48,16 +48,16 @@ pub enum How {
 
 /// One edit of the fields of one name.
 #[derive(Clone, Debug)]
-pub struct Edit {
-    place: Place,
+pub struct FieldEdit {
+    place: FieldKind,
     name: String,
-    how: How,
+    how: EditOp,
 }
 
-impl Edit {
+impl FieldEdit {
     /// An edit of the fields under `name`, which is a valid one for its place.
     #[must_use]
-    pub fn new(place: Place, name: impl Into<String>, how: How) -> Self {
+    pub fn new(place: FieldKind, name: impl Into<String>, how: EditOp) -> Self {
         Self { place, name: name.into(), how }
     }
 
@@ -65,31 +65,31 @@ impl Edit {
     #[must_use]
     pub fn touches_host(&self) -> bool {
         let is_host = |name: &str| name.eq_ignore_ascii_case("host");
-        let renamed = matches!(&self.how, How::Rename(to) if is_host(to));
-        self.place == Place::Header && (renamed || (is_host(&self.name) && !matches!(self.how, How::Remove)))
+        let renamed = matches!(&self.how, EditOp::Rename(to) if is_host(to));
+        self.place == FieldKind::Header && (renamed || (is_host(&self.name) && !matches!(self.how, EditOp::Remove)))
     }
 
     /// Whether it gives every request that it sees its Host.
     #[must_use]
     pub fn sets_host(&self) -> bool {
-        self.touches_host() && matches!(self.how, How::Set(_) | How::Add(_))
+        self.touches_host() && matches!(self.how, EditOp::Set(_) | EditOp::Add(_))
     }
 
     /// Edits the request.
     pub fn apply(&self, request: &mut Request, context: &mut Context) {
         match &self.how {
-            How::Set(value) => {
+            EditOp::Set(value) => {
                 let value = self.safe(value.value(request, context));
                 self.set(request, context, &value);
             }
-            How::Add(value) => {
+            EditOp::Add(value) => {
                 let value = self.safe(value.value(request, context));
                 self.append(request, context, &value);
                 self.tell(context);
             }
-            How::Remove => self.each(request, context, &mut |_, _| Change::Remove),
-            How::Rename(to) => self.each(request, context, &mut |_, _| Change::Name(to.clone())),
-            How::Replace(regex, with) => self.replace(request, context, regex, with),
+            EditOp::Remove => self.each(request, context, &mut |_, _| ValueChange::Remove),
+            EditOp::Rename(to) => self.each(request, context, &mut |_, _| ValueChange::Name(to.clone())),
+            EditOp::Replace(regex, with) => self.replace(request, context, regex, with),
         }
     }
 
@@ -97,12 +97,12 @@ impl Edit {
     fn any(&self, request: &Request, context: &Context, like: impl Fn(&[u8]) -> bool) -> bool {
         let fields = context.fields(request);
         match self.place {
-            Place::Header => fields.get_all(&self.name).any(like),
-            Place::Cookie => fields
+            FieldKind::Header => fields.get_all(&self.name).any(like),
+            FieldKind::Cookie => fields
                 .get_all("cookie")
                 .flat_map(cookies::cookies)
                 .any(|(name, value)| name == self.name.as_bytes() && like(value)),
-            Place::Param => {
+            FieldKind::Param => {
                 params::values(context.path_and_query(request), &self.name).any(|value| like(value.as_bytes()))
             }
         }
@@ -117,7 +117,7 @@ impl Edit {
         &self,
         request: &mut Request,
         context: &mut Context,
-        change: &mut dyn FnMut(&[u8], &RunIdentity) -> Change,
+        change: &mut dyn FnMut(&[u8], &RunIdentity) -> ValueChange,
     ) {
         if self.count_each(request, context, change) > 0 {
             self.tell(context);
@@ -129,28 +129,28 @@ impl Edit {
         &self,
         request: &mut Request,
         context: &mut Context,
-        change: &mut dyn FnMut(&[u8], &RunIdentity) -> Change,
+        change: &mut dyn FnMut(&[u8], &RunIdentity) -> ValueChange,
     ) -> usize {
         let run = Arc::clone(&context.run);
         let lines = context.lines(request);
         let head = &mut request.head;
         let mut change = |value: &[u8]| change(value, &run);
         match self.place {
-            Place::Header => lines.edit(head, &self.name, |value| match change(value) {
-                Change::Keep => LineEdit::Keep,
-                Change::Value(value) => LineEdit::Value(value),
-                Change::Name(name) => LineEdit::Name(name),
-                Change::Remove => LineEdit::Remove,
+            FieldKind::Header => lines.edit(head, &self.name, |value| match change(value) {
+                ValueChange::Keep => LineEdit::Keep,
+                ValueChange::Value(value) => LineEdit::Value(value),
+                ValueChange::Name(name) => LineEdit::Name(name),
+                ValueChange::Remove => LineEdit::Remove,
             }),
-            Place::Cookie => cookies::edit(lines, head, &self.name, &mut change),
-            Place::Param => params::edit(lines, head, &self.name, &mut change),
+            FieldKind::Cookie => cookies::edit(lines, head, &self.name, &mut change),
+            FieldKind::Param => params::edit(lines, head, &self.name, &mut change),
         }
     }
 
     fn set(&self, request: &mut Request, context: &mut Context, value: &[u8]) {
-        if self.place == Place::Header {
+        if self.place == FieldKind::Header {
             context.set_header(request, &self.name, value);
-        } else if self.count_each(request, context, &mut |_, _| Change::Value(value.to_vec())) == 0 {
+        } else if self.count_each(request, context, &mut |_, _| ValueChange::Value(value.to_vec())) == 0 {
             // Servers disagree on which of two of one name counts, so where there are any, all got the value.
             self.append(request, context, value);
         }
@@ -161,9 +161,9 @@ impl Edit {
         let lines = context.lines(request);
         let head = &mut request.head;
         match self.place {
-            Place::Header => lines.append(head, &self.name, value),
-            Place::Cookie => cookies::append(lines, head, &self.name, value),
-            Place::Param => params::append(lines, head, &self.name, value),
+            FieldKind::Header => lines.append(head, &self.name, value),
+            FieldKind::Cookie => cookies::append(lines, head, &self.name, value),
+            FieldKind::Param => params::append(lines, head, &self.name, value),
         }
     }
 
@@ -177,9 +177,9 @@ impl Edit {
         self.count_each(request, context, &mut |value, _| match with.replace(regex, value) {
             Some(new) => {
                 is_found = true;
-                Change::Value(self.safe(Cow::Owned(new)).into_owned())
+                ValueChange::Value(self.safe(Cow::Owned(new)).into_owned())
             }
-            None => Change::Keep,
+            None => ValueChange::Keep,
         });
         if is_found {
             self.tell(context);
@@ -189,9 +189,9 @@ impl Edit {
     /// The value without bytes that would end it where it stands. Parameters are encoded instead.
     fn safe<'a>(&self, value: Cow<'a, [u8]>) -> Cow<'a, [u8]> {
         let breaks = |byte: &u8| match self.place {
-            Place::Header => byte.is_ascii_control() && *byte != b'\t',
-            Place::Cookie => byte.is_ascii_control() || *byte == b';',
-            Place::Param => false,
+            FieldKind::Header => byte.is_ascii_control() && *byte != b'\t',
+            FieldKind::Cookie => byte.is_ascii_control() || *byte == b';',
+            FieldKind::Param => false,
         };
         if !value.iter().any(breaks) {
             return value;

@@ -7,8 +7,8 @@ use std::collections::HashSet;
 
 use smallvec::SmallVec;
 
-use super::context::Fields;
-use super::{Context, Link, PatternSet, Settings};
+use super::context::HeadFields;
+use super::{Context, Filter, PatternSet, ChainSettings};
 use crate::exchange::{Outcome, Request};
 use crate::head::is_passed_over;
 
@@ -30,7 +30,7 @@ pub const UPGRADE: &str = "upgrade";
 /// The link that matches. What cannot be replayed is told first; `writes` is told last, so that its count is the
 /// number of requests that `--allow-writes` would let pass.
 #[derive(Clone, Debug)]
-pub struct Filter {
+pub struct AllowDeny {
     methods: Vec<String>,
     hosts: HashSet<Box<[u8]>>,
     allow: PatternSet,
@@ -38,10 +38,10 @@ pub struct Filter {
     writes: bool,
 }
 
-impl Filter {
+impl AllowDeny {
     /// The filter that `settings` ask for.
     #[must_use]
-    pub fn new(settings: &Settings) -> Self {
+    pub fn new(settings: &ChainSettings) -> Self {
         Self {
             methods: settings.allow_methods.clone(),
             hosts: settings
@@ -59,7 +59,7 @@ impl Filter {
     #[must_use]
     pub fn verdict(&self, request: &Request) -> Option<&'static str> {
         let write = !self.writes && is_write(request.method());
-        tunnel(request.method(), Fields::of(&request.head)).or_else(|| self.choice(request)).or(write.then_some(WRITES))
+        tunnel(request.method(), HeadFields::of(&request.head)).or_else(|| self.choice(request)).or(write.then_some(WRITES))
     }
 
     /// The rule that this request breaks first of those that choose by method, host and path: whether it could be
@@ -83,7 +83,7 @@ impl Filter {
     }
 
     fn allows_host(&self, request: &Request) -> bool {
-        let host = request_host(Fields::of(&request.head));
+        let host = request_host(HeadFields::of(&request.head));
         self.hosts.contains(&*lower(host))
     }
 }
@@ -93,7 +93,7 @@ fn first_broken<const N: usize>(rules: [(&'static str, bool); N]) -> Option<&'st
 }
 
 /// What no replay can carry. `None` for everything else.
-pub(super) fn tunnel(method: &[u8], fields: Fields<'_>) -> Option<&'static str> {
+pub(super) fn tunnel(method: &[u8], fields: HeadFields<'_>) -> Option<&'static str> {
     first_broken([(CONNECT, method == b"CONNECT"), (UPGRADE, asks_for_upgrade(fields))])
 }
 
@@ -104,7 +104,7 @@ pub fn is_write(method: &[u8]) -> bool {
 }
 
 /// Chooses by method, host and path. What cannot be replayed, and what may not be, the chain asks by itself.
-impl Link for Filter {
+impl Filter for AllowDeny {
     fn apply(&mut self, request: &mut Request, _: &mut Context) -> Result<(), Outcome> {
         self.choice(request).map_or(Ok(()), |rule| Err(Outcome::filtered(rule)))
     }
@@ -151,7 +151,7 @@ pub(super) fn lower(host: &[u8]) -> SmallVec<[u8; 64]> {
 }
 
 /// The host that was asked, without its port; empty where none was named.
-pub(super) fn request_host(fields: Fields<'_>) -> &[u8] {
+pub(super) fn request_host(fields: HeadFields<'_>) -> &[u8] {
     host_of(authority_of(fields.target()).or_else(|| fields.get("host")).unwrap_or_default())
 }
 
@@ -180,7 +180,7 @@ fn host_of(authority: &[u8]) -> &[u8] {
 
 /// Upgrade counts only where Connection names it (RFC 9110, 7.8), otherwise a proxy would have dropped it; and where it
 /// asks for what the request cannot do without.
-fn asks_for_upgrade(fields: Fields<'_>) -> bool {
+fn asks_for_upgrade(fields: HeadFields<'_>) -> bool {
     let mut offers = fields.get_all("upgrade").flat_map(|value| value.split(|byte| *byte == b','));
     offers.any(|offer| !is_passed_over(offer))
         && fields
@@ -194,8 +194,8 @@ mod tests {
     use super::super::testing::request;
     use super::*;
 
-    fn verdict(settings: &Settings, head: &str) -> Option<&'static str> {
-        Filter::new(settings).verdict(&request(1, head))
+    fn verdict(settings: &ChainSettings, head: &str) -> Option<&'static str> {
+        AllowDeny::new(settings).verdict(&request(1, head))
     }
 
     fn words(all: &[&str]) -> Vec<String> {
@@ -208,7 +208,7 @@ mod tests {
 
     #[test]
     fn only_reads_pass_unless_writes_are_allowed() {
-        let mut settings = Settings::default();
+        let mut settings = ChainSettings::default();
         for method in ["GET", "HEAD", "OPTIONS"] {
             assert_eq!(verdict(&settings, &format!("{method} / HTTP/1.1\r\n\r\n")), None, "{method}");
         }
@@ -221,7 +221,7 @@ mod tests {
 
     #[test]
     fn tunnels_never_pass() {
-        let settings = Settings { allow_writes: true, ..Settings::default() };
+        let settings = ChainSettings { allow_writes: true, ..ChainSettings::default() };
         assert_eq!(verdict(&settings, "CONNECT h:443 HTTP/1.1\r\n\r\n"), Some(CONNECT));
         let upgrade = "GET / HTTP/1.1\r\nUpgrade: websocket\r\nConnection: keep-alive, UPGRADE\r\n\r\n";
         assert_eq!(verdict(&settings, upgrade), Some(UPGRADE));
@@ -234,7 +234,7 @@ mod tests {
 
     #[test]
     fn a_choice_is_not_about_what_could_be_replayed() {
-        let filter = Filter::new(&Settings { deny_paths: regexes(&["^/b"]), ..Settings::default() });
+        let filter = AllowDeny::new(&ChainSettings { deny_paths: regexes(&["^/b"]), ..ChainSettings::default() });
         for head in ["CONNECT h:443 HTTP/1.1\r\n\r\n", "DELETE /a HTTP/1.1\r\n\r\n"] {
             assert_eq!(filter.choice(&request(1, head)), None, "{head:?}");
         }
@@ -243,7 +243,7 @@ mod tests {
 
     #[test]
     fn methods_are_compared_exactly() {
-        let settings = Settings { allow_methods: words(&["GET", "POST"]), allow_writes: true, ..Settings::default() };
+        let settings = ChainSettings { allow_methods: words(&["GET", "POST"]), allow_writes: true, ..ChainSettings::default() };
         assert_eq!(verdict(&settings, "POST / HTTP/1.1\r\n\r\n"), None);
         assert_eq!(verdict(&settings, "Post / HTTP/1.1\r\n\r\n"), Some(ALLOW_METHOD));
         assert_eq!(verdict(&settings, "HEAD / HTTP/1.1\r\n\r\n"), Some(ALLOW_METHOD));
@@ -251,7 +251,7 @@ mod tests {
 
     #[test]
     fn hosts_are_compared_without_case_and_port() {
-        let settings = Settings { allow_hosts: words(&["a.example", "[2001:db8::1]"]), ..Settings::default() };
+        let settings = ChainSettings { allow_hosts: words(&["a.example", "[2001:db8::1]"]), ..ChainSettings::default() };
         let rows = [
             ("GET / HTTP/1.1\r\nHost: A.Example\r\n\r\n", None),
             ("GET / HTTP/1.1\r\nHost: a.example:8080\r\n\r\n", None),
@@ -272,10 +272,10 @@ mod tests {
 
     #[test]
     fn any_allowing_expression_lets_pass_and_any_denying_one_ends() {
-        let settings = Settings {
+        let settings = ChainSettings {
             allow_paths: regexes(&["^/v2/", "^/health$"]),
             deny_paths: regexes(&["^/v2/payments/", "secret=1"]),
-            ..Settings::default()
+            ..ChainSettings::default()
         };
         let rows = [
             ("/v2/a", None),

@@ -36,10 +36,10 @@ pub enum PointerError {
 
 /// Where a value stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Pointer(Vec<Segment>);
+pub struct Pointer(Vec<PointerSegment>);
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum Segment {
+enum PointerSegment {
     Every,
     Key(String),
 }
@@ -49,8 +49,8 @@ impl Pointer {
     pub fn new(typed: &str) -> Result<Self, PointerError> {
         let rest = typed.strip_prefix('/').ok_or_else(|| PointerError::NoSlash { typed: typed.to_owned() })?;
         let segments = rest.split('/').map(|segment| match segment {
-            "*" => Segment::Every,
-            key => Segment::Key(key.replace("~1", "/").replace("~0", "~")),
+            "*" => PointerSegment::Every,
+            key => PointerSegment::Key(key.replace("~1", "/").replace("~0", "~")),
         });
         let segments: Vec<_> = segments.collect();
         if segments.len() > MAX_DEPTH {
@@ -113,12 +113,12 @@ pub(super) fn edit(
 
 fn inside(
     text: &str,
-    path: &[Segment],
+    path: &[PointerSegment],
     missing: Option<&str>,
     change: &mut dyn FnMut(&str) -> JsonChange,
 ) -> Result<JsonChange, NotJson> {
     let Some((first, rest)) = path.split_first() else { return Ok(change(text)) };
-    let mut node: Node<'_> = serde_json::from_str(text).map_err(|_| NotJson)?;
+    let mut node: JsonNode<'_> = serde_json::from_str(text).map_err(|_| NotJson)?;
     let mut is_changed = false;
     for (at, item) in node.items.iter_mut().enumerate() {
         if !first.is(item.key.as_deref(), at) {
@@ -126,21 +126,21 @@ fn inside(
         }
         match inside(item.text(), rest, missing, change)? {
             JsonChange::Keep => continue,
-            JsonChange::Value(new) => item.value = Text::New(new),
-            JsonChange::Remove => item.value = Text::Gone,
+            JsonChange::Value(new) => item.value = JsonText::New(new),
+            JsonChange::Remove => item.value = JsonText::Gone,
         }
         is_changed = true;
     }
-    if let (Some(value), [], Segment::Key(key), Kind::Object) = (missing, rest, first, node.kind)
+    if let (Some(value), [], PointerSegment::Key(key), JsonNodeKind::Object) = (missing, rest, first, node.kind)
         && !node.items.iter().any(|item| item.key.as_deref() == Some(key))
     {
-        node.items.push(Item { key: Some(key.clone()), value: Text::New(value.to_owned()) });
+        node.items.push(JsonItem { key: Some(key.clone()), value: JsonText::New(value.to_owned()) });
         is_changed = true;
     }
     Ok(if is_changed { JsonChange::Value(node.to_string()) } else { JsonChange::Keep })
 }
 
-impl Segment {
+impl PointerSegment {
     fn is(&self, key: Option<&str>, at: usize) -> bool {
         match (self, key) {
             (Self::Every, _) => true,
@@ -151,47 +151,47 @@ impl Segment {
 }
 
 /// One level of a text; what is below stays text.
-struct Node<'a> {
-    kind: Kind,
-    items: Vec<Item<'a>>,
+struct JsonNode<'a> {
+    kind: JsonNodeKind,
+    items: Vec<JsonItem<'a>>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Kind {
+enum JsonNodeKind {
     Object,
     Array,
     /// A string, a number: nothing is inside.
     Scalar,
 }
 
-struct Item<'a> {
+struct JsonItem<'a> {
     /// Of members of objects.
     key: Option<String>,
-    value: Text<'a>,
+    value: JsonText<'a>,
 }
 
-enum Text<'a> {
+enum JsonText<'a> {
     Old(&'a RawValue),
     New(String),
     Gone,
 }
 
-impl Item<'_> {
+impl JsonItem<'_> {
     fn text(&self) -> &str {
         match &self.value {
-            Text::Old(raw) => raw.get(),
-            Text::New(text) => text,
-            Text::Gone => "",
+            JsonText::Old(raw) => raw.get(),
+            JsonText::New(text) => text,
+            JsonText::Gone => "",
         }
     }
 }
 
-impl fmt::Display for Node<'_> {
+impl fmt::Display for JsonNode<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (open, close) = if self.kind == Kind::Object { ("{", "}") } else { ("[", "]") };
+        let (open, close) = if self.kind == JsonNodeKind::Object { ("{", "}") } else { ("[", "]") };
         f.write_str(open)?;
         let mut comma = "";
-        for item in self.items.iter().filter(|item| !matches!(item.value, Text::Gone)) {
+        for item in self.items.iter().filter(|item| !matches!(item.value, JsonText::Gone)) {
             f.write_str(comma)?;
             if let Some(key) = &item.key {
                 write!(f, "{}:", serde_json::Value::from(key.as_str()))?;
@@ -203,63 +203,63 @@ impl fmt::Display for Node<'_> {
     }
 }
 
-impl<'de> Deserialize<'de> for Node<'de> {
+impl<'de> Deserialize<'de> for JsonNode<'de> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Level;
-        impl<'de> Visitor<'de> for Level {
-            type Value = Node<'de>;
+        struct JsonLevel;
+        impl<'de> Visitor<'de> for JsonLevel {
+            type Value = JsonNode<'de>;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str("JSON")
             }
 
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Node<'de>, A::Error> {
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<JsonNode<'de>, A::Error> {
                 let mut items = Vec::new();
                 while let Some((key, value)) = map.next_entry::<String, &'de RawValue>()? {
-                    items.push(Item { key: Some(key), value: Text::Old(value) });
+                    items.push(JsonItem { key: Some(key), value: JsonText::Old(value) });
                 }
-                Ok(Node { kind: Kind::Object, items })
+                Ok(JsonNode { kind: JsonNodeKind::Object, items })
             }
 
-            fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Node<'de>, A::Error> {
+            fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<JsonNode<'de>, A::Error> {
                 let mut items = Vec::new();
                 while let Some(value) = seq.next_element::<&'de RawValue>()? {
-                    items.push(Item { key: None, value: Text::Old(value) });
+                    items.push(JsonItem { key: None, value: JsonText::Old(value) });
                 }
-                Ok(Node { kind: Kind::Array, items })
+                Ok(JsonNode { kind: JsonNodeKind::Array, items })
             }
 
-            fn visit_unit<E>(self) -> Result<Node<'de>, E> {
-                Ok(Node::scalar())
+            fn visit_unit<E>(self) -> Result<JsonNode<'de>, E> {
+                Ok(JsonNode::scalar())
             }
 
-            fn visit_bool<E>(self, _: bool) -> Result<Node<'de>, E> {
-                Ok(Node::scalar())
+            fn visit_bool<E>(self, _: bool) -> Result<JsonNode<'de>, E> {
+                Ok(JsonNode::scalar())
             }
 
-            fn visit_i64<E>(self, _: i64) -> Result<Node<'de>, E> {
-                Ok(Node::scalar())
+            fn visit_i64<E>(self, _: i64) -> Result<JsonNode<'de>, E> {
+                Ok(JsonNode::scalar())
             }
 
-            fn visit_u64<E>(self, _: u64) -> Result<Node<'de>, E> {
-                Ok(Node::scalar())
+            fn visit_u64<E>(self, _: u64) -> Result<JsonNode<'de>, E> {
+                Ok(JsonNode::scalar())
             }
 
-            fn visit_f64<E>(self, _: f64) -> Result<Node<'de>, E> {
-                Ok(Node::scalar())
+            fn visit_f64<E>(self, _: f64) -> Result<JsonNode<'de>, E> {
+                Ok(JsonNode::scalar())
             }
 
-            fn visit_str<E>(self, _: &str) -> Result<Node<'de>, E> {
-                Ok(Node::scalar())
+            fn visit_str<E>(self, _: &str) -> Result<JsonNode<'de>, E> {
+                Ok(JsonNode::scalar())
             }
         }
-        deserializer.deserialize_any(Level)
+        deserializer.deserialize_any(JsonLevel)
     }
 }
 
-impl Node<'_> {
+impl JsonNode<'_> {
     const fn scalar() -> Self {
-        Self { kind: Kind::Scalar, items: Vec::new() }
+        Self { kind: JsonNodeKind::Scalar, items: Vec::new() }
     }
 }
 

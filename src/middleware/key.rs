@@ -9,7 +9,7 @@ use std::str::FromStr;
 
 use xxhash_rust::xxh3::{Xxh3, xxh3_64};
 
-use super::context::Fields;
+use super::context::HeadFields;
 use super::{cookies, pair, params};
 use crate::exchange::{ExchangeId, Request};
 
@@ -97,12 +97,12 @@ impl fmt::Display for SampleKey {
 #[derive(Clone, Debug)]
 pub(super) struct KeyHasher {
     key: SampleKey,
-    hasher: Hasher,
+    hasher: SeededHasher,
 }
 
 impl KeyHasher {
     pub(super) fn new(key: SampleKey, seed: u64) -> Self {
-        Self { hasher: Hasher::new(seed, &key), key }
+        Self { hasher: SeededHasher::new(seed, &key), key }
     }
 
     pub(super) const fn key(&self) -> &SampleKey {
@@ -110,7 +110,7 @@ impl KeyHasher {
     }
 
     /// The hash of the request's key, read from its fields as captured; `None` where it has none, or stands for itself.
-    pub(super) fn hash(&self, request: &Request, captured: Fields<'_>) -> Option<u64> {
+    pub(super) fn hash(&self, request: &Request, captured: HeadFields<'_>) -> Option<u64> {
         let hasher = &self.hasher;
         let target = || captured.path_and_query();
         match &self.key {
@@ -133,11 +133,11 @@ const MAX_SHORT: usize = 128;
 
 /// XXH3-64 over seed, kind and key. The kind is part of it so that two kinds with equal keys choose apart.
 #[derive(Clone, Debug)]
-pub(super) struct Hasher {
+pub(super) struct SeededHasher {
     prefix: Vec<u8>,
 }
 
-impl Hasher {
+impl SeededHasher {
     pub(super) fn new(seed: u64, kind: &SampleKey) -> Self {
         let mut prefix = seed.to_le_bytes().to_vec();
         prefix.extend_from_slice(kind.to_string().as_bytes());
@@ -188,7 +188,7 @@ fn present(value: Option<&[u8]>) -> Option<&[u8]> {
     value.filter(|value| !value.is_empty())
 }
 
-fn cookie<'a>(fields: Fields<'a>, name: &'a str) -> Option<&'a [u8]> {
+fn cookie<'a>(fields: HeadFields<'a>, name: &'a str) -> Option<&'a [u8]> {
     let mut cookies = fields.get_all("cookie").flat_map(cookies::cookies);
     cookies.find(|(found, _)| *found == name.as_bytes()).map(|(_, value)| value)
 }
@@ -228,7 +228,7 @@ mod tests {
 
     #[test]
     fn long_keys_and_short_ones_have_the_hash_of_one_algorithm() {
-        let hasher = Hasher::new(7, &SampleKey::Connection);
+        let hasher = SeededHasher::new(7, &SampleKey::Connection);
         for len in [0, 1, 50, MAX_SHORT - 20, MAX_SHORT - 19, MAX_SHORT, 1000] {
             let key = vec![b'x'; len];
             assert_eq!(hasher.hash(&key), xxh3_64(&[hasher.prefix.clone(), key].concat()), "{len}");
@@ -241,7 +241,7 @@ mod tests {
         let hash = |pass, copy| {
             let mut request = request(1, "GET / HTTP/1.1\r\n\r\n");
             request.id = ExchangeId { pass, copy, ..request.id };
-            (hasher.hash(&request, Fields::of(&request.head)), hasher.hasher.hash_id(request.id))
+            (hasher.hash(&request, HeadFields::of(&request.head)), hasher.hasher.hash_id(request.id))
         };
         assert_eq!(hash(1, 0), hash(1, 3));
         assert_ne!(hash(1, 0).1, hash(2, 0).1);
@@ -252,7 +252,7 @@ mod tests {
     fn a_segment_is_counted_from_one_and_has_no_query() {
         let hash = |target: &str| {
             let request = request(1, &format!("GET {target} HTTP/1.1\r\n\r\n"));
-            KeyHasher::new(SampleKey::PathSegment(2), 0).hash(&request, Fields::of(&request.head))
+            KeyHasher::new(SampleKey::PathSegment(2), 0).hash(&request, HeadFields::of(&request.head))
         };
         let channel = hash("/channels/7/now");
         assert!(channel.is_some());

@@ -7,9 +7,9 @@ use std::collections::HashMap;
 use std::str::FromStr;
 use std::time::Duration;
 
-use super::context::Fields;
+use super::context::HeadFields;
 use super::key::KeyHasher;
-use super::{Context, Link, SampleKey};
+use super::{Context, Filter, SampleKey};
 use crate::exchange::{Outcome, Request, Timestamp};
 
 /// Most keys that have a bucket of their own, 48 bytes each. Past it those whose bucket is full again make room; where
@@ -57,7 +57,7 @@ impl FromStr for PerSecond {
 
 /// What a limit lets pass.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Limits {
+pub struct LimitSpec {
     /// Requests.
     pub requests: Option<PerSecond>,
     /// Bytes of heads and bodies.
@@ -71,12 +71,12 @@ pub struct Limits {
 /// The link that limits.
 #[derive(Clone, Debug)]
 pub struct Limiter {
-    requests: Option<Flow>,
-    bytes: Option<Flow>,
+    requests: Option<RefillRate>,
+    bytes: Option<RefillRate>,
     per: Option<KeyHasher>,
     /// Of everything without a key, or without room for it.
-    common: Bucket,
-    buckets: HashMap<u64, Bucket, foldhash::fast::RandomState>,
+    common: TokenBucket,
+    buckets: HashMap<u64, TokenBucket, foldhash::fast::RandomState>,
     /// When room was made last: making it looks at every bucket.
     swept: Option<Timestamp>,
     refill: Duration,
@@ -84,7 +84,7 @@ pub struct Limiter {
 
 /// How fast a bucket fills, and how much it holds.
 #[derive(Clone, Copy, Debug)]
-struct Flow {
+struct RefillRate {
     per_second: f64,
     most: f64,
 }
@@ -94,7 +94,7 @@ struct Flow {
 /// Invariant: neither level is above what its flow holds. A level may be below zero, after a request that is larger than
 /// a full bucket: it passes when the bucket is full, and is paid for later.
 #[derive(Clone, Copy, Debug, Default)]
-struct Bucket {
+struct TokenBucket {
     /// `None` before the first request: then it is full.
     at: Option<Timestamp>,
     requests: f64,
@@ -104,9 +104,9 @@ struct Bucket {
 impl Limiter {
     /// A limiter whose buckets are full.
     #[must_use]
-    pub fn new(limits: &Limits) -> Self {
+    pub fn new(limits: &LimitSpec) -> Self {
         let burst = limits.burst.unwrap_or(DEFAULT_BURST).as_secs_f64();
-        let flow = |rate: PerSecond| Flow { per_second: rate.0, most: (rate.0 * burst).max(1.0) };
+        let flow = |rate: PerSecond| RefillRate { per_second: rate.0, most: (rate.0 * burst).max(1.0) };
         let requests = limits.requests.map(flow);
         let bytes = limits.bytes.map(flow);
         let slowest =
@@ -115,7 +115,7 @@ impl Limiter {
             requests,
             bytes,
             per: limits.per.clone().map(|key| KeyHasher::new(key, 0)),
-            common: Bucket::default(),
+            common: TokenBucket::default(),
             buckets: HashMap::default(),
             swept: None,
             refill: Duration::try_from_secs_f64(slowest).unwrap_or(Duration::MAX),
@@ -123,7 +123,7 @@ impl Limiter {
     }
 
     /// Whether a request that is due at `due` passes; then it is paid for.
-    pub fn passes(&mut self, request: &Request, captured: Fields<'_>, due: Timestamp) -> bool {
+    pub fn passes(&mut self, request: &Request, captured: HeadFields<'_>, due: Timestamp) -> bool {
         let (requests, bytes) = (self.requests, self.bytes);
         let bucket = match self.per.as_ref().and_then(|per| per.hash(request, captured)) {
             Some(key) => self.bucket(key, due),
@@ -131,7 +131,7 @@ impl Limiter {
         };
         bucket.fill(due, requests, bytes);
         let size = request.bytes() as f64;
-        let has = |level: f64, flow: Option<Flow>, cost: f64| flow.is_none_or(|flow| level >= cost.min(flow.most));
+        let has = |level: f64, flow: Option<RefillRate>, cost: f64| flow.is_none_or(|flow| level >= cost.min(flow.most));
         let passes = has(bucket.requests, requests, 1.0) && has(bucket.bytes, bytes, size);
         if passes {
             bucket.requests -= 1.0;
@@ -140,7 +140,7 @@ impl Limiter {
         passes
     }
 
-    fn bucket(&mut self, key: u64, due: Timestamp) -> &mut Bucket {
+    fn bucket(&mut self, key: u64, due: Timestamp) -> &mut TokenBucket {
         if self.buckets.len() >= MAX_BUCKETS && !self.buckets.contains_key(&key) {
             self.make_room(due);
             if self.buckets.len() >= MAX_BUCKETS {
@@ -161,16 +161,16 @@ impl Limiter {
         let (requests, bytes) = (self.requests, self.bytes);
         self.buckets.retain(|_, bucket| {
             bucket.fill(due, requests, bytes);
-            let full = |level: f64, flow: Option<Flow>| flow.is_none_or(|flow| level >= flow.most);
+            let full = |level: f64, flow: Option<RefillRate>| flow.is_none_or(|flow| level >= flow.most);
             !(full(bucket.requests, requests) && full(bucket.bytes, bytes)) || refill.is_zero()
         });
     }
 }
 
-impl Bucket {
-    fn fill(&mut self, due: Timestamp, requests: Option<Flow>, bytes: Option<Flow>) {
+impl TokenBucket {
+    fn fill(&mut self, due: Timestamp, requests: Option<RefillRate>, bytes: Option<RefillRate>) {
         let passed = self.at.map(|at| due.since(at).as_secs_f64());
-        let level = |level: f64, flow: Option<Flow>| {
+        let level = |level: f64, flow: Option<RefillRate>| {
             flow.map_or(0.0, |flow| {
                 passed.map_or(flow.most, |passed| (level + passed * flow.per_second).min(flow.most))
             })
@@ -182,7 +182,7 @@ impl Bucket {
     }
 }
 
-impl Link for Limiter {
+impl Filter for Limiter {
     fn apply(&mut self, request: &mut Request, context: &mut Context) -> Result<(), Outcome> {
         let passes = self.passes(request, context.captured(request), context.due);
         if passes { Ok(()) } else { Err(Outcome::RateLimited) }
@@ -194,15 +194,15 @@ mod tests {
     use super::super::testing::request;
     use super::*;
 
-    fn limits(requests: &str) -> Limits {
-        Limits { requests: Some(requests.parse().unwrap()), ..Limits::default() }
+    fn limits(requests: &str) -> LimitSpec {
+        LimitSpec { requests: Some(requests.parse().unwrap()), ..LimitSpec::default() }
     }
 
     /// How many of the requests at these milliseconds pass.
     fn passed(limiter: &mut Limiter, at: impl IntoIterator<Item = u64>) -> usize {
         let request = request(1, "GET / HTTP/1.1\r\nU: a\r\n\r\n");
         let due = |ms: u64| Timestamp::from_nanos(1_000_000_000_000 + ms * 1_000_000);
-        at.into_iter().filter(|ms| limiter.passes(&request, Fields::of(&request.head), due(*ms))).count()
+        at.into_iter().filter(|ms| limiter.passes(&request, HeadFields::of(&request.head), due(*ms))).count()
     }
 
     #[test]
@@ -216,7 +216,7 @@ mod tests {
 
     #[test]
     fn a_burst_is_as_long_as_it_is_said_and_holds_a_request_at_least() {
-        let burst = |ms| Limits { burst: Some(Duration::from_millis(ms)), ..limits("10/s") };
+        let burst = |ms| LimitSpec { burst: Some(Duration::from_millis(ms)), ..limits("10/s") };
         assert_eq!(passed(&mut Limiter::new(&burst(5_000)), [0; 100]), 50);
         assert_eq!(passed(&mut Limiter::new(&burst(1)), [0; 100]), 1);
         assert_eq!(passed(&mut Limiter::new(&limits("30/m")), [0; 100]), 1);
@@ -232,7 +232,7 @@ mod tests {
 
     #[test]
     fn bytes_are_paid_for_and_what_is_larger_than_a_bucket_passes_when_that_is_full() {
-        let bytes = Limits { bytes: Some("10/s".parse().unwrap()), ..Limits::default() };
+        let bytes = LimitSpec { bytes: Some("10/s".parse().unwrap()), ..LimitSpec::default() };
         // The request has 24 bytes: it takes 2.4 s to pay.
         let mut limiter = Limiter::new(&bytes);
         assert_eq!(passed(&mut limiter, [0, 0, 2_300, 2_400, 2_500]), 2);
@@ -240,11 +240,11 @@ mod tests {
 
     #[test]
     fn each_key_has_a_limit_of_its_own() {
-        let per = Limits { per: Some(SampleKey::Header("u".into())), ..limits("1/s") };
+        let per = LimitSpec { per: Some(SampleKey::Header("u".into())), ..limits("1/s") };
         let mut limiter = Limiter::new(&per);
         let mut pass = |head: &str| {
             let request = request(1, &format!("GET / HTTP/1.1\r\n{head}\r\n"));
-            limiter.passes(&request, Fields::of(&request.head), Timestamp::from_nanos(5))
+            limiter.passes(&request, HeadFields::of(&request.head), Timestamp::from_nanos(5))
         };
         assert!(pass("U: a\r\n") && pass("U: b\r\n") && pass(""));
         assert!(!pass("U: a\r\n") && !pass("U: b\r\n") && !pass(""));
@@ -252,11 +252,11 @@ mod tests {
 
     #[test]
     fn past_the_bound_new_keys_share_a_bucket_until_others_are_full_again() {
-        let per = Limits { per: Some(SampleKey::Connection), ..limits("1/s") };
+        let per = LimitSpec { per: Some(SampleKey::Connection), ..limits("1/s") };
         let mut limiter = Limiter::new(&per);
         let mut pass = |connection: usize, second: u64| {
             let request = request(connection as u64, "GET / HTTP/1.1\r\n\r\n");
-            limiter.passes(&request, Fields::of(&request.head), Timestamp::from_nanos(second * 1_000_000_000))
+            limiter.passes(&request, HeadFields::of(&request.head), Timestamp::from_nanos(second * 1_000_000_000))
         };
         assert!((0..MAX_BUCKETS).all(|connection| pass(connection, 10)));
         assert!(pass(MAX_BUCKETS, 10) && !pass(MAX_BUCKETS + 1, 10));

@@ -7,13 +7,13 @@
 use std::ops::Range;
 
 use crate::exchange::{Head, LineEdit, path_and_query};
-use crate::head::{HeaderLine, HeaderLines, Names};
+use crate::head::{HeaderLine, HeaderLines, NameSet};
 
 /// Where the request line's parts and the header lines stand in the head at hand.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Lines {
-    names: Names,
-    all: Vec<Line>,
+pub(super) struct LineIndex {
+    names: NameSet,
+    all: Vec<IndexedLine>,
     method: Range<usize>,
     target: Range<usize>,
     path_and_query: Range<usize>,
@@ -22,14 +22,14 @@ pub(super) struct Lines {
 
 /// Where a header line stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Line {
+struct IndexedLine {
     name: Range<usize>,
     value: Range<usize>,
     /// After its line end.
     end: usize,
 }
 
-impl Line {
+impl IndexedLine {
     fn of(line: &HeaderLine<'_>) -> Self {
         let (name, value) = line.spans();
         Self { name, value, end: line.span().end }
@@ -48,7 +48,7 @@ impl Line {
     }
 }
 
-impl Lines {
+impl LineIndex {
     /// Turns to another head.
     pub(super) fn begin(&mut self, head: &Head) {
         self.is_edited = false;
@@ -61,7 +61,7 @@ impl Lines {
     }
 
     /// Whether there may be a line of one of these names; no means no.
-    pub(super) const fn may_have(&self, names: Names) -> bool {
+    pub(super) const fn may_have(&self, names: NameSet) -> bool {
         self.names.may_have(names)
     }
 
@@ -83,7 +83,7 @@ impl Lines {
     /// Every value under `name`, in order.
     pub(super) fn values<'a>(&'a self, head: &'a Head, name: &'a str) -> impl Iterator<Item = &'a [u8]> {
         let raw = head.as_bytes();
-        let lines: &[Line] = if self.may_have(Names::one(name.as_bytes())) { &self.all } else { &[] };
+        let lines: &[IndexedLine] = if self.may_have(NameSet::one(name.as_bytes())) { &self.all } else { &[] };
         let named = lines.iter().filter(move |line| line.is(raw, name));
         named.map(|line| raw.get(line.value.clone()).unwrap_or_default())
     }
@@ -91,7 +91,7 @@ impl Lines {
     /// Offers the value of each line under `name` to `edit`, and does to the line what it says; says how many lines
     /// there were.
     pub(super) fn edit(&mut self, head: &mut Head, name: &str, mut edit: impl FnMut(&[u8]) -> LineEdit) -> usize {
-        if !self.may_have(Names::one(name.as_bytes())) {
+        if !self.may_have(NameSet::one(name.as_bytes())) {
             return 0;
         }
         let (mut at, mut found) = (0, 0);
@@ -113,7 +113,7 @@ impl Lines {
 
     /// Sets `name` to `value`: the first such line is rewritten where it stands, further ones go; a new one goes last.
     pub(super) fn set(&mut self, head: &mut Head, name: &str, value: &[u8]) {
-        let is_named = |line: &Line, head: &Head| line.is(head.as_bytes(), name);
+        let is_named = |line: &IndexedLine, head: &Head| line.is(head.as_bytes(), name);
         let Some(first) = self.all.iter().position(|line| is_named(line, head)) else {
             self.append(head, name, value);
             return;
@@ -195,10 +195,10 @@ impl Lines {
     /// One pass over the head.
     fn look_at(&mut self, head: &Head) {
         self.all.clear();
-        self.names = Names::default();
+        self.names = NameSet::default();
         for line in head.lines() {
             self.names.add(line.name);
-            self.all.push(Line::of(&line));
+            self.all.push(IndexedLine::of(&line));
         }
         self.look_at_request_line(head);
     }
@@ -212,8 +212,8 @@ impl Lines {
     }
 }
 
-fn line_at(head: &Head, at: usize) -> Option<Line> {
-    HeaderLines::from(head.as_bytes(), at).next().as_ref().map(Line::of)
+fn line_at(head: &Head, at: usize) -> Option<IndexedLine> {
+    HeaderLines::from(head.as_bytes(), at).next().as_ref().map(IndexedLine::of)
 }
 
 fn difference(was: usize, now: usize) -> isize {
@@ -235,7 +235,7 @@ mod tests {
 
     /// One edit, for the lines and for a head that is looked at anew each time.
     #[derive(Clone, Debug)]
-    enum Edit {
+    enum IndexEdit {
         Set(&'static str, &'static str),
         Append(&'static str, &'static str),
         Remove(&'static str),
@@ -246,18 +246,18 @@ mod tests {
         Target(&'static str),
     }
 
-    fn edit() -> impl Strategy<Value = Edit> {
+    fn edit() -> impl Strategy<Value = IndexEdit> {
         let name = || prop::sample::select(vec!["A", "x-b", "X-B", "Cookie", "none", "Host"]);
         let value = || prop::sample::select(vec!["", "1", " 2 ", "a: b", "a much longer value than there was before"]);
         let target = prop::sample::select(vec!["/", "/v2/a?b=c&d", "http://h/a?b", "http://h", "*", "/with blank"]);
         prop_oneof![
-            (name(), value()).prop_map(|(name, value)| Edit::Set(name, value)),
-            (name(), value()).prop_map(|(name, value)| Edit::Append(name, value)),
-            name().prop_map(Edit::Remove),
-            (name(), name()).prop_map(|(from, to)| Edit::Rename(from, to)),
-            (name(), value()).prop_map(|(name, value)| Edit::Value(name, value)),
-            (name(), value()).prop_map(|(name, value)| Edit::Mixed(name, value)),
-            target.prop_map(Edit::Target),
+            (name(), value()).prop_map(|(name, value)| IndexEdit::Set(name, value)),
+            (name(), value()).prop_map(|(name, value)| IndexEdit::Append(name, value)),
+            name().prop_map(IndexEdit::Remove),
+            (name(), name()).prop_map(|(from, to)| IndexEdit::Rename(from, to)),
+            (name(), value()).prop_map(|(name, value)| IndexEdit::Value(name, value)),
+            (name(), value()).prop_map(|(name, value)| IndexEdit::Mixed(name, value)),
+            target.prop_map(IndexEdit::Target),
         ]
     }
 
@@ -300,36 +300,36 @@ mod tests {
         }
     }
 
-    fn edit_lines(lines: &mut Lines, head: &mut Head, edit: &Edit) {
+    fn edit_lines(lines: &mut LineIndex, head: &mut Head, edit: &IndexEdit) {
         match *edit {
-            Edit::Set(name, value) => lines.set(head, name, value.as_bytes()),
-            Edit::Append(name, value) => lines.append(head, name, value.as_bytes()),
-            Edit::Remove(name) => drop(lines.edit(head, name, |_| LineEdit::Remove)),
-            Edit::Rename(from, to) => drop(lines.edit(head, from, |_| LineEdit::Name(to.to_owned()))),
-            Edit::Value(name, value) => drop(lines.edit(head, name, |_| LineEdit::Value(value.into()))),
-            Edit::Mixed(name, value) => drop(lines.edit(head, name, mixed(value))),
-            Edit::Target(target) => lines.set_target(head, target.as_bytes()),
+            IndexEdit::Set(name, value) => lines.set(head, name, value.as_bytes()),
+            IndexEdit::Append(name, value) => lines.append(head, name, value.as_bytes()),
+            IndexEdit::Remove(name) => drop(lines.edit(head, name, |_| LineEdit::Remove)),
+            IndexEdit::Rename(from, to) => drop(lines.edit(head, from, |_| LineEdit::Name(to.to_owned()))),
+            IndexEdit::Value(name, value) => drop(lines.edit(head, name, |_| LineEdit::Value(value.into()))),
+            IndexEdit::Mixed(name, value) => drop(lines.edit(head, name, mixed(value))),
+            IndexEdit::Target(target) => lines.set_target(head, target.as_bytes()),
         }
     }
 
-    fn edit_head(head: &mut Head, edit: &Edit) {
+    fn edit_head(head: &mut Head, edit: &IndexEdit) {
         match *edit {
-            Edit::Set(name, value) => head.set(name, value.as_bytes()),
-            Edit::Append(name, value) => head.append(name, value.as_bytes()),
-            Edit::Remove(name) => drop(head.remove(name)),
-            Edit::Rename(from, to) => drop(head.edit_lines(from, |_| LineEdit::Name(to.to_owned()))),
-            Edit::Value(name, value) => drop(head.edit_lines(name, |_| LineEdit::Value(value.into()))),
-            Edit::Mixed(name, value) => drop(head.edit_lines(name, mixed(value))),
-            Edit::Target(target) => head.set_target(target.as_bytes()),
+            IndexEdit::Set(name, value) => head.set(name, value.as_bytes()),
+            IndexEdit::Append(name, value) => head.append(name, value.as_bytes()),
+            IndexEdit::Remove(name) => drop(head.remove(name)),
+            IndexEdit::Rename(from, to) => drop(head.edit_lines(from, |_| LineEdit::Name(to.to_owned()))),
+            IndexEdit::Value(name, value) => drop(head.edit_lines(name, |_| LineEdit::Value(value.into()))),
+            IndexEdit::Mixed(name, value) => drop(head.edit_lines(name, mixed(value))),
+            IndexEdit::Target(target) => head.set_target(target.as_bytes()),
         }
     }
 
     /// What lines know after edits is what a new look at the head finds, but for names that are gone.
-    fn check_known(lines: &Lines, head: &Head) {
-        let mut anew = Lines::default();
+    fn check_known(lines: &LineIndex, head: &Head) {
+        let mut anew = LineIndex::default();
         anew.look_at(head);
         assert!(!lines.names.denies_some_of(anew.names), "a name is denied");
-        let known = Lines { names: anew.names, is_edited: false, ..lines.clone() };
+        let known = LineIndex { names: anew.names, is_edited: false, ..lines.clone() };
         assert_eq!(known, anew, "{head:?}");
     }
 
@@ -339,7 +339,7 @@ mod tests {
             raw in whole_head(), edits in prop::collection::vec(edit(), 1..8),
         ) {
             let (mut head, mut model) = (Head::new(raw.clone()), Head::new(raw));
-            let mut lines = Lines::default();
+            let mut lines = LineIndex::default();
             lines.begin(&head);
             for edit in &edits {
                 edit_lines(&mut lines, &mut head, edit);
@@ -354,7 +354,7 @@ mod tests {
             raw in any_head(), edits in prop::collection::vec(edit(), 1..8),
         ) {
             let mut head = Head::new(raw);
-            let mut lines = Lines::default();
+            let mut lines = LineIndex::default();
             lines.begin(&head);
             for edit in &edits {
                 edit_lines(&mut lines, &mut head, edit);
@@ -366,7 +366,7 @@ mod tests {
     #[test]
     fn only_what_is_done_is_an_edit() {
         let mut head = Head::new(b"GET / HTTP/1.1\r\nA: 1\r\n\r\n".to_vec());
-        let mut lines = Lines::default();
+        let mut lines = LineIndex::default();
         lines.begin(&head);
         assert_eq!(lines.edit(&mut head, "a", |_| LineEdit::Keep), 1);
         assert_eq!(lines.edit(&mut head, "b", |_| LineEdit::Remove), 0);

@@ -16,18 +16,18 @@ pub const DEFAULT_NAME: &str = "x-shadowtap";
 
 /// A header line that marks what was sent.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Mark {
+pub struct LoopHeader {
     name: String,
     value: Option<String>,
 }
 
-impl Default for Mark {
+impl Default for LoopHeader {
     fn default() -> Self {
         Self { name: DEFAULT_NAME.to_owned(), value: None }
     }
 }
 
-impl Mark {
+impl LoopHeader {
     /// The header's name.
     #[must_use]
     pub fn name(&self) -> &str {
@@ -58,16 +58,16 @@ impl Mark {
 /// Why something typed is no mark.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("`{typed}` is no header: write a name such as x-shadowtap, or a whole line such as 'x-shadowtap: rehearsal'")]
-pub struct MarkError {
+pub struct LoopHeaderError {
     typed: String,
 }
 
 /// `name`, or `name: value`.
-impl FromStr for Mark {
-    type Err = MarkError;
+impl FromStr for LoopHeader {
+    type Err = LoopHeaderError;
 
-    fn from_str(typed: &str) -> Result<Self, MarkError> {
-        let error = || MarkError { typed: typed.to_owned() };
+    fn from_str(typed: &str) -> Result<Self, LoopHeaderError> {
+        let error = || LoopHeaderError { typed: typed.to_owned() };
         if typed.contains(':') {
             let (name, value) = pair::header_pair(typed).map_err(|_| error())?;
             return Ok(Self { name, value: Some(value) });
@@ -78,7 +78,7 @@ impl FromStr for Mark {
 }
 
 /// As it is sent.
-impl fmt::Display for Mark {
+impl fmt::Display for LoopHeader {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: {}", self.name, self.value.as_deref().unwrap_or("1"))
     }
@@ -91,7 +91,7 @@ mod tests {
 
     #[test]
     fn what_carries_the_mark_ends_whatever_its_value_and_case() {
-        let mark = Mark::default().of_run("5e1f");
+        let mark = LoopHeader::default().of_run("5e1f");
         let mut request = testing::request(1, "GET / HTTP/1.1\r\nHost: h\r\n\r\n");
         assert_eq!(mark.check(&request), Ok(()));
         mark.put(&mut request);
@@ -106,10 +106,10 @@ mod tests {
 
     #[test]
     fn a_mark_is_a_name_or_a_whole_line() {
-        assert_eq!("X-Mine".parse::<Mark>().unwrap().of_run("r").to_string(), "X-Mine: r");
-        assert_eq!("X-Mine: fixed".parse::<Mark>().unwrap().of_run("r").to_string(), "X-Mine: fixed");
+        assert_eq!("X-Mine".parse::<LoopHeader>().unwrap().of_run("r").to_string(), "X-Mine: r");
+        assert_eq!("X-Mine: fixed".parse::<LoopHeader>().unwrap().of_run("r").to_string(), "X-Mine: fixed");
         for typed in ["", "a b", ": x", "a\r\nb: c"] {
-            assert!(typed.parse::<Mark>().is_err(), "{typed:?}");
+            assert!(typed.parse::<LoopHeader>().is_err(), "{typed:?}");
         }
     }
 }

@@ -40,14 +40,14 @@ pub mod shown;
 pub mod spec;
 pub mod template;
 
-pub use chain::{Chain, Sampled};
+pub use chain::{Chain, SampledShare};
 pub use context::{Context, PseudonymKey, RunIdentity};
-pub use dial::Dial;
+pub use dial::DynamicShare;
 pub use file::ChainFile;
-pub use filter::Filter;
+pub use filter::AllowDeny;
 pub use key::SampleKey;
-pub use limit::{Limiter, Limits};
-pub use mark::Mark;
+pub use limit::{Limiter, LimitSpec};
+pub use mark::LoopHeader;
 pub use patterns::PatternSet;
 pub use rewrite::Rewrite;
 pub use sample::{Sampler, Share};
@@ -55,7 +55,7 @@ pub use selection::Selection;
 pub use template::Template;
 
 /// One link of the chain.
-pub trait Link: Send + std::fmt::Debug {
+pub trait Filter: Send + std::fmt::Debug {
     /// Passes the request on, changed or not, or ends it.
     fn apply(&mut self, request: &mut Request, context: &mut Context) -> Result<(), Outcome>;
 
@@ -68,7 +68,7 @@ pub trait Link: Send + std::fmt::Debug {
 /// Chain files, and what the flags say; the files in their order first, then the flags in the order match, sample,
 /// limit, rewrite.
 #[derive(Clone, Debug, Default)]
-pub struct Settings {
+pub struct ChainSettings {
     /// Chain files, in their order.
     pub files: Vec<ChainFile>,
     /// Chain files of single targets, by number: for what is on its way there only, after everything else.
@@ -88,13 +88,13 @@ pub struct Settings {
     /// The share that passes.
     pub sample: Share,
     /// What says the share instead, where it can be turned while requests pass.
-    pub dial: Option<Dial>,
+    pub dial: Option<DynamicShare>,
     /// What the sample keeps together.
     pub sample_by: SampleKey,
     /// Seed of the sample: nodes with the same seed choose the same.
     pub seed: u64,
     /// No more than this, of what is in the sample.
-    pub limit: Option<Limits>,
+    pub limit: Option<LimitSpec>,
     /// Header lines to set (name, value; see [`Template`]).
     pub set_headers: Vec<(String, String)>,
     /// Header lines to remove.
@@ -105,7 +105,7 @@ pub struct Settings {
     pub remove_cookies: Vec<String>,
 }
 
-impl Settings {
+impl ChainSettings {
     /// What is done to requests on their way to one target only; `None` where that is nothing.
     #[must_use]
     pub fn of_target(&self, target: usize) -> Option<Self> {
@@ -120,7 +120,7 @@ impl Settings {
     pub fn without_limits(&self) -> Self {
         let mut settings = Self { limit: None, ..self.clone() };
         let files = settings.files.iter_mut().chain(settings.for_targets.iter_mut().map(|(_, file)| file));
-        files.for_each(|file| file.links.retain(|link| !matches!(link.action, spec::Action::Limit(_))));
+        files.for_each(|file| file.links.retain(|link| !matches!(link.action, spec::FilterAction::Limit(_))));
         settings
     }
 
@@ -128,7 +128,7 @@ impl Settings {
     #[must_use]
     pub fn rewrites(&self) -> bool {
         let lists = [self.set_headers.is_empty(), self.remove_headers.is_empty(), self.remove_cookies.is_empty()];
-        lists.contains(&false) || !self.set_cookies.is_empty() || self.links().any(spec::Spec::rewrites)
+        lists.contains(&false) || !self.set_cookies.is_empty() || self.links().any(spec::FilterSpec::rewrites)
     }
 
     /// Whether any request may be kept back, but for writes.
@@ -140,14 +140,14 @@ impl Settings {
             || !self.allow_hosts.is_empty()
             || self.sample != Share::default()
             || self.limit.is_some()
-            || self.links().any(spec::Spec::selects)
+            || self.links().any(spec::FilterSpec::selects)
     }
 
     /// Whether a link may set the Host header: then a client has to keep it instead of naming the target.
     #[must_use]
     pub fn sets_host(&self) -> bool {
         self.set_headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("host"))
-            || self.links().any(spec::Spec::touches_host)
+            || self.links().any(spec::FilterSpec::touches_host)
     }
 
     /// Whether a chain file lets writes pass that would be kept back otherwise.
@@ -159,7 +159,7 @@ impl Settings {
     /// Whether a chain file lets some writes of this method pass.
     #[must_use]
     pub fn allows_some(&self, method: &str) -> bool {
-        let allowed = self.links().filter_map(spec::Spec::allowed_writes);
+        let allowed = self.links().filter_map(spec::FilterSpec::allowed_writes);
         allowed.map(|condition| condition.of_method(method)).any(|holds| holds != Some(false))
     }
 
@@ -168,7 +168,7 @@ impl Settings {
     #[must_use]
     pub fn asked_share(&self) -> Share {
         let mut samples = self.links().filter_map(|link| match &link.action {
-            spec::Action::Sample(sample) => Some(link.when.tests.is_empty().then_some(sample.share)),
+            spec::FilterAction::Sample(sample) => Some(link.when.tests.is_empty().then_some(sample.share)),
             _ => None,
         });
         match (samples.next(), samples.next()) {
@@ -178,7 +178,7 @@ impl Settings {
     }
 
     /// The links of the chain files, in order.
-    fn links(&self) -> impl Iterator<Item = &spec::Spec> + Clone {
+    fn links(&self) -> impl Iterator<Item = &spec::FilterSpec> + Clone {
         self.files.iter().flat_map(|file| &file.links)
     }
 }
@@ -222,17 +222,17 @@ mod tests {
     fn a_chain_without_settings_lets_reads_pass_unchanged() {
         let head = "GET /a HTTP/1.1\r\nhOST:h\r\nX: 1\r\nX: 2\r\n\r\n";
         let mut request = testing::request(1, head);
-        assert_eq!(Chain::new(&Settings::default()).apply(&mut request), Ok(()));
+        assert_eq!(Chain::new(&ChainSettings::default()).apply(&mut request), Ok(()));
         assert_eq!(request.head.as_bytes(), head.as_bytes());
     }
 
     #[test]
     fn matching_comes_before_sampling_and_sampling_before_rewriting() {
-        let settings = Settings {
+        let settings = ChainSettings {
             sample: Share(0.0),
             set_headers: vec![("X".to_owned(), "2".to_owned())],
             allow_methods: vec!["GET".to_owned()],
-            ..Settings::default()
+            ..ChainSettings::default()
         };
         let mut chain = Chain::new(&settings);
         let mut head = testing::request(1, "HEAD / HTTP/1.1\r\nX: 1\r\n\r\n");
@@ -244,11 +244,11 @@ mod tests {
 
     #[test]
     fn the_sample_key_is_read_as_captured_though_a_rewrite_changes_it() {
-        let settings = Settings {
+        let settings = ChainSettings {
             sample: Share(0.5),
             sample_by: SampleKey::Header("user".to_owned()),
             set_headers: vec![("User".to_owned(), "nobody".to_owned())],
-            ..Settings::default()
+            ..ChainSettings::default()
         };
         let mut chain = Chain::new(&settings);
         let passed = (0..1000)
@@ -262,7 +262,7 @@ mod tests {
 
     #[test]
     fn settings_tell_whether_a_host_is_set() {
-        let set = |name: &str| Settings { set_headers: vec![(name.to_owned(), "h".to_owned())], ..Settings::default() };
+        let set = |name: &str| ChainSettings { set_headers: vec![(name.to_owned(), "h".to_owned())], ..ChainSettings::default() };
         assert!(set("hOST").sets_host());
         assert!(!set("X-Host").sets_host());
     }

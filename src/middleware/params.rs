@@ -7,8 +7,8 @@ use std::borrow::Cow;
 
 use url::form_urlencoded;
 
-use super::edit::Change;
-use super::lines::Lines;
+use super::edit::ValueChange;
+use super::lines::LineIndex;
 use crate::exchange::Head;
 
 /// Bytes by which a target mostly grows at most; one that grows by more costs another allocation.
@@ -55,17 +55,17 @@ pub(super) fn decoded(piece: &[u8]) -> Option<(Cow<'_, str>, Cow<'_, str>)> {
 }
 
 /// Offers each decoded value of parameter `name` to `change`; says how many there were.
-pub(super) fn edit(lines: &mut Lines, head: &mut Head, name: &str, change: &mut dyn FnMut(&[u8]) -> Change) -> usize {
+pub(super) fn edit(lines: &mut LineIndex, head: &mut Head, name: &str, change: &mut dyn FnMut(&[u8]) -> ValueChange) -> usize {
     let target = lines.target(head);
     let Some(query) = query(target) else { return 0 };
-    let mut changed = Changed::new(target, query);
+    let mut changed = EditedTarget::new(target, query);
     let mut found = 0;
     for piece in query.split(|byte| *byte == b'&') {
         let change = value(piece, name).map(|value| {
             found += 1;
             change(value.as_bytes())
         });
-        changed.piece(piece, change.unwrap_or(Change::Keep));
+        changed.piece(piece, change.unwrap_or(ValueChange::Keep));
     }
     if let Some(target) = changed.target() {
         lines.set_target(head, &target);
@@ -74,22 +74,22 @@ pub(super) fn edit(lines: &mut Lines, head: &mut Head, name: &str, change: &mut 
 }
 
 /// A target with another query, made from the first piece that is another: before that nothing is copied.
-struct Changed<'a> {
+struct EditedTarget<'a> {
     before: &'a [u8],
     kept: usize,
     pieces: usize,
     new: Option<Vec<u8>>,
 }
 
-impl<'a> Changed<'a> {
+impl<'a> EditedTarget<'a> {
     fn new(target: &'a [u8], query: &[u8]) -> Self {
         Self { before: target, kept: target.len() - query.len(), pieces: 0, new: None }
     }
 
     /// The next piece, and what becomes of it.
-    fn piece(&mut self, piece: &[u8], change: Change) {
+    fn piece(&mut self, piece: &[u8], change: ValueChange) {
         let Self { before, kept, pieces, new } = self;
-        if new.is_none() && change == Change::Keep {
+        if new.is_none() && change == ValueChange::Keep {
             *kept += piece.len() + 1;
             *pieces += 1;
             return;
@@ -100,15 +100,15 @@ impl<'a> Changed<'a> {
             new.extend_from_slice(before.get(..kept.saturating_sub(1)).unwrap_or_default());
             new
         });
-        if change == Change::Remove {
+        if change == ValueChange::Remove {
             return;
         }
         new.push(if *pieces == 0 { b'?' } else { b'&' });
         *pieces += 1;
         match change {
-            Change::Value(value) => piece_with_value(new, piece, &value),
-            Change::Name(name) => piece_with_name(new, piece, &name),
-            Change::Keep | Change::Remove => new.extend_from_slice(piece),
+            ValueChange::Value(value) => piece_with_value(new, piece, &value),
+            ValueChange::Name(name) => piece_with_name(new, piece, &name),
+            ValueChange::Keep | ValueChange::Remove => new.extend_from_slice(piece),
         }
     }
 
@@ -119,7 +119,7 @@ impl<'a> Changed<'a> {
 }
 
 /// Adds a parameter after the last one.
-pub(super) fn append(lines: &mut Lines, head: &mut Head, name: &str, value: &[u8]) {
+pub(super) fn append(lines: &mut LineIndex, head: &mut Head, name: &str, value: &[u8]) {
     let mut target = lines.target(head).to_vec();
     match query(&target) {
         None => target.push(b'?'),

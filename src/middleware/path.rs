@@ -5,7 +5,7 @@
 
 use regex::bytes::Regex;
 
-use super::{Context, Link, Template, params};
+use super::{Context, Filter, Template, params};
 use crate::exchange::{Outcome, Request};
 
 /// The link that rewrites paths.
@@ -23,7 +23,7 @@ impl ReplacePath {
     }
 }
 
-impl Link for ReplacePath {
+impl Filter for ReplacePath {
     fn apply(&mut self, request: &mut Request, context: &mut Context) -> Result<(), Outcome> {
         let seen = context.path_and_query(request);
         let path = params::path(seen);

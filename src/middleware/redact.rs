@@ -6,10 +6,10 @@
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 
-use super::edit::{Change, Edit, How, Place};
+use super::edit::{ValueChange, FieldEdit, EditOp, FieldKind};
 use super::json::{self, JsonChange, Pointer};
 use super::secret::Secret;
-use super::{Context, Link, RunIdentity, body};
+use super::{Context, Filter, RunIdentity, body};
 use crate::exchange::{Outcome, Request};
 
 /// What stands for a masked value. Its length says nothing of the value's.
@@ -20,7 +20,7 @@ const PSEUDONYM_BYTES: usize = 8;
 
 /// How a value is made unknown.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Veil {
+pub enum RedactMode {
     /// It is taken out.
     Remove,
     /// [`MASK`] stands for it.
@@ -32,21 +32,21 @@ pub enum Veil {
 /// The link that redacts.
 #[derive(Clone, Debug)]
 pub struct Redact {
-    veil: Veil,
-    fields: Vec<Edit>,
+    veil: RedactMode,
+    fields: Vec<FieldEdit>,
     json: Vec<Pointer>,
 }
 
 impl Redact {
     /// Veils these fields, and what stands at these places of JSON bodies.
     #[must_use]
-    pub fn new(veil: Veil, fields: &[(Place, String)], json: Vec<Pointer>) -> Self {
-        let fields = fields.iter().map(|(place, name)| Edit::new(*place, name, How::Remove)).collect();
+    pub fn new(veil: RedactMode, fields: &[(FieldKind, String)], json: Vec<Pointer>) -> Self {
+        let fields = fields.iter().map(|(place, name)| FieldEdit::new(*place, name, EditOp::Remove)).collect();
         Self { veil, fields, json }
     }
 }
 
-impl Link for Redact {
+impl Filter for Redact {
     fn apply(&mut self, request: &mut Request, context: &mut Context) -> Result<(), Outcome> {
         for field in &self.fields {
             field.each(request, context, &mut |value, run| self.field(value, run));
@@ -61,14 +61,14 @@ impl Link for Redact {
 }
 
 impl Redact {
-    fn field(&self, value: &[u8], run: &RunIdentity) -> Change {
+    fn field(&self, value: &[u8], run: &RunIdentity) -> ValueChange {
         match &self.veil {
-            Veil::Remove => Change::Remove,
+            RedactMode::Remove => ValueChange::Remove,
             // Nothing is to be known of no value.
-            _ if value.is_empty() => Change::Keep,
-            Veil::Mask => Change::Value(MASK.as_bytes().to_vec()),
-            Veil::Pseudonym(key) => {
-                Change::Value(pseudonym(key.as_ref().map_or(&run.key.0, |key| key.reveal()), value).into_bytes())
+            _ if value.is_empty() => ValueChange::Keep,
+            RedactMode::Mask => ValueChange::Value(MASK.as_bytes().to_vec()),
+            RedactMode::Pseudonym(key) => {
+                ValueChange::Value(pseudonym(key.as_ref().map_or(&run.key.0, |key| key.reveal()), value).into_bytes())
             }
         }
     }
@@ -88,9 +88,9 @@ impl Redact {
     /// its text.
     fn json_value(&self, text: &str, run_key: &[u8]) -> JsonChange {
         let shown = match &self.veil {
-            Veil::Remove => return JsonChange::Remove,
-            Veil::Mask => MASK.to_owned(),
-            Veil::Pseudonym(key) => {
+            RedactMode::Remove => return JsonChange::Remove,
+            RedactMode::Mask => MASK.to_owned(),
+            RedactMode::Pseudonym(key) => {
                 let value = serde_json::from_str::<String>(text).unwrap_or_else(|_| text.to_owned());
                 pseudonym(key.as_ref().map_or(run_key, |key| key.reveal()), value.as_bytes())
             }
@@ -121,14 +121,14 @@ mod tests {
                         Content-Type: application/json\r\nContent-Length: 32\r\n\r\n";
     const BODY: &str = r#"{"sid":"s3cret","mail":["a","b"]}"#;
 
-    fn redacted(veil: Veil) -> String {
+    fn redacted(veil: RedactMode) -> String {
         let mut request = with_body(HEAD, BODY);
         let mut context = Context::default();
         context.begin(&request, request.last_byte, false);
         let fields = [
-            (Place::Header, "Authorization".to_owned()),
-            (Place::Cookie, "sid".to_owned()),
-            (Place::Param, "token".to_owned()),
+            (FieldKind::Header, "Authorization".to_owned()),
+            (FieldKind::Cookie, "sid".to_owned()),
+            (FieldKind::Param, "token".to_owned()),
         ];
         let json = ["/sid", "/mail"].map(|at| Pointer::new(at).unwrap()).to_vec();
         Redact::new(veil, &fields, json).apply(&mut request, &mut context).unwrap();
@@ -139,7 +139,7 @@ mod tests {
     #[test]
     fn what_is_removed_is_gone_and_the_rest_stays() {
         assert_eq!(
-            redacted(Veil::Remove),
+            redacted(RedactMode::Remove),
             "POST /a?x=1 HTTP/1.1\r\nCookie: a=1; b=2\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}"
         );
     }
@@ -147,7 +147,7 @@ mod tests {
     #[test]
     fn a_mask_says_nothing_of_the_value() {
         assert_eq!(
-            redacted(Veil::Mask),
+            redacted(RedactMode::Mask),
             "POST /a?token=***&x=1 HTTP/1.1\r\nCookie: a=1; sid=***; b=2\r\nAuthorization: ***\r\n\
              Content-Type: application/json\r\nContent-Length: 26\r\n\r\n{\"sid\":\"***\",\"mail\":\"***\"}"
         );
@@ -156,7 +156,7 @@ mod tests {
     #[test]
     fn a_value_has_one_pseudonym_wherever_it_stands() {
         let name = pseudonym(&[0; 32], b"s3cret");
-        let text = redacted(Veil::Pseudonym(None));
+        let text = redacted(RedactMode::Pseudonym(None));
         assert_eq!((name.len(), text.matches(&name).count(), text.contains("s3cret")), (16, 4, false), "{text}");
         assert_ne!(pseudonym(&[1; 32], b"s3cret"), name);
         assert_ne!(pseudonym(&[0; 32], b"s3cretx"), name);

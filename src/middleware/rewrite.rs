@@ -5,46 +5,46 @@
 //!
 //! Of what the flags say, removals go first, so removing and setting the same name leaves exactly one new line at the end.
 
-use super::edit::{Edit, How, Place};
-use super::{Context, Link, Settings, Template};
+use super::edit::{FieldEdit, EditOp, FieldKind};
+use super::{Context, Filter, ChainSettings, Template};
 use crate::exchange::{Outcome, Request};
 
 /// The link that rewrites: edits, one after another.
 #[derive(Clone, Debug, Default)]
 pub struct Rewrite {
-    edits: Vec<Edit>,
+    edits: Vec<FieldEdit>,
 }
 
 impl Rewrite {
     /// The rewriting that `settings` ask for. A value that names what no request has is taken as plain text.
     #[must_use]
-    pub fn new(settings: &Settings) -> Self {
-        let remove = |place, names: &[String]| -> Vec<Edit> {
-            names.iter().map(|name| Edit::new(place, name, How::Remove)).collect()
+    pub fn new(settings: &ChainSettings) -> Self {
+        let remove = |place, names: &[String]| -> Vec<FieldEdit> {
+            names.iter().map(|name| FieldEdit::new(place, name, EditOp::Remove)).collect()
         };
-        let set = |place, pairs: &[(String, String)]| -> Vec<Edit> {
+        let set = |place, pairs: &[(String, String)]| -> Vec<FieldEdit> {
             let value = |typed: &str| Template::new(typed).unwrap_or_else(|_| Template::plain(typed));
-            pairs.iter().map(|(name, typed)| Edit::new(place, name, How::Set(value(typed)))).collect()
+            pairs.iter().map(|(name, typed)| FieldEdit::new(place, name, EditOp::Set(value(typed)))).collect()
         };
         let edits = [
-            remove(Place::Header, &settings.remove_headers),
-            set(Place::Header, &settings.set_headers),
-            remove(Place::Cookie, &settings.remove_cookies),
-            set(Place::Cookie, &settings.set_cookies),
+            remove(FieldKind::Header, &settings.remove_headers),
+            set(FieldKind::Header, &settings.set_headers),
+            remove(FieldKind::Cookie, &settings.remove_cookies),
+            set(FieldKind::Cookie, &settings.set_cookies),
         ];
         Self { edits: edits.concat() }
     }
 
     /// These edits, in this order.
     #[must_use]
-    pub const fn of(edits: Vec<Edit>) -> Self {
+    pub const fn of(edits: Vec<FieldEdit>) -> Self {
         Self { edits }
     }
 
     /// Whether it can change the Host of a request.
     #[must_use]
     pub fn touches_host(&self) -> bool {
-        self.edits.iter().any(Edit::touches_host)
+        self.edits.iter().any(FieldEdit::touches_host)
     }
 
     /// Whether there is nothing to do.
@@ -54,7 +54,7 @@ impl Rewrite {
     }
 }
 
-impl Link for Rewrite {
+impl Filter for Rewrite {
     fn apply(&mut self, request: &mut Request, context: &mut Context) -> Result<(), Outcome> {
         self.edits.iter().for_each(|edit| edit.apply(request, context));
         Ok(())
@@ -66,7 +66,7 @@ mod tests {
     use super::super::testing::request;
     use super::*;
 
-    fn rewritten(settings: &Settings, lines: &str) -> String {
+    fn rewritten(settings: &ChainSettings, lines: &str) -> String {
         let mut request = request(1, &format!("GET / HTTP/1.1\r\n{lines}\r\n"));
         let mut context = Context::default();
         context.begin(&request, request.last_byte, false);
@@ -81,7 +81,7 @@ mod tests {
 
     #[test]
     fn headers_are_set_where_they_stand_or_last() {
-        let set = |name, value| Settings { set_headers: pair(name, value), ..Settings::default() };
+        let set = |name, value| ChainSettings { set_headers: pair(name, value), ..ChainSettings::default() };
         let lines = "Host: h\r\nX-A: 1\r\nX-B: 2\r\n";
         assert_eq!(rewritten(&set("x-a", "9"), lines), "Host: h\r\nX-A: 9\r\nX-B: 2\r\n");
         assert_eq!(rewritten(&set("HOST", "new:1"), lines), "Host: new:1\r\nX-A: 1\r\nX-B: 2\r\n");
@@ -90,20 +90,20 @@ mod tests {
 
     #[test]
     fn headers_are_removed_whatever_their_case_and_number() {
-        let settings = Settings { remove_headers: vec!["x-a".to_owned()], ..Settings::default() };
+        let settings = ChainSettings { remove_headers: vec!["x-a".to_owned()], ..ChainSettings::default() };
         assert_eq!(rewritten(&settings, "X-A: 1\r\nHost: h\r\nx-a: 2\r\n"), "Host: h\r\n");
     }
 
     #[test]
     fn removing_and_setting_one_name_leaves_one_new_line() {
         let settings =
-            Settings { remove_headers: vec!["X-A".to_owned()], set_headers: pair("X-A", "9"), ..Settings::default() };
+            ChainSettings { remove_headers: vec!["X-A".to_owned()], set_headers: pair("X-A", "9"), ..ChainSettings::default() };
         assert_eq!(rewritten(&settings, "X-A: 1\r\nHost: h\r\nx-a: 2\r\n"), "Host: h\r\nX-A: 9\r\n");
     }
 
     #[test]
     fn setting_a_cookie_changes_its_value_and_nothing_else() {
-        let settings = Settings { set_cookies: pair("b", "NEW"), ..Settings::default() };
+        let settings = ChainSettings { set_cookies: pair("b", "NEW"), ..ChainSettings::default() };
         for (before, after) in [
             ("Cookie: a=1; b=2; c=3\r\n", "Cookie: a=1; b=NEW; c=3\r\n"),
             ("Cookie: a=1;b=2;c=3\r\n", "Cookie: a=1;b=NEW;c=3\r\n"),
@@ -122,7 +122,7 @@ mod tests {
 
     #[test]
     fn removing_a_cookie_leaves_the_others_and_takes_an_empty_line_out() {
-        let settings = Settings { remove_cookies: vec!["b".to_owned()], ..Settings::default() };
+        let settings = ChainSettings { remove_cookies: vec!["b".to_owned()], ..ChainSettings::default() };
         for (before, after) in [
             ("Cookie: a=1; b=2; c=3\r\n", "Cookie: a=1; c=3\r\n"),
             ("Cookie: b=2; a=1; c=3\r\n", "Cookie: a=1; c=3\r\n"),

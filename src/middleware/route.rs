@@ -12,9 +12,9 @@ use std::sync::Arc;
 
 use regex_automata::util::syntax;
 
-use super::context::Fields;
+use super::context::HeadFields;
 use super::patterns::{Budget, MAX_LIST, PatternSet, short_enough};
-use super::{Context, Link, filter, params};
+use super::{Context, Filter, filter, params};
 use crate::bounded;
 use crate::exchange::{Outcome, Request};
 
@@ -27,7 +27,7 @@ const MAX_MAP_BYTES: usize = 16 << 20;
 
 /// What the expressions look at.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum On {
+pub enum MatchInput {
     /// The path, without the query: `path` in `HAProxy`.
     #[default]
     Path,
@@ -76,17 +76,17 @@ pub enum RouteError {
 pub struct RouteMap {
     machine: PatternSet,
     values: Vec<Arc<str>>,
-    on: On,
+    on: MatchInput,
 }
 
 impl RouteMap {
     /// Reads a map. Every mistake comes with its line, from 1.
-    pub fn parse(text: &str, on: On) -> Result<Self, Vec<(usize, RouteError)>> {
+    pub fn parse(text: &str, on: MatchInput) -> Result<Self, Vec<(usize, RouteError)>> {
         Self::within(text, on, &Budget::default())
     }
 
     /// Reads a map whose expressions count in `budget`.
-    pub fn within(text: &str, on: On, budget: &Budget) -> Result<Self, Vec<(usize, RouteError)>> {
+    pub fn within(text: &str, on: MatchInput, budget: &Budget) -> Result<Self, Vec<(usize, RouteError)>> {
         let (mut patterns, mut values, mut mistakes) = (Vec::new(), Vec::new(), Vec::new());
         let mut places = Vec::new();
         for (line, text) in (1..).zip(text.lines()).map(|(line, text)| (line, text.trim())) {
@@ -123,11 +123,11 @@ impl RouteMap {
     }
 
     /// The value of the first line whose expression matches. `buffer` is memory that is used again.
-    fn value(&self, fields: Fields<'_>, buffer: &mut Vec<u8>) -> Option<usize> {
+    fn value(&self, fields: HeadFields<'_>, buffer: &mut Vec<u8>) -> Option<usize> {
         let path = params::path(fields.path_and_query());
         let text = match self.on {
-            On::Path => path,
-            On::HostPath => {
+            MatchInput::Path => path,
+            MatchInput::HostPath => {
                 buffer.clear();
                 buffer.extend(filter::request_host(fields).iter().map(u8::to_ascii_lowercase));
                 buffer.extend_from_slice(path);
@@ -140,7 +140,7 @@ impl RouteMap {
 
 /// What is to become of a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Decision<'a> {
+pub enum RouteDecision<'a> {
     /// It goes to these targets.
     To {
         /// What the map calls them.
@@ -158,7 +158,7 @@ pub enum Decision<'a> {
 
 /// The names that targets have.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub enum Targets {
+pub enum TargetNames {
     /// Any name is one, and each has the number 0: for checking a file without its targets.
     #[default]
     Any,
@@ -167,67 +167,67 @@ pub enum Targets {
 }
 
 /// The numbers of the targets of one name; `None` where none has it.
-type Bound = Option<Arc<[usize]>>;
+type BoundTargets = Option<Arc<[usize]>>;
 
 /// A map whose values are bound to targets.
 #[derive(Clone, Debug)]
 pub struct Router {
     map: Arc<RouteMap>,
     /// By the number of the line.
-    bound: Vec<Bound>,
-    default: Option<(Arc<str>, Bound)>,
+    bound: Vec<BoundTargets>,
+    default: Option<(Arc<str>, BoundTargets)>,
     buffer: Vec<u8>,
 }
 
 impl Router {
     /// Binds the values of `map`. What matches no line belongs to `default`, a value as in the map.
     #[must_use]
-    pub fn new(map: Arc<RouteMap>, default: Option<&str>, targets: &Targets) -> Self {
+    pub fn new(map: Arc<RouteMap>, default: Option<&str>, targets: &TargetNames) -> Self {
         let bound = map.values.iter().map(|value| targets.numbers(value)).collect();
         let default = default.map(|value| (Arc::from(value), targets.numbers(value)));
         Self { map, bound, default, buffer: Vec::new() }
     }
 
     /// What is to become of this request.
-    pub fn route(&mut self, request: &Request) -> Decision<'_> {
-        self.route_fields(Fields::of(&request.head))
+    pub fn route(&mut self, request: &Request) -> RouteDecision<'_> {
+        self.route_fields(HeadFields::of(&request.head))
     }
 
-    fn route_fields(&mut self, fields: Fields<'_>) -> Decision<'_> {
+    fn route_fields(&mut self, fields: HeadFields<'_>) -> RouteDecision<'_> {
         let Some(line) = self.map.value(fields, &mut self.buffer) else {
             let default = self.default.as_ref();
-            return default.map_or(Decision::NoMatch, |(name, targets)| decision(name, targets.as_ref()));
+            return default.map_or(RouteDecision::NoMatch, |(name, targets)| decision(name, targets.as_ref()));
         };
         match self.map.values.get(line) {
             Some(name) => decision(name, self.bound.get(line).and_then(Option::as_ref)),
-            None => Decision::NoMatch,
+            None => RouteDecision::NoMatch,
         }
     }
 }
 
-impl Link for Router {
+impl Filter for Router {
     fn apply(&mut self, request: &mut Request, context: &mut Context) -> Result<(), Outcome> {
         match self.route_fields(context.fields(request)) {
-            Decision::To { name, targets } => {
+            RouteDecision::To { name, targets } => {
                 context.route = Some(Arc::clone(name));
                 context.targets = Some(Arc::clone(targets));
                 Ok(())
             }
-            Decision::Dropped | Decision::Unbound(_) | Decision::NoMatch => Err(Outcome::filtered(ROUTE)),
+            RouteDecision::Dropped | RouteDecision::Unbound(_) | RouteDecision::NoMatch => Err(Outcome::filtered(ROUTE)),
         }
     }
 }
 
-fn decision<'a>(name: &'a Arc<str>, targets: Option<&'a Arc<[usize]>>) -> Decision<'a> {
+fn decision<'a>(name: &'a Arc<str>, targets: Option<&'a Arc<[usize]>>) -> RouteDecision<'a> {
     match targets {
-        _ if &**name == "-" => Decision::Dropped,
-        Some(targets) => Decision::To { name, targets },
-        None => Decision::Unbound(name),
+        _ if &**name == "-" => RouteDecision::Dropped,
+        Some(targets) => RouteDecision::To { name, targets },
+        None => RouteDecision::Unbound(name),
     }
 }
 
-impl Targets {
-    fn numbers(&self, value: &str) -> Bound {
+impl TargetNames {
+    fn numbers(&self, value: &str) -> BoundTargets {
         match self {
             Self::Any => Some(Arc::from([0])),
             Self::Named(names) => {
@@ -240,7 +240,7 @@ impl Targets {
 }
 
 /// A map from a file. A mistake is told with its line; line 0 is the file itself.
-pub fn read(path: &Path, on: On, budget: &Budget) -> Result<RouteMap, Vec<(usize, String)>> {
+pub fn read(path: &Path, on: MatchInput, budget: &Budget) -> Result<RouteMap, Vec<(usize, String)>> {
     let text = bounded::read_text(path, "a map", MAX_MAP_BYTES).map_err(|error| vec![(0, error.to_string())])?;
     RouteMap::within(&text, on, budget)
         .map_err(|all| all.into_iter().map(|(line, error)| (line, error.to_string())).collect())
@@ -330,23 +330,23 @@ mod tests {
 ^/private   -
 ";
 
-    fn router(text: &str, on: On, names: &[&str]) -> Router {
-        let targets = Targets::Named(names.iter().map(|name| Some((*name).to_owned())).collect());
+    fn router(text: &str, on: MatchInput, names: &[&str]) -> Router {
+        let targets = TargetNames::Named(names.iter().map(|name| Some((*name).to_owned())).collect());
         Router::new(Arc::new(RouteMap::parse(text, on).unwrap()), None, &targets)
     }
 
     fn told(router: &mut Router, target: &str) -> String {
         match router.route(&request(1, &format!("GET {target} HTTP/1.1\r\nHost: TV.example:80\r\n\r\n"))) {
-            Decision::To { name, targets } => format!("{name} {targets:?}"),
-            Decision::Dropped => "dropped".to_owned(),
-            Decision::Unbound(name) => format!("unbound {name}"),
-            Decision::NoMatch => "no match".to_owned(),
+            RouteDecision::To { name, targets } => format!("{name} {targets:?}"),
+            RouteDecision::Dropped => "dropped".to_owned(),
+            RouteDecision::Unbound(name) => format!("unbound {name}"),
+            RouteDecision::NoMatch => "no match".to_owned(),
         }
     }
 
     #[test]
     fn the_first_line_that_matches_decides_wherever_in_the_path() {
-        let mut router = router(MAP, On::Path, &["new", "old", "new"]);
+        let mut router = router(MAP, MatchInput::Path, &["new", "old", "new"]);
         for (target, decision) in [
             ("/v2/payments/1", "unbound on-premises-only"),
             ("/v2/programs/7", "new [0, 2]"),
@@ -364,7 +364,7 @@ mod tests {
 
     #[test]
     fn host_and_path_are_one_text_where_the_map_is_for_that() {
-        let mut router = router("^tv\\.example/a new\n^other/ old\n", On::HostPath, &["new", "old"]);
+        let mut router = router("^tv\\.example/a new\n^other/ old\n", MatchInput::HostPath, &["new", "old"]);
         assert_eq!(told(&mut router, "/a?b"), "new [0]");
         assert_eq!(told(&mut router, "http://other/a"), "old [1]");
         assert_eq!(told(&mut router, "/b"), "no match");
@@ -372,8 +372,8 @@ mod tests {
 
     #[test]
     fn what_matches_nothing_has_a_default() {
-        let map = Arc::new(RouteMap::parse("^/a new", On::Path).unwrap());
-        let targets = Targets::Named(vec![Some("new".to_owned())]);
+        let map = Arc::new(RouteMap::parse("^/a new", MatchInput::Path).unwrap());
+        let targets = TargetNames::Named(vec![Some("new".to_owned())]);
         assert_eq!(told(&mut Router::new(Arc::clone(&map), Some("new"), &targets), "/x"), "new [0]");
         assert_eq!(told(&mut Router::new(Arc::clone(&map), Some("-"), &targets), "/x"), "dropped");
         assert_eq!(told(&mut Router::new(map, Some("home"), &targets), "/x"), "unbound home");
@@ -390,7 +390,7 @@ mod tests {
             ("a{2}+", "a possessive repetition"),
             ("a\\Kb", "`\\K`"),
         ] {
-            let mistakes = RouteMap::parse(&format!("# x\n^/a new\n{pattern} old\n"), On::Path).unwrap_err();
+            let mistakes = RouteMap::parse(&format!("# x\n^/a new\n{pattern} old\n"), MatchInput::Path).unwrap_err();
             let [(3, error)] = mistakes.as_slice() else { panic!("{pattern}: {mistakes:?}") };
             assert!(error.to_string().contains(&format!("needs PCRE ({why})")), "{pattern}: {error}");
         }
@@ -399,18 +399,18 @@ mod tests {
     #[test]
     fn what_only_looks_like_pcre_is_taken() {
         for pattern in ["[(?!]a", "\\(\\?=", "a\\++", "a+?", "[*+]+", "(?:a|b)", "(?i)^/A", "\\\\1"] {
-            assert!(RouteMap::parse(&format!("{pattern} new"), On::Path).is_ok(), "{pattern}");
+            assert!(RouteMap::parse(&format!("{pattern} new"), MatchInput::Path).is_ok(), "{pattern}");
         }
     }
 
     #[test]
     fn every_other_mistake_is_told_too() {
-        let mistakes = RouteMap::parse("^/a\n^/(b new\n", On::Path).unwrap_err();
+        let mistakes = RouteMap::parse("^/a\n^/(b new\n", MatchInput::Path).unwrap_err();
         let told: Vec<String> = mistakes.iter().map(|(line, error)| format!("{line}: {error}")).collect();
         assert!(told[0].starts_with("1: `^/a` has no value"), "{told:?}");
         assert!(told[1].starts_with("2: `^/(b` is no regular expression: unclosed group"), "{told:?}");
         assert_eq!(told.len(), 2);
-        let mistakes = RouteMap::parse(&format!("^/a new\n{} new\n", "a".repeat(70_000)), On::Path).unwrap_err();
+        let mistakes = RouteMap::parse(&format!("^/a new\n{} new\n", "a".repeat(70_000)), MatchInput::Path).unwrap_err();
         assert!(mistakes[0].0 == 2 && mistakes[0].1.to_string().contains("a…` is too long"), "{mistakes:?}");
     }
 
@@ -418,7 +418,7 @@ mod tests {
     fn a_thousand_routes_are_told_apart() {
         let lines: Vec<String> = (0..1000).map(|n| format!("^/v2/service-{n}/ target-{n}")).collect();
         let names: Vec<String> = (0..1000).map(|n| format!("target-{n}")).collect();
-        let mut router = router(&lines.join("\n"), On::Path, &names.iter().map(String::as_str).collect::<Vec<_>>());
+        let mut router = router(&lines.join("\n"), MatchInput::Path, &names.iter().map(String::as_str).collect::<Vec<_>>());
         for n in [0, 1, 10, 99, 500, 999] {
             assert_eq!(told(&mut router, &format!("/v2/service-{n}/a")), format!("target-{n} [{n}]"));
         }

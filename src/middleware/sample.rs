@@ -7,9 +7,9 @@ use std::collections::HashSet;
 use std::fmt;
 use std::str::FromStr;
 
-use super::context::Fields;
-use super::key::{Hasher, KeyHasher};
-use super::{Context, Dial, Link, SampleKey};
+use super::context::HeadFields;
+use super::key::{SeededHasher, KeyHasher};
+use super::{Context, DynamicShare, Filter, SampleKey};
 use crate::exchange::{Outcome, Request};
 
 /// Most distinct keys that are counted, 8 bytes each; past it the share of keys is no longer known, and the sample goes on.
@@ -94,7 +94,7 @@ impl fmt::Display for Share {
 
 /// What becomes of a request that lacks the key.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Missing {
+pub enum MissingKey {
     /// It is sampled by itself.
     #[default]
     Request,
@@ -104,15 +104,15 @@ pub enum Missing {
     Out,
 }
 
-impl FromStr for Missing {
-    type Err = MissingError;
+impl FromStr for MissingKey {
+    type Err = MissingKeyError;
 
-    fn from_str(typed: &str) -> Result<Self, MissingError> {
+    fn from_str(typed: &str) -> Result<Self, MissingKeyError> {
         match typed {
             "request" => Ok(Self::Request),
             "in" => Ok(Self::In),
             "out" => Ok(Self::Out),
-            _ => Err(MissingError { typed: typed.to_owned() }),
+            _ => Err(MissingKeyError { typed: typed.to_owned() }),
         }
     }
 }
@@ -120,7 +120,7 @@ impl FromStr for Missing {
 /// Why something typed does not say what becomes of requests without the key.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("`{typed}` does not say what becomes of requests without the key; write request (each by itself), in or out")]
-pub struct MissingError {
+pub struct MissingKeyError {
     /// What was typed.
     pub typed: String,
 }
@@ -146,11 +146,11 @@ pub struct SampleCounts {
 #[derive(Clone, Debug)]
 pub struct Sampler {
     threshold: u128,
-    dial: Option<Dial>,
-    missing: Missing,
-    by_request: Hasher,
+    dial: Option<DynamicShare>,
+    missing: MissingKey,
+    by_request: SeededHasher,
     by_key: KeyHasher,
-    keys: Keys,
+    keys: KeyCounts,
     counts: SampleCounts,
 }
 
@@ -161,35 +161,35 @@ impl Sampler {
         Self {
             threshold: share.threshold(),
             dial: None,
-            missing: Missing::default(),
-            by_request: Hasher::new(seed, &SampleKey::Request),
+            missing: MissingKey::default(),
+            by_request: SeededHasher::new(seed, &SampleKey::Request),
             by_key: KeyHasher::new(by, seed),
-            keys: Keys::default(),
+            keys: KeyCounts::default(),
             counts: SampleCounts::default(),
         }
     }
 
     /// The same sampler, with this word on requests that lack the key.
     #[must_use]
-    pub fn with_missing(self, missing: Missing) -> Self {
+    pub fn with_missing(self, missing: MissingKey) -> Self {
         Self { missing, ..self }
     }
 
     /// The same sampler, of whatever share the dial stands at.
     #[must_use]
-    pub fn turned_by(self, dial: Dial) -> Self {
+    pub fn turned_by(self, dial: DynamicShare) -> Self {
         Self { dial: Some(dial), ..self }
     }
 
     /// Whether the request is in. One without the key is what [`Missing`] says.
     pub fn is_in(&mut self, request: &Request) -> bool {
-        self.decide(request, Fields::of(&request.head)).0
+        self.decide(request, HeadFields::of(&request.head)).0
     }
 
     /// What [`Self::is_in`] says, without counting the key.
     #[must_use]
     pub fn would_take(&self, request: &Request) -> bool {
-        let hash = self.by_key.hash(request, Fields::of(&request.head));
+        let hash = self.by_key.hash(request, HeadFields::of(&request.head));
         self.takes(hash, hash.unwrap_or_else(|| self.by_request.hash_id(request.id)))
     }
 
@@ -212,7 +212,7 @@ impl Sampler {
     }
 
     /// Whether the request is in, and its place among all: what is in comes first.
-    fn decide(&mut self, request: &Request, captured: Fields<'_>) -> (bool, u64) {
+    fn decide(&mut self, request: &Request, captured: HeadFields<'_>) -> (bool, u64) {
         let hash = self.by_key.hash(request, captured);
         let place = hash.unwrap_or_else(|| self.by_request.hash_id(request.id));
         let is_in = self.takes(hash, place);
@@ -233,17 +233,17 @@ impl Sampler {
     /// Whether a request is in whose key has this hash, if it has the key, and that stands at this place.
     fn takes(&self, hash: Option<u64>, place: u64) -> bool {
         match (hash, self.by_key.key(), self.missing) {
-            (Some(_), ..) | (_, SampleKey::Request, _) | (.., Missing::Request) => {
+            (Some(_), ..) | (_, SampleKey::Request, _) | (.., MissingKey::Request) => {
                 let threshold = self.dial.as_ref().map_or(self.threshold, |dial| dial.share().threshold());
                 u128::from(place) < threshold
             }
-            (.., Missing::In) => true,
-            (.., Missing::Out) => false,
+            (.., MissingKey::In) => true,
+            (.., MissingKey::Out) => false,
         }
     }
 }
 
-impl Link for Sampler {
+impl Filter for Sampler {
     fn apply(&mut self, request: &mut Request, context: &mut Context) -> Result<(), Outcome> {
         let (is_in, place) = self.decide(request, context.captured(request));
         context.place = Some(place);
@@ -259,13 +259,13 @@ impl Link for Sampler {
 ///
 /// Invariant: `inside` of the hashes in `seen` are in the sample; past the limit both stop for good.
 #[derive(Clone, Debug, Default)]
-struct Keys {
+struct KeyCounts {
     seen: HashSet<u64, foldhash::fast::RandomState>,
     inside: usize,
     overflown: bool,
 }
 
-impl Keys {
+impl KeyCounts {
     fn count(&mut self, hash: u64, is_in: bool) {
         if self.overflown {
             return;
@@ -390,7 +390,7 @@ mod tests {
 
     #[test]
     fn past_the_limit_the_share_of_keys_is_unknown() {
-        let mut keys = Keys::default();
+        let mut keys = KeyCounts::default();
         (0..MAX_COUNTED_KEYS as u64).for_each(|hash| keys.count(hash, hash % 2 == 0));
         assert_eq!(keys.share(), Some(0.5));
         keys.count(3, false);

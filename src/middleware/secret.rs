@@ -24,7 +24,7 @@ impl fmt::Debug for Secret {
 
 /// Where a secret stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Place {
+pub enum SecretLocation {
     /// In this environment variable.
     Variable(String),
     /// In this file, but for the line end at its end.
@@ -58,7 +58,7 @@ pub enum SecretError {
 
 /// Where secrets are looked for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Secrets {
+pub enum SecretLookup {
     /// Where they are.
     #[default]
     Real,
@@ -67,17 +67,17 @@ pub enum Secrets {
     Placeholders,
 }
 
-impl Secrets {
+impl SecretLookup {
     /// What stands at `place`; file names are looked up from `folder`.
-    pub fn read(self, place: &Place, folder: &Path) -> Result<Secret, SecretError> {
+    pub fn read(self, place: &SecretLocation, folder: &Path) -> Result<Secret, SecretError> {
         match (self, place) {
-            (Self::Placeholders, Place::Variable(name)) => Ok(Secret(format!("env:{name}").into_bytes())),
-            (Self::Placeholders, Place::File(path)) => Ok(Secret(format!("file:{}", path.display()).into_bytes())),
-            (Self::Real, Place::Variable(name)) => {
+            (Self::Placeholders, SecretLocation::Variable(name)) => Ok(Secret(format!("env:{name}").into_bytes())),
+            (Self::Placeholders, SecretLocation::File(path)) => Ok(Secret(format!("file:{}", path.display()).into_bytes())),
+            (Self::Real, SecretLocation::Variable(name)) => {
                 let value = std::env::var(name).map_err(|_| SecretError::Variable { name: name.clone() })?;
                 Secret::new(value.into_bytes(), name)
             }
-            (Self::Real, Place::File(path)) => {
+            (Self::Real, SecretLocation::File(path)) => {
                 let path = folder.join(path);
                 let text = bounded::read(&path, "a secret", MAX_SECRET_BYTES + LINE_END)
                     .map_err(|error| SecretError::File { path: path.clone(), why: error.into_io() })?;
@@ -111,7 +111,7 @@ mod tests {
     fn a_file_is_read_without_its_last_line_end_and_never_shown() {
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join("token"), "abc\r\n").unwrap();
-        let secret = Secrets::Real.read(&Place::File("token".into()), folder.path()).unwrap();
+        let secret = SecretLookup::Real.read(&SecretLocation::File("token".into()), folder.path()).unwrap();
         assert_eq!(secret.reveal(), b"abc");
         assert_eq!(format!("{secret:?}"), "[a secret]");
     }
@@ -120,9 +120,9 @@ mod tests {
     fn what_is_no_secret_is_told_with_its_place() {
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join("two"), "a\nb\n").unwrap();
-        let told = |place| Secrets::Real.read(&place, folder.path()).unwrap_err().to_string();
-        assert!(told(Place::File("two".into())).contains("two is empty, has a line end inside"));
-        assert!(told(Place::File("none".into())).contains("cannot read"));
-        assert!(told(Place::Variable("SHADOWTAP_NO_SUCH".into())).contains("no variable SHADOWTAP_NO_SUCH"));
+        let told = |place| SecretLookup::Real.read(&place, folder.path()).unwrap_err().to_string();
+        assert!(told(SecretLocation::File("two".into())).contains("two is empty, has a line end inside"));
+        assert!(told(SecretLocation::File("none".into())).contains("cannot read"));
+        assert!(told(SecretLocation::Variable("SHADOWTAP_NO_SUCH".into())).contains("no variable SHADOWTAP_NO_SUCH"));
     }
 }

@@ -3,13 +3,13 @@
 //! In goes a request as captured, out comes whether it passes. Nothing is changed, and whether a request could be
 //! replayed (writes, tunnels) is not asked: all of that is to be seen.
 
-use super::{Filter, Sampler, Settings};
+use super::{AllowDeny, Sampler, ChainSettings};
 use crate::exchange::{Outcome, Request, RequestState};
 
 /// The filter and the sample of [`Settings`]; the same requests pass as in a replay with the same flags.
 #[derive(Clone, Debug)]
 pub struct Selection {
-    filter: Filter,
+    filter: AllowDeny,
     sampler: Sampler,
     asked: f64,
 }
@@ -17,15 +17,15 @@ pub struct Selection {
 impl Selection {
     /// The selection that `settings` ask for; `None` where they let everything pass.
     #[must_use]
-    pub fn new(settings: &Settings) -> Option<Self> {
-        let Settings { allow_methods, allow_paths, deny_paths, allow_hosts, sample, .. } = settings;
+    pub fn new(settings: &ChainSettings) -> Option<Self> {
+        let ChainSettings { allow_methods, allow_paths, deny_paths, allow_hosts, sample, .. } = settings;
         let everything = allow_methods.is_empty()
             && allow_paths.is_empty()
             && deny_paths.is_empty()
             && allow_hosts.is_empty()
             && sample.0 >= 1.0;
         (!everything).then(|| Self {
-            filter: Filter::new(settings),
+            filter: AllowDeny::new(settings),
             sampler: Sampler::new(*sample, settings.sample_by.clone(), settings.seed),
             asked: sample.0,
         })
@@ -65,17 +65,17 @@ mod tests {
 
     #[test]
     fn without_flags_there_is_nothing_to_decide() {
-        assert!(Selection::new(&Settings::default()).is_none());
-        assert!(Selection::new(&Settings { seed: 7, sample_by: SampleKey::ClientIp, ..Settings::default() }).is_none());
+        assert!(Selection::new(&ChainSettings::default()).is_none());
+        assert!(Selection::new(&ChainSettings { seed: 7, sample_by: SampleKey::ClientIp, ..ChainSettings::default() }).is_none());
     }
 
     #[test]
     fn the_same_requests_pass_as_in_a_replay_that_allows_writes() {
-        let settings = Settings {
+        let settings = ChainSettings {
             deny_paths: crate::middleware::PatternSet::new(["^/a3"]).unwrap(),
             sample: Share(0.5),
             allow_writes: true,
-            ..Settings::default()
+            ..ChainSettings::default()
         };
         let (mut chain, mut selection) = (Chain::new(&settings), Selection::new(&settings).unwrap());
         for n in 0..500 {
@@ -86,7 +86,7 @@ mod tests {
 
     #[test]
     fn a_damaged_request_is_chosen_alike_and_counts_no_key() {
-        let settings = Settings { sample: Share(0.5), sample_by: SampleKey::Connection, ..Settings::default() };
+        let settings = ChainSettings { sample: Share(0.5), sample_by: SampleKey::Connection, ..ChainSettings::default() };
         let (mut whole, mut damaged) = (Selection::new(&settings).unwrap(), Selection::new(&settings).unwrap());
         for n in 0..100 {
             let mut request = request(n, "GET / HTTP/1.1\r\n\r\n");

@@ -72,7 +72,7 @@ pub(super) const MAX_REPLACED: usize = 64 << 20;
 
 /// A piece of a value.
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum Piece {
+enum TemplatePart {
     Text(Vec<u8>),
     Variable(Variable),
     Group(usize),
@@ -81,7 +81,7 @@ enum Piece {
 /// A value, ready to be written for any request.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
 pub struct Template {
-    pieces: Vec<Piece>,
+    pieces: Vec<TemplatePart>,
 }
 
 impl Template {
@@ -98,13 +98,13 @@ impl Template {
     /// The text as it is, braces and all.
     #[must_use]
     pub fn plain(text: &str) -> Self {
-        Self { pieces: vec![Piece::Text(text.as_bytes().to_vec())] }
+        Self { pieces: vec![TemplatePart::Text(text.as_bytes().to_vec())] }
     }
 
     /// Whether it is this text for every request.
     #[must_use]
     pub fn is_plain(&self) -> bool {
-        self.pieces.iter().all(|piece| matches!(piece, Piece::Text(_)))
+        self.pieces.iter().all(|piece| matches!(piece, TemplatePart::Text(_)))
     }
 
     fn parse(typed: &str, regex: Option<&Regex>) -> Result<Self, TemplateError> {
@@ -139,7 +139,7 @@ impl Template {
             let hint = super::file::nearest(name, NAMES.iter().map(|(known, _)| *known));
             return Err(TemplateError::Variable { name: name.to_owned(), hint });
         };
-        self.pieces.push(Piece::Variable(*variable));
+        self.pieces.push(TemplatePart::Variable(*variable));
         Ok(rest)
     }
 
@@ -156,36 +156,36 @@ impl Template {
             name: name.to_owned(),
             regex: regex.map(ToString::to_string).unwrap_or_default(),
         })?;
-        self.pieces.push(Piece::Group(group));
+        self.pieces.push(TemplatePart::Group(group));
         Ok(rest)
     }
 
     fn text(&mut self, text: &str) {
         match self.pieces.last_mut() {
-            Some(Piece::Text(last)) => last.extend_from_slice(text.as_bytes()),
+            Some(TemplatePart::Text(last)) => last.extend_from_slice(text.as_bytes()),
             _ if text.is_empty() => {}
-            _ => self.pieces.push(Piece::Text(text.as_bytes().to_vec())),
+            _ => self.pieces.push(TemplatePart::Text(text.as_bytes().to_vec())),
         }
     }
 
     /// Whether it names nothing of the capture: then it is [`Self::resolved`] as it is.
     #[must_use]
     pub fn is_settled(&self) -> bool {
-        !self.pieces.iter().any(|piece| matches!(piece, Piece::Variable(_)))
+        !self.pieces.iter().any(|piece| matches!(piece, TemplatePart::Variable(_)))
     }
 
     /// The value for this request.
     #[must_use]
     pub fn value(&self, request: &Request, context: &Context) -> Cow<'_, [u8]> {
-        if let [Piece::Text(text)] = self.pieces.as_slice() {
+        if let [TemplatePart::Text(text)] = self.pieces.as_slice() {
             return Cow::Borrowed(text);
         }
         let mut out = Vec::new();
         for piece in &self.pieces {
             match piece {
-                Piece::Text(text) => out.extend_from_slice(text),
-                Piece::Variable(variable) => variable.write(&mut out, request, context),
-                Piece::Group(_) => {}
+                TemplatePart::Text(text) => out.extend_from_slice(text),
+                TemplatePart::Variable(variable) => variable.write(&mut out, request, context),
+                TemplatePart::Group(_) => {}
             }
         }
         Cow::Owned(out)
@@ -198,10 +198,10 @@ impl Template {
             return Cow::Borrowed(self);
         }
         let pieces = self.pieces.iter().map(|piece| match piece {
-            Piece::Variable(variable) => {
+            TemplatePart::Variable(variable) => {
                 let mut text = Vec::new();
                 variable.write(&mut text, request, context);
-                Piece::Text(text)
+                TemplatePart::Text(text)
             }
             other => other.clone(),
         });
@@ -212,7 +212,7 @@ impl Template {
     /// [`Self::resolved`] is written. What becomes longer than [`MAX_REPLACED`] is cut anywhere behind it.
     #[must_use]
     pub fn replace(&self, regex: &Regex, text: &[u8]) -> Option<Vec<u8>> {
-        if !self.pieces.iter().any(|piece| matches!(piece, Piece::Group(_))) {
+        if !self.pieces.iter().any(|piece| matches!(piece, TemplatePart::Group(_))) {
             return self.replace_plainly(regex, text);
         }
         // Where there are none, there is no need for room to keep groups in.
@@ -248,7 +248,7 @@ impl Template {
             }
             out.extend_from_slice(text.get(end..found.start()).unwrap_or_default());
             for piece in &self.pieces {
-                if let Piece::Text(text) = piece {
+                if let TemplatePart::Text(text) = piece {
                     out.extend_from_slice(text);
                 }
             }
@@ -261,9 +261,9 @@ impl Template {
     fn write(&self, out: &mut Vec<u8>, groups: &Captures<'_>) {
         for piece in &self.pieces {
             match piece {
-                Piece::Text(text) => out.extend_from_slice(text),
-                Piece::Group(at) => out.extend_from_slice(groups.get(*at).map_or(b"", |found| found.as_bytes())),
-                Piece::Variable(_) => {}
+                TemplatePart::Text(text) => out.extend_from_slice(text),
+                TemplatePart::Group(at) => out.extend_from_slice(groups.get(*at).map_or(b"", |found| found.as_bytes())),
+                TemplatePart::Variable(_) => {}
             }
         }
     }
@@ -273,12 +273,12 @@ impl Template {
 impl fmt::Display for Template {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.pieces.iter().try_for_each(|piece| match piece {
-            Piece::Text(text) => f.write_str(&String::from_utf8_lossy(text)),
-            Piece::Variable(variable) => {
+            TemplatePart::Text(text) => f.write_str(&String::from_utf8_lossy(text)),
+            TemplatePart::Variable(variable) => {
                 let name = NAMES.iter().find(|(_, known)| known == variable).map_or("", |(name, _)| name);
                 write!(f, "{{{name}}}")
             }
-            Piece::Group(at) => write!(f, "${{{at}}}"),
+            TemplatePart::Group(at) => write!(f, "${{{at}}}"),
         })
     }
 }

@@ -11,7 +11,7 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep_until, timeout};
 
 use super::external::show;
-use super::keeper::Keeper;
+use super::keeper::ProtectionController;
 use super::run::RunError;
 use crate::middleware::external::CommandLine;
 
@@ -22,7 +22,7 @@ const LIMIT: Duration = Duration::from_secs(10);
 
 /// A command, and how often it is run.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Brake {
+pub struct GuardCommand {
     /// What is run.
     pub command: CommandLine,
     /// From one beginning to the next, at least.
@@ -30,7 +30,7 @@ pub struct Brake {
 }
 
 /// Begins to spare the targets, with `brake` where there is one: it is run at once, so that a mistake in it is told now.
-pub(super) fn begin(runtime: &Runtime, keeper: &Keeper, brake: Option<Brake>) -> Result<Vec<JoinHandle<()>>, RunError> {
+pub(super) fn begin(runtime: &Runtime, keeper: &ProtectionController, brake: Option<GuardCommand>) -> Result<Vec<JoinHandle<()>>, RunError> {
     let mut tasks = vec![runtime.spawn(keeper.clone().run())];
     if let Some(brake) = brake {
         let _context = runtime.enter();
@@ -54,7 +54,7 @@ fn start(command: &CommandLine) -> io::Result<Child> {
         .spawn()
 }
 
-async fn again_and_again(brake: Brake, first: Child, mut started: Instant, keeper: Keeper) {
+async fn again_and_again(brake: GuardCommand, first: Child, mut started: Instant, keeper: ProtectionController) {
     let mut child = Ok(first);
     loop {
         let word = match child {

@@ -20,11 +20,11 @@ pub(super) struct Budget {
 }
 
 /// A share of a budget; given back when it is dropped. `None` where nothing needs to be held.
-pub(super) type Held = Option<OwnedSemaphorePermit>;
+pub(super) type BudgetShare = Option<OwnedSemaphorePermit>;
 
 /// Why a share could not be had.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Refused {
+pub(super) enum BudgetRefused {
     /// There is no room now.
     Full,
     /// The run was stopped.
@@ -39,23 +39,23 @@ impl Budget {
     }
 
     /// A share for `bytes` bytes, if there is room at once.
-    pub(super) fn try_hold(&self, bytes: usize) -> Result<Held, Refused> {
+    pub(super) fn try_hold(&self, bytes: usize) -> Result<BudgetShare, BudgetRefused> {
         if bytes == 0 {
             return Ok(None);
         }
         Arc::clone(&self.room).try_acquire_many_owned(self.permits(bytes)).map(Some).map_err(|error| match error {
-            TryAcquireError::NoPermits => Refused::Full,
-            TryAcquireError::Closed => Refused::Closed,
+            TryAcquireError::NoPermits => BudgetRefused::Full,
+            TryAcquireError::Closed => BudgetRefused::Closed,
         })
     }
 
     /// A share for `bytes` bytes, as soon as there is room; an error once the run was stopped.
-    pub(super) fn hold(&self, bytes: usize, runtime: &Handle) -> Result<Held, Refused> {
+    pub(super) fn hold(&self, bytes: usize, runtime: &Handle) -> Result<BudgetShare, BudgetRefused> {
         match self.try_hold(bytes) {
-            Err(Refused::Full) => runtime
+            Err(BudgetRefused::Full) => runtime
                 .block_on(Arc::clone(&self.room).acquire_many_owned(self.permits(bytes)))
                 .map(Some)
-                .map_err(|_| Refused::Closed),
+                .map_err(|_| BudgetRefused::Closed),
             settled => settled,
         }
     }
@@ -98,10 +98,10 @@ mod tests {
     fn what_is_larger_than_all_of_it_passes_alone() {
         let budget = Budget::new(4 * PERMIT_BYTES);
         let held = budget.try_hold(1 << 30).unwrap();
-        assert_eq!(budget.try_hold(1).unwrap_err(), Refused::Full);
+        assert_eq!(budget.try_hold(1).unwrap_err(), BudgetRefused::Full);
         drop(held);
         let one = budget.try_hold(1).unwrap();
-        assert_eq!(budget.try_hold(1 << 30).unwrap_err(), Refused::Full);
+        assert_eq!(budget.try_hold(1 << 30).unwrap_err(), BudgetRefused::Full);
         drop(one);
         assert!(budget.try_hold(1 << 30).is_ok());
     }
@@ -113,6 +113,6 @@ mod tests {
         assert!(held.is_some());
         assert!(budget.try_hold(0).unwrap().is_none());
         budget.close();
-        assert_eq!(budget.try_hold(1).unwrap_err(), Refused::Closed);
+        assert_eq!(budget.try_hold(1).unwrap_err(), BudgetRefused::Closed);
     }
 }

@@ -10,8 +10,8 @@ use bytes::Bytes;
 use super::budget::Budget;
 use crate::exchange::{Framing, Head, Request, Response, digest};
 use crate::http1::content;
-use crate::replay::{Answer, Client, Connections, Kept, SendError, Turn, Wanted};
-use crate::report::compare::{MAX_COMPARED_HEAD, Rules};
+use crate::replay::{TargetResponse, Client, ConnCounters, RetainedResponse, SendError, Ticket, ResponseOptions};
+use crate::report::compare::{MAX_COMPARED_HEAD, CompareRules};
 
 /// KiB of chunk framing that are captured beside the content of a body; a body with more of it is not kept.
 const FRAMING: u16 = 16;
@@ -25,28 +25,28 @@ const UNWEIGHED_HEAD: usize = 4 << 10;
 
 /// How much of an answer is kept.
 #[derive(Clone, Debug)]
-pub(super) struct Keeping {
+pub(super) struct RetentionRules {
     room: Budget,
     /// Bytes of a body that are kept at most; none, where bodies are not looked into.
     most: usize,
 }
 
-impl Keeping {
+impl RetentionRules {
     /// What these rules ask for; nothing where nothing but statuses and hashes counts.
-    pub(super) fn new(rules: &Rules, room: usize) -> Option<Self> {
+    pub(super) fn new(rules: &CompareRules, room: usize) -> Option<Self> {
         let most = if rules.bodies() { rules.max_body() } else { 0 };
         (rules.headers() || most > 0).then(|| Self { room: Budget::new(room), most })
     }
 
     /// KiB of a captured body that are kept at most, framing included; `None` where none is.
-    pub(super) fn captured(rules: &Rules) -> Option<u16> {
+    pub(super) fn captured(rules: &CompareRules) -> Option<u16> {
         let most = u16::try_from(rules.max_body().div_ceil(1024)).unwrap_or(u16::MAX);
         (rules.bodies() && most > 0).then(|| most.saturating_add(FRAMING))
     }
 
     /// What is kept of production's answer: taken out of `response`, or a copy where that `goes_on`. A body that is not
     /// kept has its digest in `response`.
-    pub(super) fn production(&self, response: &mut Response, goes_on: bool) -> Kept {
+    pub(super) fn production(&self, response: &mut Response, goes_on: bool) -> RetainedResponse {
         let fits = response.damage.is_none() && response.body.len <= self.most as u64;
         let content = match (fits, response.body.framing) {
             (false, _) => None,
@@ -59,14 +59,14 @@ impl Keeping {
         if content.is_none() && response.damage.is_none() && body.framing != Framing::Chunked {
             body.sha256 = body.sha256.or_else(|| digest(body.wire.as_deref()?));
         }
-        let mut kept = Kept::new(head, content);
+        let mut kept = RetainedResponse::new(head, content);
         let gone = self.weigh(&mut kept);
         body.sha256 = body.sha256.or_else(|| digest(&gone?));
         kept
     }
 
     /// Lets a body go that nobody will read, or for which there is no room, and gives it back: its digest is to be left.
-    fn weigh(&self, kept: &mut Kept) -> Option<Bytes> {
+    fn weigh(&self, kept: &mut RetainedResponse) -> Option<Bytes> {
         if kept.head.as_bytes().len() > MAX_COMPARED_HEAD + 1 {
             kept.head = Head::new(beginning(&kept.head));
         }
@@ -94,19 +94,19 @@ fn beginning(head: &Head) -> Vec<u8> {
 }
 
 /// A client that keeps of its answers what is compared.
-pub(super) struct Weighed<C> {
+pub(super) struct RetainingClient<C> {
     pub(super) client: Arc<C>,
-    pub(super) keeping: Option<Keeping>,
+    pub(super) keeping: Option<RetentionRules>,
 }
 
-impl<C: Client> Client for Weighed<C> {
+impl<C: Client> Client for RetainingClient<C> {
     fn refuses(&self, request: &Request) -> Option<&'static str> {
         self.client.refuses(request)
     }
 
-    async fn send(&self, turn: Turn, request: Box<Request>, wanted: Wanted) -> Result<Answer, SendError> {
+    async fn send(&self, turn: Ticket, request: Box<Request>, wanted: ResponseOptions) -> Result<TargetResponse, SendError> {
         let Some(keeping) = &self.keeping else { return self.client.send(turn, request, wanted).await };
-        let mut answer = self.client.send(turn, request, Wanted { kept: Some(keeping.most), ..wanted }).await?;
+        let mut answer = self.client.send(turn, request, ResponseOptions { kept: Some(keeping.most), ..wanted }).await?;
         if let Some(kept) = &mut answer.kept {
             let gone = keeping.weigh(kept);
             answer.body_sha256 = answer.body_sha256.or_else(|| digest(&gone?));
@@ -114,7 +114,7 @@ impl<C: Client> Client for Weighed<C> {
         Ok(answer)
     }
 
-    fn connections(&self) -> Connections {
+    fn connections(&self) -> ConnCounters {
         self.client.connections()
     }
 }
@@ -132,8 +132,8 @@ mod tests {
         Response { status: 200, head, body, first_byte, last_byte, damage: None, opaque: false, untimed: false }
     }
 
-    fn keeping(room: usize) -> Keeping {
-        Keeping::new(&Rules::default(), room).unwrap()
+    fn keeping(room: usize) -> RetentionRules {
+        RetentionRules::new(&CompareRules::default(), room).unwrap()
     }
 
     #[test]
@@ -172,12 +172,12 @@ mod tests {
 
     #[test]
     fn nothing_is_kept_where_nothing_in_it_counts() {
-        let mut rules = Rules::default();
+        let mut rules = CompareRules::default();
         rules.ignore("body").unwrap();
-        assert_eq!((Keeping::captured(&rules), Keeping::new(&rules, 1).unwrap().most), (None, 0));
+        assert_eq!((RetentionRules::captured(&rules), RetentionRules::new(&rules, 1).unwrap().most), (None, 0));
         rules.ignore("headers").unwrap();
-        assert!(Keeping::new(&rules, 1).is_none());
-        assert_eq!(Keeping::captured(&Rules::default()), Some(256 + FRAMING));
+        assert!(RetentionRules::new(&rules, 1).is_none());
+        assert_eq!(RetentionRules::captured(&CompareRules::default()), Some(256 + FRAMING));
     }
 
     #[test]

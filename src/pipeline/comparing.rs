@@ -10,7 +10,7 @@ use crossbeam_channel::{Receiver, Sender};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
-use super::budget::{Budget, Held};
+use super::budget::{Budget, BudgetShare};
 use crate::report::compare::Unknown;
 use crate::report::{ComparedExchange, Comparer, ComparisonTask, Reporter};
 
@@ -44,7 +44,7 @@ struct Waiting {
     task: ComparisonTask,
     since: Instant,
     /// Its share of the memory.
-    _held: Held,
+    _held: BudgetShare,
 }
 
 /// The way of the report thread to comparisons, and back.

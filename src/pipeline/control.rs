@@ -12,20 +12,20 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-use crate::middleware::{Dial, Share};
-use crate::report::steps::{Cause, Step, Steps};
-use crate::report::{Ends, Started, TargetGuard};
+use crate::middleware::{DynamicShare, Share};
+use crate::report::steps::{StepCause, RampStep, RampSteps};
+use crate::report::{RunTotals, Started, TargetGuard};
 
 /// What is told of each step.
-pub type Listener = Arc<dyn Fn(&Step) + Send + Sync>;
+pub type ControlListener = Arc<dyn Fn(&RampStep) + Send + Sync>;
 
 /// Steers one run, from any thread. Clones are one and the same.
 #[derive(Clone, Default)]
-pub struct Control(Arc<Inner>);
+pub struct Control(Arc<ControlState>);
 
 #[derive(Default)]
-struct Inner {
-    dial: Dial,
+struct ControlState {
+    dial: DynamicShare,
     /// Whether a person turned the dial: then no ramp does any more.
     by_hand: AtomicBool,
     paused: AtomicBool,
@@ -34,23 +34,23 @@ struct Inner {
     /// Whether it was asked to end, known before those hear of it who end it.
     stopping: AtomicBool,
     stop: watch::Sender<bool>,
-    board: Mutex<Board>,
+    board: Mutex<ControlBoard>,
 }
 
 /// What is not read with each request.
 #[derive(Default)]
-struct Board {
+struct ControlBoard {
     paused_since: Option<Instant>,
     begun_with: Share,
     ramp: Option<RampState>,
     targets: Vec<TargetState>,
-    steps: Steps,
-    listener: Option<Listener>,
+    steps: RampSteps,
+    listener: Option<ControlListener>,
 }
 
 /// How a run is steered right now.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct State {
+pub struct RunState {
     /// The share that the sample lets in, from 0 to 1.
     pub share: f64,
     /// Whether nothing is sent for now.
@@ -89,7 +89,7 @@ impl Control {
         let from = self.share();
         self.0.by_hand.store(true, Ordering::Relaxed);
         self.0.dial.set(share);
-        self.note(None, Cause::Control, from, share, "set by hand".to_owned());
+        self.note(None, StepCause::Control, from, share, "set by hand".to_owned());
     }
 
     /// The share that the sample lets in.
@@ -103,7 +103,7 @@ impl Control {
     pub fn pause(&self) {
         if !self.0.paused.swap(true, Ordering::Relaxed) {
             self.board().paused_since = Some(Instant::now());
-            self.note(None, Cause::Control, self.share(), Share(0.0), "paused by hand".to_owned());
+            self.note(None, StepCause::Control, self.share(), Share(0.0), "paused by hand".to_owned());
         }
     }
 
@@ -114,7 +114,7 @@ impl Control {
         self.0.stood_still.fetch_add(nanos, Ordering::Relaxed);
         // Whoever sees that it goes on sees by how much the schedule has moved.
         self.0.paused.store(false, Ordering::Release);
-        self.note(None, Cause::Control, Share(0.0), self.share(), "resumed by hand".to_owned());
+        self.note(None, StepCause::Control, Share(0.0), self.share(), "resumed by hand".to_owned());
     }
 
     /// Whether nothing is sent for now.
@@ -125,15 +125,15 @@ impl Control {
 
     /// Ends the run in order, as SIGINT does.
     pub fn stop(&self) {
-        self.end(Cause::Control, "stopped by hand");
+        self.end(StepCause::Control, "stopped by hand");
     }
 
     /// The same, for a reason of its own.
     pub(super) fn stop_because(&self, reason: &str) {
-        self.end(Cause::Guard, reason);
+        self.end(StepCause::Guard, reason);
     }
 
-    fn end(&self, what: Cause, reason: &str) {
+    fn end(&self, what: StepCause, reason: &str) {
         if !self.0.stopping.swap(true, Ordering::Relaxed) {
             // First the step is kept: a run that has little left to do has ended a moment after it was asked to.
             self.note(None, what, self.share(), Share(0.0), reason.to_owned());
@@ -149,9 +149,9 @@ impl Control {
 
     /// How the run is steered right now.
     #[must_use]
-    pub fn state(&self) -> State {
+    pub fn state(&self) -> RunState {
         let board = self.board();
-        State {
+        RunState {
             share: self.share().0,
             paused: self.is_paused(),
             stopping: self.0.stopping.load(Ordering::Relaxed),
@@ -161,12 +161,12 @@ impl Control {
     }
 
     /// Tells `listener` of each step from now on, on whatever thread brings it about.
-    pub fn listen(&self, listener: Listener) {
+    pub fn listen(&self, listener: ControlListener) {
         self.board().listener = Some(listener);
     }
 
     /// What the sample of the run goes by.
-    pub(super) fn dial(&self) -> Dial {
+    pub(super) fn dial(&self) -> DynamicShare {
         self.0.dial.clone()
     }
 
@@ -208,8 +208,8 @@ impl Control {
     }
 
     /// Keeps a step, and tells it.
-    pub(super) fn note(&self, target: Option<String>, what: Cause, from: Share, to: Share, reason: String) {
-        let step = Step { at: Started::now().at.to_string(), target, what, from: from.0, to: to.0, reason };
+    pub(super) fn note(&self, target: Option<String>, what: StepCause, from: Share, to: Share, reason: String) {
+        let step = RampStep { at: Started::now().at.to_string(), target, what, from: from.0, to: to.0, reason };
         tracing::info!("{step}");
         let listener = self.board().listener.clone();
         if let Some(listener) = listener {
@@ -219,13 +219,13 @@ impl Control {
     }
 
     /// What the report is told: the steps, and the share that was asked for last where it is not that of the beginning.
-    pub(super) fn ends(&self) -> Ends {
+    pub(super) fn ends(&self) -> RunTotals {
         let (share, board) = (self.share(), self.board());
         let asked = (share != board.begun_with).then_some(share.0);
-        Ends { steps: board.steps.clone(), asked, ..Ends::default() }
+        RunTotals { steps: board.steps.clone(), asked, ..RunTotals::default() }
     }
 
-    fn board(&self) -> MutexGuard<'_, Board> {
+    fn board(&self) -> MutexGuard<'_, ControlBoard> {
         // What is on it is whole at any time.
         self.0.board.lock().unwrap_or_else(PoisonError::into_inner)
     }

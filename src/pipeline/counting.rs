@@ -10,11 +10,11 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until};
 
 use super::comparing::{ComparisonThread, Comparisons};
-use super::levels::Levels;
+use super::levels::GaugeReader;
 use super::threads::spawn;
 use super::{FACT_QUEUE, Progress, RunError};
 use crate::exchange::Outcome;
-use crate::report::{ComparedExchange, Fact, Reporter};
+use crate::report::{ComparedExchange, ReportEvent, Reporter};
 
 /// How long the report lets facts gather: far too short to fill their queue, or the caches of the processors.
 const FACT_PAUSE: Duration = Duration::from_millis(2);
@@ -28,9 +28,9 @@ const COMPARED_TIME: Duration = Duration::from_millis(10);
 /// What the report thread is connected to.
 pub(super) struct Counting {
     reporter: Reporter,
-    facts: mpsc::Receiver<Fact>,
+    facts: mpsc::Receiver<ReportEvent>,
     progress: Arc<Progress>,
-    levels: Levels,
+    levels: GaugeReader,
     comparisons: Comparisons,
     runtime: Handle,
 }
@@ -47,9 +47,9 @@ enum Next {
 impl Counting {
     pub(super) fn new(
         reporter: Reporter,
-        facts: mpsc::Receiver<Fact>,
+        facts: mpsc::Receiver<ReportEvent>,
         progress: &Arc<Progress>,
-        levels: Levels,
+        levels: GaugeReader,
         comparisons: Comparisons,
         runtime: &Handle,
     ) -> Self {
@@ -88,7 +88,7 @@ impl Counting {
         reporter
     }
 
-    fn next(&mut self, batch: &mut Vec<Fact>, has_thread: bool) -> Next {
+    fn next(&mut self, batch: &mut Vec<ReportEvent>, has_thread: bool) -> Next {
         let Self { facts, comparisons, levels, runtime, .. } = self;
         runtime.block_on(async {
             tokio::select! {
@@ -102,10 +102,10 @@ impl Counting {
         })
     }
 
-    fn count(&mut self, batch: &mut Vec<Fact>) {
+    fn count(&mut self, batch: &mut Vec<ReportEvent>) {
         // Counting goes on, looking into bodies can wait: a queue that is filling up is not to fill.
         self.reporter.hurry(self.facts.len() > FACT_OVERLOAD);
-        self.reporter.look_at_the_clock();
+        self.reporter.refresh_clock();
         for fact in batch.drain(..) {
             count_one(&mut self.reporter, fact, &self.progress);
             self.comparisons.begin(&mut self.reporter);
@@ -123,8 +123,8 @@ impl Counting {
     }
 }
 
-fn count_one(reporter: &mut Reporter, fact: Fact, progress: &Progress) {
-    if let Fact::Delivered(delivery) = &fact
+fn count_one(reporter: &mut Reporter, fact: ReportEvent, progress: &Progress) {
+    if let ReportEvent::Delivered(delivery) = &fact
         && reporter.is_target(delivery.target)
     {
         progress.in_flight.fetch_sub(1, Ordering::Relaxed);
@@ -135,5 +135,5 @@ fn count_one(reporter: &mut Reporter, fact: Fact, progress: &Progress) {
             _ => 0,
         };
     }
-    reporter.take_too(fact);
+    reporter.record_batched(fact);
 }

@@ -10,8 +10,8 @@ use std::time::Duration;
 
 use super::budget::bytes_of;
 use crate::exchange::{ConnectionId, Damage, Event, ExchangeId, Timestamp};
-use crate::replay::Lane;
-use crate::replay::course::{Amplify, Course, Side, Span};
+use crate::replay::ConnKey;
+use crate::replay::course::{Amplify, ReplayRange, SpanPosition, CaptureSpan};
 
 /// Events of copies that wait for their time. Past it the first of them go at once, and their sessions move closer to the
 /// original.
@@ -24,7 +24,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 
 /// What an event is part of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Part {
+pub(super) struct PassTag {
     /// Which pass over the capture, from 1.
     pub(super) pass: u32,
     /// Which copy of its session; 0 is the original.
@@ -33,25 +33,25 @@ pub(super) struct Part {
     pub(super) delay: Duration,
 }
 
-impl Part {
+impl PassTag {
     /// The connection of this part.
-    pub(super) const fn lane(self, connection: ConnectionId) -> Lane {
-        Lane { connection, pass: self.pass, copy: self.copy }
+    pub(super) const fn lane(self, connection: ConnectionId) -> ConnKey {
+        ConnKey { connection, pass: self.pass, copy: self.copy }
     }
 }
 
-impl Default for Part {
+impl Default for PassTag {
     fn default() -> Self {
         Self { pass: 1, copy: 0, delay: Duration::ZERO }
     }
 }
 
 /// Which part of the capture is replayed, once that is known: set before the first event is handed on.
-pub(super) type KnownSpan = Arc<OnceLock<Span>>;
+pub(super) type KnownSpan = Arc<OnceLock<CaptureSpan>>;
 
 /// The events of one run.
-pub(super) struct Passage {
-    course: Course,
+pub(super) struct PassMapper {
+    course: ReplayRange,
     known: KnownSpan,
     pass: u32,
     /// The latest time of an event in this pass.
@@ -60,14 +60,14 @@ pub(super) struct Passage {
     closing: bool,
     /// Exchanges of which the end is still to come; only where reading may end before the capture does.
     under_way: HashSet<ExchangeId, foldhash::fast::RandomState>,
-    delayed: Delayed,
+    delayed: DelayedCopies,
     /// Requests of the first pass that were left out.
     before: u64,
     after: u64,
 }
 
-impl Passage {
-    pub(super) fn new(course: Course, known: KnownSpan) -> Self {
+impl PassMapper {
+    pub(super) fn new(course: ReplayRange, known: KnownSpan) -> Self {
         Self {
             course,
             known,
@@ -75,7 +75,7 @@ impl Passage {
             now: Timestamp::default(),
             closing: false,
             under_way: HashSet::default(),
-            delayed: Delayed::default(),
+            delayed: DelayedCopies::default(),
             before: 0,
             after: 0,
         }
@@ -93,7 +93,7 @@ impl Passage {
     }
 
     /// Takes an event, and hands on what comes of it.
-    pub(super) fn take(&mut self, mut event: Event, hand_on: &mut dyn FnMut(Event, Part)) {
+    pub(super) fn take(&mut self, mut event: Event, hand_on: &mut dyn FnMut(Event, PassTag)) {
         if let Some(at) = time(&event) {
             self.now = self.now.max(at);
         }
@@ -103,11 +103,11 @@ impl Passage {
             return;
         }
         self.delayed.tell_until(now, hand_on);
-        let part = Part { pass: self.pass, ..Part::default() };
+        let part = PassTag { pass: self.pass, ..PassTag::default() };
         if let (false, Some(connection)) = (self.course.amplify.is_none(), connection(&event)) {
             for copy in 1..=self.course.amplify.copies(connection) {
                 let delay = Amplify::delay(connection, copy);
-                self.delayed.push(now, numbered(event.clone(), Part { copy, delay, ..part }));
+                self.delayed.push(now, numbered(event.clone(), PassTag { copy, delay, ..part }));
             }
             self.delayed.keep_within(now, hand_on);
         }
@@ -116,7 +116,7 @@ impl Passage {
     }
 
     /// Nothing but what closes connections comes any more in this pass, though the capture may have more.
-    pub(super) fn close(&mut self, hand_on: &mut dyn FnMut(Event, Part)) {
+    pub(super) fn close(&mut self, hand_on: &mut dyn FnMut(Event, PassTag)) {
         let mut missing: Vec<ExchangeId> = self.under_way.iter().copied().collect();
         missing.sort_unstable();
         for of in missing {
@@ -126,7 +126,7 @@ impl Passage {
     }
 
     /// Hands on what still waits: the pass has ended.
-    pub(super) fn finish(&mut self, hand_on: &mut dyn FnMut(Event, Part)) {
+    pub(super) fn finish(&mut self, hand_on: &mut dyn FnMut(Event, PassTag)) {
         self.delayed.tell_all(hand_on);
         self.under_way.clear();
     }
@@ -146,7 +146,7 @@ impl Passage {
     }
 
     /// Whether an event is part of what is asked for.
-    fn wanted(&mut self, span: Span, event: &mut Event) -> bool {
+    fn wanted(&mut self, span: CaptureSpan, event: &mut Event) -> bool {
         let bounded = span.until.is_some();
         match event {
             Event::Closed { at, .. } => {
@@ -154,20 +154,20 @@ impl Passage {
                 true
             }
             _ if self.closing => false,
-            Event::Opened { at, .. } => span.side(*at) != Side::After,
+            Event::Opened { at, .. } => span.side(*at) != SpanPosition::After,
             Event::Request(request) => {
                 let side = span.side(request.last_byte);
                 if self.pass == 1 {
-                    self.before += u64::from(side == Side::Before);
-                    self.after += u64::from(side == Side::After);
+                    self.before += u64::from(side == SpanPosition::Before);
+                    self.after += u64::from(side == SpanPosition::After);
                 }
-                if bounded && side == Side::Within {
+                if bounded && side == SpanPosition::Within {
                     self.under_way.insert(request.id);
                 }
-                side == Side::Within
+                side == SpanPosition::Within
             }
             Event::Response { of, .. } | Event::Damaged { of, .. } => !bounded || self.under_way.remove(of),
-            Event::Orphan { .. } => span.side(self.now) == Side::Within,
+            Event::Orphan { .. } => span.side(self.now) == SpanPosition::Within,
         }
     }
 }
@@ -197,7 +197,7 @@ fn connection(event: &Event) -> Option<ConnectionId> {
 }
 
 /// The event as a part of its pass and copy.
-fn numbered(mut event: Event, part: Part) -> (Event, Part) {
+fn numbered(mut event: Event, part: PassTag) -> (Event, PassTag) {
     let id = match &mut event {
         Event::Request(request) => Some(&mut request.id),
         Event::Response { of, .. } | Event::Damaged { of, .. } => Some(of),
@@ -211,50 +211,50 @@ fn numbered(mut event: Event, part: Part) -> (Event, Part) {
 
 /// Events of copies, each with its time; those of one session keep their order.
 #[derive(Default)]
-struct Delayed {
-    events: BinaryHeap<Reverse<Later>>,
+struct DelayedCopies {
+    events: BinaryHeap<Reverse<ScheduledEvent>>,
     turn: u64,
     bytes: usize,
 }
 
 /// Something that is told later.
-struct Later {
+struct ScheduledEvent {
     at: Timestamp,
     turn: u64,
     event: Event,
-    part: Part,
+    part: PassTag,
 }
 
-impl Delayed {
-    fn push(&mut self, now: Timestamp, (event, part): (Event, Part)) {
+impl DelayedCopies {
+    fn push(&mut self, now: Timestamp, (event, part): (Event, PassTag)) {
         self.turn += 1;
         self.bytes += bytes_of(&event);
-        self.events.push(Reverse(Later { at: now.plus(part.delay), turn: self.turn, event, part }));
+        self.events.push(Reverse(ScheduledEvent { at: now.plus(part.delay), turn: self.turn, event, part }));
     }
 
     /// Tells what is due by then.
-    fn tell_until(&mut self, now: Timestamp, hand_on: &mut dyn FnMut(Event, Part)) {
+    fn tell_until(&mut self, now: Timestamp, hand_on: &mut dyn FnMut(Event, PassTag)) {
         while self.events.peek().is_some_and(|Reverse(first)| first.at <= now) {
             self.tell_first(None, hand_on);
         }
     }
 
     /// Tells the first of them at once where there are too many.
-    fn keep_within(&mut self, now: Timestamp, hand_on: &mut dyn FnMut(Event, Part)) {
+    fn keep_within(&mut self, now: Timestamp, hand_on: &mut dyn FnMut(Event, PassTag)) {
         while self.events.len() > MAX_DELAYED || self.bytes > MAX_DELAYED_BYTES {
             self.tell_first(Some(now), hand_on);
         }
     }
 
-    fn tell_all(&mut self, hand_on: &mut dyn FnMut(Event, Part)) {
+    fn tell_all(&mut self, hand_on: &mut dyn FnMut(Event, PassTag)) {
         while !self.events.is_empty() {
             self.tell_first(None, hand_on);
         }
     }
 
     /// Tells the first one; where it is told before its time, its delay is as much less.
-    fn tell_first(&mut self, early: Option<Timestamp>, hand_on: &mut dyn FnMut(Event, Part)) {
-        let Some(Reverse(Later { at, event, mut part, .. })) = self.events.pop() else { return };
+    fn tell_first(&mut self, early: Option<Timestamp>, hand_on: &mut dyn FnMut(Event, PassTag)) {
+        let Some(Reverse(ScheduledEvent { at, event, mut part, .. })) = self.events.pop() else { return };
         self.bytes -= bytes_of(&event);
         if let Some(now) = early {
             part.delay = part.delay.saturating_sub(at.since(now));
@@ -263,27 +263,27 @@ impl Delayed {
     }
 }
 
-impl Later {
+impl ScheduledEvent {
     const fn key(&self) -> (Timestamp, u64) {
         (self.at, self.turn)
     }
 }
 
-impl PartialEq for Later {
+impl PartialEq for ScheduledEvent {
     fn eq(&self, other: &Self) -> bool {
         self.key() == other.key()
     }
 }
 
-impl Eq for Later {}
+impl Eq for ScheduledEvent {}
 
-impl PartialOrd for Later {
+impl PartialOrd for ScheduledEvent {
     fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
         Some(self.cmp(other))
     }
 }
 
-impl Ord for Later {
+impl Ord for ScheduledEvent {
     fn cmp(&self, other: &Self) -> Ordering {
         self.key().cmp(&other.key())
     }
@@ -293,7 +293,7 @@ impl Ord for Later {
 mod tests {
     use super::*;
     use crate::exchange::Close;
-    use crate::replay::Window;
+    use crate::replay::CaptureWindow;
     use crate::replay::course::{MAX_DELAY, Moment};
     use crate::report::inspect::tests::request;
 
@@ -326,7 +326,7 @@ mod tests {
     }
 
     /// An event in short: `o` opened, `q1` a request, `r1` its end, `c` closed; then which copy.
-    fn short(event: &Event, part: Part) -> String {
+    fn short(event: &Event, part: PassTag) -> String {
         let what = match event {
             Event::Opened { .. } => "o".to_owned(),
             Event::Request(request) => format!("q{}", request.id.index),
@@ -339,8 +339,8 @@ mod tests {
     }
 
     /// What is handed on of these events, and the passage after them.
-    fn taken(course: Course, events: Vec<Event>) -> (Vec<String>, Passage) {
-        let mut passage = Passage::new(course, KnownSpan::default());
+    fn taken(course: ReplayRange, events: Vec<Event>) -> (Vec<String>, PassMapper) {
+        let mut passage = PassMapper::new(course, KnownSpan::default());
         let mut all = Vec::new();
         for event in events {
             passage.take(event, &mut |event, part| all.push(short(&event, part)));
@@ -348,15 +348,15 @@ mod tests {
         (all, passage)
     }
 
-    fn window(from: u64, until: u64) -> Course {
+    fn window(from: u64, until: u64) -> ReplayRange {
         let after = |ms| Some(Moment::After(Duration::from_millis(ms)));
-        Course { window: Window { from: after(from), until: after(until) }, ..Course::default() }
+        ReplayRange { window: CaptureWindow { from: after(from), until: after(until) }, ..ReplayRange::default() }
     }
 
     #[test]
     fn all_of_a_capture_goes_on_as_it_is_where_nothing_else_is_asked_for() {
         let events = || vec![opened(0), asked(1, 1), answered(1), closed(2)];
-        let (all, passage) = taken(Course::default(), events());
+        let (all, passage) = taken(ReplayRange::default(), events());
         assert_eq!(all, ["o", "q1", "r1", "c2"]);
         assert!(!passage.is_over() && passage.remark().is_none() && passage.under_way.is_empty());
     }
@@ -405,10 +405,10 @@ mod tests {
 
     #[test]
     fn copies_come_later_each_as_a_session_of_its_own() {
-        let course = Course { amplify: "3x".parse().unwrap(), ..Course::default() };
-        let mut passage = Passage::new(course, KnownSpan::default());
+        let course = ReplayRange { amplify: "3x".parse().unwrap(), ..ReplayRange::default() };
+        let mut passage = PassMapper::new(course, KnownSpan::default());
         passage.begin(2);
-        let mut all: Vec<(String, Part)> = Vec::new();
+        let mut all: Vec<(String, PassTag)> = Vec::new();
         for event in [opened(0), asked(1, 0), answered(1), asked(2, 2_000), answered(2), closed(2_001)] {
             passage.take(event, &mut |event, part| all.push((short(&event, part), part)));
         }
@@ -429,9 +429,9 @@ mod tests {
 
     #[test]
     fn too_many_that_wait_move_closer_to_the_original() {
-        let course = Course { amplify: "1000x".parse().unwrap(), ..Course::default() };
-        let mut passage = Passage::new(course, KnownSpan::default());
-        let mut parts: Vec<Part> = Vec::new();
+        let course = ReplayRange { amplify: "1000x".parse().unwrap(), ..ReplayRange::default() };
+        let mut passage = PassMapper::new(course, KnownSpan::default());
+        let mut parts: Vec<PassTag> = Vec::new();
         for n in 1..=100 {
             passage.take(asked(n, 0), &mut |_, part| parts.push(part));
             assert!(passage.delayed.events.len() <= MAX_DELAYED && passage.delayed.bytes <= MAX_DELAYED_BYTES);

@@ -3,18 +3,18 @@
 use super::{RunError, Tap};
 use crate::capture::{self, Source};
 use crate::exchange::Event;
-use crate::http1::Interests;
-use crate::journal::{EventSource as _, JournalSource, Origin};
-use crate::report::Engine;
+use crate::http1::BodyPolicies;
+use crate::journal::{EventSource as _, RecordingSource, Origin};
+use crate::report::CaptureStats;
 
 /// Reads `source` to its end on this thread and hands every event to `sink`; sends nothing. `sink` returns false to
 /// stop early.
 pub fn inspect(
     source: impl Into<Origin>,
     capture: &capture::Settings,
-    interests: Interests,
+    interests: BodyPolicies,
     sink: &mut dyn FnMut(Event) -> bool,
-) -> Result<Engine, RunError> {
+) -> Result<CaptureStats, RunError> {
     inspect_as_it_comes(source, capture, interests, sink, &mut || {})
 }
 
@@ -23,10 +23,10 @@ pub fn inspect(
 pub fn inspect_as_it_comes(
     source: impl Into<Origin>,
     capture: &capture::Settings,
-    interests: Interests,
+    interests: BodyPolicies,
     sink: &mut dyn FnMut(Event) -> bool,
     pause: &mut dyn FnMut(),
-) -> Result<Engine, RunError> {
+) -> Result<CaptureStats, RunError> {
     match source.into() {
         Origin::Frames(source) => inspect_frames(source, capture, interests, sink, pause),
         Origin::Events(mut source) => {
@@ -42,17 +42,17 @@ pub fn inspect_as_it_comes(
 }
 
 /// What is known at the end of a recording.
-pub(super) fn read_from(source: &JournalSource) -> Engine {
-    Engine { trouble: source.trouble(), unread: source.unread(), ..Engine::default() }
+pub(super) fn read_from(source: &RecordingSource) -> CaptureStats {
+    CaptureStats { trouble: source.trouble(), unread: source.unread(), ..CaptureStats::default() }
 }
 
 fn inspect_frames(
     mut source: Box<dyn Source + Send>,
     capture: &capture::Settings,
-    interests: Interests,
+    interests: BodyPolicies,
     sink: &mut dyn FnMut(Event) -> bool,
     pause: &mut dyn FnMut(),
-) -> Result<Engine, RunError> {
+) -> Result<CaptureStats, RunError> {
     let mut tap = Tap::new(capture, interests)?;
     let mut wanted = true;
     // Frames that were handed on together with the last one that is wanted tell nothing any more.

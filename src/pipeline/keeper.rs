@@ -12,11 +12,11 @@ use tokio::time::{Instant, MissedTickBehavior};
 use super::control::{Control, RampState, TargetState};
 use super::run::Run;
 use crate::middleware::Share;
-use crate::replay::guard::{Action, Change, Gate, Guard, Sample, Settings, Valve, Verdict};
-use crate::replay::ramp::Plan;
+use crate::replay::guard::{GuardAction, GuardChange, AdmissionControl, Guard, Observation, GuardSettings, GuardHandle, GuardVerdict};
+use crate::replay::ramp::RampPlan;
 use crate::replay::{Delivery, GuardState, Ramp};
-use crate::report::steps::Cause;
-use crate::report::{Ends, RampEnd, TargetGuard};
+use crate::report::steps::StepCause;
+use crate::report::{RunTotals, RampEnd, TargetGuard};
 
 /// Longest and shortest time between two looks; else a tenth of the shortest time that a guard or a ramp knows.
 const LOOKS: (Duration, Duration) = (Duration::from_millis(10), Duration::from_millis(250));
@@ -25,37 +25,37 @@ const WELL: Duration = Duration::from_secs(10);
 
 /// Spares the targets of one run. Clones are one and the same; where there is nothing to keep, it does nothing.
 #[derive(Clone)]
-pub(super) struct Keeper {
-    kept: Option<Arc<Mutex<Kept>>>,
+pub(super) struct ProtectionController {
+    kept: Option<Arc<Mutex<Protection>>>,
     control: Control,
     every: Duration,
 }
 
-struct Kept {
+struct Protection {
     ramp: Option<Ramp>,
     /// The ramp as it was typed.
     plan: Option<String>,
-    targets: Vec<Watched>,
+    targets: Vec<GuardedTarget>,
 }
 
 /// One target.
-struct Watched {
+struct GuardedTarget {
     url: String,
-    guard: Option<(Guard, Valve, Settings)>,
+    guard: Option<(Guard, GuardHandle, GuardSettings)>,
 }
 
-impl Keeper {
+impl ProtectionController {
     /// What `run` asks for.
     pub(super) fn new(run: &Run, control: &Control) -> Self {
         let at = control.clock();
         let settings = || run.targets.iter().filter_map(|target| target.guard.as_ref());
-        let times = settings().filter_map(Settings::shortest).chain(run.ramp.iter().filter_map(Plan::shortest));
+        let times = settings().filter_map(GuardSettings::shortest).chain(run.ramp.iter().filter_map(RampPlan::shortest));
         let every = times.min().map_or(LOOKS.1, |time| (time / 10).clamp(LOOKS.0, LOOKS.1));
         let is_needed = run.ramp.is_some() || settings().next().is_some();
-        let kept = is_needed.then(|| Kept {
+        let kept = is_needed.then(|| Protection {
             ramp: run.ramp.clone().map(|plan| Ramp::new(plan, at)),
             plan: run.ramp.as_ref().map(ToString::to_string),
-            targets: run.targets.iter().map(|target| Watched::new(target, at)).collect(),
+            targets: run.targets.iter().map(|target| GuardedTarget::new(target, at)).collect(),
         });
         let keeper = Self { kept: kept.map(|kept| Arc::new(Mutex::new(kept))), control: control.clone(), every };
         if let Some(kept) = keeper.lock() {
@@ -65,10 +65,10 @@ impl Keeper {
     }
 
     /// The gate before a target, where it has a guard.
-    pub(super) fn gate(&self, target: usize) -> Option<Gate> {
+    pub(super) fn gate(&self, target: usize) -> Option<AdmissionControl> {
         let kept = self.lock()?;
         let (_, valve, settings) = kept.targets.get(target)?.guard.as_ref()?;
-        Some(Gate::new(valve.clone(), settings))
+        Some(AdmissionControl::new(valve.clone(), settings))
     }
 
     /// Takes notice of how a delivery ended, as soon as it has.
@@ -76,7 +76,7 @@ impl Keeper {
         if self.kept.is_none() {
             return;
         }
-        let Some(sample) = Sample::of(delivery, Instant::now()) else { return };
+        let Some(sample) = Observation::of(delivery, Instant::now()) else { return };
         let at = self.control.clock();
         let Some(mut kept) = self.lock() else { return };
         if let Some((guard, ..)) = kept.targets.get_mut(delivery.target).and_then(|target| target.guard.as_mut()) {
@@ -116,8 +116,8 @@ impl Keeper {
     }
 
     /// What the report is told of the share.
-    pub(super) fn ends(&self) -> Ends {
-        Ends { ramp: self.end_of_ramp(), ..self.control.ends() }
+    pub(super) fn ends(&self) -> RunTotals {
+        RunTotals { ramp: self.end_of_ramp(), ..self.control.ends() }
     }
 
     fn end_of_ramp(&self) -> Option<RampEnd> {
@@ -128,15 +128,15 @@ impl Keeper {
         Some(RampEnd { plan: kept.plan.clone()?, step, steps, share, past: past.map(|share| share.0), reason })
     }
 
-    fn lock(&self) -> Option<MutexGuard<'_, Kept>> {
+    fn lock(&self) -> Option<MutexGuard<'_, Protection>> {
         // What a thread that died left behind is whole: each call is one step.
         self.kept.as_ref().map(|kept| kept.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 
-impl Watched {
-    fn new(target: &crate::replay::Settings, at: Instant) -> Self {
-        let guard = target.guard.clone().map(|settings| (Guard::new(&settings, WELL, at), Valve::default(), settings));
+impl GuardedTarget {
+    fn new(target: &crate::replay::SendSettings, at: Instant) -> Self {
+        let guard = target.guard.clone().map(|settings| (Guard::new(&settings, WELL, at), GuardHandle::default(), settings));
         Self { url: target.target.to_string(), guard }
     }
 
@@ -151,24 +151,24 @@ impl Watched {
     }
 }
 
-impl Kept {
-    fn guards(&mut self) -> impl Iterator<Item = (&str, &mut Guard, &Valve)> {
+impl Protection {
+    fn guards(&mut self) -> impl Iterator<Item = (&str, &mut Guard, &GuardHandle)> {
         let guarded = self.targets.iter_mut().filter_map(|target| Some((target.url.as_str(), target.guard.as_mut()?)));
         guarded.map(|(url, (guard, valve, _))| (url, guard, &*valve))
     }
 
     fn look(&mut self, control: &Control) {
         let at = control.clock();
-        let verdicts: Vec<Verdict> = self.guards().map(|(_, guard, _)| guard.judge(at)).collect();
+        let verdicts: Vec<GuardVerdict> = self.guards().map(|(_, guard, _)| guard.judge(at)).collect();
         let was_spared = self.look_at_ramp(at, &verdicts, control);
         let mut left = 0;
         for ((url, guard, valve), verdict) in self.guards().zip(verdicts) {
             match verdict {
-                Verdict::Past(reason) if was_spared => guard.spared(at, reason),
+                GuardVerdict::Past(reason) if was_spared => guard.spared(at, reason),
                 verdict => {
-                    if let Some(Change { from, to, reason }) = guard.tick(at, verdict) {
+                    if let Some(GuardChange { from, to, reason }) = guard.tick(at, verdict) {
                         valve.set(to, guard.state());
-                        control.note(Some(url.to_owned()), Cause::Guard, from, to, reason);
+                        control.note(Some(url.to_owned()), StepCause::Guard, from, to, reason);
                     }
                 }
             }
@@ -181,41 +181,41 @@ impl Kept {
     }
 
     /// Whether the ramp went back a step, so that the guards need not brake.
-    fn look_at_ramp(&mut self, at: Instant, verdicts: &[Verdict], control: &Control) -> bool {
+    fn look_at_ramp(&mut self, at: Instant, verdicts: &[GuardVerdict], control: &Control) -> bool {
         if self.ramp.is_some() && control.is_by_hand() {
             let share = control.share();
-            control.note(None, Cause::Ramp, share, share, "ended: the share was set by hand".to_owned());
+            control.note(None, StepCause::Ramp, share, share, "ended: the share was set by hand".to_owned());
             self.ramp = None;
         }
         let (verdict, action) = self.of_all(verdicts);
         let Some(ramp) = &mut self.ramp else { return false };
         let change = match &verdict {
-            Verdict::Past(reason) => ramp.back(at, reason, action),
+            GuardVerdict::Past(reason) => ramp.back(at, reason, action),
             verdict => ramp.climb(at, verdict),
         };
-        let Some(Change { from, to, reason }) = change else { return false };
+        let Some(GuardChange { from, to, reason }) = change else { return false };
         control.turn(to);
-        control.note(None, Cause::Ramp, from, to, reason);
-        matches!(verdict, Verdict::Past(_))
+        control.note(None, StepCause::Ramp, from, to, reason);
+        matches!(verdict, GuardVerdict::Past(_))
     }
 
     /// What the ramp is to think, and to do: the best that any target gives cause for. One that is not let in whole is not
     /// well.
-    fn of_all(&mut self, verdicts: &[Verdict]) -> (Verdict, Action) {
+    fn of_all(&mut self, verdicts: &[GuardVerdict]) -> (GuardVerdict, GuardAction) {
         let unguarded = self.targets.len() - verdicts.len();
         let guarded = self.guards().zip(verdicts).map(|((_, guard, _), verdict)| match verdict {
-            Verdict::Good | Verdict::Unknown if guard.state() != GuardState::Open => (Verdict::Near, guard.action()),
+            GuardVerdict::Good | GuardVerdict::Unknown if guard.state() != GuardState::Open => (GuardVerdict::Near, guard.action()),
             verdict => (verdict.clone(), guard.action()),
         });
-        let free = (unguarded > 0).then(|| (Verdict::Unknown, Action::default()));
+        let free = (unguarded > 0).then(|| (GuardVerdict::Unknown, GuardAction::default()));
         // Where no target is well, one that breaks its limits now speaks for all.
         let best = free.into_iter().chain(guarded).min_by_key(|(verdict, _)| match verdict {
-            Verdict::Good => 0,
-            Verdict::Unknown => 1,
-            Verdict::Past(_) => 2,
-            Verdict::Near => 3,
+            GuardVerdict::Good => 0,
+            GuardVerdict::Unknown => 1,
+            GuardVerdict::Past(_) => 2,
+            GuardVerdict::Near => 3,
         });
-        best.unwrap_or((Verdict::Unknown, Action::default()))
+        best.unwrap_or((GuardVerdict::Unknown, GuardAction::default()))
     }
 
     /// Puts up where everything stands, for whoever asks.
@@ -232,5 +232,5 @@ impl Kept {
 
 /// The share that a run begins with: that of its ramp, or else of its sample.
 pub(super) fn first_share(run: &Run) -> Share {
-    run.ramp.as_ref().map_or(run.middleware.sample, Plan::first)
+    run.ramp.as_ref().map_or(run.middleware.sample, RampPlan::first)
 }

@@ -8,26 +8,26 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::observer::Outlook;
+use super::observer::TargetProbe;
 use super::{Control, Progress};
-use crate::report::{Level, Started};
+use crate::report::{RunGauges, Started};
 
 /// Time between two looks. A point of the report is a second wide or more and keeps the last one, so that one is near
 /// its end.
 const EVERY: Duration = Duration::from_millis(250);
 
 /// Looks at one run.
-pub(super) struct Levels {
+pub(super) struct GaugeReader {
     progress: Arc<Progress>,
     control: Control,
-    targets: Vec<Outlook>,
+    targets: Vec<TargetProbe>,
     /// Frames dropped and gaps that were told.
     lost: u64,
     due: Instant,
 }
 
-impl Levels {
-    pub(super) fn new(started: Started, progress: &Arc<Progress>, control: &Control, targets: &[Outlook]) -> Self {
+impl GaugeReader {
+    pub(super) fn new(started: Started, progress: &Arc<Progress>, control: &Control, targets: &[TargetProbe]) -> Self {
         Self {
             progress: Arc::clone(progress),
             control: control.clone(),
@@ -43,7 +43,7 @@ impl Levels {
     }
 
     /// How much there is, where it is time to look.
-    pub(super) fn look(&mut self) -> Option<Level> {
+    pub(super) fn look(&mut self) -> Option<RunGauges> {
         let now = Instant::now();
         if now < self.due {
             return None;
@@ -52,17 +52,17 @@ impl Levels {
         self.due = (self.due + EVERY).max(now);
         let share = if self.control.is_paused() { 0.0 } else { self.control.share().0 };
         let open = self.progress.open.load(Ordering::Relaxed);
-        Some(Level {
+        Some(RunGauges {
             lost: self.newly_lost(),
             share: Some(share),
             connections: (open < u64::MAX).then_some(open),
-            targets: self.targets.iter().map(Outlook::level).collect(),
+            targets: self.targets.iter().map(TargetProbe::level).collect(),
         })
     }
 
     /// What was lost since the last look. What else there was is gone by now.
-    pub(super) fn last(mut self) -> Level {
-        Level { lost: self.newly_lost(), ..Level::default() }
+    pub(super) fn last(mut self) -> RunGauges {
+        RunGauges { lost: self.newly_lost(), ..RunGauges::default() }
     }
 
     fn newly_lost(&mut self) -> u64 {
@@ -81,12 +81,12 @@ mod tests {
     async fn each_look_tells_what_there_is_now_and_what_was_lost_since() {
         let (progress, control) = (Arc::new(Progress::default()), Control::default());
         control.set_share(Share(0.25));
-        let mut levels = Levels::new(Started::now(), &progress, &control, &[]);
+        let mut levels = GaugeReader::new(Started::now(), &progress, &control, &[]);
         assert_eq!(levels.look(), None);
 
         progress.frames_dropped.store(3, Ordering::Relaxed);
         tokio::time::advance(EVERY).await;
-        let level = Level { lost: 3, share: Some(0.25), connections: None, targets: Vec::new() };
+        let level = RunGauges { lost: 3, share: Some(0.25), connections: None, targets: Vec::new() };
         assert_eq!(levels.look(), Some(level));
         assert_eq!(levels.look(), None);
 
@@ -94,10 +94,10 @@ mod tests {
         progress.open.store(7, Ordering::Relaxed);
         control.pause();
         tokio::time::advance(EVERY * 9).await;
-        let level = Level { lost: 2, share: Some(0.0), connections: Some(7), targets: Vec::new() };
+        let level = RunGauges { lost: 2, share: Some(0.0), connections: Some(7), targets: Vec::new() };
         assert_eq!(levels.look(), Some(level));
 
         progress.gaps.store(3, Ordering::Relaxed);
-        assert_eq!(levels.last(), Level { lost: 1, ..Level::default() });
+        assert_eq!(levels.last(), RunGauges { lost: 1, ..RunGauges::default() });
     }
 }

@@ -51,32 +51,32 @@ use tokio::sync::{Notify, mpsc, watch};
 use crate::capture::Halt;
 use crate::exchange::{Event, Timestamp};
 use crate::journal::{Recorded, Recorder};
-use crate::middleware::{self, Mark};
-use crate::replay::{self, AnyClient, Client, Deliveries, Delivery, InFlight, Limits, run_target};
-use crate::report::{self, Engine, Fact, Reporter, Started, Summary, TargetEnd, Unheard};
+use crate::middleware::{self, LoopHeader};
+use crate::replay::{self, AnyClient, Client, Deliveries, Delivery, InFlight, TargetLimits, run_target};
+use crate::report::{self, CaptureStats, ReportEvent, Reporter, Started, Summary, TargetTotals, UnreportedSheds};
 use crate::serve::Server;
 
-pub use brake::Brake;
-use budget::{Budget, Held};
-use compared::{Keeping, Weighed};
+pub use brake::GuardCommand;
+use budget::{Budget, BudgetShare};
+use compared::{RetentionRules, RetainingClient};
 use comparing::ComparisonDeadline;
-pub use control::{Control, Listener, RampState, State, TargetState};
+pub use control::{Control, ControlListener, RampState, RunState, TargetState};
 use counting::Counting;
-use course::{KnownSpan, Part};
-use external::{External, Teller, Telling, Workers};
+use course::{KnownSpan, PassTag};
+use external::{ExternalStage, ResponseSender, NotifyingClient, Workers};
 pub use inspect::{inspect, inspect_as_it_comes};
-use keeper::Keeper;
-use levels::Levels;
+use keeper::ProtectionController;
+use levels::GaugeReader;
 use note::note;
 pub use observer::Observer;
-use observer::{Outlook, Stages};
-use outlet::Outlet;
-use pacer::{Chains, Pacer, Timing};
+use observer::{TargetProbe, LiveHandles};
+use outlet::TargetDispatcher;
+use pacer::{RunChains, Pacer, Timing};
 pub use progress::Progress;
 use reader::{FileReader, LiveReader};
-use recorder::{EventSender, FrameSender, Recording, RecordingThread};
+use recorder::{EventSender, FrameSender, RecordingHandle, RecordingThread};
 pub use run::{Feed, Reopen, Run, RunError};
-use run::{Memory, interests};
+use run::{MemoryShares, interests};
 pub use tap::Tap;
 use threads::{joined, spawn};
 
@@ -110,12 +110,12 @@ pub fn run(
 ) -> Result<Summary, RunError> {
     let started = Started::now();
     let live = matches!(run.feed, Feed::Live(_));
-    let memory = Memory::of(run.capture.max_memory, run.external.is_some());
+    let memory = MemoryShares::of(run.capture.max_memory, run.external.is_some());
     let (control, keeper) = steered(&mut run);
     let wanted = interests(&run);
     let tap = Tap::new(&run.capture, wanted)?;
     let runtime = threads::sending(run.targets.iter().chain(&run.beside.baseline))?;
-    let keeping = if run.targets.is_empty() { None } else { Keeping::new(&run.compare, memory.compared) };
+    let keeping = if run.targets.is_empty() { None } else { RetentionRules::new(&run.compare, memory.compared) };
     let mut reporter = reporter(&mut run, started, &memory);
     let event_bytes = Budget::new(memory.events);
     let (facts, fact_receiver) = mpsc::channel(FACT_QUEUE);
@@ -133,9 +133,9 @@ pub fn run(
     let deadline = comparisons.deadline.clone();
     let braking = brake::begin(&runtime, &keeper, run.brake)?;
     let (external, workers) = start_external(&runtime, run.external, memory.external)?;
-    let teller = external.as_ref().map(External::teller);
-    let counts = external.as_ref().map(External::counts);
-    let ways = Ways {
+    let teller = external.as_ref().map(ExternalStage::teller);
+    let counts = external.as_ref().map(ExternalStage::counts);
+    let ways = TargetWiring {
         stopped: &stopped,
         facts: &facts,
         teller: teller.as_ref(),
@@ -145,21 +145,21 @@ pub fn run(
     };
     let (outlets, outlooks, mut senders) = start_targets(&runtime, run.targets, memory.targets, &ways)?;
     let beside = start_beside(&runtime, run.beside, run.middleware.allow_writes, &ways, &mut senders)?;
-    let mirrors = outlets.iter().any(Outlet::mirrors);
+    let mirrors = outlets.iter().any(TargetDispatcher::mirrors);
     // What comes back from a process outside is not known before its time.
     let looks_ahead = mirrors && timing.is_known_ahead() && external.is_none();
-    let target_bytes: Vec<_> = outlets.iter().map(Outlet::budget).collect();
+    let target_bytes: Vec<_> = outlets.iter().map(TargetDispatcher::budget).collect();
     let (recording_events, recording_frames, recording_thread) =
         prepare_recording(run.recorder, memory.recording, progress);
     let runtime_handle = runtime.handle().clone();
     let reader_ends = reader_ends(event_sender, &event_bytes, &facts, &runtime, progress, &run.observer);
-    let levels = Levels::new(started, progress, &control, &outlooks);
-    let moment = Stages::new(&reader_ends, &control, &halted, outlooks, live);
-    run.observer.begin(Stages { records: recording_thread.is_some(), middleware: counts.clone(), ..moment });
+    let levels = GaugeReader::new(started, progress, &control, &outlooks);
+    let moment = LiveHandles::new(&reader_ends, &control, &halted, outlooks, live);
+    run.observer.begin(LiveHandles { records: recording_thread.is_some(), middleware: counts.clone(), ..moment });
     let showing = show(run.server, run.observer)?;
-    let work = pacer::Work {
-        chains: Chains::new(&run.middleware, outlets.len()),
-        scout: looks_ahead.then(|| Chains::new(&run.middleware.without_limits(), outlets.len())),
+    let work = pacer::PacerSettings {
+        chains: RunChains::new(&run.middleware, outlets.len()),
+        scout: looks_ahead.then(|| RunChains::new(&run.middleware.without_limits(), outlets.len())),
         external,
         reloads: run.reloads,
         mark: run.mark,
@@ -168,12 +168,12 @@ pub fn run(
         control: control.clone(),
         timing,
         evidence: run.evidence,
-        copies: Mark::default().of_run(&run.middleware.run.id),
+        copies: LoopHeader::default().of_run(&run.middleware.run.id),
         most: run.most,
     };
     let pacer = Pacer::new(
         work,
-        pacer::Ends {
+        pacer::PacerChannels {
             events,
             stopped: pacing_stopped,
             enough: Arc::clone(&enough),
@@ -184,14 +184,14 @@ pub fn run(
             progress: Arc::clone(progress),
         },
     );
-    let files = reader::Files { capture: run.capture.clone(), wanted, course: run.course, span };
+    let files = reader::FileInputs { capture: run.capture.clone(), wanted, course: run.course, span };
     let reading = start_reading(run.feed, tap, files, reader_ends, recording_frames, mirrors)?;
     let pacing = spawn("pacing", move || pacer.run())?;
     let reopen = run.reopen;
     let recording = recording_thread.map(|thread| spawn("recording", move || thread.run(&reopen))).transpose()?;
     let counting = Counting::new(reporter, fact_receiver, progress, levels, comparisons, runtime.handle());
     let (counting, comparing) = counting.start(comparing)?;
-    let ending = Ending {
+    let ending = Shutdown {
         halted,
         comparisons: deadline,
         // A live run is stopped twice: first it captures no more, and then, after this time, it sends no more.
@@ -203,14 +203,14 @@ pub fn run(
     let watcher = runtime.spawn(ending.run(either(stop, control.clone()), enough));
 
     let halted = (!live).then_some(run.capture.halt);
-    let threads = Threads { reading, pacing, recording, counting, comparing };
-    UnderWay { started, runtime, showing, threads, senders, watcher, braking, workers, keeper, counts, halted }
+    let threads = RunThreads { reading, pacing, recording, counting, comparing };
+    RunningRun { started, runtime, showing, threads, senders, watcher, braking, workers, keeper, counts, halted }
         .end(|| progress.unrecorded.load(Ordering::Relaxed))
 }
 
 /// The threads of a run.
-struct Threads {
-    reading: thread::JoinHandle<(Engine, Unheard)>,
+struct RunThreads {
+    reading: thread::JoinHandle<(CaptureStats, UnreportedSheds)>,
     pacing: thread::JoinHandle<pacer::ChainEnd>,
     recording: Option<thread::JoinHandle<Recorded>>,
     counting: thread::JoinHandle<Reporter>,
@@ -218,23 +218,23 @@ struct Threads {
 }
 
 /// A run that has begun, and all that has to end for it to end.
-struct UnderWay {
+struct RunningRun {
     started: Started,
     runtime: Runtime,
     /// What shows it, where it is shown.
     showing: Option<Runtime>,
-    threads: Threads,
-    senders: Vec<Sending>,
+    threads: RunThreads,
+    senders: Vec<RunningTarget>,
     watcher: tokio::task::JoinHandle<()>,
     braking: Vec<tokio::task::JoinHandle<()>>,
     workers: Workers,
-    keeper: Keeper,
-    counts: Option<Arc<external::Counts>>,
+    keeper: ProtectionController,
+    counts: Option<Arc<external::ExternalCounts>>,
     /// Whether files were left before their end.
     halted: Option<Halt>,
 }
 
-impl UnderWay {
+impl RunningRun {
     /// Waits for all of it, in the order in which requests go. `unrecorded` says how many found no room on their way to
     /// the disk, once that is known.
     fn end(self, unrecorded: impl FnOnce() -> u64) -> Result<Summary, RunError> {
@@ -245,7 +245,7 @@ impl UnderWay {
         let chain = joined(threads.pacing, "pacing", &mut trouble).unwrap_or_default();
         trouble.extend(chain.remarks);
         let ends = senders.into_iter().map(|(sender, client)| end_of_target(&runtime, sender, &*client));
-        let ends = ends.enumerate().map(|(target, end)| TargetEnd { guard: keeper.end_of(target), ..end }).collect();
+        let ends = ends.enumerate().map(|(target, end)| TargetTotals { guard: keeper.end_of(target), ..end }).collect();
         watcher.abort();
         braking.iter().for_each(tokio::task::JoinHandle::abort);
         runtime.block_on(ended(workers));
@@ -261,25 +261,25 @@ impl UnderWay {
         engine.trouble.append(&mut trouble);
         let reporter = reporter.ok_or_else(|| RunError::Start(std::io::Error::other("the report thread died")))?;
         let middleware = counts.map(|counts| counts.so_far());
-        let recording = recorded.map(|recorded| report::Recording::new(&recorded, unrecorded()));
+        let recording = recorded.map(|recorded| report::RecordingSummary::new(&recorded, unrecorded()));
         let (keys, rest) = (chain.keys, keeper.ends());
-        Ok(reporter.finish(report::Ends { engine, targets: ends, keys, unheard, recording, middleware, ..rest }))
+        Ok(reporter.finish(report::RunTotals { engine, targets: ends, keys, unheard, recording, middleware, ..rest }))
     }
 }
 
 /// Puts the sample of a run in the hands of those who steer it.
-fn steered(run: &mut Run) -> (Control, Keeper) {
+fn steered(run: &mut Run) -> (Control, ProtectionController) {
     let control = run.control.clone();
     let targets = run.targets.iter().map(|target| target.target.to_string());
     control.begin(keeper::first_share(run), run.middleware.sample, targets);
     run.middleware.dial = Some(control.dial());
-    let keeper = Keeper::new(run, &control);
+    let keeper = ProtectionController::new(run, &control);
     (control, keeper)
 }
 
-fn reporter(run: &mut Run, started: Started, memory: &Memory) -> Reporter {
+fn reporter(run: &mut Run, started: Started, memory: &MemoryShares) -> Reporter {
     run.compare.set_memory(memory.comparison);
-    Reporter::new(report::Settings {
+    Reporter::new(report::ReportSettings {
         command: run.command,
         targets: run.targets.iter().map(|target| target.target.to_string()).collect(),
         sample: run.middleware.asked_share().0,
@@ -304,7 +304,7 @@ async fn either(stop: impl Future<Output = ()>, control: Control) {
 }
 
 /// What ends a run early.
-struct Ending {
+struct Shutdown {
     halted: Halt,
     grace: Option<Duration>,
     comparisons: ComparisonDeadline,
@@ -313,7 +313,7 @@ struct Ending {
     stop_targets: watch::Sender<bool>,
 }
 
-impl Ending {
+impl Shutdown {
     /// Never ready: what it holds must not be dropped before the run has ended, or it would look like a change.
     async fn run(self, stop: impl Future<Output = ()>, enough: Arc<Notify>) {
         tokio::select! {
@@ -345,28 +345,28 @@ fn show(server: Option<Server>, observer: Observer) -> Result<Option<Runtime>, R
 }
 
 /// A target at work, and its client.
-type Sending = (tokio::task::JoinHandle<replay::Stats>, Arc<AnyClient>);
+type RunningTarget = (tokio::task::JoinHandle<replay::QueueStats>, Arc<AnyClient>);
 
 /// The ways to all targets, where they are looked at, and the targets at work.
-type Targets = (Vec<Outlet>, Vec<Outlook>, Vec<Sending>);
+type TargetSetup = (Vec<TargetDispatcher>, Vec<TargetProbe>, Vec<RunningTarget>);
 
 /// What every target's queue is connected to.
-struct Ways<'a> {
+struct TargetWiring<'a> {
     stopped: &'a watch::Receiver<bool>,
-    facts: &'a mpsc::Sender<Fact>,
-    teller: Option<&'a Teller>,
-    keeping: Option<&'a Keeping>,
-    keeper: &'a Keeper,
+    facts: &'a mpsc::Sender<ReportEvent>,
+    teller: Option<&'a ResponseSender>,
+    keeping: Option<&'a RetentionRules>,
+    keeper: &'a ProtectionController,
     live: bool,
 }
 
 /// Starts a queue and a client for each target. `bytes` is what may wait for all of them together.
 fn start_targets(
     runtime: &Runtime,
-    targets: Vec<replay::Settings>,
+    targets: Vec<replay::SendSettings>,
     bytes: usize,
-    ways: &Ways<'_>,
-) -> Result<Targets, RunError> {
+    ways: &TargetWiring<'_>,
+) -> Result<TargetSetup, RunError> {
     let each = bytes / targets.len().max(1);
     let (mut outlets, mut outlooks, mut senders) = (Vec::new(), Vec::new(), Vec::new());
     for (index, settings) in targets.into_iter().enumerate() {
@@ -382,19 +382,19 @@ fn start_targets(
 /// those of the targets; that of a second time is nobody's.
 fn start_beside(
     runtime: &Runtime,
-    settings: replay::Beside,
+    settings: replay::ReferenceSettings,
     writes: bool,
-    ways: &Ways<'_>,
-    senders: &mut Vec<Sending>,
-) -> Result<beside::Sender, RunError> {
+    ways: &TargetWiring<'_>,
+    senders: &mut Vec<RunningTarget>,
+) -> Result<beside::ReferenceSender, RunError> {
     let targets = senders.len();
     let mut checks = Vec::new();
     if settings.self_check > 0.0 {
         for (target, (_, client)) in senders.iter().enumerate() {
             let (job_sender, jobs) = mpsc::channel(TARGET_QUEUE);
             let number = report::check_number(targets, target);
-            checks.push(Outlet::new(job_sender, Budget::new(beside::CHECK_BYTES), Arc::clone(client), None));
-            let client = Arc::new(Weighed { client: Arc::clone(client), keeping: ways.keeping.cloned() });
+            checks.push(TargetDispatcher::new(job_sender, Budget::new(beside::CHECK_BYTES), Arc::clone(client), None));
+            let client = Arc::new(RetainingClient { client: Arc::clone(client), keeping: ways.keeping.cloned() });
             let (stopped, facts) = (ways.stopped.clone(), ways.facts.clone());
             runtime.spawn(run_target(number, client, jobs, beside::CHECK_LIMITS, stopped, facts, Arc::default()));
         }
@@ -402,21 +402,21 @@ fn start_beside(
     let mut baseline = None;
     if let Some(settings) = settings.baseline {
         let number = report::baseline_number(targets);
-        let ways = Ways { teller: None, ..*ways };
+        let ways = TargetWiring { teller: None, ..*ways };
         let (outlet, _, sending) = start_target(runtime, number, settings, beside::BASELINE_BYTES, &ways)?;
         senders.push(sending);
         baseline = Some(outlet);
     }
-    Ok(beside::Sender { baseline, checks, share: settings.self_check, writes, targets })
+    Ok(beside::ReferenceSender { baseline, checks, share: settings.self_check, writes, targets })
 }
 
 fn start_target(
     runtime: &Runtime,
     index: usize,
-    mut settings: replay::Settings,
+    mut settings: replay::SendSettings,
     bytes: usize,
-    ways: &Ways<'_>,
-) -> Result<(Outlet, Outlook, Sending), RunError> {
+    ways: &TargetWiring<'_>,
+) -> Result<(TargetDispatcher, TargetProbe, RunningTarget), RunError> {
     if ways.live {
         // A live run has had its time for what is in flight before the targets are stopped.
         settings.drain = Duration::ZERO;
@@ -426,23 +426,23 @@ fn start_target(
         Arc::new(AnyClient::new(&settings)?)
     };
     let (job_sender, jobs) = mpsc::channel(TARGET_QUEUE);
-    let (limits, counters) = (Limits::from(&settings), Arc::new(InFlight::default()));
-    let outlook = Outlook {
+    let (limits, counters) = (TargetLimits::from(&settings), Arc::new(InFlight::default()));
+    let outlook = TargetProbe {
         url: settings.target.to_string(),
         jobs: job_sender.downgrade(),
         in_flight: Arc::clone(&counters),
         client: Arc::downgrade(&client),
     };
-    let outlet = Outlet::new(job_sender, Budget::new(bytes), Arc::clone(&client), ways.keeper.gate(index));
+    let outlet = TargetDispatcher::new(job_sender, Budget::new(bytes), Arc::clone(&client), ways.keeper.gate(index));
     let (stopped, keeping) = (ways.stopped.clone(), ways.keeping.cloned());
     let keeper = ways.keeper.clone();
     let facts = Deliveries::observed(ways.facts.clone(), move |delivery| keeper.observe(delivery));
     let sending = if let Some(teller) = ways.teller {
-        let client = Arc::new(Telling { client: Arc::clone(&client), teller: teller.clone() });
-        let client = Arc::new(Weighed { client, keeping });
+        let client = Arc::new(NotifyingClient { client: Arc::clone(&client), teller: teller.clone() });
+        let client = Arc::new(RetainingClient { client, keeping });
         runtime.spawn(run_target(index, client, jobs, limits, stopped, facts, counters))
     } else {
-        let client = Arc::new(Weighed { client: Arc::clone(&client), keeping });
+        let client = Arc::new(RetainingClient { client: Arc::clone(&client), keeping });
         runtime.spawn(run_target(index, client, jobs, limits, stopped, facts, counters))
     };
     Ok((outlet, outlook, (sending, client)))
@@ -455,7 +455,7 @@ fn prepare_recording(
     progress: &Arc<Progress>,
 ) -> (Option<EventSender>, Option<FrameSender>, Option<RecordingThread>) {
     let Some(recorder) = recorder else { return (None, None, None) };
-    let Recording { events, frames, thread } = Recording::new(recorder, bytes, progress);
+    let RecordingHandle { events, frames, thread } = RecordingHandle::new(recorder, bytes, progress);
     let of_frames = thread.takes_frames();
     ((!of_frames).then_some(events), of_frames.then_some(frames), Some(thread))
 }
@@ -463,14 +463,14 @@ fn prepare_recording(
 /// Starts the processes outside, where there are any.
 fn start_external(
     runtime: &Runtime,
-    settings: Option<middleware::external::Settings>,
+    settings: Option<middleware::external::ExternalSettings>,
     bytes: usize,
-) -> Result<(Option<External>, Workers), RunError> {
+) -> Result<(Option<ExternalStage>, Workers), RunError> {
     let Some(settings) = settings else { return Ok((None, Workers::new())) };
     let command = settings.command.to_string();
     let _context = runtime.enter();
     let (external, workers) =
-        External::start(settings, bytes).map_err(|source| RunError::Middleware { command, source })?;
+        ExternalStage::start(settings, bytes).map_err(|source| RunError::Middleware { command, source })?;
     Ok((Some(external), workers))
 }
 
@@ -482,14 +482,14 @@ async fn ended(workers: Workers) {
 
 /// What the capture thread is connected to.
 fn reader_ends(
-    events: Sender<Parcel>,
+    events: Sender<QueuedEvent>,
     bytes: &Budget,
-    facts: &mpsc::Sender<Fact>,
+    facts: &mpsc::Sender<ReportEvent>,
     runtime: &Runtime,
     progress: &Arc<Progress>,
     observer: &Observer,
-) -> reader::Ends {
-    reader::Ends {
+) -> reader::ReaderChannels {
+    reader::ReaderChannels {
         events,
         bytes: bytes.clone(),
         facts: facts.clone(),
@@ -503,15 +503,15 @@ fn reader_ends(
 fn start_reading(
     feed: Feed,
     tap: Tap,
-    files: reader::Files,
-    ends: reader::Ends,
+    files: reader::FileInputs,
+    ends: reader::ReaderChannels,
     frames: Option<FrameSender>,
     connections_wanted: bool,
-) -> Result<thread::JoinHandle<(Engine, Unheard)>, RunError> {
+) -> Result<thread::JoinHandle<(CaptureStats, UnreportedSheds)>, RunError> {
     match feed {
         Feed::Files(origin) => {
             let reader = FileReader { origin, tap, files, ends };
-            spawn("capture", move || (reader.run(), Unheard::default()))
+            spawn("capture", move || (reader.run(), UnreportedSheds::default()))
         }
         Feed::Live(source) => {
             let reader = LiveReader { source, tap, ends, frames, connections_wanted };
@@ -521,7 +521,7 @@ fn start_reading(
 }
 
 /// One thread paces for all targets: what is asked of the first goes for all.
-fn timing(live: bool, targets: &[replay::Settings], span: &KnownSpan) -> Timing {
+fn timing(live: bool, targets: &[replay::SendSettings], span: &KnownSpan) -> Timing {
     let (pace, max_gap) = targets.first().map(|target| (target.pace, target.max_gap)).unwrap_or_default();
     if live { Timing::Live } else { Timing::paced(pace, max_gap, Arc::clone(span)) }
 }
@@ -542,24 +542,24 @@ fn stopped_early(after: Duration) -> String {
     )
 }
 
-fn end_of_target(runtime: &Runtime, sender: tokio::task::JoinHandle<replay::Stats>, client: &impl Client) -> TargetEnd {
+fn end_of_target(runtime: &Runtime, sender: tokio::task::JoinHandle<replay::QueueStats>, client: &impl Client) -> TargetTotals {
     let peak_in_flight = runtime.block_on(sender).map_or(0, |stats| stats.peak_in_flight);
     let connections = client.connections();
-    let mut end = TargetEnd {
+    let mut end = TargetTotals {
         connections_opened: connections.opened,
         peak_connections: connections.peak,
         peak_in_flight,
         addresses: connections.addresses.iter().map(address).collect(),
         retried: connections.retried,
         desynchronised: report::DesynchronisedSummary::of(&connections.desynchronised),
-        ..TargetEnd::default()
+        ..TargetTotals::default()
     };
     connections.set_up.into_iter().for_each(|took| end.connect.record(took));
     end
 }
 
-fn address(share: &replay::AddressShare) -> report::summary::Address {
-    report::summary::Address {
+fn address(share: &replay::AddressShare) -> report::summary::AddressSummary {
+    report::summary::AddressSummary {
         address: share.address.to_string(),
         connections_opened: share.opened,
         connections_failed: share.failed,
@@ -573,15 +573,15 @@ fn wall_clock() -> Timestamp {
 }
 
 /// An event on its way, with its share of the memory that such may take.
-struct Parcel {
+struct QueuedEvent {
     event: Event,
-    part: Part,
-    held: Held,
+    part: PassTag,
+    held: BudgetShare,
     /// How far the source had been read; see [`Progress::read_permille`].
     permille: u64,
 }
 
-impl From<Box<Delivery>> for Fact {
+impl From<Box<Delivery>> for ReportEvent {
     fn from(delivery: Box<Delivery>) -> Self {
         Self::Delivered(delivery)
     }

@@ -4,37 +4,37 @@ use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 use super::beside::changes_nothing;
 use crate::exchange::{Framing, Request};
-use crate::head::Known;
-use crate::report::{MAX_NOTED_HEAD, RepeatKey, RequestNote, Words};
+use crate::head::KnownHeader;
+use crate::report::{MAX_NOTED_HEAD, RepeatKey, RequestRecord, RequestText};
 
 /// Whether an answer may depend on a header line: requests that differ in one of these are not the same.
-const fn answer_depends_on(name: Known) -> bool {
+const fn answer_depends_on(name: KnownHeader) -> bool {
     matches!(
         name,
-        Known::Accept
-            | Known::AcceptEncoding
-            | Known::AcceptLanguage
-            | Known::Authorization
-            | Known::Cookie
-            | Known::Host
-            | Known::IfMatch
-            | Known::IfModifiedSince
-            | Known::IfNoneMatch
-            | Known::Origin
-            | Known::Range
-            | Known::XApiKey
-            | Known::XForwardedProto
+        KnownHeader::Accept
+            | KnownHeader::AcceptEncoding
+            | KnownHeader::AcceptLanguage
+            | KnownHeader::Authorization
+            | KnownHeader::Cookie
+            | KnownHeader::Host
+            | KnownHeader::IfMatch
+            | KnownHeader::IfModifiedSince
+            | KnownHeader::IfNoneMatch
+            | KnownHeader::Origin
+            | KnownHeader::Range
+            | KnownHeader::XApiKey
+            | KnownHeader::XForwardedProto
     )
 }
 
 /// The note of a request; with its head and its [`RepeatKey`] where there is to be `evidence`.
-pub(super) fn note(request: &Request, evidence: bool) -> RequestNote {
+pub(super) fn note(request: &Request, evidence: bool) -> RequestRecord {
     let head = request.head.as_bytes();
     let (method, target, _) = request.head.request_line();
     let repeats = evidence && may_repeat(request, method);
-    let (mut host, mut key) = (None, Key::of(method, target));
+    let (mut host, mut key) = (None, KeyBuilder::of(method, target));
     for (name, line) in request.head.known_lines() {
-        if name == Known::Host && host.is_none() {
+        if name == KnownHeader::Host && host.is_none() {
             host = Some(line.value);
             if !repeats {
                 break;
@@ -45,11 +45,11 @@ pub(super) fn note(request: &Request, evidence: bool) -> RequestNote {
         }
     }
     let kept = if evidence && head.len() <= MAX_NOTED_HEAD { head } else { &[] };
-    RequestNote {
+    RequestRecord {
         id: request.id,
         at: request.first_byte,
         client: request.client,
-        words: Words::new(method, target, host.unwrap_or_default(), kept),
+        words: RequestText::new(method, target, host.unwrap_or_default(), kept),
         bytes: request.bytes(),
         body_len: request.body.len,
         route: None,
@@ -65,15 +65,15 @@ fn may_repeat(request: &Request, method: &[u8]) -> bool {
 }
 
 /// A hash of all that an answer depends on, as far as it was seen.
-struct Key(u64);
+struct KeyBuilder(u64);
 
-impl Key {
+impl KeyBuilder {
     fn of(method: &[u8], target: &[u8]) -> Self {
         Self(xxh3_64_with_seed(target, xxh3_64_with_seed(method, 0)))
     }
 
     /// A value under this name.
-    fn take(&mut self, name: Known, value: &[u8]) {
+    fn take(&mut self, name: KnownHeader, value: &[u8]) {
         // A value says nothing without its name.
         self.0 = xxh3_64_with_seed(value, self.0.rotate_left(8) ^ (name as u64 + 1));
     }

@@ -13,14 +13,14 @@ use futures_util::future::BoxFuture;
 use tokio::sync::mpsc::WeakSender;
 use tokio::time::Instant;
 
-use super::external::Counts;
-use super::reader::Ends;
+use super::external::ExternalCounts;
+use super::reader::ReaderChannels;
 use super::{Control, Progress};
 use crate::capture::Halt;
 use crate::replay::{AnyClient, InFlight, Job, OpenNow};
-use crate::report::snapshot::{Beside, Live, LiveTarget, Look, Queue};
-use crate::report::{Engine, Fact, Recording, Snapshot, TargetLevel};
-use crate::serve::{Watched, Wish};
+use crate::report::snapshot::{LiveReference, LiveState, LiveTarget, SnapshotRequest, QueueDepth};
+use crate::report::{CaptureStats, ReportEvent, RecordingSummary, Snapshot, TargetGauges};
+use crate::serve::{RunView, Wish};
 
 /// How old a snapshot may be that is shown again: whoever asks once a second gets a new one each time.
 const FRESH: Duration = Duration::from_millis(900);
@@ -30,41 +30,41 @@ const ENGINE_EVERY: Duration = Duration::from_millis(200);
 
 /// Looks at one run, from any thread. Clones are one and the same.
 #[derive(Clone, Default)]
-pub struct Observer(Arc<Inner>);
+pub struct Observer(Arc<ObserverState>);
 
 #[derive(Default)]
-struct Inner {
-    run: OnceLock<Stages>,
+struct ObserverState {
+    run: OnceLock<LiveHandles>,
     /// Whether anybody ever looked.
     watched: AtomicBool,
-    engine: Mutex<Engine>,
-    last: tokio::sync::Mutex<Option<Seen>>,
+    engine: Mutex<CaptureStats>,
+    last: tokio::sync::Mutex<Option<LastSnapshot>>,
 }
 
 /// What was seen last.
-struct Seen {
+struct LastSnapshot {
     at: Instant,
     evidence: bool,
     snapshot: Arc<Snapshot>,
 }
 
 /// Where a run is looked at. Nothing here keeps it from ending.
-pub(super) struct Stages {
-    pub(super) facts: WeakSender<Fact>,
+pub(super) struct LiveHandles {
+    pub(super) facts: WeakSender<ReportEvent>,
     pub(super) progress: Arc<Progress>,
     pub(super) control: Control,
     pub(super) halted: Halt,
-    pub(super) targets: Vec<Outlook>,
+    pub(super) targets: Vec<TargetProbe>,
     pub(super) captures: bool,
     /// Places for events on their way from the capture.
     pub(super) room: usize,
     pub(super) records: bool,
-    pub(super) middleware: Option<Arc<Counts>>,
+    pub(super) middleware: Option<Arc<ExternalCounts>>,
 }
 
 /// Where a target is looked at.
 #[derive(Clone)]
-pub(super) struct Outlook {
+pub(super) struct TargetProbe {
     pub(super) url: String,
     pub(super) jobs: WeakSender<Job>,
     pub(super) in_flight: Arc<InFlight>,
@@ -78,12 +78,12 @@ impl Observer {
         let stages = self.0.run.get()?;
         self.0.watched.store(true, Ordering::Relaxed);
         let mut last = self.0.last.lock().await;
-        let is_fresh = |seen: &&Seen| seen.at.elapsed() < FRESH && (seen.evidence || !evidence);
+        let is_fresh = |seen: &&LastSnapshot| seen.at.elapsed() < FRESH && (seen.evidence || !evidence);
         if let Some(seen) = last.as_ref().filter(is_fresh) {
             return Some(Arc::clone(&seen.snapshot));
         }
         if let Some(snapshot) = self.ask(stages, evidence).await {
-            *last = Some(Seen { at: Instant::now(), evidence, snapshot: Arc::new(snapshot) });
+            *last = Some(LastSnapshot { at: Instant::now(), evidence, snapshot: Arc::new(snapshot) });
         }
         last.as_ref().map(|seen| Arc::clone(&seen.snapshot))
     }
@@ -95,16 +95,16 @@ impl Observer {
     }
 
     /// A run begins.
-    pub(super) fn begin(&self, stages: Stages) {
+    pub(super) fn begin(&self, stages: LiveHandles) {
         // Another run is not looked at: what is shown is one run from its beginning to its end.
         self.0.run.set(stages).ok();
     }
 
     /// `None` where the run has ended.
-    async fn ask(&self, stages: &Stages, evidence: bool) -> Option<Snapshot> {
+    async fn ask(&self, stages: &LiveHandles, evidence: bool) -> Option<Snapshot> {
         let engine = self.0.engine.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let recording = stages.records.then(|| recording(&stages.progress));
-        let (look, answer) = Look::new(Beside { engine, recording, evidence });
+        let (look, answer) = SnapshotRequest::new(LiveReference { engine, recording, evidence });
         // Not held while the answer is awaited: the report thread ends when there are no more senders.
         stages.facts.upgrade()?.send(look.into()).await.ok()?;
         let mut seen = *answer.await.ok()?;
@@ -120,7 +120,7 @@ impl fmt::Debug for Observer {
     }
 }
 
-impl Watched for Observer {
+impl RunView for Observer {
     fn look(&self, evidence: bool) -> BoxFuture<'_, Option<Arc<Snapshot>>> {
         Box::pin(self.look(evidence))
     }
@@ -136,9 +136,9 @@ impl Watched for Observer {
     }
 }
 
-impl Stages {
+impl LiveHandles {
     /// Of a run that records nothing and asks no process outside.
-    pub(super) fn new(ends: &Ends, control: &Control, halted: &Halt, targets: Vec<Outlook>, captures: bool) -> Self {
+    pub(super) fn new(ends: &ReaderChannels, control: &Control, halted: &Halt, targets: Vec<TargetProbe>, captures: bool) -> Self {
         Self {
             facts: ends.facts.downgrade(),
             progress: Arc::clone(&ends.progress),
@@ -152,13 +152,13 @@ impl Stages {
         }
     }
 
-    fn live(&self) -> Live {
+    fn live(&self) -> LiveState {
         let of = |counter: &std::sync::atomic::AtomicU64| counter.load(Ordering::Relaxed);
         let permille = of(&self.progress.read_permille);
-        let events = Queue { entries: of(&self.progress.queued), room: self.room as u64 };
+        let events = QueueDepth { entries: of(&self.progress.queued), room: self.room as u64 };
         let facts = self.facts.upgrade().map(|facts| depth(facts.max_capacity(), facts.capacity()));
         let state = self.control.state();
-        Live {
+        LiveState {
             queues: BTreeMap::from([("events", events), ("facts", facts.unwrap_or_default())]),
             targets: self.targets.iter().map(|target| (target.url.clone(), target.live())).collect(),
             read: (permille <= 1000).then(|| permille as f64 / 1000.0),
@@ -192,10 +192,10 @@ impl Stages {
     }
 }
 
-impl Outlook {
+impl TargetProbe {
     /// What its client has open and has asked.
-    pub(super) fn level(&self) -> TargetLevel {
-        TargetLevel { connections: self.open_now().open, in_flight: self.in_flight.now() }
+    pub(super) fn level(&self) -> TargetGauges {
+        TargetGauges { connections: self.open_now().open, in_flight: self.in_flight.now() }
     }
 
     fn open_now(&self) -> OpenNow {
@@ -213,33 +213,33 @@ impl Outlook {
     }
 }
 
-fn depth(room: usize, free: usize) -> Queue {
-    Queue { entries: room.saturating_sub(free) as u64, room: room as u64 }
+fn depth(room: usize, free: usize) -> QueueDepth {
+    QueueDepth { entries: room.saturating_sub(free) as u64, room: room as u64 }
 }
 
 /// What is recorded so far, of what the recording thread tells on the way.
-fn recording(progress: &Progress) -> Recording {
+fn recording(progress: &Progress) -> RecordingSummary {
     let of = |counter: &std::sync::atomic::AtomicU64| counter.load(Ordering::Relaxed);
     let lost = [("disk", of(&progress.lost_to_disk)), ("queue", of(&progress.unrecorded))];
-    Recording {
+    RecordingSummary {
         records: of(&progress.recorded),
         bytes: of(&progress.recorded_bytes),
         lost: lost.into_iter().filter(|(_, count)| *count > 0).map(|(why, count)| (why.to_owned(), count)).collect(),
-        ..Recording::default()
+        ..RecordingSummary::default()
     }
 }
 
 /// Tells an observer now and then what the capture has counted.
-pub(super) struct EngineTeller {
+pub(super) struct EngineReporter {
     to: Observer,
     told: Instant,
     /// What earlier passes over the same files had.
-    before: Engine,
+    before: CaptureStats,
 }
 
-impl EngineTeller {
+impl EngineReporter {
     pub(super) fn new(to: &Observer) -> Self {
-        Self { to: to.clone(), told: Instant::now(), before: Engine::default() }
+        Self { to: to.clone(), told: Instant::now(), before: CaptureStats::default() }
     }
 
     /// Whether it is time to tell.
@@ -252,14 +252,14 @@ impl EngineTeller {
     }
 
     /// Tells what a pass has counted so far.
-    pub(super) fn tell(&self, engine: Engine) {
+    pub(super) fn tell(&self, engine: CaptureStats) {
         let mut all = self.before.clone();
         all.add(engine);
         *self.to.0.engine.lock().unwrap_or_else(PoisonError::into_inner) = all;
     }
 
     /// A pass is over, and had this.
-    pub(super) fn pass(&mut self, engine: &Engine) {
+    pub(super) fn pass(&mut self, engine: &CaptureStats) {
         self.tell(engine.clone());
         self.before.add(engine.clone());
     }

@@ -9,18 +9,18 @@ use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 use super::FULL_PAUSE;
-use super::budget::{Budget, Refused, bytes_of_request};
+use super::budget::{Budget, BudgetRefused, bytes_of_request};
 use crate::exchange::{HeldBy, Outcome, Request, Shed};
 use crate::middleware::Share;
-use crate::replay::guard::Gate;
-use crate::replay::{AnyClient, Client as _, Job, Lane, Turn, Wanted};
+use crate::replay::guard::AdmissionControl;
+use crate::replay::{AnyClient, Client as _, Job, ConnKey, Ticket, ResponseOptions};
 
 /// Requests that wait for a target where there is no schedule, and so no burst that needs more room: it is as many as are
 /// sent while whoever brings them naps, and no more than fit the caches of the processors. Past it that one waits.
 const UNSCHEDULED: usize = 256;
 
 /// The way to one target.
-pub(super) struct Outlet {
+pub(super) struct TargetDispatcher {
     jobs: mpsc::Sender<Job>,
     /// Memory that requests may take there.
     bytes: Budget,
@@ -28,13 +28,13 @@ pub(super) struct Outlet {
     client: Arc<AnyClient>,
     /// When connections open of which no request is known yet that is sent; as many at most as the flow table follows, and
     /// as there are events on their way.
-    opened: HashMap<Lane, Instant, foldhash::fast::RandomState>,
+    opened: HashMap<ConnKey, Instant, foldhash::fast::RandomState>,
     /// Where its guard holds requests back.
-    gate: Option<Gate>,
+    gate: Option<AdmissionControl>,
 }
 
-impl Outlet {
-    pub(super) fn new(jobs: mpsc::Sender<Job>, bytes: Budget, client: Arc<AnyClient>, gate: Option<Gate>) -> Self {
+impl TargetDispatcher {
+    pub(super) fn new(jobs: mpsc::Sender<Job>, bytes: Budget, client: Arc<AnyClient>, gate: Option<AdmissionControl>) -> Self {
         Self { jobs, bytes, client, opened: HashMap::default(), gate }
     }
 
@@ -55,13 +55,13 @@ impl Outlet {
     }
 
     /// A connection is told to the client once a request is known that is sent over it: of many none ever is.
-    pub(super) fn opened(&mut self, lane: Lane, due: Instant) {
+    pub(super) fn opened(&mut self, lane: ConnKey, due: Instant) {
         if self.mirrors() {
             self.opened.insert(lane, due);
         }
     }
 
-    pub(super) fn closed(&mut self, lane: Lane, due: Instant) {
+    pub(super) fn closed(&mut self, lane: ConnKey, due: Instant) {
         if self.mirrors() && self.opened.remove(&lane).is_none() {
             self.client.close(lane, due);
         }
@@ -71,11 +71,11 @@ impl Outlet {
     pub(super) fn offer(&mut self, request: Box<Request>, due: Instant, keep_host: bool) -> Option<Shed> {
         let held = match self.bytes.try_hold(bytes_of_request(&request)) {
             Ok(held) => held,
-            Err(Refused::Full) => return Some(Shed::TargetQueue),
-            Err(Refused::Closed) => return Some(Shed::Stopped),
+            Err(BudgetRefused::Full) => return Some(Shed::TargetQueue),
+            Err(BudgetRefused::Closed) => return Some(Shed::Stopped),
         };
         let turn = self.turn(&request);
-        let job = Job { held, turn, request, due: Some(due), wanted: Wanted { keep_host, ..Wanted::HASH } };
+        let job = Job { held, turn, request, due: Some(due), wanted: ResponseOptions { keep_host, ..ResponseOptions::HASH } };
         self.jobs.try_send(job).err().map(|error| match error {
             mpsc::error::TrySendError::Full(_) => Shed::TargetQueue,
             mpsc::error::TrySendError::Closed(_) => Shed::Stopped,
@@ -86,7 +86,7 @@ impl Outlet {
     pub(super) fn wait(&mut self, request: Box<Request>, keep_host: bool, runtime: &Handle) -> Option<Shed> {
         let Ok(held) = self.bytes.hold(bytes_of_request(&request), runtime) else { return Some(Shed::Stopped) };
         let turn = self.turn(&request);
-        let mut job = Job { held, turn, request, due: None, wanted: Wanted { keep_host, ..Wanted::HASH } };
+        let mut job = Job { held, turn, request, due: None, wanted: ResponseOptions { keep_host, ..ResponseOptions::HASH } };
         // As for the file: to sleep in the queue itself would be to wake for every place.
         loop {
             while self.jobs.max_capacity() - self.jobs.capacity() >= UNSCHEDULED && !self.jobs.is_closed() {
@@ -101,14 +101,14 @@ impl Outlet {
     }
 
     /// The request's place on its connection, which is opened now where nobody did before.
-    fn turn(&mut self, request: &Request) -> Turn {
-        let lane = Lane::from(request.id);
+    fn turn(&mut self, request: &Request) -> Ticket {
+        let lane = ConnKey::from(request.id);
         self.open(lane);
         self.client.line_up(lane)
     }
 
     /// Whether a connection may still have to be opened.
-    pub(super) fn may_open(&self, lane: Lane) -> bool {
+    pub(super) fn may_open(&self, lane: ConnKey) -> bool {
         self.opened.contains_key(&lane)
     }
 
@@ -120,7 +120,7 @@ impl Outlet {
     }
 
     /// Has a connection opened when that is due, or at once where it was.
-    fn open(&mut self, lane: Lane) {
+    fn open(&mut self, lane: ConnKey) {
         if let Some(due) = self.opened.remove(&lane) {
             self.client.open(lane, due);
         }

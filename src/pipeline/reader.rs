@@ -13,17 +13,17 @@ use crossbeam_channel::{Sender, TrySendError};
 use tokio::sync::mpsc;
 
 use super::budget::{Budget, bytes_of};
-use super::course::{KnownSpan, Part, Passage};
+use super::course::{KnownSpan, PassTag, PassMapper};
 use super::inspect::read_from;
-use super::observer::{EngineTeller, Observer};
+use super::observer::{EngineReporter, Observer};
 use super::recorder::FrameSender;
-use super::{FULL_PAUSE, Parcel, Progress, Tap, note};
+use super::{FULL_PAUSE, QueuedEvent, Progress, Tap, note};
 use crate::capture::{self, Halt, Polled, Source};
 use crate::exchange::{Damage, Event, ExchangeId, Outcome, Request, Shed, Timestamp};
-use crate::http1::Interests;
-use crate::journal::{self, EventSource as _, JournalSource, Origin};
-use crate::replay::Course;
-use crate::report::{Engine, Fact, Unheard};
+use crate::http1::BodyPolicies;
+use crate::journal::{self, EventSource as _, RecordingSource, Origin};
+use crate::replay::ReplayRange;
+use crate::report::{CaptureStats, ReportEvent, UnreportedSheds};
 
 /// Frames of a file between two looks at how far it was read.
 const PROGRESS_EVERY: u64 = 64;
@@ -31,22 +31,22 @@ const PROGRESS_EVERY: u64 = 64;
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 
 /// Where the capture thread hands events to.
-pub(super) struct Ends {
-    pub(super) events: Sender<Parcel>,
+pub(super) struct ReaderChannels {
+    pub(super) events: Sender<QueuedEvent>,
     /// Memory that events on their way may take.
     pub(super) bytes: Budget,
-    pub(super) facts: mpsc::Sender<Fact>,
+    pub(super) facts: mpsc::Sender<ReportEvent>,
     pub(super) runtime: tokio::runtime::Handle,
     pub(super) progress: Arc<Progress>,
     pub(super) observer: Observer,
 }
 
-impl Ends {
+impl ReaderChannels {
     /// Hands an event on as soon as there is room; false once nobody takes events any more.
-    pub(super) fn wait(&self, event: Event, part: Part, permille: u64) -> bool {
+    pub(super) fn wait(&self, event: Event, part: PassTag, permille: u64) -> bool {
         // Once the run was stopped nothing is bounded any more, and nothing comes.
         let held = self.bytes.hold(bytes_of(&event), &self.runtime).ok().flatten();
-        let mut parcel = Parcel { event, part, held, permille };
+        let mut parcel = QueuedEvent { event, part, held, permille };
         loop {
             match self.events.try_send(parcel) {
                 Ok(()) => return true,
@@ -64,28 +64,28 @@ pub(super) struct FileReader {
     pub(super) origin: Origin,
     /// For the first pass.
     pub(super) tap: Tap,
-    pub(super) files: Files,
-    pub(super) ends: Ends,
+    pub(super) files: FileInputs,
+    pub(super) ends: ReaderChannels,
 }
 
 /// What is read of files, and how often.
-pub(super) struct Files {
+pub(super) struct FileInputs {
     pub(super) capture: capture::Settings,
     /// What is kept of bodies.
-    pub(super) wanted: Interests,
-    pub(super) course: Course,
+    pub(super) wanted: BodyPolicies,
+    pub(super) course: ReplayRange,
     pub(super) span: KnownSpan,
 }
 
 impl FileReader {
-    pub(super) fn run(self) -> Engine {
-        let Self { origin, tap, files: Files { capture, wanted, course, span }, ends } = self;
+    pub(super) fn run(self) -> CaptureStats {
+        let Self { origin, tap, files: FileInputs { capture, wanted, course, span }, ends } = self;
         let passes = course.passes.max(1);
-        let mut reading = Reading {
-            teller: EngineTeller::new(&ends.observer),
+        let mut reading = OpenFiles {
+            teller: EngineReporter::new(&ends.observer),
             ends,
             halted: capture.halt.clone(),
-            passage: Passage::new(course, span),
+            passage: PassMapper::new(course, span),
             pass: 1,
             passes,
             connected: true,
@@ -113,28 +113,28 @@ impl FileReader {
 }
 
 /// Files while they are read.
-struct Reading {
-    teller: EngineTeller,
-    ends: Ends,
+struct OpenFiles {
+    teller: EngineReporter,
+    ends: ReaderChannels,
     halted: Halt,
-    passage: Passage,
+    passage: PassMapper,
     pass: u32,
     passes: u32,
     /// Somebody takes events.
     connected: bool,
 }
 
-impl Reading {
+impl OpenFiles {
     fn goes_on(&self) -> bool {
         self.connected && !self.halted.is_set()
     }
 
     /// One pass.
-    fn origin(&mut self, origin: Origin, tap: Option<Tap>, capture: &capture::Settings, wanted: Interests) -> Engine {
+    fn origin(&mut self, origin: Origin, tap: Option<Tap>, capture: &capture::Settings, wanted: BodyPolicies) -> CaptureStats {
         match origin {
             Origin::Frames(source) => match tap.map_or_else(|| Tap::new(capture, wanted), Ok) {
                 Ok(tap) => self.frames(source, tap),
-                Err(error) => Engine { trouble: vec![error.to_string()], ..Engine::default() },
+                Err(error) => CaptureStats { trouble: vec![error.to_string()], ..CaptureStats::default() },
             },
             Origin::Events(mut source) => {
                 source.set_interests(wanted);
@@ -144,7 +144,7 @@ impl Reading {
         }
     }
 
-    fn frames(&mut self, mut source: Box<dyn Source + Send>, mut tap: Tap) -> Engine {
+    fn frames(&mut self, mut source: Box<dyn Source + Send>, mut tap: Tap) -> CaptureStats {
         let (mut frames, mut permille) = (0u64, u64::MAX);
         while self.goes_on() {
             if frames.is_multiple_of(PROGRESS_EVERY) {
@@ -157,19 +157,19 @@ impl Reading {
             let more = tap.pull(&mut *source, &mut |event| self.take(event, permille));
             if !more || self.passage.is_over() {
                 if more {
-                    self.hand_on(permille, Passage::close);
+                    self.hand_on(permille, PassMapper::close);
                 }
                 tap.finish(&mut |event| self.take(event, permille));
                 break;
             }
         }
-        self.hand_on(permille, Passage::finish);
+        self.hand_on(permille, PassMapper::finish);
         let engine = tap.engine(&*source);
         self.teller.pass(&engine);
         engine
     }
 
-    fn events(&mut self, source: &mut JournalSource) {
+    fn events(&mut self, source: &mut RecordingSource) {
         let (mut events, mut permille) = (0u64, u64::MAX);
         while self.goes_on() && !self.passage.is_over() {
             if events.is_multiple_of(PROGRESS_EVERY) {
@@ -180,9 +180,9 @@ impl Reading {
             self.take(event, permille);
         }
         if self.passage.is_over() {
-            self.hand_on(permille, Passage::close);
+            self.hand_on(permille, PassMapper::close);
         }
-        self.hand_on(permille, Passage::finish);
+        self.hand_on(permille, PassMapper::finish);
     }
 
     fn take(&mut self, event: Event, permille: u64) {
@@ -190,7 +190,7 @@ impl Reading {
     }
 
     /// Hands on whatever the passage has.
-    fn hand_on(&mut self, permille: u64, work: impl FnOnce(&mut Passage, &mut dyn FnMut(Event, Part))) {
+    fn hand_on(&mut self, permille: u64, work: impl FnOnce(&mut PassMapper, &mut dyn FnMut(Event, PassTag))) {
         let Self { ends, passage, connected, .. } = self;
         work(passage, &mut |event, part| *connected = *connected && ends.wait(event, part, permille));
     }
@@ -212,7 +212,7 @@ fn thousandths(share: f64) -> u64 {
 pub(super) struct LiveReader {
     pub(super) source: Box<dyn Source + Send>,
     pub(super) tap: Tap,
-    pub(super) ends: Ends,
+    pub(super) ends: ReaderChannels,
     /// Where the frames themselves are recorded.
     pub(super) frames: Option<FrameSender>,
     /// Whether anybody asks when connections open and close.
@@ -220,11 +220,11 @@ pub(super) struct LiveReader {
 }
 
 impl LiveReader {
-    pub(super) fn run(self) -> (Engine, Unheard) {
+    pub(super) fn run(self) -> (CaptureStats, UnreportedSheds) {
         let Self { mut source, mut tap, ends, mut frames, connections_wanted } = self;
-        let mut lane = Lane::new(&ends, connections_wanted);
+        let mut lane = LiveOutbox::new(&ends, connections_wanted);
         let mut looked = Timestamp::default();
-        let mut teller = EngineTeller::new(&ends.observer);
+        let mut teller = EngineReporter::new(&ends.observer);
         loop {
             let now = match source.poll() {
                 Polled::Frame(frame) => {
@@ -266,17 +266,17 @@ impl LiveReader {
 ///
 /// Only requests are shed for want of room. What follows one that went on waits here instead, without its body: so
 /// whoever took a request is always told how it ended. That is bounded by the exchanges and connections under way.
-struct Lane<'a> {
-    ends: &'a Ends,
+struct LiveOutbox<'a> {
+    ends: &'a ReaderChannels,
     connections_wanted: bool,
     waiting: VecDeque<Event>,
     /// Requests that were shed, until it is known how they were answered.
     shed: HashSet<ExchangeId, foldhash::fast::RandomState>,
-    unheard: Unheard,
+    unheard: UnreportedSheds,
 }
 
-impl<'a> Lane<'a> {
-    fn new(ends: &'a Ends, connections_wanted: bool) -> Self {
+impl<'a> LiveOutbox<'a> {
+    fn new(ends: &'a ReaderChannels, connections_wanted: bool) -> Self {
         let (waiting, shed, unheard) = Default::default();
         Self { ends, connections_wanted, waiting, shed, unheard }
     }
@@ -300,7 +300,7 @@ impl<'a> Lane<'a> {
     /// Gives the event back where there is no room for it.
     fn try_send(&self, event: Event) -> Option<Event> {
         let Ok(held) = self.ends.bytes.try_hold(bytes_of(&event)) else { return Some(event) };
-        match self.ends.events.try_send(Parcel { event, part: Part::default(), held, permille: u64::MAX }) {
+        match self.ends.events.try_send(QueuedEvent { event, part: PassTag::default(), held, permille: u64::MAX }) {
             Ok(()) => None,
             // Where nobody takes events any more, the run is over.
             Err(TrySendError::Full(parcel) | TrySendError::Disconnected(parcel)) => Some(parcel.event),
@@ -321,7 +321,7 @@ impl<'a> Lane<'a> {
         self.ends.progress.seen.fetch_add(1, Ordering::Relaxed);
         self.ends.progress.shed.fetch_add(1, Ordering::Relaxed);
         let outcome = Outcome::Shed(Shed::Capture);
-        if self.ends.facts.try_send(Fact::Ended { note: Box::new(note(request, false)), outcome }).is_err() {
+        if self.ends.facts.try_send(ReportEvent::Ended { note: Box::new(note(request, false)), outcome }).is_err() {
             self.unheard.shed += 1;
         }
     }
@@ -337,9 +337,9 @@ impl<'a> Lane<'a> {
     }
 
     /// Hands on the rest: at the end there is time to wait.
-    fn finish(self) -> Unheard {
+    fn finish(self) -> UnreportedSheds {
         for event in self.waiting {
-            if !self.ends.wait(event, Part::default(), u64::MAX) {
+            if !self.ends.wait(event, PassTag::default(), u64::MAX) {
                 break;
             }
         }
@@ -352,19 +352,19 @@ mod tests {
     use super::*;
     use crate::exchange::{Body, ConnectionId, Head, RequestState, Response};
 
-    struct Rig {
-        ends: Ends,
-        events: crossbeam_channel::Receiver<Parcel>,
-        facts: mpsc::Receiver<Fact>,
+    struct LiveFixture {
+        ends: ReaderChannels,
+        events: crossbeam_channel::Receiver<QueuedEvent>,
+        facts: mpsc::Receiver<ReportEvent>,
         _runtime: tokio::runtime::Runtime,
     }
 
     /// Room for `events` events of `bytes` bytes, and for as many facts.
-    fn rig(room: usize, bytes: usize) -> Rig {
+    fn rig(room: usize, bytes: usize) -> LiveFixture {
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         let (sender, events) = crossbeam_channel::bounded(room);
         let (fact_sender, facts) = mpsc::channel(room);
-        let ends = Ends {
+        let ends = ReaderChannels {
             events: sender,
             bytes: Budget::new(bytes),
             facts: fact_sender,
@@ -372,7 +372,7 @@ mod tests {
             progress: Arc::default(),
             observer: Observer::default(),
         };
-        Rig { ends, events, facts, _runtime: runtime }
+        LiveFixture { ends, events, facts, _runtime: runtime }
     }
 
     fn id(n: u32) -> ExchangeId {
@@ -402,7 +402,7 @@ mod tests {
     }
 
     /// What was handed on, in short: `q1` a request, `r1` its response, `d1` that there is none.
-    fn handed(rig: &Rig) -> Vec<String> {
+    fn handed(rig: &LiveFixture) -> Vec<String> {
         let parcels = rig.events.try_iter();
         let short = parcels.map(|parcel| match parcel.event {
             Event::Request(request) => format!("q{}", request.id.index),
@@ -416,7 +416,7 @@ mod tests {
     #[test]
     fn a_request_without_room_is_shed_and_so_is_its_response() {
         let mut rig = rig(2, 1 << 20);
-        let mut lane = Lane::new(&rig.ends, false);
+        let mut lane = LiveOutbox::new(&rig.ends, false);
         for n in 1..=4 {
             lane.hand_on(request(n));
         }
@@ -426,10 +426,10 @@ mod tests {
         }
         assert_eq!(handed(&rig), ["r1", "r2"]);
         assert!(lane.shed.is_empty(), "nothing is remembered of what has ended");
-        assert_eq!(lane.finish(), Unheard::default());
+        assert_eq!(lane.finish(), UnreportedSheds::default());
         for _ in 0..2 {
             let fact = rig.facts.try_recv().unwrap();
-            assert!(matches!(fact, Fact::Ended { outcome: Outcome::Shed(Shed::Capture), .. }), "{fact:?}");
+            assert!(matches!(fact, ReportEvent::Ended { outcome: Outcome::Shed(Shed::Capture), .. }), "{fact:?}");
         }
         assert_eq!(rig.ends.progress.shed.load(Ordering::Relaxed), 2);
     }
@@ -437,7 +437,7 @@ mod tests {
     #[test]
     fn what_follows_a_request_that_went_on_is_told_though_it_has_to_wait() {
         let rig = rig(2, 1 << 20);
-        let mut lane = Lane::new(&rig.ends, false);
+        let mut lane = LiveOutbox::new(&rig.ends, false);
         lane.hand_on(request(1));
         lane.hand_on(request(2));
         lane.hand_on(response(1, 10));
@@ -453,7 +453,7 @@ mod tests {
     #[test]
     fn a_response_too_large_for_the_moment_is_told_as_shed() {
         let rig = rig(8, 8 << 10);
-        let mut lane = Lane::new(&rig.ends, false);
+        let mut lane = LiveOutbox::new(&rig.ends, false);
         lane.hand_on(request(1));
         lane.hand_on(response(1, 100 << 10));
         lane.hand_on(request(2));
@@ -463,7 +463,7 @@ mod tests {
     #[test]
     fn what_could_not_even_be_told_is_counted() {
         let rig = rig(1, 1 << 20);
-        let mut lane = Lane::new(&rig.ends, false);
+        let mut lane = LiveOutbox::new(&rig.ends, false);
         for n in 1..=4 {
             lane.hand_on(request(n));
         }
@@ -476,7 +476,7 @@ mod tests {
         let opened = || Event::Opened { connection: ConnectionId(1), at: Timestamp::default() };
         for wanted in [false, true] {
             let rig = rig(2, 1 << 20);
-            Lane::new(&rig.ends, wanted).hand_on(opened());
+            LiveOutbox::new(&rig.ends, wanted).hand_on(opened());
             assert_eq!(handed(&rig).len(), usize::from(wanted));
         }
     }

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, TrySendError};
 
-use super::budget::{Budget, Held, bytes_of};
+use super::budget::{Budget, BudgetShare, bytes_of};
 use super::{Progress, wall_clock};
 use crate::capture::{Frame, LinkType};
 use crate::exchange::{Event, Timestamp};
@@ -30,20 +30,20 @@ const NAP: Duration = Duration::from_millis(10);
 const BATCH_BYTES: usize = 256 << 10;
 
 /// Something to record, with its share of the memory that such may take.
-pub(super) struct Entry {
-    what: What,
-    held: Held,
+pub(super) struct QueuedEntry {
+    what: EntryKind,
+    held: BudgetShare,
 }
 
-enum What {
+enum EntryKind {
     Event(Event),
-    Frames(Batch),
+    Frames(FrameBatch),
 }
 
 /// Hands events to the recording thread.
 #[derive(Clone)]
 pub(super) struct EventSender {
-    to: Sender<Entry>,
+    to: Sender<QueuedEntry>,
     bytes: Budget,
     progress: Arc<Progress>,
 }
@@ -52,16 +52,16 @@ impl EventSender {
     /// False where there is no room: then the event is not recorded.
     pub(super) fn send(&self, event: Event) -> bool {
         let bytes = bytes_of(&event);
-        send(&self.to, &self.bytes, What::Event(event), bytes) || {
+        send(&self.to, &self.bytes, EntryKind::Event(event), bytes) || {
             self.progress.unrecorded.fetch_add(1, Ordering::Relaxed);
             false
         }
     }
 }
 
-fn send(to: &Sender<Entry>, budget: &Budget, what: What, bytes: usize) -> bool {
+fn send(to: &Sender<QueuedEntry>, budget: &Budget, what: EntryKind, bytes: usize) -> bool {
     let Ok(held) = budget.try_hold(bytes) else { return false };
-    match to.try_send(Entry { what, held }) {
+    match to.try_send(QueuedEntry { what, held }) {
         Ok(()) => true,
         Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => false,
     }
@@ -69,7 +69,7 @@ fn send(to: &Sender<Entry>, budget: &Budget, what: What, bytes: usize) -> bool {
 
 /// Frames, copied one after another.
 #[derive(Default)]
-struct Batch {
+struct FrameBatch {
     heads: Vec<FrameHead>,
     bytes: Vec<u8>,
 }
@@ -82,7 +82,7 @@ struct FrameHead {
     end: usize,
 }
 
-impl Batch {
+impl FrameBatch {
     fn frames(&self) -> impl Iterator<Item = Frame<'_>> {
         let mut start = 0;
         self.heads.iter().map(move |head| {
@@ -94,10 +94,10 @@ impl Batch {
 
 /// Hands frames to the recording thread, many at once.
 pub(super) struct FrameSender {
-    to: Sender<Entry>,
+    to: Sender<QueuedEntry>,
     bytes: Budget,
     progress: Arc<Progress>,
-    batch: Batch,
+    batch: FrameBatch,
 }
 
 impl FrameSender {
@@ -119,7 +119,7 @@ impl FrameSender {
         let batch = std::mem::take(&mut self.batch);
         let frames = batch.heads.len() as u64;
         let bytes = batch.bytes.len() + batch.heads.len() * size_of::<FrameHead>();
-        if !send(&self.to, &self.bytes, What::Frames(batch), bytes) {
+        if !send(&self.to, &self.bytes, EntryKind::Frames(batch), bytes) {
             self.progress.unrecorded.fetch_add(frames, Ordering::Relaxed);
         }
     }
@@ -132,13 +132,13 @@ impl Drop for FrameSender {
 }
 
 /// The recording thread, and what hands entries to it.
-pub(super) struct Recording {
+pub(super) struct RecordingHandle {
     pub(super) events: EventSender,
     pub(super) frames: FrameSender,
     pub(super) thread: RecordingThread,
 }
 
-impl Recording {
+impl RecordingHandle {
     /// A queue before `recorder` that holds at most `bytes` bytes.
     pub(super) fn new(recorder: Recorder, bytes: usize, progress: &Arc<Progress>) -> Self {
         let (to, entries) = crossbeam_channel::bounded(QUEUE);
@@ -147,7 +147,7 @@ impl Recording {
             to: to.clone(),
             bytes: bytes.clone(),
             progress: Arc::clone(progress),
-            batch: Batch::default(),
+            batch: FrameBatch::default(),
         };
         let events = EventSender { to, bytes, progress: Arc::clone(progress) };
         Self {
@@ -161,7 +161,7 @@ impl Recording {
 /// What the recording thread works on.
 pub(super) struct RecordingThread {
     recorder: Recorder,
-    entries: Receiver<Entry>,
+    entries: Receiver<QueuedEntry>,
     progress: Arc<Progress>,
     /// Entries handled since this thread last waited or napped.
     in_a_row: u64,
@@ -179,10 +179,10 @@ impl RecordingThread {
         let mut told = Timestamp::default();
         loop {
             match self.next() {
-                Ok(Entry { what, held }) => {
+                Ok(QueuedEntry { what, held }) => {
                     match what {
-                        What::Event(event) => self.recorder.event(event),
-                        What::Frames(batch) => batch.frames().for_each(|frame| self.recorder.frame(&frame)),
+                        EntryKind::Event(event) => self.recorder.event(event),
+                        EntryKind::Frames(batch) => batch.frames().for_each(|frame| self.recorder.frame(&frame)),
                     }
                     drop(held);
                 }
@@ -209,7 +209,7 @@ impl RecordingThread {
     }
 
     /// The next entry. After many of them this thread naps rather than waits, as the pacing thread does.
-    fn next(&mut self) -> Result<Entry, RecvTimeoutError> {
+    fn next(&mut self) -> Result<QueuedEntry, RecvTimeoutError> {
         if let Ok(entry) = self.entries.try_recv() {
             self.in_a_row += 1;
             return Ok(entry);

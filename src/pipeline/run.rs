@@ -6,18 +6,18 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use tokio::sync::watch;
 
-use super::brake::Brake;
-use super::compared::Keeping;
+use super::brake::GuardCommand;
+use super::compared::RetentionRules;
 use super::control::Control;
 use super::observer::Observer;
 use crate::capture::{self, Source};
-use crate::http1::{Interest, Interests};
+use crate::http1::{BodyPolicy, BodyPolicies};
 use crate::journal::{Origin, Recorder};
-use crate::middleware::{self, Mark};
+use crate::middleware::{self, LoopHeader};
 use crate::replay;
-use crate::report::Patterns;
-use crate::report::compare::Rules;
-use crate::report::gate::Demands;
+use crate::report::RoutePatterns;
+use crate::report::compare::CompareRules;
+use crate::report::gate::Thresholds;
 use crate::serve::Server;
 
 /// Where frames or events come from, and whether they wait.
@@ -43,23 +43,23 @@ pub struct Run {
     /// Which of them count; files are opened again by their names here where they are read several times.
     pub capture: capture::Settings,
     /// Which part of files is replayed, how often, and how many times each session.
-    pub course: replay::Course,
+    pub course: replay::ReplayRange,
     /// What to do to the requests.
-    pub middleware: middleware::Settings,
+    pub middleware: middleware::ChainSettings,
     /// A process outside that requests pass after that.
-    pub external: Option<middleware::external::Settings>,
+    pub external: Option<middleware::external::ExternalSettings>,
     /// Where and how to send them; may be none where they are recorded.
-    pub targets: Vec<replay::Settings>,
+    pub targets: Vec<replay::SendSettings>,
     /// Where what passes is recorded.
     pub recorder: Option<Recorder>,
     /// How shadowtap's own traffic is told apart.
-    pub mark: Option<Mark>,
+    pub mark: Option<LoopHeader>,
     /// How many requests to take before the run ends by itself.
     pub most: Option<u64>,
     /// How the share rises, in place of the sample's; `None` for one share all along.
-    pub ramp: Option<replay::ramp::Plan>,
+    pub ramp: Option<replay::ramp::RampPlan>,
     /// A command outside that brakes it.
-    pub brake: Option<Brake>,
+    pub brake: Option<GuardCommand>,
     /// Steers it while it goes on.
     pub control: Control,
     /// Looks at it while it goes on.
@@ -69,19 +69,19 @@ pub struct Run {
     /// Asks for new output files.
     pub reopen: Reopen,
     /// What to do to requests from then on, whenever it changes.
-    pub reloads: watch::Receiver<Option<middleware::Settings>>,
+    pub reloads: watch::Receiver<Option<middleware::ChainSettings>>,
     /// Where each ended delivery is written as a line of JSON.
     pub results: Option<Box<dyn Write + Send>>,
     /// What routes are called in the report; by their shape, without any patterns.
-    pub patterns: Arc<Patterns>,
+    pub patterns: Arc<RoutePatterns>,
     /// Whether the summary has routes, kinds of difference and times besides what adds up: that costs some.
     pub evidence: bool,
     /// What counts as a difference.
-    pub compare: Rules,
+    pub compare: CompareRules,
     /// What is sent beside that, to learn what is noise.
-    pub beside: replay::Beside,
+    pub beside: replay::ReferenceSettings,
     /// What is demanded of it.
-    pub demands: Demands,
+    pub demands: Thresholds,
 }
 
 impl Run {
@@ -92,8 +92,8 @@ impl Run {
             command: "replay",
             feed: source.into().into(),
             capture: capture::Settings::default(),
-            course: replay::Course::default(),
-            middleware: middleware::Settings::default(),
+            course: replay::ReplayRange::default(),
+            middleware: middleware::ChainSettings::default(),
             external: None,
             targets: Vec::new(),
             recorder: None,
@@ -109,9 +109,9 @@ impl Run {
             results: None,
             patterns: Arc::default(),
             evidence: true,
-            compare: Rules::default(),
-            beside: replay::Beside::default(),
-            demands: Demands::default(),
+            compare: CompareRules::default(),
+            beside: replay::ReferenceSettings::default(),
+            demands: Thresholds::default(),
         }
     }
 }
@@ -172,7 +172,7 @@ fn advice(error: &std::io::Error) -> &'static str {
 }
 
 /// How `--max-memory` is divided over what a run holds.
-pub(super) struct Memory {
+pub(super) struct MemoryShares {
     /// Events between capture and pacing.
     pub(super) events: usize,
     /// Requests that wait for a target or are in flight there, of all targets together.
@@ -192,7 +192,7 @@ pub(super) struct Memory {
 /// Least memory for one comparison, however little there is for all: two bodies of some hundred kilobytes with their values.
 const LEAST_COMPARISON: usize = 4 << 20;
 
-impl Memory {
+impl MemoryShares {
     /// The tap has the rest, see [`Tap::new`].
     pub(super) const fn of(max: capture::MaxMemory, external: bool) -> Self {
         let part = max.0 / 32;
@@ -211,17 +211,17 @@ impl Memory {
 }
 
 /// What has to be known of bodies. A recording of frames needs none of them.
-pub(super) fn interests(run: &Run) -> Interests {
+pub(super) fn interests(run: &Run) -> BodyPolicies {
     let recorded = run.recorder.as_ref().is_some_and(|recorder| !recorder.target().format().takes_frames());
     let sent = !run.targets.is_empty();
     // A process outside is told whole messages.
     let recorded = recorded || run.external.is_some();
-    Interests {
-        request_body: if recorded || sent { Interest::Keep } else { Interest::Count },
+    BodyPolicies {
+        request_body: if recorded || sent { BodyPolicy::Keep } else { BodyPolicy::Count },
         response_body: match (recorded, sent) {
-            (true, _) => Interest::Keep,
-            (false, true) => Keeping::captured(&run.compare).map_or(Interest::Hash, Interest::Read),
-            (false, false) => Interest::Count,
+            (true, _) => BodyPolicy::Keep,
+            (false, true) => RetentionRules::captured(&run.compare).map_or(BodyPolicy::Hash, BodyPolicy::Read),
+            (false, false) => BodyPolicy::Count,
         },
     }
 }

@@ -2,23 +2,23 @@
 
 use arrayvec::ArrayVec;
 
-use crate::capture::{self, FEW, Filter, Frame, Source, Verdict};
-use crate::decode::{Decoder, Found, Legs, Segment, Skip};
+use crate::capture::{self, FEW, BpfFilter, Frame, Source, BpfMatch};
+use crate::decode::{Decoder, LocatedSegment, Legs, Segment, Skip};
 use crate::exchange::{Event, Timestamp};
-use crate::flow::{self, CONNECTION_COST, FlowTable, LookUp, SightingStats, Sightings};
-use crate::http1::{Http1, Interests};
-use crate::report::{Engine, Frames, Streams, Tcp};
+use crate::flow::{self, CONNECTION_COST, FlowTable, FlowLookup, SightingStats, Sightings};
+use crate::http1::{Http1, BodyPolicies};
+use crate::report::{CaptureStats, Frames, Streams, Tcp};
 
 /// Connections that are remembered from which on those of a few frames are looked up together. Fewer are in the
 /// processor's cache.
 const MANY: usize = 4096;
 
 /// The segments of a few frames.
-type Segments<'a> = ArrayVec<Segment<'a>, FEW>;
+type SegmentBatch<'a> = ArrayVec<Segment<'a>, FEW>;
 
 /// Frames to events, on the thread that calls it.
 pub struct Tap {
-    filter: Option<Filter>,
+    filter: Option<BpfFilter>,
     ports: Vec<u16>,
     legs: Legs,
     decoder: Decoder,
@@ -34,15 +34,15 @@ pub struct Tap {
 
 impl Tap {
     /// A tap that has seen nothing yet.
-    pub fn new(settings: &capture::Settings, interests: Interests) -> Result<Self, capture::CaptureError> {
+    pub fn new(settings: &capture::Settings, interests: BodyPolicies) -> Result<Self, capture::CaptureError> {
         // Three eighths for the connections themselves and, of these, a twelfth for fragments; an eighth for what waits
         // behind holes, seven parts of 32 for messages that are not whole yet; the last nine are for what is behind the tap.
         let memory = settings.max_memory.0;
         let fragments = memory / 32;
         let connections = (memory / 8 * 3 - fragments) / CONNECTION_COST;
-        let limits = flow::Limits { connections, waiting_bytes: memory / 8 };
+        let limits = flow::FlowLimits { connections, waiting_bytes: memory / 8 };
         Ok(Self {
-            filter: settings.bpf.as_deref().map(Filter::new).transpose()?,
+            filter: settings.bpf.as_deref().map(BpfFilter::new).transpose()?,
             ports: settings.ports.clone(),
             legs: Legs::new(&settings.local, &settings.ports),
             sightings: Sightings::default(),
@@ -59,7 +59,7 @@ impl Tap {
     /// Takes the next frame of `source`, or the next few, and tells what they make known; false at its end.
     pub fn pull(&mut self, source: &mut (impl Source + ?Sized), sink: &mut dyn FnMut(Event)) -> bool {
         if self.flows.remembered() >= MANY {
-            let few = source.next_few();
+            let few = source.next_batch();
             self.frames(&few, sink);
             return !few.is_empty();
         }
@@ -90,7 +90,7 @@ impl Tap {
     /// connection. Of several frames those waits are one.
     pub fn frames(&mut self, frames: &[Frame<'_>], sink: &mut dyn FnMut(Event)) {
         for few in frames.chunks(FEW) {
-            let mut segments = Segments::new();
+            let mut segments = SegmentBatch::new();
             for frame in few {
                 match &self.find(frame) {
                     Ok(found) => match (self.counts(found), found.in_frame(frame)) {
@@ -135,10 +135,10 @@ impl Tap {
     }
 
     /// Finds the segment of a frame that passes the filter.
-    fn find(&mut self, frame: &Frame<'_>) -> Result<Found, Skip> {
+    fn find(&mut self, frame: &Frame<'_>) -> Result<LocatedSegment, Skip> {
         self.received += 1;
         if let Some(filter) = &mut self.filter
-            && filter.check(frame) != Verdict::Match
+            && filter.check(frame) != BpfMatch::Match
         {
             return Err(Skip::Filter);
         }
@@ -146,7 +146,7 @@ impl Tap {
     }
 
     /// Whether `-p` and `--direction` ask for what was found; then it is counted.
-    fn counts(&mut self, found: &Found) -> Result<(), Skip> {
+    fn counts(&mut self, found: &LocatedSegment) -> Result<(), Skip> {
         if !(self.ports.is_empty() || found.has_port(&self.ports)) {
             return Err(Skip::Port);
         }
@@ -158,14 +158,14 @@ impl Tap {
     }
 
     /// Takes the segment that was found last.
-    fn take(&mut self, found: &Found, frame: &Frame<'_>, sink: &mut dyn FnMut(Event)) {
+    fn take(&mut self, found: &LocatedSegment, frame: &Frame<'_>, sink: &mut dyn FnMut(Event)) {
         let segment = self.decoder.segment(found, frame);
         let (flows, http1) = (&mut self.flows, &mut self.http1);
         let mut release = |held: &Segment<'_>| flows.take(held, &mut |chunk| http1.take(chunk, sink));
         if !self.sightings.judge(&segment, &mut release) {
             return;
         }
-        let mut place = self.flows.look_up(&segment);
+        let mut place = self.flows.lookup(&segment);
         if self.flows.remembered() >= MANY
             && let Some(slot) = self.flows.guess(&mut place)
         {
@@ -190,9 +190,9 @@ impl Tap {
     }
 
     /// The segments that are not of further sightings.
-    fn judged<'a>(&mut self, segments: &[Segment<'a>], sink: &mut dyn FnMut(Event)) -> Segments<'a> {
+    fn judged<'a>(&mut self, segments: &[Segment<'a>], sink: &mut dyn FnMut(Event)) -> SegmentBatch<'a> {
         let (flows, http1) = (&mut self.flows, &mut self.http1);
-        let mut passed = Segments::new();
+        let mut passed = SegmentBatch::new();
         for segment in segments {
             let mut held = Vec::new();
             let goes_on =
@@ -222,7 +222,7 @@ impl Tap {
         } else {
             segments
         };
-        let mut places: ArrayVec<LookUp, FEW> = segments.iter().map(|segment| self.flows.look_up(segment)).collect();
+        let mut places: ArrayVec<FlowLookup, FEW> = segments.iter().map(|segment| self.flows.lookup(segment)).collect();
         for place in &mut places {
             if let Some(slot) = self.flows.guess(place) {
                 self.http1.fetch(slot);
@@ -245,7 +245,7 @@ impl Tap {
 
     /// What was seen, with what the source knows besides.
     #[must_use]
-    pub fn engine(&self, source: &(impl Source + ?Sized)) -> Engine {
+    pub fn engine(&self, source: &(impl Source + ?Sized)) -> CaptureStats {
         let dropped = source.dropped();
         let sightings = self.sightings.stats();
         let mut skipped = self.skipped;
@@ -263,7 +263,7 @@ impl Tap {
             ("fragmented_datagrams", self.decoder.datagrams_given_up()),
             ("implausible_segments", tcp.implausible_segments),
         ];
-        Engine {
+        CaptureStats {
             frames: Frames {
                 received: self.received,
                 kernel_dropped: dropped.kernel,

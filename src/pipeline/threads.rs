@@ -12,7 +12,7 @@ use crate::replay;
 /// It has half of the processors: reading, pacing and counting have as much to do as sending, and a few threads that find
 /// several answers each time they look send more, for less, than many that wake each other. Where a target speaks TLS it
 /// has all of them: handshakes are what takes long there.
-pub(super) fn sending<'a>(mut targets: impl Iterator<Item = &'a replay::Settings>) -> Result<Runtime, RunError> {
+pub(super) fn sending<'a>(mut targets: impl Iterator<Item = &'a replay::SendSettings>) -> Result<Runtime, RunError> {
     let processors = thread::available_parallelism().map_or(1, usize::from);
     let threads = if targets.any(|settings| settings.target.is_tls()) { processors } else { processors.div_ceil(2) };
     runtime("sending", threads)

@@ -3,8 +3,8 @@
 use tokio::time::Instant;
 
 use super::{
-    Answer, Client, ClientChoice, ClientError, Connections, HttpClient, Lane, OpenNow, SendError, Settings, Turn,
-    Wanted, WireClient,
+    TargetResponse, Client, ClientChoice, ClientError, ConnCounters, HttpClient, ConnKey, OpenNow, SendError, SendSettings, Ticket,
+    ResponseOptions, WireClient,
 };
 use crate::exchange::Request;
 
@@ -37,7 +37,7 @@ impl AnyClient {
     }
 
     /// The client that `settings` ask for. To be called within a runtime.
-    pub fn new(settings: &Settings) -> Result<Self, ClientError> {
+    pub fn new(settings: &SendSettings) -> Result<Self, ClientError> {
         Ok(match settings.client {
             ClientChoice::Wire => Self::Wire(WireClient::new(settings)?),
             ClientChoice::Reqwest => Self::Reqwest(HttpClient::new(settings)?),
@@ -46,14 +46,14 @@ impl AnyClient {
 }
 
 impl Client for AnyClient {
-    fn open(&self, lane: Lane, due: Instant) {
+    fn open(&self, lane: ConnKey, due: Instant) {
         match self {
             Self::Wire(client) => client.open(lane, due),
             Self::Reqwest(client) => client.open(lane, due),
         }
     }
 
-    fn line_up(&self, lane: Lane) -> Turn {
+    fn line_up(&self, lane: ConnKey) -> Ticket {
         match self {
             Self::Wire(client) => client.line_up(lane),
             Self::Reqwest(client) => client.line_up(lane),
@@ -67,7 +67,7 @@ impl Client for AnyClient {
         }
     }
 
-    async fn send(&self, turn: Turn, request: Box<Request>, wanted: Wanted) -> Result<Answer, SendError> {
+    async fn send(&self, turn: Ticket, request: Box<Request>, wanted: ResponseOptions) -> Result<TargetResponse, SendError> {
         match self {
             Self::Wire(client) => client.send(turn, request, wanted).await,
             // In a box: its state is many times as large, and would be moved about with every request of the other.
@@ -75,14 +75,14 @@ impl Client for AnyClient {
         }
     }
 
-    fn close(&self, lane: Lane, due: Instant) {
+    fn close(&self, lane: ConnKey, due: Instant) {
         match self {
             Self::Wire(client) => client.close(lane, due),
             Self::Reqwest(client) => client.close(lane, due),
         }
     }
 
-    fn connections(&self) -> Connections {
+    fn connections(&self) -> ConnCounters {
         match self {
             Self::Wire(client) => client.connections(),
             Self::Reqwest(client) => client.connections(),

@@ -22,19 +22,19 @@ const DAY: Duration = Duration::from_secs(86_400);
 
 /// What is replayed of a capture.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Course {
+pub struct ReplayRange {
     /// Which part of it.
-    pub window: Window,
+    pub window: CaptureWindow,
     /// How often: 1 for once. At least 1.
     pub passes: u32,
     /// How many times each session.
     pub amplify: Amplify,
 }
 
-impl Default for Course {
+impl Default for ReplayRange {
     /// All of it, once.
     fn default() -> Self {
-        Self { window: Window::default(), passes: 1, amplify: Amplify::default() }
+        Self { window: CaptureWindow::default(), passes: 1, amplify: Amplify::default() }
     }
 }
 
@@ -51,7 +51,7 @@ pub enum Moment {
 
 /// A part of a capture, as it is asked for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Window {
+pub struct CaptureWindow {
     /// Its first moment.
     pub from: Option<Moment>,
     /// The first moment after it.
@@ -60,23 +60,23 @@ pub struct Window {
 
 /// A part of a capture whose beginning is known.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Span {
+pub struct CaptureSpan {
     /// Its first instant; none where it begins with the capture.
     pub from: Option<Timestamp>,
     /// The first instant after it.
     pub until: Option<Timestamp>,
 }
 
-impl Window {
+impl CaptureWindow {
     /// The part of a capture that began then. A time of day is the first one from an hour before the beginning on, or,
     /// for the end, the first one after the part's own beginning.
     #[must_use]
-    pub fn of(self, began: Timestamp) -> Span {
+    pub fn of(self, began: Timestamp) -> CaptureSpan {
         let earliest = Timestamp::from_nanos(began.nanos().saturating_sub(nanos(SAME_DAY)));
         let from = self.from.map(|moment| moment.of(began, earliest));
         let until = self.until.map(|moment| moment.of(began, from.unwrap_or(began)));
         // What lies before the capture is not waited for.
-        Span { from: from.filter(|from| *from > began), until }
+        CaptureSpan { from: from.filter(|from| *from > began), until }
     }
 
     /// Whether nothing can be in it, as far as can be said without the capture.
@@ -106,23 +106,23 @@ impl Moment {
     }
 }
 
-impl Span {
+impl CaptureSpan {
     /// Where an instant lies.
     #[must_use]
-    pub fn side(&self, at: Timestamp) -> Side {
+    pub fn side(&self, at: Timestamp) -> SpanPosition {
         if self.from.is_some_and(|from| at < from) {
-            Side::Before
+            SpanPosition::Before
         } else if self.until.is_some_and(|until| at >= until) {
-            Side::After
+            SpanPosition::After
         } else {
-            Side::Within
+            SpanPosition::Within
         }
     }
 }
 
 /// Where an instant lies beside a [`Span`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Side {
+pub enum SpanPosition {
     /// Before it.
     Before,
     /// In it.
@@ -220,21 +220,21 @@ mod tests {
     }
 
     /// The span of a capture that began then, as instants; empty where there is no bound.
-    fn check(window: Window, began: &str, from: &str, until: &str) {
+    fn check(window: CaptureWindow, began: &str, from: &str, until: &str) {
         let bound = |typed: &str| (!typed.is_empty()).then(|| at(typed));
-        assert_eq!(window.of(at(began)), Span { from: bound(from), until: bound(until) }, "{window:?}");
+        assert_eq!(window.of(at(began)), CaptureSpan { from: bound(from), until: bound(until) }, "{window:?}");
     }
 
     #[test]
     fn a_window_is_counted_from_the_beginning_or_by_the_clock() {
         let began = "2026-11-21T19:58:00";
         let minutes = |n: u64| Some(Moment::After(Duration::from_secs(n * 60)));
-        check(Window::default(), began, "", "");
-        check(Window { from: minutes(10), until: minutes(12) }, began, "2026-11-21T20:08:00", "2026-11-21T20:10:00");
+        check(CaptureWindow::default(), began, "", "");
+        check(CaptureWindow { from: minutes(10), until: minutes(12) }, began, "2026-11-21T20:08:00", "2026-11-21T20:10:00");
         let instant = Some(Moment::At(at("2026-11-21T20:00:00")));
-        check(Window { from: instant, until: None }, began, "2026-11-21T20:00:00", "");
+        check(CaptureWindow { from: instant, until: None }, began, "2026-11-21T20:00:00", "");
         check(
-            Window { from: Some(of_day(20, 0)), until: Some(of_day(21, 0)) },
+            CaptureWindow { from: Some(of_day(20, 0)), until: Some(of_day(21, 0)) },
             began,
             "2026-11-21T20:00:00",
             "2026-11-21T21:00:00",
@@ -245,27 +245,27 @@ mod tests {
     fn a_time_of_day_is_of_the_night_in_which_the_capture_was_made() {
         let began = "2026-11-21T22:30:00";
         check(
-            Window { from: Some(of_day(23, 0)), until: Some(of_day(0, 30)) },
+            CaptureWindow { from: Some(of_day(23, 0)), until: Some(of_day(0, 30)) },
             began,
             "2026-11-21T23:00:00",
             "2026-11-22T00:30:00",
         );
         check(
-            Window { from: Some(of_day(1, 0)), until: Some(of_day(2, 0)) },
+            CaptureWindow { from: Some(of_day(1, 0)), until: Some(of_day(2, 0)) },
             began,
             "2026-11-22T01:00:00",
             "2026-11-22T02:00:00",
         );
-        check(Window { from: Some(of_day(22, 0)), until: None }, began, "", "");
+        check(CaptureWindow { from: Some(of_day(22, 0)), until: None }, began, "", "");
     }
 
     #[test]
     fn a_window_that_nothing_can_be_in_is_known() {
         let after = |s| Some(Moment::After(Duration::from_secs(s)));
-        assert!(Window { from: after(5), until: after(5) }.is_empty());
-        assert!(Window { from: None, until: after(0) }.is_empty());
-        assert!(!Window { from: after(5), until: after(6) }.is_empty());
-        assert!(!Window { from: Some(of_day(23, 0)), until: Some(of_day(1, 0)) }.is_empty());
+        assert!(CaptureWindow { from: after(5), until: after(5) }.is_empty());
+        assert!(CaptureWindow { from: None, until: after(0) }.is_empty());
+        assert!(!CaptureWindow { from: after(5), until: after(6) }.is_empty());
+        assert!(!CaptureWindow { from: Some(of_day(23, 0)), until: Some(of_day(1, 0)) }.is_empty());
     }
 
     #[test]

@@ -5,36 +5,36 @@
 //! them. Lines that frame the body are never left out here: what the client does to the body decides about them.
 
 use crate::exchange::{Head, Request};
-use crate::head::{Known, is_passed_over};
+use crate::head::{KnownHeader, is_passed_over};
 
 /// Whether a line belongs to a single connection even where Connection does not name it.
-const fn is_always_of_connection(name: Known) -> bool {
+const fn is_always_of_connection(name: KnownHeader) -> bool {
     match name {
         // Says what the captured client wanted of its connection.
-        Known::Connection
+        KnownHeader::Connection
         // The older way to say the same (RFC 9112, C.2.2).
-        | Known::KeepAlive
-        | Known::ProxyConnection
+        | KnownHeader::KeepAlive
+        | KnownHeader::ProxyConnection
         // A challenge of a proxy to the client next to it (RFC 9110, 11.7.1).
-        | Known::ProxyAuthenticate
+        | KnownHeader::ProxyAuthenticate
         // Credentials for a proxy on the captured path, which is not on the new one (RFC 9110, 11.7.2).
-        | Known::ProxyAuthorization
+        | KnownHeader::ProxyAuthorization
         // Which transfer codings the captured client took (RFC 9110, 10.1.4).
-        | Known::Te
+        | KnownHeader::Te
         // Announces trailers, which are not sent (RFC 9110, 6.6.2).
-        | Known::Trailer
+        | KnownHeader::Trailer
         // Offers to leave HTTP on this connection (RFC 9110, 7.8).
-        | Known::Upgrade
+        | KnownHeader::Upgrade
         // The HTTP/2 settings of an upgrade (RFC 7540, 3.2.1), obsolete with it (RFC 9113, 3.1).
-        | Known::Http2Settings => true,
+        | KnownHeader::Http2Settings => true,
         _ => false,
     }
 }
 
 /// Whether a line stays even where Connection names it: without it a request would end elsewhere or go elsewhere,
 /// which is how a Connection line is used for attacks.
-const fn is_never_of_connection(name: Known) -> bool {
-    matches!(name, Known::ContentLength | Known::TransferEncoding | Known::Host)
+const fn is_never_of_connection(name: KnownHeader) -> bool {
+    matches!(name, KnownHeader::ContentLength | KnownHeader::TransferEncoding | KnownHeader::Host)
 }
 
 /// Most connection options that are heeded in one head; further ones are ignored, and what they name is sent.
@@ -56,7 +56,7 @@ pub fn refused(request: &Request) -> Option<&'static str> {
 
 /// A Connection line's value without what belongs to an offer; `None` where nothing is left.
 pub(super) fn without_offer(value: &[u8]) -> Option<Vec<u8>> {
-    let of_offer = |option: &&[u8]| matches!(Known::of(option), Some(Known::Upgrade | Known::Http2Settings));
+    let of_offer = |option: &&[u8]| matches!(KnownHeader::of(option), Some(KnownHeader::Upgrade | KnownHeader::Http2Settings));
     let options = value.split(|byte| *byte == b',').map(<[u8]>::trim_ascii).filter(|option| !option.is_empty());
     let left: Vec<&[u8]> = options.filter(|option| !of_offer(option)).collect();
     (!left.is_empty()).then(|| left.join(&b", "[..]))
@@ -84,11 +84,11 @@ impl<'a> HopByHop<'a> {
     /// Whether the line under `name` is left out.
     #[must_use]
     pub fn covers(&self, name: &[u8]) -> bool {
-        self.covers_known(Known::of(name), name)
+        self.covers_known(KnownHeader::of(name), name)
     }
 
     /// The same where it is known what `name` is.
-    pub(super) fn covers_known(&self, known: Option<Known>, name: &[u8]) -> bool {
+    pub(super) fn covers_known(&self, known: Option<KnownHeader>, name: &[u8]) -> bool {
         known.is_some_and(is_always_of_connection)
             || (self.named.iter().any(|named| named.eq_ignore_ascii_case(name))
                 && !known.is_some_and(is_never_of_connection))
@@ -98,7 +98,7 @@ impl<'a> HopByHop<'a> {
 /// What a Connection line names besides what is left out anyway.
 fn options(value: &[u8]) -> impl Iterator<Item = &[u8]> {
     let options = value.split(|byte| *byte == b',').map(<[u8]>::trim_ascii);
-    options.filter(|option| !option.is_empty() && !Known::of(option).is_some_and(is_always_of_connection))
+    options.filter(|option| !option.is_empty() && !KnownHeader::of(option).is_some_and(is_always_of_connection))
 }
 
 #[cfg(test)]

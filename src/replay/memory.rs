@@ -9,7 +9,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::time::Instant;
 
-use super::{Answer, Client, Connections, Kept, SendError, Turn, Wanted};
+use super::{TargetResponse, Client, ConnCounters, RetainedResponse, SendError, Ticket, ResponseOptions};
 use crate::exchange::{FailureKind, Head, Request, digest};
 
 /// Most requests that are remembered for [`MemoryClient::sent`]; later ones are answered all the same.
@@ -17,12 +17,12 @@ pub const MAX_REMEMBERED: usize = 100_000;
 
 /// What a script says to a request.
 #[derive(Clone, Debug)]
-pub struct Reply {
+pub struct ScriptedReply {
     after: Option<Duration>,
     result: Result<(u16, Bytes), FailureKind>,
 }
 
-impl Reply {
+impl ScriptedReply {
     /// An answer, at once.
     #[must_use]
     pub fn status(status: u16, body: impl Into<Bytes>) -> Self {
@@ -78,18 +78,18 @@ impl<F> MemoryClient<F> {
 }
 
 /// One request under way; it is over when this is dropped, even if nobody waited for the answer.
-struct Busy<'a>(&'a AtomicU64);
+struct InFlightReply<'a>(&'a AtomicU64);
 
-impl Drop for Busy<'_> {
+impl Drop for InFlightReply<'_> {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
-impl<F: Fn(&Request) -> Reply + Send + Sync + 'static> Client for MemoryClient<F> {
-    async fn send(&self, _: Turn, request: Box<Request>, wanted: Wanted) -> Result<Answer, SendError> {
+impl<F: Fn(&Request) -> ScriptedReply + Send + Sync + 'static> Client for MemoryClient<F> {
+    async fn send(&self, _: Ticket, request: Box<Request>, wanted: ResponseOptions) -> Result<TargetResponse, SendError> {
         self.peak.fetch_max(self.busy.fetch_add(1, Ordering::Relaxed) + 1, Ordering::Relaxed);
-        let _busy = Busy(&self.busy);
+        let _busy = InFlightReply(&self.busy);
         let written = Instant::now();
         self.remember(&request);
         let reply = (self.script)(&request);
@@ -99,13 +99,13 @@ impl<F: Fn(&Request) -> Reply + Send + Sync + 'static> Client for MemoryClient<F
         }
         let (status, body) = reply.result?;
         let now = Instant::now();
-        Ok(Answer {
+        Ok(TargetResponse {
             status,
             body_len: body.len() as u64,
             body_sha256: if wanted.hash { digest(&body) } else { None },
             kept: wanted.kept.map(|most| {
                 let head = Head::new(format!("HTTP/1.1 {status}\r\n\r\n").into_bytes());
-                Box::new(Kept::new(head, (body.len() <= most).then(|| body.clone())))
+                Box::new(RetainedResponse::new(head, (body.len() <= most).then(|| body.clone())))
             }),
             written,
             first_byte: now,
@@ -114,8 +114,8 @@ impl<F: Fn(&Request) -> Reply + Send + Sync + 'static> Client for MemoryClient<F
     }
 
     /// As many connections as a pool would have needed.
-    fn connections(&self) -> Connections {
+    fn connections(&self) -> ConnCounters {
         let peak = self.peak.load(Ordering::Relaxed);
-        Connections { opened: peak, peak, ..Connections::default() }
+        ConnCounters { opened: peak, peak, ..ConnCounters::default() }
     }
 }

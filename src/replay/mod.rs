@@ -36,26 +36,26 @@ pub mod wire;
 
 pub use address::{TargetUrl, TargetUrlError};
 pub use choice::AnyClient;
-pub use course::{Amplify, Course, Window};
+pub use course::{Amplify, ReplayRange, CaptureWindow};
 pub use error::ClientError;
 pub use guard::{Guard, GuardState};
 pub use http::HttpClient;
 pub use pace::{Pace, PaceError, Schedule};
-pub use phrase::{PhraseError, seconds};
+pub use phrase::{SpecError, seconds};
 pub use proxy::{ProxyUrl, ProxyUrlError};
 pub use ramp::Ramp;
 pub use send_error::{Reason, SendError};
 pub use settings::{
-    Beside, ChoiceError, ClientChoice, ConnectionMode, DEFAULT_DRAIN, DEFAULT_MAX_CONNECTIONS, DEFAULT_MAX_IN_FLIGHT,
-    DEFAULT_MAX_RESPONSE, DEFAULT_RESOLVE_EVERY, DEFAULT_TIMEOUT, Settings,
+    ReferenceSettings, ChoiceError, ClientChoice, ConnectionMode, DEFAULT_DRAIN, DEFAULT_MAX_CONNECTIONS, DEFAULT_MAX_IN_FLIGHT,
+    DEFAULT_MAX_RESPONSE, DEFAULT_RESOLVE_EVERY, DEFAULT_TIMEOUT, SendSettings,
 };
-pub use target::{Deliveries, InFlight, Limits, Stats, run_target};
-pub use turn::Turn;
+pub use target::{Deliveries, InFlight, TargetLimits, QueueStats, run_target};
+pub use turn::Ticket;
 pub use wire::WireClient;
 
 /// One captured connection as it is replayed: loops and copies of a session have connections of their own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Lane {
+pub struct ConnKey {
     /// The captured connection.
     pub connection: ConnectionId,
     /// Which pass over the capture, from 1.
@@ -64,7 +64,7 @@ pub struct Lane {
     pub copy: u32,
 }
 
-impl From<ExchangeId> for Lane {
+impl From<ExchangeId> for ConnKey {
     fn from(id: ExchangeId) -> Self {
         Self { connection: id.connection, pass: id.pass, copy: id.copy }
     }
@@ -73,7 +73,7 @@ impl From<ExchangeId> for Lane {
 /// What is special about one send: what is wanted of its answer besides status and length, where what is not asked for
 /// costs nothing; and whether its Host stays.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Wanted {
+pub struct ResponseOptions {
     /// The SHA-256 of the content, where that is not kept.
     pub hash: bool,
     /// The head, and the content where it has at most this many bytes.
@@ -82,7 +82,7 @@ pub struct Wanted {
     pub keep_host: bool,
 }
 
-impl Wanted {
+impl ResponseOptions {
     /// The hash alone.
     pub const HASH: Self = Self { hash: true, kept: None, keep_host: false };
 }
@@ -95,15 +95,15 @@ impl Wanted {
 pub trait Client: Send + Sync + 'static {
     /// A captured connection opened, and is to be opened when it is `due`, which may be in the past as well as ahead. A
     /// lane that is never opened is opened for its first request.
-    fn open(&self, lane: Lane, due: Instant) {
+    fn open(&self, lane: ConnKey, due: Instant) {
         let _ = (lane, due);
     }
 
     /// Takes the place of a request behind those of its lane that came before. A turn that is dropped lets the next
     /// one pass.
-    fn line_up(&self, lane: Lane) -> Turn {
+    fn line_up(&self, lane: ConnKey) -> Ticket {
         let _ = lane;
-        Turn::default()
+        Ticket::default()
     }
 
     /// Which rule says that this client must not send `request`; `None` where it may.
@@ -116,23 +116,23 @@ pub trait Client: Send + Sync + 'static {
     /// the future.
     fn send(
         &self,
-        turn: Turn,
+        turn: Ticket,
         request: Box<Request>,
-        wanted: Wanted,
-    ) -> impl Future<Output = Result<Answer, SendError>> + Send;
+        wanted: ResponseOptions,
+    ) -> impl Future<Output = Result<TargetResponse, SendError>> + Send;
 
     /// A captured connection closed, and is to be closed when that is `due`, though not before its last answer.
-    fn close(&self, lane: Lane, due: Instant) {
+    fn close(&self, lane: ConnKey, due: Instant) {
         let _ = (lane, due);
     }
 
     /// Connections so far. The list of set-up times is handed over: the next call begins with an empty one.
-    fn connections(&self) -> Connections;
+    fn connections(&self) -> ConnCounters;
 }
 
 /// What a client knows of its connections.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Connections {
+pub struct ConnCounters {
     /// Opened so far.
     pub opened: u64,
     /// Most that were open at once, as far as the client knows ([`HttpClient`] says how far that is).
@@ -189,7 +189,7 @@ pub struct AddressShare {
 
 /// The final answer of a target.
 #[derive(Clone, Debug)]
-pub struct Answer {
+pub struct TargetResponse {
     /// Status of the final response.
     pub status: u16,
     /// Content bytes of the body, transfer coding removed.
@@ -197,7 +197,7 @@ pub struct Answer {
     /// SHA-256 of the content; `None` where it is empty, was not asked for, or all of it is kept.
     pub body_sha256: Option<Digest>,
     /// Head and content, where they were asked for.
-    pub kept: Option<Box<Kept>>,
+    pub kept: Option<Box<RetainedResponse>>,
     /// When the last byte of the request was written (reqwest: when it was called). Never after
     /// [`Answer::first_byte`]: an early response counts 0.
     pub written: Instant,
@@ -207,7 +207,7 @@ pub struct Answer {
     pub done: Instant,
 }
 
-impl Answer {
+impl TargetResponse {
     /// Keeps of the body but its hash.
     pub fn let_body_go(&mut self) {
         if let Some(kept) = &mut self.kept {
@@ -219,7 +219,7 @@ impl Answer {
 
 /// An answer as it came.
 #[derive(Clone, Debug)]
-pub struct Kept {
+pub struct RetainedResponse {
     /// Status line and header lines.
     pub head: Head,
     /// The content, transfer coding removed; `None` where it is longer than was asked for, or found no room.
@@ -228,7 +228,7 @@ pub struct Kept {
     pub held: Option<Arc<tokio::sync::OwnedSemaphorePermit>>,
 }
 
-impl Kept {
+impl RetainedResponse {
     /// A head with its content, of which nobody counts the bytes.
     #[must_use]
     pub const fn new(head: Head, body: Option<Bytes>) -> Self {
@@ -254,7 +254,7 @@ pub struct Delivery {
     /// Why it failed, in words for people, where it did and that is known.
     pub reason: Option<Box<Reason>>,
     /// What came back, where something did.
-    pub answer: Option<Answer>,
+    pub answer: Option<TargetResponse>,
     /// Last byte written to first byte read.
     pub service: Option<Duration>,
     /// Due to first byte: what a user would have felt; without a schedule (`--speed max`) the send is when it was due.
@@ -273,7 +273,7 @@ pub struct Job {
     /// When it was due; `None` without a schedule.
     pub due: Option<Instant>,
     /// Its place among the requests of its connection, from [`Client::line_up`].
-    pub turn: Turn,
+    pub turn: Ticket,
     /// What is wanted of the answer.
-    pub wanted: Wanted,
+    pub wanted: ResponseOptions,
 }

@@ -8,7 +8,7 @@ const MAX_TIME: Duration = Duration::from_secs(86_400);
 
 /// Why something typed is no ramp or no guard.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PhraseError {
+pub struct SpecError {
     /// What was typed, whole.
     pub typed: String,
     /// The character at which the mistake is, from 1.
@@ -19,24 +19,24 @@ pub struct PhraseError {
     pub example: &'static str,
 }
 
-impl fmt::Display for PhraseError {
+impl fmt::Display for SpecError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { typed, at, why, example } = self;
         write!(f, "`{typed}`, at character {at}: {why}; write such as '{example}'")
     }
 }
 
-impl std::error::Error for PhraseError {}
+impl std::error::Error for SpecError {}
 
 /// A piece of what was typed, and where it is.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Piece<'a> {
+pub(super) struct SpecPart<'a> {
     pub(super) text: &'a str,
     /// Characters before it.
     at: usize,
 }
 
-impl<'a> Piece<'a> {
+impl<'a> SpecPart<'a> {
     /// What was typed, whole.
     pub(super) const fn whole(text: &'a str) -> Self {
         Self { text, at: 0 }
@@ -73,8 +73,8 @@ impl<'a> Piece<'a> {
     }
 
     /// The mistake that is here.
-    pub(super) fn wrong(self, whole: &str, why: impl Into<String>, example: &'static str) -> PhraseError {
-        PhraseError { typed: whole.to_owned(), at: self.at + 1, why: why.into(), example }
+    pub(super) fn wrong(self, whole: &str, why: impl Into<String>, example: &'static str) -> SpecError {
+        SpecError { typed: whole.to_owned(), at: self.at + 1, why: why.into(), example }
     }
 }
 
@@ -90,7 +90,7 @@ pub fn seconds(typed: &str) -> Option<f64> {
 }
 
 /// A length of time from a millisecond to a day.
-pub(super) fn time(piece: Piece<'_>) -> Result<Duration, String> {
+pub(super) fn time(piece: SpecPart<'_>) -> Result<Duration, String> {
     let typed = piece.text;
     let seconds =
         seconds(typed).ok_or_else(|| format!("`{typed}` is no length of time, a number and a unit (ms, s, m, h)"))?;
@@ -118,17 +118,17 @@ mod tests {
     #[test]
     fn times_are_read_and_shown() {
         for (typed, millis) in [("800ms", 800), ("10s", 10_000), ("1.5s", 1500), ("2m", 120_000), ("1h", 3_600_000)] {
-            let read = time(Piece::whole(typed)).unwrap();
+            let read = time(SpecPart::whole(typed)).unwrap();
             assert_eq!((read.as_millis(), shown(read).as_str()), (millis, typed));
         }
         for typed in ["", "10", "s", "1e3s", "-1s", "0s", "25h", "10 s", "infs"] {
-            assert!(time(Piece::whole(typed)).is_err(), "{typed}");
+            assert!(time(SpecPart::whole(typed)).is_err(), "{typed}");
         }
     }
 
     #[test]
     fn pieces_know_where_they_are_in_characters() {
-        let whole = Piece::whole("größe>1, b:2");
+        let whole = SpecPart::whole("größe>1, b:2");
         let second = whole.parts().nth(1).unwrap();
         assert_eq!(second.wrong("w", "why", "x").at, 10);
         let (_, value) = second.split(":").unwrap();

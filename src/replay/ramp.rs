@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::guard::{Action, Change, Verdict};
-use super::phrase::{PhraseError, Piece, shown, time};
+use super::guard::{GuardAction, GuardChange, GuardVerdict};
+use super::phrase::{SpecError, SpecPart, shown, time};
 use crate::middleware::Share;
 
 /// How a ramp can look.
@@ -21,11 +21,11 @@ const MOST_PATIENCE: u32 = 8;
 
 /// The steps of a ramp.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Plan(Vec<Stage>);
+pub struct RampPlan(Vec<RampStage>);
 
 /// One step of a ramp.
 #[derive(Clone, Copy, Debug, PartialEq)]
-struct Stage {
+struct RampStage {
     share: Share,
     /// How long it takes; the last one stays.
     lasts: Option<Duration>,
@@ -33,7 +33,7 @@ struct Stage {
 
 /// Where a ramp got to.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Standing {
+pub struct RampStatus {
     /// Which step it stands at, from 1.
     pub step: usize,
     /// How many there are.
@@ -49,7 +49,7 @@ pub struct Standing {
 /// Invariant: `at` is a step of the plan, and `patience` is at least 1.
 #[derive(Clone, Debug)]
 pub struct Ramp {
-    plan: Plan,
+    plan: RampPlan,
     at: usize,
     /// Since when the step stands, or since when nothing was against it.
     since: Instant,
@@ -58,7 +58,7 @@ pub struct Ramp {
     broke: Option<(Share, String)>,
 }
 
-impl Plan {
+impl RampPlan {
     /// The share to begin with.
     #[must_use]
     pub fn first(&self) -> Share {
@@ -75,7 +75,7 @@ impl Plan {
 impl Ramp {
     /// A ramp that stands at its first step.
     #[must_use]
-    pub const fn new(plan: Plan, at: Instant) -> Self {
+    pub const fn new(plan: RampPlan, at: Instant) -> Self {
         Self { plan, at: 0, since: at, patience: 1, broke: None }
     }
 
@@ -87,9 +87,9 @@ impl Ramp {
 
     /// Where it stands.
     #[must_use]
-    pub fn standing(&self) -> Standing {
+    pub fn standing(&self) -> RampStatus {
         let steps = self.plan.0.len();
-        Standing { step: self.at + 1, steps, share: self.share(), broke: self.broke.clone() }
+        RampStatus { step: self.at + 1, steps, share: self.share(), broke: self.broke.clone() }
     }
 
     /// Why it does not climb for now.
@@ -100,12 +100,12 @@ impl Ramp {
 
     /// Lets time pass: it climbs once its step has lasted, and all is well with the target. After a step that failed it
     /// takes that to be known to be well.
-    pub fn climb(&mut self, at: Instant, verdict: &Verdict) -> Option<Change> {
+    pub fn climb(&mut self, at: Instant, verdict: &GuardVerdict) -> Option<GuardChange> {
         let lasts = self.plan.0.get(self.at)?.lasts?;
         let goes_on = match verdict {
-            Verdict::Good => true,
-            Verdict::Unknown => self.broke.is_none(),
-            Verdict::Near | Verdict::Past(_) => false,
+            GuardVerdict::Good => true,
+            GuardVerdict::Unknown => self.broke.is_none(),
+            GuardVerdict::Near | GuardVerdict::Past(_) => false,
         };
         if !goes_on {
             // It has to last anew only where that was already awaited.
@@ -124,34 +124,34 @@ impl Ramp {
         if self.broke.as_ref().is_some_and(|(share, _)| self.share().0 > share.0) {
             (self.broke, self.patience) = (None, 1);
         }
-        Some(Change { from, to: self.share(), reason: format!("{from} held for {}", shown(lasts)) })
+        Some(GuardChange { from, to: self.share(), reason: format!("{from} held for {}", shown(lasts)) })
     }
 
     /// The target is past its limits. Goes back a step where that is asked for and there is one; otherwise it stays where
     /// it is, and waits.
-    pub fn back(&mut self, at: Instant, reason: &str, action: Action) -> Option<Change> {
+    pub fn back(&mut self, at: Instant, reason: &str, action: GuardAction) -> Option<GuardChange> {
         let from = self.share();
         self.since = at;
         if self.broke.is_some() {
             self.patience = (self.patience * 2).min(MOST_PATIENCE);
         }
         self.broke = Some((from, reason.to_owned()));
-        if action != Action::StepDown || self.at == 0 {
+        if action != GuardAction::StepDown || self.at == 0 {
             return None;
         }
         self.at -= 1;
-        Some(Change { from, to: self.share(), reason: reason.to_owned() })
+        Some(GuardChange { from, to: self.share(), reason: reason.to_owned() })
     }
 }
 
-impl FromStr for Plan {
-    type Err = PhraseError;
+impl FromStr for RampPlan {
+    type Err = SpecError;
 
-    fn from_str(typed: &str) -> Result<Self, PhraseError> {
-        let mut stages: Vec<Stage> = Vec::new();
-        let mut parts = Piece::whole(typed).parts().peekable();
+    fn from_str(typed: &str) -> Result<Self, SpecError> {
+        let mut stages: Vec<RampStage> = Vec::new();
+        let mut parts = SpecPart::whole(typed).parts().peekable();
         while let Some(part) = parts.next() {
-            let wrong = |piece: Piece<'_>, why: String| piece.wrong(typed, why, EXAMPLE);
+            let wrong = |piece: SpecPart<'_>, why: String| piece.wrong(typed, why, EXAMPLE);
             let (share, lasts) = part.split(":").map_or((part, None), |(share, lasts)| (share, Some(lasts)));
             let read = share.text.parse::<Share>().map_err(|_| {
                 wrong(share, format!("`{}` is no share, a number from 0 to 100 and a percent sign", share.text))
@@ -175,14 +175,14 @@ impl FromStr for Plan {
             if stages.len() == MAX_STEPS {
                 return Err(wrong(part, format!("{MAX_STEPS} steps are the most")));
             }
-            stages.push(Stage { share: read, lasts });
+            stages.push(RampStage { share: read, lasts });
         }
         Ok(Self(stages))
     }
 }
 
 /// As typed.
-impl fmt::Display for Plan {
+impl fmt::Display for RampPlan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (at, stage) in self.0.iter().enumerate() {
             if at > 0 {
@@ -208,21 +208,21 @@ mod tests {
         (Ramp::new(PLAN.parse().unwrap(), begin), begin)
     }
 
-    fn shares(change: Option<Change>) -> Option<(f64, f64)> {
+    fn shares(change: Option<GuardChange>) -> Option<(f64, f64)> {
         change.map(|change| (change.from.0, change.to.0))
     }
 
     #[test]
     fn ramps_are_read_and_printed() {
         for typed in [PLAN, "50%", "0.1%:500ms,100%"] {
-            assert_eq!(typed.parse::<Plan>().unwrap().to_string(), typed);
+            assert_eq!(typed.parse::<RampPlan>().unwrap().to_string(), typed);
         }
-        assert_eq!(" 1% : 45s , 100% ".parse::<Plan>().unwrap().to_string(), "1%:45s,100%");
+        assert_eq!(" 1% : 45s , 100% ".parse::<RampPlan>().unwrap().to_string(), "1%:45s,100%");
     }
 
     #[track_caller]
     fn refused(typed: &str, at: usize, why: &str) {
-        let error = typed.parse::<Plan>().unwrap_err();
+        let error = typed.parse::<RampPlan>().unwrap_err();
         assert_eq!((error.at, error.why.contains(why)), (at, true), "{error}");
         assert!(error.to_string().contains("write such as '1%:45s,5%:45s,"), "{error}");
     }
@@ -241,7 +241,7 @@ mod tests {
     #[test]
     fn it_climbs_when_its_time_has_come() {
         let (mut ramp, begin) = ramp();
-        let mut climb = |seconds| shares(ramp.climb(begin + Duration::from_secs(seconds), &Verdict::Unknown));
+        let mut climb = |seconds| shares(ramp.climb(begin + Duration::from_secs(seconds), &GuardVerdict::Unknown));
         assert_eq!(climb(44), None);
         assert_eq!(climb(45), Some((0.01, 0.05)));
         assert_eq!(climb(89), None);
@@ -255,27 +255,27 @@ mod tests {
     fn it_goes_back_a_step_waits_longer_each_time_and_says_what_broke() {
         let (mut ramp, begin) = ramp();
         let at = |seconds| begin + Duration::from_secs(seconds);
-        ramp.climb(at(45), &Verdict::Good);
-        assert_eq!(shares(ramp.back(at(60), "p99", Action::StepDown)), Some((0.05, 0.01)));
-        assert_eq!(ramp.climb(at(104), &Verdict::Good), None);
-        assert_eq!(ramp.climb(at(200), &Verdict::Unknown), None, "it takes that all is known to be well");
-        assert_eq!(ramp.climb(at(244), &Verdict::Good), None);
-        assert_eq!(shares(ramp.climb(at(245), &Verdict::Good)), Some((0.01, 0.05)));
-        assert_eq!(shares(ramp.back(at(250), "p99", Action::StepDown)), Some((0.05, 0.01)));
-        assert_eq!(ramp.climb(at(339), &Verdict::Good), None, "twice as long");
-        assert!(ramp.climb(at(340), &Verdict::Good).is_some());
+        ramp.climb(at(45), &GuardVerdict::Good);
+        assert_eq!(shares(ramp.back(at(60), "p99", GuardAction::StepDown)), Some((0.05, 0.01)));
+        assert_eq!(ramp.climb(at(104), &GuardVerdict::Good), None);
+        assert_eq!(ramp.climb(at(200), &GuardVerdict::Unknown), None, "it takes that all is known to be well");
+        assert_eq!(ramp.climb(at(244), &GuardVerdict::Good), None);
+        assert_eq!(shares(ramp.climb(at(245), &GuardVerdict::Good)), Some((0.01, 0.05)));
+        assert_eq!(shares(ramp.back(at(250), "p99", GuardAction::StepDown)), Some((0.05, 0.01)));
+        assert_eq!(ramp.climb(at(339), &GuardVerdict::Good), None, "twice as long");
+        assert!(ramp.climb(at(340), &GuardVerdict::Good).is_some());
         assert_eq!(ramp.standing().broke, Some((Share(0.05), "p99".to_owned())));
-        assert!(ramp.climb(at(430), &Verdict::Good).is_some(), "past it all is forgotten");
+        assert!(ramp.climb(at(430), &GuardVerdict::Good).is_some(), "past it all is forgotten");
         assert_eq!(ramp.standing().broke, None);
     }
 
     #[test]
     fn at_its_first_step_or_where_it_is_to_hold_it_stays() {
         let (mut ramp, begin) = ramp();
-        assert_eq!(ramp.back(begin, "errors", Action::StepDown), None);
-        assert_eq!(ramp.climb(begin + Duration::from_secs(44), &Verdict::Good), None);
-        assert!(ramp.climb(begin + Duration::from_secs(45), &Verdict::Good).is_some());
-        assert_eq!(ramp.back(begin, "errors", Action::Hold), None);
+        assert_eq!(ramp.back(begin, "errors", GuardAction::StepDown), None);
+        assert_eq!(ramp.climb(begin + Duration::from_secs(44), &GuardVerdict::Good), None);
+        assert!(ramp.climb(begin + Duration::from_secs(45), &GuardVerdict::Good).is_some());
+        assert_eq!(ramp.back(begin, "errors", GuardAction::Hold), None);
         assert_eq!(ramp.share(), Share(0.05));
     }
 }

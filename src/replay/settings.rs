@@ -3,7 +3,7 @@
 use std::str::FromStr;
 use std::time::Duration;
 
-use super::tls::Trust;
+use super::tls::TlsIdentity;
 use super::{Pace, ProxyUrl, TargetUrl, guard};
 
 /// Default of [`Settings::timeout`]: what load balancers commonly wait for an answer, halved.
@@ -21,7 +21,7 @@ pub const DEFAULT_RESOLVE_EVERY: Duration = Duration::from_secs(30);
 
 /// How to send.
 #[derive(Clone, Debug)]
-pub struct Settings {
+pub struct SendSettings {
     /// Where to.
     pub target: TargetUrl,
     /// What routes call it.
@@ -54,14 +54,14 @@ pub struct Settings {
     /// Accept any certificate.
     pub insecure: bool,
     /// Which certificates are trusted and shown.
-    pub trust: Trust,
+    pub trust: TlsIdentity,
     /// How long a stopped run waits for what is in flight.
     pub drain: Duration,
     /// What it is spared for; `None` for no guard.
-    pub guard: Option<guard::Settings>,
+    pub guard: Option<guard::GuardSettings>,
 }
 
-impl Settings {
+impl SendSettings {
     /// The defaults, to `target`.
     #[must_use]
     pub fn new(target: TargetUrl) -> Self {
@@ -81,7 +81,7 @@ impl Settings {
             resolve_every: DEFAULT_RESOLVE_EVERY,
             keep_host: false,
             insecure: false,
-            trust: Trust::default(),
+            trust: TlsIdentity::default(),
             drain: DEFAULT_DRAIN,
             guard: None,
         }
@@ -101,9 +101,9 @@ impl Settings {
 
 /// Who is asked beside the targets, to learn in what answers differ whatever the stack.
 #[derive(Clone, Debug, Default)]
-pub struct Beside {
+pub struct ReferenceSettings {
     /// A stack that is known to be good.
-    pub baseline: Option<Settings>,
+    pub baseline: Option<SendSettings>,
     /// The share of requests that targets are asked a second time, from 0 to 1.
     pub self_check: f64,
 }

@@ -14,7 +14,7 @@ use futures_util::FutureExt as _;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
 use tokio::time::{Instant, Sleep};
 
-use super::{Answer, Client, Delivery, Job, Reason, SendError, Settings};
+use super::{TargetResponse, Client, Delivery, Job, Reason, SendError, SendSettings};
 use crate::exchange::{ExchangeId, FailureKind, Outcome, Shed};
 
 /// Most requests in flight that can be asked for: it is cut to this. Each holds a task and, mostly, a connection.
@@ -22,7 +22,7 @@ pub const MAX_IN_FLIGHT: usize = 1 << 20;
 
 /// The limits of one target.
 #[derive(Clone, Copy, Debug)]
-pub struct Limits {
+pub struct TargetLimits {
     /// Requests that may await their answer at once; at least one, at most [`MAX_IN_FLIGHT`].
     pub max_in_flight: usize,
     /// For one whole answer, from the send.
@@ -31,8 +31,8 @@ pub struct Limits {
     pub drain: Duration,
 }
 
-impl From<&Settings> for Limits {
-    fn from(settings: &Settings) -> Self {
+impl From<&SendSettings> for TargetLimits {
+    fn from(settings: &SendSettings) -> Self {
         Self { max_in_flight: settings.places(), timeout: settings.timeout, drain: settings.drain }
     }
 }
@@ -74,7 +74,7 @@ impl Drop for InFlightGuard {
 
 /// What a target's queue knows when it has ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Stats {
+pub struct QueueStats {
     /// Most requests that awaited their answer at once.
     pub peak_in_flight: u64,
 }
@@ -121,11 +121,11 @@ pub async fn run_target<C, D>(
     index: usize,
     client: Arc<C>,
     jobs: mpsc::Receiver<Job>,
-    limits: Limits,
+    limits: TargetLimits,
     mut stop: watch::Receiver<bool>,
     deliveries: impl Into<Deliveries<D>>,
     counters: Arc<InFlight>,
-) -> Stats
+) -> QueueStats
 where
     C: Client,
     D: From<Box<Delivery>> + Send + 'static,
@@ -133,10 +133,10 @@ where
     let deliveries = deliveries.into();
     let places = limits.max_in_flight.clamp(1, MAX_IN_FLIGHT);
     let semaphore = Arc::new(Semaphore::new(places));
-    let queue = Arc::new(Queue(Mutex::new(Some(jobs))));
+    let queue = Arc::new(TargetQueue(Mutex::new(Some(jobs))));
     let stop_for_tasks = stop.clone();
     let spawn = |job, place| {
-        let sending = Sending {
+        let sending = SendWorker {
             index,
             client: Arc::clone(&client),
             limits,
@@ -162,13 +162,13 @@ where
     // Every task gives its place back when it has ended: all places are free when all have.
     let all = u32::try_from(places).unwrap_or(u32::MAX);
     drop(semaphore.acquire_many(all).await);
-    Stats { peak_in_flight: counters.peak() }
+    QueueStats { peak_in_flight: counters.peak() }
 }
 
 /// The jobs that wait, in their order; none once the run is stopped or the queue was closed.
-struct Queue(Mutex<Option<mpsc::Receiver<Job>>>);
+struct TargetQueue(Mutex<Option<mpsc::Receiver<Job>>>);
 
-impl Queue {
+impl TargetQueue {
     /// The next job, as soon as there is one. To be called by one task only.
     async fn next(&self) -> Option<Job> {
         std::future::poll_fn(|cx| self.jobs().as_mut().map_or(Poll::Ready(None), |jobs| jobs.poll_recv(cx))).await
@@ -191,21 +191,21 @@ impl Queue {
 
 /// One place among the requests in flight, and all that a request in it needs. Where another one waits when that has
 /// ended, it takes that as well: a new task for each would cost more than to send it.
-struct Sending<C, D> {
+struct SendWorker<C, D> {
     index: usize,
     client: Arc<C>,
-    limits: Limits,
-    queue: Arc<Queue>,
+    limits: TargetLimits,
+    queue: Arc<TargetQueue>,
     deliveries: Deliveries<D>,
     counters: Arc<InFlight>,
     place: OwnedSemaphorePermit,
 }
 
-impl<C: Client, D: From<Box<Delivery>>> Sending<C, D> {
+impl<C: Client, D: From<Box<Delivery>>> SendWorker<C, D> {
     async fn run(self, first: Job, mut stop: watch::Receiver<bool>) {
         let alarm = pin!(tokio::time::sleep(self.limits.timeout));
         let stopped = pin!(stopped(&mut stop));
-        let (mut alarm, mut stop) = (Alarm(alarm), Stop { stopped, is_stopped: false });
+        let (mut alarm, mut stop) = (ReusableTimeout(alarm), StopWait { stopped, is_stopped: false });
         let mut next = Some(first);
         while let Some(mut job) = next {
             let told = match self.held_back(&mut job, &mut alarm, &mut stop).await {
@@ -222,8 +222,8 @@ impl<C: Client, D: From<Box<Delivery>>> Sending<C, D> {
     async fn held_back(
         &self,
         job: &mut Job,
-        alarm: &mut Alarm<'_>,
-        stop: &mut Stop<'_, impl Future<Output = ()>>,
+        alarm: &mut ReusableTimeout<'_>,
+        stop: &mut StopWait<'_, impl Future<Output = ()>>,
     ) -> Option<Outcome> {
         if let Some(rule) = self.client.refuses(&job.request) {
             return Some(Outcome::filtered(rule));
@@ -239,7 +239,7 @@ impl<C: Client, D: From<Box<Delivery>>> Sending<C, D> {
         }
     }
 
-    async fn send(&self, job: Job, alarm: &mut Alarm<'_>, stop: &mut Stop<'_, impl Future<Output = ()>>) -> Delivery {
+    async fn send(&self, job: Job, alarm: &mut ReusableTimeout<'_>, stop: &mut StopWait<'_, impl Future<Output = ()>>) -> Delivery {
         let (id, due) = (job.request.id, job.due);
         let sent = Instant::now();
         let in_flight = self.counters.enter();
@@ -256,9 +256,9 @@ impl<C: Client, D: From<Box<Delivery>>> Sending<C, D> {
 
 /// A timer that is set for each request, and costs nothing while answers come in time: it is only looked at when it would
 /// have rung for an earlier one.
-struct Alarm<'a>(Pin<&'a mut Sleep>);
+struct ReusableTimeout<'a>(Pin<&'a mut Sleep>);
 
-impl Alarm<'_> {
+impl ReusableTimeout<'_> {
     /// Ready at that instant.
     async fn rings(&mut self, at: Instant) {
         if self.0.deadline() > at {
@@ -275,12 +275,12 @@ impl Alarm<'_> {
 }
 
 /// The end of the run, which is waited for once and not anew with each request.
-struct Stop<'a, S> {
+struct StopWait<'a, S> {
     stopped: Pin<&'a mut S>,
     is_stopped: bool,
 }
 
-impl<S: Future<Output = ()>> Stop<'_, S> {
+impl<S: Future<Output = ()>> StopWait<'_, S> {
     async fn comes(&mut self) {
         if !self.is_stopped {
             self.stopped.as_mut().await;
@@ -303,7 +303,7 @@ fn late(timeout: Duration) -> SendError {
 }
 
 /// One send; a panic in it is this request's failure and nobody else's.
-async fn attempt<C: Client>(client: &C, job: Job) -> Result<Answer, SendError> {
+async fn attempt<C: Client>(client: &C, job: Job) -> Result<TargetResponse, SendError> {
     let id = job.request.id;
     let send = async { client.send(job.turn, job.request, job.wanted).await };
     AssertUnwindSafe(send).catch_unwind().await.unwrap_or_else(|_| {
@@ -317,7 +317,7 @@ fn delivery(
     id: ExchangeId,
     due: Option<Instant>,
     sent: Instant,
-    result: Result<Answer, SendError>,
+    result: Result<TargetResponse, SendError>,
 ) -> Delivery {
     let lag = due.map(|due| sent.saturating_duration_since(due));
     let none = Delivery { lag, ..ended(target, id, Outcome::Sent) };
@@ -376,10 +376,10 @@ mod tests {
 
     use super::*;
     use crate::exchange::{Body, ConnectionId, Head, Request, RequestState, Timestamp};
-    use crate::replay::memory::{MemoryClient, Reply};
-    use crate::replay::{Turn, Wanted};
+    use crate::replay::memory::{MemoryClient, ScriptedReply};
+    use crate::replay::{Ticket, ResponseOptions};
 
-    const LIMITS: Limits = Limits { max_in_flight: 4, timeout: Duration::from_secs(30), drain: Duration::from_secs(5) };
+    const LIMITS: TargetLimits = TargetLimits { max_in_flight: 4, timeout: Duration::from_secs(30), drain: Duration::from_secs(5) };
 
     fn job(connection: u64, due: Option<Instant>) -> Job {
         let request = Request {
@@ -392,20 +392,20 @@ mod tests {
             last_byte: Timestamp::from_nanos(0),
             state: RequestState::Whole,
         };
-        Job { held: None, request: Box::new(request), due, turn: Turn::default(), wanted: Wanted::HASH }
+        Job { held: None, request: Box::new(request), due, turn: Ticket::default(), wanted: ResponseOptions::HASH }
     }
 
     /// A target at work, and everything it is fed by and tells.
-    struct Rig {
+    struct TargetFixture {
         jobs: Option<mpsc::Sender<Job>>,
         stop: watch::Sender<bool>,
         deliveries: mpsc::Receiver<Box<Delivery>>,
         counters: Arc<InFlight>,
-        running: tokio::task::JoinHandle<Stats>,
+        running: tokio::task::JoinHandle<QueueStats>,
     }
 
-    impl Rig {
-        fn new<F: Fn(&Request) -> Reply + Send + Sync + 'static>(limits: Limits, script: F) -> Self {
+    impl TargetFixture {
+        fn new<F: Fn(&Request) -> ScriptedReply + Send + Sync + 'static>(limits: TargetLimits, script: F) -> Self {
             let (jobs, jobs_out) = mpsc::channel(1000);
             let (deliveries_in, deliveries) = mpsc::channel(1000);
             let (stop, stop_out) = watch::channel(false);
@@ -423,7 +423,7 @@ mod tests {
         }
 
         /// Closes the queue and gives the deliveries, ordered by connection.
-        async fn finish(mut self) -> (Vec<Delivery>, Stats) {
+        async fn finish(mut self) -> (Vec<Delivery>, QueueStats) {
             self.jobs = None;
             let mut ended = Vec::new();
             while let Some(delivery) = self.deliveries.recv().await {
@@ -444,7 +444,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn every_job_ends_in_one_delivery_with_its_answer() {
-        let rig = Rig::new(LIMITS, |_| Reply::status(200, "hello"));
+        let rig = TargetFixture::new(LIMITS, |_| ScriptedReply::status(200, "hello"));
         rig.feed((1..=100).map(|id| job(id, None))).await;
         let (ended, _) = rig.finish().await;
         assert_eq!(ended.iter().map(|d| d.id.connection.0).collect::<Vec<_>>(), (1..=100).collect::<Vec<_>>());
@@ -456,8 +456,8 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn service_counts_from_the_send_and_response_from_when_it_was_due() {
-        let limits = Limits { max_in_flight: 1, ..LIMITS };
-        let rig = Rig::new(limits, |_| Reply::status(200, Bytes::new()).after(Duration::from_secs(2)));
+        let limits = TargetLimits { max_in_flight: 1, ..LIMITS };
+        let rig = TargetFixture::new(limits, |_| ScriptedReply::status(200, Bytes::new()).after(Duration::from_secs(2)));
         let due = Instant::now();
         rig.feed((1..=3).map(|id| job(id, Some(due)))).await;
         let (ended, stats) = rig.finish().await;
@@ -470,7 +470,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn without_a_schedule_the_send_is_when_it_was_due() {
-        let rig = Rig::new(LIMITS, |_| Reply::status(200, Bytes::new()).after(Duration::from_secs(2)));
+        let rig = TargetFixture::new(LIMITS, |_| ScriptedReply::status(200, Bytes::new()).after(Duration::from_secs(2)));
         rig.feed([job(1, None)]).await;
         let (ended, _) = rig.finish().await;
         assert_eq!((ended[0].lag, ended[0].response), (None, Some(Duration::from_secs(2))));
@@ -478,7 +478,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn no_more_than_the_limit_are_in_flight() {
-        let rig = Rig::new(LIMITS, |_| Reply::status(200, Bytes::new()).after(Duration::from_secs(1)));
+        let rig = TargetFixture::new(LIMITS, |_| ScriptedReply::status(200, Bytes::new()).after(Duration::from_secs(1)));
         let start = Instant::now();
         rig.feed((1..=20).map(|id| job(id, None))).await;
         let (ended, stats) = rig.finish().await;
@@ -488,9 +488,9 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_stall_ends_at_the_time_limit_and_holds_up_nobody() {
-        let rig = Rig::new(LIMITS, |request| match request.id.connection.0 {
-            2 => Reply::never(),
-            _ => Reply::status(200, Bytes::new()),
+        let rig = TargetFixture::new(LIMITS, |request| match request.id.connection.0 {
+            2 => ScriptedReply::never(),
+            _ => ScriptedReply::status(200, Bytes::new()),
         });
         let start = Instant::now();
         rig.feed((1..=9).map(|id| job(id, Some(start)))).await;
@@ -504,10 +504,10 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn failures_and_panics_are_their_own_and_nobody_elses() {
-        let rig = Rig::new(LIMITS, |request| match request.id.connection.0 {
-            1 => Reply::failure(FailureKind::Reset),
+        let rig = TargetFixture::new(LIMITS, |request| match request.id.connection.0 {
+            1 => ScriptedReply::failure(FailureKind::Reset),
             2 => panic!("on purpose"),
-            _ => Reply::status(503, Bytes::new()),
+            _ => ScriptedReply::status(503, Bytes::new()),
         });
         rig.feed((1..=3).map(|id| job(id, None))).await;
         let (ended, _) = rig.finish().await;
@@ -519,10 +519,10 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_stop_sheds_the_queue_and_drains_what_is_in_flight() {
-        let limits = Limits { max_in_flight: 2, ..LIMITS };
-        let rig = Rig::new(limits, |request| match request.id.connection.0 {
-            1 => Reply::never(),
-            _ => Reply::status(200, Bytes::new()).after(Duration::from_secs(3)),
+        let limits = TargetLimits { max_in_flight: 2, ..LIMITS };
+        let rig = TargetFixture::new(limits, |request| match request.id.connection.0 {
+            1 => ScriptedReply::never(),
+            _ => ScriptedReply::status(200, Bytes::new()).after(Duration::from_secs(3)),
         });
         let start = Instant::now();
         rig.feed((1..=5).map(|id| job(id, None))).await;
@@ -535,7 +535,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_stop_ends_an_idle_target_though_its_queue_stays_open() {
-        let rig = Rig::new(LIMITS, |_| Reply::never());
+        let rig = TargetFixture::new(LIMITS, |_| ScriptedReply::never());
         tokio::task::yield_now().await;
         rig.stop.send(true).unwrap();
         assert_eq!(rig.running.await.unwrap().peak_in_flight, 0);
@@ -544,7 +544,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_dropped_stop_stops_nothing() {
-        let mut rig = Rig::new(LIMITS, |_| Reply::status(200, Bytes::new()).after(Duration::from_secs(20)));
+        let mut rig = TargetFixture::new(LIMITS, |_| ScriptedReply::status(200, Bytes::new()).after(Duration::from_secs(20)));
         rig.stop = watch::channel(false).0;
         rig.feed([job(1, None)]).await;
         assert_eq!(outcomes(&rig.finish().await.0), [Outcome::Sent]);
@@ -552,7 +552,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_receiver_that_is_gone_ends_the_run_all_the_same() {
-        let mut rig = Rig::new(LIMITS, |_| Reply::status(200, Bytes::new()));
+        let mut rig = TargetFixture::new(LIMITS, |_| ScriptedReply::status(200, Bytes::new()));
         rig.feed((1..=50).map(|id| job(id, None))).await;
         rig.deliveries.close();
         rig.jobs = None;
@@ -567,7 +567,7 @@ mod tests {
         let (_stop, stop_out) = watch::channel(false);
         let (ends, seen) = std::sync::mpsc::channel();
         let observed = Deliveries::observed(reports, move |delivery| ends.send(delivery.id).unwrap());
-        let client = Arc::new(MemoryClient::new(|_: &Request| Reply::status(200, "ok")));
+        let client = Arc::new(MemoryClient::new(|_: &Request| ScriptedReply::status(200, "ok")));
         tokio::spawn(run_target(7, client, jobs_out, LIMITS, stop_out, observed, Arc::default()));
         for connection in 1..=4 {
             jobs.send(job(connection, None)).await.unwrap();

@@ -15,7 +15,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use rustls::server::ParsedCertificate;
 use rustls::{AlertDescription, CertificateError, ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
 
-use super::{ClientError, Reason, Settings};
+use super::{ClientError, Reason, SendSettings};
 use crate::exchange::Timestamp;
 
 /// What is spoken inside (RFC 7301): a server that would rather speak HTTP/2 is told that it must not.
@@ -23,7 +23,7 @@ const HTTP_1_1: &[u8] = b"http/1.1";
 
 /// Which certificates are trusted and shown.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Trust {
+pub struct TlsIdentity {
     /// Certificates in PEM to trust instead of the system's roots.
     pub ca: Option<PathBuf>,
     /// The chain in PEM that is shown to a target which asks for one.
@@ -33,7 +33,7 @@ pub struct Trust {
 }
 
 /// The TLS side of `settings`.
-pub(super) fn config(settings: &Settings) -> Result<ClientConfig, ClientError> {
+pub(super) fn config(settings: &SendSettings) -> Result<ClientConfig, ClientError> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let setup = |error: rustls::Error| setup(settings, &error);
     let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
@@ -52,13 +52,13 @@ pub(super) fn config(settings: &Settings) -> Result<ClientConfig, ClientError> {
     Ok(config)
 }
 
-fn setup(settings: &Settings, error: &rustls::Error) -> ClientError {
+fn setup(settings: &SendSettings, error: &rustls::Error) -> ClientError {
     ClientError::Setup { url: settings.target.to_string(), why: error.to_string() }
 }
 
-fn verifier(settings: &Settings, provider: &Arc<CryptoProvider>) -> Result<Arc<dyn ServerCertVerifier>, ClientError> {
+fn verifier(settings: &SendSettings, provider: &Arc<CryptoProvider>) -> Result<Arc<dyn ServerCertVerifier>, ClientError> {
     if settings.insecure {
-        return Ok(Arc::new(Anyone(Arc::clone(provider))));
+        return Ok(Arc::new(AcceptAnyCertificate(Arc::clone(provider))));
     }
     let Some(ca) = &settings.trust.ca else {
         let system = rustls_platform_verifier::Verifier::new(Arc::clone(provider));
@@ -156,9 +156,9 @@ fn private_key(flag: &'static str, path: &Path) -> Result<PrivateKeyDer<'static>
 
 /// Believes any certificate, as `--insecure` asks; signatures are checked all the same, which costs nothing to keep.
 #[derive(Debug)]
-struct Anyone(Arc<CryptoProvider>);
+struct AcceptAnyCertificate(Arc<CryptoProvider>);
 
-impl ServerCertVerifier for Anyone {
+impl ServerCertVerifier for AcceptAnyCertificate {
     fn verify_server_cert(
         &self,
         _: &CertificateDer<'_>,

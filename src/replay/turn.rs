@@ -1,13 +1,13 @@
 //! The order of requests that go over the same connection.
 
-use super::wire::Place;
+use super::wire::MirroredTicket;
 
 /// A request's place behind those of its connection that came before it; a request of a pool has none, and may go at
 /// once. Dropped, it lets the next one pass.
 #[derive(Debug, Default)]
-pub struct Turn(pub(super) Option<Box<Place>>);
+pub struct Ticket(pub(super) Option<Box<MirroredTicket>>);
 
-impl Turn {
+impl Ticket {
     /// Whether there is nothing to wait for, as in a pool.
     #[must_use]
     pub const fn is_free(&self) -> bool {

@@ -4,9 +4,9 @@
 //! difference less than three times in a thousand; a latency where it changed by more than a tenth, on enough samples.
 
 use super::by_route::RouteTarget;
-use super::summary::{Counts, Figures, Summary, Target, sum};
+use super::summary::{CountMap, LatencySummary, Summary, TargetSummary, sum};
 use super::units::{duration, number};
-use super::verdict::Verdict;
+use super::verdict::ReportVerdict;
 
 /// Standard errors from which two shares differ.
 const ERRORS: f64 = 3.0;
@@ -25,7 +25,7 @@ pub const MAX_ROUTES: usize = 50;
 
 /// How something turned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Turn {
+pub enum Trend {
     /// For the better.
     Better,
     /// For the worse.
@@ -34,7 +34,7 @@ pub enum Turn {
     Same,
 }
 
-impl Turn {
+impl Trend {
     /// In a word.
     #[must_use]
     pub const fn word(self) -> &'static str {
@@ -48,7 +48,7 @@ impl Turn {
 
 /// Two runs.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Comparison {
+pub struct RunDiff {
     /// In a sentence.
     pub sentence: String,
     /// The earlier run and the later one.
@@ -72,16 +72,16 @@ pub struct TargetChange {
     /// Its URL in the earlier run and in the later one.
     pub urls: [String; 2],
     /// Figures of all requests.
-    pub rows: Vec<Row>,
+    pub rows: Vec<DiffRow>,
     /// Figures of routes that changed, the greatest change first.
-    pub routes: Vec<Row>,
+    pub routes: Vec<DiffRow>,
     /// Routes that changed, and are not listed.
     pub more_routes: usize,
 }
 
 /// One figure.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Row {
+pub struct DiffRow {
     /// What it is of.
     pub name: String,
     /// Before.
@@ -89,10 +89,10 @@ pub struct Row {
     /// After.
     pub after: String,
     /// How it turned.
-    pub turn: Turn,
+    pub turn: Trend,
 }
 
-impl Comparison {
+impl RunDiff {
     /// What changed from one run to the next.
     #[must_use]
     pub fn of(before: &Summary, after: &Summary) -> Self {
@@ -102,23 +102,23 @@ impl Comparison {
         });
         let targets: Vec<TargetChange> = targets.collect();
         let line =
-            |summary: &Summary| RunLine { started: summary.started.clone(), verdict: Verdict::of(summary).sentence };
+            |summary: &Summary| RunLine { started: summary.started.clone(), verdict: ReportVerdict::of(summary).sentence };
         Self { sentence: sentence(&targets), runs: [line(before), line(after)], targets }
     }
 
     /// Whether anything got worse.
     #[must_use]
     pub fn is_worse(&self) -> bool {
-        self.turned(Turn::Worse) > 0
+        self.turned(Trend::Worse) > 0
     }
 
-    fn turned(&self, turn: Turn) -> usize {
+    fn turned(&self, turn: Trend) -> usize {
         self.targets.iter().flat_map(|target| &target.rows).filter(|row| row.turn == turn).count()
     }
 }
 
 /// The target of the same URL; where each run has one target, that one.
-fn counterpart<'a>(before: &'a Summary, url: &str, targets: usize) -> Option<(&'a String, &'a Target)> {
+fn counterpart<'a>(before: &'a Summary, url: &str, targets: usize) -> Option<(&'a String, &'a TargetSummary)> {
     let only = || if before.targets.len() == 1 && targets == 1 { before.targets.iter().next() } else { None };
     before.targets.get_key_value(url).or_else(only)
 }
@@ -128,7 +128,7 @@ fn sentence(targets: &[TargetChange]) -> String {
         let rows = targets.iter().flat_map(|target| &target.rows).filter(move |row| row.turn == turn);
         rows.map(|row| row.name.as_str()).collect::<Vec<_>>().join(", ")
     };
-    let (worse, better) = (names(Turn::Worse), names(Turn::Better));
+    let (worse, better) = (names(Trend::Worse), names(Trend::Better));
     match (targets.is_empty(), worse.is_empty(), better.is_empty()) {
         (true, ..) => "The runs have no target in common.".to_owned(),
         (_, true, true) => "No change beyond chance.".to_owned(),
@@ -138,16 +138,16 @@ fn sentence(targets: &[TargetChange]) -> String {
     }
 }
 
-fn change(sides: [(&Summary, &String, &Target); 2]) -> TargetChange {
+fn change(sides: [(&Summary, &String, &TargetSummary); 2]) -> TargetChange {
     let [before, after] = sides;
     let (old, new) = (before.2, after.2);
-    let share = |name: &str, of: fn(&Target) -> (u64, u64)| share_row(name, of(old), of(new));
-    let time = |name: &str, of: fn(&Target) -> &Figures, at| time_row(name, of(old), of(new), at);
-    let plain = |name: &str, [old, new]: [u64; 2]| Row {
+    let share = |name: &str, of: fn(&TargetSummary) -> (u64, u64)| share_row(name, of(old), of(new));
+    let time = |name: &str, of: fn(&TargetSummary) -> &LatencySummary, at| time_row(name, of(old), of(new), at);
+    let plain = |name: &str, [old, new]: [u64; 2]| DiffRow {
         name: name.to_owned(),
         before: number(old),
         after: number(new),
-        turn: Turn::Same,
+        turn: Trend::Same,
     };
     let production = [before.0, after.0].map(|summary| &summary.production.latency_us);
     let lost = [lost(before.0, old), lost(after.0, new)];
@@ -165,9 +165,9 @@ fn change(sides: [(&Summary, &String, &Target); 2]) -> TargetChange {
     }
     rows.push(time("service p99", |target| &target.latency_us.service, |figures| figures.p99));
     let [old_production, new_production] = production;
-    rows.push(Row {
+    rows.push(DiffRow {
         // Production is not what is judged: its turn is for comparison.
-        turn: Turn::Same,
+        turn: Trend::Same,
         ..time_row("production p99", old_production, new_production, |figures| figures.p99)
     });
     rows.push(plain("most connections at once", [old.peak_connections, new.peak_connections]));
@@ -180,27 +180,27 @@ fn change(sides: [(&Summary, &String, &Target); 2]) -> TargetChange {
 }
 
 /// Which figure is looked at.
-type Percentile = fn(&Figures) -> u64;
+type LatencyPick = fn(&LatencySummary) -> u64;
 
 /// Percentiles of the response latency that are compared.
-const PERCENTILES: [(&str, Percentile); 3] =
+const PERCENTILES: [(&str, LatencyPick); 3] =
     [("p50", |figures| figures.p50), ("p99", |figures| figures.p99), ("p99.9", |figures| figures.p99_9)];
 
-fn server_errors(statuses: &Counts) -> u64 {
+fn server_errors(statuses: &CountMap) -> u64 {
     statuses.iter().filter(|(status, _)| status.starts_with('5')).map(|(_, count)| count).sum()
 }
 
-fn lost(summary: &Summary, target: &Target) -> u64 {
+fn lost(summary: &Summary, target: &TargetSummary) -> u64 {
     let frames = summary.frames.kernel_dropped + summary.frames.interface_dropped;
     frames + summary.tcp.gaps + sum(&summary.requests.ended.shed) + sum(&target.ended.shed)
 }
 
-fn share_row(name: &str, before: (u64, u64), after: (u64, u64)) -> Row {
+fn share_row(name: &str, before: (u64, u64), after: (u64, u64)) -> DiffRow {
     let shown = |(some, all): (u64, u64)| match all {
         0 => NOTHING.to_owned(),
         all => format!("{} ({})", percent(some as f64 / all as f64), number(some)),
     };
-    Row { name: name.to_owned(), before: shown(before), after: shown(after), turn: turn_of_share(before, after) }
+    DiffRow { name: name.to_owned(), before: shown(before), after: shown(after), turn: turn_of_share(before, after) }
 }
 
 fn percent(share: f64) -> String {
@@ -208,41 +208,41 @@ fn percent(share: f64) -> String {
 }
 
 /// By the standard error of the difference of two shares, were they the same.
-fn turn_of_share((some, all): (u64, u64), (new_some, new_all): (u64, u64)) -> Turn {
+fn turn_of_share((some, all): (u64, u64), (new_some, new_all): (u64, u64)) -> Trend {
     if all == 0 || new_all == 0 {
-        return Turn::Same;
+        return Trend::Same;
     }
     let (all, new_all) = (all as f64, new_all as f64);
     let difference = new_some as f64 / new_all - some as f64 / all;
     let together = (some + new_some) as f64 / (all + new_all);
     let error = (together * (1.0 - together) * (1.0 / all + 1.0 / new_all)).sqrt();
     match difference {
-        difference if difference > ERRORS * error && error > 0.0 => Turn::Worse,
-        difference if -difference > ERRORS * error && error > 0.0 => Turn::Better,
-        _ => Turn::Same,
+        difference if difference > ERRORS * error && error > 0.0 => Trend::Worse,
+        difference if -difference > ERRORS * error && error > 0.0 => Trend::Better,
+        _ => Trend::Same,
     }
 }
 
-fn time_row(name: &str, before: &Figures, after: &Figures, at: Percentile) -> Row {
-    let shown = |figures: &Figures| if figures.count == 0 { NOTHING.to_owned() } else { duration(at(figures)) };
-    Row { name: name.to_owned(), before: shown(before), after: shown(after), turn: turn_of_time(before, after, at) }
+fn time_row(name: &str, before: &LatencySummary, after: &LatencySummary, at: LatencyPick) -> DiffRow {
+    let shown = |figures: &LatencySummary| if figures.count == 0 { NOTHING.to_owned() } else { duration(at(figures)) };
+    DiffRow { name: name.to_owned(), before: shown(before), after: shown(after), turn: turn_of_time(before, after, at) }
 }
 
-fn turn_of_time(before: &Figures, after: &Figures, at: Percentile) -> Turn {
+fn turn_of_time(before: &LatencySummary, after: &LatencySummary, at: LatencyPick) -> Trend {
     let ratio = at(after).max(1) as f64 / at(before).max(1) as f64;
     match ratio {
-        _ if before.count < ENOUGH || after.count < ENOUGH => Turn::Same,
-        ratio if ratio > RATIO => Turn::Worse,
-        ratio if ratio < 1.0 / RATIO => Turn::Better,
-        _ => Turn::Same,
+        _ if before.count < ENOUGH || after.count < ENOUGH => Trend::Same,
+        ratio if ratio > RATIO => Trend::Worse,
+        ratio if ratio < 1.0 / RATIO => Trend::Better,
+        _ => Trend::Same,
     }
 }
 
 /// What changed by route: what got worse first, and of that what met the most requests.
-fn routes([(before, old_url), (after, new_url)]: [(&Summary, &String); 2]) -> Vec<Row> {
+fn routes([(before, old_url), (after, new_url)]: [(&Summary, &String); 2]) -> Vec<DiffRow> {
     let old =
         |route: &str| before.routes.iter().find(|old| old.route == route).and_then(|old| old.targets.get(old_url));
-    let mut found: Vec<(bool, u64, Row)> = Vec::new();
+    let mut found: Vec<(bool, u64, DiffRow)> = Vec::new();
     for route in &after.routes {
         let Some(target) = route.targets.get(new_url) else { continue };
         let Some(old) = old(&route.route) else {
@@ -251,7 +251,7 @@ fn routes([(before, old_url), (after, new_url)]: [(&Summary, &String); 2]) -> Ve
             continue;
         };
         for row in route_rows(&route.route, old, target) {
-            found.push((row.turn == Turn::Worse, route.requests, row));
+            found.push((row.turn == Trend::Worse, route.requests, row));
         }
     }
     found.sort_by_key(|(worse, requests, _)| std::cmp::Reverse((*worse, *requests)));
@@ -259,17 +259,17 @@ fn routes([(before, old_url), (after, new_url)]: [(&Summary, &String); 2]) -> Ve
 }
 
 /// A route that the earlier run did not have is told where something is wrong with it.
-fn new_route(route: &str, target: &RouteTarget) -> Option<Row> {
+fn new_route(route: &str, target: &RouteTarget) -> Option<DiffRow> {
     let wrong = target.differences.differing() + target.failed;
-    (wrong > 0).then(|| Row {
+    (wrong > 0).then(|| DiffRow {
         name: route.to_owned(),
         before: "not seen".to_owned(),
         after: format!("{} differ or fail", number(wrong)),
-        turn: Turn::Worse,
+        turn: Trend::Worse,
     })
 }
 
-fn route_rows(route: &str, old: &RouteTarget, new: &RouteTarget) -> impl Iterator<Item = Row> {
+fn route_rows(route: &str, old: &RouteTarget, new: &RouteTarget) -> impl Iterator<Item = DiffRow> {
     let differ = |target: &RouteTarget| (target.differences.differing(), target.differences.compared);
     let fail = |target: &RouteTarget| (target.failed, target.sent + target.failed);
     let rows = [
@@ -277,7 +277,7 @@ fn route_rows(route: &str, old: &RouteTarget, new: &RouteTarget) -> impl Iterato
         share_row(&format!("{route}: no answer"), fail(old), fail(new)),
         time_row(&format!("{route}: p99"), &old.latency_us.response, &new.latency_us.response, |figures| figures.p99),
     ];
-    rows.into_iter().filter(|row| row.turn != Turn::Same)
+    rows.into_iter().filter(|row| row.turn != Trend::Same)
 }
 
 #[cfg(test)]
@@ -289,12 +289,12 @@ mod tests {
     fn run(url: &str, differing: u64, failed: u64, p99: u64) -> Summary {
         let mut summary = Summary::default();
         (summary.requests.seen, summary.requests.offered) = (10_000, 10_000);
-        let mut target = Target::default();
+        let mut target = TargetSummary::default();
         target.ended.sent = 10_000 - failed;
         target.ended.failed.insert("timeout".into(), failed);
         target.differences =
             Differences { compared: 10_000 - failed, any: differing, body: differing, ..Differences::default() };
-        let times = Figures { count: 9_000, p50: 100, p99, p99_9: 2 * p99, ..Figures::default() };
+        let times = LatencySummary { count: 9_000, p50: 100, p99, p99_9: 2 * p99, ..LatencySummary::default() };
         target.latency_us.response = times.clone();
         let mut route = RouteSummary { route: "GET /a".into(), requests: 10_000, ..RouteSummary::default() };
         let mut of_route = RouteTarget { sent: target.ended.sent, failed, ..RouteTarget::default() };
@@ -308,7 +308,7 @@ mod tests {
 
     #[track_caller]
     fn check(before: &Summary, after: &Summary, sentence: &str, routes: &[&str]) {
-        let comparison = Comparison::of(before, after);
+        let comparison = RunDiff::of(before, after);
         assert_eq!(comparison.sentence, sentence);
         let names: Vec<&str> = comparison.targets.iter().flat_map(|t| &t.routes).map(|row| row.name.as_str()).collect();
         assert_eq!(names, routes);
@@ -331,10 +331,10 @@ mod tests {
 
     #[test]
     fn a_single_target_is_held_against_the_single_one_of_before_whatever_its_url() {
-        let comparison = Comparison::of(&run("http://old", 0, 0, 1), &run("http://new", 0, 0, 1));
+        let comparison = RunDiff::of(&run("http://old", 0, 0, 1), &run("http://new", 0, 0, 1));
         assert_eq!(comparison.targets[0].urls, ["http://old", "http://new"]);
         let mut two = run("http://a", 0, 0, 1);
-        two.targets.insert("http://b".into(), Target::default());
+        two.targets.insert("http://b".into(), TargetSummary::default());
         check(&two, &run("http://c", 0, 0, 1), "The runs have no target in common.", &[]);
     }
 

@@ -2,9 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::compare::Found;
-use super::noise::OnlyNoise;
-use super::summary::{Differences, Target};
+use super::compare::ResponseDiff;
+use super::noise::NoiseOnlyCounts;
+use super::summary::{Differences, TargetSummary};
 use crate::exchange::Outcome;
 
 /// The stack that is known to be good, held against production to learn what is noise. As a target's block.
@@ -14,7 +14,7 @@ pub struct Baseline {
     pub url: String,
     /// What became of what was sent to it.
     #[serde(flatten)]
-    pub target: Target,
+    pub target: TargetSummary,
 }
 
 /// Requests that were sent to a target a second time, to learn what is noise: `offered` = `in_flight` + `sent` +
@@ -46,7 +46,7 @@ impl SelfChecks {
         }
     }
 
-    pub(super) fn compared(&mut self, found: &Found) {
+    pub(super) fn compared(&mut self, found: &ResponseDiff) {
         self.compared += 1;
         self.differ += u64::from(!found.differences.is_empty());
     }
@@ -58,9 +58,9 @@ impl SelfChecks {
     }
 }
 
-impl Target {
+impl TargetSummary {
     /// The same, but for answers that differ in noise alone.
-    pub(super) fn without(mut self, noise: OnlyNoise) -> Self {
+    pub(super) fn without(mut self, noise: NoiseOnlyCounts) -> Self {
         self.differences = self.differences.without(noise);
         self.differences_noise = noise;
         self
@@ -69,7 +69,7 @@ impl Target {
 
 impl Differences {
     /// The same, but for answers that differ in noise alone.
-    pub(super) fn without(mut self, noise: OnlyNoise) -> Self {
+    pub(super) fn without(mut self, noise: NoiseOnlyCounts) -> Self {
         let less = |count: &mut u64, noise: u64| *count = count.saturating_sub(noise);
         less(&mut self.any, noise.any);
         less(&mut self.status, noise.status);

@@ -12,15 +12,15 @@ use crate::exchange::Outcome;
 use crate::replay::Delivery;
 
 use super::Production;
-use super::compare::Place;
-use super::evidence::Compared;
+use super::compare::DifferencePart;
+use super::evidence::ExchangeComparison;
 use super::histogram::micros;
-use super::noise::{self, OnlyNoise};
-use super::patterns::Patterns;
+use super::noise::{self, NoiseOnlyCounts};
+use super::patterns::RoutePatterns;
 use super::routes::OTHER;
-use super::spread::Spread;
-use super::status::Class;
-use super::summary::{Counts, Differences, Figures, TargetLatency};
+use super::spread::SparseHistogram;
+use super::status::StatusClass;
+use super::summary::{CountMap, Differences, LatencySummary, TargetLatency};
 
 /// Routes that are told apart, some 5 KiB each; those that come up once there are as many are one: [`OTHER`].
 pub const MAX_ROUTES: usize = 2000;
@@ -29,7 +29,7 @@ pub const MAX_ROUTES: usize = 2000;
 pub const MAX_PAIRS: usize = 32;
 
 /// The name of a route: as long as it is kept it costs nothing to hand on.
-pub type Name = Arc<str>;
+pub type RouteName = Arc<str>;
 
 /// What became of one route.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -48,9 +48,9 @@ pub struct RouteSummary {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct RouteProduction {
     /// By class of the status: `2xx`, or `none` where no response is known.
-    pub statuses: Counts,
+    pub statuses: CountMap,
     /// Last byte of the request to first byte of the final response; within 3 %.
-    pub latency_us: Figures,
+    pub latency_us: LatencySummary,
 }
 
 /// What one target did on one route.
@@ -63,14 +63,14 @@ pub struct RouteTarget {
     /// Deliveries that never went out: kept back, held, shed.
     pub not_sent: u64,
     /// Final responses by class of the status.
-    pub statuses: Counts,
+    pub statuses: CountMap,
     /// Production status (or `none`) to shadow status (or `failed`).
-    pub matrix: BTreeMap<String, Counts>,
+    pub matrix: BTreeMap<String, CountMap>,
     /// How answers differ.
     pub differences: Differences,
     /// Answers that differ in noise alone, by the part that does: not among those of `differences`.
-    #[serde(default, skip_serializing_if = "OnlyNoise::is_none")]
-    pub differences_noise: OnlyNoise,
+    #[serde(default, skip_serializing_if = "NoiseOnlyCounts::is_none")]
+    pub differences_noise: NoiseOnlyCounts,
     /// Service and response; within 3 %. Connections belong to no route.
     pub latency_us: TargetLatency,
 }
@@ -78,56 +78,56 @@ pub struct RouteTarget {
 /// Counts by route while a run goes on.
 #[derive(Clone, Debug)]
 pub(super) struct ByRoute {
-    patterns: Arc<Patterns>,
+    patterns: Arc<RoutePatterns>,
     targets: usize,
-    places: HashMap<Name, usize, foldhash::fast::RandomState>,
-    tallies: Vec<Tally>,
-    other: Tally,
+    places: HashMap<RouteName, usize, foldhash::fast::RandomState>,
+    tallies: Vec<RouteTallies>,
+    other: RouteTallies,
     /// The last name.
     name: String,
 }
 
 #[derive(Clone, Debug, Default)]
-struct Tally {
+struct RouteTallies {
     requests: u64,
-    statuses: Classes,
-    latency: Spread,
-    targets: Vec<TargetTally>,
+    statuses: ClassCounts,
+    latency: SparseHistogram,
+    targets: Vec<RouteTargetTally>,
 }
 
 #[derive(Clone, Debug, Default)]
-struct TargetTally {
+struct RouteTargetTally {
     sent: u64,
     failed: u64,
     not_sent: u64,
-    statuses: Classes,
-    pairs: BTreeMap<(Cell, Cell), u64>,
+    statuses: ClassCounts,
+    pairs: BTreeMap<(StatusCell, StatusCell), u64>,
     differences: Differences,
-    service: Spread,
-    response: Spread,
+    service: SparseHistogram,
+    response: SparseHistogram,
 }
 
 /// Counts in the order of [`Class::ALL`].
 #[derive(Clone, Debug, Default)]
-struct Classes([u64; Class::ALL.len()]);
+struct ClassCounts([u64; StatusClass::ALL.len()]);
 
 /// One side of a pair of statuses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Cell {
+enum StatusCell {
     Status(u16),
-    Class(Class),
+    Class(StatusClass),
     Failed,
 }
 
 impl ByRoute {
     /// No counts yet, for this many targets; what `patterns` name is named so.
-    pub(super) fn new(patterns: Arc<Patterns>, targets: usize) -> Self {
+    pub(super) fn new(patterns: Arc<RoutePatterns>, targets: usize) -> Self {
         let (places, tallies, name) = Default::default();
-        Self { patterns, targets, places, tallies, other: Tally::new(targets), name }
+        Self { patterns, targets, places, tallies, other: RouteTallies::new(targets), name }
     }
 
     /// A request was seen: its route, [`OTHER`] where there are too many.
-    pub(super) fn seen(&mut self, method: &[u8], target: &[u8]) -> Name {
+    pub(super) fn seen(&mut self, method: &[u8], target: &[u8]) -> RouteName {
         self.patterns.name_in(method, target, &mut self.name);
         let name = &self.name;
         if let Some((known, at)) = self.places.get_key_value(name.as_str()) {
@@ -141,16 +141,16 @@ impl ByRoute {
             self.other.requests += 1;
             return OTHER.into();
         }
-        let name: Name = name.as_str().into();
+        let name: RouteName = name.as_str().into();
         self.places.insert(Arc::clone(&name), self.tallies.len());
-        self.tallies.push(Tally { requests: 1, ..Tally::new(self.targets) });
+        self.tallies.push(RouteTallies { requests: 1, ..RouteTallies::new(self.targets) });
         name
     }
 
     /// What production answered to a request that was offered.
-    pub(super) fn answered(&mut self, route: Option<&Name>, production: Option<&Production>) {
+    pub(super) fn answered(&mut self, route: Option<&RouteName>, production: Option<&Production>) {
         let tally = self.tally(route);
-        tally.statuses.count(Class::of(production.map(|production| production.status)));
+        tally.statuses.count(StatusClass::of(production.map(|production| production.status)));
         if let Some(latency) = production.and_then(|production| production.latency) {
             tally.latency.record_us(micros(latency));
         }
@@ -159,10 +159,10 @@ impl ByRoute {
     /// A delivery and how it compares. One whose request is not known any more counts as [`OTHER`].
     pub(super) fn delivered(
         &mut self,
-        route: Option<&Name>,
+        route: Option<&RouteName>,
         delivery: &Delivery,
         production: Option<&Production>,
-        compared: Compared<'_>,
+        compared: ExchangeComparison<'_>,
     ) {
         if let Some(target) = self.tally(route).targets.get_mut(delivery.target) {
             target.count(delivery, production, compared);
@@ -170,7 +170,7 @@ impl ByRoute {
     }
 
     /// The block: those with the most requests first, [`OTHER`] last. What is `noise` is counted apart.
-    pub(super) fn block(&self, urls: &[String], noise: &noise::Verdict) -> Vec<RouteSummary> {
+    pub(super) fn block(&self, urls: &[String], noise: &noise::NoiseVerdict) -> Vec<RouteSummary> {
         let rows = self.places.iter().filter_map(|(name, at)| Some(self.tallies.get(*at)?.row(name, urls, noise)));
         let mut rows: Vec<RouteSummary> = rows.collect();
         rows.sort_by(|a, b| b.requests.cmp(&a.requests).then_with(|| a.route.cmp(&b.route)));
@@ -180,22 +180,22 @@ impl ByRoute {
         rows
     }
 
-    fn tally(&mut self, route: Option<&Name>) -> &mut Tally {
+    fn tally(&mut self, route: Option<&RouteName>) -> &mut RouteTallies {
         let at = route.and_then(|route| self.places.get(route).copied());
         at.and_then(|at| self.tallies.get_mut(at)).unwrap_or(&mut self.other)
     }
 }
 
-impl Tally {
+impl RouteTallies {
     fn new(targets: usize) -> Self {
-        Self { targets: vec![TargetTally::default(); targets], ..Self::default() }
+        Self { targets: vec![RouteTargetTally::default(); targets], ..Self::default() }
     }
 
     fn is_empty(&self) -> bool {
         self.requests == 0 && self.targets.iter().all(|target| target.sent + target.failed + target.not_sent == 0)
     }
 
-    fn row(&self, route: &str, urls: &[String], noise: &noise::Verdict) -> RouteSummary {
+    fn row(&self, route: &str, urls: &[String], noise: &noise::NoiseVerdict) -> RouteSummary {
         let targets = self.targets.iter().enumerate().map(|(at, target)| target.row(noise.only(route, at)));
         RouteSummary {
             route: route.to_owned(),
@@ -206,24 +206,24 @@ impl Tally {
     }
 }
 
-impl TargetTally {
-    fn count(&mut self, delivery: &Delivery, production: Option<&Production>, compared: Compared<'_>) {
+impl RouteTargetTally {
+    fn count(&mut self, delivery: &Delivery, production: Option<&Production>, compared: ExchangeComparison<'_>) {
         let answer = delivery.answer.as_ref().filter(|_| delivery.outcome == Outcome::Sent);
         let cell = match (&delivery.outcome, answer) {
-            (Outcome::Sent, Some(answer)) => Cell::Status(answer.status),
-            (Outcome::Failed(_), _) => Cell::Failed,
+            (Outcome::Sent, Some(answer)) => StatusCell::Status(answer.status),
+            (Outcome::Failed(_), _) => StatusCell::Failed,
             _ => {
                 self.not_sent += 1;
                 return;
             }
         };
         match cell {
-            Cell::Failed => self.failed += 1,
+            StatusCell::Failed => self.failed += 1,
             _ => self.sent += 1,
         }
-        self.pair(production.map_or(Cell::Class(Class::None), |production| Cell::Status(production.status)), cell);
+        self.pair(production.map_or(StatusCell::Class(StatusClass::None), |production| StatusCell::Status(production.status)), cell);
         if let Some(answer) = answer {
-            self.statuses.count(Class::of(Some(answer.status)));
+            self.statuses.count(StatusClass::of(Some(answer.status)));
             self.compared(compared);
         }
         for (into, duration) in [(&mut self.service, delivery.service), (&mut self.response, delivery.response)] {
@@ -233,19 +233,19 @@ impl TargetTally {
         }
     }
 
-    fn compared(&mut self, compared: Compared<'_>) {
+    fn compared(&mut self, compared: ExchangeComparison<'_>) {
         let Some(unknown) = compared.unknown else { return };
         let has = |place| u64::from(compared.differences.iter().any(|difference| difference.place == place));
         let counts = &mut self.differences;
         counts.compared += 1;
         counts.any += u64::from(!compared.differences.is_empty());
-        counts.status += has(Place::Status);
-        counts.headers += has(Place::Header);
-        counts.body += has(Place::Body);
+        counts.status += has(DifferencePart::Status);
+        counts.headers += has(DifferencePart::Header);
+        counts.body += has(DifferencePart::Body);
         counts.bodies_unknown += u64::from(unknown);
     }
 
-    fn pair(&mut self, production: Cell, shadow: Cell) {
+    fn pair(&mut self, production: StatusCell, shadow: StatusCell) {
         let mut pair = (production, shadow);
         if self.pairs.len() >= MAX_PAIRS && !self.pairs.contains_key(&pair) {
             pair = (production.coarse(), shadow.coarse());
@@ -253,8 +253,8 @@ impl TargetTally {
         *self.pairs.entry(pair).or_default() += 1;
     }
 
-    fn row(&self, noise: OnlyNoise) -> RouteTarget {
-        let mut matrix = BTreeMap::<String, Counts>::new();
+    fn row(&self, noise: NoiseOnlyCounts) -> RouteTarget {
+        let mut matrix = BTreeMap::<String, CountMap>::new();
         for ((production, shadow), count) in &self.pairs {
             *matrix.entry(production.key()).or_default().entry(shadow.key()).or_default() += count;
         }
@@ -267,7 +267,7 @@ impl TargetTally {
             differences: self.differences.clone().without(noise),
             differences_noise: noise,
             latency_us: TargetLatency {
-                connect: Figures::default(),
+                connect: LatencySummary::default(),
                 service: self.service.figures(),
                 response: self.response.figures(),
             },
@@ -275,22 +275,22 @@ impl TargetTally {
     }
 }
 
-impl Classes {
-    fn count(&mut self, class: Class) {
-        for (count, _) in self.0.iter_mut().zip(Class::ALL).filter(|(_, known)| *known == class) {
+impl ClassCounts {
+    fn count(&mut self, class: StatusClass) {
+        for (count, _) in self.0.iter_mut().zip(StatusClass::ALL).filter(|(_, known)| *known == class) {
             *count += 1;
         }
     }
 
-    fn counts(&self) -> Counts {
-        let some = Class::ALL.into_iter().zip(self.0).filter(|(_, count)| *count > 0);
+    fn counts(&self) -> CountMap {
+        let some = StatusClass::ALL.into_iter().zip(self.0).filter(|(_, count)| *count > 0);
         some.map(|(class, count)| (class.key().to_owned(), count)).collect()
     }
 }
 
-impl Cell {
+impl StatusCell {
     fn coarse(self) -> Self {
-        if let Self::Status(status) = self { Self::Class(Class::of(Some(status))) } else { self }
+        if let Self::Status(status) = self { Self::Class(StatusClass::of(Some(status))) } else { self }
     }
 
     /// As in the matrix of a target.

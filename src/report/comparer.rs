@@ -7,17 +7,17 @@
 use smallvec::SmallVec;
 
 use crate::exchange::Outcome;
-use crate::replay::{Answer, Delivery};
+use crate::replay::{TargetResponse, Delivery};
 
-use super::compare::{self, Bodies, Effort, Found, Rules, Side, Unknown};
+use super::compare::{self, BodyKnowledge, Effort, ResponseDiff, CompareRules, ComparedResponse, Unknown};
 use super::join::Joined;
 use super::results::{answer_side, production_side};
-use super::{Production, RequestNote};
+use super::{Production, RequestRecord};
 
 /// Compares responses: under the rules of a run, and with what it knows of its targets.
 #[derive(Debug)]
 pub struct Comparer {
-    rules: Rules,
+    rules: CompareRules,
     /// Of each target, and then of the baseline.
     hosts: Vec<Vec<u8>>,
     targets: usize,
@@ -25,7 +25,7 @@ pub struct Comparer {
 
 /// Whom a delivery went to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Role {
+pub(super) enum DeliveryRole {
     /// This target.
     Target(usize),
     /// The baseline.
@@ -53,9 +53,9 @@ pub struct ComparedExchange {
 #[derive(Debug, Default)]
 pub(super) struct FoundInExchange {
     /// Of each delivery, where both responses are known.
-    pub(super) deliveries: SmallVec<[Option<Found>; 1]>,
+    pub(super) deliveries: SmallVec<[Option<ResponseDiff>; 1]>,
     /// Of production's response and its last one to the same request.
-    pub(super) repeat: Option<Found>,
+    pub(super) repeat: Option<ResponseDiff>,
 }
 
 impl ComparisonTask {
@@ -66,7 +66,7 @@ impl ComparisonTask {
     /// Bytes that it holds, but for bodies that have their own share of the memory.
     #[must_use]
     pub fn weight(&self) -> usize {
-        let kept = |kept: &crate::replay::Kept| {
+        let kept = |kept: &crate::replay::RetainedResponse| {
             let body = kept.body.as_ref().filter(|_| kept.held.is_none());
             kept.head.as_bytes().len() + body.map_or(0, bytes::Bytes::len)
         };
@@ -78,15 +78,15 @@ impl ComparisonTask {
 }
 
 impl Comparer {
-    pub(super) const fn new(rules: Rules, hosts: Vec<Vec<u8>>, targets: usize) -> Self {
+    pub(super) const fn new(rules: CompareRules, hosts: Vec<Vec<u8>>, targets: usize) -> Self {
         Self { rules, hosts, targets }
     }
 
-    pub(super) fn role(&self, number: usize) -> Role {
+    pub(super) fn role(&self, number: usize) -> DeliveryRole {
         match number.checked_sub(self.targets) {
-            None => Role::Target(number),
-            Some(0) => Role::Baseline,
-            Some(beyond) => Role::Check(beyond - 1),
+            None => DeliveryRole::Target(number),
+            Some(0) => DeliveryRole::Baseline,
+            Some(beyond) => DeliveryRole::Check(beyond - 1),
         }
     }
 
@@ -112,14 +112,14 @@ impl Comparer {
         for delivery in &joined.deliveries {
             let known = answer(delivery);
             found.deliveries.push(match (self.role(delivery.target), known, production) {
-                (Role::Check(target), Some(second), _) => {
+                (DeliveryRole::Check(target), Some(second), _) => {
                     let first = joined.deliveries.iter().find(|delivery| delivery.target == target);
                     match first.and_then(|first| answer(first)) {
                         Some(first) => Some(of.check(target, first, second)?),
                         None => None,
                     }
                 }
-                (Role::Target(_) | Role::Baseline, Some(answer), Some(production)) => {
+                (DeliveryRole::Target(_) | DeliveryRole::Baseline, Some(answer), Some(production)) => {
                     Some(of.delivery(delivery, answer, production)?)
                 }
                 _ => None,
@@ -140,15 +140,15 @@ impl Comparer {
 /// What the comparisons of one request have in common. Each is `None` where the effort does not do.
 struct OneRequest<'a> {
     comparer: &'a Comparer,
-    note: &'a RequestNote,
+    note: &'a RequestRecord,
     unread: Option<Unknown>,
     effort: Effort,
 }
 
 impl OneRequest<'_> {
     /// In what an answer differs from production's.
-    fn delivery(&self, delivery: &Delivery, answer: &Answer, production: &Production) -> Option<Found> {
-        let bodies = if production.damage.is_some() { Bodies::Damaged } else { self.whole() };
+    fn delivery(&self, delivery: &Delivery, answer: &TargetResponse, production: &Production) -> Option<ResponseDiff> {
+        let bodies = if production.damage.is_some() { BodyKnowledge::Damaged } else { self.whole() };
         let host = self.note.words.host();
         let one = production_side(production, host);
         let other = answer_side(answer, self.comparer.host(delivery.target), host);
@@ -156,26 +156,26 @@ impl OneRequest<'_> {
     }
 
     /// In what a target's second answer differs from its first.
-    fn check(&self, target: usize, first: &Answer, second: &Answer) -> Option<Found> {
+    fn check(&self, target: usize, first: &TargetResponse, second: &TargetResponse) -> Option<ResponseDiff> {
         let (host, own) = (self.note.words.host(), self.comparer.host(target));
         self.sides(&answer_side(first, own, host), &answer_side(second, own, host), self.whole())
     }
 
     /// In what production's answer differs from its last one.
-    fn repeat(&self, before: &Production, production: &Production) -> Option<Found> {
+    fn repeat(&self, before: &Production, production: &Production) -> Option<ResponseDiff> {
         let host = self.note.words.host();
         self.sides(&production_side(before, host), &production_side(production, host), self.whole())
     }
 
-    fn sides(&self, one: &Side<'_>, other: &Side<'_>, bodies: Bodies) -> Option<Found> {
+    fn sides(&self, one: &ComparedResponse<'_>, other: &ComparedResponse<'_>, bodies: BodyKnowledge) -> Option<ResponseDiff> {
         compare::attempt(&self.comparer.rules, self.note.words.method(), one, other, bodies, self.effort)
     }
 
-    fn whole(&self) -> Bodies {
-        self.unread.map_or(Bodies::Whole, Bodies::Unread)
+    fn whole(&self) -> BodyKnowledge {
+        self.unread.map_or(BodyKnowledge::Whole, BodyKnowledge::Unread)
     }
 }
 
-fn answer(delivery: &Delivery) -> Option<&Answer> {
+fn answer(delivery: &Delivery) -> Option<&TargetResponse> {
     delivery.answer.as_ref().filter(|_| delivery.outcome == Outcome::Sent)
 }

@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::series::{Lanes, Series};
+use super::series::{ConcurrencyLanes, Series};
 use crate::exchange::Timestamp;
 
 /// Edges that wait for connections that opened before them and of which it is not known whether they count (12 MiB).
@@ -16,12 +16,12 @@ const MAX_WAITING: usize = 1 << 18;
 
 /// The place of an edge: its instant, and its turn among those of the same instant.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Place(Timestamp, u64);
+pub(super) struct EdgeKey(Timestamp, u64);
 
 #[derive(Clone, Copy, Debug)]
 enum Edge {
-    Rise(Lanes),
-    Fall(Lanes),
+    Rise(ConcurrencyLanes),
+    Fall(ConcurrencyLanes),
 }
 
 /// The edges that wait.
@@ -29,8 +29,8 @@ enum Edge {
 /// Invariant: `passed` is no later than any of them, nor than any of `undecided`.
 #[derive(Debug, Default)]
 pub(super) struct Edges {
-    waiting: BTreeMap<Place, Edge>,
-    undecided: BTreeSet<Place>,
+    waiting: BTreeMap<EdgeKey, Edge>,
+    undecided: BTreeSet<EdgeKey>,
     turn: u64,
     /// The instant of the last edge that left.
     passed: Timestamp,
@@ -38,14 +38,14 @@ pub(super) struct Edges {
 
 impl Edges {
     /// A connection opened; whether it counts is not known.
-    pub(super) fn open(&mut self, at: Timestamp) -> Place {
+    pub(super) fn open(&mut self, at: Timestamp) -> EdgeKey {
         let place = self.place(at);
         self.undecided.insert(place);
         place
     }
 
     /// The connection that opened at `place` counts.
-    pub(super) fn count(&mut self, place: Place, lanes: Lanes, series: &mut Series) {
+    pub(super) fn count(&mut self, place: EdgeKey, lanes: ConcurrencyLanes, series: &mut Series) {
         if self.undecided.remove(&place) {
             self.waiting.insert(place, Edge::Rise(lanes));
         } else {
@@ -56,22 +56,22 @@ impl Edges {
     }
 
     /// The connection that opened at `place` is gone and does not count.
-    pub(super) fn forget(&mut self, place: Place, series: &mut Series) {
+    pub(super) fn forget(&mut self, place: EdgeKey, series: &mut Series) {
         self.undecided.remove(&place);
         self.settle(series);
     }
 
     /// A connection that counts closed.
-    pub(super) fn close(&mut self, at: Timestamp, lanes: Lanes, series: &mut Series) {
+    pub(super) fn close(&mut self, at: Timestamp, lanes: ConcurrencyLanes, series: &mut Series) {
         let place = self.place(at);
         self.waiting.insert(place, Edge::Fall(lanes));
         self.settle(series);
     }
 
     /// What comes late takes the time of what was told last.
-    fn place(&mut self, at: Timestamp) -> Place {
+    fn place(&mut self, at: Timestamp) -> EdgeKey {
         self.turn += 1;
-        Place(at.max(self.passed), self.turn)
+        EdgeKey(at.max(self.passed), self.turn)
     }
 
     /// Tells every edge before which nothing can come any more.
@@ -84,7 +84,7 @@ impl Edges {
                 self.undecided.pop_first();
                 continue;
             }
-            let (Place(at, _), edge) = first.remove_entry();
+            let (EdgeKey(at, _), edge) = first.remove_entry();
             self.passed = at;
             match edge {
                 Edge::Rise(lanes) => series.open(at, at, lanes),
@@ -98,7 +98,7 @@ impl Edges {
 mod tests {
     use super::*;
 
-    const ONE: Lanes = [true, false, false, false];
+    const ONE: ConcurrencyLanes = [true, false, false, false];
 
     fn at(ms: u64) -> Timestamp {
         Timestamp::from_nanos(1_000_000_000_000 + ms * 1_000_000)

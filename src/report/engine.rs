@@ -1,9 +1,9 @@
 //! Several readings of one capture, counted together.
 
-use super::summary::Counts;
-use super::{Engine, Frames, Streams, Tcp};
+use super::summary::CountMap;
+use super::{CaptureStats, Frames, Streams, Tcp};
 
-impl Engine {
+impl CaptureStats {
     /// The capture was read once more. What went wrong in the same words is told once.
     pub fn add(&mut self, other: Self) {
         self.frames.add(&other.frames);
@@ -58,7 +58,7 @@ impl Streams {
     }
 }
 
-fn add(counts: &mut Counts, more: &Counts) {
+fn add(counts: &mut CountMap, more: &CountMap) {
     for (what, count) in more {
         *counts.entry(what.clone()).or_default() += count;
     }
@@ -68,12 +68,12 @@ fn add(counts: &mut Counts, more: &Counts) {
 mod tests {
     use super::*;
 
-    fn engine(frames: u64, peak_open: u64, trouble: &str) -> Engine {
-        Engine {
+    fn engine(frames: u64, peak_open: u64, trouble: &str) -> CaptureStats {
+        CaptureStats {
             frames: Frames { received: frames, skipped: [("not_tcp".to_owned(), 1)].into(), ..Frames::default() },
             tcp: Tcp { connections: 2, peak_open, ..Tcp::default() },
             trouble: vec![trouble.to_owned()],
-            ..Engine::default()
+            ..CaptureStats::default()
         }
     }
 

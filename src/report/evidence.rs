@@ -9,14 +9,14 @@ use std::time::Duration;
 use crate::exchange::Outcome;
 use crate::replay::Delivery;
 
-use super::by_route::{ByRoute, Name, RouteSummary};
+use super::by_route::{ByRoute, RouteName, RouteSummary};
 use super::compare::Difference;
 use super::curves::Curves;
 use super::histogram::micros;
-use super::kinds::{KindTally, Kinds, Pair};
+use super::kinds::{DiffGroupTally, DiffGroups, DifferingPair};
 use super::noise;
-use super::timeline::{Timeline, Times};
-use super::{Level, Patterns, Production, RequestNote, Started};
+use super::timeline::{Timeline, TimelineTally};
+use super::{RunGauges, RoutePatterns, Production, RequestRecord, Started};
 
 /// Routes, kinds and times of a run that goes on.
 #[derive(Clone, Debug)]
@@ -27,13 +27,13 @@ pub(super) struct Evidence {
     /// Since the run began.
     now: Duration,
     routes: ByRoute,
-    kinds: KindTally,
-    times: Times,
+    kinds: DiffGroupTally,
+    times: TimelineTally,
 }
 
 /// How two answers compare.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Compared<'a> {
+pub(super) struct ExchangeComparison<'a> {
     /// Whether their bodies could not be compared; `None` where the answers could not.
     pub(super) unknown: Option<bool>,
     /// In what they differ.
@@ -42,22 +42,22 @@ pub(super) struct Compared<'a> {
 
 /// Blocks of the summary.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Blocks {
+pub(super) struct SummaryBlocks {
     pub(super) routes: Vec<RouteSummary>,
-    pub(super) kinds: Option<Kinds>,
+    pub(super) kinds: Option<DiffGroups>,
     pub(super) timeline: Option<Timeline>,
     pub(super) curves: Option<Curves>,
 }
 
 impl Evidence {
-    pub(super) fn new(started: Started, patterns: Arc<Patterns>, targets: usize, is_wanted: bool) -> Self {
+    pub(super) fn new(started: Started, patterns: Arc<RoutePatterns>, targets: usize, is_wanted: bool) -> Self {
         Self {
             is_wanted,
             started,
             now: Duration::ZERO,
             routes: ByRoute::new(patterns, targets),
-            kinds: KindTally::default(),
-            times: Times::new(targets),
+            kinds: DiffGroupTally::default(),
+            times: TimelineTally::new(targets),
         }
     }
 
@@ -67,7 +67,7 @@ impl Evidence {
     }
 
     /// A request was seen, and ended as this where it did not get as far as a target. It is given its route.
-    pub(super) fn seen(&mut self, note: &mut RequestNote, ended: Option<&Outcome>) {
+    pub(super) fn seen(&mut self, note: &mut RequestRecord, ended: Option<&Outcome>) {
         if !self.is_wanted {
             return;
         }
@@ -117,7 +117,7 @@ impl Evidence {
     }
 
     /// Levels as they are now.
-    pub(super) fn level(&mut self, level: &Level) {
+    pub(super) fn level(&mut self, level: &RunGauges) {
         if !self.is_wanted {
             return;
         }
@@ -134,7 +134,7 @@ impl Evidence {
     }
 
     /// All that will be known of production's answer to a request on this route is known.
-    pub(super) fn joined(&mut self, route: Option<&Name>, production: Option<&Production>) {
+    pub(super) fn joined(&mut self, route: Option<&RouteName>, production: Option<&Production>) {
         if !self.is_wanted {
             return;
         }
@@ -144,26 +144,26 @@ impl Evidence {
     /// A delivery was held against production's answer.
     pub(super) fn compared(
         &mut self,
-        note: Option<&RequestNote>,
+        note: Option<&RequestRecord>,
         delivery: &Delivery,
         production: Option<&Production>,
         url: &str,
-        compared: Compared<'_>,
+        compared: ExchangeComparison<'_>,
     ) {
         let route = note.and_then(|note| note.route.as_ref());
         self.routes.delivered(route, delivery, production, compared);
         if let (Some(note), Some(production), false) = (note, production, compared.differences.is_empty()) {
             let status = delivery.answer.as_ref().map(|answer| answer.status);
-            self.kinds.take(Pair { note, target: delivery.target, url, production, status }, compared.differences);
+            self.kinds.take(DifferingPair { note, target: delivery.target, url, production, status }, compared.differences);
         }
     }
 
     /// Every block but the curves. What is `noise` is counted apart.
-    pub(super) fn blocks(&self, urls: &[String], noise: &noise::Verdict) -> Blocks {
+    pub(super) fn blocks(&self, urls: &[String], noise: &noise::NoiseVerdict) -> SummaryBlocks {
         if !self.is_wanted {
-            return Blocks::default();
+            return SummaryBlocks::default();
         }
-        Blocks {
+        SummaryBlocks {
             routes: self.routes.block(urls, noise),
             kinds: self.kinds.block(urls, noise),
             timeline: Some(self.times.block(self.started.at.to_string(), urls)),

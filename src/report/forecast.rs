@@ -12,10 +12,10 @@ use serde::Serialize;
 use crate::exchange::{ConnectionId, Event, Request, Timestamp};
 use crate::middleware::{SampleKey, Sampler, Share};
 
-use super::edges::{Edges, Place};
-use super::histogram::Durations;
-use super::series::{LANES, Lanes, Point, Series};
-use super::summary::Figures;
+use super::edges::{Edges, EdgeKey};
+use super::histogram::LatencyHistogram;
+use super::series::{LANES, ConcurrencyLanes, SeriesPoint, Series};
+use super::summary::LatencySummary;
 
 /// Connections that are followed at once, twice as many as reassembly follows by default: what opens past it does not
 /// count, but as `unfollowed`.
@@ -35,7 +35,7 @@ const WHOLE: usize = LANES - 1;
 pub struct Forecast {
     seed: u64,
     samplers: [Sampler; LANES],
-    open: HashMap<ConnectionId, Connection, foldhash::fast::RandomState>,
+    open: HashMap<ConnectionId, OpenConnection, foldhash::fast::RandomState>,
     series: Series,
     edges: Edges,
     last: Timestamp,
@@ -44,27 +44,27 @@ pub struct Forecast {
     other: u64,
     unfollowed: u64,
     open_ns: u128,
-    per_connection: Durations,
-    idle: Durations,
+    per_connection: LatencyHistogram,
+    idle: LatencyHistogram,
 }
 
 /// A connection that is open.
 #[derive(Clone, Copy, Debug)]
-struct Connection {
+struct OpenConnection {
     opened: Timestamp,
-    place: Place,
+    place: EdgeKey,
     requests: u64,
     /// Requests that are not answered yet.
     waiting: u32,
     /// Since when all is answered.
     idle_since: Option<Timestamp>,
     /// Which shares it is in; none before its first request.
-    lanes: Lanes,
+    lanes: ConcurrencyLanes,
 }
 
 /// The forecast. Rates are for each second, peaks those of the busiest second (of [`Outlook::resolution_s`]).
 #[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Outlook {
+pub struct ForecastReport {
     /// When the capture's first connection opened, UTC, RFC 3339; `None` where there was none.
     pub from: Option<String>,
     /// How long the capture went on from there, in seconds.
@@ -86,9 +86,9 @@ pub struct Outlook {
     /// Requests asked.
     pub requests_per_s: Rate,
     /// Requests on each connection: a number, not a duration.
-    pub requests_per_connection: Figures,
+    pub requests_per_connection: LatencySummary,
     /// From the last byte of a response to the first of the next request, where nothing else was asked meanwhile.
-    pub idle_us: Figures,
+    pub idle_us: LatencySummary,
     /// The course over time.
     pub over_time: OverTime,
     /// Seed of the sample.
@@ -155,8 +155,8 @@ impl Forecast {
             other: 0,
             unfollowed: 0,
             open_ns: 0,
-            per_connection: Durations::default(),
-            idle: Durations::default(),
+            per_connection: LatencyHistogram::default(),
+            idle: LatencyHistogram::default(),
         }
     }
 
@@ -178,7 +178,7 @@ impl Forecast {
 
     /// What it all amounts to; `latency` is production's. What is still open ends with the last event.
     #[must_use]
-    pub fn finish(mut self, latency: &Figures) -> Outlook {
+    pub fn finish(mut self, latency: &LatencySummary) -> ForecastReport {
         for connection in std::mem::take(&mut self.open).into_values() {
             self.closed(connection, self.last);
         }
@@ -188,7 +188,7 @@ impl Forecast {
         let per_second = |count: u64| count as f64 / span.as_secs_f64().max(1.0);
         let mean_open = if span.is_zero() { 0.0 } else { self.open_ns as f64 / span.as_nanos() as f64 };
         let peaks = Peaks::of(&all, self.series.width_s());
-        Outlook {
+        ForecastReport {
             from: start.map(|start| start.to_string()),
             duration_s: rounded(span.as_secs_f64()),
             resolution_s: self.series.width_s(),
@@ -211,7 +211,7 @@ impl Forecast {
         self.reach(at);
         if self.open.len() < MAX_OPEN {
             let (place, lanes) = (self.edges.open(at), [false; LANES]);
-            let opened = Connection { opened: at, place, requests: 0, waiting: 0, idle_since: None, lanes };
+            let opened = OpenConnection { opened: at, place, requests: 0, waiting: 0, idle_since: None, lanes };
             self.open.insert(connection, opened);
         } else {
             self.unfollowed += 1;
@@ -248,7 +248,7 @@ impl Forecast {
         }
     }
 
-    fn closed(&mut self, connection: Connection, at: Timestamp) {
+    fn closed(&mut self, connection: OpenConnection, at: Timestamp) {
         self.reach(at);
         if connection.requests == 0 {
             self.other += 1;
@@ -269,7 +269,7 @@ impl Forecast {
     fn over_time(&self) -> OverTime {
         let together = self.series.len().div_ceil(MAX_POINTS).max(1);
         let points = self.series.points(WHOLE, together);
-        let each = |of: fn(&Point) -> u64| points.iter().map(of).collect();
+        let each = |of: fn(&SeriesPoint) -> u64| points.iter().map(of).collect();
         OverTime {
             step_s: together as u64 * u64::from(self.series.width_s()),
             concurrent: each(|point| point.level),
@@ -301,8 +301,8 @@ struct Peaks {
 }
 
 impl Peaks {
-    fn of(points: &[Point], width_s: u32) -> Self {
-        let highest = |of: fn(&Point) -> u64| points.iter().map(of).max().unwrap_or(0);
+    fn of(points: &[SeriesPoint], width_s: u32) -> Self {
+        let highest = |of: fn(&SeriesPoint) -> u64| points.iter().map(of).max().unwrap_or(0);
         Self { opened: highest(|p| p.opened), requests: highest(|p| p.requests), level: highest(|p| p.level), width_s }
     }
 
@@ -322,7 +322,7 @@ impl Peaks {
     }
 }
 
-fn count(counts: &mut [u64; LANES], lanes: Lanes) {
+fn count(counts: &mut [u64; LANES], lanes: ConcurrencyLanes) {
     for (count, is_in) in counts.iter_mut().zip(lanes) {
         *count += u64::from(is_in);
     }
@@ -367,14 +367,14 @@ mod tests {
         Event::Closed { connection: ConnectionId(connection), at: at(ms), how: Close::Fin }
     }
 
-    fn outlook(events: impl IntoIterator<Item = Event>) -> Outlook {
+    fn outlook(events: impl IntoIterator<Item = Event>) -> ForecastReport {
         let mut forecast = Forecast::new(0);
         events.into_iter().for_each(|event| forecast.note(&event));
-        forecast.finish(&Figures { p99: 20_000, ..Figures::default() })
+        forecast.finish(&LatencySummary { p99: 20_000, ..LatencySummary::default() })
     }
 
     /// Two requests on the first connection, one on the second, none on the third.
-    fn three() -> Outlook {
+    fn three() -> ForecastReport {
         outlook([
             opened(1, 0),
             opened(3, 0),
@@ -532,12 +532,12 @@ mod tests {
     fn connections_past_the_limit_are_told() {
         let mut forecast = Forecast::new(0);
         let lanes = [false; LANES];
-        let place = Place::default();
-        let idle = Connection { opened: at(0), place, requests: 0, waiting: 0, idle_since: None, lanes };
+        let place = EdgeKey::default();
+        let idle = OpenConnection { opened: at(0), place, requests: 0, waiting: 0, idle_since: None, lanes };
         forecast.open = (0..MAX_OPEN as u64).map(|n| (ConnectionId(n), idle)).collect();
         forecast.note(&opened(u64::MAX, 1));
         forecast.note(&asked(u64::MAX, 1, 1));
-        let found = forecast.finish(&Figures::default());
+        let found = forecast.finish(&LatencySummary::default());
         assert_eq!((found.unfollowed, found.connections), (1, 0));
     }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use hdrhistogram::Histogram;
 
 use super::curves::{Curve, curve};
-use super::summary::Figures;
+use super::summary::LatencySummary;
 
 /// Longest duration told apart, one hour in microseconds: longer ones are recorded as this (the exact maximum is kept).
 const LONGEST_US: u64 = 3_600_000_000;
@@ -18,7 +18,7 @@ const COARSE_DIGITS: u8 = 2;
 
 /// A histogram of durations in whole microseconds.
 #[derive(Clone, Debug, Default)]
-pub struct Durations {
+pub struct LatencyHistogram {
     coarse: bool,
     /// Made with the first duration: most histograms of most runs stay empty.
     counts: Option<Histogram<u64>>,
@@ -28,7 +28,7 @@ pub struct Durations {
     max: u64,
 }
 
-impl Durations {
+impl LatencyHistogram {
     /// A histogram that keeps two significant digits: each quantile is within 1 % of a duration that was recorded.
     #[must_use]
     pub fn coarse() -> Self {
@@ -97,11 +97,11 @@ impl Durations {
 
     /// The figures; minimum, mean and maximum are exact.
     #[must_use]
-    pub fn figures(&self) -> Figures {
-        let Some(counts) = &self.counts else { return Figures::default() };
+    pub fn figures(&self) -> LatencySummary {
+        let Some(counts) = &self.counts else { return LatencySummary::default() };
         // A bucket is told by its upper edge, which may lie above the greatest value in it.
         let quantile = |q| counts.value_at_quantile(q).clamp(self.min, self.max);
-        Figures {
+        LatencySummary {
             count: self.count,
             min: self.min,
             mean: u64::try_from(self.sum / u128::from(self.count.max(1))).unwrap_or(u64::MAX),
@@ -124,8 +124,8 @@ pub fn micros(duration: Duration) -> u64 {
 mod tests {
     use super::*;
 
-    fn figures(us: impl IntoIterator<Item = u64>) -> Figures {
-        let mut durations = Durations::default();
+    fn figures(us: impl IntoIterator<Item = u64>) -> LatencySummary {
+        let mut durations = LatencyHistogram::default();
         for us in us {
             durations.record_us(us);
         }
@@ -134,12 +134,12 @@ mod tests {
 
     #[test]
     fn an_empty_histogram_is_all_zeros() {
-        assert_eq!(figures([]), Figures::default());
+        assert_eq!(figures([]), LatencySummary::default());
     }
 
     #[test]
     fn one_value_is_every_figure() {
-        let f = Figures { count: 1, min: 1234, mean: 1234, p50: 1234, p90: 1234, p99: 1234, p99_9: 1234, max: 1234 };
+        let f = LatencySummary { count: 1, min: 1234, mean: 1234, p50: 1234, p90: 1234, p99: 1234, p99_9: 1234, max: 1234 };
         assert_eq!(figures([1234]), f);
     }
 
@@ -154,7 +154,7 @@ mod tests {
 
     #[test]
     fn a_coarse_histogram_is_within_one_per_cent() {
-        let mut durations = Durations::coarse();
+        let mut durations = LatencyHistogram::coarse();
         (1..=10_000).for_each(|us| durations.record_us(us));
         let f = durations.figures();
         for (got, want) in [(f.p50, 5_000), (f.p90, 9_000), (f.p99, 9_900)] {
@@ -165,7 +165,7 @@ mod tests {
 
     #[test]
     fn what_is_at_most_as_long_as_an_edge_is_counted_below_it_and_every_later_one() {
-        let mut durations = Durations::default();
+        let mut durations = LatencyHistogram::default();
         assert_eq!(durations.at_most(&[1, 2]), [0, 0]);
         for us in [0, 100, 100, 500, 999, 7_000, 2 * LONGEST_US] {
             durations.record_us(us);

@@ -6,13 +6,13 @@
 use std::collections::{BTreeMap, HashMap};
 
 use crate::exchange::{Event, ExchangeId, Incomplete, Outcome, Request, RequestState, Timestamp};
-pub use crate::journal::join::{Exchange, Exchanges, MAX_WAITING, MAX_WAITING_BYTES};
+pub use crate::journal::join::{JoinedExchange, ExchangeJoin, MAX_WAITING, MAX_WAITING_BYTES};
 use crate::middleware::Selection;
 
-use super::histogram::{Durations, micros};
-use super::ledger::Reached;
-use super::summary::{Counts, Ended, ProductionSide, Requests, Sample, Summary, count};
-use super::{Engine, Started, blank};
+use super::histogram::{LatencyHistogram, micros};
+use super::ledger::SampleTally;
+use super::summary::{CountMap, Ended, ProductionSide, Requests, SampleSummary, Summary, count};
+use super::{CaptureStats, Started, blank};
 
 /// Request times that are kept until their response: past it a request's latency is not measured (`evicted`), and
 /// with a selection its response is not counted, for nothing else tells whether the request had passed.
@@ -28,19 +28,19 @@ pub struct InspectLedger {
     incomplete: [u64; 3],
     statuses: BTreeMap<u16, u64>,
     damaged: BTreeMap<&'static str, u64>,
-    latency: Durations,
+    latency: LatencyHistogram,
     unjoined: BTreeMap<&'static str, u64>,
     times: HashMap<ExchangeId, Timestamp, foldhash::fast::RandomState>,
-    chosen: Option<Box<Chosen>>,
+    chosen: Option<Box<SelectionCounts>>,
 }
 
 /// What a selection kept back, and what of the sample's share was reached.
 #[derive(Debug)]
-struct Chosen {
+struct SelectionCounts {
     selection: Selection,
-    filtered: Counts,
-    sampled_out: Reached,
-    passed: Reached,
+    filtered: CountMap,
+    sampled_out: SampleTally,
+    passed: SampleTally,
 }
 
 impl InspectLedger {
@@ -48,11 +48,11 @@ impl InspectLedger {
     #[must_use]
     pub fn choosing(selection: Option<Selection>) -> Self {
         let chosen = selection.map(|selection| {
-            Box::new(Chosen {
+            Box::new(SelectionCounts {
                 selection,
-                filtered: Counts::new(),
-                sampled_out: Reached::default(),
-                passed: Reached::default(),
+                filtered: CountMap::new(),
+                sampled_out: SampleTally::default(),
+                passed: SampleTally::default(),
             })
         });
         Self { chosen, ..Self::default() }
@@ -93,7 +93,7 @@ impl InspectLedger {
 
     /// The summary: nothing was sent, so each request ends as kept, kept back, malformed or incomplete.
     #[must_use]
-    pub fn finish(mut self, engine: Engine, started: Started) -> Summary {
+    pub fn finish(mut self, engine: CaptureStats, started: Started) -> Summary {
         let chosen = self.chosen.take();
         let [gap, cut, end] = self.incomplete;
         let incomplete = [(Incomplete::Gap, gap), (Incomplete::Cut, cut), (Incomplete::EndOfCapture, end)];
@@ -154,7 +154,7 @@ impl InspectLedger {
     }
 }
 
-impl Chosen {
+impl SelectionCounts {
     /// Decides on a request. A whole one counts under what kept it back; a damaged one ends as damaged in any case.
     fn decide(&mut self, request: &Request) -> Result<(), Outcome> {
         let decided = self.selection.decide(request);
@@ -168,10 +168,10 @@ impl Chosen {
         decided
     }
 
-    fn sample(&self) -> Sample {
+    fn sample(&self) -> SampleSummary {
         let (passed, out) = (self.passed, self.sampled_out);
         let share = |part: u64, rest: u64| (part + rest > 0).then(|| part as f64 / (part + rest) as f64);
-        Sample {
+        SampleSummary {
             asked: self.selection.asked(),
             requests: share(passed.requests, out.requests),
             keys: self.selection.key_share(),
@@ -181,12 +181,12 @@ impl Chosen {
 }
 
 /// Where nothing is sampled, everything is reached, if there is anything.
-fn everything(seen: u64) -> Sample {
+fn everything(seen: u64) -> SampleSummary {
     let all = (seen > 0).then_some(1.0);
-    Sample { asked: 1.0, requests: all, keys: None, bytes: all }
+    SampleSummary { asked: 1.0, requests: all, keys: None, bytes: all }
 }
 
-fn named(counts: BTreeMap<&'static str, u64>) -> Counts {
+fn named(counts: BTreeMap<&'static str, u64>) -> CountMap {
     counts.into_iter().map(|(key, count)| (key.to_owned(), count)).collect()
 }
 
@@ -194,7 +194,7 @@ fn named(counts: BTreeMap<&'static str, u64>) -> Counts {
 pub(crate) mod tests {
     use super::*;
     use crate::exchange::{Body, ConnectionId, Damage, Framing, Head, Malformed, Response};
-    use crate::middleware::{SampleKey, Settings, Share};
+    use crate::middleware::{SampleKey, ChainSettings, Share};
 
     pub(crate) fn request(n: u32, head: &str) -> Box<Request> {
         Box::new(Request {
@@ -234,11 +234,11 @@ pub(crate) mod tests {
 
     #[test]
     fn what_is_kept_back_ends_under_its_outcome_and_its_answer_counts_nowhere() {
-        let settings = Settings {
+        let settings = ChainSettings {
             allow_paths: crate::middleware::PatternSet::new(["^/a"]).unwrap(),
             sample: Share(0.5),
             sample_by: SampleKey::Param("u".to_owned()),
-            ..Settings::default()
+            ..ChainSettings::default()
         };
         let mut ledger = InspectLedger::choosing(Selection::new(&settings));
         let mut passed = 0;
@@ -253,7 +253,7 @@ pub(crate) mod tests {
             passed += u64::from(is_in);
         }
         assert!(!ledger.note(&Event::Damaged { of: id(1), why: Damage::Gap }));
-        let summary = ledger.finish(Engine::default(), Started::now());
+        let summary = ledger.finish(CaptureStats::default(), Started::now());
         assert!(summary.balances());
         let ended = &summary.requests.ended;
         assert_eq!((ended.filtered["allow-path"], ended.malformed), (50, 10));
@@ -286,7 +286,7 @@ pub(crate) mod tests {
             ledger.note(&Event::Damaged { of: id(n), why: Damage::NoResponse });
         }
         assert!(ledger.times.is_empty());
-        let summary = ledger.finish(Engine::default(), Started::now());
+        let summary = ledger.finish(CaptureStats::default(), Started::now());
         assert!(summary.balances());
         let ended = &summary.requests.ended;
         assert_eq!((summary.requests.seen, ended.kept, ended.malformed), (4, 1, 1));

@@ -9,9 +9,9 @@ use std::collections::{HashMap, VecDeque};
 use smallvec::SmallVec;
 
 use crate::exchange::{Damage, ExchangeId};
-use crate::replay::{Answer, Delivery, Kept};
+use crate::replay::{TargetResponse, Delivery, RetainedResponse};
 
-use super::{Production, RequestNote};
+use super::{Production, RequestRecord};
 
 /// Joins that may wait at once: past it the oldest is ended as [`Unjoined::Evicted`].
 pub const MAX_PENDING_JOINS: usize = 65_536;
@@ -49,7 +49,7 @@ impl Unjoined {
 #[derive(Debug)]
 pub struct Joined {
     /// The request.
-    pub note: Box<RequestNote>,
+    pub note: Box<RequestRecord>,
     /// What the targets answered; not all of them where the join ended early.
     pub deliveries: Deliveries,
     /// What production answered.
@@ -61,7 +61,7 @@ pub type Deliveries = SmallVec<[Box<Delivery>; 1]>;
 
 /// What an ended delivery brought about.
 #[derive(Debug)]
-pub enum Arrival {
+pub enum DeliveryJoin {
     /// The join goes on waiting.
     Waiting,
     /// The join is complete.
@@ -72,7 +72,7 @@ pub enum Arrival {
 
 /// What a production half brought about.
 #[derive(Debug)]
-pub enum Half {
+pub enum ProductionJoin {
     /// Nobody waits for it: it was not offered, has ended, or has its half.
     Unwanted,
     /// The join goes on waiting.
@@ -83,26 +83,26 @@ pub enum Half {
 
 /// A join that waits.
 #[derive(Debug)]
-struct Pending {
+struct PendingJoin {
     /// Its place among all that were offered.
     place: u64,
-    note: Box<RequestNote>,
+    note: Box<RequestRecord>,
     targets: usize,
     deliveries: Deliveries,
     production: Option<Result<Production, Damage>>,
-    held: Held,
+    held: HeldBytes,
 }
 
 /// Bytes that a join holds.
 #[derive(Clone, Copy, Debug, Default)]
-struct Held {
+struct HeldBytes {
     /// Of words and heads.
     heads: usize,
     bodies: usize,
 }
 
-impl Held {
-    fn of(kept: Option<&Kept>) -> Self {
+impl HeldBytes {
+    fn of(kept: Option<&RetainedResponse>) -> Self {
         let bodies = kept.and_then(|kept| kept.body.as_ref()).map_or(0, bytes::Bytes::len);
         Self { heads: kept.map_or(0, |kept| kept.head.as_bytes().len()), bodies }
     }
@@ -118,7 +118,7 @@ impl Held {
     }
 }
 
-impl Pending {
+impl PendingJoin {
     fn is_complete(&self) -> bool {
         self.production.is_some() && self.deliveries.len() >= self.targets
     }
@@ -126,7 +126,7 @@ impl Pending {
     /// Lets the bodies go, and says how many bytes that were: whether they differ is then known by their hashes alone.
     fn let_bodies_go(&mut self) -> usize {
         self.production.iter_mut().flatten().for_each(Production::let_body_go);
-        self.deliveries.iter_mut().filter_map(|delivery| delivery.answer.as_mut()).for_each(Answer::let_body_go);
+        self.deliveries.iter_mut().filter_map(|delivery| delivery.answer.as_mut()).for_each(TargetResponse::let_body_go);
         std::mem::take(&mut self.held.bodies)
     }
 
@@ -146,10 +146,10 @@ impl Pending {
 #[derive(Debug)]
 pub struct Joins {
     /// In boxes: the table moves what it holds about.
-    waiting: HashMap<ExchangeId, Box<Pending>, foldhash::fast::RandomState>,
+    waiting: HashMap<ExchangeId, Box<PendingJoin>, foldhash::fast::RandomState>,
     order: VecDeque<(u64, ExchangeId)>,
     next: u64,
-    held: Held,
+    held: HeldBytes,
     bodiless: u64,
     limit: usize,
     kept_bytes: usize,
@@ -169,7 +169,7 @@ impl Joins {
             waiting: HashMap::default(),
             order: VecDeque::new(),
             next: 0,
-            held: Held::default(),
+            held: HeldBytes::default(),
             bodiless: 0,
             limit,
             kept_bytes: usize::MAX,
@@ -183,12 +183,12 @@ impl Joins {
     }
 
     /// A request was offered to `targets` targets. Gives back those that had to make room for it.
-    pub fn offered(&mut self, note: Box<RequestNote>, targets: usize) -> Vec<Joined> {
+    pub fn offered(&mut self, note: Box<RequestRecord>, targets: usize) -> Vec<Joined> {
         let (id, place) = (note.id, self.next);
         self.next += 1;
-        let held = Held { heads: note.words.len(), bodies: 0 };
+        let held = HeldBytes { heads: note.words.len(), bodies: 0 };
         self.held.add(held);
-        let pending = Pending { place, note, targets, deliveries: Deliveries::new(), production: None, held };
+        let pending = PendingJoin { place, note, targets, deliveries: Deliveries::new(), production: None, held };
         let mut gone = Vec::new();
         // Ids are unique in a run; should one come twice, its first join must not hang on for ever.
         if let Some(old) = self.waiting.insert(id, Box::new(pending)) {
@@ -218,31 +218,31 @@ impl Joins {
     }
 
     /// A delivery ended.
-    pub fn delivered(&mut self, delivery: Box<Delivery>) -> Arrival {
-        let Entry::Occupied(mut entry) = self.waiting.entry(delivery.id) else { return Arrival::Late(delivery) };
-        let more = Held::of(delivery.answer.as_ref().and_then(|answer| answer.kept.as_deref()));
+    pub fn delivered(&mut self, delivery: Box<Delivery>) -> DeliveryJoin {
+        let Entry::Occupied(mut entry) = self.waiting.entry(delivery.id) else { return DeliveryJoin::Late(delivery) };
+        let more = HeldBytes::of(delivery.answer.as_ref().and_then(|answer| answer.kept.as_deref()));
         entry.get_mut().deliveries.push(delivery);
         if let Some(joined) = grown(entry, more, &mut self.held, self.bodiless) {
-            return Arrival::Complete(joined);
+            return DeliveryJoin::Complete(joined);
         }
         self.make_room_for_bodies();
-        Arrival::Waiting
+        DeliveryJoin::Waiting
     }
 
     /// The production half came. A second one for the same request changes nothing.
-    pub fn production(&mut self, of: ExchangeId, half: Result<Production, Damage>) -> Half {
-        let Entry::Occupied(mut entry) = self.waiting.entry(of) else { return Half::Unwanted };
+    pub fn production(&mut self, of: ExchangeId, half: Result<Production, Damage>) -> ProductionJoin {
+        let Entry::Occupied(mut entry) = self.waiting.entry(of) else { return ProductionJoin::Unwanted };
         let pending = entry.get_mut();
         if pending.production.is_some() {
-            return Half::Unwanted;
+            return ProductionJoin::Unwanted;
         }
-        let more = Held::of(half.as_ref().ok().and_then(|production| production.kept.as_deref()));
+        let more = HeldBytes::of(half.as_ref().ok().and_then(|production| production.kept.as_deref()));
         pending.production = Some(half);
         if let Some(joined) = grown(entry, more, &mut self.held, self.bodiless) {
-            return Half::Complete(joined);
+            return ProductionJoin::Complete(joined);
         }
         self.make_room_for_bodies();
-        Half::Waiting
+        ProductionJoin::Waiting
     }
 
     /// Ends what still waits, oldest first.
@@ -276,9 +276,9 @@ impl Joins {
 
 /// Follows what a join holds, with `more` now, in what `all` hold; ends it where it is complete.
 fn grown(
-    mut entry: OccupiedEntry<'_, ExchangeId, Box<Pending>>,
-    more: Held,
-    all: &mut Held,
+    mut entry: OccupiedEntry<'_, ExchangeId, Box<PendingJoin>>,
+    more: HeldBytes,
+    all: &mut HeldBytes,
     bodiless: u64,
 ) -> Option<Joined> {
     let pending = entry.get_mut();
@@ -297,7 +297,7 @@ fn grown(
 
 #[cfg(test)]
 mod tests {
-    use super::super::Words;
+    use super::super::RequestText;
     use super::super::testing::{delivery, id, note, production};
     use bytes::Bytes;
 
@@ -312,13 +312,13 @@ mod tests {
     fn the_halves_may_come_in_either_order() {
         let mut joins = Joins::default();
         assert!(joins.offered(note(1), 1).is_empty());
-        assert!(matches!(joins.production(id(1), Ok(production(200))), Half::Waiting));
-        let Arrival::Complete(joined) = joins.delivered(sent(1)) else { panic!("still waits") };
+        assert!(matches!(joins.production(id(1), Ok(production(200))), ProductionJoin::Waiting));
+        let DeliveryJoin::Complete(joined) = joins.delivered(sent(1)) else { panic!("still waits") };
         assert_eq!(joined.production.unwrap().status, 200);
 
         joins.offered(note(2), 1);
-        assert!(matches!(joins.delivered(sent(2)), Arrival::Waiting));
-        let Half::Complete(joined) = joins.production(id(2), Err(Damage::Gap)) else { panic!("still waits") };
+        assert!(matches!(joins.delivered(sent(2)), DeliveryJoin::Waiting));
+        let ProductionJoin::Complete(joined) = joins.production(id(2), Err(Damage::Gap)) else { panic!("still waits") };
         assert_eq!(joined.production.unwrap_err(), Unjoined::Damage(Damage::Gap));
         assert_eq!(joins.finish().count(), 0);
     }
@@ -328,15 +328,15 @@ mod tests {
         let mut joins = Joins::default();
         joins.offered(note(1), 2);
         joins.production(id(1), Ok(production(200)));
-        assert!(matches!(joins.delivered(sent(1)), Arrival::Waiting));
-        let Arrival::Complete(joined) = joins.delivered(sent(1)) else { panic!("still waits") };
+        assert!(matches!(joins.delivered(sent(1)), DeliveryJoin::Waiting));
+        let DeliveryJoin::Complete(joined) = joins.delivered(sent(1)) else { panic!("still waits") };
         assert_eq!(joined.deliveries.len(), 2);
     }
 
     #[test]
     fn production_of_what_was_not_offered_is_dropped() {
         let mut joins = Joins::default();
-        assert!(matches!(joins.production(id(9), Ok(production(200))), Half::Unwanted));
+        assert!(matches!(joins.production(id(9), Ok(production(200))), ProductionJoin::Unwanted));
         assert_eq!(joins.finish().count(), 0);
     }
 
@@ -349,8 +349,8 @@ mod tests {
         assert_eq!(gone.len(), 1);
         assert_eq!(gone[0].note.id, id(1));
         assert_eq!(*gone[0].production.as_ref().unwrap_err(), Unjoined::Evicted);
-        assert!(matches!(joins.delivered(sent(1)), Arrival::Late(_)));
-        assert!(matches!(joins.delivered(sent(2)), Arrival::Waiting));
+        assert!(matches!(joins.delivered(sent(1)), DeliveryJoin::Late(_)));
+        assert!(matches!(joins.delivered(sent(2)), DeliveryJoin::Waiting));
     }
 
     #[test]
@@ -359,7 +359,7 @@ mod tests {
         let mut gone = 0;
         for n in 0..40 {
             let mut long = note(n);
-            long.words = Words::new(b"GET", &vec![b'a'; 1 << 20], b"", b"");
+            long.words = RequestText::new(b"GET", &vec![b'a'; 1 << 20], b"", b"");
             gone += joins.offered(long, 1).len();
         }
         assert!(gone >= 8, "{gone}");
@@ -368,19 +368,19 @@ mod tests {
 
     #[test]
     fn past_the_limit_the_oldest_bodies_go_and_their_hashes_stay() {
-        let body = |bytes: &'static [u8]| Some(Box::new(Kept::new(Head::default(), Some(Bytes::from_static(bytes)))));
+        let body = |bytes: &'static [u8]| Some(Box::new(RetainedResponse::new(Head::default(), Some(Bytes::from_static(bytes)))));
         for known in [None, digest(b"hello")] {
             let mut joins = Joins::with_kept_bytes(9);
             for n in 1..=2 {
                 joins.offered(note(n), 1);
                 let half = Production { body_sha256: known, kept: body(b"hello"), ..production(200) };
-                assert!(matches!(joins.production(id(n), Ok(half)), Half::Waiting));
+                assert!(matches!(joins.production(id(n), Ok(half)), ProductionJoin::Waiting));
             }
             assert_eq!(joins.held.bodies, 5);
             let mut late = sent(1);
             let answer = late.answer.as_mut().unwrap();
             (answer.body_sha256, answer.kept) = (known, body(b"hello"));
-            let Arrival::Complete(joined) = joins.delivered(late) else { panic!("still waits") };
+            let DeliveryJoin::Complete(joined) = joins.delivered(late) else { panic!("still waits") };
             let production = joined.production.unwrap();
             let answer = joined.deliveries[0].answer.as_ref().unwrap();
             assert_eq!((production.body_sha256, answer.body_sha256), (digest(b"hello"), digest(b"hello")));

@@ -12,9 +12,9 @@ use serde_json::Value;
 use crate::exchange::{Head, wire_text};
 use crate::middleware;
 
-use super::by_route::Name;
-use super::compare::{self, Difference, Place};
-use super::{Production, RequestNote, curl, noise};
+use super::by_route::RouteName;
+use super::compare::{self, Difference, DifferencePart};
+use super::{Production, RequestRecord, curl, noise};
 
 /// Kinds that are told apart: what is of a further one counts in [`Kinds::left_out`].
 pub const MAX_KINDS: usize = 1000;
@@ -42,16 +42,16 @@ const MAX_TARGET: usize = 4096;
 
 /// What kinds of difference there are.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct Kinds {
+pub struct DiffGroups {
     /// The kinds, the most frequent first.
-    pub rows: Vec<Kind>,
+    pub rows: Vec<DiffGroup>,
     /// Differences of kinds that have no row.
     pub left_out: u64,
 }
 
 /// One kind of difference.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct Kind {
+pub struct DiffGroup {
     /// The target's URL.
     pub target: String,
     /// The route.
@@ -70,12 +70,12 @@ pub struct Kind {
     #[serde(default, skip_serializing_if = "is_zero")]
     pub noise: u64,
     /// The first of them.
-    pub examples: Vec<Example>,
+    pub examples: Vec<DiffExample>,
 }
 
 /// One difference, to look at.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct Example {
+pub struct DiffExample {
     /// The exchange.
     pub id: String,
     /// When its first byte was captured.
@@ -107,36 +107,36 @@ pub struct ExampleRequest {
 
 /// Counts by kind while a run goes on.
 #[derive(Clone, Debug, Default)]
-pub(super) struct KindTally {
-    kinds: HashMap<Key, Counted, foldhash::fast::RandomState>,
-    of_routes: HashMap<Name, usize, foldhash::fast::RandomState>,
+pub(super) struct DiffGroupTally {
+    kinds: HashMap<DiffGroupKey, DiffGroupCount, foldhash::fast::RandomState>,
+    of_routes: HashMap<RouteName, usize, foldhash::fast::RandomState>,
     bytes: usize,
     left_out: u64,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-struct Key {
+struct DiffGroupKey {
     target: usize,
-    route: Name,
-    place: Place,
+    route: RouteName,
+    place: DifferencePart,
     path: String,
     statuses: Option<(u16, u16)>,
-    how: compare::Kind,
+    how: compare::DifferenceKind,
 }
 
 #[derive(Clone, Debug, Default)]
-struct Counted {
+struct DiffGroupCount {
     count: u64,
     /// Of fields that the kind does not name by themselves: lines, and paths that were cut. Further ones are no noise.
     fields: Vec<(Box<str>, u64)>,
-    examples: Vec<Example>,
+    examples: Vec<DiffExample>,
 }
 
 /// Two answers to one request that differ.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Pair<'a> {
+pub(super) struct DifferingPair<'a> {
     /// The request, named.
-    pub(super) note: &'a RequestNote,
+    pub(super) note: &'a RequestRecord,
     /// Which target.
     pub(super) target: usize,
     /// Its URL.
@@ -147,18 +147,18 @@ pub(super) struct Pair<'a> {
     pub(super) status: Option<u16>,
 }
 
-impl KindTally {
+impl DiffGroupTally {
     /// Counts what differs in one pair of answers.
-    pub(super) fn take(&mut self, pair: Pair<'_>, differences: &[Difference]) {
+    pub(super) fn take(&mut self, pair: DifferingPair<'_>, differences: &[Difference]) {
         let Some(route) = &pair.note.route else { return };
         for difference in differences {
             let statuses = || Some((pair.production.status, pair.status?));
-            let key = Key {
+            let key = DiffGroupKey {
                 target: pair.target,
-                route: Name::clone(route),
+                route: RouteName::clone(route),
                 place: difference.place,
                 path: pattern(&difference.path),
-                statuses: if difference.place == Place::Status { statuses() } else { None },
+                statuses: if difference.place == DifferencePart::Status { statuses() } else { None },
                 how: difference.kind,
             };
             if !self.kinds.contains_key(&key) && !self.make_room(route) {
@@ -183,8 +183,8 @@ impl KindTally {
     }
 
     /// The block, with what of it is `noise`.
-    pub(super) fn block(&self, urls: &[String], noise: &noise::Verdict) -> Option<Kinds> {
-        let rows = self.kinds.iter().map(|(key, count)| Kind {
+    pub(super) fn block(&self, urls: &[String], noise: &noise::NoiseVerdict) -> Option<DiffGroups> {
+        let rows = self.kinds.iter().map(|(key, count)| DiffGroup {
             target: urls.get(key.target).cloned().unwrap_or_default(),
             route: key.route.to_string(),
             place: key.place.key().to_owned(),
@@ -194,41 +194,41 @@ impl KindTally {
             noise: count.noise(key, noise),
             examples: count.examples.clone(),
         });
-        let mut rows: Vec<Kind> = rows.collect();
+        let mut rows: Vec<DiffGroup> = rows.collect();
         rows.sort_by(|a, b| {
-            let place = |kind: &Kind| (kind.target.clone(), kind.route.clone(), kind.place.clone(), kind.path.clone());
+            let place = |kind: &DiffGroup| (kind.target.clone(), kind.route.clone(), kind.place.clone(), kind.path.clone());
             b.count.cmp(&a.count).then_with(|| place(a).cmp(&place(b))).then_with(|| a.what.cmp(&b.what))
         });
-        (!rows.is_empty() || self.left_out > 0).then_some(Kinds { rows, left_out: self.left_out })
+        (!rows.is_empty() || self.left_out > 0).then_some(DiffGroups { rows, left_out: self.left_out })
     }
 
     /// Whether there may be one more kind on a route.
-    fn make_room(&mut self, route: &Name) -> bool {
+    fn make_room(&mut self, route: &RouteName) -> bool {
         if self.kinds.len() >= MAX_KINDS {
             return false;
         }
-        let kinds = self.of_routes.entry(Name::clone(route)).or_default();
+        let kinds = self.of_routes.entry(RouteName::clone(route)).or_default();
         *kinds += 1;
         *kinds <= MAX_KINDS_OF_ROUTE
     }
 }
 
-impl Key {
+impl DiffGroupKey {
     fn what(&self) -> Option<String> {
         let word = match self.how {
-            compare::Kind::Value => None,
-            compare::Kind::Missing => Some("missing"),
-            compare::Kind::Extra => Some("extra"),
-            compare::Kind::Type => Some("type"),
-            compare::Kind::Order => Some("order"),
-            compare::Kind::More => Some("more that are not listed"),
+            compare::DifferenceKind::Value => None,
+            compare::DifferenceKind::Missing => Some("missing"),
+            compare::DifferenceKind::Extra => Some("extra"),
+            compare::DifferenceKind::Type => Some("type"),
+            compare::DifferenceKind::Order => Some("order"),
+            compare::DifferenceKind::More => Some("more that are not listed"),
         };
         let statuses = self.statuses.map(|(production, shadow)| format!("{production:03} → {shadow:03}"));
         statuses.or_else(|| word.map(str::to_owned))
     }
 }
 
-impl Counted {
+impl DiffGroupCount {
     fn field(&mut self, name: String) {
         if let Some((_, count)) = self.fields.iter_mut().find(|(known, _)| **known == *name) {
             *count += 1;
@@ -238,8 +238,8 @@ impl Counted {
     }
 
     /// How many of a kind are noise.
-    fn noise(&self, key: &Key, noise: &noise::Verdict) -> u64 {
-        if key.how == compare::Kind::More {
+    fn noise(&self, key: &DiffGroupKey, noise: &noise::NoiseVerdict) -> u64 {
+        if key.how == compare::DifferenceKind::More {
             return 0;
         }
         let is_noise = |path: &str| noise.has(&key.route, key.target, key.place, path);
@@ -255,7 +255,7 @@ const fn is_zero(count: &u64) -> bool {
     *count == 0
 }
 
-impl Example {
+impl DiffExample {
     /// About how many bytes it has as JSON.
     fn weight(&self) -> usize {
         let values = [&self.production, &self.shadow].map(|value| value.to_string().len());
@@ -294,7 +294,7 @@ fn shortened(mut text: String, most: usize) -> String {
     text
 }
 
-fn example(pair: Pair<'_>, difference: &Difference) -> Option<Example> {
+fn example(pair: DifferingPair<'_>, difference: &Difference) -> Option<DiffExample> {
     let note = pair.note;
     if note.words.target().len() > MAX_TARGET {
         return None;
@@ -302,7 +302,7 @@ fn example(pair: Pair<'_>, difference: &Difference) -> Option<Example> {
     let headers = curl::chosen(&Head::new(note.words.head().to_vec()));
     let text = |bytes: &[u8]| wire_text(bytes).into_owned();
     let curl = curl::line(pair.url, note.words.method(), note.words.target(), &headers, note.body_len);
-    Some(Example {
+    Some(DiffExample {
         id: note.id.to_string(),
         at: note.at.to_string(),
         path: shortened(difference.path.clone(), MAX_PATH),
@@ -332,26 +332,26 @@ mod tests {
     use super::super::testing::{note, production};
     use super::*;
 
-    fn difference(place: Place, path: &str) -> Difference {
-        Difference { place, path: path.into(), kind: compare::Kind::Value, production: 1.into(), shadow: 2.into() }
+    fn difference(place: DifferencePart, path: &str) -> Difference {
+        Difference { place, path: path.into(), kind: compare::DifferenceKind::Value, production: 1.into(), shadow: 2.into() }
     }
 
-    fn take(tally: &mut KindTally, n: u32, route: &str, found: &[Difference]) {
+    fn take(tally: &mut DiffGroupTally, n: u32, route: &str, found: &[Difference]) {
         let mut note = note(n);
         note.route = Some(route.into());
-        let pair = Pair { note: &note, target: 0, url: "http://t", production: &production(200), status: Some(503) };
+        let pair = DifferingPair { note: &note, target: 0, url: "http://t", production: &production(200), status: Some(503) };
         tally.take(pair, found);
     }
 
-    fn block(tally: &KindTally) -> Kinds {
-        tally.block(&["http://t".to_owned()], &noise::Verdict::default()).unwrap()
+    fn block(tally: &DiffGroupTally) -> DiffGroups {
+        tally.block(&["http://t".to_owned()], &noise::NoiseVerdict::default()).unwrap()
     }
 
     #[test]
     fn indexes_are_one_kind_and_the_first_examples_are_kept() {
-        let mut tally = KindTally::default();
+        let mut tally = DiffGroupTally::default();
         for n in 0..10 {
-            take(&mut tally, n, "GET /a", &[difference(Place::Body, &format!("$.items[{n}].tags[3]"))]);
+            take(&mut tally, n, "GET /a", &[difference(DifferencePart::Body, &format!("$.items[{n}].tags[3]"))]);
         }
         let kinds = block(&tally).rows;
         assert_eq!((kinds.len(), kinds[0].path.as_str(), kinds[0].count), (1, "$.items[*].tags[*]", 10));
@@ -373,28 +373,28 @@ mod tests {
 
     #[test]
     fn a_status_is_a_kind_by_what_it_became() {
-        let mut tally = KindTally::default();
-        take(&mut tally, 1, "GET /a", &[difference(Place::Status, "")]);
+        let mut tally = DiffGroupTally::default();
+        take(&mut tally, 1, "GET /a", &[difference(DifferencePart::Status, "")]);
         assert_eq!(block(&tally).rows[0].what.as_deref(), Some("200 → 503"));
     }
 
     #[test]
     fn of_lines_only_those_that_are_noise_are_told_as_noise() {
-        let mut tally = KindTally::default();
-        let mut more = difference(Place::Body, "$.at");
-        more.kind = compare::Kind::More;
+        let mut tally = DiffGroupTally::default();
+        let mut more = difference(DifferencePart::Body, "$.at");
+        more.kind = compare::DifferenceKind::More;
         for n in 0..3 {
             let paths = ["line 2", "line 7", "$.items[0].at", "$.at"];
-            take(&mut tally, n, "GET /a", &paths.map(|path| difference(Place::Body, path)));
+            take(&mut tally, n, "GET /a", &paths.map(|path| difference(DifferencePart::Body, path)));
         }
         take(&mut tally, 4, "GET /a", &[more]);
-        take(&mut tally, 5, "GET /b", &[difference(Place::Body, "$.at")]);
-        let fields = ["line 2", "$.items[*].at", "$.at"].map(|path| (Place::Body, path.into())).into();
-        let of_route = noise::OfRoute { fields, ..noise::OfRoute::default() };
+        take(&mut tally, 5, "GET /b", &[difference(DifferencePart::Body, "$.at")]);
+        let fields = ["line 2", "$.items[*].at", "$.at"].map(|path| (DifferencePart::Body, path.into())).into();
+        let of_route = noise::RouteNoise { fields, ..noise::RouteNoise::default() };
         let noise =
-            noise::Verdict { routes: [("GET /a".to_owned(), vec![of_route])].into(), ..noise::Verdict::default() };
+            noise::NoiseVerdict { routes: [("GET /a".to_owned(), vec![of_route])].into(), ..noise::NoiseVerdict::default() };
         let rows = tally.block(&["http://t".to_owned()], &noise).unwrap().rows;
-        let told = |kind: &Kind| format!("{} {} {} of {}", kind.route, kind.path, kind.noise, kind.count);
+        let told = |kind: &DiffGroup| format!("{} {} {} of {}", kind.route, kind.path, kind.noise, kind.count);
         assert_eq!(
             rows.iter().map(told).collect::<Vec<_>>(),
             [
@@ -409,10 +409,10 @@ mod tests {
 
     #[test]
     fn kinds_are_bounded_by_route_and_in_all_and_what_is_left_out_is_counted() {
-        let mut tally = KindTally::default();
+        let mut tally = DiffGroupTally::default();
         for route in 0..40 {
             for n in 0..MAX_KINDS_OF_ROUTE + 10 {
-                take(&mut tally, 1, &format!("GET /{route}"), &[difference(Place::Body, &format!("$.a{n}"))]);
+                take(&mut tally, 1, &format!("GET /{route}"), &[difference(DifferencePart::Body, &format!("$.a{n}"))]);
             }
         }
         let kinds = block(&tally);
@@ -424,13 +424,13 @@ mod tests {
 
     #[test]
     fn examples_are_bounded_in_bytes_whatever_differs() {
-        let mut tally = KindTally::default();
+        let mut tally = DiffGroupTally::default();
         for n in 0..MAX_KINDS {
             let long = "é".repeat(100_000);
             let found = Difference {
                 production: long.clone().into(),
                 shadow: vec![long].into(),
-                ..difference(Place::Body, "$.a")
+                ..difference(DifferencePart::Body, "$.a")
             };
             take(&mut tally, 1, &format!("GET /{n}"), &[found]);
         }

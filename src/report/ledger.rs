@@ -13,8 +13,8 @@ use super::summary::{self, Requests, TargetEnded, count};
 pub struct Ledger {
     requests: Requests,
     targets: Vec<TargetLedger>,
-    passed: Reached,
-    sampled_out: Reached,
+    passed: SampleTally,
+    sampled_out: SampleTally,
 }
 
 /// Deliveries to one target.
@@ -26,12 +26,12 @@ struct TargetLedger {
 
 /// What reached one side of the sample.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Reached {
+pub(super) struct SampleTally {
     pub(super) requests: u64,
     pub(super) bytes: u64,
 }
 
-impl Reached {
+impl SampleTally {
     pub(super) const fn add(&mut self, bytes: u64) {
         self.requests += 1;
         self.bytes += bytes;
@@ -145,12 +145,12 @@ impl Ledger {
     /// What was malformed, incomplete or filtered never came there; what was shed before any target may or may not
     /// have, and is left out too. Keys are counted by the sample itself.
     #[must_use]
-    pub fn sample(&self, asked: f64, keys: Option<f64>) -> summary::Sample {
-        let share = |of: fn(Reached) -> u64| {
+    pub fn sample(&self, asked: f64, keys: Option<f64>) -> summary::SampleSummary {
+        let share = |of: fn(SampleTally) -> u64| {
             let all = of(self.passed) + of(self.sampled_out);
             (all > 0).then(|| of(self.passed) as f64 / all as f64)
         };
-        summary::Sample { asked, requests: share(|r| r.requests), keys, bytes: share(|r| r.bytes) }
+        summary::SampleSummary { asked, requests: share(|r| r.requests), keys, bytes: share(|r| r.bytes) }
     }
 }
 
@@ -220,7 +220,7 @@ mod tests {
         assert_eq!((sample.requests, sample.bytes), (Some(0.5), Some(0.75)));
         assert_eq!(
             Ledger::new(1).sample(0.5, Some(0.4)),
-            summary::Sample { asked: 0.5, keys: Some(0.4), ..Default::default() }
+            summary::SampleSummary { asked: 0.5, keys: Some(0.4), ..Default::default() }
         );
     }
 }

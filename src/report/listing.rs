@@ -8,9 +8,9 @@ use std::fmt::Write as _;
 use crate::exchange::{Request, wire_text};
 use crate::sanitise;
 
-use super::inspect::Exchange;
+use super::inspect::JoinedExchange;
 use super::lines::{latency_us, state};
-use super::status::Class;
+use super::status::StatusClass;
 use super::units::{bytes, duration};
 
 /// Columns from which there is room for the client and for the size of the request.
@@ -59,8 +59,8 @@ impl Listing {
 
     /// The line of `exchange`.
     #[must_use]
-    pub fn line(&mut self, exchange: &Exchange) -> String {
-        let Exchange { request, response } = exchange;
+    pub fn line(&mut self, exchange: &JoinedExchange) -> String {
+        let JoinedExchange { request, response } = exchange;
         let response = response.as_deref().ok();
         let time = request.first_byte.to_string();
         let id = request.id.to_string();
@@ -83,11 +83,11 @@ impl Listing {
             state if !self.is_roomy() => format!("  [{}]", brief(&state)),
             state => format!("  [{state}]"),
         };
-        let class = Class::of(response.map(|response| response.status));
+        let class = StatusClass::of(response.map(|response| response.status));
         let used = width(&before) + width(&status) + width(&after) + width(&state);
         let what = self.what(request, self.width.map(|width| width.saturating_sub(used).max(SHORTEST_TARGET)));
         let status = class.colour().map_or(Cow::Borrowed(status.as_str()), |colour| self.paint(&status, colour));
-        let colour_of_state = Class::None.colour().unwrap_or(FAINT);
+        let colour_of_state = StatusClass::None.colour().unwrap_or(FAINT);
         format!("{}{status}{after}{what}{}", self.paint(&before, FAINT), self.paint(&state, colour_of_state))
     }
 
@@ -145,9 +145,9 @@ mod tests {
     use super::*;
     use crate::exchange::{ConnectionId, Damage, ExchangeId};
 
-    fn exchange(line: &str, status: Option<u16>) -> Exchange {
+    fn exchange(line: &str, status: Option<u16>) -> JoinedExchange {
         let request = request(3, &format!("{line} HTTP/1.1\r\n\r\n"));
-        Exchange { request, response: status.map(response).ok_or(Damage::Gap) }
+        JoinedExchange { request, response: status.map(response).ok_or(Damage::Gap) }
     }
 
     fn listed(width: Option<usize>) -> String {

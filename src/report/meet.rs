@@ -4,14 +4,14 @@ use std::sync::Arc;
 
 use crate::replay::Delivery;
 
-use super::compare::{Effort, Found, Unknown};
-use super::comparer::{ComparedExchange, Comparer, ComparisonTask, FoundInExchange, Role};
-use super::evidence::Compared;
-use super::join::{Arrival, Joined, Unjoined};
-use super::noise::Why;
-use super::results::Line;
+use super::compare::{Effort, ResponseDiff, Unknown};
+use super::comparer::{ComparedExchange, Comparer, ComparisonTask, FoundInExchange, DeliveryRole};
+use super::evidence::ExchangeComparison;
+use super::join::{DeliveryJoin, Joined, Unjoined};
+use super::noise::NoiseSource;
+use super::results::ResultLine;
 use super::routes::OTHER;
-use super::{Production, RepeatKey, Reporter, RequestNote};
+use super::{Production, RepeatKey, Reporter, RequestRecord};
 
 /// The number of the baseline, as deliveries number it, beside so many targets.
 #[must_use]
@@ -29,7 +29,7 @@ impl Reporter {
     /// Whether a delivery with this number is one to a target, for its own sake.
     #[must_use]
     pub fn is_target(&self, number: usize) -> bool {
-        matches!(self.comparer.role(number), Role::Target(_))
+        matches!(self.comparer.role(number), DeliveryRole::Target(_))
     }
 
     /// From now on comparisons that take time are left to whoever calls this: each is given out by
@@ -68,8 +68,8 @@ impl Reporter {
 
     pub(super) fn delivered(&mut self, delivery: Box<Delivery>) {
         match self.comparer.role(delivery.target) {
-            Role::Check(_) => self.checks.ended(&delivery.outcome),
-            Role::Target(_) | Role::Baseline => {
+            DeliveryRole::Check(_) => self.checks.ended(&delivery.outcome),
+            DeliveryRole::Target(_) | DeliveryRole::Baseline => {
                 self.ledger.delivered(delivery.target, &delivery.outcome);
                 if self.is_target(delivery.target) {
                     self.evidence.delivered(&delivery);
@@ -80,9 +80,9 @@ impl Reporter {
             }
         }
         match self.joins.delivered(delivery) {
-            Arrival::Waiting => {}
-            Arrival::Complete(joined) => self.joined(joined),
-            Arrival::Late(delivery) => self.delivery_compared(None, &delivery, None, None),
+            DeliveryJoin::Waiting => {}
+            DeliveryJoin::Complete(joined) => self.joined(joined),
+            DeliveryJoin::Late(delivery) => self.delivery_compared(None, &delivery, None, None),
         }
     }
 
@@ -112,17 +112,17 @@ impl Reporter {
     /// Counts what came of the comparisons of one request; gives production's side back.
     fn count_compared(&mut self, joined: Joined, found: FoundInExchange) -> Result<Production, Unjoined> {
         let Joined { note, deliveries, production } = joined;
-        let meeting = Meeting { note: &note, route: note.route.as_deref().unwrap_or(OTHER) };
+        let meeting = ExchangeContext { note: &note, route: note.route.as_deref().unwrap_or(OTHER) };
         for (delivery, found) in deliveries.iter().zip(found.deliveries) {
             match self.comparer.role(delivery.target) {
-                Role::Check(_) => self.checked(&meeting, found),
-                Role::Target(_) | Role::Baseline => {
+                DeliveryRole::Check(_) => self.checked(&meeting, found),
+                DeliveryRole::Target(_) | DeliveryRole::Baseline => {
                     self.delivery_compared(Some(&meeting), delivery, production.as_ref().ok(), found);
                 }
             }
         }
         if let Some(found) = found.repeat.filter(|found| found.body_unknown.is_none()) {
-            self.noise.own(meeting.route, Why::Repeats, &found);
+            self.noise.own(meeting.route, NoiseSource::Repeats, &found);
         }
         production
     }
@@ -130,37 +130,37 @@ impl Reporter {
     /// Counts in what an answer differs from production's, where both are known.
     fn delivery_compared(
         &mut self,
-        meeting: Option<&Meeting<'_>>,
+        meeting: Option<&ExchangeContext<'_>>,
         delivery: &Delivery,
         production: Option<&Production>,
-        found: Option<Found>,
+        found: Option<ResponseDiff>,
     ) {
         let role = self.comparer.role(delivery.target);
         if let (Some(meeting), Some(found)) = (meeting, &found) {
             match role {
-                Role::Target(target) => self.noise.take(meeting.route, target, found),
-                Role::Baseline if production.is_some_and(|production| production.damage.is_none()) => {
-                    self.noise.own(meeting.route, Why::Baseline, found);
+                DeliveryRole::Target(target) => self.noise.take(meeting.route, target, found),
+                DeliveryRole::Baseline if production.is_some_and(|production| production.damage.is_none()) => {
+                    self.noise.own(meeting.route, NoiseSource::Baseline, found);
                 }
-                Role::Baseline | Role::Check(_) => {}
+                DeliveryRole::Baseline | DeliveryRole::Check(_) => {}
             }
         }
         let Some(tally) = self.targets.get_mut(delivery.target) else { return };
         let url = self.urls.get(delivery.target).map_or("", String::as_str);
-        if role != Role::Baseline {
+        if role != DeliveryRole::Baseline {
             self.watch.delivered(url, meeting.map(|meeting| meeting.note), delivery, production, found.as_ref());
         }
         let unknown = found.as_ref().map(|found| found.body_unknown);
         let differences = tally.compared(delivery, production, found);
-        if role == Role::Baseline {
+        if role == DeliveryRole::Baseline {
             return;
         }
-        let looked = Compared { unknown: unknown.map(|unknown| unknown.is_some()), differences: &differences };
+        let looked = ExchangeComparison { unknown: unknown.map(|unknown| unknown.is_some()), differences: &differences };
         self.evidence.compared(meeting.map(|meeting| meeting.note), delivery, production, url, looked);
         let recent = self.recent.as_mut().filter(|recent| recent.wants() && !differences.is_empty());
         if recent.is_some() || self.results.wanted() {
             let note = meeting.map(|meeting| meeting.note);
-            let line = Line::delivered(note, delivery, url, production, differences).unknown(unknown.flatten());
+            let line = ResultLine::delivered(note, delivery, url, production, differences).unknown(unknown.flatten());
             if let Some(recent) = recent {
                 recent.keep(&line);
             }
@@ -172,22 +172,22 @@ impl Reporter {
     fn repeat_key(&self, joined: &Joined) -> Option<RepeatKey> {
         let (production, key) = (joined.production.as_ref().ok()?, joined.note.repeat?);
         let route = joined.note.route.as_deref().unwrap_or(OTHER);
-        let tells = production.damage.is_none() && self.unread.is_none() && self.noise.wants(route, Why::Repeats);
+        let tells = production.damage.is_none() && self.unread.is_none() && self.noise.wants(route, NoiseSource::Repeats);
         tells.then_some(key)
     }
 
     /// Counts in what a target's second answer differs from its first, where both are known.
-    fn checked(&mut self, meeting: &Meeting<'_>, found: Option<Found>) {
+    fn checked(&mut self, meeting: &ExchangeContext<'_>, found: Option<ResponseDiff>) {
         let Some(found) = found else { return };
         self.checks.compared(&found);
         if found.body_unknown.is_none() {
-            self.noise.own(meeting.route, Why::SelfCheck, &found);
+            self.noise.own(meeting.route, NoiseSource::SelfCheck, &found);
         }
     }
 }
 
 /// A request whose answers meet.
-struct Meeting<'a> {
-    note: &'a RequestNote,
+struct ExchangeContext<'a> {
+    note: &'a RequestRecord,
     route: &'a str,
 }

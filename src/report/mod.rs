@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::exchange::{Damage, Digest, ExchangeId, Outcome, Timestamp, digest};
-use crate::replay::{Delivery, Kept};
+use crate::replay::{Delivery, RetainedResponse};
 
 pub mod against;
 mod beside;
@@ -54,57 +54,57 @@ pub mod verdict;
 mod words;
 
 pub use crate::journal::line as lines;
-pub use against::Comparison;
+pub use against::RunDiff;
 pub use beside::{Baseline, SelfChecks};
 pub use comparer::{ComparedExchange, Comparer, ComparisonTask};
 pub use forecast::Forecast;
-pub use inspect::{Exchange, Exchanges, InspectLedger};
+pub use inspect::{JoinedExchange, ExchangeJoin, InspectLedger};
 pub use listing::Listing;
 pub use meet::{baseline_number, check_number};
 pub use middleware::MiddlewareCounts;
-pub use patterns::Patterns;
+pub use patterns::RoutePatterns;
 pub use reasons::{DesynchronisedSummary, FailureReason};
-pub use routes::Routes;
-pub use snapshot::{Look, Snapshot};
+pub use routes::RouteStats;
+pub use snapshot::{SnapshotRequest, Snapshot};
 pub use status::StatusChoice;
-pub use steps::{Cause, Step, Steps};
+pub use steps::{StepCause, RampStep, RampSteps};
 pub use summary::{
-    Counts, Differences, Ended, Figures, Frames, Gate, GateState, ProductionSide, RampEnd, Recording, Requests, Sample,
-    Streams, Summary, Target, TargetEnded, TargetGuard, TargetLatency, Tcp,
+    CountMap, Differences, Ended, LatencySummary, Frames, GateResult, GateState, ProductionSide, RampEnd, RecordingSummary, Requests, SampleSummary,
+    Streams, Summary, TargetSummary, TargetEnded, TargetGuard, TargetLatency, Tcp,
 };
-pub use words::Words;
+pub use words::RequestText;
 
 use curves::Curves;
-use evidence::{Blocks, Evidence};
-use gate::{Demands, Watch};
-use histogram::Durations;
-use join::{Half, Joins};
+use evidence::{SummaryBlocks, Evidence};
+use gate::{Thresholds, ThresholdWatch};
+use histogram::LatencyHistogram;
+use join::{ProductionJoin, Joins};
 use ledger::Ledger;
 use noise::Noise;
-use repeats::Repeats;
-use results::{Line, Results};
-use snapshot::Recent;
+use repeats::RepeatTracker;
+use results::{ResultLine, ResultsWriter};
+use snapshot::RecentDifference;
 use tally::TargetTally;
 
 /// What the stages tell the report, in any order that a run brings about.
 #[derive(Debug)]
-pub enum Fact {
+pub enum ReportEvent {
     /// A request was seen, and ended before any target. Counts as seen.
     Ended {
         /// The request.
-        note: Box<RequestNote>,
+        note: Box<RequestRecord>,
         /// How it ended.
         outcome: Outcome,
     },
     /// A request was seen and recorded; there is no target. Counts as seen.
     Kept {
         /// The request.
-        note: Box<RequestNote>,
+        note: Box<RequestRecord>,
     },
     /// A request was seen and offered to `targets`; a delivery follows for each. Counts as seen.
     Offered {
         /// The request.
-        note: Box<RequestNote>,
+        note: Box<RequestRecord>,
         /// Which targets it was offered to.
         targets: TargetSet,
     },
@@ -130,14 +130,14 @@ pub enum Fact {
     /// A production response whose request was not captured.
     Orphan,
     /// How much there is of what has a level, now and then.
-    Level(Box<Level>),
+    Level(Box<RunGauges>),
     /// Somebody asks how the run goes.
-    Look(Look),
+    Look(SnapshotRequest),
 }
 
 /// How much there is at one moment of what comes and goes.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Level {
+pub struct RunGauges {
     /// Frames dropped and gaps, those since the last level.
     pub lost: u64,
     /// The share that the sample is asked for, from 0 to 1; 0 while nothing is to be sent.
@@ -145,18 +145,18 @@ pub struct Level {
     /// Captured connections that are open.
     pub connections: Option<u64>,
     /// Of each target, in their order.
-    pub targets: Vec<TargetLevel>,
+    pub targets: Vec<TargetGauges>,
 }
 
-impl From<Level> for Fact {
-    fn from(level: Level) -> Self {
+impl From<RunGauges> for ReportEvent {
+    fn from(level: RunGauges) -> Self {
         Self::Level(Box::new(level))
     }
 }
 
 /// How much there is at one target.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct TargetLevel {
+pub struct TargetGauges {
     /// Open connections.
     pub connections: u64,
     /// Requests that await their answer.
@@ -212,7 +212,7 @@ impl FromIterator<usize> for TargetSet {
 
 /// What the report keeps of a request.
 #[derive(Clone, Debug)]
-pub struct RequestNote {
+pub struct RequestRecord {
     /// Its identity.
     pub id: ExchangeId,
     /// When its first byte was captured.
@@ -220,13 +220,13 @@ pub struct RequestNote {
     /// Who sent it.
     pub client: SocketAddr,
     /// What it says.
-    pub words: Words,
+    pub words: RequestText,
     /// Bytes of head and body content.
     pub bytes: u64,
     /// Bytes of body content.
     pub body_len: u64,
     /// Its route, once the report has named it.
-    pub route: Option<by_route::Name>,
+    pub route: Option<by_route::RouteName>,
     /// What it has in common with requests that ask for just the same; none where it may change something.
     pub repeat: Option<RepeatKey>,
 }
@@ -252,7 +252,7 @@ pub struct Production {
     /// Last byte of the request to first byte of the final response; zero for an early response, none where it is not known.
     pub latency: Option<Duration>,
     /// Head and content, where they are to be compared.
-    pub kept: Option<Box<Kept>>,
+    pub kept: Option<Box<RetainedResponse>>,
 }
 
 impl Production {
@@ -285,7 +285,7 @@ impl Started {
 }
 
 /// What the report must know beforehand.
-pub struct Settings {
+pub struct ReportSettings {
     /// The command: `replay`, `demo`, ...
     pub command: &'static str,
     /// The targets' URLs, in the order in which deliveries number them; no two are the same.
@@ -297,22 +297,22 @@ pub struct Settings {
     /// When the run began.
     pub started: Started,
     /// What routes are called; by their shape, without any patterns.
-    pub patterns: Arc<Patterns>,
+    pub patterns: Arc<RoutePatterns>,
     /// Whether the summary has routes, kinds of difference and times.
     pub evidence: bool,
     /// What counts as a difference.
-    pub compare: compare::Rules,
+    pub compare: compare::CompareRules,
     /// Bytes of kept bodies that may wait for their other half.
     pub kept_bytes: usize,
     /// The URL of the baseline, where there is one.
     pub baseline: Option<String>,
     /// What is demanded of it.
-    pub demands: Demands,
+    pub demands: Thresholds,
 }
 
 /// What the capture thread hands over at its end.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Engine {
+pub struct CaptureStats {
     /// What became of frames.
     pub frames: Frames,
     /// What reassembly saw.
@@ -327,7 +327,7 @@ pub struct Engine {
 
 /// What a live capture shed and could not even tell as it happened.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Unheard {
+pub struct UnreportedSheds {
     /// Requests.
     pub shed: u64,
     /// Responses without request.
@@ -336,21 +336,21 @@ pub struct Unheard {
 
 /// What the stages hand over at the end of a run.
 #[derive(Debug, Default)]
-pub struct Ends {
+pub struct RunTotals {
     /// Of the capture.
-    pub engine: Engine,
+    pub engine: CaptureStats,
     /// Of each target, in their order.
-    pub targets: Vec<TargetEnd>,
+    pub targets: Vec<TargetTotals>,
     /// The share of sampled keys that passed, where there are keys.
     pub keys: Option<f64>,
     /// What the capture shed unheard.
-    pub unheard: Unheard,
+    pub unheard: UnreportedSheds,
     /// Of the recording, where there was one.
-    pub recording: Option<Recording>,
+    pub recording: Option<RecordingSummary>,
     /// Of middleware in processes outside, where there was any.
     pub middleware: Option<MiddlewareCounts>,
     /// What changed the share on the way.
-    pub steps: Steps,
+    pub steps: RampSteps,
     /// How far the ramp came, where there was one.
     pub ramp: Option<RampEnd>,
     /// The share that the sample was asked for last; `None` where it was never changed.
@@ -359,7 +359,7 @@ pub struct Ends {
 
 /// What a target's sender hands over at its end.
 #[derive(Clone, Debug, Default)]
-pub struct TargetEnd {
+pub struct TargetTotals {
     /// Connections opened.
     pub connections_opened: u64,
     /// Most that were open at once.
@@ -367,9 +367,9 @@ pub struct TargetEnd {
     /// Most requests that awaited their answer at once.
     pub peak_in_flight: u64,
     /// What went to each address.
-    pub addresses: Vec<summary::Address>,
+    pub addresses: Vec<summary::AddressSummary>,
     /// How long each connection took to set up, TLS included.
-    pub connect: Durations,
+    pub connect: LatencyHistogram,
     /// What its guard did, where it has one.
     pub guard: Option<summary::TargetGuard>,
     /// Requests that went out once more.
@@ -389,7 +389,7 @@ pub struct Reporter {
     joins: Joins,
     targets: Vec<TargetTally>,
     production: tally::ProductionTally,
-    results: Results,
+    results: ResultsWriter,
     evidence: Evidence,
     comparer: Arc<Comparer>,
     baseline: Option<String>,
@@ -400,19 +400,19 @@ pub struct Reporter {
     /// What waits to be fetched by them.
     deferred: VecDeque<ComparisonTask>,
     noise: Noise,
-    repeats: Repeats,
+    repeats: RepeatTracker,
     checks: SelfChecks,
-    watch: Watch,
+    watch: ThresholdWatch,
     /// Kept once somebody has looked.
-    recent: Option<Recent>,
+    recent: Option<RecentDifference>,
 }
 
 impl Reporter {
     /// A reporter without facts.
     #[must_use]
-    pub fn new(settings: Settings) -> Self {
+    pub fn new(settings: ReportSettings) -> Self {
         let targets = settings.targets.len();
-        let watch = Watch::new(settings.demands, &settings.targets);
+        let watch = ThresholdWatch::new(settings.demands, &settings.targets);
         let hosts = settings.targets.iter().chain(&settings.baseline).map(|url| host(url)).collect();
         Self {
             command: settings.command,
@@ -425,14 +425,14 @@ impl Reporter {
             joins: Joins::with_kept_bytes(settings.kept_bytes),
             targets: vec![TargetTally::default(); targets + 1],
             production: tally::ProductionTally::default(),
-            results: Results::new(settings.results),
+            results: ResultsWriter::new(settings.results),
             evidence: Evidence::new(settings.started, settings.patterns, targets, settings.evidence),
             comparer: Arc::new(Comparer::new(settings.compare, hosts, targets)),
             unread: None,
             defers: false,
             deferred: VecDeque::new(),
             noise: Noise::new(targets),
-            repeats: Repeats::default(),
+            repeats: RepeatTracker::default(),
             checks: SelfChecks::default(),
             watch,
             recent: None,
@@ -446,38 +446,38 @@ impl Reporter {
     }
 
     /// Takes one fact, now.
-    pub fn take(&mut self, fact: Fact) {
-        self.look_at_the_clock();
-        self.take_too(fact);
+    pub fn take(&mut self, fact: ReportEvent) {
+        self.refresh_clock();
+        self.record_batched(fact);
     }
 
     /// What is taken from now on came now: of many facts at once the clock is not asked with each.
-    pub fn look_at_the_clock(&mut self) {
+    pub fn refresh_clock(&mut self) {
         self.evidence.look_at_the_clock();
     }
 
     /// Takes one of several facts that came at once, when the clock was last looked at.
-    pub fn take_too(&mut self, fact: Fact) {
+    pub fn record_batched(&mut self, fact: ReportEvent) {
         match fact {
-            Fact::Ended { mut note, outcome } => {
+            ReportEvent::Ended { mut note, outcome } => {
                 self.evidence.seen(&mut note, Some(&outcome));
                 self.ledger.ended(&outcome, note.bytes);
                 if self.results.wanted() {
-                    self.results.write(&Line::ended(&note, &outcome));
+                    self.results.write(&ResultLine::ended(&note, &outcome));
                 }
             }
-            Fact::Kept { mut note } => {
+            ReportEvent::Kept { mut note } => {
                 self.evidence.seen(&mut note, None);
                 self.ledger.ended(&Outcome::Kept, note.bytes);
                 if self.results.wanted() {
-                    self.results.write(&Line::ended(&note, &Outcome::Kept));
+                    self.results.write(&ResultLine::ended(&note, &Outcome::Kept));
                 }
                 // What production answered is counted when it comes.
                 for evicted in self.joins.offered(note, 0) {
                     self.joined(evicted);
                 }
             }
-            Fact::Offered { mut note, targets } => {
+            ReportEvent::Offered { mut note, targets } => {
                 self.evidence.seen(&mut note, None);
                 // The sample is judged by what was captured.
                 self.ledger.offered(targets, (!note.id.is_made_up()).then_some(note.bytes));
@@ -485,34 +485,34 @@ impl Reporter {
                     self.joined(evicted);
                 }
             }
-            Fact::Beside { of, baseline, checks } => {
+            ReportEvent::Beside { of, baseline, checks } => {
                 if baseline {
                     self.ledger.offered_beside(baseline_number(self.urls.len()));
                 }
                 self.checks.offered += checks.len() as u64;
                 self.joins.expect(of, usize::from(baseline) + checks.len());
             }
-            Fact::Delivered(delivery) => self.delivered(delivery),
-            Fact::Production { of, production } => {
+            ReportEvent::Delivered(delivery) => self.delivered(delivery),
+            ReportEvent::Production { of, production } => {
                 let answered = production.as_ref().ok().map(|production| (production.status, production.latency));
                 let half = self.joins.production(of, production);
-                if let (Some((status, latency)), Half::Waiting | Half::Complete(_)) = (answered, &half) {
+                if let (Some((status, latency)), ProductionJoin::Waiting | ProductionJoin::Complete(_)) = (answered, &half) {
                     self.evidence.answered(status, latency);
                 }
-                if let Half::Complete(joined) = half {
+                if let ProductionJoin::Complete(joined) = half {
                     self.joined(joined);
                 }
             }
-            Fact::Orphan => self.production.unjoined("orphan"),
-            Fact::Level(level) => self.evidence.level(&level),
-            Fact::Look(look) => look.show(self),
+            ReportEvent::Orphan => self.production.unjoined("orphan"),
+            ReportEvent::Level(level) => self.evidence.level(&level),
+            ReportEvent::Look(look) => look.show(self),
         }
     }
 
     /// Ends what still waits, and says what the run amounts to.
     #[must_use]
-    pub fn finish(mut self, ends: Ends) -> Summary {
-        let Ends { engine, targets: ends, keys, unheard, recording, middleware, steps, ramp, asked } = ends;
+    pub fn finish(mut self, ends: RunTotals) -> Summary {
+        let RunTotals { engine, targets: ends, keys, unheard, recording, middleware, steps, ramp, asked } = ends;
         self.compare_no_more();
         for joined in std::mem::take(&mut self.joins).finish() {
             self.joined(joined);
@@ -527,7 +527,7 @@ impl Reporter {
         trouble.extend(steps.remark());
         let ledger = &self.ledger;
         let verdict = self.noise.verdict(&self.urls);
-        let Blocks { routes, kinds, timeline, curves } = self.blocks(&verdict);
+        let SummaryBlocks { routes, kinds, timeline, curves } = self.blocks(&verdict);
         let blocks = self.targets.iter().enumerate();
         let targets = blocks.zip(self.urls).zip(&verdict.targets).map(|(((at, tally), url), noise)| {
             (url, tally.finish(ledger.target(at), &ends.next().unwrap_or_default()).without(*noise))
@@ -572,16 +572,16 @@ impl Reporter {
     }
 
     /// What there is besides the ledger, so far.
-    fn blocks(&self, noise: &noise::Verdict) -> Blocks {
+    fn blocks(&self, noise: &noise::NoiseVerdict) -> SummaryBlocks {
         let targets = self.urls.iter().cloned().zip(self.targets.iter().map(TargetTally::curves)).collect();
-        Blocks {
+        SummaryBlocks {
             curves: Some(Curves { production: self.production.curve(), targets }),
             ..self.evidence.blocks(&self.urls, noise)
         }
     }
 
     /// Counts what was shed unheard, and says so where lines of results are missing for it.
-    fn unheard(&mut self, unheard: Unheard) -> Option<String> {
+    fn unheard(&mut self, unheard: UnreportedSheds) -> Option<String> {
         self.ledger.shed_unheard(unheard.shed);
         (0..unheard.orphans).for_each(|_| self.production.unjoined("orphan"));
         let told = unheard.shed > 0 && self.results.wanted();

@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 use super::by_route::MAX_ROUTES;
-use super::compare::{Found, Kind, Place, field};
+use super::compare::{ResponseDiff, DifferenceKind, DifferencePart, field};
 use super::routes::OTHER;
 
 /// Fields of one route that are told apart; what comes up later is never noise.
@@ -25,7 +25,7 @@ const MAX_FIELDS: usize = 200;
 const MAX_SETS: usize = 256;
 /// Fields of all routes, and sets of all: as of 500 routes that have as many as they may. The sets may have eight fields
 /// each, on the whole: who makes up responses that differ in everything fills no more than two megabytes.
-const ROOM: Room = Room { fields: 500 * MAX_FIELDS, sets: 500 * MAX_SETS, members: 8 * 500 * MAX_SETS };
+const ROOM: NoiseCapacity = NoiseCapacity { fields: 500 * MAX_FIELDS, sets: 500 * MAX_SETS, members: 8 * 500 * MAX_SETS };
 /// Comparisons of something with itself that one route is judged by, for each way to compare: enough for any rate.
 pub(super) const MAX_OWN: u64 = 1000;
 /// Rows of each list of the verdict, the most frequent first; the others count all the same.
@@ -40,7 +40,7 @@ const ABSOLUTE: f64 = 0.0003;
 /// What tells that a field is not steady.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Why {
+pub enum NoiseSource {
     /// Production and the baseline differ in it.
     Baseline,
     /// Two answers of a target to one request do.
@@ -49,34 +49,34 @@ pub enum Why {
     Repeats,
 }
 
-impl Why {
+impl NoiseSource {
     const ALL: [Self; 3] = [Self::Baseline, Self::SelfCheck, Self::Repeats];
 
     /// Whether it says anything of statuses. Production's own statuses change with time: only what was asked at the
     /// same moment counts.
-    const fn tells_of(self, place: Place) -> bool {
-        !matches!((self, place), (Self::Repeats, Place::Status))
+    const fn tells_of(self, place: DifferencePart) -> bool {
+        !matches!((self, place), (Self::Repeats, DifferencePart::Status))
     }
 }
 
 /// What is noise.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Row {
+pub struct NoiseRow {
     /// The route, as in `routes`.
     pub route: String,
     /// Part of the answers.
     #[serde(rename = "in")]
-    pub place: Place,
+    pub place: DifferencePart,
     /// Header name, or field of the body with `[*]` for indices.
     pub path: String,
     /// The target's URL.
     pub target: String,
     /// What tells so.
-    pub why: Why,
+    pub why: NoiseSource,
     /// How often it differed, of all comparisons, from 0 to 1.
-    pub rates: Rates,
+    pub rates: NoiseRates,
     /// How many comparisons that is.
-    pub samples: Samples,
+    pub samples: NoiseSamples,
 }
 
 /// A field that differs and is no noise.
@@ -86,7 +86,7 @@ pub struct FieldRow {
     pub route: String,
     /// Part of the answers.
     #[serde(rename = "in")]
-    pub place: Place,
+    pub place: DifferencePart,
     /// Header name, or field of the body with `[*]` for indices.
     pub path: String,
     /// The target's URL.
@@ -99,7 +99,7 @@ pub struct FieldRow {
 
 /// How often a field differs, from 0 to 1.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct Rates {
+pub struct NoiseRates {
     /// At the target, from production.
     pub shadow: f64,
     /// From itself.
@@ -108,7 +108,7 @@ pub struct Rates {
 
 /// Comparisons.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Samples {
+pub struct NoiseSamples {
     /// Of the target with production.
     pub shadow: u64,
     /// Of it with itself.
@@ -117,7 +117,7 @@ pub struct Samples {
 
 /// Answers that differ in nothing but noise, by the part that does.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct OnlyNoise {
+pub struct NoiseOnlyCounts {
     /// In anything: they are the same but for noise.
     #[serde(default)]
     pub any: u64,
@@ -129,7 +129,7 @@ pub struct OnlyNoise {
     pub body: u64,
 }
 
-impl OnlyNoise {
+impl NoiseOnlyCounts {
     /// Whether there is no such answer.
     #[must_use]
     pub fn is_none(&self) -> bool {
@@ -137,12 +137,12 @@ impl OnlyNoise {
     }
 
     /// Counts answers that differ in just these fields: of each its part, and whether it is noise.
-    pub(super) fn count(&mut self, fields: &(impl Iterator<Item = (Place, bool)> + Clone), count: u64) {
+    pub(super) fn count(&mut self, fields: &(impl Iterator<Item = (DifferencePart, bool)> + Clone), count: u64) {
         if fields.clone().all(|(_, is_noise)| is_noise) {
             self.any += count;
         }
         for (place, into) in
-            [(Place::Status, &mut self.status), (Place::Header, &mut self.headers), (Place::Body, &mut self.body)]
+            [(DifferencePart::Status, &mut self.status), (DifferencePart::Header, &mut self.headers), (DifferencePart::Body, &mut self.body)]
         {
             let mut of_place = fields.clone().filter(|(other, _)| *other == place).map(|(_, is_noise)| is_noise);
             if of_place.next() == Some(true) && of_place.all(|is_noise| is_noise) {
@@ -161,41 +161,41 @@ impl OnlyNoise {
 
 /// What is noise on one route at one target, and what it comes to.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct OfRoute {
+pub struct RouteNoise {
     /// The fields that are.
-    pub fields: Vec<(Place, Box<str>)>,
+    pub fields: Vec<(DifferencePart, Box<str>)>,
     /// Answers that differ in nothing else.
-    pub only: OnlyNoise,
+    pub only: NoiseOnlyCounts,
 }
 
 /// What is noise, and what it comes to.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Verdict {
+pub struct NoiseVerdict {
     /// Each field that is, the most frequent first.
-    pub rows: Vec<Row>,
+    pub rows: Vec<NoiseRow>,
     /// Each field that differs and is not, the most frequent first.
     pub fields: Vec<FieldRow>,
     /// What it comes to at each target.
-    pub targets: Vec<OnlyNoise>,
+    pub targets: Vec<NoiseOnlyCounts>,
     /// All of it, by route and then by target.
-    pub routes: HashMap<String, Vec<OfRoute>>,
+    pub routes: HashMap<String, Vec<RouteNoise>>,
 }
 
-impl Verdict {
+impl NoiseVerdict {
     /// What it comes to on this route at this target.
     #[must_use]
-    pub fn only(&self, route: &str, target: usize) -> OnlyNoise {
+    pub fn only(&self, route: &str, target: usize) -> NoiseOnlyCounts {
         self.of(route, target).map(|found| found.only).unwrap_or_default()
     }
 
     /// Whether a field, with `[*]` for indices, is noise on this route at this target.
     #[must_use]
-    pub fn has(&self, route: &str, target: usize, place: Place, path: &str) -> bool {
-        let is_it = |(other, name): &(Place, Box<str>)| *other == place && **name == *path;
+    pub fn has(&self, route: &str, target: usize, place: DifferencePart, path: &str) -> bool {
+        let is_it = |(other, name): &(DifferencePart, Box<str>)| *other == place && **name == *path;
         self.of(route, target).is_some_and(|found| found.fields.iter().any(is_it))
     }
 
-    fn of(&self, route: &str, target: usize) -> Option<&OfRoute> {
+    fn of(&self, route: &str, target: usize) -> Option<&RouteNoise> {
         self.routes.get(route)?.get(target)
     }
 }
@@ -207,13 +207,13 @@ type FieldId = u16;
 #[derive(Clone, Debug)]
 pub struct Noise {
     targets: usize,
-    routes: HashMap<String, Route, foldhash::fast::RandomState>,
-    room: Room,
+    routes: HashMap<String, NoiseRoute, foldhash::fast::RandomState>,
+    room: NoiseCapacity,
 }
 
 /// How many more there may be on all routes together.
 #[derive(Clone, Copy, Debug)]
-struct Room {
+struct NoiseCapacity {
     fields: usize,
     sets: usize,
     /// Fields in these sets.
@@ -222,24 +222,24 @@ struct Room {
 
 /// Counts of one route.
 #[derive(Clone, Debug, Default)]
-struct Route {
-    fields: Vec<(Place, Box<str>)>,
+struct NoiseRoute {
+    fields: Vec<(DifferencePart, Box<str>)>,
     /// The hash of each: most are looked for again and again.
     hashes: Vec<u64>,
-    own: [Own; Why::ALL.len()],
-    targets: Vec<Target>,
+    own: [SelfComparison; NoiseSource::ALL.len()],
+    targets: Vec<NoiseTarget>,
 }
 
 /// Comparisons with itself.
 #[derive(Clone, Debug, Default)]
-struct Own {
+struct SelfComparison {
     pairs: u64,
     differ: Vec<u64>,
 }
 
 /// Comparisons of one target with production.
 #[derive(Clone, Debug, Default)]
-struct Target {
+struct NoiseTarget {
     compared: u64,
     differ: Vec<u64>,
     /// How often just these fields differed. An answer of which a field had no number has none here.
@@ -254,23 +254,23 @@ impl Noise {
     }
 
     /// A target's answer was compared with production's.
-    pub fn take(&mut self, route: &str, target: usize, found: &Found) {
+    pub fn take(&mut self, route: &str, target: usize, found: &ResponseDiff) {
         let (targets, mut room) = (self.targets, self.room);
         let route = self.route(route);
-        route.targets.resize(targets, Target::default());
+        route.targets.resize(targets, NoiseTarget::default());
         route.take(target, found, &mut room);
         self.room = room;
     }
 
     /// Whether another comparison of something with itself tells anything of this route.
     #[must_use]
-    pub fn wants(&self, route: &str, why: Why) -> bool {
+    pub fn wants(&self, route: &str, why: NoiseSource) -> bool {
         let known = self.routes.get(route).or_else(|| self.routes.get(OTHER).filter(|_| self.is_full()));
         known.is_none_or(|route| route.own_of(why).is_none_or(|own| own.pairs < MAX_OWN))
     }
 
     /// Something was compared with itself.
-    pub fn own(&mut self, route: &str, why: Why, found: &Found) {
+    pub fn own(&mut self, route: &str, why: NoiseSource, found: &ResponseDiff) {
         let mut room = self.room;
         let route = self.route(route);
         let fields = route.known(found, &mut room);
@@ -284,10 +284,10 @@ impl Noise {
 
     /// What is noise, as far as it is known now; `urls` are the targets'.
     #[must_use]
-    pub fn verdict(&self, urls: &[String]) -> Verdict {
-        let mut verdict = Verdict { targets: vec![OnlyNoise::default(); self.targets], ..Verdict::default() };
+    pub fn verdict(&self, urls: &[String]) -> NoiseVerdict {
+        let mut verdict = NoiseVerdict { targets: vec![NoiseOnlyCounts::default(); self.targets], ..NoiseVerdict::default() };
         // In the order of names: the same run is always told the same way.
-        let routes: BTreeMap<&str, &Route> = self.routes.iter().map(|(name, route)| (name.as_str(), route)).collect();
+        let routes: BTreeMap<&str, &NoiseRoute> = self.routes.iter().map(|(name, route)| (name.as_str(), route)).collect();
         for (name, route) in routes {
             for (at, target) in route.targets.iter().enumerate() {
                 let url = urls.get(at).map_or("", String::as_str);
@@ -299,7 +299,7 @@ impl Noise {
                     }
                 }
                 let is_noise = |field: FieldId| noise.get(usize::from(field)).copied().unwrap_or_default();
-                let mut only = OnlyNoise::default();
+                let mut only = NoiseOnlyCounts::default();
                 target.sets.iter().for_each(|(set, count)| route.only_noise(set, *count, &is_noise, &mut only));
                 if let Some(all) = verdict.targets.get_mut(at) {
                     all.add(only);
@@ -307,16 +307,16 @@ impl Noise {
                 if !rows.is_empty() {
                     let fields: Vec<_> = rows.iter().map(|(_, row)| (row.place, row.path.as_str().into())).collect();
                     let of_route = verdict.routes.entry(name.to_owned()).or_default();
-                    of_route.resize(self.targets, OfRoute::default());
+                    of_route.resize(self.targets, RouteNoise::default());
                     if let Some(found) = of_route.get_mut(at) {
-                        *found = OfRoute { fields, only };
+                        *found = RouteNoise { fields, only };
                     }
                 }
                 verdict.fields.extend(route.others(name, url, target, &rows));
                 verdict.rows.extend(rows.into_iter().map(|(_, row)| row));
             }
         }
-        let often = |row: &Row| row.rates.shadow * row.samples.shadow as f64;
+        let often = |row: &NoiseRow| row.rates.shadow * row.samples.shadow as f64;
         verdict.rows.sort_by(|a, b| often(b).total_cmp(&often(a)));
         verdict.rows.truncate(MAX_ROWS);
         verdict.fields.sort_by_key(|row| std::cmp::Reverse(row.count));
@@ -329,21 +329,21 @@ impl Noise {
         self.routes.len() > MAX_ROUTES
     }
 
-    fn route(&mut self, name: &str) -> &mut Route {
+    fn route(&mut self, name: &str) -> &mut NoiseRoute {
         let name = if self.is_full() && !self.routes.contains_key(name) { OTHER } else { name };
         if !self.routes.contains_key(name) {
-            self.routes.insert(name.to_owned(), Route::default());
+            self.routes.insert(name.to_owned(), NoiseRoute::default());
         }
         self.routes.entry(name.to_owned()).or_default()
     }
 }
 
-impl Route {
-    fn own_of(&self, why: Why) -> Option<&Own> {
+impl NoiseRoute {
+    fn own_of(&self, why: NoiseSource) -> Option<&SelfComparison> {
         self.own.get(why as usize)
     }
 
-    fn take(&mut self, target: usize, found: &Found, room: &mut Room) {
+    fn take(&mut self, target: usize, found: &ResponseDiff, room: &mut NoiseCapacity) {
         let set = self.set(found, room);
         let Some(target) = self.targets.get_mut(target) else { return };
         target.compared += 1;
@@ -359,7 +359,7 @@ impl Route {
     }
 
     /// The numbers of the fields in which answers differ, each once, in order; `None` where one of them has none.
-    fn set(&mut self, found: &Found, room: &mut Room) -> Option<Box<[FieldId]>> {
+    fn set(&mut self, found: &ResponseDiff, room: &mut NoiseCapacity) -> Option<Box<[FieldId]>> {
         let mut set = Vec::with_capacity(found.differences.len());
         let mut all = true;
         for difference in &found.differences {
@@ -374,7 +374,7 @@ impl Route {
     }
 
     /// The same, those that have a number.
-    fn known(&mut self, found: &Found, room: &mut Room) -> Vec<FieldId> {
+    fn known(&mut self, found: &ResponseDiff, room: &mut NoiseCapacity) -> Vec<FieldId> {
         let numbers = found.differences.iter().filter_map(|difference| self.number(difference, room));
         let mut set: Vec<_> = numbers.collect();
         set.sort_unstable();
@@ -382,8 +382,8 @@ impl Route {
         set
     }
 
-    fn number(&mut self, difference: &super::compare::Difference, room: &mut Room) -> Option<FieldId> {
-        if difference.kind == Kind::More {
+    fn number(&mut self, difference: &super::compare::Difference, room: &mut NoiseCapacity) -> Option<FieldId> {
+        if difference.kind == DifferenceKind::More {
             return None;
         }
         let path = field(&difference.path);
@@ -405,38 +405,38 @@ impl Route {
     }
 
     /// The fields that are noise at this target.
-    fn rows(&self, name: &str, url: &str, target: &Target) -> Vec<(FieldId, Row)> {
+    fn rows(&self, name: &str, url: &str, target: &NoiseTarget) -> Vec<(FieldId, NoiseRow)> {
         let mut rows = Vec::new();
         for (at, (place, path)) in self.fields.iter().enumerate() {
             let shadow = rate(target.differ.get(at), target.compared);
             if shadow == 0.0 {
                 continue;
             }
-            let noisy = Why::ALL.into_iter().filter(|why| why.tells_of(*place)).find_map(|why| {
+            let noisy = NoiseSource::ALL.into_iter().filter(|why| why.tells_of(*place)).find_map(|why| {
                 let own = self.own_of(why)?;
                 let differ = own.differ.get(at).copied().unwrap_or_default();
-                let rates = Rates { shadow, own: rate(Some(&differ), own.pairs) };
+                let rates = NoiseRates { shadow, own: rate(Some(&differ), own.pairs) };
                 let is_noise = differ >= LEAST_OWN && rates.are_alike();
                 is_noise.then_some((why, rates, own.pairs))
             });
             let Some((why, rates, own)) = noisy else { continue };
-            let samples = Samples { shadow: target.compared, own };
+            let samples = NoiseSamples { shadow: target.compared, own };
             let (route, path) = (name.to_owned(), path.to_string());
-            let row = Row { route, place: *place, path, target: url.to_owned(), why, rates, samples };
+            let row = NoiseRow { route, place: *place, path, target: url.to_owned(), why, rates, samples };
             rows.extend(FieldId::try_from(at).ok().map(|at| (at, row)));
         }
         rows
     }
 
     /// The fields in which this target differs and that are no noise.
-    fn others(&self, name: &str, url: &str, target: &Target, noise: &[(FieldId, Row)]) -> Vec<FieldRow> {
+    fn others(&self, name: &str, url: &str, target: &NoiseTarget, noise: &[(FieldId, NoiseRow)]) -> Vec<FieldRow> {
         let counted = self
             .fields
             .iter()
             .zip(&target.differ)
             .enumerate()
             .filter(|(at, (_, count))| **count > 0 && !noise.iter().any(|(field, _)| usize::from(*field) == *at));
-        let row = |(_, ((place, path), count)): (usize, (&(Place, Box<str>), &u64))| FieldRow {
+        let row = |(_, ((place, path), count)): (usize, (&(DifferencePart, Box<str>), &u64))| FieldRow {
             route: name.to_owned(),
             place: *place,
             path: path.to_string(),
@@ -448,13 +448,13 @@ impl Route {
     }
 
     /// Counts answers that differed in just these fields, where those of a part are all noise.
-    fn only_noise(&self, set: &[FieldId], count: u64, is_noise: &dyn Fn(FieldId) -> bool, counts: &mut OnlyNoise) {
+    fn only_noise(&self, set: &[FieldId], count: u64, is_noise: &dyn Fn(FieldId) -> bool, counts: &mut NoiseOnlyCounts) {
         let field = |at: &FieldId| Some((self.fields.get(usize::from(*at))?.0, is_noise(*at)));
         counts.count(&set.iter().filter_map(field), count);
     }
 }
 
-impl Rates {
+impl NoiseRates {
     /// Whether a target differs no more than what is compared with itself.
     fn are_alike(self) -> bool {
         let more = self.shadow - self.own;
@@ -484,27 +484,27 @@ mod tests {
     use super::*;
 
     /// Differences in these places: `$...` in the body, `status`, anything else a header.
-    fn found(paths: &[&str]) -> Found {
+    fn found(paths: &[&str]) -> ResponseDiff {
         let differences = paths.iter().map(|path| {
             let place = match *path {
-                "status" => Place::Status,
-                path if path.starts_with('$') => Place::Body,
-                _ => Place::Header,
+                "status" => DifferencePart::Status,
+                path if path.starts_with('$') => DifferencePart::Body,
+                _ => DifferencePart::Header,
             };
             let path = (*path).to_owned();
-            Difference { place, path, kind: Kind::Value, production: Value::Null, shadow: Value::Null }
+            Difference { place, path, kind: DifferenceKind::Value, production: Value::Null, shadow: Value::Null }
         });
-        Found { differences: differences.collect(), body_unknown: None }
+        ResponseDiff { differences: differences.collect(), body_unknown: None }
     }
 
-    fn verdict(noise: &Noise) -> (Vec<String>, OnlyNoise) {
+    fn verdict(noise: &Noise) -> (Vec<String>, NoiseOnlyCounts) {
         let verdict = noise.verdict(&["http://t".to_owned()]);
         let rows = verdict.rows.iter().map(|row| format!("{} {} {:?}", row.route, row.path, row.why));
         (rows.collect(), verdict.targets[0])
     }
 
     /// `own` of 100 comparisons with itself differ, and `shadow` of 100 with production.
-    fn rated(why: Why, own: u32, shadow: u32) -> bool {
+    fn rated(why: NoiseSource, own: u32, shadow: u32) -> bool {
         let mut noise = Noise::new(1);
         for n in 0..100 {
             noise.own("GET /", why, &found(if n < own { &["$.t"] } else { &[] }));
@@ -518,23 +518,23 @@ mod tests {
         for (own, shadow, is_noise) in
             [(100, 100, true), (67, 100, true), (66, 100, false), (10, 15, true), (10, 16, false), (100, 1, true)]
         {
-            assert_eq!(rated(Why::Baseline, own, shadow), is_noise, "{own} {shadow}");
+            assert_eq!(rated(NoiseSource::Baseline, own, shadow), is_noise, "{own} {shadow}");
         }
     }
 
     #[test]
     fn what_never_differed_from_itself_or_only_once_is_no_noise() {
-        assert!(!rated(Why::Repeats, 0, 1));
-        assert!(!rated(Why::Repeats, 1, 1));
-        assert!(rated(Why::SelfCheck, 2, 2));
-        assert!(!rated(Why::SelfCheck, 2, 0), "nothing is told of what does not differ");
+        assert!(!rated(NoiseSource::Repeats, 0, 1));
+        assert!(!rated(NoiseSource::Repeats, 1, 1));
+        assert!(rated(NoiseSource::SelfCheck, 2, 2));
+        assert!(!rated(NoiseSource::SelfCheck, 2, 0), "nothing is told of what does not differ");
     }
 
     #[test]
     fn an_answer_that_differs_in_something_else_as_well_still_counts() {
         let mut noise = Noise::new(1);
         for _ in 0..5 {
-            noise.own("GET /", Why::Repeats, &found(&["$.items[3].ts", "etag"]));
+            noise.own("GET /", NoiseSource::Repeats, &found(&["$.items[3].ts", "etag"]));
         }
         for _ in 0..7 {
             noise.take("GET /", 0, &found(&["$.items[9].ts", "$.items[1].ts"]));
@@ -548,10 +548,10 @@ mod tests {
         assert_eq!((fields[0].path.as_str(), fields[0].count, fields[0].compared), ("$.price", 2, 10));
         let (rows, only) = verdict(&noise);
         assert_eq!(rows, ["GET / $.items[*].ts Repeats", "GET / etag Repeats"]);
-        assert_eq!(only, OnlyNoise { any: 7, status: 0, headers: 2, body: 7 });
+        assert_eq!(only, NoiseOnlyCounts { any: 7, status: 0, headers: 2, body: 7 });
         let verdict = noise.verdict(&["http://t".to_owned()]);
-        assert_eq!((verdict.only("GET /", 0), verdict.only("GET /", 1)), (only, OnlyNoise::default()));
-        let has = |route, path| verdict.has(route, 0, Place::Body, path);
+        assert_eq!((verdict.only("GET /", 0), verdict.only("GET /", 1)), (only, NoiseOnlyCounts::default()));
+        let has = |route, path| verdict.has(route, 0, DifferencePart::Body, path);
         assert!(has("GET /", "$.items[*].ts") && !has("GET /", "$.price") && !has("GET /b", "$.items[*].ts"));
     }
 
@@ -559,7 +559,7 @@ mod tests {
     fn a_route_says_nothing_of_another() {
         let mut noise = Noise::new(1);
         for _ in 0..5 {
-            noise.own("GET /a", Why::Baseline, &found(&["$.t"]));
+            noise.own("GET /a", NoiseSource::Baseline, &found(&["$.t"]));
             noise.take("GET /b", 0, &found(&["$.t"]));
         }
         assert_eq!(verdict(&noise).0, Vec::<String>::new());
@@ -567,7 +567,7 @@ mod tests {
 
     #[test]
     fn statuses_are_noise_only_by_what_was_asked_at_the_same_moment() {
-        for (why, is_noise) in [(Why::Baseline, true), (Why::SelfCheck, true), (Why::Repeats, false)] {
+        for (why, is_noise) in [(NoiseSource::Baseline, true), (NoiseSource::SelfCheck, true), (NoiseSource::Repeats, false)] {
             let mut noise = Noise::new(1);
             for _ in 0..5 {
                 noise.own("GET /", why, &found(&["status"]));
@@ -582,8 +582,8 @@ mod tests {
         let mut noise = Noise::new(1);
         for n in 0..2 * MAX_FIELDS {
             let path = format!("$.f{n}");
-            noise.own("GET /", Why::Baseline, &found(&[&path]));
-            noise.own("GET /", Why::Baseline, &found(&[&path]));
+            noise.own("GET /", NoiseSource::Baseline, &found(&[&path]));
+            noise.own("GET /", NoiseSource::Baseline, &found(&[&path]));
             noise.take("GET /", 0, &found(&[&path]));
         }
         for n in 0..2 * MAX_ROUTES {
@@ -592,21 +592,21 @@ mod tests {
         assert_eq!((noise.routes.len(), noise.routes["GET /"].fields.len()), (MAX_ROUTES + 2, MAX_FIELDS));
         assert_eq!(noise.routes["GET /"].targets[0].sets.len(), MAX_FIELDS);
         for _ in 0..2 * MAX_OWN {
-            noise.own("GET /", Why::Repeats, &found(&[]));
+            noise.own("GET /", NoiseSource::Repeats, &found(&[]));
         }
-        assert!(!noise.wants("GET /", Why::Repeats) && noise.wants("GET /", Why::SelfCheck));
-        assert!(noise.wants("GET /new", Why::Repeats));
+        assert!(!noise.wants("GET /", NoiseSource::Repeats) && noise.wants("GET /", NoiseSource::SelfCheck));
+        assert!(noise.wants("GET /new", NoiseSource::Repeats));
     }
 
     #[test]
     fn a_difference_that_is_not_listed_is_never_noise() {
         let mut more = found(&["$.t", ""]);
-        more.differences[1].kind = Kind::More;
+        more.differences[1].kind = DifferenceKind::More;
         let mut noise = Noise::new(1);
         for _ in 0..5 {
-            noise.own("GET /", Why::Baseline, &more);
+            noise.own("GET /", NoiseSource::Baseline, &more);
             noise.take("GET /", 0, &more);
         }
-        assert_eq!(verdict(&noise).1, OnlyNoise::default());
+        assert_eq!(verdict(&noise).1, NoiseOnlyCounts::default());
     }
 }

@@ -22,14 +22,14 @@ const MAX_COMPILED: usize = 64 << 20;
 
 /// Patterns in their order; without any, every route is named by its shape.
 #[derive(Clone, Default)]
-pub struct Patterns {
+pub struct RoutePatterns {
     set: RegexSet,
-    patterns: Vec<Pattern>,
+    patterns: Vec<NamedPattern>,
 }
 
 /// One pattern as it names routes.
 #[derive(Clone, Debug)]
-struct Pattern {
+struct NamedPattern {
     /// `*` for every method alike; `None` for each method by itself.
     method: Option<String>,
     path: String,
@@ -37,7 +37,7 @@ struct Pattern {
 
 /// What is wrong with a file of patterns.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum PatternError {
+pub enum RoutePatternError {
     /// A line that is none.
     #[error("line {line}: `{text}`: {why}; write a method and a path, such as GET /v2/channels/{{id}}/now")]
     Line {
@@ -56,29 +56,29 @@ pub enum PatternError {
     Large(String),
 }
 
-impl fmt::Debug for Patterns {
+impl fmt::Debug for RoutePatterns {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_list().entries(&self.patterns).finish()
     }
 }
 
-impl Patterns {
+impl RoutePatterns {
     /// Reads a file: a pattern a line; empty lines, and those that begin with `#`, are left out.
-    pub fn parse(text: &str) -> Result<Self, PatternError> {
+    pub fn parse(text: &str) -> Result<Self, RoutePatternError> {
         let lines = text.lines().map(str::trim).enumerate();
         let lines = lines.filter(|(_, line)| !line.is_empty() && !line.starts_with('#'));
         let (mut patterns, mut expressions) = (Vec::new(), Vec::new());
         for (at, line) in lines {
-            let wrong = |why| PatternError::Line { line: at + 1, text: line.chars().take(80).collect(), why };
-            let pattern = Pattern::parse(line).map_err(wrong)?;
+            let wrong = |why| RoutePatternError::Line { line: at + 1, text: line.chars().take(80).collect(), why };
+            let pattern = NamedPattern::parse(line).map_err(wrong)?;
             expressions.push(pattern.expression().map_err(wrong)?);
             patterns.push(pattern);
         }
         if patterns.len() > MAX_PATTERNS {
-            return Err(PatternError::Many(patterns.len()));
+            return Err(RoutePatternError::Many(patterns.len()));
         }
         let set = RegexSetBuilder::new(&expressions).unicode(false).size_limit(MAX_COMPILED).build();
-        Ok(Self { set: set.map_err(|error| PatternError::Large(error.to_string()))?, patterns })
+        Ok(Self { set: set.map_err(|error| RoutePatternError::Large(error.to_string()))?, patterns })
     }
 
     /// The route of a method and a target as captured.
@@ -115,7 +115,7 @@ impl Patterns {
     }
 }
 
-impl Pattern {
+impl NamedPattern {
     fn parse(line: &str) -> Result<Self, &'static str> {
         if line.len() > MAX_LINE {
             return Err("is too long");
@@ -176,7 +176,7 @@ mod tests {
 
     fn named(text: &str, request: &str) -> String {
         let (method, target) = request.split_once(' ').unwrap();
-        Patterns::parse(text).unwrap().name(method.as_bytes(), target.as_bytes())
+        RoutePatterns::parse(text).unwrap().name(method.as_bytes(), target.as_bytes())
     }
 
     #[test]
@@ -213,7 +213,7 @@ mod tests {
 
     #[test]
     fn bytes_that_are_no_text_are_matched_too() {
-        let patterns = Patterns::parse("GET /{any}/x").unwrap();
+        let patterns = RoutePatterns::parse("GET /{any}/x").unwrap();
         assert_eq!(patterns.name(b"GET", b"/\xff\n\xfe/x"), "GET /{any}/x");
     }
 
@@ -228,13 +228,13 @@ mod tests {
             ("GET /a/b}", "line 1: `GET /a/b}`: a } has no {"),
             ("GET /{}", "line 1: `GET /{}`: between { and } stands a name"),
         ] {
-            let error = Patterns::parse(text).unwrap_err().to_string();
+            let error = RoutePatterns::parse(text).unwrap_err().to_string();
             assert!(error.starts_with(told) && error.ends_with("such as GET /v2/channels/{id}/now"), "{error}");
         }
         let many = "GET /a\n".repeat(MAX_PATTERNS + 1);
-        assert_eq!(Patterns::parse(&many).unwrap_err().to_string(), "2001 routes are too many: 2000 at most");
+        assert_eq!(RoutePatterns::parse(&many).unwrap_err().to_string(), "2001 routes are too many: 2000 at most");
         assert!(
-            Patterns::parse(&format!("GET /{}", "a".repeat(MAX_LINE))).unwrap_err().to_string().contains("too long")
+            RoutePatterns::parse(&format!("GET /{}", "a".repeat(MAX_LINE))).unwrap_err().to_string().contains("too long")
         );
     }
 }

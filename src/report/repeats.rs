@@ -14,14 +14,14 @@ const MAX_BYTES: usize = 8 << 20;
 
 /// The last answers.
 #[derive(Debug, Default)]
-pub(super) struct Repeats {
+pub(super) struct RepeatTracker {
     answers: HashMap<RepeatKey, Production, foldhash::fast::RandomState>,
     /// In the order in which they were first remembered.
     order: VecDeque<RepeatKey>,
     bytes: usize,
 }
 
-impl Repeats {
+impl RepeatTracker {
     /// The answer before.
     pub(super) fn before(&self, key: RepeatKey) -> Option<&Production> {
         self.answers.get(&key)
@@ -54,11 +54,11 @@ mod tests {
     use super::super::testing::production;
     use super::*;
     use crate::exchange::Head;
-    use crate::replay::Kept;
+    use crate::replay::RetainedResponse;
 
     #[test]
     fn the_answer_before_comes_back() {
-        let mut repeats = Repeats::default();
+        let mut repeats = RepeatTracker::default();
         assert!(repeats.before(RepeatKey(1)).is_none());
         for status in [200, 500] {
             repeats.remember(RepeatKey(1), production(status));
@@ -69,13 +69,13 @@ mod tests {
 
     #[test]
     fn the_oldest_make_room_by_number_and_by_bytes() {
-        let mut repeats = Repeats::default();
+        let mut repeats = RepeatTracker::default();
         for n in 0..2 * MAX_REMEMBERED as u64 {
             repeats.remember(RepeatKey(n), production(200));
         }
         assert_eq!((repeats.answers.len(), repeats.order.len()), (MAX_REMEMBERED, MAX_REMEMBERED));
         let mut large = production(200);
-        large.kept = Some(Box::new(Kept::new(Head::default(), Some(vec![0; 1 << 20].into()))));
+        large.kept = Some(Box::new(RetainedResponse::new(Head::default(), Some(vec![0; 1 << 20].into()))));
         for n in 0..20 {
             repeats.remember(RepeatKey(n), large.clone());
         }

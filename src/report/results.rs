@@ -10,22 +10,22 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::compare::{self, Unknown};
-pub use super::compare::{Difference, Place};
+pub use super::compare::{Difference, DifferencePart};
 pub use crate::exchange::hex;
 use crate::exchange::{ExchangeId, Head, Outcome, Timestamp, wire_text};
 use crate::middleware;
-use crate::replay::{Answer, Delivery, Kept, Reason};
+use crate::replay::{TargetResponse, Delivery, RetainedResponse, Reason};
 
 use super::histogram::micros;
 use super::summary::Summary;
-use super::{Production, RequestNote};
+use super::{Production, RequestRecord};
 
 /// One line: a delivery, or a request that ended before any.
 #[derive(Debug, Serialize)]
-pub struct Line<'a> {
-    id: Shown<ExchangeId>,
-    at: Option<Shown<Timestamp>>,
-    client: Option<Shown<std::net::SocketAddr>>,
+pub struct ResultLine<'a> {
+    id: ResultText<ExchangeId>,
+    at: Option<ResultText<Timestamp>>,
+    client: Option<ResultText<std::net::SocketAddr>>,
     method: Option<Cow<'a, str>>,
     target: Option<Cow<'a, str>>,
     route: Option<&'a str>,
@@ -33,10 +33,10 @@ pub struct Line<'a> {
     rule: Option<Cow<'a, str>>,
     /// Why it failed, in words for people.
     #[serde(skip_serializing_if = "Option::is_none")]
-    reason: Option<Shown<&'a Reason>>,
+    reason: Option<ResultText<&'a Reason>>,
     shadow: Option<&'a str>,
-    production: Option<Side>,
-    response: Option<Side>,
+    production: Option<ResultSide>,
+    response: Option<ResultSide>,
     production_us: Option<u64>,
     service_us: Option<u64>,
     response_us: Option<u64>,
@@ -49,9 +49,9 @@ pub struct Line<'a> {
 
 /// A value written as it is displayed, without a string of its own.
 #[derive(Debug)]
-struct Shown<T>(T);
+struct ResultText<T>(T);
 
-impl<T: fmt::Display> Serialize for Shown<T> {
+impl<T: fmt::Display> Serialize for ResultText<T> {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_str(&self.0)
     }
@@ -59,7 +59,7 @@ impl<T: fmt::Display> Serialize for Shown<T> {
 
 /// One response.
 #[derive(Debug, Serialize)]
-struct Side {
+struct ResultSide {
     status: u16,
     body_len: u64,
     /// What was missing of it in the capture: then `body_len` is what was seen.
@@ -69,8 +69,8 @@ struct Side {
 
 /// Production's answer, as it is compared.
 #[must_use]
-pub fn production_side<'a>(production: &'a Production, host: &'a [u8]) -> compare::Side<'a> {
-    compare::Side {
+pub fn production_side<'a>(production: &'a Production, host: &'a [u8]) -> compare::ComparedResponse<'a> {
+    compare::ComparedResponse {
         status: production.status,
         head: production.kept.as_deref().and_then(head),
         body_len: production.body_len,
@@ -82,8 +82,8 @@ pub fn production_side<'a>(production: &'a Production, host: &'a [u8]) -> compar
 
 /// A target's answer, as it is compared; it was asked under its own host, or as production was.
 #[must_use]
-pub fn answer_side<'a>(answer: &'a Answer, own: &'a [u8], host: &'a [u8]) -> compare::Side<'a> {
-    compare::Side {
+pub fn answer_side<'a>(answer: &'a TargetResponse, own: &'a [u8], host: &'a [u8]) -> compare::ComparedResponse<'a> {
+    compare::ComparedResponse {
         status: answer.status,
         head: answer.kept.as_deref().and_then(head),
         body_len: answer.body_len,
@@ -94,21 +94,21 @@ pub fn answer_side<'a>(answer: &'a Answer, own: &'a [u8], host: &'a [u8]) -> com
 }
 
 /// The head, where there was room for it.
-fn head(kept: &Kept) -> Option<&Head> {
+fn head(kept: &RetainedResponse) -> Option<&Head> {
     Some(&kept.head).filter(|head| !head.as_bytes().is_empty())
 }
 
-impl<'a> Line<'a> {
+impl<'a> ResultLine<'a> {
     /// A request that ended before any target.
     #[must_use]
-    pub fn ended(note: &'a RequestNote, outcome: &'a Outcome) -> Self {
+    pub fn ended(note: &'a RequestRecord, outcome: &'a Outcome) -> Self {
         Self::new(note.id, Some(note), outcome)
     }
 
     /// A delivery to `shadow`. There is no `note` where the join had to end before the delivery did.
     #[must_use]
     pub fn delivered(
-        note: Option<&'a RequestNote>,
+        note: Option<&'a RequestRecord>,
         delivery: &'a Delivery,
         shadow: &'a str,
         production: Option<&Production>,
@@ -117,12 +117,12 @@ impl<'a> Line<'a> {
         let us = |duration: Option<Duration>| duration.map(micros);
         Self {
             shadow: Some(shadow),
-            production: production.map(|side| Side {
+            production: production.map(|side| ResultSide {
                 status: side.status,
                 body_len: side.body_len,
                 damage: side.damage.map(crate::exchange::Damage::key),
             }),
-            response: delivery.answer.as_ref().map(|side| Side {
+            response: delivery.answer.as_ref().map(|side| ResultSide {
                 status: side.status,
                 body_len: side.body_len,
                 damage: None,
@@ -131,7 +131,7 @@ impl<'a> Line<'a> {
             service_us: us(delivery.service),
             response_us: us(delivery.response),
             lag_us: us(delivery.lag),
-            reason: delivery.reason.as_deref().map(Shown),
+            reason: delivery.reason.as_deref().map(ResultText),
             differences,
             ..Self::new(delivery.id, note, &delivery.outcome)
         }
@@ -144,15 +144,15 @@ impl<'a> Line<'a> {
         self
     }
 
-    fn new(id: ExchangeId, note: Option<&'a RequestNote>, outcome: &'a Outcome) -> Self {
+    fn new(id: ExchangeId, note: Option<&'a RequestRecord>, outcome: &'a Outcome) -> Self {
         let rule = match outcome {
             Outcome::Malformed(why) => Some(Cow::Owned(why.to_string())),
             other => other.detail().map(Cow::Borrowed),
         };
         Self {
-            id: Shown(id),
-            at: note.map(|note| Shown(note.at)),
-            client: note.map(|note| Shown(note.client)),
+            id: ResultText(id),
+            at: note.map(|note| ResultText(note.at)),
+            client: note.map(|note| ResultText(note.client)),
             method: note.map(|note| wire_text(note.words.method())),
             target: note.map(|note| shown(note.words.target())),
             route: note.and_then(|note| note.route.as_deref()),
@@ -182,14 +182,14 @@ fn shown(target: &[u8]) -> Cow<'_, str> {
 
 /// The summary as the last line.
 #[derive(Debug, Serialize, Deserialize)]
-pub struct Last<S> {
+pub struct ResultsEnd<S> {
     kind: Cow<'static, str>,
     /// What the run amounts to.
     #[serde(flatten)]
     pub summary: S,
 }
 
-impl<S> Last<S> {
+impl<S> ResultsEnd<S> {
     /// What `kind` says in it.
     const KIND: &'static str = "summary";
 
@@ -201,18 +201,18 @@ impl<S> Last<S> {
 }
 
 /// Lines to a writer, until that fails.
-pub struct Results {
+pub struct ResultsWriter {
     to: Option<Box<dyn Write + Send>>,
     trouble: Option<String>,
 }
 
-impl fmt::Debug for Results {
+impl fmt::Debug for ResultsWriter {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Results").field("open", &self.to.is_some()).field("trouble", &self.trouble).finish()
     }
 }
 
-impl Results {
+impl ResultsWriter {
     /// Lines go to `to`; nowhere without one.
     #[must_use]
     pub fn new(to: Option<Box<dyn Write + Send>>) -> Self {
@@ -226,7 +226,7 @@ impl Results {
     }
 
     /// Writes one line.
-    pub fn write(&mut self, line: &Line<'_>) {
+    pub fn write(&mut self, line: &ResultLine<'_>) {
         self.attempt(|to| write_line(to, line));
     }
 
@@ -238,7 +238,7 @@ impl Results {
     /// Writes the summary as the last line.
     pub fn close(&mut self, summary: &Summary) {
         self.attempt(|to| {
-            write_line(to, &Last { kind: Last::<()>::KIND.into(), summary })?;
+            write_line(to, &ResultsEnd { kind: ResultsEnd::<()>::KIND.into(), summary })?;
             to.flush()
         });
     }
@@ -270,13 +270,13 @@ fn write_line(to: &mut dyn Write, line: &impl Serialize) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::Words;
+    use super::super::RequestText;
     use super::super::testing::{delivery, note, production};
     use super::*;
     use crate::exchange::{FailureKind, Malformed};
     use serde_json::{Value, json};
 
-    fn value(line: &Line<'_>) -> Value {
+    fn value(line: &ResultLine<'_>) -> Value {
         serde_json::to_value(line).unwrap()
     }
 
@@ -288,8 +288,8 @@ mod tests {
         let (one, other) =
             (production_side(&production, b""), answer_side(delivery.answer.as_ref().unwrap(), b"", b""));
         let found =
-            compare::compare(&compare::Rules::default(), b"GET", &one, &other, compare::Bodies::Whole).differences;
-        let line = value(&Line::delivered(Some(&note), &delivery, "http://t", Some(&production), found));
+            compare::compare(&compare::CompareRules::default(), b"GET", &one, &other, compare::BodyKnowledge::Whole).differences;
+        let line = value(&ResultLine::delivered(Some(&note), &delivery, "http://t", Some(&production), found));
         assert_eq!(
             line,
             json!({
@@ -305,34 +305,34 @@ mod tests {
     #[test]
     fn a_secret_in_the_target_is_masked() {
         let mut note = note(1);
-        note.words = Words::new(b"GET", b"/a?day=fri&access_token=s3cret", b"old.example", b"");
-        let line = value(&Line::ended(&note, &Outcome::SampledOut));
+        note.words = RequestText::new(b"GET", b"/a?day=fri&access_token=s3cret", b"old.example", b"");
+        let line = value(&ResultLine::ended(&note, &Outcome::SampledOut));
         assert_eq!(line["target"], "/a?day=fri&access_token=***");
     }
 
     #[test]
     fn a_request_that_ended_early_says_why() {
         let note = note(1);
-        let line = value(&Line::ended(&note, &Outcome::Malformed(Malformed::BadChunk)));
+        let line = value(&ResultLine::ended(&note, &Outcome::Malformed(Malformed::BadChunk)));
         assert_eq!((&line["outcome"], &line["rule"]), (&json!("malformed"), &json!("chunk framing")));
-        let line = value(&Line::ended(&note, &Outcome::filtered("writes")));
+        let line = value(&ResultLine::ended(&note, &Outcome::filtered("writes")));
         assert_eq!((&line["outcome"], &line["rule"]), (&json!("filtered"), &json!("writes")));
         let failed = delivery(1, Outcome::Failed(FailureKind::Timeout), None);
-        let line = value(&Line::delivered(Some(&note), &failed, "http://t", None, Vec::new()));
+        let line = value(&ResultLine::delivered(Some(&note), &failed, "http://t", None, Vec::new()));
         assert_eq!((&line["outcome"], &line["rule"]), (&json!("failed"), &json!("timeout")));
     }
 
     #[test]
     fn bytes_that_are_no_utf_8_become_latin_1() {
         let mut note = note(1);
-        note.words = Words::new(b"GET", b"/caf\xe9", b"old.example", b"");
-        assert_eq!(value(&Line::ended(&note, &Outcome::SampledOut))["target"], "/caf\u{e9}");
+        note.words = RequestText::new(b"GET", b"/caf\xe9", b"old.example", b"");
+        assert_eq!(value(&ResultLine::ended(&note, &Outcome::SampledOut))["target"], "/caf\u{e9}");
     }
 
     #[test]
     fn a_full_disk_is_told_once_and_ends_the_lines() {
-        struct Full;
-        impl Write for Full {
+        struct ResultsFailure;
+        impl Write for ResultsFailure {
             fn write(&mut self, _: &[u8]) -> io::Result<usize> {
                 Err(io::ErrorKind::StorageFull.into())
             }
@@ -340,9 +340,9 @@ mod tests {
                 Ok(())
             }
         }
-        let mut results = Results::new(Some(Box::new(Full)));
+        let mut results = ResultsWriter::new(Some(Box::new(ResultsFailure)));
         let note = note(1);
-        results.write(&Line::ended(&note, &Outcome::SampledOut));
+        results.write(&ResultLine::ended(&note, &Outcome::SampledOut));
         assert!(!results.wanted());
         results.close(&Summary::default());
         assert!(results.trouble().unwrap().starts_with("writing results failed"));

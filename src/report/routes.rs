@@ -11,11 +11,11 @@ use serde::Serialize;
 
 use crate::exchange::{path_and_query, wire_text};
 
-use super::histogram::{Durations, micros};
-use super::inspect::Exchange;
-use super::patterns::Patterns;
-use super::status::Class;
-use super::summary::Figures;
+use super::histogram::{LatencyHistogram, micros};
+use super::inspect::JoinedExchange;
+use super::patterns::RoutePatterns;
+use super::status::StatusClass;
+use super::summary::LatencySummary;
 
 /// Routes that are told apart, about 28 KiB each; those that come up once there are as many are one: [`OTHER`].
 pub const MAX_ROUTES: usize = 500;
@@ -156,31 +156,31 @@ fn is_uuid(text: &str) -> bool {
 
 /// Counts exchanges by route.
 #[derive(Debug, Default)]
-pub struct Routes {
-    patterns: Arc<Patterns>,
+pub struct RouteStats {
+    patterns: Arc<RoutePatterns>,
     places: HashMap<String, usize, foldhash::fast::RandomState>,
-    tallies: Vec<Tally>,
-    other: Option<Box<Tally>>,
-    all: Tally,
+    tallies: Vec<RouteStatsTally>,
+    other: Option<Box<RouteStatsTally>>,
+    all: RouteStatsTally,
 }
 
 /// Counts of one route.
 #[derive(Clone, Debug)]
-struct Tally {
+struct RouteStatsTally {
     requests: u64,
     /// In the order of [`Class::ALL`].
-    statuses: [u64; Class::ALL.len()],
-    latency: Durations,
+    statuses: [u64; StatusClass::ALL.len()],
+    latency: LatencyHistogram,
     request_bytes: u64,
     response_bytes: u64,
 }
 
-impl Default for Tally {
+impl Default for RouteStatsTally {
     fn default() -> Self {
         Self {
             requests: 0,
-            statuses: [0; Class::ALL.len()],
-            latency: Durations::coarse(),
+            statuses: [0; StatusClass::ALL.len()],
+            latency: LatencyHistogram::coarse(),
             request_bytes: 0,
             response_bytes: 0,
         }
@@ -199,22 +199,22 @@ pub struct RouteRow {
     /// How many ended with a status of each class; every class is listed, `none` is no response.
     pub statuses: BTreeMap<&'static str, u64>,
     /// Last byte of the request to first byte of the final response; two significant digits.
-    pub latency_us: Figures,
+    pub latency_us: LatencySummary,
     /// Heads and body content of the requests.
     pub request_bytes: u64,
     /// Heads and body content of the final responses.
     pub response_bytes: u64,
 }
 
-impl Routes {
+impl RouteStats {
     /// No counts yet; what `patterns` name is named so, anything else by its shape.
     #[must_use]
-    pub fn new(patterns: Arc<Patterns>) -> Self {
+    pub fn new(patterns: Arc<RoutePatterns>) -> Self {
         Self { patterns, ..Self::default() }
     }
 
     /// Counts one exchange.
-    pub fn take(&mut self, exchange: &Exchange) {
+    pub fn take(&mut self, exchange: &JoinedExchange) {
         let name = self.patterns.name(exchange.request.method(), exchange.request.target());
         self.tally(name).count(exchange);
         self.all.count(exchange);
@@ -240,12 +240,12 @@ impl Routes {
         rows
     }
 
-    fn tally(&mut self, name: String) -> &mut Tally {
+    fn tally(&mut self, name: String) -> &mut RouteStatsTally {
         let known = self.places.get(&name).copied();
         let at = known.unwrap_or(self.tallies.len());
         if known.is_none() && at < MAX_ROUTES {
             self.places.insert(name, at);
-            self.tallies.push(Tally::default());
+            self.tallies.push(RouteStatsTally::default());
         }
         match self.tallies.get_mut(at) {
             Some(tally) => tally,
@@ -254,13 +254,13 @@ impl Routes {
     }
 }
 
-impl Tally {
-    fn count(&mut self, exchange: &Exchange) {
+impl RouteStatsTally {
+    fn count(&mut self, exchange: &JoinedExchange) {
         self.requests += 1;
         self.request_bytes += exchange.request.bytes();
         let response = exchange.response.as_deref().ok();
-        let class = Class::of(response.map(|response| response.status));
-        for (count, _) in self.statuses.iter_mut().zip(Class::ALL).filter(|(_, known)| *known == class) {
+        let class = StatusClass::of(response.map(|response| response.status));
+        for (count, _) in self.statuses.iter_mut().zip(StatusClass::ALL).filter(|(_, known)| *known == class) {
             *count += 1;
         }
         if let Some(response) = response {
@@ -276,7 +276,7 @@ impl Tally {
             route,
             requests: self.requests,
             share: if all == 0 { 0.0 } else { self.requests as f64 / all as f64 },
-            statuses: Class::ALL.iter().map(|class| class.key()).zip(self.statuses).collect(),
+            statuses: StatusClass::ALL.iter().map(|class| class.key()).zip(self.statuses).collect(),
             latency_us: self.latency.figures(),
             request_bytes: self.request_bytes,
             response_bytes: self.response_bytes,
@@ -290,13 +290,13 @@ mod tests {
     use super::*;
     use crate::exchange::Damage;
 
-    fn exchange(head: &str, status: Option<u16>) -> Exchange {
+    fn exchange(head: &str, status: Option<u16>) -> JoinedExchange {
         let request = request(1, &format!("{head} HTTP/1.1\r\n\r\n"));
-        Exchange { request, response: status.map(response).ok_or(Damage::NoResponse) }
+        JoinedExchange { request, response: status.map(response).ok_or(Damage::NoResponse) }
     }
 
     fn counted(exchanges: &[(&str, Option<u16>)]) -> Vec<RouteRow> {
-        let mut routes = Routes::default();
+        let mut routes = RouteStats::default();
         for (head, status) in exchanges {
             routes.take(&exchange(head, *status));
         }
@@ -360,7 +360,7 @@ mod tests {
 
     #[test]
     fn routes_past_the_limit_are_one_and_come_last() {
-        let mut routes = Routes::default();
+        let mut routes = RouteStats::default();
         for n in 0..MAX_ROUTES + 20 {
             routes.take(&exchange(&format!("GET /r{n}x"), Some(200)));
         }
@@ -380,6 +380,6 @@ mod tests {
             ["latency_us", "request_bytes", "requests", "response_bytes", "route", "share", "statuses"],
             "{row}"
         );
-        assert_eq!(row["statuses"].as_object().unwrap().len(), Class::ALL.len());
+        assert_eq!(row["statuses"].as_object().unwrap().len(), StatusClass::ALL.len());
     }
 }

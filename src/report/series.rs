@@ -14,7 +14,7 @@ const MAX_BUCKETS: usize = 1 << 17;
 pub(super) const LANES: usize = 4;
 
 /// Which lanes something counts in.
-pub(super) type Lanes = [bool; LANES];
+pub(super) type ConcurrencyLanes = [bool; LANES];
 
 /// Counts over time of connections and requests.
 ///
@@ -23,12 +23,12 @@ pub(super) type Lanes = [bool; LANES];
 pub(super) struct Series {
     start: Option<Timestamp>,
     width_s: u32,
-    buckets: Vec<Bucket>,
+    buckets: Vec<SeriesBucket>,
     now: [i32; LANES],
 }
 
 #[derive(Clone, Copy, Debug, Default)]
-struct Bucket {
+struct SeriesBucket {
     opened: [u32; LANES],
     requests: [u32; LANES],
     /// The highest level that was reached by a rise in this bucket.
@@ -41,7 +41,7 @@ struct Bucket {
 
 /// What one bucket, or several, amount to in one lane.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Point {
+pub(super) struct SeriesPoint {
     pub(super) opened: u64,
     pub(super) requests: u64,
     /// The highest level in it.
@@ -71,12 +71,12 @@ impl Series {
     }
 
     /// A request was asked.
-    pub(super) fn request(&mut self, at: Timestamp, lanes: Lanes) {
+    pub(super) fn request(&mut self, at: Timestamp, lanes: ConcurrencyLanes) {
         self.at(at, |bucket| add(&mut bucket.requests, lanes, 1));
     }
 
     /// It is known since `known` of a connection that opened at `opened` that it counts.
-    pub(super) fn open(&mut self, opened: Timestamp, known: Timestamp, lanes: Lanes) {
+    pub(super) fn open(&mut self, opened: Timestamp, known: Timestamp, lanes: ConcurrencyLanes) {
         add(&mut self.now, lanes, 1);
         let now = self.now;
         self.at(known, |bucket| {
@@ -101,13 +101,13 @@ impl Series {
     }
 
     /// Such a connection closed.
-    pub(super) fn close(&mut self, at: Timestamp, lanes: Lanes) {
+    pub(super) fn close(&mut self, at: Timestamp, lanes: ConcurrencyLanes) {
         add(&mut self.now, lanes, -1);
         self.at(at, |bucket| add(&mut bucket.change, lanes, -1));
     }
 
     /// Every bucket of a lane in order, `together` of them as one point.
-    pub(super) fn points(&self, lane: usize, together: usize) -> Vec<Point> {
+    pub(super) fn points(&self, lane: usize, together: usize) -> Vec<SeriesPoint> {
         let (mut level, mut later) = (0, 0);
         let of = |lanes: &[i32; LANES]| lanes.get(lane).copied().unwrap_or(0);
         let count = |lanes: &[u32; LANES]| lanes.get(lane).copied().map_or(0, u64::from);
@@ -116,10 +116,10 @@ impl Series {
             let highest = level.max(of(&bucket.high)) + later;
             level += of(&bucket.change);
             let level = u64::try_from(highest).unwrap_or(0);
-            Point { opened: count(&bucket.opened), requests: count(&bucket.requests), level }
+            SeriesPoint { opened: count(&bucket.opened), requests: count(&bucket.requests), level }
         });
-        let each: Vec<Point> = each.collect();
-        each.chunks(together.max(1)).map(Point::of_all).collect()
+        let each: Vec<SeriesPoint> = each.collect();
+        each.chunks(together.max(1)).map(SeriesPoint::of_all).collect()
     }
 
     /// How many buckets there are.
@@ -128,7 +128,7 @@ impl Series {
     }
 
     /// Changes the bucket of an instant; what is before the first one counts there.
-    fn at(&mut self, at: Timestamp, change: impl FnOnce(&mut Bucket)) {
+    fn at(&mut self, at: Timestamp, change: impl FnOnce(&mut SeriesBucket)) {
         let since = at.since(*self.start.get_or_insert(at));
         let mut index = self.index(since);
         while index >= MAX_BUCKETS {
@@ -136,7 +136,7 @@ impl Series {
             index = self.index(since);
         }
         if self.buckets.len() <= index {
-            self.buckets.resize(index + 1, Bucket::default());
+            self.buckets.resize(index + 1, SeriesBucket::default());
         }
         if let Some(bucket) = self.buckets.get_mut(index) {
             change(bucket);
@@ -149,11 +149,11 @@ impl Series {
 
     fn coarsen(&mut self) {
         self.width_s = self.width_s.saturating_mul(2);
-        self.buckets = self.buckets.chunks(2).map(Bucket::of_both).collect();
+        self.buckets = self.buckets.chunks(2).map(SeriesBucket::of_both).collect();
     }
 }
 
-impl Bucket {
+impl SeriesBucket {
     /// Two buckets as one. The level at the start of the second is no higher than what the first one has.
     fn of_both(both: &[Self]) -> Self {
         let mut sum = Self::default();
@@ -168,7 +168,7 @@ impl Bucket {
     }
 }
 
-impl Point {
+impl SeriesPoint {
     fn of_all(all: &[Self]) -> Self {
         all.iter().fold(Self::default(), |sum, point| Self {
             opened: sum.opened + point.opened,
@@ -178,7 +178,7 @@ impl Point {
     }
 }
 
-fn add<T: Copy + std::ops::AddAssign>(counts: &mut [T; LANES], lanes: Lanes, by: T) {
+fn add<T: Copy + std::ops::AddAssign>(counts: &mut [T; LANES], lanes: ConcurrencyLanes, by: T) {
     for (count, _) in counts.iter_mut().zip(lanes).filter(|(_, is_in)| *is_in) {
         *count += by;
     }
@@ -194,7 +194,7 @@ fn join<T: Copy>(into: &mut [T; LANES], from: [T; LANES], how: fn(T, T) -> T) {
 mod tests {
     use super::*;
 
-    const ONE: Lanes = [true, false, false, false];
+    const ONE: ConcurrencyLanes = [true, false, false, false];
 
     fn at(ms: u64) -> Timestamp {
         Timestamp::from_nanos(1_000_000_000_000 + ms * 1_000_000)
@@ -211,8 +211,8 @@ mod tests {
             series.open(at(n * 20), at(n * 20), ONE);
             series.close(at(n * 20 + 10), ONE);
         }
-        assert_eq!(series.points(0, 1), [Point { opened: 50, requests: 0, level: 1 }]);
-        assert_eq!(series.points(1, 1), [Point::default()]);
+        assert_eq!(series.points(0, 1), [SeriesPoint { opened: 50, requests: 0, level: 1 }]);
+        assert_eq!(series.points(1, 1), [SeriesPoint::default()]);
     }
 
     #[test]
@@ -280,7 +280,7 @@ mod tests {
         assert!(series.len() <= MAX_BUCKETS);
         let points = series.points(0, 1);
         assert_eq!(points.iter().map(|p| p.level).max(), Some(2));
-        assert_eq!(points.last(), Some(&Point { opened: 0, requests: 1, level: 1 }));
+        assert_eq!(points.last(), Some(&SeriesPoint { opened: 0, requests: 1, level: 1 }));
         series.request(Timestamp::from_nanos(u64::MAX), ONE);
         assert!(series.len() <= MAX_BUCKETS);
     }

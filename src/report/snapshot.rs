@@ -10,10 +10,10 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 use tokio::sync::oneshot;
 
-use super::histogram::Durations;
-use super::results::Line;
-use super::summary::{Recording, Summary};
-use super::{Blocks, Engine, Fact, Reporter, TargetEnd, blank};
+use super::histogram::LatencyHistogram;
+use super::results::ResultLine;
+use super::summary::{RecordingSummary, Summary};
+use super::{SummaryBlocks, CaptureStats, ReportEvent, Reporter, TargetTotals, blank};
 
 /// Edges of the buckets that latencies are shown in, in microseconds: from what a cache answers in to a time limit.
 pub const EDGES_US: [u64; 20] = [
@@ -29,7 +29,7 @@ const MAX_LINE: usize = 8 << 10;
 
 /// How many durations were at most as long as each edge.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Buckets {
+pub struct LiveBuckets {
     /// By [`EDGES_US`]; each counts those of the edges before it, too.
     pub at_most: [u64; EDGES_US.len()],
     /// All of them.
@@ -38,10 +38,10 @@ pub struct Buckets {
     pub sum: Duration,
 }
 
-impl Buckets {
+impl LiveBuckets {
     /// Those of a histogram.
     #[must_use]
-    pub fn of(durations: &Durations) -> Self {
+    pub fn of(durations: &LatencyHistogram) -> Self {
         let sum = u64::try_from(durations.sum_us()).unwrap_or(u64::MAX);
         Self { at_most: durations.at_most(&EDGES_US), count: durations.count(), sum: Duration::from_micros(sum) }
     }
@@ -49,13 +49,13 @@ impl Buckets {
 
 /// How long things took at one target, by edges.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct TargetBuckets {
+pub struct LiveTargetBuckets {
     /// Last byte of the request written to first byte of the response read.
-    pub service: Buckets,
+    pub service: LiveBuckets,
     /// Due to first byte.
-    pub response: Buckets,
+    pub response: LiveBuckets,
     /// Due to sent.
-    pub lag: Buckets,
+    pub lag: LiveBuckets,
 }
 
 /// A run as it goes.
@@ -64,21 +64,21 @@ pub struct Snapshot {
     /// What it amounts to so far. What only its end brings is missing.
     pub summary: Summary,
     /// Production's latency.
-    pub production: Buckets,
+    pub production: LiveBuckets,
     /// How long things took at each target, by its URL.
-    pub targets: BTreeMap<String, TargetBuckets>,
+    pub targets: BTreeMap<String, LiveTargetBuckets>,
     /// Lines of results of deliveries that differ, in their order; kept from the first look on, and of those since a look
     /// the first twenty only.
     pub differences: Vec<Box<RawValue>>,
     /// What the stages know of this moment.
-    pub live: Live,
+    pub live: LiveState,
 }
 
 /// What the stages know of a moment, beside what is counted.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
-pub struct Live {
+pub struct LiveState {
     /// What waits between the stages, by the name of the queue.
-    pub queues: BTreeMap<&'static str, Queue>,
+    pub queues: BTreeMap<&'static str, QueueDepth>,
     /// What each target is doing, by its URL.
     pub targets: BTreeMap<String, LiveTarget>,
     /// How far into the capture the run is, from 0 to 1; `None` where that is not known.
@@ -95,7 +95,7 @@ pub struct Live {
 
 /// What waits at one place.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct Queue {
+pub struct QueueDepth {
     /// Entries.
     pub entries: u64,
     /// Entries that it has room for.
@@ -106,7 +106,7 @@ pub struct Queue {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct LiveTarget {
     /// Requests that wait to be sent.
-    pub queue: Queue,
+    pub queue: QueueDepth,
     /// Requests that await their answer.
     pub in_flight: u64,
     /// Connections that are open.
@@ -117,11 +117,11 @@ pub struct LiveTarget {
 
 /// What is known elsewhere of the run so far.
 #[derive(Clone, Debug, Default)]
-pub struct Beside {
+pub struct LiveReference {
     /// Of the capture.
-    pub engine: Engine,
+    pub engine: CaptureStats,
     /// Of what is recorded, where anything is.
-    pub recording: Option<Recording>,
+    pub recording: Option<RecordingSummary>,
     /// Whether routes, kinds of difference, noise, curves and the timeline are wanted too: of a long run with many routes they
     /// take some milliseconds.
     pub evidence: bool,
@@ -129,15 +129,15 @@ pub struct Beside {
 
 /// Somebody asks how the run goes, and waits for the answer.
 #[derive(Debug)]
-pub struct Look {
-    beside: Box<Beside>,
+pub struct SnapshotRequest {
+    beside: Box<LiveReference>,
     to: oneshot::Sender<Box<Snapshot>>,
 }
 
-impl Look {
+impl SnapshotRequest {
     /// A look, and where its answer comes.
     #[must_use]
-    pub fn new(beside: Beside) -> (Self, oneshot::Receiver<Box<Snapshot>>) {
+    pub fn new(beside: LiveReference) -> (Self, oneshot::Receiver<Box<Snapshot>>) {
         let (to, answer) = oneshot::channel();
         (Self { beside: Box::new(beside), to }, answer)
     }
@@ -149,22 +149,22 @@ impl Look {
     }
 }
 
-impl From<Look> for Fact {
-    fn from(look: Look) -> Self {
+impl From<SnapshotRequest> for ReportEvent {
+    fn from(look: SnapshotRequest) -> Self {
         Self::Look(look)
     }
 }
 
 impl Reporter {
     /// What the run amounts to so far. Joins that wait go on waiting.
-    pub fn snapshot(&mut self, beside: Beside) -> Snapshot {
+    pub fn snapshot(&mut self, beside: LiveReference) -> Snapshot {
         let differences = self.recent.get_or_insert_default().look();
-        let Beside { engine, recording, evidence } = beside;
-        let end = TargetEnd::default();
+        let LiveReference { engine, recording, evidence } = beside;
+        let end = TargetTotals::default();
         let targets = self.targets.iter().zip(&self.urls);
         let verdict = self.noise.verdict(&self.urls);
-        let Blocks { routes, kinds, timeline, curves } =
-            if evidence { self.blocks(&verdict) } else { Blocks::default() };
+        let SummaryBlocks { routes, kinds, timeline, curves } =
+            if evidence { self.blocks(&verdict) } else { SummaryBlocks::default() };
         let blocks = targets.clone().enumerate().zip(&verdict.targets).map(|((at, (tally, url)), noise)| {
             (url.clone(), tally.finish(self.ledger.target(at), &end).without(*noise))
         });
@@ -193,7 +193,7 @@ impl Reporter {
             production: self.production.buckets(),
             targets: targets.map(|(tally, url)| (url.clone(), tally.buckets())).collect(),
             differences,
-            live: Live::default(),
+            live: LiveState::default(),
         }
     }
 }
@@ -201,19 +201,19 @@ impl Reporter {
 /// Deliveries that differ, as lines of results: of those since a look the first so many, since to write down each of
 /// thousands a second, for the few that are shown, takes longer than to compare them.
 #[derive(Debug, Default)]
-pub(super) struct Recent {
+pub(super) struct RecentDifference {
     lines: VecDeque<Box<RawValue>>,
     since_look: usize,
 }
 
-impl Recent {
+impl RecentDifference {
     /// Whether another line will be shown.
     pub(super) const fn wants(&self) -> bool {
         self.since_look < MAX_RECENT
     }
 
     /// Keeps a line; the oldest makes room.
-    pub(super) fn keep(&mut self, line: &Line<'_>) {
+    pub(super) fn keep(&mut self, line: &ResultLine<'_>) {
         self.since_look += 1;
         let Ok(line) = serde_json::value::to_raw_value(line) else { return };
         if line.get().len() > MAX_LINE {
@@ -235,13 +235,13 @@ impl Recent {
 #[cfg(test)]
 mod tests {
     use super::super::testing::{delivery, note, production};
-    use super::super::{Settings, Started, TargetSet};
+    use super::super::{ReportSettings, Started, TargetSet};
     use super::*;
     use crate::exchange::Outcome;
     use crate::replay::Delivery;
 
     fn reporter() -> Reporter {
-        Reporter::new(Settings {
+        Reporter::new(ReportSettings {
             command: "replay",
             targets: vec!["http://t".to_owned()],
             sample: 0.5,
@@ -249,10 +249,10 @@ mod tests {
             started: Started::now(),
             patterns: std::sync::Arc::default(),
             evidence: true,
-            compare: crate::report::compare::Rules::default(),
+            compare: crate::report::compare::CompareRules::default(),
             kept_bytes: 1 << 20,
             baseline: None,
-            demands: crate::report::gate::Demands::default(),
+            demands: crate::report::gate::Thresholds::default(),
         })
     }
 
@@ -260,14 +260,14 @@ mod tests {
     fn answered(reporter: &mut Reporter, n: u32, status: u16) {
         let delivery = delivery(n, Outcome::Sent, Some(status));
         let of = delivery.id;
-        reporter.take(Fact::Offered { note: note(n), targets: TargetSet::first(1) });
-        reporter.take(Fact::Delivered(Box::new(delivery)));
-        reporter.take(Fact::Production { of, production: Ok(production(200)) });
+        reporter.take(ReportEvent::Offered { note: note(n), targets: TargetSet::first(1) });
+        reporter.take(ReportEvent::Delivered(Box::new(delivery)));
+        reporter.take(ReportEvent::Production { of, production: Ok(production(200)) });
     }
 
     fn looked_at(reporter: &mut Reporter) -> Box<Snapshot> {
-        let (look, mut answer) = Look::new(Beside::default());
-        reporter.take(Fact::Look(look));
+        let (look, mut answer) = SnapshotRequest::new(LiveReference::default());
+        reporter.take(ReportEvent::Look(look));
         answer.try_recv().unwrap()
     }
 
@@ -275,7 +275,7 @@ mod tests {
     fn a_look_shows_what_was_told_before_it_and_changes_nothing() {
         let mut reporter = reporter();
         answered(&mut reporter, 1, 200);
-        reporter.take(Fact::Offered { note: note(2), targets: TargetSet::first(1) });
+        reporter.take(ReportEvent::Offered { note: note(2), targets: TargetSet::first(1) });
         let seen = looked_at(&mut reporter);
         let target = &seen.summary.targets["http://t"];
         assert_eq!((seen.summary.requests.seen, target.ended.sent, target.in_flight), (2, 1, 1));
@@ -283,7 +283,7 @@ mod tests {
         assert!(seen.summary.balances());
         let again = looked_at(&mut reporter);
         assert_eq!(seen.summary.targets, again.summary.targets);
-        let end = reporter.finish(super::super::Ends::default());
+        let end = reporter.finish(super::super::RunTotals::default());
         assert_eq!((end.requests.seen, end.production.unjoined["stopped"]), (2, 1));
     }
 
@@ -292,17 +292,17 @@ mod tests {
         let mut reporter = reporter();
         for n in 0..4 {
             let of = delivery(n, Outcome::Sent, Some(503)).id;
-            reporter.take(Fact::Offered { note: note(n), targets: TargetSet::first(1) });
-            reporter.take(Fact::Beside { of, baseline: true, checks: TargetSet::default() });
+            reporter.take(ReportEvent::Offered { note: note(n), targets: TargetSet::first(1) });
+            reporter.take(ReportEvent::Beside { of, baseline: true, checks: TargetSet::default() });
             // The target and, numbered after it, the baseline.
             for target in 0..2 {
                 let delivery = Delivery { target, ..delivery(n, Outcome::Sent, Some(503)) };
-                reporter.take(Fact::Delivered(Box::new(delivery)));
+                reporter.take(ReportEvent::Delivered(Box::new(delivery)));
             }
-            reporter.take(Fact::Production { of, production: Ok(production(200)) });
+            reporter.take(ReportEvent::Production { of, production: Ok(production(200)) });
         }
         let Summary { targets, routes, kinds, noise, .. } =
-            reporter.snapshot(Beside { evidence: true, ..Beside::default() }).summary;
+            reporter.snapshot(LiveReference { evidence: true, ..LiveReference::default() }).summary;
         assert_eq!((noise.len(), noise[0].route.as_str()), (1, "GET /a"));
         let (total, route) = (&targets["http://t"], &routes[0].targets["http://t"]);
         assert_eq!((total.differences.any, total.differences_noise.any), (0, 4));
@@ -317,7 +317,7 @@ mod tests {
         answered(&mut reporter, 1, 200);
         // Service took 2 ms, response 3 ms.
         let seen = looked_at(&mut reporter);
-        let TargetBuckets { service, response, .. } = &seen.targets["http://t"];
+        let LiveTargetBuckets { service, response, .. } = &seen.targets["http://t"];
         let at = |edge| EDGES_US.iter().position(|us| *us == edge).unwrap();
         assert_eq!((service.at_most[at(1_000)], service.at_most[at(2_500)]), (0, 1));
         assert_eq!((response.at_most[at(2_500)], response.at_most[at(5_000)]), (0, 1));

@@ -3,7 +3,7 @@
 //! Durations in microseconds come in, [`Figures`] leave. Each power of two is divided into 32 buckets, so a quantile is
 //! within 3.2 % of a duration that was recorded; count, minimum, mean and maximum are exact.
 
-use super::summary::Figures;
+use super::summary::LatencySummary;
 
 /// Bits of a duration that are kept below its highest one: 32 buckets to a power of two.
 const BITS: u32 = 5;
@@ -16,7 +16,7 @@ const LAST: u16 = 900;
 ///
 /// Invariant: the counts in `buckets` add up to `count`, and neither the first nor the last of them is zero.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Spread {
+pub struct SparseHistogram {
     /// The bucket of the first count.
     first: u16,
     buckets: Vec<u32>,
@@ -26,7 +26,7 @@ pub struct Spread {
     max: u64,
 }
 
-impl Spread {
+impl SparseHistogram {
     /// Records one duration in microseconds.
     pub fn record_us(&mut self, us: u64) {
         self.min = if self.count == 0 { us } else { self.min.min(us) };
@@ -72,8 +72,8 @@ impl Spread {
 
     /// The figures.
     #[must_use]
-    pub fn figures(&self) -> Figures {
-        Figures {
+    pub fn figures(&self) -> LatencySummary {
+        LatencySummary {
             count: self.count,
             min: self.min,
             mean: self.sum / self.count.max(1),
@@ -126,15 +126,15 @@ fn upper_edge(bucket: u16) -> u64 {
 mod tests {
     use super::*;
 
-    fn spread(us: impl IntoIterator<Item = u64>) -> Spread {
-        let mut spread = Spread::default();
+    fn spread(us: impl IntoIterator<Item = u64>) -> SparseHistogram {
+        let mut spread = SparseHistogram::default();
         us.into_iter().for_each(|us| spread.record_us(us));
         spread
     }
 
     #[test]
     fn an_empty_spread_is_all_zeros() {
-        assert_eq!(Spread::default().figures(), Figures::default());
+        assert_eq!(SparseHistogram::default().figures(), LatencySummary::default());
     }
 
     #[test]
@@ -160,9 +160,9 @@ mod tests {
     fn parts_that_are_merged_are_the_whole() {
         let mut merged = spread((1..5_000).step_by(2));
         merged.merge(&spread((2..5_000).step_by(2)));
-        merged.merge(&Spread::default());
+        merged.merge(&SparseHistogram::default());
         assert_eq!(merged, spread(1..5_000));
-        let mut empty = Spread::default();
+        let mut empty = SparseHistogram::default();
         empty.merge(&merged);
         assert_eq!(empty, merged);
     }

@@ -4,7 +4,7 @@ use std::str::FromStr;
 
 /// What a status says at first sight.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Class {
+pub enum StatusClass {
     /// 1xx: of final responses, 101 alone.
     Interim,
     /// 2xx.
@@ -21,7 +21,7 @@ pub enum Class {
     None,
 }
 
-impl Class {
+impl StatusClass {
     /// Every class, in the order of tables.
     pub const ALL: [Self; 7] =
         [Self::Interim, Self::Success, Self::Redirect, Self::Client, Self::Server, Self::Other, Self::None];
@@ -70,11 +70,11 @@ impl Class {
 
 /// Which statuses are shown: classes, single statuses, or none at all for want of a response.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct StatusChoice(Vec<Wanted>);
+pub struct StatusChoice(Vec<StatusPattern>);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Wanted {
-    Class(Class),
+enum StatusPattern {
+    Class(StatusClass),
     Status(u16),
 }
 
@@ -83,8 +83,8 @@ impl StatusChoice {
     #[must_use]
     pub fn has(&self, status: Option<u16>) -> bool {
         self.0.iter().any(|wanted| match wanted {
-            Wanted::Class(class) => *class == Class::of(status),
-            Wanted::Status(wanted) => Some(*wanted) == status,
+            StatusPattern::Class(class) => *class == StatusClass::of(status),
+            StatusPattern::Status(wanted) => Some(*wanted) == status,
         })
     }
 }
@@ -106,12 +106,12 @@ impl FromStr for StatusChoice {
     }
 }
 
-fn wanted(typed: &str) -> Result<Wanted, StatusError> {
+fn wanted(typed: &str) -> Result<StatusPattern, StatusError> {
     let name = typed.trim().to_ascii_lowercase();
-    let class = Class::ALL.into_iter().find(|class| *class != Class::Other && class.key() == name);
+    let class = StatusClass::ALL.into_iter().find(|class| *class != StatusClass::Other && class.key() == name);
     let three_digits = || name.len() == 3 && name.bytes().all(|byte| byte.is_ascii_digit());
-    let status = || three_digits().then(|| name.parse().ok()).flatten().map(Wanted::Status);
-    class.map(Wanted::Class).or_else(status).ok_or_else(|| StatusError { typed: typed.to_owned() })
+    let status = || three_digits().then(|| name.parse().ok()).flatten().map(StatusPattern::Status);
+    class.map(StatusPattern::Class).or_else(status).ok_or_else(|| StatusError { typed: typed.to_owned() })
 }
 
 #[cfg(test)]

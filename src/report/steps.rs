@@ -15,13 +15,13 @@ const LAST: usize = 500;
 
 /// One change.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct Step {
+pub struct RampStep {
     /// When: wall time, UTC, RFC 3339 with nanoseconds.
     pub at: String,
     /// The target whose guard it was; `None` where the change goes for all.
     pub target: Option<String>,
     /// Who changed it.
-    pub what: Cause,
+    pub what: StepCause,
     /// The share before, from 0 to 1: of a guard, of what the sample lets in for its target; else of the sample.
     pub from: f64,
     /// The share after.
@@ -33,7 +33,7 @@ pub struct Step {
 /// Who changes the share.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Cause {
+pub enum StepCause {
     /// The ramp.
     Ramp,
     /// The guard of a target.
@@ -43,7 +43,7 @@ pub enum Cause {
     Control,
 }
 
-impl fmt::Display for Cause {
+impl fmt::Display for StepCause {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Ramp => "ramp",
@@ -54,7 +54,7 @@ impl fmt::Display for Cause {
 }
 
 /// As a line of the log, without the time.
-impl fmt::Display for Step {
+impl fmt::Display for RampStep {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.what)?;
         if let Some(target) = &self.target {
@@ -74,15 +74,15 @@ impl fmt::Display for Step {
 ///
 /// Invariant: `last` is empty while there is room in `first`.
 #[derive(Clone, Debug, Default)]
-pub struct Steps {
-    first: Vec<Step>,
-    last: VecDeque<Step>,
+pub struct RampSteps {
+    first: Vec<RampStep>,
+    last: VecDeque<RampStep>,
     left_out: u64,
 }
 
-impl Steps {
+impl RampSteps {
     /// Takes one more.
-    pub fn push(&mut self, step: Step) {
+    pub fn push(&mut self, step: RampStep) {
         if self.first.len() < FIRST {
             self.first.push(step);
             return;
@@ -96,7 +96,7 @@ impl Steps {
 
     /// All that are kept, in order.
     #[must_use]
-    pub fn kept(&self) -> Vec<Step> {
+    pub fn kept(&self) -> Vec<RampStep> {
         self.first.iter().chain(&self.last).cloned().collect()
     }
 
@@ -115,20 +115,20 @@ mod tests {
 
     #[test]
     fn a_step_is_told_with_who_what_and_why() {
-        let step = Step { what: Cause::Ramp, from: 0.01, to: 0.05, reason: "45 s at 1%".to_owned(), ..Step::default() };
+        let step = RampStep { what: StepCause::Ramp, from: 0.01, to: 0.05, reason: "45 s at 1%".to_owned(), ..RampStep::default() };
         assert_eq!(step.to_string(), "ramp: 1% -> 5%: 45 s at 1%");
         let target = Some("http://new".to_owned());
-        let step = Step { target, what: Cause::Guard, from: 0.5, to: 0.015_625, reason: "why".to_owned(), ..step };
+        let step = RampStep { target, what: StepCause::Guard, from: 0.5, to: 0.015_625, reason: "why".to_owned(), ..step };
         assert_eq!(step.to_string(), "guard of http://new: 50% -> 1.56%: why");
-        assert_eq!(Step { to: 0.5, ..step }.to_string(), "guard of http://new: 50%: why");
+        assert_eq!(RampStep { to: 0.5, ..step }.to_string(), "guard of http://new: 50%: why");
     }
 
     #[test]
     fn of_very_many_steps_the_first_and_the_last_are_kept() {
-        let mut steps = Steps::default();
+        let mut steps = RampSteps::default();
         let all = FIRST + LAST + 7;
         for n in 0..all {
-            steps.push(Step { reason: n.to_string(), ..Step::default() });
+            steps.push(RampStep { reason: n.to_string(), ..RampStep::default() });
         }
         let kept = steps.kept();
         assert_eq!(kept.len(), FIRST + LAST);
@@ -139,7 +139,7 @@ mod tests {
 
     #[test]
     fn its_words_are_those_of_the_contract() {
-        let json = serde_json::to_value(Step::default()).unwrap();
+        let json = serde_json::to_value(RampStep::default()).unwrap();
         let keys: Vec<&String> = json.as_object().unwrap().keys().collect();
         assert_eq!(keys, ["at", "from", "reason", "target", "to", "what"]);
         assert_eq!(json["what"], "control");

@@ -10,17 +10,17 @@ use serde::{Deserialize, Serialize};
 use super::beside::{Baseline, SelfChecks};
 use super::by_route::RouteSummary;
 use super::curves::Curves;
-use super::kinds::Kinds;
+use super::kinds::DiffGroups;
 use super::middleware::MiddlewareCounts;
-use super::noise::{self, OnlyNoise};
+use super::noise::{self, NoiseOnlyCounts};
 use super::reasons::{DesynchronisedSummary, FailureReason};
-use super::steps::Step;
+use super::steps::RampStep;
 use super::timeline::Timeline;
 use crate::journal::Recorded;
 use crate::replay::GuardState;
 
 /// How often each name was counted, in the order of the names.
-pub type Counts = BTreeMap<String, u64>;
+pub type CountMap = BTreeMap<String, u64>;
 
 /// Version of the object's shape; it changes only when something is taken away or changes its meaning.
 pub const SCHEMA: u32 = 1;
@@ -47,7 +47,7 @@ pub struct Summary {
     /// What became of requests.
     pub requests: Requests,
     /// What became of deliveries, by the target's URL.
-    pub targets: BTreeMap<String, Target>,
+    pub targets: BTreeMap<String, TargetSummary>,
     /// What became of what was sent to the baseline too, where there is one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub baseline: Option<Baseline>,
@@ -56,17 +56,17 @@ pub struct Summary {
     pub self_check: Option<SelfChecks>,
     /// What differs whatever the stack, and is left out of `differences`; the most frequent first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub noise: Vec<noise::Row>,
+    pub noise: Vec<noise::NoiseRow>,
     /// What else differs, by route and field; the most frequent first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub fields: Vec<noise::FieldRow>,
     /// What production answered.
     pub production: ProductionSide,
     /// What the sample reached.
-    pub sample: Sample,
+    pub sample: SampleSummary,
     /// What was recorded, where anything was to be.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub recording: Option<Recording>,
+    pub recording: Option<RecordingSummary>,
     /// What processes outside did, where there were any.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub middleware: Option<MiddlewareCounts>,
@@ -81,15 +81,15 @@ pub struct Summary {
     pub routes: Vec<RouteSummary>,
     /// What kinds of difference there are, with examples.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub kinds: Option<Kinds>,
+    pub kinds: Option<DiffGroups>,
     /// What changed the share on the way, in order: see [`super::Steps`] for how many are kept.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub steps: Vec<Step>,
+    pub steps: Vec<RampStep>,
     /// How far its ramp came, where it had one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ramp: Option<RampEnd>,
     /// What was demanded of the run, and whether it held.
-    pub gates: Vec<Gate>,
+    pub gates: Vec<GateResult>,
     /// What went wrong on the way, in words for people.
     pub trouble: Vec<String>,
     /// Inputs that could not be read to their end, in the same words: what stands here is about what was read before.
@@ -112,7 +112,7 @@ pub struct Frames {
     /// Frames that yielded a TCP segment.
     pub decoded: u64,
     /// Frames that did not, by reason.
-    pub skipped: Counts,
+    pub skipped: CountMap,
     /// Times that the capture's clock was set, or a frame stamped wrongly: latencies across are not known.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub clock_steps: u64,
@@ -135,7 +135,7 @@ pub struct Tcp {
     /// Bytes missing in them.
     pub gap_bytes: u64,
     /// What had to be given up for a limit, by limit.
-    pub evicted: Counts,
+    pub evicted: CountMap,
     /// Payload bytes that belong to no place of a connection, nor to a new one: their receiver drops them.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub unplaced_bytes: u64,
@@ -178,7 +178,7 @@ pub struct Ended {
     /// There was nothing to send them to (inspect, record).
     pub kept: u64,
     /// A filter kept them back, by rule.
-    pub filtered: Counts,
+    pub filtered: CountMap,
     /// They were not in the sample.
     pub sampled_out: u64,
     /// A rate limit kept them back.
@@ -186,9 +186,9 @@ pub struct Ended {
     /// They break a rule of HTTP/1 that servers disagree on.
     pub malformed: u64,
     /// Bytes of them are missing, by reason; every reason is listed.
-    pub incomplete: Counts,
+    pub incomplete: CountMap,
     /// They were thrown away, by place.
-    pub shed: Counts,
+    pub shed: CountMap,
 }
 
 impl Default for Ended {
@@ -196,19 +196,19 @@ impl Default for Ended {
         use crate::exchange::Incomplete::{Cut, EndOfCapture, Gap};
         Self {
             kept: 0,
-            filtered: Counts::new(),
+            filtered: CountMap::new(),
             sampled_out: 0,
             rate_limited: 0,
             malformed: 0,
             incomplete: [Gap, Cut, EndOfCapture].map(|why| (why.key().to_owned(), 0)).into(),
-            shed: Counts::new(),
+            shed: CountMap::new(),
         }
     }
 }
 
 /// The ledger of deliveries to one target, and how its answers compare: `offered` = `in_flight` + all of `ended`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct Target {
+pub struct TargetSummary {
     /// Deliveries begun.
     pub offered: u64,
     /// Deliveries that did not end before the run did.
@@ -216,7 +216,7 @@ pub struct Target {
     /// How the others ended.
     pub ended: TargetEnded,
     /// Final statuses.
-    pub statuses: Counts,
+    pub statuses: CountMap,
     /// Connections opened.
     pub connections_opened: u64,
     /// Most that were open at once.
@@ -225,18 +225,18 @@ pub struct Target {
     pub peak_in_flight: u64,
     /// What went to each address of the target's name; empty where the client does not tell them apart.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub addresses: Vec<Address>,
+    pub addresses: Vec<AddressSummary>,
     /// How long things took.
     pub latency_us: TargetLatency,
     /// How late requests were sent; `None` without a schedule.
-    pub schedule_lag_us: Option<Figures>,
+    pub schedule_lag_us: Option<LatencySummary>,
     /// Production status (or `none`) to shadow status (or `failed`): one cell a delivery that was sent or failed.
-    pub matrix: BTreeMap<String, Counts>,
+    pub matrix: BTreeMap<String, CountMap>,
     /// How answers differ.
     pub differences: Differences,
     /// Answers that differ in noise alone, by the part that does: not among those of `differences`.
     #[serde(default)]
-    pub differences_noise: OnlyNoise,
+    pub differences_noise: NoiseOnlyCounts,
     /// What its guard did, where it has one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub guard: Option<TargetGuard>,
@@ -283,7 +283,7 @@ pub struct TargetGuard {
 
 /// One address of a target.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Address {
+pub struct AddressSummary {
     /// IP address and port.
     pub address: String,
     /// Connections opened to it.
@@ -300,7 +300,7 @@ pub struct TargetEnded {
     /// A final response came, whatever its status.
     pub sent: u64,
     /// A filter of this target kept them back, by rule.
-    pub filtered: Counts,
+    pub filtered: CountMap,
     /// They were not in this target's sample.
     pub sampled_out: u64,
     /// A rate limit kept them back.
@@ -308,20 +308,20 @@ pub struct TargetEnded {
     /// The guard held them back.
     pub guard_held: u64,
     /// They were thrown away, by place.
-    pub shed: Counts,
+    pub shed: CountMap,
     /// No final response came, by kind; every kind is listed.
-    pub failed: Counts,
+    pub failed: CountMap,
 }
 
 impl Default for TargetEnded {
     fn default() -> Self {
         Self {
             sent: 0,
-            filtered: Counts::new(),
+            filtered: CountMap::new(),
             sampled_out: 0,
             rate_limited: 0,
             guard_held: 0,
-            shed: Counts::new(),
+            shed: CountMap::new(),
             failed: crate::exchange::FailureKind::ALL.map(|kind| (kind.key().to_owned(), 0)).into(),
         }
     }
@@ -331,11 +331,11 @@ impl Default for TargetEnded {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TargetLatency {
     /// Setting up a connection, TLS included.
-    pub connect: Figures,
+    pub connect: LatencySummary,
     /// Last byte of the request written to first byte of the response read.
-    pub service: Figures,
+    pub service: LatencySummary,
     /// Due to first byte: what a user would have felt.
-    pub response: Figures,
+    pub response: LatencySummary,
 }
 
 /// How answers differ, of those deliveries whose both responses are known.
@@ -359,8 +359,8 @@ pub struct Differences {
     #[serde(default)]
     pub bodies_unknown: u64,
     /// The same by reason, of a target; left out where there are none.
-    #[serde(default, skip_serializing_if = "Counts::is_empty")]
-    pub bodies_unknown_reasons: Counts,
+    #[serde(default, skip_serializing_if = "CountMap::is_empty")]
+    pub bodies_unknown_reasons: CountMap,
 }
 
 /// What production answered, of the requests that were offered (of all requests where nothing is sent): so that its
@@ -368,19 +368,19 @@ pub struct Differences {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ProductionSide {
     /// Final statuses.
-    pub statuses: Counts,
+    pub statuses: CountMap,
     /// Those of them that were captured in part, by what is missing: their status is known all the same.
     #[serde(default)]
-    pub damaged: Counts,
+    pub damaged: CountMap,
     /// Last byte of the request to first byte of the final response.
-    pub latency_us: Figures,
+    pub latency_us: LatencySummary,
     /// Requests whose production response is not known, and responses without request, by reason.
-    pub unjoined: Counts,
+    pub unjoined: CountMap,
 }
 
 /// What the sample reached. Shares are from 0 to 1.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct Sample {
+pub struct SampleSummary {
     /// The share that was asked for.
     pub asked: f64,
     /// The share of requests that passed, of those that the sample decided upon: whole ones that no filter had ended.
@@ -397,7 +397,7 @@ const DISK: &str = "disk";
 
 /// What was recorded.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Recording {
+pub struct RecordingSummary {
     /// Files that were made.
     pub files: u64,
     /// The last of them.
@@ -410,9 +410,9 @@ pub struct Recording {
     /// Bytes of the records, before compression.
     pub bytes: u64,
     /// Records that are not in them though they should be, by place: `disk`, `queue`.
-    pub lost: Counts,
+    pub lost: CountMap,
     /// What the format has no way to hold, by reason.
-    pub left_out: Counts,
+    pub left_out: CountMap,
     /// Exchanges that were written without their response, because too many waited for theirs.
     pub given_up: u64,
     /// Files whose end could not be written: what is in them can be read.
@@ -420,7 +420,7 @@ pub struct Recording {
     pub unfinished: u64,
 }
 
-impl Recording {
+impl RecordingSummary {
     /// What came of a recording; `unrecorded` found no room on its way there.
     #[must_use]
     pub fn new(recorded: &Recorded, unrecorded: u64) -> Self {
@@ -444,7 +444,7 @@ impl Recording {
 
 /// A demand on the run.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct Gate {
+pub struct GateResult {
     /// The demand, as typed.
     pub gate: String,
     /// What was measured: a number, a share from 0 to 1, or microseconds, as the demand is; at the worst of its targets.
@@ -486,7 +486,7 @@ pub enum GateState {
 /// Figures of a histogram: microseconds, three significant digits; all zero where nothing was recorded.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[expect(missing_docs, reason = "the names are the figures")]
-pub struct Figures {
+pub struct LatencySummary {
     pub count: u64,
     pub min: u64,
     pub mean: u64,
@@ -533,7 +533,7 @@ impl Summary {
     }
 
     /// The demands that did not hold.
-    pub fn failed_gates(&self) -> impl Iterator<Item = &Gate> {
+    pub fn failed_gates(&self) -> impl Iterator<Item = &GateResult> {
         self.gates.iter().filter(|gate| !gate.held)
     }
 
@@ -562,7 +562,7 @@ impl Summary {
 
 /// The sum of all counts.
 #[must_use]
-pub fn sum(counts: &Counts) -> u64 {
+pub fn sum(counts: &CountMap) -> u64 {
     counts.values().sum()
 }
 
@@ -573,7 +573,7 @@ pub(super) const fn is_zero(count: &u64) -> bool {
 }
 
 /// Counts one more under `key`, without a new key each time.
-pub(crate) fn count(counts: &mut Counts, key: &str) {
+pub(crate) fn count(counts: &mut CountMap, key: &str) {
     if let Some(count) = counts.get_mut(key) {
         *count += 1;
     } else {
@@ -588,7 +588,7 @@ mod tests {
     #[test]
     fn an_empty_summary_has_every_key_of_the_contract() {
         let mut summary = Summary { schema: SCHEMA, ..Summary::default() };
-        summary.targets.insert("http://t".into(), Target::default());
+        summary.targets.insert("http://t".into(), TargetSummary::default());
         let json = serde_json::to_value(&summary).unwrap();
         for path in [
             "/schema",
@@ -679,14 +679,14 @@ mod tests {
         assert!(!summary.balances());
         summary.requests.ended.incomplete.insert("gap".into(), 1);
         assert!(summary.balances());
-        summary.targets.insert("t".into(), Target { offered: 1, ..Target::default() });
+        summary.targets.insert("t".into(), TargetSummary { offered: 1, ..TargetSummary::default() });
         assert!(!summary.balances());
     }
 
     #[test]
     fn a_summary_can_be_read_back() {
         let mut summary = Summary::default();
-        summary.targets.insert("t".into(), Target { schedule_lag_us: Some(Figures::default()), ..Target::default() });
+        summary.targets.insert("t".into(), TargetSummary { schedule_lag_us: Some(LatencySummary::default()), ..TargetSummary::default() });
         let text = serde_json::to_string(&summary).unwrap();
         assert_eq!(serde_json::from_str::<Summary>(&text).unwrap(), summary);
     }

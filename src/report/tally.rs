@@ -5,22 +5,22 @@ use std::collections::BTreeMap;
 use crate::exchange::Outcome;
 use crate::replay::Delivery;
 
-use super::compare::{Difference, Found, Place};
+use super::compare::{Difference, ResponseDiff, DifferencePart};
 use super::curves::{Curve, TargetCurves};
-use super::histogram::Durations;
-use super::noise::OnlyNoise;
+use super::histogram::LatencyHistogram;
+use super::noise::NoiseOnlyCounts;
 use super::reasons::Reasons;
-use super::snapshot::{Buckets, TargetBuckets};
-use super::summary::{Counts, Differences, ProductionSide, Target, TargetEnded, TargetLatency, count};
-use super::{Production, TargetEnd};
+use super::snapshot::{LiveBuckets, LiveTargetBuckets};
+use super::summary::{CountMap, Differences, ProductionSide, TargetSummary, TargetEnded, TargetLatency, count};
+use super::{Production, TargetTotals};
 
 /// What one target answered.
 #[derive(Clone, Debug, Default)]
 pub(super) struct TargetTally {
     statuses: Statuses,
-    service: Durations,
-    response: Durations,
-    lag: Durations,
+    service: LatencyHistogram,
+    response: LatencyHistogram,
+    lag: LatencyHistogram,
     /// Production's status, where it is known, and the target's, where it answered.
     matrix: BTreeMap<(Option<u16>, Option<u16>), u64>,
     differences: Differences,
@@ -53,7 +53,7 @@ impl TargetTally {
         &mut self,
         delivery: &Delivery,
         production: Option<&Production>,
-        found: Option<Found>,
+        found: Option<ResponseDiff>,
     ) -> Vec<Difference> {
         let answer = delivery.answer.as_ref().filter(|_| delivery.outcome == Outcome::Sent);
         let shadow = match (&delivery.outcome, answer) {
@@ -69,15 +69,15 @@ impl TargetTally {
             self.differences.bodies_unknown += 1;
             count(&mut self.differences.bodies_unknown_reasons, why.key());
         }
-        self.differences.status += u64::from(found.has(Place::Status));
-        self.differences.headers += u64::from(found.has(Place::Header));
-        self.differences.body += u64::from(found.has(Place::Body));
+        self.differences.status += u64::from(found.has(DifferencePart::Status));
+        self.differences.headers += u64::from(found.has(DifferencePart::Header));
+        self.differences.body += u64::from(found.has(DifferencePart::Body));
         found.differences
     }
 
     /// The matrix by keys.
-    fn cells(&self) -> BTreeMap<String, Counts> {
-        let mut cells = BTreeMap::<String, Counts>::new();
+    fn cells(&self) -> BTreeMap<String, CountMap> {
+        let mut cells = BTreeMap::<String, CountMap>::new();
         for ((production, shadow), count) in &self.matrix {
             let row = production.map_or_else(|| "none".to_owned(), status);
             let column = shadow.map_or_else(|| "failed".to_owned(), status);
@@ -92,17 +92,17 @@ impl TargetTally {
     }
 
     /// Its latencies so far, by the edges of [`super::snapshot::EDGES_US`].
-    pub(super) fn buckets(&self) -> TargetBuckets {
-        TargetBuckets {
-            service: Buckets::of(&self.service),
-            response: Buckets::of(&self.response),
-            lag: Buckets::of(&self.lag),
+    pub(super) fn buckets(&self) -> LiveTargetBuckets {
+        LiveTargetBuckets {
+            service: LiveBuckets::of(&self.service),
+            response: LiveBuckets::of(&self.response),
+            lag: LiveBuckets::of(&self.lag),
         }
     }
 
     /// The target's block. Lag is null where nothing was ever due.
-    pub(super) fn finish(&self, (offered, in_flight, ended): (u64, u64, TargetEnded), end: &TargetEnd) -> Target {
-        Target {
+    pub(super) fn finish(&self, (offered, in_flight, ended): (u64, u64, TargetEnded), end: &TargetTotals) -> TargetSummary {
+        TargetSummary {
             offered,
             in_flight,
             ended,
@@ -118,7 +118,7 @@ impl TargetTally {
             },
             schedule_lag_us: (self.lag.count() > 0).then(|| self.lag.figures()),
             matrix: self.cells(),
-            differences_noise: OnlyNoise::default(),
+            differences_noise: NoiseOnlyCounts::default(),
             differences: self.differences.clone(),
             guard: end.guard.clone(),
             failures: self.reasons.finish(),
@@ -132,9 +132,9 @@ impl TargetTally {
 #[derive(Clone, Debug, Default)]
 pub(super) struct ProductionTally {
     statuses: Statuses,
-    damaged: Counts,
-    latency: Durations,
-    unjoined: Counts,
+    damaged: CountMap,
+    latency: LatencyHistogram,
+    unjoined: CountMap,
 }
 
 impl ProductionTally {
@@ -168,12 +168,12 @@ impl ProductionTally {
     }
 
     /// Its latencies, by the edges of [`super::snapshot::EDGES_US`].
-    pub(super) fn buckets(&self) -> Buckets {
-        Buckets::of(&self.latency)
+    pub(super) fn buckets(&self) -> LiveBuckets {
+        LiveBuckets::of(&self.latency)
     }
 }
 
-fn counts(statuses: &Statuses) -> Counts {
+fn counts(statuses: &Statuses) -> CountMap {
     statuses.iter().map(|(of, count)| (status(*of), *count)).collect()
 }
 

@@ -4,22 +4,22 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::{Production, RequestNote, Words};
+use super::{Production, RequestRecord, RequestText};
 use crate::exchange::{ConnectionId, ExchangeId, Outcome, Timestamp};
-use crate::replay::{Answer, Delivery};
+use crate::replay::{TargetResponse, Delivery};
 
 pub(super) fn id(n: u32) -> ExchangeId {
     ExchangeId::new(ConnectionId(1), n)
 }
 
-pub(super) fn note(n: u32) -> Box<RequestNote> {
-    Box::new(RequestNote {
+pub(super) fn note(n: u32) -> Box<RequestRecord> {
+    Box::new(RequestRecord {
         id: id(n),
         at: Timestamp::from_nanos(1_000_000_000),
         client: "10.0.0.7:51234".parse().unwrap(),
         bytes: 100,
         body_len: 0,
-        words: Words::new(b"GET", b"/a", b"old.example", b"GET /a HTTP/1.1\r\n\r\n"),
+        words: RequestText::new(b"GET", b"/a", b"old.example", b"GET /a HTTP/1.1\r\n\r\n"),
         route: None,
         repeat: None,
     })
@@ -36,9 +36,9 @@ pub(super) fn production(status: u16) -> Production {
     }
 }
 
-pub(super) fn answer(status: u16) -> Answer {
+pub(super) fn answer(status: u16) -> TargetResponse {
     let now = Instant::now();
-    Answer { status, body_len: 5, body_sha256: Some([1; 32]), kept: None, written: now, first_byte: now, done: now }
+    TargetResponse { status, body_len: 5, body_sha256: Some([1; 32]), kept: None, written: now, first_byte: now, done: now }
 }
 
 pub(super) fn delivery(n: u32, outcome: Outcome, status: Option<u16>) -> Delivery {

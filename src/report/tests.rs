@@ -20,8 +20,8 @@ impl Write for Shared {
     }
 }
 
-fn settings(results: Option<Shared>) -> Settings {
-    Settings {
+fn settings(results: Option<Shared>) -> ReportSettings {
+    ReportSettings {
         command: "replay",
         targets: vec!["http://t".into()],
         sample: 0.5,
@@ -29,36 +29,36 @@ fn settings(results: Option<Shared>) -> Settings {
         started: Started::now(),
         patterns: Arc::default(),
         evidence: true,
-        compare: compare::Rules::default(),
+        compare: compare::CompareRules::default(),
         kept_bytes: 1 << 20,
         baseline: None,
-        demands: Demands::default(),
+        demands: Thresholds::default(),
     }
 }
 
-fn run(facts: Vec<Fact>) -> (Summary, Vec<Value>) {
+fn run(facts: Vec<ReportEvent>) -> (Summary, Vec<Value>) {
     let to = Shared::default();
     let mut reporter = Reporter::new(settings(Some(to.clone())));
     for fact in facts {
         reporter.take(fact);
     }
-    let summary = reporter.finish(Ends { targets: vec![TargetEnd::default()], ..Ends::default() });
+    let summary = reporter.finish(RunTotals { targets: vec![TargetTotals::default()], ..RunTotals::default() });
     assert!(summary.balances(), "{summary:?}");
     let bytes = to.0.lock().unwrap().clone();
     let lines = bytes.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
     (summary, lines.map(|line| serde_json::from_slice(line).unwrap()).collect())
 }
 
-fn offered(n: u32) -> Fact {
-    Fact::Offered { note: note(n), targets: TargetSet::first(1) }
+fn offered(n: u32) -> ReportEvent {
+    ReportEvent::Offered { note: note(n), targets: TargetSet::first(1) }
 }
 
-fn sent(n: u32, status: u16) -> Fact {
-    Fact::Delivered(Box::new(delivery(n, Outcome::Sent, Some(status))))
+fn sent(n: u32, status: u16) -> ReportEvent {
+    ReportEvent::Delivered(Box::new(delivery(n, Outcome::Sent, Some(status))))
 }
 
-fn answered(n: u32, status: u16) -> Fact {
-    Fact::Production { of: id(n), production: Ok(production(status)) }
+fn answered(n: u32, status: u16) -> ReportEvent {
+    ReportEvent::Production { of: id(n), production: Ok(production(status)) }
 }
 
 fn cell(summary: &Summary, production: &str, shadow: &str) -> u64 {
@@ -83,7 +83,7 @@ fn both_answers_of_one_request_meet_in_the_matrix() {
 #[test]
 fn a_delivery_without_production_stands_in_the_row_none() {
     let facts =
-        vec![offered(1), sent(1, 200), Fact::Production { of: id(1), production: Err(Damage::Gap) }, Fact::Orphan];
+        vec![offered(1), sent(1, 200), ReportEvent::Production { of: id(1), production: Err(Damage::Gap) }, ReportEvent::Orphan];
     let (summary, lines) = run(facts);
     assert_eq!(cell(&summary, "none", "200"), 1);
     assert_eq!(summary.targets["http://t"].differences.compared, 0);
@@ -93,7 +93,7 @@ fn a_delivery_without_production_stands_in_the_row_none() {
 
 #[test]
 fn a_failed_delivery_has_a_cell_and_no_comparison() {
-    let failed = Fact::Delivered(Box::new(delivery(1, Outcome::Failed(FailureKind::Reset), None)));
+    let failed = ReportEvent::Delivered(Box::new(delivery(1, Outcome::Failed(FailureKind::Reset), None)));
     let (summary, _) = run(vec![offered(1), answered(1, 200), failed]);
     assert_eq!(cell(&summary, "200", "failed"), 1);
     let target = &summary.targets["http://t"];
@@ -104,7 +104,7 @@ fn a_failed_delivery_has_a_cell_and_no_comparison() {
 
 #[test]
 fn a_delivery_that_was_shed_has_no_cell() {
-    let shed = Fact::Delivered(Box::new(delivery(1, Outcome::Shed(Shed::TargetQueue), None)));
+    let shed = ReportEvent::Delivered(Box::new(delivery(1, Outcome::Shed(Shed::TargetQueue), None)));
     let (summary, lines) = run(vec![offered(1), answered(1, 200), shed]);
     assert!(summary.targets["http://t"].matrix.is_empty());
     assert_eq!((&lines[0]["outcome"], &lines[0]["rule"]), (&"shed".into(), &"target_queue".into()));
@@ -112,7 +112,7 @@ fn a_delivery_that_was_shed_has_no_cell() {
 
 #[test]
 fn production_counts_only_what_was_offered() {
-    let ended = Fact::Ended { note: note(1), outcome: Outcome::SampledOut };
+    let ended = ReportEvent::Ended { note: note(1), outcome: Outcome::SampledOut };
     let (summary, lines) = run(vec![ended, answered(1, 500)]);
     assert!(summary.production.statuses.is_empty());
     assert_eq!(summary.requests.ended.sampled_out, 1);
@@ -128,7 +128,7 @@ fn what_never_ended_is_in_flight_and_told_as_stopped() {
 
 #[test]
 fn the_last_line_of_results_is_the_summary() {
-    let (summary, lines) = run(vec![Fact::Ended { note: note(1), outcome: Outcome::Incomplete(Incomplete::Cut) }]);
+    let (summary, lines) = run(vec![ReportEvent::Ended { note: note(1), outcome: Outcome::Incomplete(Incomplete::Cut) }]);
     let last = lines.last().unwrap();
     assert_eq!(last["kind"], "summary");
     assert_eq!(last["requests"]["ended"]["incomplete"]["cut"], 1);
@@ -149,24 +149,24 @@ fn any_order_of_halves_gives_the_same_summary() {
 }
 
 /// A head of JSON and this body.
-fn json(body: &str) -> Kept {
+fn json(body: &str) -> RetainedResponse {
     let head = crate::exchange::Head::new(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n\r\n".to_vec());
-    Kept::new(head, Some(body.as_bytes().to_vec().into()))
+    RetainedResponse::new(head, Some(body.as_bytes().to_vec().into()))
 }
 
 /// An exchange whose answers differ in a value of their bodies, or not.
-fn exchange(n: u32, differs: bool) -> [Fact; 3] {
+fn exchange(n: u32, differs: bool) -> [ReportEvent; 3] {
     let mut shadow = delivery(n, Outcome::Sent, Some(200));
     let answer = shadow.answer.as_mut().unwrap();
     (answer.body_len, answer.body_sha256) = (7, None);
     answer.kept = Some(Box::new(json(if differs { "{\"a\":2}" } else { "{\"a\":1}" })));
     let production =
         Production { body_len: 7, body_sha256: None, kept: Some(Box::new(json("{\"a\":1}"))), ..production(200) };
-    [offered(n), Fact::Delivered(Box::new(shadow)), Fact::Production { of: id(n), production: Ok(production) }]
+    [offered(n), ReportEvent::Delivered(Box::new(shadow)), ReportEvent::Production { of: id(n), production: Ok(production) }]
 }
 
 fn ended(reporter: Reporter) -> Summary {
-    let summary = reporter.finish(Ends { targets: vec![TargetEnd::default()], ..Ends::default() });
+    let summary = reporter.finish(RunTotals { targets: vec![TargetTotals::default()], ..RunTotals::default() });
     assert!(summary.balances(), "{summary:?}");
     summary
 }
@@ -180,7 +180,7 @@ fn a_comparison_that_takes_time_is_left_to_others_and_the_ledger_does_not_wait()
             reporter.take(fact);
         }
     }
-    let seen = reporter.snapshot(snapshot::Beside::default()).summary;
+    let seen = reporter.snapshot(snapshot::LiveReference::default()).summary;
     let target = &seen.targets["http://t"];
     assert_eq!((target.ended.sent, target.statuses["200"], target.latency_us.service.count), (5, 5, 5));
     assert_eq!((target.differences.compared, target.differences.any), (1, 0), "those that are equal are done at once");
@@ -194,7 +194,7 @@ fn a_comparison_that_takes_time_is_left_to_others_and_the_ledger_does_not_wait()
     let differences = &ended(reporter).targets["http://t"].differences;
     assert_eq!((differences.compared, differences.body, differences.bodies_unknown), (5, 1, 3));
     let reasons = [("late", 1), ("queue_full", 1), ("run_ended", 1)].map(|(why, count)| (why.to_owned(), count));
-    assert_eq!(differences.bodies_unknown_reasons, summary::Counts::from(reasons));
+    assert_eq!(differences.bodies_unknown_reasons, summary::CountMap::from(reasons));
 }
 
 #[test]

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::spread::Spread;
+use super::spread::SparseHistogram;
 use super::summary::is_zero;
 
 /// Points that are kept (20 minutes of seconds; seven hours are points of 32 s): past it they become twice as wide, and
@@ -24,12 +24,12 @@ pub struct Timeline {
     /// The targets' URLs, in the order of [`Point::targets`].
     pub targets: Vec<String>,
     /// The points, without a gap between them.
-    pub points: Vec<Point>,
+    pub points: Vec<TimelinePoint>,
 }
 
 /// What happened within one point.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct Point {
+pub struct TimelinePoint {
     /// Requests seen.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub seen: u64,
@@ -107,35 +107,35 @@ pub struct TargetPoint {
 
 /// Counts while a run goes on.
 #[derive(Clone, Debug)]
-pub(super) struct Times {
+pub(super) struct TimelineTally {
     targets: usize,
     width_s: u64,
-    buckets: Vec<Bucket>,
+    buckets: Vec<TimelineBucket>,
 }
 
 /// One point in the making.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Bucket {
-    pub(super) point: Point,
-    pub(super) production: Spread,
-    pub(super) responses: Vec<Spread>,
+pub(super) struct TimelineBucket {
+    pub(super) point: TimelinePoint,
+    pub(super) production: SparseHistogram,
+    pub(super) responses: Vec<SparseHistogram>,
 }
 
-impl Times {
+impl TimelineTally {
     /// No counts yet, for this many targets.
     pub(super) fn new(targets: usize) -> Self {
         Self { targets, width_s: 1, buckets: Vec::new() }
     }
 
     /// Changes the point of an instant, this long after the run began.
-    pub(super) fn at(&mut self, since: Duration, change: impl FnOnce(&mut Bucket)) {
+    pub(super) fn at(&mut self, since: Duration, change: impl FnOnce(&mut TimelineBucket)) {
         let mut index = self.index(since);
         while index >= MAX_POINTS {
             self.coarsen();
             index = self.index(since);
         }
         let missing = (index + 1).saturating_sub(self.buckets.len());
-        self.buckets.extend(std::iter::repeat_with(|| Bucket::new(self.targets)).take(missing));
+        self.buckets.extend(std::iter::repeat_with(|| TimelineBucket::new(self.targets)).take(missing));
         if let Some(bucket) = self.buckets.get_mut(index) {
             change(bucket);
         }
@@ -143,7 +143,7 @@ impl Times {
 
     /// The block, for a run that began at `start` and went to `urls`.
     pub(super) fn block(&self, start: String, urls: &[String]) -> Timeline {
-        let points = self.buckets.iter().map(Bucket::point).collect();
+        let points = self.buckets.iter().map(TimelineBucket::point).collect();
         Timeline { start, width_s: self.width_s, targets: urls.to_vec(), points }
     }
 
@@ -163,14 +163,14 @@ impl Times {
     }
 }
 
-impl Bucket {
+impl TimelineBucket {
     fn new(targets: usize) -> Self {
-        let point = Point { targets: vec![TargetPoint::default(); targets], ..Point::default() };
-        Self { point, production: Spread::default(), responses: vec![Spread::default(); targets] }
+        let point = TimelinePoint { targets: vec![TargetPoint::default(); targets], ..TimelinePoint::default() };
+        Self { point, production: SparseHistogram::default(), responses: vec![SparseHistogram::default(); targets] }
     }
 
     /// What one target did, and how long its answers took; `None` where there is no such target.
-    pub(super) fn target(&mut self, target: usize) -> Option<(&mut TargetPoint, &mut Spread)> {
+    pub(super) fn target(&mut self, target: usize) -> Option<(&mut TargetPoint, &mut SparseHistogram)> {
         Some((self.point.targets.get_mut(target)?, self.responses.get_mut(target)?))
     }
 
@@ -193,7 +193,7 @@ impl Bucket {
         }
     }
 
-    fn point(&self) -> Point {
+    fn point(&self) -> TimelinePoint {
         let mut point = self.point.clone();
         (point.production.p50_us, point.production.p99_us) = both(&self.production);
         for (target, responses) in point.targets.iter_mut().zip(&self.responses) {
@@ -203,7 +203,7 @@ impl Bucket {
     }
 }
 
-fn both(spread: &Spread) -> (u64, u64) {
+fn both(spread: &SparseHistogram) -> (u64, u64) {
     (spread.quantile_us(0.5), spread.quantile_us(0.99))
 }
 
@@ -228,13 +228,13 @@ mod tests {
         Duration::from_secs(seconds)
     }
 
-    fn block(times: &Times) -> Timeline {
+    fn block(times: &TimelineTally) -> Timeline {
         times.block("then".into(), &["http://t".into()])
     }
 
     #[test]
     fn each_second_is_a_point_and_those_without_anything_are_there_too() {
-        let mut times = Times::new(1);
+        let mut times = TimelineTally::new(1);
         times.at(at(0), |bucket| bucket.point.seen += 1);
         times.at(at(3), |bucket| bucket.point.seen += 2);
         let points = block(&times).points;
@@ -244,7 +244,7 @@ mod tests {
 
     #[test]
     fn what_comes_late_counts_where_it_belongs() {
-        let mut times = Times::new(0);
+        let mut times = TimelineTally::new(0);
         times.at(at(9), |bucket| bucket.point.seen += 1);
         times.at(at(2), |bucket| bucket.point.ended += 1);
         assert_eq!(block(&times).points[2].ended, 1);
@@ -252,7 +252,7 @@ mod tests {
 
     #[test]
     fn a_run_of_any_length_fits_and_nothing_is_lost_of_it() {
-        let mut times = Times::new(1);
+        let mut times = TimelineTally::new(1);
         let seconds = 7 * 3600;
         for second in 0..seconds {
             times.at(at(second), |bucket| {

@@ -4,7 +4,7 @@
 
 use serde::Serialize;
 
-use super::summary::{Differences, Figures, Summary, Target, sum};
+use super::summary::{Differences, LatencySummary, Summary, TargetSummary, sum};
 use super::units::{counted, number};
 
 /// From which ratio of the p99 on the other stack counts as slower, and below which inverse as faster.
@@ -19,7 +19,7 @@ const ENOUGH: u64 = 30;
 /// How a verdict is meant.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Tone {
+pub enum Severity {
     /// As one hopes.
     Good,
     /// Worth a look.
@@ -31,9 +31,9 @@ pub enum Tone {
 
 /// What a run came to.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct Verdict {
+pub struct ReportVerdict {
     /// How it is meant.
-    pub tone: Tone,
+    pub tone: Severity,
     /// In a word or two.
     pub word: &'static str,
     /// In a sentence.
@@ -43,9 +43,9 @@ pub struct Verdict {
 }
 
 /// What is said of the routes to a target.
-type OfRoutes = fn(&Summary, &str) -> Option<String>;
+type RouteFindings = fn(&Summary, &str) -> Option<String>;
 
-impl Verdict {
+impl ReportVerdict {
     /// The verdict on a run: that on its worst target comes first.
     #[must_use]
     pub fn of(summary: &Summary) -> Self {
@@ -58,12 +58,12 @@ impl Verdict {
         Self::with(summary, |_, _| None)
     }
 
-    fn with(summary: &Summary, routes: OfRoutes) -> Self {
+    fn with(summary: &Summary, routes: RouteFindings) -> Self {
         let mut verdict = Self::before_any_target(summary).unwrap_or_else(|| Self::of_targets(summary, routes));
         verdict.points.extend(lost(summary));
         let failed = summary.gates.iter().filter(|gate| !gate.held).count() as u64;
         if failed > 0 {
-            verdict.tone = Tone::Bad;
+            verdict.tone = Severity::Bad;
             verdict.word = "Gate failed";
             let all = counted(summary.gates.len() as u64, "gate");
             verdict.points.insert(0, format!("{} of {all} failed.", number(failed)));
@@ -76,20 +76,20 @@ impl Verdict {
         let requests = &summary.requests;
         let told = |tone, word, sentence| Some(Self { tone, word, sentence, points: Vec::new() });
         if requests.seen == 0 {
-            return told(Tone::Bad, "Nothing to see", "No HTTP/1 request was seen.".to_owned());
+            return told(Severity::Bad, "Nothing to see", "No HTTP/1 request was seen.".to_owned());
         }
         if let (true, Some(recording)) = (summary.targets.is_empty(), &summary.recording) {
-            let tone = if sum(&recording.lost) > 0 { Tone::Bad } else { Tone::Good };
+            let tone = if sum(&recording.lost) > 0 { Severity::Bad } else { Severity::Good };
             return told(tone, "Recorded", format!("{} recorded.", counted(ended_as_kept(summary), "request")));
         }
         if summary.targets.is_empty() {
-            return told(Tone::Good, "Seen", format!("{} seen; nothing was sent.", counted(requests.seen, "request")));
+            return told(Severity::Good, "Seen", format!("{} seen; nothing was sent.", counted(requests.seen, "request")));
         }
         let none = format!("None of {} was sent: each had ended before.", counted(requests.seen, "request"));
-        if requests.offered == 0 { told(Tone::Bad, "Nothing sent", none) } else { None }
+        if requests.offered == 0 { told(Severity::Bad, "Nothing sent", none) } else { None }
     }
 
-    fn of_targets(summary: &Summary, routes: OfRoutes) -> Self {
+    fn of_targets(summary: &Summary, routes: RouteFindings) -> Self {
         let several = summary.targets.len() > 1;
         let mut all: Vec<Self> = summary
             .targets
@@ -116,30 +116,30 @@ fn ended_as_kept(summary: &Summary) -> u64 {
 }
 
 /// The verdict on one target.
-fn of_target(summary: &Summary, url: &str, target: &Target, routes: OfRoutes) -> Verdict {
+fn of_target(summary: &Summary, url: &str, target: &TargetSummary, routes: RouteFindings) -> ReportVerdict {
     let failed = sum(&target.ended.failed);
-    let told = |tone, word, sentence| Verdict { tone, word, sentence, points: Vec::new() };
+    let told = |tone, word, sentence| ReportVerdict { tone, word, sentence, points: Vec::new() };
     if target.ended.sent == 0 {
         let sentence = match failed {
             0 => "nothing was sent there; the ledger says what became of the requests.".to_owned(),
             _ => format!("never answered; {} failed.", counted(failed, "request")),
         };
-        return told(Tone::Bad, "No answer", capital(&sentence));
+        return told(Severity::Bad, "No answer", capital(&sentence));
     }
     let differences = &target.differences;
     if differences.compared == 0 {
         let answered = counted(target.ended.sent, "request");
         let sentence = format!("{answered} answered; not one answer could be compared with production's.");
-        return told(Tone::Odd, "Not compared", sentence);
+        return told(Severity::Odd, "Not compared", sentence);
     }
     let share = (differences.differing() + failed) as f64 / (differences.compared + failed) as f64;
     let ratio = ratio(&summary.production.latency_us, &target.latency_us.response);
     let slower = ratio.is_some_and(|ratio| ratio > SLOWER);
     let (tone, word) = match share {
-        0.0 if !slower => (Tone::Good, "Same"),
-        0.0 => (Tone::Odd, "Same, but slower"),
-        share if share < DIFFERENT => (Tone::Odd, "Nearly the same"),
-        _ => (Tone::Bad, "Different"),
+        0.0 if !slower => (Severity::Good, "Same"),
+        0.0 => (Severity::Odd, "Same, but slower"),
+        share if share < DIFFERENT => (Severity::Odd, "Nearly the same"),
+        _ => (Severity::Bad, "Different"),
     };
     let parts = [Some(same(differences)), ratio.map(slowness), routes(summary, url)];
     let sentence = format!("{}.", parts.into_iter().flatten().collect::<Vec<_>>().join("; "));
@@ -175,7 +175,7 @@ fn share(share: f64) -> String {
     }
 }
 
-fn ratio(production: &Figures, response: &Figures) -> Option<f64> {
+fn ratio(production: &LatencySummary, response: &LatencySummary) -> Option<f64> {
     let enough = production.count >= ENOUGH && response.count >= ENOUGH;
     enough.then(|| response.p99 as f64 / production.p99.max(1) as f64)
 }
@@ -223,17 +223,17 @@ fn capital(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::summary::{Gate, TargetEnded};
+    use super::super::summary::{GateResult, TargetEnded};
     use super::*;
 
-    fn target(sent: u64, failed: u64, compared: u64, any: u64) -> Target {
+    fn target(sent: u64, failed: u64, compared: u64, any: u64) -> TargetSummary {
         let mut ended = TargetEnded { sent, ..TargetEnded::default() };
         ended.failed.insert("connect".into(), failed);
         let differences = Differences { compared, any, ..Differences::default() };
-        Target { offered: sent + failed, ended, differences, ..Target::default() }
+        TargetSummary { offered: sent + failed, ended, differences, ..TargetSummary::default() }
     }
 
-    fn summary(targets: &[(&str, Target)]) -> Summary {
+    fn summary(targets: &[(&str, TargetSummary)]) -> Summary {
         let mut summary = Summary::default();
         (summary.requests.seen, summary.requests.offered) = (10, 10);
         summary.targets = targets.iter().map(|(url, target)| ((*url).to_owned(), target.clone())).collect();
@@ -241,46 +241,46 @@ mod tests {
     }
 
     #[track_caller]
-    fn check(summary: &Summary, tone: Tone, sentence: &str, points: &[&str]) {
-        let verdict = Verdict::of(summary);
+    fn check(summary: &Summary, tone: Severity, sentence: &str, points: &[&str]) {
+        let verdict = ReportVerdict::of(summary);
         assert_eq!((verdict.tone, verdict.sentence.as_str()), (tone, sentence));
         assert_eq!(verdict.points, points);
     }
 
     #[test]
     fn answers_that_are_the_same_are_good_and_few_differences_are_odd() {
-        check(&summary(&[("u", target(10, 0, 10, 0))]), Tone::Good, "The same answer to each of 10 requests.", &[]);
-        check(&summary(&[("u", target(1, 0, 1, 0))]), Tone::Good, "The same answer to the one request.", &[]);
+        check(&summary(&[("u", target(10, 0, 10, 0))]), Severity::Good, "The same answer to each of 10 requests.", &[]);
+        check(&summary(&[("u", target(1, 0, 1, 0))]), Severity::Good, "The same answer to the one request.", &[]);
         let sentence = "Same answers for 99.9 % of 12,000 requests.";
-        check(&summary(&[("u", target(12_000, 0, 12_000, 12))]), Tone::Odd, sentence, &[]);
+        check(&summary(&[("u", target(12_000, 0, 12_000, 12))]), Severity::Odd, sentence, &[]);
         let sentence = "Same answers for more than 99.99 % of 100,000 requests.";
-        check(&summary(&[("u", target(100_000, 0, 100_000, 1))]), Tone::Odd, sentence, &[]);
+        check(&summary(&[("u", target(100_000, 0, 100_000, 1))]), Severity::Odd, sentence, &[]);
         let sentence = "Same answers for 50 % of 10 requests.";
-        check(&summary(&[("u", target(10, 0, 10, 5))]), Tone::Bad, sentence, &[]);
+        check(&summary(&[("u", target(10, 0, 10, 5))]), Severity::Bad, sentence, &[]);
     }
 
     #[test]
     fn what_never_answered_is_bad() {
-        check(&summary(&[("u", target(0, 3, 0, 0))]), Tone::Bad, "Never answered; 3 requests failed.", &[]);
+        check(&summary(&[("u", target(0, 3, 0, 0))]), Severity::Bad, "Never answered; 3 requests failed.", &[]);
         let sentence = "Nothing was sent there; the ledger says what became of the requests.";
-        check(&summary(&[("u", target(0, 0, 0, 0))]), Tone::Bad, sentence, &[]);
+        check(&summary(&[("u", target(0, 0, 0, 0))]), Severity::Bad, sentence, &[]);
         let sentence = "The same answer to each of 10 requests.";
-        check(&summary(&[("u", target(10, 1, 10, 0))]), Tone::Bad, sentence, &["1 request got no answer: 1 connect."]);
+        check(&summary(&[("u", target(10, 1, 10, 0))]), Severity::Bad, sentence, &["1 request got no answer: 1 connect."]);
     }
 
     #[test]
     fn a_slower_stack_is_worth_a_look() {
         let mut summary = summary(&[("u", target(10, 0, 10, 0))]);
-        summary.production.latency_us = Figures { count: 99, p99: 1_000, ..Figures::default() };
+        summary.production.latency_us = LatencySummary { count: 99, p99: 1_000, ..LatencySummary::default() };
         for (p99, count, tone, told) in [
-            (1_400, 99, Tone::Odd, "; p99 1.4× production's"),
-            (40_000, 99, Tone::Odd, "; p99 40× production's"),
-            (40_000_000, 99, Tone::Odd, "; p99 40,000× production's"),
-            (1_100, 99, Tone::Good, "; p99 as production's"),
-            (100, 99, Tone::Good, "; p99 below production's"),
-            (40_000, 29, Tone::Good, ""),
+            (1_400, 99, Severity::Odd, "; p99 1.4× production's"),
+            (40_000, 99, Severity::Odd, "; p99 40× production's"),
+            (40_000_000, 99, Severity::Odd, "; p99 40,000× production's"),
+            (1_100, 99, Severity::Good, "; p99 as production's"),
+            (100, 99, Severity::Good, "; p99 below production's"),
+            (40_000, 29, Severity::Good, ""),
         ] {
-            summary.targets.get_mut("u").unwrap().latency_us.response = Figures { count, p99, ..Figures::default() };
+            summary.targets.get_mut("u").unwrap().latency_us.response = LatencySummary { count, p99, ..LatencySummary::default() };
             check(&summary, tone, &format!("The same answer to each of 10 requests{told}."), &[]);
         }
     }
@@ -292,15 +292,15 @@ mod tests {
         let failing = RouteTarget { failed: 1, ..RouteTarget::default() };
         summary.routes =
             vec![RouteSummary { targets: [("u".to_owned(), failing)].into(), ..RouteSummary::default() }; 2];
-        check(&summary, Tone::Bad, "Same answers for 50 % of 10 requests; 2 of 2 routes differ.", &[]);
-        assert_eq!(Verdict::so_far(&summary).sentence, "Same answers for 50 % of 10 requests.");
+        check(&summary, Severity::Bad, "Same answers for 50 % of 10 requests; 2 of 2 routes differ.", &[]);
+        assert_eq!(ReportVerdict::so_far(&summary).sentence, "Same answers for 50 % of 10 requests.");
     }
 
     #[test]
     fn of_several_targets_the_worst_comes_first() {
         check(
             &summary(&[("a", target(10, 0, 10, 0)), ("b", target(10, 0, 10, 9))]),
-            Tone::Bad,
+            Severity::Bad,
             "b: Same answers for 10 % of 10 requests.",
             &["a: The same answer to each of 10 requests."],
         );
@@ -308,11 +308,11 @@ mod tests {
 
     #[test]
     fn runs_without_requests_or_targets_have_a_verdict_too() {
-        check(&Summary::default(), Tone::Bad, "No HTTP/1 request was seen.", &[]);
+        check(&Summary::default(), Severity::Bad, "No HTTP/1 request was seen.", &[]);
         let mut held = summary(&[("u", target(0, 0, 0, 0))]);
         held.requests.offered = 0;
-        check(&held, Tone::Bad, "None of 10 requests was sent: each had ended before.", &[]);
-        check(&summary(&[]), Tone::Good, "10 requests seen; nothing was sent.", &[]);
+        check(&held, Severity::Bad, "None of 10 requests was sent: each had ended before.", &[]);
+        check(&summary(&[]), Severity::Good, "10 requests seen; nothing was sent.", &[]);
     }
 
     #[test]
@@ -320,8 +320,8 @@ mod tests {
         let mut summary = summary(&[("u", target(10, 0, 10, 0))]);
         summary.frames.kernel_dropped = 4;
         summary.tcp.gaps = 1;
-        summary.gates = vec![Gate { held: true, ..Gate::default() }, Gate::default()];
+        summary.gates = vec![GateResult { held: true, ..GateResult::default() }, GateResult::default()];
         let points = ["1 of 2 gates failed.", "Lost: 4 frames dropped, 1 gap in the capture."];
-        check(&summary, Tone::Bad, "The same answer to each of 10 requests.", &points);
+        check(&summary, Severity::Bad, "The same answer to each of 10 requests.", &points);
     }
 }

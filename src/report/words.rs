@@ -2,7 +2,7 @@
 
 /// What a request says, as captured: in one piece of memory, since millions of them are kept for a moment.
 #[derive(Clone, Debug, Default)]
-pub struct Words {
+pub struct RequestText {
     /// Method, target, Host and head, one after another.
     all: Box<[u8]>,
     method: usize,
@@ -10,7 +10,7 @@ pub struct Words {
     host: usize,
 }
 
-impl Words {
+impl RequestText {
     /// A copy of these. `host` is the value of the first Host header, or empty; `head` is empty where it is longer than
     /// [`super::MAX_NOTED_HEAD`], or where nobody asks for it.
     #[must_use]
@@ -67,14 +67,14 @@ mod tests {
 
     #[test]
     fn each_part_is_what_it_was() {
-        let words = Words::new(b"GET", b"/a?b", b"old.example", b"GET /a?b HTTP/1.1\r\n\r\n");
+        let words = RequestText::new(b"GET", b"/a?b", b"old.example", b"GET /a?b HTTP/1.1\r\n\r\n");
         assert_eq!((words.method(), words.target(), words.host()), (&b"GET"[..], &b"/a?b"[..], &b"old.example"[..]));
         assert_eq!((words.head(), words.len()), (&b"GET /a?b HTTP/1.1\r\n\r\n"[..], 39));
-        let words = Words::new(b"GET", b"", b"", b"");
+        let words = RequestText::new(b"GET", b"", b"", b"");
         assert_eq!(
             (words.method(), words.target(), words.host(), words.head()),
             (&b"GET"[..], &b""[..], &b""[..], &b""[..])
         );
-        assert!(Words::default().is_empty());
+        assert!(RequestText::default().is_empty());
     }
 }

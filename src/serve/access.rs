@@ -59,7 +59,7 @@ enum Steering {
 
 /// Why a request is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Refused {
+pub enum AccessRefused {
     /// The Host is not this machine.
     #[error("the Host header names another machine: open this page by its address")]
     Host,
@@ -80,7 +80,7 @@ pub enum Refused {
     Method,
 }
 
-impl Refused {
+impl AccessRefused {
     /// The status that says so.
     #[must_use]
     pub const fn status(self) -> StatusCode {
@@ -134,34 +134,34 @@ impl Access {
     }
 
     /// Whether a request may have what it asks for.
-    pub fn check(&self, method: &Method, path: &str, headers: &HeaderMap) -> Result<(), Refused> {
+    pub fn check(&self, method: &Method, path: &str, headers: &HeaderMap) -> Result<(), AccessRefused> {
         let monitoring = matches!(path, METRICS | HEALTH | READY);
         let public = monitoring && !self.loopback;
         if !public && !self.is_here(only(headers, &HOST)) {
-            return Err(Refused::Host);
+            return Err(AccessRefused::Host);
         }
         match *method {
             Method::GET | Method::HEAD if monitoring => self.may_monitor(headers),
             Method::GET | Method::HEAD => self.may_see(headers),
             Method::POST => self.may_steer(headers),
-            _ => Err(Refused::Method),
+            _ => Err(AccessRefused::Method),
         }
     }
 
     /// Who may steer may read, too.
-    fn may_monitor(&self, headers: &HeaderMap) -> Result<(), Refused> {
+    fn may_monitor(&self, headers: &HeaderMap) -> Result<(), AccessRefused> {
         let Some(token) = &self.metrics else { return Ok(()) };
         let (shown, steers) = (bearer(headers), self.token());
         let known = shown.is_some_and(|shown| token.is(shown) || steers.is_some_and(|token| token.is(shown)));
-        if known { Ok(()) } else { Err(Refused::Token) }
+        if known { Ok(()) } else { Err(AccessRefused::Token) }
     }
 
-    fn may_see(&self, headers: &HeaderMap) -> Result<(), Refused> {
+    fn may_see(&self, headers: &HeaderMap) -> Result<(), AccessRefused> {
         if self.loopback {
             return Ok(());
         }
-        let token = self.token().ok_or(Refused::NoPage)?;
-        if bearer(headers).is_some_and(|shown| token.is(shown)) { Ok(()) } else { Err(Refused::Token) }
+        let token = self.token().ok_or(AccessRefused::NoPage)?;
+        if bearer(headers).is_some_and(|shown| token.is(shown)) { Ok(()) } else { Err(AccessRefused::Token) }
     }
 
     /// The token of who may steer.
@@ -172,12 +172,12 @@ impl Access {
         }
     }
 
-    fn may_steer(&self, headers: &HeaderMap) -> Result<(), Refused> {
-        let token = self.token().ok_or(Refused::Off)?;
+    fn may_steer(&self, headers: &HeaderMap) -> Result<(), AccessRefused> {
+        let token = self.token().ok_or(AccessRefused::Off)?;
         if from_elsewhere(headers) {
-            return Err(Refused::Origin);
+            return Err(AccessRefused::Origin);
         }
-        if bearer(headers).is_some_and(|shown| token.is(shown)) { Ok(()) } else { Err(Refused::Token) }
+        if bearer(headers).is_some_and(|shown| token.is(shown)) { Ok(()) } else { Err(AccessRefused::Token) }
     }
 
     /// Whether a Host header names this machine: by an IP address, or by a name that is known for it.
@@ -248,7 +248,7 @@ mod tests {
     }
 
     #[track_caller]
-    fn reads(access: &Access, path: &str, host: &str, expected: Result<(), Refused>) {
+    fn reads(access: &Access, path: &str, host: &str, expected: Result<(), AccessRefused>) {
         assert_eq!(access.check(&Method::GET, path, &headers(&[("host", host)])), expected, "{path} at {host}");
     }
 
@@ -260,18 +260,18 @@ mod tests {
             reads(&access, "/metrics", host, Ok(()));
         }
         for host in ["evil.example:9184", "localhost.evil.example", "127.0.0.1.evil.example", "", "localhost:"] {
-            reads(&access, "/", host, Err(Refused::Host));
-            reads(&access, "/metrics", host, Err(Refused::Host));
+            reads(&access, "/", host, Err(AccessRefused::Host));
+            reads(&access, "/metrics", host, Err(AccessRefused::Host));
         }
         let mut two = headers(&[("host", "127.0.0.1")]);
         two.append(HOST, "evil.example".parse().unwrap());
-        assert_eq!(access.check(&Method::GET, "/", &two), Err(Refused::Host));
-        assert_eq!(access.check(&Method::GET, "/", &HeaderMap::new()), Err(Refused::Host));
+        assert_eq!(access.check(&Method::GET, "/", &two), Err(AccessRefused::Host));
+        assert_eq!(access.check(&Method::GET, "/", &HeaderMap::new()), Err(AccessRefused::Host));
     }
 
     /// What becomes of a GET at this address that shows this token.
     #[track_caller]
-    fn reads_with(access: &Access, path: &str, token: &str, expected: Result<(), Refused>) {
+    fn reads_with(access: &Access, path: &str, token: &str, expected: Result<(), AccessRefused>) {
         let bearer = format!("Bearer {token}");
         let lines = [("host", "10.1.2.3:9184"), ("authorization", bearer.as_str())];
         assert_eq!(access.check(&Method::GET, path, &headers(&lines)), expected, "{path} with {token:?}");
@@ -287,12 +287,12 @@ mod tests {
                 reads(&with, path, "node1.example:9184", Ok(()));
             }
             for path in ["/", "/events", "/anything", "/metrics/", "//metrics"] {
-                reads(&with, path, "node1.example:9184", Err(Refused::Host));
-                reads(&with, path, "10.1.2.3:9184", Err(Refused::Token));
-                reads_with(&with, path, "", Err(Refused::Token));
-                reads_with(&with, path, "0123456789abcdeF", Err(Refused::Token));
+                reads(&with, path, "node1.example:9184", Err(AccessRefused::Host));
+                reads(&with, path, "10.1.2.3:9184", Err(AccessRefused::Token));
+                reads_with(&with, path, "", Err(AccessRefused::Token));
+                reads_with(&with, path, "0123456789abcdeF", Err(AccessRefused::Token));
                 reads_with(&with, path, TOKEN, Ok(()));
-                reads_with(&without, path, TOKEN, Err(Refused::NoPage));
+                reads_with(&without, path, TOKEN, Err(AccessRefused::NoPage));
             }
         }
     }
@@ -302,20 +302,20 @@ mod tests {
         for address in ["127.0.0.1:9184", "0.0.0.0:9184"] {
             let access = access_with(address, true, true);
             for path in ["/metrics", "/healthz", "/readyz"] {
-                reads(&access, path, "10.1.2.3:9184", Err(Refused::Token));
-                reads_with(&access, path, "fedcba987654321", Err(Refused::Token));
+                reads(&access, path, "10.1.2.3:9184", Err(AccessRefused::Token));
+                reads_with(&access, path, "fedcba987654321", Err(AccessRefused::Token));
                 reads_with(&access, path, METRICS_TOKEN, Ok(()));
                 reads_with(&access, path, TOKEN, Ok(()));
             }
-            steers(&access, &[("authorization", "Bearer fedcba9876543210")], Err(Refused::Token));
+            steers(&access, &[("authorization", "Bearer fedcba9876543210")], Err(AccessRefused::Token));
         }
-        reads_with(&access_with("0.0.0.0:9184", true, true), "/events", METRICS_TOKEN, Err(Refused::Token));
-        reads_with(&access_with("0.0.0.0:9184", false, true), "/events", METRICS_TOKEN, Err(Refused::NoPage));
+        reads_with(&access_with("0.0.0.0:9184", true, true), "/events", METRICS_TOKEN, Err(AccessRefused::Token));
+        reads_with(&access_with("0.0.0.0:9184", false, true), "/events", METRICS_TOKEN, Err(AccessRefused::NoPage));
     }
 
     /// What becomes of a POST with these header lines besides Host and the right token.
     #[track_caller]
-    fn steers(access: &Access, lines: &[(&'static str, &str)], expected: Result<(), Refused>) {
+    fn steers(access: &Access, lines: &[(&'static str, &str)], expected: Result<(), AccessRefused>) {
         let bearer = format!("Bearer {}", access.page_token().unwrap_or(TOKEN));
         let all = [&[("host", "127.0.0.1:9184"), ("authorization", bearer.as_str())], lines].concat();
         assert_eq!(access.check(&Method::POST, "/control/pause", &headers(&all)), expected, "{lines:?}");
@@ -327,12 +327,12 @@ mod tests {
         steers(&access, &[], Ok(()));
         steers(&access, &[("origin", "http://127.0.0.1:9184"), ("sec-fetch-site", "same-origin")], Ok(()));
         for origin in ["http://evil.example", "null", "http://127.0.0.1:8080", "https://127.0.0.1:9184", ""] {
-            steers(&access, &[("origin", origin)], Err(Refused::Origin));
+            steers(&access, &[("origin", origin)], Err(AccessRefused::Origin));
         }
         for site in ["cross-site", "same-site", ""] {
-            steers(&access, &[("sec-fetch-site", site)], Err(Refused::Origin));
+            steers(&access, &[("sec-fetch-site", site)], Err(AccessRefused::Origin));
         }
-        steers(&access, &[("host", "evil.example:9184")], Err(Refused::Host));
+        steers(&access, &[("host", "evil.example:9184")], Err(AccessRefused::Host));
     }
 
     #[test]
@@ -340,10 +340,10 @@ mod tests {
         for access in [access("127.0.0.1:9184", false), access("127.0.0.1:9184", true), access("10.0.0.1:9184", true)] {
             steers(&access, &[], Ok(()));
             for wrong in ["Bearer ", "Bearer 0123456789abcdeF", "0123456789abcdef", "Basic 0123456789abcdef"] {
-                steers(&access, &[("authorization", wrong)], Err(Refused::Token));
+                steers(&access, &[("authorization", wrong)], Err(AccessRefused::Token));
             }
             let bare = headers(&[("host", "127.0.0.1:9184")]);
-            assert_eq!(access.check(&Method::POST, "/control/stop", &bare), Err(Refused::Token));
+            assert_eq!(access.check(&Method::POST, "/control/stop", &bare), Err(AccessRefused::Token));
         }
     }
 
@@ -356,8 +356,8 @@ mod tests {
     #[test]
     fn at_an_open_address_nobody_steers_without_a_token_file() {
         let access = access("0.0.0.0:9184", false);
-        steers(&access, &[], Err(Refused::Off));
-        assert!(Refused::Off.to_string().contains("--control-token-file"));
+        steers(&access, &[], Err(AccessRefused::Off));
+        assert!(AccessRefused::Off.to_string().contains("--control-token-file"));
     }
 
     #[test]
@@ -365,7 +365,7 @@ mod tests {
         let access = access("127.0.0.1:9184", false);
         for method in [Method::PUT, Method::DELETE, Method::OPTIONS, Method::TRACE] {
             let refused = access.check(&method, "/", &headers(&[("host", "127.0.0.1")]));
-            assert_eq!(refused, Err(Refused::Method), "{method}");
+            assert_eq!(refused, Err(AccessRefused::Method), "{method}");
         }
     }
 }

@@ -5,7 +5,7 @@ use std::net::{SocketAddr, TcpListener, ToSocketAddrs as _};
 use std::sync::Arc;
 
 use super::access::{Access, Tokens};
-use super::{Watched, connections, http};
+use super::{RunView, connections, http};
 
 /// A bound address; nobody is answered before [`Server::start`].
 #[derive(Debug)]
@@ -96,7 +96,7 @@ impl Server {
     }
 
     /// Shows `run` from now on, for as long as the runtime lives. To be called within it.
-    pub fn start(self, run: Arc<dyn Watched>) -> io::Result<()> {
+    pub fn start(self, run: Arc<dyn RunView>) -> io::Result<()> {
         let listener = tokio::net::TcpListener::from_std(self.listener)?;
         let router = http::router(run, self.access);
         tokio::spawn(connections::serve(listener, router));

@@ -15,9 +15,9 @@ use futures_util::stream::{Stream, unfold};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, timeout};
 
-use super::access::{Access, HEALTH, METRICS, READY, Refused};
+use super::access::{Access, HEALTH, METRICS, READY, AccessRefused};
 use super::connection_limit::{Answering, HEAD_TIMEOUT};
-use super::{Watched, Wish, metrics, page};
+use super::{RunView, Wish, metrics, page};
 use crate::report::Snapshot;
 
 /// Pages that are told of events at once. A further one is told to come back later.
@@ -50,15 +50,15 @@ const OF_OTHERS: &str = "default-src 'none'; frame-ancestors 'none'";
 
 /// What every answer is made from.
 #[derive(Clone)]
-struct Served {
-    run: Arc<dyn Watched>,
+struct PageServer {
+    run: Arc<dyn RunView>,
     access: Arc<Access>,
     pages: Arc<Semaphore>,
 }
 
 /// What is answered for `run`.
-pub(super) fn router(run: Arc<dyn Watched>, access: Access) -> Router {
-    let served = Served { run, access: Arc::new(access), pages: Arc::new(Semaphore::new(MAX_PAGES)) };
+pub(super) fn router(run: Arc<dyn RunView>, access: Access) -> Router {
+    let served = PageServer { run, access: Arc::new(access), pages: Arc::new(Semaphore::new(MAX_PAGES)) };
     Router::new()
         .route("/", get(show))
         .route(METRICS, get(scrape))
@@ -72,12 +72,12 @@ pub(super) fn router(run: Arc<dyn Watched>, access: Access) -> Router {
 }
 
 /// Answers nothing that [`Access`] refuses, and nothing but HTTP/1.1.
-async fn guarded(State(served): State<Served>, request: Request, next: Next) -> Response {
+async fn guarded(State(served): State<PageServer>, request: Request, next: Next) -> Response {
     let is_page = request.uri().path() == "/" && request.method() != Method::POST;
     let mut response = if request.version() == Version::HTTP_11 {
         match served.access.check(request.method(), request.uri().path(), request.headers()) {
             Ok(()) => answered(request, next).await,
-            Err(Refused::Token) if is_page => locked(&served.access),
+            Err(AccessRefused::Token) if is_page => locked(&served.access),
             Err(refused) => (refused.status(), format!("{refused}\n")).into_response(),
         }
     } else {
@@ -112,14 +112,14 @@ fn page_headers() -> [(HeaderName, &'static str); 2] {
     [(header::CONTENT_SECURITY_POLICY, OF_PAGE), (header::CONTENT_TYPE, "text/html; charset=utf-8")]
 }
 
-async fn ready(State(served): State<Served>) -> Response {
+async fn ready(State(served): State<PageServer>) -> Response {
     match served.run.look(false).await {
         Some(_) => "ok\n".into_response(),
         None => too_early(),
     }
 }
 
-async fn scrape(State(served): State<Served>) -> Response {
+async fn scrape(State(served): State<PageServer>) -> Response {
     match served.run.look(false).await {
         Some(seen) => ([(header::CONTENT_TYPE, metrics::CONTENT_TYPE)], metrics::text(&seen)).into_response(),
         None => too_early(),
@@ -130,7 +130,7 @@ fn too_early() -> Response {
     (StatusCode::SERVICE_UNAVAILABLE, "the run has not begun yet\n").into_response()
 }
 
-async fn show(State(served): State<Served>) -> Response {
+async fn show(State(served): State<PageServer>) -> Response {
     let first = match served.run.look(true).await {
         Some(seen) => json(&seen, served.access.steers(), true),
         None => None,
@@ -138,7 +138,7 @@ async fn show(State(served): State<Served>) -> Response {
     (page_headers(), page::page(&served.access, first.as_deref(), false)).into_response()
 }
 
-async fn events(State(served): State<Served>, answering: Option<Extension<Answering>>) -> Response {
+async fn events(State(served): State<PageServer>, answering: Option<Extension<Answering>>) -> Response {
     let Ok(place) = Arc::clone(&served.pages).try_acquire_owned() else {
         return (StatusCode::SERVICE_UNAVAILABLE, "as many pages are open as can be shown\n").into_response();
     };
@@ -147,7 +147,7 @@ async fn events(State(served): State<Served>, answering: Option<Extension<Answer
 
 /// One event a second, the first at once and with evidence; a page that reads slowly gets fewer.
 fn each_second(
-    served: Served,
+    served: PageServer,
     place: (OwnedSemaphorePermit, Option<Extension<Answering>>),
 ) -> impl Stream<Item = Result<Event, Infallible>> {
     unfold((served, place, None, 0), |(served, place, last, since)| async move {
@@ -174,7 +174,7 @@ fn json(seen: &Snapshot, steers: bool, evidence: bool) -> Option<String> {
         .ok()
 }
 
-async fn steer(State(served): State<Served>, Path(wish): Path<String>, body: String) -> Response {
+async fn steer(State(served): State<PageServer>, Path(wish): Path<String>, body: String) -> Response {
     let wish = match wish.as_str() {
         "pause" => Wish::Pause,
         "resume" => Wish::Resume,

@@ -25,7 +25,7 @@ pub use bind::{ServeError, Server};
 pub use token::{Token, TokenError};
 
 /// A run that is shown, and steered.
-pub trait Watched: Send + Sync + 'static {
+pub trait RunView: Send + Sync + 'static {
     /// How it goes: a new answer once a second at most, with routes and the like where `evidence` is wanted. `None` before
     /// it has begun.
     fn look(&self, evidence: bool) -> BoxFuture<'_, Option<Arc<Snapshot>>>;

@@ -1,6 +1,6 @@
 //! Every legal shape of HTTP/1 and the illegal ones that are in use; what is not HTTP/1 is told as such.
 
-use shadowtap::http1::{MAX_HEAD_BYTES, Stats};
+use shadowtap::http1::{MAX_HEAD_BYTES, StreamStats};
 
 use crate::packets::{ACK, Client, FIN, Server, Talk};
 use crate::tap::Seen;
@@ -87,7 +87,7 @@ fn http_1_0_with_and_without_keep_alive() {
 #[test]
 fn http_0_9_is_another_protocol_and_counted() {
     let talk = Talk::open().client("GET /a\r\n").server("<html>the page</html>").close();
-    assert_eq!(check::<&str>(&talk.capture(), &[]).http1, Stats { unknown: 1, ..Stats::default() });
+    assert_eq!(check::<&str>(&talk.capture(), &[]).http1, StreamStats { unknown: 1, ..StreamStats::default() });
 }
 
 // Heads.
@@ -714,7 +714,7 @@ fn connect_and_what_goes_through_the_tunnel() {
         .client(get("/inside/the/tunnel"))
         .close();
     let seen = check(&talk.capture(), &["CONNECT other.example:443 -> 200 [opaque]"]);
-    assert_eq!(seen.http1, Stats { upgraded: 1, ..Stats::default() });
+    assert_eq!(seen.http1, StreamStats { upgraded: 1, ..StreamStats::default() });
 }
 
 #[test]
@@ -730,7 +730,7 @@ fn an_upgrade_to_websocket_and_its_frames() {
     let talk = Talk::open().client(get("/a")).server(ok("a")).client(upgrade).server(format!("{switching}\u{1}early"));
     let talk = talk.client([0x81, 0x85, 1, 2, 3, 4]).client(get("/no/request")).server(ok("no response")).close();
     let seen = check(&talk.capture(), &["GET /a -> 200 \"a\"", "GET /chat -> 101 [opaque]"]);
-    assert_eq!(seen.http1, Stats { upgraded: 1, ..Stats::default() });
+    assert_eq!(seen.http1, StreamStats { upgraded: 1, ..StreamStats::default() });
 }
 
 #[test]
@@ -752,10 +752,10 @@ fn an_upgrade_to_http_2() {
 fn http_2_without_tls_is_recognised_and_counted() {
     let preface = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
     let talk = Talk::open().client(format!("{preface}\0\0\0\u{4}\0\0\0\0\0")).server("\0\0\0\u{4}\0\0\0\0\0").close();
-    assert_eq!(check::<&str>(&talk.capture(), &[]).http1, Stats { http2: 1, ..Stats::default() });
+    assert_eq!(check::<&str>(&talk.capture(), &[]).http1, StreamStats { http2: 1, ..StreamStats::default() });
     for at in 1..preface.len() {
         let talk = Talk::open().cut(Client, preface, &[at]).server("\0\0\0\u{4}\0\0\0\0\0").close();
-        assert_eq!(check::<&str>(&talk.capture(), &[]).http1, Stats { http2: 1, ..Stats::default() }, "cut at {at}");
+        assert_eq!(check::<&str>(&talk.capture(), &[]).http1, StreamStats { http2: 1, ..StreamStats::default() }, "cut at {at}");
     }
 }
 
@@ -764,7 +764,7 @@ fn tls_is_recognised_and_counted() {
     let hello = [&[0x16, 3, 1, 2, 0, 1, 0, 1, 0xfc, 3, 3][..], &noise(505)].concat();
     for at in [1, 2, 3, 5, 100] {
         let talk = Talk::open().cut(Client, &hello, &[at]).server([0x16, 3, 3, 0, 0x7a]).client(noise(300)).close();
-        assert_eq!(check::<&str>(&talk.capture(), &[]).http1, Stats { tls: 1, ..Stats::default() }, "cut at {at}");
+        assert_eq!(check::<&str>(&talk.capture(), &[]).http1, StreamStats { tls: 1, ..StreamStats::default() }, "cut at {at}");
     }
 }
 
@@ -776,7 +776,7 @@ fn a_protocol_where_the_server_speaks_first_is_another_one() {
         .server("250-mail.example\r\n250 SIZE\r\n")
         .client("MAIL FROM:<a@example>\r\n")
         .close();
-    assert_eq!(check::<&str>(&talk.capture(), &[]).http1, Stats { unknown: 1, ..Stats::default() });
+    assert_eq!(check::<&str>(&talk.capture(), &[]).http1, StreamStats { unknown: 1, ..StreamStats::default() });
 }
 
 #[test]
@@ -787,7 +787,7 @@ fn protocols_that_resemble_http_are_other_ones() {
         [sip, rtsp, "GET / ICAP/1.0\r\n\r\n", "get key\r\n", "*1\r\n$4\r\nPING\r\n", "SSH-2.0-OpenSSH_9.6\r\n"]
     {
         let talk = Talk::open().client(request).server("200 whatever\r\n\r\n").close();
-        assert_eq!(check::<&str>(&talk.capture(), &[]).http1, Stats { unknown: 1, ..Stats::default() }, "{request}");
+        assert_eq!(check::<&str>(&talk.capture(), &[]).http1, StreamStats { unknown: 1, ..StreamStats::default() }, "{request}");
     }
 }
 
@@ -800,5 +800,5 @@ fn a_response_that_is_no_http_leaves_the_request() {
 #[test]
 fn noise_in_both_directions_is_no_exchange() {
     let talk = Talk::open().segments(Client, noise(5000), 900).segments(Server, noise(7000), 900).close();
-    assert_eq!(check::<&str>(&talk.capture(), &[]).http1, Stats { unknown: 1, ..Stats::default() });
+    assert_eq!(check::<&str>(&talk.capture(), &[]).http1, StreamStats { unknown: 1, ..StreamStats::default() });
 }

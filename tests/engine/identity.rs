@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use proptest::prelude::*;
 use shadowtap::capture::LinkType;
 use shadowtap::exchange::RequestState;
-use shadowtap::http1::Interests;
+use shadowtap::http1::BodyPolicies;
 
 use crate::packets::{ACK, Capture, Client, FIN, Packet, RST, Server, Talk};
 use crate::{check, get, ok, tap};
@@ -171,7 +171,7 @@ proptest! {
             capture.shots.extend(part.shots);
             at += gap + 100;
         }
-        let seen = tap::run(&mut capture.source(), Interests::default(), &[]);
+        let seen = tap::run(&mut capture.source(), BodyPolicies::default(), &[]);
         let mut found = BTreeMap::<String, u64>::new();
         for exchange in seen.exchanges.values().filter(|one| one.request.state == RequestState::Whole) {
             *found.entry(String::from_utf8_lossy(exchange.request.target()).into_owned()).or_default() += 1;

@@ -22,7 +22,7 @@ mod tcp;
 
 use sha2::{Digest as _, Sha256};
 use shadowtap::exchange::{Body, RequestState, Response};
-use shadowtap::http1::{Interest, Interests};
+use shadowtap::http1::{BodyPolicy, BodyPolicies};
 
 use packets::Capture;
 use tap::{Exchange, Seen};
@@ -39,12 +39,12 @@ fn check<S: AsRef<str>>(capture: &Capture, expected: &[S]) -> Seen {
 /// The same where the servers' ports are known.
 #[track_caller]
 fn check_on<S: AsRef<str>>(ports: &[u16], capture: &Capture, expected: &[S]) -> Seen {
-    let kept = Interests { request_body: Interest::Keep, response_body: Interest::Keep };
+    let kept = BodyPolicies { request_body: BodyPolicy::Keep, response_body: BodyPolicy::Keep };
     let seen = tap::run(&mut capture.source(), kept, ports);
     let found: Vec<String> = render(&seen, &content);
     let expected: Vec<&str> = expected.iter().map(AsRef::as_ref).collect();
     assert!(found == expected, "expected\n    {}\nand found\n    {}", expected.join("\n    "), found.join("\n    "));
-    let counted = tap::run(&mut capture.source(), Interests::default(), ports);
+    let counted = tap::run(&mut capture.source(), BodyPolicies::default(), ports);
     let lens = |body: &Body| body.len.to_string();
     assert_eq!(render(&seen, &lens), render(&counted, &lens), "what is asked of bodies changes what is found");
     seen

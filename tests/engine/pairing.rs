@@ -1,7 +1,7 @@
 //! Loss in capture: it costs the exchange that it belongs to and no other, and never pairs what does not belong
 //! together.
 
-use shadowtap::http1::{Interest, Interests};
+use shadowtap::http1::{BodyPolicy, BodyPolicies};
 
 use crate::packets::{ACK, Capture, Client, FIN, Server, Talk};
 use crate::{check, chunked, get, large, noise, ok, post, tap};
@@ -30,7 +30,7 @@ fn orphaned(middle: impl FnOnce(Talk) -> Talk, orphan: &str) {
 /// Expects the two exchanges around whatever became of the one that is damaged.
 #[track_caller]
 fn neighbours_are_whole(capture: &Capture) {
-    let seen = tap::run(&mut capture.source(), Interests::default(), &[]);
+    let seen = tap::run(&mut capture.source(), BodyPolicies::default(), &[]);
     for target in [b"/a", b"/c"] {
         let exchange = seen.exchanges.values().find(|exchange| exchange.request.target() == target).unwrap();
         let response = exchange.answer.as_ref().unwrap().as_ref().unwrap();
@@ -326,7 +326,7 @@ fn all_of_a_long_stretch_is_lost_in_both_directions() {
 /// whole.
 #[track_caller]
 fn never_mispaired(capture: &Capture) -> Vec<String> {
-    let kept = Interests { request_body: Interest::Keep, response_body: Interest::Keep };
+    let kept = BodyPolicies { request_body: BodyPolicy::Keep, response_body: BodyPolicy::Keep };
     let seen = tap::run(&mut capture.source(), kept, &[]);
     let mut found = Vec::new();
     for exchange in seen.exchanges.values() {

@@ -4,9 +4,9 @@ use std::cell::RefCell;
 
 use shadowtap::capture::{LinkType, Settings};
 use shadowtap::exchange::Event;
-use shadowtap::http1::Interests;
+use shadowtap::http1::BodyPolicies;
 use shadowtap::pipeline;
-use shadowtap::report::Engine;
+use shadowtap::report::CaptureStats;
 
 use crate::packets::{Capture, Packet, SYN, Talk};
 use crate::{get, ok, post};
@@ -42,9 +42,9 @@ fn translated(talk: &Talk, client: &str, server: &str, (later, skew): (u64, u64)
 }
 
 /// The requests of a capture, with their servers' ports, and what was counted.
-fn requests(capture: &Capture) -> (Vec<String>, Engine) {
+fn requests(capture: &Capture) -> (Vec<String>, CaptureStats) {
     let mut found = Vec::new();
-    let engine = pipeline::inspect(capture.source(), &Settings::default(), Interests::default(), &mut |event| {
+    let engine = pipeline::inspect(capture.source(), &Settings::default(), BodyPolicies::default(), &mut |event| {
         if let Event::Request(request) = event {
             found.push(format!("{}:{}", request.server.port(), request.target().escape_ascii()));
         }

@@ -4,7 +4,7 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use sha2::{Digest as _, Sha256};
 use shadowtap::exchange::{Digest, Head};
-use shadowtap::report::compare::{Bodies, Difference, Found, Kind, Place, Rules, Side, compare};
+use shadowtap::report::compare::{BodyKnowledge, Difference, ResponseDiff, DifferenceKind, DifferencePart, CompareRules, ComparedResponse, compare};
 
 use super::cases;
 
@@ -22,8 +22,8 @@ struct Answer {
 }
 
 impl Answer {
-    fn side(&self) -> Side<'_> {
-        Side {
+    fn side(&self) -> ComparedResponse<'_> {
+        ComparedResponse {
             status: 200,
             head: Some(&self.head),
             body_len: self.body.len() as u64,
@@ -82,7 +82,7 @@ prop_compose! {
     }
 }
 
-fn rules() -> impl Strategy<Value = Rules> {
+fn rules() -> impl Strategy<Value = CompareRules> {
     vec(
         prop_oneof![
             Just("json:$.a"),
@@ -94,7 +94,7 @@ fn rules() -> impl Strategy<Value = Rules> {
         0..3,
     )
     .prop_map(|typed| {
-        let mut rules = Rules::default();
+        let mut rules = CompareRules::default();
         for rule in typed {
             match rule.strip_prefix("order:") {
                 Some(rule) => rules.ignore_order(rule).unwrap(),
@@ -105,14 +105,14 @@ fn rules() -> impl Strategy<Value = Rules> {
     })
 }
 
-fn found(rules: &Rules, one: &Answer, other: &Answer) -> Found {
-    compare(rules, b"GET", &one.side(), &other.side(), Bodies::Whole)
+fn found(rules: &CompareRules, one: &Answer, other: &Answer) -> ResponseDiff {
+    compare(rules, b"GET", &one.side(), &other.side(), BodyKnowledge::Whole)
 }
 
 /// Where the answers differ, each place once, whichever of them is which.
-fn places(found: &Found) -> Vec<(Place, Kind)> {
+fn places(found: &ResponseDiff) -> Vec<(DifferencePart, DifferenceKind)> {
     let turned = |difference: &Difference| match difference.kind {
-        Kind::Missing => Kind::Extra,
+        DifferenceKind::Missing => DifferenceKind::Extra,
         kind => kind,
     };
     let mut places: Vec<_> = found.differences.iter().map(|one| (one.place, turned(one))).collect();
@@ -126,7 +126,7 @@ proptest! {
 
     #[test]
     fn nothing_differs_from_itself(answer in answers(), rules in rules()) {
-        prop_assert_eq!(found(&rules, &answer, &answer), Found::default());
+        prop_assert_eq!(found(&rules, &answer, &answer), ResponseDiff::default());
     }
 
     #[test]
@@ -145,9 +145,9 @@ proptest! {
     fn it_does_not_matter_which_is_which(one in answers(), other in answers(), rules in rules()) {
         let (there, back) = (found(&rules, &one, &other), found(&rules, &other, &one));
         prop_assert_eq!(there.body_unknown, back.body_unknown);
-        prop_assert_eq!(there.has(Place::Body), back.has(Place::Body));
-        prop_assert_eq!(there.has(Place::Header), back.has(Place::Header));
-        let more = |found: &Found| found.differences.iter().any(|one| one.kind == Kind::More);
+        prop_assert_eq!(there.has(DifferencePart::Body), back.has(DifferencePart::Body));
+        prop_assert_eq!(there.has(DifferencePart::Header), back.has(DifferencePart::Header));
+        let more = |found: &ResponseDiff| found.differences.iter().any(|one| one.kind == DifferenceKind::More);
         if !more(&there) && !more(&back) {
             prop_assert_eq!(places(&there), places(&back));
         }
@@ -161,7 +161,7 @@ proptest! {
             let sha256 = Sha256::digest(&body).into();
             Answer { head, body, sha256 }
         };
-        let found = found(&Rules::default(), &json(&one), &json(&other));
+        let found = found(&CompareRules::default(), &json(&one), &json(&other));
         prop_assert_eq!(found.differences.is_empty(), equal(&one, &other), "{} {}", one, other);
     }
 }

@@ -2,8 +2,8 @@
 
 use proptest::prelude::*;
 use shadowtap::exchange::Close;
-use shadowtap::flow::{Chunk, FlowTable, Missing, Side};
-use shadowtap::laws::ChunkLaws;
+use shadowtap::flow::{Chunk, FlowTable, GapReason, Side};
+use shadowtap::laws::ChunkInvariants;
 
 use crate::packets::{ACK, CLIENT, FIN, Packet, SERVER, SYN};
 
@@ -94,7 +94,7 @@ fn capture(turns: &[Turn], numbers: [u32; 2]) -> Captured {
 
 fn tell(packets: &[Packet], in_order: bool) -> Told {
     let mut flows = FlowTable::new(&[]);
-    let mut laws = ChunkLaws::default();
+    let mut laws = ChunkInvariants::default();
     let mut told = Told::default();
     let mut see = |chunk: Chunk<'_>| {
         laws.see(&chunk);
@@ -123,7 +123,7 @@ impl Told {
                 stream.bytes.extend(bytes.iter().copied().map(Some));
             }
             Chunk::Gap { side, len, why, .. } => {
-                assert_ne!(why, Missing::Joined, "the handshake was captured");
+                assert_ne!(why, GapReason::Joined, "the handshake was captured");
                 side.of_mut(&mut self.streams).bytes.extend((0..len).map(|_| None));
             }
             Chunk::End { side, .. } => side.of_mut(&mut self.streams).ended = true,

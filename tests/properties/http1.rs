@@ -4,8 +4,8 @@ use proptest::prelude::*;
 use proptest::sample::Index;
 use shadowtap::exchange::{Close, ConnectionId, Event, Request, RequestState, Response, Timestamp};
 use shadowtap::flow::{Chunk, Side, Slot};
-use shadowtap::http1::{Http1, Interest, Interests, Stats};
-use shadowtap::laws::EventLaws;
+use shadowtap::http1::{Http1, BodyPolicy, BodyPolicies, StreamStats};
+use shadowtap::laws::EventInvariants;
 
 use crate::packets::{CLIENT, SERVER, ends};
 
@@ -212,14 +212,14 @@ struct Understood {
     events: Vec<String>,
     requests: Vec<Request>,
     responses: Vec<Response>,
-    speaks: Stats,
+    speaks: StreamStats,
 }
 
 /// Hands the runs over in pieces that end where `cuts` says.
 fn understand(runs: &[Run], cuts: impl Fn(&Run) -> Vec<usize>) -> Understood {
-    let all = Interests { request_body: Interest::Keep, response_body: Interest::Keep };
+    let all = BodyPolicies { request_body: BodyPolicy::Keep, response_body: BodyPolicy::Keep };
     let mut http1 = Http1::new(all);
-    let mut laws = EventLaws::default();
+    let mut laws = EventInvariants::default();
     let (mut events, mut requests, mut responses) = (Vec::new(), Vec::new(), Vec::new());
     let mut see = |event: Event| {
         laws.see(&event);

@@ -6,7 +6,7 @@ use shadowtap::exchange::{
     Timestamp,
 };
 use shadowtap::journal::line::JsonLine;
-use shadowtap::journal::{EventSource as _, Exchange, Exchanges, JournalSource, Recorder, Rotation, Target};
+use shadowtap::journal::{EventSource as _, JoinedExchange, ExchangeJoin, RecordingSource, Recorder, Rotation, OutputPath};
 
 /// An exchange to record; times in nanoseconds after the one before.
 #[derive(Clone, Debug)]
@@ -145,10 +145,10 @@ fn ended(recipes: &[Recipe], events: &[Event], end: Event, now: &mut u64) -> Eve
     }
 }
 
-fn recorded(events: &[Event], name: &str) -> Vec<Exchange> {
+fn recorded(events: &[Event], name: &str) -> Vec<JoinedExchange> {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join(name);
-    let mut recorder = Recorder::new(Target::new(&path).unwrap(), Rotation::default());
+    let mut recorder = Recorder::new(OutputPath::new(&path).unwrap(), Rotation::default());
     for event in events {
         recorder.event(event.clone());
     }
@@ -157,9 +157,9 @@ fn recorded(events: &[Event], name: &str) -> Vec<Exchange> {
     if result.files == 0 {
         return Vec::new();
     }
-    let mut source = JournalSource::open(&path, &shadowtap::capture::Halt::default()).unwrap();
+    let mut source = RecordingSource::open(&path, &shadowtap::capture::Halt::default()).unwrap();
     let mut joined = Vec::new();
-    let mut exchanges = Exchanges::default();
+    let mut exchanges = ExchangeJoin::default();
     while let Some(event) = source.next() {
         exchanges.take(event, |exchange| joined.push(exchange));
     }
@@ -168,9 +168,9 @@ fn recorded(events: &[Event], name: &str) -> Vec<Exchange> {
     joined
 }
 
-fn joined(events: &[Event]) -> Vec<Exchange> {
+fn joined(events: &[Event]) -> Vec<JoinedExchange> {
     let mut joined = Vec::new();
-    let mut exchanges = Exchanges::default();
+    let mut exchanges = ExchangeJoin::default();
     for event in events {
         exchanges.take(event.clone(), |exchange| joined.push(exchange));
     }
@@ -178,7 +178,7 @@ fn joined(events: &[Event]) -> Vec<Exchange> {
 }
 
 /// Everything of an exchange but its id and addresses.
-fn held(exchange: &Exchange) -> String {
+fn held(exchange: &JoinedExchange) -> String {
     let body = |body: &Body| {
         format!("{:?} {:?}", body.framing, (body.len, body.sha256, body.wire.clone().unwrap_or_default()))
     };
@@ -192,7 +192,7 @@ fn held(exchange: &Exchange) -> String {
 }
 
 /// As `.gor` holds it.
-fn as_gor(mut exchange: Exchange) -> Exchange {
+fn as_gor(mut exchange: JoinedExchange) -> JoinedExchange {
     if let Ok(response) = &mut exchange.response
         && response.damage.is_some()
     {
@@ -210,7 +210,7 @@ proptest! {
         let events = events(&recipes);
         let name = ["a.jsonl", "a.jsonl.gz", "a.jsonl.zst"][packed];
         let (expected, found) = (joined(&events), recorded(&events, name));
-        let lines = |all: &[Exchange]| -> Vec<String> {
+        let lines = |all: &[JoinedExchange]| -> Vec<String> {
             all.iter().map(|one| serde_json::to_string(&JsonLine::new(one, true)).unwrap()).collect()
         };
         prop_assert_eq!(lines(&found), lines(&expected));

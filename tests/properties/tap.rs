@@ -12,8 +12,8 @@ use rand::SeedableRng as _;
 use rand::rngs::StdRng;
 use shadowtap::capture::{FileSource, LinkType, MemorySource, Settings, Source};
 use shadowtap::exchange::{Event, Request, RequestState, Timestamp};
-use shadowtap::http1::{Interest, Interests};
-use shadowtap::laws::{EventLaws, Seen};
+use shadowtap::http1::{BodyPolicy, BodyPolicies};
+use shadowtap::laws::{EventInvariants, ObservedCounts};
 use shadowtap::pipeline::Tap;
 
 use crate::faults::{Faulty, Rates};
@@ -133,16 +133,16 @@ fn identity(request: &Request) -> Identity {
 }
 
 struct Tapped {
-    seen: Seen,
+    seen: ObservedCounts,
     /// How often each request was told to be whole.
     whole: HashMap<Identity, usize>,
 }
 
 /// Taps a source to its end; the ledgers balance.
 fn tap(mut source: Faulty<Box<dyn Source>>) -> Tapped {
-    let all = Interests { request_body: Interest::Keep, response_body: Interest::Keep };
+    let all = BodyPolicies { request_body: BodyPolicy::Keep, response_body: BodyPolicy::Keep };
     let mut tap = Tap::new(&Settings::default(), all).unwrap();
-    let mut laws = EventLaws::default();
+    let mut laws = EventInvariants::default();
     let mut whole = HashMap::new();
     let mut see = |event: Event| {
         laws.see(&event);
@@ -209,7 +209,7 @@ fn honest() -> impl Strategy<Value = Rates> {
 #[test]
 fn without_faults_every_request_is_whole_and_answered() {
     for which in 0..CAPTURES {
-        let Seen { requests, whole_requests, responses, orphans, .. } = without_faults(which).seen;
+        let ObservedCounts { requests, whole_requests, responses, orphans, .. } = without_faults(which).seen;
         assert!(requests > 0, "capture {which}");
         assert_eq!((whole_requests, responses, orphans), (requests, requests, 0), "capture {which}");
     }
@@ -258,7 +258,7 @@ proptest! {
         seed in any::<u64>(),
     ) {
         let mut source = in_fragments(&mut Faulty::new(open(which), rates, seed));
-        let new = || Tap::new(&Settings::default(), Interests::default()).unwrap();
+        let new = || Tap::new(&Settings::default(), BodyPolicies::default()).unwrap();
         let (mut one, mut other) = (new(), new());
         let (mut singly, mut together) = (Vec::new(), Vec::new());
         while let Some(frame) = source.next() {
@@ -266,7 +266,7 @@ proptest! {
         }
         source.rewind();
         loop {
-            let few = source.next_few();
+            let few = source.next_batch();
             if few.is_empty() {
                 break;
             }

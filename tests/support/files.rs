@@ -6,10 +6,10 @@ use std::path::{Path, PathBuf};
 
 use shadowtap::capture::{self, LinkType, Settings, Source};
 use shadowtap::exchange::Timestamp;
-use shadowtap::http1::{Interest, Interests};
+use shadowtap::http1::{BodyPolicy, BodyPolicies};
 use shadowtap::pipeline;
-use shadowtap::report::inspect::{Exchange, Exchanges};
-use shadowtap::report::{Engine, lines::JsonLine};
+use shadowtap::report::inspect::{JoinedExchange, ExchangeJoin};
+use shadowtap::report::{CaptureStats, lines::JsonLine};
 
 /// A frame with its own memory.
 #[derive(Clone, Debug)]
@@ -107,15 +107,15 @@ pub(crate) fn write(folder: &tempfile::TempDir, name: &str, bytes: &[u8]) -> Pat
 }
 
 /// What `inspect` finds with these settings.
-pub(crate) fn inspect(settings: &Settings) -> (Vec<Exchange>, Engine) {
+pub(crate) fn inspect(settings: &Settings) -> (Vec<JoinedExchange>, CaptureStats) {
     let source = capture::open(settings).unwrap_or_else(|errors| panic!("{errors:?}"));
     inspect_source(source, settings)
 }
 
 /// What `inspect` finds in a source.
-pub(crate) fn inspect_source(source: Box<dyn Source + Send>, settings: &Settings) -> (Vec<Exchange>, Engine) {
-    let interests = Interests { request_body: Interest::Hash, response_body: Interest::Hash };
-    let mut exchanges = Exchanges::default();
+pub(crate) fn inspect_source(source: Box<dyn Source + Send>, settings: &Settings) -> (Vec<JoinedExchange>, CaptureStats) {
+    let interests = BodyPolicies { request_body: BodyPolicy::Hash, response_body: BodyPolicy::Hash };
+    let mut exchanges = ExchangeJoin::default();
     let mut ended = Vec::new();
     let engine = pipeline::inspect(source, settings, interests, &mut |event| {
         exchanges.take(event, |exchange| ended.push(exchange));
@@ -127,17 +127,17 @@ pub(crate) fn inspect_source(source: Box<dyn Source + Send>, settings: &Settings
 }
 
 /// What `inspect` finds in these files.
-pub(crate) fn inspect_files(files: &[PathBuf]) -> (Vec<Exchange>, Engine) {
+pub(crate) fn inspect_files(files: &[PathBuf]) -> (Vec<JoinedExchange>, CaptureStats) {
     inspect(&Settings { files: files.to_vec(), ..Settings::default() })
 }
 
 /// The JSON lines of exchanges.
-pub(crate) fn json(exchanges: &[Exchange]) -> Vec<String> {
+pub(crate) fn json(exchanges: &[JoinedExchange]) -> Vec<String> {
     exchanges.iter().map(|exchange| serde_json::to_string(&JsonLine::new(exchange, false)).unwrap()).collect()
 }
 
 /// Method, target, status and damage of each exchange, for people.
-pub(crate) fn short(exchanges: &[Exchange]) -> Vec<String> {
+pub(crate) fn short(exchanges: &[JoinedExchange]) -> Vec<String> {
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     exchanges
         .iter()

@@ -26,12 +26,12 @@ pub(crate) fn gets(count: usize) -> Capture {
     talks.reduce(Capture::with).unwrap()
 }
 
-pub(crate) fn target(url: &str, pace: &str) -> replay::Settings {
-    replay::Settings {
+pub(crate) fn target(url: &str, pace: &str) -> replay::SendSettings {
+    replay::SendSettings {
         pace: pace.parse::<Pace>().unwrap(),
         timeout: Duration::from_secs(5),
         drain: Duration::from_secs(1),
-        ..replay::Settings::new(url.parse().unwrap())
+        ..replay::SendSettings::new(url.parse().unwrap())
     }
 }
 
@@ -73,16 +73,16 @@ pub(crate) async fn run(mut run: Run) -> (Summary, Vec<serde_json::Value>) {
     (summary, lines)
 }
 
-pub(crate) fn of<'a>(summary: &'a Summary, server: &Server) -> &'a summary::Target {
+pub(crate) fn of<'a>(summary: &'a Summary, server: &Server) -> &'a summary::TargetSummary {
     let url = server.url("http");
     summary.targets.iter().find(|(name, _)| name.trim_end_matches('/') == url).unwrap().1
 }
 
-pub(crate) fn replayed(capture: &Capture, targets: Vec<replay::Settings>) -> Run {
+pub(crate) fn replayed(capture: &Capture, targets: Vec<replay::SendSettings>) -> Run {
     Run { targets, ..Run::of_files(Box::new(capture.source())) }
 }
 
-pub(crate) fn live(capture: &Capture, targets: Vec<replay::Settings>) -> Run {
+pub(crate) fn live(capture: &Capture, targets: Vec<replay::SendSettings>) -> Run {
     let feed = Feed::Live(Box::new(capture.source()));
     Run { command: "shadow", feed, targets, ..Run::of_files(Box::new(MemorySource::new())) }
 }

@@ -6,7 +6,7 @@ use shadowtap::capture::Source;
 use shadowtap::decode::{Decoder, Skip};
 use shadowtap::exchange::{Close, ConnectionId, Damage, Event, ExchangeId, Request, Response};
 use shadowtap::flow::{self, FlowTable};
-use shadowtap::http1::{self, Http1, Interests};
+use shadowtap::http1::{self, Http1, BodyPolicies};
 
 /// A request and what became of its response.
 #[derive(Debug)]
@@ -26,14 +26,14 @@ pub(crate) struct Seen {
     pub(crate) skipped: Vec<Skip>,
     /// What is said of what was skipped.
     pub(crate) advice: Vec<String>,
-    pub(crate) flow: flow::Stats,
-    pub(crate) http1: http1::Stats,
+    pub(crate) flow: flow::FlowStats,
+    pub(crate) http1: http1::StreamStats,
     /// The exchanges told of each connection that is open.
     open: BTreeMap<ConnectionId, u32>,
 }
 
 /// Runs all of `source` through the engine.
-pub(crate) fn run(source: &mut dyn Source, interests: Interests, ports: &[u16]) -> Seen {
+pub(crate) fn run(source: &mut dyn Source, interests: BodyPolicies, ports: &[u16]) -> Seen {
     let (mut decoder, mut flows, mut http1) = (Decoder::new(), FlowTable::new(ports), Http1::new(interests));
     let mut seen = Seen::default();
     while let Some(frame) = source.next() {

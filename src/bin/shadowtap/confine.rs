@@ -2,10 +2,10 @@
 
 use std::path::{Path, PathBuf};
 
-use shadowtap::config::{Output, Outputs, Sparing};
+use shadowtap::config::{Output, Outputs, Protection};
 use shadowtap::journal::Recorder;
 use shadowtap::middleware::external;
-use shadowtap::replay::{self, Beside};
+use shadowtap::replay::{self, ReferenceSettings};
 use shadowtap::sandbox::{self, Needs};
 use shadowtap::serve::control::Socket;
 use shadowtap::{capture, middleware};
@@ -18,11 +18,11 @@ const MAX_CHAIN_FILE: u64 = 4 << 20;
 /// What a run uses.
 pub(crate) struct Uses<'a> {
     pub(crate) capture: &'a capture::Settings,
-    pub(crate) middleware: &'a middleware::Settings,
-    pub(crate) external: Option<&'a external::Settings>,
-    pub(crate) targets: &'a [replay::Settings],
-    pub(crate) beside: &'a Beside,
-    pub(crate) sparing: &'a Sparing,
+    pub(crate) middleware: &'a middleware::ChainSettings,
+    pub(crate) external: Option<&'a external::ExternalSettings>,
+    pub(crate) targets: &'a [replay::SendSettings],
+    pub(crate) beside: &'a ReferenceSettings,
+    pub(crate) sparing: &'a Protection,
     pub(crate) outputs: &'a Outputs,
     pub(crate) recorder: Option<&'a Recorder>,
     pub(crate) socket: Option<&'a Socket>,
@@ -79,7 +79,7 @@ impl Uses<'_> {
     }
 }
 
-fn ports(target: &replay::Settings) -> impl Iterator<Item = u16> {
+fn ports(target: &replay::SendSettings) -> impl Iterator<Item = u16> {
     target.target.0.port_or_known_default().into_iter().chain(target.proxy.as_ref().map(replay::ProxyUrl::port))
 }
 

@@ -7,16 +7,16 @@ use std::process::ExitCode;
 use anyhow::bail;
 use serde_json::Value;
 use shadowtap::middleware::Share;
-use shadowtap::pipeline::State;
+use shadowtap::pipeline::RunState;
 use shadowtap::sanitise;
-use shadowtap::serve::control::{Word, ask, running};
+use shadowtap::serve::control::{ControlCommand, ask, running};
 
-use crate::args::ControlCommand;
+use crate::args::ControlArguments;
 use crate::output::{print, print_json};
 
 /// Runs the command.
-pub(crate) fn run(args: &ControlCommand) -> anyhow::Result<ExitCode> {
-    let word: Word = args.word.join(" ").parse()?;
+pub(crate) fn run(args: &ControlArguments) -> anyhow::Result<ExitCode> {
+    let word: ControlCommand = args.word.join(" ").parse()?;
     let socket = match &args.socket {
         Some(path) => path.clone(),
         None => only(running())?,
@@ -70,7 +70,7 @@ fn only(mut found: Vec<PathBuf>) -> anyhow::Result<PathBuf> {
 }
 
 /// How a run stands, for people.
-fn words(state: &State) -> String {
+fn words(state: &RunState) -> String {
     let mut text = format!("share {}", Share(state.share).rounded());
     if let Some(ramp) = &state.ramp {
         write!(text, ", step {} of {} of the ramp", ramp.step, ramp.steps).ok();
@@ -131,7 +131,7 @@ mod tests {
     fn how_a_run_stands_is_said_in_a_line_a_target() {
         let guard =
             TargetGuard { state: GuardState::Lowered, held_share: 0.5, trips: 1, reason: Some("why".to_owned()) };
-        let state = State {
+        let state = RunState {
             share: 0.25,
             paused: true,
             stopping: false,

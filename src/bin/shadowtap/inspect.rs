@@ -7,14 +7,14 @@ use std::sync::Arc;
 
 use anyhow::Context;
 use serde::Serialize;
-use shadowtap::config::{self, InspectConfig, View, typed};
+use shadowtap::config::{self, InspectConfig, InspectView, typed};
 use shadowtap::exchange::Event;
-use shadowtap::http1::{Interest, Interests};
+use shadowtap::http1::{BodyPolicy, BodyPolicies};
 use shadowtap::middleware::Selection;
 use shadowtap::pipeline;
 use shadowtap::report::lines::JsonLine;
 use shadowtap::report::{
-    Exchange, Exchanges, Forecast, InspectLedger, Listing, Patterns, Routes, Started, StatusChoice, Summary, text,
+    JoinedExchange, ExchangeJoin, Forecast, InspectLedger, Listing, RoutePatterns, RouteStats, Started, StatusChoice, Summary, text,
 };
 
 use crate::output::{self, tell, write_summary};
@@ -31,7 +31,7 @@ pub(crate) fn run(typed: typed::Inspect) -> anyhow::Result<ExitCode> {
     let started = Started::now();
     let stop = Stop::listen(&capture.halt, None)?;
     let mut ledger = InspectLedger::choosing(Selection::new(&select));
-    let shown = RefCell::new(Shown::new(view, status, select.seed, routes));
+    let shown = RefCell::new(InspectFilter::new(view, status, select.seed, routes));
     let mut take = |event| {
         let wanted = !ledger.note(&event) || shown.borrow_mut().take(event);
         wanted && !stop.asked()
@@ -45,7 +45,7 @@ pub(crate) fn run(typed: typed::Inspect) -> anyhow::Result<ExitCode> {
         write_summary(output, mode, &summary)?;
     }
     written.context("cannot write to standard output")?;
-    if matches!(view, View::Lines | View::Stats { json: false } | View::Forecast { json: false }) {
+    if matches!(view, InspectView::Lines | InspectView::Stats { json: false } | InspectView::Forecast { json: false }) {
         let width = terminal::or_default(terminal::width_of_stderr());
         tell(text::footer(&summary, count, width, terminal::colour_on_stderr()).trim_end());
     } else {
@@ -56,21 +56,21 @@ pub(crate) fn run(typed: typed::Inspect) -> anyhow::Result<ExitCode> {
 }
 
 /// What has to be known of bodies for this view.
-fn interests(view: View) -> Interests {
-    let both = |interest| Interests { request_body: interest, response_body: interest };
+fn interests(view: InspectView) -> BodyPolicies {
+    let both = |interest| BodyPolicies { request_body: interest, response_body: interest };
     match view {
-        View::Nothing | View::Lines | View::Stats { .. } | View::Forecast { .. } => both(Interest::Count),
-        View::JsonLines { full: false } => both(Interest::Hash),
-        View::JsonLines { full: true } => both(Interest::Keep),
+        InspectView::Nothing | InspectView::Lines | InspectView::Stats { .. } | InspectView::Forecast { .. } => both(BodyPolicy::Count),
+        InspectView::JsonLines { full: false } => both(BodyPolicy::Hash),
+        InspectView::JsonLines { full: true } => both(BodyPolicy::Keep),
     }
 }
 
 /// What goes to standard output. Where that is nothing, nothing is joined at all.
-struct Shown {
-    work: Work,
-    exchanges: Exchanges,
+struct InspectFilter {
+    work: InspectWork,
+    exchanges: ExchangeJoin,
     status: Option<Statuses>,
-    out: Out,
+    out: InspectOutput,
 }
 
 /// The statuses that are shown, and how many exchanges had one of them.
@@ -80,42 +80,42 @@ struct Statuses {
 }
 
 /// What is made of exchanges, or of events.
-enum Work {
+enum InspectWork {
     Nothing,
     Lines(Listing),
     JsonLines { full: bool },
-    Stats { routes: Box<Routes>, json: bool },
+    Stats { routes: Box<RouteStats>, json: bool },
     Forecast { forecast: Box<Forecast>, json: bool },
 }
 
 /// Standard output, until it fails.
-struct Out {
+struct InspectOutput {
     to: Box<dyn Write + Send>,
     written: io::Result<()>,
 }
 
-impl Shown {
-    fn new(view: View, status: Option<StatusChoice>, seed: u64, patterns: Arc<Patterns>) -> Self {
+impl InspectFilter {
+    fn new(view: InspectView, status: Option<StatusChoice>, seed: u64, patterns: Arc<RoutePatterns>) -> Self {
         let is_json =
-            matches!(view, View::JsonLines { .. } | View::Stats { json: true } | View::Forecast { json: true });
-        let mut out = Out { to: if is_json { output::json() } else { output::text() }, written: Ok(()) };
+            matches!(view, InspectView::JsonLines { .. } | InspectView::Stats { json: true } | InspectView::Forecast { json: true });
+        let mut out = InspectOutput { to: if is_json { output::json() } else { output::text() }, written: Ok(()) };
         let work = match view {
-            View::Nothing => Work::Nothing,
-            View::Lines => Work::Lines(listing(&mut out)),
-            View::JsonLines { full } => Work::JsonLines { full },
-            View::Stats { json } => Work::Stats { routes: Box::new(Routes::new(patterns)), json },
-            View::Forecast { json } => Work::Forecast { forecast: Box::new(Forecast::new(seed)), json },
+            InspectView::Nothing => InspectWork::Nothing,
+            InspectView::Lines => InspectWork::Lines(listing(&mut out)),
+            InspectView::JsonLines { full } => InspectWork::JsonLines { full },
+            InspectView::Stats { json } => InspectWork::Stats { routes: Box::new(RouteStats::new(patterns)), json },
+            InspectView::Forecast { json } => InspectWork::Forecast { forecast: Box::new(Forecast::new(seed)), json },
         };
         let status = status.map(|choice| Statuses { choice, shown: 0 });
-        Self { work, exchanges: Exchanges::default(), status, out }
+        Self { work, exchanges: ExchangeJoin::default(), status, out }
     }
 
     /// False once nothing more can be written.
     fn take(&mut self, event: Event) -> bool {
         let Self { work, exchanges, status, out } = self;
         match work {
-            Work::Nothing => {}
-            Work::Forecast { forecast, .. } => forecast.note(&event),
+            InspectWork::Nothing => {}
+            InspectWork::Forecast { forecast, .. } => forecast.note(&event),
             _ => exchanges.take(event, |exchange| work.take(&exchange, status, out)),
         }
         out.written.is_ok()
@@ -127,10 +127,10 @@ impl Shown {
         exchanges.finish(|exchange| work.take(&exchange, &mut status, &mut out));
         let (width, colour) = (terminal::width_of_stdout(), terminal::colour_on_stdout());
         match work {
-            Work::Nothing | Work::Lines(_) | Work::JsonLines { .. } => {}
-            Work::Stats { routes, json: true } => routes.rows().iter().for_each(|row| out.json(row)),
-            Work::Stats { routes, json: false } => out.text(&text::routes(&routes, width, colour)),
-            Work::Forecast { forecast, json } => {
+            InspectWork::Nothing | InspectWork::Lines(_) | InspectWork::JsonLines { .. } => {}
+            InspectWork::Stats { routes, json: true } => routes.rows().iter().for_each(|row| out.json(row)),
+            InspectWork::Stats { routes, json: false } => out.text(&text::routes(&routes, width, colour)),
+            InspectWork::Forecast { forecast, json } => {
                 let outlook = forecast.finish(&summary.production.latency_us);
                 if json {
                     out.json(&outlook);
@@ -143,8 +143,8 @@ impl Shown {
     }
 }
 
-impl Work {
-    fn take(&mut self, exchange: &Exchange, status: &mut Option<Statuses>, out: &mut Out) {
+impl InspectWork {
+    fn take(&mut self, exchange: &JoinedExchange, status: &mut Option<Statuses>, out: &mut InspectOutput) {
         if let Some(Statuses { choice, shown }) = status {
             if !choice.has(exchange.response.as_ref().ok().map(|response| response.status)) {
                 return;
@@ -160,7 +160,7 @@ impl Work {
     }
 }
 
-impl Out {
+impl InspectOutput {
     /// Writes out what is held back.
     fn flush(&mut self) {
         if self.written.is_ok() {
@@ -183,7 +183,7 @@ impl Out {
 }
 
 /// Lines as wide as the terminal; on one they have a header.
-fn listing(out: &mut Out) -> Listing {
+fn listing(out: &mut InspectOutput) -> Listing {
     let width = terminal::width_of_stdout();
     let listing = Listing::new(width, terminal::colour_on_stdout());
     if width.is_some() {

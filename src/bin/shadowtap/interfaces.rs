@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 use serde::Serialize;
-use shadowtap::capture::interfaces::{self, ANY, Interface, State};
+use shadowtap::capture::interfaces::{self, ANY, Interface, InterfaceState};
 use shadowtap::capture::live::{self, LiveError};
 
 use crate::args::InterfacesCommand;
@@ -22,14 +22,14 @@ const YELLOW: &str = "33";
 
 /// Runs the command.
 pub(crate) fn run(args: &InterfacesCommand) -> anyhow::Result<ExitCode> {
-    let all = interfaces::list()?.into_iter().map(Some).chain([None]).map(Row::new);
+    let all = interfaces::list()?.into_iter().map(Some).chain([None]).map(InterfaceRow::new);
     let written = if args.json {
         let lines: Result<Vec<String>, _> =
             all.map(|row| serde_json::to_string(&row).map(|line| line + "\n")).collect();
         print_json(&lines.context("cannot write JSON")?.concat())
     } else {
         let width = terminal::or_default(terminal::width_of_stdout());
-        print(&Table { rows: &all.collect::<Vec<_>>(), width, colour: terminal::colour_on_stdout() }.to_text())
+        print(&InterfaceTable { rows: &all.collect::<Vec<_>>(), width, colour: terminal::colour_on_stdout() }.to_text())
     };
     written.context("cannot write to standard output")?;
     Ok(ExitCode::SUCCESS)
@@ -37,7 +37,7 @@ pub(crate) fn run(args: &InterfacesCommand) -> anyhow::Result<ExitCode> {
 
 /// An interface, or the device for all of them at once.
 #[derive(Debug, Serialize)]
-struct Row {
+struct InterfaceRow {
     name: String,
     /// `None` of the device for all.
     state: Option<&'static str>,
@@ -54,7 +54,7 @@ struct Row {
     error: Option<LiveError>,
 }
 
-impl Row {
+impl InterfaceRow {
     fn new(interface: Option<Interface>) -> Self {
         let name = interface.as_ref().map_or(ANY, |interface| &interface.name);
         let tried = live::probe(name);
@@ -82,7 +82,7 @@ impl Row {
     }
 
     fn is_down(&self) -> bool {
-        self.state == Some(State::Down.name())
+        self.state == Some(InterfaceState::Down.name())
     }
 
     /// What is said of addresses, or in their place.
@@ -97,13 +97,13 @@ impl Row {
 }
 
 /// All interfaces, for people.
-struct Table<'a> {
-    rows: &'a [Row],
+struct InterfaceTable<'a> {
+    rows: &'a [InterfaceRow],
     width: usize,
     colour: bool,
 }
 
-impl Table<'_> {
+impl InterfaceTable<'_> {
     fn to_text(&self) -> String {
         let mut out = String::new();
         let names = self.rows.iter().map(|row| row.name.chars().count());
@@ -111,7 +111,7 @@ impl Table<'_> {
         let head = format!("{:<name$}  {:<10}  {:<12}  capture", "interface", "state", "link");
         let room = self.width.saturating_sub(head.len() + GAP);
         // An address that does not fit beside the other columns has them all stand below.
-        let longest = self.rows.iter().flat_map(Row::words).map(|word| word.chars().count() + 1).max();
+        let longest = self.rows.iter().flat_map(InterfaceRow::words).map(|word| word.chars().count() + 1).max();
         let beside = longest.is_none_or(|longest| longest <= room);
         let more = if beside { "  addresses" } else { "" };
         writeln!(out, "{}", self.paint(&format!("{head}{more}"), FAINT)).ok();
@@ -132,7 +132,7 @@ impl Table<'_> {
     }
 
     /// The columns before the addresses.
-    fn columns(&self, row: &Row, name: usize) -> String {
+    fn columns(&self, row: &InterfaceRow, name: usize) -> String {
         let state = row.state.map_or_else(|| "-".to_owned(), |state| state.replace('_', " "));
         let (capture, colour) = if row.capture { ("yes", GREEN) } else { ("no", YELLOW) };
         let kind = row.link_type.unwrap_or("-");
@@ -192,18 +192,18 @@ fn filled(words: &[String], between: &str, width: usize) -> Vec<String> {
 mod tests {
     use super::*;
 
-    fn interface(name: &str, state: State, addresses: &[&str]) -> Interface {
+    fn interface(name: &str, state: InterfaceState, addresses: &[&str]) -> Interface {
         let addresses = addresses.iter().map(|address| address.parse().unwrap()).collect();
         Interface { name: name.to_owned(), addresses, state, ..Interface::default() }
     }
 
     #[expect(clippy::unnecessary_wraps, reason = "`None` is the device for all")]
-    fn some(name: &str, state: State, addresses: &[&str]) -> Option<Interface> {
+    fn some(name: &str, state: InterfaceState, addresses: &[&str]) -> Option<Interface> {
         Some(interface(name, state, addresses))
     }
 
-    fn table(rows: &[Row], width: usize) -> String {
-        let text = Table { rows, width, colour: false }.to_text();
+    fn table(rows: &[InterfaceRow], width: usize) -> String {
+        let text = InterfaceTable { rows, width, colour: false }.to_text();
         let widest = text.lines().map(|line| line.chars().count()).max().unwrap();
         assert!(widest <= width, "{widest} columns:\n{text}");
         text
@@ -212,15 +212,15 @@ mod tests {
     #[test]
     fn interfaces_fit_80_columns_with_their_addresses() {
         let down = LiveError::Down { interface: "ifb0".to_owned() };
-        let part = Interface { part_of: Some("docker0".to_owned()), ..interface("veth7c1a", State::Up, &[]) };
+        let part = Interface { part_of: Some("docker0".to_owned()), ..interface("veth7c1a", InterfaceState::Up, &[]) };
         let full = "2001:db8:1234:5678:9abc:def0:1234:5678";
         let rows = [
-            Row::tried(some("lo", State::Up, &["127.0.0.1", "::1"]), Ok("Ethernet")),
-            Row::tried(some("eth0", State::Up, &["192.0.2.2", full, "fe80::1"]), Ok("Ethernet")),
-            Row::tried(Some(part), Ok("Ethernet")),
-            Row::tried(some("eth1", State::NoCarrier, &[]), Ok("Ethernet")),
-            Row::tried(some("ifb0", State::Down, &[]), Err(down)),
-            Row::tried(None, Ok("Linux cooked")),
+            InterfaceRow::tried(some("lo", InterfaceState::Up, &["127.0.0.1", "::1"]), Ok("Ethernet")),
+            InterfaceRow::tried(some("eth0", InterfaceState::Up, &["192.0.2.2", full, "fe80::1"]), Ok("Ethernet")),
+            InterfaceRow::tried(Some(part), Ok("Ethernet")),
+            InterfaceRow::tried(some("eth1", InterfaceState::NoCarrier, &[]), Ok("Ethernet")),
+            InterfaceRow::tried(some("ifb0", InterfaceState::Down, &[]), Err(down)),
+            InterfaceRow::tried(None, Ok("Linux cooked")),
         ];
         insta::assert_snapshot!(table(&rows, 80), @r#"
         interface  state       link          capture
@@ -257,9 +257,9 @@ mod tests {
     fn a_missing_right_is_told_once_with_the_command_that_gives_it() {
         let refused = |name: &str| Err(LiveError::NotPermitted { interface: name.to_owned() });
         let rows = [
-            Row::tried(some("lo", State::Up, &["127.0.0.1"]), refused("lo")),
-            Row::tried(some("eth0", State::Up, &[]), refused("eth0")),
-            Row::tried(None, refused("any")),
+            InterfaceRow::tried(some("lo", InterfaceState::Up, &["127.0.0.1"]), refused("lo")),
+            InterfaceRow::tried(some("eth0", InterfaceState::Up, &[]), refused("eth0")),
+            InterfaceRow::tried(None, refused("any")),
         ];
         insta::assert_snapshot!(table(&rows, 80), @r#"
         interface  state       link          capture  addresses
@@ -275,7 +275,7 @@ mod tests {
     #[test]
     fn a_line_of_json_has_what_scripts_ask_for() {
         let refused = LiveError::NotPermitted { interface: "eth0".to_owned() };
-        let row = Row::tried(some("eth0", State::Up, &["192.0.2.2"]), Err(refused));
+        let row = InterfaceRow::tried(some("eth0", InterfaceState::Up, &["192.0.2.2"]), Err(refused));
         insta::assert_snapshot!(serde_json::to_string_pretty(&row).unwrap(), @r#"
         {
           "name": "eth0",

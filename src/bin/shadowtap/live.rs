@@ -10,7 +10,7 @@ use shadowtap::capture::live::Live;
 use shadowtap::capture::{Settings, rights};
 use shadowtap::config::{self, RunConfig};
 use shadowtap::pipeline::{self, Control, Feed, Observer, Progress, Reopen, Run};
-use shadowtap::replay::Course;
+use shadowtap::replay::ReplayRange;
 use shadowtap::report::Started;
 
 use crate::args::{RecordCommand, ShadowCommand};
@@ -20,7 +20,7 @@ use crate::reload::Reload;
 use crate::replay::{intent, shown, startup_warnings, write};
 use crate::signals::Stop;
 use crate::steer;
-use crate::watch::{About, Watch};
+use crate::watch::{ProgressKind, ProgressWatch};
 use crate::{gates, output};
 
 /// Runs `shadow`.
@@ -28,7 +28,7 @@ pub(crate) fn shadow(args: ShadowCommand) -> anyhow::Result<ExitCode> {
     let no_sandbox = args.sandbox.no_sandbox;
     let config = config::shadow(&args.into())?;
     let first = intent("shadowing", &config.middleware, config.sparing.ramp.as_ref(), &config.targets);
-    run(config, About::Shadow, &first, no_sandbox)
+    run(config, ProgressKind::Shadow, &first, no_sandbox)
 }
 
 /// Runs `record`.
@@ -37,11 +37,11 @@ pub(crate) fn record(args: RecordCommand) -> anyhow::Result<ExitCode> {
     let config = config::record(args.into())?;
     let share = config.middleware.sample;
     let target = config.recorder.as_ref().map(|recorder| recorder.target().to_string()).unwrap_or_default();
-    run(config, About::Record, &format!("recording {share} to {target}; nothing is sent"), no_sandbox)
+    run(config, ProgressKind::Record, &format!("recording {share} to {target}; nothing is sent"), no_sandbox)
 }
 
 /// Runs either; `first` says what will be done.
-fn run(config: RunConfig, about: About, first: &str, no_sandbox: bool) -> anyhow::Result<ExitCode> {
+fn run(config: RunConfig, about: ProgressKind, first: &str, no_sandbox: bool) -> anyhow::Result<ExitCode> {
     let RunConfig {
         capture,
         source,
@@ -58,7 +58,7 @@ fn run(config: RunConfig, about: About, first: &str, no_sandbox: bool) -> anyhow
     } = config;
     let location = steer::prepare(&config.control, user.becomes())?;
     // Before any other thread starts: from here on no right is needed.
-    let given_up = rights::give_up(&user)?;
+    let given_up = rights::drop_privileges(&user)?;
     // Files and sockets are made by who the run is from now on.
     let socket = steer::socket(&config.control, location)?;
     tell(&format!("capturing on {}; {given_up}", captured(&source, &capture)));
@@ -68,7 +68,7 @@ fn run(config: RunConfig, about: About, first: &str, no_sandbox: bool) -> anyhow
     warnings.for_each(|warning| tell(&format!("warning: {warning}")));
     output::check(&config.outputs)?;
     if let Some(recorder) = &mut recorder {
-        recorder.try_out(Started::now().at).context("the recording cannot begin")?;
+        recorder.preflight(Started::now().at).context("the recording cannot begin")?;
     }
     let results = config.outputs.results.as_ref().map(|output| writer(output, config.outputs.mode)).transpose()?;
     let reopen = Reopen::default();
@@ -96,18 +96,18 @@ fn run(config: RunConfig, about: About, first: &str, no_sandbox: bool) -> anyhow
     let counters = Arc::new(Progress::default());
     let observer = Observer::default();
     let server = shown(config.watching.server);
-    let watch = Watch::begin(&counters, &observer, about, config.watching.quiet);
+    let watch = ProgressWatch::begin(&counters, &observer, about, config.watching.quiet);
     let control = Control::default();
     steer::listen(&control, watch.bar());
     watch.bar().suspend(|| steer::open(socket.as_ref(), &control))?;
     // A recording is counted, and little more is asked of it.
-    let evidence = about == About::Shadow || config.outputs.report.is_some() || results.is_some() || server.is_some();
+    let evidence = about == ProgressKind::Shadow || config.outputs.report.is_some() || results.is_some() || server.is_some();
     let mark = mark.map(|mark| mark.of_run(&middleware.run.id));
     let run = Run {
         command: about.command(),
         feed: Feed::Live(Box::new(source)),
         capture,
-        course: Course::default(),
+        course: ReplayRange::default(),
         middleware,
         external,
         targets,

@@ -22,7 +22,7 @@ use std::io;
 use std::process::ExitCode;
 
 use clap::Parser;
-use shadowtap::config::{LogFormat, Mistakes};
+use shadowtap::config::{LogFormat, ConfigMistakes};
 use tracing_subscriber::EnvFilter;
 
 use args::{Cli, Command};
@@ -92,7 +92,7 @@ fn trouble(error: &anyhow::Error) -> ExitCode {
     if is_broken_pipe(error) {
         return ExitCode::SUCCESS;
     }
-    match error.downcast_ref::<Mistakes>() {
+    match error.downcast_ref::<ConfigMistakes>() {
         Some(mistakes) => mistakes.all().iter().for_each(|mistake| {
             let colon = if mistake.flag.is_empty() { "" } else { ": " };
             tell(&format!("error: {}{colon}{}", mistake.flag, mistake.message));

@@ -8,17 +8,17 @@ use crate::output::tell;
 
 /// Reads the files of one chain again, and hands what they say to the run.
 pub(crate) struct Reload {
-    settings: middleware::Settings,
+    settings: middleware::ChainSettings,
     targets: Vec<Option<String>>,
-    to: watch::Sender<Option<middleware::Settings>>,
+    to: watch::Sender<Option<middleware::ChainSettings>>,
 }
 
 impl Reload {
     /// For the chain that `settings` describe, on its way to `targets`.
     pub(crate) fn new(
-        settings: &middleware::Settings,
-        targets: &[replay::Settings],
-    ) -> (Self, watch::Receiver<Option<middleware::Settings>>) {
+        settings: &middleware::ChainSettings,
+        targets: &[replay::SendSettings],
+    ) -> (Self, watch::Receiver<Option<middleware::ChainSettings>>) {
         let (to, reloads) = watch::channel(None);
         let targets = targets.iter().map(|target| target.name.clone()).collect();
         (Self { settings: settings.clone(), targets, to }, reloads)

@@ -4,9 +4,9 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use anyhow::Context;
-use shadowtap::config::{self, Output, Outputs, ReplayConfig, Sparing};
+use shadowtap::config::{self, Output, Outputs, ReplayConfig, Protection};
 use shadowtap::pipeline::{self, Control, Observer, Progress, Run};
-use shadowtap::replay::ramp::Plan;
+use shadowtap::replay::ramp::RampPlan;
 use shadowtap::report::{Summary, text};
 use shadowtap::serve::Server;
 use shadowtap::{middleware, replay};
@@ -16,7 +16,7 @@ use crate::confine::{self, Uses};
 use crate::output::{is_json, print, print_to_stderr, tell, tell_with, write_page, write_summary, writer};
 use crate::reload::Reload;
 use crate::signals::Stop;
-use crate::watch::{About, Watch};
+use crate::watch::{ProgressKind, ProgressWatch};
 use crate::{gates, output, steer, terminal};
 
 /// Runs the command.
@@ -62,11 +62,11 @@ pub(crate) fn run(args: ReplayCommand) -> anyhow::Result<ExitCode> {
     let counters = Arc::new(Progress::default());
     let observer = Observer::default();
     let server = shown(config.watching.server);
-    let watch = Watch::begin(&counters, &observer, About::Replay, config.watching.quiet);
+    let watch = ProgressWatch::begin(&counters, &observer, ProgressKind::Replay, config.watching.quiet);
     let control = Control::default();
     steer::listen(&control, watch.bar());
     watch.bar().suspend(|| steer::open(socket.as_ref(), &control))?;
-    let Sparing { ramp, brake, .. } = sparing;
+    let Protection { ramp, brake, .. } = sparing;
     let run = Run {
         capture,
         middleware,
@@ -132,16 +132,16 @@ pub(crate) fn shown(server: Option<Server>) -> Option<Server> {
 /// The first line of a run: what share of what will be sent where, and what will not.
 pub(crate) fn intent(
     doing: &str,
-    middleware: &middleware::Settings,
-    ramp: Option<&Plan>,
-    targets: &[replay::Settings],
+    middleware: &middleware::ChainSettings,
+    ramp: Option<&RampPlan>,
+    targets: &[replay::SendSettings],
 ) -> String {
     let methods = match (middleware.allow_methods.as_slice(), middleware.allow_writes) {
         ([], true) => "every method".to_owned(),
         ([], false) => "GET, HEAD, OPTIONS".to_owned(),
         (methods, _) => methods.join(", "),
     };
-    let (share, key) = (ramp.map_or(middleware.sample, Plan::first), &middleware.sample_by);
+    let (share, key) = (ramp.map_or(middleware.sample, RampPlan::first), &middleware.sample_by);
     let at_first = if ramp.is_some() { " at first" } else { "" };
     let writes = match (middleware.allow_writes, middleware.allows_some_writes()) {
         (true, _) => "writes are sent too",
@@ -156,14 +156,14 @@ pub(crate) fn intent(
 
 /// What is told of how targets are sent to before anything is: that nobody checks who they are, and that they get fewer
 /// connections than they may need, which is seen to here.
-pub(crate) fn startup_warnings(targets: &mut [replay::Settings], beside: &mut replay::Beside) -> Vec<String> {
+pub(crate) fn startup_warnings(targets: &mut [replay::SendSettings], beside: &mut replay::ReferenceSettings) -> Vec<String> {
     let mut warnings: Vec<String> = targets.iter().filter_map(insecure).collect();
     let mut all: Vec<_> = targets.iter_mut().chain(&mut beside.baseline).collect();
     warnings.extend(replay::wire::fit_connections(&mut all));
     warnings
 }
 
-fn insecure(replay: &replay::Settings) -> Option<String> {
+fn insecure(replay: &replay::SendSettings) -> Option<String> {
     (replay.insecure && replay.target.is_tls()).then(|| {
         format!(
             "--insecure: the certificate of {} is not checked; whoever answers at its address gets the requests, \
@@ -179,20 +179,20 @@ mod tests {
 
     use super::*;
 
-    fn settings(url: &str) -> replay::Settings {
-        replay::Settings {
+    fn settings(url: &str) -> replay::SendSettings {
+        replay::SendSettings {
             timeout: Duration::from_secs(1),
             max_in_flight: 1,
             insecure: true,
             drain: Duration::from_secs(1),
-            ..replay::Settings::new(url.parse().unwrap())
+            ..replay::SendSettings::new(url.parse().unwrap())
         }
     }
 
     #[test]
     fn the_first_line_says_what_goes_where() {
         let to = [settings("http://staging:8080")];
-        let mut middleware = middleware::Settings { sample: middleware::Share(0.5), ..Default::default() };
+        let mut middleware = middleware::ChainSettings { sample: middleware::Share(0.5), ..Default::default() };
         assert_eq!(
             intent("sending", &middleware, None, &to),
             "sending GET, HEAD, OPTIONS: 50% by request -> http://staging:8080; writes are left out (--allow-writes)"
@@ -211,7 +211,7 @@ mod tests {
         let environment = middleware::file::Environment::for_checks();
         let file = |text| middleware::ChainFile::parse(text, "a.toml".as_ref(), &environment).unwrap();
         let files = vec![file("[[link]]\nallow-writes = true\n"), file("")];
-        let middleware = middleware::Settings { files, ..Default::default() };
+        let middleware = middleware::ChainSettings { files, ..Default::default() };
         assert_eq!(
             intent("sending", &middleware, None, &[settings("http://staging")]),
             "sending GET, HEAD, OPTIONS: 100% by request of what passes a.toml, a.toml -> http://staging; writes are left out \

@@ -10,9 +10,9 @@ use anyhow::{Context as _, bail};
 use shadowtap::bounded;
 use shadowtap::config::{self, Output, typed};
 use shadowtap::files::FileMode;
-use shadowtap::report::gate::Watch;
-use shadowtap::report::results::Last;
-use shadowtap::report::{Comparison, Summary, html, text};
+use shadowtap::report::gate::ThresholdWatch;
+use shadowtap::report::results::ResultsEnd;
+use shadowtap::report::{RunDiff, Summary, html, text};
 
 use crate::args::ReportCommand;
 use crate::output::{print, write_html};
@@ -24,19 +24,19 @@ const MAX_LINE: u64 = 64 << 20;
 /// Runs the command.
 pub(crate) fn run(args: ReportCommand) -> anyhow::Result<ExitCode> {
     let mode = config::file_mode(args.mode.mode.as_deref())?;
-    let Some(OfRun { mut summary, lines }) = of_run(&args.file)? else { return of_capture(args) };
+    let Some(RunResults { mut summary, lines }) = of_run(&args.file)? else { return of_capture(args) };
     if args.routes.routes.is_some() {
         bail!("--routes: a run has its routes from when it ran: give it to replay or shadow");
     }
     let asks = demanded(&args, lines, &mut summary)?;
-    let page = Page::new(args.report.clone(), mode, [Some(&args.file), args.against.as_ref()])?;
+    let page = ReportFile::new(args.report.clone(), mode, [Some(&args.file), args.against.as_ref()])?;
     let width = terminal::or_default(terminal::width_of_stdout());
     let colour = terminal::colour_on_stdout();
     let (text, html) = match &args.against {
         None => (text::report(&summary, width, colour), page.wanted().then(|| html::report(&summary))),
         Some(earlier) => {
             let earlier = of_run(earlier)?.with_context(|| format!("{} {NEITHER}", earlier.display()))?;
-            let both = Comparison::of(&earlier.summary, &summary);
+            let both = RunDiff::of(&earlier.summary, &summary);
             (text::against(&both, width, colour), page.wanted().then(|| html::against(&both)))
         }
     };
@@ -62,12 +62,12 @@ fn of_capture(args: ReportCommand) -> anyhow::Result<ExitCode> {
 }
 
 /// The page that is written, where one is.
-struct Page {
+struct ReportFile {
     path: Option<PathBuf>,
     mode: FileMode,
 }
 
-impl Page {
+impl ReportFile {
     /// A page is never written over what it is made of.
     fn new(path: Option<PathBuf>, mode: FileMode, sources: [Option<&PathBuf>; 2]) -> anyhow::Result<Self> {
         if let Some(real) = path.as_ref().and_then(|path| path.canonicalize().ok())
@@ -92,17 +92,17 @@ impl Page {
 }
 
 /// What there is of a run.
-struct OfRun {
+struct RunResults {
     summary: Summary,
     /// Whether there is a line for each delivery, too.
     lines: bool,
 }
 
 /// The summary of a run, from its results or alone; `None` where the file is neither.
-fn of_run(path: &Path) -> anyhow::Result<Option<OfRun>> {
+fn of_run(path: &Path) -> anyhow::Result<Option<RunResults>> {
     Ok(match of_summary(path)? {
-        Some(summary) => Some(OfRun { summary, lines: false }),
-        None => of_results(path)?.map(|summary| OfRun { summary, lines: true }),
+        Some(summary) => Some(RunResults { summary, lines: false }),
+        None => of_results(path)?.map(|summary| RunResults { summary, lines: true }),
     })
 }
 
@@ -135,7 +135,7 @@ fn demanded(args: &ReportCommand, lines: bool, summary: &mut Summary) -> anyhow:
     if demands.all.is_empty() {
         return Ok(false);
     }
-    let mut watch = Watch::new(demands, &urls);
+    let mut watch = ThresholdWatch::new(demands, &urls);
     if watch.wants() && !lines {
         bail!(
             "--fail-if: some of this is only in the results of a run (--results), and {} is its summary",
@@ -175,7 +175,7 @@ fn of_results(path: &Path) -> anyhow::Result<Option<Summary>> {
     if !is_results {
         return Ok(None);
     }
-    match serde_json::from_slice::<Last<Summary>>(&last) {
+    match serde_json::from_slice::<ResultsEnd<Summary>>(&last) {
         Ok(last) if last.is_summary() => Ok(Some(last.summary)),
         _ => bail!("{} ends without its summary: the run that wrote it was killed, or still goes on", path.display()),
     }

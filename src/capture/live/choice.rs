@@ -11,17 +11,17 @@ use std::net::{IpAddr, SocketAddr};
 use super::MAX_INTERFACES;
 use super::error::{LiveError, and};
 use super::listeners::listeners;
-use crate::capture::interfaces::{self, ANY, Interface, State};
+use crate::capture::interfaces::{self, ANY, Interface, InterfaceState};
 
 /// The interfaces, and why these. Shown as one line.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Choice {
+pub(super) struct InterfaceSelection {
     pub(super) names: Vec<String>,
-    why: Why,
+    why: SelectionReason,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum Why {
+enum SelectionReason {
     /// They were named.
     Asked,
     /// They have the addresses that are listened on.
@@ -36,16 +36,16 @@ enum Why {
     Many(usize),
 }
 
-impl fmt::Display for Choice {
+impl fmt::Display for InterfaceSelection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&and(&self.names))?;
         match &self.why {
-            Why::Asked => Ok(()),
-            Why::Listened(ports) => write!(f, ", where something listens on {}", named(ports)),
-            Why::Everywhere(ports) => write!(f, ": up, and something listens on {} at every address", named(ports)),
-            Why::Nobody(ports) => write!(f, ": up, and nothing here listens on {}", named(ports)),
-            Why::Up => write!(f, ": up"),
-            Why::Many(count) => write!(f, ": {count} interfaces are up"),
+            SelectionReason::Asked => Ok(()),
+            SelectionReason::Listened(ports) => write!(f, ", where something listens on {}", named(ports)),
+            SelectionReason::Everywhere(ports) => write!(f, ": up, and something listens on {} at every address", named(ports)),
+            SelectionReason::Nobody(ports) => write!(f, ": up, and nothing here listens on {}", named(ports)),
+            SelectionReason::Up => write!(f, ": up"),
+            SelectionReason::Many(count) => write!(f, ": {count} interfaces are up"),
         }
     }
 }
@@ -56,12 +56,12 @@ fn named(ports: &[u16]) -> String {
 }
 
 /// The interfaces that were named, or those that carry the ports.
-pub(super) fn choice(named: &[String], ports: &[u16]) -> Result<Choice, LiveError> {
+pub(super) fn choice(named: &[String], ports: &[u16]) -> Result<InterfaceSelection, LiveError> {
     if named.len() > MAX_INTERFACES {
         return Err(LiveError::TooMany { count: named.len(), most: MAX_INTERFACES });
     }
     if !named.is_empty() {
-        return Ok(Choice { names: named.to_vec(), why: Why::Asked });
+        return Ok(InterfaceSelection { names: named.to_vec(), why: SelectionReason::Asked });
     }
     let all = interfaces::list()?;
     choose(&all, &listeners(), ports)
@@ -69,8 +69,8 @@ pub(super) fn choice(named: &[String], ports: &[u16]) -> Result<Choice, LiveErro
 }
 
 /// The rule; `None` where nothing is up.
-fn choose(all: &[Interface], listeners: &[SocketAddr], ports: &[u16]) -> Option<Choice> {
-    let up: Vec<&Interface> = all.iter().filter(|interface| interface.state == State::Up).collect();
+fn choose(all: &[Interface], listeners: &[SocketAddr], ports: &[u16]) -> Option<InterfaceSelection> {
+    let up: Vec<&Interface> = all.iter().filter(|interface| interface.state == InterfaceState::Up).collect();
     let heard: Vec<&SocketAddr> = listeners.iter().filter(|at| ports.contains(&at.port())).collect();
     let mut told: Vec<u16> = heard.iter().map(|at| at.port()).collect();
     told.sort_unstable();
@@ -83,26 +83,26 @@ fn choose(all: &[Interface], listeners: &[SocketAddr], ports: &[u16]) -> Option<
     let own = names(&listens);
     let all_have_places = heard.iter().all(|at| up.iter().any(|interface| has(interface, at.ip())));
     if !own.is_empty() && all_have_places && told.len() == ports.len() {
-        return Some(Choice { names: own, why: Why::Listened(told) });
+        return Some(InterfaceSelection { names: own, why: SelectionReason::Listened(told) });
     }
     let shows = |interface: &Interface| {
         let twice = interface.part_of.is_some() || interface.carried_by.is_some();
         if interface.loopback { listens(interface) } else { !twice }
     };
     let why = match (ports.is_empty(), told.is_empty()) {
-        (true, _) => Why::Up,
-        (false, true) => Why::Nobody(ports.to_vec()),
-        (false, false) => Why::Everywhere(told),
+        (true, _) => SelectionReason::Up,
+        (false, true) => SelectionReason::Nobody(ports.to_vec()),
+        (false, false) => SelectionReason::Everywhere(told),
     };
     let fit = names(&shows);
     match fit.len() {
         0 => {
             // A machine, or a namespace, that has nothing but itself to talk to.
             let names = names(&|_| true);
-            (!names.is_empty()).then_some(Choice { names, why })
+            (!names.is_empty()).then_some(InterfaceSelection { names, why })
         }
-        count if count > MAX_INTERFACES => Some(Choice { names: vec![ANY.to_owned()], why: Why::Many(count) }),
-        _ => Some(Choice { names: fit, why }),
+        count if count > MAX_INTERFACES => Some(InterfaceSelection { names: vec![ANY.to_owned()], why: SelectionReason::Many(count) }),
+        _ => Some(InterfaceSelection { names: fit, why }),
     }
 }
 
@@ -117,7 +117,7 @@ mod tests {
 
     fn interface(name: &str, addresses: &[&str]) -> Interface {
         let addresses = addresses.iter().map(|address| address.parse().unwrap()).collect();
-        Interface { name: name.to_owned(), addresses, state: State::Up, loopback: name == "lo", ..Interface::default() }
+        Interface { name: name.to_owned(), addresses, state: InterfaceState::Up, loopback: name == "lo", ..Interface::default() }
     }
 
     fn node() -> Vec<Interface> {
@@ -126,7 +126,7 @@ mod tests {
             interface("lo", &["127.0.0.1", "::1"]),
             interface("eth0", &["192.0.2.2", "2001:db8::2"]),
             interface("eth1", &["10.0.0.2"]),
-            Interface { state: State::Down, ..interface("eth2", &["10.0.9.2"]) },
+            Interface { state: InterfaceState::Down, ..interface("eth2", &["10.0.9.2"]) },
             interface("docker0", &["172.17.0.1"]),
             part("veth1", "docker0"),
             Interface { carried_by: Some("eth1".to_owned()), ..interface("eth1.7", &["10.0.7.2"]) },

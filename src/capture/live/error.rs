@@ -1,7 +1,7 @@
 //! Why a live capture cannot begin, each with what helps.
 
 use crate::capture::LinkType;
-use crate::capture::interfaces::{self, ANY, Interface, State};
+use crate::capture::interfaces::{self, ANY, Interface, InterfaceState};
 
 /// Why an interface cannot be captured on.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -92,7 +92,7 @@ impl LiveError {
         match found {
             None if interface != ANY => Self::unknown(interface, &all),
             _ if says(&["permission", "not permitted", "cap_net_raw"]) => Self::NotPermitted { interface },
-            Some(found) if found.state == State::Down => Self::Down { interface },
+            Some(found) if found.state == InterfaceState::Down => Self::Down { interface },
             _ if says(&["memory", "allocat"]) => Self::NoMemory { interface, buffer },
             _ if why.is_empty() => Self::Other { interface, why: "libpcap does not say why".to_owned() },
             _ => Self::Other { interface, why: why.to_owned() },
@@ -130,7 +130,7 @@ mod tests {
     use super::*;
 
     fn up(name: &str) -> Interface {
-        Interface { name: name.to_owned(), state: State::Up, ..Interface::default() }
+        Interface { name: name.to_owned(), state: InterfaceState::Up, ..Interface::default() }
     }
 
     #[test]

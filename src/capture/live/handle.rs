@@ -10,7 +10,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use super::error::LiveError;
 use super::expression::expression;
-use super::{Dropped, Settings};
+use super::{Dropped, LiveSettings};
 use crate::capture::interfaces::ANY;
 use crate::capture::{Frame, LinkType};
 use crate::exchange::Timestamp;
@@ -29,13 +29,13 @@ pub(super) struct Handle {
     /// Frames that it gave.
     pub(super) frames: u64,
     capture: Capture<Active>,
-    counted: Counted,
+    counted: WideCounters,
     /// Whether it was up when last looked at.
     up: bool,
 }
 
 /// What a handle has.
-pub(super) enum Read<'a> {
+pub(super) enum DeviceRead<'a> {
     /// The next frame.
     Frame(Frame<'a>),
     /// Nothing for now.
@@ -46,14 +46,14 @@ pub(super) enum Read<'a> {
 
 impl Handle {
     /// Opens the device and sets the filter.
-    pub(super) fn open(name: &str, settings: &Settings, buffer: usize) -> Result<Self, LiveError> {
+    pub(super) fn open(name: &str, settings: &LiveSettings, buffer: usize) -> Result<Self, LiveError> {
         let capture = activate(name, settings, buffer)?;
         // A process that is run as middleware must not inherit the right to capture. Where that cannot be said, the
         // socket is none that lives on in another process either.
         rustix::io::fcntl_setfd(&capture, rustix::io::FdFlags::CLOEXEC).ok();
         let link = link_type(capture.get_datalink().0);
         let mut handle =
-            Self { name: name.to_owned(), link, frames: 0, capture, counted: Counted::default(), up: true };
+            Self { name: name.to_owned(), link, frames: 0, capture, counted: WideCounters::default(), up: true };
         handle.set_filter(settings)?;
         Ok(handle)
     }
@@ -61,7 +61,7 @@ impl Handle {
     /// The filter runs in the kernel: what does not match is not copied. But for the first block, which libpcap filters
     /// itself since it may hold frames from before: so nothing can be asked here that only the kernel knows, such as
     /// `inbound`. What leaves the loopback interface, to come in again, libpcap passes over, on `any` as well.
-    fn set_filter(&mut self, settings: &Settings) -> Result<(), LiveError> {
+    fn set_filter(&mut self, settings: &LiveSettings) -> Result<(), LiveError> {
         let typed = settings.bpf.as_deref();
         let expression = expression(typed, &settings.ports, &settings.tunnels, self.link);
         self.capture.filter(&expression, true).map_err(|error| LiveError::Filter {
@@ -73,21 +73,21 @@ impl Handle {
     }
 
     /// The next frame, without waiting.
-    pub(super) fn read(&mut self) -> Read<'_> {
+    pub(super) fn read(&mut self) -> DeviceRead<'_> {
         let link = self.link;
         match self.capture.next_packet() {
             Ok(packet) => {
                 self.frames += 1;
                 let header = packet.header;
-                Read::Frame(Frame {
+                DeviceRead::Frame(Frame {
                     at: timestamp(header),
                     link,
                     wire_len: header.len.max(header.caplen),
                     data: packet.data,
                 })
             }
-            Err(pcap::Error::TimeoutExpired) => Read::Nothing,
-            Err(error) => Read::Gone(words(&error)),
+            Err(pcap::Error::TimeoutExpired) => DeviceRead::Nothing,
+            Err(error) => DeviceRead::Gone(words(&error)),
         }
     }
 
@@ -128,7 +128,7 @@ pub(super) fn wait<'a>(handles: impl Iterator<Item = &'a Handle>, at_most: Durat
     poll(&mut ready, Some(&at_most)).is_ok_and(|ready| ready > 0)
 }
 
-fn activate(name: &str, settings: &Settings, buffer: usize) -> Result<Capture<Active>, LiveError> {
+fn activate(name: &str, settings: &LiveSettings, buffer: usize) -> Result<Capture<Active>, LiveError> {
     let failed = |error: pcap::Error| LiveError::diagnose(name, buffer, &words(&error));
     let inactive = Capture::from_device(name)
         .map_err(failed)?
@@ -173,12 +173,12 @@ pub(super) fn words(error: &pcap::Error) -> String {
 
 /// Counters of 32 bits that wrap around, as sums that do not.
 #[derive(Clone, Copy, Debug, Default)]
-struct Counted {
+struct WideCounters {
     last: (u32, u32),
     sums: Dropped,
 }
 
-impl Counted {
+impl WideCounters {
     fn add(&mut self, kernel: u32, interface: u32) {
         self.sums.kernel += growth(self.last.0, kernel);
         self.sums.interface += growth(self.last.1, interface);
@@ -199,7 +199,7 @@ mod tests {
 
     #[test]
     fn losses_add_up_past_what_32_bits_can_count() {
-        let mut counted = Counted::default();
+        let mut counted = WideCounters::default();
         for kernel in [0x7000_0000, 0xe000_0000, 0x5000_0000] {
             counted.add(kernel, 7);
         }
@@ -208,7 +208,7 @@ mod tests {
 
     #[test]
     fn a_counter_that_begins_again_is_no_loss() {
-        let mut counted = Counted::default();
+        let mut counted = WideCounters::default();
         counted.add(0, 100);
         counted.add(0, 3);
         counted.add(0, 5);

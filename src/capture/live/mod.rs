@@ -19,10 +19,10 @@ use tokio::time::Instant;
 pub use error::LiveError;
 pub use expression::expression;
 
-use self::choice::Choice;
+use self::choice::InterfaceSelection;
 use self::handle::Handle;
-use self::several::{Held, Several};
-use self::single::Single;
+use self::several::{OwnedFrame, MergedReader};
+use self::single::SingleReader;
 use super::interfaces;
 use super::{Dropped, Frame, Halt, Polled, Source, Tunnel};
 use crate::exchange::Timestamp;
@@ -50,7 +50,7 @@ const MAX_TROUBLE: usize = 32;
 
 /// What to capture, and how.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Settings {
+pub struct LiveSettings {
     /// The interfaces; [`interfaces::ANY`] is all at once. None: those that carry the ports.
     pub interfaces: Vec<String>,
     /// A filter in libpcap's language, as typed. It sees the frame as it is: what is inside VLANs and tunnels, it has
@@ -71,7 +71,7 @@ pub struct Settings {
     pub halt: Halt,
 }
 
-impl Default for Settings {
+impl Default for LiveSettings {
     fn default() -> Self {
         Self {
             interfaces: Vec::new(),
@@ -89,20 +89,20 @@ impl Default for Settings {
 /// Interfaces that are captured on.
 pub struct Live {
     readers: Readers,
-    choice: Choice,
+    choice: InterfaceSelection,
     /// What [`Source::next`] handed out last.
-    copy: Held,
+    copy: OwnedFrame,
 }
 
 enum Readers {
     /// The usual case: frames are borrowed from libpcap.
-    Single(Box<Single>),
-    Several(Box<Several>),
+    Single(Box<SingleReader>),
+    Several(Box<MergedReader>),
 }
 
 /// Opens the interfaces that are named, or else those that carry the ports. Needs the right to capture; afterwards no
 /// right is needed any more.
-pub fn open(settings: &Settings) -> Result<Live, Vec<LiveError>> {
+pub fn open(settings: &LiveSettings) -> Result<Live, Vec<LiveError>> {
     let choice = choice::choice(&settings.interfaces, &settings.ports).map_err(|error| vec![error])?;
     // One buffer of a size is shared, so that the bound holds however many interfaces there are.
     let buffer = settings.buffer / choice.names.len().max(1);
@@ -117,12 +117,12 @@ pub fn open(settings: &Settings) -> Result<Live, Vec<LiveError>> {
     if !errors.is_empty() {
         return Err(errors);
     }
-    let watch = Watch::new(settings.halt.clone());
+    let watch = CaptureMonitor::new(settings.halt.clone());
     let readers = match <[Handle; 1]>::try_from(handles) {
-        Ok([only]) => Readers::Single(Box::new(Single::new(only, watch))),
-        Err(handles) => Readers::Several(Box::new(Several::new(handles, watch))),
+        Ok([only]) => Readers::Single(Box::new(SingleReader::new(only, watch))),
+        Err(handles) => Readers::Several(Box::new(MergedReader::new(handles, watch))),
     };
-    Ok(Live { readers, choice, copy: Held::default() })
+    Ok(Live { readers, choice, copy: OwnedFrame::default() })
 }
 
 /// Those of `ports` that something on this host listens on; of no ports, all that it listens on.
@@ -140,7 +140,7 @@ pub fn served(ports: &[u16]) -> Vec<u16> {
 pub fn probe(interface: &str) -> Result<super::LinkType, LiveError> {
     /// Bytes; the least that holds a few blocks.
     const BUFFER: usize = 2 << 20;
-    let settings = Settings { promiscuous: false, ..Settings::default() };
+    let settings = LiveSettings { promiscuous: false, ..LiveSettings::default() };
     Handle::open(interface, &settings, BUFFER).map(|handle| handle.link)
 }
 
@@ -157,7 +157,7 @@ impl Live {
         &self.choice.names
     }
 
-    fn watch(&self) -> &Watch {
+    fn watch(&self) -> &CaptureMonitor {
         match &self.readers {
             Readers::Single(single) => &single.watch,
             Readers::Several(several) => &several.watch,
@@ -171,7 +171,7 @@ impl Source for Live {
         let buffer = std::mem::take(&mut self.copy).into_buffer();
         self.copy = loop {
             match self.poll() {
-                Polled::Frame(frame) => break Held::copy(&frame, buffer),
+                Polled::Frame(frame) => break OwnedFrame::copy(&frame, buffer),
                 Polled::Idle(_) => {}
                 Polled::End => return None,
             }
@@ -214,12 +214,12 @@ fn settled(now: Timestamp) -> Timestamp {
 
 /// When a capture was halted, on both clocks.
 #[derive(Clone, Copy)]
-struct Halted {
+struct HaltInstant {
     at: Timestamp,
     since: Instant,
 }
 
-impl Halted {
+impl HaltInstant {
     /// Whether a frame of `at` is not to be handed out any more.
     fn before(&self, at: Timestamp) -> bool {
         at > self.at || self.since.elapsed() > LAST_FRAMES
@@ -232,9 +232,9 @@ impl Halted {
 }
 
 /// What a reader keeps an eye on besides its frames: the halt, the time, what went wrong.
-struct Watch {
+struct CaptureMonitor {
     halt: Halt,
-    halted: Option<Halted>,
+    halted: Option<HaltInstant>,
     /// When counters and states were last looked at.
     looked: Timestamp,
     trouble: Vec<String>,
@@ -242,7 +242,7 @@ struct Watch {
     unread: Option<String>,
 }
 
-impl Watch {
+impl CaptureMonitor {
     fn new(halt: Halt) -> Self {
         Self { halt, halted: None, looked: Timestamp::default(), trouble: Vec::new(), unread: None }
     }
@@ -280,9 +280,9 @@ impl Watch {
     }
 
     /// The halt, if it was asked for, as of when it was first seen.
-    fn halted(&mut self) -> Option<Halted> {
+    fn halted(&mut self) -> Option<HaltInstant> {
         if self.halted.is_none() && self.halt.is_set() {
-            self.halted = Some(Halted { at: now(), since: Instant::now() });
+            self.halted = Some(HaltInstant { at: now(), since: Instant::now() });
         }
         self.halted
     }

@@ -8,8 +8,8 @@ use std::collections::VecDeque;
 use std::thread;
 use std::time::Duration;
 
-use super::handle::{Handle, Read, wait};
-use super::{IDLE, SPURIOUS, Watch, now, settled};
+use super::handle::{Handle, DeviceRead, wait};
+use super::{IDLE, SPURIOUS, CaptureMonitor, now, settled};
 use crate::capture::{Dropped, Frame, LinkType, Polled};
 use crate::exchange::Timestamp;
 
@@ -20,14 +20,14 @@ const HELD_BYTES: usize = 16 << 20;
 /// Bytes that a held frame costs besides its own.
 const HELD_COST: usize = 64;
 /// Frames that are read from one interface before the others have their turn.
-const TURN: usize = 1024;
+const READ_BATCH: usize = 1024;
 /// Buffers that are kept for later frames, and the largest of them, in bytes; others are given back.
 const SPARE: usize = 1024;
 const LARGEST_SPARE: usize = 16 << 10;
 
 /// A frame with bytes of its own.
 #[derive(Debug)]
-pub(super) struct Held {
+pub(super) struct OwnedFrame {
     at: Timestamp,
     link: LinkType,
     wire_len: u32,
@@ -35,13 +35,13 @@ pub(super) struct Held {
 }
 
 /// No frame yet.
-impl Default for Held {
+impl Default for OwnedFrame {
     fn default() -> Self {
         Self { at: Timestamp::default(), link: LinkType::ETHERNET, wire_len: 0, data: Vec::new() }
     }
 }
 
-impl Held {
+impl OwnedFrame {
     /// A copy of `frame`, in `buffer`.
     pub(super) fn copy(frame: &Frame<'_>, mut buffer: Vec<u8>) -> Self {
         buffer.clear();
@@ -64,15 +64,15 @@ impl Held {
 
 /// Frames that are held, in a lane for each interface; a lane keeps its order even where its clock went back.
 #[derive(Debug, Default)]
-struct Queue {
-    lanes: Vec<VecDeque<Held>>,
+struct ReorderBuffer {
+    lanes: Vec<VecDeque<OwnedFrame>>,
     bytes: usize,
     spare: Vec<Vec<u8>>,
 }
 
-impl Queue {
+impl ReorderBuffer {
     fn push(&mut self, lane: usize, frame: &Frame<'_>) {
-        let held = Held::copy(frame, self.spare.pop().unwrap_or_default());
+        let held = OwnedFrame::copy(frame, self.spare.pop().unwrap_or_default());
         self.bytes += held.cost();
         if let Some(lane) = self.lanes.get_mut(lane) {
             lane.push_back(held);
@@ -89,13 +89,13 @@ impl Queue {
         heads.min_by_key(|(_, at)| *at)
     }
 
-    fn pop(&mut self, lane: usize) -> Option<Held> {
+    fn pop(&mut self, lane: usize) -> Option<OwnedFrame> {
         let held = self.lanes.get_mut(lane)?.pop_front()?;
         self.bytes -= held.cost();
         Some(held)
     }
 
-    fn recycle(&mut self, held: Held) {
+    fn recycle(&mut self, held: OwnedFrame) {
         if self.spare.len() < SPARE && held.data.capacity() <= LARGEST_SPARE {
             self.spare.push(held.data);
         }
@@ -110,13 +110,13 @@ impl Queue {
 }
 
 /// The reader of several interfaces.
-pub(super) struct Several {
+pub(super) struct MergedReader {
     /// `None` once gone, with what it had lost.
     handles: Vec<Result<Handle, Dropped>>,
-    queue: Queue,
-    pub(super) watch: Watch,
+    queue: ReorderBuffer,
+    pub(super) watch: CaptureMonitor,
     /// The frame that is handed out.
-    current: Option<Held>,
+    current: Option<OwnedFrame>,
     /// When frames were last read.
     read_at: Timestamp,
     /// Which interface has the first turn.
@@ -125,18 +125,18 @@ pub(super) struct Several {
 }
 
 /// What a look at the queue says is next.
-enum Next {
+enum ReorderStep {
     Frame(usize),
     Wait(Duration),
     Idle,
     End,
 }
 
-impl Several {
-    pub(super) fn new(handles: Vec<Handle>, watch: Watch) -> Self {
+impl MergedReader {
+    pub(super) fn new(handles: Vec<Handle>, watch: CaptureMonitor) -> Self {
         let lanes = handles.iter().map(|_| VecDeque::new()).collect();
         let handles = handles.into_iter().map(Ok).collect();
-        let queue = Queue { lanes, ..Queue::default() };
+        let queue = ReorderBuffer { lanes, ..ReorderBuffer::default() };
         Self { handles, queue, watch, current: None, read_at: Timestamp::default(), first: 0, ended: false }
     }
 
@@ -156,8 +156,8 @@ impl Several {
         loop {
             // What is due by the last reading goes out before there is another.
             let next = match self.next(waited.is_some()) {
-                Next::Frame(lane) => Next::Frame(lane),
-                _ if self.ended => Next::End,
+                ReorderStep::Frame(lane) => ReorderStep::Frame(lane),
+                _ if self.ended => ReorderStep::End,
                 _ => {
                     let found = self.read();
                     if !found && waited == Some(true) {
@@ -168,13 +168,13 @@ impl Several {
                 }
             };
             match next {
-                Next::Frame(lane) => {
+                ReorderStep::Frame(lane) => {
                     self.current = self.queue.pop(lane);
                     return self.current.as_ref().map_or(Polled::End, |held| Polled::Frame(held.frame()));
                 }
-                Next::Wait(at_most) => waited = Some(wait(self.handles.iter().flatten(), at_most)),
-                Next::Idle => return Polled::Idle(settled(self.read_at)),
-                Next::End => {
+                ReorderStep::Wait(at_most) => waited = Some(wait(self.handles.iter().flatten(), at_most)),
+                ReorderStep::Idle => return Polled::Idle(settled(self.read_at)),
+                ReorderStep::End => {
                     self.ended = true;
                     self.look();
                     return Polled::End;
@@ -184,22 +184,22 @@ impl Several {
     }
 
     /// What is next, as of the last reading.
-    fn next(&mut self, waited: bool) -> Next {
+    fn next(&mut self, waited: bool) -> ReorderStep {
         let halted = self.watch.halted();
         let gone = self.handles.iter().all(Result::is_err);
         let over = gone || halted.is_some_and(|halted| halted.is_settled());
         let Some((lane, at)) = self.queue.earliest() else {
             return match (over, waited) {
-                (true, _) => Next::End,
-                (false, true) => Next::Idle,
-                (false, false) => Next::Wait(IDLE),
+                (true, _) => ReorderStep::End,
+                (false, true) => ReorderStep::Idle,
+                (false, false) => ReorderStep::Wait(IDLE),
             };
         };
         let open = |lane| self.handles.get(lane).is_some_and(Result::is_ok);
         if !over && !self.queue.is_due(at, self.read_at, open) {
-            return Next::Wait(HOLD.saturating_sub(self.read_at.since(at)));
+            return ReorderStep::Wait(HOLD.saturating_sub(self.read_at.since(at)));
         }
-        if halted.is_some_and(|halted| halted.before(at)) { Next::End } else { Next::Frame(lane) }
+        if halted.is_some_and(|halted| halted.before(at)) { ReorderStep::End } else { ReorderStep::Frame(lane) }
     }
 
     /// Reads what every interface has, each a turn; whether that was anything.
@@ -239,15 +239,15 @@ impl Several {
 }
 
 /// A turn of one interface; what it ended with, where it did.
-fn turn(handle: &mut Handle, lane: usize, queue: &mut Queue) -> Option<String> {
-    for _ in 0..TURN {
+fn turn(handle: &mut Handle, lane: usize, queue: &mut ReorderBuffer) -> Option<String> {
+    for _ in 0..READ_BATCH {
         if queue.is_full() {
             return None;
         }
         match handle.read() {
-            Read::Frame(frame) => queue.push(lane, &frame),
-            Read::Nothing => return None,
-            Read::Gone(why) => return Some(why),
+            DeviceRead::Frame(frame) => queue.push(lane, &frame),
+            DeviceRead::Nothing => return None,
+            DeviceRead::Gone(why) => return Some(why),
         }
     }
     None
@@ -265,8 +265,8 @@ mod tests {
     }
 
     /// A queue with frames of these times, in milliseconds, in each lane.
-    fn queue(lanes: &[&[u64]], bytes: usize) -> Queue {
-        let mut queue = Queue { lanes: lanes.iter().map(|_| VecDeque::new()).collect(), ..Queue::default() };
+    fn queue(lanes: &[&[u64]], bytes: usize) -> ReorderBuffer {
+        let mut queue = ReorderBuffer { lanes: lanes.iter().map(|_| VecDeque::new()).collect(), ..ReorderBuffer::default() };
         let data = vec![0; bytes];
         for (lane, times) in lanes.iter().enumerate() {
             for time in *times {

@@ -2,16 +2,16 @@
 
 use std::{iter, thread};
 
-use super::handle::{Handle, Read, wait};
-use super::{IDLE, SPURIOUS, Watch, now, settled};
+use super::handle::{Handle, DeviceRead, wait};
+use super::{IDLE, SPURIOUS, CaptureMonitor, now, settled};
 use crate::capture::{Dropped, Polled};
 use crate::exchange::Timestamp;
 
 /// The reader of one interface.
-pub(super) struct Single {
+pub(super) struct SingleReader {
     name: String,
     handle: Handle,
-    pub(super) watch: Watch,
+    pub(super) watch: CaptureMonitor,
     /// Whether the last read found nothing: then the next one waits first.
     empty: bool,
     /// Whether it is over, and the last look at the counters is all that is left.
@@ -20,8 +20,8 @@ pub(super) struct Single {
     last: Timestamp,
 }
 
-impl Single {
-    pub(super) fn new(handle: Handle, watch: Watch) -> Self {
+impl SingleReader {
+    pub(super) fn new(handle: Handle, watch: CaptureMonitor) -> Self {
         Self { name: handle.name.clone(), handle, watch, empty: false, ended: false, last: Timestamp::default() }
     }
 
@@ -42,14 +42,14 @@ impl Single {
         let halted = watch.halted();
         let ready = *empty && wait(iter::once(&*handle), IDLE);
         match handle.read() {
-            Read::Frame(frame) => {
+            DeviceRead::Frame(frame) => {
                 (*empty, *last) = (false, frame.at);
                 if !halted.is_some_and(|halted| halted.before(frame.at)) {
                     return Polled::Frame(frame);
                 }
                 *ended = true;
             }
-            Read::Nothing => {
+            DeviceRead::Nothing => {
                 *empty = true;
                 *ended = halted.is_some_and(|halted| halted.is_settled());
                 *last = now();
@@ -58,7 +58,7 @@ impl Single {
                     thread::sleep(SPURIOUS);
                 }
             }
-            Read::Gone(why) => {
+            DeviceRead::Gone(why) => {
                 watch.gone(name, &why);
                 watch.none_left();
                 *ended = true;

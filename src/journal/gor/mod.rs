@@ -13,7 +13,7 @@ mod pairing;
 mod read;
 mod write;
 
-pub(super) use pairing::Pairing;
+pub(super) use pairing::RecordPairing;
 pub(super) use read::{GorReader, is_gor};
 pub(crate) use write::GorWriter;
 
@@ -22,9 +22,9 @@ const SEPARATOR: &[u8] = b"\n\xf0\x9f\x90\xb5\xf0\x9f\x99\x88\xf0\x9f\x99\x89\n"
 
 /// The id of a record, as far as it tells anything.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Id<'a>(&'a [u8]);
+struct RecordId<'a>(&'a [u8]);
 
-impl Id<'_> {
+impl RecordId<'_> {
     /// Client port, server port and address, where this is one of GoReplay's ids of 24 digits.
     fn ends(self) -> Option<(u16, u16, u32)> {
         if self.0.len() != 24 {
@@ -46,9 +46,9 @@ mod tests {
 
     #[test]
     fn ids_of_24_digits_tell_who_asked_and_others_tell_nothing() {
-        assert_eq!(Id(b"c8220050c000020700000001").ends(), Some((51234, 80, 0xc000_0207)));
-        assert_eq!(Id(b"c8220050c00002070000000g").ends(), None);
-        assert_eq!(Id(b"+8220050c000020700000001").ends(), None);
-        assert_eq!(Id(b"da39a3ee5e6b4b0d3255bfef95601890afd80709").ends(), None);
+        assert_eq!(RecordId(b"c8220050c000020700000001").ends(), Some((51234, 80, 0xc000_0207)));
+        assert_eq!(RecordId(b"c8220050c00002070000000g").ends(), None);
+        assert_eq!(RecordId(b"+8220050c000020700000001").ends(), None);
+        assert_eq!(RecordId(b"da39a3ee5e6b4b0d3255bfef95601890afd80709").ends(), None);
     }
 }

@@ -6,14 +6,14 @@ use std::net::{Ipv4Addr, SocketAddr};
 use xxhash_rust::xxh3::xxh3_128;
 
 use crate::exchange::{Damage, Event, ExchangeId, Request, Response, Timestamp};
-use crate::http1::single::{self, Asked};
-use crate::http1::{Interest, Interests};
-use crate::journal::ahead::Entry;
-use crate::journal::numbers::Numbers;
-use crate::journal::skipped::Skipped;
+use crate::http1::single::{self, RequestHint};
+use crate::http1::{BodyPolicy, BodyPolicies};
+use crate::journal::ahead::ReorderEntry;
+use crate::journal::numbers::ConnectionIds;
+use crate::journal::skipped::SkippedRecords;
 
-use super::Id;
-use super::read::{Kind, Record};
+use super::RecordId;
+use super::read::{RecordKind, GorRecord};
 
 /// How many requests later a response may still come. Past it its request has none. Less than what joins requests and
 /// responses behind this remembers, so that nothing is given up there.
@@ -25,18 +25,18 @@ const MAX_EARLY: usize = 1024;
 /// Bytes of them; past it likewise.
 const MAX_EARLY_BYTES: usize = 32 << 20;
 
-type Hash = foldhash::fast::RandomState;
+type IdHash = foldhash::fast::RandomState;
 
 /// Makes events of records.
 #[derive(Debug)]
-pub(in crate::journal) struct Pairing {
-    interests: Interests,
+pub(in crate::journal) struct RecordPairing {
+    interests: BodyPolicies,
     /// Requests without their response by the hash of their id; ids come twice where somebody pipelines.
-    waiting: HashMap<u128, VecDeque<(ExchangeId, Asked)>, Hash>,
+    waiting: HashMap<u128, VecDeque<(ExchangeId, RequestHint)>, IdHash>,
     /// Requests in the order in which they came, answered or not, and their bytes.
     order: VecDeque<(u128, ExchangeId, usize)>,
     order_bytes: usize,
-    early: HashMap<u128, Early, Hash>,
+    early: HashMap<u128, EarlyResponse, IdHash>,
     /// Ids of responses that were held, in the order in which they came, and when; some were fetched since.
     early_order: VecDeque<(u128, Timestamp)>,
     early_bytes: usize,
@@ -45,17 +45,17 @@ pub(in crate::journal) struct Pairing {
 
 /// A response whose request has not come.
 #[derive(Debug)]
-struct Early {
+struct EarlyResponse {
     at: Timestamp,
     last: Timestamp,
     connection: Box<[u8]>,
     message: Box<[u8]>,
 }
 
-impl Default for Pairing {
+impl Default for RecordPairing {
     fn default() -> Self {
         Self {
-            interests: Interests::default(),
+            interests: BodyPolicies::default(),
             waiting: HashMap::default(),
             order: VecDeque::new(),
             order_bytes: 0,
@@ -67,29 +67,29 @@ impl Default for Pairing {
     }
 }
 
-impl Pairing {
+impl RecordPairing {
     /// Holds `bytes` bytes of early responses at most.
     pub(in crate::journal) fn set_most(&mut self, bytes: usize) {
         self.most_early = bytes.min(MAX_EARLY_BYTES);
     }
 
     /// What to keep of bodies from now on.
-    pub(in crate::journal) const fn set_interests(&mut self, interests: Interests) {
+    pub(in crate::journal) const fn set_interests(&mut self, interests: BodyPolicies) {
         self.interests = interests;
     }
 
     /// Takes a record.
     pub(in crate::journal) fn take(
         &mut self,
-        record: &Record<'_>,
-        numbers: &mut Numbers,
-        (skipped, count): (&mut Skipped, u64),
-        sink: &mut dyn FnMut(Entry),
+        record: &GorRecord<'_>,
+        numbers: &mut ConnectionIds,
+        (skipped, count): (&mut SkippedRecords, u64),
+        sink: &mut dyn FnMut(ReorderEntry),
     ) {
         let read = match record.kind {
-            Kind::Request => self.request(record, numbers, sink),
-            Kind::Response => self.response(record, numbers, sink),
-            Kind::Replayed => Ok(0),
+            RecordKind::Request => self.request(record, numbers, sink),
+            RecordKind::Response => self.response(record, numbers, sink),
+            RecordKind::Replayed => Ok(0),
         };
         match read {
             Ok(0) => {}
@@ -99,7 +99,7 @@ impl Pairing {
     }
 
     /// Ends the recording: what waits is told.
-    pub(in crate::journal) fn finish(&mut self, numbers: &mut Numbers, sink: &mut dyn FnMut(Entry)) {
+    pub(in crate::journal) fn finish(&mut self, numbers: &mut ConnectionIds, sink: &mut dyn FnMut(ReorderEntry)) {
         while !self.early_order.is_empty() {
             self.give_up_early(numbers, sink);
         }
@@ -111,14 +111,14 @@ impl Pairing {
     /// Returns how many bytes stand after the message.
     fn request(
         &mut self,
-        record: &Record<'_>,
-        numbers: &mut Numbers,
-        sink: &mut dyn FnMut(Entry),
+        record: &GorRecord<'_>,
+        numbers: &mut ConnectionIds,
+        sink: &mut dyn FnMut(ReorderEntry),
     ) -> Result<usize, &'static str> {
         let single = single::request(record.message, self.interests.request_body).ok_or("it is no HTTP/1 request")?;
         let id = numbers.exchange(connection(record.id));
         let (client, server) = addresses(record.id);
-        let asked = Asked::by(&single.head);
+        let asked = RequestHint::by(&single.head);
         let last_byte = record.at.plus(record.latency);
         let request = Request {
             id,
@@ -130,7 +130,7 @@ impl Pairing {
             last_byte,
             state: single.state,
         };
-        sink(Entry { request: Some(Box::new(request)), end: None, at: last_byte });
+        sink(ReorderEntry { request: Some(Box::new(request)), end: None, at: last_byte });
         let key = xxh3_128(record.id);
         if !self.is_answered_early(key, id, asked, record.at, sink) {
             self.waiting.entry(key).or_default().push_back((id, asked));
@@ -148,9 +148,9 @@ impl Pairing {
         &mut self,
         key: u128,
         of: ExchangeId,
-        asked: Asked,
+        asked: RequestHint,
         at: Timestamp,
-        sink: &mut dyn FnMut(Entry),
+        sink: &mut dyn FnMut(ReorderEntry),
     ) -> bool {
         // An id that comes again after a long time is another exchange: no response comes before its request.
         if self.early.get(&key).is_none_or(|early| early.at < at) {
@@ -159,7 +159,7 @@ impl Pairing {
         let Some(early) = self.take_early(key) else { return false };
         match self.read(&early.message, asked, early.at, early.last) {
             Ok((response, _)) => {
-                sink(Entry { request: None, at: response.last_byte, end: Some(Event::Response { of, response }) });
+                sink(ReorderEntry { request: None, at: response.last_byte, end: Some(Event::Response { of, response }) });
                 true
             }
             Err(_) => false,
@@ -168,9 +168,9 @@ impl Pairing {
 
     fn response(
         &mut self,
-        record: &Record<'_>,
-        numbers: &mut Numbers,
-        sink: &mut dyn FnMut(Entry),
+        record: &GorRecord<'_>,
+        numbers: &mut ConnectionIds,
+        sink: &mut dyn FnMut(ReorderEntry),
     ) -> Result<usize, &'static str> {
         let key = xxh3_128(record.id);
         let first = self.waiting.get(&key).and_then(VecDeque::front).copied();
@@ -178,25 +178,25 @@ impl Pairing {
             self.hold(key, record, numbers, sink);
             return Ok(0);
         };
-        if is_interim(record.message) && single::response(record.message, asked, Interest::Count).is_none() {
+        if is_interim(record.message) && single::response(record.message, asked, BodyPolicy::Count).is_none() {
             return Ok(0);
         }
         let (response, rest) = self.read(record.message, asked, record.at, record.at.plus(record.latency))?;
         self.answered(key);
-        sink(Entry { request: None, at: response.last_byte, end: Some(Event::Response { of, response }) });
+        sink(ReorderEntry { request: None, at: response.last_byte, end: Some(Event::Response { of, response }) });
         Ok(rest)
     }
 
     fn read(
         &self,
         message: &[u8],
-        asked: Asked,
+        asked: RequestHint,
         first_byte: Timestamp,
         last_byte: Timestamp,
     ) -> Result<(Box<Response>, usize), &'static str> {
         let single = single::response(message, asked, self.interests.response_body);
         let single = single.ok_or("it is no HTTP/1 response")?;
-        let single::Answer { status, damage, opaque } = single.state;
+        let single::ResponseTraits { status, damage, opaque } = single.state;
         let (head, body) = (single.head, single.body);
         let untimed = false;
         Ok((Box::new(Response { status, head, body, first_byte, last_byte, damage, opaque, untimed }), single.rest))
@@ -213,25 +213,25 @@ impl Pairing {
     }
 
     /// The oldest request makes room; if it still waits, its response never came.
-    fn give_up(&mut self, sink: &mut dyn FnMut(Entry)) {
+    fn give_up(&mut self, sink: &mut dyn FnMut(ReorderEntry)) {
         let Some((key, of, bytes)) = self.order.pop_front() else { return };
         self.order_bytes -= bytes;
         let first = self.waiting.get(&key).and_then(VecDeque::front);
         if first.is_some_and(|(id, _)| *id == of) {
             self.answered(key);
             let end = Some(Event::Damaged { of, why: Damage::NoResponse });
-            sink(Entry { request: None, end, at: Timestamp::default() });
+            sink(ReorderEntry { request: None, end, at: Timestamp::default() });
         }
     }
 
-    fn hold(&mut self, key: u128, record: &Record<'_>, numbers: &mut Numbers, sink: &mut dyn FnMut(Entry)) {
-        if is_interim(record.message) && single::response(record.message, Asked::UNKNOWN, Interest::Count).is_none() {
+    fn hold(&mut self, key: u128, record: &GorRecord<'_>, numbers: &mut ConnectionIds, sink: &mut dyn FnMut(ReorderEntry)) {
+        if is_interim(record.message) && single::response(record.message, RequestHint::UNKNOWN, BodyPolicy::Count).is_none() {
             return;
         }
         if let Some(before) = self.take_early(key) {
             self.orphan(&before, numbers, sink);
         }
-        let early = Early {
+        let early = EarlyResponse {
             at: record.at,
             last: record.at.plus(record.latency),
             connection: connection(record.id).into(),
@@ -245,14 +245,14 @@ impl Pairing {
         }
     }
 
-    fn take_early(&mut self, key: u128) -> Option<Early> {
+    fn take_early(&mut self, key: u128) -> Option<EarlyResponse> {
         let early = self.early.remove(&key)?;
         self.early_bytes -= early.message.len();
         Some(early)
     }
 
     /// The oldest response that was held makes room: its request never came.
-    fn give_up_early(&mut self, numbers: &mut Numbers, sink: &mut dyn FnMut(Entry)) {
+    fn give_up_early(&mut self, numbers: &mut ConnectionIds, sink: &mut dyn FnMut(ReorderEntry)) {
         let Some((key, at)) = self.early_order.pop_front() else { return };
         if self.early.get(&key).is_some_and(|early| early.at == at)
             && let Some(early) = self.take_early(key)
@@ -261,23 +261,23 @@ impl Pairing {
         }
     }
 
-    fn orphan(&self, early: &Early, numbers: &mut Numbers, sink: &mut dyn FnMut(Entry)) {
-        if let Ok((response, _)) = self.read(&early.message, Asked::UNKNOWN, early.at, early.last) {
+    fn orphan(&self, early: &EarlyResponse, numbers: &mut ConnectionIds, sink: &mut dyn FnMut(ReorderEntry)) {
+        if let Ok((response, _)) = self.read(&early.message, RequestHint::UNKNOWN, early.at, early.last) {
             let connection = numbers.connection(&early.connection);
             let end = Some(Event::Orphan { connection, response });
-            sink(Entry { request: None, end, at: early.last });
+            sink(ReorderEntry { request: None, end, at: early.last });
         }
     }
 }
 
 /// The part of an id that is the same for all exchanges of a connection; all of it where that cannot be told.
 fn connection(id: &[u8]) -> &[u8] {
-    if Id(id).ends().is_some() { id.get(..16).unwrap_or(id) } else { id }
+    if RecordId(id).ends().is_some() { id.get(..16).unwrap_or(id) } else { id }
 }
 
 /// What an id tells of who asked whom. Nothing has the server's address.
 fn addresses(id: &[u8]) -> (SocketAddr, SocketAddr) {
-    let (client, server, address) = Id(id).ends().unwrap_or_default();
+    let (client, server, address) = RecordId(id).ends().unwrap_or_default();
     (SocketAddr::from((Ipv4Addr::from(address), client)), SocketAddr::from((Ipv4Addr::UNSPECIFIED, server)))
 }
 
@@ -296,10 +296,10 @@ mod tests {
     const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
 
     /// What records of `kind id time message` lead to, in short.
-    fn told(records: &[(Kind, &str, u64, &str)]) -> Vec<String> {
-        let (mut pairing, mut numbers, mut skipped) = (Pairing::default(), Numbers::default(), Skipped::default());
+    fn told(records: &[(RecordKind, &str, u64, &str)]) -> Vec<String> {
+        let (mut pairing, mut numbers, mut skipped) = (RecordPairing::default(), ConnectionIds::default(), SkippedRecords::default());
         let mut told = Vec::new();
-        let mut sink = |entry: Entry| {
+        let mut sink = |entry: ReorderEntry| {
             let event = entry.request.map(Event::Request).or(entry.end).unwrap();
             told.push(match event {
                 Event::Request(request) => format!("{}?", request.id),
@@ -310,7 +310,7 @@ mod tests {
             });
         };
         for (count, (kind, id, at, message)) in (1..).zip(records) {
-            let record = Record {
+            let record = GorRecord {
                 kind: *kind,
                 id: id.as_bytes(),
                 at: Timestamp::from_nanos(*at),
@@ -328,7 +328,7 @@ mod tests {
 
     #[test]
     fn a_response_answers_the_first_request_of_its_id_that_waits() {
-        use Kind::{Request as Ask, Response as Tell};
+        use RecordKind::{Request as Ask, Response as Tell};
         let other = "c8230050c000020700000001";
         assert_eq!(
             told(&[
@@ -344,7 +344,7 @@ mod tests {
 
     #[test]
     fn a_response_may_stand_before_its_request_but_not_be_older() {
-        use Kind::{Request as Ask, Response as Tell};
+        use RecordKind::{Request as Ask, Response as Tell};
         assert_eq!(told(&[(Tell, ONE, 5, OK), (Ask, ONE, 1, GET)]), ["1.1?", "1.1 200 2"]);
         assert_eq!(told(&[(Tell, ONE, 5, OK), (Ask, ONE, 6, GET)]), ["1.1?", "1 orphan 200", "1.1 no response"]);
         assert_eq!(told(&[(Tell, ONE, 5, OK)]), ["1 orphan 200"]);
@@ -352,7 +352,7 @@ mod tests {
 
     #[test]
     fn the_request_says_whether_its_response_has_a_body_and_interim_ones_are_passed_over() {
-        use Kind::{Request as Ask, Response as Tell};
+        use RecordKind::{Request as Ask, Response as Tell};
         let (head, long) = ("HEAD / HTTP/1.1\r\n\r\n", "HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n");
         assert_eq!(told(&[(Ask, ONE, 1, head), (Tell, ONE, 2, long)]), ["1.1?", "1.1 200 0"]);
         let interim = "HTTP/1.1 100 \r\n\r\n";
@@ -361,7 +361,7 @@ mod tests {
 
     #[test]
     fn what_is_no_message_is_counted_with_its_place() {
-        use Kind::{Request as Ask, Response as Tell};
+        use RecordKind::{Request as Ask, Response as Tell};
         let told = told(&[
             (Ask, "a", 1, "nonsense"),
             (Ask, "b", 2, GET),
@@ -384,7 +384,7 @@ mod tests {
 
     #[test]
     fn a_request_waits_for_a_bounded_number_of_later_ones() {
-        let get = (Kind::Request, "x", 1, GET);
+        let get = (RecordKind::Request, "x", 1, GET);
         let told = told(&vec![get; MAX_LATER + 5]);
         let first = told.iter().position(|one| one.ends_with("no response")).unwrap();
         assert_eq!((first, told[first].as_str()), (MAX_LATER + 1, "1.1 no response"));
@@ -400,7 +400,7 @@ mod tests {
 
     #[test]
     fn a_cut_request_is_told_as_that() {
-        let single = single::request(b"POST / HTTP/1.1\r\nContent-Length: 9\r\n\r\nshort", Interest::Count).unwrap();
+        let single = single::request(b"POST / HTTP/1.1\r\nContent-Length: 9\r\n\r\nshort", BodyPolicy::Count).unwrap();
         assert!(matches!(single.state, RequestState::Incomplete(_)));
     }
 }

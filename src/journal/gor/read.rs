@@ -6,11 +6,11 @@ use std::time::Duration;
 
 use memchr::memmem::Finder;
 
-use crate::capture::{Input, Opened};
+use crate::capture::{Input, OpenedInput};
 use crate::exchange::Timestamp;
 use crate::http1::{MAX_HEAD_BYTES, MAX_KEPT_BODY};
-use crate::journal::records::{Pieces, Step};
-use crate::journal::skipped::Skipped;
+use crate::journal::records::{RecordFraming, FramingStep};
+use crate::journal::skipped::SkippedRecords;
 
 use super::SEPARATOR;
 
@@ -30,7 +30,7 @@ static SEPARATES: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(SEPAR
 
 /// What a record is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::journal) enum Kind {
+pub(in crate::journal) enum RecordKind {
     Request,
     Response,
     /// What a replay got.
@@ -39,8 +39,8 @@ pub(in crate::journal) enum Kind {
 
 /// The first line of a record, read.
 #[derive(Clone, Debug)]
-struct Meta {
-    kind: Kind,
+struct RecordMeta {
+    kind: RecordKind,
     id: Range<usize>,
     at: Timestamp,
     latency: Duration,
@@ -49,8 +49,8 @@ struct Meta {
 
 /// A record, borrowed from its reader.
 #[derive(Clone, Copy, Debug)]
-pub(in crate::journal) struct Record<'a> {
-    pub(in crate::journal) kind: Kind,
+pub(in crate::journal) struct GorRecord<'a> {
+    pub(in crate::journal) kind: RecordKind,
     pub(in crate::journal) id: &'a [u8],
     /// When its first byte was captured.
     pub(in crate::journal) at: Timestamp,
@@ -61,16 +61,16 @@ pub(in crate::journal) struct Record<'a> {
 
 /// Reads a `.gor` file.
 pub(in crate::journal) struct GorReader {
-    pieces: Pieces,
-    current: Option<(Meta, Range<usize>)>,
-    skipped: Skipped,
+    pieces: RecordFraming,
+    current: Option<(RecordMeta, Range<usize>)>,
+    skipped: SkippedRecords,
 }
 
 impl GorReader {
     /// Reads records of which none costs more than `memory` bytes.
-    pub(in crate::journal) fn new(opened: Opened, memory: usize) -> Self {
-        let pieces = Pieces::new(opened, "record", SEPARATOR.len(), MAX_RECORD_BYTES.min(memory / COST));
-        Self { pieces, current: None, skipped: Skipped::default() }
+    pub(in crate::journal) fn new(opened: OpenedInput, memory: usize) -> Self {
+        let pieces = RecordFraming::new(opened, "record", SEPARATOR.len(), MAX_RECORD_BYTES.min(memory / COST));
+        Self { pieces, current: None, skipped: SkippedRecords::default() }
     }
 
     /// Moves to the next record that can be read; false at the end.
@@ -78,21 +78,21 @@ impl GorReader {
         self.current = None;
         loop {
             let piece = match self.pieces.advance(find) {
-                Step::Piece(piece) => piece,
-                Step::TooLong => {
+                FramingStep::Piece(piece) => piece,
+                FramingStep::TooLong => {
                     self.skip(TOO_LARGE);
                     continue;
                 }
                 // Without its separator nobody knows whether all of it is there.
-                Step::Torn(_) => {
+                FramingStep::Torn(_) => {
                     self.pieces.tell_torn();
                     return false;
                 }
-                Step::End => return false,
+                FramingStep::End => return false,
             };
             let bytes = self.pieces.bytes(&piece);
             match meta(bytes) {
-                Some(Meta { kind: Kind::Replayed, .. }) => self.skip("responses of a replay, type 3"),
+                Some(RecordMeta { kind: RecordKind::Replayed, .. }) => self.skip("responses of a replay, type 3"),
                 Some(meta) if meta.len == bytes.len() => self.skip("it is empty"),
                 Some(meta) => {
                     self.current = Some((meta, piece));
@@ -110,10 +110,10 @@ impl GorReader {
     }
 
     /// The current record, and where to count what is wrong with it.
-    pub(in crate::journal) fn record(&mut self) -> Option<(Record<'_>, &mut Skipped, u64)> {
+    pub(in crate::journal) fn record(&mut self) -> Option<(GorRecord<'_>, &mut SkippedRecords, u64)> {
         let (meta, piece) = self.current.as_ref()?;
         let bytes = self.pieces.bytes(piece);
-        let record = Record {
+        let record = GorRecord {
             kind: meta.kind,
             id: bytes.get(meta.id.clone()).unwrap_or_default(),
             at: meta.at,
@@ -154,14 +154,14 @@ fn find(bytes: &[u8], from: usize) -> Option<(usize, usize)> {
 }
 
 /// Reads a record's first line; `len` counts its line end.
-fn meta(bytes: &[u8]) -> Option<Meta> {
+fn meta(bytes: &[u8]) -> Option<RecordMeta> {
     let line = bytes.get(..memchr::memchr(b'\n', bytes.get(..bytes.len().min(MAX_META_BYTES))?)?)?;
     let first = memchr::memchr(b' ', line)?;
     let second = memchr::memchr(b' ', line.get(first + 1..)?)? + first + 1;
     let kind = match line.get(..first)? {
-        b"1" => Kind::Request,
-        b"2" => Kind::Response,
-        b"3" => Kind::Replayed,
+        b"1" => RecordKind::Request,
+        b"2" => RecordKind::Response,
+        b"3" => RecordKind::Replayed,
         _ => return None,
     };
     let mut numbers = line.get(second + 1..)?.split(|byte| *byte == b' ');
@@ -170,7 +170,7 @@ fn meta(bytes: &[u8]) -> Option<Meta> {
     let latency = numbers.next().and_then(number).map(Duration::from_nanos);
     let latency = latency.filter(|latency| *latency <= MAX_LATENCY).unwrap_or_default();
     let id = first + 1..second;
-    (!id.is_empty()).then(|| Meta { kind, id, at: Timestamp::from_nanos(at), latency, len: line.len() + 1 })
+    (!id.is_empty()).then(|| RecordMeta { kind, id, at: Timestamp::from_nanos(at), latency, len: line.len() + 1 })
 }
 
 fn number(digits: &[u8]) -> Option<u64> {

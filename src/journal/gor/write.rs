@@ -8,7 +8,7 @@ use memchr::memmem::Finder;
 
 use crate::exchange::{Body, Event, ExchangeId, Framing, Head, Request, RequestState, Response, Timestamp};
 use crate::journal::recent::Recent;
-use crate::journal::record::{LeftOut, damage_shows};
+use crate::journal::record::{Unsupported, damage_shows};
 
 use super::SEPARATOR;
 
@@ -22,7 +22,7 @@ fn without_line_end() -> &'static [u8] {
     SEPARATOR.strip_suffix(b"\n").unwrap_or(SEPARATOR)
 }
 
-type Id = [u8; 24];
+type HexId = [u8; 24];
 
 /// Encodes events as records. A request is written at once, its response when it comes.
 ///
@@ -32,16 +32,16 @@ type Id = [u8; 24];
 #[derive(Debug)]
 pub(crate) struct GorWriter {
     /// The id of each request; none where it was left out.
-    ids: Recent<ExchangeId, Option<Id>>,
+    ids: Recent<ExchangeId, Option<HexId>>,
     /// Counts requests, so that ids are unique on a connection too. Begins with the time of the first one in
     /// microseconds, so that a recorder that is started anew does not repeat itself.
     sequence: Option<u32>,
-    left_out: LeftOut,
+    left_out: Unsupported,
 }
 
 impl Default for GorWriter {
     fn default() -> Self {
-        Self { ids: Recent::new(MAX_UNANSWERED), sequence: None, left_out: LeftOut::new() }
+        Self { ids: Recent::new(MAX_UNANSWERED), sequence: None, left_out: Unsupported::new() }
     }
 }
 
@@ -73,7 +73,7 @@ impl GorWriter {
     }
 
     /// What was left out, by reason.
-    pub(crate) const fn left_out(&self) -> &LeftOut {
+    pub(crate) const fn left_out(&self) -> &Unsupported {
         &self.left_out
     }
 
@@ -81,7 +81,7 @@ impl GorWriter {
         written.map_err(|why| *self.left_out.entry(why).or_default() += 1).ok()
     }
 
-    fn request(&mut self, request: &Request, into: &mut Vec<u8>) -> Result<Id, &'static str> {
+    fn request(&mut self, request: &Request, into: &mut Vec<u8>) -> Result<HexId, &'static str> {
         match request.state {
             RequestState::Whole => {}
             RequestState::Malformed(_) => return Err("malformed"),
@@ -96,7 +96,7 @@ impl GorWriter {
     }
 }
 
-fn answer(id: Id, response: &Response, into: &mut Vec<u8>) -> Result<(), &'static str> {
+fn answer(id: HexId, response: &Response, into: &mut Vec<u8>) -> Result<(), &'static str> {
     if !damage_shows(response.body.framing, response.damage) {
         return Err("response_damaged");
     }
@@ -111,7 +111,7 @@ fn answer(id: Id, response: &Response, into: &mut Vec<u8>) -> Result<(), &'stati
 /// Appends one record, or nothing and why not.
 fn record(
     kind: u8,
-    id: &Id,
+    id: &HexId,
     first: Timestamp,
     last: Timestamp,
     (head, body): (&Head, Option<&Body>),
@@ -138,7 +138,7 @@ fn record(
     Ok(())
 }
 
-fn id_of(client: SocketAddr, server: SocketAddr, sequence: u32) -> Id {
+fn id_of(client: SocketAddr, server: SocketAddr, sequence: u32) -> HexId {
     let address = match client.ip() {
         IpAddr::V4(address) => address.octets(),
         IpAddr::V6(address) => {
@@ -167,7 +167,7 @@ mod tests {
 
     const GET: &str = "GET /a HTTP/1.1\r\nHost: h\r\n\r\n";
 
-    fn written(events: &[Event]) -> (String, LeftOut) {
+    fn written(events: &[Event]) -> (String, Unsupported) {
         let mut writer = GorWriter::default();
         let mut bytes = Vec::new();
         for event in events {

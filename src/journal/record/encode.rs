@@ -5,19 +5,19 @@ use std::collections::BTreeMap;
 use crate::capture::Frame;
 use crate::exchange::{Damage, Event, Framing, RequestState, Timestamp};
 use crate::journal::gor::GorWriter;
-use crate::journal::{Exchange, Exchanges, line::JsonLine};
+use crate::journal::{JoinedExchange, ExchangeJoin, line::JsonLine};
 
 use super::frames::FrameWriter;
-use super::target::Format;
+use super::target::RecordingFormat;
 
 /// How many records were left out, by reason.
-pub type LeftOut = BTreeMap<&'static str, u64>;
+pub type Unsupported = BTreeMap<&'static str, u64>;
 
 /// What encodes, with what it has to remember.
 #[derive(Debug)]
 pub(super) enum Encoder {
     Gor(Box<GorWriter>),
-    Lines(Box<Exchanges>),
+    Lines(Box<ExchangeJoin>),
     Frames { writer: FrameWriter, other_link: u64 },
 }
 
@@ -38,19 +38,19 @@ impl Encoded {
     }
 
     /// Appends the line of an exchange.
-    fn line(&mut self, exchange: &Exchange, into: &mut Vec<u8>) {
+    fn line(&mut self, exchange: &JoinedExchange, into: &mut Vec<u8>) {
         self.add(line(exchange, into));
         self.requests += u64::from(matches!(exchange.request.state, RequestState::Whole));
     }
 }
 
 impl Encoder {
-    pub(super) fn new(format: Format) -> Self {
+    pub(super) fn new(format: RecordingFormat) -> Self {
         match format {
-            Format::Gor => Self::Gor(Box::default()),
-            Format::Lines => Self::Lines(Box::default()),
-            Format::Pcap | Format::Pcapng => {
-                Self::Frames { writer: FrameWriter::new(format == Format::Pcapng), other_link: 0 }
+            RecordingFormat::Gor => Self::Gor(Box::default()),
+            RecordingFormat::Lines => Self::Lines(Box::default()),
+            RecordingFormat::Pcap | RecordingFormat::Pcapng => {
+                Self::Frames { writer: FrameWriter::new(format == RecordingFormat::Pcapng), other_link: 0 }
             }
         }
     }
@@ -98,17 +98,17 @@ impl Encoder {
         let mut encoded = Encoded::default();
         if let Self::Lines(exchanges) = self {
             let before = exchanges.given_up();
-            let rest = std::mem::replace(exchanges, Box::new(Exchanges::after(before)));
+            let rest = std::mem::replace(exchanges, Box::new(ExchangeJoin::after(before)));
             rest.finish(|exchange| encoded.line(&exchange, into));
         }
         encoded
     }
 
-    pub(super) fn left_out(&self) -> LeftOut {
+    pub(super) fn left_out(&self) -> Unsupported {
         match self {
             Self::Gor(writer) => writer.left_out().clone(),
             Self::Frames { other_link, .. } if *other_link > 0 => [("other_link_type", *other_link)].into(),
-            Self::Lines(_) | Self::Frames { .. } => LeftOut::new(),
+            Self::Lines(_) | Self::Frames { .. } => Unsupported::new(),
         }
     }
 
@@ -119,7 +119,7 @@ impl Encoder {
 }
 
 /// Appends the line of an exchange; returns when it ended, as far as that is known.
-fn line(exchange: &Exchange, into: &mut Vec<u8>) -> Timestamp {
+fn line(exchange: &JoinedExchange, into: &mut Vec<u8>) -> Timestamp {
     // Writing to memory cannot fail, and no part of a line can be said otherwise than in JSON.
     serde_json::to_writer(&mut *into, &JsonLine::new(exchange, true)).ok();
     into.push(b'\n');

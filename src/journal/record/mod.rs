@@ -18,12 +18,12 @@ use crate::capture::Frame;
 use crate::exchange::{Event, Timestamp};
 use crate::files::FileMode;
 
-pub use encode::LeftOut;
+pub use encode::Unsupported;
 pub(super) use encode::damage_shows;
-pub use target::{Compression, Format, Target, TargetError};
+pub use target::{Compression, RecordingFormat, OutputPath, OutputPathError};
 
 use encode::{Encoded, Encoder};
-use sink::{Disk, Files, Sink};
+use sink::{Disk, FileSystemDisk, Sink};
 
 /// How long what was written may wait before it is handed to the system: what a process that is killed can lose.
 pub const FLUSH_EVERY: Duration = Duration::from_secs(1);
@@ -105,7 +105,7 @@ pub struct Recorded {
     /// Their bytes before compression.
     pub lost_bytes: u64,
     /// What the format cannot hold, by reason.
-    pub left_out: LeftOut,
+    pub left_out: Unsupported,
     /// Exchanges that were written as they stood, because too many waited for their response.
     pub given_up: u64,
     /// Files whose end could not be written, such as that of a compressed stream: what is in them can be read.
@@ -130,7 +130,7 @@ impl std::ops::AddAssign for Amount {
 }
 
 /// A file that is being written.
-struct Open {
+struct OpenFile {
     path: PathBuf,
     sink: Sink,
     /// Time of its first record.
@@ -143,12 +143,12 @@ struct Open {
 
 /// Writes a recording. A plain value: whoever has it calls [`Recorder::tick`] at least once a second.
 pub struct Recorder {
-    target: Target,
+    target: OutputPath,
     rotation: Rotation,
     disk: Box<dyn Disk>,
     encoder: Encoder,
     buffer: Vec<u8>,
-    open: Option<Open>,
+    open: Option<OpenFile>,
     /// The name without endings that is in use, and for which second it was filled in.
     stem: Option<(u64, String)>,
     /// The number to try next with that stem.
@@ -166,17 +166,17 @@ pub struct Recorder {
 impl Recorder {
     /// A recorder that has made nothing yet.
     #[must_use]
-    pub fn new(target: Target, rotation: Rotation) -> Self {
-        Self::on(Box::<Files>::default(), target, rotation)
+    pub fn new(target: OutputPath, rotation: Rotation) -> Self {
+        Self::on(Box::<FileSystemDisk>::default(), target, rotation)
     }
 
     /// The same recorder; its files may be read and written by whom this says.
     #[must_use]
     pub fn with_mode(self, mode: FileMode) -> Self {
-        Self { disk: Box::new(Files { mode }), ..self }
+        Self { disk: Box::new(FileSystemDisk { mode }), ..self }
     }
 
-    fn on(disk: Box<dyn Disk>, target: Target, rotation: Rotation) -> Self {
+    fn on(disk: Box<dyn Disk>, target: OutputPath, rotation: Rotation) -> Self {
         Self {
             encoder: Encoder::new(target.format()),
             target,
@@ -197,13 +197,13 @@ impl Recorder {
 
     /// What it writes to.
     #[must_use]
-    pub const fn target(&self) -> &Target {
+    pub const fn target(&self) -> &OutputPath {
         &self.target
     }
 
     /// Tries whether a file can be made at this time, and leaves none behind but the directories: so that a mistake is
     /// told before the run begins.
-    pub fn try_out(&mut self, now: Timestamp) -> Result<(), RecordError> {
+    pub fn preflight(&mut self, now: Timestamp) -> Result<(), RecordError> {
         let stem = self.target.stem(now);
         let (path, file) = self.create(&stem, 0)?;
         drop(file);
@@ -324,7 +324,7 @@ impl Recorder {
         let stem = self.stem.as_ref().map(|(_, stem)| stem.clone()).unwrap_or_default();
         match self.create(&stem, self.number) {
             Ok((path, sink)) => {
-                self.open = Some(Open { path, sink, begun: at, waiting: Amount::default(), proven: false });
+                self.open = Some(OpenFile { path, sink, begun: at, waiting: Amount::default(), proven: false });
                 self.flushed = at;
                 self.encoder.begin();
                 true

@@ -25,12 +25,12 @@ pub(super) trait Disk: Send {
 
 /// The file system.
 #[derive(Debug, Default)]
-pub(super) struct Files {
+pub(super) struct FileSystemDisk {
     /// Who may read what is made.
     pub(super) mode: FileMode,
 }
 
-impl Disk for Files {
+impl Disk for FileSystemDisk {
     fn create(&mut self, path: &Path) -> io::Result<Box<dyn Write + Send>> {
         Ok(Box::new(files::create_new(path, self.mode)?))
     }
@@ -41,12 +41,12 @@ impl Disk for Files {
 }
 
 /// Counts what reaches the file.
-pub(super) struct Counted {
+pub(super) struct CountingWriter {
     to: Box<dyn Write + Send>,
     stored: u64,
 }
 
-impl Write for Counted {
+impl Write for CountingWriter {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let written = self.to.write(bytes)?;
         self.stored += written as u64;
@@ -60,14 +60,14 @@ impl Write for Counted {
 
 /// A file that is being written.
 pub(super) enum Sink {
-    Plain(BufWriter<Counted>),
-    Gzip(GzEncoder<BufWriter<Counted>>),
-    Zstd(zstd::Encoder<'static, BufWriter<Counted>>),
+    Plain(BufWriter<CountingWriter>),
+    Gzip(GzEncoder<BufWriter<CountingWriter>>),
+    Zstd(zstd::Encoder<'static, BufWriter<CountingWriter>>),
 }
 
 impl Sink {
     pub(super) fn new(to: Box<dyn Write + Send>, compression: Compression) -> io::Result<Self> {
-        let to = BufWriter::with_capacity(BUFFER, Counted { to, stored: 0 });
+        let to = BufWriter::with_capacity(BUFFER, CountingWriter { to, stored: 0 });
         Ok(match compression {
             Compression::None => Self::Plain(to),
             Compression::Gzip => Self::Gzip(GzEncoder::new(to, flate2::Compression::fast())),

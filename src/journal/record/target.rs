@@ -7,7 +7,7 @@ use crate::exchange::Timestamp;
 
 /// How a recording is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Format {
+pub enum RecordingFormat {
     /// `.gor`: GoReplay's records. Whole requests, and their responses.
     Gor,
     /// `.jsonl`: one exchange a line.
@@ -18,7 +18,7 @@ pub enum Format {
     Pcapng,
 }
 
-impl Format {
+impl RecordingFormat {
     /// Whether frames are what is written, not events.
     #[must_use]
     pub const fn takes_frames(self) -> bool {
@@ -67,16 +67,16 @@ impl Compression {
 /// alike, and no hour comes twice in autumn. A time at which that gives another name begins another file. `%%` is a
 /// per cent sign.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Target {
+pub struct OutputPath {
     /// The name without the endings of format and compression.
     stem: String,
-    format: Format,
+    format: RecordingFormat,
     compression: Compression,
 }
 
 /// Why a name is no target.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum TargetError {
+pub enum OutputPathError {
     /// The ending says nothing.
     #[error(
         "cannot tell the format of {name} from its end: write a name such as peak.gor, peak.jsonl, peak.pcap or \
@@ -110,28 +110,28 @@ pub enum TargetError {
     },
 }
 
-impl Target {
+impl OutputPath {
     /// Reads a name.
-    pub fn new(name: &Path) -> Result<Self, TargetError> {
+    pub fn new(name: &Path) -> Result<Self, OutputPathError> {
         let shown = || name.display().to_string();
-        let text = name.to_str().ok_or_else(|| TargetError::NotText { name: shown() })?;
+        let text = name.to_str().ok_or_else(|| OutputPathError::NotText { name: shown() })?;
         let compressions = [Compression::Gzip, Compression::Zstd];
         let packed = compressions.into_iter().find_map(|kind| Some((text.strip_suffix(kind.ending())?, kind)));
         let (plain, compression) = packed.unwrap_or((text, Compression::None));
-        let formats = [Format::Gor, Format::Lines, Format::Pcap, Format::Pcapng];
+        let formats = [RecordingFormat::Gor, RecordingFormat::Lines, RecordingFormat::Pcap, RecordingFormat::Pcapng];
         let found = formats.into_iter().find_map(|format| Some((plain.strip_suffix(format.ending())?, format)));
-        let (stem, format) = found.ok_or_else(|| TargetError::Ending { name: shown() })?;
+        let (stem, format) = found.ok_or_else(|| OutputPathError::Ending { name: shown() })?;
         if stem.is_empty() || stem.ends_with('/') {
-            return Err(TargetError::NoName { name: shown() });
+            return Err(OutputPathError::NoName { name: shown() });
         }
         let target = Self { stem: stem.to_owned(), format, compression };
-        fill(&target.stem, Timestamp::default()).map_err(|why| TargetError::Field { name: shown(), why })?;
+        fill(&target.stem, Timestamp::default()).map_err(|why| OutputPathError::Field { name: shown(), why })?;
         Ok(target)
     }
 
     /// The format that is written.
     #[must_use]
-    pub const fn format(&self) -> Format {
+    pub const fn format(&self) -> RecordingFormat {
         self.format
     }
 
@@ -161,7 +161,7 @@ impl Target {
 }
 
 /// As it is typed.
-impl fmt::Display for Target {
+impl fmt::Display for OutputPath {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}{}{}", self.stem, self.format.ending(), self.compression.ending())
     }
@@ -181,12 +181,12 @@ fn fill(stem: &str, at: Timestamp) -> Result<String, String> {
 mod tests {
     use super::*;
 
-    fn target(name: &str) -> Result<Target, TargetError> {
-        Target::new(Path::new(name))
+    fn target(name: &str) -> Result<OutputPath, OutputPathError> {
+        OutputPath::new(Path::new(name))
     }
 
     #[track_caller]
-    fn check(name: &str, format: Format, compression: Compression) {
+    fn check(name: &str, format: RecordingFormat, compression: Compression) {
         let target = target(name).unwrap();
         assert_eq!((target.format(), target.compression()), (format, compression), "{name}");
         assert_eq!(target.to_string(), name);
@@ -194,11 +194,11 @@ mod tests {
 
     #[test]
     fn the_end_of_the_name_says_format_and_compression() {
-        check("peak.gor", Format::Gor, Compression::None);
-        check("a/peak.gor.gz", Format::Gor, Compression::Gzip);
-        check("peak.v2.jsonl.zst", Format::Lines, Compression::Zstd);
-        check("peak.pcap", Format::Pcap, Compression::None);
-        check("%Y/peak.pcapng.zst", Format::Pcapng, Compression::Zstd);
+        check("peak.gor", RecordingFormat::Gor, Compression::None);
+        check("a/peak.gor.gz", RecordingFormat::Gor, Compression::Gzip);
+        check("peak.v2.jsonl.zst", RecordingFormat::Lines, Compression::Zstd);
+        check("peak.pcap", RecordingFormat::Pcap, Compression::None);
+        check("%Y/peak.pcapng.zst", RecordingFormat::Pcapng, Compression::Zstd);
     }
 
     #[test]

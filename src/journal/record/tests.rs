@@ -11,17 +11,17 @@ use crate::exchange::{ConnectionId, Event, ExchangeId};
 use crate::report::inspect::tests::{request, response};
 
 #[derive(Clone, Default)]
-struct Memory(Arc<Mutex<State>>);
+struct MemoryDisk(Arc<Mutex<MemoryDiskState>>);
 
 #[derive(Default)]
-struct State {
+struct MemoryDiskState {
     files: BTreeMap<PathBuf, Vec<u8>>,
     full: bool,
     /// As with `ulimit -f`: bytes that a file may have.
     limit: Option<usize>,
 }
 
-struct InMemory(Memory, PathBuf);
+struct InMemory(MemoryDisk, PathBuf);
 
 impl Write for InMemory {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
@@ -46,7 +46,7 @@ impl Write for InMemory {
     }
 }
 
-impl Disk for Memory {
+impl Disk for MemoryDisk {
     fn create(&mut self, path: &Path) -> io::Result<Box<dyn Write + Send>> {
         let mut state = self.0.lock().unwrap();
         if state.files.contains_key(path) {
@@ -61,7 +61,7 @@ impl Disk for Memory {
     }
 }
 
-impl Memory {
+impl MemoryDisk {
     fn names(&self) -> Vec<String> {
         self.0.lock().unwrap().files.keys().map(|path| path.display().to_string()).collect()
     }
@@ -75,7 +75,7 @@ impl Memory {
     }
 
     fn recorder(&self, name: &str, rotation: Rotation) -> Recorder {
-        Recorder::on(Box::new(self.clone()), Target::new(Path::new(name)).unwrap(), rotation)
+        Recorder::on(Box::new(self.clone()), OutputPath::new(Path::new(name)).unwrap(), rotation)
     }
 }
 
@@ -102,7 +102,7 @@ fn frame(seconds: u64, link: LinkType) -> Frame<'static> {
 
 #[test]
 fn what_exists_is_never_written_to() {
-    let disk = Memory::default();
+    let disk = MemoryDisk::default();
     for _ in 0..3 {
         let mut recorder = disk.recorder("peak.gor", Rotation::default());
         recorder.event(asked(1, 0));
@@ -114,7 +114,7 @@ fn what_exists_is_never_written_to() {
 
 #[test]
 fn a_new_second_hour_or_day_in_the_name_is_a_new_file() {
-    let disk = Memory::default();
+    let disk = MemoryDisk::default();
     let mut recorder = disk.recorder("%d/%H.gor", Rotation::default());
     for (n, seconds) in [0, 3599, 3600, 3500, 4 * 3600].into_iter().enumerate() {
         recorder.event(asked(u32::try_from(n).unwrap(), seconds));
@@ -128,7 +128,7 @@ fn a_new_second_hour_or_day_in_the_name_is_a_new_file() {
 
 #[test]
 fn a_file_ends_when_its_hour_does_though_nothing_comes() {
-    let disk = Memory::default();
+    let disk = MemoryDisk::default();
     let mut recorder = disk.recorder("%H.gor.zst", Rotation::default());
     recorder.event(asked(1, 0));
     recorder.tick(at(3599));
@@ -143,13 +143,13 @@ fn a_file_ends_when_its_hour_does_though_nothing_comes() {
 
 #[test]
 fn a_file_that_is_long_or_old_enough_is_followed_by_another() {
-    let disk = Memory::default();
+    let disk = MemoryDisk::default();
     let mut recorder = disk.recorder("a.gor", Rotation { size: Some(200), every: None });
     (0..10).for_each(|n| recorder.event(asked(n, 0)));
     assert_eq!(recorder.finish().files, 4);
     assert!(disk.bytes("a.gor").len() >= 200 && disk.bytes("a.3.gor").len() <= 200);
 
-    let disk = Memory::default();
+    let disk = MemoryDisk::default();
     let mut recorder = disk.recorder("a.gor", Rotation { size: None, every: Some(Duration::from_secs(60)) });
     recorder.event(asked(1, 0));
     recorder.event(asked(2, 59));
@@ -162,7 +162,7 @@ fn a_file_that_is_long_or_old_enough_is_followed_by_another() {
 
 #[test]
 fn reopening_takes_the_name_again_where_it_was_moved_away() {
-    let disk = Memory::default();
+    let disk = MemoryDisk::default();
     let mut recorder = disk.recorder("a.gor", Rotation::default());
     recorder.event(asked(1, 0));
     disk.clone().remove(Path::new("nothing"));
@@ -195,7 +195,7 @@ fn read(name: &str, bytes: &[u8]) -> Vec<u8> {
 #[test]
 fn what_was_written_a_second_ago_can_be_read_though_the_file_never_ends() {
     for name in ["a.gor", "a.gor.gz", "a.gor.zst"] {
-        let disk = Memory::default();
+        let disk = MemoryDisk::default();
         let mut recorder = disk.recorder(name, Rotation::default());
         let mut expected = 0;
         for n in 0..5u32 {
@@ -213,7 +213,7 @@ fn what_was_written_a_second_ago_can_be_read_though_the_file_never_ends() {
 #[test]
 fn a_full_disk_is_told_once_counted_and_tried_again_in_a_new_file() {
     for name in ["a.gor", "a.gor.gz", "a.gor.zst"] {
-        let disk = Memory::default();
+        let disk = MemoryDisk::default();
         let mut recorder = disk.recorder(name, Rotation::default());
         recorder.event(asked(1, 0));
         recorder.tick(at(1));
@@ -245,7 +245,7 @@ fn a_full_disk_is_told_once_counted_and_tried_again_in_a_new_file() {
 #[test]
 fn what_was_lost_is_not_recorded_whatever_becomes_of_the_disk() {
     for name in ["a.gor", "a.jsonl", "a.gor.gz", "a.pcap"] {
-        let disk = Memory::default();
+        let disk = MemoryDisk::default();
         let mut recorder = disk.recorder(name, Rotation::default());
         let mut stored = 0;
         for n in 0..1000u32 {
@@ -287,7 +287,7 @@ fn what_was_lost_is_not_recorded_whatever_becomes_of_the_disk() {
 
 #[test]
 fn lines_come_at_the_end_of_an_exchange_and_the_rest_at_the_end_of_the_run() {
-    let disk = Memory::default();
+    let disk = MemoryDisk::default();
     let mut recorder = disk.recorder("a.jsonl", Rotation::default());
     recorder.event(asked(1, 0));
     recorder.event(asked(2, 0));
@@ -306,7 +306,7 @@ fn lines_come_at_the_end_of_an_exchange_and_the_rest_at_the_end_of_the_run() {
 #[test]
 fn frames_are_captures_that_can_be_read() {
     for name in ["a.pcap", "a.pcapng", "a.pcap.zst"] {
-        let disk = Memory::default();
+        let disk = MemoryDisk::default();
         let mut recorder = disk.recorder(name, Rotation { size: None, every: Some(Duration::from_secs(60)) });
         for seconds in [0, 1, 2, 100] {
             recorder.frame(&frame(seconds, LinkType::ETHERNET));
@@ -316,7 +316,7 @@ fn frames_are_captures_that_can_be_read() {
         let result = recorder.finish();
         let pcapng = name == "a.pcapng";
         assert_eq!((result.files, result.records), (2, if pcapng { 8 } else { 4 }), "{name}");
-        let left_out = if pcapng { LeftOut::new() } else { [("other_link_type", 4)].into() };
+        let left_out = if pcapng { Unsupported::new() } else { [("other_link_type", 4)].into() };
         assert_eq!(result.left_out, left_out);
         assert_eq!(recorder.take_notices().len(), usize::from(!pcapng));
         let bytes = disk.bytes(name);
@@ -336,9 +336,9 @@ fn frames_are_captures_that_can_be_read() {
 #[test]
 fn real_files_are_made_with_their_directories_and_mistakes_come_with_advice() {
     let folder = tempfile::tempdir().unwrap();
-    let target = |name: &str| Target::new(&folder.path().join(name)).unwrap();
+    let target = |name: &str| OutputPath::new(&folder.path().join(name)).unwrap();
     let mut recorder = Recorder::new(target("%Y/%m/a.gor"), Rotation::default());
-    recorder.try_out(at(0)).unwrap();
+    recorder.preflight(at(0)).unwrap();
     let made = folder.path().join("2026/11/a.gor");
     assert!(!made.exists());
     recorder.event(asked(1, 0));
@@ -346,7 +346,7 @@ fn real_files_are_made_with_their_directories_and_mistakes_come_with_advice() {
     assert!(std::fs::read(&made).unwrap().starts_with(b"1 c8220050"));
 
     let inside = target("2026/11/a.gor/b.gor");
-    let error = Recorder::new(inside, Rotation::default()).try_out(at(0)).unwrap_err().to_string();
+    let error = Recorder::new(inside, Rotation::default()).preflight(at(0)).unwrap_err().to_string();
     assert!(
         error.starts_with("cannot make ") && error.ends_with("a file stands where a directory has to be"),
         "{error}"

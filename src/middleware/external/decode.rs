@@ -2,7 +2,7 @@
 
 use data_encoding::HEXLOWER_PERMISSIVE;
 
-use super::{Kind, MessageId};
+use super::{MessageType, MessageId};
 use crate::exchange::{Body, Head, Malformed, Request};
 use crate::http1::{MAX_HEAD_BYTES, MAX_KEPT_BODY, read_request, read_response};
 
@@ -12,7 +12,7 @@ pub const MAX_MESSAGE_BYTES: usize = MAX_KEPT_BODY + 4 * MAX_HEAD_BYTES;
 
 /// Why a line is no message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Garbage {
+pub enum DecodeError {
     /// Something other than hexadecimal digits.
     #[error("it is not hexadecimal")]
     NotHex,
@@ -32,23 +32,23 @@ pub enum Garbage {
 
 /// A message that a process wrote.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Said {
+pub struct IncomingMessage {
     /// What it is about.
-    pub kind: Kind,
+    pub kind: MessageType,
     /// What it is called.
     pub id: MessageId,
     /// The HTTP message.
     pub payload: Vec<u8>,
 }
 
-impl Said {
+impl IncomingMessage {
     /// Reads a line that was decoded: fields past the second, and how many there are, make no difference.
-    fn read(message: Vec<u8>) -> Result<Self, Garbage> {
-        let end = memchr::memchr(b'\n', &message).ok_or(Garbage::NoMeta)?;
+    fn read(message: Vec<u8>) -> Result<Self, DecodeError> {
+        let end = memchr::memchr(b'\n', &message).ok_or(DecodeError::NoMeta)?;
         let meta = message.get(..end).unwrap_or_default();
         let mut fields = meta.split(|byte| *byte == b' ');
-        let kind = fields.next().and_then(Kind::of).ok_or(Garbage::NoMeta)?;
-        let id = fields.next().and_then(MessageId::said).ok_or(Garbage::NoMeta)?;
+        let kind = fields.next().and_then(MessageType::of).ok_or(DecodeError::NoMeta)?;
+        let id = fields.next().and_then(MessageId::said).ok_or(DecodeError::NoMeta)?;
         let mut payload = message;
         payload.drain(..=end);
         Ok(Self { kind, id, payload })
@@ -74,28 +74,28 @@ impl Said {
 
 /// Splits what a process writes into lines, and reads each. A line that cannot be a message any more is not held.
 #[derive(Debug)]
-pub struct Decoder {
+pub struct MessageDecoder {
     /// Bytes that a message may have.
     limit: usize,
     message: Vec<u8>,
     /// The first digit of a byte whose second one has not come.
     half: Option<u8>,
-    garbage: Option<Garbage>,
+    garbage: Option<DecodeError>,
 }
 
-impl Default for Decoder {
+impl Default for MessageDecoder {
     fn default() -> Self {
         Self::with_limit(MAX_MESSAGE_BYTES)
     }
 }
 
-impl Decoder {
+impl MessageDecoder {
     const fn with_limit(limit: usize) -> Self {
         Self { limit, message: Vec::new(), half: None, garbage: None }
     }
 
     /// Takes the next bytes, and hands each line that ends in them to `sink`.
-    pub fn feed(&mut self, bytes: &[u8], sink: &mut dyn FnMut(Result<Said, Garbage>)) {
+    pub fn feed(&mut self, bytes: &[u8], sink: &mut dyn FnMut(Result<IncomingMessage, DecodeError>)) {
         let mut rest = bytes;
         while let Some(end) = memchr::memchr(b'\n', rest) {
             self.digits(rest.get(..end).unwrap_or_default());
@@ -106,10 +106,10 @@ impl Decoder {
     }
 
     /// The process wrote its last byte. A line without its end may lack anything, so it is none.
-    pub fn finish(&mut self) -> Option<Garbage> {
+    pub fn finish(&mut self) -> Option<DecodeError> {
         let begun = !self.message.is_empty() || self.half.is_some() || self.garbage.is_some();
         *self = Self::with_limit(self.limit);
-        begun.then_some(Garbage::NoEnd)
+        begun.then_some(DecodeError::NoEnd)
     }
 
     fn digits(&mut self, digits: &[u8]) {
@@ -121,7 +121,7 @@ impl Decoder {
         }
     }
 
-    fn decode(&mut self, mut digits: &[u8]) -> Result<(), Garbage> {
+    fn decode(&mut self, mut digits: &[u8]) -> Result<(), DecodeError> {
         if let (Some(first), [second, rest @ ..]) = (self.half, digits) {
             digits = rest;
             self.half = None;
@@ -133,25 +133,25 @@ impl Decoder {
         Ok(())
     }
 
-    fn pairs(&mut self, digits: &[u8]) -> Result<(), Garbage> {
+    fn pairs(&mut self, digits: &[u8]) -> Result<(), DecodeError> {
         let (start, len) = (self.message.len(), digits.len() / 2);
         if start + len > self.limit {
-            return Err(Garbage::TooLong);
+            return Err(DecodeError::TooLong);
         }
         self.message.resize(start + len, 0);
         let into = self.message.get_mut(start..).unwrap_or_default();
-        HEXLOWER_PERMISSIVE.decode_mut(digits, into).map_err(|_| Garbage::NotHex)?;
+        HEXLOWER_PERMISSIVE.decode_mut(digits, into).map_err(|_| DecodeError::NotHex)?;
         Ok(())
     }
 
-    fn line(&mut self) -> Result<Said, Garbage> {
+    fn line(&mut self) -> Result<IncomingMessage, DecodeError> {
         let fresh = Self::with_limit(self.limit);
         let Self { message, half, garbage, .. } = std::mem::replace(self, fresh);
         match (garbage, half) {
             (Some(why), _) => Err(why),
-            (None, Some(half)) if half.is_ascii_hexdigit() => Err(Garbage::OddLength),
-            (None, Some(_)) => Err(Garbage::NotHex),
-            (None, None) => Said::read(message),
+            (None, Some(half)) if half.is_ascii_hexdigit() => Err(DecodeError::OddLength),
+            (None, Some(_)) => Err(DecodeError::NotHex),
+            (None, None) => IncomingMessage::read(message),
         }
     }
 }
@@ -161,12 +161,12 @@ mod tests {
     use data_encoding::{HEXLOWER, HEXUPPER};
 
     use super::super::super::testing;
-    use super::super::Told;
+    use super::super::OutgoingMessage;
     use super::*;
 
     /// What comes of bytes that arrive `step` at a time.
-    fn lines(bytes: &[u8], step: usize) -> Vec<Result<Said, Garbage>> {
-        let (mut decoder, mut all) = (Decoder::default(), Vec::new());
+    fn lines(bytes: &[u8], step: usize) -> Vec<Result<IncomingMessage, DecodeError>> {
+        let (mut decoder, mut all) = (MessageDecoder::default(), Vec::new());
         for piece in bytes.chunks(step) {
             decoder.feed(piece, &mut |line| all.push(line));
         }
@@ -174,7 +174,7 @@ mod tests {
         all
     }
 
-    fn said(message: &str) -> Result<Said, Garbage> {
+    fn said(message: &str) -> Result<IncomingMessage, DecodeError> {
         lines(format!("{}\n", HEXLOWER.encode(message.as_bytes())).as_bytes(), 7).remove(0)
     }
 
@@ -182,14 +182,14 @@ mod tests {
     fn what_was_told_is_understood_however_it_is_cut() {
         let request = testing::with_body("POST /a HTTP/1.1\r\nContent-Length: 2\r\n\r\n", "ok");
         let mut line = Vec::new();
-        Told::request(&request).encode(&mut line);
-        Told::request(&request).encode(&mut line);
+        OutgoingMessage::request(&request).encode(&mut line);
+        OutgoingMessage::request(&request).encode(&mut line);
         for step in [1, 2, 3, 64, 10_000] {
             let all = lines(&line, step);
             assert_eq!(all.len(), 2, "{step}");
             for said in all {
                 let said = said.unwrap();
-                assert_eq!((said.kind, said.id.exchange()), (Kind::Request, Some(request.id)));
+                assert_eq!((said.kind, said.id.exchange()), (MessageType::Request, Some(request.id)));
                 assert!(said.is(&request));
             }
         }
@@ -221,22 +221,22 @@ mod tests {
         assert_eq!(
             kinds,
             [
-                Some(Garbage::NotHex),
+                Some(DecodeError::NotHex),
                 None,
-                Some(Garbage::NoMeta),
-                Some(Garbage::OddLength),
-                Some(Garbage::NoMeta),
-                Some(Garbage::NoMeta),
-                Some(Garbage::NoMeta),
-                Some(Garbage::NotHex),
-                Some(Garbage::NoEnd),
+                Some(DecodeError::NoMeta),
+                Some(DecodeError::OddLength),
+                Some(DecodeError::NoMeta),
+                Some(DecodeError::NoMeta),
+                Some(DecodeError::NoMeta),
+                Some(DecodeError::NotHex),
+                Some(DecodeError::NoEnd),
             ]
         );
     }
 
     #[test]
     fn a_line_of_any_length_is_held_up_to_the_bound_and_no_further() {
-        let mut decoder = Decoder::with_limit(1000);
+        let mut decoder = MessageDecoder::with_limit(1000);
         for _ in 0..20 {
             let piece = [b'a'; 101];
             decoder.feed(&piece, &mut |line| panic!("{line:?}"));
@@ -244,6 +244,6 @@ mod tests {
         assert_eq!(decoder.message.capacity(), 0, "nothing is held of what cannot be a message");
         let mut all = Vec::new();
         decoder.feed(b"\n", &mut |line| all.push(line));
-        assert_eq!(all, [Err(Garbage::TooLong)]);
+        assert_eq!(all, [Err(DecodeError::TooLong)]);
     }
 }

@@ -6,14 +6,14 @@ use std::time::Duration;
 use bytes::Bytes;
 use data_encoding::HEXLOWER;
 
-use super::{Kind, MessageId};
+use super::{MessageType, MessageId};
 use crate::exchange::{Head, Request, Response, Timestamp};
 
 /// Something that a process is told.
 #[derive(Clone, Debug)]
-pub struct Told {
+pub struct OutgoingMessage {
     /// What it is about.
-    pub kind: Kind,
+    pub kind: MessageType,
     /// What it is called.
     pub id: MessageId,
     /// When it began: first byte of the message on the wire, or, of a target's answer, when the request was sent.
@@ -26,12 +26,12 @@ pub struct Told {
     pub body: Option<Bytes>,
 }
 
-impl Told {
+impl OutgoingMessage {
     /// A request as it is now.
     #[must_use]
     pub fn request(request: &Request) -> Self {
         Self {
-            kind: Kind::Request,
+            kind: MessageType::Request,
             id: MessageId::of(request.id),
             at: request.first_byte,
             latency: request.last_byte.since(request.first_byte),
@@ -45,7 +45,7 @@ impl Told {
     pub fn response(id: MessageId, response: &Response) -> Option<Self> {
         let whole = response.damage.is_none() && (response.body.len == 0 || response.body.wire.is_some());
         whole.then(|| Self {
-            kind: Kind::Response,
+            kind: MessageType::Response,
             id,
             at: response.first_byte,
             latency: response.last_byte.since(response.first_byte),
@@ -91,7 +91,7 @@ mod tests {
     use super::super::super::testing;
     use super::*;
 
-    fn line(told: &Told) -> String {
+    fn line(told: &OutgoingMessage) -> String {
         let mut line = Vec::new();
         told.encode(&mut line);
         assert_eq!(line.pop(), Some(b'\n'));
@@ -104,7 +104,7 @@ mod tests {
         request.first_byte = Timestamp::from_nanos(1_700_000_000_000_000_001);
         request.last_byte = Timestamp::from_nanos(1_700_000_000_000_000_043);
         assert_eq!(
-            line(&Told::request(&request)),
+            line(&OutgoingMessage::request(&request)),
             "1 000000000000000100000001 1700000000000000001 42\n\
              POST /a HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"
         );
@@ -115,14 +115,14 @@ mod tests {
         use crate::exchange::Damage;
         use crate::report::inspect::tests::response;
         let id = || MessageId::said(b"x").unwrap();
-        let text = line(&Told::response(id(), &response(503)).unwrap());
+        let text = line(&OutgoingMessage::response(id(), &response(503)).unwrap());
         assert!(text.starts_with("2 x ") && text.contains("\nHTTP/1.1 503 X\r\n") && text.ends_with("ok"), "{text}");
         let mut cut = response(200);
         cut.damage = Some(Damage::Cut);
-        assert!(Told::response(id(), &cut).is_none());
+        assert!(OutgoingMessage::response(id(), &cut).is_none());
         let mut not_kept = response(200);
         not_kept.body.wire = None;
-        assert!(Told::response(id(), &not_kept).is_none());
+        assert!(OutgoingMessage::response(id(), &not_kept).is_none());
     }
 
     #[test]

@@ -16,8 +16,8 @@ mod id;
 use std::time::Duration;
 
 pub use command::{CommandLine, CommandLineError};
-pub use decode::{Decoder, Garbage, MAX_MESSAGE_BYTES, Said};
-pub use encode::{Told, framed_by_length};
+pub use decode::{MessageDecoder, DecodeError, MAX_MESSAGE_BYTES, IncomingMessage};
+pub use encode::{OutgoingMessage, framed_by_length};
 pub use id::MessageId;
 
 /// The rule under which requests end that a process keeps back.
@@ -29,7 +29,7 @@ pub const MAX_WORKERS: usize = 64;
 
 /// A process that is to be run as middleware.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Settings {
+pub struct ExternalSettings {
     /// What is run.
     pub command: CommandLine,
     /// How many of it, at least one; requests of one connection go to the same.
@@ -38,7 +38,7 @@ pub struct Settings {
     pub timeout: Duration,
 }
 
-impl Settings {
+impl ExternalSettings {
     /// One process, with the default time.
     #[must_use]
     pub const fn new(command: CommandLine) -> Self {
@@ -48,7 +48,7 @@ impl Settings {
 
 /// What a message is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub enum MessageType {
     /// A request.
     Request,
     /// What production answered.
@@ -57,7 +57,7 @@ pub enum Kind {
     Replayed,
 }
 
-impl Kind {
+impl MessageType {
     /// The digit that stands for it.
     #[must_use]
     pub const fn digit(self) -> u8 {

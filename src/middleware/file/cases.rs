@@ -4,7 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use super::super::condition::Condition;
 use super::conditions::optional;
-use super::reader::{Reader, Table, Value};
+use super::reader::{TomlReader, TomlTable, Located};
 use crate::exchange::{Body, ConnectionId, ExchangeId, Framing, Head, Outcome, Request, RequestState, Timestamp};
 
 /// The address that cases come from where they say none: kept for documentation (RFC 5737).
@@ -40,7 +40,7 @@ pub struct Case {
 }
 
 /// One `[[test]]`; `None` after a mistake.
-pub(super) fn case(mut table: Table<'_>, reader: &mut Reader<'_>) -> Option<Case> {
+pub(super) fn case(mut table: TomlTable<'_>, reader: &mut TomlReader<'_>) -> Option<Case> {
     let span = table.span.clone();
     let line = reader.line(&span);
     let [name, request, client, times, writes, outcome, becomes, then, route] = KEYS.map(|key| table.take(key));
@@ -70,14 +70,14 @@ pub(super) fn case(mut table: Table<'_>, reader: &mut Reader<'_>) -> Option<Case
     })
 }
 
-fn times(value: &Value<'_>, reader: &mut Reader<'_>) -> Option<u64> {
+fn times(value: &Located<'_>, reader: &mut TomlReader<'_>) -> Option<u64> {
     let times = reader.number(value)?;
     let fits = (1..=MAX_TIMES).contains(&times);
     reader.keep(value.span(), if fits { Ok(times) } else { Err(format!("write a number from 1 to {MAX_TIMES}")) })
 }
 
 /// `None` for what passes, and after a mistake.
-fn outcome(value: &Value<'_>, reader: &mut Reader<'_>) -> Option<String> {
+fn outcome(value: &Located<'_>, reader: &mut TomlReader<'_>) -> Option<String> {
     let text = reader.text(value)?;
     let is_known = matches!(text, "passes" | "sampled_out" | "rate_limited") || text.starts_with("filtered: ");
     if !is_known {

@@ -1,15 +1,15 @@
 //! The test cases of a chain file, run.
 
-use super::super::{Chain, Context, RunIdentity, Settings};
+use super::super::{Chain, Context, RunIdentity, ChainSettings};
 use super::cases::{Case, written};
-use super::{ChainFile, Mistake};
+use super::{ChainFile, ChainMistake};
 use crate::exchange::Request;
 
 /// A case that did not end as it says.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Failure {
     /// Where the case stands.
-    pub at: Mistake,
+    pub at: ChainMistake,
     /// What it shows.
     pub name: String,
 }
@@ -20,20 +20,20 @@ impl ChainFile {
     pub fn run_cases(&self) -> Vec<Failure> {
         let mut alone = self.clone();
         let cases = std::mem::take(&mut alone.cases);
-        let settings = Settings { files: vec![alone], run: RunIdentity::default(), ..Settings::default() };
+        let settings = ChainSettings { files: vec![alone], run: RunIdentity::default(), ..ChainSettings::default() };
         cases.iter().filter_map(|case| Some(self.failure(case, case.run(&settings).err()?))).collect()
     }
 
     fn failure(&self, case: &Case, message: String) -> Failure {
-        let at = Mistake { path: self.path.clone(), line: case.line, column: 0, message };
+        let at = ChainMistake { path: self.path.clone(), line: case.line, column: 0, message };
         Failure { at, name: case.name.clone() }
     }
 }
 
 impl Case {
     /// What differs from what is expected.
-    fn run(&self, settings: &Settings) -> Result<(), String> {
-        let mut chain = Chain::new(&Settings { allow_writes: self.allow_writes, ..settings.clone() });
+    fn run(&self, settings: &ChainSettings) -> Result<(), String> {
+        let mut chain = Chain::new(&ChainSettings { allow_writes: self.allow_writes, ..settings.clone() });
         let mut ended = Ok(());
         let mut request = self.request.clone();
         for _ in 0..self.times {

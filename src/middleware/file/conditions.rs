@@ -3,9 +3,9 @@
 use ipnet::IpNet;
 use regex_automata::util::syntax;
 
-use super::super::condition::{Condition, HostPattern, MediaType, Named, Test, Value as Asked};
+use super::super::condition::{Condition, HostPattern, MediaType, NamedValue, Test, ValueTest as Asked};
 use super::super::{PatternSet, pair};
-use super::reader::{Reader, Table, Value};
+use super::reader::{TomlReader, TomlTable, Located};
 
 /// What a condition can ask.
 pub const QUESTIONS: [&str; 14] = [
@@ -28,16 +28,16 @@ pub const QUESTIONS: [&str; 14] = [
 const MAX_DEPTH: usize = 32;
 
 /// The condition that stands here; holds for everything where it is missing.
-pub(super) fn optional(value: Option<&Value<'_>>, reader: &mut Reader<'_>) -> Condition {
+pub(super) fn optional(value: Option<&Located<'_>>, reader: &mut TomlReader<'_>) -> Condition {
     value.and_then(|value| condition(value, reader)).unwrap_or_default()
 }
 
 /// The condition that stands here.
-pub(super) fn condition(value: &Value<'_>, reader: &mut Reader<'_>) -> Option<Condition> {
+pub(super) fn condition(value: &Located<'_>, reader: &mut TomlReader<'_>) -> Option<Condition> {
     nested(value, reader, 0)
 }
 
-fn nested(value: &Value<'_>, reader: &mut Reader<'_>, depth: usize) -> Option<Condition> {
+fn nested(value: &Located<'_>, reader: &mut TomlReader<'_>, depth: usize) -> Option<Condition> {
     let table = reader.table(value)?;
     if depth > MAX_DEPTH {
         reader.wrong(value.span(), format!("conditions go {MAX_DEPTH} deep at most"));
@@ -47,7 +47,7 @@ fn nested(value: &Value<'_>, reader: &mut Reader<'_>, depth: usize) -> Option<Co
 }
 
 /// The tests of a table, each under its key.
-fn tests(mut table: Table<'_>, reader: &mut Reader<'_>, depth: usize) -> Condition {
+fn tests(mut table: TomlTable<'_>, reader: &mut TomlReader<'_>, depth: usize) -> Condition {
     let span = table.span.clone();
     let mut tests = Vec::new();
     let entries = table.rest();
@@ -71,7 +71,7 @@ fn tests(mut table: Table<'_>, reader: &mut Reader<'_>, depth: usize) -> Conditi
 
 /// `None` where there is no such key; `Some(None)` after a mistake.
 #[expect(clippy::option_option, reason = "an unknown key is another thing than a mistake that was told")]
-fn test(key: &str, value: &Value<'_>, reader: &mut Reader<'_>, depth: usize) -> Option<Option<Test>> {
+fn test(key: &str, value: &Located<'_>, reader: &mut TomlReader<'_>, depth: usize) -> Option<Option<Test>> {
     Some(match key {
         "method" => Some(Test::Method(reader.each(value, method))),
         "path" => patterns(value, reader).map(Test::Path),
@@ -89,7 +89,7 @@ fn test(key: &str, value: &Value<'_>, reader: &mut Reader<'_>, depth: usize) -> 
 }
 
 /// `[{ ... }, { ... }]`.
-fn list(value: &Value<'_>, reader: &mut Reader<'_>, depth: usize) -> Vec<Condition> {
+fn list(value: &Located<'_>, reader: &mut TomlReader<'_>, depth: usize) -> Vec<Condition> {
     match value.get_ref().as_array() {
         Some(all) if !all.is_empty() => all.iter().filter_map(|value| nested(value, reader, depth + 1)).collect(),
         _ => {
@@ -103,7 +103,7 @@ fn list(value: &Value<'_>, reader: &mut Reader<'_>, depth: usize) -> Vec<Conditi
 }
 
 /// One expression, or several in one machine.
-fn patterns(value: &Value<'_>, reader: &mut Reader<'_>) -> Option<PatternSet> {
+fn patterns(value: &Located<'_>, reader: &mut TomlReader<'_>) -> Option<PatternSet> {
     let (texts, spans): (Vec<_>, Vec<_>) = reader.texts(value).into_iter().unzip();
     let set = PatternSet::compile(&texts, syntax::Config::new(), &reader.environment.expressions);
     let mistakes = match set {
@@ -117,7 +117,7 @@ fn patterns(value: &Value<'_>, reader: &mut Reader<'_>) -> Option<PatternSet> {
 }
 
 /// `{ name = "expression", other = true, third = false }`.
-fn named(value: &Value<'_>, reader: &mut Reader<'_>, build: fn(&str, Asked) -> Result<Named, String>) -> Vec<Named> {
+fn named(value: &Located<'_>, reader: &mut TomlReader<'_>, build: fn(&str, Asked) -> Result<NamedValue, String>) -> Vec<NamedValue> {
     let mut all = Vec::new();
     for entry in reader.entries(value) {
         let asked = match entry.value.get_ref().as_bool() {
@@ -132,17 +132,17 @@ fn named(value: &Value<'_>, reader: &mut Reader<'_>, build: fn(&str, Asked) -> R
     all
 }
 
-fn header(name: &str, asked: Asked) -> Result<Named, String> {
-    if pair::is_token(name) { Ok(Named::new(name, asked)) } else { Err(format!("`{name}` is no header name")) }
+fn header(name: &str, asked: Asked) -> Result<NamedValue, String> {
+    if pair::is_token(name) { Ok(NamedValue::new(name, asked)) } else { Err(format!("`{name}` is no header name")) }
 }
 
-fn cookie(name: &str, asked: Asked) -> Result<Named, String> {
+fn cookie(name: &str, asked: Asked) -> Result<NamedValue, String> {
     let name = pair::cookie_name(name).map_err(|error| error.to_string())?;
-    Ok(Named::new(name, asked))
+    Ok(NamedValue::new(name, asked))
 }
 
-fn param(name: &str, asked: Asked) -> Result<Named, String> {
-    if name.is_empty() { Err("an empty name is no parameter".to_owned()) } else { Ok(Named::new(name, asked)) }
+fn param(name: &str, asked: Asked) -> Result<NamedValue, String> {
+    if name.is_empty() { Err("an empty name is no parameter".to_owned()) } else { Ok(NamedValue::new(name, asked)) }
 }
 
 fn method(text: &str) -> Result<String, String> {
@@ -169,7 +169,7 @@ fn media_type(text: &str) -> Result<MediaType, String> {
 }
 
 /// `1M`, `64K`, or a number of bytes.
-fn size(value: &Value<'_>, reader: &mut Reader<'_>) -> Option<u64> {
+fn size(value: &Located<'_>, reader: &mut TomlReader<'_>) -> Option<u64> {
     if value.get_ref().is_integer() {
         return reader.number(value);
     }

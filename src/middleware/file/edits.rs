@@ -1,39 +1,39 @@
 //! Links that edit fields: `set-header = { X-Shadow = "1" }`, `remove-cookie = ["_ga"]`.
 
-use super::super::edit::{Edit, How, Place};
+use super::super::edit::{FieldEdit, EditOp, FieldKind};
 use super::super::{Rewrite, Template, pair};
-use super::reader::{Entry, Reader, Value};
+use super::reader::{TomlEntry, TomlReader, Located};
 
 /// The link under a key such as `set-header`; `None` where the key is none of these.
-pub(super) fn rewrite(key: &str, value: &Value<'_>, reader: &mut Reader<'_>) -> Option<Rewrite> {
+pub(super) fn rewrite(key: &str, value: &Located<'_>, reader: &mut TomlReader<'_>) -> Option<Rewrite> {
     if key == "set-host" {
         let value = reader.template(value).unwrap_or_default();
-        return Some(Rewrite::of(vec![Edit::new(Place::Header, "Host", How::Set(value))]));
+        return Some(Rewrite::of(vec![FieldEdit::new(FieldKind::Header, "Host", EditOp::Set(value))]));
     }
     let (verb, noun) = key.split_once('-')?;
     let place = match noun {
-        "header" => Place::Header,
-        "cookie" => Place::Cookie,
-        "param" => Place::Param,
+        "header" => FieldKind::Header,
+        "cookie" => FieldKind::Cookie,
+        "param" => FieldKind::Param,
         _ => return None,
     };
     let edits = match verb {
         "remove" => {
             let names = reader.each(value, |name| self::name(place, name));
-            names.into_iter().map(|name| Edit::new(place, name, How::Remove)).collect()
+            names.into_iter().map(|name| FieldEdit::new(place, name, EditOp::Remove)).collect()
         }
-        "set" => each(value, reader, place, |value, reader| Some(How::Set(template(value, reader, place)?))),
+        "set" => each(value, reader, place, |value, reader| Some(EditOp::Set(template(value, reader, place)?))),
         // Two cookies of one name are one too many.
-        "add" if place != Place::Cookie => {
-            each(value, reader, place, |value, reader| Some(How::Add(template(value, reader, place)?)))
+        "add" if place != FieldKind::Cookie => {
+            each(value, reader, place, |value, reader| Some(EditOp::Add(template(value, reader, place)?)))
         }
         "rename" => each(value, reader, place, |value, reader| {
             let new = reader.text(value)?;
-            reader.keep(value.span(), name(place, new)).map(How::Rename)
+            reader.keep(value.span(), name(place, new)).map(EditOp::Rename)
         }),
         "replace" => each(value, reader, place, |value, reader| {
             let (regex, with) = replacement(value, reader)?;
-            Some(How::Replace(regex, with))
+            Some(EditOp::Replace(regex, with))
         }),
         _ => return None,
     };
@@ -42,23 +42,23 @@ pub(super) fn rewrite(key: &str, value: &Value<'_>, reader: &mut Reader<'_>) -> 
 
 /// `{ name = what, ... }`, in order.
 fn each(
-    value: &Value<'_>,
-    reader: &mut Reader<'_>,
-    place: Place,
-    how: impl Fn(&Value<'_>, &mut Reader<'_>) -> Option<How>,
-) -> Vec<Edit> {
+    value: &Located<'_>,
+    reader: &mut TomlReader<'_>,
+    place: FieldKind,
+    how: impl Fn(&Located<'_>, &mut TomlReader<'_>) -> Option<EditOp>,
+) -> Vec<FieldEdit> {
     let mut edits = Vec::new();
-    for Entry { key, span, value } in reader.entries(value) {
+    for TomlEntry { key, span, value } in reader.entries(value) {
         let name = reader.keep(span, name(place, key));
         if let (Some(name), Some(how)) = (name, how(value, reader)) {
-            edits.push(Edit::new(place, name, how));
+            edits.push(FieldEdit::new(place, name, how));
         }
     }
     edits
 }
 
 /// `{ match = "expression", with = "text" }`.
-pub(super) fn replacement(value: &Value<'_>, reader: &mut Reader<'_>) -> Option<(regex::bytes::Regex, Template)> {
+pub(super) fn replacement(value: &Located<'_>, reader: &mut TomlReader<'_>) -> Option<(regex::bytes::Regex, Template)> {
     let mut table = reader.table(value)?;
     let (regex, with) = (table.take("match"), table.take("with"));
     table.finish(reader, "in a replacement", &["match", "with"]);
@@ -74,24 +74,24 @@ pub(super) fn replacement(value: &Value<'_>, reader: &mut Reader<'_>) -> Option<
 }
 
 /// A name that can stand at this place.
-pub(super) fn name(place: Place, typed: &str) -> Result<String, String> {
+pub(super) fn name(place: FieldKind, typed: &str) -> Result<String, String> {
     match place {
-        Place::Header => pair::header_name(typed).map_err(|error| error.to_string()),
-        Place::Cookie => pair::cookie_name(typed).map_err(|error| error.to_string()),
-        Place::Param if typed.is_empty() => Err("an empty name is no parameter".to_owned()),
-        Place::Param => Ok(typed.to_owned()),
+        FieldKind::Header => pair::header_name(typed).map_err(|error| error.to_string()),
+        FieldKind::Cookie => pair::cookie_name(typed).map_err(|error| error.to_string()),
+        FieldKind::Param if typed.is_empty() => Err("an empty name is no parameter".to_owned()),
+        FieldKind::Param => Ok(typed.to_owned()),
     }
 }
 
 /// A value that can stand at this place.
-fn template(value: &Value<'_>, reader: &mut Reader<'_>, place: Place) -> Option<Template> {
+fn template(value: &Located<'_>, reader: &mut TomlReader<'_>, place: FieldKind) -> Option<Template> {
     let template = reader.template(value)?;
     // The plain text of it has to fit; what it names of the capture is made to.
     let typed = template.to_string();
     let fits = match place {
-        Place::Header => pair::header_pair(&format!("X: {typed}")).map(drop).map_err(|error| error.to_string()),
-        Place::Cookie => pair::cookie_pair(&format!("x={typed}")).map(drop).map_err(|error| error.to_string()),
-        Place::Param => Ok(()),
+        FieldKind::Header => pair::header_pair(&format!("X: {typed}")).map(drop).map_err(|error| error.to_string()),
+        FieldKind::Cookie => pair::cookie_pair(&format!("x={typed}")).map(drop).map_err(|error| error.to_string()),
+        FieldKind::Param => Ok(()),
     };
     reader.keep(value.span(), fits).map(|()| template)
 }

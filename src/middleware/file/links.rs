@@ -8,17 +8,17 @@ use super::super::SampleKey;
 use super::super::body::{EditJson, ReplaceBody};
 use super::super::condition::Condition;
 use super::super::credentials::Credentials;
-use super::super::edit::Place;
+use super::super::edit::FieldKind;
 use super::super::json::{JsonEdit, Pointer};
-use super::super::limit::{Limits, PerSecond};
+use super::super::limit::{LimitSpec, PerSecond};
 use super::super::path::ReplacePath;
-use super::super::redact::{Redact, Veil};
-use super::super::route::{self, On, Router};
+use super::super::redact::{Redact, RedactMode};
+use super::super::route::{self, MatchInput, Router};
 use super::super::secret::{self, Secret};
-use super::super::spec::{Action, SampleSpec, Spec};
+use super::super::spec::{FilterAction, SampleSpec, FilterSpec};
 use super::conditions::{condition, optional};
 use super::edits::{self, replacement};
-use super::reader::{Entry, Reader, Table, Value};
+use super::reader::{TomlEntry, TomlReader, TomlTable, Located};
 
 /// Every verb, in the order of the documentation.
 pub const VERBS: [&str; 28] = [
@@ -53,7 +53,7 @@ pub const VERBS: [&str; 28] = [
 ];
 
 /// One `[[link]]`; `None` after a mistake.
-pub(super) fn link(mut table: Table<'_>, reader: &mut Reader<'_>) -> Option<Spec> {
+pub(super) fn link(mut table: TomlTable<'_>, reader: &mut TomlReader<'_>) -> Option<FilterSpec> {
     let span = table.span.clone();
     let name = table.take("name").and_then(|value| rule_name(value, reader));
     let when = optional(table.take("when"), reader);
@@ -71,7 +71,7 @@ pub(super) fn link(mut table: Table<'_>, reader: &mut Reader<'_>) -> Option<Spec
     let mut actions = actions.into_iter();
     let (first, second) = (actions.next(), actions.next());
     match (first, second) {
-        (Some(entry), None) => Some(Spec { name, when, action: action(&entry, reader)? }),
+        (Some(entry), None) => Some(FilterSpec { name, when, action: action(&entry, reader)? }),
         (Some(first), Some(second)) => {
             // What is wrong inside of them is told as well.
             action(&first, reader);
@@ -95,7 +95,7 @@ pub(super) fn link(mut table: Table<'_>, reader: &mut Reader<'_>) -> Option<Spec
 }
 
 /// The name under which a request ends: a word that can be a key in the summary.
-fn rule_name(value: &Value<'_>, reader: &mut Reader<'_>) -> Option<String> {
+fn rule_name(value: &Located<'_>, reader: &mut TomlReader<'_>) -> Option<String> {
     let name = reader.text(value)?;
     let is_word =
         !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.'));
@@ -103,31 +103,31 @@ fn rule_name(value: &Value<'_>, reader: &mut Reader<'_>) -> Option<String> {
     reader.keep(value.span(), if is_word { Ok(name.to_owned()) } else { Err(message) })
 }
 
-fn action(entry: &Entry<'_>, reader: &mut Reader<'_>) -> Option<Action> {
+fn action(entry: &TomlEntry<'_>, reader: &mut TomlReader<'_>) -> Option<FilterAction> {
     let value = entry.value;
     if let Some(rewrite) = edits::rewrite(entry.key, value, reader) {
-        return Some(Action::Rewrite(rewrite));
+        return Some(FilterAction::Rewrite(rewrite));
     }
     match entry.key {
-        "only" => condition(value, reader).map(Action::Only),
-        "drop" => condition(value, reader).map(Action::Drop),
-        "allow-writes" => allow_writes(value, reader).map(Action::AllowWrites),
-        "sample" => sample(value, reader).map(Action::Sample),
-        "limit" => limit(value, reader).map(Action::Limit),
-        "replace-path" => replace_path(value, reader).map(Action::Path),
-        "replace-body" => replacement(value, reader).map(|(regex, with)| Action::Body(ReplaceBody::new(regex, with))),
-        "set-json" => Some(Action::Json(EditJson::new(set_json(value, reader)))),
-        "remove-json" => Some(Action::Json(EditJson::new(reader.each(value, JsonEdit::remove)))),
-        "basic-auth" => basic(value, reader).map(Action::Credentials),
-        "bearer" => bearer(value, reader).map(Action::Credentials),
-        "redact" => redact(value, reader).map(Action::Redact),
-        "route" => route(value, reader).map(Action::Route),
+        "only" => condition(value, reader).map(FilterAction::Only),
+        "drop" => condition(value, reader).map(FilterAction::Drop),
+        "allow-writes" => allow_writes(value, reader).map(FilterAction::AllowWrites),
+        "sample" => sample(value, reader).map(FilterAction::Sample),
+        "limit" => limit(value, reader).map(FilterAction::Limit),
+        "replace-path" => replace_path(value, reader).map(FilterAction::Path),
+        "replace-body" => replacement(value, reader).map(|(regex, with)| FilterAction::Body(ReplaceBody::new(regex, with))),
+        "set-json" => Some(FilterAction::Json(EditJson::new(set_json(value, reader)))),
+        "remove-json" => Some(FilterAction::Json(EditJson::new(reader.each(value, JsonEdit::remove)))),
+        "basic-auth" => basic(value, reader).map(FilterAction::Credentials),
+        "bearer" => bearer(value, reader).map(FilterAction::Credentials),
+        "redact" => redact(value, reader).map(FilterAction::Redact),
+        "route" => route(value, reader).map(FilterAction::Route),
         _ => None,
     }
 }
 
 /// `true`, or a condition.
-fn allow_writes(value: &Value<'_>, reader: &mut Reader<'_>) -> Option<Condition> {
+fn allow_writes(value: &Located<'_>, reader: &mut TomlReader<'_>) -> Option<Condition> {
     match value.get_ref().as_bool() {
         Some(true) => Some(Condition::default()),
         Some(false) => {
@@ -140,12 +140,12 @@ fn allow_writes(value: &Value<'_>, reader: &mut Reader<'_>) -> Option<Condition>
 }
 
 /// `"50%"`, or `{ share = "50%", by = "cookie:sid", missing = "request", seed = 0 }`.
-fn sample(value: &Value<'_>, reader: &mut Reader<'_>) -> Option<SampleSpec> {
+fn sample(value: &Located<'_>, reader: &mut TomlReader<'_>) -> Option<SampleSpec> {
     let mut spec = SampleSpec {
         share: super::super::Share::default(),
         by: SampleKey::default(),
         seed: 0,
-        missing: super::super::sample::Missing::default(),
+        missing: super::super::sample::MissingKey::default(),
     };
     if value.get_ref().is_str() {
         spec.share = reader.parsed(value)?;
@@ -169,9 +169,9 @@ fn sample(value: &Value<'_>, reader: &mut Reader<'_>) -> Option<SampleSpec> {
 }
 
 /// `"500/s"`, or `{ requests = "500/s", bytes = "10M/s", burst = "2s", per = "client-ip" }`.
-fn limit(value: &Value<'_>, reader: &mut Reader<'_>) -> Option<Limits> {
+fn limit(value: &Located<'_>, reader: &mut TomlReader<'_>) -> Option<LimitSpec> {
     if value.get_ref().is_str() {
-        return Some(Limits { requests: Some(reader.parsed::<PerSecond>(value)?), ..Limits::default() });
+        return Some(LimitSpec { requests: Some(reader.parsed::<PerSecond>(value)?), ..LimitSpec::default() });
     }
     let mut table = reader.table(value)?;
     let [requests, bytes, burst, per] = ["requests", "bytes", "burst", "per"].map(|key| table.take(key));
@@ -179,7 +179,7 @@ fn limit(value: &Value<'_>, reader: &mut Reader<'_>) -> Option<Limits> {
     if requests.is_none() && bytes.is_none() {
         reader.wrong(value.span(), "a limit needs requests or bytes, such as { requests = \"500/s\" }");
     }
-    Some(Limits {
+    Some(LimitSpec {
         requests: requests.and_then(|value| reader.parsed(value)),
         bytes: bytes.and_then(|value| reader.parsed(value)),
         burst: burst.and_then(|value| span_of_time(value, reader)),
@@ -188,7 +188,7 @@ fn limit(value: &Value<'_>, reader: &mut Reader<'_>) -> Option<Limits> {
 }
 
 /// `500ms`, `2s`, `1m`.
-fn span_of_time(value: &Value<'_>, reader: &mut Reader<'_>) -> Option<Duration> {
+fn span_of_time(value: &Located<'_>, reader: &mut TomlReader<'_>) -> Option<Duration> {
     let text = reader.text(value)?;
     let units = [("ms", 1), ("s", 1000), ("m", 60_000)];
     let millis = units
@@ -198,7 +198,7 @@ fn span_of_time(value: &Value<'_>, reader: &mut Reader<'_>) -> Option<Duration> 
     reader.keep(value.span(), time.ok_or_else(|| format!("`{text}` is no length of time; write 500ms, 2s or 1m")))
 }
 
-fn replace_path(value: &Value<'_>, reader: &mut Reader<'_>) -> Option<ReplacePath> {
+fn replace_path(value: &Located<'_>, reader: &mut TomlReader<'_>) -> Option<ReplacePath> {
     let (regex, with) = replacement(value, reader)?;
     if with.to_string().contains('?') {
         reader.wrong(value.span(), "a path has no question mark; parameters are set with set-param and add-param");
@@ -208,9 +208,9 @@ fn replace_path(value: &Value<'_>, reader: &mut Reader<'_>) -> Option<ReplacePat
 }
 
 /// `{ "/user/name" = "nobody", "/age" = 7 }`.
-fn set_json(value: &Value<'_>, reader: &mut Reader<'_>) -> Vec<JsonEdit> {
+fn set_json(value: &Located<'_>, reader: &mut TomlReader<'_>) -> Vec<JsonEdit> {
     let mut edits = Vec::new();
-    for Entry { key, span, value } in reader.entries(value) {
+    for TomlEntry { key, span, value } in reader.entries(value) {
         let json = json(value.get_ref());
         let json = reader.keep(
             value.span(),
@@ -241,7 +241,7 @@ fn json(value: &toml::de::DeValue<'_>) -> Option<serde_json::Value> {
 }
 
 /// `{ user = "shadow", password-env = "STAGING_PASSWORD" }`.
-fn basic(value: &Value<'_>, reader: &mut Reader<'_>) -> Option<Credentials> {
+fn basic(value: &Located<'_>, reader: &mut TomlReader<'_>) -> Option<Credentials> {
     let mut table = reader.table(value)?;
     let user = table.take("user");
     let password = secret(&mut table, "password", value, reader);
@@ -261,7 +261,7 @@ fn basic(value: &Value<'_>, reader: &mut Reader<'_>) -> Option<Credentials> {
 }
 
 /// `{ token-env = "STAGING_TOKEN" }`.
-fn bearer(value: &Value<'_>, reader: &mut Reader<'_>) -> Option<Credentials> {
+fn bearer(value: &Located<'_>, reader: &mut TomlReader<'_>) -> Option<Credentials> {
     let mut table = reader.table(value)?;
     let token = secret(&mut table, "token", value, reader);
     table.finish(reader, "in bearer", &["token-env", "token-file"]);
@@ -269,7 +269,7 @@ fn bearer(value: &Value<'_>, reader: &mut Reader<'_>) -> Option<Credentials> {
 }
 
 /// The secret under `what-env` or `what-file`; one of them has to be there.
-fn secret(table: &mut Table<'_>, what: &str, value: &Value<'_>, reader: &mut Reader<'_>) -> Option<Secret> {
+fn secret(table: &mut TomlTable<'_>, what: &str, value: &Located<'_>, reader: &mut TomlReader<'_>) -> Option<Secret> {
     if let Some(plain) = table.take(what) {
         let message = format!(
             "a secret does not stand in a chain file: name a variable with {what}-env, or a file with {what}-file"
@@ -289,7 +289,7 @@ fn secret(table: &mut Table<'_>, what: &str, value: &Value<'_>, reader: &mut Rea
 
 /// `None` where there is none, `Some(None)` after a mistake.
 #[expect(clippy::option_option, reason = "no secret is another thing than one that cannot be had")]
-fn optional_secret(table: &mut Table<'_>, what: &str, reader: &mut Reader<'_>) -> Option<Option<Secret>> {
+fn optional_secret(table: &mut TomlTable<'_>, what: &str, reader: &mut TomlReader<'_>) -> Option<Option<Secret>> {
     let [variable, file] = ["env", "file"].map(|place| table.take(&format!("{what}-{place}")));
     if let (Some(_), Some(file)) = (variable, file) {
         reader.wrong(file.span(), format!("{what}-env and {what}-file contradict each other"));
@@ -298,19 +298,19 @@ fn optional_secret(table: &mut Table<'_>, what: &str, reader: &mut Reader<'_>) -
     let value = variable.or(file)?;
     let Some(name) = reader.text(value) else { return Some(None) };
     let place = if variable.is_some() {
-        secret::Place::Variable(name.to_owned())
+        secret::SecretLocation::Variable(name.to_owned())
     } else {
-        secret::Place::File(PathBuf::from(name))
+        secret::SecretLocation::File(PathBuf::from(name))
     };
     let read = reader.environment.secrets.read(&place, reader.folder());
     Some(reader.keep(value.span(), read))
 }
 
 /// `{ header = [..], cookie = [..], param = [..], json = [..], how = "remove" }`.
-fn redact(value: &Value<'_>, reader: &mut Reader<'_>) -> Option<Redact> {
+fn redact(value: &Located<'_>, reader: &mut TomlReader<'_>) -> Option<Redact> {
     let mut table = reader.table(value)?;
     let mut fields = Vec::new();
-    for (key, place) in [("header", Place::Header), ("cookie", Place::Cookie), ("param", Place::Param)] {
+    for (key, place) in [("header", FieldKind::Header), ("cookie", FieldKind::Cookie), ("param", FieldKind::Param)] {
         if let Some(names) = table.take(key) {
             fields.extend(reader.each(names, |name| edits::name(place, name)).into_iter().map(|name| (place, name)));
         }
@@ -329,23 +329,23 @@ fn redact(value: &Value<'_>, reader: &mut Reader<'_>) -> Option<Redact> {
 
 #[expect(clippy::option_option, reason = "no secret is another thing than one that cannot be had")]
 fn veil(
-    how: Option<&Value<'_>>,
+    how: Option<&Located<'_>>,
     key: Option<Option<Secret>>,
-    value: &Value<'_>,
-    reader: &mut Reader<'_>,
-) -> Option<Veil> {
+    value: &Located<'_>,
+    reader: &mut TomlReader<'_>,
+) -> Option<RedactMode> {
     let Some(how) = how else {
         reader.wrong(value.span(), "say how: how = \"remove\", \"mask\" or \"pseudonym\"");
         return None;
     };
     match reader.text(how)? {
-        "pseudonym" => Some(Veil::Pseudonym(key.flatten())),
+        "pseudonym" => Some(RedactMode::Pseudonym(key.flatten())),
         "remove" | "mask" if key.is_some() => {
             reader.wrong(how.span(), "a key is for pseudonyms only");
             None
         }
-        "remove" => Some(Veil::Remove),
-        "mask" => Some(Veil::Mask),
+        "remove" => Some(RedactMode::Remove),
+        "mask" => Some(RedactMode::Mask),
         other => {
             reader.wrong(how.span(), format!("`{other}` is no way to redact; write remove, mask or pseudonym"));
             None
@@ -354,7 +354,7 @@ fn veil(
 }
 
 /// `{ map = "routes.map", on = "path", default = "new" }`.
-fn route(value: &Value<'_>, reader: &mut Reader<'_>) -> Option<Router> {
+fn route(value: &Located<'_>, reader: &mut TomlReader<'_>) -> Option<Router> {
     let mut table = reader.table(value)?;
     let [map, on, default] = ["map", "on", "default"].map(|key| table.take(key));
     table.finish(reader, "in a route", &["map", "on", "default"]);
@@ -363,8 +363,8 @@ fn route(value: &Value<'_>, reader: &mut Reader<'_>) -> Option<Router> {
         return None;
     };
     let on = match on.map(|on| (reader.text(on), on.span())) {
-        None | Some((Some("path"), _)) => On::Path,
-        Some((Some("host/path"), _)) => On::HostPath,
+        None | Some((Some("path"), _)) => MatchInput::Path,
+        Some((Some("host/path"), _)) => MatchInput::HostPath,
         Some((_, span)) => {
             reader.wrong(span, "a map is `on` path or host/path");
             return None;

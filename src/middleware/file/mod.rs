@@ -20,9 +20,9 @@ use std::path::{Path, PathBuf};
 use crate::bounded;
 
 use super::patterns::Budget;
-use super::route::Targets;
-use super::secret::Secrets;
-use super::spec::Spec;
+use super::route::TargetNames;
+use super::secret::SecretLookup;
+use super::spec::FilterSpec;
 
 mod cases;
 mod check;
@@ -38,7 +38,7 @@ pub use check::Failure;
 pub use conditions::QUESTIONS;
 pub use links::VERBS;
 
-use reader::{Reader, Table};
+use reader::{TomlReader, TomlTable};
 
 /// Largest chain file, in bytes; a larger one is a mistake.
 const MAX_FILE_BYTES: usize = 4 << 20;
@@ -51,7 +51,7 @@ pub struct ChainFile {
     /// Where it was read.
     pub path: PathBuf,
     /// Its links, in order.
-    pub links: Vec<Spec>,
+    pub links: Vec<FilterSpec>,
     /// Its test cases, in order.
     pub cases: Vec<Case>,
 }
@@ -60,9 +60,9 @@ pub struct ChainFile {
 #[derive(Clone, Debug, Default)]
 pub struct Environment {
     /// Where secrets are.
-    pub secrets: Secrets,
+    pub secrets: SecretLookup,
     /// What routes can name.
-    pub targets: Targets,
+    pub targets: TargetNames,
     /// What its expressions may take.
     pub expressions: Budget,
 }
@@ -71,13 +71,13 @@ impl Environment {
     /// For looking at a file on a machine that has neither its secrets nor its targets.
     #[must_use]
     pub fn for_checks() -> Self {
-        Self { secrets: Secrets::Placeholders, targets: Targets::Any, expressions: Budget::default() }
+        Self { secrets: SecretLookup::Placeholders, targets: TargetNames::Any, expressions: Budget::default() }
     }
 }
 
 /// One mistake in a file.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Mistake {
+pub struct ChainMistake {
     /// The file.
     pub path: PathBuf,
     /// The line, from 1; 0 where it is the file itself.
@@ -89,7 +89,7 @@ pub struct Mistake {
 }
 
 /// `filters/canary.toml:3:8: ...`, as compilers tell it.
-impl fmt::Display for Mistake {
+impl fmt::Display for ChainMistake {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.path.display())?;
         if self.line > 0 {
@@ -104,16 +104,16 @@ impl fmt::Display for Mistake {
 
 impl ChainFile {
     /// Reads the file at `path`.
-    pub fn read(path: &Path, environment: &Environment) -> Result<Self, Vec<Mistake>> {
-        let whole = |message| vec![Mistake { path: path.to_owned(), line: 0, column: 0, message }];
+    pub fn read(path: &Path, environment: &Environment) -> Result<Self, Vec<ChainMistake>> {
+        let whole = |message| vec![ChainMistake { path: path.to_owned(), line: 0, column: 0, message }];
         let text =
             bounded::read_text(path, "a chain file", MAX_FILE_BYTES).map_err(|error| whole(error.to_string()))?;
         Self::parse(&text, path, environment)
     }
 
     /// Reads `text`, which stands in the file at `path`: names of further files are looked up from its folder.
-    pub fn parse(text: &str, path: &Path, environment: &Environment) -> Result<Self, Vec<Mistake>> {
-        let mut reader = Reader::new(text, path, environment);
+    pub fn parse(text: &str, path: &Path, environment: &Environment) -> Result<Self, Vec<ChainMistake>> {
+        let mut reader = TomlReader::new(text, path, environment);
         let (root, errors) = toml::de::DeTable::parse_recoverable(text);
         // One that is not closed makes others of what follows it.
         if let Some(error) = errors.first() {
@@ -133,8 +133,8 @@ impl ChainFile {
         Err(mistakes)
     }
 
-    fn fill(&mut self, root: &toml::Spanned<toml::de::DeTable<'_>>, reader: &mut Reader<'_>) {
-        let mut table = Table::root(root);
+    fn fill(&mut self, root: &toml::Spanned<toml::de::DeTable<'_>>, reader: &mut TomlReader<'_>) {
+        let mut table = TomlTable::root(root);
         let (links, cases) = (table.take("link"), table.take("test"));
         table.finish(reader, "at the top of a chain file", &["link", "test"]);
         for table in reader.tables(links, "link") {

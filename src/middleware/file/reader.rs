@@ -11,34 +11,34 @@ use toml::de::{DeTable, DeValue};
 
 use super::super::Template;
 use super::super::patterns::MAX_LIST;
-use super::{Environment, Mistake, nearest, place};
+use super::{Environment, ChainMistake, nearest, place};
 
 /// A value and where it stands.
-pub(super) type Value<'t> = Spanned<DeValue<'t>>;
+pub(super) type Located<'t> = Spanned<DeValue<'t>>;
 
 /// Collects mistakes while a file is read.
-pub(super) struct Reader<'a> {
+pub(super) struct TomlReader<'a> {
     text: &'a str,
     path: &'a Path,
     pub(super) environment: &'a Environment,
-    mistakes: Vec<Mistake>,
+    mistakes: Vec<ChainMistake>,
 }
 
 /// A table whose keys are taken out one by one; what is left at the end is a mistake.
-pub(super) struct Table<'t> {
+pub(super) struct TomlTable<'t> {
     pub(super) span: Range<usize>,
-    entries: Vec<Entry<'t>>,
+    entries: Vec<TomlEntry<'t>>,
 }
 
 /// A key and its value.
 #[derive(Clone)]
-pub(super) struct Entry<'t> {
+pub(super) struct TomlEntry<'t> {
     pub(super) key: &'t str,
     pub(super) span: Range<usize>,
-    pub(super) value: &'t Value<'t>,
+    pub(super) value: &'t Located<'t>,
 }
 
-impl<'t> Table<'t> {
+impl<'t> TomlTable<'t> {
     /// The whole file.
     pub(super) fn root(root: &'t Spanned<DeTable<'t>>) -> Self {
         Self::new(root.span(), root.get_ref())
@@ -46,41 +46,41 @@ impl<'t> Table<'t> {
 
     /// In the order in which they were written.
     fn new(span: Range<usize>, table: &'t DeTable<'t>) -> Self {
-        let mut entries: Vec<Entry<'t>> =
-            table.iter().map(|(key, value)| Entry { key: key.get_ref(), span: key.span(), value }).collect();
+        let mut entries: Vec<TomlEntry<'t>> =
+            table.iter().map(|(key, value)| TomlEntry { key: key.get_ref(), span: key.span(), value }).collect();
         entries.sort_by_key(|entry| entry.span.start);
         Self { span, entries }
     }
 
     /// The value under `key`, which is known from now on.
-    pub(super) fn take(&mut self, key: &str) -> Option<&'t Value<'t>> {
+    pub(super) fn take(&mut self, key: &str) -> Option<&'t Located<'t>> {
         let at = self.entries.iter().position(|entry| entry.key == key)?;
         Some(self.entries.remove(at).value)
     }
 
     /// What was not taken yet, in order.
-    pub(super) fn rest(&mut self) -> Vec<Entry<'t>> {
+    pub(super) fn rest(&mut self) -> Vec<TomlEntry<'t>> {
         std::mem::take(&mut self.entries)
     }
 
     /// Tells of every key that nobody knows. `known` are those that could have been meant.
-    pub(super) fn finish(mut self, reader: &mut Reader<'_>, place: &str, known: &[&str]) {
+    pub(super) fn finish(mut self, reader: &mut TomlReader<'_>, place: &str, known: &[&str]) {
         for entry in self.rest() {
             reader.unknown(&entry, place, known);
         }
     }
 }
 
-impl<'a> Reader<'a> {
+impl<'a> TomlReader<'a> {
     pub(super) fn new(text: &'a str, path: &'a Path, environment: &'a Environment) -> Self {
         Self { text, path, environment, mistakes: Vec::new() }
     }
 
-    pub(super) fn mistakes(&self) -> &[Mistake] {
+    pub(super) fn mistakes(&self) -> &[ChainMistake] {
         &self.mistakes
     }
 
-    pub(super) fn into_mistakes(self) -> Vec<Mistake> {
+    pub(super) fn into_mistakes(self) -> Vec<ChainMistake> {
         self.mistakes
     }
 
@@ -97,12 +97,12 @@ impl<'a> Reader<'a> {
     /// Adds a mistake.
     pub(super) fn wrong(&mut self, span: Range<usize>, message: impl Display) {
         let (line, column) = place(self.text, &span);
-        self.mistakes.push(Mistake { path: self.path.to_owned(), line, column, message: message.to_string() });
+        self.mistakes.push(ChainMistake { path: self.path.to_owned(), line, column, message: message.to_string() });
     }
 
     /// Adds a mistake in another file.
     pub(super) fn wrong_in(&mut self, path: &Path, line: usize, message: String) {
-        self.mistakes.push(Mistake { path: path.to_owned(), line, column: 0, message });
+        self.mistakes.push(ChainMistake { path: path.to_owned(), line, column: 0, message });
     }
 
     /// The value, or `None` after its error was added.
@@ -111,7 +111,7 @@ impl<'a> Reader<'a> {
     }
 
     /// Adds the mistake that nobody knows this key.
-    pub(super) fn unknown(&mut self, entry: &Entry<'_>, place: &str, known: &[&str]) {
+    pub(super) fn unknown(&mut self, entry: &TomlEntry<'_>, place: &str, known: &[&str]) {
         let hint = match nearest(entry.key, known.iter().copied()) {
             Some(word) => format!("did you mean `{word}`?"),
             None => format!("known are {}", known.join(", ")),
@@ -120,7 +120,7 @@ impl<'a> Reader<'a> {
     }
 
     /// The tables of `[[name]]`.
-    pub(super) fn tables<'t>(&mut self, value: Option<&'t Value<'t>>, name: &str) -> Vec<Table<'t>> {
+    pub(super) fn tables<'t>(&mut self, value: Option<&'t Located<'t>>, name: &str) -> Vec<TomlTable<'t>> {
         let Some(value) = value else { return Vec::new() };
         let Some(all) = value.get_ref().as_array() else {
             self.wrong(value.span(), format!("`{name}` is a list: write [[{name}]] above each"));
@@ -130,9 +130,9 @@ impl<'a> Reader<'a> {
     }
 
     /// A table.
-    pub(super) fn table<'t>(&mut self, value: &'t Value<'t>) -> Option<Table<'t>> {
+    pub(super) fn table<'t>(&mut self, value: &'t Located<'t>) -> Option<TomlTable<'t>> {
         match value.get_ref() {
-            DeValue::Table(table) => Some(Table::new(value.span(), table)),
+            DeValue::Table(table) => Some(TomlTable::new(value.span(), table)),
             other => {
                 self.wrong(value.span(), format!("a table is wanted here, {{ key = value }}, and not {}", kind(other)));
                 None
@@ -141,7 +141,7 @@ impl<'a> Reader<'a> {
     }
 
     /// A text.
-    pub(super) fn text<'t>(&mut self, value: &'t Value<'t>) -> Option<&'t str> {
+    pub(super) fn text<'t>(&mut self, value: &'t Located<'t>) -> Option<&'t str> {
         match value.get_ref() {
             DeValue::String(text) => Some(text),
             other => {
@@ -152,8 +152,8 @@ impl<'a> Reader<'a> {
     }
 
     /// A text, or a list of them.
-    pub(super) fn texts<'t>(&mut self, value: &'t Value<'t>) -> Vec<(&'t str, Range<usize>)> {
-        let values: Vec<&'t Value<'t>> = match value.get_ref() {
+    pub(super) fn texts<'t>(&mut self, value: &'t Located<'t>) -> Vec<(&'t str, Range<usize>)> {
+        let values: Vec<&'t Located<'t>> = match value.get_ref() {
             DeValue::Array(all) if all.is_empty() => {
                 self.wrong(value.span(), "an empty list matches nothing and does nothing: put something into it");
                 return Vec::new();
@@ -169,13 +169,13 @@ impl<'a> Reader<'a> {
     }
 
     /// Each text of a list, read by `read`.
-    pub(super) fn each<T, E: Display>(&mut self, value: &Value<'_>, read: impl Fn(&str) -> Result<T, E>) -> Vec<T> {
+    pub(super) fn each<T, E: Display>(&mut self, value: &Located<'_>, read: impl Fn(&str) -> Result<T, E>) -> Vec<T> {
         let texts = self.texts(value);
         texts.into_iter().filter_map(|(text, span)| self.keep(span, read(text))).collect()
     }
 
     /// The entries of a table, in the order in which they were written.
-    pub(super) fn entries<'t>(&mut self, value: &'t Value<'t>) -> Vec<Entry<'t>> {
+    pub(super) fn entries<'t>(&mut self, value: &'t Located<'t>) -> Vec<TomlEntry<'t>> {
         let Some(mut table) = self.table(value) else { return Vec::new() };
         let entries = table.rest();
         if entries.is_empty() {
@@ -185,13 +185,13 @@ impl<'a> Reader<'a> {
     }
 
     /// A text that knows how to be read.
-    pub(super) fn parsed<T: FromStr<Err: Display>>(&mut self, value: &Value<'_>) -> Option<T> {
+    pub(super) fn parsed<T: FromStr<Err: Display>>(&mut self, value: &Located<'_>) -> Option<T> {
         let text = self.text(value)?;
         self.keep(value.span(), text.parse())
     }
 
     /// Yes or no.
-    pub(super) fn truth(&mut self, value: &Value<'_>) -> Option<bool> {
+    pub(super) fn truth(&mut self, value: &Located<'_>) -> Option<bool> {
         let truth = value.get_ref().as_bool();
         if truth.is_none() {
             self.wrong(value.span(), format!("true or false is wanted here, and not {}", kind(value.get_ref())));
@@ -200,7 +200,7 @@ impl<'a> Reader<'a> {
     }
 
     /// A whole number from 0.
-    pub(super) fn number(&mut self, value: &Value<'_>) -> Option<u64> {
+    pub(super) fn number(&mut self, value: &Located<'_>) -> Option<u64> {
         let number = value.get_ref().as_integer().map(|number| u64::from_str_radix(number.as_str(), number.radix()));
         if let Some(Ok(number)) = number {
             return Some(number);
@@ -210,13 +210,13 @@ impl<'a> Reader<'a> {
     }
 
     /// A regular expression over bytes.
-    pub(super) fn regex(&mut self, value: &Value<'_>) -> Option<Regex> {
+    pub(super) fn regex(&mut self, value: &Located<'_>) -> Option<Regex> {
         let text = self.text(value)?;
         self.keep(value.span(), self.environment.expressions.regex(text))
     }
 
     /// A value that may name the capture.
-    pub(super) fn template(&mut self, value: &Value<'_>) -> Option<Template> {
+    pub(super) fn template(&mut self, value: &Located<'_>) -> Option<Template> {
         let text = self.text(value)?;
         self.keep(value.span(), Template::new(text))
     }

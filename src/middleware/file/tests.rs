@@ -1,7 +1,7 @@
 use super::*;
 
 fn read(text: &str) -> Result<ChainFile, Vec<String>> {
-    let told = |mistakes: Vec<Mistake>| mistakes.iter().map(ToString::to_string).collect();
+    let told = |mistakes: Vec<ChainMistake>| mistakes.iter().map(ToString::to_string).collect();
     ChainFile::parse(text, Path::new("f.toml"), &Environment::for_checks()).map_err(told)
 }
 

@@ -8,7 +8,7 @@ use crate::report::MiddlewareCounts;
 
 /// Counters, from any thread.
 #[derive(Debug, Default)]
-pub(in crate::pipeline) struct Counts {
+pub(in crate::pipeline) struct ExternalCounts {
     pub(super) made_up: AtomicU64,
     pub(super) late: AtomicU64,
     pub(super) garbage: AtomicU64,
@@ -17,7 +17,7 @@ pub(in crate::pipeline) struct Counts {
     pub(super) restarts: AtomicU64,
 }
 
-impl Counts {
+impl ExternalCounts {
     /// A message broke this rule of HTTP; the first one is told aloud.
     pub(super) fn malformed(&self, id: &MessageId, why: Malformed) {
         if self.malformed.fetch_add(1, Ordering::Relaxed) == 0 {

@@ -6,56 +6,56 @@ use std::sync::atomic::Ordering;
 use tokio::time::Instant;
 
 use super::queue::pop_if;
-use super::{Answer, Back, External, Owed, Settled, Waiting};
+use super::{PendingResponse, WorkerMessage, ExternalStage, Deadline, Resolution, PendingEcho};
 use crate::exchange::{ConnectionId, ExchangeId, Outcome, Request, RequestState, Shed};
-use crate::middleware::external::{Kind, MIDDLEWARE, Said};
-use crate::report::RequestNote;
+use crate::middleware::external::{MessageType, MIDDLEWARE, IncomingMessage};
+use crate::report::RequestRecord;
 
-impl External {
+impl ExternalStage {
     /// What came back.
-    pub(in crate::pipeline) fn settle(&mut self, back: Back) -> Settled {
+    pub(in crate::pipeline) fn settle(&mut self, back: WorkerMessage) -> Resolution {
         match back {
-            Back::Gone => {
+            WorkerMessage::Gone => {
                 self.alive = self.alive.saturating_sub(1);
-                Settled::Nothing
+                Resolution::Nothing
             }
-            Back::Said(said) => match said.kind {
-                Kind::Request => self.said_request(&said),
-                Kind::Response => self.said_response(&said),
+            WorkerMessage::Said(said) => match said.kind {
+                MessageType::Request => self.said_request(&said),
+                MessageType::Response => self.said_response(&said),
                 // Nothing is done with what targets answered after this.
-                Kind::Replayed => Settled::Nothing,
+                MessageType::Replayed => Resolution::Nothing,
             },
         }
     }
 
-    fn said_request(&mut self, said: &Said) -> Settled {
+    fn said_request(&mut self, said: &IncomingMessage) -> Resolution {
         let id = said.id.exchange();
-        let Some(Waiting { mut passed, answered, .. }) = id.and_then(|id| self.no_longer_waits(id)) else {
+        let Some(PendingEcho { mut passed, answered, .. }) = id.and_then(|id| self.no_longer_waits(id)) else {
             return if id.is_some_and(|id| self.late.get(id).is_some()) {
                 self.teller.counts.late.fetch_add(1, Ordering::Relaxed);
-                Settled::Nothing
+                Resolution::Nothing
             } else {
                 self.made_up(said)
             };
         };
         if said.is(&passed.request) {
-            return Settled::Passed { passed, answered, changed: false };
+            return Resolution::Passed { passed, answered, changed: false };
         }
         match said.request() {
             Ok((head, body)) => {
                 (passed.request.head, passed.request.body) = (head, body);
-                Settled::Passed { passed, answered, changed: true }
+                Resolution::Passed { passed, answered, changed: true }
             }
             Err(why) => {
                 self.teller.counts.malformed(&said.id, why);
-                Settled::Ended { note: passed.note, outcome: Outcome::filtered(MIDDLEWARE) }
+                Resolution::Ended { note: passed.note, outcome: Outcome::filtered(MIDDLEWARE) }
             }
         }
     }
 
-    fn said_response(&mut self, said: &Said) -> Settled {
+    fn said_response(&mut self, said: &IncomingMessage) -> Resolution {
         let answer = said.id.exchange().and_then(|of| Some((of, self.answers.remove(&of)?)));
-        let Some((of, Answer { mut response, is_head, .. })) = answer else { return Settled::Nothing };
+        let Some((of, PendingResponse { mut response, is_head, .. })) = answer else { return Resolution::Nothing };
         self.forget_settled();
         let response = match said.response(is_head) {
             Ok((status, head, body)) => {
@@ -67,16 +67,16 @@ impl External {
                 None
             }
         };
-        Settled::Response { of, response }
+        Resolution::Response { of, response }
     }
 
     /// A request that came from nowhere: it has a connection of its own, and a number that no capture has.
-    fn made_up(&mut self, said: &Said) -> Settled {
+    fn made_up(&mut self, said: &IncomingMessage) -> Resolution {
         let (head, body) = match said.request() {
             Ok(request) => request,
             Err(why) => {
                 self.teller.counts.malformed(&said.id, why);
-                return Settled::Nothing;
+                return Resolution::Nothing;
             }
         };
         let id = ExchangeId::new(ConnectionId(ExchangeId::FIRST_MADE_UP.0 + self.made_up), 1);
@@ -86,34 +86,34 @@ impl External {
         let nobody = std::net::SocketAddr::from(([0, 0, 0, 0], 0));
         let (first_byte, last_byte) = (self.latest, self.latest);
         let (client, server, state) = (nobody, nobody, RequestState::Whole);
-        Settled::MadeUp(Box::new(Request { id, client, server, head, body, first_byte, last_byte, state }))
+        Resolution::MadeUp(Box::new(Request { id, client, server, head, body, first_byte, last_byte, state }))
     }
 
     /// The next of what did not come back in time; nothing where the time of the rest is not up.
-    pub(in crate::pipeline) fn expire(&mut self, now: Instant) -> Option<Settled> {
+    pub(in crate::pipeline) fn expire(&mut self, now: Instant) -> Option<Resolution> {
         let (_, owed) = pop_if(&mut self.deadlines, |(deadline, _)| *deadline <= now)?;
         Some(match owed {
-            Owed::Echo(id) => match self.no_longer_waits(id) {
+            Deadline::Echo(id) => match self.no_longer_waits(id) {
                 Some(waiting) => self.not_echoed(waiting),
-                None => Settled::Nothing,
+                None => Resolution::Nothing,
             },
-            Owed::Answer(of) => match self.answers.remove(&of) {
-                Some(_) => Settled::Response { of, response: None },
-                None => Settled::Nothing,
+            Deadline::Answer(of) => match self.answers.remove(&of) {
+                Some(_) => Resolution::Response { of, response: None },
+                None => Resolution::Nothing,
             },
         })
     }
 
     /// What was taken and not given back was kept back; what never was taken was shed.
-    fn not_echoed(&mut self, Waiting { passed, taken, .. }: Waiting) -> Settled {
+    fn not_echoed(&mut self, PendingEcho { passed, taken, .. }: PendingEcho) -> Resolution {
         self.late.insert(passed.note.id, ());
         let taken = taken.load(Ordering::Relaxed);
         let outcome = if taken { Outcome::filtered(MIDDLEWARE) } else { Outcome::Shed(Shed::Middleware) };
-        Settled::Ended { note: passed.note, outcome }
+        Resolution::Ended { note: passed.note, outcome }
     }
 
     /// All that still waits, when the run is stopped.
-    pub(in crate::pipeline) fn stopped(&mut self) -> Vec<RequestNote> {
+    pub(in crate::pipeline) fn stopped(&mut self) -> Vec<RequestRecord> {
         self.deadlines.clear();
         self.waiting.drain().map(|(_, waiting)| waiting.passed.note).collect()
     }

@@ -28,19 +28,19 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
-use super::budget::{Budget, Held, bytes_of_request};
+use super::budget::{Budget, BudgetShare, bytes_of_request};
 use crate::exchange::{ExchangeId, Outcome, Request, Response, Timestamp};
 use crate::journal::recent::Recent;
-use crate::middleware::external::{Said, Settings, Told};
-use crate::replay::Lane;
-use crate::report::{RequestNote, TargetSet};
+use crate::middleware::external::{IncomingMessage, ExternalSettings, OutgoingMessage};
+use crate::replay::ConnKey;
+use crate::report::{RequestRecord, TargetSet};
 
-pub(super) use counts::Counts;
-use queue::{Job, QUEUE, Queue, pop_if};
-pub(super) use teller::Teller;
-pub(super) use told::Telling;
+pub(super) use counts::ExternalCounts;
+use queue::{WriteJob, QUEUE, WriteQueue, pop_if};
+pub(super) use teller::ResponseSender;
+pub(super) use told::NotifyingClient;
 pub(super) use worker::show;
-use worker::{BackSender, Worker};
+use worker::{WorkerSender, Worker};
 
 /// Requests that wait for the echo of one process. Past it requests wait or are shed (`middleware`).
 const MOST_WAITING: usize = 8192;
@@ -54,7 +54,7 @@ const MOST_NAMES: usize = 1 << 16;
 
 /// How far a run has come, as far as processes are concerned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Phase {
+enum ExternalPhase {
     Open,
     /// There is nothing more to tell.
     Closing,
@@ -63,18 +63,18 @@ enum Phase {
 }
 
 /// What comes back from the tasks.
-pub(super) enum Back {
-    Said(Said),
+pub(super) enum WorkerMessage {
+    Said(IncomingMessage),
     /// A process has ended, and none takes its place.
     Gone,
 }
 
 /// Something that comes back, with its share of the memory that such may take.
-pub(super) type Parcel = (Back, Held);
+pub(super) type QueuedWorkerMessage = (WorkerMessage, BudgetShare);
 
 /// A request that passed the chain.
-pub(super) struct Passed {
-    pub(super) note: RequestNote,
+pub(super) struct AcceptedRequest {
+    pub(super) note: RequestRecord,
     pub(super) request: Box<Request>,
     pub(super) due: Option<Instant>,
     /// Where it goes.
@@ -86,37 +86,37 @@ pub(super) struct Passed {
 }
 
 /// What production answered to a request that still waits, or that there is nothing.
-pub(super) type Answered = crate::exchange::Event;
+pub(super) type ProductionResult = crate::exchange::Event;
 
 /// A request that waits for its echo.
-struct Waiting {
-    passed: Passed,
+struct PendingEcho {
+    passed: AcceptedRequest,
     taken: Arc<AtomicBool>,
     /// What is to follow it.
-    answered: Option<Answered>,
+    answered: Option<ProductionResult>,
     /// What follows it has its share too.
-    answer_held: Held,
-    _held: Held,
+    answer_held: BudgetShare,
+    _held: BudgetShare,
 }
 
 /// A response that waits for its echo, because it is to be recorded.
-struct Answer {
+struct PendingResponse {
     response: Box<Response>,
     is_head: bool,
-    _held: Held,
+    _held: BudgetShare,
 }
 
 /// What came of a message, or of time that passed.
-pub(super) enum Settled {
+pub(super) enum Resolution {
     /// A request came back.
     Passed {
-        passed: Passed,
-        answered: Option<Answered>,
+        passed: AcceptedRequest,
+        answered: Option<ProductionResult>,
         /// Whether anything in it was changed.
         changed: bool,
     },
     /// A request did not come back.
-    Ended { note: RequestNote, outcome: Outcome },
+    Ended { note: RequestRecord, outcome: Outcome },
     /// A request that was never told.
     MadeUp(Box<Request>),
     /// A response came back; `None` where it did not.
@@ -127,7 +127,7 @@ pub(super) enum Settled {
 
 /// What is owed, in the order in which its time is up.
 #[derive(Clone, Copy, Debug)]
-enum Owed {
+enum Deadline {
     Echo(ExchangeId),
     Answer(ExchangeId),
 }
@@ -135,18 +135,18 @@ enum Owed {
 /// The pacing thread's side of the processes.
 ///
 /// Invariant: what is in `waiting` or `answers` has an entry in `deadlines`, and `busy` counts `waiting` by connection.
-pub(super) struct External {
-    teller: Teller,
-    back: Receiver<Parcel>,
+pub(super) struct ExternalStage {
+    teller: ResponseSender,
+    back: Receiver<QueuedWorkerMessage>,
     /// Never used: it keeps the way back from looking as if something had come, when all processes are gone.
-    _to: Sender<Parcel>,
-    phase: watch::Sender<Phase>,
+    _to: Sender<QueuedWorkerMessage>,
+    phase: watch::Sender<ExternalPhase>,
     /// Processes that have not ended for good.
     alive: usize,
-    waiting: HashMap<ExchangeId, Waiting, foldhash::fast::RandomState>,
-    answers: HashMap<ExchangeId, Answer, foldhash::fast::RandomState>,
-    deadlines: VecDeque<(Instant, Owed)>,
-    busy: HashMap<Lane, Busy, foldhash::fast::RandomState>,
+    waiting: HashMap<ExchangeId, PendingEcho, foldhash::fast::RandomState>,
+    answers: HashMap<ExchangeId, PendingResponse, foldhash::fast::RandomState>,
+    deadlines: VecDeque<(Instant, Deadline)>,
+    busy: HashMap<ConnKey, BusyConnection, foldhash::fast::RandomState>,
     /// Requests that wait for each process.
     loads: Vec<usize>,
     late: Recent<ExchangeId, ()>,
@@ -157,7 +157,7 @@ pub(super) struct External {
 
 /// A connection of which requests wait.
 #[derive(Default)]
-struct Busy {
+struct BusyConnection {
     requests: u32,
     /// It closes once they do not any more, and was due to do so then.
     closes: Option<Instant>,
@@ -166,13 +166,13 @@ struct Busy {
 /// The tasks that look after the processes, until they have ended.
 pub(super) type Workers = Vec<JoinHandle<()>>;
 
-impl External {
+impl ExternalStage {
     /// Starts the processes; called within the runtime. `bytes` is what may be on its way to them, and as much back.
-    pub(super) fn start(settings: Settings, bytes: usize) -> std::io::Result<(Self, Workers)> {
-        let (phase, watched) = watch::channel(Phase::Open);
+    pub(super) fn start(settings: ExternalSettings, bytes: usize) -> std::io::Result<(Self, Workers)> {
+        let (phase, watched) = watch::channel(ExternalPhase::Open);
         let (to, back) = crossbeam_channel::bounded(BACK_QUEUE);
-        let back_sender = BackSender { to: to.clone(), bytes: Budget::new(bytes) };
-        let counts = Arc::<Counts>::default();
+        let back_sender = WorkerSender { to: to.clone(), bytes: Budget::new(bytes) };
+        let counts = Arc::<ExternalCounts>::default();
         let settings = Arc::new(settings);
         let (mut jobs, mut workers) = (Vec::new(), Vec::new());
         for _ in 0..settings.workers {
@@ -180,7 +180,7 @@ impl External {
             let (sender, receiver) = mpsc::channel(QUEUE);
             let worker = Worker {
                 settings: Arc::clone(&settings),
-                queue: Queue::new(receiver, watched.clone()),
+                queue: WriteQueue::new(receiver, watched.clone()),
                 phase: watched.clone(),
                 back: back_sender.clone(),
                 counts: Arc::clone(&counts),
@@ -188,7 +188,7 @@ impl External {
             jobs.push(sender);
             workers.push(tokio::spawn(worker.run(child)));
         }
-        let teller = Teller {
+        let teller = ResponseSender {
             bytes: Budget::new(bytes),
             timeout: settings.timeout,
             names: Arc::new(Mutex::new(Recent::new(MOST_NAMES))),
@@ -199,9 +199,9 @@ impl External {
     }
 
     fn new(
-        teller: Teller,
-        (to, back): (Sender<Parcel>, Receiver<Parcel>),
-        phase: watch::Sender<Phase>,
+        teller: ResponseSender,
+        (to, back): (Sender<QueuedWorkerMessage>, Receiver<QueuedWorkerMessage>),
+        phase: watch::Sender<ExternalPhase>,
         alive: usize,
     ) -> Self {
         Self {
@@ -222,17 +222,17 @@ impl External {
     }
 
     /// Tells answers from elsewhere.
-    pub(super) fn teller(&self) -> Teller {
+    pub(super) fn teller(&self) -> ResponseSender {
         self.teller.clone()
     }
 
     /// What was counted.
-    pub(super) fn counts(&self) -> Arc<Counts> {
+    pub(super) fn counts(&self) -> Arc<ExternalCounts> {
         Arc::clone(&self.teller.counts)
     }
 
     /// What comes back.
-    pub(super) const fn back(&self) -> &Receiver<Parcel> {
+    pub(super) const fn back(&self) -> &Receiver<QueuedWorkerMessage> {
         &self.back
     }
 
@@ -258,16 +258,16 @@ impl External {
 
     /// Ends the input of the processes once they were told what waits.
     pub(super) fn close(&self) {
-        self.phase.send_replace(Phase::Closing);
+        self.phase.send_replace(ExternalPhase::Closing);
     }
 
     /// Ends the processes.
     pub(super) fn end(&self) {
-        self.phase.send_replace(Phase::Over);
+        self.phase.send_replace(ExternalPhase::Over);
     }
 
     /// Gives a request to a process; gives it back where there is no room.
-    pub(super) fn give(&mut self, passed: Passed) -> Result<(), Box<Passed>> {
+    pub(super) fn give(&mut self, passed: AcceptedRequest) -> Result<(), Box<AcceptedRequest>> {
         let id = passed.request.id;
         let worker = self.teller.worker(id.connection);
         let Some(load) = self.loads.get_mut(worker).filter(|load| **load < MOST_WAITING) else {
@@ -278,15 +278,15 @@ impl External {
         };
         let deadline = Instant::now() + self.teller.timeout;
         let taken = Arc::<AtomicBool>::default();
-        let told = Told::request(&passed.request);
-        let job = Job { told, deadline, taken: Some(Arc::clone(&taken)), held: None };
+        let told = OutgoingMessage::request(&passed.request);
+        let job = WriteJob { told, deadline, taken: Some(Arc::clone(&taken)), held: None };
         if !self.teller.send(id, job) {
             return Err(Box::new(passed));
         }
         *load += 1;
         self.busy.entry(id.into()).or_default().requests += 1;
-        self.deadlines.push_back((deadline, Owed::Echo(id)));
-        self.waiting.insert(id, Waiting { passed, taken, answered: None, answer_held: None, _held: held });
+        self.deadlines.push_back((deadline, Deadline::Echo(id)));
+        self.waiting.insert(id, PendingEcho { passed, taken, answered: None, answer_held: None, _held: held });
         Ok(())
     }
 
@@ -297,14 +297,14 @@ impl External {
 
     /// Tells what production answered.
     pub(super) fn tell_response(&self, of: ExchangeId, response: &Response) -> bool {
-        Told::response(self.teller.name(of), response).is_some_and(|told| self.teller.tell(of, told))
+        OutgoingMessage::response(self.teller.name(of), response).is_some_and(|told| self.teller.tell(of, told))
     }
 
     /// What production answered to a request that waits: it follows the request. Where there is no room for its body, it
     /// goes on without.
-    pub(super) fn follow(&mut self, of: ExchangeId, mut answered: Answered) {
+    pub(super) fn follow(&mut self, of: ExchangeId, mut answered: ProductionResult) {
         let Some(waiting) = self.waiting.get_mut(&of) else { return };
-        if let Answered::Response { response, .. } = &mut answered
+        if let ProductionResult::Response { response, .. } = &mut answered
             && let Some(bytes) = response.body.wire.as_ref().map(bytes::Bytes::len)
         {
             match self.teller.bytes.try_hold(bytes) {
@@ -327,13 +327,13 @@ impl External {
         if self.answers.len() >= MOST_WAITING || !self.tell_response(of, &response) {
             return Err(response);
         }
-        self.deadlines.push_back((Instant::now() + self.teller.timeout, Owed::Answer(of)));
-        self.answers.insert(of, Answer { response, is_head, _held: held });
+        self.deadlines.push_back((Instant::now() + self.teller.timeout, Deadline::Answer(of)));
+        self.answers.insert(of, PendingResponse { response, is_head, _held: held });
         Ok(())
     }
 
     /// A connection closes: now, or, where requests of it wait, after them.
-    pub(super) fn closes(&mut self, lane: Lane, due: Instant) -> bool {
+    pub(super) fn closes(&mut self, lane: ConnKey, due: Instant) -> bool {
         match self.busy.get_mut(&lane) {
             Some(busy) => {
                 busy.closes = Some(due);
@@ -343,7 +343,7 @@ impl External {
         }
     }
 
-    fn no_longer_waits(&mut self, id: ExchangeId) -> Option<Waiting> {
+    fn no_longer_waits(&mut self, id: ExchangeId) -> Option<PendingEcho> {
         let waiting = self.waiting.remove(&id)?;
         let worker = self.teller.worker(id.connection);
         if let Some(load) = self.loads.get_mut(worker) {
@@ -356,16 +356,16 @@ impl External {
     /// Deadlines of what was settled are forgotten as far as nothing that waits stands before them.
     fn forget_settled(&mut self) {
         let Self { deadlines, waiting, answers, .. } = self;
-        let is_settled = |(_, owed): &(Instant, Owed)| match owed {
-            Owed::Echo(id) => !waiting.contains_key(id),
-            Owed::Answer(of) => !answers.contains_key(of),
+        let is_settled = |(_, owed): &(Instant, Deadline)| match owed {
+            Deadline::Echo(id) => !waiting.contains_key(id),
+            Deadline::Answer(of) => !answers.contains_key(of),
         };
         while pop_if(deadlines, is_settled).is_some() {}
     }
 
     /// A request of this connection was settled, and what comes of it was done: when the connection was due to close,
     /// where it closes now.
-    pub(super) fn done(&mut self, lane: Lane) -> Option<Instant> {
+    pub(super) fn done(&mut self, lane: ConnKey) -> Option<Instant> {
         let busy = self.busy.get_mut(&lane)?;
         busy.requests = busy.requests.saturating_sub(1);
         if busy.requests > 0 {
@@ -376,8 +376,8 @@ impl External {
 }
 
 /// Whatever becomes of the pacing thread, the processes end with it.
-impl Drop for External {
+impl Drop for ExternalStage {
     fn drop(&mut self) {
-        self.phase.send_replace(Phase::Over);
+        self.phase.send_replace(ExternalPhase::Over);
     }
 }

@@ -8,9 +8,9 @@ use tokio::io::{AsyncWrite, AsyncWriteExt as _};
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
-use super::Phase;
-use crate::middleware::external::Told;
-use crate::pipeline::budget::Held;
+use super::ExternalPhase;
+use crate::middleware::external::OutgoingMessage;
+use crate::pipeline::budget::BudgetShare;
 
 /// Messages that wait for one process, on their way there and in its queue each. Past it requests wait or are shed
 /// (`middleware`), and responses are not told, which is counted.
@@ -19,19 +19,19 @@ pub(super) const QUEUE: usize = 1024;
 const BATCH_BYTES: usize = 64 << 10;
 
 /// A message on its way to a process.
-pub(super) struct Job {
-    pub(super) told: Told,
+pub(super) struct WriteJob {
+    pub(super) told: OutgoingMessage,
     /// When nobody waits for it any more.
     pub(super) deadline: Instant,
     /// Set once all of it was written, where somebody wants to know.
     pub(super) taken: Option<Arc<AtomicBool>>,
     /// Its share of the memory that such may take.
-    pub(super) held: Held,
+    pub(super) held: BudgetShare,
 }
 
 /// How the writing came to its end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Wrote {
+pub(super) enum WriteEnd {
     /// All was written, and nothing comes any more.
     All,
     /// The process takes nothing any more.
@@ -39,17 +39,17 @@ pub(super) enum Wrote {
 }
 
 /// Messages in their order. What is too late is dropped, whether or not the process reads.
-pub(super) struct Queue {
-    jobs: mpsc::Receiver<Job>,
-    waiting: VecDeque<Job>,
-    phase: watch::Receiver<Phase>,
+pub(super) struct WriteQueue {
+    jobs: mpsc::Receiver<WriteJob>,
+    waiting: VecDeque<WriteJob>,
+    phase: watch::Receiver<ExternalPhase>,
     is_closing: bool,
     /// Nothing comes any more.
     has_ended: bool,
 }
 
-impl Queue {
-    pub(super) fn new(jobs: mpsc::Receiver<Job>, phase: watch::Receiver<Phase>) -> Self {
+impl WriteQueue {
+    pub(super) fn new(jobs: mpsc::Receiver<WriteJob>, phase: watch::Receiver<ExternalPhase>) -> Self {
         Self { jobs, waiting: VecDeque::new(), phase, is_closing: false, has_ended: false }
     }
 
@@ -69,7 +69,7 @@ impl Queue {
                 while pop_if(waiting, |job| job.deadline <= now).is_some() {}
             }
             // A sender that is gone closes as well.
-            _ = phase.wait_for(|phase| *phase != Phase::Open), if !*is_closing => {
+            _ = phase.wait_for(|phase| *phase != ExternalPhase::Open), if !*is_closing => {
                 *is_closing = true;
                 jobs.close();
             }
@@ -81,12 +81,12 @@ impl Queue {
     }
 
     /// Writes what comes, until nothing comes any more or nobody takes it.
-    pub(super) async fn write(&mut self, to: &mut (impl AsyncWrite + Unpin)) -> Wrote {
-        let mut batch = Batch::default();
+    pub(super) async fn write(&mut self, to: &mut (impl AsyncWrite + Unpin)) -> WriteEnd {
+        let mut batch = WriteBatch::default();
         loop {
             while self.waiting.is_empty() {
                 if self.has_ended {
-                    return Wrote::All;
+                    return WriteEnd::All;
                 }
                 self.tend().await;
             }
@@ -97,7 +97,7 @@ impl Queue {
                     biased;
                     wrote = to.write(batch.rest()) => match wrote {
                         Ok(bytes) if bytes > 0 => batch.advance(bytes),
-                        _ => return Wrote::Refused,
+                        _ => return WriteEnd::Refused,
                     },
                     () = until(expires) => batch.let_go(),
                     () = self.tend() => {}
@@ -109,21 +109,21 @@ impl Queue {
 
 /// Lines that are written together.
 #[derive(Default)]
-struct Batch {
+struct WriteBatch {
     bytes: Vec<u8>,
     /// How far it was written.
     at: usize,
     /// Where each line ends, and who wants to know.
     lines: VecDeque<(usize, Option<Arc<AtomicBool>>)>,
-    held: Vec<Held>,
+    held: Vec<BudgetShare>,
     /// When nobody waits for any of it any more. It has to be written all the same, or the next line would begin in its
     /// middle; but it counts no longer.
     expires: Option<Instant>,
 }
 
-impl Batch {
+impl WriteBatch {
     /// Takes what fits of what waits; it is empty by now.
-    fn fill(&mut self, waiting: &mut VecDeque<Job>) {
+    fn fill(&mut self, waiting: &mut VecDeque<WriteJob>) {
         self.bytes.clear();
         // What one large message took is given back.
         self.bytes.shrink_to(2 * BATCH_BYTES);
@@ -176,31 +176,31 @@ mod tests {
 
     use super::*;
     use crate::exchange::{ConnectionId, ExchangeId, Head, Timestamp};
-    use crate::middleware::external::{Kind, MessageId};
+    use crate::middleware::external::{MessageType, MessageId};
 
-    struct Rig {
-        jobs: mpsc::Sender<Job>,
-        phase: watch::Sender<Phase>,
-        queue: Queue,
+    struct QueueFixture {
+        jobs: mpsc::Sender<WriteJob>,
+        phase: watch::Sender<ExternalPhase>,
+        queue: WriteQueue,
     }
 
-    fn rig() -> Rig {
+    fn rig() -> QueueFixture {
         let (jobs, receiver) = mpsc::channel(QUEUE);
-        let (phase, watched) = watch::channel(Phase::Open);
-        Rig { jobs, phase, queue: Queue::new(receiver, watched) }
+        let (phase, watched) = watch::channel(ExternalPhase::Open);
+        QueueFixture { jobs, phase, queue: WriteQueue::new(receiver, watched) }
     }
 
-    fn job(after: Duration, head: usize) -> (Job, Arc<AtomicBool>) {
+    fn job(after: Duration, head: usize) -> (WriteJob, Arc<AtomicBool>) {
         let taken = Arc::<AtomicBool>::default();
-        let told = Told {
-            kind: Kind::Request,
+        let told = OutgoingMessage {
+            kind: MessageType::Request,
             id: MessageId::of(ExchangeId::new(ConnectionId(1), 1)),
             at: Timestamp::default(),
             latency: Duration::ZERO,
             head: Head::new(vec![b'x'; head]),
             body: None,
         };
-        (Job { told, deadline: Instant::now() + after, taken: Some(Arc::clone(&taken)), held: None }, taken)
+        (WriteJob { told, deadline: Instant::now() + after, taken: Some(Arc::clone(&taken)), held: None }, taken)
     }
 
     const SECOND: Duration = Duration::from_secs(1);
@@ -216,8 +216,8 @@ mod tests {
                 taken
             })
             .collect();
-        rig.phase.send_replace(Phase::Closing);
-        assert_eq!(rig.queue.write(&mut near).await, Wrote::All);
+        rig.phase.send_replace(ExternalPhase::Closing);
+        assert_eq!(rig.queue.write(&mut near).await, WriteEnd::All);
         drop(near);
         let mut written = String::new();
         tokio::io::AsyncReadExt::read_to_string(&mut far, &mut written).await.unwrap();
@@ -244,6 +244,6 @@ mod tests {
         let (mut near, far) = tokio::io::duplex(10);
         drop(far);
         rig.jobs.try_send(job(SECOND, 100).0).ok().unwrap();
-        assert_eq!(rig.queue.write(&mut near).await, Wrote::Refused);
+        assert_eq!(rig.queue.write(&mut near).await, WriteEnd::Refused);
     }
 }

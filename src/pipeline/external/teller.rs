@@ -7,24 +7,24 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
-use super::Counts;
-use super::queue::Job;
+use super::ExternalCounts;
+use super::queue::WriteJob;
 use crate::exchange::{ConnectionId, ExchangeId};
 use crate::journal::recent::Recent;
-use crate::middleware::external::{MessageId, Told};
+use crate::middleware::external::{MessageId, OutgoingMessage};
 use crate::pipeline::budget::Budget;
 
 /// Hands answers to the processes, from any thread; never waits.
 #[derive(Clone)]
-pub(in crate::pipeline) struct Teller {
-    pub(super) jobs: Arc<[mpsc::Sender<Job>]>,
+pub(in crate::pipeline) struct ResponseSender {
+    pub(super) jobs: Arc<[mpsc::Sender<WriteJob>]>,
     pub(super) bytes: Budget,
     pub(super) timeout: Duration,
     pub(super) names: Arc<Mutex<Recent<ExchangeId, MessageId>>>,
-    pub(super) counts: Arc<Counts>,
+    pub(super) counts: Arc<ExternalCounts>,
 }
 
-impl Teller {
+impl ResponseSender {
     /// What the processes know an exchange as.
     pub(super) fn name(&self, id: ExchangeId) -> MessageId {
         let made_up = id.is_made_up().then(|| {
@@ -35,10 +35,10 @@ impl Teller {
     }
 
     /// Tells an answer where there is room for it; else that is counted.
-    pub(super) fn tell(&self, id: ExchangeId, told: Told) -> bool {
+    pub(super) fn tell(&self, id: ExchangeId, told: OutgoingMessage) -> bool {
         let held = self.bytes.try_hold(told.bytes());
         let deadline = Instant::now() + self.timeout;
-        let sent = held.is_ok_and(|held| self.send(id, Job { told, deadline, taken: None, held }));
+        let sent = held.is_ok_and(|held| self.send(id, WriteJob { told, deadline, taken: None, held }));
         if !sent {
             self.counts.untold.fetch_add(1, Ordering::Relaxed);
         }
@@ -50,7 +50,7 @@ impl Teller {
         usize::try_from(connection.0 % self.jobs.len().max(1) as u64).unwrap_or_default()
     }
 
-    pub(super) fn send(&self, id: ExchangeId, job: Job) -> bool {
+    pub(super) fn send(&self, id: ExchangeId, job: WriteJob) -> bool {
         self.jobs.get(self.worker(id.connection)).is_some_and(|jobs| jobs.try_send(job).is_ok())
     }
 }

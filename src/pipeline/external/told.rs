@@ -5,30 +5,30 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::Teller;
+use super::ResponseSender;
 use crate::exchange::{ExchangeId, Request, Timestamp};
-use crate::middleware::external::{Kind, Told, framed_by_length};
+use crate::middleware::external::{MessageType, OutgoingMessage, framed_by_length};
 use crate::pipeline::wall_clock;
-use crate::replay::{Answer, AnyClient, Client, Connections, Kept, SendError, Turn, Wanted};
+use crate::replay::{TargetResponse, AnyClient, Client, ConnCounters, RetainedResponse, SendError, Ticket, ResponseOptions};
 
 /// Longest body of an answer that is told, in bytes. Of a longer one the head alone is: each request in flight may hold
 /// as much.
 const MAX_TOLD_BODY: usize = 256 << 10;
 
 /// A client that tells each answer before it hands it on.
-pub(in crate::pipeline) struct Telling {
+pub(in crate::pipeline) struct NotifyingClient {
     pub(in crate::pipeline) client: Arc<AnyClient>,
-    pub(in crate::pipeline) teller: Teller,
+    pub(in crate::pipeline) teller: ResponseSender,
 }
 
-impl Client for Telling {
+impl Client for NotifyingClient {
     fn refuses(&self, request: &Request) -> Option<&'static str> {
         self.client.refuses(request)
     }
 
-    async fn send(&self, turn: Turn, request: Box<Request>, wanted: Wanted) -> Result<Answer, SendError> {
+    async fn send(&self, turn: Ticket, request: Box<Request>, wanted: ResponseOptions) -> Result<TargetResponse, SendError> {
         let (id, at, begun) = (request.id, wall_clock(), Instant::now());
-        let more = Wanted { kept: Some(wanted.kept.unwrap_or_default().max(MAX_TOLD_BODY)), ..wanted };
+        let more = ResponseOptions { kept: Some(wanted.kept.unwrap_or_default().max(MAX_TOLD_BODY)), ..wanted };
         let mut answer = self.client.send(turn, request, more).await?;
         if let Some(kept) = &answer.kept {
             self.teller.tell(id, told(&self.teller, id, at, answer.done.saturating_duration_since(begun), kept));
@@ -39,16 +39,16 @@ impl Client for Telling {
         Ok(answer)
     }
 
-    fn connections(&self) -> Connections {
+    fn connections(&self) -> ConnCounters {
         self.client.connections()
     }
 }
 
-fn told(teller: &Teller, id: ExchangeId, at: Timestamp, latency: Duration, kept: &Kept) -> Told {
+fn told(teller: &ResponseSender, id: ExchangeId, at: Timestamp, latency: Duration, kept: &RetainedResponse) -> OutgoingMessage {
     let (head, body) = (kept.head.clone(), kept.body.clone());
     let head = match &body {
         Some(body) => framed_by_length(head, body),
         None => head,
     };
-    Told { kind: Kind::Replayed, id: teller.name(id), at, latency, head, body }
+    OutgoingMessage { kind: MessageType::Replayed, id: teller.name(id), at, latency, head, body }
 }

@@ -14,11 +14,11 @@ use tokio::process::{Child, Command};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, timeout};
 
-use super::queue::{Queue, Wrote, until};
-use super::{Back, Counts, Phase};
-use crate::middleware::external::{CommandLine, Decoder, Garbage, Said, Settings};
+use super::queue::{WriteQueue, WriteEnd, until};
+use super::{WorkerMessage, ExternalCounts, ExternalPhase};
+use crate::middleware::external::{CommandLine, MessageDecoder, DecodeError, IncomingMessage, ExternalSettings};
 use crate::pipeline::FULL_PAUSE;
-use crate::pipeline::budget::{Budget, Held, Refused};
+use crate::pipeline::budget::{Budget, BudgetShare, BudgetRefused};
 
 /// Bytes that are read at once.
 const READ_BYTES: usize = 64 << 10;
@@ -46,7 +46,7 @@ pub(super) fn start(command: &CommandLine) -> std::io::Result<Child> {
 }
 
 /// Why a process is done with.
-enum End {
+enum WorkerEnd {
     Exited(ExitStatus),
     /// It closed its output: nothing it is told can have an effect.
     Silent,
@@ -60,11 +60,11 @@ enum End {
 
 /// Looks after one process and those that take its place.
 pub(super) struct Worker {
-    pub(super) settings: Arc<Settings>,
-    pub(super) queue: Queue,
-    pub(super) phase: watch::Receiver<Phase>,
-    pub(super) back: BackSender,
-    pub(super) counts: Arc<Counts>,
+    pub(super) settings: Arc<ExternalSettings>,
+    pub(super) queue: WriteQueue,
+    pub(super) phase: watch::Receiver<ExternalPhase>,
+    pub(super) back: WorkerSender,
+    pub(super) counts: Arc<ExternalCounts>,
 }
 
 impl Worker {
@@ -92,7 +92,7 @@ impl Worker {
                 Err(error) => tracing::warn!("cannot start the middleware again: {error}; trying on"),
             }
         }
-        self.back.send(Back::Gone, None).await;
+        self.back.send(WorkerMessage::Gone, None).await;
     }
 
     /// Lets time pass; what waits gets too late meanwhile.
@@ -107,34 +107,34 @@ impl Worker {
     }
 
     /// Tells a process what there is to tell, and takes what it says, until one of both has an end.
-    async fn converse(&mut self, mut child: Child) -> End {
+    async fn converse(&mut self, mut child: Child) -> WorkerEnd {
         let (Some(mut stdin), Some(stdout), Some(stderr)) =
             (child.stdin.take(), child.stdout.take(), child.stderr.take())
         else {
-            return End::Silent;
+            return WorkerEnd::Silent;
         };
         let counts = Arc::clone(&self.counts);
         let mut reading = tokio::spawn(read(stdout, self.back.clone(), counts));
         let mut complaints = tokio::spawn(show(stderr, "middleware"));
         let end = tokio::select! {
-            _ = &mut reading => End::Silent,
-            wrote = self.queue.write(&mut stdin) => if wrote == Wrote::All { End::Finished } else { End::Deaf },
-            status = child.wait() => status.map_or(End::Silent, End::Exited),
-            () = overdue(self.phase.clone(), self.settings.timeout) => End::Overdue,
+            _ = &mut reading => WorkerEnd::Silent,
+            wrote = self.queue.write(&mut stdin) => if wrote == WriteEnd::All { WorkerEnd::Finished } else { WorkerEnd::Deaf },
+            status = child.wait() => status.map_or(WorkerEnd::Silent, WorkerEnd::Exited),
+            () = overdue(self.phase.clone(), self.settings.timeout) => WorkerEnd::Overdue,
         };
         drop(stdin);
         let end = match end {
             // Whoever closed its output is most likely ending.
-            End::Silent => match timeout(GRACE, child.wait()).await {
-                Ok(Ok(status)) => End::Exited(status),
-                _ => End::Silent,
+            WorkerEnd::Silent => match timeout(GRACE, child.wait()).await {
+                Ok(Ok(status)) => WorkerEnd::Exited(status),
+                _ => WorkerEnd::Silent,
             },
             end => end,
         };
         let owed = match end {
-            End::Exited(_) => GRACE,
-            End::Finished | End::Deaf => self.settings.timeout,
-            End::Silent | End::Overdue => Duration::ZERO,
+            WorkerEnd::Exited(_) => GRACE,
+            WorkerEnd::Finished | WorkerEnd::Deaf => self.settings.timeout,
+            WorkerEnd::Silent | WorkerEnd::Overdue => Duration::ZERO,
         };
         if !reading.is_finished() {
             tokio::select! {
@@ -152,12 +152,12 @@ impl Worker {
     }
 
     /// Tells a death; the first one aloud.
-    fn died(&self, end: &End) {
+    fn died(&self, end: &WorkerEnd) {
         let how = match end {
-            End::Exited(status) => status.to_string(),
-            End::Silent => "it closed its output".to_owned(),
-            End::Deaf => "it closed its input".to_owned(),
-            End::Finished | End::Overdue => "it was not done in time".to_owned(),
+            WorkerEnd::Exited(status) => status.to_string(),
+            WorkerEnd::Silent => "it closed its output".to_owned(),
+            WorkerEnd::Deaf => "it closed its input".to_owned(),
+            WorkerEnd::Finished | WorkerEnd::Overdue => "it was not done in time".to_owned(),
         };
         let command = &self.settings.command;
         if self.counts.restarts.fetch_add(1, Ordering::Relaxed) == 0 {
@@ -189,8 +189,8 @@ async fn put_down(child: &mut Child) {
 }
 
 /// Ready when the run closes the input and the time for what is owed has passed, or when the run is over.
-async fn overdue(mut phase: watch::Receiver<Phase>, time: Duration) {
-    phase.wait_for(|phase| *phase != Phase::Open).await.ok();
+async fn overdue(mut phase: watch::Receiver<ExternalPhase>, time: Duration) {
+    phase.wait_for(|phase| *phase != ExternalPhase::Open).await.ok();
     tokio::select! {
         () = sleep(time) => {}
         () = over(phase) => {}
@@ -198,32 +198,32 @@ async fn overdue(mut phase: watch::Receiver<Phase>, time: Duration) {
 }
 
 /// Ready when nobody waits for anything any more.
-async fn over(mut phase: watch::Receiver<Phase>) {
-    phase.wait_for(|phase| *phase == Phase::Over).await.ok();
+async fn over(mut phase: watch::Receiver<ExternalPhase>) {
+    phase.wait_for(|phase| *phase == ExternalPhase::Over).await.ok();
 }
 
 /// Hands messages to the pacing thread.
 #[derive(Clone)]
-pub(super) struct BackSender {
-    pub(super) to: Sender<(Back, Held)>,
+pub(super) struct WorkerSender {
+    pub(super) to: Sender<(WorkerMessage, BudgetShare)>,
     /// Memory that messages on their way may take.
     pub(super) bytes: Budget,
 }
 
-impl BackSender {
+impl WorkerSender {
     /// Waits for room for as long as it takes. Where nobody takes anything any more, it is gone.
-    async fn said(&self, said: Said) {
+    async fn said(&self, said: IncomingMessage) {
         let held = loop {
             match self.bytes.try_hold(said.payload.len().max(1)) {
                 Ok(held) => break held,
-                Err(Refused::Closed) => return,
-                Err(Refused::Full) => sleep(FULL_PAUSE).await,
+                Err(BudgetRefused::Closed) => return,
+                Err(BudgetRefused::Full) => sleep(FULL_PAUSE).await,
             }
         };
-        self.send(Back::Said(said), held).await;
+        self.send(WorkerMessage::Said(said), held).await;
     }
 
-    async fn send(&self, back: Back, held: Held) {
+    async fn send(&self, back: WorkerMessage, held: BudgetShare) {
         let mut entry = (back, held);
         while let Err(TrySendError::Full(refused)) = self.to.try_send(entry) {
             entry = refused;
@@ -233,8 +233,8 @@ impl BackSender {
 }
 
 /// Reads messages to the end.
-async fn read(mut from: impl AsyncRead + Unpin, to: BackSender, counts: Arc<Counts>) {
-    let mut decoder = Decoder::default();
+async fn read(mut from: impl AsyncRead + Unpin, to: WorkerSender, counts: Arc<ExternalCounts>) {
+    let mut decoder = MessageDecoder::default();
     let mut buffer = vec![0; READ_BYTES];
     let mut lines = Vec::new();
     while let Ok(bytes @ 1..) = from.read(&mut buffer).await {
@@ -251,7 +251,7 @@ async fn read(mut from: impl AsyncRead + Unpin, to: BackSender, counts: Arc<Coun
     }
 }
 
-fn garbage(counts: &Counts, why: Garbage) {
+fn garbage(counts: &ExternalCounts, why: DecodeError) {
     if counts.garbage.fetch_add(1, Ordering::Relaxed) == 0 {
         tracing::warn!(
             "the middleware wrote a line to its standard output that is no message: {why}; what is meant for people \

@@ -12,11 +12,11 @@ use std::collections::VecDeque;
 use crossbeam_channel::{RecvTimeoutError, TryRecvError};
 use tokio::time::Instant;
 
-use super::{Chains, Pacer, Step, Upcoming};
+use super::{RunChains, Pacer, PacerStep, Upcoming};
 use crate::exchange::{Event, Request, Timestamp};
-use crate::middleware::Settings;
-use crate::pipeline::{EVENT_QUEUE, Parcel};
-use crate::replay::Lane;
+use crate::middleware::ChainSettings;
+use crate::pipeline::{EVENT_QUEUE, QueuedEvent};
+use crate::replay::ConnKey;
 use crate::report::TargetSet;
 
 /// Events that are looked at for each one that is handled, where there is no time to wait: the look ahead grows, and what is
@@ -24,20 +24,20 @@ use crate::report::TargetSet;
 const AT_ONCE: usize = 4;
 
 /// What was read before it is due.
-pub(super) struct Ahead {
+pub(super) struct Lookahead {
     /// In the order in which it was read, with its shares of the memory. Where this is full, the rest stays in the channel.
     events: VecDeque<Upcoming>,
-    scout: Chains,
+    scout: RunChains,
 }
 
-impl Ahead {
+impl Lookahead {
     /// Nothing so far. `scout` is what the chains of the run are, but for limits.
-    pub(super) const fn new(scout: Chains) -> Self {
+    pub(super) const fn new(scout: RunChains) -> Self {
         Self { events: VecDeque::new(), scout }
     }
 
     /// Goes by these settings from now on.
-    pub(super) fn replace(&mut self, settings: &Settings) {
+    pub(super) fn replace(&mut self, settings: &ChainSettings) {
         self.scout.replace(&settings.without_limits());
     }
 
@@ -55,7 +55,7 @@ impl Ahead {
 
 impl Pacer {
     /// The next event; none where there are no more or the run was stopped.
-    pub(super) fn next_of_ahead(&mut self) -> Option<Step> {
+    pub(super) fn next_of_ahead(&mut self) -> Option<PacerStep> {
         if self.ends.stopped.try_recv() == Err(TryRecvError::Disconnected) {
             return None;
         }
@@ -98,10 +98,10 @@ impl Pacer {
     }
 
     fn may_look(&self) -> bool {
-        self.ahead.as_ref().is_some_and(Ahead::has_room) && !self.work.control.is_paused()
+        self.ahead.as_ref().is_some_and(Lookahead::has_room) && !self.work.control.is_paused()
     }
 
-    fn look_at(&mut self, parcel: Parcel) {
+    fn look_at(&mut self, parcel: QueuedEvent) {
         let upcoming = self.upcoming(parcel);
         if let (Event::Request(request), Some(due)) = (&upcoming.parcel.event, upcoming.due) {
             self.scout(request, self.put_off(due));
@@ -113,7 +113,7 @@ impl Pacer {
 
     /// Has the connection opened over which a request would be sent.
     fn scout(&mut self, request: &Request, due: Instant) {
-        let lane = Lane::from(request.id);
+        let lane = ConnKey::from(request.id);
         let mut outlets = self.ends.outlets.iter().chain(&self.work.beside.baseline);
         // One that is due already has its connection opened when it is sent.
         if !outlets.any(|outlet| outlet.may_open(lane)) || due <= Instant::now() || self.marked(request).is_err() {
@@ -149,34 +149,34 @@ mod tests {
     use crossbeam_channel::Sender;
     use tokio::sync::{mpsc, watch};
 
-    use super::super::{Ends, Timing, Work};
+    use super::super::{PacerChannels, Timing, PacerSettings};
     use super::*;
     use crate::exchange::ConnectionId;
-    use crate::middleware::Mark;
-    use crate::pipeline::course::{KnownSpan, Part};
+    use crate::middleware::LoopHeader;
+    use crate::pipeline::course::{KnownSpan, PassTag};
     use crate::pipeline::{Control, Progress, beside};
     use crate::replay::Pace;
 
     /// A pacer that looks ahead, what hands it events, and what stops it.
-    fn pacer(runtime: &tokio::runtime::Runtime, events: usize) -> (Pacer, Sender<Parcel>, Sender<()>) {
-        let chains = || Chains::new(&Settings::default(), 0);
-        let work = Work {
+    fn pacer(runtime: &tokio::runtime::Runtime, events: usize) -> (Pacer, Sender<QueuedEvent>, Sender<()>) {
+        let chains = || RunChains::new(&ChainSettings::default(), 0);
+        let work = PacerSettings {
             chains: chains(),
             scout: Some(chains()),
             external: None,
             reloads: watch::channel(None).1,
             mark: None,
-            copies: Mark::default(),
+            copies: LoopHeader::default(),
             evidence: false,
             keeping: None,
-            beside: beside::Sender { baseline: None, checks: Vec::new(), share: 0.0, writes: false, targets: 0 },
+            beside: beside::ReferenceSender { baseline: None, checks: Vec::new(), share: 0.0, writes: false, targets: 0 },
             control: Control::default(),
             timing: Timing::paced(Pace::default(), None, KnownSpan::default()),
             most: None,
         };
         let (sender, events) = crossbeam_channel::bounded(events);
         let (stop, stopped) = crossbeam_channel::bounded(0);
-        let ends = Ends {
+        let ends = PacerChannels {
             events,
             stopped,
             enough: Arc::default(),
@@ -193,14 +193,14 @@ mod tests {
         tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap()
     }
 
-    fn opened(connection: usize) -> Parcel {
+    fn opened(connection: usize) -> QueuedEvent {
         let event = Event::Opened { connection: ConnectionId(connection as u64), at: Timestamp::default() };
-        Parcel { event, part: Part::default(), held: None, permille: 0 }
+        QueuedEvent { event, part: PassTag::default(), held: None, permille: 0 }
     }
 
-    fn connection(step: Option<Step>) -> Option<usize> {
+    fn connection(step: Option<PacerStep>) -> Option<usize> {
         match step? {
-            Step::Event(Event::Opened { connection, .. }, ..) => usize::try_from(connection.0).ok(),
+            PacerStep::Event(Event::Opened { connection, .. }, ..) => usize::try_from(connection.0).ok(),
             _ => None,
         }
     }

@@ -1,24 +1,24 @@
 //! The chain that every request passes, and what is done on the way to single targets only.
 
-use crate::middleware::{Chain, Settings};
+use crate::middleware::{Chain, ChainSettings};
 use crate::report::TargetSet;
 
 /// The chains of a run.
-pub(in crate::pipeline) struct Chains {
+pub(in crate::pipeline) struct RunChains {
     /// For every request.
     pub(super) all: Chain,
     of_targets: Vec<Option<Chain>>,
 }
 
-impl Chains {
+impl RunChains {
     /// What `settings` say, for so many targets.
-    pub(in crate::pipeline) fn new(settings: &Settings, targets: usize) -> Self {
+    pub(in crate::pipeline) fn new(settings: &ChainSettings, targets: usize) -> Self {
         let of_target = |target| Some(Chain::new(&settings.of_target(target)?));
         Self { all: Chain::new(settings), of_targets: (0..targets).map(of_target).collect() }
     }
 
     /// Does from now on what `settings` say.
-    pub(super) fn replace(&mut self, settings: &Settings) {
+    pub(super) fn replace(&mut self, settings: &ChainSettings) {
         self.all.replace(settings);
         for (target, chain) in self.of_targets.iter_mut().enumerate() {
             if let (Some(chain), Some(settings)) = (chain, settings.of_target(target)) {

@@ -18,42 +18,42 @@ use tokio::sync::{Notify, mpsc, watch};
 use tokio::time::Instant;
 
 use super::beside;
-use super::compared::Keeping;
+use super::compared::RetentionRules;
 use super::control::Control;
-use super::course::Part;
-use super::external::{External, Passed};
-use super::outlet::Outlet;
+use super::course::PassTag;
+use super::external::{ExternalStage, AcceptedRequest};
+use super::outlet::TargetDispatcher;
 use super::recorder::EventSender;
-use super::{Parcel, Progress, note};
+use super::{QueuedEvent, Progress, note};
 use crate::exchange::{Damage, Event, ExchangeId, Framing, Outcome, Request, RequestState, Response, Shed, Timestamp};
 use crate::middleware::route::ROUTE;
-use crate::middleware::{self, Mark};
-use crate::replay::{Delivery, Lane};
-use crate::report::{Fact, Production, RequestNote, TargetSet};
+use crate::middleware::{self, LoopHeader};
+use crate::replay::{Delivery, ConnKey};
+use crate::report::{ReportEvent, Production, RequestRecord, TargetSet};
 
-use ahead::Ahead;
-pub(super) use chains::Chains;
-use next::{Step, Upcoming};
+use ahead::Lookahead;
+pub(super) use chains::RunChains;
+use next::{PacerStep, Upcoming};
 pub(super) use timing::Timing;
 
 /// What is done to requests.
-pub(super) struct Work {
-    pub(super) chains: Chains,
+pub(super) struct PacerSettings {
+    pub(super) chains: RunChains,
     /// The same without limits, where it is asked before its time what passes; see [`ahead`].
-    pub(super) scout: Option<Chains>,
+    pub(super) scout: Option<RunChains>,
     /// Processes that requests pass after the chain.
-    pub(super) external: Option<External>,
+    pub(super) external: Option<ExternalStage>,
     /// What the chain is to do from now on, when it was read again.
-    pub(super) reloads: watch::Receiver<Option<middleware::Settings>>,
-    pub(super) mark: Option<Mark>,
+    pub(super) reloads: watch::Receiver<Option<middleware::ChainSettings>>,
+    pub(super) mark: Option<LoopHeader>,
     /// What tells copies of sessions apart, where there is no mark for all.
-    pub(super) copies: Mark,
+    pub(super) copies: LoopHeader,
     /// Whether the report wants more of a request than what adds up.
     pub(super) evidence: bool,
     /// What is kept of production's answers; nothing where they are not compared.
-    pub(super) keeping: Option<Keeping>,
+    pub(super) keeping: Option<RetentionRules>,
     /// Who is asked beside the targets.
-    pub(super) beside: beside::Sender,
+    pub(super) beside: beside::ReferenceSender,
     pub(super) control: Control,
     pub(super) timing: Timing,
     /// How many requests to take before the run ends by itself.
@@ -61,16 +61,16 @@ pub(super) struct Work {
 }
 
 /// What the pacer reads from and writes to.
-pub(super) struct Ends {
-    pub(super) events: Receiver<Parcel>,
+pub(super) struct PacerChannels {
+    pub(super) events: Receiver<QueuedEvent>,
     /// Disconnected when the run is stopped and what was captured is not to be sent any more.
     pub(super) stopped: Receiver<()>,
     /// Ends the run, once enough requests were taken.
     pub(super) enough: Arc<Notify>,
-    pub(super) outlets: Vec<Outlet>,
+    pub(super) outlets: Vec<TargetDispatcher>,
     pub(super) recording: Option<EventSender>,
     pub(super) runtime: tokio::runtime::Handle,
-    pub(super) facts: mpsc::Sender<Fact>,
+    pub(super) facts: mpsc::Sender<ReportEvent>,
     pub(super) progress: Arc<Progress>,
 }
 
@@ -84,7 +84,7 @@ pub(super) struct ChainEnd {
 }
 
 /// What is remembered of a request until its response comes.
-struct Asked {
+struct AwaitingResponse {
     /// When its last byte was captured.
     at: Timestamp,
     recorded: bool,
@@ -93,12 +93,12 @@ struct Asked {
 
 /// The pacing thread.
 pub(super) struct Pacer {
-    work: Work,
-    ends: Ends,
+    work: PacerSettings,
+    ends: PacerChannels,
     /// What was read before it is due, where that is looked at.
-    ahead: Option<Ahead>,
+    ahead: Option<Lookahead>,
     /// Requests whose response is still to come; only those that were offered or kept.
-    asked: HashMap<ExchangeId, Asked, foldhash::fast::RandomState>,
+    asked: HashMap<ExchangeId, AwaitingResponse, foldhash::fast::RandomState>,
     taken: u64,
     /// Connections of a file that are open.
     open: u64,
@@ -111,8 +111,8 @@ pub(super) struct Pacer {
 const PAUSED: &str = "paused";
 
 impl Pacer {
-    pub(super) fn new(mut work: Work, ends: Ends) -> Self {
-        let ahead = work.scout.take().map(Ahead::new);
+    pub(super) fn new(mut work: PacerSettings, ends: PacerChannels) -> Self {
+        let ahead = work.scout.take().map(Lookahead::new);
         Self { work, ends, ahead, asked: HashMap::default(), taken: 0, open: 0, epoch: Instant::now(), in_a_row: 0 }
     }
 
@@ -121,8 +121,8 @@ impl Pacer {
         timing::wake_in_time();
         while let Some(step) = self.next() {
             let went_on = match step {
-                Step::Event(event, part, due) => self.event(event, part, due),
-                Step::Outside(step) => self.outside(step),
+                PacerStep::Event(event, part, due) => self.event(event, part, due),
+                PacerStep::Outside(step) => self.outside(step),
             };
             if !went_on {
                 break;
@@ -137,12 +137,12 @@ impl Pacer {
     }
 
     /// False where the run was stopped.
-    fn event(&mut self, event: Event, part: Part, due: Option<Instant>) -> bool {
+    fn event(&mut self, event: Event, part: PassTag, due: Option<Instant>) -> bool {
         match event {
             Event::Request(request) => self.request(request, due),
             Event::Response { of, response } => self.response(of, response),
             Event::Damaged { of, why } => self.damaged(of, why),
-            Event::Orphan { .. } => self.tell(Fact::Orphan),
+            Event::Orphan { .. } => self.tell(ReportEvent::Orphan),
             Event::Opened { .. } => {
                 self.of_file(part, self.open.saturating_add(1));
                 true
@@ -160,14 +160,14 @@ impl Pacer {
     }
 
     /// Takes note of how many connections of a capture are open: of those in a file, whose time is that of the replay.
-    fn of_file(&mut self, part: Part, open: u64) {
+    fn of_file(&mut self, part: PassTag, open: u64) {
         if part.copy == 0 && !matches!(self.work.timing, Timing::Live) {
             self.open = open;
             self.ends.progress.open.store(open, Ordering::Relaxed);
         }
     }
 
-    fn closed(&mut self, lane: Lane, due: Instant) {
+    fn closed(&mut self, lane: ConnKey, due: Instant) {
         let outlets = self.ends.outlets.iter_mut().chain(&mut self.work.beside.baseline);
         outlets.for_each(|outlet| outlet.closed(lane, due));
     }
@@ -206,7 +206,7 @@ impl Pacer {
 
     /// Goes by the chain files as they are now.
     fn reload(&mut self) {
-        let Work { chains, reloads, .. } = &mut self.work;
+        let PacerSettings { chains, reloads, .. } = &mut self.work;
         if reloads.has_changed().unwrap_or(false)
             && let Some(settings) = &*reloads.borrow_and_update()
         {
@@ -223,18 +223,18 @@ impl Pacer {
     }
 
     /// A request passed the chain, which says where it goes.
-    fn passed(&mut self, note: RequestNote, request: Box<Request>, due: Option<Instant>) -> bool {
+    fn passed(&mut self, note: RequestRecord, request: Box<Request>, due: Option<Instant>) -> bool {
         let targets = self.work.chains.targets();
         if targets.is_empty() && !self.ends.outlets.is_empty() {
             return self.end(note, Outcome::filtered(ROUTE));
         }
         let chain = &self.work.chains.all;
         let (keep_host, place) = (chain.host_was_set(), chain.place().unwrap_or_default());
-        let passed = Passed { note, request, due, targets, keep_host, place };
+        let passed = AcceptedRequest { note, request, due, targets, keep_host, place };
         if self.work.external.is_some() { self.give(passed) } else { self.take(passed) }
     }
 
-    fn note(&self, request: &Request) -> RequestNote {
+    fn note(&self, request: &Request) -> RequestRecord {
         note(request, self.work.evidence)
     }
 
@@ -255,8 +255,8 @@ impl Pacer {
     }
 
     /// Records a request that passed, and offers it to the targets.
-    fn take(&mut self, passed: Passed) -> bool {
-        let Passed { note, mut request, due, targets, keep_host, place } = passed;
+    fn take(&mut self, passed: AcceptedRequest) -> bool {
+        let AcceptedRequest { note, mut request, due, targets, keep_host, place } = passed;
         let (id, at, is_head) = (note.id, request.last_byte, request.method() == b"HEAD");
         if self.ends.outlets.is_empty() && self.held_by_hand().is_some() {
             return self.end(note, Outcome::filtered(PAUSED));
@@ -269,10 +269,10 @@ impl Pacer {
             return self.keep(note, request);
         }
         let recorded = self.ends.recording.as_ref().is_some_and(|to| to.send(Event::Request(request.clone())));
-        self.asked.insert(id, Asked { at, recorded, is_head });
+        self.asked.insert(id, AwaitingResponse { at, recorded, is_head });
         self.ends.progress.seen.fetch_add(1, Ordering::Relaxed);
         self.ends.progress.in_flight.fetch_add(targets.len() as u64, Ordering::Relaxed);
-        if !self.tell(Fact::Offered { note: Box::new(note), targets }) {
+        if !self.tell(ReportEvent::Offered { note: Box::new(note), targets }) {
             return false;
         }
         let copies = (id.copy > 0).then_some(&self.work.copies);
@@ -289,20 +289,20 @@ impl Pacer {
         }
         let Some(copy) = copy else { return true };
         let refused = self.work.beside.send(&chosen, &copy, due, keep_host);
-        refused.into_iter().all(|(number, why)| self.tell(Fact::Delivered(Box::new(ended(id, number, why)))))
+        refused.into_iter().all(|(number, why)| self.tell(ReportEvent::Delivered(Box::new(ended(id, number, why)))))
     }
 
     /// Records a request where nothing is sent. Where it is frames that are recorded, it is kept in them.
-    fn keep(&mut self, note: RequestNote, request: Box<Request>) -> bool {
+    fn keep(&mut self, note: RequestRecord, request: Box<Request>) -> bool {
         let (id, at, is_head) = (note.id, request.last_byte, request.method() == b"HEAD");
         let recorded = self.ends.recording.is_some();
         if self.ends.recording.as_ref().is_some_and(|to| !to.send(Event::Request(request))) {
             return self.end(note, Outcome::Shed(Shed::Recording));
         }
-        self.asked.insert(id, Asked { at, recorded, is_head });
+        self.asked.insert(id, AwaitingResponse { at, recorded, is_head });
         self.ends.progress.seen.fetch_add(1, Ordering::Relaxed);
         self.ends.progress.kept_back.fetch_add(1, Ordering::Relaxed);
-        self.tell(Fact::Kept { note: Box::new(note) })
+        self.tell(ReportEvent::Kept { note: Box::new(note) })
     }
 
     fn offer(
@@ -338,7 +338,7 @@ impl Pacer {
                 (Ok(()), None) => outlet.wait(copy, keep_host, &self.ends.runtime).map(Outcome::Shed),
             };
             if let Some(outcome) = refused
-                && !self.tell(Fact::Delivered(Box::new(ended(id, target, outcome))))
+                && !self.tell(ReportEvent::Delivered(Box::new(ended(id, target, outcome))))
             {
                 return false;
             }
@@ -346,10 +346,10 @@ impl Pacer {
         true
     }
 
-    fn end(&self, note: RequestNote, outcome: Outcome) -> bool {
+    fn end(&self, note: RequestRecord, outcome: Outcome) -> bool {
         self.ends.progress.seen.fetch_add(1, Ordering::Relaxed);
         self.ends.progress.kept_back.fetch_add(1, Ordering::Relaxed);
-        self.tell(Fact::Ended { note: Box::new(note), outcome })
+        self.tell(ReportEvent::Ended { note: Box::new(note), outcome })
     }
 
     fn damaged(&mut self, of: ExchangeId, why: Damage) -> bool {
@@ -360,7 +360,7 @@ impl Pacer {
         if asked.recorded {
             self.record(Event::Damaged { of, why });
         }
-        self.tell(Fact::Production { of, production: Err(why) })
+        self.tell(ReportEvent::Production { of, production: Err(why) })
     }
 
     fn response(&mut self, of: ExchangeId, mut response: Box<Response>) -> bool {
@@ -383,7 +383,7 @@ impl Pacer {
         } else if asked.recorded {
             self.record(Event::Response { of, response });
         }
-        self.tell(Fact::Production { of, production: Ok(production) })
+        self.tell(ReportEvent::Production { of, production: Ok(production) })
     }
 
     /// What finds no room is counted by the sender.
@@ -393,7 +393,7 @@ impl Pacer {
         }
     }
 
-    fn tell(&self, fact: Fact) -> bool {
+    fn tell(&self, fact: ReportEvent) -> bool {
         match self.ends.facts.try_send(fact) {
             Ok(()) => true,
             Err(TrySendError::Full(fact)) => self.ends.facts.blocking_send(fact).is_ok(),

@@ -9,8 +9,8 @@ use tokio::time::Instant;
 
 use super::{Pacer, Timing, outside, unfit};
 use crate::exchange::Event;
-use crate::pipeline::Parcel;
-use crate::pipeline::course::Part;
+use crate::pipeline::QueuedEvent;
+use crate::pipeline::course::PassTag;
 
 /// Events in a row after which a live source counts as busy: some thousands a second.
 const BUSY: u64 = 16;
@@ -19,19 +19,19 @@ const NAP: Duration = Duration::from_millis(1);
 
 /// An event that has come from the capture thread, and when it is due; `None` where it has no time of its own.
 pub(super) struct Upcoming {
-    pub(super) parcel: Parcel,
+    pub(super) parcel: QueuedEvent,
     pub(super) due: Option<Instant>,
 }
 
 /// What there is to do next.
-pub(super) enum Step {
-    Event(Event, Part, Option<Instant>),
-    Outside(outside::Step),
+pub(super) enum PacerStep {
+    Event(Event, PassTag, Option<Instant>),
+    Outside(outside::ExternalStep),
 }
 
 impl Pacer {
     /// None where there is nothing more to do, or the run was stopped.
-    pub(super) fn next(&mut self) -> Option<Step> {
+    pub(super) fn next(&mut self) -> Option<PacerStep> {
         if self.work.external.is_some() {
             return self.next_of_both();
         }
@@ -50,7 +50,7 @@ impl Pacer {
     }
 
     /// Takes notice of what comes next in the capture: when it is due, and which connections open.
-    pub(super) fn upcoming(&mut self, parcel: Parcel) -> Upcoming {
+    pub(super) fn upcoming(&mut self, parcel: QueuedEvent) -> Upcoming {
         let (part, needs_bodies) = (parcel.part, self.needs_bodies());
         let timing = &mut self.work.timing;
         timing.reach(part.pass);
@@ -70,16 +70,16 @@ impl Pacer {
     }
 
     /// The turn of an event has come: its share of the memory is given back.
-    pub(super) fn step(&self, Upcoming { parcel, due }: Upcoming) -> Step {
+    pub(super) fn step(&self, Upcoming { parcel, due }: Upcoming) -> PacerStep {
         drop(parcel.held);
         self.ends.progress.read_permille.store(parcel.permille, Ordering::Relaxed);
         self.ends.progress.queued.store(self.ends.events.len() as u64, Ordering::Relaxed);
-        Step::Event(parcel.event, parcel.part, due)
+        PacerStep::Event(parcel.event, parcel.part, due)
     }
 
     /// An event that is there already. Live, this thread naps after many of them rather than waits: who waits in the queue
     /// is woken for each single event, and that costs more than to handle it.
-    fn at_hand(&mut self) -> Option<Parcel> {
+    fn at_hand(&mut self) -> Option<QueuedEvent> {
         if self.ends.stopped.try_recv() == Err(TryRecvError::Disconnected) {
             return None;
         }

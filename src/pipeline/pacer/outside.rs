@@ -7,12 +7,12 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::{Asked, Pacer};
+use super::{AwaitingResponse, Pacer};
 use crate::exchange::{Damage, Event, ExchangeId, Outcome, Request, Response, Shed};
 use crate::pipeline::FULL_PAUSE;
-use crate::pipeline::course::Part;
-use crate::pipeline::external::{Back, External, Passed, Settled};
-use crate::replay::Lane;
+use crate::pipeline::course::PassTag;
+use crate::pipeline::external::{WorkerMessage, ExternalStage, AcceptedRequest, Resolution};
+use crate::replay::ConnKey;
 use crate::report::TargetSet;
 
 /// How long, at the end, what is owed is waited for before the input of the processes ends, which makes those speak that
@@ -22,8 +22,8 @@ const LINGER: Duration = Duration::from_millis(500);
 const LOOK: Duration = Duration::from_millis(5);
 
 /// Something that processes brought about.
-pub(super) enum Step {
-    Back(Back),
+pub(super) enum ExternalStep {
+    Back(WorkerMessage),
     /// The time of something that is owed is up.
     Late,
 }
@@ -31,14 +31,14 @@ pub(super) enum Step {
 impl Pacer {
     /// What comes first: something from a process, or an event; none where there are no more events or the run was
     /// stopped.
-    pub(super) fn next_of_both(&mut self) -> Option<super::Step> {
+    pub(super) fn next_of_both(&mut self) -> Option<super::PacerStep> {
         let external = self.work.external.as_ref()?;
         let late = external.expires().map_or_else(crossbeam_channel::never, |at| crossbeam_channel::at(at.into_std()));
         crossbeam_channel::select_biased! {
             recv(self.ends.stopped) -> _ => None,
             // Before the clock is looked at: what has come back is not late.
-            recv(external.back()) -> back => Some(super::Step::Outside(Step::Back(back.ok()?.0))),
-            recv(late) -> _ => Some(super::Step::Outside(Step::Late)),
+            recv(external.back()) -> back => Some(super::PacerStep::Outside(ExternalStep::Back(back.ok()?.0))),
+            recv(late) -> _ => Some(super::PacerStep::Outside(ExternalStep::Late)),
             recv(self.ends.events) -> parcel => {
                 let upcoming = self.upcoming(parcel.ok()?);
                 Some(self.step(upcoming))
@@ -47,14 +47,14 @@ impl Pacer {
     }
 
     /// False where the run was stopped.
-    pub(super) fn outside(&mut self, step: Step) -> bool {
+    pub(super) fn outside(&mut self, step: ExternalStep) -> bool {
         let Some(external) = &mut self.work.external else { return true };
         match step {
-            Step::Back(back) => {
+            ExternalStep::Back(back) => {
                 let settled = external.settle(back);
                 self.settled(settled)
             }
-            Step::Late => {
+            ExternalStep::Late => {
                 let now = Instant::now();
                 while let Some(settled) = self.work.external.as_mut().and_then(|external| external.expire(now)) {
                     if !self.settled(settled) {
@@ -73,8 +73,8 @@ impl Pacer {
             let wake = external.expires().map_or(end, |late| late.min(end));
             let step = crossbeam_channel::select_biased! {
                 recv(self.ends.stopped) -> _ => return false,
-                recv(external.back()) -> back => back.ok().map(|(back, _)| Step::Back(back)),
-                recv(crossbeam_channel::at(wake.into_std())) -> _ => (wake < end).then_some(Step::Late),
+                recv(external.back()) -> back => back.ok().map(|(back, _)| ExternalStep::Back(back)),
+                recv(crossbeam_channel::at(wake.into_std())) -> _ => (wake < end).then_some(ExternalStep::Late),
             };
             if step.is_some_and(|step| !self.outside(step)) {
                 return false;
@@ -85,7 +85,7 @@ impl Pacer {
 
     /// Gives a request to a process. Where there is no room it is shed, but without a schedule it waits, for as long as
     /// it would for its echo.
-    pub(super) fn give(&mut self, passed: Passed) -> bool {
+    pub(super) fn give(&mut self, passed: AcceptedRequest) -> bool {
         let id = passed.note.id;
         let mut passed = passed;
         let mut until = None;
@@ -107,24 +107,24 @@ impl Pacer {
     }
 
     /// Does what comes of a message, or of time that passed.
-    fn settled(&mut self, settled: Settled) -> bool {
+    fn settled(&mut self, settled: Resolution) -> bool {
         match settled {
-            Settled::Nothing => true,
-            Settled::Passed { passed, answered, changed } => {
+            Resolution::Nothing => true,
+            Resolution::Passed { passed, answered, changed } => {
                 let lane = passed.note.id.into();
                 let went_on = self.came_back(passed, changed)
-                    && answered.is_none_or(|event| self.event(event, Part::default(), None));
+                    && answered.is_none_or(|event| self.event(event, PassTag::default(), None));
                 self.done(lane);
                 went_on
             }
-            Settled::Ended { note, outcome } => {
+            Resolution::Ended { note, outcome } => {
                 let lane = note.id.into();
                 let went_on = self.end(note, outcome);
                 self.done(lane);
                 went_on
             }
-            Settled::MadeUp(request) => self.made_up(request),
-            Settled::Response { of, response } => {
+            Resolution::MadeUp(request) => self.made_up(request),
+            Resolution::Response { of, response } => {
                 self.record(match response {
                     Some(response) => Event::Response { of, response },
                     None => Event::Damaged { of, why: Damage::Shed },
@@ -135,7 +135,7 @@ impl Pacer {
     }
 
     /// A request came back: what was changed in it may not make a write of it, or a tunnel.
-    fn came_back(&mut self, passed: Passed, changed: bool) -> bool {
+    fn came_back(&mut self, passed: AcceptedRequest, changed: bool) -> bool {
         if self.has_enough() {
             return true;
         }
@@ -158,7 +158,7 @@ impl Pacer {
         let due = (!self.work.timing.is_unscheduled()).then_some(now);
         self.ends.outlets.iter_mut().for_each(|outlet| outlet.opened(id.into(), now));
         let targets = TargetSet::first(self.ends.outlets.len());
-        let passed = Passed { note, request, due, targets, keep_host: false, place: place_of(id) };
+        let passed = AcceptedRequest { note, request, due, targets, keep_host: false, place: place_of(id) };
         let went_on = self.take(passed) && self.damaged(id, Damage::NoResponse);
         self.closed(id.into(), now);
         went_on
@@ -169,7 +169,7 @@ impl Pacer {
     }
 
     /// Closes a connection that was to close after the last of its requests that waited.
-    fn done(&mut self, lane: Lane) {
+    fn done(&mut self, lane: ConnKey) {
         if let Some(due) = self.work.external.as_mut().and_then(|external| external.done(lane)) {
             self.closed(lane, due);
         }
@@ -183,7 +183,7 @@ impl Pacer {
 
     /// Tells what production answered. A recording gets it as it comes back, and not at all where it does not: what is
     /// masked outside must not reach the disk unmasked.
-    pub(super) fn response_outside(&mut self, of: ExchangeId, response: Box<Response>, asked: &Asked) {
+    pub(super) fn response_outside(&mut self, of: ExchangeId, response: Box<Response>, asked: &AwaitingResponse) {
         let Some(external) = &mut self.work.external else { return };
         if !asked.recorded {
             external.tell_response(of, &response);
@@ -195,7 +195,7 @@ impl Pacer {
     /// There are no more events: what is owed may still come, and what is told last may have an effect.
     pub(super) fn wind_up(&mut self) {
         if self.finish_outside().is_none() {
-            let waited = self.work.external.as_mut().map(External::stopped).unwrap_or_default();
+            let waited = self.work.external.as_mut().map(ExternalStage::stopped).unwrap_or_default();
             for note in waited {
                 self.end(note, Outcome::Shed(Shed::Stopped));
             }
@@ -208,7 +208,7 @@ impl Pacer {
 
     /// None where the run was stopped.
     fn finish_outside(&mut self) -> Option<()> {
-        let timeout = self.work.external.as_ref().map(External::timeout)?;
+        let timeout = self.work.external.as_ref().map(ExternalStage::timeout)?;
         let lingers = Instant::now() + LINGER.min(timeout);
         loop {
             let owed = self.work.external.as_ref()?.is_owed();

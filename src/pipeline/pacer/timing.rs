@@ -107,7 +107,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::replay::course::Span;
+    use crate::replay::course::CaptureSpan;
 
     fn at(milliseconds: u64) -> Timestamp {
         Timestamp::from_nanos(1_000_000_000 + milliseconds * 1_000_000)
@@ -121,7 +121,7 @@ mod tests {
         assert_eq!(timing.other(at(30)), Some(begun), "it was due by then");
 
         let span = KnownSpan::default();
-        span.set(Span { from: Some(at(10)), until: None }).unwrap();
+        span.set(CaptureSpan { from: Some(at(10)), until: None }).unwrap();
         let mut timing = Timing::paced(Pace::default(), None, span);
         assert_eq!(timing.other(at(9)), None, "it is long past perhaps");
         let opened = timing.other(at(30)).unwrap();

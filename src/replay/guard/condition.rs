@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::super::phrase::{Piece, shown, time};
-use super::Sample;
+use super::super::phrase::{SpecPart, shown, time};
+use super::Observation;
 use crate::middleware::Share;
 
 /// Samples that a window must hold before it may say that a limit is broken.
@@ -26,7 +26,7 @@ const SLOTS: u32 = 20;
 
 /// A limit over a sliding window.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Condition {
+pub struct GuardCondition {
     /// What is bad.
     pub measure: Measure,
     /// The share of bad ones that is borne, from 0 to 1.
@@ -51,9 +51,9 @@ pub enum Measure {
     },
 }
 
-impl Condition {
+impl GuardCondition {
     /// Reads `errors>5%/10s` or `p99>800ms/30s`; says what is wrong, and where.
-    pub(super) fn read(part: Piece<'_>) -> Result<Self, (Piece<'_>, String)> {
+    pub(super) fn read(part: SpecPart<'_>) -> Result<Self, (SpecPart<'_>, String)> {
         let Some((subject, rest)) = part.split(">") else {
             return Err((part, format!("`{}` has no `>`", part.text)));
         };
@@ -71,7 +71,7 @@ impl Condition {
         self.limit >= 1.0
     }
 
-    fn is_bad(&self, sample: Sample) -> bool {
+    fn is_bad(&self, sample: Observation) -> bool {
         match self.measure {
             Measure::Errors => sample.failed,
             Measure::Slower { than, .. } => sample.late || sample.service.is_some_and(|service| service > than),
@@ -79,7 +79,7 @@ impl Condition {
     }
 
     /// Whether the sample says anything about this.
-    const fn counts(&self, sample: Sample) -> bool {
+    const fn counts(&self, sample: Observation) -> bool {
         matches!(self.measure, Measure::Errors) || sample.late || sample.service.is_some()
     }
 
@@ -100,7 +100,7 @@ impl Condition {
 }
 
 /// What is counted, and how much of it is borne.
-fn measure<'a>(subject: Piece<'a>, limit: Piece<'a>) -> Result<(Measure, f64), (Piece<'a>, String)> {
+fn measure<'a>(subject: SpecPart<'a>, limit: SpecPart<'a>) -> Result<(Measure, f64), (SpecPart<'a>, String)> {
     if subject.text == "errors" {
         let share: Share = limit
             .text
@@ -118,7 +118,7 @@ fn measure<'a>(subject: Piece<'a>, limit: Piece<'a>) -> Result<(Measure, f64), (
 }
 
 /// As typed.
-impl fmt::Display for Condition {
+impl fmt::Display for GuardCondition {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let sign = if self.at_limit { ">=" } else { ">" };
         match self.measure {
@@ -131,7 +131,7 @@ impl fmt::Display for Condition {
 
 /// What a window says of its condition.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Finding {
+pub(super) enum WindowVerdict {
     /// There are too few samples to tell.
     Unknown,
     /// It is well below its limit.
@@ -143,7 +143,7 @@ pub(super) enum Finding {
 }
 
 #[derive(Clone, Copy, Debug, Default)]
-struct Slot {
+struct WindowSlot {
     samples: u64,
     bad: u64,
 }
@@ -152,14 +152,14 @@ struct Slot {
 ///
 /// Invariant: `slots` covers the time from `begins`, each for `condition.window / SLOTS`.
 #[derive(Clone, Debug)]
-pub(super) struct Window {
-    pub(super) condition: Condition,
-    slots: std::collections::VecDeque<Slot>,
+pub(super) struct SlidingWindow {
+    pub(super) condition: GuardCondition,
+    slots: std::collections::VecDeque<WindowSlot>,
     begins: Instant,
 }
 
-impl Window {
-    pub(super) fn new(condition: Condition, at: Instant) -> Self {
+impl SlidingWindow {
+    pub(super) fn new(condition: GuardCondition, at: Instant) -> Self {
         Self { condition, slots: std::collections::VecDeque::with_capacity(SLOTS as usize), begins: at }
     }
 
@@ -186,7 +186,7 @@ impl Window {
         self.begins += slot.saturating_mul(too_many);
     }
 
-    pub(super) fn take(&mut self, at: Instant, sample: Sample) {
+    pub(super) fn take(&mut self, at: Instant, sample: Observation) {
         if !self.condition.counts(sample) {
             return;
         }
@@ -194,7 +194,7 @@ impl Window {
         let index = at.saturating_duration_since(self.begins).as_nanos() / self.slot().as_nanos();
         let index = usize::try_from(index).unwrap_or(usize::MAX).min(SLOTS as usize - 1);
         while self.slots.len() <= index {
-            self.slots.push_back(Slot::default());
+            self.slots.push_back(WindowSlot::default());
         }
         if let Some(slot) = self.slots.get_mut(index) {
             slot.samples += 1;
@@ -203,11 +203,11 @@ impl Window {
     }
 
     /// What the window says; `since` is when the target was last treated differently.
-    pub(super) fn finding(&mut self, at: Instant, since: Instant) -> Finding {
+    pub(super) fn finding(&mut self, at: Instant, since: Instant) -> WindowVerdict {
         self.slide(at);
         let samples: u64 = self.slots.iter().map(|slot| slot.samples).sum();
         let bad: u64 = self.slots.iter().map(|slot| slot.bad).sum();
-        let (share, Condition { limit, at_limit, window, .. }) = (bad as f64 / samples.max(1) as f64, self.condition);
+        let (share, GuardCondition { limit, at_limit, window, .. }) = (bad as f64 / samples.max(1) as f64, self.condition);
         let broken = share > limit || (at_limit && share >= limit);
         let long_enough = if self.condition.is_total() {
             self.is_covered(at)
@@ -215,12 +215,12 @@ impl Window {
             at.saturating_duration_since(since) >= window / 2
         };
         match () {
-            () if samples < MIN_PROBES => Finding::Unknown,
+            () if samples < MIN_PROBES => WindowVerdict::Unknown,
             () if broken && long_enough && samples >= MIN_SAMPLES && bad >= MIN_BAD => {
-                Finding::Past(self.condition.words(samples, bad))
+                WindowVerdict::Past(self.condition.words(samples, bad))
             }
-            () if share <= limit * WELL_BELOW => Finding::Good,
-            () => Finding::Near,
+            () if share <= limit * WELL_BELOW => WindowVerdict::Good,
+            () => WindowVerdict::Near,
         }
     }
 

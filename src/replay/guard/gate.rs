@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::{GuardState, Settings};
-use crate::middleware::{Dial, Share};
+use super::{GuardState, GuardSettings};
+use crate::middleware::{DynamicShare, Share};
 
 /// Of so many requests that would be held back, one probes.
 const PROBE_EACH: u64 = 100;
@@ -18,14 +18,14 @@ const PROBE_AFTER: Duration = Duration::from_secs(1);
 
 /// What a guard says to its gate. Clones are one and the same.
 #[derive(Clone, Debug, Default)]
-pub struct Valve {
-    share: Dial,
+pub struct GuardHandle {
+    share: DynamicShare,
     stopped: Arc<AtomicBool>,
     /// Requests held back so far.
     held: Arc<AtomicU64>,
 }
 
-impl Valve {
+impl GuardHandle {
     /// Says what is let in from now on.
     pub fn set(&self, share: Share, state: GuardState) {
         self.share.set(share);
@@ -41,18 +41,18 @@ impl Valve {
 
 /// The gate before one target.
 #[derive(Debug)]
-pub struct Gate {
-    valve: Valve,
+pub struct AdmissionControl {
+    valve: GuardHandle,
     probe_after: Duration,
     /// Held back since the last probe, and when that was.
     since_probe: u64,
     probed: Option<Instant>,
 }
 
-impl Gate {
+impl AdmissionControl {
     /// The gate of a guard with these settings.
     #[must_use]
-    pub fn new(valve: Valve, settings: &Settings) -> Self {
+    pub fn new(valve: GuardHandle, settings: &GuardSettings) -> Self {
         let probe_after = settings.longest().map_or(PROBE_AFTER, |window| (window / 10).min(PROBE_AFTER));
         Self { valve, probe_after, since_probe: 0, probed: None }
     }
@@ -88,14 +88,14 @@ impl Gate {
 mod tests {
     use super::*;
 
-    fn gate(share: f64, state: GuardState) -> (Gate, Valve) {
-        let valve = Valve::default();
+    fn gate(share: f64, state: GuardState) -> (AdmissionControl, GuardHandle) {
+        let valve = GuardHandle::default();
         valve.set(Share(share), state);
-        (Gate::new(valve.clone(), &Settings::of_shadow()), valve)
+        (AdmissionControl::new(valve.clone(), &GuardSettings::of_shadow()), valve)
     }
 
     /// Which of a thousand places, evenly spread, go on at once.
-    fn passed(gate: &mut Gate, sample: Share) -> Vec<bool> {
+    fn passed(gate: &mut AdmissionControl, sample: Share) -> Vec<bool> {
         let at = Instant::now();
         let passed: Vec<bool> = (0..1000_u64).map(|n| gate.lets_in(n * (u64::MAX / 1000), sample, at)).collect();
         passed
@@ -131,9 +131,9 @@ mod tests {
     #[test]
     fn short_windows_are_probed_more_often() {
         let settings = "errors>5%/200ms".parse().unwrap();
-        let valve = Valve::default();
+        let valve = GuardHandle::default();
         valve.set(Share(0.0), GuardState::Closed);
-        let mut gate = Gate::new(valve, &settings);
+        let mut gate = AdmissionControl::new(valve, &settings);
         let begin = Instant::now();
         let mut passed = |ms| gate.lets_in(0, Share(1.0), begin + Duration::from_millis(ms));
         assert_eq!([0, 19, 20, 40].map(&mut passed), [true, false, true, true]);

@@ -17,14 +17,14 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
-pub use condition::{Condition, MIN_BAD, MIN_PROBES, MIN_SAMPLES, Measure};
-pub use gate::{Gate, Valve};
-pub use settings::{Action, ActionError, Settings};
+pub use condition::{GuardCondition, MIN_BAD, MIN_PROBES, MIN_SAMPLES, Measure};
+pub use gate::{AdmissionControl, GuardHandle};
+pub use settings::{GuardAction, GuardActionError, GuardSettings};
 
 use super::Delivery;
 use crate::exchange::{FailureKind, Outcome};
 use crate::middleware::Share;
-use condition::{Finding, Window};
+use condition::{WindowVerdict, SlidingWindow};
 
 /// The least share that is let in as a share: what would be less is a trickle.
 const LEAST: f64 = 1.0 / 64.0;
@@ -66,7 +66,7 @@ impl GuardState {
 
 /// How one delivery ended, as far as a guard is concerned.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Sample {
+pub struct Observation {
     /// A status of 5xx, or no answer at all.
     pub failed: bool,
     /// It did not come in time.
@@ -77,7 +77,7 @@ pub struct Sample {
     pub age: Option<Duration>,
 }
 
-impl Sample {
+impl Observation {
     /// What a delivery says of its target `now`; `None` where it never went there.
     #[must_use]
     pub fn of(delivery: &Delivery, now: Instant) -> Option<Self> {
@@ -100,7 +100,7 @@ impl Sample {
 
 /// What a guard thinks of its target.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Verdict {
+pub enum GuardVerdict {
     /// There is too little to go by.
     Unknown,
     /// All is well.
@@ -113,7 +113,7 @@ pub enum Verdict {
 
 /// What a guard does from now on.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Change {
+pub struct GuardChange {
     /// The share that it let in.
     pub from: Share,
     /// The share that it lets in.
@@ -128,8 +128,8 @@ pub struct Change {
 /// where it is `Lowered`.
 #[derive(Clone, Debug)]
 pub struct Guard {
-    action: Action,
-    windows: Vec<Window>,
+    action: GuardAction,
+    windows: Vec<SlidingWindow>,
     /// The last word from outside, and when it came: whether to brake.
     outside: Option<(Instant, Option<String>)>,
     state: GuardState,
@@ -149,8 +149,8 @@ impl Guard {
     /// A guard that lets everything in. `base` is how long all has to be well where there is no condition whose window
     /// says it.
     #[must_use]
-    pub fn new(settings: &Settings, base: Duration, at: Instant) -> Self {
-        let windows: Vec<Window> = settings.conditions.iter().map(|condition| Window::new(*condition, at)).collect();
+    pub fn new(settings: &GuardSettings, base: Duration, at: Instant) -> Self {
+        let windows: Vec<SlidingWindow> = settings.conditions.iter().map(|condition| SlidingWindow::new(*condition, at)).collect();
         let base = settings.longest().unwrap_or(base);
         Self {
             action: settings.action,
@@ -169,7 +169,7 @@ impl Guard {
     }
 
     /// Takes notice of how a delivery ended, unless it was sent before the last change.
-    pub fn take(&mut self, at: Instant, sample: Sample) {
+    pub fn take(&mut self, at: Instant, sample: Observation) {
         let age = sample.age.unwrap_or_default();
         if at.saturating_duration_since(self.changed) < age && self.trips > 0 {
             return;
@@ -208,20 +208,20 @@ impl Guard {
 
     /// What it does when the target is past its limits.
     #[must_use]
-    pub const fn action(&self) -> Action {
+    pub const fn action(&self) -> GuardAction {
         self.action
     }
 
     /// What it thinks of its target now. Limits that are broken come first, then those that nearly are.
-    pub fn judge(&mut self, at: Instant) -> Verdict {
+    pub fn judge(&mut self, at: Instant) -> GuardVerdict {
         let since = self.changed;
         let mut verdict = self.heard();
         for window in &mut self.windows {
             let finding = match window.finding(at, since) {
-                Finding::Unknown => Verdict::Unknown,
-                Finding::Good => Verdict::Good,
-                Finding::Near => Verdict::Near,
-                Finding::Past(reason) => Verdict::Past(reason),
+                WindowVerdict::Unknown => GuardVerdict::Unknown,
+                WindowVerdict::Good => GuardVerdict::Good,
+                WindowVerdict::Near => GuardVerdict::Near,
+                WindowVerdict::Past(reason) => GuardVerdict::Past(reason),
             };
             if finding.rank() > verdict.rank() {
                 verdict = finding;
@@ -231,23 +231,23 @@ impl Guard {
     }
 
     /// What was heard from outside; each word to brake counts once.
-    fn heard(&self) -> Verdict {
+    fn heard(&self) -> GuardVerdict {
         match &self.outside {
-            Some((at, Some(reason))) if *at > self.changed => Verdict::Past(reason.clone()),
-            Some((_, Some(_))) => Verdict::Near,
-            _ => Verdict::Good,
+            Some((at, Some(reason))) if *at > self.changed => GuardVerdict::Past(reason.clone()),
+            Some((_, Some(_))) => GuardVerdict::Near,
+            _ => GuardVerdict::Good,
         }
     }
 
     /// Lets time pass, and does what the verdict asks for.
-    pub fn tick(&mut self, at: Instant, verdict: Verdict) -> Option<Change> {
+    pub fn tick(&mut self, at: Instant, verdict: GuardVerdict) -> Option<GuardChange> {
         if self.state == GuardState::Stopped {
             return None;
         }
         match verdict {
-            Verdict::Past(reason) => self.brake(at, reason),
-            Verdict::Good => self.recover(at),
-            Verdict::Near | Verdict::Unknown => {
+            GuardVerdict::Past(reason) => self.brake(at, reason),
+            GuardVerdict::Good => self.recover(at),
+            GuardVerdict::Near | GuardVerdict::Unknown => {
                 self.well_since = None;
                 None
             }
@@ -261,13 +261,13 @@ impl Guard {
         self.begin_anew(at);
     }
 
-    fn brake(&mut self, at: Instant, reason: String) -> Option<Change> {
+    fn brake(&mut self, at: Instant, reason: String) -> Option<GuardChange> {
         let (from, before) = (self.share(), self.state);
         (self.state, self.share) = match self.action {
-            Action::Hold => (GuardState::Holding, self.share),
-            Action::StepDown if self.share / 2.0 >= LEAST => (GuardState::Lowered, self.share / 2.0),
-            Action::StepDown | Action::Pause => (GuardState::Closed, 0.0),
-            Action::Stop => (GuardState::Stopped, 0.0),
+            GuardAction::Hold => (GuardState::Holding, self.share),
+            GuardAction::StepDown if self.share / 2.0 >= LEAST => (GuardState::Lowered, self.share / 2.0),
+            GuardAction::StepDown | GuardAction::Pause => (GuardState::Closed, 0.0),
+            GuardAction::Stop => (GuardState::Stopped, 0.0),
         };
         if std::mem::take(&mut self.climbed) {
             self.patience = (self.patience * 2).min(self.base * MOST_PATIENCE);
@@ -275,10 +275,10 @@ impl Guard {
         self.spared(at, reason.clone());
         // A target that fails a trickle, or that is held as it is, was told of before.
         let is_news = self.state != before || self.state == GuardState::Lowered;
-        is_news.then(|| Change { from, to: self.share(), reason })
+        is_news.then(|| GuardChange { from, to: self.share(), reason })
     }
 
-    fn recover(&mut self, at: Instant) -> Option<Change> {
+    fn recover(&mut self, at: Instant) -> Option<GuardChange> {
         let since = *self.well_since.get_or_insert(at);
         let well_for = at.saturating_duration_since(since.max(self.changed));
         if self.state == GuardState::Open {
@@ -299,7 +299,7 @@ impl Guard {
         self.climbed = true;
         self.begin_anew(at);
         let reason = format!("well for {}", super::phrase::shown(well_for));
-        Some(Change { from, to: self.share(), reason })
+        Some(GuardChange { from, to: self.share(), reason })
     }
 
     fn begin_anew(&mut self, at: Instant) {
@@ -309,7 +309,7 @@ impl Guard {
     }
 }
 
-impl Verdict {
+impl GuardVerdict {
     /// Which verdict wins over which, where several conditions have one each.
     const fn rank(&self) -> u8 {
         match self {

@@ -4,8 +4,8 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
-use super::super::phrase::{PhraseError, Piece};
-use super::condition::Condition;
+use super::super::phrase::{SpecError, SpecPart};
+use super::condition::GuardCondition;
 
 /// How a guard can look.
 const EXAMPLE: &str = "errors>5%/10s,p99>800ms/30s";
@@ -16,16 +16,16 @@ const MAX_CONDITIONS: usize = 16;
 
 /// What a guard watches, and what it does.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Settings {
+pub struct GuardSettings {
     /// Any of them broken is too much.
-    pub conditions: Vec<Condition>,
+    pub conditions: Vec<GuardCondition>,
     /// What is done then.
-    pub action: Action,
+    pub action: GuardAction,
 }
 
 /// What is done with a target that is past its limits.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Action {
+pub enum GuardAction {
     /// It gets what it got, and no more.
     Hold,
     /// It gets half of what it got, down to a trickle; a ramp goes back a step.
@@ -40,38 +40,38 @@ pub enum Action {
 /// Why something typed does not say what to do.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("`{typed}` does not say what to do past the limits; write step-down, hold, pause or stop")]
-pub struct ActionError {
+pub struct GuardActionError {
     /// What was typed.
     pub typed: String,
 }
 
-impl FromStr for Action {
-    type Err = ActionError;
+impl FromStr for GuardAction {
+    type Err = GuardActionError;
 
-    fn from_str(typed: &str) -> Result<Self, ActionError> {
+    fn from_str(typed: &str) -> Result<Self, GuardActionError> {
         match typed {
             "hold" => Ok(Self::Hold),
             "step-down" => Ok(Self::StepDown),
             "pause" => Ok(Self::Pause),
             "stop" => Ok(Self::Stop),
-            _ => Err(ActionError { typed: typed.to_owned() }),
+            _ => Err(GuardActionError { typed: typed.to_owned() }),
         }
     }
 }
 
-impl Settings {
+impl GuardSettings {
     /// What `shadow` has where nothing else was asked for: a target that fails everything for half a minute gets a trickle
     /// until it answers again.
     #[must_use]
     pub fn of_shadow() -> Self {
         let conditions = TOTAL.parse::<Self>().map(|settings| settings.conditions).unwrap_or_default();
-        Self { conditions, action: Action::Pause }
+        Self { conditions, action: GuardAction::Pause }
     }
 
     /// A guard that only hears words from outside.
     #[must_use]
     pub const fn deaf() -> Self {
-        Self { conditions: Vec::new(), action: Action::StepDown }
+        Self { conditions: Vec::new(), action: GuardAction::StepDown }
     }
 
     /// The longest time that a condition looks back.
@@ -88,25 +88,25 @@ impl Settings {
 }
 
 /// Conditions between commas: `errors>5%/10s,p99>800ms/30s`.
-impl FromStr for Settings {
-    type Err = PhraseError;
+impl FromStr for GuardSettings {
+    type Err = SpecError;
 
-    fn from_str(typed: &str) -> Result<Self, PhraseError> {
-        let whole = Piece::whole(typed);
+    fn from_str(typed: &str) -> Result<Self, SpecError> {
+        let whole = SpecPart::whole(typed);
         let mut conditions = Vec::new();
         for part in whole.parts() {
             if conditions.len() == MAX_CONDITIONS {
                 return Err(part.wrong(typed, format!("{MAX_CONDITIONS} conditions are the most"), EXAMPLE));
             }
-            let read = Condition::read(part).map_err(|(place, why)| place.wrong(typed, why, EXAMPLE))?;
+            let read = GuardCondition::read(part).map_err(|(place, why)| place.wrong(typed, why, EXAMPLE))?;
             conditions.push(read);
         }
-        Ok(Self { conditions, action: Action::default() })
+        Ok(Self { conditions, action: GuardAction::default() })
     }
 }
 
 /// As typed.
-impl fmt::Display for Settings {
+impl fmt::Display for GuardSettings {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (at, condition) in self.conditions.iter().enumerate() {
             if at > 0 {
@@ -127,16 +127,16 @@ mod tests {
         for typed in
             ["errors>5%/10s", "errors>=100%/30s", "p99>800ms/30s", "p99.9>1.5s/1m", "errors>0.5%/1h,p50>=10ms/500ms"]
         {
-            assert_eq!(typed.parse::<Settings>().unwrap().to_string(), typed);
+            assert_eq!(typed.parse::<GuardSettings>().unwrap().to_string(), typed);
         }
-        let spaced: Settings = " errors > 5% / 10s , p99 > 800ms / 30s ".parse().unwrap();
+        let spaced: GuardSettings = " errors > 5% / 10s , p99 > 800ms / 30s ".parse().unwrap();
         assert_eq!(spaced.to_string(), "errors>5%/10s,p99>800ms/30s");
-        assert_eq!(Settings::of_shadow().to_string(), TOTAL);
+        assert_eq!(GuardSettings::of_shadow().to_string(), TOTAL);
     }
 
     #[track_caller]
     fn refused(typed: &str, at: usize, why: &str) {
-        let error = typed.parse::<Settings>().unwrap_err();
+        let error = typed.parse::<GuardSettings>().unwrap_err();
         assert_eq!((error.at, error.why.contains(why)), (at, true), "{error}");
         assert!(error.to_string().contains("write such as 'errors>5%/10s,p99>800ms/30s'"), "{error}");
     }
@@ -159,7 +159,7 @@ mod tests {
 
     #[test]
     fn actions_are_read() {
-        assert_eq!("step-down".parse(), Ok(Action::StepDown));
-        assert!("halt".parse::<Action>().unwrap_err().to_string().contains("write step-down, hold, pause or stop"));
+        assert_eq!("step-down".parse(), Ok(GuardAction::StepDown));
+        assert!("halt".parse::<GuardAction>().unwrap_err().to_string().contains("write step-down, hold, pause or stop"));
     }
 }

@@ -4,19 +4,19 @@ use proptest::prelude::*;
 
 use super::*;
 
-const OK: Sample = Sample { failed: false, late: false, service: Some(Duration::from_millis(10)), age: None };
-const SLOW: Sample = Sample { failed: false, late: false, service: Some(Duration::from_secs(2)), age: None };
-const FAILED: Sample = Sample { failed: true, late: false, service: None, age: None };
-const LATE: Sample = Sample { failed: true, late: true, service: None, age: None };
+const OK: Observation = Observation { failed: false, late: false, service: Some(Duration::from_millis(10)), age: None };
+const SLOW: Observation = Observation { failed: false, late: false, service: Some(Duration::from_secs(2)), age: None };
+const FAILED: Observation = Observation { failed: true, late: false, service: None, age: None };
+const LATE: Observation = Observation { failed: true, late: true, service: None, age: None };
 
 /// Time between two looks.
 const TICK: Duration = Duration::from_millis(100);
 
 /// A target under a guard, with traffic of some hundred requests a second.
-struct Rig {
+struct GuardFixture {
     guard: Guard,
-    gate: Gate,
-    valve: Valve,
+    gate: AdmissionControl,
+    valve: GuardHandle,
     begin: Instant,
     now: Duration,
     sent: u64,
@@ -24,21 +24,21 @@ struct Rig {
     changes: Vec<(Duration, f64, f64)>,
 }
 
-impl Rig {
-    fn new(guard: &str, action: Action) -> Self {
-        Self::of(&Settings { action, ..guard.parse().unwrap() })
+impl GuardFixture {
+    fn new(guard: &str, action: GuardAction) -> Self {
+        Self::of(&GuardSettings { action, ..guard.parse().unwrap() })
     }
 
-    fn of(settings: &Settings) -> Self {
+    fn of(settings: &GuardSettings) -> Self {
         let begin = Instant::now();
-        let valve = Valve::default();
-        let gate = Gate::new(valve.clone(), settings);
+        let valve = GuardHandle::default();
+        let gate = AdmissionControl::new(valve.clone(), settings);
         let guard = Guard::new(settings, Duration::from_secs(10), begin);
         Self { guard, gate, valve, begin, now: Duration::ZERO, sent: 0, changes: Vec::new() }
     }
 
     /// For so long, `rate` requests a second come; `bad` of a hundred that go on end as `sample`, the others well.
-    fn run(&mut self, seconds: f64, rate: u64, bad: u64, sample: Sample) -> &mut Self {
+    fn run(&mut self, seconds: f64, rate: u64, bad: u64, sample: Observation) -> &mut Self {
         let end = self.now + Duration::from_secs_f64(seconds);
         while self.now < end {
             let at = self.begin + self.now;
@@ -68,14 +68,14 @@ impl Rig {
 
 #[test]
 fn a_target_within_its_limits_gets_everything() {
-    let mut rig = Rig::new("errors>5%/10s,p99>800ms/30s", Action::StepDown);
+    let mut rig = GuardFixture::new("errors>5%/10s,p99>800ms/30s", GuardAction::StepDown);
     rig.run(300.0, 200, 3, FAILED);
     assert_eq!((rig.shares(), rig.guard.state(), rig.guard.trips()), (vec![], GuardState::Open, 0));
 }
 
 #[test]
 fn a_target_that_fails_gets_half_and_half_again_down_to_a_trickle_and_climbs_back() {
-    let mut rig = Rig::new("errors>5%/10s", Action::StepDown);
+    let mut rig = GuardFixture::new("errors>5%/10s", GuardAction::StepDown);
     rig.run(60.0, 400, 0, FAILED).run(60.0, 400, 50, FAILED);
     let down: Vec<f64> = rig.shares();
     assert_eq!(down[..7], [0.5, 0.25, 0.125, 0.0625, 0.03125, 0.015_625, 0.0]);
@@ -89,7 +89,7 @@ fn a_target_that_fails_gets_half_and_half_again_down_to_a_trickle_and_climbs_bac
 #[test]
 fn what_is_wrong_with_a_part_of_the_load_ends_where_the_part_ends() {
     // A target that fails one in five, but only while it gets more than two hundred a second.
-    let mut rig = Rig::new("errors>5%/10s", Action::StepDown);
+    let mut rig = GuardFixture::new("errors>5%/10s", GuardAction::StepDown);
     for _ in 0..60 {
         let bad = if rig.guard.share().0 > 0.5 { 20 } else { 0 };
         rig.run(1.0, 400, bad, FAILED);
@@ -101,20 +101,20 @@ fn what_is_wrong_with_a_part_of_the_load_ends_where_the_part_ends() {
 #[test]
 fn slow_answers_and_answers_that_never_come_break_a_percentile() {
     for sample in [SLOW, LATE] {
-        let mut rig = Rig::new("p99>800ms/30s", Action::StepDown);
+        let mut rig = GuardFixture::new("p99>800ms/30s", GuardAction::StepDown);
         rig.run(60.0, 200, 5, sample);
         assert_eq!(rig.shares().first(), Some(&0.5), "{sample:?}");
         let reason = rig.guard.reason().unwrap();
         assert!(reason.starts_with("p99 above 800ms: ") && reason.ends_with(" took longer"), "{reason}");
     }
-    let mut rig = Rig::new("p99>800ms/30s", Action::StepDown);
+    let mut rig = GuardFixture::new("p99>800ms/30s", GuardAction::StepDown);
     rig.run(60.0, 200, 50, FAILED);
     assert!(rig.changes.is_empty(), "a refusal is quick");
 }
 
 #[test]
 fn few_requests_prove_nothing() {
-    let mut rig = Rig::new("errors>5%/10s", Action::StepDown);
+    let mut rig = GuardFixture::new("errors>5%/10s", GuardAction::StepDown);
     let begin = rig.begin;
     for second in 0..600 {
         let at = begin + Duration::from_secs(second);
@@ -127,22 +127,22 @@ fn few_requests_prove_nothing() {
 #[test]
 fn each_action_does_what_it_says() {
     for (action, shares, state) in [
-        (Action::Hold, vec![1.0], GuardState::Holding),
-        (Action::Pause, vec![0.0], GuardState::Closed),
-        (Action::Stop, vec![0.0], GuardState::Stopped),
+        (GuardAction::Hold, vec![1.0], GuardState::Holding),
+        (GuardAction::Pause, vec![0.0], GuardState::Closed),
+        (GuardAction::Stop, vec![0.0], GuardState::Stopped),
     ] {
-        let mut rig = Rig::new("errors>5%/10s", action);
+        let mut rig = GuardFixture::new("errors>5%/10s", action);
         rig.run(60.0, 400, 50, FAILED);
         assert_eq!((rig.shares(), rig.guard.state()), (shares, state), "{action:?}");
         rig.run(120.0, 400, 0, FAILED);
-        let open = if action == Action::Stop { GuardState::Stopped } else { GuardState::Open };
+        let open = if action == GuardAction::Stop { GuardState::Stopped } else { GuardState::Open };
         assert_eq!(rig.guard.state(), open, "{action:?}");
     }
 }
 
 #[test]
 fn the_guard_of_a_shadow_acts_when_everything_failed_for_half_a_minute() {
-    let mut rig = Rig::of(&Settings::of_shadow());
+    let mut rig = GuardFixture::of(&GuardSettings::of_shadow());
     rig.run(100.0, 400, 99, FAILED);
     assert!(rig.changes.is_empty(), "one in a hundred is answered");
     rig.run(20.0, 400, 100, FAILED).run(5.0, 400, 0, FAILED);
@@ -159,7 +159,7 @@ fn the_guard_of_a_shadow_acts_when_everything_failed_for_half_a_minute() {
 
 #[test]
 fn after_a_night_without_traffic_a_few_failures_are_no_half_minute() {
-    let mut rig = Rig::of(&Settings::of_shadow());
+    let mut rig = GuardFixture::of(&GuardSettings::of_shadow());
     rig.run(20.0, 0, 0, OK);
     rig.now += Duration::from_secs(40_000);
     rig.run(5.0, 400, 100, FAILED);
@@ -168,8 +168,8 @@ fn after_a_night_without_traffic_a_few_failures_are_no_half_minute() {
 
 #[test]
 fn a_word_from_outside_brakes_once_and_the_next_one_brakes_again() {
-    let mut rig = Rig::of(&Settings::deaf());
-    let hear = |rig: &mut Rig, brake: bool| {
+    let mut rig = GuardFixture::of(&GuardSettings::deaf());
+    let hear = |rig: &mut GuardFixture, brake: bool| {
         let at = rig.begin + rig.now;
         rig.guard.hear(at, brake.then(|| "it says no".to_owned()));
         rig.run(5.0, 100, 0, OK);
@@ -188,13 +188,13 @@ fn a_word_from_outside_brakes_once_and_the_next_one_brakes_again() {
 
 #[test]
 fn what_was_sent_before_a_change_says_nothing_about_it() {
-    let mut rig = Rig::new("errors>5%/10s", Action::StepDown);
+    let mut rig = GuardFixture::new("errors>5%/10s", GuardAction::StepDown);
     rig.run(20.0, 400, 0, OK);
     while rig.changes.is_empty() {
         rig.run(0.1, 400, 100, FAILED);
     }
     // What was under way then fails late, and what was sent since is well.
-    rig.run(6.0, 400, 50, Sample { age: Some(Duration::from_secs(10)), ..FAILED });
+    rig.run(6.0, 400, 50, Observation { age: Some(Duration::from_secs(10)), ..FAILED });
     assert_eq!(rig.shares(), [0.5]);
 }
 
@@ -213,10 +213,10 @@ fn a_sample_is_what_went_to_the_target() {
     };
     let now = Instant::now();
     for outcome in [Outcome::GuardHeld(HeldBy::Guard), Outcome::Shed(Shed::TargetQueue), Outcome::SampledOut] {
-        assert_eq!(Sample::of(&delivery(outcome), now), None);
+        assert_eq!(Observation::of(&delivery(outcome), now), None);
     }
-    assert_eq!(Sample::of(&delivery(Outcome::Failed(FailureKind::Connect)), now), Some(FAILED));
-    assert_eq!(Sample::of(&delivery(Outcome::Failed(FailureKind::Timeout)), now), Some(LATE));
+    assert_eq!(Observation::of(&delivery(Outcome::Failed(FailureKind::Connect)), now), Some(FAILED));
+    assert_eq!(Observation::of(&delivery(Outcome::Failed(FailureKind::Timeout)), now), Some(LATE));
 }
 
 proptest! {
@@ -227,13 +227,13 @@ proptest! {
     fn a_guard_never_flaps(
         phases in proptest::collection::vec((1.0..40.0_f64, 0..300_u64, 0..=100_u64, any::<bool>()), 1..30),
         guard in prop_oneof![Just("errors>5%/10s"), Just("errors>50%/4s,p90>1s/8s"), Just("errors>=100%/30s")],
-        action in prop_oneof![Just(Action::StepDown), Just(Action::Pause), Just(Action::Hold)],
+        action in prop_oneof![Just(GuardAction::StepDown), Just(GuardAction::Pause), Just(GuardAction::Hold)],
     ) {
-        let mut rig = Rig::new(guard, action);
+        let mut rig = GuardFixture::new(guard, action);
         for (seconds, rate, bad, slow) in phases {
             rig.run(seconds, rate, bad, if slow { SLOW } else { FAILED });
         }
-        let settings: Settings = guard.parse().unwrap();
+        let settings: GuardSettings = guard.parse().unwrap();
         let (shortest, longest) = (settings.shortest().unwrap(), settings.longest().unwrap());
         for pair in rig.changes.windows(2) {
             let [(before, _, was), (at, from, to)] = pair else { unreachable!() };

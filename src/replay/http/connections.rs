@@ -11,7 +11,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 use tower::{Layer, Service};
 
-use crate::replay::{Connections, OpenNow};
+use crate::replay::{ConnCounters, OpenNow};
 
 /// Most set-up times that are held between two calls of [`crate::replay::Client::connections`], 16 bytes each;
 /// further connections are counted, but their times are not.
@@ -19,10 +19,10 @@ pub const MAX_SET_UPS: usize = 1 << 18;
 
 /// The connections of one client. Clones share one count.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Ledger(Arc<Mutex<State>>);
+pub(super) struct HttpConnStats(Arc<Mutex<ConnCounts>>);
 
 #[derive(Debug, Default)]
-struct State {
+struct ConnCounts {
     opened: u64,
     /// Opened and not known to be closed. For a moment it may be below zero: see [`Ledger::abandoned`].
     open: i64,
@@ -30,16 +30,16 @@ struct State {
     set_up: Vec<Duration>,
 }
 
-impl Ledger {
+impl HttpConnStats {
     /// What is known now; the set-up times are handed over.
-    pub(super) fn take(&self) -> Connections {
+    pub(super) fn take(&self) -> ConnCounters {
         let mut state = self.state();
         let set_up = std::mem::take(&mut state.set_up);
-        Connections {
+        ConnCounters {
             opened: state.opened,
             peak: u64::try_from(state.peak).unwrap_or(0),
             set_up,
-            ..Connections::default()
+            ..ConnCounters::default()
         }
     }
 
@@ -51,8 +51,8 @@ impl Ledger {
     }
 
     /// An exchange begins. Unless the guard learns better, its connection is closed when the guard is dropped.
-    pub(super) fn in_use(&self) -> InUse {
-        InUse { ledger: self.clone(), at_the_end: End::Closed, now: End::Closed }
+    pub(super) fn in_use(&self) -> ConnInUse {
+        ConnInUse { ledger: self.clone(), at_the_end: ConnEnd::Closed, now: ConnEnd::Closed }
     }
 
     fn opened(&self, took: Duration) {
@@ -75,35 +75,35 @@ impl Ledger {
         self.state().open += 1;
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, ConnCounts> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 /// What becomes of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum End {
+enum ConnEnd {
     Closed,
     Open,
 }
 
 /// The connection of one exchange.
 #[derive(Debug)]
-pub(super) struct InUse {
-    ledger: Ledger,
-    at_the_end: End,
-    now: End,
+pub(super) struct ConnInUse {
+    ledger: HttpConnStats,
+    at_the_end: ConnEnd,
+    now: ConnEnd,
 }
 
-impl InUse {
+impl ConnInUse {
     /// The exchange failed before it had a connection.
     pub(super) const fn never_was(&mut self) {
-        self.now = End::Open;
+        self.now = ConnEnd::Open;
     }
 
     /// The head of the answer says that the connection outlives it.
     pub(super) const fn stays_open_at_the_end(&mut self) {
-        self.at_the_end = End::Open;
+        self.at_the_end = ConnEnd::Open;
     }
 
     /// The answer was read to its end.
@@ -112,30 +112,30 @@ impl InUse {
     }
 }
 
-impl Drop for InUse {
+impl Drop for ConnInUse {
     fn drop(&mut self) {
-        if self.now == End::Closed {
+        if self.now == ConnEnd::Closed {
             self.ledger.closed();
         }
     }
 }
 
-impl<S> Layer<S> for Ledger {
-    type Service = Counted<S>;
+impl<S> Layer<S> for HttpConnStats {
+    type Service = CountingConnector<S>;
 
-    fn layer(&self, connector: S) -> Counted<S> {
-        Counted { connector, ledger: self.clone() }
+    fn layer(&self, connector: S) -> CountingConnector<S> {
+        CountingConnector { connector, ledger: self.clone() }
     }
 }
 
 /// A connector that tells the ledger of what it opens.
 #[derive(Clone, Debug)]
-pub(super) struct Counted<S> {
+pub(super) struct CountingConnector<S> {
     connector: S,
-    ledger: Ledger,
+    ledger: HttpConnStats,
 }
 
-impl<S, D> Service<D> for Counted<S>
+impl<S, D> Service<D> for CountingConnector<S>
 where
     S: Service<D>,
     S::Future: Send + 'static,
@@ -149,7 +149,7 @@ where
     }
 
     fn call(&mut self, destination: D) -> Self::Future {
-        let attempt = Attempt { ledger: self.ledger.clone(), finished: false };
+        let attempt = ConnAttempt { ledger: self.ledger.clone(), finished: false };
         let connecting = self.connector.call(destination);
         Box::pin(async move {
             let started = Instant::now();
@@ -161,12 +161,12 @@ where
 }
 
 /// One attempt to connect, which may be dropped on the way.
-struct Attempt {
-    ledger: Ledger,
+struct ConnAttempt {
+    ledger: HttpConnStats,
     finished: bool,
 }
 
-impl Attempt {
+impl ConnAttempt {
     fn finish(mut self, took: Option<Duration>) {
         self.finished = true;
         if let Some(took) = took {
@@ -175,7 +175,7 @@ impl Attempt {
     }
 }
 
-impl Drop for Attempt {
+impl Drop for ConnAttempt {
     fn drop(&mut self) {
         if !self.finished {
             self.ledger.abandoned();
@@ -187,13 +187,13 @@ impl Drop for Attempt {
 mod tests {
     use super::*;
 
-    fn peak(ledger: &Ledger) -> u64 {
+    fn peak(ledger: &HttpConnStats) -> u64 {
         ledger.take().peak
     }
 
     #[test]
     fn what_stays_open_adds_up_and_what_ends_badly_does_not() {
-        let ledger = Ledger::default();
+        let ledger = HttpConnStats::default();
         ledger.opened(Duration::ZERO);
         let mut kept = ledger.in_use();
         kept.stays_open_at_the_end();
@@ -211,12 +211,12 @@ mod tests {
 
     #[test]
     fn an_exchange_without_a_connection_closes_none() {
-        let ledger = Ledger::default();
+        let ledger = HttpConnStats::default();
         let mut refused = ledger.in_use();
         refused.never_was();
         drop(refused);
         let waiting = ledger.in_use();
-        drop(Attempt { ledger: ledger.clone(), finished: false });
+        drop(ConnAttempt { ledger: ledger.clone(), finished: false });
         drop(waiting);
         ledger.opened(Duration::ZERO);
         assert_eq!(peak(&ledger), 1);
@@ -224,7 +224,7 @@ mod tests {
 
     #[test]
     fn set_up_times_are_handed_over_once_and_bounded() {
-        let ledger = Ledger::default();
+        let ledger = HttpConnStats::default();
         (0..=MAX_SET_UPS).for_each(|_| ledger.opened(Duration::from_millis(1)));
         let taken = ledger.take();
         assert_eq!((taken.opened, taken.set_up.len()), (MAX_SET_UPS as u64 + 1, MAX_SET_UPS));

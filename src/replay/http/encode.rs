@@ -16,7 +16,7 @@ use crate::replay::hop::HopByHop;
 
 /// What the host of a request is called.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Host {
+pub(super) enum HostHeader {
     /// As captured, in its line.
     Kept,
     /// The target's, in a line.
@@ -27,15 +27,15 @@ pub(super) enum Host {
 }
 
 /// `request` to `target`; `None` where reqwest cannot say it.
-pub(super) fn encode(request: &Request, target: &TargetUrl, host: Host) -> Option<reqwest::Request> {
+pub(super) fn encode(request: &Request, target: &TargetUrl, host: HostHeader) -> Option<reqwest::Request> {
     let method = Method::from_bytes(request.method()).ok().filter(|method| method != Method::CONNECT)?;
     let url = url(target, request.path_and_query())?;
-    let mut headers = headers(request, host == Host::Kept)?;
-    if host != Host::OfTheUrl && !headers.contains_key(HOST) {
+    let mut headers = headers(request, host == HostHeader::Kept)?;
+    if host != HostHeader::OfTheUrl && !headers.contains_key(HOST) {
         headers.insert(HOST, HeaderValue::from_str(&target.authority()).ok()?);
     }
     let body = body(request, &mut headers)?;
-    if host == Host::OfTheUrl {
+    if host == HostHeader::OfTheUrl {
         let codings = headers.remove(TRANSFER_ENCODING);
         codings.is_none_or(|codings| codings.as_bytes().eq_ignore_ascii_case(b"chunked")).then_some(())?;
     }
@@ -157,14 +157,14 @@ mod tests {
     }
 
     fn encoded(head: &str, framing: Framing, wire: &str, keep_host: bool) -> Option<reqwest::Request> {
-        let host = if keep_host { Host::Kept } else { Host::OfTheTarget };
+        let host = if keep_host { HostHeader::Kept } else { HostHeader::OfTheTarget };
         encode(&request(head, framing, wire), &"http://new:81".parse().unwrap(), host)
     }
 
     #[test]
     fn http_2_has_no_line_for_the_host_and_no_transfer_coding() {
         let encoded = |head, framing, wire| {
-            encode(&request(head, framing, wire), &"http://new:81".parse().unwrap(), Host::OfTheUrl)
+            encode(&request(head, framing, wire), &"http://new:81".parse().unwrap(), HostHeader::OfTheUrl)
         };
         let head = "POST / HTTP/1.1\r\nHost: old\r\nTransfer-Encoding: Chunked\r\nX: 1\r\nConnection: X-Hop\r\nX-Hop: 1\r\n\r\n";
         assert_eq!(lines(&encoded(head, Framing::Chunked, "2\r\nab\r\n0\r\n\r\n").unwrap()), ["x: 1"]);
@@ -232,10 +232,10 @@ mod tests {
         assert!(encoded("POST / HTTP/1.1\r\n\r\n", Framing::Length(4), "abc", false).is_none());
         let mut cut = request("POST / HTTP/1.1\r\n\r\n", Framing::Chunked, "2\r\nab\r\n");
         cut.body.len = 5;
-        assert!(encode(&cut, &"http://h".parse().unwrap(), Host::OfTheTarget).is_none());
+        assert!(encode(&cut, &"http://h".parse().unwrap(), HostHeader::OfTheTarget).is_none());
         let mut unkept = request("POST / HTTP/1.1\r\n\r\n", Framing::Length(3), "abc");
         unkept.body.wire = None;
-        assert!(encode(&unkept, &"http://h".parse().unwrap(), Host::OfTheTarget).is_none());
+        assert!(encode(&unkept, &"http://h".parse().unwrap(), HostHeader::OfTheTarget).is_none());
         for head in ["G@T / HTTP/1.1\r\n\r\n", "CONNECT h:1 HTTP/1.1\r\n\r\n", "GET / HTTP/1.1\r\nA\u{1}: b\r\n\r\n"] {
             assert!(encoded(head, Framing::None, "", false).is_none(), "{head:?}");
         }

@@ -29,13 +29,13 @@ use reqwest::{Method, StatusCode, Version};
 use sha2::{Digest as _, Sha256};
 use tokio::time::Instant;
 
-use self::connections::Ledger;
-use self::encode::Host;
+use self::connections::HttpConnStats;
+use self::encode::HostHeader;
 use self::failure::Stage;
-use super::tls::Trust;
+use super::tls::TlsIdentity;
 use super::{
-    Answer, Client, ClientError, Connections, Kept, OpenNow, ProxyUrl, Reason, SendError, Settings, TargetUrl, Turn,
-    Wanted, hop, tls,
+    TargetResponse, Client, ClientError, ConnCounters, RetainedResponse, OpenNow, ProxyUrl, Reason, SendError, SendSettings, TargetUrl, Ticket,
+    ResponseOptions, hop, tls,
 };
 use crate::exchange::{Digest, ExchangeId, FailureKind, Head, Request};
 
@@ -63,7 +63,7 @@ pub struct HttpClient {
     http: reqwest::Client,
     target: TargetUrl,
     keep_host: bool,
-    ledger: Ledger,
+    ledger: HttpConnStats,
     max_response: u64,
     http2: bool,
     /// Whether TLS is the only thing that a connection to the target can fail in once there is TCP.
@@ -73,9 +73,9 @@ pub struct HttpClient {
 
 impl HttpClient {
     /// A client for the target of `settings`. With https the roots of the system are loaded here, once.
-    pub fn new(settings: &Settings) -> Result<Self, ClientError> {
+    pub fn new(settings: &SendSettings) -> Result<Self, ClientError> {
         install_crypto();
-        let ledger = Ledger::default();
+        let ledger = HttpConnStats::default();
         let builder = reqwest::Client::builder()
             .redirect(reqwest::redirect::Policy::none())
             .retry(reqwest::retry::never())
@@ -87,7 +87,7 @@ impl HttpClient {
             .connector_layer(ledger.clone());
         let builder = versions(builder, settings);
         let builder = proxied(builder, settings)?;
-        let own_trust = settings.trust != Trust::default();
+        let own_trust = settings.trust != TlsIdentity::default();
         let speaks_tls = settings.target.is_tls() || settings.proxy.as_ref().is_some_and(ProxyUrl::is_tls);
         let builder = match (speaks_tls, settings.insecure) {
             (true, _) if own_trust => builder.tls_backend_preconfigured(own_tls(settings)?),
@@ -120,13 +120,13 @@ impl HttpClient {
         self
     }
 
-    async fn exchange(&self, request: Request, wanted: Wanted) -> Result<Answer, SendError> {
+    async fn exchange(&self, request: Request, wanted: ResponseOptions) -> Result<TargetResponse, SendError> {
         let id = request.id;
         let host = match (self.keep_host || wanted.keep_host, self.http2) {
             (true, true) => return Err(unsayable()),
-            (true, false) => Host::Kept,
-            (false, true) => Host::OfTheUrl,
-            (false, false) => Host::OfTheTarget,
+            (true, false) => HostHeader::Kept,
+            (false, true) => HostHeader::OfTheUrl,
+            (false, false) => HostHeader::OfTheTarget,
         };
         let request = encode::encode(&request, &self.target, host).ok_or_else(unsayable)?;
         let method = request.method().clone();
@@ -153,16 +153,16 @@ impl HttpClient {
             ReadError::Broken(error) => self.failed(id, error, Stage::Body),
         })?;
         connection.ended();
-        let Content { len: body_len, sha256: body_sha256, kept: body } = content;
-        let kept = head.map(|head| Box::new(Kept::new(head, body.map(Into::into))));
-        Ok(Answer { status, body_len, body_sha256, kept, written, first_byte, done: Instant::now() })
+        let ReadBody { len: body_len, sha256: body_sha256, kept: body } = content;
+        let kept = head.map(|head| Box::new(RetainedResponse::new(head, body.map(Into::into))));
+        Ok(TargetResponse { status, body_len, body_sha256, kept, written, first_byte, done: Instant::now() })
     }
 
     /// Reads the content to its end and keeps nothing of it but what is wanted.
-    async fn read(&self, mut response: reqwest::Response, wanted: Wanted) -> Result<Content, ReadError> {
+    async fn read(&self, mut response: reqwest::Response, wanted: ResponseOptions) -> Result<ReadBody, ReadError> {
         let mut hash = wanted.hash.then(Sha256::new);
         let mut in_a_row = 0;
-        let mut content = Content { len: 0, sha256: None, kept: wanted.kept.map(|_| Vec::new()) };
+        let mut content = ReadBody { len: 0, sha256: None, kept: wanted.kept.map(|_| Vec::new()) };
         while let Some(chunk) = response.chunk().await.map_err(ReadError::Broken)? {
             content.len += chunk.len() as u64;
             // A body without end, which never makes its reader wait, must not keep others from being sent.
@@ -208,11 +208,11 @@ impl Client for HttpClient {
         if request.target() == b"*" { Some("asterisk") } else { hop::refused(request) }
     }
 
-    async fn send(&self, _: Turn, request: Box<Request>, wanted: Wanted) -> Result<Answer, SendError> {
+    async fn send(&self, _: Ticket, request: Box<Request>, wanted: ResponseOptions) -> Result<TargetResponse, SendError> {
         self.exchange(*request, wanted).await
     }
 
-    fn connections(&self) -> Connections {
+    fn connections(&self) -> ConnCounters {
         self.ledger.take()
     }
 }
@@ -233,7 +233,7 @@ enum ReadError {
 }
 
 /// What was read of a body.
-struct Content {
+struct ReadBody {
     len: u64,
     sha256: Option<Digest>,
     kept: Option<Vec<u8>>,
@@ -263,7 +263,7 @@ fn install_crypto() {
 }
 
 /// HTTP/1.1 alone; or HTTP/2 at once, or as TLS settles it.
-fn versions(builder: reqwest::ClientBuilder, settings: &Settings) -> reqwest::ClientBuilder {
+fn versions(builder: reqwest::ClientBuilder, settings: &SendSettings) -> reqwest::ClientBuilder {
     match (settings.http2, settings.target.is_tls()) {
         (false, _) => builder.http1_only(),
         // The least window is 64 KiB for all requests of a connection together (RFC 9113, 6.9.2): it grows with the delay.
@@ -273,14 +273,14 @@ fn versions(builder: reqwest::ClientBuilder, settings: &Settings) -> reqwest::Cl
 }
 
 /// Through the proxy that was asked for, and no other.
-fn proxied(builder: reqwest::ClientBuilder, settings: &Settings) -> Result<reqwest::ClientBuilder, ClientError> {
+fn proxied(builder: reqwest::ClientBuilder, settings: &SendSettings) -> Result<reqwest::ClientBuilder, ClientError> {
     let Some(proxy) = &settings.proxy else { return Ok(builder) };
     let proxy = reqwest::Proxy::all(proxy.to_string()).map_err(|error| set_up_error(settings, &error))?;
     Ok(builder.proxy(proxy))
 }
 
 /// The TLS side where it is not reqwest's own.
-fn own_tls(settings: &Settings) -> Result<rustls::ClientConfig, ClientError> {
+fn own_tls(settings: &SendSettings) -> Result<rustls::ClientConfig, ClientError> {
     let mut config = tls::config(settings)?;
     if settings.http2 {
         config.alpn_protocols.insert(0, HTTP_2.to_vec());
@@ -288,7 +288,7 @@ fn own_tls(settings: &Settings) -> Result<rustls::ClientConfig, ClientError> {
     Ok(config)
 }
 
-fn set_up_error(settings: &Settings, error: &reqwest::Error) -> ClientError {
+fn set_up_error(settings: &SendSettings, error: &reqwest::Error) -> ClientError {
     let (url, why) = (settings.target.to_string(), failure::words(error));
     if settings.target.is_tls() && !settings.insecure && failure::is_tls(error) {
         ClientError::Roots { url, why }

@@ -50,24 +50,24 @@ impl Resolve for SystemResolver {
 
 /// One address, and what is known of it.
 #[derive(Debug)]
-pub(super) struct Address {
+pub(super) struct AddressEntry {
     pub(super) socket: SocketAddr,
     opened: AtomicU64,
     failed: AtomicU64,
     requests: AtomicU64,
     /// The name does not lead to it any more.
     gone: AtomicBool,
-    aside: Mutex<Aside>,
+    aside: Mutex<Backoff>,
 }
 
 /// Until when an address is set aside, and for how long the next time.
 #[derive(Clone, Copy, Debug, Default)]
-struct Aside {
+struct Backoff {
     until: Option<Instant>,
     failures: u32,
 }
 
-impl Address {
+impl AddressEntry {
     fn new(socket: SocketAddr) -> Self {
         Self {
             socket,
@@ -82,7 +82,7 @@ impl Address {
     /// A connection to it was made.
     pub(super) fn works(&self) {
         self.opened.fetch_add(1, Ordering::Relaxed);
-        *lock(&self.aside) = Aside::default();
+        *lock(&self.aside) = Backoff::default();
     }
 
     /// An attempt failed, or another address was quicker by far.
@@ -90,7 +90,7 @@ impl Address {
         self.failed.fetch_add(1, Ordering::Relaxed);
         let mut aside = lock(&self.aside);
         let back_off = FIRST_BACK_OFF.saturating_mul(1 << aside.failures.min(16)).min(MAX_BACK_OFF);
-        *aside = Aside { until: Some(now + back_off), failures: aside.failures + 1 };
+        *aside = Backoff { until: Some(now + back_off), failures: aside.failures + 1 };
     }
 
     /// A request was written to it.
@@ -115,7 +115,7 @@ pub(super) struct Addresses {
     port: u16,
     every: Duration,
     resolver: Arc<dyn Resolve>,
-    state: Mutex<State>,
+    state: Mutex<ResolverState>,
     /// Held while the name is looked up for the first time: others wait for the same answer.
     first: tokio::sync::Mutex<()>,
     /// Milliseconds after `begun` when the name is to be looked up again.
@@ -124,9 +124,9 @@ pub(super) struct Addresses {
 }
 
 #[derive(Debug, Default)]
-struct State {
-    current: Vec<Arc<Address>>,
-    remembered: Vec<Arc<Address>>,
+struct ResolverState {
+    current: Vec<Arc<AddressEntry>>,
+    remembered: Vec<Arc<AddressEntry>>,
     /// Whose turn it is.
     turn: usize,
     /// When the name could not be looked up, and why.
@@ -137,7 +137,7 @@ impl Addresses {
     /// `host` is a name, or an address itself: then nothing is ever looked up.
     pub(super) fn new(host: &str, port: u16, every: Duration, resolver: Arc<dyn Resolve>) -> Self {
         let literal = host.trim_start_matches('[').trim_end_matches(']').parse().ok();
-        let mut state = State::default();
+        let mut state = ResolverState::default();
         if let Some(ip) = literal {
             state.set(&[SocketAddr::new(ip, port)]);
         }
@@ -155,7 +155,7 @@ impl Addresses {
     }
 
     /// The addresses to try, in order: whose turn it is first, those set aside last.
-    pub(super) async fn in_order(&self) -> Result<Vec<Arc<Address>>, SendError> {
+    pub(super) async fn in_order(&self) -> Result<Vec<Arc<AddressEntry>>, SendError> {
         if lock(&self.state).current.is_empty() {
             self.resolve_first().await?;
         }
@@ -186,7 +186,7 @@ impl Addresses {
     /// What went where so far.
     pub(super) fn shares(&self) -> Vec<AddressShare> {
         let state = lock(&self.state);
-        let share = |address: &Arc<Address>| AddressShare {
+        let share = |address: &Arc<AddressEntry>| AddressShare {
             address: address.socket,
             opened: address.opened.load(Ordering::Relaxed),
             failed: address.failed.load(Ordering::Relaxed),
@@ -237,7 +237,7 @@ impl Addresses {
     }
 }
 
-impl State {
+impl ResolverState {
     /// These are the addresses from now on; what is known of those that stay is kept.
     fn set(&mut self, found: &[SocketAddr]) {
         let mut seen = HashSet::new();
@@ -248,11 +248,11 @@ impl State {
         self.current = found.into_iter().map(|socket| self.address(*socket)).collect();
     }
 
-    fn address(&mut self, socket: SocketAddr) -> Arc<Address> {
+    fn address(&mut self, socket: SocketAddr) -> Arc<AddressEntry> {
         let known = self.remembered.iter().find(|address| address.socket == socket).map(Arc::clone);
         known.map_or_else(
             || {
-                let new = Arc::new(Address::new(socket));
+                let new = Arc::new(AddressEntry::new(socket));
                 if self.remembered.len() < MAX_REMEMBERED {
                     self.remembered.push(Arc::clone(&new));
                 }
@@ -280,15 +280,15 @@ mod tests {
 
     /// Answers with what is in it.
     #[derive(Debug, Default)]
-    struct Script(Mutex<Option<Vec<SocketAddr>>>);
+    struct ScriptedResolver(Mutex<Option<Vec<SocketAddr>>>);
 
-    impl Script {
+    impl ScriptedResolver {
         fn says(&self, addresses: Option<&[&str]>) {
             *lock(&self.0) = addresses.map(|list| list.iter().map(|text| text.parse().unwrap()).collect());
         }
     }
 
-    impl Resolve for Script {
+    impl Resolve for ScriptedResolver {
         fn lookup(&self, _: &str, _: u16) -> Lookup {
             let answer = lock(&self.0).clone().ok_or_else(|| io::Error::other("no such name"));
             Box::pin(std::future::ready(answer))
@@ -297,8 +297,8 @@ mod tests {
 
     const EVERY: Duration = Duration::from_secs(30);
 
-    fn rig(addresses: Option<&[&str]>) -> (Arc<Script>, Arc<Addresses>) {
-        let script = Arc::new(Script::default());
+    fn rig(addresses: Option<&[&str]>) -> (Arc<ScriptedResolver>, Arc<Addresses>) {
+        let script = Arc::new(ScriptedResolver::default());
         script.says(addresses);
         let resolver: Arc<dyn Resolve> = Arc::clone(&script) as _;
         (script, Arc::new(Addresses::new("h", 80, EVERY, resolver)))
@@ -369,7 +369,7 @@ mod tests {
 
     #[tokio::test]
     async fn an_address_is_its_own_and_never_looked_up() {
-        let resolver: Arc<dyn Resolve> = Arc::new(Script::default());
+        let resolver: Arc<dyn Resolve> = Arc::new(ScriptedResolver::default());
         for (host, shown) in [("127.0.0.1", "127.0.0.1:81"), ("[::1]", "[::1]:81")] {
             let addresses = Addresses::new(host, 81, EVERY, Arc::clone(&resolver));
             assert_eq!(order(&addresses).await, [shown]);

@@ -24,14 +24,14 @@ const LONG: Duration = Duration::from_micros(150);
 
 /// Attempts of one client.
 #[derive(Debug)]
-pub(super) struct Attempts {
+pub(super) struct ConnectThrottle {
     /// Whether the last one took long to begin.
     long: Arc<AtomicBool>,
     /// As many at once as leave half of the processors to what is sent.
     turns: Arc<Semaphore>,
 }
 
-impl Default for Attempts {
+impl Default for ConnectThrottle {
     fn default() -> Self {
         let processors = available_parallelism().map_or(1, usize::from);
         Self { long: Arc::default(), turns: Arc::new(Semaphore::new((processors / 2).max(1))) }
@@ -39,11 +39,11 @@ impl Default for Attempts {
 }
 
 /// A turn among those that take long to begin; `None` where none do.
-pub(super) type Turn = Option<OwnedSemaphorePermit>;
+pub(super) type ThrottlePermit = Option<OwnedSemaphorePermit>;
 
-impl Attempts {
+impl ConnectThrottle {
     /// Waits until an attempt may begin. It is apart from the attempt, whose time is that of the target.
-    pub(super) async fn turn(&self) -> Turn {
+    pub(super) async fn turn(&self) -> ThrottlePermit {
         if !self.long.load(Ordering::Relaxed) {
             return None;
         }
@@ -51,7 +51,7 @@ impl Attempts {
     }
 
     /// A connection to `address`; who has a turn begins apart.
-    pub(super) async fn connect(&self, address: SocketAddr, turn: Turn) -> io::Result<TcpStream> {
+    pub(super) async fn connect(&self, address: SocketAddr, turn: ThrottlePermit) -> io::Result<TcpStream> {
         let stream = match turn {
             None => begin(address, &self.long)?,
             Some(turn) => {
@@ -109,7 +109,7 @@ mod tests {
 
     #[tokio::test]
     async fn attempts_come_to_the_same_wherever_they_begin() {
-        let attempts = Attempts::default();
+        let attempts = ConnectThrottle::default();
         for host in ["127.0.0.1:0", "[::1]:0"] {
             let Ok(listener) = TcpListener::bind(host).await else { continue };
             let address = listener.local_addr().unwrap();

@@ -14,11 +14,11 @@ use tokio::net::TcpStream;
 use tokio::time::Instant;
 use tokio_rustls::TlsConnector;
 
-use super::addresses::{Address, Addresses};
-use super::attempt::{Attempts, Turn};
+use super::addresses::{AddressEntry, Addresses};
+use super::attempt::{ConnectThrottle, ThrottlePermit};
 use super::failure;
-use super::ledger::Ledger;
-use super::link::{Link, Stream};
+use super::ledger::ConnStats;
+use super::link::{UpstreamConn, UpstreamStream};
 use crate::exchange::FailureKind;
 use crate::replay::{Reason, SendError};
 
@@ -29,20 +29,20 @@ const HEAD_START: Duration = Duration::from_millis(250);
 #[derive(Debug)]
 pub(super) struct Connector {
     pub(super) addresses: Arc<Addresses>,
-    pub(super) attempts: Attempts,
-    pub(super) tls: Option<Tls>,
-    pub(super) ledger: Arc<Ledger>,
+    pub(super) attempts: ConnectThrottle,
+    pub(super) tls: Option<TlsSetup>,
+    pub(super) ledger: Arc<ConnStats>,
     /// How long a connection may take to be made.
     pub(super) timeout: Duration,
 }
 
 /// How TLS is spoken to a target.
-pub(super) struct Tls {
+pub(super) struct TlsSetup {
     pub(super) connector: TlsConnector,
     pub(super) name: ServerName<'static>,
 }
 
-impl std::fmt::Debug for Tls {
+impl std::fmt::Debug for TlsSetup {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Tls").field("name", &self.name).finish_non_exhaustive()
     }
@@ -51,7 +51,7 @@ impl std::fmt::Debug for Tls {
 impl Connector {
     /// A new connection, for a request that was begun then. TCP has a time limit of its own, so that it is known what took
     /// too long; the caller sets that of TLS by dropping the future.
-    pub(super) async fn connect(&self, begun: Instant) -> Result<Link, SendError> {
+    pub(super) async fn connect(&self, begun: Instant) -> Result<UpstreamConn, SendError> {
         let order = self.addresses.in_order().await?;
         let turn = self.attempts.turn().await;
         let started = Instant::now();
@@ -76,9 +76,9 @@ impl Connector {
         }
         let open = self.ledger.open();
         let stream = match &self.tls {
-            None => Stream::Plain(tcp),
+            None => UpstreamStream::Plain(tcp),
             Some(tls) => match tls.connector.connect(tls.name.clone(), tcp).await {
-                Ok(stream) => Stream::Tls(Box::new(stream)),
+                Ok(stream) => UpstreamStream::Tls(Box::new(stream)),
                 Err(error) => {
                     address.fails(Instant::now());
                     tracing::debug!(address = %address.socket, %error, "no TLS session");
@@ -88,19 +88,19 @@ impl Connector {
         };
         address.works();
         self.ledger.set_up(started.elapsed());
-        Ok(Link::new(stream, address, open))
+        Ok(UpstreamConn::new(stream, address, open))
     }
 }
 
 /// The first address that answers. Those that were given their head start and did not are set aside.
 async fn race(
-    order: Vec<Arc<Address>>,
-    attempts: &Attempts,
-    mut turn: Turn,
-) -> Result<(Arc<Address>, TcpStream), SendError> {
+    order: Vec<Arc<AddressEntry>>,
+    attempts: &ConnectThrottle,
+    mut turn: ThrottlePermit,
+) -> Result<(Arc<AddressEntry>, TcpStream), SendError> {
     let mut order = order.into_iter();
     let mut running = FuturesUnordered::new();
-    let mut started: Vec<Arc<Address>> = Vec::new();
+    let mut started: Vec<Arc<AddressEntry>> = Vec::new();
     let mut begin = true;
     let mut last = FailureKind::Connect.into();
     loop {
@@ -137,7 +137,7 @@ async fn race(
     }
 }
 
-fn failed(address: &Address, error: &io::Error) -> SendError {
+fn failed(address: &AddressEntry, error: &io::Error) -> SendError {
     tracing::debug!(address = %address.socket, %error, "cannot connect");
     let failed = failure::of_connecting(address.socket, error);
     // What this machine lacks is not held against the address.

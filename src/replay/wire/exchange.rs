@@ -10,20 +10,20 @@ use std::time::Duration;
 use tokio::time::{Instant, Sleep};
 
 use super::failure;
-use super::link::{History, Link};
-use super::request::Outgoing;
-use super::response::{Broken, Read, ResponseReader};
+use super::link::{History, UpstreamConn};
+use super::request::EncodedRequest;
+use super::response::{ResponseError, ReadResponse, ResponseReader};
 use super::turns::{ReadTurn, ReadTurns};
 use super::unasked::{self, Unasked};
 use crate::exchange::{ExchangeId, FailureKind};
-use crate::replay::{Reason, SendError, Wanted};
+use crate::replay::{Reason, SendError, ResponseOptions};
 
 /// How long a body waits for the 100 that its head asked for (RFC 9110, 10.1.1: not indefinitely).
 const CONTINUE_PATIENCE: Duration = Duration::from_secs(1);
 
 /// Why there is no response.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Failed {
+pub(super) struct ExchangeError {
     pub(super) error: SendError,
     /// Not a byte of the request was taken by the system: it may go over another connection.
     pub(super) nothing_sent: bool,
@@ -40,8 +40,8 @@ pub(super) struct Terms {
 
 /// A response, and when the last byte of the request was written.
 #[derive(Debug)]
-pub(super) struct Answered {
-    pub(super) read: Read,
+pub(super) struct SendResult {
+    pub(super) read: ReadResponse,
     pub(super) written: Instant,
     /// The connection can carry another request.
     pub(super) reusable: bool,
@@ -50,25 +50,25 @@ pub(super) struct Answered {
 /// Sends `outgoing` over `link` and reads the response to its end. The caller sets the time limit by dropping the
 /// future, and then has to drop the link, too.
 pub(super) async fn exchange(
-    link: &mut Link,
+    link: &mut UpstreamConn,
     id: ExchangeId,
-    outgoing: &Outgoing,
-    wanted: Wanted,
+    outgoing: &EncodedRequest,
+    wanted: ResponseOptions,
     terms: &Terms,
-) -> Result<Answered, Failed> {
+) -> Result<SendResult, ExchangeError> {
     link.history.is_idle = false;
-    let mut running = Exchange::new(outgoing, wanted, terms);
+    let mut running = WireExchange::new(outgoing, wanted, terms);
     std::future::poll_fn(|cx| running.poll(link, cx)).await?;
     let history = History { exchanges: link.history.exchanges + 1, last: Some(id), ..link.history };
     running.finish(link, history)
 }
 
 /// Invariant: `written` is set when, and only when, the last byte was handed to the system.
-struct Exchange<'a> {
-    outgoing: &'a Outgoing,
+struct WireExchange<'a> {
+    outgoing: &'a EncodedRequest,
     head_sent: usize,
     body_sent: usize,
-    gate: Gate,
+    gate: ExpectContinue,
     written: Option<Instant>,
     reader: ResponseReader,
     turns: &'a ReadTurns,
@@ -76,7 +76,7 @@ struct Exchange<'a> {
 }
 
 /// Whether the body may go.
-enum Gate {
+enum ExpectContinue {
     Open,
     /// It waits for a 100, or for its patience, which begins when the head is out.
     Closed(Option<Pin<Box<Sleep>>>),
@@ -84,13 +84,13 @@ enum Gate {
     Shut(SendError),
 }
 
-impl<'a> Exchange<'a> {
-    fn new(outgoing: &'a Outgoing, wanted: Wanted, terms: &'a Terms) -> Self {
+impl<'a> WireExchange<'a> {
+    fn new(outgoing: &'a EncodedRequest, wanted: ResponseOptions, terms: &'a Terms) -> Self {
         Self {
             outgoing,
             head_sent: 0,
             body_sent: 0,
-            gate: if outgoing.expects { Gate::Closed(None) } else { Gate::Open },
+            gate: if outgoing.expects { ExpectContinue::Closed(None) } else { ExpectContinue::Open },
             written: None,
             reader: ResponseReader::new(outgoing.asked, wanted, terms.max_response),
             turns: &terms.turns,
@@ -99,12 +99,12 @@ impl<'a> Exchange<'a> {
     }
 
     /// Ready when the response is whole, or never will be.
-    fn poll(&mut self, link: &mut Link, cx: &mut Context<'_>) -> Poll<Result<(), Failed>> {
+    fn poll(&mut self, link: &mut UpstreamConn, cx: &mut Context<'_>) -> Poll<Result<(), ExchangeError>> {
         loop {
             self.poll_write(link, cx)?;
             ready!(self.turn.poll(self.turns, cx));
             let (reader, turn) = (&mut self.reader, &mut self.turn);
-            let waits = matches!(self.gate, Gate::Closed(_));
+            let waits = matches!(self.gate, ExpectContinue::Closed(_));
             let take = |bytes: &[u8]| {
                 turn.read(bytes.len());
                 take(reader, bytes)
@@ -115,15 +115,15 @@ impl<'a> Exchange<'a> {
                 Poll::Ready(Ok(Ok(false))) => {}
                 Poll::Ready(Ok(Err(broken))) => {
                     tracing::debug!(why = %broken, "a response that cannot be read");
-                    let closed = broken == Broken::Ended;
-                    return Poll::Ready(Err(Failed { closed_unanswered: closed, ..failed(broken.into_error()) }));
+                    let closed = broken == ResponseError::Ended;
+                    return Poll::Ready(Err(ExchangeError { closed_unanswered: closed, ..failed(broken.into_error()) }));
                 }
                 // An end without TLS's farewell may have been made by anybody on the way (RFC 9112, 9.8).
                 Poll::Ready(Err(error)) => {
                     let error = self.shut().unwrap_or_else(|| failure::of_connection(&error));
                     let reset = error.kind() == Some(FailureKind::Reset);
                     let closed_unanswered = reset && !self.reader.has_begun();
-                    return Poll::Ready(Err(Failed { closed_unanswered, ..failed(error) }));
+                    return Poll::Ready(Err(ExchangeError { closed_unanswered, ..failed(error) }));
                 }
                 Poll::Pending => {
                     self.turn.drained();
@@ -135,29 +135,29 @@ impl<'a> Exchange<'a> {
 
     /// After a 100 the body goes; after a final response it does not.
     fn open_gate(&mut self) {
-        self.gate = if self.reader.is_final() { Gate::Shut(unfinished()) } else { Gate::Open };
+        self.gate = if self.reader.is_final() { ExpectContinue::Shut(unfinished()) } else { ExpectContinue::Open };
     }
 
     /// Writes what can be written; an error is one only where not a byte had gone.
-    fn poll_write(&mut self, link: &mut Link, cx: &mut Context<'_>) -> Result<(), Failed> {
-        if self.written.is_some() || matches!(self.gate, Gate::Shut(_)) {
+    fn poll_write(&mut self, link: &mut UpstreamConn, cx: &mut Context<'_>) -> Result<(), ExchangeError> {
+        if self.written.is_some() || matches!(self.gate, ExpectContinue::Shut(_)) {
             return Ok(());
         }
         if let Poll::Ready(Err(error)) = self.poll_send(link, cx) {
             let error = failure::of_connection(&error);
             if self.head_sent == 0 && !link.is_tls() {
-                return Err(Failed { nothing_sent: true, ..failed(error) });
+                return Err(ExchangeError { nothing_sent: true, ..failed(error) });
             }
-            self.gate = Gate::Shut(error);
+            self.gate = ExpectContinue::Shut(error);
         }
         Ok(())
     }
 
-    fn poll_send(&mut self, link: &mut Link, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+    fn poll_send(&mut self, link: &mut UpstreamConn, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
         loop {
             let head = self.outgoing.head.get(self.head_sent..).unwrap_or_default();
             let body = match self.gate {
-                Gate::Open => self.outgoing.body.get(self.body_sent..).unwrap_or_default(),
+                ExpectContinue::Open => self.outgoing.body.get(self.body_sent..).unwrap_or_default(),
                 _ => &[],
             };
             if head.is_empty() && body.is_empty() {
@@ -183,10 +183,10 @@ impl<'a> Exchange<'a> {
 
     /// Whether the body still waits for a 100.
     fn is_waiting(&mut self, cx: &mut Context<'_>) -> bool {
-        let Gate::Closed(patience) = &mut self.gate else { return false };
+        let ExpectContinue::Closed(patience) = &mut self.gate else { return false };
         let patience = patience.get_or_insert_with(|| Box::pin(tokio::time::sleep(CONTINUE_PATIENCE)));
         if patience.as_mut().poll(cx).is_ready() {
-            self.gate = Gate::Open;
+            self.gate = ExpectContinue::Open;
             return false;
         }
         true
@@ -194,13 +194,13 @@ impl<'a> Exchange<'a> {
 
     fn shut(&self) -> Option<SendError> {
         match &self.gate {
-            Gate::Shut(error) => Some(error.clone()),
+            ExpectContinue::Shut(error) => Some(error.clone()),
             _ => None,
         }
     }
 
     /// The response, unless more came than that.
-    fn finish(self, link: &mut Link, history: History) -> Result<Answered, Failed> {
+    fn finish(self, link: &mut UpstreamConn, history: History) -> Result<SendResult, ExchangeError> {
         let (whole, closes) = (self.written.is_some(), self.outgoing.closes);
         let read = self.reader.finish().ok_or_else(|| failed(unfinished()))?;
         link.history = History { bodiless: read.bodiless, is_idle: whole && read.followed_by.is_none(), ..history };
@@ -211,12 +211,12 @@ impl<'a> Exchange<'a> {
         // Early responses: nothing of the service time is the target's.
         let written = self.written.map_or(read.first_byte, |written| written.min(read.first_byte));
         let reusable = read.reusable && whole && !closes;
-        Ok(Answered { read, written, reusable })
+        Ok(SendResult { read, written, reusable })
     }
 }
 
-const fn failed(error: SendError) -> Failed {
-    Failed { error, nothing_sent: false, closed_unanswered: false }
+const fn failed(error: SendError) -> ExchangeError {
+    ExchangeError { error, nothing_sent: false, closed_unanswered: false }
 }
 
 /// The connection takes nothing more, and there is no response.
@@ -225,7 +225,7 @@ fn unfinished() -> SendError {
 }
 
 /// Hands bytes, or the end of the stream, to the reader; says whether the response is whole.
-fn take(reader: &mut ResponseReader, bytes: &[u8]) -> Result<bool, Broken> {
+fn take(reader: &mut ResponseReader, bytes: &[u8]) -> Result<bool, ResponseError> {
     let now = Instant::now();
     if bytes.is_empty() { reader.end(now).map(|()| true) } else { reader.feed(bytes, now) }
 }

@@ -10,36 +10,36 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use tokio::task::JoinHandle;
 
-use super::link::Link;
-use crate::replay::{Lane, SendError};
+use super::link::UpstreamConn;
+use crate::replay::{ConnKey, SendError};
 
 /// Lanes that are followed at once. Past it a request goes over a connection of its own, which ends with it.
 const MAX_LANES: usize = 1 << 20;
 
 /// What is handed down a lane.
 #[derive(Debug, Default)]
-pub(super) struct Held {
+pub(super) struct MirroredSlot {
     /// Its place among the connections that may be open at once; from the first use on where there is a limit.
     slot: Option<OwnedSemaphorePermit>,
-    pub(super) connection: Connection,
+    pub(super) connection: MirroredState,
 }
 
 /// The connection of a lane.
 #[derive(Debug, Default)]
-pub(super) enum Connection {
+pub(super) enum MirroredState {
     /// There is none, or none any more.
     #[default]
     None,
     /// On its way.
-    Opening(Opening),
-    Open(Link),
+    Opening(OpeningConn),
+    Open(UpstreamConn),
 }
 
 /// A connection that is being made; dropped, it is not.
 #[derive(Debug)]
-pub(super) struct Opening(pub(super) JoinHandle<Result<Link, SendError>>);
+pub(super) struct OpeningConn(pub(super) JoinHandle<Result<UpstreamConn, SendError>>);
 
-impl Drop for Opening {
+impl Drop for OpeningConn {
     fn drop(&mut self) {
         self.0.abort();
     }
@@ -47,49 +47,49 @@ impl Drop for Opening {
 
 /// Where a turn has the connection from.
 #[derive(Debug)]
-enum Before {
-    Here(Held),
-    Waiting(oneshot::Receiver<Before>),
+enum Predecessor {
+    Here(MirroredSlot),
+    Waiting(oneshot::Receiver<Predecessor>),
 }
 
-impl Default for Before {
+impl Default for Predecessor {
     fn default() -> Self {
-        Self::Here(Held::default())
+        Self::Here(MirroredSlot::default())
     }
 }
 
 /// A request's place in its lane.
 #[derive(Debug)]
-pub struct Place {
-    before: Before,
-    after: Option<oneshot::Sender<Before>>,
+pub struct MirroredTicket {
+    before: Predecessor,
+    after: Option<oneshot::Sender<Predecessor>>,
     /// How many lanes may have a connection; `None` without a limit.
     slots: Option<Arc<Semaphore>>,
 }
 
-impl Place {
+impl MirroredTicket {
     /// Ready when the requests before this one are done and the lane has its place among the open connections.
     pub(crate) async fn come(&mut self) {
-        while let Before::Waiting(receiver) = &mut self.before {
+        while let Predecessor::Waiting(receiver) = &mut self.before {
             // Whoever was before and died without a word took the connection along.
             self.before = receiver.await.unwrap_or_default();
         }
-        if let (Before::Here(held @ Held { slot: None, .. }), Some(slots)) = (&mut self.before, &self.slots) {
+        if let (Predecessor::Here(held @ MirroredSlot { slot: None, .. }), Some(slots)) = (&mut self.before, &self.slots) {
             held.slot = Arc::clone(slots).acquire_owned().await.ok();
         }
     }
 
     /// The lane's connection; what is taken has to be [`Place::put`] back to be used again.
-    pub(super) fn take(&mut self) -> Connection {
+    pub(super) fn take(&mut self) -> MirroredState {
         match &mut self.before {
-            Before::Here(held) => std::mem::take(&mut held.connection),
-            Before::Waiting(_) => Connection::None,
+            Predecessor::Here(held) => std::mem::take(&mut held.connection),
+            Predecessor::Waiting(_) => MirroredState::None,
         }
     }
 
     /// Puts a connection back for the next turn.
-    pub(super) fn put(&mut self, connection: Connection) {
-        if let Before::Here(held) = &mut self.before {
+    pub(super) fn put(&mut self, connection: MirroredState) {
+        if let Predecessor::Here(held) = &mut self.before {
             held.connection = connection;
         }
     }
@@ -108,7 +108,7 @@ impl Place {
 }
 
 /// What this turn has, or waits for, is the next one's.
-impl Drop for Place {
+impl Drop for MirroredTicket {
     fn drop(&mut self) {
         let before = std::mem::take(&mut self.before);
         if let Some(after) = self.after.take() {
@@ -120,12 +120,12 @@ impl Drop for Place {
 
 /// All lanes of a client.
 #[derive(Debug)]
-pub(super) struct Lanes {
-    ends: Mutex<HashMap<Lane, oneshot::Receiver<Before>, foldhash::fast::RandomState>>,
+pub(super) struct MirroredConns {
+    ends: Mutex<HashMap<ConnKey, oneshot::Receiver<Predecessor>, foldhash::fast::RandomState>>,
     slots: Option<Arc<Semaphore>>,
 }
 
-impl Lanes {
+impl MirroredConns {
     /// Lanes of which so many may have a connection at once.
     pub(super) fn new(max_connections: Option<usize>) -> Self {
         let slots = max_connections.map(|most| Arc::new(Semaphore::new(most.clamp(1, Semaphore::MAX_PERMITS))));
@@ -133,24 +133,24 @@ impl Lanes {
     }
 
     /// Takes a place at the end of a lane, which begins with it where it did not before.
-    pub(super) fn line_up(&self, lane: Lane) -> Place {
+    pub(super) fn line_up(&self, lane: ConnKey) -> MirroredTicket {
         let (after, end) = oneshot::channel();
         let mut ends = self.ends();
         let known = ends.contains_key(&lane);
         let before = if known || ends.len() < MAX_LANES { ends.insert(lane, end) } else { None };
         drop(ends);
-        let before = before.map_or_else(Before::default, Before::Waiting);
-        Place { before, after: Some(after), slots: self.slots.clone() }
+        let before = before.map_or_else(Predecessor::default, Predecessor::Waiting);
+        MirroredTicket { before, after: Some(after), slots: self.slots.clone() }
     }
 
     /// Ends a lane; its connection goes when the turns that were taken are over.
-    pub(super) fn close(&self, lane: Lane) {
+    pub(super) fn close(&self, lane: ConnKey) {
         let end = self.ends().remove(&lane);
         // Not under the lock: a connection may be dropped with it.
         drop(end);
     }
 
-    fn ends(&self) -> MutexGuard<'_, HashMap<Lane, oneshot::Receiver<Before>, foldhash::fast::RandomState>> {
+    fn ends(&self) -> MutexGuard<'_, HashMap<ConnKey, oneshot::Receiver<Predecessor>, foldhash::fast::RandomState>> {
         self.ends.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -5,14 +5,14 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use crate::replay::http::MAX_SET_UPS;
-use crate::replay::{Connections, Desynchronised, OpenNow};
+use crate::replay::{ConnCounters, Desynchronised, OpenNow};
 
 use super::addresses::Addresses;
 use super::link::History;
 
 /// The connections of one client.
 #[derive(Debug, Default)]
-pub(super) struct Ledger {
+pub(super) struct ConnStats {
     opened: AtomicU64,
     open: AtomicU64,
     peak: AtomicU64,
@@ -25,10 +25,10 @@ pub(super) struct Ledger {
 
 /// One connection; it counts as open until this is dropped.
 #[derive(Debug)]
-pub(super) struct OpenGuard(Arc<Ledger>);
+pub(super) struct OpenGuard(Arc<ConnStats>);
 
 impl OpenGuard {
-    pub(super) fn ledger(&self) -> &Ledger {
+    pub(super) fn ledger(&self) -> &ConnStats {
         &self.0
     }
 }
@@ -39,7 +39,7 @@ impl Drop for OpenGuard {
     }
 }
 
-impl Ledger {
+impl ConnStats {
     /// A connection is open, though not yet set up.
     pub(super) fn open(self: &Arc<Self>) -> OpenGuard {
         let open = self.open.fetch_add(1, Ordering::Relaxed) + 1;
@@ -85,8 +85,8 @@ impl Ledger {
     }
 
     /// What is known now; the set-up times are handed over.
-    pub(super) fn take(&self, addresses: &Addresses) -> Connections {
-        Connections {
+    pub(super) fn take(&self, addresses: &Addresses) -> ConnCounters {
+        ConnCounters {
             opened: self.opened.load(Ordering::Relaxed),
             peak: self.peak.load(Ordering::Relaxed),
             set_up: std::mem::take(&mut *self.set_up.lock().unwrap_or_else(PoisonError::into_inner)),

@@ -3,7 +3,7 @@
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-use crate::replay::{ConnectionMode, DEFAULT_MAX_CONNECTIONS, Settings};
+use crate::replay::{ConnectionMode, DEFAULT_MAX_CONNECTIONS, SendSettings};
 
 /// Files that a run opens for other ends than connections to targets: outputs, the runtimes' own, the live page.
 const OTHER_FILES: u64 = 32;
@@ -14,12 +14,12 @@ const FEW: usize = 1024;
 
 /// Raises the soft limit on open files to the hard one and gives each of `all` no more connections than fit under it;
 /// says what a person should know of that. What is asked beside the targets counts as one of them.
-pub fn fit_connections(all: &mut [&mut Settings]) -> Vec<String> {
+pub fn fit_connections(all: &mut [&mut SendSettings]) -> Vec<String> {
     fit(all, raise(), open_files())
 }
 
 /// How many connections a client of these settings alone may have, of as many files as there may be.
-pub(super) fn connection_limit(settings: &Settings) -> usize {
+pub(super) fn connection_limit(settings: &SendSettings) -> usize {
     let room = room(raise(), open_files());
     settings
         .max_connections
@@ -59,9 +59,9 @@ fn room(files: Option<u64>, open: u64) -> usize {
     usize::try_from(left).unwrap_or(usize::MAX)
 }
 
-fn fit(all: &mut [&mut Settings], files: Option<u64>, open: u64) -> Vec<String> {
+fn fit(all: &mut [&mut SendSettings], files: Option<u64>, open: u64) -> Vec<String> {
     let room = room(files, open);
-    let asked = |settings: &Settings| match (settings.max_connections, settings.connections) {
+    let asked = |settings: &SendSettings| match (settings.max_connections, settings.connections) {
         (Some(asked), _) => Some(asked),
         (None, ConnectionMode::Pooled) => Some(settings.places()),
         (None, ConnectionMode::Mirrored) => None,
@@ -90,12 +90,12 @@ fn fit(all: &mut [&mut Settings], files: Option<u64>, open: u64) -> Vec<String> 
 mod tests {
     use super::*;
 
-    fn settings(connections: ConnectionMode, max_connections: Option<usize>) -> Settings {
-        Settings { connections, max_connections, ..Settings::new("http://h".parse().unwrap()) }
+    fn settings(connections: ConnectionMode, max_connections: Option<usize>) -> SendSettings {
+        SendSettings { connections, max_connections, ..SendSettings::new("http://h".parse().unwrap()) }
     }
 
     /// What each of these settings gets where so many files may be open and 8 are; and the warnings.
-    fn given(all: &[Settings], files: Option<u64>) -> (Vec<Option<usize>>, Vec<String>) {
+    fn given(all: &[SendSettings], files: Option<u64>) -> (Vec<Option<usize>>, Vec<String>) {
         let mut all = all.to_vec();
         let warnings = fit(&mut all.iter_mut().collect::<Vec<_>>(), files, 8);
         (all.iter().map(|settings| settings.max_connections).collect(), warnings)

@@ -14,7 +14,7 @@ use tokio::net::TcpStream;
 use tokio::time::Instant;
 use tokio_rustls::client::TlsStream;
 
-use super::addresses::Address;
+use super::addresses::AddressEntry;
 use super::ledger::OpenGuard;
 use super::unasked::{LOOK, Unasked, judge};
 use crate::exchange::ExchangeId;
@@ -28,9 +28,9 @@ thread_local! {
 
 /// An open connection.
 #[derive(Debug)]
-pub(super) struct Link {
-    stream: Stream,
-    pub(super) address: Arc<Address>,
+pub(super) struct UpstreamConn {
+    stream: UpstreamStream,
+    pub(super) address: Arc<AddressEntry>,
     pub(super) history: History,
     open: OpenGuard,
 }
@@ -59,20 +59,20 @@ pub(super) enum Readiness {
 }
 
 #[derive(Debug)]
-pub(super) enum Stream {
+pub(super) enum UpstreamStream {
     Plain(TcpStream),
     Tls(Box<TlsStream<TcpStream>>),
 }
 
-impl Link {
-    pub(super) fn new(stream: Stream, address: Arc<Address>, open: OpenGuard) -> Self {
+impl UpstreamConn {
+    pub(super) fn new(stream: UpstreamStream, address: Arc<AddressEntry>, open: OpenGuard) -> Self {
         let history = History { is_idle: true, ..History::default() };
         Self { stream, address, history, open }
     }
 
     /// Whether bytes that were written may be held back by TLS.
     pub(super) const fn is_tls(&self) -> bool {
-        matches!(self.stream, Stream::Tls(_))
+        matches!(self.stream, UpstreamStream::Tls(_))
     }
 
     /// Whether an idle connection can carry a request: the target has neither ended it nor said anything unasked, which is
@@ -85,20 +85,20 @@ impl Link {
 
     fn readiness(&mut self) -> Readiness {
         let tcp = match &self.stream {
-            Stream::Plain(tcp) => tcp,
-            Stream::Tls(tls) => tls.get_ref().0,
+            UpstreamStream::Plain(tcp) => tcp,
+            UpstreamStream::Tls(tls) => tls.get_ref().0,
         };
         let mut bytes = [0; LOOK];
         let mut buffer = ReadBuf::new(&mut bytes);
         match (rustix::net::recv(tcp, &mut [0], RecvFlags::PEEK | RecvFlags::DONTWAIT), &mut self.stream) {
             (Err(rustix::io::Errno::AGAIN), _) => return Readiness::Ready,
-            (Ok((_, 1..)), Stream::Plain(tcp)) => {
+            (Ok((_, 1..)), UpstreamStream::Plain(tcp)) => {
                 let peeked =
                     rustix::net::recv(tcp, buffer.initialize_unfilled(), RecvFlags::PEEK | RecvFlags::DONTWAIT);
                 buffer.advance(peeked.map_or(0, |(_, len)| len.min(LOOK)));
             }
             // What came may be a session ticket, which TLS takes without a word (RFC 8446, 4.6.1).
-            (Ok((_, 1..)), Stream::Tls(tls)) => {
+            (Ok((_, 1..)), UpstreamStream::Tls(tls)) => {
                 let mut none = Context::from_waker(Waker::noop());
                 match Pin::new(tls.as_mut()).poll_read(&mut none, &mut buffer) {
                     Poll::Pending => return Readiness::Ready,
@@ -163,18 +163,18 @@ impl Link {
     pub(super) fn poll_write(&mut self, cx: &mut Context<'_>, head: &[u8], body: &[u8]) -> Poll<io::Result<usize>> {
         let both = [IoSlice::new(head), IoSlice::new(body)];
         match (&mut self.stream, head.is_empty(), body.is_empty()) {
-            (Stream::Plain(tcp), _, true) => Pin::new(tcp).poll_write(cx, head),
-            (Stream::Plain(tcp), true, _) => Pin::new(tcp).poll_write(cx, body),
-            (Stream::Plain(tcp), ..) => Pin::new(tcp).poll_write_vectored(cx, &both),
-            (Stream::Tls(tls), ..) => Pin::new(tls.as_mut()).poll_write_vectored(cx, &both),
+            (UpstreamStream::Plain(tcp), _, true) => Pin::new(tcp).poll_write(cx, head),
+            (UpstreamStream::Plain(tcp), true, _) => Pin::new(tcp).poll_write(cx, body),
+            (UpstreamStream::Plain(tcp), ..) => Pin::new(tcp).poll_write_vectored(cx, &both),
+            (UpstreamStream::Tls(tls), ..) => Pin::new(tls.as_mut()).poll_write_vectored(cx, &both),
         }
     }
 
     /// Hands everything to the system; TCP has nothing to hand.
     pub(super) fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match &mut self.stream {
-            Stream::Plain(_) => Poll::Ready(Ok(())),
-            Stream::Tls(tls) => Pin::new(tls.as_mut()).poll_flush(cx),
+            UpstreamStream::Plain(_) => Poll::Ready(Ok(())),
+            UpstreamStream::Tls(tls) => Pin::new(tls.as_mut()).poll_flush(cx),
         }
     }
 
@@ -183,8 +183,8 @@ impl Link {
         BUFFER.with_borrow_mut(|buffer| {
             let mut buffer = ReadBuf::new(buffer);
             let read = match &mut self.stream {
-                Stream::Plain(tcp) => Pin::new(tcp).poll_read(cx, &mut buffer),
-                Stream::Tls(tls) => Pin::new(tls.as_mut()).poll_read(cx, &mut buffer),
+                UpstreamStream::Plain(tcp) => Pin::new(tcp).poll_read(cx, &mut buffer),
+                UpstreamStream::Tls(tls) => Pin::new(tls.as_mut()).poll_read(cx, &mut buffer),
             };
             read.map_ok(|()| take(buffer.filled()))
         })
@@ -192,7 +192,7 @@ impl Link {
 }
 
 /// A response that came after the last one is told however the connection ends.
-impl Drop for Link {
+impl Drop for UpstreamConn {
     fn drop(&mut self) {
         if self.history.is_idle {
             let readiness = self.readiness();

@@ -29,7 +29,7 @@ use tokio::runtime::Handle;
 use tokio::time::Instant;
 
 use super::{
-    Answer, Client, ClientError, ConnectionMode, Connections, Lane, OpenNow, Reason, SendError, Settings, Turn, Wanted,
+    TargetResponse, Client, ClientError, ConnectionMode, ConnCounters, ConnKey, OpenNow, Reason, SendError, SendSettings, Ticket, ResponseOptions,
     hop, tls,
 };
 use crate::exchange::{ExchangeId, FailureKind, Request};
@@ -50,19 +50,19 @@ mod turns;
 mod unasked;
 
 pub use addresses::{Lookup, Resolve, SystemResolver};
-pub use lane::Place;
+pub use lane::MirroredTicket;
 pub use limit::fit_connections;
 pub use response::MAX_HEAD_BYTES;
 
 use addresses::Addresses;
-use attempt::Attempts;
-use connect::{Connector, Tls};
-use exchange::{Answered, Failed, exchange};
-use lane::{Connection, Lanes, Opening};
-use ledger::Ledger;
-use link::{Link, Readiness};
-use pool::Pool;
-use request::{Outgoing, Terms};
+use attempt::ConnectThrottle;
+use connect::{Connector, TlsSetup};
+use exchange::{SendResult, ExchangeError, exchange};
+use lane::{MirroredState, MirroredConns, OpeningConn};
+use ledger::ConnStats;
+use link::{UpstreamConn, Readiness};
+use pool::ConnPool;
+use request::{EncodedRequest, RewriteRules};
 use turns::ReadTurns;
 
 /// How long a connection stays quiet after its first response, before that counts: see [`WireClient::over`].
@@ -83,7 +83,7 @@ const LOCAL_PAUSE: Duration = Duration::from_millis(10);
 #[derive(Debug)]
 pub struct WireClient {
     connector: Arc<Connector>,
-    terms: Terms,
+    terms: RewriteRules,
     exchanges: exchange::Terms,
     /// Where connections are made ahead of their first request.
     runtime: Handle,
@@ -93,37 +93,37 @@ pub struct WireClient {
 /// Which connection a request goes over.
 #[derive(Debug)]
 enum Sharing {
-    Pooled(Pool),
-    Mirrored(Arc<Lanes>),
+    Pooled(ConnPool),
+    Mirrored(Arc<MirroredConns>),
 }
 
 impl WireClient {
     /// A client for the target of `settings`, to be made within a runtime. The soft limit on open files is raised; with
     /// https certificates and keys are loaded here, once. The target's name is looked up with the first request.
-    pub fn new(settings: &Settings) -> Result<Self, ClientError> {
+    pub fn new(settings: &SendSettings) -> Result<Self, ClientError> {
         Self::with_resolver(settings, Arc::new(SystemResolver))
     }
 
     /// The same, with another resolver than the system's.
-    pub fn with_resolver(settings: &Settings, resolver: Arc<dyn Resolve>) -> Result<Self, ClientError> {
+    pub fn with_resolver(settings: &SendSettings, resolver: Arc<dyn Resolve>) -> Result<Self, ClientError> {
         let limit = limit::connection_limit(settings);
         let url = &settings.target.0;
         let host = url.host_str().unwrap_or_default();
         let port = url.port_or_known_default().unwrap_or(80);
         let connector = Connector {
             addresses: Arc::new(Addresses::new(host, port, settings.resolve_every, resolver)),
-            attempts: Attempts::default(),
+            attempts: ConnectThrottle::default(),
             tls: if settings.target.is_tls() { Some(session(settings, host)?) } else { None },
-            ledger: Arc::new(Ledger::default()),
+            ledger: Arc::new(ConnStats::default()),
             timeout: settings.timeout,
         };
         let sharing = match settings.connections {
-            ConnectionMode::Pooled => Sharing::Pooled(Pool::default()),
-            ConnectionMode::Mirrored => Sharing::Mirrored(Arc::new(Lanes::new(Some(limit)))),
+            ConnectionMode::Pooled => Sharing::Pooled(ConnPool::default()),
+            ConnectionMode::Mirrored => Sharing::Mirrored(Arc::new(MirroredConns::new(Some(limit)))),
         };
         Ok(Self {
             connector: Arc::new(connector),
-            terms: Terms {
+            terms: RewriteRules {
                 authority: settings.target.authority(),
                 prefix: settings.target.prefix().to_owned(),
                 keep_host: settings.keep_host,
@@ -148,7 +148,7 @@ impl WireClient {
     }
 
     /// Over a pooled connection, or over a new one.
-    async fn pooled(&self, pool: &Pool, sending: &Sending<'_>) -> Result<Answer, SendError> {
+    async fn pooled(&self, pool: &ConnPool, sending: &Sending<'_>) -> Result<TargetResponse, SendError> {
         let mut tries = Tries::default();
         loop {
             let pooled = if tries.retried { None } else { pool.take(sending.begun) };
@@ -172,17 +172,17 @@ impl WireClient {
     }
 
     /// Over the connection of the request's lane, which is opened anew where the target has ended it.
-    async fn mirrored(&self, mut turn: Turn, sending: &Sending<'_>) -> Result<Answer, SendError> {
+    async fn mirrored(&self, mut turn: Ticket, sending: &Sending<'_>) -> Result<TargetResponse, SendError> {
         let mut tries = Tries::default();
         loop {
             let kept = match turn.0.as_mut().map(|place| place.take()).unwrap_or_default() {
-                Connection::Open(mut link) => link.is_ready().then_some(link),
-                Connection::Opening(mut opening) => match (&mut opening.0).await {
+                MirroredState::Open(mut link) => link.is_ready().then_some(link),
+                MirroredState::Opening(mut opening) => match (&mut opening.0).await {
                     // Its target may have ended it since.
                     Ok(Ok(mut link)) => link.is_ready().then_some(link),
                     _ => None,
                 },
-                Connection::None => None,
+                MirroredState::None => None,
             };
             let (mut link, used) = match kept {
                 Some(link) => (link, true),
@@ -194,7 +194,7 @@ impl WireClient {
             match self.over(&mut link, sending).await {
                 Ok(answered) => {
                     if let (true, Some(place)) = (answered.reusable, turn.0.as_mut()) {
-                        place.put(Connection::Open(link));
+                        place.put(MirroredState::Open(link));
                     }
                     return Ok(answer(answered));
                 }
@@ -204,7 +204,7 @@ impl WireClient {
     }
 
     /// A new connection; `None` where another one is to be tried.
-    async fn fresh(&self, sending: &Sending<'_>, tries: &mut Tries) -> Result<Option<Link>, SendError> {
+    async fn fresh(&self, sending: &Sending<'_>, tries: &mut Tries) -> Result<Option<UpstreamConn>, SendError> {
         match self.connector.connect(sending.begun).await {
             Ok(mut link) => match link.said_before_a_request() {
                 false => Ok(Some(link)),
@@ -229,7 +229,7 @@ impl WireClient {
 
     /// One exchange. After the first one of a connection that is still quiet for a moment: a target that answers before it
     /// is asked has its true response on the way then.
-    async fn over(&self, link: &mut Link, sending: &Sending<'_>) -> Result<Answered, Failed> {
+    async fn over(&self, link: &mut UpstreamConn, sending: &Sending<'_>) -> Result<SendResult, ExchangeError> {
         let Sending { id, outgoing, wanted, begun } = *sending;
         link.address.asked();
         let mut answered = exchange(link, id, outgoing, wanted, &self.exchanges).await?;
@@ -247,13 +247,13 @@ impl WireClient {
             }
             Readiness::Spoke => {
                 link.desynchronised();
-                Err(Failed { error: unasked::after_response(), nothing_sent: false, closed_unanswered: false })
+                Err(ExchangeError { error: unasked::after_response(), nothing_sent: false, closed_unanswered: false })
             }
         }
     }
 
     /// Whether a request that failed goes out once more; else why it failed.
-    fn again(&self, sending: &Sending<'_>, tries: &mut Tries, used: bool, failed: Failed) -> Result<(), SendError> {
+    fn again(&self, sending: &Sending<'_>, tries: &mut Tries, used: bool, failed: ExchangeError) -> Result<(), SendError> {
         if failed.nothing_sent && used {
             return Ok(());
         }
@@ -270,8 +270,8 @@ impl WireClient {
 #[derive(Clone, Copy)]
 struct Sending<'a> {
     id: ExchangeId,
-    outgoing: &'a Outgoing,
-    wanted: Wanted,
+    outgoing: &'a EncodedRequest,
+    wanted: ResponseOptions,
     begun: Instant,
 }
 
@@ -285,7 +285,7 @@ struct Tries {
 }
 
 impl Client for WireClient {
-    fn open(&self, lane: Lane, due: Instant) {
+    fn open(&self, lane: ConnKey, due: Instant) {
         let Sharing::Mirrored(lanes) = &self.sharing else { return };
         let mut place = lanes.line_up(lane);
         let (connector, timeout) = (Arc::clone(&self.connector), self.connector.timeout);
@@ -298,14 +298,14 @@ impl Client for WireClient {
                 let connecting = connector.connect(Instant::now());
                 tokio::time::timeout(timeout, connecting).await.unwrap_or(Err(FailureKind::Timeout.into()))
             });
-            place.put(Connection::Opening(Opening(opening)));
+            place.put(MirroredState::Opening(OpeningConn(opening)));
         });
     }
 
-    fn line_up(&self, lane: Lane) -> Turn {
+    fn line_up(&self, lane: ConnKey) -> Ticket {
         match &self.sharing {
-            Sharing::Pooled(_) => Turn::default(),
-            Sharing::Mirrored(lanes) => Turn(Some(Box::new(lanes.line_up(lane)))),
+            Sharing::Pooled(_) => Ticket::default(),
+            Sharing::Mirrored(lanes) => Ticket(Some(Box::new(lanes.line_up(lane)))),
         }
     }
 
@@ -313,9 +313,9 @@ impl Client for WireClient {
         hop::refused(request)
     }
 
-    async fn send(&self, turn: Turn, request: Box<Request>, wanted: Wanted) -> Result<Answer, SendError> {
+    async fn send(&self, turn: Ticket, request: Box<Request>, wanted: ResponseOptions) -> Result<TargetResponse, SendError> {
         let outgoing = if wanted.keep_host && !self.terms.keep_host {
-            request::encode(&request, &Terms { keep_host: true, ..self.terms.clone() })
+            request::encode(&request, &RewriteRules { keep_host: true, ..self.terms.clone() })
         } else {
             request::encode(&request, &self.terms)
         };
@@ -332,7 +332,7 @@ impl Client for WireClient {
         result.inspect_err(|error| tracing::debug!(%id, %error, "a request failed"))
     }
 
-    fn close(&self, lane: Lane, due: Instant) {
+    fn close(&self, lane: ConnKey, due: Instant) {
         let Sharing::Mirrored(lanes) = &self.sharing else { return };
         if due <= Instant::now() {
             lanes.close(lane);
@@ -345,7 +345,7 @@ impl Client for WireClient {
         });
     }
 
-    fn connections(&self) -> Connections {
+    fn connections(&self) -> ConnCounters {
         if let Sharing::Pooled(pool) = &self.sharing {
             pool.look();
         }
@@ -356,16 +356,16 @@ impl Client for WireClient {
 /// A request whose framing tells of another body than it has.
 const NOT_WHOLE: Reason = Reason::new("the request's body is not the one that its head tells of");
 
-fn session(settings: &Settings, host: &str) -> Result<Tls, ClientError> {
+fn session(settings: &SendSettings, host: &str) -> Result<TlsSetup, ClientError> {
     let plain = host.trim_start_matches('[').trim_end_matches(']').to_owned();
     let name = ServerName::try_from(plain)
         .map_err(|error| ClientError::Setup { url: settings.target.to_string(), why: error.to_string() })?;
-    Ok(Tls { connector: Arc::new(tls::config(settings)?).into(), name })
+    Ok(TlsSetup { connector: Arc::new(tls::config(settings)?).into(), name })
 }
 
-fn answer(answered: Answered) -> Answer {
-    let Answered { read, written, .. } = answered;
-    Answer {
+fn answer(answered: SendResult) -> TargetResponse {
+    let SendResult { read, written, .. } = answered;
+    TargetResponse {
         status: read.status,
         body_len: read.body_len,
         body_sha256: read.body_sha256,

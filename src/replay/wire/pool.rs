@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::link::Link;
+use super::link::UpstreamConn;
 
 /// How long an unused connection is kept: shorter than common servers and balancers do (60 s), since one that they
 /// close while a request is on its way costs that request.
@@ -14,21 +14,21 @@ const POOL_IDLE: Duration = Duration::from_secs(30);
 
 /// Idle connections. Their number is bounded by that of the requests in flight at once: each brought one back.
 #[derive(Debug, Default)]
-pub(super) struct Pool(Mutex<VecDeque<Idle>>);
+pub(super) struct ConnPool(Mutex<VecDeque<IdleConn>>);
 
 #[derive(Debug)]
-struct Idle {
-    link: Link,
+struct IdleConn {
+    link: UpstreamConn,
     /// Until when it may be used.
     until: Instant,
 }
 
-impl Pool {
+impl ConnPool {
     /// The connection that was used last and is still alive; dead ones go on the way.
-    pub(super) fn take(&self, now: Instant) -> Option<Link> {
+    pub(super) fn take(&self, now: Instant) -> Option<UpstreamConn> {
         loop {
             // The lock is not held while the system is asked.
-            let Idle { mut link, until } = self.0.lock().unwrap_or_else(PoisonError::into_inner).pop_back()?;
+            let IdleConn { mut link, until } = self.0.lock().unwrap_or_else(PoisonError::into_inner).pop_back()?;
             if now < until && link.is_ready() {
                 return Some(link);
             }
@@ -37,14 +37,14 @@ impl Pool {
 
     /// Takes a connection back, and lets those go that nobody has wanted for long. A target that says how long it keeps a
     /// connection idle is not relied upon to do so to the end.
-    pub(super) fn give(&self, link: Link, now: Instant, idle_timeout: Option<Duration>) {
+    pub(super) fn give(&self, link: UpstreamConn, now: Instant, idle_timeout: Option<Duration>) {
         let idle_for = idle_timeout.map_or(POOL_IDLE, |time| usable(time).min(POOL_IDLE));
         if idle_for.is_zero() {
             return;
         }
         let mut idle = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        idle.push_back(Idle { link, until: now + idle_for });
-        let old = |idle: &Idle| now >= idle.until;
+        idle.push_back(IdleConn { link, until: now + idle_for });
+        let old = |idle: &IdleConn| now >= idle.until;
         let expired = if idle.front().is_some_and(old) { idle.pop_front() } else { None };
         drop(idle);
         drop(expired);

@@ -9,8 +9,8 @@ use std::borrow::Cow;
 use bytes::Bytes;
 
 use crate::exchange::{Framing, Head, HeaderLine, Request, path_and_query};
-use crate::head::Known;
-use crate::http1::Asked;
+use crate::head::KnownHeader;
+use crate::http1::RequestContext;
 use crate::replay::hop::{HopByHop, without_offer};
 
 /// Bodies up to this many bytes are copied behind their head and go out with one plain write.
@@ -18,7 +18,7 @@ const MAX_COPIED_BODY: usize = 16 << 10;
 
 /// What is particular to the target, and to how its connections are used.
 #[derive(Clone, Debug)]
-pub(super) struct Terms {
+pub(super) struct RewriteRules {
     /// What Host says, unless it is kept.
     pub(super) authority: String,
     /// What stands before every path; mostly nothing.
@@ -30,7 +30,7 @@ pub(super) struct Terms {
 
 /// A request ready to be written.
 #[derive(Debug)]
-pub(super) struct Outgoing {
+pub(super) struct EncodedRequest {
     /// The head, and the body where it is short and need not wait.
     pub(super) head: Vec<u8>,
     /// The rest of the body.
@@ -41,17 +41,17 @@ pub(super) struct Outgoing {
     pub(super) closes: bool,
     /// It may go out once more (RFC 9110, 9.2.1).
     pub(super) changes_nothing: bool,
-    pub(super) asked: Asked,
+    pub(super) asked: RequestContext,
 }
 
 /// The bytes of `request`; `None` where its body is not the one that its framing tells of.
-pub(super) fn encode(request: &Request, terms: &Terms) -> Option<Outgoing> {
+pub(super) fn encode(request: &Request, terms: &RewriteRules) -> Option<EncodedRequest> {
     let wire = body(request)?;
     let room = terms.authority.len() + terms.prefix.len() + wire.len().min(MAX_COPIED_BODY);
     // Most Connection lines name nothing that is not left out anyway: they are only looked up where one does.
-    let (edit, lines) = match edited(request, terms, Hop::presumed(terms), room) {
+    let (edit, lines) = match edited(request, terms, HopRules::presumed(terms), room) {
         Some(edited) => edited,
-        None => edited(request, terms, Hop::Read(HopByHop::of(&request.head)), room)?,
+        None => edited(request, terms, HopRules::Read(HopByHop::of(&request.head)), room)?,
     };
     let old = request.version() == b"1.0";
     let expects = lines.expects && !old && !wire.is_empty();
@@ -63,23 +63,23 @@ pub(super) fn encode(request: &Request, terms: &Terms) -> Option<Outgoing> {
         head.extend_from_slice(&wire);
         Bytes::new()
     };
-    let asked = Asked { head_only: request.method() == b"HEAD", old };
+    let asked = RequestContext { head_only: request.method() == b"HEAD", old };
     let changes_nothing = matches!(request.method(), b"GET" | b"HEAD" | b"OPTIONS");
-    Some(Outgoing { head, body, expects, closes, changes_nothing, asked })
+    Some(EncodedRequest { head, body, expects, closes, changes_nothing, asked })
 }
 
 /// The head as it goes out, in one pass over it; `None` where what was presumed of Connection lines is not so.
-fn edited<'a>(request: &'a Request, terms: &'a Terms, hop: Hop<'a>, room: usize) -> Option<(Edit<'a>, Lines<'a>)> {
-    let mut edit = Edit::new(&request.head, room);
+fn edited<'a>(request: &'a Request, terms: &'a RewriteRules, hop: HopRules<'a>, room: usize) -> Option<(HeadCopy<'a>, LineTotals<'a>)> {
+    let mut edit = HeadCopy::new(&request.head, room);
     if !terms.keep_host || !terms.prefix.is_empty() {
         edit.retarget(terms.prefix.as_bytes());
     }
     // A line of any name may have to go only where a Connection line names it.
-    let any_may_go = matches!(hop, Hop::Read(_));
-    let mut lines = Lines::new(request, terms, hop);
+    let any_may_go = matches!(hop, HopRules::Read(_));
+    let mut lines = LineTotals::new(request, terms, hop);
     if any_may_go {
         for line in request.head.lines() {
-            edit.take(&line, lines.judge(Known::of(line.name), &line))?;
+            edit.take(&line, lines.judge(KnownHeader::of(line.name), &line))?;
         }
     } else {
         for (known, line) in request.head.known_lines() {
@@ -90,7 +90,7 @@ fn edited<'a>(request: &'a Request, terms: &'a Terms, hop: Hop<'a>, room: usize)
 }
 
 /// What is known of lines that belong to the captured connection.
-enum Hop<'a> {
+enum HopRules<'a> {
     /// They all stay: connections are not shared.
     Stays,
     /// No Connection line names any besides those that are always left out, as far as is known.
@@ -98,12 +98,12 @@ enum Hop<'a> {
     Read(HopByHop<'a>),
 }
 
-impl Hop<'_> {
-    const fn presumed(terms: &Terms) -> Self {
+impl HopRules<'_> {
+    const fn presumed(terms: &RewriteRules) -> Self {
         if terms.shared { Self::Presumed } else { Self::Stays }
     }
 
-    fn covers(&self, known: Option<Known>, name: &[u8]) -> bool {
+    fn covers(&self, known: Option<KnownHeader>, name: &[u8]) -> bool {
         match self {
             Self::Stays => false,
             Self::Presumed => HopByHop::default().covers_known(known, name),
@@ -126,7 +126,7 @@ fn body(request: &Request) -> Option<Bytes> {
 }
 
 /// What becomes of a header line.
-enum Verdict<'a> {
+enum LineDecision<'a> {
     Keep,
     Drop,
     Value(Cow<'a, str>),
@@ -135,11 +135,11 @@ enum Verdict<'a> {
 }
 
 /// What the lines so far amount to.
-struct Lines<'a> {
-    terms: &'a Terms,
+struct LineTotals<'a> {
+    terms: &'a RewriteRules,
     framing: Framing,
-    hop: Hop<'a>,
-    found: Found,
+    hop: HopRules<'a>,
+    found: RequiredLines,
     expects: bool,
     closes: bool,
     /// There is an offer to leave HTTP/1, which is left out.
@@ -148,84 +148,84 @@ struct Lines<'a> {
 
 /// Lines that every request has to have.
 #[derive(Clone, Copy, Debug, Default)]
-struct Found {
+struct RequiredLines {
     host: bool,
     /// One that frames the body, or says that there is none.
     framing: bool,
 }
 
-impl<'a> Lines<'a> {
-    fn new(request: &Request, terms: &'a Terms, hop: Hop<'a>) -> Self {
+impl<'a> LineTotals<'a> {
+    fn new(request: &Request, terms: &'a RewriteRules, hop: HopRules<'a>) -> Self {
         let framing = match request.body.framing {
             Framing::Length(0) | Framing::UntilClose => Framing::None,
             framing => framing,
         };
         let offers = request.head.may_have("upgrade") && request.head.get("upgrade").is_some();
-        Self { terms, framing, hop, found: Found::default(), expects: false, closes: false, offers }
+        Self { terms, framing, hop, found: RequiredLines::default(), expects: false, closes: false, offers }
     }
 
-    fn judge(&mut self, known: Option<Known>, line: &HeaderLine<'_>) -> Verdict<'a> {
+    fn judge(&mut self, known: Option<KnownHeader>, line: &HeaderLine<'_>) -> LineDecision<'a> {
         match known {
-            Some(Known::Host) => return self.host(),
-            Some(Known::ContentLength) => return self.length(line.value),
-            Some(Known::TransferEncoding) => return self.coding(),
-            Some(Known::Upgrade | Known::Http2Settings) => return Verdict::Drop,
-            Some(Known::Expect) => self.expects |= line.value.eq_ignore_ascii_case(b"100-continue"),
+            Some(KnownHeader::Host) => return self.host(),
+            Some(KnownHeader::ContentLength) => return self.length(line.value),
+            Some(KnownHeader::TransferEncoding) => return self.coding(),
+            Some(KnownHeader::Upgrade | KnownHeader::Http2Settings) => return LineDecision::Drop,
+            Some(KnownHeader::Expect) => self.expects |= line.value.eq_ignore_ascii_case(b"100-continue"),
             // Trailers go out with their chunks, so what announces them does, too.
-            Some(Known::Trailer) if self.framing == Framing::Chunked => return Verdict::Keep,
-            Some(Known::Connection) => match self.hop {
-                Hop::Stays => {
+            Some(KnownHeader::Trailer) if self.framing == Framing::Chunked => return LineDecision::Keep,
+            Some(KnownHeader::Connection) => match self.hop {
+                HopRules::Stays => {
                     let mut options = line.value.split(|byte| *byte == b',');
                     self.closes |= options.any(|option| option.trim_ascii().eq_ignore_ascii_case(b"close"));
                     if self.offers {
                         return match without_offer(line.value).map(String::from_utf8) {
-                            Some(Ok(left)) => Verdict::Value(Cow::Owned(left)),
-                            Some(Err(_)) | None => Verdict::Drop,
+                            Some(Ok(left)) => LineDecision::Value(Cow::Owned(left)),
+                            Some(Err(_)) | None => LineDecision::Drop,
                         };
                     }
                 }
-                Hop::Presumed if HopByHop::depends_on(line.value) => return Verdict::LookAgain,
-                Hop::Presumed | Hop::Read(_) => {}
+                HopRules::Presumed if HopByHop::depends_on(line.value) => return LineDecision::LookAgain,
+                HopRules::Presumed | HopRules::Read(_) => {}
             },
             _ => {}
         }
-        if self.hop.covers(known, line.name) { Verdict::Drop } else { Verdict::Keep }
+        if self.hop.covers(known, line.name) { LineDecision::Drop } else { LineDecision::Keep }
     }
 
-    fn host(&mut self) -> Verdict<'a> {
+    fn host(&mut self) -> LineDecision<'a> {
         if self.terms.keep_host {
-            Verdict::Keep
+            LineDecision::Keep
         } else if std::mem::replace(&mut self.found.host, true) {
-            Verdict::Drop
+            LineDecision::Drop
         } else {
-            Verdict::Value(Cow::Borrowed(&self.terms.authority))
+            LineDecision::Value(Cow::Borrowed(&self.terms.authority))
         }
     }
 
     /// A length that is true stays as it was written.
-    fn length(&mut self, value: &[u8]) -> Verdict<'a> {
+    fn length(&mut self, value: &[u8]) -> LineDecision<'a> {
         let expected = match self.framing {
             Framing::Length(len) => len,
-            Framing::Chunked => return Verdict::Drop,
+            Framing::Chunked => return LineDecision::Drop,
             Framing::None | Framing::UntilClose => 0,
         };
         let says = |part: &[u8]| std::str::from_utf8(part.trim_ascii()).ok()?.parse::<u64>().ok();
         let first = !std::mem::replace(&mut self.found.framing, true);
         if value.split(|byte| *byte == b',').all(|part| says(part) == Some(expected)) {
-            Verdict::Keep
+            LineDecision::Keep
         } else if first {
-            Verdict::Value(Cow::Owned(expected.to_string()))
+            LineDecision::Value(Cow::Owned(expected.to_string()))
         } else {
-            Verdict::Drop
+            LineDecision::Drop
         }
     }
 
-    fn coding(&mut self) -> Verdict<'a> {
+    fn coding(&mut self) -> LineDecision<'a> {
         if self.framing == Framing::Chunked {
             self.found.framing = true;
-            Verdict::Keep
+            LineDecision::Keep
         } else {
-            Verdict::Drop
+            LineDecision::Drop
         }
     }
 
@@ -245,25 +245,25 @@ impl<'a> Lines<'a> {
 }
 
 /// A head that is copied in order, but for some places.
-struct Edit<'a> {
+struct HeadCopy<'a> {
     head: &'a Head,
     out: Vec<u8>,
     /// How far the head has been copied or passed over.
     at: usize,
 }
 
-impl<'a> Edit<'a> {
+impl<'a> HeadCopy<'a> {
     fn new(head: &'a Head, room: usize) -> Self {
         Self { head, out: Vec::with_capacity(head.as_bytes().len() + room + 32), at: 0 }
     }
 
     /// Does to a line what is to become of it; `None` where that cannot be told yet.
-    fn take(&mut self, line: &HeaderLine<'_>, verdict: Verdict<'_>) -> Option<()> {
+    fn take(&mut self, line: &HeaderLine<'_>, verdict: LineDecision<'_>) -> Option<()> {
         match verdict {
-            Verdict::Keep => {}
-            Verdict::Drop => self.drop_line(line),
-            Verdict::Value(value) => self.set_value(line, value.as_bytes()),
-            Verdict::LookAgain => return None,
+            LineDecision::Keep => {}
+            LineDecision::Drop => self.drop_line(line),
+            LineDecision::Value(value) => self.set_value(line, value.as_bytes()),
+            LineDecision::LookAgain => return None,
         }
         Some(())
     }
@@ -323,8 +323,8 @@ mod tests {
 
     const POOLED: &str = "new:81";
 
-    fn terms(keep_host: bool, shared: bool) -> Terms {
-        Terms { authority: POOLED.to_owned(), prefix: String::new(), keep_host, shared }
+    fn terms(keep_host: bool, shared: bool) -> RewriteRules {
+        RewriteRules { authority: POOLED.to_owned(), prefix: String::new(), keep_host, shared }
     }
 
     fn request(head: &str, framing: Framing, wire: &[u8]) -> Request {
@@ -342,7 +342,7 @@ mod tests {
         }
     }
 
-    fn sent(request: &Request, terms: &Terms) -> String {
+    fn sent(request: &Request, terms: &RewriteRules) -> String {
         let outgoing = encode(request, terms).unwrap();
         String::from_utf8([outgoing.head, outgoing.body.to_vec()].concat()).unwrap()
     }
@@ -464,7 +464,7 @@ mod tests {
             ("*", "*"),
         ] {
             for keep_host in [true, false] {
-                let terms = Terms { prefix: "/v2".to_owned(), ..terms(keep_host, true) };
+                let terms = RewriteRules { prefix: "/v2".to_owned(), ..terms(keep_host, true) };
                 let request =
                     request(&format!("OPTIONS {target} HTTP/1.1\r\nHost: new:81\r\n\r\n"), Framing::None, b"");
                 assert_eq!(sent(&request, &terms), format!("OPTIONS {expected} HTTP/1.1\r\nHost: new:81\r\n\r\n"));

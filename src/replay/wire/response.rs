@@ -11,9 +11,9 @@ use tokio::time::Instant;
 use super::unasked::{Unasked, judge};
 use crate::exchange::{Digest, FailureKind, Framing, Head};
 use crate::http1::{
-    AnswerError, AnswerHead, Asked, Begin, BodyReader, Fed, Hashed, head_end, read_answer, response_begins,
+    ResponseHeadError, StrictResponseHead, RequestContext, StartCheck, BodyReader, BodyProgress, HashTiming, head_end, read_answer, response_begins,
 };
-use crate::replay::{Kept, Reason, SendError, Wanted};
+use crate::replay::{RetainedResponse, Reason, SendError, ResponseOptions};
 
 /// Bytes of all heads of one exchange, the interim ones included. Past it the exchange fails as too large.
 pub const MAX_HEAD_BYTES: usize = 256 << 10;
@@ -22,9 +22,9 @@ const MAX_KEPT_FRAMING: usize = 64 << 10;
 
 /// Why a response cannot be read on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub(super) enum Broken {
+pub(super) enum ResponseError {
     #[error(transparent)]
-    Head(#[from] AnswerError),
+    Head(#[from] ResponseHeadError),
     #[error("the chunk framing of the body cannot be read")]
     Chunks,
     #[error("the heads have more than {MAX_HEAD_BYTES} bytes")]
@@ -41,13 +41,13 @@ pub(super) enum Broken {
     CutChunks { got: u64 },
 }
 
-impl Broken {
+impl ResponseError {
     pub(super) fn into_error(self) -> SendError {
         let (kind, reason) = match self {
-            Self::Head(AnswerError::NotHttp) => {
+            Self::Head(ResponseHeadError::NotHttp) => {
                 (FailureKind::Protocol, Reason::new("what came is no HTTP/1 response head"))
             }
-            Self::Head(AnswerError::Length) => {
+            Self::Head(ResponseHeadError::Length) => {
                 (FailureKind::Protocol, Reason::new("the response's lengths contradict each other or are no number"))
             }
             Self::Chunks => (FailureKind::Protocol, Reason::new("the chunk framing of the body cannot be read")),
@@ -78,12 +78,12 @@ fn number(n: u64) -> String {
 
 /// A whole response.
 #[derive(Debug)]
-pub(super) struct Read {
+pub(super) struct ReadResponse {
     pub(super) status: u16,
     pub(super) body_len: u64,
     /// `None` where all of it is kept, too.
     pub(super) body_sha256: Option<Digest>,
-    pub(super) kept: Option<Box<Kept>>,
+    pub(super) kept: Option<Box<RetainedResponse>>,
     pub(super) first_byte: Instant,
     /// When the last byte was read, or the end of the stream.
     pub(super) done: Instant,
@@ -100,26 +100,26 @@ pub(super) struct Read {
 /// A response on its way.
 #[derive(Debug)]
 pub(super) struct ResponseReader {
-    asked: Asked,
-    wanted: Wanted,
+    asked: RequestContext,
+    wanted: ResponseOptions,
     max_response: u64,
     /// Bytes of the heads that are over.
     past_heads: usize,
     /// A 100 came: the body that waits for it may go.
     continued: bool,
-    state: State,
+    state: ReadState,
 }
 
 #[derive(Debug)]
-enum State {
+enum ReadState {
     /// What came of a head so far, and when its first byte did.
     Head { partial: Vec<u8>, began: Option<Instant> },
     /// The final head is over.
-    Body(Final),
+    Body(FinalHead),
 }
 
 #[derive(Debug)]
-struct Final {
+struct FinalHead {
     status: u16,
     persists: bool,
     first_byte: Instant,
@@ -134,8 +134,8 @@ struct Final {
 }
 
 impl ResponseReader {
-    pub(super) const fn new(asked: Asked, wanted: Wanted, max_response: u64) -> Self {
-        let state = State::Head { partial: Vec::new(), began: None };
+    pub(super) const fn new(asked: RequestContext, wanted: ResponseOptions, max_response: u64) -> Self {
+        let state = ReadState::Head { partial: Vec::new(), began: None };
         Self { asked, wanted, max_response, past_heads: 0, continued: false, state }
     }
 
@@ -146,17 +146,17 @@ impl ResponseReader {
 
     /// Whether a byte of any response came.
     pub(super) const fn has_begun(&self) -> bool {
-        self.past_heads > 0 || !matches!(self.state, State::Head { began: None, .. })
+        self.past_heads > 0 || !matches!(self.state, ReadState::Head { began: None, .. })
     }
 
     /// Whether the final head came.
     pub(super) const fn is_final(&self) -> bool {
-        matches!(self.state, State::Body(_))
+        matches!(self.state, ReadState::Body(_))
     }
 
     /// Takes the next bytes; says whether the response is whole. What comes after its end spoils the connection.
-    pub(super) fn feed(&mut self, mut bytes: &[u8], now: Instant) -> Result<bool, Broken> {
-        while let State::Head { partial, began } = &mut self.state {
+    pub(super) fn feed(&mut self, mut bytes: &[u8], now: Instant) -> Result<bool, ResponseError> {
+        while let ReadState::Head { partial, began } = &mut self.state {
             if bytes.is_empty() {
                 return Ok(false);
             }
@@ -171,20 +171,20 @@ impl ResponseReader {
             }
             let before = partial.len();
             partial.extend_from_slice(bytes);
-            if response_begins(partial) == Begin::No {
-                return Err(AnswerError::NotHttp.into());
+            if response_begins(partial) == StartCheck::No {
+                return Err(ResponseHeadError::NotHttp.into());
             }
             // Bytes that come one by one are not parsed anew with each of them.
             let Some(end) = head_end(partial, before.saturating_sub(3)) else {
                 return if self.past_heads + partial.len() > MAX_HEAD_BYTES {
-                    Err(Broken::HeadTooLarge)
+                    Err(ResponseError::HeadTooLarge)
                 } else {
                     Ok(false)
                 };
             };
             let partial = std::mem::take(partial);
             let raw = partial.get(..end).unwrap_or_default();
-            let (_, head) = read_answer(raw, self.asked)?.ok_or(AnswerError::NotHttp)?;
+            let (_, head) = read_answer(raw, self.asked)?.ok_or(ResponseHeadError::NotHttp)?;
             self.head(head, raw, began)?;
             bytes = bytes.get(end - before..).unwrap_or_default();
         }
@@ -192,33 +192,33 @@ impl ResponseReader {
     }
 
     /// The connection ended: says whether the response did so by that.
-    pub(super) fn end(&mut self, now: Instant) -> Result<(), Broken> {
+    pub(super) fn end(&mut self, now: Instant) -> Result<(), ResponseError> {
         let has_begun = self.has_begun();
         match &mut self.state {
-            State::Body(last) if last.body.is_done() || last.body.is_until_close() => {
+            ReadState::Body(last) if last.body.is_done() || last.body.is_until_close() => {
                 last.done = now;
                 Ok(())
             }
-            State::Body(Final { framing: Framing::Length(of), body, .. }) => {
-                Err(Broken::CutBody { got: body.len(), of: *of })
+            ReadState::Body(FinalHead { framing: Framing::Length(of), body, .. }) => {
+                Err(ResponseError::CutBody { got: body.len(), of: *of })
             }
-            State::Body(last) => Err(Broken::CutChunks { got: last.body.len() }),
-            State::Head { .. } if has_begun => Err(Broken::CutHead),
-            State::Head { .. } => Err(Broken::Ended),
+            ReadState::Body(last) => Err(ResponseError::CutChunks { got: last.body.len() }),
+            ReadState::Head { .. } if has_begun => Err(ResponseError::CutHead),
+            ReadState::Head { .. } => Err(ResponseError::Ended),
         }
     }
 
     /// What was read; `None` where the final head did not come.
-    pub(super) fn finish(self) -> Option<Read> {
-        let State::Body(last) = self.state else { return None };
+    pub(super) fn finish(self) -> Option<ReadResponse> {
+        let ReadState::Body(last) = self.state else { return None };
         let reusable = last.persists && last.body.is_done();
         let body = last.body.finish();
         let kept = last.head.map(|head| {
             let fits = self.wanted.kept.is_some_and(|most| body.len <= most as u64);
             let content = body.content().filter(|_| fits).map(|content| Bytes::from(content.into_owned()));
-            Box::new(Kept::new(head, content))
+            Box::new(RetainedResponse::new(head, content))
         });
-        Some(Read {
+        Some(ReadResponse {
             status: last.status,
             body_len: body.len,
             body_sha256: body.sha256,
@@ -233,23 +233,23 @@ impl ResponseReader {
     }
 
     /// One whole head, interim or final.
-    fn head(&mut self, head: AnswerHead, raw: &[u8], began: Instant) -> Result<(), Broken> {
+    fn head(&mut self, head: StrictResponseHead, raw: &[u8], began: Instant) -> Result<(), ResponseError> {
         self.past_heads += raw.len();
         if self.past_heads > MAX_HEAD_BYTES {
-            return Err(Broken::HeadTooLarge);
+            return Err(ResponseError::HeadTooLarge);
         }
         if matches!(head.status, 100 | 102..=199) {
             self.continued |= head.status == 100;
-            self.state = State::Head { partial: Vec::new(), began: None };
+            self.state = ReadState::Head { partial: Vec::new(), began: None };
             return Ok(());
         }
         if matches!(head.framing, Framing::Length(length) if length > self.max_response) {
-            return Err(Broken::TooLarge);
+            return Err(ResponseError::TooLarge);
         }
         let framing = if head.framing == Framing::Chunked { MAX_KEPT_FRAMING } else { 0 };
         let framed = self.wanted.kept.map(|most| most.saturating_add(framing));
-        let hashed = if self.wanted.hash { Hashed::Unkept } else { Hashed::Never };
-        self.state = State::Body(Final {
+        let hashed = if self.wanted.hash { HashTiming::Unkept } else { HashTiming::Never };
+        self.state = ReadState::Body(FinalHead {
             status: head.status,
             persists: head.persists,
             first_byte: began,
@@ -264,21 +264,21 @@ impl ResponseReader {
         Ok(())
     }
 
-    fn body(&mut self, bytes: &[u8], now: Instant) -> Result<bool, Broken> {
-        let State::Body(last) = &mut self.state else { return Ok(false) };
+    fn body(&mut self, bytes: &[u8], now: Instant) -> Result<bool, ResponseError> {
+        let ReadState::Body(last) = &mut self.state else { return Ok(false) };
         last.done = now;
         let done = match last.body.feed(bytes) {
-            Fed::All => false,
-            Fed::Ended(used) => {
+            BodyProgress::All => false,
+            BodyProgress::Ended(used) => {
                 if let Some(more) = bytes.get(used..).filter(|more| !more.is_empty()) {
                     last.persists = false;
                     last.followed_by = Some(judge(more, last.bodiless));
                 }
                 true
             }
-            Fed::Bad => return Err(Broken::Chunks),
+            BodyProgress::Bad => return Err(ResponseError::Chunks),
         };
-        if last.body.len() > self.max_response { Err(Broken::TooLarge) } else { Ok(done) }
+        if last.body.len() > self.max_response { Err(ResponseError::TooLarge) } else { Ok(done) }
     }
 }
 
@@ -286,11 +286,11 @@ impl ResponseReader {
 mod tests {
     use super::*;
 
-    const WANTED: Wanted = Wanted { kept: Some(1 << 20), hash: false, keep_host: false };
-    const GET: Asked = Asked { head_only: false, old: false };
+    const WANTED: ResponseOptions = ResponseOptions { kept: Some(1 << 20), hash: false, keep_host: false };
+    const GET: RequestContext = RequestContext { head_only: false, old: false };
 
     /// Reads `bytes` in pieces of `size`, then the end of the stream.
-    fn read(bytes: &[u8], size: usize, asked: Asked) -> Result<Read, Broken> {
+    fn read(bytes: &[u8], size: usize, asked: RequestContext) -> Result<ReadResponse, ResponseError> {
         let mut reader = ResponseReader::new(asked, WANTED, 100_000);
         for piece in bytes.chunks(size) {
             if reader.feed(piece, Instant::now())? {
@@ -312,7 +312,7 @@ mod tests {
         }
     }
 
-    fn broken(bytes: &[u8], why: Broken) {
+    fn broken(bytes: &[u8], why: ResponseError) {
         for size in [1, 7, 4096, bytes.len().max(1)] {
             assert_eq!(read(bytes, size, GET).unwrap_err(), why, "{size}");
         }
@@ -347,43 +347,43 @@ mod tests {
 
     #[test]
     fn what_answers_head_ends_with_its_head() {
-        let asked = Asked { head_only: true, old: false };
+        let asked = RequestContext { head_only: true, old: false };
         let read = read(b"HTTP/1.1 200 OK\r\nContent-Length: 999999999\r\n\r\n", 1, asked).unwrap();
         assert_eq!((read.body_len, read.reusable), (0, true));
     }
 
     #[test]
     fn what_ends_early_or_cannot_be_read_is_told_apart() {
-        broken(b"", Broken::Ended);
-        broken(b"HTTP/1.1 200 OK\r\nContent-Le", Broken::CutHead);
-        broken(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhell", Broken::CutBody { got: 4, of: 5 });
-        broken(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n", Broken::CutChunks { got: 5 });
-        broken(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n", Broken::Chunks);
-        broken(b"220 mail.example ESMTP\r\n", Broken::Head(AnswerError::NotHttp));
-        broken(b"HTTP/1.1 200 OK\r\nContent-Length: x\r\n\r\n", Broken::Head(AnswerError::Length));
+        broken(b"", ResponseError::Ended);
+        broken(b"HTTP/1.1 200 OK\r\nContent-Le", ResponseError::CutHead);
+        broken(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhell", ResponseError::CutBody { got: 4, of: 5 });
+        broken(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n", ResponseError::CutChunks { got: 5 });
+        broken(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n", ResponseError::Chunks);
+        broken(b"220 mail.example ESMTP\r\n", ResponseError::Head(ResponseHeadError::NotHttp));
+        broken(b"HTTP/1.1 200 OK\r\nContent-Length: x\r\n\r\n", ResponseError::Head(ResponseHeadError::Length));
     }
 
     #[test]
     fn heads_and_bodies_have_their_limits() {
         let endless = [b"HTTP/1.1 200 OK\r\n".to_vec(), b"X: yyyyyyyyyyyyyyyy\r\n".repeat(20_000)].concat();
-        assert_eq!(read(&endless, 4096, GET).unwrap_err(), Broken::HeadTooLarge);
+        assert_eq!(read(&endless, 4096, GET).unwrap_err(), ResponseError::HeadTooLarge);
         let storm = b"HTTP/1.1 102 Processing\r\n\r\n".repeat(20_000);
-        assert_eq!(read(&storm, 4096, GET).unwrap_err(), Broken::HeadTooLarge);
-        broken(b"HTTP/1.1 200 OK\r\nContent-Length: 100001\r\n\r\n", Broken::TooLarge);
+        assert_eq!(read(&storm, 4096, GET).unwrap_err(), ResponseError::HeadTooLarge);
+        broken(b"HTTP/1.1 200 OK\r\nContent-Length: 100001\r\n\r\n", ResponseError::TooLarge);
         let body = [b"HTTP/1.1 200 OK\r\n\r\n".to_vec(), vec![b'x'; 100_001]].concat();
-        assert_eq!(read(&body, 4096, GET).unwrap_err(), Broken::TooLarge);
+        assert_eq!(read(&body, 4096, GET).unwrap_err(), ResponseError::TooLarge);
     }
 
     #[test]
     fn only_what_is_wanted_is_hashed_and_kept() {
         let bytes = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello";
         for (wanted, hashed, kept) in [
-            (Wanted::default(), false, None),
-            (Wanted::HASH, true, None),
-            (Wanted { kept: Some(4), ..Wanted::default() }, false, Some(None)),
-            (Wanted { kept: Some(4), ..Wanted::HASH }, true, Some(None)),
+            (ResponseOptions::default(), false, None),
+            (ResponseOptions::HASH, true, None),
+            (ResponseOptions { kept: Some(4), ..ResponseOptions::default() }, false, Some(None)),
+            (ResponseOptions { kept: Some(4), ..ResponseOptions::HASH }, true, Some(None)),
             // Whoever has all of it can hash it.
-            (Wanted { kept: Some(5), ..Wanted::HASH }, false, Some(Some(Bytes::from_static(b"hello")))),
+            (ResponseOptions { kept: Some(5), ..ResponseOptions::HASH }, false, Some(Some(Bytes::from_static(b"hello")))),
         ] {
             let mut reader = ResponseReader::new(GET, wanted, 100);
             assert_eq!(reader.feed(bytes, Instant::now()), Ok(true));

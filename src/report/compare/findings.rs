@@ -3,7 +3,7 @@
 use serde_json::Value;
 use xxhash_rust::xxh3::xxh3_64;
 
-use super::{Difference, Kind, Place};
+use super::{Difference, DifferenceKind, DifferencePart};
 
 /// Fields of one body in which differences are told apart: of further ones it is only told that there are more.
 pub(super) const MAX_FIELDS: usize = 64;
@@ -12,7 +12,7 @@ const MAX_EXAMPLES: u32 = 3;
 
 /// What was found so far.
 #[derive(Debug, Default)]
-pub(super) struct Findings {
+pub(super) struct BodyFindings {
     differences: Vec<Difference>,
     /// Each field with its hash, and how often it differs.
     fields: Vec<Field>,
@@ -29,14 +29,14 @@ struct Field {
 
 /// How much had been found.
 #[derive(Debug)]
-pub(super) struct Mark {
+pub(super) struct FindingsMark {
     differences: usize,
     counts: Vec<u32>,
     total: u64,
     more: bool,
 }
 
-impl Findings {
+impl BodyFindings {
     /// How many differences there were, listed or not.
     pub(super) const fn total(&self) -> u64 {
         self.total
@@ -48,7 +48,7 @@ impl Findings {
     }
 
     /// One more, in `field`; `tell` says what is listed of it: its path, and both values.
-    pub(super) fn add(&mut self, field: String, kind: Kind, tell: impl FnOnce() -> (String, Value, Value)) {
+    pub(super) fn add(&mut self, field: String, kind: DifferenceKind, tell: impl FnOnce() -> (String, Value, Value)) {
         self.total += 1;
         let hash = xxh3_64(field.as_bytes());
         let known = self.fields.iter().position(|known| known.hash == hash && known.name == field);
@@ -64,12 +64,12 @@ impl Findings {
         known.count += 1;
         if known.count <= MAX_EXAMPLES {
             let (path, production, shadow) = tell();
-            self.differences.push(Difference { place: Place::Body, path, kind, production, shadow });
+            self.differences.push(Difference { place: DifferencePart::Body, path, kind, production, shadow });
         }
     }
 
-    pub(super) fn mark(&self) -> Mark {
-        Mark {
+    pub(super) fn mark(&self) -> FindingsMark {
+        FindingsMark {
             differences: self.differences.len(),
             counts: self.fields.iter().map(|field| field.count).collect(),
             total: self.total,
@@ -78,7 +78,7 @@ impl Findings {
     }
 
     /// Forgets what was found since.
-    pub(super) fn back_to(&mut self, mark: &Mark) {
+    pub(super) fn back_to(&mut self, mark: &FindingsMark) {
         self.differences.truncate(mark.differences);
         self.fields.truncate(mark.counts.len());
         for (field, before) in self.fields.iter_mut().zip(&mark.counts) {
@@ -91,9 +91,9 @@ impl Findings {
     pub(super) fn finish(mut self) -> Vec<Difference> {
         if self.more {
             self.differences.push(Difference {
-                place: Place::Body,
+                place: DifferencePart::Body,
                 path: String::new(),
-                kind: Kind::More,
+                kind: DifferenceKind::More,
                 production: Value::Null,
                 shadow: Value::Null,
             });

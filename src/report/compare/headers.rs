@@ -6,7 +6,7 @@ use arrayvec::ArrayVec;
 use serde_json::Value;
 
 use super::shown;
-use super::{Difference, Kind, MAX_COMPARED_HEAD, Place, Rules, Side};
+use super::{Difference, DifferenceKind, MAX_COMPARED_HEAD, DifferencePart, CompareRules, ComparedResponse};
 use crate::exchange::{Head, HeaderLine, HeaderLines, wire_text};
 use crate::middleware::redact::MASK;
 use crate::middleware::shown::{is_secret_name, target};
@@ -20,10 +20,10 @@ const MAX_ATTRIBUTES: usize = 32;
 /// Headers whose values are nobody's business, besides those whose name says so.
 const HIDDEN: [&str; 5] = ["cookie", "proxy-authorization", "set-cookie2", "x-api-key", "x-auth-token"];
 
-type Lines<'a> = ArrayVec<HeaderLine<'a>, MAX_LINES>;
+type NamedLines<'a> = ArrayVec<HeaderLine<'a>, MAX_LINES>;
 
 /// Adds in what the header lines of two answers differ.
-pub(super) fn compare(rules: &Rules, production: &Side<'_>, shadow: &Side<'_>, differences: &mut Vec<Difference>) {
+pub(super) fn compare(rules: &CompareRules, production: &ComparedResponse<'_>, shadow: &ComparedResponse<'_>, differences: &mut Vec<Difference>) {
     let (Some(one), Some(other)) = (production.head, shadow.head) else { return };
     if one.as_bytes().len().max(other.as_bytes().len()) > MAX_COMPARED_HEAD {
         differences.push(more());
@@ -32,7 +32,7 @@ pub(super) fn compare(rules: &Rules, production: &Side<'_>, shadow: &Side<'_>, d
     if are_alike(rules, one, other) {
         return;
     }
-    let (mut a, mut b) = (Lines::new(), Lines::new());
+    let (mut a, mut b) = (NamedLines::new(), NamedLines::new());
     if !(counted(rules, one, &mut a) && counted(rules, other, &mut b)) {
         differences.push(more());
         return;
@@ -53,7 +53,7 @@ pub(super) fn compare(rules: &Rules, production: &Side<'_>, shadow: &Side<'_>, d
 
 /// Whether both have the same lines in the same order, but for values that do not count: so it is with most answers of a
 /// stack that is the same. Lines that are equal byte for byte are not looked into.
-fn are_alike(rules: &Rules, one: &Head, other: &Head) -> bool {
+fn are_alike(rules: &CompareRules, one: &Head, other: &Head) -> bool {
     let (mut a, mut b) = (after_line(one.as_bytes()), after_line(other.as_bytes()));
     loop {
         let rest = after_line(a);
@@ -84,7 +84,7 @@ fn after_line(head: &[u8]) -> &[u8] {
 }
 
 /// Adds the lines that count; false where there are too many.
-fn counted<'a>(rules: &Rules, head: &'a Head, lines: &mut Lines<'a>) -> bool {
+fn counted<'a>(rules: &CompareRules, head: &'a Head, lines: &mut NamedLines<'a>) -> bool {
     head.lines().filter(|line| rules.counts(line.name)).all(|line| lines.try_push(line).is_ok())
 }
 
@@ -92,14 +92,14 @@ fn same_name(one: &HeaderLine<'_>, other: &HeaderLine<'_>) -> bool {
     one.name.len() == other.name.len() && one.name.eq_ignore_ascii_case(other.name)
 }
 
-fn values<'l, 'a>(lines: &'l Lines<'a>, like: &'l HeaderLine<'a>) -> impl Iterator<Item = &'a [u8]> + 'l {
+fn values<'l, 'a>(lines: &'l NamedLines<'a>, like: &'l HeaderLine<'a>) -> impl Iterator<Item = &'a [u8]> + 'l {
     lines.iter().filter(move |line| same_name(line, like)).map(|line| line.value)
 }
 
 /// Whether both sides say the same under the name of `line`.
 fn same<'l, 'a>(
-    (a, production): (&'l Lines<'a>, &Side<'_>),
-    (b, shadow): (&'l Lines<'a>, &Side<'_>),
+    (a, production): (&'l NamedLines<'a>, &ComparedResponse<'_>),
+    (b, shadow): (&'l NamedLines<'a>, &ComparedResponse<'_>),
     line: &'l HeaderLine<'a>,
 ) -> bool {
     if values(a, line).eq(values(b, line)) {
@@ -195,13 +195,13 @@ fn cookie(value: &[u8]) -> String {
     format!("{name}={MASK}{}", attributes.concat())
 }
 
-fn difference<'l, 'a>(line: &'l HeaderLine<'a>, a: &'l Lines<'a>, b: &'l Lines<'a>) -> Difference {
+fn difference<'l, 'a>(line: &'l HeaderLine<'a>, a: &'l NamedLines<'a>, b: &'l NamedLines<'a>) -> Difference {
     let name = wire_text(line.name).to_ascii_lowercase();
     let (mut production, mut shadow) = (told(&name, values(a, line)), told(&name, values(b, line)));
     let kind = match (&production, &shadow) {
-        (Some(_), None) => Kind::Missing,
-        (None, _) => Kind::Extra,
-        _ => Kind::Value,
+        (Some(_), None) => DifferenceKind::Missing,
+        (None, _) => DifferenceKind::Extra,
+        _ => DifferenceKind::Value,
     };
     let (production, shadow) = match (production.take(), shadow.take()) {
         (Some(one), Some(other)) => shown::pair(&one, &other),
@@ -210,7 +210,7 @@ fn difference<'l, 'a>(line: &'l HeaderLine<'a>, a: &'l Lines<'a>, b: &'l Lines<'
         }
     };
     let path = super::path::cut_at(&name, shown::MAX_SHOWN).to_owned();
-    Difference { place: Place::Header, path, kind, production, shadow }
+    Difference { place: DifferencePart::Header, path, kind, production, shadow }
 }
 
 /// The lines of a name as they may be shown; `None` where there is none.
@@ -229,9 +229,9 @@ fn told<'a>(name: &str, values: impl Iterator<Item = &'a [u8]>) -> Option<String
 
 pub(super) fn more() -> Difference {
     Difference {
-        place: Place::Header,
+        place: DifferencePart::Header,
         path: String::new(),
-        kind: Kind::More,
+        kind: DifferenceKind::More,
         production: Value::Null,
         shadow: Value::Null,
     }

@@ -7,12 +7,12 @@
 use std::borrow::Cow;
 use std::hash::{BuildHasher, Hash, Hasher};
 
-use super::findings::Findings;
-use super::path::{self, Step};
-use super::rules::{JsonRules, Reached};
+use super::findings::BodyFindings;
+use super::path::{self, PathStep};
+use super::rules::{JsonRules, PathState};
 use super::shown;
-use super::tree::Node;
-use super::{Difference, Kind};
+use super::tree::TreeNode;
+use super::{Difference, DifferenceKind};
 
 /// Values that are looked at in one comparison, each as often as it is: past it there may be more differences than are
 /// told. A document of 256 KiB has some 10,000 values.
@@ -23,11 +23,11 @@ const DIFFERENCE_LOOKS: u32 = 10;
 const LOOK_BYTES: usize = 256;
 
 /// Where two documents differ under these rules.
-pub(super) fn compare(rules: &JsonRules, production: &Node<'_>, shadow: &Node<'_>) -> Vec<Difference> {
-    let mut walk = Walk {
+pub(super) fn compare(rules: &JsonRules, production: &TreeNode<'_>, shadow: &TreeNode<'_>) -> Vec<Difference> {
+    let mut walk = JsonComparer {
         rules,
         trail: Vec::new(),
-        found: Findings::default(),
+        found: BodyFindings::default(),
         left: MAX_LOOKS,
         hasher: foldhash::fast::FixedState::default(),
     };
@@ -38,11 +38,11 @@ pub(super) fn compare(rules: &JsonRules, production: &Node<'_>, shadow: &Node<'_
     walk.found.finish()
 }
 
-struct Walk<'r, 'a> {
+struct JsonComparer<'r, 'a> {
     rules: &'r JsonRules,
     /// The way to where the comparison is.
-    trail: Vec<Step<'a>>,
-    found: Findings,
+    trail: Vec<PathStep<'a>>,
+    found: BodyFindings,
     /// Looks that are left.
     left: u32,
     hasher: foldhash::fast::FixedState,
@@ -52,9 +52,9 @@ struct Walk<'r, 'a> {
 const EXACT: u64 = 1 << 53;
 
 /// A member of an object.
-type Member<'a> = (Cow<'a, str>, Node<'a>);
+type ObjectMember<'a> = (Cow<'a, str>, TreeNode<'a>);
 
-impl<'a> Walk<'_, 'a> {
+impl<'a> JsonComparer<'_, 'a> {
     /// False where no look is left.
     const fn look(&mut self) -> bool {
         self.left = self.left.saturating_sub(1);
@@ -66,7 +66,7 @@ impl<'a> Walk<'_, 'a> {
         self.left = self.left.saturating_sub(u32::try_from(text.len() / LOOK_BYTES).unwrap_or(u32::MAX));
     }
 
-    fn add(&mut self, kind: Kind, production: Option<&Node<'_>>, shadow: Option<&Node<'_>>) {
+    fn add(&mut self, kind: DifferenceKind, production: Option<&TreeNode<'_>>, shadow: Option<&TreeNode<'_>>) {
         if self.left == 0 {
             return;
         }
@@ -79,7 +79,7 @@ impl<'a> Walk<'_, 'a> {
     }
 
     /// Compares what is inside two values, at one step from where they are.
-    fn inside(&mut self, step: Step<'a>, at: &Reached, one: Option<&'a Node<'a>>, other: Option<&'a Node<'a>>) {
+    fn inside(&mut self, step: PathStep<'a>, at: &PathState, one: Option<&'a TreeNode<'a>>, other: Option<&'a TreeNode<'a>>) {
         if self.left == 0 {
             return;
         }
@@ -90,65 +90,65 @@ impl<'a> Walk<'_, 'a> {
         self.trail.push(step);
         match (one, other) {
             (Some(one), Some(other)) => self.values(one, other, &reached),
-            (Some(_), None) => self.add(Kind::Missing, one, None),
-            (None, _) => self.add(Kind::Extra, None, other),
+            (Some(_), None) => self.add(DifferenceKind::Missing, one, None),
+            (None, _) => self.add(DifferenceKind::Extra, None, other),
         }
         self.trail.pop();
     }
 
-    fn values(&mut self, one: &'a Node<'a>, other: &'a Node<'a>, at: &Reached) {
+    fn values(&mut self, one: &'a TreeNode<'a>, other: &'a TreeNode<'a>, at: &PathState) {
         if at.is_ignored() || !self.look() {
             return;
         }
         match (one, other) {
-            (Node::Object(a), Node::Object(b)) => self.objects(a, b, at),
-            (Node::List(a), Node::List(b)) if at.has_no_order() => self.sets(a, b, at),
-            (Node::List(a), Node::List(b)) if a.len() == b.len() => self.lists((one, a), (other, b), at),
-            (Node::List(a), Node::List(b)) => self.longer(a, b, at),
+            (TreeNode::Object(a), TreeNode::Object(b)) => self.objects(a, b, at),
+            (TreeNode::List(a), TreeNode::List(b)) if at.has_no_order() => self.sets(a, b, at),
+            (TreeNode::List(a), TreeNode::List(b)) if a.len() == b.len() => self.lists((one, a), (other, b), at),
+            (TreeNode::List(a), TreeNode::List(b)) => self.longer(a, b, at),
             _ if scalars(one, other) => {}
             _ => {
-                let kind = if type_of(one) == type_of(other) { Kind::Value } else { Kind::Type };
+                let kind = if type_of(one) == type_of(other) { DifferenceKind::Value } else { DifferenceKind::Type };
                 self.add(kind, Some(one), Some(other));
             }
         }
     }
 
-    fn objects(&mut self, a: &'a [Member<'a>], b: &'a [Member<'a>], at: &Reached) {
+    fn objects(&mut self, a: &'a [ObjectMember<'a>], b: &'a [ObjectMember<'a>], at: &PathState) {
         if in_step(a, b) {
             for ((key, one), (_, other)) in a.iter().zip(b) {
-                self.inside(Step::Key(key), at, Some(one), Some(other));
+                self.inside(PathStep::Key(key), at, Some(one), Some(other));
             }
             return;
         }
         for (one, other) in pairs(a, b) {
             let Some((key, _)) = one.or(other) else { continue };
-            self.inside(Step::Key(key), at, one.map(|(_, value)| value), other.map(|(_, value)| value));
+            self.inside(PathStep::Key(key), at, one.map(|(_, value)| value), other.map(|(_, value)| value));
         }
     }
 
     /// Lists of the same length.
     fn lists(
         &mut self,
-        (one, a): (&'a Node<'a>, &'a [Node<'a>]),
-        (other, b): (&'a Node<'a>, &'a [Node<'a>]),
-        at: &Reached,
+        (one, a): (&'a TreeNode<'a>, &'a [TreeNode<'a>]),
+        (other, b): (&'a TreeNode<'a>, &'a [TreeNode<'a>]),
+        at: &PathState,
     ) {
         let mark = self.found.mark();
         let mut differ = 0;
         for (index, (one, other)) in a.iter().zip(b).enumerate() {
             let before = self.found.total();
-            self.inside(Step::Index(index), at, Some(one), Some(other));
+            self.inside(PathStep::Index(index), at, Some(one), Some(other));
             differ += u32::from(self.found.total() > before);
         }
         // Without a look left all hashes are the same.
         if differ > 1 && self.sorted(a, at) == self.sorted(b, at) && self.left > 0 {
             self.found.back_to(&mark);
-            self.add(Kind::Order, Some(one), Some(other));
+            self.add(DifferenceKind::Order, Some(one), Some(other));
         }
     }
 
     /// Lists of different lengths.
-    fn longer(&mut self, a: &'a [Node<'a>], b: &'a [Node<'a>], at: &Reached) {
+    fn longer(&mut self, a: &'a [TreeNode<'a>], b: &'a [TreeNode<'a>], at: &PathState) {
         let least = a.len().min(b.len());
         let mut before = 0;
         while before < least && self.are_same((a, before), (b, before), at) {
@@ -158,64 +158,64 @@ impl<'a> Walk<'_, 'a> {
         while after < least - before && self.are_same((a, a.len() - 1 - after), (b, b.len() - 1 - after), at) {
             after += 1;
         }
-        let inner = |list: &'a [Node<'a>]| list.get(before..list.len() - after).unwrap_or_default();
+        let inner = |list: &'a [TreeNode<'a>]| list.get(before..list.len() - after).unwrap_or_default();
         let (a, b) = (inner(a), inner(b));
         for at_both in 0..a.len().max(b.len()) {
-            self.inside(Step::Index(before + at_both), at, a.get(at_both), b.get(at_both));
+            self.inside(PathStep::Index(before + at_both), at, a.get(at_both), b.get(at_both));
         }
     }
 
     /// Lists whose order does not count: what one has and the other has not is compared in pairs, in its order.
-    fn sets(&mut self, a: &'a [Node<'a>], b: &'a [Node<'a>], at: &Reached) {
+    fn sets(&mut self, a: &'a [TreeNode<'a>], b: &'a [TreeNode<'a>], at: &PathState) {
         let (sorted_a, sorted_b) = (self.sorted(a, at), self.sorted(b, at));
         let (left_a, left_b) = (without(&sorted_a, &sorted_b), without(&sorted_b, &sorted_a));
         for pair in 0..left_a.len().max(left_b.len()) {
             let (in_a, in_b) = (left_a.get(pair).copied(), left_b.get(pair).copied());
             let Some(index) = in_a.or(in_b) else { break };
-            self.inside(Step::Index(index), at, in_a.and_then(|at| a.get(at)), in_b.and_then(|at| b.get(at)));
+            self.inside(PathStep::Index(index), at, in_a.and_then(|at| a.get(at)), in_b.and_then(|at| b.get(at)));
         }
     }
 
     /// The hashes of all elements with their places, in the order of the hashes.
-    fn sorted(&mut self, list: &[Node<'_>], at: &Reached) -> Sorted {
+    fn sorted(&mut self, list: &[TreeNode<'_>], at: &PathState) -> HashedElements {
         let hashed = list.iter().enumerate().map(|(index, item)| {
-            let reached = self.rules.inside(at, Step::Index(index));
+            let reached = self.rules.inside(at, PathStep::Index(index));
             (self.hash(item, &reached), index)
         });
         let mut hashed: Vec<_> = hashed.collect();
         hashed.sort_unstable();
-        Sorted(hashed)
+        HashedElements(hashed)
     }
 
-    fn are_same(&mut self, (a, i): (&[Node<'_>], usize), (b, j): (&[Node<'_>], usize), at: &Reached) -> bool {
+    fn are_same(&mut self, (a, i): (&[TreeNode<'_>], usize), (b, j): (&[TreeNode<'_>], usize), at: &PathState) -> bool {
         let (Some(one), Some(other)) = (a.get(i), b.get(j)) else { return false };
-        let (at_i, at_j) = (self.rules.inside(at, Step::Index(i)), self.rules.inside(at, Step::Index(j)));
+        let (at_i, at_j) = (self.rules.inside(at, PathStep::Index(i)), self.rules.inside(at, PathStep::Index(j)));
         self.hash(one, &at_i) == self.hash(other, &at_j) && self.left > 0
     }
 
     /// The same for values that are the same under the rules, and else for two of 2^64.
-    fn hash(&mut self, node: &Node<'_>, at: &Reached) -> u64 {
+    fn hash(&mut self, node: &TreeNode<'_>, at: &PathState) -> u64 {
         if at.is_ignored() || !self.look() {
             return 0;
         }
         let mut hash = self.hasher.build_hasher();
         match node {
-            Node::Null => hash.write_u8(0),
-            Node::Bool(value) => hash.write_u8(1 + u8::from(*value)),
-            Node::Int(_) | Node::Large(_) | Node::Float(_) => {
+            TreeNode::Null => hash.write_u8(0),
+            TreeNode::Bool(value) => hash.write_u8(1 + u8::from(*value)),
+            TreeNode::Int(_) | TreeNode::Large(_) | TreeNode::Float(_) => {
                 hash.write_u8(3);
                 hash.write_u64(number_hash(node));
             }
-            Node::Text(text) => {
+            TreeNode::Text(text) => {
                 hash.write_u8(4);
                 self.read(text);
                 text.hash(&mut hash);
             }
-            Node::List(items) => {
+            TreeNode::List(items) => {
                 hash.write_u8(5);
                 let mut sum = 0_u64;
                 for (index, item) in items.iter().enumerate() {
-                    let reached = self.rules.inside(at, Step::Index(index));
+                    let reached = self.rules.inside(at, PathStep::Index(index));
                     let item = self.hash(item, &reached);
                     if at.has_no_order() {
                         sum = sum.wrapping_add(spread(item));
@@ -225,11 +225,11 @@ impl<'a> Walk<'_, 'a> {
                 }
                 hash.write_u64(sum);
             }
-            Node::Object(members) => {
+            TreeNode::Object(members) => {
                 hash.write_u8(6);
                 let mut sum = 0_u64;
                 for (key, value) in members {
-                    let reached = self.rules.inside(at, Step::Key(key));
+                    let reached = self.rules.inside(at, PathStep::Key(key));
                     if !reached.is_ignored() {
                         let mut member = self.hasher.build_hasher();
                         self.read(key);
@@ -246,16 +246,16 @@ impl<'a> Walk<'_, 'a> {
 }
 
 /// Hashes of elements with their places, in the order of the hashes; equal where the elements are the same.
-struct Sorted(Vec<(u64, usize)>);
+struct HashedElements(Vec<(u64, usize)>);
 
-impl PartialEq for Sorted {
+impl PartialEq for HashedElements {
     fn eq(&self, other: &Self) -> bool {
         self.0.iter().map(|(hash, _)| hash).eq(other.0.iter().map(|(hash, _)| hash))
     }
 }
 
 /// The places of what one list has and the other has not, in their order.
-fn without(one: &Sorted, other: &Sorted) -> Vec<usize> {
+fn without(one: &HashedElements, other: &HashedElements) -> Vec<usize> {
     let mut rest = other.0.iter().peekable();
     let mut left: Vec<usize> = Vec::new();
     for (hash, index) in &one.0 {
@@ -275,18 +275,18 @@ const fn spread(hash: u64) -> u64 {
 }
 
 /// Whether two objects have the same keys in the same order, as most do.
-fn in_step(a: &[Member<'_>], b: &[Member<'_>]) -> bool {
+fn in_step(a: &[ObjectMember<'_>], b: &[ObjectMember<'_>]) -> bool {
     a.len() == b.len() && a.iter().zip(b).all(|((a, _), (b, _))| a == b)
 }
 
 /// Members of both by key: in the order of the first object, and then those that only the second has.
-fn pairs<'n, 'a>(a: &'n [Member<'a>], b: &'n [Member<'a>]) -> Vec<(Option<&'n Member<'a>>, Option<&'n Member<'a>>)> {
-    let sorted = |members: &'n [Member<'a>]| {
-        let mut members: Vec<&'n Member<'a>> = members.iter().collect();
+fn pairs<'n, 'a>(a: &'n [ObjectMember<'a>], b: &'n [ObjectMember<'a>]) -> Vec<(Option<&'n ObjectMember<'a>>, Option<&'n ObjectMember<'a>>)> {
+    let sorted = |members: &'n [ObjectMember<'a>]| {
+        let mut members: Vec<&'n ObjectMember<'a>> = members.iter().collect();
         members.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
         members
     };
-    let find = |members: &[&'n Member<'a>], key: &str| {
+    let find = |members: &[&'n ObjectMember<'a>], key: &str| {
         let at = members.binary_search_by(|(other, _)| other.as_ref().cmp(key)).ok()?;
         members.get(at).copied()
     };
@@ -298,45 +298,45 @@ fn pairs<'n, 'a>(a: &'n [Member<'a>], b: &'n [Member<'a>]) -> Vec<(Option<&'n Me
 
 /// Whether two values without anything inside are the same.
 #[expect(clippy::float_cmp, reason = "the same number is meant, not one near it")]
-fn scalars(one: &Node<'_>, other: &Node<'_>) -> bool {
+fn scalars(one: &TreeNode<'_>, other: &TreeNode<'_>) -> bool {
     match (one, other) {
-        (Node::Null, Node::Null) => true,
-        (Node::Bool(a), Node::Bool(b)) => a == b,
-        (Node::Text(a), Node::Text(b)) => a == b,
-        (Node::Int(a), Node::Int(b)) => a == b,
-        (Node::Large(a), Node::Large(b)) => a == b,
-        (Node::Int(_) | Node::Large(_) | Node::Float(_), Node::Float(_))
-        | (Node::Float(_), Node::Int(_) | Node::Large(_)) => number(one) == number(other),
+        (TreeNode::Null, TreeNode::Null) => true,
+        (TreeNode::Bool(a), TreeNode::Bool(b)) => a == b,
+        (TreeNode::Text(a), TreeNode::Text(b)) => a == b,
+        (TreeNode::Int(a), TreeNode::Int(b)) => a == b,
+        (TreeNode::Large(a), TreeNode::Large(b)) => a == b,
+        (TreeNode::Int(_) | TreeNode::Large(_) | TreeNode::Float(_), TreeNode::Float(_))
+        | (TreeNode::Float(_), TreeNode::Int(_) | TreeNode::Large(_)) => number(one) == number(other),
         _ => false,
     }
 }
 
 /// The same for the same number, whether it is written as 1 or as 1.0; numbers that no double can tell apart stay apart.
-fn number_hash(node: &Node<'_>) -> u64 {
+fn number_hash(node: &TreeNode<'_>) -> u64 {
     match node {
-        Node::Int(value) if value.unsigned_abs() > EXACT => value.cast_unsigned(),
-        Node::Large(value) => *value,
+        TreeNode::Int(value) if value.unsigned_abs() > EXACT => value.cast_unsigned(),
+        TreeNode::Large(value) => *value,
         _ => number(node).to_bits(),
     }
 }
 
 /// A number as a double, which is what most programs read it as; zero for anything else. -0 is 0.
-fn number(node: &Node<'_>) -> f64 {
+fn number(node: &TreeNode<'_>) -> f64 {
     match node {
-        Node::Int(value) => *value as f64,
-        Node::Large(value) => *value as f64,
-        Node::Float(value) => *value + 0.0,
+        TreeNode::Int(value) => *value as f64,
+        TreeNode::Large(value) => *value as f64,
+        TreeNode::Float(value) => *value + 0.0,
         _ => 0.0,
     }
 }
 
-const fn type_of(node: &Node<'_>) -> u8 {
+const fn type_of(node: &TreeNode<'_>) -> u8 {
     match node {
-        Node::Null => 0,
-        Node::Bool(_) => 1,
-        Node::Int(_) | Node::Large(_) | Node::Float(_) => 2,
-        Node::Text(_) => 3,
-        Node::List(_) => 4,
-        Node::Object(_) => 5,
+        TreeNode::Null => 0,
+        TreeNode::Bool(_) => 1,
+        TreeNode::Int(_) | TreeNode::Large(_) | TreeNode::Float(_) => 2,
+        TreeNode::Text(_) => 3,
+        TreeNode::List(_) => 4,
+        TreeNode::Object(_) => 5,
     }
 }

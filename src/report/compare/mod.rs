@@ -22,13 +22,13 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::exchange::{Digest, Head, digest, hex};
-use crate::http1::{Content, content};
+use crate::http1::{ContentKind, content};
 
 use budget::Budget;
 use decode::Undecoded;
 
 pub use path::field;
-pub use rules::{DEFAULT_MAX_BODY, MAX_JSON_STEPS, NEVER_COUNTED, RuleError, Rules};
+pub use rules::{DEFAULT_MAX_BODY, MAX_JSON_STEPS, NEVER_COUNTED, RuleError, CompareRules};
 
 /// Bytes of the head of which header lines are compared; those of a longer one are not.
 pub const MAX_COMPARED_HEAD: usize = 32 << 10;
@@ -41,12 +41,12 @@ const MANY_HEADERS: usize = 16;
 pub struct Difference {
     /// Where: `status`, `header` or `body`.
     #[serde(rename = "in")]
-    pub place: Place,
+    pub place: DifferencePart,
     /// Where within: a header's name in lower case, a path such as `$.items[3].id`, `line 7`; empty for the whole.
     pub path: String,
     /// What kind of difference it is; left out where one value stands for another.
-    #[serde(default, skip_serializing_if = "Kind::is_value")]
-    pub kind: Kind,
+    #[serde(default, skip_serializing_if = "DifferenceKind::is_value")]
+    pub kind: DifferenceKind,
     /// What production answered; null where it is missing there.
     pub production: Value,
     /// What the target answered; null where it is missing there.
@@ -56,7 +56,7 @@ pub struct Difference {
 /// Which part of an answer differs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Place {
+pub enum DifferencePart {
     /// The status.
     Status,
     /// The header lines.
@@ -65,7 +65,7 @@ pub enum Place {
     Body,
 }
 
-impl Place {
+impl DifferencePart {
     /// Key in machine-readable output.
     #[must_use]
     pub const fn key(self) -> &'static str {
@@ -80,7 +80,7 @@ impl Place {
 /// What kind of difference it is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Kind {
+pub enum DifferenceKind {
     /// One value stands for another.
     #[default]
     Value,
@@ -96,7 +96,7 @@ pub enum Kind {
     More,
 }
 
-impl Kind {
+impl DifferenceKind {
     #[expect(clippy::trivially_copy_pass_by_ref, reason = "the shape that serde asks for")]
     fn is_value(&self) -> bool {
         *self == Self::Value
@@ -105,7 +105,7 @@ impl Kind {
 
 /// One answer, as far as it is known.
 #[derive(Clone, Copy, Debug)]
-pub struct Side<'a> {
+pub struct ComparedResponse<'a> {
     /// Final status.
     pub status: u16,
     /// Status line and header lines, where they were kept.
@@ -120,7 +120,7 @@ pub struct Side<'a> {
     pub authorities: [&'a [u8]; 2],
 }
 
-impl Side<'_> {
+impl ComparedResponse<'_> {
     /// SHA-256 of the content; `None` where that is empty or not known.
     fn sha256(&self) -> Option<Digest> {
         self.body_sha256.copied().or_else(|| self.body.and_then(digest))
@@ -138,7 +138,7 @@ impl Side<'_> {
 
 /// What is known of the bodies beforehand.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Bodies {
+pub enum BodyKnowledge {
     /// Both are whole.
     Whole,
     /// One of them was captured in part: nothing can be said.
@@ -216,17 +216,17 @@ impl Unknown {
 
 /// What came of a comparison.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Found {
+pub struct ResponseDiff {
     /// What differs: status first, then headers, then the body.
     pub differences: Vec<Difference>,
     /// Why it could not be told if the bodies differ, where it could not.
     pub body_unknown: Option<Unknown>,
 }
 
-impl Found {
+impl ResponseDiff {
     /// Whether this part of the answers differs.
     #[must_use]
-    pub fn has(&self, place: Place) -> bool {
+    pub fn has(&self, place: DifferencePart) -> bool {
         self.differences.iter().any(|difference| difference.place == place)
     }
 }
@@ -245,36 +245,36 @@ pub enum Effort {
 /// Answers with different statuses are different messages: their header lines are not compared, and their bodies only
 /// by length and hash. An answer to HEAD has no body (RFC 9110, 9.3.2), nor has a 204 or a 304 (15.3.5, 15.4.5).
 #[must_use]
-pub fn compare(rules: &Rules, method: &[u8], production: &Side<'_>, shadow: &Side<'_>, bodies: Bodies) -> Found {
+pub fn compare(rules: &CompareRules, method: &[u8], production: &ComparedResponse<'_>, shadow: &ComparedResponse<'_>, bodies: BodyKnowledge) -> ResponseDiff {
     attempt(rules, method, production, shadow, bodies, Effort::Full).unwrap_or_default()
 }
 
 /// Compares two answers with this effort; `None` where that does not do.
 #[must_use]
 pub fn attempt(
-    rules: &Rules,
+    rules: &CompareRules,
     method: &[u8],
-    production: &Side<'_>,
-    shadow: &Side<'_>,
-    bodies: Bodies,
+    production: &ComparedResponse<'_>,
+    shadow: &ComparedResponse<'_>,
+    bodies: BodyKnowledge,
     effort: Effort,
-) -> Option<Found> {
-    let mut found = Found::default();
+) -> Option<ResponseDiff> {
+    let mut found = ResponseDiff::default();
     let same_status = production.status == shadow.status;
     if rules.bodies() && method != b"HEAD" && !matches!(production.status, 204 | 304) {
         match body(rules, production, shadow, bodies, effort) {
-            Verdict::Same => {}
-            Verdict::Unknown(why) => found.body_unknown = Some(why),
-            Verdict::Differs(differences) => found.differences = differences,
-            Verdict::Unsettled => return None,
+            BodyVerdict::Same => {}
+            BodyVerdict::Unknown(why) => found.body_unknown = Some(why),
+            BodyVerdict::Differs(differences) => found.differences = differences,
+            BodyVerdict::Unsettled => return None,
         }
     }
     let of_body = std::mem::take(&mut found.differences);
     if !same_status {
         found.differences.push(Difference {
-            place: Place::Status,
+            place: DifferencePart::Status,
             path: String::new(),
-            kind: Kind::Value,
+            kind: DifferenceKind::Value,
             production: production.status.into(),
             shadow: shadow.status.into(),
         });
@@ -284,7 +284,7 @@ pub fn attempt(
         let many = found.differences.len() > MANY_HEADERS;
         match (bodies, effort) {
             // There is no time to count them all.
-            (Bodies::Unread(_), _) if many => {
+            (BodyKnowledge::Unread(_), _) if many => {
                 found.differences.truncate(MANY_HEADERS);
                 found.differences.push(headers::more());
             }
@@ -298,7 +298,7 @@ pub fn attempt(
 
 /// What is to be said of two bodies.
 #[derive(Debug)]
-enum Verdict {
+enum BodyVerdict {
     Same,
     Unknown(Unknown),
     Differs(Vec<Difference>),
@@ -306,41 +306,41 @@ enum Verdict {
     Unsettled,
 }
 
-fn body(rules: &Rules, production: &Side<'_>, shadow: &Side<'_>, bodies: Bodies, effort: Effort) -> Verdict {
-    if bodies == Bodies::Damaged {
-        return Verdict::Unknown(Unknown::Damaged);
+fn body(rules: &CompareRules, production: &ComparedResponse<'_>, shadow: &ComparedResponse<'_>, bodies: BodyKnowledge, effort: Effort) -> BodyVerdict {
+    if bodies == BodyKnowledge::Damaged {
+        return BodyVerdict::Unknown(Unknown::Damaged);
     }
     if production.body_len == shadow.body_len {
         match production.has_content_of(shadow) {
-            Some(true) => return Verdict::Same,
+            Some(true) => return BodyVerdict::Same,
             Some(false) => {}
             // Of the same length, and of one of them that is all.
-            None => return Verdict::Unknown(Unknown::NotKept),
+            None => return BodyVerdict::Unknown(Unknown::NotKept),
         }
     }
-    let whole = || Verdict::Differs(vec![as_a_whole(production, shadow)]);
+    let whole = || BodyVerdict::Differs(vec![as_a_whole(production, shadow)]);
     if production.status != shadow.status || !(may_be_read(rules, production) && may_be_read(rules, shadow)) {
         return whole();
     }
     let (Some(one), Some(other)) = (production.body, shadow.body) else {
-        return Verdict::Unknown(Unknown::NotKept);
+        return BodyVerdict::Unknown(Unknown::NotKept);
     };
     match (bodies, effort) {
-        (Bodies::Unread(why), _) => Verdict::Unknown(why),
-        (_, Effort::Quick) => Verdict::Unsettled,
+        (BodyKnowledge::Unread(why), _) => BodyVerdict::Unknown(why),
+        (_, Effort::Quick) => BodyVerdict::Unsettled,
         _ => inside(rules, (production.head, one), (shadow.head, other)).unwrap_or_else(whole),
     }
 }
 
 /// Whether the content of a body can make a difference that its length and hash do not.
-fn may_be_read(rules: &Rules, side: &Side<'_>) -> bool {
+fn may_be_read(rules: &CompareRules, side: &ComparedResponse<'_>) -> bool {
     side.body_len > 0
         && side.body_len <= rules.max_body() as u64
         && side.head.is_some_and(|head| content::of(head).may_be_read())
 }
 
 /// Compares what two bodies say; `None` where they can only be compared as a whole.
-fn inside(rules: &Rules, one: (Option<&Head>, &[u8]), other: (Option<&Head>, &[u8])) -> Option<Verdict> {
+fn inside(rules: &CompareRules, one: (Option<&Head>, &[u8]), other: (Option<&Head>, &[u8])) -> Option<BodyVerdict> {
     let budget = Budget::new(rules.memory());
     let (most, heads) = (rules.max_decoded(), (one.0?, other.0?));
     let decoded = |head, body| decode::decoded(head, body, most, &budget);
@@ -348,44 +348,44 @@ fn inside(rules: &Rules, one: (Option<&Head>, &[u8]), other: (Option<&Head>, &[u
         (Ok(production), Ok(shadow)) => (production, shadow),
         (Err(Undecoded::Opaque), _) | (_, Err(Undecoded::Opaque)) => return None,
         (Err(Undecoded::TooLong), _) | (_, Err(Undecoded::TooLong)) => {
-            return Some(Verdict::Unknown(Unknown::DecodedSize));
+            return Some(BodyVerdict::Unknown(Unknown::DecodedSize));
         }
-        _ => return Some(Verdict::Unknown(Unknown::Memory)),
+        _ => return Some(BodyVerdict::Unknown(Unknown::Memory)),
     };
     if production == shadow {
-        return Some(Verdict::Same);
+        return Some(BodyVerdict::Same);
     }
     let kinds = (kind(heads.0, &production), kind(heads.1, &shadow));
-    if matches!(kinds, (Content::Json, Content::Json)) {
+    if matches!(kinds, (ContentKind::Json, ContentKind::Json)) {
         if let Some(production) = tree::read(&production, &budget)
             && let Some(shadow) = tree::read(&shadow, &budget)
         {
             return Some(verdict(json::compare(rules.json(), &production, &shadow)));
         }
         if let Some(why) = budget.exceeded() {
-            return Some(Verdict::Unknown(why));
+            return Some(BodyVerdict::Unknown(why));
         }
     }
-    if matches!(kinds.0, Content::Other) || matches!(kinds.1, Content::Other) {
+    if matches!(kinds.0, ContentKind::Other) || matches!(kinds.1, ContentKind::Other) {
         return None;
     }
     let (production, shadow) = (characters(heads.0, &production, &budget), characters(heads.1, &shadow, &budget));
     if let Some(why) = budget.exceeded() {
-        return Some(Verdict::Unknown(why));
+        return Some(BodyVerdict::Unknown(why));
     }
     Some(verdict(text::compare(&production?, &shadow?)))
 }
 
-fn verdict(differences: Vec<Difference>) -> Verdict {
-    if differences.is_empty() { Verdict::Same } else { Verdict::Differs(differences) }
+fn verdict(differences: Vec<Difference>) -> BodyVerdict {
+    if differences.is_empty() { BodyVerdict::Same } else { BodyVerdict::Differs(differences) }
 }
 
 /// What the body is: as its head says, or where that is silent by how it begins.
-fn kind(head: &Head, body: &[u8]) -> Content {
+fn kind(head: &Head, body: &[u8]) -> ContentKind {
     match content::of(head) {
-        Content::Unknown if matches!(body.trim_ascii_start().first(), Some(b'{' | b'[')) => Content::Json,
-        Content::Unknown if std::str::from_utf8(body).is_err() => Content::Other,
-        Content::Unknown => Content::Text,
+        ContentKind::Unknown if matches!(body.trim_ascii_start().first(), Some(b'{' | b'[')) => ContentKind::Json,
+        ContentKind::Unknown if std::str::from_utf8(body).is_err() => ContentKind::Other,
+        ContentKind::Unknown => ContentKind::Text,
         known => known,
     }
 }
@@ -405,12 +405,12 @@ fn characters<'a>(head: &Head, body: &'a [u8], budget: &Budget) -> Option<Cow<'a
         .then(|| Cow::Owned(body.iter().map(|byte| char::from(*byte)).collect()))
 }
 
-fn as_a_whole(production: &Side<'_>, shadow: &Side<'_>) -> Difference {
-    let whole = |side: &Side<'_>| json!({ "len": side.body_len, "sha256": side.sha256().as_ref().map(hex) });
+fn as_a_whole(production: &ComparedResponse<'_>, shadow: &ComparedResponse<'_>) -> Difference {
+    let whole = |side: &ComparedResponse<'_>| json!({ "len": side.body_len, "sha256": side.sha256().as_ref().map(hex) });
     Difference {
-        place: Place::Body,
+        place: DifferencePart::Body,
         path: String::new(),
-        kind: Kind::Value,
+        kind: DifferenceKind::Value,
         production: whole(production),
         shadow: whole(shadow),
     }

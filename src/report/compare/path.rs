@@ -7,32 +7,32 @@ const MAX_PATH: usize = 256;
 
 /// One step from a value to one inside it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Step<'a> {
+pub(super) enum PathStep<'a> {
     Key(&'a str),
     Index(usize),
 }
 
 /// The path with indices.
-pub(super) fn exact(steps: &[Step<'_>]) -> String {
+pub(super) fn exact(steps: &[PathStep<'_>]) -> String {
     written(steps, true)
 }
 
 /// The path with `[*]` for indices: the same for all elements of a list.
-pub(super) fn general(steps: &[Step<'_>]) -> String {
+pub(super) fn general(steps: &[PathStep<'_>]) -> String {
     written(steps, false)
 }
 
-fn written(steps: &[Step<'_>], indices: bool) -> String {
+fn written(steps: &[PathStep<'_>], indices: bool) -> String {
     let mut path = String::with_capacity(48);
     path.push('$');
     for step in steps {
         match step {
-            Step::Key(key) => push_key(&mut path, cut_at(key, MAX_PATH)),
+            PathStep::Key(key) => push_key(&mut path, cut_at(key, MAX_PATH)),
             // Writing to a String cannot fail.
-            Step::Index(index) if indices => {
+            PathStep::Index(index) if indices => {
                 write!(path, "[{index}]").ok();
             }
-            Step::Index(_) => path.push_str("[*]"),
+            PathStep::Index(_) => path.push_str("[*]"),
         }
         if path.len() > MAX_PATH {
             let cut = cut_at(&path, MAX_PATH).len();
@@ -107,7 +107,7 @@ mod tests {
 
     #[test]
     fn a_path_names_keys_and_indices_and_a_field_only_keys() {
-        let steps = [Step::Key("items"), Step::Index(3), Step::Key("a[0]\"b"), Step::Key("né")];
+        let steps = [PathStep::Key("items"), PathStep::Index(3), PathStep::Key("a[0]\"b"), PathStep::Key("né")];
         assert_eq!(exact(&steps), r#"$.items[3]["a[0]\"b"]["né"]"#);
         assert_eq!(general(&steps), r#"$.items[*]["a[0]\"b"]["né"]"#);
         assert_eq!(field(&exact(&steps)), general(&steps));
@@ -124,7 +124,7 @@ mod tests {
     #[test]
     fn a_long_path_is_cut_at_a_whole_character() {
         let key = "é".repeat(400);
-        let path = exact(&[Step::Key(&key), Step::Index(1)]);
+        let path = exact(&[PathStep::Key(&key), PathStep::Index(1)]);
         assert!(path.len() <= MAX_PATH + '…'.len_utf8() && path.ends_with('…'), "{}", path.len());
     }
 }

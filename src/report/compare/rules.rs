@@ -3,7 +3,7 @@
 //! Rules come in as they are typed; questions of the comparison are answered. JSON paths are followed as the comparison
 //! goes down a document ([`Reached`]), all of them at once, and cost nothing where none of them leads.
 
-use super::path::Step;
+use super::path::PathStep;
 
 /// Bytes of a body that are compared, unless said otherwise. Longer ones are compared by length and hash.
 pub const DEFAULT_MAX_BODY: usize = 256 << 10;
@@ -116,7 +116,7 @@ pub enum RuleError {
 
 /// What is compared, and what of it counts.
 #[derive(Clone, Debug)]
-pub struct Rules {
+pub struct CompareRules {
     /// Names of header lines that do not count, in lower case, by their length.
     uncounted: Vec<Vec<Box<str>>>,
     headers: bool,
@@ -126,7 +126,7 @@ pub struct Rules {
     json: JsonRules,
 }
 
-impl Default for Rules {
+impl Default for CompareRules {
     fn default() -> Self {
         let mut rules = Self {
             uncounted: vec![Vec::new(); MAX_HEADER_NAME + 1],
@@ -143,12 +143,12 @@ impl Default for Rules {
     }
 }
 
-impl Rules {
+impl CompareRules {
     /// What is named does not count from now on: `header:NAME`, `headers`, `json:PATH`, `body`.
     pub fn ignore(&mut self, typed: &str) -> Result<(), RuleError> {
         match typed.trim().split_once(':') {
             Some(("header", name)) => self.leave_out(&header(typed, name)?),
-            Some(("json", path)) => self.json.add(typed, path.trim(), Act::Ignore)?,
+            Some(("json", path)) => self.json.add(typed, path.trim(), PathAction::Ignore)?,
             None if typed.trim() == "body" => self.bodies = false,
             None if typed.trim() == "headers" => self.headers = false,
             _ => return Err(RuleError::Kind { typed: typed.to_owned() }),
@@ -159,7 +159,7 @@ impl Rules {
     /// The elements of the array that is named may stand in any order from now on: `json:PATH`.
     pub fn ignore_order(&mut self, typed: &str) -> Result<(), RuleError> {
         match typed.trim().split_once(':') {
-            Some(("json", path)) => self.json.add(typed, path.trim(), Act::AnyOrder),
+            Some(("json", path)) => self.json.add(typed, path.trim(), PathAction::AnyOrder),
             _ => Err(RuleError::Order { typed: typed.to_owned() }),
         }
     }
@@ -240,21 +240,21 @@ fn header(typed: &str, name: &str) -> Result<String, RuleError> {
 
 /// What is done where a path leads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Act {
+enum PathAction {
     Ignore,
     AnyOrder,
 }
 
 /// One step of a path that was typed.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Segment {
+struct PathSegment {
     /// Whether any number of levels may lie before it (`..`).
     deep: bool,
-    what: Wanted,
+    what: RuleSubject,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum Wanted {
+enum RuleSubject {
     Key(String),
     Index(usize),
     Every,
@@ -266,23 +266,23 @@ enum Wanted {
 /// path's last one.
 #[derive(Clone, Debug, Default)]
 pub(super) struct JsonRules {
-    steps: Vec<(Segment, Option<Act>)>,
+    steps: Vec<(PathSegment, Option<PathAction>)>,
     /// The first step of each path.
-    start: Reached,
+    start: PathState,
     /// What is done to the document itself (`$`).
-    root: Vec<Act>,
+    root: Vec<PathAction>,
 }
 
 /// Where in the paths a value stands: a set of steps, of which each may be taken next; and what is done to the value.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Reached {
+pub(super) struct PathState {
     next: [u64; MAX_JSON_STEPS / 64],
     any: bool,
     ignored: bool,
     any_order: bool,
 }
 
-impl Reached {
+impl PathState {
     /// Whether the value does not count.
     pub(super) const fn is_ignored(&self) -> bool {
         self.ignored
@@ -300,10 +300,10 @@ impl Reached {
         }
     }
 
-    const fn act(&mut self, act: Act) {
+    const fn act(&mut self, act: PathAction) {
         match act {
-            Act::Ignore => self.ignored = true,
-            Act::AnyOrder => self.any_order = true,
+            PathAction::Ignore => self.ignored = true,
+            PathAction::AnyOrder => self.any_order = true,
         }
     }
 
@@ -317,15 +317,15 @@ impl Reached {
 
 impl JsonRules {
     /// Where the document itself stands.
-    pub(super) fn root(&self) -> Reached {
+    pub(super) fn root(&self) -> PathState {
         let mut reached = self.start;
         self.root.iter().for_each(|act| reached.act(*act));
         reached
     }
 
     /// Where a value inside one that stands at `from` does.
-    pub(super) fn inside(&self, from: &Reached, step: Step<'_>) -> Reached {
-        let mut reached = Reached::default();
+    pub(super) fn inside(&self, from: &PathState, step: PathStep<'_>) -> PathState {
+        let mut reached = PathState::default();
         if !from.any {
             return reached;
         }
@@ -344,7 +344,7 @@ impl JsonRules {
         reached
     }
 
-    fn add(&mut self, typed: &str, path: &str, act: Act) -> Result<(), RuleError> {
+    fn add(&mut self, typed: &str, path: &str, act: PathAction) -> Result<(), RuleError> {
         let segments = read(path).map_err(|why| RuleError::Path { typed: typed.to_owned(), why })?;
         if self.steps.len() + segments.len() > MAX_JSON_STEPS {
             return Err(RuleError::TooMany { typed: typed.to_owned() });
@@ -361,19 +361,19 @@ impl JsonRules {
     }
 }
 
-impl Wanted {
-    fn is(&self, step: Step<'_>) -> bool {
+impl RuleSubject {
+    fn is(&self, step: PathStep<'_>) -> bool {
         match (self, step) {
             (Self::Every, _) => true,
-            (Self::Key(wanted), Step::Key(key)) => wanted == key,
-            (Self::Index(wanted), Step::Index(index)) => *wanted == index,
+            (Self::Key(wanted), PathStep::Key(key)) => wanted == key,
+            (Self::Index(wanted), PathStep::Index(index)) => *wanted == index,
             _ => false,
         }
     }
 }
 
 /// The steps of a path: `.key`, `..key`, `.*`, `[3]`, `[*]`, `["key"]`, `['key']`.
-fn read(path: &str) -> Result<Vec<Segment>, &'static str> {
+fn read(path: &str) -> Result<Vec<PathSegment>, &'static str> {
     let mut rest = path.strip_prefix('$').ok_or("it begins with $, which is the whole document")?;
     let mut segments = Vec::new();
     while !rest.is_empty() {
@@ -386,24 +386,24 @@ fn read(path: &str) -> Result<Vec<Segment>, &'static str> {
             None if deep => name(after)?,
             None => name(after.strip_prefix('.').ok_or("a dot or a bracket stands before each step")?)?,
         };
-        segments.push(Segment { deep, what });
+        segments.push(PathSegment { deep, what });
         rest = after;
     }
     Ok(segments)
 }
 
-fn name(text: &str) -> Result<(Wanted, &str), &'static str> {
+fn name(text: &str) -> Result<(RuleSubject, &str), &'static str> {
     let end = text.find(['.', '[']).unwrap_or(text.len());
     match text.split_at(end) {
         ("", _) => Err("a step has no name"),
-        ("*", rest) => Ok((Wanted::Every, rest)),
-        (key, rest) => Ok((Wanted::Key(key.to_owned()), rest)),
+        ("*", rest) => Ok((RuleSubject::Every, rest)),
+        (key, rest) => Ok((RuleSubject::Key(key.to_owned()), rest)),
     }
 }
 
-fn bracket(text: &str) -> Result<(Wanted, &str), &'static str> {
+fn bracket(text: &str) -> Result<(RuleSubject, &str), &'static str> {
     if let Some(rest) = text.strip_prefix("*]") {
-        return Ok((Wanted::Every, rest));
+        return Ok((RuleSubject::Every, rest));
     }
     for quote in ['"', '\''] {
         if let Some(text) = text.strip_prefix(quote) {
@@ -412,11 +412,11 @@ fn bracket(text: &str) -> Result<(Wanted, &str), &'static str> {
     }
     let (index, rest) = text.split_once(']').ok_or("a bracket is not closed")?;
     let index = index.parse().map_err(|_| "in brackets stands a number, * or a name in quotes")?;
-    Ok((Wanted::Index(index), rest))
+    Ok((RuleSubject::Index(index), rest))
 }
 
 /// A name up to its quote; a backslash stands before a quote or a backslash that belongs to it.
-fn quoted(text: &str, quote: char) -> Result<(Wanted, &str), &'static str> {
+fn quoted(text: &str, quote: char) -> Result<(RuleSubject, &str), &'static str> {
     let mut key = String::new();
     let mut letters = text.char_indices();
     while let Some((at, letter)) = letters.next() {
@@ -424,7 +424,7 @@ fn quoted(text: &str, quote: char) -> Result<(Wanted, &str), &'static str> {
             '\\' => key.extend(letters.next().map(|(_, letter)| letter)),
             _ if letter == quote => {
                 let rest = text.get(at + 1..).and_then(|rest| rest.strip_prefix(']'));
-                return Ok((Wanted::Key(key), rest.ok_or("a bracket is not closed")?));
+                return Ok((RuleSubject::Key(key), rest.ok_or("a bracket is not closed")?));
             }
             letter => key.push(letter),
         }
@@ -436,15 +436,15 @@ fn quoted(text: &str, quote: char) -> Result<(Wanted, &str), &'static str> {
 mod tests {
     use super::*;
 
-    fn reached(rule: &str, steps: &[Step<'_>]) -> Reached {
-        let mut rules = Rules::default();
+    fn reached(rule: &str, steps: &[PathStep<'_>]) -> PathState {
+        let mut rules = CompareRules::default();
         rules.ignore(rule).unwrap();
         steps.iter().fold(rules.json.root(), |at, step| rules.json.inside(&at, *step))
     }
 
     #[test]
     fn a_path_leads_to_what_it_names_and_nowhere_else() {
-        let (a, b, one) = (Step::Key("a"), Step::Key("b"), Step::Index(1));
+        let (a, b, one) = (PathStep::Key("a"), PathStep::Key("b"), PathStep::Index(1));
         for (rule, steps, ignored) in [
             ("json:$", &[][..], true),
             ("json:$.a", &[a], true),
@@ -460,7 +460,7 @@ mod tests {
             ("json:$..b", &[a, one, a], false),
             ("json:$.a..[1]", &[a, b, b, one], true),
             ("json:$['a'][\"b\"]", &[a, b], true),
-            ("json:$['x.y[0]\\'']", &[Step::Key("x.y[0]'")], true),
+            ("json:$['x.y[0]\\'']", &[PathStep::Key("x.y[0]'")], true),
         ] {
             assert_eq!(reached(rule, steps).is_ignored(), ignored, "{rule} {steps:?}");
         }
@@ -468,16 +468,16 @@ mod tests {
 
     #[test]
     fn several_paths_are_followed_at_once() {
-        let mut rules = Rules::default();
+        let mut rules = CompareRules::default();
         for rule in ["json:$.a.b", "json:$.a.c", "json:$..d"] {
             rules.ignore(rule).unwrap();
         }
         rules.ignore_order("json:$.a.list").unwrap();
-        let a = rules.json.inside(&rules.json.root(), Step::Key("a"));
+        let a = rules.json.inside(&rules.json.root(), PathStep::Key("a"));
         for key in ["b", "c", "d"] {
-            assert!(rules.json.inside(&a, Step::Key(key)).is_ignored(), "{key}");
+            assert!(rules.json.inside(&a, PathStep::Key(key)).is_ignored(), "{key}");
         }
-        let list = rules.json.inside(&a, Step::Key("list"));
+        let list = rules.json.inside(&a, PathStep::Key("list"));
         assert!(list.has_no_order() && !list.is_ignored());
     }
 
@@ -496,17 +496,17 @@ mod tests {
             ("json:$['a]", "a quote is not closed"),
             ("json:$['a'", "a bracket is not closed"),
         ] {
-            let error = Rules::default().ignore(typed).unwrap_err().to_string();
+            let error = CompareRules::default().ignore(typed).unwrap_err().to_string();
             assert!(error.contains(part), "{typed}: {error}");
         }
-        assert!(Rules::default().ignore_order("header:a").unwrap_err().to_string().contains("json:$.items"));
+        assert!(CompareRules::default().ignore_order("header:a").unwrap_err().to_string().contains("json:$.items"));
         let long = format!("json:${}", ".a".repeat(MAX_JSON_STEPS + 1));
-        assert!(matches!(Rules::default().ignore(&long), Err(RuleError::TooMany { .. })));
+        assert!(matches!(CompareRules::default().ignore(&long), Err(RuleError::TooMany { .. })));
     }
 
     #[test]
     fn a_header_can_be_left_out_and_taken_back() {
-        let mut rules = Rules::default();
+        let mut rules = CompareRules::default();
         assert!(!rules.counts(b"Date") && rules.counts(b"ETag"));
         rules.ignore("header:ETag").unwrap();
         rules.compare_header("Date").unwrap();

@@ -2,8 +2,8 @@
 
 use serde_json::Value;
 
-use super::path::{Step, cut_at};
-use super::tree::Node;
+use super::path::{PathStep, cut_at};
+use super::tree::TreeNode;
 use crate::middleware::redact::MASK;
 use crate::middleware::shown::is_secret_name;
 
@@ -39,8 +39,8 @@ fn window(text: &str, from: usize) -> String {
 }
 
 /// Whether a value at this place is a secret by the name of anything that it is in.
-pub(super) fn is_secret(steps: &[Step<'_>]) -> bool {
-    steps.iter().any(|step| matches!(step, Step::Key(key) if hides(key)))
+pub(super) fn is_secret(steps: &[PathStep<'_>]) -> bool {
+    steps.iter().any(|step| matches!(step, PathStep::Key(key) if hides(key)))
 }
 
 /// Whether what has this name is not shown. No name is as long as some are, and nobody looks through all of one.
@@ -49,26 +49,26 @@ fn hides(key: &str) -> bool {
 }
 
 /// Two JSON values that differ, at this place.
-pub(super) fn nodes(steps: &[Step<'_>], production: Option<&Node<'_>>, shadow: Option<&Node<'_>>) -> (Value, Value) {
+pub(super) fn nodes(steps: &[PathStep<'_>], production: Option<&TreeNode<'_>>, shadow: Option<&TreeNode<'_>>) -> (Value, Value) {
     if is_secret(steps) {
-        let mask = |node: Option<&Node<'_>>| node.map_or(Value::Null, |_| MASK.into());
+        let mask = |node: Option<&TreeNode<'_>>| node.map_or(Value::Null, |_| MASK.into());
         return (mask(production), mask(shadow));
     }
     match (production, shadow) {
-        (Some(Node::Text(production)), Some(Node::Text(shadow))) => pair(production, shadow),
+        (Some(TreeNode::Text(production)), Some(TreeNode::Text(shadow))) => pair(production, shadow),
         (production, shadow) => (production.map_or(Value::Null, node), shadow.map_or(Value::Null, node)),
     }
 }
 
-fn node(node: &Node<'_>) -> Value {
+fn node(node: &TreeNode<'_>) -> Value {
     match node {
-        Node::Null => Value::Null,
-        Node::Bool(value) => (*value).into(),
-        Node::Int(value) => (*value).into(),
-        Node::Large(value) => (*value).into(),
-        Node::Float(value) => (*value).into(),
-        Node::Text(text) => one(text),
-        Node::List(_) | Node::Object(_) => {
+        TreeNode::Null => Value::Null,
+        TreeNode::Bool(value) => (*value).into(),
+        TreeNode::Int(value) => (*value).into(),
+        TreeNode::Large(value) => (*value).into(),
+        TreeNode::Float(value) => (*value).into(),
+        TreeNode::Text(text) => one(text),
+        TreeNode::List(_) | TreeNode::Object(_) => {
             let mut text = String::new();
             excerpt(node, &mut text);
             one(&text)
@@ -77,12 +77,12 @@ fn node(node: &Node<'_>) -> Value {
 }
 
 /// Writes a value as JSON until there is enough of it.
-fn excerpt(node: &Node<'_>, text: &mut String) {
+fn excerpt(node: &TreeNode<'_>, text: &mut String) {
     if text.len() > MAX_SHOWN {
         return;
     }
     match node {
-        Node::List(items) => {
+        TreeNode::List(items) => {
             text.push('[');
             for (at, item) in items.iter().enumerate().take(MAX_SHOWN) {
                 text.push_str(if at == 0 { "" } else { "," });
@@ -90,7 +90,7 @@ fn excerpt(node: &Node<'_>, text: &mut String) {
             }
             text.push(']');
         }
-        Node::Object(members) => {
+        TreeNode::Object(members) => {
             text.push('{');
             for (at, (key, value)) in members.iter().enumerate().take(MAX_SHOWN) {
                 text.push_str(if at == 0 { "" } else { "," });

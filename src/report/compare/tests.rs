@@ -8,21 +8,21 @@ const JSON: &str = "Content-Type: application/json\r\n";
 const TEXT: &str = "Content-Type: text/plain\r\n";
 
 /// An answer with everything that is kept of it.
-struct Kept {
+struct KeptResponse {
     status: u16,
     head: Head,
     body: Vec<u8>,
     sha256: Digest,
 }
 
-fn kept(status: u16, lines: &str, body: &[u8]) -> Kept {
+fn kept(status: u16, lines: &str, body: &[u8]) -> KeptResponse {
     let head = Head::new(format!("HTTP/1.1 {status} -\r\n{lines}\r\n").into_bytes());
-    Kept { status, head, body: body.to_vec(), sha256: Sha256::digest(body).into() }
+    KeptResponse { status, head, body: body.to_vec(), sha256: Sha256::digest(body).into() }
 }
 
-impl Kept {
-    fn side(&self) -> Side<'_> {
-        Side {
+impl KeptResponse {
+    fn side(&self) -> ComparedResponse<'_> {
+        ComparedResponse {
             status: self.status,
             head: Some(&self.head),
             body_len: self.body.len() as u64,
@@ -33,8 +33,8 @@ impl Kept {
     }
 }
 
-fn rules(ignored: &[&str]) -> Rules {
-    let mut rules = Rules::default();
+fn rules(ignored: &[&str]) -> CompareRules {
+    let mut rules = CompareRules::default();
     for rule in ignored {
         match rule.strip_prefix("order:") {
             Some(rule) => rules.ignore_order(rule).unwrap(),
@@ -53,8 +53,8 @@ fn lines(found: &[Difference]) -> Vec<String> {
     found.iter().map(line).collect()
 }
 
-fn found(rules: &Rules, one: &Kept, other: &Kept) -> Found {
-    compare(rules, b"GET", &one.side(), &other.side(), Bodies::Whole)
+fn found(rules: &CompareRules, one: &KeptResponse, other: &KeptResponse) -> ResponseDiff {
+    compare(rules, b"GET", &one.side(), &other.side(), BodyKnowledge::Whole)
 }
 
 #[track_caller]
@@ -167,7 +167,7 @@ fn only_some_examples_of_a_field_are_listed_and_only_so_many_fields() {
     let (one, other) = (kept(200, JSON, object(0).as_bytes()), kept(200, JSON, object(1).as_bytes()));
     let found = found(&rules(&[]), &one, &other).differences;
     assert_eq!(found.len(), findings::MAX_FIELDS + 1);
-    assert_eq!(found.last().unwrap().kind, Kind::More);
+    assert_eq!(found.last().unwrap().kind, DifferenceKind::More);
 }
 
 #[test]
@@ -207,14 +207,14 @@ fn text_is_compared_by_line() {
     let many: Vec<String> = (0..1000).map(|n| n.to_string()).collect();
     let found =
         found(&rules(&[]), &kept(200, TEXT, many.join("\n").as_bytes()), &kept(200, TEXT, many.join("x\n").as_bytes()));
-    assert_eq!((found.differences.len(), found.differences.last().unwrap().kind), (21, Kind::More));
+    assert_eq!((found.differences.len(), found.differences.last().unwrap().kind), (21, DifferenceKind::More));
 }
 
 #[test]
 fn a_charset_is_heeded() {
     let latin = kept(200, "Content-Type: text/plain; charset=ISO-8859-1\r\n", b"caf\xe9");
     let utf_8 = kept(200, "Content-Type: text/plain; charset=UTF-8\r\n", "café".as_bytes());
-    assert_eq!(found(&rules(&["header:content-type"]), &latin, &utf_8), Found::default());
+    assert_eq!(found(&rules(&["header:content-type"]), &latin, &utf_8), ResponseDiff::default());
     let unsaid = kept(200, TEXT, b"caf\xe9");
     assert_eq!(found(&rules(&["headers"]), &unsaid, &utf_8).differences[0].path, "");
 }
@@ -251,29 +251,29 @@ fn a_body_that_nobody_can_read_is_compared_by_length_and_hash() {
 #[test]
 fn empty_bodies_are_equal_and_an_empty_one_differs_from_any_other() {
     let (empty, full) = (kept(200, JSON, b""), kept(200, JSON, b"{}"));
-    assert_eq!(found(&rules(&[]), &empty, &empty), Found::default());
+    assert_eq!(found(&rules(&[]), &empty, &empty), ResponseDiff::default());
     assert_eq!(lines(&found(&rules(&[]), &empty, &full).differences).len(), 1);
 }
 
 #[test]
 fn without_the_body_nothing_is_said_but_by_its_hash() {
     let (one, other) = (kept(200, JSON, b"{\"a\":1}"), kept(200, JSON, b"{\"a\":2}"));
-    let gone = Side { body: None, ..other.side() };
-    let told = |shadow: &Side<'_>, bodies| compare(&rules(&[]), b"GET", &one.side(), shadow, bodies);
-    let unknown = |why| Found { body_unknown: Some(why), ..Found::default() };
-    assert_eq!(told(&gone, Bodies::Whole), unknown(Unknown::NotKept));
-    assert_eq!(told(&other.side(), Bodies::Unread(Unknown::Late)), unknown(Unknown::Late));
-    assert_eq!(told(&one.side(), Bodies::Unread(Unknown::Late)), Found::default());
-    assert_eq!(told(&other.side(), Bodies::Damaged), unknown(Unknown::Damaged));
+    let gone = ComparedResponse { body: None, ..other.side() };
+    let told = |shadow: &ComparedResponse<'_>, bodies| compare(&rules(&[]), b"GET", &one.side(), shadow, bodies);
+    let unknown = |why| ResponseDiff { body_unknown: Some(why), ..ResponseDiff::default() };
+    assert_eq!(told(&gone, BodyKnowledge::Whole), unknown(Unknown::NotKept));
+    assert_eq!(told(&other.side(), BodyKnowledge::Unread(Unknown::Late)), unknown(Unknown::Late));
+    assert_eq!(told(&one.side(), BodyKnowledge::Unread(Unknown::Late)), ResponseDiff::default());
+    assert_eq!(told(&other.side(), BodyKnowledge::Damaged), unknown(Unknown::Damaged));
     let mut small = rules(&[]);
     small.set_max_body(3);
-    let found = compare(&small, b"GET", &one.side(), &gone, Bodies::Whole);
+    let found = compare(&small, b"GET", &one.side(), &gone, BodyKnowledge::Whole);
     assert_eq!((found.differences[0].path.as_str(), found.body_unknown), ("", None));
 }
 
 #[test]
 fn bodies_differ_by_length_or_hash_only_where_both_are_whole() {
-    let side = |status, body_len, sha256| Side {
+    let side = |status, body_len, sha256| ComparedResponse {
         status,
         head: None,
         body_len,
@@ -281,16 +281,16 @@ fn bodies_differ_by_length_or_hash_only_where_both_are_whole() {
         body: None,
         authorities: [b"", b""],
     };
-    let places = |method: &[u8], shadow: Side<'_>, bodies| -> Vec<Place> {
-        let found = compare(&Rules::default(), method, &side(200, 5, &[1; 32]), &shadow, bodies);
+    let places = |method: &[u8], shadow: ComparedResponse<'_>, bodies| -> Vec<DifferencePart> {
+        let found = compare(&CompareRules::default(), method, &side(200, 5, &[1; 32]), &shadow, bodies);
         found.differences.iter().map(|difference| difference.place).collect()
     };
-    assert_eq!(places(b"GET", side(200, 5, &[1; 32]), Bodies::Whole), []);
-    assert_eq!(places(b"GET", side(200, 5, &[9; 32]), Bodies::Whole), [Place::Body]);
-    assert_eq!(places(b"GET", side(200, 6, &[1; 32]), Bodies::Whole), [Place::Body]);
-    assert_eq!(places(b"HEAD", side(200, 6, &[1; 32]), Bodies::Whole), []);
-    assert_eq!(places(b"GET", side(200, 6, &[1; 32]), Bodies::Damaged), []);
-    assert_eq!(places(b"GET", side(500, 5, &[1; 32]), Bodies::Whole), [Place::Status]);
+    assert_eq!(places(b"GET", side(200, 5, &[1; 32]), BodyKnowledge::Whole), []);
+    assert_eq!(places(b"GET", side(200, 5, &[9; 32]), BodyKnowledge::Whole), [DifferencePart::Body]);
+    assert_eq!(places(b"GET", side(200, 6, &[1; 32]), BodyKnowledge::Whole), [DifferencePart::Body]);
+    assert_eq!(places(b"HEAD", side(200, 6, &[1; 32]), BodyKnowledge::Whole), []);
+    assert_eq!(places(b"GET", side(200, 6, &[1; 32]), BodyKnowledge::Damaged), []);
+    assert_eq!(places(b"GET", side(500, 5, &[1; 32]), BodyKnowledge::Whole), [DifferencePart::Status]);
 }
 
 #[test]
@@ -312,14 +312,14 @@ fn a_body_that_was_kept_meets_the_hash_of_one_that_was_not() {
     let answer = kept(200, "Content-Type: image/png\r\n", b"hello");
     let same = |hash: &Digest, len| {
         let (one, other) = (
-            Side { body_sha256: None, ..answer.side() },
-            Side { body: None, body_sha256: Some(hash), body_len: len, ..answer.side() },
+            ComparedResponse { body_sha256: None, ..answer.side() },
+            ComparedResponse { body: None, body_sha256: Some(hash), body_len: len, ..answer.side() },
         );
         [(&one, &other), (&other, &one)]
-            .map(|(one, other)| compare(&rules(&[]), b"GET", one, other, Bodies::Unread(Unknown::QueueFull)))
+            .map(|(one, other)| compare(&rules(&[]), b"GET", one, other, BodyKnowledge::Unread(Unknown::QueueFull)))
     };
     let hash = answer.sha256;
-    assert!(same(&hash, 5).iter().all(|found| !found.has(Place::Body) && found.body_unknown.is_none()));
+    assert!(same(&hash, 5).iter().all(|found| !found.has(DifferencePart::Body) && found.body_unknown.is_none()));
     let [found, _] = same(&[9; 32], 5);
     assert_eq!(found.differences[0].production["sha256"], hex(&hash), "made where it is told");
 }
@@ -329,14 +329,14 @@ fn answers_without_a_body_are_compared_by_their_heads() {
     let (one, other) = (kept(304, "ETag: a\r\n", b""), kept(304, "ETag: b\r\n", b"x"));
     assert_eq!(lines(&found(&rules(&[]), &one, &other).differences), [r#"header etag value "a" "b""#]);
     let (one, other) = (kept(200, JSON, b""), kept(200, JSON, b"x"));
-    assert_eq!(compare(&rules(&[]), b"HEAD", &one.side(), &other.side(), Bodies::Whole), Found::default());
+    assert_eq!(compare(&rules(&[]), b"HEAD", &one.side(), &other.side(), BodyKnowledge::Whole), ResponseDiff::default());
 }
 
 #[test]
 fn answers_with_different_statuses_are_different_messages() {
     let (one, other) = (kept(200, JSON, b"{\"a\":1}"), kept(503, TEXT, b"no"));
     let found = found(&rules(&[]), &one, &other).differences;
-    assert_eq!((found.len(), found[0].place, found[1].path.as_str()), (2, Place::Status, ""));
+    assert_eq!((found.len(), found[0].place, found[1].path.as_str()), (2, DifferencePart::Status, ""));
 }
 
 #[test]
@@ -397,9 +397,9 @@ fn a_redirect_to_its_own_stack_is_the_same_on_both() {
     let redirect = |to: &str| kept(301, &format!("Location: {to}\r\n"), b"");
     let check = |one: &str, other: &str, differ: bool| {
         let (one, other) = (redirect(one), redirect(other));
-        let shadow = Side { authorities: [b"new.example:8080", b"old.example"], ..other.side() };
-        let found = compare(&rules(&[]), b"GET", &one.side(), &shadow, Bodies::Whole);
-        assert_eq!(found.has(Place::Header), differ, "{:?}", found.differences);
+        let shadow = ComparedResponse { authorities: [b"new.example:8080", b"old.example"], ..other.side() };
+        let found = compare(&rules(&[]), b"GET", &one.side(), &shadow, BodyKnowledge::Whole);
+        assert_eq!(found.has(DifferencePart::Header), differ, "{:?}", found.differences);
     };
     check("http://old.example/a/", "http://new.example:8080/a/", false);
     check("https://old.example/a/", "/a/", false);
@@ -416,7 +416,7 @@ fn a_head_too_long_to_be_compared_says_so() {
     let many = kept(200, &"A: b\r\n".repeat(200), b"");
     let others = kept(200, &"A: c\r\n".repeat(200), b"");
     let compared =
-        |one: &Kept, other: &Kept| super::compare(&rules(&[]), b"GET", &one.side(), &other.side(), Bodies::Whole);
+        |one: &KeptResponse, other: &KeptResponse| super::compare(&rules(&[]), b"GET", &one.side(), &other.side(), BodyKnowledge::Whole);
     assert_eq!(lines(&compared(&many, &others).differences), ["header  more null null"]);
     assert!(compared(&many, &many).differences.is_empty(), "they are alike, however many");
 }
@@ -428,7 +428,7 @@ fn gzip(body: &[u8]) -> Vec<u8> {
 }
 
 /// What comes of `{"a":1}` held against this body with these lines, in so much memory.
-fn bomb(lines: &str, body: &[u8], memory: usize) -> Found {
+fn bomb(lines: &str, body: &[u8], memory: usize) -> ResponseDiff {
     let mut rules = rules(&["headers"]);
     rules.set_max_body(1 << 20);
     rules.set_memory(memory);
@@ -437,7 +437,7 @@ fn bomb(lines: &str, body: &[u8], memory: usize) -> Found {
 
 #[track_caller]
 fn check_bomb(lines: &str, body: &[u8], memory: usize, why: Unknown) {
-    let expected = Found { body_unknown: Some(why), ..Found::default() };
+    let expected = ResponseDiff { body_unknown: Some(why), ..ResponseDiff::default() };
     let lines = format!("Content-Type: application/json\r\n{lines}");
     assert_eq!(bomb(&lines, body, memory), expected, "{lines}");
 }
@@ -469,7 +469,7 @@ fn what_may_be_large_is_compared_without_much_being_made_of_it() {
     let list = |count: usize| format!("[{}1]", "[],".repeat(count)).into_bytes();
     let (one, other) = (kept(200, JSON, b"[]"), kept(200, JSON, &list(60_000)));
     let differences = found_in(&one, &other);
-    assert_eq!((differences.len(), differences.last().unwrap().kind), (4, Kind::More));
+    assert_eq!((differences.len(), differences.last().unwrap().kind), (4, DifferenceKind::More));
     // Keys of a hundred kilobytes, for each of which its path is written.
     let key = "k".repeat(100_000);
     let members = |value: u32| format!("{{\"{key}\":[{}0]}}", format!("{value},").repeat(20_000)).into_bytes();
@@ -478,7 +478,7 @@ fn what_may_be_large_is_compared_without_much_being_made_of_it() {
     assert_eq!(differences[0].production, json!("***"), "nobody looks through all of such a name");
 }
 
-fn found_in(one: &Kept, other: &Kept) -> Vec<Difference> {
+fn found_in(one: &KeptResponse, other: &KeptResponse) -> Vec<Difference> {
     found(&rules(&[]), one, other).differences
 }
 
@@ -496,8 +496,8 @@ fn cookies_with_attributes_without_end_are_compared_as_far_as_they_can_be() {
 #[test]
 fn a_quick_comparison_says_the_same_or_nothing() {
     let json = kept(200, JSON, b"{\"a\":1}");
-    let quick = |one: &Kept, other: &Kept| {
-        attempt(&rules(&[]), b"GET", &one.side(), &other.side(), Bodies::Whole, Effort::Quick)
+    let quick = |one: &KeptResponse, other: &KeptResponse| {
+        attempt(&rules(&[]), b"GET", &one.side(), &other.side(), BodyKnowledge::Whole, Effort::Quick)
     };
     assert_eq!(quick(&json, &kept(200, JSON, b"{\"a\":2}")), None);
     assert_eq!(quick(&json, &kept(200, JSON, b"{\"a\":1 }")), None);
@@ -516,8 +516,8 @@ fn many_header_lines_are_compared_by_whoever_has_time_for_it() {
     let lines = |value: u32| (0..90).map(|n| format!("X-{n}: {value}\r\n")).collect::<Vec<_>>().concat();
     let (one, other) = (kept(200, &lines(1), b""), kept(200, &lines(2), b""));
     let of = |bodies, effort| attempt(&rules(&[]), b"GET", &one.side(), &other.side(), bodies, effort);
-    assert_eq!(of(Bodies::Whole, Effort::Quick), None);
-    assert_eq!(of(Bodies::Whole, Effort::Full).unwrap().differences.len(), 90);
-    let unread = of(Bodies::Unread(Unknown::QueueFull), Effort::Full).unwrap().differences;
-    assert_eq!((unread.len(), unread.last().unwrap().kind), (MANY_HEADERS + 1, Kind::More));
+    assert_eq!(of(BodyKnowledge::Whole, Effort::Quick), None);
+    assert_eq!(of(BodyKnowledge::Whole, Effort::Full).unwrap().differences.len(), 90);
+    let unread = of(BodyKnowledge::Unread(Unknown::QueueFull), Effort::Full).unwrap().differences;
+    assert_eq!((unread.len(), unread.last().unwrap().kind), (MANY_HEADERS + 1, DifferenceKind::More));
 }

@@ -1,8 +1,8 @@
 //! Texts, line by line: what they begin and end with in common is passed over, what is between is told in pairs.
 
 use super::Difference;
-use super::Kind;
-use super::findings::Findings;
+use super::DifferenceKind;
+use super::findings::BodyFindings;
 use super::shown;
 
 /// Lines that are told of one body; of further ones it is only told that there are more.
@@ -18,7 +18,7 @@ pub(super) fn compare(production: &str, shadow: &str) -> Vec<Difference> {
     let last = all_one.max(all_other) - after;
     let mut one = production.split('\n').take(all_one - after).skip(before);
     let mut other = shadow.split('\n').take(all_other - after).skip(before);
-    let mut found = Findings::default();
+    let mut found = BodyFindings::default();
     for at in before..last {
         if at - before == MAX_LINES {
             found.give_up();
@@ -27,12 +27,12 @@ pub(super) fn compare(production: &str, shadow: &str) -> Vec<Difference> {
         let path = format!("line {}", at + 1);
         match (one.next(), other.next()) {
             (Some(a), Some(b)) if a == b => {}
-            (Some(a), Some(b)) => found.add(path.clone(), Kind::Value, || {
+            (Some(a), Some(b)) => found.add(path.clone(), DifferenceKind::Value, || {
                 let (a, b) = shown::pair(a, b);
                 (path, a, b)
             }),
-            (Some(a), None) => found.add(path.clone(), Kind::Missing, || (path, shown::one(a), ().into())),
-            (None, Some(b)) => found.add(path.clone(), Kind::Extra, || (path, ().into(), shown::one(b))),
+            (Some(a), None) => found.add(path.clone(), DifferenceKind::Missing, || (path, shown::one(a), ().into())),
+            (None, Some(b)) => found.add(path.clone(), DifferenceKind::Extra, || (path, ().into(), shown::one(b))),
             (None, None) => {}
         }
     }

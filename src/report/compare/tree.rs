@@ -19,7 +19,7 @@ const LOOKED_UP: usize = 192;
 
 /// A JSON value. Keys stand in the order of the text, each once: of several the last counts, as most parsers have it.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) enum Node<'a> {
+pub(super) enum TreeNode<'a> {
     Null,
     Bool(bool),
     Int(i64),
@@ -27,13 +27,13 @@ pub(super) enum Node<'a> {
     Large(u64),
     Float(f64),
     Text(Cow<'a, str>),
-    List(Vec<Node<'a>>),
-    Object(Vec<(Cow<'a, str>, Node<'a>)>),
+    List(Vec<TreeNode<'a>>),
+    Object(Vec<(Cow<'a, str>, TreeNode<'a>)>),
 }
 
 /// The document; `None` where the text is not JSON, or nested more than 127 levels deep, or where it is larger than
 /// `budget` allows, which then says so.
-pub(super) fn read<'a>(text: &'a [u8], budget: &Budget) -> Option<Node<'a>> {
+pub(super) fn read<'a>(text: &'a [u8], budget: &Budget) -> Option<TreeNode<'a>> {
     // A byte order mark is no JSON (RFC 8259, 8.1), and may be passed over.
     let text = text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text);
     let values = Cell::new(MAX_VALUES);
@@ -76,7 +76,7 @@ fn no_room<E: Error>() -> E {
 }
 
 impl<'de> DeserializeSeed<'de> for Tree<'_> {
-    type Value = Node<'de>;
+    type Value = TreeNode<'de>;
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
         self.count()?;
@@ -85,39 +85,39 @@ impl<'de> DeserializeSeed<'de> for Tree<'_> {
 }
 
 impl<'de> Visitor<'de> for Tree<'_> {
-    type Value = Node<'de>;
+    type Value = TreeNode<'de>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("JSON")
     }
 
     fn visit_unit<E>(self) -> Result<Self::Value, E> {
-        Ok(Node::Null)
+        Ok(TreeNode::Null)
     }
 
     fn visit_bool<E>(self, value: bool) -> Result<Self::Value, E> {
-        Ok(Node::Bool(value))
+        Ok(TreeNode::Bool(value))
     }
 
     fn visit_i64<E>(self, value: i64) -> Result<Self::Value, E> {
-        Ok(Node::Int(value))
+        Ok(TreeNode::Int(value))
     }
 
     fn visit_u64<E>(self, value: u64) -> Result<Self::Value, E> {
-        Ok(i64::try_from(value).map_or(Node::Large(value), Node::Int))
+        Ok(i64::try_from(value).map_or(TreeNode::Large(value), TreeNode::Int))
     }
 
     fn visit_f64<E>(self, value: f64) -> Result<Self::Value, E> {
-        Ok(Node::Float(value))
+        Ok(TreeNode::Float(value))
     }
 
     fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Self::Value, E> {
-        Ok(Node::Text(Cow::Borrowed(text)))
+        Ok(TreeNode::Text(Cow::Borrowed(text)))
     }
 
     fn visit_str<E: Error>(self, text: &str) -> Result<Self::Value, E> {
         self.hold(text.len())?;
-        Ok(Node::Text(Cow::Owned(text.to_owned())))
+        Ok(TreeNode::Text(Cow::Owned(text.to_owned())))
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut from: A) -> Result<Self::Value, A::Error> {
@@ -125,12 +125,12 @@ impl<'de> Visitor<'de> for Tree<'_> {
         while let Some(item) = from.next_element_seed(self)? {
             self.push(&mut items, item)?;
         }
-        Ok(Node::List(items))
+        Ok(TreeNode::List(items))
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut from: A) -> Result<Self::Value, A::Error> {
-        let mut members: Vec<(Cow<'de, str>, Node<'de>)> = Vec::new();
-        while let Some(Key(key)) = from.next_key()? {
+        let mut members: Vec<(Cow<'de, str>, TreeNode<'de>)> = Vec::new();
+        while let Some(TreeKey(key)) = from.next_key()? {
             if let Cow::Owned(key) = &key {
                 self.hold(key.len())?;
             }
@@ -141,36 +141,36 @@ impl<'de> Visitor<'de> for Tree<'_> {
         self.hold(looked_up)?;
         let members = each_once(members);
         self.budget.give_back(looked_up);
-        Ok(Node::Object(members))
+        Ok(TreeNode::Object(members))
     }
 }
 
-struct Key<'a>(Cow<'a, str>);
+struct TreeKey<'a>(Cow<'a, str>);
 
-impl<'de> Deserialize<'de> for Key<'de> {
+impl<'de> Deserialize<'de> for TreeKey<'de> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Text;
-        impl<'de> Visitor<'de> for Text {
-            type Value = Key<'de>;
+        struct TreeText;
+        impl<'de> Visitor<'de> for TreeText {
+            type Value = TreeKey<'de>;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str("a key")
             }
 
             fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Self::Value, E> {
-                Ok(Key(Cow::Borrowed(text)))
+                Ok(TreeKey(Cow::Borrowed(text)))
             }
 
             fn visit_str<E>(self, text: &str) -> Result<Self::Value, E> {
-                Ok(Key(Cow::Owned(text.to_owned())))
+                Ok(TreeKey(Cow::Owned(text.to_owned())))
             }
         }
-        deserializer.deserialize_str(Text)
+        deserializer.deserialize_str(TreeText)
     }
 }
 
 /// Of members under one key the last one.
-fn each_once<'a>(members: Vec<(Cow<'a, str>, Node<'a>)>) -> Vec<(Cow<'a, str>, Node<'a>)> {
+fn each_once<'a>(members: Vec<(Cow<'a, str>, TreeNode<'a>)>) -> Vec<(Cow<'a, str>, TreeNode<'a>)> {
     let keys = || members.iter().map(|(key, _)| key.as_ref());
     let twice = if members.len() <= FEW {
         keys().enumerate().any(|(at, key)| keys().take(at).any(|other| other == key))
@@ -196,7 +196,7 @@ fn each_once<'a>(members: Vec<(Cow<'a, str>, Node<'a>)>) -> Vec<(Cow<'a, str>, N
 mod tests {
     use super::*;
 
-    fn whole(text: &[u8]) -> Option<Node<'_>> {
+    fn whole(text: &[u8]) -> Option<TreeNode<'_>> {
         read(text, &Budget::new(1 << 20))
     }
 
@@ -205,9 +205,9 @@ mod tests {
         assert_eq!(whole(br#"{"a":1,"b":2,"a":3}"#), whole(br#"{"b":2,"a":3}"#));
         let many: Vec<String> = (0..40).map(|n| format!("\"k{}\":{n}", n % 30)).collect();
         let text = format!("{{{}}}", many.join(","));
-        let Some(Node::Object(members)) = whole(text.as_bytes()) else { panic!("no object") };
+        let Some(TreeNode::Object(members)) = whole(text.as_bytes()) else { panic!("no object") };
         assert_eq!(members.len(), 30);
-        assert!(members.contains(&("k3".into(), Node::Int(33))));
+        assert!(members.contains(&("k3".into(), TreeNode::Int(33))));
     }
 
     #[test]
@@ -216,8 +216,8 @@ mod tests {
             assert_eq!(whole(text.as_bytes()), None, "{text}");
         }
         assert_eq!(whole("[".repeat(100_000).as_bytes()), None);
-        assert_eq!(whole(b"\xef\xbb\xbf{}"), Some(Node::Object(Vec::new())));
-        assert_eq!(whole(b"18446744073709551615"), Some(Node::Large(u64::MAX)));
+        assert_eq!(whole(b"\xef\xbb\xbf{}"), Some(TreeNode::Object(Vec::new())));
+        assert_eq!(whole(b"18446744073709551615"), Some(TreeNode::Large(u64::MAX)));
     }
 
     #[track_caller]
@@ -252,12 +252,12 @@ mod tests {
     }
 
     /// Bytes in vectors.
-    fn held(node: &Node<'_>) -> usize {
+    fn held(node: &TreeNode<'_>) -> usize {
         match node {
-            Node::List(items) => items.capacity() * size_of::<Node<'_>>() + items.iter().map(held).sum::<usize>(),
-            Node::Object(members) => {
+            TreeNode::List(items) => items.capacity() * size_of::<TreeNode<'_>>() + items.iter().map(held).sum::<usize>(),
+            TreeNode::Object(members) => {
                 let inside = members.iter().map(|(_, value)| held(value)).sum::<usize>();
-                members.len() * size_of::<(Cow<'_, str>, Node<'_>)>() + inside
+                members.len() * size_of::<(Cow<'_, str>, TreeNode<'_>)>() + inside
             }
             _ => 0,
         }

@@ -4,13 +4,13 @@ use std::borrow::Cow;
 
 use serde::Deserialize;
 
-use super::super::compare::{Kind, Place};
-use super::Watch;
-use super::watch::{Differs, Seen, Together};
+use super::super::compare::{DifferenceKind, DifferencePart};
+use super::ThresholdWatch;
+use super::watch::{DiffParts, EndedDelivery, FieldSet};
 
 /// What counts of a line of results.
 #[derive(Deserialize)]
-struct Line<'a> {
+struct ResultsLine<'a> {
     #[serde(default, borrow)]
     method: Option<Cow<'a, str>>,
     #[serde(default, borrow)]
@@ -21,36 +21,36 @@ struct Line<'a> {
     outcome: Cow<'a, str>,
     #[serde(default, borrow)]
     shadow: Option<Cow<'a, str>>,
-    production: Option<Side>,
-    response: Option<Side>,
+    production: Option<ResultsSide>,
+    response: Option<ResultsSide>,
     production_us: Option<u64>,
     service_us: Option<u64>,
     response_us: Option<u64>,
     #[serde(default)]
-    differences: Vec<Difference>,
+    differences: Vec<ResultsDifference>,
     body_unknown: Option<serde::de::IgnoredAny>,
 }
 
 #[derive(Deserialize)]
-struct Side {
+struct ResultsSide {
     status: u16,
     damage: Option<serde::de::IgnoredAny>,
 }
 
 #[derive(Deserialize)]
-struct Difference {
+struct ResultsDifference {
     #[serde(rename = "in")]
-    place: Place,
+    place: DifferencePart,
     #[serde(default)]
     path: String,
     #[serde(default)]
-    kind: Kind,
+    kind: DifferenceKind,
 }
 
-impl Watch {
+impl ThresholdWatch {
     /// Counts the delivery that a line of results tells of; what is no delivery is passed over.
     pub fn line(&mut self, line: &[u8]) {
-        let Ok(line) = serde_json::from_slice::<Line<'_>>(line) else { return };
+        let Ok(line) = serde_json::from_slice::<ResultsLine<'_>>(line) else { return };
         let (Some(url), Some(target), true) = (&line.shadow, &line.target, matches!(&*line.outcome, "sent" | "failed"))
         else {
             return;
@@ -58,16 +58,16 @@ impl Watch {
         let status = line.response.as_ref().map(|side| side.status).filter(|_| line.outcome == "sent");
         let differs = line.production.as_ref().filter(|_| status.is_some()).map(|production| {
             let is_in = |place| line.differences.iter().any(|difference| difference.place == place);
-            Differs {
-                status: is_in(Place::Status),
-                headers: is_in(Place::Header),
-                body: is_in(Place::Body),
+            DiffParts {
+                status: is_in(DifferencePart::Status),
+                headers: is_in(DifferencePart::Header),
+                body: is_in(DifferencePart::Body),
                 body_unknown: production.damage.is_some() || line.body_unknown.is_some(),
             }
         });
         self.take(
             url,
-            &Seen {
+            &EndedDelivery {
                 method: line.method.as_deref().unwrap_or_default().as_bytes(),
                 target: target.as_bytes(),
                 status,
@@ -78,7 +78,7 @@ impl Watch {
                 differs,
                 together: line.route.as_deref().and_then(|route| {
                     let differences = line.differences.iter();
-                    Together::new(route, differences.map(|one| (one.place, one.path.as_str(), one.kind)))
+                    FieldSet::new(route, differences.map(|one| (one.place, one.path.as_str(), one.kind)))
                 }),
             },
         );

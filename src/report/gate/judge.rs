@@ -1,25 +1,25 @@
 //! Whether a demand holds, and why: in a sentence that can stand alone.
 
-use super::super::summary::{Differences, Figures, Gate, GateState, Summary, Target, TargetLatency, sum};
+use super::super::summary::{Differences, LatencySummary, GateResult, GateState, Summary, TargetSummary, TargetLatency, sum};
 use super::super::units::{duration, number, percent};
 use super::watch::is_error;
-use super::{Clock, Demand, Figure, Limit, Metric};
+use super::{LatencyClock, Threshold, LatencyFigure, ThresholdLimit, ThresholdMetric};
 
 /// What a demand is measured on, of one target.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub(super) struct Measured {
+pub(super) struct GateInput {
     /// Deliveries that were answered or failed.
     pub(super) deliveries: u64,
     pub(super) errors: u64,
     pub(super) differences: Differences,
     pub(super) latency: TargetLatency,
-    pub(super) production: Figures,
+    pub(super) production: LatencySummary,
     pub(super) lost: u64,
 }
 
-impl Measured {
+impl GateInput {
     /// What the summary has of a target.
-    pub(super) fn of(summary: &Summary, target: &Target) -> Self {
+    pub(super) fn of(summary: &Summary, target: &TargetSummary) -> Self {
         let cells = target.matrix.iter().flat_map(|(production, row)| {
             let production = production.parse().ok();
             row.iter().map(move |(status, count)| (is_error(status.parse().ok(), production), *count))
@@ -37,21 +37,21 @@ impl Measured {
 }
 
 /// A word for one, and for several.
-type Sample = (&'static str, &'static str);
+type SampleWord = (&'static str, &'static str);
 
 /// What was read off for a demand.
-struct Reading {
+struct GateReading {
     value: f64,
     limit: f64,
     samples: u64,
     /// Value and limit in words.
     words: [String; 2],
     /// What samples are: one of them, and several.
-    sample: Sample,
+    sample: SampleWord,
 }
 
 /// The judgement on a demand: of several targets that on the worst.
-pub(super) fn judge(demand: &Demand, needed: u64, measured: &[(String, Measured)]) -> Gate {
+pub(super) fn judge(demand: &Threshold, needed: u64, measured: &[(String, GateInput)]) -> GateResult {
     let several = measured.len() > 1;
     let all = measured.iter().map(|(url, measured)| {
         let mut gate = one(demand, needed, measured);
@@ -63,11 +63,11 @@ pub(super) fn judge(demand: &Demand, needed: u64, measured: &[(String, Measured)
     });
     // Of equals the first target counts.
     let worst = all.reduce(|worst, gate| if is_worse(&gate, &worst) { gate } else { worst });
-    worst.unwrap_or_else(|| one(demand, needed, &Measured::default()))
+    worst.unwrap_or_else(|| one(demand, needed, &GateInput::default()))
 }
 
-fn is_worse(one: &Gate, other: &Gate) -> bool {
-    let rank = |gate: &Gate| match gate.state {
+fn is_worse(one: &GateResult, other: &GateResult) -> bool {
+    let rank = |gate: &GateResult| match gate.state {
         GateState::Held => 0,
         GateState::TooFew => 1,
         GateState::Failed => 2,
@@ -76,12 +76,12 @@ fn is_worse(one: &Gate, other: &Gate) -> bool {
     (rank(one), one.value - one.limit) > (rank(other), other.value - other.limit)
 }
 
-fn one(demand: &Demand, needed: u64, measured: &Measured) -> Gate {
-    let Reading { value, limit, samples, words: [found, allowed], sample } = read(demand, measured);
+fn one(demand: &Threshold, needed: u64, measured: &GateInput) -> GateResult {
+    let GateReading { value, limit, samples, words: [found, allowed], sample } = read(demand, measured);
     let is_past = if demand.or_equal { value >= limit } else { value > limit };
     let is_enough = samples >= needed && samples > 0;
     // A number that was reached stays reached, on however few; a share or a latency says nothing then.
-    let is_certain = is_enough || matches!(demand.limit, Limit::Count(_));
+    let is_certain = is_enough || matches!(demand.limit, ThresholdLimit::Count(_));
     let state = match (is_past && is_certain, is_enough) {
         (true, _) => GateState::Failed,
         (false, true) => GateState::Held,
@@ -105,7 +105,7 @@ fn one(demand: &Demand, needed: u64, measured: &Measured) -> Gate {
     } else {
         format!("{found} is {relation} {allowed}")
     };
-    Gate {
+    GateResult {
         gate: demand.to_string(),
         value,
         held: state == GateState::Held,
@@ -118,56 +118,56 @@ fn one(demand: &Demand, needed: u64, measured: &Measured) -> Gate {
     }
 }
 
-fn read(demand: &Demand, measured: &Measured) -> Reading {
+fn read(demand: &Threshold, measured: &GateInput) -> GateReading {
     let differences = &measured.differences;
     let bodies = differences.compared.saturating_sub(differences.bodies_unknown);
     let compared = ("compared delivery", "compared deliveries");
     match demand.metric {
-        Metric::Status => counting(demand, differences.status, differences.compared, compared),
-        Metric::Header => counting(demand, differences.headers, differences.compared, compared),
-        Metric::Body => counting(demand, differences.body, bodies, compared),
-        Metric::Any => counting(demand, differences.differing(), differences.compared, compared),
-        Metric::Errors => counting(demand, measured.errors, measured.deliveries, ("delivery", "deliveries")),
-        Metric::Lost => counting(demand, measured.lost, measured.deliveries, ("delivery", "deliveries")),
-        Metric::Latency(clock, figure) => {
-            let own = if clock == Clock::Service { &measured.latency.service } else { &measured.latency.response };
+        ThresholdMetric::Status => counting(demand, differences.status, differences.compared, compared),
+        ThresholdMetric::Header => counting(demand, differences.headers, differences.compared, compared),
+        ThresholdMetric::Body => counting(demand, differences.body, bodies, compared),
+        ThresholdMetric::Any => counting(demand, differences.differing(), differences.compared, compared),
+        ThresholdMetric::Errors => counting(demand, measured.errors, measured.deliveries, ("delivery", "deliveries")),
+        ThresholdMetric::Lost => counting(demand, measured.lost, measured.deliveries, ("delivery", "deliveries")),
+        ThresholdMetric::Latency(clock, figure) => {
+            let own = if clock == LatencyClock::Service { &measured.latency.service } else { &measured.latency.response };
             timing(demand, figure, own, &measured.production)
         }
     }
 }
 
 /// So many of so many.
-fn counting(demand: &Demand, count: u64, of: u64, sample: Sample) -> Reading {
-    if let Limit::Share(limit) = demand.limit {
+fn counting(demand: &Threshold, count: u64, of: u64, sample: SampleWord) -> GateReading {
+    if let ThresholdLimit::Share(limit) = demand.limit {
         let value = if of == 0 { 0.0 } else { count as f64 / of as f64 };
         let found = format!("{} ({} of {})", percent(value), number(count), number(of));
-        return Reading { value, limit, samples: of, words: [found, percent(limit)], sample };
+        return GateReading { value, limit, samples: of, words: [found, percent(limit)], sample };
     }
-    let limit = if let Limit::Count(limit) = demand.limit { limit } else { 0.0 };
-    Reading { value: count as f64, limit, samples: of, words: [number(count), limit.to_string()], sample }
+    let limit = if let ThresholdLimit::Count(limit) = demand.limit { limit } else { 0.0 };
+    GateReading { value: count as f64, limit, samples: of, words: [number(count), limit.to_string()], sample }
 }
 
 /// So long, in microseconds.
-fn timing(demand: &Demand, figure: Figure, own: &Figures, production: &Figures) -> Reading {
+fn timing(demand: &Threshold, figure: LatencyFigure, own: &LatencySummary, production: &LatencySummary) -> GateReading {
     let (value, beside) = (figure.of(own), figure.of(production));
     let (limit, samples, allowed) = match demand.limit {
-        Limit::Production { factor, more } => {
+        ThresholdLimit::Production { factor, more } => {
             let limit = factor * beside as f64 + more.as_secs_f64() * 1e6;
             let allowed = format!("{} (production's is {})", shown(limit), duration(beside));
             (limit, own.count.min(production.count), allowed)
         }
-        Limit::Time(time) => (time.as_secs_f64() * 1e6, own.count, shown(time.as_secs_f64() * 1e6)),
-        Limit::Count(limit) | Limit::Share(limit) => (limit, own.count, limit.to_string()),
+        ThresholdLimit::Time(time) => (time.as_secs_f64() * 1e6, own.count, shown(time.as_secs_f64() * 1e6)),
+        ThresholdLimit::Count(limit) | ThresholdLimit::Share(limit) => (limit, own.count, limit.to_string()),
     };
-    Reading { value: value as f64, limit, samples, words: [duration(value), allowed], sample: ("latency", "latencies") }
+    GateReading { value: value as f64, limit, samples, words: [duration(value), allowed], sample: ("latency", "latencies") }
 }
 
 fn shown(us: f64) -> String {
     duration(std::time::Duration::try_from_secs_f64(us / 1e6).map_or(u64::MAX, super::super::histogram::micros))
 }
 
-impl Figure {
-    const fn of(self, figures: &Figures) -> u64 {
+impl LatencyFigure {
+    const fn of(self, figures: &LatencySummary) -> u64 {
         match self {
             Self::Mean => figures.mean,
             Self::P50 => figures.p50,
@@ -181,21 +181,21 @@ impl Figure {
 
 #[cfg(test)]
 mod tests {
-    use super::super::super::summary::{Counts, Frames, ProductionSide};
-    use super::super::{Demands, MIN_SAMPLES, Watch};
+    use super::super::super::summary::{CountMap, Frames, ProductionSide};
+    use super::super::{Thresholds, MIN_SAMPLES, ThresholdWatch};
     use super::*;
 
-    fn counts<const N: usize>(all: [(&str, u64); N]) -> Counts {
+    fn counts<const N: usize>(all: [(&str, u64); N]) -> CountMap {
         all.map(|(key, count)| (key.to_owned(), count)).into()
     }
 
-    fn figures(count: u64, us: u64) -> Figures {
-        Figures { count, min: us / 2, mean: us, p50: us, p90: us * 2, p99: us * 7, p99_9: us * 21, max: us * 43 }
+    fn figures(count: u64, us: u64) -> LatencySummary {
+        LatencySummary { count, min: us / 2, mean: us, p50: us, p90: us * 2, p99: us * 7, p99_9: us * 21, max: us * 43 }
     }
 
     /// A thousand compared, of which 37 + 3 went wrong where production did not.
-    fn target() -> Target {
-        let mut target = Target {
+    fn target() -> TargetSummary {
+        let mut target = TargetSummary {
             matrix: [
                 ("200".to_owned(), counts([("200", 950), ("503", 35), ("failed", 2)])),
                 ("503".to_owned(), counts([("503", 5), ("failed", 5)])),
@@ -216,7 +216,7 @@ mod tests {
                 response: figures(1_000, 2_000),
                 ..Default::default()
             },
-            ..Target::default()
+            ..TargetSummary::default()
         };
         target.ended.shed.insert("target_queue".to_owned(), 4);
         target
@@ -234,10 +234,10 @@ mod tests {
         summary
     }
 
-    fn judged(demand: &str, summary: &Summary) -> Gate {
-        let demands = Demands { all: vec![demand.parse().unwrap()], min_samples: MIN_SAMPLES };
+    fn judged(demand: &str, summary: &Summary) -> GateResult {
+        let demands = Thresholds { all: vec![demand.parse().unwrap()], min_samples: MIN_SAMPLES };
         let urls: Vec<String> = summary.targets.keys().cloned().collect();
-        Watch::new(demands, &urls).judge(summary).remove(0)
+        ThresholdWatch::new(demands, &urls).judge(summary).remove(0)
     }
 
     #[track_caller]
@@ -287,11 +287,11 @@ mod tests {
     fn too_few_deliveries_never_pass_and_it_is_said_how_many_are_needed() {
         let mut summary = summary();
         let target = summary.targets.get_mut("http://t").unwrap();
-        *target = Target {
+        *target = TargetSummary {
             matrix: [("200".to_owned(), counts([("200", 28), ("503", 1)]))].into(),
             differences: Differences { compared: 29, any: 1, status: 1, ..Differences::default() },
             latency_us: TargetLatency { response: figures(29, 10), ..TargetLatency::default() },
-            ..Target::default()
+            ..TargetSummary::default()
         };
         summary.tcp.gaps = 0;
         for demand in ["status-diff>50%", "status-diff>0.1%", "errors>0.5%", "p99>1s", "body-diff>0"] {
@@ -312,10 +312,10 @@ mod tests {
     #[test]
     fn of_several_targets_the_worst_counts_and_one_can_be_named() {
         let mut summary = summary();
-        let good = Target {
+        let good = TargetSummary {
             matrix: [("200".to_owned(), counts([("200", 500)]))].into(),
             differences: Differences { compared: 500, ..Differences::default() },
-            ..Target::default()
+            ..TargetSummary::default()
         };
         summary.targets.insert("http://good".to_owned(), good);
         let gate = judged("status-diff>0.1%", &summary);
@@ -323,7 +323,7 @@ mod tests {
         assert!(gate.reason.ends_with("is more than 0.1%, at http://t"), "{}", gate.reason);
         let gate = judged("status-diff{target=\"http://good\"}>0.1%", &summary);
         assert_eq!((gate.held, gate.reason.as_str()), (true, "0% (0 of 500) is not more than 0.1%"));
-        summary.targets.insert("http://idle".to_owned(), Target::default());
+        summary.targets.insert("http://idle".to_owned(), TargetSummary::default());
         let gate = judged("status-diff>50%", &summary);
         assert_eq!((gate.state, gate.target.as_deref()), (GateState::TooFew, Some("http://idle")));
     }

@@ -14,8 +14,8 @@ mod judge;
 mod parse;
 mod watch;
 
-pub use parse::DemandError;
-pub use watch::Watch;
+pub use parse::ThresholdError;
+pub use watch::ThresholdWatch;
 
 /// Fewest deliveries on which a demand can hold, unless the run says otherwise.
 pub const MIN_SAMPLES: u64 = 30;
@@ -24,14 +24,14 @@ pub const MAX_DEMANDS: usize = 32;
 
 /// What is demanded of a run.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Demands {
+pub struct Thresholds {
     /// Each demand, as typed.
-    pub all: Vec<Demand>,
+    pub all: Vec<Threshold>,
     /// Fewest deliveries on which one can hold.
     pub min_samples: u64,
 }
 
-impl Default for Demands {
+impl Default for Thresholds {
     fn default() -> Self {
         Self { all: Vec::new(), min_samples: MIN_SAMPLES }
     }
@@ -39,18 +39,18 @@ impl Default for Demands {
 
 /// One demand. It holds where what it measures is not past its limit.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Demand {
+pub struct Threshold {
     typed: String,
-    metric: Metric,
+    metric: ThresholdMetric,
     /// The one target that it is about, by name or URL; without one it has to hold for each.
     target: Option<String>,
     route: Option<RoutePattern>,
     /// Whether the limit itself is past it: `>=`.
     or_equal: bool,
-    limit: Limit,
+    limit: ThresholdLimit,
 }
 
-impl Demand {
+impl Threshold {
     /// The one target that it is about, as typed.
     #[must_use]
     pub fn target(&self) -> Option<&str> {
@@ -71,7 +71,7 @@ impl Demand {
 }
 
 /// As typed.
-impl std::fmt::Display for Demand {
+impl std::fmt::Display for Threshold {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(&self.typed)
     }
@@ -79,7 +79,7 @@ impl std::fmt::Display for Demand {
 
 /// What is measured.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Metric {
+enum ThresholdMetric {
     /// Deliveries whose statuses differ.
     Status,
     /// Deliveries whose header lines differ.
@@ -93,12 +93,12 @@ enum Metric {
     /// Frames dropped, gaps, and requests shed.
     Lost,
     /// A figure of a latency.
-    Latency(Clock, Figure),
+    Latency(LatencyClock, LatencyFigure),
 }
 
 /// From when to when.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Clock {
+enum LatencyClock {
     /// Written to first byte.
     Service,
     /// Due to first byte.
@@ -107,7 +107,7 @@ enum Clock {
 
 /// Which figure of many durations.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Figure {
+enum LatencyFigure {
     Mean,
     P50,
     P90,
@@ -118,7 +118,7 @@ enum Figure {
 
 /// Past what a demand does not hold.
 #[derive(Clone, Copy, Debug, PartialEq)]
-enum Limit {
+enum ThresholdLimit {
     /// So many.
     Count(f64),
     /// This share, from 0 to 1.

@@ -3,13 +3,13 @@
 use std::str::FromStr;
 use std::time::Duration;
 
-use super::{Clock, Demand, Figure, Limit, Metric, RoutePattern};
+use super::{LatencyClock, Threshold, LatencyFigure, ThresholdLimit, ThresholdMetric, RoutePattern};
 use crate::middleware::file::nearest;
 
 /// Why something typed is no demand.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("`{typed}`, character {at}: {why}")]
-pub struct DemandError {
+pub struct ThresholdError {
     /// What was typed.
     pub typed: String,
     /// The place, from 1.
@@ -19,24 +19,24 @@ pub struct DemandError {
 }
 
 /// What can be measured, but for latencies.
-const METRICS: [(&str, Metric); 6] = [
-    ("status-diff", Metric::Status),
-    ("header-diff", Metric::Header),
-    ("body-diff", Metric::Body),
-    ("differences", Metric::Any),
-    ("errors", Metric::Errors),
-    ("lost", Metric::Lost),
+const METRICS: [(&str, ThresholdMetric); 6] = [
+    ("status-diff", ThresholdMetric::Status),
+    ("header-diff", ThresholdMetric::Header),
+    ("body-diff", ThresholdMetric::Body),
+    ("differences", ThresholdMetric::Any),
+    ("errors", ThresholdMetric::Errors),
+    ("lost", ThresholdMetric::Lost),
 ];
 
 /// Figures of latencies. `p99.9` is what people write, `p99_9` what the summary calls it.
-const FIGURES: [(&str, Figure); 7] = [
-    ("mean", Figure::Mean),
-    ("p50", Figure::P50),
-    ("p90", Figure::P90),
-    ("p99", Figure::P99),
-    ("p99_9", Figure::P999),
-    ("p99.9", Figure::P999),
-    ("max", Figure::Max),
+const FIGURES: [(&str, LatencyFigure); 7] = [
+    ("mean", LatencyFigure::Mean),
+    ("p50", LatencyFigure::P50),
+    ("p90", LatencyFigure::P90),
+    ("p99", LatencyFigure::P99),
+    ("p99_9", LatencyFigure::P999),
+    ("p99.9", LatencyFigure::P999),
+    ("max", LatencyFigure::Max),
 ];
 
 const KNOWN: &str =
@@ -44,16 +44,16 @@ const KNOWN: &str =
 const LIMITS: &str =
     "write a number, a share such as 0.1%, a time such as 800ms, or one beside production's such as 1.2*production";
 
-impl FromStr for Demand {
-    type Err = DemandError;
+impl FromStr for Threshold {
+    type Err = ThresholdError;
 
-    fn from_str(typed: &str) -> Result<Self, DemandError> {
-        let mut rest = Rest { typed, rest: typed };
+    fn from_str(typed: &str) -> Result<Self, ThresholdError> {
+        let mut rest = ParseInput { typed, rest: typed };
         rest.blanks();
         let named = rest;
         let metric = rest.metric()?;
         let (target, route) = rest.selection()?;
-        if route.is_some() && metric == Metric::Lost {
+        if route.is_some() && metric == ThresholdMetric::Lost {
             return named.wrong("nobody knows the route of what was lost; leave the route out");
         }
         let or_equal = rest.operator()?;
@@ -66,32 +66,32 @@ impl FromStr for Demand {
 }
 
 /// What speaks against this limit for this metric.
-const fn fits(metric: Metric, limit: Limit) -> Option<&'static str> {
+const fn fits(metric: ThresholdMetric, limit: ThresholdLimit) -> Option<&'static str> {
     match (metric, limit) {
-        (Metric::Latency(..), Limit::Time(_) | Limit::Production { .. })
-        | (Metric::Lost, Limit::Count(_))
+        (ThresholdMetric::Latency(..), ThresholdLimit::Time(_) | ThresholdLimit::Production { .. })
+        | (ThresholdMetric::Lost, ThresholdLimit::Count(_))
         | (
-            Metric::Status | Metric::Header | Metric::Body | Metric::Any | Metric::Errors,
-            Limit::Count(_) | Limit::Share(_),
+            ThresholdMetric::Status | ThresholdMetric::Header | ThresholdMetric::Body | ThresholdMetric::Any | ThresholdMetric::Errors,
+            ThresholdLimit::Count(_) | ThresholdLimit::Share(_),
         ) => None,
-        (Metric::Latency(..), _) => Some("a latency is a time: write one such as 800ms, or 1.2*production"),
-        (Metric::Lost, _) => Some("lost counts frames, gaps and requests together: write a number such as 0"),
+        (ThresholdMetric::Latency(..), _) => Some("a latency is a time: write one such as 800ms, or 1.2*production"),
+        (ThresholdMetric::Lost, _) => Some("lost counts frames, gaps and requests together: write a number such as 0"),
         _ => Some("deliveries are counted: write a number such as 0, or a share such as 0.1%"),
     }
 }
 
 /// What of the text is still to be read.
 #[derive(Clone, Copy)]
-struct Rest<'t> {
+struct ParseInput<'t> {
     typed: &'t str,
     rest: &'t str,
 }
 
-impl<'t> Rest<'t> {
-    fn wrong<T>(&self, why: impl Into<String>) -> Result<T, DemandError> {
+impl<'t> ParseInput<'t> {
+    fn wrong<T>(&self, why: impl Into<String>) -> Result<T, ThresholdError> {
         let read = self.typed.len() - self.rest.len();
         let at = 1 + self.typed.char_indices().take_while(|(at, _)| *at < read).count();
-        Err(DemandError { typed: self.typed.to_owned(), at, why: why.into() })
+        Err(ThresholdError { typed: self.typed.to_owned(), at, why: why.into() })
     }
 
     fn blanks(&mut self) {
@@ -113,19 +113,19 @@ impl<'t> Rest<'t> {
         part
     }
 
-    fn metric(&mut self) -> Result<Metric, DemandError> {
+    fn metric(&mut self) -> Result<ThresholdMetric, ThresholdError> {
         let begin = *self;
         let word = self.while_(|letter| letter.is_alphanumeric() || matches!(letter, '-' | '_' | '.'));
         if let Some((_, metric)) = METRICS.iter().find(|(name, _)| *name == word) {
             return Ok(*metric);
         }
         let (clock, figure) = match word.split_once('.') {
-            Some(("service", figure)) => (Clock::Service, figure),
-            Some(("response", figure)) => (Clock::Response, figure),
-            _ => (Clock::Response, word),
+            Some(("service", figure)) => (LatencyClock::Service, figure),
+            Some(("response", figure)) => (LatencyClock::Response, figure),
+            _ => (LatencyClock::Response, word),
         };
         if let Some((_, figure)) = FIGURES.iter().find(|(name, _)| *name == figure) {
-            return Ok(Metric::Latency(clock, *figure));
+            return Ok(ThresholdMetric::Latency(clock, *figure));
         }
         let known = METRICS.iter().map(|(name, _)| *name).chain(FIGURES.iter().map(|(name, _)| *name));
         let hint = nearest(figure, known).map(|hint| format!("did you mean `{hint}`?"));
@@ -134,7 +134,7 @@ impl<'t> Rest<'t> {
     }
 
     /// `{route="/v2/*", target="new"}`, or nothing.
-    fn selection(&mut self) -> Result<(Option<String>, Option<RoutePattern>), DemandError> {
+    fn selection(&mut self) -> Result<(Option<String>, Option<RoutePattern>), ThresholdError> {
         let (mut target, mut route) = (None, None);
         if !self.takes("{") {
             return Ok((target, route));
@@ -162,7 +162,7 @@ impl<'t> Rest<'t> {
     }
 
     /// `="..."`.
-    fn quoted(&mut self) -> Result<&'t str, DemandError> {
+    fn quoted(&mut self) -> Result<&'t str, ThresholdError> {
         if !(self.takes("=") && self.takes("\"")) {
             return self.wrong("a name goes in quotation marks: route=\"/v2/*\"");
         }
@@ -175,7 +175,7 @@ impl<'t> Rest<'t> {
     }
 
     /// Whether the limit itself is past it.
-    fn operator(&mut self) -> Result<bool, DemandError> {
+    fn operator(&mut self) -> Result<bool, ThresholdError> {
         if self.takes(">=") {
             return Ok(true);
         }
@@ -186,22 +186,22 @@ impl<'t> Rest<'t> {
     }
 
     /// `0`, `0.1%`, `800ms`, `1.2*production`, `production+50ms`.
-    fn limit(&mut self) -> Result<Limit, DemandError> {
+    fn limit(&mut self) -> Result<ThresholdLimit, ThresholdError> {
         let limit = if self.takes("production") {
-            Limit::Production { factor: 1.0, more: self.more()? }
+            ThresholdLimit::Production { factor: 1.0, more: self.more()? }
         } else {
             let number = self.number()?;
             if self.takes("%") {
-                Limit::Share(number / 100.0)
+                ThresholdLimit::Share(number / 100.0)
             } else if self.takes("*") {
                 if !self.takes("production") {
                     return self.wrong("after `*` goes `production`");
                 }
-                Limit::Production { factor: number, more: self.more()? }
+                ThresholdLimit::Production { factor: number, more: self.more()? }
             } else if let Some(time) = self.unit(number) {
-                Limit::Time(time)
+                ThresholdLimit::Time(time)
             } else {
-                Limit::Count(number)
+                ThresholdLimit::Count(number)
             }
         };
         self.blanks();
@@ -213,7 +213,7 @@ impl<'t> Rest<'t> {
     }
 
     /// `+50ms`, or nothing.
-    fn more(&mut self) -> Result<Duration, DemandError> {
+    fn more(&mut self) -> Result<Duration, ThresholdError> {
         if !self.takes("+") {
             return Ok(Duration::ZERO);
         }
@@ -223,7 +223,7 @@ impl<'t> Rest<'t> {
         self.unit(number).map_or_else(|| begin.wrong("after `+` goes a time such as 50ms"), Ok)
     }
 
-    fn number(&mut self) -> Result<f64, DemandError> {
+    fn number(&mut self) -> Result<f64, ThresholdError> {
         self.blanks();
         let begin = *self;
         let digits = self.while_(|letter| letter.is_ascii_digit() || letter == '.');
@@ -251,35 +251,35 @@ mod tests {
 
     #[test]
     fn demands_are_read_as_they_are_meant() {
-        use Metric::{Any, Body, Errors, Header, Latency, Lost, Status};
+        use ThresholdMetric::{Any, Body, Errors, Header, Latency, Lost, Status};
         let ms = Duration::from_millis;
-        let beside = |factor, more| Limit::Production { factor, more: ms(more) };
+        let beside = |factor, more| ThresholdLimit::Production { factor, more: ms(more) };
         for (typed, metric, limit) in [
-            ("status-diff>0.1%", Status, Limit::Share(0.001)),
-            ("header-diff > 3", Header, Limit::Count(3.0)),
-            ("body-diff>0", Body, Limit::Count(0.0)),
-            ("differences>1%", Any, Limit::Share(0.01)),
-            ("errors>0.5%", Errors, Limit::Share(0.005)),
-            ("lost>0", Lost, Limit::Count(0.0)),
-            ("p99>1.2*production", Latency(Clock::Response, Figure::P99), beside(1.2, 0)),
-            ("response.p99.9>production+50ms", Latency(Clock::Response, Figure::P999), beside(1.0, 50)),
-            (" service.p99_9 > 2 * production + 1 s ", Latency(Clock::Service, Figure::P999), beside(2.0, 1000)),
-            ("mean>800ms", Latency(Clock::Response, Figure::Mean), Limit::Time(ms(800))),
-            ("max>1m", Latency(Clock::Response, Figure::Max), Limit::Time(ms(60_000))),
-            ("service.p50>250us", Latency(Clock::Service, Figure::P50), Limit::Time(Duration::from_micros(250))),
+            ("status-diff>0.1%", Status, ThresholdLimit::Share(0.001)),
+            ("header-diff > 3", Header, ThresholdLimit::Count(3.0)),
+            ("body-diff>0", Body, ThresholdLimit::Count(0.0)),
+            ("differences>1%", Any, ThresholdLimit::Share(0.01)),
+            ("errors>0.5%", Errors, ThresholdLimit::Share(0.005)),
+            ("lost>0", Lost, ThresholdLimit::Count(0.0)),
+            ("p99>1.2*production", Latency(LatencyClock::Response, LatencyFigure::P99), beside(1.2, 0)),
+            ("response.p99.9>production+50ms", Latency(LatencyClock::Response, LatencyFigure::P999), beside(1.0, 50)),
+            (" service.p99_9 > 2 * production + 1 s ", Latency(LatencyClock::Service, LatencyFigure::P999), beside(2.0, 1000)),
+            ("mean>800ms", Latency(LatencyClock::Response, LatencyFigure::Mean), ThresholdLimit::Time(ms(800))),
+            ("max>1m", Latency(LatencyClock::Response, LatencyFigure::Max), ThresholdLimit::Time(ms(60_000))),
+            ("service.p50>250us", Latency(LatencyClock::Service, LatencyFigure::P50), ThresholdLimit::Time(Duration::from_micros(250))),
         ] {
-            let demand: Demand = typed.parse().unwrap_or_else(|error| panic!("{error}"));
+            let demand: Threshold = typed.parse().unwrap_or_else(|error| panic!("{error}"));
             assert_eq!((demand.metric, demand.limit, demand.or_equal), (metric, limit, false), "{typed}");
             assert_eq!(demand.to_string(), typed.trim());
         }
-        assert!("errors>=1".parse::<Demand>().unwrap().or_equal);
+        assert!("errors>=1".parse::<Threshold>().unwrap().or_equal);
     }
 
     #[test]
     fn a_demand_may_be_about_a_route_and_a_target() {
-        let demand: Demand = "body-diff{route=\"/v2/*\", target=\"new\"}>0".parse().unwrap();
+        let demand: Threshold = "body-diff{route=\"/v2/*\", target=\"new\"}>0".parse().unwrap();
         assert_eq!((demand.target(), &demand.route), (Some("new"), &Some(RoutePattern::new("/v2/*"))));
-        let demand: Demand = "p90 { target = \"http://h:1\" } > 1s".parse().unwrap();
+        let demand: Threshold = "p90 { target = \"http://h:1\" } > 1s".parse().unwrap();
         assert_eq!((demand.target(), &demand.route), (Some("http://h:1"), &None));
     }
 
@@ -310,7 +310,7 @@ mod tests {
             ("errors{route=\"/a\",route=\"/b\"}>0", 19, "twice"),
             ("errors>9999999999999999", 8, "past anything"),
         ] {
-            let error = typed.parse::<Demand>().unwrap_err();
+            let error = typed.parse::<Threshold>().unwrap_err();
             assert_eq!(error.at, at, "{error}");
             assert!(error.why.contains(why), "{error}");
         }

@@ -5,14 +5,14 @@
 
 use std::collections::{HashMap, HashSet};
 
-use super::super::compare::{self, Found, Place};
-use super::super::histogram::{Durations, micros};
-use super::super::noise::OnlyNoise;
+use super::super::compare::{self, ResponseDiff, DifferencePart};
+use super::super::histogram::{LatencyHistogram, micros};
+use super::super::noise::NoiseOnlyCounts;
 use super::super::routes::template;
-use super::super::summary::{Differences, Gate, Summary, TargetLatency};
-use super::super::{Production, RequestNote};
-use super::judge::{self, Measured};
-use super::{Clock, Demand, Demands, Metric, RoutePattern};
+use super::super::summary::{Differences, GateResult, Summary, TargetLatency};
+use super::super::{Production, RequestRecord};
+use super::judge::{self, GateInput};
+use super::{LatencyClock, Threshold, Thresholds, ThresholdMetric, RoutePattern};
 use crate::exchange::{Outcome, path_and_query, wire_text};
 use crate::replay::Delivery;
 
@@ -21,7 +21,7 @@ const MAX_SETS: usize = 1024;
 
 /// A delivery that was answered or failed, and what production did.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Seen<'a> {
+pub(super) struct EndedDelivery<'a> {
     /// The method, as captured.
     pub(super) method: &'a [u8],
     /// The request-target, as captured.
@@ -37,22 +37,22 @@ pub(super) struct Seen<'a> {
     /// How long production took, in microseconds.
     pub(super) production_us: Option<u64>,
     /// What differs; `None` where answers could not be compared.
-    pub(super) differs: Option<Differs>,
+    pub(super) differs: Option<DiffParts>,
     /// The fields that do; `None` where there are none, or not all are known.
-    pub(super) together: Option<Together>,
+    pub(super) together: Option<FieldSet>,
 }
 
 /// Fields of a route that differ together.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
-pub(super) struct Together {
+pub(super) struct FieldSet {
     route: String,
-    fields: Vec<(Place, String)>,
+    fields: Vec<(DifferencePart, String)>,
 }
 
 /// In what two answers differ.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a finding of its own")]
-pub(super) struct Differs {
+pub(super) struct DiffParts {
     /// In the status.
     pub(super) status: bool,
     /// In header lines.
@@ -63,13 +63,13 @@ pub(super) struct Differs {
     pub(super) body_unknown: bool,
 }
 
-impl Together {
+impl FieldSet {
     /// Those in which two answers on a route differ: of each the part, the place within, and how.
     pub(super) fn new<'a>(
         route: &str,
-        differences: impl Iterator<Item = (Place, &'a str, compare::Kind)> + Clone,
+        differences: impl Iterator<Item = (DifferencePart, &'a str, compare::DifferenceKind)> + Clone,
     ) -> Option<Self> {
-        if differences.clone().any(|(_, _, kind)| kind == compare::Kind::More) {
+        if differences.clone().any(|(_, _, kind)| kind == compare::DifferenceKind::More) {
             return None;
         }
         let mut fields: Vec<_> = differences.map(|(place, path, _)| (place, compare::field(path))).collect();
@@ -80,14 +80,14 @@ impl Together {
 }
 
 /// Fields that are noise: their routes, targets, parts and paths.
-type NoisyFields<'a> = HashSet<(&'a str, &'a str, Place, &'a str)>;
+type NoisyFields<'a> = HashSet<(&'a str, &'a str, DifferencePart, &'a str)>;
 
-impl Differs {
-    fn of(found: &Found) -> Self {
+impl DiffParts {
+    fn of(found: &ResponseDiff) -> Self {
         Self {
-            status: found.has(Place::Status),
-            headers: found.has(Place::Header),
-            body: found.has(Place::Body),
+            status: found.has(DifferencePart::Status),
+            headers: found.has(DifferencePart::Header),
+            body: found.has(DifferencePart::Body),
             body_unknown: found.body_unknown.is_some(),
         }
     }
@@ -95,40 +95,40 @@ impl Differs {
 
 /// Demands, and what was counted for those of them that are about routes.
 #[derive(Clone, Debug, Default)]
-pub struct Watch {
-    demands: Demands,
-    watched: Vec<Watched>,
+pub struct ThresholdWatch {
+    demands: Thresholds,
+    watched: Vec<ThresholdTally>,
 }
 
 /// What one demand about a route is measured on.
 #[derive(Clone, Debug)]
-struct Watched {
+struct ThresholdTally {
     demand: usize,
     route: RoutePattern,
-    clock: Option<Clock>,
-    targets: Vec<(String, Tally)>,
+    clock: Option<LatencyClock>,
+    targets: Vec<(String, RouteTally)>,
 }
 
 #[derive(Clone, Debug, Default)]
-struct Tally {
+struct RouteTally {
     deliveries: u64,
     errors: u64,
     differences: Differences,
-    production: Option<Durations>,
-    latency: Option<Durations>,
+    production: Option<LatencyHistogram>,
+    latency: Option<LatencyHistogram>,
     /// How often just these fields differed.
-    sets: HashMap<Together, u64, foldhash::fast::RandomState>,
+    sets: HashMap<FieldSet, u64, foldhash::fast::RandomState>,
 }
 
-impl Watch {
+impl ThresholdWatch {
     /// Watches for `demands`, on deliveries to `targets`.
     #[must_use]
-    pub fn new(demands: Demands, targets: &[String]) -> Self {
+    pub fn new(demands: Thresholds, targets: &[String]) -> Self {
         let of_routes = demands.all.iter().enumerate().filter_map(|(demand, asked)| {
             let targets = targets.iter().filter(|url| asked.target().is_none_or(|target| target == *url));
-            let tallies = targets.map(|url| (url.clone(), Tally::default()));
-            let clock = if let Metric::Latency(clock, _) = asked.metric { Some(clock) } else { None };
-            Some(Watched { demand, route: asked.route.clone()?, clock, targets: tallies.collect() })
+            let tallies = targets.map(|url| (url.clone(), RouteTally::default()));
+            let clock = if let ThresholdMetric::Latency(clock, _) = asked.metric { Some(clock) } else { None };
+            Some(ThresholdTally { demand, route: asked.route.clone()?, clock, targets: tallies.collect() })
         });
         Self { watched: of_routes.collect(), demands }
     }
@@ -143,10 +143,10 @@ impl Watch {
     pub(in crate::report) fn delivered(
         &mut self,
         url: &str,
-        note: Option<&RequestNote>,
+        note: Option<&RequestRecord>,
         delivery: &Delivery,
         production: Option<&Production>,
-        found: Option<&Found>,
+        found: Option<&ResponseDiff>,
     ) {
         let status = match (&delivery.outcome, &delivery.answer) {
             (Outcome::Sent, Some(answer)) => Some(answer.status),
@@ -156,7 +156,7 @@ impl Watch {
         let Some(note) = note.filter(|_| self.wants()) else { return };
         self.take(
             url,
-            &Seen {
+            &EndedDelivery {
                 method: note.words.method(),
                 target: note.words.target(),
                 status,
@@ -164,17 +164,17 @@ impl Watch {
                 response_us: delivery.response.map(micros),
                 production: production.map(|production| production.status),
                 production_us: production.and_then(|production| production.latency).map(micros),
-                differs: found.map(Differs::of),
+                differs: found.map(DiffParts::of),
                 together: found.zip(note.route.as_ref()).and_then(|(found, route)| {
                     let differences = found.differences.iter();
-                    Together::new(route, differences.map(|one| (one.place, one.path.as_str(), one.kind)))
+                    FieldSet::new(route, differences.map(|one| (one.place, one.path.as_str(), one.kind)))
                 }),
             },
         );
     }
 
     /// Counts a delivery to the target of this URL.
-    pub(super) fn take(&mut self, url: &str, seen: &Seen<'_>) {
+    pub(super) fn take(&mut self, url: &str, seen: &EndedDelivery<'_>) {
         let path = path_and_query(seen.target);
         let path = wire_text(path.get(..memchr::memchr2(b'?', b'#', path).unwrap_or(path.len())).unwrap_or_default());
         let mut shape = None;
@@ -190,12 +190,12 @@ impl Watch {
 
     /// The judgement on each demand, in their order. What the summary calls noise does not count.
     #[must_use]
-    pub fn judge(&self, summary: &Summary) -> Vec<Gate> {
+    pub fn judge(&self, summary: &Summary) -> Vec<GateResult> {
         let rows = summary.noise.iter();
         let noise = rows.map(|row| (row.route.as_str(), row.target.as_str(), row.place, row.path.as_str())).collect();
         let judged = self.demands.all.iter().enumerate().map(|(number, demand)| {
             let watched = self.watched.iter().find(|watched| watched.demand == number);
-            let measured: Vec<(String, Measured)> = match watched {
+            let measured: Vec<(String, GateInput)> = match watched {
                 Some(watched) => {
                     let tallies = watched.targets.iter();
                     tallies.map(|(url, tally)| (url.clone(), tally.measured(url, watched.clock, &noise))).collect()
@@ -208,9 +208,9 @@ impl Watch {
     }
 }
 
-fn of_targets(demand: &Demand, summary: &Summary) -> Vec<(String, Measured)> {
+fn of_targets(demand: &Threshold, summary: &Summary) -> Vec<(String, GateInput)> {
     let asked = summary.targets.iter().filter(|(url, _)| demand.target().is_none_or(|target| target == *url));
-    asked.map(|(url, target)| (url.clone(), Measured::of(summary, target))).collect()
+    asked.map(|(url, target)| (url.clone(), GateInput::of(summary, target))).collect()
 }
 
 /// Whether a delivery went wrong where production did not.
@@ -222,8 +222,8 @@ pub(super) const fn is_error(status: Option<u16>, production: Option<u16>) -> bo
     fails && !matches!(production, Some(500..))
 }
 
-impl Tally {
-    fn count(&mut self, seen: &Seen<'_>, clock: Option<Clock>) {
+impl RouteTally {
+    fn count(&mut self, seen: &EndedDelivery<'_>, clock: Option<LatencyClock>) {
         self.deliveries += 1;
         self.errors += u64::from(is_error(seen.status, seen.production));
         if let Some(differs) = seen.differs {
@@ -239,15 +239,15 @@ impl Tally {
             self.together(seen.together.as_ref());
             return;
         };
-        let took = if clock == Clock::Service { seen.service_us } else { seen.response_us };
+        let took = if clock == LatencyClock::Service { seen.service_us } else { seen.response_us };
         for (durations, us) in [(&mut self.latency, took), (&mut self.production, seen.production_us)] {
             if let Some(us) = us {
-                durations.get_or_insert_with(Durations::coarse).record_us(us);
+                durations.get_or_insert_with(LatencyHistogram::coarse).record_us(us);
             }
         }
     }
 
-    fn together(&mut self, together: Option<&Together>) {
+    fn together(&mut self, together: Option<&FieldSet>) {
         let Some(together) = together else { return };
         if let Some(count) = self.sets.get_mut(together) {
             *count += 1;
@@ -257,22 +257,22 @@ impl Tally {
     }
 
     /// Answers that differ in nothing but noise.
-    fn only_noise(&self, url: &str, noise: &NoisyFields<'_>) -> OnlyNoise {
-        let mut only = OnlyNoise::default();
-        for (Together { route, fields }, count) in &self.sets {
-            let is_noise = |place: Place, path: &str| noise.contains(&(route.as_str(), url, place, path));
+    fn only_noise(&self, url: &str, noise: &NoisyFields<'_>) -> NoiseOnlyCounts {
+        let mut only = NoiseOnlyCounts::default();
+        for (FieldSet { route, fields }, count) in &self.sets {
+            let is_noise = |place: DifferencePart, path: &str| noise.contains(&(route.as_str(), url, place, path));
             only.count(&fields.iter().map(|(place, path)| (*place, is_noise(*place, path))), *count);
         }
         only
     }
 
-    fn measured(&self, url: &str, clock: Option<Clock>, noise: &NoisyFields<'_>) -> Measured {
-        let figures = |durations: &Option<Durations>| durations.as_ref().map(Durations::figures).unwrap_or_default();
+    fn measured(&self, url: &str, clock: Option<LatencyClock>, noise: &NoisyFields<'_>) -> GateInput {
+        let figures = |durations: &Option<LatencyHistogram>| durations.as_ref().map(LatencyHistogram::figures).unwrap_or_default();
         let latency = match clock {
-            Some(Clock::Service) => TargetLatency { service: figures(&self.latency), ..TargetLatency::default() },
+            Some(LatencyClock::Service) => TargetLatency { service: figures(&self.latency), ..TargetLatency::default() },
             _ => TargetLatency { response: figures(&self.latency), ..TargetLatency::default() },
         };
-        Measured {
+        GateInput {
             deliveries: self.deliveries,
             errors: self.errors,
             differences: self.differences.clone().without(self.only_noise(url, noise)),
@@ -285,46 +285,46 @@ impl Tally {
 
 #[cfg(test)]
 mod tests {
-    use super::super::super::Words;
-    use super::super::super::compare::{Difference, Kind};
+    use super::super::super::RequestText;
+    use super::super::super::compare::{Difference, DifferenceKind};
     use super::super::super::noise;
-    use super::super::super::results::Line;
+    use super::super::super::results::ResultLine;
     use super::super::super::testing::{delivery, note, production};
     use super::*;
     use crate::exchange::FailureKind;
 
     const URL: &str = "http://t";
 
-    fn watch(demand: &str) -> Watch {
-        let demands = Demands { all: vec![demand.parse().unwrap()], min_samples: 1 };
-        Watch::new(demands, &[URL.to_owned(), "http://other".to_owned()])
+    fn watch(demand: &str) -> ThresholdWatch {
+        let demands = Thresholds { all: vec![demand.parse().unwrap()], min_samples: 1 };
+        ThresholdWatch::new(demands, &[URL.to_owned(), "http://other".to_owned()])
     }
 
     /// A request to `target` that production answers with 200 and the target with `status`, or not at all; seen by the
     /// run, and read again from the results.
-    fn seen(watches: &mut [&mut Watch; 2], target: &str, status: Option<u16>) {
+    fn seen(watches: &mut [&mut ThresholdWatch; 2], target: &str, status: Option<u16>) {
         let mut note = note(1);
-        note.words = Words::new(b"GET", target.as_bytes(), b"old.example", b"");
+        note.words = RequestText::new(b"GET", target.as_bytes(), b"old.example", b"");
         note.route = Some(format!("GET {target}").into());
         let outcome = if status.is_some() { Outcome::Sent } else { Outcome::Failed(FailureKind::Timeout) };
         let delivery = delivery(1, outcome, status);
         let production = production(200);
-        let found = status.map(|status| Found {
+        let found = status.map(|status| ResponseDiff {
             differences: (status != 200).then(|| difference(status)).into_iter().collect(),
             body_unknown: None,
         });
         let [run, again] = watches;
         run.delivered(URL, Some(&note), &delivery, Some(&production), found.as_ref());
         let differences = found.map(|found| found.differences).unwrap_or_default();
-        let line = Line::delivered(Some(&note), &delivery, URL, Some(&production), differences);
+        let line = ResultLine::delivered(Some(&note), &delivery, URL, Some(&production), differences);
         again.line(&serde_json::to_vec(&line).unwrap());
     }
 
     fn difference(status: u16) -> Difference {
         Difference {
-            place: Place::Status,
+            place: DifferencePart::Status,
             path: String::new(),
-            kind: Kind::Value,
+            kind: DifferenceKind::Value,
             production: 200.into(),
             shadow: status.into(),
         }
@@ -369,14 +369,14 @@ mod tests {
         for (target, status) in [("/a", 503), ("/a", 200), ("/b", 503)] {
             seen(&mut [&mut run, &mut again], target, Some(status));
         }
-        let row = |target: &str| noise::Row {
+        let row = |target: &str| noise::NoiseRow {
             route: "GET /a".to_owned(),
-            place: Place::Status,
+            place: DifferencePart::Status,
             path: String::new(),
             target: target.to_owned(),
-            why: noise::Why::Baseline,
-            rates: noise::Rates::default(),
-            samples: noise::Samples::default(),
+            why: noise::NoiseSource::Baseline,
+            rates: noise::NoiseRates::default(),
+            samples: noise::NoiseSamples::default(),
         };
         for (target, value) in [(URL, 1.0), ("http://other", 2.0)] {
             let summary = Summary { noise: vec![row(target)], ..Summary::default() };

@@ -2,12 +2,12 @@
 
 use std::fmt::Write as _;
 
-use super::super::against::{Comparison, Row, Turn};
-use super::{Page, escaped, page};
+use super::super::against::{RunDiff, DiffRow, Trend};
+use super::{ReportPage, escaped, page};
 
 /// What got better and what worse.
 #[must_use]
-pub fn against(comparison: &Comparison) -> String {
+pub fn against(comparison: &RunDiff) -> String {
     let tone = if comparison.is_worse() { "bad" } else { "good" };
     let mut fixed = format!(
         "<p class=\"run\"><b>shadowtap report</b><span>two runs</span></p><div class=\"verdict {tone}\"><h1>{}</h1><ul>",
@@ -39,10 +39,10 @@ pub fn against(comparison: &Comparison) -> String {
          a latency where it changed by more than a tenth.</footer>",
     );
     let title = format!("shadowtap: {}", comparison.sentence);
-    page(Page { title: &title, fixed: &fixed, data: "", scripts: &[], connects: false })
+    page(ReportPage { title: &title, fixed: &fixed, data: "", scripts: &[], connects: false })
 }
 
-fn table(out: &mut String, what: &str, rows: &[Row]) {
+fn table(out: &mut String, what: &str, rows: &[DiffRow]) {
     write!(
         out,
         "<div class=\"scroll\"><table><thead><tr><th scope=\"col\">{what}</th><th scope=\"col\" class=\"num\">Before</th>\
@@ -51,9 +51,9 @@ fn table(out: &mut String, what: &str, rows: &[Row]) {
     .ok();
     for row in rows {
         let (class, word) = match row.turn {
-            Turn::Better => ("good", "▲ better"),
-            Turn::Worse => ("bad", "▼ worse"),
-            Turn::Same => ("soft", ""),
+            Trend::Better => ("good", "▲ better"),
+            Trend::Worse => ("bad", "▼ worse"),
+            Trend::Same => ("soft", ""),
         };
         write!(
             out,

@@ -18,7 +18,7 @@ use super::by_route::RouteSummary;
 use super::summary::Summary;
 use super::text;
 use super::units::{duration, number};
-use super::verdict::Verdict;
+use super::verdict::ReportVerdict;
 
 mod against;
 
@@ -42,7 +42,7 @@ const ROUTES: usize = 100;
 
 /// What a page is made of.
 #[derive(Clone, Copy, Debug)]
-pub struct Page<'a> {
+pub struct ReportPage<'a> {
     /// Its title; text.
     pub title: &'a str,
     /// What it shows without scripts: HTML.
@@ -58,32 +58,32 @@ pub struct Page<'a> {
 /// The report of a run, as a page.
 #[must_use]
 pub fn report(summary: &Summary) -> String {
-    let verdict = Verdict::of(summary);
+    let verdict = ReportVerdict::of(summary);
     let title = format!("shadowtap {}: {}", summary.command, verdict.sentence);
     let fixed = fixed(summary, &verdict);
-    page(Page { title: &title, fixed: &fixed, data: &data(summary), scripts: &[SCRIPT], connects: false })
+    page(ReportPage { title: &title, fixed: &fixed, data: &data(summary), scripts: &[SCRIPT], connects: false })
 }
 
 /// What `shadowtap.render` takes, as JSON: the summary, and a verdict on it. It may stand inside a script element.
 #[must_use]
 pub fn data(summary: &Summary) -> String {
-    judged(summary, Verdict::of(summary))
+    judged(summary, ReportVerdict::of(summary))
 }
 
 /// The same of a run that goes on.
 #[must_use]
 pub fn data_so_far(summary: &Summary) -> String {
-    judged(summary, Verdict::so_far(summary))
+    judged(summary, ReportVerdict::so_far(summary))
 }
 
-fn judged(summary: &Summary, verdict: Verdict) -> String {
+fn judged(summary: &Summary, verdict: ReportVerdict) -> String {
     #[derive(Serialize)]
-    struct Data<'a> {
-        verdict: Verdict,
+    struct PageData<'a> {
+        verdict: ReportVerdict,
         #[serde(flatten)]
         summary: &'a Summary,
     }
-    let data = Data { verdict, summary };
+    let data = PageData { verdict, summary };
     // A summary has names as keys and no numbers that JSON lacks: this cannot fail.
     inside_script(&serde_json::to_string(&data).unwrap_or_default())
 }
@@ -95,7 +95,7 @@ fn inside_script(json: &str) -> String {
 
 /// A page.
 #[must_use]
-pub fn page(page: Page<'_>) -> String {
+pub fn page(page: ReportPage<'_>) -> String {
     let mut scripts = String::new();
     for script in page.scripts {
         // Writing to a string cannot fail.
@@ -115,7 +115,7 @@ pub fn page(page: Page<'_>) -> String {
 }
 
 /// What a browser may do with the page: run these scripts, use this style, and nothing else.
-fn policy(page: Page<'_>) -> String {
+fn policy(page: ReportPage<'_>) -> String {
     let hash = |text: &str| format!("'sha256-{}'", BASE64.encode(&Sha256::digest(text)));
     let scripts: Vec<String> = page.scripts.iter().map(|script| hash(script)).collect();
     let connect = if page.connects { "; connect-src 'self'" } else { "" };
@@ -138,7 +138,7 @@ fn filled<'a>(part: impl Fn(&str) -> &'a str) -> String {
 }
 
 /// What is shown without scripts.
-fn fixed(summary: &Summary, verdict: &Verdict) -> String {
+fn fixed(summary: &Summary, verdict: &ReportVerdict) -> String {
     let mut out = format!("<div class=\"static\"><h1>{}</h1>", escaped(&verdict.sentence));
     if !verdict.points.is_empty() {
         out.push_str("<ul>");

@@ -2,23 +2,23 @@
 
 use crate::sanitise;
 
-use super::super::against::{Comparison, Row, Turn};
+use super::super::against::{RunDiff, DiffRow, Trend};
 use super::super::listing::shortened;
-use super::{NARROWEST, Page, Tone, WIDEST};
+use super::{NARROWEST, TextReport, Severity, WIDEST};
 
 /// Columns of a figure.
 const FIGURE: usize = 18;
 
 /// What got better and what worse, `width` columns wide, with ANSI colours where `colour`.
 #[must_use]
-pub fn against(comparison: &Comparison, width: usize, colour: bool) -> String {
-    let mut page = Page { out: String::new(), width: width.clamp(NARROWEST, WIDEST), colour };
-    page.paragraph(&comparison.sentence, if comparison.is_worse() { Tone::Bad } else { Tone::Good });
+pub fn against(comparison: &RunDiff, width: usize, colour: bool) -> String {
+    let mut page = TextReport { out: String::new(), width: width.clamp(NARROWEST, WIDEST), colour };
+    page.paragraph(&comparison.sentence, if comparison.is_worse() { Severity::Bad } else { Severity::Good });
     for (name, run) in ["before", "after"].iter().zip(&comparison.runs) {
         page.wrapped(
             &format!("{name:<7} {}  {}", run.started.get(..16).unwrap_or_default(), run.verdict),
             8,
-            Tone::Faint,
+            Severity::Faint,
         );
     }
     for target in &comparison.targets {
@@ -36,18 +36,18 @@ pub fn against(comparison: &Comparison, width: usize, colour: bool) -> String {
     page.out
 }
 
-fn rows(page: &mut Page, what: &str, rows: &[Row]) {
+fn rows(page: &mut TextReport, what: &str, rows: &[DiffRow]) {
     let room = page.width.saturating_sub(2 + 2 * (FIGURE + 1) + 8);
     let head = format!("  {what:<room$} {:>FIGURE$} {:>FIGURE$}", "before", "after");
-    let head = page.paint(&head, Tone::Faint);
+    let head = page.paint(&head, Severity::Faint);
     page.line(&head);
     for row in rows {
         let name = sanitise::line(&row.name);
         let name = shortened(&name, Some(room));
         let tone = match row.turn {
-            Turn::Better => Tone::Good,
-            Turn::Worse => Tone::Bad,
-            Turn::Same => Tone::Plain,
+            Trend::Better => Severity::Good,
+            Trend::Worse => Severity::Bad,
+            Trend::Same => Severity::Plain,
         };
         let word = page.paint(row.turn.word(), tone);
         page.line(&format!("  {name:<room$} {:>FIGURE$} {:>FIGURE$}  {word}", row.before, row.after));
@@ -57,13 +57,13 @@ fn rows(page: &mut Page, what: &str, rows: &[Row]) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::report::summary::{Differences, Summary, Target};
+    use crate::report::summary::{Differences, Summary, TargetSummary};
 
     fn run(any: u64) -> Summary {
         let mut summary = Summary { started: "2026-11-21T20:15:00.000000000Z".into(), ..Summary::default() };
         (summary.requests.seen, summary.requests.offered) = (1_000, 1_000);
         let differences = Differences { compared: 1_000, any, status: any, ..Differences::default() };
-        let mut target = Target { differences, ..Target::default() };
+        let mut target = TargetSummary { differences, ..TargetSummary::default() };
         target.ended.sent = 1_000;
         summary.targets.insert("http://new".into(), target);
         summary
@@ -71,7 +71,7 @@ mod tests {
 
     #[test]
     fn two_runs_fit_80_columns_and_say_what_turned() {
-        insta::assert_snapshot!(against(&Comparison::of(&run(2), &run(300)), 80, false), @"
+        insta::assert_snapshot!(against(&RunDiff::of(&run(2), &run(300)), 80, false), @"
         Worse: answers that differ, in status.
         before  2026-11-21T20:15  Same answers for 99.8 % of 1,000 requests.
         after   2026-11-21T20:15  Same answers for 70 % of 1,000 requests.

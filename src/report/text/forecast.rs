@@ -2,10 +2,10 @@
 
 use std::fmt::Write as _;
 
-use super::super::forecast::{Outlook, Rate};
-use super::super::summary::Figures;
+use super::super::forecast::{ForecastReport, Rate};
+use super::super::summary::LatencySummary;
 use super::super::units::{counted, duration, number, percent};
-use super::{NARROWEST, Page, Tone, WIDEST};
+use super::{NARROWEST, TextReport, Severity, WIDEST};
 
 /// Columns of a row's name.
 const NAME: usize = 25;
@@ -18,12 +18,12 @@ const LEVELS: [char; 9] = [' ', '▁', '▂', '▃', '▄', '▅', '▆', '▇',
 
 /// The forecast, `width` columns wide, with ANSI colours where `colour`.
 #[must_use]
-pub fn forecast(outlook: &Outlook, width: usize, colour: bool) -> String {
-    let mut page = Page { out: String::new(), width: width.clamp(NARROWEST, WIDEST), colour };
-    page.paragraph(&first_line(outlook), Tone::Plain);
+pub fn forecast(outlook: &ForecastReport, width: usize, colour: bool) -> String {
+    let mut page = TextReport { out: String::new(), width: width.clamp(NARROWEST, WIDEST), colour };
+    page.paragraph(&first_line(outlook), Severity::Plain);
     if outlook.unfollowed > 0 {
         let text = format!("! {} too many at once to be followed", counted(outlook.unfollowed, "connection"));
-        page.paragraph(&text, Tone::Odd);
+        page.paragraph(&text, Severity::Odd);
     }
     if outlook.connections == 0 {
         return page.out;
@@ -35,7 +35,7 @@ pub fn forecast(outlook: &Outlook, width: usize, colour: bool) -> String {
     page.out
 }
 
-fn first_line(outlook: &Outlook) -> String {
+fn first_line(outlook: &ForecastReport) -> String {
     let mut text = format!(
         "{} with HTTP/1 in {}, {}",
         counted(outlook.connections, "connection"),
@@ -48,7 +48,7 @@ fn first_line(outlook: &Outlook) -> String {
     text
 }
 
-fn rates(page: &mut Page, outlook: &Outlook) {
+fn rates(page: &mut TextReport, outlook: &ForecastReport) {
     head(page, "Production", &["mean", "peak"]);
     for (name, Rate { mean, peak }) in [
         ("connections opened / s", outlook.opened_per_s),
@@ -59,12 +59,12 @@ fn rates(page: &mut Page, outlook: &Outlook) {
     }
     if outlook.resolution_s > 1 {
         let text = format!("  peaks are of {} seconds: the capture is long", outlook.resolution_s);
-        page.wrapped(&text, 2, Tone::Faint);
+        page.wrapped(&text, 2, Severity::Faint);
     }
 }
 
 /// Connections open at once, a character a step, the peak as high as a character is.
-fn course(page: &mut Page, outlook: &Outlook) {
+fn course(page: &mut TextReport, outlook: &ForecastReport) {
     let over = &outlook.over_time;
     let peak = over.concurrent.iter().copied().max().unwrap_or(0).max(1);
     let step = duration(over.step_s.saturating_mul(1_000_000));
@@ -74,7 +74,7 @@ fn course(page: &mut Page, outlook: &Outlook) {
     let from = outlook.from.as_deref().and_then(|from| from.get(11..19)).unwrap_or_default();
     let after = format!("+{}", seconds(outlook.duration_s));
     let gap = over.concurrent.len().saturating_sub(from.len() + after.len()).max(1);
-    let axis = page.paint(&format!("  {from}{:gap$}{after}", ""), Tone::Faint);
+    let axis = page.paint(&format!("  {from}{:gap$}{after}", ""), Severity::Faint);
     page.line(&axis);
 }
 
@@ -84,16 +84,16 @@ fn bar(level: u64, peak: u64) -> char {
     LEVELS.get(height).copied().unwrap_or('█')
 }
 
-fn spreads(page: &mut Page, outlook: &Outlook) {
+fn spreads(page: &mut TextReport, outlook: &ForecastReport) {
     head(page, "On a connection", &["p50", "p90", "p99", "max"]);
-    let four = |f: &Figures, show: fn(u64) -> String| [f.p50, f.p90, f.p99, f.max].map(show);
+    let four = |f: &LatencySummary, show: fn(u64) -> String| [f.p50, f.p90, f.p99, f.max].map(show);
     row(page, "requests", &four(&outlook.requests_per_connection, number));
     if outlook.idle_us.count > 0 {
         row(page, "idle between two", &four(&outlook.idle_us, duration));
     }
 }
 
-fn target(page: &mut Page, outlook: &Outlook) {
+fn target(page: &mut TextReport, outlook: &ForecastReport) {
     let columns = ["in all", "opened/s", "at once", "requests/s", "pooled"];
     head(page, "A target will see, at", &columns);
     for at in &outlook.shares {
@@ -112,10 +112,10 @@ fn target(page: &mut Page, outlook: &Outlook) {
          opened/s and at once are those of mirrored connections. \"pooled\" estimates the fewest that shared connections \
          can be: requests/s x production's p99 latency (Little's law). A slower target needs more."
     );
-    page.wrapped(&text, 0, Tone::Faint);
+    page.wrapped(&text, 0, Severity::Faint);
 }
 
-fn head(page: &mut Page, name: &str, columns: &[&str]) {
+fn head(page: &mut TextReport, name: &str, columns: &[&str]) {
     let mut line = format!("{name:<NAME$}");
     for column in columns {
         write!(line, "{column:>CELL$}").ok();
@@ -123,7 +123,7 @@ fn head(page: &mut Page, name: &str, columns: &[&str]) {
     page.title(&line);
 }
 
-fn row(page: &mut Page, name: &str, cells: &[String]) {
+fn row(page: &mut TextReport, name: &str, cells: &[String]) {
     let mut line = format!("  {name:<0$}", NAME - 2);
     for cell in cells {
         write!(line, "{cell:>CELL$}").ok();
@@ -150,7 +150,7 @@ mod tests {
     use super::super::super::forecast::{AtShare, OverTime};
     use super::*;
 
-    fn outlook() -> Outlook {
+    fn outlook() -> ForecastReport {
         let at = |share, connections, concurrent_peak, pooled_estimate| AtShare {
             share,
             connections,
@@ -160,8 +160,8 @@ mod tests {
             requests_per_s_peak: 10_000.0 * share,
             pooled_estimate,
         };
-        let figures = |p50| Figures { count: 9, p50, p90: 2 * p50, p99: 3 * p50, max: 4 * p50, ..Figures::default() };
-        Outlook {
+        let figures = |p50| LatencySummary { count: 9, p50, p90: 2 * p50, p99: 3 * p50, max: 4 * p50, ..LatencySummary::default() };
+        ForecastReport {
             from: Some("2026-11-21T20:00:00.000000000Z".into()),
             duration_s: 3_600.0,
             resolution_s: 1,
@@ -219,13 +219,13 @@ mod tests {
 
     #[test]
     fn what_makes_a_forecast_less_sure_is_told() {
-        let page = forecast(&Outlook { unfollowed: 3, resolution_s: 4, ..outlook() }, 100, false);
+        let page = forecast(&ForecastReport { unfollowed: 3, resolution_s: 4, ..outlook() }, 100, false);
         assert!(page.contains("! 3 connections too many") && page.contains("peaks are of 4 seconds"), "{page}");
     }
 
     #[test]
     fn without_connections_there_is_a_line_and_no_table() {
-        let none = Outlook { connections: 0, requests: 0, ..outlook() };
+        let none = ForecastReport { connections: 0, requests: 0, ..outlook() };
         assert_eq!(forecast(&none, 80, false).lines().count(), 1);
     }
 }

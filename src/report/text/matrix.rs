@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-use super::super::summary::{Counts, Target, sum};
+use super::super::summary::{CountMap, TargetSummary, sum};
 use super::super::units::number;
-use super::{Page, Tone};
+use super::{TextReport, Severity};
 
 /// Rows that are shown: the rarest statuses beyond them are one row, `other`.
 const MOST_ROWS: usize = 10;
@@ -20,12 +20,12 @@ const CELL: usize = 10;
 const OTHER: &str = "other";
 
 /// The table; nothing where nothing was sent or failed.
-pub(super) fn status(page: &mut Page, target: &Target) {
+pub(super) fn status(page: &mut TextReport, target: &TargetSummary) {
     if target.matrix.is_empty() {
         return;
     }
-    let rows: Counts = target.matrix.iter().map(|(name, row)| (name.clone(), sum(row))).collect();
-    let mut columns = Counts::new();
+    let rows: CountMap = target.matrix.iter().map(|(name, row)| (name.clone(), sum(row))).collect();
+    let mut columns = CountMap::new();
     for (name, count) in target.matrix.values().flatten() {
         *columns.entry(name.clone()).or_default() += count;
     }
@@ -48,19 +48,19 @@ pub(super) fn status(page: &mut Page, target: &Target) {
     }
 }
 
-fn cell(page: &Page, row: &str, column: &str, count: u64) -> String {
+fn cell(page: &TextReport, row: &str, column: &str, count: u64) -> String {
     let tone = match count {
-        0 => Tone::Faint,
-        _ if row == column && row != OTHER => Tone::Good,
-        _ if column == "failed" || column.starts_with('5') => Tone::Bad,
-        _ => Tone::Odd,
+        0 => Severity::Faint,
+        _ if row == column && row != OTHER => Severity::Good,
+        _ if column == "failed" || column.starts_with('5') => Severity::Bad,
+        _ => Severity::Odd,
     };
     let text = if count == 0 { ".".to_owned() } else { number(count) };
     page.paint(&format!("{text:>CELL$}"), tone)
 }
 
 /// The names with the greatest counts, in the order of names; the last place goes to `other` where there are more.
-fn most(counts: &Counts, places: usize) -> Vec<&str> {
+fn most(counts: &CountMap, places: usize) -> Vec<&str> {
     let mut names: Vec<(&str, u64)> = counts.iter().map(|(name, count)| (name.as_str(), *count)).collect();
     let too_many = names.len() > places;
     if too_many {
@@ -76,7 +76,7 @@ fn most(counts: &Counts, places: usize) -> Vec<&str> {
 }
 
 fn folded<'a>(
-    matrix: &BTreeMap<String, Counts>,
+    matrix: &BTreeMap<String, CountMap>,
     rows: &[&'a str],
     columns: &[&'a str],
 ) -> BTreeMap<(&'a str, &'a str), u64> {

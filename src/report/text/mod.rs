@@ -9,8 +9,8 @@ use std::fmt::Write as _;
 use crate::sanitise;
 
 use super::reasons::{DesynchronisedSummary, FailureReason};
-use super::steps::Cause;
-use super::summary::{Address, Counts, Figures, Requests, Summary, Target, sum};
+use super::steps::StepCause;
+use super::summary::{AddressSummary, CountMap, LatencySummary, Requests, Summary, TargetSummary, sum};
 use super::units::{bytes, counted, duration, number, percent};
 
 mod against;
@@ -50,7 +50,7 @@ const LATE_US: u64 = 100_000;
 /// The report of a run that sent something, `width` columns wide, with ANSI colours where `colour`.
 #[must_use]
 pub fn report(summary: &Summary, width: usize, colour: bool) -> String {
-    let mut page = Page { out: String::new(), width: width.clamp(NARROWEST, WIDEST), colour };
+    let mut page = TextReport { out: String::new(), width: width.clamp(NARROWEST, WIDEST), colour };
     verdict::verdict(&mut page, summary);
     ledger(&mut page, summary);
     for (url, target) in &summary.targets {
@@ -80,7 +80,7 @@ pub fn report(summary: &Summary, width: usize, colour: bool) -> String {
 /// kept back, and what could not be read.
 #[must_use]
 pub fn footer(summary: &Summary, shown: Option<u64>, width: usize, colour: bool) -> String {
-    let mut page = Page { out: String::new(), width: width.clamp(NARROWEST, WIDEST), colour };
+    let mut page = TextReport { out: String::new(), width: width.clamp(NARROWEST, WIDEST), colour };
     let Requests { seen, ended, .. } = &summary.requests;
     let mut text = counted(*seen, "exchange");
     let filtered = ended.filtered.iter().map(|(rule, count)| (format!("kept back by --{rule}"), *count));
@@ -97,7 +97,7 @@ pub fn footer(summary: &Summary, shown: Option<u64>, width: usize, colour: bool)
     if let Some(shown) = shown {
         write!(text, "; {} with that status", number(shown)).ok();
     }
-    page.paragraph(&text, Tone::Plain);
+    page.paragraph(&text, Severity::Plain);
     capture(&mut page, summary);
     warnings(&mut page, summary);
     page.out
@@ -105,7 +105,7 @@ pub fn footer(summary: &Summary, shown: Option<u64>, width: usize, colour: bool)
 
 /// How a piece of text is meant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Tone {
+enum Severity {
     Plain,
     Title,
     Faint,
@@ -115,31 +115,31 @@ enum Tone {
 }
 
 /// A page that fills from top to bottom.
-struct Page {
+struct TextReport {
     out: String,
     width: usize,
     colour: bool,
 }
 
-impl Page {
+impl TextReport {
     fn line(&mut self, text: &str) {
         self.out.push_str(&sanitise::text(text.trim_end(), self.colour));
         self.out.push('\n');
     }
 
     fn title(&mut self, text: &str) {
-        let text = self.paint(text, Tone::Title);
+        let text = self.paint(text, Severity::Title);
         self.out.push('\n');
         self.line(&text);
     }
 
     /// Words wrapped to the width, further lines indented a little.
-    fn paragraph(&mut self, text: &str, tone: Tone) {
+    fn paragraph(&mut self, text: &str, tone: Severity) {
         self.wrapped(text, 2, tone);
     }
 
     /// Words wrapped to the width, further lines indented by `indent` columns.
-    fn wrapped(&mut self, text: &str, indent: usize, tone: Tone) {
+    fn wrapped(&mut self, text: &str, indent: usize, tone: Severity) {
         let mut line = String::new();
         let mut used = 0;
         for (at, word) in text.split(' ').enumerate() {
@@ -160,30 +160,30 @@ impl Page {
         self.line(&last);
     }
 
-    fn paint(&self, text: &str, tone: Tone) -> String {
+    fn paint(&self, text: &str, tone: Severity) -> String {
         // What is painted has no style of its own.
         let text = sanitise::text(text, false);
         let code = match tone {
             _ if !self.colour => return text.into_owned(),
-            Tone::Plain => return text.into_owned(),
-            Tone::Title => "1",
-            Tone::Faint => "2",
-            Tone::Good => "32",
-            Tone::Odd => "33",
-            Tone::Bad => "31",
+            Severity::Plain => return text.into_owned(),
+            Severity::Title => "1",
+            Severity::Faint => "2",
+            Severity::Good => "32",
+            Severity::Odd => "33",
+            Severity::Bad => "31",
         };
         format!("\x1b[{code}m{text}\x1b[0m")
     }
 }
 
 /// From what was seen to what was answered, one subtraction a line.
-fn ledger(page: &mut Page, summary: &Summary) {
+fn ledger(page: &mut TextReport, summary: &Summary) {
     let requests = &summary.requests;
     if requests.seen == 0 {
         return;
     }
     page.title("Requests");
-    let rows = Rows { figures: number(requests.seen).len().max(3) };
+    let rows = TextRows { figures: number(requests.seen).len().max(3) };
     rows.row(page, ' ', requests.seen, "seen");
     let ended = &requests.ended;
     rows.less(page, ended.sampled_out, &sample_words(summary));
@@ -206,7 +206,7 @@ fn ledger(page: &mut Page, summary: &Summary) {
 }
 
 /// Where nothing is sent: what there was to record, and what of it was lost on the way.
-fn kept(page: &mut Page, rows: &Rows, summary: &Summary) {
+fn kept(page: &mut TextReport, rows: &TextRows, summary: &Summary) {
     let kept = summary.requests.ended.kept;
     match summary.requests_recorded() {
         Some(recorded) if recorded < kept => {
@@ -223,7 +223,7 @@ fn kept(page: &mut Page, rows: &Rows, summary: &Summary) {
     }
 }
 
-fn target_ledger(page: &mut Page, rows: &Rows, url: Option<&String>, target: &Target) {
+fn target_ledger(page: &mut TextReport, rows: &TextRows, url: Option<&String>, target: &TargetSummary) {
     if let Some(url) = url {
         rows.row(page, ' ', target.offered, &format!("offered to {url}"));
     }
@@ -247,30 +247,30 @@ fn sample_words(summary: &Summary) -> String {
         .filter_map(|(share, what)| reached(share, what))
         .collect();
     // Samples of several routes have no share in common, nor has one that was turned on the way.
-    let is_turned = summary.steps.iter().any(|step| step.what != Cause::Guard);
+    let is_turned = summary.steps.iter().any(|step| step.what != StepCause::Guard);
     let asked = if sample.asked < 1.0 && !is_turned { format!(" of {}", percent(sample.asked)) } else { String::new() };
     format!("not in the sample{asked} (took {})", shares.join(", "))
 }
 
 /// Rows of a sum.
-struct Rows {
+struct TextRows {
     figures: usize,
 }
 
-impl Rows {
-    fn row(&self, page: &mut Page, sign: char, count: u64, what: &str) {
+impl TextRows {
+    fn row(&self, page: &mut TextReport, sign: char, count: u64, what: &str) {
         let text = format!("  {sign} {:>1$}  {what}", number(count), self.figures);
-        page.wrapped(&text, self.figures + 6, Tone::Plain);
+        page.wrapped(&text, self.figures + 6, Severity::Plain);
     }
 
     /// A row that is left out where it is zero.
-    fn less(&self, page: &mut Page, count: u64, what: &str) {
+    fn less(&self, page: &mut TextReport, count: u64, what: &str) {
         if count > 0 {
             self.row(page, '-', count, what);
         }
     }
 
-    fn each(&self, page: &mut Page, counts: &Counts, what: &str) {
+    fn each(&self, page: &mut TextReport, counts: &CountMap, what: &str) {
         for (key, count) in counts {
             self.less(page, *count, &format!("{what}: {}", key.replace('_', " ")));
         }
@@ -278,22 +278,22 @@ impl Rows {
 }
 
 /// Why deliveries failed, a line a reason; and what is to be known of responses that came without a request.
-fn failures(page: &mut Page, target: &Target) {
+fn failures(page: &mut TextReport, target: &TargetSummary) {
     if !target.failures.is_empty() {
         page.title("Failures");
     }
     for failure in target.failures.iter().take(MAX_REASONS) {
         let FailureReason { kind, reason, count, first } = failure;
         let text = format!("  {}: {reason} ({}; first {first})", kind.replace('_', " "), number(*count));
-        page.wrapped(&text, 4, Tone::Bad);
+        page.wrapped(&text, 4, Severity::Bad);
     }
     if let Some(rest) = target.failures.get(MAX_REASONS..).filter(|rest| !rest.is_empty()) {
         let deliveries = rest.iter().map(|failure| failure.count).sum();
-        page.wrapped(&format!("  {} more reasons ({})", rest.len(), number(deliveries)), 4, Tone::Bad);
+        page.wrapped(&format!("  {} more reasons ({})", rest.len(), number(deliveries)), 4, Severity::Bad);
     }
     if let Some(found) = &target.desynchronised {
         page.out.push('\n');
-        page.wrapped(&desynchronised(found), LABEL, Tone::Bad);
+        page.wrapped(&desynchronised(found), LABEL, Severity::Bad);
     }
 }
 
@@ -317,7 +317,7 @@ fn desynchronised(found: &DesynchronisedSummary) -> String {
 }
 
 /// Production, service and response side by side.
-fn latency(page: &mut Page, summary: &Summary, target: &Target) {
+fn latency(page: &mut TextReport, summary: &Summary, target: &TargetSummary) {
     let latency = &target.latency_us;
     let all = [
         ("production", &summary.production.latency_us, "last byte of the request to first of the answer"),
@@ -341,14 +341,14 @@ fn latency(page: &mut Page, summary: &Summary, target: &Target) {
     }
     if page.width >= 100 {
         for (name, _, words) in all.iter().filter(|(_, figures, _)| figures.count > 0) {
-            let line = page.paint(&format!("  {name}: {words}"), Tone::Faint);
+            let line = page.paint(&format!("  {name}: {words}"), Severity::Faint);
             page.line(&line);
         }
     }
 }
 
 /// Connections and the schedule.
-fn sending(page: &mut Page, target: &Target) {
+fn sending(page: &mut TextReport, target: &TargetSummary) {
     if target.offered == 0 {
         return;
     }
@@ -366,18 +366,18 @@ fn sending(page: &mut Page, target: &Target) {
     if target.retried > 0 {
         write!(text, "; {} sent again after theirs was closed", counted(target.retried, "request")).ok();
     }
-    page.wrapped(&text, LABEL, Tone::Plain);
+    page.wrapped(&text, LABEL, Severity::Plain);
     if target.addresses.len() > 1 {
-        page.wrapped(&addresses(&target.addresses), LABEL, Tone::Plain);
+        page.wrapped(&addresses(&target.addresses), LABEL, Severity::Plain);
     }
     match &target.schedule_lag_us {
-        Some(lag) => page.wrapped(&format!("Schedule lag {}", spread(lag)), LABEL, Tone::Plain),
-        None => page.wrapped("Schedule lag none: there was no schedule to keep", LABEL, Tone::Plain),
+        Some(lag) => page.wrapped(&format!("Schedule lag {}", spread(lag)), LABEL, Severity::Plain),
+        None => page.wrapped("Schedule lag none: there was no schedule to keep", LABEL, Severity::Plain),
     }
 }
 
 /// How requests spread over the addresses of a name.
-fn addresses(all: &[Address]) -> String {
+fn addresses(all: &[AddressSummary]) -> String {
     let requests: u64 = all.iter().map(|address| address.requests).sum();
     let mut text = "Addresses   ".to_owned();
     for address in all.iter().take(MAX_ADDRESSES) {
@@ -399,12 +399,12 @@ fn addresses(all: &[Address]) -> String {
     text
 }
 
-fn spread(f: &Figures) -> String {
+fn spread(f: &LatencySummary) -> String {
     format!("p50 {}, p99 {}, max {}", duration(f.p50), duration(f.p99), duration(f.max))
 }
 
 /// How the capture was read.
-fn capture(page: &mut Page, summary: &Summary) {
+fn capture(page: &mut TextReport, summary: &Summary) {
     let (frames, tcp) = (&summary.frames, &summary.tcp);
     let mut text =
         format!("Capture      {}, {}", counted(frames.received, "frame"), counted(tcp.connections, "connection"));
@@ -417,7 +417,7 @@ fn capture(page: &mut Page, summary: &Summary) {
     }
     // A recording has requests and no frames that they came of.
     if frames.received > 0 || summary.requests.seen == 0 {
-        page.wrapped(&text, LABEL, Tone::Plain);
+        page.wrapped(&text, LABEL, Severity::Plain);
     }
     let streams = &summary.streams;
     let aside =
@@ -425,12 +425,12 @@ fn capture(page: &mut Page, summary: &Summary) {
     let aside: Vec<String> =
         aside.iter().filter(|(n, _)| *n > 0).map(|(n, what)| format!("{} {what}", number(*n))).collect();
     if !aside.is_empty() {
-        page.wrapped(&format!("Set aside    connections: {}", aside.join(", ")), LABEL, Tone::Plain);
+        page.wrapped(&format!("Set aside    connections: {}", aside.join(", ")), LABEL, Severity::Plain);
     }
 }
 
 /// What makes the rest less sure.
-fn warnings(page: &mut Page, summary: &Summary) {
+fn warnings(page: &mut TextReport, summary: &Summary) {
     let mut all = Vec::new();
     let lost = summary.frames.kernel_dropped + summary.frames.interface_dropped;
     if lost > 0 {
@@ -466,12 +466,12 @@ fn warnings(page: &mut Page, summary: &Summary) {
         page.out.push('\n');
     }
     for text in all {
-        page.paragraph(&format!("! {text}"), Tone::Odd);
+        page.paragraph(&format!("! {text}"), Severity::Odd);
     }
 }
 
 /// Reasons for skipping a frame whose keys say too little where flags are not in sight.
-fn in_words(skipped: &Counts) -> Counts {
+fn in_words(skipped: &CountMap) -> CountMap {
     let word = |key: &str| match key {
         "port" => "not on a port of -p".to_owned(),
         "filter" => "not matched by -f".to_owned(),
@@ -483,7 +483,7 @@ fn in_words(skipped: &Counts) -> Counts {
 }
 
 /// What is not zero, greatest first: `not tcp 30, cut 2`.
-fn kinds(counts: &Counts) -> String {
+fn kinds(counts: &CountMap) -> String {
     let mut all: Vec<(&String, &u64)> = counts.iter().filter(|(_, count)| **count > 0).collect();
     all.sort_by(|a, b| b.1.cmp(a.1).then(a.0.cmp(b.0)));
     let all: Vec<String> =

@@ -2,17 +2,17 @@
 //! left out of what counts.
 
 use super::super::beside::Baseline;
-use super::super::compare::Place;
-use super::super::noise::{FieldRow, Row, Why};
+use super::super::compare::DifferencePart;
+use super::super::noise::{FieldRow, NoiseRow, NoiseSource};
 use super::super::summary::{Summary, sum};
 use super::super::units::{counted, number, percent};
-use super::{LABEL, Page, Tone};
+use super::{LABEL, TextReport, Severity};
 
 /// Fields that are listed of one target; of further ones there is the number.
 const MAX_ROWS: usize = 8;
 
 /// The fields in which a target differs most.
-pub(super) fn fields(page: &mut Page, summary: &Summary, url: &str) {
+pub(super) fn fields(page: &mut TextReport, summary: &Summary, url: &str) {
     let rows: Vec<&FieldRow> = summary.fields.iter().filter(|row| row.target == url).collect();
     if rows.is_empty() {
         return;
@@ -22,27 +22,27 @@ pub(super) fn fields(page: &mut Page, summary: &Summary, url: &str) {
         let label = if at == 0 { "Differs in" } else { "" };
         let field = place(row.place, &row.path);
         let how_often = format!("{} of {}", number(row.count), number(row.compared));
-        page.wrapped(&format!("{label:LABEL$}{}, {field}: {how_often}", row.route), LABEL + 2, Tone::Plain);
+        page.wrapped(&format!("{label:LABEL$}{}, {field}: {how_often}", row.route), LABEL + 2, Severity::Plain);
     }
     if rows.len() > MAX_ROWS {
         let more = format!("{}and {} more", " ".repeat(LABEL), counted((rows.len() - MAX_ROWS) as u64, "field"));
-        page.wrapped(&more, LABEL, Tone::Faint);
+        page.wrapped(&more, LABEL, Severity::Faint);
     }
 }
 
 /// A field in words.
-fn place(place: Place, path: &str) -> String {
+fn place(place: DifferencePart, path: &str) -> String {
     match place {
-        Place::Status => "status".to_owned(),
-        Place::Header => format!("header {path}"),
-        Place::Body if path.is_empty() => "body".to_owned(),
-        Place::Body => format!("body {path}"),
+        DifferencePart::Status => "status".to_owned(),
+        DifferencePart::Header => format!("header {path}"),
+        DifferencePart::Body if path.is_empty() => "body".to_owned(),
+        DifferencePart::Body => format!("body {path}"),
     }
 }
 
 /// The noise of one target.
-pub(super) fn of_target(page: &mut Page, summary: &Summary, url: &str) {
-    let rows: Vec<&Row> = summary.noise.iter().filter(|row| row.target == url).collect();
+pub(super) fn of_target(page: &mut TextReport, summary: &Summary, url: &str) {
+    let rows: Vec<&NoiseRow> = summary.noise.iter().filter(|row| row.target == url).collect();
     let Some(target) = summary.targets.get(url).filter(|_| !rows.is_empty()) else { return };
     let only = target.differences_noise;
     page.out.push('\n');
@@ -57,22 +57,22 @@ pub(super) fn of_target(page: &mut Page, summary: &Summary, url: &str) {
             number(only.body),
         ),
         LABEL,
-        Tone::Plain,
+        Severity::Plain,
     );
     for row in rows.iter().take(MAX_ROWS) {
-        page.wrapped(&format!("{}{}", " ".repeat(LABEL), words(row)), LABEL + 2, Tone::Faint);
+        page.wrapped(&format!("{}{}", " ".repeat(LABEL), words(row)), LABEL + 2, Severity::Faint);
     }
     if rows.len() > MAX_ROWS {
         let more = format!("{}and {} more", " ".repeat(LABEL), number((rows.len() - MAX_ROWS) as u64));
-        page.wrapped(&more, LABEL, Tone::Faint);
+        page.wrapped(&more, LABEL, Severity::Faint);
     }
 }
 
-fn words(row: &Row) -> String {
+fn words(row: &NoiseRow) -> String {
     let of = match row.why {
-        Why::Baseline => "with the baseline",
-        Why::SelfCheck => "asked twice",
-        Why::Repeats => "repeats in the capture",
+        NoiseSource::Baseline => "with the baseline",
+        NoiseSource::SelfCheck => "asked twice",
+        NoiseSource::Repeats => "repeats in the capture",
     };
     format!(
         "{}, {}: {} of {} here, {} of {} {of}",
@@ -86,7 +86,7 @@ fn words(row: &Row) -> String {
 }
 
 /// How it went with the baseline, and with what was sent twice.
-pub(super) fn beside(page: &mut Page, summary: &Summary) {
+pub(super) fn beside(page: &mut TextReport, summary: &Summary) {
     if let Some(baseline) = &summary.baseline {
         of_baseline(page, baseline);
     }
@@ -97,11 +97,11 @@ pub(super) fn beside(page: &mut Page, summary: &Summary) {
             number(checks.compared),
             number(checks.differ)
         );
-        page.wrapped(&text, LABEL, Tone::Plain);
+        page.wrapped(&text, LABEL, Severity::Plain);
     }
 }
 
-fn of_baseline(page: &mut Page, baseline: &Baseline) {
+fn of_baseline(page: &mut TextReport, baseline: &Baseline) {
     let (target, differences) = (&baseline.target, &baseline.target.differences);
     let failed = sum(&target.ended.failed);
     let text = format!(
@@ -116,5 +116,5 @@ fn of_baseline(page: &mut Page, baseline: &Baseline) {
         number(differences.headers),
         number(differences.body),
     );
-    page.wrapped(&text, LABEL, if failed > 0 { Tone::Odd } else { Tone::Plain });
+    page.wrapped(&text, LABEL, if failed > 0 { Severity::Odd } else { Severity::Plain });
 }

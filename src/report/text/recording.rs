@@ -2,12 +2,12 @@
 
 use std::fmt::Write as _;
 
-use super::super::summary::{Recording, Summary, sum};
+use super::super::summary::{RecordingSummary, Summary, sum};
 use super::super::units::{bytes, counted, number};
-use super::{LABEL, Page, Tone, kinds};
+use super::{LABEL, TextReport, Severity, kinds};
 
 /// The one thing to know of a run that only recorded.
-pub(super) fn verdict(page: &mut Page, summary: &Summary, recording: &Recording) {
+pub(super) fn verdict(page: &mut TextReport, summary: &Summary, recording: &RecordingSummary) {
     let seen = counted(summary.requests.seen, "request");
     let lost = sum(&recording.lost);
     let mut text = match summary.requests_recorded() {
@@ -17,11 +17,11 @@ pub(super) fn verdict(page: &mut Page, summary: &Summary, recording: &Recording)
     if lost > 0 {
         write!(text, "; {} LOST ({})", counted(lost, "record"), kinds(&recording.lost)).ok();
     }
-    page.paragraph(&text, if summary.recording_failed() || lost > 0 { Tone::Bad } else { Tone::Good });
+    page.paragraph(&text, if summary.recording_failed() || lost > 0 { Severity::Bad } else { Severity::Good });
 }
 
 /// A line of the last block.
-pub(super) fn line(page: &mut Page, recording: &Recording) {
+pub(super) fn line(page: &mut TextReport, recording: &RecordingSummary) {
     let records = counted(recording.records, "record");
     let mut text =
         format!("Recording    {records} in {}; {} before compression", files(recording), bytes(recording.bytes));
@@ -32,10 +32,10 @@ pub(super) fn line(page: &mut Page, recording: &Recording) {
     if lost > 0 {
         write!(text, "; {} lost ({})", number(lost), kinds(&recording.lost)).ok();
     }
-    page.wrapped(&text, LABEL, if lost > 0 { Tone::Bad } else { Tone::Plain });
+    page.wrapped(&text, LABEL, if lost > 0 { Severity::Bad } else { Severity::Plain });
 }
 
-fn files(recording: &Recording) -> String {
+fn files(recording: &RecordingSummary) -> String {
     match (recording.files, &recording.last) {
         (1, Some(only)) => only.clone(),
         (files, Some(last)) => format!("{}, the last of them {last}", counted(files, "file")),

@@ -5,36 +5,36 @@ use std::fmt::Write as _;
 use crate::sanitise;
 
 use super::super::listing::shortened;
-use super::super::routes::{RouteRow, Routes};
-use super::super::status::Class;
+use super::super::routes::{RouteRow, RouteStats};
+use super::super::status::StatusClass;
 use super::super::units::{bytes, duration, number, short_number};
-use super::{NARROWEST, Page, Tone};
+use super::{NARROWEST, TextReport, Severity};
 
 /// Fewest columns for the route beside its figures; with less room it stands above them.
 const ROUTE: usize = 32;
 
 /// The classes that have a column in any case; the others have one where there is anything in it.
-const USUAL: [Class; 5] = [Class::Success, Class::Redirect, Class::Client, Class::Server, Class::None];
+const USUAL: [StatusClass; 5] = [StatusClass::Success, StatusClass::Redirect, StatusClass::Client, StatusClass::Server, StatusClass::None];
 
 /// The table, `width` columns wide (as wide as it needs to be without one), with ANSI colours where `colour`.
 #[must_use]
-pub fn routes(routes: &Routes, width: Option<usize>, colour: bool) -> String {
+pub fn routes(routes: &RouteStats, width: Option<usize>, colour: bool) -> String {
     let all = routes.all();
     if all.requests == 0 {
         return String::new();
     }
     let width = width.map(|width| width.max(NARROWEST));
-    let table = Table::new(&all, width);
+    let table = RouteTable::new(&all, width);
     let room = width.map(|width| width.saturating_sub(table.width()));
     let stacked = room.is_some_and(|room| room < ROUTE);
-    let mut page = Page { out: String::new(), width: width.unwrap_or(usize::MAX), colour };
-    let head = page.paint(&format!("{}{}", table.head(), if stacked { "" } else { "  route" }), Tone::Title);
+    let mut page = TextReport { out: String::new(), width: width.unwrap_or(usize::MAX), colour };
+    let head = page.paint(&format!("{}{}", table.head(), if stacked { "" } else { "  route" }), Severity::Title);
     page.line(&head);
     for row in routes.rows().iter().chain([&all]) {
         let figures = table.row(&page, row);
         let route = sanitise::line(&row.route);
         if stacked {
-            let route = page.paint(&shortened(&route, width), Tone::Title);
+            let route = page.paint(&shortened(&route, width), Severity::Title);
             page.line(&route);
             page.line(&figures);
         } else {
@@ -45,13 +45,13 @@ pub fn routes(routes: &Routes, width: Option<usize>, colour: bool) -> String {
 }
 
 /// What the columns are, and how wide those with counts have to be.
-struct Table {
-    classes: Vec<(Class, usize)>,
+struct RouteTable {
+    classes: Vec<(StatusClass, usize)>,
     count: usize,
     number: fn(u64) -> String,
 }
 
-impl Table {
+impl RouteTable {
     /// The table in `width` columns: where it would be wider its counts are shortened.
     fn new(all: &RouteRow, width: Option<usize>) -> Self {
         let full = Self::of(all, number);
@@ -59,8 +59,8 @@ impl Table {
     }
 
     fn of(all: &RouteRow, number: fn(u64) -> String) -> Self {
-        let found = |class: &Class| all.statuses.get(class.key()).copied().unwrap_or(0);
-        let classes = Class::ALL.into_iter().filter(|class| USUAL.contains(class) || found(class) > 0);
+        let found = |class: &StatusClass| all.statuses.get(class.key()).copied().unwrap_or(0);
+        let classes = StatusClass::ALL.into_iter().filter(|class| USUAL.contains(class) || found(class) > 0);
         let classes = classes.map(|class| (class, number(found(&class)).len().max(5))).collect();
         Self { classes, count: number(all.requests).len().max(5), number }
     }
@@ -81,7 +81,7 @@ impl Table {
         line
     }
 
-    fn row(&self, page: &Page, row: &RouteRow) -> String {
+    fn row(&self, page: &TextReport, row: &RouteRow) -> String {
         let mut line = format!("{:>1$} {2:>6}", (self.number)(row.requests), self.count, share(row.share));
         for (class, width) in &self.classes {
             let count = row.statuses.get(class.key()).copied().unwrap_or(0);
@@ -103,30 +103,30 @@ fn share(share: f64) -> String {
     if share >= 0.9995 { "100%".to_owned() } else { format!("{:.1}%", share * 100.0) }
 }
 
-fn tone(class: Class, count: u64) -> Tone {
+fn tone(class: StatusClass, count: u64) -> Severity {
     match class {
-        _ if count == 0 => Tone::Faint,
-        Class::Success => Tone::Good,
-        Class::Client | Class::None => Tone::Odd,
-        Class::Server | Class::Other => Tone::Bad,
-        Class::Interim | Class::Redirect => Tone::Plain,
+        _ if count == 0 => Severity::Faint,
+        StatusClass::Success => Severity::Good,
+        StatusClass::Client | StatusClass::None => Severity::Odd,
+        StatusClass::Server | StatusClass::Other => Severity::Bad,
+        StatusClass::Interim | StatusClass::Redirect => Severity::Plain,
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::super::inspect::Exchange;
+    use super::super::super::inspect::JoinedExchange;
     use super::super::super::inspect::tests::{request, response};
     use super::*;
     use crate::exchange::Damage;
 
-    fn some(odd: Option<u16>) -> Routes {
-        let mut all = Routes::default();
+    fn some(odd: Option<u16>) -> RouteStats {
+        let mut all = RouteStats::default();
         for n in 0..1_200 {
             let path = if n % 3 == 0 { "/v2/search?q=\u{7}".to_owned() } else { format!("/v2/channels/{n}") };
             let status = [Some(200), Some(304), Some(404), odd][n / 400 + usize::from(n > 1_190)];
             let request = request(1, &format!("GET {path} HTTP/1.1\r\n\r\n"));
-            all.take(&Exchange { request, response: status.map(response).ok_or(Damage::NoResponse) });
+            all.take(&JoinedExchange { request, response: status.map(response).ok_or(Damage::NoResponse) });
         }
         all
     }
@@ -168,9 +168,9 @@ mod tests {
     fn counts_that_make_the_table_too_wide_are_shortened() {
         let statuses = USUAL.map(|class| (class.key(), 1_234_567)).into();
         let all = RouteRow { requests: 6_172_835, share: 1.0, statuses, ..some(None).all() };
-        let page = Page { out: String::new(), width: 80, colour: false };
+        let page = TextReport { out: String::new(), width: 80, colour: false };
         for (width, cell) in [(None, "1,234,567"), (Some(80), "1.23M")] {
-            let table = Table::new(&all, width);
+            let table = RouteTable::new(&all, width);
             let row = table.row(&page, &all);
             assert!(row.contains(cell), "{row}");
             assert_eq!(row.chars().count(), table.width());
@@ -180,6 +180,6 @@ mod tests {
 
     #[test]
     fn nothing_is_no_table() {
-        assert_eq!(routes(&Routes::default(), Some(80), true), "");
+        assert_eq!(routes(&RouteStats::default(), Some(80), true), "");
     }
 }

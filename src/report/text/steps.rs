@@ -1,8 +1,8 @@
 //! What became of the share on the way: how far the ramp came, what the guards did, and each step.
 
-use super::super::summary::{RampEnd, Summary, Target};
+use super::super::summary::{RampEnd, Summary, TargetSummary};
 use super::super::units::counted;
-use super::{LABEL, Page, Tone};
+use super::{LABEL, TextReport, Severity};
 use crate::middleware::Share;
 use crate::replay::GuardState;
 
@@ -10,7 +10,7 @@ use crate::replay::GuardState;
 const MOST: usize = 8;
 
 /// The section; nothing where nothing spared anything.
-pub(super) fn steps(page: &mut Page, summary: &Summary) {
+pub(super) fn steps(page: &mut TextReport, summary: &Summary) {
     if let Some(ramp) = &summary.ramp {
         page.out.push('\n');
         page.wrapped(&format!("Ramp         {}", of_ramp(ramp)), LABEL, tone(ramp));
@@ -30,7 +30,7 @@ pub(super) fn steps(page: &mut Page, summary: &Summary) {
         }
         // Of the time of day, seconds are enough.
         let time = step.at.get(11..19).unwrap_or(&step.at);
-        page.wrapped(&format!("  {time}  {step}"), 12, Tone::Plain);
+        page.wrapped(&format!("  {time}  {step}"), 12, Severity::Plain);
     }
     page.out.push('\n');
 }
@@ -47,12 +47,12 @@ fn of_ramp(ramp: &RampEnd) -> String {
     }
 }
 
-const fn tone(ramp: &RampEnd) -> Tone {
-    if ramp.past.is_some() { Tone::Odd } else { Tone::Plain }
+const fn tone(ramp: &RampEnd) -> Severity {
+    if ramp.past.is_some() { Severity::Odd } else { Severity::Plain }
 }
 
 /// What a guard did with its target, as a line of its block.
-pub(super) fn guard(page: &mut Page, target: &Target) {
+pub(super) fn guard(page: &mut TextReport, target: &TargetSummary) {
     let Some(guard) = target.guard.as_ref().filter(|guard| guard.trips > 0) else { return };
     let held = Share(guard.held_share).rounded();
     let state = match guard.state {
@@ -64,25 +64,25 @@ pub(super) fn guard(page: &mut Page, target: &Target) {
     };
     let reason = guard.reason.as_deref().map(|reason| format!("; last: {reason}")).unwrap_or_default();
     let text = format!("Guard        past its limits {}; {state}{reason}", counted(guard.trips, "time"));
-    page.wrapped(&text, LABEL, Tone::Odd);
+    page.wrapped(&text, LABEL, Severity::Odd);
 }
 
 #[cfg(test)]
 mod tests {
     use super::super::super::summary::TargetGuard;
-    use super::super::super::{Cause, Step};
+    use super::super::super::{StepCause, RampStep};
     use super::*;
 
-    fn page(fill: impl FnOnce(&mut Page)) -> String {
-        let mut page = Page { out: String::new(), width: 80, colour: false };
+    fn page(fill: impl FnOnce(&mut TextReport)) -> String {
+        let mut page = TextReport { out: String::new(), width: 80, colour: false };
         fill(&mut page);
         page.out
     }
 
-    fn step(n: usize) -> Step {
-        let (what, from, to) = (Cause::Ramp, 0.01, 0.05);
+    fn step(n: usize) -> RampStep {
+        let (what, from, to) = (StepCause::Ramp, 0.01, 0.05);
         let (at, reason) = ("2026-11-21T20:15:00.123456789Z".to_owned(), format!("reason {n}"));
-        Step { at, target: None, what, from, to, reason }
+        RampStep { at, target: None, what, from, to, reason }
     }
 
     #[test]
@@ -107,7 +107,7 @@ mod tests {
 
     #[test]
     fn a_guard_is_worth_a_line_once_it_did_something() {
-        let mut target = Target { guard: Some(TargetGuard::default()), ..Target::default() };
+        let mut target = TargetSummary { guard: Some(TargetGuard::default()), ..TargetSummary::default() };
         assert_eq!(page(|page| guard(page, &target)), "");
         let state = GuardState::Lowered;
         target.guard = Some(TargetGuard { state, held_share: 0.75, trips: 2, reason: Some("errors 9%".to_owned()) });

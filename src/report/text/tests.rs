@@ -1,24 +1,24 @@
 use super::*;
 use crate::report::beside::{Baseline, SelfChecks};
-use crate::report::compare::Place;
-use crate::report::noise::{FieldRow, Rates, Row, Samples, Why};
-use crate::report::steps::{Cause, Step};
+use crate::report::compare::DifferencePart;
+use crate::report::noise::{FieldRow, NoiseRates, NoiseRow, NoiseSamples, NoiseSource};
+use crate::report::steps::{StepCause, RampStep};
 use crate::report::summary::{
-    Differences, Ended, Frames, ProductionSide, Requests, Sample, Streams, TargetEnded, TargetLatency, Tcp,
+    Differences, Ended, Frames, ProductionSide, Requests, SampleSummary, Streams, TargetEnded, TargetLatency, Tcp,
 };
 
-fn counts<const N: usize>(all: [(&str, u64); N]) -> Counts {
+fn counts<const N: usize>(all: [(&str, u64); N]) -> CountMap {
     all.map(|(key, count)| (key.to_owned(), count)).into()
 }
 
-fn figures(count: u64, us: u64) -> Figures {
-    Figures { count, min: us / 2, mean: us, p50: us, p90: us * 2, p99: us * 7, p99_9: us * 21, max: us * 43 }
+fn figures(count: u64, us: u64) -> LatencySummary {
+    LatencySummary { count, min: us / 2, mean: us, p50: us, p90: us * 2, p99: us * 7, p99_9: us * 21, max: us * 43 }
 }
 
-fn target() -> Target {
+fn target() -> TargetSummary {
     let mut ended = TargetEnded { sent: 1_202, ..TargetEnded::default() };
     ended.failed.insert("timeout".into(), 2);
-    Target {
+    TargetSummary {
         offered: 1_204,
         ended,
         statuses: counts([("200", 1_160), ("404", 5), ("503", 37)]),
@@ -45,7 +45,7 @@ fn target() -> Target {
             body: 112,
             ..Differences::default()
         },
-        ..Target::default()
+        ..TargetSummary::default()
     }
 }
 
@@ -66,10 +66,10 @@ fn summary() -> Summary {
         production: ProductionSide {
             statuses: counts([("200", 1_189), ("404", 5)]),
             latency_us: figures(1_194, 850),
-            damaged: Counts::new(),
+            damaged: CountMap::new(),
             unjoined: counts([("gap", 6), ("no_response", 4)]),
         },
-        sample: Sample { asked: 0.5, requests: Some(0.501_25), keys: None, bytes: Some(0.4873) },
+        sample: SampleSummary { asked: 0.5, requests: Some(0.501_25), keys: None, bytes: Some(0.4873) },
         trouble: vec!["evening.pcap ends in the middle of a record: what stands before it was used".into()],
         ..Summary::default()
     };
@@ -169,7 +169,7 @@ fn a_target_that_never_answered_cannot_be_overlooked() {
     let mut ended = TargetEnded::default();
     ended.failed.insert("connect".into(), 1_204);
     let matrix = [("200".to_owned(), counts([("failed", 1_204)]))].into();
-    let dead = Target { offered: 1_204, ended, matrix, ..Target::default() };
+    let dead = TargetSummary { offered: 1_204, ended, matrix, ..TargetSummary::default() };
     summary.targets = [("http://staging:8080".to_owned(), dead)].into();
     summary.trouble.clear();
     let text = report(&summary, 80, false);
@@ -210,7 +210,7 @@ fn a_capture_without_http_says_what_it_holds_instead() {
         frames: Frames { received: 40, decoded: 40, ..Frames::default() },
         tcp: Tcp { connections: 3, ..Tcp::default() },
         streams: Streams { tls: 3, ..Streams::default() },
-        targets: [("http://staging:8080".to_owned(), Target::default())].into(),
+        targets: [("http://staging:8080".to_owned(), TargetSummary::default())].into(),
         ..Summary::default()
     };
     let text = report(&empty, 80, false);
@@ -239,7 +239,7 @@ fn colour_only_where_it_is_asked_for() {
 #[test]
 fn many_statuses_are_folded_to_the_width() {
     let mut summary = summary();
-    let row: Counts = (200..230).map(|status: u64| (status.to_string(), status)).collect();
+    let row: CountMap = (200..230).map(|status: u64| (status.to_string(), status)).collect();
     let matrix = &mut summary.targets.get_mut("http://staging:8080").unwrap().matrix;
     for status in 200..230 {
         matrix.insert(status.to_string(), row.clone());
@@ -270,7 +270,7 @@ fn the_footer_of_inspect_names_what_could_not_be_read() {
 #[test]
 fn a_share_that_was_turned_goes_for_no_part_of_the_ledger() {
     let mut summary = summary();
-    summary.steps = vec![Step { what: Cause::Control, from: 1.0, to: 0.5, ..Step::default() }];
+    summary.steps = vec![RampStep { what: StepCause::Control, from: 1.0, to: 0.5, ..RampStep::default() }];
     let text = report(&summary, 80, false);
     assert!(text.contains("not in the sample (took 50.12% of requests"), "{text}");
 }
@@ -292,7 +292,7 @@ fn bodies_that_were_not_compared_are_counted() {
 
 #[test]
 fn addresses_are_listed_where_there_are_several() {
-    let address = |last: u8, requests: u64, failed: u64| Address {
+    let address = |last: u8, requests: u64, failed: u64| AddressSummary {
         address: format!("10.0.0.{last}:80"),
         connections_opened: 1_000 + u64::from(last),
         connections_failed: failed,
@@ -302,7 +302,7 @@ fn addresses_are_listed_where_there_are_several() {
         addresses(&[address(1, 75, 0), address(2, 25, 0), address(3, 0, 4)]),
         "Addresses    10.0.0.1:80 75% over 1,001; 10.0.0.2:80 25% over 1,002; 10.0.0.3:80 0% over 1,003 (4 failed)"
     );
-    let many: Vec<Address> = (1..=10).map(|last| address(last, 1, 0)).collect();
+    let many: Vec<AddressSummary> = (1..=10).map(|last| address(last, 1, 0)).collect();
     assert!(addresses(&many).ends_with("10.0.0.8:80 10% over 1,008; and 2 more"), "{}", addresses(&many));
 }
 
@@ -314,7 +314,7 @@ fn what_differs_is_told_by_field_and_noise_with_both_rates() {
     summary.fields = vec![
         FieldRow {
             route: route.clone(),
-            place: Place::Body,
+            place: DifferencePart::Body,
             path: "$.region".into(),
             target: target.clone(),
             count: 112,
@@ -322,23 +322,23 @@ fn what_differs_is_told_by_field_and_noise_with_both_rates() {
         },
         FieldRow {
             route: "GET /".into(),
-            place: Place::Header,
+            place: DifferencePart::Header,
             path: "etag".into(),
             target: target.clone(),
             count: 3,
             compared: 40,
         },
     ];
-    let row = |why, own| Row {
+    let row = |why, own| NoiseRow {
         route: route.clone(),
-        place: Place::Body,
+        place: DifferencePart::Body,
         path: path.clone(),
         target: target.clone(),
         why,
-        rates: Rates { shadow: 0.991, own },
-        samples: Samples { shadow: 112, own: 40 },
+        rates: NoiseRates { shadow: 0.991, own },
+        samples: NoiseSamples { shadow: 112, own: 40 },
     };
-    summary.noise = vec![row(Why::Repeats, 1.0), row(Why::Baseline, 0.925)];
+    summary.noise = vec![row(NoiseSource::Repeats, 1.0), row(NoiseSource::Baseline, 0.925)];
     summary.baseline = Some(Baseline { url: "http://old:8080".into(), target: self::target() });
     summary.self_check =
         Some(SelfChecks { offered: 12, sent: 11, failed: 1, compared: 11, differ: 4, ..SelfChecks::default() });
@@ -371,12 +371,12 @@ fn what_differs_is_told_by_field_and_noise_with_both_rates() {
 #[test]
 fn each_gate_is_told_with_what_became_of_it_and_why() {
     use crate::report::GateState::{Failed, Held, TooFew};
-    let gate = |gate: &str, state, reason: &str| crate::report::Gate {
+    let gate = |gate: &str, state, reason: &str| crate::report::GateResult {
         gate: gate.to_owned(),
         held: state == Held,
         state,
         reason: reason.to_owned(),
-        ..crate::report::Gate::default()
+        ..crate::report::GateResult::default()
     };
     let mut summary = summary();
     summary.gates = vec![
@@ -403,7 +403,7 @@ fn each_gate_is_told_with_what_became_of_it_and_why() {
 }
 
 /// The report of a run that recorded, of 83,135 requests, what is left after the losses.
-fn recorded(recording: crate::report::summary::Recording) -> (Summary, String) {
+fn recorded(recording: crate::report::summary::RecordingSummary) -> (Summary, String) {
     let ended = Ended { kept: 83_135, ..Ended::default() };
     let requests = Requests { seen: 83_135, offered: 0, in_flight: 0, ended };
     let summary = Summary { requests, recording: Some(recording), ..Summary::default() };
@@ -413,7 +413,7 @@ fn recorded(recording: crate::report::summary::Recording) -> (Summary, String) {
 
 #[test]
 fn what_a_recording_lost_is_not_said_to_be_recorded() {
-    let recording = crate::report::summary::Recording {
+    let recording = crate::report::summary::RecordingSummary {
         files: 1,
         last: Some("a.gor".to_owned()),
         records: 10,
@@ -427,18 +427,18 @@ fn what_a_recording_lost_is_not_said_to_be_recorded() {
     assert!(!text.contains("83,135  recorded") && text.contains("  5  recorded\n"), "{text}");
     assert!(summary.recording_failed());
     // Frames: how many requests are in them is not known.
-    let frames = crate::report::summary::Recording { requests: None, ..recording.clone() };
+    let frames = crate::report::summary::RecordingSummary { requests: None, ..recording.clone() };
     let (_, text) = recorded(frames);
     assert!(text.contains("10 records recorded in a.gor; 83,135 requests seen; 166,260 records LOST"), "{text}");
     assert!(!text.contains("83,135  recorded"), "{text}");
-    let whole = crate::report::summary::Recording { requests: Some(83_135), lost: Counts::new(), ..recording };
+    let whole = crate::report::summary::RecordingSummary { requests: Some(83_135), lost: CountMap::new(), ..recording };
     let (summary, text) = recorded(whole.clone());
     assert!(
         text.contains("83,135 of 83,135 requests recorded in a.gor\n") && text.contains("83,135  recorded\n"),
         "{text}"
     );
     assert!(!summary.recording_failed());
-    let queue = crate::report::summary::Recording { lost: counts([("queue", 1)]), ..whole.clone() };
+    let queue = crate::report::summary::RecordingSummary { lost: counts([("queue", 1)]), ..whole.clone() };
     assert!(!recorded(queue).0.recording_failed(), "the disk took all that came to it");
-    assert!(recorded(crate::report::summary::Recording { unfinished: 1, ..whole }).0.recording_failed());
+    assert!(recorded(crate::report::summary::RecordingSummary { unfinished: 1, ..whole }).0.recording_failed());
 }

@@ -3,15 +3,15 @@
 use std::fmt::Write as _;
 
 use super::super::compare::Unknown;
-use super::super::summary::{Counts, Requests, Summary, Target, sum};
+use super::super::summary::{CountMap, Requests, Summary, TargetSummary, sum};
 use super::super::units::{counted, number};
-use super::{Page, Tone, kinds, recording};
+use super::{TextReport, Severity, kinds, recording};
 
 /// The one thing to know, for each target.
-pub(super) fn verdict(page: &mut Page, summary: &Summary) {
+pub(super) fn verdict(page: &mut TextReport, summary: &Summary) {
     let requests = &summary.requests;
     if requests.seen == 0 {
-        page.paragraph(&format!("no HTTP/1 request was found in the capture{}", instead(summary)), Tone::Bad);
+        page.paragraph(&format!("no HTTP/1 request was found in the capture{}", instead(summary)), Severity::Bad);
         return;
     }
     if summary.targets.is_empty()
@@ -22,7 +22,7 @@ pub(super) fn verdict(page: &mut Page, summary: &Summary) {
     }
     if requests.offered == 0 {
         let text = format!("none of {} was sent: each had ended before", counted(requests.seen, "request"));
-        page.paragraph(&text, Tone::Bad);
+        page.paragraph(&text, Severity::Bad);
         return;
     }
     for (url, target) in &summary.targets {
@@ -36,7 +36,7 @@ pub(super) fn verdict(page: &mut Page, summary: &Summary) {
             } else {
                 format!("{url} NEVER ANSWERED: {tried} failed ({kinds})")
             };
-            page.paragraph(&text, Tone::Bad);
+            page.paragraph(&text, Severity::Bad);
             continue;
         }
         let (text, tone) = answered(url, target, requests);
@@ -45,7 +45,7 @@ pub(super) fn verdict(page: &mut Page, summary: &Summary) {
 }
 
 /// The verdict on a target that answered.
-fn answered(url: &str, target: &Target, requests: &Requests) -> (String, Tone) {
+fn answered(url: &str, target: &TargetSummary, requests: &Requests) -> (String, Severity) {
     let failed = sum(&target.ended.failed);
     let verb = if requests.seen == 1 { "request was" } else { "requests were" };
     let mut text = format!("{} of {} {verb} sent to {url}", number(target.ended.sent), number(requests.seen));
@@ -54,9 +54,9 @@ fn answered(url: &str, target: &Target, requests: &Requests) -> (String, Tone) {
     }
     let differences = &target.differences;
     let tone = match (failed, differences.status + differences.body + differences.headers) {
-        (0, 0) if differences.compared > 0 => Tone::Good,
-        (0, _) => Tone::Odd,
-        _ => Tone::Bad,
+        (0, 0) if differences.compared > 0 => Severity::Good,
+        (0, _) => Severity::Odd,
+        _ => Severity::Bad,
     };
     let of = counted(differences.compared, "answer");
     let how = match (differences.status, differences.headers, differences.body) {
@@ -84,7 +84,7 @@ fn answered(url: &str, target: &Target, requests: &Requests) -> (String, Tone) {
 }
 
 /// Why bodies were not compared, the most frequent reason first.
-fn reasons(counts: &Counts) -> String {
+fn reasons(counts: &CountMap) -> String {
     if counts.is_empty() {
         return "captured in part, or without room or time for it".to_owned();
     }

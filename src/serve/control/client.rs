@@ -9,7 +9,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::UnixStream;
 use tokio::time::timeout;
 
-use super::Word;
+use super::ControlCommand;
 use super::place::{may_belong_to, remove_left_behind};
 use super::socket::connect;
 use crate::files::{Folder, is_open_to_others};
@@ -67,7 +67,7 @@ pub enum AskError {
 }
 
 /// Says `word` to the run at `path`, and returns what it answers: text that nobody has judged yet.
-pub fn ask(path: &Path, word: Word) -> Result<String, AskError> {
+pub fn ask(path: &Path, word: ControlCommand) -> Result<String, AskError> {
     let speak = |source| AskError::Speak { path: path.to_owned(), source };
     let (stream, owner) = reach(path)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(speak)?;
@@ -88,7 +88,7 @@ pub fn ask(path: &Path, word: Word) -> Result<String, AskError> {
     String::from_utf8(answer).map_err(|error| speak(io::Error::new(io::ErrorKind::InvalidData, error.utf8_error())))
 }
 
-async fn converse(mut stream: UnixStream, word: Word) -> io::Result<Vec<u8>> {
+async fn converse(mut stream: UnixStream, word: ControlCommand) -> io::Result<Vec<u8>> {
     stream.write_all(format!("{word}\n").as_bytes()).await?;
     stream.shutdown().await?;
     let mut answer = Vec::new();
@@ -146,7 +146,7 @@ mod tests {
             stream.write_all(&answer).ok();
             said
         });
-        let answer = ask(&path, Word::Status);
+        let answer = ask(&path, ControlCommand::Status);
         assert_eq!(thread.join().unwrap(), "status\n");
         answer
     }
@@ -177,7 +177,7 @@ mod tests {
         {
             allow(folder.path(), of_folder);
             allow(&path, of_socket);
-            let error = ask(&path, Word::Stop).unwrap_err();
+            let error = ask(&path, ControlCommand::Stop).unwrap_err();
             assert!(matches!(error, AskError::NotOurs { .. }), "{of_folder:o} {of_socket:o}: {error}");
         }
         assert_eq!(listener.accept().unwrap_err().kind(), io::ErrorKind::WouldBlock, "nobody came");
@@ -187,7 +187,7 @@ mod tests {
     fn what_is_no_run_is_told_as_what_it_is() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("run.sock");
-        let said = || ask(&path, Word::Stop).unwrap_err().to_string();
+        let said = || ask(&path, ControlCommand::Stop).unwrap_err().to_string();
         assert!(said().starts_with("cannot speak to the run at "), "{}", said());
         fs::write(&path, "").unwrap();
         assert!(said().ends_with("run.sock is no socket"));

@@ -17,7 +17,7 @@ use std::str::FromStr;
 use std::sync::Arc;
 
 pub use client::{AskError, MAX_ANSWER, ask};
-pub use place::{Location, Place, default_folder, running};
+pub use place::{Location, SocketLocation, default_folder, running};
 pub use server::serve;
 pub use socket::{Socket, SocketError};
 
@@ -28,7 +28,7 @@ pub const MAX_LINE: usize = 1024;
 
 /// What can be said to a run.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Word {
+pub enum ControlCommand {
     /// Let this share in.
     Sample(Share),
     /// Send nothing for now.
@@ -42,11 +42,11 @@ pub enum Word {
 }
 
 /// Does what was said, and answers with one line of JSON, without its end.
-pub type Steer = Arc<dyn Fn(Word) -> String + Send + Sync>;
+pub type ControlRequest = Arc<dyn Fn(ControlCommand) -> String + Send + Sync>;
 
 /// Why something said is no word.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum WordError {
+pub enum ControlCommandError {
     /// There is no such word.
     #[error("`{said}` is not understood; say sample 25%, pause, resume, stop or status")]
     Unknown {
@@ -58,10 +58,10 @@ pub enum WordError {
     Share(#[from] crate::middleware::sample::ShareError),
 }
 
-impl FromStr for Word {
-    type Err = WordError;
+impl FromStr for ControlCommand {
+    type Err = ControlCommandError;
 
-    fn from_str(said: &str) -> Result<Self, WordError> {
+    fn from_str(said: &str) -> Result<Self, ControlCommandError> {
         let mut words = said.split_whitespace();
         match (words.next(), words.next(), words.next()) {
             (Some("sample"), Some(share), None) => Ok(Self::Sample(share.parse()?)),
@@ -69,13 +69,13 @@ impl FromStr for Word {
             (Some("resume"), None, None) => Ok(Self::Resume),
             (Some("stop"), None, None) => Ok(Self::Stop),
             (Some("status"), None, None) => Ok(Self::Status),
-            _ => Err(WordError::Unknown { said: said.trim().to_owned() }),
+            _ => Err(ControlCommandError::Unknown { said: said.trim().to_owned() }),
         }
     }
 }
 
 /// As it is said.
-impl fmt::Display for Word {
+impl fmt::Display for ControlCommand {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Sample(share) => write!(f, "sample {share}"),
@@ -94,17 +94,17 @@ mod tests {
     #[test]
     fn words_are_understood_and_said_alike() {
         for said in ["sample 25%", "sample 0%", "pause", "resume", "stop", "status"] {
-            assert_eq!(said.parse::<Word>().unwrap().to_string(), said);
+            assert_eq!(said.parse::<ControlCommand>().unwrap().to_string(), said);
         }
-        assert_eq!("  sample   0.5% \r".parse(), Ok(Word::Sample(Share(0.005))));
+        assert_eq!("  sample   0.5% \r".parse(), Ok(ControlCommand::Sample(Share(0.005))));
     }
 
     #[test]
     fn what_is_not_understood_is_answered_with_what_is() {
         for said in ["", "halt", "pause now", "sample", "sample 1% 2%", "STATUS"] {
-            let error = said.parse::<Word>().unwrap_err().to_string();
+            let error = said.parse::<ControlCommand>().unwrap_err().to_string();
             assert!(error.contains("say sample 25%, pause, resume, stop or status"), "{said}: {error}");
         }
-        assert!("sample 25".parse::<Word>().unwrap_err().to_string().contains("no percent sign"));
+        assert!("sample 25".parse::<ControlCommand>().unwrap_err().to_string().contains("no percent sign"));
     }
 }

@@ -21,7 +21,7 @@ const MAX_SOCKETS: usize = 1024;
 
 /// Where the socket of a run is to be.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub enum Place {
+pub enum SocketLocation {
     /// Nowhere: there is none.
     #[default]
     Off,
@@ -39,7 +39,7 @@ pub struct Location {
     is_own: bool,
 }
 
-impl Place {
+impl SocketLocation {
     /// Makes the folder that the default place needs; `owner` is the user and the group that the run is about to become,
     /// where it becomes another. To be called while it may, and before [`Location::bind`].
     pub fn prepare(&self, owner: Option<(u32, u32)>) -> Result<Option<Location>, SocketError> {
@@ -203,8 +203,8 @@ mod tests {
 
     #[test]
     fn a_place_is_off_or_as_it_was_said() {
-        assert_eq!(Place::Off.prepare(None).unwrap(), None);
-        let location = Place::At("/x/y".into()).prepare(None).unwrap().unwrap();
+        assert_eq!(SocketLocation::Off.prepare(None).unwrap(), None);
+        let location = SocketLocation::At("/x/y".into()).prepare(None).unwrap().unwrap();
         assert_eq!(location, Location { path: "/x/y".into(), is_own: false });
     }
 

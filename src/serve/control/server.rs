@@ -9,7 +9,7 @@ use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::Semaphore;
 use tokio::time::{sleep, timeout};
 
-use super::{MAX_LINE, Socket, Steer, Word};
+use super::{MAX_LINE, Socket, ControlRequest, ControlCommand};
 
 /// Conversations at once; further ones wait until one ends.
 const MOST: usize = 16;
@@ -19,7 +19,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 const PAUSE: Duration = Duration::from_millis(100);
 
 /// Listens to words from now on, on a thread of its own, until the socket is dropped with the process.
-pub fn serve(socket: &Socket, steer: Steer) -> io::Result<()> {
+pub fn serve(socket: &Socket, steer: ControlRequest) -> io::Result<()> {
     let listener = socket.listener.try_clone()?;
     listener.set_nonblocking(true)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
@@ -33,7 +33,7 @@ pub fn serve(socket: &Socket, steer: Steer) -> io::Result<()> {
     Ok(())
 }
 
-async fn listen(listener: UnixListener, owner: u32, steer: Steer) {
+async fn listen(listener: UnixListener, owner: u32, steer: ControlRequest) {
     let places = Arc::new(Semaphore::new(MOST));
     loop {
         let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
@@ -50,7 +50,7 @@ async fn listen(listener: UnixListener, owner: u32, steer: Steer) {
     }
 }
 
-async fn converse(stream: UnixStream, owner: u32, steer: &Steer) -> io::Result<()> {
+async fn converse(stream: UnixStream, owner: u32, steer: &ControlRequest) -> io::Result<()> {
     let may_speak = stream.peer_cred().is_ok_and(|peer| peer.uid() == owner || peer.uid() == 0);
     let (from, mut to) = stream.into_split();
     if !may_speak {
@@ -64,7 +64,7 @@ async fn converse(stream: UnixStream, owner: u32, steer: &Steer) -> io::Result<(
         if read == 0 {
             return Ok(());
         }
-        let answer = match line.parse::<Word>() {
+        let answer = match line.parse::<ControlCommand>() {
             Ok(word) => steer(word),
             Err(error) => serde_json::json!({ "error": error.to_string() }).to_string(),
         };
@@ -89,7 +89,7 @@ mod tests {
         let socket = Socket::bind(&folder.path().join("run.sock")).unwrap();
         let said = Arc::new(Mutex::new(Vec::new()));
         let notes = Arc::clone(&said);
-        let steer = move |word: Word| {
+        let steer = move |word: ControlCommand| {
             notes.lock().unwrap().push(word.to_string());
             "{}".to_owned()
         };

@@ -8,11 +8,11 @@ mod page;
 
 use crate::replay::GuardState;
 use crate::report::Snapshot;
-use crate::report::snapshot::{Live, TargetBuckets};
-use crate::report::status::Class;
-use crate::report::summary::{Counts, Recording, Requests, Summary, Target};
+use crate::report::snapshot::{LiveState, LiveTargetBuckets};
+use crate::report::status::StatusClass;
+use crate::report::summary::{CountMap, RecordingSummary, Requests, Summary, TargetSummary};
 
-use page::Page;
+use page::MetricsPage;
 
 /// What the text is, for the header of the answer.
 pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
@@ -20,7 +20,7 @@ pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 /// The page that shows `snapshot`.
 #[must_use]
 pub fn text(snapshot: &Snapshot) -> String {
-    let mut page = Page::default();
+    let mut page = MetricsPage::default();
     let summary = &snapshot.summary;
     run(&mut page, snapshot);
     frames(&mut page, summary);
@@ -39,7 +39,7 @@ pub fn text(snapshot: &Snapshot) -> String {
     page.text()
 }
 
-fn run(page: &mut Page, snapshot: &Snapshot) {
+fn run(page: &mut MetricsPage, snapshot: &Snapshot) {
     let (summary, live) = (&snapshot.summary, &snapshot.live);
     let build = [("version", summary.version.as_str()), ("command", summary.command.as_str())];
     page.gauge("shadowtap_build_info", "What runs: its version and command; always 1.").count(&build, 1);
@@ -54,7 +54,7 @@ fn run(page: &mut Page, snapshot: &Snapshot) {
     }
 }
 
-fn frames(page: &mut Page, summary: &Summary) {
+fn frames(page: &mut MetricsPage, summary: &Summary) {
     let frames = &summary.frames;
     page.counter("shadowtap_frames_received_total", "Frames that reached shadowtap.").count(&[], frames.received);
     page.counter("shadowtap_frames_decoded_total", "Frames that yielded a TCP segment.").count(&[], frames.decoded);
@@ -67,7 +67,7 @@ fn frames(page: &mut Page, summary: &Summary) {
     }
 }
 
-fn connections(page: &mut Page, summary: &Summary) {
+fn connections(page: &mut MetricsPage, summary: &Summary) {
     let (tcp, streams) = (&summary.tcp, &summary.streams);
     page.counter("shadowtap_tcp_connections_total", "TCP connections captured.").count(&[], tcp.connections);
     page.counter("shadowtap_tcp_gaps_total", "Holes in captured streams that were never filled.").count(&[], tcp.gaps);
@@ -92,7 +92,7 @@ fn connections(page: &mut Page, summary: &Summary) {
 }
 
 /// Whatever was seen was offered, is under way, or ended under one of the outcomes.
-fn requests(page: &mut Page, requests: &Requests) {
+fn requests(page: &mut MetricsPage, requests: &Requests) {
     let ended = &requests.ended;
     page.counter("shadowtap_requests_seen_total", "Requests seen: those offered, and those that ended before.")
         .count(&[], requests.seen);
@@ -115,7 +115,7 @@ fn requests(page: &mut Page, requests: &Requests) {
     }
 }
 
-fn production(page: &mut Page, snapshot: &Snapshot) {
+fn production(page: &mut MetricsPage, snapshot: &Snapshot) {
     let side = &snapshot.summary.production;
     let mut responses =
         page.counter("shadowtap_production_responses_total", "Responses of production, by class of status.");
@@ -135,13 +135,13 @@ fn production(page: &mut Page, snapshot: &Snapshot) {
 }
 
 /// For each target, what was offered to it is in flight, or ended under one of the outcomes.
-fn deliveries(page: &mut Page, summary: &Summary) {
+fn deliveries(page: &mut MetricsPage, summary: &Summary) {
     let mut offered = page.counter("shadowtap_deliveries_offered_total", "Requests offered to a target.");
     for (target, block) in &summary.targets {
         offered.count(&[("target", target)], block.offered);
     }
     let mut family = page.counter("shadowtap_deliveries_total", "Deliveries that ended, by target and outcome.");
-    for (target, Target { ended, .. }) in &summary.targets {
+    for (target, TargetSummary { ended, .. }) in &summary.targets {
         let plain = [
             ("sent", ended.sent),
             ("sampled_out", ended.sampled_out),
@@ -159,7 +159,7 @@ fn deliveries(page: &mut Page, summary: &Summary) {
     }
 }
 
-fn answers(page: &mut Page, summary: &Summary) {
+fn answers(page: &mut MetricsPage, summary: &Summary) {
     let mut responses = page.counter("shadowtap_target_responses_total", "Responses of a target, by class of status.");
     for (target, block) in &summary.targets {
         for (class, count) in classes(&block.statuses) {
@@ -172,7 +172,7 @@ fn answers(page: &mut Page, summary: &Summary) {
         compared.count(&[("target", target)], block.differences.compared);
     }
     let mut differences = page.counter("shadowtap_differences_total", "Those of them that differ, by where.");
-    for (target, Target { differences: found, .. }) in &summary.targets {
+    for (target, TargetSummary { differences: found, .. }) in &summary.targets {
         for (place, count) in [("status", found.status), ("headers", found.headers), ("body", found.body)] {
             differences.count(&[("target", target), ("in", place)], count);
         }
@@ -180,9 +180,9 @@ fn answers(page: &mut Page, summary: &Summary) {
 }
 
 /// What a histogram of each target is: its name, its help, and where it is kept.
-type OfTarget = (&'static str, &'static str, fn(&TargetBuckets) -> &crate::report::snapshot::Buckets);
+type TargetMetrics = (&'static str, &'static str, fn(&LiveTargetBuckets) -> &crate::report::snapshot::LiveBuckets);
 
-const OF_TARGETS: [OfTarget; 3] = [
+const OF_TARGETS: [TargetMetrics; 3] = [
     (
         "shadowtap_service_latency_seconds",
         "Last byte of the request written to first byte of the response read, by target.",
@@ -196,7 +196,7 @@ const OF_TARGETS: [OfTarget; 3] = [
     ("shadowtap_schedule_lag_seconds", "When a request was due to when it was sent, by target.", |target| &target.lag),
 ];
 
-fn latencies(page: &mut Page, snapshot: &Snapshot) {
+fn latencies(page: &mut MetricsPage, snapshot: &Snapshot) {
     for (name, help, of) in OF_TARGETS {
         let mut family = page.histogram(name, help);
         for (target, buckets) in &snapshot.targets {
@@ -205,7 +205,7 @@ fn latencies(page: &mut Page, snapshot: &Snapshot) {
     }
 }
 
-fn sample(page: &mut Page, snapshot: &Snapshot) {
+fn sample(page: &mut MetricsPage, snapshot: &Snapshot) {
     let sample = &snapshot.summary.sample;
     page.gauge("shadowtap_sample_asked_ratio", "The share of requests that the sample is asked for now.")
         .value(&[], snapshot.live.share);
@@ -218,7 +218,7 @@ fn sample(page: &mut Page, snapshot: &Snapshot) {
 }
 
 /// How each target that has a guard is spared.
-fn guards(page: &mut Page, summary: &Summary) {
+fn guards(page: &mut MetricsPage, summary: &Summary) {
     let guarded: Vec<_> =
         summary.targets.iter().filter_map(|(url, target)| Some((url, target.guard.as_ref()?))).collect();
     let mut state = page.gauge("shadowtap_guard_state", "1 for the state in which the guard of a target is.");
@@ -250,7 +250,7 @@ const GUARD_STATES: [(GuardState, &str); 5] = [
     (GuardState::Stopped, "stopped"),
 ];
 
-fn waiting(page: &mut Page, live: &Live) {
+fn waiting(page: &mut MetricsPage, live: &LiveState) {
     let mut entries = page.gauge("shadowtap_queue_entries", "What waits between the stages, by queue.");
     for (queue, waits) in &live.queues {
         entries.count(&[("queue", queue)], waits.entries);
@@ -281,7 +281,7 @@ fn waiting(page: &mut Page, live: &Live) {
     }
 }
 
-fn recorded(page: &mut Page, recording: &Recording) {
+fn recorded(page: &mut MetricsPage, recording: &RecordingSummary) {
     page.counter("shadowtap_recorded_records_total", "Records written to the recording.").count(&[], recording.records);
     page.counter("shadowtap_recorded_bytes_total", "Bytes of these records, before compression.")
         .count(&[], recording.bytes);
@@ -292,12 +292,12 @@ fn recorded(page: &mut Page, recording: &Recording) {
 }
 
 /// Statuses by class; every class that a response can have is listed.
-fn classes(statuses: &Counts) -> impl Iterator<Item = (&'static str, u64)> {
-    let count = |class: Class| {
-        let of_class = statuses.iter().filter(move |(status, _)| Class::of(status.parse().ok()) == class);
+fn classes(statuses: &CountMap) -> impl Iterator<Item = (&'static str, u64)> {
+    let count = |class: StatusClass| {
+        let of_class = statuses.iter().filter(move |(status, _)| StatusClass::of(status.parse().ok()) == class);
         (class.key(), of_class.map(|(_, count)| count).sum())
     };
-    let answered: Vec<_> = Class::ALL.into_iter().filter(|class| *class != Class::None).map(count).collect();
+    let answered: Vec<_> = StatusClass::ALL.into_iter().filter(|class| *class != StatusClass::None).map(count).collect();
     answered.into_iter()
 }
 
@@ -307,7 +307,7 @@ mod tests {
 
     use super::*;
     use crate::report::TargetGuard;
-    use crate::report::snapshot::{Buckets, LiveTarget, Queue};
+    use crate::report::snapshot::{LiveBuckets, LiveTarget, QueueDepth};
 
     const DASHBOARD: &str = include_str!("../../../deploy/grafana/shadowtap.json");
     const ALERTS: &str = include_str!("../../../deploy/prometheus/alerts.yml");
@@ -326,15 +326,15 @@ mod tests {
         summary.production.unjoined = [("gap".to_owned(), 1)].into();
         summary.production.statuses = [("200".to_owned(), 4), ("503".to_owned(), 1)].into();
         summary.sample.requests = Some(0.5);
-        summary.recording = Some(Recording::default());
+        summary.recording = Some(RecordingSummary::default());
         let guard =
             Some(TargetGuard { state: GuardState::Lowered, held_share: 0.5, trips: 1, ..TargetGuard::default() });
-        summary.targets.insert(url(), Target { guard, ..Target::default() });
+        summary.targets.insert(url(), TargetSummary { guard, ..TargetSummary::default() });
         let mut at_most = [0; crate::report::snapshot::EDGES_US.len()];
         at_most[3..].fill(2);
-        seen.production = Buckets { at_most, count: 2, sum: std::time::Duration::from_millis(2) };
-        seen.targets.insert(url(), TargetBuckets::default());
-        seen.live.queues = [("events", Queue { entries: 1, room: 2 })].into();
+        seen.production = LiveBuckets { at_most, count: 2, sum: std::time::Duration::from_millis(2) };
+        seen.targets.insert(url(), LiveTargetBuckets::default());
+        seen.live.queues = [("events", QueueDepth { entries: 1, room: 2 })].into();
         seen.live.targets.insert(url(), LiveTarget::default());
         (seen.live.read, seen.live.share) = (Some(0.25), 0.5);
         seen

@@ -8,30 +8,30 @@ use std::time::Duration;
 use prometheus::proto::{Bucket, Counter, Gauge, Histogram, LabelPair, Metric, MetricFamily, MetricType};
 use prometheus::{Encoder as _, TextEncoder};
 
-use crate::report::snapshot::{Buckets, EDGES_US};
+use crate::report::snapshot::{LiveBuckets, EDGES_US};
 
 /// Names and values of a sample's labels.
-pub(super) type Labels<'a> = &'a [(&'static str, &'a str)];
+pub(super) type MetricLabels<'a> = &'a [(&'static str, &'a str)];
 
 /// A page of metrics that fills from top to bottom. A family without samples is left out.
 #[derive(Default)]
-pub(super) struct Page {
+pub(super) struct MetricsPage {
     families: Vec<MetricFamily>,
 }
 
-impl Page {
+impl MetricsPage {
     /// Begins a family that only grows.
-    pub(super) fn counter(&mut self, name: &'static str, help: &'static str) -> Family<'_> {
+    pub(super) fn counter(&mut self, name: &'static str, help: &'static str) -> FamilyWriter<'_> {
         self.family(name, help, MetricType::COUNTER)
     }
 
     /// Begins a family that goes up and down.
-    pub(super) fn gauge(&mut self, name: &'static str, help: &'static str) -> Family<'_> {
+    pub(super) fn gauge(&mut self, name: &'static str, help: &'static str) -> FamilyWriter<'_> {
         self.family(name, help, MetricType::GAUGE)
     }
 
     /// Begins a family of durations in buckets.
-    pub(super) fn histogram(&mut self, name: &'static str, help: &'static str) -> Family<'_> {
+    pub(super) fn histogram(&mut self, name: &'static str, help: &'static str) -> FamilyWriter<'_> {
         self.family(name, help, MetricType::HISTOGRAM)
     }
 
@@ -47,30 +47,30 @@ impl Page {
         String::from_utf8(text).unwrap_or_default()
     }
 
-    fn family(&mut self, name: &'static str, help: &'static str, kind: MetricType) -> Family<'_> {
+    fn family(&mut self, name: &'static str, help: &'static str, kind: MetricType) -> FamilyWriter<'_> {
         let mut family = MetricFamily::default();
         family.set_name(name.to_owned());
         family.set_help(help.to_owned());
         family.set_field_type(kind);
         self.families.push(family);
-        Family { family: self.families.last_mut(), kind }
+        FamilyWriter { family: self.families.last_mut(), kind }
     }
 }
 
 /// A family that takes samples.
-pub(super) struct Family<'a> {
+pub(super) struct FamilyWriter<'a> {
     family: Option<&'a mut MetricFamily>,
     kind: MetricType,
 }
 
-impl Family<'_> {
+impl FamilyWriter<'_> {
     /// Adds a whole number.
-    pub(super) fn count(&mut self, labels: Labels<'_>, value: u64) -> &mut Self {
+    pub(super) fn count(&mut self, labels: MetricLabels<'_>, value: u64) -> &mut Self {
         self.value(labels, value as f64)
     }
 
     /// Adds a number.
-    pub(super) fn value(&mut self, labels: Labels<'_>, value: f64) -> &mut Self {
+    pub(super) fn value(&mut self, labels: MetricLabels<'_>, value: f64) -> &mut Self {
         let mut metric = labelled(labels);
         if self.kind == MetricType::COUNTER {
             let mut counter = Counter::default();
@@ -85,7 +85,7 @@ impl Family<'_> {
     }
 
     /// Adds durations, in seconds.
-    pub(super) fn durations(&mut self, labels: Labels<'_>, durations: &Buckets) -> &mut Self {
+    pub(super) fn durations(&mut self, labels: MetricLabels<'_>, durations: &LiveBuckets) -> &mut Self {
         let mut histogram = Histogram::default();
         histogram.set_sample_count(durations.count);
         histogram.set_sample_sum(durations.sum.as_secs_f64());
@@ -110,7 +110,7 @@ impl Family<'_> {
 }
 
 /// A sample without a value. Labels without a value are left out: to Prometheus that is the same.
-fn labelled(labels: Labels<'_>) -> Metric {
+fn labelled(labels: MetricLabels<'_>) -> Metric {
     let some = labels.iter().filter(|(_, value)| !value.is_empty());
     Metric::from_label(
         some.map(|(name, value)| {

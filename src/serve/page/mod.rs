@@ -6,8 +6,8 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 
 use super::access::Access;
-use crate::report::html::{self, Page, SCRIPT};
-use crate::report::snapshot::{Live, Snapshot};
+use crate::report::html::{self, ReportPage, SCRIPT};
+use crate::report::snapshot::{LiveState, Snapshot};
 
 /// What asks for events and puts them on the page.
 const LIVE: &str = include_str!("live.js");
@@ -26,7 +26,7 @@ pub(super) fn page(access: &Access, first: Option<&str>, locked: bool) -> String
         "<div class=\"static\" id=\"live\"{lock}{token}{style}{first}><h1>A run goes on</h1><p>This page draws it with a \
          script. Without one there is <a href=\"/metrics\">/metrics</a>.</p></div>"
     );
-    html::page(Page {
+    html::page(ReportPage {
         title: "shadowtap: a run goes on",
         fixed: &fixed,
         data: "",
@@ -43,9 +43,9 @@ fn attribute(name: &str, value: &str) -> String {
 /// What the page is told each second, as JSON; with the last differences where evidence was asked for.
 pub(super) fn told(seen: &Snapshot, steers: bool, evidence: bool) -> serde_json::Result<String> {
     #[derive(Serialize)]
-    struct Told<'a> {
+    struct PageEvents<'a> {
         summary: &'a RawValue,
-        live: &'a Live,
+        live: &'a LiveState,
         #[serde(skip_serializing_if = "Option::is_none")]
         differences: Option<&'a [Box<RawValue>]>,
         /// Whether anybody may steer.
@@ -53,7 +53,7 @@ pub(super) fn told(seen: &Snapshot, steers: bool, evidence: bool) -> serde_json:
     }
     let summary = RawValue::from_string(html::data_so_far(&seen.summary))?;
     let differences = evidence.then_some(seen.differences.as_slice());
-    serde_json::to_string(&Told { summary: &summary, live: &seen.live, differences, steers })
+    serde_json::to_string(&PageEvents { summary: &summary, live: &seen.live, differences, steers })
 }
 
 #[cfg(test)]

@@ -45,7 +45,7 @@ pub(crate) enum Command {
     Report(ReportCommand),
     Filters(FiltersCommand),
     Interfaces(InterfacesCommand),
-    Control(ControlCommand),
+    Control(ControlArguments),
     Demo(DemoCommand),
 }
 
@@ -140,7 +140,7 @@ Examples:
   shadowtap control --socket /run/shadowtap/1000/4711.sock stop
 
 Exit codes: 0 done; 2 there is no such run, several go on, or it refused.")]
-pub(crate) struct ControlCommand {
+pub(crate) struct ControlArguments {
     /// sample SHARE, pause, resume, stop or status
     #[arg(required = true, value_name = "WORD", num_args = 1..)]
     pub(crate) word: Vec<String>,

@@ -7,17 +7,17 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
-use super::staging::{FAIL_EVERY, SLOWER, Tally};
+use super::staging::{FAIL_EVERY, SLOWER, StagingCounts};
 
 /// Between what was built in and what was found.
 #[derive(Debug)]
-pub(crate) struct Findings {
-    rows: [Row; 4],
+pub(crate) struct DemoFindings {
+    rows: [FindingRow; 4],
 }
 
 /// One route: the difference there, how often staging made it, and what the report has.
 #[derive(Debug)]
-struct Row {
+struct FindingRow {
     route: &'static str,
     built_in: String,
     done: String,
@@ -28,36 +28,36 @@ struct Row {
 /// What is read of a result line; the last one, the summary, has none of it.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
-struct Line {
+struct ResultLine {
     target: String,
     outcome: String,
-    response: Option<Side>,
+    response: Option<ResultSide>,
     production_us: Option<u64>,
     service_us: Option<u64>,
-    differences: Option<Vec<Difference>>,
+    differences: Option<Vec<ResultDifference>>,
 }
 
 #[derive(Debug, Deserialize)]
-struct Side {
+struct ResultSide {
     status: Option<u16>,
 }
 
 #[derive(Debug, Deserialize)]
-struct Difference {
+struct ResultDifference {
     #[serde(rename = "in")]
     place: String,
 }
 
-impl Findings {
+impl DemoFindings {
     /// Reads `results`, JSON lines, and compares with what `tally` counted.
-    pub(crate) fn new(results: &[u8], tally: &Tally) -> Result<Self, serde_json::Error> {
-        let lines: Vec<Line> = results
+    pub(crate) fn new(results: &[u8], tally: &StagingCounts) -> Result<Self, serde_json::Error> {
+        let lines: Vec<ResultLine> = results
             .split(|byte| *byte == b'\n')
             .filter(|line| !line.is_empty())
             .map(serde_json::from_slice)
             .collect::<Result<_, _>>()?;
-        let sent: Vec<&Line> = lines.iter().filter(|line| line.outcome == "sent").collect();
-        let on = |path: &str| -> Vec<&Line> { sent.iter().copied().filter(|line| line.path() == path).collect() };
+        let sent: Vec<&ResultLine> = lines.iter().filter(|line| line.outcome == "sent").collect();
+        let on = |path: &str| -> Vec<&ResultLine> { sent.iter().copied().filter(|line| line.path() == path).collect() };
         let unexplained = sent.iter().filter(|line| line.is_unexplained()).count();
         Ok(Self {
             rows: [
@@ -75,7 +75,7 @@ impl Findings {
     }
 }
 
-impl Line {
+impl ResultLine {
     fn path(&self) -> &str {
         self.target.split_once('?').map_or(self.target.as_str(), |(path, _)| path)
     }
@@ -98,7 +98,7 @@ impl Line {
     }
 }
 
-fn slower(lines: &[&Line], done: u64) -> Row {
+fn slower(lines: &[&ResultLine], done: u64) -> FindingRow {
     let production = median(lines.iter().filter_map(|line| line.production_us));
     let shadow = median(lines.iter().filter_map(|line| line.service_us));
     let reported = match (production, shadow) {
@@ -108,7 +108,7 @@ fn slower(lines: &[&Line], done: u64) -> Row {
         _ => "no latency".to_owned(),
     };
     let slower = shadow.unwrap_or_default().saturating_sub(production.unwrap_or_default());
-    Row {
+    FindingRow {
         route: "/v2/programs",
         built_in: format!("{} ms slower", SLOWER.as_millis()),
         done: format!("{done} delayed"),
@@ -117,9 +117,9 @@ fn slower(lines: &[&Line], done: u64) -> Row {
     }
 }
 
-fn failing(lines: &[&Line], done: u64) -> Row {
+fn failing(lines: &[&ResultLine], done: u64) -> FindingRow {
     let found = lines.iter().filter(|line| line.differs_in("status") && line.status() == Some(503)).count() as u64;
-    Row {
+    FindingRow {
         route: "/v2/search",
         built_in: format!("503, 1 in {FAIL_EVERY}"),
         done: format!("{done} failed"),
@@ -128,9 +128,9 @@ fn failing(lines: &[&Line], done: u64) -> Row {
     }
 }
 
-fn changed(lines: &[&Line], done: u64) -> Row {
+fn changed(lines: &[&ResultLine], done: u64) -> FindingRow {
     let found = lines.iter().filter(|line| line.differs_in("body")).count() as u64;
-    Row {
+    FindingRow {
         route: "/v2/profile",
         built_in: "another body".to_owned(),
         done: format!("{done} changed"),
@@ -139,8 +139,8 @@ fn changed(lines: &[&Line], done: u64) -> Row {
     }
 }
 
-fn unchanged(found: usize) -> Row {
-    Row {
+fn unchanged(found: usize) -> FindingRow {
+    FindingRow {
         route: "elsewhere",
         built_in: "nothing".to_owned(),
         done: "-".to_owned(),
@@ -160,7 +160,7 @@ fn milliseconds(duration: Duration) -> String {
     format!("{:.1} ms", duration.as_secs_f64() * 1e3)
 }
 
-impl fmt::Display for Findings {
+impl fmt::Display for DemoFindings {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "  {:<12} {:<13} {:<13} {:<26}", "route", "built in", "staging did", "the report has")?;
         for row in &self.rows {
@@ -182,41 +182,41 @@ mod tests {
         r#"{"target":"/","outcome":"sent","response":{"status":200},"service_us":null,"differences":null}"#;
     const SUMMARY: &str = r#"{"kind":"summary","schema":1,"requests":{"seen":4}}"#;
 
-    fn check(lines: &[&str], tally: &Tally, agrees: [bool; 4]) {
-        let findings = Findings::new(lines.join("\n").as_bytes(), tally).unwrap();
+    fn check(lines: &[&str], tally: &StagingCounts, agrees: [bool; 4]) {
+        let findings = DemoFindings::new(lines.join("\n").as_bytes(), tally).unwrap();
         assert_eq!(findings.rows.each_ref().map(|row| row.agrees), agrees, "{findings}");
         assert_eq!(findings.agree(), agrees == [true; 4]);
     }
 
     #[test]
     fn what_was_built_in_and_reported_agrees() {
-        check(&[PROGRAMS, PROFILE, SEARCH, HOME, SUMMARY, ""], &Tally::of(1, 1, 1), [true; 4]);
+        check(&[PROGRAMS, PROFILE, SEARCH, HOME, SUMMARY, ""], &StagingCounts::of(1, 1, 1), [true; 4]);
     }
 
     #[test]
     fn what_was_built_in_and_not_reported_is_wrong() {
-        check(&[HOME, SUMMARY], &Tally::of(1, 1, 1), [false, false, false, true]);
+        check(&[HOME, SUMMARY], &StagingCounts::of(1, 1, 1), [false, false, false, true]);
     }
 
     #[test]
     fn what_was_reported_and_not_built_in_is_wrong() {
-        check(&[PROFILE, SEARCH], &Tally::of(0, 0, 0), [true, false, false, true]);
-        check(&[&PROFILE.replace("profile", "search")], &Tally::of(0, 0, 0), [true, true, true, false]);
+        check(&[PROFILE, SEARCH], &StagingCounts::of(0, 0, 0), [true, false, false, true]);
+        check(&[&PROFILE.replace("profile", "search")], &StagingCounts::of(0, 0, 0), [true, true, true, false]);
         check(
             &[&HOME.replace("\"differences\":null", "\"differences\":[{\"in\":\"body\"}]")],
-            &Tally::of(0, 0, 0),
+            &StagingCounts::of(0, 0, 0),
             [true, true, true, false],
         );
     }
 
     #[test]
     fn a_delay_that_does_not_show_is_wrong() {
-        check(&[&PROGRAMS.replace("61000", "900")], &Tally::of(1, 0, 0), [false, true, true, true]);
+        check(&[&PROGRAMS.replace("61000", "900")], &StagingCounts::of(1, 0, 0), [false, true, true, true]);
     }
 
     #[test]
     fn the_table_fits_a_terminal() {
-        let findings = Findings::new(PROGRAMS.as_bytes(), &Tally::of(1_000, 1_000, 1_000)).unwrap().to_string();
+        let findings = DemoFindings::new(PROGRAMS.as_bytes(), &StagingCounts::of(1_000, 1_000, 1_000)).unwrap().to_string();
         assert!(findings.lines().all(|line| line.trim_end().chars().count() <= 80), "{findings}");
         assert!(findings.contains("median 0.4 ms -> 61.0 ms"), "{findings}");
     }

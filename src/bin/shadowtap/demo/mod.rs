@@ -25,10 +25,10 @@ mod staging;
 use crate::args::DemoCommand;
 use crate::output::{self, write_page, write_summary};
 use crate::signals::Stop;
-use crate::watch::{About, Watch};
+use crate::watch::{ProgressKind, ProgressWatch};
 use crate::{gates, terminal};
-use findings::Findings;
-use staging::Tally;
+use findings::DemoFindings;
+use staging::StagingCounts;
 
 /// Eight seconds of a small TV platform, taken off the wire by `testdata/record-demo.sh`: pcap in zstd.
 pub(crate) const CAPTURE: &[u8] = include_bytes!("../../../../testdata/demo.pcap.zst");
@@ -40,13 +40,13 @@ const SAMPLE: f64 = 0.5;
 const FAREWELL: Duration = Duration::from_millis(500);
 
 /// What the demo wants replayed.
-pub(crate) struct Plan {
+pub(crate) struct DemoPlan {
     /// The bytes of a capture file.
     pub(crate) capture: &'static [u8],
     /// The default chain, with a sample.
-    pub(crate) middleware: middleware::Settings,
+    pub(crate) middleware: middleware::ChainSettings,
     /// To staging, at the captured pace.
-    pub(crate) replay: replay::Settings,
+    pub(crate) replay: replay::SendSettings,
     /// Where each ended delivery goes as a line of JSON.
     pub(crate) results: Box<dyn Write + Send>,
 }
@@ -59,7 +59,7 @@ pub(crate) fn command(args: &DemoCommand) -> anyhow::Result<ExitCode> {
     let stop = Stop::listen(&halt, None)?;
     let mut summary = Summary::default();
     let agrees = run(&mut output::text(), |plan| {
-        let Plan { capture, middleware, replay, results } = plan;
+        let DemoPlan { capture, middleware, replay, results } = plan;
         let run = Run {
             command: "demo",
             capture: capture::Settings { halt: halt.clone(), ..Default::default() },
@@ -70,7 +70,7 @@ pub(crate) fn command(args: &DemoCommand) -> anyhow::Result<ExitCode> {
             ..Run::of_files(Box::new(bundled(capture)?))
         };
         let counters = Arc::new(Progress::default());
-        let watch = Watch::begin(&counters, &run.observer, About::Replay, !terminal::is_stderr());
+        let watch = ProgressWatch::begin(&counters, &run.observer, ProgressKind::Replay, !terminal::is_stderr());
         let ended = pipeline::run(run, &counters, stop.wait());
         drop(watch);
         summary = ended?;
@@ -96,16 +96,16 @@ fn bundled(capture: &[u8]) -> anyhow::Result<FileSource> {
 
 /// Starts staging, has `replay` carry the plan out and return the report's text, prints it to `out` and holds it
 /// against what staging did. Whether they agree is returned. For a plain thread: it waits on a runtime of its own.
-pub(crate) fn run(out: &mut dyn Write, replay: impl FnOnce(Plan) -> anyhow::Result<String>) -> anyhow::Result<bool> {
+pub(crate) fn run(out: &mut dyn Write, replay: impl FnOnce(DemoPlan) -> anyhow::Result<String>) -> anyhow::Result<bool> {
     let staging = Staging::start().context("cannot start the demo's staging server on 127.0.0.1")?;
-    let results = Lines::default();
+    let results = DemoLines::default();
     writeln!(out, "Production is eight seconds of nginx, recorded off the wire and bundled here.")?;
     writeln!(out, "Staging is http://{}, in this process, and wrong in three ways.", staging.address)?;
     writeln!(out, "Half of the requests go there now, at the pace at which they were recorded.\n")?;
     out.flush()?;
     let report = replay(plan(staging.address, Box::new(results.clone()))?)?;
     let tally = staging.stop();
-    let findings = Findings::new(&results.take(), &tally).context("cannot read the results of the run")?;
+    let findings = DemoFindings::new(&results.take(), &tally).context("cannot read the results of the run")?;
     writeln!(out, "{}\n", report.trim_end())?;
     writeln!(out, "What was built into staging, and what the report has of it:\n\n{findings}")?;
     writeln!(out, "Next, with a capture of yours:\n")?;
@@ -113,16 +113,16 @@ pub(crate) fn run(out: &mut dyn Write, replay: impl FnOnce(Plan) -> anyhow::Resu
     Ok(findings.agree())
 }
 
-fn plan(staging: SocketAddr, results: Box<dyn Write + Send>) -> anyhow::Result<Plan> {
+fn plan(staging: SocketAddr, results: Box<dyn Write + Send>) -> anyhow::Result<DemoPlan> {
     let target = replay::TargetUrl(url::Url::parse(&format!("http://{staging}"))?);
-    Ok(Plan {
+    Ok(DemoPlan {
         capture: CAPTURE,
-        middleware: middleware::Settings { sample: middleware::Share(SAMPLE), ..Default::default() },
-        replay: replay::Settings {
+        middleware: middleware::ChainSettings { sample: middleware::Share(SAMPLE), ..Default::default() },
+        replay: replay::SendSettings {
             timeout: Duration::from_secs(5),
             max_in_flight: 256,
             drain: Duration::from_secs(2),
-            ..replay::Settings::new(target)
+            ..replay::SendSettings::new(target)
         },
         results,
     })
@@ -131,7 +131,7 @@ fn plan(staging: SocketAddr, results: Box<dyn Write + Send>) -> anyhow::Result<P
 /// The staging server on a runtime of its own, so that it and the replay do not wait for each other.
 struct Staging {
     address: SocketAddr,
-    tally: Arc<Tally>,
+    tally: Arc<StagingCounts>,
     runtime: Runtime,
     stop: oneshot::Sender<()>,
 }
@@ -141,7 +141,7 @@ impl Staging {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
         let listener = runtime.block_on(TcpListener::bind((std::net::Ipv4Addr::LOCALHOST, 0)))?;
         let address = listener.local_addr()?;
-        let tally = Arc::new(Tally::default());
+        let tally = Arc::new(StagingCounts::default());
         let (stop, stopped) = oneshot::channel();
         let shutdown = async { drop(stopped.await) };
         runtime.spawn(staging::serve(listener, Arc::clone(&tally), shutdown));
@@ -149,7 +149,7 @@ impl Staging {
     }
 
     /// Ends the server and gives what it counted.
-    fn stop(self) -> Arc<Tally> {
+    fn stop(self) -> Arc<StagingCounts> {
         if self.stop.send(()).is_err() {
             tracing::debug!("the demo's staging server had ended by itself");
         }
@@ -160,15 +160,15 @@ impl Staging {
 
 /// Result lines in memory. Bounded by the bundled capture: a line a request.
 #[derive(Clone, Default)]
-struct Lines(Arc<Mutex<Vec<u8>>>);
+struct DemoLines(Arc<Mutex<Vec<u8>>>);
 
-impl Lines {
+impl DemoLines {
     fn take(&self) -> Vec<u8> {
         std::mem::take(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 
-impl Write for Lines {
+impl Write for DemoLines {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).extend_from_slice(bytes);
         Ok(bytes.len())
@@ -187,7 +187,7 @@ mod tests {
     use super::*;
 
     /// The status with which staging answers a GET of `target`.
-    fn status(plan: &Plan, target: &str) -> u16 {
+    fn status(plan: &DemoPlan, target: &str) -> u16 {
         let address = plan.replay.target.0.socket_addrs(|| None).unwrap();
         let mut stream = TcpStream::connect(&*address).unwrap();
         write!(stream, "GET {target} HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n").unwrap();

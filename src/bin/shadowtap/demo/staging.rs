@@ -48,14 +48,14 @@ pub(super) const COMPRESSED: [(&str, &[u8]); 8] = [
 
 /// How many answers differed on purpose.
 #[derive(Debug, Default)]
-pub(crate) struct Tally {
+pub(crate) struct StagingCounts {
     slowed: AtomicU64,
     searches: AtomicU64,
     failed: AtomicU64,
     changed: AtomicU64,
 }
 
-impl Tally {
+impl StagingCounts {
     /// Answers of `/v2/programs`, each [`SLOWER`].
     pub(crate) fn slowed(&self) -> u64 {
         self.slowed.load(Ordering::Relaxed)
@@ -84,7 +84,7 @@ impl Tally {
 /// Answers requests on `listener` until `shutdown` is ready and what is under way has been answered.
 pub(crate) async fn serve(
     listener: TcpListener,
-    tally: Arc<Tally>,
+    tally: Arc<StagingCounts>,
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> io::Result<()> {
     let staging = Arc::new(Staging { tally, ..Staging::new() });
@@ -102,11 +102,11 @@ const VARIES: (HeaderName, &str) = (VARY, "Accept-Encoding");
 struct Staging {
     pages: HashMap<String, Bytes>,
     compressed: HashMap<&'static str, &'static [u8]>,
-    tally: Arc<Tally>,
+    tally: Arc<StagingCounts>,
 }
 
 /// Where a path leads; the twin of the `location` blocks in `testdata/production.conf`.
-enum Place {
+enum StagingRoute {
     Page(String),
     Text(&'static str),
     Moved,
@@ -128,14 +128,14 @@ async fn answer(State(staging): State<Arc<Staging>>, request: Request) -> Respon
         tokio::time::sleep(SLOWER).await;
     }
     match staging.place(&head.uri, &head.headers) {
-        Place::Page(name) => staging.page(&name, &head.headers),
-        Place::Text(text) => ([(CONTENT_TYPE, "text/plain")], text).into_response(),
-        Place::Moved => {
+        StagingRoute::Page(name) => staging.page(&name, &head.headers),
+        StagingRoute::Text(text) => ([(CONTENT_TYPE, "text/plain")], text).into_response(),
+        StagingRoute::Moved => {
             let headers = [(LOCATION, "/v2/channels"), (CONTENT_TYPE, "text/html")];
             (StatusCode::MOVED_PERMANENTLY, headers, site::MOVED).into_response()
         }
-        Place::NoContent => StatusCode::NO_CONTENT.into_response(),
-        Place::Nowhere => not_found(),
+        StagingRoute::NoContent => StatusCode::NO_CONTENT.into_response(),
+        StagingRoute::Nowhere => not_found(),
     }
 }
 
@@ -156,22 +156,22 @@ impl Staging {
         failing
     }
 
-    fn place(&self, uri: &Uri, headers: &HeaderMap) -> Place {
+    fn place(&self, uri: &Uri, headers: &HeaderMap) -> StagingRoute {
         match uri.path() {
-            "/" => Place::Page("home.html".to_owned()),
-            "/health" => Place::Text(site::HEALTH),
-            "/old" => Place::Moved,
-            "/v2/channels" => Place::Page("channels.json".to_owned()),
-            "/v2/programs" => Place::Page(format!("programs-{}.json", argument(uri, "day"))),
+            "/" => StagingRoute::Page("home.html".to_owned()),
+            "/health" => StagingRoute::Text(site::HEALTH),
+            "/old" => StagingRoute::Moved,
+            "/v2/channels" => StagingRoute::Page("channels.json".to_owned()),
+            "/v2/programs" => StagingRoute::Page(format!("programs-{}.json", argument(uri, "day"))),
             "/v2/search" => {
                 let hits = format!("search-{}.json", argument(uri, "q"));
-                Place::Page(if self.pages.contains_key(&hits) { hits } else { "search-none.json".to_owned() })
+                StagingRoute::Page(if self.pages.contains_key(&hits) { hits } else { "search-none.json".to_owned() })
             }
-            "/v2/profile" => Place::Page(format!("profile-{}.json", session(headers))),
-            "/v2/events" => Place::NoContent,
+            "/v2/profile" => StagingRoute::Page(format!("profile-{}.json", session(headers))),
+            "/v2/events" => StagingRoute::NoContent,
             other => match other.strip_prefix("/v2/channels/") {
-                Some(number) => Place::Page(format!("channel-{number}.json")),
-                None => Place::Nowhere,
+                Some(number) => StagingRoute::Page(format!("channel-{number}.json")),
+                None => StagingRoute::Nowhere,
             },
         }
     }
@@ -231,20 +231,20 @@ mod tests {
 
     use super::*;
 
-    struct Served {
+    struct StagingResponse {
         address: SocketAddr,
-        tally: Arc<Tally>,
+        tally: Arc<StagingCounts>,
     }
 
-    async fn staging() -> Served {
+    async fn staging() -> StagingResponse {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let tally = Arc::new(Tally::default());
+        let tally = Arc::new(StagingCounts::default());
         tokio::spawn(serve(listener, Arc::clone(&tally), std::future::pending()));
-        Served { address, tally }
+        StagingResponse { address, tally }
     }
 
-    impl Served {
+    impl StagingResponse {
         /// Sends one request on a connection of its own; gives the head and the body as they came.
         async fn raw(&self, request: &str) -> (String, Vec<u8>) {
             let mut stream = TcpStream::connect(self.address).await.unwrap();

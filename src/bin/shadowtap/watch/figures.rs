@@ -6,16 +6,16 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use serde::Serialize;
 use shadowtap::pipeline::Progress;
-use shadowtap::report::status::Class;
-use shadowtap::report::{Counts, Snapshot};
+use shadowtap::report::status::StatusClass;
+use shadowtap::report::{CountMap, Snapshot};
 
-use super::About;
+use super::ProgressKind;
 
 /// What the lines say; as JSON it goes with each line of `--log-format json`.
 #[derive(Debug, Serialize)]
-pub(super) struct Figures {
+pub(super) struct ProgressFigures {
     #[serde(skip)]
-    pub(super) about: About,
+    pub(super) about: ProgressKind,
     /// How far into the capture, from 0 to 1.
     pub(super) read: Option<f64>,
     pub(super) seen: u64,
@@ -33,22 +33,22 @@ pub(super) struct Figures {
     pub(super) lost: u64,
     /// How late 99 % of the requests were sent at most, of the target where that is worst.
     pub(super) lag_us: Option<u64>,
-    pub(super) production: Option<Side>,
+    pub(super) production: Option<ProgressSide>,
     /// All targets together; latency is that of the slowest one.
-    pub(super) shadow: Option<Side>,
+    pub(super) shadow: Option<ProgressSide>,
 }
 
 /// What one side answered.
 #[derive(Debug, Default, Serialize)]
-pub(super) struct Side {
+pub(super) struct ProgressSide {
     /// By class: `2xx`.
     pub(super) statuses: BTreeMap<&'static str, u64>,
     pub(super) p50_us: u64,
     pub(super) p99_us: u64,
 }
 
-impl Figures {
-    pub(super) fn new(about: About, progress: &Progress, seen: Option<&Snapshot>) -> Self {
+impl ProgressFigures {
+    pub(super) fn new(about: ProgressKind, progress: &Progress, seen: Option<&Snapshot>) -> Self {
         let of = |counter: &AtomicU64| counter.load(Relaxed);
         let permille = of(&progress.read_permille);
         let lost =
@@ -79,25 +79,25 @@ impl Figures {
 }
 
 /// `None` where it has not answered yet.
-fn production(seen: &Snapshot) -> Option<Side> {
+fn production(seen: &Snapshot) -> Option<ProgressSide> {
     let side = &seen.summary.production;
     let latency = &side.latency_us;
     let statuses = classes([&side.statuses]);
-    (latency.count > 0).then_some(Side { statuses, p50_us: latency.p50, p99_us: latency.p99 })
+    (latency.count > 0).then_some(ProgressSide { statuses, p50_us: latency.p50, p99_us: latency.p99 })
 }
 
 /// `None` where none has answered yet.
-fn shadow(seen: &Snapshot) -> Option<Side> {
+fn shadow(seen: &Snapshot) -> Option<ProgressSide> {
     let targets = || seen.summary.targets.values();
     let slowest = targets().map(|target| &target.latency_us.response).max_by_key(|latency| latency.p99)?;
     let statuses = classes(targets().map(|target| &target.statuses));
-    (slowest.count > 0).then_some(Side { statuses, p50_us: slowest.p50, p99_us: slowest.p99 })
+    (slowest.count > 0).then_some(ProgressSide { statuses, p50_us: slowest.p50, p99_us: slowest.p99 })
 }
 
-fn classes<'a>(all: impl IntoIterator<Item = &'a Counts>) -> BTreeMap<&'static str, u64> {
+fn classes<'a>(all: impl IntoIterator<Item = &'a CountMap>) -> BTreeMap<&'static str, u64> {
     let mut classes = BTreeMap::new();
     for (status, count) in all.into_iter().flatten() {
-        *classes.entry(Class::of(status.parse().ok()).key()).or_default() += count;
+        *classes.entry(StatusClass::of(status.parse().ok()).key()).or_default() += count;
     }
     classes
 }

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use shadowtap::report::units::{bytes, duration, number, percent, short_number};
 
-use super::About;
-use super::figures::{Figures, Side};
+use super::ProgressKind;
+use super::figures::{ProgressFigures, ProgressSide};
 
 /// Cells of the bar.
 const CELLS: usize = 16;
@@ -20,7 +20,7 @@ const NARROWEST: usize = 30;
 const MARGIN: usize = 2;
 
 /// A piece of a line. Pieces of a lower rank stay longest where there is not room for all.
-struct Piece {
+struct LinePart {
     rank: u8,
     text: String,
     bad: bool,
@@ -31,17 +31,17 @@ struct Piece {
 /// What stands between two pieces.
 const COMMA: &str = ", ";
 
-fn piece(rank: u8, text: String) -> Piece {
-    Piece { rank, text, bad: false, then: COMMA }
+fn piece(rank: u8, text: String) -> LinePart {
+    LinePart { rank, text, bad: false, then: COMMA }
 }
 
 /// One that is red where it is not zero.
-fn bad(rank: u8, text: String) -> Piece {
-    Piece { bad: true, ..piece(rank, text) }
+fn bad(rank: u8, text: String) -> LinePart {
+    LinePart { bad: true, ..piece(rank, text) }
 }
 
 /// Both lines, `width` columns wide together with what stands before the first.
-pub(super) fn both(figures: &Figures, elapsed: Duration, width: usize, colour: bool) -> String {
+pub(super) fn both(figures: &ProgressFigures, elapsed: Duration, width: usize, colour: bool) -> String {
     let width = width.max(NARROWEST).saturating_sub(MARGIN);
     let clock = clock(elapsed);
     let room = width.saturating_sub(clock.len() + 1);
@@ -50,26 +50,26 @@ pub(super) fn both(figures: &Figures, elapsed: Duration, width: usize, colour: b
     let mut first = fitted(first, room);
     // The bar is the first to go.
     if let Some(read) = figures.read.filter(|_| length(&first) + 2 + CELLS <= room) {
-        first.insert(0, Piece { then: "  ", ..piece(u8::MAX, cells(read)) });
+        first.insert(0, LinePart { then: "  ", ..piece(u8::MAX, cells(read)) });
     }
     let second = fitted(beside(figures), width);
     format!("{} {clock}\n  {}", joined(&first, colour), joined(&second, colour))
 }
 
 /// Both as one line, whatever its length.
-pub(super) fn plain(figures: &Figures) -> String {
+pub(super) fn plain(figures: &ProgressFigures) -> String {
     let beside = beside(figures);
     let gap = if beside.is_empty() { "" } else { "; " };
     format!("{}{gap}{}", joined(&how_far(figures, number), false), joined(&beside, false))
 }
 
-fn how_far(figures: &Figures, number: fn(u64) -> String) -> Vec<Piece> {
+fn how_far(figures: &ProgressFigures, number: fn(u64) -> String) -> Vec<LinePart> {
     let mut pieces = Vec::new();
     if let Some(read) = figures.read {
         pieces.push(piece(3, format!("{:.0}%", (read * 100.0).floor())));
     }
     pieces.push(piece(0, format!("{} seen", number(figures.seen))));
-    if figures.about == About::Record {
+    if figures.about == ProgressKind::Record {
         let size = bytes(figures.recorded_bytes);
         pieces.push(piece(1, format!("{} recorded ({size})", number(figures.recorded))));
     } else {
@@ -87,38 +87,38 @@ fn how_far(figures: &Figures, number: fn(u64) -> String) -> Vec<Piece> {
     if figures.failed > 0 {
         pieces.push(bad(3, format!("{} failed", number(figures.failed))));
     }
-    pieces.push(Piece { bad: figures.lost > 0, ..piece(2, format!("{} lost", number(figures.lost))) });
+    pieces.push(LinePart { bad: figures.lost > 0, ..piece(2, format!("{} lost", number(figures.lost))) });
     pieces
 }
 
 /// Production, an arrow and the target; one of them alone where there is no other.
-fn beside(figures: &Figures) -> Vec<Piece> {
-    let sides: Vec<&Side> = [&figures.production, &figures.shadow].into_iter().flatten().collect();
+fn beside(figures: &ProgressFigures) -> Vec<LinePart> {
+    let sides: Vec<&ProgressSide> = [&figures.production, &figures.shadow].into_iter().flatten().collect();
     let name = match (&figures.production, &figures.shadow) {
         (Some(_), Some(_)) => "production→target",
         (Some(_), None) => "production",
         (None, Some(_)) => "target",
         (None, None) => return Vec::new(),
     };
-    let pair = |of: &dyn Fn(&Side) -> String| sides.iter().map(|side| of(side)).collect::<Vec<_>>().join("→");
+    let pair = |of: &dyn Fn(&ProgressSide) -> String| sides.iter().map(|side| of(side)).collect::<Vec<_>>().join("→");
     let mut pieces = vec![
-        Piece { then: " ", ..piece(7, format!("{name}:")) },
+        LinePart { then: " ", ..piece(7, format!("{name}:")) },
         piece(0, format!("p50 {}", pair(&|side| duration(side.p50_us)))),
         piece(1, format!("p99 {}", pair(&|side| duration(side.p99_us)))),
     ];
     for (class, rank) in [("1xx", 6), ("2xx", 2), ("3xx", 5), ("4xx", 4), ("5xx", 3), ("other", 6)] {
-        let count = |side: &Side| side.statuses.get(class).copied().unwrap_or_default();
+        let count = |side: &ProgressSide| side.statuses.get(class).copied().unwrap_or_default();
         if sides.iter().any(|side| count(side) > 0) {
             let more = figures.shadow.as_ref().map_or(0, count) > figures.production.as_ref().map_or(0, count);
             let bad = class == "5xx" && more;
-            pieces.push(Piece { bad, ..piece(rank, format!("{class} {}", pair(&|side| short_number(count(side))))) });
+            pieces.push(LinePart { bad, ..piece(rank, format!("{class} {}", pair(&|side| short_number(count(side))))) });
         }
     }
     pieces
 }
 
 /// As many pieces as there is room for, in their order.
-fn fitted(mut pieces: Vec<Piece>, room: usize) -> Vec<Piece> {
+fn fitted(mut pieces: Vec<LinePart>, room: usize) -> Vec<LinePart> {
     while length(&pieces) > room {
         let Some((last, _)) = pieces.iter().enumerate().max_by_key(|(_, piece)| piece.rank) else { break };
         pieces.remove(last);
@@ -126,13 +126,13 @@ fn fitted(mut pieces: Vec<Piece>, room: usize) -> Vec<Piece> {
     pieces
 }
 
-fn length(pieces: &[Piece]) -> usize {
+fn length(pieces: &[LinePart]) -> usize {
     let text: usize = pieces.iter().map(|piece| piece.text.chars().count()).sum();
     text + COMMA.len() * pieces.len().saturating_sub(1)
 }
 
-fn joined(pieces: &[Piece], colour: bool) -> String {
-    let text = |piece: &Piece| {
+fn joined(pieces: &[LinePart], colour: bool) -> String {
+    let text = |piece: &LinePart| {
         if piece.bad && colour { format!("\x1b[31m{}\x1b[0m", piece.text) } else { piece.text.clone() }
     };
     let mut line = String::new();
@@ -162,13 +162,13 @@ fn clock(elapsed: Duration) -> String {
 mod tests {
     use super::*;
 
-    fn side(p50_us: u64, p99_us: u64, statuses: &[(&'static str, u64)]) -> Side {
-        Side { statuses: statuses.iter().copied().collect(), p50_us, p99_us }
+    fn side(p50_us: u64, p99_us: u64, statuses: &[(&'static str, u64)]) -> ProgressSide {
+        ProgressSide { statuses: statuses.iter().copied().collect(), p50_us, p99_us }
     }
 
-    fn figures() -> Figures {
-        Figures {
-            about: About::Replay,
+    fn figures() -> ProgressFigures {
+        ProgressFigures {
+            about: ProgressKind::Replay,
             read: Some(0.527),
             seen: 12_345,
             sent: 6_170,
@@ -187,7 +187,7 @@ mod tests {
     }
 
     #[track_caller]
-    fn check(figures: &Figures, width: usize, expected: &str) {
+    fn check(figures: &ProgressFigures, width: usize, expected: &str) {
         let text = both(figures, Duration::from_secs(83), width, false);
         assert_eq!(text, expected);
     }
@@ -216,8 +216,8 @@ mod tests {
     fn nothing_wraps_whatever_the_figures_are() {
         let large = 999_999_999_999;
         let all = [("1xx", large), ("2xx", large), ("3xx", large), ("4xx", large), ("5xx", large), ("other", large)];
-        for about in [About::Shadow, About::Replay, About::Record] {
-            let figures = Figures {
+        for about in [ProgressKind::Shadow, ProgressKind::Replay, ProgressKind::Record] {
+            let figures = ProgressFigures {
                 about,
                 seen: large,
                 sent: large,
@@ -249,7 +249,7 @@ mod tests {
 
     #[test]
     fn before_anybody_answered_there_is_nothing_to_compare() {
-        let first = Figures { production: None, shadow: None, share: None, read: None, lag_us: None, ..figures() };
+        let first = ProgressFigures { production: None, shadow: None, share: None, read: None, lag_us: None, ..figures() };
         assert_eq!(plain(&first), "12,345 seen, 6,170 sent, 12 waiting, 0 lost");
         assert_eq!(both(&first, Duration::ZERO, 79, false).lines().nth(1), Some("  "));
     }
@@ -265,7 +265,7 @@ mod tests {
 
     #[test]
     fn what_is_lost_or_fails_is_red_where_colour_is_welcome() {
-        let figures = Figures { lost: 7, failed: 2, paused: true, ..figures() };
+        let figures = ProgressFigures { lost: 7, failed: 2, paused: true, ..figures() };
         let text = both(&figures, Duration::ZERO, 200, true);
         for red in
             ["\x1b[31m7 lost\x1b[0m", "\x1b[31m2 failed\x1b[0m", "\x1b[31mpaused\x1b[0m", "\x1b[31m5xx 0→9\x1b[0m"]
@@ -277,8 +277,8 @@ mod tests {
 
     #[test]
     fn a_recording_says_what_is_on_the_disk() {
-        let figures = Figures {
-            about: About::Record,
+        let figures = ProgressFigures {
+            about: ProgressKind::Record,
             recorded: 1_200,
             recorded_bytes: 3_400_000,
             read: None,

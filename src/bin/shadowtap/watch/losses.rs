@@ -14,20 +14,20 @@ const AGAIN: Duration = Duration::from_secs(60);
 /// Losses that were warned of: how many there were then, and when.
 #[derive(Default)]
 pub(super) struct Losses {
-    frames_dropped: Told,
-    shed: Told,
-    unrecorded: Told,
-    lost_to_disk: Told,
-    gaps: Told,
+    frames_dropped: ReportedLosses,
+    shed: ReportedLosses,
+    unrecorded: ReportedLosses,
+    lost_to_disk: ReportedLosses,
+    gaps: ReportedLosses,
 }
 
 #[derive(Default)]
-struct Told {
+struct ReportedLosses {
     count: u64,
     at: Option<Instant>,
 }
 
-impl Told {
+impl ReportedLosses {
     /// How many there are, where that is worth a warning.
     fn news(&mut self, counter: &AtomicU64, now: Instant) -> Option<u64> {
         let count = counter.load(Relaxed);

@@ -18,7 +18,7 @@ use tokio::time::Instant;
 
 use crate::output::{is_json, tell, tell_with};
 use crate::terminal;
-use figures::Figures;
+use figures::ProgressFigures;
 use losses::Losses;
 
 /// Time between two looks at the counters.
@@ -30,13 +30,13 @@ const TICK: Duration = Duration::from_millis(100);
 
 /// What a run is about, for the lines.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum About {
+pub(crate) enum ProgressKind {
     Shadow,
     Replay,
     Record,
 }
 
-impl About {
+impl ProgressKind {
     /// The command that does it.
     pub(crate) const fn command(self) -> &'static str {
         match self {
@@ -48,7 +48,7 @@ impl About {
 }
 
 /// Watches a run until it is dropped.
-pub(crate) struct Watch {
+pub(crate) struct ProgressWatch {
     bar: ProgressBar,
     end: Option<mpsc::Sender<()>>,
     thread: Option<JoinHandle<()>>,
@@ -56,33 +56,33 @@ pub(crate) struct Watch {
 
 /// The counters of a run, and what its report had when it was last looked at.
 #[derive(Clone)]
-struct Sight {
-    about: About,
+struct ProgressView {
+    about: ProgressKind,
     progress: Arc<Progress>,
     seen: Arc<Mutex<Option<Arc<Snapshot>>>>,
 }
 
-impl Sight {
-    fn figures(&self) -> Figures {
+impl ProgressView {
+    fn figures(&self) -> ProgressFigures {
         let seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-        Figures::new(self.about, &self.progress, seen.as_deref())
+        ProgressFigures::new(self.about, &self.progress, seen.as_deref())
     }
 }
 
-impl Watch {
+impl ProgressWatch {
     /// Begins to watch. When `quiet`, only warnings are told.
-    pub(crate) fn begin(progress: &Arc<Progress>, observer: &Observer, about: About, quiet: bool) -> Self {
-        let sight = Sight { about, progress: Arc::clone(progress), seen: Arc::default() };
+    pub(crate) fn begin(progress: &Arc<Progress>, observer: &Observer, about: ProgressKind, quiet: bool) -> Self {
+        let sight = ProgressView { about, progress: Arc::clone(progress), seen: Arc::default() };
         let bar = if quiet || is_json() { ProgressBar::hidden() } else { bar(&sight) };
         let shown = if quiet {
-            Shown::Nothing
+            ProgressOutput::Nothing
         } else if bar.is_hidden() {
-            Shown::Lines
+            ProgressOutput::Lines
         } else {
-            Shown::InPlace
+            ProgressOutput::InPlace
         };
         let (end, ended) = mpsc::channel();
-        let eye = Eye { sight, observer: observer.clone(), bar: bar.clone(), shown };
+        let eye = ProgressThread { sight, observer: observer.clone(), bar: bar.clone(), shown };
         // Without this thread the run goes on all the same, only unseen.
         let thread = std::thread::Builder::new().name("watch".to_owned()).spawn(move || eye.look(&ended)).ok();
         Self { bar, end: Some(end), thread }
@@ -94,7 +94,7 @@ impl Watch {
     }
 }
 
-impl Drop for Watch {
+impl Drop for ProgressWatch {
     fn drop(&mut self) {
         self.end = None;
         if let Some(thread) = self.thread.take() {
@@ -105,7 +105,7 @@ impl Drop for Watch {
 }
 
 /// Two lines that change in place. Without a terminal nothing is shown.
-fn bar(sight: &Sight) -> ProgressBar {
+fn bar(sight: &ProgressView) -> ProgressBar {
     let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
     let colour = terminal::colour_on_stderr();
     let both = sight.clone();
@@ -125,20 +125,20 @@ fn bar(sight: &Sight) -> ProgressBar {
 
 /// How the run is shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Shown {
+enum ProgressOutput {
     InPlace,
     Lines,
     Nothing,
 }
 
-struct Eye {
-    sight: Sight,
+struct ProgressThread {
+    sight: ProgressView,
     observer: Observer,
     bar: ProgressBar,
-    shown: Shown,
+    shown: ProgressOutput,
 }
 
-impl Eye {
+impl ProgressThread {
     fn look(&self, ended: &mpsc::Receiver<()>) {
         let mut losses = Losses::default();
         let mut told = Instant::now();
@@ -149,7 +149,7 @@ impl Eye {
             for warning in losses.warnings(&self.sight.progress, now) {
                 self.bar.suspend(|| tell(&format!("warning: {warning}")));
             }
-            if self.shown == Shown::Nothing || now.duration_since(told) < LINE {
+            if self.shown == ProgressOutput::Nothing || now.duration_since(told) < LINE {
                 continue;
             }
             told = now;
@@ -157,7 +157,7 @@ impl Eye {
                 let seen = runtime.block_on(self.observer.look(false));
                 *self.sight.seen.lock().unwrap_or_else(PoisonError::into_inner) = seen;
             }
-            if self.shown == Shown::Lines {
+            if self.shown == ProgressOutput::Lines {
                 let figures = self.sight.figures();
                 tell_with(&line::plain(&figures), "progress", &figures);
             }
