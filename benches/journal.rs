@@ -9,7 +9,7 @@ use std::sync::Arc;
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 use shadowtap::exchange::Event;
 use shadowtap::http1::{Http1, BodyPolicy, BodyPolicies};
-use shadowtap::journal::{EventSource as _, RecordingSource, Recorder, Rotation, OutputPath};
+use shadowtap::recording::{EventSource as _, RecordingSource, Recorder, Rotation, OutputPath};
 
 use support::{Capture, Chunks, Shape};
 

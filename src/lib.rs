@@ -58,9 +58,9 @@ pub mod files;
 pub mod flow;
 mod head;
 pub mod http1;
-pub mod journal;
+pub mod recording;
 #[doc(hidden)]
-pub mod laws;
+pub mod invariants;
 pub mod middleware;
 pub mod pipeline;
 pub mod replay;

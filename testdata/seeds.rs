@@ -8,7 +8,7 @@ use anyhow::Context as _;
 use shadowtap::capture::{FileSource, Halt, LinkType, Settings, Source as _};
 use shadowtap::decode::{Decoder, Flags, Segment};
 use shadowtap::http1::{BodyPolicy, BodyPolicies};
-use shadowtap::journal::{Recorder, Rotation, OutputPath};
+use shadowtap::recording::{Recorder, Rotation, OutputPath};
 use shadowtap::pipeline;
 
 /// The server's port in all of them.

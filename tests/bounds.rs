@@ -10,7 +10,7 @@ use shadowtap::decode::{Decoder, Endpoint, Skip};
 use shadowtap::exchange::{Event, Malformed, RequestState, Timestamp};
 use shadowtap::flow::{CONNECTION_COST, FlowTable, FlowLimits};
 use shadowtap::http1::{Http1, BodyPolicy, BodyPolicies, MAX_HEAD_BYTES, MAX_KEPT_BODY};
-use shadowtap::laws::{EventInvariants, ObservedCounts};
+use shadowtap::invariants::{EventInvariants, ObservedCounts};
 use shadowtap::pipeline::Tap;
 
 use packets::{ACK, CLIENT, Packet, SERVER, SYN};

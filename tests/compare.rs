@@ -19,7 +19,7 @@ use shadowtap::exchange::Outcome;
 use shadowtap::pipeline::{self, Progress, Run};
 use shadowtap::replay::{self, Pace};
 use shadowtap::report::compare::CompareRules;
-use shadowtap::report::gate::Thresholds;
+use shadowtap::report::threshold::Thresholds;
 use shadowtap::report::verdict::ReportVerdict;
 use shadowtap::report::{RoutePatterns, Summary};
 

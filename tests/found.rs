@@ -8,7 +8,7 @@ use shadowtap::decode::Flags;
 use shadowtap::exchange::{Event, RequestState};
 use shadowtap::flow::FlowTable;
 use shadowtap::http1::{Http1, BodyPolicies};
-use shadowtap::laws::{ChunkInvariants, EventInvariants};
+use shadowtap::invariants::{ChunkInvariants, EventInvariants};
 
 use packets::{ACK, CLIENT, FIN, Packet, SERVER, SYN};
 

@@ -5,7 +5,7 @@
 use std::fs;
 use std::path::Path;
 
-use shadowtap::laws;
+use shadowtap::invariants;
 
 /// Runs every file of a target's corpus; a panic names the file.
 fn check(target: &str, body: fn(&[u8])) {
@@ -22,20 +22,20 @@ fn check(target: &str, body: fn(&[u8])) {
 
 #[test]
 fn capture_files_keep_the_laws() {
-    check("capture_file", laws::capture_file);
+    check("capture_file", invariants::capture_file);
 }
 
 #[test]
 fn recordings_keep_the_laws() {
-    check("journal", laws::journal);
+    check("journal", invariants::journal);
 }
 
 #[test]
 fn decoding_keeps_the_laws() {
-    check("decode", laws::decode);
+    check("decode", invariants::decode);
 }
 
 #[test]
 fn flow_and_http1_keep_the_laws() {
-    check("engine", laws::engine);
+    check("engine", invariants::engine);
 }

@@ -16,8 +16,8 @@ use server::{Server, answer};
 use shadowtap::capture::{FileSource, Halt, Settings};
 use shadowtap::exchange::{Damage, Event, Framing, RequestState, Timestamp};
 use shadowtap::http1::{BodyPolicy, BodyPolicies};
-use shadowtap::journal::record::FLUSH_EVERY;
-use shadowtap::journal::{Origin, Recorder, Rotation, OutputPath};
+use shadowtap::recording::record::FLUSH_EVERY;
+use shadowtap::recording::{Origin, Recorder, Rotation, OutputPath};
 use shadowtap::pipeline;
 use shadowtap::report::{JoinedExchange, ExchangeJoin};
 use tempfile::TempDir;
@@ -48,7 +48,7 @@ fn captures() -> Vec<PathBuf> {
 }
 
 /// Records the exchanges of a capture.
-fn record(capture: &Path, to: &Path) -> shadowtap::journal::Recorded {
+fn record(capture: &Path, to: &Path) -> shadowtap::recording::Recorded {
     let mut recorder = Recorder::new(OutputPath::new(to).unwrap(), Rotation::default());
     let source = FileSource::open(capture, &Halt::default()).unwrap();
     pipeline::inspect(source, &Settings::default(), KEEP, &mut |event| {
@@ -64,7 +64,7 @@ fn record(capture: &Path, to: &Path) -> shadowtap::journal::Recorded {
 /// The exchanges of captures or recordings, and what went wrong.
 fn read(files: &[PathBuf]) -> (Vec<JoinedExchange>, Vec<String>) {
     let settings = Settings { files: files.to_vec(), ..Settings::default() };
-    let origin: Origin = shadowtap::journal::open(&settings).unwrap_or_else(|errors| panic!("{errors:?}"));
+    let origin: Origin = shadowtap::recording::open(&settings).unwrap_or_else(|errors| panic!("{errors:?}"));
     let mut exchanges = ExchangeJoin::default();
     let mut ended = Vec::new();
     let engine = pipeline::inspect(origin, &settings, KEEP, &mut |event| {

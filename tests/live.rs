@@ -28,7 +28,7 @@ use libtest_mimic::Arguments;
 use net::{Pair, Row, ip, may};
 use packets::{Layer, Packet};
 use shadowtap::capture::live::{self, Live, LiveSettings};
-use shadowtap::capture::{Polled, Source, rights};
+use shadowtap::capture::{Polled, Source, privileges};
 use shadowtap::decode::Decoder;
 use shadowtap::exchange::Timestamp;
 
@@ -397,8 +397,8 @@ fn capture_without_rights() {
     assert!(!field("Groups:").contains(&"0".to_owned()) && !field("Gid:").contains(&"0".to_owned()));
 
     assert_eq!(live::open(&settings).err().unwrap()[0].to_string() + "\n", NOT_PERMITTED);
-    rights::can_write(Path::new(".")).unwrap();
-    let told = rights::can_write(Path::new("/proc/sys")).unwrap_err().to_string();
+    privileges::can_write(Path::new(".")).unwrap();
+    let told = privileges::can_write(Path::new("/proc/sys")).unwrap_err().to_string();
     assert!(told.starts_with(&format!("cannot write to /proc/sys as {SOMEBODY}: ")), "{told}");
 
     let halt = settings.halt.clone();

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use shadowtap::exchange::{ConnectionId, Damage, ExchangeId, FailureKind, Outcome, Timestamp};
 use shadowtap::replay::{TargetResponse, Delivery};
-use shadowtap::report::gate::Thresholds;
+use shadowtap::report::threshold::Thresholds;
 use shadowtap::report::{
     RunTotals, ReportEvent, RunGauges, Production, Reporter, RequestRecord, ReportSettings, Started, Summary, TargetTotals, TargetGauges,
     TargetSet, RequestText, compare,

@@ -15,7 +15,7 @@ use std::time::Duration;
 use files::testdata;
 use server::{Server, Step, answer};
 use shadowtap::capture::{self, FileSource};
-use shadowtap::journal::{Recorder, Rotation, OutputPath as Recording};
+use shadowtap::recording::{Recorder, Rotation, OutputPath as Recording};
 use shadowtap::middleware::external::ExternalSettings;
 use shadowtap::middleware::{self, LoopHeader};
 use shadowtap::pipeline::{self, Progress, Run, RunError};

@@ -175,7 +175,7 @@ async fn a_connection_of_a_later_pass_opens_at_its_time() {
     let file =
         files::write(&folder, "two.pcap", &files::pcap(&shots.into_iter().map(frame).collect::<Vec<_>>(), false, true));
     let capture = shadowtap::capture::Settings { files: vec![file], ..shadowtap::capture::Settings::default() };
-    let feed = Feed::Files(shadowtap::journal::open(&capture).unwrap_or_else(|errors| panic!("{errors:?}")));
+    let feed = Feed::Files(shadowtap::recording::open(&capture).unwrap_or_else(|errors| panic!("{errors:?}")));
     let course = replay::ReplayRange { passes: 2, ..replay::ReplayRange::default() };
     let twice = Run { feed, capture, course, ..replayed(&Capture::default(), vec![mirrored(&server)]) };
     let (summary, _) = run(twice).await;

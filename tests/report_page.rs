@@ -15,7 +15,7 @@ use libtest_mimic::{Arguments, Trial};
 use shadowtap::report::by_route::{RouteProduction, RouteSummary, RouteTarget};
 use shadowtap::report::curves::{Curves, TargetCurves};
 use shadowtap::report::html::{self, ReportPage};
-use shadowtap::report::kinds::{DiffExample, ExampleRequest, DiffGroup, DiffGroups};
+use shadowtap::report::diff_groups::{DiffExample, ExampleRequest, DiffGroup, DiffGroups};
 use shadowtap::report::timeline::{TimelinePoint, TargetPoint, Timeline};
 use shadowtap::report::{StepCause, RunDiff, Differences, LatencySummary, GateResult, RampStep, Summary, TargetSummary};
 

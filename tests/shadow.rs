@@ -13,7 +13,7 @@ use std::time::Duration;
 use packets::{Capture, Talk};
 use server::{Server, Step, answer};
 use shadowtap::capture::{self, MaxMemory};
-use shadowtap::journal::{Recorder, Rotation, OutputPath};
+use shadowtap::recording::{Recorder, Rotation, OutputPath};
 use shadowtap::middleware::file::Environment;
 use shadowtap::middleware::route::TargetNames;
 use shadowtap::middleware::{self, ChainFile, LoopHeader};

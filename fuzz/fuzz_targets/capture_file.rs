@@ -1,4 +1,4 @@
-//! See [`shadowtap::laws::capture_file`].
+//! See [`shadowtap::invariants::capture_file`].
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|bytes: &[u8]| shadowtap::laws::capture_file(bytes));
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| shadowtap::invariants::capture_file(bytes));

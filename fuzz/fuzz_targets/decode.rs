@@ -1,4 +1,4 @@
-//! See [`shadowtap::laws::decode`].
+//! See [`shadowtap::invariants::decode`].
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|bytes: &[u8]| shadowtap::laws::decode(bytes));
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| shadowtap::invariants::decode(bytes));

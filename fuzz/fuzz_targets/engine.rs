@@ -1,4 +1,4 @@
-//! See [`shadowtap::laws::engine`].
+//! See [`shadowtap::invariants::engine`].
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|bytes: &[u8]| shadowtap::laws::engine(bytes));
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| shadowtap::invariants::engine(bytes));

@@ -1,4 +1,4 @@
-//! See [`shadowtap::laws::journal`].
+//! See [`shadowtap::invariants::journal`].
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|bytes: &[u8]| shadowtap::laws::journal(bytes));
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| shadowtap::invariants::journal(bytes));

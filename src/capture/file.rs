@@ -13,7 +13,7 @@ use arrayvec::ArrayVec;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 
-use super::classic::PcapReader;
+use super::pcap_file::PcapReader;
 use super::input::{Input, size_of};
 use super::pcapng::PcapngReader;
 use super::{CaptureError, Dropped, FEW, Batch, Frame, Halt, LinkType, Settings, Source, is_standard_input};
@@ -94,7 +94,7 @@ const MAGIC: [u32; 7] = [0x0a0d_0d0a, 0xa1b2_c3d4, 0xa1b2_3c4d, 0xa1b2_cd34, 0xd
 
 /// Whether a capture file begins here, where a record or block could begin as well.
 pub(super) fn begins(bytes: &[u8]) -> bool {
-    let magic = super::classic::le32(bytes, 0);
+    let magic = super::pcap_file::le32(bytes, 0);
     if !MAGIC.contains(&magic) {
         return false;
     }

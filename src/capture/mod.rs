@@ -3,7 +3,7 @@
 //! A frame leaves here with its time, its link type and as many of its bytes as were captured. Nothing is parsed
 //! here beyond the container that frames are stored in.
 
-mod classic;
+mod pcap_file;
 mod file;
 mod filter;
 mod input;
@@ -12,7 +12,7 @@ pub mod live;
 mod memory;
 mod merge;
 mod pcapng;
-pub mod rights;
+pub mod privileges;
 mod tunnel;
 
 use std::path::{Path, PathBuf};

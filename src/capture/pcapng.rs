@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::classic::{look, search};
+use super::pcap_file::{look, search};
 use super::file::{MAX_FRAME_BYTES, NextRecord, LocatedRecord};
 use super::input::Input;
 use super::{Dropped, LinkType};
@@ -77,7 +77,7 @@ impl PcapngReader {
             return Ok(None);
         }
         let block = input.available();
-        let section = super::classic::le32(block, 0) == SECTION_HEADER && byte_order(block).is_some();
+        let section = super::pcap_file::le32(block, 0) == SECTION_HEADER && byte_order(block).is_some();
         Ok(section.then(Self::default))
     }
 
@@ -100,7 +100,7 @@ impl PcapngReader {
                 let left = input.available().len();
                 return Ok(if left == 0 { NextRecord::End } else { NextRecord::Cut { want: 12, have: left } });
             }
-            let kind = super::classic::le32(input.available(), 0);
+            let kind = super::pcap_file::le32(input.available(), 0);
             if kind == SECTION_HEADER {
                 let Some(big_endian) = byte_order(input.available()) else {
                     return Ok(self.lost_at(0, input));
@@ -293,7 +293,7 @@ impl PcapngReader {
     }
 
     fn u32(&self, bytes: &[u8], at: usize) -> u32 {
-        let value = super::classic::le32(bytes, at);
+        let value = super::pcap_file::le32(bytes, at);
         if self.big_endian { value.swap_bytes() } else { value }
     }
 
@@ -320,7 +320,7 @@ impl InterfaceDescription {
 
 /// Whether a section header block is big-endian; `None` where its byte-order magic is neither.
 fn byte_order(block: &[u8]) -> Option<bool> {
-    match super::classic::le32(block, 8) {
+    match super::pcap_file::le32(block, 8) {
         0x1a2b_3c4d => Some(false),
         0x4d3c_2b1a => Some(true),
         _ => None,

@@ -6,7 +6,7 @@ use crate::middleware::file::Environment;
 use crate::middleware::limit::PerSecond;
 use crate::middleware::patterns::Budget;
 use crate::middleware::route::TargetNames;
-use crate::middleware::{ChainFile, LimitSpec, PseudonymKey, RunIdentity, SampleKey, ChainSettings, Template, filter, pair};
+use crate::middleware::{ChainFile, LimitSpec, PseudonymKey, RunIdentity, SampleKey, ChainSettings, Template, allow_deny, name_value};
 use crate::replay::{self, ConnectionMode};
 
 use super::check::{each, parsed, regexes};
@@ -65,7 +65,7 @@ pub(super) fn select(
         allow_methods: methods(&typed.allow_methods, mistakes, warnings),
         allow_paths: regexes("--allow-path", &typed.allow_paths, budget, mistakes),
         deny_paths: regexes("--deny-path", &typed.deny_paths, budget, mistakes),
-        allow_hosts: each("--allow-host", &typed.allow_hosts, filter::host, mistakes),
+        allow_hosts: each("--allow-host", &typed.allow_hosts, allow_deny::host, mistakes),
         allow_writes: writes,
         sample: parsed("--sample", typed.sample.as_deref(), mistakes).unwrap_or_default(),
         sample_by: parsed("--sample-by", typed.sample_by.as_deref(), mistakes).unwrap_or_default(),
@@ -197,14 +197,14 @@ fn methods(allowed: &[String], mistakes: &mut ConfigMistakes, warnings: &mut Vec
 
 fn method(typed: &str) -> Result<String, String> {
     let name = typed.trim();
-    let is_token = pair::header_name(name).is_ok();
+    let is_token = name_value::header_name(name).is_ok();
     if is_token { Ok(name.to_owned()) } else { Err(format!("`{typed}` is no method; write one such as GET")) }
 }
 
 /// Header lines to set and to remove.
 fn header_rules(typed: &typed::Middleware, mistakes: &mut ConfigMistakes) -> NameValueRules {
-    let set = each("--set-header", &typed.set_headers, pair::header_pair, mistakes);
-    let remove = each("--remove-header", &typed.remove_headers, pair::header_name, mistakes);
+    let set = each("--set-header", &typed.set_headers, name_value::header_pair, mistakes);
+    let remove = each("--remove-header", &typed.remove_headers, name_value::header_name, mistakes);
     for name in remove.iter().filter(|name| set.iter().any(|(other, _)| other.eq_ignore_ascii_case(name))) {
         mistakes.add("--set-header and --remove-header", format!("contradict each other on `{name}`"));
     }
@@ -214,8 +214,8 @@ fn header_rules(typed: &typed::Middleware, mistakes: &mut ConfigMistakes) -> Nam
 
 /// Cookies to set and to remove.
 fn cookie_rules(typed: &typed::Middleware, mistakes: &mut ConfigMistakes) -> NameValueRules {
-    let set = each("--set-cookie", &typed.set_cookies, pair::cookie_pair, mistakes);
-    let remove = each("--remove-cookie", &typed.remove_cookies, pair::cookie_name, mistakes);
+    let set = each("--set-cookie", &typed.set_cookies, name_value::cookie_pair, mistakes);
+    let remove = each("--remove-cookie", &typed.remove_cookies, name_value::cookie_name, mistakes);
     for name in remove.iter().filter(|name| set.iter().any(|(other, _)| other == *name)) {
         mistakes.add("--set-cookie and --remove-cookie", format!("contradict each other on `{name}`"));
     }

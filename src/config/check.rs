@@ -7,7 +7,7 @@ use std::time::Duration;
 use regex_automata::util::syntax;
 
 use crate::capture::{self, CaptureError, Tunnel};
-use crate::journal::{self, RecordingReadError, Origin};
+use crate::recording::{self, RecordingReadError, Origin};
 use crate::middleware::PatternSet;
 use crate::middleware::patterns::Budget;
 
@@ -50,9 +50,9 @@ pub(super) fn open(settings: &capture::Settings, mistakes: &mut ConfigMistakes) 
     let (input, files): (Vec<_>, Vec<_>) =
         settings.files.iter().cloned().partition(|file| capture::is_standard_input(file));
     if input.is_empty() {
-        return journal::open(settings).map_err(tell).ok();
+        return recording::open(settings).map_err(tell).ok();
     }
-    if let Err(errors) = journal::open(&capture::Settings { files, ..settings.clone() }) {
+    if let Err(errors) = recording::open(&capture::Settings { files, ..settings.clone() }) {
         tell(errors);
     }
     if input.len() > 1 {
@@ -62,7 +62,7 @@ pub(super) fn open(settings: &capture::Settings, mistakes: &mut ConfigMistakes) 
         return None;
     }
     let tell = |errors: Vec<_>| errors.into_iter().for_each(|error| mistakes.add(flag_of(&error), error));
-    journal::open(settings).map_err(tell).ok()
+    recording::open(settings).map_err(tell).ok()
 }
 
 /// The flag that a file has something against.

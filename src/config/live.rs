@@ -4,7 +4,7 @@ use std::ops::RangeInclusive;
 
 use crate::capture::interfaces::{self, ANY};
 use crate::capture::live::{self, Live, LiveError};
-use crate::capture::rights::{self, User};
+use crate::capture::privileges::{self, User};
 use crate::capture::{self, Direction, BpfFilter, LocalEnds};
 
 use super::check;
@@ -78,7 +78,7 @@ pub fn taken(local: &LocalEnds) -> Option<String> {
 
 /// Who to run as.
 pub(super) fn user(typed: &typed::Live, mistakes: &mut ConfigMistakes) -> Option<User> {
-    mistakes.keep("--user", rights::user(typed.user.as_deref()))
+    mistakes.keep("--user", privileges::user(typed.user.as_deref()))
 }
 
 /// What to open, and how.

@@ -8,9 +8,9 @@ use std::sync::Arc;
 
 use crate::capture;
 use crate::files::FileMode;
-use crate::journal::Origin;
+use crate::recording::Origin;
 use crate::report::compare::CompareRules;
-use crate::report::gate::Thresholds;
+use crate::report::threshold::Thresholds;
 use crate::report::{RoutePatterns, StatusChoice};
 use crate::serve::control::SocketLocation;
 use crate::{middleware, replay};
@@ -18,7 +18,7 @@ use crate::{middleware, replay};
 mod chain;
 mod check;
 mod compare;
-mod course;
+mod range;
 mod external;
 mod gates;
 mod inspect;
@@ -27,19 +27,19 @@ mod mistakes;
 mod outputs;
 mod run;
 mod sending;
-mod sparing;
+mod protection;
 #[cfg(test)]
 mod tests;
 pub mod typed;
-mod watching;
+mod monitoring;
 
 pub use chain::reread;
 pub use gates::demands;
 pub use live::taken;
 pub use mistakes::{ConfigMistake, ConfigMistakes};
 pub use run::{RunConfig, RunLimits, record, shadow};
-pub use sparing::Protection;
-pub use watching::{LogFormat, Monitoring};
+pub use protection::Protection;
+pub use monitoring::{LogFormat, Monitoring};
 
 use check::parsed;
 
@@ -153,20 +153,20 @@ pub fn replay(typed: typed::Replay) -> Result<ReplayConfig, ConfigMistakes> {
     let mut mistakes = ConfigMistakes::default();
     let mut warnings = Vec::new();
     let capture = capture_settings(typed.capture, &mut mistakes);
-    let course = course::course(&typed.course, &capture.files, &mut mistakes);
+    let course = range::course(&typed.course, &capture.files, &mut mistakes);
     let names = names(&typed.send);
     chain::unsampled(&typed.select, typed.sparing.ramp.is_some(), &mut warnings);
     let middleware = chain::settings(&typed.select, &typed.middleware, &names, &mut mistakes, &mut warnings);
     let external = external::settings(&typed.middleware, &mut mistakes, &mut warnings);
-    let sparing = sparing::sparing(&typed.sparing, &typed.select, false, &mut mistakes, &mut warnings);
+    let sparing = protection::sparing(&typed.sparing, &typed.select, false, &mut mistakes, &mut warnings);
     let targets = targets(&typed.send, &middleware, sparing.guard.as_ref(), &mut mistakes, &mut warnings);
     let middleware = chain::sample_as_sent(middleware, &typed.select, &targets);
-    let control = sparing::control(typed.control.as_deref(), false);
+    let control = protection::control(typed.control.as_deref(), false);
     let compare = compare::rules(&typed.compare, &mut mistakes);
     let beside = compare::beside(&typed.compare, &targets, &mut mistakes);
     let outputs = outputs::all(&typed.report, &capture, &mut mistakes);
     let routes = outputs::routes(typed.report.routes.as_deref(), &mut mistakes);
-    let watching = watching::watching(&typed.watching, &mut mistakes);
+    let watching = monitoring::watching(&typed.watching, &mut mistakes);
     let demands = gates::checked(&typed.gates, &names_and_urls(&targets), &mut mistakes, &mut warnings);
     let source = check::open(&capture, &mut mistakes);
     match (source, mistakes.is_empty()) {

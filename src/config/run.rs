@@ -5,18 +5,18 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::capture::live::Live;
-use crate::capture::rights::User;
+use crate::capture::privileges::User;
 use crate::capture::{self, interfaces};
-use crate::journal::{Recorder, Rotation, OutputPath};
+use crate::recording::{Recorder, Rotation, OutputPath};
 use crate::middleware::{self, LoopHeader};
 use crate::replay::{self, ReferenceSettings};
 use crate::report::RoutePatterns;
 use crate::report::compare::CompareRules;
-use crate::report::gate::Thresholds;
+use crate::report::threshold::Thresholds;
 use crate::serve::control::SocketLocation;
 
 use super::mistakes::ConfigMistakes;
-use super::{Outputs, Protection, Monitoring, check, gates, live, outputs, typed, watching};
+use super::{Outputs, Protection, Monitoring, check, gates, live, outputs, typed, monitoring};
 
 /// When a live run ends by itself.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -75,7 +75,7 @@ pub fn shadow(typed: &typed::Shadow) -> Result<RunConfig, ConfigMistakes> {
     super::chain::unsampled(&typed.select, typed.sparing.ramp.is_some(), &mut warnings);
     let middleware = super::chain::settings(&typed.select, &typed.middleware, &names, &mut mistakes, &mut warnings);
     let external = super::external::settings(&typed.middleware, &mut mistakes, &mut warnings);
-    let sparing = super::sparing::sparing(&typed.sparing, &typed.select, true, &mut mistakes, &mut warnings);
+    let sparing = super::protection::sparing(&typed.sparing, &typed.select, true, &mut mistakes, &mut warnings);
     let targets = super::targets(&typed.send, &middleware, sparing.guard.as_ref(), &mut mistakes, &mut warnings);
     let middleware = super::chain::sample_as_sent(middleware, &typed.select, &targets);
     let compare = super::compare::rules(&typed.compare, &mut mistakes);
@@ -142,7 +142,7 @@ fn finish(
     if external.is_some() && recorder.as_ref().is_some_and(|recorder| recorder.target().format().takes_frames()) {
         mistakes.add("--output and --middleware", "a capture file holds frames, and no middleware sees those");
     }
-    let watching = watching::watching(watching, &mut mistakes);
+    let watching = monitoring::watching(watching, &mut mistakes);
     let limits = limits(running, &mut mistakes);
     let mark = mark(running.mark.as_deref(), &mut mistakes);
     let source = live::open(&settings, &mut mistakes);
@@ -160,7 +160,7 @@ fn finish(
             external,
             targets,
             sparing,
-            control: super::sparing::control(running.control.as_deref(), true),
+            control: super::protection::control(running.control.as_deref(), true),
             compare,
             beside,
             recorder,

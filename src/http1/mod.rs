@@ -4,20 +4,20 @@
 //! recognised, counted and passed over. Bytes are parsed as they come: however they are cut into chunks, the
 //! messages are the same. Nothing here is ever an error: what cannot be read is told as such.
 
-mod answer;
+mod strict_response;
 mod body;
 pub(crate) mod content;
 mod conversation;
 mod head;
 mod message;
 mod pairing;
-pub(crate) mod single;
+pub(crate) mod one_shot;
 mod stream;
 
 use crate::decode::Endpoint;
 use crate::exchange::{Event, Timestamp};
 use crate::flow::{Chunk, Side, Slab, Slot};
-pub(crate) use answer::{ResponseHeadError, StrictResponseHead, RequestContext, read as read_answer};
+pub(crate) use strict_response::{ResponseHeadError, StrictResponseHead, RequestContext, read as read_answer};
 pub(crate) use body::{BodyReader, BodyProgress, HashTiming};
 pub(crate) use content::ContentKind;
 use conversation::Conversation;

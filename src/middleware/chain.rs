@@ -8,7 +8,7 @@ use super::condition::Condition;
 use super::context::{BODY_SEARCH, BodyCounts, Context};
 use super::sample::SampleCounts;
 use super::spec::{FilterAction, FilterSpec};
-use super::{DynamicShare, AllowDeny, Limiter, Filter, Rewrite, SampleKey, Sampler, ChainSettings, filter};
+use super::{DynamicShare, AllowDeny, Limiter, Filter, Rewrite, SampleKey, Sampler, ChainSettings, allow_deny};
 use crate::exchange::{Outcome, Request, Timestamp};
 
 /// What one sampling link came to.
@@ -87,7 +87,7 @@ impl Chain {
         } else {
             context.begin(request, due, *keep_captured);
         }
-        if let Some(rule) = filter::tunnel(context.method(request), context.fields(request)) {
+        if let Some(rule) = allow_deny::tunnel(context.method(request), context.fields(request)) {
             return Err(Outcome::filtered(rule));
         }
         let (before, after) = links.split_at_mut_checked(*guard_at).unwrap_or_default();
@@ -101,7 +101,7 @@ impl Chain {
     pub fn admit(&mut self, request: &Request) -> Result<(), Outcome> {
         let Self { writes, context, .. } = self;
         context.begin(request, request.last_byte, false);
-        match filter::tunnel(context.method(request), context.fields(request)) {
+        match allow_deny::tunnel(context.method(request), context.fields(request)) {
             Some(rule) => Err(Outcome::filtered(rule)),
             None => may_write(writes.as_deref(), request, context),
         }
@@ -208,9 +208,9 @@ impl Chain {
 fn may_write(allowed: Option<&[Condition]>, request: &Request, context: &mut Context) -> Result<(), Outcome> {
     let Some(allowed) = allowed else { return Ok(()) };
     let passes =
-        !filter::is_write(context.method(request)) || allowed.iter().any(|condition| condition.holds(request, context));
+        !allow_deny::is_write(context.method(request)) || allowed.iter().any(|condition| condition.holds(request, context));
     searched(context)?;
-    if passes { Ok(()) } else { Err(Outcome::filtered(filter::WRITES)) }
+    if passes { Ok(()) } else { Err(Outcome::filtered(allow_deny::WRITES)) }
 }
 
 /// Ends a request of which a body was not searched that should have been.
@@ -338,7 +338,7 @@ mod tests {
         assert_eq!(request.head.as_bytes(), b"GET / HTTP/1.1\r\nX: 2\r\nY: 3\r\n\r\n");
         assert_eq!(
             Chain::new(&settings).apply(&mut request_to("/no")),
-            Err(Outcome::filtered(filter::DENY_PATH)),
+            Err(Outcome::filtered(allow_deny::DENY_PATH)),
             "the flags see it too"
         );
     }
@@ -448,8 +448,8 @@ mod tests {
         let asked = |chain: &mut Chain, line: &str| chain.admit(&request(1, &format!("{line} HTTP/1.1\r\n\r\n")));
         assert_eq!(asked(&mut chain, "GET /"), Ok(()));
         assert_eq!(asked(&mut chain, "POST /ok"), Ok(()));
-        assert_eq!(asked(&mut chain, "POST /"), Err(Outcome::filtered(filter::WRITES)));
-        assert_eq!(asked(&mut chain, "CONNECT h:1"), Err(Outcome::filtered(filter::CONNECT)));
+        assert_eq!(asked(&mut chain, "POST /"), Err(Outcome::filtered(allow_deny::WRITES)));
+        assert_eq!(asked(&mut chain, "CONNECT h:1"), Err(Outcome::filtered(allow_deny::CONNECT)));
     }
 
     #[test]
@@ -457,7 +457,7 @@ mod tests {
         let mut chain = Chain::new(&settings(&["[[link]]\ndrop = { method = \"CONNECT\" }\n"]));
         assert_eq!(
             chain.apply(&mut request(1, "CONNECT h:1 HTTP/1.1\r\n\r\n")),
-            Err(Outcome::filtered(filter::CONNECT))
+            Err(Outcome::filtered(allow_deny::CONNECT))
         );
     }
 }

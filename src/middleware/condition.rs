@@ -10,7 +10,7 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 use regex::bytes::Regex;
 
-use super::{Context, PatternSet, cookies, filter, params};
+use super::{Context, PatternSet, cookies, allow_deny, query};
 use crate::exchange::Request;
 
 /// Tests that all have to hold; without any it holds for every request.
@@ -122,7 +122,7 @@ impl Test {
         match self {
             Self::Method(methods) => methods.iter().any(|method| method.as_bytes() == context.method(request)),
             Self::Path(patterns) => patterns.is_match(context.path_and_query(request)),
-            Self::Host(hosts) => hosts.has(filter::request_host(context.fields(request))),
+            Self::Host(hosts) => hosts.has(allow_deny::request_host(context.fields(request))),
             Self::Client(networks) => is_within(request.client.ip(), networks),
             Self::Header(named) => named.asks(context.fields(request).get_all(&named.name).map(Cow::Borrowed)),
             Self::Cookie(named) => {
@@ -131,7 +131,7 @@ impl Test {
                 named.asks(values.map(Cow::Borrowed))
             }
             Self::Param(named) => {
-                named.asks(params::values(context.path_and_query(request), &named.name).map(|value| match value {
+                named.asks(query::values(context.path_and_query(request), &named.name).map(|value| match value {
                     Cow::Borrowed(text) => Cow::Borrowed(text.as_bytes()),
                     Cow::Owned(text) => Cow::Owned(text.into_bytes()),
                 }))
@@ -182,7 +182,7 @@ impl FromIterator<HostPattern> for HostSet {
     fn from_iter<I: IntoIterator<Item = HostPattern>>(all: I) -> Self {
         let mut set = Self::default();
         for HostPattern { name, below } in all {
-            let name = filter::lower(name.as_bytes()).into_vec().into();
+            let name = allow_deny::lower(name.as_bytes()).into_vec().into();
             if below {
                 set.domains.insert(name)
             } else {
@@ -195,7 +195,7 @@ impl FromIterator<HostPattern> for HostSet {
 
 impl HostSet {
     fn has(&self, host: &[u8]) -> bool {
-        let host = filter::lower(host);
+        let host = allow_deny::lower(host);
         let is_below = || {
             // Before the dot there has to be something.
             memchr::memchr_iter(b'.', &host)
@@ -207,10 +207,10 @@ impl HostSet {
 
 impl HostPattern {
     /// A host, or `*.` and the domain that it is below of.
-    pub fn new(typed: &str) -> Result<Self, filter::HostError> {
+    pub fn new(typed: &str) -> Result<Self, allow_deny::HostError> {
         let below = typed.strip_prefix("*.");
-        let name = filter::host(below.unwrap_or(typed))?;
-        Ok(Self { name: filter::without_brackets(&name).to_owned(), below: below.is_some() })
+        let name = allow_deny::host(below.unwrap_or(typed))?;
+        Ok(Self { name: allow_deny::without_brackets(&name).to_owned(), below: below.is_some() })
     }
 }
 
@@ -219,7 +219,7 @@ impl MediaType {
     #[must_use]
     pub fn new(typed: &str) -> Option<Self> {
         let (kind, subtype) = typed.split_once('/')?;
-        let is_word = |word: &str| super::pair::is_token(word) && !word.contains('*');
+        let is_word = |word: &str| super::name_value::is_token(word) && !word.contains('*');
         match subtype {
             "*" if is_word(kind) => Some(Self { kind: format!("{kind}/"), any_subtype: true }),
             subtype if is_word(kind) && is_word(subtype) => Some(Self { kind: typed.to_owned(), any_subtype: false }),

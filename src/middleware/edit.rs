@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use regex::bytes::Regex;
 
-use super::{Context, RunIdentity, Template, cookies, params};
+use super::{Context, RunIdentity, Template, cookies, query};
 use crate::exchange::{LineEdit, Request};
 
 /// Where a named value stands.
@@ -103,7 +103,7 @@ impl FieldEdit {
                 .flat_map(cookies::cookies)
                 .any(|(name, value)| name == self.name.as_bytes() && like(value)),
             FieldKind::Param => {
-                params::values(context.path_and_query(request), &self.name).any(|value| like(value.as_bytes()))
+                query::values(context.path_and_query(request), &self.name).any(|value| like(value.as_bytes()))
             }
         }
     }
@@ -143,7 +143,7 @@ impl FieldEdit {
                 ValueChange::Remove => LineEdit::Remove,
             }),
             FieldKind::Cookie => cookies::edit(lines, head, &self.name, &mut change),
-            FieldKind::Param => params::edit(lines, head, &self.name, &mut change),
+            FieldKind::Param => query::edit(lines, head, &self.name, &mut change),
         }
     }
 
@@ -163,7 +163,7 @@ impl FieldEdit {
         match self.place {
             FieldKind::Header => lines.append(head, &self.name, value),
             FieldKind::Cookie => cookies::append(lines, head, &self.name, value),
-            FieldKind::Param => params::append(lines, head, &self.name, value),
+            FieldKind::Param => query::append(lines, head, &self.name, value),
         }
     }
 

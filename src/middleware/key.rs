@@ -10,7 +10,7 @@ use std::str::FromStr;
 use xxhash_rust::xxh3::{Xxh3, xxh3_64};
 
 use super::context::HeadFields;
-use super::{cookies, pair, params};
+use super::{cookies, name_value, query};
 use crate::exchange::{ExchangeId, Request};
 
 /// What is sampled, or limited, as a whole.
@@ -66,8 +66,8 @@ impl FromStr for SampleKey {
             (_, "request") => Ok(Self::Request),
             (_, "connection") => Ok(Self::Connection),
             (_, "client-ip") => Ok(Self::ClientIp),
-            ("header", _) => named(pair::is_token(name), "header:X-User-Id", Self::Header),
-            ("cookie", _) => named(pair::is_token(name), "cookie:session", Self::Cookie),
+            ("header", _) => named(name_value::is_token(name), "header:X-User-Id", Self::Header),
+            ("cookie", _) => named(name_value::is_token(name), "cookie:session", Self::Cookie),
             ("param", _) => named(!name.is_empty(), "param:user", Self::Param),
             ("path-segment", _) => match name.parse() {
                 Ok(at @ 1..) => Ok(Self::PathSegment(at)),
@@ -194,14 +194,14 @@ fn cookie<'a>(fields: HeadFields<'a>, name: &'a str) -> Option<&'a [u8]> {
 }
 
 fn param<'a>(path_and_query: &'a [u8], name: &str) -> Option<&'a [u8]> {
-    params::query(path_and_query)?
+    query::query(path_and_query)?
         .split(|byte| *byte == b'&')
         .find_map(|piece| piece.strip_prefix(name.as_bytes()).and_then(|rest| rest.strip_prefix(b"=")))
 }
 
 /// `/1/2/3`: the piece before the first slash is empty and has number 0.
 fn segment(path_and_query: &[u8], at: usize) -> Option<&[u8]> {
-    params::path(path_and_query).split(|byte| *byte == b'/').nth(at)
+    query::path(path_and_query).split(|byte| *byte == b'/').nth(at)
 }
 
 #[cfg(test)]

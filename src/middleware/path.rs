@@ -5,7 +5,7 @@
 
 use regex::bytes::Regex;
 
-use super::{Context, Filter, Template, params};
+use super::{Context, Filter, Template, query};
 use crate::exchange::{Outcome, Request};
 
 /// The link that rewrites paths.
@@ -26,14 +26,14 @@ impl ReplacePath {
 impl Filter for ReplacePath {
     fn apply(&mut self, request: &mut Request, context: &mut Context) -> Result<(), Outcome> {
         let seen = context.path_and_query(request);
-        let path = params::path(seen);
+        let path = query::path(seen);
         // What names the capture is written out only where it is used.
         if !self.with.is_settled() && !self.regex.is_match(path) {
             return Ok(());
         }
         let Some(new) = self.with.resolved(request, context).replace(&self.regex, path) else { return Ok(()) };
         let mut target = encoded(new);
-        if let Some(query) = params::query(seen) {
+        if let Some(query) = query::query(seen) {
             target.push(b'?');
             target.extend_from_slice(query);
         }

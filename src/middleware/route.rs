@@ -14,7 +14,7 @@ use regex_automata::util::syntax;
 
 use super::context::HeadFields;
 use super::patterns::{Budget, MAX_LIST, PatternSet, short_enough};
-use super::{Context, Filter, filter, params};
+use super::{Context, Filter, allow_deny, query};
 use crate::bounded;
 use crate::exchange::{Outcome, Request};
 
@@ -124,12 +124,12 @@ impl RouteMap {
 
     /// The value of the first line whose expression matches. `buffer` is memory that is used again.
     fn value(&self, fields: HeadFields<'_>, buffer: &mut Vec<u8>) -> Option<usize> {
-        let path = params::path(fields.path_and_query());
+        let path = query::path(fields.path_and_query());
         let text = match self.on {
             MatchInput::Path => path,
             MatchInput::HostPath => {
                 buffer.clear();
-                buffer.extend(filter::request_host(fields).iter().map(u8::to_ascii_lowercase));
+                buffer.extend(allow_deny::request_host(fields).iter().map(u8::to_ascii_lowercase));
                 buffer.extend_from_slice(path);
                 buffer
             }

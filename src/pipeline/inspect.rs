@@ -4,7 +4,7 @@ use super::{RunError, Tap};
 use crate::capture::{self, Source};
 use crate::exchange::Event;
 use crate::http1::BodyPolicies;
-use crate::journal::{EventSource as _, RecordingSource, Origin};
+use crate::recording::{EventSource as _, RecordingSource, Origin};
 use crate::report::CaptureStats;
 
 /// Reads `source` to its end on this thread and hands every event to `sink`; sends nothing. `sink` returns false to

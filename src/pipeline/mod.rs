@@ -16,21 +16,21 @@
 //! Every channel has a bound. A file waits where one is full. A live source waits for nobody: whole requests are shed,
 //! and counted, at the place that was full.
 
-mod beside;
-pub mod brake;
+mod reference_traffic;
+pub mod guard_command;
 mod budget;
-mod compared;
+mod retention;
 mod comparing;
 mod control;
-mod counting;
-mod course;
+mod report_thread;
+mod passes;
 mod external;
 mod inspect;
-mod keeper;
-mod levels;
-mod note;
+mod protection;
+mod gauges;
+mod request_record;
 mod observer;
-mod outlet;
+mod dispatch;
 mod pacer;
 mod progress;
 mod reader;
@@ -50,27 +50,27 @@ use tokio::sync::{Notify, mpsc, watch};
 
 use crate::capture::Halt;
 use crate::exchange::{Event, Timestamp};
-use crate::journal::{Recorded, Recorder};
+use crate::recording::{Recorded, Recorder};
 use crate::middleware::{self, LoopHeader};
 use crate::replay::{self, AnyClient, Client, Deliveries, Delivery, InFlight, TargetLimits, run_target};
 use crate::report::{self, CaptureStats, ReportEvent, Reporter, Started, Summary, TargetTotals, UnreportedSheds};
 use crate::serve::Server;
 
-pub use brake::GuardCommand;
+pub use guard_command::GuardCommand;
 use budget::{Budget, BudgetShare};
-use compared::{RetentionRules, RetainingClient};
+use retention::{RetentionRules, RetainingClient};
 use comparing::ComparisonDeadline;
 pub use control::{Control, ControlListener, RampState, RunState, TargetState};
-use counting::Counting;
-use course::{KnownSpan, PassTag};
+use report_thread::Counting;
+use passes::{KnownSpan, PassTag};
 use external::{ExternalStage, ResponseSender, NotifyingClient, Workers};
 pub use inspect::{inspect, inspect_as_it_comes};
-use keeper::ProtectionController;
-use levels::GaugeReader;
-use note::note;
+use protection::ProtectionController;
+use gauges::GaugeReader;
+use request_record::request_record;
 pub use observer::Observer;
 use observer::{TargetProbe, LiveHandles};
-use outlet::TargetDispatcher;
+use dispatch::TargetDispatcher;
 use pacer::{RunChains, Pacer, Timing};
 pub use progress::Progress;
 use reader::{FileReader, LiveReader};
@@ -131,7 +131,7 @@ pub fn run(
 
     let (comparisons, comparing) = comparing::deferred(&mut reporter, memory.comparisons, drain);
     let deadline = comparisons.deadline.clone();
-    let braking = brake::begin(&runtime, &keeper, run.brake)?;
+    let braking = guard_command::begin(&runtime, &keeper, run.brake)?;
     let (external, workers) = start_external(&runtime, run.external, memory.external)?;
     let teller = external.as_ref().map(ExternalStage::teller);
     let counts = external.as_ref().map(ExternalStage::counts);
@@ -271,7 +271,7 @@ impl RunningRun {
 fn steered(run: &mut Run) -> (Control, ProtectionController) {
     let control = run.control.clone();
     let targets = run.targets.iter().map(|target| target.target.to_string());
-    control.begin(keeper::first_share(run), run.middleware.sample, targets);
+    control.begin(protection::first_share(run), run.middleware.sample, targets);
     run.middleware.dial = Some(control.dial());
     let keeper = ProtectionController::new(run, &control);
     (control, keeper)
@@ -386,28 +386,28 @@ fn start_beside(
     writes: bool,
     ways: &TargetWiring<'_>,
     senders: &mut Vec<RunningTarget>,
-) -> Result<beside::ReferenceSender, RunError> {
+) -> Result<reference_traffic::ReferenceSender, RunError> {
     let targets = senders.len();
     let mut checks = Vec::new();
     if settings.self_check > 0.0 {
         for (target, (_, client)) in senders.iter().enumerate() {
             let (job_sender, jobs) = mpsc::channel(TARGET_QUEUE);
             let number = report::check_number(targets, target);
-            checks.push(TargetDispatcher::new(job_sender, Budget::new(beside::CHECK_BYTES), Arc::clone(client), None));
+            checks.push(TargetDispatcher::new(job_sender, Budget::new(reference_traffic::CHECK_BYTES), Arc::clone(client), None));
             let client = Arc::new(RetainingClient { client: Arc::clone(client), keeping: ways.keeping.cloned() });
             let (stopped, facts) = (ways.stopped.clone(), ways.facts.clone());
-            runtime.spawn(run_target(number, client, jobs, beside::CHECK_LIMITS, stopped, facts, Arc::default()));
+            runtime.spawn(run_target(number, client, jobs, reference_traffic::CHECK_LIMITS, stopped, facts, Arc::default()));
         }
     }
     let mut baseline = None;
     if let Some(settings) = settings.baseline {
         let number = report::baseline_number(targets);
         let ways = TargetWiring { teller: None, ..*ways };
-        let (outlet, _, sending) = start_target(runtime, number, settings, beside::BASELINE_BYTES, &ways)?;
+        let (outlet, _, sending) = start_target(runtime, number, settings, reference_traffic::BASELINE_BYTES, &ways)?;
         senders.push(sending);
         baseline = Some(outlet);
     }
-    Ok(beside::ReferenceSender { baseline, checks, share: settings.self_check, writes, targets })
+    Ok(reference_traffic::ReferenceSender { baseline, checks, share: settings.self_check, writes, targets })
 }
 
 fn start_target(

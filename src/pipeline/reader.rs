@@ -13,15 +13,15 @@ use crossbeam_channel::{Sender, TrySendError};
 use tokio::sync::mpsc;
 
 use super::budget::{Budget, bytes_of};
-use super::course::{KnownSpan, PassTag, PassMapper};
+use super::passes::{KnownSpan, PassTag, PassMapper};
 use super::inspect::read_from;
 use super::observer::{EngineReporter, Observer};
 use super::recorder::FrameSender;
-use super::{FULL_PAUSE, QueuedEvent, Progress, Tap, note};
+use super::{FULL_PAUSE, QueuedEvent, Progress, Tap, request_record};
 use crate::capture::{self, Halt, Polled, Source};
 use crate::exchange::{Damage, Event, ExchangeId, Outcome, Request, Shed, Timestamp};
 use crate::http1::BodyPolicies;
-use crate::journal::{self, EventSource as _, RecordingSource, Origin};
+use crate::recording::{self, EventSource as _, RecordingSource, Origin};
 use crate::replay::ReplayRange;
 use crate::report::{CaptureStats, ReportEvent, UnreportedSheds};
 
@@ -92,7 +92,7 @@ impl FileReader {
         };
         let mut engine = reading.origin(origin, Some(tap), &capture, wanted);
         while reading.pass < passes && reading.goes_on() {
-            match journal::open(&capture) {
+            match recording::open(&capture) {
                 Ok(origin) => {
                     reading.pass += 1;
                     reading.passage.begin(reading.pass);
@@ -321,7 +321,7 @@ impl<'a> LiveOutbox<'a> {
         self.ends.progress.seen.fetch_add(1, Ordering::Relaxed);
         self.ends.progress.shed.fetch_add(1, Ordering::Relaxed);
         let outcome = Outcome::Shed(Shed::Capture);
-        if self.ends.facts.try_send(ReportEvent::Ended { note: Box::new(note(request, false)), outcome }).is_err() {
+        if self.ends.facts.try_send(ReportEvent::Ended { note: Box::new(request_record(request, false)), outcome }).is_err() {
             self.unheard.shed += 1;
         }
     }

@@ -14,7 +14,7 @@ use super::budget::{Budget, BudgetShare, bytes_of};
 use super::{Progress, wall_clock};
 use crate::capture::{Frame, LinkType};
 use crate::exchange::{Event, Timestamp};
-use crate::journal::{Recorded, Recorder};
+use crate::recording::{Recorded, Recorder};
 
 /// Entries on their way to the recording thread; past it they are not recorded, and counted.
 pub(super) const QUEUE: usize = 16_384;

@@ -6,18 +6,18 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use tokio::sync::watch;
 
-use super::brake::GuardCommand;
-use super::compared::RetentionRules;
+use super::guard_command::GuardCommand;
+use super::retention::RetentionRules;
 use super::control::Control;
 use super::observer::Observer;
 use crate::capture::{self, Source};
 use crate::http1::{BodyPolicy, BodyPolicies};
-use crate::journal::{Origin, Recorder};
+use crate::recording::{Origin, Recorder};
 use crate::middleware::{self, LoopHeader};
 use crate::replay;
 use crate::report::RoutePatterns;
 use crate::report::compare::CompareRules;
-use crate::report::gate::Thresholds;
+use crate::report::threshold::Thresholds;
 use crate::serve::Server;
 
 /// Where frames or events come from, and whether they wait.

@@ -16,32 +16,32 @@ use tokio::time::Instant;
 use crate::exchange::{ConnectionId, Digest, ExchangeId, Head, Outcome, Request, digest};
 
 mod address;
-mod choice;
-pub mod course;
+mod any_client;
+pub mod range;
 mod error;
 pub mod guard;
 pub mod hop;
 pub mod http;
 pub mod memory;
 pub mod pace;
-mod phrase;
+mod spec;
 mod proxy;
 pub mod ramp;
 mod send_error;
 mod settings;
 pub mod target;
 pub mod tls;
-mod turn;
+mod ticket;
 pub mod wire;
 
 pub use address::{TargetUrl, TargetUrlError};
-pub use choice::AnyClient;
-pub use course::{Amplify, ReplayRange, CaptureWindow};
+pub use any_client::AnyClient;
+pub use range::{Amplify, ReplayRange, CaptureWindow};
 pub use error::ClientError;
 pub use guard::{Guard, GuardState};
 pub use http::HttpClient;
 pub use pace::{Pace, PaceError, Schedule};
-pub use phrase::{SpecError, seconds};
+pub use spec::{SpecError, seconds};
 pub use proxy::{ProxyUrl, ProxyUrlError};
 pub use ramp::Ramp;
 pub use send_error::{Reason, SendError};
@@ -50,7 +50,7 @@ pub use settings::{
     DEFAULT_MAX_RESPONSE, DEFAULT_RESOLVE_EVERY, DEFAULT_TIMEOUT, SendSettings,
 };
 pub use target::{Deliveries, InFlight, TargetLimits, QueueStats, run_target};
-pub use turn::Ticket;
+pub use ticket::Ticket;
 pub use wire::WireClient;
 
 /// One captured connection as it is replayed: loops and copies of a session have connections of their own.

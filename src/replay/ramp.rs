@@ -9,7 +9,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::guard::{GuardAction, GuardChange, GuardVerdict};
-use super::phrase::{SpecError, SpecPart, shown, time};
+use super::spec::{SpecError, SpecPart, shown, time};
 use crate::middleware::Share;
 
 /// How a ramp can look.

@@ -18,7 +18,7 @@ use super::histogram::micros;
 use super::noise::{self, NoiseOnlyCounts};
 use super::patterns::RoutePatterns;
 use super::routes::OTHER;
-use super::spread::SparseHistogram;
+use super::sparse_histogram::SparseHistogram;
 use super::status::StatusClass;
 use super::summary::{CountMap, Differences, LatencySummary, TargetLatency};
 

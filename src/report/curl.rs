@@ -96,7 +96,7 @@ fn address(origin: &str, target: &[u8]) -> Result<String, &'static str> {
     }
     let scheme_and_host = [base.scheme(), "://", &base[Position::BeforeHost..Position::AfterPort]].concat();
     let asked = crate::exchange::path_and_query(target);
-    let mut path = middleware::shown::target(asked).into_owned();
+    let mut path = middleware::masking::target(asked).into_owned();
     // A URL without a path has the root (RFC 9112, 3.2.1).
     if asked.len() < target.len() && path.first() == Some(&b'?') {
         path.insert(0, b'/');

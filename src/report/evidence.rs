@@ -13,7 +13,7 @@ use super::by_route::{ByRoute, RouteName, RouteSummary};
 use super::compare::Difference;
 use super::curves::Curves;
 use super::histogram::micros;
-use super::kinds::{DiffGroupTally, DiffGroups, DifferingPair};
+use super::diff_groups::{DiffGroupTally, DiffGroups, DifferingPair};
 use super::noise;
 use super::timeline::{Timeline, TimelineTally};
 use super::{RunGauges, RoutePatterns, Production, RequestRecord, Started};

@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use crate::exchange::{Event, ExchangeId, Incomplete, Outcome, Request, RequestState, Timestamp};
-pub use crate::journal::join::{JoinedExchange, ExchangeJoin, MAX_WAITING, MAX_WAITING_BYTES};
+pub use crate::recording::exchange_join::{JoinedExchange, ExchangeJoin, MAX_WAITING, MAX_WAITING_BYTES};
 use crate::middleware::Selection;
 
 use super::histogram::{LatencyHistogram, micros};

@@ -174,7 +174,7 @@ impl<'a> ResultLine<'a> {
 
 /// A target without the secrets in it. It is text of the wire as before, but for masks.
 fn shown(target: &[u8]) -> Cow<'_, str> {
-    match middleware::shown::target(target) {
+    match middleware::masking::target(target) {
         Cow::Borrowed(target) => wire_text(target),
         Cow::Owned(target) => Cow::Owned(wire_text(&target).into_owned()),
     }

@@ -252,7 +252,7 @@ mod tests {
             compare: crate::report::compare::CompareRules::default(),
             kept_bytes: 1 << 20,
             baseline: None,
-            demands: crate::report::gate::Thresholds::default(),
+            demands: crate::report::threshold::Thresholds::default(),
         })
     }
 

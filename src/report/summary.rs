@@ -7,16 +7,16 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::beside::{Baseline, SelfChecks};
+use super::reference::{Baseline, SelfChecks};
 use super::by_route::RouteSummary;
 use super::curves::Curves;
-use super::kinds::DiffGroups;
+use super::diff_groups::DiffGroups;
 use super::middleware::MiddlewareCounts;
 use super::noise::{self, NoiseOnlyCounts};
 use super::reasons::{DesynchronisedSummary, FailureReason};
 use super::steps::RampStep;
 use super::timeline::Timeline;
-use crate::journal::Recorded;
+use crate::recording::Recorded;
 use crate::replay::GuardState;
 
 /// How often each name was counted, in the order of the names.

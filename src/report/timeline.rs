@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::spread::SparseHistogram;
+use super::sparse_histogram::SparseHistogram;
 use super::summary::is_zero;
 
 /// Points that are kept (20 minutes of seconds; seven hours are points of 32 s): past it they become twice as wide, and

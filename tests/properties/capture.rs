@@ -5,7 +5,7 @@ use std::path::Path;
 
 use proptest::prelude::*;
 use shadowtap::capture::{FileSource, Source as _};
-use shadowtap::laws;
+use shadowtap::invariants;
 
 /// Files of both formats, and one each in big-endian order and of blocks without times.
 fn files() -> Vec<(&'static str, Vec<u8>)> {
@@ -100,6 +100,6 @@ proptest! {
             let place = place.index(bytes.len());
             bytes[place] = value;
         }
-        laws::capture_file(&bytes);
+        invariants::capture_file(&bytes);
     }
 }

@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 use shadowtap::exchange::Close;
 use shadowtap::flow::{Chunk, FlowTable, GapReason, Side};
-use shadowtap::laws::ChunkInvariants;
+use shadowtap::invariants::ChunkInvariants;
 
 use crate::packets::{ACK, CLIENT, FIN, Packet, SERVER, SYN};
 

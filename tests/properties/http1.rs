@@ -5,7 +5,7 @@ use proptest::sample::Index;
 use shadowtap::exchange::{Close, ConnectionId, Event, Request, RequestState, Response, Timestamp};
 use shadowtap::flow::{Chunk, Side, Slot};
 use shadowtap::http1::{Http1, BodyPolicy, BodyPolicies, StreamStats};
-use shadowtap::laws::EventInvariants;
+use shadowtap::invariants::EventInvariants;
 
 use crate::packets::{CLIENT, SERVER, ends};
 

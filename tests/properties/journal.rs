@@ -5,8 +5,8 @@ use shadowtap::exchange::{
     Body, ConnectionId, Damage, Event, ExchangeId, Framing, Head, Incomplete, Request, RequestState, Response,
     Timestamp,
 };
-use shadowtap::journal::line::JsonLine;
-use shadowtap::journal::{EventSource as _, JoinedExchange, ExchangeJoin, RecordingSource, Recorder, Rotation, OutputPath};
+use shadowtap::recording::jsonl_write::JsonLine;
+use shadowtap::recording::{EventSource as _, JoinedExchange, ExchangeJoin, RecordingSource, Recorder, Rotation, OutputPath};
 
 /// An exchange to record; times in nanoseconds after the one before.
 #[derive(Clone, Debug)]

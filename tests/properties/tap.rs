@@ -13,7 +13,7 @@ use rand::rngs::StdRng;
 use shadowtap::capture::{FileSource, LinkType, MemorySource, Settings, Source};
 use shadowtap::exchange::{Event, Request, RequestState, Timestamp};
 use shadowtap::http1::{BodyPolicy, BodyPolicies};
-use shadowtap::laws::{EventInvariants, ObservedCounts};
+use shadowtap::invariants::{EventInvariants, ObservedCounts};
 use shadowtap::pipeline::Tap;
 
 use crate::faults::{Faulty, Rates};

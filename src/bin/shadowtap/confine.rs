@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use shadowtap::config::{Output, Outputs, Protection};
-use shadowtap::journal::Recorder;
+use shadowtap::recording::Recorder;
 use shadowtap::middleware::external;
 use shadowtap::replay::{self, ReferenceSettings};
 use shadowtap::sandbox::{self, Needs};

@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::Context;
 use shadowtap::capture::interfaces::ANY;
 use shadowtap::capture::live::Live;
-use shadowtap::capture::{Settings, rights};
+use shadowtap::capture::{Settings, privileges};
 use shadowtap::config::{self, RunConfig};
 use shadowtap::pipeline::{self, Control, Feed, Observer, Progress, Reopen, Run};
 use shadowtap::replay::ReplayRange;
@@ -19,8 +19,8 @@ use crate::output::{tell, writer};
 use crate::reload::Reload;
 use crate::replay::{intent, shown, startup_warnings, write};
 use crate::signals::Stop;
-use crate::steer;
-use crate::watch::{ProgressKind, ProgressWatch};
+use crate::control_output;
+use crate::progress::{ProgressKind, ProgressWatch};
 use crate::{gates, output};
 
 /// Runs `shadow`.
@@ -56,14 +56,14 @@ fn run(config: RunConfig, about: ProgressKind, first: &str, no_sandbox: bool) ->
         mark,
         ..
     } = config;
-    let location = steer::prepare(&config.control, user.becomes())?;
+    let location = control_output::prepare(&config.control, user.becomes())?;
     // Before any other thread starts: from here on no right is needed.
-    let given_up = rights::drop_privileges(&user)?;
+    let given_up = privileges::drop_privileges(&user)?;
     // Files and sockets are made by who the run is from now on.
-    let socket = steer::socket(&config.control, location)?;
+    let socket = control_output::socket(&config.control, location)?;
     tell(&format!("capturing on {}; {given_up}", captured(&source, &capture)));
     tell(first);
-    steer::announce(&sparing);
+    control_output::announce(&sparing);
     let warnings = config.warnings.into_iter().chain(startup_warnings(&mut targets, &mut beside));
     warnings.for_each(|warning| tell(&format!("warning: {warning}")));
     output::check(&config.outputs)?;
@@ -98,8 +98,8 @@ fn run(config: RunConfig, about: ProgressKind, first: &str, no_sandbox: bool) ->
     let server = shown(config.watching.server);
     let watch = ProgressWatch::begin(&counters, &observer, about, config.watching.quiet);
     let control = Control::default();
-    steer::listen(&control, watch.bar());
-    watch.bar().suspend(|| steer::open(socket.as_ref(), &control))?;
+    control_output::listen(&control, watch.bar());
+    watch.bar().suspend(|| control_output::open(socket.as_ref(), &control))?;
     // A recording is counted, and little more is asked of it.
     let evidence = about == ProgressKind::Shadow || config.outputs.report.is_some() || results.is_some() || server.is_some();
     let mark = mark.map(|mark| mark.of_run(&middleware.run.id));

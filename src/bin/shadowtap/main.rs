@@ -14,9 +14,9 @@ mod reload;
 mod replay;
 mod report;
 mod signals;
-mod steer;
+mod control_output;
 mod terminal;
-mod watch;
+mod progress;
 
 use std::io;
 use std::process::ExitCode;

@@ -16,8 +16,8 @@ use crate::confine::{self, Uses};
 use crate::output::{is_json, print, print_to_stderr, tell, tell_with, write_page, write_summary, writer};
 use crate::reload::Reload;
 use crate::signals::Stop;
-use crate::watch::{ProgressKind, ProgressWatch};
-use crate::{gates, output, steer, terminal};
+use crate::progress::{ProgressKind, ProgressWatch};
+use crate::{gates, output, control_output, terminal};
 
 /// Runs the command.
 pub(crate) fn run(args: ReplayCommand) -> anyhow::Result<ExitCode> {
@@ -37,10 +37,10 @@ pub(crate) fn run(args: ReplayCommand) -> anyhow::Result<ExitCode> {
         ..
     } = config;
     output::check(&outputs)?;
-    let socket = steer::socket(&config.control, steer::prepare(&config.control, None)?)?;
+    let socket = control_output::socket(&config.control, control_output::prepare(&config.control, None)?)?;
     let results = outputs.results.as_ref().map(|output| writer(output, outputs.mode)).transpose()?;
     tell(&intent("sending", &middleware, sparing.ramp.as_ref(), &targets));
-    steer::announce(&sparing);
+    control_output::announce(&sparing);
     let warnings = config.warnings.into_iter().chain(startup_warnings(&mut targets, &mut beside));
     warnings.for_each(|warning| tell(&format!("warning: {warning}")));
     let (reload, reloads) = Reload::new(&middleware, &targets);
@@ -64,8 +64,8 @@ pub(crate) fn run(args: ReplayCommand) -> anyhow::Result<ExitCode> {
     let server = shown(config.watching.server);
     let watch = ProgressWatch::begin(&counters, &observer, ProgressKind::Replay, config.watching.quiet);
     let control = Control::default();
-    steer::listen(&control, watch.bar());
-    watch.bar().suspend(|| steer::open(socket.as_ref(), &control))?;
+    control_output::listen(&control, watch.bar());
+    watch.bar().suspend(|| control_output::open(socket.as_ref(), &control))?;
     let Protection { ramp, brake, .. } = sparing;
     let run = Run {
         capture,

@@ -4,12 +4,12 @@
 //! several are copied, so that they can be put in order of time. Nothing is decoded here, and nothing waits longer than
 //! some milliseconds.
 
-mod choice;
+mod selection;
 mod error;
 mod expression;
 mod handle;
 mod listeners;
-mod several;
+mod merged;
 mod single;
 
 use std::time::Duration;
@@ -19,9 +19,9 @@ use tokio::time::Instant;
 pub use error::LiveError;
 pub use expression::expression;
 
-use self::choice::InterfaceSelection;
+use self::selection::InterfaceSelection;
 use self::handle::Handle;
-use self::several::{OwnedFrame, MergedReader};
+use self::merged::{OwnedFrame, MergedReader};
 use self::single::SingleReader;
 use super::interfaces;
 use super::{Dropped, Frame, Halt, Polled, Source, Tunnel};
@@ -103,7 +103,7 @@ enum Readers {
 /// Opens the interfaces that are named, or else those that carry the ports. Needs the right to capture; afterwards no
 /// right is needed any more.
 pub fn open(settings: &LiveSettings) -> Result<Live, Vec<LiveError>> {
-    let choice = choice::choice(&settings.interfaces, &settings.ports).map_err(|error| vec![error])?;
+    let choice = selection::choice(&settings.interfaces, &settings.ports).map_err(|error| vec![error])?;
     // One buffer of a size is shared, so that the bound holds however many interfaces there are.
     let buffer = settings.buffer / choice.names.len().max(1);
     let mut handles = Vec::new();

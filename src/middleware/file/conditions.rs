@@ -4,7 +4,7 @@ use ipnet::IpNet;
 use regex_automata::util::syntax;
 
 use super::super::condition::{Condition, HostPattern, MediaType, NamedValue, Test, ValueTest as Asked};
-use super::super::{PatternSet, pair};
+use super::super::{PatternSet, name_value};
 use super::reader::{TomlReader, TomlTable, Located};
 
 /// What a condition can ask.
@@ -133,11 +133,11 @@ fn named(value: &Located<'_>, reader: &mut TomlReader<'_>, build: fn(&str, Asked
 }
 
 fn header(name: &str, asked: Asked) -> Result<NamedValue, String> {
-    if pair::is_token(name) { Ok(NamedValue::new(name, asked)) } else { Err(format!("`{name}` is no header name")) }
+    if name_value::is_token(name) { Ok(NamedValue::new(name, asked)) } else { Err(format!("`{name}` is no header name")) }
 }
 
 fn cookie(name: &str, asked: Asked) -> Result<NamedValue, String> {
-    let name = pair::cookie_name(name).map_err(|error| error.to_string())?;
+    let name = name_value::cookie_name(name).map_err(|error| error.to_string())?;
     Ok(NamedValue::new(name, asked))
 }
 
@@ -146,7 +146,7 @@ fn param(name: &str, asked: Asked) -> Result<NamedValue, String> {
 }
 
 fn method(text: &str) -> Result<String, String> {
-    let is_method = pair::is_token(text);
+    let is_method = name_value::is_token(text);
     if !is_method {
         return Err(format!("`{text}` is no method; write one such as GET"));
     }

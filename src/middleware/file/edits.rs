@@ -1,7 +1,7 @@
 //! Links that edit fields: `set-header = { X-Shadow = "1" }`, `remove-cookie = ["_ga"]`.
 
 use super::super::edit::{FieldEdit, EditOp, FieldKind};
-use super::super::{Rewrite, Template, pair};
+use super::super::{Rewrite, Template, name_value};
 use super::reader::{TomlEntry, TomlReader, Located};
 
 /// The link under a key such as `set-header`; `None` where the key is none of these.
@@ -76,8 +76,8 @@ pub(super) fn replacement(value: &Located<'_>, reader: &mut TomlReader<'_>) -> O
 /// A name that can stand at this place.
 pub(super) fn name(place: FieldKind, typed: &str) -> Result<String, String> {
     match place {
-        FieldKind::Header => pair::header_name(typed).map_err(|error| error.to_string()),
-        FieldKind::Cookie => pair::cookie_name(typed).map_err(|error| error.to_string()),
+        FieldKind::Header => name_value::header_name(typed).map_err(|error| error.to_string()),
+        FieldKind::Cookie => name_value::cookie_name(typed).map_err(|error| error.to_string()),
         FieldKind::Param if typed.is_empty() => Err("an empty name is no parameter".to_owned()),
         FieldKind::Param => Ok(typed.to_owned()),
     }
@@ -89,8 +89,8 @@ fn template(value: &Located<'_>, reader: &mut TomlReader<'_>, place: FieldKind) 
     // The plain text of it has to fit; what it names of the capture is made to.
     let typed = template.to_string();
     let fits = match place {
-        FieldKind::Header => pair::header_pair(&format!("X: {typed}")).map(drop).map_err(|error| error.to_string()),
-        FieldKind::Cookie => pair::cookie_pair(&format!("x={typed}")).map(drop).map_err(|error| error.to_string()),
+        FieldKind::Header => name_value::header_pair(&format!("X: {typed}")).map(drop).map_err(|error| error.to_string()),
+        FieldKind::Cookie => name_value::cookie_pair(&format!("x={typed}")).map(drop).map_err(|error| error.to_string()),
         FieldKind::Param => Ok(()),
     };
     reader.keep(value.span(), fits).map(|()| template)

@@ -12,10 +12,10 @@
 //! its echo, what came back.
 
 mod counts;
-mod echo;
+mod settle;
 mod queue;
-mod teller;
-mod told;
+mod sender;
+mod notify;
 mod worker;
 
 use std::collections::{HashMap, VecDeque};
@@ -30,15 +30,15 @@ use tokio::time::Instant;
 
 use super::budget::{Budget, BudgetShare, bytes_of_request};
 use crate::exchange::{ExchangeId, Outcome, Request, Response, Timestamp};
-use crate::journal::recent::Recent;
+use crate::recording::recent::Recent;
 use crate::middleware::external::{IncomingMessage, ExternalSettings, OutgoingMessage};
 use crate::replay::ConnKey;
 use crate::report::{RequestRecord, TargetSet};
 
 pub(super) use counts::ExternalCounts;
 use queue::{WriteJob, QUEUE, WriteQueue, pop_if};
-pub(super) use teller::ResponseSender;
-pub(super) use told::NotifyingClient;
+pub(super) use sender::ResponseSender;
+pub(super) use notify::NotifyingClient;
 pub(super) use worker::show;
 use worker::{WorkerSender, Worker};
 

@@ -1,10 +1,10 @@
 //! The pacing thread's work: each whole request waits until it is due, passes the chain, and is offered to its targets
 //! and recorded.
 
-mod ahead;
+mod lookahead;
 mod chains;
 mod next;
-mod outside;
+mod external;
 mod pause;
 mod timing;
 
@@ -17,21 +17,21 @@ use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{Notify, mpsc, watch};
 use tokio::time::Instant;
 
-use super::beside;
-use super::compared::RetentionRules;
+use super::reference_traffic;
+use super::retention::RetentionRules;
 use super::control::Control;
-use super::course::PassTag;
+use super::passes::PassTag;
 use super::external::{ExternalStage, AcceptedRequest};
-use super::outlet::TargetDispatcher;
+use super::dispatch::TargetDispatcher;
 use super::recorder::EventSender;
-use super::{QueuedEvent, Progress, note};
+use super::{QueuedEvent, Progress, request_record};
 use crate::exchange::{Damage, Event, ExchangeId, Framing, Outcome, Request, RequestState, Response, Shed, Timestamp};
 use crate::middleware::route::ROUTE;
 use crate::middleware::{self, LoopHeader};
 use crate::replay::{Delivery, ConnKey};
 use crate::report::{ReportEvent, Production, RequestRecord, TargetSet};
 
-use ahead::Lookahead;
+use lookahead::Lookahead;
 pub(super) use chains::RunChains;
 use next::{PacerStep, Upcoming};
 pub(super) use timing::Timing;
@@ -53,7 +53,7 @@ pub(super) struct PacerSettings {
     /// What is kept of production's answers; nothing where they are not compared.
     pub(super) keeping: Option<RetentionRules>,
     /// Who is asked beside the targets.
-    pub(super) beside: beside::ReferenceSender,
+    pub(super) beside: reference_traffic::ReferenceSender,
     pub(super) control: Control,
     pub(super) timing: Timing,
     /// How many requests to take before the run ends by itself.
@@ -235,7 +235,7 @@ impl Pacer {
     }
 
     fn note(&self, request: &Request) -> RequestRecord {
-        note(request, self.work.evidence)
+        request_record(request, self.work.evidence)
     }
 
     /// Whether requests go anywhere with their bodies: frames that are recorded have these already.

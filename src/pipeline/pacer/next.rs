@@ -7,10 +7,10 @@ use std::time::Duration;
 use crossbeam_channel::TryRecvError;
 use tokio::time::Instant;
 
-use super::{Pacer, Timing, outside, unfit};
+use super::{Pacer, Timing, external, unfit};
 use crate::exchange::Event;
 use crate::pipeline::QueuedEvent;
-use crate::pipeline::course::PassTag;
+use crate::pipeline::passes::PassTag;
 
 /// Events in a row after which a live source counts as busy: some thousands a second.
 const BUSY: u64 = 16;
@@ -26,7 +26,7 @@ pub(super) struct Upcoming {
 /// What there is to do next.
 pub(super) enum PacerStep {
     Event(Event, PassTag, Option<Instant>),
-    Outside(outside::ExternalStep),
+    Outside(external::ExternalStep),
 }
 
 impl Pacer {

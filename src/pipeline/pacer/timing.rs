@@ -5,7 +5,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::exchange::Timestamp;
-use crate::pipeline::course::KnownSpan;
+use crate::pipeline::passes::KnownSpan;
 use crate::pipeline::wall_clock;
 use crate::replay::{Pace, Schedule};
 
@@ -107,7 +107,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::replay::course::CaptureSpan;
+    use crate::replay::range::CaptureSpan;
 
     fn at(milliseconds: u64) -> Timestamp {
         Timestamp::from_nanos(1_000_000_000 + milliseconds * 1_000_000)

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::super::phrase::{SpecPart, shown, time};
+use super::super::spec::{SpecPart, shown, time};
 use super::Observation;
 use crate::middleware::Share;
 

@@ -7,7 +7,7 @@
 //! window in which all was well, and longer each time that it proves too early.
 
 mod condition;
-mod gate;
+mod admission;
 mod settings;
 #[cfg(test)]
 mod tests;
@@ -18,7 +18,7 @@ use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
 pub use condition::{GuardCondition, MIN_BAD, MIN_PROBES, MIN_SAMPLES, Measure};
-pub use gate::{AdmissionControl, GuardHandle};
+pub use admission::{AdmissionControl, GuardHandle};
 pub use settings::{GuardAction, GuardActionError, GuardSettings};
 
 use super::Delivery;
@@ -298,7 +298,7 @@ impl Guard {
         };
         self.climbed = true;
         self.begin_anew(at);
-        let reason = format!("well for {}", super::phrase::shown(well_for));
+        let reason = format!("well for {}", super::spec::shown(well_for));
         Some(GuardChange { from, to: self.share(), reason })
     }
 

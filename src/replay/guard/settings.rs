@@ -4,7 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
-use super::super::phrase::{SpecError, SpecPart};
+use super::super::spec::{SpecError, SpecPart};
 use super::condition::GuardCondition;
 
 /// How a guard can look.

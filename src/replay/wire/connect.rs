@@ -17,8 +17,8 @@ use tokio_rustls::TlsConnector;
 use super::addresses::{AddressEntry, Addresses};
 use super::attempt::{ConnectThrottle, ThrottlePermit};
 use super::failure;
-use super::ledger::ConnStats;
-use super::link::{UpstreamConn, UpstreamStream};
+use super::conn_stats::ConnStats;
+use super::upstream::{UpstreamConn, UpstreamStream};
 use crate::exchange::FailureKind;
 use crate::replay::{Reason, SendError};
 

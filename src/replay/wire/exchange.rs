@@ -10,7 +10,7 @@ use std::time::Duration;
 use tokio::time::{Instant, Sleep};
 
 use super::failure;
-use super::link::{History, UpstreamConn};
+use super::upstream::{History, UpstreamConn};
 use super::request::EncodedRequest;
 use super::response::{ResponseError, ReadResponse, ResponseReader};
 use super::turns::{ReadTurn, ReadTurns};

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::link::UpstreamConn;
+use super::upstream::UpstreamConn;
 
 /// How long an unused connection is kept: shorter than common servers and balancers do (60 s), since one that they
 /// close while a request is on its way costs that request.

@@ -9,7 +9,7 @@ use super::shown;
 use super::{Difference, DifferenceKind, MAX_COMPARED_HEAD, DifferencePart, CompareRules, ComparedResponse};
 use crate::exchange::{Head, HeaderLine, HeaderLines, wire_text};
 use crate::middleware::redact::MASK;
-use crate::middleware::shown::{is_secret_name, target};
+use crate::middleware::masking::{is_secret_name, target};
 
 /// Lines that count of one head; where there are more it is told that there may be more differences.
 const MAX_LINES: usize = 100;

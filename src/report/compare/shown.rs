@@ -5,7 +5,7 @@ use serde_json::Value;
 use super::path::{PathStep, cut_at};
 use super::tree::TreeNode;
 use crate::middleware::redact::MASK;
-use crate::middleware::shown::is_secret_name;
+use crate::middleware::masking::is_secret_name;
 
 /// Longest text that is shown of a value, in bytes; of a longer one it is what stands about the difference, with `…`
 /// for the rest.

@@ -2,7 +2,7 @@
 
 use crate::sanitise;
 
-use super::super::against::{RunDiff, DiffRow, Trend};
+use super::super::run_diff::{RunDiff, DiffRow, Trend};
 use super::super::listing::shortened;
 use super::{NARROWEST, TextReport, Severity, WIDEST};
 

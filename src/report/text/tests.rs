@@ -1,5 +1,5 @@
 use super::*;
-use crate::report::beside::{Baseline, SelfChecks};
+use crate::report::reference::{Baseline, SelfChecks};
 use crate::report::compare::DifferencePart;
 use crate::report::noise::{FieldRow, NoiseRates, NoiseRow, NoiseSamples, NoiseSource};
 use crate::report::steps::{StepCause, RampStep};

@@ -10,7 +10,7 @@ use tokio::net::UnixStream;
 use tokio::time::timeout;
 
 use super::ControlCommand;
-use super::place::{may_belong_to, remove_left_behind};
+use super::location::{may_belong_to, remove_left_behind};
 use super::socket::connect;
 use crate::files::{Folder, is_open_to_others};
 

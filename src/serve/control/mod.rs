@@ -8,7 +8,7 @@
 //! shadowtap runs as, and root. Nothing is ever read from or written to another place than the socket.
 
 mod client;
-mod place;
+mod location;
 mod server;
 mod socket;
 
@@ -17,7 +17,7 @@ use std::str::FromStr;
 use std::sync::Arc;
 
 pub use client::{AskError, MAX_ANSWER, ask};
-pub use place::{Location, SocketLocation, default_folder, running};
+pub use location::{Location, SocketLocation, default_folder, running};
 pub use server::serve;
 pub use socket::{Socket, SocketError};
 

@@ -7,25 +7,25 @@ use shadowtap::config::typed;
 
 mod capture;
 mod compare;
-mod course;
+mod range;
 mod gates;
 mod output;
 mod requests;
 mod running;
 mod sending;
-mod sparing;
-mod watching;
+mod protection;
+mod monitoring;
 
 use capture::{CaptureArgs, LiveArgs};
 use compare::CompareArgs;
-use course::CourseArgs;
+use range::CourseArgs;
 use gates::GateArgs;
 use output::{ModeArgs, ReportArgs, RoutesArgs};
 use requests::{MiddlewareArgs, SelectArgs, WritesArgs};
 use running::{ControlArgs, RecordingArgs, RunningArgs, SandboxArgs};
 use sending::{PaceArgs, ReplayArgs};
-use sparing::SparingArgs;
-use watching::WatchingArgs;
+use protection::SparingArgs;
+use monitoring::WatchingArgs;
 
 /// Rehearse a migration with real traffic: replay captured HTTP against another stack and see what differs.
 #[derive(Debug, Parser)]

@@ -25,7 +25,7 @@ mod staging;
 use crate::args::DemoCommand;
 use crate::output::{self, write_page, write_summary};
 use crate::signals::Stop;
-use crate::watch::{ProgressKind, ProgressWatch};
+use crate::progress::{ProgressKind, ProgressWatch};
 use crate::{gates, terminal};
 use findings::DemoFindings;
 use staging::StagingCounts;

@@ -1,0 +1,108 @@
+//! What of a request may be shown in results and logs: secrets are masked by their names.
+//!
+//! In goes a target or a head as captured, out comes text that can be kept. What is sent is never touched here.
+
+use std::borrow::Cow;
+
+use super::query;
+use super::redact::MASK;
+
+/// Names of query parameters whose value is a secret, in lower case, without `-` and `_`.
+const SECRETS: [&str; 22] = [
+    "accesstoken",
+    "apikey",
+    "apitoken",
+    "auth",
+    "authorization",
+    "authtoken",
+    "bearer",
+    "clientsecret",
+    "credential",
+    "idtoken",
+    "jwt",
+    "passwd",
+    "password",
+    "pwd",
+    "refreshtoken",
+    "secret",
+    "sessionid",
+    "sig",
+    "signature",
+    "token",
+    "xamzsecuritytoken",
+    "xamzsignature",
+];
+/// Longest name that is compared; a longer one is none of these.
+const MAX_NAME: usize = 64;
+
+/// The target with [`MASK`] for the value of each parameter whose name says that it is a secret.
+#[must_use]
+pub fn target(target: &[u8]) -> Cow<'_, [u8]> {
+    let Some(query) = query::query(target) else { return Cow::Borrowed(target) };
+    if !query.split(|byte| *byte == b'&').any(is_secret) {
+        return Cow::Borrowed(target);
+    }
+    let mut shown = query::path(target).to_vec();
+    for (at, piece) in query.split(|byte| *byte == b'&').enumerate() {
+        shown.push(if at == 0 { b'?' } else { b'&' });
+        if is_secret(piece) {
+            shown.extend_from_slice(name_of(piece));
+            shown.push(b'=');
+            shown.extend_from_slice(MASK.as_bytes());
+        } else {
+            shown.extend_from_slice(piece);
+        }
+    }
+    Cow::Owned(shown)
+}
+
+fn name_of(piece: &[u8]) -> &[u8] {
+    piece.split(|byte| *byte == b'=').next().unwrap_or_default()
+}
+
+/// Whether a piece of a query has a value that is a secret by its name.
+fn is_secret(piece: &[u8]) -> bool {
+    let name = name_of(piece);
+    if name.len() == piece.len() || name.len() > MAX_NAME {
+        return false;
+    }
+    query::decoded(name).is_some_and(|(decoded, _)| is_secret_name(&decoded))
+}
+
+/// Whether what has this name, a parameter, a key, a header, is a secret by it.
+#[must_use]
+pub fn is_secret_name(name: &str) -> bool {
+    if name.len() > MAX_NAME {
+        return false;
+    }
+    let plain: String = name.chars().filter(|letter| !matches!(letter, '-' | '_')).collect();
+    SECRETS.contains(&plain.to_ascii_lowercase().as_str())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(typed: &str, shown: &str) {
+        assert_eq!(String::from_utf8_lossy(&target(typed.as_bytes())), shown);
+    }
+
+    #[test]
+    fn a_secret_is_masked_however_its_name_is_spelt() {
+        check("/a?token=abc&x=1", "/a?token=***&x=1");
+        check(
+            "/a?x=1&access_token=a&Access-Token=b&ACCESSTOKEN=c",
+            "/a?x=1&access_token=***&Access-Token=***&ACCESSTOKEN=***",
+        );
+        check("/a?to%6ben=abc", "/a?to%6ben=***");
+        check("http://h/a?X-Amz-Signature=1%3D=", "http://h/a?X-Amz-Signature=***");
+    }
+
+    #[test]
+    fn what_is_no_secret_keeps_every_byte() {
+        for typed in ["/a", "/token=1", "/a?token", "/a?tokens=1&x=%2f+", "/a?&&", "*"] {
+            check(typed, typed);
+            assert!(matches!(target(typed.as_bytes()), Cow::Borrowed(_)), "{typed}");
+        }
+    }
+}

@@ -1,0 +1,56 @@
+//! Answers on their way to the processes, from wherever they are known.
+
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+use tokio::time::Instant;
+
+use super::ExternalCounts;
+use super::queue::WriteJob;
+use crate::exchange::{ConnectionId, ExchangeId};
+use crate::recording::recent::Recent;
+use crate::middleware::external::{MessageId, OutgoingMessage};
+use crate::pipeline::budget::Budget;
+
+/// Hands answers to the processes, from any thread; never waits.
+#[derive(Clone)]
+pub(in crate::pipeline) struct ResponseSender {
+    pub(super) jobs: Arc<[mpsc::Sender<WriteJob>]>,
+    pub(super) bytes: Budget,
+    pub(super) timeout: Duration,
+    pub(super) names: Arc<Mutex<Recent<ExchangeId, MessageId>>>,
+    pub(super) counts: Arc<ExternalCounts>,
+}
+
+impl ResponseSender {
+    /// What the processes know an exchange as.
+    pub(super) fn name(&self, id: ExchangeId) -> MessageId {
+        let made_up = id.is_made_up().then(|| {
+            let mut names = self.names.lock().unwrap_or_else(PoisonError::into_inner);
+            names.get(id).cloned()
+        });
+        made_up.flatten().unwrap_or_else(|| MessageId::of(id))
+    }
+
+    /// Tells an answer where there is room for it; else that is counted.
+    pub(super) fn tell(&self, id: ExchangeId, told: OutgoingMessage) -> bool {
+        let held = self.bytes.try_hold(told.bytes());
+        let deadline = Instant::now() + self.timeout;
+        let sent = held.is_ok_and(|held| self.send(id, WriteJob { told, deadline, taken: None, held }));
+        if !sent {
+            self.counts.untold.fetch_add(1, Ordering::Relaxed);
+        }
+        sent
+    }
+
+    /// The same process for all of a connection, so that its requests keep their order.
+    pub(super) fn worker(&self, connection: ConnectionId) -> usize {
+        usize::try_from(connection.0 % self.jobs.len().max(1) as u64).unwrap_or_default()
+    }
+
+    pub(super) fn send(&self, id: ExchangeId, job: WriteJob) -> bool {
+        self.jobs.get(self.worker(id.connection)).is_some_and(|jobs| jobs.try_send(job).is_ok())
+    }
+}

@@ -1,0 +1,113 @@
+//! A command outside that says whether the targets bear what they get: it is run again and again, and its exit code is
+//! heard by every guard. 0 lets them go on, anything else brakes, and so does a command that hangs or cannot be run.
+
+use std::io;
+use std::process::{ExitStatus, Stdio};
+use std::time::Duration;
+
+use tokio::process::{Child, Command};
+use tokio::runtime::Runtime;
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, sleep_until, timeout};
+
+use super::external::show;
+use super::protection::ProtectionController;
+use super::run::RunError;
+use crate::middleware::external::CommandLine;
+
+/// How often it is run where nothing else is asked for.
+pub const DEFAULT_EVERY: Duration = Duration::from_secs(10);
+/// Longest time that one run of it may take: then it is killed, and brakes.
+const LIMIT: Duration = Duration::from_secs(10);
+
+/// A command, and how often it is run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GuardCommand {
+    /// What is run.
+    pub command: CommandLine,
+    /// From one beginning to the next, at least.
+    pub every: Duration,
+}
+
+/// Begins to spare the targets, with `brake` where there is one: it is run at once, so that a mistake in it is told now.
+pub(super) fn begin(runtime: &Runtime, keeper: &ProtectionController, brake: Option<GuardCommand>) -> Result<Vec<JoinHandle<()>>, RunError> {
+    let mut tasks = vec![runtime.spawn(keeper.clone().run())];
+    if let Some(brake) = brake {
+        let _context = runtime.enter();
+        let started = Instant::now();
+        let first = start(&brake.command);
+        let first = first.map_err(|source| RunError::Brake { command: brake.command.to_string(), source })?;
+        tasks.push(runtime.spawn(again_and_again(brake, first, started, keeper.clone())));
+    }
+    Ok(tasks)
+}
+
+/// In a group of its own, so that what interrupts the run does not interrupt it.
+fn start(command: &CommandLine) -> io::Result<Child> {
+    Command::new(&command.program)
+        .args(&command.arguments)
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .process_group(0)
+        .kill_on_drop(true)
+        .spawn()
+}
+
+async fn again_and_again(brake: GuardCommand, first: Child, mut started: Instant, keeper: ProtectionController) {
+    let mut child = Ok(first);
+    loop {
+        let word = match child {
+            Ok(child) => word_of(child).await,
+            Err(error) => Some(format!("the guard command cannot be run: {error}")),
+        };
+        keeper.hear(word.as_ref());
+        sleep_until(started + brake.every).await;
+        started = Instant::now();
+        child = start(&brake.command);
+    }
+}
+
+/// What a run of it says: why to brake, or nothing.
+async fn word_of(mut child: Child) -> Option<String> {
+    let complaints = child.stderr.take().map(|stderr| tokio::spawn(show(stderr, "the guard command")));
+    let ended = timeout(LIMIT, child.wait()).await;
+    // It is dropped here, and killed if it still runs: what it was about to say goes with it.
+    drop(child);
+    if let Some(complaints) = complaints {
+        timeout(Duration::from_millis(250), complaints).await.ok();
+    }
+    match ended {
+        Ok(Ok(status)) if status.success() => None,
+        Ok(Ok(status)) => Some(format!("the guard command says no ({})", shown(status))),
+        Ok(Err(error)) => Some(format!("the guard command cannot be waited for: {error}")),
+        Err(_) => Some(format!("the guard command took longer than {} s", LIMIT.as_secs())),
+    }
+}
+
+fn shown(status: ExitStatus) -> String {
+    status.code().map_or_else(|| "killed by a signal".to_owned(), |code| format!("exit code {code}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    async fn said(script: &str) -> Option<String> {
+        let command = CommandLine { program: "sh".to_owned(), arguments: vec!["-c".to_owned(), script.to_owned()] };
+        word_of(start(&command).unwrap()).await
+    }
+
+    #[tokio::test]
+    async fn only_exit_code_0_lets_go_on() {
+        assert_eq!(said("exit 0").await, None);
+        assert_eq!(said("echo 25000 >&2; exit 3").await.unwrap(), "the guard command says no (exit code 3)");
+        assert_eq!(said("kill -9 $$").await.unwrap(), "the guard command says no (killed by a signal)");
+    }
+
+    #[tokio::test]
+    async fn a_command_that_is_not_there_cannot_be_started() {
+        let command = "/nonexistent/check".parse().unwrap();
+        assert_eq!(start(&command).unwrap_err().kind(), io::ErrorKind::NotFound);
+    }
+}

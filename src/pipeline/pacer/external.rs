@@ -1,0 +1,246 @@
+//! Requests on their way through processes outside: given when they passed the chain, taken when they come back.
+//!
+//! What the pacing thread waits for, it waits for together with what comes back, so that nothing piles up.
+
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::{AwaitingResponse, Pacer};
+use crate::exchange::{Damage, Event, ExchangeId, Outcome, Request, Response, Shed};
+use crate::pipeline::FULL_PAUSE;
+use crate::pipeline::passes::PassTag;
+use crate::pipeline::external::{WorkerMessage, ExternalStage, AcceptedRequest, Resolution};
+use crate::replay::ConnKey;
+use crate::report::TargetSet;
+
+/// How long, at the end, what is owed is waited for before the input of the processes ends, which makes those speak that
+/// write nothing before; until then they are told the last answers.
+const LINGER: Duration = Duration::from_millis(500);
+/// Time between two looks at whether everything has ended.
+const LOOK: Duration = Duration::from_millis(5);
+
+/// Something that processes brought about.
+pub(super) enum ExternalStep {
+    Back(WorkerMessage),
+    /// The time of something that is owed is up.
+    Late,
+}
+
+impl Pacer {
+    /// What comes first: something from a process, or an event; none where there are no more events or the run was
+    /// stopped.
+    pub(super) fn next_of_both(&mut self) -> Option<super::PacerStep> {
+        let external = self.work.external.as_ref()?;
+        let late = external.expires().map_or_else(crossbeam_channel::never, |at| crossbeam_channel::at(at.into_std()));
+        crossbeam_channel::select_biased! {
+            recv(self.ends.stopped) -> _ => None,
+            // Before the clock is looked at: what has come back is not late.
+            recv(external.back()) -> back => Some(super::PacerStep::Outside(ExternalStep::Back(back.ok()?.0))),
+            recv(late) -> _ => Some(super::PacerStep::Outside(ExternalStep::Late)),
+            recv(self.ends.events) -> parcel => {
+                let upcoming = self.upcoming(parcel.ok()?);
+                Some(self.step(upcoming))
+            }
+        }
+    }
+
+    /// False where the run was stopped.
+    pub(super) fn outside(&mut self, step: ExternalStep) -> bool {
+        let Some(external) = &mut self.work.external else { return true };
+        match step {
+            ExternalStep::Back(back) => {
+                let settled = external.settle(back);
+                self.settled(settled)
+            }
+            ExternalStep::Late => {
+                let now = Instant::now();
+                while let Some(settled) = self.work.external.as_mut().and_then(|external| external.expire(now)) {
+                    if !self.settled(settled) {
+                        return false;
+                    }
+                }
+                true
+            }
+        }
+    }
+
+    /// Does what processes bring about until `end`; false where the run was stopped.
+    pub(super) fn outside_until(&mut self, end: Instant) -> bool {
+        while Instant::now() < end {
+            let Some(external) = &self.work.external else { return true };
+            let wake = external.expires().map_or(end, |late| late.min(end));
+            let step = crossbeam_channel::select_biased! {
+                recv(self.ends.stopped) -> _ => return false,
+                recv(external.back()) -> back => back.ok().map(|(back, _)| ExternalStep::Back(back)),
+                recv(crossbeam_channel::at(wake.into_std())) -> _ => (wake < end).then_some(ExternalStep::Late),
+            };
+            if step.is_some_and(|step| !self.outside(step)) {
+                return false;
+            }
+        }
+        true
+    }
+
+    /// Gives a request to a process. Where there is no room it is shed, but without a schedule it waits, for as long as
+    /// it would for its echo.
+    pub(super) fn give(&mut self, passed: AcceptedRequest) -> bool {
+        let id = passed.note.id;
+        let mut passed = passed;
+        let mut until = None;
+        loop {
+            let Some(external) = &mut self.work.external else { return true };
+            external.latest = passed.request.last_byte;
+            let timeout = external.timeout();
+            let Err(back) = external.give(passed) else { return true };
+            let until = *until.get_or_insert_with(|| Instant::now() + timeout);
+            if back.due.is_some() || Instant::now() >= until {
+                return self.end(back.note, Outcome::Shed(Shed::Middleware));
+            }
+            if !self.outside_until(Instant::now() + FULL_PAUSE) {
+                tracing::debug!(%id, "stopped while it waited for room before the middleware");
+                return self.end(back.note, Outcome::Shed(Shed::Stopped));
+            }
+            passed = *back;
+        }
+    }
+
+    /// Does what comes of a message, or of time that passed.
+    fn settled(&mut self, settled: Resolution) -> bool {
+        match settled {
+            Resolution::Nothing => true,
+            Resolution::Passed { passed, answered, changed } => {
+                let lane = passed.note.id.into();
+                let went_on = self.came_back(passed, changed)
+                    && answered.is_none_or(|event| self.event(event, PassTag::default(), None));
+                self.done(lane);
+                went_on
+            }
+            Resolution::Ended { note, outcome } => {
+                let lane = note.id.into();
+                let went_on = self.end(note, outcome);
+                self.done(lane);
+                went_on
+            }
+            Resolution::MadeUp(request) => self.made_up(request),
+            Resolution::Response { of, response } => {
+                self.record(match response {
+                    Some(response) => Event::Response { of, response },
+                    None => Event::Damaged { of, why: Damage::Shed },
+                });
+                true
+            }
+        }
+    }
+
+    /// A request came back: what was changed in it may not make a write of it, or a tunnel.
+    fn came_back(&mut self, passed: AcceptedRequest, changed: bool) -> bool {
+        if self.has_enough() {
+            return true;
+        }
+        match if changed { self.work.chains.all.admit(&passed.request) } else { Ok(()) } {
+            Ok(()) => self.take(passed),
+            Err(outcome) => self.end(passed.note, outcome),
+        }
+    }
+
+    /// A request that nobody captured: it is due now, has a connection of its own, and was never answered.
+    fn made_up(&mut self, request: Box<Request>) -> bool {
+        if self.has_enough() {
+            return true;
+        }
+        let (id, note) = (request.id, self.note(&request));
+        if let Err(outcome) = self.work.chains.all.admit(&request) {
+            return self.end(note, outcome);
+        }
+        let now = Instant::now();
+        let due = (!self.work.timing.is_unscheduled()).then_some(now);
+        self.ends.outlets.iter_mut().for_each(|outlet| outlet.opened(id.into(), now));
+        let targets = TargetSet::first(self.ends.outlets.len());
+        let passed = AcceptedRequest { note, request, due, targets, keep_host: false, place: place_of(id) };
+        let went_on = self.take(passed) && self.damaged(id, Damage::NoResponse);
+        self.closed(id.into(), now);
+        went_on
+    }
+
+    fn has_enough(&self) -> bool {
+        self.work.most.is_some_and(|most| self.taken >= most)
+    }
+
+    /// Closes a connection that was to close after the last of its requests that waited.
+    fn done(&mut self, lane: ConnKey) {
+        if let Some(due) = self.work.external.as_mut().and_then(|external| external.done(lane)) {
+            self.closed(lane, due);
+        }
+    }
+
+    /// What production answered to a request that waits comes after it, and is told at once.
+    pub(super) fn follow(&mut self, of: ExchangeId, event: impl FnOnce() -> Event) {
+        let Some(external) = self.work.external.as_mut().filter(|external| external.waits(of)) else { return };
+        external.follow(of, event());
+    }
+
+    /// Tells what production answered. A recording gets it as it comes back, and not at all where it does not: what is
+    /// masked outside must not reach the disk unmasked.
+    pub(super) fn response_outside(&mut self, of: ExchangeId, response: Box<Response>, asked: &AwaitingResponse) {
+        let Some(external) = &mut self.work.external else { return };
+        if !asked.recorded {
+            external.tell_response(of, &response);
+        } else if external.give_response(of, asked.is_head, response).is_err() {
+            self.record(Event::Damaged { of, why: Damage::Shed });
+        }
+    }
+
+    /// There are no more events: what is owed may still come, and what is told last may have an effect.
+    pub(super) fn wind_up(&mut self) {
+        if self.finish_outside().is_none() {
+            let waited = self.work.external.as_mut().map(ExternalStage::stopped).unwrap_or_default();
+            for note in waited {
+                self.end(note, Outcome::Shed(Shed::Stopped));
+            }
+        }
+        // The processes end now. What production answers after this is recorded no more: nobody is there to give it back.
+        if let Some(external) = &self.work.external {
+            external.end();
+        }
+    }
+
+    /// None where the run was stopped.
+    fn finish_outside(&mut self) -> Option<()> {
+        let timeout = self.work.external.as_ref().map(ExternalStage::timeout)?;
+        let lingers = Instant::now() + LINGER.min(timeout);
+        loop {
+            let owed = self.work.external.as_ref()?.is_owed();
+            let in_flight = self.ends.progress.in_flight.load(Ordering::Relaxed) > 0;
+            if !(owed || in_flight) || (owed && Instant::now() >= lingers) {
+                break;
+            }
+            if self.ends.facts.is_closed() {
+                // The report died, and with it whoever counts what is in flight.
+                return None;
+            }
+            self.look_outside()?;
+        }
+        self.work.external.as_ref()?.close();
+        let end = Instant::now() + timeout;
+        while Instant::now() < end && self.work.external.as_ref()?.lives() {
+            self.look_outside()?;
+        }
+        while self.work.external.as_ref()?.is_owed() {
+            self.look_outside()?;
+        }
+        Some(())
+    }
+
+    fn look_outside(&mut self) -> Option<()> {
+        self.outside_until(Instant::now() + LOOK).then_some(())
+    }
+}
+
+/// A place for a request that came by no sample: as good as any, and another for the next one.
+fn place_of(id: ExchangeId) -> u64 {
+    /// The golden ratio of 2^64: its multiples lie evenly.
+    const STEP: u64 = 0x9e37_79b9_7f4a_7c15;
+    (id.connection.0 ^ u64::from(id.index)).wrapping_mul(STEP)
+}

@@ -1,0 +1,252 @@
+//! What was read before it is due is looked at, so that mirrored connections open when the captured ones did.
+//!
+//! Over many connections nothing is ever sent, and those are not to be opened. So the events of a file that is replayed on
+//! schedule wait in a queue here, and the first request that would be sent over a connection, as far as that can be known, has
+//! it opened. What becomes of a request is decided when it is due, as everywhere: a connection that carries nothing after
+//! all closes with the captured one.
+//!
+//! A client that was told when to open does so: where the run is paused after that, it opens by as much too early.
+
+use std::collections::VecDeque;
+
+use crossbeam_channel::{RecvTimeoutError, TryRecvError};
+use tokio::time::Instant;
+
+use super::{RunChains, Pacer, PacerStep, Upcoming};
+use crate::exchange::{Event, Request, Timestamp};
+use crate::middleware::ChainSettings;
+use crate::pipeline::{EVENT_QUEUE, QueuedEvent};
+use crate::replay::ConnKey;
+use crate::report::TargetSet;
+
+/// Events that are looked at for each one that is handled, where there is no time to wait: the look ahead grows, and what is
+/// due is hardly later for it.
+const AT_ONCE: usize = 4;
+
+/// What was read before it is due.
+pub(super) struct Lookahead {
+    /// In the order in which it was read, with its shares of the memory. Where this is full, the rest stays in the channel.
+    events: VecDeque<Upcoming>,
+    scout: RunChains,
+}
+
+impl Lookahead {
+    /// Nothing so far. `scout` is what the chains of the run are, but for limits.
+    pub(super) const fn new(scout: RunChains) -> Self {
+        Self { events: VecDeque::new(), scout }
+    }
+
+    /// Goes by these settings from now on.
+    pub(super) fn replace(&mut self, settings: &ChainSettings) {
+        self.scout.replace(&settings.without_limits());
+    }
+
+    fn has_room(&self) -> bool {
+        self.events.len() < EVENT_QUEUE
+    }
+
+    /// A request as the chain leaves it, and its targets, where it passes. Limits and guards are asked when it is due.
+    fn passed(&mut self, request: &Request, clock: Timestamp) -> Option<(Request, TargetSet)> {
+        let mut request = request.clone();
+        self.scout.all.apply_at(&mut request, clock).ok()?;
+        Some((request, self.scout.targets()))
+    }
+}
+
+impl Pacer {
+    /// The next event; none where there are no more or the run was stopped.
+    pub(super) fn next_of_ahead(&mut self) -> Option<PacerStep> {
+        if self.ends.stopped.try_recv() == Err(TryRecvError::Disconnected) {
+            return None;
+        }
+        let mut looks = AT_ONCE;
+        while looks > 0
+            && self.may_look()
+            && let Ok(parcel) = self.ends.events.try_recv()
+        {
+            self.look_at(parcel);
+            looks -= 1;
+        }
+        if let Some(upcoming) = self.ahead.as_mut()?.events.pop_front() {
+            return Some(self.step(upcoming));
+        }
+        let parcel = crossbeam_channel::select_biased! {
+            recv(self.ends.stopped) -> _ => None,
+            recv(self.ends.events) -> parcel => parcel.ok(),
+        }?;
+        self.look_at(parcel);
+        let upcoming = self.ahead.as_mut()?.events.pop_front()?;
+        Some(self.step(upcoming))
+    }
+
+    /// Looks at what is read until `end`; false where the run was stopped.
+    pub(super) fn look_ahead_until(&mut self, end: Instant) -> bool {
+        while self.may_look() {
+            let left = end.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return true;
+            }
+            let parcel = crossbeam_channel::select_biased! {
+                recv(self.ends.stopped) -> _ => return false,
+                recv(self.ends.events) -> parcel => parcel,
+                default(left) => return true,
+            };
+            let Ok(parcel) = parcel else { break };
+            self.look_at(parcel);
+        }
+        matches!(self.ends.stopped.recv_deadline(end.into_std()), Err(RecvTimeoutError::Timeout))
+    }
+
+    fn may_look(&self) -> bool {
+        self.ahead.as_ref().is_some_and(Lookahead::has_room) && !self.work.control.is_paused()
+    }
+
+    fn look_at(&mut self, parcel: QueuedEvent) {
+        let upcoming = self.upcoming(parcel);
+        if let (Event::Request(request), Some(due)) = (&upcoming.parcel.event, upcoming.due) {
+            self.scout(request, self.put_off(due));
+        }
+        if let Some(ahead) = &mut self.ahead {
+            ahead.events.push_back(upcoming);
+        }
+    }
+
+    /// Has the connection opened over which a request would be sent.
+    fn scout(&mut self, request: &Request, due: Instant) {
+        let lane = ConnKey::from(request.id);
+        let mut outlets = self.ends.outlets.iter().chain(&self.work.beside.baseline);
+        // One that is due already has its connection opened when it is sent.
+        if !outlets.any(|outlet| outlet.may_open(lane)) || due <= Instant::now() || self.marked(request).is_err() {
+            return;
+        }
+        let clock = self.clock(request, Some(due));
+        let Some(ahead) = &mut self.ahead else { return };
+        let Some((request, targets)) = ahead.passed(request, clock) else { return };
+        for target in targets.iter() {
+            let Some(outlet) = self.ends.outlets.get_mut(target) else { continue };
+            let Some(chain) = ahead.scout.of_target(target) else {
+                outlet.open_for(&request);
+                continue;
+            };
+            let mut copy = request.clone();
+            if chain.apply_at(&mut copy, clock).is_ok() {
+                outlet.open_for(&copy);
+            }
+        }
+        if !targets.is_empty()
+            && let Some(baseline) = self.work.beside.baseline_for(&request)
+        {
+            baseline.open_for(&request);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::time::Duration;
+
+    use crossbeam_channel::Sender;
+    use tokio::sync::{mpsc, watch};
+
+    use super::super::{PacerChannels, Timing, PacerSettings};
+    use super::*;
+    use crate::exchange::ConnectionId;
+    use crate::middleware::LoopHeader;
+    use crate::pipeline::passes::{KnownSpan, PassTag};
+    use crate::pipeline::{Control, Progress, reference_traffic};
+    use crate::replay::Pace;
+
+    /// A pacer that looks ahead, what hands it events, and what stops it.
+    fn pacer(runtime: &tokio::runtime::Runtime, events: usize) -> (Pacer, Sender<QueuedEvent>, Sender<()>) {
+        let chains = || RunChains::new(&ChainSettings::default(), 0);
+        let work = PacerSettings {
+            chains: chains(),
+            scout: Some(chains()),
+            external: None,
+            reloads: watch::channel(None).1,
+            mark: None,
+            copies: LoopHeader::default(),
+            evidence: false,
+            keeping: None,
+            beside: reference_traffic::ReferenceSender { baseline: None, checks: Vec::new(), share: 0.0, writes: false, targets: 0 },
+            control: Control::default(),
+            timing: Timing::paced(Pace::default(), None, KnownSpan::default()),
+            most: None,
+        };
+        let (sender, events) = crossbeam_channel::bounded(events);
+        let (stop, stopped) = crossbeam_channel::bounded(0);
+        let ends = PacerChannels {
+            events,
+            stopped,
+            enough: Arc::default(),
+            outlets: Vec::new(),
+            recording: None,
+            runtime: runtime.handle().clone(),
+            facts: mpsc::channel(1).0,
+            progress: Arc::new(Progress::default()),
+        };
+        (Pacer::new(work, ends), sender, stop)
+    }
+
+    fn runtime() -> tokio::runtime::Runtime {
+        tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap()
+    }
+
+    fn opened(connection: usize) -> QueuedEvent {
+        let event = Event::Opened { connection: ConnectionId(connection as u64), at: Timestamp::default() };
+        QueuedEvent { event, part: PassTag::default(), held: None, permille: 0 }
+    }
+
+    fn connection(step: Option<PacerStep>) -> Option<usize> {
+        match step? {
+            PacerStep::Event(Event::Opened { connection, .. }, ..) => usize::try_from(connection.0).ok(),
+            _ => None,
+        }
+    }
+
+    fn waiting(pacer: &Pacer) -> usize {
+        pacer.ahead.as_ref().unwrap().events.len()
+    }
+
+    #[test]
+    fn events_keep_their_order_and_no_more_are_taken_ahead_than_there_is_room() {
+        let (all, runtime) = (3 * EVENT_QUEUE, runtime());
+        let (mut pacer, events, _stop) = pacer(&runtime, all);
+        (0..all).for_each(|number| events.send(opened(number)).unwrap());
+        drop(events);
+        let mut most = 0;
+        for number in 0..all {
+            assert_eq!(connection(pacer.next_of_ahead()), Some(number));
+            most = most.max(waiting(&pacer));
+            // The one that was handed out is no longer there.
+            assert!(most < EVENT_QUEUE && pacer.ends.events.len() + waiting(&pacer) == all - number - 1);
+        }
+        assert_eq!(most, EVENT_QUEUE - 1);
+        assert!(pacer.next_of_ahead().is_none());
+    }
+
+    #[test]
+    fn nothing_is_looked_at_once_something_is_due_or_the_run_was_stopped() {
+        let runtime = runtime();
+        let (mut pacer, events, stop) = pacer(&runtime, 2);
+        events.send(opened(1)).unwrap();
+        let now = Instant::now();
+        assert!(pacer.look_ahead_until(now));
+        drop(stop);
+        assert!(!pacer.look_ahead_until(now + Duration::from_secs(3600)));
+        assert_eq!(waiting(&pacer), 0);
+        assert!(pacer.next_of_ahead().is_none());
+    }
+
+    #[test]
+    fn while_a_run_is_paused_nothing_is_looked_at() {
+        let runtime = runtime();
+        let (mut pacer, events, _stop) = pacer(&runtime, 8);
+        (0..8).for_each(|number| events.send(opened(number)).unwrap());
+        pacer.work.control.pause();
+        assert_eq!((connection(pacer.next_of_ahead()), waiting(&pacer)), (Some(0), 0));
+        pacer.work.control.resume();
+        assert_eq!((connection(pacer.next_of_ahead()), waiting(&pacer)), (Some(1), AT_ONCE - 1));
+    }
+}

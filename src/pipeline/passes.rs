@@ -1,0 +1,445 @@
+//! From the events of a capture to those of a run: the part that is asked for, its passes told apart, sessions copied.
+//!
+//! In go events in the order in which a capture or a recording has them, out they come with the [`Part`] that they
+//! belong to, copies in between where their time has come. There is no clock here.
+
+use std::cmp::{Ordering, Reverse};
+use std::collections::{BinaryHeap, HashSet};
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use super::budget::bytes_of;
+use crate::exchange::{ConnectionId, Damage, Event, ExchangeId, Timestamp};
+use crate::replay::ConnKey;
+use crate::replay::range::{Amplify, ReplayRange, SpanPosition, CaptureSpan};
+
+/// Events of copies that wait for their time. Past it the first of them go at once, and their sessions move closer to the
+/// original.
+const MAX_DELAYED: usize = 65_536;
+/// Bytes of messages in them; past it likewise.
+const MAX_DELAYED_BYTES: usize = 32 << 20;
+/// How long after the last instant that is asked for responses are still looked for, on the capture's clock. What has not
+/// come then is told as missing, so that a long capture need not be read to its end.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// What an event is part of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct PassTag {
+    /// Which pass over the capture, from 1.
+    pub(super) pass: u32,
+    /// Which copy of its session; 0 is the original.
+    pub(super) copy: u32,
+    /// How much later than captured it is due.
+    pub(super) delay: Duration,
+}
+
+impl PassTag {
+    /// The connection of this part.
+    pub(super) const fn lane(self, connection: ConnectionId) -> ConnKey {
+        ConnKey { connection, pass: self.pass, copy: self.copy }
+    }
+}
+
+impl Default for PassTag {
+    fn default() -> Self {
+        Self { pass: 1, copy: 0, delay: Duration::ZERO }
+    }
+}
+
+/// Which part of the capture is replayed, once that is known: set before the first event is handed on.
+pub(super) type KnownSpan = Arc<OnceLock<CaptureSpan>>;
+
+/// The events of one run.
+pub(super) struct PassMapper {
+    course: ReplayRange,
+    known: KnownSpan,
+    pass: u32,
+    /// The latest time of an event in this pass.
+    now: Timestamp,
+    /// Nothing is asked for any more but to close what is open.
+    closing: bool,
+    /// Exchanges of which the end is still to come; only where reading may end before the capture does.
+    under_way: HashSet<ExchangeId, foldhash::fast::RandomState>,
+    delayed: DelayedCopies,
+    /// Requests of the first pass that were left out.
+    before: u64,
+    after: u64,
+}
+
+impl PassMapper {
+    pub(super) fn new(course: ReplayRange, known: KnownSpan) -> Self {
+        Self {
+            course,
+            known,
+            pass: 1,
+            now: Timestamp::default(),
+            closing: false,
+            under_way: HashSet::default(),
+            delayed: DelayedCopies::default(),
+            before: 0,
+            after: 0,
+        }
+    }
+
+    /// What comes from now on belongs to this pass.
+    pub(super) fn begin(&mut self, pass: u32) {
+        (self.pass, self.now, self.closing) = (pass, Timestamp::default(), false);
+    }
+
+    /// Whether all that is asked for of this pass has come.
+    pub(super) fn is_over(&self) -> bool {
+        let until = self.known.get().and_then(|span| span.until);
+        until.is_some_and(|until| self.now >= until && (self.under_way.is_empty() || self.now.since(until) >= PATIENCE))
+    }
+
+    /// Takes an event, and hands on what comes of it.
+    pub(super) fn take(&mut self, mut event: Event, hand_on: &mut dyn FnMut(Event, PassTag)) {
+        if let Some(at) = time(&event) {
+            self.now = self.now.max(at);
+        }
+        let (now, course) = (self.now, &self.course);
+        let span = *self.known.get_or_init(|| course.window.of(now));
+        if !self.wanted(span, &mut event) {
+            return;
+        }
+        self.delayed.tell_until(now, hand_on);
+        let part = PassTag { pass: self.pass, ..PassTag::default() };
+        if let (false, Some(connection)) = (self.course.amplify.is_none(), connection(&event)) {
+            for copy in 1..=self.course.amplify.copies(connection) {
+                let delay = Amplify::delay(connection, copy);
+                self.delayed.push(now, numbered(event.clone(), PassTag { copy, delay, ..part }));
+            }
+            self.delayed.keep_within(now, hand_on);
+        }
+        let (event, part) = numbered(event, part);
+        hand_on(event, part);
+    }
+
+    /// Nothing but what closes connections comes any more in this pass, though the capture may have more.
+    pub(super) fn close(&mut self, hand_on: &mut dyn FnMut(Event, PassTag)) {
+        let mut missing: Vec<ExchangeId> = self.under_way.iter().copied().collect();
+        missing.sort_unstable();
+        for of in missing {
+            self.take(Event::Damaged { of, why: Damage::EndOfCapture }, hand_on);
+        }
+        self.closing = true;
+    }
+
+    /// Hands on what still waits: the pass has ended.
+    pub(super) fn finish(&mut self, hand_on: &mut dyn FnMut(Event, PassTag)) {
+        self.delayed.tell_all(hand_on);
+        self.under_way.clear();
+    }
+
+    /// What was left out, in words for people.
+    pub(super) fn remark(&self) -> Option<String> {
+        let span = self.known.get()?;
+        let from = span.from.map(|from| format!("from {from} on (--from; {} before it)", requests(self.before)));
+        // Reading ends soon after it: how many there are is not known.
+        let until = span.until.map(|until| {
+            let more = if self.after > 0 { "there are more after it" } else { "none was seen after it" };
+            format!("until {until} (--until; {more})")
+        });
+        let bounds: Vec<String> = from.into_iter().chain(until).collect();
+        (!bounds.is_empty())
+            .then(|| format!("the capture was taken {}; what lies outside is not in this report", bounds.join(" and ")))
+    }
+
+    /// Whether an event is part of what is asked for.
+    fn wanted(&mut self, span: CaptureSpan, event: &mut Event) -> bool {
+        let bounded = span.until.is_some();
+        match event {
+            Event::Closed { at, .. } => {
+                *at = span.until.map_or(*at, |until| until.min(*at));
+                true
+            }
+            _ if self.closing => false,
+            Event::Opened { at, .. } => span.side(*at) != SpanPosition::After,
+            Event::Request(request) => {
+                let side = span.side(request.last_byte);
+                if self.pass == 1 {
+                    self.before += u64::from(side == SpanPosition::Before);
+                    self.after += u64::from(side == SpanPosition::After);
+                }
+                if bounded && side == SpanPosition::Within {
+                    self.under_way.insert(request.id);
+                }
+                side == SpanPosition::Within
+            }
+            Event::Response { of, .. } | Event::Damaged { of, .. } => !bounded || self.under_way.remove(of),
+            Event::Orphan { .. } => span.side(self.now) == SpanPosition::Within,
+        }
+    }
+}
+
+fn requests(count: u64) -> String {
+    if count == 1 { "1 request".to_owned() } else { format!("{count} requests") }
+}
+
+/// When what an event tells of was captured.
+fn time(event: &Event) -> Option<Timestamp> {
+    match event {
+        Event::Opened { at, .. } | Event::Closed { at, .. } => Some(*at),
+        Event::Request(request) => Some(request.last_byte),
+        Event::Response { response, .. } | Event::Orphan { response, .. } => Some(response.last_byte),
+        Event::Damaged { .. } => None,
+    }
+}
+
+/// The connection that an event is copied with; a response without a request is not.
+fn connection(event: &Event) -> Option<ConnectionId> {
+    match event {
+        Event::Opened { connection, .. } | Event::Closed { connection, .. } => Some(*connection),
+        Event::Request(request) => Some(request.id.connection),
+        Event::Response { of, .. } | Event::Damaged { of, .. } => Some(of.connection),
+        Event::Orphan { .. } => None,
+    }
+}
+
+/// The event as a part of its pass and copy.
+fn numbered(mut event: Event, part: PassTag) -> (Event, PassTag) {
+    let id = match &mut event {
+        Event::Request(request) => Some(&mut request.id),
+        Event::Response { of, .. } | Event::Damaged { of, .. } => Some(of),
+        _ => None,
+    };
+    if let Some(id) = id {
+        (id.pass, id.copy) = (part.pass, part.copy);
+    }
+    (event, part)
+}
+
+/// Events of copies, each with its time; those of one session keep their order.
+#[derive(Default)]
+struct DelayedCopies {
+    events: BinaryHeap<Reverse<ScheduledEvent>>,
+    turn: u64,
+    bytes: usize,
+}
+
+/// Something that is told later.
+struct ScheduledEvent {
+    at: Timestamp,
+    turn: u64,
+    event: Event,
+    part: PassTag,
+}
+
+impl DelayedCopies {
+    fn push(&mut self, now: Timestamp, (event, part): (Event, PassTag)) {
+        self.turn += 1;
+        self.bytes += bytes_of(&event);
+        self.events.push(Reverse(ScheduledEvent { at: now.plus(part.delay), turn: self.turn, event, part }));
+    }
+
+    /// Tells what is due by then.
+    fn tell_until(&mut self, now: Timestamp, hand_on: &mut dyn FnMut(Event, PassTag)) {
+        while self.events.peek().is_some_and(|Reverse(first)| first.at <= now) {
+            self.tell_first(None, hand_on);
+        }
+    }
+
+    /// Tells the first of them at once where there are too many.
+    fn keep_within(&mut self, now: Timestamp, hand_on: &mut dyn FnMut(Event, PassTag)) {
+        while self.events.len() > MAX_DELAYED || self.bytes > MAX_DELAYED_BYTES {
+            self.tell_first(Some(now), hand_on);
+        }
+    }
+
+    fn tell_all(&mut self, hand_on: &mut dyn FnMut(Event, PassTag)) {
+        while !self.events.is_empty() {
+            self.tell_first(None, hand_on);
+        }
+    }
+
+    /// Tells the first one; where it is told before its time, its delay is as much less.
+    fn tell_first(&mut self, early: Option<Timestamp>, hand_on: &mut dyn FnMut(Event, PassTag)) {
+        let Some(Reverse(ScheduledEvent { at, event, mut part, .. })) = self.events.pop() else { return };
+        self.bytes -= bytes_of(&event);
+        if let Some(now) = early {
+            part.delay = part.delay.saturating_sub(at.since(now));
+        }
+        hand_on(event, part);
+    }
+}
+
+impl ScheduledEvent {
+    const fn key(&self) -> (Timestamp, u64) {
+        (self.at, self.turn)
+    }
+}
+
+impl PartialEq for ScheduledEvent {
+    fn eq(&self, other: &Self) -> bool {
+        self.key() == other.key()
+    }
+}
+
+impl Eq for ScheduledEvent {}
+
+impl PartialOrd for ScheduledEvent {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for ScheduledEvent {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.key().cmp(&other.key())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::exchange::Close;
+    use crate::replay::CaptureWindow;
+    use crate::replay::range::{MAX_DELAY, Moment};
+    use crate::report::inspect::tests::request;
+
+    const BEGAN: u64 = 1_795_291_200_000;
+
+    fn at(ms: u64) -> Timestamp {
+        Timestamp::from_nanos((BEGAN + ms) * 1_000_000)
+    }
+
+    fn id(n: u32) -> ExchangeId {
+        request(n, "GET / HTTP/1.1\r\n\r\n").id
+    }
+
+    fn opened(ms: u64) -> Event {
+        Event::Opened { connection: id(1).connection, at: at(ms) }
+    }
+
+    fn asked(n: u32, ms: u64) -> Event {
+        let mut request = request(n, "GET / HTTP/1.1\r\n\r\n");
+        request.last_byte = at(ms);
+        Event::Request(request)
+    }
+
+    fn answered(n: u32) -> Event {
+        Event::Damaged { of: id(n), why: Damage::Gap }
+    }
+
+    fn closed(ms: u64) -> Event {
+        Event::Closed { connection: id(1).connection, at: at(ms), how: Close::Fin }
+    }
+
+    /// An event in short: `o` opened, `q1` a request, `r1` its end, `c` closed; then which copy.
+    fn short(event: &Event, part: PassTag) -> String {
+        let what = match event {
+            Event::Opened { .. } => "o".to_owned(),
+            Event::Request(request) => format!("q{}", request.id.index),
+            Event::Damaged { of, .. } => format!("r{}", of.index),
+            Event::Closed { at: closed, .. } => format!("c{}", closed.since(at(0)).as_millis()),
+            other => format!("{other:?}"),
+        };
+        let pass = if part.pass > 1 { format!("@{}", part.pass) } else { String::new() };
+        if part.copy > 0 { format!("{what}{pass}+{}", part.copy) } else { what + &pass }
+    }
+
+    /// What is handed on of these events, and the passage after them.
+    fn taken(course: ReplayRange, events: Vec<Event>) -> (Vec<String>, PassMapper) {
+        let mut passage = PassMapper::new(course, KnownSpan::default());
+        let mut all = Vec::new();
+        for event in events {
+            passage.take(event, &mut |event, part| all.push(short(&event, part)));
+        }
+        (all, passage)
+    }
+
+    fn window(from: u64, until: u64) -> ReplayRange {
+        let after = |ms| Some(Moment::After(Duration::from_millis(ms)));
+        ReplayRange { window: CaptureWindow { from: after(from), until: after(until) }, ..ReplayRange::default() }
+    }
+
+    #[test]
+    fn all_of_a_capture_goes_on_as_it_is_where_nothing_else_is_asked_for() {
+        let events = || vec![opened(0), asked(1, 1), answered(1), closed(2)];
+        let (all, passage) = taken(ReplayRange::default(), events());
+        assert_eq!(all, ["o", "q1", "r1", "c2"]);
+        assert!(!passage.is_over() && passage.remark().is_none() && passage.under_way.is_empty());
+    }
+
+    #[test]
+    fn what_lies_outside_of_the_window_is_left_out_and_told() {
+        let events = vec![
+            opened(0),
+            asked(1, 5),
+            asked(2, 10),
+            answered(1),
+            asked(3, 19),
+            asked(4, 20),
+            answered(4),
+            opened(25),
+            answered(2),
+        ];
+        let (all, mut passage) = taken(window(10, 20), events);
+        assert_eq!(all, ["o", "q2", "q3", "r2"]);
+        assert!(!passage.is_over(), "an answer is still to come");
+        let mut rest = Vec::new();
+        passage.take(answered(3), &mut |event, part| rest.push(short(&event, part)));
+        assert!(passage.is_over());
+        passage.close(&mut |event, part| rest.push(short(&event, part)));
+        passage.take(asked(5, 12), &mut |event, part| rest.push(short(&event, part)));
+        passage.take(closed(40), &mut |event, part| rest.push(short(&event, part)));
+        assert_eq!(rest, ["r3", "c20"], "what is open closes with the window");
+        let remark = passage.remark().unwrap();
+        assert!(
+            remark.contains("--from; 1 request before it") && remark.contains("there are more after it"),
+            "{remark}"
+        );
+    }
+
+    #[test]
+    fn an_answer_that_does_not_come_does_not_keep_the_capture_open() {
+        let late = 20 + u64::try_from(PATIENCE.as_millis()).unwrap();
+        let (_, mut passage) = taken(window(0, 20), vec![opened(0), asked(1, 5), opened(late - 1)]);
+        assert!(!passage.is_over());
+        let mut rest = Vec::new();
+        passage.take(opened(late), &mut |event, part| rest.push(short(&event, part)));
+        assert!(passage.is_over());
+        passage.close(&mut |event, part| rest.push(short(&event, part)));
+        assert_eq!(rest, ["r1"], "and is told as missing");
+    }
+
+    #[test]
+    fn copies_come_later_each_as_a_session_of_its_own() {
+        let course = ReplayRange { amplify: "3x".parse().unwrap(), ..ReplayRange::default() };
+        let mut passage = PassMapper::new(course, KnownSpan::default());
+        passage.begin(2);
+        let mut all: Vec<(String, PassTag)> = Vec::new();
+        for event in [opened(0), asked(1, 0), answered(1), asked(2, 2_000), answered(2), closed(2_001)] {
+            passage.take(event, &mut |event, part| all.push((short(&event, part), part)));
+        }
+        passage.finish(&mut |event, part| all.push((short(&event, part), part)));
+        for copy in 0..=2 {
+            let suffix = if copy > 0 { format!("@2+{copy}") } else { "@2".to_owned() };
+            let mine: Vec<_> = all.iter().filter(|(_, part)| part.copy == copy).collect();
+            let names: Vec<_> = mine.iter().map(|(name, _)| name.as_str()).collect();
+            assert_eq!(names, ["o", "q1", "r1", "q2", "r2", "c2001"].map(|what| what.to_owned() + &suffix));
+            let delay = if copy > 0 { Amplify::delay(id(1).connection, copy) } else { Duration::ZERO };
+            assert!(mine.iter().all(|(_, part)| part.delay == delay && part.pass == 2));
+            assert!(delay < MAX_DELAY);
+        }
+        let second = all.iter().position(|(name, _)| name == "q2@2").unwrap();
+        let copied = all.iter().position(|(name, _)| name == "q1@2+2").unwrap();
+        assert!(copied < second, "two seconds are longer than any delay");
+    }
+
+    #[test]
+    fn too_many_that_wait_move_closer_to_the_original() {
+        let course = ReplayRange { amplify: "1000x".parse().unwrap(), ..ReplayRange::default() };
+        let mut passage = PassMapper::new(course, KnownSpan::default());
+        let mut parts: Vec<PassTag> = Vec::new();
+        for n in 1..=100 {
+            passage.take(asked(n, 0), &mut |_, part| parts.push(part));
+            assert!(passage.delayed.events.len() <= MAX_DELAYED && passage.delayed.bytes <= MAX_DELAYED_BYTES);
+        }
+        assert!(parts.len() > 100, "some could not wait");
+        assert!(parts.iter().all(|part| part.delay.is_zero()));
+        passage.finish(&mut |_, part| parts.push(part));
+        assert_eq!(parts.len(), 100 * 1000, "and none is lost");
+        assert_eq!(passage.delayed.bytes, 0);
+    }
+}

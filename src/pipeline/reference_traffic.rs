@@ -1,0 +1,123 @@
+//! What goes out beside the deliveries to targets, to learn what is noise: to a baseline, and to targets a second time.
+//!
+//! Requests come in as they are offered; jobs leave for queues of their own, which wait for nobody: what finds no room
+//! there is not sent. The share that goes out twice is chosen by chance, and only of what changes nothing.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::dispatch::TargetDispatcher;
+use crate::exchange::{ExchangeId, Outcome, Request, Shed};
+use crate::replay::{self, TargetLimits};
+use crate::report::{ReportEvent, TargetSet, baseline_number, check_number};
+
+/// Bytes of requests that wait for the baseline; past it further ones are not sent there.
+pub(super) const BASELINE_BYTES: usize = 8 << 20;
+/// Bytes of requests that wait to be sent to one target a second time; past it further ones are not.
+pub(super) const CHECK_BYTES: usize = 1 << 20;
+/// What is asked of a target a second time is to disturb nobody.
+pub(super) const CHECK_LIMITS: TargetLimits =
+    TargetLimits { max_in_flight: 64, timeout: replay::DEFAULT_TIMEOUT, drain: Duration::ZERO };
+
+/// The ways there.
+pub(super) struct ReferenceSender {
+    pub(super) baseline: Option<TargetDispatcher>,
+    /// One a target, where there are any.
+    pub(super) checks: Vec<TargetDispatcher>,
+    pub(super) share: f64,
+    /// Whether what may change something goes to the baseline.
+    pub(super) writes: bool,
+    /// How many targets there are.
+    pub(super) targets: usize,
+}
+
+/// Where one request goes beside its targets.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct ReferenceChoice {
+    baseline: bool,
+    checks: TargetSet,
+}
+
+impl ReferenceChoice {
+    /// Nowhere.
+    pub(super) const fn is_none(&self) -> bool {
+        !self.baseline && self.checks.is_empty()
+    }
+
+    /// What the report is told of it.
+    pub(super) const fn fact(&self, of: ExchangeId) -> ReportEvent {
+        ReportEvent::Beside { of, baseline: self.baseline, checks: self.checks }
+    }
+}
+
+impl ReferenceSender {
+    /// Where a request goes that was offered to `targets`.
+    pub(super) fn choose(&self, request: &Request, targets: TargetSet) -> ReferenceChoice {
+        let reads = changes_nothing(request.method());
+        let twice = reads && !self.checks.is_empty() && rand::random::<f64>() < self.share;
+        ReferenceChoice {
+            baseline: self.baseline.is_some() && self.asks_baseline(request),
+            checks: if twice { targets } else { TargetSet::default() },
+        }
+    }
+
+    /// Whether a baseline is asked what targets are.
+    fn asks_baseline(&self, request: &Request) -> bool {
+        self.writes || changes_nothing(request.method())
+    }
+
+    /// The baseline, where it will be asked.
+    pub(super) fn baseline_for(&mut self, request: &Request) -> Option<&mut TargetDispatcher> {
+        if self.asks_baseline(request) { self.baseline.as_mut() } else { None }
+    }
+
+    /// Sends it there; gives back the numbers of the deliveries that ended at once, and how.
+    pub(super) fn send(
+        &mut self,
+        chosen: &ReferenceChoice,
+        request: &Request,
+        due: Option<Instant>,
+        keep_host: bool,
+    ) -> Vec<(usize, Outcome)> {
+        let targets = self.targets;
+        // Without a schedule it is due now: a baseline that is slow is not to slow down the run.
+        let due = due.unwrap_or_else(Instant::now);
+        let offer = |number: usize, outlet: Option<&mut TargetDispatcher>| {
+            let shed = outlet
+                .map_or(Some(Shed::TargetQueue), |outlet| outlet.offer(Box::new(request.clone()), due, keep_host));
+            shed.map(|place| (number, Outcome::Shed(place)))
+        };
+        let mut refused = Vec::new();
+        if chosen.baseline {
+            refused.extend(offer(baseline_number(targets), self.baseline.as_mut()));
+        }
+        for target in chosen.checks.iter() {
+            refused.extend(offer(check_number(targets, target), self.checks.get_mut(target)));
+        }
+        refused
+    }
+}
+
+/// RFC 9110, 9.2.1, of the methods that are replayed without further words.
+pub(super) fn changes_nothing(method: &[u8]) -> bool {
+    matches!(method, b"GET" | b"HEAD" | b"OPTIONS")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::middleware::testing::request;
+
+    #[test]
+    fn writes_go_to_the_baseline_only_where_they_may() {
+        let sender = |writes| ReferenceSender { baseline: None, checks: Vec::new(), share: 1.0, writes, targets: 1 };
+        let (reads, writes) = (sender(false), sender(true));
+        for sender in [reads, writes] {
+            assert!(
+                sender.choose(&request(1, "GET / HTTP/1.1\r\n\r\n"), TargetSet::first(1)).is_none(),
+                "there is nobody to ask"
+            );
+        }
+    }
+}

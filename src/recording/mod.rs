@@ -1,0 +1,186 @@
+//! Recordings: events on their way to a file and back.
+//!
+//! Into [`Recorder`] go the [`Event`]s of the capture engine, or its frames, and files come of them: `.gor` (GoReplay's
+//! format), JSON lines (one exchange a line, as `inspect --json --full` prints it) or captures. Out of a
+//! [`JournalSource`] come the events of such files again. Nothing is captured, sent or reported here, and there is no
+//! clock and no thread: time comes with the events, and with each [`Recorder::tick`].
+//!
+//! What a format cannot hold is not read back. Neither holds when connections began and ended, nor responses without a
+//! request. `.gor` has no exchange that is damaged and no server's address, and calls every response that has not come
+//! `no response`; JSON lines have no chunk boundaries, extensions and trailers, and of an exchange whose request is
+//! damaged not why its response is missing.
+
+mod reorder;
+mod gor;
+pub mod exchange_join;
+pub mod jsonl_write;
+mod jsonl_read;
+mod connection_ids;
+pub(crate) mod recent;
+pub mod record;
+mod framing;
+mod skipped;
+mod source;
+
+pub(crate) use gor::GorWriter;
+pub use exchange_join::{JoinedExchange, ExchangeJoin};
+pub use record::{RecordError, Recorded, Recorder, Rotation, OutputPath, OutputPathError};
+pub use source::RecordingSource;
+
+use crate::capture::{self, CaptureError, FileSource, BpfFilter, Merged, OpenedInput, Pieces, Source};
+use crate::exchange::Event;
+
+use source::{OpenedRecording, FormatReader};
+
+/// Events, one after another: what a recording holds.
+pub trait EventSource {
+    /// The next event; `None` at the end, for whatever reason (see [`EventSource::trouble`]).
+    fn next(&mut self) -> Option<Event>;
+
+    /// What went wrong on the way, in words for people: what could not be read and was passed over, a file that was
+    /// cut. What was read stands.
+    fn trouble(&self) -> Vec<String> {
+        Vec::new()
+    }
+
+    /// The inputs that could not be read to their end, in the same words as in [`EventSource::trouble`].
+    fn unread(&self) -> Vec<String> {
+        Vec::new()
+    }
+
+    /// How far the source has been read, from 0 to 1; `None` where that is unknown (standard input).
+    fn progress(&self) -> Option<f64> {
+        None
+    }
+}
+
+/// Why a recording cannot be read at all, or not in this way.
+#[derive(Debug, thiserror::Error)]
+pub enum RecordingReadError {
+    /// The file cannot be opened or read, or is a capture that is wrong.
+    #[error(transparent)]
+    Capture(#[from] CaptureError),
+    /// Lines of `inspect --json`.
+    #[error("{file} has exchanges without their messages: write it with inspect --json --full, or record it")]
+    WithoutMessages {
+        /// The file.
+        file: String,
+    },
+    /// Lines of `--results`.
+    #[error("{file} has the results of a run, not a recording: requests are in what that run read")]
+    Results {
+        /// The file.
+        file: String,
+    },
+    /// Frames and events cannot be merged: one connection could be in both.
+    #[error("{capture} is a capture and {journal} is a recording of requests: read them one after the other")]
+    Mixed {
+        /// The first capture.
+        capture: String,
+        /// The first recording.
+        journal: String,
+    },
+    /// A filter for packets.
+    #[error("{journal} has requests, no packets: choose with --allow-host, --allow-path and the like")]
+    NoPackets {
+        /// The first recording.
+        journal: String,
+    },
+    /// A filter for ports, where they are not known.
+    #[error("{journal} does not say which server a request was sent to: choose with --allow-host")]
+    NoPorts {
+        /// The first recording.
+        journal: String,
+    },
+}
+
+impl RecordingReadError {
+    /// Something that is neither a recording nor a capture, or a capture that is wrong.
+    fn other(opened: OpenedInput) -> Self {
+        let file = opened.name.clone();
+        match FileSource::of(opened) {
+            Ok(_) => Self::Mixed { journal: "what is asked for".to_owned(), capture: file },
+            Err(error) => error.into(),
+        }
+    }
+}
+
+/// Where events come from: made of frames, or read.
+pub enum Origin {
+    /// Frames, for the capture engine.
+    Frames(Box<dyn Source + Send>),
+    /// A recording.
+    Events(Box<RecordingSource>),
+}
+
+impl<S: Source + Send + 'static> From<S> for Origin {
+    fn from(source: S) -> Self {
+        Self::Frames(Box::new(source))
+    }
+}
+
+/// Opens every file of `settings`, captures or recordings as their content says, and merges them by time.
+pub fn open(settings: &capture::Settings) -> Result<Origin, Vec<RecordingReadError>> {
+    let (mut captures, mut journals, mut errors) = (Pieces::default(), Vec::new(), Vec::new());
+    let mut names = [None, None];
+    // Each file has a record in memory.
+    let memory = settings.max_memory.0 / 2 / settings.files.len().max(1);
+    for file in &settings.files {
+        let name = file.display().to_string();
+        let opened = OpenedInput::open(file, settings).map_err(RecordingReadError::from);
+        let [capture, journal] = &mut names;
+        match opened.and_then(|opened| FormatReader::of(opened, memory)) {
+            Ok(OpenedRecording::Journal(reader)) => {
+                journal.get_or_insert(name);
+                journals.push(reader);
+            }
+            Ok(OpenedRecording::Other(opened)) => match FileSource::of(opened) {
+                Ok(source) => {
+                    capture.get_or_insert(name);
+                    captures.add(source);
+                }
+                Err(error) => errors.extend(captures.leave_out(error).map(RecordingReadError::from)),
+            },
+            Err(error) => errors.push(error),
+        }
+    }
+    if let Some(expression) = &settings.bpf
+        && let Err(error) = BpfFilter::new(expression)
+    {
+        errors.push(error.into());
+    }
+    let captures = captures.known(&mut errors);
+    let [capture, journal] = names;
+    let Some(journal) = journal else {
+        return if errors.is_empty() { Ok(frames(captures)) } else { Err(errors) };
+    };
+    if let Some(capture) = capture {
+        errors.push(RecordingReadError::Mixed { capture, journal: journal.clone() });
+    }
+    events(settings, journals, journal, errors)
+}
+
+fn frames(captures: Pieces) -> Origin {
+    match captures.only() {
+        Ok(only) => Origin::Frames(only),
+        Err(captures) => Merged::of(captures).into(),
+    }
+}
+
+fn events(
+    settings: &capture::Settings,
+    journals: Vec<FormatReader>,
+    journal: String,
+    mut errors: Vec<RecordingReadError>,
+) -> Result<Origin, Vec<RecordingReadError>> {
+    let mut source = RecordingSource::of(journals);
+    if !settings.ports.is_empty() && source.has_gor() {
+        errors.push(RecordingReadError::NoPorts { journal: journal.clone() });
+    }
+    if settings.bpf.is_some() {
+        errors.push(RecordingReadError::NoPackets { journal });
+    }
+    source.set_ports(settings.ports.clone());
+    source.set_memory(settings.max_memory.0);
+    if errors.is_empty() { Ok(Origin::Events(Box::new(source))) } else { Err(errors) }
+}

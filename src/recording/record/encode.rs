@@ -1,0 +1,132 @@
+//! Events and frames as the bytes of a format.
+
+use std::collections::BTreeMap;
+
+use crate::capture::Frame;
+use crate::exchange::{Damage, Event, Framing, RequestState, Timestamp};
+use crate::recording::gor::GorWriter;
+use crate::recording::{JoinedExchange, ExchangeJoin, jsonl_write::JsonLine};
+
+use super::frames::FrameWriter;
+use super::output_path::RecordingFormat;
+
+/// How many records were left out, by reason.
+pub type Unsupported = BTreeMap<&'static str, u64>;
+
+/// What encodes, with what it has to remember.
+#[derive(Debug)]
+pub(super) enum Encoder {
+    Gor(Box<GorWriter>),
+    Lines(Box<ExchangeJoin>),
+    Frames { writer: FrameWriter, other_link: u64 },
+}
+
+/// What was appended to the buffer.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Encoded {
+    pub(super) records: u64,
+    /// Whole requests among them.
+    pub(super) requests: u64,
+    /// The latest time in it.
+    pub(super) at: Timestamp,
+}
+
+impl Encoded {
+    fn add(&mut self, at: Timestamp) {
+        self.records += 1;
+        self.at = self.at.max(at);
+    }
+
+    /// Appends the line of an exchange.
+    fn line(&mut self, exchange: &JoinedExchange, into: &mut Vec<u8>) {
+        self.add(line(exchange, into));
+        self.requests += u64::from(matches!(exchange.request.state, RequestState::Whole));
+    }
+}
+
+impl Encoder {
+    pub(super) fn new(format: RecordingFormat) -> Self {
+        match format {
+            RecordingFormat::Gor => Self::Gor(Box::default()),
+            RecordingFormat::Lines => Self::Lines(Box::default()),
+            RecordingFormat::Pcap | RecordingFormat::Pcapng => {
+                Self::Frames { writer: FrameWriter::new(format == RecordingFormat::Pcapng), other_link: 0 }
+            }
+        }
+    }
+
+    /// What follows goes to a new file.
+    pub(super) fn begin(&mut self) {
+        if let Self::Frames { writer, .. } = self {
+            writer.begin();
+        }
+    }
+
+    /// Appends what an event makes known: mostly one record or none.
+    pub(super) fn event(&mut self, event: Event, into: &mut Vec<u8>) -> Encoded {
+        let mut encoded = Encoded::default();
+        match self {
+            Self::Gor(writer) => {
+                if let Some(at) = writer.event(&event, into) {
+                    encoded.add(at);
+                    encoded.requests += u64::from(matches!(event, Event::Request(_)));
+                }
+            }
+            Self::Lines(exchanges) => {
+                exchanges.take(event, |exchange| encoded.line(&exchange, into));
+            }
+            Self::Frames { .. } => {}
+        }
+        encoded
+    }
+
+    /// Appends a frame.
+    pub(super) fn frame(&mut self, frame: &Frame<'_>, into: &mut Vec<u8>) -> Encoded {
+        let mut encoded = Encoded::default();
+        if let Self::Frames { writer, other_link } = self {
+            if writer.frame(frame, into) {
+                encoded.add(frame.at);
+            } else {
+                *other_link += 1;
+            }
+        }
+        encoded
+    }
+
+    /// Appends what still waited for something to come.
+    pub(super) fn finish(&mut self, into: &mut Vec<u8>) -> Encoded {
+        let mut encoded = Encoded::default();
+        if let Self::Lines(exchanges) = self {
+            let before = exchanges.given_up();
+            let rest = std::mem::replace(exchanges, Box::new(ExchangeJoin::after(before)));
+            rest.finish(|exchange| encoded.line(&exchange, into));
+        }
+        encoded
+    }
+
+    pub(super) fn left_out(&self) -> Unsupported {
+        match self {
+            Self::Gor(writer) => writer.left_out().clone(),
+            Self::Frames { other_link, .. } if *other_link > 0 => [("other_link_type", *other_link)].into(),
+            Self::Lines(_) | Self::Frames { .. } => Unsupported::new(),
+        }
+    }
+
+    /// Exchanges that were written before their response was known.
+    pub(super) fn given_up(&self) -> u64 {
+        if let Self::Lines(exchanges) = self { exchanges.given_up() } else { 0 }
+    }
+}
+
+/// Appends the line of an exchange; returns when it ended, as far as that is known.
+fn line(exchange: &JoinedExchange, into: &mut Vec<u8>) -> Timestamp {
+    // Writing to memory cannot fail, and no part of a line can be said otherwise than in JSON.
+    serde_json::to_writer(&mut *into, &JsonLine::new(exchange, true)).ok();
+    into.push(b'\n');
+    exchange.response.as_ref().map_or(exchange.request.last_byte, |response| response.last_byte)
+}
+
+/// Whether what is missing of a response shows in what is there: its head says that more was to come.
+pub(in crate::recording) fn damage_shows(framing: Framing, why: Option<Damage>) -> bool {
+    why.is_none() || matches!(framing, Framing::Length(1..) | Framing::Chunked)
+}

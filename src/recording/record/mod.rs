@@ -1,0 +1,473 @@
+//! The recorder: what comes of a run on disk, whatever the disk does meanwhile.
+//!
+//! Events or frames come in, files come of them: new ones when the name's time, their size or their age says so, never
+//! over what exists. What was written is the system's at the latest a second after, so that it survives the process. A
+//! disk that is full is told once, and tried again; what could not be written meanwhile is counted.
+
+mod encode;
+mod frames;
+mod sink;
+mod output_path;
+#[cfg(test)]
+mod tests;
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::capture::Frame;
+use crate::exchange::{Event, Timestamp};
+use crate::files::FileMode;
+
+pub use encode::Unsupported;
+pub(super) use encode::damage_shows;
+pub use output_path::{Compression, RecordingFormat, OutputPath, OutputPathError};
+
+use encode::{Encoded, Encoder};
+use sink::{Disk, FileSystemDisk, Sink};
+
+/// How long what was written may wait before it is handed to the system: what a process that is killed can lose.
+pub const FLUSH_EVERY: Duration = Duration::from_secs(1);
+/// How long a disk that failed is left alone before a new file is tried.
+pub const RETRY_EVERY: Duration = Duration::from_secs(5);
+/// Highest number that a file's name gets where names are taken. Past it no file can be made; that is told.
+pub const MAX_NUMBER: u32 = 100_000;
+/// Notices that wait to be fetched. Past it the newest are dropped: the counts say what they would have said.
+const MAX_NOTICES: usize = 64;
+
+/// When a new file begins, besides when the name's time says so.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Rotation {
+    /// With the record that makes a file at least this many bytes long, as stored.
+    pub size: Option<u64>,
+    /// This long after the first record of a file.
+    pub every: Option<Duration>,
+}
+
+/// Why a recording could not be written to.
+#[derive(Debug, thiserror::Error)]
+pub enum RecordError {
+    /// A file cannot be made.
+    #[error("cannot make {}: {source}; {}", path.display(), advice(source))]
+    Create {
+        /// The file.
+        path: PathBuf,
+        /// The system's words.
+        source: std::io::Error,
+    },
+    /// A file cannot be written to.
+    #[error("cannot write {}: {source}; {}", path.display(), advice(source))]
+    Write {
+        /// The file.
+        path: PathBuf,
+        /// The system's words.
+        source: std::io::Error,
+    },
+    /// Every name is taken.
+    #[error("cannot make {}: it exists, and so do all its numbers up to {MAX_NUMBER}; move old recordings away", path.display())]
+    Taken {
+        /// The file without a number.
+        path: PathBuf,
+    },
+}
+
+/// What to do about an error of the file system.
+fn advice(error: &std::io::Error) -> &'static str {
+    use std::io::ErrorKind;
+    match error.kind() {
+        ErrorKind::StorageFull | ErrorKind::QuotaExceeded => "make room, or give another place with -o",
+        ErrorKind::PermissionDenied => {
+            "the directory has to be writable for the user that records: see --user, or give another place with -o"
+        }
+        ErrorKind::ReadOnlyFilesystem => "give a place that is not mounted read-only with -o",
+        ErrorKind::InvalidInput => "or give another place with -o",
+        ErrorKind::NotADirectory => "a file stands where a directory has to be",
+        ErrorKind::FileTooLarge => "a limit on file sizes is in force (ulimit -f): rotate with --rotate-size below it",
+        _ => "look at the disk, or give another place with -o",
+    }
+}
+
+/// What came of a recording, so far or in all.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Recorded {
+    /// Files that were made and kept.
+    pub files: u64,
+    /// The last of them.
+    pub last: Option<PathBuf>,
+    /// Records that were handed to the system: requests and responses of `.gor`, lines, or frames.
+    pub records: u64,
+    /// Whole requests among them; `None` where frames are recorded.
+    pub requests: Option<u64>,
+    /// Their bytes before compression.
+    pub bytes: u64,
+    /// Records that could not be written. Those that were under way to a file when it failed count as lost, even where
+    /// some of them reached it.
+    pub lost_records: u64,
+    /// Their bytes before compression.
+    pub lost_bytes: u64,
+    /// What the format cannot hold, by reason.
+    pub left_out: Unsupported,
+    /// Exchanges that were written as they stood, because too many waited for their response.
+    pub given_up: u64,
+    /// Files whose end could not be written, such as that of a compressed stream: what is in them can be read.
+    pub unfinished: u64,
+}
+
+/// Records, and what they amount to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Amount {
+    records: u64,
+    requests: u64,
+    /// Before compression.
+    bytes: u64,
+}
+
+impl std::ops::AddAssign for Amount {
+    fn add_assign(&mut self, other: Self) {
+        self.records += other.records;
+        self.requests += other.requests;
+        self.bytes += other.bytes;
+    }
+}
+
+/// A file that is being written.
+struct OpenFile {
+    path: PathBuf,
+    sink: Sink,
+    /// Time of its first record.
+    begun: Timestamp,
+    /// What came since it was last flushed.
+    waiting: Amount,
+    /// Whether anything was flushed to it.
+    proven: bool,
+}
+
+/// Writes a recording. A plain value: whoever has it calls [`Recorder::tick`] at least once a second.
+pub struct Recorder {
+    target: OutputPath,
+    rotation: Rotation,
+    disk: Box<dyn Disk>,
+    encoder: Encoder,
+    buffer: Vec<u8>,
+    open: Option<OpenFile>,
+    /// The name without endings that is in use, and for which second it was filled in.
+    stem: Option<(u64, String)>,
+    /// The number to try next with that stem.
+    number: u32,
+    now: Timestamp,
+    flushed: Timestamp,
+    /// When the disk is tried again; nothing while it works.
+    retry: Option<Timestamp>,
+    /// What was handed to the system.
+    stored: Amount,
+    done: Recorded,
+    notices: Vec<String>,
+}
+
+impl Recorder {
+    /// A recorder that has made nothing yet.
+    #[must_use]
+    pub fn new(target: OutputPath, rotation: Rotation) -> Self {
+        Self::on(Box::<FileSystemDisk>::default(), target, rotation)
+    }
+
+    /// The same recorder; its files may be read and written by whom this says.
+    #[must_use]
+    pub fn with_mode(self, mode: FileMode) -> Self {
+        Self { disk: Box::new(FileSystemDisk { mode }), ..self }
+    }
+
+    fn on(disk: Box<dyn Disk>, target: OutputPath, rotation: Rotation) -> Self {
+        Self {
+            encoder: Encoder::new(target.format()),
+            target,
+            rotation,
+            disk,
+            buffer: Vec::new(),
+            open: None,
+            stem: None,
+            number: 0,
+            now: Timestamp::default(),
+            flushed: Timestamp::default(),
+            retry: None,
+            stored: Amount::default(),
+            done: Recorded::default(),
+            notices: Vec::new(),
+        }
+    }
+
+    /// What it writes to.
+    #[must_use]
+    pub const fn target(&self) -> &OutputPath {
+        &self.target
+    }
+
+    /// Tries whether a file can be made at this time, and leaves none behind but the directories: so that a mistake is
+    /// told before the run begins.
+    pub fn preflight(&mut self, now: Timestamp) -> Result<(), RecordError> {
+        let stem = self.target.stem(now);
+        let (path, file) = self.create(&stem, 0)?;
+        drop(file);
+        self.disk.remove(&path);
+        Ok(())
+    }
+
+    /// Takes an event. Where frames are recorded nothing happens.
+    pub fn event(&mut self, event: Event) {
+        self.buffer.clear();
+        let encoded = self.encoder.event(event, &mut self.buffer);
+        if encoded.records > 0 {
+            self.now = self.now.max(encoded.at);
+            let ready = self.ready(self.now);
+            self.store(encoded, ready);
+        }
+    }
+
+    /// Takes a frame. Where events are recorded nothing happens.
+    pub fn frame(&mut self, frame: &Frame<'_>) {
+        if !self.target.format().takes_frames() {
+            return;
+        }
+        self.buffer.clear();
+        self.now = self.now.max(frame.at);
+        // Before the frame is encoded: a new file has a header of its own.
+        let ready = self.ready(self.now);
+        let encoded = self.encoder.frame(frame, &mut self.buffer);
+        if encoded.records > 0 {
+            self.store(encoded, ready);
+        } else {
+            self.other_link_type(frame);
+        }
+    }
+
+    /// It is now this late, on the clock of the events.
+    pub fn tick(&mut self, now: Timestamp) {
+        self.now = self.now.max(now);
+        if self.is_old() || self.has_another_name() {
+            self.close();
+        }
+        self.flush_if_due();
+    }
+
+    /// Begins a new file with the next record: under the name itself, where that was moved away.
+    pub fn reopen(&mut self) {
+        self.close();
+        self.number = 0;
+    }
+
+    /// What to tell people: each trouble once, and its end. Fetched, it is gone.
+    pub fn take_notices(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.notices)
+    }
+
+    /// What came of it so far; what waits to be flushed counts as recorded.
+    #[must_use]
+    pub fn recorded(&self) -> Recorded {
+        let mut amount = self.stored;
+        amount += self.open.as_ref().map_or_else(Amount::default, |open| open.waiting);
+        self.amounting_to(amount)
+    }
+
+    /// What came of it so far without what waits to be flushed: nothing of it is ever taken back.
+    #[must_use]
+    pub fn stored(&self) -> Recorded {
+        self.amounting_to(self.stored)
+    }
+
+    fn amounting_to(&self, amount: Amount) -> Recorded {
+        Recorded {
+            records: amount.records,
+            requests: (!self.target.format().takes_frames()).then_some(amount.requests),
+            bytes: amount.bytes,
+            left_out: self.encoder.left_out(),
+            given_up: self.encoder.given_up(),
+            ..self.done.clone()
+        }
+    }
+
+    /// Writes what still waits and ends the last file. Notices may come of it.
+    pub fn finish(&mut self) -> Recorded {
+        self.buffer.clear();
+        let encoded = self.encoder.finish(&mut self.buffer);
+        if encoded.records > 0 {
+            let ready = self.ready(self.now);
+            self.store(encoded, ready);
+        }
+        self.close();
+        self.recorded()
+    }
+
+    /// Makes sure that a file is open that a record of this time may go to; false where there can be none for now.
+    fn ready(&mut self, at: Timestamp) -> bool {
+        if self.is_old() {
+            self.close();
+        }
+        let second = at.nanos() / 1_000_000_000;
+        let known = self.stem.as_ref().is_some_and(|(of, _)| *of >= second || !self.target.is_pattern());
+        if !known {
+            let stem = self.target.stem(at);
+            if self.stem.as_ref().is_none_or(|(_, before)| *before != stem) {
+                self.close();
+                self.number = 0;
+            }
+            self.stem = Some((second, stem));
+        }
+        if self.open.is_some() {
+            return true;
+        }
+        if self.retry.is_some_and(|retry| at < retry) {
+            return false;
+        }
+        self.open(at)
+    }
+
+    fn open(&mut self, at: Timestamp) -> bool {
+        let stem = self.stem.as_ref().map(|(_, stem)| stem.clone()).unwrap_or_default();
+        match self.create(&stem, self.number) {
+            Ok((path, sink)) => {
+                self.open = Some(OpenFile { path, sink, begun: at, waiting: Amount::default(), proven: false });
+                self.flushed = at;
+                self.encoder.begin();
+                true
+            }
+            Err(error) => {
+                self.failed(&error);
+                false
+            }
+        }
+    }
+
+    /// Makes the first file of that stem whose name is free, from this number on.
+    fn create(&mut self, stem: &str, from: u32) -> Result<(PathBuf, Sink), RecordError> {
+        for number in from..=MAX_NUMBER {
+            let path = self.target.file(stem, number);
+            let made = self.disk.create(&path).and_then(|file| Sink::new(file, self.target.compression()));
+            match made {
+                Ok(sink) => {
+                    self.number = number + 1;
+                    return Ok((path, sink));
+                }
+                Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}
+                Err(source) => return Err(RecordError::Create { path, source }),
+            }
+        }
+        Err(RecordError::Taken { path: self.target.file(stem, 0) })
+    }
+
+    /// Writes the buffer to the open file, or counts it as lost.
+    fn store(&mut self, encoded: Encoded, ready: bool) {
+        let bytes = self.buffer.len() as u64;
+        let Some(open) = self.open.as_mut().filter(|_| ready) else {
+            self.done.lost_records += encoded.records;
+            self.done.lost_bytes += bytes;
+            return;
+        };
+        open.waiting += Amount { records: encoded.records, requests: encoded.requests, bytes };
+        let written = open.sink.write(&self.buffer);
+        if let Err(source) = written {
+            self.give_up(source);
+            return;
+        }
+        // After a failure the first record shows at once whether the disk works again.
+        if self.retry.is_some() {
+            self.flush();
+        }
+        self.flush_if_due();
+        if self.rotation.size.is_some_and(|size| self.open.as_ref().is_some_and(|open| open.sink.stored() >= size)) {
+            self.close();
+        }
+    }
+
+    /// Whether a record of now would go to a file of another name: then nothing more comes to the open one.
+    fn has_another_name(&self) -> bool {
+        let stem = self.stem.as_ref().map(|(_, stem)| stem);
+        self.target.is_pattern() && self.open.is_some() && stem.is_some_and(|stem| *stem != self.target.stem(self.now))
+    }
+
+    fn is_old(&self) -> bool {
+        let every = self.rotation.every;
+        self.open.as_ref().is_some_and(|open| every.is_some_and(|every| self.now.since(open.begun) >= every))
+    }
+
+    fn flush_if_due(&mut self) {
+        let due = self.now.since(self.flushed) >= FLUSH_EVERY;
+        if due && self.open.as_ref().is_some_and(|open| open.waiting.records > 0) {
+            self.flush();
+        }
+    }
+
+    fn flush(&mut self) {
+        self.flushed = self.now;
+        let Some(open) = &mut self.open else { return };
+        match open.sink.flush() {
+            Ok(()) => self.proven(),
+            Err(source) => self.give_up(source),
+        }
+    }
+
+    /// What waited has reached the system.
+    fn proven(&mut self) {
+        let Some(open) = &mut self.open else { return };
+        self.stored += std::mem::take(&mut open.waiting);
+        if !std::mem::replace(&mut open.proven, true) {
+            self.done.files += 1;
+            self.done.last = Some(open.path.clone());
+        }
+        if self.retry.take().is_some() {
+            let lost = self.done.lost_records;
+            let path = open.path.display().to_string();
+            self.notice(format!("recording goes on in {path}; {lost} records were lost so far"));
+        }
+    }
+
+    /// Ends the open file.
+    fn close(&mut self) {
+        self.flush();
+        let Some(open) = self.open.take() else { return };
+        if let Err(source) = open.sink.finish() {
+            // What was flushed stands; only the end of the compressed stream is missing.
+            self.done.unfinished += 1;
+            self.failed(&RecordError::Write { path: open.path, source });
+        }
+    }
+
+    /// The open file cannot be written to: what waited is lost, and a new one is tried later. Nobody knows how much of
+    /// what waited has reached it, so nothing is ever appended to it.
+    fn give_up(&mut self, source: std::io::Error) {
+        let Some(open) = self.open.take() else { return };
+        open.sink.abandon();
+        self.done.lost_records += open.waiting.records;
+        self.done.lost_bytes += open.waiting.bytes;
+        if !open.proven {
+            // Else every attempt would leave an empty file behind.
+            self.disk.remove(&open.path);
+            self.number = self.number.saturating_sub(1);
+        }
+        self.failed(&RecordError::Write { path: open.path, source });
+    }
+
+    /// Tells a failure, once until it is over.
+    fn failed(&mut self, error: &RecordError) {
+        if self.retry.is_none() {
+            let seconds = RETRY_EVERY.as_secs();
+            self.notice(format!("{error}. What comes is counted as lost; a new file is tried every {seconds} s"));
+        }
+        self.retry = Some(self.now.plus(RETRY_EVERY));
+    }
+
+    fn other_link_type(&mut self, frame: &Frame<'_>) {
+        if self.encoder.left_out().values().sum::<u64>() == 1 {
+            let link = frame.link.0;
+            self.notice(format!(
+                "frames of link type {link} are left out of {}: a pcap file has one link type; record to a name that \
+                 ends in .pcapng to have all",
+                self.target
+            ));
+        }
+    }
+
+    fn notice(&mut self, words: String) {
+        if self.notices.len() < MAX_NOTICES {
+            self.notices.push(words);
+        }
+    }
+}

@@ -1,0 +1,235 @@
+//! Recordings as a source of events.
+
+use std::path::Path;
+
+use crate::capture::{CaptureError, Halt, MaxMemory, OpenedInput};
+use crate::exchange::{ConnectionId, Event};
+use crate::http1::{BodyPolicy, BodyPolicies};
+
+use super::reorder::{RecordReorder, ReorderEntry};
+use super::gor::{GorReader, RecordPairing, is_gor};
+use super::exchange_join::JoinedExchange;
+use super::jsonl_read::{self, RecordingKind, JsonlReader};
+use super::connection_ids::ConnectionIds;
+use super::{EventSource, RecordingReadError};
+
+/// Recordings, several merged by time: `.gor` or JSON lines, plain, gzip or zstd.
+///
+/// Ids are those of the lines where there is one file of lines; else connections are numbered as they turn up. Each
+/// exchange has its end, at the latest at the end of the last file.
+pub struct RecordingSource {
+    readers: Vec<FormatReader>,
+    numbers: ConnectionIds,
+    pairing: RecordPairing,
+    ahead: RecordReorder,
+    /// Whether ids of lines may be those of another file too.
+    renumber: bool,
+    /// Ports of servers that count; every one where there is none.
+    ports: Vec<u16>,
+    read_up: bool,
+}
+
+/// A file of one format.
+pub(super) enum FormatReader {
+    Gor(Box<GorReader>),
+    Lines(Box<JsonlReader>),
+}
+
+/// What was found in a file that was opened.
+pub(super) enum OpenedRecording {
+    Journal(FormatReader),
+    /// Something else: perhaps a capture.
+    Other(OpenedInput),
+}
+
+impl FormatReader {
+    /// Looks what is in a file, of which no record may cost more than `memory` bytes.
+    pub(super) fn of(mut opened: OpenedInput, memory: usize) -> Result<OpenedRecording, RecordingReadError> {
+        let file = opened.name.clone();
+        let failed = |source| CaptureError::Read { file: file.clone(), source };
+        if is_gor(&mut opened.input).map_err(failed)? {
+            return Ok(OpenedRecording::Journal(Self::Gor(Box::new(GorReader::new(opened, memory)))));
+        }
+        match jsonl_read::begins(&mut opened.input).map_err(failed)? {
+            RecordingKind::AsLines => Ok(OpenedRecording::Journal(Self::Lines(Box::new(JsonlReader::new(opened, memory))))),
+            RecordingKind::WithoutMessages => Err(RecordingReadError::WithoutMessages { file: opened.name }),
+            RecordingKind::AsResults => Err(RecordingReadError::Results { file: opened.name }),
+            RecordingKind::Otherwise => Ok(OpenedRecording::Other(opened)),
+        }
+    }
+
+    fn advance(&mut self) -> bool {
+        match self {
+            Self::Gor(reader) => reader.advance(),
+            Self::Lines(reader) => reader.advance(),
+        }
+    }
+
+    fn at(&self) -> Option<crate::exchange::Timestamp> {
+        match self {
+            Self::Gor(reader) => reader.at(),
+            Self::Lines(reader) => reader.at(),
+        }
+    }
+
+    fn trouble(&self) -> Vec<String> {
+        match self {
+            Self::Gor(reader) => reader.trouble(),
+            Self::Lines(reader) => reader.trouble(),
+        }
+    }
+
+    fn unread(&self) -> Option<String> {
+        match self {
+            Self::Gor(reader) => reader.unread(),
+            Self::Lines(reader) => reader.unread(),
+        }
+    }
+
+    fn progress(&self) -> Option<f64> {
+        match self {
+            Self::Gor(reader) => reader.progress(),
+            Self::Lines(reader) => reader.progress(),
+        }
+    }
+}
+
+impl RecordingSource {
+    /// Opens a recording, or standard input where it is `-`. Where it waits for bytes, `halt` ends it.
+    pub fn open(file: &Path, halt: &Halt) -> Result<Self, RecordingReadError> {
+        Self::only(OpenedInput::one_of(file, 1, halt)?)
+    }
+
+    /// Reads a recording from anything; `size` is its stored size in bytes, where known, for progress.
+    pub fn read(name: &str, from: Box<dyn std::io::Read + Send>, size: Option<u64>) -> Result<Self, RecordingReadError> {
+        Self::only(OpenedInput::read(name, from, size)?)
+    }
+
+    fn only(opened: OpenedInput) -> Result<Self, RecordingReadError> {
+        match FormatReader::of(opened, MaxMemory::default().0)? {
+            OpenedRecording::Journal(reader) => Ok(Self::of(vec![reader])),
+            OpenedRecording::Other(opened) => Err(RecordingReadError::other(opened)),
+        }
+    }
+
+    pub(super) fn of(readers: Vec<FormatReader>) -> Self {
+        let mut source = Self {
+            renumber: readers.len() > 1,
+            readers,
+            numbers: ConnectionIds::default(),
+            pairing: RecordPairing::default(),
+            ahead: RecordReorder::default(),
+            ports: Vec::new(),
+            read_up: false,
+        };
+        source.set_interests(BodyPolicies { request_body: BodyPolicy::Keep, response_body: BodyPolicy::Keep });
+        source
+    }
+
+    /// What to keep of bodies; all of them until this is called, which has to be before the first event is asked for.
+    pub fn set_interests(&mut self, interests: BodyPolicies) {
+        self.pairing.set_interests(interests);
+        for reader in &mut self.readers {
+            if let FormatReader::Lines(reader) = reader {
+                reader.set_interests(interests);
+            }
+        }
+    }
+
+    /// Holds a quarter of `bytes` at most besides the records at hand.
+    pub(super) fn set_memory(&mut self, bytes: usize) {
+        self.ahead.set_most(bytes / 8);
+        self.pairing.set_most(bytes / 8);
+    }
+
+    /// Only exchanges with servers of these ports count; with an empty list all do. `.gor` does not say reliably.
+    pub fn set_ports(&mut self, ports: Vec<u16>) {
+        self.ports = ports;
+    }
+
+    /// Whether any of it is `.gor`, which does not hold whom a request was sent to.
+    #[must_use]
+    pub fn has_gor(&self) -> bool {
+        self.readers.iter().any(|reader| matches!(reader, FormatReader::Gor(_)))
+    }
+
+    /// Reads one more record, from the file whose next one is the earliest.
+    fn read_on(&mut self) {
+        for reader in &mut self.readers {
+            if reader.at().is_none() {
+                reader.advance();
+            }
+        }
+        let times = self.readers.iter().enumerate().filter_map(|(index, reader)| Some((index, reader.at()?)));
+        let earliest = times.min_by_key(|(_, at)| *at).and_then(|(index, _)| self.readers.get_mut(index));
+        let (numbers, pairing, ahead) = (&mut self.numbers, &mut self.pairing, &mut self.ahead);
+        let mut sink = |entry| ahead.push(entry);
+        match earliest {
+            Some(FormatReader::Gor(reader)) => {
+                if let Some((record, skipped, count)) = reader.record() {
+                    pairing.take(&record, numbers, (skipped, count), &mut sink);
+                }
+                reader.advance();
+            }
+            Some(FormatReader::Lines(reader)) => {
+                if let Some(mut exchange) = reader.take() {
+                    if self.renumber {
+                        renumber(&mut exchange, numbers);
+                    }
+                    let wanted = self.ports.is_empty() || self.ports.contains(&exchange.request.server.port());
+                    if wanted && ahead.has(exchange.request.id) {
+                        reader.skip("an exchange has its id already", "");
+                    } else if wanted {
+                        ahead.push(entry(exchange));
+                    }
+                }
+                reader.advance();
+            }
+            None => {
+                pairing.finish(numbers, &mut sink);
+                self.read_up = true;
+            }
+        }
+    }
+}
+
+/// A connection of several files is the same where its number and both addresses are.
+fn renumber(exchange: &mut JoinedExchange, numbers: &mut ConnectionIds) {
+    let request = &mut exchange.request;
+    let name = format!("{} {} {}", request.id.connection, request.client, request.server);
+    let connection: ConnectionId = numbers.connection(name.as_bytes());
+    request.id.connection = connection;
+}
+
+fn entry(exchange: JoinedExchange) -> ReorderEntry {
+    let at = jsonl_read::ended(&exchange);
+    let of = exchange.request.id;
+    let end = match exchange.response {
+        Ok(response) => Event::Response { of, response },
+        Err(why) => Event::Damaged { of, why },
+    };
+    ReorderEntry { request: Some(exchange.request), end: Some(end), at }
+}
+
+impl EventSource for RecordingSource {
+    fn next(&mut self) -> Option<Event> {
+        while !self.read_up && !self.ahead.is_full() {
+            self.read_on();
+        }
+        self.ahead.pop()
+    }
+
+    fn trouble(&self) -> Vec<String> {
+        self.readers.iter().flat_map(FormatReader::trouble).collect()
+    }
+
+    fn unread(&self) -> Vec<String> {
+        self.readers.iter().filter_map(FormatReader::unread).collect()
+    }
+
+    fn progress(&self) -> Option<f64> {
+        let each: Option<Vec<f64>> = self.readers.iter().map(FormatReader::progress).collect();
+        let each = each?;
+        Some(each.iter().sum::<f64>() / each.len().max(1) as f64)
+    }
+}

@@ -1,0 +1,98 @@
+//! How many connections were made, and how many are open.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use crate::replay::http::MAX_SET_UPS;
+use crate::replay::{ConnCounters, Desynchronised, OpenNow};
+
+use super::addresses::Addresses;
+use super::upstream::History;
+
+/// The connections of one client.
+#[derive(Debug, Default)]
+pub(super) struct ConnStats {
+    opened: AtomicU64,
+    open: AtomicU64,
+    peak: AtomicU64,
+    set_up: Mutex<Vec<Duration>>,
+    retried: AtomicU64,
+    desynchronised: Mutex<Desynchronised>,
+    /// Whether anything ever came unasked.
+    is_suspect: AtomicBool,
+}
+
+/// One connection; it counts as open until this is dropped.
+#[derive(Debug)]
+pub(super) struct OpenGuard(Arc<ConnStats>);
+
+impl OpenGuard {
+    pub(super) fn ledger(&self) -> &ConnStats {
+        &self.0
+    }
+}
+
+impl Drop for OpenGuard {
+    fn drop(&mut self) {
+        self.0.open.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+impl ConnStats {
+    /// A connection is open, though not yet set up.
+    pub(super) fn open(self: &Arc<Self>) -> OpenGuard {
+        let open = self.open.fetch_add(1, Ordering::Relaxed) + 1;
+        self.opened.fetch_add(1, Ordering::Relaxed);
+        self.peak.fetch_max(open, Ordering::Relaxed);
+        OpenGuard(Arc::clone(self))
+    }
+
+    /// A connection was set up in this time. Past [`MAX_SET_UPS`] between two calls of [`Ledger::take`] it is not kept.
+    pub(super) fn set_up(&self, took: Duration) {
+        let mut set_up = self.set_up.lock().unwrap_or_else(PoisonError::into_inner);
+        if set_up.len() < MAX_SET_UPS {
+            set_up.push(took);
+        }
+    }
+
+    /// A request goes out once more.
+    pub(super) fn retried(&self) {
+        self.retried.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// On a connection of this history something came that answers no request; `failed` of its requests are told so by
+    /// their own deliveries.
+    pub(super) fn desynchronised(&self, history: &History, failed: u64) {
+        self.is_suspect.store(true, Ordering::Relaxed);
+        let mut all = self.desynchronised.lock().unwrap_or_else(PoisonError::into_inner);
+        all.connections += 1;
+        all.deliveries += failed;
+        all.before_a_request += u64::from(history.exchanges == 0);
+        all.earlier += history.exchanges.saturating_sub(failed);
+        all.first = all.first.or(history.last);
+    }
+
+    /// Whether anything ever came unasked.
+    pub(super) fn is_suspect(&self) -> bool {
+        self.is_suspect.load(Ordering::Relaxed)
+    }
+
+    /// How many were opened, and how many of them are open.
+    pub(super) fn open_now(&self) -> OpenNow {
+        let of = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        OpenNow { opened: of(&self.opened), open: of(&self.open), peak: of(&self.peak) }
+    }
+
+    /// What is known now; the set-up times are handed over.
+    pub(super) fn take(&self, addresses: &Addresses) -> ConnCounters {
+        ConnCounters {
+            opened: self.opened.load(Ordering::Relaxed),
+            peak: self.peak.load(Ordering::Relaxed),
+            set_up: std::mem::take(&mut *self.set_up.lock().unwrap_or_else(PoisonError::into_inner)),
+            addresses: addresses.shares(),
+            retried: self.retried.load(Ordering::Relaxed),
+            desynchronised: self.desynchronised.lock().unwrap_or_else(PoisonError::into_inner).clone(),
+        }
+    }
+}

@@ -1,0 +1,202 @@
+//! One connection to a target, over TCP or TLS.
+//!
+//! Reads go through one buffer for each thread: a connection that waits holds none.
+
+use std::cell::RefCell;
+use std::io::{self, IoSlice};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+
+use rustix::net::RecvFlags;
+use tokio::io::{AsyncRead as _, AsyncWrite as _, ReadBuf};
+use tokio::net::TcpStream;
+use tokio::time::Instant;
+use tokio_rustls::client::TlsStream;
+
+use super::addresses::AddressEntry;
+use super::conn_stats::OpenGuard;
+use super::unasked::{LOOK, Unasked, judge};
+use crate::exchange::ExchangeId;
+
+/// Bytes that are read at once: most responses fit, so that one call to the system reads them.
+const READ_BYTES: usize = 64 << 10;
+
+thread_local! {
+    static BUFFER: RefCell<Box<[u8]>> = RefCell::new(vec![0; READ_BYTES].into_boxed_slice());
+}
+
+/// An open connection.
+#[derive(Debug)]
+pub(super) struct UpstreamConn {
+    stream: UpstreamStream,
+    pub(super) address: Arc<AddressEntry>,
+    pub(super) history: History,
+    open: OpenGuard,
+}
+
+/// What a connection has carried so far.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct History {
+    /// Requests whose whole response came.
+    pub(super) exchanges: u64,
+    /// The last of them.
+    pub(super) last: Option<ExchangeId>,
+    /// Its response had no body, whatever its head says.
+    pub(super) bodiless: bool,
+    /// A response came to each request that was written: whatever comes now answers none.
+    pub(super) is_idle: bool,
+}
+
+/// Whether a connection can carry a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Readiness {
+    Ready,
+    /// The target has ended it, or is about to.
+    Closed,
+    /// Something came that answers no request.
+    Spoke,
+}
+
+#[derive(Debug)]
+pub(super) enum UpstreamStream {
+    Plain(TcpStream),
+    Tls(Box<TlsStream<TcpStream>>),
+}
+
+impl UpstreamConn {
+    pub(super) fn new(stream: UpstreamStream, address: Arc<AddressEntry>, open: OpenGuard) -> Self {
+        let history = History { is_idle: true, ..History::default() };
+        Self { stream, address, history, open }
+    }
+
+    /// Whether bytes that were written may be held back by TLS.
+    pub(super) const fn is_tls(&self) -> bool {
+        matches!(self.stream, UpstreamStream::Tls(_))
+    }
+
+    /// Whether an idle connection can carry a request: the target has neither ended it nor said anything unasked, which is
+    /// counted. The system itself is asked, since the runtime may not have heard of it yet.
+    pub(super) fn is_ready(&mut self) -> bool {
+        let readiness = self.readiness();
+        self.note(readiness);
+        readiness == Readiness::Ready && !self.address.is_gone()
+    }
+
+    fn readiness(&mut self) -> Readiness {
+        let tcp = match &self.stream {
+            UpstreamStream::Plain(tcp) => tcp,
+            UpstreamStream::Tls(tls) => tls.get_ref().0,
+        };
+        let mut bytes = [0; LOOK];
+        let mut buffer = ReadBuf::new(&mut bytes);
+        match (rustix::net::recv(tcp, &mut [0], RecvFlags::PEEK | RecvFlags::DONTWAIT), &mut self.stream) {
+            (Err(rustix::io::Errno::AGAIN), _) => return Readiness::Ready,
+            (Ok((_, 1..)), UpstreamStream::Plain(tcp)) => {
+                let peeked =
+                    rustix::net::recv(tcp, buffer.initialize_unfilled(), RecvFlags::PEEK | RecvFlags::DONTWAIT);
+                buffer.advance(peeked.map_or(0, |(_, len)| len.min(LOOK)));
+            }
+            // What came may be a session ticket, which TLS takes without a word (RFC 8446, 4.6.1).
+            (Ok((_, 1..)), UpstreamStream::Tls(tls)) => {
+                let mut none = Context::from_waker(Waker::noop());
+                match Pin::new(tls.as_mut()).poll_read(&mut none, &mut buffer) {
+                    Poll::Pending => return Readiness::Ready,
+                    Poll::Ready(Ok(())) => {}
+                    Poll::Ready(Err(_)) => return Readiness::Closed,
+                }
+            }
+            _ => return Readiness::Closed,
+        }
+        match judge(buffer.filled(), self.history.bodiless) {
+            Unasked::Harmless => Readiness::Closed,
+            Unasked::Response => Readiness::Spoke,
+        }
+    }
+
+    /// Whether something came on a new connection before any request was sent over it. One that has ended already is used:
+    /// that tells what became of it.
+    pub(super) fn said_before_a_request(&mut self) -> bool {
+        match self.readiness() {
+            Readiness::Spoke => {
+                self.note(Readiness::Spoke);
+                true
+            }
+            Readiness::Ready | Readiness::Closed => false,
+        }
+    }
+
+    /// Counts what came unasked, once.
+    fn note(&mut self, readiness: Readiness) {
+        if readiness == Readiness::Ready {
+            return;
+        }
+        let was_idle = std::mem::take(&mut self.history.is_idle);
+        if was_idle && readiness == Readiness::Spoke {
+            self.open.ledger().desynchronised(&self.history, 0);
+        }
+    }
+
+    /// More came than the last response: it cannot be told whose that was, nor whose those before it were.
+    pub(super) fn desynchronised(&mut self) {
+        self.history.is_idle = false;
+        self.open.ledger().desynchronised(&self.history, 1);
+    }
+
+    /// Waits until `until` for something that answers no request; says what came.
+    pub(super) async fn settle(&mut self, until: Instant) -> Readiness {
+        let bodiless = self.history.bodiless;
+        let judged = std::future::poll_fn(|cx| {
+            self.poll_read(cx, |bytes| match bytes {
+                [] => Readiness::Closed,
+                bytes if judge(bytes, bodiless) == Unasked::Response => Readiness::Spoke,
+                _ => Readiness::Closed,
+            })
+        });
+        match tokio::time::timeout_at(until, judged).await {
+            Err(_) => Readiness::Ready,
+            Ok(judged) => judged.unwrap_or(Readiness::Closed),
+        }
+    }
+
+    /// Writes some of `head` and `body`; says how much of both.
+    pub(super) fn poll_write(&mut self, cx: &mut Context<'_>, head: &[u8], body: &[u8]) -> Poll<io::Result<usize>> {
+        let both = [IoSlice::new(head), IoSlice::new(body)];
+        match (&mut self.stream, head.is_empty(), body.is_empty()) {
+            (UpstreamStream::Plain(tcp), _, true) => Pin::new(tcp).poll_write(cx, head),
+            (UpstreamStream::Plain(tcp), true, _) => Pin::new(tcp).poll_write(cx, body),
+            (UpstreamStream::Plain(tcp), ..) => Pin::new(tcp).poll_write_vectored(cx, &both),
+            (UpstreamStream::Tls(tls), ..) => Pin::new(tls.as_mut()).poll_write_vectored(cx, &both),
+        }
+    }
+
+    /// Hands everything to the system; TCP has nothing to hand.
+    pub(super) fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match &mut self.stream {
+            UpstreamStream::Plain(_) => Poll::Ready(Ok(())),
+            UpstreamStream::Tls(tls) => Pin::new(tls.as_mut()).poll_flush(cx),
+        }
+    }
+
+    /// Reads once and hands what came to `take`; nothing at the end of the stream.
+    pub(super) fn poll_read<T>(&mut self, cx: &mut Context<'_>, take: impl FnOnce(&[u8]) -> T) -> Poll<io::Result<T>> {
+        BUFFER.with_borrow_mut(|buffer| {
+            let mut buffer = ReadBuf::new(buffer);
+            let read = match &mut self.stream {
+                UpstreamStream::Plain(tcp) => Pin::new(tcp).poll_read(cx, &mut buffer),
+                UpstreamStream::Tls(tls) => Pin::new(tls.as_mut()).poll_read(cx, &mut buffer),
+            };
+            read.map_ok(|()| take(buffer.filled()))
+        })
+    }
+}
+
+/// A response that came after the last one is told however the connection ends.
+impl Drop for UpstreamConn {
+    fn drop(&mut self) {
+        if self.history.is_idle {
+            let readiness = self.readiness();
+            self.note(readiness);
+        }
+    }
+}
