@@ -71,16 +71,20 @@ fn all(criterion: &mut Criterion) {
     let (one, same, other) = (answer(programmes(0)), answer(programmes(0)), answer(programmes(1000)));
     let mut group = criterion.benchmark_group("compare");
     group.bench_function("status and headers", |bencher| {
-        bencher.iter(|| compare(&rules, b"HEAD", black_box(&one.side()), black_box(&same.side()), BodyKnowledge::Whole));
+        bencher
+            .iter(|| compare(&rules, b"HEAD", black_box(&one.side()), black_box(&same.side()), BodyKnowledge::Whole));
     });
     group.bench_function("equal bodies", |bencher| {
         bencher.iter(|| compare(&rules, b"GET", black_box(&one.side()), black_box(&same.side()), BodyKnowledge::Whole));
     });
     group.bench_function("10 KB of JSON that differs", |bencher| {
-        bencher.iter(|| compare(&rules, b"GET", black_box(&one.side()), black_box(&other.side()), BodyKnowledge::Whole));
+        bencher
+            .iter(|| compare(&rules, b"GET", black_box(&one.side()), black_box(&other.side()), BodyKnowledge::Whole));
     });
     group.bench_function("the same under rules", |bencher| {
-        bencher.iter(|| compare(&with_paths, b"GET", black_box(&one.side()), black_box(&other.side()), BodyKnowledge::Whole));
+        bencher.iter(|| {
+            compare(&with_paths, b"GET", black_box(&one.side()), black_box(&other.side()), BodyKnowledge::Whole)
+        });
     });
     group.finish();
 }

@@ -5,7 +5,7 @@ mod support;
 use std::hint::black_box;
 
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
-use shadowtap::http1::{Http1, BodyPolicy, BodyPolicies};
+use shadowtap::http1::{BodyPolicies, BodyPolicy, Http1};
 
 use support::{Capture, Chunks, Shape};
 

@@ -8,8 +8,8 @@ use std::sync::Arc;
 
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 use shadowtap::exchange::Event;
-use shadowtap::http1::{Http1, BodyPolicy, BodyPolicies};
-use shadowtap::recording::{EventSource as _, RecordingSource, Recorder, Rotation, OutputPath};
+use shadowtap::http1::{BodyPolicies, BodyPolicy, Http1};
+use shadowtap::recording::{EventSource as _, OutputPath, Recorder, RecordingSource, Rotation};
 
 use support::{Capture, Chunks, Shape};
 

@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use criterion::{BatchSize, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use shadowtap::exchange::Request;
-use shadowtap::middleware::route::{RouteDecision, MatchInput, RouteMap, Router, TargetNames};
+use shadowtap::middleware::route::{MatchInput, RouteDecision, RouteMap, Router, TargetNames};
 
 /// Requests of one measurement: enough for the clock not to count.
 const REQUESTS: usize = 1000;

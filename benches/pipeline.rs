@@ -9,7 +9,7 @@ use std::hint::black_box;
 use criterion::{BatchSize, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use shadowtap::capture::{Settings, Source as _};
 use shadowtap::exchange::Event;
-use shadowtap::http1::{BodyPolicy, BodyPolicies};
+use shadowtap::http1::{BodyPolicies, BodyPolicy};
 use shadowtap::pipeline::Tap;
 
 use support::{Capture, Frames, Shape};

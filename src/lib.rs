@@ -58,11 +58,11 @@ pub mod files;
 pub mod flow;
 mod head;
 pub mod http1;
-pub mod recording;
 #[doc(hidden)]
 pub mod invariants;
 pub mod middleware;
 pub mod pipeline;
+pub mod recording;
 pub mod replay;
 pub mod report;
 pub mod sandbox;

@@ -7,9 +7,9 @@ use std::path::{Path, PathBuf};
 use anyhow::Context as _;
 use shadowtap::capture::{FileSource, Halt, LinkType, Settings, Source as _};
 use shadowtap::decode::{Decoder, Flags, Segment};
-use shadowtap::http1::{BodyPolicy, BodyPolicies};
-use shadowtap::recording::{Recorder, Rotation, OutputPath};
+use shadowtap::http1::{BodyPolicies, BodyPolicy};
 use shadowtap::pipeline;
+use shadowtap::recording::{OutputPath, Recorder, Rotation};
 
 /// The server's port in all of them.
 const SERVER: u16 = 18_081;

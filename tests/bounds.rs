@@ -8,8 +8,8 @@ mod packets;
 use shadowtap::capture::{Frame, LinkType, MemorySource, Settings};
 use shadowtap::decode::{Decoder, Endpoint, Skip};
 use shadowtap::exchange::{Event, Malformed, RequestState, Timestamp};
-use shadowtap::flow::{CONNECTION_COST, FlowTable, FlowLimits};
-use shadowtap::http1::{Http1, BodyPolicy, BodyPolicies, MAX_HEAD_BYTES, MAX_KEPT_BODY};
+use shadowtap::flow::{CONNECTION_COST, FlowLimits, FlowTable};
+use shadowtap::http1::{BodyPolicies, BodyPolicy, Http1, MAX_HEAD_BYTES, MAX_KEPT_BODY};
 use shadowtap::invariants::{EventInvariants, ObservedCounts};
 use shadowtap::pipeline::Tap;
 

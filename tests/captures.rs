@@ -21,7 +21,7 @@ fn holds(name: &str, expected: &[&str]) {
     assert_eq!(found, expected, "{engine:#?}");
     let frames = &engine.frames;
     assert_eq!(frames.received, frames.decoded + frames.skipped.values().sum::<u64>());
-    assert_eq!(engine.trouble, Vec::<String>::new());
+    assert_eq!(engine.warnings, Vec::<String>::new());
 }
 
 /// The three requests of curl that several captures hold, seen from different interfaces.
@@ -207,7 +207,7 @@ fn a_file_cut_at_any_byte_gives_what_came_before_and_says_where() {
             read += 1;
         }
         assert!(read < count);
-        match capture::Source::trouble(&source).as_slice() {
+        match capture::Source::warnings(&source).as_slice() {
             [] => assert_eq!(pcap(&gets()[..read], false, true).len(), cut),
             [words] => assert!(words.starts_with("cut.pcap ends inside a record"), "{words}"),
             several => panic!("{several:?}"),
@@ -222,7 +222,7 @@ fn a_compressed_file_cut_short_gives_what_could_be_read() {
     let source = FileSource::from_bytes("half.pcap.zst", bytes).unwrap();
     let (exchanges, engine) = inspect_source(Box::new(source), &Settings::default());
     assert!(exchanges.len() > 100, "{}", exchanges.len());
-    assert!(engine.trouble[0].starts_with("half.pcap.zst "), "{:?}", engine.trouble);
+    assert!(engine.warnings[0].starts_with("half.pcap.zst "), "{:?}", engine.warnings);
 }
 
 #[test]
@@ -262,7 +262,7 @@ fn a_compressed_file_with_an_error_in_it_gives_all_but_the_last_bytes_before_it(
     let expected = whole.take_while(|end| end + LOST + longest <= readable).count() as u64;
     let received = engine.frames.received;
     assert!(received >= expected && expected > 0, "{received} of {expected} frames");
-    assert!(engine.trouble[0].starts_with("damaged.pcap.zst cannot be read on"), "{:?}", engine.trouble);
+    assert!(engine.warnings[0].starts_with("damaged.pcap.zst cannot be read on"), "{:?}", engine.warnings);
 }
 
 #[test]
@@ -274,7 +274,7 @@ fn what_follows_a_gzip_file_is_told_to_be_something_else() {
     let (exchanges, engine) = inspect_source(Box::new(source), &Settings::default());
     assert_eq!(exchanges.len(), GETS.len());
     let told = "more.pcap.gz goes on after its end with bytes that are not gzip, which were not read, at byte";
-    assert!(engine.trouble[0].starts_with(told), "{:?}", engine.trouble);
+    assert!(engine.warnings[0].starts_with(told), "{:?}", engine.warnings);
 }
 
 #[test]
@@ -304,7 +304,7 @@ fn read(name: &str, bytes: Vec<u8>) -> (Vec<Timestamp>, Vec<String>, Vec<String>
     while let Some(frame) = source.next() {
         times.push(frame.at);
     }
-    (times, source.trouble(), source.unread())
+    (times, source.warnings(), source.unread())
 }
 
 /// Makes a file of frames.
@@ -498,9 +498,9 @@ fn an_empty_piece_among_others_is_told_and_alone_it_is_no_capture() {
     ];
     let (found, engine) = inspect_files(&pieces);
     assert_eq!(json(&found), json(&inspect_files(&[testdata("get-nano.pcap")]).0));
-    assert!(engine.trouble[0].contains("2.pcap is empty"), "{:?}", engine.trouble);
-    assert!(engine.trouble[1].contains("3.pcap ends inside its header"), "{:?}", engine.trouble);
-    assert_eq!(engine.unread, [engine.trouble[1].clone()], "nothing is missing of what is empty");
+    assert!(engine.warnings[0].contains("2.pcap is empty"), "{:?}", engine.warnings);
+    assert!(engine.warnings[1].contains("3.pcap ends inside its header"), "{:?}", engine.warnings);
+    assert_eq!(engine.unread, [engine.warnings[1].clone()], "nothing is missing of what is empty");
     let refused = |file: usize| {
         let settings = Settings { files: vec![pieces[file].clone()], ..Settings::default() };
         capture::open(&settings).err().map(|errors| errors.len())
@@ -522,7 +522,7 @@ fn pieces_without_end_are_read_in_order_of_time_whatever_their_names() {
     }
     files.reverse();
     let (merged, engine) = inspect_files(&files);
-    assert_eq!((merged.len(), engine.trouble), (1839, vec![]));
+    assert_eq!((merged.len(), engine.warnings), (1839, vec![]));
     let interleaved: Vec<_> = (0..20)
         .map(|part| {
             let mine: Vec<_> = demo.iter().skip(part).step_by(20).cloned().collect();
@@ -530,7 +530,7 @@ fn pieces_without_end_are_read_in_order_of_time_whatever_their_names() {
         })
         .collect();
     let (merged, engine) = inspect_files(&interleaved);
-    assert_eq!((merged.len(), engine.trouble), (1839, vec![]));
+    assert_eq!((merged.len(), engine.warnings), (1839, vec![]));
 }
 
 #[test]
@@ -559,7 +559,7 @@ fn a_record_that_claims_the_impossible_ends_the_file_there() {
     let source = FileSource::from_bytes("lies.pcap", bytes.leak()).unwrap();
     let (_, engine) = inspect_source(Box::new(source), &Settings::default());
     assert_eq!(engine.frames.received, 3);
-    assert!(engine.trouble[0].contains("claims 4294967295 bytes"), "{:?}", engine.trouble);
+    assert!(engine.warnings[0].contains("claims 4294967295 bytes"), "{:?}", engine.warnings);
 }
 
 #[test]

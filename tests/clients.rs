@@ -15,7 +15,7 @@ use axum::http;
 use bytes::Bytes;
 use shadowtap::exchange::{Body, FailureKind, Framing, Request};
 use shadowtap::replay::tls::TlsIdentity;
-use shadowtap::replay::{AnyClient, Client as _, ClientChoice, SendSettings, Ticket, ResponseOptions};
+use shadowtap::replay::{AnyClient, Client as _, ClientChoice, ResponseOptions, SendSettings, Ticket};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsAcceptor;
@@ -36,7 +36,7 @@ fn reqwest(url: &str) -> SendSettings {
 }
 
 async fn ask(client: &AnyClient, request: Request) -> Result<u16, FailureKind> {
-    let turn: Ticket = client.line_up(request.id.into());
+    let turn: Ticket = client.enqueue(request.id.into());
     let answer = client.send(turn, Box::new(request), ResponseOptions::HASH).await;
     answer.map(|answer| answer.status).map_err(|error| error.kind().unwrap())
 }

@@ -49,7 +49,12 @@ fn captured(talks: &[(&str, Vec<u8>)]) -> Capture {
 
 fn to(url: &str) -> replay::SendSettings {
     let time = Duration::from_secs(10);
-    replay::SendSettings { pace: Pace::Max, timeout: time, drain: time, ..replay::SendSettings::new(url.parse().unwrap()) }
+    replay::SendSettings {
+        pace: Pace::Max,
+        timeout: time,
+        drain: time,
+        ..replay::SendSettings::new(url.parse().unwrap())
+    }
 }
 
 #[derive(Clone, Default)]
@@ -231,7 +236,7 @@ async fn what_repeated_requests_tell_to_be_unsteady_is_noise() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_field_in_which_the_baseline_differs_as_often_is_noise() {
     let (target, baseline) = (stamping(6).await, stamping(5).await);
-    let (summary, lines) = run(&stamped(8), &target, |run| run.beside.baseline = Some(to(&baseline.url("http")))).await;
+    let (summary, lines) = run(&stamped(8), &target, |run| run.reference.baseline = Some(to(&baseline.url("http")))).await;
     check_noise(&summary, "baseline", 8);
     let block = summary.baseline.unwrap();
     assert_eq!((block.target.offered, block.target.ended.sent, block.target.differences.body), (8, 8, 8));
@@ -243,7 +248,7 @@ async fn a_field_in_which_the_baseline_differs_as_often_is_noise() {
 async fn a_baseline_that_refuses_costs_nothing_but_itself() {
     let baseline = format!("http://{}", Server::refusing().await);
     let server = stamping(5).await;
-    let (summary, _) = run(&stamped(3), &server, |run| run.beside.baseline = Some(to(&baseline))).await;
+    let (summary, _) = run(&stamped(3), &server, |run| run.reference.baseline = Some(to(&baseline))).await;
     let block = summary.baseline.unwrap();
     assert_eq!((block.target.ended.failed["connect"], block.target.differences.compared), (3, 0));
     assert_eq!(summary.targets.values().next().unwrap().ended.sent, 3);
@@ -256,7 +261,7 @@ async fn what_a_target_answers_twice_tells_what_is_noise() {
     // Each asks for something else, so that nothing in the capture is repeated.
     let lines: Vec<String> = (0..9).map(|n| format!("GET /page?n={n}")).collect();
     let talks: Vec<_> = lines.iter().map(|line| (line.as_str(), json_message(r#"{"at":1,"price":5}"#))).collect();
-    let (summary, _) = run(&captured(&talks), &server, |run| run.beside.self_check = 1.0).await;
+    let (summary, _) = run(&captured(&talks), &server, |run| run.reference.self_check = 1.0).await;
     check_noise(&summary, "self_check", 0);
     let checks = summary.self_check.unwrap();
     assert_eq!((checks.offered, checks.sent, checks.compared, checks.differ), (9, 9, 9, 9));
@@ -312,7 +317,7 @@ async fn writes_are_sent_once_and_to_the_baseline_only_where_they_are_allowed() 
         let (target, baseline) = (stamping(5).await, stamping(5).await);
         let (summary, _) = run(&write, &target, |run| {
             run.middleware.allow_writes = allowed;
-            run.beside = replay::ReferenceSettings { baseline: Some(to(&baseline.url("http"))), self_check: 1.0 };
+            run.reference = replay::ReferenceSettings { baseline: Some(to(&baseline.url("http"))), self_check: 1.0 };
         })
         .await;
         let sent = usize::from(allowed);

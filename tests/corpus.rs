@@ -18,7 +18,7 @@ use libtest_mimic::{Arguments, Failed, Trial};
 use serde_json::Value;
 use shadowtap::capture::{FileSource, Halt};
 use shadowtap::exchange::{Body, Request, Response};
-use shadowtap::http1::{BodyPolicy, BodyPolicies};
+use shadowtap::http1::{BodyPolicies, BodyPolicy};
 
 use tap::Exchange;
 

@@ -14,8 +14,8 @@ use bytes::Bytes;
 use sha2::{Digest as _, Sha256};
 use shadowtap::exchange::{Body, FailureKind, Framing, Outcome, Request};
 use shadowtap::replay::{
-    TargetResponse, AnyClient, Client as _, ClientChoice, ClientError, Delivery, InFlight, Job, TargetLimits, Pace, SendSettings, Ticket,
-    ResponseOptions, run_target,
+    AnyClient, Client as _, ClientChoice, ClientError, Delivery, InFlight, Job, Pace, ResponseOptions, SendSettings,
+    TargetLimits, TargetResponse, Ticket, run_target,
 };
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpListener;
@@ -46,7 +46,10 @@ fn client(url: &str, client: ClientChoice) -> AnyClient {
 }
 
 async fn ask(client: &AnyClient, request: Request) -> Result<TargetResponse, FailureKind> {
-    client.send(Ticket::default(), Box::new(request), ResponseOptions::HASH).await.map_err(|error| error.kind().unwrap())
+    client
+        .send(Ticket::default(), Box::new(request), ResponseOptions::HASH)
+        .await
+        .map_err(|error| error.kind().unwrap())
 }
 
 /// Sends them all through one target and gives the deliveries in the order of the requests.
@@ -57,7 +60,7 @@ async fn replay(settings: &SendSettings, client: AnyClient, requests: Vec<Reques
     for request in requests {
         jobs.send(Job {
             held: None,
-            turn: client.line_up(request.id.into()),
+            turn: client.enqueue(request.id.into()),
             request: Box::new(request),
             due: None,
             wanted: ResponseOptions::HASH,

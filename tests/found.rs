@@ -7,7 +7,7 @@ mod packets;
 use shadowtap::decode::Flags;
 use shadowtap::exchange::{Event, RequestState};
 use shadowtap::flow::FlowTable;
-use shadowtap::http1::{Http1, BodyPolicies};
+use shadowtap::http1::{BodyPolicies, Http1};
 use shadowtap::invariants::{ChunkInvariants, EventInvariants};
 
 use packets::{ACK, CLIENT, FIN, Packet, SERVER, SYN};

@@ -16,7 +16,7 @@ use std::time::Duration;
 use runs::{gets, of, replayed, run, target};
 use server::{Server, answer};
 use shadowtap::middleware::Share;
-use shadowtap::pipeline::{self, GuardCommand, Control, Progress, Run};
+use shadowtap::pipeline::{self, Control, GuardCommand, Progress, Run};
 use shadowtap::replay::guard::{GuardAction, GuardSettings};
 use shadowtap::replay::{self, GuardState};
 use shadowtap::report::StepCause;
@@ -72,7 +72,7 @@ async fn a_dead_target_is_spared_and_the_one_beside_it_gets_everything() {
     let (summary, _) = run(replayed(&capture, vec![guard(&dead), guard(&well.url("http"))])).await;
     let fine = of(&summary, &well);
     assert_eq!((fine.ended.sent, fine.ended.guard_held), (1500, 0));
-    assert_eq!(fine.guard.as_ref().unwrap().state, GuardState::Open);
+    assert_eq!(fine.guard.as_ref().unwrap().state, GuardState::Passing);
     let (_, dead) = summary.targets.iter().find(|(url, _)| url.trim_end_matches('/') == dead).unwrap();
     assert_eq!(dead.ended.failed["connect"] + dead.ended.guard_held, 1500, "{:?}", dead.ended);
     assert!(dead.ended.guard_held > 0 && dead.guard.as_ref().unwrap().held_share > 0.0, "{dead:?}");
@@ -111,7 +111,11 @@ async fn past_the_limit(action: GuardAction) -> Summary {
 async fn a_ramp_goes_back_a_step_where_the_target_breaks_and_says_where() {
     let summary = past_the_limit(GuardAction::StepDown).await;
     let steps = steps(&summary);
-    assert_eq!(steps[..3], [(StepCause::Ramp, 0.1, 0.3), (StepCause::Ramp, 0.3, 1.0), (StepCause::Ramp, 1.0, 0.3)], "{steps:?}");
+    assert_eq!(
+        steps[..3],
+        [(StepCause::Ramp, 0.1, 0.3), (StepCause::Ramp, 0.3, 1.0), (StepCause::Ramp, 1.0, 0.3)],
+        "{steps:?}"
+    );
     assert!(summary.steps[2].reason.starts_with("errors "), "{}", summary.steps[2].reason);
     let end = summary.ramp.unwrap();
     assert_eq!(end.past.map(Share), Some(Share(1.0)));
@@ -165,7 +169,7 @@ async fn a_command_outside_brakes() {
     let capture = gets(1000);
     let brake = GuardCommand { command: "sh -c 'exit 1'".parse().unwrap(), every: Duration::from_millis(100) };
     let target = replay::SendSettings { guard: Some(GuardSettings::deaf()), ..target(&server.url("http"), "1000/s") };
-    let (summary, _) = run(Run { brake: Some(brake), ..replayed(&capture, vec![target]) }).await;
+    let (summary, _) = run(Run { guard_command: Some(brake), ..replayed(&capture, vec![target]) }).await;
     let target = of(&summary, &server);
     assert!(target.ended.guard_held > 0, "{:?}", target.ended);
     assert_eq!(steps(&summary)[0], (StepCause::Guard, 1.0, 0.5));
@@ -177,7 +181,7 @@ async fn a_command_that_cannot_be_started_is_told_before_anything_is_sent() {
     let server = Server::start(|_| vec![answer("200 OK", "ok")]).await;
     let brake = GuardCommand { command: "/nonexistent/check".parse().unwrap(), every: Duration::from_secs(1) };
     let capture = gets(10);
-    let job = Run { brake: Some(brake), ..replayed(&capture, vec![target(&server.url("http"), "max")]) };
+    let job = Run { guard_command: Some(brake), ..replayed(&capture, vec![target(&server.url("http"), "max")]) };
     let progress = Arc::new(Progress::default());
     let ended = tokio::task::spawn_blocking(move || pipeline::run(job, &progress, std::future::pending())).await;
     let error = ended.unwrap().unwrap_err().to_string();

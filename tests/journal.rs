@@ -15,11 +15,11 @@ use serde_json::Value;
 use server::{Server, answer};
 use shadowtap::capture::{FileSource, Halt, Settings};
 use shadowtap::exchange::{Damage, Event, Framing, RequestState, Timestamp};
-use shadowtap::http1::{BodyPolicy, BodyPolicies};
-use shadowtap::recording::record::FLUSH_EVERY;
-use shadowtap::recording::{Origin, Recorder, Rotation, OutputPath};
+use shadowtap::http1::{BodyPolicies, BodyPolicy};
 use shadowtap::pipeline;
-use shadowtap::report::{JoinedExchange, ExchangeJoin};
+use shadowtap::recording::record::FLUSH_EVERY;
+use shadowtap::recording::{Origin, OutputPath, Recorder, Rotation};
+use shadowtap::report::{ExchangeJoin, JoinedExchange};
 use tempfile::TempDir;
 
 const KEEP: BodyPolicies = BodyPolicies { request_body: BodyPolicy::Keep, response_body: BodyPolicy::Keep };
@@ -73,7 +73,7 @@ fn read(files: &[PathBuf]) -> (Vec<JoinedExchange>, Vec<String>) {
     })
     .unwrap();
     exchanges.finish(|exchange| ended.push(exchange));
-    (ended, engine.trouble)
+    (ended, engine.warnings)
 }
 
 /// What a format that holds bytes and times has of an exchange: all but ids and addresses.
@@ -131,8 +131,8 @@ fn gor_holds_whole_exchanges_to_the_nanosecond_and_counts_the_rest() {
         let (mut expected, _) = read(std::slice::from_ref(&capture));
         let seen = expected.len();
         expected.retain(|exchange| exchange.request.state == RequestState::Whole);
-        let (found, trouble) = read(&[file]);
-        assert_eq!(trouble, Vec::<String>::new());
+        let (found, warnings) = read(&[file]);
+        assert_eq!(warnings, Vec::<String>::new());
         let damaged = result.left_out.get("response_damaged").copied().unwrap_or_default();
         let left_out = result.left_out.values().sum::<u64>() - damaged;
         assert_eq!(found.len(), expected.len(), "{}", capture.display());
@@ -238,8 +238,8 @@ fn connections_of_several_machines_are_told_apart() {
     record(Path::new(&testdata("keep-alive.pcap")), &one);
     record(Path::new(&testdata("ipv6.pcap")), &other);
     let count = |files: &[PathBuf]| {
-        let (exchanges, trouble) = read(files);
-        assert_eq!(trouble, Vec::<String>::new());
+        let (exchanges, warnings) = read(files);
+        assert_eq!(warnings, Vec::<String>::new());
         let ids: std::collections::BTreeSet<_> = exchanges.iter().map(|exchange| exchange.request.id).collect();
         assert_eq!(ids.len(), exchanges.len(), "ids are unique");
         let connections: std::collections::BTreeSet<_> = ids.iter().map(|id| id.connection).collect();
@@ -257,9 +257,9 @@ fn a_file_that_was_cut_says_so_and_gives_what_is_whole_before() {
         record(Path::new(&testdata("keep-alive.pcap")), &whole);
         let bytes = std::fs::read(&whole).unwrap();
         let cut = files::write(&folder, &format!("cut.{ending}"), &bytes[..bytes.len() - 12]);
-        let ((exchanges, trouble), (all, _)) = (read(&[cut]), read(&[whole]));
-        assert_eq!(trouble.len(), 1, "{trouble:?}");
-        assert!(trouble[0].contains("what wrote it was stopped, or still writes; "), "{trouble:?}");
+        let ((exchanges, warnings), (all, _)) = (read(&[cut]), read(&[whole]));
+        assert_eq!(warnings.len(), 1, "{warnings:?}");
+        assert!(warnings[0].contains("what wrote it was stopped, or still writes; "), "{warnings:?}");
         // Of .gor the last record is a response.
         assert_eq!(exchanges.len(), if ending == "gor" { all.len() } else { all.len() - 1 });
     }
@@ -286,11 +286,11 @@ fn what_a_recorder_wrote_that_was_killed_is_read() {
         // As it is now: a recorder that goes ends its file.
         let killed = folder.path().join(format!("killed.{ending}"));
         std::fs::copy(&file, &killed).unwrap();
-        let (exchanges, trouble) = read(&[killed]);
+        let (exchanges, warnings) = read(&[killed]);
         assert!(ended > 10 && exchanges.len() == ended, "{ending}: {} of {ended}", exchanges.len());
         assert!(exchanges.iter().all(|exchange| exchange.response.is_ok()));
-        let said = trouble.iter().filter(|words| words.contains("ends before its compression does")).count();
-        assert_eq!((said, trouble.len()), if ending.contains('.') { (1, 1) } else { (0, 0) }, "{trouble:?}");
+        let said = warnings.iter().filter(|words| words.contains("ends before its compression does")).count();
+        assert_eq!((said, warnings.len()), if ending.contains('.') { (1, 1) } else { (0, 0) }, "{warnings:?}");
     }
 }
 
@@ -305,22 +305,22 @@ fn bad_records_and_lines_are_passed_over_with_their_place_and_the_rest_is_read()
     bytes.extend_from_slice(b"{\"kind\":\"summary\"}\n\nnonsense\n");
     bytes.extend_from_slice(text(&good).lines().next().unwrap().replace("\"complete\"", "\"fine\"").as_bytes());
     bytes.push(b'\n');
-    let (exchanges, trouble) = read(&[files::write(&folder, "bad.jsonl", &bytes)]);
+    let (exchanges, warnings) = read(&[files::write(&folder, "bad.jsonl", &bytes)]);
     assert_eq!(exchanges.len(), all);
-    assert_eq!(trouble.len(), 1, "{trouble:?}");
+    assert_eq!(warnings.len(), 1, "{warnings:?}");
     let first =
         format!("3 lines were passed over (it is no exchange), the first is line {}: missing field `id`", all + 1);
-    assert!(trouble[0].contains(&first), "{trouble:?}");
+    assert!(warnings[0].contains(&first), "{warnings:?}");
 
     let separator = "\n\u{1f435}\u{1f648}\u{1f649}\n";
     let get = "GET / HTTP/1.1\r\nHost: h\r\n\r\n";
     let gor = format!(
         "1 a 1000000 0\n{get}{separator}1 b\n{get}{separator}1 c 2000000 0\n\x16\x03\x01{separator}1 d 3000000\n{get}{separator}"
     );
-    let (exchanges, trouble) = read(&[files::write(&folder, "bad.gor", gor.as_bytes())]);
+    let (exchanges, warnings) = read(&[files::write(&folder, "bad.gor", gor.as_bytes())]);
     assert_eq!(exchanges.len(), 2);
-    assert!(trouble[0].contains("(it is no HTTP/1 request): is record 3"), "{trouble:?}");
-    assert!(trouble[1].contains("(its first line is not `TYPE ID TIME [LATENCY]`): is record 2"), "{trouble:?}");
+    assert!(warnings[0].contains("(it is no HTTP/1 request): is record 3"), "{warnings:?}");
+    assert!(warnings[1].contains("(its first line is not `TYPE ID TIME [LATENCY]`): is record 2"), "{warnings:?}");
 }
 
 /// Checks that a command line is refused with this mistake.

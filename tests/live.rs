@@ -121,7 +121,7 @@ fn until(live: &mut Live, enough: impl Fn(&[Seen], &Live) -> bool) -> Vec<Seen> 
             }
             Polled::Idle(now) if now.since(*idle_since.get_or_insert(now)) < PATIENCE => {}
             Polled::Idle(_) => {
-                panic!("nothing came for {PATIENCE:?}, after {} frames: {:?}", seen.len(), live.trouble())
+                panic!("nothing came for {PATIENCE:?}, after {} frames: {:?}", seen.len(), live.warnings())
             }
             Polled::End => return seen,
         }
@@ -170,7 +170,7 @@ fn captured_once(interfaces: &[&str]) {
     assert_eq!(times.len(), 2 * ROUNDS, "{interfaces:?}: questions and answers");
     assert!(times.values().all(|times| *times == 1), "{interfaces:?}: something was captured twice");
     assert!(seen.is_sorted_by_key(|segment| segment.at), "{interfaces:?}: out of order");
-    assert!(live.trouble().is_empty(), "{:?}", live.trouble());
+    assert!(live.warnings().is_empty(), "{:?}", live.warnings());
     assert_eq!(live.dropped().kernel, 0);
 }
 
@@ -261,13 +261,13 @@ fn dropped() {
 fn down_and_up() {
     let pair = Pair::new("tap0", "tap1");
     let mut live = open(&settings(&[pair.1], &[80]));
-    let told = |live: &mut Live, count: usize| until(live, |_, live| live.trouble().len() == count);
+    let told = |live: &mut Live, count: usize| until(live, |_, live| live.warnings().len() == count);
     ip(&["link", "set", pair.1, "down"]);
     told(&mut live, 1);
     ip(&["link", "set", pair.1, "up"]);
     told(&mut live, 2);
     let said = ["tap1 went down: nothing is captured on it until it is up again", "tap1 is up again"];
-    assert_eq!(live.trouble(), said);
+    assert_eq!(live.warnings(), said);
     send(pair.0, &[segment(7).ip().ethernet()]);
     assert_eq!(until(&mut live, |seen, _| !seen.is_empty())[0].seq, 7);
 }
@@ -278,8 +278,8 @@ fn gone() {
     let mut both = open(&settings(&[one.1, other.1], &[80]));
     drop(one);
     assert_eq!(until(&mut alone, |_, _| false).len(), 0);
-    let ended = |live: &Live| live.trouble().iter().any(|told| told.starts_with("the capture on tap1 ended"));
-    assert!(ended(&alone), "{:?}", alone.trouble());
+    let ended = |live: &Live| live.warnings().iter().any(|told| told.starts_with("the capture on tap1 ended"));
+    assert!(ended(&alone), "{:?}", alone.warnings());
     let none_left = "no interface is left to capture on: the capture ended before it was stopped";
     assert_eq!(alone.unread(), [none_left]);
     until(&mut both, |_, live| ended(live));
@@ -288,7 +288,7 @@ fn gone() {
     assert_eq!(until(&mut both, |seen, _| !seen.is_empty())[0].seq, 7);
     drop(other);
     until(&mut both, |_, _| false);
-    assert_eq!(both.trouble().iter().filter(|told| told.starts_with("the capture on")).count(), 2);
+    assert_eq!(both.warnings().iter().filter(|told| told.starts_with("the capture on")).count(), 2);
     assert_eq!(both.unread(), [none_left]);
 }
 
@@ -367,7 +367,7 @@ const NOT_PERMITTED: &str = "cannot open lo: operation not permitted; run with s
 #[allow(clippy::print_stdout, reason = "the parent reads it")]
 fn run_child(what: &str) -> ExitCode {
     match what {
-        "who" => println!("{}", rights::drop_privileges(&rights::user(None).unwrap()).unwrap()),
+        "who" => println!("{}", privileges::drop_privileges(&privileges::user(None).unwrap()).unwrap()),
         "refused" => println!("{}", live::open(&settings(&["lo"], &[])).err().unwrap()[0]),
         _ => capture_without_rights(),
     }
@@ -381,7 +381,7 @@ fn capture_without_rights() {
     let server = TcpListener::bind("127.0.0.1:0").unwrap();
     let settings = settings(&["lo"], &[server.local_addr().unwrap().port()]);
     let mut live = open(&settings);
-    println!("{}", rights::drop_privileges(&rights::user(None).unwrap()).unwrap());
+    println!("{}", privileges::drop_privileges(&privileges::user(None).unwrap()).unwrap());
 
     let status = fs::read_to_string("/proc/self/status").unwrap();
     let field = |name: &str| {
@@ -406,5 +406,5 @@ fn capture_without_rights() {
     let seen = until(&mut live, |_, _| false);
     talking.join().unwrap();
     assert_eq!(seen.iter().filter(|segment| segment.len > 0).count(), 2 * ROUNDS);
-    assert!(live.trouble().is_empty(), "{:?}", live.trouble());
+    assert!(live.warnings().is_empty(), "{:?}", live.warnings());
 }

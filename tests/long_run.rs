@@ -7,11 +7,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use shadowtap::exchange::{ConnectionId, Damage, ExchangeId, FailureKind, Outcome, Timestamp};
-use shadowtap::replay::{TargetResponse, Delivery};
+use shadowtap::replay::{Delivery, TargetResponse};
 use shadowtap::report::threshold::Thresholds;
 use shadowtap::report::{
-    RunTotals, ReportEvent, RunGauges, Production, Reporter, RequestRecord, ReportSettings, Started, Summary, TargetTotals, TargetGauges,
-    TargetSet, RequestText, compare,
+    Production, ReportEvent, ReportSettings, Reporter, RequestRecord, RequestText, RunGauges, RunTotals, Started,
+    Summary, TargetGauges, TargetSet, TargetTotals, compare,
 };
 
 /// Half of the run: a point of the timeline is twice as wide after the second one, and there are as many.
@@ -80,7 +80,7 @@ impl Long {
             id,
             at: Timestamp::from_nanos(u64::from(self.requests) * 1_000_000),
             client: ([10, 0, 0, 7], 51_234).into(),
-            words: RequestText::new(b"GET", target.as_bytes(), b"tv.example", head.as_bytes()),
+            text: RequestText::new(b"GET", target.as_bytes(), b"tv.example", head.as_bytes()),
             bytes: head.len() as u64,
             body_len: 0,
             route: None,
@@ -101,8 +101,15 @@ impl Long {
     fn delivery(&mut self, id: ExchangeId) -> Delivery {
         let now = tokio::time::Instant::now();
         let status = if self.next(50) == 0 { 503 } else { 200 };
-        let answer =
-            TargetResponse { status, body_len: 5, body_sha256: None, kept: None, written: now, first_byte: now, done: now };
+        let answer = TargetResponse {
+            status,
+            body_len: 5,
+            body_sha256: None,
+            kept: None,
+            written: now,
+            first_byte: now,
+            done: now,
+        };
         let fails = self.next(100) == 0;
         let took = Duration::from_micros(500 + 4_000 * self.next(64));
         Delivery {

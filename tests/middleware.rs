@@ -15,10 +15,10 @@ use std::time::Duration;
 use files::testdata;
 use server::{Server, Step, answer};
 use shadowtap::capture::{self, FileSource};
-use shadowtap::recording::{Recorder, Rotation, OutputPath as Recording};
 use shadowtap::middleware::external::ExternalSettings;
 use shadowtap::middleware::{self, LoopHeader};
 use shadowtap::pipeline::{self, Progress, Run, RunError};
+use shadowtap::recording::{OutputPath as Recording, Recorder, Rotation};
 use shadowtap::replay::{self, ConnectionMode, Pace};
 use shadowtap::report::MiddlewareCounts;
 use shadowtap::report::summary::{Summary, TargetSummary, sum};
@@ -70,7 +70,10 @@ impl Case {
     fn command(capture: &'static str, target: &str, command: &str) -> Self {
         Self {
             capture,
-            external: ExternalSettings { timeout: Duration::from_secs(20), ..ExternalSettings::new(command.parse().unwrap()) },
+            external: ExternalSettings {
+                timeout: Duration::from_secs(20),
+                ..ExternalSettings::new(command.parse().unwrap())
+            },
             middleware: middleware::ChainSettings::default(),
             sending: Some(replay::SendSettings {
                 pace: Pace::Max,
@@ -385,9 +388,9 @@ for line in lines():
     assert_eq!((counts.garbage, counts.malformed), (3, 1));
     assert_eq!((only(&summary).ended.sent, kept_back(&summary)), (2, (1, 0)));
     assert!(
-        summary.trouble.iter().any(|text| text.starts_with("3 lines of the middleware's")),
+        summary.warnings.iter().any(|text| text.starts_with("3 lines of the middleware's")),
         "{:?}",
-        summary.trouble
+        summary.warnings
     );
 }
 
@@ -484,8 +487,10 @@ async fn the_example_of_the_documentation_does_what_it_says() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_program_that_is_not_there_is_told_before_anything_is_sent() {
     let source = FileSource::open(&testdata("get-nano.pcap"), &capture::Halt::default()).unwrap();
-    let run =
-        Run { external: Some(ExternalSettings::new("/nonexistent/my.py".parse().unwrap())), ..Run::of_files(Box::new(source)) };
+    let run = Run {
+        external: Some(ExternalSettings::new("/nonexistent/my.py".parse().unwrap())),
+        ..Run::of_files(Box::new(source))
+    };
     let started =
         tokio::task::spawn_blocking(move || pipeline::run(run, &Arc::default(), std::future::pending())).await.unwrap();
     let error = started.unwrap_err();

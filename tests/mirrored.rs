@@ -155,7 +155,7 @@ async fn each_copy_of_a_session_has_a_connection_that_opens_at_its_time() {
     let capture = capture([talk(1, 100, &[(400, "GET /late")])]);
     let amplify = "2x".parse().unwrap();
     let course = replay::ReplayRange { amplify, ..replay::ReplayRange::default() };
-    let (summary, _) = run(Run { course, ..replayed(&capture, vec![mirrored(&server)]) }).await;
+    let (summary, _) = run(Run { range: course, ..replayed(&capture, vec![mirrored(&server)]) }).await;
     assert_eq!((of(&summary, &server).ended.sent, server.connections()), (6, 4));
     for (_, before) in server.all("/late") {
         assert!(before >= Duration::from_millis(300), "{before:?}");
@@ -177,7 +177,7 @@ async fn a_connection_of_a_later_pass_opens_at_its_time() {
     let capture = shadowtap::capture::Settings { files: vec![file], ..shadowtap::capture::Settings::default() };
     let feed = Feed::Files(shadowtap::recording::open(&capture).unwrap_or_else(|errors| panic!("{errors:?}")));
     let course = replay::ReplayRange { passes: 2, ..replay::ReplayRange::default() };
-    let twice = Run { feed, capture, course, ..replayed(&Capture::default(), vec![mirrored(&server)]) };
+    let twice = Run { feed, capture, range: course, ..replayed(&Capture::default(), vec![mirrored(&server)]) };
     let (summary, _) = run(twice).await;
     assert_eq!((of(&summary, &server).ended.sent, server.connections()), (6, 4));
     for (_, before) in server.all("/late") {
@@ -198,9 +198,10 @@ async fn live_a_connection_opens_with_the_first_request_that_is_sent() {
 async fn a_baseline_has_its_connections_opened_at_their_time_too() {
     let (server, baseline) = (Server::start(ok).await, Server::start(ok).await);
     let capture = capture([talk(1, 0, &[(400, "GET /late")]), talk(2, 0, &[(100, "GET /no")])]);
-    let beside = replay::ReferenceSettings { baseline: Some(mirrored(&baseline)), ..replay::ReferenceSettings::default() };
+    let beside =
+        replay::ReferenceSettings { baseline: Some(mirrored(&baseline)), ..replay::ReferenceSettings::default() };
     let middleware = denying(&["^/no"]);
-    run(Run { middleware, beside, ..replayed(&capture, vec![mirrored(&server)]) }).await;
+    run(Run { middleware, reference: beside, ..replayed(&capture, vec![mirrored(&server)]) }).await;
     assert_eq!((server.connections(), baseline.connections()), (2, 2));
     assert!(baseline.came("/late").1 >= Duration::from_millis(300));
 }

@@ -7,7 +7,7 @@ mod packets;
 
 use packets::{Layer, Packet};
 use shadowtap::capture::live::expression;
-use shadowtap::capture::{BpfFilter, Frame, LinkType, Tunnel, TunnelKind, BpfMatch};
+use shadowtap::capture::{BpfFilter, BpfMatch, Frame, LinkType, Tunnel, TunnelKind};
 use shadowtap::exchange::Timestamp;
 
 /// A request to this port.

@@ -24,7 +24,7 @@ use serde_json::Value;
 use files::testdata;
 use shadowtap::capture::{self, FileSource};
 use shadowtap::exchange::Event;
-use shadowtap::http1::{BodyPolicy, BodyPolicies};
+use shadowtap::http1::{BodyPolicies, BodyPolicy};
 use shadowtap::pipeline;
 
 fn main() {
@@ -260,7 +260,7 @@ fn as_logged() {
     let logged = production.stop();
     let (exchanges, engine) = files::inspect_files(&[file]);
     assert_eq!(dropped, 0, "tcpdump lost packets: this machine is too busy for the trial");
-    assert!(engine.trouble.is_empty(), "{engine:?}");
+    assert!(engine.warnings.is_empty(), "{engine:?}");
     // wrk goes away in the middle of its last requests: nginx does not log what it could not answer.
     let answered = exchanges.iter().filter(|exchange| exchange.response.is_ok()).count();
     let open = exchanges.len() - answered;

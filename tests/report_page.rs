@@ -14,10 +14,12 @@ use std::process::{Command, Stdio};
 use libtest_mimic::{Arguments, Trial};
 use shadowtap::report::by_route::{RouteProduction, RouteSummary, RouteTarget};
 use shadowtap::report::curves::{Curves, TargetCurves};
+use shadowtap::report::diff_groups::{DiffExample, DiffGroup, DiffGroups, ExampleRequest};
 use shadowtap::report::html::{self, ReportPage};
-use shadowtap::report::diff_groups::{DiffExample, ExampleRequest, DiffGroup, DiffGroups};
-use shadowtap::report::timeline::{TimelinePoint, TargetPoint, Timeline};
-use shadowtap::report::{StepCause, RunDiff, Differences, LatencySummary, GateResult, RampStep, Summary, TargetSummary};
+use shadowtap::report::timeline::{TargetPoint, Timeline, TimelinePoint};
+use shadowtap::report::{
+    Differences, GateResult, LatencySummary, RampStep, RunDiff, StepCause, Summary, TargetSummary,
+};
 
 /// The target of every run here.
 const URL: &str = "http://new.example:8080";
@@ -160,8 +162,14 @@ fn run(routes: Vec<RouteSummary>, kinds: Vec<DiffGroup>, seconds: u64) -> Summar
         duration_s: seconds as f64,
         routes,
         kinds: Some(DiffGroups { rows: kinds, left_out: 0 }),
-        trouble: vec!["a warning".into()],
-        gates: vec![GateResult { gate: "lost>0".into(), value: 0.0, held: true, samples: 5_000, ..GateResult::default() }],
+        warnings: vec!["a warning".into()],
+        gates: vec![GateResult {
+            gate: "lost>0".into(),
+            value: 0.0,
+            held: true,
+            samples: 5_000,
+            ..GateResult::default()
+        }],
         ..Summary::default()
     };
     (summary.requests.seen, summary.requests.offered, summary.requests.ended.sampled_out) = (10_000, 5_000, 5_000);
@@ -259,7 +267,7 @@ const OPEN_ALL: &str = "for (const b of document.querySelectorAll('td.route butt
 
 fn hostile_data() {
     let mut summary = run(vec![route(HOSTILE, 3)], vec![kind(HOSTILE, HOSTILE, HOSTILE)], 60);
-    summary.trouble = vec![HOSTILE.into()];
+    summary.warnings = vec![HOSTILE.into()];
     summary.gates[0].gate = HOSTILE.into();
     summary.steps[0].reason = HOSTILE.into();
     summary.requests.ended.filtered = counts(&[(HOSTILE, 3)]);

@@ -183,12 +183,12 @@ fn rare() -> Value {
         "lost": 1, "production": { "5xx": 1, "p50_us": 1, "p99_us": 1 },
         "targets": [{ "failed": 1, "5xx": 1, "held": 1, "shed": 1, "p50_us": 1, "p99_us": 1, "lag_us": 1 }] }] });
     summary["steps"] = json!([{ "at": "", "target": null, "what": "ramp", "from": 0, "to": 1, "reason": "" }]);
-    summary["trouble"] = json!(["something"]);
+    summary["warnings"] = json!(["something"]);
     summary["recording"] = json!({ "files": 1, "last": null, "records": 1, "bytes": 1, "lost": {}, "left_out": {},
         "given_up": 0, "requests": 1, "unfinished": 1 });
     let known: Summary = serde_json::from_value(summary.clone()).unwrap();
     let known = serde_json::to_value(known).unwrap();
-    for block in ["timeline", "steps", "trouble", "recording"] {
+    for block in ["timeline", "steps", "warnings", "recording"] {
         assert_eq!(keys(&known[block]), keys(&summary[block]), "{block}");
     }
     known

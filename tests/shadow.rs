@@ -13,11 +13,11 @@ use std::time::Duration;
 use packets::{Capture, Talk};
 use server::{Server, Step, answer};
 use shadowtap::capture::{self, MaxMemory};
-use shadowtap::recording::{Recorder, Rotation, OutputPath};
 use shadowtap::middleware::file::Environment;
 use shadowtap::middleware::route::TargetNames;
 use shadowtap::middleware::{self, ChainFile, LoopHeader};
 use shadowtap::pipeline::{self, Feed, Progress, Run};
+use shadowtap::recording::{OutputPath, Recorder, Rotation};
 use shadowtap::replay;
 use shadowtap::report::summary::{self, Summary, sum};
 
@@ -63,7 +63,12 @@ async fn record(capture: &Capture, name: &str) -> (Summary, Vec<u8>) {
     (summary, std::fs::read(&file).unwrap())
 }
 
-async fn run(capture: &Capture, max_memory: usize, mark: Option<LoopHeader>, targets: Vec<replay::SendSettings>) -> Summary {
+async fn run(
+    capture: &Capture,
+    max_memory: usize,
+    mark: Option<LoopHeader>,
+    targets: Vec<replay::SendSettings>,
+) -> Summary {
     run_with(capture, max_memory, targets, |run| run.mark = mark).await
 }
 
@@ -245,8 +250,11 @@ async fn each_target_may_have_a_chain_of_its_own() {
     let targets = vec![target(&one.url("http")), target(&other.url("http"))];
     let links = "[[link]]\nset-host = \"canary.example\"\n[[link]]\nname = \"late\"\ndrop = { path = \"^/[2-9]$\" }\n";
     let own = chain(links, "", &[]).files.remove(0);
-    let settings =
-        middleware::ChainSettings { for_targets: vec![(1, own)], allow_writes: true, ..middleware::ChainSettings::default() };
+    let settings = middleware::ChainSettings {
+        for_targets: vec![(1, own)],
+        allow_writes: true,
+        ..middleware::ChainSettings::default()
+    };
     let summary = run_with(&uploads(5, 10), 64 << 20, targets, |run| run.middleware = settings).await;
     assert_eq!((one.requests().len(), other.requests().len()), (5, 2));
     assert!(other.requests().iter().all(|request| request.contains("Host: canary.example\r\n")));

@@ -107,7 +107,7 @@ async fn a_run_is_turned_paused_resumed_and_stopped_by_words() {
         let mut replay = Replay::begin(&url, &["--guard", "errors>50%/10s"]);
         let status = replay.say(&["status"]);
         assert_eq!((status["share"].as_f64(), status["paused"].as_bool()), (Some(1.0), Some(false)));
-        assert_eq!(status["targets"][0]["guard"]["state"], "open");
+        assert_eq!(status["targets"][0]["guard"]["state"], "passing");
         assert_eq!(replay.say(&["sample", "25%"])["share"].as_f64(), Some(0.25));
         assert_eq!(replay.until("control: "), "control: 100% -> 25%: set by hand");
         assert_eq!(replay.say(&["pause"])["paused"].as_bool(), Some(true));

@@ -19,14 +19,14 @@ use shadowtap::capture::{self, FileSource};
 use shadowtap::exchange::{
     Body, ConnectionId, Event, ExchangeId, FailureKind, Framing, Outcome, Request, RequestState, Shed,
 };
-use shadowtap::http1::{BodyPolicy, BodyPolicies};
+use shadowtap::http1::{BodyPolicies, BodyPolicy};
 use shadowtap::middleware;
 use shadowtap::pipeline::{self, Progress, Run};
 use shadowtap::replay::tls::TlsIdentity;
 use shadowtap::replay::wire::{Lookup, Resolve};
 use shadowtap::replay::{
-    TargetResponse, Client as _, ClientError, ConnectionMode, Delivery, InFlight, Job, ConnKey, Pace, SendSettings, Ticket, ResponseOptions,
-    WireClient, run_target,
+    Client as _, ClientError, ConnKey, ConnectionMode, Delivery, InFlight, Job, Pace, ResponseOptions, SendSettings,
+    TargetResponse, Ticket, WireClient, run_target,
 };
 use shadowtap::report::Summary;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -55,8 +55,8 @@ fn lane(connection: u64) -> ConnKey {
 }
 
 async fn ask(client: &WireClient, request: Request) -> Result<TargetResponse, FailureKind> {
-    let mut turn = client.line_up(request.id.into());
-    turn.come().await;
+    let mut turn = client.enqueue(request.id.into());
+    turn.ready().await;
     client.send(turn, Box::new(request), ResponseOptions::HASH).await.map_err(|error| error.kind().unwrap())
 }
 
@@ -165,8 +165,10 @@ async fn deliver(settings: &SendSettings, client: WireClient, requests: Vec<Requ
     let (deliveries_in, mut deliveries) = mpsc::channel::<Box<Delivery>>(16);
     let (_stop, stop_out) = watch::channel(false);
     for request in requests {
-        let turn = client.line_up(request.id.into());
-        jobs.send(Job { held: None, request: Box::new(request), due: None, turn, wanted: ResponseOptions::HASH }).await.unwrap();
+        let turn = client.enqueue(request.id.into());
+        jobs.send(Job { held: None, request: Box::new(request), due: None, turn, wanted: ResponseOptions::HASH })
+            .await
+            .unwrap();
     }
     drop(jobs);
     let counters = Arc::new(InFlight::default());
@@ -420,10 +422,10 @@ async fn requests_of_a_connection_go_in_their_order_and_hold_up_no_other() {
 async fn a_connection_closes_after_its_last_answer_and_not_before() {
     let server = Server::start(ok).await;
     let client = WireClient::new(&mirrored(&server.url("http"))).unwrap();
-    let turns: Vec<Ticket> = (0..3).map(|_| client.line_up(lane(1))).collect();
+    let turns: Vec<Ticket> = (0..3).map(|_| client.enqueue(lane(1))).collect();
     client.close(lane(1), Instant::now());
     for mut turn in turns {
-        turn.come().await;
+        turn.ready().await;
         assert_eq!(client.send(turn, Box::new(get(1, "/")), ResponseOptions::default()).await.unwrap().status, 200);
     }
     server.until_open(0).await;
@@ -434,11 +436,11 @@ async fn a_connection_closes_after_its_last_answer_and_not_before() {
 async fn a_turn_that_is_given_up_lets_the_next_one_pass_with_the_connection() {
     let server = Server::start(ok).await;
     let client = WireClient::new(&mirrored(&server.url("http"))).unwrap();
-    let mut turns: Vec<Ticket> = (0..5).map(|_| client.line_up(lane(1))).collect();
+    let mut turns: Vec<Ticket> = (0..5).map(|_| client.enqueue(lane(1))).collect();
     drop(turns.remove(3));
     drop(turns.remove(1));
     for mut turn in turns {
-        turn.come().await;
+        turn.ready().await;
         assert_eq!(client.send(turn, Box::new(get(1, "/")), ResponseOptions::default()).await.unwrap().status, 200);
     }
     assert_eq!((server.requests().len(), server.connections()), (3, 1));
@@ -476,9 +478,9 @@ async fn past_the_limit_a_connection_waits_until_another_closes() {
     for number in 1..=2 {
         assert_eq!(status(&client, get(number, "/")).await, Ok(200));
     }
-    let mut third = client.line_up(lane(3));
+    let mut third = client.enqueue(lane(3));
     {
-        let waiting = third.come();
+        let waiting = third.ready();
         tokio::pin!(waiting);
         assert!(waiting.as_mut().now_or_never().is_none());
         client.close(lane(1), Instant::now());

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use criterion::Criterion;
-use shadowtap::capture::{FEW, Batch, FileSource, Frame, LinkType, Source};
+use shadowtap::capture::{Batch, FEW, FileSource, Frame, LinkType, Source};
 use shadowtap::decode::{Decoder, Segment};
 use shadowtap::exchange::Timestamp;
 use shadowtap::flow::{Chunk, FlowTable};

@@ -13,10 +13,10 @@ use arrayvec::ArrayVec;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 
-use super::pcap_file::PcapReader;
 use super::input::{Input, size_of};
+use super::pcap_file::PcapReader;
 use super::pcapng::PcapngReader;
-use super::{CaptureError, Dropped, FEW, Batch, Frame, Halt, LinkType, Settings, Source, is_standard_input};
+use super::{Batch, CaptureError, Dropped, FEW, Frame, Halt, LinkType, Settings, Source, is_standard_input};
 use crate::exchange::Timestamp;
 
 /// Longest frame that is read, in bytes. A record that claims more cannot be real (the largest segmentation
@@ -342,18 +342,18 @@ impl FileSource {
                     continue;
                 }
                 Ok(NextRecord::Another) if self.is_another() => continue,
-                Ok(NextRecord::Another) => self.tell("ends inside the header of another capture", at),
+                Ok(NextRecord::Another) => self.warn("ends inside the header of another capture", at),
                 Ok(NextRecord::End) => {}
                 Ok(NextRecord::Cut { want, have }) => {
-                    self.tell(&format!("ends inside a record ({have} of {want} bytes are there)"), at);
+                    self.warn(&format!("ends inside a record ({have} of {want} bytes are there)"), at);
                 }
                 Ok(NextRecord::Unreadable { claims }) => {
-                    self.tell(&format!("has a record that claims {claims} bytes, which cannot be right"), at);
+                    self.warn(&format!("has a record that claims {claims} bytes, which cannot be right"), at);
                 }
                 Err(error) if error.to_string() == NOT_GZIP => {
-                    self.tell("goes on after its end with bytes that are not gzip, which were not read,", at);
+                    self.warn("goes on after its end with bytes that are not gzip, which were not read,", at);
                 }
-                Err(error) => self.tell(&format!("cannot be read on: {error}"), at),
+                Err(error) => self.warn(&format!("cannot be read on: {error}"), at),
             }
             self.ended = true;
             return false;
@@ -401,7 +401,7 @@ impl FileSource {
     }
 
     /// Takes note that it could not be read to its end, which is not so where it was halted.
-    fn tell(&mut self, what: &str, at: u64) {
+    fn warn(&mut self, what: &str, at: u64) {
         if self.halt.is_set() {
             return;
         }
@@ -449,12 +449,16 @@ impl Source for FileSource {
                 break;
             }
         }
-        let frame =
-            |LocatedRecord { at, link, wire_len, data, .. }| Frame { at, link, wire_len, data: self.input.stretch(data) };
+        let frame = |LocatedRecord { at, link, wire_len, data, .. }| Frame {
+            at,
+            link,
+            wire_len,
+            data: self.input.stretch(data),
+        };
         records.into_iter().map(frame).collect()
     }
 
-    fn trouble(&self) -> Vec<String> {
+    fn warnings(&self) -> Vec<String> {
         self.damage().into_iter().chain(self.unread.clone()).collect()
     }
 

@@ -40,7 +40,10 @@ impl Input {
             || matches!(begin, [first, 0x2a, 0x4d, 0x18] if (0x50..0x60).contains(first));
         let read = Arc::clone(&raw.read);
         if gzip {
-            Ok(Self { compressed: true, ..Self::plain(Box::new(SmallReads(flate2::read::MultiGzDecoder::new(raw))), read) })
+            Ok(Self {
+                compressed: true,
+                ..Self::plain(Box::new(SmallReads(flate2::read::MultiGzDecoder::new(raw))), read)
+            })
         } else if zstd {
             Ok(Self { compressed: true, ..Self::plain(Box::new(SmallReads(zstd::Decoder::new(raw)?)), read) })
         } else {

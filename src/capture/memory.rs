@@ -1,6 +1,6 @@
 //! Frames that are in memory already: the twin of files and devices for tests, benches and fuzzing.
 
-use super::{FEW, Batch, Frame, LinkType, Source};
+use super::{Batch, FEW, Frame, LinkType, Source};
 use crate::exchange::Timestamp;
 
 /// What a [`Frame`] has, with its bytes.

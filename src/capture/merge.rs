@@ -24,19 +24,19 @@ enum Piece {
 /// What is known of a file that was read.
 #[derive(Debug, Default)]
 struct Ended {
-    trouble: Vec<String>,
+    warnings: Vec<String>,
     unread: Vec<String>,
     dropped: Dropped,
 }
 
 impl Ended {
     fn of(source: &FileSource) -> Self {
-        Self { trouble: source.trouble(), unread: source.unread(), dropped: source.dropped() }
+        Self { warnings: source.warnings(), unread: source.unread(), dropped: source.dropped() }
     }
 
     fn failed(error: &CaptureError) -> Self {
         let words = vec![format!("{error}; nothing more of it was read")];
-        Self { trouble: words.clone(), unread: words, dropped: Dropped::default() }
+        Self { warnings: words.clone(), unread: words, dropped: Dropped::default() }
     }
 }
 
@@ -148,7 +148,7 @@ impl Merged {
             if matches!(error, CaptureError::Short { .. }) {
                 merged.left_out.unread.push(words.clone());
             }
-            merged.left_out.trouble.push(words);
+            merged.left_out.warnings.push(words);
         }
         for (index, place) in order.into_iter().enumerate() {
             match place {
@@ -231,8 +231,8 @@ impl Source for Merged {
         }
     }
 
-    fn trouble(&self) -> Vec<String> {
-        self.words(|ended| &ended.trouble, Source::trouble)
+    fn warnings(&self) -> Vec<String> {
+        self.words(|ended| &ended.warnings, Source::warnings)
     }
 
     fn unread(&self) -> Vec<String> {

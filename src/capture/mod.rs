@@ -3,7 +3,6 @@
 //! A frame leaves here with its time, its link type and as many of its bytes as were captured. Nothing is parsed
 //! here beyond the container that frames are stored in.
 
-mod pcap_file;
 mod file;
 mod filter;
 mod input;
@@ -11,6 +10,7 @@ pub mod interfaces;
 pub mod live;
 mod memory;
 mod merge;
+mod pcap_file;
 mod pcapng;
 pub mod privileges;
 mod tunnel;
@@ -224,13 +224,13 @@ pub enum Polled<'a> {
     Frame(Frame<'a>),
     /// Nothing for now; what time it is, on the clock that frames are stamped by. Only a live source says so.
     Idle(Timestamp),
-    /// Nothing ever more, for whatever reason (see [`Source::trouble`]).
+    /// Nothing ever more, for whatever reason (see [`Source::warnings`]).
     End,
 }
 
 /// Frames, one after another.
 pub trait Source {
-    /// The next frame; `None` at the end, for whatever reason (see [`Source::trouble`]). A live source waits for one.
+    /// The next frame; `None` at the end, for whatever reason (see [`Source::warnings`]). A live source waits for one.
     fn next(&mut self) -> Option<Frame<'_>>;
 
     /// The next frame, with those after it that are there already: no frame waits for another one. None at the end,
@@ -247,11 +247,11 @@ pub trait Source {
 
     /// What went wrong on the way, in words for people: a file cut mid-record, a block that cannot be read.
     /// What was read before it stands.
-    fn trouble(&self) -> Vec<String> {
+    fn warnings(&self) -> Vec<String> {
         Vec::new()
     }
 
-    /// The inputs that could not be read to their end, in the same words as in [`Source::trouble`].
+    /// The inputs that could not be read to their end, in the same words as in [`Source::warnings`].
     fn unread(&self) -> Vec<String> {
         Vec::new()
     }
@@ -285,8 +285,8 @@ impl<S: Source + ?Sized> Source for Box<S> {
         (**self).poll()
     }
 
-    fn trouble(&self) -> Vec<String> {
-        (**self).trouble()
+    fn warnings(&self) -> Vec<String> {
+        (**self).warnings()
     }
 
     fn unread(&self) -> Vec<String> {

@@ -1,7 +1,7 @@
 //! The classic pcap format (draft-ietf-opsawg-pcap): a 24-byte header, then records.
 
 use super::LinkType;
-use super::file::{NextRecord, LocatedRecord};
+use super::file::{LocatedRecord, NextRecord};
 use super::input::Input;
 use crate::exchange::Timestamp;
 
@@ -74,7 +74,11 @@ impl PcapReader {
     pub(super) fn next(&mut self, input: &mut Input, piped: bool) -> std::io::Result<NextRecord> {
         if !input.fill(self.record_header)? {
             let left = input.available().len();
-            return Ok(if left == 0 { NextRecord::End } else { NextRecord::Cut { want: self.record_header, have: left } });
+            return Ok(if left == 0 {
+                NextRecord::End
+            } else {
+                NextRecord::Cut { want: self.record_header, have: left }
+            });
         }
         let header = input.available();
         if super::file::begins(header) {

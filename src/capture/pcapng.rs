@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use super::pcap_file::{look, search};
-use super::file::{MAX_FRAME_BYTES, NextRecord, LocatedRecord};
+use super::file::{LocatedRecord, MAX_FRAME_BYTES, NextRecord};
 use super::input::Input;
+use super::pcap_file::{look, search};
 use super::{Dropped, LinkType};
 use crate::exchange::Timestamp;
 

@@ -6,7 +6,9 @@ use crate::middleware::file::Environment;
 use crate::middleware::limit::PerSecond;
 use crate::middleware::patterns::Budget;
 use crate::middleware::route::TargetNames;
-use crate::middleware::{ChainFile, LimitSpec, PseudonymKey, RunIdentity, SampleKey, ChainSettings, Template, allow_deny, name_value};
+use crate::middleware::{
+    ChainFile, ChainSettings, LimitSpec, PseudonymKey, RunIdentity, SampleKey, Template, allow_deny, name_value,
+};
 use crate::replay::{self, ConnectionMode};
 
 use super::check::{each, parsed, regexes};
@@ -76,7 +78,11 @@ pub(super) fn select(
 
 /// Where connections are mirrored, a sample takes whole ones unless it was said what it goes by: half of the requests on
 /// each connection would still be all of the connections.
-pub(super) fn sample_as_sent(settings: ChainSettings, typed: &typed::Select, targets: &[replay::SendSettings]) -> ChainSettings {
+pub(super) fn sample_as_sent(
+    settings: ChainSettings,
+    typed: &typed::Select,
+    targets: &[replay::SendSettings],
+) -> ChainSettings {
     let is_mirrored = targets.iter().any(|target| target.connections == ConnectionMode::Mirrored);
     if typed.sample_by.is_none() && is_mirrored {
         return ChainSettings { sample_by: SampleKey::Connection, ..settings };

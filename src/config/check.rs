@@ -7,14 +7,18 @@ use std::time::Duration;
 use regex_automata::util::syntax;
 
 use crate::capture::{self, CaptureError, Tunnel};
-use crate::recording::{self, RecordingReadError, Origin};
 use crate::middleware::PatternSet;
 use crate::middleware::patterns::Budget;
+use crate::recording::{self, Origin, RecordingReadError};
 
 use super::mistakes::ConfigMistakes;
 
 /// A value that knows how to be read; `None` where nothing was typed, or a mistake.
-pub(super) fn parsed<T: FromStr<Err: Display>>(flag: &str, typed: Option<&str>, mistakes: &mut ConfigMistakes) -> Option<T> {
+pub(super) fn parsed<T: FromStr<Err: Display>>(
+    flag: &str,
+    typed: Option<&str>,
+    mistakes: &mut ConfigMistakes,
+) -> Option<T> {
     typed.and_then(|typed| mistakes.keep(flag, typed.parse()))
 }
 
@@ -106,7 +110,12 @@ pub(super) fn at_least_one(typed: &str) -> Result<usize, String> {
 }
 
 /// A length of time, or `default` where nothing was typed or there is a mistake.
-pub(super) fn duration_or(flag: &str, typed: Option<&str>, default: Duration, mistakes: &mut ConfigMistakes) -> Duration {
+pub(super) fn duration_or(
+    flag: &str,
+    typed: Option<&str>,
+    default: Duration,
+    mistakes: &mut ConfigMistakes,
+) -> Duration {
     typed.and_then(|typed| mistakes.keep(flag, duration(typed))).unwrap_or(default)
 }
 

@@ -7,7 +7,7 @@ use serde::Deserialize;
 use crate::bounded::{self, ReadError};
 use crate::middleware::Share;
 use crate::replay::{self, ReferenceSettings};
-use crate::report::compare::{RuleError, CompareRules};
+use crate::report::compare::{CompareRules, RuleError};
 
 use super::check::{parsed, size};
 use super::mistakes::ConfigMistakes;
@@ -49,7 +49,11 @@ pub(super) fn rules(typed: &typed::Compare, mistakes: &mut ConfigMistakes) -> Co
 }
 
 /// Who is asked beside these targets, in the same way as the first of them.
-pub(super) fn beside(typed: &typed::Compare, targets: &[replay::SendSettings], mistakes: &mut ConfigMistakes) -> ReferenceSettings {
+pub(super) fn reference(
+    typed: &typed::Compare,
+    targets: &[replay::SendSettings],
+    mistakes: &mut ConfigMistakes,
+) -> ReferenceSettings {
     let url = parsed::<replay::TargetUrl>("--baseline", typed.baseline.as_deref(), mistakes);
     if let Some(url) = url.as_ref().filter(|url| targets.iter().any(|target| target.target == **url)) {
         mistakes.add("--baseline", format!("{url} is a target: it would only be held against itself"));
@@ -60,7 +64,12 @@ pub(super) fn beside(typed: &typed::Compare, targets: &[replay::SendSettings], m
     ReferenceSettings { baseline, self_check: share.map_or(0.0, |share| share.0) }
 }
 
-fn each(place: &str, rules: &[String], mistakes: &mut ConfigMistakes, mut add: impl FnMut(&str) -> Result<(), RuleError>) {
+fn each(
+    place: &str,
+    rules: &[String],
+    mistakes: &mut ConfigMistakes,
+    mut add: impl FnMut(&str) -> Result<(), RuleError>,
+) {
     for rule in rules {
         mistakes.keep(place, add(rule));
     }
@@ -95,7 +104,7 @@ fn read(path: &Path) -> Result<RulesFile, String> {
 mod tests {
     use super::*;
 
-    fn told(typed: &typed::Compare) -> (CompareRules, String) {
+    fn reported(typed: &typed::Compare) -> (CompareRules, String) {
         let mut mistakes = ConfigMistakes::default();
         let rules = rules(typed, &mut mistakes);
         (rules, mistakes.to_string())
@@ -115,7 +124,7 @@ mod tests {
     #[test]
     fn flags_stand_over_the_file_and_the_file_over_the_defaults() {
         let (_folder, typed) = file("ignore = ['json:$.at', 'body']\ncompare_headers = ['server']\nmax_body = '1M'\n");
-        let (rules, mistakes) = told(&typed::Compare { max_body: Some("64K".to_owned()), ..typed });
+        let (rules, mistakes) = reported(&typed::Compare { max_body: Some("64K".to_owned()), ..typed });
         assert_eq!(mistakes, "");
         assert_eq!((rules.max_body(), rules.bodies(), rules.headers()), (64 << 10, false, true));
     }
@@ -129,7 +138,7 @@ mod tests {
             max_body: Some("1G".to_owned()),
             ..typed::Compare::default()
         };
-        let (_, mistakes) = told(&typed);
+        let (_, mistakes) = reported(&typed);
         let places: Vec<&str> = mistakes.lines().map(|line| line.split(':').next().unwrap()).collect();
         assert_eq!(
             places,
@@ -141,18 +150,19 @@ mod tests {
     #[test]
     fn mistakes_in_a_file_are_told_with_their_line() {
         let (_folder, typed) = file("ignore = []\nignroe = []\n");
-        let (_, mistakes) = told(&typed);
+        let (_, mistakes) = reported(&typed);
         assert!(mistakes.contains("rules.toml: line 2: unknown field `ignroe`"), "{mistakes}");
         let (_folder, typed) = file("ignore = ['etag']\n");
-        let (_, mistakes) = told(&typed);
+        let (_, mistakes) = reported(&typed);
         assert!(mistakes.contains("rules.toml: ignore: `etag` names nothing"), "{mistakes}");
         let typed = typed::Compare { file: Some("/nonexistent/rules.toml".into()), ..typed::Compare::default() };
-        assert!(told(&typed).1.contains("cannot read it"));
+        assert!(reported(&typed).1.contains("cannot read it"));
     }
 
     #[test]
     fn a_baseline_is_asked_as_the_target_is_and_is_not_the_target() {
-        let target = |url: &str| replay::SendSettings { keep_host: true, ..replay::SendSettings::new(url.parse().unwrap()) };
+        let target =
+            |url: &str| replay::SendSettings { keep_host: true, ..replay::SendSettings::new(url.parse().unwrap()) };
         let beside = |baseline: &str, self_check: &str| {
             let typed = typed::Compare {
                 baseline: Some(baseline.to_owned()),
@@ -160,7 +170,7 @@ mod tests {
                 ..typed::Compare::default()
             };
             let mut mistakes = ConfigMistakes::default();
-            (beside(&typed, &[target("http://new")], &mut mistakes), mistakes.to_string())
+            (reference(&typed, &[target("http://new")], &mut mistakes), mistakes.to_string())
         };
         let (found, mistakes) = beside("http://old:81", "1%");
         let baseline = found.baseline.unwrap();
@@ -173,7 +183,8 @@ mod tests {
 
     #[test]
     fn no_body_at_all_can_be_asked_for() {
-        let (rules, mistakes) = told(&typed::Compare { max_body: Some("0".to_owned()), ..typed::Compare::default() });
+        let (rules, mistakes) =
+            reported(&typed::Compare { max_body: Some("0".to_owned()), ..typed::Compare::default() });
         assert_eq!((rules.max_body(), rules.bodies(), mistakes.as_str()), (0, true, ""));
     }
 }

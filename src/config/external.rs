@@ -1,6 +1,6 @@
 //! Middleware in a process outside: what is run, how many of it, and how long it may take.
 
-use crate::middleware::external::{DEFAULT_TIMEOUT, MAX_WORKERS, ExternalSettings};
+use crate::middleware::external::{DEFAULT_TIMEOUT, ExternalSettings, MAX_WORKERS};
 
 use super::mistakes::ConfigMistakes;
 use super::{check, typed};
@@ -44,7 +44,12 @@ mod tests {
     use super::*;
 
     #[track_caller]
-    fn check(command: Option<&str>, workers: Option<&str>, timeout: Option<&str>, told: &[&str]) -> Option<ExternalSettings> {
+    fn check(
+        command: Option<&str>,
+        workers: Option<&str>,
+        timeout: Option<&str>,
+        told: &[&str],
+    ) -> Option<ExternalSettings> {
         let typed = typed::Middleware {
             middleware: command.map(str::to_owned),
             middleware_workers: workers.map(str::to_owned),

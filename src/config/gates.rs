@@ -1,7 +1,7 @@
 //! What is demanded of a run: whether each demand can be judged at all.
 
 use crate::replay::TargetUrl;
-use crate::report::threshold::{Threshold, Thresholds, MAX_DEMANDS, MIN_SAMPLES};
+use crate::report::threshold::{MAX_DEMANDS, MIN_SAMPLES, Threshold, Thresholds};
 
 use super::mistakes::ConfigMistakes;
 use super::{check, typed};

@@ -5,7 +5,7 @@ use std::ops::RangeInclusive;
 use crate::capture::interfaces::{self, ANY};
 use crate::capture::live::{self, Live, LiveError};
 use crate::capture::privileges::{self, User};
-use crate::capture::{self, Direction, BpfFilter, LocalEnds};
+use crate::capture::{self, BpfFilter, Direction, LocalEnds};
 
 use super::check;
 use super::mistakes::ConfigMistakes;
@@ -82,7 +82,11 @@ pub(super) fn user(typed: &typed::Live, mistakes: &mut ConfigMistakes) -> Option
 }
 
 /// What to open, and how.
-pub(super) fn settings(typed: &typed::Live, mistakes: &mut ConfigMistakes, warnings: &mut Vec<String>) -> live::LiveSettings {
+pub(super) fn settings(
+    typed: &typed::Live,
+    mistakes: &mut ConfigMistakes,
+    warnings: &mut Vec<String>,
+) -> live::LiveSettings {
     let bpf = typed.bpf.clone().filter(|bpf| is_filter(bpf));
     if let Some(bpf) = &bpf {
         mistakes.keep("--bpf", BpfFilter::new(bpf));

@@ -1,6 +1,6 @@
 //! What was typed, the files and the defaults become one validated configuration; every mistake is told at once.
 //!
-//! In goes [`typed`], as text; out comes a configuration that can be run, or all [`Mistakes`]. Capture files are opened
+//! In goes [`typed`], as text; out comes a configuration that can be run, or all [`ConfigMistakes`]. Capture files are opened
 //! here, so that a missing file is told together with a misspelt flag. Nothing is created, sent or printed here.
 
 use std::path::PathBuf;
@@ -18,28 +18,28 @@ use crate::{middleware, replay};
 mod chain;
 mod check;
 mod compare;
-mod range;
 mod external;
 mod gates;
 mod inspect;
 mod live;
 mod mistakes;
+mod monitoring;
 mod outputs;
+mod protection;
+mod range;
 mod run;
 mod sending;
-mod protection;
 #[cfg(test)]
 mod tests;
 pub mod typed;
-mod monitoring;
 
 pub use chain::reread;
 pub use gates::demands;
 pub use live::taken;
 pub use mistakes::{ConfigMistake, ConfigMistakes};
-pub use run::{RunConfig, RunLimits, record, shadow};
-pub use protection::Protection;
 pub use monitoring::{LogFormat, Monitoring};
+pub use protection::Protection;
+pub use run::{RunConfig, RunLimits, record, shadow};
 
 use check::parsed;
 
@@ -75,7 +75,7 @@ pub struct ReplayConfig {
     /// Where they come from, opened.
     pub source: Origin,
     /// What of it is replayed, and how often.
-    pub course: replay::ReplayRange,
+    pub range: replay::ReplayRange,
     /// What is done to requests.
     pub middleware: middleware::ChainSettings,
     /// What process outside they pass after that.
@@ -89,7 +89,7 @@ pub struct ReplayConfig {
     /// What counts as a difference.
     pub compare: CompareRules,
     /// Who is asked beside the targets, to learn what is noise.
-    pub beside: replay::ReferenceSettings,
+    pub reference: replay::ReferenceSettings,
     /// What is written besides the report.
     pub outputs: Outputs,
     /// How it is watched.
@@ -163,7 +163,7 @@ pub fn replay(typed: typed::Replay) -> Result<ReplayConfig, ConfigMistakes> {
     let middleware = chain::sample_as_sent(middleware, &typed.select, &targets);
     let control = protection::control(typed.control.as_deref(), false);
     let compare = compare::rules(&typed.compare, &mut mistakes);
-    let beside = compare::beside(&typed.compare, &targets, &mut mistakes);
+    let beside = compare::reference(&typed.compare, &targets, &mut mistakes);
     let outputs = outputs::all(&typed.report, &capture, &mut mistakes);
     let routes = outputs::routes(typed.report.routes.as_deref(), &mut mistakes);
     let watching = monitoring::watching(&typed.watching, &mut mistakes);
@@ -173,14 +173,14 @@ pub fn replay(typed: typed::Replay) -> Result<ReplayConfig, ConfigMistakes> {
         (Some(source), true) => Ok(ReplayConfig {
             capture,
             source,
-            course,
+            range: course,
             middleware,
             external,
             targets,
             sparing,
             control,
             compare,
-            beside,
+            reference: beside,
             outputs,
             watching,
             routes,
@@ -310,7 +310,10 @@ fn is_filter(typed: &str) -> bool {
 }
 
 /// How to send to any target.
-fn sending(typed: &typed::Send, mistakes: &mut ConfigMistakes) -> impl Fn(replay::TargetUrl) -> replay::SendSettings + use<> {
+fn sending(
+    typed: &typed::Send,
+    mistakes: &mut ConfigMistakes,
+) -> impl Fn(replay::TargetUrl) -> replay::SendSettings + use<> {
     let pace = pace(typed, mistakes);
     let max_gap = typed.max_gap.as_deref().and_then(|gap| mistakes.keep("--max-gap", check::duration(gap)));
     let timeout = check::duration_or("--timeout", typed.timeout.as_deref(), replay::DEFAULT_TIMEOUT, mistakes);
@@ -324,7 +327,16 @@ fn sending(typed: &typed::Send, mistakes: &mut ConfigMistakes) -> impl Fn(replay
     let connections = sending::connections(typed, mistakes);
     move |target| {
         let settings = replay::SendSettings::new(target);
-        connections(replay::SendSettings { pace, max_gap, timeout, max_in_flight, keep_host, insecure, drain, ..settings })
+        connections(replay::SendSettings {
+            pace,
+            max_gap,
+            timeout,
+            max_in_flight,
+            keep_host,
+            insecure,
+            drain,
+            ..settings
+        })
     }
 }
 

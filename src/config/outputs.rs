@@ -49,7 +49,11 @@ pub(super) fn routes(path: Option<&Path>, mistakes: &mut ConfigMistakes) -> Arc<
 }
 
 /// Where the summary goes.
-pub(super) fn summary(path: Option<&Path>, capture: &capture::Settings, mistakes: &mut ConfigMistakes) -> Option<Output> {
+pub(super) fn summary(
+    path: Option<&Path>,
+    capture: &capture::Settings,
+    mistakes: &mut ConfigMistakes,
+) -> Option<Output> {
     one("--summary", path, capture, mistakes)
 }
 

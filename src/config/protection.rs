@@ -43,12 +43,16 @@ pub(super) fn sparing(
         mistakes.add("--ramp and --sample", "contradict each other: the ramp says the share, from its first step on");
     }
     let ramp = parsed("--ramp", typed.ramp.as_deref(), mistakes);
-    let brake = brake(typed, mistakes, warnings);
+    let brake = guard_command(typed, mistakes, warnings);
     let guard = guard(typed, live, brake.is_some(), mistakes, warnings);
     Protection { ramp, brake, guard }
 }
 
-fn brake(typed: &typed::Sparing, mistakes: &mut ConfigMistakes, warnings: &mut Vec<String>) -> Option<GuardCommand> {
+fn guard_command(
+    typed: &typed::Sparing,
+    mistakes: &mut ConfigMistakes,
+    warnings: &mut Vec<String>,
+) -> Option<GuardCommand> {
     let flag = "--guard-every";
     let Some(command) = typed.guard_command.as_deref() else {
         if typed.guard_every.is_some() {

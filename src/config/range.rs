@@ -8,15 +8,17 @@ use super::mistakes::ConfigMistakes;
 use super::{parsed, typed};
 use crate::capture;
 use crate::exchange::Timestamp;
-use crate::replay::range::{ReplayRange, Moment, CaptureWindow};
+use crate::replay::range::{CaptureWindow, Moment, ReplayRange};
 
 /// The course through `files`.
 pub(super) fn course(typed: &typed::Course, files: &[PathBuf], mistakes: &mut ConfigMistakes) -> ReplayRange {
     let moment = |flag, typed: &Option<String>, mistakes: &mut ConfigMistakes| {
         typed.as_deref().and_then(|typed| mistakes.keep(flag, moment(typed)))
     };
-    let window =
-        CaptureWindow { from: moment("--from", &typed.from, mistakes), until: moment("--until", &typed.until, mistakes) };
+    let window = CaptureWindow {
+        from: moment("--from", &typed.from, mistakes),
+        until: moment("--until", &typed.until, mistakes),
+    };
     if window.is_empty() {
         mistakes
             .add("--from and --until", "nothing lies between them: --until names the first moment that is not taken");
@@ -25,13 +27,13 @@ pub(super) fn course(typed: &typed::Course, files: &[PathBuf], mistakes: &mut Co
     if passes > 1 {
         for file in files.iter().filter(|file| !can_be_read_again(file)) {
             let why = "can be read once only; --loop needs files that stay: write it to one first";
-            mistakes.add("--loop", format!("{} {why}", shown(file)));
+            mistakes.add("--loop", format!("{} {why}", format_file(file)));
         }
     }
     ReplayRange { window, passes, amplify: parsed("--amplify", typed.amplify.as_deref(), mistakes).unwrap_or_default() }
 }
 
-fn shown(file: &std::path::Path) -> String {
+fn format_file(file: &std::path::Path) -> String {
     if capture::is_standard_input(file) { "standard input".to_owned() } else { file.display().to_string() }
 }
 

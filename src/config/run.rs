@@ -7,8 +7,8 @@ use std::time::Duration;
 use crate::capture::live::Live;
 use crate::capture::privileges::User;
 use crate::capture::{self, interfaces};
-use crate::recording::{Recorder, Rotation, OutputPath};
 use crate::middleware::{self, LoopHeader};
+use crate::recording::{OutputPath, Recorder, Rotation};
 use crate::replay::{self, ReferenceSettings};
 use crate::report::RoutePatterns;
 use crate::report::compare::CompareRules;
@@ -16,7 +16,7 @@ use crate::report::threshold::Thresholds;
 use crate::serve::control::SocketLocation;
 
 use super::mistakes::ConfigMistakes;
-use super::{Outputs, Protection, Monitoring, check, gates, live, outputs, typed, monitoring};
+use super::{Monitoring, Outputs, Protection, check, gates, live, monitoring, outputs, typed};
 
 /// When a live run ends by itself.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -44,7 +44,7 @@ pub struct RunConfig {
     /// What counts as a difference.
     pub compare: CompareRules,
     /// Who is asked beside the targets, to learn what is noise.
-    pub beside: ReferenceSettings,
+    pub reference: ReferenceSettings,
     /// What spares them.
     pub sparing: Protection,
     /// Where it can be steered from.
@@ -79,7 +79,7 @@ pub fn shadow(typed: &typed::Shadow) -> Result<RunConfig, ConfigMistakes> {
     let targets = super::targets(&typed.send, &middleware, sparing.guard.as_ref(), &mut mistakes, &mut warnings);
     let middleware = super::chain::sample_as_sent(middleware, &typed.select, &targets);
     let compare = super::compare::rules(&typed.compare, &mut mistakes);
-    let beside = super::compare::beside(&typed.compare, &targets, &mut mistakes);
+    let beside = super::compare::reference(&typed.compare, &targets, &mut mistakes);
     let demands = gates::checked(&typed.gates, &super::names_and_urls(&targets), &mut mistakes, &mut warnings);
     let parts = RunParts { middleware, external, targets, sparing, compare, beside, demands, warnings };
     finish(&typed.live, &typed.running, &typed.recording, &typed.report, &typed.watching, parts, mistakes)
@@ -162,7 +162,7 @@ fn finish(
             sparing,
             control: super::protection::control(running.control.as_deref(), true),
             compare,
-            beside,
+            reference: beside,
             recorder,
             mark,
             limits,
@@ -328,11 +328,14 @@ mod tests {
     fn a_capture_file_takes_no_rewrites_and_warns_of_filters() {
         let typed = typed::Recording { output: Some("x.pcap".into()), ..Default::default() };
         let (mut mistakes, mut warnings) = (ConfigMistakes::default(), Vec::new());
-        let rewrites =
-            middleware::ChainSettings { remove_cookies: vec!["session".to_owned()], ..middleware::ChainSettings::default() };
+        let rewrites = middleware::ChainSettings {
+            remove_cookies: vec!["session".to_owned()],
+            ..middleware::ChainSettings::default()
+        };
         recorder(&typed, &rewrites, &mut mistakes, &mut warnings);
         assert!(mistakes.to_string().contains("nothing can be changed"), "{mistakes}");
-        let selects = middleware::ChainSettings { sample: middleware::Share(0.5), ..middleware::ChainSettings::default() };
+        let selects =
+            middleware::ChainSettings { sample: middleware::Share(0.5), ..middleware::ChainSettings::default() };
         let mut mistakes = ConfigMistakes::default();
         assert!(recorder(&typed, &selects, &mut mistakes, &mut warnings).is_some() && mistakes.is_empty());
         assert!(warnings[0].contains("do not apply"), "{warnings:?}");

@@ -10,7 +10,10 @@ use crate::replay::tls::TlsIdentity;
 use crate::replay::{ClientChoice, ConnectionMode, DEFAULT_RESOLVE_EVERY, ProxyUrl, SendSettings};
 
 /// Puts the client, its connections and its trust, as they were typed, into what is known of a target.
-pub(super) fn connections(typed: &typed::Send, mistakes: &mut ConfigMistakes) -> impl Fn(SendSettings) -> SendSettings + use<> {
+pub(super) fn connections(
+    typed: &typed::Send,
+    mistakes: &mut ConfigMistakes,
+) -> impl Fn(SendSettings) -> SendSettings + use<> {
     let client = parsed("--client", typed.client.as_deref(), mistakes).unwrap_or_default();
     let connections = parsed("--connections", typed.connections.as_deref(), mistakes).unwrap_or_default();
     if (client, connections) == (ClientChoice::Reqwest, ConnectionMode::Mirrored) {
@@ -76,7 +79,11 @@ fn trust(typed: &typed::Send, mistakes: &mut ConfigMistakes) -> TlsIdentity {
 }
 
 /// What contradicts this target, or the chain before it.
-pub(super) fn contradictions(settings: &SendSettings, middleware: &middleware::ChainSettings, mistakes: &mut ConfigMistakes) {
+pub(super) fn contradictions(
+    settings: &SendSettings,
+    middleware: &middleware::ChainSettings,
+    mistakes: &mut ConfigMistakes,
+) {
     if settings.http2 && middleware.sets_host() {
         let why = "contradict each other: HTTP/2 names the host beside the path, and that is the target's";
         mistakes.add("--http2 and a Host that is set", why);

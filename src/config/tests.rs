@@ -14,7 +14,7 @@ fn capture_in(folder: &Path) -> PathBuf {
 }
 
 /// What a change to a good command line is told about.
-fn told(change: impl FnOnce(&mut typed::Replay)) -> Vec<String> {
+fn reported(change: impl FnOnce(&mut typed::Replay)) -> Vec<String> {
     let folder = tempfile::tempdir().unwrap();
     let mut typed = good(folder.path());
     change(&mut typed);
@@ -38,7 +38,7 @@ fn config(change: impl FnOnce(&mut typed::Replay)) -> ReplayConfig {
 }
 
 fn check(change: impl FnOnce(&mut typed::Replay), words: &[&str]) {
-    let told = told(change);
+    let told = reported(change);
     assert_eq!(told.len(), 1, "{told:?}");
     for word in words {
         assert!(told[0].contains(word), "{word} is not in {told:?}");
@@ -79,7 +79,7 @@ fn what_is_typed_is_taken() {
 
 #[test]
 fn every_mistake_is_told_at_once() {
-    let told = told(|typed| {
+    let told = reported(|typed| {
         typed.capture.files.push("no/such.pcap".into());
         typed.capture.ports = all("80,0,x");
         typed.capture.bpf = Some("tcp prt 80".into());
@@ -155,7 +155,7 @@ fn a_write_allowed_by_name_may_be_one_that_a_chain_file_lets_pass() {
     ] {
         check(with(never, "DELETE"), &["--allow-method DELETE", "writes are kept back"]);
     }
-    let unreadable = told(|typed| {
+    let unreadable = reported(|typed| {
         typed.middleware.filters = vec![folder.path().join("none.toml")];
         typed.select.allow_methods = all("DELETE");
     });
@@ -443,7 +443,7 @@ fn http_2_and_proxies_are_for_reqwest() {
     check(asked(true, None, host), &["--http2 and a Host that is set: "]);
     check(asked(true, Some("http://p:1"), |_| {}), &["--http2 and --proxy: ", "take socks5://"]);
     let tls = |typed: &mut typed::Replay| typed.send.to = all("https://staging");
-    assert_eq!(told(asked(true, Some("http://p:1"), tls)), Vec::<String>::new(), "TLS goes through a tunnel");
+    assert_eq!(reported(asked(true, Some("http://p:1"), tls)), Vec::<String>::new(), "TLS goes through a tunnel");
 }
 
 #[test]
@@ -521,7 +521,7 @@ fn expressions_of_flags_and_of_files_count_together() {
     let file = folder.path().join("chain.toml");
     fs::write(&file, format!("[[link]]\ndrop = {{ path = ['{}'] }}\n", texts(b'a').join("','"))).unwrap();
     let with_flags = |flags: &[String]| {
-        told(|typed| {
+        reported(|typed| {
             typed.select.deny_paths = flags.to_vec();
             typed.middleware.filters = vec![file.clone()];
         })

@@ -5,7 +5,7 @@ use std::net::Ipv4Addr;
 use etherparse::{Ipv4HeaderSlice, Ipv6HeaderSlice, TcpHeaderSlice};
 
 use super::fragments::{Fragment, Fragments};
-use super::{Endpoint, Flags, Skip, LayerStop, TcpFields, LayerCursor};
+use super::{Endpoint, Flags, LayerCursor, LayerStop, Skip, TcpFields};
 
 /// IP protocol numbers (IANA).
 pub(super) mod protocol {

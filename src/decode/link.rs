@@ -3,7 +3,7 @@
 use super::fragments::Fragments;
 use super::hints::Hint;
 use super::ip::protocol;
-use super::{Skip, LayerStop, TcpFields, LayerCursor};
+use super::{LayerCursor, LayerStop, Skip, TcpFields};
 use crate::capture::LinkType;
 
 const IPV4: u16 = 0x0800;

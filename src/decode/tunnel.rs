@@ -6,7 +6,7 @@ use std::io::Read;
 use super::fragments::{Datagram, Fragments};
 use super::hints::Hint;
 use super::ip::protocol;
-use super::{Skip, LayerStop, TcpFields, LayerCursor};
+use super::{LayerCursor, LayerStop, Skip, TcpFields};
 use crate::capture::TunnelKind;
 
 /// VXLAN that names what it carries (draft-ietf-nvo3-vxlan-gpe).

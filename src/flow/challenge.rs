@@ -41,7 +41,7 @@ pub(super) struct PendingSyns {
 
 impl PendingSyns {
     /// Takes note of a SYN or SYN-ACK amid a connection.
-    pub(super) fn note(&mut self, slot: Slot, segment: &Segment<'_>) {
+    pub(super) fn record(&mut self, slot: Slot, segment: &Segment<'_>) {
         let kept = segment.payload.len().min(MAX_SYN_DATA);
         let (data, cut) = segment.payload.split_at(kept);
         let missing = segment.missing.saturating_add(u32::try_from(cut.len()).unwrap_or(u32::MAX));

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use super::clock::Stretch;
-use super::half::{StreamHalf, MAX_PENDING_BYTES, NEVER, BufferedSegment};
-use super::{Chunk, GapReason, Seq, Side, Slot, FlowStats};
+use super::half::{BufferedSegment, MAX_PENDING_BYTES, NEVER, StreamHalf};
+use super::{Chunk, FlowStats, GapReason, Seq, Side, Slot};
 use crate::decode::{Endpoint, Flags, Segment};
 use crate::exchange::Timestamp;
 
@@ -397,7 +397,7 @@ impl Connection {
             let skip = usize::try_from(repeated).unwrap_or(usize::MAX);
             let bytes = segment.payload.get(skip..).unwrap_or_default();
             let cut = u64::from(segment.missing) - repeated.saturating_sub(segment.payload.len() as u64);
-            tell(slot, side, half, (segment.at, stretch), received, bytes, cut, stats, sink);
+            emit(slot, side, half, (segment.at, stretch), received, bytes, cut, stats, sink);
             return;
         }
         let bytes = segment.payload.to_vec();
@@ -480,7 +480,7 @@ impl Connection {
         }
         match first {
             Some((offset, _)) if offset <= half.next() && !blocked && !half.joining => {
-                tell_first(slot, side, half, stats, sink)
+                emit_first(slot, side, half, stats, sink)
             }
             None => false,
             _ => {
@@ -527,7 +527,13 @@ impl Connection {
     }
 
     /// Tells bytes whose sender had received more of the other stream than was captured.
-    fn give_up_order(&mut self, slot: Slot, side: Side, stats: &mut FlowStats, sink: &mut impl FnMut(Chunk<'_>)) -> bool {
+    fn give_up_order(
+        &mut self,
+        slot: Slot,
+        side: Side,
+        stats: &mut FlowStats,
+        sink: &mut impl FnMut(Chunk<'_>),
+    ) -> bool {
         let half = side.of(&self.halves);
         let next = half.next();
         let first = half.first_waiting().filter(|(offset, _)| *offset <= next && !half.ended);
@@ -547,7 +553,7 @@ impl Connection {
             self.waits_unheard = false;
             stats.one_way += 1;
         }
-        tell_first(slot, side, side.of_mut(&mut self.halves), stats, sink)
+        emit_first(slot, side, side.of_mut(&mut self.halves), stats, sink)
     }
 
     fn is_out_of_patience(&self, side: Side, now: Timestamp) -> bool {
@@ -575,7 +581,7 @@ pub(super) fn begins_message(bytes: &[u8]) -> bool {
 
 /// Tells bytes, and what the snap length cut off after them.
 #[expect(clippy::too_many_arguments, reason = "the parts of one chunk")]
-fn tell(
+fn emit(
     slot: Slot,
     side: Side,
     half: &mut StreamHalf,
@@ -599,9 +605,15 @@ fn tell(
 }
 
 /// Tells the first waiting segment, which is next.
-fn tell_first(slot: Slot, side: Side, half: &mut StreamHalf, stats: &mut FlowStats, sink: &mut impl FnMut(Chunk<'_>)) -> bool {
+fn emit_first(
+    slot: Slot,
+    side: Side,
+    half: &mut StreamHalf,
+    stats: &mut FlowStats,
+    sink: &mut impl FnMut(Chunk<'_>),
+) -> bool {
     let Some((_, waiting)) = half.pop() else { return false };
     let cut = u64::from(waiting.missing);
-    tell(slot, side, half, (waiting.at, waiting.stretch), waiting.received, &waiting.bytes, cut, stats, sink);
+    emit(slot, side, half, (waiting.at, waiting.stretch), waiting.received, &waiting.bytes, cut, stats, sink);
     true
 }

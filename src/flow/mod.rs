@@ -20,7 +20,7 @@ pub use seq::Seq;
 pub use sightings::{SightingStats, Sightings};
 pub(crate) use slab::Slab;
 pub use stats::FlowStats;
-pub use table::{CONNECTION_COST, FlowTable, FlowLimits, FlowLookup};
+pub use table::{CONNECTION_COST, FlowLimits, FlowLookup, FlowTable};
 
 use crate::decode::Endpoint;
 use crate::exchange::{Close, ConnectionId, Timestamp};
@@ -120,7 +120,7 @@ pub enum Chunk<'a> {
         slot: Slot,
         /// Whose stream.
         side: Side,
-        /// How many; 0 where unknown ([`Missing::Joined`]).
+        /// How many; 0 where unknown ([`GapReason::Joined`]).
         len: u64,
         /// Why.
         why: GapReason,

@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use super::challenge::PendingSyns;
 use super::clock::{Clock, Stretch};
-use super::connection::{Connection, Fit, FlowKey, ConnState, PATIENCE_ACKED, SynIs};
+use super::connection::{ConnState, Connection, Fit, FlowKey, PATIENCE_ACKED, SynIs};
 use super::index::Index;
-use super::{Chunk, Seq, Side, Slab, Slot, FlowStats};
+use super::{Chunk, FlowStats, Seq, Side, Slab, Slot};
 use crate::decode::{Flags, Segment};
 use crate::exchange::{Close, ConnectionId, Timestamp};
 
@@ -47,19 +47,19 @@ pub struct FlowTable {
     waiting: usize,
     slots: Slab<Connection>,
     /// For each slot, before when there is nothing to do for it: kept apart, so that looking is cheap.
-    wake: Vec<Timestamp>,
+    next_check: Vec<Timestamp>,
     free: Vec<Slot>,
     /// Slots by the key of their connection, which stands there and not here: a look-up touches less memory so.
     by_key: Index,
     /// Seeded anew in each process: the ends of a connection are chosen by strangers.
     hasher: foldhash::fast::RandomState,
-    hand: usize,
+    sweep_cursor: usize,
     challenges: PendingSyns,
     stats: FlowStats,
     clock: Clock,
 }
 
-/// Where the connection of a segment is to be found; see [`FlowTable::look_up`].
+/// Where the connection of a segment is to be found; see [`FlowTable::lookup`].
 #[derive(Clone, Copy, Debug)]
 pub struct FlowLookup {
     key: FlowKey,
@@ -100,11 +100,11 @@ impl FlowTable {
             limits,
             waiting: 0,
             slots: Slab::default(),
-            wake: Vec::new(),
+            next_check: Vec::new(),
             free: Vec::new(),
             by_key: Index::default(),
             hasher: foldhash::fast::RandomState::default(),
-            hand: 0,
+            sweep_cursor: 0,
             challenges: PendingSyns::default(),
             stats: FlowStats::default(),
             clock: Clock::default(),
@@ -199,7 +199,7 @@ impl FlowTable {
                 let slot = self.open(place, segment, sink);
                 self.hand_on(slot, place.side, segment, stretch, sink);
             }
-            Belongs::Pending => self.challenges.note(slot, segment),
+            Belongs::Pending => self.challenges.record(slot, segment),
             Belongs::Nowhere => self.stats.note_unplaced(segment.payload, segment.missing),
         }
     }
@@ -276,7 +276,7 @@ impl FlowTable {
         }
         self.waiting = self.waiting - before + connection.waiting();
         if (connection.is_reset() || connection.is_stuck())
-            && let Some(wake) = self.wake.get_mut(slot.0 as usize)
+            && let Some(wake) = self.next_check.get_mut(slot.0 as usize)
         {
             *wake = (*wake).min(now.plus(PATIENCE_ACKED));
         }
@@ -289,14 +289,14 @@ impl FlowTable {
     /// connections with them, a few thousand at a time.
     pub fn idle(&mut self, now: Timestamp, sink: &mut impl FnMut(Chunk<'_>)) {
         self.clock.idle(now);
-        for _ in 0..self.wake.len().min(IDLE_SWEEP) {
+        for _ in 0..self.next_check.len().min(IDLE_SWEEP) {
             self.sweep(sink);
         }
     }
 
     /// Ends the capture: what waits is told, then every connection is closed.
     pub fn finish(&mut self, sink: &mut impl FnMut(Chunk<'_>)) {
-        for index in 0..self.wake.len() {
+        for index in 0..self.next_check.len() {
             let slot = Slot(u32::try_from(index).unwrap_or(u32::MAX));
             let reset = self.connection(slot).is_some_and(Connection::ends_in_reset);
             self.close(slot, if reset { Close::Reset } else { Close::EndOfCapture }, sink);
@@ -329,8 +329,8 @@ impl FlowTable {
             self.evict(sink);
         }
         let slot = self.free.pop().unwrap_or_else(|| {
-            self.wake.push(Timestamp::default());
-            Slot(u32::try_from(self.wake.len() - 1).unwrap_or(u32::MAX))
+            self.next_check.push(Timestamp::default());
+            Slot(u32::try_from(self.next_check.len() - 1).unwrap_or(u32::MAX))
         });
         self.stats.connections += 1;
         self.stats.open += 1;
@@ -369,15 +369,15 @@ impl FlowTable {
 
     /// Looks at one slot a segment: closes what is silent, frees what is closed, gives up old holes.
     fn sweep(&mut self, sink: &mut impl FnMut(Chunk<'_>)) {
-        self.hand = if self.hand + 1 < self.wake.len() { self.hand + 1 } else { 0 };
+        self.sweep_cursor = if self.sweep_cursor + 1 < self.next_check.len() { self.sweep_cursor + 1 } else { 0 };
         let now = self.clock.now();
-        if self.wake.get(self.hand + SWEEP_AHEAD).is_some_and(|wake| now >= *wake) {
-            self.slots.fetch(Slot(u32::try_from(self.hand + SWEEP_AHEAD).unwrap_or(u32::MAX)));
+        if self.next_check.get(self.sweep_cursor + SWEEP_AHEAD).is_some_and(|wake| now >= *wake) {
+            self.slots.fetch(Slot(u32::try_from(self.sweep_cursor + SWEEP_AHEAD).unwrap_or(u32::MAX)));
         }
-        if self.wake.get(self.hand).is_none_or(|wake| now < *wake) {
+        if self.next_check.get(self.sweep_cursor).is_none_or(|wake| now < *wake) {
             return;
         }
-        let slot = Slot(u32::try_from(self.hand).unwrap_or(u32::MAX));
+        let slot = Slot(u32::try_from(self.sweep_cursor).unwrap_or(u32::MAX));
         let Some(connection) = self.slots.get_mut(slot).filter(|connection| connection.is_there()) else { return };
         let patience = if connection.carried_bytes { IDLE } else { IDLE_HALF_OPEN };
         let silent = now.since(connection.last_at);
@@ -407,7 +407,7 @@ impl FlowTable {
     }
 
     fn wake_at(&mut self, slot: Slot, at: Timestamp) {
-        if let Some(wake) = self.wake.get_mut(slot.0 as usize) {
+        if let Some(wake) = self.next_check.get_mut(slot.0 as usize) {
             *wake = at;
         }
     }
@@ -417,8 +417,8 @@ impl FlowTable {
     fn evict(&mut self, sink: &mut impl FnMut(Chunk<'_>)) {
         let mut oldest: Option<(bool, bool, Timestamp, Slot)> = None;
         for _ in 0..EVICTION_SAMPLE {
-            self.hand = if self.hand + 1 < self.wake.len() { self.hand + 1 } else { 0 };
-            let slot = Slot(u32::try_from(self.hand).unwrap_or(u32::MAX));
+            self.sweep_cursor = if self.sweep_cursor + 1 < self.next_check.len() { self.sweep_cursor + 1 } else { 0 };
+            let slot = Slot(u32::try_from(self.sweep_cursor).unwrap_or(u32::MAX));
             if let Some(connection) = self.connection(slot) {
                 let candidate = (!connection.is_closed(), connection.carried_bytes, connection.last_at, slot);
                 oldest = Some(oldest.map_or(candidate, |best| best.min(candidate)));

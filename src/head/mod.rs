@@ -5,7 +5,7 @@ use std::ops::Range;
 
 mod known;
 
-pub(crate) use known::{HeadContents, KnownHeader, KnownLines, LineLocation, KnownLocations};
+pub(crate) use known::{HeadContents, KnownHeader, KnownLines, KnownLocations, LineLocation};
 
 /// Header lines whose values are never printed for debugging: who has them is somebody else.
 const SECRETS: [&str; 5] = ["authorization", "cookie", "proxy-authorization", "set-cookie", "x-api-key"];

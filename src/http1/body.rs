@@ -173,7 +173,10 @@ impl BodyReader {
     /// Whether a byte of the body was seen.
     pub(super) const fn has_begun(&self) -> bool {
         self.len > 0
-            || !matches!(self.progress, FramingState::Length { .. } | FramingState::Chunk(ChunkState::Size { digits: 0, .. }))
+            || !matches!(
+                self.progress,
+                FramingState::Length { .. } | FramingState::Chunk(ChunkState::Size { digits: 0, .. })
+            )
     }
 
     /// Whether the last chunk has come, and nothing after its line: the empty line at the end is missing, or yet to come.
@@ -266,7 +269,7 @@ impl BodyReader {
     }
 
     /// Keeps no more of it, and not what was kept.
-    pub(super) fn let_go(&mut self) {
+    pub(super) fn evict(&mut self) {
         if let Some(wire) = self.wire.take() {
             self.hash.begin(&wire);
         }
@@ -366,7 +369,7 @@ mod tests {
     fn what_is_let_go_half_way_is_hashed_all_the_same() {
         let mut body = BodyReader::with(Framing::Length(8), HashTiming::Unkept, Some(8));
         assert_eq!(body.feed(b"8 by"), BodyProgress::All);
-        body.let_go();
+        body.evict();
         assert_eq!(body.feed(b"tes!"), BodyProgress::Ended(4));
         assert_eq!(body.finish().sha256, digest(b"8 bytes!"));
     }

@@ -1,10 +1,12 @@
 //! A connection's two streams as one conversation: bytes in, requests and their responses out.
 
-use super::body::{BodyReader, BodyProgress, GapEffect};
+use super::body::{BodyProgress, BodyReader, GapEffect};
 use super::head::{self, HeadFacts, Method, RequestFacts, ResponseFacts};
 use super::pairing::Pairing;
-use super::stream::{MessageKind, Boundary, MessageInBody, PartialHead, StreamPiece, Preface, MessageStart, StreamState, find};
-use super::{BodyPolicies, MAX_HEAD_BYTES, ConnectionStart, Protocol};
+use super::stream::{
+    Boundary, MessageInBody, MessageKind, MessageStart, PartialHead, Preface, StreamPiece, StreamState, find,
+};
+use super::{BodyPolicies, ConnectionStart, MAX_HEAD_BYTES, Protocol};
 use crate::decode::Endpoint;
 use crate::exchange::{
     Body, Close, ConnectionId, Damage, Event, Framing, Head, Incomplete, Malformed, Request, RequestState, Response,
@@ -92,8 +94,8 @@ impl Conversation {
             let state = std::mem::take(side.of_mut(&mut self.streams));
             let next = match state {
                 StreamState::Opaque => StreamState::Opaque,
-                StreamState::Between => self.begin(is_request, false, &mut piece, sink),
-                StreamState::Lost => self.begin(is_request, true, &mut piece, sink),
+                StreamState::Idle => self.begin(is_request, false, &mut piece, sink),
+                StreamState::Resync => self.begin(is_request, true, &mut piece, sink),
                 StreamState::Head(partial) if is_request && self.prefaces > 0 => {
                     // The beginning of a preface goes on: look at all of it anew.
                     let PartialHead { start, mut raw, .. } = *partial;
@@ -124,8 +126,8 @@ impl Conversation {
     }
 
     /// Gives up what is held of one side, and most of what is remembered of requests: there is no room for it.
-    pub(super) fn let_go(&mut self, side: Side, at: Timestamp, sink: Sink<'_>) {
-        self.pairing.let_go(sink);
+    pub(super) fn evict(&mut self, side: Side, at: Timestamp, sink: Sink<'_>) {
+        self.pairing.evict(sink);
         let is_request = self.server.is_some_and(|(server, _)| server != side);
         match std::mem::take(side.of_mut(&mut self.streams)) {
             StreamState::Head(partial) if is_request => {
@@ -137,10 +139,12 @@ impl Conversation {
                 *side.of_mut(&mut self.streams) = self.lost(Some(false), Damage::Malformed);
             }
             StreamState::Body(mut message) => {
-                message.body.let_go();
+                message.body.evict();
                 *side.of_mut(&mut self.streams) = StreamState::Body(message);
             }
-            state @ (StreamState::Between | StreamState::Lost | StreamState::Opaque) => *side.of_mut(&mut self.streams) = state,
+            state @ (StreamState::Idle | StreamState::Resync | StreamState::Opaque) => {
+                *side.of_mut(&mut self.streams) = state;
+            }
         }
     }
 
@@ -154,7 +158,7 @@ impl Conversation {
         };
         let next = match state {
             StreamState::Opaque => StreamState::Opaque,
-            StreamState::Between | StreamState::Lost => self.lost(is_request, damage),
+            StreamState::Idle | StreamState::Resync => self.lost(is_request, damage),
             StreamState::Head(partial) => {
                 let at = partial.start.at;
                 self.broken_head(is_request == Some(true), &partial, incomplete, damage, at, sink);
@@ -166,7 +170,7 @@ impl Conversation {
                     GapEffect::Inside => StreamState::Body(message),
                     GapEffect::ToTheEnd => {
                         self.done(*message, None, sink);
-                        StreamState::Between
+                        StreamState::Idle
                     }
                     GapEffect::Unknown => {
                         self.done(*message, None, sink);
@@ -175,7 +179,7 @@ impl Conversation {
                 }
             }
         };
-        if is_request == Some(true) && why != GapReason::Joined && matches!(next, StreamState::Lost) {
+        if is_request == Some(true) && why != GapReason::Joined && matches!(next, StreamState::Resync) {
             self.pairing.note_request_gap();
         }
         *side.of_mut(&mut self.streams) = next;
@@ -218,7 +222,9 @@ impl Conversation {
                 }
                 self.done(*message, None, sink);
             }
-            state @ (StreamState::Between | StreamState::Lost | StreamState::Opaque) => *side.of_mut(&mut self.streams) = state,
+            state @ (StreamState::Idle | StreamState::Resync | StreamState::Opaque) => {
+                *side.of_mut(&mut self.streams) = state;
+            }
         }
     }
 
@@ -227,14 +233,15 @@ impl Conversation {
     /// The handshake may be missing, ports may mislead, and some clients are called back: as long as there was no
     /// exchange, the bytes have the last word.
     fn role(&mut self, side: Side, bytes: &[u8]) -> Option<bool> {
-        let fresh = self.pairing.is_unused() && matches!(side.of(&self.streams), StreamState::Between | StreamState::Lost);
+        let fresh =
+            self.pairing.is_unused() && matches!(side.of(&self.streams), StreamState::Idle | StreamState::Resync);
         if !fresh {
             return self.server.map(|(server, _)| server != side);
         }
         if head::response_begins(bytes) == head::StartCheck::Yes {
             self.server = Some((side, false));
         } else if head::request_begins(bytes) == head::StartCheck::Yes
-            || (self.server.is_none() && (head::has_known_method(bytes) || Preface::tells_client(bytes)))
+            || (self.server.is_none() && (head::has_known_method(bytes) || Preface::identifies_client(bytes)))
         {
             self.server = Some((side.other(), false));
         }
@@ -249,7 +256,7 @@ impl Conversation {
                 Preface::Proxy(len) => {
                     self.prefaces -= 1;
                     piece.pass(len);
-                    return StreamState::Between;
+                    return StreamState::Idle;
                 }
                 Preface::Maybe => return hold(piece, false),
                 Preface::Tls => return self.becomes(Protocol::Tls),
@@ -261,7 +268,7 @@ impl Conversation {
         let blank = piece.bytes.iter().take_while(|byte| matches!(byte, b'\r' | b'\n')).count();
         if blank > 0 && !lost {
             piece.pass(blank);
-            return StreamState::Between;
+            return StreamState::Idle;
         }
         // Most heads are plain ones, in one piece.
         if !lost && let Some((len, facts)) = head::plain(piece.bytes, is_request) {
@@ -277,7 +284,7 @@ impl Conversation {
             Boundary::Partial { recognised } => hold(piece, recognised),
             Boundary::Nothing => {
                 piece.pass(piece.bytes.len());
-                if lost { StreamState::Lost } else { self.lost(Some(is_request), Damage::Malformed) }
+                if lost { StreamState::Resync } else { self.lost(Some(is_request), Damage::Malformed) }
             }
         }
     }
@@ -289,12 +296,12 @@ impl Conversation {
 
     /// Where a message begins is not known from here on, for this reason.
     fn lost(&mut self, is_request: Option<bool>, why: Damage) -> StreamState {
-        self.pairing.doubt(is_request, why);
+        self.pairing.mark_uncertain(is_request, why);
         if is_request != Some(true) {
             // The final response that was to follow may be among what is missing.
             self.interim = None;
         }
-        StreamState::Lost
+        StreamState::Resync
     }
 
     fn head_goes_on(
@@ -354,7 +361,13 @@ impl Conversation {
         }
     }
 
-    fn request_head(&mut self, seen: HeadSeen, facts: &RequestFacts, contents: HeadContents, sink: Sink<'_>) -> StreamState {
+    fn request_head(
+        &mut self,
+        seen: HeadSeen,
+        facts: &RequestFacts,
+        contents: HeadContents,
+        sink: Sink<'_>,
+    ) -> StreamState {
         self.speaks = Protocol::Http1;
         let id = self.pairing.ask(facts.method, seen.start, sink);
         let body = BodyReader::new(facts.framing, self.interests.request_body, &seen.raw);
@@ -362,7 +375,7 @@ impl Conversation {
         let unframed = matches!(facts.malformed, Some(Malformed::BadLength | Malformed::BadTransferEncoding));
         match self.read_body((seen, contents), body, about, sink) {
             // Where its body ends, and whether it has one, nobody can tell.
-            StreamState::Between if unframed => StreamState::Lost,
+            StreamState::Idle if unframed => StreamState::Resync,
             state => state,
         }
     }
@@ -371,7 +384,7 @@ impl Conversation {
         self.speaks = Protocol::Http1;
         if matches!(facts.status, 100 | 102..=199) {
             self.interim.get_or_insert_with(|| Box::new(seen.start));
-            return StreamState::Between;
+            return StreamState::Idle;
         }
         let begin = self.interim.take().map_or(seen.start, |start| *start);
         let of = self.answer(MessageStart { offset: begin.offset, ..seen.start }, sink);
@@ -411,13 +424,18 @@ impl Conversation {
         let message = MessageInBody { start: seen.start, last_byte, last_stretch, head, body, about };
         if message.body.is_done() {
             self.done(message, Some(seen.end), sink);
-            StreamState::Between
+            StreamState::Idle
         } else {
             StreamState::Body(Box::new(message))
         }
     }
 
-    fn body_goes_on(&mut self, mut message: Box<MessageInBody>, piece: &mut StreamPiece<'_>, sink: Sink<'_>) -> StreamState {
+    fn body_goes_on(
+        &mut self,
+        mut message: Box<MessageInBody>,
+        piece: &mut StreamPiece<'_>,
+        sink: Sink<'_>,
+    ) -> StreamState {
         if let MessageKind::Request { id, expects: true, .. } = message.about
             && !message.body.has_begun()
             && self.pairing.was_answered_early(id)
@@ -426,7 +444,7 @@ impl Conversation {
             // Told no, the client kept its body and asks the next question (RFC 9110, 10.1.1).
             message.about.damage(Incomplete::Gap, Damage::Gap);
             self.done(*message, None, sink);
-            return StreamState::Between;
+            return StreamState::Idle;
         }
         if message.body.awaits_last_line()
             && matches!(message.about, MessageKind::Response { .. })
@@ -434,7 +452,7 @@ impl Conversation {
         {
             // Some servers end the last chunk with one line end, and clients read that.
             self.done(*message, None, sink);
-            return StreamState::Between;
+            return StreamState::Idle;
         }
         if let Some(unsure) = self.next_response_begins(&message, piece) {
             if unsure && message.body.has_begun() {
@@ -444,7 +462,7 @@ impl Conversation {
                 message.body.damage();
             }
             self.done(*message, None, sink);
-            return StreamState::Between;
+            return StreamState::Idle;
         }
         let fed = message.body.feed(piece.bytes);
         (message.last_byte, message.last_stretch) = (piece.at, piece.stretch);
@@ -456,7 +474,7 @@ impl Conversation {
             BodyProgress::Ended(len) => {
                 piece.pass(len);
                 self.done(*message, Some(piece.offset), sink);
-                StreamState::Between
+                StreamState::Idle
             }
             BodyProgress::Bad => {
                 let is_request = message.about.mark_malformed();

@@ -7,7 +7,7 @@ use arrayvec::ArrayVec;
 use memchr::memmem::Finder;
 
 use crate::exchange::{Framing, Malformed};
-use crate::head::{HeadContents, HeaderLines, KnownHeader, NameSet, LineLocation, KnownLocations, split_request_line};
+use crate::head::{HeadContents, HeaderLines, KnownHeader, KnownLocations, LineLocation, NameSet, split_request_line};
 
 /// Header lines that the strict parser has room for; heads with more take the slower way.
 const FAST_LINES: usize = 64;
@@ -56,7 +56,9 @@ pub(super) fn request_begins(bytes: &[u8]) -> StartCheck {
     let line = bytes.get(..line_end).unwrap_or_default();
     let (_, target, version) = split_request_line(line.strip_suffix(b"\r").unwrap_or(line).trim_ascii_end());
     match version {
-        [b'H', b'T', b'T', b'P', b'/', b'1', b'.', minor] if minor.is_ascii_digit() && !target.is_empty() => StartCheck::Yes,
+        [b'H', b'T', b'T', b'P', b'/', b'1', b'.', minor] if minor.is_ascii_digit() && !target.is_empty() => {
+            StartCheck::Yes
+        }
         _ => StartCheck::No,
     }
 }
@@ -217,7 +219,9 @@ fn request_facts(raw: &[u8], fields: FramingFields, malformed: Option<Malformed>
         (TransferCoding::Other, _) => (Framing::None, Some(Malformed::BadTransferEncoding)),
         (TransferCoding::Absent, ContentLength::Absent | ContentLength::One(0)) => (Framing::None, None),
         (TransferCoding::Absent, ContentLength::One(length)) => (Framing::Length(length), None),
-        (TransferCoding::Absent, ContentLength::Conflicting(first)) => (Framing::Length(first), Some(Malformed::ConflictingLengths)),
+        (TransferCoding::Absent, ContentLength::Conflicting(first)) => {
+            (Framing::Length(first), Some(Malformed::ConflictingLengths))
+        }
         (TransferCoding::Absent, ContentLength::Bad) => (Framing::None, Some(Malformed::BadLength)),
     };
     RequestFacts { method, framing, malformed: unclear.or(malformed), expects: fields.expects }
@@ -254,7 +258,9 @@ impl ResponseFacts {
             _ if without_body => Framing::None,
             (TransferCoding::Chunked, _) => Framing::Chunked,
             (TransferCoding::Absent, ContentLength::One(0)) => Framing::None,
-            (TransferCoding::Absent, ContentLength::One(length) | ContentLength::Conflicting(length)) => Framing::Length(length),
+            (TransferCoding::Absent, ContentLength::One(length) | ContentLength::Conflicting(length)) => {
+                Framing::Length(length)
+            }
             _ => Framing::UntilClose,
         }
     }
@@ -330,7 +336,9 @@ impl FramingFields {
         self.coding = match last {
             coding if coding.eq_ignore_ascii_case(b"chunked") => TransferCoding::Chunked,
             // `identity` was a coding in RFC 2616 and meant none.
-            coding if coding.eq_ignore_ascii_case(b"identity") && self.coding == TransferCoding::Absent => TransferCoding::Absent,
+            coding if coding.eq_ignore_ascii_case(b"identity") && self.coding == TransferCoding::Absent => {
+                TransferCoding::Absent
+            }
             _ => TransferCoding::Other,
         };
     }

@@ -5,8 +5,8 @@
 
 use bytes::Bytes;
 
-use super::head::{self, StartCheck, Method};
-use super::{BodyReader, BodyProgress, HashTiming, MAX_HEAD_BYTES, MAX_KEPT_BODY};
+use super::head::{self, Method, StartCheck};
+use super::{BodyProgress, BodyReader, HashTiming, MAX_HEAD_BYTES, MAX_KEPT_BODY};
 use crate::exchange::{Body, Framing, Head, Malformed};
 
 /// A request from its bytes.
@@ -70,7 +70,9 @@ fn content(bytes: &[u8], framing: Framing) -> Body {
 fn chunked(bytes: &[u8]) -> Result<Body, Malformed> {
     let mut reader = BodyReader::with(Framing::Chunked, HashTiming::Never, Some(MAX_KEPT_BODY));
     match reader.feed(bytes) {
-        BodyProgress::Ended(end) if bytes.get(end..).is_some_and(|rest| rest.trim_ascii().is_empty()) => Ok(reader.finish()),
+        BodyProgress::Ended(end) if bytes.get(end..).is_some_and(|rest| rest.trim_ascii().is_empty()) => {
+            Ok(reader.finish())
+        }
         _ => Err(Malformed::BadChunk),
     }
 }

@@ -4,25 +4,25 @@
 //! recognised, counted and passed over. Bytes are parsed as they come: however they are cut into chunks, the
 //! messages are the same. Nothing here is ever an error: what cannot be read is told as such.
 
-mod strict_response;
 mod body;
 pub(crate) mod content;
 mod conversation;
 mod head;
 mod message;
-mod pairing;
 pub(crate) mod one_shot;
+mod pairing;
 mod stream;
+mod strict_response;
 
 use crate::decode::Endpoint;
 use crate::exchange::{Event, Timestamp};
 use crate::flow::{Chunk, Side, Slab, Slot};
-pub(crate) use strict_response::{ResponseHeadError, StrictResponseHead, RequestContext, read as read_answer};
-pub(crate) use body::{BodyReader, BodyProgress, HashTiming};
+pub(crate) use body::{BodyProgress, BodyReader, HashTiming};
 pub(crate) use content::ContentKind;
 use conversation::Conversation;
 pub(crate) use head::{StartCheck, end as head_end, response_begins};
 pub(crate) use message::{read_request, read_response};
+pub(crate) use strict_response::{RequestContext, ResponseHeadError, StrictResponseHead, read as read_answer};
 
 /// Longest head that is parsed, in bytes. A longer one is malformed, and what follows it is looked for anew.
 pub const MAX_HEAD_BYTES: usize = 1 << 20;
@@ -173,7 +173,7 @@ impl Http1 {
                     let after = conversation.held();
                     let too_much = after > before && others + after > max_held;
                     if too_much {
-                        conversation.let_go(side, at, sink);
+                        conversation.evict(side, at, sink);
                     }
                     too_much
                 });

@@ -1,6 +1,6 @@
 //! One message by itself, as a recording holds it: read by the rules of streams, with nothing before or after it.
 
-use super::body::{BodyReader, BodyProgress};
+use super::body::{BodyProgress, BodyReader};
 use super::head::{self, Method};
 use super::stream::{Boundary, find};
 use super::{BodyPolicy, MAX_HEAD_BYTES};
@@ -44,7 +44,9 @@ pub(crate) fn request(bytes: &[u8], interest: BodyPolicy) -> Option<StandaloneMe
     let too_large = RequestState::Malformed(Malformed::HeadTooLarge);
     let len = match find(bytes, true, false) {
         Boundary::Nothing | Boundary::Partial { recognised: false } => return None,
-        Boundary::Partial { recognised: true } if bytes.len() > MAX_HEAD_BYTES => return Some(broken(bytes, too_large)),
+        Boundary::Partial { recognised: true } if bytes.len() > MAX_HEAD_BYTES => {
+            return Some(broken(bytes, too_large));
+        }
         Boundary::Partial { recognised: true } => {
             return Some(broken(bytes, RequestState::Incomplete(Incomplete::Cut)));
         }
@@ -67,7 +69,11 @@ pub(crate) fn request(bytes: &[u8], interest: BodyPolicy) -> Option<StandaloneMe
 }
 
 /// Reads the final response to a request, passing over interim ones; `None` where there is none.
-pub(crate) fn response(bytes: &[u8], asked: RequestHint, interest: BodyPolicy) -> Option<StandaloneMessage<ResponseTraits>> {
+pub(crate) fn response(
+    bytes: &[u8],
+    asked: RequestHint,
+    interest: BodyPolicy,
+) -> Option<StandaloneMessage<ResponseTraits>> {
     let mut bytes = after_blank(bytes);
     loop {
         let len = match find(bytes, false, false) {
@@ -96,7 +102,12 @@ pub(crate) fn response(bytes: &[u8], asked: RequestHint, interest: BodyPolicy) -
         };
         let opaque = is_opaque(status, asked);
         let rest = if opaque { 0 } else { end.rest(after) };
-        return Some(StandaloneMessage { head: Head::new(raw.to_vec()), body, state: ResponseTraits { status, damage, opaque }, rest });
+        return Some(StandaloneMessage {
+            head: Head::new(raw.to_vec()),
+            body,
+            state: ResponseTraits { status, damage, opaque },
+            rest,
+        });
     }
 }
 

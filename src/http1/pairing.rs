@@ -113,7 +113,7 @@ impl Pairing {
     }
 
     /// Gives up the oldest requests, and the memory that they take: there is no room for them.
-    pub(super) fn let_go(&mut self, sink: &mut dyn FnMut(Event)) {
+    pub(super) fn evict(&mut self, sink: &mut dyn FnMut(Event)) {
         let Some(oldest) = self.outstanding.len().checked_sub(OUTSTANDING_WHEN_SHORT).filter(|oldest| *oldest > 0)
         else {
             return;
@@ -129,7 +129,7 @@ impl Pairing {
     }
 
     /// Notes that bytes are missing, or cannot be read, such that whole messages may be missing.
-    pub(super) fn doubt(&mut self, is_request: Option<bool>, why: Damage) {
+    pub(super) fn mark_uncertain(&mut self, is_request: Option<bool>, why: Damage) {
         self.requests_missing |= is_request != Some(false);
         self.responses_missing |= is_request != Some(true);
         if is_request == Some(false) && self.count > 0 {
@@ -253,7 +253,7 @@ impl Pairing {
         let MessageStart { offset, received, .. } = begin;
         let Some(next) = self.outstanding.iter().find(|one| !one.begun) else {
             // It answers what was not captured, or not yet: from here on only numbers tell.
-            self.doubt(None, Damage::Gap);
+            self.mark_uncertain(None, Damage::Gap);
             return None;
         };
         // No response stands before the place where its client began to wait for it, and none was sent by a server that

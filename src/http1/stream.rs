@@ -98,13 +98,13 @@ impl MessageKind {
 pub(super) enum StreamState {
     /// A message may begin.
     #[default]
-    Between,
+    Idle,
     /// Inside a head.
     Head(Box<PartialHead>),
     /// Inside a body.
     Body(Box<MessageInBody>),
     /// Where a message begins is not known: looked for at the beginning of each piece.
-    Lost,
+    Resync,
     /// Another protocol.
     Opaque,
 }
@@ -115,7 +115,7 @@ impl StreamState {
         match self {
             Self::Head(partial) => size_of::<PartialHead>() + partial.raw.capacity(),
             Self::Body(message) => size_of::<MessageInBody>() + message.head.held() + message.body.held(),
-            Self::Between | Self::Lost | Self::Opaque => 0,
+            Self::Idle | Self::Resync | Self::Opaque => 0,
         }
     }
 }
@@ -178,7 +178,7 @@ impl Preface {
 
 impl Preface {
     /// Whether `bytes` can only be the first ones of a client.
-    pub(super) fn tells_client(bytes: &[u8]) -> bool {
+    pub(super) fn identifies_client(bytes: &[u8]) -> bool {
         match Self::of(bytes) {
             Self::Proxy(_) | Self::Tls | Self::Http2 => true,
             Self::Maybe => bytes.starts_with(b"PROXY "),

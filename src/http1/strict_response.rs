@@ -7,7 +7,7 @@ use std::mem::MaybeUninit;
 use std::time::Duration;
 
 use super::MAX_HEADER_LINES;
-use super::head::{StartCheck, TransferCoding, FramingFields, ContentLength, response_begins};
+use super::head::{ContentLength, FramingFields, StartCheck, TransferCoding, response_begins};
 use crate::exchange::Framing;
 use crate::head::KnownHeader;
 
@@ -48,7 +48,10 @@ pub(crate) struct RequestContext {
 }
 
 /// Reads the head that `bytes` begin with, and says how long it is; `None` where it is not whole.
-pub(crate) fn read(bytes: &[u8], asked: RequestContext) -> Result<Option<(usize, StrictResponseHead)>, ResponseHeadError> {
+pub(crate) fn read(
+    bytes: &[u8],
+    asked: RequestContext,
+) -> Result<Option<(usize, StrictResponseHead)>, ResponseHeadError> {
     // The parser would pass over empty lines, which no response begins with.
     if response_begins(bytes) == StartCheck::No {
         return Err(ResponseHeadError::NotHttp);
@@ -76,7 +79,9 @@ fn parse<'a>(
     else {
         return Ok(Ok(None));
     };
-    let (Some(status), Some(minor)) = (response.code, response.version) else { return Ok(Err(ResponseHeadError::NotHttp)) };
+    let (Some(status), Some(minor)) = (response.code, response.version) else {
+        return Ok(Err(ResponseHeadError::NotHttp));
+    };
     let mut fields = FramingFields::default();
     let mut connection = ConnectionOptions::default();
     let mut idle_timeout = None;
@@ -89,8 +94,9 @@ fn parse<'a>(
         }
     }
     let persists = !connection.close && ((minor > 0 && !asked.old) || connection.keep_alive);
-    Ok(framing(status, fields, asked)
-        .map(|(framing, clear)| Some((len, StrictResponseHead { status, framing, persists: persists && clear, idle_timeout }))))
+    Ok(framing(status, fields, asked).map(|(framing, clear)| {
+        Some((len, StrictResponseHead { status, framing, persists: persists && clear, idle_timeout }))
+    }))
 }
 
 /// The `timeout` of a Keep-Alive line, in seconds.
@@ -110,7 +116,9 @@ fn framing(status: u16, fields: FramingFields, asked: RequestContext) -> Result<
     match (fields.coding, fields.length) {
         // Transfer-Encoding overrides the length, but whoever says both is not to be trusted with another request.
         (TransferCoding::Chunked, length) => Ok((Framing::Chunked, length == ContentLength::Absent)),
-        (TransferCoding::Other, _) | (TransferCoding::Absent, ContentLength::Absent) => Ok((Framing::UntilClose, false)),
+        (TransferCoding::Other, _) | (TransferCoding::Absent, ContentLength::Absent) => {
+            Ok((Framing::UntilClose, false))
+        }
         (TransferCoding::Absent, ContentLength::One(0)) => Ok((Framing::None, true)),
         (TransferCoding::Absent, ContentLength::One(length)) => Ok((Framing::Length(length), true)),
         (TransferCoding::Absent, ContentLength::Conflicting(_) | ContentLength::Bad) => Err(ResponseHeadError::Length),

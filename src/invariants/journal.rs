@@ -5,7 +5,7 @@ use std::io::{Cursor, Read};
 
 use crate::exchange::{Event, ExchangeId, RequestState};
 use crate::recording::jsonl_write::JsonLine;
-use crate::recording::{EventSource as _, JoinedExchange, ExchangeJoin, GorWriter, RecordingSource};
+use crate::recording::{EventSource as _, ExchangeJoin, GorWriter, JoinedExchange, RecordingSource};
 
 use super::TrickleReader;
 use super::observe::has_its_length;

@@ -17,7 +17,7 @@ use crate::capture::{FileSource, Frame, LinkType, Settings, Source as _};
 use crate::decode::{Decoder, Endpoint, Flags, Segment};
 use crate::exchange::Timestamp;
 use crate::flow::{FlowTable, Seq, Side};
-use crate::http1::{Http1, BodyPolicy, BodyPolicies};
+use crate::http1::{BodyPolicies, BodyPolicy, Http1};
 use crate::pipeline::Tap;
 
 /// Frames that are read of one input: a few compressed bytes can hold very many.
@@ -150,7 +150,7 @@ fn cut_frames_agree(whole: &Frame<'_>, cut: &Frame<'_>) {
     assert!(whole.payload.starts_with(cut.payload), "a cut frame has another payload");
 }
 
-/// Segments of two connections: the laws of [`ChunkLaws`] and [`EventLaws`] hold.
+/// Segments of two connections: the laws of [`ChunkInvariants`] and [`EventInvariants`] hold.
 ///
 /// Each segment has eight bytes and its payload: what it is (bits: the server's, SYN, FIN, RST, not an
 /// acknowledgement, the second connection, cut by the snap length, a jump of sequence numbers to anywhere); the time

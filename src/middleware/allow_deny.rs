@@ -8,7 +8,7 @@ use std::collections::HashSet;
 use smallvec::SmallVec;
 
 use super::context::HeadFields;
-use super::{Context, Filter, PatternSet, ChainSettings};
+use super::{ChainSettings, Context, Filter, PatternSet};
 use crate::exchange::{Outcome, Request};
 use crate::head::is_passed_over;
 
@@ -59,7 +59,9 @@ impl AllowDeny {
     #[must_use]
     pub fn verdict(&self, request: &Request) -> Option<&'static str> {
         let write = !self.writes && is_write(request.method());
-        tunnel(request.method(), HeadFields::of(&request.head)).or_else(|| self.choice(request)).or(write.then_some(WRITES))
+        tunnel(request.method(), HeadFields::of(&request.head))
+            .or_else(|| self.choice(request))
+            .or(write.then_some(WRITES))
     }
 
     /// The rule that this request breaks first of those that choose by method, host and path: whether it could be
@@ -126,7 +128,7 @@ pub enum HostError {
     },
 }
 
-/// A host for [`Settings::allow_hosts`]: a name, an IPv4 address, or an IPv6 address with or without brackets.
+/// A host for [`ChainSettings::allow_hosts`]: a name, an IPv4 address, or an IPv6 address with or without brackets.
 pub fn host(typed: &str) -> Result<String, HostError> {
     if typed.parse::<std::net::Ipv6Addr>().is_ok() {
         return Ok(typed.to_owned());
@@ -243,7 +245,8 @@ mod tests {
 
     #[test]
     fn methods_are_compared_exactly() {
-        let settings = ChainSettings { allow_methods: words(&["GET", "POST"]), allow_writes: true, ..ChainSettings::default() };
+        let settings =
+            ChainSettings { allow_methods: words(&["GET", "POST"]), allow_writes: true, ..ChainSettings::default() };
         assert_eq!(verdict(&settings, "POST / HTTP/1.1\r\n\r\n"), None);
         assert_eq!(verdict(&settings, "Post / HTTP/1.1\r\n\r\n"), Some(ALLOW_METHOD));
         assert_eq!(verdict(&settings, "HEAD / HTTP/1.1\r\n\r\n"), Some(ALLOW_METHOD));
@@ -251,7 +254,8 @@ mod tests {
 
     #[test]
     fn hosts_are_compared_without_case_and_port() {
-        let settings = ChainSettings { allow_hosts: words(&["a.example", "[2001:db8::1]"]), ..ChainSettings::default() };
+        let settings =
+            ChainSettings { allow_hosts: words(&["a.example", "[2001:db8::1]"]), ..ChainSettings::default() };
         let rows = [
             ("GET / HTTP/1.1\r\nHost: A.Example\r\n\r\n", None),
             ("GET / HTTP/1.1\r\nHost: a.example:8080\r\n\r\n", None),

@@ -8,7 +8,7 @@ use super::condition::Condition;
 use super::context::{BODY_SEARCH, BodyCounts, Context};
 use super::sample::SampleCounts;
 use super::spec::{FilterAction, FilterSpec};
-use super::{DynamicShare, AllowDeny, Limiter, Filter, Rewrite, SampleKey, Sampler, ChainSettings, allow_deny};
+use super::{AllowDeny, ChainSettings, DynamicShare, Filter, Limiter, Rewrite, SampleKey, Sampler, allow_deny};
 use crate::exchange::{Outcome, Request, Timestamp};
 
 /// What one sampling link came to.
@@ -60,7 +60,8 @@ impl Chain {
     #[must_use]
     pub fn new(settings: &ChainSettings) -> Self {
         let specs = settings.links();
-        let links: Vec<ChainEntry> = specs.clone().filter_map(ChainEntry::of_file).chain(ChainEntry::of_flags(settings)).collect();
+        let links: Vec<ChainEntry> =
+            specs.clone().filter_map(ChainEntry::of_file).chain(ChainEntry::of_flags(settings)).collect();
         let guard_at = links.iter().position(|placed| placed.kind != FilterKind::Matches).unwrap_or(links.len());
         let first_change = links.iter().position(|placed| placed.kind == FilterKind::Changes).unwrap_or(links.len());
         Self {
@@ -207,8 +208,8 @@ impl Chain {
 /// Ends a write, unless all pass (`None`) or one of these conditions lets it.
 fn may_write(allowed: Option<&[Condition]>, request: &Request, context: &mut Context) -> Result<(), Outcome> {
     let Some(allowed) = allowed else { return Ok(()) };
-    let passes =
-        !allow_deny::is_write(context.method(request)) || allowed.iter().any(|condition| condition.holds(request, context));
+    let passes = !allow_deny::is_write(context.method(request))
+        || allowed.iter().any(|condition| condition.holds(request, context));
     searched(context)?;
     if passes { Ok(()) } else { Err(Outcome::filtered(allow_deny::WRITES)) }
 }
@@ -317,7 +318,7 @@ mod tests {
         for (with, bytes, fits) in [("b".repeat(400), 10 << 10, true), ("b".repeat(400), 200 << 10, false)] {
             for (expression, with) in [("a", with.clone()), ("(a)", format!("${{1}}{with}"))] {
                 let text = format!("[[link]]\nreplace-body = {{ match = \"{expression}\", with = \"{with}\" }}\n");
-                let mut chain = Chain::new(&Settings { allow_writes: true, ..settings(&[&text]) });
+                let mut chain = Chain::new(&ChainSettings { allow_writes: true, ..settings(&[&text]) });
                 let head = format!("POST / HTTP/1.1\r\nContent-Length: {bytes}\r\n\r\n");
                 let ended = chain.apply(&mut with_body(&head, &"a".repeat(bytes)));
                 assert_eq!(ended, if fits { Ok(()) } else { Err(Outcome::filtered(BODY_SEARCH)) }, "{expression}");

@@ -10,7 +10,7 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 use regex::bytes::Regex;
 
-use super::{Context, PatternSet, cookies, allow_deny, query};
+use super::{Context, PatternSet, allow_deny, cookies, query};
 use crate::exchange::Request;
 
 /// Tests that all have to hold; without any it holds for every request.

@@ -15,7 +15,12 @@ pub(super) fn cookies(line: &[u8]) -> impl Iterator<Item = (&[u8], &[u8])> {
 }
 
 /// Offers each value of cookie `name` to `change`; says how many there were. A Cookie line with nothing left goes.
-pub(super) fn edit(lines: &mut LineIndex, head: &mut Head, name: &str, change: &mut dyn FnMut(&[u8]) -> ValueChange) -> usize {
+pub(super) fn edit(
+    lines: &mut LineIndex,
+    head: &mut Head,
+    name: &str,
+    change: &mut dyn FnMut(&[u8]) -> ValueChange,
+) -> usize {
     let mut found = 0;
     lines.edit(head, "cookie", |line| {
         let here = cookies(line).filter(|(other, _)| *other == name.as_bytes()).count();

@@ -75,7 +75,10 @@ mod tests {
     fn a_dial_chooses_as_a_sample_of_the_same_share_does() {
         let fixed = passed(&mut Chain::new(&ChainSettings { sample: Share(0.3), ..ChainSettings::default() }));
         let dial = Some(DynamicShare::new(Share(0.3)));
-        assert_eq!(passed(&mut Chain::new(&ChainSettings { dial, sample: Share(0.9), ..ChainSettings::default() })), fixed);
+        assert_eq!(
+            passed(&mut Chain::new(&ChainSettings { dial, sample: Share(0.9), ..ChainSettings::default() })),
+            fixed
+        );
     }
 
     #[test]

@@ -85,7 +85,7 @@ impl FieldEdit {
             EditOp::Add(value) => {
                 let value = self.safe(value.value(request, context));
                 self.append(request, context, &value);
-                self.tell(context);
+                self.mark_host(context);
             }
             EditOp::Remove => self.each(request, context, &mut |_, _| ValueChange::Remove),
             EditOp::Rename(to) => self.each(request, context, &mut |_, _| ValueChange::Name(to.clone())),
@@ -108,7 +108,7 @@ impl FieldEdit {
         }
     }
 
-    fn tell(&self, context: &mut Context) {
+    fn mark_host(&self, context: &mut Context) {
         context.host_set |= self.touches_host();
     }
 
@@ -120,7 +120,7 @@ impl FieldEdit {
         change: &mut dyn FnMut(&[u8], &RunIdentity) -> ValueChange,
     ) {
         if self.count_each(request, context, change) > 0 {
-            self.tell(context);
+            self.mark_host(context);
         }
     }
 
@@ -154,7 +154,7 @@ impl FieldEdit {
             // Servers disagree on which of two of one name counts, so where there are any, all got the value.
             self.append(request, context, value);
         }
-        self.tell(context);
+        self.mark_host(context);
     }
 
     fn append(&self, request: &mut Request, context: &mut Context, value: &[u8]) {
@@ -182,7 +182,7 @@ impl FieldEdit {
             None => ValueChange::Keep,
         });
         if is_found {
-            self.tell(context);
+            self.mark_host(context);
         }
     }
 

@@ -131,7 +131,8 @@ impl Limiter {
         };
         bucket.fill(due, requests, bytes);
         let size = request.bytes() as f64;
-        let has = |level: f64, flow: Option<RefillRate>, cost: f64| flow.is_none_or(|flow| level >= cost.min(flow.most));
+        let has =
+            |level: f64, flow: Option<RefillRate>, cost: f64| flow.is_none_or(|flow| level >= cost.min(flow.most));
         let passes = has(bucket.requests, requests, 1.0) && has(bucket.bytes, bytes, size);
         if passes {
             bucket.requests -= 1.0;

@@ -10,6 +10,7 @@
 
 use crate::exchange::{Outcome, Request};
 
+pub mod allow_deny;
 pub mod body;
 pub mod chain;
 pub mod condition;
@@ -20,33 +21,32 @@ pub mod dynamic_share;
 pub mod edit;
 pub mod external;
 pub mod file;
-pub mod allow_deny;
 pub mod json;
 pub mod key;
 pub mod limit;
 mod lines;
 pub mod loop_header;
+pub mod masking;
 pub mod name_value;
-mod query;
 pub mod path;
 pub mod patterns;
+mod query;
 pub mod redact;
 pub mod rewrite;
 pub mod route;
 pub mod sample;
 pub mod secret;
 pub mod selection;
-pub mod masking;
 pub mod spec;
 pub mod template;
 
+pub use allow_deny::AllowDeny;
 pub use chain::{Chain, SampledShare};
 pub use context::{Context, PseudonymKey, RunIdentity};
 pub use dynamic_share::DynamicShare;
 pub use file::ChainFile;
-pub use allow_deny::AllowDeny;
 pub use key::SampleKey;
-pub use limit::{Limiter, LimitSpec};
+pub use limit::{LimitSpec, Limiter};
 pub use loop_header::LoopHeader;
 pub use patterns::PatternSet;
 pub use rewrite::Rewrite;
@@ -262,7 +262,10 @@ mod tests {
 
     #[test]
     fn settings_tell_whether_a_host_is_set() {
-        let set = |name: &str| ChainSettings { set_headers: vec![(name.to_owned(), "h".to_owned())], ..ChainSettings::default() };
+        let set = |name: &str| ChainSettings {
+            set_headers: vec![(name.to_owned(), "h".to_owned())],
+            ..ChainSettings::default()
+        };
         assert!(set("hOST").sets_host());
         assert!(!set("X-Host").sets_host());
     }

@@ -55,7 +55,12 @@ pub(super) fn decoded(piece: &[u8]) -> Option<(Cow<'_, str>, Cow<'_, str>)> {
 }
 
 /// Offers each decoded value of parameter `name` to `change`; says how many there were.
-pub(super) fn edit(lines: &mut LineIndex, head: &mut Head, name: &str, change: &mut dyn FnMut(&[u8]) -> ValueChange) -> usize {
+pub(super) fn edit(
+    lines: &mut LineIndex,
+    head: &mut Head,
+    name: &str,
+    change: &mut dyn FnMut(&[u8]) -> ValueChange,
+) -> usize {
     let target = lines.target(head);
     let Some(query) = query(target) else { return 0 };
     let mut changed = EditedTarget::new(target, query);

@@ -6,7 +6,7 @@
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 
-use super::edit::{ValueChange, FieldEdit, EditOp, FieldKind};
+use super::edit::{EditOp, FieldEdit, FieldKind, ValueChange};
 use super::json::{self, JsonChange, Pointer};
 use super::secret::Secret;
 use super::{Context, Filter, RunIdentity, body};

@@ -1,12 +1,12 @@
 //! Header lines, cookies and query parameters are edited.
 //!
 //! In goes a request, out comes the same request with other fields; what no edit names keeps its bytes and its
-//! place. Body and framing are never touched: [`super::pair`] refuses the names that say where a body ends.
+//! place. Body and framing are never touched: [`super::name_value`] refuses the names that say where a body ends.
 //!
 //! Of what the flags say, removals go first, so removing and setting the same name leaves exactly one new line at the end.
 
-use super::edit::{FieldEdit, EditOp, FieldKind};
-use super::{Context, Filter, ChainSettings, Template};
+use super::edit::{EditOp, FieldEdit, FieldKind};
+use super::{ChainSettings, Context, Filter, Template};
 use crate::exchange::{Outcome, Request};
 
 /// The link that rewrites: edits, one after another.
@@ -96,8 +96,11 @@ mod tests {
 
     #[test]
     fn removing_and_setting_one_name_leaves_one_new_line() {
-        let settings =
-            ChainSettings { remove_headers: vec!["X-A".to_owned()], set_headers: pair("X-A", "9"), ..ChainSettings::default() };
+        let settings = ChainSettings {
+            remove_headers: vec!["X-A".to_owned()],
+            set_headers: pair("X-A", "9"),
+            ..ChainSettings::default()
+        };
         assert_eq!(rewritten(&settings, "X-A: 1\r\nHost: h\r\nx-a: 2\r\n"), "Host: h\r\nX-A: 9\r\n");
     }
 

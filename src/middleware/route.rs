@@ -213,7 +213,9 @@ impl Filter for Router {
                 context.targets = Some(Arc::clone(targets));
                 Ok(())
             }
-            RouteDecision::Dropped | RouteDecision::Unbound(_) | RouteDecision::NoMatch => Err(Outcome::filtered(ROUTE)),
+            RouteDecision::Dropped | RouteDecision::Unbound(_) | RouteDecision::NoMatch => {
+                Err(Outcome::filtered(ROUTE))
+            }
         }
     }
 }
@@ -335,7 +337,7 @@ mod tests {
         Router::new(Arc::new(RouteMap::parse(text, on).unwrap()), None, &targets)
     }
 
-    fn told(router: &mut Router, target: &str) -> String {
+    fn reported(router: &mut Router, target: &str) -> String {
         match router.route(&request(1, &format!("GET {target} HTTP/1.1\r\nHost: TV.example:80\r\n\r\n"))) {
             RouteDecision::To { name, targets } => format!("{name} {targets:?}"),
             RouteDecision::Dropped => "dropped".to_owned(),
@@ -358,25 +360,25 @@ mod tests {
             ("/v1?q=/search", "no match"),
             ("http://other/v2/a", "old [1]"),
         ] {
-            assert_eq!(told(&mut router, target), decision, "{target}");
+            assert_eq!(reported(&mut router, target), decision, "{target}");
         }
     }
 
     #[test]
     fn host_and_path_are_one_text_where_the_map_is_for_that() {
         let mut router = router("^tv\\.example/a new\n^other/ old\n", MatchInput::HostPath, &["new", "old"]);
-        assert_eq!(told(&mut router, "/a?b"), "new [0]");
-        assert_eq!(told(&mut router, "http://other/a"), "old [1]");
-        assert_eq!(told(&mut router, "/b"), "no match");
+        assert_eq!(reported(&mut router, "/a?b"), "new [0]");
+        assert_eq!(reported(&mut router, "http://other/a"), "old [1]");
+        assert_eq!(reported(&mut router, "/b"), "no match");
     }
 
     #[test]
     fn what_matches_nothing_has_a_default() {
         let map = Arc::new(RouteMap::parse("^/a new", MatchInput::Path).unwrap());
         let targets = TargetNames::Named(vec![Some("new".to_owned())]);
-        assert_eq!(told(&mut Router::new(Arc::clone(&map), Some("new"), &targets), "/x"), "new [0]");
-        assert_eq!(told(&mut Router::new(Arc::clone(&map), Some("-"), &targets), "/x"), "dropped");
-        assert_eq!(told(&mut Router::new(map, Some("home"), &targets), "/x"), "unbound home");
+        assert_eq!(reported(&mut Router::new(Arc::clone(&map), Some("new"), &targets), "/x"), "new [0]");
+        assert_eq!(reported(&mut Router::new(Arc::clone(&map), Some("-"), &targets), "/x"), "dropped");
+        assert_eq!(reported(&mut Router::new(map, Some("home"), &targets), "/x"), "unbound home");
     }
 
     #[test]
@@ -410,7 +412,8 @@ mod tests {
         assert!(told[0].starts_with("1: `^/a` has no value"), "{told:?}");
         assert!(told[1].starts_with("2: `^/(b` is no regular expression: unclosed group"), "{told:?}");
         assert_eq!(told.len(), 2);
-        let mistakes = RouteMap::parse(&format!("^/a new\n{} new\n", "a".repeat(70_000)), MatchInput::Path).unwrap_err();
+        let mistakes =
+            RouteMap::parse(&format!("^/a new\n{} new\n", "a".repeat(70_000)), MatchInput::Path).unwrap_err();
         assert!(mistakes[0].0 == 2 && mistakes[0].1.to_string().contains("a…` is too long"), "{mistakes:?}");
     }
 
@@ -418,10 +421,11 @@ mod tests {
     fn a_thousand_routes_are_told_apart() {
         let lines: Vec<String> = (0..1000).map(|n| format!("^/v2/service-{n}/ target-{n}")).collect();
         let names: Vec<String> = (0..1000).map(|n| format!("target-{n}")).collect();
-        let mut router = router(&lines.join("\n"), MatchInput::Path, &names.iter().map(String::as_str).collect::<Vec<_>>());
+        let mut router =
+            router(&lines.join("\n"), MatchInput::Path, &names.iter().map(String::as_str).collect::<Vec<_>>());
         for n in [0, 1, 10, 99, 500, 999] {
-            assert_eq!(told(&mut router, &format!("/v2/service-{n}/a")), format!("target-{n} [{n}]"));
+            assert_eq!(reported(&mut router, &format!("/v2/service-{n}/a")), format!("target-{n} [{n}]"));
         }
-        assert_eq!(told(&mut router, "/v2/service-1000/a"), "no match");
+        assert_eq!(reported(&mut router, "/v2/service-1000/a"), "no match");
     }
 }

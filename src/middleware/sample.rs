@@ -8,7 +8,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use super::context::HeadFields;
-use super::key::{SeededHasher, KeyHasher};
+use super::key::{KeyHasher, SeededHasher};
 use super::{Context, DynamicShare, Filter, SampleKey};
 use crate::exchange::{Outcome, Request};
 
@@ -181,7 +181,7 @@ impl Sampler {
         Self { dial: Some(dial), ..self }
     }
 
-    /// Whether the request is in. One without the key is what [`Missing`] says.
+    /// Whether the request is in. One without the key is what [`MissingKey`] says.
     pub fn is_in(&mut self, request: &Request) -> bool {
         self.decide(request, HeadFields::of(&request.head)).0
     }

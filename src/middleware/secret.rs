@@ -72,7 +72,9 @@ impl SecretLookup {
     pub fn read(self, place: &SecretLocation, folder: &Path) -> Result<Secret, SecretError> {
         match (self, place) {
             (Self::Placeholders, SecretLocation::Variable(name)) => Ok(Secret(format!("env:{name}").into_bytes())),
-            (Self::Placeholders, SecretLocation::File(path)) => Ok(Secret(format!("file:{}", path.display()).into_bytes())),
+            (Self::Placeholders, SecretLocation::File(path)) => {
+                Ok(Secret(format!("file:{}", path.display()).into_bytes()))
+            }
             (Self::Real, SecretLocation::Variable(name)) => {
                 let value = std::env::var(name).map_err(|_| SecretError::Variable { name: name.clone() })?;
                 Secret::new(value.into_bytes(), name)

@@ -3,10 +3,10 @@
 //! In goes a request as captured, out comes whether it passes. Nothing is changed, and whether a request could be
 //! replayed (writes, tunnels) is not asked: all of that is to be seen.
 
-use super::{AllowDeny, Sampler, ChainSettings};
+use super::{AllowDeny, ChainSettings, Sampler};
 use crate::exchange::{Outcome, Request, RequestState};
 
-/// The filter and the sample of [`Settings`]; the same requests pass as in a replay with the same flags.
+/// The filter and the sample of [`ChainSettings`]; the same requests pass as in a replay with the same flags.
 #[derive(Clone, Debug)]
 pub struct Selection {
     filter: AllowDeny,
@@ -66,7 +66,10 @@ mod tests {
     #[test]
     fn without_flags_there_is_nothing_to_decide() {
         assert!(Selection::new(&ChainSettings::default()).is_none());
-        assert!(Selection::new(&ChainSettings { seed: 7, sample_by: SampleKey::ClientIp, ..ChainSettings::default() }).is_none());
+        assert!(
+            Selection::new(&ChainSettings { seed: 7, sample_by: SampleKey::ClientIp, ..ChainSettings::default() })
+                .is_none()
+        );
     }
 
     #[test]
@@ -86,7 +89,8 @@ mod tests {
 
     #[test]
     fn a_damaged_request_is_chosen_alike_and_counts_no_key() {
-        let settings = ChainSettings { sample: Share(0.5), sample_by: SampleKey::Connection, ..ChainSettings::default() };
+        let settings =
+            ChainSettings { sample: Share(0.5), sample_by: SampleKey::Connection, ..ChainSettings::default() };
         let (mut whole, mut damaged) = (Selection::new(&settings).unwrap(), Selection::new(&settings).unwrap());
         for n in 0..100 {
             let mut request = request(n, "GET / HTTP/1.1\r\n\r\n");

@@ -5,7 +5,7 @@
 use super::body::{EditJson, ReplaceBody};
 use super::condition::{Condition, Test};
 use super::credentials::Credentials;
-use super::limit::{Limiter, LimitSpec};
+use super::limit::{LimitSpec, Limiter};
 use super::path::ReplacePath;
 use super::redact::Redact;
 use super::route::Router;

@@ -209,7 +209,7 @@ impl Template {
     }
 
     /// `text` with every match of `regex` replaced; `None` where there is none. Of the capture only what is
-    /// [`Self::resolved`] is written. What becomes longer than [`MAX_REPLACED`] is cut anywhere behind it.
+    /// [`Self::resolved`] is written. What becomes longer than `MAX_REPLACED` is cut anywhere behind it.
     #[must_use]
     pub fn replace(&self, regex: &Regex, text: &[u8]) -> Option<Vec<u8>> {
         if !self.pieces.iter().any(|piece| matches!(piece, TemplatePart::Group(_))) {

@@ -13,7 +13,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use crate::middleware::{DynamicShare, Share};
-use crate::report::steps::{StepCause, RampStep, RampSteps};
+use crate::report::steps::{RampStep, RampSteps, StepCause};
 use crate::report::{RunTotals, Started, TargetGuard};
 
 /// What is told of each step.

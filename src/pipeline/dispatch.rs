@@ -13,7 +13,7 @@ use super::budget::{Budget, BudgetRefused, bytes_of_request};
 use crate::exchange::{HeldBy, Outcome, Request, Shed};
 use crate::middleware::Share;
 use crate::replay::guard::AdmissionControl;
-use crate::replay::{AnyClient, Client as _, Job, ConnKey, Ticket, ResponseOptions};
+use crate::replay::{AnyClient, Client as _, ConnKey, Job, ResponseOptions, Ticket};
 
 /// Requests that wait for a target where there is no schedule, and so no burst that needs more room: it is as many as are
 /// sent while whoever brings them naps, and no more than fit the caches of the processors. Past it that one waits.
@@ -34,7 +34,12 @@ pub(super) struct TargetDispatcher {
 }
 
 impl TargetDispatcher {
-    pub(super) fn new(jobs: mpsc::Sender<Job>, bytes: Budget, client: Arc<AnyClient>, gate: Option<AdmissionControl>) -> Self {
+    pub(super) fn new(
+        jobs: mpsc::Sender<Job>,
+        bytes: Budget,
+        client: Arc<AnyClient>,
+        gate: Option<AdmissionControl>,
+    ) -> Self {
         Self { jobs, bytes, client, opened: HashMap::default(), gate }
     }
 
@@ -75,7 +80,8 @@ impl TargetDispatcher {
             Err(BudgetRefused::Closed) => return Some(Shed::Stopped),
         };
         let turn = self.turn(&request);
-        let job = Job { held, turn, request, due: Some(due), wanted: ResponseOptions { keep_host, ..ResponseOptions::HASH } };
+        let job =
+            Job { held, turn, request, due: Some(due), wanted: ResponseOptions { keep_host, ..ResponseOptions::HASH } };
         self.jobs.try_send(job).err().map(|error| match error {
             mpsc::error::TrySendError::Full(_) => Shed::TargetQueue,
             mpsc::error::TrySendError::Closed(_) => Shed::Stopped,
@@ -86,7 +92,8 @@ impl TargetDispatcher {
     pub(super) fn wait(&mut self, request: Box<Request>, keep_host: bool, runtime: &Handle) -> Option<Shed> {
         let Ok(held) = self.bytes.hold(bytes_of_request(&request), runtime) else { return Some(Shed::Stopped) };
         let turn = self.turn(&request);
-        let mut job = Job { held, turn, request, due: None, wanted: ResponseOptions { keep_host, ..ResponseOptions::HASH } };
+        let mut job =
+            Job { held, turn, request, due: None, wanted: ResponseOptions { keep_host, ..ResponseOptions::HASH } };
         // As for the file: to sleep in the queue itself would be to wake for every place.
         loop {
             while self.jobs.max_capacity() - self.jobs.capacity() >= UNSCHEDULED && !self.jobs.is_closed() {
@@ -104,7 +111,7 @@ impl TargetDispatcher {
     fn turn(&mut self, request: &Request) -> Ticket {
         let lane = ConnKey::from(request.id);
         self.open(lane);
-        self.client.line_up(lane)
+        self.client.enqueue(lane)
     }
 
     /// Whether a connection may still have to be opened.

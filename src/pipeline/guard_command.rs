@@ -30,7 +30,11 @@ pub struct GuardCommand {
 }
 
 /// Begins to spare the targets, with `brake` where there is one: it is run at once, so that a mistake in it is told now.
-pub(super) fn begin(runtime: &Runtime, keeper: &ProtectionController, brake: Option<GuardCommand>) -> Result<Vec<JoinHandle<()>>, RunError> {
+pub(super) fn begin(
+    runtime: &Runtime,
+    keeper: &ProtectionController,
+    brake: Option<GuardCommand>,
+) -> Result<Vec<JoinHandle<()>>, RunError> {
     let mut tasks = vec![runtime.spawn(keeper.clone().run())];
     if let Some(brake) = brake {
         let _context = runtime.enter();
@@ -79,13 +83,13 @@ async fn word_of(mut child: Child) -> Option<String> {
     }
     match ended {
         Ok(Ok(status)) if status.success() => None,
-        Ok(Ok(status)) => Some(format!("the guard command says no ({})", shown(status))),
+        Ok(Ok(status)) => Some(format!("the guard command says no ({})", format_status(status))),
         Ok(Err(error)) => Some(format!("the guard command cannot be waited for: {error}")),
         Err(_) => Some(format!("the guard command took longer than {} s", LIMIT.as_secs())),
     }
 }
 
-fn shown(status: ExitStatus) -> String {
+fn format_status(status: ExitStatus) -> String {
     status.code().map_or_else(|| "killed by a signal".to_owned(), |code| format!("exit code {code}"))
 }
 

@@ -4,7 +4,7 @@ use super::{RunError, Tap};
 use crate::capture::{self, Source};
 use crate::exchange::Event;
 use crate::http1::BodyPolicies;
-use crate::recording::{EventSource as _, RecordingSource, Origin};
+use crate::recording::{EventSource as _, Origin, RecordingSource};
 use crate::report::CaptureStats;
 
 /// Reads `source` to its end on this thread and hands every event to `sink`; sends nothing. `sink` returns false to
@@ -43,7 +43,7 @@ pub fn inspect_as_it_comes(
 
 /// What is known at the end of a recording.
 pub(super) fn read_from(source: &RecordingSource) -> CaptureStats {
-    CaptureStats { trouble: source.trouble(), unread: source.unread(), ..CaptureStats::default() }
+    CaptureStats { warnings: source.warnings(), unread: source.unread(), ..CaptureStats::default() }
 }
 
 fn inspect_frames(

@@ -16,25 +16,25 @@
 //! Every channel has a bound. A file waits where one is full. A live source waits for nobody: whole requests are shed,
 //! and counted, at the place that was full.
 
-mod reference_traffic;
-pub mod guard_command;
 mod budget;
-mod retention;
 mod comparing;
 mod control;
-mod report_thread;
-mod passes;
-mod external;
-mod inspect;
-mod protection;
-mod gauges;
-mod request_record;
-mod observer;
 mod dispatch;
+mod external;
+mod gauges;
+pub mod guard_command;
+mod inspect;
+mod observer;
 mod pacer;
+mod passes;
 mod progress;
+mod protection;
 mod reader;
 mod recorder;
+mod reference_traffic;
+mod report_thread;
+mod request_record;
+mod retention;
 mod run;
 mod tap;
 mod threads;
@@ -50,31 +50,31 @@ use tokio::sync::{Notify, mpsc, watch};
 
 use crate::capture::Halt;
 use crate::exchange::{Event, Timestamp};
-use crate::recording::{Recorded, Recorder};
 use crate::middleware::{self, LoopHeader};
+use crate::recording::{Recorded, Recorder};
 use crate::replay::{self, AnyClient, Client, Deliveries, Delivery, InFlight, TargetLimits, run_target};
 use crate::report::{self, CaptureStats, ReportEvent, Reporter, Started, Summary, TargetTotals, UnreportedSheds};
 use crate::serve::Server;
 
-pub use guard_command::GuardCommand;
 use budget::{Budget, BudgetShare};
-use retention::{RetentionRules, RetainingClient};
 use comparing::ComparisonDeadline;
 pub use control::{Control, ControlListener, RampState, RunState, TargetState};
-use report_thread::Counting;
-use passes::{KnownSpan, PassTag};
-use external::{ExternalStage, ResponseSender, NotifyingClient, Workers};
-pub use inspect::{inspect, inspect_as_it_comes};
-use protection::ProtectionController;
-use gauges::GaugeReader;
-use request_record::request_record;
-pub use observer::Observer;
-use observer::{TargetProbe, LiveHandles};
 use dispatch::TargetDispatcher;
-use pacer::{RunChains, Pacer, Timing};
+use external::{ExternalStage, NotifyingClient, ResponseSender, Workers};
+use gauges::GaugeReader;
+pub use guard_command::GuardCommand;
+pub use inspect::{inspect, inspect_as_it_comes};
+pub use observer::Observer;
+use observer::{LiveHandles, TargetProbe};
+use pacer::{Pacer, RunChains, Timing};
+use passes::{KnownSpan, PassTag};
 pub use progress::Progress;
+use protection::ProtectionController;
 use reader::{FileReader, LiveReader};
 use recorder::{EventSender, FrameSender, RecordingHandle, RecordingThread};
+use report_thread::Counting;
+use request_record::request_record;
+use retention::{RetainingClient, RetentionRules};
 pub use run::{Feed, Reopen, Run, RunError};
 use run::{MemoryShares, interests};
 pub use tap::Tap;
@@ -114,7 +114,7 @@ pub fn run(
     let (control, keeper) = steered(&mut run);
     let wanted = interests(&run);
     let tap = Tap::new(&run.capture, wanted)?;
-    let runtime = threads::sending(run.targets.iter().chain(&run.beside.baseline))?;
+    let runtime = threads::sending(run.targets.iter().chain(&run.reference.baseline))?;
     let keeping = if run.targets.is_empty() { None } else { RetentionRules::new(&run.compare, memory.compared) };
     let mut reporter = reporter(&mut run, started, &memory);
     let event_bytes = Budget::new(memory.events);
@@ -131,20 +131,20 @@ pub fn run(
 
     let (comparisons, comparing) = comparing::deferred(&mut reporter, memory.comparisons, drain);
     let deadline = comparisons.deadline.clone();
-    let braking = guard_command::begin(&runtime, &keeper, run.brake)?;
+    let braking = guard_command::begin(&runtime, &keeper, run.guard_command)?;
     let (external, workers) = start_external(&runtime, run.external, memory.external)?;
-    let teller = external.as_ref().map(ExternalStage::teller);
+    let teller = external.as_ref().map(ExternalStage::response_sender);
     let counts = external.as_ref().map(ExternalStage::counts);
     let ways = TargetWiring {
         stopped: &stopped,
         facts: &facts,
         teller: teller.as_ref(),
         keeping: keeping.as_ref(),
-        keeper: &keeper,
+        protection: &keeper,
         live,
     };
     let (outlets, outlooks, mut senders) = start_targets(&runtime, run.targets, memory.targets, &ways)?;
-    let beside = start_beside(&runtime, run.beside, run.middleware.allow_writes, &ways, &mut senders)?;
+    let beside = start_beside(&runtime, run.reference, run.middleware.allow_writes, &ways, &mut senders)?;
     let mirrors = outlets.iter().any(TargetDispatcher::mirrors);
     // What comes back from a process outside is not known before its time.
     let looks_ahead = mirrors && timing.is_known_ahead() && external.is_none();
@@ -159,12 +159,12 @@ pub fn run(
     let showing = show(run.server, run.observer)?;
     let work = pacer::PacerSettings {
         chains: RunChains::new(&run.middleware, outlets.len()),
-        scout: looks_ahead.then(|| RunChains::new(&run.middleware.without_limits(), outlets.len())),
+        preview: looks_ahead.then(|| RunChains::new(&run.middleware.without_limits(), outlets.len())),
         external,
         reloads: run.reloads,
         mark: run.mark,
         keeping,
-        beside,
+        reference: beside,
         control: control.clone(),
         timing,
         evidence: run.evidence,
@@ -184,7 +184,7 @@ pub fn run(
             progress: Arc::clone(progress),
         },
     );
-    let files = reader::FileInputs { capture: run.capture.clone(), wanted, course: run.course, span };
+    let files = reader::FileInputs { capture: run.capture.clone(), wanted, range: run.range, span };
     let reading = start_reading(run.feed, tap, files, reader_ends, recording_frames, mirrors)?;
     let pacing = spawn("pacing", move || pacer.run())?;
     let reopen = run.reopen;
@@ -258,7 +258,7 @@ impl RunningRun {
         if halted.is_some_and(|halt| halt.is_set()) {
             trouble.push(stopped_early(started.clock.elapsed()));
         }
-        engine.trouble.append(&mut trouble);
+        engine.warnings.append(&mut trouble);
         let reporter = reporter.ok_or_else(|| RunError::Start(std::io::Error::other("the report thread died")))?;
         let middleware = counts.map(|counts| counts.so_far());
         let recording = recorded.map(|recorded| report::RecordingSummary::new(&recorded, unrecorded()));
@@ -291,7 +291,7 @@ fn reporter(run: &mut Run, started: Started, memory: &MemoryShares) -> Reporter 
         kept_bytes: memory.compared / 4 * 3,
         compare: std::mem::take(&mut run.compare),
         demands: std::mem::take(&mut run.demands),
-        baseline: run.beside.baseline.as_ref().map(|baseline| baseline.target.to_string()),
+        baseline: run.reference.baseline.as_ref().map(|baseline| baseline.target.to_string()),
     })
 }
 
@@ -356,7 +356,7 @@ struct TargetWiring<'a> {
     facts: &'a mpsc::Sender<ReportEvent>,
     teller: Option<&'a ResponseSender>,
     keeping: Option<&'a RetentionRules>,
-    keeper: &'a ProtectionController,
+    protection: &'a ProtectionController,
     live: bool,
 }
 
@@ -393,10 +393,23 @@ fn start_beside(
         for (target, (_, client)) in senders.iter().enumerate() {
             let (job_sender, jobs) = mpsc::channel(TARGET_QUEUE);
             let number = report::check_number(targets, target);
-            checks.push(TargetDispatcher::new(job_sender, Budget::new(reference_traffic::CHECK_BYTES), Arc::clone(client), None));
+            checks.push(TargetDispatcher::new(
+                job_sender,
+                Budget::new(reference_traffic::CHECK_BYTES),
+                Arc::clone(client),
+                None,
+            ));
             let client = Arc::new(RetainingClient { client: Arc::clone(client), keeping: ways.keeping.cloned() });
             let (stopped, facts) = (ways.stopped.clone(), ways.facts.clone());
-            runtime.spawn(run_target(number, client, jobs, reference_traffic::CHECK_LIMITS, stopped, facts, Arc::default()));
+            runtime.spawn(run_target(
+                number,
+                client,
+                jobs,
+                reference_traffic::CHECK_LIMITS,
+                stopped,
+                facts,
+                Arc::default(),
+            ));
         }
     }
     let mut baseline = None;
@@ -433,9 +446,10 @@ fn start_target(
         in_flight: Arc::clone(&counters),
         client: Arc::downgrade(&client),
     };
-    let outlet = TargetDispatcher::new(job_sender, Budget::new(bytes), Arc::clone(&client), ways.keeper.gate(index));
+    let outlet =
+        TargetDispatcher::new(job_sender, Budget::new(bytes), Arc::clone(&client), ways.protection.gate(index));
     let (stopped, keeping) = (ways.stopped.clone(), ways.keeping.cloned());
-    let keeper = ways.keeper.clone();
+    let keeper = ways.protection.clone();
     let facts = Deliveries::observed(ways.facts.clone(), move |delivery| keeper.observe(delivery));
     let sending = if let Some(teller) = ways.teller {
         let client = Arc::new(NotifyingClient { client: Arc::clone(&client), teller: teller.clone() });
@@ -542,7 +556,11 @@ fn stopped_early(after: Duration) -> String {
     )
 }
 
-fn end_of_target(runtime: &Runtime, sender: tokio::task::JoinHandle<replay::QueueStats>, client: &impl Client) -> TargetTotals {
+fn end_of_target(
+    runtime: &Runtime,
+    sender: tokio::task::JoinHandle<replay::QueueStats>,
+    client: &impl Client,
+) -> TargetTotals {
     let peak_in_flight = runtime.block_on(sender).map_or(0, |stats| stats.peak_in_flight);
     let connections = client.connections();
     let mut end = TargetTotals {

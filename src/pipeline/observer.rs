@@ -18,8 +18,8 @@ use super::reader::ReaderChannels;
 use super::{Control, Progress};
 use crate::capture::Halt;
 use crate::replay::{AnyClient, InFlight, Job, OpenNow};
-use crate::report::snapshot::{LiveReference, LiveState, LiveTarget, SnapshotRequest, QueueDepth};
-use crate::report::{CaptureStats, ReportEvent, RecordingSummary, Snapshot, TargetGauges};
+use crate::report::snapshot::{LiveReference, LiveState, LiveTarget, QueueDepth, SnapshotRequest};
+use crate::report::{CaptureStats, RecordingSummary, ReportEvent, Snapshot, TargetGauges};
 use crate::serve::{RunView, Wish};
 
 /// How old a snapshot may be that is shown again: whoever asks once a second gets a new one each time.
@@ -138,7 +138,13 @@ impl RunView for Observer {
 
 impl LiveHandles {
     /// Of a run that records nothing and asks no process outside.
-    pub(super) fn new(ends: &ReaderChannels, control: &Control, halted: &Halt, targets: Vec<TargetProbe>, captures: bool) -> Self {
+    pub(super) fn new(
+        ends: &ReaderChannels,
+        control: &Control,
+        halted: &Halt,
+        targets: Vec<TargetProbe>,
+        captures: bool,
+    ) -> Self {
         Self {
             facts: ends.facts.downgrade(),
             progress: Arc::clone(&ends.progress),
@@ -252,7 +258,7 @@ impl EngineReporter {
     }
 
     /// Tells what a pass has counted so far.
-    pub(super) fn tell(&self, engine: CaptureStats) {
+    pub(super) fn report(&self, engine: CaptureStats) {
         let mut all = self.before.clone();
         all.add(engine);
         *self.to.0.engine.lock().unwrap_or_else(PoisonError::into_inner) = all;
@@ -260,7 +266,7 @@ impl EngineReporter {
 
     /// A pass is over, and had this.
     pub(super) fn pass(&mut self, engine: &CaptureStats) {
-        self.tell(engine.clone());
+        self.report(engine.clone());
         self.before.add(engine.clone());
     }
 }

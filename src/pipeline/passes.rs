@@ -11,7 +11,7 @@ use std::time::Duration;
 use super::budget::bytes_of;
 use crate::exchange::{ConnectionId, Damage, Event, ExchangeId, Timestamp};
 use crate::replay::ConnKey;
-use crate::replay::range::{Amplify, ReplayRange, SpanPosition, CaptureSpan};
+use crate::replay::range::{Amplify, CaptureSpan, ReplayRange, SpanPosition};
 
 /// Events of copies that wait for their time. Past it the first of them go at once, and their sessions move closer to the
 /// original.
@@ -51,7 +51,7 @@ pub(super) type KnownSpan = Arc<OnceLock<CaptureSpan>>;
 
 /// The events of one run.
 pub(super) struct PassMapper {
-    course: ReplayRange,
+    range: ReplayRange,
     known: KnownSpan,
     pass: u32,
     /// The latest time of an event in this pass.
@@ -69,7 +69,7 @@ pub(super) struct PassMapper {
 impl PassMapper {
     pub(super) fn new(course: ReplayRange, known: KnownSpan) -> Self {
         Self {
-            course,
+            range: course,
             known,
             pass: 1,
             now: Timestamp::default(),
@@ -97,15 +97,15 @@ impl PassMapper {
         if let Some(at) = time(&event) {
             self.now = self.now.max(at);
         }
-        let (now, course) = (self.now, &self.course);
+        let (now, course) = (self.now, &self.range);
         let span = *self.known.get_or_init(|| course.window.of(now));
         if !self.wanted(span, &mut event) {
             return;
         }
-        self.delayed.tell_until(now, hand_on);
+        self.delayed.emit_until(now, hand_on);
         let part = PassTag { pass: self.pass, ..PassTag::default() };
-        if let (false, Some(connection)) = (self.course.amplify.is_none(), connection(&event)) {
-            for copy in 1..=self.course.amplify.copies(connection) {
+        if let (false, Some(connection)) = (self.range.amplify.is_none(), connection(&event)) {
+            for copy in 1..=self.range.amplify.copies(connection) {
                 let delay = Amplify::delay(connection, copy);
                 self.delayed.push(now, numbered(event.clone(), PassTag { copy, delay, ..part }));
             }
@@ -127,7 +127,7 @@ impl PassMapper {
 
     /// Hands on what still waits: the pass has ended.
     pub(super) fn finish(&mut self, hand_on: &mut dyn FnMut(Event, PassTag)) {
-        self.delayed.tell_all(hand_on);
+        self.delayed.emit_all(hand_on);
         self.under_way.clear();
     }
 
@@ -233,27 +233,27 @@ impl DelayedCopies {
     }
 
     /// Tells what is due by then.
-    fn tell_until(&mut self, now: Timestamp, hand_on: &mut dyn FnMut(Event, PassTag)) {
+    fn emit_until(&mut self, now: Timestamp, hand_on: &mut dyn FnMut(Event, PassTag)) {
         while self.events.peek().is_some_and(|Reverse(first)| first.at <= now) {
-            self.tell_first(None, hand_on);
+            self.emit_first(None, hand_on);
         }
     }
 
     /// Tells the first of them at once where there are too many.
     fn keep_within(&mut self, now: Timestamp, hand_on: &mut dyn FnMut(Event, PassTag)) {
         while self.events.len() > MAX_DELAYED || self.bytes > MAX_DELAYED_BYTES {
-            self.tell_first(Some(now), hand_on);
+            self.emit_first(Some(now), hand_on);
         }
     }
 
-    fn tell_all(&mut self, hand_on: &mut dyn FnMut(Event, PassTag)) {
+    fn emit_all(&mut self, hand_on: &mut dyn FnMut(Event, PassTag)) {
         while !self.events.is_empty() {
-            self.tell_first(None, hand_on);
+            self.emit_first(None, hand_on);
         }
     }
 
     /// Tells the first one; where it is told before its time, its delay is as much less.
-    fn tell_first(&mut self, early: Option<Timestamp>, hand_on: &mut dyn FnMut(Event, PassTag)) {
+    fn emit_first(&mut self, early: Option<Timestamp>, hand_on: &mut dyn FnMut(Event, PassTag)) {
         let Some(Reverse(ScheduledEvent { at, event, mut part, .. })) = self.events.pop() else { return };
         self.bytes -= bytes_of(&event);
         if let Some(now) = early {

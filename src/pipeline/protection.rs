@@ -12,11 +12,13 @@ use tokio::time::{Instant, MissedTickBehavior};
 use super::control::{Control, RampState, TargetState};
 use super::run::Run;
 use crate::middleware::Share;
-use crate::replay::guard::{GuardAction, GuardChange, AdmissionControl, Guard, Observation, GuardSettings, GuardHandle, GuardVerdict};
+use crate::replay::guard::{
+    AdmissionControl, Guard, GuardAction, GuardChange, GuardHandle, GuardSettings, GuardVerdict, Observation,
+};
 use crate::replay::ramp::RampPlan;
 use crate::replay::{Delivery, GuardState, Ramp};
 use crate::report::steps::StepCause;
-use crate::report::{RunTotals, RampEnd, TargetGuard};
+use crate::report::{RampEnd, RunTotals, TargetGuard};
 
 /// Longest and shortest time between two looks; else a tenth of the shortest time that a guard or a ramp knows.
 const LOOKS: (Duration, Duration) = (Duration::from_millis(10), Duration::from_millis(250));
@@ -49,7 +51,8 @@ impl ProtectionController {
     pub(super) fn new(run: &Run, control: &Control) -> Self {
         let at = control.clock();
         let settings = || run.targets.iter().filter_map(|target| target.guard.as_ref());
-        let times = settings().filter_map(GuardSettings::shortest).chain(run.ramp.iter().filter_map(RampPlan::shortest));
+        let times =
+            settings().filter_map(GuardSettings::shortest).chain(run.ramp.iter().filter_map(RampPlan::shortest));
         let every = times.min().map_or(LOOKS.1, |time| (time / 10).clamp(LOOKS.0, LOOKS.1));
         let is_needed = run.ramp.is_some() || settings().next().is_some();
         let kept = is_needed.then(|| Protection {
@@ -112,7 +115,7 @@ impl ProtectionController {
 
     /// What the guard of a target did.
     pub(super) fn end_of(&self, target: usize) -> Option<TargetGuard> {
-        self.lock()?.targets.get(target)?.told()
+        self.lock()?.targets.get(target)?.reported()
     }
 
     /// What the report is told of the share.
@@ -136,11 +139,12 @@ impl ProtectionController {
 
 impl GuardedTarget {
     fn new(target: &crate::replay::SendSettings, at: Instant) -> Self {
-        let guard = target.guard.clone().map(|settings| (Guard::new(&settings, WELL, at), GuardHandle::default(), settings));
+        let guard =
+            target.guard.clone().map(|settings| (Guard::new(&settings, WELL, at), GuardHandle::default(), settings));
         Self { url: target.target.to_string(), guard }
     }
 
-    fn told(&self) -> Option<TargetGuard> {
+    fn reported(&self) -> Option<TargetGuard> {
         let (guard, ..) = self.guard.as_ref()?;
         Some(TargetGuard {
             state: guard.state(),
@@ -160,7 +164,7 @@ impl Protection {
     fn look(&mut self, control: &Control) {
         let at = control.clock();
         let verdicts: Vec<GuardVerdict> = self.guards().map(|(_, guard, _)| guard.judge(at)).collect();
-        let was_spared = self.look_at_ramp(at, &verdicts, control);
+        let was_spared = self.step_ramp(at, &verdicts, control);
         let mut left = 0;
         for ((url, guard, valve), verdict) in self.guards().zip(verdicts) {
             match verdict {
@@ -181,7 +185,7 @@ impl Protection {
     }
 
     /// Whether the ramp went back a step, so that the guards need not brake.
-    fn look_at_ramp(&mut self, at: Instant, verdicts: &[GuardVerdict], control: &Control) -> bool {
+    fn step_ramp(&mut self, at: Instant, verdicts: &[GuardVerdict], control: &Control) -> bool {
         if self.ramp.is_some() && control.is_by_hand() {
             let share = control.share();
             control.note(None, StepCause::Ramp, share, share, "ended: the share was set by hand".to_owned());
@@ -204,7 +208,9 @@ impl Protection {
     fn of_all(&mut self, verdicts: &[GuardVerdict]) -> (GuardVerdict, GuardAction) {
         let unguarded = self.targets.len() - verdicts.len();
         let guarded = self.guards().zip(verdicts).map(|((_, guard, _), verdict)| match verdict {
-            GuardVerdict::Good | GuardVerdict::Unknown if guard.state() != GuardState::Open => (GuardVerdict::Near, guard.action()),
+            GuardVerdict::Good | GuardVerdict::Unknown if guard.state() != GuardState::Passing => {
+                (GuardVerdict::Near, guard.action())
+            }
             verdict => (verdict.clone(), guard.action()),
         });
         let free = (unguarded > 0).then(|| (GuardVerdict::Unknown, GuardAction::default()));
@@ -225,7 +231,7 @@ impl Protection {
             RampState { step: standing.step, steps: standing.steps, held: ramp.held().map(str::to_owned) }
         });
         let targets =
-            self.targets.iter().map(|target| TargetState { target: target.url.clone(), guard: target.told() });
+            self.targets.iter().map(|target| TargetState { target: target.url.clone(), guard: target.reported() });
         control.show(ramp, targets.collect());
     }
 }

@@ -13,15 +13,15 @@ use crossbeam_channel::{Sender, TrySendError};
 use tokio::sync::mpsc;
 
 use super::budget::{Budget, bytes_of};
-use super::passes::{KnownSpan, PassTag, PassMapper};
 use super::inspect::read_from;
 use super::observer::{EngineReporter, Observer};
+use super::passes::{KnownSpan, PassMapper, PassTag};
 use super::recorder::FrameSender;
-use super::{FULL_PAUSE, QueuedEvent, Progress, Tap, request_record};
+use super::{FULL_PAUSE, Progress, QueuedEvent, Tap, request_record};
 use crate::capture::{self, Halt, Polled, Source};
 use crate::exchange::{Damage, Event, ExchangeId, Outcome, Request, Shed, Timestamp};
 use crate::http1::BodyPolicies;
-use crate::recording::{self, EventSource as _, RecordingSource, Origin};
+use crate::recording::{self, EventSource as _, Origin, RecordingSource};
 use crate::replay::ReplayRange;
 use crate::report::{CaptureStats, ReportEvent, UnreportedSheds};
 
@@ -73,13 +73,13 @@ pub(super) struct FileInputs {
     pub(super) capture: capture::Settings,
     /// What is kept of bodies.
     pub(super) wanted: BodyPolicies,
-    pub(super) course: ReplayRange,
+    pub(super) range: ReplayRange,
     pub(super) span: KnownSpan,
 }
 
 impl FileReader {
     pub(super) fn run(self) -> CaptureStats {
-        let Self { origin, tap, files: FileInputs { capture, wanted, course, span }, ends } = self;
+        let Self { origin, tap, files: FileInputs { capture, wanted, range: course, span }, ends } = self;
         let passes = course.passes.max(1);
         let mut reading = OpenFiles {
             teller: EngineReporter::new(&ends.observer),
@@ -101,13 +101,13 @@ impl FileReader {
                 Err(errors) => {
                     let why: Vec<String> = errors.iter().map(ToString::to_string).collect();
                     let words = format!("after {} of {passes} passes: {}", reading.pass, why.join("; "));
-                    engine.trouble.push(words.clone());
+                    engine.warnings.push(words.clone());
                     engine.unread.push(words);
                     break;
                 }
             }
         }
-        engine.trouble.extend(reading.passage.remark());
+        engine.warnings.extend(reading.passage.remark());
         engine
     }
 }
@@ -130,11 +130,17 @@ impl OpenFiles {
     }
 
     /// One pass.
-    fn origin(&mut self, origin: Origin, tap: Option<Tap>, capture: &capture::Settings, wanted: BodyPolicies) -> CaptureStats {
+    fn origin(
+        &mut self,
+        origin: Origin,
+        tap: Option<Tap>,
+        capture: &capture::Settings,
+        wanted: BodyPolicies,
+    ) -> CaptureStats {
         match origin {
             Origin::Frames(source) => match tap.map_or_else(|| Tap::new(capture, wanted), Ok) {
                 Ok(tap) => self.frames(source, tap),
-                Err(error) => CaptureStats { trouble: vec![error.to_string()], ..CaptureStats::default() },
+                Err(error) => CaptureStats { warnings: vec![error.to_string()], ..CaptureStats::default() },
             },
             Origin::Events(mut source) => {
                 source.set_interests(wanted);
@@ -150,7 +156,7 @@ impl OpenFiles {
             if frames.is_multiple_of(PROGRESS_EVERY) {
                 permille = self.permille(source.progress());
                 if self.teller.is_due() {
-                    self.teller.tell(tap.engine(&*source));
+                    self.teller.report(tap.engine(&*source));
                 }
             }
             frames += 1;
@@ -249,7 +255,7 @@ impl LiveReader {
                 lane.flush();
                 ends.progress.look(&tap, source.dropped());
                 if teller.is_due() {
-                    teller.tell(tap.engine(&*source));
+                    teller.report(tap.engine(&*source));
                 }
             }
         }
@@ -321,7 +327,12 @@ impl<'a> LiveOutbox<'a> {
         self.ends.progress.seen.fetch_add(1, Ordering::Relaxed);
         self.ends.progress.shed.fetch_add(1, Ordering::Relaxed);
         let outcome = Outcome::Shed(Shed::Capture);
-        if self.ends.facts.try_send(ReportEvent::Ended { note: Box::new(request_record(request, false)), outcome }).is_err() {
+        if self
+            .ends
+            .facts
+            .try_send(ReportEvent::Ended { note: Box::new(request_record(request, false)), outcome })
+            .is_err()
+        {
             self.unheard.shed += 1;
         }
     }

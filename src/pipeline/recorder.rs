@@ -199,12 +199,12 @@ impl RecordingThread {
                 self.recorder.tick(now);
                 if now.since(told) >= TICK {
                     told = now;
-                    self.tell();
+                    self.report();
                 }
             }
         }
         let recorded = self.recorder.finish();
-        self.tell();
+        self.report();
         recorded
     }
 
@@ -220,7 +220,7 @@ impl RecordingThread {
         self.entries.recv_timeout(TICK)
     }
 
-    fn tell(&mut self) {
+    fn report(&mut self) {
         for notice in self.recorder.take_notices() {
             tracing::warn!("{notice}");
         }

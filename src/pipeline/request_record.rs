@@ -49,7 +49,7 @@ pub(super) fn request_record(request: &Request, evidence: bool) -> RequestRecord
         id: request.id,
         at: request.first_byte,
         client: request.client,
-        words: RequestText::new(method, target, host.unwrap_or_default(), kept),
+        text: RequestText::new(method, target, host.unwrap_or_default(), kept),
         bytes: request.bytes(),
         body_len: request.body.len,
         route: None,
@@ -115,10 +115,10 @@ mod tests {
         let head = "GET /a?b HTTP/1.1\r\nX-Long-Name-Of-More-Than-Thirty-One-Bytes: 1\r\nHost: h\r\nHost: i";
         for evidence in [true, false] {
             let note = request_record(&request(head), evidence);
-            let words = &note.words;
+            let words = &note.text;
             assert_eq!((words.method(), words.target(), words.host()), (&b"GET"[..], &b"/a?b"[..], &b"h"[..]));
             assert_eq!((words.head().is_empty(), note.repeat.is_some()), (!evidence, evidence));
         }
-        assert_eq!(request_record(&request("GET / HTTP/1.0"), true).words.host(), b"");
+        assert_eq!(request_record(&request("GET / HTTP/1.0"), true).text.host(), b"");
     }
 }

@@ -10,8 +10,8 @@ use bytes::Bytes;
 use super::budget::Budget;
 use crate::exchange::{Framing, Head, Request, Response, digest};
 use crate::http1::content;
-use crate::replay::{TargetResponse, Client, ConnCounters, RetainedResponse, SendError, Ticket, ResponseOptions};
-use crate::report::compare::{MAX_COMPARED_HEAD, CompareRules};
+use crate::replay::{Client, ConnCounters, ResponseOptions, RetainedResponse, SendError, TargetResponse, Ticket};
+use crate::report::compare::{CompareRules, MAX_COMPARED_HEAD};
 
 /// KiB of chunk framing that are captured beside the content of a body; a body with more of it is not kept.
 const FRAMING: u16 = 16;
@@ -104,9 +104,15 @@ impl<C: Client> Client for RetainingClient<C> {
         self.client.refuses(request)
     }
 
-    async fn send(&self, turn: Ticket, request: Box<Request>, wanted: ResponseOptions) -> Result<TargetResponse, SendError> {
+    async fn send(
+        &self,
+        turn: Ticket,
+        request: Box<Request>,
+        wanted: ResponseOptions,
+    ) -> Result<TargetResponse, SendError> {
         let Some(keeping) = &self.keeping else { return self.client.send(turn, request, wanted).await };
-        let mut answer = self.client.send(turn, request, ResponseOptions { kept: Some(keeping.most), ..wanted }).await?;
+        let mut answer =
+            self.client.send(turn, request, ResponseOptions { kept: Some(keeping.most), ..wanted }).await?;
         if let Some(kept) = &mut answer.kept {
             let gone = keeping.weigh(kept);
             answer.body_sha256 = answer.body_sha256.or_else(|| digest(&gone?));
@@ -132,13 +138,13 @@ mod tests {
         Response { status: 200, head, body, first_byte, last_byte, damage: None, opaque: false, untimed: false }
     }
 
-    fn keeping(room: usize) -> RetentionRules {
+    fn retention(room: usize) -> RetentionRules {
         RetentionRules::new(&CompareRules::default(), room).unwrap()
     }
 
     #[test]
     fn production_keeps_content_that_can_be_read() {
-        let keeping = keeping(1 << 20);
+        let keeping = retention(1 << 20);
         let mut plain = response("Content-Type: text/plain\r\n", "hello", Framing::Length(5));
         for goes_on in [true, false] {
             let kept = keeping.production(&mut plain, goes_on);
@@ -158,7 +164,7 @@ mod tests {
 
     #[test]
     fn a_body_without_room_goes_and_its_head_stays() {
-        let keeping = keeping(1024);
+        let keeping = retention(1024);
         let mut plain = response("", vec![b'a'; 1000], Framing::Length(1000));
         let first = keeping.production(&mut plain, true);
         let second = keeping.production(&mut plain, true);
@@ -182,7 +188,7 @@ mod tests {
 
     #[test]
     fn a_long_head_has_its_share_of_the_room() {
-        let keeping = keeping(32 << 10);
+        let keeping = retention(32 << 10);
         let mut long = response(&format!("A: {}\r\n", "a".repeat(20_000)), "hello", Framing::Length(5));
         let first = keeping.production(&mut long, true);
         assert_eq!((&first.head, first.body.as_deref()), (&long.head, Some(&b"hello"[..])));

@@ -6,14 +6,14 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use tokio::sync::watch;
 
-use super::guard_command::GuardCommand;
-use super::retention::RetentionRules;
 use super::control::Control;
+use super::guard_command::GuardCommand;
 use super::observer::Observer;
+use super::retention::RetentionRules;
 use crate::capture::{self, Source};
-use crate::http1::{BodyPolicy, BodyPolicies};
-use crate::recording::{Origin, Recorder};
+use crate::http1::{BodyPolicies, BodyPolicy};
 use crate::middleware::{self, LoopHeader};
+use crate::recording::{Origin, Recorder};
 use crate::replay;
 use crate::report::RoutePatterns;
 use crate::report::compare::CompareRules;
@@ -38,12 +38,12 @@ impl From<Origin> for Feed {
 pub struct Run {
     /// The command that runs it, for the summary.
     pub command: &'static str,
-    /// Where frames or events come from: see [`crate::journal::open`].
+    /// Where frames or events come from: see [`crate::recording::open`].
     pub feed: Feed,
     /// Which of them count; files are opened again by their names here where they are read several times.
     pub capture: capture::Settings,
     /// Which part of files is replayed, how often, and how many times each session.
-    pub course: replay::ReplayRange,
+    pub range: replay::ReplayRange,
     /// What to do to the requests.
     pub middleware: middleware::ChainSettings,
     /// A process outside that requests pass after that.
@@ -59,7 +59,7 @@ pub struct Run {
     /// How the share rises, in place of the sample's; `None` for one share all along.
     pub ramp: Option<replay::ramp::RampPlan>,
     /// A command outside that brakes it.
-    pub brake: Option<GuardCommand>,
+    pub guard_command: Option<GuardCommand>,
     /// Steers it while it goes on.
     pub control: Control,
     /// Looks at it while it goes on.
@@ -79,7 +79,7 @@ pub struct Run {
     /// What counts as a difference.
     pub compare: CompareRules,
     /// What is sent beside that, to learn what is noise.
-    pub beside: replay::ReferenceSettings,
+    pub reference: replay::ReferenceSettings,
     /// What is demanded of it.
     pub demands: Thresholds,
 }
@@ -92,7 +92,7 @@ impl Run {
             command: "replay",
             feed: source.into().into(),
             capture: capture::Settings::default(),
-            course: replay::ReplayRange::default(),
+            range: replay::ReplayRange::default(),
             middleware: middleware::ChainSettings::default(),
             external: None,
             targets: Vec::new(),
@@ -100,7 +100,7 @@ impl Run {
             mark: None,
             most: None,
             ramp: None,
-            brake: None,
+            guard_command: None,
             control: Control::default(),
             observer: Observer::default(),
             server: None,
@@ -110,7 +110,7 @@ impl Run {
             patterns: Arc::default(),
             evidence: true,
             compare: CompareRules::default(),
-            beside: replay::ReferenceSettings::default(),
+            reference: replay::ReferenceSettings::default(),
             demands: Thresholds::default(),
         }
     }

@@ -2,11 +2,11 @@
 
 use arrayvec::ArrayVec;
 
-use crate::capture::{self, FEW, BpfFilter, Frame, Source, BpfMatch};
-use crate::decode::{Decoder, LocatedSegment, Legs, Segment, Skip};
+use crate::capture::{self, BpfFilter, BpfMatch, FEW, Frame, Source};
+use crate::decode::{Decoder, Legs, LocatedSegment, Segment, Skip};
 use crate::exchange::{Event, Timestamp};
-use crate::flow::{self, CONNECTION_COST, FlowTable, FlowLookup, SightingStats, Sightings};
-use crate::http1::{Http1, BodyPolicies};
+use crate::flow::{self, CONNECTION_COST, FlowLookup, FlowTable, SightingStats, Sightings};
+use crate::http1::{BodyPolicies, Http1};
 use crate::report::{CaptureStats, Frames, Streams, Tcp};
 
 /// Connections that are remembered from which on those of a few frames are looked up together. Fewer are in the
@@ -294,7 +294,7 @@ impl Tap {
                 upgraded: streams.upgraded,
                 unknown: streams.unknown,
             },
-            trouble: [source.trouble(), self.decoder.advice(), told_twice(sightings)].concat(),
+            warnings: [source.warnings(), self.decoder.advice(), told_twice(sightings)].concat(),
             unread: source.unread(),
         }
     }

@@ -1,6 +1,6 @@
 //! Each request with its response, as lines of JSON and views of exchanges need them.
 //!
-//! [`Event`]s come in, [`Exchange`]s leave. Nothing is read, written or counted here.
+//! [`Event`]s come in, [`JoinedExchange`]s leave. Nothing is read, written or counted here.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -117,7 +117,8 @@ mod tests {
     fn order(events: Vec<Event>) -> Vec<(u32, Option<u16>)> {
         let mut exchanges = ExchangeJoin::default();
         let mut seen = Vec::new();
-        let mut see = |e: JoinedExchange| seen.push((e.request.id.index, e.response.ok().map(|response| response.status)));
+        let mut see =
+            |e: JoinedExchange| seen.push((e.request.id.index, e.response.ok().map(|response| response.status)));
         for event in events {
             exchanges.take(event, &mut see);
         }

@@ -99,7 +99,9 @@ impl RecordFraming {
     fn more(&mut self) -> bool {
         self.input.more().unwrap_or_else(|error| {
             self.failed = Some(match error.kind() {
-                std::io::ErrorKind::UnexpectedEof => FramingError::Stopped("ends before its compression does".to_owned()),
+                std::io::ErrorKind::UnexpectedEof => {
+                    FramingError::Stopped("ends before its compression does".to_owned())
+                }
                 _ => FramingError::Broken(format!("cannot be read on: {error}")),
             });
             false
@@ -122,14 +124,14 @@ impl RecordFraming {
     }
 
     /// Takes note that the file ends inside a piece.
-    pub(super) fn tell_torn(&mut self) {
+    pub(super) fn report_torn(&mut self) {
         let left = self.input.available().len();
         let how = format!("ends inside a {} ({left} bytes of it are there)", self.what);
         self.failed.get_or_insert(FramingError::Stopped(how));
     }
 
     /// What went wrong.
-    pub(super) fn trouble(&self, skipped: &SkippedRecords) -> Vec<String> {
+    pub(super) fn warnings(&self, skipped: &SkippedRecords) -> Vec<String> {
         self.unread().into_iter().chain(skipped.words(&self.name, self.what)).collect()
     }
 

@@ -19,10 +19,10 @@ use crate::exchange::{
     Body, Damage, Digest, Framing, Head, Incomplete, Malformed, Request, RequestState, Response, Timestamp,
 };
 use crate::http1::one_shot::{self, RequestHint};
-use crate::http1::{BodyPolicy, BodyPolicies, MAX_HEAD_BYTES, MAX_KEPT_BODY};
+use crate::http1::{BodyPolicies, BodyPolicy, MAX_HEAD_BYTES, MAX_KEPT_BODY};
 
 use super::exchange_join::JoinedExchange;
-use super::framing::{RecordFraming, FramingStep};
+use super::framing::{FramingStep, RecordFraming};
 use super::skipped::SkippedRecords;
 
 /// Longest line that is read, in bytes: both heads and bodies at their longest, in base64, and the rest. A longer one is
@@ -157,7 +157,7 @@ impl JsonlReader {
                     return true;
                 }
                 Err(JsonlError::Json(_)) if torn => {
-                    self.pieces.tell_torn();
+                    self.pieces.report_torn();
                     return false;
                 }
                 Err(error) => self.skip("it is no exchange", &error.to_string()),
@@ -182,8 +182,8 @@ impl JsonlReader {
         self.skipped.count(why, || format!("is line {count}{colon}{detail}"));
     }
 
-    pub(super) fn trouble(&self) -> Vec<String> {
-        self.pieces.trouble(&self.skipped)
+    pub(super) fn warnings(&self) -> Vec<String> {
+        self.pieces.warnings(&self.skipped)
     }
 
     pub(super) fn unread(&self) -> Option<String> {

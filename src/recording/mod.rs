@@ -2,7 +2,7 @@
 //!
 //! Into [`Recorder`] go the [`Event`]s of the capture engine, or its frames, and files come of them: `.gor` (GoReplay's
 //! format), JSON lines (one exchange a line, as `inspect --json --full` prints it) or captures. Out of a
-//! [`JournalSource`] come the events of such files again. Nothing is captured, sent or reported here, and there is no
+//! [`RecordingSource`] come the events of such files again. Nothing is captured, sent or reported here, and there is no
 //! clock and no thread: time comes with the events, and with each [`Recorder::tick`].
 //!
 //! What a format cannot hold is not read back. Neither holds when connections began and ended, nor responses without a
@@ -10,40 +10,40 @@
 //! `no response`; JSON lines have no chunk boundaries, extensions and trailers, and of an exchange whose request is
 //! damaged not why its response is missing.
 
-mod reorder;
-mod gor;
-pub mod exchange_join;
-pub mod jsonl_write;
-mod jsonl_read;
 mod connection_ids;
+pub mod exchange_join;
+mod framing;
+mod gor;
+mod jsonl_read;
+pub mod jsonl_write;
 pub(crate) mod recent;
 pub mod record;
-mod framing;
+mod reorder;
 mod skipped;
 mod source;
 
+pub use exchange_join::{ExchangeJoin, JoinedExchange};
 pub(crate) use gor::GorWriter;
-pub use exchange_join::{JoinedExchange, ExchangeJoin};
-pub use record::{RecordError, Recorded, Recorder, Rotation, OutputPath, OutputPathError};
+pub use record::{OutputPath, OutputPathError, RecordError, Recorded, Recorder, Rotation};
 pub use source::RecordingSource;
 
-use crate::capture::{self, CaptureError, FileSource, BpfFilter, Merged, OpenedInput, Pieces, Source};
+use crate::capture::{self, BpfFilter, CaptureError, FileSource, Merged, OpenedInput, Pieces, Source};
 use crate::exchange::Event;
 
-use source::{OpenedRecording, FormatReader};
+use source::{FormatReader, OpenedRecording};
 
 /// Events, one after another: what a recording holds.
 pub trait EventSource {
-    /// The next event; `None` at the end, for whatever reason (see [`EventSource::trouble`]).
+    /// The next event; `None` at the end, for whatever reason (see [`EventSource::warnings`]).
     fn next(&mut self) -> Option<Event>;
 
     /// What went wrong on the way, in words for people: what could not be read and was passed over, a file that was
     /// cut. What was read stands.
-    fn trouble(&self) -> Vec<String> {
+    fn warnings(&self) -> Vec<String> {
         Vec::new()
     }
 
-    /// The inputs that could not be read to their end, in the same words as in [`EventSource::trouble`].
+    /// The inputs that could not be read to their end, in the same words as in [`EventSource::warnings`].
     fn unread(&self) -> Vec<String> {
         Vec::new()
     }

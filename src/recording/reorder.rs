@@ -139,7 +139,7 @@ mod tests {
         ReorderEntry { request: Some(request), end, at: Timestamp::from_nanos(ended) }
     }
 
-    fn told(entries: Vec<ReorderEntry>) -> Vec<String> {
+    fn emitted(entries: Vec<ReorderEntry>) -> Vec<String> {
         let mut ahead = RecordReorder::default();
         for entry in entries {
             ahead.push(entry);
@@ -160,11 +160,11 @@ mod tests {
 
     #[test]
     fn requests_come_when_they_were_asked_and_ends_as_they_stand() {
-        assert_eq!(told(vec![entry(1, 5, 6), entry(2, 1, 8), entry(3, 7, 9)]), ["2?", "1?", "1.", "3?", "2.", "3."]);
+        assert_eq!(emitted(vec![entry(1, 5, 6), entry(2, 1, 8), entry(3, 7, 9)]), ["2?", "1?", "1.", "3?", "2.", "3."]);
     }
 
     #[test]
     fn an_end_without_a_time_waits_for_its_own_request_only() {
-        assert_eq!(told(vec![entry(1, 5, 0), entry(2, 7, 0), entry(3, 1, 0)]), ["3?", "1?", "1.", "2?", "2.", "3."]);
+        assert_eq!(emitted(vec![entry(1, 5, 0), entry(2, 7, 0), entry(3, 1, 0)]), ["3?", "1?", "1.", "2?", "2.", "3."]);
     }
 }

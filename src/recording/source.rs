@@ -4,13 +4,13 @@ use std::path::Path;
 
 use crate::capture::{CaptureError, Halt, MaxMemory, OpenedInput};
 use crate::exchange::{ConnectionId, Event};
-use crate::http1::{BodyPolicy, BodyPolicies};
+use crate::http1::{BodyPolicies, BodyPolicy};
 
-use super::reorder::{RecordReorder, ReorderEntry};
-use super::gor::{GorReader, RecordPairing, is_gor};
-use super::exchange_join::JoinedExchange;
-use super::jsonl_read::{self, RecordingKind, JsonlReader};
 use super::connection_ids::ConnectionIds;
+use super::exchange_join::JoinedExchange;
+use super::gor::{GorReader, RecordPairing, is_gor};
+use super::jsonl_read::{self, JsonlReader, RecordingKind};
+use super::reorder::{RecordReorder, ReorderEntry};
 use super::{EventSource, RecordingReadError};
 
 /// Recordings, several merged by time: `.gor` or JSON lines, plain, gzip or zstd.
@@ -51,7 +51,9 @@ impl FormatReader {
             return Ok(OpenedRecording::Journal(Self::Gor(Box::new(GorReader::new(opened, memory)))));
         }
         match jsonl_read::begins(&mut opened.input).map_err(failed)? {
-            RecordingKind::AsLines => Ok(OpenedRecording::Journal(Self::Lines(Box::new(JsonlReader::new(opened, memory))))),
+            RecordingKind::AsLines => {
+                Ok(OpenedRecording::Journal(Self::Lines(Box::new(JsonlReader::new(opened, memory)))))
+            }
             RecordingKind::WithoutMessages => Err(RecordingReadError::WithoutMessages { file: opened.name }),
             RecordingKind::AsResults => Err(RecordingReadError::Results { file: opened.name }),
             RecordingKind::Otherwise => Ok(OpenedRecording::Other(opened)),
@@ -72,10 +74,10 @@ impl FormatReader {
         }
     }
 
-    fn trouble(&self) -> Vec<String> {
+    fn warnings(&self) -> Vec<String> {
         match self {
-            Self::Gor(reader) => reader.trouble(),
-            Self::Lines(reader) => reader.trouble(),
+            Self::Gor(reader) => reader.warnings(),
+            Self::Lines(reader) => reader.warnings(),
         }
     }
 
@@ -101,7 +103,11 @@ impl RecordingSource {
     }
 
     /// Reads a recording from anything; `size` is its stored size in bytes, where known, for progress.
-    pub fn read(name: &str, from: Box<dyn std::io::Read + Send>, size: Option<u64>) -> Result<Self, RecordingReadError> {
+    pub fn read(
+        name: &str,
+        from: Box<dyn std::io::Read + Send>,
+        size: Option<u64>,
+    ) -> Result<Self, RecordingReadError> {
         Self::only(OpenedInput::read(name, from, size)?)
     }
 
@@ -219,8 +225,8 @@ impl EventSource for RecordingSource {
         self.ahead.pop()
     }
 
-    fn trouble(&self) -> Vec<String> {
-        self.readers.iter().flat_map(FormatReader::trouble).collect()
+    fn warnings(&self) -> Vec<String> {
+        self.readers.iter().flat_map(FormatReader::warnings).collect()
     }
 
     fn unread(&self) -> Vec<String> {

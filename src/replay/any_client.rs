@@ -3,12 +3,12 @@
 use tokio::time::Instant;
 
 use super::{
-    TargetResponse, Client, ClientChoice, ClientError, ConnCounters, HttpClient, ConnKey, OpenNow, SendError, SendSettings, Ticket,
-    ResponseOptions, WireClient,
+    Client, ClientChoice, ClientError, ConnCounters, ConnKey, HttpClient, OpenNow, ResponseOptions, SendError,
+    SendSettings, TargetResponse, Ticket, WireClient,
 };
 use crate::exchange::Request;
 
-/// Whichever client [`Settings::client`] names.
+/// Whichever client [`SendSettings::client`] names.
 #[derive(Debug)]
 pub enum AnyClient {
     /// See [`WireClient`].
@@ -53,10 +53,10 @@ impl Client for AnyClient {
         }
     }
 
-    fn line_up(&self, lane: ConnKey) -> Ticket {
+    fn enqueue(&self, lane: ConnKey) -> Ticket {
         match self {
-            Self::Wire(client) => client.line_up(lane),
-            Self::Reqwest(client) => client.line_up(lane),
+            Self::Wire(client) => client.enqueue(lane),
+            Self::Reqwest(client) => client.enqueue(lane),
         }
     }
 
@@ -67,7 +67,12 @@ impl Client for AnyClient {
         }
     }
 
-    async fn send(&self, turn: Ticket, request: Box<Request>, wanted: ResponseOptions) -> Result<TargetResponse, SendError> {
+    async fn send(
+        &self,
+        turn: Ticket,
+        request: Box<Request>,
+        wanted: ResponseOptions,
+    ) -> Result<TargetResponse, SendError> {
         match self {
             Self::Wire(client) => client.send(turn, request, wanted).await,
             // In a box: its state is many times as large, and would be moved about with every request of the other.

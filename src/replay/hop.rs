@@ -56,7 +56,8 @@ pub fn refused(request: &Request) -> Option<&'static str> {
 
 /// A Connection line's value without what belongs to an offer; `None` where nothing is left.
 pub(super) fn without_offer(value: &[u8]) -> Option<Vec<u8>> {
-    let of_offer = |option: &&[u8]| matches!(KnownHeader::of(option), Some(KnownHeader::Upgrade | KnownHeader::Http2Settings));
+    let of_offer =
+        |option: &&[u8]| matches!(KnownHeader::of(option), Some(KnownHeader::Upgrade | KnownHeader::Http2Settings));
     let options = value.split(|byte| *byte == b',').map(<[u8]>::trim_ascii).filter(|option| !option.is_empty());
     let left: Vec<&[u8]> = options.filter(|option| !of_offer(option)).collect();
     (!left.is_empty()).then(|| left.join(&b", "[..]))

@@ -9,7 +9,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::time::Instant;
 
-use super::{TargetResponse, Client, ConnCounters, RetainedResponse, SendError, Ticket, ResponseOptions};
+use super::{Client, ConnCounters, ResponseOptions, RetainedResponse, SendError, TargetResponse, Ticket};
 use crate::exchange::{FailureKind, Head, Request, digest};
 
 /// Most requests that are remembered for [`MemoryClient::sent`]; later ones are answered all the same.
@@ -87,7 +87,12 @@ impl Drop for InFlightReply<'_> {
 }
 
 impl<F: Fn(&Request) -> ScriptedReply + Send + Sync + 'static> Client for MemoryClient<F> {
-    async fn send(&self, _: Ticket, request: Box<Request>, wanted: ResponseOptions) -> Result<TargetResponse, SendError> {
+    async fn send(
+        &self,
+        _: Ticket,
+        request: Box<Request>,
+        wanted: ResponseOptions,
+    ) -> Result<TargetResponse, SendError> {
         self.peak.fetch_max(self.busy.fetch_add(1, Ordering::Relaxed) + 1, Ordering::Relaxed);
         let _busy = InFlightReply(&self.busy);
         let written = Instant::now();

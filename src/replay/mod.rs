@@ -17,39 +17,39 @@ use crate::exchange::{ConnectionId, Digest, ExchangeId, Head, Outcome, Request, 
 
 mod address;
 mod any_client;
-pub mod range;
 mod error;
 pub mod guard;
 pub mod hop;
 pub mod http;
 pub mod memory;
 pub mod pace;
-mod spec;
 mod proxy;
 pub mod ramp;
+pub mod range;
 mod send_error;
 mod settings;
+mod spec;
 pub mod target;
-pub mod tls;
 mod ticket;
+pub mod tls;
 pub mod wire;
 
 pub use address::{TargetUrl, TargetUrlError};
 pub use any_client::AnyClient;
-pub use range::{Amplify, ReplayRange, CaptureWindow};
 pub use error::ClientError;
 pub use guard::{Guard, GuardState};
 pub use http::HttpClient;
 pub use pace::{Pace, PaceError, Schedule};
-pub use spec::{SpecError, seconds};
 pub use proxy::{ProxyUrl, ProxyUrlError};
 pub use ramp::Ramp;
+pub use range::{Amplify, CaptureWindow, ReplayRange};
 pub use send_error::{Reason, SendError};
 pub use settings::{
-    ReferenceSettings, ChoiceError, ClientChoice, ConnectionMode, DEFAULT_DRAIN, DEFAULT_MAX_CONNECTIONS, DEFAULT_MAX_IN_FLIGHT,
-    DEFAULT_MAX_RESPONSE, DEFAULT_RESOLVE_EVERY, DEFAULT_TIMEOUT, SendSettings,
+    ChoiceError, ClientChoice, ConnectionMode, DEFAULT_DRAIN, DEFAULT_MAX_CONNECTIONS, DEFAULT_MAX_IN_FLIGHT,
+    DEFAULT_MAX_RESPONSE, DEFAULT_RESOLVE_EVERY, DEFAULT_TIMEOUT, ReferenceSettings, SendSettings,
 };
-pub use target::{Deliveries, InFlight, TargetLimits, QueueStats, run_target};
+pub use spec::{SpecError, seconds};
+pub use target::{Deliveries, InFlight, QueueStats, TargetLimits, run_target};
 pub use ticket::Ticket;
 pub use wire::WireClient;
 
@@ -90,7 +90,7 @@ impl ResponseOptions {
 /// Something that can send requests: the wire, reqwest, or a twin in memory.
 ///
 /// A client that mirrors connections is told of them in the order of the capture: [`Client::open`], then
-/// [`Client::line_up`] for each request that will be sent, then [`Client::close`]; these three only take notice and
+/// [`Client::enqueue`] for each request that will be sent, then [`Client::close`]; these three only take notice and
 /// return at once, and may be called from any thread. Other clients ignore them.
 pub trait Client: Send + Sync + 'static {
     /// A captured connection opened, and is to be opened when it is `due`, which may be in the past as well as ahead. A
@@ -101,7 +101,7 @@ pub trait Client: Send + Sync + 'static {
 
     /// Takes the place of a request behind those of its lane that came before. A turn that is dropped lets the next
     /// one pass.
-    fn line_up(&self, lane: ConnKey) -> Ticket {
+    fn enqueue(&self, lane: ConnKey) -> Ticket {
         let _ = lane;
         Ticket::default()
     }
@@ -199,7 +199,7 @@ pub struct TargetResponse {
     /// Head and content, where they were asked for.
     pub kept: Option<Box<RetainedResponse>>,
     /// When the last byte of the request was written (reqwest: when it was called). Never after
-    /// [`Answer::first_byte`]: an early response counts 0.
+    /// [`TargetResponse::first_byte`]: an early response counts 0.
     pub written: Instant,
     /// When the first byte of the final response was read.
     pub first_byte: Instant,
@@ -209,7 +209,7 @@ pub struct TargetResponse {
 
 impl TargetResponse {
     /// Keeps of the body but its hash.
-    pub fn let_body_go(&mut self) {
+    pub fn drop_body(&mut self) {
         if let Some(kept) = &mut self.kept {
             let body = kept.let_body_go();
             self.body_sha256 = self.body_sha256.or_else(|| digest(&body?));
@@ -272,7 +272,7 @@ pub struct Job {
     pub request: Box<Request>,
     /// When it was due; `None` without a schedule.
     pub due: Option<Instant>,
-    /// Its place among the requests of its connection, from [`Client::line_up`].
+    /// Its place among the requests of its connection, from [`Client::enqueue`].
     pub turn: Ticket,
     /// What is wanted of the answer.
     pub wanted: ResponseOptions,

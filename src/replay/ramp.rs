@@ -1,6 +1,6 @@
 //! The share in steps, from little to all: `1%:45s,5%:45s,10%:1m,50%:1m,100%`.
 //!
-//! Instants and a guard's verdicts come in, [`Change`]s of the share go out. There is no clock here.
+//! Instants and a guard's verdicts come in, [`GuardChange`]s of the share go out. There is no clock here.
 
 use std::fmt;
 use std::str::FromStr;
@@ -9,7 +9,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::guard::{GuardAction, GuardChange, GuardVerdict};
-use super::spec::{SpecError, SpecPart, shown, time};
+use super::spec::{SpecError, SpecPart, format_time, time};
 use crate::middleware::Share;
 
 /// How a ramp can look.
@@ -54,7 +54,7 @@ pub struct Ramp {
     /// Since when the step stands, or since when nothing was against it.
     since: Instant,
     /// How many times as long as the plan says it waits.
-    patience: u32,
+    step_budget: u32,
     broke: Option<(Share, String)>,
 }
 
@@ -76,7 +76,7 @@ impl Ramp {
     /// A ramp that stands at its first step.
     #[must_use]
     pub const fn new(plan: RampPlan, at: Instant) -> Self {
-        Self { plan, at: 0, since: at, patience: 1, broke: None }
+        Self { plan, at: 0, since: at, step_budget: 1, broke: None }
     }
 
     /// The share that it lets in.
@@ -114,7 +114,7 @@ impl Ramp {
             }
             return None;
         }
-        let lasts = lasts * self.patience;
+        let lasts = lasts * self.step_budget;
         if at.saturating_duration_since(self.since) < lasts {
             return None;
         }
@@ -122,9 +122,9 @@ impl Ramp {
         self.at += 1;
         self.since = at;
         if self.broke.as_ref().is_some_and(|(share, _)| self.share().0 > share.0) {
-            (self.broke, self.patience) = (None, 1);
+            (self.broke, self.step_budget) = (None, 1);
         }
-        Some(GuardChange { from, to: self.share(), reason: format!("{from} held for {}", shown(lasts)) })
+        Some(GuardChange { from, to: self.share(), reason: format!("{from} held for {}", format_time(lasts)) })
     }
 
     /// The target is past its limits. Goes back a step where that is asked for and there is one; otherwise it stays where
@@ -133,7 +133,7 @@ impl Ramp {
         let from = self.share();
         self.since = at;
         if self.broke.is_some() {
-            self.patience = (self.patience * 2).min(MOST_PATIENCE);
+            self.step_budget = (self.step_budget * 2).min(MOST_PATIENCE);
         }
         self.broke = Some((from, reason.to_owned()));
         if action != GuardAction::StepDown || self.at == 0 {
@@ -190,7 +190,7 @@ impl fmt::Display for RampPlan {
             }
             write!(f, "{}", stage.share)?;
             if let Some(lasts) = stage.lasts {
-                write!(f, ":{}", shown(lasts))?;
+                write!(f, ":{}", format_time(lasts))?;
             }
         }
         Ok(())

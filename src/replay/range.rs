@@ -1,6 +1,6 @@
 //! Which part of a capture is replayed, how often, and how many times each session.
 //!
-//! There is no clock here and no event: a [`Window`] and the beginning of a capture make a [`Span`], a number of a
+//! There is no clock here and no event: a [`CaptureWindow`] and the beginning of a capture make a [`CaptureSpan`], a number of a
 //! connection makes copies and their delays.
 
 use std::fmt;
@@ -120,7 +120,7 @@ impl CaptureSpan {
     }
 }
 
-/// Where an instant lies beside a [`Span`].
+/// Where an instant lies beside a [`CaptureSpan`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SpanPosition {
     /// Before it.
@@ -230,7 +230,12 @@ mod tests {
         let began = "2026-11-21T19:58:00";
         let minutes = |n: u64| Some(Moment::After(Duration::from_secs(n * 60)));
         check(CaptureWindow::default(), began, "", "");
-        check(CaptureWindow { from: minutes(10), until: minutes(12) }, began, "2026-11-21T20:08:00", "2026-11-21T20:10:00");
+        check(
+            CaptureWindow { from: minutes(10), until: minutes(12) },
+            began,
+            "2026-11-21T20:08:00",
+            "2026-11-21T20:10:00",
+        );
         let instant = Some(Moment::At(at("2026-11-21T20:00:00")));
         check(CaptureWindow { from: instant, until: None }, began, "2026-11-21T20:00:00", "");
         check(

@@ -6,17 +6,17 @@ use std::time::Duration;
 use super::tls::TlsIdentity;
 use super::{Pace, ProxyUrl, TargetUrl, guard};
 
-/// Default of [`Settings::timeout`]: what load balancers commonly wait for an answer, halved.
+/// Default of [`SendSettings::timeout`]: what load balancers commonly wait for an answer, halved.
 pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(30);
-/// Default of [`Settings::max_in_flight`]: past it requests wait in their target's queue, which shows as lag.
+/// Default of [`SendSettings::max_in_flight`]: past it requests wait in their target's queue, which shows as lag.
 pub const DEFAULT_MAX_IN_FLIGHT: usize = 1024;
-/// Default of [`Settings::drain`]: what is still unanswered then ends as timed out.
+/// Default of [`SendSettings::drain`]: what is still unanswered then ends as timed out.
 pub const DEFAULT_DRAIN: Duration = Duration::from_secs(5);
-/// Default of [`Settings::max_connections`] for pooled ones: past it requests wait, which shows as lag.
+/// Default of [`SendSettings::max_connections`] for pooled ones: past it requests wait, which shows as lag.
 pub const DEFAULT_MAX_CONNECTIONS: usize = 256;
-/// Default of [`Settings::max_response`]: a longer response fails, and its connection is closed.
+/// Default of [`SendSettings::max_response`]: a longer response fails, and its connection is closed.
 pub const DEFAULT_MAX_RESPONSE: u64 = 256 << 20;
-/// Default of [`Settings::resolve_every`]: half of the shortest time that balancers in a cloud let addresses live.
+/// Default of [`SendSettings::resolve_every`]: half of the shortest time that balancers in a cloud let addresses live.
 pub const DEFAULT_RESOLVE_EVERY: Duration = Duration::from_secs(30);
 
 /// How to send.

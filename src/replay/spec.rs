@@ -101,7 +101,7 @@ pub(super) fn time(piece: SpecPart<'_>) -> Result<Duration, String> {
 }
 
 /// A length of time, as it is best typed.
-pub(super) fn shown(time: Duration) -> String {
+pub(super) fn format_time(time: Duration) -> String {
     let millis = time.as_millis();
     match millis {
         _ if millis >= 3_600_000 && millis.is_multiple_of(3_600_000) => format!("{}h", millis / 3_600_000),
@@ -119,7 +119,7 @@ mod tests {
     fn times_are_read_and_shown() {
         for (typed, millis) in [("800ms", 800), ("10s", 10_000), ("1.5s", 1500), ("2m", 120_000), ("1h", 3_600_000)] {
             let read = time(SpecPart::whole(typed)).unwrap();
-            assert_eq!((read.as_millis(), shown(read).as_str()), (millis, typed));
+            assert_eq!((read.as_millis(), format_time(read).as_str()), (millis, typed));
         }
         for typed in ["", "10", "s", "1e3s", "-1s", "0s", "25h", "10 s", "infs"] {
             assert!(time(SpecPart::whole(typed)).is_err(), "{typed}");

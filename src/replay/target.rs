@@ -14,7 +14,7 @@ use futures_util::FutureExt as _;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
 use tokio::time::{Instant, Sleep};
 
-use super::{TargetResponse, Client, Delivery, Job, Reason, SendError, SendSettings};
+use super::{Client, Delivery, Job, Reason, SendError, SendSettings, TargetResponse};
 use crate::exchange::{ExchangeId, FailureKind, Outcome, Shed};
 
 /// Most requests in flight that can be asked for: it is cut to this. Each holds a task and, mostly, a connection.
@@ -113,7 +113,7 @@ impl<D> Clone for Deliveries<D> {
 ///
 /// Returns when `jobs` is closed and everything in flight has ended. When `stop` says true (a dropped sender never
 /// does), `jobs` is closed from this side, what is queued ends as `Shed(Stopped)`, and what is in flight has
-/// [`Limits::drain`] before it ends as `Failed(Timeout)`. A job that panics the client ends as `Failed(Protocol)`.
+/// [`TargetLimits::drain`] before it ends as `Failed(Timeout)`. A job that panics the client ends as `Failed(Protocol)`.
 ///
 /// `deliveries` may carry anything that a delivery turns into. While it is full, ended requests keep their place
 /// among those in flight, so that nothing piles up; while its receiver is gone, deliveries are dropped.
@@ -156,7 +156,7 @@ where
     if let Some(mut jobs) = queue.end() {
         jobs.close();
         while let Some(job) = jobs.recv().await {
-            tell(&deliveries, shed(index, &job)).await;
+            report(&deliveries, shed(index, &job)).await;
         }
     }
     // Every task gives its place back when it has ended: all places are free when all have.
@@ -212,7 +212,7 @@ impl<C: Client, D: From<Box<Delivery>>> SendWorker<C, D> {
                 Some(outcome) => ended(self.index, job.request.id, outcome),
                 None => self.send(job, &mut alarm, &mut stop).await,
             };
-            tell(&self.deliveries, told).await;
+            report(&self.deliveries, told).await;
             next = self.queue.at_hand();
         }
         drop(self.place);
@@ -233,13 +233,18 @@ impl<C: Client, D: From<Box<Delivery>>> SendWorker<C, D> {
         }
         tokio::select! {
             biased;
-            () = job.turn.come() => None,
+            () = job.turn.ready() => None,
             () = alarm.rings(Instant::now() + self.limits.timeout) => Some(Outcome::Shed(Shed::Connections)),
             () = stop.comes() => Some(Outcome::Shed(Shed::Stopped)),
         }
     }
 
-    async fn send(&self, job: Job, alarm: &mut ReusableTimeout<'_>, stop: &mut StopWait<'_, impl Future<Output = ()>>) -> Delivery {
+    async fn send(
+        &self,
+        job: Job,
+        alarm: &mut ReusableTimeout<'_>,
+        stop: &mut StopWait<'_, impl Future<Output = ()>>,
+    ) -> Delivery {
         let (id, due) = (job.request.id, job.due);
         let sent = Instant::now();
         let in_flight = self.counters.enter();
@@ -344,7 +349,7 @@ const fn ended(target: usize, id: ExchangeId, outcome: Outcome) -> Delivery {
     Delivery { id, target, outcome, reason: None, answer: None, service: None, response: None, lag: None }
 }
 
-async fn tell<D: From<Box<Delivery>>>(deliveries: &Deliveries<D>, delivery: Delivery) {
+async fn report<D: From<Box<Delivery>>>(deliveries: &Deliveries<D>, delivery: Delivery) {
     if let Some(observe) = &deliveries.observe {
         observe(&delivery);
     }
@@ -377,9 +382,10 @@ mod tests {
     use super::*;
     use crate::exchange::{Body, ConnectionId, Head, Request, RequestState, Timestamp};
     use crate::replay::memory::{MemoryClient, ScriptedReply};
-    use crate::replay::{Ticket, ResponseOptions};
+    use crate::replay::{ResponseOptions, Ticket};
 
-    const LIMITS: TargetLimits = TargetLimits { max_in_flight: 4, timeout: Duration::from_secs(30), drain: Duration::from_secs(5) };
+    const LIMITS: TargetLimits =
+        TargetLimits { max_in_flight: 4, timeout: Duration::from_secs(30), drain: Duration::from_secs(5) };
 
     fn job(connection: u64, due: Option<Instant>) -> Job {
         let request = Request {
@@ -457,7 +463,8 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn service_counts_from_the_send_and_response_from_when_it_was_due() {
         let limits = TargetLimits { max_in_flight: 1, ..LIMITS };
-        let rig = TargetFixture::new(limits, |_| ScriptedReply::status(200, Bytes::new()).after(Duration::from_secs(2)));
+        let rig =
+            TargetFixture::new(limits, |_| ScriptedReply::status(200, Bytes::new()).after(Duration::from_secs(2)));
         let due = Instant::now();
         rig.feed((1..=3).map(|id| job(id, Some(due)))).await;
         let (ended, stats) = rig.finish().await;
@@ -470,7 +477,8 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn without_a_schedule_the_send_is_when_it_was_due() {
-        let rig = TargetFixture::new(LIMITS, |_| ScriptedReply::status(200, Bytes::new()).after(Duration::from_secs(2)));
+        let rig =
+            TargetFixture::new(LIMITS, |_| ScriptedReply::status(200, Bytes::new()).after(Duration::from_secs(2)));
         rig.feed([job(1, None)]).await;
         let (ended, _) = rig.finish().await;
         assert_eq!((ended[0].lag, ended[0].response), (None, Some(Duration::from_secs(2))));
@@ -478,7 +486,8 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn no_more_than_the_limit_are_in_flight() {
-        let rig = TargetFixture::new(LIMITS, |_| ScriptedReply::status(200, Bytes::new()).after(Duration::from_secs(1)));
+        let rig =
+            TargetFixture::new(LIMITS, |_| ScriptedReply::status(200, Bytes::new()).after(Duration::from_secs(1)));
         let start = Instant::now();
         rig.feed((1..=20).map(|id| job(id, None))).await;
         let (ended, stats) = rig.finish().await;
@@ -544,7 +553,8 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_dropped_stop_stops_nothing() {
-        let mut rig = TargetFixture::new(LIMITS, |_| ScriptedReply::status(200, Bytes::new()).after(Duration::from_secs(20)));
+        let mut rig =
+            TargetFixture::new(LIMITS, |_| ScriptedReply::status(200, Bytes::new()).after(Duration::from_secs(20)));
         rig.stop = watch::channel(false).0;
         rig.feed([job(1, None)]).await;
         assert_eq!(outcomes(&rig.finish().await.0), [Outcome::Sent]);

@@ -15,9 +15,9 @@ impl Ticket {
     }
 
     /// Ready when the connection is free, or a new one may be opened. May be dropped and called again.
-    pub async fn come(&mut self) {
+    pub async fn ready(&mut self) {
         if let Some(place) = &mut self.0 {
-            place.come().await;
+            place.ready().await;
         }
     }
 }

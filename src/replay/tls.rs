@@ -28,7 +28,7 @@ pub struct TlsIdentity {
     pub ca: Option<PathBuf>,
     /// The chain in PEM that is shown to a target which asks for one.
     pub cert: Option<PathBuf>,
-    /// Its private key in PEM; where there is none, the key is looked for in the file of [`Trust::cert`].
+    /// Its private key in PEM; where there is none, the key is looked for in the file of [`TlsIdentity::cert`].
     pub key: Option<PathBuf>,
 }
 
@@ -56,7 +56,10 @@ fn setup(settings: &SendSettings, error: &rustls::Error) -> ClientError {
     ClientError::Setup { url: settings.target.to_string(), why: error.to_string() }
 }
 
-fn verifier(settings: &SendSettings, provider: &Arc<CryptoProvider>) -> Result<Arc<dyn ServerCertVerifier>, ClientError> {
+fn verifier(
+    settings: &SendSettings,
+    provider: &Arc<CryptoProvider>,
+) -> Result<Arc<dyn ServerCertVerifier>, ClientError> {
     if settings.insecure {
         return Ok(Arc::new(AcceptAnyCertificate(Arc::clone(provider))));
     }

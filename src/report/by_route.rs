@@ -1,6 +1,6 @@
 //! What became of each route of a run: the block `routes` of the summary.
 //!
-//! Requests come in as they are seen, deliveries as they are joined, each with its [`Name`]; a row a route leaves. Rows
+//! Requests come in as they are seen, deliveries as they are joined, each with its [`RouteName`]; a row a route leaves. Rows
 //! are bounded in number and in size, whatever the run's length.
 
 use std::collections::{BTreeMap, HashMap};
@@ -221,7 +221,10 @@ impl RouteTargetTally {
             StatusCell::Failed => self.failed += 1,
             _ => self.sent += 1,
         }
-        self.pair(production.map_or(StatusCell::Class(StatusClass::None), |production| StatusCell::Status(production.status)), cell);
+        self.pair(
+            production.map_or(StatusCell::Class(StatusClass::None), |production| StatusCell::Status(production.status)),
+            cell,
+        );
         if let Some(answer) = answer {
             self.statuses.count(StatusClass::of(Some(answer.status)));
             self.compared(compared);

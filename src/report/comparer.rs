@@ -7,9 +7,9 @@
 use smallvec::SmallVec;
 
 use crate::exchange::Outcome;
-use crate::replay::{TargetResponse, Delivery};
+use crate::replay::{Delivery, TargetResponse};
 
-use super::compare::{self, BodyKnowledge, Effort, ResponseDiff, CompareRules, ComparedResponse, Unknown};
+use super::compare::{self, BodyKnowledge, CompareRules, ComparedResponse, Effort, ResponseDiff, Unknown};
 use super::join::Joined;
 use super::results::{answer_side, production_side};
 use super::{Production, RequestRecord};
@@ -73,7 +73,7 @@ impl ComparisonTask {
         let production = self.joined.production.as_ref().ok().into_iter().chain(&self.before);
         let productions = production.filter_map(|production| production.kept.as_deref());
         let answers = self.joined.deliveries.iter().filter_map(|delivery| delivery.answer.as_ref()?.kept.as_deref());
-        size_of::<Self>() + self.joined.note.words.len() + productions.chain(answers).map(kept).sum::<usize>()
+        size_of::<Self>() + self.joined.note.text.len() + productions.chain(answers).map(kept).sum::<usize>()
     }
 }
 
@@ -149,7 +149,7 @@ impl OneRequest<'_> {
     /// In what an answer differs from production's.
     fn delivery(&self, delivery: &Delivery, answer: &TargetResponse, production: &Production) -> Option<ResponseDiff> {
         let bodies = if production.damage.is_some() { BodyKnowledge::Damaged } else { self.whole() };
-        let host = self.note.words.host();
+        let host = self.note.text.host();
         let one = production_side(production, host);
         let other = answer_side(answer, self.comparer.host(delivery.target), host);
         self.sides(&one, &other, bodies)
@@ -157,18 +157,23 @@ impl OneRequest<'_> {
 
     /// In what a target's second answer differs from its first.
     fn check(&self, target: usize, first: &TargetResponse, second: &TargetResponse) -> Option<ResponseDiff> {
-        let (host, own) = (self.note.words.host(), self.comparer.host(target));
+        let (host, own) = (self.note.text.host(), self.comparer.host(target));
         self.sides(&answer_side(first, own, host), &answer_side(second, own, host), self.whole())
     }
 
     /// In what production's answer differs from its last one.
     fn repeat(&self, before: &Production, production: &Production) -> Option<ResponseDiff> {
-        let host = self.note.words.host();
+        let host = self.note.text.host();
         self.sides(&production_side(before, host), &production_side(production, host), self.whole())
     }
 
-    fn sides(&self, one: &ComparedResponse<'_>, other: &ComparedResponse<'_>, bodies: BodyKnowledge) -> Option<ResponseDiff> {
-        compare::attempt(&self.comparer.rules, self.note.words.method(), one, other, bodies, self.effort)
+    fn sides(
+        &self,
+        one: &ComparedResponse<'_>,
+        other: &ComparedResponse<'_>,
+        bodies: BodyKnowledge,
+    ) -> Option<ResponseDiff> {
+        compare::attempt(&self.comparer.rules, self.note.text.method(), one, other, bodies, self.effort)
     }
 
     fn whole(&self) -> BodyKnowledge {

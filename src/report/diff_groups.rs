@@ -16,7 +16,7 @@ use super::by_route::RouteName;
 use super::compare::{self, Difference, DifferencePart};
 use super::{Production, RequestRecord, curl, noise};
 
-/// Kinds that are told apart: what is of a further one counts in [`Kinds::left_out`].
+/// Kinds that are told apart: what is of a further one counts in [`DiffGroups::left_out`].
 pub const MAX_KINDS: usize = 1000;
 
 /// Kinds that are told apart on one route, whatever the target: as above.
@@ -196,7 +196,8 @@ impl DiffGroupTally {
         });
         let mut rows: Vec<DiffGroup> = rows.collect();
         rows.sort_by(|a, b| {
-            let place = |kind: &DiffGroup| (kind.target.clone(), kind.route.clone(), kind.place.clone(), kind.path.clone());
+            let place =
+                |kind: &DiffGroup| (kind.target.clone(), kind.route.clone(), kind.place.clone(), kind.path.clone());
             b.count.cmp(&a.count).then_with(|| place(a).cmp(&place(b))).then_with(|| a.what.cmp(&b.what))
         });
         (!rows.is_empty() || self.left_out > 0).then_some(DiffGroups { rows, left_out: self.left_out })
@@ -296,12 +297,12 @@ fn shortened(mut text: String, most: usize) -> String {
 
 fn example(pair: DifferingPair<'_>, difference: &Difference) -> Option<DiffExample> {
     let note = pair.note;
-    if note.words.target().len() > MAX_TARGET {
+    if note.text.target().len() > MAX_TARGET {
         return None;
     }
-    let headers = curl::chosen(&Head::new(note.words.head().to_vec()));
+    let headers = curl::chosen(&Head::new(note.text.head().to_vec()));
     let text = |bytes: &[u8]| wire_text(bytes).into_owned();
-    let curl = curl::line(pair.url, note.words.method(), note.words.target(), &headers, note.body_len);
+    let curl = curl::line(pair.url, note.text.method(), note.text.target(), &headers, note.body_len);
     Some(DiffExample {
         id: note.id.to_string(),
         at: note.at.to_string(),
@@ -310,8 +311,8 @@ fn example(pair: DifferingPair<'_>, difference: &Difference) -> Option<DiffExamp
         shadow: value(&difference.shadow),
         statuses: (Some(pair.production.status), pair.status),
         request: ExampleRequest {
-            method: text(note.words.method()),
-            target: text(&middleware::masking::target(note.words.target())),
+            method: text(note.text.method()),
+            target: text(&middleware::masking::target(note.text.target())),
             headers: headers.iter().map(|(name, value)| (text(name), text(value))).collect(),
         },
         curl,
@@ -333,13 +334,20 @@ mod tests {
     use super::*;
 
     fn difference(place: DifferencePart, path: &str) -> Difference {
-        Difference { place, path: path.into(), kind: compare::DifferenceKind::Value, production: 1.into(), shadow: 2.into() }
+        Difference {
+            place,
+            path: path.into(),
+            kind: compare::DifferenceKind::Value,
+            production: 1.into(),
+            shadow: 2.into(),
+        }
     }
 
     fn take(tally: &mut DiffGroupTally, n: u32, route: &str, found: &[Difference]) {
         let mut note = note(n);
         note.route = Some(route.into());
-        let pair = DifferingPair { note: &note, target: 0, url: "http://t", production: &production(200), status: Some(503) };
+        let pair =
+            DifferingPair { note: &note, target: 0, url: "http://t", production: &production(200), status: Some(503) };
         tally.take(pair, found);
     }
 
@@ -391,8 +399,10 @@ mod tests {
         take(&mut tally, 5, "GET /b", &[difference(DifferencePart::Body, "$.at")]);
         let fields = ["line 2", "$.items[*].at", "$.at"].map(|path| (DifferencePart::Body, path.into())).into();
         let of_route = noise::RouteNoise { fields, ..noise::RouteNoise::default() };
-        let noise =
-            noise::NoiseVerdict { routes: [("GET /a".to_owned(), vec![of_route])].into(), ..noise::NoiseVerdict::default() };
+        let noise = noise::NoiseVerdict {
+            routes: [("GET /a".to_owned(), vec![of_route])].into(),
+            ..noise::NoiseVerdict::default()
+        };
         let rows = tally.block(&["http://t".to_owned()], &noise).unwrap().rows;
         let told = |kind: &DiffGroup| format!("{} {} {} of {}", kind.route, kind.path, kind.noise, kind.count);
         assert_eq!(

@@ -9,9 +9,9 @@ impl CaptureStats {
         self.frames.add(&other.frames);
         self.tcp.add(&other.tcp);
         self.streams.add(&other.streams);
-        for trouble in other.trouble {
-            if !self.trouble.contains(&trouble) {
-                self.trouble.push(trouble);
+        for trouble in other.warnings {
+            if !self.warnings.contains(&trouble) {
+                self.warnings.push(trouble);
             }
         }
         for unread in other.unread {
@@ -72,7 +72,7 @@ mod tests {
         CaptureStats {
             frames: Frames { received: frames, skipped: [("not_tcp".to_owned(), 1)].into(), ..Frames::default() },
             tcp: Tcp { connections: 2, peak_open, ..Tcp::default() },
-            trouble: vec![trouble.to_owned()],
+            warnings: vec![trouble.to_owned()],
             ..CaptureStats::default()
         }
     }
@@ -84,6 +84,6 @@ mod tests {
         assert_eq!(both.frames.received, 17);
         assert_eq!(both.frames.skipped["not_tcp"], 2);
         assert_eq!((both.tcp.connections, both.tcp.peak_open), (4, 2));
-        assert_eq!(both.trouble, ["cut"]);
+        assert_eq!(both.warnings, ["cut"]);
     }
 }

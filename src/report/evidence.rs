@@ -12,11 +12,11 @@ use crate::replay::Delivery;
 use super::by_route::{ByRoute, RouteName, RouteSummary};
 use super::compare::Difference;
 use super::curves::Curves;
-use super::histogram::micros;
 use super::diff_groups::{DiffGroupTally, DiffGroups, DifferingPair};
+use super::histogram::micros;
 use super::noise;
 use super::timeline::{Timeline, TimelineTally};
-use super::{RunGauges, RoutePatterns, Production, RequestRecord, Started};
+use super::{Production, RequestRecord, RoutePatterns, RunGauges, Started};
 
 /// Routes, kinds and times of a run that goes on.
 #[derive(Clone, Debug)]
@@ -62,7 +62,7 @@ impl Evidence {
     }
 
     /// What is told from now on happens now: the clock is not asked with every word.
-    pub(super) fn look_at_the_clock(&mut self) {
+    pub(super) fn refresh_clock(&mut self) {
         self.now = self.started.clock.elapsed();
     }
 
@@ -71,7 +71,7 @@ impl Evidence {
         if !self.is_wanted {
             return;
         }
-        note.route = Some(self.routes.seen(note.words.method(), note.words.target()));
+        note.route = Some(self.routes.seen(note.text.method(), note.text.target()));
         self.times.at(self.now, |bucket| {
             bucket.point.seen += 1;
             bucket.point.ended += u64::from(ended.is_some());
@@ -154,7 +154,8 @@ impl Evidence {
         self.routes.delivered(route, delivery, production, compared);
         if let (Some(note), Some(production), false) = (note, production, compared.differences.is_empty()) {
             let status = delivery.answer.as_ref().map(|answer| answer.status);
-            self.kinds.take(DifferingPair { note, target: delivery.target, url, production, status }, compared.differences);
+            self.kinds
+                .take(DifferingPair { note, target: delivery.target, url, production, status }, compared.differences);
         }
     }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::replay::Delivery;
 
 use super::compare::{Effort, ResponseDiff, Unknown};
-use super::comparer::{ComparedExchange, Comparer, ComparisonTask, FoundInExchange, DeliveryRole};
+use super::comparer::{ComparedExchange, Comparer, ComparisonTask, DeliveryRole, FoundInExchange};
 use super::evidence::ExchangeComparison;
 use super::join::{DeliveryJoin, Joined, Unjoined};
 use super::noise::NoiseSource;
@@ -155,7 +155,8 @@ impl Reporter {
         if role == DeliveryRole::Baseline {
             return;
         }
-        let looked = ExchangeComparison { unknown: unknown.map(|unknown| unknown.is_some()), differences: &differences };
+        let looked =
+            ExchangeComparison { unknown: unknown.map(|unknown| unknown.is_some()), differences: &differences };
         self.evidence.compared(meeting.map(|meeting| meeting.note), delivery, production, url, looked);
         let recent = self.recent.as_mut().filter(|recent| recent.wants() && !differences.is_empty());
         if recent.is_some() || self.results.wanted() {
@@ -172,7 +173,8 @@ impl Reporter {
     fn repeat_key(&self, joined: &Joined) -> Option<RepeatKey> {
         let (production, key) = (joined.production.as_ref().ok()?, joined.note.repeat?);
         let route = joined.note.route.as_deref().unwrap_or(OTHER);
-        let tells = production.damage.is_none() && self.unread.is_none() && self.noise.wants(route, NoiseSource::Repeats);
+        let tells =
+            production.damage.is_none() && self.unread.is_none() && self.noise.wants(route, NoiseSource::Repeats);
         tells.then_some(key)
     }
 

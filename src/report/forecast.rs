@@ -1,7 +1,7 @@
 //! What a migration needs to know of connections: how many are opened, are open at once, how busy they are, and what
 //! of that a target will see at a share of them.
 //!
-//! [`Event`]s come in, one [`Outlook`] leaves. Only connections that carried a request of HTTP/1 count (one that the
+//! [`Event`]s come in, one [`ForecastReport`] leaves. Only connections that carried a request of HTTP/1 count (one that the
 //! filters let pass, where there are filters). Time is the capture's. Memory is bounded: see [`MAX_OPEN`], the edges
 //! that wait, and the buckets of the series. Nothing is printed here.
 
@@ -12,9 +12,9 @@ use serde::Serialize;
 use crate::exchange::{ConnectionId, Event, Request, Timestamp};
 use crate::middleware::{SampleKey, Sampler, Share};
 
-use super::edges::{Edges, EdgeKey};
+use super::edges::{EdgeKey, Edges};
 use super::histogram::LatencyHistogram;
-use super::series::{LANES, ConcurrencyLanes, SeriesPoint, Series};
+use super::series::{ConcurrencyLanes, LANES, Series, SeriesPoint};
 use super::summary::LatencySummary;
 
 /// Connections that are followed at once, twice as many as reassembly follows by default: what opens past it does not
@@ -62,7 +62,7 @@ struct OpenConnection {
     lanes: ConcurrencyLanes,
 }
 
-/// The forecast. Rates are for each second, peaks those of the busiest second (of [`Outlook::resolution_s`]).
+/// The forecast. Rates are for each second, peaks those of the busiest second (of [`ForecastReport::resolution_s`]).
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct ForecastReport {
     /// When the capture's first connection opened, UTC, RFC 3339; `None` where there was none.

@@ -139,7 +139,8 @@ mod tests {
 
     #[test]
     fn one_value_is_every_figure() {
-        let f = LatencySummary { count: 1, min: 1234, mean: 1234, p50: 1234, p90: 1234, p99: 1234, p99_9: 1234, max: 1234 };
+        let f =
+            LatencySummary { count: 1, min: 1234, mean: 1234, p50: 1234, p90: 1234, p99: 1234, p99_9: 1234, max: 1234 };
         assert_eq!(figures([1234]), f);
     }
 

@@ -6,8 +6,8 @@
 use std::collections::{BTreeMap, HashMap};
 
 use crate::exchange::{Event, ExchangeId, Incomplete, Outcome, Request, RequestState, Timestamp};
-pub use crate::recording::exchange_join::{JoinedExchange, ExchangeJoin, MAX_WAITING, MAX_WAITING_BYTES};
 use crate::middleware::Selection;
+pub use crate::recording::exchange_join::{ExchangeJoin, JoinedExchange, MAX_WAITING, MAX_WAITING_BYTES};
 
 use super::histogram::{LatencyHistogram, micros};
 use super::ledger::SampleTally;
@@ -117,7 +117,7 @@ impl InspectLedger {
                 unjoined: named(self.unjoined),
             },
             sample: chosen.map_or_else(|| everything(self.seen), |chosen| chosen.sample()),
-            trouble: engine.trouble,
+            warnings: engine.warnings,
             unread: engine.unread,
             ..blank("inspect", started)
         };
@@ -194,7 +194,7 @@ fn named(counts: BTreeMap<&'static str, u64>) -> CountMap {
 pub(crate) mod tests {
     use super::*;
     use crate::exchange::{Body, ConnectionId, Damage, Framing, Head, Malformed, Response};
-    use crate::middleware::{SampleKey, ChainSettings, Share};
+    use crate::middleware::{ChainSettings, SampleKey, Share};
 
     pub(crate) fn request(n: u32, head: &str) -> Box<Request> {
         Box::new(Request {

@@ -9,7 +9,7 @@ use std::collections::{HashMap, VecDeque};
 use smallvec::SmallVec;
 
 use crate::exchange::{Damage, ExchangeId};
-use crate::replay::{TargetResponse, Delivery, RetainedResponse};
+use crate::replay::{Delivery, RetainedResponse, TargetResponse};
 
 use super::{Production, RequestRecord};
 
@@ -124,9 +124,9 @@ impl PendingJoin {
     }
 
     /// Lets the bodies go, and says how many bytes that were: whether they differ is then known by their hashes alone.
-    fn let_bodies_go(&mut self) -> usize {
-        self.production.iter_mut().flatten().for_each(Production::let_body_go);
-        self.deliveries.iter_mut().filter_map(|delivery| delivery.answer.as_mut()).for_each(TargetResponse::let_body_go);
+    fn drop_bodies(&mut self) -> usize {
+        self.production.iter_mut().flatten().for_each(Production::drop_body);
+        self.deliveries.iter_mut().filter_map(|delivery| delivery.answer.as_mut()).for_each(TargetResponse::drop_body);
         std::mem::take(&mut self.held.bodies)
     }
 
@@ -186,7 +186,7 @@ impl Joins {
     pub fn offered(&mut self, note: Box<RequestRecord>, targets: usize) -> Vec<Joined> {
         let (id, place) = (note.id, self.next);
         self.next += 1;
-        let held = HeldBytes { heads: note.words.len(), bodies: 0 };
+        let held = HeldBytes { heads: note.text.len(), bodies: 0 };
         self.held.add(held);
         let pending = PendingJoin { place, note, targets, deliveries: Deliveries::new(), production: None, held };
         let mut gone = Vec::new();
@@ -260,7 +260,7 @@ impl Joins {
             let Some((place, oldest)) = self.order.get(at) else { break };
             self.bodiless = place + 1;
             if let Some(pending) = self.waiting.get_mut(oldest).filter(|pending| pending.place == *place) {
-                self.held.bodies -= pending.let_bodies_go();
+                self.held.bodies -= pending.drop_bodies();
             }
         }
     }
@@ -285,7 +285,7 @@ fn grown(
     pending.held.add(more);
     all.add(more);
     if pending.place < bodiless {
-        all.bodies -= pending.let_bodies_go();
+        all.bodies -= pending.drop_bodies();
     }
     if !pending.is_complete() {
         return None;
@@ -359,7 +359,7 @@ mod tests {
         let mut gone = 0;
         for n in 0..40 {
             let mut long = note(n);
-            long.words = RequestText::new(b"GET", &vec![b'a'; 1 << 20], b"", b"");
+            long.text = RequestText::new(b"GET", &vec![b'a'; 1 << 20], b"", b"");
             gone += joins.offered(long, 1).len();
         }
         assert!(gone >= 8, "{gone}");
@@ -368,7 +368,9 @@ mod tests {
 
     #[test]
     fn past_the_limit_the_oldest_bodies_go_and_their_hashes_stay() {
-        let body = |bytes: &'static [u8]| Some(Box::new(RetainedResponse::new(Head::default(), Some(Bytes::from_static(bytes)))));
+        let body = |bytes: &'static [u8]| {
+            Some(Box::new(RetainedResponse::new(Head::default(), Some(Bytes::from_static(bytes)))))
+        };
         for known in [None, digest(b"hello")] {
             let mut joins = Joins::with_kept_bytes(9);
             for n in 1..=2 {

@@ -1,6 +1,6 @@
 //! Exchanges as lines for people, in columns.
 //!
-//! [`Exchange`]s come in, in the order of their ends, and a line of text leaves for each. Nothing is joined or counted here.
+//! [`JoinedExchange`]s come in, in the order of their ends, and a line of text leaves for each. Nothing is joined or counted here.
 
 use std::borrow::Cow;
 use std::fmt::Write as _;

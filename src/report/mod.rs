@@ -1,6 +1,6 @@
 //! What became of every request: the ledger, the join of production and shadow, histograms; then text and JSON.
 //!
-//! [`Fact`]s come in while a run goes on, one [`Summary`] leaves at its end; lines of results leave on the way. What is
+//! [`ReportEvent`]s come in while a run goes on, one [`Summary`] leaves at its end; lines of results leave on the way. What is
 //! shown to people or machines is a function of the summary ([`text`]) or of one exchange ([`lines`]). Nothing is
 //! sent or read here.
 
@@ -13,33 +13,33 @@ use std::time::Duration;
 use crate::exchange::{Damage, Digest, ExchangeId, Outcome, Timestamp, digest};
 use crate::replay::{Delivery, RetainedResponse};
 
-pub mod run_diff;
-mod reference;
 pub mod by_route;
 pub mod compare;
 mod comparer;
 pub mod curl;
 pub mod curves;
+pub mod diff_groups;
 mod edges;
 mod engine;
 mod evidence;
+mod exchange_context;
 pub mod forecast;
-pub mod threshold;
 pub mod histogram;
 pub mod html;
 pub mod inspect;
 pub mod join;
-pub mod diff_groups;
 pub mod ledger;
 pub mod listing;
-mod exchange_context;
 pub mod middleware;
 pub mod noise;
 pub mod patterns;
 mod reasons;
+mod reference;
 mod repeats;
+mod request_text;
 pub mod results;
 pub mod routes;
+pub mod run_diff;
 mod series;
 pub mod snapshot;
 pub mod sparse_histogram;
@@ -48,43 +48,44 @@ pub mod steps;
 pub mod summary;
 mod tally;
 pub mod text;
+pub mod threshold;
 pub mod timeline;
 pub mod units;
 pub mod verdict;
-mod request_text;
 
 pub use crate::recording::jsonl_write as lines;
-pub use run_diff::RunDiff;
-pub use reference::{Baseline, SelfChecks};
 pub use comparer::{ComparedExchange, Comparer, ComparisonTask};
-pub use forecast::Forecast;
-pub use inspect::{JoinedExchange, ExchangeJoin, InspectLedger};
-pub use listing::Listing;
 pub use exchange_context::{baseline_number, check_number};
+pub use forecast::Forecast;
+pub use inspect::{ExchangeJoin, InspectLedger, JoinedExchange};
+pub use listing::Listing;
 pub use middleware::MiddlewareCounts;
 pub use patterns::RoutePatterns;
 pub use reasons::{DesynchronisedSummary, FailureReason};
-pub use routes::RouteStats;
-pub use snapshot::{SnapshotRequest, Snapshot};
-pub use status::StatusChoice;
-pub use steps::{StepCause, RampStep, RampSteps};
-pub use summary::{
-    CountMap, Differences, Ended, LatencySummary, Frames, GateResult, GateState, ProductionSide, RampEnd, RecordingSummary, Requests, SampleSummary,
-    Streams, Summary, TargetSummary, TargetEnded, TargetGuard, TargetLatency, Tcp,
-};
+pub use reference::{Baseline, SelfChecks};
 pub use request_text::RequestText;
+pub use routes::RouteStats;
+pub use run_diff::RunDiff;
+pub use snapshot::{Snapshot, SnapshotRequest};
+pub use status::StatusChoice;
+pub use steps::{RampStep, RampSteps, StepCause};
+pub use summary::{
+    CountMap, Differences, Ended, Frames, GateResult, GateState, LatencySummary, ProductionSide, RampEnd,
+    RecordingSummary, Requests, SampleSummary, Streams, Summary, TargetEnded, TargetGuard, TargetLatency,
+    TargetSummary, Tcp,
+};
 
 use curves::Curves;
-use evidence::{SummaryBlocks, Evidence};
-use threshold::{Thresholds, ThresholdWatch};
+use evidence::{Evidence, SummaryBlocks};
 use histogram::LatencyHistogram;
-use join::{ProductionJoin, Joins};
+use join::{Joins, ProductionJoin};
 use ledger::Ledger;
 use noise::Noise;
 use repeats::RepeatTracker;
 use results::{ResultLine, ResultsWriter};
 use snapshot::RecentDifference;
 use tally::TargetTally;
+use threshold::{ThresholdWatch, Thresholds};
 
 /// What the stages tell the report, in any order that a run brings about.
 #[derive(Debug)]
@@ -220,7 +221,7 @@ pub struct RequestRecord {
     /// Who sent it.
     pub client: SocketAddr,
     /// What it says.
-    pub words: RequestText,
+    pub text: RequestText,
     /// Bytes of head and body content.
     pub bytes: u64,
     /// Bytes of body content.
@@ -257,7 +258,7 @@ pub struct Production {
 
 impl Production {
     /// Keeps of the body but its hash.
-    fn let_body_go(&mut self) {
+    fn drop_body(&mut self) {
         if let Some(kept) = &mut self.kept {
             let body = kept.let_body_go();
             self.body_sha256 = self.body_sha256.or_else(|| digest(&body?));
@@ -320,8 +321,8 @@ pub struct CaptureStats {
     /// What the connections spoke.
     pub streams: Streams,
     /// What went wrong on the way, in words for people.
-    pub trouble: Vec<String>,
-    /// Inputs that could not be read to their end; told in `trouble` too.
+    pub warnings: Vec<String>,
+    /// Inputs that could not be read to their end; among the `warnings` too.
     pub unread: Vec<String>,
 }
 
@@ -453,7 +454,7 @@ impl Reporter {
 
     /// What is taken from now on came now: of many facts at once the clock is not asked with each.
     pub fn refresh_clock(&mut self) {
-        self.evidence.look_at_the_clock();
+        self.evidence.refresh_clock();
     }
 
     /// Takes one of several facts that came at once, when the clock was last looked at.
@@ -496,7 +497,9 @@ impl Reporter {
             ReportEvent::Production { of, production } => {
                 let answered = production.as_ref().ok().map(|production| (production.status, production.latency));
                 let half = self.joins.production(of, production);
-                if let (Some((status, latency)), ProductionJoin::Waiting | ProductionJoin::Complete(_)) = (answered, &half) {
+                if let (Some((status, latency)), ProductionJoin::Waiting | ProductionJoin::Complete(_)) =
+                    (answered, &half)
+                {
                     self.evidence.answered(status, latency);
                 }
                 if let ProductionJoin::Complete(joined) = half {
@@ -520,7 +523,7 @@ impl Reporter {
         self.results.flush();
         let mut results_failed = self.results.failed();
         let mut ends = ends.into_iter();
-        let mut trouble = engine.trouble;
+        let mut trouble = engine.warnings;
         trouble.extend(self.results.trouble());
         trouble.extend(self.unheard(unheard));
         trouble.extend(middleware.iter().flat_map(MiddlewareCounts::remarks));
@@ -544,7 +547,7 @@ impl Reporter {
             requests: ledger.requests(),
             targets,
             baseline,
-            self_check: self.checks.told(),
+            self_check: self.checks.reported(),
             noise: verdict.rows,
             fields: verdict.fields,
             production: self.production.finish(),
@@ -557,7 +560,7 @@ impl Reporter {
             curves,
             routes,
             kinds,
-            trouble,
+            warnings: trouble,
             unread: engine.unread,
             results_failed,
             ..blank(self.command, self.started)
@@ -567,7 +570,7 @@ impl Reporter {
         self.results.close(&summary);
         results_failed |= self.results.failed();
         summary.results_failed = results_failed;
-        summary.trouble.extend(self.results.trouble());
+        summary.warnings.extend(self.results.trouble());
         summary
     }
 

@@ -2,7 +2,7 @@
 //!
 //! Comparisons come in, by route: of production with a target ([`Noise::take`]), and of something with itself
 //! ([`Noise::own`]): production with the baseline, with its own earlier answer to the same request, or a target with
-//! its answer to the same request sent twice. At any time a [`Verdict`] leaves: what is noise, why, and how many answers
+//! its answer to the same request sent twice. At any time a [`NoiseVerdict`] leaves: what is noise, why, and how many answers
 //! differ in nothing else. Nothing is forgotten or hidden: what is noise is counted apart.
 //!
 //! **The rule.** A field of a route is noise if it differed from itself in two comparisons at least, and the target's rate
@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 use super::by_route::MAX_ROUTES;
-use super::compare::{ResponseDiff, DifferenceKind, DifferencePart, field};
+use super::compare::{DifferenceKind, DifferencePart, ResponseDiff, field};
 use super::routes::OTHER;
 
 /// Fields of one route that are told apart; what comes up later is never noise.
@@ -25,7 +25,8 @@ const MAX_FIELDS: usize = 200;
 const MAX_SETS: usize = 256;
 /// Fields of all routes, and sets of all: as of 500 routes that have as many as they may. The sets may have eight fields
 /// each, on the whole: who makes up responses that differ in everything fills no more than two megabytes.
-const ROOM: NoiseCapacity = NoiseCapacity { fields: 500 * MAX_FIELDS, sets: 500 * MAX_SETS, members: 8 * 500 * MAX_SETS };
+const ROOM: NoiseCapacity =
+    NoiseCapacity { fields: 500 * MAX_FIELDS, sets: 500 * MAX_SETS, members: 8 * 500 * MAX_SETS };
 /// Comparisons of something with itself that one route is judged by, for each way to compare: enough for any rate.
 pub(super) const MAX_OWN: u64 = 1000;
 /// Rows of each list of the verdict, the most frequent first; the others count all the same.
@@ -54,7 +55,7 @@ impl NoiseSource {
 
     /// Whether it says anything of statuses. Production's own statuses change with time: only what was asked at the
     /// same moment counts.
-    const fn tells_of(self, place: DifferencePart) -> bool {
+    const fn concerns(self, place: DifferencePart) -> bool {
         !matches!((self, place), (Self::Repeats, DifferencePart::Status))
     }
 }
@@ -141,9 +142,11 @@ impl NoiseOnlyCounts {
         if fields.clone().all(|(_, is_noise)| is_noise) {
             self.any += count;
         }
-        for (place, into) in
-            [(DifferencePart::Status, &mut self.status), (DifferencePart::Header, &mut self.headers), (DifferencePart::Body, &mut self.body)]
-        {
+        for (place, into) in [
+            (DifferencePart::Status, &mut self.status),
+            (DifferencePart::Header, &mut self.headers),
+            (DifferencePart::Body, &mut self.body),
+        ] {
             let mut of_place = fields.clone().filter(|(other, _)| *other == place).map(|(_, is_noise)| is_noise);
             if of_place.next() == Some(true) && of_place.all(|is_noise| is_noise) {
                 *into += count;
@@ -285,9 +288,11 @@ impl Noise {
     /// What is noise, as far as it is known now; `urls` are the targets'.
     #[must_use]
     pub fn verdict(&self, urls: &[String]) -> NoiseVerdict {
-        let mut verdict = NoiseVerdict { targets: vec![NoiseOnlyCounts::default(); self.targets], ..NoiseVerdict::default() };
+        let mut verdict =
+            NoiseVerdict { targets: vec![NoiseOnlyCounts::default(); self.targets], ..NoiseVerdict::default() };
         // In the order of names: the same run is always told the same way.
-        let routes: BTreeMap<&str, &NoiseRoute> = self.routes.iter().map(|(name, route)| (name.as_str(), route)).collect();
+        let routes: BTreeMap<&str, &NoiseRoute> =
+            self.routes.iter().map(|(name, route)| (name.as_str(), route)).collect();
         for (name, route) in routes {
             for (at, target) in route.targets.iter().enumerate() {
                 let url = urls.get(at).map_or("", String::as_str);
@@ -412,7 +417,7 @@ impl NoiseRoute {
             if shadow == 0.0 {
                 continue;
             }
-            let noisy = NoiseSource::ALL.into_iter().filter(|why| why.tells_of(*place)).find_map(|why| {
+            let noisy = NoiseSource::ALL.into_iter().filter(|why| why.concerns(*place)).find_map(|why| {
                 let own = self.own_of(why)?;
                 let differ = own.differ.get(at).copied().unwrap_or_default();
                 let rates = NoiseRates { shadow, own: rate(Some(&differ), own.pairs) };
@@ -448,7 +453,13 @@ impl NoiseRoute {
     }
 
     /// Counts answers that differed in just these fields, where those of a part are all noise.
-    fn only_noise(&self, set: &[FieldId], count: u64, is_noise: &dyn Fn(FieldId) -> bool, counts: &mut NoiseOnlyCounts) {
+    fn only_noise(
+        &self,
+        set: &[FieldId],
+        count: u64,
+        is_noise: &dyn Fn(FieldId) -> bool,
+        counts: &mut NoiseOnlyCounts,
+    ) {
         let field = |at: &FieldId| Some((self.fields.get(usize::from(*at))?.0, is_noise(*at)));
         counts.count(&set.iter().filter_map(field), count);
     }
@@ -567,7 +578,9 @@ mod tests {
 
     #[test]
     fn statuses_are_noise_only_by_what_was_asked_at_the_same_moment() {
-        for (why, is_noise) in [(NoiseSource::Baseline, true), (NoiseSource::SelfCheck, true), (NoiseSource::Repeats, false)] {
+        for (why, is_noise) in
+            [(NoiseSource::Baseline, true), (NoiseSource::SelfCheck, true), (NoiseSource::Repeats, false)]
+        {
             let mut noise = Noise::new(1);
             for _ in 0..5 {
                 noise.own("GET /", why, &found(&["status"]));

@@ -234,7 +234,10 @@ mod tests {
         let many = "GET /a\n".repeat(MAX_PATTERNS + 1);
         assert_eq!(RoutePatterns::parse(&many).unwrap_err().to_string(), "2001 routes are too many: 2000 at most");
         assert!(
-            RoutePatterns::parse(&format!("GET /{}", "a".repeat(MAX_LINE))).unwrap_err().to_string().contains("too long")
+            RoutePatterns::parse(&format!("GET /{}", "a".repeat(MAX_LINE)))
+                .unwrap_err()
+                .to_string()
+                .contains("too long")
         );
     }
 }

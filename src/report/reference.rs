@@ -52,7 +52,7 @@ impl SelfChecks {
     }
 
     /// What is told of them; nothing where there were none.
-    pub(super) fn told(self) -> Option<Self> {
+    pub(super) fn reported(self) -> Option<Self> {
         let ended = self.sent + self.failed + self.shed;
         (self.offered > 0).then_some(Self { in_flight: self.offered.saturating_sub(ended), ..self })
     }

@@ -14,7 +14,7 @@ pub use super::compare::{Difference, DifferencePart};
 pub use crate::exchange::hex;
 use crate::exchange::{ExchangeId, Head, Outcome, Timestamp, wire_text};
 use crate::middleware;
-use crate::replay::{TargetResponse, Delivery, RetainedResponse, Reason};
+use crate::replay::{Delivery, Reason, RetainedResponse, TargetResponse};
 
 use super::histogram::micros;
 use super::summary::Summary;
@@ -153,8 +153,8 @@ impl<'a> ResultLine<'a> {
             id: ResultText(id),
             at: note.map(|note| ResultText(note.at)),
             client: note.map(|note| ResultText(note.client)),
-            method: note.map(|note| wire_text(note.words.method())),
-            target: note.map(|note| shown(note.words.target())),
+            method: note.map(|note| wire_text(note.text.method())),
+            target: note.map(|note| format_target(note.text.target())),
             route: note.and_then(|note| note.route.as_deref()),
             outcome: outcome.key(),
             rule,
@@ -173,7 +173,7 @@ impl<'a> ResultLine<'a> {
 }
 
 /// A target without the secrets in it. It is text of the wire as before, but for masks.
-fn shown(target: &[u8]) -> Cow<'_, str> {
+fn format_target(target: &[u8]) -> Cow<'_, str> {
     match middleware::masking::target(target) {
         Cow::Borrowed(target) => wire_text(target),
         Cow::Owned(target) => Cow::Owned(wire_text(&target).into_owned()),
@@ -288,7 +288,8 @@ mod tests {
         let (one, other) =
             (production_side(&production, b""), answer_side(delivery.answer.as_ref().unwrap(), b"", b""));
         let found =
-            compare::compare(&compare::CompareRules::default(), b"GET", &one, &other, compare::BodyKnowledge::Whole).differences;
+            compare::compare(&compare::CompareRules::default(), b"GET", &one, &other, compare::BodyKnowledge::Whole)
+                .differences;
         let line = value(&ResultLine::delivered(Some(&note), &delivery, "http://t", Some(&production), found));
         assert_eq!(
             line,
@@ -305,7 +306,7 @@ mod tests {
     #[test]
     fn a_secret_in_the_target_is_masked() {
         let mut note = note(1);
-        note.words = RequestText::new(b"GET", b"/a?day=fri&access_token=s3cret", b"old.example", b"");
+        note.text = RequestText::new(b"GET", b"/a?day=fri&access_token=s3cret", b"old.example", b"");
         let line = value(&ResultLine::ended(&note, &Outcome::SampledOut));
         assert_eq!(line["target"], "/a?day=fri&access_token=***");
     }
@@ -325,7 +326,7 @@ mod tests {
     #[test]
     fn bytes_that_are_no_utf_8_become_latin_1() {
         let mut note = note(1);
-        note.words = RequestText::new(b"GET", b"/caf\xe9", b"old.example", b"");
+        note.text = RequestText::new(b"GET", b"/caf\xe9", b"old.example", b"");
         assert_eq!(value(&ResultLine::ended(&note, &Outcome::SampledOut))["target"], "/caf\u{e9}");
     }
 

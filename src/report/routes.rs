@@ -1,6 +1,6 @@
 //! What became of each route: requests, statuses, latency and bytes.
 //!
-//! [`Exchange`]s come in, one [`RouteRow`] a route leaves. A route is the method and the path, with `{id}` in place of
+//! [`JoinedExchange`]s come in, one [`RouteRow`] a route leaves. A route is the method and the path, with `{id}` in place of
 //! each segment that looks like an identifier ([`template`]); the query is left out. The same exchanges in the same
 //! order always give the same rows. Nothing is printed here.
 

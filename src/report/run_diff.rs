@@ -1,6 +1,6 @@
 //! Two runs held against each other: what got better, what got worse, and what only looks so.
 //!
-//! Two [`Summary`]s come in, a [`Comparison`] leaves. A share counts as changed where chance would make such a
+//! Two [`Summary`]s come in, a [`RunDiff`] leaves. A share counts as changed where chance would make such a
 //! difference less than three times in a thousand; a latency where it changed by more than a tenth, on enough samples.
 
 use super::by_route::RouteTarget;
@@ -101,8 +101,10 @@ impl RunDiff {
             Some(change([(before, old_url, old), (after, url, target)]))
         });
         let targets: Vec<TargetChange> = targets.collect();
-        let line =
-            |summary: &Summary| RunLine { started: summary.started.clone(), verdict: ReportVerdict::of(summary).sentence };
+        let line = |summary: &Summary| RunLine {
+            started: summary.started.clone(),
+            verdict: ReportVerdict::of(summary).sentence,
+        };
         Self { sentence: sentence(&targets), runs: [line(before), line(after)], targets }
     }
 

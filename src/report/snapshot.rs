@@ -1,7 +1,7 @@
 //! A run as it goes: what the report has counted so far, for whoever looks while there is still time to act.
 //!
-//! A [`Look`] goes the way of the facts, so what it shows is whole: every fact before it, none after it. It costs
-//! nothing while nobody looks. What only the stages know of the moment ([`Live`]) is put in by whoever asked.
+//! A [`SnapshotRequest`] goes the way of the facts, so what it shows is whole: every fact before it, none after it. It costs
+//! nothing while nobody looks. What only the stages know of the moment ([`LiveState`]) is put in by whoever asked.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
@@ -13,7 +13,7 @@ use tokio::sync::oneshot;
 use super::histogram::LatencyHistogram;
 use super::results::ResultLine;
 use super::summary::{RecordingSummary, Summary};
-use super::{SummaryBlocks, CaptureStats, ReportEvent, Reporter, TargetTotals, blank};
+use super::{CaptureStats, ReportEvent, Reporter, SummaryBlocks, TargetTotals, blank};
 
 /// Edges of the buckets that latencies are shown in, in microseconds: from what a cache answers in to a time limit.
 pub const EDGES_US: [u64; 20] = [
@@ -183,7 +183,7 @@ impl Reporter {
             kinds,
             timeline,
             curves,
-            trouble: engine.trouble,
+            warnings: engine.warnings,
             unread: engine.unread,
             ..blank(self.command, self.started)
         };

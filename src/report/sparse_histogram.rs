@@ -1,6 +1,6 @@
 //! A histogram where there are thousands of them: only the buckets between the first and the last hit take memory.
 //!
-//! Durations in microseconds come in, [`Figures`] leave. Each power of two is divided into 32 buckets, so a quantile is
+//! Durations in microseconds come in, [`LatencySummary`] leave. Each power of two is divided into 32 buckets, so a quantile is
 //! within 3.2 % of a duration that was recorded; count, minimum, mean and maximum are exact.
 
 use super::summary::LatencySummary;

@@ -115,10 +115,17 @@ mod tests {
 
     #[test]
     fn a_step_is_told_with_who_what_and_why() {
-        let step = RampStep { what: StepCause::Ramp, from: 0.01, to: 0.05, reason: "45 s at 1%".to_owned(), ..RampStep::default() };
+        let step = RampStep {
+            what: StepCause::Ramp,
+            from: 0.01,
+            to: 0.05,
+            reason: "45 s at 1%".to_owned(),
+            ..RampStep::default()
+        };
         assert_eq!(step.to_string(), "ramp: 1% -> 5%: 45 s at 1%");
         let target = Some("http://new".to_owned());
-        let step = RampStep { target, what: StepCause::Guard, from: 0.5, to: 0.015_625, reason: "why".to_owned(), ..step };
+        let step =
+            RampStep { target, what: StepCause::Guard, from: 0.5, to: 0.015_625, reason: "why".to_owned(), ..step };
         assert_eq!(step.to_string(), "guard of http://new: 50% -> 1.56%: why");
         assert_eq!(RampStep { to: 0.5, ..step }.to_string(), "guard of http://new: 50%: why");
     }

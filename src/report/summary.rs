@@ -7,13 +7,13 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::reference::{Baseline, SelfChecks};
 use super::by_route::RouteSummary;
 use super::curves::Curves;
 use super::diff_groups::DiffGroups;
 use super::middleware::MiddlewareCounts;
 use super::noise::{self, NoiseOnlyCounts};
 use super::reasons::{DesynchronisedSummary, FailureReason};
+use super::reference::{Baseline, SelfChecks};
 use super::steps::RampStep;
 use super::timeline::Timeline;
 use crate::recording::Recorded;
@@ -82,7 +82,7 @@ pub struct Summary {
     /// What kinds of difference there are, with examples.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub kinds: Option<DiffGroups>,
-    /// What changed the share on the way, in order: see [`super::Steps`] for how many are kept.
+    /// What changed the share on the way, in order: see [`super::RampSteps`] for how many are kept.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub steps: Vec<RampStep>,
     /// How far its ramp came, where it had one.
@@ -91,11 +91,11 @@ pub struct Summary {
     /// What was demanded of the run, and whether it held.
     pub gates: Vec<GateResult>,
     /// What went wrong on the way, in words for people.
-    pub trouble: Vec<String>,
+    pub warnings: Vec<String>,
     /// Inputs that could not be read to their end, in the same words: what stands here is about what was read before.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub unread: Vec<String>,
-    /// Whether the results could not be written to their end; told in `trouble` too.
+    /// Whether the results could not be written to their end; among the `warnings` too.
     #[serde(skip)]
     pub results_failed: bool,
 }
@@ -686,7 +686,10 @@ mod tests {
     #[test]
     fn a_summary_can_be_read_back() {
         let mut summary = Summary::default();
-        summary.targets.insert("t".into(), TargetSummary { schedule_lag_us: Some(LatencySummary::default()), ..TargetSummary::default() });
+        summary.targets.insert(
+            "t".into(),
+            TargetSummary { schedule_lag_us: Some(LatencySummary::default()), ..TargetSummary::default() },
+        );
         let text = serde_json::to_string(&summary).unwrap();
         assert_eq!(serde_json::from_str::<Summary>(&text).unwrap(), summary);
     }

@@ -5,13 +5,13 @@ use std::collections::BTreeMap;
 use crate::exchange::Outcome;
 use crate::replay::Delivery;
 
-use super::compare::{Difference, ResponseDiff, DifferencePart};
+use super::compare::{Difference, DifferencePart, ResponseDiff};
 use super::curves::{Curve, TargetCurves};
 use super::histogram::LatencyHistogram;
 use super::noise::NoiseOnlyCounts;
 use super::reasons::Reasons;
 use super::snapshot::{LiveBuckets, LiveTargetBuckets};
-use super::summary::{CountMap, Differences, ProductionSide, TargetSummary, TargetEnded, TargetLatency, count};
+use super::summary::{CountMap, Differences, ProductionSide, TargetEnded, TargetLatency, TargetSummary, count};
 use super::{Production, TargetTotals};
 
 /// What one target answered.
@@ -101,7 +101,11 @@ impl TargetTally {
     }
 
     /// The target's block. Lag is null where nothing was ever due.
-    pub(super) fn finish(&self, (offered, in_flight, ended): (u64, u64, TargetEnded), end: &TargetTotals) -> TargetSummary {
+    pub(super) fn finish(
+        &self,
+        (offered, in_flight, ended): (u64, u64, TargetEnded),
+        end: &TargetTotals,
+    ) -> TargetSummary {
         TargetSummary {
             offered,
             in_flight,

@@ -6,7 +6,7 @@ use tokio::time::Instant;
 
 use super::{Production, RequestRecord, RequestText};
 use crate::exchange::{ConnectionId, ExchangeId, Outcome, Timestamp};
-use crate::replay::{TargetResponse, Delivery};
+use crate::replay::{Delivery, TargetResponse};
 
 pub(super) fn id(n: u32) -> ExchangeId {
     ExchangeId::new(ConnectionId(1), n)
@@ -19,7 +19,7 @@ pub(super) fn note(n: u32) -> Box<RequestRecord> {
         client: "10.0.0.7:51234".parse().unwrap(),
         bytes: 100,
         body_len: 0,
-        words: RequestText::new(b"GET", b"/a", b"old.example", b"GET /a HTTP/1.1\r\n\r\n"),
+        text: RequestText::new(b"GET", b"/a", b"old.example", b"GET /a HTTP/1.1\r\n\r\n"),
         route: None,
         repeat: None,
     })
@@ -38,7 +38,15 @@ pub(super) fn production(status: u16) -> Production {
 
 pub(super) fn answer(status: u16) -> TargetResponse {
     let now = Instant::now();
-    TargetResponse { status, body_len: 5, body_sha256: Some([1; 32]), kept: None, written: now, first_byte: now, done: now }
+    TargetResponse {
+        status,
+        body_len: 5,
+        body_sha256: Some([1; 32]),
+        kept: None,
+        written: now,
+        first_byte: now,
+        done: now,
+    }
 }
 
 pub(super) fn delivery(n: u32, outcome: Outcome, status: Option<u16>) -> Delivery {

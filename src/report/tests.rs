@@ -82,8 +82,12 @@ fn both_answers_of_one_request_meet_in_the_matrix() {
 
 #[test]
 fn a_delivery_without_production_stands_in_the_row_none() {
-    let facts =
-        vec![offered(1), sent(1, 200), ReportEvent::Production { of: id(1), production: Err(Damage::Gap) }, ReportEvent::Orphan];
+    let facts = vec![
+        offered(1),
+        sent(1, 200),
+        ReportEvent::Production { of: id(1), production: Err(Damage::Gap) },
+        ReportEvent::Orphan,
+    ];
     let (summary, lines) = run(facts);
     assert_eq!(cell(&summary, "none", "200"), 1);
     assert_eq!(summary.targets["http://t"].differences.compared, 0);
@@ -128,7 +132,8 @@ fn what_never_ended_is_in_flight_and_told_as_stopped() {
 
 #[test]
 fn the_last_line_of_results_is_the_summary() {
-    let (summary, lines) = run(vec![ReportEvent::Ended { note: note(1), outcome: Outcome::Incomplete(Incomplete::Cut) }]);
+    let (summary, lines) =
+        run(vec![ReportEvent::Ended { note: note(1), outcome: Outcome::Incomplete(Incomplete::Cut) }]);
     let last = lines.last().unwrap();
     assert_eq!(last["kind"], "summary");
     assert_eq!(last["requests"]["ended"]["incomplete"]["cut"], 1);
@@ -162,7 +167,11 @@ fn exchange(n: u32, differs: bool) -> [ReportEvent; 3] {
     answer.kept = Some(Box::new(json(if differs { "{\"a\":2}" } else { "{\"a\":1}" })));
     let production =
         Production { body_len: 7, body_sha256: None, kept: Some(Box::new(json("{\"a\":1}"))), ..production(200) };
-    [offered(n), ReportEvent::Delivered(Box::new(shadow)), ReportEvent::Production { of: id(n), production: Ok(production) }]
+    [
+        offered(n),
+        ReportEvent::Delivered(Box::new(shadow)),
+        ReportEvent::Production { of: id(n), production: Ok(production) },
+    ]
 }
 
 fn ended(reporter: Reporter) -> Summary {

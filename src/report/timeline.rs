@@ -21,7 +21,7 @@ pub struct Timeline {
     pub start: String,
     /// How many seconds a point is wide.
     pub width_s: u64,
-    /// The targets' URLs, in the order of [`Point::targets`].
+    /// The targets' URLs, in the order of [`TimelinePoint::targets`].
     pub targets: Vec<String>,
     /// The points, without a gap between them.
     pub points: Vec<TimelinePoint>,

@@ -1,6 +1,6 @@
 //! What a run came to, in one sentence: the same words on a page, in a message, wherever there is room for one.
 //!
-//! A [`Summary`] comes in, a [`Verdict`] leaves. Nothing is measured here.
+//! A [`Summary`] comes in, a [`ReportVerdict`] leaves. Nothing is measured here.
 
 use serde::Serialize;
 
@@ -83,7 +83,11 @@ impl ReportVerdict {
             return told(tone, "Recorded", format!("{} recorded.", counted(ended_as_kept(summary), "request")));
         }
         if summary.targets.is_empty() {
-            return told(Severity::Good, "Seen", format!("{} seen; nothing was sent.", counted(requests.seen, "request")));
+            return told(
+                Severity::Good,
+                "Seen",
+                format!("{} seen; nothing was sent.", counted(requests.seen, "request")),
+            );
         }
         let none = format!("None of {} was sent: each had ended before.", counted(requests.seen, "request"));
         if requests.offered == 0 { told(Severity::Bad, "Nothing sent", none) } else { None }
@@ -265,7 +269,12 @@ mod tests {
         let sentence = "Nothing was sent there; the ledger says what became of the requests.";
         check(&summary(&[("u", target(0, 0, 0, 0))]), Severity::Bad, sentence, &[]);
         let sentence = "The same answer to each of 10 requests.";
-        check(&summary(&[("u", target(10, 1, 10, 0))]), Severity::Bad, sentence, &["1 request got no answer: 1 connect."]);
+        check(
+            &summary(&[("u", target(10, 1, 10, 0))]),
+            Severity::Bad,
+            sentence,
+            &["1 request got no answer: 1 connect."],
+        );
     }
 
     #[test]
@@ -280,7 +289,8 @@ mod tests {
             (100, 99, Severity::Good, "; p99 below production's"),
             (40_000, 29, Severity::Good, ""),
         ] {
-            summary.targets.get_mut("u").unwrap().latency_us.response = LatencySummary { count, p99, ..LatencySummary::default() };
+            summary.targets.get_mut("u").unwrap().latency_us.response =
+                LatencySummary { count, p99, ..LatencySummary::default() };
             check(&summary, tone, &format!("The same answer to each of 10 requests{told}."), &[]);
         }
     }

@@ -15,7 +15,7 @@ use futures_util::stream::{Stream, unfold};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, timeout};
 
-use super::access::{Access, HEALTH, METRICS, READY, AccessRefused};
+use super::access::{Access, AccessRefused, HEALTH, METRICS, READY};
 use super::connection_limit::{Answering, HEAD_TIMEOUT};
 use super::{RunView, Wish, metrics, page};
 use crate::report::Snapshot;
@@ -157,19 +157,19 @@ fn each_second(
         let now = Instant::now();
         let evidence = since == 0;
         let event = match served.run.look(evidence).await {
-            Some(seen) => told(&seen, served.access.steers(), evidence),
+            Some(seen) => event_stream(&seen, served.access.steers(), evidence),
             None => Event::default().comment("the run has not begun yet"),
         };
         Some((Ok(event), (served, place, Some(now), (since + 1) % EVIDENCE_EVERY)))
     })
 }
 
-fn told(seen: &Snapshot, steers: bool, evidence: bool) -> Event {
+fn event_stream(seen: &Snapshot, steers: bool, evidence: bool) -> Event {
     json(seen, steers, evidence).map_or_else(|| Event::default().comment("nothing"), |told| Event::default().data(told))
 }
 
 fn json(seen: &Snapshot, steers: bool, evidence: bool) -> Option<String> {
-    page::told(seen, steers, evidence)
+    page::page_events(seen, steers, evidence)
         .inspect_err(|error| tracing::warn!(%error, "the live page was not told how the run goes"))
         .ok()
 }

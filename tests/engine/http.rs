@@ -755,7 +755,11 @@ fn http_2_without_tls_is_recognised_and_counted() {
     assert_eq!(check::<&str>(&talk.capture(), &[]).http1, StreamStats { http2: 1, ..StreamStats::default() });
     for at in 1..preface.len() {
         let talk = Talk::open().cut(Client, preface, &[at]).server("\0\0\0\u{4}\0\0\0\0\0").close();
-        assert_eq!(check::<&str>(&talk.capture(), &[]).http1, StreamStats { http2: 1, ..StreamStats::default() }, "cut at {at}");
+        assert_eq!(
+            check::<&str>(&talk.capture(), &[]).http1,
+            StreamStats { http2: 1, ..StreamStats::default() },
+            "cut at {at}"
+        );
     }
 }
 
@@ -764,7 +768,11 @@ fn tls_is_recognised_and_counted() {
     let hello = [&[0x16, 3, 1, 2, 0, 1, 0, 1, 0xfc, 3, 3][..], &noise(505)].concat();
     for at in [1, 2, 3, 5, 100] {
         let talk = Talk::open().cut(Client, &hello, &[at]).server([0x16, 3, 3, 0, 0x7a]).client(noise(300)).close();
-        assert_eq!(check::<&str>(&talk.capture(), &[]).http1, StreamStats { tls: 1, ..StreamStats::default() }, "cut at {at}");
+        assert_eq!(
+            check::<&str>(&talk.capture(), &[]).http1,
+            StreamStats { tls: 1, ..StreamStats::default() },
+            "cut at {at}"
+        );
     }
 }
 
@@ -787,7 +795,11 @@ fn protocols_that_resemble_http_are_other_ones() {
         [sip, rtsp, "GET / ICAP/1.0\r\n\r\n", "get key\r\n", "*1\r\n$4\r\nPING\r\n", "SSH-2.0-OpenSSH_9.6\r\n"]
     {
         let talk = Talk::open().client(request).server("200 whatever\r\n\r\n").close();
-        assert_eq!(check::<&str>(&talk.capture(), &[]).http1, StreamStats { unknown: 1, ..StreamStats::default() }, "{request}");
+        assert_eq!(
+            check::<&str>(&talk.capture(), &[]).http1,
+            StreamStats { unknown: 1, ..StreamStats::default() },
+            "{request}"
+        );
     }
 }
 

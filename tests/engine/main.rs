@@ -22,7 +22,7 @@ mod tcp;
 
 use sha2::{Digest as _, Sha256};
 use shadowtap::exchange::{Body, RequestState, Response};
-use shadowtap::http1::{BodyPolicy, BodyPolicies};
+use shadowtap::http1::{BodyPolicies, BodyPolicy};
 
 use packets::Capture;
 use tap::{Exchange, Seen};

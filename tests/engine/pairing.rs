@@ -1,7 +1,7 @@
 //! Loss in capture: it costs the exchange that it belongs to and no other, and never pairs what does not belong
 //! together.
 
-use shadowtap::http1::{BodyPolicy, BodyPolicies};
+use shadowtap::http1::{BodyPolicies, BodyPolicy};
 
 use crate::packets::{ACK, Capture, Client, FIN, Server, Talk};
 use crate::{check, chunked, get, large, noise, ok, post, tap};

@@ -77,7 +77,7 @@ fn a_connection_before_and_after_translation_counts_once() {
             assert_eq!(engine.frames.skipped["duplicate"] * 2, capture.shots.len() as u64);
             assert_eq!(engine.tcp.connections, 1);
             let told = "1 connection with 5 requests were seen in a second place too, under other addresses";
-            assert!(engine.trouble[0].starts_with(told), "{:?}", engine.trouble);
+            assert!(engine.warnings[0].starts_with(told), "{:?}", engine.warnings);
         }
     }
 }

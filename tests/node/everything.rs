@@ -62,7 +62,7 @@ pub(crate) fn recorded() {
     for name in ["all.pcap.zst", "all.pcapng.gz"] {
         assert!(!unpacked(&file(name)).is_empty());
         let (exchanges, engine) = inspect_files(&[file(name)]);
-        assert!(engine.trouble.is_empty(), "{name}: {:?}", engine.trouble);
+        assert!(engine.warnings.is_empty(), "{name}: {:?}", engine.warnings);
         let seen: Vec<_> = exchanges.iter().map(|seen| String::from_utf8_lossy(seen.request.target())).collect();
         each_once(name, &logged, seen.iter().map(|target| &**target), open);
     }

@@ -4,7 +4,9 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use sha2::{Digest as _, Sha256};
 use shadowtap::exchange::{Digest, Head};
-use shadowtap::report::compare::{BodyKnowledge, Difference, ResponseDiff, DifferenceKind, DifferencePart, CompareRules, ComparedResponse, compare};
+use shadowtap::report::compare::{
+    BodyKnowledge, CompareRules, ComparedResponse, Difference, DifferenceKind, DifferencePart, ResponseDiff, compare,
+};
 
 use super::cases;
 

@@ -4,7 +4,7 @@ use proptest::prelude::*;
 use proptest::sample::Index;
 use shadowtap::exchange::{Close, ConnectionId, Event, Request, RequestState, Response, Timestamp};
 use shadowtap::flow::{Chunk, Side, Slot};
-use shadowtap::http1::{Http1, BodyPolicy, BodyPolicies, StreamStats};
+use shadowtap::http1::{BodyPolicies, BodyPolicy, Http1, StreamStats};
 use shadowtap::invariants::EventInvariants;
 
 use crate::packets::{CLIENT, SERVER, ends};

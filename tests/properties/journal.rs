@@ -6,7 +6,9 @@ use shadowtap::exchange::{
     Timestamp,
 };
 use shadowtap::recording::jsonl_write::JsonLine;
-use shadowtap::recording::{EventSource as _, JoinedExchange, ExchangeJoin, RecordingSource, Recorder, Rotation, OutputPath};
+use shadowtap::recording::{
+    EventSource as _, ExchangeJoin, JoinedExchange, OutputPath, Recorder, RecordingSource, Rotation,
+};
 
 /// An exchange to record; times in nanoseconds after the one before.
 #[derive(Clone, Debug)]
@@ -164,7 +166,7 @@ fn recorded(events: &[Event], name: &str) -> Vec<JoinedExchange> {
         exchanges.take(event, |exchange| joined.push(exchange));
     }
     exchanges.finish(|exchange| joined.push(exchange));
-    assert_eq!(source.trouble(), Vec::<String>::new());
+    assert_eq!(source.warnings(), Vec::<String>::new());
     joined
 }
 

@@ -12,7 +12,7 @@ use rand::SeedableRng as _;
 use rand::rngs::StdRng;
 use shadowtap::capture::{FileSource, LinkType, MemorySource, Settings, Source};
 use shadowtap::exchange::{Event, Request, RequestState, Timestamp};
-use shadowtap::http1::{BodyPolicy, BodyPolicies};
+use shadowtap::http1::{BodyPolicies, BodyPolicy};
 use shadowtap::invariants::{EventInvariants, ObservedCounts};
 use shadowtap::pipeline::Tap;
 

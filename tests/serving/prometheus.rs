@@ -202,20 +202,21 @@ pub(crate) fn held() {
     prometheus.until_has("rate(shadowtap_deliveries_total{outcome=\"sent\"}[10s]) > 50");
     prometheus.understands_each_alert();
     assert!(!prometheus.has_ever_fired(), "{:?}", prometheus.query("ALERTS"));
-    assert!(prometheus.has("shadowtap_guard_state{state=\"open\"} == 1"));
+    assert!(prometheus.has("shadowtap_guard_state{state=\"passing\"} == 1"));
     assert!(prometheus.has("shadowtap_guard_held_ratio == 0 and shadowtap_guard_trips_total == 0"));
     assert!(prometheus.has("shadowtap_deliveries_total{outcome=\"guard_held\"} == 0"));
 
     fails.store(true, Ordering::Relaxed);
-    prometheus.until_has("shadowtap_guard_state{state=\"open\"} == 0 and on(target) shadowtap_guard_held_ratio > 0");
+    prometheus.until_has("shadowtap_guard_state{state=\"passing\"} == 0 and on(target) shadowtap_guard_held_ratio > 0");
     prometheus.until_has(
-        "shadowtap_guard_state{state=~\"lowered|closed\"} == 1 and on(target) shadowtap_guard_trips_total > 0",
+        "shadowtap_guard_state{state=~\"throttled|probing\"} == 1 and on(target) shadowtap_guard_trips_total > 0",
     );
     prometheus.until_has("rate(shadowtap_deliveries_total{outcome=\"guard_held\"}[10s]) > 1");
     prometheus.until_firing(&["ShadowtapGuardTripped", "ShadowtapTargetFailing"]);
 
     fails.store(false, Ordering::Relaxed);
-    prometheus.until_has("shadowtap_guard_state{state=\"open\"} == 1 and on(target) shadowtap_guard_held_ratio == 0");
+    prometheus
+        .until_has("shadowtap_guard_state{state=\"passing\"} == 1 and on(target) shadowtap_guard_held_ratio == 0");
     prometheus.until_firing(&[]);
     run.wishes("stop", "", "204");
     assert_eq!(run.end().0, Some(0));

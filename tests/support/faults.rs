@@ -103,8 +103,8 @@ impl<S: Source> Source for Faulty<S> {
         Some(Frame { at: *at, link: *link, wire_len: *wire_len, data })
     }
 
-    fn trouble(&self) -> Vec<String> {
-        self.inner.trouble()
+    fn warnings(&self) -> Vec<String> {
+        self.inner.warnings()
     }
 
     fn dropped(&self) -> Dropped {

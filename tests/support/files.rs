@@ -6,9 +6,9 @@ use std::path::{Path, PathBuf};
 
 use shadowtap::capture::{self, LinkType, Settings, Source};
 use shadowtap::exchange::Timestamp;
-use shadowtap::http1::{BodyPolicy, BodyPolicies};
+use shadowtap::http1::{BodyPolicies, BodyPolicy};
 use shadowtap::pipeline;
-use shadowtap::report::inspect::{JoinedExchange, ExchangeJoin};
+use shadowtap::report::inspect::{ExchangeJoin, JoinedExchange};
 use shadowtap::report::{CaptureStats, lines::JsonLine};
 
 /// A frame with its own memory.
@@ -33,7 +33,7 @@ pub(crate) fn frames(file: &Path) -> Vec<OwnedFrame> {
         let (at, link, wire_len) = (frame.at, frame.link, frame.wire_len);
         frames.push(OwnedFrame { at, link, wire_len, data: frame.data.to_vec() });
     }
-    assert!(source.trouble().is_empty(), "{:?}", source.trouble());
+    assert!(source.warnings().is_empty(), "{:?}", source.warnings());
     frames
 }
 
@@ -113,7 +113,10 @@ pub(crate) fn inspect(settings: &Settings) -> (Vec<JoinedExchange>, CaptureStats
 }
 
 /// What `inspect` finds in a source.
-pub(crate) fn inspect_source(source: Box<dyn Source + Send>, settings: &Settings) -> (Vec<JoinedExchange>, CaptureStats) {
+pub(crate) fn inspect_source(
+    source: Box<dyn Source + Send>,
+    settings: &Settings,
+) -> (Vec<JoinedExchange>, CaptureStats) {
     let interests = BodyPolicies { request_body: BodyPolicy::Hash, response_body: BodyPolicy::Hash };
     let mut exchanges = ExchangeJoin::default();
     let mut ended = Vec::new();

@@ -6,7 +6,7 @@ use shadowtap::capture::Source;
 use shadowtap::decode::{Decoder, Skip};
 use shadowtap::exchange::{Close, ConnectionId, Damage, Event, ExchangeId, Request, Response};
 use shadowtap::flow::{self, FlowTable};
-use shadowtap::http1::{self, Http1, BodyPolicies};
+use shadowtap::http1::{self, BodyPolicies, Http1};
 
 /// A request and what became of its response.
 #[derive(Debug)]

@@ -3,14 +3,14 @@
 use std::path::{Path, PathBuf};
 
 use shadowtap::config::{Output, Outputs, Protection};
-use shadowtap::recording::Recorder;
 use shadowtap::middleware::external;
+use shadowtap::recording::Recorder;
 use shadowtap::replay::{self, ReferenceSettings};
 use shadowtap::sandbox::{self, Needs};
 use shadowtap::serve::control::Socket;
 use shadowtap::{capture, middleware};
 
-use crate::output::tell;
+use crate::output::print_line;
 
 /// Largest chain file that is looked through for the names of others.
 const MAX_CHAIN_FILE: u64 = 4 << 20;
@@ -35,10 +35,10 @@ pub(crate) struct Uses<'a> {
 pub(crate) fn enter(uses: &Uses<'_>, no_sandbox: bool) -> anyhow::Result<()> {
     sandbox::hide_memory();
     if no_sandbox {
-        tell("sandbox: none (--no-sandbox)");
+        print_line("sandbox: none (--no-sandbox)");
         return Ok(());
     }
-    tell(&sandbox::enter(&uses.needs())?.to_string());
+    print_line(&sandbox::enter(&uses.needs())?.to_string());
     Ok(())
 }
 

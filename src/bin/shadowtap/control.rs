@@ -130,7 +130,7 @@ mod tests {
     #[test]
     fn how_a_run_stands_is_said_in_a_line_a_target() {
         let guard =
-            TargetGuard { state: GuardState::Lowered, held_share: 0.5, trips: 1, reason: Some("why".to_owned()) };
+            TargetGuard { state: GuardState::Throttled, held_share: 0.5, trips: 1, reason: Some("why".to_owned()) };
         let state = RunState {
             share: 0.25,
             paused: true,
@@ -143,7 +143,7 @@ mod tests {
         };
         assert_eq!(
             words(&state),
-            "share 25%, step 2 of 5 of the ramp, paused\nhttp://new: guard lowered, 50% held back; last: why\n\
+            "share 25%, step 2 of 5 of the ramp, paused\nhttp://new: guard throttled, 50% held back; last: why\n\
              http://other: no guard\n"
         );
     }

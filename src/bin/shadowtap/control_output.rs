@@ -7,14 +7,14 @@ use indicatif::ProgressBar;
 use shadowtap::config::Protection;
 use shadowtap::pipeline::Control;
 use shadowtap::replay::guard::GuardAction;
-use shadowtap::serve::control::{Location, SocketLocation, Socket, SocketError, ControlCommand, serve};
+use shadowtap::serve::control::{ControlCommand, Location, Socket, SocketError, SocketLocation, serve};
 
-use crate::output::tell;
+use crate::output::print_line;
 
 /// Tells each step as it comes, above the line that moves.
 pub(crate) fn listen(control: &Control, bar: &ProgressBar) {
     let bar = bar.clone();
-    control.listen(Arc::new(move |step| bar.suspend(|| tell(&step.to_string()))));
+    control.listen(Arc::new(move |step| bar.suspend(|| print_line(&step.to_string()))));
 }
 
 /// Makes the folder of the socket over which a run is steered; `owner` is who the run is about to become. The socket itself
@@ -34,7 +34,7 @@ fn where_asked<T>(place: &SocketLocation, made: Result<T, SocketError>) -> anyho
     match made {
         Ok(made) => Ok(Some(made)),
         Err(error) if *place == SocketLocation::Default => {
-            tell(&format!("warning: {error}"));
+            print_line(&format!("warning: {error}"));
             Ok(None)
         }
         Err(error) => Err(error.into()),
@@ -46,7 +46,7 @@ pub(crate) fn open(socket: Option<&Socket>, control: &Control) -> anyhow::Result
     let Some(socket) = socket else { return Ok(()) };
     let control = control.clone();
     serve(socket, Arc::new(move |word| steer(&control, word))).context("cannot listen at the control socket")?;
-    tell(&format!("steered by: shadowtap control --socket {}", socket.path().display()));
+    print_line(&format!("steered by: shadowtap control --socket {}", socket.path().display()));
     Ok(())
 }
 
@@ -65,7 +65,7 @@ fn steer(control: &Control, word: ControlCommand) -> String {
 /// Tells what spares the targets.
 pub(crate) fn announce(asked: &Protection) {
     for line in sparing(asked) {
-        tell(&line);
+        print_line(&line);
     }
 }
 

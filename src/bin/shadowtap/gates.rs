@@ -4,13 +4,13 @@ use std::process::ExitCode;
 
 use shadowtap::report::Summary;
 
-use crate::output::tell;
+use crate::output::print_line;
 use crate::{GATE_FAILED, TROUBLE};
 
 /// Tells what could not be read to its end, before anything else is said of a run.
 pub(crate) fn tell_unread(summary: &Summary) {
     for unread in &summary.unread {
-        tell(&format!("error: {unread}; what follows is about what was read"));
+        print_line(&format!("error: {unread}; what follows is about what was read"));
     }
 }
 
@@ -18,10 +18,10 @@ pub(crate) fn tell_unread(summary: &Summary) {
 /// program ends.
 pub(crate) fn ending(summary: &Summary, trouble: bool) -> ExitCode {
     for gate in summary.failed_gates() {
-        tell(&format!("gate failed: {}: {}", gate.gate, gate.reason));
+        print_line(&format!("gate failed: {}: {}", gate.gate, gate.reason));
     }
     for unread in &summary.unread {
-        tell(&format!("error: not all of the capture was read: {unread}"));
+        print_line(&format!("error: not all of the capture was read: {unread}"));
     }
     match (trouble || !summary.unread.is_empty(), summary.failed_gates().next()) {
         (true, _) => ExitCode::from(TROUBLE),

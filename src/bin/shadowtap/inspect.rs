@@ -9,15 +9,16 @@ use anyhow::Context;
 use serde::Serialize;
 use shadowtap::config::{self, InspectConfig, InspectView, typed};
 use shadowtap::exchange::Event;
-use shadowtap::http1::{BodyPolicy, BodyPolicies};
+use shadowtap::http1::{BodyPolicies, BodyPolicy};
 use shadowtap::middleware::Selection;
 use shadowtap::pipeline;
 use shadowtap::report::lines::JsonLine;
 use shadowtap::report::{
-    JoinedExchange, ExchangeJoin, Forecast, InspectLedger, Listing, RoutePatterns, RouteStats, Started, StatusChoice, Summary, text,
+    ExchangeJoin, Forecast, InspectLedger, JoinedExchange, Listing, RoutePatterns, RouteStats, Started, StatusChoice,
+    Summary, text,
 };
 
-use crate::output::{self, tell, write_summary};
+use crate::output::{self, print_line, write_summary};
 use crate::signals::Stop;
 use crate::{gates, terminal};
 
@@ -26,7 +27,7 @@ pub(crate) fn run(typed: typed::Inspect) -> anyhow::Result<ExitCode> {
     let InspectConfig { capture, source, select, status, view, summary: output, mode, routes, warnings } =
         config::inspect(typed)?;
     for warning in &warnings {
-        tell(&format!("warning: {warning}"));
+        print_line(&format!("warning: {warning}"));
     }
     let started = Started::now();
     let stop = Stop::listen(&capture.halt, None)?;
@@ -47,10 +48,10 @@ pub(crate) fn run(typed: typed::Inspect) -> anyhow::Result<ExitCode> {
     written.context("cannot write to standard output")?;
     if matches!(view, InspectView::Lines | InspectView::Stats { json: false } | InspectView::Forecast { json: false }) {
         let width = terminal::or_default(terminal::width_of_stderr());
-        tell(text::footer(&summary, count, width, terminal::colour_on_stderr()).trim_end());
+        print_line(text::footer(&summary, count, width, terminal::colour_on_stderr()).trim_end());
     } else {
         // What went wrong is for people, wherever the figures go.
-        summary.trouble.iter().for_each(|trouble| tell(&format!("warning: {trouble}")));
+        summary.warnings.iter().for_each(|trouble| print_line(&format!("warning: {trouble}")));
     }
     Ok(gates::ending(&summary, false))
 }
@@ -59,7 +60,9 @@ pub(crate) fn run(typed: typed::Inspect) -> anyhow::Result<ExitCode> {
 fn interests(view: InspectView) -> BodyPolicies {
     let both = |interest| BodyPolicies { request_body: interest, response_body: interest };
     match view {
-        InspectView::Nothing | InspectView::Lines | InspectView::Stats { .. } | InspectView::Forecast { .. } => both(BodyPolicy::Count),
+        InspectView::Nothing | InspectView::Lines | InspectView::Stats { .. } | InspectView::Forecast { .. } => {
+            both(BodyPolicy::Count)
+        }
         InspectView::JsonLines { full: false } => both(BodyPolicy::Hash),
         InspectView::JsonLines { full: true } => both(BodyPolicy::Keep),
     }
@@ -96,8 +99,10 @@ struct InspectOutput {
 
 impl InspectFilter {
     fn new(view: InspectView, status: Option<StatusChoice>, seed: u64, patterns: Arc<RoutePatterns>) -> Self {
-        let is_json =
-            matches!(view, InspectView::JsonLines { .. } | InspectView::Stats { json: true } | InspectView::Forecast { json: true });
+        let is_json = matches!(
+            view,
+            InspectView::JsonLines { .. } | InspectView::Stats { json: true } | InspectView::Forecast { json: true }
+        );
         let mut out = InspectOutput { to: if is_json { output::json() } else { output::text() }, written: Ok(()) };
         let work = match view {
             InspectView::Nothing => InspectWork::Nothing,

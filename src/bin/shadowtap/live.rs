@@ -15,19 +15,19 @@ use shadowtap::report::Started;
 
 use crate::args::{RecordCommand, ShadowCommand};
 use crate::confine::{self, Uses};
-use crate::output::{tell, writer};
-use crate::reload::Reload;
-use crate::replay::{intent, shown, startup_warnings, write};
-use crate::signals::Stop;
 use crate::control_output;
+use crate::output::{print_line, writer};
 use crate::progress::{ProgressKind, ProgressWatch};
+use crate::reload::Reload;
+use crate::replay::{announce_server, startup_line, startup_warnings, write};
+use crate::signals::Stop;
 use crate::{gates, output};
 
 /// Runs `shadow`.
 pub(crate) fn shadow(args: ShadowCommand) -> anyhow::Result<ExitCode> {
     let no_sandbox = args.sandbox.no_sandbox;
     let config = config::shadow(&args.into())?;
-    let first = intent("shadowing", &config.middleware, config.sparing.ramp.as_ref(), &config.targets);
+    let first = startup_line("shadowing", &config.middleware, config.sparing.ramp.as_ref(), &config.targets);
     run(config, ProgressKind::Shadow, &first, no_sandbox)
 }
 
@@ -51,7 +51,7 @@ fn run(config: RunConfig, about: ProgressKind, first: &str, no_sandbox: bool) ->
         mut targets,
         sparing,
         compare,
-        mut beside,
+        reference: mut beside,
         mut recorder,
         mark,
         ..
@@ -61,11 +61,11 @@ fn run(config: RunConfig, about: ProgressKind, first: &str, no_sandbox: bool) ->
     let given_up = privileges::drop_privileges(&user)?;
     // Files and sockets are made by who the run is from now on.
     let socket = control_output::socket(&config.control, location)?;
-    tell(&format!("capturing on {}; {given_up}", captured(&source, &capture)));
-    tell(first);
+    print_line(&format!("capturing on {}; {given_up}", captured(&source, &capture)));
+    print_line(first);
     control_output::announce(&sparing);
     let warnings = config.warnings.into_iter().chain(startup_warnings(&mut targets, &mut beside));
-    warnings.for_each(|warning| tell(&format!("warning: {warning}")));
+    warnings.for_each(|warning| print_line(&format!("warning: {warning}")));
     output::check(&config.outputs)?;
     if let Some(recorder) = &mut recorder {
         recorder.preflight(Started::now().at).context("the recording cannot begin")?;
@@ -95,19 +95,20 @@ fn run(config: RunConfig, about: ProgressKind, first: &str, no_sandbox: bool) ->
     let stop = Stop::listen(&capture.halt, Some(Box::new(hung_up)))?;
     let counters = Arc::new(Progress::default());
     let observer = Observer::default();
-    let server = shown(config.watching.server);
+    let server = announce_server(config.watching.server);
     let watch = ProgressWatch::begin(&counters, &observer, about, config.watching.quiet);
     let control = Control::default();
     control_output::listen(&control, watch.bar());
     watch.bar().suspend(|| control_output::open(socket.as_ref(), &control))?;
     // A recording is counted, and little more is asked of it.
-    let evidence = about == ProgressKind::Shadow || config.outputs.report.is_some() || results.is_some() || server.is_some();
+    let evidence =
+        about == ProgressKind::Shadow || config.outputs.report.is_some() || results.is_some() || server.is_some();
     let mark = mark.map(|mark| mark.of_run(&middleware.run.id));
     let run = Run {
         command: about.command(),
         feed: Feed::Live(Box::new(source)),
         capture,
-        course: ReplayRange::default(),
+        range: ReplayRange::default(),
         middleware,
         external,
         targets,
@@ -115,7 +116,7 @@ fn run(config: RunConfig, about: ProgressKind, first: &str, no_sandbox: bool) ->
         mark,
         most: config.limits.count,
         ramp: sparing.ramp,
-        brake: sparing.brake,
+        guard_command: sparing.brake,
         control,
         observer,
         server,
@@ -125,7 +126,7 @@ fn run(config: RunConfig, about: ProgressKind, first: &str, no_sandbox: bool) ->
         patterns: config.routes,
         evidence,
         compare,
-        beside,
+        reference: beside,
         demands: config.demands,
     };
     let summary = pipeline::run(run, &counters, ended(stop, config.limits.duration));

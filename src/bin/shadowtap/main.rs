@@ -3,6 +3,7 @@
 mod args;
 mod confine;
 mod control;
+mod control_output;
 mod demo;
 mod filters;
 mod gates;
@@ -10,23 +11,22 @@ mod inspect;
 mod interfaces;
 mod live;
 mod output;
+mod progress;
 mod reload;
 mod replay;
 mod report;
 mod signals;
-mod control_output;
 mod terminal;
-mod progress;
 
 use std::io;
 use std::process::ExitCode;
 
 use clap::Parser;
-use shadowtap::config::{LogFormat, ConfigMistakes};
+use shadowtap::config::{ConfigMistakes, LogFormat};
 use tracing_subscriber::EnvFilter;
 
 use args::{Cli, Command};
-use output::tell;
+use output::print_line;
 
 /// What one thread makes of a request another lets go: the system's allocator takes a lock for each such piece, which is a
 /// sixth of all that a replay costs.
@@ -51,7 +51,7 @@ fn main() -> ExitCode {
     output::log_as(format);
     log(format);
     if let Err(error) = signals::survive_file_limits() {
-        tell(&format!("warning: a limit on file sizes (ulimit -f) would end this run: {error}"));
+        print_line(&format!("warning: a limit on file sizes (ulimit -f) would end this run: {error}"));
     }
     let ended = match cli.command {
         Command::Shadow(args) => live::shadow(args),
@@ -95,9 +95,9 @@ fn trouble(error: &anyhow::Error) -> ExitCode {
     match error.downcast_ref::<ConfigMistakes>() {
         Some(mistakes) => mistakes.all().iter().for_each(|mistake| {
             let colon = if mistake.flag.is_empty() { "" } else { ": " };
-            tell(&format!("error: {}{colon}{}", mistake.flag, mistake.message));
+            print_line(&format!("error: {}{colon}{}", mistake.flag, mistake.message));
         }),
-        None => tell(&format!("error: {error:#}")),
+        None => print_line(&format!("error: {error:#}")),
     }
     ExitCode::from(TROUBLE)
 }

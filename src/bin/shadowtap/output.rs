@@ -126,7 +126,7 @@ pub(crate) fn is_json() -> bool {
 }
 
 /// One line to standard error. With nobody there to read it, the run goes on.
-pub(crate) fn tell(text: &str) {
+pub(crate) fn print_line(text: &str) {
     if is_json() {
         return tell_object(text, Map::new());
     }
@@ -134,9 +134,9 @@ pub(crate) fn tell(text: &str) {
 }
 
 /// The same; where lines are JSON it has this `value` under `key`, too.
-pub(crate) fn tell_with(text: &str, key: &str, value: &impl Serialize) {
+pub(crate) fn print_with(text: &str, key: &str, value: &impl Serialize) {
     if !is_json() {
-        return tell(text);
+        return print_line(text);
     }
     let value = serde_json::to_value(value).unwrap_or_default();
     tell_object(text, Map::from_iter([(key.to_owned(), value)]));

@@ -4,7 +4,7 @@ use shadowtap::report::units::counted;
 use shadowtap::{config, middleware, replay};
 use tokio::sync::watch;
 
-use crate::output::tell;
+use crate::output::print_line;
 
 /// Reads the files of one chain again, and hands what they say to the run.
 pub(crate) struct Reload {
@@ -28,7 +28,7 @@ impl Reload {
     pub(crate) fn try_out(&self) {
         if let Err(mistakes) = config::reread(&self.settings, &self.targets) {
             let why = mistakes.all().first().map(|mistake| format!(": {}", mistake.message)).unwrap_or_default();
-            tell(&format!("warning: SIGHUP will not read the chain files again{why}"));
+            print_line(&format!("warning: SIGHUP will not read the chain files again{why}"));
         }
     }
 
@@ -42,14 +42,14 @@ impl Reload {
             // A run that has ended needs no new chain.
             Ok(settings) => {
                 if self.to.send(Some(settings)).is_ok() {
-                    tell(&format!("read again: {}", counted(files as u64, "chain file")));
+                    print_line(&format!("read again: {}", counted(files as u64, "chain file")));
                 }
             }
             Err(mistakes) => {
                 for mistake in mistakes.all() {
-                    tell(&format!("error: {}", mistake.message));
+                    print_line(&format!("error: {}", mistake.message));
                 }
-                tell("the chain stays as it was: mend the file, and send SIGHUP again");
+                print_line("the chain stays as it was: mend the file, and send SIGHUP again");
             }
         }
     }

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use anyhow::Context;
-use shadowtap::config::{self, Output, Outputs, ReplayConfig, Protection};
+use shadowtap::config::{self, Output, Outputs, Protection, ReplayConfig};
 use shadowtap::pipeline::{self, Control, Observer, Progress, Run};
 use shadowtap::replay::ramp::RampPlan;
 use shadowtap::report::{Summary, text};
@@ -13,11 +13,11 @@ use shadowtap::{middleware, replay};
 
 use crate::args::ReplayCommand;
 use crate::confine::{self, Uses};
-use crate::output::{is_json, print, print_to_stderr, tell, tell_with, write_page, write_summary, writer};
+use crate::output::{is_json, print, print_line, print_to_stderr, print_with, write_page, write_summary, writer};
+use crate::progress::{ProgressKind, ProgressWatch};
 use crate::reload::Reload;
 use crate::signals::Stop;
-use crate::progress::{ProgressKind, ProgressWatch};
-use crate::{gates, output, control_output, terminal};
+use crate::{control_output, gates, output, terminal};
 
 /// Runs the command.
 pub(crate) fn run(args: ReplayCommand) -> anyhow::Result<ExitCode> {
@@ -26,23 +26,23 @@ pub(crate) fn run(args: ReplayCommand) -> anyhow::Result<ExitCode> {
     let ReplayConfig {
         capture,
         source,
-        course,
+        range: course,
         middleware,
         external,
         mut targets,
         sparing,
         compare,
-        mut beside,
+        reference: mut beside,
         outputs,
         ..
     } = config;
     output::check(&outputs)?;
     let socket = control_output::socket(&config.control, control_output::prepare(&config.control, None)?)?;
     let results = outputs.results.as_ref().map(|output| writer(output, outputs.mode)).transpose()?;
-    tell(&intent("sending", &middleware, sparing.ramp.as_ref(), &targets));
+    print_line(&startup_line("sending", &middleware, sparing.ramp.as_ref(), &targets));
     control_output::announce(&sparing);
     let warnings = config.warnings.into_iter().chain(startup_warnings(&mut targets, &mut beside));
-    warnings.for_each(|warning| tell(&format!("warning: {warning}")));
+    warnings.for_each(|warning| print_line(&format!("warning: {warning}")));
     let (reload, reloads) = Reload::new(&middleware, &targets);
     let uses = Uses {
         capture: &capture,
@@ -61,7 +61,7 @@ pub(crate) fn run(args: ReplayCommand) -> anyhow::Result<ExitCode> {
     let stop = Stop::listen(&capture.halt, Some(Box::new(move || reload.read())))?;
     let counters = Arc::new(Progress::default());
     let observer = Observer::default();
-    let server = shown(config.watching.server);
+    let server = announce_server(config.watching.server);
     let watch = ProgressWatch::begin(&counters, &observer, ProgressKind::Replay, config.watching.quiet);
     let control = Control::default();
     control_output::listen(&control, watch.bar());
@@ -74,15 +74,15 @@ pub(crate) fn run(args: ReplayCommand) -> anyhow::Result<ExitCode> {
         targets,
         observer,
         server,
-        course,
+        range: course,
         compare,
         results,
         reloads,
-        beside,
+        reference: beside,
         patterns: config.routes,
         demands: config.demands,
         ramp,
-        brake,
+        guard_command: brake,
         control,
         ..Run::of_files(source)
     };
@@ -104,7 +104,7 @@ pub(crate) fn write(outputs: &Outputs, summary: &Summary) -> anyhow::Result<()> 
         let text =
             text::report(summary, terminal::or_default(terminal::width_of_stderr()), terminal::colour_on_stderr());
         if is_json() {
-            tell_with("the run has ended", "report", &text);
+            print_with("the run has ended", "report", &text);
             Ok(())
         } else {
             print_to_stderr(&text)
@@ -118,10 +118,10 @@ pub(crate) fn write(outputs: &Outputs, summary: &Summary) -> anyhow::Result<()> 
 }
 
 /// Tells where a run is shown.
-pub(crate) fn shown(server: Option<Server>) -> Option<Server> {
+pub(crate) fn announce_server(server: Option<Server>) -> Option<Server> {
     let server = server?;
     let address = server.address();
-    tell(&if server.shows_page() {
+    print_line(&if server.shows_page() {
         format!("live page at http://{address}/, metrics at http://{address}/metrics")
     } else {
         format!("metrics at http://{address}/metrics; no live page there without --control-token-file")
@@ -130,7 +130,7 @@ pub(crate) fn shown(server: Option<Server>) -> Option<Server> {
 }
 
 /// The first line of a run: what share of what will be sent where, and what will not.
-pub(crate) fn intent(
+pub(crate) fn startup_line(
     doing: &str,
     middleware: &middleware::ChainSettings,
     ramp: Option<&RampPlan>,
@@ -156,7 +156,10 @@ pub(crate) fn intent(
 
 /// What is told of how targets are sent to before anything is: that nobody checks who they are, and that they get fewer
 /// connections than they may need, which is seen to here.
-pub(crate) fn startup_warnings(targets: &mut [replay::SendSettings], beside: &mut replay::ReferenceSettings) -> Vec<String> {
+pub(crate) fn startup_warnings(
+    targets: &mut [replay::SendSettings],
+    beside: &mut replay::ReferenceSettings,
+) -> Vec<String> {
     let mut warnings: Vec<String> = targets.iter().filter_map(insecure).collect();
     let mut all: Vec<_> = targets.iter_mut().chain(&mut beside.baseline).collect();
     warnings.extend(replay::wire::fit_connections(&mut all));
@@ -194,16 +197,18 @@ mod tests {
         let to = [settings("http://staging:8080")];
         let mut middleware = middleware::ChainSettings { sample: middleware::Share(0.5), ..Default::default() };
         assert_eq!(
-            intent("sending", &middleware, None, &to),
+            startup_line("sending", &middleware, None, &to),
             "sending GET, HEAD, OPTIONS: 50% by request -> http://staging:8080; writes are left out (--allow-writes)"
         );
         let ramp = "1%:45s,100%".parse().unwrap();
-        let ramped = intent("sending", &middleware, Some(&ramp), &to);
+        let ramped = startup_line("sending", &middleware, Some(&ramp), &to);
         assert!(ramped.starts_with("sending GET, HEAD, OPTIONS: 1% at first by request -> "), "{ramped}");
         middleware.allow_writes = true;
-        assert!(intent("sending", &middleware, None, &to).starts_with("sending every method: 50% by request -> "));
+        assert!(
+            startup_line("sending", &middleware, None, &to).starts_with("sending every method: 50% by request -> ")
+        );
         middleware.allow_methods = vec!["POST".into()];
-        assert!(intent("sending", &middleware, None, &to).starts_with("sending POST: "));
+        assert!(startup_line("sending", &middleware, None, &to).starts_with("sending POST: "));
     }
 
     #[test]
@@ -213,7 +218,7 @@ mod tests {
         let files = vec![file("[[link]]\nallow-writes = true\n"), file("")];
         let middleware = middleware::ChainSettings { files, ..Default::default() };
         assert_eq!(
-            intent("sending", &middleware, None, &[settings("http://staging")]),
+            startup_line("sending", &middleware, None, &[settings("http://staging")]),
             "sending GET, HEAD, OPTIONS: 100% by request of what passes a.toml, a.toml -> http://staging; writes are left out \
              but for those that a chain allows"
         );

@@ -10,8 +10,8 @@ use anyhow::{Context as _, bail};
 use shadowtap::bounded;
 use shadowtap::config::{self, Output, typed};
 use shadowtap::files::FileMode;
-use shadowtap::report::threshold::ThresholdWatch;
 use shadowtap::report::results::ResultsEnd;
+use shadowtap::report::threshold::ThresholdWatch;
 use shadowtap::report::{RunDiff, Summary, html, text};
 
 use crate::args::ReportCommand;

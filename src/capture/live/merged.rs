@@ -8,8 +8,8 @@ use std::collections::VecDeque;
 use std::thread;
 use std::time::Duration;
 
-use super::handle::{Handle, DeviceRead, wait};
-use super::{IDLE, SPURIOUS, CaptureMonitor, now, settled};
+use super::handle::{DeviceRead, Handle, wait};
+use super::{CaptureMonitor, IDLE, SPURIOUS, now, settled};
 use crate::capture::{Dropped, Frame, LinkType, Polled};
 use crate::exchange::Timestamp;
 
@@ -266,7 +266,8 @@ mod tests {
 
     /// A queue with frames of these times, in milliseconds, in each lane.
     fn queue(lanes: &[&[u64]], bytes: usize) -> ReorderBuffer {
-        let mut queue = ReorderBuffer { lanes: lanes.iter().map(|_| VecDeque::new()).collect(), ..ReorderBuffer::default() };
+        let mut queue =
+            ReorderBuffer { lanes: lanes.iter().map(|_| VecDeque::new()).collect(), ..ReorderBuffer::default() };
         let data = vec![0; bytes];
         for (lane, times) in lanes.iter().enumerate() {
             for time in *times {

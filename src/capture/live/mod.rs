@@ -4,12 +4,12 @@
 //! several are copied, so that they can be put in order of time. Nothing is decoded here, and nothing waits longer than
 //! some milliseconds.
 
-mod selection;
 mod error;
 mod expression;
 mod handle;
 mod listeners;
 mod merged;
+mod selection;
 mod single;
 
 use std::time::Duration;
@@ -19,9 +19,9 @@ use tokio::time::Instant;
 pub use error::LiveError;
 pub use expression::expression;
 
-use self::selection::InterfaceSelection;
 use self::handle::Handle;
-use self::merged::{OwnedFrame, MergedReader};
+use self::merged::{MergedReader, OwnedFrame};
+use self::selection::InterfaceSelection;
 use self::single::SingleReader;
 use super::interfaces;
 use super::{Dropped, Frame, Halt, Polled, Source, Tunnel};
@@ -46,7 +46,7 @@ const LOOK_EVERY: Duration = Duration::from_millis(500);
 /// Longest time after the halt in which frames from before it are still read.
 const LAST_FRAMES: Duration = Duration::from_secs(1);
 /// What is told of interfaces that come and go; later news are left out.
-const MAX_TROUBLE: usize = 32;
+const MAX_WARNINGS: usize = 32;
 
 /// What to capture, and how.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -186,8 +186,8 @@ impl Source for Live {
         }
     }
 
-    fn trouble(&self) -> Vec<String> {
-        self.watch().trouble.clone()
+    fn warnings(&self) -> Vec<String> {
+        self.watch().warnings.clone()
     }
 
     fn unread(&self) -> Vec<String> {
@@ -237,14 +237,14 @@ struct CaptureMonitor {
     halted: Option<HaltInstant>,
     /// When counters and states were last looked at.
     looked: Timestamp,
-    trouble: Vec<String>,
+    warnings: Vec<String>,
     /// Why the capture ended before it was halted.
     unread: Option<String>,
 }
 
 impl CaptureMonitor {
     fn new(halt: Halt) -> Self {
-        Self { halt, halted: None, looked: Timestamp::default(), trouble: Vec::new(), unread: None }
+        Self { halt, halted: None, looked: Timestamp::default(), warnings: Vec::new(), unread: None }
     }
 
     /// Whether it is time to look at counters and states, `at` being the time.
@@ -262,20 +262,20 @@ impl CaptureMonitor {
         for handle in handles {
             handle.count();
             if let Some(change) = up.as_deref().and_then(|up| handle.change(up)) {
-                self.tell(change);
+                self.warn(change);
             }
         }
     }
 
     /// Tells that an interface has nothing more to give.
     fn gone(&mut self, interface: &str, why: &str) {
-        self.tell(format!("the capture on {interface} ended: {}", why.to_lowercase()));
+        self.warn(format!("the capture on {interface} ended: {}", why.to_lowercase()));
     }
 
     /// Takes note that no interface is left.
     fn none_left(&mut self) {
         let words = "no interface is left to capture on: the capture ended before it was stopped".to_owned();
-        self.tell(words.clone());
+        self.warn(words.clone());
         self.unread = Some(words);
     }
 
@@ -287,9 +287,9 @@ impl CaptureMonitor {
         self.halted
     }
 
-    fn tell(&mut self, what: String) {
-        if self.trouble.len() < MAX_TROUBLE {
-            self.trouble.push(what);
+    fn warn(&mut self, what: String) {
+        if self.warnings.len() < MAX_WARNINGS {
+            self.warnings.push(what);
         }
     }
 }

@@ -42,7 +42,9 @@ impl fmt::Display for InterfaceSelection {
         match &self.why {
             SelectionReason::Asked => Ok(()),
             SelectionReason::Listened(ports) => write!(f, ", where something listens on {}", named(ports)),
-            SelectionReason::Everywhere(ports) => write!(f, ": up, and something listens on {} at every address", named(ports)),
+            SelectionReason::Everywhere(ports) => {
+                write!(f, ": up, and something listens on {} at every address", named(ports))
+            }
             SelectionReason::Nobody(ports) => write!(f, ": up, and nothing here listens on {}", named(ports)),
             SelectionReason::Up => write!(f, ": up"),
             SelectionReason::Many(count) => write!(f, ": {count} interfaces are up"),
@@ -101,7 +103,9 @@ fn choose(all: &[Interface], listeners: &[SocketAddr], ports: &[u16]) -> Option<
             let names = names(&|_| true);
             (!names.is_empty()).then_some(InterfaceSelection { names, why })
         }
-        count if count > MAX_INTERFACES => Some(InterfaceSelection { names: vec![ANY.to_owned()], why: SelectionReason::Many(count) }),
+        count if count > MAX_INTERFACES => {
+            Some(InterfaceSelection { names: vec![ANY.to_owned()], why: SelectionReason::Many(count) })
+        }
         _ => Some(InterfaceSelection { names: fit, why }),
     }
 }
@@ -117,7 +121,13 @@ mod tests {
 
     fn interface(name: &str, addresses: &[&str]) -> Interface {
         let addresses = addresses.iter().map(|address| address.parse().unwrap()).collect();
-        Interface { name: name.to_owned(), addresses, state: InterfaceState::Up, loopback: name == "lo", ..Interface::default() }
+        Interface {
+            name: name.to_owned(),
+            addresses,
+            state: InterfaceState::Up,
+            loopback: name == "lo",
+            ..Interface::default()
+        }
     }
 
     fn node() -> Vec<Interface> {

@@ -2,8 +2,8 @@
 
 use std::{iter, thread};
 
-use super::handle::{Handle, DeviceRead, wait};
-use super::{IDLE, SPURIOUS, CaptureMonitor, now, settled};
+use super::handle::{DeviceRead, Handle, wait};
+use super::{CaptureMonitor, IDLE, SPURIOUS, now, settled};
 use crate::capture::{Dropped, Polled};
 use crate::exchange::Timestamp;
 

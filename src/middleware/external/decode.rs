@@ -2,7 +2,7 @@
 
 use data_encoding::HEXLOWER_PERMISSIVE;
 
-use super::{MessageType, MessageId};
+use super::{MessageId, MessageType};
 use crate::exchange::{Body, Head, Malformed, Request};
 use crate::http1::{MAX_HEAD_BYTES, MAX_KEPT_BODY, read_request, read_response};
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use data_encoding::HEXLOWER;
 
-use super::{MessageType, MessageId};
+use super::{MessageId, MessageType};
 use crate::exchange::{Head, Request, Response, Timestamp};
 
 /// Something that a process is told.

@@ -16,13 +16,13 @@ mod id;
 use std::time::Duration;
 
 pub use command::{CommandLine, CommandLineError};
-pub use decode::{MessageDecoder, DecodeError, MAX_MESSAGE_BYTES, IncomingMessage};
+pub use decode::{DecodeError, IncomingMessage, MAX_MESSAGE_BYTES, MessageDecoder};
 pub use encode::{OutgoingMessage, framed_by_length};
 pub use id::MessageId;
 
 /// The rule under which requests end that a process keeps back.
 pub const MIDDLEWARE: &str = "middleware";
-/// Default of [`Settings::timeout`].
+/// Default of [`ExternalSettings::timeout`].
 pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(5);
 /// Most processes: more of them than processors only wait for each other.
 pub const MAX_WORKERS: usize = 64;

@@ -4,7 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use super::super::condition::Condition;
 use super::conditions::optional;
-use super::reader::{TomlReader, TomlTable, Located};
+use super::reader::{Located, TomlReader, TomlTable};
 use crate::exchange::{Body, ConnectionId, ExchangeId, Framing, Head, Outcome, Request, RequestState, Timestamp};
 
 /// The address that cases come from where they say none: kept for documentation (RFC 5737).

@@ -1,6 +1,6 @@
 //! The test cases of a chain file, run.
 
-use super::super::{Chain, Context, RunIdentity, ChainSettings};
+use super::super::{Chain, ChainSettings, Context, RunIdentity};
 use super::cases::{Case, written};
 use super::{ChainFile, ChainMistake};
 use crate::exchange::Request;

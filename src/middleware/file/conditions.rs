@@ -5,7 +5,7 @@ use regex_automata::util::syntax;
 
 use super::super::condition::{Condition, HostPattern, MediaType, NamedValue, Test, ValueTest as Asked};
 use super::super::{PatternSet, name_value};
-use super::reader::{TomlReader, TomlTable, Located};
+use super::reader::{Located, TomlReader, TomlTable};
 
 /// What a condition can ask.
 pub const QUESTIONS: [&str; 14] = [
@@ -117,7 +117,11 @@ fn patterns(value: &Located<'_>, reader: &mut TomlReader<'_>) -> Option<PatternS
 }
 
 /// `{ name = "expression", other = true, third = false }`.
-fn named(value: &Located<'_>, reader: &mut TomlReader<'_>, build: fn(&str, Asked) -> Result<NamedValue, String>) -> Vec<NamedValue> {
+fn named(
+    value: &Located<'_>,
+    reader: &mut TomlReader<'_>,
+    build: fn(&str, Asked) -> Result<NamedValue, String>,
+) -> Vec<NamedValue> {
     let mut all = Vec::new();
     for entry in reader.entries(value) {
         let asked = match entry.value.get_ref().as_bool() {
@@ -133,7 +137,11 @@ fn named(value: &Located<'_>, reader: &mut TomlReader<'_>, build: fn(&str, Asked
 }
 
 fn header(name: &str, asked: Asked) -> Result<NamedValue, String> {
-    if name_value::is_token(name) { Ok(NamedValue::new(name, asked)) } else { Err(format!("`{name}` is no header name")) }
+    if name_value::is_token(name) {
+        Ok(NamedValue::new(name, asked))
+    } else {
+        Err(format!("`{name}` is no header name"))
+    }
 }
 
 fn cookie(name: &str, asked: Asked) -> Result<NamedValue, String> {

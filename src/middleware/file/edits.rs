@@ -1,8 +1,8 @@
 //! Links that edit fields: `set-header = { X-Shadow = "1" }`, `remove-cookie = ["_ga"]`.
 
-use super::super::edit::{FieldEdit, EditOp, FieldKind};
+use super::super::edit::{EditOp, FieldEdit, FieldKind};
 use super::super::{Rewrite, Template, name_value};
-use super::reader::{TomlEntry, TomlReader, Located};
+use super::reader::{Located, TomlEntry, TomlReader};
 
 /// The link under a key such as `set-header`; `None` where the key is none of these.
 pub(super) fn rewrite(key: &str, value: &Located<'_>, reader: &mut TomlReader<'_>) -> Option<Rewrite> {
@@ -89,8 +89,12 @@ fn template(value: &Located<'_>, reader: &mut TomlReader<'_>, place: FieldKind) 
     // The plain text of it has to fit; what it names of the capture is made to.
     let typed = template.to_string();
     let fits = match place {
-        FieldKind::Header => name_value::header_pair(&format!("X: {typed}")).map(drop).map_err(|error| error.to_string()),
-        FieldKind::Cookie => name_value::cookie_pair(&format!("x={typed}")).map(drop).map_err(|error| error.to_string()),
+        FieldKind::Header => {
+            name_value::header_pair(&format!("X: {typed}")).map(drop).map_err(|error| error.to_string())
+        }
+        FieldKind::Cookie => {
+            name_value::cookie_pair(&format!("x={typed}")).map(drop).map_err(|error| error.to_string())
+        }
         FieldKind::Param => Ok(()),
     };
     reader.keep(value.span(), fits).map(|()| template)

@@ -15,10 +15,10 @@ use super::super::path::ReplacePath;
 use super::super::redact::{Redact, RedactMode};
 use super::super::route::{self, MatchInput, Router};
 use super::super::secret::{self, Secret};
-use super::super::spec::{FilterAction, SampleSpec, FilterSpec};
+use super::super::spec::{FilterAction, FilterSpec, SampleSpec};
 use super::conditions::{condition, optional};
 use super::edits::{self, replacement};
-use super::reader::{TomlEntry, TomlReader, TomlTable, Located};
+use super::reader::{Located, TomlEntry, TomlReader, TomlTable};
 
 /// Every verb, in the order of the documentation.
 pub const VERBS: [&str; 28] = [
@@ -115,7 +115,9 @@ fn action(entry: &TomlEntry<'_>, reader: &mut TomlReader<'_>) -> Option<FilterAc
         "sample" => sample(value, reader).map(FilterAction::Sample),
         "limit" => limit(value, reader).map(FilterAction::Limit),
         "replace-path" => replace_path(value, reader).map(FilterAction::Path),
-        "replace-body" => replacement(value, reader).map(|(regex, with)| FilterAction::Body(ReplaceBody::new(regex, with))),
+        "replace-body" => {
+            replacement(value, reader).map(|(regex, with)| FilterAction::Body(ReplaceBody::new(regex, with)))
+        }
         "set-json" => Some(FilterAction::Json(EditJson::new(set_json(value, reader)))),
         "remove-json" => Some(FilterAction::Json(EditJson::new(reader.each(value, JsonEdit::remove)))),
         "basic-auth" => basic(value, reader).map(FilterAction::Credentials),

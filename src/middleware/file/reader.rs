@@ -11,7 +11,7 @@ use toml::de::{DeTable, DeValue};
 
 use super::super::Template;
 use super::super::patterns::MAX_LIST;
-use super::{Environment, ChainMistake, nearest, place};
+use super::{ChainMistake, Environment, nearest, place};
 
 /// A value and where it stands.
 pub(super) type Located<'t> = Spanned<DeValue<'t>>;

@@ -12,10 +12,10 @@
 //! its echo, what came back.
 
 mod counts;
-mod settle;
+mod notify;
 mod queue;
 mod sender;
-mod notify;
+mod settle;
 mod worker;
 
 use std::collections::{HashMap, VecDeque};
@@ -30,17 +30,17 @@ use tokio::time::Instant;
 
 use super::budget::{Budget, BudgetShare, bytes_of_request};
 use crate::exchange::{ExchangeId, Outcome, Request, Response, Timestamp};
+use crate::middleware::external::{ExternalSettings, IncomingMessage, OutgoingMessage};
 use crate::recording::recent::Recent;
-use crate::middleware::external::{IncomingMessage, ExternalSettings, OutgoingMessage};
 use crate::replay::ConnKey;
 use crate::report::{RequestRecord, TargetSet};
 
 pub(super) use counts::ExternalCounts;
-use queue::{WriteJob, QUEUE, WriteQueue, pop_if};
-pub(super) use sender::ResponseSender;
 pub(super) use notify::NotifyingClient;
+use queue::{QUEUE, WriteJob, WriteQueue, pop_if};
+pub(super) use sender::ResponseSender;
 pub(super) use worker::show;
-use worker::{WorkerSender, Worker};
+use worker::{Worker, WorkerSender};
 
 /// Requests that wait for the echo of one process. Past it requests wait or are shed (`middleware`).
 const MOST_WAITING: usize = 8192;
@@ -222,7 +222,7 @@ impl ExternalStage {
     }
 
     /// Tells answers from elsewhere.
-    pub(super) fn teller(&self) -> ResponseSender {
+    pub(super) fn response_sender(&self) -> ResponseSender {
         self.teller.clone()
     }
 
@@ -280,7 +280,7 @@ impl ExternalStage {
         let taken = Arc::<AtomicBool>::default();
         let told = OutgoingMessage::request(&passed.request);
         let job = WriteJob { told, deadline, taken: Some(Arc::clone(&taken)), held: None };
-        if !self.teller.send(id, job) {
+        if !self.teller.send_job(id, job) {
             return Err(Box::new(passed));
         }
         *load += 1;
@@ -296,8 +296,8 @@ impl ExternalStage {
     }
 
     /// Tells what production answered.
-    pub(super) fn tell_response(&self, of: ExchangeId, response: &Response) -> bool {
-        OutgoingMessage::response(self.teller.name(of), response).is_some_and(|told| self.teller.tell(of, told))
+    pub(super) fn send_response(&self, of: ExchangeId, response: &Response) -> bool {
+        OutgoingMessage::response(self.teller.name(of), response).is_some_and(|told| self.teller.send(of, told))
     }
 
     /// What production answered to a request that waits: it follows the request. Where there is no room for its body, it
@@ -324,7 +324,7 @@ impl ExternalStage {
         response: Box<Response>,
     ) -> Result<(), Box<Response>> {
         let Ok(held) = self.teller.bytes.try_hold(response.head.as_bytes().len()) else { return Err(response) };
-        if self.answers.len() >= MOST_WAITING || !self.tell_response(of, &response) {
+        if self.answers.len() >= MOST_WAITING || !self.send_response(of, &response) {
             return Err(response);
         }
         self.deadlines.push_back((Instant::now() + self.teller.timeout, Deadline::Answer(of)));

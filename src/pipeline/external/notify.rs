@@ -9,7 +9,9 @@ use super::ResponseSender;
 use crate::exchange::{ExchangeId, Request, Timestamp};
 use crate::middleware::external::{MessageType, OutgoingMessage, framed_by_length};
 use crate::pipeline::wall_clock;
-use crate::replay::{TargetResponse, AnyClient, Client, ConnCounters, RetainedResponse, SendError, Ticket, ResponseOptions};
+use crate::replay::{
+    AnyClient, Client, ConnCounters, ResponseOptions, RetainedResponse, SendError, TargetResponse, Ticket,
+};
 
 /// Longest body of an answer that is told, in bytes. Of a longer one the head alone is: each request in flight may hold
 /// as much.
@@ -26,12 +28,17 @@ impl Client for NotifyingClient {
         self.client.refuses(request)
     }
 
-    async fn send(&self, turn: Ticket, request: Box<Request>, wanted: ResponseOptions) -> Result<TargetResponse, SendError> {
+    async fn send(
+        &self,
+        turn: Ticket,
+        request: Box<Request>,
+        wanted: ResponseOptions,
+    ) -> Result<TargetResponse, SendError> {
         let (id, at, begun) = (request.id, wall_clock(), Instant::now());
         let more = ResponseOptions { kept: Some(wanted.kept.unwrap_or_default().max(MAX_TOLD_BODY)), ..wanted };
         let mut answer = self.client.send(turn, request, more).await?;
         if let Some(kept) = &answer.kept {
-            self.teller.tell(id, told(&self.teller, id, at, answer.done.saturating_duration_since(begun), kept));
+            self.teller.send(id, notify(&self.teller, id, at, answer.done.saturating_duration_since(begun), kept));
         }
         if wanted.kept.is_none() {
             answer.kept = None;
@@ -44,7 +51,13 @@ impl Client for NotifyingClient {
     }
 }
 
-fn told(teller: &ResponseSender, id: ExchangeId, at: Timestamp, latency: Duration, kept: &RetainedResponse) -> OutgoingMessage {
+fn notify(
+    teller: &ResponseSender,
+    id: ExchangeId,
+    at: Timestamp,
+    latency: Duration,
+    kept: &RetainedResponse,
+) -> OutgoingMessage {
     let (head, body) = (kept.head.clone(), kept.body.clone());
     let head = match &body {
         Some(body) => framed_by_length(head, body),

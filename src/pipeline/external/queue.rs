@@ -99,7 +99,7 @@ impl WriteQueue {
                         Ok(bytes) if bytes > 0 => batch.advance(bytes),
                         _ => return WriteEnd::Refused,
                     },
-                    () = until(expires) => batch.let_go(),
+                    () = until(expires) => batch.evict(),
                     () = self.tend() => {}
                 }
             }
@@ -151,7 +151,7 @@ impl WriteBatch {
         }
     }
 
-    fn let_go(&mut self) {
+    fn evict(&mut self) {
         self.held.clear();
         self.expires = None;
     }
@@ -176,7 +176,7 @@ mod tests {
 
     use super::*;
     use crate::exchange::{ConnectionId, ExchangeId, Head, Timestamp};
-    use crate::middleware::external::{MessageType, MessageId};
+    use crate::middleware::external::{MessageId, MessageType};
 
     struct QueueFixture {
         jobs: mpsc::Sender<WriteJob>,

@@ -10,9 +10,9 @@ use tokio::time::Instant;
 use super::ExternalCounts;
 use super::queue::WriteJob;
 use crate::exchange::{ConnectionId, ExchangeId};
-use crate::recording::recent::Recent;
 use crate::middleware::external::{MessageId, OutgoingMessage};
 use crate::pipeline::budget::Budget;
+use crate::recording::recent::Recent;
 
 /// Hands answers to the processes, from any thread; never waits.
 #[derive(Clone)]
@@ -35,10 +35,10 @@ impl ResponseSender {
     }
 
     /// Tells an answer where there is room for it; else that is counted.
-    pub(super) fn tell(&self, id: ExchangeId, told: OutgoingMessage) -> bool {
+    pub(super) fn send(&self, id: ExchangeId, told: OutgoingMessage) -> bool {
         let held = self.bytes.try_hold(told.bytes());
         let deadline = Instant::now() + self.timeout;
-        let sent = held.is_ok_and(|held| self.send(id, WriteJob { told, deadline, taken: None, held }));
+        let sent = held.is_ok_and(|held| self.send_job(id, WriteJob { told, deadline, taken: None, held }));
         if !sent {
             self.counts.untold.fetch_add(1, Ordering::Relaxed);
         }
@@ -50,7 +50,7 @@ impl ResponseSender {
         usize::try_from(connection.0 % self.jobs.len().max(1) as u64).unwrap_or_default()
     }
 
-    pub(super) fn send(&self, id: ExchangeId, job: WriteJob) -> bool {
+    pub(super) fn send_job(&self, id: ExchangeId, job: WriteJob) -> bool {
         self.jobs.get(self.worker(id.connection)).is_some_and(|jobs| jobs.try_send(job).is_ok())
     }
 }

@@ -6,9 +6,9 @@ use std::sync::atomic::Ordering;
 use tokio::time::Instant;
 
 use super::queue::pop_if;
-use super::{PendingResponse, WorkerMessage, ExternalStage, Deadline, Resolution, PendingEcho};
+use super::{Deadline, ExternalStage, PendingEcho, PendingResponse, Resolution, WorkerMessage};
 use crate::exchange::{ConnectionId, ExchangeId, Outcome, Request, RequestState, Shed};
-use crate::middleware::external::{MessageType, MIDDLEWARE, IncomingMessage};
+use crate::middleware::external::{IncomingMessage, MIDDLEWARE, MessageType};
 use crate::report::RequestRecord;
 
 impl ExternalStage {

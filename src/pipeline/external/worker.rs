@@ -14,11 +14,11 @@ use tokio::process::{Child, Command};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, timeout};
 
-use super::queue::{WriteQueue, WriteEnd, until};
-use super::{WorkerMessage, ExternalCounts, ExternalPhase};
-use crate::middleware::external::{CommandLine, MessageDecoder, DecodeError, IncomingMessage, ExternalSettings};
+use super::queue::{WriteEnd, WriteQueue, until};
+use super::{ExternalCounts, ExternalPhase, WorkerMessage};
+use crate::middleware::external::{CommandLine, DecodeError, ExternalSettings, IncomingMessage, MessageDecoder};
 use crate::pipeline::FULL_PAUSE;
-use crate::pipeline::budget::{Budget, BudgetShare, BudgetRefused};
+use crate::pipeline::budget::{Budget, BudgetRefused, BudgetShare};
 
 /// Bytes that are read at once.
 const READ_BYTES: usize = 64 << 10;

@@ -10,8 +10,8 @@ use tokio::time::Instant;
 use super::{AwaitingResponse, Pacer};
 use crate::exchange::{Damage, Event, ExchangeId, Outcome, Request, Response, Shed};
 use crate::pipeline::FULL_PAUSE;
+use crate::pipeline::external::{AcceptedRequest, ExternalStage, Resolution, WorkerMessage};
 use crate::pipeline::passes::PassTag;
-use crate::pipeline::external::{WorkerMessage, ExternalStage, AcceptedRequest, Resolution};
 use crate::replay::ConnKey;
 use crate::report::TargetSet;
 
@@ -186,7 +186,7 @@ impl Pacer {
     pub(super) fn response_outside(&mut self, of: ExchangeId, response: Box<Response>, asked: &AwaitingResponse) {
         let Some(external) = &mut self.work.external else { return };
         if !asked.recorded {
-            external.tell_response(of, &response);
+            external.send_response(of, &response);
         } else if external.give_response(of, asked.is_head, response).is_err() {
             self.record(Event::Damaged { of, why: Damage::Shed });
         }

@@ -12,7 +12,7 @@ use std::collections::VecDeque;
 use crossbeam_channel::{RecvTimeoutError, TryRecvError};
 use tokio::time::Instant;
 
-use super::{RunChains, Pacer, PacerStep, Upcoming};
+use super::{Pacer, PacerStep, RunChains, Upcoming};
 use crate::exchange::{Event, Request, Timestamp};
 use crate::middleware::ChainSettings;
 use crate::pipeline::{EVENT_QUEUE, QueuedEvent};
@@ -104,7 +104,7 @@ impl Pacer {
     fn look_at(&mut self, parcel: QueuedEvent) {
         let upcoming = self.upcoming(parcel);
         if let (Event::Request(request), Some(due)) = (&upcoming.parcel.event, upcoming.due) {
-            self.scout(request, self.put_off(due));
+            self.preview(request, self.put_off(due));
         }
         if let Some(ahead) = &mut self.ahead {
             ahead.events.push_back(upcoming);
@@ -112,9 +112,9 @@ impl Pacer {
     }
 
     /// Has the connection opened over which a request would be sent.
-    fn scout(&mut self, request: &Request, due: Instant) {
+    fn preview(&mut self, request: &Request, due: Instant) {
         let lane = ConnKey::from(request.id);
-        let mut outlets = self.ends.outlets.iter().chain(&self.work.beside.baseline);
+        let mut outlets = self.ends.outlets.iter().chain(&self.work.reference.baseline);
         // One that is due already has its connection opened when it is sent.
         if !outlets.any(|outlet| outlet.may_open(lane)) || due <= Instant::now() || self.marked(request).is_err() {
             return;
@@ -134,7 +134,7 @@ impl Pacer {
             }
         }
         if !targets.is_empty()
-            && let Some(baseline) = self.work.beside.baseline_for(&request)
+            && let Some(baseline) = self.work.reference.baseline_for(&request)
         {
             baseline.open_for(&request);
         }
@@ -149,7 +149,7 @@ mod tests {
     use crossbeam_channel::Sender;
     use tokio::sync::{mpsc, watch};
 
-    use super::super::{PacerChannels, Timing, PacerSettings};
+    use super::super::{PacerChannels, PacerSettings, Timing};
     use super::*;
     use crate::exchange::ConnectionId;
     use crate::middleware::LoopHeader;
@@ -162,14 +162,20 @@ mod tests {
         let chains = || RunChains::new(&ChainSettings::default(), 0);
         let work = PacerSettings {
             chains: chains(),
-            scout: Some(chains()),
+            preview: Some(chains()),
             external: None,
             reloads: watch::channel(None).1,
             mark: None,
             copies: LoopHeader::default(),
             evidence: false,
             keeping: None,
-            beside: reference_traffic::ReferenceSender { baseline: None, checks: Vec::new(), share: 0.0, writes: false, targets: 0 },
+            reference: reference_traffic::ReferenceSender {
+                baseline: None,
+                checks: Vec::new(),
+                share: 0.0,
+                writes: false,
+                targets: 0,
+            },
             control: Control::default(),
             timing: Timing::paced(Pace::default(), None, KnownSpan::default()),
             most: None,

@@ -1,10 +1,10 @@
 //! The pacing thread's work: each whole request waits until it is due, passes the chain, and is offered to its targets
 //! and recorded.
 
-mod lookahead;
 mod chains;
-mod next;
 mod external;
+mod lookahead;
+mod next;
 mod pause;
 mod timing;
 
@@ -17,22 +17,22 @@ use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{Notify, mpsc, watch};
 use tokio::time::Instant;
 
+use super::control::Control;
+use super::dispatch::TargetDispatcher;
+use super::external::{AcceptedRequest, ExternalStage};
+use super::passes::PassTag;
+use super::recorder::EventSender;
 use super::reference_traffic;
 use super::retention::RetentionRules;
-use super::control::Control;
-use super::passes::PassTag;
-use super::external::{ExternalStage, AcceptedRequest};
-use super::dispatch::TargetDispatcher;
-use super::recorder::EventSender;
-use super::{QueuedEvent, Progress, request_record};
+use super::{Progress, QueuedEvent, request_record};
 use crate::exchange::{Damage, Event, ExchangeId, Framing, Outcome, Request, RequestState, Response, Shed, Timestamp};
 use crate::middleware::route::ROUTE;
 use crate::middleware::{self, LoopHeader};
-use crate::replay::{Delivery, ConnKey};
-use crate::report::{ReportEvent, Production, RequestRecord, TargetSet};
+use crate::replay::{ConnKey, Delivery};
+use crate::report::{Production, ReportEvent, RequestRecord, TargetSet};
 
-use lookahead::Lookahead;
 pub(super) use chains::RunChains;
+use lookahead::Lookahead;
 use next::{PacerStep, Upcoming};
 pub(super) use timing::Timing;
 
@@ -40,7 +40,7 @@ pub(super) use timing::Timing;
 pub(super) struct PacerSettings {
     pub(super) chains: RunChains,
     /// The same without limits, where it is asked before its time what passes; see [`ahead`].
-    pub(super) scout: Option<RunChains>,
+    pub(super) preview: Option<RunChains>,
     /// Processes that requests pass after the chain.
     pub(super) external: Option<ExternalStage>,
     /// What the chain is to do from now on, when it was read again.
@@ -53,7 +53,7 @@ pub(super) struct PacerSettings {
     /// What is kept of production's answers; nothing where they are not compared.
     pub(super) keeping: Option<RetentionRules>,
     /// Who is asked beside the targets.
-    pub(super) beside: reference_traffic::ReferenceSender,
+    pub(super) reference: reference_traffic::ReferenceSender,
     pub(super) control: Control,
     pub(super) timing: Timing,
     /// How many requests to take before the run ends by itself.
@@ -112,7 +112,7 @@ const PAUSED: &str = "paused";
 
 impl Pacer {
     pub(super) fn new(mut work: PacerSettings, ends: PacerChannels) -> Self {
-        let ahead = work.scout.take().map(Lookahead::new);
+        let ahead = work.preview.take().map(Lookahead::new);
         Self { work, ends, ahead, asked: HashMap::default(), taken: 0, open: 0, epoch: Instant::now(), in_a_row: 0 }
     }
 
@@ -142,7 +142,7 @@ impl Pacer {
             Event::Request(request) => self.request(request, due),
             Event::Response { of, response } => self.response(of, response),
             Event::Damaged { of, why } => self.damaged(of, why),
-            Event::Orphan { .. } => self.tell(ReportEvent::Orphan),
+            Event::Orphan { .. } => self.report(ReportEvent::Orphan),
             Event::Opened { .. } => {
                 self.of_file(part, self.open.saturating_add(1));
                 true
@@ -168,7 +168,7 @@ impl Pacer {
     }
 
     fn closed(&mut self, lane: ConnKey, due: Instant) {
-        let outlets = self.ends.outlets.iter_mut().chain(&mut self.work.beside.baseline);
+        let outlets = self.ends.outlets.iter_mut().chain(&mut self.work.reference.baseline);
         outlets.for_each(|outlet| outlet.closed(lane, due));
     }
 
@@ -272,15 +272,15 @@ impl Pacer {
         self.asked.insert(id, AwaitingResponse { at, recorded, is_head });
         self.ends.progress.seen.fetch_add(1, Ordering::Relaxed);
         self.ends.progress.in_flight.fetch_add(targets.len() as u64, Ordering::Relaxed);
-        if !self.tell(ReportEvent::Offered { note: Box::new(note), targets }) {
+        if !self.report(ReportEvent::Offered { note: Box::new(note), targets }) {
             return false;
         }
         let copies = (id.copy > 0).then_some(&self.work.copies);
         if let Some(mark) = self.work.mark.as_ref().or(copies) {
             mark.put(&mut request);
         }
-        let chosen = self.work.beside.choose(&request, targets);
-        if !chosen.is_none() && !self.tell(chosen.fact(id)) {
+        let chosen = self.work.reference.choose(&request, targets);
+        if !chosen.is_none() && !self.report(chosen.fact(id)) {
             return false;
         }
         let copy = (!chosen.is_none()).then(|| request.clone());
@@ -288,8 +288,8 @@ impl Pacer {
             return false;
         }
         let Some(copy) = copy else { return true };
-        let refused = self.work.beside.send(&chosen, &copy, due, keep_host);
-        refused.into_iter().all(|(number, why)| self.tell(ReportEvent::Delivered(Box::new(ended(id, number, why)))))
+        let refused = self.work.reference.send(&chosen, &copy, due, keep_host);
+        refused.into_iter().all(|(number, why)| self.report(ReportEvent::Delivered(Box::new(ended(id, number, why)))))
     }
 
     /// Records a request where nothing is sent. Where it is frames that are recorded, it is kept in them.
@@ -302,7 +302,7 @@ impl Pacer {
         self.asked.insert(id, AwaitingResponse { at, recorded, is_head });
         self.ends.progress.seen.fetch_add(1, Ordering::Relaxed);
         self.ends.progress.kept_back.fetch_add(1, Ordering::Relaxed);
-        self.tell(ReportEvent::Kept { note: Box::new(note) })
+        self.report(ReportEvent::Kept { note: Box::new(note) })
     }
 
     fn offer(
@@ -338,7 +338,7 @@ impl Pacer {
                 (Ok(()), None) => outlet.wait(copy, keep_host, &self.ends.runtime).map(Outcome::Shed),
             };
             if let Some(outcome) = refused
-                && !self.tell(ReportEvent::Delivered(Box::new(ended(id, target, outcome))))
+                && !self.report(ReportEvent::Delivered(Box::new(ended(id, target, outcome))))
             {
                 return false;
             }
@@ -349,7 +349,7 @@ impl Pacer {
     fn end(&self, note: RequestRecord, outcome: Outcome) -> bool {
         self.ends.progress.seen.fetch_add(1, Ordering::Relaxed);
         self.ends.progress.kept_back.fetch_add(1, Ordering::Relaxed);
-        self.tell(ReportEvent::Ended { note: Box::new(note), outcome })
+        self.report(ReportEvent::Ended { note: Box::new(note), outcome })
     }
 
     fn damaged(&mut self, of: ExchangeId, why: Damage) -> bool {
@@ -360,7 +360,7 @@ impl Pacer {
         if asked.recorded {
             self.record(Event::Damaged { of, why });
         }
-        self.tell(ReportEvent::Production { of, production: Err(why) })
+        self.report(ReportEvent::Production { of, production: Err(why) })
     }
 
     fn response(&mut self, of: ExchangeId, mut response: Box<Response>) -> bool {
@@ -383,7 +383,7 @@ impl Pacer {
         } else if asked.recorded {
             self.record(Event::Response { of, response });
         }
-        self.tell(ReportEvent::Production { of, production: Ok(production) })
+        self.report(ReportEvent::Production { of, production: Ok(production) })
     }
 
     /// What finds no room is counted by the sender.
@@ -393,7 +393,7 @@ impl Pacer {
         }
     }
 
-    fn tell(&self, fact: ReportEvent) -> bool {
+    fn report(&self, fact: ReportEvent) -> bool {
         match self.ends.facts.try_send(fact) {
             Ok(()) => true,
             Err(TrySendError::Full(fact)) => self.ends.facts.blocking_send(fact).is_ok(),

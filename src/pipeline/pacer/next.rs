@@ -63,7 +63,7 @@ impl Pacer {
         };
         if let Event::Opened { connection, .. } = parcel.event {
             let (lane, due) = (part.lane(connection), self.due_or_now(due));
-            let outlets = self.ends.outlets.iter_mut().chain(&mut self.work.beside.baseline);
+            let outlets = self.ends.outlets.iter_mut().chain(&mut self.work.reference.baseline);
             outlets.for_each(|outlet| outlet.opened(lane, due));
         }
         Upcoming { parcel, due }

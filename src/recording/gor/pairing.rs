@@ -7,13 +7,13 @@ use xxhash_rust::xxh3::xxh3_128;
 
 use crate::exchange::{Damage, Event, ExchangeId, Request, Response, Timestamp};
 use crate::http1::one_shot::{self, RequestHint};
-use crate::http1::{BodyPolicy, BodyPolicies};
-use crate::recording::reorder::ReorderEntry;
+use crate::http1::{BodyPolicies, BodyPolicy};
 use crate::recording::connection_ids::ConnectionIds;
+use crate::recording::reorder::ReorderEntry;
 use crate::recording::skipped::SkippedRecords;
 
 use super::RecordId;
-use super::read::{RecordKind, GorRecord};
+use super::read::{GorRecord, RecordKind};
 
 /// How many requests later a response may still come. Past it its request has none. Less than what joins requests and
 /// responses behind this remembers, so that nothing is given up there.
@@ -159,7 +159,11 @@ impl RecordPairing {
         let Some(early) = self.take_early(key) else { return false };
         match self.read(&early.message, asked, early.at, early.last) {
             Ok((response, _)) => {
-                sink(ReorderEntry { request: None, at: response.last_byte, end: Some(Event::Response { of, response }) });
+                sink(ReorderEntry {
+                    request: None,
+                    at: response.last_byte,
+                    end: Some(Event::Response { of, response }),
+                });
                 true
             }
             Err(_) => false,
@@ -224,8 +228,16 @@ impl RecordPairing {
         }
     }
 
-    fn hold(&mut self, key: u128, record: &GorRecord<'_>, numbers: &mut ConnectionIds, sink: &mut dyn FnMut(ReorderEntry)) {
-        if is_interim(record.message) && one_shot::response(record.message, RequestHint::UNKNOWN, BodyPolicy::Count).is_none() {
+    fn hold(
+        &mut self,
+        key: u128,
+        record: &GorRecord<'_>,
+        numbers: &mut ConnectionIds,
+        sink: &mut dyn FnMut(ReorderEntry),
+    ) {
+        if is_interim(record.message)
+            && one_shot::response(record.message, RequestHint::UNKNOWN, BodyPolicy::Count).is_none()
+        {
             return;
         }
         if let Some(before) = self.take_early(key) {
@@ -297,7 +309,8 @@ mod tests {
 
     /// What records of `kind id time message` lead to, in short.
     fn told(records: &[(RecordKind, &str, u64, &str)]) -> Vec<String> {
-        let (mut pairing, mut numbers, mut skipped) = (RecordPairing::default(), ConnectionIds::default(), SkippedRecords::default());
+        let (mut pairing, mut numbers, mut skipped) =
+            (RecordPairing::default(), ConnectionIds::default(), SkippedRecords::default());
         let mut told = Vec::new();
         let mut sink = |entry: ReorderEntry| {
             let event = entry.request.map(Event::Request).or(entry.end).unwrap();
@@ -400,7 +413,8 @@ mod tests {
 
     #[test]
     fn a_cut_request_is_told_as_that() {
-        let single = one_shot::request(b"POST / HTTP/1.1\r\nContent-Length: 9\r\n\r\nshort", BodyPolicy::Count).unwrap();
+        let single =
+            one_shot::request(b"POST / HTTP/1.1\r\nContent-Length: 9\r\n\r\nshort", BodyPolicy::Count).unwrap();
         assert!(matches!(single.state, RequestState::Incomplete(_)));
     }
 }

@@ -9,7 +9,7 @@ use memchr::memmem::Finder;
 use crate::capture::{Input, OpenedInput};
 use crate::exchange::Timestamp;
 use crate::http1::{MAX_HEAD_BYTES, MAX_KEPT_BODY};
-use crate::recording::framing::{RecordFraming, FramingStep};
+use crate::recording::framing::{FramingStep, RecordFraming};
 use crate::recording::skipped::SkippedRecords;
 
 use super::SEPARATOR;
@@ -85,7 +85,7 @@ impl GorReader {
                 }
                 // Without its separator nobody knows whether all of it is there.
                 FramingStep::Torn(_) => {
-                    self.pieces.tell_torn();
+                    self.pieces.report_torn();
                     return false;
                 }
                 FramingStep::End => return false,
@@ -123,8 +123,8 @@ impl GorReader {
         Some((record, &mut self.skipped, self.pieces.count()))
     }
 
-    pub(in crate::recording) fn trouble(&self) -> Vec<String> {
-        self.pieces.trouble(&self.skipped)
+    pub(in crate::recording) fn warnings(&self) -> Vec<String> {
+        self.pieces.warnings(&self.skipped)
     }
 
     pub(in crate::recording) fn unread(&self) -> Option<String> {

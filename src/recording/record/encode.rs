@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use crate::capture::Frame;
 use crate::exchange::{Damage, Event, Framing, RequestState, Timestamp};
 use crate::recording::gor::GorWriter;
-use crate::recording::{JoinedExchange, ExchangeJoin, jsonl_write::JsonLine};
+use crate::recording::{ExchangeJoin, JoinedExchange, jsonl_write::JsonLine};
 
 use super::frames::FrameWriter;
 use super::output_path::RecordingFormat;

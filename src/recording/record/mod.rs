@@ -6,8 +6,8 @@
 
 mod encode;
 mod frames;
-mod sink;
 mod output_path;
+mod sink;
 #[cfg(test)]
 mod tests;
 
@@ -20,7 +20,7 @@ use crate::files::FileMode;
 
 pub use encode::Unsupported;
 pub(super) use encode::damage_shows;
-pub use output_path::{Compression, RecordingFormat, OutputPath, OutputPathError};
+pub use output_path::{Compression, OutputPath, OutputPathError, RecordingFormat};
 
 use encode::{Encoded, Encoder};
 use sink::{Disk, FileSystemDisk, Sink};

@@ -326,7 +326,7 @@ fn frames_are_captures_that_can_be_read() {
             assert_eq!((frame.wire_len, frame.data), (7, &b"frame"[..]));
             read.push((frame.at, frame.link));
         }
-        assert!(crate::capture::Source::trouble(&source).is_empty());
+        assert!(crate::capture::Source::warnings(&source).is_empty());
         assert_eq!(read.len(), if pcapng { 6 } else { 3 }, "{name}");
         assert_eq!(read[0], (at(0), LinkType::ETHERNET));
         assert!(!pcapng || read[1] == (at(0), LinkType::LINUX_SLL2));

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::{GuardState, GuardSettings};
+use super::{GuardSettings, GuardState};
 use crate::middleware::{DynamicShare, Share};
 
 /// Of so many requests that would be held back, one probes.
@@ -103,14 +103,14 @@ mod tests {
 
     #[test]
     fn an_open_gate_lets_everything_in_whatever_the_sample() {
-        let (mut gate, valve) = gate(1.0, GuardState::Open);
+        let (mut gate, valve) = gate(1.0, GuardState::Passing);
         assert!(!passed(&mut gate, Share(0.1)).contains(&false));
         assert_eq!(valve.held(), 0);
     }
 
     #[test]
     fn the_first_places_of_the_sample_go_on() {
-        let (mut gate, _) = gate(0.5, GuardState::Lowered);
+        let (mut gate, _) = gate(0.5, GuardState::Throttled);
         let passed = passed(&mut gate, Share(0.4));
         assert!(passed[..201].iter().all(|passed| *passed));
         let probes = passed[201..].iter().filter(|passed| **passed).count();
@@ -119,7 +119,7 @@ mod tests {
 
     #[test]
     fn a_closed_gate_lets_a_trickle_in_each_second_and_a_stopped_one_nothing() {
-        let (mut closed, valve) = gate(0.0, GuardState::Closed);
+        let (mut closed, valve) = gate(0.0, GuardState::Probing);
         let begin = Instant::now();
         let mut passed = |ms| closed.lets_in(0, Share(1.0), begin + Duration::from_millis(ms));
         assert_eq!([0, 1, 999, 1000, 1001].map(&mut passed), [true, false, false, true, false]);
@@ -132,7 +132,7 @@ mod tests {
     fn short_windows_are_probed_more_often() {
         let settings = "errors>5%/200ms".parse().unwrap();
         let valve = GuardHandle::default();
-        valve.set(Share(0.0), GuardState::Closed);
+        valve.set(Share(0.0), GuardState::Probing);
         let mut gate = AdmissionControl::new(valve, &settings);
         let begin = Instant::now();
         let mut passed = |ms| gate.lets_in(0, Share(1.0), begin + Duration::from_millis(ms));

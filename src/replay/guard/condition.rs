@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::super::spec::{SpecPart, shown, time};
+use super::super::spec::{SpecPart, format_time, time};
 use super::Observation;
 use crate::middleware::Share;
 
@@ -86,14 +86,14 @@ impl GuardCondition {
     /// What `bad` of `samples` say, in words for people.
     fn words(&self, samples: u64, bad: u64) -> String {
         let share = Share(bad as f64 / samples.max(1) as f64).rounded();
-        let window = shown(self.window);
+        let window = format_time(self.window);
         match self.measure {
             Measure::Errors => {
                 let than = if self.at_limit { "at least" } else { "more than" };
                 format!("errors {share} of {samples} in {window}, {than} {}", Share(self.limit))
             }
             Measure::Slower { than, percentile } => {
-                format!("p{percentile} above {}: {share} of {samples} in {window} took longer", shown(than))
+                format!("p{percentile} above {}: {share} of {samples} in {window} took longer", format_time(than))
             }
         }
     }
@@ -123,9 +123,9 @@ impl fmt::Display for GuardCondition {
         let sign = if self.at_limit { ">=" } else { ">" };
         match self.measure {
             Measure::Errors => write!(f, "errors{sign}{}", Share(self.limit))?,
-            Measure::Slower { than, percentile } => write!(f, "p{percentile}{sign}{}", shown(than))?,
+            Measure::Slower { than, percentile } => write!(f, "p{percentile}{sign}{}", format_time(than))?,
         }
-        write!(f, "/{}", shown(self.window))
+        write!(f, "/{}", format_time(self.window))
     }
 }
 
@@ -207,7 +207,8 @@ impl SlidingWindow {
         self.slide(at);
         let samples: u64 = self.slots.iter().map(|slot| slot.samples).sum();
         let bad: u64 = self.slots.iter().map(|slot| slot.bad).sum();
-        let (share, GuardCondition { limit, at_limit, window, .. }) = (bad as f64 / samples.max(1) as f64, self.condition);
+        let (share, GuardCondition { limit, at_limit, window, .. }) =
+            (bad as f64 / samples.max(1) as f64, self.condition);
         let broken = share > limit || (at_limit && share >= limit);
         let long_enough = if self.condition.is_total() {
             self.is_covered(at)

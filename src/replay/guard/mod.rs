@@ -1,13 +1,13 @@
 //! What spares a target that fails: it watches how deliveries end, and says what share of them goes on.
 //!
-//! [`Sample`]s with their instants come in, [`Change`]s go out, as a balancer that observes its servers takes one
-//! out and lets it come back. There is no clock here and nothing is held back here: that does a [`Gate`] on the way to the target.
+//! [`Observation`]s with their instants come in, [`GuardChange`]s go out, as a balancer that observes its servers takes one
+//! out and lets it come back. There is no clock here and nothing is held back here: that does a [`AdmissionControl`] on the way to the target.
 //!
 //! It never flaps: a change for the worse waits for half a window after the one before, one for the better for a whole
 //! window in which all was well, and longer each time that it proves too early.
 
-mod condition;
 mod admission;
+mod condition;
 mod settings;
 #[cfg(test)]
 mod tests;
@@ -17,14 +17,14 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
-pub use condition::{GuardCondition, MIN_BAD, MIN_PROBES, MIN_SAMPLES, Measure};
 pub use admission::{AdmissionControl, GuardHandle};
+pub use condition::{GuardCondition, MIN_BAD, MIN_PROBES, MIN_SAMPLES, Measure};
 pub use settings::{GuardAction, GuardActionError, GuardSettings};
 
 use super::Delivery;
 use crate::exchange::{FailureKind, Outcome};
 use crate::middleware::Share;
-use condition::{WindowVerdict, SlidingWindow};
+use condition::{SlidingWindow, WindowVerdict};
 
 /// The least share that is let in as a share: what would be less is a trickle.
 const LEAST: f64 = 1.0 / 64.0;
@@ -39,13 +39,13 @@ const MOST_PATIENCE: u32 = 8;
 pub enum GuardState {
     /// Everything.
     #[default]
-    Open,
+    Passing,
     /// What it did before, and no more: a ramp waits.
     Holding,
     /// A part of it.
-    Lowered,
+    Throttled,
     /// Nothing but a trickle that probes.
-    Closed,
+    Probing,
     /// Nothing, for good.
     Stopped,
 }
@@ -55,10 +55,10 @@ impl GuardState {
     #[must_use]
     pub const fn key(self) -> &'static str {
         match self {
-            Self::Open => "open",
+            Self::Passing => "passing",
             Self::Holding => "holding",
-            Self::Lowered => "lowered",
-            Self::Closed => "closed",
+            Self::Throttled => "throttled",
+            Self::Probing => "probing",
             Self::Stopped => "stopped",
         }
     }
@@ -137,7 +137,7 @@ pub struct Guard {
     changed: Instant,
     well_since: Option<Instant>,
     /// How long all has to be well before more is let in.
-    patience: Duration,
+    hold_time: Duration,
     base: Duration,
     /// Whether more was let in since all was well for long.
     climbed: bool,
@@ -150,17 +150,18 @@ impl Guard {
     /// says it.
     #[must_use]
     pub fn new(settings: &GuardSettings, base: Duration, at: Instant) -> Self {
-        let windows: Vec<SlidingWindow> = settings.conditions.iter().map(|condition| SlidingWindow::new(*condition, at)).collect();
+        let windows: Vec<SlidingWindow> =
+            settings.conditions.iter().map(|condition| SlidingWindow::new(*condition, at)).collect();
         let base = settings.longest().unwrap_or(base);
         Self {
             action: settings.action,
             windows,
             outside: None,
-            state: GuardState::Open,
+            state: GuardState::Passing,
             share: 1.0,
             changed: at,
             well_since: None,
-            patience: base,
+            hold_time: base,
             base,
             climbed: false,
             trips: 0,
@@ -265,40 +266,40 @@ impl Guard {
         let (from, before) = (self.share(), self.state);
         (self.state, self.share) = match self.action {
             GuardAction::Hold => (GuardState::Holding, self.share),
-            GuardAction::StepDown if self.share / 2.0 >= LEAST => (GuardState::Lowered, self.share / 2.0),
-            GuardAction::StepDown | GuardAction::Pause => (GuardState::Closed, 0.0),
+            GuardAction::StepDown if self.share / 2.0 >= LEAST => (GuardState::Throttled, self.share / 2.0),
+            GuardAction::StepDown | GuardAction::Pause => (GuardState::Probing, 0.0),
             GuardAction::Stop => (GuardState::Stopped, 0.0),
         };
         if std::mem::take(&mut self.climbed) {
-            self.patience = (self.patience * 2).min(self.base * MOST_PATIENCE);
+            self.hold_time = (self.hold_time * 2).min(self.base * MOST_PATIENCE);
         }
         self.spared(at, reason.clone());
         // A target that fails a trickle, or that is held as it is, was told of before.
-        let is_news = self.state != before || self.state == GuardState::Lowered;
+        let is_news = self.state != before || self.state == GuardState::Throttled;
         is_news.then(|| GuardChange { from, to: self.share(), reason })
     }
 
     fn recover(&mut self, at: Instant) -> Option<GuardChange> {
         let since = *self.well_since.get_or_insert(at);
         let well_for = at.saturating_duration_since(since.max(self.changed));
-        if self.state == GuardState::Open {
+        if self.state == GuardState::Passing {
             if well_for >= self.base * MOST_PATIENCE {
-                (self.patience, self.climbed) = (self.base, false);
+                (self.hold_time, self.climbed) = (self.base, false);
             }
             return None;
         }
-        if well_for < self.patience {
+        if well_for < self.hold_time {
             return None;
         }
         let from = self.share();
         (self.state, self.share) = match self.state {
-            GuardState::Closed => (GuardState::Lowered, FIRST),
-            GuardState::Lowered if self.share * 2.0 < 1.0 => (GuardState::Lowered, self.share * 2.0),
-            _ => (GuardState::Open, 1.0),
+            GuardState::Probing => (GuardState::Throttled, FIRST),
+            GuardState::Throttled if self.share * 2.0 < 1.0 => (GuardState::Throttled, self.share * 2.0),
+            _ => (GuardState::Passing, 1.0),
         };
         self.climbed = true;
         self.begin_anew(at);
-        let reason = format!("well for {}", super::spec::shown(well_for));
+        let reason = format!("well for {}", super::spec::format_time(well_for));
         Some(GuardChange { from, to: self.share(), reason })
     }
 

@@ -160,6 +160,8 @@ mod tests {
     #[test]
     fn actions_are_read() {
         assert_eq!("step-down".parse(), Ok(GuardAction::StepDown));
-        assert!("halt".parse::<GuardAction>().unwrap_err().to_string().contains("write step-down, hold, pause or stop"));
+        assert!(
+            "halt".parse::<GuardAction>().unwrap_err().to_string().contains("write step-down, hold, pause or stop")
+        );
     }
 }

@@ -70,7 +70,7 @@ impl GuardFixture {
 fn a_target_within_its_limits_gets_everything() {
     let mut rig = GuardFixture::new("errors>5%/10s,p99>800ms/30s", GuardAction::StepDown);
     rig.run(300.0, 200, 3, FAILED);
-    assert_eq!((rig.shares(), rig.guard.state(), rig.guard.trips()), (vec![], GuardState::Open, 0));
+    assert_eq!((rig.shares(), rig.guard.state(), rig.guard.trips()), (vec![], GuardState::Passing, 0));
 }
 
 #[test]
@@ -79,11 +79,11 @@ fn a_target_that_fails_gets_half_and_half_again_down_to_a_trickle_and_climbs_bac
     rig.run(60.0, 400, 0, FAILED).run(60.0, 400, 50, FAILED);
     let down: Vec<f64> = rig.shares();
     assert_eq!(down[..7], [0.5, 0.25, 0.125, 0.0625, 0.03125, 0.015_625, 0.0]);
-    assert_eq!((down.len(), rig.guard.state()), (7, GuardState::Closed));
+    assert_eq!((down.len(), rig.guard.state()), (7, GuardState::Probing));
     assert!(rig.guard.reason().unwrap().starts_with("errors "), "{:?}", rig.guard.reason());
     rig.run(60.0, 400, 0, FAILED);
     assert_eq!(rig.shares()[7..], [0.125, 0.25, 0.5, 1.0]);
-    assert_eq!(rig.guard.state(), GuardState::Open);
+    assert_eq!(rig.guard.state(), GuardState::Passing);
 }
 
 #[test]
@@ -128,14 +128,14 @@ fn few_requests_prove_nothing() {
 fn each_action_does_what_it_says() {
     for (action, shares, state) in [
         (GuardAction::Hold, vec![1.0], GuardState::Holding),
-        (GuardAction::Pause, vec![0.0], GuardState::Closed),
+        (GuardAction::Pause, vec![0.0], GuardState::Probing),
         (GuardAction::Stop, vec![0.0], GuardState::Stopped),
     ] {
         let mut rig = GuardFixture::new("errors>5%/10s", action);
         rig.run(60.0, 400, 50, FAILED);
         assert_eq!((rig.shares(), rig.guard.state()), (shares, state), "{action:?}");
         rig.run(120.0, 400, 0, FAILED);
-        let open = if action == GuardAction::Stop { GuardState::Stopped } else { GuardState::Open };
+        let open = if action == GuardAction::Stop { GuardState::Stopped } else { GuardState::Passing };
         assert_eq!(rig.guard.state(), open, "{action:?}");
     }
 }
@@ -154,7 +154,7 @@ fn the_guard_of_a_shadow_acts_when_everything_failed_for_half_a_minute() {
     let probes = rig.sent - gone;
     assert!((100..=500).contains(&probes), "a trickle probes: {probes}");
     rig.run(150.0, 400, 0, FAILED);
-    assert_eq!((rig.shares().last(), rig.guard.state()), (Some(&1.0), GuardState::Open));
+    assert_eq!((rig.shares().last(), rig.guard.state()), (Some(&1.0), GuardState::Passing));
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! A client over the network: HTTP/1.1, and HTTP/2 where asked for, through reqwest, TLS through rustls, connections shared as a load balancer
 //! shares them.
 //!
-//! In goes a request, out comes the [`Answer`] or the kind of its failure. Every status is an answer: redirects are
+//! In goes a request, out comes the [`TargetResponse`] or the kind of its failure. Every status is an answer: redirects are
 //! not followed, cookies not kept, content not decoded, proxies of the environment not used.
 //!
 //! *What reqwest changes of a request.* The target is normalised as browsers do it: dot segments are resolved,
@@ -17,7 +17,7 @@
 //! *Never twice.* reqwest's own retries are off. hyper sends a request again only where it had chosen a pooled
 //! connection that turned out closed before the first byte of the request was handed to it.
 //!
-//! *Times.* reqwest does not show when the last byte was written: [`Answer::written`] is the moment of the call, so
+//! *Times.* reqwest does not show when the last byte was written: [`TargetResponse::written`] is the moment of the call, so
 //! service time here includes waiting for a new connection, where one is needed.
 
 use std::sync::Once;
@@ -34,8 +34,8 @@ use self::encode::HostHeader;
 use self::failure::Stage;
 use super::tls::TlsIdentity;
 use super::{
-    TargetResponse, Client, ClientError, ConnCounters, RetainedResponse, OpenNow, ProxyUrl, Reason, SendError, SendSettings, TargetUrl, Ticket,
-    ResponseOptions, hop, tls,
+    Client, ClientError, ConnCounters, OpenNow, ProxyUrl, Reason, ResponseOptions, RetainedResponse, SendError,
+    SendSettings, TargetResponse, TargetUrl, Ticket, hop, tls,
 };
 use crate::exchange::{Digest, ExchangeId, FailureKind, Head, Request};
 
@@ -145,7 +145,7 @@ impl HttpClient {
         if stays_open(&method, &response) {
             connection.stays_open_at_the_end();
         }
-        self.tell_of_http1(response.version());
+        self.warn_of_http1(response.version());
         let status = response.status().as_u16();
         let head = wanted.kept.map(|_| head(&response));
         let content = self.read(response, wanted).await.map_err(|error| match error {
@@ -189,7 +189,7 @@ impl HttpClient {
     }
 
     /// Says once that HTTP/2 was asked for in vain.
-    fn tell_of_http1(&self, version: Version) {
+    fn warn_of_http1(&self, version: Version) {
         if self.http2 && version < Version::HTTP_2 && !self.told_of_http1.swap(true, Ordering::Relaxed) {
             tracing::warn!(target = %self.target, "--http2: the target does not offer it; it is sent HTTP/1.1");
         }
@@ -208,7 +208,12 @@ impl Client for HttpClient {
         if request.target() == b"*" { Some("asterisk") } else { hop::refused(request) }
     }
 
-    async fn send(&self, _: Ticket, request: Box<Request>, wanted: ResponseOptions) -> Result<TargetResponse, SendError> {
+    async fn send(
+        &self,
+        _: Ticket,
+        request: Box<Request>,
+        wanted: ResponseOptions,
+    ) -> Result<TargetResponse, SendError> {
         self.exchange(*request, wanted).await
     }
 

@@ -1,6 +1,6 @@
 //! From addresses to an open connection: tried in order, the next one early where one is slow, TLS on top.
 //!
-//! In goes nothing but the wish, out comes a [`Link`] or the kind of the failure. No byte of a request is written here,
+//! In goes nothing but the wish, out comes a [`UpstreamConn`](super::upstream::UpstreamConn) or the kind of the failure. No byte of a request is written here,
 //! so that any number of addresses may be tried.
 
 use std::io;
@@ -16,8 +16,8 @@ use tokio_rustls::TlsConnector;
 
 use super::addresses::{AddressEntry, Addresses};
 use super::attempt::{ConnectThrottle, ThrottlePermit};
-use super::failure;
 use super::conn_stats::ConnStats;
+use super::failure;
 use super::upstream::{UpstreamConn, UpstreamStream};
 use crate::exchange::FailureKind;
 use crate::replay::{Reason, SendError};

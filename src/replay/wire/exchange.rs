@@ -1,6 +1,6 @@
 //! One request and its response over one connection, both ways at once.
 //!
-//! In go a request's bytes and an open [`Link`], out comes the response, or why there is none and whether any byte of
+//! In go a request's bytes and an open [`UpstreamConn`](super::upstream::UpstreamConn), out comes the response, or why there is none and whether any byte of
 //! the request may have gone out. Reading goes on while the request is being written: a target may answer early.
 
 use std::pin::Pin;
@@ -10,13 +10,13 @@ use std::time::Duration;
 use tokio::time::{Instant, Sleep};
 
 use super::failure;
-use super::upstream::{History, UpstreamConn};
 use super::request::EncodedRequest;
-use super::response::{ResponseError, ReadResponse, ResponseReader};
+use super::response::{ReadResponse, ResponseError, ResponseReader};
 use super::turns::{ReadTurn, ReadTurns};
 use super::unasked::{self, Unasked};
+use super::upstream::{History, UpstreamConn};
 use crate::exchange::{ExchangeId, FailureKind};
-use crate::replay::{Reason, SendError, ResponseOptions};
+use crate::replay::{Reason, ResponseOptions, SendError};
 
 /// How long a body waits for the 100 that its head asked for (RFC 9110, 10.1.1: not indefinitely).
 const CONTINUE_PATIENCE: Duration = Duration::from_secs(1);
@@ -116,7 +116,10 @@ impl<'a> WireExchange<'a> {
                 Poll::Ready(Ok(Err(broken))) => {
                     tracing::debug!(why = %broken, "a response that cannot be read");
                     let closed = broken == ResponseError::Ended;
-                    return Poll::Ready(Err(ExchangeError { closed_unanswered: closed, ..failed(broken.into_error()) }));
+                    return Poll::Ready(Err(ExchangeError {
+                        closed_unanswered: closed,
+                        ..failed(broken.into_error())
+                    }));
                 }
                 // An end without TLS's farewell may have been made by anybody on the way (RFC 9112, 9.8).
                 Poll::Ready(Err(error)) => {

@@ -69,17 +69,19 @@ pub struct MirroredTicket {
 
 impl MirroredTicket {
     /// Ready when the requests before this one are done and the lane has its place among the open connections.
-    pub(crate) async fn come(&mut self) {
+    pub(crate) async fn ready(&mut self) {
         while let Predecessor::Waiting(receiver) = &mut self.before {
             // Whoever was before and died without a word took the connection along.
             self.before = receiver.await.unwrap_or_default();
         }
-        if let (Predecessor::Here(held @ MirroredSlot { slot: None, .. }), Some(slots)) = (&mut self.before, &self.slots) {
+        if let (Predecessor::Here(held @ MirroredSlot { slot: None, .. }), Some(slots)) =
+            (&mut self.before, &self.slots)
+        {
             held.slot = Arc::clone(slots).acquire_owned().await.ok();
         }
     }
 
-    /// The lane's connection; what is taken has to be [`Place::put`] back to be used again.
+    /// The lane's connection; what is taken has to be [`MirroredTicket::put`] back to be used again.
     pub(super) fn take(&mut self) -> MirroredState {
         match &mut self.before {
             Predecessor::Here(held) => std::mem::take(&mut held.connection),
@@ -94,13 +96,13 @@ impl MirroredTicket {
         }
     }
 
-    /// [`Place::come`], unless the lane is closed first and nobody has a turn after this one: then false.
+    /// [`MirroredTicket::ready`], unless the lane is closed first and nobody has a turn after this one: then false.
     pub(super) async fn come_unless_closed(&mut self) -> bool {
         let Some(mut after) = self.after.take() else { return false };
         let came = tokio::select! {
             biased;
             () = after.closed() => false,
-            () = self.come() => true,
+            () = self.ready() => true,
         };
         self.after = Some(after);
         came
@@ -133,7 +135,7 @@ impl MirroredConns {
     }
 
     /// Takes a place at the end of a lane, which begins with it where it did not before.
-    pub(super) fn line_up(&self, lane: ConnKey) -> MirroredTicket {
+    pub(super) fn enqueue(&self, lane: ConnKey) -> MirroredTicket {
         let (after, end) = oneshot::channel();
         let mut ends = self.ends();
         let known = ends.contains_key(&lane);

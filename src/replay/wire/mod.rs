@@ -1,6 +1,6 @@
 //! The client that writes requests as they were captured, byte for byte but for what middleware changed.
 //!
-//! In goes a request, out comes the [`Answer`] or the kind of its failure. Connections are shared as a load balancer
+//! In goes a request, out comes the [`TargetResponse`] or the kind of its failure. Connections are shared as a load balancer
 //! shares them, or mirror those of the capture, one for one. Nothing is followed, decoded or kept: every status is an
 //! answer.
 //!
@@ -14,12 +14,12 @@
 //!
 //! *Answers belong to their requests.* A connection on which something came before a request was sent is not used. Where
 //! more comes than a response, that response and those before it may be those of other requests: the request fails, and
-//! the connection is closed and counted ([`Connections::desynchronised`]).
+//! the connection is closed and counted ([`ConnCounters::desynchronised`]).
 //!
 //! *Limits of this machine* are not the target's fault: a request that finds no file or port waits for a moment, and is
 //! shed then.
 //!
-//! *Times.* [`Answer::written`] is when the system had taken the last byte; setting a connection up is apart.
+//! *Times.* [`TargetResponse::written`] is when the system had taken the last byte; setting a connection up is apart.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -29,41 +29,41 @@ use tokio::runtime::Handle;
 use tokio::time::Instant;
 
 use super::{
-    TargetResponse, Client, ClientError, ConnectionMode, ConnCounters, ConnKey, OpenNow, Reason, SendError, SendSettings, Ticket, ResponseOptions,
-    hop, tls,
+    Client, ClientError, ConnCounters, ConnKey, ConnectionMode, OpenNow, Reason, ResponseOptions, SendError,
+    SendSettings, TargetResponse, Ticket, hop, tls,
 };
 use crate::exchange::{ExchangeId, FailureKind, Request};
 
 mod addresses;
 mod attempt;
+mod conn_stats;
 mod connect;
 mod exchange;
 mod failure;
-mod mirrored;
-mod conn_stats;
 mod limit;
-mod upstream;
+mod mirrored;
 mod pool;
 mod request;
 mod response;
 mod turns;
 mod unasked;
+mod upstream;
 
 pub use addresses::{Lookup, Resolve, SystemResolver};
-pub use mirrored::MirroredTicket;
 pub use limit::fit_connections;
+pub use mirrored::MirroredTicket;
 pub use response::MAX_HEAD_BYTES;
 
 use addresses::Addresses;
 use attempt::ConnectThrottle;
-use connect::{Connector, TlsSetup};
-use exchange::{SendResult, ExchangeError, exchange};
-use mirrored::{MirroredState, MirroredConns, OpeningConn};
 use conn_stats::ConnStats;
-use upstream::{UpstreamConn, Readiness};
+use connect::{Connector, TlsSetup};
+use exchange::{ExchangeError, SendResult, exchange};
+use mirrored::{MirroredConns, MirroredState, OpeningConn};
 use pool::ConnPool;
 use request::{EncodedRequest, RewriteRules};
 use turns::ReadTurns;
+use upstream::{Readiness, UpstreamConn};
 
 /// How long a connection stays quiet after its first response, before that counts: see [`WireClient::over`].
 const QUIET: Duration = Duration::from_millis(10);
@@ -253,7 +253,13 @@ impl WireClient {
     }
 
     /// Whether a request that failed goes out once more; else why it failed.
-    fn again(&self, sending: &Sending<'_>, tries: &mut Tries, used: bool, failed: ExchangeError) -> Result<(), SendError> {
+    fn again(
+        &self,
+        sending: &Sending<'_>,
+        tries: &mut Tries,
+        used: bool,
+        failed: ExchangeError,
+    ) -> Result<(), SendError> {
         if failed.nothing_sent && used {
             return Ok(());
         }
@@ -287,7 +293,7 @@ struct Tries {
 impl Client for WireClient {
     fn open(&self, lane: ConnKey, due: Instant) {
         let Sharing::Mirrored(lanes) = &self.sharing else { return };
-        let mut place = lanes.line_up(lane);
+        let mut place = lanes.enqueue(lane);
         let (connector, timeout) = (Arc::clone(&self.connector), self.connector.timeout);
         self.runtime.spawn(async move {
             tokio::time::sleep_until(due).await;
@@ -302,10 +308,10 @@ impl Client for WireClient {
         });
     }
 
-    fn line_up(&self, lane: ConnKey) -> Ticket {
+    fn enqueue(&self, lane: ConnKey) -> Ticket {
         match &self.sharing {
             Sharing::Pooled(_) => Ticket::default(),
-            Sharing::Mirrored(lanes) => Ticket(Some(Box::new(lanes.line_up(lane)))),
+            Sharing::Mirrored(lanes) => Ticket(Some(Box::new(lanes.enqueue(lane)))),
         }
     }
 
@@ -313,7 +319,12 @@ impl Client for WireClient {
         hop::refused(request)
     }
 
-    async fn send(&self, turn: Ticket, request: Box<Request>, wanted: ResponseOptions) -> Result<TargetResponse, SendError> {
+    async fn send(
+        &self,
+        turn: Ticket,
+        request: Box<Request>,
+        wanted: ResponseOptions,
+    ) -> Result<TargetResponse, SendError> {
         let outgoing = if wanted.keep_host && !self.terms.keep_host {
             request::encode(&request, &RewriteRules { keep_host: true, ..self.terms.clone() })
         } else {

@@ -69,7 +69,12 @@ pub(super) fn encode(request: &Request, terms: &RewriteRules) -> Option<EncodedR
 }
 
 /// The head as it goes out, in one pass over it; `None` where what was presumed of Connection lines is not so.
-fn edited<'a>(request: &'a Request, terms: &'a RewriteRules, hop: HopRules<'a>, room: usize) -> Option<(HeadCopy<'a>, LineTotals<'a>)> {
+fn edited<'a>(
+    request: &'a Request,
+    terms: &'a RewriteRules,
+    hop: HopRules<'a>,
+    room: usize,
+) -> Option<(HeadCopy<'a>, LineTotals<'a>)> {
     let mut edit = HeadCopy::new(&request.head, room);
     if !terms.keep_host || !terms.prefix.is_empty() {
         edit.retarget(terms.prefix.as_bytes());

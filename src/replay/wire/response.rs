@@ -1,7 +1,7 @@
 //! One response, read as its bytes come: interim heads, the final head, the body.
 //!
 //! In go bytes as they were read, cut anywhere, and the time; out comes whether there is more to come. Nothing is
-//! copied but heads that came in pieces and what [`Wanted`] asks for.
+//! copied but heads that came in pieces and what [`ResponseOptions`] asks for.
 
 use std::time::Duration;
 
@@ -11,9 +11,10 @@ use tokio::time::Instant;
 use super::unasked::{Unasked, judge};
 use crate::exchange::{Digest, FailureKind, Framing, Head};
 use crate::http1::{
-    ResponseHeadError, StrictResponseHead, RequestContext, StartCheck, BodyReader, BodyProgress, HashTiming, head_end, read_answer, response_begins,
+    BodyProgress, BodyReader, HashTiming, RequestContext, ResponseHeadError, StartCheck, StrictResponseHead, head_end,
+    read_answer, response_begins,
 };
-use crate::replay::{RetainedResponse, Reason, SendError, ResponseOptions};
+use crate::replay::{Reason, ResponseOptions, RetainedResponse, SendError};
 
 /// Bytes of all heads of one exchange, the interim ones included. Past it the exchange fails as too large.
 pub const MAX_HEAD_BYTES: usize = 256 << 10;
@@ -357,7 +358,10 @@ mod tests {
         broken(b"", ResponseError::Ended);
         broken(b"HTTP/1.1 200 OK\r\nContent-Le", ResponseError::CutHead);
         broken(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhell", ResponseError::CutBody { got: 4, of: 5 });
-        broken(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n", ResponseError::CutChunks { got: 5 });
+        broken(
+            b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n",
+            ResponseError::CutChunks { got: 5 },
+        );
         broken(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n", ResponseError::Chunks);
         broken(b"220 mail.example ESMTP\r\n", ResponseError::Head(ResponseHeadError::NotHttp));
         broken(b"HTTP/1.1 200 OK\r\nContent-Length: x\r\n\r\n", ResponseError::Head(ResponseHeadError::Length));
@@ -383,7 +387,11 @@ mod tests {
             (ResponseOptions { kept: Some(4), ..ResponseOptions::default() }, false, Some(None)),
             (ResponseOptions { kept: Some(4), ..ResponseOptions::HASH }, true, Some(None)),
             // Whoever has all of it can hash it.
-            (ResponseOptions { kept: Some(5), ..ResponseOptions::HASH }, false, Some(Some(Bytes::from_static(b"hello")))),
+            (
+                ResponseOptions { kept: Some(5), ..ResponseOptions::HASH },
+                false,
+                Some(Some(Bytes::from_static(b"hello"))),
+            ),
         ] {
             let mut reader = ResponseReader::new(GET, wanted, 100);
             assert_eq!(reader.feed(bytes, Instant::now()), Ok(true));

@@ -6,10 +6,10 @@ use arrayvec::ArrayVec;
 use serde_json::Value;
 
 use super::shown;
-use super::{Difference, DifferenceKind, MAX_COMPARED_HEAD, DifferencePart, CompareRules, ComparedResponse};
+use super::{CompareRules, ComparedResponse, Difference, DifferenceKind, DifferencePart, MAX_COMPARED_HEAD};
 use crate::exchange::{Head, HeaderLine, HeaderLines, wire_text};
-use crate::middleware::redact::MASK;
 use crate::middleware::masking::{is_secret_name, target};
+use crate::middleware::redact::MASK;
 
 /// Lines that count of one head; where there are more it is told that there may be more differences.
 const MAX_LINES: usize = 100;
@@ -23,7 +23,12 @@ const HIDDEN: [&str; 5] = ["cookie", "proxy-authorization", "set-cookie2", "x-ap
 type NamedLines<'a> = ArrayVec<HeaderLine<'a>, MAX_LINES>;
 
 /// Adds in what the header lines of two answers differ.
-pub(super) fn compare(rules: &CompareRules, production: &ComparedResponse<'_>, shadow: &ComparedResponse<'_>, differences: &mut Vec<Difference>) {
+pub(super) fn compare(
+    rules: &CompareRules,
+    production: &ComparedResponse<'_>,
+    shadow: &ComparedResponse<'_>,
+    differences: &mut Vec<Difference>,
+) {
     let (Some(one), Some(other)) = (production.head, shadow.head) else { return };
     if one.as_bytes().len().max(other.as_bytes().len()) > MAX_COMPARED_HEAD {
         differences.push(more());
@@ -197,7 +202,8 @@ fn cookie(value: &[u8]) -> String {
 
 fn difference<'l, 'a>(line: &'l HeaderLine<'a>, a: &'l NamedLines<'a>, b: &'l NamedLines<'a>) -> Difference {
     let name = wire_text(line.name).to_ascii_lowercase();
-    let (mut production, mut shadow) = (told(&name, values(a, line)), told(&name, values(b, line)));
+    let (mut production, mut shadow) =
+        (header_difference(&name, values(a, line)), header_difference(&name, values(b, line)));
     let kind = match (&production, &shadow) {
         (Some(_), None) => DifferenceKind::Missing,
         (None, _) => DifferenceKind::Extra,
@@ -214,7 +220,7 @@ fn difference<'l, 'a>(line: &'l HeaderLine<'a>, a: &'l NamedLines<'a>, b: &'l Na
 }
 
 /// The lines of a name as they may be shown; `None` where there is none.
-fn told<'a>(name: &str, values: impl Iterator<Item = &'a [u8]>) -> Option<String> {
+fn header_difference<'a>(name: &str, values: impl Iterator<Item = &'a [u8]>) -> Option<String> {
     let mut values = values.peekable();
     values.peek()?;
     if name == "set-cookie" {

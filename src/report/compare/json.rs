@@ -79,7 +79,13 @@ impl<'a> JsonComparer<'_, 'a> {
     }
 
     /// Compares what is inside two values, at one step from where they are.
-    fn inside(&mut self, step: PathStep<'a>, at: &PathState, one: Option<&'a TreeNode<'a>>, other: Option<&'a TreeNode<'a>>) {
+    fn inside(
+        &mut self,
+        step: PathStep<'a>,
+        at: &PathState,
+        one: Option<&'a TreeNode<'a>>,
+        other: Option<&'a TreeNode<'a>>,
+    ) {
         if self.left == 0 {
             return;
         }
@@ -280,7 +286,10 @@ fn in_step(a: &[ObjectMember<'_>], b: &[ObjectMember<'_>]) -> bool {
 }
 
 /// Members of both by key: in the order of the first object, and then those that only the second has.
-fn pairs<'n, 'a>(a: &'n [ObjectMember<'a>], b: &'n [ObjectMember<'a>]) -> Vec<(Option<&'n ObjectMember<'a>>, Option<&'n ObjectMember<'a>>)> {
+fn pairs<'n, 'a>(
+    a: &'n [ObjectMember<'a>],
+    b: &'n [ObjectMember<'a>],
+) -> Vec<(Option<&'n ObjectMember<'a>>, Option<&'n ObjectMember<'a>>)> {
     let sorted = |members: &'n [ObjectMember<'a>]| {
         let mut members: Vec<&'n ObjectMember<'a>> = members.iter().collect();
         members.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));

@@ -1,8 +1,8 @@
 //! In what two answers to the same request differ: status, header lines, body.
 //!
-//! Both sides come in as they were kept; [`Found`] leaves: what differs, place by place, and whether the bodies could be
+//! Both sides come in as they were kept; [`ResponseDiff`] leaves: what differs, place by place, and whether the bodies could be
 //! compared at all. Bodies that are equal byte for byte are never decoded or parsed. Whatever comes in, the work and
-//! the size of what leaves are bounded; where a bound is met, the last difference says so ([`Kind::More`]). Nothing is
+//! the size of what leaves are bounded; where a bound is met, the last difference says so ([`DifferenceKind::More`]). Nothing is
 //! counted here.
 
 mod budget;
@@ -28,7 +28,7 @@ use budget::Budget;
 use decode::Undecoded;
 
 pub use path::field;
-pub use rules::{DEFAULT_MAX_BODY, MAX_JSON_STEPS, NEVER_COUNTED, RuleError, CompareRules};
+pub use rules::{CompareRules, DEFAULT_MAX_BODY, MAX_JSON_STEPS, NEVER_COUNTED, RuleError};
 
 /// Bytes of the head of which header lines are compared; those of a longer one are not.
 pub const MAX_COMPARED_HEAD: usize = 32 << 10;
@@ -245,7 +245,13 @@ pub enum Effort {
 /// Answers with different statuses are different messages: their header lines are not compared, and their bodies only
 /// by length and hash. An answer to HEAD has no body (RFC 9110, 9.3.2), nor has a 204 or a 304 (15.3.5, 15.4.5).
 #[must_use]
-pub fn compare(rules: &CompareRules, method: &[u8], production: &ComparedResponse<'_>, shadow: &ComparedResponse<'_>, bodies: BodyKnowledge) -> ResponseDiff {
+pub fn compare(
+    rules: &CompareRules,
+    method: &[u8],
+    production: &ComparedResponse<'_>,
+    shadow: &ComparedResponse<'_>,
+    bodies: BodyKnowledge,
+) -> ResponseDiff {
     attempt(rules, method, production, shadow, bodies, Effort::Full).unwrap_or_default()
 }
 
@@ -306,7 +312,13 @@ enum BodyVerdict {
     Unsettled,
 }
 
-fn body(rules: &CompareRules, production: &ComparedResponse<'_>, shadow: &ComparedResponse<'_>, bodies: BodyKnowledge, effort: Effort) -> BodyVerdict {
+fn body(
+    rules: &CompareRules,
+    production: &ComparedResponse<'_>,
+    shadow: &ComparedResponse<'_>,
+    bodies: BodyKnowledge,
+    effort: Effort,
+) -> BodyVerdict {
     if bodies == BodyKnowledge::Damaged {
         return BodyVerdict::Unknown(Unknown::Damaged);
     }
@@ -406,7 +418,8 @@ fn characters<'a>(head: &Head, body: &'a [u8], budget: &Budget) -> Option<Cow<'a
 }
 
 fn as_a_whole(production: &ComparedResponse<'_>, shadow: &ComparedResponse<'_>) -> Difference {
-    let whole = |side: &ComparedResponse<'_>| json!({ "len": side.body_len, "sha256": side.sha256().as_ref().map(hex) });
+    let whole =
+        |side: &ComparedResponse<'_>| json!({ "len": side.body_len, "sha256": side.sha256().as_ref().map(hex) });
     Difference {
         place: DifferencePart::Body,
         path: String::new(),

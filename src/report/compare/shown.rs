@@ -4,8 +4,8 @@ use serde_json::Value;
 
 use super::path::{PathStep, cut_at};
 use super::tree::TreeNode;
-use crate::middleware::redact::MASK;
 use crate::middleware::masking::is_secret_name;
+use crate::middleware::redact::MASK;
 
 /// Longest text that is shown of a value, in bytes; of a longer one it is what stands about the difference, with `…`
 /// for the rest.
@@ -49,7 +49,11 @@ fn hides(key: &str) -> bool {
 }
 
 /// Two JSON values that differ, at this place.
-pub(super) fn nodes(steps: &[PathStep<'_>], production: Option<&TreeNode<'_>>, shadow: Option<&TreeNode<'_>>) -> (Value, Value) {
+pub(super) fn nodes(
+    steps: &[PathStep<'_>],
+    production: Option<&TreeNode<'_>>,
+    shadow: Option<&TreeNode<'_>>,
+) -> (Value, Value) {
     if is_secret(steps) {
         let mask = |node: Option<&TreeNode<'_>>| node.map_or(Value::Null, |_| MASK.into());
         return (mask(production), mask(shadow));

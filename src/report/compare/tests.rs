@@ -329,7 +329,10 @@ fn answers_without_a_body_are_compared_by_their_heads() {
     let (one, other) = (kept(304, "ETag: a\r\n", b""), kept(304, "ETag: b\r\n", b"x"));
     assert_eq!(lines(&found(&rules(&[]), &one, &other).differences), [r#"header etag value "a" "b""#]);
     let (one, other) = (kept(200, JSON, b""), kept(200, JSON, b"x"));
-    assert_eq!(compare(&rules(&[]), b"HEAD", &one.side(), &other.side(), BodyKnowledge::Whole), ResponseDiff::default());
+    assert_eq!(
+        compare(&rules(&[]), b"HEAD", &one.side(), &other.side(), BodyKnowledge::Whole),
+        ResponseDiff::default()
+    );
 }
 
 #[test]
@@ -415,8 +418,9 @@ fn a_head_too_long_to_be_compared_says_so() {
     assert_eq!(lines(&found.differences), ["header  more null null"]);
     let many = kept(200, &"A: b\r\n".repeat(200), b"");
     let others = kept(200, &"A: c\r\n".repeat(200), b"");
-    let compared =
-        |one: &KeptResponse, other: &KeptResponse| super::compare(&rules(&[]), b"GET", &one.side(), &other.side(), BodyKnowledge::Whole);
+    let compared = |one: &KeptResponse, other: &KeptResponse| {
+        super::compare(&rules(&[]), b"GET", &one.side(), &other.side(), BodyKnowledge::Whole)
+    };
     assert_eq!(lines(&compared(&many, &others).differences), ["header  more null null"]);
     assert!(compared(&many, &many).differences.is_empty(), "they are alike, however many");
 }

@@ -254,7 +254,9 @@ mod tests {
     /// Bytes in vectors.
     fn held(node: &TreeNode<'_>) -> usize {
         match node {
-            TreeNode::List(items) => items.capacity() * size_of::<TreeNode<'_>>() + items.iter().map(held).sum::<usize>(),
+            TreeNode::List(items) => {
+                items.capacity() * size_of::<TreeNode<'_>>() + items.iter().map(held).sum::<usize>()
+            }
             TreeNode::Object(members) => {
                 let inside = members.iter().map(|(_, value)| held(value)).sum::<usize>();
                 members.len() * size_of::<(Cow<'_, str>, TreeNode<'_>)>() + inside

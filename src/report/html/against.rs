@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::super::run_diff::{RunDiff, DiffRow, Trend};
+use super::super::run_diff::{DiffRow, RunDiff, Trend};
 use super::{ReportPage, escaped, page};
 
 /// What got better and what worse.

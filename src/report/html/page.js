@@ -134,7 +134,7 @@ const shadowtap = (() => {
       const why = gate.reason || `${+gate.value.toPrecision(4)} over ${counted(gate.samples, "sample")}`;
       rows.push(h("li", { class: gate.held ? "good" : "bad" }, h("span", { class: "mark" }, gate.held ? "✓ held" : "✗ failed"), h("span", {}, h("code", {}, shown(gate.gate)), " · ", shown(why))));
     }
-    for (const text of summary.trouble || []) rows.push(h("li", {}, h("span", { class: "mark odd" }, "!"), h("span", {}, shown(text))));
+    for (const text of summary.warnings || []) rows.push(h("li", {}, h("span", { class: "mark odd" }, "!"), h("span", {}, shown(text))));
     return rows.length ? h("ul", { class: "remarks" }, rows) : null;
   };
 

@@ -2,9 +2,9 @@
 
 use crate::sanitise;
 
-use super::super::run_diff::{RunDiff, DiffRow, Trend};
 use super::super::listing::shortened;
-use super::{NARROWEST, TextReport, Severity, WIDEST};
+use super::super::run_diff::{DiffRow, RunDiff, Trend};
+use super::{NARROWEST, Severity, TextReport, WIDEST};
 
 /// Columns of a figure.
 const FIGURE: usize = 18;

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use super::super::forecast::{ForecastReport, Rate};
 use super::super::summary::LatencySummary;
 use super::super::units::{counted, duration, number, percent};
-use super::{NARROWEST, TextReport, Severity, WIDEST};
+use super::{NARROWEST, Severity, TextReport, WIDEST};
 
 /// Columns of a row's name.
 const NAME: usize = 25;
@@ -160,7 +160,14 @@ mod tests {
             requests_per_s_peak: 10_000.0 * share,
             pooled_estimate,
         };
-        let figures = |p50| LatencySummary { count: 9, p50, p90: 2 * p50, p99: 3 * p50, max: 4 * p50, ..LatencySummary::default() };
+        let figures = |p50| LatencySummary {
+            count: 9,
+            p50,
+            p90: 2 * p50,
+            p99: 3 * p50,
+            max: 4 * p50,
+            ..LatencySummary::default()
+        };
         ForecastReport {
             from: Some("2026-11-21T20:00:00.000000000Z".into()),
             duration_s: 3_600.0,

@@ -1,7 +1,7 @@
 //! What was demanded of the run, and whether it held: a paragraph each.
 
 use super::super::summary::{GateState, Summary};
-use super::{TextReport, Severity};
+use super::{Severity, TextReport};
 
 /// Columns of what became of a demand.
 const STATE: usize = 9;

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 
 use super::super::summary::{CountMap, TargetSummary, sum};
 use super::super::units::number;
-use super::{TextReport, Severity};
+use super::{Severity, TextReport};
 
 /// Rows that are shown: the rarest statuses beyond them are one row, `other`.
 const MOST_ROWS: usize = 10;

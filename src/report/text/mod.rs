@@ -65,7 +65,7 @@ pub fn report(summary: &Summary, width: usize, colour: bool) -> String {
         sending(&mut page, target);
         steps::guard(&mut page, target);
     }
-    noise::beside(&mut page, summary);
+    noise::reference(&mut page, summary);
     if let Some(recording) = &summary.recording {
         recording::line(&mut page, recording);
     }
@@ -461,7 +461,7 @@ fn warnings(page: &mut TextReport, summary: &Summary) {
             all.push(format!("the schedule could not be kept towards {url}: raise --max-in-flight, or lower --speed"));
         }
     }
-    all.extend(summary.trouble.iter().cloned());
+    all.extend(summary.warnings.iter().cloned());
     if !all.is_empty() {
         page.out.push('\n');
     }

@@ -1,12 +1,12 @@
 //! In which fields answers differ; and which of these do so whatever the stack, and how that is known: said, though it is
 //! left out of what counts.
 
-use super::super::reference::Baseline;
 use super::super::compare::DifferencePart;
 use super::super::noise::{FieldRow, NoiseRow, NoiseSource};
+use super::super::reference::Baseline;
 use super::super::summary::{Summary, sum};
 use super::super::units::{counted, number, percent};
-use super::{LABEL, TextReport, Severity};
+use super::{LABEL, Severity, TextReport};
 
 /// Fields that are listed of one target; of further ones there is the number.
 const MAX_ROWS: usize = 8;
@@ -86,7 +86,7 @@ fn words(row: &NoiseRow) -> String {
 }
 
 /// How it went with the baseline, and with what was sent twice.
-pub(super) fn beside(page: &mut TextReport, summary: &Summary) {
+pub(super) fn reference(page: &mut TextReport, summary: &Summary) {
     if let Some(baseline) = &summary.baseline {
         of_baseline(page, baseline);
     }

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use super::super::summary::{RecordingSummary, Summary, sum};
 use super::super::units::{bytes, counted, number};
-use super::{LABEL, TextReport, Severity, kinds};
+use super::{LABEL, Severity, TextReport, kinds};
 
 /// The one thing to know of a run that only recorded.
 pub(super) fn verdict(page: &mut TextReport, summary: &Summary, recording: &RecordingSummary) {

@@ -8,13 +8,14 @@ use super::super::listing::shortened;
 use super::super::routes::{RouteRow, RouteStats};
 use super::super::status::StatusClass;
 use super::super::units::{bytes, duration, number, short_number};
-use super::{NARROWEST, TextReport, Severity};
+use super::{NARROWEST, Severity, TextReport};
 
 /// Fewest columns for the route beside its figures; with less room it stands above them.
 const ROUTE: usize = 32;
 
 /// The classes that have a column in any case; the others have one where there is anything in it.
-const USUAL: [StatusClass; 5] = [StatusClass::Success, StatusClass::Redirect, StatusClass::Client, StatusClass::Server, StatusClass::None];
+const USUAL: [StatusClass; 5] =
+    [StatusClass::Success, StatusClass::Redirect, StatusClass::Client, StatusClass::Server, StatusClass::None];
 
 /// The table, `width` columns wide (as wide as it needs to be without one), with ANSI colours where `colour`.
 #[must_use]

@@ -2,7 +2,7 @@
 
 use super::super::summary::{RampEnd, Summary, TargetSummary};
 use super::super::units::counted;
-use super::{LABEL, TextReport, Severity};
+use super::{LABEL, Severity, TextReport};
 use crate::middleware::Share;
 use crate::replay::GuardState;
 
@@ -56,10 +56,10 @@ pub(super) fn guard(page: &mut TextReport, target: &TargetSummary) {
     let Some(guard) = target.guard.as_ref().filter(|guard| guard.trips > 0) else { return };
     let held = Share(guard.held_share).rounded();
     let state = match guard.state {
-        GuardState::Open => "open again at the end".to_owned(),
+        GuardState::Passing => "open again at the end".to_owned(),
         GuardState::Holding => "kept it where it was at the end".to_owned(),
-        GuardState::Lowered => format!("held back {held} at the end"),
-        GuardState::Closed => "let a trickle in at the end".to_owned(),
+        GuardState::Throttled => format!("held back {held} at the end"),
+        GuardState::Probing => "let a trickle in at the end".to_owned(),
         GuardState::Stopped => "stopped it".to_owned(),
     };
     let reason = guard.reason.as_deref().map(|reason| format!("; last: {reason}")).unwrap_or_default();
@@ -70,7 +70,7 @@ pub(super) fn guard(page: &mut TextReport, target: &TargetSummary) {
 #[cfg(test)]
 mod tests {
     use super::super::super::summary::TargetGuard;
-    use super::super::super::{StepCause, RampStep};
+    use super::super::super::{RampStep, StepCause};
     use super::*;
 
     fn page(fill: impl FnOnce(&mut TextReport)) -> String {
@@ -109,7 +109,7 @@ mod tests {
     fn a_guard_is_worth_a_line_once_it_did_something() {
         let mut target = TargetSummary { guard: Some(TargetGuard::default()), ..TargetSummary::default() };
         assert_eq!(page(|page| guard(page, &target)), "");
-        let state = GuardState::Lowered;
+        let state = GuardState::Throttled;
         target.guard = Some(TargetGuard { state, held_share: 0.75, trips: 2, reason: Some("errors 9%".to_owned()) });
         let text = page(|page| guard(page, &target));
         assert_eq!(text, "Guard        past its limits 2 times; held back 75% at the end; last: errors 9%\n");

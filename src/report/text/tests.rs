@@ -1,8 +1,8 @@
 use super::*;
-use crate::report::reference::{Baseline, SelfChecks};
 use crate::report::compare::DifferencePart;
 use crate::report::noise::{FieldRow, NoiseRates, NoiseRow, NoiseSamples, NoiseSource};
-use crate::report::steps::{StepCause, RampStep};
+use crate::report::reference::{Baseline, SelfChecks};
+use crate::report::steps::{RampStep, StepCause};
 use crate::report::summary::{
     Differences, Ended, Frames, ProductionSide, Requests, SampleSummary, Streams, TargetEnded, TargetLatency, Tcp,
 };
@@ -70,7 +70,7 @@ fn summary() -> Summary {
             unjoined: counts([("gap", 6), ("no_response", 4)]),
         },
         sample: SampleSummary { asked: 0.5, requests: Some(0.501_25), keys: None, bytes: Some(0.4873) },
-        trouble: vec!["evening.pcap ends in the middle of a record: what stands before it was used".into()],
+        warnings: vec!["evening.pcap ends in the middle of a record: what stands before it was used".into()],
         ..Summary::default()
     };
     assert!(summary.balances());
@@ -171,7 +171,7 @@ fn a_target_that_never_answered_cannot_be_overlooked() {
     let matrix = [("200".to_owned(), counts([("failed", 1_204)]))].into();
     let dead = TargetSummary { offered: 1_204, ended, matrix, ..TargetSummary::default() };
     summary.targets = [("http://staging:8080".to_owned(), dead)].into();
-    summary.trouble.clear();
+    summary.warnings.clear();
     let text = report(&summary, 80, false);
     check_width(&text, 80);
     insta::assert_snapshot!(text, @"

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use super::super::compare::Unknown;
 use super::super::summary::{CountMap, Requests, Summary, TargetSummary, sum};
 use super::super::units::{counted, number};
-use super::{TextReport, Severity, kinds, recording};
+use super::{Severity, TextReport, kinds, recording};
 
 /// The one thing to know, for each target.
 pub(super) fn verdict(page: &mut TextReport, summary: &Summary) {

@@ -1,9 +1,11 @@
 //! Whether a demand holds, and why: in a sentence that can stand alone.
 
-use super::super::summary::{Differences, LatencySummary, GateResult, GateState, Summary, TargetSummary, TargetLatency, sum};
+use super::super::summary::{
+    Differences, GateResult, GateState, LatencySummary, Summary, TargetLatency, TargetSummary, sum,
+};
 use super::super::units::{duration, number, percent};
 use super::watch::is_error;
-use super::{LatencyClock, Threshold, LatencyFigure, ThresholdLimit, ThresholdMetric};
+use super::{LatencyClock, LatencyFigure, Threshold, ThresholdLimit, ThresholdMetric};
 
 /// What a demand is measured on, of one target.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -130,7 +132,8 @@ fn read(demand: &Threshold, measured: &GateInput) -> GateReading {
         ThresholdMetric::Errors => counting(demand, measured.errors, measured.deliveries, ("delivery", "deliveries")),
         ThresholdMetric::Lost => counting(demand, measured.lost, measured.deliveries, ("delivery", "deliveries")),
         ThresholdMetric::Latency(clock, figure) => {
-            let own = if clock == LatencyClock::Service { &measured.latency.service } else { &measured.latency.response };
+            let own =
+                if clock == LatencyClock::Service { &measured.latency.service } else { &measured.latency.response };
             timing(demand, figure, own, &measured.production)
         }
     }
@@ -153,16 +156,22 @@ fn timing(demand: &Threshold, figure: LatencyFigure, own: &LatencySummary, produ
     let (limit, samples, allowed) = match demand.limit {
         ThresholdLimit::Production { factor, more } => {
             let limit = factor * beside as f64 + more.as_secs_f64() * 1e6;
-            let allowed = format!("{} (production's is {})", shown(limit), duration(beside));
+            let allowed = format!("{} (production's is {})", format_us(limit), duration(beside));
             (limit, own.count.min(production.count), allowed)
         }
-        ThresholdLimit::Time(time) => (time.as_secs_f64() * 1e6, own.count, shown(time.as_secs_f64() * 1e6)),
+        ThresholdLimit::Time(time) => (time.as_secs_f64() * 1e6, own.count, format_us(time.as_secs_f64() * 1e6)),
         ThresholdLimit::Count(limit) | ThresholdLimit::Share(limit) => (limit, own.count, limit.to_string()),
     };
-    GateReading { value: value as f64, limit, samples, words: [duration(value), allowed], sample: ("latency", "latencies") }
+    GateReading {
+        value: value as f64,
+        limit,
+        samples,
+        words: [duration(value), allowed],
+        sample: ("latency", "latencies"),
+    }
 }
 
-fn shown(us: f64) -> String {
+fn format_us(us: f64) -> String {
     duration(std::time::Duration::try_from_secs_f64(us / 1e6).map_or(u64::MAX, super::super::histogram::micros))
 }
 
@@ -182,7 +191,7 @@ impl LatencyFigure {
 #[cfg(test)]
 mod tests {
     use super::super::super::summary::{CountMap, Frames, ProductionSide};
-    use super::super::{Thresholds, MIN_SAMPLES, ThresholdWatch};
+    use super::super::{MIN_SAMPLES, ThresholdWatch, Thresholds};
     use super::*;
 
     fn counts<const N: usize>(all: [(&str, u64); N]) -> CountMap {

@@ -1,7 +1,7 @@
 //! Demands on a run: `status-diff>0.1%`, `p99>1.2*production`, `body-diff{route="/v2/*"}>0`.
 //!
-//! Text comes in and becomes [`Demands`]; at the end a [`Summary`](super::Summary) comes in and a judgement on each
-//! leaves. What is asked of a route is counted on the way by the demand's own pattern ([`Watch`]); everything else is in
+//! Text comes in and becomes [`Thresholds`]; at the end a [`Summary`](super::Summary) comes in and a judgement on each
+//! leaves. What is asked of a route is counted on the way by the demand's own pattern ([`ThresholdWatch`]); everything else is in
 //! the summary. Nothing is sent, printed or stopped here.
 //!
 //! *A demand says what fails the run*, so it holds where what was measured is not past its limit. It never passes on
@@ -9,9 +9,9 @@
 
 use std::time::Duration;
 
-mod results_reader;
 mod judge;
 mod parse;
+mod results_reader;
 mod watch;
 
 pub use parse::ThresholdError;

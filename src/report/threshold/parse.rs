@@ -3,7 +3,7 @@
 use std::str::FromStr;
 use std::time::Duration;
 
-use super::{LatencyClock, Threshold, LatencyFigure, ThresholdLimit, ThresholdMetric, RoutePattern};
+use super::{LatencyClock, LatencyFigure, RoutePattern, Threshold, ThresholdLimit, ThresholdMetric};
 use crate::middleware::file::nearest;
 
 /// Why something typed is no demand.
@@ -71,7 +71,11 @@ const fn fits(metric: ThresholdMetric, limit: ThresholdLimit) -> Option<&'static
         (ThresholdMetric::Latency(..), ThresholdLimit::Time(_) | ThresholdLimit::Production { .. })
         | (ThresholdMetric::Lost, ThresholdLimit::Count(_))
         | (
-            ThresholdMetric::Status | ThresholdMetric::Header | ThresholdMetric::Body | ThresholdMetric::Any | ThresholdMetric::Errors,
+            ThresholdMetric::Status
+            | ThresholdMetric::Header
+            | ThresholdMetric::Body
+            | ThresholdMetric::Any
+            | ThresholdMetric::Errors,
             ThresholdLimit::Count(_) | ThresholdLimit::Share(_),
         ) => None,
         (ThresholdMetric::Latency(..), _) => Some("a latency is a time: write one such as 800ms, or 1.2*production"),
@@ -263,10 +267,18 @@ mod tests {
             ("lost>0", Lost, ThresholdLimit::Count(0.0)),
             ("p99>1.2*production", Latency(LatencyClock::Response, LatencyFigure::P99), beside(1.2, 0)),
             ("response.p99.9>production+50ms", Latency(LatencyClock::Response, LatencyFigure::P999), beside(1.0, 50)),
-            (" service.p99_9 > 2 * production + 1 s ", Latency(LatencyClock::Service, LatencyFigure::P999), beside(2.0, 1000)),
+            (
+                " service.p99_9 > 2 * production + 1 s ",
+                Latency(LatencyClock::Service, LatencyFigure::P999),
+                beside(2.0, 1000),
+            ),
             ("mean>800ms", Latency(LatencyClock::Response, LatencyFigure::Mean), ThresholdLimit::Time(ms(800))),
             ("max>1m", Latency(LatencyClock::Response, LatencyFigure::Max), ThresholdLimit::Time(ms(60_000))),
-            ("service.p50>250us", Latency(LatencyClock::Service, LatencyFigure::P50), ThresholdLimit::Time(Duration::from_micros(250))),
+            (
+                "service.p50>250us",
+                Latency(LatencyClock::Service, LatencyFigure::P50),
+                ThresholdLimit::Time(Duration::from_micros(250)),
+            ),
         ] {
             let demand: Threshold = typed.parse().unwrap_or_else(|error| panic!("{error}"));
             assert_eq!((demand.metric, demand.limit, demand.or_equal), (metric, limit, false), "{typed}");

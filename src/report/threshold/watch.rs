@@ -5,14 +5,14 @@
 
 use std::collections::{HashMap, HashSet};
 
-use super::super::compare::{self, ResponseDiff, DifferencePart};
+use super::super::compare::{self, DifferencePart, ResponseDiff};
 use super::super::histogram::{LatencyHistogram, micros};
 use super::super::noise::NoiseOnlyCounts;
 use super::super::routes::template;
 use super::super::summary::{Differences, GateResult, Summary, TargetLatency};
 use super::super::{Production, RequestRecord};
 use super::judge::{self, GateInput};
-use super::{LatencyClock, Threshold, Thresholds, ThresholdMetric, RoutePattern};
+use super::{LatencyClock, RoutePattern, Threshold, ThresholdMetric, Thresholds};
 use crate::exchange::{Outcome, path_and_query, wire_text};
 use crate::replay::Delivery;
 
@@ -157,8 +157,8 @@ impl ThresholdWatch {
         self.take(
             url,
             &EndedDelivery {
-                method: note.words.method(),
-                target: note.words.target(),
+                method: note.text.method(),
+                target: note.text.target(),
                 status,
                 service_us: delivery.service.map(micros),
                 response_us: delivery.response.map(micros),
@@ -267,9 +267,13 @@ impl RouteTally {
     }
 
     fn measured(&self, url: &str, clock: Option<LatencyClock>, noise: &NoisyFields<'_>) -> GateInput {
-        let figures = |durations: &Option<LatencyHistogram>| durations.as_ref().map(LatencyHistogram::figures).unwrap_or_default();
+        let figures = |durations: &Option<LatencyHistogram>| {
+            durations.as_ref().map(LatencyHistogram::figures).unwrap_or_default()
+        };
         let latency = match clock {
-            Some(LatencyClock::Service) => TargetLatency { service: figures(&self.latency), ..TargetLatency::default() },
+            Some(LatencyClock::Service) => {
+                TargetLatency { service: figures(&self.latency), ..TargetLatency::default() }
+            }
             _ => TargetLatency { response: figures(&self.latency), ..TargetLatency::default() },
         };
         GateInput {
@@ -304,7 +308,7 @@ mod tests {
     /// run, and read again from the results.
     fn seen(watches: &mut [&mut ThresholdWatch; 2], target: &str, status: Option<u16>) {
         let mut note = note(1);
-        note.words = RequestText::new(b"GET", target.as_bytes(), b"old.example", b"");
+        note.text = RequestText::new(b"GET", target.as_bytes(), b"old.example", b"");
         note.route = Some(format!("GET {target}").into());
         let outcome = if status.is_some() { Outcome::Sent } else { Outcome::Failed(FailureKind::Timeout) };
         let delivery = delivery(1, outcome, status);

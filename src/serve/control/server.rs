@@ -9,7 +9,7 @@ use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::Semaphore;
 use tokio::time::{sleep, timeout};
 
-use super::{MAX_LINE, Socket, ControlRequest, ControlCommand};
+use super::{ControlCommand, ControlRequest, MAX_LINE, Socket};
 
 /// Conversations at once; further ones wait until one ends.
 const MOST: usize = 16;

@@ -243,10 +243,10 @@ fn guards(page: &mut MetricsPage, summary: &Summary) {
 
 /// What a guard lets in.
 const GUARD_STATES: [(GuardState, &str); 5] = [
-    (GuardState::Open, "open"),
+    (GuardState::Passing, "passing"),
     (GuardState::Holding, "holding"),
-    (GuardState::Lowered, "lowered"),
-    (GuardState::Closed, "closed"),
+    (GuardState::Throttled, "throttled"),
+    (GuardState::Probing, "probing"),
     (GuardState::Stopped, "stopped"),
 ];
 
@@ -297,7 +297,8 @@ fn classes(statuses: &CountMap) -> impl Iterator<Item = (&'static str, u64)> {
         let of_class = statuses.iter().filter(move |(status, _)| StatusClass::of(status.parse().ok()) == class);
         (class.key(), of_class.map(|(_, count)| count).sum())
     };
-    let answered: Vec<_> = StatusClass::ALL.into_iter().filter(|class| *class != StatusClass::None).map(count).collect();
+    let answered: Vec<_> =
+        StatusClass::ALL.into_iter().filter(|class| *class != StatusClass::None).map(count).collect();
     answered.into_iter()
 }
 
@@ -328,7 +329,7 @@ mod tests {
         summary.sample.requests = Some(0.5);
         summary.recording = Some(RecordingSummary::default());
         let guard =
-            Some(TargetGuard { state: GuardState::Lowered, held_share: 0.5, trips: 1, ..TargetGuard::default() });
+            Some(TargetGuard { state: GuardState::Throttled, held_share: 0.5, trips: 1, ..TargetGuard::default() });
         summary.targets.insert(url(), TargetSummary { guard, ..TargetSummary::default() });
         let mut at_most = [0; crate::report::snapshot::EDGES_US.len()];
         at_most[3..].fill(2);
@@ -368,7 +369,7 @@ mod tests {
             "shadowtap_production_latency_seconds_bucket{le=\"0.001\"} 2",
             "shadowtap_production_latency_seconds_bucket{le=\"+Inf\"} 2",
             "shadowtap_production_latency_seconds_sum 0.002",
-            "shadowtap_guard_state{target=\"http://t\\\"\\\\\\n:80\",state=\"lowered\"} 1",
+            "shadowtap_guard_state{target=\"http://t\\\"\\\\\\n:80\",state=\"throttled\"} 1",
             "shadowtap_capture_read_ratio 0.25",
             "shadowtap_build_info{command=\"replay\"} 1",
         ] {

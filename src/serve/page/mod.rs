@@ -41,7 +41,7 @@ fn attribute(name: &str, value: &str) -> String {
 }
 
 /// What the page is told each second, as JSON; with the last differences where evidence was asked for.
-pub(super) fn told(seen: &Snapshot, steers: bool, evidence: bool) -> serde_json::Result<String> {
+pub(super) fn page_events(seen: &Snapshot, steers: bool, evidence: bool) -> serde_json::Result<String> {
     #[derive(Serialize)]
     struct PageEvents<'a> {
         summary: &'a RawValue,
@@ -94,7 +94,7 @@ mod tests {
     #[test]
     fn an_event_has_the_verdict_and_the_moment() {
         let event = |evidence| -> serde_json::Value {
-            serde_json::from_str(&told(&Snapshot::default(), true, evidence).unwrap()).unwrap()
+            serde_json::from_str(&page_events(&Snapshot::default(), true, evidence).unwrap()).unwrap()
         };
         assert!(event(true)["differences"].is_array() && event(false)["differences"].is_null());
         let event = event(true);

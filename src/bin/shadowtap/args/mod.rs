@@ -7,25 +7,25 @@ use shadowtap::config::typed;
 
 mod capture;
 mod compare;
-mod range;
 mod gates;
+mod monitoring;
 mod output;
+mod protection;
+mod range;
 mod requests;
 mod running;
 mod sending;
-mod protection;
-mod monitoring;
 
 use capture::{CaptureArgs, LiveArgs};
 use compare::CompareArgs;
-use range::CourseArgs;
 use gates::GateArgs;
+use monitoring::WatchingArgs;
 use output::{ModeArgs, ReportArgs, RoutesArgs};
+use protection::SparingArgs;
+use range::CourseArgs;
 use requests::{MiddlewareArgs, SelectArgs, WritesArgs};
 use running::{ControlArgs, RecordingArgs, RunningArgs, SandboxArgs};
 use sending::{PaceArgs, ReplayArgs};
-use protection::SparingArgs;
-use monitoring::WatchingArgs;
 
 /// Rehearse a migration with real traffic: replay captured HTTP against another stack and see what differs.
 #[derive(Debug, Parser)]

@@ -216,7 +216,8 @@ mod tests {
 
     #[test]
     fn the_table_fits_a_terminal() {
-        let findings = DemoFindings::new(PROGRAMS.as_bytes(), &StagingCounts::of(1_000, 1_000, 1_000)).unwrap().to_string();
+        let findings =
+            DemoFindings::new(PROGRAMS.as_bytes(), &StagingCounts::of(1_000, 1_000, 1_000)).unwrap().to_string();
         assert!(findings.lines().all(|line| line.trim_end().chars().count() <= 80), "{findings}");
         assert!(findings.contains("median 0.4 ms -> 61.0 ms"), "{findings}");
     }

@@ -24,8 +24,8 @@ mod staging;
 
 use crate::args::DemoCommand;
 use crate::output::{self, write_page, write_summary};
-use crate::signals::Stop;
 use crate::progress::{ProgressKind, ProgressWatch};
+use crate::signals::Stop;
 use crate::{gates, terminal};
 use findings::DemoFindings;
 use staging::StagingCounts;
@@ -96,7 +96,10 @@ fn bundled(capture: &[u8]) -> anyhow::Result<FileSource> {
 
 /// Starts staging, has `replay` carry the plan out and return the report's text, prints it to `out` and holds it
 /// against what staging did. Whether they agree is returned. For a plain thread: it waits on a runtime of its own.
-pub(crate) fn run(out: &mut dyn Write, replay: impl FnOnce(DemoPlan) -> anyhow::Result<String>) -> anyhow::Result<bool> {
+pub(crate) fn run(
+    out: &mut dyn Write,
+    replay: impl FnOnce(DemoPlan) -> anyhow::Result<String>,
+) -> anyhow::Result<bool> {
     let staging = Staging::start().context("cannot start the demo's staging server on 127.0.0.1")?;
     let results = DemoLines::default();
     writeln!(out, "Production is eight seconds of nginx, recorded off the wire and bundled here.")?;

@@ -52,13 +52,13 @@ pub(super) fn both(figures: &ProgressFigures, elapsed: Duration, width: usize, c
     if let Some(read) = figures.read.filter(|_| length(&first) + 2 + CELLS <= room) {
         first.insert(0, LinePart { then: "  ", ..piece(u8::MAX, cells(read)) });
     }
-    let second = fitted(beside(figures), width);
+    let second = fitted(comparison(figures), width);
     format!("{} {clock}\n  {}", joined(&first, colour), joined(&second, colour))
 }
 
 /// Both as one line, whatever its length.
 pub(super) fn plain(figures: &ProgressFigures) -> String {
-    let beside = beside(figures);
+    let beside = comparison(figures);
     let gap = if beside.is_empty() { "" } else { "; " };
     format!("{}{gap}{}", joined(&how_far(figures, number), false), joined(&beside, false))
 }
@@ -92,7 +92,7 @@ fn how_far(figures: &ProgressFigures, number: fn(u64) -> String) -> Vec<LinePart
 }
 
 /// Production, an arrow and the target; one of them alone where there is no other.
-fn beside(figures: &ProgressFigures) -> Vec<LinePart> {
+fn comparison(figures: &ProgressFigures) -> Vec<LinePart> {
     let sides: Vec<&ProgressSide> = [&figures.production, &figures.shadow].into_iter().flatten().collect();
     let name = match (&figures.production, &figures.shadow) {
         (Some(_), Some(_)) => "production→target",
@@ -111,7 +111,8 @@ fn beside(figures: &ProgressFigures) -> Vec<LinePart> {
         if sides.iter().any(|side| count(side) > 0) {
             let more = figures.shadow.as_ref().map_or(0, count) > figures.production.as_ref().map_or(0, count);
             let bad = class == "5xx" && more;
-            pieces.push(LinePart { bad, ..piece(rank, format!("{class} {}", pair(&|side| short_number(count(side))))) });
+            pieces
+                .push(LinePart { bad, ..piece(rank, format!("{class} {}", pair(&|side| short_number(count(side))))) });
         }
     }
     pieces
@@ -249,7 +250,8 @@ mod tests {
 
     #[test]
     fn before_anybody_answered_there_is_nothing_to_compare() {
-        let first = ProgressFigures { production: None, shadow: None, share: None, read: None, lag_us: None, ..figures() };
+        let first =
+            ProgressFigures { production: None, shadow: None, share: None, read: None, lag_us: None, ..figures() };
         assert_eq!(plain(&first), "12,345 seen, 6,170 sent, 12 waiting, 0 lost");
         assert_eq!(both(&first, Duration::ZERO, 79, false).lines().nth(1), Some("  "));
     }

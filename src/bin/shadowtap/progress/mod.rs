@@ -16,7 +16,7 @@ use shadowtap::report::Snapshot;
 use shadowtap::sanitise;
 use tokio::time::Instant;
 
-use crate::output::{is_json, tell, tell_with};
+use crate::output::{is_json, print_line, print_with};
 use crate::terminal;
 use figures::ProgressFigures;
 use losses::Losses;
@@ -147,7 +147,7 @@ impl ProgressThread {
         while ended.recv_timeout(LOOK) == Err(RecvTimeoutError::Timeout) {
             let now = Instant::now();
             for warning in losses.warnings(&self.sight.progress, now) {
-                self.bar.suspend(|| tell(&format!("warning: {warning}")));
+                self.bar.suspend(|| print_line(&format!("warning: {warning}")));
             }
             if self.shown == ProgressOutput::Nothing || now.duration_since(told) < LINE {
                 continue;
@@ -159,7 +159,7 @@ impl ProgressThread {
             }
             if self.shown == ProgressOutput::Lines {
                 let figures = self.sight.figures();
-                tell_with(&line::plain(&figures), "progress", &figures);
+                print_with(&line::plain(&figures), "progress", &figures);
             }
         }
         // What was lost in the last moments is in the report.
