@@ -6,8 +6,8 @@ use std::hint::black_box;
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use sha2::{Digest as _, Sha256};
+use shadowtap::compare::{BodyKnowledge, CompareRules, ComparedResponse, compare};
 use shadowtap::exchange::{Digest, Head};
-use shadowtap::report::compare::{BodyKnowledge, CompareRules, ComparedResponse, compare};
 
 /// As many lines as an answer of a busy site has.
 const LINES: &str = "Date: Sat, 21 Nov 2026 20:15:00 GMT\r\nServer: nginx\r\nContent-Type: application/json\r\n\

@@ -51,6 +51,7 @@
 
 pub mod bounded;
 pub mod capture;
+pub mod compare;
 pub mod config;
 pub mod decode;
 pub mod exchange;

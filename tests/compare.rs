@@ -15,10 +15,10 @@ use std::time::Duration;
 use packets::{Capture, Talk};
 use serde_json::{Value, json};
 use server::{Server, Step, send};
+use shadowtap::compare::CompareRules;
 use shadowtap::exchange::Outcome;
 use shadowtap::pipeline::{self, Progress, Run};
 use shadowtap::replay::{self, Pace};
-use shadowtap::report::compare::CompareRules;
 use shadowtap::report::threshold::Thresholds;
 use shadowtap::report::verdict::ReportVerdict;
 use shadowtap::report::{RoutePatterns, Summary};
@@ -236,7 +236,8 @@ async fn what_repeated_requests_tell_to_be_unsteady_is_noise() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_field_in_which_the_baseline_differs_as_often_is_noise() {
     let (target, baseline) = (stamping(6).await, stamping(5).await);
-    let (summary, lines) = run(&stamped(8), &target, |run| run.reference.baseline = Some(to(&baseline.url("http")))).await;
+    let (summary, lines) =
+        run(&stamped(8), &target, |run| run.reference.baseline = Some(to(&baseline.url("http")))).await;
     check_noise(&summary, "baseline", 8);
     let block = summary.baseline.unwrap();
     assert_eq!((block.target.offered, block.target.ended.sent, block.target.differences.body), (8, 8, 8));

@@ -6,12 +6,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use shadowtap::compare;
 use shadowtap::exchange::{ConnectionId, Damage, ExchangeId, FailureKind, Outcome, Timestamp};
 use shadowtap::replay::{Delivery, TargetResponse};
 use shadowtap::report::threshold::Thresholds;
 use shadowtap::report::{
     Production, ReportEvent, ReportSettings, Reporter, RequestRecord, RequestText, RunGauges, RunTotals, Started,
-    Summary, TargetGauges, TargetSet, TargetTotals, compare,
+    Summary, TargetGauges, TargetSet, TargetTotals,
 };
 
 /// Half of the run: a point of the timeline is twice as wide after the second one, and there are as many.

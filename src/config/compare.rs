@@ -5,9 +5,9 @@ use std::path::Path;
 use serde::Deserialize;
 
 use crate::bounded::{self, ReadError};
+use crate::compare::{CompareRules, RuleError};
 use crate::middleware::Share;
 use crate::replay::{self, ReferenceSettings};
-use crate::report::compare::{CompareRules, RuleError};
 
 use super::check::{parsed, size};
 use super::mistakes::ConfigMistakes;

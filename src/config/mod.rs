@@ -7,9 +7,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::capture;
+use crate::compare::CompareRules;
 use crate::files::FileMode;
 use crate::recording::Origin;
-use crate::report::compare::CompareRules;
 use crate::report::threshold::Thresholds;
 use crate::report::{RoutePatterns, StatusChoice};
 use crate::serve::control::SocketLocation;

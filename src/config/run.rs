@@ -7,11 +7,11 @@ use std::time::Duration;
 use crate::capture::live::Live;
 use crate::capture::privileges::User;
 use crate::capture::{self, interfaces};
+use crate::compare::CompareRules;
 use crate::middleware::{self, LoopHeader};
 use crate::recording::{OutputPath, Recorder, Rotation};
 use crate::replay::{self, ReferenceSettings};
 use crate::report::RoutePatterns;
-use crate::report::compare::CompareRules;
 use crate::report::threshold::Thresholds;
 use crate::serve::control::SocketLocation;
 

@@ -11,7 +11,7 @@ use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 use super::budget::{Budget, BudgetShare};
-use crate::report::compare::Unknown;
+use crate::compare::Unknown;
 use crate::report::{ComparedExchange, Comparer, ComparisonTask, Reporter};
 
 /// Requests whose responses may wait for a comparison.

@@ -8,10 +8,10 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::budget::Budget;
+use crate::compare::{CompareRules, MAX_COMPARED_HEAD};
 use crate::exchange::{Framing, Head, Request, Response, digest};
 use crate::http1::content;
 use crate::replay::{Client, ConnCounters, ResponseOptions, RetainedResponse, SendError, TargetResponse, Ticket};
-use crate::report::compare::{CompareRules, MAX_COMPARED_HEAD};
 
 /// KiB of chunk framing that are captured beside the content of a body; a body with more of it is not kept.
 const FRAMING: u16 = 16;

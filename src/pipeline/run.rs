@@ -11,12 +11,12 @@ use super::guard_command::GuardCommand;
 use super::observer::Observer;
 use super::retention::RetentionRules;
 use crate::capture::{self, Source};
+use crate::compare::CompareRules;
 use crate::http1::{BodyPolicies, BodyPolicy};
 use crate::middleware::{self, LoopHeader};
 use crate::recording::{Origin, Recorder};
 use crate::replay;
 use crate::report::RoutePatterns;
-use crate::report::compare::CompareRules;
 use crate::report::threshold::Thresholds;
 use crate::serve::Server;
 

@@ -8,11 +8,11 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use crate::compare::DifferencePart;
 use crate::exchange::Outcome;
 use crate::replay::Delivery;
 
 use super::Production;
-use super::compare::DifferencePart;
 use super::evidence::ExchangeComparison;
 use super::histogram::micros;
 use super::noise::{self, NoiseOnlyCounts};

@@ -6,10 +6,10 @@
 
 use smallvec::SmallVec;
 
+use crate::compare::{self, BodyKnowledge, CompareRules, ComparedResponse, Effort, ResponseDiff, Unknown};
 use crate::exchange::Outcome;
 use crate::replay::{Delivery, TargetResponse};
 
-use super::compare::{self, BodyKnowledge, CompareRules, ComparedResponse, Effort, ResponseDiff, Unknown};
 use super::join::Joined;
 use super::results::{answer_side, production_side};
 use super::{Production, RequestRecord};

@@ -9,11 +9,11 @@ use std::collections::HashMap;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::compare::{self, Difference, DifferencePart};
 use crate::exchange::{Head, wire_text};
 use crate::middleware;
 
 use super::by_route::RouteName;
-use super::compare::{self, Difference, DifferencePart};
 use super::{Production, RequestRecord, curl, noise};
 
 /// Kinds that are told apart: what is of a further one counts in [`DiffGroups::left_out`].

@@ -6,17 +6,16 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::compare::Difference;
 use crate::exchange::Outcome;
 use crate::replay::Delivery;
 
 use super::by_route::{ByRoute, RouteName, RouteSummary};
-use super::compare::Difference;
 use super::curves::Curves;
 use super::diff_groups::{DiffGroupTally, DiffGroups, DifferingPair};
 use super::histogram::micros;
-use super::noise;
 use super::timeline::{Timeline, TimelineTally};
-use super::{Production, RequestRecord, RoutePatterns, RunGauges, Started};
+use super::{Production, RequestRecord, RoutePatterns, RunGauges, Started, noise};
 
 /// Routes, kinds and times of a run that goes on.
 #[derive(Clone, Debug)]
@@ -48,7 +47,6 @@ pub(super) struct SummaryBlocks {
     pub(super) timeline: Option<Timeline>,
     pub(super) curves: Option<Curves>,
 }
-
 impl Evidence {
     pub(super) fn new(started: Started, patterns: Arc<RoutePatterns>, targets: usize, is_wanted: bool) -> Self {
         Self {

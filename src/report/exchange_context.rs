@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
+use crate::compare::{Effort, ResponseDiff, Unknown};
 use crate::replay::Delivery;
 
-use super::compare::{Effort, ResponseDiff, Unknown};
 use super::comparer::{ComparedExchange, Comparer, ComparisonTask, DeliveryRole, FoundInExchange};
 use super::evidence::ExchangeComparison;
 use super::join::{DeliveryJoin, Joined, Unjoined};

@@ -10,11 +10,11 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::compare;
 use crate::exchange::{Damage, Digest, ExchangeId, Outcome, Timestamp, digest};
 use crate::replay::{Delivery, RetainedResponse};
 
 pub mod by_route;
-pub mod compare;
 mod comparer;
 pub mod curl;
 pub mod curves;

@@ -15,8 +15,9 @@ use std::collections::{BTreeMap, HashMap};
 use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
+use crate::compare::{DifferenceKind, DifferencePart, ResponseDiff, field};
+
 use super::by_route::MAX_ROUTES;
-use super::compare::{DifferenceKind, DifferencePart, ResponseDiff, field};
 use super::routes::OTHER;
 
 /// Fields of one route that are told apart; what comes up later is never noise.
@@ -387,7 +388,7 @@ impl NoiseRoute {
         set
     }
 
-    fn number(&mut self, difference: &super::compare::Difference, room: &mut NoiseCapacity) -> Option<FieldId> {
+    fn number(&mut self, difference: &crate::compare::Difference, room: &mut NoiseCapacity) -> Option<FieldId> {
         if difference.kind == DifferenceKind::More {
             return None;
         }
@@ -491,8 +492,8 @@ fn rate(count: Option<&u64>, of: u64) -> f64 {
 mod tests {
     use serde_json::Value;
 
-    use super::super::compare::Difference;
     use super::*;
+    use crate::compare::Difference;
 
     /// Differences in these places: `$...` in the body, `status`, anything else a header.
     fn found(paths: &[&str]) -> ResponseDiff {

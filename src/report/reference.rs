@@ -2,10 +2,11 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::compare::ResponseDiff;
+use crate::compare::ResponseDiff;
+use crate::exchange::Outcome;
+
 use super::noise::NoiseOnlyCounts;
 use super::summary::{Differences, TargetSummary};
-use crate::exchange::Outcome;
 
 /// The stack that is known to be good, held against production to learn what is noise. As a target's block.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]

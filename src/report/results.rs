@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::compare::{self, Unknown};
-pub use super::compare::{Difference, DifferencePart};
+use crate::compare::{self, Unknown};
+pub use crate::compare::{Difference, DifferencePart};
 pub use crate::exchange::hex;
 use crate::exchange::{ExchangeId, Head, Outcome, Timestamp, wire_text};
 use crate::middleware;

@@ -249,7 +249,7 @@ mod tests {
             started: Started::now(),
             patterns: std::sync::Arc::default(),
             evidence: true,
-            compare: crate::report::compare::CompareRules::default(),
+            compare: crate::compare::CompareRules::default(),
             kept_bytes: 1 << 20,
             baseline: None,
             demands: crate::report::threshold::Thresholds::default(),

@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 
+use crate::compare::{Difference, DifferencePart, ResponseDiff};
 use crate::exchange::Outcome;
 use crate::replay::Delivery;
 
-use super::compare::{Difference, DifferencePart, ResponseDiff};
 use super::curves::{Curve, TargetCurves};
 use super::histogram::LatencyHistogram;
 use super::noise::NoiseOnlyCounts;
@@ -29,7 +29,6 @@ pub(super) struct TargetTally {
 
 /// How many answers there were of each status.
 type Statuses = BTreeMap<u16, u64>;
-
 impl TargetTally {
     /// What a delivery tells by itself: times and status.
     pub(super) fn timed(&mut self, delivery: &Delivery) {

@@ -3,10 +3,10 @@
 use proptest::collection::vec;
 use proptest::prelude::*;
 use sha2::{Digest as _, Sha256};
-use shadowtap::exchange::{Digest, Head};
-use shadowtap::report::compare::{
+use shadowtap::compare::{
     BodyKnowledge, CompareRules, ComparedResponse, Difference, DifferenceKind, DifferencePart, ResponseDiff, compare,
 };
+use shadowtap::exchange::{Digest, Head};
 
 use super::cases;
 

@@ -1,7 +1,8 @@
 //! In which fields answers differ; and which of these do so whatever the stack, and how that is known: said, though it is
 //! left out of what counts.
 
-use super::super::compare::DifferencePart;
+use crate::compare::DifferencePart;
+
 use super::super::noise::{FieldRow, NoiseRow, NoiseSource};
 use super::super::reference::Baseline;
 use super::super::summary::{Summary, sum};

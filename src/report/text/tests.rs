@@ -1,11 +1,12 @@
-use super::*;
-use crate::report::compare::DifferencePart;
+use crate::compare::DifferencePart;
 use crate::report::noise::{FieldRow, NoiseRates, NoiseRow, NoiseSamples, NoiseSource};
 use crate::report::reference::{Baseline, SelfChecks};
 use crate::report::steps::{RampStep, StepCause};
 use crate::report::summary::{
     Differences, Ended, Frames, ProductionSide, Requests, SampleSummary, Streams, TargetEnded, TargetLatency, Tcp,
 };
+
+use super::*;
 
 fn counts<const N: usize>(all: [(&str, u64); N]) -> CountMap {
     all.map(|(key, count)| (key.to_owned(), count)).into()

@@ -2,7 +2,8 @@
 
 use std::fmt::Write as _;
 
-use super::super::compare::Unknown;
+use crate::compare::Unknown;
+
 use super::super::summary::{CountMap, Requests, Summary, TargetSummary, sum};
 use super::super::units::{counted, number};
 use super::{Severity, TextReport, kinds, recording};

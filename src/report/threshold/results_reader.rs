@@ -4,7 +4,8 @@ use std::borrow::Cow;
 
 use serde::Deserialize;
 
-use super::super::compare::{DifferenceKind, DifferencePart};
+use crate::compare::{DifferenceKind, DifferencePart};
+
 use super::ThresholdWatch;
 use super::watch::{DiffParts, EndedDelivery, FieldSet};
 

@@ -5,7 +5,10 @@
 
 use std::collections::{HashMap, HashSet};
 
-use super::super::compare::{self, DifferencePart, ResponseDiff};
+use crate::compare::{self, DifferencePart, ResponseDiff};
+use crate::exchange::{Outcome, path_and_query, wire_text};
+use crate::replay::Delivery;
+
 use super::super::histogram::{LatencyHistogram, micros};
 use super::super::noise::NoiseOnlyCounts;
 use super::super::routes::template;
@@ -13,8 +16,6 @@ use super::super::summary::{Differences, GateResult, Summary, TargetLatency};
 use super::super::{Production, RequestRecord};
 use super::judge::{self, GateInput};
 use super::{LatencyClock, RoutePattern, Threshold, ThresholdMetric, Thresholds};
-use crate::exchange::{Outcome, path_and_query, wire_text};
-use crate::replay::Delivery;
 
 /// Sets of fields that differed together, of one demand at one target; what comes up later is never noise.
 const MAX_SETS: usize = 1024;
@@ -290,11 +291,11 @@ impl RouteTally {
 #[cfg(test)]
 mod tests {
     use super::super::super::RequestText;
-    use super::super::super::compare::{Difference, DifferenceKind};
     use super::super::super::noise;
     use super::super::super::results::ResultLine;
     use super::super::super::testing::{delivery, note, production};
     use super::*;
+    use crate::compare::{Difference, DifferenceKind};
     use crate::exchange::FailureKind;
 
     const URL: &str = "http://t";
