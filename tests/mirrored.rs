@@ -39,7 +39,10 @@ fn mirrored(server: &Server) -> replay::SendSettings {
 
 /// Connection number `number` opens `after` milliseconds, and makes each of its requests so many milliseconds later.
 fn talk(number: usize, after: u64, requests: &[(u64, &str)]) -> Talk {
-    let begun = Talk::joined().between(&format!("10.1.0.{number}:5000"), "10.0.0.1:80").wait(after).handshake();
+    // Hosts choose their numbers at random: equal ones at one moment would be one connection in two places.
+    let isn = 1_000_003 * (u32::try_from(number).unwrap() + 1);
+    let ends = Talk::joined().between(&format!("10.1.0.{number}:5000"), "10.0.0.1:80").numbered(isn, isn / 3);
+    let begun = ends.wait(after).handshake();
     let asked = requests.iter().fold(begun, |talk, (pause, line)| {
         let talk = talk.wait(*pause).client(format!("{line} HTTP/1.1\r\nHost: h\r\n\r\n"));
         talk.server("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")

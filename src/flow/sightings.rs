@@ -4,6 +4,10 @@
 //! same pair of initial sequence numbers (64 bits that both hosts choose at random, RFC 6528) within a second are one. Its
 //! first sighting goes on; the other one is dropped, from its SYN on, which is held until it is known. A connection
 //! under the same addresses needs none of this: what was seen of it is known by its numbers.
+//!
+//! Traffic that was made up (by a generator, or for a test) often begins every connection with the same numbers. So the
+//! numbers alone do not decide: the client is the same in both places, as where only the server's address is translated, or
+//! one handshake is within the other, as where packets pass first one place and then the next.
 
 use std::collections::{HashMap, VecDeque};
 use std::time::Duration;
@@ -42,8 +46,10 @@ pub struct SightingStats {
 #[derive(Clone, Copy, Debug)]
 struct First {
     ends: Ends,
-    /// The server's number, once it is known.
+    client: Endpoint,
+    /// The server's number, once it is known, and when it came.
     server: Option<u32>,
+    answered: Timestamp,
     at: Timestamp,
 }
 
@@ -54,8 +60,18 @@ struct Pending {
     /// The client's number.
     number: u32,
     server: Option<u32>,
+    /// Whether all that is known of its handshake so far came before the answer to the first one.
+    is_within: bool,
     at: Timestamp,
     held: Vec<Segment<'static>>,
+}
+
+impl Pending {
+    /// Whether this is `first`, seen in another place.
+    fn is(&self, first: &First) -> bool {
+        let same_numbers = self.server.is_some() && self.server == first.server;
+        same_numbers && (self.is_within || self.client == first.client)
+    }
 }
 
 /// A further sighting.
@@ -143,6 +159,7 @@ impl Sightings {
                     client: segment.source,
                     number: segment.seq,
                     server: None,
+                    is_within: first.server.is_none(),
                     at: segment.at,
                     held: Vec::new(),
                 });
@@ -153,7 +170,10 @@ impl Sightings {
             }
             Some(first) if first.ends == ends && is_together(first.at, segment.at) => Becomes::Passes,
             _ => {
-                self.remember(segment.seq, First { ends, server: None, at: segment.at });
+                self.remember(
+                    segment.seq,
+                    First { ends, client: segment.source, server: None, answered: segment.at, at: segment.at },
+                );
                 Becomes::Passes
             }
         }
@@ -168,22 +188,35 @@ impl Sightings {
         }
         if let Some(pending) = self.pending.get_mut(&ends).filter(|pending| pending.number == client) {
             pending.server = Some(segment.seq);
+            pending.is_within &=
+                self.recent.get(&client).is_some_and(|first| first.server.is_none() || first.answered >= segment.at);
             return self.decide(ends, segment, release);
         }
         match self.recent.get_mut(&client).filter(|first| is_together(first.at, segment.at)) {
             Some(first) if first.ends == ends => {
-                first.server.get_or_insert(segment.seq);
+                if first.server.is_none() {
+                    (first.server, first.answered) = (Some(segment.seq), segment.at);
+                }
                 self.decide_those_of(client, release);
                 Becomes::Passes
             }
             // Of its handshake this is the first that was captured.
-            Some(first) if first.server == Some(segment.seq) => {
+            Some(first) if first.server == Some(segment.seq) && first.client == segment.destination => {
                 self.is_further(ends, [client, segment.seq], segment.at);
                 self.drop_one(segment)
             }
             Some(_) => Becomes::Passes,
             None => {
-                self.remember(client, First { ends, server: Some(segment.seq), at: segment.at });
+                self.remember(
+                    client,
+                    First {
+                        ends,
+                        client: segment.destination,
+                        server: Some(segment.seq),
+                        answered: segment.at,
+                        at: segment.at,
+                    },
+                );
                 Becomes::Passes
             }
         }
@@ -207,7 +240,9 @@ impl Sightings {
             && !self.pending.is_empty()
             && let Some(first) = self.recent.get_mut(&segment.seq.wrapping_sub(1)).filter(|first| first.ends == ends)
         {
-            first.server.get_or_insert(segment.ack.wrapping_sub(1));
+            if first.server.is_none() {
+                (first.server, first.answered) = (Some(segment.ack.wrapping_sub(1)), segment.at);
+            }
             self.decide_those_of(segment.seq.wrapping_sub(1), release);
         }
         Becomes::Passes
@@ -217,9 +252,9 @@ impl Sightings {
     /// be known.
     fn decide(&mut self, ends: Ends, segment: &Segment<'_>, release: &mut dyn FnMut(&Segment<'_>)) -> Becomes {
         let Some(pending) = self.pending.get_mut(&ends) else { return Becomes::Passes };
-        let first = self.recent.get(&pending.number).and_then(|first| first.server);
-        match (first, pending.server) {
-            (Some(first), Some(server)) if first == server => {
+        let first = self.recent.get(&pending.number);
+        match (first.and_then(|first| first.server), pending.server) {
+            (Some(_), Some(_)) if first.is_some_and(|first| pending.is(first)) => {
                 self.settle(ends, segment.at);
                 self.drop_one(segment)
             }
@@ -238,13 +273,10 @@ impl Sightings {
     fn decide_those_of(&mut self, client: u32, release: &mut dyn FnMut(&Segment<'_>)) {
         let Some(first) = self.recent.get(&client).copied() else { return };
         let those = self.pending.iter().filter(|(_, pending)| pending.number == client);
-        let those: Vec<(Ends, Option<u32>)> = those.map(|(ends, pending)| (*ends, pending.server)).collect();
-        for (ends, server) in those {
-            match server {
-                Some(server) if Some(server) == first.server => self.settle(ends, first.at),
-                Some(_) => self.let_on(ends, release),
-                None => {}
-            }
+        let known = those.filter(|(_, pending)| pending.server.is_some());
+        let known: Vec<(Ends, bool)> = known.map(|(ends, pending)| (*ends, pending.is(&first))).collect();
+        for (ends, is_first) in known {
+            if is_first { self.settle(ends, first.at) } else { self.let_on(ends, release) }
         }
     }
 
