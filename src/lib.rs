@@ -17,8 +17,9 @@
 //! use shadowtap::capture::{LinkType, MemorySource, Settings};
 //! use shadowtap::exchange::Timestamp;
 //! use shadowtap::http1::Interests;
+//! use shadowtap::inspect::InspectLedger;
 //! use shadowtap::pipeline;
-//! use shadowtap::report::{Started, inspect::InspectLedger};
+//! use shadowtap::report::Started;
 //!
 //! let (client, server) = (([192, 0, 2, 7], 51234), ([192, 0, 2, 80], 80));
 //! let request = b"GET /channels HTTP/1.1\r\nHost: tv.example\r\n\r\n";
@@ -59,6 +60,7 @@ pub mod files;
 pub mod flow;
 mod head;
 pub mod http1;
+pub mod inspect;
 #[doc(hidden)]
 pub mod invariants;
 pub mod middleware;
@@ -69,3 +71,5 @@ pub mod report;
 pub mod sandbox;
 pub mod sanitise;
 pub mod serve;
+#[cfg(test)]
+mod testing;

@@ -18,8 +18,8 @@ use shadowtap::exchange::{Damage, Event, Framing, RequestState, Timestamp};
 use shadowtap::http1::{BodyPolicies, BodyPolicy};
 use shadowtap::pipeline;
 use shadowtap::recording::record::FLUSH_EVERY;
+use shadowtap::recording::{ExchangeJoin, JoinedExchange};
 use shadowtap::recording::{Origin, OutputPath, Recorder, Rotation};
-use shadowtap::report::{ExchangeJoin, JoinedExchange};
 use tempfile::TempDir;
 
 const KEEP: BodyPolicies = BodyPolicies { request_body: BodyPolicy::Keep, response_body: BodyPolicy::Keep };

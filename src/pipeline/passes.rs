@@ -295,7 +295,7 @@ mod tests {
     use crate::exchange::Close;
     use crate::replay::CaptureWindow;
     use crate::replay::range::{MAX_DELAY, Moment};
-    use crate::report::inspect::tests::request;
+    use crate::testing::request;
 
     const BEGAN: u64 = 1_795_291_200_000;
 

@@ -102,7 +102,7 @@ fn weight(request: &Request) -> u64 {
 mod tests {
     use super::*;
     use crate::exchange::ConnectionId;
-    use crate::report::inspect::tests::{request, response};
+    use crate::testing::{request, response};
 
     const GET: &str = "GET / HTTP/1.1\r\n\r\n";
 

@@ -431,7 +431,7 @@ fn digest(key: &'static str, text: Option<&str>) -> Result<Option<Digest>, Jsonl
 mod tests {
     use super::*;
     use crate::recording::jsonl_write::JsonLine;
-    use crate::report::inspect::tests::{request, response};
+    use crate::testing::{request, response};
 
     const KEEP: BodyPolicies = BodyPolicies { request_body: BodyPolicy::Keep, response_body: BodyPolicy::Keep };
 

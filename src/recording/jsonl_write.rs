@@ -147,7 +147,7 @@ mod tests {
 
     use super::*;
     use crate::exchange::{Incomplete, Malformed};
-    use crate::report::inspect::tests::{request, response};
+    use crate::testing::{request, response};
 
     const HEAD: &str = "GET /a?b=1 HTTP/1.1\r\nHost: h\r\nX: 1\r\n\r\n";
 

@@ -129,7 +129,7 @@ impl ReorderEntry {
 mod tests {
     use super::*;
     use crate::exchange::{ConnectionId, Damage};
-    use crate::report::inspect::tests::request;
+    use crate::testing::request;
 
     fn entry(n: u32, asked: u64, ended: u64) -> ReorderEntry {
         let mut request = request(n, "GET / HTTP/1.1\r\n\r\n");

@@ -17,7 +17,7 @@ use super::evidence::ExchangeComparison;
 use super::histogram::micros;
 use super::noise::{self, NoiseOnlyCounts};
 use super::patterns::RoutePatterns;
-use super::routes::OTHER;
+use super::route_name::OTHER;
 use super::sparse_histogram::SparseHistogram;
 use super::status::StatusClass;
 use super::summary::{CountMap, Differences, LatencySummary, TargetLatency};

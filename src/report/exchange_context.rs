@@ -10,7 +10,7 @@ use super::evidence::ExchangeComparison;
 use super::join::{DeliveryJoin, Joined, Unjoined};
 use super::noise::NoiseSource;
 use super::results::ResultLine;
-use super::routes::OTHER;
+use super::route_name::OTHER;
 use super::{Production, RepeatKey, Reporter, RequestRecord};
 
 /// The number of the baseline, as deliveries number it, beside so many targets.

@@ -26,13 +26,13 @@ struct TargetLedger {
 
 /// What reached one side of the sample.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct SampleTally {
-    pub(super) requests: u64,
-    pub(super) bytes: u64,
+pub(crate) struct SampleTally {
+    pub(crate) requests: u64,
+    pub(crate) bytes: u64,
 }
 
 impl SampleTally {
-    pub(super) const fn add(&mut self, bytes: u64) {
+    pub(crate) const fn add(&mut self, bytes: u64) {
         self.requests += 1;
         self.bytes += bytes;
     }

@@ -6,10 +6,10 @@ use std::borrow::Cow;
 use std::fmt::Write as _;
 
 use crate::exchange::{Request, wire_text};
+use crate::recording::JoinedExchange;
+use crate::recording::jsonl_write::{latency_us, state};
 use crate::sanitise;
 
-use super::inspect::JoinedExchange;
-use super::lines::{latency_us, state};
 use super::status::StatusClass;
 use super::units::{bytes, duration};
 
@@ -141,9 +141,9 @@ pub(super) fn shortened(text: &str, room: Option<usize>) -> Cow<'_, str> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::inspect::tests::{request, response};
     use super::*;
     use crate::exchange::{ConnectionId, Damage, ExchangeId};
+    use crate::testing::{request, response};
 
     fn exchange(line: &str, status: Option<u16>) -> JoinedExchange {
         let request = request(3, &format!("{line} HTTP/1.1\r\n\r\n"));

@@ -19,14 +19,11 @@ mod comparer;
 pub mod curl;
 pub mod curves;
 pub mod diff_groups;
-mod edges;
 mod engine;
 mod evidence;
 mod exchange_context;
-pub mod forecast;
 pub mod histogram;
 pub mod html;
-pub mod inspect;
 pub mod join;
 pub mod ledger;
 pub mod listing;
@@ -38,9 +35,8 @@ mod reference;
 mod repeats;
 mod request_text;
 pub mod results;
-pub mod routes;
+pub mod route_name;
 pub mod run_diff;
-mod series;
 pub mod snapshot;
 pub mod sparse_histogram;
 pub mod status;
@@ -53,18 +49,14 @@ pub mod timeline;
 pub mod units;
 pub mod verdict;
 
-pub use crate::recording::jsonl_write as lines;
 pub use comparer::{ComparedExchange, Comparer, ComparisonTask};
 pub use exchange_context::{baseline_number, check_number};
-pub use forecast::Forecast;
-pub use inspect::{ExchangeJoin, InspectLedger, JoinedExchange};
 pub use listing::Listing;
 pub use middleware::MiddlewareCounts;
 pub use patterns::RoutePatterns;
 pub use reasons::{DesynchronisedSummary, FailureReason};
 pub use reference::{Baseline, SelfChecks};
 pub use request_text::RequestText;
-pub use routes::RouteStats;
 pub use run_diff::RunDiff;
 pub use snapshot::{Snapshot, SnapshotRequest};
 pub use status::StatusChoice;
@@ -599,7 +591,7 @@ fn host(url: &str) -> Vec<u8> {
 }
 
 /// A summary that says who ran and when, and nothing yet of what happened.
-fn blank(command: &str, started: Started) -> Summary {
+pub(crate) fn blank(command: &str, started: Started) -> Summary {
     Summary {
         schema: summary::SCHEMA,
         version: env!("CARGO_PKG_VERSION").to_owned(),

@@ -18,7 +18,7 @@ use xxhash_rust::xxh3::xxh3_64_with_seed;
 use crate::compare::{DifferenceKind, DifferencePart, ResponseDiff, field};
 
 use super::by_route::MAX_ROUTES;
-use super::routes::OTHER;
+use super::route_name::OTHER;
 
 /// Fields of one route that are told apart; what comes up later is never noise.
 const MAX_FIELDS: usize = 200;

@@ -1,15 +1,14 @@
 //! Routes that somebody wrote down: `GET /v2/channels/{id}/now`, one a line, the first that matches counts.
 //!
 //! A file's text comes in; out comes the name of a route for each method and target. What no pattern matches is named
-//! by its shape ([`routes::name`]).
+//! by its shape ([`route_name::name`]).
 
 use std::fmt;
 
 use regex::bytes::{RegexSet, RegexSetBuilder};
 
+use super::route_name;
 use crate::exchange::{path_and_query, wire_text};
-
-use super::routes;
 
 /// Patterns of one file: past it the file is refused.
 pub const MAX_PATTERNS: usize = 2000;
@@ -94,7 +93,7 @@ impl RoutePatterns {
         name.clear();
         match self.written(method, target) {
             Some(written) => name.push_str(&written),
-            None => routes::push_name(method, target, name),
+            None => route_name::push_name(method, target, name),
         }
     }
 

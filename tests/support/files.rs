@@ -8,8 +8,9 @@ use shadowtap::capture::{self, LinkType, Settings, Source};
 use shadowtap::exchange::Timestamp;
 use shadowtap::http1::{BodyPolicies, BodyPolicy};
 use shadowtap::pipeline;
-use shadowtap::report::inspect::{ExchangeJoin, JoinedExchange};
-use shadowtap::report::{CaptureStats, lines::JsonLine};
+use shadowtap::recording::jsonl_write::JsonLine;
+use shadowtap::recording::{ExchangeJoin, JoinedExchange};
+use shadowtap::report::CaptureStats;
 
 /// A frame with its own memory.
 #[derive(Clone, Debug)]

@@ -10,13 +10,14 @@ use serde::Serialize;
 use shadowtap::config::{self, InspectConfig, InspectView, typed};
 use shadowtap::exchange::Event;
 use shadowtap::http1::{BodyPolicies, BodyPolicy};
+use shadowtap::inspect::InspectLedger;
+use shadowtap::inspect::forecast::Forecast;
+use shadowtap::inspect::routes::RouteStats;
 use shadowtap::middleware::Selection;
 use shadowtap::pipeline;
-use shadowtap::report::lines::JsonLine;
-use shadowtap::report::{
-    ExchangeJoin, Forecast, InspectLedger, JoinedExchange, Listing, RoutePatterns, RouteStats, Started, StatusChoice,
-    Summary, text,
-};
+use shadowtap::recording::jsonl_write::JsonLine;
+use shadowtap::recording::{ExchangeJoin, JoinedExchange};
+use shadowtap::report::{Listing, RoutePatterns, Started, StatusChoice, Summary, text};
 
 use crate::output::{self, print_line, write_summary};
 use crate::signals::Stop;

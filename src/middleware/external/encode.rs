@@ -113,7 +113,7 @@ mod tests {
     #[test]
     fn a_response_is_told_whole_or_not_at_all() {
         use crate::exchange::Damage;
-        use crate::report::inspect::tests::response;
+        use crate::testing::response;
         let id = || MessageId::said(b"x").unwrap();
         let text = line(&OutgoingMessage::response(id(), &response(503)).unwrap());
         assert!(text.starts_with("2 x ") && text.contains("\nHTTP/1.1 503 X\r\n") && text.ends_with("ok"), "{text}");

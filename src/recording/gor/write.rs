@@ -163,7 +163,7 @@ const fn digit(value: u8) -> u8 {
 mod tests {
     use super::*;
     use crate::exchange::{ConnectionId, Damage, Incomplete};
-    use crate::report::inspect::tests::{request, response};
+    use crate::testing::{request, response};
 
     const GET: &str = "GET /a HTTP/1.1\r\nHost: h\r\n\r\n";
 

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex};
 use super::*;
 use crate::capture::LinkType;
 use crate::exchange::{ConnectionId, Event, ExchangeId};
-use crate::report::inspect::tests::{request, response};
+use crate::testing::{request, response};
 
 #[derive(Clone, Default)]
 struct MemoryDisk(Arc<Mutex<MemoryDiskState>>);

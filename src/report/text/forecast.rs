@@ -2,7 +2,8 @@
 
 use std::fmt::Write as _;
 
-use super::super::forecast::{ForecastReport, Rate};
+use crate::inspect::forecast::{ForecastReport, Rate};
+
 use super::super::summary::LatencySummary;
 use super::super::units::{counted, duration, number, percent};
 use super::{NARROWEST, Severity, TextReport, WIDEST};
@@ -147,8 +148,8 @@ fn seconds(s: f64) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::super::forecast::{AtShare, OverTime};
     use super::*;
+    use crate::inspect::forecast::{AtShare, OverTime};
 
     fn outlook() -> ForecastReport {
         let at = |share, connections, concurrent_peak, pooled_estimate| AtShare {

@@ -2,10 +2,10 @@
 
 use std::fmt::Write as _;
 
+use crate::inspect::routes::{RouteRow, RouteStats};
 use crate::sanitise;
 
 use super::super::listing::shortened;
-use super::super::routes::{RouteRow, RouteStats};
 use super::super::status::StatusClass;
 use super::super::units::{bytes, duration, number, short_number};
 use super::{NARROWEST, Severity, TextReport};
@@ -116,10 +116,10 @@ fn tone(class: StatusClass, count: u64) -> Severity {
 
 #[cfg(test)]
 mod tests {
-    use super::super::super::inspect::JoinedExchange;
-    use super::super::super::inspect::tests::{request, response};
     use super::*;
     use crate::exchange::Damage;
+    use crate::recording::JoinedExchange;
+    use crate::testing::{request, response};
 
     fn some(odd: Option<u16>) -> RouteStats {
         let mut all = RouteStats::default();

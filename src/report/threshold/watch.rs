@@ -8,10 +8,10 @@ use std::collections::{HashMap, HashSet};
 use crate::compare::{self, DifferencePart, ResponseDiff};
 use crate::exchange::{Outcome, path_and_query, wire_text};
 use crate::replay::Delivery;
+use crate::report::route_name::template;
 
 use super::super::histogram::{LatencyHistogram, micros};
 use super::super::noise::NoiseOnlyCounts;
-use super::super::routes::template;
 use super::super::summary::{Differences, GateResult, Summary, TargetLatency};
 use super::super::{Production, RequestRecord};
 use super::judge::{self, GateInput};

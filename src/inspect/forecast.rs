@@ -11,11 +11,11 @@ use serde::Serialize;
 
 use crate::exchange::{ConnectionId, Event, Request, Timestamp};
 use crate::middleware::{SampleKey, Sampler, Share};
+use crate::report::histogram::LatencyHistogram;
+use crate::report::summary::LatencySummary;
 
 use super::edges::{EdgeKey, Edges};
-use super::histogram::LatencyHistogram;
 use super::series::{ConcurrencyLanes, LANES, Series, SeriesPoint};
-use super::summary::LatencySummary;
 
 /// Connections that are followed at once, twice as many as reassembly follows by default: what opens past it does not
 /// count, but as `unfollowed`.
@@ -335,9 +335,9 @@ fn rounded(value: f64) -> f64 {
 
 #[cfg(test)]
 mod tests {
-    use super::super::inspect::tests::{request, response};
     use super::*;
     use crate::exchange::{Close, Damage, ExchangeId};
+    use crate::testing::{request, response};
     use rand::SeedableRng as _;
     use rand::rngs::StdRng;
     use rand::seq::SliceRandom as _;

@@ -7,12 +7,16 @@ use std::collections::{BTreeMap, HashMap};
 
 use crate::exchange::{Event, ExchangeId, Incomplete, Outcome, Request, RequestState, Timestamp};
 use crate::middleware::Selection;
-pub use crate::recording::exchange_join::{ExchangeJoin, JoinedExchange, MAX_WAITING, MAX_WAITING_BYTES};
+use crate::report::histogram::{LatencyHistogram, micros};
+use crate::report::ledger::SampleTally;
+use crate::report::summary::{CountMap, Ended, ProductionSide, Requests, SampleSummary, Summary, count};
+use crate::report::{CaptureStats, Started, blank};
 
-use super::histogram::{LatencyHistogram, micros};
-use super::ledger::SampleTally;
-use super::summary::{CountMap, Ended, ProductionSide, Requests, SampleSummary, Summary, count};
-use super::{CaptureStats, Started, blank};
+pub mod forecast;
+pub mod routes;
+
+mod edges;
+mod series;
 
 /// Request times that are kept until their response: past it a request's latency is not measured (`evicted`), and
 /// with a selection its response is not counted, for nothing else tells whether the request had passed.
@@ -191,36 +195,11 @@ fn named(counts: BTreeMap<&'static str, u64>) -> CountMap {
 }
 
 #[cfg(test)]
-pub(crate) mod tests {
+mod tests {
     use super::*;
-    use crate::exchange::{Body, ConnectionId, Damage, Framing, Head, Malformed, Response};
+    use crate::exchange::{ConnectionId, Damage, Malformed};
     use crate::middleware::{ChainSettings, SampleKey, Share};
-
-    pub(crate) fn request(n: u32, head: &str) -> Box<Request> {
-        Box::new(Request {
-            id: ExchangeId::new(ConnectionId(1), n),
-            client: "10.0.0.7:51234".parse().unwrap(),
-            server: "[2001:db8::1]:80".parse().unwrap(),
-            head: Head::new(head.as_bytes().to_vec()),
-            body: Body::EMPTY,
-            first_byte: Timestamp::from_nanos(1_795_291_200_123_456_789),
-            last_byte: Timestamp::from_nanos(1_795_291_200_123_500_000),
-            state: RequestState::Whole,
-        })
-    }
-
-    pub(crate) fn response(status: u16) -> Box<Response> {
-        Box::new(Response {
-            status,
-            head: Head::new(format!("HTTP/1.1 {status} X\r\nA: 1\r\nB: 2\r\n\r\n").into_bytes()),
-            body: Body { framing: Framing::Length(2), len: 2, sha256: Some([0xab; 32]), wire: Some("ok".into()) },
-            first_byte: Timestamp::from_nanos(1_795_291_200_124_750_000),
-            last_byte: Timestamp::from_nanos(1_795_291_200_125_000_000),
-            damage: None,
-            opaque: false,
-            untimed: false,
-        })
-    }
+    use crate::testing::{request, response};
 
     const GET: &str = "GET / HTTP/1.1\r\n\r\n";
 
