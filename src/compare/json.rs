@@ -1,4 +1,5 @@
-//! JSON documents, value by value. The order of keys never counts; 1 and 1.0 are the same number.
+//! JSON documents, value by value. The order of keys never counts; Numbers are what their digits come to: 1 and
+//! 1.0 are the same.
 //!
 //! Two lists of the same length are compared element by element. Where several differ and are the same ones in another
 //! order, that is one difference. Of lists of different lengths what they begin and end with in common is passed over,
@@ -47,9 +48,6 @@ struct JsonComparer<'r, 'a> {
     left: u32,
     hasher: foldhash::fast::FixedState,
 }
-
-/// Whole numbers up to here are told apart by doubles.
-const EXACT: u64 = 1 << 53;
 
 /// A member of an object.
 type ObjectMember<'a> = (Cow<'a, str>, TreeNode<'a>);
@@ -208,9 +206,10 @@ impl<'a> JsonComparer<'_, 'a> {
         match node {
             TreeNode::Null => hash.write_u8(0),
             TreeNode::Bool(value) => hash.write_u8(1 + u8::from(*value)),
-            TreeNode::Int(_) | TreeNode::Large(_) | TreeNode::Float(_) => {
+            TreeNode::Number(number) => {
                 hash.write_u8(3);
-                hash.write_u64(number_hash(node));
+                self.read(number.text());
+                number.hash(&mut hash);
             }
             TreeNode::Text(text) => {
                 hash.write_u8(4);
@@ -306,36 +305,13 @@ fn pairs<'n, 'a>(
 }
 
 /// Whether two values without anything inside are the same.
-#[expect(clippy::float_cmp, reason = "the same number is meant, not one near it")]
 fn scalars(one: &TreeNode<'_>, other: &TreeNode<'_>) -> bool {
     match (one, other) {
         (TreeNode::Null, TreeNode::Null) => true,
         (TreeNode::Bool(a), TreeNode::Bool(b)) => a == b,
         (TreeNode::Text(a), TreeNode::Text(b)) => a == b,
-        (TreeNode::Int(a), TreeNode::Int(b)) => a == b,
-        (TreeNode::Large(a), TreeNode::Large(b)) => a == b,
-        (TreeNode::Int(_) | TreeNode::Large(_) | TreeNode::Float(_), TreeNode::Float(_))
-        | (TreeNode::Float(_), TreeNode::Int(_) | TreeNode::Large(_)) => number(one) == number(other),
+        (TreeNode::Number(a), TreeNode::Number(b)) => a == b,
         _ => false,
-    }
-}
-
-/// The same for the same number, whether it is written as 1 or as 1.0; numbers that no double can tell apart stay apart.
-fn number_hash(node: &TreeNode<'_>) -> u64 {
-    match node {
-        TreeNode::Int(value) if value.unsigned_abs() > EXACT => value.cast_unsigned(),
-        TreeNode::Large(value) => *value,
-        _ => number(node).to_bits(),
-    }
-}
-
-/// A number as a double, which is what most programs read it as; zero for anything else. -0 is 0.
-fn number(node: &TreeNode<'_>) -> f64 {
-    match node {
-        TreeNode::Int(value) => *value as f64,
-        TreeNode::Large(value) => *value as f64,
-        TreeNode::Float(value) => *value + 0.0,
-        _ => 0.0,
     }
 }
 
@@ -343,7 +319,7 @@ const fn type_of(node: &TreeNode<'_>) -> u8 {
     match node {
         TreeNode::Null => 0,
         TreeNode::Bool(_) => 1,
-        TreeNode::Int(_) | TreeNode::Large(_) | TreeNode::Float(_) => 2,
+        TreeNode::Number(_) => 2,
         TreeNode::Text(_) => 3,
         TreeNode::List(_) => 4,
         TreeNode::Object(_) => 5,

@@ -10,6 +10,7 @@ mod decode;
 mod findings;
 mod headers;
 mod json;
+mod number;
 mod path;
 mod rules;
 mod shown;
@@ -26,6 +27,7 @@ use crate::http1::{ContentKind, content};
 
 use budget::Budget;
 use decode::Undecoded;
+use tree::TreeNode;
 
 pub use path::field;
 pub use rules::{CompareRules, DEFAULT_MAX_BODY, MAX_JSON_STEPS, NEVER_COUNTED, RuleError};
@@ -348,7 +350,18 @@ fn body(
 fn may_be_read(rules: &CompareRules, side: &ComparedResponse<'_>) -> bool {
     side.body_len > 0
         && side.body_len <= rules.max_body() as u64
-        && side.head.is_some_and(|head| content::of(head).may_be_read())
+        && side.head.is_some_and(|head| reads(head, side.body))
+}
+
+/// Whether anything is to be read in the content under this head: where that says no more than that it is bytes, it has to
+/// be there, and to begin as JSON does.
+pub(crate) fn reads(head: &Head, body: Option<&[u8]>) -> bool {
+    match content::of(head) {
+        ContentKind::Binary => {
+            body.is_some_and(|body| tree::may_be_json(body) || head.get("content-encoding").is_some())
+        }
+        kind => kind.may_be_read(),
+    }
 }
 
 /// Compares what two bodies say; `None` where they can only be compared as a whole.
@@ -368,11 +381,13 @@ fn inside(rules: &CompareRules, one: (Option<&Head>, &[u8]), other: (Option<&Hea
         return Some(BodyVerdict::Same);
     }
     let kinds = (kind(heads.0, &production), kind(heads.1, &shadow));
-    if matches!(kinds, (ContentKind::Json, ContentKind::Json)) {
+    let is_json = |kind, body| kind == ContentKind::Json || tree::may_be_json(body);
+    if is_json(kinds.0, &production) && is_json(kinds.1, &shadow) {
         if let Some(production) = tree::read(&production, &budget)
             && let Some(shadow) = tree::read(&shadow, &budget)
         {
-            return Some(verdict(json::compare(rules.json(), &production, &shadow)));
+            let in_lines = content::is_json_lines(heads.0) && content::is_json_lines(heads.1);
+            return Some(verdict(documents(rules, production, shadow, in_lines)));
         }
         if let Some(why) = budget.exceeded() {
             return Some(BodyVerdict::Unknown(why));
@@ -392,12 +407,26 @@ fn verdict(differences: Vec<Difference>) -> BodyVerdict {
     if differences.is_empty() { BodyVerdict::Same } else { BodyVerdict::Differs(differences) }
 }
 
-/// What the body is: as its head says, or where that is silent by how it begins.
+/// Compares JSON documents: several are the elements of one list.
+fn documents(
+    rules: &CompareRules,
+    mut production: Vec<TreeNode<'_>>,
+    mut shadow: Vec<TreeNode<'_>>,
+    in_lines: bool,
+) -> Vec<Difference> {
+    if !in_lines && production.len() == 1 && shadow.len() == 1 {
+        let one = production.pop().zip(shadow.pop());
+        return one.map_or_else(Vec::new, |(production, shadow)| json::compare(rules.json(), &production, &shadow));
+    }
+    json::compare(rules.json(), &TreeNode::List(production), &TreeNode::List(shadow))
+}
+
+/// What the body is where it is no JSON: as its head says, or where that is silent text if it is UTF-8.
 fn kind(head: &Head, body: &[u8]) -> ContentKind {
     match content::of(head) {
-        ContentKind::Unknown if matches!(body.trim_ascii_start().first(), Some(b'{' | b'[')) => ContentKind::Json,
         ContentKind::Unknown if std::str::from_utf8(body).is_err() => ContentKind::Other,
         ContentKind::Unknown => ContentKind::Text,
+        ContentKind::Binary => ContentKind::Other,
         known => known,
     }
 }

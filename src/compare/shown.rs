@@ -60,6 +60,13 @@ pub(super) fn nodes(
     }
     match (production, shadow) {
         (Some(TreeNode::Text(production)), Some(TreeNode::Text(shadow))) => pair(production, shadow),
+        (Some(TreeNode::Number(production)), Some(TreeNode::Number(shadow))) => {
+            // Where one of them would be rounded both are their digits, as text.
+            match (production.exact(), shadow.exact()) {
+                (Some(production), Some(shadow)) => (production, shadow),
+                _ => pair(production.text(), shadow.text()),
+            }
+        }
         (production, shadow) => (production.map_or(Value::Null, node), shadow.map_or(Value::Null, node)),
     }
 }
@@ -68,9 +75,7 @@ fn node(node: &TreeNode<'_>) -> Value {
     match node {
         TreeNode::Null => Value::Null,
         TreeNode::Bool(value) => (*value).into(),
-        TreeNode::Int(value) => (*value).into(),
-        TreeNode::Large(value) => (*value).into(),
-        TreeNode::Float(value) => (*value).into(),
+        TreeNode::Number(number) => number.exact().unwrap_or_else(|| one(number.text())),
         TreeNode::Text(text) => one(text),
         TreeNode::List(_) | TreeNode::Object(_) => {
             let mut text = String::new();
@@ -111,6 +116,7 @@ fn excerpt(node: &TreeNode<'_>, text: &mut String) {
             }
             text.push('}');
         }
+        TreeNode::Number(number) if number.exact().is_none() => text.push_str(cut_at(number.text(), MAX_SHOWN)),
         scalar => text.push_str(&self::node(scalar).to_string()),
     }
 }

@@ -103,6 +103,81 @@ fn the_order_of_keys_and_the_spelling_of_numbers_and_strings_never_count() {
 }
 
 #[test]
+fn numbers_that_no_double_tells_apart_differ_by_their_digits() {
+    check_json(
+        &[],
+        r#"{"a":36893488147419103232,"b":[0.30000000000000000000000001,1]}"#,
+        r#"{"a":36893488147419103233,"b":[0.30000000000000000000000002,1e0]}"#,
+        &[
+            r#"body $.a value "36893488147419103232" "36893488147419103233""#,
+            r#"body $.b[0] value "0.30000000000000000000000001" "0.30000000000000000000000002""#,
+        ],
+    );
+    check_json(&[], "[1e999,123456789012345678901]", "[10.0e998,12345678901234567890.1e1]", &[]);
+    check_json(&[], "1e999", "1e998", &[r#"body $ value "1e999" "1e998""#]);
+    // The order is told by value, too.
+    let digits = "98765432109876543210";
+    check_json(&["order:json:$"], &format!("[{digits}1,{digits}2,5.00]"), &format!("[5,{digits}2.0,{digits}1]"), &[]);
+    check_json(&[], &format!("{{\"a\":[{digits}7]}}"), "{\"a\":1}", &[r#"body $.a type "[987654321098765432107]" 1"#]);
+}
+
+#[track_caller]
+fn check_typed(types: [&str; 2], production: &str, shadow: &str, expected: &[&str]) {
+    let of = |name: &str, body: &str| {
+        let line = if name.is_empty() { String::new() } else { format!("Content-Type: {name}\r\n") };
+        kept(200, &line, body.as_bytes())
+    };
+    let found = found(&rules(&["header:content-type"]), &of(types[0], production), &of(types[1], shadow));
+    assert_eq!(lines(&found.differences), expected, "{types:?} {production} {shadow}");
+    assert_eq!(found.body_unknown, None);
+}
+
+#[test]
+fn json_is_found_by_looking_whatever_its_type_says() {
+    for name in [
+        "text/html",
+        "text/plain; charset=utf-8",
+        "application/octet-stream",
+        "text/javascript",
+        "application/x-acme",
+        "",
+    ] {
+        check_typed([name; 2], r#"{"p":1,"q":[2]}"#, " {\"q\" : [2.0], \"p\":1}\n", &[]);
+        check_typed([name; 2], r#"[{"p":1}]"#, r#"[{"p":4}]"#, &["body $[0].p value 1 4"]);
+        check_typed(["application/json", name], "\u{feff}{\"p\":1}", r#"{"p":2}"#, &["body $.p value 1 2"]);
+    }
+}
+
+#[test]
+fn what_only_begins_as_json_is_compared_as_its_type_says() {
+    check_typed(["text/plain"; 2], "[x]\na\nb", "[x]\na\nc", &[r#"body line 3 value "b" "c""#]);
+    check_typed(
+        ["text/html"; 2],
+        "{\"p\":1}",
+        "<p>\n",
+        &[r#"body line 1 value "{\"p\":1}" "<p>""#, r#"body line 2 extra null """#],
+    );
+    check_typed(["text/plain"; 2], "7", "7.0", &[r#"body line 1 value "7" "7.0""#]);
+    for (one, other) in [("{a}", "{b}"), ("abc", "abd")] {
+        let bytes = |body: &str| kept(200, "Content-Type: application/octet-stream\r\n", body.as_bytes());
+        let found = found(&rules(&[]), &bytes(one), &bytes(other)).differences;
+        assert_eq!((found.len(), found[0].path.as_str()), (1, ""), "{one}");
+    }
+}
+
+#[test]
+fn json_lines_are_elements_of_one_list() {
+    for name in ["application/x-ndjson", "text/plain", "application/json", "application/octet-stream"] {
+        check_typed([name; 2], "{\"p\":1,\"q\":2}\n{\"p\":3}\n", "{\"q\":2,\"p\":1.0}\r\n{\"p\":3}", &[]);
+        check_typed([name; 2], "{\"p\":1}\n{\"p\":2}\n", "{\"p\":1}\n{\"p\":5}\n", &["body $[1].p value 2 5"]);
+        check_typed([name; 2], "{\"p\":1}\n", "{\"p\":1}\n{\"p\":5}\n", &[r#"body $[1] extra null "{\"p\":5}""#]);
+    }
+    // One line is a list of one where the type says that there may be more.
+    check_typed(["application/jsonl"; 2], "{\"p\":1}\n", "{\"p\":2}\n", &["body $[0].p value 1 2"]);
+    check_typed(["text/plain"; 2], "{\"p\":1}\n", "{\"p\":2}\n", &["body $.p value 1 2"]);
+}
+
+#[test]
 fn of_a_key_that_comes_twice_the_last_counts() {
     check_json(&[], r#"{"a":1,"a":2}"#, r#"{"a":2}"#, &[]);
     check_json(&[], r#"{"a":1,"a":2}"#, r#"{"a":1}"#, &["body $.a value 2 1"]);

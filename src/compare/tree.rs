@@ -1,171 +1,215 @@
-//! JSON as a tree that borrows from its text. Quicker than a map of owned values: most of a document is only ever
-//! compared, never kept.
+//! JSON as a tree that borrows from its text, numbers as they are written. Quicker than a map of owned values: most of a
+//! document is only ever compared, never kept.
 
 use std::borrow::Cow;
-use std::cell::Cell;
 use std::collections::{HashMap, HashSet};
-use std::fmt;
 
-use serde::de::{Deserialize, DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
+use memchr::memchr2;
 
 use super::Unknown;
 use super::budget::{Budget, MAX_VALUES};
+use super::number::Number;
 
 /// Members up to which an object is searched from end to end.
 const FEW: usize = 16;
 /// Bytes for each member of a larger one while its keys are looked up: those of a table that is half full, twice where keys
 /// come twice, and a second list.
 const LOOKED_UP: usize = 192;
+/// Lists and objects that may lie within each other.
+const MAX_DEPTH: usize = 127;
 
 /// A JSON value. Keys stand in the order of the text, each once: of several the last counts, as most parsers have it.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum TreeNode<'a> {
     Null,
     Bool(bool),
-    Int(i64),
-    /// Past the largest signed number.
-    Large(u64),
-    Float(f64),
+    Number(Number<'a>),
     Text(Cow<'a, str>),
     List(Vec<TreeNode<'a>>),
     Object(Vec<(Cow<'a, str>, TreeNode<'a>)>),
 }
 
-/// The document; `None` where the text is not JSON, or nested more than 127 levels deep, or where it is larger than
-/// `budget` allows, which then says so.
-pub(super) fn read<'a>(text: &'a [u8], budget: &Budget) -> Option<TreeNode<'a>> {
-    // A byte order mark is no JSON (RFC 8259, 8.1), and may be passed over.
-    let text = text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text);
-    let values = Cell::new(MAX_VALUES);
-    let mut from = serde_json::Deserializer::from_slice(text);
-    let document = Tree { budget, values: &values }.deserialize(&mut from).ok()?;
-    from.end().ok()?;
-    Some(document)
+/// Returns the documents of a text, one or more, each on lines of its own (JSON, or JSON lines); `None` where it is not
+/// JSON, or nested more than 127 levels deep, or where it is larger than `budget` allows, which then says so.
+pub(super) fn read<'a>(text: &'a [u8], budget: &Budget) -> Option<Vec<TreeNode<'a>>> {
+    let text = std::str::from_utf8(without_mark(text)).ok()?;
+    TreeReader { text, at: 0, budget, values: MAX_VALUES }.documents()
 }
 
-/// Reads one value, as long as there is room for it.
-#[derive(Clone, Copy)]
-struct Tree<'b> {
+/// Whether a text begins as a JSON object or array does.
+pub(super) fn may_be_json(text: &[u8]) -> bool {
+    matches!(without_mark(text).trim_ascii_start().first(), Some(b'{' | b'['))
+}
+
+/// A byte order mark is no JSON (RFC 8259, 8.1), and may be passed over.
+fn without_mark(text: &[u8]) -> &[u8] {
+    text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text)
+}
+
+/// Reads values, as long as there is room for them.
+struct TreeReader<'a, 'b> {
+    text: &'a str,
+    /// Where the reader is in the text.
+    at: usize,
     budget: &'b Budget,
     /// Values that may follow.
-    values: &'b Cell<u32>,
+    values: u32,
 }
 
-impl Tree<'_> {
-    /// One more value.
-    fn count<E: Error>(self) -> Result<(), E> {
-        let Some(left) = self.values.get().checked_sub(1) else {
-            self.budget.exceed(Unknown::Values);
-            return Err(E::custom("too many values"));
-        };
-        self.values.set(left);
-        Ok(())
-    }
-
-    fn hold<E: Error>(self, bytes: usize) -> Result<(), E> {
-        if self.budget.take(bytes) { Ok(()) } else { Err(no_room()) }
-    }
-
-    fn push<T, E: Error>(self, list: &mut Vec<T>, item: T) -> Result<(), E> {
-        if self.budget.push(list, item) { Ok(()) } else { Err(no_room()) }
-    }
-}
-
-fn no_room<E: Error>() -> E {
-    E::custom("no memory")
-}
-
-impl<'de> DeserializeSeed<'de> for Tree<'_> {
-    type Value = TreeNode<'de>;
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
-        self.count()?;
-        deserializer.deserialize_any(self)
-    }
-}
-
-impl<'de> Visitor<'de> for Tree<'_> {
-    type Value = TreeNode<'de>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("JSON")
-    }
-
-    fn visit_unit<E>(self) -> Result<Self::Value, E> {
-        Ok(TreeNode::Null)
-    }
-
-    fn visit_bool<E>(self, value: bool) -> Result<Self::Value, E> {
-        Ok(TreeNode::Bool(value))
-    }
-
-    fn visit_i64<E>(self, value: i64) -> Result<Self::Value, E> {
-        Ok(TreeNode::Int(value))
-    }
-
-    fn visit_u64<E>(self, value: u64) -> Result<Self::Value, E> {
-        Ok(i64::try_from(value).map_or(TreeNode::Large(value), TreeNode::Int))
-    }
-
-    fn visit_f64<E>(self, value: f64) -> Result<Self::Value, E> {
-        Ok(TreeNode::Float(value))
-    }
-
-    fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Self::Value, E> {
-        Ok(TreeNode::Text(Cow::Borrowed(text)))
-    }
-
-    fn visit_str<E: Error>(self, text: &str) -> Result<Self::Value, E> {
-        self.hold(text.len())?;
-        Ok(TreeNode::Text(Cow::Owned(text.to_owned())))
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut from: A) -> Result<Self::Value, A::Error> {
-        let mut items = Vec::new();
-        while let Some(item) = from.next_element_seed(self)? {
-            self.push(&mut items, item)?;
-        }
-        Ok(TreeNode::List(items))
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut from: A) -> Result<Self::Value, A::Error> {
-        let mut members: Vec<(Cow<'de, str>, TreeNode<'de>)> = Vec::new();
-        while let Some(TreeKey(key)) = from.next_key()? {
-            if let Cow::Owned(key) = &key {
-                self.hold(key.len())?;
+impl<'a> TreeReader<'a, '_> {
+    fn documents(&mut self) -> Option<Vec<TreeNode<'a>>> {
+        let mut documents = Vec::new();
+        loop {
+            let ends_line = self.skip_blanks();
+            if self.at == self.text.len() {
+                break;
             }
-            let value = from.next_value_seed(self)?;
+            if !documents.is_empty() && !ends_line {
+                return None;
+            }
+            let document = self.value(0)?;
+            self.push(&mut documents, document)?;
+        }
+        (!documents.is_empty()).then_some(documents)
+    }
+
+    fn value(&mut self, depth: usize) -> Option<TreeNode<'a>> {
+        let Some(left) = self.values.checked_sub(1) else {
+            self.budget.exceed(Unknown::Values);
+            return None;
+        };
+        self.values = left;
+        match self.peek()? {
+            b'{' if depth < MAX_DEPTH => self.object(depth + 1),
+            b'[' if depth < MAX_DEPTH => self.list(depth + 1),
+            b'"' => self.string().map(TreeNode::Text),
+            b'n' => self.literal("null", TreeNode::Null),
+            b't' => self.literal("true", TreeNode::Bool(true)),
+            b'f' => self.literal("false", TreeNode::Bool(false)),
+            _ => {
+                let number = Number::prefix(self.text.get(self.at..)?)?;
+                self.at += number.text().len();
+                Some(TreeNode::Number(number))
+            }
+        }
+    }
+
+    fn literal(&mut self, word: &str, value: TreeNode<'a>) -> Option<TreeNode<'a>> {
+        let found = self.text.get(self.at..)?.starts_with(word);
+        self.at += word.len();
+        found.then_some(value)
+    }
+
+    fn list(&mut self, depth: usize) -> Option<TreeNode<'a>> {
+        let mut items = Vec::new();
+        if self.opens_empty(b']') {
+            return Some(TreeNode::List(items));
+        }
+        loop {
+            self.skip_blanks();
+            let item = self.value(depth)?;
+            self.push(&mut items, item)?;
+            if self.ends(b']')? {
+                return Some(TreeNode::List(items));
+            }
+        }
+    }
+
+    fn object(&mut self, depth: usize) -> Option<TreeNode<'a>> {
+        let mut members: Vec<(Cow<'a, str>, TreeNode<'a>)> = Vec::new();
+        if self.opens_empty(b'}') {
+            return Some(TreeNode::Object(members));
+        }
+        loop {
+            self.skip_blanks();
+            let key = self.string()?;
+            self.skip_blanks();
+            self.expect(b':')?;
+            self.skip_blanks();
+            let value = self.value(depth)?;
             self.push(&mut members, (key, value))?;
+            if self.ends(b'}')? {
+                break;
+            }
         }
         let looked_up = if members.len() <= FEW { 0 } else { members.len() * LOOKED_UP };
         self.hold(looked_up)?;
         let members = each_once(members);
         self.budget.give_back(looked_up);
-        Ok(TreeNode::Object(members))
+        Some(TreeNode::Object(members))
     }
-}
 
-struct TreeKey<'a>(Cow<'a, str>);
-
-impl<'de> Deserialize<'de> for TreeKey<'de> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct TreeText;
-        impl<'de> Visitor<'de> for TreeText {
-            type Value = TreeKey<'de>;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a key")
+    /// Reads a string; only what has escapes in it is copied.
+    fn string(&mut self) -> Option<Cow<'a, str>> {
+        let start = self.at;
+        self.expect(b'"')?;
+        let (mut end, mut has_escapes) = (self.at, false);
+        loop {
+            let rest = self.text.as_bytes().get(end..)?;
+            let found = memchr2(b'"', b'\\', rest)?;
+            end += found;
+            if rest.get(found) == Some(&b'"') {
+                break;
             }
-
-            fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Self::Value, E> {
-                Ok(TreeKey(Cow::Borrowed(text)))
-            }
-
-            fn visit_str<E>(self, text: &str) -> Result<Self::Value, E> {
-                Ok(TreeKey(Cow::Owned(text.to_owned())))
-            }
+            has_escapes = true;
+            end += 2;
         }
-        deserializer.deserialize_str(TreeText)
+        let inside = self.text.get(self.at..end)?;
+        self.at = end + 1;
+        if !has_escapes {
+            return inside.bytes().all(|byte| byte >= b' ').then_some(Cow::Borrowed(inside));
+        }
+        // An escape is never shorter than what it stands for.
+        self.hold(inside.len())?;
+        let text: String = serde_json::from_str(self.text.get(start..self.at)?).ok()?;
+        self.budget.give_back(inside.len().saturating_sub(text.capacity()));
+        Some(Cow::Owned(text))
+    }
+
+    /// Passes what opens a list or an object; whether it is closed at once.
+    fn opens_empty(&mut self, close: u8) -> bool {
+        self.at += 1;
+        self.skip_blanks();
+        let is_empty = self.peek() == Some(close);
+        self.at += usize::from(is_empty);
+        is_empty
+    }
+
+    /// Passes what follows a value within a list or an object: whether it is the end; `None` where neither an end nor a
+    /// comma follows.
+    fn ends(&mut self, close: u8) -> Option<bool> {
+        self.skip_blanks();
+        let byte = self.peek()?;
+        self.at += 1;
+        (byte == close || byte == b',').then_some(byte == close)
+    }
+
+    fn expect(&mut self, wanted: u8) -> Option<()> {
+        let found = self.peek()? == wanted;
+        self.at += usize::from(found);
+        found.then_some(())
+    }
+
+    /// Passes blanks; whether a line ends in them.
+    fn skip_blanks(&mut self) -> bool {
+        let mut ends_line = false;
+        while let Some(byte @ (b' ' | b'\t' | b'\r' | b'\n')) = self.peek() {
+            ends_line |= byte == b'\n';
+            self.at += 1;
+        }
+        ends_line
+    }
+
+    fn peek(&self) -> Option<u8> {
+        self.text.as_bytes().get(self.at).copied()
+    }
+
+    fn hold(&self, bytes: usize) -> Option<()> {
+        self.budget.take(bytes).then_some(())
+    }
+
+    fn push<T>(&self, list: &mut Vec<T>, item: T) -> Option<()> {
+        self.budget.push(list, item).then_some(())
     }
 }
 
@@ -197,7 +241,13 @@ mod tests {
     use super::*;
 
     fn whole(text: &[u8]) -> Option<TreeNode<'_>> {
-        read(text, &Budget::new(1 << 20))
+        let mut documents = read(text, &Budget::new(1 << 20))?;
+        assert_eq!(documents.len(), 1, "{documents:?}");
+        documents.pop()
+    }
+
+    fn number(text: &str) -> TreeNode<'_> {
+        TreeNode::Number(Number::prefix(text).unwrap())
     }
 
     #[test]
@@ -207,17 +257,73 @@ mod tests {
         let text = format!("{{{}}}", many.join(","));
         let Some(TreeNode::Object(members)) = whole(text.as_bytes()) else { panic!("no object") };
         assert_eq!(members.len(), 30);
-        assert!(members.contains(&("k3".into(), TreeNode::Int(33))));
+        assert!(members.contains(&("k3".into(), number("33"))));
     }
 
     #[test]
     fn what_is_not_json_or_too_deep_is_none() {
-        for text in ["", "{", "nonsense", "{\"a\":1}x", "\"\u{0}\""] {
+        for text in [
+            "",
+            "{",
+            "nonsense",
+            "{\"a\":1}x",
+            "\"\u{0}\"",
+            "[1,]",
+            "[1 2]",
+            "{\"a\"}",
+            "{a:1}",
+            "01",
+            "-",
+            "tru",
+            "\"\\x\"",
+            "\"\\ud800\"",
+            "\"a",
+            "\"a\\",
+            "{}{}",
+            "1 2",
+            "[1]]",
+        ] {
             assert_eq!(whole(text.as_bytes()), None, "{text}");
         }
         assert_eq!(whole("[".repeat(100_000).as_bytes()), None);
         assert_eq!(whole(b"\xef\xbb\xbf{}"), Some(TreeNode::Object(Vec::new())));
-        assert_eq!(whole(b"18446744073709551615"), Some(TreeNode::Large(u64::MAX)));
+        assert_eq!(whole(b"18446744073709551615"), Some(number("18446744073709551615")));
+    }
+
+    #[test]
+    fn what_is_read_is_what_another_reader_reads() {
+        for text in [
+            r#"{"a":[1,-2.5e3,true,false,null,"x\u00e9\n\ud83d\ude00"],"":{},"b":[[],[ ]]}"#,
+            " \t\r\n[ 1 , {\"k\" : \"\u{7f}é\"} ] ",
+            r#""\"\\\/""#,
+            "18446744073709551615",
+        ] {
+            let tree = whole(text.as_bytes()).unwrap();
+            assert_eq!(value(&tree), serde_json::from_str::<serde_json::Value>(text).unwrap(), "{text}");
+        }
+        let deep = |levels: usize| format!("{}{}", "[".repeat(levels), "]".repeat(levels));
+        assert!(whole(deep(MAX_DEPTH).as_bytes()).is_some() && whole(deep(MAX_DEPTH + 1).as_bytes()).is_none());
+    }
+
+    fn value(node: &TreeNode<'_>) -> serde_json::Value {
+        match node {
+            TreeNode::Null => ().into(),
+            TreeNode::Bool(value) => (*value).into(),
+            TreeNode::Number(number) => number.exact().unwrap(),
+            TreeNode::Text(text) => text.as_ref().into(),
+            TreeNode::List(items) => items.iter().map(value).collect(),
+            TreeNode::Object(members) => members.iter().map(|(key, inside)| (key.to_string(), value(inside))).collect(),
+        }
+    }
+
+    #[test]
+    fn documents_stand_on_lines_of_their_own() {
+        let count = |text: &str| read(text.as_bytes(), &Budget::new(1 << 20)).map(|documents| documents.len());
+        assert_eq!(count("{\"a\":1}\n{\"a\":2}\r\n\n[3]\n"), Some(3));
+        assert_eq!(count("{\n\"a\":\n1}\n"), Some(1));
+        assert_eq!(count("[1] [2]"), None);
+        assert_eq!(count("[1]\nnot JSON"), None);
+        assert_eq!(count(" \n"), None);
     }
 
     #[track_caller]
@@ -246,7 +352,7 @@ mod tests {
         let keys: Vec<String> = (0..2000).map(|n| format!("\"{}\":{n}", n % 1000)).collect();
         let text = format!("{{{},\"l\":[{}1]}}", keys.join(","), "[1],".repeat(1000));
         let budget = Budget::new(1 << 20);
-        let document = read(text.as_bytes(), &budget).unwrap();
+        let document = read(text.as_bytes(), &budget).unwrap().remove(0);
         assert!(held(&document) <= (1 << 20) - budget.left(), "{}", held(&document));
         assert_eq!(budget.exceeded(), None);
     }

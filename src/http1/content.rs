@@ -12,7 +12,9 @@ pub(crate) enum ContentKind {
     Json,
     /// Something that people can read, line by line.
     Text,
-    /// Anything else: pictures, films, archives.
+    /// Bytes, of a type that says no more or that nobody knows: JSON may be in it.
+    Binary,
+    /// Pictures, films, sounds, fonts, archives.
     Other,
     /// The head does not say.
     Unknown,
@@ -33,6 +35,13 @@ pub(crate) fn of(head: &Head) -> ContentKind {
 /// The same of a head that nobody has taken over yet.
 pub(crate) fn of_raw(head: &[u8]) -> ContentKind {
     HeaderLines::of(head).find(|line| line.is("content-type")).map_or(ContentKind::Unknown, |line| of_type(line.value))
+}
+
+/// Whether the head says that the content is JSON documents, one a line.
+pub(crate) fn is_json_lines(head: &Head) -> bool {
+    let value = head.get("content-type").unwrap_or_default();
+    let essence = value.split(|byte| *byte == b';').next().unwrap_or_default().trim_ascii().to_ascii_lowercase();
+    [&b"ndjson"[..], b"jsonl", b"jsonlines", b"json-lines"].iter().any(|name| essence.ends_with(name))
 }
 
 /// The charset of a content type (RFC 9110, 8.3.2).
@@ -56,19 +65,23 @@ fn of_type(value: &[u8]) -> ContentKind {
             && essence.iter().rev().zip(with.iter().rev()).all(|(a, b)| a.eq_ignore_ascii_case(b))
     };
     let begins = |with: &[u8]| essence.get(..with.len()).is_some_and(|begin| begin.eq_ignore_ascii_case(with));
+    let has_json = essence.windows(4).any(|part| part.eq_ignore_ascii_case(b"json"));
     if essence.is_empty() {
         ContentKind::Unknown
     } else if ends(b"/json") || ends(b"+json") {
         ContentKind::Json
     } else if begins(b"text/")
-        || [&b"/xml"[..], b"+xml", b"json", b"javascript", b"ecmascript", b"yaml", b"toml", b"graphql"]
-            .into_iter()
-            .any(ends)
+        || [&b"/xml"[..], b"+xml", b"javascript", b"ecmascript", b"yaml", b"toml", b"graphql"].into_iter().any(ends)
+        || has_json
         || [&b"/x-www-form-urlencoded"[..], b"mpegurl", b"/sql", b"/csv", b"/problem"].into_iter().any(ends)
     {
         ContentKind::Text
-    } else {
+    } else if [&b"image/"[..], b"video/", b"audio/", b"font/"].into_iter().any(begins)
+        || [&b"zip"[..], b"/pdf", b"compressed", b"-tar", b"/wasm"].into_iter().any(ends)
+    {
         ContentKind::Other
+    } else {
+        ContentKind::Binary
     }
 }
 
@@ -92,13 +105,29 @@ mod tests {
             ("application/vnd.apple.mpegurl", ContentKind::Text),
             ("application/dash+xml", ContentKind::Text),
             ("image/png", ContentKind::Other),
-            ("application/octet-stream", ContentKind::Other),
+            ("application/octet-stream", ContentKind::Binary),
+            ("binary/octet-stream", ContentKind::Binary),
+            ("application/vnd.acme.v2", ContentKind::Binary),
+            ("application/zip", ContentKind::Other),
+            ("application/jsonl", ContentKind::Text),
             ("json", ContentKind::Text),
             (" ; charset=x", ContentKind::Unknown),
         ] {
             assert_eq!(of(&head(&format!("Content-Type: {value}\r\n"))), content, "{value}");
         }
         assert_eq!(of(&head("")), ContentKind::Unknown);
+    }
+
+    #[test]
+    fn json_lines_have_types_of_their_own() {
+        for (value, lines) in [
+            ("application/x-ndjson", true),
+            ("Application/JSONL; charset=utf-8", true),
+            ("application/json", false),
+            ("text/plain", false),
+        ] {
+            assert_eq!(is_json_lines(&head(&format!("Content-Type: {value}\r\n"))), lines, "{value}");
+        }
     }
 
     #[test]

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::budget::Budget;
-use crate::compare::{CompareRules, MAX_COMPARED_HEAD};
+use crate::compare::{self, CompareRules, MAX_COMPARED_HEAD};
 use crate::exchange::{Framing, Head, Request, Response, digest};
 use crate::http1::content;
 use crate::replay::{Client, ConnCounters, ResponseOptions, RetainedResponse, SendError, TargetResponse, Ticket};
@@ -73,7 +73,7 @@ impl RetentionRules {
         let mut gone = None;
         let head = Some(kept.head.as_bytes().len()).filter(|len| *len > UNWEIGHED_HEAD).unwrap_or_default();
         let mut body = kept.body.as_ref().map(Bytes::len).filter(|len| *len > UNWEIGHED).unwrap_or_default();
-        if body > content::SMALL && !content::of(&kept.head).may_be_read() {
+        if body > content::SMALL && !compare::reads(&kept.head, kept.body.as_deref()) {
             (gone, body) = (kept.let_body_go(), 0);
         }
         if let Ok(held) = self.room.try_hold(head + body) {
