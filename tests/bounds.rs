@@ -103,6 +103,8 @@ fn a_hundred_thousand_connections_are_followed_at_once() {
         let [_, b, c, d] = number.to_be_bytes();
         syn[14..16].copy_from_slice(&[b, c]);
         syn[20..22].copy_from_slice(&[200, d]);
+        // A sequence number of its own, as hosts choose them: equal ones may be one connection in two places.
+        syn[24..28].copy_from_slice(&number.to_be_bytes());
         let at = Timestamp::from_nanos(u64::from(number) * 10_000);
         tap.frame(&Frame { at, link: LinkType::RAW, wire_len: 40, data: &syn }, &mut |_| {});
     }
