@@ -54,6 +54,7 @@ pub mod bounded;
 pub mod capture;
 pub mod compare;
 pub mod config;
+mod content_coding;
 pub mod decode;
 pub mod exchange;
 pub mod files;

@@ -186,9 +186,10 @@ fn rare() -> Value {
     summary["warnings"] = json!(["something"]);
     summary["recording"] = json!({ "files": 1, "last": null, "records": 1, "bytes": 1, "lost": {}, "left_out": {},
         "given_up": 0, "requests": 1, "unfinished": 1 });
+    summary["redaction"] = json!({ "body_dropped": 1, "dropped": 1, "kept": 1 });
     let known: Summary = serde_json::from_value(summary.clone()).unwrap();
     let known = serde_json::to_value(known).unwrap();
-    for block in ["timeline", "steps", "warnings", "recording"] {
+    for block in ["timeline", "steps", "warnings", "recording", "redaction"] {
         assert_eq!(keys(&known[block]), keys(&summary[block]), "{block}");
     }
     known

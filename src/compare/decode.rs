@@ -1,20 +1,10 @@
 //! Bodies without their content coding (RFC 9110, 8.4): gzip, deflate, br, zstd.
 
 use std::borrow::Cow;
-use std::io::Read;
-
-use flate2::read::{DeflateDecoder, MultiGzDecoder, ZlibDecoder};
 
 use super::budget::Budget;
+use crate::content_coding::{self, DecodeError, MAX_CODINGS};
 use crate::exchange::Head;
-
-/// Codings on top of each other that are taken off; a body with more is compared as it is.
-const MAX_CODINGS: usize = 3;
-/// Largest window of zstd as a power of two: what RFC 9659 allows on the web. A body that asks for more is compared as
-/// it is.
-const ZSTD_WINDOW: u32 = 23;
-/// Buffer of the brotli decoder, in bytes.
-const BUFFER: usize = 4096;
 
 /// Why there is no content behind the codings of a body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,13 +24,7 @@ pub(super) fn decoded<'a>(
     most: usize,
     budget: &Budget,
 ) -> Result<Cow<'a, [u8]>, Undecoded> {
-    let codings: Vec<&[u8]> = head
-        .get_all("content-encoding")
-        .flat_map(|value| value.split(|byte| *byte == b','))
-        .map(<[u8]>::trim_ascii)
-        .filter(|coding| !coding.is_empty() && !coding.eq_ignore_ascii_case(b"identity"))
-        .take(MAX_CODINGS + 1)
-        .collect();
+    let codings = content_coding::codings(head.get_all("content-encoding"));
     if codings.len() > MAX_CODINGS || body.len() > most {
         return Err(Undecoded::Opaque);
     }
@@ -51,39 +35,16 @@ pub(super) fn decoded<'a>(
     Ok(content)
 }
 
+/// Takes one coding off, as far as there is memory for what comes of it.
 fn one(coding: &[u8], body: &[u8], most: usize, budget: &Budget) -> Result<Vec<u8>, Undecoded> {
-    let is = |name: &str| coding.eq_ignore_ascii_case(name.as_bytes());
-    if is("gzip") || is("x-gzip") {
-        bounded(MultiGzDecoder::new(body), most, budget)
-    } else if is("deflate") {
-        // Most mean zlib by it, as RFC 9110 says, and some raw deflate.
-        match bounded(ZlibDecoder::new(body), most, budget) {
-            Err(Undecoded::Opaque) => bounded(DeflateDecoder::new(body), most, budget),
-            settled => settled,
-        }
-    } else if is("br") {
-        bounded(brotli_decompressor::Decompressor::new(body, BUFFER), most, budget)
-    } else if is("zstd") {
-        let mut decoder = zstd::stream::read::Decoder::with_buffer(body).map_err(|_| Undecoded::Opaque)?;
-        decoder.window_log_max(ZSTD_WINDOW).map_err(|_| Undecoded::Opaque)?;
-        bounded(decoder, most, budget)
-    } else {
-        Err(Undecoded::Opaque)
-    }
-}
-
-/// Reads to the end, `most` bytes at most, and as many as there is memory for.
-fn bounded(from: impl Read, most: usize, budget: &Budget) -> Result<Vec<u8>, Undecoded> {
     // A vector that grows may be twice as large as what is in it.
     let room = budget.left() / 2;
-    let limit = most.min(room);
-    let mut content = Vec::new();
-    from.take(limit as u64 + 1).read_to_end(&mut content).map_err(|_| Undecoded::Opaque)?;
-    match content.len() > limit {
-        true if room < most => Err(Undecoded::Memory),
-        true => Err(Undecoded::TooLong),
-        false if budget.take(content.capacity()) => Ok(content),
-        false => Err(Undecoded::Memory),
+    match content_coding::decode(coding, body, most.min(room)) {
+        Ok(content) if budget.take(content.capacity()) => Ok(content),
+        Ok(_) => Err(Undecoded::Memory),
+        Err(DecodeError::TooLong) if room < most => Err(Undecoded::Memory),
+        Err(DecodeError::TooLong) => Err(Undecoded::TooLong),
+        Err(DecodeError::Opaque) => Err(Undecoded::Opaque),
     }
 }
 

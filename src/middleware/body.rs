@@ -12,7 +12,7 @@ use super::json::{self, JsonEdit};
 use super::patterns::steps_of_one;
 use super::template::MAX_REPLACED;
 use super::{Context, Filter, Template};
-use crate::exchange::{Framing, Outcome, Request};
+use crate::exchange::{Body, Framing, Outcome, Request};
 
 /// The link that replaces what an expression finds.
 #[derive(Clone, Debug)]
@@ -89,7 +89,7 @@ impl Filter for EditJson {
 }
 
 /// Offers a JSON body to `edit`, which gives the new text where there is one.
-pub(super) fn edit_json(
+fn edit_json(
     request: &mut Request,
     context: &mut Context,
     edit: impl FnOnce(&str) -> Result<Option<String>, json::NotJson>,
@@ -126,9 +126,17 @@ fn is_coded(request: &Request, context: &Context) -> bool {
 }
 
 /// Gives the request this content, framed as its body was (RFC 9112, 6).
-fn set_body(request: &mut Request, context: &mut Context, new: Vec<u8>) {
+pub(super) fn set_body(request: &mut Request, context: &mut Context, new: Vec<u8>) {
+    let len = new.len();
+    put(&mut request.body, new);
+    if matches!(request.body.framing, Framing::Length(_)) {
+        context.set_header(request, "Content-Length", len.to_string().as_bytes());
+    }
+}
+
+/// Gives a body this content in its framing; what its head says of the length is left to the caller.
+pub(super) fn put(body: &mut Body, new: Vec<u8>) {
     let len = new.len() as u64;
-    let body = &mut request.body;
     body.len = len;
     body.sha256 = None;
     body.wire = Some(match body.framing {
@@ -137,7 +145,6 @@ fn set_body(request: &mut Request, context: &mut Context, new: Vec<u8>) {
     });
     if let Framing::Length(was) = &mut body.framing {
         *was = len;
-        context.set_header(request, "Content-Length", len.to_string().as_bytes());
     }
 }
 

@@ -6,10 +6,11 @@
 
 use super::condition::Condition;
 use super::context::{BODY_SEARCH, BodyCounts, Context};
+use super::redact::Redact;
 use super::sample::SampleCounts;
 use super::spec::{FilterAction, FilterSpec};
 use super::{AllowDeny, ChainSettings, DynamicShare, Filter, Limiter, Rewrite, SampleKey, Sampler, allow_deny};
-use crate::exchange::{Outcome, Request, Timestamp};
+use crate::exchange::{Outcome, Request, Response, Timestamp};
 
 /// What one sampling link came to.
 #[derive(Clone, Debug, PartialEq)]
@@ -125,7 +126,7 @@ impl Chain {
                 *placed = self.links.swap_remove(old);
             }
         }
-        new.context.bodies = self.context.bodies;
+        new.context.resume(&mut self.context);
         *self = new;
     }
 
@@ -161,6 +162,22 @@ impl Chain {
         self.context.bodies
     }
 
+    /// The links that redacted the last request: they redact its response too, see [`Chain::redact_response`].
+    #[must_use]
+    pub fn redactions(&self) -> &[Redact] {
+        self.context.redactions()
+    }
+
+    /// Redacts a response by the links that redacted its request; false where it is not to be recorded.
+    pub fn redact_response(&mut self, redactions: &[Redact], response: &mut Response) -> bool {
+        redactions.iter().all(|link| link.response(response, &mut self.context))
+    }
+
+    /// What is worth a word at once, for people; each is told once.
+    pub fn take_notices(&mut self) -> Vec<String> {
+        self.context.take_notices()
+    }
+
     /// What each sampling link came to, in order.
     #[must_use]
     pub fn samples(&self) -> Vec<SampledShare> {
@@ -190,7 +207,15 @@ impl Chain {
                 )
             })
             .collect();
-        let BodyCounts { coded, not_json, .. } = self.bodies();
+        let BodyCounts { coded, not_json, unreadable, .. } = self.bodies();
+        let counts = [
+            (unreadable.body_dropped, "bodies were dropped"),
+            (unreadable.dropped, "messages were dropped"),
+            (unreadable.kept, "bodies were kept as they are"),
+        ];
+        for (count, done) in counts.into_iter().filter(|(count, _)| *count > 0) {
+            remarks.push(format!("{count} {done} because redact cannot look into them (coding, type, or broken JSON)"));
+        }
         if coded > 0 {
             remarks.push(format!(
                 "{coded} bodies were left as they are because they have a content coding (gzip, br, ...)"

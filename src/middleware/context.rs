@@ -5,8 +5,11 @@
 use std::cell::Cell;
 use std::sync::Arc;
 
+use arrayvec::ArrayVec;
+
 use super::lines::LineIndex;
-use crate::exchange::{Head, Request, Timestamp, path_and_query};
+use super::redact::{OnUnknown, Redact, Unreadable};
+use crate::exchange::{Head, LineEdit, Request, Timestamp, path_and_query};
 use crate::head::NameSet;
 
 /// Steps that the bodies of one request are searched by a chain: a byte is one, and more for a large expression. What
@@ -50,6 +53,34 @@ pub struct BodyCounts {
     pub coded: u64,
     /// Bodies that a link meant to change and left alone, because they are not the JSON that their head announces.
     pub not_json: u64,
+    /// Bodies that a link meant to redact and could not look into.
+    pub unreadable: UnreadableCounts,
+}
+
+/// What became of bodies that could not be looked into.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct UnreadableCounts {
+    /// They were emptied.
+    pub body_dropped: u64,
+    /// They were dropped with the message around them.
+    pub dropped: u64,
+    /// They were kept as they are.
+    pub kept: u64,
+}
+
+impl UnreadableCounts {
+    /// All of them.
+    #[must_use]
+    pub const fn total(self) -> u64 {
+        self.body_dropped + self.dropped + self.kept
+    }
+
+    /// Adds those of another chain.
+    pub const fn add(&mut self, other: Self) {
+        self.body_dropped += other.body_dropped;
+        self.dropped += other.dropped;
+        self.kept += other.kept;
+    }
 }
 
 /// What links know of the request at hand.
@@ -73,6 +104,12 @@ pub struct Context {
     steps: Cell<u64>,
     /// Whether a body was not searched that should have been.
     unsearched: Cell<bool>,
+    /// The links that redacted the request at hand: they redact its response too.
+    redactions: Vec<Redact>,
+    /// What is worth a word at once, until somebody asks.
+    notices: Vec<String>,
+    /// Why bodies could not be looked into so far: each is worth a word once.
+    noticed: ArrayVec<Unreadable, { Unreadable::COUNT }>,
     lines: LineIndex,
     /// Whether `lines` are those of the request at hand.
     is_read: bool,
@@ -100,6 +137,9 @@ impl Context {
             place: None,
             steps: Cell::new(MAX_STEPS),
             unsearched: Cell::new(false),
+            redactions: Vec::new(),
+            notices: Vec::new(),
+            noticed: ArrayVec::new(),
             lines: LineIndex::default(),
             is_read: false,
             captured: Head::default(),
@@ -126,6 +166,7 @@ impl Context {
         self.place = None;
         self.steps.set(MAX_STEPS);
         self.unsearched.set(false);
+        self.redactions.clear();
         self.keeps_captured = false;
         self.is_read = false;
     }
@@ -163,6 +204,56 @@ impl Context {
     /// Sets a header line: the first of that name is rewritten where it stands, further ones go; a new one goes last.
     pub fn set_header(&mut self, request: &mut Request, name: &str, value: &[u8]) {
         self.lines(request).set(&mut request.head, name, value);
+    }
+
+    /// Offers the value of each header line under `name` to `edit`, and does to the line what it says.
+    pub(super) fn edit_header(&mut self, request: &mut Request, name: &str, edit: impl FnMut(&[u8]) -> LineEdit) {
+        self.lines(request).edit(&mut request.head, name, edit);
+    }
+
+    /// Takes note that this link redacted the request at hand.
+    pub(super) fn redacted_by(&mut self, link: &Redact) {
+        self.redactions.push(link.clone());
+    }
+
+    /// The links that redacted the request at hand.
+    pub(super) fn redactions(&self) -> &[Redact] {
+        &self.redactions
+    }
+
+    /// Counts a body that could not be looked into; the first for each reason is worth a word.
+    pub(super) fn unreadable(&mut self, why: Unreadable, then: OnUnknown) {
+        let counts = &mut self.bodies.unreadable;
+        let done = match then {
+            OnUnknown::DropBody => {
+                counts.body_dropped += 1;
+                "dropped a body"
+            }
+            OnUnknown::Drop => {
+                counts.dropped += 1;
+                "dropped a message for its body"
+            }
+            OnUnknown::Keep => {
+                counts.kept += 1;
+                "kept a body as it is"
+            }
+        };
+        if !self.noticed.contains(&why) && self.noticed.try_push(why).is_ok() {
+            self.notices
+                .push(format!("redact: {done} that cannot be looked into: {why}. More are counted in the summary"));
+        }
+    }
+
+    /// What is worth a word since the last time.
+    pub(super) fn take_notices(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.notices)
+    }
+
+    /// Goes on with what another one has counted and said.
+    pub(super) fn resume(&mut self, other: &mut Self) {
+        self.bodies = other.bodies;
+        self.notices = std::mem::take(&mut other.notices);
+        self.noticed = std::mem::take(&mut other.noticed);
     }
 
     /// Replaces the request-target.

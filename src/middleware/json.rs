@@ -20,9 +20,16 @@ const MAX_DEPTH: usize = 64;
 pub enum PointerError {
     /// It does not begin with a slash.
     #[error(
-        "`{typed}` is no JSON pointer; it begins with a slash, such as `/user/email`, and `*` stands for every element"
+        "`{typed}` is no JSON pointer; it begins with a slash, such as `/user/email`, and `*` stands for every element; \
+         `..email` is a key at any depth"
     )]
     NoSlash {
+        /// What was typed.
+        typed: String,
+    },
+    /// What follows `..` is not one key.
+    #[error("`{typed}` is not a key at any depth; write one key after the dots, such as `..email`")]
+    NoKey {
         /// What was typed.
         typed: String,
     },
@@ -42,15 +49,25 @@ pub struct Pointer(Vec<PointerSegment>);
 enum PointerSegment {
     Every,
     Key(String),
+    /// Members of this name, however deep; the only segment.
+    AnyDepth(String),
 }
 
 impl Pointer {
-    /// A pointer such as `/user/email` or `/items/*/price`; `~1` is a slash within a key, `~0` a tilde.
+    /// A pointer such as `/user/email` or `/items/*/price`; `~1` is a slash within a key, `~0` a tilde. `..email` is every
+    /// member of that name, however deep; `$..email` is the same.
     pub fn new(typed: &str) -> Result<Self, PointerError> {
+        if let Some(key) = typed.strip_prefix('$').unwrap_or(typed).strip_prefix("..") {
+            return match key {
+                "" | "*" => Err(PointerError::NoKey { typed: typed.to_owned() }),
+                key if key.contains(['/', '.', '[']) => Err(PointerError::NoKey { typed: typed.to_owned() }),
+                key => Ok(Self(vec![PointerSegment::AnyDepth(unescaped(key))])),
+            };
+        }
         let rest = typed.strip_prefix('/').ok_or_else(|| PointerError::NoSlash { typed: typed.to_owned() })?;
         let segments = rest.split('/').map(|segment| match segment {
             "*" => PointerSegment::Every,
-            key => PointerSegment::Key(key.replace("~1", "/").replace("~0", "~")),
+            key => PointerSegment::Key(unescaped(key)),
         });
         let segments: Vec<_> = segments.collect();
         if segments.len() > MAX_DEPTH {
@@ -59,6 +76,10 @@ impl Pointer {
             Ok(Self(segments))
         }
     }
+}
+
+fn unescaped(key: &str) -> String {
+    key.replace("~1", "/").replace("~0", "~")
 }
 
 /// What becomes of a value in a JSON text.
@@ -118,6 +139,9 @@ fn inside(
     change: &mut dyn FnMut(&str) -> JsonChange,
 ) -> Result<JsonChange, NotJson> {
     let Some((first, rest)) = path.split_first() else { return Ok(change(text)) };
+    if let PointerSegment::AnyDepth(key) = first {
+        return any_depth(text, key, change);
+    }
     let mut node: JsonNode<'_> = serde_json::from_str(text).map_err(|_| NotJson)?;
     let mut is_changed = false;
     for (at, item) in node.items.iter_mut().enumerate() {
@@ -140,10 +164,100 @@ fn inside(
     Ok(if is_changed { JsonChange::Value(node.to_string()) } else { JsonChange::Keep })
 }
 
+/// Offers the value of each member under `key` to `change`, outer ones first, in one pass over the text.
+fn any_depth(text: &str, key: &str, change: &mut dyn FnMut(&str) -> JsonChange) -> Result<JsonChange, NotJson> {
+    // From here on every quote begins or ends a string, and one before a colon is a key.
+    serde_json::from_str::<&RawValue>(text).map_err(|_| NotJson)?;
+    let slice = |from: usize, to: usize| text.get(from..to).unwrap_or_default();
+    let mut out: Option<String> = None;
+    let (mut copied, mut at) = (0, 0);
+    while let Some(quote) = memchr::memchr(b'"', slice(at, text.len()).as_bytes()) {
+        let start = at + quote;
+        let end = string_end(text, start);
+        let colon = after_blanks(text, end);
+        at = end;
+        let is_key = text.as_bytes().get(colon) == Some(&b':');
+        if !is_key || serde_json::from_str::<String>(slice(start, end)).map_err(|_| NotJson)? != key {
+            continue;
+        }
+        let value = after_blanks(text, colon + 1);
+        let value_end = value_end(text, value);
+        match change(slice(value, value_end)) {
+            JsonChange::Keep => continue,
+            JsonChange::Value(new) => {
+                let out = out.get_or_insert_default();
+                out.push_str(slice(copied, value));
+                out.push_str(&new);
+                copied = value_end;
+            }
+            JsonChange::Remove => {
+                let out = out.get_or_insert_default();
+                out.push_str(slice(copied, start));
+                let next = after_blanks(text, value_end);
+                copied = value_end;
+                if text.as_bytes().get(next) == Some(&b',') {
+                    copied = next + 1;
+                } else if let Some(rest) = out.trim_end().strip_suffix(',') {
+                    out.truncate(rest.len());
+                }
+            }
+        }
+        at = copied;
+    }
+    Ok(match out {
+        Some(out) => JsonChange::Value(out + slice(copied, text.len())),
+        None => JsonChange::Keep,
+    })
+}
+
+/// Where the string that begins at `start` ends, its quotes included.
+fn string_end(text: &str, start: usize) -> usize {
+    let mut at = start + 1;
+    loop {
+        let rest = text.as_bytes().get(at..).unwrap_or_default();
+        match memchr::memchr2(b'"', b'\\', rest) {
+            Some(found) if rest.get(found) == Some(&b'"') => return at + found + 1,
+            Some(found) => at += found + 2,
+            None => return text.len(),
+        }
+    }
+}
+
+fn after_blanks(text: &str, at: usize) -> usize {
+    let rest = text.as_bytes().get(at..).unwrap_or_default();
+    at + rest.iter().take_while(|byte| byte.is_ascii_whitespace()).count()
+}
+
+/// Where the value that begins at `start` ends.
+fn value_end(text: &str, start: usize) -> usize {
+    let bytes = text.as_bytes();
+    let (mut at, mut depth) = (start, 0_usize);
+    while let Some(byte) = bytes.get(at) {
+        match byte {
+            b'"' => {
+                at = string_end(text, at);
+                if depth == 0 {
+                    return at;
+                }
+                continue;
+            }
+            b'{' | b'[' => depth += 1,
+            b'}' | b']' if depth <= 1 => return at + depth,
+            b'}' | b']' => depth -= 1,
+            b',' | b' ' | b'\t' | b'\r' | b'\n' if depth == 0 => return at,
+            _ => {}
+        }
+        at += 1;
+    }
+    at
+}
+
 impl PointerSegment {
     fn is(&self, key: Option<&str>, at: usize) -> bool {
         match (self, key) {
             (Self::Every, _) => true,
+            // Such a path is walked elsewhere.
+            (Self::AnyDepth(_), _) => false,
             (Self::Key(wanted), Some(key)) => wanted == key,
             (Self::Key(wanted), None) => wanted.parse() == Ok(at),
         }
@@ -315,6 +429,25 @@ mod tests {
         check("/list/1", None, Some(r#"{"b":1.50,"user":{"mail": "a@b", "id":7},"list":[{"x":1},3],"b":2,"a/b":0}"#));
         check("/none", None, None);
         check("/b/c", None, None);
+    }
+
+    #[test]
+    fn a_key_is_found_at_any_depth() {
+        const DEEP: &str = r#"{"k":1, "a":[{"k" : {"k":2},"b":"\"k\":"},{"b":[],"k":"}"}], "k\u006b":3, "\u006b":[4]}"#;
+        let edited = |edit: JsonEdit| edit.apply(DEEP).unwrap().unwrap();
+        assert_eq!(
+            edited(JsonEdit::set("..k", "0".to_owned()).unwrap()),
+            r#"{"k":0, "a":[{"k" : 0,"b":"\"k\":"},{"b":[],"k":0}], "k\u006b":3, "\u006b":0}"#
+        );
+        assert_eq!(edited(JsonEdit::remove("$..k").unwrap()), r#"{ "a":[{"b":"\"k\":"},{"b":[]}], "k\u006b":3}"#);
+        let nothing = |pointer: &str, text: &str| JsonEdit::remove(pointer).unwrap().apply(text);
+        assert_eq!(nothing("..z", DEEP), Ok(None));
+        assert_eq!(nothing("..k", "{\"k\":1,}"), Err(NotJson));
+        let deep = "[".repeat(100_000) + "{\"k\":1}" + &"]".repeat(100_000);
+        assert_eq!(nothing("..k", &deep), Ok(Some(deep.replace("\"k\":1", ""))));
+        for typed in ["..", "..*", "..a.b", "..a/b", "..a[0]"] {
+            assert!(Pointer::new(typed).unwrap_err().to_string().contains("one key after the dots"), "{typed}");
+        }
     }
 
     #[test]

@@ -34,7 +34,7 @@ pub(super) fn values<'a>(path_and_query: &'a [u8], name: &'a str) -> impl Iterat
 }
 
 /// The decoded value of a piece of a query, where its decoded name is `name`.
-fn value<'a>(piece: &'a [u8], name: &str) -> Option<Cow<'a, str>> {
+pub(super) fn value<'a>(piece: &'a [u8], name: &str) -> Option<Cow<'a, str>> {
     let typed = name_of(piece);
     // Most names stand for themselves; then those of others need no decoding.
     let is_plain = typed.iter().all(|byte| byte.is_ascii() && !matches!(byte, b'%' | b'+'));
@@ -143,7 +143,8 @@ fn encode(out: &mut Vec<u8>, text: &[u8]) {
     }
 }
 
-fn piece_with_value(out: &mut Vec<u8>, piece: &[u8], value: &[u8]) {
+/// Writes the piece with another value.
+pub(super) fn piece_with_value(out: &mut Vec<u8>, piece: &[u8], value: &[u8]) {
     out.extend_from_slice(name_of(piece));
     out.push(b'=');
     encode(out, value);

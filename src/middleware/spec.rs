@@ -83,7 +83,7 @@ impl FilterSpec {
             FilterAction::Body(link) => Box::new(link.clone()),
             FilterAction::Json(link) => Box::new(link.clone()),
             FilterAction::Credentials(link) => Box::new(link.clone()),
-            FilterAction::Redact(link) => Box::new(link.clone()),
+            FilterAction::Redact(link) => Box::new(link.clone().named(self.name.as_ref())),
             FilterAction::Sample(SampleSpec { share, by, seed, missing }) => {
                 Box::new(Sampler::new(*share, by.clone(), *seed).with_missing(*missing))
             }

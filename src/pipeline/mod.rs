@@ -262,8 +262,17 @@ impl RunningRun {
         let reporter = reporter.ok_or_else(|| RunError::Start(std::io::Error::other("the report thread died")))?;
         let middleware = counts.map(|counts| counts.so_far());
         let recording = recorded.map(|recorded| report::RecordingSummary::new(&recorded, unrecorded()));
-        let (keys, rest) = (chain.keys, keeper.ends());
-        Ok(reporter.finish(report::RunTotals { engine, targets: ends, keys, unheard, recording, middleware, ..rest }))
+        let (keys, redaction, rest) = (chain.keys, chain.unreadable, keeper.ends());
+        Ok(reporter.finish(report::RunTotals {
+            engine,
+            targets: ends,
+            keys,
+            unheard,
+            recording,
+            middleware,
+            redaction,
+            ..rest
+        }))
     }
 }
 

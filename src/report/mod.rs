@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use crate::compare;
 use crate::exchange::{Damage, Digest, ExchangeId, Outcome, Timestamp, digest};
+use crate::middleware::context::UnreadableCounts;
 use crate::replay::{Delivery, RetainedResponse};
 
 pub mod by_route;
@@ -342,6 +343,8 @@ pub struct RunTotals {
     pub recording: Option<RecordingSummary>,
     /// Of middleware in processes outside, where there was any.
     pub middleware: Option<MiddlewareCounts>,
+    /// Bodies that were to be redacted and could not be looked into.
+    pub redaction: UnreadableCounts,
     /// What changed the share on the way.
     pub steps: RampSteps,
     /// How far the ramp came, where there was one.
@@ -507,7 +510,8 @@ impl Reporter {
     /// Ends what still waits, and says what the run amounts to.
     #[must_use]
     pub fn finish(mut self, ends: RunTotals) -> Summary {
-        let RunTotals { engine, targets: ends, keys, unheard, recording, middleware, steps, ramp, asked } = ends;
+        let RunTotals { engine, targets: ends, keys, unheard, recording, middleware, redaction, steps, ramp, asked } =
+            ends;
         self.compare_no_more();
         for joined in std::mem::take(&mut self.joins).finish() {
             self.joined(joined);
@@ -548,6 +552,7 @@ impl Reporter {
             ramp,
             recording,
             middleware,
+            redaction: (redaction.total() > 0).then_some(redaction),
             timeline,
             curves,
             routes,

@@ -16,6 +16,7 @@ use super::reasons::{DesynchronisedSummary, FailureReason};
 use super::reference::{Baseline, SelfChecks};
 use super::steps::RampStep;
 use super::timeline::Timeline;
+use crate::middleware::context::UnreadableCounts;
 use crate::recording::Recorded;
 use crate::replay::GuardState;
 
@@ -70,6 +71,9 @@ pub struct Summary {
     /// What processes outside did, where there were any.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub middleware: Option<MiddlewareCounts>,
+    /// Bodies that were to be redacted and could not be looked into, where there were any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub redaction: Option<UnreadableCounts>,
     /// What happened when.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub timeline: Option<Timeline>,

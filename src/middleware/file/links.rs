@@ -12,7 +12,7 @@ use super::super::edit::FieldKind;
 use super::super::json::{JsonEdit, Pointer};
 use super::super::limit::{LimitSpec, PerSecond};
 use super::super::path::ReplacePath;
-use super::super::redact::{Redact, RedactMode};
+use super::super::redact::{OnUnknown, Redact, RedactMode};
 use super::super::route::{self, MatchInput, Router};
 use super::super::secret::{self, Secret};
 use super::super::spec::{FilterAction, FilterSpec, SampleSpec};
@@ -308,7 +308,7 @@ fn optional_secret(table: &mut TomlTable<'_>, what: &str, reader: &mut TomlReade
     Some(reader.keep(value.span(), read))
 }
 
-/// `{ header = [..], cookie = [..], param = [..], json = [..], how = "remove" }`.
+/// `{ header = [..], cookie = [..], param = [..], json = [..], how = "remove", on-unknown = "drop-body" }`.
 fn redact(value: &Located<'_>, reader: &mut TomlReader<'_>) -> Option<Redact> {
     let mut table = reader.table(value)?;
     let mut fields = Vec::new();
@@ -320,13 +320,22 @@ fn redact(value: &Located<'_>, reader: &mut TomlReader<'_>) -> Option<Redact> {
     let json = table.take("json").map(|value| reader.each(value, Pointer::new)).unwrap_or_default();
     let how = table.take("how");
     let key = optional_secret(&mut table, "key", reader);
-    let known = ["header", "cookie", "param", "json", "how", "key-env", "key-file"];
+    let on_unknown = table.take("on-unknown").and_then(|value| on_unknown(value, reader)).unwrap_or_default();
+    let known = ["header", "cookie", "param", "json", "how", "key-env", "key-file", "on-unknown"];
     table.finish(reader, "in redact", &known);
     if fields.is_empty() && json.is_empty() {
         reader.wrong(value.span(), "say what is redacted: header, cookie, param or json");
     }
     let veil = veil(how, key, value, reader)?;
-    Some(Redact::new(veil, &fields, json))
+    Some(Redact::new(veil, &fields, json, on_unknown))
+}
+
+fn on_unknown(value: &Located<'_>, reader: &mut TomlReader<'_>) -> Option<OnUnknown> {
+    let text = reader.text(value)?;
+    let found = OnUnknown::ALL.into_iter().find(|(name, _)| *name == text).map(|(_, found)| found);
+    let message =
+        || format!("`{text}` is nothing to do with a body that cannot be looked into; write drop-body, drop or keep");
+    reader.keep(value.span(), found.ok_or_else(message))
 }
 
 #[expect(clippy::option_option, reason = "no secret is another thing than one that cannot be had")]

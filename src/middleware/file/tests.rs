@@ -93,6 +93,8 @@ fn what_is_missing_or_contradicts_is_told_with_how_to_write_it() {
         ("redact = { how = \"mask\" }", "say what is redacted"),
         ("redact = { header = \"A\", how = \"mask\", key-env = \"K\" }", "a key is for pseudonyms only"),
         ("redact = { json = \"a\", how = \"mask\" }", "begins with a slash"),
+        ("redact = { json = \"..\", how = \"mask\" }", "one key after the dots"),
+        ("redact = { json = \"/a\", how = \"mask\", on-unknown = \"pass\" }", "write drop-body, drop or keep"),
         ("allow-writes = false", "writes are kept back anyway"),
         ("replace-path = { match = \"^/a\", with = \"/b?c\" }", "a path has no question mark"),
         ("replace-path = { match = \"^/(a)\", with = \"/$1b\" }", "names no group"),

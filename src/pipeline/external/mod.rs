@@ -31,6 +31,7 @@ use tokio::time::Instant;
 use super::budget::{Budget, BudgetShare, bytes_of_request};
 use crate::exchange::{ExchangeId, Outcome, Request, Response, Timestamp};
 use crate::middleware::external::{ExternalSettings, IncomingMessage, OutgoingMessage};
+use crate::middleware::redact::Redact;
 use crate::recording::recent::Recent;
 use crate::replay::ConnKey;
 use crate::report::{RequestRecord, TargetSet};
@@ -83,6 +84,8 @@ pub(super) struct AcceptedRequest {
     pub(super) keep_host: bool,
     /// Its place in the sample, see [`crate::middleware::Chain::place`].
     pub(super) place: u64,
+    /// The links that redacted it, and are to redact its response.
+    pub(super) redactions: Vec<Redact>,
 }
 
 /// What production answered to a request that still waits, or that there is nothing.

@@ -1,5 +1,6 @@
 //! The chain that every request passes, and what is done on the way to single targets only.
 
+use crate::middleware::context::UnreadableCounts;
 use crate::middleware::{Chain, ChainSettings};
 use crate::report::TargetSet;
 
@@ -25,6 +26,29 @@ impl RunChains {
                 chain.replace(&settings);
             }
         }
+    }
+
+    /// Every chain.
+    fn each(&self) -> impl Iterator<Item = &Chain> {
+        std::iter::once(&self.all).chain(self.of_targets.iter().flatten())
+    }
+
+    /// What is worth a word at the end, for people.
+    pub(super) fn remarks(&self) -> Vec<String> {
+        self.each().flat_map(Chain::remarks).collect()
+    }
+
+    /// Bodies that were to be redacted and could not be looked into.
+    pub(super) fn unreadable(&self) -> UnreadableCounts {
+        let mut all = UnreadableCounts::default();
+        self.each().for_each(|chain| all.add(chain.bodies().unreadable));
+        all
+    }
+
+    /// What is worth a word at once.
+    pub(super) fn take_notices(&mut self) -> Vec<String> {
+        let chains = std::iter::once(&mut self.all).chain(self.of_targets.iter_mut().flatten());
+        chains.flat_map(Chain::take_notices).collect()
     }
 
     /// Whether anything is done on the way to any target.

@@ -158,7 +158,8 @@ impl Pacer {
         let due = (!self.work.timing.is_unscheduled()).then_some(now);
         self.ends.outlets.iter_mut().for_each(|outlet| outlet.opened(id.into(), now));
         let targets = TargetSet::first(self.ends.outlets.len());
-        let passed = AcceptedRequest { note, request, due, targets, keep_host: false, place: place_of(id) };
+        let (place, redactions) = (place_of(id), Vec::new());
+        let passed = AcceptedRequest { note, request, due, targets, keep_host: false, place, redactions };
         let went_on = self.take(passed) && self.damaged(id, Damage::NoResponse);
         self.closed(id.into(), now);
         went_on

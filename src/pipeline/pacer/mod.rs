@@ -26,6 +26,8 @@ use super::reference_traffic;
 use super::retention::RetentionRules;
 use super::{Progress, QueuedEvent, request_record};
 use crate::exchange::{Damage, Event, ExchangeId, Framing, Outcome, Request, RequestState, Response, Shed, Timestamp};
+use crate::middleware::context::UnreadableCounts;
+use crate::middleware::redact::Redact;
 use crate::middleware::route::ROUTE;
 use crate::middleware::{self, LoopHeader};
 use crate::replay::{ConnKey, Delivery};
@@ -81,6 +83,8 @@ pub(super) struct ChainEnd {
     pub(super) keys: Option<f64>,
     /// What is worth a word, for people.
     pub(super) remarks: Vec<String>,
+    /// Bodies that were to be redacted and could not be looked into.
+    pub(super) unreadable: UnreadableCounts,
 }
 
 /// What is remembered of a request until its response comes.
@@ -89,6 +93,8 @@ struct AwaitingResponse {
     at: Timestamp,
     recorded: bool,
     is_head: bool,
+    /// The links that are to redact it.
+    redactions: Vec<Redact>,
 }
 
 /// The pacing thread.
@@ -132,8 +138,9 @@ impl Pacer {
         if matches!(self.work.timing, Timing::Live) {
             self.leave();
         }
-        let chain = &self.work.chains.all;
-        ChainEnd { keys: chain.key_share(), remarks: chain.remarks() }
+        self.notice();
+        let chains = &self.work.chains;
+        ChainEnd { keys: chains.all.key_share(), remarks: chains.remarks(), unreadable: chains.unreadable() }
     }
 
     /// False where the run was stopped.
@@ -198,7 +205,9 @@ impl Pacer {
         let clock = if self.work.chains.all.is_timeless() { Timestamp::default() } else { self.clock(&request, due) };
         // What the report says of a request is what was captured, not what the chain made of it.
         let note = self.note(&request);
-        match self.marked(&request).and_then(|()| self.work.chains.all.apply_at(&mut request, clock)) {
+        let passed = self.marked(&request).and_then(|()| self.work.chains.all.apply_at(&mut request, clock));
+        self.notice();
+        match passed {
             Err(outcome) => self.end(note, outcome),
             Ok(()) => self.passed(note, request, due),
         }
@@ -230,7 +239,10 @@ impl Pacer {
         }
         let chain = &self.work.chains.all;
         let (keep_host, place) = (chain.host_was_set(), chain.place().unwrap_or_default());
-        let passed = AcceptedRequest { note, request, due, targets, keep_host, place };
+        // Responses go on to recordings and processes only.
+        let goes_on = self.ends.recording.is_some() || self.work.external.is_some();
+        let redactions = if goes_on { chain.redactions().to_vec() } else { Vec::new() };
+        let passed = AcceptedRequest { note, request, due, targets, keep_host, place, redactions };
         if self.work.external.is_some() { self.give(passed) } else { self.take(passed) }
     }
 
@@ -256,7 +268,7 @@ impl Pacer {
 
     /// Records a request that passed, and offers it to the targets.
     fn take(&mut self, passed: AcceptedRequest) -> bool {
-        let AcceptedRequest { note, mut request, due, targets, keep_host, place } = passed;
+        let AcceptedRequest { note, mut request, due, targets, keep_host, place, redactions } = passed;
         let (id, at, is_head) = (note.id, request.last_byte, request.method() == b"HEAD");
         if self.ends.outlets.is_empty() && self.held_by_hand().is_some() {
             return self.end(note, Outcome::filtered(PAUSED));
@@ -266,10 +278,10 @@ impl Pacer {
             self.ends.enough.notify_one();
         }
         if self.ends.outlets.is_empty() {
-            return self.keep(note, request);
+            return self.keep(note, request, redactions);
         }
         let recorded = self.ends.recording.as_ref().is_some_and(|to| to.send(Event::Request(request.clone())));
-        self.asked.insert(id, AwaitingResponse { at, recorded, is_head });
+        self.asked.insert(id, AwaitingResponse { at, recorded, is_head, redactions });
         self.ends.progress.seen.fetch_add(1, Ordering::Relaxed);
         self.ends.progress.in_flight.fetch_add(targets.len() as u64, Ordering::Relaxed);
         if !self.report(ReportEvent::Offered { note: Box::new(note), targets }) {
@@ -293,13 +305,13 @@ impl Pacer {
     }
 
     /// Records a request where nothing is sent. Where it is frames that are recorded, it is kept in them.
-    fn keep(&mut self, note: RequestRecord, request: Box<Request>) -> bool {
+    fn keep(&mut self, note: RequestRecord, request: Box<Request>, redactions: Vec<Redact>) -> bool {
         let (id, at, is_head) = (note.id, request.last_byte, request.method() == b"HEAD");
         let recorded = self.ends.recording.is_some();
         if self.ends.recording.as_ref().is_some_and(|to| !to.send(Event::Request(request))) {
             return self.end(note, Outcome::Shed(Shed::Recording));
         }
-        self.asked.insert(id, AwaitingResponse { at, recorded, is_head });
+        self.asked.insert(id, AwaitingResponse { at, recorded, is_head, redactions });
         self.ends.progress.seen.fetch_add(1, Ordering::Relaxed);
         self.ends.progress.kept_back.fetch_add(1, Ordering::Relaxed);
         self.report(ReportEvent::Kept { note: Box::new(note) })
@@ -378,12 +390,25 @@ impl Pacer {
             latency: response.latency(asked.at),
             kept,
         };
-        if self.work.external.is_some() {
+        let is_recordable = self.work.chains.all.redact_response(&asked.redactions, &mut response);
+        self.notice();
+        if !is_recordable {
+            if asked.recorded {
+                self.record(Event::Damaged { of, why: Damage::Shed });
+            }
+        } else if self.work.external.is_some() {
             self.response_outside(of, response, &asked);
         } else if asked.recorded {
             self.record(Event::Response { of, response });
         }
         self.report(ReportEvent::Production { of, production: Ok(production) })
+    }
+
+    /// Tells at once what is worth a word.
+    fn notice(&mut self) {
+        for notice in self.work.chains.take_notices() {
+            tracing::warn!("{notice}");
+        }
     }
 
     /// What finds no room is counted by the sender.

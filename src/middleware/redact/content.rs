@@ -1,0 +1,340 @@
+//! Looks into the content of a body: JSON in its forms, forms, multipart, event streams.
+//!
+//! In goes a content without its codings, out comes another where something was redacted. What cannot be looked into is
+//! told from what holds nothing: it may hold anything.
+
+use std::borrow::Cow;
+
+use serde_json::value::RawValue;
+
+use super::super::edit::ValueChange;
+use super::super::json::{self, JsonChange};
+use super::super::query;
+use super::{RedactRules, Unreadable, multipart};
+
+/// The byte order mark of UTF-8.
+const BOM: &[u8] = b"\xef\xbb\xbf";
+/// What some put before JSON, so that no browser runs it as a script.
+const GUARDS: [&str; 4] = [")]}',", ")]}'", "for(;;);", "while(1);"];
+/// Separates the texts of a sequence (RFC 7464).
+const RECORD_SEPARATOR: char = '\u{1e}';
+/// How deep multipart may stand in multipart. What is deeper is not looked into.
+const MAX_NESTED: u8 = 4;
+
+/// What a body is, as far as it says so.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum ContentKind {
+    Json,
+    EventStream,
+    Form,
+    Multipart,
+    /// Text that is none of these.
+    Text,
+    /// Pictures, sound, film, fonts.
+    Media,
+    /// It does not say.
+    Unlabelled,
+    /// Anything else: XML, protobuf, archives.
+    Other,
+}
+
+impl ContentKind {
+    fn of(content_type: Option<&[u8]>) -> Self {
+        let Some(value) = content_type else { return Self::Unlabelled };
+        let essence = value.split(|byte| matches!(byte, b';' | b',')).next().unwrap_or_default();
+        let kind = essence.trim_ascii().to_ascii_lowercase();
+        let begins = |with: &[u8]| kind.starts_with(with);
+        let ends = |with: &[u8]| kind.ends_with(with);
+        match kind.as_slice() {
+            b"" => Self::Unlabelled,
+            b"text/event-stream" => Self::EventStream,
+            b"application/x-www-form-urlencoded" => Self::Form,
+            _ if memchr::memmem::find(&kind, b"json").is_some() => Self::Json,
+            _ if begins(b"multipart/") => Self::Multipart,
+            b"application/javascript" | b"application/x-javascript" | b"application/xhtml+xml" => Self::Text,
+            _ if ends(b"/xml") || ends(b"+xml") => Self::Other,
+            _ if begins(b"text/") => Self::Text,
+            _ if [&b"image/"[..], b"audio/", b"video/", b"font/"].into_iter().any(begins) => Self::Media,
+            _ => Self::Other,
+        }
+    }
+}
+
+/// Redacts contents by these rules.
+pub(super) struct ContentRedactor<'a> {
+    pub(super) rules: &'a RedactRules,
+    pub(super) run_key: &'a [u8],
+}
+
+impl ContentRedactor<'_> {
+    /// Whether a body of this type may hold what is sought: others are not even decoded.
+    pub(super) fn concerns(&self, content_type: Option<&[u8]>) -> bool {
+        let kind = ContentKind::of(content_type);
+        !self.rules.json.is_empty()
+            || !self.rules.params.is_empty()
+                && !matches!(kind, ContentKind::Json | ContentKind::EventStream | ContentKind::Media)
+    }
+
+    /// Returns the content without what is redacted; nothing where it holds nothing of it.
+    pub(super) fn redact(&self, content_type: Option<&[u8]>, content: &[u8]) -> Result<Option<Vec<u8>>, Unreadable> {
+        self.nested(content_type, content, 0)
+    }
+
+    /// The same within so many multiparts.
+    pub(super) fn nested(
+        &self,
+        content_type: Option<&[u8]>,
+        content: &[u8],
+        depth: u8,
+    ) -> Result<Option<Vec<u8>>, Unreadable> {
+        let kind = ContentKind::of(content_type);
+        if content.is_empty() {
+            return Ok(None);
+        }
+        match kind {
+            ContentKind::Json => self.json(content_type, content),
+            ContentKind::EventStream => self.event_stream(content),
+            ContentKind::Multipart if depth >= MAX_NESTED => Err(Unreadable::NotMultipart),
+            ContentKind::Multipart => multipart::redact(self, content_type.unwrap_or_default(), content, depth),
+            _ if self.seems_json(content) => self.json(content_type, content),
+            ContentKind::Form => self.form(content),
+            ContentKind::Text | ContentKind::Unlabelled | ContentKind::Other => self.untold(kind, content),
+            ContentKind::Media => Ok(None),
+        }
+    }
+
+    /// Whether values within JSON are sought.
+    pub(super) fn seeks_json(&self) -> bool {
+        !self.rules.json.is_empty()
+    }
+
+    /// Whether a form's field of this name is redacted.
+    pub(super) fn names(&self, name: &[u8]) -> bool {
+        self.rules.params.iter().any(|param| param.as_bytes() == name)
+    }
+
+    /// What becomes of a redacted field's value.
+    pub(super) fn field(&self, value: &[u8]) -> ValueChange {
+        self.rules.field(value, self.run_key)
+    }
+
+    /// Whether JSON is sought, and this begins as objects and arrays do.
+    fn seems_json(&self, content: &[u8]) -> bool {
+        let text = content.strip_prefix(BOM).unwrap_or(content).trim_ascii_start();
+        self.seeks_json()
+            && (matches!(text.first(), Some(b'{' | b'[' | 0x1e))
+                || GUARDS.iter().any(|guard| text.starts_with(guard.as_bytes())))
+    }
+
+    /// A body whose type does not say what it is.
+    fn untold(&self, kind: ContentKind, content: &[u8]) -> Result<Option<Vec<u8>>, Unreadable> {
+        if self.seeks_json() && kind == ContentKind::Other {
+            return Err(Unreadable::Type);
+        }
+        // UTF-16 and what is no text at all.
+        let is_text = !content.contains(&0) && !content.starts_with(b"\xff\xfe") && !content.starts_with(b"\xfe\xff");
+        if self.seeks_json() && !is_text {
+            return Err(Unreadable::Type);
+        }
+        if self.rules.params.is_empty() { Ok(None) } else { self.form(content) }
+    }
+
+    /// Fields of a form (`application/x-www-form-urlencoded`).
+    fn form(&self, content: &[u8]) -> Result<Option<Vec<u8>>, Unreadable> {
+        let mut unreadable = None;
+        let new = self.pairs(content, |byte| byte == b'&', &mut |value| match self.within_value(value) {
+            Ok(Some(new)) => ValueChange::Value(new),
+            Ok(None) => ValueChange::Keep,
+            Err(why) => {
+                unreadable = Some(why);
+                ValueChange::Keep
+            }
+        });
+        unreadable.map_or(Ok(new), Err)
+    }
+
+    /// JSON in a form's field.
+    fn within_value(&self, value: &[u8]) -> Result<Option<Vec<u8>>, Unreadable> {
+        if !self.seems_json(value) {
+            return Ok(None);
+        }
+        match self.json(None, value) {
+            // Words in brackets are no JSON, and no secret behind a key either.
+            Err(_) if !value.trim_ascii_start().starts_with(b"{") => Ok(None),
+            settled => settled,
+        }
+    }
+
+    /// Redacts the pairs of name and value between separators. `other` says what becomes of values under other names.
+    pub(super) fn pairs(
+        &self,
+        text: &[u8],
+        is_separator: impl Fn(u8) -> bool,
+        other: &mut dyn FnMut(&[u8]) -> ValueChange,
+    ) -> Option<Vec<u8>> {
+        let mut out = Vec::with_capacity(text.len());
+        let (mut is_changed, mut rest, mut before) = (false, text, None);
+        // The separator before what was taken out stands before what follows.
+        let mut carried: Option<Option<u8>> = None;
+        loop {
+            let end = rest.iter().position(|byte| is_separator(*byte));
+            let piece = rest.get(..end.unwrap_or(rest.len())).unwrap_or_default();
+            let change = self.pair(piece, other);
+            let lead = match carried.take() {
+                Some(carried) if before != Some(b'#') => carried,
+                _ => before,
+            };
+            is_changed |= change != ValueChange::Keep;
+            if change == ValueChange::Remove {
+                carried = Some(lead);
+            } else {
+                out.extend(lead);
+                match change {
+                    ValueChange::Value(value) => query::piece_with_value(&mut out, piece, &value),
+                    _ => out.extend_from_slice(piece),
+                }
+            }
+            let Some(end) = end else { break };
+            before = rest.get(end).copied();
+            rest = rest.get(end + 1..).unwrap_or_default();
+        }
+        is_changed.then_some(out)
+    }
+
+    fn pair(&self, piece: &[u8], other: &mut dyn FnMut(&[u8]) -> ValueChange) -> ValueChange {
+        let found = self.rules.params.iter().find_map(|name| query::value(piece, name));
+        if let Some(value) = found {
+            return self.field(value.as_bytes());
+        }
+        match query::decoded(piece) {
+            Some((_, value)) if !value.is_empty() => other(value.as_bytes()),
+            _ => ValueChange::Keep,
+        }
+    }
+
+    /// JSON after the `data:` of events.
+    fn event_stream(&self, content: &[u8]) -> Result<Option<Vec<u8>>, Unreadable> {
+        let mut out = Vec::with_capacity(content.len());
+        let mut is_changed = false;
+        for line in content.split_inclusive(|byte| matches!(byte, b'\n' | b'\r')) {
+            let data = line.strip_prefix(b"data:").filter(|data| self.seems_json(data));
+            match data.map(|data| self.json(None, data)).transpose()?.flatten() {
+                Some(new) => {
+                    is_changed = true;
+                    out.extend_from_slice(b"data:");
+                    out.extend_from_slice(&new);
+                }
+                None => out.extend_from_slice(line),
+            }
+        }
+        Ok(is_changed.then_some(out))
+    }
+
+    /// One JSON text or several, in UTF-8 or in a character set that has ASCII's structure.
+    fn json(&self, content_type: Option<&[u8]>, content: &[u8]) -> Result<Option<Vec<u8>>, Unreadable> {
+        if !self.seeks_json() {
+            return Ok(None);
+        }
+        if !has_known_charset(content_type.unwrap_or_default()) {
+            return Err(Unreadable::Charset);
+        }
+        let (mark, rest) = match content.strip_prefix(BOM) {
+            Some(rest) => (BOM, rest),
+            None => (&b""[..], content),
+        };
+        let (text, is_latin) = match std::str::from_utf8(rest) {
+            Ok(text) => (Cow::Borrowed(text), false),
+            // Each byte a letter: structure and keys in ASCII are found, and all else goes back as it was.
+            Err(_) => (rest.iter().copied().map(char::from).collect(), true),
+        };
+        let new = self.texts(&text).map_err(|json::NotJson| Unreadable::NotJson)?;
+        Ok(new.map(|new| {
+            let new = if is_latin { latin(&new) } else { new.into_bytes() };
+            [mark, &new].concat()
+        }))
+    }
+
+    /// JSON texts one after another, however they are separated.
+    fn texts(&self, text: &str) -> Result<Option<String>, json::NotJson> {
+        let start = text.trim_start();
+        let guard = GUARDS.into_iter().find(|guard| start.starts_with(guard)).map_or(0, str::len);
+        let (before, mut rest) = text.split_at_checked(text.len() - start.len() + guard).unwrap_or(("", text));
+        let mut out = before.to_owned();
+        let mut is_changed = false;
+        loop {
+            let end = rest.find(RECORD_SEPARATOR);
+            let part = end.map_or(rest, |end| rest.get(..end).unwrap_or_default());
+            is_changed |= self.stream(part, &mut out)?;
+            let Some(end) = end else { break };
+            out.push(RECORD_SEPARATOR);
+            rest = rest.get(end + 1..).unwrap_or_default();
+        }
+        Ok(is_changed.then_some(out))
+    }
+
+    /// The same between two separators; says whether anything changed.
+    fn stream(&self, part: &str, out: &mut String) -> Result<bool, json::NotJson> {
+        let mut copied = 0;
+        let mut texts = serde_json::Deserializer::from_str(part).into_iter::<&RawValue>();
+        while let Some(text) = texts.next() {
+            let text = text.map_err(|_| json::NotJson)?.get();
+            let end = texts.byte_offset();
+            let start = end.saturating_sub(text.len());
+            if part.get(start..end) != Some(text) {
+                return Err(json::NotJson);
+            }
+            if let Some(new) = self.text(text)? {
+                out.push_str(part.get(copied..start).unwrap_or_default());
+                out.push_str(&new);
+                copied = end;
+            }
+        }
+        out.push_str(part.get(copied..).unwrap_or_default());
+        Ok(copied > 0)
+    }
+
+    /// One JSON text.
+    fn text(&self, text: &str) -> Result<Option<String>, json::NotJson> {
+        if text.starts_with('"') {
+            // A text within a string is coded twice: no pointer leads into it.
+            let inner: String = serde_json::from_str(text).map_err(|_| json::NotJson)?;
+            return if inner.trim_start().starts_with(['{', '[']) { Err(json::NotJson) } else { Ok(None) };
+        }
+        let mut now: Option<String> = None;
+        for pointer in &self.rules.json {
+            let before = now.as_deref().unwrap_or(text);
+            if let Some(new) = json::edit(before, pointer, None, &mut |value| self.value(value))? {
+                now = Some(new);
+            }
+        }
+        Ok(now)
+    }
+
+    fn value(&self, text: &str) -> JsonChange {
+        self.rules.json_value(text, self.run_key)
+    }
+}
+
+/// Whether a type names no character set, or one in which the bytes of ASCII are nothing else.
+fn has_known_charset(content_type: &[u8]) -> bool {
+    multipart::parameter(content_type, "charset").is_none_or(|charset| {
+        let charset = charset.to_ascii_lowercase();
+        let known: [&[u8]; 6] = [b"utf-8", b"utf8", b"us-ascii", b"ascii", b"latin1", b"latin-1"];
+        known.contains(&charset.as_slice()) || charset.starts_with(b"iso-8859-") || charset.starts_with(b"windows-125")
+    })
+}
+
+/// The text as bytes of which each is a letter; others are escaped, which JSON allows wherever they can stand.
+fn latin(text: &str) -> Vec<u8> {
+    let mut out = Vec::with_capacity(text.len());
+    for letter in text.chars() {
+        if let Ok(byte) = u8::try_from(u32::from(letter)) {
+            out.push(byte);
+        } else {
+            for unit in letter.encode_utf16(&mut [0; 2]) {
+                out.extend_from_slice(format!("\\u{unit:04x}").as_bytes());
+            }
+        }
+    }
+    out
+}
