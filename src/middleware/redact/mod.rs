@@ -104,16 +104,16 @@ impl Redact {
         self.rules.response_head(&mut response.head, &run);
         let values = response.head.get_all("content-encoding").chain(transfer_codings(&response.head));
         let looked = self.rules.body(&response.body, response.head.get("content-type"), values, &run);
-        let Some((content, goes_on)) = self.rules.settle(looked, context) else { return true };
-        if let Some(content) = content {
+        let Some((new, goes_on)) = self.rules.settle(looked, context) else { return true };
+        if let Some(new) = new {
             let (head, body) = (&mut response.head, &mut response.body);
             head.retain(|line| !OF_CODED_BODY.iter().any(|name| line.is(name)));
             match body.framing {
                 Framing::Chunked => head.set("Transfer-Encoding", b"chunked"),
-                Framing::Length(_) => head.set("Content-Length", content.len().to_string().as_bytes()),
+                Framing::Length(_) => head.set("Content-Length", new.len().to_string().as_bytes()),
                 Framing::None | Framing::UntilClose => {}
             }
-            body::put(body, content);
+            body::put(body, new);
         }
         goes_on
     }
@@ -139,21 +139,21 @@ impl Filter for Redact {
             let values = fields.get_all("content-encoding").chain(transfer_codings(&request.head));
             rules.body(&request.body, fields.get("content-type"), values, &run)
         };
-        let Some((content, goes_on)) = rules.settle(looked, context) else {
+        let Some((new, goes_on)) = rules.settle(looked, context) else {
             rules.trailers(request);
             return Ok(());
         };
         if !goes_on {
             return Err(Outcome::Filtered(self.rule.clone()));
         }
-        if let Some(content) = content {
+        if let Some(new) = new {
             for name in OF_CODED_BODY {
                 context.edit_header(request, name, |_| LineEdit::Remove);
             }
             if request.body.framing == Framing::Chunked && transfer_codings(&request.head).next().is_some() {
                 context.set_header(request, "Transfer-Encoding", b"chunked");
             }
-            body::set_body(request, context, content);
+            body::set_body(request, context, new);
         }
         Ok(())
     }
@@ -267,9 +267,9 @@ impl RedactRules {
     fn settle(&self, looked: LookedInto, context: &mut Context) -> Option<(Option<Vec<u8>>, bool)> {
         match looked {
             LookedInto::Same => None,
-            LookedInto::New(content) => {
+            LookedInto::New(new) => {
                 context.bodies.changed += 1;
-                Some((Some(content), true))
+                Some((Some(new), true))
             }
             LookedInto::Unreadable(why) => {
                 context.unreadable(why, self.on_unknown);
