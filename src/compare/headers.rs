@@ -22,11 +22,25 @@ const HIDDEN: [&str; 5] = ["cookie", "proxy-authorization", "set-cookie2", "x-ap
 
 type NamedLines<'a> = ArrayVec<HeaderLine<'a>, MAX_LINES>;
 
-/// Adds in what the header lines of two answers differ.
+/// Which header lines of two responses count.
+#[derive(Clone, Copy)]
+struct CountedNames<'r> {
+    rules: &'r CompareRules,
+    /// Whether the length that both heads name is that of a body that was not asked for: then it is no framing.
+    length: bool,
+}
+
+impl CountedNames<'_> {
+    fn counts(self, name: &[u8]) -> bool {
+        self.rules.counts(name) || (self.length && name.eq_ignore_ascii_case(b"content-length"))
+    }
+}
+
+/// Adds in what the header lines of two responses differ, to HEAD or to another method.
 pub(super) fn compare(
     rules: &CompareRules,
-    production: &ComparedResponse<'_>,
-    shadow: &ComparedResponse<'_>,
+    to_head: bool,
+    (production, shadow): (&ComparedResponse<'_>, &ComparedResponse<'_>),
     differences: &mut Vec<Difference>,
 ) {
     let (Some(one), Some(other)) = (production.head, shadow.head) else { return };
@@ -34,11 +48,15 @@ pub(super) fn compare(
         differences.push(more());
         return;
     }
-    if are_alike(rules, one, other) {
+    // A response in chunks names no length.
+    let in_chunks = |head: &Head| head.get("transfer-encoding").is_some();
+    let length = to_head && rules.head_length() && !in_chunks(one) && !in_chunks(other);
+    let names = CountedNames { rules, length };
+    if are_alike(names, one, other) {
         return;
     }
     let (mut a, mut b) = (NamedLines::new(), NamedLines::new());
-    if !(counted(rules, one, &mut a) && counted(rules, other, &mut b)) {
+    if !(counted(names, one, &mut a) && counted(names, other, &mut b)) {
         differences.push(more());
         return;
     }
@@ -58,7 +76,7 @@ pub(super) fn compare(
 
 /// Whether both have the same lines in the same order, but for values that do not count: so it is with most answers of a
 /// stack that is the same. Lines that are equal byte for byte are not looked into.
-fn are_alike(rules: &CompareRules, one: &Head, other: &Head) -> bool {
+fn are_alike(names: CountedNames<'_>, one: &Head, other: &Head) -> bool {
     let (mut a, mut b) = (after_line(one.as_bytes()), after_line(other.as_bytes()));
     loop {
         let rest = after_line(a);
@@ -73,7 +91,7 @@ fn are_alike(rules: &CompareRules, one: &Head, other: &Head) -> bool {
         }
         match (HeaderLines::from(a, 0).next(), HeaderLines::from(b, 0).next()) {
             (None, None) => return true,
-            (Some(x), Some(y)) if same_name(&x, &y) && (x.value == y.value || !rules.counts(x.name)) => {
+            (Some(x), Some(y)) if same_name(&x, &y) && (x.value == y.value || !names.counts(x.name)) => {
                 a = a.get(x.span().end..).unwrap_or_default();
                 b = b.get(y.span().end..).unwrap_or_default();
             }
@@ -89,8 +107,8 @@ fn after_line(head: &[u8]) -> &[u8] {
 }
 
 /// Adds the lines that count; false where there are too many.
-fn counted<'a>(rules: &CompareRules, head: &'a Head, lines: &mut NamedLines<'a>) -> bool {
-    head.lines().filter(|line| rules.counts(line.name)).all(|line| lines.try_push(line).is_ok())
+fn counted<'a>(names: CountedNames<'_>, head: &'a Head, lines: &mut NamedLines<'a>) -> bool {
+    head.lines().filter(|line| names.counts(line.name)).all(|line| lines.try_push(line).is_ok())
 }
 
 fn same_name(one: &HeaderLine<'_>, other: &HeaderLine<'_>) -> bool {
@@ -121,27 +139,64 @@ fn same<'l, 'a>(
             .map(|value| local(value, production.authorities))
             .eq(values(b, line).map(|value| local(value, shadow.authorities)));
     }
-    // Case counts in values, but for those of these.
-    let caseless = line.is("content-type") || line.is("vary") || line.is("allow");
-    canonical(values(a, line), caseless) == canonical(values(b, line), caseless)
+    let (ordered, caseless) = list_form(line.name);
+    canonical(values(a, line), ordered, caseless) == canonical(values(b, line), ordered, caseless)
 }
 
-/// A list in one form, whatever the blanks about its commas and semicolons, and how many lines it had.
-fn canonical<'a>(values: impl Iterator<Item = &'a [u8]>, caseless: bool) -> Vec<u8> {
-    let mut canonical = Vec::with_capacity(64);
-    for value in values {
-        for item in value.split(|byte| *byte == b',') {
-            for part in item.split(|byte| *byte == b';') {
-                canonical.extend_from_slice(part.trim_ascii());
-                canonical.push(b';');
-            }
-            canonical.push(b',');
+/// Whether the order of the elements counts in a list under this name, and whether their case does not.
+fn list_form(name: &[u8]) -> (bool, bool) {
+    let is = |other: &str| name.eq_ignore_ascii_case(other.as_bytes());
+    let begins = |with: &str| name.get(..with.len()).is_some_and(|begin| begin.eq_ignore_ascii_case(with.as_bytes()));
+    let ends = |with: &str| {
+        let before = name.len().checked_sub(with.len());
+        before.and_then(|at| name.get(at..)).is_some_and(|end| end.eq_ignore_ascii_case(with.as_bytes()))
+    };
+    let cache = ends("cache-control") || is("surrogate-control") || is("pragma");
+    let names = is("vary") || is("allow") || is("access-control-allow-headers") || is("access-control-expose-headers");
+    let accepts = is("accept") || begins("accept-");
+    let others = begins("access-control-") || is("timing-allow-origin") || is("public");
+    (!(cache || names || accepts || others), cache || names || accepts || is("content-type"))
+}
+
+/// A list in one form, whatever the blanks about its commas and semicolons, and how many lines it had. Where the order does
+/// not count the elements are sorted, each once, and empty ones are none (RFC 9110, 5.6.1).
+fn canonical<'a>(values: impl Iterator<Item = &'a [u8]>, ordered: bool, caseless: bool) -> Vec<u8> {
+    let mut items: Vec<Vec<u8>> = values.flat_map(|value| split(value, b',')).map(element).collect();
+    if caseless {
+        for item in &mut items {
+            item.make_ascii_lowercase();
         }
     }
-    if caseless {
-        canonical.make_ascii_lowercase();
+    if !ordered {
+        items.retain(|item| item.iter().any(|byte| *byte != b';'));
+        items.sort_unstable();
+        items.dedup();
     }
-    canonical
+    items.join(&b',')
+}
+
+/// An element of a list without blanks about its semicolons.
+fn element(item: &[u8]) -> Vec<u8> {
+    let mut element = Vec::with_capacity(item.len() + 1);
+    for part in split(item, b';') {
+        element.extend_from_slice(part.trim_ascii());
+        element.push(b';');
+    }
+    element
+}
+
+/// The parts of a value between commas or semicolons; those within quotes are none (RFC 9110, 5.6.4).
+fn split(value: &[u8], at: u8) -> impl Iterator<Item = &[u8]> {
+    let (mut quoted, mut escaped) = (false, false);
+    value.split(move |byte| {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' if quoted => escaped = true,
+            b'"' => quoted = !quoted,
+            _ => {}
+        }
+        !quoted && *byte == at
+    })
 }
 
 /// A reference without the scheme and the host where they are its own stack's.

@@ -9,6 +9,7 @@ mod budget;
 mod decode;
 mod findings;
 mod headers;
+mod ids;
 mod json;
 mod number;
 mod path;
@@ -29,6 +30,7 @@ use budget::Budget;
 use decode::Undecoded;
 use tree::TreeNode;
 
+pub(crate) use ids::{is_id, is_number};
 pub use path::field;
 pub use rules::{CompareRules, DEFAULT_MAX_BODY, MAX_JSON_STEPS, NEVER_COUNTED, RuleError};
 
@@ -288,7 +290,7 @@ pub fn attempt(
         });
     }
     if same_status && rules.headers() {
-        headers::compare(rules, production, shadow, &mut found.differences);
+        headers::compare(rules, method == b"HEAD", (production, shadow), &mut found.differences);
         let many = found.differences.len() > MANY_HEADERS;
         match (bodies, effort) {
             // There is no time to count them all.

@@ -1,6 +1,9 @@
 //! Places within JSON, as they are written: `$.items[3].id`, `$["odd name"]`.
 
+use std::borrow::Cow;
 use std::fmt::Write as _;
+
+use super::ids::{is_id_key, is_number};
 
 /// Longest path that is written, in bytes; a longer one is cut there, and ends in `…`.
 const MAX_PATH: usize = 256;
@@ -17,7 +20,11 @@ pub(super) fn exact(steps: &[PathStep<'_>]) -> String {
     written(steps, true)
 }
 
-/// The path with `[*]` for indices: the same for all elements of a list.
+/// What stands for every member of a map, as in a rule.
+const EVERY_MEMBER: &str = ".*";
+
+/// The path with `[*]` for indices and `.*` for keys that are ids: the same for all elements of a list, and for all members
+/// of a map.
 pub(super) fn general(steps: &[PathStep<'_>]) -> String {
     written(steps, false)
 }
@@ -27,6 +34,7 @@ fn written(steps: &[PathStep<'_>], indices: bool) -> String {
     path.push('$');
     for step in steps {
         match step {
+            PathStep::Key(key) if !indices && is_id_key(key) => path.push_str(EVERY_MEMBER),
             PathStep::Key(key) => push_key(&mut path, cut_at(key, MAX_PATH)),
             // Writing to a String cannot fail.
             PathStep::Index(index) if indices => {
@@ -58,23 +66,43 @@ fn is_plain(key: &str) -> bool {
     !key.is_empty() && key.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'@'))
 }
 
-/// The field that a place belongs to: its path with `[*]` for each index.
+/// The field that a place belongs to: its path with `[*]` for each index, and `.*` for each key that is an id.
 #[must_use]
 pub fn field(path: &str) -> String {
+    let Some(mut rest) = path.strip_prefix('$') else { return path.to_owned() };
     let mut field = String::with_capacity(path.len());
-    let mut rest = path;
-    while let Some(open) = rest.find('[') {
-        let (before, bracket) = rest.split_at(open);
-        field.push_str(before);
-        let end = end_of_bracket(bracket);
-        let (inside, after) = bracket.split_at(end);
-        let digits = inside.strip_prefix('[').and_then(|inside| inside.strip_suffix(']'));
-        let is_index = digits.is_some_and(|digits| !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit()));
-        field.push_str(if is_index { "[*]" } else { inside });
+    field.push('$');
+    while !rest.is_empty() {
+        let is_bracket = rest.starts_with('[');
+        let end = if is_bracket { end_of_bracket(rest) } else { end_of_key(rest) };
+        let (step, after) = rest.split_at(end);
+        field.push_str(if is_bracket { bracket(step) } else { member(step) });
         rest = after;
     }
-    field.push_str(rest);
     field
+}
+
+/// A step in brackets as it is in a field.
+fn bracket(step: &str) -> &str {
+    let Some(inside) = step.strip_prefix('[').and_then(|step| step.strip_suffix(']')) else { return step };
+    if is_number(inside) {
+        return "[*]";
+    }
+    match serde_json::from_str::<Cow<'_, str>>(inside) {
+        Ok(key) if is_id_key(&key) => EVERY_MEMBER,
+        _ => step,
+    }
+}
+
+/// A step after a dot as it is in a field.
+fn member(step: &str) -> &str {
+    if step.strip_prefix('.').is_some_and(is_id_key) { EVERY_MEMBER } else { step }
+}
+
+/// Where the step that `text` begins with is over.
+fn end_of_key(text: &str) -> usize {
+    let begun = text.chars().next().map_or(0, char::len_utf8);
+    text.get(begun..).and_then(|rest| rest.find(['.', '['])).map_or(text.len(), |end| begun + end)
 }
 
 /// Where the bracket that `text` begins with is over; brackets within quotes do not count.
@@ -116,9 +144,24 @@ mod tests {
 
     #[test]
     fn a_field_of_what_is_no_path_is_the_same() {
-        for path in ["", "etag", "line 7", "$.a[", "$[\"]", "[]", "[x]"] {
+        for path in ["", "etag", "line 7", "$.a[", "$[\"]", "[]", "[x]", "x-1[2]", "$", "$.", "$é", "$..a", "$['a[1']"]
+        {
             assert_eq!(field(path), path);
         }
+    }
+
+    #[test]
+    fn members_under_ids_are_one_field_that_is_a_rule_too() {
+        let uuid = "6fa459ea-ee8a-3ca4-894e-db77e160355e";
+        for key in ["31337", uuid, "9f86d081884c7d65", "10:30", "dGhpcyBpcyBhIHRlc3Q+1=="] {
+            let steps = [PathStep::Key("by"), PathStep::Key(key), PathStep::Index(2), PathStep::Key("at")];
+            assert_eq!(general(&steps), "$.by.*[*].at", "{key}");
+            assert_eq!(field(&exact(&steps)), general(&steps), "{}", exact(&steps));
+        }
+        let named = [PathStep::Key("width_1080"), PathStep::Key("*"), PathStep::Key("31337")];
+        assert_eq!(general(&named), "$.width_1080[\"*\"].*");
+        assert_eq!(field(&exact(&named)), general(&named));
+        assert_eq!(field(&general(&named)), general(&named), "once more changes nothing");
     }
 
     #[test]

@@ -20,23 +20,33 @@ const MAX_HEADER_NAME: usize = 64;
 
 /// Header lines that never count unless they are asked for: those of one connection and of framing, and those that name
 /// this very answer, the machine it came from, or the time.
-pub const NEVER_COUNTED: [&str; 54] = [
+pub const NEVER_COUNTED: [&str; 73] = [
     "age",
+    "akamai-cache-status",
+    "akamai-grn",
+    "akamai-request-bc",
     "alt-svc",
+    "b3",
+    "baggage",
     "cdn-loop",
     "cf-cache-status",
     "cf-ray",
     "connection",
     "content-length",
     "date",
+    "eagleid",
     "expires",
+    "fastly-ff",
     "fastly-restarts",
     "forwarded",
+    "function-execution-id",
     "keep-alive",
+    "ms-cv",
     "nel",
     "proxy-connection",
     "report-to",
-    "request-id",
+    "rndr-id",
+    "sentry-trace",
     "server",
     "server-timing",
     "te",
@@ -51,30 +61,63 @@ pub const NEVER_COUNTED: [&str; 54] = [
     "x-amz-cf-id",
     "x-amz-cf-pop",
     "x-amz-id-2",
-    "x-amz-request-id",
-    "x-amzn-requestid",
-    "x-amzn-trace-id",
-    "x-b3-parentspanid",
+    "x-amzn-remapped-date",
+    "x-azure-ref",
+    "x-azure-ref-originshield",
+    "x-b3-flags",
     "x-b3-sampled",
-    "x-b3-spanid",
-    "x-b3-traceid",
     "x-backend",
     "x-backend-server",
     "x-cache",
     "x-cache-hits",
     "x-cache-lookup",
     "x-cache-status",
-    "x-correlation-id",
-    "x-envoy-upstream-service-time",
+    "x-cloud-trace-context",
+    "x-datadog-parent-id",
+    "x-datadog-sampling-priority",
+    "x-debug-token",
+    "x-debug-token-link",
+    "x-guploader-uploadid",
+    "x-iinfo",
+    "x-ms-activity-id",
+    "x-ms-ests-server",
+    "x-msedge-ref",
+    "x-now-id",
+    "x-now-trace",
+    "x-oss-server-time",
     "x-powered-by",
-    "x-request-id",
+    "x-railway-edge",
     "x-request-start",
-    "x-response-time",
     "x-runtime",
     "x-served-by",
     "x-timer",
-    "x-trace-id",
     "x-varnish",
+    "x-vercel-cache",
+    "x-vercel-id",
+];
+
+/// Ends of header names, after a dash or as the whole name, that never count unless they are asked for: ids of this very
+/// request, and times that it took.
+const NEVER_COUNTED_ENDS: [&str; 19] = [
+    "request-id",
+    "requestid",
+    "req-id",
+    "reqid",
+    "request-uuid",
+    "request-guid",
+    "trace-id",
+    "traceid",
+    "span-id",
+    "spanid",
+    "parentspanid",
+    "correlation-id",
+    "correlationid",
+    "transaction-id",
+    "invocation-id",
+    "latency",
+    "response-time",
+    "service-time",
+    "processing-time",
 ];
 
 /// Why something typed is no rule.
@@ -119,6 +162,10 @@ pub enum RuleError {
 pub struct CompareRules {
     /// Names of header lines that do not count, in lower case, by their length.
     uncounted: Vec<Vec<Box<str>>>,
+    /// Those that count whatever their ends, in lower case.
+    asked: Vec<Box<str>>,
+    /// Whether the length that a response to HEAD names counts.
+    head_length: bool,
     headers: bool,
     bodies: bool,
     max_body: usize,
@@ -130,6 +177,8 @@ impl Default for CompareRules {
     fn default() -> Self {
         let mut rules = Self {
             uncounted: vec![Vec::new(); MAX_HEADER_NAME + 1],
+            asked: Vec::new(),
+            head_length: true,
             headers: true,
             bodies: true,
             max_body: DEFAULT_MAX_BODY,
@@ -147,7 +196,11 @@ impl CompareRules {
     /// What is named does not count from now on: `header:NAME`, `headers`, `json:PATH`, `body`.
     pub fn ignore(&mut self, typed: &str) -> Result<(), RuleError> {
         match typed.trim().split_once(':') {
-            Some(("header", name)) => self.leave_out(&header(typed, name)?),
+            Some(("header", name)) => {
+                let name = header(typed, name)?;
+                self.head_length &= name != "content-length";
+                self.leave_out(&name);
+            }
             Some(("json", path)) => self.json.add(typed, path.trim(), PathAction::Ignore)?,
             None if typed.trim() == "body" => self.bodies = false,
             None if typed.trim() == "headers" => self.headers = false,
@@ -164,11 +217,14 @@ impl CompareRules {
         }
     }
 
-    /// A header counts from now on, though it is one of [`NEVER_COUNTED`].
+    /// A header counts from now on, though it is one of [`NEVER_COUNTED`] or ends as an id of a request does.
     pub fn compare_header(&mut self, typed: &str) -> Result<(), RuleError> {
         let name = header(typed, typed.strip_prefix("header:").unwrap_or(typed))?;
         if let Some(names) = self.uncounted.get_mut(name.len()) {
             names.retain(|other| **other != *name);
+        }
+        if is_never_counted_by_end(name.as_bytes()) {
+            self.asked.push(name.into());
         }
         Ok(())
     }
@@ -214,7 +270,13 @@ impl CompareRules {
     /// Whether lines of this name count.
     pub(super) fn counts(&self, name: &[u8]) -> bool {
         let same_length = self.uncounted.get(name.len()).map_or(&[][..], Vec::as_slice);
-        !same_length.iter().any(|other| other.as_bytes().eq_ignore_ascii_case(name))
+        let is_in = |names: &[Box<str>]| names.iter().any(|other| other.as_bytes().eq_ignore_ascii_case(name));
+        !is_in(same_length) && (!is_never_counted_by_end(name) || is_in(&self.asked))
+    }
+
+    /// Whether the Content-Length of responses to HEAD counts.
+    pub(super) const fn head_length(&self) -> bool {
+        self.head_length
     }
 
     pub(super) const fn json(&self) -> &JsonRules {
@@ -228,6 +290,17 @@ impl CompareRules {
             names.push(name.into());
         }
     }
+}
+
+fn is_never_counted_by_end(name: &[u8]) -> bool {
+    // Quick for most names: they end otherwise.
+    matches!(name.last(), Some(b'd' | b'D' | b'e' | b'E' | b'y' | b'Y'))
+        && NEVER_COUNTED_ENDS.iter().any(|end| {
+            let before = name.len().checked_sub(end.len()).and_then(|before| name.split_at_checked(before));
+            before.is_some_and(|(before, rest)| {
+                matches!(before.last(), None | Some(b'-')) && rest.eq_ignore_ascii_case(end.as_bytes())
+            })
+        })
 }
 
 /// A header name in lower case.

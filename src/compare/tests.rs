@@ -443,6 +443,99 @@ fn what_names_the_answer_the_machine_or_the_time_never_counts_unless_asked_for()
     assert_eq!(lines(&found.differences), [r#"header server value "a" "b""#]);
 }
 
+/// How many differences there are between these values of a header.
+fn differing(rules: &CompareRules, name: &str, one: &str, other: &str) -> usize {
+    let of = |value: &str| kept(200, &format!("{name}: {value}\r\n"), b"");
+    found(rules, &of(one), &of(other)).differences.len()
+}
+
+#[test]
+fn ids_of_requests_and_latencies_of_gateways_never_count_unless_asked_for() {
+    for name in [
+        "X-Ms-Client-Request-Id",
+        "X-Azure-Ref",
+        "X-Cloud-Trace-Context",
+        "X-Kong-Response-Latency",
+        "X-Fastly-Trace-Id",
+        "X-Vercel-Id",
+        "Akamai-GRN",
+        "X-Acme-Request-ID",
+        "Acme-RequestId",
+        "Uber-Trace-Id",
+        "X-Acme-Correlation-Id",
+        "Trace-Id",
+        "X-Upstream-Response-Time",
+        "Latency",
+    ] {
+        check_heads(&[], &format!("{name}: a\r\n"), &format!("{name}: b\r\n"), &[]);
+        check_heads(&[], &format!("{name}: a\r\nX-A: 1\r\n"), "X-A: 1\r\n", &[]);
+        let mut rules = rules(&[]);
+        rules.compare_header(name).unwrap();
+        assert_eq!(differing(&rules, name, "a", "b"), 1, "{name} counts where it is asked for");
+        rules.ignore(&format!("header:{name}")).unwrap();
+        assert_eq!(differing(&rules, name, "a", "b"), 0, "{name}");
+    }
+    for name in ["X-Plan-Id", "X-Prequest-Id-Kind", "X-Tracing", "Xrequest-id", "X-Runtime-Version", "X-Quality"] {
+        assert_eq!(differing(&rules(&[]), name, "a", "b"), 1, "{name}");
+    }
+}
+
+#[test]
+fn the_order_of_what_is_a_set_does_not_count_and_its_members_do() {
+    for (name, one, other) in [
+        ("Vary", "Origin, Accept-Language", "accept-language,origin"),
+        ("Allow", "PUT, DELETE, GET", "GET,PUT , DELETE"),
+        ("Cache-Control", "s-maxage=9, private=\"a, b\"", "Private=\"a, b\",,s-maxage=9"),
+        ("CDN-Cache-Control", "max-age=1, no-transform", "no-transform, max-age=1"),
+        ("Accept-Patch", "text/a;q=1, text/b", "text/b, text/a; q=1"),
+        ("Access-Control-Expose-Headers", "X-A, X-B", "x-b, X-a"),
+        ("Access-Control-Allow-Methods", "GET, POST", "POST, GET"),
+    ] {
+        assert_eq!(differing(&rules(&[]), name, one, other), 0, "{name}");
+        let (first, last) = one.split_once(", ").unwrap();
+        let two_lines = format!("{name}: {last}\r\n{name}: {first}\r\n");
+        check_heads(&[], &format!("{name}: {one}\r\n"), &two_lines, &[]);
+        assert_eq!(differing(&rules(&[]), name, one, first), 1, "{name}");
+    }
+    for (name, one, other) in [
+        ("Content-Encoding", "gzip, br", "br, gzip"),
+        ("X-Path", "a, b", "b, a"),
+        ("Cache-Control", "private=\"a, b\"", "private=\"b, a\""),
+        ("Cache-Control", "public, max-age=7", "public, max-age=8"),
+        ("Access-Control-Allow-Methods", "GET", "get"),
+    ] {
+        assert_eq!(differing(&rules(&[]), name, one, other), 1, "{name} {one}");
+    }
+}
+
+#[test]
+fn the_length_that_a_response_to_head_names_counts() {
+    let check = |ignored: &[&str], method: &[u8], one: &str, other: &str, expected: &[&str]| {
+        let (one, other) = (kept(200, one, b""), kept(200, other, b""));
+        let found = compare(&rules(ignored), method, &one.side(), &other.side(), BodyKnowledge::Whole);
+        assert_eq!(lines(&found.differences), expected);
+    };
+    let (one, other) = ("Content-Length: 512\r\nA: 1\r\n", "A: 1\r\ncontent-length: 2048\r\n");
+    check(&[], b"HEAD", one, other, &[r#"header content-length value "512" "2048""#]);
+    check(&[], b"HEAD", one, one, &[]);
+    check(&[], b"HEAD", one, "A: 1\r\n", &[r#"header content-length missing "512" null"#]);
+    check(&[], b"HEAD", one, "A: 1\r\nTransfer-Encoding: chunked\r\n", &[]);
+    check(&["header:content-length"], b"HEAD", one, other, &[]);
+    check(&[], b"GET", one, other, &[]);
+}
+
+#[test]
+fn members_under_ids_are_one_field() {
+    let map = |seen: u32| {
+        let member = |n: u32| format!(r#""{:08x}-0000-4000-8000-{:012}":{{"seen":{seen}}}"#, n * 7919, n);
+        format!("{{\"by\":{{{}}}}}", (1..200).map(member).collect::<Vec<_>>().join(","))
+    };
+    let found = found_in(&kept(200, JSON, map(1).as_bytes()), &kept(200, JSON, map(2).as_bytes()));
+    assert_eq!(found.len(), 3, "as many as there are examples of a field");
+    assert!(found.iter().all(|one| field(&one.path) == "$.by.*.seen"), "{found:?}");
+    check_json(&["json:$.by.*.seen"], &map(1), &map(2), &[]);
+}
+
 #[test]
 fn of_cookies_that_are_set_names_and_attributes_count() {
     check_heads(

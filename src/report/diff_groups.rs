@@ -59,7 +59,7 @@ pub struct DiffGroup {
     /// In which part of the answer: `status`, `header` or `body`.
     #[serde(rename = "in")]
     pub place: String,
-    /// Where within, with `[*]` for every index; empty for the whole.
+    /// Where within, with `[*]` for every index and `.*` for every id; empty for the whole.
     pub path: String,
     /// What differs, where that is part of the kind: `200 → 503`, `missing`, `extra`, `type`, `order`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -265,26 +265,12 @@ impl DiffExample {
     }
 }
 
-/// The place with `[*]` for every index, and `line *` for every line.
+/// The field that a place belongs to, and `line *` for every line.
 fn pattern(path: &str) -> String {
     if path.strip_prefix("line ").is_some_and(|line| line.bytes().all(|byte| byte.is_ascii_digit())) {
         return "line *".to_owned();
     }
-    let mut pattern = String::with_capacity(path.len());
-    let mut left = path;
-    while let Some((before, after)) = left.split_once('[') {
-        pattern.push_str(before);
-        pattern.push('[');
-        left = match after.split_once(']') {
-            Some((index, after)) if !index.is_empty() && index.bytes().all(|byte| byte.is_ascii_digit()) => {
-                pattern.push_str("*]");
-                after
-            }
-            _ => after,
-        };
-    }
-    pattern.push_str(left);
-    shortened(pattern, MAX_PATH)
+    shortened(compare::field(path), MAX_PATH)
 }
 
 fn shortened(mut text: String, most: usize) -> String {
@@ -371,6 +357,8 @@ mod tests {
             ("[", "["),
             ("line 17", "line *"),
             ("line x", "line x"),
+            ("$.users.4711.seen", "$.users.*.seen"),
+            (r#"$["12:30"].seen"#, "$.*.seen"),
             ("[]x", "[]x"),
             ("$[12]]", "$[*]]"),
             ("", ""),

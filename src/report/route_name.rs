@@ -1,5 +1,6 @@
 //! What a route is called by its shape: the method and the path, with `{id}` in place of what looks like an identifier.
 
+use crate::compare::{is_id, is_number};
 use crate::exchange::{path_and_query, wire_text};
 
 /// Longest name of a route in bytes; a longer one is cut there, and ends in `…`.
@@ -10,12 +11,6 @@ pub const OTHER: &str = "(other)";
 
 /// What stands for an identifier.
 const ID: &str = "{id}";
-
-/// Fewest hex digits, one of them decimal, that look like an identifier.
-const LEAST_HEX: usize = 8;
-
-/// Fewest characters of base64, of both cases and with a digit among them, that look like an identifier.
-const LEAST_BASE64: usize = 20;
 
 /// Longest ending, such as `html` or `m3u8`, that is kept after an identifier.
 const LONGEST_ENDING: usize = 5;
@@ -102,35 +97,6 @@ fn is_ending(text: &str) -> bool {
     (1..=LONGEST_ENDING).contains(&text.len())
         && text.bytes().all(|byte| byte.is_ascii_alphanumeric())
         && text.bytes().next().is_some_and(|byte| byte.is_ascii_alphabetic())
-}
-
-fn is_id(text: &str) -> bool {
-    let has = |kind: fn(&u8) -> bool| text.as_bytes().iter().any(kind);
-    let all = |kind: fn(&u8) -> bool| text.as_bytes().iter().all(kind);
-    if !has(u8::is_ascii_digit) {
-        return false;
-    }
-    let hex = text.len() >= LEAST_HEX && all(u8::is_ascii_hexdigit);
-    let base64 = text.len() >= LEAST_BASE64
-        && all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'+' | b'=' | b'~'))
-        && has(u8::is_ascii_lowercase)
-        && has(u8::is_ascii_uppercase);
-    is_numeric(text) || hex || base64 || is_uuid(text)
-}
-
-/// A number, or several as in a date: `42`, `2026-11-21`, `10:00`.
-fn is_numeric(text: &str) -> bool {
-    text.split(['-', '_', ':', ',', '.']).all(is_number)
-}
-
-fn is_number(text: &str) -> bool {
-    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit())
-}
-
-/// RFC 9562, 4: 8-4-4-4-12 hex digits.
-fn is_uuid(text: &str) -> bool {
-    let hex = |part: &str| part.bytes().all(|byte| byte.is_ascii_hexdigit());
-    text.split('-').all(hex) && text.split('-').map(str::len).eq([8, 4, 4, 4, 12])
 }
 
 #[cfg(test)]
