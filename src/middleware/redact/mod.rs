@@ -57,8 +57,8 @@ pub enum RedactMode {
 #[derive(Clone, Debug)]
 pub struct Redact {
     rules: Arc<RedactRules>,
-    /// What it is called where it ends a request.
-    rule: Cow<'static, str>,
+    /// What it is called where it ends a request; [`RULE`] without a name.
+    rule: Option<Arc<str>>,
 }
 
 /// What is redacted, and how.
@@ -89,13 +89,13 @@ impl Redact {
             json,
             on_unknown,
         };
-        Self { rules: Arc::new(rules), rule: Cow::Borrowed(RULE) }
+        Self { rules: Arc::new(rules), rule: None }
     }
 
     /// Gives it another name under which requests end.
     #[must_use]
     pub(super) fn named(self, name: Option<&String>) -> Self {
-        Self { rule: name.map_or(self.rule, |name| Cow::Owned(name.clone())), ..self }
+        Self { rule: name.map(|name| name.as_str().into()), ..self }
     }
 
     /// Redacts the response to a request that this link redacted; false where it is not to be recorded.
@@ -144,7 +144,8 @@ impl Filter for Redact {
             return Ok(());
         };
         if !goes_on {
-            return Err(Outcome::Filtered(self.rule.clone()));
+            let rule = self.rule.as_deref().map_or(Cow::Borrowed(RULE), |name| Cow::Owned(name.to_owned()));
+            return Err(Outcome::Filtered(rule));
         }
         if let Some(new) = new {
             for name in OF_CODED_BODY {
