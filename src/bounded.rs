@@ -10,6 +10,9 @@ use std::path::Path;
 /// Bytes that are asked for at once.
 const PIECE: usize = 64 * 1024;
 
+/// What some editors put before a text.
+const BYTE_ORDER_MARK: char = '\u{feff}';
+
 /// Why a file was not read.
 #[derive(Debug, thiserror::Error)]
 pub enum ReadError {
@@ -62,10 +65,14 @@ pub fn read(path: &Path, what: &'static str, limit: usize) -> Result<Vec<u8>, Re
     rest(File::open(path)?, what, limit)
 }
 
-/// Reads the file at `path` as text.
+/// Reads the file at `path` as text, without the byte order mark that editors on Windows put first.
 pub fn read_text(path: &Path, what: &'static str, limit: usize) -> Result<String, ReadError> {
-    String::from_utf8(read(path, what, limit)?)
-        .map_err(|error| ReadError::NotText { at: error.utf8_error().valid_up_to() })
+    let mut text = String::from_utf8(read(path, what, limit)?)
+        .map_err(|error| ReadError::NotText { at: error.utf8_error().valid_up_to() })?;
+    if text.starts_with(BYTE_ORDER_MARK) {
+        text.drain(..BYTE_ORDER_MARK.len_utf8());
+    }
+    Ok(text)
 }
 
 /// Reads what is left of `from`.
@@ -122,6 +129,16 @@ mod tests {
             let read = rest(from, "a list", 100_000);
             assert_eq!(read.map(|bytes| bytes.len()).ok(), fits.then_some(len));
             writer.join().unwrap();
+        }
+    }
+
+    #[test]
+    fn a_byte_order_mark_is_no_part_of_a_text() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("file");
+        for (bytes, text) in [("\u{feff}GET /a", "GET /a"), ("\u{feff}", ""), ("a\u{feff}", "a\u{feff}"), ("", "")] {
+            std::fs::write(&path, bytes).unwrap();
+            assert_eq!(read_text(&path, "a list", 100).unwrap(), text);
         }
     }
 

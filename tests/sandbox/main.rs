@@ -31,7 +31,7 @@ fn main() {
         trial("--no-sandbox leaves it out, and says so", &[], runs::left_out),
         trial("a middleware is limited with its run, started again, and does its work", &rooted, runs::middleware),
         trial("a guard command is limited with its run, and heard", &rooted, runs::guard),
-        trial("SIGHUP reads files that were replaced, and maps elsewhere", &lacks, runs::reread),
+        trial("SIGHUP reads files that were replaced, and maps elsewhere", &rooted, runs::reread),
         trial("that SIGHUP will not read a file again is told at the start", &rooted, runs::unreadable),
         trial("certificates are read, and TLS is spoken", &lacks, runs::encrypted),
         trial("a target is looked up by its name", &lacks, runs::named),

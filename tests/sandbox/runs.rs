@@ -250,7 +250,14 @@ pub(crate) fn reread() {
     let text = format!("[[link]]\nroute = {{ map = \"{}\", default = \"new\" }}\n", map.display());
     write(&chain, &text);
     let to = format!("new=http://127.0.0.1:{}", stack());
-    let mut run = Run::replay(&to, &[&ENDLESS[..], &["--filters", chain.to_str().unwrap()]].concat());
+    // Files are read by who a live run becomes.
+    let outputs = tempfile::tempdir().unwrap();
+    for (folder, mode) in [(&chains, 0o755), (&maps, 0o755), (&outputs, 0o777)] {
+        fs::set_permissions(folder.path(), fs::Permissions::from_mode(mode)).unwrap();
+    }
+    let arguments =
+        ["shadow", "-i", "lo", "-p", "1", "--to", &to, "--allow-empty", "--filters", chain.to_str().unwrap()];
+    let mut run = Run::begin(&arguments, outputs);
     run.at_work();
     write(&map, "^/v3/ -\n");
     write(&chain, &format!("# again\n{text}"));

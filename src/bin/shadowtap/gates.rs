@@ -14,6 +14,15 @@ pub(crate) fn tell_unread(summary: &Summary) {
     }
 }
 
+/// Says why nothing was sent, before anything else is said of a run, and returns whether that is trouble: with
+/// `--allow-empty` it is not where there was nothing to send.
+pub(crate) fn nothing_sent(summary: &Summary, allow_empty: bool) -> bool {
+    let Some(reason) = summary.nothing_sent() else { return false };
+    let pardoned = allow_empty && !summary.sending_failed();
+    print_line(&format!("{}: {reason}", if pardoned { "warning" } else { "error" }));
+    !pardoned
+}
+
 /// Tells each demand that did not hold, and why, in a line, and last what could not be read to its end; says how the
 /// program ends.
 pub(crate) fn ending(summary: &Summary, trouble: bool) -> ExitCode {

@@ -20,7 +20,7 @@ use shadowtap::recording::{ExchangeJoin, JoinedExchange};
 use shadowtap::report::{Listing, RoutePatterns, Started, StatusChoice, Summary, text};
 
 use crate::output::{self, print_line, write_summary};
-use crate::signals::Stop;
+use crate::signals::{HangUp, Stop};
 use crate::{gates, terminal};
 
 /// Runs the command.
@@ -31,7 +31,7 @@ pub(crate) fn run(typed: typed::Inspect) -> anyhow::Result<ExitCode> {
         print_line(&format!("warning: {warning}"));
     }
     let started = Started::now();
-    let stop = Stop::listen(&capture.halt, None)?;
+    let stop = Stop::listen(&capture.halt, HangUp::Default)?;
     let mut ledger = InspectLedger::choosing(Selection::new(&select));
     let shown = RefCell::new(InspectFilter::new(view, status, select.seed, routes));
     let mut take = |event| {

@@ -20,28 +20,35 @@ use crate::output::{print_line, writer};
 use crate::progress::{ProgressKind, ProgressWatch};
 use crate::reload::Reload;
 use crate::replay::{announce_server, startup_line, startup_warnings, write};
-use crate::signals::Stop;
+use crate::signals::{HangUp, Stop};
 use crate::{gates, output};
+
+/// What the program itself heeds of what was typed.
+#[derive(Clone, Copy)]
+struct LiveFlags {
+    no_sandbox: bool,
+    allow_empty: bool,
+}
 
 /// Runs `shadow`.
 pub(crate) fn shadow(args: ShadowCommand) -> anyhow::Result<ExitCode> {
-    let no_sandbox = args.sandbox.no_sandbox;
+    let flags = LiveFlags { no_sandbox: args.sandbox.no_sandbox, allow_empty: args.gates.allow_empty };
     let config = config::shadow(&args.into())?;
     let first = startup_line("shadowing", &config.middleware, config.sparing.ramp.as_ref(), &config.targets);
-    run(config, ProgressKind::Shadow, &first, no_sandbox)
+    run(config, ProgressKind::Shadow, &first, flags)
 }
 
 /// Runs `record`.
 pub(crate) fn record(args: RecordCommand) -> anyhow::Result<ExitCode> {
-    let no_sandbox = args.sandbox.no_sandbox;
+    let flags = LiveFlags { no_sandbox: args.sandbox.no_sandbox, allow_empty: true };
     let config = config::record(args.into())?;
     let share = config.middleware.sample;
     let target = config.recorder.as_ref().map(|recorder| recorder.target().to_string()).unwrap_or_default();
-    run(config, ProgressKind::Record, &format!("recording {share} to {target}; nothing is sent"), no_sandbox)
+    run(config, ProgressKind::Record, &format!("recording {share} to {target}; nothing is sent"), flags)
 }
 
 /// Runs either; `first` says what will be done.
-fn run(config: RunConfig, about: ProgressKind, first: &str, no_sandbox: bool) -> anyhow::Result<ExitCode> {
+fn run(config: RunConfig, about: ProgressKind, first: &str, flags: LiveFlags) -> anyhow::Result<ExitCode> {
     let RunConfig {
         capture,
         source,
@@ -85,14 +92,14 @@ fn run(config: RunConfig, about: ProgressKind, first: &str, no_sandbox: bool) ->
         socket: socket.as_ref(),
         keeps_root: false,
     };
-    confine::enter(&uses, no_sandbox)?;
+    confine::enter(&uses, flags.no_sandbox)?;
     reload.try_out();
     let files = reopen.clone();
     let hung_up = move || {
         files.ask();
         reload.read();
     };
-    let stop = Stop::listen(&capture.halt, Some(Box::new(hung_up)))?;
+    let stop = Stop::listen(&capture.halt, HangUp::Call(Box::new(hung_up)))?;
     let counters = Arc::new(Progress::default());
     let observer = Observer::default();
     let server = announce_server(config.watching.server);
@@ -133,8 +140,9 @@ fn run(config: RunConfig, about: ProgressKind, first: &str, no_sandbox: bool) ->
     drop((watch, socket));
     let summary = summary?;
     gates::tell_unread(&summary);
+    let nothing_sent = gates::nothing_sent(&summary, flags.allow_empty);
     write(&config.outputs, &summary)?;
-    let failed = summary.nothing_delivered() || summary.results_failed || summary.recording_failed();
+    let failed = nothing_sent || summary.results_failed || summary.recording_failed();
     Ok(gates::ending(&summary, failed))
 }
 

@@ -15,13 +15,12 @@ use crate::args::ReplayCommand;
 use crate::confine::{self, Uses};
 use crate::output::{is_json, print, print_line, print_to_stderr, print_with, write_page, write_summary, writer};
 use crate::progress::{ProgressKind, ProgressWatch};
-use crate::reload::Reload;
-use crate::signals::Stop;
+use crate::signals::{HangUp, Stop};
 use crate::{control_output, gates, output, terminal};
 
 /// Runs the command.
 pub(crate) fn run(args: ReplayCommand) -> anyhow::Result<ExitCode> {
-    let no_sandbox = args.sandbox.no_sandbox;
+    let (no_sandbox, allow_empty) = (args.sandbox.no_sandbox, args.gates.allow_empty);
     let config = config::replay(args.into())?;
     let ReplayConfig {
         capture,
@@ -43,7 +42,7 @@ pub(crate) fn run(args: ReplayCommand) -> anyhow::Result<ExitCode> {
     control_output::announce(&sparing);
     let warnings = config.warnings.into_iter().chain(startup_warnings(&mut targets, &mut beside));
     warnings.for_each(|warning| print_line(&format!("warning: {warning}")));
-    let (reload, reloads) = Reload::new(&middleware, &targets);
+    let hang_up = HangUp::of_replay();
     let uses = Uses {
         capture: &capture,
         middleware: &middleware,
@@ -57,8 +56,7 @@ pub(crate) fn run(args: ReplayCommand) -> anyhow::Result<ExitCode> {
         keeps_root: true,
     };
     confine::enter(&uses, no_sandbox)?;
-    reload.try_out();
-    let stop = Stop::listen(&capture.halt, Some(Box::new(move || reload.read())))?;
+    let stop = Stop::listen(&capture.halt, hang_up)?;
     let counters = Arc::new(Progress::default());
     let observer = Observer::default();
     let server = announce_server(config.watching.server);
@@ -77,7 +75,6 @@ pub(crate) fn run(args: ReplayCommand) -> anyhow::Result<ExitCode> {
         range: course,
         compare,
         results,
-        reloads,
         reference: beside,
         patterns: config.routes,
         demands: config.demands,
@@ -90,8 +87,9 @@ pub(crate) fn run(args: ReplayCommand) -> anyhow::Result<ExitCode> {
     drop((watch, socket));
     let summary = summary?;
     gates::tell_unread(&summary);
+    let nothing_sent = gates::nothing_sent(&summary, allow_empty);
     write(&outputs, &summary)?;
-    Ok(gates::ending(&summary, summary.nothing_delivered() || summary.results_failed))
+    Ok(gates::ending(&summary, nothing_sent || summary.results_failed))
 }
 
 /// The report for people, and the summary and the page where they were asked for. Where one fails, the

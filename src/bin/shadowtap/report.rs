@@ -12,7 +12,7 @@ use shadowtap::config::{self, Output, typed};
 use shadowtap::files::FileMode;
 use shadowtap::report::results::ResultsEnd;
 use shadowtap::report::threshold::ThresholdWatch;
-use shadowtap::report::{RunDiff, Summary, html, text};
+use shadowtap::report::{PartialRun, RunDiff, Summary, html, text};
 
 use crate::args::ReportCommand;
 use crate::output::{print, write_html};
@@ -154,7 +154,8 @@ fn demanded(args: &ReportCommand, lines: bool, summary: &mut Summary) -> anyhow:
     Ok(true)
 }
 
-/// The summary at the end of a file of results; `None` where the file is none.
+/// The summary at the end of a file of results, or what its lines add up to where the run that wrote it was killed; `None`
+/// where the file is none.
 fn of_results(path: &Path) -> anyhow::Result<Option<Summary>> {
     if !path.metadata().is_ok_and(|meta| meta.is_file()) {
         return Ok(None);
@@ -177,8 +178,19 @@ fn of_results(path: &Path) -> anyhow::Result<Option<Summary>> {
     }
     match serde_json::from_slice::<ResultsEnd<Summary>>(&last) {
         Ok(last) if last.is_summary() => Ok(Some(last.summary)),
-        _ => bail!("{} ends without its summary: the run that wrote it was killed, or still goes on", path.display()),
+        _ => of_part(path),
     }
+}
+
+/// What the lines of results without a summary add up to.
+fn of_part(path: &Path) -> anyhow::Result<Option<Summary>> {
+    let cannot = || format!("cannot read {}", path.display());
+    let mut lines = BufReader::new(File::open(path).with_context(cannot)?);
+    let (mut partial, mut line) = (PartialRun::default(), Vec::new());
+    while read_line(&mut lines, &mut line).with_context(cannot)? > 0 {
+        partial.line(&line);
+    }
+    Ok(partial.finish())
 }
 
 fn has_outcome(line: &[u8]) -> bool {

@@ -1,4 +1,5 @@
-//! SIGINT and SIGTERM: the first ends a run in order, the second ends it at once. SIGHUP: files are read or begun anew.
+//! SIGINT and SIGTERM: the first ends a run in order, the second ends it at once. SIGHUP: in a live run files are read or
+//! begun anew; a replay ends in order, unless it was started with SIGHUP ignored (`nohup`).
 //! SIGXFSZ: a file that grew to the limit of the system (`ulimit -f`) ends no run; who writes to it is told.
 
 use std::io;
@@ -11,8 +12,30 @@ use tokio::sync::oneshot;
 /// Exit code after a second signal, as shells have it for SIGINT.
 const INTERRUPTED: i32 = 130;
 
-/// What SIGHUP calls.
-pub(crate) type HungUp = Box<dyn FnMut() + Send>;
+/// What SIGHUP does.
+pub(crate) enum HangUp {
+    /// It calls this.
+    Call(Box<dyn FnMut() + Send>),
+    /// It ends the run as SIGTERM does.
+    End,
+    /// What the system does of itself: it ends the process, or nothing where it is ignored.
+    Default,
+}
+
+impl HangUp {
+    /// Returns what it does to a replay: ends it, unless whoever started this process had SIGHUP ignored, as `nohup` does.
+    /// To be asked before this process limits itself to its own files.
+    pub(crate) fn of_replay() -> Self {
+        let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+        if ignores_hang_up(&status) { Self::Default } else { Self::End }
+    }
+}
+
+/// Whether SIGHUP, the first of signals, is among those that a process ignores, by its status in `/proc`.
+fn ignores_hang_up(status: &str) -> bool {
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).is_some_and(|mask| mask & 1 != 0)
+}
 
 /// Has a write that a limit on file sizes forbids fail, as it does on a full disk, rather than end this process. For once,
 /// before the first file is written.
@@ -32,15 +55,15 @@ pub(crate) struct Stop {
 
 impl Stop {
     /// Listens from now on, on a thread of its own: signals have to be heard whatever the run is waiting for. The first
-    /// one sets `asked`. Where there is a `hung_up`, SIGHUP calls it; else SIGHUP ends the process as it always does.
-    pub(crate) fn listen(asked: &Halt, hung_up: Option<HungUp>) -> anyhow::Result<Self> {
+    /// one sets `asked`.
+    pub(crate) fn listen(asked: &Halt, hang_up: HangUp) -> anyhow::Result<Self> {
         let asked = asked.clone();
         let (tell, told) = oneshot::channel();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build();
         let runtime = runtime.context("cannot listen for signals")?;
         let signals = {
             let _context = runtime.enter();
-            Signals::new(hung_up).context("cannot listen for signals")?
+            Signals::new(hang_up).context("cannot listen for signals")?
         };
         let flag = asked.clone();
         let listener = std::thread::Builder::new().name("signals".to_owned());
@@ -65,13 +88,15 @@ impl Stop {
 struct Signals {
     interrupt: Signal,
     terminate: Signal,
-    hup: Option<(Signal, HungUp)>,
+    hup: Option<(Signal, HangUp)>,
 }
 
 impl Signals {
-    fn new(hung_up: Option<HungUp>) -> io::Result<Self> {
-        let listen = |call| signal(SignalKind::hangup()).map(|signal| (signal, call));
-        let hup = hung_up.map(listen).transpose()?;
+    fn new(hang_up: HangUp) -> io::Result<Self> {
+        let hup = match hang_up {
+            HangUp::Default => None,
+            hang_up => Some((signal(SignalKind::hangup())?, hang_up)),
+        };
         let (interrupt, terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
         Ok(Self { interrupt, terminate, hup })
     }
@@ -86,23 +111,35 @@ impl Signals {
     }
 
     async fn next(&mut self) {
-        loop {
-            tokio::select! {
-                _ = self.interrupt.recv() => return,
-                _ = self.terminate.recv() => return,
-                () = hung_up(&mut self.hup) => {}
-            }
+        tokio::select! {
+            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
+            () = hung_up(&mut self.hup) => {}
         }
     }
 }
 
-/// Calls what listens when the signal comes; for ever pending where nobody does.
-async fn hung_up(hup: &mut Option<(Signal, HungUp)>) {
-    match hup {
-        Some((signal, call)) => match signal.recv().await {
-            Some(()) => call(),
-            None => std::future::pending().await,
-        },
-        None => std::future::pending().await,
+/// Returns when SIGHUP ends the run; for ever pending where it does not, calling what it calls.
+async fn hung_up(hup: &mut Option<(Signal, HangUp)>) {
+    if let Some((signal, hang_up)) = hup {
+        while signal.recv().await.is_some() {
+            match hang_up {
+                HangUp::Call(call) => call(),
+                HangUp::End | HangUp::Default => return,
+            }
+        }
+    }
+    std::future::pending().await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nohup_is_seen_in_the_mask_of_ignored_signals() {
+        assert!(ignores_hang_up("Name:\tx\nSigIgn:\t0000000000001001\nSigCgt:\t0000000000000000\n"));
+        assert!(!ignores_hang_up("SigBlk:\t0000000000000001\nSigIgn:\t0000000000001000\n"));
+        assert!(!ignores_hang_up(""));
     }
 }

@@ -28,6 +28,7 @@ mod verdict;
 pub use against::against;
 pub use forecast::forecast;
 pub use routes::routes;
+pub(super) use verdict::instead;
 
 /// Narrowest page that is laid out: narrower terminals wrap by themselves.
 const NARROWEST: usize = 60;

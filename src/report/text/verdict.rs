@@ -22,8 +22,8 @@ pub(super) fn verdict(page: &mut TextReport, summary: &Summary) {
         return;
     }
     if requests.offered == 0 {
-        let text = format!("none of {} was sent: each had ended before", counted(requests.seen, "request"));
-        page.paragraph(&text, Severity::Bad);
+        let none = || format!("none of {} was sent: each had ended before", counted(requests.seen, "request"));
+        page.paragraph(&summary.nothing_sent().unwrap_or_else(none), Severity::Bad);
         return;
     }
     for (url, target) in &summary.targets {
@@ -97,7 +97,7 @@ fn reasons(counts: &CountMap) -> String {
 }
 
 /// What was in the capture instead of HTTP/1.
-fn instead(summary: &Summary) -> String {
+pub(in crate::report) fn instead(summary: &Summary) -> String {
     let streams = &summary.streams;
     let found: Vec<String> = [(streams.tls, "TLS"), (streams.http2, "HTTP/2"), (streams.unknown, "something else")]
         .into_iter()

@@ -16,6 +16,24 @@ pub(crate) struct GateArgs {
     min_samples: Option<String>,
 }
 
+/// What is demanded of a run that sends, and whether it may send nothing.
+#[derive(Clone, Debug, Args)]
+#[command(next_help_heading = "Gates")]
+pub(crate) struct RunGateArgs {
+    #[command(flatten)]
+    gates: GateArgs,
+    /// End with exit code 0 also where there was nothing to send: no request was found, or all were kept back [default:
+    /// exit code 2]
+    #[arg(long)]
+    pub(crate) allow_empty: bool,
+}
+
+impl From<RunGateArgs> for typed::Gates {
+    fn from(args: RunGateArgs) -> Self {
+        args.gates.into()
+    }
+}
+
 impl From<GateArgs> for typed::Gates {
     fn from(args: GateArgs) -> Self {
         Self { fail_if: args.fail_if, min_samples: args.min_samples }

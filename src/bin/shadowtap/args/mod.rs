@@ -18,7 +18,7 @@ mod sending;
 
 use capture::{CaptureArgs, LiveArgs};
 use compare::CompareArgs;
-use gates::GateArgs;
+use gates::{GateArgs, RunGateArgs};
 use monitoring::WatchingArgs;
 use output::{ModeArgs, ReportArgs, RoutesArgs};
 use protection::SparingArgs;
@@ -183,7 +183,7 @@ Examples:
   sudo shadowtap shadow -p 80 --to http://staging:8080 --ramp '1%:45s,10%:1m,100%' --guard 'errors>5%/10s'
 
 Exit codes: 0 done, and every --fail-if held; 1 one did not; 2 a mistake on the command line, a right that is missing, a
-file that cannot be written, a recording that lost something to the disk, or not one request could be delivered.")]
+file that cannot be written, a recording that lost something to the disk, or nothing was sent (see --allow-empty).")]
 pub(crate) struct ShadowCommand {
     #[command(flatten)]
     live: LiveArgs,
@@ -208,7 +208,7 @@ pub(crate) struct ShadowCommand {
     #[command(flatten)]
     report: ReportArgs,
     #[command(flatten)]
-    gates: GateArgs,
+    pub(crate) gates: RunGateArgs,
     #[command(flatten)]
     watching: WatchingArgs,
 }
@@ -257,7 +257,9 @@ Examples:
   shadowtap replay peak-*.pcap.gz --to https://staging.example.com --speed 2x --sample 50%
 
 Exit codes: 0 done, and every --fail-if held; 1 one did not; 2 a mistake on the command line, a file that
-cannot be read or written, or not one request could be delivered.")]
+cannot be read or written, or nothing was sent (see --allow-empty).
+
+SIGHUP ends a replay as SIGTERM does; under nohup it goes on.")]
 pub(crate) struct ReplayCommand {
     #[command(flatten)]
     capture: CaptureArgs,
@@ -284,7 +286,7 @@ pub(crate) struct ReplayCommand {
     #[command(flatten)]
     report: ReportArgs,
     #[command(flatten)]
-    gates: GateArgs,
+    pub(crate) gates: RunGateArgs,
     #[command(flatten)]
     watching: WatchingArgs,
 }

@@ -25,7 +25,7 @@ mod staging;
 use crate::args::DemoCommand;
 use crate::output::{self, write_page, write_summary};
 use crate::progress::{ProgressKind, ProgressWatch};
-use crate::signals::Stop;
+use crate::signals::{HangUp, Stop};
 use crate::{gates, terminal};
 use findings::DemoFindings;
 use staging::StagingCounts;
@@ -56,7 +56,7 @@ pub(crate) fn command(args: &DemoCommand) -> anyhow::Result<ExitCode> {
     let demands = config::demands(&args.gates.clone().into(), &[])?;
     let mode = config::file_mode(args.mode.mode.as_deref())?;
     let halt = Halt::default();
-    let stop = Stop::listen(&halt, None)?;
+    let stop = Stop::listen(&halt, HangUp::Default)?;
     let mut summary = Summary::default();
     let agrees = run(&mut output::text(), |plan| {
         let DemoPlan { capture, middleware, replay, results } = plan;
