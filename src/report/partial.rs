@@ -222,7 +222,9 @@ mod tests {
 
     fn of(lines: &[&str]) -> Option<Summary> {
         let mut run = PartialRun::default();
-        lines.iter().for_each(|line| assert!(run.line(line.as_bytes()), "{line}"));
+        for line in lines {
+            assert!(run.line(line.as_bytes()), "{line}");
+        }
         run.finish()
     }
 

@@ -302,7 +302,7 @@ mod tests {
         let get = "GET / HTTP/1.1\r\n\r\n";
         let own = "POST / HTTP/1.1\r\nContent-Length: 4\r\n\r\na\r\nb";
         let separator = std::str::from_utf8(SEPARATOR).unwrap();
-        let plain: String = [get, POST, own].iter().map(|one| format!("1 id 5\n{one}{separator}")).collect();
+        let plain = [get, POST, own].map(|one| format!("1 id 5\n{one}{separator}")).concat();
         let edited = plain.replace("\r\n", "\n").replace('\n', "\r\n");
         for file in [plain.clone(), edited.clone(), format!("\u{feff}{plain}"), format!("\u{feff}{edited}")] {
             assert_eq!(messages(file.as_bytes()), [get, POST, own], "{file:?}");
