@@ -129,7 +129,7 @@ async fn hung_up(hup: &mut Option<(Signal, HangUp)>) {
             }
         }
     }
-    std::future::pending().await
+    std::future::pending::<()>().await;
 }
 
 #[cfg(test)]
