@@ -1,14 +1,30 @@
 //! shadowtap rehearses a migration with real traffic: it taps HTTP off the wire, replays the requests against
 //! another stack and says what differed.
 //!
-//! The modules, in the order in which a datum goes through them:
+//! The stages are folders, in the order in which a datum goes through them:
 //!
 //! ```text
-//! capture -> decode -> flow -> http1 -> middleware -> replay -> report
-//!  Frame     Segment   Chunk   Event     Request     Delivery   Summary
+//! capture -> decode -> flow -> http1 -> recording -> middleware -> replay -> compare -> report -> serve
+//!  frame     segment   chunk   event     record      request      delivery  difference  summary   page
 //! ```
 //!
-//! [`exchange`] holds the words that all of them speak; [`pipeline`] alone makes threads and channels.
+//! - [`capture`]: frames, from interfaces, files or memory.
+//! - [`decode`]: the TCP segment in a frame.
+//! - [`flow`]: the bytes of each side of a connection, in order, and what is missing.
+//! - `head`: the lines of a message head, edited in place.
+//! - [`http1`]: messages, and which response belongs to which request.
+//! - [`recording`]: events and frames written to disk, and read back.
+//! - [`middleware`]: matches, samples, limits, rewrites, redacts and routes requests.
+//! - [`replay`]: sends requests to targets in time.
+//! - [`compare`]: finds in what two responses differ.
+//! - [`report`]: counts what became of every request, makes the summary, renders it.
+//! - [`inspect`]: counts what a capture holds, without a target.
+//! - [`serve`]: shows a run that goes on, and takes commands for it.
+//! - [`config`]: checks what the user asked for.
+//! - [`pipeline`]: wires the stages into threads and channels.
+//!
+//! All of them use [`exchange`], the types of requests, responses, events and outcomes. [`bounded`], [`files`],
+//! [`sandbox`] and [`sanitise`] are small helpers of the stages.
 //!
 //! From frames in memory to a summary, without a socket, a clock or a thread:
 //!
@@ -16,7 +32,7 @@
 //! use etherparse::PacketBuilder;
 //! use shadowtap::capture::{LinkType, MemorySource, Settings};
 //! use shadowtap::exchange::Timestamp;
-//! use shadowtap::http1::Interests;
+//! use shadowtap::http1::BodyPolicies;
 //! use shadowtap::inspect::InspectLedger;
 //! use shadowtap::pipeline;
 //! use shadowtap::report::Started;
@@ -37,7 +53,7 @@
 //! }
 //!
 //! let mut ledger = InspectLedger::default();
-//! let engine = pipeline::inspect(Box::new(source), &Settings::default(), Interests::default(), &mut |event| {
+//! let engine = pipeline::inspect(Box::new(source), &Settings::default(), BodyPolicies::default(), &mut |event| {
 //!     ledger.note(&event);
 //!     true
 //! })?;
@@ -50,27 +66,34 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
-pub mod bounded;
+// In the order of the data path.
 pub mod capture;
-pub mod compare;
-pub mod config;
-mod content_coding;
 pub mod decode;
-pub mod exchange;
-pub mod files;
 pub mod flow;
 mod head;
 pub mod http1;
-pub mod inspect;
-#[doc(hidden)]
-pub mod invariants;
-pub mod middleware;
-pub mod pipeline;
 pub mod recording;
+
+pub mod middleware;
 pub mod replay;
+
+pub mod compare;
+pub mod inspect;
 pub mod report;
+pub mod serve;
+
+pub mod config;
+pub mod pipeline;
+
+// What all of them use.
+pub mod bounded;
+mod content_coding;
+pub mod exchange;
+pub mod files;
 pub mod sandbox;
 pub mod sanitise;
-pub mod serve;
+
+#[doc(hidden)]
+pub mod invariants;
 #[cfg(test)]
 mod testing;

@@ -19,8 +19,8 @@ use shadowtap::compare::CompareRules;
 use shadowtap::exchange::Outcome;
 use shadowtap::pipeline::{self, Progress, Run};
 use shadowtap::replay::{self, Pace};
+use shadowtap::report::render::verdict::ReportVerdict;
 use shadowtap::report::threshold::Thresholds;
-use shadowtap::report::verdict::ReportVerdict;
 use shadowtap::report::{RoutePatterns, Summary};
 
 const JSON: &str = "Content-Type: application/json\r\n";

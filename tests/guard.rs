@@ -20,7 +20,7 @@ use shadowtap::pipeline::{self, Control, GuardCommand, Progress, Run};
 use shadowtap::replay::guard::{GuardAction, GuardSettings};
 use shadowtap::replay::{self, GuardState};
 use shadowtap::report::StepCause;
-use shadowtap::report::summary::Summary;
+use shadowtap::report::schema::summary::Summary;
 
 fn guarded(url: &str, pace: &str, guard: &str, action: GuardAction) -> replay::SendSettings {
     let guard = Some(GuardSettings { action, ..guard.parse().unwrap() });

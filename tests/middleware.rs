@@ -21,7 +21,9 @@ use shadowtap::pipeline::{self, Progress, Run, RunError};
 use shadowtap::recording::{OutputPath as Recording, Recorder, Rotation};
 use shadowtap::replay::{self, ConnectionMode, Pace};
 use shadowtap::report::MiddlewareCounts;
-use shadowtap::report::summary::{Summary, TargetSummary, sum};
+use shadowtap::report::schema::counts::sum;
+use shadowtap::report::schema::summary::Summary;
+use shadowtap::report::schema::target::TargetSummary;
 
 /// Requests in the demo's capture, and those of them that are no writes.
 const SEEN: u64 = 1839;

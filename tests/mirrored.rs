@@ -26,7 +26,7 @@ use shadowtap::middleware::file::Environment;
 use shadowtap::middleware::{self, ChainFile, LimitSpec, Share};
 use shadowtap::pipeline::{Feed, Run};
 use shadowtap::replay::{self, ConnectionMode};
-use shadowtap::report::summary::Summary;
+use shadowtap::report::schema::summary::Summary;
 use tokio::time::Instant;
 
 fn ok(_: &str) -> Vec<Step> {

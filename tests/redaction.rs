@@ -15,7 +15,7 @@ use shadowtap::middleware::file::Environment;
 use shadowtap::middleware::{ChainFile, ChainSettings};
 use shadowtap::pipeline::{self, Feed, Progress, Run};
 use shadowtap::recording::{OutputPath, Recorder, Rotation};
-use shadowtap::report::summary::Summary;
+use shadowtap::report::Summary;
 
 const CHAIN: &str = r#"
 [[link]]

@@ -17,7 +17,8 @@ use shadowtap::capture::{self, FileSource};
 use shadowtap::middleware::{self, SampleKey, Share};
 use shadowtap::pipeline::{self, Progress, Run};
 use shadowtap::replay::{self, Pace};
-use shadowtap::report::summary::{Summary, TargetSummary};
+use shadowtap::report::schema::summary::Summary;
+use shadowtap::report::schema::target::TargetSummary;
 
 /// A replay of a recorded capture at a target, in the making.
 struct Replay {

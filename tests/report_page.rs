@@ -12,11 +12,11 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 use libtest_mimic::{Arguments, Trial};
-use shadowtap::report::by_route::{RouteProduction, RouteSummary, RouteTarget};
-use shadowtap::report::curves::{Curves, TargetCurves};
-use shadowtap::report::diff_groups::{DiffExample, DiffGroup, DiffGroups, ExampleRequest};
-use shadowtap::report::html::{self, ReportPage};
-use shadowtap::report::timeline::{TargetPoint, Timeline, TimelinePoint};
+use shadowtap::report::render::html::{self, ReportPage};
+use shadowtap::report::schema::by_route::{RouteProduction, RouteSummary, RouteTarget};
+use shadowtap::report::schema::curves::{Curves, TargetCurves};
+use shadowtap::report::schema::diff_groups::{DiffExample, DiffGroup, DiffGroups, ExampleRequest};
+use shadowtap::report::schema::timeline::{TargetPoint, Timeline, TimelinePoint};
 use shadowtap::report::{
     Differences, GateResult, LatencySummary, RampStep, RunDiff, StepCause, Summary, TargetSummary,
 };

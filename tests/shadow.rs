@@ -19,7 +19,8 @@ use shadowtap::middleware::{self, ChainFile, LoopHeader};
 use shadowtap::pipeline::{self, Feed, Progress, Run};
 use shadowtap::recording::{OutputPath, Recorder, Rotation};
 use shadowtap::replay;
-use shadowtap::report::summary::{self, Summary, sum};
+use shadowtap::report::schema::counts::sum;
+use shadowtap::report::schema::{summary::Summary, target::TargetSummary};
 
 /// Connections that each carry one POST with a body of this many bytes, and its answer.
 fn uploads(count: usize, body: usize) -> Capture {
@@ -94,7 +95,7 @@ async fn run_with(
     summary
 }
 
-fn of<'a>(summary: &'a Summary, url: &str) -> &'a summary::TargetSummary {
+fn of<'a>(summary: &'a Summary, url: &str) -> &'a TargetSummary {
     summary.targets.iter().find(|(name, _)| name.trim_end_matches('/') == url).unwrap().1
 }
 

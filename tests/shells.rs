@@ -16,7 +16,7 @@ use std::process::{Command, ExitCode, Stdio};
 
 use libtest_mimic::Arguments;
 use shadowtap::exchange::path_and_query;
-use shadowtap::report::curl;
+use shadowtap::report::collect::curl;
 
 use trials::{missing, trial};
 

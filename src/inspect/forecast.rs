@@ -11,8 +11,8 @@ use serde::Serialize;
 
 use crate::exchange::{ConnectionId, Event, Request, Timestamp};
 use crate::middleware::{SampleKey, Sampler, Share};
-use crate::report::histogram::LatencyHistogram;
-use crate::report::summary::LatencySummary;
+use crate::report::collect::histogram::LatencyHistogram;
+use crate::report::schema::counts::LatencySummary;
 
 use super::edges::{EdgeKey, Edges};
 use super::series::{ConcurrencyLanes, LANES, Series, SeriesPoint};

@@ -7,10 +7,11 @@ use std::collections::{BTreeMap, HashMap};
 
 use crate::exchange::{Event, ExchangeId, Incomplete, Outcome, Request, RequestState, Timestamp};
 use crate::middleware::Selection;
-use crate::report::histogram::{LatencyHistogram, micros};
-use crate::report::ledger::SampleTally;
-use crate::report::summary::{CountMap, Ended, ProductionSide, Requests, SampleSummary, Summary, count};
-use crate::report::{CaptureStats, Started, blank};
+use crate::report::collect::histogram::{LatencyHistogram, micros};
+use crate::report::collect::inputs::{CaptureStats, Started, blank};
+use crate::report::collect::ledger::SampleTally;
+use crate::report::schema::counts::{CountMap, count};
+use crate::report::schema::summary::{Ended, ProductionSide, Requests, SampleSummary, Summary};
 
 pub mod forecast;
 pub mod routes;

@@ -1,7 +1,7 @@
 //! What became of each route: requests, statuses, latency and bytes.
 //!
 //! [`JoinedExchange`]s come in, one [`RouteRow`] a route leaves. A route is the method and the path, with `{id}` in place of
-//! each segment that looks like an identifier ([`template`](crate::report::route_name::template)); the query is left out. The same exchanges in the same
+//! each segment that looks like an identifier ([`template`](crate::report::collect::route_name::template)); the query is left out. The same exchanges in the same
 //! order always give the same rows. Nothing is printed here.
 
 use std::collections::{BTreeMap, HashMap};
@@ -10,11 +10,11 @@ use std::sync::Arc;
 use serde::Serialize;
 
 use crate::recording::JoinedExchange;
-use crate::report::histogram::{LatencyHistogram, micros};
-use crate::report::patterns::RoutePatterns;
-use crate::report::route_name::OTHER;
-use crate::report::status::StatusClass;
-use crate::report::summary::LatencySummary;
+use crate::report::collect::histogram::{LatencyHistogram, micros};
+use crate::report::collect::patterns::RoutePatterns;
+use crate::report::collect::route_name::OTHER;
+use crate::report::collect::status::StatusClass;
+use crate::report::schema::counts::LatencySummary;
 
 /// Routes that are told apart, about 28 KiB each; those that come up once there are as many are one: [`OTHER`].
 pub const MAX_ROUTES: usize = 500;

@@ -13,7 +13,8 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use crate::middleware::{DynamicShare, Share};
-use crate::report::steps::{RampStep, RampSteps, StepCause};
+use crate::report::collect::steps::RampSteps;
+use crate::report::schema::steps::{RampStep, StepCause};
 use crate::report::{RunTotals, Started, TargetGuard};
 
 /// What is told of each step.

@@ -585,8 +585,8 @@ fn end_of_target(
     end
 }
 
-fn address(share: &replay::AddressShare) -> report::summary::AddressSummary {
-    report::summary::AddressSummary {
+fn address(share: &replay::AddressShare) -> report::schema::target::AddressSummary {
+    report::schema::target::AddressSummary {
         address: share.address.to_string(),
         connections_opened: share.opened,
         connections_failed: share.failed,

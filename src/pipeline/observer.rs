@@ -18,7 +18,7 @@ use super::reader::ReaderChannels;
 use super::{Control, Progress};
 use crate::capture::Halt;
 use crate::replay::{AnyClient, InFlight, Job, OpenNow};
-use crate::report::snapshot::{LiveReference, LiveState, LiveTarget, QueueDepth, SnapshotRequest};
+use crate::report::reporter::snapshot::{LiveReference, LiveState, LiveTarget, QueueDepth, SnapshotRequest};
 use crate::report::{CaptureStats, RecordingSummary, ReportEvent, Snapshot, TargetGauges};
 use crate::serve::{RunView, Wish};
 

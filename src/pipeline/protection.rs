@@ -17,7 +17,7 @@ use crate::replay::guard::{
 };
 use crate::replay::ramp::RampPlan;
 use crate::replay::{Delivery, GuardState, Ramp};
-use crate::report::steps::StepCause;
+use crate::report::schema::steps::StepCause;
 use crate::report::{RampEnd, RunTotals, TargetGuard};
 
 /// Longest and shortest time between two looks; else a tenth of the shortest time that a guard or a ramp knows.

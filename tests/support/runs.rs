@@ -9,7 +9,7 @@ use std::time::Duration;
 use shadowtap::capture::MemorySource;
 use shadowtap::pipeline::{self, Feed, Progress, Run};
 use shadowtap::replay::{self, Pace};
-use shadowtap::report::summary::{self, Summary};
+use shadowtap::report::schema::{summary::Summary, target::TargetSummary};
 
 use super::packets::{Capture, Talk};
 use super::server::Server;
@@ -73,7 +73,7 @@ pub(crate) async fn run(mut run: Run) -> (Summary, Vec<serde_json::Value>) {
     (summary, lines)
 }
 
-pub(crate) fn of<'a>(summary: &'a Summary, server: &Server) -> &'a summary::TargetSummary {
+pub(crate) fn of<'a>(summary: &'a Summary, server: &Server) -> &'a TargetSummary {
     let url = server.url("http");
     summary.targets.iter().find(|(name, _)| name.trim_end_matches('/') == url).unwrap().1
 }

@@ -17,7 +17,8 @@ use shadowtap::middleware::Selection;
 use shadowtap::pipeline;
 use shadowtap::recording::jsonl_write::JsonLine;
 use shadowtap::recording::{ExchangeJoin, JoinedExchange};
-use shadowtap::report::{Listing, RoutePatterns, Started, StatusChoice, Summary, text};
+use shadowtap::report::render::text;
+use shadowtap::report::{Listing, RoutePatterns, Started, StatusChoice, Summary};
 
 use crate::output::{self, print_line, write_summary};
 use crate::signals::{HangUp, Stop};

@@ -11,7 +11,8 @@ use serde::Serialize;
 use serde_json::{Map, Value, json};
 use shadowtap::config::{LogFormat, Output, Outputs};
 use shadowtap::files::{self, FileMode};
-use shadowtap::report::{Started, Summary, html};
+use shadowtap::report::render::html;
+use shadowtap::report::{Started, Summary};
 use shadowtap::sanitise::{self, Kind};
 
 use crate::terminal;

@@ -7,7 +7,8 @@ use anyhow::Context;
 use shadowtap::config::{self, Output, Outputs, Protection, ReplayConfig};
 use shadowtap::pipeline::{self, Control, Observer, Progress, Run};
 use shadowtap::replay::ramp::RampPlan;
-use shadowtap::report::{Summary, text};
+use shadowtap::report::Summary;
+use shadowtap::report::render::text;
 use shadowtap::serve::Server;
 use shadowtap::{middleware, replay};
 

@@ -10,9 +10,10 @@ use anyhow::{Context as _, bail};
 use shadowtap::bounded;
 use shadowtap::config::{self, Output, typed};
 use shadowtap::files::FileMode;
-use shadowtap::report::results::ResultsEnd;
+use shadowtap::report::collect::results::ResultsEnd;
+use shadowtap::report::render::{html, text};
 use shadowtap::report::threshold::ThresholdWatch;
-use shadowtap::report::{PartialRun, RunDiff, Summary, html, text};
+use shadowtap::report::{PartialRun, RunDiff, Summary};
 
 use crate::args::ReportCommand;
 use crate::output::{print, write_html};

@@ -1,10 +1,10 @@
 //! Whether a demand holds, and why: in a sentence that can stand alone.
 
-use super::super::summary::{
-    Differences, GateResult, GateState, LatencySummary, Summary, TargetLatency, TargetSummary, sum,
-};
+use crate::report::schema::counts::{LatencySummary, sum};
+use crate::report::schema::summary::{GateResult, GateState, Summary};
+use crate::report::schema::target::{Differences, TargetLatency, TargetSummary};
+
 use super::super::units::{duration, number, percent};
-use super::watch::is_error;
 use super::{LatencyClock, LatencyFigure, Threshold, ThresholdLimit, ThresholdMetric};
 
 /// What a demand is measured on, of one target.
@@ -18,7 +18,6 @@ pub(super) struct GateInput {
     pub(super) production: LatencySummary,
     pub(super) lost: u64,
 }
-
 impl GateInput {
     /// What the summary has of a target.
     pub(super) fn of(summary: &Summary, target: &TargetSummary) -> Self {
@@ -172,7 +171,9 @@ fn timing(demand: &Threshold, figure: LatencyFigure, own: &LatencySummary, produ
 }
 
 fn format_us(us: f64) -> String {
-    duration(std::time::Duration::try_from_secs_f64(us / 1e6).map_or(u64::MAX, super::super::histogram::micros))
+    duration(
+        std::time::Duration::try_from_secs_f64(us / 1e6).map_or(u64::MAX, crate::report::collect::histogram::micros),
+    )
 }
 
 impl LatencyFigure {
@@ -188,11 +189,21 @@ impl LatencyFigure {
     }
 }
 
+/// Whether a delivery went wrong where production did not.
+pub(super) const fn is_error(status: Option<u16>, production: Option<u16>) -> bool {
+    let fails = match status {
+        Some(status) => status >= 500,
+        None => true,
+    };
+    fails && !matches!(production, Some(500..))
+}
+
 #[cfg(test)]
 mod tests {
-    use super::super::super::summary::{CountMap, Frames, ProductionSide};
     use super::super::{MIN_SAMPLES, ThresholdWatch, Thresholds};
     use super::*;
+    use crate::report::schema::counts::CountMap;
+    use crate::report::schema::summary::{Frames, ProductionSide};
 
     fn counts<const N: usize>(all: [(&str, u64); N]) -> CountMap {
         all.map(|(key, count)| (key.to_owned(), count)).into()

@@ -8,13 +8,14 @@ use std::collections::{HashMap, HashSet};
 use crate::compare::{self, DifferencePart, ResponseDiff};
 use crate::exchange::{Outcome, path_and_query, wire_text};
 use crate::replay::Delivery;
-use crate::report::route_name::template;
+use crate::report::collect::histogram::{LatencyHistogram, micros};
+use crate::report::collect::inputs::{Production, RequestRecord};
+use crate::report::collect::route_name::template;
+use crate::report::schema::noise::NoiseOnlyCounts;
+use crate::report::schema::summary::{GateResult, Summary};
+use crate::report::schema::target::{Differences, TargetLatency};
 
-use super::super::histogram::{LatencyHistogram, micros};
-use super::super::noise::NoiseOnlyCounts;
-use super::super::summary::{Differences, GateResult, Summary, TargetLatency};
-use super::super::{Production, RequestRecord};
-use super::judge::{self, GateInput};
+use super::judge::{self, GateInput, is_error};
 use super::{LatencyClock, RoutePattern, Threshold, ThresholdMetric, Thresholds};
 
 /// Sets of fields that differed together, of one demand at one target; what comes up later is never noise.
@@ -214,15 +215,6 @@ fn of_targets(demand: &Threshold, summary: &Summary) -> Vec<(String, GateInput)>
     asked.map(|(url, target)| (url.clone(), GateInput::of(summary, target))).collect()
 }
 
-/// Whether a delivery went wrong where production did not.
-pub(super) const fn is_error(status: Option<u16>, production: Option<u16>) -> bool {
-    let fails = match status {
-        Some(status) => status >= 500,
-        None => true,
-    };
-    fails && !matches!(production, Some(500..))
-}
-
 impl RouteTally {
     fn count(&mut self, seen: &EndedDelivery<'_>, clock: Option<LatencyClock>) {
         self.deliveries += 1;
@@ -290,13 +282,13 @@ impl RouteTally {
 
 #[cfg(test)]
 mod tests {
-    use super::super::super::RequestText;
-    use super::super::super::noise;
-    use super::super::super::results::ResultLine;
-    use super::super::super::testing::{delivery, note, production};
     use super::*;
     use crate::compare::{Difference, DifferenceKind};
     use crate::exchange::FailureKind;
+    use crate::report::collect::request_text::RequestText;
+    use crate::report::collect::results::ResultLine;
+    use crate::report::collect::testing::{delivery, note, production};
+    use crate::report::schema::noise;
 
     const URL: &str = "http://t";
 

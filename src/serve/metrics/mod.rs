@@ -8,9 +8,12 @@ mod page;
 
 use crate::replay::GuardState;
 use crate::report::Snapshot;
-use crate::report::snapshot::{LiveState, LiveTargetBuckets};
-use crate::report::status::StatusClass;
-use crate::report::summary::{CountMap, RecordingSummary, Requests, Summary, TargetSummary};
+use crate::report::collect::buckets::LiveTargetBuckets;
+use crate::report::collect::status::StatusClass;
+use crate::report::reporter::snapshot::LiveState;
+use crate::report::schema::counts::CountMap;
+use crate::report::schema::summary::{RecordingSummary, Requests, Summary};
+use crate::report::schema::target::TargetSummary;
 
 use page::MetricsPage;
 
@@ -180,7 +183,8 @@ fn answers(page: &mut MetricsPage, summary: &Summary) {
 }
 
 /// What a histogram of each target is: its name, its help, and where it is kept.
-type TargetMetrics = (&'static str, &'static str, fn(&LiveTargetBuckets) -> &crate::report::snapshot::LiveBuckets);
+type TargetMetrics =
+    (&'static str, &'static str, fn(&LiveTargetBuckets) -> &crate::report::collect::buckets::LiveBuckets);
 
 const OF_TARGETS: [TargetMetrics; 3] = [
     (
@@ -308,7 +312,8 @@ mod tests {
 
     use super::*;
     use crate::report::TargetGuard;
-    use crate::report::snapshot::{LiveBuckets, LiveTarget, QueueDepth};
+    use crate::report::collect::buckets::LiveBuckets;
+    use crate::report::reporter::snapshot::{LiveTarget, QueueDepth};
 
     const DASHBOARD: &str = include_str!("../../../deploy/grafana/shadowtap.json");
     const ALERTS: &str = include_str!("../../../deploy/prometheus/alerts.yml");
@@ -331,7 +336,7 @@ mod tests {
         let guard =
             Some(TargetGuard { state: GuardState::Throttled, held_share: 0.5, trips: 1, ..TargetGuard::default() });
         summary.targets.insert(url(), TargetSummary { guard, ..TargetSummary::default() });
-        let mut at_most = [0; crate::report::snapshot::EDGES_US.len()];
+        let mut at_most = [0; crate::report::collect::buckets::EDGES_US.len()];
         at_most[3..].fill(2);
         seen.production = LiveBuckets { at_most, count: 2, sum: std::time::Duration::from_millis(2) };
         seen.targets.insert(url(), LiveTargetBuckets::default());

@@ -8,7 +8,7 @@ use std::time::Duration;
 use prometheus::proto::{Bucket, Counter, Gauge, Histogram, LabelPair, Metric, MetricFamily, MetricType};
 use prometheus::{Encoder as _, TextEncoder};
 
-use crate::report::snapshot::{EDGES_US, LiveBuckets};
+use crate::report::collect::buckets::{EDGES_US, LiveBuckets};
 
 /// Names and values of a sample's labels.
 pub(super) type MetricLabels<'a> = &'a [(&'static str, &'a str)];

@@ -1,13 +1,13 @@
 //! The live page: the report's pictures as they happen, the last differences, and the controls.
 //!
-//! It is the page of [`crate::report::html`] with a script of its own that draws what each event tells.
+//! It is the page of [`crate::report::render::html`] with a script of its own that draws what each event tells.
 
 use serde::Serialize;
 use serde_json::value::RawValue;
 
 use super::access::Access;
-use crate::report::html::{self, ReportPage, SCRIPT};
-use crate::report::snapshot::{LiveState, Snapshot};
+use crate::report::render::html::{self, ReportPage, SCRIPT};
+use crate::report::reporter::snapshot::{LiveState, Snapshot};
 
 /// What asks for events and puts them on the page.
 const LIVE: &str = include_str!("live.js");

@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use serde::Serialize;
 use shadowtap::pipeline::Progress;
-use shadowtap::report::status::StatusClass;
+use shadowtap::report::collect::status::StatusClass;
 use shadowtap::report::{CountMap, Snapshot};
 
 use super::ProgressKind;

@@ -1,0 +1,42 @@
+//! Latencies in the fixed buckets of metrics and of the live page.
+
+use std::time::Duration;
+
+use super::histogram::LatencyHistogram;
+
+/// Edges of the buckets that latencies are shown in, in microseconds: from what a cache answers in to a time limit.
+pub const EDGES_US: [u64; 20] = [
+    100, 250, 500, 1_000, 2_500, 5_000, 10_000, 25_000, 50_000, 75_000, 100_000, 150_000, 250_000, 500_000, 750_000,
+    1_000_000, 2_500_000, 5_000_000, 10_000_000, 30_000_000,
+];
+
+/// How many durations were at most as long as each edge.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct LiveBuckets {
+    /// By [`EDGES_US`]; each counts those of the edges before it, too.
+    pub at_most: [u64; EDGES_US.len()],
+    /// All of them.
+    pub count: u64,
+    /// Their sum.
+    pub sum: Duration,
+}
+
+/// How long things took at one target, by edges.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct LiveTargetBuckets {
+    /// Last byte of the request written to first byte of the response read.
+    pub service: LiveBuckets,
+    /// Due to first byte.
+    pub response: LiveBuckets,
+    /// Due to sent.
+    pub lag: LiveBuckets,
+}
+
+impl LiveBuckets {
+    /// Those of a histogram.
+    #[must_use]
+    pub fn of(durations: &LatencyHistogram) -> Self {
+        let sum = u64::try_from(durations.sum_us()).unwrap_or(u64::MAX);
+        Self { at_most: durations.at_most(&EDGES_US), count: durations.count(), sum: Duration::from_micros(sum) }
+    }
+}

@@ -1,0 +1,266 @@
+//! What became of each route of a run: the block `routes` of the summary.
+//!
+//! Requests come in as they are seen, deliveries as they are joined, each with its [`RouteName`]; a row a route leaves. Rows
+//! are bounded in number and in size, whatever the run's length.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use crate::compare::{Difference, DifferencePart};
+use crate::exchange::Outcome;
+use crate::replay::Delivery;
+use crate::report::schema::by_route::{RouteProduction, RouteSummary, RouteTarget};
+use crate::report::schema::counts::{CountMap, LatencySummary};
+use crate::report::schema::noise::NoiseOnlyCounts;
+use crate::report::schema::target::{Differences, TargetLatency};
+
+use super::histogram::micros;
+use super::inputs::Production;
+use super::noise;
+use super::patterns::RoutePatterns;
+use super::route_name::{MAX_ROUTES, OTHER, RouteName};
+use super::sparse_histogram::SparseHistogram;
+use super::status::StatusClass;
+
+/// Pairs of statuses that are told apart for each route and target; what comes up later is counted by class, `2xx`.
+pub const MAX_PAIRS: usize = 32;
+
+/// How two answers compare.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct ExchangeComparison<'a> {
+    /// Whether their bodies could not be compared; `None` where the answers could not.
+    pub(crate) unknown: Option<bool>,
+    /// In what they differ.
+    pub(crate) differences: &'a [Difference],
+}
+
+/// Counts by route while a run goes on.
+#[derive(Clone, Debug)]
+pub(crate) struct ByRoute {
+    patterns: Arc<RoutePatterns>,
+    targets: usize,
+    places: HashMap<RouteName, usize, foldhash::fast::RandomState>,
+    tallies: Vec<RouteTallies>,
+    other: RouteTallies,
+    /// The last name.
+    name: String,
+}
+
+#[derive(Clone, Debug, Default)]
+struct RouteTallies {
+    requests: u64,
+    statuses: ClassCounts,
+    latency: SparseHistogram,
+    targets: Vec<RouteTargetTally>,
+}
+
+#[derive(Clone, Debug, Default)]
+struct RouteTargetTally {
+    sent: u64,
+    failed: u64,
+    not_sent: u64,
+    statuses: ClassCounts,
+    pairs: BTreeMap<(StatusCell, StatusCell), u64>,
+    differences: Differences,
+    service: SparseHistogram,
+    response: SparseHistogram,
+}
+
+/// Counts in the order of [`Class::ALL`].
+#[derive(Clone, Debug, Default)]
+struct ClassCounts([u64; StatusClass::ALL.len()]);
+
+/// One side of a pair of statuses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum StatusCell {
+    Status(u16),
+    Class(StatusClass),
+    Failed,
+}
+
+impl ByRoute {
+    /// No counts yet, for this many targets; what `patterns` name is named so.
+    pub(crate) fn new(patterns: Arc<RoutePatterns>, targets: usize) -> Self {
+        let (places, tallies, name) = Default::default();
+        Self { patterns, targets, places, tallies, other: RouteTallies::new(targets), name }
+    }
+
+    /// A request was seen: its route, [`OTHER`] where there are too many.
+    pub(crate) fn seen(&mut self, method: &[u8], target: &[u8]) -> RouteName {
+        self.patterns.name_in(method, target, &mut self.name);
+        let name = &self.name;
+        if let Some((known, at)) = self.places.get_key_value(name.as_str()) {
+            let (known, at) = (Arc::clone(known), *at);
+            if let Some(tally) = self.tallies.get_mut(at) {
+                tally.requests += 1;
+            }
+            return known;
+        }
+        if self.tallies.len() >= MAX_ROUTES {
+            self.other.requests += 1;
+            return OTHER.into();
+        }
+        let name: RouteName = name.as_str().into();
+        self.places.insert(Arc::clone(&name), self.tallies.len());
+        self.tallies.push(RouteTallies { requests: 1, ..RouteTallies::new(self.targets) });
+        name
+    }
+
+    /// What production answered to a request that was offered.
+    pub(crate) fn answered(&mut self, route: Option<&RouteName>, production: Option<&Production>) {
+        let tally = self.tally(route);
+        tally.statuses.count(StatusClass::of(production.map(|production| production.status)));
+        if let Some(latency) = production.and_then(|production| production.latency) {
+            tally.latency.record_us(micros(latency));
+        }
+    }
+
+    /// A delivery and how it compares. One whose request is not known any more counts as [`OTHER`].
+    pub(crate) fn delivered(
+        &mut self,
+        route: Option<&RouteName>,
+        delivery: &Delivery,
+        production: Option<&Production>,
+        compared: ExchangeComparison<'_>,
+    ) {
+        if let Some(target) = self.tally(route).targets.get_mut(delivery.target) {
+            target.count(delivery, production, compared);
+        }
+    }
+
+    /// The block: those with the most requests first, [`OTHER`] last. What is `noise` is counted apart.
+    pub(crate) fn block(&self, urls: &[String], noise: &noise::NoiseVerdict) -> Vec<RouteSummary> {
+        let rows = self.places.iter().filter_map(|(name, at)| Some(self.tallies.get(*at)?.row(name, urls, noise)));
+        let mut rows: Vec<RouteSummary> = rows.collect();
+        rows.sort_by(|a, b| b.requests.cmp(&a.requests).then_with(|| a.route.cmp(&b.route)));
+        if !self.other.is_empty() {
+            rows.push(self.other.row(OTHER, urls, noise));
+        }
+        rows
+    }
+
+    fn tally(&mut self, route: Option<&RouteName>) -> &mut RouteTallies {
+        let at = route.and_then(|route| self.places.get(route).copied());
+        at.and_then(|at| self.tallies.get_mut(at)).unwrap_or(&mut self.other)
+    }
+}
+
+impl RouteTallies {
+    fn new(targets: usize) -> Self {
+        Self { targets: vec![RouteTargetTally::default(); targets], ..Self::default() }
+    }
+
+    fn is_empty(&self) -> bool {
+        self.requests == 0 && self.targets.iter().all(|target| target.sent + target.failed + target.not_sent == 0)
+    }
+
+    fn row(&self, route: &str, urls: &[String], noise: &noise::NoiseVerdict) -> RouteSummary {
+        let targets = self.targets.iter().enumerate().map(|(at, target)| target.row(noise.only(route, at)));
+        RouteSummary {
+            route: route.to_owned(),
+            requests: self.requests,
+            production: RouteProduction { statuses: self.statuses.counts(), latency_us: self.latency.figures() },
+            targets: urls.iter().cloned().zip(targets).collect(),
+        }
+    }
+}
+
+impl RouteTargetTally {
+    fn count(&mut self, delivery: &Delivery, production: Option<&Production>, compared: ExchangeComparison<'_>) {
+        let answer = delivery.answer.as_ref().filter(|_| delivery.outcome == Outcome::Sent);
+        let cell = match (&delivery.outcome, answer) {
+            (Outcome::Sent, Some(answer)) => StatusCell::Status(answer.status),
+            (Outcome::Failed(_), _) => StatusCell::Failed,
+            _ => {
+                self.not_sent += 1;
+                return;
+            }
+        };
+        match cell {
+            StatusCell::Failed => self.failed += 1,
+            _ => self.sent += 1,
+        }
+        self.pair(
+            production.map_or(StatusCell::Class(StatusClass::None), |production| StatusCell::Status(production.status)),
+            cell,
+        );
+        if let Some(answer) = answer {
+            self.statuses.count(StatusClass::of(Some(answer.status)));
+            self.compared(compared);
+        }
+        for (into, duration) in [(&mut self.service, delivery.service), (&mut self.response, delivery.response)] {
+            if let Some(duration) = duration {
+                into.record_us(micros(duration));
+            }
+        }
+    }
+
+    fn compared(&mut self, compared: ExchangeComparison<'_>) {
+        let Some(unknown) = compared.unknown else { return };
+        let has = |place| u64::from(compared.differences.iter().any(|difference| difference.place == place));
+        let counts = &mut self.differences;
+        counts.compared += 1;
+        counts.any += u64::from(!compared.differences.is_empty());
+        counts.status += has(DifferencePart::Status);
+        counts.headers += has(DifferencePart::Header);
+        counts.body += has(DifferencePart::Body);
+        counts.bodies_unknown += u64::from(unknown);
+    }
+
+    fn pair(&mut self, production: StatusCell, shadow: StatusCell) {
+        let mut pair = (production, shadow);
+        if self.pairs.len() >= MAX_PAIRS && !self.pairs.contains_key(&pair) {
+            pair = (production.coarse(), shadow.coarse());
+        }
+        *self.pairs.entry(pair).or_default() += 1;
+    }
+
+    fn row(&self, noise: NoiseOnlyCounts) -> RouteTarget {
+        let mut matrix = BTreeMap::<String, CountMap>::new();
+        for ((production, shadow), count) in &self.pairs {
+            *matrix.entry(production.key()).or_default().entry(shadow.key()).or_default() += count;
+        }
+        RouteTarget {
+            sent: self.sent,
+            failed: self.failed,
+            not_sent: self.not_sent,
+            statuses: self.statuses.counts(),
+            matrix,
+            differences: self.differences.clone().without(noise),
+            differences_noise: noise,
+            latency_us: TargetLatency {
+                connect: LatencySummary::default(),
+                service: self.service.figures(),
+                response: self.response.figures(),
+            },
+        }
+    }
+}
+
+impl ClassCounts {
+    fn count(&mut self, class: StatusClass) {
+        for (count, _) in self.0.iter_mut().zip(StatusClass::ALL).filter(|(_, known)| *known == class) {
+            *count += 1;
+        }
+    }
+
+    fn counts(&self) -> CountMap {
+        let some = StatusClass::ALL.into_iter().zip(self.0).filter(|(_, count)| *count > 0);
+        some.map(|(class, count)| (class.key().to_owned(), count)).collect()
+    }
+}
+
+impl StatusCell {
+    fn coarse(self) -> Self {
+        if let Self::Status(status) = self { Self::Class(StatusClass::of(Some(status))) } else { self }
+    }
+
+    /// As in the matrix of a target.
+    fn key(self) -> String {
+        match self {
+            Self::Status(status) => format!("{status:03}"),
+            Self::Class(class) => class.key().to_owned(),
+            Self::Failed => "failed".to_owned(),
+        }
+    }
+}

@@ -1,0 +1,186 @@
+//! The comparison of all responses to one request, apart from what is counted of it.
+//!
+//! Most comparisons cost no more than to receive what is compared, and are done where the responses meet. For the others a
+//! [`ComparisonTask`] leaves the reporter, goes to whoever has time for it, and comes back as a [`ComparedExchange`]. How
+//! much one of them costs is the target's choice, within the bounds of [`compare`]: so nothing waits for it.
+
+use smallvec::SmallVec;
+
+use crate::compare::{self, BodyKnowledge, CompareRules, ComparedResponse, Effort, ResponseDiff, Unknown};
+use crate::exchange::Outcome;
+use crate::replay::{Delivery, TargetResponse};
+
+use super::inputs::{Production, RequestRecord};
+use super::join::Joined;
+use super::results::{answer_side, production_side};
+
+/// Compares responses: under the rules of a run, and with what it knows of its targets.
+#[derive(Debug)]
+pub struct Comparer {
+    rules: CompareRules,
+    /// Of each target, and then of the baseline.
+    hosts: Vec<Vec<u8>>,
+    targets: usize,
+}
+
+/// Whom a delivery went to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum DeliveryRole {
+    /// This target.
+    Target(usize),
+    /// The baseline.
+    Baseline,
+    /// This target, a second time.
+    Check(usize),
+}
+
+/// The responses to one request, before they are compared.
+#[derive(Debug)]
+pub struct ComparisonTask {
+    joined: Joined,
+    /// What production answered before to the same request.
+    before: Option<Production>,
+}
+
+/// The responses to one request, and in what they differ.
+#[derive(Debug)]
+pub struct ComparedExchange {
+    pub(crate) joined: Joined,
+    pub(crate) found: FoundInExchange,
+}
+
+/// What came of the comparisons of one request.
+#[derive(Debug, Default)]
+pub(crate) struct FoundInExchange {
+    /// Of each delivery, where both responses are known.
+    pub(crate) deliveries: SmallVec<[Option<ResponseDiff>; 1]>,
+    /// Of production's response and its last one to the same request.
+    pub(crate) repeat: Option<ResponseDiff>,
+}
+
+impl ComparisonTask {
+    pub(crate) const fn new(joined: Joined, before: Option<Production>) -> Self {
+        Self { joined, before }
+    }
+
+    /// Bytes that it holds, but for bodies that have their own share of the memory.
+    #[must_use]
+    pub fn weight(&self) -> usize {
+        let kept = |kept: &crate::replay::RetainedResponse| {
+            let body = kept.body.as_ref().filter(|_| kept.held.is_none());
+            kept.head.as_bytes().len() + body.map_or(0, bytes::Bytes::len)
+        };
+        let production = self.joined.production.as_ref().ok().into_iter().chain(&self.before);
+        let productions = production.filter_map(|production| production.kept.as_deref());
+        let answers = self.joined.deliveries.iter().filter_map(|delivery| delivery.answer.as_ref()?.kept.as_deref());
+        size_of::<Self>() + self.joined.note.text.len() + productions.chain(answers).map(kept).sum::<usize>()
+    }
+}
+
+impl Comparer {
+    pub(crate) const fn new(rules: CompareRules, hosts: Vec<Vec<u8>>, targets: usize) -> Self {
+        Self { rules, hosts, targets }
+    }
+
+    pub(crate) fn role(&self, number: usize) -> DeliveryRole {
+        match number.checked_sub(self.targets) {
+            None => DeliveryRole::Target(number),
+            Some(0) => DeliveryRole::Baseline,
+            Some(beyond) => DeliveryRole::Check(beyond - 1),
+        }
+    }
+
+    /// Does a task; where bodies are to be left `unread`, by their hashes.
+    #[must_use]
+    pub fn compare(&self, task: ComparisonTask, unread: Option<Unknown>) -> ComparedExchange {
+        let ComparisonTask { joined, before } = task;
+        let found = self.attempt(&joined, before.as_ref(), unread, Effort::Full).unwrap_or_default();
+        ComparedExchange { joined, found }
+    }
+
+    /// Compares all responses to one request with this effort; `None` where that does not do.
+    pub(crate) fn attempt(
+        &self,
+        joined: &Joined,
+        before: Option<&Production>,
+        unread: Option<Unknown>,
+        effort: Effort,
+    ) -> Option<FoundInExchange> {
+        let of = OneRequest { comparer: self, note: &joined.note, unread, effort };
+        let production = joined.production.as_ref().ok();
+        let mut found = FoundInExchange::default();
+        for delivery in &joined.deliveries {
+            let known = answer(delivery);
+            found.deliveries.push(match (self.role(delivery.target), known, production) {
+                (DeliveryRole::Check(target), Some(second), _) => {
+                    let first = joined.deliveries.iter().find(|delivery| delivery.target == target);
+                    match first.and_then(|first| answer(first)) {
+                        Some(first) => Some(of.check(target, first, second)?),
+                        None => None,
+                    }
+                }
+                (DeliveryRole::Target(_) | DeliveryRole::Baseline, Some(answer), Some(production)) => {
+                    Some(of.delivery(delivery, answer, production)?)
+                }
+                _ => None,
+            });
+        }
+        found.repeat = match (production, before) {
+            (Some(production), Some(before)) => Some(of.repeat(before, production)?),
+            _ => None,
+        };
+        Some(found)
+    }
+
+    fn host(&self, number: usize) -> &[u8] {
+        self.hosts.get(number).map_or(&[][..], Vec::as_slice)
+    }
+}
+
+/// What the comparisons of one request have in common. Each is `None` where the effort does not do.
+struct OneRequest<'a> {
+    comparer: &'a Comparer,
+    note: &'a RequestRecord,
+    unread: Option<Unknown>,
+    effort: Effort,
+}
+
+impl OneRequest<'_> {
+    /// In what an answer differs from production's.
+    fn delivery(&self, delivery: &Delivery, answer: &TargetResponse, production: &Production) -> Option<ResponseDiff> {
+        let bodies = if production.damage.is_some() { BodyKnowledge::Damaged } else { self.whole() };
+        let host = self.note.text.host();
+        let one = production_side(production, host);
+        let other = answer_side(answer, self.comparer.host(delivery.target), host);
+        self.sides(&one, &other, bodies)
+    }
+
+    /// In what a target's second answer differs from its first.
+    fn check(&self, target: usize, first: &TargetResponse, second: &TargetResponse) -> Option<ResponseDiff> {
+        let (host, own) = (self.note.text.host(), self.comparer.host(target));
+        self.sides(&answer_side(first, own, host), &answer_side(second, own, host), self.whole())
+    }
+
+    /// In what production's answer differs from its last one.
+    fn repeat(&self, before: &Production, production: &Production) -> Option<ResponseDiff> {
+        let host = self.note.text.host();
+        self.sides(&production_side(before, host), &production_side(production, host), self.whole())
+    }
+
+    fn sides(
+        &self,
+        one: &ComparedResponse<'_>,
+        other: &ComparedResponse<'_>,
+        bodies: BodyKnowledge,
+    ) -> Option<ResponseDiff> {
+        compare::attempt(&self.comparer.rules, self.note.text.method(), one, other, bodies, self.effort)
+    }
+
+    fn whole(&self) -> BodyKnowledge {
+        self.unread.map_or(BodyKnowledge::Whole, BodyKnowledge::Unread)
+    }
+}
+
+fn answer(delivery: &Delivery) -> Option<&TargetResponse> {
+    delivery.answer.as_ref().filter(|_| delivery.outcome == Outcome::Sent)
+}

@@ -1,0 +1,370 @@
+//! What kinds of difference there are, each with a few examples to look at: the block `kinds` of the summary.
+//!
+//! Differences come in, each with the exchange that it is of; a list leaves. A kind is a target, a route, a part of the
+//! answer and a place in it, with `[*]` for every index. Kinds, examples and their bytes are bounded.
+
+use std::borrow::Cow;
+use std::collections::HashMap;
+
+use serde_json::Value;
+
+use crate::compare::{self, Difference, DifferencePart};
+use crate::exchange::{Head, wire_text};
+use crate::middleware;
+use crate::report::schema::diff_groups::{DiffExample, DiffGroup, DiffGroups, ExampleRequest};
+
+use super::inputs::{Production, RequestRecord};
+use super::route_name::RouteName;
+use super::{curl, noise};
+
+/// Kinds that are told apart: what is of a further one counts in [`DiffGroups::left_out`].
+pub const MAX_KINDS: usize = 1000;
+
+/// Kinds that are told apart on one route, whatever the target: as above.
+pub const MAX_KINDS_OF_ROUTE: usize = 50;
+
+/// Examples that are kept of each kind: the first ones.
+pub const MAX_EXAMPLES: usize = 3;
+
+/// Bytes of examples as JSON, about: past it kinds are counted without.
+pub const MAX_EXAMPLE_BYTES: usize = 2 << 20;
+
+/// Longest value that is shown of either side, in bytes of JSON; of a longer one its beginning is.
+pub const MAX_VALUE: usize = 2048;
+
+/// Fields that are told apart within one kind.
+const MAX_FIELDS: usize = 64;
+
+/// Longest place that is told, in characters; a longer one is cut there, and ends in `…`.
+const MAX_PATH: usize = 256;
+
+/// Longest target that is told in full, in bytes: a request with a longer one is no example.
+const MAX_TARGET: usize = 4096;
+
+/// Counts by kind while a run goes on.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct DiffGroupTally {
+    kinds: HashMap<DiffGroupKey, DiffGroupCount, foldhash::fast::RandomState>,
+    of_routes: HashMap<RouteName, usize, foldhash::fast::RandomState>,
+    bytes: usize,
+    left_out: u64,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct DiffGroupKey {
+    target: usize,
+    route: RouteName,
+    place: DifferencePart,
+    path: String,
+    statuses: Option<(u16, u16)>,
+    how: compare::DifferenceKind,
+}
+
+#[derive(Clone, Debug, Default)]
+struct DiffGroupCount {
+    count: u64,
+    /// Of fields that the kind does not name by themselves: lines, and paths that were cut. Further ones are no noise.
+    fields: Vec<(Box<str>, u64)>,
+    examples: Vec<DiffExample>,
+}
+
+/// Two answers to one request that differ.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct DifferingPair<'a> {
+    /// The request, named.
+    pub(crate) note: &'a RequestRecord,
+    /// Which target.
+    pub(crate) target: usize,
+    /// Its URL.
+    pub(crate) url: &'a str,
+    /// What production answered.
+    pub(crate) production: &'a Production,
+    /// The target's status.
+    pub(crate) status: Option<u16>,
+}
+
+impl DiffGroupTally {
+    /// Counts what differs in one pair of answers.
+    pub(crate) fn take(&mut self, pair: DifferingPair<'_>, differences: &[Difference]) {
+        let Some(route) = &pair.note.route else { return };
+        for difference in differences {
+            let statuses = || Some((pair.production.status, pair.status?));
+            let key = DiffGroupKey {
+                target: pair.target,
+                route: RouteName::clone(route),
+                place: difference.place,
+                path: pattern(&difference.path),
+                statuses: if difference.place == DifferencePart::Status { statuses() } else { None },
+                how: difference.kind,
+            };
+            if !self.kinds.contains_key(&key) && !self.make_room(route) {
+                self.left_out += 1;
+                continue;
+            }
+            let named = compare::field(&difference.path);
+            let is_named = named == key.path;
+            let count = self.kinds.entry(key).or_default();
+            count.count += 1;
+            if !is_named {
+                count.field(named);
+            }
+            if count.examples.len() < MAX_EXAMPLES
+                && self.bytes < MAX_EXAMPLE_BYTES
+                && let Some(example) = example(pair, difference)
+            {
+                self.bytes += example.weight();
+                count.examples.push(example);
+            }
+        }
+    }
+
+    /// The block, with what of it is `noise`.
+    pub(crate) fn block(&self, urls: &[String], noise: &noise::NoiseVerdict) -> Option<DiffGroups> {
+        let rows = self.kinds.iter().map(|(key, count)| DiffGroup {
+            target: urls.get(key.target).cloned().unwrap_or_default(),
+            route: key.route.to_string(),
+            place: key.place.key().to_owned(),
+            path: key.path.clone(),
+            what: key.what(),
+            count: count.count,
+            noise: count.noise(key, noise),
+            examples: count.examples.clone(),
+        });
+        let mut rows: Vec<DiffGroup> = rows.collect();
+        rows.sort_by(|a, b| {
+            let place =
+                |kind: &DiffGroup| (kind.target.clone(), kind.route.clone(), kind.place.clone(), kind.path.clone());
+            b.count.cmp(&a.count).then_with(|| place(a).cmp(&place(b))).then_with(|| a.what.cmp(&b.what))
+        });
+        (!rows.is_empty() || self.left_out > 0).then_some(DiffGroups { rows, left_out: self.left_out })
+    }
+
+    /// Whether there may be one more kind on a route.
+    fn make_room(&mut self, route: &RouteName) -> bool {
+        if self.kinds.len() >= MAX_KINDS {
+            return false;
+        }
+        let kinds = self.of_routes.entry(RouteName::clone(route)).or_default();
+        *kinds += 1;
+        *kinds <= MAX_KINDS_OF_ROUTE
+    }
+}
+
+impl DiffGroupKey {
+    fn what(&self) -> Option<String> {
+        let word = match self.how {
+            compare::DifferenceKind::Value => None,
+            compare::DifferenceKind::Missing => Some("missing"),
+            compare::DifferenceKind::Extra => Some("extra"),
+            compare::DifferenceKind::Type => Some("type"),
+            compare::DifferenceKind::Order => Some("order"),
+            compare::DifferenceKind::More => Some("more that are not listed"),
+        };
+        let statuses = self.statuses.map(|(production, shadow)| format!("{production:03} → {shadow:03}"));
+        statuses.or_else(|| word.map(str::to_owned))
+    }
+}
+
+impl DiffGroupCount {
+    fn field(&mut self, name: String) {
+        if let Some((_, count)) = self.fields.iter_mut().find(|(known, _)| **known == *name) {
+            *count += 1;
+        } else if self.fields.len() < MAX_FIELDS {
+            self.fields.push((name.into(), 1));
+        }
+    }
+
+    /// How many of a kind are noise.
+    fn noise(&self, key: &DiffGroupKey, noise: &noise::NoiseVerdict) -> u64 {
+        if key.how == compare::DifferenceKind::More {
+            return 0;
+        }
+        let is_noise = |path: &str| noise.has(&key.route, key.target, key.place, path);
+        if self.fields.is_empty() {
+            return if is_noise(&key.path) { self.count } else { 0 };
+        }
+        self.fields.iter().filter(|(path, _)| is_noise(path)).map(|(_, count)| count).sum()
+    }
+}
+
+impl DiffExample {
+    /// About how many bytes it has as JSON.
+    fn weight(&self) -> usize {
+        let values = [&self.production, &self.shadow].map(|value| value.to_string().len());
+        let headers = self.request.headers.iter().map(|(name, value)| name.len() + value.len() + 8);
+        200 + values.iter().sum::<usize>() + headers.sum::<usize>() + self.request.target.len() + self.curl.len()
+    }
+}
+
+/// The field that a place belongs to, and `line *` for every line.
+fn pattern(path: &str) -> String {
+    if path.strip_prefix("line ").is_some_and(|line| line.bytes().all(|byte| byte.is_ascii_digit())) {
+        return "line *".to_owned();
+    }
+    shortened(compare::field(path), MAX_PATH)
+}
+
+fn shortened(mut text: String, most: usize) -> String {
+    if let Some((at, _)) = text.char_indices().nth(most) {
+        text.truncate(at);
+        text.push('…');
+    }
+    text
+}
+
+fn example(pair: DifferingPair<'_>, difference: &Difference) -> Option<DiffExample> {
+    let note = pair.note;
+    if note.text.target().len() > MAX_TARGET {
+        return None;
+    }
+    let headers = curl::chosen(&Head::new(note.text.head().to_vec()));
+    let text = |bytes: &[u8]| wire_text(bytes).into_owned();
+    let curl = curl::line(pair.url, note.text.method(), note.text.target(), &headers, note.body_len);
+    Some(DiffExample {
+        id: note.id.to_string(),
+        at: note.at.to_string(),
+        path: shortened(difference.path.clone(), MAX_PATH),
+        production: value(&difference.production),
+        shadow: value(&difference.shadow),
+        statuses: (Some(pair.production.status), pair.status),
+        request: ExampleRequest {
+            method: text(note.text.method()),
+            target: text(&middleware::masking::target(note.text.target())),
+            headers: headers.iter().map(|(name, value)| (text(name), text(value))).collect(),
+        },
+        curl,
+    })
+}
+
+/// A value that is not too long to look at.
+fn value(value: &Value) -> Value {
+    let text = match value {
+        Value::String(text) => Cow::Borrowed(text),
+        value => Cow::Owned(value.to_string()),
+    };
+    if text.len() <= MAX_VALUE { value.clone() } else { shortened(text.into_owned(), MAX_VALUE).into() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{note, production};
+    use super::*;
+
+    fn difference(place: DifferencePart, path: &str) -> Difference {
+        Difference {
+            place,
+            path: path.into(),
+            kind: compare::DifferenceKind::Value,
+            production: 1.into(),
+            shadow: 2.into(),
+        }
+    }
+
+    fn take(tally: &mut DiffGroupTally, n: u32, route: &str, found: &[Difference]) {
+        let mut note = note(n);
+        note.route = Some(route.into());
+        let pair =
+            DifferingPair { note: &note, target: 0, url: "http://t", production: &production(200), status: Some(503) };
+        tally.take(pair, found);
+    }
+
+    fn block(tally: &DiffGroupTally) -> DiffGroups {
+        tally.block(&["http://t".to_owned()], &noise::NoiseVerdict::default()).unwrap()
+    }
+
+    #[test]
+    fn indexes_are_one_kind_and_the_first_examples_are_kept() {
+        let mut tally = DiffGroupTally::default();
+        for n in 0..10 {
+            take(&mut tally, n, "GET /a", &[difference(DifferencePart::Body, &format!("$.items[{n}].tags[3]"))]);
+        }
+        let kinds = block(&tally).rows;
+        assert_eq!((kinds.len(), kinds[0].path.as_str(), kinds[0].count), (1, "$.items[*].tags[*]", 10));
+        let paths: Vec<&str> = kinds[0].examples.iter().map(|example| example.path.as_str()).collect();
+        assert_eq!(paths, ["$.items[0].tags[3]", "$.items[1].tags[3]", "$.items[2].tags[3]"]);
+        assert_eq!(kinds[0].examples[0].curl, "curl -sSig --path-as-is 'http://t/a'");
+        for (path, kind) in [
+            ("$['a[1']", "$['a[1']"),
+            ("[", "["),
+            ("line 17", "line *"),
+            ("line x", "line x"),
+            ("$.users.4711.seen", "$.users.*.seen"),
+            (r#"$["12:30"].seen"#, "$.*.seen"),
+            ("[]x", "[]x"),
+            ("$[12]]", "$[*]]"),
+            ("", ""),
+        ] {
+            assert_eq!(pattern(path), kind);
+        }
+    }
+
+    #[test]
+    fn a_status_is_a_kind_by_what_it_became() {
+        let mut tally = DiffGroupTally::default();
+        take(&mut tally, 1, "GET /a", &[difference(DifferencePart::Status, "")]);
+        assert_eq!(block(&tally).rows[0].what.as_deref(), Some("200 → 503"));
+    }
+
+    #[test]
+    fn of_lines_only_those_that_are_noise_are_told_as_noise() {
+        let mut tally = DiffGroupTally::default();
+        let mut more = difference(DifferencePart::Body, "$.at");
+        more.kind = compare::DifferenceKind::More;
+        for n in 0..3 {
+            let paths = ["line 2", "line 7", "$.items[0].at", "$.at"];
+            take(&mut tally, n, "GET /a", &paths.map(|path| difference(DifferencePart::Body, path)));
+        }
+        take(&mut tally, 4, "GET /a", &[more]);
+        take(&mut tally, 5, "GET /b", &[difference(DifferencePart::Body, "$.at")]);
+        let fields = ["line 2", "$.items[*].at", "$.at"].map(|path| (DifferencePart::Body, path.into())).into();
+        let of_route = noise::RouteNoise { fields, ..noise::RouteNoise::default() };
+        let noise = noise::NoiseVerdict {
+            routes: [("GET /a".to_owned(), vec![of_route])].into(),
+            ..noise::NoiseVerdict::default()
+        };
+        let rows = tally.block(&["http://t".to_owned()], &noise).unwrap().rows;
+        let told = |kind: &DiffGroup| format!("{} {} {} of {}", kind.route, kind.path, kind.noise, kind.count);
+        assert_eq!(
+            rows.iter().map(told).collect::<Vec<_>>(),
+            [
+                "GET /a line * 3 of 6",
+                "GET /a $.at 3 of 3",
+                "GET /a $.items[*].at 3 of 3",
+                "GET /a $.at 0 of 1",
+                "GET /b $.at 0 of 1"
+            ]
+        );
+    }
+
+    #[test]
+    fn kinds_are_bounded_by_route_and_in_all_and_what_is_left_out_is_counted() {
+        let mut tally = DiffGroupTally::default();
+        for route in 0..40 {
+            for n in 0..MAX_KINDS_OF_ROUTE + 10 {
+                take(&mut tally, 1, &format!("GET /{route}"), &[difference(DifferencePart::Body, &format!("$.a{n}"))]);
+            }
+        }
+        let kinds = block(&tally);
+        assert_eq!(kinds.rows.len(), MAX_KINDS);
+        assert_eq!(kinds.rows.iter().filter(|kind| kind.route == "GET /0").count(), MAX_KINDS_OF_ROUTE);
+        let all = 40 * (MAX_KINDS_OF_ROUTE as u64 + 10);
+        assert_eq!(kinds.left_out + kinds.rows.iter().map(|kind| kind.count).sum::<u64>(), all);
+    }
+
+    #[test]
+    fn examples_are_bounded_in_bytes_whatever_differs() {
+        let mut tally = DiffGroupTally::default();
+        for n in 0..MAX_KINDS {
+            let long = "é".repeat(100_000);
+            let found = Difference {
+                production: long.clone().into(),
+                shadow: vec![long].into(),
+                ..difference(DifferencePart::Body, "$.a")
+            };
+            take(&mut tally, 1, &format!("GET /{n}"), &[found]);
+        }
+        let json = serde_json::to_string(&block(&tally)).unwrap();
+        assert!(json.len() < 2 * MAX_EXAMPLE_BYTES, "{}", json.len());
+        assert!(block(&tally).rows.iter().any(|kind| kind.examples.is_empty()));
+    }
+}

@@ -1,0 +1,172 @@
+//! What the report has besides the ledger: routes, kinds of difference, and what happened when.
+//!
+//! The reporter tells what it sees, in its order and as it happens; blocks of the summary leave at any time. Nothing
+//! here counts towards the sums of the ledger, and everything is bounded whatever the run's length.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::exchange::Outcome;
+use crate::replay::Delivery;
+use crate::report::schema::by_route::RouteSummary;
+use crate::report::schema::curves::Curves;
+use crate::report::schema::diff_groups::DiffGroups;
+use crate::report::schema::timeline::Timeline;
+
+use super::by_route::{ByRoute, ExchangeComparison};
+use super::diff_groups::{DiffGroupTally, DifferingPair};
+use super::histogram::micros;
+use super::inputs::{Production, RequestRecord, RunGauges, Started};
+use super::noise;
+use super::patterns::RoutePatterns;
+use super::route_name::RouteName;
+use super::timeline::TimelineTally;
+
+/// Routes, kinds and times of a run that goes on.
+#[derive(Clone, Debug)]
+pub(crate) struct Evidence {
+    /// Nothing is kept where nobody asks for it.
+    is_wanted: bool,
+    started: Started,
+    /// Since the run began.
+    now: Duration,
+    routes: ByRoute,
+    kinds: DiffGroupTally,
+    times: TimelineTally,
+}
+
+/// Blocks of the summary.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct SummaryBlocks {
+    pub(crate) routes: Vec<RouteSummary>,
+    pub(crate) kinds: Option<DiffGroups>,
+    pub(crate) timeline: Option<Timeline>,
+    pub(crate) curves: Option<Curves>,
+}
+impl Evidence {
+    pub(crate) fn new(started: Started, patterns: Arc<RoutePatterns>, targets: usize, is_wanted: bool) -> Self {
+        Self {
+            is_wanted,
+            started,
+            now: Duration::ZERO,
+            routes: ByRoute::new(patterns, targets),
+            kinds: DiffGroupTally::default(),
+            times: TimelineTally::new(targets),
+        }
+    }
+
+    /// What is told from now on happens now: the clock is not asked with every word.
+    pub(crate) fn refresh_clock(&mut self) {
+        self.now = self.started.clock.elapsed();
+    }
+
+    /// A request was seen, and ended as this where it did not get as far as a target. It is given its route.
+    pub(crate) fn seen(&mut self, note: &mut RequestRecord, ended: Option<&Outcome>) {
+        if !self.is_wanted {
+            return;
+        }
+        note.route = Some(self.routes.seen(note.text.method(), note.text.target()));
+        self.times.at(self.now, |bucket| {
+            bucket.point.seen += 1;
+            bucket.point.ended += u64::from(ended.is_some());
+            bucket.point.lost += u64::from(matches!(ended, Some(Outcome::Shed(_))));
+        });
+    }
+
+    /// Production answered a request that was offered.
+    pub(crate) fn answered(&mut self, status: u16, latency: Option<Duration>) {
+        if !self.is_wanted {
+            return;
+        }
+        self.times.at(self.now, |bucket| {
+            bucket.point.production.responses += 1;
+            bucket.point.production.server_errors += u64::from(is_server_error(status));
+            if let Some(latency) = latency {
+                bucket.production.record_us(micros(latency));
+            }
+        });
+    }
+
+    /// A delivery ended.
+    pub(crate) fn delivered(&mut self, delivery: &Delivery) {
+        if !self.is_wanted {
+            return;
+        }
+        self.times.at(self.now, |bucket| {
+            let Some((point, responses)) = bucket.target(delivery.target) else { return };
+            match delivery.outcome {
+                Outcome::Sent => point.sent += 1,
+                Outcome::Failed(_) => point.failed += 1,
+                Outcome::GuardHeld(_) => point.held += 1,
+                Outcome::Shed(_) => point.shed += 1,
+                _ => {}
+            }
+            let failed = delivery.answer.as_ref().is_some_and(|answer| is_server_error(answer.status));
+            point.server_errors += u64::from(failed);
+            point.lag_us = point.lag_us.max(delivery.lag.map_or(0, micros));
+            if let Some(response) = delivery.response {
+                responses.record_us(micros(response));
+            }
+        });
+    }
+
+    /// Levels as they are now.
+    pub(crate) fn level(&mut self, level: &RunGauges) {
+        if !self.is_wanted {
+            return;
+        }
+        self.times.at(self.now, |bucket| {
+            bucket.point.lost += level.lost;
+            bucket.point.share = level.share.or(bucket.point.share);
+            bucket.point.connections = level.connections.or(bucket.point.connections);
+            for (target, at) in level.targets.iter().enumerate() {
+                if let Some((point, _)) = bucket.target(target) {
+                    (point.connections, point.in_flight) = (Some(at.connections), Some(at.in_flight));
+                }
+            }
+        });
+    }
+
+    /// All that will be known of production's answer to a request on this route is known.
+    pub(crate) fn joined(&mut self, route: Option<&RouteName>, production: Option<&Production>) {
+        if !self.is_wanted {
+            return;
+        }
+        self.routes.answered(route, production);
+    }
+
+    /// A delivery was held against production's answer.
+    pub(crate) fn compared(
+        &mut self,
+        note: Option<&RequestRecord>,
+        delivery: &Delivery,
+        production: Option<&Production>,
+        url: &str,
+        compared: ExchangeComparison<'_>,
+    ) {
+        let route = note.and_then(|note| note.route.as_ref());
+        self.routes.delivered(route, delivery, production, compared);
+        if let (Some(note), Some(production), false) = (note, production, compared.differences.is_empty()) {
+            let status = delivery.answer.as_ref().map(|answer| answer.status);
+            self.kinds
+                .take(DifferingPair { note, target: delivery.target, url, production, status }, compared.differences);
+        }
+    }
+
+    /// Every block but the curves. What is `noise` is counted apart.
+    pub(crate) fn blocks(&self, urls: &[String], noise: &noise::NoiseVerdict) -> SummaryBlocks {
+        if !self.is_wanted {
+            return SummaryBlocks::default();
+        }
+        SummaryBlocks {
+            routes: self.routes.block(urls, noise),
+            kinds: self.kinds.block(urls, noise),
+            timeline: Some(self.times.block(self.started.at.to_string(), urls)),
+            curves: None,
+        }
+    }
+}
+
+const fn is_server_error(status: u16) -> bool {
+    matches!(status, 500..=599)
+}

@@ -1,0 +1,191 @@
+//! Durations in, a few figures out: a histogram in fixed memory (about 200 KiB), whatever the run's length.
+
+use std::time::Duration;
+
+use hdrhistogram::Histogram;
+
+use crate::report::schema::counts::LatencySummary;
+use crate::report::schema::curves::Curve;
+
+use super::curves::curve;
+
+/// Longest duration told apart, one hour in microseconds: longer ones are recorded as this (the exact maximum is kept).
+const LONGEST_US: u64 = 3_600_000_000;
+
+/// Significant decimal digits that are kept of each duration.
+const DIGITS: u8 = 3;
+
+/// Significant decimal digits of a coarse histogram: 26 KiB instead of 200, where there are hundreds of them.
+const COARSE_DIGITS: u8 = 2;
+
+/// A histogram of durations in whole microseconds.
+#[derive(Clone, Debug, Default)]
+pub struct LatencyHistogram {
+    coarse: bool,
+    /// Made with the first duration: most histograms of most runs stay empty.
+    counts: Option<Histogram<u64>>,
+    count: u64,
+    sum: u128,
+    min: u64,
+    max: u64,
+}
+
+impl LatencyHistogram {
+    /// A histogram that keeps two significant digits: each quantile is within 1 % of a duration that was recorded.
+    #[must_use]
+    pub fn coarse() -> Self {
+        Self { coarse: true, ..Self::default() }
+    }
+
+    /// Records one duration, rounded down to a microsecond.
+    pub fn record(&mut self, duration: Duration) {
+        self.record_us(micros(duration));
+    }
+
+    /// Records one duration in microseconds.
+    pub fn record_us(&mut self, us: u64) {
+        self.min = if self.count == 0 { us } else { self.min.min(us) };
+        self.max = self.max.max(us);
+        self.count += 1;
+        self.sum += u128::from(us);
+        if self.counts.is_none() {
+            // Cannot fail: the bounds and the digits are constants within what the crate takes.
+            let digits = if self.coarse { COARSE_DIGITS } else { DIGITS };
+            self.counts = Histogram::new_with_bounds(1, LONGEST_US, digits).ok();
+        }
+        if let Some(counts) = &mut self.counts {
+            counts.saturating_record(us);
+        }
+    }
+
+    /// How many were recorded.
+    #[must_use]
+    pub const fn count(&self) -> u64 {
+        self.count
+    }
+
+    /// Latency by percentile.
+    #[must_use]
+    pub fn curve(&self) -> Curve {
+        let Some(counts) = &self.counts else { return Curve::new() };
+        curve(self.count, self.max, |share| counts.value_at_quantile(share).clamp(self.min, self.max))
+    }
+
+    /// The sum of all, in microseconds.
+    #[must_use]
+    pub const fn sum_us(&self) -> u128 {
+        self.sum
+    }
+
+    /// How many were at most as long as each of `edges_us`, which ascend. A duration next to an edge may be counted on
+    /// its other side, always the same one, by the digits that are kept.
+    #[must_use]
+    pub fn at_most<const N: usize>(&self, edges_us: &[u64; N]) -> [u64; N] {
+        let mut counts = [0; N];
+        let Some(recorded) = &self.counts else { return counts };
+        for step in recorded.iter_recorded() {
+            let edge = edges_us.partition_point(|edge| *edge < step.value_iterated_to());
+            if let Some(count) = counts.get_mut(edge) {
+                *count += step.count_since_last_iteration();
+            }
+        }
+        let mut so_far = 0;
+        for count in &mut counts {
+            so_far += *count;
+            *count = so_far;
+        }
+        counts
+    }
+
+    /// The figures; minimum, mean and maximum are exact.
+    #[must_use]
+    pub fn figures(&self) -> LatencySummary {
+        let Some(counts) = &self.counts else { return LatencySummary::default() };
+        // A bucket is told by its upper edge, which may lie above the greatest value in it.
+        let quantile = |q| counts.value_at_quantile(q).clamp(self.min, self.max);
+        LatencySummary {
+            count: self.count,
+            min: self.min,
+            mean: u64::try_from(self.sum / u128::from(self.count.max(1))).unwrap_or(u64::MAX),
+            p50: quantile(0.5),
+            p90: quantile(0.9),
+            p99: quantile(0.99),
+            p99_9: quantile(0.999),
+            max: self.max,
+        }
+    }
+}
+
+/// A duration in whole microseconds, rounded down.
+#[must_use]
+pub fn micros(duration: Duration) -> u64 {
+    u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn figures(us: impl IntoIterator<Item = u64>) -> LatencySummary {
+        let mut durations = LatencyHistogram::default();
+        for us in us {
+            durations.record_us(us);
+        }
+        durations.figures()
+    }
+
+    #[test]
+    fn an_empty_histogram_is_all_zeros() {
+        assert_eq!(figures([]), LatencySummary::default());
+    }
+
+    #[test]
+    fn one_value_is_every_figure() {
+        let f =
+            LatencySummary { count: 1, min: 1234, mean: 1234, p50: 1234, p90: 1234, p99: 1234, p99_9: 1234, max: 1234 };
+        assert_eq!(figures([1234]), f);
+    }
+
+    #[test]
+    fn quantiles_of_a_known_series_are_within_three_digits() {
+        let f = figures(1..=10_000);
+        for (got, want) in [(f.p50, 5_000), (f.p90, 9_000), (f.p99, 9_900), (f.p99_9, 9_990)] {
+            assert!(got.abs_diff(want) * 1000 <= want, "{got} is not {want}");
+        }
+        assert_eq!((f.count, f.min, f.mean, f.max), (10_000, 1, 5_000, 10_000));
+    }
+
+    #[test]
+    fn a_coarse_histogram_is_within_one_per_cent() {
+        let mut durations = LatencyHistogram::coarse();
+        (1..=10_000).for_each(|us| durations.record_us(us));
+        let f = durations.figures();
+        for (got, want) in [(f.p50, 5_000), (f.p90, 9_000), (f.p99, 9_900)] {
+            assert!(got.abs_diff(want) * 100 <= want, "{got} is not {want}");
+        }
+        assert_eq!((f.count, f.min, f.max), (10_000, 1, 10_000));
+    }
+
+    #[test]
+    fn what_is_at_most_as_long_as_an_edge_is_counted_below_it_and_every_later_one() {
+        let mut durations = LatencyHistogram::default();
+        assert_eq!(durations.at_most(&[1, 2]), [0, 0]);
+        for us in [0, 100, 100, 500, 999, 7_000, 2 * LONGEST_US] {
+            durations.record_us(us);
+        }
+        assert_eq!(durations.at_most(&[99, 100, 1_000, 10_000, 20_000]), [1, 3, 5, 6, 6]);
+        assert_eq!((durations.count(), durations.sum_us()), (7, 8_699 + 2 * u128::from(LONGEST_US)));
+    }
+
+    #[test]
+    fn zero_and_more_than_an_hour_are_counted() {
+        let f = figures([0, 2 * LONGEST_US]);
+        assert_eq!((f.count, f.min, f.max), (2, 0, 2 * LONGEST_US));
+        assert!(f.p99_9 >= LONGEST_US);
+    }
+
+    #[test]
+    fn durations_are_rounded_down_to_microseconds() {
+        assert_eq!(micros(Duration::from_nanos(1999)), 1);
+    }
+}

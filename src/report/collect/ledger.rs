@@ -1,0 +1,228 @@
+//! The ledger: each request that was seen and each delivery that was begun is counted once, under its end.
+//!
+//! It looks at outcomes only, in any order, and joins nothing: so it stays right whatever the join had to give up.
+
+use crate::exchange::{Outcome, Shed};
+use crate::middleware::external::MIDDLEWARE;
+use crate::report::schema::counts::count;
+use crate::report::schema::summary::{self, Requests};
+use crate::report::schema::target::TargetEnded;
+
+use super::inputs::TargetSet;
+
+/// Requests and deliveries, counted.
+#[derive(Clone, Debug, Default)]
+pub struct Ledger {
+    requests: Requests,
+    targets: Vec<TargetLedger>,
+    passed: SampleTally,
+    sampled_out: SampleTally,
+}
+
+/// Deliveries to one target.
+#[derive(Clone, Debug, Default)]
+struct TargetLedger {
+    offered: u64,
+    ended: TargetEnded,
+}
+
+/// What reached one side of the sample.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct SampleTally {
+    pub(crate) requests: u64,
+    pub(crate) bytes: u64,
+}
+
+impl SampleTally {
+    pub(crate) const fn add(&mut self, bytes: u64) {
+        self.requests += 1;
+        self.bytes += bytes;
+    }
+}
+
+impl Ledger {
+    /// An empty ledger for this many targets.
+    #[must_use]
+    pub fn new(targets: usize) -> Self {
+        Self { targets: vec![TargetLedger::default(); targets], ..Self::default() }
+    }
+
+    /// A request of `bytes` bytes was seen, and ended before any target.
+    ///
+    /// An outcome that only a delivery can have is a mistake of the caller's; it is kept in the sum under `shed`.
+    pub fn ended(&mut self, outcome: &Outcome, bytes: u64) {
+        self.requests.seen += 1;
+        let ended = &mut self.requests.ended;
+        match outcome {
+            Outcome::Kept => ended.kept += 1,
+            Outcome::Filtered(rule) => {
+                count(&mut ended.filtered, rule);
+                // What a process outside keeps back had passed the sample.
+                if rule == MIDDLEWARE {
+                    self.passed.add(bytes);
+                }
+            }
+            Outcome::SampledOut => {
+                ended.sampled_out += 1;
+                self.sampled_out.add(bytes);
+            }
+            // The limit stands behind the sample: what it keeps back had passed that.
+            Outcome::RateLimited => {
+                ended.rate_limited += 1;
+                self.passed.add(bytes);
+            }
+            Outcome::Malformed(_) => ended.malformed += 1,
+            Outcome::Incomplete(why) => count(&mut ended.incomplete, why.key()),
+            Outcome::Shed(place) => count(&mut ended.shed, place.key()),
+            Outcome::GuardHeld(_) | Outcome::Sent | Outcome::Failed(_) => count(&mut ended.shed, outcome.key()),
+        }
+    }
+
+    /// `requests` requests were shed where they were captured.
+    pub fn shed_unheard(&mut self, requests: u64) {
+        self.requests.seen += requests;
+        if requests > 0 {
+            *self.requests.ended.shed.entry(Shed::Capture.key().to_owned()).or_default() += requests;
+        }
+    }
+
+    /// A request was seen and offered to `targets`; `sampled` are its bytes where it came by the sample.
+    pub fn offered(&mut self, targets: TargetSet, sampled: Option<u64>) {
+        self.requests.seen += 1;
+        self.requests.offered += 1;
+        if let Some(bytes) = sampled {
+            self.passed.add(bytes);
+        }
+        for target in targets.iter() {
+            if let Some(target) = self.targets.get_mut(target) {
+                target.offered += 1;
+            }
+        }
+    }
+
+    /// A request goes to `target` beside those it was offered to.
+    pub fn offered_beside(&mut self, target: usize) {
+        if let Some(target) = self.targets.get_mut(target) {
+            target.offered += 1;
+        }
+    }
+
+    /// A delivery to `target` ended. An outcome that no delivery can have is kept in the sum under `shed`.
+    pub fn delivered(&mut self, target: usize, outcome: &Outcome) {
+        let Some(TargetLedger { ended, .. }) = self.targets.get_mut(target) else { return };
+        match outcome {
+            Outcome::Sent => ended.sent += 1,
+            Outcome::Filtered(rule) => count(&mut ended.filtered, rule),
+            Outcome::SampledOut => ended.sampled_out += 1,
+            Outcome::RateLimited => ended.rate_limited += 1,
+            Outcome::GuardHeld(_) => ended.guard_held += 1,
+            Outcome::Shed(place) => count(&mut ended.shed, place.key()),
+            Outcome::Failed(kind) => count(&mut ended.failed, kind.key()),
+            Outcome::Kept | Outcome::Malformed(_) | Outcome::Incomplete(_) => count(&mut ended.shed, outcome.key()),
+        }
+    }
+
+    /// Whether both sums can still hold: no target has ended more than it was offered.
+    #[must_use]
+    pub fn balances(&self) -> bool {
+        self.requests.seen == self.requests.offered + self.requests.in_flight + self.requests.ended.total()
+            && self.targets.iter().all(|target| target.offered >= target.ended.total())
+    }
+
+    /// The block of requests.
+    #[must_use]
+    pub fn requests(&self) -> Requests {
+        self.requests.clone()
+    }
+
+    /// Offered, in flight and ended of one target.
+    #[must_use]
+    pub fn target(&self, target: usize) -> (u64, u64, TargetEnded) {
+        let Some(TargetLedger { offered, ended }) = self.targets.get(target) else { return Default::default() };
+        (*offered, offered.saturating_sub(ended.total()), ended.clone())
+    }
+
+    /// What the sample reached, of requests that came as far as the sample.
+    ///
+    /// What was malformed, incomplete or filtered never came there; what was shed before any target may or may not
+    /// have, and is left out too. Keys are counted by the sample itself.
+    #[must_use]
+    pub fn sample(&self, asked: f64, keys: Option<f64>) -> summary::SampleSummary {
+        let share = |of: fn(SampleTally) -> u64| {
+            let all = of(self.passed) + of(self.sampled_out);
+            (all > 0).then(|| of(self.passed) as f64 / all as f64)
+        };
+        summary::SampleSummary { asked, requests: share(|r| r.requests), keys, bytes: share(|r| r.bytes) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::exchange::{FailureKind, HeldBy, Incomplete, Malformed, Shed};
+
+    fn every_outcome() -> Vec<Outcome> {
+        let mut all = vec![
+            Outcome::Kept,
+            Outcome::filtered("writes"),
+            Outcome::SampledOut,
+            Outcome::RateLimited,
+            Outcome::Malformed(Malformed::BadChunk),
+            Outcome::GuardHeld(HeldBy::Guard),
+            Outcome::GuardHeld(HeldBy::Paused),
+            Outcome::Sent,
+        ];
+        all.extend([Incomplete::Gap, Incomplete::Cut, Incomplete::EndOfCapture].map(Outcome::Incomplete));
+        all.extend(
+            [Shed::TargetQueue, Shed::Stopped, Shed::BodyLimit, Shed::Capture, Shed::Middleware].map(Outcome::Shed),
+        );
+        all.extend(FailureKind::ALL.map(Outcome::Failed));
+        all
+    }
+
+    #[test]
+    fn every_outcome_keeps_the_sum_of_requests() {
+        for outcome in every_outcome() {
+            let mut ledger = Ledger::new(1);
+            ledger.ended(&outcome, 1);
+            assert!(ledger.balances(), "{outcome:?}");
+            assert_eq!(ledger.requests().ended.total(), 1, "{outcome:?}");
+        }
+    }
+
+    #[test]
+    fn every_outcome_keeps_the_sum_of_a_target() {
+        for outcome in every_outcome() {
+            let mut ledger = Ledger::new(1);
+            ledger.offered(TargetSet::first(1), Some(1));
+            assert_eq!(ledger.target(0).1, 1);
+            ledger.delivered(0, &outcome);
+            assert!(ledger.balances(), "{outcome:?}");
+            let (offered, in_flight, ended) = ledger.target(0);
+            assert_eq!((offered, in_flight, ended.total()), (1, 0, 1), "{outcome:?}");
+        }
+    }
+
+    #[test]
+    fn a_delivery_that_was_never_offered_shows_as_an_imbalance() {
+        let mut ledger = Ledger::new(1);
+        ledger.delivered(0, &Outcome::Sent);
+        assert!(!ledger.balances());
+    }
+
+    #[test]
+    fn the_sample_is_judged_by_what_came_as_far_as_it() {
+        let mut ledger = Ledger::new(1);
+        ledger.offered(TargetSet::first(1), Some(300));
+        ledger.ended(&Outcome::SampledOut, 100);
+        ledger.ended(&Outcome::filtered("deny-path"), 5000);
+        ledger.ended(&Outcome::Incomplete(Incomplete::Gap), 5000);
+        ledger.offered(TargetSet::first(1), None);
+        let sample = ledger.sample(0.5, None);
+        assert_eq!((sample.requests, sample.bytes), (Some(0.5), Some(0.75)));
+        assert_eq!(
+            Ledger::new(1).sample(0.5, Some(0.4)),
+            summary::SampleSummary { asked: 0.5, keys: Some(0.4), ..Default::default() }
+        );
+    }
+}

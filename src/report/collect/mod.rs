@@ -1,0 +1,33 @@
+//! What became of every request: the ledger, the join of production and targets, tallies by target, route and kind of
+//! difference, the timeline. It takes values of the stages, and yields values of the schema.
+
+pub mod buckets;
+pub mod by_route;
+pub mod comparer;
+pub mod curl;
+pub(crate) mod curves;
+pub mod diff_groups;
+pub(crate) mod engine;
+pub(crate) mod evidence;
+pub mod histogram;
+pub mod inputs;
+pub mod join;
+pub mod ledger;
+pub(crate) mod middleware;
+pub mod noise;
+pub mod partial;
+pub mod patterns;
+pub(crate) mod reasons;
+pub(crate) mod reference;
+pub(crate) mod repeats;
+pub mod request_text;
+pub mod results;
+pub mod route_name;
+pub mod sparse_histogram;
+pub mod status;
+pub mod steps;
+pub(crate) mod tally;
+pub mod timeline;
+
+#[cfg(test)]
+pub(crate) mod testing;

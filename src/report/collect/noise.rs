@@ -1,0 +1,537 @@
+//! Which fields differ whatever the stack: those in which production differs from itself.
+//!
+//! Comparisons come in, by route: of production with a target ([`Noise::take`]), and of something with itself
+//! ([`Noise::own`]): production with the baseline, with its own earlier answer to the same request, or a target with
+//! its answer to the same request sent twice. At any time a [`NoiseVerdict`] leaves: what is noise, why, and how many answers
+//! differ in nothing else. Nothing is forgotten or hidden: what is noise is counted apart.
+//!
+//! **The rule.** A field of a route is noise if it differed from itself in two comparisons at least, and the target's rate
+//! of differing is not above its own by more than a half, or by three in ten thousand. That is Diffy's rule (a relative
+//! difference of 20 % between the rates is a factor of 1.5), but for the two comparisons: what never differed from itself is
+//! never noise.
+
+use std::collections::{BTreeMap, HashMap};
+
+use xxhash_rust::xxh3::xxh3_64_with_seed;
+
+use crate::compare::{DifferenceKind, DifferencePart, ResponseDiff, field};
+use crate::report::schema::noise::{FieldRow, NoiseOnlyCounts, NoiseRates, NoiseRow, NoiseSamples, NoiseSource};
+
+use super::route_name::{MAX_ROUTES, OTHER};
+
+/// Fields of one route that are told apart; what comes up later is never noise.
+const MAX_FIELDS: usize = 200;
+/// Sets of fields that differed together, of one route at one target; what comes up later is never noise.
+const MAX_SETS: usize = 256;
+/// Fields of all routes, and sets of all: as of 500 routes that have as many as they may. The sets may have eight fields
+/// each, on the whole: who makes up responses that differ in everything fills no more than two megabytes.
+const ROOM: NoiseCapacity =
+    NoiseCapacity { fields: 500 * MAX_FIELDS, sets: 500 * MAX_SETS, members: 8 * 500 * MAX_SETS };
+/// Comparisons of something with itself that one route is judged by, for each way to compare: enough for any rate.
+pub(crate) const MAX_OWN: u64 = 1000;
+/// Rows of each list of the verdict, the most frequent first; the others count all the same.
+const MAX_ROWS: usize = 200;
+/// Times that a field has to have differed from itself.
+const LEAST_OWN: u64 = 2;
+/// How much more often than from itself a field may differ at a target, relative to the sum of both rates.
+const RELATIVE: f64 = 0.2;
+/// The same, in rates.
+const ABSOLUTE: f64 = 0.0003;
+
+impl NoiseSource {
+    const ALL: [Self; 3] = [Self::Baseline, Self::SelfCheck, Self::Repeats];
+
+    /// Whether it says anything of statuses. Production's own statuses change with time: only what was asked at the
+    /// same moment counts.
+    const fn concerns(self, place: DifferencePart) -> bool {
+        !matches!((self, place), (Self::Repeats, DifferencePart::Status))
+    }
+}
+
+impl NoiseOnlyCounts {
+    /// Counts answers that differ in just these fields: of each its part, and whether it is noise.
+    pub(crate) fn count(&mut self, fields: &(impl Iterator<Item = (DifferencePart, bool)> + Clone), count: u64) {
+        if fields.clone().all(|(_, is_noise)| is_noise) {
+            self.any += count;
+        }
+        for (place, into) in [
+            (DifferencePart::Status, &mut self.status),
+            (DifferencePart::Header, &mut self.headers),
+            (DifferencePart::Body, &mut self.body),
+        ] {
+            let mut of_place = fields.clone().filter(|(other, _)| *other == place).map(|(_, is_noise)| is_noise);
+            if of_place.next() == Some(true) && of_place.all(|is_noise| is_noise) {
+                *into += count;
+            }
+        }
+    }
+
+    fn add(&mut self, other: Self) {
+        self.any += other.any;
+        self.status += other.status;
+        self.headers += other.headers;
+        self.body += other.body;
+    }
+}
+
+/// What is noise on one route at one target, and what it comes to.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RouteNoise {
+    /// The fields that are.
+    pub fields: Vec<(DifferencePart, Box<str>)>,
+    /// Answers that differ in nothing else.
+    pub only: NoiseOnlyCounts,
+}
+
+/// What is noise, and what it comes to.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct NoiseVerdict {
+    /// Each field that is, the most frequent first.
+    pub rows: Vec<NoiseRow>,
+    /// Each field that differs and is not, the most frequent first.
+    pub fields: Vec<FieldRow>,
+    /// What it comes to at each target.
+    pub targets: Vec<NoiseOnlyCounts>,
+    /// All of it, by route and then by target.
+    pub routes: HashMap<String, Vec<RouteNoise>>,
+}
+
+impl NoiseVerdict {
+    /// What it comes to on this route at this target.
+    #[must_use]
+    pub fn only(&self, route: &str, target: usize) -> NoiseOnlyCounts {
+        self.of(route, target).map(|found| found.only).unwrap_or_default()
+    }
+
+    /// Whether a field, with `[*]` for indices, is noise on this route at this target.
+    #[must_use]
+    pub fn has(&self, route: &str, target: usize, place: DifferencePart, path: &str) -> bool {
+        let is_it = |(other, name): &(DifferencePart, Box<str>)| *other == place && **name == *path;
+        self.of(route, target).is_some_and(|found| found.fields.iter().any(is_it))
+    }
+
+    fn of(&self, route: &str, target: usize) -> Option<&RouteNoise> {
+        self.routes.get(route)?.get(target)
+    }
+}
+
+/// A field of a route, by its number.
+type FieldId = u16;
+
+/// Counts of all comparisons.
+#[derive(Clone, Debug)]
+pub struct Noise {
+    targets: usize,
+    routes: HashMap<String, NoiseRoute, foldhash::fast::RandomState>,
+    room: NoiseCapacity,
+}
+
+/// How many more there may be on all routes together.
+#[derive(Clone, Copy, Debug)]
+struct NoiseCapacity {
+    fields: usize,
+    sets: usize,
+    /// Fields in these sets.
+    members: usize,
+}
+
+/// Counts of one route.
+#[derive(Clone, Debug, Default)]
+struct NoiseRoute {
+    fields: Vec<(DifferencePart, Box<str>)>,
+    /// The hash of each: most are looked for again and again.
+    hashes: Vec<u64>,
+    own: [SelfComparison; NoiseSource::ALL.len()],
+    targets: Vec<NoiseTarget>,
+}
+
+/// Comparisons with itself.
+#[derive(Clone, Debug, Default)]
+struct SelfComparison {
+    pairs: u64,
+    differ: Vec<u64>,
+}
+
+/// Comparisons of one target with production.
+#[derive(Clone, Debug, Default)]
+struct NoiseTarget {
+    compared: u64,
+    differ: Vec<u64>,
+    /// How often just these fields differed. An answer of which a field had no number has none here.
+    sets: HashMap<Box<[FieldId]>, u64, foldhash::fast::RandomState>,
+}
+
+impl Noise {
+    /// No comparison yet.
+    #[must_use]
+    pub fn new(targets: usize) -> Self {
+        Self { targets, routes: HashMap::default(), room: ROOM }
+    }
+
+    /// A target's answer was compared with production's.
+    pub fn take(&mut self, route: &str, target: usize, found: &ResponseDiff) {
+        let (targets, mut room) = (self.targets, self.room);
+        let route = self.route(route);
+        route.targets.resize(targets, NoiseTarget::default());
+        route.take(target, found, &mut room);
+        self.room = room;
+    }
+
+    /// Whether another comparison of something with itself tells anything of this route.
+    #[must_use]
+    pub fn wants(&self, route: &str, why: NoiseSource) -> bool {
+        let known = self.routes.get(route).or_else(|| self.routes.get(OTHER).filter(|_| self.is_full()));
+        known.is_none_or(|route| route.own_of(why).is_none_or(|own| own.pairs < MAX_OWN))
+    }
+
+    /// Something was compared with itself.
+    pub fn own(&mut self, route: &str, why: NoiseSource, found: &ResponseDiff) {
+        let mut room = self.room;
+        let route = self.route(route);
+        let fields = route.known(found, &mut room);
+        let Some(own) = route.own.get_mut(why as usize).filter(|own| own.pairs < MAX_OWN) else { return };
+        own.pairs += 1;
+        for field in fields {
+            add(&mut own.differ, field);
+        }
+        self.room = room;
+    }
+
+    /// What is noise, as far as it is known now; `urls` are the targets'.
+    #[must_use]
+    pub fn verdict(&self, urls: &[String]) -> NoiseVerdict {
+        let mut verdict =
+            NoiseVerdict { targets: vec![NoiseOnlyCounts::default(); self.targets], ..NoiseVerdict::default() };
+        // In the order of names: the same run is always told the same way.
+        let routes: BTreeMap<&str, &NoiseRoute> =
+            self.routes.iter().map(|(name, route)| (name.as_str(), route)).collect();
+        for (name, route) in routes {
+            for (at, target) in route.targets.iter().enumerate() {
+                let url = urls.get(at).map_or("", String::as_str);
+                let rows = route.rows(name, url, target);
+                let mut noise = [false; MAX_FIELDS];
+                for (field, _) in &rows {
+                    if let Some(is_noise) = noise.get_mut(usize::from(*field)) {
+                        *is_noise = true;
+                    }
+                }
+                let is_noise = |field: FieldId| noise.get(usize::from(field)).copied().unwrap_or_default();
+                let mut only = NoiseOnlyCounts::default();
+                target.sets.iter().for_each(|(set, count)| route.only_noise(set, *count, &is_noise, &mut only));
+                if let Some(all) = verdict.targets.get_mut(at) {
+                    all.add(only);
+                }
+                if !rows.is_empty() {
+                    let fields: Vec<_> = rows.iter().map(|(_, row)| (row.place, row.path.as_str().into())).collect();
+                    let of_route = verdict.routes.entry(name.to_owned()).or_default();
+                    of_route.resize(self.targets, RouteNoise::default());
+                    if let Some(found) = of_route.get_mut(at) {
+                        *found = RouteNoise { fields, only };
+                    }
+                }
+                verdict.fields.extend(route.others(name, url, target, &rows));
+                verdict.rows.extend(rows.into_iter().map(|(_, row)| row));
+            }
+        }
+        let often = |row: &NoiseRow| row.rates.shadow * row.samples.shadow as f64;
+        verdict.rows.sort_by(|a, b| often(b).total_cmp(&often(a)));
+        verdict.rows.truncate(MAX_ROWS);
+        verdict.fields.sort_by_key(|row| std::cmp::Reverse(row.count));
+        verdict.fields.truncate(MAX_ROWS);
+        verdict
+    }
+
+    /// As routes come by their names in the report, this is never met: they and [`OTHER`] have room.
+    fn is_full(&self) -> bool {
+        self.routes.len() > MAX_ROUTES
+    }
+
+    fn route(&mut self, name: &str) -> &mut NoiseRoute {
+        let name = if self.is_full() && !self.routes.contains_key(name) { OTHER } else { name };
+        if !self.routes.contains_key(name) {
+            self.routes.insert(name.to_owned(), NoiseRoute::default());
+        }
+        self.routes.entry(name.to_owned()).or_default()
+    }
+}
+
+impl NoiseRoute {
+    fn own_of(&self, why: NoiseSource) -> Option<&SelfComparison> {
+        self.own.get(why as usize)
+    }
+
+    fn take(&mut self, target: usize, found: &ResponseDiff, room: &mut NoiseCapacity) {
+        let set = self.set(found, room);
+        let Some(target) = self.targets.get_mut(target) else { return };
+        target.compared += 1;
+        let Some(set) = set.filter(|set| !set.is_empty()) else { return };
+        set.iter().for_each(|field| add(&mut target.differ, *field));
+        if let Some(count) = target.sets.get_mut(&set) {
+            *count += 1;
+        } else if target.sets.len() < MAX_SETS && room.sets > 0 && room.members >= set.len() {
+            room.sets -= 1;
+            room.members -= set.len();
+            target.sets.insert(set, 1);
+        }
+    }
+
+    /// The numbers of the fields in which answers differ, each once, in order; `None` where one of them has none.
+    fn set(&mut self, found: &ResponseDiff, room: &mut NoiseCapacity) -> Option<Box<[FieldId]>> {
+        let mut set = Vec::with_capacity(found.differences.len());
+        let mut all = true;
+        for difference in &found.differences {
+            match self.number(difference, room) {
+                Some(field) => set.push(field),
+                None => all = false,
+            }
+        }
+        set.sort_unstable();
+        set.dedup();
+        all.then(|| set.into())
+    }
+
+    /// The same, those that have a number.
+    fn known(&mut self, found: &ResponseDiff, room: &mut NoiseCapacity) -> Vec<FieldId> {
+        let numbers = found.differences.iter().filter_map(|difference| self.number(difference, room));
+        let mut set: Vec<_> = numbers.collect();
+        set.sort_unstable();
+        set.dedup();
+        set
+    }
+
+    fn number(&mut self, difference: &crate::compare::Difference, room: &mut NoiseCapacity) -> Option<FieldId> {
+        if difference.kind == DifferenceKind::More {
+            return None;
+        }
+        let path = field(&difference.path);
+        let hash = xxh3_64_with_seed(path.as_bytes(), difference.place as u64);
+        let is_it = |at: &usize| self.fields.get(*at).is_some_and(|(_, other)| **other == *path);
+        let hashes = self.hashes.iter().enumerate().filter(|(_, other)| **other == hash);
+        let known = hashes.map(|(at, _)| at).find(is_it);
+        let at = match known {
+            Some(at) => at,
+            None if self.fields.len() < MAX_FIELDS && room.fields > 0 => {
+                room.fields -= 1;
+                self.fields.push((difference.place, path.into()));
+                self.hashes.push(hash);
+                self.fields.len() - 1
+            }
+            None => return None,
+        };
+        FieldId::try_from(at).ok()
+    }
+
+    /// The fields that are noise at this target.
+    fn rows(&self, name: &str, url: &str, target: &NoiseTarget) -> Vec<(FieldId, NoiseRow)> {
+        let mut rows = Vec::new();
+        for (at, (place, path)) in self.fields.iter().enumerate() {
+            let shadow = rate(target.differ.get(at), target.compared);
+            if shadow == 0.0 {
+                continue;
+            }
+            let noisy = NoiseSource::ALL.into_iter().filter(|why| why.concerns(*place)).find_map(|why| {
+                let own = self.own_of(why)?;
+                let differ = own.differ.get(at).copied().unwrap_or_default();
+                let rates = NoiseRates { shadow, own: rate(Some(&differ), own.pairs) };
+                let is_noise = differ >= LEAST_OWN && rates.are_alike();
+                is_noise.then_some((why, rates, own.pairs))
+            });
+            let Some((why, rates, own)) = noisy else { continue };
+            let samples = NoiseSamples { shadow: target.compared, own };
+            let (route, path) = (name.to_owned(), path.to_string());
+            let row = NoiseRow { route, place: *place, path, target: url.to_owned(), why, rates, samples };
+            rows.extend(FieldId::try_from(at).ok().map(|at| (at, row)));
+        }
+        rows
+    }
+
+    /// The fields in which this target differs and that are no noise.
+    fn others(&self, name: &str, url: &str, target: &NoiseTarget, noise: &[(FieldId, NoiseRow)]) -> Vec<FieldRow> {
+        let counted = self
+            .fields
+            .iter()
+            .zip(&target.differ)
+            .enumerate()
+            .filter(|(at, (_, count))| **count > 0 && !noise.iter().any(|(field, _)| usize::from(*field) == *at));
+        let row = |(_, ((place, path), count)): (usize, (&(DifferencePart, Box<str>), &u64))| FieldRow {
+            route: name.to_owned(),
+            place: *place,
+            path: path.to_string(),
+            target: url.to_owned(),
+            count: *count,
+            compared: target.compared,
+        };
+        counted.map(row).collect()
+    }
+
+    /// Counts answers that differed in just these fields, where those of a part are all noise.
+    fn only_noise(
+        &self,
+        set: &[FieldId],
+        count: u64,
+        is_noise: &dyn Fn(FieldId) -> bool,
+        counts: &mut NoiseOnlyCounts,
+    ) {
+        let field = |at: &FieldId| Some((self.fields.get(usize::from(*at))?.0, is_noise(*at)));
+        counts.count(&set.iter().filter_map(field), count);
+    }
+}
+
+impl NoiseRates {
+    /// Whether a target differs no more than what is compared with itself.
+    fn are_alike(self) -> bool {
+        let more = self.shadow - self.own;
+        more <= RELATIVE * (self.shadow + self.own) || more <= ABSOLUTE
+    }
+}
+
+fn add(counts: &mut Vec<u64>, field: FieldId) {
+    let at = usize::from(field);
+    if counts.len() <= at {
+        counts.resize(at + 1, 0);
+    }
+    if let Some(count) = counts.get_mut(at) {
+        *count += 1;
+    }
+}
+
+fn rate(count: Option<&u64>, of: u64) -> f64 {
+    count.map_or(0.0, |count| *count as f64 / of.max(1) as f64)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::Value;
+
+    use super::*;
+    use crate::compare::Difference;
+
+    /// Differences in these places: `$...` in the body, `status`, anything else a header.
+    fn found(paths: &[&str]) -> ResponseDiff {
+        let differences = paths.iter().map(|path| {
+            let place = match *path {
+                "status" => DifferencePart::Status,
+                path if path.starts_with('$') => DifferencePart::Body,
+                _ => DifferencePart::Header,
+            };
+            let path = (*path).to_owned();
+            Difference { place, path, kind: DifferenceKind::Value, production: Value::Null, shadow: Value::Null }
+        });
+        ResponseDiff { differences: differences.collect(), body_unknown: None }
+    }
+
+    fn verdict(noise: &Noise) -> (Vec<String>, NoiseOnlyCounts) {
+        let verdict = noise.verdict(&["http://t".to_owned()]);
+        let rows = verdict.rows.iter().map(|row| format!("{} {} {:?}", row.route, row.path, row.why));
+        (rows.collect(), verdict.targets[0])
+    }
+
+    /// `own` of 100 comparisons with itself differ, and `shadow` of 100 with production.
+    fn rated(why: NoiseSource, own: u32, shadow: u32) -> bool {
+        let mut noise = Noise::new(1);
+        for n in 0..100 {
+            noise.own("GET /", why, &found(if n < own { &["$.t"] } else { &[] }));
+            noise.take("GET /", 0, &found(if n < shadow { &["$.t"] } else { &[] }));
+        }
+        !verdict(&noise).0.is_empty()
+    }
+
+    #[test]
+    fn a_field_that_differs_from_itself_as_often_is_noise() {
+        for (own, shadow, is_noise) in
+            [(100, 100, true), (67, 100, true), (66, 100, false), (10, 15, true), (10, 16, false), (100, 1, true)]
+        {
+            assert_eq!(rated(NoiseSource::Baseline, own, shadow), is_noise, "{own} {shadow}");
+        }
+    }
+
+    #[test]
+    fn what_never_differed_from_itself_or_only_once_is_no_noise() {
+        assert!(!rated(NoiseSource::Repeats, 0, 1));
+        assert!(!rated(NoiseSource::Repeats, 1, 1));
+        assert!(rated(NoiseSource::SelfCheck, 2, 2));
+        assert!(!rated(NoiseSource::SelfCheck, 2, 0), "nothing is told of what does not differ");
+    }
+
+    #[test]
+    fn an_answer_that_differs_in_something_else_as_well_still_counts() {
+        let mut noise = Noise::new(1);
+        for _ in 0..5 {
+            noise.own("GET /", NoiseSource::Repeats, &found(&["$.items[3].ts", "etag"]));
+        }
+        for _ in 0..7 {
+            noise.take("GET /", 0, &found(&["$.items[9].ts", "$.items[1].ts"]));
+        }
+        for _ in 0..2 {
+            noise.take("GET /", 0, &found(&["$.items[0].ts", "$.price", "etag"]));
+        }
+        noise.take("GET /", 0, &found(&[]));
+        let fields = noise.verdict(&["http://t".to_owned()]).fields;
+        assert_eq!(fields.len(), 1);
+        assert_eq!((fields[0].path.as_str(), fields[0].count, fields[0].compared), ("$.price", 2, 10));
+        let (rows, only) = verdict(&noise);
+        assert_eq!(rows, ["GET / $.items[*].ts Repeats", "GET / etag Repeats"]);
+        assert_eq!(only, NoiseOnlyCounts { any: 7, status: 0, headers: 2, body: 7 });
+        let verdict = noise.verdict(&["http://t".to_owned()]);
+        assert_eq!((verdict.only("GET /", 0), verdict.only("GET /", 1)), (only, NoiseOnlyCounts::default()));
+        let has = |route, path| verdict.has(route, 0, DifferencePart::Body, path);
+        assert!(has("GET /", "$.items[*].ts") && !has("GET /", "$.price") && !has("GET /b", "$.items[*].ts"));
+    }
+
+    #[test]
+    fn a_route_says_nothing_of_another() {
+        let mut noise = Noise::new(1);
+        for _ in 0..5 {
+            noise.own("GET /a", NoiseSource::Baseline, &found(&["$.t"]));
+            noise.take("GET /b", 0, &found(&["$.t"]));
+        }
+        assert_eq!(verdict(&noise).0, Vec::<String>::new());
+    }
+
+    #[test]
+    fn statuses_are_noise_only_by_what_was_asked_at_the_same_moment() {
+        for (why, is_noise) in
+            [(NoiseSource::Baseline, true), (NoiseSource::SelfCheck, true), (NoiseSource::Repeats, false)]
+        {
+            let mut noise = Noise::new(1);
+            for _ in 0..5 {
+                noise.own("GET /", why, &found(&["status"]));
+                noise.take("GET /", 0, &found(&["status"]));
+            }
+            assert_eq!(!verdict(&noise).0.is_empty(), is_noise, "{why:?}");
+        }
+    }
+
+    #[test]
+    fn whatever_comes_memory_and_work_have_a_bound() {
+        let mut noise = Noise::new(1);
+        for n in 0..2 * MAX_FIELDS {
+            let path = format!("$.f{n}");
+            noise.own("GET /", NoiseSource::Baseline, &found(&[&path]));
+            noise.own("GET /", NoiseSource::Baseline, &found(&[&path]));
+            noise.take("GET /", 0, &found(&[&path]));
+        }
+        for n in 0..2 * MAX_ROUTES {
+            noise.take(&format!("GET /r{n}"), 0, &found(&[]));
+        }
+        assert_eq!((noise.routes.len(), noise.routes["GET /"].fields.len()), (MAX_ROUTES + 2, MAX_FIELDS));
+        assert_eq!(noise.routes["GET /"].targets[0].sets.len(), MAX_FIELDS);
+        for _ in 0..2 * MAX_OWN {
+            noise.own("GET /", NoiseSource::Repeats, &found(&[]));
+        }
+        assert!(!noise.wants("GET /", NoiseSource::Repeats) && noise.wants("GET /", NoiseSource::SelfCheck));
+        assert!(noise.wants("GET /new", NoiseSource::Repeats));
+    }
+
+    #[test]
+    fn a_difference_that_is_not_listed_is_never_noise() {
+        let mut more = found(&["$.t", ""]);
+        more.differences[1].kind = DifferenceKind::More;
+        let mut noise = Noise::new(1);
+        for _ in 0..5 {
+            noise.own("GET /", NoiseSource::Baseline, &more);
+            noise.take("GET /", 0, &more);
+        }
+        assert_eq!(verdict(&noise).1, NoiseOnlyCounts::default());
+    }
+}

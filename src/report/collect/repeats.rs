@@ -1,0 +1,85 @@
+//! What production answered before to the same request: two such answers tell which fields are not steady.
+//!
+//! Answers come in by the [`RepeatKey`] of their request; the one before leaves. So many are remembered, the oldest make
+//! room.
+
+use std::collections::{HashMap, VecDeque};
+
+use super::inputs::{Production, RepeatKey};
+
+/// Requests whose answer is remembered.
+const MAX_REMEMBERED: usize = 4096;
+/// Bytes of their heads and bodies.
+const MAX_BYTES: usize = 8 << 20;
+
+/// The last answers.
+#[derive(Debug, Default)]
+pub(crate) struct RepeatTracker {
+    answers: HashMap<RepeatKey, Production, foldhash::fast::RandomState>,
+    /// In the order in which they were first remembered.
+    order: VecDeque<RepeatKey>,
+    bytes: usize,
+}
+
+impl RepeatTracker {
+    /// The answer before.
+    pub(crate) fn before(&self, key: RepeatKey) -> Option<&Production> {
+        self.answers.get(&key)
+    }
+
+    /// Remembers an answer in the place of the one before.
+    pub(crate) fn remember(&mut self, key: RepeatKey, mut answer: Production) {
+        if let Some(kept) = &mut answer.kept {
+            // It is counted here from now on.
+            kept.held = None;
+        }
+        self.bytes += weight(&answer);
+        match self.answers.insert(key, answer) {
+            Some(before) => self.bytes -= weight(&before),
+            None => self.order.push_back(key),
+        }
+        while self.answers.len() > MAX_REMEMBERED || self.bytes > MAX_BYTES {
+            let Some(oldest) = self.order.pop_front() else { break };
+            self.bytes -= self.answers.remove(&oldest).as_ref().map_or(0, weight);
+        }
+    }
+}
+
+fn weight(answer: &Production) -> usize {
+    answer.kept.as_ref().map_or(0, |kept| kept.head.as_bytes().len() + kept.body.as_ref().map_or(0, bytes::Bytes::len))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::production;
+    use super::*;
+    use crate::exchange::Head;
+    use crate::replay::RetainedResponse;
+
+    #[test]
+    fn the_answer_before_comes_back() {
+        let mut repeats = RepeatTracker::default();
+        assert!(repeats.before(RepeatKey(1)).is_none());
+        for status in [200, 500] {
+            repeats.remember(RepeatKey(1), production(status));
+            repeats.remember(RepeatKey(2), production(404));
+            assert_eq!(repeats.before(RepeatKey(1)).unwrap().status, status);
+        }
+    }
+
+    #[test]
+    fn the_oldest_make_room_by_number_and_by_bytes() {
+        let mut repeats = RepeatTracker::default();
+        for n in 0..2 * MAX_REMEMBERED as u64 {
+            repeats.remember(RepeatKey(n), production(200));
+        }
+        assert_eq!((repeats.answers.len(), repeats.order.len()), (MAX_REMEMBERED, MAX_REMEMBERED));
+        let mut large = production(200);
+        large.kept = Some(Box::new(RetainedResponse::new(Head::default(), Some(vec![0; 1 << 20].into()))));
+        for n in 0..20 {
+            repeats.remember(RepeatKey(n), large.clone());
+        }
+        assert!(repeats.bytes <= MAX_BYTES && repeats.answers.len() <= 8, "{}", repeats.answers.len());
+        assert!(repeats.before(RepeatKey(19)).is_some());
+    }
+}

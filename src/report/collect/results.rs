@@ -1,0 +1,352 @@
+//! `--results`: one JSON object a line, one line a delivery or a request that ended before any; the summary comes last.
+//!
+//! Enough is written to make the report again. A writer that fails is given up; the run goes on.
+
+use std::borrow::Cow;
+use std::fmt;
+use std::io::{self, Write};
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::compare::{self, Unknown};
+pub use crate::compare::{Difference, DifferencePart};
+pub use crate::exchange::hex;
+use crate::exchange::{ExchangeId, Head, Outcome, Timestamp, wire_text};
+use crate::middleware;
+use crate::replay::{Delivery, Reason, RetainedResponse, TargetResponse};
+use crate::report::schema::summary::Summary;
+
+use super::histogram::micros;
+use super::inputs::{Production, RequestRecord};
+
+/// One line: a delivery, or a request that ended before any.
+#[derive(Debug, Serialize)]
+pub struct ResultLine<'a> {
+    id: ResultText<ExchangeId>,
+    at: Option<ResultText<Timestamp>>,
+    client: Option<ResultText<std::net::SocketAddr>>,
+    method: Option<Cow<'a, str>>,
+    target: Option<Cow<'a, str>>,
+    route: Option<&'a str>,
+    outcome: &'static str,
+    rule: Option<Cow<'a, str>>,
+    /// Why it failed, in words for people.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<ResultText<&'a Reason>>,
+    shadow: Option<&'a str>,
+    production: Option<ResultSide>,
+    response: Option<ResultSide>,
+    production_us: Option<u64>,
+    service_us: Option<u64>,
+    response_us: Option<u64>,
+    lag_us: Option<u64>,
+    differences: Vec<Difference>,
+    /// Why it is not known whether the bodies differ; left out where it is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    body_unknown: Option<Unknown>,
+}
+
+/// A value written as it is displayed, without a string of its own.
+#[derive(Debug)]
+struct ResultText<T>(T);
+
+impl<T: fmt::Display> Serialize for ResultText<T> {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(&self.0)
+    }
+}
+
+/// One response.
+#[derive(Debug, Serialize)]
+struct ResultSide {
+    status: u16,
+    body_len: u64,
+    /// What was missing of it in the capture: then `body_len` is what was seen.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    damage: Option<&'static str>,
+}
+
+/// Production's answer, as it is compared.
+#[must_use]
+pub fn production_side<'a>(production: &'a Production, host: &'a [u8]) -> compare::ComparedResponse<'a> {
+    compare::ComparedResponse {
+        status: production.status,
+        head: production.kept.as_deref().and_then(head),
+        body_len: production.body_len,
+        body_sha256: production.body_sha256.as_ref(),
+        body: production.kept.as_ref().and_then(|kept| kept.body.as_deref()),
+        authorities: [host, b""],
+    }
+}
+
+/// A target's answer, as it is compared; it was asked under its own host, or as production was.
+#[must_use]
+pub fn answer_side<'a>(answer: &'a TargetResponse, own: &'a [u8], host: &'a [u8]) -> compare::ComparedResponse<'a> {
+    compare::ComparedResponse {
+        status: answer.status,
+        head: answer.kept.as_deref().and_then(head),
+        body_len: answer.body_len,
+        body_sha256: answer.body_sha256.as_ref(),
+        body: answer.kept.as_ref().and_then(|kept| kept.body.as_deref()),
+        authorities: [own, host],
+    }
+}
+
+/// The head, where there was room for it.
+fn head(kept: &RetainedResponse) -> Option<&Head> {
+    Some(&kept.head).filter(|head| !head.as_bytes().is_empty())
+}
+
+impl<'a> ResultLine<'a> {
+    /// A request that ended before any target.
+    #[must_use]
+    pub fn ended(note: &'a RequestRecord, outcome: &'a Outcome) -> Self {
+        Self::new(note.id, Some(note), outcome)
+    }
+
+    /// A delivery to `shadow`. There is no `note` where the join had to end before the delivery did.
+    #[must_use]
+    pub fn delivered(
+        note: Option<&'a RequestRecord>,
+        delivery: &'a Delivery,
+        shadow: &'a str,
+        production: Option<&Production>,
+        differences: Vec<Difference>,
+    ) -> Self {
+        let us = |duration: Option<Duration>| duration.map(micros);
+        Self {
+            shadow: Some(shadow),
+            production: production.map(|side| ResultSide {
+                status: side.status,
+                body_len: side.body_len,
+                damage: side.damage.map(crate::exchange::Damage::key),
+            }),
+            response: delivery.answer.as_ref().map(|side| ResultSide {
+                status: side.status,
+                body_len: side.body_len,
+                damage: None,
+            }),
+            production_us: us(production.and_then(|side| side.latency)),
+            service_us: us(delivery.service),
+            response_us: us(delivery.response),
+            lag_us: us(delivery.lag),
+            reason: delivery.reason.as_deref().map(ResultText),
+            differences,
+            ..Self::new(delivery.id, note, &delivery.outcome)
+        }
+    }
+
+    /// The same, with why it is not known whether the bodies differ.
+    #[must_use]
+    pub const fn unknown(mut self, why: Option<Unknown>) -> Self {
+        self.body_unknown = why;
+        self
+    }
+
+    fn new(id: ExchangeId, note: Option<&'a RequestRecord>, outcome: &'a Outcome) -> Self {
+        let rule = match outcome {
+            Outcome::Malformed(why) => Some(Cow::Owned(why.to_string())),
+            other => other.detail().map(Cow::Borrowed),
+        };
+        Self {
+            id: ResultText(id),
+            at: note.map(|note| ResultText(note.at)),
+            client: note.map(|note| ResultText(note.client)),
+            method: note.map(|note| wire_text(note.text.method())),
+            target: note.map(|note| format_target(note.text.target())),
+            route: note.and_then(|note| note.route.as_deref()),
+            outcome: outcome.key(),
+            rule,
+            reason: None,
+            shadow: None,
+            production: None,
+            response: None,
+            production_us: None,
+            service_us: None,
+            response_us: None,
+            lag_us: None,
+            differences: Vec::new(),
+            body_unknown: None,
+        }
+    }
+}
+
+/// A target without the secrets in it. It is text of the wire as before, but for masks.
+fn format_target(target: &[u8]) -> Cow<'_, str> {
+    match middleware::masking::target(target) {
+        Cow::Borrowed(target) => wire_text(target),
+        Cow::Owned(target) => Cow::Owned(wire_text(&target).into_owned()),
+    }
+}
+
+/// The summary as the last line.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct ResultsEnd<S> {
+    kind: Cow<'static, str>,
+    /// What the run amounts to.
+    #[serde(flatten)]
+    pub summary: S,
+}
+
+impl<S> ResultsEnd<S> {
+    /// What `kind` says in it.
+    const KIND: &'static str = "summary";
+
+    /// Whether it says that it is one.
+    #[must_use]
+    pub fn is_summary(&self) -> bool {
+        self.kind == Self::KIND
+    }
+}
+
+/// Lines to a writer, until that fails.
+pub struct ResultsWriter {
+    to: Option<Box<dyn Write + Send>>,
+    trouble: Option<String>,
+}
+
+impl fmt::Debug for ResultsWriter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Results").field("open", &self.to.is_some()).field("trouble", &self.trouble).finish()
+    }
+}
+
+impl ResultsWriter {
+    /// Lines go to `to`; nowhere without one.
+    #[must_use]
+    pub fn new(to: Option<Box<dyn Write + Send>>) -> Self {
+        Self { to, trouble: None }
+    }
+
+    /// Whether lines still go anywhere: making them costs time.
+    #[must_use]
+    pub const fn wanted(&self) -> bool {
+        self.to.is_some()
+    }
+
+    /// Writes one line.
+    pub fn write(&mut self, line: &ResultLine<'_>) {
+        self.attempt(|to| write_line(to, line));
+    }
+
+    /// Writes out what is buffered, so that trouble with it can still be told in the summary.
+    pub fn flush(&mut self) {
+        self.attempt(|to| to.flush());
+    }
+
+    /// Writes the summary as the last line.
+    pub fn close(&mut self, summary: &Summary) {
+        self.attempt(|to| {
+            write_line(to, &ResultsEnd { kind: ResultsEnd::<()>::KIND.into(), summary })?;
+            to.flush()
+        });
+    }
+
+    /// Whether something went wrong that was not told yet.
+    #[must_use]
+    pub const fn failed(&self) -> bool {
+        self.trouble.is_some()
+    }
+
+    /// What went wrong, told once.
+    pub const fn trouble(&mut self) -> Option<String> {
+        self.trouble.take()
+    }
+
+    fn attempt(&mut self, work: impl FnOnce(&mut dyn Write) -> io::Result<()>) {
+        let Some(to) = &mut self.to else { return };
+        if let Err(why) = work(to) {
+            self.to = None;
+            self.trouble = Some(format!("writing results failed, and they end there: {why}"));
+        }
+    }
+}
+
+fn write_line(to: &mut dyn Write, line: &impl Serialize) -> io::Result<()> {
+    serde_json::to_writer(&mut *to, line)?;
+    to.write_all(b"\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::request_text::RequestText;
+    use super::super::testing::{delivery, note, production};
+    use super::*;
+    use crate::exchange::{FailureKind, Malformed};
+    use serde_json::{Value, json};
+
+    fn value(line: &ResultLine<'_>) -> Value {
+        serde_json::to_value(line).unwrap()
+    }
+
+    #[test]
+    fn a_delivery_has_every_key_of_the_contract() {
+        let note = note(3);
+        let delivery = delivery(3, Outcome::Sent, Some(503));
+        let production = production(200);
+        let (one, other) =
+            (production_side(&production, b""), answer_side(delivery.answer.as_ref().unwrap(), b"", b""));
+        let found =
+            compare::compare(&compare::CompareRules::default(), b"GET", &one, &other, compare::BodyKnowledge::Whole)
+                .differences;
+        let line = value(&ResultLine::delivered(Some(&note), &delivery, "http://t", Some(&production), found));
+        assert_eq!(
+            line,
+            json!({
+                "id": "1.3", "at": "1970-01-01T00:00:01.000000000Z", "client": "10.0.0.7:51234", "method": "GET",
+                "target": "/a", "route": null, "outcome": "sent", "rule": null, "shadow": "http://t",
+                "production": { "status": 200, "body_len": 5 }, "response": { "status": 503, "body_len": 5 },
+                "production_us": 1500, "service_us": 2000, "response_us": 3000, "lag_us": 100,
+                "differences": [{ "in": "status", "path": "", "production": 200, "shadow": 503 }],
+            })
+        );
+    }
+
+    #[test]
+    fn a_secret_in_the_target_is_masked() {
+        let mut note = note(1);
+        note.text = RequestText::new(b"GET", b"/a?day=fri&access_token=s3cret", b"old.example", b"");
+        let line = value(&ResultLine::ended(&note, &Outcome::SampledOut));
+        assert_eq!(line["target"], "/a?day=fri&access_token=***");
+    }
+
+    #[test]
+    fn a_request_that_ended_early_says_why() {
+        let note = note(1);
+        let line = value(&ResultLine::ended(&note, &Outcome::Malformed(Malformed::BadChunk)));
+        assert_eq!((&line["outcome"], &line["rule"]), (&json!("malformed"), &json!("chunk framing")));
+        let line = value(&ResultLine::ended(&note, &Outcome::filtered("writes")));
+        assert_eq!((&line["outcome"], &line["rule"]), (&json!("filtered"), &json!("writes")));
+        let failed = delivery(1, Outcome::Failed(FailureKind::Timeout), None);
+        let line = value(&ResultLine::delivered(Some(&note), &failed, "http://t", None, Vec::new()));
+        assert_eq!((&line["outcome"], &line["rule"]), (&json!("failed"), &json!("timeout")));
+    }
+
+    #[test]
+    fn bytes_that_are_no_utf_8_become_latin_1() {
+        let mut note = note(1);
+        note.text = RequestText::new(b"GET", b"/caf\xe9", b"old.example", b"");
+        assert_eq!(value(&ResultLine::ended(&note, &Outcome::SampledOut))["target"], "/caf\u{e9}");
+    }
+
+    #[test]
+    fn a_full_disk_is_told_once_and_ends_the_lines() {
+        struct ResultsFailure;
+        impl Write for ResultsFailure {
+            fn write(&mut self, _: &[u8]) -> io::Result<usize> {
+                Err(io::ErrorKind::StorageFull.into())
+            }
+            fn flush(&mut self) -> io::Result<()> {
+                Ok(())
+            }
+        }
+        let mut results = ResultsWriter::new(Some(Box::new(ResultsFailure)));
+        let note = note(1);
+        results.write(&ResultLine::ended(&note, &Outcome::SampledOut));
+        assert!(!results.wanted());
+        results.close(&Summary::default());
+        assert!(results.trouble().unwrap().starts_with("writing results failed"));
+        assert!(results.trouble().is_none());
+    }
+}

@@ -1,0 +1,188 @@
+//! Running counts of one target and of production, beside the ledger.
+
+use std::collections::BTreeMap;
+
+use crate::compare::{Difference, DifferencePart, ResponseDiff};
+use crate::exchange::Outcome;
+use crate::replay::Delivery;
+use crate::report::schema::counts::{CountMap, count};
+use crate::report::schema::curves::{Curve, TargetCurves};
+use crate::report::schema::noise::NoiseOnlyCounts;
+use crate::report::schema::summary::ProductionSide;
+use crate::report::schema::target::{Differences, TargetEnded, TargetLatency, TargetSummary};
+
+use super::buckets::{LiveBuckets, LiveTargetBuckets};
+use super::histogram::LatencyHistogram;
+use super::inputs::{Production, TargetTotals};
+use super::reasons::Reasons;
+
+/// What one target answered.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct TargetTally {
+    statuses: Statuses,
+    service: LatencyHistogram,
+    response: LatencyHistogram,
+    lag: LatencyHistogram,
+    /// Production's status, where it is known, and the target's, where it answered.
+    matrix: BTreeMap<(Option<u16>, Option<u16>), u64>,
+    differences: Differences,
+    reasons: Reasons,
+}
+
+/// How many answers there were of each status.
+type Statuses = BTreeMap<u16, u64>;
+impl TargetTally {
+    /// What a delivery tells by itself: times and status.
+    pub(crate) fn timed(&mut self, delivery: &Delivery) {
+        for (into, duration) in [
+            (&mut self.service, delivery.service),
+            (&mut self.response, delivery.response),
+            (&mut self.lag, delivery.lag),
+        ] {
+            if let Some(duration) = duration {
+                into.record(duration);
+            }
+        }
+        self.reasons.delivered(delivery);
+        if let (Outcome::Sent, Some(answer)) = (&delivery.outcome, &delivery.answer) {
+            *self.statuses.entry(answer.status).or_default() += 1;
+        }
+    }
+
+    /// What a delivery tells beside production's answer; `found` where both are known.
+    pub(crate) fn compared(
+        &mut self,
+        delivery: &Delivery,
+        production: Option<&Production>,
+        found: Option<ResponseDiff>,
+    ) -> Vec<Difference> {
+        let answer = delivery.answer.as_ref().filter(|_| delivery.outcome == Outcome::Sent);
+        let shadow = match (&delivery.outcome, answer) {
+            (Outcome::Sent, Some(answer)) => Some(answer.status),
+            (Outcome::Failed(_), _) => None,
+            _ => return Vec::new(),
+        };
+        *self.matrix.entry((production.map(|production| production.status), shadow)).or_default() += 1;
+        let Some(found) = found else { return Vec::new() };
+        self.differences.compared += 1;
+        self.differences.any += u64::from(!found.differences.is_empty());
+        if let Some(why) = found.body_unknown {
+            self.differences.bodies_unknown += 1;
+            count(&mut self.differences.bodies_unknown_reasons, why.key());
+        }
+        self.differences.status += u64::from(found.has(DifferencePart::Status));
+        self.differences.headers += u64::from(found.has(DifferencePart::Header));
+        self.differences.body += u64::from(found.has(DifferencePart::Body));
+        found.differences
+    }
+
+    /// The matrix by keys.
+    fn cells(&self) -> BTreeMap<String, CountMap> {
+        let mut cells = BTreeMap::<String, CountMap>::new();
+        for ((production, shadow), count) in &self.matrix {
+            let row = production.map_or_else(|| "none".to_owned(), status);
+            let column = shadow.map_or_else(|| "failed".to_owned(), status);
+            cells.entry(row).or_default().insert(column, *count);
+        }
+        cells
+    }
+
+    /// Its latency by percentile.
+    pub(crate) fn curves(&self) -> TargetCurves {
+        TargetCurves { service: self.service.curve(), response: self.response.curve() }
+    }
+
+    /// Its latencies so far, by the edges of [`super::buckets::EDGES_US`].
+    pub(crate) fn buckets(&self) -> LiveTargetBuckets {
+        LiveTargetBuckets {
+            service: LiveBuckets::of(&self.service),
+            response: LiveBuckets::of(&self.response),
+            lag: LiveBuckets::of(&self.lag),
+        }
+    }
+
+    /// The target's block. Lag is null where nothing was ever due.
+    pub(crate) fn finish(
+        &self,
+        (offered, in_flight, ended): (u64, u64, TargetEnded),
+        end: &TargetTotals,
+    ) -> TargetSummary {
+        TargetSummary {
+            offered,
+            in_flight,
+            ended,
+            statuses: counts(&self.statuses),
+            connections_opened: end.connections_opened,
+            peak_connections: end.peak_connections,
+            peak_in_flight: end.peak_in_flight,
+            addresses: end.addresses.clone(),
+            latency_us: TargetLatency {
+                connect: end.connect.figures(),
+                service: self.service.figures(),
+                response: self.response.figures(),
+            },
+            schedule_lag_us: (self.lag.count() > 0).then(|| self.lag.figures()),
+            matrix: self.cells(),
+            differences_noise: NoiseOnlyCounts::default(),
+            differences: self.differences.clone(),
+            guard: end.guard.clone(),
+            failures: self.reasons.finish(),
+            retried: end.retried,
+            desynchronised: end.desynchronised.clone(),
+        }
+    }
+}
+
+/// What production answered to the requests that were offered.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct ProductionTally {
+    statuses: Statuses,
+    damaged: CountMap,
+    latency: LatencyHistogram,
+    unjoined: CountMap,
+}
+
+impl ProductionTally {
+    pub(crate) fn answered(&mut self, production: &Production) {
+        *self.statuses.entry(production.status).or_default() += 1;
+        if let Some(why) = production.damage {
+            count(&mut self.damaged, why.key());
+        }
+        if let Some(latency) = production.latency {
+            self.latency.record(latency);
+        }
+    }
+
+    pub(crate) fn unjoined(&mut self, reason: &str) {
+        count(&mut self.unjoined, reason);
+    }
+
+    /// Its latency by percentile.
+    pub(crate) fn curve(&self) -> Curve {
+        self.latency.curve()
+    }
+
+    pub(crate) fn finish(&self) -> ProductionSide {
+        let Self { statuses, damaged, latency, unjoined } = self;
+        ProductionSide {
+            statuses: counts(statuses),
+            damaged: damaged.clone(),
+            latency_us: latency.figures(),
+            unjoined: unjoined.clone(),
+        }
+    }
+
+    /// Its latencies, by the edges of [`super::buckets::EDGES_US`].
+    pub(crate) fn buckets(&self) -> LiveBuckets {
+        LiveBuckets::of(&self.latency)
+    }
+}
+
+fn counts(statuses: &Statuses) -> CountMap {
+    statuses.iter().map(|(of, count)| (status(*of), *count)).collect()
+}
+
+/// A status as a key: always three digits, so that keys sort as numbers do.
+fn status(status: u16) -> String {
+    format!("{status:03}")
+}

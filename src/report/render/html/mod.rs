@@ -1,0 +1,213 @@
+//! The summary as one page of HTML: a file of its own, without anything from elsewhere.
+//!
+//! A [`Summary`] comes in, text leaves. The page carries the summary as JSON, and a script that draws it
+//! (`shadowtap.render(summary)` of [`SCRIPT`]); without scripts it shows the verdict and the main tables. What came
+//! off the wire is never HTML: here it is escaped, in the script it becomes text. The policy of the page lets nothing
+//! run but the scripts that it was made with, and nothing be loaded.
+
+use std::borrow::Cow;
+use std::fmt::Write as _;
+
+use data_encoding::BASE64;
+use serde::Serialize;
+use sha2::{Digest as _, Sha256};
+
+use crate::report::schema::by_route::RouteSummary;
+use crate::report::schema::summary::Summary;
+use crate::report::units::{duration, number};
+use crate::sanitise::is_odd;
+
+use super::text;
+use super::verdict::ReportVerdict;
+
+mod against;
+
+pub use against::against;
+
+/// The style of every page.
+pub const STYLE: &str = include_str!("page.css");
+
+/// What draws a summary: it defines `shadowtap.render(summary, { live, root })`, and draws the one that the page
+/// carries in `#summary`, where it carries one, into `#report`.
+pub const SCRIPT: &str = include_str!("page.js");
+
+/// Pages have placeholders in double braces.
+const PAGE: &str = include_str!("page.html");
+
+/// Columns of the report as text, for readers without scripts.
+const COLUMNS: usize = 80;
+
+/// Routes that are listed for readers without scripts.
+const ROUTES: usize = 100;
+
+/// What a page is made of.
+#[derive(Clone, Copy, Debug)]
+pub struct ReportPage<'a> {
+    /// Its title; text.
+    pub title: &'a str,
+    /// What it shows without scripts: HTML.
+    pub fixed: &'a str,
+    /// What it draws: [`data`]; nothing where there is none.
+    pub data: &'a str,
+    /// Its scripts, in their order.
+    pub scripts: &'a [&'a str],
+    /// Whether its scripts may connect to where it came from.
+    pub connects: bool,
+}
+
+/// The report of a run, as a page.
+#[must_use]
+pub fn report(summary: &Summary) -> String {
+    let verdict = ReportVerdict::of(summary);
+    let title = format!("shadowtap {}: {}", summary.command, verdict.sentence);
+    let fixed = fixed(summary, &verdict);
+    page(ReportPage { title: &title, fixed: &fixed, data: &data(summary), scripts: &[SCRIPT], connects: false })
+}
+
+/// What `shadowtap.render` takes, as JSON: the summary, and a verdict on it. It may stand inside a script element.
+#[must_use]
+pub fn data(summary: &Summary) -> String {
+    judged(summary, ReportVerdict::of(summary))
+}
+
+/// The same of a run that goes on.
+#[must_use]
+pub fn data_so_far(summary: &Summary) -> String {
+    judged(summary, ReportVerdict::so_far(summary))
+}
+
+fn judged(summary: &Summary, verdict: ReportVerdict) -> String {
+    #[derive(Serialize)]
+    struct PageData<'a> {
+        verdict: ReportVerdict,
+        #[serde(flatten)]
+        summary: &'a Summary,
+    }
+    let data = PageData { verdict, summary };
+    // A summary has names as keys and no numbers that JSON lacks: this cannot fail.
+    inside_script(&serde_json::to_string(&data).unwrap_or_default())
+}
+
+/// JSON that no `</script>` or `<!--` can stand in: in JSON a `<` is always inside a string.
+fn inside_script(json: &str) -> String {
+    json.replace('<', "\\u003c")
+}
+
+/// A page.
+#[must_use]
+pub fn page(page: ReportPage<'_>) -> String {
+    let mut scripts = String::new();
+    for script in page.scripts {
+        // Writing to a string cannot fail.
+        write!(scripts, "<script>{script}</script>").ok();
+    }
+    let title = escaped(page.title);
+    let policy = policy(page);
+    filled(|name| match name {
+        "policy" => &policy,
+        "title" => &title,
+        "style" => STYLE,
+        "static" => page.fixed,
+        "data" => page.data,
+        "scripts" => &scripts,
+        _ => "",
+    })
+}
+
+/// What a browser may do with the page: run these scripts, use this style, and nothing else.
+fn policy(page: ReportPage<'_>) -> String {
+    let hash = |text: &str| format!("'sha256-{}'", BASE64.encode(&Sha256::digest(text)));
+    let scripts: Vec<String> = page.scripts.iter().map(|script| hash(script)).collect();
+    let connect = if page.connects { "; connect-src 'self'" } else { "" };
+    let (scripts, style) = (scripts.join(" "), hash(STYLE));
+    format!("default-src 'none'; script-src {scripts}; style-src {style}; base-uri 'none'; form-action 'none'{connect}")
+}
+
+/// The page with every placeholder replaced once: what is put in is not looked at again.
+fn filled<'a>(part: impl Fn(&str) -> &'a str) -> String {
+    let mut out = String::new();
+    let mut left = PAGE;
+    while let Some((before, after)) = left.split_once("{{") {
+        let (name, after) = after.split_once("}}").unwrap_or((after, ""));
+        out.push_str(before);
+        out.push_str(part(name));
+        left = after;
+    }
+    out.push_str(left);
+    out
+}
+
+/// What is shown without scripts.
+fn fixed(summary: &Summary, verdict: &ReportVerdict) -> String {
+    let mut out = format!("<div class=\"static\"><h1>{}</h1>", escaped(&verdict.sentence));
+    if !verdict.points.is_empty() {
+        out.push_str("<ul>");
+        for point in &verdict.points {
+            write!(out, "<li>{}</li>", escaped(point)).ok();
+        }
+        out.push_str("</ul>");
+    }
+    let text = text::report(summary, COLUMNS, false);
+    write!(out, "<section><h2>The report</h2><pre class=\"block\">{}</pre></section>", escaped_lines(&text)).ok();
+    if !summary.routes.is_empty() {
+        out.push_str(&routes(&summary.routes));
+    }
+    out.push_str("</div>");
+    out
+}
+
+fn routes(routes: &[RouteSummary]) -> String {
+    let mut out = "<section><h2>Routes</h2><div class=\"scroll\"><table><thead><tr><th>Route</th><th>Target</th>\
+                   <th class=\"num\">Requests</th><th class=\"num\">Differ</th><th class=\"num\">No answer</th>\
+                   <th class=\"num\">p99 production</th><th class=\"num\">p99 shadow</th></tr></thead><tbody>"
+        .to_owned();
+    for route in routes.iter().take(ROUTES) {
+        for (url, target) in &route.targets {
+            let p99 = [&route.production.latency_us, &target.latency_us.response]
+                .map(|figures| if figures.count == 0 { "–".to_owned() } else { duration(figures.p99) });
+            let [production, response] = p99;
+            let (requests, differing, failed) = (route.requests, target.differences.differing(), target.failed);
+            write!(out, "<tr><td class=\"wire\">{}</td><td>{}</td>", escaped(&route.route), escaped(url)).ok();
+            for figure in [number(requests), number(differing), number(failed), production, response] {
+                write!(out, "<td class=\"num\">{figure}</td>").ok();
+            }
+            out.push_str("</tr>");
+        }
+    }
+    out.push_str("</tbody></table></div>");
+    if let Some(more) = routes.len().checked_sub(ROUTES).filter(|more| *more > 0) {
+        write!(out, "<p>{} further routes are in the page's data.</p>", number(more as u64)).ok();
+    }
+    out.push_str("</section>");
+    out
+}
+
+/// Text as HTML shows it. Control characters, and those that turn text around or have no width, are shown, not obeyed.
+#[must_use]
+pub fn escaped(text: &str) -> Cow<'_, str> {
+    escape(text, is_odd)
+}
+
+/// The same, with its lines.
+fn escaped_lines(text: &str) -> Cow<'_, str> {
+    escape(text, |c| c != '\n' && is_odd(c))
+}
+
+fn escape(text: &str, odd: impl Fn(char) -> bool) -> Cow<'_, str> {
+    if !text.chars().any(|c| matches!(c, '&' | '<' | '>' | '"' | '\'') || odd(c)) {
+        return Cow::Borrowed(text);
+    }
+    let mut out = String::with_capacity(text.len() + 16);
+    for c in text.chars() {
+        match c {
+            '&' => out.push_str("&amp;"),
+            '<' => out.push_str("&lt;"),
+            '>' => out.push_str("&gt;"),
+            '"' => out.push_str("&quot;"),
+            '\'' => out.push_str("&#39;"),
+            c if odd(c) => write!(out, "[U+{:04X}]", u32::from(c)).unwrap_or_default(),
+            c => out.push(c),
+        }
+    }
+    Cow::Owned(out)
+}

@@ -1,0 +1,8 @@
+//! What people read: functions of a summary, of two summaries, or of one exchange.
+
+pub mod html;
+pub mod listing;
+mod nothing_sent;
+pub mod run_diff;
+pub mod text;
+pub mod verdict;

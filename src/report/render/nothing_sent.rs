@@ -1,0 +1,157 @@
+//! Why a run sent nothing, for people: the first thing to know of it.
+
+use crate::report::schema::counts::{CountMap, sum};
+use crate::report::schema::summary::Summary;
+use crate::report::units::{self, counted};
+
+use super::text;
+
+/// Reasons that are named; further ones are in the ledger.
+const MAX_REASONS: usize = 4;
+
+impl Summary {
+    /// Returns why nothing was sent, in a line; `None` where a response came from any target, or there is none to send to.
+    #[must_use]
+    pub fn nothing_sent(&self) -> Option<String> {
+        if self.targets.is_empty() || self.targets.values().any(|target| target.ended.sent > 0) {
+            return None;
+        }
+        if self.requests.seen == 0 {
+            let outside = self.warnings.iter().find(|words| words.contains("(--from;") || words.contains("(--until;"));
+            let outside = outside.map(|words| format!("; {words}")).unwrap_or_default();
+            return Some(format!(
+                "nothing was sent: no HTTP/1 request was found in the capture{}{outside}",
+                text::instead(self)
+            ));
+        }
+        let failed: u64 = self.targets.values().map(|target| sum(&target.ended.failed)).sum();
+        if failed > 0 {
+            return Some(format!("no request was delivered: {} failed", counted(failed, "attempt")));
+        }
+        let mut reasons = self.kept_back();
+        reasons.sort_by_key(|(count, _)| std::cmp::Reverse(*count));
+        let words: Vec<String> =
+            reasons.iter().take(MAX_REASONS).map(|(count, why)| format!("{why} {}", units::number(*count))).collect();
+        let seen = counted(self.requests.seen, "request");
+        Some(if words.is_empty() {
+            format!("nothing was sent: the run ended before any of {seen}")
+        } else {
+            format!("nothing was sent of {seen}: {}", words.join(", "))
+        })
+    }
+
+    /// Whether something went wrong, rather than that there was nothing to send: `--allow-empty` does not pardon it.
+    #[must_use]
+    pub fn sending_failed(&self) -> bool {
+        let lost = |counts: &CountMap| sum(counts) > 0;
+        let by_middleware = |counts: &CountMap| counts.get("middleware").is_some_and(|count| *count > 0);
+        let restarted = self.middleware.is_some_and(|counts| counts.restarts > 0);
+        lost(&self.requests.ended.shed)
+            || (restarted && by_middleware(&self.requests.ended.filtered))
+            || self.targets.values().any(|target| lost(&target.ended.failed) || lost(&target.ended.shed))
+    }
+
+    /// What kept requests back, before any target or at one, and how many.
+    fn kept_back(&self) -> Vec<(u64, String)> {
+        let ended = &self.requests.ended;
+        let mut found: Vec<(u64, String)> = Vec::new();
+        let mut filtered = ended.filtered.clone();
+        let (mut sampled_out, mut limited, mut shed, mut held) =
+            (ended.sampled_out, ended.rate_limited, sum(&ended.shed), 0);
+        for target in self.targets.values() {
+            for (rule, count) in &target.ended.filtered {
+                *filtered.entry(rule.clone()).or_default() += count;
+            }
+            sampled_out += target.ended.sampled_out;
+            limited += target.ended.rate_limited;
+            shed += sum(&target.ended.shed);
+            held += target.ended.guard_held;
+        }
+        let restarted = self.middleware.is_some_and(|counts| counts.restarts > 0);
+        for (rule, count) in filtered {
+            found.push((count, kept_by(&rule, restarted)));
+        }
+        found.extend([
+            (sampled_out, format!("not in the sample of {}", units::percent(self.sample.asked))),
+            (limited, "held back by a rate limit".to_owned()),
+            (held, "held back by the guard".to_owned()),
+            (ended.malformed, "malformed".to_owned()),
+            (sum(&ended.incomplete), "not captured whole".to_owned()),
+            (shed, "dropped for want of room".to_owned()),
+        ]);
+        found.retain(|(count, _)| *count > 0);
+        found
+    }
+}
+
+/// Says what a rule is, and what to do where that is one flag.
+fn kept_by(rule: &str, restarted: bool) -> String {
+    match rule {
+        "writes" => "writes, which are sent with --allow-writes only,".to_owned(),
+        "middleware" if restarted => "not given back by the middleware, which ended by itself,".to_owned(),
+        "middleware" => "not given back by the middleware".to_owned(),
+        rule => format!("kept back by filter {rule}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::schema::middleware::MiddlewareCounts;
+    use crate::report::schema::target::TargetSummary;
+
+    fn empty() -> Summary {
+        let mut summary = Summary::default();
+        summary.targets.insert("http://t".to_owned(), TargetSummary::default());
+        summary
+    }
+
+    #[track_caller]
+    fn says(summary: &Summary, words: &str) {
+        let reason = summary.nothing_sent().unwrap();
+        assert!(reason.contains(words), "{reason}");
+        assert!(reason.starts_with("nothing was sent"), "{reason}");
+    }
+
+    #[test]
+    fn each_cause_is_named() {
+        says(&empty(), "no HTTP/1 request was found");
+        let mut summary = empty();
+        summary.warnings.push("the capture was taken from 20:00 on (--from; 4 requests before it)".to_owned());
+        says(&summary, "(--from; 4 requests before it)");
+        let mut summary = empty();
+        summary.requests.seen = 7;
+        summary.requests.ended.filtered.insert("writes".to_owned(), 3);
+        summary.requests.ended.sampled_out = 4;
+        says(&summary, "of 7 requests: not in the sample of 0% 4, writes, which are sent with --allow-writes only, 3");
+        let mut summary = empty();
+        summary.requests.seen = 2;
+        summary.targets.get_mut("http://t").unwrap().ended.guard_held = 2;
+        says(&summary, "held back by the guard 2");
+        assert!(!summary.sending_failed());
+    }
+
+    #[test]
+    fn what_went_wrong_is_not_just_empty() {
+        let mut summary = empty();
+        summary.requests.seen = 2;
+        summary.requests.ended.filtered.insert("middleware".to_owned(), 2);
+        assert!(!summary.sending_failed());
+        summary.middleware = Some(MiddlewareCounts { restarts: 1, ..MiddlewareCounts::default() });
+        assert!(summary.sending_failed());
+        says(&summary, "which ended by itself");
+        let mut summary = empty();
+        summary.requests.seen = 1;
+        summary.targets.get_mut("http://t").unwrap().ended.failed.insert("connect".to_owned(), 1);
+        assert!(summary.sending_failed());
+        assert_eq!(summary.nothing_sent().as_deref(), Some("no request was delivered: 1 attempt failed"));
+    }
+
+    #[test]
+    fn one_response_is_enough_and_a_recording_sends_nothing() {
+        let mut summary = empty();
+        summary.targets.get_mut("http://t").unwrap().ended.sent = 1;
+        assert_eq!(summary.nothing_sent(), None);
+        assert_eq!(Summary::default().nothing_sent(), None);
+    }
+}

@@ -1,0 +1,353 @@
+//! Two runs held against each other: what got better, what got worse, and what only looks so.
+//!
+//! Two [`Summary`]s come in, a [`RunDiff`] leaves. A share counts as changed where chance would make such a
+//! difference less than three times in a thousand; a latency where it changed by more than a tenth, on enough samples.
+
+use crate::report::schema::by_route::RouteTarget;
+use crate::report::schema::counts::{CountMap, LatencySummary, sum};
+use crate::report::schema::summary::Summary;
+use crate::report::schema::target::TargetSummary;
+use crate::report::units::{duration, number};
+
+use super::verdict::ReportVerdict;
+
+/// Standard errors from which two shares differ.
+const ERRORS: f64 = 3.0;
+
+/// Ratio from which two latencies differ.
+const RATIO: f64 = 1.1;
+
+/// Fewest durations on either side by which latencies are told apart.
+const ENOUGH: u64 = 30;
+
+/// What is shown where nothing was measured.
+const NOTHING: &str = "–";
+
+/// Routes that are listed: those that changed most.
+pub const MAX_ROUTES: usize = 50;
+
+/// How something turned.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Trend {
+    /// For the better.
+    Better,
+    /// For the worse.
+    Worse,
+    /// Not at all, or not more than chance would.
+    Same,
+}
+
+impl Trend {
+    /// In a word.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Better => "better",
+            Self::Worse => "WORSE",
+            Self::Same => "",
+        }
+    }
+}
+
+/// Two runs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RunDiff {
+    /// In a sentence.
+    pub sentence: String,
+    /// The earlier run and the later one.
+    pub runs: [RunLine; 2],
+    /// Each target of the later run, with the one of the earlier run that it is held against.
+    pub targets: Vec<TargetChange>,
+}
+
+/// One of the runs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RunLine {
+    /// When it began.
+    pub started: String,
+    /// The verdict on it.
+    pub verdict: String,
+}
+
+/// What changed at one target.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TargetChange {
+    /// Its URL in the earlier run and in the later one.
+    pub urls: [String; 2],
+    /// Figures of all requests.
+    pub rows: Vec<DiffRow>,
+    /// Figures of routes that changed, the greatest change first.
+    pub routes: Vec<DiffRow>,
+    /// Routes that changed, and are not listed.
+    pub more_routes: usize,
+}
+
+/// One figure.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DiffRow {
+    /// What it is of.
+    pub name: String,
+    /// Before.
+    pub before: String,
+    /// After.
+    pub after: String,
+    /// How it turned.
+    pub turn: Trend,
+}
+
+impl RunDiff {
+    /// What changed from one run to the next.
+    #[must_use]
+    pub fn of(before: &Summary, after: &Summary) -> Self {
+        let targets = after.targets.iter().filter_map(|(url, target)| {
+            let (old_url, old) = counterpart(before, url, after.targets.len())?;
+            Some(change([(before, old_url, old), (after, url, target)]))
+        });
+        let targets: Vec<TargetChange> = targets.collect();
+        let line = |summary: &Summary| RunLine {
+            started: summary.started.clone(),
+            verdict: ReportVerdict::of(summary).sentence,
+        };
+        Self { sentence: sentence(&targets), runs: [line(before), line(after)], targets }
+    }
+
+    /// Whether anything got worse.
+    #[must_use]
+    pub fn is_worse(&self) -> bool {
+        self.turned(Trend::Worse) > 0
+    }
+
+    fn turned(&self, turn: Trend) -> usize {
+        self.targets.iter().flat_map(|target| &target.rows).filter(|row| row.turn == turn).count()
+    }
+}
+
+/// The target of the same URL; where each run has one target, that one.
+fn counterpart<'a>(before: &'a Summary, url: &str, targets: usize) -> Option<(&'a String, &'a TargetSummary)> {
+    let only = || if before.targets.len() == 1 && targets == 1 { before.targets.iter().next() } else { None };
+    before.targets.get_key_value(url).or_else(only)
+}
+
+fn sentence(targets: &[TargetChange]) -> String {
+    let names = |turn| {
+        let rows = targets.iter().flat_map(|target| &target.rows).filter(move |row| row.turn == turn);
+        rows.map(|row| row.name.as_str()).collect::<Vec<_>>().join(", ")
+    };
+    let (worse, better) = (names(Trend::Worse), names(Trend::Better));
+    match (targets.is_empty(), worse.is_empty(), better.is_empty()) {
+        (true, ..) => "The runs have no target in common.".to_owned(),
+        (_, true, true) => "No change beyond chance.".to_owned(),
+        (_, true, false) => format!("Better: {better}. Nothing got worse."),
+        (_, false, true) => format!("Worse: {worse}."),
+        (_, false, false) => format!("Worse: {worse}. Better: {better}."),
+    }
+}
+
+fn change(sides: [(&Summary, &String, &TargetSummary); 2]) -> TargetChange {
+    let [before, after] = sides;
+    let (old, new) = (before.2, after.2);
+    let share = |name: &str, of: fn(&TargetSummary) -> (u64, u64)| share_row(name, of(old), of(new));
+    let time = |name: &str, of: fn(&TargetSummary) -> &LatencySummary, at| time_row(name, of(old), of(new), at);
+    let plain = |name: &str, [old, new]: [u64; 2]| DiffRow {
+        name: name.to_owned(),
+        before: number(old),
+        after: number(new),
+        turn: Trend::Same,
+    };
+    let production = [before.0, after.0].map(|summary| &summary.production.latency_us);
+    let lost = [lost(before.0, old), lost(after.0, new)];
+    let mut rows = vec![
+        plain("requests answered", [old.ended.sent, new.ended.sent]),
+        share("answers that differ", |target| (target.differences.differing(), target.differences.compared)),
+        share("in status", |target| (target.differences.status, target.differences.compared)),
+        share("in headers", |target| (target.differences.headers, target.differences.compared)),
+        share("in body", |target| (target.differences.body, target.differences.compared)),
+        share("no answer", |target| (sum(&target.ended.failed), target.ended.sent + sum(&target.ended.failed))),
+        share("5xx answers", |target| (server_errors(&target.statuses), target.ended.sent)),
+    ];
+    for (name, at) in PERCENTILES {
+        rows.push(time(&format!("response {name}"), |target| &target.latency_us.response, at));
+    }
+    rows.push(time("service p99", |target| &target.latency_us.service, |figures| figures.p99));
+    let [old_production, new_production] = production;
+    rows.push(DiffRow {
+        // Production is not what is judged: its turn is for comparison.
+        turn: Trend::Same,
+        ..time_row("production p99", old_production, new_production, |figures| figures.p99)
+    });
+    rows.push(plain("most connections at once", [old.peak_connections, new.peak_connections]));
+    rows.push(plain("lost: frames, gaps, sheds", lost));
+    rows.retain(|row| row.before != NOTHING || row.after != NOTHING);
+    let mut routes = routes([(before.0, before.1), (after.0, after.1)]);
+    let more_routes = routes.len().saturating_sub(MAX_ROUTES);
+    routes.truncate(MAX_ROUTES);
+    TargetChange { urls: [before.1.clone(), after.1.clone()], rows, routes, more_routes }
+}
+
+/// Which figure is looked at.
+type LatencyPick = fn(&LatencySummary) -> u64;
+
+/// Percentiles of the response latency that are compared.
+const PERCENTILES: [(&str, LatencyPick); 3] =
+    [("p50", |figures| figures.p50), ("p99", |figures| figures.p99), ("p99.9", |figures| figures.p99_9)];
+
+fn server_errors(statuses: &CountMap) -> u64 {
+    statuses.iter().filter(|(status, _)| status.starts_with('5')).map(|(_, count)| count).sum()
+}
+
+fn lost(summary: &Summary, target: &TargetSummary) -> u64 {
+    let frames = summary.frames.kernel_dropped + summary.frames.interface_dropped;
+    frames + summary.tcp.gaps + sum(&summary.requests.ended.shed) + sum(&target.ended.shed)
+}
+
+fn share_row(name: &str, before: (u64, u64), after: (u64, u64)) -> DiffRow {
+    let shown = |(some, all): (u64, u64)| match all {
+        0 => NOTHING.to_owned(),
+        all => format!("{} ({})", percent(some as f64 / all as f64), number(some)),
+    };
+    DiffRow { name: name.to_owned(), before: shown(before), after: shown(after), turn: turn_of_share(before, after) }
+}
+
+fn percent(share: f64) -> String {
+    format!("{:.2} %", share * 100.0)
+}
+
+/// By the standard error of the difference of two shares, were they the same.
+fn turn_of_share((some, all): (u64, u64), (new_some, new_all): (u64, u64)) -> Trend {
+    if all == 0 || new_all == 0 {
+        return Trend::Same;
+    }
+    let (all, new_all) = (all as f64, new_all as f64);
+    let difference = new_some as f64 / new_all - some as f64 / all;
+    let together = (some + new_some) as f64 / (all + new_all);
+    let error = (together * (1.0 - together) * (1.0 / all + 1.0 / new_all)).sqrt();
+    match difference {
+        difference if difference > ERRORS * error && error > 0.0 => Trend::Worse,
+        difference if -difference > ERRORS * error && error > 0.0 => Trend::Better,
+        _ => Trend::Same,
+    }
+}
+
+fn time_row(name: &str, before: &LatencySummary, after: &LatencySummary, at: LatencyPick) -> DiffRow {
+    let shown = |figures: &LatencySummary| if figures.count == 0 { NOTHING.to_owned() } else { duration(at(figures)) };
+    DiffRow { name: name.to_owned(), before: shown(before), after: shown(after), turn: turn_of_time(before, after, at) }
+}
+
+fn turn_of_time(before: &LatencySummary, after: &LatencySummary, at: LatencyPick) -> Trend {
+    let ratio = at(after).max(1) as f64 / at(before).max(1) as f64;
+    match ratio {
+        _ if before.count < ENOUGH || after.count < ENOUGH => Trend::Same,
+        ratio if ratio > RATIO => Trend::Worse,
+        ratio if ratio < 1.0 / RATIO => Trend::Better,
+        _ => Trend::Same,
+    }
+}
+
+/// What changed by route: what got worse first, and of that what met the most requests.
+fn routes([(before, old_url), (after, new_url)]: [(&Summary, &String); 2]) -> Vec<DiffRow> {
+    let old =
+        |route: &str| before.routes.iter().find(|old| old.route == route).and_then(|old| old.targets.get(old_url));
+    let mut found: Vec<(bool, u64, DiffRow)> = Vec::new();
+    for route in &after.routes {
+        let Some(target) = route.targets.get(new_url) else { continue };
+        let Some(old) = old(&route.route) else {
+            let rows = new_route(&route.route, target);
+            found.extend(rows.map(|row| (true, route.requests, row)));
+            continue;
+        };
+        for row in route_rows(&route.route, old, target) {
+            found.push((row.turn == Trend::Worse, route.requests, row));
+        }
+    }
+    found.sort_by_key(|(worse, requests, _)| std::cmp::Reverse((*worse, *requests)));
+    found.into_iter().map(|(_, _, row)| row).collect()
+}
+
+/// A route that the earlier run did not have is told where something is wrong with it.
+fn new_route(route: &str, target: &RouteTarget) -> Option<DiffRow> {
+    let wrong = target.differences.differing() + target.failed;
+    (wrong > 0).then(|| DiffRow {
+        name: route.to_owned(),
+        before: "not seen".to_owned(),
+        after: format!("{} differ or fail", number(wrong)),
+        turn: Trend::Worse,
+    })
+}
+
+fn route_rows(route: &str, old: &RouteTarget, new: &RouteTarget) -> impl Iterator<Item = DiffRow> {
+    let differ = |target: &RouteTarget| (target.differences.differing(), target.differences.compared);
+    let fail = |target: &RouteTarget| (target.failed, target.sent + target.failed);
+    let rows = [
+        share_row(&format!("{route}: differ"), differ(old), differ(new)),
+        share_row(&format!("{route}: no answer"), fail(old), fail(new)),
+        time_row(&format!("{route}: p99"), &old.latency_us.response, &new.latency_us.response, |figures| figures.p99),
+    ];
+    rows.into_iter().filter(|row| row.turn != Trend::Same)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::schema::by_route::RouteSummary;
+    use crate::report::schema::target::Differences;
+
+    fn run(url: &str, differing: u64, failed: u64, p99: u64) -> Summary {
+        let mut summary = Summary::default();
+        (summary.requests.seen, summary.requests.offered) = (10_000, 10_000);
+        let mut target = TargetSummary::default();
+        target.ended.sent = 10_000 - failed;
+        target.ended.failed.insert("timeout".into(), failed);
+        target.differences =
+            Differences { compared: 10_000 - failed, any: differing, body: differing, ..Differences::default() };
+        let times = LatencySummary { count: 9_000, p50: 100, p99, p99_9: 2 * p99, ..LatencySummary::default() };
+        target.latency_us.response = times.clone();
+        let mut route = RouteSummary { route: "GET /a".into(), requests: 10_000, ..RouteSummary::default() };
+        let mut of_route = RouteTarget { sent: target.ended.sent, failed, ..RouteTarget::default() };
+        of_route.differences = target.differences.clone();
+        of_route.latency_us.response = times;
+        route.targets.insert(url.into(), of_route);
+        summary.routes.push(route);
+        summary.targets.insert(url.into(), target);
+        summary
+    }
+
+    #[track_caller]
+    fn check(before: &Summary, after: &Summary, sentence: &str, routes: &[&str]) {
+        let comparison = RunDiff::of(before, after);
+        assert_eq!(comparison.sentence, sentence);
+        let names: Vec<&str> = comparison.targets.iter().flat_map(|t| &t.routes).map(|row| row.name.as_str()).collect();
+        assert_eq!(names, routes);
+    }
+
+    #[test]
+    fn what_chance_makes_is_no_change() {
+        check(&run("u", 100, 5, 1_000), &run("u", 110, 6, 1_050), "No change beyond chance.", &[]);
+        check(&run("u", 0, 0, 1_000), &run("u", 0, 0, 1_000), "No change beyond chance.", &[]);
+    }
+
+    #[test]
+    fn what_got_worse_or_better_is_named() {
+        let sentence = "Worse: answers that differ, in body. Better: response p99, response p99.9.";
+        let routes = ["GET /a: differ", "GET /a: p99"];
+        check(&run("u", 100, 0, 1_000), &run("u", 200, 0, 500), sentence, &routes);
+        let sentence = "Better: no answer. Nothing got worse.";
+        check(&run("u", 0, 50, 1_000), &run("u", 0, 0, 1_000), sentence, &["GET /a: no answer"]);
+    }
+
+    #[test]
+    fn a_single_target_is_held_against_the_single_one_of_before_whatever_its_url() {
+        let comparison = RunDiff::of(&run("http://old", 0, 0, 1), &run("http://new", 0, 0, 1));
+        assert_eq!(comparison.targets[0].urls, ["http://old", "http://new"]);
+        let mut two = run("http://a", 0, 0, 1);
+        two.targets.insert("http://b".into(), TargetSummary::default());
+        check(&two, &run("http://c", 0, 0, 1), "The runs have no target in common.", &[]);
+    }
+
+    #[test]
+    fn a_new_route_is_told_where_something_is_wrong_with_it() {
+        let mut before = run("u", 10, 0, 1_000);
+        before.routes.clear();
+        check(&before, &run("u", 10, 0, 1_000), "No change beyond chance.", &["GET /a"]);
+        check(&before, &run("u", 0, 0, 1_000), "Better: answers that differ, in body. Nothing got worse.", &[]);
+    }
+}

@@ -1,0 +1,93 @@
+//! Two runs side by side, on a terminal.
+
+use crate::report::render::listing::shortened;
+use crate::report::render::run_diff::{DiffRow, RunDiff, Trend};
+use crate::sanitise;
+
+use super::{NARROWEST, Severity, TextReport, WIDEST};
+
+/// Columns of a figure.
+const FIGURE: usize = 18;
+
+/// What got better and what worse, `width` columns wide, with ANSI colours where `colour`.
+#[must_use]
+pub fn against(comparison: &RunDiff, width: usize, colour: bool) -> String {
+    let mut page = TextReport { out: String::new(), width: width.clamp(NARROWEST, WIDEST), colour };
+    page.paragraph(&comparison.sentence, if comparison.is_worse() { Severity::Bad } else { Severity::Good });
+    for (name, run) in ["before", "after"].iter().zip(&comparison.runs) {
+        page.wrapped(
+            &format!("{name:<7} {}  {}", run.started.get(..16).unwrap_or_default(), run.verdict),
+            8,
+            Severity::Faint,
+        );
+    }
+    for target in &comparison.targets {
+        let [old, new] = &target.urls;
+        page.title(&if old == new { new.clone() } else { format!("{new}, before {old}") });
+        rows(&mut page, "figure", &target.rows);
+        if !target.routes.is_empty() {
+            page.out.push('\n');
+            rows(&mut page, "route", &target.routes);
+        }
+        if target.more_routes > 0 {
+            page.line(&format!("  and {} more changes by route", target.more_routes));
+        }
+    }
+    page.out
+}
+
+fn rows(page: &mut TextReport, what: &str, rows: &[DiffRow]) {
+    let room = page.width.saturating_sub(2 + 2 * (FIGURE + 1) + 8);
+    let head = format!("  {what:<room$} {:>FIGURE$} {:>FIGURE$}", "before", "after");
+    let head = page.paint(&head, Severity::Faint);
+    page.line(&head);
+    for row in rows {
+        let name = sanitise::line(&row.name);
+        let name = shortened(&name, Some(room));
+        let tone = match row.turn {
+            Trend::Better => Severity::Good,
+            Trend::Worse => Severity::Bad,
+            Trend::Same => Severity::Plain,
+        };
+        let word = page.paint(row.turn.word(), tone);
+        page.line(&format!("  {name:<room$} {:>FIGURE$} {:>FIGURE$}  {word}", row.before, row.after));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::schema::summary::Summary;
+    use crate::report::schema::target::{Differences, TargetSummary};
+
+    fn run(any: u64) -> Summary {
+        let mut summary = Summary { started: "2026-11-21T20:15:00.000000000Z".into(), ..Summary::default() };
+        (summary.requests.seen, summary.requests.offered) = (1_000, 1_000);
+        let differences = Differences { compared: 1_000, any, status: any, ..Differences::default() };
+        let mut target = TargetSummary { differences, ..TargetSummary::default() };
+        target.ended.sent = 1_000;
+        summary.targets.insert("http://new".into(), target);
+        summary
+    }
+
+    #[test]
+    fn two_runs_fit_80_columns_and_say_what_turned() {
+        insta::assert_snapshot!(against(&RunDiff::of(&run(2), &run(300)), 80, false), @"
+        Worse: answers that differ, in status.
+        before  2026-11-21T20:15  Same answers for 99.8 % of 1,000 requests.
+        after   2026-11-21T20:15  Same answers for 70 % of 1,000 requests.
+
+        http://new
+          figure                                       before              after
+          requests answered                             1,000              1,000
+          answers that differ                      0.20 % (2)      30.00 % (300)  WORSE
+          in status                                0.20 % (2)      30.00 % (300)  WORSE
+          in headers                               0.00 % (0)         0.00 % (0)
+          in body                                  0.00 % (0)         0.00 % (0)
+          no answer                                0.00 % (0)         0.00 % (0)
+          5xx answers                              0.00 % (0)         0.00 % (0)
+          most connections at once                          0                  0
+          lost: frames, gaps, sheds                         0                  0
+        ");
+    }
+}

@@ -1,0 +1,24 @@
+//! What was demanded of the run, and whether it held: a paragraph each.
+
+use crate::report::schema::summary::{GateState, Summary};
+
+use super::{Severity, TextReport};
+
+/// Columns of what became of a demand.
+const STATE: usize = 9;
+
+/// Each demand, what became of it, and why.
+pub(super) fn gates(page: &mut TextReport, summary: &Summary) {
+    if summary.gates.is_empty() {
+        return;
+    }
+    page.title("Gates");
+    for gate in &summary.gates {
+        let (state, tone) = match gate.state {
+            GateState::Held if gate.held => ("held", Severity::Good),
+            GateState::TooFew => ("too few", Severity::Odd),
+            GateState::Held | GateState::Failed => ("failed", Severity::Bad),
+        };
+        page.wrapped(&format!("  {state:STATE$}{}: {}", gate.gate, gate.reason), 2 + STATE, tone);
+    }
+}

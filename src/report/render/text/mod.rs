@@ -1,0 +1,494 @@
+//! The summary on a terminal: read in ten seconds, at 80 columns.
+//!
+//! The verdict comes first, then what became of the requests in sums that can be followed, then how the answers
+//! compare, then how the run itself went; warnings come last, where the eye stays. Everything is a function of the
+//! [`Summary`]: nothing is measured, read or printed here.
+
+use std::fmt::Write as _;
+
+use crate::report::schema::counts::{CountMap, LatencySummary, sum};
+use crate::report::schema::failures::{DesynchronisedSummary, FailureReason};
+use crate::report::schema::steps::StepCause;
+use crate::report::schema::summary::{Requests, Summary};
+use crate::report::schema::target::{AddressSummary, TargetSummary};
+use crate::report::units::{bytes, counted, duration, number, percent};
+use crate::sanitise;
+
+mod against;
+mod forecast;
+mod gates;
+mod matrix;
+mod noise;
+mod recording;
+mod routes;
+mod steps;
+#[cfg(test)]
+mod tests;
+mod verdict;
+
+pub use against::against;
+pub use forecast::forecast;
+pub use routes::routes;
+pub(super) use verdict::instead;
+
+/// Narrowest page that is laid out: narrower terminals wrap by themselves.
+const NARROWEST: usize = 60;
+
+/// Widest paragraph: longer lines are hard to read, whatever the terminal.
+const WIDEST: usize = 120;
+
+/// Columns of the labels of the last block.
+const LABEL: usize = 13;
+
+/// Addresses of a target that are listed; of further ones there is the number.
+const MAX_ADDRESSES: usize = 8;
+
+/// Reasons for failures that are listed; of further ones there is the number.
+const MAX_REASONS: usize = 8;
+
+/// Median lateness from which the schedule counts as missed, in microseconds.
+const LATE_US: u64 = 100_000;
+
+/// The report of a run that sent something, `width` columns wide, with ANSI colours where `colour`.
+#[must_use]
+pub fn report(summary: &Summary, width: usize, colour: bool) -> String {
+    let mut page = TextReport { out: String::new(), width: width.clamp(NARROWEST, WIDEST), colour };
+    verdict::verdict(&mut page, summary);
+    ledger(&mut page, summary);
+    for (url, target) in &summary.targets {
+        if summary.targets.len() > 1 {
+            page.title(url);
+        }
+        failures(&mut page, target);
+        matrix::status(&mut page, target);
+        noise::fields(&mut page, summary, url);
+        noise::of_target(&mut page, summary, url);
+        latency(&mut page, summary, target);
+        sending(&mut page, target);
+        steps::guard(&mut page, target);
+    }
+    noise::reference(&mut page, summary);
+    if let Some(recording) = &summary.recording {
+        recording::line(&mut page, recording);
+    }
+    steps::steps(&mut page, summary);
+    capture(&mut page, summary);
+    gates::gates(&mut page, summary);
+    warnings(&mut page, summary);
+    page.out
+}
+
+/// The few lines under what `inspect` shows: how much there was, how many of it are `shown` where not all are, what was
+/// kept back, and what could not be read.
+#[must_use]
+pub fn footer(summary: &Summary, shown: Option<u64>, width: usize, colour: bool) -> String {
+    let mut page = TextReport { out: String::new(), width: width.clamp(NARROWEST, WIDEST), colour };
+    let Requests { seen, ended, .. } = &summary.requests;
+    let mut text = counted(*seen, "exchange");
+    let filtered = ended.filtered.iter().map(|(rule, count)| (format!("kept back by --{rule}"), *count));
+    let others = [
+        ("not in the sample", ended.sampled_out),
+        ("damaged", ended.malformed + sum(&ended.incomplete)),
+        ("with a damaged response", sum(&summary.production.damaged)),
+    ];
+    for (what, count) in filtered.chain(others.map(|(what, count)| (what.to_owned(), count))) {
+        if count > 0 {
+            write!(text, ", {} {what}", number(count)).ok();
+        }
+    }
+    if let Some(shown) = shown {
+        write!(text, "; {} with that status", number(shown)).ok();
+    }
+    page.paragraph(&text, Severity::Plain);
+    capture(&mut page, summary);
+    warnings(&mut page, summary);
+    page.out
+}
+
+/// How a piece of text is meant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Severity {
+    Plain,
+    Title,
+    Faint,
+    Good,
+    Odd,
+    Bad,
+}
+
+/// A page that fills from top to bottom.
+struct TextReport {
+    out: String,
+    width: usize,
+    colour: bool,
+}
+
+impl TextReport {
+    fn line(&mut self, text: &str) {
+        self.out.push_str(&sanitise::text(text.trim_end(), self.colour));
+        self.out.push('\n');
+    }
+
+    fn title(&mut self, text: &str) {
+        let text = self.paint(text, Severity::Title);
+        self.out.push('\n');
+        self.line(&text);
+    }
+
+    /// Words wrapped to the width, further lines indented a little.
+    fn paragraph(&mut self, text: &str, tone: Severity) {
+        self.wrapped(text, 2, tone);
+    }
+
+    /// Words wrapped to the width, further lines indented by `indent` columns.
+    fn wrapped(&mut self, text: &str, indent: usize, tone: Severity) {
+        let mut line = String::new();
+        let mut used = 0;
+        for (at, word) in text.split(' ').enumerate() {
+            let len = word.chars().count();
+            if used > indent && used + 1 + len > self.width {
+                let full = self.paint(line.trim_end(), tone);
+                self.line(&full);
+                line = " ".repeat(indent);
+                used = indent;
+            } else if at > 0 {
+                line.push(' ');
+                used += 1;
+            }
+            line.push_str(word);
+            used += len;
+        }
+        let last = self.paint(&line, tone);
+        self.line(&last);
+    }
+
+    fn paint(&self, text: &str, tone: Severity) -> String {
+        // What is painted has no style of its own.
+        let text = sanitise::text(text, false);
+        let code = match tone {
+            _ if !self.colour => return text.into_owned(),
+            Severity::Plain => return text.into_owned(),
+            Severity::Title => "1",
+            Severity::Faint => "2",
+            Severity::Good => "32",
+            Severity::Odd => "33",
+            Severity::Bad => "31",
+        };
+        format!("\x1b[{code}m{text}\x1b[0m")
+    }
+}
+
+/// From what was seen to what was answered, one subtraction a line.
+fn ledger(page: &mut TextReport, summary: &Summary) {
+    let requests = &summary.requests;
+    if requests.seen == 0 {
+        return;
+    }
+    page.title("Requests");
+    let rows = TextRows { figures: number(requests.seen).len().max(3) };
+    rows.row(page, ' ', requests.seen, "seen");
+    let ended = &requests.ended;
+    rows.less(page, ended.sampled_out, &sample_words(summary));
+    rows.each(page, &ended.filtered, "kept back by filter");
+    rows.less(page, ended.rate_limited, "kept back by the rate limit");
+    rows.less(page, ended.malformed, "malformed: not replayed");
+    rows.each(page, &ended.incomplete, "incomplete in the capture");
+    rows.each(page, &ended.shed, "shed");
+    rows.less(page, requests.in_flight, "not yet decided when the run ended");
+    if summary.targets.is_empty() {
+        kept(page, &rows, summary);
+        return;
+    }
+    rows.less(page, ended.kept, "kept");
+    let one = summary.targets.len() == 1;
+    rows.row(page, '=', requests.offered, if one { "offered to the target" } else { "offered to at least one target" });
+    for (url, target) in &summary.targets {
+        target_ledger(page, &rows, (!one).then_some(url), target);
+    }
+}
+
+/// Where nothing is sent: what there was to record, and what of it was lost on the way.
+fn kept(page: &mut TextReport, rows: &TextRows, summary: &Summary) {
+    let kept = summary.requests.ended.kept;
+    match summary.requests_recorded() {
+        Some(recorded) if recorded < kept => {
+            rows.row(page, '=', kept, "to be recorded");
+            rows.less(page, kept - recorded, "LOST on the way to the recording");
+            rows.row(page, '=', recorded, "recorded");
+        }
+        Some(_) => rows.row(page, '=', kept, "recorded"),
+        // How many requests are in the frames that were lost, nobody knows.
+        None if summary.recording.as_ref().is_some_and(|recording| recording.lost.is_empty()) => {
+            rows.row(page, '=', kept, "recorded");
+        }
+        None => rows.row(page, '=', kept, "kept"),
+    }
+}
+
+fn target_ledger(page: &mut TextReport, rows: &TextRows, url: Option<&String>, target: &TargetSummary) {
+    if let Some(url) = url {
+        rows.row(page, ' ', target.offered, &format!("offered to {url}"));
+    }
+    let ended = &target.ended;
+    rows.less(page, ended.sampled_out, "not in the target's sample");
+    rows.each(page, &ended.filtered, "kept back by the target's filter");
+    rows.less(page, ended.rate_limited, "kept back by the target's rate limit");
+    rows.less(page, ended.guard_held, "held back by the guard, or during a pause");
+    rows.each(page, &ended.shed, "shed");
+    rows.each(page, &ended.failed, "failed");
+    rows.less(page, target.in_flight, "still in flight when the run ended");
+    rows.row(page, '=', ended.sent, "answered");
+}
+
+/// What was asked of the sample and what it reached.
+fn sample_words(summary: &Summary) -> String {
+    let sample = &summary.sample;
+    let reached = |share: Option<f64>, what: &str| share.map(|share| format!("{} of {what}", percent(share)));
+    let shares: Vec<String> = [(sample.requests, "requests"), (sample.keys, "keys"), (sample.bytes, "bytes")]
+        .into_iter()
+        .filter_map(|(share, what)| reached(share, what))
+        .collect();
+    // Samples of several routes have no share in common, nor has one that was turned on the way.
+    let is_turned = summary.steps.iter().any(|step| step.what != StepCause::Guard);
+    let asked = if sample.asked < 1.0 && !is_turned { format!(" of {}", percent(sample.asked)) } else { String::new() };
+    format!("not in the sample{asked} (took {})", shares.join(", "))
+}
+
+/// Rows of a sum.
+struct TextRows {
+    figures: usize,
+}
+
+impl TextRows {
+    fn row(&self, page: &mut TextReport, sign: char, count: u64, what: &str) {
+        let text = format!("  {sign} {:>1$}  {what}", number(count), self.figures);
+        page.wrapped(&text, self.figures + 6, Severity::Plain);
+    }
+
+    /// A row that is left out where it is zero.
+    fn less(&self, page: &mut TextReport, count: u64, what: &str) {
+        if count > 0 {
+            self.row(page, '-', count, what);
+        }
+    }
+
+    fn each(&self, page: &mut TextReport, counts: &CountMap, what: &str) {
+        for (key, count) in counts {
+            self.less(page, *count, &format!("{what}: {}", key.replace('_', " ")));
+        }
+    }
+}
+
+/// Why deliveries failed, a line a reason; and what is to be known of responses that came without a request.
+fn failures(page: &mut TextReport, target: &TargetSummary) {
+    if !target.failures.is_empty() {
+        page.title("Failures");
+    }
+    for failure in target.failures.iter().take(MAX_REASONS) {
+        let FailureReason { kind, reason, count, first } = failure;
+        let text = format!("  {}: {reason} ({}; first {first})", kind.replace('_', " "), number(*count));
+        page.wrapped(&text, 4, Severity::Bad);
+    }
+    if let Some(rest) = target.failures.get(MAX_REASONS..).filter(|rest| !rest.is_empty()) {
+        let deliveries = rest.iter().map(|failure| failure.count).sum();
+        page.wrapped(&format!("  {} more reasons ({})", rest.len(), number(deliveries)), 4, Severity::Bad);
+    }
+    if let Some(found) = &target.desynchronised {
+        page.out.push('\n');
+        page.wrapped(&desynchronised(found), LABEL, Severity::Bad);
+    }
+}
+
+/// A finding: responses and requests did not go together.
+fn desynchronised(found: &DesynchronisedSummary) -> String {
+    let DesynchronisedSummary { deliveries, connections, before_a_request, earlier, first } = found;
+    let mut text =
+        format!("Desynchronised: responses came without a request on {}", counted(*connections, "connection"));
+    if *before_a_request > 0 {
+        write!(text, ", on {} before any was sent", number(*before_a_request)).ok();
+    }
+    write!(text, "; {} failed for it and not compared", counted(*deliveries, "response")).ok();
+    if *earlier > 0 {
+        write!(text, "; of {} before them on these connections it is not certain whose they are", number(*earlier))
+            .ok();
+    }
+    if let Some(first) = first {
+        write!(text, "; first {first}").ok();
+    }
+    text
+}
+
+/// Production, service and response side by side.
+fn latency(page: &mut TextReport, summary: &Summary, target: &TargetSummary) {
+    let latency = &target.latency_us;
+    let all = [
+        ("production", &summary.production.latency_us, "last byte of the request to first of the answer"),
+        ("service", &latency.service, "the same at the target"),
+        ("response", &latency.response, "from when it was due: what users feel"),
+    ];
+    if all.iter().all(|(_, figures, _)| figures.count == 0) {
+        return;
+    }
+    page.title(&format!(
+        "{:<12}{:>9}{:>9}{:>9}{:>9}{:>9}{:>10}",
+        "Latency", "p50", "p90", "p99", "p99.9", "max", "samples"
+    ));
+    for (name, f, _) in all.iter().filter(|(_, figures, _)| figures.count > 0) {
+        let mut line = format!("  {name:<10}");
+        for us in [f.p50, f.p90, f.p99, f.p99_9, f.max] {
+            write!(line, "{:>9}", duration(us)).ok();
+        }
+        write!(line, "{:>10}", number(f.count)).ok();
+        page.line(&line);
+    }
+    if page.width >= 100 {
+        for (name, _, words) in all.iter().filter(|(_, figures, _)| figures.count > 0) {
+            let line = page.paint(&format!("  {name}: {words}"), Severity::Faint);
+            page.line(&line);
+        }
+    }
+}
+
+/// Connections and the schedule.
+fn sending(page: &mut TextReport, target: &TargetSummary) {
+    if target.offered == 0 {
+        return;
+    }
+    page.out.push('\n');
+    let mut text = format!(
+        "Connections  {} opened, {} at once; {} in flight at most",
+        number(target.connections_opened),
+        number(target.peak_connections),
+        counted(target.peak_in_flight, "request"),
+    );
+    let connect = &target.latency_us.connect;
+    if connect.count > 0 {
+        write!(text, "; set up in {} (p99 {})", duration(connect.p50), duration(connect.p99)).ok();
+    }
+    if target.retried > 0 {
+        write!(text, "; {} sent again after theirs was closed", counted(target.retried, "request")).ok();
+    }
+    page.wrapped(&text, LABEL, Severity::Plain);
+    if target.addresses.len() > 1 {
+        page.wrapped(&addresses(&target.addresses), LABEL, Severity::Plain);
+    }
+    match &target.schedule_lag_us {
+        Some(lag) => page.wrapped(&format!("Schedule lag {}", spread(lag)), LABEL, Severity::Plain),
+        None => page.wrapped("Schedule lag none: there was no schedule to keep", LABEL, Severity::Plain),
+    }
+}
+
+/// How requests spread over the addresses of a name.
+fn addresses(all: &[AddressSummary]) -> String {
+    let requests: u64 = all.iter().map(|address| address.requests).sum();
+    let mut text = "Addresses   ".to_owned();
+    for address in all.iter().take(MAX_ADDRESSES) {
+        let share = 100.0 * address.requests as f64 / requests.max(1) as f64;
+        write!(text, " {} {share:.0}% over {}", address.address, number(address.connections_opened)).ok();
+        if address.connections_failed > 0 {
+            write!(text, " ({} failed)", number(address.connections_failed)).ok();
+        }
+        text.push(';');
+    }
+    match all.len().saturating_sub(MAX_ADDRESSES) {
+        0 => {
+            text.pop();
+        }
+        more => {
+            write!(text, " and {more} more").ok();
+        }
+    }
+    text
+}
+
+fn spread(f: &LatencySummary) -> String {
+    format!("p50 {}, p99 {}, max {}", duration(f.p50), duration(f.p99), duration(f.max))
+}
+
+/// How the capture was read.
+fn capture(page: &mut TextReport, summary: &Summary) {
+    let (frames, tcp) = (&summary.frames, &summary.tcp);
+    let mut text =
+        format!("Capture      {}, {}", counted(frames.received, "frame"), counted(tcp.connections, "connection"));
+    let skipped = sum(&frames.skipped);
+    if skipped > 0 {
+        write!(text, "; {} skipped ({})", counted(skipped, "frame"), kinds(&in_words(&frames.skipped))).ok();
+    }
+    if tcp.gaps > 0 {
+        write!(text, "; {} ({} missing)", counted(tcp.gaps, "gap"), bytes(tcp.gap_bytes)).ok();
+    }
+    // A recording has requests and no frames that they came of.
+    if frames.received > 0 || summary.requests.seen == 0 {
+        page.wrapped(&text, LABEL, Severity::Plain);
+    }
+    let streams = &summary.streams;
+    let aside =
+        [(streams.tls, "TLS"), (streams.http2, "HTTP/2"), (streams.upgraded, "upgraded"), (streams.unknown, "unknown")];
+    let aside: Vec<String> =
+        aside.iter().filter(|(n, _)| *n > 0).map(|(n, what)| format!("{} {what}", number(*n))).collect();
+    if !aside.is_empty() {
+        page.wrapped(&format!("Set aside    connections: {}", aside.join(", ")), LABEL, Severity::Plain);
+    }
+}
+
+/// What makes the rest less sure.
+fn warnings(page: &mut TextReport, summary: &Summary) {
+    let mut all = Vec::new();
+    let lost = summary.frames.kernel_dropped + summary.frames.interface_dropped;
+    if lost > 0 {
+        all.push(format!("{} were lost before they could be read: a larger --buffer helps", counted(lost, "frame")));
+    }
+    if sum(&summary.tcp.evicted) > 0 {
+        all.push(format!("limits were reached while reading: {}", kinds(&summary.tcp.evicted)));
+    }
+    if summary.frames.clock_steps > 0 {
+        let at = summary.frames.clock_step_at.map(|frame| format!(", first at frame {}", number(frame)));
+        let times = counted(summary.frames.clock_steps, "time");
+        all.push(format!(
+            "the capture's clock was set {times}{}: latencies across are left out",
+            at.unwrap_or_default()
+        ));
+    }
+    if summary.tcp.unplaced_requests > 0 {
+        let what = counted(summary.tcp.unplaced_requests, "request");
+        all.push(format!("{what} fit no connection and are not counted: their receivers drop such segments"));
+    }
+    let unjoined = sum(&summary.production.unjoined);
+    if unjoined > 0 {
+        let what = kinds(&summary.production.unjoined);
+        all.push(format!("{} not known ({what})", counted(unjoined, "production answer")));
+    }
+    for (url, target) in &summary.targets {
+        if target.schedule_lag_us.as_ref().is_some_and(|lag| lag.p50 >= LATE_US) {
+            all.push(format!("the schedule could not be kept towards {url}: raise --max-in-flight, or lower --speed"));
+        }
+    }
+    all.extend(summary.warnings.iter().cloned());
+    if !all.is_empty() {
+        page.out.push('\n');
+    }
+    for text in all {
+        page.paragraph(&format!("! {text}"), Severity::Odd);
+    }
+}
+
+/// Reasons for skipping a frame whose keys say too little where flags are not in sight.
+fn in_words(skipped: &CountMap) -> CountMap {
+    let word = |key: &str| match key {
+        "port" => "not on a port of -p".to_owned(),
+        "filter" => "not matched by -f".to_owned(),
+        "direction" => "not of the --direction that is taken".to_owned(),
+        "duplicate" => "seen before under other addresses".to_owned(),
+        key => key.to_owned(),
+    };
+    skipped.iter().map(|(key, count)| (word(key), *count)).collect()
+}
+
+/// What is not zero, greatest first: `not tcp 30, cut 2`.
+fn kinds(counts: &CountMap) -> String {
+    let mut all: Vec<(&String, &u64)> = counts.iter().filter(|(_, count)| **count > 0).collect();
+    all.sort_by(|a, b| b.1.cmp(a.1).then(a.0.cmp(b.0)));
+    let all: Vec<String> =
+        all.iter().map(|(key, count)| format!("{} {}", key.replace('_', " "), number(**count))).collect();
+    all.join(", ")
+}

@@ -1,0 +1,196 @@
+//! Where the answers to one request meet, and what their comparison tells is counted.
+
+use std::sync::Arc;
+
+use crate::compare::{Effort, ResponseDiff, Unknown};
+use crate::replay::Delivery;
+use crate::report::collect::by_route::ExchangeComparison;
+use crate::report::collect::comparer::{ComparedExchange, Comparer, ComparisonTask, DeliveryRole, FoundInExchange};
+use crate::report::collect::inputs::{Production, RepeatKey, RequestRecord};
+use crate::report::collect::join::{DeliveryJoin, Joined, Unjoined};
+use crate::report::collect::results::ResultLine;
+use crate::report::collect::route_name::OTHER;
+use crate::report::schema::noise::NoiseSource;
+
+use super::Reporter;
+
+/// The number of the baseline, as deliveries number it, beside so many targets.
+#[must_use]
+pub const fn baseline_number(targets: usize) -> usize {
+    targets
+}
+
+/// The number under which a target is asked a second time.
+#[must_use]
+pub const fn check_number(targets: usize, target: usize) -> usize {
+    targets + 1 + target
+}
+
+impl Reporter {
+    /// Whether a delivery with this number is one to a target, for its own sake.
+    #[must_use]
+    pub fn is_target(&self, number: usize) -> bool {
+        matches!(self.comparer.role(number), DeliveryRole::Target(_))
+    }
+
+    /// From now on comparisons that take time are left to whoever calls this: each is given out by
+    /// [`Reporter::next_comparison`], and has to come back to [`Reporter::compared`].
+    pub fn defer_comparisons(&mut self) -> Arc<Comparer> {
+        self.defers = true;
+        Arc::clone(&self.comparer)
+    }
+
+    /// The next comparison that was deferred.
+    pub fn next_comparison(&mut self) -> Option<ComparisonTask> {
+        self.deferred.pop_front()
+    }
+
+    /// Counts what came of a comparison.
+    pub fn compared(&mut self, compared: ComparedExchange) {
+        // What production answered was remembered when the comparison was deferred.
+        drop(self.count_compared(compared.joined, compared.found));
+    }
+
+    /// Does a comparison by hashes alone, and counts what comes of it.
+    pub fn compare_unread(&mut self, task: ComparisonTask, why: Unknown) {
+        let compared = self.comparer.compare(task, Some(why));
+        self.compared(compared);
+    }
+
+    /// From now on every body that differs is left unread, since the run has ended.
+    pub(super) fn compare_no_more(&mut self) {
+        if self.defers {
+            self.unread = Some(Unknown::RunEnded);
+            while let Some(task) = self.next_comparison() {
+                self.compare_unread(task, Unknown::RunEnded);
+            }
+        }
+    }
+
+    pub(super) fn delivered(&mut self, delivery: Box<Delivery>) {
+        match self.comparer.role(delivery.target) {
+            DeliveryRole::Check(_) => self.checks.ended(&delivery.outcome),
+            DeliveryRole::Target(_) | DeliveryRole::Baseline => {
+                self.ledger.delivered(delivery.target, &delivery.outcome);
+                if self.is_target(delivery.target) {
+                    self.evidence.delivered(&delivery);
+                }
+                if let Some(tally) = self.targets.get_mut(delivery.target) {
+                    tally.timed(&delivery);
+                }
+            }
+        }
+        match self.joins.delivered(delivery) {
+            DeliveryJoin::Waiting => {}
+            DeliveryJoin::Complete(joined) => self.joined(joined),
+            DeliveryJoin::Late(delivery) => self.delivery_compared(None, &delivery, None, None),
+        }
+    }
+
+    pub(super) fn joined(&mut self, joined: Joined) {
+        self.evidence.joined(joined.note.route.as_ref(), joined.production.as_ref().ok());
+        match &joined.production {
+            Ok(production) => self.production.answered(production),
+            Err(why) => self.production.unjoined(why.key()),
+        }
+        let key = self.repeat_key(&joined);
+        let before = key.and_then(|key| self.repeats.before(key));
+        let effort = if self.defers && self.unread.is_none() { Effort::Quick } else { Effort::Full };
+        if let Some(found) = self.comparer.attempt(&joined, before, self.unread, effort) {
+            if let (Ok(production), Some(key)) = (self.count_compared(joined, found), key) {
+                self.repeats.remember(key, production);
+            }
+        } else {
+            let before = before.cloned();
+            // Now, and not when it is compared: the next one may come first.
+            if let (Ok(production), Some(key)) = (&joined.production, key) {
+                self.repeats.remember(key, production.clone());
+            }
+            self.deferred.push_back(ComparisonTask::new(joined, before));
+        }
+    }
+
+    /// Counts what came of the comparisons of one request; gives production's side back.
+    fn count_compared(&mut self, joined: Joined, found: FoundInExchange) -> Result<Production, Unjoined> {
+        let Joined { note, deliveries, production } = joined;
+        let meeting = ExchangeContext { note: &note, route: note.route.as_deref().unwrap_or(OTHER) };
+        for (delivery, found) in deliveries.iter().zip(found.deliveries) {
+            match self.comparer.role(delivery.target) {
+                DeliveryRole::Check(_) => self.checked(&meeting, found),
+                DeliveryRole::Target(_) | DeliveryRole::Baseline => {
+                    self.delivery_compared(Some(&meeting), delivery, production.as_ref().ok(), found);
+                }
+            }
+        }
+        if let Some(found) = found.repeat.filter(|found| found.body_unknown.is_none()) {
+            self.noise.own(meeting.route, NoiseSource::Repeats, &found);
+        }
+        production
+    }
+
+    /// Counts in what an answer differs from production's, where both are known.
+    fn delivery_compared(
+        &mut self,
+        meeting: Option<&ExchangeContext<'_>>,
+        delivery: &Delivery,
+        production: Option<&Production>,
+        found: Option<ResponseDiff>,
+    ) {
+        let role = self.comparer.role(delivery.target);
+        if let (Some(meeting), Some(found)) = (meeting, &found) {
+            match role {
+                DeliveryRole::Target(target) => self.noise.take(meeting.route, target, found),
+                DeliveryRole::Baseline if production.is_some_and(|production| production.damage.is_none()) => {
+                    self.noise.own(meeting.route, NoiseSource::Baseline, found);
+                }
+                DeliveryRole::Baseline | DeliveryRole::Check(_) => {}
+            }
+        }
+        let Some(tally) = self.targets.get_mut(delivery.target) else { return };
+        let url = self.urls.get(delivery.target).map_or("", String::as_str);
+        if role != DeliveryRole::Baseline {
+            self.watch.delivered(url, meeting.map(|meeting| meeting.note), delivery, production, found.as_ref());
+        }
+        let unknown = found.as_ref().map(|found| found.body_unknown);
+        let differences = tally.compared(delivery, production, found);
+        if role == DeliveryRole::Baseline {
+            return;
+        }
+        let looked =
+            ExchangeComparison { unknown: unknown.map(|unknown| unknown.is_some()), differences: &differences };
+        self.evidence.compared(meeting.map(|meeting| meeting.note), delivery, production, url, looked);
+        let recent = self.recent.as_mut().filter(|recent| recent.wants() && !differences.is_empty());
+        if recent.is_some() || self.results.wanted() {
+            let note = meeting.map(|meeting| meeting.note);
+            let line = ResultLine::delivered(note, delivery, url, production, differences).unknown(unknown.flatten());
+            if let Some(recent) = recent {
+                recent.keep(&line);
+            }
+            self.results.write(&line);
+        }
+    }
+
+    /// By what production's answer is held against its last one to the same request, where that tells anything.
+    fn repeat_key(&self, joined: &Joined) -> Option<RepeatKey> {
+        let (production, key) = (joined.production.as_ref().ok()?, joined.note.repeat?);
+        let route = joined.note.route.as_deref().unwrap_or(OTHER);
+        let tells =
+            production.damage.is_none() && self.unread.is_none() && self.noise.wants(route, NoiseSource::Repeats);
+        tells.then_some(key)
+    }
+
+    /// Counts in what a target's second answer differs from its first, where both are known.
+    fn checked(&mut self, meeting: &ExchangeContext<'_>, found: Option<ResponseDiff>) {
+        let Some(found) = found else { return };
+        self.checks.compared(&found);
+        if found.body_unknown.is_none() {
+            self.noise.own(meeting.route, NoiseSource::SelfCheck, &found);
+        }
+    }
+}
+
+/// A request whose answers meet.
+struct ExchangeContext<'a> {
+    note: &'a RequestRecord,
+    route: &'a str,
+}

@@ -1,0 +1,340 @@
+//! The loop of the report: takes what the stages tell in any order, joins and counts it, makes the summary.
+
+use std::collections::VecDeque;
+use std::io::Write;
+use std::sync::Arc;
+
+use crate::compare;
+use crate::exchange::{Damage, ExchangeId, Outcome};
+use crate::replay::Delivery;
+
+use super::collect::comparer::{Comparer, ComparisonTask};
+use super::collect::evidence::Evidence;
+use super::collect::evidence::SummaryBlocks;
+use super::collect::inputs::{
+    Production, RequestRecord, RunGauges, RunTotals, Started, TargetSet, UnreportedSheds, blank,
+};
+use super::collect::join::{Joins, ProductionJoin};
+use super::collect::ledger::Ledger;
+use super::collect::noise::{self, Noise};
+use super::collect::patterns::RoutePatterns;
+use super::collect::repeats::RepeatTracker;
+use super::collect::results::{ResultLine, ResultsWriter};
+use super::collect::tally::{self, TargetTally};
+use super::schema::curves::Curves;
+use super::schema::middleware::MiddlewareCounts;
+use super::schema::reference::{Baseline, SelfChecks};
+use super::schema::summary::Summary;
+use super::threshold::{ThresholdWatch, Thresholds};
+
+mod exchange_context;
+pub mod snapshot;
+
+pub use exchange_context::{baseline_number, check_number};
+
+use snapshot::{RecentDifference, SnapshotRequest};
+
+/// What the stages tell the report, in any order that a run brings about.
+#[derive(Debug)]
+pub enum ReportEvent {
+    /// A request was seen, and ended before any target. Counts as seen.
+    Ended {
+        /// The request.
+        note: Box<RequestRecord>,
+        /// How it ended.
+        outcome: Outcome,
+    },
+    /// A request was seen and recorded; there is no target. Counts as seen.
+    Kept {
+        /// The request.
+        note: Box<RequestRecord>,
+    },
+    /// A request was seen and offered to `targets`; a delivery follows for each. Counts as seen.
+    Offered {
+        /// The request.
+        note: Box<RequestRecord>,
+        /// Which targets it was offered to.
+        targets: TargetSet,
+    },
+    /// Beside its targets an offered request goes to the baseline, or to some of them a second time; deliveries follow,
+    /// numbered by [`baseline_number`] and [`check_number`].
+    Beside {
+        /// The request.
+        of: ExchangeId,
+        /// Whether it goes to the baseline.
+        baseline: bool,
+        /// Which targets it goes to a second time.
+        checks: TargetSet,
+    },
+    /// A delivery ended.
+    Delivered(Box<Delivery>),
+    /// The production side of an exchange.
+    Production {
+        /// The request it belongs to.
+        of: ExchangeId,
+        /// What production answered, or why that is not known.
+        production: Result<Production, Damage>,
+    },
+    /// A production response whose request was not captured.
+    Orphan,
+    /// How much there is of what has a level, now and then.
+    Level(Box<RunGauges>),
+    /// Somebody asks how the run goes.
+    Look(SnapshotRequest),
+}
+
+impl From<RunGauges> for ReportEvent {
+    fn from(level: RunGauges) -> Self {
+        Self::Level(Box::new(level))
+    }
+}
+
+/// What the report must know beforehand.
+pub struct ReportSettings {
+    /// The command: `replay`, `demo`, ...
+    pub command: &'static str,
+    /// The targets' URLs, in the order in which deliveries number them; no two are the same.
+    pub targets: Vec<String>,
+    /// The share that the sample is asked for, from 0 to 1.
+    pub sample: f64,
+    /// Where a line of JSON goes for each ended delivery; buffered by whoever made it.
+    pub results: Option<Box<dyn Write + Send>>,
+    /// When the run began.
+    pub started: Started,
+    /// What routes are called; by their shape, without any patterns.
+    pub patterns: Arc<RoutePatterns>,
+    /// Whether the summary has routes, kinds of difference and times.
+    pub evidence: bool,
+    /// What counts as a difference.
+    pub compare: compare::CompareRules,
+    /// Bytes of kept bodies that may wait for their other half.
+    pub kept_bytes: usize,
+    /// The URL of the baseline, where there is one.
+    pub baseline: Option<String>,
+    /// What is demanded of it.
+    pub demands: Thresholds,
+}
+
+/// Takes facts and makes the summary of them.
+#[derive(Debug)]
+pub struct Reporter {
+    command: &'static str,
+    urls: Vec<String>,
+    sample: f64,
+    started: Started,
+    ledger: Ledger,
+    joins: Joins,
+    targets: Vec<TargetTally>,
+    production: tally::ProductionTally,
+    results: ResultsWriter,
+    evidence: Evidence,
+    comparer: Arc<Comparer>,
+    baseline: Option<String>,
+    /// Why bodies that differ are not looked into, where they are not.
+    unread: Option<compare::Unknown>,
+    /// Whether somebody else does what takes time.
+    defers: bool,
+    /// What waits to be fetched by them.
+    deferred: VecDeque<ComparisonTask>,
+    noise: Noise,
+    repeats: RepeatTracker,
+    checks: SelfChecks,
+    watch: ThresholdWatch,
+    /// Kept once somebody has looked.
+    recent: Option<RecentDifference>,
+}
+
+impl Reporter {
+    /// A reporter without facts.
+    #[must_use]
+    pub fn new(settings: ReportSettings) -> Self {
+        let targets = settings.targets.len();
+        let watch = ThresholdWatch::new(settings.demands, &settings.targets);
+        let hosts = settings.targets.iter().chain(&settings.baseline).map(|url| host(url)).collect();
+        Self {
+            command: settings.command,
+            baseline: settings.baseline,
+            urls: settings.targets,
+            sample: settings.sample,
+            started: settings.started,
+            // The baseline comes last.
+            ledger: Ledger::new(targets + 1),
+            joins: Joins::with_kept_bytes(settings.kept_bytes),
+            targets: vec![TargetTally::default(); targets + 1],
+            production: tally::ProductionTally::default(),
+            results: ResultsWriter::new(settings.results),
+            evidence: Evidence::new(settings.started, settings.patterns, targets, settings.evidence),
+            comparer: Arc::new(Comparer::new(settings.compare, hosts, targets)),
+            unread: None,
+            defers: false,
+            deferred: VecDeque::new(),
+            noise: Noise::new(targets),
+            repeats: RepeatTracker::default(),
+            checks: SelfChecks::default(),
+            watch,
+            recent: None,
+        }
+    }
+
+    /// Whether facts come faster than they are counted: then bodies that differ are not looked into, and count as
+    /// unknown.
+    pub fn hurry(&mut self, overloaded: bool) {
+        self.unread = overloaded.then_some(compare::Unknown::QueueFull);
+    }
+
+    /// Takes one fact, now.
+    pub fn take(&mut self, fact: ReportEvent) {
+        self.refresh_clock();
+        self.record_batched(fact);
+    }
+
+    /// What is taken from now on came now: of many facts at once the clock is not asked with each.
+    pub fn refresh_clock(&mut self) {
+        self.evidence.refresh_clock();
+    }
+
+    /// Takes one of several facts that came at once, when the clock was last looked at.
+    pub fn record_batched(&mut self, fact: ReportEvent) {
+        match fact {
+            ReportEvent::Ended { mut note, outcome } => {
+                self.evidence.seen(&mut note, Some(&outcome));
+                self.ledger.ended(&outcome, note.bytes);
+                if self.results.wanted() {
+                    self.results.write(&ResultLine::ended(&note, &outcome));
+                }
+            }
+            ReportEvent::Kept { mut note } => {
+                self.evidence.seen(&mut note, None);
+                self.ledger.ended(&Outcome::Kept, note.bytes);
+                if self.results.wanted() {
+                    self.results.write(&ResultLine::ended(&note, &Outcome::Kept));
+                }
+                // What production answered is counted when it comes.
+                for evicted in self.joins.offered(note, 0) {
+                    self.joined(evicted);
+                }
+            }
+            ReportEvent::Offered { mut note, targets } => {
+                self.evidence.seen(&mut note, None);
+                // The sample is judged by what was captured.
+                self.ledger.offered(targets, (!note.id.is_made_up()).then_some(note.bytes));
+                for evicted in self.joins.offered(note, targets.len()) {
+                    self.joined(evicted);
+                }
+            }
+            ReportEvent::Beside { of, baseline, checks } => {
+                if baseline {
+                    self.ledger.offered_beside(baseline_number(self.urls.len()));
+                }
+                self.checks.offered += checks.len() as u64;
+                self.joins.expect(of, usize::from(baseline) + checks.len());
+            }
+            ReportEvent::Delivered(delivery) => self.delivered(delivery),
+            ReportEvent::Production { of, production } => {
+                let answered = production.as_ref().ok().map(|production| (production.status, production.latency));
+                let half = self.joins.production(of, production);
+                if let (Some((status, latency)), ProductionJoin::Waiting | ProductionJoin::Complete(_)) =
+                    (answered, &half)
+                {
+                    self.evidence.answered(status, latency);
+                }
+                if let ProductionJoin::Complete(joined) = half {
+                    self.joined(joined);
+                }
+            }
+            ReportEvent::Orphan => self.production.unjoined("orphan"),
+            ReportEvent::Level(level) => self.evidence.level(&level),
+            ReportEvent::Look(look) => look.show(self),
+        }
+    }
+
+    /// Ends what still waits, and says what the run amounts to.
+    #[must_use]
+    pub fn finish(mut self, ends: RunTotals) -> Summary {
+        let RunTotals { engine, targets: ends, keys, unheard, recording, middleware, redaction, steps, ramp, asked } =
+            ends;
+        self.compare_no_more();
+        for joined in std::mem::take(&mut self.joins).finish() {
+            self.joined(joined);
+        }
+        self.results.flush();
+        let mut results_failed = self.results.failed();
+        let mut ends = ends.into_iter();
+        let mut trouble = engine.warnings;
+        trouble.extend(self.results.trouble());
+        trouble.extend(self.unheard(unheard));
+        trouble.extend(middleware.iter().flat_map(MiddlewareCounts::remarks));
+        trouble.extend(steps.remark());
+        let ledger = &self.ledger;
+        let verdict = self.noise.verdict(&self.urls);
+        let SummaryBlocks { routes, kinds, timeline, curves } = self.blocks(&verdict);
+        let blocks = self.targets.iter().enumerate();
+        let targets = blocks.zip(self.urls).zip(&verdict.targets).map(|(((at, tally), url), noise)| {
+            (url, tally.finish(ledger.target(at), &ends.next().unwrap_or_default()).without(*noise))
+        });
+        let targets = targets.collect();
+        let baseline = self.baseline.zip(self.targets.last()).map(|(url, tally)| Baseline {
+            url,
+            target: tally.finish(ledger.target(verdict.targets.len()), &ends.next().unwrap_or_default()),
+        });
+        let mut summary = Summary {
+            frames: engine.frames,
+            tcp: engine.tcp,
+            streams: engine.streams,
+            requests: ledger.requests(),
+            targets,
+            baseline,
+            self_check: self.checks.reported(),
+            noise: verdict.rows,
+            fields: verdict.fields,
+            production: self.production.finish(),
+            sample: ledger.sample(asked.unwrap_or(self.sample), keys),
+            steps: steps.kept(),
+            ramp,
+            recording,
+            middleware,
+            redaction: (redaction.total() > 0).then_some(redaction),
+            timeline,
+            curves,
+            routes,
+            kinds,
+            warnings: trouble,
+            unread: engine.unread,
+            results_failed,
+            ..blank(self.command, self.started)
+        };
+        summary.gates = self.watch.judge(&summary);
+        debug_assert!(summary.balances(), "the ledger does not add up: {summary:?}");
+        self.results.close(&summary);
+        results_failed |= self.results.failed();
+        summary.results_failed = results_failed;
+        summary.warnings.extend(self.results.trouble());
+        summary
+    }
+
+    /// What there is besides the ledger, so far.
+    fn blocks(&self, noise: &noise::NoiseVerdict) -> SummaryBlocks {
+        let targets = self.urls.iter().cloned().zip(self.targets.iter().map(TargetTally::curves)).collect();
+        SummaryBlocks {
+            curves: Some(Curves { production: self.production.curve(), targets }),
+            ..self.evidence.blocks(&self.urls, noise)
+        }
+    }
+
+    /// Counts what was shed unheard, and says so where lines of results are missing for it.
+    fn unheard(&mut self, unheard: UnreportedSheds) -> Option<String> {
+        self.ledger.shed_unheard(unheard.shed);
+        (0..unheard.orphans).for_each(|_| self.production.unjoined("orphan"));
+        let told = unheard.shed > 0 && self.results.wanted();
+        told.then(|| format!("{} of the requests that were shed have no line in the results", unheard.shed))
+    }
+}
+
+/// Host and port of a target's URL.
+fn host(url: &str) -> Vec<u8> {
+    let authority = url.split_once("://").map_or(url, |(_, rest)| rest);
+    authority.split('/').next().unwrap_or_default().as_bytes().to_vec()
+}
+
+#[cfg(test)]
+mod tests;

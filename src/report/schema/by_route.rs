@@ -1,0 +1,53 @@
+//! The block `routes` of the summary: what became of each route.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::counts::{CountMap, LatencySummary};
+use super::noise::NoiseOnlyCounts;
+use super::target::{Differences, TargetLatency};
+
+/// What became of one route.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct RouteSummary {
+    /// Method and template of the path, or [`OTHER`].
+    pub route: String,
+    /// Requests seen.
+    pub requests: u64,
+    /// What production answered to those that were offered.
+    pub production: RouteProduction,
+    /// What each target did, by its URL.
+    pub targets: BTreeMap<String, RouteTarget>,
+}
+
+/// What production answered on one route.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct RouteProduction {
+    /// By class of the status: `2xx`, or `none` where no response is known.
+    pub statuses: CountMap,
+    /// Last byte of the request to first byte of the final response; within 3 %.
+    pub latency_us: LatencySummary,
+}
+
+/// What one target did on one route.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct RouteTarget {
+    /// Final responses.
+    pub sent: u64,
+    /// Deliveries without one.
+    pub failed: u64,
+    /// Deliveries that never went out: kept back, held, shed.
+    pub not_sent: u64,
+    /// Final responses by class of the status.
+    pub statuses: CountMap,
+    /// Production status (or `none`) to shadow status (or `failed`).
+    pub matrix: BTreeMap<String, CountMap>,
+    /// How answers differ.
+    pub differences: Differences,
+    /// Answers that differ in noise alone, by the part that does: not among those of `differences`.
+    #[serde(default, skip_serializing_if = "NoiseOnlyCounts::is_none")]
+    pub differences_noise: NoiseOnlyCounts,
+    /// Service and response; within 3 %. Connections belong to no route.
+    pub latency_us: TargetLatency,
+}

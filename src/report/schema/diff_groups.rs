@@ -1,0 +1,71 @@
+//! The block `kinds` of the summary: what kinds of difference there are, each with a few examples.
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::counts::is_zero;
+
+/// What kinds of difference there are.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct DiffGroups {
+    /// The kinds, the most frequent first.
+    pub rows: Vec<DiffGroup>,
+    /// Differences of kinds that have no row.
+    pub left_out: u64,
+}
+
+/// One kind of difference.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct DiffGroup {
+    /// The target's URL.
+    pub target: String,
+    /// The route.
+    pub route: String,
+    /// In which part of the answer: `status`, `header` or `body`.
+    #[serde(rename = "in")]
+    pub place: String,
+    /// Where within, with `[*]` for every index and `.*` for every id; empty for the whole.
+    pub path: String,
+    /// What differs, where that is part of the kind: `200 → 503`, `missing`, `extra`, `type`, `order`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub what: Option<String>,
+    /// How many there are.
+    pub count: u64,
+    /// How many of them are noise: all or none, but for lines of text.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub noise: u64,
+    /// The first of them.
+    pub examples: Vec<DiffExample>,
+}
+
+/// One difference, to look at.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct DiffExample {
+    /// The exchange.
+    pub id: String,
+    /// When its first byte was captured.
+    pub at: String,
+    /// Where within, with indexes.
+    pub path: String,
+    /// What production answered there.
+    pub production: Value,
+    /// What the target answered there.
+    pub shadow: Value,
+    /// Both statuses.
+    pub statuses: (Option<u16>, Option<u16>),
+    /// What was asked.
+    pub request: ExampleRequest,
+    /// A command line that asks it again, of the target.
+    pub curl: String,
+}
+
+/// A request as captured, without secrets.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ExampleRequest {
+    /// Method.
+    pub method: String,
+    /// Target, with masks.
+    pub target: String,
+    /// Some header lines, with masks.
+    pub headers: Vec<(String, String)>,
+}

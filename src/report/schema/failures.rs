@@ -1,0 +1,31 @@
+//! Why deliveries failed: the block `failures` of a target, and `desynchronised`.
+
+use serde::{Deserialize, Serialize};
+
+/// One reason for which deliveries failed.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FailureReason {
+    /// The kind, a key of `failed`.
+    pub kind: String,
+    /// The reason in words for people, with the particulars of the first failure.
+    pub reason: String,
+    /// How many failed for it.
+    pub count: u64,
+    /// The first request that did.
+    pub first: String,
+}
+
+/// Responses that came without a request.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DesynchronisedSummary {
+    /// Deliveries that failed for it (`protocol`): theirs was not the only response, and none was compared.
+    pub deliveries: u64,
+    /// Connections that were closed for it.
+    pub connections: u64,
+    /// Those of them on which something came before any request had been sent.
+    pub before_a_request: u64,
+    /// Deliveries on those connections before, whose responses had been taken for theirs.
+    pub earlier: u64,
+    /// The first request that it is known of.
+    pub first: Option<String>,
+}

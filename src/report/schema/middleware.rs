@@ -1,0 +1,20 @@
+//! The block `middleware` of the summary: what external processes did besides giving requests back.
+
+use serde::{Deserialize, Serialize};
+
+/// What processes did besides giving requests back. What became of the requests is in the ledger.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MiddlewareCounts {
+    /// Requests that they made up, second echoes included; each counts as seen.
+    pub made_up: u64,
+    /// Echoes that came after their time was up, and went no further.
+    pub late: u64,
+    /// Lines that are no messages.
+    pub garbage: u64,
+    /// Messages that break a rule of HTTP, and went no further.
+    pub malformed: u64,
+    /// Responses that they were not told, for want of room or because not all of them is there.
+    pub untold: u64,
+    /// How often one was started again.
+    pub restarts: u64,
+}

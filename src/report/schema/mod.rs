@@ -1,0 +1,14 @@
+//! The types of the `--summary` object, as serde writes and reads them: names and units that others rely on.
+
+pub mod by_route;
+pub mod counts;
+pub mod curves;
+pub mod diff_groups;
+pub mod failures;
+pub mod middleware;
+pub mod noise;
+pub mod reference;
+pub mod steps;
+pub mod summary;
+pub mod target;
+pub mod timeline;

@@ -1,0 +1,95 @@
+//! The blocks `noise` and `fields` of the summary, and how much noise there is of each target.
+
+use serde::{Deserialize, Serialize};
+
+use crate::compare::DifferencePart;
+
+/// What tells that a field is not steady.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum NoiseSource {
+    /// Production and the baseline differ in it.
+    Baseline,
+    /// Two answers of a target to one request do.
+    SelfCheck,
+    /// Two answers of production to the same request do.
+    Repeats,
+}
+
+/// What is noise.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct NoiseRow {
+    /// The route, as in `routes`.
+    pub route: String,
+    /// Part of the answers.
+    #[serde(rename = "in")]
+    pub place: DifferencePart,
+    /// Header name, or field of the body with `[*]` for indices.
+    pub path: String,
+    /// The target's URL.
+    pub target: String,
+    /// What tells so.
+    pub why: NoiseSource,
+    /// How often it differed, of all comparisons, from 0 to 1.
+    pub rates: NoiseRates,
+    /// How many comparisons that is.
+    pub samples: NoiseSamples,
+}
+
+/// A field that differs and is no noise.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FieldRow {
+    /// The route, as in `routes`.
+    pub route: String,
+    /// Part of the answers.
+    #[serde(rename = "in")]
+    pub place: DifferencePart,
+    /// Header name, or field of the body with `[*]` for indices.
+    pub path: String,
+    /// The target's URL.
+    pub target: String,
+    /// Answers that differ in it.
+    pub count: u64,
+    /// Answers of the route that were compared.
+    pub compared: u64,
+}
+
+/// How often a field differs, from 0 to 1.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct NoiseRates {
+    /// At the target, from production.
+    pub shadow: f64,
+    /// From itself.
+    pub own: f64,
+}
+
+/// Comparisons.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NoiseSamples {
+    /// Of the target with production.
+    pub shadow: u64,
+    /// Of it with itself.
+    pub own: u64,
+}
+
+/// Answers that differ in nothing but noise, by the part that does.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NoiseOnlyCounts {
+    /// In anything: they are the same but for noise.
+    #[serde(default)]
+    pub any: u64,
+    /// In their status.
+    pub status: u64,
+    /// In their header lines.
+    pub headers: u64,
+    /// In their bodies.
+    pub body: u64,
+}
+
+impl NoiseOnlyCounts {
+    /// Whether there is no such answer.
+    #[must_use]
+    pub fn is_none(&self) -> bool {
+        *self == Self::default()
+    }
+}

@@ -1,0 +1,506 @@
+//! The `--summary` object: what a run amounts to, for scripts and for every report made of it.
+//!
+//! These are the words of the contract and nothing else: names, nesting and units are relied upon by others. Fields
+//! may be added, but never inside a block whose numbers have to add up. Durations are whole microseconds.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::middleware::context::UnreadableCounts;
+use crate::recording::Recorded;
+
+use super::by_route::RouteSummary;
+use super::counts::{CountMap, LatencySummary, is_zero, sum};
+use super::curves::Curves;
+use super::diff_groups::DiffGroups;
+use super::middleware::MiddlewareCounts;
+use super::noise::{FieldRow, NoiseRow};
+use super::reference::{Baseline, SelfChecks};
+use super::steps::RampStep;
+use super::target::TargetSummary;
+use super::timeline::Timeline;
+
+/// Version of the object's shape; it changes only when something is taken away or changes its meaning.
+pub const SCHEMA: u32 = 1;
+
+/// One run, whole.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Summary {
+    /// [`SCHEMA`].
+    pub schema: u32,
+    /// The version of shadowtap that ran.
+    pub version: String,
+    /// The command: `replay`, `inspect`, ...
+    pub command: String,
+    /// When the run began: wall time, UTC, RFC 3339 with nanoseconds.
+    pub started: String,
+    /// How long the run took, in seconds.
+    pub duration_s: f64,
+    /// What became of frames.
+    pub frames: Frames,
+    /// What reassembly saw.
+    pub tcp: Tcp,
+    /// What the connections spoke.
+    pub streams: Streams,
+    /// What became of requests.
+    pub requests: Requests,
+    /// What became of deliveries, by the target's URL.
+    pub targets: BTreeMap<String, TargetSummary>,
+    /// What became of what was sent to the baseline too, where there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub baseline: Option<Baseline>,
+    /// What was sent to targets a second time, where anything was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub self_check: Option<SelfChecks>,
+    /// What differs whatever the stack, and is left out of `differences`; the most frequent first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub noise: Vec<NoiseRow>,
+    /// What else differs, by route and field; the most frequent first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub fields: Vec<FieldRow>,
+    /// What production answered.
+    pub production: ProductionSide,
+    /// What the sample reached.
+    pub sample: SampleSummary,
+    /// What was recorded, where anything was to be.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub recording: Option<RecordingSummary>,
+    /// What processes outside did, where there were any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub middleware: Option<MiddlewareCounts>,
+    /// Bodies that were to be redacted and could not be looked into, where there were any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub redaction: Option<UnreadableCounts>,
+    /// What happened when.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub timeline: Option<Timeline>,
+    /// Latency by percentile.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub curves: Option<Curves>,
+    /// What became of each route, the busiest first; what had no row of its own comes last.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub routes: Vec<RouteSummary>,
+    /// What kinds of difference there are, with examples.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kinds: Option<DiffGroups>,
+    /// What changed the share on the way, in order: see [`crate::report::collect::steps::RampSteps`] for how many are kept.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub steps: Vec<RampStep>,
+    /// How far its ramp came, where it had one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ramp: Option<RampEnd>,
+    /// What was demanded of the run, and whether it held.
+    pub gates: Vec<GateResult>,
+    /// What went wrong on the way, in words for people.
+    pub warnings: Vec<String>,
+    /// Inputs that could not be read to their end, in the same words: what stands here is about what was read before.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unread: Vec<String>,
+    /// Whether the results could not be written to their end; among the `warnings` too.
+    #[serde(skip)]
+    pub results_failed: bool,
+}
+
+/// The ledger of frames: what was received was decoded or skipped.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Frames {
+    /// Frames that reached shadowtap.
+    pub received: u64,
+    /// Frames that the kernel dropped for want of buffer.
+    pub kernel_dropped: u64,
+    /// Frames that the interface dropped.
+    pub interface_dropped: u64,
+    /// Frames that yielded a TCP segment.
+    pub decoded: u64,
+    /// Frames that did not, by reason.
+    pub skipped: CountMap,
+    /// Times that the capture's clock was set, or a frame stamped wrongly: latencies across are not known.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub clock_steps: u64,
+    /// The frame at which the first of them was seen, counted from 1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub clock_step_at: Option<u64>,
+}
+
+/// What reassembly saw.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Tcp {
+    /// Connections.
+    pub connections: u64,
+    /// Most that were open at once.
+    pub peak_open: u64,
+    /// Payload bytes that had been seen before.
+    pub retransmitted_bytes: u64,
+    /// Holes that were never filled.
+    pub gaps: u64,
+    /// Bytes missing in them.
+    pub gap_bytes: u64,
+    /// What had to be given up for a limit, by limit.
+    pub evicted: CountMap,
+    /// Payload bytes that belong to no place of a connection, nor to a new one: their receiver drops them.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub unplaced_bytes: u64,
+    /// Requests that began in them.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub unplaced_requests: u64,
+}
+
+/// What the connections spoke.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Streams {
+    /// HTTP/1.
+    pub http1: u64,
+    /// TLS: nothing can be read.
+    pub tls: u64,
+    /// HTTP/2 in the clear.
+    pub http2: u64,
+    /// HTTP/1 that turned into something else (CONNECT, Upgrade).
+    pub upgraded: u64,
+    /// Anything else.
+    pub unknown: u64,
+}
+
+/// The ledger of requests: `seen` = `offered` + `in_flight` + all of `ended`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Requests {
+    /// Requests that were seen.
+    pub seen: u64,
+    /// Those offered to at least one target.
+    pub offered: u64,
+    /// Those on their way to either end.
+    pub in_flight: u64,
+    /// Those that ended before any target.
+    pub ended: Ended,
+}
+
+/// How requests ended before any target.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ended {
+    /// There was nothing to send them to (inspect, record).
+    pub kept: u64,
+    /// A filter kept them back, by rule.
+    pub filtered: CountMap,
+    /// They were not in the sample.
+    pub sampled_out: u64,
+    /// A rate limit kept them back.
+    pub rate_limited: u64,
+    /// They break a rule of HTTP/1 that servers disagree on.
+    pub malformed: u64,
+    /// Bytes of them are missing, by reason; every reason is listed.
+    pub incomplete: CountMap,
+    /// They were thrown away, by place.
+    pub shed: CountMap,
+}
+
+impl Default for Ended {
+    fn default() -> Self {
+        use crate::exchange::Incomplete::{Cut, EndOfCapture, Gap};
+        Self {
+            kept: 0,
+            filtered: CountMap::new(),
+            sampled_out: 0,
+            rate_limited: 0,
+            malformed: 0,
+            incomplete: [Gap, Cut, EndOfCapture].map(|why| (why.key().to_owned(), 0)).into(),
+            shed: CountMap::new(),
+        }
+    }
+}
+
+/// How far a ramp came. Shares are from 0 to 1.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct RampEnd {
+    /// The ramp, as it was asked for.
+    pub plan: String,
+    /// The step at which it stood at the end, from 1.
+    pub step: usize,
+    /// How many there are.
+    pub steps: usize,
+    /// The share of that step.
+    pub share: f64,
+    /// The lowest share that did not hold, if one did not.
+    pub past: Option<f64>,
+    /// Why it did not, in words for people.
+    pub reason: Option<String>,
+}
+
+/// What production answered, of the requests that were offered (of all requests where nothing is sent): so that its
+/// figures and the targets' are about the same requests.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProductionSide {
+    /// Final statuses.
+    pub statuses: CountMap,
+    /// Those of them that were captured in part, by what is missing: their status is known all the same.
+    #[serde(default)]
+    pub damaged: CountMap,
+    /// Last byte of the request to first byte of the final response.
+    pub latency_us: LatencySummary,
+    /// Requests whose production response is not known, and responses without request, by reason.
+    pub unjoined: CountMap,
+}
+
+/// What the sample reached. Shares are from 0 to 1.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct SampleSummary {
+    /// The share that was asked for.
+    pub asked: f64,
+    /// The share of requests that passed, of those that the sample decided upon: whole ones that no filter had ended.
+    /// `None` where there were none.
+    pub requests: Option<f64>,
+    /// The share of keys that passed; `None` where requests were sampled one by one.
+    pub keys: Option<f64>,
+    /// The share of bytes (heads and body content) that passed.
+    pub bytes: Option<f64>,
+}
+
+/// Where records are lost that the disk does not take.
+const DISK: &str = "disk";
+
+/// What was recorded.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RecordingSummary {
+    /// Files that were made.
+    pub files: u64,
+    /// The last of them.
+    pub last: Option<String>,
+    /// Records in them: messages (.gor), exchanges (JSON lines), frames (captures).
+    pub records: u64,
+    /// Whole requests in them; `None` where frames are recorded, and where it was not counted.
+    #[serde(default)]
+    pub requests: Option<u64>,
+    /// Bytes of the records, before compression.
+    pub bytes: u64,
+    /// Records that are not in them though they should be, by place: `disk`, `queue`.
+    pub lost: CountMap,
+    /// What the format has no way to hold, by reason.
+    pub left_out: CountMap,
+    /// Exchanges that were written without their response, because too many waited for theirs.
+    pub given_up: u64,
+    /// Files whose end could not be written: what is in them can be read.
+    #[serde(default)]
+    pub unfinished: u64,
+}
+
+impl RecordingSummary {
+    /// What came of a recording; `unrecorded` found no room on its way there.
+    #[must_use]
+    pub fn new(recorded: &Recorded, unrecorded: u64) -> Self {
+        let some = |counts: &[(&str, u64)]| {
+            let some = counts.iter().filter(|(_, count)| *count > 0);
+            some.map(|(why, count)| ((*why).to_owned(), *count)).collect()
+        };
+        Self {
+            files: recorded.files,
+            last: recorded.last.as_ref().map(|path| path.display().to_string()),
+            records: recorded.records,
+            requests: recorded.requests,
+            bytes: recorded.bytes,
+            lost: some(&[(DISK, recorded.lost_records), ("queue", unrecorded)]),
+            left_out: recorded.left_out.iter().map(|(why, count)| ((*why).to_owned(), *count)).collect(),
+            given_up: recorded.given_up,
+            unfinished: recorded.unfinished,
+        }
+    }
+}
+
+/// A demand on the run.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct GateResult {
+    /// The demand, as typed.
+    pub gate: String,
+    /// What was measured: a number, a share from 0 to 1, or microseconds, as the demand is; at the worst of its targets.
+    pub value: f64,
+    /// Whether the demand held.
+    pub held: bool,
+    /// How many samples it was measured on.
+    pub samples: u64,
+    /// The same as `held`, with the reason where it did not.
+    #[serde(default)]
+    pub state: GateState,
+    /// What the value may be at most, as the value is.
+    #[serde(default)]
+    pub limit: f64,
+    /// How many samples it needs to hold.
+    #[serde(default)]
+    pub needed: u64,
+    /// The URL of the target that it was measured at.
+    #[serde(default)]
+    pub target: Option<String>,
+    /// Why it held or did not, in words for people.
+    #[serde(default)]
+    pub reason: String,
+}
+
+/// What became of a demand.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum GateState {
+    /// It held.
+    #[default]
+    Held,
+    /// What was measured is past its limit.
+    Failed,
+    /// It was measured on too few samples to hold.
+    TooFew,
+}
+
+impl Ended {
+    /// Everything in the block.
+    #[must_use]
+    pub fn total(&self) -> u64 {
+        let plain = self.kept + self.sampled_out + self.rate_limited + self.malformed;
+        plain + sum(&self.filtered) + sum(&self.incomplete) + sum(&self.shed)
+    }
+}
+
+impl Summary {
+    /// Whether both sums of the ledger hold: that of requests, and that of every target.
+    #[must_use]
+    pub fn balances(&self) -> bool {
+        let requests = &self.requests;
+        requests.seen == requests.offered + requests.in_flight + requests.ended.total()
+            && self.targets.values().all(|target| target.offered == target.in_flight + target.ended.total())
+    }
+
+    /// The demands that did not hold.
+    pub fn failed_gates(&self) -> impl Iterator<Item = &GateResult> {
+        self.gates.iter().filter(|gate| !gate.held)
+    }
+
+    /// Whether the disk did not take all of a recording, or nothing of it got there.
+    #[must_use]
+    pub fn recording_failed(&self) -> bool {
+        self.recording.as_ref().is_some_and(|recording| {
+            let to_disk = recording.lost.get(DISK).is_some_and(|lost| *lost > 0) || recording.unfinished > 0;
+            to_disk || (recording.records == 0 && sum(&recording.lost) > 0)
+        })
+    }
+
+    /// How many requests are in the recording, of those that there was nothing to send: what was lost on the way is not.
+    /// `None` where that is not known, as with frames.
+    #[must_use]
+    pub fn requests_recorded(&self) -> Option<u64> {
+        Some(self.recording.as_ref()?.requests?.min(self.requests.ended.kept))
+    }
+
+    /// Whether requests were offered and not one of them was answered by any target.
+    #[must_use]
+    pub fn nothing_delivered(&self) -> bool {
+        self.requests.offered > 0 && self.targets.values().all(|target| target.ended.sent == 0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_empty_summary_has_every_key_of_the_contract() {
+        let mut summary = Summary { schema: SCHEMA, ..Summary::default() };
+        summary.targets.insert("http://t".into(), TargetSummary::default());
+        let json = serde_json::to_value(&summary).unwrap();
+        for path in [
+            "/schema",
+            "/version",
+            "/command",
+            "/started",
+            "/duration_s",
+            "/frames/received",
+            "/frames/kernel_dropped",
+            "/frames/interface_dropped",
+            "/frames/decoded",
+            "/frames/skipped",
+            "/tcp/connections",
+            "/tcp/peak_open",
+            "/tcp/retransmitted_bytes",
+            "/tcp/gaps",
+            "/tcp/gap_bytes",
+            "/tcp/evicted",
+            "/streams/http1",
+            "/streams/tls",
+            "/streams/http2",
+            "/streams/upgraded",
+            "/streams/unknown",
+            "/requests/seen",
+            "/requests/offered",
+            "/requests/in_flight",
+            "/requests/ended/kept",
+            "/requests/ended/filtered",
+            "/requests/ended/sampled_out",
+            "/requests/ended/rate_limited",
+            "/requests/ended/malformed",
+            "/requests/ended/incomplete/gap",
+            "/requests/ended/incomplete/cut",
+            "/requests/ended/incomplete/end_of_capture",
+            "/requests/ended/shed",
+            "/production/statuses",
+            "/production/damaged",
+            "/production/latency_us/p99_9",
+            "/production/unjoined",
+            "/sample/asked",
+            "/sample/requests",
+            "/sample/keys",
+            "/sample/bytes",
+            "/gates",
+        ] {
+            assert!(json.pointer(path).is_some(), "{path}");
+        }
+        let target = &json["targets"]["http://t"];
+        for path in [
+            "/offered",
+            "/in_flight",
+            "/ended/sent",
+            "/ended/filtered",
+            "/ended/sampled_out",
+            "/ended/rate_limited",
+            "/ended/guard_held",
+            "/ended/shed",
+            "/ended/failed/dns",
+            "/ended/failed/connect",
+            "/ended/failed/tls",
+            "/ended/failed/timeout",
+            "/ended/failed/reset",
+            "/ended/failed/protocol",
+            "/ended/failed/too_large",
+            "/statuses",
+            "/connections_opened",
+            "/peak_connections",
+            "/peak_in_flight",
+            "/latency_us/connect/count",
+            "/latency_us/service/min",
+            "/latency_us/response/max",
+            "/schedule_lag_us",
+            "/matrix",
+            "/differences/compared",
+            "/differences/status",
+            "/differences/headers",
+            "/differences/body",
+        ] {
+            assert!(target.pointer(path).is_some(), "{path}");
+        }
+    }
+
+    #[test]
+    fn a_ledger_that_lost_a_request_does_not_balance() {
+        let mut summary = Summary::default();
+        assert!(summary.balances());
+        summary.requests.seen = 1;
+        assert!(!summary.balances());
+        summary.requests.ended.incomplete.insert("gap".into(), 1);
+        assert!(summary.balances());
+        summary.targets.insert("t".into(), TargetSummary { offered: 1, ..TargetSummary::default() });
+        assert!(!summary.balances());
+    }
+
+    #[test]
+    fn a_summary_can_be_read_back() {
+        let mut summary = Summary::default();
+        summary.targets.insert(
+            "t".into(),
+            TargetSummary { schedule_lag_us: Some(LatencySummary::default()), ..TargetSummary::default() },
+        );
+        let text = serde_json::to_string(&summary).unwrap();
+        assert_eq!(serde_json::from_str::<Summary>(&text).unwrap(), summary);
+    }
+}

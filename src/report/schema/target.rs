@@ -1,0 +1,168 @@
+//! The block of one target: the ledger of its deliveries, and how its responses compare.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::replay::GuardState;
+
+use super::counts::{CountMap, LatencySummary, is_zero, sum};
+use super::failures::{DesynchronisedSummary, FailureReason};
+use super::noise::NoiseOnlyCounts;
+
+/// The ledger of deliveries to one target, and how its answers compare: `offered` = `in_flight` + all of `ended`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct TargetSummary {
+    /// Deliveries begun.
+    pub offered: u64,
+    /// Deliveries that did not end before the run did.
+    pub in_flight: u64,
+    /// How the others ended.
+    pub ended: TargetEnded,
+    /// Final statuses.
+    pub statuses: CountMap,
+    /// Connections opened.
+    pub connections_opened: u64,
+    /// Most that were open at once.
+    pub peak_connections: u64,
+    /// Most requests that awaited their answer at once.
+    pub peak_in_flight: u64,
+    /// What went to each address of the target's name; empty where the client does not tell them apart.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub addresses: Vec<AddressSummary>,
+    /// How long things took.
+    pub latency_us: TargetLatency,
+    /// How late requests were sent; `None` without a schedule.
+    pub schedule_lag_us: Option<LatencySummary>,
+    /// Production status (or `none`) to shadow status (or `failed`): one cell a delivery that was sent or failed.
+    pub matrix: BTreeMap<String, CountMap>,
+    /// How answers differ.
+    pub differences: Differences,
+    /// Answers that differ in noise alone, by the part that does: not among those of `differences`.
+    #[serde(default)]
+    pub differences_noise: NoiseOnlyCounts,
+    /// What its guard did, where it has one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub guard: Option<TargetGuard>,
+    /// Why deliveries failed, the most frequent reason first; in words for people.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub failures: Vec<FailureReason>,
+    /// Requests that went out once more, over a new connection, because theirs was closed without a byte of a response.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub retried: u64,
+    /// Responses that came without a request, where any did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub desynchronised: Option<DesynchronisedSummary>,
+}
+
+/// What the guard of a target did.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct TargetGuard {
+    /// What it lets in, at the end of the run.
+    pub state: GuardState,
+    /// The share that it holds back then, of what the sample lets in, from 0 to 1; a trickle is let through all the same.
+    pub held_share: f64,
+    /// How often it found the target past its limits.
+    pub trips: u64,
+    /// What it found last, in words for people.
+    pub reason: Option<String>,
+}
+
+/// One address of a target.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AddressSummary {
+    /// IP address and port.
+    pub address: String,
+    /// Connections opened to it.
+    pub connections_opened: u64,
+    /// Attempts to connect to it that failed, or were given up for a quicker address.
+    pub connections_failed: u64,
+    /// Requests that were written to it.
+    pub requests: u64,
+}
+
+/// How deliveries ended.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TargetEnded {
+    /// A final response came, whatever its status.
+    pub sent: u64,
+    /// A filter of this target kept them back, by rule.
+    pub filtered: CountMap,
+    /// They were not in this target's sample.
+    pub sampled_out: u64,
+    /// A rate limit kept them back.
+    pub rate_limited: u64,
+    /// The guard held them back.
+    pub guard_held: u64,
+    /// They were thrown away, by place.
+    pub shed: CountMap,
+    /// No final response came, by kind; every kind is listed.
+    pub failed: CountMap,
+}
+
+/// How long things took at one target.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TargetLatency {
+    /// Setting up a connection, TLS included.
+    pub connect: LatencySummary,
+    /// Last byte of the request written to first byte of the response read.
+    pub service: LatencySummary,
+    /// Due to first byte: what a user would have felt.
+    pub response: LatencySummary,
+}
+
+/// How answers differ, of those deliveries whose both responses are known.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Differences {
+    /// Deliveries whose both responses are known.
+    pub compared: u64,
+    /// Those that differ in anything at all.
+    #[serde(default)]
+    pub any: u64,
+    /// Those whose statuses differ.
+    pub status: u64,
+    /// Those whose header lines differ, of the same status.
+    pub headers: u64,
+    /// Those whose bodies differ: in what they say where that can be read, else in length or hash. Not counted:
+    /// responses to HEAD, and those under `bodies_unknown`.
+    pub body: u64,
+    /// Those of which it is not known whether their bodies differ: production's was captured in part, or there was no
+    /// room to keep them, or to look into them would have taken too much time or memory; and their hashes are not the
+    /// same.
+    #[serde(default)]
+    pub bodies_unknown: u64,
+    /// The same by reason, of a target; left out where there are none.
+    #[serde(default, skip_serializing_if = "CountMap::is_empty")]
+    pub bodies_unknown_reasons: CountMap,
+}
+
+impl Default for TargetEnded {
+    fn default() -> Self {
+        Self {
+            sent: 0,
+            filtered: CountMap::new(),
+            sampled_out: 0,
+            rate_limited: 0,
+            guard_held: 0,
+            shed: CountMap::new(),
+            failed: crate::exchange::FailureKind::ALL.map(|kind| (kind.key().to_owned(), 0)).into(),
+        }
+    }
+}
+
+impl TargetEnded {
+    /// Everything in the block.
+    #[must_use]
+    pub fn total(&self) -> u64 {
+        let plain = self.sent + self.sampled_out + self.rate_limited + self.guard_held;
+        plain + sum(&self.filtered) + sum(&self.shed) + sum(&self.failed)
+    }
+}
+
+impl Differences {
+    /// Deliveries that differ in anything; of a summary that does not say, as many as must.
+    #[must_use]
+    pub fn differing(&self) -> u64 {
+        self.any.max(self.status).max(self.headers).max(self.body)
+    }
+}

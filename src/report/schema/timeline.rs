@@ -1,0 +1,96 @@
+//! The block `timeline` of the summary: what happened when.
+
+use serde::{Deserialize, Serialize};
+
+use super::counts::is_zero;
+
+/// What happened when. Zeros and what is not known are left out of points.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Timeline {
+    /// When the first point begins, as the run did: UTC, RFC 3339.
+    pub start: String,
+    /// How many seconds a point is wide.
+    pub width_s: u64,
+    /// The targets' URLs, in the order of [`TimelinePoint::targets`].
+    pub targets: Vec<String>,
+    /// The points, without a gap between them.
+    pub points: Vec<TimelinePoint>,
+}
+
+/// What happened within one point.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct TimelinePoint {
+    /// Requests seen.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub seen: u64,
+    /// Those that ended before any target.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub ended: u64,
+    /// Frames dropped, gaps, and requests shed before any target.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub lost: u64,
+    /// The share that the sample was asked for at its end, from 0 to 1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub share: Option<f64>,
+    /// Captured connections that were open at its end.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub connections: Option<u64>,
+    /// What production answered.
+    #[serde(default)]
+    pub production: ProductionPoint,
+    /// What each target did.
+    #[serde(default)]
+    pub targets: Vec<TargetPoint>,
+}
+
+/// What production answered within one point.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProductionPoint {
+    /// Final responses.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub responses: u64,
+    /// Those with a status of 500 to 599.
+    #[serde(default, rename = "5xx", skip_serializing_if = "is_zero")]
+    pub server_errors: u64,
+    /// Median latency.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub p50_us: u64,
+    /// Latency that 99 of 100 are not above.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub p99_us: u64,
+}
+
+/// What one target did within one point.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TargetPoint {
+    /// Final responses.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub sent: u64,
+    /// Deliveries without one.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub failed: u64,
+    /// Responses with a status of 500 to 599.
+    #[serde(default, rename = "5xx", skip_serializing_if = "is_zero")]
+    pub server_errors: u64,
+    /// Deliveries that the guard held back.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub held: u64,
+    /// Deliveries that were thrown away.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub shed: u64,
+    /// Median latency, from when a request was due.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub p50_us: u64,
+    /// Latency that 99 of 100 are not above, from when a request was due.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub p99_us: u64,
+    /// How late the latest request was sent.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub lag_us: u64,
+    /// Connections that were open at its end.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub connections: Option<u64>,
+    /// Requests that awaited their answer at its end.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub in_flight: Option<u64>,
+}
