@@ -113,7 +113,10 @@ const EACH: usize = 100;
 fn capture() -> Capture {
     let mut shots = Vec::new();
     for connection in 0..PROXIED {
-        let mut talk = Talk::joined().between(&format!("10.0.0.2:{}", 20_000 + connection), "10.0.0.1:80").handshake();
+        // Numbers of their own, as hosts choose them: equal ones at one moment are one connection in two places.
+        let isn = 1_000_003 * (u32::try_from(connection).unwrap() + 1);
+        let ends = Talk::joined().between(&format!("10.0.0.2:{}", 20_000 + connection), "10.0.0.1:80");
+        let mut talk = ends.numbered(isn, isn / 3).handshake();
         for session in 0..EACH {
             for page in 0..=session % 3 {
                 talk = talk.client(format!(
