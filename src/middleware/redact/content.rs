@@ -172,8 +172,9 @@ impl ContentRedactor<'_> {
         is_separator: impl Fn(u8) -> bool,
         other: &mut dyn FnMut(&[u8]) -> ValueChange,
     ) -> Option<Vec<u8>> {
-        let mut out = Vec::with_capacity(text.len());
-        let (mut is_changed, mut rest, mut before) = (false, text, None);
+        // Nothing is copied before the first piece that changes.
+        let mut out = Vec::new();
+        let (mut is_changed, mut rest, mut before) = (false, text, None::<u8>);
         // The separator before what was taken out stands before what follows.
         let mut carried: Option<Option<u8>> = None;
         loop {
@@ -184,10 +185,14 @@ impl ContentRedactor<'_> {
                 Some(carried) if before != Some(b'#') => carried,
                 _ => before,
             };
-            is_changed |= change != ValueChange::Keep;
+            if !is_changed && change != ValueChange::Keep {
+                is_changed = true;
+                let unchanged = (text.len() - rest.len()).saturating_sub(usize::from(before.is_some()));
+                out.extend_from_slice(text.get(..unchanged).unwrap_or_default());
+            }
             if change == ValueChange::Remove {
                 carried = Some(lead);
-            } else {
+            } else if is_changed {
                 out.extend(lead);
                 match change {
                     ValueChange::Value(value) => query::piece_with_value(&mut out, piece, &value),
