@@ -11,7 +11,7 @@ use super::target::{Differences, TargetLatency};
 /// What became of one route.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct RouteSummary {
-    /// Method and template of the path, or [`OTHER`].
+    /// Method and template of the path, or [`OTHER`](crate::report::collect::route_name::OTHER).
     pub route: String,
     /// Requests seen.
     pub requests: u64,
