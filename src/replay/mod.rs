@@ -255,7 +255,7 @@ pub struct Delivery {
     pub reason: Option<Box<Reason>>,
     /// What came back, where something did.
     pub answer: Option<TargetResponse>,
-    /// Last byte written to first byte read.
+    /// Last byte written to first byte read; of what timed out, how long it was waited for.
     pub service: Option<Duration>,
     /// Due to first byte: what a user would have felt; without a schedule (`--speed max`) the send is when it was due.
     pub response: Option<Duration>,

@@ -335,7 +335,16 @@ fn delivery(
         },
         Err(error) => {
             let (outcome, reason) = error.into_outcome();
-            Delivery { outcome, reason, ..none }
+            // It took as long as it was waited for, at least: percentiles are not those of survivors.
+            let waited = |since: Instant| Instant::now().saturating_duration_since(since);
+            let is_late = matches!(outcome, Outcome::Failed(FailureKind::Timeout | FailureKind::ConnectTimeout));
+            Delivery {
+                outcome,
+                reason,
+                service: is_late.then(|| waited(sent)),
+                response: is_late.then(|| waited(due.unwrap_or(sent))),
+                ..none
+            }
         }
     }
 }

@@ -90,7 +90,7 @@ impl Observation {
             Outcome::Failed(kind) => Some(Self {
                 failed: true,
                 late: matches!(kind, FailureKind::Timeout | FailureKind::ConnectTimeout),
-                service: None,
+                service: delivery.service,
                 age,
             }),
             _ => None,

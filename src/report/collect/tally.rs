@@ -9,7 +9,7 @@ use crate::report::schema::counts::{CountMap, count};
 use crate::report::schema::curves::{Curve, TargetCurves};
 use crate::report::schema::noise::NoiseOnlyCounts;
 use crate::report::schema::summary::ProductionSide;
-use crate::report::schema::target::{Differences, TargetEnded, TargetLatency, TargetSummary};
+use crate::report::schema::target::{Differences, PairedLatency, TargetEnded, TargetLatency, TargetSummary};
 
 use super::buckets::{LiveBuckets, LiveTargetBuckets};
 use super::histogram::LatencyHistogram;
@@ -23,10 +23,36 @@ pub(crate) struct TargetTally {
     service: LatencyHistogram,
     response: LatencyHistogram,
     lag: LatencyHistogram,
+    pairs: PairedTally,
     /// Production's status, where it is known, and the target's, where it answered.
     matrix: BTreeMap<(Option<u16>, Option<u16>), u64>,
     differences: Differences,
     reasons: Reasons,
+}
+
+/// Latencies of requests whose latency is known on both sides.
+#[derive(Clone, Debug, Default)]
+struct PairedTally {
+    production: LatencyHistogram,
+    service: LatencyHistogram,
+    response: LatencyHistogram,
+}
+
+impl PairedTally {
+    fn record(&mut self, delivery: &Delivery, production: Option<&Production>) {
+        let (Some(known), Some(response)) = (production.and_then(|one| one.latency), delivery.response) else { return };
+        self.production.record(known);
+        self.response.record(response);
+        self.service.record(delivery.service.unwrap_or(response));
+    }
+
+    fn figures(&self) -> Option<PairedLatency> {
+        Some(PairedLatency {
+            production: self.production.figures(),
+            service: self.service.figures(),
+            response: self.response.figures(),
+        })
+    }
 }
 
 /// How many answers there were of each status.
@@ -63,6 +89,7 @@ impl TargetTally {
             _ => return Vec::new(),
         };
         *self.matrix.entry((production.map(|production| production.status), shadow)).or_default() += 1;
+        self.pairs.record(delivery, production);
         let Some(found) = found else { return Vec::new() };
         self.differences.compared += 1;
         self.differences.any += u64::from(!found.differences.is_empty());
@@ -121,6 +148,7 @@ impl TargetTally {
                 service: self.service.figures(),
                 response: self.response.figures(),
             },
+            paired_latency_us: self.pairs.figures(),
             schedule_lag_us: (self.lag.count() > 0).then(|| self.lag.figures()),
             matrix: self.cells(),
             differences_noise: NoiseOnlyCounts::default(),

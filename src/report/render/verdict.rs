@@ -139,7 +139,10 @@ fn of_target(summary: &Summary, url: &str, target: &TargetSummary, routes: Route
         return told(Severity::Odd, "Not compared", sentence);
     }
     let share = (differences.differing() + failed) as f64 / (differences.compared + failed) as f64;
-    let ratio = ratio(&summary.production.latency_us, &target.latency_us.response);
+    let ratio = match &target.paired_latency_us {
+        Some(pairs) => ratio(&pairs.production, &pairs.response),
+        None => ratio(&summary.production.latency_us, &target.latency_us.response),
+    };
     let slower = ratio.is_some_and(|ratio| ratio > SLOWER);
     let (tone, word) = match share {
         0.0 if !slower => (Severity::Good, "Same"),

@@ -111,6 +111,24 @@ fn a_failed_delivery_has_a_cell_and_no_comparison() {
 }
 
 #[test]
+fn ratios_are_of_requests_with_both_latencies() {
+    let slow = |n: u32, ms: u64, outcome: Outcome, status: Option<u16>| {
+        let took = Some(std::time::Duration::from_millis(ms));
+        ReportEvent::Delivered(Box::new(Delivery { service: took, response: took, ..delivery(n, outcome, status) }))
+    };
+    // The first has no response in production; the second times out, and its wait counts.
+    let unknown = ReportEvent::Production { of: id(1), production: Err(Damage::Gap) };
+    let late = slow(2, 4_000, Outcome::Failed(FailureKind::Timeout), None);
+    let (summary, _) =
+        run(vec![offered(1), offered(2), unknown, slow(1, 9_000, Outcome::Sent, Some(200)), answered(2, 200), late]);
+    let target = &summary.targets["http://t"];
+    assert_eq!((target.latency_us.response.count, target.latency_us.response.max), (2, 9_000_000));
+    let pairs = target.paired_latency_us.as_ref().unwrap();
+    assert_eq!((pairs.production.count, pairs.production.max), (1, 1_500));
+    assert_eq!((pairs.response.count, pairs.response.max), (1, 4_000_000));
+}
+
+#[test]
 fn a_delivery_that_was_shed_has_no_cell() {
     let shed = ReportEvent::Delivered(Box::new(delivery(1, Outcome::Shed(Shed::TargetQueue), None)));
     let (summary, lines) = run(vec![offered(1), answered(1, 200), shed]);

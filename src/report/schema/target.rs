@@ -10,6 +10,17 @@ use super::counts::{CountMap, LatencySummary, is_zero, sum};
 use super::failures::{DesynchronisedSummary, FailureReason};
 use super::noise::NoiseOnlyCounts;
 
+/// Latencies of the same requests on both sides.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PairedLatency {
+    /// In production.
+    pub production: LatencySummary,
+    /// At the target: last byte of the request written to first byte of the response read.
+    pub service: LatencySummary,
+    /// At the target: due to first byte.
+    pub response: LatencySummary,
+}
+
 /// The ledger of deliveries to one target, and how its answers compare: `offered` = `in_flight` + all of `ended`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct TargetSummary {
@@ -32,6 +43,9 @@ pub struct TargetSummary {
     pub addresses: Vec<AddressSummary>,
     /// How long things took.
     pub latency_us: TargetLatency,
+    /// The latencies of those whose latency in production is known, too: what ratios compare.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub paired_latency_us: Option<PairedLatency>,
     /// How late requests were sent; `None` without a schedule.
     pub schedule_lag_us: Option<LatencySummary>,
     /// Production status (or `none`) to shadow status (or `failed`): one cell a delivery that was sent or failed.

@@ -2,7 +2,7 @@
 
 use crate::report::schema::counts::{LatencySummary, sum};
 use crate::report::schema::summary::{GateResult, GateState, Summary};
-use crate::report::schema::target::{Differences, TargetLatency, TargetSummary};
+use crate::report::schema::target::{Differences, PairedLatency, TargetLatency, TargetSummary};
 
 use super::super::units::{duration, number, percent};
 use super::{LatencyClock, LatencyFigure, Threshold, ThresholdLimit, ThresholdMetric};
@@ -15,7 +15,8 @@ pub(super) struct GateInput {
     pub(super) errors: u64,
     pub(super) differences: Differences,
     pub(super) latency: TargetLatency,
-    pub(super) production: LatencySummary,
+    /// Latencies of the same requests on both sides, for limits beside production's.
+    pub(super) pairs: PairedLatency,
     pub(super) lost: u64,
 }
 impl GateInput {
@@ -31,7 +32,12 @@ impl GateInput {
             errors: cells.filter(|(is_error, _)| *is_error).map(|(_, count)| count).sum(),
             differences: target.differences.clone(),
             latency: target.latency_us.clone(),
-            production: summary.production.latency_us.clone(),
+            // Runs of before had no pairs.
+            pairs: target.paired_latency_us.clone().unwrap_or_else(|| PairedLatency {
+                production: summary.production.latency_us.clone(),
+                service: target.latency_us.service.clone(),
+                response: target.latency_us.response.clone(),
+            }),
             lost: frames + summary.tcp.gaps + sum(&summary.requests.ended.shed) + sum(&target.ended.shed),
         }
     }
@@ -131,9 +137,14 @@ fn read(demand: &Threshold, measured: &GateInput) -> GateReading {
         ThresholdMetric::Errors => counting(demand, measured.errors, measured.deliveries, ("delivery", "deliveries")),
         ThresholdMetric::Lost => counting(demand, measured.lost, measured.deliveries, ("delivery", "deliveries")),
         ThresholdMetric::Latency(clock, figure) => {
-            let own =
-                if clock == LatencyClock::Service { &measured.latency.service } else { &measured.latency.response };
-            timing(demand, figure, own, &measured.production)
+            let is_service = clock == LatencyClock::Service;
+            let (own, paired) = if is_service {
+                (&measured.latency.service, &measured.pairs.service)
+            } else {
+                (&measured.latency.response, &measured.pairs.response)
+            };
+            let own = if matches!(demand.limit, ThresholdLimit::Production { .. }) { paired } else { own };
+            timing(demand, figure, own, &measured.pairs.production)
         }
     }
 }

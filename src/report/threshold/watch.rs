@@ -13,7 +13,7 @@ use crate::report::collect::inputs::{Production, RequestRecord};
 use crate::report::collect::route_name::template;
 use crate::report::schema::noise::NoiseOnlyCounts;
 use crate::report::schema::summary::{GateResult, Summary};
-use crate::report::schema::target::{Differences, TargetLatency};
+use crate::report::schema::target::{Differences, PairedLatency, TargetLatency};
 
 use super::judge::{self, GateInput, is_error};
 use super::{LatencyClock, RoutePattern, Threshold, ThresholdMetric, Thresholds};
@@ -118,6 +118,8 @@ struct RouteTally {
     differences: Differences,
     production: Option<LatencyHistogram>,
     latency: Option<LatencyHistogram>,
+    /// The latency of those whose latency in production is known, too.
+    paired: Option<LatencyHistogram>,
     /// How often just these fields differed.
     sets: HashMap<FieldSet, u64, foldhash::fast::RandomState>,
 }
@@ -233,7 +235,12 @@ impl RouteTally {
             return;
         };
         let took = if clock == LatencyClock::Service { seen.service_us } else { seen.response_us };
-        for (durations, us) in [(&mut self.latency, took), (&mut self.production, seen.production_us)] {
+        let pair = took.zip(seen.production_us);
+        for (durations, us) in [
+            (&mut self.latency, took),
+            (&mut self.paired, pair.map(|(took, _)| took)),
+            (&mut self.production, pair.map(|(_, production)| production)),
+        ] {
             if let Some(us) = us {
                 durations.get_or_insert_with(LatencyHistogram::coarse).record_us(us);
             }
@@ -274,7 +281,11 @@ impl RouteTally {
             errors: self.errors,
             differences: self.differences.clone().without(self.only_noise(url, noise)),
             latency,
-            production: figures(&self.production),
+            pairs: PairedLatency {
+                production: figures(&self.production),
+                service: figures(&self.paired),
+                response: figures(&self.paired),
+            },
             lost: 0,
         }
     }
