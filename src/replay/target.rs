@@ -514,7 +514,10 @@ mod tests {
         rig.feed((1..=9).map(|id| job(id, Some(start)))).await;
         let (ended, _) = rig.finish().await;
         assert_eq!(ended[1].outcome, FAILED_LATE);
-        assert_eq!((ended[1].service, ended[1].response, ended[1].lag), (None, None, Some(Duration::ZERO)));
+        assert_eq!(
+            (ended[1].service, ended[1].response, ended[1].lag),
+            (Some(Duration::from_secs(30)), Some(Duration::from_secs(30)), Some(Duration::ZERO))
+        );
         assert_eq!(ended.iter().filter(|d| d.outcome == Outcome::Sent).count(), 8);
         assert!(ended.iter().filter_map(|d| d.response).all(|response| response.is_zero()));
         assert_eq!(start.elapsed().as_secs(), 30);
