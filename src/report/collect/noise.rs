@@ -15,7 +15,9 @@ use std::collections::{BTreeMap, HashMap};
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 use crate::compare::{DifferenceKind, DifferencePart, ResponseDiff, field};
-use crate::report::schema::noise::{FieldRow, NoiseOnlyCounts, NoiseRates, NoiseRow, NoiseSamples, NoiseSource};
+use crate::report::schema::noise::{
+    FieldRow, NoiseOnlyCounts, NoiseRates, NoiseRow, NoiseSamples, NoiseSource, UnlearntNoise,
+};
 
 use super::route_name::{MAX_ROUTES, OTHER};
 
@@ -90,6 +92,8 @@ pub struct NoiseVerdict {
     pub rows: Vec<NoiseRow>,
     /// Each field that differs and is not, the most frequent first.
     pub fields: Vec<FieldRow>,
+    /// Where it cannot be told, by target; none where it can.
+    pub unlearnt: Vec<UnlearntNoise>,
     /// What it comes to at each target.
     pub targets: Vec<NoiseOnlyCounts>,
     /// All of it, by route and then by target.
@@ -108,6 +112,16 @@ impl NoiseVerdict {
     pub fn has(&self, route: &str, target: usize, place: DifferencePart, path: &str) -> bool {
         let is_it = |(other, name): &(DifferencePart, Box<str>)| *other == place && **name == *path;
         self.of(route, target).is_some_and(|found| found.fields.iter().any(is_it))
+    }
+
+    fn add_unlearnt(&mut self, url: &str, responses: u64) {
+        if !self.unlearnt.iter().any(|known| known.target == url) {
+            self.unlearnt.push(UnlearntNoise { target: url.to_owned(), ..UnlearntNoise::default() });
+        }
+        if let Some(known) = self.unlearnt.iter_mut().find(|known| known.target == url) {
+            known.routes += 1;
+            known.responses += responses;
+        }
     }
 
     fn of(&self, route: &str, target: usize) -> Option<&RouteNoise> {
@@ -229,6 +243,10 @@ impl Noise {
                         *found = RouteNoise { fields, only };
                     }
                 }
+                let differing = route.unlearnt(target);
+                if differing > 0 {
+                    verdict.add_unlearnt(url, differing);
+                }
                 verdict.fields.extend(route.others(name, url, target, &rows));
                 verdict.rows.extend(rows.into_iter().map(|(_, row)| row));
             }
@@ -343,6 +361,18 @@ impl NoiseRoute {
             rows.extend(FieldId::try_from(at).ok().map(|at| (at, row)));
         }
         rows
+    }
+
+    /// Returns how many responses differ in headers or body, where too little was compared with itself to find noise; 0
+    /// elsewhere.
+    fn unlearnt(&self, target: &NoiseTarget) -> u64 {
+        if self.own.iter().any(|own| own.pairs >= LEAST_OWN) {
+            return 0;
+        }
+        let says = |field: &FieldId| {
+            self.fields.get(usize::from(*field)).is_some_and(|(place, _)| *place != DifferencePart::Status)
+        };
+        target.sets.iter().filter(|(set, _)| set.iter().any(says)).map(|(_, count)| count).sum()
     }
 
     /// The fields in which this target differs and that are no noise.
@@ -476,6 +506,41 @@ mod tests {
         assert_eq!((verdict.only("GET /", 0), verdict.only("GET /", 1)), (only, NoiseOnlyCounts::default()));
         let has = |route, path| verdict.has(route, 0, DifferencePart::Body, path);
         assert!(has("GET /", "$.items[*].ts") && !has("GET /", "$.price") && !has("GET /b", "$.items[*].ts"));
+    }
+
+    #[test]
+    fn where_nothing_was_compared_with_itself_it_is_told_that_noise_is_not_known() {
+        let mut noise = Noise::new(1);
+        let known = |noise: &Noise| {
+            let unlearnt = noise.verdict(&["http://t".to_owned()]).unlearnt;
+            unlearnt.iter().map(|one| (one.target.clone(), one.routes, one.responses)).collect::<Vec<_>>()
+        };
+        for _ in 0..4 {
+            noise.take("GET /same", 0, &found(&[]));
+            noise.take("GET /gone", 0, &found(&["status"]));
+        }
+        assert_eq!(known(&noise), []);
+        for n in 0..6 {
+            noise.take("GET /a", 0, &found(&["$.by.4711.at"]));
+            noise.take("GET /b", 0, &found(if n < 2 { &["etag"] } else { &[] }));
+        }
+        noise.own("GET /a", NoiseSource::Repeats, &found(&[]));
+        assert_eq!(known(&noise), [("http://t".to_owned(), 2, 8)]);
+        noise.own("GET /a", NoiseSource::SelfCheck, &found(&[]));
+        noise.own("GET /a", NoiseSource::SelfCheck, &found(&["$.by.12.at"]));
+        assert_eq!(known(&noise), [("http://t".to_owned(), 1, 2)]);
+    }
+
+    #[test]
+    fn members_under_ids_are_one_noisy_field() {
+        let mut noise = Noise::new(1);
+        for n in 0..300 {
+            let path = format!("$.by.{}.seen", 5000 + n);
+            noise.own("GET /", NoiseSource::SelfCheck, &found(&[&path]));
+            noise.take("GET /", 0, &found(&[&path]));
+        }
+        let (rows, only) = verdict(&noise);
+        assert_eq!((rows, only.body), (vec!["GET / $.by.*.seen SelfCheck".to_owned()], 300));
     }
 
     #[test]

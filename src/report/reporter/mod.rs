@@ -287,6 +287,7 @@ impl Reporter {
             self_check: self.checks.reported(),
             noise: verdict.rows,
             fields: verdict.fields,
+            noise_unlearnt: verdict.unlearnt,
             production: self.production.finish(),
             sample: ledger.sample(asked.unwrap_or(self.sample), keys),
             steps: steps.kept(),

@@ -144,6 +144,7 @@ impl Reporter {
             recording,
             noise: if evidence { verdict.rows } else { Vec::new() },
             fields: if evidence { verdict.fields } else { Vec::new() },
+            noise_unlearnt: if evidence { verdict.unlearnt } else { Vec::new() },
             routes,
             kinds,
             timeline,

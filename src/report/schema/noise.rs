@@ -54,6 +54,17 @@ pub struct FieldRow {
     pub compared: u64,
 }
 
+/// Routes on which a target differs, and of which it is not known what is noise: next to nothing there was compared with itself.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UnlearntNoise {
+    /// The target's URL.
+    pub target: String,
+    /// Such routes.
+    pub routes: u64,
+    /// Responses on these that differ in headers or body.
+    pub responses: u64,
+}
+
 /// How often a field differs, from 0 to 1.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct NoiseRates {

@@ -15,7 +15,7 @@ use super::counts::{CountMap, LatencySummary, is_zero, sum};
 use super::curves::Curves;
 use super::diff_groups::DiffGroups;
 use super::middleware::MiddlewareCounts;
-use super::noise::{FieldRow, NoiseRow};
+use super::noise::{FieldRow, NoiseRow, UnlearntNoise};
 use super::reference::{Baseline, SelfChecks};
 use super::steps::RampStep;
 use super::target::TargetSummary;
@@ -59,6 +59,9 @@ pub struct Summary {
     /// What else differs, by route and field; the most frequent first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub fields: Vec<FieldRow>,
+    /// Targets of which it is not known everywhere what of that is noise.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub noise_unlearnt: Vec<UnlearntNoise>,
     /// What production answered.
     pub production: ProductionSide,
     /// What the sample reached.

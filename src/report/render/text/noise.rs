@@ -42,8 +42,43 @@ fn place(place: DifferencePart, path: &str) -> String {
     }
 }
 
+/// Says that it is not known what of the differences is noise, and what helps.
+fn unlearnt(page: &mut TextReport, summary: &Summary, url: &str) {
+    let Some(unlearnt) = summary.noise_unlearnt.iter().find(|unlearnt| unlearnt.target == url) else { return };
+    let ask = match (&summary.self_check, &summary.baseline) {
+        (None, None) => "--self-check 10% or --baseline URL",
+        (Some(_), None) => "a larger --self-check, or --baseline URL",
+        _ => "a larger --self-check",
+    };
+    let mut of_target = summary.fields.iter().filter(|row| row.target == url);
+    let ignore = of_target.find_map(ignoring).map(|rule| format!(", or leave a field out: --ignore {rule}"));
+    page.out.push('\n');
+    page.wrapped(
+        &format!(
+            "Noise        not known on {} where {} differ: too few requests were sent twice to tell what changes by itself. \
+             Add {ask}{}",
+            counted(unlearnt.routes, "route"),
+            counted(unlearnt.responses, "response"),
+            ignore.unwrap_or_default()
+        ),
+        LABEL,
+        Severity::Plain,
+    );
+}
+
+/// Returns the rule that leaves a field out, as a shell takes it; `None` where there is none for the field alone.
+fn ignoring(row: &FieldRow) -> Option<String> {
+    let is_plain = !row.path.is_empty() && !row.path.contains(['\'', '…']);
+    match row.place {
+        DifferencePart::Header if is_plain => Some(format!("header:{}", row.path)),
+        DifferencePart::Body if is_plain && row.path.starts_with("$.") => Some(format!("'json:{}'", row.path)),
+        _ => None,
+    }
+}
+
 /// The noise of one target.
 pub(super) fn of_target(page: &mut TextReport, summary: &Summary, url: &str) {
+    unlearnt(page, summary, url);
     let rows: Vec<&NoiseRow> = summary.noise.iter().filter(|row| row.target == url).collect();
     let Some(target) = summary.targets.get(url).filter(|_| !rows.is_empty()) else { return };
     let only = target.differences_noise;

@@ -1,5 +1,5 @@
 use crate::compare::DifferencePart;
-use crate::report::schema::noise::{FieldRow, NoiseRates, NoiseRow, NoiseSamples, NoiseSource};
+use crate::report::schema::noise::{FieldRow, NoiseRates, NoiseRow, NoiseSamples, NoiseSource, UnlearntNoise};
 use crate::report::schema::reference::{Baseline, SelfChecks};
 use crate::report::schema::steps::{RampStep, StepCause};
 use crate::report::schema::summary::{Ended, Frames, ProductionSide, Requests, SampleSummary, Streams, Tcp};
@@ -304,6 +304,31 @@ fn addresses_are_listed_where_there_are_several() {
     );
     let many: Vec<AddressSummary> = (1..=10).map(|last| address(last, 1, 0)).collect();
     assert!(addresses(&many).ends_with("10.0.0.8:80 10% over 1,008; and 2 more"), "{}", addresses(&many));
+}
+
+#[test]
+fn where_noise_is_not_known_it_is_told_what_helps() {
+    let mut summary = summary();
+    let target = "http://staging:8080".to_owned();
+    let row = |place, path: &str| FieldRow {
+        route: "GET /".into(),
+        place,
+        path: path.into(),
+        target: target.clone(),
+        count: 9,
+        compared: 9,
+    };
+    summary.fields = vec![row(DifferencePart::Body, "line 3"), row(DifferencePart::Body, "$.by.*.at")];
+    let without = report(&summary, 80, false);
+    summary.noise_unlearnt = vec![UnlearntNoise { target: target.clone(), routes: 1, responses: 9 }];
+    let words = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
+    let text = report(&summary, 80, false);
+    check_width(&text, 80);
+    let told = "Noise not known on 1 route where 9 responses differ: too few requests were sent twice to tell what changes by \
+                itself. Add --self-check 10% or --baseline URL, or leave a field out: --ignore 'json:$.by.*.at'";
+    assert!(words(&text).contains(told) && !words(&without).contains("not known on"), "{text}");
+    summary.self_check = Some(SelfChecks { offered: 1, ..SelfChecks::default() });
+    assert!(words(&report(&summary, 80, false)).contains("Add a larger --self-check, or --baseline URL"));
 }
 
 #[test]
