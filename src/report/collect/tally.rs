@@ -46,17 +46,18 @@ impl PairedTally {
         self.service.record(delivery.service.unwrap_or(response));
     }
 
-    fn figures(&self) -> Option<PairedLatency> {
-        Some(PairedLatency {
+    fn figures(&self) -> PairedLatency {
+        PairedLatency {
             production: self.production.figures(),
             service: self.service.figures(),
             response: self.response.figures(),
-        })
+        }
     }
 }
 
 /// How many answers there were of each status.
 type Statuses = BTreeMap<u16, u64>;
+
 impl TargetTally {
     /// What a delivery tells by itself: times and status.
     pub(crate) fn timed(&mut self, delivery: &Delivery) {
@@ -148,7 +149,7 @@ impl TargetTally {
                 service: self.service.figures(),
                 response: self.response.figures(),
             },
-            paired_latency_us: self.pairs.figures(),
+            paired_latency_us: Some(self.pairs.figures()),
             schedule_lag_us: (self.lag.count() > 0).then(|| self.lag.figures()),
             matrix: self.cells(),
             differences_noise: NoiseOnlyCounts::default(),
