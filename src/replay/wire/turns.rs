@@ -11,7 +11,7 @@ use std::thread::available_parallelism;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// Bytes that one connection reads before it lets others go first.
-pub(super) const READ_PER_TURN: usize = 256 << 10;
+pub(super) const READ_PER_TURN: usize = 64 << 10;
 
 /// The turns of one client's connections, for those with more to read than [`READ_PER_TURN`].
 #[derive(Clone, Debug)]
@@ -77,9 +77,12 @@ impl ReadTurn {
         }
     }
 
-    /// There is nothing to read now: others need not wait for this one.
+    /// There is nothing to read now: others need not wait for this one. What has read much goes on in turns: a target
+    /// that sends without end sends no faster than it can, and is no less of a flood for that.
     pub(super) fn drained(&mut self) {
-        *self = Self::default();
+        if matches!(self, Self::Taken { .. }) {
+            *self = Self::Free { left: 0 };
+        }
     }
 }
 
