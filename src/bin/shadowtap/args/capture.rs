@@ -9,22 +9,22 @@ use shadowtap::config::typed;
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Capture")]
 pub(crate) struct CaptureArgs {
-    /// Captures (pcap, pcapng) or recordings (.gor, JSON lines), plain, gzip or zstd; - is standard input. Several are
-    /// merged by time
+    /// Captures (pcap, pcapng) or recordings (.gor, JSON lines), plain, gzip or zstd. Several are merged by time; - is
+    /// standard input
     #[arg(required = true, value_name = "FILE")]
     files: Vec<PathBuf>,
-    /// Ports of the servers, such as 80,8080 [default: every TCP connection]
+    /// Server ports, such as 80,8080 [default: every TCP connection]
     #[arg(short, long = "port", value_name = "PORTS", allow_hyphen_values = true)]
     ports: Vec<String>,
-    /// A filter in tcpdump's language, such as 'host 10.0.0.7'
+    /// Filter packets in tcpdump's language, such as 'host 10.0.0.7'
     #[arg(short = 'f', long, value_name = "FILTER")]
     bpf: Option<String>,
-    /// Look into these tunnels on UDP ports of their own, such as vxlan:4788 or geneve:6082; on its usual port every
-    /// tunnel is looked into
+    /// Decode these tunnels on other UDP ports than their usual one, such as vxlan:4788 or geneve:6082. On the usual
+    /// ports they are always decoded
     #[arg(long = "tunnel", value_name = "TUNNELS")]
     tunnels: Vec<String>,
-    /// What following connections may take in memory, such as 256M or 2G; past it the oldest and largest are given up,
-    /// and counted [default: 512M]
+    /// Memory for following connections, such as 256M or 2G. Past it the oldest and largest are dropped and counted
+    /// [default: 512M]
     #[arg(long, value_name = "SIZE")]
     max_memory: Option<String>,
 }
@@ -40,39 +40,38 @@ impl From<CaptureArgs> for typed::Capture {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Capture")]
 pub(crate) struct LiveArgs {
-    /// Interfaces, such as eth0,eth1, or any for all at once; `shadowtap interfaces` lists them [default: those that
-    /// carry the ports]
+    /// Interfaces, such as eth0,eth1, or any. List them with `shadowtap interfaces` [default: those that carry the
+    /// ports]
     #[arg(short, long = "interface", value_name = "NAMES")]
     interfaces: Vec<String>,
-    /// Ports of the servers, such as 80,8080, with VLAN tags or without [default: every TCP connection]
+    /// Server ports, such as 80,8080, inside VLAN tags too [default: every TCP connection]
     #[arg(short, long = "port", value_name = "PORTS", allow_hyphen_values = true)]
     ports: Vec<String>,
-    /// A filter in tcpdump's language, such as 'host 10.0.0.7'; it runs in the kernel
+    /// Filter packets in tcpdump's language, such as 'host 10.0.0.7'. Runs in the kernel
     #[arg(short = 'f', long, value_name = "FILTER")]
     bpf: Option<String>,
-    /// Look into these tunnels for mirrored traffic: vxlan, geneve, gre (ERSPAN too), tzsp; with a UDP port where it is
-    /// another than usual, such as vxlan:4788
+    /// Decode mirrored traffic in these tunnels: vxlan, geneve, gre (with ERSPAN), tzsp. Add a UDP port where it is not
+    /// the usual one, such as vxlan:4788
     #[arg(long = "tunnel", value_name = "TUNNELS")]
     tunnels: Vec<String>,
-    /// Which connections are taken where this host is a proxy: in (to it), out (from it to others), both [default: all,
-    /// but for what it sends to a port elsewhere on which it listens itself]
+    /// Connections to take where this host is a proxy: in (to it), out (from it), or both [default: both, without its
+    /// own connections to a port on which it listens]
     #[arg(long, value_name = "DIRECTION")]
     direction: Option<String>,
-    /// What the kernel may hold of frames that wait to be read, over all interfaces; past it frames are dropped, and
-    /// counted [default: 64M]
+    /// Kernel buffer for frames, over all interfaces. Past it frames are dropped and counted [default: 64M]
     #[arg(long, value_name = "SIZE")]
     buffer: Option<String>,
-    /// Bytes of a frame that are captured; a request that is cut is never sent [default: 256K]
+    /// Bytes to capture of each frame. A request that is cut is never sent [default: 256K]
     #[arg(long, value_name = "SIZE")]
     snaplen: Option<String>,
-    /// Leave the interfaces out of promiscuous mode: then a mirror port shows nothing
+    /// Do not use promiscuous mode. A mirror port then shows nothing
     #[arg(long)]
     no_promiscuous: bool,
-    /// What following connections may take in memory, such as 256M or 2G; past it the oldest and largest are given up,
-    /// and counted [default: 512M]
+    /// Memory for following connections, such as 256M or 2G. Past it the oldest and largest are dropped and counted
+    /// [default: 512M]
     #[arg(long, value_name = "SIZE")]
     max_memory: Option<String>,
-    /// Who to run as once the interfaces are open: a name or a number [default: the user behind sudo, else nobody]
+    /// User to run as once the interfaces are open, by name or number [default: the user behind sudo, else nobody]
     #[arg(long, value_name = "USER")]
     user: Option<String>,
 }

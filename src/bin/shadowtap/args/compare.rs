@@ -7,30 +7,30 @@ use shadowtap::config::typed;
 
 /// What counts as a difference.
 #[derive(Debug, Args)]
-#[command(next_help_heading = "Comparing")]
+#[command(next_help_heading = "Comparison")]
 pub(crate) struct CompareArgs {
-    /// Leave this out of the comparison: header:NAME, headers, json:PATH such as json:$.items[*].ts or json:$..updatedAt,
-    /// body; repeatable
+    /// Ignore a part of responses: header:NAME, headers, body, or json:PATH, such as json:$.items[*].ts or
+    /// json:$..updatedAt. Repeatable
     #[arg(long, value_name = "WHAT")]
     ignore: Vec<String>,
-    /// Let the elements of this array stand in any order, such as json:$.items; repeatable
+    /// Ignore the order of the elements of this array, such as json:$.items. Repeatable
     #[arg(long, value_name = "json:PATH")]
     ignore_order: Vec<String>,
-    /// Compare this header though it is one that never counts (date, server, via, ...); repeatable
+    /// Compare this header although it is ignored by default (date, server, via, ...). Repeatable
     #[arg(long = "compare-header", value_name = "NAME")]
     compare_headers: Vec<String>,
-    /// Take such rules from this file too, see docs/compare.md
+    /// Read rules from this file. See docs/compare.md
     #[arg(long = "compare", value_name = "FILE")]
     file: Option<PathBuf>,
-    /// Look into bodies up to this size; longer ones are compared by length and hash [default: 256K]
+    /// Compare bodies up to this size in detail, longer ones by length and hash [default: 256K]
     #[arg(long = "max-compare-body", value_name = "SIZE", allow_hyphen_values = true)]
     max_body: Option<String>,
-    /// Send each request to this stack, too, which is known to be good: a field that differs there from production as
-    /// often as at the target is noise, counted apart. Writes go there only with --allow-writes
+    /// Send each request to this known good stack too. A field that differs there as often as at the target is noise.
+    /// Writes go there only with --allow-writes
     #[arg(long, value_name = "URL")]
     baseline: Option<String>,
-    /// Send this share of the requests that change nothing to the target twice, such as 1%: a field in which its two
-    /// answers differ is noise
+    /// Send this share of GET, HEAD and OPTIONS requests to the target twice, such as 1%. A field in which the two
+    /// responses differ is noise
     #[arg(long, value_name = "SHARE", allow_hyphen_values = true)]
     self_check: Option<String>,
 }

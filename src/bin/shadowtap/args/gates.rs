@@ -7,11 +7,11 @@ use shadowtap::config::typed;
 #[derive(Clone, Debug, Args)]
 #[command(next_help_heading = "Gates")]
 pub(crate) struct GateArgs {
-    /// End with exit code 1 if this is so; repeatable. 'status-diff>0.1%', 'p99>1.2*production', 'errors>0.5%',
-    /// 'body-diff{route="/v2/*"}>0', 'lost>0'; see docs/gates.md
+    /// Exit with code 1 if this holds: 'status-diff>0.1%', 'p99>1.2*production', 'errors>0.5%',
+    /// 'body-diff{route="/v2/*"}>0', 'lost>0'. Repeatable. See docs/gates.md
     #[arg(long, value_name = "GATE", allow_hyphen_values = true)]
     fail_if: Vec<String>,
-    /// Fewest deliveries on which a gate can hold: on fewer it fails [default: 30]
+    /// Deliveries that a gate needs. With fewer it fails [default: 30]
     #[arg(long, value_name = "N", allow_hyphen_values = true)]
     min_samples: Option<String>,
 }
@@ -22,8 +22,7 @@ pub(crate) struct GateArgs {
 pub(crate) struct RunGateArgs {
     #[command(flatten)]
     gates: GateArgs,
-    /// End with exit code 0 also where there was nothing to send: no request was found, or all were kept back [default:
-    /// exit code 2]
+    /// Exit with code 0 although nothing was sent: no request was found, or all were kept back [default: code 2]
     #[arg(long)]
     pub(crate) allow_empty: bool,
 }

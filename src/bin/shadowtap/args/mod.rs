@@ -27,7 +27,7 @@ use requests::{MiddlewareArgs, SelectArgs, WritesArgs};
 use running::{ControlArgs, RecordingArgs, RunningArgs, SandboxArgs};
 use sending::{PaceArgs, ReplayArgs};
 
-/// Rehearse a migration with real traffic: replay captured HTTP against another stack and see what differs.
+/// Rehearse a migration with real traffic: send captured HTTP to another stack and see what differs.
 #[derive(Debug, Parser)]
 #[command(version, max_term_width = 100, disable_help_subcommand = true)]
 pub(crate) struct Cli {
@@ -62,8 +62,10 @@ impl Command {
     }
 }
 
-/// Make the report of a run again, from the results or the summary that it wrote; compare two runs; or tell what
-/// production did, by route, from a capture or a recording.
+/// Print the report of an earlier run, compare two runs, or show production by route.
+///
+/// Reads the results or the summary of a run (--results, --summary). From a capture or a recording it prints what
+/// production did, by route.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -73,12 +75,12 @@ Examples:
   shadowtap report --against yesterday.jsonl today.jsonl
   shadowtap report peak.gor.zst
 
-Exit codes: 0 done, and every --fail-if held; 1 one did not; 2 trouble.")]
+Exit codes: 0 done; 1 a --fail-if condition holds; 2 a file cannot be read or written, or a flag is wrong.")]
 pub(crate) struct ReportCommand {
     /// Results or summary of a run (--results, --summary), a capture, or a recording
     #[arg(value_name = "FILE")]
     pub(crate) file: PathBuf,
-    /// Compare with an earlier run: its results or its summary
+    /// Compare with this earlier run: its results or its summary
     #[arg(long, value_name = "FILE")]
     pub(crate) against: Option<PathBuf>,
     /// Write the report as one page of HTML to FILE
@@ -92,17 +94,17 @@ pub(crate) struct ReportCommand {
     pub(crate) gates: GateArgs,
 }
 
-/// List the network interfaces, and whether they can be captured on from here.
+/// List network interfaces and whether you may capture on them.
 ///
-/// Each is opened for a moment, so that what is said is true; nothing is read, sent or changed.
+/// Opens each for a moment. Reads, sends and changes nothing.
 #[derive(Debug, Args)]
 pub(crate) struct InterfacesCommand {
-    /// Print JSON: an object an interface
+    /// Print JSON: one object per interface
     #[arg(long, help_heading = "Output")]
     pub(crate) json: bool,
 }
 
-/// Look at chain files: what is done to requests before they are sent.
+/// Check chain files, which select and change requests.
 #[derive(Debug, Args)]
 pub(crate) struct FiltersCommand {
     #[command(subcommand)]
@@ -114,23 +116,23 @@ pub(crate) enum FiltersSubcommand {
     Check(FiltersCheck),
 }
 
-/// Read chain files, tell every mistake in them, and run the test cases that they carry. Sends nothing.
+/// Check chain files: report every mistake, and run the test cases in them. Sends nothing.
 ///
-/// Secrets need not be there: in test cases the name of a variable or file stands for what is in it, such as
-/// env:PASSWORD. Every name that a route gives counts as a target.
+/// Secrets need not exist. In test cases the reference stands for its value, such as env:PASSWORD. Every target named
+/// by a route is taken to exist.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Example:
   shadowtap filters check filters/*.toml
 
-Exit codes: 0 every case passes; 2 a mistake in a file, or a case that fails.")]
+Exit codes: 0 every case passes; 2 a file has a mistake, or a case fails.")]
 pub(crate) struct FiltersCheck {
     /// Chain files, see docs/filters.md
     #[arg(required = true, value_name = "FILE")]
     pub(crate) files: Vec<PathBuf>,
 }
 
-/// Steer a run that goes on: its share, a pause, its end; or ask how it stands.
+/// Control a run: show its status, change its sample, pause, resume or stop it.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -139,22 +141,22 @@ Examples:
   shadowtap control pause
   shadowtap control --socket /run/shadowtap/1000/4711.sock stop
 
-Exit codes: 0 done; 2 there is no such run, several go on, or it refused.")]
+Exit codes: 0 done; 2 no such run, several runs, or the run refused.")]
 pub(crate) struct ControlArguments {
     /// sample SHARE, pause, resume, stop or status
     #[arg(required = true, value_name = "WORD", num_args = 1..)]
     pub(crate) word: Vec<String>,
-    /// The socket of the run [default: that of the only run of this user]
+    /// Socket of the run [default: that of the only run of this user]
     #[arg(long, value_name = "PATH")]
     pub(crate) socket: Option<PathBuf>,
-    /// Print what it answers as JSON
+    /// Print the reply as JSON
     #[arg(long)]
     pub(crate) json: bool,
 }
 
-/// Show the whole path on this machine: a bundled capture, a staging server that is wrong on purpose, the report.
+/// Replay a bundled capture against a staging server that is wrong on purpose, and print the report.
 ///
-/// Takes ten seconds, needs no right, and uses no network but loopback.
+/// Takes ten seconds. Needs no rights, and no network but loopback.
 #[derive(Debug, Args)]
 pub(crate) struct DemoCommand {
     /// Write the summary (one JSON object) to FILE
@@ -169,11 +171,11 @@ pub(crate) struct DemoCommand {
     pub(crate) gates: GateArgs,
 }
 
-/// Shadow live traffic to another stack: each request is sent there as soon as its last byte was on the wire.
+/// Shadow live traffic: send each request to another stack as soon as it was captured.
 ///
-/// Production is only listened to, and never waited for: what the other stack does not take in time is left out, and
-/// counted. Writes (methods other than GET, HEAD and OPTIONS) are left out unless --allow-writes is given. Capturing
-/// needs root or `CAP_NET_RAW`; root is given up once the interfaces are open.
+/// Production is only listened to. Requests that the target cannot absorb are dropped whole and counted (`shed`). Writes
+/// (methods other than GET, HEAD and OPTIONS) are not sent unless you give --allow-writes. Capturing needs root or
+/// `CAP_NET_RAW`; root is given up once the interfaces are open.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -182,8 +184,8 @@ Examples:
   sudo shadowtap shadow -p 80 --to http://staging:8080 -o peak.gor.zst
   sudo shadowtap shadow -p 80 --to http://staging:8080 --ramp '1%:45s,10%:1m,100%' --guard 'errors>5%/10s'
 
-Exit codes: 0 done, and every --fail-if held; 1 one did not; 2 a mistake on the command line, a right that is missing, a
-file that cannot be written, a recording that lost something to the disk, or nothing was sent (see --allow-empty).")]
+Exit codes: 0 done; 1 a --fail-if condition holds; 2 a flag is wrong, a right is missing, a file cannot be written, the
+recording is incomplete, or nothing was sent (see --allow-empty).")]
 pub(crate) struct ShadowCommand {
     #[command(flatten)]
     live: LiveArgs,
@@ -213,11 +215,11 @@ pub(crate) struct ShadowCommand {
     watching: WatchingArgs,
 }
 
-/// Record live traffic: requests and responses to .gor or .jsonl, or frames to .pcap or .pcapng.
+/// Record live traffic: exchanges to .gor or .jsonl, or frames to .pcap or .pcapng. Sends nothing.
 ///
-/// Filters, sample and rewrites come before the recording, so that what must not be stored never reaches the disk; all
-/// methods are recorded. Nothing is sent. Files are never overwritten; they belong to the user that shadowtap runs as, who
-/// alone may read them unless --mode shares them.
+/// Filters, sample and rewrites run before the recording: what must not be stored never reaches the disk. All methods are
+/// recorded. Files are never overwritten. They belong to the user that shadowtap runs as; only that user may read them,
+/// unless you give --mode.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -225,8 +227,7 @@ Examples:
   sudo shadowtap record -i eth0 -p 80 -o '%Y-%m-%d/%H.jsonl.gz' --remove-header Authorization
   sudo shadowtap record -p 80 -o frames.pcap.zst --rotate-size 1G
 
-Exit codes: 0 done; 2 a mistake on the command line, a right that is missing, a file that cannot be written, or a
-recording that lost something to the disk.")]
+Exit codes: 0 done; 2 a flag is wrong, a right is missing, a file cannot be written, or the recording is incomplete.")]
 pub(crate) struct RecordCommand {
     #[command(flatten)]
     live: LiveArgs,
@@ -246,20 +247,20 @@ pub(crate) struct RecordCommand {
     watching: WatchingArgs,
 }
 
-/// Replay the requests of capture files against another stack, and report what it answers differently.
+/// Replay captured requests against another stack, and report which responses differ.
 ///
-/// Requests are sent at the pace at which they were captured, whether or not earlier ones have been answered. Writes
-/// (methods other than GET, HEAD and OPTIONS) are left out unless --allow-writes is given.
+/// Requests go out at the captured pace, whether or not earlier responses have arrived. Writes (methods other than GET,
+/// HEAD and OPTIONS) are not sent unless you give --allow-writes.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
   shadowtap replay evening.pcap --to http://staging:8080
   shadowtap replay peak-*.pcap.gz --to https://staging.example.com --speed 2x --sample 50%
 
-Exit codes: 0 done, and every --fail-if held; 1 one did not; 2 a mistake on the command line, a file that
-cannot be read or written, or nothing was sent (see --allow-empty).
+Exit codes: 0 done; 1 a --fail-if condition holds; 2 a flag is wrong, a file cannot be read or written, or nothing was
+sent (see --allow-empty).
 
-SIGHUP ends a replay as SIGTERM does; under nohup it goes on.")]
+SIGHUP ends a replay as SIGTERM does. Under nohup it goes on.")]
 pub(crate) struct ReplayCommand {
     #[command(flatten)]
     capture: CaptureArgs,
@@ -291,10 +292,10 @@ pub(crate) struct ReplayCommand {
     watching: WatchingArgs,
 }
 
-/// List the HTTP exchanges of capture files, one a line, or what they amount to. Sends nothing.
+/// List the HTTP exchanges of capture files, one a line, or sum them up. Sends nothing.
 ///
-/// What the filters and the sample keep back is not shown, and is counted in the summary under what kept it back;
-/// production's statuses and latency there are those of the rest. Writes are shown.
+/// Requests that filters or the sample keep back are not listed. The summary counts them by reason; its statuses and
+/// latency are those of the rest. Writes are listed.
 #[derive(Debug, Args)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
 #[command(after_help = "\
@@ -313,23 +314,22 @@ pub(crate) struct InspectCommand {
     capture: CaptureArgs,
     #[command(flatten)]
     select: SelectArgs,
-    /// Show only these statuses: classes, statuses, none for no response, such as 404,5xx. The summary counts all
+    /// List only exchanges with these statuses, such as 404,5xx; none is for no response. The summary counts all
     #[arg(long, value_name = "STATUSES", help_heading = "Output")]
     status: Option<String>,
-    /// Print a table by route instead: requests, statuses, latency, bytes
+    /// Print a table by route: requests, statuses, latency, bytes
     #[arg(long, help_heading = "Output")]
     stats: bool,
-    /// Print instead what connections a target will see at 10, 25, 50 and 100 %, of those that carry HTTP/1
+    /// Print the HTTP/1 connections that a target will see at 10, 25, 50 and 100 %
     #[arg(long, help_heading = "Output")]
     forecast: bool,
-    /// Print JSON: an object an exchange, or a route with --stats, or one object with --forecast
+    /// Print JSON: one object per exchange; per route with --stats; one in all with --forecast
     #[arg(long, help_heading = "Output")]
     json: bool,
-    /// With the lines of --json: the messages themselves too, heads and bodies in base64
+    /// Add the messages to the lines of --json, heads and bodies in base64
     #[arg(long, help_heading = "Output")]
     full: bool,
-    /// Write the summary (one JSON object) to FILE, - for standard output; where nothing else is asked for, no lines
-    /// are printed then
+    /// Write the summary (one JSON object) to FILE, or to standard output with -. Alone it prints no lines
     #[arg(long, value_name = "FILE", help_heading = "Output")]
     summary: Option<PathBuf>,
     #[command(flatten, next_help_heading = "Output")]

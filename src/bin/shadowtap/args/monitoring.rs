@@ -7,24 +7,22 @@ use shadowtap::config::typed;
 
 /// How a run is watched while it goes on.
 #[derive(Debug, Args)]
-#[command(next_help_heading = "Watching")]
+#[command(next_help_heading = "Monitoring")]
 pub(crate) struct WatchingArgs {
-    /// Show the run at ADDRESS:PORT, such as 127.0.0.1:9184: a live page at /, metrics for Prometheus at /metrics, probes
-    /// at /healthz and /readyz. Where ADDRESS is not of this machine alone, the page asks for the word of
-    /// --control-token-file, and is not there without one
+    /// Serve a live page at /, Prometheus metrics at /metrics, and /healthz and /readyz, such as on 127.0.0.1:9184. On
+    /// an address that is not loopback the page needs --control-token-file
     #[arg(long, value_name = "ADDRESS:PORT")]
     metrics: Option<String>,
-    /// Let only those steer the run from that page who know the word in FILE; without it the page steers where ADDRESS is
-    /// of this machine alone, and nowhere else
+    /// Require the token in FILE for the page and its controls. Without it the controls work on loopback only
     #[arg(long, value_name = "FILE")]
     control_token_file: Option<PathBuf>,
-    /// Let only those read the metrics and the probes who know the word in FILE (Authorization: Bearer WORD)
+    /// Require the token in FILE for metrics and probes (Authorization: Bearer TOKEN)
     #[arg(long, value_name = "FILE")]
     metrics_token: Option<PathBuf>,
-    /// What lines on standard error are: text, or json for an object each [default: text]
+    /// Format of lines on standard error: text or json [default: text]
     #[arg(long, value_name = "FORMAT")]
     pub(super) log_format: Option<String>,
-    /// Tell only warnings on the way, and the report at the end
+    /// Print only warnings and the report
     #[arg(short, long)]
     quiet: bool,
 }

@@ -9,13 +9,14 @@ use shadowtap::config::typed;
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Output")]
 pub(crate) struct ReportArgs {
-    /// Write the summary (one JSON object) to FILE, - for standard output; the report then goes to standard error
+    /// Write the summary (one JSON object) to FILE, or to standard output with -; the report then goes to standard
+    /// error
     #[arg(long, value_name = "FILE")]
     summary: Option<PathBuf>,
-    /// Write a line of JSON to FILE for each request that ended, - for standard output
+    /// Write one line of JSON for each ended request to FILE, or to standard output with -
     #[arg(long, value_name = "FILE")]
     results: Option<PathBuf>,
-    /// Write the report as one page of HTML to FILE: verdict, routes, differences with examples, latency, all over time
+    /// Write the report as one HTML page to FILE
     #[arg(long, value_name = "FILE")]
     report: Option<PathBuf>,
     #[command(flatten)]
@@ -27,7 +28,7 @@ pub(crate) struct ReportArgs {
 /// Who may read what is written.
 #[derive(Debug, Args)]
 pub(crate) struct ModeArgs {
-    /// Permissions of the files that are written, such as 0640 to let their group read them, too [default: 0600]
+    /// Permissions of files that are written, such as 0640 to share them with the group [default: 0600]
     #[arg(long, value_name = "MODE")]
     pub(crate) mode: Option<String>,
 }
@@ -35,7 +36,8 @@ pub(crate) struct ModeArgs {
 /// What routes are called.
 #[derive(Debug, Args)]
 pub(crate) struct RoutesArgs {
-    /// Group requests by the routes in FILE, one a line, such as GET /v2/channels/{id}/now; the first that matches counts
+    /// Group requests by the routes in FILE, one a line, such as GET /v2/channels/{id}/now. The first that matches
+    /// counts
     #[arg(long, value_name = "FILE")]
     pub(crate) routes: Option<PathBuf>,
 }

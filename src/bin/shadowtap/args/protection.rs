@@ -5,26 +5,26 @@ use shadowtap::config::typed;
 
 /// What spares the targets.
 #[derive(Debug, Args)]
-#[command(next_help_heading = "Sparing the target")]
+#[command(next_help_heading = "Protection")]
 pub(crate) struct SparingArgs {
-    /// Raise the share in steps in place of --sample, such as '1%:45s,5%:45s,10%:1m,50%:1m,100%'; what is in at one step
-    /// is in at the next. Where a guard finds the target past its limits, it goes back a step
+    /// Raise the share in steps, in place of --sample: '1%:45s,5%:45s,10%:1m,50%:1m,100%'. A session that is in at one
+    /// step stays in at the next. A tripped guard goes back a step
     #[arg(long, value_name = "STEPS", allow_hyphen_values = true)]
     ramp: Option<String>,
-    /// Limits of each target over sliding windows, such as 'errors>5%/10s,p99>800ms/30s'. Errors are 5xx and answers that
-    /// never came, percentiles those of the service time. off: no guard [default: for shadow a target that fails
-    /// everything for 30s is paused]
+    /// Limits for each target over sliding windows, such as 'errors>5%/10s,p99>800ms/30s'. Errors are 5xx and missing
+    /// responses; percentiles are of the service time. off: none [default: shadow pauses a target that fails everything
+    /// for 30s]
     #[arg(long, value_name = "LIMITS", allow_hyphen_values = true)]
     guard: Option<String>,
-    /// Past its limits a target gets half of what it got, down to a trickle (step-down), what it got and no more (hold), a
-    /// trickle at once (pause), or nothing any more (stop). It climbs back once all is well [default: step-down]
+    /// What happens past a limit. step-down: halve the traffic until it holds. hold: no more than now. pause: a trickle
+    /// at once. stop: nothing from then on. All but stop climb back [default: step-down]
     #[arg(long, value_name = "ACTION")]
     on_guard: Option<String>,
-    /// Ask this program, too, whether the targets bear it: exit code 0 goes on, any other brakes. Split into words as a
-    /// shell does it
+    /// Run this command as a guard: exit code 0 lets traffic pass, any other reduces it. Split into words as a shell
+    /// does
     #[arg(long, value_name = "COMMAND")]
     guard_command: Option<String>,
-    /// How often to ask it [default: 10s]
+    /// Time between two runs of --guard-command [default: 10s]
     #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
     guard_every: Option<String>,
 }

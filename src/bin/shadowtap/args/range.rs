@@ -7,18 +7,18 @@ use shadowtap::config::typed;
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Sending")]
 pub(crate) struct CourseArgs {
-    /// Begin at this moment of the capture: 90s or 10m after its beginning, a time of day in UTC such as 20:15:00, or an
-    /// instant such as 2026-11-21T20:15:00Z. What was captured before it is left out
+    /// Begin at this point of the capture: 90s or 10m after its start, a time of day in UTC such as 20:15:00, or an
+    /// instant such as 2026-11-21T20:15:00Z
     #[arg(long, value_name = "MOMENT", allow_hyphen_values = true)]
     from: Option<String>,
-    /// End before this moment; as --from
+    /// End before this point of the capture. Takes the same forms as --from
     #[arg(long, value_name = "MOMENT", allow_hyphen_values = true)]
     until: Option<String>,
-    /// Replay the files so many times, each pass where the one before it ended [default: 1]
+    /// Replay the files this many times, one pass after the other [default: 1]
     #[arg(long = "loop", value_name = "N", allow_hyphen_values = true)]
     passes: Option<String>,
-    /// Send each session so many times, over connections of its own, up to a second later than the original: 3x, or 1.5x
-    /// for a copy of every second one. Copies carry the header x-shadowtap, with the id of the run and their number
+    /// Multiply sessions: 3x sends each three times over connections of its own, 1.5x copies every second one. Copies
+    /// come up to a second later and carry the header x-shadowtap
     #[arg(long, value_name = "FACTOR", allow_hyphen_values = true)]
     amplify: Option<String>,
 }

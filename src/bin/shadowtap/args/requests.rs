@@ -9,27 +9,27 @@ use shadowtap::config::typed;
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Requests")]
 pub(crate) struct SelectArgs {
-    /// Share of the requests that is taken, such as 50% or 0.5% [default: 100%]
+    /// Share of requests to take, such as 50% or 0.5%. Nested: what is in at 10% is in at 50% [default: 100%]
     #[arg(long, value_name = "SHARE", allow_hyphen_values = true)]
     sample: Option<String>,
     /// What the sample keeps together: request, connection, client-ip, header:NAME, cookie:NAME, param:NAME or
-    /// path-segment:N (from 1); a request that lacks it is sampled by itself [default: request; connection with
-    /// --connections mirrored]
+    /// path-segment:N (from 1). A request without it is sampled alone [default: request; connection with --connections
+    /// mirrored]
     #[arg(long, value_name = "KEY")]
     sample_by: Option<String>,
-    /// Chooses another sample of the same size; the same seed always chooses the same [default: 0]
+    /// Choose another sample of the same size. The same seed always chooses the same requests [default: 0]
     #[arg(long, value_name = "N", allow_hyphen_values = true)]
     seed: Option<String>,
-    /// Take these methods only, such as GET,HEAD
+    /// Take only these methods, such as GET,HEAD
     #[arg(long = "allow-method", value_name = "METHODS")]
     allow_methods: Vec<String>,
-    /// Take only what has a path and query that matches this regular expression, such as '^/v2/'; repeatable
+    /// Take only requests whose path and query match this regular expression, such as '^/v2/'. Repeatable
     #[arg(long = "allow-path", value_name = "RE", allow_hyphen_values = true)]
     allow_paths: Vec<String>,
-    /// Never take what has a path and query that matches this regular expression; repeatable
+    /// Drop requests whose path and query match this regular expression. Repeatable
     #[arg(long = "deny-path", value_name = "RE", allow_hyphen_values = true)]
     deny_paths: Vec<String>,
-    /// Take only what was asked of this host, named without its port; repeatable
+    /// Take only requests for this host, without its port. Repeatable
     #[arg(long = "allow-host", value_name = "HOST")]
     allow_hosts: Vec<String>,
 }
@@ -52,33 +52,33 @@ impl From<SelectArgs> for typed::Select {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Requests")]
 pub(crate) struct MiddlewareArgs {
-    /// Do to requests what this chain file says, see docs/filters.md; repeatable, in the order given, before the other
-    /// flags. NAME=FILE: only on the way to the target of that name, after everything else
+    /// Run this chain file on each request. Files run in the order given, before the other flags. NAME=FILE runs last,
+    /// and only for the target of that name. See docs/filters.md. Repeatable
     #[arg(long = "filters", value_name = "FILE")]
     filters: Vec<PathBuf>,
-    /// Send no more than this of what is in the sample, such as 500/s (or /m, /h); the rest is counted as rate limited
+    /// Most requests to send, such as 500/s (or /m, /h). The rest is counted as `rate_limited`
     #[arg(long, value_name = "RATE", allow_hyphen_values = true)]
     limit: Option<String>,
-    /// Set a header line, such as 'X-Shadow: 1'; repeatable
+    /// Set a header, such as 'X-Shadow: 1'. Repeatable
     #[arg(long = "set-header", value_name = "NAME: VALUE", allow_hyphen_values = true)]
     set_headers: Vec<String>,
-    /// Remove header lines of this name; repeatable
+    /// Remove a header. Repeatable
     #[arg(long = "remove-header", value_name = "NAME")]
     remove_headers: Vec<String>,
-    /// Set a cookie, such as theme=dark; repeatable
+    /// Set a cookie, such as theme=dark. Repeatable
     #[arg(long = "set-cookie", value_name = "NAME=VALUE", allow_hyphen_values = true)]
     set_cookies: Vec<String>,
-    /// Remove the cookie of this name; repeatable
+    /// Remove a cookie. Repeatable
     #[arg(long = "remove-cookie", value_name = "NAME")]
     remove_cookies: Vec<String>,
-    /// After all that, pass requests through this program and take what it gives back: it speaks GoReplay's protocol,
-    /// see docs/middleware.md. Split into words as a shell does it, such as 'python3 my.py'
+    /// Pass requests through this program, after all other filters. It speaks GoReplay's protocol; see
+    /// docs/middleware.md. Split into words as a shell does, such as 'python3 my.py'
     #[arg(long, value_name = "COMMAND")]
     middleware: Option<String>,
-    /// Run so many of it; requests of one connection go to the same [default: 1]
+    /// Processes of the middleware. Requests of one connection go to the same one [default: 1]
     #[arg(long, value_name = "N", allow_hyphen_values = true)]
     middleware_workers: Option<String>,
-    /// How long a request waits to be given back; then it is left out, and counted [default: 5s]
+    /// Longest wait for the middleware to return a request. After it the request is dropped and counted [default: 5s]
     #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
     middleware_timeout: Option<String>,
 }
@@ -87,7 +87,7 @@ pub(crate) struct MiddlewareArgs {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Requests")]
 pub(crate) struct WritesArgs {
-    /// Send writes too: every method but GET, HEAD and OPTIONS. A POST that is replayed is a second order
+    /// Send writes too: every method but GET, HEAD and OPTIONS. A replayed POST is a second order
     #[arg(long)]
     allow_writes: bool,
 }

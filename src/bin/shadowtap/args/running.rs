@@ -9,14 +9,14 @@ use shadowtap::config::typed;
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Recording")]
 pub(crate) struct RecordingArgs {
-    /// Record what passes to FILE: its end says how, .gor, .jsonl, .pcap or .pcapng, with .gz or .zst after it to
-    /// compress. Fields of strftime are filled in, in UTC: %Y-%m-%d/%H.gor.zst
+    /// Record to FILE. Its end sets the format: .gor, .jsonl, .pcap or .pcapng, and .gz or .zst to compress. strftime
+    /// fields are filled in, in UTC: %Y-%m-%d/%H.gor.zst
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
-    /// Begin a new file when one is this large, such as 100M or 1G
+    /// Begin a new file at this size, such as 100M or 1G
     #[arg(long, value_name = "SIZE")]
     rotate_size: Option<String>,
-    /// Begin a new file when one is this old, such as 10m or 1h
+    /// Begin a new file at this age, such as 10m or 1h
     #[arg(long, value_name = "TIME")]
     rotate_every: Option<String>,
 }
@@ -31,8 +31,8 @@ impl From<RecordingArgs> for typed::Recording {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Running")]
 pub(crate) struct ControlArgs {
-    /// Listen to `shadowtap control` at this Unix socket, in a folder that only the user of the run may write to. off: at
-    /// none [default: live runs in a folder of that user, told at the start]
+    /// Unix socket for `shadowtap control`, in a folder that only the user of the run may write to. off: none [default:
+    /// live runs open one in that user's folder and print its path]
     #[arg(long, value_name = "PATH")]
     pub(super) control: Option<PathBuf>,
 }
@@ -41,9 +41,9 @@ pub(crate) struct ControlArgs {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Running")]
 pub(crate) struct SandboxArgs {
-    /// Do not limit the run to its own files, ports and system calls once it goes on. With limits, programs of
-    /// --middleware and --guard-command read the system's files and those beside their own, and write to the folders of
-    /// outputs and temporary files
+    /// Do not confine the run to its own files, ports and system calls. When confined, programs of --middleware and
+    /// --guard-command read the system's files and those beside their own, and write to the folders of outputs and
+    /// temporary files
     #[arg(long)]
     pub(crate) no_sandbox: bool,
 }
@@ -52,13 +52,13 @@ pub(crate) struct SandboxArgs {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Running")]
 pub(crate) struct RunningArgs {
-    /// End after this time, such as 10m or 7h [default: when interrupted (Ctrl-C)]
+    /// End after this time, such as 10m or 7h [default: on Ctrl-C]
     #[arg(long, value_name = "TIME")]
     duration: Option<String>,
     /// End after this many requests were taken
     #[arg(long, value_name = "N", allow_hyphen_values = true)]
     count: Option<String>,
-    /// The header that marks what shadowtap sends, a name or a whole line; requests that carry it are never taken. off:
+    /// Header that marks shadowtap's own requests, a name or a whole line. Requests that carry it are never taken. off:
     /// no mark [default: x-shadowtap, with the id of the run]
     #[arg(long, value_name = "HEADER")]
     mark: Option<String>,

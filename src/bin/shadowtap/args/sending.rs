@@ -9,11 +9,11 @@ use shadowtap::config::typed;
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Sending")]
 pub(crate) struct PaceArgs {
-    /// Pace beside the captured one: 2x is twice as fast, max as fast as answers come [default: 1x]
+    /// Factor on the captured pace, such as 2x. max sends as fast as responses come [default: 1x]
     #[arg(long, value_name = "FACTOR", allow_hyphen_values = true)]
     speed: Option<String>,
-    /// An even pace instead of the captured one, such as 500/s (or /m, /h): of the capture's requests, before filters
-    /// and sample take theirs
+    /// Send at an even pace instead, such as 500/s (or /m, /h). Counts the capture's requests, before filters and
+    /// sample
     #[arg(long, value_name = "RATE", allow_hyphen_values = true)]
     rate: Option<String>,
     /// Shorten longer silences in the capture to this, such as 10s [default: as captured]
@@ -29,61 +29,61 @@ pub(crate) struct ReplayArgs {
     #[arg(
         long,
         value_name = "URL",
-        help = "Where to send (required): scheme, host and port, such as http://staging:8080, and a path to stand \
-                before each request's; repeatable, each target gets every request"
+        help = "Target (required): scheme, host and port, such as http://staging:8080. A path goes before each \
+                request's. Repeatable: each target gets every request"
     )]
     to: Vec<String>,
-    /// Longest wait for a whole answer, from the send: 500ms, 30s, 2m [default: 30s]
+    /// Longest wait for a response, from the send: 500ms, 30s, 2m [default: 30s]
     #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
     timeout: Option<String>,
-    /// Most requests that await their answer at once; more of them wait, which shows as lag [default: 1024]
+    /// Most requests without a response at once. Further ones wait, which shows as lag [default: 1024]
     #[arg(long, value_name = "N", allow_hyphen_values = true)]
     max_in_flight: Option<String>,
-    /// pooled: requests share connections, as behind a load balancer. mirrored: one for each captured connection, opened,
-    /// kept and closed as that was, its requests in their order [default: pooled]
+    /// pooled: requests share connections, as behind a load balancer. mirrored: one connection for each captured one,
+    /// with its requests in order [default: pooled]
     #[arg(long, value_name = "MODE")]
     connections: Option<String>,
-    /// Most connections that are open at once; requests wait for one, which shows as lag [default: 256 pooled; mirrored as
-    /// many as the limit on open files allows]
+    /// Most connections at once. Requests wait for one, which shows as lag [default: pooled 256; mirrored as many as
+    /// the limit on open files allows]
     #[arg(long, value_name = "N", allow_hyphen_values = true)]
     max_connections: Option<String>,
-    /// What speaks to the target: wire sends requests byte for byte as captured, reqwest normalises targets and headers
-    /// [default: wire]
+    /// HTTP client: wire sends requests byte for byte as captured, reqwest normalizes targets and headers [default:
+    /// wire]
     #[arg(long, value_name = "CLIENT")]
     client: Option<String>,
-    /// Speak HTTP/2, with --client reqwest: at once to http://, where the target offers it to https://
+    /// Use HTTP/2, with --client reqwest: always for http://, where the target offers it for https://
     #[arg(long)]
     http2: bool,
     // Not a doc comment: rustdoc would have the address marked up.
     #[arg(
         long,
         value_name = "URL",
-        help = "Send through this proxy, with --client reqwest: http://proxy:3128, https://... or socks5://...; the \
-                environment (HTTP_PROXY and the like) is never asked"
+        help = "Send through this proxy, with --client reqwest: http://proxy:3128, https://... or socks5://... \
+                HTTP_PROXY and the like are ignored"
     )]
     proxy: Option<String>,
-    /// Longest body of an answer, such as 64M or 1G; a longer one is cut, and its request fails [default: 256M]
+    /// Longest response body, such as 64M or 1G. A longer one is cut, and its request fails [default: 256M]
     #[arg(long, value_name = "SIZE", allow_hyphen_values = true)]
     max_response: Option<String>,
-    /// How often the target's name is looked up again: a balancer's addresses change [default: 30s]
+    /// Resolve the target's name this often: the addresses of a load balancer change [default: 30s]
     #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
     resolve_every: Option<String>,
-    /// Keep the captured Host header instead of naming the target
+    /// Keep the captured Host header. Without it Host names the target
     #[arg(long)]
     keep_host: bool,
     /// Trust the certificates in this file (PEM) instead of the system's
     #[arg(long, value_name = "FILE")]
     ca: Option<PathBuf>,
-    /// Show this certificate (PEM, with its chain) to a target that asks for one
+    /// Client certificate with its chain (PEM)
     #[arg(long, value_name = "FILE")]
     cert: Option<PathBuf>,
-    /// The private key of --cert (PEM) [default: in the file of --cert]
+    /// Private key of --cert (PEM) [default: in the file of --cert]
     #[arg(long, value_name = "FILE")]
     key: Option<PathBuf>,
-    /// Do not check the target's certificate: whoever answers at its address gets the requests
+    /// Do not verify the target's certificate. Whoever answers at its address gets the requests
     #[arg(long)]
     insecure: bool,
-    /// How long a run that is stopped (Ctrl-C) waits for what is in flight [default: 5s]
+    /// Time for requests in flight to end when a run is stopped (Ctrl-C) [default: 5s]
     #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
     drain: Option<String>,
 }
