@@ -8,8 +8,8 @@ use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
-use super::FULL_PAUSE;
 use super::budget::{Budget, BudgetRefused, bytes_of_request};
+use super::queues::FULL_PAUSE;
 use crate::exchange::{HeldBy, Outcome, Request, Shed};
 use crate::middleware::Share;
 use crate::replay::guard::AdmissionControl;
@@ -60,15 +60,15 @@ impl TargetDispatcher {
     }
 
     /// A connection is told to the client once a request is known that is sent over it: of many none ever is.
-    pub(super) fn opened(&mut self, lane: ConnKey, due: Instant) {
+    pub(super) fn opened(&mut self, conn: ConnKey, due: Instant) {
         if self.mirrors() {
-            self.opened.insert(lane, due);
+            self.opened.insert(conn, due);
         }
     }
 
-    pub(super) fn closed(&mut self, lane: ConnKey, due: Instant) {
-        if self.mirrors() && self.opened.remove(&lane).is_none() {
-            self.client.close(lane, due);
+    pub(super) fn closed(&mut self, conn: ConnKey, due: Instant) {
+        if self.mirrors() && self.opened.remove(&conn).is_none() {
+            self.client.close(conn, due);
         }
     }
 
@@ -79,9 +79,14 @@ impl TargetDispatcher {
             Err(BudgetRefused::Full) => return Some(Shed::TargetQueue),
             Err(BudgetRefused::Closed) => return Some(Shed::Stopped),
         };
-        let turn = self.turn(&request);
-        let job =
-            Job { held, turn, request, due: Some(due), wanted: ResponseOptions { keep_host, ..ResponseOptions::HASH } };
+        let ticket = self.ticket(&request);
+        let job = Job {
+            held,
+            turn: ticket,
+            request,
+            due: Some(due),
+            wanted: ResponseOptions { keep_host, ..ResponseOptions::HASH },
+        };
         self.jobs.try_send(job).err().map(|error| match error {
             mpsc::error::TrySendError::Full(_) => Shed::TargetQueue,
             mpsc::error::TrySendError::Closed(_) => Shed::Stopped,
@@ -91,9 +96,14 @@ impl TargetDispatcher {
     /// Without a schedule: waits for room. Returns where the request was shed, if it was.
     pub(super) fn wait(&mut self, request: Box<Request>, keep_host: bool, runtime: &Handle) -> Option<Shed> {
         let Ok(held) = self.bytes.hold(bytes_of_request(&request), runtime) else { return Some(Shed::Stopped) };
-        let turn = self.turn(&request);
-        let mut job =
-            Job { held, turn, request, due: None, wanted: ResponseOptions { keep_host, ..ResponseOptions::HASH } };
+        let ticket = self.ticket(&request);
+        let mut job = Job {
+            held,
+            turn: ticket,
+            request,
+            due: None,
+            wanted: ResponseOptions { keep_host, ..ResponseOptions::HASH },
+        };
         // As for the file: to sleep in the queue itself would be to wake for every place.
         loop {
             while self.jobs.max_capacity() - self.jobs.capacity() >= UNSCHEDULED && !self.jobs.is_closed() {
@@ -108,15 +118,15 @@ impl TargetDispatcher {
     }
 
     /// The request's place on its connection, which is opened now where nobody did before.
-    fn turn(&mut self, request: &Request) -> Ticket {
-        let lane = ConnKey::from(request.id);
-        self.open(lane);
-        self.client.enqueue(lane)
+    fn ticket(&mut self, request: &Request) -> Ticket {
+        let conn = ConnKey::from(request.id);
+        self.open(conn);
+        self.client.enqueue(conn)
     }
 
     /// Whether a connection may still have to be opened.
-    pub(super) fn may_open(&self, lane: ConnKey) -> bool {
-        self.opened.contains_key(&lane)
+    pub(super) fn may_open(&self, conn: ConnKey) -> bool {
+        self.opened.contains_key(&conn)
     }
 
     /// A request will be sent, unless the client must not: then its connection has to be open when it is due to open.
@@ -127,9 +137,9 @@ impl TargetDispatcher {
     }
 
     /// Has a connection opened when that is due, or at once where it was.
-    fn open(&mut self, lane: ConnKey) {
-        if let Some(due) = self.opened.remove(&lane) {
-            self.client.open(lane, due);
+    fn open(&mut self, conn: ConnKey) {
+        if let Some(due) = self.opened.remove(&conn) {
+            self.client.open(conn, due);
         }
     }
 }

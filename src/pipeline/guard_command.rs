@@ -6,13 +6,9 @@ use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
 use tokio::process::{Child, Command};
-use tokio::runtime::Runtime;
-use tokio::task::JoinHandle;
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::time::timeout;
 
-use super::external::show;
-use super::protection::ProtectionController;
-use super::run::RunError;
+use super::stderr::log_lines;
 use crate::middleware::external::CommandLine;
 
 /// How often it is run where nothing else is asked for.
@@ -29,25 +25,8 @@ pub struct GuardCommand {
     pub every: Duration,
 }
 
-/// Begins to spare the targets, with `brake` where there is one: it is run at once, so that a mistake in it is told now.
-pub(super) fn begin(
-    runtime: &Runtime,
-    keeper: &ProtectionController,
-    brake: Option<GuardCommand>,
-) -> Result<Vec<JoinHandle<()>>, RunError> {
-    let mut tasks = vec![runtime.spawn(keeper.clone().run())];
-    if let Some(brake) = brake {
-        let _context = runtime.enter();
-        let started = Instant::now();
-        let first = start(&brake.command);
-        let first = first.map_err(|source| RunError::Brake { command: brake.command.to_string(), source })?;
-        tasks.push(runtime.spawn(again_and_again(brake, first, started, keeper.clone())));
-    }
-    Ok(tasks)
-}
-
-/// In a group of its own, so that what interrupts the run does not interrupt it.
-fn start(command: &CommandLine) -> io::Result<Child> {
+/// Starts it in a group of its own, so that what interrupts the run does not interrupt it.
+pub(super) fn start(command: &CommandLine) -> io::Result<Child> {
     Command::new(&command.program)
         .args(&command.arguments)
         .stdin(Stdio::null())
@@ -58,23 +37,9 @@ fn start(command: &CommandLine) -> io::Result<Child> {
         .spawn()
 }
 
-async fn again_and_again(brake: GuardCommand, first: Child, mut started: Instant, keeper: ProtectionController) {
-    let mut child = Ok(first);
-    loop {
-        let word = match child {
-            Ok(child) => word_of(child).await,
-            Err(error) => Some(format!("the guard command cannot be run: {error}")),
-        };
-        keeper.hear(word.as_ref());
-        sleep_until(started + brake.every).await;
-        started = Instant::now();
-        child = start(&brake.command);
-    }
-}
-
-/// What a run of it says: why to brake, or nothing.
-async fn word_of(mut child: Child) -> Option<String> {
-    let complaints = child.stderr.take().map(|stderr| tokio::spawn(show(stderr, "the guard command")));
+/// Waits for a run of it to end; returns why to brake, or nothing.
+pub(super) async fn word_of(mut child: Child) -> Option<String> {
+    let complaints = child.stderr.take().map(|stderr| tokio::spawn(log_lines(stderr, "the guard command")));
     let ended = timeout(LIMIT, child.wait()).await;
     // It is dropped here, and killed if it still runs: what it was about to say goes with it.
     drop(child);

@@ -13,9 +13,9 @@ use futures_util::future::BoxFuture;
 use tokio::sync::mpsc::WeakSender;
 use tokio::time::Instant;
 
+use super::control::Control;
 use super::external::ExternalCounts;
-use super::reader::ReaderChannels;
-use super::{Control, Progress};
+use super::progress::Progress;
 use crate::capture::Halt;
 use crate::replay::{AnyClient, InFlight, Job, OpenNow};
 use crate::report::reporter::snapshot::{LiveReference, LiveState, LiveTarget, QueueDepth, SnapshotRequest};
@@ -137,27 +137,6 @@ impl RunView for Observer {
 }
 
 impl LiveHandles {
-    /// Of a run that records nothing and asks no process outside.
-    pub(super) fn new(
-        ends: &ReaderChannels,
-        control: &Control,
-        halted: &Halt,
-        targets: Vec<TargetProbe>,
-        captures: bool,
-    ) -> Self {
-        Self {
-            facts: ends.facts.downgrade(),
-            progress: Arc::clone(&ends.progress),
-            control: control.clone(),
-            halted: halted.clone(),
-            targets,
-            captures,
-            room: ends.events.capacity().unwrap_or_default(),
-            records: false,
-            middleware: None,
-        }
-    }
-
     fn live(&self) -> LiveState {
         let of = |counter: &std::sync::atomic::AtomicU64| counter.load(Ordering::Relaxed);
         let permille = of(&self.progress.read_permille);
@@ -183,10 +162,10 @@ impl LiveHandles {
                 target.guard = guard;
             }
         }
-        for outlook in &self.targets {
-            let Some(target) = seen.summary.targets.get_mut(&outlook.url) else { continue };
-            target.peak_in_flight = outlook.in_flight.peak();
-            if let Some(client) = outlook.client.upgrade() {
+        for probe in &self.targets {
+            let Some(target) = seen.summary.targets.get_mut(&probe.url) else { continue };
+            target.peak_in_flight = probe.in_flight.peak();
+            if let Some(client) = probe.client.upgrade() {
                 let now = client.open_now();
                 (target.connections_opened, target.peak_connections) = (now.opened, now.peak);
             }
@@ -238,21 +217,21 @@ fn recording(progress: &Progress) -> RecordingSummary {
 /// Tells an observer now and then what the capture has counted.
 pub(super) struct EngineReporter {
     to: Observer,
-    told: Instant,
+    last_report: Instant,
     /// What earlier passes over the same files had.
     before: CaptureStats,
 }
 
 impl EngineReporter {
     pub(super) fn new(to: &Observer) -> Self {
-        Self { to: to.clone(), told: Instant::now(), before: CaptureStats::default() }
+        Self { to: to.clone(), last_report: Instant::now(), before: CaptureStats::default() }
     }
 
     /// Whether it is time to tell.
     pub(super) fn is_due(&mut self) -> bool {
-        let due = self.to.0.watched.load(Ordering::Relaxed) && self.told.elapsed() >= ENGINE_EVERY;
+        let due = self.to.0.watched.load(Ordering::Relaxed) && self.last_report.elapsed() >= ENGINE_EVERY;
         if due {
-            self.told = Instant::now();
+            self.last_report = Instant::now();
         }
         due
     }

@@ -35,7 +35,7 @@ pub(super) struct PassTag {
 
 impl PassTag {
     /// The connection of this part.
-    pub(super) const fn lane(self, connection: ConnectionId) -> ConnKey {
+    pub(super) const fn conn(self, connection: ConnectionId) -> ConnKey {
         ConnKey { connection, pass: self.pass, copy: self.copy }
     }
 }
@@ -67,9 +67,9 @@ pub(super) struct PassMapper {
 }
 
 impl PassMapper {
-    pub(super) fn new(course: ReplayRange, known: KnownSpan) -> Self {
+    pub(super) fn new(range: ReplayRange, known: KnownSpan) -> Self {
         Self {
-            range: course,
+            range,
             known,
             pass: 1,
             now: Timestamp::default(),
@@ -97,8 +97,8 @@ impl PassMapper {
         if let Some(at) = time(&event) {
             self.now = self.now.max(at);
         }
-        let (now, course) = (self.now, &self.range);
-        let span = *self.known.get_or_init(|| course.window.of(now));
+        let (now, range) = (self.now, &self.range);
+        let span = *self.known.get_or_init(|| range.window.of(now));
         if !self.wanted(span, &mut event) {
             return;
         }
@@ -339,8 +339,8 @@ mod tests {
     }
 
     /// What is handed on of these events, and the passage after them.
-    fn taken(course: ReplayRange, events: Vec<Event>) -> (Vec<String>, PassMapper) {
-        let mut passage = PassMapper::new(course, KnownSpan::default());
+    fn taken(range: ReplayRange, events: Vec<Event>) -> (Vec<String>, PassMapper) {
+        let mut passage = PassMapper::new(range, KnownSpan::default());
         let mut all = Vec::new();
         for event in events {
             passage.take(event, &mut |event, part| all.push(short(&event, part)));
@@ -405,8 +405,8 @@ mod tests {
 
     #[test]
     fn copies_come_later_each_as_a_session_of_its_own() {
-        let course = ReplayRange { amplify: "3x".parse().unwrap(), ..ReplayRange::default() };
-        let mut passage = PassMapper::new(course, KnownSpan::default());
+        let range = ReplayRange { amplify: "3x".parse().unwrap(), ..ReplayRange::default() };
+        let mut passage = PassMapper::new(range, KnownSpan::default());
         passage.begin(2);
         let mut all: Vec<(String, PassTag)> = Vec::new();
         for event in [opened(0), asked(1, 0), answered(1), asked(2, 2_000), answered(2), closed(2_001)] {
@@ -429,8 +429,8 @@ mod tests {
 
     #[test]
     fn too_many_that_wait_move_closer_to_the_original() {
-        let course = ReplayRange { amplify: "1000x".parse().unwrap(), ..ReplayRange::default() };
-        let mut passage = PassMapper::new(course, KnownSpan::default());
+        let range = ReplayRange { amplify: "1000x".parse().unwrap(), ..ReplayRange::default() };
+        let mut passage = PassMapper::new(range, KnownSpan::default());
         let mut parts: Vec<PassTag> = Vec::new();
         for n in 1..=100 {
             passage.take(asked(n, 0), &mut |_, part| parts.push(part));

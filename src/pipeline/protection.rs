@@ -7,10 +7,14 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use tokio::time::{Instant, MissedTickBehavior};
+use tokio::process::Child;
+use tokio::runtime::Runtime;
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, MissedTickBehavior, sleep_until};
 
 use super::control::{Control, RampState, TargetState};
-use super::run::Run;
+use super::guard_command::{self, GuardCommand};
+use super::run::{Run, RunError};
 use crate::middleware::Share;
 use crate::replay::guard::{
     AdmissionControl, Guard, GuardAction, GuardChange, GuardHandle, GuardSettings, GuardVerdict, Observation,
@@ -60,18 +64,51 @@ impl ProtectionController {
             plan: run.ramp.as_ref().map(ToString::to_string),
             targets: run.targets.iter().map(|target| GuardedTarget::new(target, at)).collect(),
         });
-        let keeper = Self { kept: kept.map(|kept| Arc::new(Mutex::new(kept))), control: control.clone(), every };
-        if let Some(kept) = keeper.lock() {
+        let controller = Self { kept: kept.map(|kept| Arc::new(Mutex::new(kept))), control: control.clone(), every };
+        if let Some(kept) = controller.lock() {
             kept.show(control);
         }
-        keeper
+        controller
+    }
+
+    /// Begins to spare the targets, with `command` where there is one: it is run at once, so that a mistake in it is told
+    /// now.
+    pub(super) fn start(
+        &self,
+        runtime: &Runtime,
+        command: Option<GuardCommand>,
+    ) -> Result<Vec<JoinHandle<()>>, RunError> {
+        let mut tasks = vec![runtime.spawn(self.clone().run())];
+        if let Some(guard) = command {
+            let _context = runtime.enter();
+            let started = Instant::now();
+            let first = guard_command::start(&guard.command);
+            let first = first.map_err(|source| RunError::Brake { command: guard.command.to_string(), source })?;
+            tasks.push(runtime.spawn(self.clone().repeat(guard, first, started)));
+        }
+        Ok(tasks)
+    }
+
+    /// Runs the command again and again, until it is dropped.
+    async fn repeat(self, guard: GuardCommand, first: Child, mut started: Instant) {
+        let mut child = Ok(first);
+        loop {
+            let word = match child {
+                Ok(child) => guard_command::word_of(child).await,
+                Err(error) => Some(format!("the guard command cannot be run: {error}")),
+            };
+            self.hear(word.as_ref());
+            sleep_until(started + guard.every).await;
+            started = Instant::now();
+            child = guard_command::start(&guard.command);
+        }
     }
 
     /// The gate before a target, where it has a guard.
     pub(super) fn gate(&self, target: usize) -> Option<AdmissionControl> {
         let kept = self.lock()?;
-        let (_, valve, settings) = kept.targets.get(target)?.guard.as_ref()?;
-        Some(AdmissionControl::new(valve.clone(), settings))
+        let (_, handle, settings) = kept.targets.get(target)?.guard.as_ref()?;
+        Some(AdmissionControl::new(handle.clone(), settings))
     }
 
     /// Takes notice of how a delivery ended, as soon as it has.
@@ -88,14 +125,14 @@ impl ProtectionController {
     }
 
     /// Takes notice of a word from outside, which goes for every target: to brake, and why, or that all is well.
-    pub(super) fn hear(&self, brake: Option<&String>) {
+    fn hear(&self, brake: Option<&String>) {
         let Some(mut kept) = self.lock() else { return };
         let at = self.control.clock();
         kept.guards().for_each(|(_, guard, _)| guard.hear(at, brake.cloned()));
     }
 
     /// Looks again and again, until it is dropped.
-    pub(super) async fn run(self) {
+    async fn run(self) {
         if self.kept.is_none() {
             return std::future::pending().await;
         }
@@ -158,7 +195,7 @@ impl GuardedTarget {
 impl Protection {
     fn guards(&mut self) -> impl Iterator<Item = (&str, &mut Guard, &GuardHandle)> {
         let guarded = self.targets.iter_mut().filter_map(|target| Some((target.url.as_str(), target.guard.as_mut()?)));
-        guarded.map(|(url, (guard, valve, _))| (url, guard, &*valve))
+        guarded.map(|(url, (guard, handle, _))| (url, guard, &*handle))
     }
 
     fn look(&mut self, control: &Control) {
@@ -166,12 +203,12 @@ impl Protection {
         let verdicts: Vec<GuardVerdict> = self.guards().map(|(_, guard, _)| guard.judge(at)).collect();
         let was_spared = self.step_ramp(at, &verdicts, control);
         let mut left = 0;
-        for ((url, guard, valve), verdict) in self.guards().zip(verdicts) {
+        for ((url, guard, handle), verdict) in self.guards().zip(verdicts) {
             match verdict {
                 GuardVerdict::Past(reason) if was_spared => guard.spared(at, reason),
                 verdict => {
                     if let Some(GuardChange { from, to, reason }) = guard.tick(at, verdict) {
-                        valve.set(to, guard.state());
+                        handle.set(to, guard.state());
                         control.note(Some(url.to_owned()), StepCause::Guard, from, to, reason);
                     }
                 }

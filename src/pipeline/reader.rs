@@ -13,11 +13,17 @@ use crossbeam_channel::{Sender, TrySendError};
 use tokio::sync::mpsc;
 
 use super::budget::{Budget, bytes_of};
+use super::context::RunContext;
 use super::inspect::read_from;
 use super::observer::{EngineReporter, Observer};
 use super::passes::{KnownSpan, PassMapper, PassTag};
+use super::progress::Progress;
+use super::queues::{FULL_PAUSE, QueuedEvent};
 use super::recorder::FrameSender;
-use super::{FULL_PAUSE, Progress, QueuedEvent, Tap, request_record};
+use super::request_record::request_record;
+use super::run::{Feed, Run, RunError};
+use super::tap::Tap;
+use super::threads::spawn;
 use crate::capture::{self, Halt, Polled, Source};
 use crate::exchange::{Damage, Event, ExchangeId, Outcome, Request, Shed, Timestamp};
 use crate::http1::BodyPolicies;
@@ -29,6 +35,50 @@ use crate::report::{CaptureStats, ReportEvent, UnreportedSheds};
 const PROGRESS_EVERY: u64 = 64;
 /// Time of a live capture between two looks at what was dropped and how much there was.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
+
+/// The capture thread before it starts.
+pub(super) enum CaptureStage {
+    Files(FileReader),
+    Live(LiveReader),
+}
+
+impl CaptureStage {
+    /// Reads what `run` is fed with; hands events and facts on, and frames where they are recorded.
+    pub(super) fn new(
+        context: &RunContext,
+        run: Run,
+        tap: Tap,
+        events: Sender<QueuedEvent>,
+        facts: mpsc::Sender<ReportEvent>,
+        frames: Option<FrameSender>,
+        connections_wanted: bool,
+    ) -> Self {
+        let channels = ReaderChannels {
+            events,
+            bytes: context.event_budget.clone(),
+            facts,
+            runtime: context.runtime.handle().clone(),
+            progress: Arc::clone(&context.progress),
+            observer: run.observer,
+        };
+        match run.feed {
+            Feed::Files(origin) => {
+                let (wanted, span) = (context.bodies, Arc::clone(&context.span));
+                let files = FileInputs { capture: run.capture, wanted, range: run.range, span };
+                Self::Files(FileReader { origin, tap, files, channels })
+            }
+            Feed::Live(source) => Self::Live(LiveReader { source, tap, channels, frames, connections_wanted }),
+        }
+    }
+
+    /// Starts the thread.
+    pub(super) fn start(self) -> Result<thread::JoinHandle<(CaptureStats, UnreportedSheds)>, RunError> {
+        spawn("capture", move || match self {
+            Self::Files(reader) => (reader.run(), UnreportedSheds::default()),
+            Self::Live(reader) => reader.run(),
+        })
+    }
+}
 
 /// Where the capture thread hands events to.
 pub(super) struct ReaderChannels {
@@ -46,12 +96,12 @@ impl ReaderChannels {
     pub(super) fn wait(&self, event: Event, part: PassTag, permille: u64) -> bool {
         // Once the run was stopped nothing is bounded any more, and nothing comes.
         let held = self.bytes.hold(bytes_of(&event), &self.runtime).ok().flatten();
-        let mut parcel = QueuedEvent { event, part, held, permille };
+        let mut queued = QueuedEvent { event, part, held, permille };
         loop {
-            match self.events.try_send(parcel) {
+            match self.events.try_send(queued) {
                 Ok(()) => return true,
                 Err(TrySendError::Disconnected(_)) => return false,
-                Err(TrySendError::Full(back)) => parcel = back,
+                Err(TrySendError::Full(back)) => queued = back,
             }
             thread::sleep(FULL_PAUSE);
         }
@@ -65,7 +115,7 @@ pub(super) struct FileReader {
     /// For the first pass.
     pub(super) tap: Tap,
     pub(super) files: FileInputs,
-    pub(super) ends: ReaderChannels,
+    pub(super) channels: ReaderChannels,
 }
 
 /// What is read of files, and how often.
@@ -79,13 +129,13 @@ pub(super) struct FileInputs {
 
 impl FileReader {
     pub(super) fn run(self) -> CaptureStats {
-        let Self { origin, tap, files: FileInputs { capture, wanted, range: course, span }, ends } = self;
-        let passes = course.passes.max(1);
+        let Self { origin, tap, files: FileInputs { capture, wanted, range, span }, channels } = self;
+        let passes = range.passes.max(1);
         let mut reading = OpenFiles {
-            teller: EngineReporter::new(&ends.observer),
-            ends,
+            engine_reporter: EngineReporter::new(&channels.observer),
+            channels,
             halted: capture.halt.clone(),
-            passage: PassMapper::new(course, span),
+            mapper: PassMapper::new(range, span),
             pass: 1,
             passes,
             connected: true,
@@ -95,7 +145,7 @@ impl FileReader {
             match recording::open(&capture) {
                 Ok(origin) => {
                     reading.pass += 1;
-                    reading.passage.begin(reading.pass);
+                    reading.mapper.begin(reading.pass);
                     engine.add(reading.origin(origin, None, &capture, wanted));
                 }
                 Err(errors) => {
@@ -107,17 +157,17 @@ impl FileReader {
                 }
             }
         }
-        engine.warnings.extend(reading.passage.remark());
+        engine.warnings.extend(reading.mapper.remark());
         engine
     }
 }
 
 /// Files while they are read.
 struct OpenFiles {
-    teller: EngineReporter,
-    ends: ReaderChannels,
+    engine_reporter: EngineReporter,
+    channels: ReaderChannels,
     halted: Halt,
-    passage: PassMapper,
+    mapper: PassMapper,
     pass: u32,
     passes: u32,
     /// Somebody takes events.
@@ -155,13 +205,13 @@ impl OpenFiles {
         while self.goes_on() {
             if frames.is_multiple_of(PROGRESS_EVERY) {
                 permille = self.permille(source.progress());
-                if self.teller.is_due() {
-                    self.teller.report(tap.engine(&*source));
+                if self.engine_reporter.is_due() {
+                    self.engine_reporter.report(tap.engine(&*source));
                 }
             }
             frames += 1;
             let more = tap.pull(&mut *source, &mut |event| self.take(event, permille));
-            if !more || self.passage.is_over() {
+            if !more || self.mapper.is_over() {
                 if more {
                     self.hand_on(permille, PassMapper::close);
                 }
@@ -171,13 +221,13 @@ impl OpenFiles {
         }
         self.hand_on(permille, PassMapper::finish);
         let engine = tap.engine(&*source);
-        self.teller.pass(&engine);
+        self.engine_reporter.pass(&engine);
         engine
     }
 
     fn events(&mut self, source: &mut RecordingSource) {
         let (mut events, mut permille) = (0u64, u64::MAX);
-        while self.goes_on() && !self.passage.is_over() {
+        while self.goes_on() && !self.mapper.is_over() {
             if events.is_multiple_of(PROGRESS_EVERY) {
                 permille = self.permille(source.progress());
             }
@@ -185,20 +235,20 @@ impl OpenFiles {
             let Some(event) = source.next() else { break };
             self.take(event, permille);
         }
-        if self.passage.is_over() {
+        if self.mapper.is_over() {
             self.hand_on(permille, PassMapper::close);
         }
         self.hand_on(permille, PassMapper::finish);
     }
 
     fn take(&mut self, event: Event, permille: u64) {
-        self.hand_on(permille, |passage, hand_on| passage.take(event, hand_on));
+        self.hand_on(permille, |mapper, hand_on| mapper.take(event, hand_on));
     }
 
     /// Hands on whatever the passage has.
     fn hand_on(&mut self, permille: u64, work: impl FnOnce(&mut PassMapper, &mut dyn FnMut(Event, PassTag))) {
-        let Self { ends, passage, connected, .. } = self;
-        work(passage, &mut |event, part| *connected = *connected && ends.wait(event, part, permille));
+        let Self { channels, mapper, connected, .. } = self;
+        work(mapper, &mut |event, part| *connected = *connected && channels.wait(event, part, permille));
     }
 
     /// How far all passes together are.
@@ -218,7 +268,7 @@ fn thousandths(share: f64) -> u64 {
 pub(super) struct LiveReader {
     pub(super) source: Box<dyn Source + Send>,
     pub(super) tap: Tap,
-    pub(super) ends: ReaderChannels,
+    pub(super) channels: ReaderChannels,
     /// Where the frames themselves are recorded.
     pub(super) frames: Option<FrameSender>,
     /// Whether anybody asks when connections open and close.
@@ -227,22 +277,22 @@ pub(super) struct LiveReader {
 
 impl LiveReader {
     pub(super) fn run(self) -> (CaptureStats, UnreportedSheds) {
-        let Self { mut source, mut tap, ends, mut frames, connections_wanted } = self;
-        let mut lane = LiveOutbox::new(&ends, connections_wanted);
-        let mut looked = Timestamp::default();
-        let mut teller = EngineReporter::new(&ends.observer);
+        let Self { mut source, mut tap, channels, mut frames, connections_wanted } = self;
+        let mut outbox = LiveOutbox::new(&channels, connections_wanted);
+        let mut last_look = Timestamp::default();
+        let mut engine_reporter = EngineReporter::new(&channels.observer);
         loop {
             let now = match source.poll() {
                 Polled::Frame(frame) => {
-                    let passed = tap.frame(&frame, &mut |event| lane.hand_on(event));
+                    let passed = tap.frame(&frame, &mut |event| outbox.hand_on(event));
                     if let Some(frames) = frames.as_mut().filter(|_| passed) {
                         frames.push(&frame);
                     }
                     frame.at
                 }
                 Polled::Idle(now) => {
-                    tap.idle(now, &mut |event| lane.hand_on(event));
-                    lane.flush();
+                    tap.idle(now, &mut |event| outbox.hand_on(event));
+                    outbox.flush();
                     if let Some(frames) = &mut frames {
                         frames.flush();
                     }
@@ -250,20 +300,20 @@ impl LiveReader {
                 }
                 Polled::End => break,
             };
-            if now.since(looked) >= LOOK_EVERY {
-                looked = now;
-                lane.flush();
-                ends.progress.look(&tap, source.dropped());
-                if teller.is_due() {
-                    teller.report(tap.engine(&*source));
+            if now.since(last_look) >= LOOK_EVERY {
+                last_look = now;
+                outbox.flush();
+                channels.progress.look(&tap, source.dropped());
+                if engine_reporter.is_due() {
+                    engine_reporter.report(tap.engine(&*source));
                 }
             }
         }
-        tap.finish(&mut |event| lane.hand_on(event));
-        let unheard = lane.finish();
-        ends.progress.look(&tap, source.dropped());
+        tap.finish(&mut |event| outbox.hand_on(event));
+        let unheard = outbox.finish();
+        channels.progress.look(&tap, source.dropped());
         let engine = tap.engine(&*source);
-        teller.pass(&engine);
+        engine_reporter.pass(&engine);
         (engine, unheard)
     }
 }
@@ -273,7 +323,7 @@ impl LiveReader {
 /// Only requests are shed for want of room. What follows one that went on waits here instead, without its body: so
 /// whoever took a request is always told how it ended. That is bounded by the exchanges and connections under way.
 struct LiveOutbox<'a> {
-    ends: &'a ReaderChannels,
+    channels: &'a ReaderChannels,
     connections_wanted: bool,
     waiting: VecDeque<Event>,
     /// Requests that were shed, until it is known how they were answered.
@@ -282,9 +332,9 @@ struct LiveOutbox<'a> {
 }
 
 impl<'a> LiveOutbox<'a> {
-    fn new(ends: &'a ReaderChannels, connections_wanted: bool) -> Self {
+    fn new(channels: &'a ReaderChannels, connections_wanted: bool) -> Self {
         let (waiting, shed, unheard) = Default::default();
-        Self { ends, connections_wanted, waiting, shed, unheard }
+        Self { channels, connections_wanted, waiting, shed, unheard }
     }
 
     fn hand_on(&mut self, event: Event) {
@@ -305,11 +355,11 @@ impl<'a> LiveOutbox<'a> {
 
     /// Gives the event back where there is no room for it.
     fn try_send(&self, event: Event) -> Option<Event> {
-        let Ok(held) = self.ends.bytes.try_hold(bytes_of(&event)) else { return Some(event) };
-        match self.ends.events.try_send(QueuedEvent { event, part: PassTag::default(), held, permille: u64::MAX }) {
+        let Ok(held) = self.channels.bytes.try_hold(bytes_of(&event)) else { return Some(event) };
+        match self.channels.events.try_send(QueuedEvent { event, part: PassTag::default(), held, permille: u64::MAX }) {
             Ok(()) => None,
             // Where nobody takes events any more, the run is over.
-            Err(TrySendError::Full(parcel) | TrySendError::Disconnected(parcel)) => Some(parcel.event),
+            Err(TrySendError::Full(queued) | TrySendError::Disconnected(queued)) => Some(queued.event),
         }
     }
 
@@ -324,11 +374,11 @@ impl<'a> LiveOutbox<'a> {
 
     fn shed(&mut self, request: &Request) {
         self.shed.insert(request.id);
-        self.ends.progress.seen.fetch_add(1, Ordering::Relaxed);
-        self.ends.progress.shed.fetch_add(1, Ordering::Relaxed);
+        self.channels.progress.seen.fetch_add(1, Ordering::Relaxed);
+        self.channels.progress.shed.fetch_add(1, Ordering::Relaxed);
         let outcome = Outcome::Shed(Shed::Capture);
         if self
-            .ends
+            .channels
             .facts
             .try_send(ReportEvent::Ended { note: Box::new(request_record(request, false)), outcome })
             .is_err()
@@ -350,7 +400,7 @@ impl<'a> LiveOutbox<'a> {
     /// Hands on the rest: at the end there is time to wait.
     fn finish(self) -> UnreportedSheds {
         for event in self.waiting {
-            if !self.ends.wait(event, PassTag::default(), u64::MAX) {
+            if !self.channels.wait(event, PassTag::default(), u64::MAX) {
                 break;
             }
         }
@@ -364,7 +414,7 @@ mod tests {
     use crate::exchange::{Body, ConnectionId, Head, RequestState, Response};
 
     struct LiveFixture {
-        ends: ReaderChannels,
+        channels: ReaderChannels,
         events: crossbeam_channel::Receiver<QueuedEvent>,
         facts: mpsc::Receiver<ReportEvent>,
         _runtime: tokio::runtime::Runtime,
@@ -375,7 +425,7 @@ mod tests {
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         let (sender, events) = crossbeam_channel::bounded(room);
         let (fact_sender, facts) = mpsc::channel(room);
-        let ends = ReaderChannels {
+        let channels = ReaderChannels {
             events: sender,
             bytes: Budget::new(bytes),
             facts: fact_sender,
@@ -383,7 +433,7 @@ mod tests {
             progress: Arc::default(),
             observer: Observer::default(),
         };
-        LiveFixture { ends, events, facts, _runtime: runtime }
+        LiveFixture { channels, events, facts, _runtime: runtime }
     }
 
     fn id(n: u32) -> ExchangeId {
@@ -415,7 +465,7 @@ mod tests {
     /// What was handed on, in short: `q1` a request, `r1` its response, `d1` that there is none.
     fn handed(rig: &LiveFixture) -> Vec<String> {
         let parcels = rig.events.try_iter();
-        let short = parcels.map(|parcel| match parcel.event {
+        let short = parcels.map(|queued| match queued.event {
             Event::Request(request) => format!("q{}", request.id.index),
             Event::Response { of, .. } => format!("r{}", of.index),
             Event::Damaged { of, why } => format!("d{} {}", of.index, why.key()),
@@ -427,59 +477,59 @@ mod tests {
     #[test]
     fn a_request_without_room_is_shed_and_so_is_its_response() {
         let mut rig = rig(2, 1 << 20);
-        let mut lane = LiveOutbox::new(&rig.ends, false);
+        let mut outbox = LiveOutbox::new(&rig.channels, false);
         for n in 1..=4 {
-            lane.hand_on(request(n));
+            outbox.hand_on(request(n));
         }
         assert_eq!(handed(&rig), ["q1", "q2"]);
         for n in 1..=4 {
-            lane.hand_on(response(n, 10));
+            outbox.hand_on(response(n, 10));
         }
         assert_eq!(handed(&rig), ["r1", "r2"]);
-        assert!(lane.shed.is_empty(), "nothing is remembered of what has ended");
-        assert_eq!(lane.finish(), UnreportedSheds::default());
+        assert!(outbox.shed.is_empty(), "nothing is remembered of what has ended");
+        assert_eq!(outbox.finish(), UnreportedSheds::default());
         for _ in 0..2 {
             let fact = rig.facts.try_recv().unwrap();
             assert!(matches!(fact, ReportEvent::Ended { outcome: Outcome::Shed(Shed::Capture), .. }), "{fact:?}");
         }
-        assert_eq!(rig.ends.progress.shed.load(Ordering::Relaxed), 2);
+        assert_eq!(rig.channels.progress.shed.load(Ordering::Relaxed), 2);
     }
 
     #[test]
     fn what_follows_a_request_that_went_on_is_told_though_it_has_to_wait() {
         let rig = rig(2, 1 << 20);
-        let mut lane = LiveOutbox::new(&rig.ends, false);
-        lane.hand_on(request(1));
-        lane.hand_on(request(2));
-        lane.hand_on(response(1, 10));
-        lane.hand_on(Event::Damaged { of: id(2), why: Damage::Gap });
+        let mut outbox = LiveOutbox::new(&rig.channels, false);
+        outbox.hand_on(request(1));
+        outbox.hand_on(request(2));
+        outbox.hand_on(response(1, 10));
+        outbox.hand_on(Event::Damaged { of: id(2), why: Damage::Gap });
         assert_eq!(handed(&rig), ["q1", "q2"]);
         // A response gives up its body rather than its place.
-        lane.flush();
+        outbox.flush();
         assert_eq!(handed(&rig), ["d1 shed", "d2 gap"]);
-        lane.hand_on(request(3));
+        outbox.hand_on(request(3));
         assert_eq!(handed(&rig), ["q3"]);
     }
 
     #[test]
     fn a_response_too_large_for_the_moment_is_told_as_shed() {
         let rig = rig(8, 8 << 10);
-        let mut lane = LiveOutbox::new(&rig.ends, false);
-        lane.hand_on(request(1));
-        lane.hand_on(response(1, 100 << 10));
-        lane.hand_on(request(2));
+        let mut outbox = LiveOutbox::new(&rig.channels, false);
+        outbox.hand_on(request(1));
+        outbox.hand_on(response(1, 100 << 10));
+        outbox.hand_on(request(2));
         assert_eq!(handed(&rig), ["q1", "d1 shed", "q2"]);
     }
 
     #[test]
     fn what_could_not_even_be_told_is_counted() {
         let rig = rig(1, 1 << 20);
-        let mut lane = LiveOutbox::new(&rig.ends, false);
+        let mut outbox = LiveOutbox::new(&rig.channels, false);
         for n in 1..=4 {
-            lane.hand_on(request(n));
+            outbox.hand_on(request(n));
         }
         assert_eq!(handed(&rig), ["q1"]);
-        assert_eq!(lane.finish().shed, 2, "one of three was told, and there was no room for more");
+        assert_eq!(outbox.finish().shed, 2, "one of three was told, and there was no room for more");
     }
 
     #[test]
@@ -487,7 +537,7 @@ mod tests {
         let opened = || Event::Opened { connection: ConnectionId(1), at: Timestamp::default() };
         for wanted in [false, true] {
             let rig = rig(2, 1 << 20);
-            LiveOutbox::new(&rig.ends, wanted).hand_on(opened());
+            LiveOutbox::new(&rig.channels, wanted).hand_on(opened());
             assert_eq!(handed(&rig).len(), usize::from(wanted));
         }
     }

@@ -11,7 +11,10 @@ use std::time::Duration;
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, TrySendError};
 
 use super::budget::{Budget, BudgetShare, bytes_of};
-use super::{Progress, wall_clock};
+use super::clock::wall_clock;
+use super::context::RunContext;
+use super::progress::Progress;
+use super::run::Reopen;
 use crate::capture::{Frame, LinkType};
 use crate::exchange::{Event, Timestamp};
 use crate::recording::{Recorded, Recorder};
@@ -131,29 +134,30 @@ impl Drop for FrameSender {
     }
 }
 
-/// The recording thread, and what hands entries to it.
-pub(super) struct RecordingHandle {
-    pub(super) events: EventSender,
-    pub(super) frames: FrameSender,
-    pub(super) thread: RecordingThread,
+/// The recording thread, and what hands events, or else frames, to it; none where nothing is recorded.
+#[derive(Default)]
+pub(super) struct RecordingStage {
+    pub(super) events: Option<EventSender>,
+    pub(super) frames: Option<FrameSender>,
+    pub(super) thread: Option<RecordingThread>,
 }
 
-impl RecordingHandle {
-    /// A queue before `recorder` that holds at most `bytes` bytes.
-    pub(super) fn new(recorder: Recorder, bytes: usize, progress: &Arc<Progress>) -> Self {
+impl RecordingStage {
+    /// A queue before `recorder`.
+    pub(super) fn new(context: &RunContext, recorder: Option<Recorder>) -> Self {
+        let Some(recorder) = recorder else { return Self::default() };
         let (to, entries) = crossbeam_channel::bounded(QUEUE);
-        let bytes = Budget::new(bytes);
-        let frames = FrameSender {
-            to: to.clone(),
-            bytes: bytes.clone(),
-            progress: Arc::clone(progress),
-            batch: FrameBatch::default(),
-        };
-        let events = EventSender { to, bytes, progress: Arc::clone(progress) };
-        Self {
-            events,
-            frames,
-            thread: RecordingThread { recorder, entries, progress: Arc::clone(progress), in_a_row: 0 },
+        let (bytes, progress) = (Budget::new(context.memory.recording), Arc::clone(&context.progress));
+        let takes_frames = recorder.target().format().takes_frames();
+        let thread = Some(RecordingThread { recorder, entries, progress: Arc::clone(&progress), in_a_row: 0 });
+        if takes_frames {
+            Self {
+                frames: Some(FrameSender { to, bytes, progress, batch: FrameBatch::default() }),
+                events: None,
+                thread,
+            }
+        } else {
+            Self { events: Some(EventSender { to, bytes, progress }), frames: None, thread }
         }
     }
 }
@@ -168,15 +172,10 @@ pub(super) struct RecordingThread {
 }
 
 impl RecordingThread {
-    /// Whether it is frames that are recorded, rather than what is made of them.
-    pub(super) fn takes_frames(&self) -> bool {
-        self.recorder.target().format().takes_frames()
-    }
-
     /// Records until nobody hands anything on.
-    pub(super) fn run(mut self, reopen: &super::Reopen) -> Recorded {
+    pub(super) fn run(mut self, reopen: &Reopen) -> Recorded {
         let mut reopened = reopen.count();
-        let mut told = Timestamp::default();
+        let mut last_report = Timestamp::default();
         loop {
             match self.next() {
                 Ok(QueuedEntry { what, held }) => {
@@ -197,8 +196,8 @@ impl RecordingThread {
             if self.in_a_row.is_multiple_of(LOOK_EVERY) {
                 let now = wall_clock();
                 self.recorder.tick(now);
-                if now.since(told) >= TICK {
-                    told = now;
+                if now.since(last_report) >= TICK {
+                    last_report = now;
                     self.report();
                 }
             }

@@ -83,9 +83,10 @@ impl ReferenceSender {
         let targets = self.targets;
         // Without a schedule it is due now: a baseline that is slow is not to slow down the run.
         let due = due.unwrap_or_else(Instant::now);
-        let offer = |number: usize, outlet: Option<&mut TargetDispatcher>| {
-            let shed = outlet
-                .map_or(Some(Shed::TargetQueue), |outlet| outlet.offer(Box::new(request.clone()), due, keep_host));
+        let offer = |number: usize, dispatcher: Option<&mut TargetDispatcher>| {
+            let shed = dispatcher.map_or(Some(Shed::TargetQueue), |dispatcher| {
+                dispatcher.offer(Box::new(request.clone()), due, keep_host)
+            });
             shed.map(|place| (number, Outcome::Shed(place)))
         };
         let mut refused = Vec::new();

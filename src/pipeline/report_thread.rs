@@ -9,12 +9,16 @@ use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until};
 
-use super::comparing::{ComparisonThread, Comparisons};
+use super::comparing::{self, ComparisonDeadline, ComparisonThread, Comparisons};
+use super::context::RunContext;
 use super::gauges::GaugeReader;
+use super::observer::TargetProbe;
+use super::progress::Progress;
+use super::queues::FACT_QUEUE;
+use super::run::{MemoryShares, Run, RunError};
 use super::threads::spawn;
-use super::{FACT_QUEUE, Progress, RunError};
 use crate::exchange::Outcome;
-use crate::report::{ComparedExchange, ReportEvent, Reporter};
+use crate::report::{ComparedExchange, ReportEvent, ReportSettings, Reporter, Started};
 
 /// How long the report lets facts gather: far too short to fill their queue, or the caches of the processors.
 const FACT_PAUSE: Duration = Duration::from_millis(2);
@@ -25,12 +29,20 @@ const FACT_BATCH: usize = 4096;
 /// How long comparisons are counted before facts are again.
 const COMPARED_TIME: Duration = Duration::from_millis(10);
 
-/// What the report thread is connected to.
-pub(super) struct Counting {
+/// The report thread before it starts, and the one that compares for it.
+pub(super) struct ReportStage {
+    reporter: Reporter,
+    facts: mpsc::Receiver<ReportEvent>,
+    comparisons: Comparisons,
+    comparing: ComparisonThread,
+}
+
+/// The report thread's work.
+struct ReportThread {
     reporter: Reporter,
     facts: mpsc::Receiver<ReportEvent>,
     progress: Arc<Progress>,
-    levels: GaugeReader,
+    gauges: GaugeReader,
     comparisons: Comparisons,
     runtime: Handle,
 }
@@ -44,31 +56,61 @@ enum Next {
     Time,
 }
 
-impl Counting {
-    pub(super) fn new(
-        reporter: Reporter,
-        facts: mpsc::Receiver<ReportEvent>,
-        progress: &Arc<Progress>,
-        levels: GaugeReader,
-        comparisons: Comparisons,
-        runtime: &Handle,
-    ) -> Self {
-        Self { reporter, facts, progress: Arc::clone(progress), levels, comparisons, runtime: runtime.clone() }
+impl ReportStage {
+    /// Takes from `run` what the report is to say; returns what reports facts to it, too.
+    pub(super) fn new(context: &RunContext, run: &mut Run) -> (Self, mpsc::Sender<ReportEvent>) {
+        let mut reporter = Reporter::new(settings(run, context.started, &context.memory));
+        let (comparisons, comparing) = comparing::deferred(&mut reporter, context.memory.comparisons, context.drain);
+        let (sender, facts) = mpsc::channel(FACT_QUEUE);
+        (Self { reporter, facts, comparisons, comparing }, sender)
     }
 
-    /// Starts the report thread, and the one that compares for it.
-    pub(super) fn start(self, comparing: ComparisonThread) -> Result<(JoinHandle<Reporter>, JoinHandle<()>), RunError> {
+    /// Returns when comparisons have to end, once that is known.
+    pub(super) fn deadline(&self) -> ComparisonDeadline {
+        self.comparisons.deadline.clone()
+    }
+
+    /// Starts both threads; what has a level is looked at now and then, `targets` among it.
+    pub(super) fn start(
+        self,
+        context: &RunContext,
+        targets: &[TargetProbe],
+    ) -> Result<(JoinHandle<Reporter>, JoinHandle<()>), RunError> {
+        let Self { reporter, facts, comparisons, comparing } = self;
+        let gauges = GaugeReader::new(context.started, &context.progress, &context.control, targets);
+        let (progress, runtime) = (Arc::clone(&context.progress), context.runtime.handle().clone());
+        let thread = ReportThread { reporter, facts, progress, gauges, comparisons, runtime };
         let comparing = spawn("comparison", move || comparing.run())?;
-        Ok((spawn("report", move || self.run())?, comparing))
+        Ok((spawn("report", move || thread.run())?, comparing))
     }
+}
 
+fn settings(run: &mut Run, started: Started, memory: &MemoryShares) -> ReportSettings {
+    run.compare.set_memory(memory.comparison);
+    ReportSettings {
+        command: run.command,
+        targets: run.targets.iter().map(|target| target.target.to_string()).collect(),
+        sample: run.middleware.asked_share().0,
+        results: run.results.take(),
+        started,
+        patterns: Arc::clone(&run.patterns),
+        evidence: run.evidence,
+        // The rest is for what is on its way there.
+        kept_bytes: memory.compared / 4 * 3,
+        compare: std::mem::take(&mut run.compare),
+        demands: std::mem::take(&mut run.demands),
+        baseline: run.reference.baseline.as_ref().map(|baseline| baseline.target.to_string()),
+    }
+}
+
+impl ReportThread {
     /// The report thread: facts to counts, and now and then how much there is of what has a level.
     fn run(mut self) -> Reporter {
         let mut batch = Vec::with_capacity(FACT_BATCH);
         let mut has_thread = true;
         loop {
             let next = self.next(&mut batch, has_thread);
-            if let Some(level) = self.levels.look() {
+            if let Some(level) = self.gauges.look() {
                 self.reporter.take(level.into());
             }
             match next {
@@ -82,14 +124,14 @@ impl Counting {
             // Whoever waits is woken by every fact, and that costs more than to count it.
             thread::sleep(FACT_PAUSE);
         }
-        let Self { mut reporter, levels, comparisons, .. } = self;
+        let Self { mut reporter, gauges, comparisons, .. } = self;
         comparisons.finish(&mut reporter);
-        reporter.take(levels.last().into());
+        reporter.take(gauges.last().into());
         reporter
     }
 
     fn next(&mut self, batch: &mut Vec<ReportEvent>, has_thread: bool) -> Next {
-        let Self { facts, comparisons, levels, runtime, .. } = self;
+        let Self { facts, comparisons, gauges, runtime, .. } = self;
         runtime.block_on(async {
             tokio::select! {
                 biased;
@@ -97,7 +139,7 @@ impl Counting {
                 done = comparisons.compared.recv(), if has_thread => {
                     done.map_or(Next::Gone, |done| Next::Compared(Box::new(done)))
                 }
-                () = sleep_until(levels.due()) => Next::Time,
+                () = sleep_until(gauges.due()) => Next::Time,
             }
         })
     }

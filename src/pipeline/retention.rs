@@ -96,7 +96,7 @@ fn beginning(head: &Head) -> Vec<u8> {
 /// A client that keeps of its answers what is compared.
 pub(super) struct RetainingClient<C> {
     pub(super) client: Arc<C>,
-    pub(super) keeping: Option<RetentionRules>,
+    pub(super) retention: Option<RetentionRules>,
 }
 
 impl<C: Client> Client for RetainingClient<C> {
@@ -110,11 +110,11 @@ impl<C: Client> Client for RetainingClient<C> {
         request: Box<Request>,
         wanted: ResponseOptions,
     ) -> Result<TargetResponse, SendError> {
-        let Some(keeping) = &self.keeping else { return self.client.send(turn, request, wanted).await };
+        let Some(retention) = &self.retention else { return self.client.send(turn, request, wanted).await };
         let mut answer =
-            self.client.send(turn, request, ResponseOptions { kept: Some(keeping.most), ..wanted }).await?;
+            self.client.send(turn, request, ResponseOptions { kept: Some(retention.most), ..wanted }).await?;
         if let Some(kept) = &mut answer.kept {
-            let gone = keeping.weigh(kept);
+            let gone = retention.weigh(kept);
             answer.body_sha256 = answer.body_sha256.or_else(|| digest(&gone?));
         }
         Ok(answer)
@@ -144,10 +144,10 @@ mod tests {
 
     #[test]
     fn production_keeps_content_that_can_be_read() {
-        let keeping = retention(1 << 20);
+        let retention = retention(1 << 20);
         let mut plain = response("Content-Type: text/plain\r\n", "hello", Framing::Length(5));
         for goes_on in [true, false] {
-            let kept = keeping.production(&mut plain, goes_on);
+            let kept = retention.production(&mut plain, goes_on);
             assert_eq!(
                 (kept.body.as_deref(), kept.head.get("content-type")),
                 (Some(&b"hello"[..]), Some(&b"text/plain"[..]))
@@ -155,25 +155,25 @@ mod tests {
         }
         assert!(plain.body.wire.is_none() && plain.head.as_bytes().is_empty(), "taken, not copied");
         let mut chunked = response("", &b"2\r\nhe\r\n3\r\nllo\r\n0\r\n\r\n"[..], Framing::Chunked);
-        assert_eq!(keeping.production(&mut chunked, true).body.as_deref(), Some(&b"hello"[..]));
+        assert_eq!(retention.production(&mut chunked, true).body.as_deref(), Some(&b"hello"[..]));
         let mut film = response("Content-Type: video/mp4\r\n", vec![0; 10_000], Framing::Length(10_000));
-        assert_eq!(keeping.production(&mut film, true).body, None);
+        assert_eq!(retention.production(&mut film, true).body, None);
         let mut damaged = Response { damage: Some(Damage::Gap), ..response("", "hello", Framing::Length(5)) };
-        assert_eq!(keeping.production(&mut damaged, true).body, None);
+        assert_eq!(retention.production(&mut damaged, true).body, None);
     }
 
     #[test]
     fn a_body_without_room_goes_and_its_head_stays() {
-        let keeping = retention(1024);
+        let retention = retention(1024);
         let mut plain = response("", vec![b'a'; 1000], Framing::Length(1000));
-        let first = keeping.production(&mut plain, true);
-        let second = keeping.production(&mut plain, true);
+        let first = retention.production(&mut plain, true);
+        let second = retention.production(&mut plain, true);
         assert_eq!((first.body.is_some(), second.body.is_some()), (true, false));
         assert_eq!(second.head, plain.head);
         let mut small = response("", "hello", Framing::Length(5));
-        assert!(keeping.production(&mut small, true).body.is_some(), "it weighs nothing");
+        assert!(retention.production(&mut small, true).body.is_some(), "it weighs nothing");
         drop(first);
-        assert!(keeping.production(&mut plain, true).body.is_some());
+        assert!(retention.production(&mut plain, true).body.is_some());
     }
 
     #[test]
@@ -188,14 +188,14 @@ mod tests {
 
     #[test]
     fn a_long_head_has_its_share_of_the_room() {
-        let keeping = retention(32 << 10);
+        let retention = retention(32 << 10);
         let mut long = response(&format!("A: {}\r\n", "a".repeat(20_000)), "hello", Framing::Length(5));
-        let first = keeping.production(&mut long, true);
+        let first = retention.production(&mut long, true);
         assert_eq!((&first.head, first.body.as_deref()), (&long.head, Some(&b"hello"[..])));
-        let second = keeping.production(&mut long, true);
+        let second = retention.production(&mut long, true);
         assert!(second.head.as_bytes().is_empty() && second.body.is_none());
         assert_eq!(long.body.sha256, digest(b"hello"));
         drop(first);
-        assert_eq!(keeping.production(&mut long, true).head, long.head);
+        assert_eq!(retention.production(&mut long, true).head, long.head);
     }
 }

@@ -29,6 +29,8 @@ use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 use super::budget::{Budget, BudgetShare, bytes_of_request};
+use super::context::RunContext;
+use super::run::RunError;
 use crate::exchange::{ExchangeId, Outcome, Request, Response, Timestamp};
 use crate::middleware::external::{ExternalSettings, IncomingMessage, OutgoingMessage};
 use crate::middleware::redact::Redact;
@@ -40,7 +42,6 @@ pub(super) use counts::ExternalCounts;
 pub(super) use notify::NotifyingClient;
 use queue::{QUEUE, WriteJob, WriteQueue, pop_if};
 pub(super) use sender::ResponseSender;
-pub(super) use worker::show;
 use worker::{Worker, WorkerSender};
 
 /// Requests that wait for the echo of one process. Past it requests wait or are shed (`middleware`).
@@ -139,7 +140,7 @@ enum Deadline {
 ///
 /// Invariant: what is in `waiting` or `answers` has an entry in `deadlines`, and `busy` counts `waiting` by connection.
 pub(super) struct ExternalStage {
-    teller: ResponseSender,
+    responses: ResponseSender,
     back: Receiver<QueuedWorkerMessage>,
     /// Never used: it keeps the way back from looking as if something had come, when all processes are gone.
     _to: Sender<QueuedWorkerMessage>,
@@ -169,9 +170,33 @@ struct BusyConnection {
 /// The tasks that look after the processes, until they have ended.
 pub(super) type Workers = Vec<JoinHandle<()>>;
 
+/// The external processes of a run; none where none are asked for.
+#[derive(Default)]
+pub(super) struct ExternalProcesses {
+    /// For the pacing thread.
+    pub(super) stage: Option<ExternalStage>,
+    /// Takes what targets answer to the processes.
+    pub(super) responses: Option<ResponseSender>,
+    pub(super) counts: Option<Arc<ExternalCounts>>,
+    pub(super) workers: Workers,
+}
+
+impl ExternalProcesses {
+    /// Starts the processes, where `settings` ask for any.
+    pub(super) fn start(context: &RunContext, settings: Option<ExternalSettings>) -> Result<Self, RunError> {
+        let Some(settings) = settings else { return Ok(Self::default()) };
+        let command = settings.command.to_string();
+        let _context = context.runtime.enter();
+        let (stage, workers) = ExternalStage::start(settings, context.memory.external)
+            .map_err(|source| RunError::Middleware { command, source })?;
+        let (responses, counts) = (stage.responses.clone(), Arc::clone(&stage.responses.counts));
+        Ok(Self { stage: Some(stage), responses: Some(responses), counts: Some(counts), workers })
+    }
+}
+
 impl ExternalStage {
     /// Starts the processes; called within the runtime. `bytes` is what may be on its way to them, and as much back.
-    pub(super) fn start(settings: ExternalSettings, bytes: usize) -> std::io::Result<(Self, Workers)> {
+    fn start(settings: ExternalSettings, bytes: usize) -> std::io::Result<(Self, Workers)> {
         let (phase, watched) = watch::channel(ExternalPhase::Open);
         let (to, back) = crossbeam_channel::bounded(BACK_QUEUE);
         let back_sender = WorkerSender { to: to.clone(), bytes: Budget::new(bytes) };
@@ -191,25 +216,25 @@ impl ExternalStage {
             jobs.push(sender);
             workers.push(tokio::spawn(worker.run(child)));
         }
-        let teller = ResponseSender {
+        let responses = ResponseSender {
             bytes: Budget::new(bytes),
             timeout: settings.timeout,
             names: Arc::new(Mutex::new(Recent::new(MOST_NAMES))),
             counts,
             jobs: jobs.into(),
         };
-        Ok((Self::new(teller, (to, back), phase, workers.len()), workers))
+        Ok((Self::new(responses, (to, back), phase, workers.len()), workers))
     }
 
     fn new(
-        teller: ResponseSender,
+        responses: ResponseSender,
         (to, back): (Sender<QueuedWorkerMessage>, Receiver<QueuedWorkerMessage>),
         phase: watch::Sender<ExternalPhase>,
         alive: usize,
     ) -> Self {
         Self {
-            loads: vec![0; teller.jobs.len()],
-            teller,
+            loads: vec![0; responses.jobs.len()],
+            responses,
             back,
             _to: to,
             phase,
@@ -224,16 +249,6 @@ impl ExternalStage {
         }
     }
 
-    /// Tells answers from elsewhere.
-    pub(super) fn response_sender(&self) -> ResponseSender {
-        self.teller.clone()
-    }
-
-    /// What was counted.
-    pub(super) fn counts(&self) -> Arc<ExternalCounts> {
-        Arc::clone(&self.teller.counts)
-    }
-
     /// What comes back.
     pub(super) const fn back(&self) -> &Receiver<QueuedWorkerMessage> {
         &self.back
@@ -241,7 +256,7 @@ impl ExternalStage {
 
     /// How long an echo is waited for.
     pub(super) const fn timeout(&self) -> Duration {
-        self.teller.timeout
+        self.responses.timeout
     }
 
     /// When the time of something that is owed is up.
@@ -272,18 +287,18 @@ impl ExternalStage {
     /// Gives a request to a process; gives it back where there is no room.
     pub(super) fn give(&mut self, passed: AcceptedRequest) -> Result<(), Box<AcceptedRequest>> {
         let id = passed.request.id;
-        let worker = self.teller.worker(id.connection);
+        let worker = self.responses.worker(id.connection);
         let Some(load) = self.loads.get_mut(worker).filter(|load| **load < MOST_WAITING) else {
             return Err(Box::new(passed));
         };
-        let Ok(held) = self.teller.bytes.try_hold(bytes_of_request(&passed.request)) else {
+        let Ok(held) = self.responses.bytes.try_hold(bytes_of_request(&passed.request)) else {
             return Err(Box::new(passed));
         };
-        let deadline = Instant::now() + self.teller.timeout;
+        let deadline = Instant::now() + self.responses.timeout;
         let taken = Arc::<AtomicBool>::default();
-        let told = OutgoingMessage::request(&passed.request);
-        let job = WriteJob { told, deadline, taken: Some(Arc::clone(&taken)), held: None };
-        if !self.teller.send_job(id, job) {
+        let message = OutgoingMessage::request(&passed.request);
+        let job = WriteJob { message, deadline, taken: Some(Arc::clone(&taken)), held: None };
+        if !self.responses.send_job(id, job) {
             return Err(Box::new(passed));
         }
         *load += 1;
@@ -300,7 +315,8 @@ impl ExternalStage {
 
     /// Tells what production answered.
     pub(super) fn send_response(&self, of: ExchangeId, response: &Response) -> bool {
-        OutgoingMessage::response(self.teller.name(of), response).is_some_and(|told| self.teller.send(of, told))
+        OutgoingMessage::response(self.responses.name(of), response)
+            .is_some_and(|message| self.responses.send(of, message))
     }
 
     /// What production answered to a request that waits: it follows the request. Where there is no room for its body, it
@@ -310,7 +326,7 @@ impl ExternalStage {
         if let ProductionResult::Response { response, .. } = &mut answered
             && let Some(bytes) = response.body.wire.as_ref().map(bytes::Bytes::len)
         {
-            match self.teller.bytes.try_hold(bytes) {
+            match self.responses.bytes.try_hold(bytes) {
                 Ok(held) => waiting.answer_held = held,
                 Err(_) => response.body.wire = None,
             }
@@ -326,18 +342,18 @@ impl ExternalStage {
         is_head: bool,
         response: Box<Response>,
     ) -> Result<(), Box<Response>> {
-        let Ok(held) = self.teller.bytes.try_hold(response.head.as_bytes().len()) else { return Err(response) };
+        let Ok(held) = self.responses.bytes.try_hold(response.head.as_bytes().len()) else { return Err(response) };
         if self.answers.len() >= MOST_WAITING || !self.send_response(of, &response) {
             return Err(response);
         }
-        self.deadlines.push_back((Instant::now() + self.teller.timeout, Deadline::Answer(of)));
+        self.deadlines.push_back((Instant::now() + self.responses.timeout, Deadline::Answer(of)));
         self.answers.insert(of, PendingResponse { response, is_head, _held: held });
         Ok(())
     }
 
     /// A connection closes: now, or, where requests of it wait, after them.
-    pub(super) fn closes(&mut self, lane: ConnKey, due: Instant) -> bool {
-        match self.busy.get_mut(&lane) {
+    pub(super) fn closes(&mut self, conn: ConnKey, due: Instant) -> bool {
+        match self.busy.get_mut(&conn) {
             Some(busy) => {
                 busy.closes = Some(due);
                 false
@@ -348,7 +364,7 @@ impl ExternalStage {
 
     fn no_longer_waits(&mut self, id: ExchangeId) -> Option<PendingEcho> {
         let waiting = self.waiting.remove(&id)?;
-        let worker = self.teller.worker(id.connection);
+        let worker = self.responses.worker(id.connection);
         if let Some(load) = self.loads.get_mut(worker) {
             *load = load.saturating_sub(1);
         }
@@ -368,13 +384,13 @@ impl ExternalStage {
 
     /// A request of this connection was settled, and what comes of it was done: when the connection was due to close,
     /// where it closes now.
-    pub(super) fn done(&mut self, lane: ConnKey) -> Option<Instant> {
-        let busy = self.busy.get_mut(&lane)?;
+    pub(super) fn done(&mut self, conn: ConnKey) -> Option<Instant> {
+        let busy = self.busy.get_mut(&conn)?;
         busy.requests = busy.requests.saturating_sub(1);
         if busy.requests > 0 {
             return None;
         }
-        self.busy.remove(&lane)?.closes
+        self.busy.remove(&conn)?.closes
     }
 }
 

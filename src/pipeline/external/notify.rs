@@ -8,7 +8,7 @@ use tokio::time::Instant;
 use super::ResponseSender;
 use crate::exchange::{ExchangeId, Request, Timestamp};
 use crate::middleware::external::{MessageType, OutgoingMessage, framed_by_length};
-use crate::pipeline::wall_clock;
+use crate::pipeline::clock::wall_clock;
 use crate::replay::{
     AnyClient, Client, ConnCounters, ResponseOptions, RetainedResponse, SendError, TargetResponse, Ticket,
 };
@@ -20,7 +20,7 @@ const MAX_TOLD_BODY: usize = 256 << 10;
 /// A client that tells each answer before it hands it on.
 pub(in crate::pipeline) struct NotifyingClient {
     pub(in crate::pipeline) client: Arc<AnyClient>,
-    pub(in crate::pipeline) teller: ResponseSender,
+    pub(in crate::pipeline) responses: ResponseSender,
 }
 
 impl Client for NotifyingClient {
@@ -38,7 +38,8 @@ impl Client for NotifyingClient {
         let more = ResponseOptions { kept: Some(wanted.kept.unwrap_or_default().max(MAX_TOLD_BODY)), ..wanted };
         let mut answer = self.client.send(turn, request, more).await?;
         if let Some(kept) = &answer.kept {
-            self.teller.send(id, notify(&self.teller, id, at, answer.done.saturating_duration_since(begun), kept));
+            self.responses
+                .send(id, notify(&self.responses, id, at, answer.done.saturating_duration_since(begun), kept));
         }
         if wanted.kept.is_none() {
             answer.kept = None;
@@ -52,7 +53,7 @@ impl Client for NotifyingClient {
 }
 
 fn notify(
-    teller: &ResponseSender,
+    responses: &ResponseSender,
     id: ExchangeId,
     at: Timestamp,
     latency: Duration,
@@ -63,5 +64,5 @@ fn notify(
         Some(body) => framed_by_length(head, body),
         None => head,
     };
-    OutgoingMessage { kind: MessageType::Replayed, id: teller.name(id), at, latency, head, body }
+    OutgoingMessage { kind: MessageType::Replayed, id: responses.name(id), at, latency, head, body }
 }

@@ -20,7 +20,7 @@ const BATCH_BYTES: usize = 64 << 10;
 
 /// A message on its way to a process.
 pub(super) struct WriteJob {
-    pub(super) told: OutgoingMessage,
+    pub(super) message: OutgoingMessage,
     /// When nobody waits for it any more.
     pub(super) deadline: Instant,
     /// Set once all of it was written, where somebody wants to know.
@@ -130,7 +130,7 @@ impl WriteBatch {
         self.at = 0;
         self.held.clear();
         while let Some(job) = pop_if(waiting, |_| self.bytes.len() < BATCH_BYTES) {
-            job.told.encode(&mut self.bytes);
+            job.message.encode(&mut self.bytes);
             self.lines.push_back((self.bytes.len(), job.taken));
             self.held.push(job.held);
             self.expires = Some(job.deadline);
@@ -192,7 +192,7 @@ mod tests {
 
     fn job(after: Duration, head: usize) -> (WriteJob, Arc<AtomicBool>) {
         let taken = Arc::<AtomicBool>::default();
-        let told = OutgoingMessage {
+        let message = OutgoingMessage {
             kind: MessageType::Request,
             id: MessageId::of(ExchangeId::new(ConnectionId(1), 1)),
             at: Timestamp::default(),
@@ -200,7 +200,7 @@ mod tests {
             head: Head::new(vec![b'x'; head]),
             body: None,
         };
-        (WriteJob { told, deadline: Instant::now() + after, taken: Some(Arc::clone(&taken)), held: None }, taken)
+        (WriteJob { message, deadline: Instant::now() + after, taken: Some(Arc::clone(&taken)), held: None }, taken)
     }
 
     const SECOND: Duration = Duration::from_secs(1);

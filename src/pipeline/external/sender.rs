@@ -35,10 +35,10 @@ impl ResponseSender {
     }
 
     /// Tells an answer where there is room for it; else that is counted.
-    pub(super) fn send(&self, id: ExchangeId, told: OutgoingMessage) -> bool {
-        let held = self.bytes.try_hold(told.bytes());
+    pub(super) fn send(&self, id: ExchangeId, message: OutgoingMessage) -> bool {
+        let held = self.bytes.try_hold(message.bytes());
         let deadline = Instant::now() + self.timeout;
-        let sent = held.is_ok_and(|held| self.send_job(id, WriteJob { told, deadline, taken: None, held }));
+        let sent = held.is_ok_and(|held| self.send_job(id, WriteJob { message, deadline, taken: None, held }));
         if !sent {
             self.counts.untold.fetch_add(1, Ordering::Relaxed);
         }

@@ -32,7 +32,7 @@ impl ExternalStage {
         let id = said.id.exchange();
         let Some(PendingEcho { mut passed, answered, .. }) = id.and_then(|id| self.no_longer_waits(id)) else {
             return if id.is_some_and(|id| self.late.get(id).is_some()) {
-                self.teller.counts.late.fetch_add(1, Ordering::Relaxed);
+                self.responses.counts.late.fetch_add(1, Ordering::Relaxed);
                 Resolution::Nothing
             } else {
                 self.made_up(said)
@@ -47,7 +47,7 @@ impl ExternalStage {
                 Resolution::Passed { passed, answered, changed: true }
             }
             Err(why) => {
-                self.teller.counts.malformed(&said.id, why);
+                self.responses.counts.malformed(&said.id, why);
                 Resolution::Ended { note: passed.note, outcome: Outcome::filtered(MIDDLEWARE) }
             }
         }
@@ -63,7 +63,7 @@ impl ExternalStage {
                 Some(response)
             }
             Err(why) => {
-                self.teller.counts.malformed(&said.id, why);
+                self.responses.counts.malformed(&said.id, why);
                 None
             }
         };
@@ -75,14 +75,14 @@ impl ExternalStage {
         let (head, body) = match said.request() {
             Ok(request) => request,
             Err(why) => {
-                self.teller.counts.malformed(&said.id, why);
+                self.responses.counts.malformed(&said.id, why);
                 return Resolution::Nothing;
             }
         };
         let id = ExchangeId::new(ConnectionId(ExchangeId::FIRST_MADE_UP.0 + self.made_up), 1);
         self.made_up += 1;
-        self.teller.counts.made_up.fetch_add(1, Ordering::Relaxed);
-        self.teller.names.lock().unwrap_or_else(PoisonError::into_inner).insert(id, said.id.clone());
+        self.responses.counts.made_up.fetch_add(1, Ordering::Relaxed);
+        self.responses.names.lock().unwrap_or_else(PoisonError::into_inner).insert(id, said.id.clone());
         let nobody = std::net::SocketAddr::from(([0, 0, 0, 0], 0));
         let (first_byte, last_byte) = (self.latest, self.latest);
         let (client, server, state) = (nobody, nobody, RequestState::Whole);

@@ -17,13 +17,12 @@ use tokio::time::{Instant, sleep, timeout};
 use super::queue::{WriteEnd, WriteQueue, until};
 use super::{ExternalCounts, ExternalPhase, WorkerMessage};
 use crate::middleware::external::{CommandLine, DecodeError, ExternalSettings, IncomingMessage, MessageDecoder};
-use crate::pipeline::FULL_PAUSE;
 use crate::pipeline::budget::{Budget, BudgetRefused, BudgetShare};
+use crate::pipeline::queues::FULL_PAUSE;
+use crate::pipeline::stderr::log_lines;
 
 /// Bytes that are read at once.
 const READ_BYTES: usize = 64 << 10;
-/// Longest line of complaints that is shown whole; the rest of a longer one is a line of its own.
-const COMPLAINT_BYTES: usize = 4096;
 /// How long the rest of what a process wrote is waited for once it has ended: it is in the pipe already.
 const GRACE: Duration = Duration::from_millis(250);
 /// Pause before a process that died is started anew; doubled with each death that follows, up to [`LAST_PAUSE`].
@@ -115,7 +114,7 @@ impl Worker {
         };
         let counts = Arc::clone(&self.counts);
         let mut reading = tokio::spawn(read(stdout, self.back.clone(), counts));
-        let mut complaints = tokio::spawn(show(stderr, "middleware"));
+        let mut complaints = tokio::spawn(log_lines(stderr, "middleware"));
         let end = tokio::select! {
             _ = &mut reading => WorkerEnd::Silent,
             wrote = self.queue.write(&mut stdin) => if wrote == WriteEnd::All { WorkerEnd::Finished } else { WorkerEnd::Deaf },
@@ -258,30 +257,6 @@ fn garbage(counts: &ExternalCounts, why: DecodeError) {
              belongs on standard error"
         );
     }
-}
-
-/// Shows what a process says to people, line by line.
-pub(in crate::pipeline) async fn show(mut from: impl AsyncRead + Unpin, who: &'static str) {
-    let mut line = Vec::with_capacity(COMPLAINT_BYTES);
-    let mut buffer = vec![0; COMPLAINT_BYTES];
-    while let Ok(bytes @ 1..) = from.read(&mut buffer).await {
-        for byte in buffer.iter().take(bytes) {
-            if *byte != b'\n' {
-                line.push(*byte);
-            }
-            if *byte == b'\n' || line.len() >= COMPLAINT_BYTES {
-                show_line(&mut line, who);
-            }
-        }
-    }
-    show_line(&mut line, who);
-}
-
-fn show_line(line: &mut Vec<u8>, who: &str) {
-    if !line.is_empty() {
-        tracing::warn!("{who} says: {}", String::from_utf8_lossy(line).trim_end());
-    }
-    line.clear();
 }
 
 #[cfg(test)]

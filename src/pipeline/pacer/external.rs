@@ -9,9 +9,9 @@ use tokio::time::Instant;
 
 use super::{AwaitingResponse, Pacer};
 use crate::exchange::{Damage, Event, ExchangeId, Outcome, Request, Response, Shed};
-use crate::pipeline::FULL_PAUSE;
 use crate::pipeline::external::{AcceptedRequest, ExternalStage, Resolution, WorkerMessage};
 use crate::pipeline::passes::PassTag;
+use crate::pipeline::queues::FULL_PAUSE;
 use crate::replay::ConnKey;
 use crate::report::TargetSet;
 
@@ -32,15 +32,15 @@ impl Pacer {
     /// What comes first: something from a process, or an event; none where there are no more events or the run was
     /// stopped.
     pub(super) fn next_of_both(&mut self) -> Option<super::PacerStep> {
-        let external = self.work.external.as_ref()?;
+        let external = self.settings.external.as_ref()?;
         let late = external.expires().map_or_else(crossbeam_channel::never, |at| crossbeam_channel::at(at.into_std()));
         crossbeam_channel::select_biased! {
-            recv(self.ends.stopped) -> _ => None,
+            recv(self.channels.stopped) -> _ => None,
             // Before the clock is looked at: what has come back is not late.
             recv(external.back()) -> back => Some(super::PacerStep::Outside(ExternalStep::Back(back.ok()?.0))),
             recv(late) -> _ => Some(super::PacerStep::Outside(ExternalStep::Late)),
-            recv(self.ends.events) -> parcel => {
-                let upcoming = self.upcoming(parcel.ok()?);
+            recv(self.channels.events) -> queued => {
+                let upcoming = self.upcoming(queued.ok()?);
                 Some(self.step(upcoming))
             }
         }
@@ -48,7 +48,7 @@ impl Pacer {
 
     /// False where the run was stopped.
     pub(super) fn outside(&mut self, step: ExternalStep) -> bool {
-        let Some(external) = &mut self.work.external else { return true };
+        let Some(external) = &mut self.settings.external else { return true };
         match step {
             ExternalStep::Back(back) => {
                 let settled = external.settle(back);
@@ -56,7 +56,7 @@ impl Pacer {
             }
             ExternalStep::Late => {
                 let now = Instant::now();
-                while let Some(settled) = self.work.external.as_mut().and_then(|external| external.expire(now)) {
+                while let Some(settled) = self.settings.external.as_mut().and_then(|external| external.expire(now)) {
                     if !self.settled(settled) {
                         return false;
                     }
@@ -69,10 +69,10 @@ impl Pacer {
     /// Does what processes bring about until `end`; false where the run was stopped.
     pub(super) fn outside_until(&mut self, end: Instant) -> bool {
         while Instant::now() < end {
-            let Some(external) = &self.work.external else { return true };
+            let Some(external) = &self.settings.external else { return true };
             let wake = external.expires().map_or(end, |late| late.min(end));
             let step = crossbeam_channel::select_biased! {
-                recv(self.ends.stopped) -> _ => return false,
+                recv(self.channels.stopped) -> _ => return false,
                 recv(external.back()) -> back => back.ok().map(|(back, _)| ExternalStep::Back(back)),
                 recv(crossbeam_channel::at(wake.into_std())) -> _ => (wake < end).then_some(ExternalStep::Late),
             };
@@ -90,7 +90,7 @@ impl Pacer {
         let mut passed = passed;
         let mut until = None;
         loop {
-            let Some(external) = &mut self.work.external else { return true };
+            let Some(external) = &mut self.settings.external else { return true };
             external.latest = passed.request.last_byte;
             let timeout = external.timeout();
             let Err(back) = external.give(passed) else { return true };
@@ -111,16 +111,16 @@ impl Pacer {
         match settled {
             Resolution::Nothing => true,
             Resolution::Passed { passed, answered, changed } => {
-                let lane = passed.note.id.into();
+                let conn = passed.note.id.into();
                 let went_on = self.came_back(passed, changed)
                     && answered.is_none_or(|event| self.event(event, PassTag::default(), None));
-                self.done(lane);
+                self.done(conn);
                 went_on
             }
             Resolution::Ended { note, outcome } => {
-                let lane = note.id.into();
+                let conn = note.id.into();
                 let went_on = self.end(note, outcome);
-                self.done(lane);
+                self.done(conn);
                 went_on
             }
             Resolution::MadeUp(request) => self.made_up(request),
@@ -139,7 +139,7 @@ impl Pacer {
         if self.has_enough() {
             return true;
         }
-        match if changed { self.work.chains.all.admit(&passed.request) } else { Ok(()) } {
+        match if changed { self.settings.chains.all.admit(&passed.request) } else { Ok(()) } {
             Ok(()) => self.take(passed),
             Err(outcome) => self.end(passed.note, outcome),
         }
@@ -151,13 +151,13 @@ impl Pacer {
             return true;
         }
         let (id, note) = (request.id, self.note(&request));
-        if let Err(outcome) = self.work.chains.all.admit(&request) {
+        if let Err(outcome) = self.settings.chains.all.admit(&request) {
             return self.end(note, outcome);
         }
         let now = Instant::now();
-        let due = (!self.work.timing.is_unscheduled()).then_some(now);
-        self.ends.outlets.iter_mut().for_each(|outlet| outlet.opened(id.into(), now));
-        let targets = TargetSet::first(self.ends.outlets.len());
+        let due = (!self.settings.timing.is_unscheduled()).then_some(now);
+        self.channels.dispatchers.iter_mut().for_each(|dispatcher| dispatcher.opened(id.into(), now));
+        let targets = TargetSet::first(self.channels.dispatchers.len());
         let (place, redactions) = (place_of(id), Vec::new());
         let passed = AcceptedRequest { note, request, due, targets, keep_host: false, place, redactions };
         let went_on = self.take(passed) && self.damaged(id, Damage::NoResponse);
@@ -166,26 +166,26 @@ impl Pacer {
     }
 
     fn has_enough(&self) -> bool {
-        self.work.most.is_some_and(|most| self.taken >= most)
+        self.settings.most.is_some_and(|most| self.taken >= most)
     }
 
     /// Closes a connection that was to close after the last of its requests that waited.
-    fn done(&mut self, lane: ConnKey) {
-        if let Some(due) = self.work.external.as_mut().and_then(|external| external.done(lane)) {
-            self.closed(lane, due);
+    fn done(&mut self, conn: ConnKey) {
+        if let Some(due) = self.settings.external.as_mut().and_then(|external| external.done(conn)) {
+            self.closed(conn, due);
         }
     }
 
     /// What production answered to a request that waits comes after it, and is told at once.
     pub(super) fn follow(&mut self, of: ExchangeId, event: impl FnOnce() -> Event) {
-        let Some(external) = self.work.external.as_mut().filter(|external| external.waits(of)) else { return };
+        let Some(external) = self.settings.external.as_mut().filter(|external| external.waits(of)) else { return };
         external.follow(of, event());
     }
 
     /// Tells what production answered. A recording gets it as it comes back, and not at all where it does not: what is
     /// masked outside must not reach the disk unmasked.
     pub(super) fn response_outside(&mut self, of: ExchangeId, response: Box<Response>, asked: &AwaitingResponse) {
-        let Some(external) = &mut self.work.external else { return };
+        let Some(external) = &mut self.settings.external else { return };
         if !asked.recorded {
             external.send_response(of, &response);
         } else if external.give_response(of, asked.is_head, response).is_err() {
@@ -196,39 +196,39 @@ impl Pacer {
     /// There are no more events: what is owed may still come, and what is told last may have an effect.
     pub(super) fn wind_up(&mut self) {
         if self.finish_outside().is_none() {
-            let waited = self.work.external.as_mut().map(ExternalStage::stopped).unwrap_or_default();
+            let waited = self.settings.external.as_mut().map(ExternalStage::stopped).unwrap_or_default();
             for note in waited {
                 self.end(note, Outcome::Shed(Shed::Stopped));
             }
         }
         // The processes end now. What production answers after this is recorded no more: nobody is there to give it back.
-        if let Some(external) = &self.work.external {
+        if let Some(external) = &self.settings.external {
             external.end();
         }
     }
 
     /// None where the run was stopped.
     fn finish_outside(&mut self) -> Option<()> {
-        let timeout = self.work.external.as_ref().map(ExternalStage::timeout)?;
+        let timeout = self.settings.external.as_ref().map(ExternalStage::timeout)?;
         let lingers = Instant::now() + LINGER.min(timeout);
         loop {
-            let owed = self.work.external.as_ref()?.is_owed();
-            let in_flight = self.ends.progress.in_flight.load(Ordering::Relaxed) > 0;
+            let owed = self.settings.external.as_ref()?.is_owed();
+            let in_flight = self.channels.progress.in_flight.load(Ordering::Relaxed) > 0;
             if !(owed || in_flight) || (owed && Instant::now() >= lingers) {
                 break;
             }
-            if self.ends.facts.is_closed() {
+            if self.channels.facts.is_closed() {
                 // The report died, and with it whoever counts what is in flight.
                 return None;
             }
             self.look_outside()?;
         }
-        self.work.external.as_ref()?.close();
+        self.settings.external.as_ref()?.close();
         let end = Instant::now() + timeout;
-        while Instant::now() < end && self.work.external.as_ref()?.lives() {
+        while Instant::now() < end && self.settings.external.as_ref()?.lives() {
             self.look_outside()?;
         }
-        while self.work.external.as_ref()?.is_owed() {
+        while self.settings.external.as_ref()?.is_owed() {
             self.look_outside()?;
         }
         Some(())

@@ -15,7 +15,7 @@ use tokio::time::Instant;
 use super::{Pacer, PacerStep, RunChains, Upcoming};
 use crate::exchange::{Event, Request, Timestamp};
 use crate::middleware::ChainSettings;
-use crate::pipeline::{EVENT_QUEUE, QueuedEvent};
+use crate::pipeline::queues::{EVENT_QUEUE, QueuedEvent};
 use crate::replay::ConnKey;
 use crate::report::TargetSet;
 
@@ -27,18 +27,18 @@ const AT_ONCE: usize = 4;
 pub(super) struct Lookahead {
     /// In the order in which it was read, with its shares of the memory. Where this is full, the rest stays in the channel.
     events: VecDeque<Upcoming>,
-    scout: RunChains,
+    preview: RunChains,
 }
 
 impl Lookahead {
-    /// Nothing so far. `scout` is what the chains of the run are, but for limits.
-    pub(super) const fn new(scout: RunChains) -> Self {
-        Self { events: VecDeque::new(), scout }
+    /// Nothing so far. `preview` is what the chains of the run are, but for limits.
+    pub(super) const fn new(preview: RunChains) -> Self {
+        Self { events: VecDeque::new(), preview }
     }
 
     /// Goes by these settings from now on.
     pub(super) fn replace(&mut self, settings: &ChainSettings) {
-        self.scout.replace(&settings.without_limits());
+        self.preview.replace(&settings.without_limits());
     }
 
     fn has_room(&self) -> bool {
@@ -48,33 +48,33 @@ impl Lookahead {
     /// A request as the chain leaves it, and its targets, where it passes. Limits and guards are asked when it is due.
     fn passed(&mut self, request: &Request, clock: Timestamp) -> Option<(Request, TargetSet)> {
         let mut request = request.clone();
-        self.scout.all.apply_at(&mut request, clock).ok()?;
-        Some((request, self.scout.targets()))
+        self.preview.all.apply_at(&mut request, clock).ok()?;
+        Some((request, self.preview.targets()))
     }
 }
 
 impl Pacer {
     /// The next event; none where there are no more or the run was stopped.
     pub(super) fn next_of_ahead(&mut self) -> Option<PacerStep> {
-        if self.ends.stopped.try_recv() == Err(TryRecvError::Disconnected) {
+        if self.channels.stopped.try_recv() == Err(TryRecvError::Disconnected) {
             return None;
         }
         let mut looks = AT_ONCE;
         while looks > 0
             && self.may_look()
-            && let Ok(parcel) = self.ends.events.try_recv()
+            && let Ok(queued) = self.channels.events.try_recv()
         {
-            self.look_at(parcel);
+            self.look_at(queued);
             looks -= 1;
         }
         if let Some(upcoming) = self.ahead.as_mut()?.events.pop_front() {
             return Some(self.step(upcoming));
         }
-        let parcel = crossbeam_channel::select_biased! {
-            recv(self.ends.stopped) -> _ => None,
-            recv(self.ends.events) -> parcel => parcel.ok(),
+        let queued = crossbeam_channel::select_biased! {
+            recv(self.channels.stopped) -> _ => None,
+            recv(self.channels.events) -> queued => queued.ok(),
         }?;
-        self.look_at(parcel);
+        self.look_at(queued);
         let upcoming = self.ahead.as_mut()?.events.pop_front()?;
         Some(self.step(upcoming))
     }
@@ -86,24 +86,24 @@ impl Pacer {
             if left.is_zero() {
                 return true;
             }
-            let parcel = crossbeam_channel::select_biased! {
-                recv(self.ends.stopped) -> _ => return false,
-                recv(self.ends.events) -> parcel => parcel,
+            let queued = crossbeam_channel::select_biased! {
+                recv(self.channels.stopped) -> _ => return false,
+                recv(self.channels.events) -> queued => queued,
                 default(left) => return true,
             };
-            let Ok(parcel) = parcel else { break };
-            self.look_at(parcel);
+            let Ok(queued) = queued else { break };
+            self.look_at(queued);
         }
-        matches!(self.ends.stopped.recv_deadline(end.into_std()), Err(RecvTimeoutError::Timeout))
+        matches!(self.channels.stopped.recv_deadline(end.into_std()), Err(RecvTimeoutError::Timeout))
     }
 
     fn may_look(&self) -> bool {
-        self.ahead.as_ref().is_some_and(Lookahead::has_room) && !self.work.control.is_paused()
+        self.ahead.as_ref().is_some_and(Lookahead::has_room) && !self.settings.control.is_paused()
     }
 
-    fn look_at(&mut self, parcel: QueuedEvent) {
-        let upcoming = self.upcoming(parcel);
-        if let (Event::Request(request), Some(due)) = (&upcoming.parcel.event, upcoming.due) {
+    fn look_at(&mut self, queued: QueuedEvent) {
+        let upcoming = self.upcoming(queued);
+        if let (Event::Request(request), Some(due)) = (&upcoming.queued.event, upcoming.due) {
             self.preview(request, self.put_off(due));
         }
         if let Some(ahead) = &mut self.ahead {
@@ -113,28 +113,31 @@ impl Pacer {
 
     /// Has the connection opened over which a request would be sent.
     fn preview(&mut self, request: &Request, due: Instant) {
-        let lane = ConnKey::from(request.id);
-        let mut outlets = self.ends.outlets.iter().chain(&self.work.reference.baseline);
+        let conn = ConnKey::from(request.id);
+        let mut dispatchers = self.channels.dispatchers.iter().chain(&self.settings.reference.baseline);
         // One that is due already has its connection opened when it is sent.
-        if !outlets.any(|outlet| outlet.may_open(lane)) || due <= Instant::now() || self.marked(request).is_err() {
+        if !dispatchers.any(|dispatcher| dispatcher.may_open(conn))
+            || due <= Instant::now()
+            || self.marked(request).is_err()
+        {
             return;
         }
         let clock = self.clock(request, Some(due));
         let Some(ahead) = &mut self.ahead else { return };
         let Some((request, targets)) = ahead.passed(request, clock) else { return };
         for target in targets.iter() {
-            let Some(outlet) = self.ends.outlets.get_mut(target) else { continue };
-            let Some(chain) = ahead.scout.of_target(target) else {
-                outlet.open_for(&request);
+            let Some(dispatcher) = self.channels.dispatchers.get_mut(target) else { continue };
+            let Some(chain) = ahead.preview.of_target(target) else {
+                dispatcher.open_for(&request);
                 continue;
             };
             let mut copy = request.clone();
             if chain.apply_at(&mut copy, clock).is_ok() {
-                outlet.open_for(&copy);
+                dispatcher.open_for(&copy);
             }
         }
         if !targets.is_empty()
-            && let Some(baseline) = self.work.reference.baseline_for(&request)
+            && let Some(baseline) = self.settings.reference.baseline_for(&request)
         {
             baseline.open_for(&request);
         }
@@ -160,7 +163,7 @@ mod tests {
     /// A pacer that looks ahead, what hands it events, and what stops it.
     fn pacer(runtime: &tokio::runtime::Runtime, events: usize) -> (Pacer, Sender<QueuedEvent>, Sender<()>) {
         let chains = || RunChains::new(&ChainSettings::default(), 0);
-        let work = PacerSettings {
+        let settings = PacerSettings {
             chains: chains(),
             preview: Some(chains()),
             external: None,
@@ -168,7 +171,7 @@ mod tests {
             mark: None,
             copies: LoopHeader::default(),
             evidence: false,
-            keeping: None,
+            retention: None,
             reference: reference_traffic::ReferenceSender {
                 baseline: None,
                 checks: Vec::new(),
@@ -182,17 +185,17 @@ mod tests {
         };
         let (sender, events) = crossbeam_channel::bounded(events);
         let (stop, stopped) = crossbeam_channel::bounded(0);
-        let ends = PacerChannels {
+        let channels = PacerChannels {
             events,
             stopped,
             enough: Arc::default(),
-            outlets: Vec::new(),
+            dispatchers: Vec::new(),
             recording: None,
             runtime: runtime.handle().clone(),
             facts: mpsc::channel(1).0,
             progress: Arc::new(Progress::default()),
         };
-        (Pacer::new(work, ends), sender, stop)
+        (Pacer::new(settings, channels), sender, stop)
     }
 
     fn runtime() -> tokio::runtime::Runtime {
@@ -226,7 +229,7 @@ mod tests {
             assert_eq!(connection(pacer.next_of_ahead()), Some(number));
             most = most.max(waiting(&pacer));
             // The one that was handed out is no longer there.
-            assert!(most < EVENT_QUEUE && pacer.ends.events.len() + waiting(&pacer) == all - number - 1);
+            assert!(most < EVENT_QUEUE && pacer.channels.events.len() + waiting(&pacer) == all - number - 1);
         }
         assert_eq!(most, EVENT_QUEUE - 1);
         assert!(pacer.next_of_ahead().is_none());
@@ -250,9 +253,9 @@ mod tests {
         let runtime = runtime();
         let (mut pacer, events, _stop) = pacer(&runtime, 8);
         (0..8).for_each(|number| events.send(opened(number)).unwrap());
-        pacer.work.control.pause();
+        pacer.settings.control.pause();
         assert_eq!((connection(pacer.next_of_ahead()), waiting(&pacer)), (Some(0), 0));
-        pacer.work.control.resume();
+        pacer.settings.control.resume();
         assert_eq!((connection(pacer.next_of_ahead()), waiting(&pacer)), (Some(1), AT_ONCE - 1));
     }
 }

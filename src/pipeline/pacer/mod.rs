@@ -12,19 +12,23 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use crossbeam_channel::Receiver;
+use crossbeam_channel::{Receiver, Sender};
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{Notify, mpsc, watch};
 use tokio::time::Instant;
 
+use super::context::RunContext;
 use super::control::Control;
 use super::dispatch::TargetDispatcher;
 use super::external::{AcceptedRequest, ExternalStage};
 use super::passes::PassTag;
+use super::progress::Progress;
+use super::queues::{EVENT_QUEUE, LIVE_EVENT_QUEUE, QueuedEvent, UNSCHEDULED_EVENT_QUEUE};
 use super::recorder::EventSender;
-use super::reference_traffic;
+use super::reference_traffic::ReferenceSender;
+use super::request_record::request_record;
 use super::retention::RetentionRules;
-use super::{Progress, QueuedEvent, request_record};
+use super::run::Run;
 use crate::exchange::{Damage, Event, ExchangeId, Framing, Outcome, Request, RequestState, Response, Shed, Timestamp};
 use crate::middleware::context::UnreadableCounts;
 use crate::middleware::redact::Redact;
@@ -33,7 +37,7 @@ use crate::middleware::{self, LoopHeader};
 use crate::replay::{ConnKey, Delivery};
 use crate::report::{Production, ReportEvent, RequestRecord, TargetSet};
 
-pub(super) use chains::RunChains;
+use chains::RunChains;
 use lookahead::Lookahead;
 use next::{PacerStep, Upcoming};
 pub(super) use timing::Timing;
@@ -53,9 +57,9 @@ pub(super) struct PacerSettings {
     /// Whether the report wants more of a request than what adds up.
     pub(super) evidence: bool,
     /// What is kept of production's answers; nothing where they are not compared.
-    pub(super) keeping: Option<RetentionRules>,
+    pub(super) retention: Option<RetentionRules>,
     /// Who is asked beside the targets.
-    pub(super) reference: reference_traffic::ReferenceSender,
+    pub(super) reference: ReferenceSender,
     pub(super) control: Control,
     pub(super) timing: Timing,
     /// How many requests to take before the run ends by itself.
@@ -69,7 +73,7 @@ pub(super) struct PacerChannels {
     pub(super) stopped: Receiver<()>,
     /// Ends the run, once enough requests were taken.
     pub(super) enough: Arc<Notify>,
-    pub(super) outlets: Vec<TargetDispatcher>,
+    pub(super) dispatchers: Vec<TargetDispatcher>,
     pub(super) recording: Option<EventSender>,
     pub(super) runtime: tokio::runtime::Handle,
     pub(super) facts: mpsc::Sender<ReportEvent>,
@@ -97,10 +101,20 @@ struct AwaitingResponse {
     redactions: Vec<Redact>,
 }
 
+/// What the stages behind the pacer gave it.
+pub(super) struct PacerInputs {
+    pub(super) external: Option<ExternalStage>,
+    /// By target.
+    pub(super) dispatchers: Vec<TargetDispatcher>,
+    pub(super) reference: ReferenceSender,
+    pub(super) recording: Option<EventSender>,
+    pub(super) facts: mpsc::Sender<ReportEvent>,
+}
+
 /// The pacing thread.
 pub(super) struct Pacer {
-    work: PacerSettings,
-    ends: PacerChannels,
+    settings: PacerSettings,
+    channels: PacerChannels,
     /// What was read before it is due, where that is looked at.
     ahead: Option<Lookahead>,
     /// Requests whose response is still to come; only those that were offered or kept.
@@ -117,9 +131,54 @@ pub(super) struct Pacer {
 const PAUSED: &str = "paused";
 
 impl Pacer {
-    pub(super) fn new(mut work: PacerSettings, ends: PacerChannels) -> Self {
-        let ahead = work.preview.take().map(Lookahead::new);
-        Self { work, ends, ahead, asked: HashMap::default(), taken: 0, open: 0, epoch: Instant::now(), in_a_row: 0 }
+    /// A pacer that does to requests what `run` asks for; returns what hands it events, too.
+    pub(super) fn stage(context: &RunContext, run: &mut Run, inputs: PacerInputs) -> (Self, Sender<QueuedEvent>) {
+        let PacerInputs { external, dispatchers, reference, recording, facts } = inputs;
+        let timing = context.timing();
+        let (sender, events) = crossbeam_channel::bounded(event_places(&timing));
+        // What comes back from an external process is not known before its time.
+        let mirrors = dispatchers.iter().any(TargetDispatcher::mirrors);
+        let looks_ahead = mirrors && timing.is_known_ahead() && external.is_none();
+        let chains = |settings: &middleware::ChainSettings| RunChains::new(settings, dispatchers.len());
+        let settings = PacerSettings {
+            chains: chains(&run.middleware),
+            preview: looks_ahead.then(|| chains(&run.middleware.without_limits())),
+            external,
+            reloads: run.reloads.clone(),
+            mark: run.mark.take(),
+            retention: context.retention.clone(),
+            reference,
+            control: context.control.clone(),
+            timing,
+            evidence: run.evidence,
+            copies: LoopHeader::default().of_run(&run.middleware.run.id),
+            most: run.most,
+        };
+        let channels = PacerChannels {
+            events,
+            stopped: context.stops.pacing.clone(),
+            enough: Arc::clone(&context.stops.enough),
+            dispatchers,
+            recording,
+            runtime: context.runtime.handle().clone(),
+            facts,
+            progress: Arc::clone(&context.progress),
+        };
+        (Self::new(settings, channels), sender)
+    }
+
+    fn new(mut settings: PacerSettings, channels: PacerChannels) -> Self {
+        let ahead = settings.preview.take().map(Lookahead::new);
+        Self {
+            settings,
+            channels,
+            ahead,
+            asked: HashMap::default(),
+            taken: 0,
+            open: 0,
+            epoch: Instant::now(),
+            in_a_row: 0,
+        }
     }
 
     /// Works until the events end or the run is stopped; returns what the chain has to say at the end.
@@ -135,11 +194,11 @@ impl Pacer {
             }
         }
         self.wind_up();
-        if matches!(self.work.timing, Timing::Live) {
+        if matches!(self.settings.timing, Timing::Live) {
             self.leave();
         }
         self.notice();
-        let chains = &self.work.chains;
+        let chains = &self.settings.chains;
         ChainEnd { keys: chains.all.key_share(), remarks: chains.remarks(), unreadable: chains.unreadable() }
     }
 
@@ -157,9 +216,9 @@ impl Pacer {
             Event::Closed { connection, .. } => {
                 // Of those that opened outside the part that is replayed only the end is told.
                 self.of_file(part, self.open.saturating_sub(1));
-                let (lane, due) = (part.lane(connection), self.due_or_now(due));
-                if self.work.external.as_mut().is_none_or(|external| external.closes(lane, due)) {
-                    self.closed(lane, due);
+                let (conn, due) = (part.conn(connection), self.due_or_now(due));
+                if self.settings.external.as_mut().is_none_or(|external| external.closes(conn, due)) {
+                    self.closed(conn, due);
                 }
                 true
             }
@@ -168,22 +227,22 @@ impl Pacer {
 
     /// Takes note of how many connections of a capture are open: of those in a file, whose time is that of the replay.
     fn of_file(&mut self, part: PassTag, open: u64) {
-        if part.copy == 0 && !matches!(self.work.timing, Timing::Live) {
+        if part.copy == 0 && !matches!(self.settings.timing, Timing::Live) {
             self.open = open;
-            self.ends.progress.open.store(open, Ordering::Relaxed);
+            self.channels.progress.open.store(open, Ordering::Relaxed);
         }
     }
 
-    fn closed(&mut self, lane: ConnKey, due: Instant) {
-        let outlets = self.ends.outlets.iter_mut().chain(&mut self.work.reference.baseline);
-        outlets.for_each(|outlet| outlet.closed(lane, due));
+    fn closed(&mut self, conn: ConnKey, due: Instant) {
+        let dispatchers = self.channels.dispatchers.iter_mut().chain(&mut self.settings.reference.baseline);
+        dispatchers.for_each(|dispatcher| dispatcher.closed(conn, due));
     }
 
     /// Tells of each request that was captured and found no time any more, and how others were answered.
     fn leave(&mut self) {
-        let enough = self.work.most.is_some_and(|most| self.taken >= most);
-        while let Ok(parcel) = self.ends.events.recv() {
-            match parcel.event {
+        let enough = self.settings.most.is_some_and(|most| self.taken >= most);
+        while let Ok(queued) = self.channels.events.recv() {
+            match queued.event {
                 Event::Request(request) if !enough => self.end(self.note(&request), Outcome::Shed(Shed::Stopped)),
                 Event::Response { of, response } => self.response(of, response),
                 _ => true,
@@ -193,7 +252,7 @@ impl Pacer {
 
     /// False where the run was stopped.
     fn request(&mut self, mut request: Box<Request>, due: Option<Instant>) -> bool {
-        if self.work.most.is_some_and(|most| self.taken >= most) {
+        if self.settings.most.is_some_and(|most| self.taken >= most) {
             // What was read ahead of the end is not part of the run.
             return true;
         }
@@ -202,10 +261,11 @@ impl Pacer {
         }
         let Ok(due) = self.wait_until(due) else { return false };
         self.reload();
-        let clock = if self.work.chains.all.is_timeless() { Timestamp::default() } else { self.clock(&request, due) };
+        let clock =
+            if self.settings.chains.all.is_timeless() { Timestamp::default() } else { self.clock(&request, due) };
         // What the report says of a request is what was captured, not what the chain made of it.
         let note = self.note(&request);
-        let passed = self.marked(&request).and_then(|()| self.work.chains.all.apply_at(&mut request, clock));
+        let passed = self.marked(&request).and_then(|()| self.settings.chains.all.apply_at(&mut request, clock));
         self.notice();
         match passed {
             Err(outcome) => self.end(note, outcome),
@@ -215,7 +275,7 @@ impl Pacer {
 
     /// Goes by the chain files as they are now.
     fn reload(&mut self) {
-        let PacerSettings { chains, reloads, .. } = &mut self.work;
+        let PacerSettings { chains, reloads, .. } = &mut self.settings;
         if reloads.has_changed().unwrap_or(false)
             && let Some(settings) = &*reloads.borrow_and_update()
         {
@@ -228,36 +288,36 @@ impl Pacer {
 
     /// Ends what a run like this one has sent.
     fn marked(&self, request: &Request) -> Result<(), Outcome> {
-        self.work.mark.as_ref().map_or(Ok(()), |mark| mark.check(request))
+        self.settings.mark.as_ref().map_or(Ok(()), |mark| mark.check(request))
     }
 
     /// A request passed the chain, which says where it goes.
     fn passed(&mut self, note: RequestRecord, request: Box<Request>, due: Option<Instant>) -> bool {
-        let targets = self.work.chains.targets();
-        if targets.is_empty() && !self.ends.outlets.is_empty() {
+        let targets = self.settings.chains.targets();
+        if targets.is_empty() && !self.channels.dispatchers.is_empty() {
             return self.end(note, Outcome::filtered(ROUTE));
         }
-        let chain = &self.work.chains.all;
+        let chain = &self.settings.chains.all;
         let (keep_host, place) = (chain.host_was_set(), chain.place().unwrap_or_default());
         // Responses go on to recordings and processes only.
-        let goes_on = self.ends.recording.is_some() || self.work.external.is_some();
+        let goes_on = self.channels.recording.is_some() || self.settings.external.is_some();
         let redactions = if goes_on { chain.redactions().to_vec() } else { Vec::new() };
         let passed = AcceptedRequest { note, request, due, targets, keep_host, place, redactions };
-        if self.work.external.is_some() { self.give(passed) } else { self.take(passed) }
+        if self.settings.external.is_some() { self.give(passed) } else { self.take(passed) }
     }
 
     fn note(&self, request: &Request) -> RequestRecord {
-        request_record(request, self.work.evidence)
+        request_record(request, self.settings.evidence)
     }
 
     /// Whether requests go anywhere with their bodies: frames that are recorded have these already.
     fn needs_bodies(&self) -> bool {
-        self.ends.recording.is_some() || !self.ends.outlets.is_empty()
+        self.channels.recording.is_some() || !self.channels.dispatchers.is_empty()
     }
 
     /// The clock that limits run on: due times, or the time of sending where there are none.
     fn clock(&self, request: &Request, due: Option<Instant>) -> Timestamp {
-        match self.work.timing {
+        match self.settings.timing {
             Timing::Live => request.last_byte,
             Timing::Paced { .. } => {
                 let since = due.unwrap_or_else(Instant::now).saturating_duration_since(self.epoch);
@@ -270,28 +330,28 @@ impl Pacer {
     fn take(&mut self, passed: AcceptedRequest) -> bool {
         let AcceptedRequest { note, mut request, due, targets, keep_host, place, redactions } = passed;
         let (id, at, is_head) = (note.id, request.last_byte, request.method() == b"HEAD");
-        if self.ends.outlets.is_empty() && self.held_by_hand().is_some() {
+        if self.channels.dispatchers.is_empty() && self.held_by_hand().is_some() {
             return self.end(note, Outcome::filtered(PAUSED));
         }
         self.taken += 1;
-        if self.work.most == Some(self.taken) {
-            self.ends.enough.notify_one();
+        if self.settings.most == Some(self.taken) {
+            self.channels.enough.notify_one();
         }
-        if self.ends.outlets.is_empty() {
+        if self.channels.dispatchers.is_empty() {
             return self.keep(note, request, redactions);
         }
-        let recorded = self.ends.recording.as_ref().is_some_and(|to| to.send(Event::Request(request.clone())));
+        let recorded = self.channels.recording.as_ref().is_some_and(|to| to.send(Event::Request(request.clone())));
         self.asked.insert(id, AwaitingResponse { at, recorded, is_head, redactions });
-        self.ends.progress.seen.fetch_add(1, Ordering::Relaxed);
-        self.ends.progress.in_flight.fetch_add(targets.len() as u64, Ordering::Relaxed);
+        self.channels.progress.seen.fetch_add(1, Ordering::Relaxed);
+        self.channels.progress.in_flight.fetch_add(targets.len() as u64, Ordering::Relaxed);
         if !self.report(ReportEvent::Offered { note: Box::new(note), targets }) {
             return false;
         }
-        let copies = (id.copy > 0).then_some(&self.work.copies);
-        if let Some(mark) = self.work.mark.as_ref().or(copies) {
+        let copies = (id.copy > 0).then_some(&self.settings.copies);
+        if let Some(mark) = self.settings.mark.as_ref().or(copies) {
             mark.put(&mut request);
         }
-        let chosen = self.work.reference.choose(&request, targets);
+        let chosen = self.settings.reference.choose(&request, targets);
         if !chosen.is_none() && !self.report(chosen.fact(id)) {
             return false;
         }
@@ -300,20 +360,20 @@ impl Pacer {
             return false;
         }
         let Some(copy) = copy else { return true };
-        let refused = self.work.reference.send(&chosen, &copy, due, keep_host);
+        let refused = self.settings.reference.send(&chosen, &copy, due, keep_host);
         refused.into_iter().all(|(number, why)| self.report(ReportEvent::Delivered(Box::new(ended(id, number, why)))))
     }
 
     /// Records a request where nothing is sent. Where it is frames that are recorded, it is kept in them.
     fn keep(&mut self, note: RequestRecord, request: Box<Request>, redactions: Vec<Redact>) -> bool {
         let (id, at, is_head) = (note.id, request.last_byte, request.method() == b"HEAD");
-        let recorded = self.ends.recording.is_some();
-        if self.ends.recording.as_ref().is_some_and(|to| !to.send(Event::Request(request))) {
+        let recorded = self.channels.recording.is_some();
+        if self.channels.recording.as_ref().is_some_and(|to| !to.send(Event::Request(request))) {
             return self.end(note, Outcome::Shed(Shed::Recording));
         }
         self.asked.insert(id, AwaitingResponse { at, recorded, is_head, redactions });
-        self.ends.progress.seen.fetch_add(1, Ordering::Relaxed);
-        self.ends.progress.kept_back.fetch_add(1, Ordering::Relaxed);
+        self.channels.progress.seen.fetch_add(1, Ordering::Relaxed);
+        self.channels.progress.kept_back.fetch_add(1, Ordering::Relaxed);
         self.report(ReportEvent::Kept { note: Box::new(note) })
     }
 
@@ -326,16 +386,16 @@ impl Pacer {
     ) -> bool {
         let id = request.id;
         let clock =
-            if self.work.chains.has_some_of_targets() { self.clock(&request, due) } else { Timestamp::default() };
-        let (held, share) = (self.held_by_hand(), self.work.control.share());
+            if self.settings.chains.has_some_of_targets() { self.clock(&request, due) } else { Timestamp::default() };
+        let (held, share) = (self.held_by_hand(), self.settings.control.share());
         let mut left = targets.len();
         let mut request = Some(request);
         for target in targets.iter() {
             left -= 1;
             let copy = if left == 0 { request.take() } else { request.clone() };
-            let (Some(mut copy), Some(outlet)) = (copy, self.ends.outlets.get_mut(target)) else { break };
+            let (Some(mut copy), Some(dispatcher)) = (copy, self.channels.dispatchers.get_mut(target)) else { break };
             let mut keep_host = keep_host;
-            let admitted = match self.work.chains.of_target(target) {
+            let admitted = match self.settings.chains.of_target(target) {
                 Some(chain) => {
                     let admitted = chain.apply_at(&mut copy, clock);
                     keep_host |= chain.host_was_set();
@@ -343,11 +403,11 @@ impl Pacer {
                 }
                 None => Ok(()),
             };
-            let mut held = || held.clone().map_or_else(|| outlet.lets_in(place, share), Err);
+            let mut held = || held.clone().map_or_else(|| dispatcher.lets_in(place, share), Err);
             let refused = match (admitted.and_then(|()| held()), due) {
                 (Err(outcome), _) => Some(outcome),
-                (Ok(()), Some(due)) => outlet.offer(copy, due, keep_host).map(Outcome::Shed),
-                (Ok(()), None) => outlet.wait(copy, keep_host, &self.ends.runtime).map(Outcome::Shed),
+                (Ok(()), Some(due)) => dispatcher.offer(copy, due, keep_host).map(Outcome::Shed),
+                (Ok(()), None) => dispatcher.wait(copy, keep_host, &self.channels.runtime).map(Outcome::Shed),
             };
             if let Some(outcome) = refused
                 && !self.report(ReportEvent::Delivered(Box::new(ended(id, target, outcome))))
@@ -359,8 +419,8 @@ impl Pacer {
     }
 
     fn end(&self, note: RequestRecord, outcome: Outcome) -> bool {
-        self.ends.progress.seen.fetch_add(1, Ordering::Relaxed);
-        self.ends.progress.kept_back.fetch_add(1, Ordering::Relaxed);
+        self.channels.progress.seen.fetch_add(1, Ordering::Relaxed);
+        self.channels.progress.kept_back.fetch_add(1, Ordering::Relaxed);
         self.report(ReportEvent::Ended { note: Box::new(note), outcome })
     }
 
@@ -380,8 +440,9 @@ impl Pacer {
             self.follow(of, || Event::Response { of, response });
             return true;
         };
-        let goes_on = asked.recorded || self.work.external.is_some();
-        let kept = self.work.keeping.as_ref().map(|keeping| Box::new(keeping.production(&mut response, goes_on)));
+        let goes_on = asked.recorded || self.settings.external.is_some();
+        let kept =
+            self.settings.retention.as_ref().map(|retention| Box::new(retention.production(&mut response, goes_on)));
         let production = Production {
             status: response.status,
             body_len: response.body.len,
@@ -390,13 +451,13 @@ impl Pacer {
             latency: response.latency(asked.at),
             kept,
         };
-        let is_recordable = self.work.chains.all.redact_response(&asked.redactions, &mut response);
+        let is_recordable = self.settings.chains.all.redact_response(&asked.redactions, &mut response);
         self.notice();
         if !is_recordable {
             if asked.recorded {
                 self.record(Event::Damaged { of, why: Damage::Shed });
             }
-        } else if self.work.external.is_some() {
+        } else if self.settings.external.is_some() {
             self.response_outside(of, response, &asked);
         } else if asked.recorded {
             self.record(Event::Response { of, response });
@@ -406,24 +467,33 @@ impl Pacer {
 
     /// Tells at once what is worth a word.
     fn notice(&mut self) {
-        for notice in self.work.chains.take_notices() {
+        for notice in self.settings.chains.take_notices() {
             tracing::warn!("{notice}");
         }
     }
 
     /// What finds no room is counted by the sender.
     fn record(&self, event: Event) {
-        if let Some(recording) = &self.ends.recording {
+        if let Some(recording) = &self.channels.recording {
             recording.send(event);
         }
     }
 
     fn report(&self, fact: ReportEvent) -> bool {
-        match self.ends.facts.try_send(fact) {
+        match self.channels.facts.try_send(fact) {
             Ok(()) => true,
-            Err(TrySendError::Full(fact)) => self.ends.facts.blocking_send(fact).is_ok(),
+            Err(TrySendError::Full(fact)) => self.channels.facts.blocking_send(fact).is_ok(),
             Err(TrySendError::Closed(_)) => false,
         }
+    }
+}
+
+/// Events that may be on their way from the capture thread.
+const fn event_places(timing: &Timing) -> usize {
+    match timing {
+        Timing::Live => LIVE_EVENT_QUEUE,
+        Timing::Paced { .. } if timing.is_unscheduled() => UNSCHEDULED_EVENT_QUEUE,
+        Timing::Paced { .. } => EVENT_QUEUE,
     }
 }
 

@@ -9,8 +9,8 @@ use tokio::time::Instant;
 
 use super::{Pacer, Timing, external, unfit};
 use crate::exchange::Event;
-use crate::pipeline::QueuedEvent;
 use crate::pipeline::passes::PassTag;
+use crate::pipeline::queues::QueuedEvent;
 
 /// Events in a row after which a live source counts as busy: some thousands a second.
 const BUSY: u64 = 16;
@@ -19,7 +19,7 @@ const NAP: Duration = Duration::from_millis(1);
 
 /// An event that has come from the capture thread, and when it is due; `None` where it has no time of its own.
 pub(super) struct Upcoming {
-    pub(super) parcel: QueuedEvent,
+    pub(super) queued: QueuedEvent,
     pub(super) due: Option<Instant>,
 }
 
@@ -32,67 +32,67 @@ pub(super) enum PacerStep {
 impl Pacer {
     /// None where there is nothing more to do, or the run was stopped.
     pub(super) fn next(&mut self) -> Option<PacerStep> {
-        if self.work.external.is_some() {
+        if self.settings.external.is_some() {
             return self.next_of_both();
         }
         if self.ahead.is_some() {
             return self.next_of_ahead();
         }
-        let parcel = match self.at_hand() {
-            Some(parcel) => parcel,
+        let queued = match self.at_hand() {
+            Some(queued) => queued,
             None => crossbeam_channel::select_biased! {
-                recv(self.ends.stopped) -> _ => None,
-                recv(self.ends.events) -> parcel => parcel.ok(),
+                recv(self.channels.stopped) -> _ => None,
+                recv(self.channels.events) -> queued => queued.ok(),
             }?,
         };
-        let upcoming = self.upcoming(parcel);
+        let upcoming = self.upcoming(queued);
         Some(self.step(upcoming))
     }
 
     /// Takes notice of what comes next in the capture: when it is due, and which connections open.
-    pub(super) fn upcoming(&mut self, parcel: QueuedEvent) -> Upcoming {
-        let (part, needs_bodies) = (parcel.part, self.needs_bodies());
-        let timing = &mut self.work.timing;
+    pub(super) fn upcoming(&mut self, queued: QueuedEvent) -> Upcoming {
+        let (part, needs_bodies) = (queued.part, self.needs_bodies());
+        let timing = &mut self.settings.timing;
         timing.reach(part.pass);
-        let due = match &parcel.event {
+        let due = match &queued.event {
             Event::Request(request) if unfit(request, needs_bodies).is_none() => {
                 timing.due(request.last_byte.plus(part.delay))
             }
             Event::Opened { at, .. } | Event::Closed { at, .. } => timing.other(at.plus(part.delay)),
             _ => None,
         };
-        if let Event::Opened { connection, .. } = parcel.event {
-            let (lane, due) = (part.lane(connection), self.due_or_now(due));
-            let outlets = self.ends.outlets.iter_mut().chain(&mut self.work.reference.baseline);
-            outlets.for_each(|outlet| outlet.opened(lane, due));
+        if let Event::Opened { connection, .. } = queued.event {
+            let (conn, due) = (part.conn(connection), self.due_or_now(due));
+            let dispatchers = self.channels.dispatchers.iter_mut().chain(&mut self.settings.reference.baseline);
+            dispatchers.for_each(|dispatcher| dispatcher.opened(conn, due));
         }
-        Upcoming { parcel, due }
+        Upcoming { queued, due }
     }
 
     /// The turn of an event has come: its share of the memory is given back.
-    pub(super) fn step(&self, Upcoming { parcel, due }: Upcoming) -> PacerStep {
-        drop(parcel.held);
-        self.ends.progress.read_permille.store(parcel.permille, Ordering::Relaxed);
-        self.ends.progress.queued.store(self.ends.events.len() as u64, Ordering::Relaxed);
-        PacerStep::Event(parcel.event, parcel.part, due)
+    pub(super) fn step(&self, Upcoming { queued, due }: Upcoming) -> PacerStep {
+        drop(queued.held);
+        self.channels.progress.read_permille.store(queued.permille, Ordering::Relaxed);
+        self.channels.progress.queued.store(self.channels.events.len() as u64, Ordering::Relaxed);
+        PacerStep::Event(queued.event, queued.part, due)
     }
 
     /// An event that is there already. Live, this thread naps after many of them rather than waits: who waits in the queue
     /// is woken for each single event, and that costs more than to handle it.
     fn at_hand(&mut self) -> Option<QueuedEvent> {
-        if self.ends.stopped.try_recv() == Err(TryRecvError::Disconnected) {
+        if self.channels.stopped.try_recv() == Err(TryRecvError::Disconnected) {
             return None;
         }
-        if let Ok(parcel) = self.ends.events.try_recv() {
+        if let Ok(queued) = self.channels.events.try_recv() {
             self.in_a_row += 1;
-            return Some(parcel);
+            return Some(queued);
         }
-        let is_live = matches!(self.work.timing, Timing::Live);
+        let is_live = matches!(self.settings.timing, Timing::Live);
         if !is_live || std::mem::take(&mut self.in_a_row) < BUSY {
             return None;
         }
         thread::sleep(NAP);
-        self.ends.events.try_recv().ok()
+        self.channels.events.try_recv().ok()
     }
 
     /// When a connection is due to open or close: now, where the run has not begun or has no schedule.

@@ -20,7 +20,7 @@ impl Pacer {
         loop {
             let due = due.map(|due| self.put_off(due));
             self.wait_for(due)?;
-            if self.is_live() || !self.work.control.is_paused() {
+            if self.is_live() || !self.settings.control.is_paused() {
                 // Resumed while it waited: then it is due later.
                 match due {
                     Some(due) if due > Instant::now() => continue,
@@ -33,27 +33,27 @@ impl Pacer {
 
     /// When something that was due at `due` is due, all pauses counted in.
     pub(super) fn put_off(&self, due: Instant) -> Instant {
-        if self.is_live() { due } else { due + self.work.control.stood_still() }
+        if self.is_live() { due } else { due + self.settings.control.stood_still() }
     }
 
     const fn is_live(&self) -> bool {
-        matches!(self.work.timing, Timing::Live)
+        matches!(self.settings.timing, Timing::Live)
     }
 
     fn wait_for(&mut self, due: Option<Instant>) -> Result<(), Stopped> {
         let Some(due) = due.filter(|due| *due > Instant::now()) else { return Ok(()) };
-        let goes_on = if self.work.external.is_some() {
+        let goes_on = if self.settings.external.is_some() {
             self.outside_until(due)
         } else if self.ahead.is_some() {
             self.look_ahead_until(due)
         } else {
-            matches!(self.ends.stopped.recv_deadline(due.into_std()), Err(RecvTimeoutError::Timeout))
+            matches!(self.channels.stopped.recv_deadline(due.into_std()), Err(RecvTimeoutError::Timeout))
         };
         if goes_on { Ok(()) } else { Err(Stopped) }
     }
 
     /// What is captured while the run is paused goes nowhere: the wire does not wait.
     pub(super) fn held_by_hand(&self) -> Option<Outcome> {
-        (self.is_live() && self.work.control.is_paused()).then_some(Outcome::GuardHeld(HeldBy::Paused))
+        (self.is_live() && self.settings.control.is_paused()).then_some(Outcome::GuardHeld(HeldBy::Paused))
     }
 }

@@ -5,8 +5,8 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::exchange::Timestamp;
+use crate::pipeline::clock::wall_clock;
 use crate::pipeline::passes::KnownSpan;
-use crate::pipeline::wall_clock;
 use crate::replay::{Pace, Schedule};
 
 /// When requests are due.

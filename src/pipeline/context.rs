@@ -1,0 +1,123 @@
+//! What the stages of one run share while they are built.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crossbeam_channel::{Receiver, Sender};
+use tokio::runtime::Runtime;
+use tokio::sync::{Notify, watch};
+
+use super::budget::Budget;
+use super::control::Control;
+use super::pacer::Timing;
+use super::passes::KnownSpan;
+use super::progress::Progress;
+use super::protection::{self, ProtectionController};
+use super::retention::RetentionRules;
+use super::run::{Feed, MemoryShares, Run, RunError, interests};
+use super::threads;
+use crate::capture::Halt;
+use crate::http1::BodyPolicies;
+use crate::replay;
+use crate::report::Started;
+
+/// The clock, memory, limits and switches of one run. It holds no sender of a stage, so that no stage waits for its end.
+pub(super) struct RunContext {
+    pub(super) started: Started,
+    /// Whether frames come off the wire, which waits for nobody.
+    pub(super) live: bool,
+    pub(super) memory: MemoryShares,
+    /// What has to be known of bodies.
+    pub(super) bodies: BodyPolicies,
+    /// What is kept of responses until they are compared.
+    pub(super) retention: Option<RetentionRules>,
+    pub(super) control: Control,
+    pub(super) protection: ProtectionController,
+    /// What sends, and carries bytes to external processes.
+    pub(super) runtime: Runtime,
+    pub(super) progress: Arc<Progress>,
+    /// Memory for events on their way to the pacing thread.
+    pub(super) event_budget: Budget,
+    /// How fast it goes. One thread paces for all targets: what is asked of the first goes for all.
+    pace: replay::Pace,
+    /// Longest time between two requests.
+    max_gap: Option<Duration>,
+    /// Which part of a file is replayed, once that is known.
+    pub(super) span: KnownSpan,
+    /// The longest time that any target has for what is in flight at the end.
+    pub(super) drain: Duration,
+    /// Ends the capture.
+    pub(super) halt: Halt,
+    pub(super) stops: StopSignals,
+}
+
+/// Ends the stages, one after another.
+pub(super) struct StopSwitches {
+    /// Nothing is ever sent here: the pacing thread wakes when it is dropped.
+    pub(super) pacing: Sender<()>,
+    pub(super) targets: watch::Sender<bool>,
+    /// Notified when enough requests were taken.
+    pub(super) enough: Arc<Notify>,
+}
+
+/// What the stages see of [`StopSwitches`].
+pub(super) struct StopSignals {
+    pub(super) pacing: Receiver<()>,
+    pub(super) targets: watch::Receiver<bool>,
+    pub(super) enough: Arc<Notify>,
+}
+
+impl RunContext {
+    /// Puts the sample of `run` in the hands of its [`Control`], and divides its memory.
+    pub(super) fn new(run: &mut Run, progress: &Arc<Progress>) -> Result<(Self, StopSwitches), RunError> {
+        let started = Started::now();
+        let memory = MemoryShares::of(run.capture.max_memory, run.external.is_some());
+        let control = controlled(run);
+        let (switches, stops) = stop_switches();
+        let sends = !run.targets.is_empty();
+        let (pace, max_gap) = run.targets.first().map(|target| (target.pace, target.max_gap)).unwrap_or_default();
+        let context = Self {
+            started,
+            live: matches!(run.feed, Feed::Live(_)),
+            bodies: interests(run),
+            retention: sends.then(|| RetentionRules::new(&run.compare, memory.compared)).flatten(),
+            protection: ProtectionController::new(run, &control),
+            control,
+            runtime: threads::sending(run.targets.iter().chain(&run.reference.baseline))?,
+            progress: Arc::clone(progress),
+            event_budget: Budget::new(memory.events),
+            pace,
+            max_gap,
+            span: KnownSpan::default(),
+            drain: run.targets.iter().map(|target| target.drain).max().unwrap_or(replay::DEFAULT_DRAIN),
+            halt: run.capture.halt.clone(),
+            memory,
+            stops,
+        };
+        Ok((context, switches))
+    }
+
+    /// When requests are due.
+    pub(super) fn timing(&self) -> Timing {
+        if self.live { Timing::Live } else { Timing::paced(self.pace, self.max_gap, Arc::clone(&self.span)) }
+    }
+}
+
+/// The control of `run`, which its sample goes by from now on.
+fn controlled(run: &mut Run) -> Control {
+    let control = run.control.clone();
+    let targets = run.targets.iter().map(|target| target.target.to_string());
+    control.begin(protection::first_share(run), run.middleware.sample, targets);
+    run.middleware.dial = Some(control.dial());
+    control
+}
+
+fn stop_switches() -> (StopSwitches, StopSignals) {
+    let (pacing, pacing_stopped) = crossbeam_channel::bounded(0);
+    let (targets, targets_stopped) = watch::channel(false);
+    let enough = Arc::<Notify>::default();
+    (
+        StopSwitches { pacing, targets, enough: Arc::clone(&enough) },
+        StopSignals { pacing: pacing_stopped, targets: targets_stopped, enough },
+    )
+}

@@ -1,0 +1,201 @@
+//! The sending stage: a queue and a client for each target, and those that are asked beside them.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::runtime::Runtime;
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+
+use super::budget::Budget;
+use super::context::RunContext;
+use super::dispatch::TargetDispatcher;
+use super::external::{NotifyingClient, ResponseSender};
+use super::observer::TargetProbe;
+use super::queues::TARGET_QUEUE;
+use super::reference_traffic::{self, ReferenceSender};
+use super::retention::RetainingClient;
+use super::run::{Run, RunError};
+use crate::replay::{self, AnyClient, Client, Deliveries, Delivery, InFlight, Job, TargetLimits, run_target};
+use crate::report::{self, ReportEvent, TargetTotals};
+
+/// The targets of a run.
+pub(super) struct TargetStage {
+    /// What requests are offered to, by target.
+    pub(super) dispatchers: Vec<TargetDispatcher>,
+    /// Where each is looked at.
+    pub(super) probes: Vec<TargetProbe>,
+    pub(super) reference: ReferenceSender,
+    /// Those at work, and after them the baseline, where there is one.
+    pub(super) running: Vec<RunningTarget>,
+}
+
+/// A target at work, and its client.
+pub(super) struct RunningTarget {
+    sending: JoinHandle<replay::QueueStats>,
+    client: Arc<AnyClient>,
+}
+
+/// Starts targets that report to the same channel.
+struct TargetStarter<'a> {
+    context: &'a RunContext,
+    facts: &'a mpsc::Sender<ReportEvent>,
+}
+
+impl TargetStage {
+    /// Starts a queue and a client for each target of `run`, and for what is asked beside them; `responses` takes what
+    /// targets answer to external processes.
+    pub(super) fn start(
+        context: &RunContext,
+        run: &mut Run,
+        facts: &mpsc::Sender<ReportEvent>,
+        responses: Option<&ResponseSender>,
+    ) -> Result<Self, RunError> {
+        let (settings, reference) = (std::mem::take(&mut run.targets), std::mem::take(&mut run.reference));
+        let starter = TargetStarter { context, facts };
+        let bytes = context.memory.targets / settings.len().max(1);
+        let (mut dispatchers, mut probes, mut running) = (Vec::new(), Vec::new(), Vec::new());
+        for (index, settings) in settings.into_iter().enumerate() {
+            let (dispatcher, probe, target) = starter.target(index, settings, bytes, responses)?;
+            dispatchers.push(dispatcher);
+            probes.push(probe);
+            running.push(target);
+        }
+        let reference = starter.reference(reference, run.middleware.allow_writes, &mut running)?;
+        Ok(Self { dispatchers, probes, reference, running })
+    }
+
+    /// Whether any target has to be told of connections.
+    pub(super) fn mirrors(&self) -> bool {
+        self.dispatchers.iter().any(TargetDispatcher::mirrors)
+    }
+
+    /// What bounds the memory of requests on their way to each target.
+    pub(super) fn budgets(&self) -> Vec<Budget> {
+        self.dispatchers.iter().map(TargetDispatcher::budget).collect()
+    }
+}
+
+impl TargetStarter<'_> {
+    fn target(
+        &self,
+        index: usize,
+        mut settings: replay::SendSettings,
+        bytes: usize,
+        responses: Option<&ResponseSender>,
+    ) -> Result<(TargetDispatcher, TargetProbe, RunningTarget), RunError> {
+        if self.context.live {
+            // A live run has had its time for what is in flight before the targets are stopped.
+            settings.drain = Duration::ZERO;
+        }
+        let client = {
+            let _context = self.context.runtime.enter();
+            Arc::new(AnyClient::new(&settings)?)
+        };
+        let (job_sender, jobs) = mpsc::channel(TARGET_QUEUE);
+        let (limits, counters) = (TargetLimits::from(&settings), Arc::new(InFlight::default()));
+        let probe = TargetProbe {
+            url: settings.target.to_string(),
+            jobs: job_sender.downgrade(),
+            in_flight: Arc::clone(&counters),
+            client: Arc::downgrade(&client),
+        };
+        let gate = self.context.protection.gate(index);
+        let dispatcher = TargetDispatcher::new(job_sender, Budget::new(bytes), Arc::clone(&client), gate);
+        let queue = TargetQueue { index, jobs, limits, counters };
+        let sending = match responses {
+            Some(responses) => {
+                let client = NotifyingClient { client: Arc::clone(&client), responses: responses.clone() };
+                self.spawn(queue, Arc::new(client))
+            }
+            None => self.spawn(queue, Arc::clone(&client)),
+        };
+        Ok((dispatcher, probe, RunningTarget { sending, client }))
+    }
+
+    /// Sends what comes out of `queue`, and has the guards see how each delivery ended.
+    fn spawn<C: Client + 'static>(&self, queue: TargetQueue, client: Arc<C>) -> JoinHandle<replay::QueueStats> {
+        let TargetQueue { index, jobs, limits, counters } = queue;
+        let client = Arc::new(RetainingClient { client, retention: self.context.retention.clone() });
+        let stopped = self.context.stops.targets.clone();
+        let protection = self.context.protection.clone();
+        let deliveries = Deliveries::observed(self.facts.clone(), move |delivery| protection.observe(delivery));
+        self.context.runtime.spawn(run_target(index, client, jobs, limits, stopped, deliveries, counters))
+    }
+
+    /// Starts the baseline, and for each target the queue over which it is asked a second time. The baseline's end comes
+    /// after those of the targets; that of a second time is nobody's.
+    fn reference(
+        &self,
+        settings: replay::ReferenceSettings,
+        writes: bool,
+        running: &mut Vec<RunningTarget>,
+    ) -> Result<ReferenceSender, RunError> {
+        let targets = running.len();
+        let checked = running.iter().enumerate().filter(|_| settings.self_check > 0.0);
+        let checks = checked.map(|(target, running)| self.self_check(report::check_number(targets, target), running));
+        let checks = checks.collect();
+        let mut baseline = None;
+        if let Some(settings) = settings.baseline {
+            let number = report::baseline_number(targets);
+            let (dispatcher, _, target) = self.target(number, settings, reference_traffic::BASELINE_BYTES, None)?;
+            running.push(target);
+            baseline = Some(dispatcher);
+        }
+        Ok(ReferenceSender { baseline, checks, share: settings.self_check, writes, targets })
+    }
+
+    /// Starts the queue over which a target is asked a second time. Its guard sees nothing of that.
+    fn self_check(&self, number: usize, target: &RunningTarget) -> TargetDispatcher {
+        let (job_sender, jobs) = mpsc::channel(TARGET_QUEUE);
+        let budget = Budget::new(reference_traffic::CHECK_BYTES);
+        let client = RetainingClient { client: Arc::clone(&target.client), retention: self.context.retention.clone() };
+        let (stopped, facts) = (self.context.stops.targets.clone(), self.facts.clone());
+        let limits = reference_traffic::CHECK_LIMITS;
+        let sending = run_target(number, Arc::new(client), jobs, limits, stopped, facts, Arc::default());
+        self.context.runtime.spawn(sending);
+        TargetDispatcher::new(job_sender, budget, Arc::clone(&target.client), None)
+    }
+}
+
+/// What waits for one target, and how much of it is in flight.
+struct TargetQueue {
+    index: usize,
+    jobs: mpsc::Receiver<Job>,
+    limits: TargetLimits,
+    counters: Arc<InFlight>,
+}
+
+impl RunningTarget {
+    /// Waits until nothing is sent any more; returns what the client counted.
+    pub(super) fn end(self, runtime: &Runtime) -> TargetTotals {
+        let peak_in_flight = runtime.block_on(self.sending).map_or(0, |stats| stats.peak_in_flight);
+        let connections = self.client.connections();
+        let mut end = TargetTotals {
+            connections_opened: connections.opened,
+            peak_connections: connections.peak,
+            peak_in_flight,
+            addresses: connections.addresses.iter().map(address).collect(),
+            retried: connections.retried,
+            desynchronised: report::DesynchronisedSummary::of(&connections.desynchronised),
+            ..TargetTotals::default()
+        };
+        connections.set_up.into_iter().for_each(|took| end.connect.record(took));
+        end
+    }
+}
+
+fn address(share: &replay::AddressShare) -> report::schema::target::AddressSummary {
+    report::schema::target::AddressSummary {
+        address: share.address.to_string(),
+        connections_opened: share.opened,
+        connections_failed: share.failed,
+        requests: share.requests,
+    }
+}
+
+impl From<Box<Delivery>> for ReportEvent {
+    fn from(delivery: Box<Delivery>) -> Self {
+        Self::Delivered(delivery)
+    }
+}
