@@ -90,6 +90,8 @@ pub mod bounded;
 mod content_coding;
 pub mod exchange;
 pub mod files;
+pub(crate) mod json_path;
+pub mod route_pattern;
 pub mod sandbox;
 pub mod sanitise;
 

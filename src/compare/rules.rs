@@ -4,6 +4,7 @@
 //! goes down a document ([`Reached`]), all of them at once, and cost nothing where none of them leads.
 
 use super::path::PathStep;
+use crate::json_path::{self, Segment, Step};
 
 /// Bytes of a body that are compared, unless said otherwise. Longer ones are compared by length and hash.
 pub const DEFAULT_MAX_BODY: usize = 256 << 10;
@@ -318,28 +319,13 @@ enum PathAction {
     AnyOrder,
 }
 
-/// One step of a path that was typed.
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct PathSegment {
-    /// Whether any number of levels may lie before it (`..`).
-    deep: bool,
-    what: RuleSubject,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq)]
-enum RuleSubject {
-    Key(String),
-    Index(usize),
-    Every,
-}
-
 /// The paths of all rules, as one list of steps.
 ///
 /// Invariant: `steps` holds the paths one after the other, and `act` of a step is that of its path where it is the
 /// path's last one.
 #[derive(Clone, Debug, Default)]
 pub(super) struct JsonRules {
-    steps: Vec<(PathSegment, Option<PathAction>)>,
+    steps: Vec<(Segment, Option<PathAction>)>,
     /// The first step of each path.
     start: PathState,
     /// What is done to the document itself (`$`).
@@ -407,7 +393,7 @@ impl JsonRules {
             if segment.deep {
                 reached.add(at);
             }
-            if segment.what.is(step) {
+            if leads_to(&segment.step, step) {
                 match act {
                     Some(act) => reached.act(*act),
                     None => reached.add(at + 1),
@@ -418,7 +404,7 @@ impl JsonRules {
     }
 
     fn add(&mut self, typed: &str, path: &str, act: PathAction) -> Result<(), RuleError> {
-        let segments = read(path).map_err(|why| RuleError::Path { typed: typed.to_owned(), why })?;
+        let segments = json_path::parse(path).map_err(|why| RuleError::Path { typed: typed.to_owned(), why })?;
         if self.steps.len() + segments.len() > MAX_JSON_STEPS {
             return Err(RuleError::TooMany { typed: typed.to_owned() });
         }
@@ -434,75 +420,11 @@ impl JsonRules {
     }
 }
 
-impl RuleSubject {
-    fn is(&self, step: PathStep<'_>) -> bool {
-        match (self, step) {
-            (Self::Every, _) => true,
-            (Self::Key(wanted), PathStep::Key(key)) => wanted == key,
-            (Self::Index(wanted), PathStep::Index(index)) => *wanted == index,
-            _ => false,
-        }
+fn leads_to(step: &Step, inside: PathStep<'_>) -> bool {
+    match inside {
+        PathStep::Key(key) => step.is_key(key),
+        PathStep::Index(index) => step.is_index(index),
     }
-}
-
-/// The steps of a path: `.key`, `..key`, `.*`, `[3]`, `[*]`, `["key"]`, `['key']`.
-fn read(path: &str) -> Result<Vec<PathSegment>, &'static str> {
-    let mut rest = path.strip_prefix('$').ok_or("it begins with $, which is the whole document")?;
-    let mut segments = Vec::new();
-    while !rest.is_empty() {
-        let (deep, after) = match rest.strip_prefix("..") {
-            Some(after) => (true, after),
-            None => (false, rest),
-        };
-        let (what, after) = match after.strip_prefix('[') {
-            Some(inside) => bracket(inside)?,
-            None if deep => name(after)?,
-            None => name(after.strip_prefix('.').ok_or("a dot or a bracket stands before each step")?)?,
-        };
-        segments.push(PathSegment { deep, what });
-        rest = after;
-    }
-    Ok(segments)
-}
-
-fn name(text: &str) -> Result<(RuleSubject, &str), &'static str> {
-    let end = text.find(['.', '[']).unwrap_or(text.len());
-    match text.split_at(end) {
-        ("", _) => Err("a step has no name"),
-        ("*", rest) => Ok((RuleSubject::Every, rest)),
-        (key, rest) => Ok((RuleSubject::Key(key.to_owned()), rest)),
-    }
-}
-
-fn bracket(text: &str) -> Result<(RuleSubject, &str), &'static str> {
-    if let Some(rest) = text.strip_prefix("*]") {
-        return Ok((RuleSubject::Every, rest));
-    }
-    for quote in ['"', '\''] {
-        if let Some(text) = text.strip_prefix(quote) {
-            return quoted(text, quote);
-        }
-    }
-    let (index, rest) = text.split_once(']').ok_or("a bracket is not closed")?;
-    let index = index.parse().map_err(|_| "in brackets stands a number, * or a name in quotes")?;
-    Ok((RuleSubject::Index(index), rest))
-}
-
-/// A name up to its quote; a backslash stands before a quote or a backslash that belongs to it.
-fn quoted(text: &str, quote: char) -> Result<(RuleSubject, &str), &'static str> {
-    let mut key = String::new();
-    let mut letters = text.char_indices();
-    while let Some((at, letter)) = letters.next() {
-        match letter {
-            '\\' => key.extend(letters.next().map(|(_, letter)| letter)),
-            _ if letter == quote => {
-                let rest = text.get(at + 1..).and_then(|rest| rest.strip_prefix(']'));
-                return Ok((RuleSubject::Key(key), rest.ok_or("a bracket is not closed")?));
-            }
-            letter => key.push(letter),
-        }
-    }
-    Err("a quote is not closed")
 }
 
 #[cfg(test)]
@@ -521,6 +443,8 @@ mod tests {
         for (rule, steps, ignored) in [
             ("json:$", &[][..], true),
             ("json:$.a", &[a], true),
+            ("json:/a/1/b", &[a, one, b], true),
+            ("json:/a/*/b", &[a, one, b], true),
             ("json:$.a", &[b], false),
             ("json:$.a", &[a, b], false),
             ("json:$.a.b", &[a, b], true),

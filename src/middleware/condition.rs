@@ -1,4 +1,4 @@
-//! Which requests: by method, path, host, client, header, cookie, parameter and body; all, any and not.
+//! Which requests: by method, path, route, host, client, header, cookie, parameter and body; all, any and not.
 //!
 //! In goes a request as earlier links left it, out comes yes or no. Nothing is changed here, and a request that lacks
 //! what is asked for is a no.
@@ -12,6 +12,7 @@ use regex::bytes::Regex;
 
 use super::{Context, PatternSet, allow_deny, cookies, query};
 use crate::exchange::Request;
+use crate::route_pattern::{self, RouteSet};
 
 /// Tests that all have to hold; without any it holds for every request.
 #[derive(Clone, Debug, Default)]
@@ -27,6 +28,8 @@ pub enum Test {
     Method(Vec<String>),
     /// Path and query.
     Path(PatternSet),
+    /// The route: method and path, without the query.
+    Route(RouteSet),
     /// The host without port.
     Host(HostSet),
     /// The network of the client.
@@ -122,6 +125,10 @@ impl Test {
         match self {
             Self::Method(methods) => methods.iter().any(|method| method.as_bytes() == context.method(request)),
             Self::Path(patterns) => patterns.is_match(context.path_and_query(request)),
+            Self::Route(routes) => {
+                let path = route_pattern::path(context.path_and_query(request));
+                routes.first(context.method(request), path).is_some()
+            }
             Self::Host(hosts) => hosts.has(allow_deny::request_host(context.fields(request))),
             Self::Client(networks) => is_within(request.client.ip(), networks),
             Self::Header(named) => named.asks(context.fields(request).get_all(&named.name).map(Cow::Borrowed)),

@@ -1,4 +1,4 @@
-//! Values within a JSON text, by JSON pointer (RFC 6901), with `*` for every element or member.
+//! Values within a JSON text, by path: `$.items[*].price`, or a JSON pointer.
 //!
 //! In goes a text, out comes the text with one value changed or taken out. Only the objects and arrays on the way to it
 //! are written anew; every other value, number and key keeps its bytes, its order and its duplicates.
@@ -8,78 +8,69 @@ use std::fmt;
 use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
+use crate::json_path::{self, Segment, Step};
+
 /// The text is not JSON.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NotJson;
 
-/// Most segments of a pointer: as deep as texts are read at all.
+/// Most steps of a path: as deep as texts are read at all.
 const MAX_DEPTH: usize = 64;
 
-/// Why something is no JSON pointer.
+/// Why a text is no path to a value in JSON.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum PointerError {
-    /// It does not begin with a slash.
-    #[error(
-        "`{typed}` is no JSON pointer; it begins with a slash, such as `/user/email`, and `*` stands for every element; \
-         `..email` is a key at any depth"
-    )]
-    NoSlash {
+pub enum JsonPathError {
+    /// The text cannot be read.
+    #[error("`{typed}` is no JSON path: {why}; write one such as `$.items[*].email`, `$..email` or `/items/*/email`")]
+    Syntax {
         /// What was typed.
         typed: String,
+        /// What is wrong.
+        why: &'static str,
     },
     /// What follows `..` is not one key.
-    #[error("`{typed}` is not a key at any depth; write one key after the dots, such as `..email`")]
+    #[error("`{typed}` is not a key at any depth; write one key after the dots, at the end, such as `$..email`")]
     NoKey {
         /// What was typed.
         typed: String,
     },
     /// It goes too deep.
-    #[error("`{typed}` has more than {MAX_DEPTH} segments")]
+    #[error("`{typed}` has more than {MAX_DEPTH} steps")]
     TooDeep {
         /// What was typed.
         typed: String,
     },
 }
 
-/// Where a value stands.
+/// The path to a value, or to several: `$.user.email`, `$.items[*].price`, `$..email`; or a JSON pointer.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Pointer(Vec<PointerSegment>);
+pub struct JsonPath(Vec<Segment>);
 
-#[derive(Clone, Debug, PartialEq, Eq)]
-enum PointerSegment {
-    Every,
-    Key(String),
-    /// Members of this name, however deep; the only segment.
-    AnyDepth(String),
-}
-
-impl Pointer {
-    /// A pointer such as `/user/email` or `/items/*/price`; `~1` is a slash within a key, `~0` a tilde. `..email` is every
-    /// member of that name, however deep; `$..email` is the same.
-    pub fn new(typed: &str) -> Result<Self, PointerError> {
-        if let Some(key) = typed.strip_prefix('$').unwrap_or(typed).strip_prefix("..") {
-            return match key {
-                "" | "*" => Err(PointerError::NoKey { typed: typed.to_owned() }),
-                key if key.contains(['/', '.', '[']) => Err(PointerError::NoKey { typed: typed.to_owned() }),
-                key => Ok(Self(vec![PointerSegment::AnyDepth(unescaped(key))])),
-            };
-        }
-        let rest = typed.strip_prefix('/').ok_or_else(|| PointerError::NoSlash { typed: typed.to_owned() })?;
-        let segments = rest.split('/').map(|segment| match segment {
-            "*" => PointerSegment::Every,
-            key => PointerSegment::Key(unescaped(key)),
-        });
-        let segments: Vec<_> = segments.collect();
-        if segments.len() > MAX_DEPTH {
-            Err(PointerError::TooDeep { typed: typed.to_owned() })
-        } else {
-            Ok(Self(segments))
+impl JsonPath {
+    /// Parses a path such as `$.items[*].price`, or a pointer such as `/items/*/price`. `$..email` is every member of that
+    /// name, however deep.
+    ///
+    /// # Errors
+    /// Fails where the text is no path, leads to the whole document, or has `..` before another step than its last.
+    pub fn parse(typed: &str) -> Result<Self, JsonPathError> {
+        let syntax = |why| JsonPathError::Syntax { typed: typed.to_owned(), why };
+        let is_deep = |segment: &Segment| segment.deep;
+        let segments = json_path::parse(typed).map_err(|why| match typed.trim_start_matches('$') {
+            ".." => JsonPathError::NoKey { typed: typed.to_owned() },
+            _ => syntax(why),
+        })?;
+        match segments.split_last() {
+            None => Err(syntax("it is the whole document")),
+            Some(_) if segments.len() > MAX_DEPTH => Err(JsonPathError::TooDeep { typed: typed.to_owned() }),
+            Some((last, before)) => {
+                let is_one_key = !last.deep || matches!(last.step, Step::Key(_));
+                if before.iter().any(is_deep) || !is_one_key {
+                    return Err(JsonPathError::NoKey { typed: typed.to_owned() });
+                }
+                Ok(Self(segments))
+            }
         }
     }
-}
-
-fn unescaped(key: &str) -> String {
-    key.replace("~1", "/").replace("~0", "~")
 }
 
 /// What becomes of a value in a JSON text.
@@ -90,24 +81,24 @@ pub(super) enum JsonChange {
     Remove,
 }
 
-/// One edit of what stands at one pointer.
+/// One edit of what stands at one path.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct JsonEdit {
-    at: Pointer,
+    at: JsonPath,
     /// The new value as JSON text; `None` takes it out.
     value: Option<String>,
 }
 
 impl JsonEdit {
-    /// Gives what stands at `pointer` this value, which is a JSON text; a member that is not there is added to its
+    /// Gives what stands at `path` this value, which is a JSON text; a member that is not there is added to its
     /// object, where that is there.
-    pub fn set(pointer: &str, value: String) -> Result<Self, PointerError> {
-        Ok(Self { at: Pointer::new(pointer)?, value: Some(value) })
+    pub fn set(path: &str, value: String) -> Result<Self, JsonPathError> {
+        Ok(Self { at: JsonPath::parse(path)?, value: Some(value) })
     }
 
-    /// Takes out what stands at `pointer`.
-    pub fn remove(pointer: &str) -> Result<Self, PointerError> {
-        Ok(Self { at: Pointer::new(pointer)?, value: None })
+    /// Takes out what stands at `path`.
+    pub fn remove(path: &str) -> Result<Self, JsonPathError> {
+        Ok(Self { at: JsonPath::parse(path)?, value: None })
     }
 
     pub(super) fn apply(&self, text: &str) -> Result<Option<String>, NotJson> {
@@ -118,15 +109,15 @@ impl JsonEdit {
     }
 }
 
-/// Offers each value at `pointer` to `change`. A last key that is missing is added with `missing`. `None` where nothing
+/// Offers each value at `path` to `change`. A last key that is missing is added with `missing`. `None` where nothing
 /// changed.
 pub(super) fn edit(
     text: &str,
-    pointer: &Pointer,
+    path: &JsonPath,
     missing: Option<&str>,
     change: &mut dyn FnMut(&str) -> JsonChange,
 ) -> Result<Option<String>, NotJson> {
-    Ok(match inside(text, &pointer.0, missing, change)? {
+    Ok(match inside(text, &path.0, missing, change)? {
         JsonChange::Value(text) => Some(text),
         JsonChange::Keep | JsonChange::Remove => None,
     })
@@ -134,18 +125,18 @@ pub(super) fn edit(
 
 fn inside(
     text: &str,
-    path: &[PointerSegment],
+    path: &[Segment],
     missing: Option<&str>,
     change: &mut dyn FnMut(&str) -> JsonChange,
 ) -> Result<JsonChange, NotJson> {
     let Some((first, rest)) = path.split_first() else { return Ok(change(text)) };
-    if let PointerSegment::AnyDepth(key) = first {
+    if let Segment { deep: true, step: Step::Key(key) } = first {
         return any_depth(text, key, change);
     }
     let mut node: JsonNode<'_> = serde_json::from_str(text).map_err(|_| NotJson)?;
     let mut is_changed = false;
     for (at, item) in node.items.iter_mut().enumerate() {
-        if !first.is(item.key.as_deref(), at) {
+        if !item.key.as_deref().map_or_else(|| first.step.is_index(at), |key| first.step.is_key(key)) {
             continue;
         }
         match inside(item.text(), rest, missing, change)? {
@@ -155,7 +146,8 @@ fn inside(
         }
         is_changed = true;
     }
-    if let (Some(value), [], PointerSegment::Key(key), JsonNodeKind::Object) = (missing, rest, first, node.kind)
+    if let (Some(value), [], Step::Key(key) | Step::KeyOrIndex(key, _), JsonNodeKind::Object) =
+        (missing, rest, &first.step, node.kind)
         && !node.items.iter().any(|item| item.key.as_deref() == Some(key))
     {
         node.items.push(JsonItem { key: Some(key.clone()), value: JsonText::New(value.to_owned()) });
@@ -250,18 +242,6 @@ fn value_end(text: &str, start: usize) -> usize {
         at += 1;
     }
     at
-}
-
-impl PointerSegment {
-    fn is(&self, key: Option<&str>, at: usize) -> bool {
-        match (self, key) {
-            (Self::Every, _) => true,
-            // Such a path is walked elsewhere.
-            (Self::AnyDepth(_), _) => false,
-            (Self::Key(wanted), Some(key)) => wanted == key,
-            (Self::Key(wanted), None) => wanted.parse() == Ok(at),
-        }
-    }
 }
 
 /// One level of a text; what is below stays text.
@@ -385,7 +365,7 @@ mod tests {
         r#"{ "b": 1.50, "user": {"mail": "a@b", "id":7}, "list":[ {"x":1}, {"x":"é"}, 3 ], "b": 2, "a/b":0 }"#;
 
     fn check(pointer: &str, value: Option<&str>, after: Option<&str>) {
-        let edit = JsonEdit { at: Pointer::new(pointer).unwrap(), value: value.map(str::to_owned) };
+        let edit = JsonEdit { at: JsonPath::parse(pointer).unwrap(), value: value.map(str::to_owned) };
         assert_eq!(edit.apply(TEXT).unwrap().as_deref(), after, "{pointer}");
     }
 
@@ -400,6 +380,22 @@ mod tests {
             "/list/*/x",
             Some("null"),
             Some(r#"{"b":1.50,"user":{"mail": "a@b", "id":7},"list":[{"x":null},{"x":null},3],"b":2,"a/b":0}"#),
+        );
+        check(
+            "$.list[*].x",
+            Some("null"),
+            Some(r#"{"b":1.50,"user":{"mail": "a@b", "id":7},"list":[{"x":null},{"x":null},3],"b":2,"a/b":0}"#),
+        );
+        check(
+            "$.user..mail",
+            Some("0"),
+            Some(r#"{"b":1.50,"user":{"mail": 0, "id":7},"list":[ {"x":1}, {"x":"é"}, 3 ],"b":2,"a/b":0}"#),
+        );
+        check("$.list[1].x[0]", Some("0"), None);
+        check(
+            "$['a/b']",
+            Some("1"),
+            Some(r#"{"b":1.50,"user":{"mail": "a@b", "id":7},"list":[ {"x":1}, {"x":"é"}, 3 ],"b":2,"a/b":1}"#),
         );
         check(
             "/a~1b",
@@ -445,8 +441,8 @@ mod tests {
         assert_eq!(nothing("..k", "{\"k\":1,}"), Err(NotJson));
         let deep = "[".repeat(100_000) + "{\"k\":1}" + &"]".repeat(100_000);
         assert_eq!(nothing("..k", &deep), Ok(Some(deep.replace("\"k\":1", ""))));
-        for typed in ["..", "..*", "..a.b", "..a/b", "..a[0]"] {
-            assert!(Pointer::new(typed).unwrap_err().to_string().contains("one key after the dots"), "{typed}");
+        for typed in ["..", "$..", "..*", "..a.b", "$..a..b", "..a[0]"] {
+            assert!(JsonPath::parse(typed).unwrap_err().to_string().contains("one key after the dots"), "{typed}");
         }
     }
 
@@ -461,8 +457,10 @@ mod tests {
     }
 
     #[test]
-    fn a_pointer_begins_with_a_slash_and_has_a_bound() {
-        assert!(Pointer::new("user").unwrap_err().to_string().contains("such as `/user/email`"));
-        assert!(Pointer::new(&"/a".repeat(65)).is_err());
+    fn a_path_begins_with_a_dollar_or_a_slash_and_has_a_bound() {
+        for typed in ["user", "$user", "", "$", "$.a[", "$.a[x]"] {
+            assert!(JsonPath::parse(typed).unwrap_err().to_string().contains("such as `$.items[*].email`"), "{typed}");
+        }
+        assert!(JsonPath::parse(&"/a".repeat(65)).is_err());
     }
 }

@@ -5,12 +5,15 @@ use regex_automata::util::syntax;
 
 use super::super::condition::{Condition, HostPattern, MediaType, NamedValue, Test, ValueTest as Asked};
 use super::super::{PatternSet, name_value};
+use crate::route_pattern::{RoutePattern, RouteSet};
+
 use super::reader::{Located, TomlReader, TomlTable};
 
 /// What a condition can ask.
-pub const QUESTIONS: [&str; 14] = [
+pub const QUESTIONS: [&str; 15] = [
     "method",
     "path",
+    "route",
     "host",
     "client",
     "header",
@@ -75,6 +78,7 @@ fn test(key: &str, value: &Located<'_>, reader: &mut TomlReader<'_>, depth: usiz
     Some(match key {
         "method" => Some(Test::Method(reader.each(value, method))),
         "path" => patterns(value, reader).map(Test::Path),
+        "route" => routes(value, reader).map(Test::Route),
         "host" => Some(Test::Host(reader.each(value, HostPattern::new).into_iter().collect())),
         "client" => Some(Test::Client(reader.each(value, network))),
         "content-type" => Some(Test::ContentType(reader.each(value, media_type))),
@@ -114,6 +118,16 @@ fn patterns(value: &Located<'_>, reader: &mut TomlReader<'_>) -> Option<PatternS
         reader.wrong(spans.get(at).cloned().unwrap_or_else(|| value.span()), why);
     }
     None
+}
+
+/// `"GET /v2/users/{id}"`, or several of them.
+fn routes(value: &Located<'_>, reader: &mut TomlReader<'_>) -> Option<RouteSet> {
+    let patterns = reader.each(value, |text| {
+        let pattern = RoutePattern::parse(text);
+        pattern.map_err(|why| format!("`{text}`: {why}; write a path, such as /v2/users/{{id}} or GET /v2/*"))
+    });
+    let set = reader.keep(value.span(), RouteSet::compile(patterns))?;
+    Some(set).filter(|set| !set.is_empty())
 }
 
 /// `{ name = "expression", other = true, third = false }`.

@@ -9,7 +9,7 @@ use super::super::body::{EditJson, ReplaceBody};
 use super::super::condition::Condition;
 use super::super::credentials::Credentials;
 use super::super::edit::FieldKind;
-use super::super::json::{JsonEdit, Pointer};
+use super::super::json::{JsonEdit, JsonPath};
 use super::super::limit::{LimitSpec, PerSecond};
 use super::super::path::ReplacePath;
 use super::super::redact::{OnUnknown, Redact, RedactMode};
@@ -317,7 +317,7 @@ fn redact(value: &Located<'_>, reader: &mut TomlReader<'_>) -> Option<Redact> {
             fields.extend(reader.each(names, |name| edits::name(place, name)).into_iter().map(|name| (place, name)));
         }
     }
-    let json = table.take("json").map(|value| reader.each(value, Pointer::new)).unwrap_or_default();
+    let json = table.take("json").map(|value| reader.each(value, JsonPath::parse)).unwrap_or_default();
     let how = table.take("how");
     let key = optional_secret(&mut table, "key", reader);
     let on_unknown = table.take("on-unknown").and_then(|value| on_unknown(value, reader)).unwrap_or_default();

@@ -12,7 +12,7 @@ use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 
 use super::edit::{EditOp, FieldEdit, FieldKind, ValueChange};
-use super::json::{JsonChange, Pointer};
+use super::json::{JsonChange, JsonPath};
 use super::secret::Secret;
 use super::{Context, Filter, RunIdentity, body, cookies};
 use crate::content_coding::{self, DecodeError, MAX_CODINGS};
@@ -69,14 +69,14 @@ struct RedactRules {
     headers: Vec<String>,
     cookies: Vec<String>,
     params: Vec<String>,
-    json: Vec<Pointer>,
+    json: Vec<JsonPath>,
     on_unknown: OnUnknown,
 }
 
 impl Redact {
     /// Redacts these fields, and what stands at these places of JSON bodies.
     #[must_use]
-    pub fn new(mode: RedactMode, fields: &[(FieldKind, String)], json: Vec<Pointer>, on_unknown: OnUnknown) -> Self {
+    pub fn new(mode: RedactMode, fields: &[(FieldKind, String)], json: Vec<JsonPath>, on_unknown: OnUnknown) -> Self {
         let of = |kind: FieldKind| {
             fields.iter().filter(|(found, _)| *found == kind).map(|(_, name)| name.clone()).collect::<Vec<_>>()
         };

@@ -18,7 +18,7 @@ fn redacted(veil: RedactMode) -> String {
         (FieldKind::Cookie, "sid".to_owned()),
         (FieldKind::Param, "token".to_owned()),
     ];
-    let json = ["/sid", "/mail"].map(|at| Pointer::new(at).unwrap()).to_vec();
+    let json = ["/sid", "/mail"].map(|at| JsonPath::parse(at).unwrap()).to_vec();
     Redact::new(veil, &fields, json, OnUnknown::default()).apply(&mut request, &mut context).unwrap();
     let body = String::from_utf8(request.body.content().unwrap().into_owned()).unwrap();
     format!("{}{body}", String::from_utf8_lossy(request.head.as_bytes()))
@@ -64,7 +64,7 @@ fn masked(headers: &str, body: &[u8], on_unknown: OnUnknown) -> Option<(String, 
     body::put(&mut request.body, body.to_vec());
     let mut context = Context::default();
     context.begin(&request, request.last_byte, false);
-    let json = ["/password", "..token"].map(|at| Pointer::new(at).unwrap()).to_vec();
+    let json = ["/password", "..token"].map(|at| JsonPath::parse(at).unwrap()).to_vec();
     let fields = [(FieldKind::Param, "password".to_owned())];
     let mut link = Redact::new(RedactMode::Mask, &fields, json, on_unknown);
     if let Err(outcome) = link.apply(&mut request, &mut context) {
@@ -278,7 +278,7 @@ fn a_response_is_redacted_by_the_links_that_saw_its_request() {
     };
     let fields = [(FieldKind::Cookie, "sid"), (FieldKind::Header, "X-Key"), (FieldKind::Param, "password")];
     let fields = fields.map(|(kind, name)| (kind, name.to_owned()));
-    let json = vec![Pointer::new("$..token").unwrap()];
+    let json = vec![JsonPath::parse("$..token").unwrap()];
     let link = Redact::new(RedactMode::Mask, &fields, json, OnUnknown::Drop);
     assert!(link.response(&mut response, &mut Context::default()));
     assert_eq!(

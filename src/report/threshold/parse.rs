@@ -3,7 +3,9 @@
 use std::str::FromStr;
 use std::time::Duration;
 
-use super::{LatencyClock, LatencyFigure, RoutePattern, Threshold, ThresholdLimit, ThresholdMetric};
+use crate::route_pattern::{RoutePattern, RouteSet};
+
+use super::{LatencyClock, LatencyFigure, Threshold, ThresholdLimit, ThresholdMetric};
 use crate::middleware::file::nearest;
 
 /// Why something typed is no demand.
@@ -138,7 +140,7 @@ impl<'t> ParseInput<'t> {
     }
 
     /// `{route="/v2/*", target="new"}`, or nothing.
-    fn selection(&mut self) -> Result<(Option<String>, Option<RoutePattern>), ThresholdError> {
+    fn selection(&mut self) -> Result<(Option<String>, Option<RouteSet>), ThresholdError> {
         let (mut target, mut route) = (None, None);
         if !self.takes("{") {
             return Ok((target, route));
@@ -147,7 +149,11 @@ impl<'t> ParseInput<'t> {
             self.blanks();
             let begin = *self;
             match self.while_(|letter| letter.is_alphanumeric() || matches!(letter, '-' | '_')) {
-                "route" if route.is_none() => route = Some(RoutePattern::new(self.quoted()?)),
+                "route" if route.is_none() => {
+                    let at = *self;
+                    let pattern = RoutePattern::parse(self.quoted()?).map_err(str::to_owned);
+                    route = Some(pattern.and_then(|one| RouteSet::compile(vec![one])).or_else(|why| at.wrong(why))?);
+                }
                 "target" if target.is_none() => target = Some(self.quoted()?.to_owned()),
                 "route" | "target" => return begin.wrong("it is there twice; one demand is about one"),
                 other => {
@@ -290,7 +296,10 @@ mod tests {
     #[test]
     fn a_demand_may_be_about_a_route_and_a_target() {
         let demand: Threshold = "body-diff{route=\"/v2/*\", target=\"new\"}>0".parse().unwrap();
-        assert_eq!((demand.target(), &demand.route), (Some("new"), &Some(RoutePattern::new("/v2/*"))));
+        assert_eq!(
+            (demand.target(), &demand.route),
+            (Some("new"), &Some(RouteSet::compile(vec![RoutePattern::parse("/v2/*").unwrap()]).unwrap()))
+        );
         let demand: Threshold = "p90 { target = \"http://h:1\" } > 1s".parse().unwrap();
         assert_eq!((demand.target(), &demand.route), (Some("http://h:1"), &None));
     }
@@ -318,6 +327,8 @@ mod tests {
             ("errors{route=/a}>0", 14, "quotation marks"),
             ("errors{route=\"/a}>0", 15, "not closed"),
             ("errors{route=\"\"}>0", 15, "nothing is called so"),
+            ("errors{route=\"v2\"}>0", 13, "a path begins with /"),
+            ("errors{route=\"/{\"}>0", 13, "a { has no }"),
             ("errors{route=\"/a\">0", 18, "the brace is not closed"),
             ("errors{route=\"/a\",route=\"/b\"}>0", 19, "twice"),
             ("errors>9999999999999999", 8, "past anything"),

@@ -6,7 +6,7 @@
 use std::collections::{HashMap, HashSet};
 
 use crate::compare::{self, DifferencePart, ResponseDiff};
-use crate::exchange::{Outcome, path_and_query, wire_text};
+use crate::exchange::{Outcome, wire_text};
 use crate::replay::Delivery;
 use crate::report::collect::histogram::{LatencyHistogram, micros};
 use crate::report::collect::inputs::{Production, RequestRecord};
@@ -15,8 +15,10 @@ use crate::report::schema::noise::NoiseOnlyCounts;
 use crate::report::schema::summary::{GateResult, Summary};
 use crate::report::schema::target::{Differences, PairedLatency, TargetLatency};
 
+use crate::route_pattern::{self, RouteSet};
+
 use super::judge::{self, GateInput, is_error};
-use super::{LatencyClock, RoutePattern, Threshold, ThresholdMetric, Thresholds};
+use super::{LatencyClock, Threshold, ThresholdMetric, Thresholds};
 
 /// Sets of fields that differed together, of one demand at one target; what comes up later is never noise.
 const MAX_SETS: usize = 1024;
@@ -106,7 +108,7 @@ pub struct ThresholdWatch {
 #[derive(Clone, Debug)]
 struct ThresholdTally {
     demand: usize,
-    route: RoutePattern,
+    route: RouteSet,
     clock: Option<LatencyClock>,
     targets: Vec<(String, RouteTally)>,
 }
@@ -179,12 +181,11 @@ impl ThresholdWatch {
 
     /// Counts a delivery to the target of this URL.
     pub(super) fn take(&mut self, url: &str, seen: &EndedDelivery<'_>) {
-        let path = path_and_query(seen.target);
-        let path = wire_text(path.get(..memchr::memchr2(b'?', b'#', path).unwrap_or(path.len())).unwrap_or_default());
+        let path = wire_text(route_pattern::path(seen.target));
         let mut shape = None;
         for watched in &mut self.watched {
-            let is_of = watched.route.is_of(seen.method, &path)
-                || watched.route.is_of(seen.method, shape.get_or_insert_with(|| template(&path)));
+            let is_of = watched.route.first(seen.method, path.as_bytes()).is_some()
+                || watched.route.first(seen.method, shape.get_or_insert_with(|| template(&path)).as_bytes()).is_some();
             let tally = watched.targets.iter_mut().find(|(target, _)| is_of && target == url);
             if let Some((_, tally)) = tally {
                 tally.count(seen, watched.clock);
