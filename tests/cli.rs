@@ -298,6 +298,30 @@ fn a_reader_that_has_seen_enough_is_no_trouble() {
     assert_eq!((output.status.code(), text(&output.stderr)), (Some(0), String::new()));
 }
 
+/// The shape of the summary of a replay to the target at `url`.
+fn summary_shape(url: &str) -> Value {
+    let figures = json!({"count": 0, "min": 0, "mean": 0, "p50": 0, "p90": 0, "p99": 0, "p99_9": 0, "max": 0});
+    json!({
+        "schema": 0, "version": 0, "command": 0, "started": 0, "duration_s": 0,
+        "frames": {"received": 0, "kernel_dropped": 0, "interface_dropped": 0, "decoded": 0, "skipped": {"not_tcp": 0}},
+        "tcp": {"connections": 0, "peak_open": 0, "retransmitted_bytes": 0, "gaps": 0, "gap_bytes": 0, "evicted": {}},
+        "streams": {"http1": 0, "tls": 0, "http2": 0, "upgraded": 0, "unknown": 0},
+        "requests": {"seen": 0, "offered": 0, "in_flight": 0, "ended": {
+            "kept": 0, "filtered": {}, "sampled_out": 0, "rate_limited": 0, "malformed": 0,
+            "incomplete": {"gap": 0, "cut": 0, "end_of_capture": 0}, "shed": {}}},
+        "targets": {url: {"offered": 0, "in_flight": 0, "ended": {
+                "sent": 0, "filtered": {}, "sampled_out": 0, "rate_limited": 0, "guard_held": 0, "shed": {},
+                "failed": {"dns": 0, "connect": 0, "tls": 0, "timeout": 0, "reset": 0, "protocol": 0, "too_large": 0}},
+            "statuses": {"200": 0}, "connections_opened": 0, "peak_connections": 0, "peak_in_flight": 0,
+            "latency_us": {"connect": &figures, "service": &figures, "response": &figures}, "schedule_lag_us": 0,
+            "matrix": {"200": {"200": 0}, "404": {"200": 0}},
+            "differences": {"compared": 0, "status": 0, "headers": 0, "body": 0}}},
+        "production": {"statuses": {"200": 0}, "latency_us": &figures, "unjoined": {}},
+        "sample": {"asked": 0, "requests": 0, "keys": 0, "bytes": 0},
+        "gates": 0,
+    })
+}
+
 #[tokio::test]
 async fn replay_writes_report_summary_and_results_as_the_contract_has_them() {
     let server = Server::start(|_| vec![answer("200 OK", "hello")]).await;
@@ -326,27 +350,7 @@ async fn replay_writes_report_summary_and_results_as_the_contract_has_them() {
     assert!(!report.contains('\u{1b}'), "colour is for terminals only");
 
     let summary: Value = serde_json::from_slice(&std::fs::read(summary).unwrap()).unwrap();
-    let figures = json!({"count": 0, "min": 0, "mean": 0, "p50": 0, "p90": 0, "p99": 0, "p99_9": 0, "max": 0});
-    let shape = json!({
-        "schema": 0, "version": 0, "command": 0, "started": 0, "duration_s": 0,
-        "frames": {"received": 0, "kernel_dropped": 0, "interface_dropped": 0, "decoded": 0, "skipped": {"not_tcp": 0}},
-        "tcp": {"connections": 0, "peak_open": 0, "retransmitted_bytes": 0, "gaps": 0, "gap_bytes": 0, "evicted": {}},
-        "streams": {"http1": 0, "tls": 0, "http2": 0, "upgraded": 0, "unknown": 0},
-        "requests": {"seen": 0, "offered": 0, "in_flight": 0, "ended": {
-            "kept": 0, "filtered": {}, "sampled_out": 0, "rate_limited": 0, "malformed": 0,
-            "incomplete": {"gap": 0, "cut": 0, "end_of_capture": 0}, "shed": {}}},
-        "targets": {&url: {"offered": 0, "in_flight": 0, "ended": {
-                "sent": 0, "filtered": {}, "sampled_out": 0, "rate_limited": 0, "guard_held": 0, "shed": {},
-                "failed": {"dns": 0, "connect": 0, "tls": 0, "timeout": 0, "reset": 0, "protocol": 0, "too_large": 0}},
-            "statuses": {"200": 0}, "connections_opened": 0, "peak_connections": 0, "peak_in_flight": 0,
-            "latency_us": {"connect": &figures, "service": &figures, "response": &figures}, "schedule_lag_us": 0,
-            "matrix": {"200": {"200": 0}, "404": {"200": 0}},
-            "differences": {"compared": 0, "status": 0, "headers": 0, "body": 0}}},
-        "production": {"statuses": {"200": 0}, "latency_us": &figures, "unjoined": {}},
-        "sample": {"asked": 0, "requests": 0, "keys": 0, "bytes": 0},
-        "gates": 0,
-    });
-    has_shape(&summary, &shape, "summary");
+    has_shape(&summary, &summary_shape(&url), "summary");
     assert_eq!(summary["targets"][&url]["schedule_lag_us"], Value::Null, "max has no schedule");
 
     let lines: Vec<Value> =

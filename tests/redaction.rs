@@ -57,6 +57,7 @@ fn brotli(bytes: &[u8]) -> Vec<u8> {
 }
 
 /// An exchange for each form in which personal data travels.
+#[expect(clippy::too_many_lines, reason = "a table: one row for each form")]
 fn forms() -> Vec<(&'static str, String, (Message, Message))> {
     const JSON: &str = "Content-Type: application/json\r\n";
     let coded = |coding: &str| format!("{JSON}Content-Encoding: {coding}\r\n");

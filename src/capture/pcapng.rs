@@ -100,17 +100,8 @@ impl PcapngReader {
                 let left = input.available().len();
                 return Ok(if left == 0 { NextRecord::End } else { NextRecord::Cut { want: 12, have: left } });
             }
-            let kind = super::pcap_file::le32(input.available(), 0);
-            if kind == SECTION_HEADER {
-                let Some(big_endian) = byte_order(input.available()) else {
-                    return Ok(self.lost_at(0, input));
-                };
-                self.big_endian = big_endian;
-                self.interfaces.clear();
-                self.dropped = self.dropped();
-                self.lost.clear();
-            } else if super::file::begins(input.available()) {
-                return Ok(NextRecord::Another);
+            if let Some(other) = self.section(input) {
+                return Ok(other);
             }
             let kind = self.u32(input.available(), 0);
             let len = self.u32(input.available(), 4) as usize;
@@ -121,17 +112,10 @@ impl PcapngReader {
                 return Ok(self.lost_at(len, input));
             }
             if padded > MAX_BLOCK_BYTES {
-                if !KNOWN.contains(&kind) && !self.trusting {
-                    if let Some(at) = self.look(input) {
-                        input.consume(at);
-                        return Ok(NextRecord::Passed { bytes: at as u64 });
-                    }
-                    self.trusting = true;
+                match self.pass_over(kind, padded, input)? {
+                    Some(passed) => return Ok(passed),
+                    None => continue,
                 }
-                if !input.skip(padded as u64)? {
-                    return Ok(NextRecord::Cut { want: padded, have: 0 });
-                }
-                continue;
             }
             let whole = input.fill(padded)?;
             let doubtful = !whole || self.u32(input.available(), padded - 4) as usize != len;
@@ -165,6 +149,34 @@ impl PcapngReader {
             self.describe(kind, input.available().get(..len).unwrap_or(input.available()));
             input.consume(padded);
         }
+    }
+
+    /// Begins a section where the next block says so. Returns what ends this input here instead, where something does.
+    fn section(&mut self, input: &mut Input) -> Option<NextRecord> {
+        let block = input.available();
+        if super::pcap_file::le32(block, 0) == SECTION_HEADER {
+            let Some(big_endian) = byte_order(block) else { return Some(self.lost_at(0, input)) };
+            self.big_endian = big_endian;
+            self.interfaces.clear();
+            self.dropped = self.dropped();
+            self.lost.clear();
+            return None;
+        }
+        super::file::begins(block).then_some(NextRecord::Another)
+    }
+
+    /// Passes over a block that is too long to be held. Returns what comes instead where it is not to be believed, or ends
+    /// early.
+    fn pass_over(&mut self, kind: u32, padded: usize, input: &mut Input) -> std::io::Result<Option<NextRecord>> {
+        if !KNOWN.contains(&kind) && !self.trusting {
+            if let Some(at) = self.look(input) {
+                input.consume(at);
+                return Ok(Some(NextRecord::Passed { bytes: at as u64 }));
+            }
+            self.trusting = true;
+        }
+        let skipped = input.skip(padded as u64)?;
+        Ok((!skipped).then_some(NextRecord::Cut { want: padded, have: 0 }))
     }
 
     /// Goes on behind a block whose length cannot be right, where that is possible.

@@ -59,9 +59,16 @@ fn local(typed: &typed::Live, settings: &live::LiveSettings, mistakes: &mut Conf
     LocalEnds { direction, addresses: addresses.collect(), served: live::served(&settings.ports) }
 }
 
-/// Which connections are taken, in words for the first line of a run; nothing where all are.
-#[must_use]
-pub fn taken(local: &LocalEnds) -> Option<String> {
+/// Says where is captured, and what of it is taken, for the first line of a run.
+pub(super) fn describe(source: &Live, local: &LocalEnds) -> String {
+    let several = source.interfaces().len() > 1 || source.interfaces().iter().any(|name| name == ANY);
+    let once = several.then(|| "a connection that is seen in several places counts once".to_owned());
+    let parts: Vec<String> = [Some(source.describe()), once, taken(local)].into_iter().flatten().collect();
+    parts.join("; ")
+}
+
+/// Which connections are taken, in words; nothing where all are.
+fn taken(local: &LocalEnds) -> Option<String> {
     let ports: Vec<String> = local.served.iter().map(u16::to_string).collect();
     match local.direction {
         Direction::Auto if local.served.is_empty() => None,

@@ -7,12 +7,10 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::capture;
-use crate::compare::CompareRules;
 use crate::files::FileMode;
+use crate::pipeline::Run;
 use crate::recording::Origin;
-use crate::report::threshold::Thresholds;
 use crate::report::{RoutePatterns, StatusChoice};
-use crate::serve::control::SocketLocation;
 use crate::{middleware, replay};
 
 mod chain;
@@ -35,11 +33,9 @@ pub mod typed;
 
 pub use chain::reread;
 pub use gates::demands;
-pub use live::taken;
 pub use mistakes::{ConfigMistake, ConfigMistakes};
-pub use monitoring::{LogFormat, Monitoring};
-pub use protection::Protection;
-pub use run::{RunConfig, RunLimits, record, shadow};
+pub use monitoring::LogFormat;
+pub use run::{LiveConfig, RunConfig, record, shadow};
 
 use check::parsed;
 
@@ -66,40 +62,6 @@ pub struct Outputs {
     pub report: Option<Output>,
     /// Who may read them.
     pub mode: FileMode,
-}
-
-/// A replay that can be run.
-pub struct ReplayConfig {
-    /// Which frames count.
-    pub capture: capture::Settings,
-    /// Where they come from, opened.
-    pub source: Origin,
-    /// What of it is replayed, and how often.
-    pub range: replay::ReplayRange,
-    /// What is done to requests.
-    pub middleware: middleware::ChainSettings,
-    /// What process outside they pass after that.
-    pub external: Option<middleware::external::ExternalSettings>,
-    /// Where, when and how they are sent.
-    pub targets: Vec<replay::SendSettings>,
-    /// What spares them.
-    pub sparing: Protection,
-    /// Where it can be steered from.
-    pub control: SocketLocation,
-    /// What counts as a difference.
-    pub compare: CompareRules,
-    /// Who is asked beside the targets, to learn what is noise.
-    pub reference: replay::ReferenceSettings,
-    /// What is written besides the report.
-    pub outputs: Outputs,
-    /// How it is watched.
-    pub watching: Monitoring,
-    /// What routes are called.
-    pub routes: Arc<RoutePatterns>,
-    /// What is demanded of it.
-    pub demands: Thresholds,
-    /// What is allowed and probably not meant, in words for people.
-    pub warnings: Vec<String>,
 }
 
 /// What `inspect` prints.
@@ -148,47 +110,44 @@ pub struct InspectConfig {
     pub warnings: Vec<String>,
 }
 
-/// What `shadowtap replay` was asked for, checked.
-pub fn replay(typed: typed::Replay) -> Result<ReplayConfig, ConfigMistakes> {
+/// Checks what `shadowtap replay` was asked for, and opens the captures.
+pub fn replay(typed: typed::Replay) -> Result<RunConfig, ConfigMistakes> {
     let mut mistakes = ConfigMistakes::default();
     let mut warnings = Vec::new();
     let capture = capture_settings(typed.capture, &mut mistakes);
-    let course = range::course(&typed.course, &capture.files, &mut mistakes);
+    let range = range::range(&typed.range, &capture.files, &mut mistakes);
     let names = names(&typed.send);
-    chain::unsampled(&typed.select, typed.sparing.ramp.is_some(), &mut warnings);
+    chain::unsampled(&typed.select, typed.protection.ramp.is_some(), &mut warnings);
     let middleware = chain::settings(&typed.select, &typed.middleware, &names, &mut mistakes, &mut warnings);
     let external = external::settings(&typed.middleware, &mut mistakes, &mut warnings);
-    let sparing = protection::sparing(&typed.sparing, &typed.select, false, &mut mistakes, &mut warnings);
-    let targets = targets(&typed.send, &middleware, sparing.guard.as_ref(), &mut mistakes, &mut warnings);
+    let protection = protection::protection(&typed.protection, &typed.select, false, &mut mistakes, &mut warnings);
+    let targets = targets(&typed.send, &middleware, protection.guard.as_ref(), &mut mistakes, &mut warnings);
     let middleware = chain::sample_as_sent(middleware, &typed.select, &targets);
-    let control = protection::control(typed.control.as_deref(), false);
     let compare = compare::rules(&typed.compare, &mut mistakes);
-    let beside = compare::reference(&typed.compare, &targets, &mut mistakes);
+    let reference = compare::reference(&typed.compare, &targets, &mut mistakes);
     let outputs = outputs::all(&typed.report, &capture, &mut mistakes);
-    let routes = outputs::routes(typed.report.routes.as_deref(), &mut mistakes);
-    let watching = monitoring::watching(&typed.watching, &mut mistakes);
+    let patterns = outputs::routes(typed.report.routes.as_deref(), &mut mistakes);
+    let monitoring = monitoring::monitoring(&typed.monitoring, &mut mistakes);
     let demands = gates::checked(&typed.gates, &names_and_urls(&targets), &mut mistakes, &mut warnings);
     let source = check::open(&capture, &mut mistakes);
-    match (source, mistakes.is_empty()) {
-        (Some(source), true) => Ok(ReplayConfig {
-            capture,
-            source,
-            range: course,
-            middleware,
-            external,
-            targets,
-            sparing,
-            control,
-            compare,
-            reference: beside,
-            outputs,
-            watching,
-            routes,
-            demands,
-            warnings,
-        }),
-        _ => Err(mistakes),
-    }
+    let (Some(source), true) = (source, mistakes.is_empty()) else { return Err(mistakes) };
+    let run = Run {
+        capture,
+        range,
+        middleware,
+        external,
+        targets,
+        ramp: protection.ramp,
+        guard_command: protection.command,
+        server: monitoring.server,
+        patterns,
+        compare,
+        reference,
+        demands,
+        ..Run::of_files(source)
+    };
+    let control = protection::control(typed.control.as_deref(), false);
+    Ok(RunConfig { run, live: None, control, outputs, quiet: monitoring.quiet, duration: None, warnings })
 }
 
 /// What `--to` takes: an address, or a name for routes and an address, `new=https://new.example.com`.

@@ -6,11 +6,11 @@ use crate::serve::{Server, Token, Tokens};
 
 /// How a run is watched.
 #[derive(Debug, Default)]
-pub struct Monitoring {
+pub(super) struct Monitoring {
     /// Where it shows itself over HTTP; bound, and nobody is answered yet.
-    pub server: Option<Server>,
+    pub(super) server: Option<Server>,
     /// Whether only warnings are told on the way.
-    pub quiet: bool,
+    pub(super) quiet: bool,
 }
 
 /// What lines on standard error are.
@@ -34,7 +34,7 @@ impl LogFormat {
     }
 }
 
-pub(super) fn watching(typed: &typed::Watching, mistakes: &mut ConfigMistakes) -> Monitoring {
+pub(super) fn monitoring(typed: &typed::Monitoring, mistakes: &mut ConfigMistakes) -> Monitoring {
     // It has been heeded already where it is right: mistakes are told in it, too.
     if let Some(format) = &typed.log_format {
         mistakes.keep("--log-format", LogFormat::parse(format));
@@ -56,13 +56,13 @@ mod tests {
     use super::*;
 
     #[track_caller]
-    fn check(change: impl FnOnce(&mut typed::Watching), part: &str) -> Monitoring {
-        let (mut typed, mut mistakes) = (typed::Watching::default(), ConfigMistakes::default());
+    fn check(change: impl FnOnce(&mut typed::Monitoring), part: &str) -> Monitoring {
+        let (mut typed, mut mistakes) = (typed::Monitoring::default(), ConfigMistakes::default());
         change(&mut typed);
-        let watching = watching(&typed, &mut mistakes);
+        let monitoring = monitoring(&typed, &mut mistakes);
         let told = mistakes.to_string();
         assert!(if part.is_empty() { told.is_empty() } else { told.contains(part) }, "{told}");
-        watching
+        monitoring
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! What spares the targets: a ramp, guards, a command outside.
+//! What spares the targets: a ramp, guards, a guard command.
 
 use std::path::Path;
 
@@ -12,13 +12,13 @@ use crate::serve::control::SocketLocation;
 
 /// What spares the targets of a run.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Protection {
+pub(super) struct Protection {
     /// How the share rises.
-    pub ramp: Option<RampPlan>,
-    /// What brakes from outside.
-    pub brake: Option<GuardCommand>,
+    pub(super) ramp: Option<RampPlan>,
+    /// A command outside that brakes.
+    pub(super) command: Option<GuardCommand>,
     /// What each target is held to.
-    pub guard: Option<GuardSettings>,
+    pub(super) guard: Option<GuardSettings>,
 }
 
 /// Where the control socket is to be; `live` runs have one unasked.
@@ -32,8 +32,8 @@ pub(super) fn control(typed: Option<&Path>, live: bool) -> SocketLocation {
 }
 
 /// What was asked for; `live` runs have a guard unasked.
-pub(super) fn sparing(
-    typed: &typed::Sparing,
+pub(super) fn protection(
+    typed: &typed::Protection,
     select: &typed::Select,
     live: bool,
     mistakes: &mut ConfigMistakes,
@@ -43,13 +43,13 @@ pub(super) fn sparing(
         mistakes.add("--ramp and --sample", "contradict each other: the ramp says the share, from its first step on");
     }
     let ramp = parsed("--ramp", typed.ramp.as_deref(), mistakes);
-    let brake = guard_command(typed, mistakes, warnings);
-    let guard = guard(typed, live, brake.is_some(), mistakes, warnings);
-    Protection { ramp, brake, guard }
+    let command = guard_command(typed, mistakes, warnings);
+    let guard = guard(typed, live, command.is_some(), mistakes, warnings);
+    Protection { ramp, command, guard }
 }
 
 fn guard_command(
-    typed: &typed::Sparing,
+    typed: &typed::Protection,
     mistakes: &mut ConfigMistakes,
     warnings: &mut Vec<String>,
 ) -> Option<GuardCommand> {
@@ -69,9 +69,9 @@ fn guard_command(
 }
 
 fn guard(
-    typed: &typed::Sparing,
+    typed: &typed::Protection,
     live: bool,
-    braked: bool,
+    has_command: bool,
     mistakes: &mut ConfigMistakes,
     warnings: &mut Vec<String>,
 ) -> Option<GuardSettings> {
@@ -83,7 +83,7 @@ fn guard(
         None => None,
     };
     // A command outside speaks to guards, and one that watches nothing by itself will do.
-    let settings = settings.or_else(|| braked.then(GuardSettings::deaf));
+    let settings = settings.or_else(|| has_command.then(GuardSettings::deaf));
     if settings.is_none() && typed.on_guard.is_some() && typed.guard.as_deref().is_none_or(|limits| limits == "off") {
         warnings.push("--on-guard changes nothing without --guard".to_owned());
     }
@@ -96,15 +96,15 @@ mod tests {
     use crate::replay::guard::GuardAction;
 
     #[track_caller]
-    fn check(live: bool, change: impl FnOnce(&mut typed::Sparing, &mut typed::Select), told: &[&str]) -> Protection {
-        let (mut typed, mut select) = (typed::Sparing::default(), typed::Select::default());
+    fn check(live: bool, change: impl FnOnce(&mut typed::Protection, &mut typed::Select), told: &[&str]) -> Protection {
+        let (mut typed, mut select) = (typed::Protection::default(), typed::Select::default());
         change(&mut typed, &mut select);
         let (mut mistakes, mut warnings) = (ConfigMistakes::default(), Vec::new());
-        let sparing = sparing(&typed, &select, live, &mut mistakes, &mut warnings);
+        let protection = protection(&typed, &select, live, &mut mistakes, &mut warnings);
         let mut all: Vec<String> = mistakes.all().iter().map(|m| format!("{}: {}", m.flag, m.message)).collect();
         all.extend(warnings);
         assert_eq!(all, told);
-        sparing
+        protection
     }
 
     #[test]
@@ -116,21 +116,22 @@ mod tests {
 
     #[test]
     fn a_guard_steps_down_unless_something_else_is_asked_for() {
-        let guard = |typed: &mut typed::Sparing, _: &mut typed::Select| typed.guard = Some("errors>5%/10s".to_owned());
+        let guard =
+            |typed: &mut typed::Protection, _: &mut typed::Select| typed.guard = Some("errors>5%/10s".to_owned());
         assert_eq!(check(true, guard, &[]).guard.unwrap().action, GuardAction::StepDown);
-        let stop = |typed: &mut typed::Sparing, _: &mut typed::Select| typed.on_guard = Some("stop".to_owned());
+        let stop = |typed: &mut typed::Protection, _: &mut typed::Select| typed.on_guard = Some("stop".to_owned());
         assert_eq!(check(true, stop, &[]).guard.unwrap().action, GuardAction::Stop);
         check(false, stop, &["--on-guard changes nothing without --guard"]);
     }
 
     #[test]
     fn a_command_outside_has_a_guard_to_speak_to() {
-        let command = |typed: &mut typed::Sparing, _: &mut typed::Select| {
+        let command = |typed: &mut typed::Protection, _: &mut typed::Select| {
             typed.guard_command = Some("sh -c 'test 1'".to_owned());
         };
-        let sparing = check(false, command, &[]);
-        assert_eq!(sparing.guard, Some(GuardSettings::deaf()));
-        assert_eq!(sparing.brake.unwrap().every, DEFAULT_EVERY);
+        let protection = check(false, command, &[]);
+        assert_eq!(protection.guard, Some(GuardSettings::deaf()));
+        assert_eq!(protection.command.unwrap().every, DEFAULT_EVERY);
     }
 
     #[test]

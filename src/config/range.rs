@@ -10,8 +10,8 @@ use crate::capture;
 use crate::exchange::Timestamp;
 use crate::replay::range::{CaptureWindow, Moment, ReplayRange};
 
-/// The course through `files`.
-pub(super) fn course(typed: &typed::Course, files: &[PathBuf], mistakes: &mut ConfigMistakes) -> ReplayRange {
+/// Returns which part of `files` is replayed, and how often.
+pub(super) fn range(typed: &typed::Range, files: &[PathBuf], mistakes: &mut ConfigMistakes) -> ReplayRange {
     let moment = |flag, typed: &Option<String>, mistakes: &mut ConfigMistakes| {
         typed.as_deref().and_then(|typed| mistakes.keep(flag, moment(typed)))
     };
@@ -95,15 +95,15 @@ mod tests {
 
     #[test]
     fn what_cannot_be_read_twice_is_not_looped_and_all_mistakes_are_told() {
-        let said = |typed: typed::Course, file: &str| {
+        let said = |typed: typed::Range, file: &str| {
             let mut mistakes = ConfigMistakes::default();
-            course(&typed, &[file.into()], &mut mistakes);
+            range(&typed, &[file.into()], &mut mistakes);
             mistakes.to_string()
         };
-        let twice = || typed::Course { passes: Some("2".into()), ..typed::Course::default() };
+        let twice = || typed::Range { passes: Some("2".into()), ..typed::Range::default() };
         assert!(said(twice(), "-").contains("standard input can be read once only"));
         assert!(said(twice(), "/dev/null").contains("/dev/null can be read once only"));
-        let wrong = typed::Course {
+        let wrong = typed::Range {
             from: Some("10m".into()),
             until: Some("5m".into()),
             passes: Some("0".into()),

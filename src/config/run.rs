@@ -1,123 +1,103 @@
 //! `shadow` and `record`: what they share, and what each has of its own.
 
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs as _};
-use std::sync::Arc;
 use std::time::Duration;
 
-use crate::capture::live::Live;
+use crate::capture::interfaces;
 use crate::capture::privileges::User;
-use crate::capture::{self, interfaces};
 use crate::compare::CompareRules;
 use crate::middleware::{self, LoopHeader};
+use crate::pipeline::{Feed, Run};
 use crate::recording::{OutputPath, Recorder, Rotation};
 use crate::replay::{self, ReferenceSettings};
-use crate::report::RoutePatterns;
 use crate::report::threshold::Thresholds;
 use crate::serve::control::SocketLocation;
 
 use super::mistakes::ConfigMistakes;
-use super::{Monitoring, Outputs, Protection, check, gates, live, monitoring, outputs, typed};
+use super::monitoring::{self, Monitoring};
+use super::protection::{self, Protection};
+use super::{Outputs, chain, check, compare, external, gates, live, outputs, typed};
 
-/// When a live run ends by itself.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct RunLimits {
-    /// After this time.
-    pub duration: Option<Duration>,
-    /// After this many requests were taken.
-    pub count: Option<u64>,
-}
-
-/// A live run, whatever it does with the requests.
+/// A run that was asked for, checked. Nothing was made or sent for it yet.
 pub struct RunConfig {
-    /// Which frames count.
-    pub capture: capture::Settings,
-    /// Where they come from, opened. The rights that this took can be given up now.
-    pub source: Live,
-    /// Who to run as from here on.
-    pub user: User,
-    /// What is done to requests.
-    pub middleware: middleware::ChainSettings,
-    /// What process outside they pass after that.
-    pub external: Option<middleware::external::ExternalSettings>,
-    /// Where, and how, they are sent; nowhere, where they are only recorded.
-    pub targets: Vec<replay::SendSettings>,
-    /// What counts as a difference.
-    pub compare: CompareRules,
-    /// Who is asked beside the targets, to learn what is noise.
-    pub reference: ReferenceSettings,
-    /// What spares them.
-    pub sparing: Protection,
+    /// The run itself, but for what is made when it begins: its results, and reloads of its chain.
+    pub run: Run,
+    /// What a live run needs besides.
+    pub live: Option<LiveConfig>,
     /// Where it can be steered from.
     pub control: SocketLocation,
-    /// Where what passes is recorded; nothing has been made yet.
-    pub recorder: Option<Recorder>,
-    /// How shadowtap's own traffic is told apart.
-    pub mark: Option<LoopHeader>,
-    /// When it ends by itself.
-    pub limits: RunLimits,
     /// What is written besides the report.
     pub outputs: Outputs,
-    /// How it is watched.
-    pub watching: Monitoring,
-    /// What routes are called.
-    pub routes: Arc<RoutePatterns>,
-    /// What is demanded of it.
-    pub demands: Thresholds,
+    /// Whether only warnings are told on the way.
+    pub quiet: bool,
+    /// The time after which it ends by itself.
+    pub duration: Option<Duration>,
     /// What is allowed and probably not meant, in words for people.
     pub warnings: Vec<String>,
 }
 
-/// What `shadowtap shadow` was asked for, checked; the interfaces are opened last, where there is no mistake.
+/// The interfaces of a live run are open: the rights that this took can be given up now.
+pub struct LiveConfig {
+    /// Who to run as from here on.
+    pub user: User,
+    /// What is captured, in words for the first line.
+    pub capturing: String,
+}
+
+/// Checks what `shadowtap shadow` was asked for; the interfaces are opened last, where there is no mistake.
 pub fn shadow(typed: &typed::Shadow) -> Result<RunConfig, ConfigMistakes> {
     let mut mistakes = ConfigMistakes::default();
     let mut warnings = Vec::new();
     let names = super::names(&typed.send);
-    super::chain::unsampled(&typed.select, typed.sparing.ramp.is_some(), &mut warnings);
-    let middleware = super::chain::settings(&typed.select, &typed.middleware, &names, &mut mistakes, &mut warnings);
-    let external = super::external::settings(&typed.middleware, &mut mistakes, &mut warnings);
-    let sparing = super::protection::sparing(&typed.sparing, &typed.select, true, &mut mistakes, &mut warnings);
-    let targets = super::targets(&typed.send, &middleware, sparing.guard.as_ref(), &mut mistakes, &mut warnings);
-    let middleware = super::chain::sample_as_sent(middleware, &typed.select, &targets);
-    let compare = super::compare::rules(&typed.compare, &mut mistakes);
-    let beside = super::compare::reference(&typed.compare, &targets, &mut mistakes);
+    chain::unsampled(&typed.select, typed.protection.ramp.is_some(), &mut warnings);
+    let middleware = chain::settings(&typed.select, &typed.middleware, &names, &mut mistakes, &mut warnings);
+    let external = external::settings(&typed.middleware, &mut mistakes, &mut warnings);
+    let protection = protection::protection(&typed.protection, &typed.select, true, &mut mistakes, &mut warnings);
+    let targets = super::targets(&typed.send, &middleware, protection.guard.as_ref(), &mut mistakes, &mut warnings);
+    let middleware = chain::sample_as_sent(middleware, &typed.select, &targets);
+    let compare = compare::rules(&typed.compare, &mut mistakes);
+    let reference = compare::reference(&typed.compare, &targets, &mut mistakes);
     let demands = gates::checked(&typed.gates, &super::names_and_urls(&targets), &mut mistakes, &mut warnings);
-    let parts = RunParts { middleware, external, targets, sparing, compare, beside, demands, warnings };
-    finish(&typed.live, &typed.running, &typed.recording, &typed.report, &typed.watching, parts, mistakes)
+    let command = "shadow";
+    let parts = RunParts { command, middleware, external, targets, protection, compare, reference, demands, warnings };
+    finish(&typed.live, &typed.running, &typed.recording, &typed.report, &typed.monitoring, parts, mistakes)
 }
 
-/// What `shadowtap record` was asked for, checked; the interfaces are opened last, where there is no mistake.
+/// Checks what `shadowtap record` was asked for; the interfaces are opened last, where there is no mistake.
 pub fn record(typed: typed::Record) -> Result<RunConfig, ConfigMistakes> {
     let mut mistakes = ConfigMistakes::default();
     let mut warnings = Vec::new();
-    super::chain::unsampled(&typed.select, false, &mut warnings);
+    chain::unsampled(&typed.select, false, &mut warnings);
     // Nothing is sent, so nothing can be done twice: writes are recorded too.
     let middleware = typed::Middleware { allow_writes: true, ..typed.middleware };
-    let external = super::external::settings(&middleware, &mut mistakes, &mut warnings);
-    let middleware = super::chain::settings(&typed.select, &middleware, &[], &mut mistakes, &mut warnings);
+    let external = external::settings(&middleware, &mut mistakes, &mut warnings);
+    let middleware = chain::settings(&typed.select, &middleware, &[], &mut mistakes, &mut warnings);
     if typed.recording.output.is_none() {
         mistakes.add("--output", "say where to record, such as -o peak.gor.zst");
     }
     let parts = RunParts {
+        command: "record",
         middleware,
         external,
         targets: Vec::new(),
-        sparing: Protection::default(),
+        protection: Protection::default(),
         compare: CompareRules::default(),
-        beside: ReferenceSettings::default(),
+        reference: ReferenceSettings::default(),
         demands: Thresholds::default(),
         warnings,
     };
-    finish(&typed.live, &typed.running, &typed.recording, &typed.report, &typed.watching, parts, mistakes)
+    finish(&typed.live, &typed.running, &typed.recording, &typed.report, &typed.monitoring, parts, mistakes)
 }
 
 /// What is known of a run before it is known what is captured.
 struct RunParts {
+    command: &'static str,
     middleware: middleware::ChainSettings,
     external: Option<middleware::external::ExternalSettings>,
     targets: Vec<replay::SendSettings>,
-    sparing: Protection,
+    protection: Protection,
     compare: CompareRules,
-    beside: ReferenceSettings,
+    reference: ReferenceSettings,
     demands: Thresholds,
     warnings: Vec<String>,
 }
@@ -127,61 +107,63 @@ fn finish(
     running: &typed::Running,
     recording: &typed::Recording,
     report: &typed::Report,
-    watching: &typed::Watching,
+    monitoring: &typed::Monitoring,
     parts: RunParts,
     mut mistakes: ConfigMistakes,
 ) -> Result<RunConfig, ConfigMistakes> {
-    let RunParts { middleware, external, targets, sparing, compare, beside, demands, mut warnings } = parts;
+    let RunParts { command, middleware, external, targets, protection, compare, reference, demands, mut warnings } =
+        parts;
     let settings = live::settings(typed, &mut mistakes, &mut warnings);
     let capture = live::capture_settings(typed, &settings, &mut mistakes);
     let user = live::user(typed, &mut mistakes);
     let outputs = outputs::all(report, &capture, &mut mistakes);
-    let routes = outputs::routes(report.routes.as_deref(), &mut mistakes);
+    let patterns = outputs::routes(report.routes.as_deref(), &mut mistakes);
     let recorder = recorder(recording, &middleware, &mut mistakes, &mut warnings);
     let recorder = recorder.map(|recorder| recorder.with_mode(outputs.mode));
     if external.is_some() && recorder.as_ref().is_some_and(|recorder| recorder.target().format().takes_frames()) {
         mistakes.add("--output and --middleware", "a capture file holds frames, and no middleware sees those");
     }
-    let watching = monitoring::watching(watching, &mut mistakes);
-    let limits = limits(running, &mut mistakes);
+    let Monitoring { server, quiet } = monitoring::monitoring(monitoring, &mut mistakes);
+    let (most, duration) = limits(running, &mut mistakes);
     let mark = mark(running.mark.as_deref(), &mut mistakes);
     let source = live::open(&settings, &mut mistakes);
     if let Some(source) = &source {
-        let everybody: Vec<_> = targets.iter().chain(&beside.baseline).cloned().collect();
+        let everybody: Vec<_> = targets.iter().chain(&reference.baseline).cloned().collect();
         let own = own_traffic(&everybody, &settings.ports, source.interfaces(), mark.as_ref());
         warnings.extend(mistakes.keep("--to", own).flatten());
     }
-    match (source, user, mistakes.is_empty()) {
-        (Some(source), Some(user), true) => Ok(RunConfig {
-            capture,
-            source,
-            user,
-            middleware,
-            external,
-            targets,
-            sparing,
-            control: super::protection::control(running.control.as_deref(), true),
-            compare,
-            reference: beside,
-            recorder,
-            mark,
-            limits,
-            outputs,
-            watching,
-            routes,
-            demands,
-            warnings,
-        }),
-        _ => Err(mistakes),
-    }
+    let (Some(source), Some(user), true) = (source, user, mistakes.is_empty()) else { return Err(mistakes) };
+    let capturing = live::describe(&source, &capture.local);
+    // A recording is counted, and little more is asked of it.
+    let is_looked_at = outputs.report.is_some() || outputs.results.is_some() || server.is_some();
+    let run = Run {
+        command,
+        capture,
+        middleware,
+        external,
+        evidence: !targets.is_empty() || is_looked_at,
+        targets,
+        recorder,
+        mark,
+        most,
+        ramp: protection.ramp,
+        guard_command: protection.command,
+        server,
+        patterns,
+        compare,
+        reference,
+        demands,
+        ..Run::new(Feed::Live(Box::new(source)))
+    };
+    let control = protection::control(running.control.as_deref(), true);
+    Ok(RunConfig { run, live: Some(LiveConfig { user, capturing }), control, outputs, quiet, duration, warnings })
 }
 
-fn limits(typed: &typed::Running, mistakes: &mut ConfigMistakes) -> RunLimits {
+/// How many requests are taken, and for how long.
+fn limits(typed: &typed::Running, mistakes: &mut ConfigMistakes) -> (Option<u64>, Option<Duration>) {
     let count = typed.count.as_deref().and_then(|typed| mistakes.keep("--count", check::at_least_one(typed)));
-    RunLimits {
-        duration: typed.duration.as_deref().and_then(|typed| mistakes.keep("--duration", check::long_time(typed))),
-        count: count.map(|count| count as u64),
-    }
+    let duration = typed.duration.as_deref().and_then(|typed| mistakes.keep("--duration", check::long_time(typed)));
+    (count.map(|count| count as u64), duration)
 }
 
 fn mark(typed: Option<&str>, mistakes: &mut ConfigMistakes) -> Option<LoopHeader> {

@@ -30,7 +30,7 @@ fn good(folder: &Path) -> typed::Replay {
     typed::Replay { capture, send, ..typed::Replay::default() }
 }
 
-fn config(change: impl FnOnce(&mut typed::Replay)) -> ReplayConfig {
+fn config(change: impl FnOnce(&mut typed::Replay)) -> RunConfig {
     let folder = tempfile::tempdir().unwrap();
     let mut typed = good(folder.path());
     change(&mut typed);
@@ -52,11 +52,11 @@ fn all(text: &str) -> Vec<String> {
 #[test]
 fn what_is_not_typed_has_a_default() {
     let config = config(|_| {});
-    assert_eq!(config.middleware.sample, middleware::Share(1.0));
-    assert_eq!(config.targets[0].pace, replay::Pace::Speed(1.0));
-    assert_eq!(config.targets[0].timeout, Duration::from_secs(30));
-    assert_eq!(config.targets[0].drain, Duration::from_secs(5));
-    assert!(!config.middleware.allow_writes && !config.targets[0].insecure && config.warnings.is_empty());
+    assert_eq!(config.run.middleware.sample, middleware::Share(1.0));
+    assert_eq!(config.run.targets[0].pace, replay::Pace::Speed(1.0));
+    assert_eq!(config.run.targets[0].timeout, Duration::from_secs(30));
+    assert_eq!(config.run.targets[0].drain, Duration::from_secs(5));
+    assert!(!config.run.middleware.allow_writes && !config.run.targets[0].insecure && config.warnings.is_empty());
 }
 
 #[test]
@@ -70,11 +70,11 @@ fn what_is_typed_is_taken() {
         typed.send.timeout = Some("1.5m".into());
         typed.send.max_in_flight = Some("7".into());
     });
-    assert_eq!(config.capture.ports, [80, 8080, 443]);
-    assert_eq!(config.middleware.sample_by, middleware::SampleKey::Cookie("sid".into()));
-    assert_eq!(config.middleware.allow_methods, ["GET", "HEAD"]);
-    assert_eq!((config.targets[0].pace, config.targets[0].max_in_flight), (replay::Pace::Rate(500.0), 7));
-    assert_eq!(config.targets[0].timeout, Duration::from_secs(90));
+    assert_eq!(config.run.capture.ports, [80, 8080, 443]);
+    assert_eq!(config.run.middleware.sample_by, middleware::SampleKey::Cookie("sid".into()));
+    assert_eq!(config.run.middleware.allow_methods, ["GET", "HEAD"]);
+    assert_eq!((config.run.targets[0].pace, config.run.targets[0].max_in_flight), (replay::Pace::Rate(500.0), 7));
+    assert_eq!(config.run.targets[0].timeout, Duration::from_secs(90));
 }
 
 #[test]
@@ -210,7 +210,7 @@ fn a_sample_of_mirrored_connections_takes_whole_ones_unless_it_is_said_otherwise
             typed.select.sample = Some("50%".into());
             typed.select.sample_by = by.map(str::to_owned);
         });
-        assert_eq!(config.middleware.sample_by, expected);
+        assert_eq!(config.run.middleware.sample_by, expected);
     }
 }
 
@@ -240,11 +240,11 @@ fn a_host_is_either_kept_or_changed() {
 fn a_host_that_is_set_is_kept() {
     let config = config(|typed| typed.middleware.set_headers = all("host: www.example.com"));
     // It is the pipeline that keeps it, for the chain says so; the flag is another matter.
-    assert!(config.middleware.sets_host() && !config.targets[0].keep_host);
+    assert!(config.run.middleware.sets_host() && !config.run.targets[0].keep_host);
 }
 
 /// A replay with this chain file, which is told of as `F`.
-fn filtered(text: &str, change: impl FnOnce(&mut typed::Replay)) -> Result<ReplayConfig, String> {
+fn filtered(text: &str, change: impl FnOnce(&mut typed::Replay)) -> Result<RunConfig, String> {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("f.toml");
     fs::write(&file, text).unwrap();
@@ -257,7 +257,7 @@ fn filtered(text: &str, change: impl FnOnce(&mut typed::Replay)) -> Result<Repla
 #[test]
 fn chain_files_are_read_and_their_mistakes_told_with_all_others() {
     let good = filtered("[[link]]\nset-host = \"new\"\n", |_| {}).unwrap_or_else(|told| panic!("{told}"));
-    assert_eq!((good.middleware.files.len(), good.middleware.sets_host()), (1, true));
+    assert_eq!((good.run.middleware.files.len(), good.run.middleware.sets_host()), (1, true));
     let sample = |typed: &mut typed::Replay| typed.select.sample = Some("2".into());
     let Err(told) = filtered("[[link]]\ndorp = 1\n[[link]]\nonly = 1\n", sample) else { panic!("it was taken") };
     let begins = ["F:2:1: `dorp` means", "F:4:8: a table is wanted", "--sample: "];
@@ -274,7 +274,7 @@ fn a_chain_file_that_changes_the_host_contradicts_keep_host() {
 
 #[test]
 fn a_limit_is_a_number_of_requests_in_a_time() {
-    assert!(config(|typed| typed.middleware.limit = Some("500/s".into())).middleware.limit.is_some());
+    assert!(config(|typed| typed.middleware.limit = Some("500/s".into())).run.middleware.limit.is_some());
     check(|typed| typed.middleware.limit = Some("500".into()), &["--limit: `500` is no limit", "500/s"]);
 }
 
@@ -290,7 +290,7 @@ fn values_name_what_a_request_has() {
 
 #[test]
 fn two_runs_have_two_names_and_two_keys() {
-    let (one, other) = (config(|_| {}).middleware.run, config(|_| {}).middleware.run);
+    let (one, other) = (config(|_| {}).run.middleware.run, config(|_| {}).run.middleware.run);
     assert!(one.id != other.id && one.key != other.key);
 }
 
@@ -405,7 +405,7 @@ fn the_client_its_connections_and_its_trust_are_taken_as_typed() {
         typed.send.resolve_every = Some("5s".into());
         typed.send.cert = Some("own.pem".into());
     });
-    let target = &config.targets[0];
+    let target = &config.run.targets[0];
     assert_eq!((target.client, target.connections), (replay::ClientChoice::Wire, replay::ConnectionMode::Mirrored));
     assert_eq!((target.max_connections, target.max_response), (Some(500), 64 << 20));
     assert_eq!(
@@ -431,7 +431,7 @@ fn http_2_and_proxies_are_for_reqwest() {
         }
     }
     let config = config(asked(true, Some("socks5://proxy:1080"), |_| {}));
-    let target = &config.targets[0];
+    let target = &config.run.targets[0];
     assert_eq!((target.http2, target.proxy.as_ref().unwrap().to_string().as_str()), (true, "socks5://proxy:1080"));
     assert_eq!(target.places(), target.max_in_flight, "a connection carries many requests");
     let wire = |typed: &mut typed::Replay| typed.send.client = None;
@@ -490,9 +490,9 @@ fn what_changes_nothing_about_the_client_is_warned_of() {
 #[test]
 fn a_target_may_have_a_name_for_routes() {
     let config = config(|typed| typed.send.to = vec!["new=http://new:81".into(), "http://h".into()]);
-    let names: Vec<_> = config.targets.iter().map(|target| target.name.as_deref()).collect();
+    let names: Vec<_> = config.run.targets.iter().map(|target| target.name.as_deref()).collect();
     assert_eq!(names, [Some("new"), None]);
-    assert_eq!(config.targets[0].target.to_string(), "http://new:81");
+    assert_eq!(config.run.targets[0].target.to_string(), "http://new:81");
     for typed in ["=http://h", "-=http://h", "a b=http://h"] {
         check(|to| to.send.to = all(typed), &["--to: ", "a name is one word"]);
     }
@@ -508,8 +508,8 @@ fn a_chain_file_may_be_for_one_target_only() {
         typed.send.to = vec!["http://old".into(), "new=http://new".into()];
         typed.middleware.filters = vec![format!("new={}", file.display()).into(), file.clone()];
     });
-    assert_eq!((config.middleware.files.len(), config.middleware.for_targets[0].0), (1, 1));
-    assert!(config.middleware.of_target(0).is_none() && config.middleware.of_target(1).is_some());
+    assert_eq!((config.run.middleware.files.len(), config.run.middleware.for_targets[0].0), (1, 1));
+    assert!(config.run.middleware.of_target(0).is_none() && config.run.middleware.of_target(1).is_some());
     check(|typed| typed.middleware.filters = vec!["nobody=own.toml".into()], &["nobody=own.toml: cannot be read"]);
 }
 
@@ -537,8 +537,8 @@ fn expressions_of_flags_and_of_files_count_together() {
         fs::write(&small, "[[link]]\ndrop = { path = '^/a' }\n").unwrap();
         typed.middleware.filters = vec![small];
     });
-    assert!(reread(&config.middleware, &[None]).is_ok());
+    assert!(reread(&config.run.middleware, &[None]).is_ok());
     fs::copy(&file, folder.path().join("small.toml")).unwrap();
-    let told = reread(&config.middleware, &[None]).unwrap_err().to_string();
+    let told = reread(&config.run.middleware, &[None]).unwrap_err().to_string();
     assert!(told.contains("small.toml:2:") && told.contains("64 MiB of all of a run"), "{told}");
 }

@@ -131,7 +131,7 @@ pub struct Send {
 
 /// What of files is replayed.
 #[derive(Clone, Debug, Default)]
-pub struct Course {
+pub struct Range {
     /// `10m`, `20:15`, an instant.
     pub from: Option<String>,
     /// The same.
@@ -187,7 +187,7 @@ pub struct Gates {
 
 /// What spares the targets.
 #[derive(Clone, Debug, Default)]
-pub struct Sparing {
+pub struct Protection {
     /// `1%:45s,5%:45s,100%`.
     pub ramp: Option<String>,
     /// `errors>5%/10s`, or `off`.
@@ -215,7 +215,7 @@ pub struct Running {
 
 /// How a run is watched.
 #[derive(Clone, Debug, Default)]
-pub struct Watching {
+pub struct Monitoring {
     /// `127.0.0.1:9184`.
     pub metrics: Option<String>,
     /// A file with a word in it.
@@ -247,7 +247,7 @@ pub struct Shadow {
     /// Which requests.
     pub select: Select,
     /// What spares the targets.
-    pub sparing: Sparing,
+    pub protection: Protection,
     /// What is done to them.
     pub middleware: Middleware,
     /// Where to send them.
@@ -261,7 +261,7 @@ pub struct Shadow {
     /// What is written.
     pub report: Report,
     /// How it is watched.
-    pub watching: Watching,
+    pub monitoring: Monitoring,
     /// What is demanded of it.
     pub gates: Gates,
 }
@@ -282,7 +282,7 @@ pub struct Record {
     /// What is written.
     pub report: Report,
     /// How it is watched.
-    pub watching: Watching,
+    pub monitoring: Monitoring,
 }
 
 /// `shadowtap replay`.
@@ -291,11 +291,11 @@ pub struct Replay {
     /// What to read.
     pub capture: Capture,
     /// What of it is replayed, and how often.
-    pub course: Course,
+    pub range: Range,
     /// Which requests.
     pub select: Select,
     /// What spares the targets.
-    pub sparing: Sparing,
+    pub protection: Protection,
     /// What is done to them.
     pub middleware: Middleware,
     /// Where to send them.
@@ -307,7 +307,7 @@ pub struct Replay {
     /// What is written.
     pub report: Report,
     /// How it is watched.
-    pub watching: Watching,
+    pub monitoring: Monitoring,
     /// What is demanded of it.
     pub gates: Gates,
 }

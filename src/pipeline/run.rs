@@ -88,9 +88,15 @@ impl Run {
     /// A replay of files with nothing special about it; where to is still to be said.
     #[must_use]
     pub fn of_files(source: impl Into<Origin>) -> Self {
+        Self { command: "replay", ..Self::new(source.into().into()) }
+    }
+
+    /// A run that is fed with `feed`, with nothing special about it; where to is still to be said.
+    #[must_use]
+    pub fn new(feed: Feed) -> Self {
         Self {
-            command: "replay",
-            feed: source.into().into(),
+            command: "shadow",
+            feed,
             capture: capture::Settings::default(),
             range: replay::ReplayRange::default(),
             middleware: middleware::ChainSettings::default(),

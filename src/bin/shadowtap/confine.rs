@@ -2,81 +2,65 @@
 
 use std::path::{Path, PathBuf};
 
-use shadowtap::config::{Output, Outputs, Protection};
-use shadowtap::middleware::external;
+use shadowtap::config::{Output, Outputs, RunConfig};
+use shadowtap::pipeline::Feed;
 use shadowtap::recording::Recorder;
-use shadowtap::replay::{self, ReferenceSettings};
 use shadowtap::sandbox::{self, Needs};
 use shadowtap::serve::control::Socket;
-use shadowtap::{capture, middleware};
+use shadowtap::{middleware, replay};
 
 use crate::output::print_line;
 
 /// Largest chain file that is looked through for the names of others.
 const MAX_CHAIN_FILE: u64 = 4 << 20;
 
-/// What a run uses.
-pub(crate) struct Uses<'a> {
-    pub(crate) capture: &'a capture::Settings,
-    pub(crate) middleware: &'a middleware::ChainSettings,
-    pub(crate) external: Option<&'a external::ExternalSettings>,
-    pub(crate) targets: &'a [replay::SendSettings],
-    pub(crate) beside: &'a ReferenceSettings,
-    pub(crate) sparing: &'a Protection,
-    pub(crate) outputs: &'a Outputs,
-    pub(crate) recorder: Option<&'a Recorder>,
-    pub(crate) socket: Option<&'a Socket>,
-    /// Whether a run that root started goes on as root.
-    pub(crate) keeps_root: bool,
-}
-
 /// Gives up what the run does not use, and tells what is limited; with `no_sandbox` only its memory is hidden. To be called
 /// while there is one thread.
-pub(crate) fn enter(uses: &Uses<'_>, no_sandbox: bool) -> anyhow::Result<()> {
+pub(crate) fn enter(config: &RunConfig, socket: Option<&Socket>, no_sandbox: bool) -> anyhow::Result<()> {
     sandbox::hide_memory();
     if no_sandbox {
         print_line("sandbox: none (--no-sandbox)");
         return Ok(());
     }
-    print_line(&sandbox::enter(&uses.needs())?.to_string());
+    print_line(&sandbox::enter(&needs(config, socket))?.to_string());
     Ok(())
 }
 
-impl Uses<'_> {
-    fn needs(&self) -> Needs {
-        let everybody = || self.targets.iter().chain(&self.beside.baseline);
-        let trust = everybody().map(|target| &target.trust);
-        let shown = trust.flat_map(|trust| [&trust.ca, &trust.cert, &trust.key]).flatten();
-        let commands = self.external.map(|external| &external.command).into_iter();
-        let commands = commands.chain(self.sparing.brake.as_ref().map(|brake| &brake.command));
-        Needs {
-            reads: self.capture.files.iter().chain(shown).cloned().collect(),
-            rereads: self.rereads(),
-            writes: self.writes(),
-            programs: commands
-                .map(|command| [std::slice::from_ref(&command.program), command.arguments.as_slice()].concat())
-                .collect(),
-            ports: everybody().flat_map(ports).collect(),
-            keeps_root: self.keeps_root,
-        }
+fn needs(config: &RunConfig, socket: Option<&Socket>) -> Needs {
+    let run = &config.run;
+    let everybody = || run.targets.iter().chain(&run.reference.baseline);
+    let trust = everybody().map(|target| &target.trust);
+    let shown = trust.flat_map(|trust| [&trust.ca, &trust.cert, &trust.key]).flatten();
+    let commands = run.external.as_ref().map(|external| &external.command).into_iter();
+    let commands = commands.chain(run.guard_command.as_ref().map(|guard| &guard.command));
+    Needs {
+        reads: run.capture.files.iter().chain(shown).cloned().collect(),
+        rereads: rereads(&run.middleware),
+        writes: writes(&config.outputs, run.recorder.as_ref(), socket),
+        programs: commands
+            .map(|command| [std::slice::from_ref(&command.program), command.arguments.as_slice()].concat())
+            .collect(),
+        ports: everybody().flat_map(ports).collect(),
+        // A replay that root started goes on as root: it may read files that only root can.
+        keeps_root: matches!(run.feed, Feed::Files(_)),
     }
+}
 
-    fn writes(&self) -> Vec<PathBuf> {
-        let outputs = [&self.outputs.summary, &self.outputs.results, &self.outputs.report];
-        let files = outputs.into_iter().flatten().filter_map(|output| match output {
-            Output::File(path) => Some(path.clone()),
-            Output::Stdout => None,
-        });
-        let recording = self.recorder.map(|recorder| folder_of_pattern(&recorder.target().to_string()));
-        files.chain(recording).chain(self.socket.map(|socket| socket.path().to_owned())).collect()
-    }
+fn writes(outputs: &Outputs, recorder: Option<&Recorder>, socket: Option<&Socket>) -> Vec<PathBuf> {
+    let outputs = [&outputs.summary, &outputs.results, &outputs.report];
+    let files = outputs.into_iter().flatten().filter_map(|output| match output {
+        Output::File(path) => Some(path.clone()),
+        Output::Stdout => None,
+    });
+    let recording = recorder.map(|recorder| folder_of_pattern(&recorder.target().to_string()));
+    files.chain(recording).chain(socket.map(|socket| socket.path().to_owned())).collect()
+}
 
-    /// Chain files, and the files that they name.
-    fn rereads(&self) -> Vec<PathBuf> {
-        let for_targets = self.middleware.for_targets.iter().map(|(_, file)| file);
-        let chains = self.middleware.files.iter().chain(for_targets);
-        chains.flat_map(|file| named_in(&file.path).into_iter().chain([file.path.clone()])).collect()
-    }
+/// Chain files, and the files that they name.
+fn rereads(middleware: &middleware::ChainSettings) -> Vec<PathBuf> {
+    let for_targets = middleware.for_targets.iter().map(|(_, file)| file);
+    let chains = middleware.files.iter().chain(for_targets);
+    chains.flat_map(|file| named_in(&file.path).into_iter().chain([file.path.clone()])).collect()
 }
 
 fn ports(target: &replay::SendSettings) -> impl Iterator<Item = u16> {

@@ -1,12 +1,10 @@
-//! What people are told of ramps, guards and controls: at the start, and with each step.
+//! The control socket of a run, and what is told of each step.
 
 use std::sync::Arc;
 
 use anyhow::Context;
 use indicatif::ProgressBar;
-use shadowtap::config::Protection;
 use shadowtap::pipeline::Control;
-use shadowtap::replay::guard::GuardAction;
 use shadowtap::serve::control::{ControlCommand, Location, Socket, SocketError, SocketLocation, serve};
 
 use crate::output::print_line;
@@ -60,49 +58,4 @@ fn steer(control: &Control, word: ControlCommand) -> String {
         ControlCommand::Status => {}
     }
     serde_json::to_string(&control.state()).unwrap_or_else(|error| format!("{{\"error\":\"{error}\"}}"))
-}
-
-/// Tells what spares the targets.
-pub(crate) fn announce(asked: &Protection) {
-    for line in sparing(asked) {
-        print_line(&line);
-    }
-}
-
-/// What spares the targets, in words for the first lines of a run.
-fn sparing(asked: &Protection) -> Vec<String> {
-    let ramp = asked.ramp.as_ref().map(|plan| format!("ramp: {plan}"));
-    let guard = asked.guard.as_ref().map(|guard| {
-        let then = match guard.action {
-            GuardAction::Hold => "no more than it gets, until all is well again",
-            GuardAction::StepDown => "half of what it gets, until all is well again",
-            GuardAction::Pause => "a trickle, until all is well again",
-            GuardAction::Stop => "nothing any more",
-        };
-        let limits: Vec<String> = guard.conditions.iter().map(ToString::to_string).collect();
-        let limits = if limits.is_empty() { "as the command says".to_owned() } else { limits.join(",") };
-        format!("guard: {limits}; past it a target gets {then}")
-    });
-    ramp.into_iter().chain(guard).collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use shadowtap::replay::guard::GuardSettings;
-
-    use super::*;
-
-    #[test]
-    fn the_first_lines_say_what_spares_the_target() {
-        let asked = Protection {
-            ramp: Some("1%:45s,100%".parse().unwrap()),
-            guard: Some(GuardSettings::of_shadow()),
-            ..Protection::default()
-        };
-        assert_eq!(
-            sparing(&asked),
-            ["ramp: 1%:45s,100%", "guard: errors>=100%/30s; past it a target gets a trickle, until all is well again"]
-        );
-        assert_eq!(sparing(&Protection::default()), Vec::<String>::new());
-    }
 }

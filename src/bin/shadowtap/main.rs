@@ -15,7 +15,9 @@ mod progress;
 mod reload;
 mod replay;
 mod report;
+mod run;
 mod signals;
+mod startup;
 mod terminal;
 
 use std::io;

@@ -45,6 +45,11 @@ pub(crate) fn writer(output: &Output, mode: FileMode) -> anyhow::Result<Box<dyn 
     })
 }
 
+/// Opens where each ended delivery is written, where that was asked for.
+pub(crate) fn results(outputs: &Outputs) -> anyhow::Result<Option<Box<dyn Write + Send>>> {
+    outputs.results.as_ref().map(|output| writer(output, outputs.mode)).transpose()
+}
+
 /// Returns standard output for JSON or HTML: a terminal gets no character that it would obey, everything else every byte.
 pub(crate) fn json() -> Box<dyn Write + Send> {
     let stdout = io::stdout();

@@ -19,10 +19,10 @@ mod sending;
 use capture::{CaptureArgs, LiveArgs};
 use compare::CompareArgs;
 use gates::{GateArgs, RunGateArgs};
-use monitoring::WatchingArgs;
+use monitoring::MonitoringArgs;
 use output::{ModeArgs, ReportArgs, RoutesArgs};
-use protection::SparingArgs;
-use range::CourseArgs;
+use protection::ProtectionArgs;
+use range::RangeArgs;
 use requests::{MiddlewareArgs, SelectArgs, WritesArgs};
 use running::{ControlArgs, RecordingArgs, RunningArgs, SandboxArgs};
 use sending::{PaceArgs, ReplayArgs};
@@ -52,13 +52,13 @@ pub(crate) enum Command {
 impl Command {
     /// What lines on standard error are to be, where the command lets one choose.
     pub(crate) fn log_format(&self) -> Option<&str> {
-        let watching = match self {
-            Self::Shadow(args) => &args.watching,
-            Self::Replay(args) => &args.watching,
-            Self::Record(args) => &args.watching,
+        let monitoring = match self {
+            Self::Shadow(args) => &args.monitoring,
+            Self::Replay(args) => &args.monitoring,
+            Self::Record(args) => &args.monitoring,
             _ => return None,
         };
-        watching.log_format.as_deref()
+        monitoring.log_format.as_deref()
     }
 }
 
@@ -192,7 +192,7 @@ pub(crate) struct ShadowCommand {
     #[command(flatten)]
     send: ReplayArgs,
     #[command(flatten)]
-    sparing: SparingArgs,
+    protection: ProtectionArgs,
     #[command(flatten)]
     select: SelectArgs,
     #[command(flatten)]
@@ -212,7 +212,7 @@ pub(crate) struct ShadowCommand {
     #[command(flatten)]
     pub(crate) gates: RunGateArgs,
     #[command(flatten)]
-    watching: WatchingArgs,
+    monitoring: MonitoringArgs,
 }
 
 /// Record live traffic: exchanges to .gor or .jsonl, or frames to .pcap or .pcapng. Sends nothing.
@@ -244,7 +244,7 @@ pub(crate) struct RecordCommand {
     #[command(flatten)]
     report: ReportArgs,
     #[command(flatten)]
-    watching: WatchingArgs,
+    monitoring: MonitoringArgs,
 }
 
 /// Replay captured requests against another stack, and report which responses differ.
@@ -269,9 +269,9 @@ pub(crate) struct ReplayCommand {
     #[command(flatten)]
     pace: PaceArgs,
     #[command(flatten)]
-    course: CourseArgs,
+    range: RangeArgs,
     #[command(flatten)]
-    sparing: SparingArgs,
+    protection: ProtectionArgs,
     #[command(flatten)]
     select: SelectArgs,
     #[command(flatten)]
@@ -289,7 +289,7 @@ pub(crate) struct ReplayCommand {
     #[command(flatten)]
     pub(crate) gates: RunGateArgs,
     #[command(flatten)]
-    watching: WatchingArgs,
+    monitoring: MonitoringArgs,
 }
 
 /// List the HTTP exchanges of capture files, one a line, or sum them up. Sends nothing.
@@ -342,16 +342,16 @@ impl From<ReplayCommand> for typed::Replay {
     fn from(args: ReplayCommand) -> Self {
         Self {
             capture: args.capture.into(),
-            course: args.course.into(),
+            range: args.range.into(),
             select: args.select.into(),
             middleware: args.middleware.with(Some(args.writes)),
             send: args.send.at(args.pace),
-            sparing: args.sparing.into(),
+            protection: args.protection.into(),
             control: args.control.control,
             compare: args.compare.into(),
             gates: args.gates.into(),
             report: args.report.into(),
-            watching: args.watching.into(),
+            monitoring: args.monitoring.into(),
         }
     }
 }
@@ -365,11 +365,11 @@ impl From<ShadowCommand> for typed::Shadow {
             send: args.send.into(),
             recording: args.recording.into(),
             running: args.running.into(),
-            sparing: args.sparing.into(),
+            protection: args.protection.into(),
             compare: args.compare.into(),
             gates: args.gates.into(),
             report: args.report.into(),
-            watching: args.watching.into(),
+            monitoring: args.monitoring.into(),
         }
     }
 }
@@ -383,7 +383,7 @@ impl From<RecordCommand> for typed::Record {
             recording: args.recording.into(),
             running: args.running.into(),
             report: args.report.into(),
-            watching: args.watching.into(),
+            monitoring: args.monitoring.into(),
         }
     }
 }

@@ -8,7 +8,7 @@ use shadowtap::config::typed;
 /// How a run is watched while it goes on.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Monitoring")]
-pub(crate) struct WatchingArgs {
+pub(crate) struct MonitoringArgs {
     /// Serve a live page at /, Prometheus metrics at /metrics, and /healthz and /readyz, such as on 127.0.0.1:9184. On
     /// an address that is not loopback the page needs --control-token-file
     #[arg(long, value_name = "ADDRESS:PORT")]
@@ -27,8 +27,8 @@ pub(crate) struct WatchingArgs {
     quiet: bool,
 }
 
-impl From<WatchingArgs> for typed::Watching {
-    fn from(args: WatchingArgs) -> Self {
+impl From<MonitoringArgs> for typed::Monitoring {
+    fn from(args: MonitoringArgs) -> Self {
         Self {
             metrics: args.metrics,
             control_token_file: args.control_token_file,

@@ -6,7 +6,7 @@ use shadowtap::config::typed;
 /// What spares the targets.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Protection")]
-pub(crate) struct SparingArgs {
+pub(crate) struct ProtectionArgs {
     /// Raise the share in steps, in place of --sample: '1%:45s,5%:45s,10%:1m,50%:1m,100%'. A session that is in at one
     /// step stays in at the next. A tripped guard goes back a step
     #[arg(long, value_name = "STEPS", allow_hyphen_values = true)]
@@ -29,8 +29,8 @@ pub(crate) struct SparingArgs {
     guard_every: Option<String>,
 }
 
-impl From<SparingArgs> for typed::Sparing {
-    fn from(args: SparingArgs) -> Self {
+impl From<ProtectionArgs> for typed::Protection {
+    fn from(args: ProtectionArgs) -> Self {
         Self {
             ramp: args.ramp,
             guard: args.guard,

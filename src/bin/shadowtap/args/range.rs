@@ -6,7 +6,7 @@ use shadowtap::config::typed;
 /// What of the files is replayed.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Sending")]
-pub(crate) struct CourseArgs {
+pub(crate) struct RangeArgs {
     /// Begin at this point of the capture: 90s or 10m after its start, a time of day in UTC such as 20:15:00, or an
     /// instant such as 2026-11-21T20:15:00Z
     #[arg(long, value_name = "MOMENT", allow_hyphen_values = true)]
@@ -23,8 +23,8 @@ pub(crate) struct CourseArgs {
     amplify: Option<String>,
 }
 
-impl From<CourseArgs> for typed::Course {
-    fn from(args: CourseArgs) -> Self {
+impl From<RangeArgs> for typed::Range {
+    fn from(args: RangeArgs) -> Self {
         Self { from: args.from, until: args.until, passes: args.passes, amplify: args.amplify }
     }
 }

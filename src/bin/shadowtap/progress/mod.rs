@@ -36,17 +36,6 @@ pub(crate) enum ProgressKind {
     Record,
 }
 
-impl ProgressKind {
-    /// The command that does it.
-    pub(crate) const fn command(self) -> &'static str {
-        match self {
-            Self::Shadow => "shadow",
-            Self::Replay => "replay",
-            Self::Record => "record",
-        }
-    }
-}
-
 /// Watches a run until it is dropped.
 pub(crate) struct ProgressWatch {
     bar: ProgressBar,
