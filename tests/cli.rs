@@ -346,7 +346,7 @@ async fn replay_writes_report_summary_and_results_as_the_contract_has_them() {
         format!("sending GET, HEAD, OPTIONS: 100% by request -> {url}; writes are left out (--allow-writes)")
     );
     let report = text(&output.stdout);
-    assert!(report.starts_with("3 of 3 requests were sent"), "{report}");
+    assert!(report.starts_with("DIFFERENT\n") && report.contains("\n3 of 3 requests were sent"), "{report}");
     assert!(!report.contains('\u{1b}'), "colour is for terminals only");
 
     let summary: Value = serde_json::from_slice(&std::fs::read(summary).unwrap()).unwrap();
@@ -532,7 +532,7 @@ async fn results_that_cannot_be_written_are_trouble_and_the_run_goes_on() {
     let output = tokio::task::spawn_blocking(run).await.unwrap();
     assert_eq!(output.status.code(), Some(2));
     let report = text(&output.stdout);
-    assert!(report.starts_with("3 of 3 requests were sent"), "{report}");
+    assert!(report.starts_with("DIFFERENT\n") && report.contains("\n3 of 3 requests were sent"), "{report}");
     assert!(report.contains("writing results failed"), "{report}");
 }
 

@@ -5,11 +5,12 @@
 //!
 //! ```text
 //! schema <- collect <- threshold <- reporter
+//!        <- verdict <-----------------/
 //!                   <- render
 //! ```
 //!
-//! `reporter` takes the events, `collect` counts, `threshold` judges (`--fail-if`), `render` writes text and HTML for
-//! people, and `schema` has the types of the summary, which know none of the others.
+//! `reporter` takes the events, `collect` counts, `threshold` judges (`--fail-if`), `verdict` says what a summary comes to,
+//! `render` writes text and HTML for people, and `schema` has the types of the summary, which know none of the others.
 
 pub mod collect;
 pub mod render;
@@ -17,6 +18,7 @@ pub mod reporter;
 pub mod schema;
 pub mod threshold;
 pub mod units;
+pub mod verdict;
 
 pub use collect::comparer::{ComparedExchange, Comparer, ComparisonTask};
 pub use collect::inputs::{
@@ -42,3 +44,4 @@ pub use schema::summary::{
     Summary, Tcp,
 };
 pub use schema::target::{Differences, TargetEnded, TargetGuard, TargetLatency, TargetSummary};
+pub use schema::verdict::{FindingKind, Severity, TargetVerdict, Verdict, VerdictSentence, VerdictWord};

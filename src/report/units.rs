@@ -44,6 +44,18 @@ pub fn duration(us: u64) -> String {
     }
 }
 
+/// Microseconds as they stand in a sentence: `0.85 ms`, `1.3 ms`, `13 ms`, `309 ms`, `12.5 s`, `4m10s`.
+#[must_use]
+pub fn milliseconds(us: u64) -> String {
+    match us {
+        0..995 => format!("{:.2} ms", us as f64 / 1e3),
+        995..9_950 => format!("{:.1} ms", us as f64 / 1e3),
+        9_950..999_500 => format!("{:.0} ms", us as f64 / 1e3),
+        999_500..59_950_000 => format!("{:.1} s", us as f64 / 1e6),
+        _ => duration(us),
+    }
+}
+
 /// Bytes with three significant digits, in powers of 1000: `512B`, `1.21kB`, `3.40GB`.
 #[must_use]
 pub fn bytes(n: u64) -> String {
@@ -100,6 +112,15 @@ mod tests {
         check(duration, &sub_second);
         check(duration, &[(999_499, "999ms"), (999_500, "1.00s"), (59_949_999, "59.9s"), (59_950_000, "1m00s")]);
         check(duration, &[(250_000_000, "4m10s"), (3_600_000_000, "60m00s")]);
+    }
+
+    #[test]
+    fn milliseconds_have_as_many_digits_as_one_reads() {
+        check(
+            milliseconds,
+            &[(0, "0.00 ms"), (850, "0.85 ms"), (1_300, "1.3 ms"), (13_049, "13 ms"), (309_200, "309 ms")],
+        );
+        check(milliseconds, &[(999_499, "999 ms"), (999_500, "1.0 s"), (12_500_000, "12.5 s"), (250_000_000, "4m10s")]);
     }
 
     #[test]

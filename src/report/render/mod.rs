@@ -2,7 +2,5 @@
 
 pub mod html;
 pub mod listing;
-mod nothing_sent;
 pub mod run_diff;
 pub mod text;
-pub mod verdict;

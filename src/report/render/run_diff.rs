@@ -7,9 +7,8 @@ use crate::report::schema::by_route::RouteTarget;
 use crate::report::schema::counts::{CountMap, LatencySummary, sum};
 use crate::report::schema::summary::Summary;
 use crate::report::schema::target::TargetSummary;
+use crate::report::schema::verdict::Verdict;
 use crate::report::units::{duration, number};
-
-use super::verdict::ReportVerdict;
 
 /// Standard errors from which two shares differ.
 const ERRORS: f64 = 3.0;
@@ -104,10 +103,8 @@ impl RunDiff {
             Some(change([(before, old_url, old), (after, url, target)]))
         });
         let targets: Vec<TargetChange> = targets.collect();
-        let line = |summary: &Summary| RunLine {
-            started: summary.started.clone(),
-            verdict: ReportVerdict::of(summary).sentence,
-        };
+        let line =
+            |summary: &Summary| RunLine { started: summary.started.clone(), verdict: Verdict::of(summary).line() };
         Self { sentence: sentence(&targets), runs: [line(before), line(after)], targets }
     }
 

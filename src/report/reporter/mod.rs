@@ -25,6 +25,7 @@ use super::schema::curves::Curves;
 use super::schema::middleware::MiddlewareCounts;
 use super::schema::reference::{Baseline, SelfChecks};
 use super::schema::summary::Summary;
+use super::schema::verdict::Verdict;
 use super::threshold::{ThresholdWatch, Thresholds};
 
 mod exchange_context;
@@ -258,7 +259,7 @@ impl Reporter {
             self.joined(joined);
         }
         self.results.flush();
-        let mut results_failed = self.results.failed();
+        let results_failed = self.results.failed();
         let mut ends = ends.into_iter();
         let mut trouble = engine.warnings;
         trouble.extend(self.results.trouble());
@@ -305,10 +306,10 @@ impl Reporter {
             ..blank(self.command, self.started)
         };
         summary.gates = self.watch.judge(&summary);
+        summary.verdict = Some(Verdict::of(&summary));
         debug_assert!(summary.balances(), "the ledger does not add up: {summary:?}");
         self.results.close(&summary);
-        results_failed |= self.results.failed();
-        summary.results_failed = results_failed;
+        summary.results_failed |= self.results.failed();
         summary.warnings.extend(self.results.trouble());
         summary
     }

@@ -12,3 +12,4 @@ pub mod steps;
 pub mod summary;
 pub mod target;
 pub mod timeline;
+pub mod verdict;

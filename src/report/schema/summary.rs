@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::middleware::context::UnreadableCounts;
 use crate::recording::Recorded;
+use crate::report::units::counted;
 
 use super::by_route::RouteSummary;
 use super::counts::{CountMap, LatencySummary, is_zero, sum};
@@ -20,6 +21,7 @@ use super::reference::{Baseline, SelfChecks};
 use super::steps::RampStep;
 use super::target::TargetSummary;
 use super::timeline::Timeline;
+use super::verdict::Verdict;
 
 /// Version of the object's shape; it changes only when something is taken away or changes its meaning.
 pub const SCHEMA: u32 = 1;
@@ -37,6 +39,9 @@ pub struct Summary {
     pub started: String,
     /// How long the run took, in seconds.
     pub duration_s: f64,
+    /// What it came to; `None` while it goes on, and in summaries of earlier versions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub verdict: Option<Verdict>,
     /// What became of frames.
     pub frames: Frames,
     /// What reassembly saw.
@@ -303,6 +308,16 @@ impl RecordingSummary {
             left_out: recorded.left_out.iter().map(|(why, count)| ((*why).to_owned(), *count)).collect(),
             given_up: recorded.given_up,
             unfinished: recorded.unfinished,
+        }
+    }
+
+    /// Its file, or how many there are, for people.
+    #[must_use]
+    pub fn in_files(&self) -> String {
+        match (self.files, &self.last) {
+            (1, Some(only)) => only.clone(),
+            (files, Some(last)) => format!("{}, the last of them {last}", counted(files, "file")),
+            (_, None) => "no file".to_owned(),
         }
     }
 }

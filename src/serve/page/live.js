@@ -142,7 +142,7 @@
 
   // Not every event has all: routes, curves and the like come every few seconds, with the last differences. What came
   // last stays in between.
-  const SLOW = ["routes", "kinds", "curves", "timeline"];
+  const SLOW = ["verdict", "routes", "kinds", "curves", "timeline"];
   let slow = {}, lines = [];
   const take = (text) => {
     told = JSON.parse(text);

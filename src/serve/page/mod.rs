@@ -51,7 +51,8 @@ pub(super) fn page_events(seen: &Snapshot, steers: bool, evidence: bool) -> serd
         /// Whether anybody may steer.
         steers: bool,
     }
-    let summary = RawValue::from_string(html::data_so_far(&seen.summary))?;
+    let summary = if evidence { html::data(&seen.summary) } else { html::data_so_far(&seen.summary) };
+    let summary = RawValue::from_string(summary)?;
     let differences = evidence.then_some(seen.differences.as_slice());
     serde_json::to_string(&PageEvents { summary: &summary, live: &seen.live, differences, steers })
 }

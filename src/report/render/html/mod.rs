@@ -9,7 +9,6 @@ use std::borrow::Cow;
 use std::fmt::Write as _;
 
 use data_encoding::BASE64;
-use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 
 use crate::report::schema::by_route::RouteSummary;
@@ -18,7 +17,7 @@ use crate::report::units::{duration, number};
 use crate::sanitise::is_odd;
 
 use super::text;
-use super::verdict::ReportVerdict;
+use crate::report::schema::verdict::Verdict;
 
 mod against;
 
@@ -58,34 +57,35 @@ pub struct ReportPage<'a> {
 /// The report of a run, as a page.
 #[must_use]
 pub fn report(summary: &Summary) -> String {
-    let verdict = ReportVerdict::of(summary);
-    let title = format!("shadowtap {}: {}", summary.command, verdict.sentence);
-    let fixed = fixed(summary, &verdict);
-    page(ReportPage { title: &title, fixed: &fixed, data: &data(summary), scripts: &[SCRIPT], connects: false })
+    let summary = judged(summary);
+    let verdict = summary.verdict.clone().unwrap_or_default();
+    let title = format!("shadowtap {}: {}", summary.command, verdict.line());
+    let fixed = fixed(&summary, &verdict);
+    page(ReportPage { title: &title, fixed: &fixed, data: &json(&summary), scripts: &[SCRIPT], connects: false })
 }
 
-/// What `shadowtap.render` takes, as JSON: the summary, and a verdict on it. It may stand inside a script element.
+/// What `shadowtap.render` takes, as JSON: the summary with the verdict on it. It may stand inside a script element.
 #[must_use]
 pub fn data(summary: &Summary) -> String {
-    judged(summary, ReportVerdict::of(summary))
+    json(&judged(summary))
 }
 
-/// The same of a run that goes on.
+/// The same of a run that goes on, without a verdict: routes are not looked at as often as it is given.
 #[must_use]
 pub fn data_so_far(summary: &Summary) -> String {
-    judged(summary, ReportVerdict::so_far(summary))
+    json(summary)
 }
 
-fn judged(summary: &Summary, verdict: ReportVerdict) -> String {
-    #[derive(Serialize)]
-    struct PageData<'a> {
-        verdict: ReportVerdict,
-        #[serde(flatten)]
-        summary: &'a Summary,
+fn judged(summary: &Summary) -> Cow<'_, Summary> {
+    match summary.verdict {
+        Some(_) => Cow::Borrowed(summary),
+        None => Cow::Owned(Summary { verdict: Some(Verdict::of(summary)), ..summary.clone() }),
     }
-    let data = PageData { verdict, summary };
+}
+
+fn json(summary: &Summary) -> String {
     // A summary has names as keys and no numbers that JSON lacks: this cannot fail.
-    inside_script(&serde_json::to_string(&data).unwrap_or_default())
+    inside_script(&serde_json::to_string(summary).unwrap_or_default())
 }
 
 /// JSON that no `</script>` or `<!--` can stand in: in JSON a `<` is always inside a string.
@@ -138,12 +138,12 @@ fn filled<'a>(part: impl Fn(&str) -> &'a str) -> String {
 }
 
 /// What is shown without scripts.
-fn fixed(summary: &Summary, verdict: &ReportVerdict) -> String {
-    let mut out = format!("<div class=\"static\"><h1>{}</h1>", escaped(&verdict.sentence));
-    if !verdict.points.is_empty() {
+fn fixed(summary: &Summary, verdict: &Verdict) -> String {
+    let mut out = format!("<div class=\"static\"><h1>{}</h1>", escaped(verdict.word.text()));
+    if !verdict.sentences.is_empty() {
         out.push_str("<ul>");
-        for point in &verdict.points {
-            write!(out, "<li>{}</li>", escaped(point)).ok();
+        for sentence in &verdict.sentences {
+            write!(out, "<li>{}</li>", escaped(&sentence.text)).ok();
         }
         out.push_str("</ul>");
     }

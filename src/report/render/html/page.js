@@ -82,18 +82,17 @@ const shadowtap = (() => {
   const at = (map, url) => (map || {})[url];
 
   // ---- the first screen -----------------------------------------------------------------------------------------
-  const WORDS = { good: "Same", odd: "Look closer", bad: "Different" };
   const head = () => {
     const began = summary.started ? new Date(summary.started) : null;
     const when = began && !isNaN(began) ? began.toISOString().replace("T", " ").slice(0, 16) + " UTC" : "";
-    const verdict = summary.verdict || { tone: "odd", sentence: "", points: [] };
+    const verdict = summary.verdict || { word: "", severity: "odd", sentences: [] };
     return [
       h("p", { class: "run" }, h("b", {}, "shadowtap " + (summary.command || "")), h("span", {}, when),
         h("span", {}, length(summary.duration_s || 0) + (live ? " so far" : "")), urls().map((url) => h("span", {}, "→ ", wire(url)))),
-      h("div", { class: "verdict " + verdict.tone },
-        h("p", { class: "word" }, verdict.word || WORDS[verdict.tone] || ""),
-        h("h1", {}, shown(verdict.sentence)),
-        verdict.points && verdict.points.length ? h("ul", {}, verdict.points.map((point) => h("li", {}, shown(point)))) : null),
+      h("div", { class: "verdict " + verdict.severity },
+        h("h1", {}, words(verdict.word).toUpperCase()),
+        h("ul", {}, verdict.sentences.map((one) => h("li", { class: one.severity }, shown(one.text)))),
+        verdict.more ? h("p", { class: "soft small" }, `${counted(verdict.more, "further finding")} below.`) : null),
       chooser(), figures(), remarks(),
     ];
   };

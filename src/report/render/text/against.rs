@@ -74,8 +74,8 @@ mod tests {
     fn two_runs_fit_80_columns_and_say_what_turned() {
         insta::assert_snapshot!(against(&RunDiff::of(&run(2), &run(300)), 80, false), @"
         Worse: answers that differ, in status.
-        before  2026-11-21T20:15  Same answers for 99.8 % of 1,000 requests.
-        after   2026-11-21T20:15  Same answers for 70 % of 1,000 requests.
+        before  2026-11-21T20:15  DIFFERENT: status differs in 2 of 1,000
+        after   2026-11-21T20:15  DIFFERENT: status differs in 300 of 1,000
 
         http://new
           figure                                       before              after

@@ -11,6 +11,7 @@ use crate::report::schema::failures::{DesynchronisedSummary, FailureReason};
 use crate::report::schema::steps::StepCause;
 use crate::report::schema::summary::{Requests, Summary};
 use crate::report::schema::target::{AddressSummary, TargetSummary};
+use crate::report::schema::verdict::Verdict;
 use crate::report::units::{bytes, counted, duration, number, percent};
 use crate::sanitise;
 
@@ -29,7 +30,6 @@ mod verdict;
 pub use against::against;
 pub use forecast::forecast;
 pub use routes::routes;
-pub(super) use verdict::instead;
 
 /// Narrowest page that is laid out: narrower terminals wrap by themselves.
 const NARROWEST: usize = 60;
@@ -53,9 +53,11 @@ const LATE_US: u64 = 100_000;
 #[must_use]
 pub fn report(summary: &Summary, width: usize, colour: bool) -> String {
     let mut page = TextReport { out: String::new(), width: width.clamp(NARROWEST, WIDEST), colour };
-    verdict::verdict(&mut page, summary);
+    let verdict = summary.verdict.clone().unwrap_or_else(|| Verdict::of(summary));
+    verdict::verdict(&mut page, summary, &verdict);
     ledger(&mut page, summary);
-    for (url, target) in &summary.targets {
+    for url in verdict::worst_first(summary, &verdict) {
+        let Some(target) = summary.targets.get(url) else { continue };
         if summary.targets.len() > 1 {
             page.title(url);
         }

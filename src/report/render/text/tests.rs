@@ -88,6 +88,12 @@ fn a_usual_run_at_80_columns() {
     let text = report(&summary(), 80, false);
     check_width(&text, 80);
     insta::assert_snapshot!(text, @"
+    DIFFERENT
+      status 200 -> 503 in 37 of 1,192
+      body differs in 112 of 1,192
+      no response to 2 of 1,204: timeout 2
+      lost: 2 gaps in the capture
+
     1,202 of 2,410 requests were sent to http://staging:8080; 2 failed; 37 answers
       differ in status, 112 in body, of 1,192 compared
 
@@ -127,6 +133,12 @@ fn a_usual_run_at_80_columns() {
 fn a_usual_run_on_a_wide_terminal() {
     let text = report(&summary(), 200, false);
     insta::assert_snapshot!(text, @"
+    DIFFERENT
+      status 200 -> 503 in 37 of 1,192
+      body differs in 112 of 1,192
+      no response to 2 of 1,204: timeout 2
+      lost: 2 gaps in the capture
+
     1,202 of 2,410 requests were sent to http://staging:8080; 2 failed; 37 answers differ in status, 112 in body, of 1,192
       compared
 
@@ -175,7 +187,9 @@ fn a_target_that_never_answered_cannot_be_overlooked() {
     let text = report(&summary, 80, false);
     check_width(&text, 80);
     insta::assert_snapshot!(text, @"
-    http://staging:8080 NEVER ANSWERED: 1,204 deliveries failed (connect 1,204)
+    FAILED
+      no response to 1,204 of 1,204: connect 1,204
+      lost: 2 gaps in the capture
 
     Requests
         2,410  seen
@@ -201,7 +215,7 @@ fn a_target_that_never_answered_cannot_be_overlooked() {
 
     ! 10 production answers not known (gap 6, no response 4)
     ");
-    assert!(report(&summary, 80, true).starts_with("\x1b[31mhttp://staging:8080 NEVER ANSWERED"));
+    assert!(report(&summary, 80, true).starts_with("\x1b[31mFAILED"));
 }
 
 #[test]
@@ -215,12 +229,14 @@ fn a_capture_without_http_says_what_it_holds_instead() {
     };
     let text = report(&empty, 80, false);
     insta::assert_snapshot!(text, @"
-    no HTTP/1 request was found in the capture: its connections are 3 of TLS
+    NOTHING SENT
+      nothing was sent: no HTTP/1 request was found in the capture: its connections
+        are 3 of TLS
     Capture      40 frames, 3 connections
     Set aside    connections: 3 TLS
     ");
     let nothing = report(&Summary::default(), 80, false);
-    assert!(nothing.starts_with("no HTTP/1 request was found in the capture: it has no frames\n"));
+    assert!(nothing.starts_with("SEEN\n  no HTTP/1 request was found in the capture: it has no frames\n"));
 }
 
 #[test]

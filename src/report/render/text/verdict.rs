@@ -6,49 +6,54 @@ use crate::compare::Unknown;
 use crate::report::schema::counts::{CountMap, sum};
 use crate::report::schema::summary::{Requests, Summary};
 use crate::report::schema::target::TargetSummary;
+use crate::report::schema::verdict::{self, Verdict};
 use crate::report::units::{counted, number};
 
-use super::{Severity, TextReport, kinds, recording};
+use super::{Severity, TextReport};
 
-/// The one thing to know, for each target.
-pub(super) fn verdict(page: &mut TextReport, summary: &Summary) {
-    let requests = &summary.requests;
-    if requests.seen == 0 {
-        page.paragraph(&format!("no HTTP/1 request was found in the capture{}", instead(summary)), Severity::Bad);
-        return;
+/// A word, and at most five sentences; then how much was sent and compared, a paragraph for each target.
+pub(super) fn verdict(page: &mut TextReport, summary: &Summary, verdict: &Verdict) {
+    let word = page.paint(verdict.word.text(), tone(verdict.severity));
+    page.line(&word);
+    let (last, plain) = (verdict.sentences.len().saturating_sub(1), verdict.severity == verdict::Severity::Good);
+    for (at, sentence) in verdict.sentences.iter().enumerate() {
+        let more = match verdict.more {
+            more if more > 0 && at == last => format!(" ({} below)", counted(more, "further finding")),
+            _ => String::new(),
+        };
+        let tone = if plain || sentence.severity == verdict::Severity::Good {
+            Severity::Plain
+        } else {
+            tone(sentence.severity)
+        };
+        page.wrapped(&format!("  {}{more}", sentence.text), 4, tone);
     }
-    if summary.targets.is_empty()
-        && let Some(recording) = &summary.recording
-    {
-        recording::verdict(page, summary, recording);
-        return;
-    }
-    if requests.offered == 0 {
-        let none = || format!("none of {} was sent: each had ended before", counted(requests.seen, "request"));
-        page.paragraph(&summary.nothing_sent().unwrap_or_else(none), Severity::Bad);
-        return;
-    }
-    for (url, target) in &summary.targets {
-        let failed = sum(&target.ended.failed);
-        if target.ended.sent == 0 && target.offered > 0 {
-            let kinds = kinds(&target.ended.failed);
-            let tried =
-                if failed == 1 { "its one delivery".to_owned() } else { format!("{} deliveries", number(failed)) };
-            let text = if failed == 0 {
-                format!("NOTHING WAS SENT to {url}: see what became of the requests below")
-            } else {
-                format!("{url} NEVER ANSWERED: {tried} failed ({kinds})")
-            };
-            page.paragraph(&text, Severity::Bad);
-            continue;
+    let sent = worst_first(summary, verdict).filter_map(|url| Some((url, summary.targets.get(url)?)));
+    for (at, (url, target)) in sent.filter(|(_, target)| target.ended.sent > 0).enumerate() {
+        if at == 0 {
+            page.out.push('\n');
         }
-        let (text, tone) = answered(url, target, requests);
-        page.paragraph(&text, tone);
+        page.paragraph(&answered(url, target, &summary.requests), Severity::Plain);
     }
 }
 
-/// The verdict on a target that answered.
-fn answered(url: &str, target: &TargetSummary, requests: &Requests) -> (String, Severity) {
+/// The targets in the order of the verdict.
+pub(super) fn worst_first<'a>(summary: &'a Summary, verdict: &'a Verdict) -> impl Iterator<Item = &'a String> {
+    let judged = verdict.targets.iter().map(|one| &one.target).filter(|url| summary.targets.contains_key(*url));
+    let others = summary.targets.keys().filter(|url| verdict.targets.iter().all(|one| one.target != **url));
+    judged.chain(others)
+}
+
+const fn tone(severity: verdict::Severity) -> Severity {
+    match severity {
+        verdict::Severity::Good => Severity::Good,
+        verdict::Severity::Odd => Severity::Odd,
+        verdict::Severity::Bad => Severity::Bad,
+    }
+}
+
+/// How much was sent to a target that answered, and how much of it was compared.
+fn answered(url: &str, target: &TargetSummary, requests: &Requests) -> String {
     let failed = sum(&target.ended.failed);
     let verb = if requests.seen == 1 { "request was" } else { "requests were" };
     let mut text = format!("{} of {} {verb} sent to {url}", number(target.ended.sent), number(requests.seen));
@@ -56,11 +61,6 @@ fn answered(url: &str, target: &TargetSummary, requests: &Requests) -> (String, 
         write!(text, "; {} failed", number(failed)).ok();
     }
     let differences = &target.differences;
-    let tone = match (failed, differences.status + differences.body + differences.headers) {
-        (0, 0) if differences.compared > 0 => Severity::Good,
-        (0, _) => Severity::Odd,
-        _ => Severity::Bad,
-    };
     let of = counted(differences.compared, "answer");
     let how = match (differences.status, differences.headers, differences.body) {
         _ if differences.compared == 0 => "no answer could be compared with production's".to_owned(),
@@ -83,7 +83,7 @@ fn answered(url: &str, target: &TargetSummary, requests: &Requests) -> (String, 
         let why = reasons(&differences.bodies_unknown_reasons);
         write!(text, "; {} {noun} not compared: {why}", number(bodies)).ok();
     }
-    (text, tone)
+    text
 }
 
 /// Why bodies were not compared, the most frequent reason first.
@@ -96,21 +96,4 @@ fn reasons(counts: &CountMap) -> String {
     counts.sort_by_key(|(_, count)| std::cmp::Reverse(**count));
     let told = counts.into_iter().map(|(key, count)| format!("{} {}", number(*count), words(key).unwrap_or(key)));
     told.collect::<Vec<_>>().join(", ")
-}
-
-/// What was in the capture instead of HTTP/1.
-pub(in crate::report) fn instead(summary: &Summary) -> String {
-    let streams = &summary.streams;
-    let found: Vec<String> = [(streams.tls, "TLS"), (streams.http2, "HTTP/2"), (streams.unknown, "something else")]
-        .into_iter()
-        .filter(|(count, _)| *count > 0)
-        .map(|(count, what)| format!("{} of {what}", number(count)))
-        .collect();
-    match (summary.frames.received, found.is_empty()) {
-        (0, _) => ": it has no frames".to_owned(),
-        (_, true) => {
-            format!(": {}, {} with TCP", counted(summary.frames.received, "frame"), number(summary.frames.decoded))
-        }
-        (_, false) => format!(": its connections are {}", found.join(", ")),
-    }
 }

@@ -2,9 +2,7 @@
 
 use crate::report::schema::counts::{CountMap, sum};
 use crate::report::schema::summary::Summary;
-use crate::report::units::{self, counted};
-
-use super::text;
+use crate::report::units::{self, counted, number};
 
 /// Reasons that are named; further ones are in the ledger.
 const MAX_REASONS: usize = 4;
@@ -19,10 +17,7 @@ impl Summary {
         if self.requests.seen == 0 {
             let outside = self.warnings.iter().find(|words| words.contains("(--from;") || words.contains("(--until;"));
             let outside = outside.map(|words| format!("; {words}")).unwrap_or_default();
-            return Some(format!(
-                "nothing was sent: no HTTP/1 request was found in the capture{}{outside}",
-                text::instead(self)
-            ));
+            return Some(format!("nothing was sent: {}{outside}", no_request(self)));
         }
         let failed: u64 = self.targets.values().map(|target| sum(&target.ended.failed)).sum();
         if failed > 0 {
@@ -91,6 +86,28 @@ fn kept_by(rule: &str, restarted: bool) -> String {
         "middleware" if restarted => "not given back by the middleware, which ended by itself,".to_owned(),
         "middleware" => "not given back by the middleware".to_owned(),
         rule => format!("kept back by filter {rule}"),
+    }
+}
+
+/// That there was no request, and what was in the capture instead.
+pub(super) fn no_request(summary: &Summary) -> String {
+    format!("no HTTP/1 request was found in the capture{}", instead(summary))
+}
+
+/// What was in the capture instead of HTTP/1.
+fn instead(summary: &Summary) -> String {
+    let streams = &summary.streams;
+    let found: Vec<String> = [(streams.tls, "TLS"), (streams.http2, "HTTP/2"), (streams.unknown, "something else")]
+        .into_iter()
+        .filter(|(count, _)| *count > 0)
+        .map(|(count, what)| format!("{} of {what}", number(count)))
+        .collect();
+    match (summary.frames.received, found.is_empty()) {
+        (0, _) => ": it has no frames".to_owned(),
+        (_, true) => {
+            format!(": {}, {} with TCP", counted(summary.frames.received, "frame"), number(summary.frames.decoded))
+        }
+        (_, false) => format!(": its connections are {}", found.join(", ")),
     }
 }
 
