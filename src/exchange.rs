@@ -686,13 +686,15 @@ pub enum FailureKind {
     Truncated,
     /// What came is not HTTP, or the request cannot be said in the client's protocol.
     Protocol,
+    /// A response came without a request on the connection: whose this one's was cannot be told.
+    Desynchronised,
     /// The response is larger than the limit.
     TooLarge,
 }
 
 impl FailureKind {
     /// Every kind, in the order of reports.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Dns,
         Self::Connect,
         Self::ConnectTimeout,
@@ -701,6 +703,7 @@ impl FailureKind {
         Self::Reset,
         Self::Truncated,
         Self::Protocol,
+        Self::Desynchronised,
         Self::TooLarge,
     ];
 
@@ -716,6 +719,7 @@ impl FailureKind {
             Self::Reset => "reset",
             Self::Truncated => "truncated",
             Self::Protocol => "protocol",
+            Self::Desynchronised => "desynchronised",
             Self::TooLarge => "too_large",
         }
     }

@@ -21,7 +21,7 @@ use server::{Server, Step, answer, send};
 use shadowtap::capture::MaxMemory;
 use shadowtap::pipeline::{self, Control, Observer, Progress, Run};
 use shadowtap::replay::guard::{GuardAction, GuardSettings};
-use shadowtap::replay::{self, GuardState};
+use shadowtap::replay::{self, ConnectionMode, GuardState, SendSettings};
 use shadowtap::report::Summary;
 use tokio::time::{Instant, timeout};
 
@@ -126,6 +126,57 @@ async fn a_run_is_seen_and_ends_while_comparisons_wait() {
     let cells: u64 = target.matrix.values().flat_map(|row| row.values()).sum();
     assert_eq!(cells, target.ended.sent, "{target:?}");
     assert!(target.differences.compared > 0 && unknown(&summary) > 0, "{:?}", target.differences);
+}
+
+const RESPONSE: &str = "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 9\r\n\r\n{\"a\":[1]}";
+
+/// Ten GETs one after another on one connection, each answered with a little JSON, and another ten a while later.
+fn keep_alive() -> Capture {
+    let ten = |talk: Talk| {
+        (0..10).fold(talk, |talk, n| {
+            let path = if n % 2 == 0 { "a" } else { "b" };
+            talk.client(format!("GET /{path} HTTP/1.1\r\nHost: h\r\n\r\n")).server(RESPONSE)
+        })
+    };
+    ten(ten(Talk::open().between("10.1.0.1:5000", "10.0.0.1:80")).wait(300)).capture()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_response_without_a_request_takes_back_those_before_it_on_its_connection_and_no_other() {
+    for connections in [ConnectionMode::Pooled, ConnectionMode::Mirrored] {
+        // At once with the tenth response; and a while after it, when nobody asks for anything.
+        for at_once in [true, false] {
+            let count = AtomicUsize::new(0);
+            let server = Server::start(move |_| {
+                let other = answer("200 OK\r\nContent-Type: application/json", "{\"a\":[2]}");
+                match (count.fetch_add(1, Ordering::Relaxed) + 1, at_once) {
+                    (10, true) => vec![other.clone(), other],
+                    (10, false) => vec![other, Step::Wait, send(RESPONSE)],
+                    _ => vec![other],
+                }
+            })
+            .await;
+            let to = SendSettings { connections, max_in_flight: 1, ..target(&server.url("http"), "1x") };
+            let (summary, lines) = run(replayed(&keep_alive(), vec![to])).await;
+            let target = of(&summary, &server);
+            let found = target.desynchronised.as_ref().expect("it is a finding");
+            let context = format!("{connections:?} {at_once}: {target:#?}");
+            assert_eq!((found.connections, found.deliveries), (1, 10), "{context}");
+            assert!(found.earlier >= 9 && found.earlier == found.taken_back, "{context}");
+            assert_eq!((target.ended.sent, target.ended.failed["desynchronised"]), (10, 10), "{context}");
+            let differences = &target.differences;
+            assert_eq!((differences.compared, differences.any, differences.body), (10, 10, 10), "{context}");
+            assert_eq!((target.latency_us.response.count, target.statuses["200"]), (10, 10), "{context}");
+            let routes = summary.routes.iter().flat_map(|route| route.targets.values());
+            let by_route: u64 = routes.clone().map(|route| route.differences.body).sum();
+            assert_eq!((by_route, routes.map(|route| route.failed).sum::<u64>()), (10, 10), "{context}");
+            let groups = summary.kinds.iter().flat_map(|groups| &groups.rows).map(|group| group.count).sum::<u64>();
+            assert_eq!(groups, 10, "{context}");
+            let told: Vec<_> = lines.iter().filter(|line| line["kind"] == "desynchronised").collect();
+            assert_eq!(told.len() as u64, found.taken_back, "{context}");
+            assert!(told.iter().all(|line| line["outcome"] == "failed" && line["shadow"].is_string()), "{told:?}");
+        }
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use shadowtap::compare;
 use shadowtap::exchange::{ConnectionId, Damage, ExchangeId, FailureKind, Outcome, Timestamp};
-use shadowtap::replay::{Delivery, TargetResponse};
+use shadowtap::replay::{ConnNumber, Delivery, TargetResponse};
 use shadowtap::report::threshold::Thresholds;
 use shadowtap::report::{
     Production, ReportEvent, ReportSettings, Reporter, RequestRecord, RequestText, RunGauges, RunTotals, Started,
@@ -30,6 +30,8 @@ struct Long {
     requests: u32,
     routes: u64,
     random: u64,
+    /// Connections to the target.
+    connections: Vec<ConnNumber>,
 }
 
 impl Long {
@@ -45,9 +47,11 @@ impl Long {
             evidence: true,
             compare: compare::CompareRules::default(),
             kept_bytes: 1 << 20,
+            recent_bytes: 1 << 20,
             demands: Thresholds::default(),
         });
-        Self { reporter, requests: 0, routes, random: 1 }
+        let connections = (0..100).map(|_| ConnNumber::next()).collect();
+        Self { reporter, requests: 0, routes, random: 1, connections }
     }
 
     fn next(&mut self, below: u64) -> u64 {
@@ -110,6 +114,7 @@ impl Long {
             written: now,
             first_byte: now,
             done: now,
+            connection: self.connections.get((self.requests % 100) as usize).copied(),
         };
         let fails = self.next(100) == 0;
         let took = Duration::from_micros(500 + 4_000 * self.next(64));

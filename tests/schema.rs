@@ -165,6 +165,26 @@ async fn run(capture: &str, folder: &Path, more: &[&str]) -> (Value, Vec<Value>)
     (summary, lines(&std::fs::read(results).unwrap()))
 }
 
+/// A run whose target answers the second request of a connection twice: its summary, and its results.
+async fn desynchronised(folder: &Path) -> (Value, Vec<Value>) {
+    let target = Server::start(|request| {
+        let times = if request.starts_with("GET /v2/programs?day=tue&from=15:00") { 2 } else { 1 };
+        vec![send("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok".repeat(times))]
+    })
+    .await;
+    let [summary, results] = ["desynchronised.json", "desynchronised.jsonl"].map(|name| folder.join(name));
+    let (to, files) = (target.url("http"), [&summary, &results].map(|file| file.to_str().unwrap().to_owned()));
+    let ran = move || {
+        let [summary, results] = files.each_ref().map(String::as_str);
+        let capture = testdata("keep-alive.pcap");
+        let of = ["replay", capture.to_str().unwrap(), "--to", &to, "--connections", "mirrored", "--speed", "max"];
+        shadowtap(&[&of[..], &["--summary", summary, "--results", results]].concat())
+    };
+    tokio::task::spawn_blocking(ran).await.unwrap();
+    let summary = serde_json::from_slice(&std::fs::read(summary).unwrap()).unwrap();
+    (summary, lines(&std::fs::read(results).unwrap()))
+}
+
 /// A baseline has the keys of a target: it stands among these, and keeps its own URL.
 fn baseline_among_targets(mut summary: Value) -> Value {
     if let Some(Value::Object(mut baseline)) = summary.as_object_mut().unwrap().remove("baseline") {
@@ -222,11 +242,12 @@ async fn summary_and_results_have_the_keys_that_are_documented_and_no_others() {
     let (cut, damaged) = run("snaplen.pcap", folder.path(), &["--speed=max"]).await;
     let inspected = shadowtap(&["inspect", testdata("get-nano.pcap").to_str().unwrap(), "--summary", "-"]).stdout;
     let inspected = serde_json::from_slice(&inspected).unwrap();
-    let summaries: Vec<_> = [whole, cut, inspected].into_iter().map(baseline_among_targets).collect();
+    let (failed, taken_back) = desynchronised(folder.path()).await;
+    let summaries: Vec<_> = [whole, cut, failed, inspected].into_iter().map(baseline_among_targets).collect();
     Section::new("Summary").check(&summaries, &[rare()]);
 
     let mut lines = Vec::new();
-    for results in [results, damaged] {
+    for results in [results, damaged, taken_back] {
         let (last, deliveries) = results.split_last().unwrap();
         assert_eq!(last["kind"], "summary");
         lines.extend_from_slice(deliveries);

@@ -788,7 +788,7 @@ async fn a_response_that_comes_before_any_request_is_taken_for_nobodys() {
         let client = WireClient::new(&settings).unwrap();
         for number in 1..=20 {
             let result = ask(&client, get(number, &format!("/{number}"))).await;
-            assert_eq!(result.map(|answer| answer.body_len), Err(FailureKind::Protocol), "{number}");
+            assert_eq!(result.map(|answer| answer.body_len), Err(FailureKind::Desynchronised), "{number}");
         }
         let found = client.connections().desynchronised;
         assert!(found.connections >= 20 && found.connections >= found.deliveries, "{found:?}");
@@ -829,7 +829,7 @@ async fn more_than_one_response_fails_the_request_and_ends_its_connection() {
     .await;
     let client = WireClient::new(&pooled(&server.url("http"))).unwrap();
     assert_eq!(status(&client, get(1, "/")).await, Ok(200));
-    assert_eq!(status(&client, get(2, "/double")).await, Err(FailureKind::Protocol));
+    assert_eq!(status(&client, get(2, "/double")).await, Err(FailureKind::Desynchronised));
     assert_eq!(status(&client, get(3, "/")).await, Ok(200));
     let connections = client.connections();
     let found = connections.desynchronised;

@@ -10,6 +10,7 @@ use tokio::time::Instant;
 
 use super::observer::TargetProbe;
 use super::{Control, Progress};
+use crate::replay::{Client as _, ConnNumber};
 use crate::report::{RunGauges, Started};
 
 /// Time between two looks. A point of the report is a second wide or more and keeps the last one, so that one is near
@@ -58,6 +59,12 @@ impl GaugeReader {
             connections: (open < u64::MAX).then_some(open),
             targets: self.targets.iter().map(TargetProbe::level).collect(),
         })
+    }
+
+    /// The connections to targets on which a response came without a request since the last look.
+    pub(super) fn desynchronised(&self) -> Vec<ConnNumber> {
+        let clients = self.targets.iter().filter_map(|target| target.client.upgrade());
+        clients.flat_map(|client| client.desynchronised()).collect()
     }
 
     /// What was lost since the last look. What else there was is gone by now.

@@ -97,6 +97,7 @@ fn settings(run: &mut Run, started: Started, memory: &MemoryShares) -> ReportSet
         evidence: run.evidence,
         // The rest is for what is on its way there.
         kept_bytes: memory.compared / 4 * 3,
+        recent_bytes: memory.recent,
         compare: std::mem::take(&mut run.compare),
         demands: std::mem::take(&mut run.demands),
         baseline: run.reference.baseline.as_ref().map(|baseline| baseline.target.to_string()),
@@ -112,6 +113,7 @@ impl ReportThread {
             let next = self.next(&mut batch, has_thread);
             if let Some(level) = self.gauges.look() {
                 self.reporter.take(level.into());
+                self.reporter.take(ReportEvent::Desynchronised(self.gauges.desynchronised()));
             }
             match next {
                 Next::Facts(0) => break,

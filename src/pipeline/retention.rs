@@ -11,7 +11,9 @@ use super::budget::Budget;
 use crate::compare::{self, CompareRules, MAX_COMPARED_HEAD};
 use crate::exchange::{Framing, Head, Request, Response, digest};
 use crate::http1::content;
-use crate::replay::{Client, ConnCounters, ResponseOptions, RetainedResponse, SendError, TargetResponse, Ticket};
+use crate::replay::{
+    Client, ConnCounters, ConnNumber, ResponseOptions, RetainedResponse, SendError, TargetResponse, Ticket,
+};
 
 /// KiB of chunk framing that are captured beside the content of a body; a body with more of it is not kept.
 const FRAMING: u16 = 16;
@@ -122,6 +124,10 @@ impl<C: Client> Client for RetainingClient<C> {
 
     fn connections(&self) -> ConnCounters {
         self.client.connections()
+    }
+
+    fn desynchronised(&self) -> Vec<ConnNumber> {
+        self.client.desynchronised()
     }
 }
 

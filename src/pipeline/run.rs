@@ -191,6 +191,8 @@ pub(super) struct MemoryShares {
     pub(super) compared: usize,
     /// Responses that wait for a comparison that takes time, but for their bodies.
     pub(super) comparisons: usize,
+    /// What is remembered of responses that were counted.
+    pub(super) recent: usize,
     /// What one such comparison may take; there is one at a time.
     pub(super) comparison: usize,
 }
@@ -204,12 +206,13 @@ impl MemoryShares {
         let part = max.0 / 32;
         let comparison = if part > LEAST_COMPARISON { part } else { LEAST_COMPARISON };
         let all = Self {
-            events: 2 * part,
+            events: 2 * part - part / 4,
             targets: 2 * part,
             recording: 2 * part,
             external: 0,
             compared: part,
             comparisons: part / 2,
+            recent: part / 4,
             comparison: comparison / 2 * 3,
         };
         if external { Self { targets: part, external: part, ..all } } else { all }

@@ -178,6 +178,7 @@ impl RunningTarget {
             addresses: connections.addresses.iter().map(address).collect(),
             retried: connections.retried,
             desynchronised: report::DesynchronisedSummary::of(&connections.desynchronised),
+            desynchronised_connections: self.client.desynchronised(),
             ..TargetTotals::default()
         };
         connections.set_up.into_iter().for_each(|took| end.connect.record(took));

@@ -3,8 +3,8 @@
 use tokio::time::Instant;
 
 use super::{
-    Client, ClientChoice, ClientError, ConnCounters, ConnKey, HttpClient, OpenNow, ResponseOptions, SendError,
-    SendSettings, TargetResponse, Ticket, WireClient,
+    Client, ClientChoice, ClientError, ConnCounters, ConnKey, ConnNumber, HttpClient, OpenNow, ResponseOptions,
+    SendError, SendSettings, TargetResponse, Ticket, WireClient,
 };
 use crate::exchange::Request;
 
@@ -91,6 +91,13 @@ impl Client for AnyClient {
         match self {
             Self::Wire(client) => client.connections(),
             Self::Reqwest(client) => client.connections(),
+        }
+    }
+
+    fn desynchronised(&self) -> Vec<ConnNumber> {
+        match self {
+            Self::Wire(client) => client.desynchronised(),
+            Self::Reqwest(client) => client.desynchronised(),
         }
     }
 }

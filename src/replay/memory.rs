@@ -115,6 +115,7 @@ impl<F: Fn(&Request) -> ScriptedReply + Send + Sync + 'static> Client for Memory
             written,
             first_byte: now,
             done: now,
+            connection: None,
         })
     }
 

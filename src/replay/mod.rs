@@ -7,6 +7,7 @@
 use std::future::Future;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -70,6 +71,19 @@ impl From<ExchangeId> for ConnKey {
     }
 }
 
+/// One connection of a client to its target; no two of a process have the same number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ConnNumber(u64);
+
+impl ConnNumber {
+    /// A number that no connection had before.
+    #[must_use]
+    pub fn next() -> Self {
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        Self(NEXT.fetch_add(1, Ordering::Relaxed))
+    }
+}
+
 /// What is special about one send: what is wanted of its answer besides status and length, where what is not asked for
 /// costs nothing; and whether its Host stays.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -128,6 +142,12 @@ pub trait Client: Send + Sync + 'static {
 
     /// Connections so far. The list of set-up times is handed over: the next call begins with an empty one.
     fn connections(&self) -> ConnCounters;
+
+    /// Looks at some idle connections, and hands over those on which a response came without a request since the last
+    /// call: to which requests the responses on them belong is not known. To be called now and then.
+    fn desynchronised(&self) -> Vec<ConnNumber> {
+        Vec::new()
+    }
 }
 
 /// What a client knows of its connections.
@@ -205,6 +225,8 @@ pub struct TargetResponse {
     pub first_byte: Instant,
     /// When the last byte was read.
     pub done: Instant,
+    /// Over which connection it came, where the client would notice a response on it that nobody asked for.
+    pub connection: Option<ConnNumber>,
 }
 
 impl TargetResponse {

@@ -30,6 +30,8 @@ pub(crate) enum Step {
     Stall,
     /// Ends its own side, and waits for the client to go.
     HalfClose,
+    /// Does nothing for a moment, long enough for what was written before to be read by itself.
+    Wait,
     /// Writes these bytes one by one, again and again, with a pause after each.
     Drip(Vec<u8>),
 }
@@ -257,6 +259,10 @@ async fn play<S: AsyncRead + AsyncWrite + Unpin>(stream: &mut S, step: Step) -> 
                 tokio::time::sleep(DRIP_PAUSE).await;
             }
             Some(End::Close)
+        }
+        Step::Wait => {
+            tokio::time::sleep(5 * DRIP_PAUSE).await;
+            None
         }
         Step::Close => Some(End::Close),
         Step::Reset => Some(End::Reset),

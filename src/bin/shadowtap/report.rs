@@ -10,7 +10,7 @@ use anyhow::{Context as _, bail};
 use shadowtap::bounded;
 use shadowtap::config::{self, Output, typed};
 use shadowtap::files::FileMode;
-use shadowtap::report::collect::results::ResultsEnd;
+use shadowtap::report::collect::results::{ResultsEnd, TakenBackLines};
 use shadowtap::report::render::{html, text};
 use shadowtap::report::threshold::ThresholdWatch;
 use shadowtap::report::{PartialRun, RunDiff, Summary};
@@ -145,6 +145,7 @@ fn demanded(args: &ReportCommand, lines: bool, summary: &mut Summary) -> anyhow:
     }
     if watch.wants() {
         let cannot = || format!("cannot read {}", args.file.display());
+        watch.without(taken_back(&args.file)?);
         let mut lines = BufReader::new(File::open(&args.file).with_context(cannot)?);
         let mut line = Vec::new();
         while read_line(&mut lines, &mut line).with_context(cannot)? > 0 {
@@ -188,10 +189,22 @@ fn of_part(path: &Path) -> anyhow::Result<Option<Summary>> {
     let cannot = || format!("cannot read {}", path.display());
     let mut lines = BufReader::new(File::open(path).with_context(cannot)?);
     let (mut partial, mut line) = (PartialRun::default(), Vec::new());
+    partial.without(taken_back(path)?);
     while read_line(&mut lines, &mut line).with_context(cannot)? > 0 {
         partial.line(&line);
     }
     Ok(partial.finish())
+}
+
+/// The lines that later lines of the same results take back.
+fn taken_back(path: &Path) -> anyhow::Result<TakenBackLines> {
+    let cannot = || format!("cannot read {}", path.display());
+    let mut lines = BufReader::new(File::open(path).with_context(cannot)?);
+    let (mut found, mut line) = (TakenBackLines::default(), Vec::new());
+    while read_line(&mut lines, &mut line).with_context(cannot)? > 0 {
+        found.look(&line).with_context(|| format!("cannot use {}", path.display()))?;
+    }
+    Ok(found)
 }
 
 fn has_outcome(line: &[u8]) -> bool {

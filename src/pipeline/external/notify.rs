@@ -10,7 +10,7 @@ use crate::exchange::{ExchangeId, Request, Timestamp};
 use crate::middleware::external::{MessageType, OutgoingMessage, framed_by_length};
 use crate::pipeline::clock::wall_clock;
 use crate::replay::{
-    AnyClient, Client, ConnCounters, ResponseOptions, RetainedResponse, SendError, TargetResponse, Ticket,
+    AnyClient, Client, ConnCounters, ConnNumber, ResponseOptions, RetainedResponse, SendError, TargetResponse, Ticket,
 };
 
 /// Longest body of an answer that is told, in bytes. Of a longer one the head alone is: each request in flight may hold
@@ -49,6 +49,10 @@ impl Client for NotifyingClient {
 
     fn connections(&self) -> ConnCounters {
         self.client.connections()
+    }
+
+    fn desynchronised(&self) -> Vec<ConnNumber> {
+        self.client.desynchronised()
     }
 }
 

@@ -40,6 +40,7 @@ pub(super) fn of(error: reqwest::Error, speaks_tls: bool, stage: Stage) -> SendE
         FailureKind::Reset => "connection closed before a response began",
         FailureKind::Truncated => "the response ended too early",
         FailureKind::Protocol => "what came is no HTTP, or breaks its rules",
+        FailureKind::Desynchronised => "more came than the response: whose it is cannot be told",
         FailureKind::TooLarge => "the response is too large",
     };
     let reason = of_tls.unwrap_or_else(|| Reason::new(what).with(innermost(&error.without_url())));

@@ -155,7 +155,8 @@ impl HttpClient {
         connection.ended();
         let ReadBody { len: body_len, sha256: body_sha256, kept: body } = content;
         let kept = head.map(|head| Box::new(RetainedResponse::new(head, body.map(Into::into))));
-        Ok(TargetResponse { status, body_len, body_sha256, kept, written, first_byte, done: Instant::now() })
+        let done = Instant::now();
+        Ok(TargetResponse { status, body_len, body_sha256, kept, written, first_byte, done, connection: None })
     }
 
     /// Reads the content to its end and keeps nothing of it but what is wanted.

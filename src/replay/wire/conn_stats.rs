@@ -5,10 +5,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use crate::replay::http::MAX_SET_UPS;
-use crate::replay::{ConnCounters, Desynchronised, OpenNow};
+use crate::replay::{ConnCounters, ConnNumber, Desynchronised, OpenNow};
 
 use super::addresses::Addresses;
 use super::upstream::History;
+
+/// Desynchronised connections that wait to be handed over. The responses on further ones are counted as earlier, and stand.
+const MAX_NEWLY: usize = 1 << 16;
 
 /// The connections of one client.
 #[derive(Debug, Default)]
@@ -19,6 +22,8 @@ pub(super) struct ConnStats {
     set_up: Mutex<Vec<Duration>>,
     retried: AtomicU64,
     desynchronised: Mutex<Desynchronised>,
+    /// Those that were not handed over yet.
+    newly: Mutex<Vec<ConnNumber>>,
     /// Whether anything ever came unasked.
     is_suspect: AtomicBool,
 }
@@ -61,9 +66,9 @@ impl ConnStats {
         self.retried.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// On a connection of this history something came that answers no request; `failed` of its requests are told so by
-    /// their own deliveries.
-    pub(super) fn desynchronised(&self, history: &History, failed: u64) {
+    /// On this connection, of this history, something came that answers no request; `failed` of its requests are told so
+    /// by their own deliveries.
+    pub(super) fn desynchronised(&self, connection: ConnNumber, history: &History, failed: u64) {
         self.is_suspect.store(true, Ordering::Relaxed);
         let mut all = self.desynchronised.lock().unwrap_or_else(PoisonError::into_inner);
         all.connections += 1;
@@ -71,6 +76,16 @@ impl ConnStats {
         all.before_a_request += u64::from(history.exchanges == 0);
         all.earlier += history.exchanges.saturating_sub(failed);
         all.first = all.first.or(history.last);
+        drop(all);
+        let mut newly = self.newly.lock().unwrap_or_else(PoisonError::into_inner);
+        if history.exchanges > failed && newly.len() < MAX_NEWLY {
+            newly.push(connection);
+        }
+    }
+
+    /// The desynchronised connections whose earlier responses nobody was told of; the next call begins anew.
+    pub(super) fn newly_desynchronised(&self) -> Vec<ConnNumber> {
+        std::mem::take(&mut *self.newly.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Whether anything ever came unasked.

@@ -16,7 +16,7 @@ use super::turns::{ReadTurn, ReadTurns};
 use super::unasked::{self, Unasked};
 use super::upstream::{History, UpstreamConn};
 use crate::exchange::{ExchangeId, FailureKind};
-use crate::replay::{Reason, ResponseOptions, SendError};
+use crate::replay::{ConnNumber, Reason, ResponseOptions, SendError};
 
 /// How long a body waits for the 100 that its head asked for (RFC 9110, 10.1.1: not indefinitely).
 const CONTINUE_PATIENCE: Duration = Duration::from_secs(1);
@@ -43,6 +43,7 @@ pub(super) struct Terms {
 pub(super) struct SendResult {
     pub(super) read: ReadResponse,
     pub(super) written: Instant,
+    pub(super) connection: ConnNumber,
     /// The connection can carry another request.
     pub(super) reusable: bool,
 }
@@ -214,7 +215,7 @@ impl<'a> WireExchange<'a> {
         // Early responses: nothing of the service time is the target's.
         let written = self.written.map_or(read.first_byte, |written| written.min(read.first_byte));
         let reusable = read.reusable && whole && !closes;
-        Ok(SendResult { read, written, reusable })
+        Ok(SendResult { read, written, connection: link.number, reusable })
     }
 }
 

@@ -152,6 +152,23 @@ impl MirroredConns {
         drop(end);
     }
 
+    /// Looks at the connections that wait for their next request, so that what came unasked is counted; dead ones go.
+    pub(super) fn look(&self) {
+        for end in self.ends().values_mut() {
+            let Ok(mut before) = end.try_recv() else { continue };
+            if let Predecessor::Here(MirroredSlot { connection, .. }) = &mut before
+                && let MirroredState::Open(link) = connection
+                && !link.is_ready()
+            {
+                *connection = MirroredState::None;
+            }
+            let (after, waiting) = oneshot::channel();
+            *end = waiting;
+            // The receiver is right here.
+            after.send(before).ok();
+        }
+    }
+
     fn ends(&self) -> MutexGuard<'_, HashMap<ConnKey, oneshot::Receiver<Predecessor>, foldhash::fast::RandomState>> {
         self.ends.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -13,8 +13,9 @@
 //! counted. Anything else goes out once.
 //!
 //! *Answers belong to their requests.* A connection on which something came before a request was sent is not used. Where
-//! more comes than a response, that response and those before it may be those of other requests: the request fails, and
-//! the connection is closed and counted ([`ConnCounters::desynchronised`]).
+//! more comes than a response, that response and those before it may be those of other requests: the request fails, the
+//! connection is closed and counted ([`ConnCounters::desynchronised`]), and who asks ([`Client::desynchronised`]) learns of
+//! which connection the responses are in doubt.
 //!
 //! *Limits of this machine* are not the target's fault: a request that finds no file or port waits for a moment, and is
 //! shed then.
@@ -29,8 +30,8 @@ use tokio::runtime::Handle;
 use tokio::time::Instant;
 
 use super::{
-    Client, ClientError, ConnCounters, ConnKey, ConnectionMode, OpenNow, Reason, ResponseOptions, SendError,
-    SendSettings, TargetResponse, Ticket, hop, tls,
+    Client, ClientError, ConnCounters, ConnKey, ConnNumber, ConnectionMode, OpenNow, Reason, ResponseOptions,
+    SendError, SendSettings, TargetResponse, Ticket, hop, tls,
 };
 use crate::exchange::{ExchangeId, FailureKind, Request};
 
@@ -71,6 +72,8 @@ const QUIET: Duration = Duration::from_millis(10);
 const SUSPECT_QUIET: Duration = Duration::from_millis(100);
 /// New connections that are not used for one request, because something came before it was sent; with the next one it fails.
 const MAX_UNASKED: u32 = 3;
+/// Idle connections that are looked at when somebody asks what came unasked: some tens of microseconds.
+const LOOKED_AT: usize = 32;
 /// How long a request waits for a file or a port of this machine; past it, it is shed.
 const LOCAL_PATIENCE: Duration = Duration::from_secs(2);
 /// How often it looks whether there is one.
@@ -357,10 +360,18 @@ impl Client for WireClient {
     }
 
     fn connections(&self) -> ConnCounters {
-        if let Sharing::Pooled(pool) = &self.sharing {
-            pool.look();
+        match &self.sharing {
+            Sharing::Pooled(pool) => pool.look(usize::MAX),
+            Sharing::Mirrored(lanes) => lanes.look(),
         }
         self.connector.ledger.take(&self.connector.addresses)
+    }
+
+    fn desynchronised(&self) -> Vec<ConnNumber> {
+        if let Sharing::Pooled(pool) = &self.sharing {
+            pool.look(LOOKED_AT);
+        }
+        self.connector.ledger.newly_desynchronised()
     }
 }
 
@@ -375,7 +386,7 @@ fn session(settings: &SendSettings, host: &str) -> Result<TlsSetup, ClientError>
 }
 
 fn answer(answered: SendResult) -> TargetResponse {
-    let SendResult { read, written, .. } = answered;
+    let SendResult { read, written, connection, .. } = answered;
     TargetResponse {
         status: read.status,
         body_len: read.body_len,
@@ -384,5 +395,6 @@ fn answer(answered: SendResult) -> TargetResponse {
         written,
         first_byte: read.first_byte,
         done: read.done,
+        connection: Some(connection),
     }
 }

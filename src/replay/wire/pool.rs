@@ -1,7 +1,7 @@
 //! Connections that wait for their next request.
 
 use std::collections::VecDeque;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -14,7 +14,14 @@ const POOL_IDLE: Duration = Duration::from_secs(30);
 
 /// Idle connections. Their number is bounded by that of the requests in flight at once: each brought one back.
 #[derive(Debug, Default)]
-pub(super) struct ConnPool(Mutex<VecDeque<IdleConn>>);
+pub(super) struct ConnPool(Mutex<Idle>);
+
+#[derive(Debug, Default)]
+struct Idle {
+    conns: VecDeque<IdleConn>,
+    /// The next one to be looked at.
+    next: usize,
+}
 
 #[derive(Debug)]
 struct IdleConn {
@@ -28,7 +35,7 @@ impl ConnPool {
     pub(super) fn take(&self, now: Instant) -> Option<UpstreamConn> {
         loop {
             // The lock is not held while the system is asked.
-            let IdleConn { mut link, until } = self.0.lock().unwrap_or_else(PoisonError::into_inner).pop_back()?;
+            let IdleConn { mut link, until } = self.idle().conns.pop_back()?;
             if now < until && link.is_ready() {
                 return Some(link);
             }
@@ -42,17 +49,32 @@ impl ConnPool {
         if idle_for.is_zero() {
             return;
         }
-        let mut idle = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        idle.push_back(IdleConn { link, until: now + idle_for });
+        let mut idle = self.idle();
+        idle.conns.push_back(IdleConn { link, until: now + idle_for });
         let old = |idle: &IdleConn| now >= idle.until;
-        let expired = if idle.front().is_some_and(old) { idle.pop_front() } else { None };
+        let expired = if idle.conns.front().is_some_and(old) { idle.conns.pop_front() } else { None };
         drop(idle);
         drop(expired);
     }
 
-    /// Looks at all of them, so that what came unasked is counted.
-    pub(super) fn look(&self) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).retain_mut(|idle| idle.link.is_ready());
+    /// Looks at so many of them at most, in turn, so that what came unasked is counted; dead ones go.
+    pub(super) fn look(&self, most: usize) {
+        let mut idle = self.idle();
+        let mut dead = Vec::new();
+        for _ in 0..most.min(idle.conns.len()) {
+            let at = if idle.next < idle.conns.len() { idle.next } else { 0 };
+            let is_dead = idle.conns.get_mut(at).is_some_and(|one| !one.link.is_ready());
+            if is_dead {
+                dead.extend(idle.conns.swap_remove_front(at));
+            }
+            idle.next = at + usize::from(!is_dead);
+        }
+        drop(idle);
+        drop(dead);
+    }
+
+    fn idle(&self) -> MutexGuard<'_, Idle> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

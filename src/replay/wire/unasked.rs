@@ -46,16 +46,16 @@ pub(super) fn judge(bytes: &[u8], after_bodiless: bool) -> Unasked {
 /// The failure of a request whose response was followed by another: which of them was its own cannot be told.
 pub(super) fn after_response() -> SendError {
     SendError::failed(
-        FailureKind::Protocol,
-        Reason::new("desynchronised: more came than this response, so whose it is cannot be told"),
+        FailureKind::Desynchronised,
+        Reason::new("more came than this response: whose it is cannot be told"),
     )
 }
 
 /// The failure of a request for which no connection could be had on which nothing came before it.
 pub(super) fn before_request() -> SendError {
     SendError::failed(
-        FailureKind::Protocol,
-        Reason::new("desynchronised: the target sends a response before any request was sent"),
+        FailureKind::Desynchronised,
+        Reason::new("the target sends a response before any request was sent"),
     )
 }
 

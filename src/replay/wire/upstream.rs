@@ -18,6 +18,7 @@ use super::addresses::AddressEntry;
 use super::conn_stats::OpenGuard;
 use super::unasked::{LOOK, Unasked, judge};
 use crate::exchange::ExchangeId;
+use crate::replay::ConnNumber;
 
 /// Bytes that are read at once: most responses fit, so that one call to the system reads them.
 const READ_BYTES: usize = 64 << 10;
@@ -29,6 +30,7 @@ thread_local! {
 /// An open connection.
 #[derive(Debug)]
 pub(super) struct UpstreamConn {
+    pub(super) number: ConnNumber,
     stream: UpstreamStream,
     pub(super) address: Arc<AddressEntry>,
     pub(super) history: History,
@@ -67,7 +69,7 @@ pub(super) enum UpstreamStream {
 impl UpstreamConn {
     pub(super) fn new(stream: UpstreamStream, address: Arc<AddressEntry>, open: OpenGuard) -> Self {
         let history = History { is_idle: true, ..History::default() };
-        Self { stream, address, history, open }
+        Self { number: ConnNumber::next(), stream, address, history, open }
     }
 
     /// Whether bytes that were written may be held back by TLS.
@@ -133,14 +135,14 @@ impl UpstreamConn {
         }
         let was_idle = std::mem::take(&mut self.history.is_idle);
         if was_idle && readiness == Readiness::Spoke {
-            self.open.ledger().desynchronised(&self.history, 0);
+            self.open.ledger().desynchronised(self.number, &self.history, 0);
         }
     }
 
     /// More came than the last response: it cannot be told whose that was, nor whose those before it were.
     pub(super) fn desynchronised(&mut self) {
         self.history.is_idle = false;
-        self.open.ledger().desynchronised(&self.history, 1);
+        self.open.ledger().desynchronised(self.number, &self.history, 1);
     }
 
     /// Waits until `until` for something that answers no request; says what came.

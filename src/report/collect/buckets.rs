@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::histogram::LatencyHistogram;
+use super::tally::TakenBack;
 
 /// Edges of the buckets that latencies are shown in, in microseconds: from what a cache answers in to a time limit.
 pub const EDGES_US: [u64; 20] = [
@@ -30,6 +31,9 @@ pub struct LiveTargetBuckets {
     pub response: LiveBuckets,
     /// Due to sent.
     pub lag: LiveBuckets,
+    /// What was counted before it was taken back: these durations are among the others, and counters that only grow have
+    /// to be with it.
+    pub taken_back: TakenBack,
 }
 
 impl LiveBuckets {

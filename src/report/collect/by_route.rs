@@ -18,6 +18,7 @@ use super::histogram::micros;
 use super::inputs::Production;
 use super::noise;
 use super::patterns::RoutePatterns;
+use super::recent::{CountedComparison, CountedDelivery};
 use super::route_name::{MAX_ROUTES, OTHER, RouteName};
 use super::sparse_histogram::SparseHistogram;
 use super::status::StatusClass;
@@ -128,6 +129,13 @@ impl ByRoute {
         }
     }
 
+    /// Counts a response as one of nobody's after all: its delivery failed.
+    pub(crate) fn take_back(&mut self, one: &CountedDelivery) {
+        if let Some(target) = self.tally(one.route.as_ref()).targets.get_mut(one.target) {
+            target.take_back(one);
+        }
+    }
+
     /// The block: those with the most requests first, [`OTHER`] last. What is `noise` is counted apart.
     pub(crate) fn block(&self, urls: &[String], noise: &noise::NoiseVerdict) -> Vec<RouteSummary> {
         let rows = self.places.iter().filter_map(|(name, at)| Some(self.tallies.get(*at)?.row(name, urls, noise)));
@@ -195,6 +203,25 @@ impl RouteTargetTally {
         }
     }
 
+    fn take_back(&mut self, one: &CountedDelivery) {
+        self.sent = self.sent.saturating_sub(1);
+        self.failed += 1;
+        let production =
+            one.production.map_or(StatusCell::Class(StatusClass::None), |side| StatusCell::Status(side.status));
+        self.unpair(production, StatusCell::Status(one.status));
+        self.pair(production, StatusCell::Failed);
+        self.statuses.uncount(StatusClass::of(Some(one.status)));
+        if let Some(CountedComparison { found, .. }) = &one.compared {
+            // By route no reasons are told.
+            self.differences.uncount(found);
+        }
+        for (from, duration) in [(&mut self.service, one.service), (&mut self.response, one.response)] {
+            if let Some(duration) = duration {
+                from.remove_us(micros(duration));
+            }
+        }
+    }
+
     fn compared(&mut self, compared: ExchangeComparison<'_>) {
         let Some(unknown) = compared.unknown else { return };
         let has = |place| u64::from(compared.differences.iter().any(|difference| difference.place == place));
@@ -215,9 +242,19 @@ impl RouteTargetTally {
         *self.pairs.entry(pair).or_default() += 1;
     }
 
+    /// A pair that is told apart has been from its first one on.
+    fn unpair(&mut self, production: StatusCell, shadow: StatusCell) {
+        for pair in [(production, shadow), (production.coarse(), shadow.coarse())] {
+            if let Some(count) = self.pairs.get_mut(&pair) {
+                *count = count.saturating_sub(1);
+                return;
+            }
+        }
+    }
+
     fn row(&self, noise: NoiseOnlyCounts) -> RouteTarget {
         let mut matrix = BTreeMap::<String, CountMap>::new();
-        for ((production, shadow), count) in &self.pairs {
+        for ((production, shadow), count) in self.pairs.iter().filter(|(_, count)| **count > 0) {
             *matrix.entry(production.key()).or_default().entry(shadow.key()).or_default() += count;
         }
         RouteTarget {
@@ -241,6 +278,12 @@ impl ClassCounts {
     fn count(&mut self, class: StatusClass) {
         for (count, _) in self.0.iter_mut().zip(StatusClass::ALL).filter(|(_, known)| *known == class) {
             *count += 1;
+        }
+    }
+
+    fn uncount(&mut self, class: StatusClass) {
+        for (count, _) in self.0.iter_mut().zip(StatusClass::ALL).filter(|(_, known)| *known == class) {
+            *count = count.saturating_sub(1);
         }
     }
 

@@ -14,6 +14,7 @@ use crate::middleware;
 use crate::report::schema::diff_groups::{DiffExample, DiffGroup, DiffGroups, ExampleRequest};
 
 use super::inputs::{Production, RequestRecord};
+use super::recent::CountedDelivery;
 use super::route_name::RouteName;
 use super::{curl, noise};
 
@@ -88,15 +89,8 @@ impl DiffGroupTally {
     pub(crate) fn take(&mut self, pair: DifferingPair<'_>, differences: &[Difference]) {
         let Some(route) = &pair.note.route else { return };
         for difference in differences {
-            let statuses = || Some((pair.production.status, pair.status?));
-            let key = DiffGroupKey {
-                target: pair.target,
-                route: RouteName::clone(route),
-                place: difference.place,
-                path: pattern(&difference.path),
-                statuses: if difference.place == DifferencePart::Status { statuses() } else { None },
-                how: difference.kind,
-            };
+            let statuses = Some((pair.production.status, pair.status));
+            let key = DiffGroupKey::of(pair.target, route, statuses, difference);
             if !self.kinds.contains_key(&key) && !self.make_room(route) {
                 self.left_out += 1;
                 continue;
@@ -118,9 +112,28 @@ impl DiffGroupTally {
         }
     }
 
+    /// Takes back what was counted of a response.
+    pub(crate) fn take_back(&mut self, one: &CountedDelivery) {
+        let (Some(route), Some(production), Some(compared)) = (&one.route, one.production, &one.compared) else {
+            return;
+        };
+        for difference in &compared.found.differences {
+            let statuses = Some((production.status, Some(one.status)));
+            let Some(count) = self.kinds.get_mut(&DiffGroupKey::of(one.target, route, statuses, difference)) else {
+                self.left_out = self.left_out.saturating_sub(1);
+                continue;
+            };
+            count.count = count.count.saturating_sub(1);
+            count.unfield(&compare::field(&difference.path));
+            let id = one.id.to_string();
+            let is_it = |example: &mut DiffExample| example.id == id;
+            self.bytes -= count.examples.extract_if(.., is_it).map(|example| example.weight()).sum::<usize>();
+        }
+    }
+
     /// The block, with what of it is `noise`.
     pub(crate) fn block(&self, urls: &[String], noise: &noise::NoiseVerdict) -> Option<DiffGroups> {
-        let rows = self.kinds.iter().map(|(key, count)| DiffGroup {
+        let rows = self.kinds.iter().filter(|(_, count)| count.count > 0).map(|(key, count)| DiffGroup {
             target: urls.get(key.target).cloned().unwrap_or_default(),
             route: key.route.to_string(),
             place: key.place.key().to_owned(),
@@ -151,6 +164,19 @@ impl DiffGroupTally {
 }
 
 impl DiffGroupKey {
+    /// The group of a difference between responses of these statuses.
+    fn of(target: usize, route: &RouteName, statuses: Option<(u16, Option<u16>)>, difference: &Difference) -> Self {
+        let statuses = || statuses.and_then(|(production, shadow)| Some((production, shadow?)));
+        Self {
+            target,
+            route: RouteName::clone(route),
+            place: difference.place,
+            path: pattern(&difference.path),
+            statuses: if difference.place == DifferencePart::Status { statuses() } else { None },
+            how: difference.kind,
+        }
+    }
+
     fn what(&self) -> Option<String> {
         let word = match self.how {
             compare::DifferenceKind::Value => None,
@@ -171,6 +197,12 @@ impl DiffGroupCount {
             *count += 1;
         } else if self.fields.len() < MAX_FIELDS {
             self.fields.push((name.into(), 1));
+        }
+    }
+
+    fn unfield(&mut self, name: &str) {
+        if let Some((_, count)) = self.fields.iter_mut().find(|(known, _)| **known == *name) {
+            *count = count.saturating_sub(1);
         }
     }
 

@@ -19,6 +19,7 @@ use super::histogram::micros;
 use super::inputs::{Production, RequestRecord, RunGauges, Started};
 use super::noise;
 use super::patterns::RoutePatterns;
+use super::recent::CountedDelivery;
 use super::route_name::RouteName;
 use super::timeline::TimelineTally;
 
@@ -92,7 +93,7 @@ impl Evidence {
         if !self.is_wanted {
             return;
         }
-        self.times.at(self.now, |bucket| {
+        self.times.at(self.ended_at(delivery), |bucket| {
             let Some((point, responses)) = bucket.target(delivery.target) else { return };
             match delivery.outcome {
                 Outcome::Sent => point.sent += 1,
@@ -108,6 +109,34 @@ impl Evidence {
                 responses.record_us(micros(response));
             }
         });
+    }
+
+    /// When a delivery ended, since the run began: what waited to be counted counts where it belongs.
+    pub(crate) fn ended_at(&self, delivery: &Delivery) -> Duration {
+        let ended = delivery.answer.as_ref().map(|answer| answer.done.saturating_duration_since(self.started.clock));
+        ended.unwrap_or(self.now)
+    }
+
+    /// A response that was counted is nobody's: its delivery failed.
+    pub(crate) fn undelivered(&mut self, target: usize, status: u16, response: Option<Duration>, at: Duration) {
+        if !self.is_wanted {
+            return;
+        }
+        self.times.at(at, |bucket| {
+            let Some((point, responses)) = bucket.target(target) else { return };
+            point.sent = point.sent.saturating_sub(1);
+            point.failed += 1;
+            point.server_errors = point.server_errors.saturating_sub(u64::from(is_server_error(status)));
+            if let Some(response) = response {
+                responses.remove_us(micros(response));
+            }
+        });
+    }
+
+    /// The same of what was counted by route, and of its differences.
+    pub(crate) fn uncompared(&mut self, one: &CountedDelivery) {
+        self.routes.take_back(one);
+        self.kinds.take_back(one);
     }
 
     /// Levels as they are now.

@@ -1,5 +1,6 @@
 //! Durations in, a few figures out: a histogram in fixed memory (about 200 KiB), whatever the run's length.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use hdrhistogram::Histogram;
@@ -28,6 +29,8 @@ pub struct LatencyHistogram {
     sum: u128,
     min: u64,
     max: u64,
+    /// What was taken back.
+    removed: Option<Box<Self>>,
 }
 
 impl LatencyHistogram {
@@ -58,7 +61,18 @@ impl LatencyHistogram {
         }
     }
 
-    /// How many were recorded.
+    /// Takes back a duration that was recorded: figures and curves are without it from now on.
+    pub fn remove(&mut self, duration: Duration) {
+        self.remove_us(micros(duration));
+    }
+
+    /// The same, in microseconds.
+    pub fn remove_us(&mut self, us: u64) {
+        let coarse = self.coarse;
+        self.removed.get_or_insert_with(|| Box::new(Self { coarse, ..Self::default() })).record_us(us);
+    }
+
+    /// How many were recorded, with those that were taken back.
     #[must_use]
     pub const fn count(&self) -> u64 {
         self.count
@@ -67,18 +81,36 @@ impl LatencyHistogram {
     /// Latency by percentile.
     #[must_use]
     pub fn curve(&self) -> Curve {
-        let Some(counts) = &self.counts else { return Curve::new() };
-        curve(self.count, self.max, |share| counts.value_at_quantile(share).clamp(self.min, self.max))
+        let left = self.left();
+        let Some(counts) = &left.counts else { return Curve::new() };
+        curve(left.count, left.max, |share| counts.value_at_quantile(share).clamp(left.min, left.max))
     }
 
-    /// The sum of all, in microseconds.
+    /// What is left where something was taken back. A minimum or maximum that was is known by its digits then.
+    fn left(&self) -> Cow<'_, Self> {
+        let Some(removed) = &self.removed else { return Cow::Borrowed(self) };
+        let mut left = Self { counts: None, removed: None, ..*self };
+        left.count = self.count.saturating_sub(removed.count);
+        left.sum = self.sum.saturating_sub(removed.sum);
+        if let (Some(mut counts), Some(less)) = (self.counts.clone(), &removed.counts)
+            && left.count > 0
+            && counts.subtract(less).is_ok()
+        {
+            left.min = if removed.min > self.min { self.min } else { counts.min() };
+            left.max = if removed.max < self.max { self.max } else { counts.max().min(self.max) };
+            left.counts = Some(counts);
+        }
+        Cow::Owned(left)
+    }
+
+    /// The sum of all, in microseconds, with those that were taken back.
     #[must_use]
     pub const fn sum_us(&self) -> u128 {
         self.sum
     }
 
     /// How many were at most as long as each of `edges_us`, which ascend. A duration next to an edge may be counted on
-    /// its other side, always the same one, by the digits that are kept.
+    /// its other side, always the same one, by the digits that are kept. Those that were taken back are among them.
     #[must_use]
     pub fn at_most<const N: usize>(&self, edges_us: &[u64; N]) -> [u64; N] {
         let mut counts = [0; N];
@@ -100,18 +132,19 @@ impl LatencyHistogram {
     /// The figures; minimum, mean and maximum are exact.
     #[must_use]
     pub fn figures(&self) -> LatencySummary {
-        let Some(counts) = &self.counts else { return LatencySummary::default() };
+        let left = self.left();
+        let Some(counts) = &left.counts else { return LatencySummary::default() };
         // A bucket is told by its upper edge, which may lie above the greatest value in it.
-        let quantile = |q| counts.value_at_quantile(q).clamp(self.min, self.max);
+        let quantile = |q| counts.value_at_quantile(q).clamp(left.min, left.max);
         LatencySummary {
-            count: self.count,
-            min: self.min,
-            mean: u64::try_from(self.sum / u128::from(self.count.max(1))).unwrap_or(u64::MAX),
+            count: left.count,
+            min: left.min,
+            mean: u64::try_from(left.sum / u128::from(left.count.max(1))).unwrap_or(u64::MAX),
             p50: quantile(0.5),
             p90: quantile(0.9),
             p99: quantile(0.99),
             p99_9: quantile(0.999),
-            max: self.max,
+            max: left.max,
         }
     }
 }
@@ -182,6 +215,25 @@ mod tests {
         let f = figures([0, 2 * LONGEST_US]);
         assert_eq!((f.count, f.min, f.max), (2, 0, 2 * LONGEST_US));
         assert!(f.p99_9 >= LONGEST_US);
+    }
+
+    #[test]
+    fn what_was_taken_back_is_in_no_figure_and_still_in_the_buckets() {
+        let mut durations = LatencyHistogram::default();
+        for us in [100, 200, 300, 400, 9_000] {
+            durations.record_us(us);
+        }
+        durations.remove_us(200);
+        let f = durations.figures();
+        assert_eq!((f.count, f.min, f.mean, f.p50, f.max), (4, 100, 2_450, 300, 9_000));
+        durations.remove_us(100);
+        durations.remove_us(9_000);
+        let f = durations.figures();
+        assert_eq!((f.count, f.min, f.mean, f.p99, f.max), (2, 300, 350, 400, 400));
+        assert_eq!((durations.count(), durations.sum_us(), durations.at_most(&[1_000])), (5, 10_000, [4]));
+        durations.remove_us(300);
+        durations.remove_us(400);
+        assert_eq!((durations.figures(), durations.curve()), (LatencySummary::default(), Curve::new()));
     }
 
     #[test]

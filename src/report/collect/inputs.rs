@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::exchange::{Damage, Digest, ExchangeId, Timestamp, digest};
 use crate::middleware::context::UnreadableCounts;
-use crate::replay::RetainedResponse;
+use crate::replay::{ConnNumber, RetainedResponse};
 use crate::report::schema::failures::DesynchronisedSummary;
 use crate::report::schema::middleware::MiddlewareCounts;
 use crate::report::schema::summary::{Frames, RampEnd, RecordingSummary, SCHEMA, Streams, Summary, Tcp};
@@ -164,6 +164,8 @@ pub struct TargetTotals {
     pub retried: u64,
     /// Responses that came without a request, where any did.
     pub desynchronised: Option<DesynchronisedSummary>,
+    /// On which connections, as far as the report was not told before.
+    pub desynchronised_connections: Vec<ConnNumber>,
 }
 
 /// A summary that says who ran and when, and nothing yet of what happened.

@@ -122,6 +122,16 @@ impl Ledger {
         }
     }
 
+    /// A delivery to `target` that ended as [`Outcome::Sent`] ends as `outcome` after all.
+    pub fn ends_otherwise(&mut self, target: usize, outcome: &Outcome) {
+        if let Some(sent) = self.targets.get_mut(target).map(|target| &mut target.ended.sent)
+            && *sent > 0
+        {
+            *sent -= 1;
+            self.delivered(target, outcome);
+        }
+    }
+
     /// Whether both sums can still hold: no target has ended more than it was offered.
     #[must_use]
     pub fn balances(&self) -> bool {
@@ -200,6 +210,18 @@ mod tests {
             assert!(ledger.balances(), "{outcome:?}");
             let (offered, in_flight, ended) = ledger.target(0);
             assert_eq!((offered, in_flight, ended.total()), (1, 0, 1), "{outcome:?}");
+        }
+    }
+
+    #[test]
+    fn a_delivery_that_ends_otherwise_keeps_the_sum() {
+        let mut ledger = Ledger::new(1);
+        ledger.offered(TargetSet::first(1), Some(1));
+        ledger.delivered(0, &Outcome::Sent);
+        for _ in 0..2 {
+            ledger.ends_otherwise(0, &Outcome::Failed(FailureKind::Desynchronised));
+            let (offered, in_flight, ended) = ledger.target(0);
+            assert_eq!((offered, in_flight, ended.sent, ended.failed["desynchronised"]), (1, 0, 0, 1));
         }
     }
 

@@ -18,6 +18,7 @@ pub mod noise;
 pub mod partial;
 pub mod patterns;
 pub(crate) mod reasons;
+pub(crate) mod recent;
 pub(crate) mod reference;
 pub(crate) mod repeats;
 pub mod request_text;

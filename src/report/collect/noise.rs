@@ -191,6 +191,27 @@ impl Noise {
         self.room = room;
     }
 
+    /// Takes back that a target's answer was compared with production's.
+    pub(crate) fn take_back(&mut self, route: &str, target: usize, found: &ResponseDiff) {
+        let mut room = self.room;
+        self.route(route).take_back(target, found, &mut room);
+        self.room = room;
+    }
+
+    /// Takes back that something was compared with itself.
+    pub(crate) fn own_back(&mut self, route: &str, why: NoiseSource, found: &ResponseDiff) {
+        let mut room = self.room;
+        let route = self.route(route);
+        let fields = route.known(found, &mut room);
+        if let Some(own) = route.own.get_mut(why as usize) {
+            own.pairs = own.pairs.saturating_sub(1);
+            for field in fields {
+                subtract(&mut own.differ, field);
+            }
+        }
+        self.room = room;
+    }
+
     /// Whether another comparison of something with itself tells anything of this route.
     #[must_use]
     pub fn wants(&self, route: &str, why: NoiseSource) -> bool {
@@ -198,17 +219,18 @@ impl Noise {
         known.is_none_or(|route| route.own_of(why).is_none_or(|own| own.pairs < MAX_OWN))
     }
 
-    /// Something was compared with itself.
-    pub fn own(&mut self, route: &str, why: NoiseSource, found: &ResponseDiff) {
+    /// Something was compared with itself. Returns whether that was counted: of many comparisons the first tell enough.
+    pub fn own(&mut self, route: &str, why: NoiseSource, found: &ResponseDiff) -> bool {
         let mut room = self.room;
         let route = self.route(route);
         let fields = route.known(found, &mut room);
-        let Some(own) = route.own.get_mut(why as usize).filter(|own| own.pairs < MAX_OWN) else { return };
+        let Some(own) = route.own.get_mut(why as usize).filter(|own| own.pairs < MAX_OWN) else { return false };
         own.pairs += 1;
         for field in fields {
             add(&mut own.differ, field);
         }
         self.room = room;
+        true
     }
 
     /// What is noise, as far as it is known now; `urls` are the targets'.
@@ -290,6 +312,18 @@ impl NoiseRoute {
             room.sets -= 1;
             room.members -= set.len();
             target.sets.insert(set, 1);
+        }
+    }
+
+    /// What had no number, or no set, when it was counted, has none now either: there is no more room than there was.
+    fn take_back(&mut self, target: usize, found: &ResponseDiff, room: &mut NoiseCapacity) {
+        let set = self.set(found, room);
+        let Some(target) = self.targets.get_mut(target) else { return };
+        target.compared = target.compared.saturating_sub(1);
+        let Some(set) = set.filter(|set| !set.is_empty()) else { return };
+        set.iter().for_each(|field| subtract(&mut target.differ, *field));
+        if let Some(count) = target.sets.get_mut(&set) {
+            *count = count.saturating_sub(1);
         }
     }
 
@@ -422,6 +456,12 @@ fn add(counts: &mut Vec<u64>, field: FieldId) {
     }
     if let Some(count) = counts.get_mut(at) {
         *count += 1;
+    }
+}
+
+fn subtract(counts: &mut [u64], field: FieldId) {
+    if let Some(count) = counts.get_mut(usize::from(field)) {
+        *count = count.saturating_sub(1);
     }
 }
 

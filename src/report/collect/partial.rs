@@ -6,11 +6,13 @@ use std::collections::{BTreeMap, HashSet};
 use serde::Deserialize;
 
 use crate::compare::DifferencePart;
+use crate::exchange::{FailureKind, Outcome};
 use crate::report::schema::counts::{CountMap, count};
 use crate::report::schema::summary::{SCHEMA, Summary};
 use crate::report::schema::target::TargetSummary;
 
 use super::histogram::LatencyHistogram;
+use super::results::TakenBackLines;
 
 /// Requests that are remembered, so that one which went to several targets counts once: their lines stand close together.
 const MAX_REMEMBERED: usize = 1 << 16;
@@ -55,6 +57,16 @@ struct PartialDifference {
     place: DifferencePart,
 }
 
+impl PartialLine<'_> {
+    /// The same delivery, which failed.
+    fn fail(&mut self, kind: FailureKind) {
+        let failed = Outcome::Failed(kind);
+        (self.outcome, self.rule) = (failed.key().into(), failed.detail().map(|kind| kind.to_owned().into()));
+        (self.response, self.service_us, self.response_us) = (None, None, None);
+        (self.differences, self.body_unknown) = (Vec::new(), None);
+    }
+}
+
 /// Counts lines of results.
 #[derive(Debug, Default)]
 pub struct PartialRun {
@@ -64,6 +76,7 @@ pub struct PartialRun {
     remembered: HashSet<String>,
     lines: u64,
     first: Option<String>,
+    taken_back: TakenBackLines,
 }
 
 #[derive(Debug, Default)]
@@ -74,9 +87,20 @@ struct PartialLatency {
 }
 
 impl PartialRun {
+    /// What the results take back of their own lines: such deliveries count as failed from now on.
+    pub fn without(&mut self, taken_back: TakenBackLines) {
+        self.taken_back = taken_back;
+    }
+
     /// Counts a line; false where it is none of results.
     pub fn line(&mut self, line: &[u8]) -> bool {
-        let Ok(line) = serde_json::from_slice::<PartialLine<'_>>(line) else { return false };
+        if TakenBackLines::is_one(line) {
+            return true;
+        }
+        let Ok(mut line) = serde_json::from_slice::<PartialLine<'_>>(line) else { return false };
+        if line.shadow.as_deref().is_some_and(|url| self.taken_back.has(&line.id, url)) {
+            line.fail(FailureKind::Desynchronised);
+        }
         self.lines += 1;
         if self.first.is_none() {
             self.first = line.at.as_deref().map(str::to_owned);

@@ -18,6 +18,7 @@ impl DesynchronisedSummary {
             connections: connections.connections,
             before_a_request: connections.before_a_request,
             earlier: connections.earlier,
+            taken_back: 0,
             first: connections.first.map(|first| first.to_string()),
         })
     }

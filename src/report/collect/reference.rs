@@ -20,6 +20,18 @@ impl SelfChecks {
         self.differ += u64::from(!found.differences.is_empty());
     }
 
+    /// The response of one is nobody's after all.
+    pub(crate) fn take_back(&mut self) {
+        self.sent = self.sent.saturating_sub(1);
+        self.failed += 1;
+    }
+
+    /// Takes a comparison back.
+    pub(crate) fn uncompared(&mut self, found: &ResponseDiff) {
+        self.compared = self.compared.saturating_sub(1);
+        self.differ = self.differ.saturating_sub(u64::from(!found.differences.is_empty()));
+    }
+
     /// What is told of them; nothing where there were none.
     pub(crate) fn reported(self) -> Option<Self> {
         let ended = self.sent + self.failed + self.shed;

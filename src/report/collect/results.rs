@@ -3,11 +3,13 @@
 //! Enough is written to make the report again. A writer that fails is given up; the run goes on.
 
 use std::borrow::Cow;
+use std::collections::HashSet;
 use std::fmt;
 use std::io::{self, Write};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
 
 use crate::compare::{self, Unknown};
 pub use crate::compare::{Difference, DifferencePart};
@@ -19,10 +21,14 @@ use crate::report::schema::summary::Summary;
 
 use super::histogram::micros;
 use super::inputs::{Production, RequestRecord};
+use super::recent::CountedDelivery;
 
 /// One line: a delivery, or a request that ended before any.
 #[derive(Debug, Serialize)]
 pub struct ResultLine<'a> {
+    /// What it is where it is none of a delivery or a request; see [`TakenBackLines`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    kind: Option<&'static str>,
     id: ResultText<ExchangeId>,
     at: Option<ResultText<Timestamp>>,
     client: Option<ResultText<std::net::SocketAddr>>,
@@ -41,7 +47,7 @@ pub struct ResultLine<'a> {
     service_us: Option<u64>,
     response_us: Option<u64>,
     lag_us: Option<u64>,
-    differences: Vec<Difference>,
+    differences: &'a [Difference],
     /// Why it is not known whether the bodies differ; left out where it is.
     #[serde(skip_serializing_if = "Option::is_none")]
     body_unknown: Option<Unknown>,
@@ -112,7 +118,7 @@ impl<'a> ResultLine<'a> {
         delivery: &'a Delivery,
         shadow: &'a str,
         production: Option<&Production>,
-        differences: Vec<Difference>,
+        differences: &'a [Difference],
     ) -> Self {
         let us = |duration: Option<Duration>| duration.map(micros);
         Self {
@@ -137,6 +143,17 @@ impl<'a> ResultLine<'a> {
         }
     }
 
+    /// The line that takes back an earlier one: the response that it tells of is nobody's.
+    pub(crate) fn taken_back(one: &'a CountedDelivery, failed: &'a Delivery, shadow: &'a str) -> Self {
+        Self {
+            kind: Some(TakenBackLines::KIND),
+            route: one.route.as_deref(),
+            shadow: Some(shadow),
+            reason: failed.reason.as_deref().map(ResultText),
+            ..Self::new(failed.id, None, &failed.outcome)
+        }
+    }
+
     /// The same, with why it is not known whether the bodies differ.
     #[must_use]
     pub const fn unknown(mut self, why: Option<Unknown>) -> Self {
@@ -150,6 +167,7 @@ impl<'a> ResultLine<'a> {
             other => other.detail().map(Cow::Borrowed),
         };
         Self {
+            kind: None,
             id: ResultText(id),
             at: note.map(|note| ResultText(note.at)),
             client: note.map(|note| ResultText(note.client)),
@@ -166,7 +184,7 @@ impl<'a> ResultLine<'a> {
             service_us: None,
             response_us: None,
             lag_us: None,
-            differences: Vec::new(),
+            differences: &[],
             body_unknown: None,
         }
     }
@@ -178,6 +196,64 @@ fn format_target(target: &[u8]) -> Cow<'_, str> {
         Cow::Borrowed(target) => wire_text(target),
         Cow::Owned(target) => Cow::Owned(wire_text(&target).into_owned()),
     }
+}
+
+/// Lines that take back an earlier one with the same `id` and `shadow`: its delivery failed.
+#[derive(Clone, Debug, Default)]
+pub struct TakenBackLines(HashSet<u64, foldhash::fast::RandomState>);
+
+/// More lines were taken back than are remembered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the results take back more than {MAX_TAKEN_BACK} of their lines")]
+pub struct TooManyTakenBack;
+
+/// Lines that may be taken back: some hundred megabytes of results take so many back.
+const MAX_TAKEN_BACK: usize = 1 << 20;
+
+/// What names a delivery in a line.
+#[derive(Deserialize)]
+struct LineName<'a> {
+    #[serde(borrow)]
+    id: Cow<'a, str>,
+    #[serde(borrow)]
+    shadow: Cow<'a, str>,
+}
+
+impl TakenBackLines {
+    /// What `kind` says in them.
+    const KIND: &'static str = "desynchronised";
+
+    /// Whether a line is one of them.
+    #[must_use]
+    pub fn is_one(line: &[u8]) -> bool {
+        let rest = line.strip_prefix(b"{\"kind\":\"").and_then(|rest| rest.strip_prefix(Self::KIND.as_bytes()));
+        rest.is_some_and(|rest| rest.starts_with(b"\""))
+    }
+
+    /// Looks at a line of results: which one does it take back, if any?
+    ///
+    /// # Errors
+    ///
+    /// Where more lines were taken back than are remembered.
+    pub fn look(&mut self, line: &[u8]) -> Result<(), TooManyTakenBack> {
+        if let Some(name) = Self::is_one(line).then(|| serde_json::from_slice::<LineName<'_>>(line).ok()).flatten() {
+            if self.0.len() >= MAX_TAKEN_BACK {
+                return Err(TooManyTakenBack);
+            }
+            self.0.insert(hash(&name.id, &name.shadow));
+        }
+        Ok(())
+    }
+
+    /// Whether the line of this delivery was taken back.
+    #[must_use]
+    pub fn has(&self, id: &str, shadow: &str) -> bool {
+        !self.0.is_empty() && self.0.contains(&hash(id, shadow))
+    }
+}
+
+fn hash(id: &str, shadow: &str) -> u64 {
+    xxh3_64_with_seed(shadow.as_bytes(), xxh3_64(id.as_bytes()))
 }
 
 /// The summary as the last line.
@@ -271,7 +347,7 @@ fn write_line(to: &mut dyn Write, line: &impl Serialize) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::super::request_text::RequestText;
-    use super::super::testing::{delivery, note, production};
+    use super::super::testing::{self, delivery, note, production};
     use super::*;
     use crate::exchange::{FailureKind, Malformed};
     use serde_json::{Value, json};
@@ -290,7 +366,7 @@ mod tests {
         let found =
             compare::compare(&compare::CompareRules::default(), b"GET", &one, &other, compare::BodyKnowledge::Whole)
                 .differences;
-        let line = value(&ResultLine::delivered(Some(&note), &delivery, "http://t", Some(&production), found));
+        let line = value(&ResultLine::delivered(Some(&note), &delivery, "http://t", Some(&production), &found));
         assert_eq!(
             line,
             json!({
@@ -301,6 +377,31 @@ mod tests {
                 "differences": [{ "in": "status", "path": "", "production": 200, "shadow": 503 }],
             })
         );
+    }
+
+    #[test]
+    fn a_line_that_takes_another_back_says_which_and_is_found_by_those_who_read_again() {
+        let one = CountedDelivery { route: Some("GET /a".into()), ..testing::counted(3) };
+        let line = serde_json::to_vec(&ResultLine::taken_back(&one, &one.failed(), "http://t")).unwrap();
+        let told: Value = serde_json::from_slice(&line).unwrap();
+        for (key, expected) in [
+            ("kind", "desynchronised"),
+            ("id", "1.3"),
+            ("shadow", "http://t"),
+            ("route", "GET /a"),
+            ("outcome", "failed"),
+            ("rule", "desynchronised"),
+        ] {
+            assert_eq!(told[key], expected, "{key}");
+        }
+        assert!(told["reason"].as_str().unwrap().contains("without a request"), "{told}");
+        let mut all = TakenBackLines::default();
+        let other = serde_json::to_vec(&ResultLine::ended(&note(4), &Outcome::SampledOut)).unwrap();
+        for line in [&line[..], &other, b"", b"{\"kind\":\"desynchronised\"", b"{\"kind\":\"summary\"}"] {
+            all.look(line).unwrap();
+        }
+        assert!(all.has("1.3", "http://t") && !all.has("1.3", "http://u") && !all.has("1.4", "http://t"));
+        assert_eq!((TakenBackLines::is_one(&line), TakenBackLines::is_one(&other)), (true, false));
     }
 
     #[test]
@@ -319,7 +420,7 @@ mod tests {
         let line = value(&ResultLine::ended(&note, &Outcome::filtered("writes")));
         assert_eq!((&line["outcome"], &line["rule"]), (&json!("filtered"), &json!("writes")));
         let failed = delivery(1, Outcome::Failed(FailureKind::Timeout), None);
-        let line = value(&ResultLine::delivered(Some(&note), &failed, "http://t", None, Vec::new()));
+        let line = value(&ResultLine::delivered(Some(&note), &failed, "http://t", None, &[]));
         assert_eq!((&line["outcome"], &line["rule"]), (&json!("failed"), &json!("timeout")));
     }
 

@@ -36,6 +36,28 @@ impl SparseHistogram {
         self.add(bucket(us), 1);
     }
 
+    /// Takes back a duration that was recorded. A minimum or maximum that was is known by its bucket then.
+    pub fn remove_us(&mut self, us: u64) {
+        let at = bucket(us).checked_sub(self.first).map(usize::from);
+        let Some(count) = at.and_then(|at| self.buckets.get_mut(at)).filter(|count| **count > 0) else { return };
+        *count -= 1;
+        self.count -= 1;
+        self.sum = self.sum.saturating_sub(us);
+        let empty = self.buckets.iter().take_while(|count| **count == 0).count();
+        if empty == self.buckets.len() {
+            *self = Self::default();
+            return;
+        }
+        self.buckets.drain(..empty);
+        self.first += u16::try_from(empty).unwrap_or_default();
+        while self.buckets.pop_if(|count| *count == 0).is_some() {}
+        let (first, last) = (self.first, self.first + u16::try_from(self.buckets.len() - 1).unwrap_or_default());
+        self.min = self.min.max(first.checked_sub(1).map_or(0, |before| upper_edge(before) + 1));
+        if last < LAST {
+            self.max = self.max.min(upper_edge(last));
+        }
+    }
+
     /// Records everything that another one has.
     pub fn merge(&mut self, other: &Self) {
         if other.count == 0 {
@@ -165,6 +187,23 @@ mod tests {
         let mut empty = SparseHistogram::default();
         empty.merge(&merged);
         assert_eq!(empty, merged);
+    }
+
+    #[test]
+    fn what_is_taken_back_leaves_what_would_be_without_it() {
+        let mut some = spread([7, 100, 5_000, 5_000, 900_000]);
+        some.remove_us(5_000);
+        assert_eq!(some, spread([7, 100, 5_000, 900_000]));
+        some.remove_us(3);
+        assert_eq!(some.count(), 4, "what was never recorded changes nothing");
+        some.remove_us(7);
+        some.remove_us(900_000);
+        let f = some.figures();
+        assert_eq!((f.count, f.mean), (2, 2_550));
+        assert!(f.min <= 100 && f.min * 32 >= 100 * 31 && f.max >= 5_000 && f.max * 31 <= 5_000 * 32, "{f:?}");
+        some.remove_us(100);
+        some.remove_us(5_000);
+        assert_eq!(some, SparseHistogram::default());
     }
 
     #[test]

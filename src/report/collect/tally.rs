@@ -1,12 +1,14 @@
 //! Running counts of one target and of production, beside the ledger.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use crate::compare::{Difference, DifferencePart, ResponseDiff};
-use crate::exchange::Outcome;
+use crate::exchange::{FailureKind, Outcome};
 use crate::replay::Delivery;
 use crate::report::schema::counts::{CountMap, count};
 use crate::report::schema::curves::{Curve, TargetCurves};
+use crate::report::schema::failures::DesynchronisedSummary;
 use crate::report::schema::noise::NoiseOnlyCounts;
 use crate::report::schema::summary::ProductionSide;
 use crate::report::schema::target::{Differences, PairedLatency, TargetEnded, TargetLatency, TargetSummary};
@@ -15,6 +17,7 @@ use super::buckets::{LiveBuckets, LiveTargetBuckets};
 use super::histogram::LatencyHistogram;
 use super::inputs::{Production, TargetTotals};
 use super::reasons::Reasons;
+use super::recent::CountedDelivery;
 
 /// What one target answered.
 #[derive(Clone, Debug, Default)]
@@ -28,6 +31,20 @@ pub(crate) struct TargetTally {
     matrix: BTreeMap<(Option<u16>, Option<u16>), u64>,
     differences: Differences,
     reasons: Reasons,
+    taken_back: TakenBack,
+    /// Responses that do not count because another one came without a request.
+    doubted: u64,
+}
+
+/// What was counted of responses before they were taken back: counters that only grow are with these.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TakenBack {
+    /// How many had been counted.
+    pub deliveries: u64,
+    /// Their statuses.
+    pub statuses: CountMap,
+    /// How they compared.
+    pub differences: Differences,
 }
 
 /// Latencies of requests whose latency is known on both sides.
@@ -44,6 +61,12 @@ impl PairedTally {
         self.production.record(known);
         self.response.record(response);
         self.service.record(delivery.service.unwrap_or(response));
+    }
+
+    fn remove(&mut self, production: Duration, response: Duration, service: Option<Duration>) {
+        self.production.remove(production);
+        self.response.remove(response);
+        self.service.remove(service.unwrap_or(response));
     }
 
     fn figures(&self) -> PairedLatency {
@@ -76,6 +99,46 @@ impl TargetTally {
         }
     }
 
+    /// Takes back what [`TargetTally::timed`] counted of a response, but for its lag: it was sent when it was.
+    pub(crate) fn untimed(&mut self, status: u16, service: Option<Duration>, response: Option<Duration>) {
+        for (from, duration) in [(&mut self.service, service), (&mut self.response, response)] {
+            if let Some(duration) = duration {
+                from.remove(duration);
+            }
+        }
+        less(self.statuses.entry(status).or_default());
+        self.taken_back.deliveries += 1;
+        count(&mut self.taken_back.statuses, &self::status(status));
+    }
+
+    /// Takes back what [`TargetTally::compared`] counted.
+    pub(crate) fn uncompared(&mut self, one: &CountedDelivery) {
+        less(self.matrix.entry((one.production.map(|production| production.status), Some(one.status))).or_default());
+        if let (Some(known), Some(response)) = (one.production.and_then(|production| production.latency), one.response)
+        {
+            self.pairs.remove(known, response, one.service);
+        }
+        if let Some(compared) = &one.compared {
+            self.differences.uncount(&compared.found);
+            self.taken_back.differences.count(&compared.found);
+        }
+    }
+
+    /// Counts that a response does not count, whether it had been counted or not.
+    pub(crate) const fn doubted(&mut self) {
+        self.doubted += 1;
+    }
+
+    /// Counts a response that was taken back as a failure, beside production's status.
+    pub(crate) fn unanswered(&mut self, production: Option<u16>) {
+        *self.matrix.entry((production, None)).or_default() += 1;
+    }
+
+    /// Counts why a delivery failed.
+    pub(crate) fn failed(&mut self, delivery: &Delivery) {
+        self.reasons.delivered(delivery);
+    }
+
     /// What a delivery tells beside production's answer; `found` where both are known.
     pub(crate) fn compared(
         &mut self,
@@ -92,22 +155,14 @@ impl TargetTally {
         *self.matrix.entry((production.map(|production| production.status), shadow)).or_default() += 1;
         self.pairs.record(delivery, production);
         let Some(found) = found else { return Vec::new() };
-        self.differences.compared += 1;
-        self.differences.any += u64::from(!found.differences.is_empty());
-        if let Some(why) = found.body_unknown {
-            self.differences.bodies_unknown += 1;
-            count(&mut self.differences.bodies_unknown_reasons, why.key());
-        }
-        self.differences.status += u64::from(found.has(DifferencePart::Status));
-        self.differences.headers += u64::from(found.has(DifferencePart::Header));
-        self.differences.body += u64::from(found.has(DifferencePart::Body));
+        self.differences.count(&found);
         found.differences
     }
 
     /// The matrix by keys.
     fn cells(&self) -> BTreeMap<String, CountMap> {
         let mut cells = BTreeMap::<String, CountMap>::new();
-        for ((production, shadow), count) in &self.matrix {
+        for ((production, shadow), count) in self.matrix.iter().filter(|(_, count)| **count > 0) {
             let row = production.map_or_else(|| "none".to_owned(), status);
             let column = shadow.map_or_else(|| "failed".to_owned(), status);
             cells.entry(row).or_default().insert(column, *count);
@@ -126,6 +181,7 @@ impl TargetTally {
             service: LiveBuckets::of(&self.service),
             response: LiveBuckets::of(&self.response),
             lag: LiveBuckets::of(&self.lag),
+            taken_back: self.taken_back.clone(),
         }
     }
 
@@ -135,6 +191,7 @@ impl TargetTally {
         (offered, in_flight, ended): (u64, u64, TargetEnded),
         end: &TargetTotals,
     ) -> TargetSummary {
+        let failed = ended.failed.get(FailureKind::Desynchronised.key()).copied().unwrap_or_default();
         TargetSummary {
             offered,
             in_flight,
@@ -157,7 +214,11 @@ impl TargetTally {
             guard: end.guard.clone(),
             failures: self.reasons.finish(),
             retried: end.retried,
-            desynchronised: end.desynchronised.clone(),
+            desynchronised: end.desynchronised.clone().map(|found| DesynchronisedSummary {
+                deliveries: failed,
+                taken_back: self.doubted,
+                ..found
+            }),
         }
     }
 }
@@ -208,7 +269,46 @@ impl ProductionTally {
 }
 
 fn counts(statuses: &Statuses) -> CountMap {
-    statuses.iter().map(|(of, count)| (status(*of), *count)).collect()
+    statuses.iter().filter(|(_, count)| **count > 0).map(|(of, count)| (status(*of), *count)).collect()
+}
+
+fn less(count: &mut u64) {
+    *count = count.saturating_sub(1);
+}
+
+impl Differences {
+    /// Counts how two responses compare.
+    pub(crate) fn count(&mut self, found: &ResponseDiff) {
+        self.compared += 1;
+        self.any += u64::from(!found.differences.is_empty());
+        if let Some(why) = found.body_unknown {
+            self.bodies_unknown += 1;
+            count(&mut self.bodies_unknown_reasons, why.key());
+        }
+        self.status += u64::from(found.has(DifferencePart::Status));
+        self.headers += u64::from(found.has(DifferencePart::Header));
+        self.body += u64::from(found.has(DifferencePart::Body));
+    }
+
+    /// Takes that back.
+    pub(crate) fn uncount(&mut self, found: &ResponseDiff) {
+        let mut one = Self::default();
+        one.count(found);
+        for (from, by) in [
+            (&mut self.compared, one.compared),
+            (&mut self.any, one.any),
+            (&mut self.bodies_unknown, one.bodies_unknown),
+            (&mut self.status, one.status),
+            (&mut self.headers, one.headers),
+            (&mut self.body, one.body),
+        ] {
+            *from = from.saturating_sub(by);
+        }
+        for why in one.bodies_unknown_reasons.keys() {
+            self.bodies_unknown_reasons.entry(why.clone()).and_modify(less);
+        }
+        self.bodies_unknown_reasons.retain(|_, count| *count > 0);
+    }
 }
 
 /// A status as a key: always three digits, so that keys sort as numbers do.

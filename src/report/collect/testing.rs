@@ -5,9 +5,10 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::exchange::{ConnectionId, ExchangeId, Outcome, Timestamp};
-use crate::replay::{Delivery, TargetResponse};
+use crate::replay::{ConnNumber, Delivery, TargetResponse};
 
 use super::inputs::{Production, RequestRecord};
+use super::recent::CountedDelivery;
 use super::request_text::RequestText;
 
 pub(crate) fn id(n: u32) -> ExchangeId {
@@ -48,6 +49,7 @@ pub(crate) fn answer(status: u16) -> TargetResponse {
         written: now,
         first_byte: now,
         done: now,
+        connection: None,
     }
 }
 
@@ -62,5 +64,21 @@ pub(crate) fn delivery(n: u32, outcome: Outcome, status: Option<u16>) -> Deliver
         service: timed(2000),
         response: timed(3000),
         lag: Some(Duration::from_micros(100)),
+    }
+}
+
+pub(crate) fn counted(n: u32) -> CountedDelivery {
+    CountedDelivery {
+        connection: ConnNumber::next(),
+        id: id(n),
+        target: 0,
+        status: 200,
+        service: None,
+        response: None,
+        at: Duration::ZERO,
+        route: None,
+        production: None,
+        compared: None,
+        demands: 0,
     }
 }

@@ -8,11 +8,13 @@ use crate::report::collect::by_route::ExchangeComparison;
 use crate::report::collect::comparer::{ComparedExchange, Comparer, ComparisonTask, DeliveryRole, FoundInExchange};
 use crate::report::collect::inputs::{Production, RepeatKey, RequestRecord};
 use crate::report::collect::join::{DeliveryJoin, Joined, Unjoined};
+use crate::report::collect::recent::CountedComparison;
 use crate::report::collect::results::ResultLine;
 use crate::report::collect::route_name::OTHER;
 use crate::report::schema::noise::NoiseSource;
 
 use super::Reporter;
+use super::desynchronised::CountedAs;
 
 /// The number of the baseline, as deliveries number it, beside so many targets.
 #[must_use]
@@ -67,7 +69,8 @@ impl Reporter {
         }
     }
 
-    pub(super) fn delivered(&mut self, delivery: Box<Delivery>) {
+    pub(super) fn delivered(&mut self, mut delivery: Box<Delivery>) {
+        self.doubt_new(&mut delivery);
         match self.comparer.role(delivery.target) {
             DeliveryRole::Check(_) => self.checks.ended(&delivery.outcome),
             DeliveryRole::Target(_) | DeliveryRole::Baseline => {
@@ -111,12 +114,13 @@ impl Reporter {
     }
 
     /// Counts what came of the comparisons of one request; gives production's side back.
-    fn count_compared(&mut self, joined: Joined, found: FoundInExchange) -> Result<Production, Unjoined> {
+    fn count_compared(&mut self, mut joined: Joined, mut found: FoundInExchange) -> Result<Production, Unjoined> {
+        self.doubt_joined(&mut joined, &mut found);
         let Joined { note, deliveries, production } = joined;
         let meeting = ExchangeContext { note: &note, route: note.route.as_deref().unwrap_or(OTHER) };
         for (delivery, found) in deliveries.iter().zip(found.deliveries) {
             match self.comparer.role(delivery.target) {
-                DeliveryRole::Check(_) => self.checked(&meeting, found),
+                DeliveryRole::Check(_) => self.checked(&meeting, delivery, found),
                 DeliveryRole::Target(_) | DeliveryRole::Baseline => {
                     self.delivery_compared(Some(&meeting), delivery, production.as_ref().ok(), found);
                 }
@@ -137,36 +141,52 @@ impl Reporter {
         found: Option<ResponseDiff>,
     ) {
         let role = self.comparer.role(delivery.target);
-        if let (Some(meeting), Some(found)) = (meeting, &found) {
-            match role {
-                DeliveryRole::Target(target) => self.noise.take(meeting.route, target, found),
-                DeliveryRole::Baseline if production.is_some_and(|production| production.damage.is_none()) => {
-                    self.noise.own(meeting.route, NoiseSource::Baseline, found);
-                }
-                DeliveryRole::Baseline | DeliveryRole::Check(_) => {}
-            }
-        }
+        let tells_noise =
+            meeting.zip(found.as_ref()).is_some_and(|(meeting, found)| self.learn(role, meeting, production, found));
+        let note = meeting.map(|meeting| meeting.note);
+        let mut counted = CountedAs::new(note.and_then(|note| note.route.as_ref()), production);
         let Some(tally) = self.targets.get_mut(delivery.target) else { return };
         let url = self.urls.get(delivery.target).map_or("", String::as_str);
         if role != DeliveryRole::Baseline {
-            self.watch.delivered(url, meeting.map(|meeting| meeting.note), delivery, production, found.as_ref());
+            counted.demands = self.watch.delivered(url, note, delivery, production, found.as_ref());
         }
         let unknown = found.as_ref().map(|found| found.body_unknown);
         let differences = tally.compared(delivery, production, found);
-        if role == DeliveryRole::Baseline {
-            return;
-        }
-        let looked =
-            ExchangeComparison { unknown: unknown.map(|unknown| unknown.is_some()), differences: &differences };
-        self.evidence.compared(meeting.map(|meeting| meeting.note), delivery, production, url, looked);
-        let recent = self.recent.as_mut().filter(|recent| recent.wants() && !differences.is_empty());
-        if recent.is_some() || self.results.wanted() {
-            let note = meeting.map(|meeting| meeting.note);
-            let line = ResultLine::delivered(note, delivery, url, production, differences).unknown(unknown.flatten());
-            if let Some(recent) = recent {
-                recent.keep(&line);
+        if role != DeliveryRole::Baseline {
+            let looked =
+                ExchangeComparison { unknown: unknown.map(|unknown| unknown.is_some()), differences: &differences };
+            self.evidence.compared(note, delivery, production, url, looked);
+            let recent = self.recent.as_mut().filter(|recent| recent.wants() && !differences.is_empty());
+            if recent.is_some() || self.results.wanted() {
+                let line = ResultLine::delivered(note, delivery, url, production, &differences);
+                let line = line.unknown(unknown.flatten());
+                if let Some(recent) = recent {
+                    recent.keep((delivery.id, delivery.target), &line);
+                }
+                self.results.write(&line);
             }
-            self.results.write(&line);
+        }
+        counted.compared = unknown.map(|unknown| CountedComparison::new(differences, unknown, tells_noise));
+        self.remember(delivery, counted);
+    }
+
+    /// Takes in what a comparison tells of noise; returns whether it told anything.
+    fn learn(
+        &mut self,
+        role: DeliveryRole,
+        meeting: &ExchangeContext<'_>,
+        production: Option<&Production>,
+        found: &ResponseDiff,
+    ) -> bool {
+        match role {
+            DeliveryRole::Target(target) => {
+                self.noise.take(meeting.route, target, found);
+                true
+            }
+            DeliveryRole::Baseline if production.is_some_and(|production| production.damage.is_none()) => {
+                self.noise.own(meeting.route, NoiseSource::Baseline, found)
+            }
+            DeliveryRole::Baseline | DeliveryRole::Check(_) => false,
         }
     }
 
@@ -180,12 +200,15 @@ impl Reporter {
     }
 
     /// Counts in what a target's second answer differs from its first, where both are known.
-    fn checked(&mut self, meeting: &ExchangeContext<'_>, found: Option<ResponseDiff>) {
-        let Some(found) = found else { return };
-        self.checks.compared(&found);
-        if found.body_unknown.is_none() {
-            self.noise.own(meeting.route, NoiseSource::SelfCheck, &found);
+    fn checked(&mut self, meeting: &ExchangeContext<'_>, delivery: &Delivery, found: Option<ResponseDiff>) {
+        let mut counted = CountedAs::new(meeting.note.route.as_ref(), None);
+        if let Some(found) = found {
+            self.checks.compared(&found);
+            let is_known = found.body_unknown.is_none();
+            let tells_noise = is_known && self.noise.own(meeting.route, NoiseSource::SelfCheck, &found);
+            counted.compared = Some(CountedComparison::new(found.differences, found.body_unknown, tells_noise));
         }
+        self.remember(delivery, counted);
     }
 }
 

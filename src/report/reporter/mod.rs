@@ -6,18 +6,19 @@ use std::sync::Arc;
 
 use crate::compare;
 use crate::exchange::{Damage, ExchangeId, Outcome};
-use crate::replay::Delivery;
+use crate::replay::{ConnNumber, Delivery};
 
 use super::collect::comparer::{Comparer, ComparisonTask};
 use super::collect::evidence::Evidence;
 use super::collect::evidence::SummaryBlocks;
 use super::collect::inputs::{
-    Production, RequestRecord, RunGauges, RunTotals, Started, TargetSet, UnreportedSheds, blank,
+    Production, RequestRecord, RunGauges, RunTotals, Started, TargetSet, TargetTotals, UnreportedSheds, blank,
 };
 use super::collect::join::{Joins, ProductionJoin};
 use super::collect::ledger::Ledger;
 use super::collect::noise::{self, Noise};
 use super::collect::patterns::RoutePatterns;
+use super::collect::recent::RecentDeliveries;
 use super::collect::repeats::RepeatTracker;
 use super::collect::results::{ResultLine, ResultsWriter};
 use super::collect::tally::{self, TargetTally};
@@ -28,6 +29,7 @@ use super::schema::summary::Summary;
 use super::schema::verdict::Verdict;
 use super::threshold::{ThresholdWatch, Thresholds};
 
+mod desynchronised;
 mod exchange_context;
 pub mod snapshot;
 
@@ -76,6 +78,8 @@ pub enum ReportEvent {
         /// What production answered, or why that is not known.
         production: Result<Production, Damage>,
     },
+    /// Connections to targets on which a response came without a request: those before it are nobody's.
+    Desynchronised(Vec<ConnNumber>),
     /// A production response whose request was not captured.
     Orphan,
     /// How much there is of what has a level, now and then.
@@ -110,6 +114,8 @@ pub struct ReportSettings {
     pub compare: compare::CompareRules,
     /// Bytes of kept bodies that may wait for their other half.
     pub kept_bytes: usize,
+    /// Bytes that may be taken to remember what responses were counted as, in case they are taken back.
+    pub recent_bytes: usize,
     /// The URL of the baseline, where there is one.
     pub baseline: Option<String>,
     /// What is demanded of it.
@@ -141,6 +147,7 @@ pub struct Reporter {
     repeats: RepeatTracker,
     checks: SelfChecks,
     watch: ThresholdWatch,
+    counted: RecentDeliveries,
     /// Kept once somebody has looked.
     recent: Option<RecentDifference>,
 }
@@ -173,6 +180,7 @@ impl Reporter {
             repeats: RepeatTracker::default(),
             checks: SelfChecks::default(),
             watch,
+            counted: RecentDeliveries::new(settings.recent_bytes),
             recent: None,
         }
     }
@@ -243,6 +251,7 @@ impl Reporter {
                     self.joined(joined);
                 }
             }
+            ReportEvent::Desynchronised(connections) => self.take_back(connections.into_iter()),
             ReportEvent::Orphan => self.production.unjoined("orphan"),
             ReportEvent::Level(level) => self.evidence.level(&level),
             ReportEvent::Look(look) => look.show(self),
@@ -254,10 +263,7 @@ impl Reporter {
     pub fn finish(mut self, ends: RunTotals) -> Summary {
         let RunTotals { engine, targets: ends, keys, unheard, recording, middleware, redaction, steps, ramp, asked } =
             ends;
-        self.compare_no_more();
-        for joined in std::mem::take(&mut self.joins).finish() {
-            self.joined(joined);
-        }
+        self.end_exchanges(&ends);
         self.results.flush();
         let results_failed = self.results.failed();
         let mut ends = ends.into_iter();
@@ -312,6 +318,15 @@ impl Reporter {
         summary.results_failed |= self.results.failed();
         summary.warnings.extend(self.results.trouble());
         summary
+    }
+
+    /// Ends what still waits: comparisons, and exchanges that lack a half.
+    fn end_exchanges(&mut self, ends: &[TargetTotals]) {
+        self.compare_no_more();
+        self.take_back(ends.iter().flat_map(|end| end.desynchronised_connections.iter().copied()));
+        for joined in std::mem::take(&mut self.joins).finish() {
+            self.joined(joined);
+        }
     }
 
     /// What there is besides the ledger, so far.

@@ -9,6 +9,7 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 use tokio::sync::oneshot;
 
+use crate::exchange::ExchangeId;
 use crate::report::collect::buckets::{LiveBuckets, LiveTargetBuckets};
 use crate::report::collect::evidence::SummaryBlocks;
 use crate::report::collect::inputs::{CaptureStats, TargetTotals, blank};
@@ -164,11 +165,15 @@ impl Reporter {
     }
 }
 
+/// A request, and the number of the target that it went to.
+type DeliveryName = (ExchangeId, usize);
+
 /// Deliveries that differ, as lines of results: of those since a look the first so many, since to write down each of
 /// thousands a second, for the few that are shown, takes longer than to compare them.
 #[derive(Debug, Default)]
 pub(super) struct RecentDifference {
-    lines: VecDeque<Box<RawValue>>,
+    /// Each with the delivery that it is of.
+    lines: VecDeque<(DeliveryName, Box<RawValue>)>,
     since_look: usize,
 }
 
@@ -179,7 +184,7 @@ impl RecentDifference {
     }
 
     /// Keeps a line; the oldest makes room.
-    pub(super) fn keep(&mut self, line: &ResultLine<'_>) {
+    pub(super) fn keep(&mut self, of: DeliveryName, line: &ResultLine<'_>) {
         self.since_look += 1;
         let Ok(line) = serde_json::value::to_raw_value(line) else { return };
         if line.get().len() > MAX_LINE {
@@ -188,13 +193,18 @@ impl RecentDifference {
         if self.lines.len() == MAX_RECENT {
             self.lines.pop_front();
         }
-        self.lines.push_back(line);
+        self.lines.push_back((of, line));
+    }
+
+    /// Drops the line of a delivery whose response is nobody's.
+    pub(super) fn forget(&mut self, id: ExchangeId, target: usize) {
+        self.lines.retain(|(of, _)| *of != (id, target));
     }
 
     /// Somebody looks.
     fn look(&mut self) -> Vec<Box<RawValue>> {
         self.since_look = 0;
-        self.lines.iter().cloned().collect()
+        self.lines.iter().map(|(_, line)| line.clone()).collect()
     }
 }
 
@@ -221,6 +231,7 @@ mod tests {
             evidence: true,
             compare: crate::compare::CompareRules::default(),
             kept_bytes: 1 << 20,
+            recent_bytes: 1 << 20,
             baseline: None,
             demands: crate::report::threshold::Thresholds::default(),
         })

@@ -13,7 +13,7 @@ use super::*;
 
 /// A writer whose bytes can be looked at while someone else owns it.
 #[derive(Clone, Default)]
-struct Shared(Arc<Mutex<Vec<u8>>>);
+pub(super) struct Shared(pub(super) Arc<Mutex<Vec<u8>>>);
 
 impl Write for Shared {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
@@ -24,7 +24,7 @@ impl Write for Shared {
     }
 }
 
-fn settings(results: Option<Shared>) -> ReportSettings {
+pub(super) fn settings(results: Option<Shared>) -> ReportSettings {
     ReportSettings {
         command: "replay",
         targets: vec!["http://t".into()],
@@ -35,6 +35,7 @@ fn settings(results: Option<Shared>) -> ReportSettings {
         evidence: true,
         compare: compare::CompareRules::default(),
         kept_bytes: 1 << 20,
+        recent_bytes: 1 << 20,
         baseline: None,
         demands: Thresholds::default(),
     }
@@ -176,7 +177,7 @@ fn any_order_of_halves_gives_the_same_summary() {
 }
 
 /// A head of JSON and this body.
-fn json(body: &str) -> RetainedResponse {
+pub(super) fn json(body: &str) -> RetainedResponse {
     let head = crate::exchange::Head::new(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n\r\n".to_vec());
     RetainedResponse::new(head, Some(body.as_bytes().to_vec().into()))
 }

@@ -18,14 +18,17 @@ pub struct FailureReason {
 /// Responses that came without a request.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DesynchronisedSummary {
-    /// Deliveries that failed for it (`protocol`): theirs was not the only response, and none was compared.
+    /// Deliveries that failed for it (`desynchronised`): whose response came is not known, and none is compared.
     pub deliveries: u64,
     /// Connections that were closed for it.
     pub connections: u64,
     /// Those of them on which something came before any request had been sent.
     pub before_a_request: u64,
-    /// Deliveries on those connections before, whose responses had been taken for theirs.
+    /// Deliveries on those connections before, whose responses had been taken for theirs at first.
     pub earlier: u64,
+    /// How many of those were taken back, and are among `deliveries`. The others stand: they lie too far back.
+    #[serde(default)]
+    pub taken_back: u64,
     /// The first request that it is known of.
     pub first: Option<String>,
 }

@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use serde::Deserialize;
 
 use crate::compare::{DifferenceKind, DifferencePart};
+use crate::report::collect::results::TakenBackLines;
 
 use super::ThresholdWatch;
 use super::watch::{DiffParts, EndedDelivery, FieldSet};
@@ -12,6 +13,8 @@ use super::watch::{DiffParts, EndedDelivery, FieldSet};
 /// What counts of a line of results.
 #[derive(Deserialize)]
 struct ResultsLine<'a> {
+    #[serde(default, borrow)]
+    id: Cow<'a, str>,
     #[serde(default, borrow)]
     method: Option<Cow<'a, str>>,
     #[serde(default, borrow)]
@@ -49,9 +52,20 @@ struct ResultsDifference {
 }
 
 impl ThresholdWatch {
+    /// What the results take back of their own lines: such deliveries count as failed from now on.
+    pub fn without(&mut self, taken_back: TakenBackLines) {
+        self.taken_back = taken_back;
+    }
+
     /// Counts the delivery that a line of results tells of; what is no delivery is passed over.
     pub fn line(&mut self, line: &[u8]) {
-        let Ok(line) = serde_json::from_slice::<ResultsLine<'_>>(line) else { return };
+        if TakenBackLines::is_one(line) {
+            return;
+        }
+        let Ok(mut line) = serde_json::from_slice::<ResultsLine<'_>>(line) else { return };
+        if line.shadow.as_deref().is_some_and(|url| self.taken_back.has(&line.id, url)) {
+            (line.outcome, line.response, line.service_us, line.response_us) = ("failed".into(), None, None, None);
+        }
         let (Some(url), Some(target), true) = (&line.shadow, &line.target, matches!(&*line.outcome, "sent" | "failed"))
         else {
             return;

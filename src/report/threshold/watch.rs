@@ -10,6 +10,8 @@ use crate::exchange::{Outcome, wire_text};
 use crate::replay::Delivery;
 use crate::report::collect::histogram::{LatencyHistogram, micros};
 use crate::report::collect::inputs::{Production, RequestRecord};
+use crate::report::collect::recent::CountedDelivery;
+use crate::report::collect::results::TakenBackLines;
 use crate::report::collect::route_name::template;
 use crate::report::schema::noise::NoiseOnlyCounts;
 use crate::report::schema::summary::{GateResult, Summary};
@@ -102,6 +104,8 @@ impl DiffParts {
 pub struct ThresholdWatch {
     demands: Thresholds,
     watched: Vec<ThresholdTally>,
+    /// What results that are read again take back.
+    pub(super) taken_back: TakenBackLines,
 }
 
 /// What one demand about a route is measured on.
@@ -136,7 +140,7 @@ impl ThresholdWatch {
             let clock = if let ThresholdMetric::Latency(clock, _) = asked.metric { Some(clock) } else { None };
             Some(ThresholdTally { demand, route: asked.route.clone()?, clock, targets: tallies.collect() })
         });
-        Self { watched: of_routes.collect(), demands }
+        Self { watched: of_routes.collect(), demands, taken_back: TakenBackLines::default() }
     }
 
     /// Whether it has to see every delivery.
@@ -145,7 +149,8 @@ impl ThresholdWatch {
         !self.watched.is_empty()
     }
 
-    /// Counts a delivery to the target of this URL, as the run has it. One whose request nobody remembers has no route.
+    /// Counts a delivery to the target of this URL, as the run has it, and returns for which demands, a bit each. One whose
+    /// request nobody remembers has no route.
     pub(in crate::report) fn delivered(
         &mut self,
         url: &str,
@@ -153,13 +158,13 @@ impl ThresholdWatch {
         delivery: &Delivery,
         production: Option<&Production>,
         found: Option<&ResponseDiff>,
-    ) {
+    ) -> u32 {
         let status = match (&delivery.outcome, &delivery.answer) {
             (Outcome::Sent, Some(answer)) => Some(answer.status),
             (Outcome::Failed(_), _) => None,
-            _ => return,
+            _ => return 0,
         };
-        let Some(note) = note.filter(|_| self.wants()) else { return };
+        let Some(note) = note.filter(|_| self.wants()) else { return 0 };
         self.take(
             url,
             &EndedDelivery {
@@ -176,21 +181,34 @@ impl ThresholdWatch {
                     FieldSet::new(route, differences.map(|one| (one.place, one.path.as_str(), one.kind)))
                 }),
             },
-        );
+        )
     }
 
-    /// Counts a delivery to the target of this URL.
-    pub(super) fn take(&mut self, url: &str, seen: &EndedDelivery<'_>) {
+    /// Counts a response as one of nobody's after all: its delivery failed.
+    pub(in crate::report) fn take_back(&mut self, url: &str, one: &CountedDelivery) {
+        let counted = self.watched.iter_mut().enumerate().filter(|(number, _)| one.demands & bit(*number) > 0);
+        for (_, watched) in counted {
+            if let Some((_, tally)) = watched.targets.iter_mut().find(|(target, _)| target == url) {
+                tally.take_back(one, watched.clock);
+            }
+        }
+    }
+
+    /// Counts a delivery to the target of this URL; returns for which demands.
+    pub(super) fn take(&mut self, url: &str, seen: &EndedDelivery<'_>) -> u32 {
+        let mut demands = 0;
         let path = wire_text(route_pattern::path(seen.target));
         let mut shape = None;
-        for watched in &mut self.watched {
+        for (number, watched) in self.watched.iter_mut().enumerate() {
             let is_of = watched.route.first(seen.method, path.as_bytes()).is_some()
                 || watched.route.first(seen.method, shape.get_or_insert_with(|| template(&path)).as_bytes()).is_some();
             let tally = watched.targets.iter_mut().find(|(target, _)| is_of && target == url);
             if let Some((_, tally)) = tally {
                 tally.count(seen, watched.clock);
+                demands |= bit(number);
             }
         }
+        demands
     }
 
     /// The judgement on each demand, in their order. What the summary calls noise does not count.
@@ -211,6 +229,11 @@ impl ThresholdWatch {
         });
         judged.collect()
     }
+}
+
+/// The bit of a demand among those that are watched: there are no more of them than bits.
+fn bit(number: usize) -> u32 {
+    u32::try_from(number).ok().and_then(|number| 1_u32.checked_shl(number)).unwrap_or_default()
 }
 
 fn of_targets(demand: &Threshold, summary: &Summary) -> Vec<(String, GateInput)> {
@@ -244,6 +267,37 @@ impl RouteTally {
         ] {
             if let Some(us) = us {
                 durations.get_or_insert_with(LatencyHistogram::coarse).record_us(us);
+            }
+        }
+    }
+
+    /// Takes back what was counted of a response, and counts a failure.
+    fn take_back(&mut self, one: &CountedDelivery, clock: Option<LatencyClock>) {
+        let production = one.production.map(|production| production.status);
+        self.errors -= u64::from(is_error(Some(one.status), production)).min(self.errors);
+        self.errors += u64::from(is_error(None, production));
+        if let Some(compared) = &one.compared {
+            self.differences.uncount(&compared.found);
+        }
+        let Some(clock) = clock else {
+            let found = one.compared.iter().flat_map(|compared| &compared.found.differences);
+            let found = found.map(|one| (one.place, one.path.as_str(), one.kind));
+            let set = one.route.as_ref().and_then(|route| FieldSet::new(route, found));
+            if let Some(count) = set.and_then(|set| self.sets.get_mut(&set)) {
+                *count = count.saturating_sub(1);
+            }
+            return;
+        };
+        let took = if clock == LatencyClock::Service { one.service } else { one.response };
+        let production = one.production.and_then(|production| production.latency);
+        let pair = took.zip(production);
+        for (durations, duration) in [
+            (&mut self.latency, took),
+            (&mut self.paired, pair.map(|(took, _)| took)),
+            (&mut self.production, pair.map(|(_, production)| production)),
+        ] {
+            if let (Some(durations), Some(duration)) = (durations, duration) {
+                durations.remove(duration);
             }
         }
     }
@@ -325,7 +379,7 @@ mod tests {
         let [run, again] = watches;
         run.delivered(URL, Some(&note), &delivery, Some(&production), found.as_ref());
         let differences = found.map(|found| found.differences).unwrap_or_default();
-        let line = ResultLine::delivered(Some(&note), &delivery, URL, Some(&production), differences);
+        let line = ResultLine::delivered(Some(&note), &delivery, URL, Some(&production), &differences);
         again.line(&serde_json::to_vec(&line).unwrap());
     }
 

@@ -10,6 +10,7 @@ use crate::replay::GuardState;
 use crate::report::Snapshot;
 use crate::report::collect::buckets::LiveTargetBuckets;
 use crate::report::collect::status::StatusClass;
+use crate::report::collect::tally::TakenBack;
 use crate::report::reporter::snapshot::LiveState;
 use crate::report::schema::counts::CountMap;
 use crate::report::schema::summary::{RecordingSummary, Requests, Summary};
@@ -30,8 +31,8 @@ pub fn text(snapshot: &Snapshot) -> String {
     connections(&mut page, summary);
     requests(&mut page, &summary.requests);
     production(&mut page, snapshot);
-    deliveries(&mut page, summary);
-    answers(&mut page, summary);
+    deliveries(&mut page, snapshot);
+    answers(&mut page, snapshot);
     latencies(&mut page, snapshot);
     sample(&mut page, snapshot);
     guards(&mut page, summary);
@@ -137,16 +138,19 @@ fn production(page: &mut MetricsPage, snapshot: &Snapshot) {
     .durations(&[], &snapshot.production);
 }
 
-/// For each target, what was offered to it is in flight, or ended under one of the outcomes.
-fn deliveries(page: &mut MetricsPage, summary: &Summary) {
+/// For each target, what was offered to it is in flight, or ended under one of the outcomes. What was taken back stays as
+/// it was counted first: a counter that goes down would look like another run.
+fn deliveries(page: &mut MetricsPage, snapshot: &Snapshot) {
+    let summary = &snapshot.summary;
     let mut offered = page.counter("shadowtap_deliveries_offered_total", "Requests offered to a target.");
     for (target, block) in &summary.targets {
         offered.count(&[("target", target)], block.offered);
     }
     let mut family = page.counter("shadowtap_deliveries_total", "Deliveries that ended, by target and outcome.");
     for (target, TargetSummary { ended, .. }) in &summary.targets {
+        let back = taken_back(snapshot, target).deliveries;
         let plain = [
-            ("sent", ended.sent),
+            ("sent", ended.sent + back),
             ("sampled_out", ended.sampled_out),
             ("rate_limited", ended.rate_limited),
             ("guard_held", ended.guard_held),
@@ -156,27 +160,50 @@ fn deliveries(page: &mut MetricsPage, summary: &Summary) {
         }
         for (outcome, counts) in [("filtered", &ended.filtered), ("shed", &ended.shed), ("failed", &ended.failed)] {
             for (rule, count) in counts {
-                family.count(&[("target", target), ("outcome", outcome), ("rule", rule)], *count);
+                let less = if (outcome, rule.as_str()) == ("failed", DESYNCHRONISED) { back } else { 0 };
+                family.count(&[("target", target), ("outcome", outcome), ("rule", rule)], count.saturating_sub(less));
             }
         }
     }
+    let mut doubted = page.counter(
+        "shadowtap_deliveries_taken_back_total",
+        "Those that ended as sent, and whose response turned out to be nobody's.",
+    );
+    for target in summary.targets.keys() {
+        doubted.count(&[("target", target)], taken_back(snapshot, target).deliveries);
+    }
 }
 
-fn answers(page: &mut MetricsPage, summary: &Summary) {
+/// The rule of what is taken back, in the ledger.
+const DESYNCHRONISED: &str = crate::exchange::FailureKind::Desynchronised.key();
+
+fn taken_back(snapshot: &Snapshot, target: &str) -> TakenBack {
+    snapshot.targets.get(target).map(|target| target.taken_back.clone()).unwrap_or_default()
+}
+
+fn answers(page: &mut MetricsPage, snapshot: &Snapshot) {
+    let summary = &snapshot.summary;
     let mut responses = page.counter("shadowtap_target_responses_total", "Responses of a target, by class of status.");
     for (target, block) in &summary.targets {
-        for (class, count) in classes(&block.statuses) {
-            responses.count(&[("target", target), ("class", class)], count);
+        let back = taken_back(snapshot, target);
+        for ((class, count), (_, back)) in classes(&block.statuses).zip(classes(&back.statuses)) {
+            responses.count(&[("target", target), ("class", class)], count + back);
         }
     }
     let mut compared =
         page.counter("shadowtap_compared_total", "Deliveries whose responses from both sides are known.");
     for (target, block) in &summary.targets {
-        compared.count(&[("target", target)], block.differences.compared);
+        let back = taken_back(snapshot, target).differences;
+        compared.count(&[("target", target)], block.differences.compared + back.compared);
     }
     let mut differences = page.counter("shadowtap_differences_total", "Those of them that differ, by where.");
     for (target, TargetSummary { differences: found, .. }) in &summary.targets {
-        for (place, count) in [("status", found.status), ("headers", found.headers), ("body", found.body)] {
+        let back = taken_back(snapshot, target).differences;
+        for (place, count) in [
+            ("status", found.status + back.status),
+            ("headers", found.headers + back.headers),
+            ("body", found.body + back.body),
+        ] {
             differences.count(&[("target", target), ("in", place)], count);
         }
     }
@@ -380,6 +407,36 @@ mod tests {
         ] {
             assert!(text.lines().any(|one| one == line), "{line} is not in\n{text}");
         }
+    }
+
+    #[test]
+    fn what_was_taken_back_lets_no_counter_go_down() {
+        let samples = |seen: &Snapshot| {
+            let text = text(seen);
+            let counted =
+                text.lines().filter(|line| line.contains("{target=")).map(|line| line.rsplit_once(' ').unwrap());
+            counted.map(|(name, count)| (name.to_owned(), count.to_owned())).collect::<Vec<_>>()
+        };
+        let block = |sent, failed| {
+            let mut target = TargetSummary { offered: 5, ..TargetSummary::default() };
+            target.ended.sent = sent;
+            target.ended.failed.insert("desynchronised".to_owned(), failed);
+            target.statuses.insert("503".to_owned(), sent);
+            (target.differences.compared, target.differences.status) = (sent, sent);
+            target
+        };
+        let (url, mut before) = ("http://t".to_owned(), Snapshot::default());
+        before.summary.targets.insert(url.clone(), block(5, 0));
+        before.targets.insert(url.clone(), LiveTargetBuckets::default());
+        let mut after = before.clone();
+        after.summary.targets.insert(url.clone(), block(3, 2));
+        let mut back = TakenBack { deliveries: 2, statuses: [("503".to_owned(), 2)].into(), ..TakenBack::default() };
+        (back.differences.compared, back.differences.status) = (2, 2);
+        after.targets.insert(url, LiveTargetBuckets { taken_back: back, ..LiveTargetBuckets::default() });
+        let changed = samples(&before).into_iter().zip(samples(&after)).filter(|(before, after)| before != after);
+        let changed: Vec<_> = changed.map(|(_, after)| after).collect();
+        let expected = "shadowtap_deliveries_taken_back_total{target=\"http://t\"}";
+        assert_eq!(changed, [(expected.to_owned(), "2".to_owned())]);
     }
 
     #[test]

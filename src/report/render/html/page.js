@@ -185,7 +185,8 @@ const shadowtap = (() => {
     function unasked(found) {
       if (!found) return null;
       const parts = [`responses came without a request on ${counted(found.connections, "connection")}`, found.before_a_request ? `on ${number(found.before_a_request)} of them before any was sent` : null,
-        `${counted(found.deliveries, "response")} failed for it and not compared`, found.earlier ? `of ${number(found.earlier)} before them on these connections it is not certain whose they are` : null, found.first ? `first ${found.first}` : null];
+        `${counted(found.deliveries, "response")} failed for it and not compared${found.taken_back ? `, ${number(found.taken_back)} of them taken back` : ""}`,
+        found.earlier > (found.taken_back || 0) ? `${counted(found.earlier - (found.taken_back || 0), "response")} before them stand: too long ago to be taken back` : null, found.first ? `first ${found.first}` : null];
       return h("p", { class: "bad" }, "Desynchronised: " + parts.filter(Boolean).join("; ") + ".");
     }
     function table(rows) { return h("table", { class: "ledger" }, h("caption", { class: "hidden" }, "The ledger of requests"), h("tbody", {}, rows)); }

@@ -303,16 +303,19 @@ fn failures(page: &mut TextReport, target: &TargetSummary) {
 
 /// A finding: responses and requests did not go together.
 fn desynchronised(found: &DesynchronisedSummary) -> String {
-    let DesynchronisedSummary { deliveries, connections, before_a_request, earlier, first } = found;
+    let DesynchronisedSummary { deliveries, connections, before_a_request, earlier, taken_back, first } = found;
     let mut text =
         format!("Desynchronised: responses came without a request on {}", counted(*connections, "connection"));
     if *before_a_request > 0 {
         write!(text, ", on {} before any was sent", number(*before_a_request)).ok();
     }
     write!(text, "; {} failed for it and not compared", counted(*deliveries, "response")).ok();
-    if *earlier > 0 {
-        write!(text, "; of {} before them on these connections it is not certain whose they are", number(*earlier))
-            .ok();
+    if *taken_back > 0 {
+        write!(text, ", {} of them taken back", number(*taken_back)).ok();
+    }
+    let stand = earlier.saturating_sub(*taken_back);
+    if stand > 0 {
+        write!(text, "; {} before them stand: too long ago to be taken back", counted(stand, "response")).ok();
     }
     if let Some(first) = first {
         write!(text, "; first {first}").ok();
