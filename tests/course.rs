@@ -1,6 +1,9 @@
 //! Parts of a capture, several passes over it, and copied sessions: as typed, at a server on loopback.
+#![allow(dead_code, reason = "the packet builder is shared with other tests")]
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "what breaks here fails its test")]
 
+#[path = "support/packets.rs"]
+mod packets;
 #[path = "support/server.rs"]
 mod server;
 
@@ -8,6 +11,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
+use packets::{Capture, Talk};
 use serde_json::Value;
 use server::{Server, answer};
 
@@ -171,4 +175,44 @@ async fn passes_follow_one_another_on_one_schedule() {
     let lag =
         |ran: &Ran| ran.summary["targets"].as_object().unwrap().values().next().unwrap()["schedule_lag_us"].clone();
     assert_eq!(lag(&thrice)["count"].as_u64().unwrap(), 3 * lag(&once)["count"].as_u64().unwrap());
+}
+
+/// Three clients an hour and half a minute after one another.
+fn rare_visitors(folder: &std::path::Path) -> PathBuf {
+    let mut at = 0;
+    let talks = [(0, 0), (1, 3_600_000), (2, 30_000)].map(|(n, silence)| {
+        at += silence;
+        let talk = Talk::joined().between(&format!("10.0.0.9:{}", 40_000 + n), "10.0.0.1:80");
+        let talk = talk.numbered(n * 1_000_003 + 7, n * 333_333 + 5).wait(at).handshake();
+        let request = format!("GET /{n} HTTP/1.1\r\nHost: shop\r\n\r\n");
+        talk.client(request).server("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello").close().capture()
+    });
+    let capture = talks.into_iter().fold(Capture::default(), Capture::with);
+    let file = folder.join("rare.pcap");
+    std::fs::write(&file, capture.pcap()).unwrap();
+    file
+}
+
+/// Without the limit this would take an hour.
+#[tokio::test]
+async fn silences_longer_than_is_wanted_are_shortened_and_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = rare_visitors(folder.path());
+    let ran = replay(file.clone(), &["--max-gap", "20ms"]).await;
+    assert_eq!(ran.arrived.len(), 3);
+    let told = &ran.summary["max_gap"];
+    assert_eq!((told["limit_s"].as_f64(), told["shortened"].as_u64()), (Some(0.02), Some(2)));
+    let left_out = told["left_out_s"].as_f64().unwrap();
+    assert!((left_out - 3629.95).abs() < 0.05, "{left_out}");
+    assert!(ran.said.contains("2 silences shortened to 20.0ms (--max-gap), 60m30s left out"), "{}", ran.said);
+    let lag = &ran.summary["targets"].as_object().unwrap().values().next().unwrap()["schedule_lag_us"];
+    assert_eq!(lag["count"], 3, "each request had its time: {lag}");
+
+    let twice = replay(file.clone(), &["--max-gap", "20ms", "--loop", "2"]).await;
+    assert_eq!(twice.summary["max_gap"]["shortened"], 4, "those of each pass");
+    let long = replay(file.clone(), &["--max-gap", "2h", "--speed", "100000x"]).await;
+    assert_eq!(long.summary["max_gap"]["shortened"], 0);
+    assert!(long.said.contains("none was longer than 120m00s (--max-gap)"), "{}", long.said);
+    let even = replay(file, &["--max-gap", "20ms", "--rate", "100/s"]).await;
+    assert!(even.summary.get("max_gap").is_none(), "an even pace has no silences");
 }

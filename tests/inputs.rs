@@ -1,12 +1,17 @@
 //! What comes of inputs as people have them: cut, in very many pieces, through a pipe that is still written to.
 #![cfg(unix)]
+#![allow(dead_code, reason = "the packet builder is shared with other tests")]
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "what breaks here fails its test")]
+
+#[path = "support/packets.rs"]
+mod packets;
 
 use std::fs;
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
+use packets::{Capture, Talk};
 use serde_json::Value;
 
 /// Three requests of curl, in frames of 24 bytes of file header and then records of their own headers.
@@ -131,4 +136,48 @@ fn an_exchange_is_printed_when_it_ends_and_not_when_the_pipe_does() {
     assert_eq!(lines.by_ref().take(3).filter_map(Result::ok).count(), 3);
     drop(stdin);
     assert_eq!(child.wait().unwrap().code(), Some(2), "the end is in the middle of a record");
+}
+
+/// Connections that begin a millisecond after one another, as a file; from frame `set` on the clock is an hour behind.
+fn beginnings(folder: &Path, name: &str, count: u32, set: Option<usize>) -> PathBuf {
+    let talk = |n: u32| {
+        let client = format!("10.{}.{}.{}:5000", name.len(), n / 200, n % 200);
+        Talk::joined().between(&client, "10.0.0.1:80").numbered(n * 7919, n).syn().wait(u64::from(n)).capture()
+    };
+    let mut capture = (0..count).map(talk).fold(Capture::default(), |mut all, one| {
+        all.shots.extend(one.shots);
+        all
+    });
+    let hour = 3_600_000_000_000;
+    for (place, shot) in capture.shots.iter_mut().enumerate() {
+        shot.at += place as u64 * 1_000_000;
+        shot.at -= if set.is_some_and(|set| place + 1 >= set) { hour } else { 0 };
+    }
+    let file = folder.join(name);
+    fs::write(&file, capture.pcap()).unwrap();
+    file
+}
+
+#[test]
+fn a_clock_that_was_set_is_told_with_the_file_and_the_frame_in_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    // More connections than are followed frame by frame, and few; alone, and beside another file.
+    for (count, set) in [(60, 21), (6000, 5501)] {
+        let file = beginnings(folder, "set.pcap", count, Some(set));
+        for beside in [None, Some(beginnings(folder, "beside.pcap", 10, None))] {
+            let output = shadowtap().args(["inspect", "--summary", "-"]).arg(&file).args(&beside).output().unwrap();
+            let summary: Value = serde_json::from_slice(&output.stdout).unwrap();
+            let frames = &summary["frames"];
+            assert_eq!(frames["clock_steps"], 1, "{frames}");
+            assert_eq!(frames["clock_step_in"]["file"], file.to_str().unwrap());
+            assert_eq!(frames["clock_step_in"]["frame"], set);
+            let others = if beside.is_some() { 10 } else { 0 };
+            assert_eq!(frames["clock_step_at"], set + others, "all frames of the other file are earlier");
+        }
+    }
+    let file = beginnings(folder, "few.pcap", 9, Some(5));
+    let output = shadowtap().arg("inspect").arg(&file).output().unwrap();
+    let said = String::from_utf8(output.stderr).unwrap().split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(said.contains(&format!("clock was set 1 time, first at frame 5 of {}", file.display())), "{said}");
 }

@@ -207,9 +207,18 @@ fn rare() -> Value {
     summary["recording"] = json!({ "files": 1, "last": null, "records": 1, "bytes": 1, "lost": {}, "left_out": {},
         "given_up": 0, "requests": 1, "unfinished": 1 });
     summary["redaction"] = json!({ "body_dropped": 1, "dropped": 1, "kept": 1 });
+    summary["max_gap"] = json!({ "limit_s": 1.0, "shortened": 1, "left_out_s": 1.0 });
+    summary["unread"] = json!(["a file"]);
+    for (key, value) in [("clock_steps", json!(1)), ("clock_step_at", json!(1))] {
+        summary["frames"][key] = value;
+    }
+    summary["frames"]["clock_step_in"] = json!({ "file": "", "frame": 1 });
+    for key in ["unplaced_bytes", "unplaced_requests"] {
+        summary["tcp"][key] = json!(1);
+    }
     let known: Summary = serde_json::from_value(summary.clone()).unwrap();
     let known = serde_json::to_value(known).unwrap();
-    for block in ["timeline", "steps", "warnings", "recording", "redaction"] {
+    for block in ["timeline", "steps", "warnings", "recording", "redaction", "max_gap", "unread", "frames", "tcp"] {
         assert_eq!(keys(&known[block]), keys(&summary[block]), "{block}");
     }
     known

@@ -16,7 +16,9 @@ use rustix::io::Errno;
 use super::input::{Input, size_of};
 use super::pcap_file::PcapReader;
 use super::pcapng::PcapngReader;
-use super::{Batch, CaptureError, Dropped, FEW, Frame, Halt, LinkType, Settings, Source, is_standard_input};
+use super::{
+    Batch, CaptureError, Dropped, FEW, Frame, FramePosition, Halt, LinkType, Settings, Source, is_standard_input,
+};
 use crate::exchange::Timestamp;
 
 /// Longest frame that is read, in bytes. A record that claims more cannot be real (the largest segmentation
@@ -476,6 +478,10 @@ impl Source for FileSource {
             FileFormat::Classic(classic) => classic.is_whole(rest),
             FileFormat::Pcapng(pcapng) => pcapng.is_whole(rest),
         }
+    }
+
+    fn position(&self) -> Option<FramePosition<'_>> {
+        Some(FramePosition { file: &self.name, frame: self.frames })
     }
 
     fn dropped(&self) -> Dropped {

@@ -5,7 +5,7 @@ use std::collections::BinaryHeap;
 use std::path::PathBuf;
 
 use super::file::OpenedInput;
-use super::{CaptureError, Dropped, FileSource, Frame, Halt, Source};
+use super::{CaptureError, Dropped, FileSource, Frame, FramePosition, Halt, Source};
 use crate::exchange::Timestamp;
 
 /// Files that wait for their turn with what was read of them; of more each is closed, and opened again in its turn.
@@ -242,6 +242,13 @@ impl Source for Merged {
     fn waits(&self) -> bool {
         // What comes of a pipe decides even where the next frame is that of a file.
         self.piped && self.pieces.iter().any(|piece| matches!(piece, Piece::Open(source) if source.waits()))
+    }
+
+    fn position(&self) -> Option<FramePosition<'_>> {
+        match self.pieces.get(self.last?)? {
+            Piece::Open(source) => source.position(),
+            Piece::Waiting { .. } | Piece::Done(_) => None,
+        }
     }
 
     fn dropped(&self) -> Dropped {

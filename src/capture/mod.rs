@@ -228,6 +228,15 @@ pub enum Polled<'a> {
     End,
 }
 
+/// Where a frame stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FramePosition<'a> {
+    /// The file's name, as it was given.
+    pub file: &'a str,
+    /// Which of its frames it is, counted from 1.
+    pub frame: u64,
+}
+
 /// Frames, one after another.
 pub trait Source {
     /// The next frame; `None` at the end, for whatever reason (see [`Source::warnings`]). A live source waits for one.
@@ -259,6 +268,11 @@ pub trait Source {
     /// Whether the next frame is not here yet and has to be waited for, as far as is known without waiting.
     fn waits(&self) -> bool {
         false
+    }
+
+    /// Where the frame stands that was handed out last; `None` where it is of no file.
+    fn position(&self) -> Option<FramePosition<'_>> {
+        None
     }
 
     /// Frames that never reached this source, as far as it was told.
@@ -295,6 +309,10 @@ impl<S: Source + ?Sized> Source for Box<S> {
 
     fn waits(&self) -> bool {
         (**self).waits()
+    }
+
+    fn position(&self) -> Option<FramePosition<'_>> {
+        (**self).position()
     }
 
     fn dropped(&self) -> Dropped {

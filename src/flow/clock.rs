@@ -39,6 +39,8 @@ pub(super) struct Clock {
     lagging: u32,
     stretch: Stretch,
     steps: u64,
+    /// The stamp at which the first step was seen.
+    first_step: Option<Timestamp>,
     begun: bool,
 }
 
@@ -56,6 +58,11 @@ impl Clock {
     /// Times the capture's clock was set, or a frame stamped wrongly.
     pub(super) const fn steps(&self) -> u64 {
         self.steps
+    }
+
+    /// The stamp at which the first of them was seen.
+    pub(super) const fn first_step(&self) -> Option<Timestamp> {
+        self.first_step
     }
 
     /// Takes note of the stamp of the next frame; returns its stretch.
@@ -97,13 +104,13 @@ impl Clock {
             }
         }
         if ahead > LONGEST_SILENCE || (behind > LAG && !self.before.is_some_and(near)) {
-            self.steps += 1;
+            self.note_step(at);
             self.suspect = Some(at);
             return FALSE_STAMP;
         }
         if behind > LAG {
             // Back to where it was before it went ahead.
-            self.steps += 1;
+            self.note_step(at);
             return self.set(at);
         }
         if ahead > LONGEST_PAUSE {
@@ -115,12 +122,17 @@ impl Clock {
         }
         self.lagging += 1;
         if self.lagging > LAGGING_FRAMES {
-            self.steps += 1;
+            self.note_step(at);
             return self.set(at);
         }
         self.now = self.now.plus(ahead);
         self.latest = self.latest.max(at);
         self.stretch
+    }
+
+    fn note_step(&mut self, at: Timestamp) {
+        self.steps += 1;
+        self.first_step.get_or_insert(at);
     }
 
     /// The clock was set: what comes now is counted from here.

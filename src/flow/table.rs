@@ -123,6 +123,12 @@ impl FlowTable {
         &self.stats
     }
 
+    /// The stamp at which the capture's clock was first seen to be set.
+    #[must_use]
+    pub const fn first_step(&self) -> Option<Timestamp> {
+        self.clock.first_step()
+    }
+
     /// Begins to look up the connection of a segment: the memory that knows where it stands is asked for.
     #[must_use]
     #[inline]

@@ -20,7 +20,9 @@ use super::targets::RunningTarget;
 use super::threads::{self, joined};
 use crate::capture::Halt;
 use crate::recording::Recorded;
-use crate::report::{CaptureStats, RecordingSummary, Reporter, RunTotals, Summary, TargetTotals, UnreportedSheds};
+use crate::report::{
+    CaptureStats, MaxGap, RecordingSummary, Reporter, RunTotals, Summary, TargetTotals, UnreportedSheds,
+};
 use crate::serve::Server;
 
 /// Time that the runtime gets to end what it still does when all has ended.
@@ -86,6 +88,7 @@ impl RunningRun {
             recording: recorded.map(|recorded| RecordingSummary::new(&recorded, unrecorded)),
             middleware: counts.map(|counts| counts.so_far()),
             redaction: chain.unreadable,
+            max_gap: chain.shortened_gaps.map(|(longest, shortened)| MaxGap::new(longest, shortened)),
             ..protection.ends()
         }))
     }

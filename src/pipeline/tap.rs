@@ -2,12 +2,12 @@
 
 use arrayvec::ArrayVec;
 
-use crate::capture::{self, BpfFilter, BpfMatch, FEW, Frame, Source};
+use crate::capture::{self, BpfFilter, BpfMatch, FEW, Frame, FramePosition, Source};
 use crate::decode::{Decoder, Legs, LocatedSegment, Segment, Skip};
 use crate::exchange::{Event, Timestamp};
 use crate::flow::{self, CONNECTION_COST, FlowLookup, FlowTable, SightingStats, Sightings};
 use crate::http1::{BodyPolicies, Http1};
-use crate::report::{CaptureStats, Frames, Streams, Tcp};
+use crate::report::{CaptureStats, FileFrame, Frames, Streams, Tcp};
 
 /// Connections that are remembered from which on those of a few frames are looked up together. Fewer are in the
 /// processor's cache.
@@ -28,8 +28,16 @@ pub struct Tap {
     received: u64,
     decoded: u64,
     skipped: [u64; Skip::ALL.len()],
-    /// The number of the first frame at which the capture's clock was seen to be set.
-    clock_step_at: Option<u64>,
+    /// Where the capture's clock was first seen to be set.
+    clock_step: Option<ClockStep>,
+}
+
+/// A frame at which the capture's clock was seen to be set.
+struct ClockStep {
+    /// Its number, of all that were received.
+    frame: u64,
+    /// Where it stands, if in a file.
+    file: Option<FileFrame>,
 }
 
 impl Tap {
@@ -52,23 +60,43 @@ impl Tap {
             received: 0,
             decoded: 0,
             skipped: [0; Skip::ALL.len()],
-            clock_step_at: None,
+            clock_step: None,
         })
     }
 
     /// Takes the next frame of `source`, or the next few, and tells what they make known; false at its end.
     pub fn pull(&mut self, source: &mut (impl Source + ?Sized), sink: &mut dyn FnMut(Event)) -> bool {
+        let received = self.received;
         if self.flows.remembered() >= MANY {
             let few = source.next_batch();
             self.frames(&few, sink);
-            return !few.is_empty();
+            if self.sees_clock_set() {
+                let stamp = self.flows.first_step();
+                let set = few.iter().position(|frame| Some(frame.at) == stamp);
+                let later = set.map_or(0, |set| few.len() - 1 - set);
+                drop(few);
+                self.note_clock_set(later as u64, source.position());
+            }
+        } else if let Some(frame) = source.next() {
+            self.one(&frame, sink);
+            if self.sees_clock_set() {
+                self.note_clock_set(0, source.position());
+            }
         }
-        source.next().map(|frame| self.frame(&frame, sink)).is_some()
+        self.received > received
     }
 
     /// Takes the next frame and tells what it makes known. Returns whether it is one of those that were asked for, by
     /// filter and port, whatever became of it.
     pub fn frame(&mut self, frame: &Frame<'_>, sink: &mut dyn FnMut(Event)) -> bool {
+        let taken = self.one(frame, sink);
+        if self.sees_clock_set() {
+            self.note_clock_set(0, None);
+        }
+        taken
+    }
+
+    fn one(&mut self, frame: &Frame<'_>, sink: &mut dyn FnMut(Event)) -> bool {
         // Looked at where it stands: what was found is large, and moving it costs more than finding it.
         let skipped = match &self.find(frame) {
             Ok(found) => match self.counts(found) {
@@ -173,14 +201,18 @@ impl Tap {
         }
         let http1 = &mut self.http1;
         self.flows.take_at(&place, &segment, &mut |chunk| http1.take(chunk, sink));
-        self.note_clock(self.received);
     }
 
-    /// Notes whether the capture's clock was seen to be set at this frame.
-    const fn note_clock(&mut self, frame: u64) {
-        if self.clock_step_at.is_none() && self.flows.stats().clock_steps > 0 {
-            self.clock_step_at = Some(frame);
-        }
+    /// Whether the capture's clock was seen to be set just now, for the first time.
+    const fn sees_clock_set(&self) -> bool {
+        self.flows.stats().clock_steps > 0 && self.clock_step.is_none()
+    }
+
+    /// Notes that the capture's clock was set, so many frames before the last one, which stands there.
+    #[cold]
+    fn note_clock_set(&mut self, later: u64, position: Option<FramePosition<'_>>) {
+        let in_file = |FramePosition { file, frame }| FileFrame { file: file.to_owned(), frame: frame - later };
+        self.clock_step = Some(ClockStep { frame: self.received - later, file: position.map(in_file) });
     }
 
     fn skip(&mut self, why: Skip) {
@@ -232,8 +264,6 @@ impl Tap {
         for (place, segment) in places.iter().zip(segments) {
             self.flows.take_at(place, segment, &mut |chunk| http1.take(chunk, sink));
         }
-        // Of several frames the last one: near enough.
-        self.note_clock(self.received);
     }
 
     /// Ends the capture: whatever waited is told.
@@ -271,7 +301,8 @@ impl Tap {
                 decoded: self.decoded - sightings.segments,
                 skipped: skipped.map(|(why, count)| (why.key().to_owned(), count)).collect(),
                 clock_steps: tcp.clock_steps,
-                clock_step_at: self.clock_step_at,
+                clock_step_at: self.clock_step.as_ref().map(|step| step.frame),
+                clock_step_in: self.clock_step.as_ref().and_then(|step| step.file.clone()),
             },
             tcp: Tcp {
                 connections: tcp.connections,

@@ -40,7 +40,7 @@ pub use any_client::AnyClient;
 pub use error::ClientError;
 pub use guard::{Guard, GuardState};
 pub use http::HttpClient;
-pub use pace::{Pace, PaceError, Schedule};
+pub use pace::{Pace, PaceError, Schedule, ShortenedGaps};
 pub use proxy::{ProxyUrl, ProxyUrlError};
 pub use ramp::Ramp;
 pub use range::{Amplify, CaptureWindow, ReplayRange};

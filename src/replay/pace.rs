@@ -111,6 +111,15 @@ impl fmt::Display for Pace {
     }
 }
 
+/// Silences of the capture that a schedule shortened.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ShortenedGaps {
+    /// How many.
+    pub count: u64,
+    /// How much shorter all of them are together, on the capture's clock.
+    pub left_out: Duration,
+}
+
 /// Yields the due offset of one request after another.
 #[derive(Clone, Debug)]
 pub struct Schedule {
@@ -124,6 +133,8 @@ pub struct Schedule {
     suspect: Option<Timestamp>,
     /// Longer silences are shortened to this.
     max_gap: Option<Duration>,
+    /// Those that were.
+    shortened: ShortenedGaps,
     /// How long the passes before this one took, on the capture's clock.
     before: Duration,
     count: u64,
@@ -135,7 +146,8 @@ impl Schedule {
     pub const fn new(pace: Pace) -> Self {
         let latest = Timestamp::from_nanos(0);
         let (elapsed, before) = (Duration::ZERO, Duration::ZERO);
-        Self { pace, first: None, latest, elapsed, suspect: None, max_gap: None, before, count: 0 }
+        let shortened = ShortenedGaps { count: 0, left_out: Duration::ZERO };
+        Self { pace, first: None, latest, elapsed, suspect: None, max_gap: None, shortened, before, count: 0 }
     }
 
     /// With silences longer than `max_gap` shortened to that.
@@ -143,6 +155,14 @@ impl Schedule {
     pub const fn shortened(mut self, max_gap: Option<Duration>) -> Self {
         self.max_gap = max_gap;
         self
+    }
+
+    /// The longest silence that is kept, where there is such a limit, and what was shortened to it so far. An even pace,
+    /// and none, have no silences.
+    #[must_use]
+    pub fn shortened_gaps(&self) -> Option<(Duration, ShortenedGaps)> {
+        let longest = self.max_gap.filter(|_| matches!(self.pace, Pace::Speed(_)))?;
+        Some((longest, self.shortened))
     }
 
     /// Whether nothing is ever due: requests are sent as fast as they are taken.
@@ -201,9 +221,18 @@ impl Schedule {
         }
         if ahead > Duration::ZERO {
             self.latest = at;
-            self.elapsed += self.max_gap.map_or(ahead, |most| most.min(ahead));
+            let passes = self.shorten(ahead);
+            self.elapsed += passes;
         }
         self.elapsed.saturating_sub(behind)
+    }
+
+    /// How long a silence is in the run.
+    fn shorten(&mut self, silence: Duration) -> Duration {
+        let Some(longest) = self.max_gap.filter(|longest| silence > *longest) else { return silence };
+        self.shortened.count += 1;
+        self.shortened.left_out += silence.saturating_sub(longest);
+        longest
     }
 }
 
@@ -264,6 +293,26 @@ mod tests {
         let dues: Vec<_> =
             [0, 4, 3600, 3604, 40_000].map(|seconds| schedule.due(at(seconds)).unwrap().as_secs()).into();
         assert_eq!(dues, [0, 2, 7, 9, 14]);
+        let left_out = Duration::from_secs(3600 - 4 - 10 + 40_000 - 3604 - 10);
+        assert_eq!(schedule.shortened_gaps(), Some((Duration::from_secs(10), ShortenedGaps { count: 2, left_out })));
+    }
+
+    #[test]
+    fn a_step_of_the_clock_and_an_even_pace_shorten_nothing() {
+        let at = |seconds: u64| Timestamp::from_nanos((1_000_000 + seconds) * 1_000_000_000);
+        let limit = Some(Duration::from_secs(10));
+        let mut schedule = Schedule::new(Pace::default()).shortened(limit);
+        for seconds in [0, 4, 200_000, 200_004] {
+            schedule.due(at(seconds));
+        }
+        assert_eq!(schedule.shortened_gaps().unwrap().1, ShortenedGaps::default());
+        for (pace, limit) in [("100/s", limit), ("max", limit), ("1x", None)] {
+            let mut schedule = Schedule::new(pace.parse().unwrap()).shortened(limit);
+            for seconds in [0, 3600] {
+                schedule.due(at(seconds));
+            }
+            assert_eq!(schedule.shortened_gaps(), None, "{pace}");
+        }
     }
 
     #[test]

@@ -40,8 +40,8 @@ pub use schema::middleware::MiddlewareCounts;
 pub use schema::reference::{Baseline, SelfChecks};
 pub use schema::steps::{RampStep, StepCause};
 pub use schema::summary::{
-    Ended, Frames, GateResult, GateState, ProductionSide, RampEnd, RecordingSummary, Requests, SampleSummary, Streams,
-    Summary, Tcp,
+    Ended, FileFrame, Frames, GateResult, GateState, MaxGap, ProductionSide, RampEnd, RecordingSummary, Requests,
+    SampleSummary, Streams, Summary, Tcp,
 };
 pub use schema::target::{Differences, TargetEnded, TargetGuard, TargetLatency, TargetSummary};
 pub use schema::verdict::{FindingKind, Severity, TargetVerdict, Verdict, VerdictSentence, VerdictWord};

@@ -319,6 +319,21 @@ impl Capture {
         self
     }
 
+    /// As a classic pcap file in nanoseconds.
+    #[allow(dead_code, reason = "only some test binaries need files")]
+    pub(crate) fn pcap(&self) -> Vec<u8> {
+        let u32s = |numbers: [u32; 4]| numbers.map(u32::to_le_bytes).concat();
+        let small = |number: u64| u32::try_from(number).unwrap();
+        let link = self.shots.first().map_or(1, |shot| u32::from(shot.link.0));
+        let mut file = [0xa1b2_3c4d, 0x0004_0002, 0, 0, 262_144, link].map(u32::to_le_bytes).concat();
+        for shot in &self.shots {
+            let (captured, on_wire) = (small(shot.data.len() as u64), small(shot.wire_len as u64));
+            file.extend(u32s([small(shot.at / 1_000_000_000), small(shot.at % 1_000_000_000), captured, on_wire]));
+            file.extend_from_slice(&shot.data);
+        }
+        file
+    }
+
     pub(crate) fn source(&self) -> MemorySource {
         let mut source = MemorySource::new();
         for shot in &self.shots {

@@ -11,6 +11,7 @@ mod timing;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use crossbeam_channel::{Receiver, Sender};
 use tokio::sync::mpsc::error::TrySendError;
@@ -34,7 +35,7 @@ use crate::middleware::context::UnreadableCounts;
 use crate::middleware::redact::Redact;
 use crate::middleware::route::ROUTE;
 use crate::middleware::{self, LoopHeader};
-use crate::replay::{ConnKey, Delivery};
+use crate::replay::{ConnKey, Delivery, ShortenedGaps};
 use crate::report::{Production, ReportEvent, RequestRecord, TargetSet};
 
 use chains::RunChains;
@@ -89,6 +90,8 @@ pub(super) struct ChainEnd {
     pub(super) remarks: Vec<String>,
     /// Bodies that were to be redacted and could not be looked into.
     pub(super) unreadable: UnreadableCounts,
+    /// Silences of the capture that were shortened, where they are.
+    pub(super) shortened_gaps: Option<(Duration, ShortenedGaps)>,
 }
 
 /// What is remembered of a request until its response comes.
@@ -199,7 +202,12 @@ impl Pacer {
         }
         self.notice();
         let chains = &self.settings.chains;
-        ChainEnd { keys: chains.all.key_share(), remarks: chains.remarks(), unreadable: chains.unreadable() }
+        ChainEnd {
+            keys: chains.all.key_share(),
+            remarks: chains.remarks(),
+            unreadable: chains.unreadable(),
+            shortened_gaps: self.settings.timing.shortened_gaps(),
+        }
     }
 
     /// False where the run was stopped.

@@ -7,7 +7,7 @@ use tokio::time::Instant;
 use crate::exchange::Timestamp;
 use crate::pipeline::clock::wall_clock;
 use crate::pipeline::passes::KnownSpan;
-use crate::replay::{Pace, Schedule};
+use crate::replay::{Pace, Schedule, ShortenedGaps};
 
 /// When requests are due.
 pub(in crate::pipeline) enum Timing {
@@ -48,6 +48,14 @@ impl Timing {
         {
             schedule.next_pass(span.get().and_then(|span| span.until));
             *pass = of;
+        }
+    }
+
+    /// The longest silence of the capture that is kept, where there is such a limit, and what was shortened to it.
+    pub(super) fn shortened_gaps(&self) -> Option<(Duration, ShortenedGaps)> {
+        match self {
+            Self::Paced { schedule, .. } => schedule.shortened_gaps(),
+            Self::Live => None,
         }
     }
 

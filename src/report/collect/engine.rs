@@ -32,7 +32,10 @@ impl Frames {
         self.decoded += other.decoded;
         add(&mut self.skipped, &other.skipped);
         self.clock_steps += other.clock_steps;
-        self.clock_step_at = self.clock_step_at.or(other.clock_step_at);
+        if self.clock_step_at.is_none() {
+            self.clock_step_at = other.clock_step_at;
+            self.clock_step_in.clone_from(&other.clock_step_in);
+        }
     }
 }
 

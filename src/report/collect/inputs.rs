@@ -8,7 +8,7 @@ use crate::middleware::context::UnreadableCounts;
 use crate::replay::{ConnNumber, RetainedResponse};
 use crate::report::schema::failures::DesynchronisedSummary;
 use crate::report::schema::middleware::MiddlewareCounts;
-use crate::report::schema::summary::{Frames, RampEnd, RecordingSummary, SCHEMA, Streams, Summary, Tcp};
+use crate::report::schema::summary::{Frames, MaxGap, RampEnd, RecordingSummary, SCHEMA, Streams, Summary, Tcp};
 use crate::report::schema::target;
 
 use super::histogram::LatencyHistogram;
@@ -141,6 +141,8 @@ pub struct RunTotals {
     pub steps: RampSteps,
     /// How far the ramp came, where there was one.
     pub ramp: Option<RampEnd>,
+    /// What a limit on silences shortened, where there is one.
+    pub max_gap: Option<MaxGap>,
     /// The share that the sample was asked for last; `None` where it was never changed.
     pub asked: Option<f64>,
 }

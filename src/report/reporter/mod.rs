@@ -260,9 +260,8 @@ impl Reporter {
 
     /// Ends what still waits, and says what the run amounts to.
     #[must_use]
-    pub fn finish(mut self, ends: RunTotals) -> Summary {
-        let RunTotals { engine, targets: ends, keys, unheard, recording, middleware, redaction, steps, ramp, asked } =
-            ends;
+    pub fn finish(mut self, totals: RunTotals) -> Summary {
+        let RunTotals { engine, targets: ends, unheard, middleware, redaction, steps, .. } = totals;
         self.end_exchanges(&ends);
         self.results.flush();
         let results_failed = self.results.failed();
@@ -296,10 +295,11 @@ impl Reporter {
             fields: verdict.fields,
             noise_unlearnt: verdict.unlearnt,
             production: self.production.finish(),
-            sample: ledger.sample(asked.unwrap_or(self.sample), keys),
+            sample: ledger.sample(totals.asked.unwrap_or(self.sample), totals.keys),
             steps: steps.kept(),
-            ramp,
-            recording,
+            ramp: totals.ramp,
+            max_gap: totals.max_gap,
+            recording: totals.recording,
             middleware,
             redaction: (redaction.total() > 0).then_some(redaction),
             timeline,

@@ -4,11 +4,13 @@
 //! may be added, but never inside a block whose numbers have to add up. Durations are whole microseconds.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
 use crate::middleware::context::UnreadableCounts;
 use crate::recording::Recorded;
+use crate::replay::ShortenedGaps;
 use crate::report::units::counted;
 
 use super::by_route::RouteSummary;
@@ -98,6 +100,9 @@ pub struct Summary {
     /// How far its ramp came, where it had one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ramp: Option<RampEnd>,
+    /// What a limit on the capture's silences did (`--max-gap`), where there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_gap: Option<MaxGap>,
     /// What was demanded of the run, and whether it held.
     pub gates: Vec<GateResult>,
     /// What went wrong on the way, in words for people.
@@ -126,9 +131,41 @@ pub struct Frames {
     /// Times that the capture's clock was set, or a frame stamped wrongly: latencies across are not known.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub clock_steps: u64,
-    /// The frame at which the first of them was seen, counted from 1.
+    /// The frame at which the first of them was seen, counted from 1 over all files.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub clock_step_at: Option<u64>,
+    /// The file that this frame is of, and its number there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub clock_step_in: Option<FileFrame>,
+}
+
+/// A frame of a file.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FileFrame {
+    /// The file's name, as it was given.
+    pub file: String,
+    /// The frame's number in it, counted from 1.
+    pub frame: u64,
+}
+
+/// Silences of the capture that were shortened.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct MaxGap {
+    /// The longest silence that is kept, in seconds.
+    pub limit_s: f64,
+    /// Longer ones, which were shortened to that.
+    pub shortened: u64,
+    /// How much shorter they are together, in seconds of the capture.
+    pub left_out_s: f64,
+}
+
+impl MaxGap {
+    /// What a schedule that keeps silences up to `longest` has shortened.
+    #[must_use]
+    pub fn new(longest: Duration, shortened: ShortenedGaps) -> Self {
+        let ShortenedGaps { count, left_out } = shortened;
+        Self { limit_s: longest.as_secs_f64(), shortened: count, left_out_s: left_out.as_secs_f64() }
+    }
 }
 
 /// What reassembly saw.

@@ -9,7 +9,7 @@ use std::fmt::Write as _;
 use crate::report::schema::counts::{CountMap, LatencySummary, sum};
 use crate::report::schema::failures::{DesynchronisedSummary, FailureReason};
 use crate::report::schema::steps::StepCause;
-use crate::report::schema::summary::{Requests, Summary};
+use crate::report::schema::summary::{FileFrame, MaxGap, Requests, Summary};
 use crate::report::schema::target::{AddressSummary, TargetSummary};
 use crate::report::schema::verdict::Verdict;
 use crate::report::units::{bytes, counted, duration, number, percent};
@@ -74,6 +74,7 @@ pub fn report(summary: &Summary, width: usize, colour: bool) -> String {
         recording::line(&mut page, recording);
     }
     steps::steps(&mut page, summary);
+    silences(&mut page, summary);
     capture(&mut page, summary);
     gates::gates(&mut page, summary);
     warnings(&mut page, summary);
@@ -410,6 +411,21 @@ fn spread(f: &LatencySummary) -> String {
     format!("p50 {}, p99 {}, max {}", duration(f.p50), duration(f.p99), duration(f.max))
 }
 
+/// What was left out of the capture's silences, where that was asked for.
+fn silences(page: &mut TextReport, summary: &Summary) {
+    let Some(MaxGap { limit_s, shortened, left_out_s }) = summary.max_gap else { return };
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "of a duration, and `as` saturates")]
+    let in_words = |seconds: f64| duration((seconds * 1e6) as u64);
+    let limit = in_words(limit_s);
+    let text = if shortened == 0 {
+        format!("Silences     none was longer than {limit} (--max-gap)")
+    } else {
+        let (silences, left_out) = (counted(shortened, "silence"), in_words(left_out_s));
+        format!("Silences     {silences} shortened to {limit} (--max-gap), {left_out} left out")
+    };
+    page.wrapped(&text, LABEL, Severity::Plain);
+}
+
 /// How the capture was read.
 fn capture(page: &mut TextReport, summary: &Summary) {
     let (frames, tcp) = (&summary.frames, &summary.tcp);
@@ -447,12 +463,13 @@ fn warnings(page: &mut TextReport, summary: &Summary) {
         all.push(format!("limits were reached while reading: {}", kinds(&summary.tcp.evicted)));
     }
     if summary.frames.clock_steps > 0 {
-        let at = summary.frames.clock_step_at.map(|frame| format!(", first at frame {}", number(frame)));
+        let at = match (&summary.frames.clock_step_in, summary.frames.clock_step_at) {
+            (Some(FileFrame { file, frame }), _) => format!(", first at frame {} of {file}", number(*frame)),
+            (None, Some(frame)) => format!(", first at frame {}", number(frame)),
+            (None, None) => String::new(),
+        };
         let times = counted(summary.frames.clock_steps, "time");
-        all.push(format!(
-            "the capture's clock was set {times}{}: latencies across are left out",
-            at.unwrap_or_default()
-        ));
+        all.push(format!("the capture's clock was set {times}{at}: latencies across are left out"));
     }
     if summary.tcp.unplaced_requests > 0 {
         let what = counted(summary.tcp.unplaced_requests, "request");
