@@ -26,7 +26,7 @@ impl Summary {
         let mut reasons = self.kept_back();
         reasons.sort_by_key(|(count, _)| std::cmp::Reverse(*count));
         let words: Vec<String> =
-            reasons.iter().take(MAX_REASONS).map(|(count, why)| format!("{why} {}", units::number(*count))).collect();
+            reasons.iter().take(MAX_REASONS).map(|(count, why)| format!("{} {why}", units::number(*count))).collect();
         let seen = counted(self.requests.seen, "request");
         Some(if words.is_empty() {
             format!("nothing was sent: the run ended before any of {seen}")
@@ -51,28 +51,33 @@ impl Summary {
         let ended = &self.requests.ended;
         let mut found: Vec<(u64, String)> = Vec::new();
         let mut filtered = ended.filtered.clone();
-        let (mut sampled_out, mut limited, mut shed, mut held) =
-            (ended.sampled_out, ended.rate_limited, sum(&ended.shed), 0);
+        let mut shed = ended.shed.clone();
+        let (mut sampled_out, mut limited, mut held) = (ended.sampled_out, ended.rate_limited, 0);
         for target in self.targets.values() {
             for (rule, count) in &target.ended.filtered {
                 *filtered.entry(rule.clone()).or_default() += count;
             }
             sampled_out += target.ended.sampled_out;
             limited += target.ended.rate_limited;
-            shed += sum(&target.ended.shed);
+            for (place, count) in &target.ended.shed {
+                *shed.entry(place.clone()).or_default() += count;
+            }
             held += target.ended.guard_held;
         }
         let restarted = self.middleware.is_some_and(|counts| counts.restarts > 0);
         for (rule, count) in filtered {
             found.push((count, kept_by(&rule, restarted)));
         }
+        // What a process that exits never took: no queue was full.
+        let not_taken = if restarted { shed.remove("middleware").unwrap_or_default() } else { 0 };
         found.extend([
+            (not_taken, "not taken by the middleware, which exited".to_owned()),
             (sampled_out, format!("not in the sample of {}", units::percent(self.sample.asked))),
             (limited, "held back by a rate limit".to_owned()),
             (held, "held back by the guard".to_owned()),
             (ended.malformed, "malformed".to_owned()),
             (sum(&ended.incomplete), "not captured whole".to_owned()),
-            (shed, "dropped for want of room".to_owned()),
+            (sum(&shed), "dropped because a queue was full".to_owned()),
         ]);
         found.retain(|(count, _)| *count > 0);
         found
@@ -82,9 +87,9 @@ impl Summary {
 /// Says what a rule is, and what to do where that is one flag.
 fn kept_by(rule: &str, restarted: bool) -> String {
     match rule {
-        "writes" => "writes, which are sent with --allow-writes only,".to_owned(),
-        "middleware" if restarted => "not given back by the middleware, which ended by itself,".to_owned(),
-        "middleware" => "not given back by the middleware".to_owned(),
+        "writes" => "writes (sent with --allow-writes only)".to_owned(),
+        "middleware" if restarted => "not returned by the middleware, which exited".to_owned(),
+        "middleware" => "not returned by the middleware".to_owned(),
         rule => format!("kept back by filter {rule}"),
     }
 }
@@ -140,11 +145,11 @@ mod tests {
         summary.requests.seen = 7;
         summary.requests.ended.filtered.insert("writes".to_owned(), 3);
         summary.requests.ended.sampled_out = 4;
-        says(&summary, "of 7 requests: not in the sample of 0% 4, writes, which are sent with --allow-writes only, 3");
+        says(&summary, "of 7 requests: 4 not in the sample of 0%, 3 writes (sent with --allow-writes only)");
         let mut summary = empty();
         summary.requests.seen = 2;
         summary.targets.get_mut("http://t").unwrap().ended.guard_held = 2;
-        says(&summary, "held back by the guard 2");
+        says(&summary, "2 held back by the guard");
         assert!(!summary.sending_failed());
     }
 
@@ -156,7 +161,13 @@ mod tests {
         assert!(!summary.sending_failed());
         summary.middleware = Some(MiddlewareCounts { restarts: 1, ..MiddlewareCounts::default() });
         assert!(summary.sending_failed());
-        says(&summary, "which ended by itself");
+        says(&summary, "of 2 requests: 2 not returned by the middleware, which exited");
+        summary.requests.seen = 3;
+        summary.requests.ended.shed.insert("middleware".to_owned(), 1);
+        says(
+            &summary,
+            "of 3 requests: 2 not returned by the middleware, which exited, 1 not taken by the middleware, which",
+        );
         let mut summary = empty();
         summary.requests.seen = 1;
         summary.targets.get_mut("http://t").unwrap().ended.failed.insert("connect".to_owned(), 1);

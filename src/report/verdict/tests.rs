@@ -305,7 +305,7 @@ fn runs_without_requests_or_targets_have_a_verdict_too() {
     let mut held = summary(&[(URL, target(0, 0, Differences::default()))]);
     held.requests.offered = 0;
     held.requests.ended.filtered.insert("allow-path".into(), 10);
-    let sentence = "nothing was sent of 10 requests: kept back by filter allow-path 10";
+    let sentence = "nothing was sent of 10 requests: 10 kept back by filter allow-path";
     check(&held, VerdictWord::NothingSent, Severity::Bad, &[sentence]);
     let mut recorded = summary(&[]);
     recorded.requests.ended.kept = 10;
