@@ -347,7 +347,7 @@ fn without_scripts() {
     assert!(rest.contains("shadowtap"));
     let shown = show(page);
     shown.is_quiet();
-    shown.has(&["<h1>DIFFERENT</h1>", "GET /v2/a/{id}", "1,000", "answers differ in status", "10,000"]);
+    shown.has(&["<h1>DIFFERENT</h1>", "GET /v2/a/{id}", "1,000", "responses differ in status", "10,000"]);
 }
 
 fn two_runs() {
@@ -358,5 +358,5 @@ fn two_runs() {
     assert!(!page.contains("<script>"));
     let shown = show(&page);
     shown.is_quiet();
-    shown.has(&["Worse: answers that differ, in status.", "▼ worse", "40.08 % (2,000)"]);
+    shown.has(&["Worse: responses that differ, in status.", "▼ worse", "40.08 % (2,000)"]);
 }

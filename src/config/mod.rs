@@ -277,7 +277,7 @@ fn sending(
     let max_gap = typed.max_gap.as_deref().and_then(|gap| mistakes.keep("--max-gap", check::duration(gap)));
     let timeout = check::duration_or("--timeout", typed.timeout.as_deref(), replay::DEFAULT_TIMEOUT, mistakes);
     if timeout.is_zero() {
-        mistakes.add("--timeout", "no answer comes in no time: give more than zero, such as 30s");
+        mistakes.add("--timeout", "no response comes in no time: give more than zero, such as 30s");
     }
     let drain = check::duration_or("--drain", typed.drain.as_deref(), replay::DEFAULT_DRAIN, mistakes);
     let most = typed.max_in_flight.as_deref().and_then(|n| mistakes.keep("--max-in-flight", check::at_least_one(n)));

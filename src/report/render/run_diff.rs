@@ -155,12 +155,12 @@ fn change(sides: [(&Summary, &String, &TargetSummary); 2]) -> TargetChange {
     let lost = [lost(before.0, old), lost(after.0, new)];
     let mut rows = vec![
         plain("requests answered", [old.ended.sent, new.ended.sent]),
-        share("answers that differ", |target| (target.differences.differing(), target.differences.compared)),
+        share("responses that differ", |target| (target.differences.differing(), target.differences.compared)),
         share("in status", |target| (target.differences.status, target.differences.compared)),
         share("in headers", |target| (target.differences.headers, target.differences.compared)),
         share("in body", |target| (target.differences.body, target.differences.compared)),
-        share("no answer", |target| (sum(&target.ended.failed), target.ended.sent + sum(&target.ended.failed))),
-        share("5xx answers", |target| (server_errors(&target.statuses), target.ended.sent)),
+        share("no response", |target| (sum(&target.ended.failed), target.ended.sent + sum(&target.ended.failed))),
+        share("5xx responses", |target| (server_errors(&target.statuses), target.ended.sent)),
     ];
     for (name, at) in PERCENTILES {
         rows.push(time(&format!("response {name}"), |target| &target.latency_us.response, at));
@@ -276,7 +276,7 @@ fn route_rows(route: &str, old: &RouteTarget, new: &RouteTarget) -> impl Iterato
     let fail = |target: &RouteTarget| (target.failed, target.sent + target.failed);
     let rows = [
         share_row(&format!("{route}: differ"), differ(old), differ(new)),
-        share_row(&format!("{route}: no answer"), fail(old), fail(new)),
+        share_row(&format!("{route}: no response"), fail(old), fail(new)),
         time_row(&format!("{route}: p99"), &old.latency_us.response, &new.latency_us.response, |figures| figures.p99),
     ];
     rows.into_iter().filter(|row| row.turn != Trend::Same)
@@ -324,11 +324,11 @@ mod tests {
 
     #[test]
     fn what_got_worse_or_better_is_named() {
-        let sentence = "Worse: answers that differ, in body. Better: response p99, response p99.9.";
+        let sentence = "Worse: responses that differ, in body. Better: response p99, response p99.9.";
         let routes = ["GET /a: differ", "GET /a: p99"];
         check(&run("u", 100, 0, 1_000), &run("u", 200, 0, 500), sentence, &routes);
-        let sentence = "Better: no answer. Nothing got worse.";
-        check(&run("u", 0, 50, 1_000), &run("u", 0, 0, 1_000), sentence, &["GET /a: no answer"]);
+        let sentence = "Better: no response. Nothing got worse.";
+        check(&run("u", 0, 50, 1_000), &run("u", 0, 0, 1_000), sentence, &["GET /a: no response"]);
     }
 
     #[test]
@@ -345,6 +345,6 @@ mod tests {
         let mut before = run("u", 10, 0, 1_000);
         before.routes.clear();
         check(&before, &run("u", 10, 0, 1_000), "No change beyond chance.", &["GET /a"]);
-        check(&before, &run("u", 0, 0, 1_000), "Better: answers that differ, in body. Nothing got worse.", &[]);
+        check(&before, &run("u", 0, 0, 1_000), "Better: responses that differ, in body. Nothing got worse.", &[]);
     }
 }

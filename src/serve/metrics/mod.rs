@@ -298,7 +298,7 @@ fn waiting(page: &mut MetricsPage, live: &LiveState) {
     for (target, now) in &live.targets {
         room.count(&[("target", target)], now.queue.room);
     }
-    let mut in_flight = page.gauge("shadowtap_target_in_flight", "Requests that await their answer, by target.");
+    let mut in_flight = page.gauge("shadowtap_target_in_flight", "Requests that await their response, by target.");
     for (target, now) in &live.targets {
         in_flight.count(&[("target", target)], now.in_flight);
     }

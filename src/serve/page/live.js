@@ -178,7 +178,7 @@
   // asking.
   const away = () => {
     over = true;
-    if (told) draw(); else { state.textContent = "no answer"; bar.className = "away"; }
+    if (told) draw(); else { state.textContent = "no response"; bar.className = "away"; }
   };
   const go = async () => {
     for (;;) {

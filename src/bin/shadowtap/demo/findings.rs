@@ -144,7 +144,7 @@ fn unchanged(found: usize) -> FindingRow {
         route: "elsewhere",
         built_in: "nothing".to_owned(),
         done: "-".to_owned(),
-        reported: format!("{found} answers differ"),
+        reported: format!("{found} responses differ"),
         agrees: found == 0,
     }
 }

@@ -158,7 +158,7 @@ fn fixed(summary: &Summary, verdict: &Verdict) -> String {
 
 fn routes(routes: &[RouteSummary]) -> String {
     let mut out = "<section><h2>Routes</h2><div class=\"scroll\"><table><thead><tr><th>Route</th><th>Target</th>\
-                   <th class=\"num\">Requests</th><th class=\"num\">Differ</th><th class=\"num\">No answer</th>\
+                   <th class=\"num\">Requests</th><th class=\"num\">Differ</th><th class=\"num\">No response</th>\
                    <th class=\"num\">p99 production</th><th class=\"num\">p99 shadow</th></tr></thead><tbody>"
         .to_owned();
     for route in routes.iter().take(ROUTES) {

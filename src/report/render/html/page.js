@@ -109,13 +109,13 @@ const shadowtap = (() => {
     } else {
       const d = t.differences || {}, failed = sum(t.ended.failed);
       const differing = Math.max(d.any || 0, d.status || 0, d.headers || 0, d.body || 0);
-      tile("Same answers", d.compared ? percent(Math.max(0, d.compared - differing) / d.compared) : "–",
-        d.compared ? `${counted(differing, "answer")} of ${number(d.compared)} differ${differing === 1 ? "s" : ""}` : "nothing could be compared", d.compared && !differing ? "good" : null);
-      tile("No answer", number(failed), `of ${counted(t.ended.sent + failed, "request")} sent`, failed ? "bad" : null);
+      tile("Same responses", d.compared ? percent(Math.max(0, d.compared - differing) / d.compared) : "–",
+        d.compared ? `${counted(differing, "response")} of ${number(d.compared)} differ${differing === 1 ? "s" : ""}` : "nothing could be compared", d.compared && !differing ? "good" : null);
+      tile("No response", number(failed), `of ${counted(t.ended.sent + failed, "request")} sent`, failed ? "bad" : null);
       const p = summary.production.latency_us, r = t.latency_us.response;
       tile("p99, as users feel it", has(r) ? duration(r.p99) : "–", has(r) && has(p) ? `${times(r.p99 / Math.max(1, p.p99))} production’s ${duration(p.p99)}` : "", has(r) && has(p) && r.p99 > 1.2 * p.p99 ? "odd" : null);
       const five = sumClass(t.statuses, "5"), mine = sumClass(summary.production.statuses, "5");
-      tile("5xx answers", number(five), `production: ${number(mine)}`, five > mine ? "bad" : null);
+      tile("5xx responses", number(five), `production: ${number(mine)}`, five > mine ? "bad" : null);
     }
     const lost = losses();
     tile("Lost", number(lost), lost ? "frames dropped, gaps, sheds" : "no frame dropped, no gap, nothing shed", lost ? "bad" : null);
@@ -213,7 +213,7 @@ const shadowtap = (() => {
   };
 
   // ---- latency --------------------------------------------------------------------------------------------------
-  const SIDES = [["production", "production", "last byte of the request to first of the answer, on the wire"], ["service", "service", "the same, at the target"], ["response", "shadow", "from when it was due: what users would feel"]];
+  const SIDES = [["production", "production", "last byte of the request to first of the response, on the wire"], ["service", "service", "the same, at the target"], ["response", "shadow", "from when it was due: what users would feel"]];
   const latency = () => {
     const t = target();
     const all = { production: summary.production.latency_us, service: t && t.latency_us.service, response: t && t.latency_us.response };
@@ -264,7 +264,7 @@ const shadowtap = (() => {
     const gap = (v) => (v === undefined || v === null || v === 0 ? null : v);
     const panels = [
       ["Requests a second", number3, [["seen", "production", (p) => rate(p.seen), true], ["answered by the shadow", "shadow", (p) => rate(mine(p).sent)]]],
-      ["Errors a second", number3, [["production 5xx", "production", (p) => rate(prod(p)["5xx"])], ["shadow 5xx", "shadow", (p) => rate(mine(p)["5xx"])], ["no answer", "bad", (p) => rate(mine(p).failed)], ["held by the guard", "service", (p) => rate(mine(p).held), false, true]]],
+      ["Errors a second", number3, [["production 5xx", "production", (p) => rate(prod(p)["5xx"])], ["shadow 5xx", "shadow", (p) => rate(mine(p)["5xx"])], ["no response", "bad", (p) => rate(mine(p).failed)], ["held by the guard", "service", (p) => rate(mine(p).held), false, true]]],
       ["Latency", duration, [["production p50", "production thin", (p) => gap(prod(p).p50_us)], ["production p99", "production", (p) => gap(prod(p).p99_us)], ["shadow p50", "shadow thin", (p) => gap(mine(p).p50_us)], ["shadow p99", "shadow", (p) => gap(mine(p).p99_us)], ["behind schedule", "service", (p) => gap(mine(p).lag_us), false, true]], true],
       ["Connections", number3, [["to the shadow", "shadow", (p) => mine(p).connections], ["production", "production", (p) => p.connections, false, true], ["in flight at the shadow", "service", (p) => mine(p).in_flight, false, true]], false, true],
       ["Share asked", percent, [["share", "shadow", (p) => p.share]], false, true],
@@ -343,7 +343,7 @@ const shadowtap = (() => {
   };
 
   // ---- routes ---------------------------------------------------------------------------------------------------
-  // What matters: answers that differ, none at all, slower; weighed by how many requests meet it.
+  // What matters: responses that differ, none at all, slower; weighed by how many requests meet it.
   const judge = (route) => {
     const t = at(route.targets, targetUrl()) || {}, d = t.differences || {}, latency = t.latency_us || {}, p = (route.production || {}).latency_us || {}, r = latency.response || {};
     const differing = Math.max(d.any || 0, d.status || 0, d.headers || 0, d.body || 0);
@@ -352,7 +352,7 @@ const shadowtap = (() => {
     const slow = slower && slower > 1.2 && r.count >= 30 ? Math.log2(Math.min(64, slower)) * Math.sqrt(r.count) : 0;
     return { route, t, differing, compared: d.compared || 0, failed, slower, five, mine, p99: r.p99 || 0, p, r, requests: route.requests || 0, matters: 10 * (differing + failed) + 5 * Math.max(0, five - mine) + slow };
   };
-  const COLUMNS = [["route", "Route", (j) => j.route.route], ["requests", "Requests", (j) => j.requests], ["differing", "Differ", (j) => j.differing], ["failed", "No answer", (j) => j.failed], ["five", "5xx", (j) => j.five], ["p99", "p99", (j) => j.p99], ["slower", "× production", (j) => j.slower || 0]];
+  const COLUMNS = [["route", "Route", (j) => j.route.route], ["requests", "Requests", (j) => j.requests], ["differing", "Differ", (j) => j.differing], ["failed", "No response", (j) => j.failed], ["five", "5xx", (j) => j.five], ["p99", "p99", (j) => j.p99], ["slower", "× production", (j) => j.slower || 0]];
   const routes = () => {
     const rows = rowsOf(summary.routes);
     if (!rows.length) return null;
@@ -386,7 +386,7 @@ const shadowtap = (() => {
     const row = h("tr", { class: open ? "open" : null },
       h("td", { class: "route" }, h("button", { type: "button", "aria-expanded": String(open), "data-key": "route " + name, onclick: () => { if (open) view.open.delete(name); else view.open.add(name); drawRoutes(); } }, wire(name))),
       h("td", { class: "num", "data-label": "requests" }, number(j.requests)),
-      count(j.differing, "bad", "differ", j.compared ? percent(j.differing / j.compared) : ""), count(j.failed, "bad", "no answer"),
+      count(j.differing, "bad", "differ", j.compared ? percent(j.differing / j.compared) : ""), count(j.failed, "bad", "no response"),
       h("td", { class: "num " + (j.five > j.mine ? "bad" : j.five ? "" : "zero"), "data-label": "5xx" }, number(j.five), j.mine ? h("span", { class: "soft small" }, ` (${number(j.mine)})`) : null),
       h("td", { class: "num", "data-label": "p99" }, has(j.r) ? duration(j.p99) : has(j.p) ? h("span", { class: "soft" }, duration(j.p.p99)) : "–"),
       h("td", { class: "num " + (j.slower > 1.2 ? "odd" : "soft"), "data-label": "× production" }, j.slower ? times(j.slower) : "–"));
@@ -396,7 +396,7 @@ const shadowtap = (() => {
   const detail = (j) => {
     const { t, route } = j, d = t.differences || {}, all = kindsOf(route.route), out = t.differences_noise || {};
     const kinds = all.filter((kind) => kind.count > (kind.noise || 0)), noisy = all.filter((kind) => kind.noise);
-    const said = j.compared ? `${number(j.compared)} answers compared: ${number(d.status || 0)} differ in status, ${number(d.headers || 0)} in headers, ${number(d.body || 0)} in body.${out.any ? ` ${number(out.any)} differ in nothing but noise.` : ""}` : "No answer could be compared.";
+    const said = j.compared ? `${number(j.compared)} responses compared: ${number(d.status || 0)} differ in status, ${number(d.headers || 0)} in headers, ${number(d.body || 0)} in body.${out.any ? ` ${number(out.any)} differ in nothing but noise.` : ""}` : "No response could be compared.";
     return h("div", {}, h("p", { class: "small soft" }, said),
       h("div", { class: "pair" }, h("div", {}, Object.keys(t.matrix || {}).length ? [h("h3", {}, "Status by status"), h("div", { class: "scroll" }, matrixTable(t.matrix))] : null),
         h("div", {}, h("h3", {}, "Latency"), latencyTable({ production: j.p, service: (t.latency_us || {}).service, response: j.r }))),
@@ -431,7 +431,7 @@ const shadowtap = (() => {
     if (!list.length) return null;
     const WHY = { baseline: "differs at the baseline", self_check: "differs when asked twice", repeats: "differs from repeat to repeat" };
     const rate = (n, side) => { const share = (n.rates || {})[side], of = (n.samples || {})[side]; return h("td", { class: "num" }, typeof share === "number" ? percent(share) : "–", typeof of === "number" ? h("span", { class: "soft small" }, " of " + number(of)) : null); };
-    return section("noise", "Noise that was taken out", "Where answers differ from themselves about as often as the shadow’s do from production’s, a difference says nothing: it is left out of the counts above, and listed here.",
+    return section("noise", "Noise that was taken out", "Where responses differ from themselves about as often as the shadow’s do from production’s, a difference says nothing: it is left out of the counts above, and listed here.",
       h("div", { class: "scroll" }, h("table", {}, h("thead", {}, h("tr", {}, ["Route", "Where", "Why"].map((name) => h("th", { scope: "col" }, name)), ["Shadow", "By itself"].map((name) => h("th", { scope: "col", class: "num" }, name)))),
         h("tbody", {}, list.slice(0, 300).map((n) => h("tr", {}, h("td", {}, wire(n.route || "")), h("td", {}, h("span", { class: "tag" }, n.in || ""), wire(n.path || "")), h("td", {}, shown(WHY[n.why] || words(n.why || ""))), rate(n, "shadow"), rate(n, "own")))))));
   };
@@ -454,8 +454,8 @@ const shadowtap = (() => {
       if (t.guard) add("guard", guardText(t.guard));
     }
     const p = summary.production || {};
-    for (const [why, n] of Object.entries(p.unjoined || {})) if (n) add("production answer unknown: " + words(why), number(n));
-    for (const [why, n] of Object.entries(p.damaged || {})) if (n) add("production answer in part: " + words(why), number(n));
+    for (const [why, n] of Object.entries(p.unjoined || {})) if (n) add("production response unknown: " + words(why), number(n));
+    for (const [why, n] of Object.entries(p.damaged || {})) if (n) add("production response in part: " + words(why), number(n));
     add("connections captured", number(tcp.connections || 0)); add("most open at once", number(tcp.peak_open || 0));
     add("gaps", tcp.gaps ? `${number(tcp.gaps)} (${bytes(tcp.gap_bytes)})` : "0"); add("sent again by TCP", bytes(tcp.retransmitted_bytes || 0));
     for (const [what, name] of [["http1", "HTTP/1"], ["tls", "TLS"], ["http2", "HTTP/2"], ["upgraded", "upgraded"], ["unknown", "something else"]]) if (st[what]) add("spoke " + name, number(st[what]));

@@ -73,19 +73,19 @@ mod tests {
     #[test]
     fn two_runs_fit_80_columns_and_say_what_turned() {
         insta::assert_snapshot!(against(&RunDiff::of(&run(2), &run(300)), 80, false), @"
-        Worse: answers that differ, in status.
+        Worse: responses that differ, in status.
         before  2026-11-21T20:15  DIFFERENT: status differs in 2 of 1,000
         after   2026-11-21T20:15  DIFFERENT: status differs in 300 of 1,000
 
         http://new
           figure                                       before              after
           requests answered                             1,000              1,000
-          answers that differ                      0.20 % (2)      30.00 % (300)  WORSE
+          responses that differ                    0.20 % (2)      30.00 % (300)  WORSE
           in status                                0.20 % (2)      30.00 % (300)  WORSE
           in headers                               0.00 % (0)         0.00 % (0)
           in body                                  0.00 % (0)         0.00 % (0)
-          no answer                                0.00 % (0)         0.00 % (0)
-          5xx answers                              0.00 % (0)         0.00 % (0)
+          no response                              0.00 % (0)         0.00 % (0)
+          5xx responses                            0.00 % (0)         0.00 % (0)
           most connections at once                          0                  0
           lost: frames, gaps, sheds                         0                  0
         ");

@@ -328,7 +328,7 @@ fn desynchronised(found: &DesynchronisedSummary) -> String {
 fn latency(page: &mut TextReport, summary: &Summary, target: &TargetSummary) {
     let latency = &target.latency_us;
     let all = [
-        ("production", &summary.production.latency_us, "last byte of the request to first of the answer"),
+        ("production", &summary.production.latency_us, "last byte of the request to first of the response"),
         ("service", &latency.service, "the same at the target"),
         ("response", &latency.response, "from when it was due: what users feel"),
     ];
@@ -478,7 +478,7 @@ fn warnings(page: &mut TextReport, summary: &Summary) {
     let unjoined = sum(&summary.production.unjoined);
     if unjoined > 0 {
         let what = kinds(&summary.production.unjoined);
-        all.push(format!("{} not known ({what})", counted(unjoined, "production answer")));
+        all.push(format!("{} not known ({what})", counted(unjoined, "production response")));
     }
     for (url, target) in &summary.targets {
         if target.schedule_lag_us.as_ref().is_some_and(|lag| lag.p50 >= LATE_US) {

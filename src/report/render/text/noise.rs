@@ -86,8 +86,8 @@ pub(super) fn of_target(page: &mut TextReport, summary: &Summary, url: &str) {
     let (differ, are) = if rows.len() == 1 { ("differs", "is") } else { ("differ", "are") };
     page.wrapped(
         &format!(
-            "Noise        {} {differ} whatever the stack and {are} not counted: answers that differ in nothing else are {} by \
-             status, {} by headers, {} by body",
+            "Noise        {} {differ} whatever the stack and {are} not counted: responses that differ in nothing else are {} \
+             by status, {} by headers, {} by body",
             counted(rows.len() as u64, "field"),
             number(only.status),
             number(only.headers),

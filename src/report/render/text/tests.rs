@@ -94,7 +94,7 @@ fn a_usual_run_at_80_columns() {
       no response to 2 of 1,204: timeout 2
       lost: 2 gaps in the capture
 
-    1,202 of 2,410 requests were sent to http://staging:8080; 2 failed; 37 answers
+    1,202 of 2,410 requests were sent to http://staging:8080; 2 failed; 37 responses
       differ in status, 112 in body, of 1,192 compared
 
     Requests
@@ -124,7 +124,7 @@ fn a_usual_run_at_80_columns() {
                  3); 2 gaps (2.92kB missing)
     Set aside    connections: 2 TLS
 
-    ! 10 production answers not known (gap 6, no response 4)
+    ! 10 production responses not known (gap 6, no response 4)
     ! evening.pcap ends in the middle of a record: what stands before it was used
     ");
 }
@@ -139,7 +139,7 @@ fn a_usual_run_on_a_wide_terminal() {
       no response to 2 of 1,204: timeout 2
       lost: 2 gaps in the capture
 
-    1,202 of 2,410 requests were sent to http://staging:8080; 2 failed; 37 answers differ in status, 112 in body, of 1,192
+    1,202 of 2,410 requests were sent to http://staging:8080; 2 failed; 37 responses differ in status, 112 in body, of 1,192
       compared
 
     Requests
@@ -161,7 +161,7 @@ fn a_usual_run_on_a_wide_terminal() {
       production    850µs   1.70ms   5.95ms   17.9ms   36.5ms     1,194
       service      1.45ms   2.90ms   10.2ms   30.4ms   62.4ms     1,202
       response     1.62ms   3.24ms   11.3ms   34.0ms   69.7ms     1,202
-      production: last byte of the request to first of the answer
+      production: last byte of the request to first of the response
       service: the same at the target
       response: from when it was due: what users feel
 
@@ -170,7 +170,7 @@ fn a_usual_run_on_a_wide_terminal() {
     Capture      12,345 frames, 120 connections; 33 frames skipped (not tcp 30, cut 3); 2 gaps (2.92kB missing)
     Set aside    connections: 2 TLS
 
-    ! 10 production answers not known (gap 6, no response 4)
+    ! 10 production responses not known (gap 6, no response 4)
     ! evening.pcap ends in the middle of a record: what stands before it was used
     ");
 }
@@ -213,7 +213,7 @@ fn a_target_that_never_answered_cannot_be_overlooked() {
                  3); 2 gaps (2.92kB missing)
     Set aside    connections: 2 TLS
 
-    ! 10 production answers not known (gap 6, no response 4)
+    ! 10 production responses not known (gap 6, no response 4)
     ");
     assert!(report(&summary, 80, true).starts_with("\x1b[31mFAILED"));
 }
@@ -278,7 +278,7 @@ fn the_footer_of_inspect_names_what_could_not_be_read() {
                  3); 2 gaps (2.92kB missing)
     Set aside    connections: 2 TLS
 
-    ! 10 production answers not known (gap 6, no response 4)
+    ! 10 production responses not known (gap 6, no response 4)
     ! evening.pcap ends in the middle of a record: what stands before it was used
     ");
 }
@@ -393,7 +393,7 @@ fn what_differs_is_told_by_field_and_noise_with_both_rates() {
     Differs in   GET /v2/channels/{id}, body $.region: 112 of 112
                  GET /, header etag: 3 of 40
 
-    Noise        2 fields differ whatever the stack and are not counted: answers
+    Noise        2 fields differ whatever the stack and are not counted: responses
                  that differ in nothing else are 0 by status, 0 by headers, 0 by
                  body
                  GET /v2/channels/{id}, body $.items[*].updatedAt: 99.1% of 112

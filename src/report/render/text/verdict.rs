@@ -61,12 +61,12 @@ fn answered(url: &str, target: &TargetSummary, requests: &Requests) -> String {
         write!(text, "; {} failed", number(failed)).ok();
     }
     let differences = &target.differences;
-    let of = counted(differences.compared, "answer");
+    let of = counted(differences.compared, "response");
     let how = match (differences.status, differences.headers, differences.body) {
-        _ if differences.compared == 0 => "no answer could be compared with production's".to_owned(),
+        _ if differences.compared == 0 => "no response could be compared with production's".to_owned(),
         (0, 0, 0) => format!("{of} compared, none differs in status or body"),
         (status, headers, body) => {
-            let verb = if status == 1 { "answer differs" } else { "answers differ" };
+            let verb = if status == 1 { "response differs" } else { "responses differ" };
             let headers = if headers > 0 { format!(" {} in headers,", number(headers)) } else { String::new() };
             format!(
                 "{} {verb} in status,{headers} {} in body, of {} compared",
