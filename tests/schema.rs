@@ -213,7 +213,7 @@ fn rare() -> Value {
         summary["frames"][key] = value;
     }
     summary["frames"]["clock_step_in"] = json!({ "file": "", "frame": 1 });
-    for key in ["unplaced_bytes", "unplaced_requests"] {
+    for key in ["unplaced_bytes", "unplaced_requests", "bad_checksums"] {
         summary["tcp"][key] = json!(1);
     }
     let known: Summary = serde_json::from_value(summary.clone()).unwrap();

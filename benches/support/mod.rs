@@ -116,7 +116,7 @@ impl Frames {
                 let mut decoder = Decoder::new();
                 let segment = decoder.decode(&frame).expect("generated frames carry TCP");
                 let payload = frame.data.get(frame.data.len() - segment.payload.len()..).unwrap_or_default();
-                Segment { payload, ..segment }
+                Segment { payload, header: &[], ..segment }
             })
             .collect()
     }

@@ -162,6 +162,7 @@ impl LayerCursor<'_> {
             seq: header.sequence_number(),
             ack: header.acknowledgment_number(),
             flags,
+            header: self.at,
             payload: self.at + header.slice().len()..self.end,
             missing: u32::try_from(self.wire_end - self.end).unwrap_or(u32::MAX),
             tag: self.tag,

@@ -4,6 +4,7 @@
 //! are held until their datagram is whole. Nothing here knows of connections, and nothing here fails: bytes that
 //! cannot be read are a [`Skip`] with a name.
 
+mod checksum;
 mod fragments;
 mod hints;
 mod ip;
@@ -15,6 +16,7 @@ use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
 use crate::capture::{Frame, LinkType, Tunnel, TunnelKind};
 use crate::exchange::Timestamp;
+pub use checksum::Checksum;
 use fragments::Fragments;
 use hints::{Hint, Hints};
 pub use legs::Legs;
@@ -200,6 +202,8 @@ pub struct Segment<'a> {
     pub missing: u32,
     /// Which of several networks with the same addresses it is of, by its tags (VLAN, VNI); 0 where it has none.
     pub tag: u32,
+    /// Its header with options; empty where it is not at hand, and the checksum says nothing then.
+    pub header: &'a [u8],
 }
 
 /// Turns frames into segments; holds the fragments of datagrams that are not whole yet.
@@ -340,6 +344,8 @@ struct TcpFields {
     seq: u32,
     ack: u32,
     flags: Flags,
+    /// Where the header begins; it ends where the payload begins.
+    header: usize,
     payload: std::ops::Range<usize>,
     missing: u32,
     tag: u32,
@@ -357,6 +363,7 @@ impl TcpFields {
             payload: bytes.get(self.payload.clone()).unwrap_or_default(),
             missing: self.missing,
             tag: self.tag,
+            header: bytes.get(self.header..self.payload.start).unwrap_or_default(),
         }
     }
 }

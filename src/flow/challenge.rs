@@ -45,7 +45,8 @@ impl PendingSyns {
         let kept = segment.payload.len().min(MAX_SYN_DATA);
         let (data, cut) = segment.payload.split_at(kept);
         let missing = segment.missing.saturating_add(u32::try_from(cut.len()).unwrap_or(u32::MAX));
-        let pending = PendingSyn { segment: Segment { payload: &[], missing, ..*segment }, data: data.to_vec() };
+        let pending =
+            PendingSyn { segment: Segment { payload: &[], missing, header: &[], ..*segment }, data: data.to_vec() };
         self.by_slot.insert(slot, pending);
     }
 

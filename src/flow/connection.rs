@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::clock::Stretch;
 use super::half::{BufferedSegment, MAX_PENDING_BYTES, NEVER, StreamHalf};
+use super::suspect::ChecksumTrust;
 use super::{Chunk, FlowStats, GapReason, Seq, Side, Slot};
 use crate::decode::{Endpoint, Flags, Segment};
 use crate::exchange::Timestamp;
@@ -105,6 +106,10 @@ pub(super) struct Connection {
     doubtful_reset: bool,
     /// The tags of the networks in which each side was heard.
     pub(super) tags: [u32; 2],
+    /// What is known of the checksums of each side.
+    pub(super) checksums: [ChecksumTrust; 2],
+    /// Whether segments of a side are held whose checksum is wrong: they fill a hole if no copy of them does.
+    pub(super) holds_suspects: [bool; 2],
 }
 
 const _: () = assert!(size_of::<Connection>() <= 3 * 64);
@@ -129,6 +134,8 @@ impl Connection {
             waits_unheard,
             doubtful_reset: false,
             tags: [0; 2],
+            checksums: Default::default(),
+            holds_suspects: [false; 2],
         }
     }
 
@@ -158,6 +165,15 @@ impl Connection {
     /// Whether neither side can be repeating anything.
     pub(super) fn is_settled(&self) -> bool {
         !self.is_reset() && self.halves.iter().all(StreamHalf::is_settled)
+    }
+
+    /// Whether a segment carries the next bytes of `side`, and nothing else.
+    #[inline]
+    pub(super) fn only_goes_on(&self, side: Side, segment: &Segment<'_>) -> bool {
+        let half = side.of(&self.halves);
+        let next = half.started && !half.joining && !half.is_waiting() && half.next_seq() == Seq(segment.seq);
+        let plain = ![Flags::SYN, Flags::FIN, Flags::RST].iter().any(|flag| segment.flags.has(*flag));
+        next && plain && !segment.payload.is_empty() && self.life == ConnState::Open
     }
 
     /// How a segment of `side` that is no SYN goes with the numbers of the connection.
@@ -330,7 +346,9 @@ impl Connection {
         {
             return 0;
         }
-        let latest = half.started && !half.is_waiting() && half.next_seq() == Seq(segment.seq);
+        // What was held comes after what was sent later.
+        let is_late = *side.of(&self.holds_suspects);
+        let latest = half.started && !half.is_waiting() && half.next_seq() == Seq(segment.seq) && !is_late;
         let other = side.other().of_mut(&mut self.halves);
         if !other.started && !rst {
             other.start(Seq(segment.ack));
@@ -568,7 +586,8 @@ impl Connection {
         } else {
             PATIENCE_UNACKED
         };
-        half.pending_cost() > MAX_PENDING_BYTES || now.since(half.stuck_since) > patience
+        half.pending_cost() > MAX_PENDING_BYTES
+            || (!side.of(&self.holds_suspects) && now.since(half.stuck_since) > patience)
     }
 }
 

@@ -307,6 +307,25 @@ impl StreamHalf {
         self.acked >= self.next
     }
 
+    /// Whether all of so many bytes from this number on were told or wait, and FIN if there is nothing else.
+    pub(super) fn has_all(&self, seq: Seq, len: u64, fin: bool) -> bool {
+        if !self.started {
+            return false;
+        }
+        let Some(begin) = self.offset(seq) else { return true };
+        let end = begin + len;
+        let in_queue = |queue: &OutOfOrderQueue| queue.covered_to(begin.max(self.next)).is_some_and(|to| to >= end);
+        if len == 0 {
+            return !fin || self.fin != NO_FIN;
+        }
+        end <= self.next || self.queue.as_deref().is_some_and(in_queue)
+    }
+
+    /// Whether the other side says that it has received everything before this number.
+    pub(super) fn is_acked_to(&self, seq: Seq) -> bool {
+        self.started && self.offset(seq).is_some_and(|end| end <= self.acked)
+    }
+
     /// How far its receiver has said it has received it, as a number.
     pub(super) fn acked_seq(&self) -> Seq {
         self.seq.plus(self.acked.saturating_sub(self.next))

@@ -13,6 +13,7 @@ mod seq;
 mod sightings;
 mod slab;
 mod stats;
+mod suspect;
 mod table;
 
 pub use clock::{FALSE_STAMP, Stretch};

@@ -362,7 +362,7 @@ fn is_together(one: Timestamp, other: Timestamp) -> bool {
 }
 
 fn without_payload(segment: &Segment<'_>) -> Segment<'static> {
-    Segment { payload: &[], missing: 0, ..*segment }
+    Segment { payload: &[], missing: 0, header: &[], ..*segment }
 }
 
 /// Whether these bytes begin like a request of HTTP/1.

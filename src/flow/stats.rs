@@ -27,6 +27,8 @@ pub struct FlowStats {
     pub unplaced_bytes: u64,
     /// Requests that began in them.
     pub unplaced_requests: u64,
+    /// Segments whose checksum is wrong, in a direction whose checksums are right.
+    pub bad_checksums: u64,
     /// Times the capture's clock was set, or a frame stamped wrongly.
     pub clock_steps: u64,
     /// Connections of which only one direction was captured, and bytes waited for the other one.

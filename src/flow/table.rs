@@ -7,6 +7,7 @@ use super::challenge::PendingSyns;
 use super::clock::{Clock, Stretch};
 use super::connection::{ConnState, Connection, Fit, FlowKey, PATIENCE_ACKED, SynIs};
 use super::index::Index;
+use super::suspect::{ChecksumTrust, SuspectSegments};
 use super::{Chunk, FlowStats, Seq, Side, Slab, Slot};
 use crate::decode::{Flags, Segment};
 use crate::exchange::{Close, ConnectionId, Timestamp};
@@ -45,7 +46,7 @@ pub struct FlowTable {
     limits: FlowLimits,
     /// What waits behind holes, in all connections.
     waiting: usize,
-    slots: Slab<Connection>,
+    pub(super) slots: Slab<Connection>,
     /// For each slot, before when there is nothing to do for it: kept apart, so that looking is cheap.
     next_check: Vec<Timestamp>,
     free: Vec<Slot>,
@@ -55,8 +56,9 @@ pub struct FlowTable {
     hasher: foldhash::fast::RandomState,
     sweep_cursor: usize,
     challenges: PendingSyns,
-    stats: FlowStats,
-    clock: Clock,
+    pub(super) suspects: SuspectSegments,
+    pub(super) stats: FlowStats,
+    pub(super) clock: Clock,
 }
 
 /// Where the connection of a segment is to be found; see [`FlowTable::lookup`].
@@ -67,6 +69,8 @@ pub struct FlowLookup {
     hash: u64,
     /// The slot that the key's hash leads to first: mostly the right one.
     guess: Option<Slot>,
+    /// How many of the next bytes of that side in that slot nobody looks at.
+    passed_over: u64,
 }
 
 /// What the table may hold.
@@ -106,6 +110,7 @@ impl FlowTable {
             hasher: foldhash::fast::RandomState::default(),
             sweep_cursor: 0,
             challenges: PendingSyns::default(),
+            suspects: SuspectSegments::default(),
             stats: FlowStats::default(),
             clock: Clock::default(),
         }
@@ -136,7 +141,7 @@ impl FlowTable {
         let (key, side) = FlowKey::of(segment);
         let hash = self.hasher.hash_one(key);
         self.by_key.fetch(hash);
-        FlowLookup { key, side, hash, guess: None }
+        FlowLookup { key, side, hash, guess: None, passed_over: 0 }
     }
 
     /// Goes on with a look-up: where the connection probably stands, or will stand if it is opened; its memory is asked
@@ -150,6 +155,18 @@ impl FlowTable {
         slot
     }
 
+    /// Asks how many of the next bytes nobody looks at, where that makes a difference: whether those are damaged need not be
+    /// known. To be called just before the segment is taken.
+    #[inline]
+    pub fn pass_over(&self, place: &mut FlowLookup, segment: &Segment<'_>, count: impl FnOnce(Slot, Side) -> u64) {
+        if let Some(slot) = place.guess.filter(|_| !segment.payload.is_empty())
+            && let Some(known) = self.slots.get(slot)
+            && *place.side.of(&known.checksums) != ChecksumTrust::MEANINGLESS
+        {
+            place.passed_over = count(slot, place.side);
+        }
+    }
+
     /// Connections that are remembered: those that are open, and those that were closed a moment ago.
     #[must_use]
     pub const fn remembered(&self) -> usize {
@@ -159,7 +176,7 @@ impl FlowTable {
     /// Takes the next segment and tells what it makes known.
     pub fn take(&mut self, segment: &Segment<'_>, sink: &mut impl FnMut(Chunk<'_>)) {
         let (key, side) = FlowKey::of(segment);
-        let place = FlowLookup { key, side, hash: self.hasher.hash_one(key), guess: None };
+        let place = FlowLookup { key, side, hash: self.hasher.hash_one(key), guess: None, passed_over: 0 };
         self.take_at(&place, segment, sink);
     }
 
@@ -182,6 +199,10 @@ impl FlowTable {
             }
             return;
         };
+        let passed_over = if place.guess == Some(slot) { place.passed_over } else { 0 };
+        if self.holds_suspect(slot, place.side, segment, stretch, passed_over) {
+            return;
+        }
         if let Some(known) = self.slots.get(slot)
             && let Some(pending) = self.challenges.heeded(slot, place.side, segment, known)
         {
@@ -190,13 +211,16 @@ impl FlowTable {
             if !self.takes_up(slot, syn_side, &syn) {
                 self.close(slot, Close::Reused, sink);
                 self.forget(slot);
-                self.place(&FlowLookup { side: syn_side, guess: None, ..*place }, &syn, stretch, sink);
+                self.place(&FlowLookup { side: syn_side, guess: None, passed_over: 0, ..*place }, &syn, stretch, sink);
                 self.place(place, segment, stretch, sink);
                 return;
             }
         }
         match self.belongs(slot, fit, place.side, segment) {
-            Belongs::Here => self.hand_on(slot, place.side, segment, stretch, sink),
+            Belongs::Here => {
+                self.hand_on(slot, place.side, segment, stretch, sink);
+                self.settle_suspects(slot, false, sink);
+            }
             Belongs::Anew => {
                 if self.is_over(slot) || self.alike(place) >= ALIKE {
                     self.close(slot, Close::Reused, sink);
@@ -259,7 +283,7 @@ impl FlowTable {
     }
 
     /// Hands a segment to its connection.
-    fn hand_on(
+    pub(super) fn hand_on(
         &mut self,
         slot: Slot,
         side: Side,
@@ -281,12 +305,11 @@ impl FlowTable {
             connection.pump(slot, now, true, &mut self.stats, sink);
         }
         self.waiting = self.waiting - before + connection.waiting();
-        if (connection.is_reset() || connection.is_stuck())
-            && let Some(wake) = self.next_check.get_mut(slot.0 as usize)
-        {
-            *wake = (*wake).min(now.plus(PATIENCE_ACKED));
+        let is_over = connection.halves.iter().all(|half| half.ended);
+        if connection.is_reset() || connection.is_stuck() {
+            self.wake_by(slot, now.plus(PATIENCE_ACKED));
         }
-        if connection.halves.iter().all(|half| half.ended) {
+        if is_over {
             self.close(slot, Close::Fin, sink);
         }
     }
@@ -325,7 +348,7 @@ impl FlowTable {
         other
     }
 
-    fn connection(&self, slot: Slot) -> Option<&Connection> {
+    pub(super) fn connection(&self, slot: Slot) -> Option<&Connection> {
         self.slots.get(slot).filter(|connection| connection.is_there())
     }
 
@@ -355,6 +378,8 @@ impl FlowTable {
             *place = Connection::new(key, now, self.stats.one_way < ONE_WAY);
             // Until the other side is heard, its network is the same.
             place.tags = [segment.tag; 2];
+            // The first segment of a side is never suspect.
+            side.of_mut(&mut place.checksums).is_suspect(segment);
         }
         self.by_key.insert(hash, slot);
         slot
@@ -384,8 +409,17 @@ impl FlowTable {
             return;
         }
         let slot = Slot(u32::try_from(self.sweep_cursor).unwrap_or(u32::MAX));
+        self.check(slot, now, sink);
+        if self.suspects.concern(slot) {
+            self.settle_suspects(slot, false, sink);
+        }
+    }
+
+    /// Does what there is to do for a connection in which nothing happened.
+    fn check(&mut self, slot: Slot, now: Timestamp, sink: &mut impl FnMut(Chunk<'_>)) {
         let Some(connection) = self.slots.get_mut(slot).filter(|connection| connection.is_there()) else { return };
-        let patience = if connection.carried_bytes { IDLE } else { IDLE_HALF_OPEN };
+        let patience =
+            if connection.carried_bytes || connection.holds_suspects != [false; 2] { IDLE } else { IDLE_HALF_OPEN };
         let silent = now.since(connection.last_at);
         if let ConnState::Closed { at, .. } = connection.life {
             let linger = if connection.is_settled() { LINGER } else { LINGER_UNSETTLED };
@@ -418,6 +452,13 @@ impl FlowTable {
         }
     }
 
+    /// Looks at a slot by then at the latest.
+    pub(super) fn wake_by(&mut self, slot: Slot, at: Timestamp) {
+        if let Some(wake) = self.next_check.get_mut(slot.0 as usize) {
+            *wake = (*wake).min(at);
+        }
+    }
+
     /// Makes room: of the next few connections the one longest silent is given up, a closed one before all, and then one
     /// that never carried a byte: floods of those cost no other one its place.
     fn evict(&mut self, sink: &mut impl FnMut(Chunk<'_>)) {
@@ -442,6 +483,7 @@ impl FlowTable {
     /// Tells what waits and that the connection is closed; it is remembered for a while.
     fn close(&mut self, slot: Slot, how: Close, sink: &mut impl FnMut(Chunk<'_>)) {
         let (now, at) = (self.clock.now(), self.clock.latest());
+        self.settle_suspects(slot, true, sink);
         let Some(connection) = self.slots.get_mut(slot) else { return };
         if connection.is_closed() || !connection.is_there() {
             return;

@@ -170,6 +170,16 @@ impl BodyReader {
         self.progress == FramingState::UntilClose
     }
 
+    /// How many of the next bytes are only counted.
+    pub(super) fn passes_over(&self) -> u64 {
+        match self.progress {
+            _ if self.wire.is_some() || !matches!(self.hash, BodyHash::None) => 0,
+            FramingState::Length { left } | FramingState::Chunk(ChunkState::Data { left }) => left,
+            FramingState::UntilClose => u64::MAX,
+            FramingState::Chunk(_) | FramingState::Done => 0,
+        }
+    }
+
     /// Whether a byte of the body was seen.
     pub(super) const fn has_begun(&self) -> bool {
         self.len > 0

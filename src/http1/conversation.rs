@@ -120,6 +120,11 @@ impl Conversation {
         }
     }
 
+    /// How many of the next bytes of a side are only counted.
+    pub(super) fn passes_over(&self, side: Side) -> u64 {
+        side.of(&self.streams).passes_over()
+    }
+
     /// Bytes held of messages that are not whole yet.
     pub(super) fn held(&self) -> usize {
         self.streams.iter().map(StreamState::held).sum::<usize>() + self.pairing.held()

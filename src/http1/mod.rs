@@ -156,6 +156,14 @@ impl Http1 {
         self.places.fetch(slot);
     }
 
+    /// How many of the next bytes of this side are only counted, whatever they are.
+    #[inline]
+    #[must_use]
+    pub fn passes_over(&self, slot: Slot, side: Side) -> u64 {
+        let conversation = self.places.get(slot).filter(|conversation| conversation.is_open());
+        conversation.map_or(0, |conversation| conversation.passes_over(side))
+    }
+
     /// Takes the next chunk and tells what it makes known.
     pub fn take(&mut self, chunk: Chunk<'_>, sink: &mut dyn FnMut(Event)) {
         match chunk {

@@ -110,6 +110,15 @@ pub(super) enum StreamState {
 }
 
 impl StreamState {
+    /// How many of the next bytes are only counted.
+    pub(super) fn passes_over(&self) -> u64 {
+        match self {
+            Self::Body(message) => message.body.passes_over(),
+            Self::Opaque => u64::MAX,
+            Self::Idle | Self::Head(_) | Self::Resync => 0,
+        }
+    }
+
     /// Bytes held of a message that is not whole yet.
     pub(super) fn held(&self) -> usize {
         match self {

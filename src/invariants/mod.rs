@@ -231,6 +231,7 @@ impl CheckedEngine {
             payload: payload.get(..captured).unwrap_or_default(),
             missing: u32::try_from(len - captured).unwrap_or(u32::MAX),
             tag: 0,
+            header: &[],
         });
         after
     }

@@ -194,12 +194,13 @@ impl Tap {
             return;
         }
         let mut place = self.flows.lookup(&segment);
-        if self.flows.remembered() >= MANY
-            && let Some(slot) = self.flows.guess(&mut place)
+        if let Some(slot) = self.flows.guess(&mut place)
+            && self.flows.remembered() >= MANY
         {
             self.http1.fetch(slot);
         }
         let http1 = &mut self.http1;
+        self.flows.pass_over(&mut place, &segment, |slot, side| http1.passes_over(slot, side));
         self.flows.take_at(&place, &segment, &mut |chunk| http1.take(chunk, sink));
     }
 
@@ -227,8 +228,9 @@ impl Tap {
         let mut passed = SegmentBatch::new();
         for segment in segments {
             let mut held = Vec::new();
-            let goes_on =
-                self.sightings.judge(segment, &mut |held_one| held.push(Segment { payload: &[], ..*held_one }));
+            let goes_on = self
+                .sightings
+                .judge(segment, &mut |held_one| held.push(Segment { payload: &[], header: &[], ..*held_one }));
             if !held.is_empty() {
                 // What was held goes between those before and behind it.
                 for segment in passed.drain(..) {
@@ -261,7 +263,8 @@ impl Tap {
             }
         }
         let http1 = &mut self.http1;
-        for (place, segment) in places.iter().zip(segments) {
+        for (place, segment) in places.iter_mut().zip(segments) {
+            self.flows.pass_over(place, segment, |slot, side| http1.passes_over(slot, side));
             self.flows.take_at(place, segment, &mut |chunk| http1.take(chunk, sink));
         }
     }
@@ -317,6 +320,7 @@ impl Tap {
                     .collect(),
                 unplaced_bytes: tcp.unplaced_bytes,
                 unplaced_requests: tcp.unplaced_requests,
+                bad_checksums: tcp.bad_checksums,
             },
             streams: Streams {
                 http1: streams.http1,

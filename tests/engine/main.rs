@@ -8,6 +8,7 @@
 #![expect(clippy::indexing_slicing, clippy::string_slice, reason = "the tests cut bytes of their own")]
 
 mod belief;
+mod checksums;
 mod clock;
 mod frames;
 mod http;

@@ -42,6 +42,7 @@ impl Packet {
             payload: &self.payload,
             missing: self.missing,
             tag: 0,
+            header: &[],
         }
     }
 }

@@ -367,6 +367,36 @@ impl Packet {
         Layer { ether_type: 0, protocol: 6, bytes }
     }
 
+    /// The TCP segment with the checksum that belongs to it.
+    pub(crate) fn summed(&self) -> Layer {
+        let mut tcp = self.tcp();
+        let sum = self.sum(&tcp.bytes, tcp.bytes.len());
+        tcp.bytes[16..18].copy_from_slice(&(!sum).to_be_bytes());
+        tcp
+    }
+
+    /// The TCP segment with the sum of the pseudo-header alone, as a host leaves it to its card.
+    pub(crate) fn offloaded(&self) -> Layer {
+        let mut tcp = self.tcp();
+        let sum = self.sum(&[], tcp.bytes.len());
+        tcp.bytes[16..18].copy_from_slice(&sum.to_be_bytes());
+        tcp
+    }
+
+    /// The sum of these bytes and the pseudo-header of a segment of so many (RFC 9293, 3.1).
+    fn sum(&self, bytes: &[u8], len: usize) -> u16 {
+        let octets = |end: SocketAddr| match end.ip() {
+            IpAddr::V4(ip) => ip.octets().to_vec(),
+            IpAddr::V6(ip) => ip.octets().to_vec(),
+        };
+        let len = u32::try_from(len).unwrap().to_be_bytes();
+        let all = [&octets(self.from)[..], &octets(self.to), &len, &[0, 6], bytes].concat();
+        let words = all.chunks(2).map(|pair| u32::from(pair[0]) << 8 | u32::from(*pair.get(1).unwrap_or(&0)));
+        let sum: u32 = words.sum();
+        let sum = (sum & 0xffff) + (sum >> 16);
+        u16::try_from((sum & 0xffff) + (sum >> 16)).unwrap()
+    }
+
     /// The IP datagram.
     pub(crate) fn ip(&self) -> Layer {
         self.around(self.tcp())

@@ -38,7 +38,12 @@ pub(crate) fn run(source: &mut dyn Source, interests: BodyPolicies, ports: &[u16
     let mut seen = Seen::default();
     while let Some(frame) = source.next() {
         match decoder.decode(&frame) {
-            Ok(segment) => flows.take(&segment, &mut |chunk| http1.take(chunk, &mut |event| seen.take(event))),
+            Ok(segment) => {
+                let mut place = flows.lookup(&segment);
+                flows.guess(&mut place);
+                flows.pass_over(&mut place, &segment, |slot, side| http1.passes_over(slot, side));
+                flows.take_at(&place, &segment, &mut |chunk| http1.take(chunk, &mut |event| seen.take(event)));
+            }
             Err(why) => seen.skipped.push(why),
         }
     }

@@ -50,6 +50,7 @@ impl Tcp {
         add(&mut self.evicted, &other.evicted);
         self.unplaced_bytes += other.unplaced_bytes;
         self.unplaced_requests += other.unplaced_requests;
+        self.bad_checksums += other.bad_checksums;
     }
 }
 

@@ -189,6 +189,9 @@ pub struct Tcp {
     /// Requests that began in them.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub unplaced_requests: u64,
+    /// Segments whose checksum is wrong where the same side's checksums are right: their receivers drop them.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub bad_checksums: u64,
 }
 
 /// What the connections spoke.

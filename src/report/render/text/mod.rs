@@ -475,6 +475,10 @@ fn warnings(page: &mut TextReport, summary: &Summary) {
         let what = counted(summary.tcp.unplaced_requests, "request");
         all.push(format!("{what} fit no connection and are not counted: their receivers drop such segments"));
     }
+    if summary.tcp.bad_checksums > 0 {
+        let what = counted(summary.tcp.bad_checksums, "segment");
+        all.push(format!("{what} had a wrong checksum: copies of them were taken where any came"));
+    }
     let unjoined = sum(&summary.production.unjoined);
     if unjoined > 0 {
         let what = kinds(&summary.production.unjoined);
