@@ -87,6 +87,7 @@ pub mod pipeline;
 
 // What all of them use.
 pub mod bounded;
+pub mod causes;
 mod content_coding;
 pub mod exchange;
 pub mod files;

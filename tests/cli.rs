@@ -86,6 +86,52 @@ fn every_mistake_is_told_at_once_each_with_its_flag() {
     );
 }
 
+/// What goes wrong once a run begins, and what the system has to say of it: each cause once, and what helps at the end.
+#[test]
+fn each_cause_of_an_error_is_told_once() {
+    let capture = testdata("get-nano.pcap");
+    let capture = capture.to_str().unwrap();
+    let replay = |more: &[&'static str]| {
+        let begin = ["replay", capture, "--to", "http://127.0.0.1:1"];
+        [&begin[..], more].concat().into_iter().map(str::to_owned).collect::<Vec<_>>()
+    };
+    let plain = |all: &[&str]| all.iter().map(|one| (*one).to_owned()).collect::<Vec<_>>();
+    let gone = "No such file or directory (os error 2)";
+    let spelt = "is its name spelt right, and is it in PATH?";
+    for (arguments, line) in [
+        (replay(&["--middleware", "no-such-program"]), format!("cannot start the middleware `no-such-program`: {gone}; {spelt}")),
+        (
+            replay(&["--guard", "errors>5%/10s", "--guard-command", "no-such-program"]),
+            format!("cannot start the guard command `no-such-program`: {gone}; {spelt}"),
+        ),
+        (
+            replay(&["--metrics", "192.0.2.1:9184"]),
+            "--metrics: cannot listen at 192.0.2.1:9184: Cannot assign requested address (os error 99); no interface of this \
+             machine has that address; 127.0.0.1 always works"
+                .to_owned(),
+        ),
+        (
+            replay(&["--metrics", "127.0.0.1:0", "--control-token-file", "/nowhere/token"]),
+            format!("--control-token-file: cannot read /nowhere/token: {gone}"),
+        ),
+        (replay(&["--routes", "/nowhere/routes"]), format!("--routes: /nowhere/routes cannot be read: {gone}")),
+        (replay(&["--filters", "/nowhere/chain"]), format!("/nowhere/chain: cannot be read: {gone}")),
+        (plain(&["control", "--socket", "/nowhere/sock", "status"]), format!("cannot speak to the run at /nowhere/sock: {gone}")),
+        (plain(&["inspect", "/nowhere/a.pcap"]), format!("cannot open /nowhere/a.pcap: {gone}")),
+    ] {
+        let output = Command::new(env!("CARGO_BIN_EXE_shadowtap"))
+            .args(&arguments)
+            .env_remove("SHADOWTAP_LOG")
+            .stdin(Stdio::null())
+            .output()
+            .unwrap();
+        let told = text(&output.stderr);
+        let errors: Vec<&str> = told.lines().filter(|line| line.starts_with("error: ")).collect();
+        assert_eq!(errors, [format!("error: {line}")], "{arguments:?}: {told}");
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}");
+    }
+}
+
 #[test]
 fn a_target_with_a_query_is_refused_because_the_query_would_be_lost() {
     let capture = testdata("get-nano.pcap");

@@ -328,7 +328,7 @@ impl<S: Source + ?Sized> Source for Box<S> {
 #[derive(Debug, thiserror::Error)]
 pub enum CaptureError {
     /// The file cannot be opened.
-    #[error("cannot open {}: {source}", file.display())]
+    #[error("cannot open {}", file.display())]
     Open {
         /// The file.
         file: PathBuf,
@@ -336,7 +336,7 @@ pub enum CaptureError {
         source: std::io::Error,
     },
     /// The file was opened and cannot be read.
-    #[error("cannot read {file}: {source}")]
+    #[error("cannot read {file}")]
     Read {
         /// The file.
         file: String,

@@ -4,6 +4,8 @@
 //! an ordinary user, without capabilities and without a way to get them back. That is a property of the process only
 //! while there is one thread: with more, nothing is given up and that is an error.
 
+use crate::causes::Help;
+use std::borrow::Cow;
 use std::ffi::CString;
 use std::fs;
 use std::io;
@@ -66,7 +68,7 @@ pub enum PrivilegeError {
         now: String,
     },
     /// Users cannot be looked up.
-    #[error("cannot look up the user {name}: {source}")]
+    #[error("cannot look up the user {name}")]
     Lookup {
         /// The name or number.
         name: String,
@@ -74,7 +76,7 @@ pub enum PrivilegeError {
         source: io::Error,
     },
     /// A step of giving up failed.
-    #[error("cannot become {name}: {step}: {source}")]
+    #[error("cannot become {name}: {step}")]
     Step {
         /// Who was asked for.
         name: String,
@@ -98,7 +100,7 @@ pub enum PrivilegeError {
         threads: usize,
     },
     /// A directory cannot be written to.
-    #[error("cannot write to {} as {user}: {source}{}", directory.display(), advice(source, user, directory))]
+    #[error("cannot write to {} as {user}", directory.display())]
     NotWritable {
         /// The directory.
         directory: PathBuf,
@@ -109,12 +111,14 @@ pub enum PrivilegeError {
     },
 }
 
-fn advice(error: &io::Error, user: &str, directory: &Path) -> String {
-    match error.kind() {
-        io::ErrorKind::PermissionDenied => {
-            format!("; sudo chown {user} {}, or name another user with --user", directory.display())
+impl Help for PrivilegeError {
+    fn help(&self) -> Option<Cow<'static, str>> {
+        match self {
+            Self::NotWritable { directory, user, source } if source.kind() == io::ErrorKind::PermissionDenied => {
+                Some(format!("sudo chown {user} {}, or name another user with --user", directory.display()).into())
+            }
+            _ => None,
         }
-        _ => String::new(),
     }
 }
 
@@ -341,7 +345,7 @@ mod tests {
     fn a_refusal_comes_with_the_command_that_helps() {
         let told = |kind: io::ErrorKind| {
             let (directory, user) = (PathBuf::from("/var/log/tap"), "nobody".to_owned());
-            PrivilegeError::NotWritable { directory, user, source: kind.into() }.to_string()
+            crate::causes::say(&PrivilegeError::NotWritable { directory, user, source: kind.into() })
         };
         assert_eq!(
             told(io::ErrorKind::PermissionDenied),

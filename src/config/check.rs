@@ -7,6 +7,7 @@ use std::time::Duration;
 use regex_automata::util::syntax;
 
 use crate::capture::{self, CaptureError, Tunnel};
+use crate::causes;
 use crate::middleware::PatternSet;
 use crate::middleware::patterns::Budget;
 use crate::recording::{self, Origin, RecordingReadError};
@@ -46,11 +47,7 @@ pub(super) fn regexes(flag: &str, typed: &[String], budget: &Budget, mistakes: &
 /// Opens captures or recordings. Standard input is left alone while there is any other mistake: it may wait for a person to
 /// type.
 pub(super) fn open(settings: &capture::Settings, mistakes: &mut ConfigMistakes) -> Option<Origin> {
-    let mut tell = |errors: Vec<RecordingReadError>| {
-        for error in errors {
-            mistakes.add(flag_of(&error), error);
-        }
-    };
+    let mut tell = |errors: Vec<RecordingReadError>| refused(errors, mistakes);
     let (input, files): (Vec<_>, Vec<_>) =
         settings.files.iter().cloned().partition(|file| capture::is_standard_input(file));
     if input.is_empty() {
@@ -65,8 +62,13 @@ pub(super) fn open(settings: &capture::Settings, mistakes: &mut ConfigMistakes) 
     if !mistakes.is_empty() {
         return None;
     }
-    let tell = |errors: Vec<_>| errors.into_iter().for_each(|error| mistakes.add(flag_of(&error), error));
-    recording::open(settings).map_err(tell).ok()
+    recording::open(settings).map_err(|errors| refused(errors, mistakes)).ok()
+}
+
+fn refused(errors: Vec<RecordingReadError>, mistakes: &mut ConfigMistakes) {
+    for error in errors {
+        mistakes.add(flag_of(&error), causes::say(&error));
+    }
 }
 
 /// The flag that a file has something against.

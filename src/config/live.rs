@@ -85,7 +85,7 @@ fn taken(local: &LocalEnds) -> Option<String> {
 
 /// Who to run as.
 pub(super) fn user(typed: &typed::Live, mistakes: &mut ConfigMistakes) -> Option<User> {
-    mistakes.keep("--user", privileges::user(typed.user.as_deref()))
+    mistakes.keep_error("--user", privileges::user(typed.user.as_deref()))
 }
 
 /// What to open, and how.

@@ -1,6 +1,9 @@
 //! Every mistake of a command line, collected so that they can be told together.
 
+use std::error::Error;
 use std::fmt;
+
+use crate::causes;
 
 /// One mistake.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,6 +27,11 @@ impl ConfigMistakes {
     /// The value, or `None` after its error was added.
     pub fn keep<T>(&mut self, flag: &str, result: Result<T, impl fmt::Display>) -> Option<T> {
         result.map_err(|error| self.add(flag, error)).ok()
+    }
+
+    /// The same of an error that has causes, or knows what helps.
+    pub fn keep_error<T>(&mut self, flag: &str, result: Result<T, impl Error + 'static>) -> Option<T> {
+        result.map_err(|error| self.add(flag, causes::say(&error))).ok()
     }
 
     /// Whether there is none.

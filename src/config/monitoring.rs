@@ -44,10 +44,11 @@ pub(super) fn monitoring(typed: &typed::Monitoring, mistakes: &mut ConfigMistake
         if file.is_some() && typed.metrics.is_none() {
             mistakes.add(flag, "there is nothing to guard without --metrics");
         }
-        file.as_deref().and_then(|path| mistakes.keep(flag, Token::read(path)))
+        file.as_deref().and_then(|path| mistakes.keep_error(flag, Token::read(path)))
     });
     let tokens = Tokens { control, metrics };
-    let server = typed.metrics.as_deref().and_then(|address| mistakes.keep("--metrics", Server::bind(address, tokens)));
+    let server =
+        typed.metrics.as_deref().and_then(|address| mistakes.keep_error("--metrics", Server::bind(address, tokens)));
     Monitoring { server, quiet: typed.quiet }
 }
 

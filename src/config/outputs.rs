@@ -1,5 +1,6 @@
 //! Files that a run will write: whether they can be, before anything is sent.
 
+use crate::causes::causes;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -42,7 +43,7 @@ pub(super) fn routes(path: Option<&Path>, mistakes: &mut ConfigMistakes) -> Arc<
     let read = |path: &Path| {
         let shown = path.display();
         let text = bounded::read_text(path, "a list of routes", MAX_ROUTES_FILE);
-        let text = text.map_err(|error| format!("{shown} {error}"))?;
+        let text = text.map_err(|error| format!("{shown} {}", causes(&error)))?;
         RoutePatterns::parse(&text).map_err(|error| format!("{shown}: {error}"))
     };
     path.and_then(|path| mistakes.keep("--routes", read(path))).map_or_else(Arc::default, Arc::new)

@@ -6,6 +6,7 @@
 //! A line is an expression, blanks, and a value that ends at the next blank; `#` begins a comment line. The first line
 //! whose expression matches decides. A value is the name of a target, or `-` for none at all.
 
+use crate::causes::causes;
 use std::collections::HashSet;
 use std::path::Path;
 use std::sync::Arc;
@@ -243,7 +244,7 @@ impl TargetNames {
 
 /// A map from a file. A mistake is told with its line; line 0 is the file itself.
 pub fn read(path: &Path, on: MatchInput, budget: &Budget) -> Result<RouteMap, Vec<(usize, String)>> {
-    let text = bounded::read_text(path, "a map", MAX_MAP_BYTES).map_err(|error| vec![(0, error.to_string())])?;
+    let text = bounded::read_text(path, "a map", MAX_MAP_BYTES).map_err(|error| vec![(0, causes(&error))])?;
     RouteMap::within(&text, on, budget)
         .map_err(|all| all.into_iter().map(|(line, error)| (line, error.to_string())).collect())
 }

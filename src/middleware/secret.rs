@@ -41,12 +41,12 @@ pub enum SecretError {
         name: String,
     },
     /// The file cannot be read.
-    #[error("cannot read {}: {why}", path.display())]
+    #[error("cannot read {}", path.display())]
     File {
         /// The file.
         path: PathBuf,
-        /// Why not.
-        why: std::io::Error,
+        /// The system's words.
+        source: std::io::Error,
     },
     /// There is nothing in it, or more than a secret.
     #[error("{place} is empty, has a line end inside, or is longer than {MAX_SECRET_BYTES} bytes: that is no secret")]
@@ -82,7 +82,7 @@ impl SecretLookup {
             (Self::Real, SecretLocation::File(path)) => {
                 let path = folder.join(path);
                 let text = bounded::read(&path, "a secret", MAX_SECRET_BYTES + LINE_END)
-                    .map_err(|error| SecretError::File { path: path.clone(), why: error.into_io() })?;
+                    .map_err(|error| SecretError::File { path: path.clone(), source: error.into_io() })?;
                 Secret::new(text, &path.display().to_string())
             }
         }

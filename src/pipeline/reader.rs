@@ -25,6 +25,7 @@ use super::run::{Feed, Run, RunError};
 use super::tap::Tap;
 use super::threads::spawn;
 use crate::capture::{self, Halt, Polled, Source};
+use crate::causes::say;
 use crate::exchange::{Damage, Event, ExchangeId, Outcome, Request, Shed, Timestamp};
 use crate::http1::BodyPolicies;
 use crate::recording::{self, EventSource as _, Origin, RecordingSource};
@@ -149,7 +150,7 @@ impl FileReader {
                     engine.add(reading.origin(origin, None, &capture, wanted));
                 }
                 Err(errors) => {
-                    let why: Vec<String> = errors.iter().map(ToString::to_string).collect();
+                    let why: Vec<String> = errors.iter().map(|error| say(error)).collect();
                     let words = format!("after {} of {passes} passes: {}", reading.pass, why.join("; "));
                     engine.warnings.push(words.clone());
                     engine.unread.push(words);
@@ -190,7 +191,7 @@ impl OpenFiles {
         match origin {
             Origin::Frames(source) => match tap.map_or_else(|| Tap::new(capture, wanted), Ok) {
                 Ok(tap) => self.frames(source, tap),
-                Err(error) => CaptureStats { warnings: vec![error.to_string()], ..CaptureStats::default() },
+                Err(error) => CaptureStats { warnings: vec![say(&error)], ..CaptureStats::default() },
             },
             Origin::Events(mut source) => {
                 source.set_interests(wanted);

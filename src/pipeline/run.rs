@@ -1,5 +1,7 @@
 //! What a run needs, and why it could not begin.
 
+use crate::causes::Help;
+use std::borrow::Cow;
 use std::io::Write;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -145,10 +147,10 @@ pub enum RunError {
     #[error(transparent)]
     Capture(#[from] capture::CaptureError),
     /// The runtime, or a thread of it, could not start.
-    #[error("cannot start a thread: {0}; is a limit on processes in force (ulimit -u)?")]
+    #[error("cannot start a thread")]
     Start(#[source] std::io::Error),
     /// The process outside could not be started.
-    #[error("cannot start the middleware `{command}`: {source}; {}", advice(source))]
+    #[error("cannot start the middleware `{command}`")]
     Middleware {
         /// What was to be run.
         command: String,
@@ -156,7 +158,7 @@ pub enum RunError {
         source: std::io::Error,
     },
     /// The command that brakes could not be started.
-    #[error("cannot start the guard command `{command}`: {source}; {}", advice(source))]
+    #[error("cannot start the guard command `{command}`")]
     Brake {
         /// What was to be run.
         command: String,
@@ -166,6 +168,17 @@ pub enum RunError {
     /// The client could not be set up.
     #[error(transparent)]
     Client(#[from] replay::ClientError),
+}
+
+impl Help for RunError {
+    fn help(&self) -> Option<Cow<'static, str>> {
+        match self {
+            Self::Start(_) => Some("is a limit on processes in force (ulimit -u)?".into()),
+            Self::Middleware { source, .. } | Self::Brake { source, .. } => Some(advice(source).into()),
+            Self::Client(error) => error.help(),
+            Self::Capture(_) => None,
+        }
+    }
 }
 
 /// What to do about a process that cannot be started.

@@ -1,15 +1,15 @@
 //! Why there is no client: told before anything is sent.
 
+use std::borrow::Cow;
 use std::path::PathBuf;
+
+use crate::causes::Help;
 
 /// Why there is no client.
 #[derive(Debug, thiserror::Error)]
 pub enum ClientError {
     /// The system has no root certificates to trust.
-    #[error(
-        "cannot verify the certificate of {url}: {why}; install the system's root certificates \
-         (on Debian the package ca-certificates), name the one to trust with --ca, or accept any with --insecure"
-    )]
+    #[error("cannot verify the certificate of {url}: {why}")]
     Roots {
         /// The target.
         url: String,
@@ -17,7 +17,7 @@ pub enum ClientError {
         why: String,
     },
     /// A file of certificates or a key that cannot be used.
-    #[error("{flag} {}: {why}; give a file in PEM, which begins with -----BEGIN", path.display())]
+    #[error("{flag} {}: {why}", path.display())]
     Pem {
         /// The flag that named it.
         flag: &'static str,
@@ -34,4 +34,18 @@ pub enum ClientError {
         /// The client's words.
         why: String,
     },
+}
+
+impl Help for ClientError {
+    fn help(&self) -> Option<Cow<'static, str>> {
+        match self {
+            Self::Roots { .. } => Some(
+                "install the system's root certificates (on Debian the package ca-certificates), name the one to trust \
+                 with --ca, or accept any with --insecure"
+                    .into(),
+            ),
+            Self::Pem { .. } => Some("give a file in PEM, which begins with -----BEGIN".into()),
+            Self::Setup { .. } => None,
+        }
+    }
 }

@@ -8,6 +8,8 @@
 //! bounded too: they read what the system has in `/usr` and the like, the folders of their own files, and write to the
 //! run's outputs and the folder for temporary files. What else they may call is up to them, but for what is dangerous.
 
+use crate::causes::Help;
+use std::borrow::Cow;
 use std::fmt;
 use std::path::PathBuf;
 
@@ -54,10 +56,16 @@ pub struct Sandbox {
 
 /// Why a run cannot be bounded, on a kernel that could.
 #[derive(Debug, thiserror::Error)]
-#[error("cannot enter the sandbox: {step}: {why}; --no-sandbox runs without one")]
+#[error("cannot enter the sandbox: {step}: {why}")]
 pub struct SandboxError {
     step: &'static str,
     why: String,
+}
+
+impl Help for SandboxError {
+    fn help(&self) -> Option<Cow<'static, str>> {
+        Some("--no-sandbox runs without one".into())
+    }
 }
 
 #[cfg(target_os = "linux")]

@@ -1,5 +1,7 @@
 //! The address at which a run is shown.
 
+use crate::causes::Help;
+use std::borrow::Cow;
 use std::io;
 use std::net::{SocketAddr, TcpListener, ToSocketAddrs as _};
 use std::sync::Arc;
@@ -22,7 +24,7 @@ pub enum ServeError {
     #[error("`{0}` is no address with a port; write it so: 127.0.0.1:9184")]
     Address(String),
     /// Its name is not known.
-    #[error("`{typed}`: {source}; an address such as 127.0.0.1:9184 always works")]
+    #[error("`{typed}`")]
     Name {
         /// What was typed.
         typed: String,
@@ -30,7 +32,7 @@ pub enum ServeError {
         source: io::Error,
     },
     /// It cannot be listened at.
-    #[error("cannot listen at {address}: {}", advice(*address, source))]
+    #[error("cannot listen at {address}")]
     Bind {
         /// The address.
         address: SocketAddr,
@@ -39,22 +41,27 @@ pub enum ServeError {
     },
 }
 
-/// What to do about an address that cannot be had.
-fn advice(address: SocketAddr, error: &io::Error) -> String {
-    match error.kind() {
-        io::ErrorKind::AddrInUse => {
-            format!(
-                "another process does, perhaps another run; take another port, or find it with ss -ltnp sport = :{}",
-                address.port()
+impl Help for ServeError {
+    fn help(&self) -> Option<Cow<'static, str>> {
+        let (address, error) = match self {
+            Self::Address(_) => return None,
+            Self::Name { .. } => return Some("an address such as 127.0.0.1:9184 always works".into()),
+            Self::Bind { address, source } => (address, source),
+        };
+        let port = address.port();
+        Some(match error.kind() {
+            io::ErrorKind::AddrInUse => format!(
+                "another process does, perhaps another run; take another port, or find it with ss -ltnp sport = :{port}"
             )
-        }
-        io::ErrorKind::PermissionDenied => {
-            format!("port {} is for root; take one from 1024 on, such as 9184", address.port())
-        }
-        io::ErrorKind::AddrNotAvailable => {
-            "no interface of this machine has that address; 127.0.0.1 always works".to_owned()
-        }
-        _ => error.to_string(),
+            .into(),
+            io::ErrorKind::PermissionDenied => {
+                format!("port {port} is for root; take one from 1024 on, such as 9184").into()
+            }
+            io::ErrorKind::AddrNotAvailable => {
+                "no interface of this machine has that address; 127.0.0.1 always works".into()
+            }
+            _ => return None,
+        })
     }
 }
 
@@ -115,7 +122,7 @@ mod tests {
 
     #[track_caller]
     fn refused(typed: &str, part: &str) {
-        let error = bind(typed).unwrap_err().to_string();
+        let error = crate::causes::say(&bind(typed).unwrap_err());
         assert!(error.contains(part), "{typed}: {error}");
     }
 

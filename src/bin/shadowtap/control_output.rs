@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use anyhow::Context;
 use indicatif::ProgressBar;
+use shadowtap::causes;
 use shadowtap::pipeline::Control;
 use shadowtap::serve::control::{ControlCommand, Location, Socket, SocketError, SocketLocation, serve};
 
@@ -32,7 +33,7 @@ fn where_asked<T>(place: &SocketLocation, made: Result<T, SocketError>) -> anyho
     match made {
         Ok(made) => Ok(Some(made)),
         Err(error) if *place == SocketLocation::Default => {
-            print_line(&format!("warning: {error}"));
+            print_line(&format!("warning: {}", causes::say(&error)));
             Ok(None)
         }
         Err(error) => Err(error.into()),

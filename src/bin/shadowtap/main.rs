@@ -24,6 +24,7 @@ use std::io;
 use std::process::ExitCode;
 
 use clap::Parser;
+use shadowtap::causes;
 use shadowtap::config::{ConfigMistakes, LogFormat};
 use tracing_subscriber::EnvFilter;
 
@@ -99,7 +100,7 @@ fn trouble(error: &anyhow::Error) -> ExitCode {
             let colon = if mistake.flag.is_empty() { "" } else { ": " };
             print_line(&format!("error: {}{colon}{}", mistake.flag, mistake.message));
         }),
-        None => print_line(&format!("error: {error:#}")),
+        None => print_line(&format!("error: {}", causes::say(error.as_ref()))),
     }
     ExitCode::from(TROUBLE)
 }

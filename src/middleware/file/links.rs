@@ -19,6 +19,7 @@ use super::super::spec::{FilterAction, FilterSpec, SampleSpec};
 use super::conditions::{condition, optional};
 use super::edits::{self, replacement};
 use super::reader::{Located, TomlEntry, TomlReader, TomlTable};
+use crate::causes::causes;
 
 /// Every verb, in the order of the documentation.
 pub const VERBS: [&str; 28] = [
@@ -305,7 +306,7 @@ fn optional_secret(table: &mut TomlTable<'_>, what: &str, reader: &mut TomlReade
         secret::SecretLocation::File(PathBuf::from(name))
     };
     let read = reader.environment.secrets.read(&place, reader.folder());
-    Some(reader.keep(value.span(), read))
+    Some(reader.keep(value.span(), read.map_err(|error| causes(&error))))
 }
 
 /// `{ header = [..], cookie = [..], param = [..], json = [..], how = "remove", on-unknown = "drop-body" }`.

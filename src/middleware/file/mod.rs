@@ -13,6 +13,7 @@
 //! outcome = "filtered: no-payments"
 //! ```
 
+use crate::causes::causes;
 use std::fmt;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -106,8 +107,7 @@ impl ChainFile {
     /// Reads the file at `path`.
     pub fn read(path: &Path, environment: &Environment) -> Result<Self, Vec<ChainMistake>> {
         let whole = |message| vec![ChainMistake { path: path.to_owned(), line: 0, column: 0, message }];
-        let text =
-            bounded::read_text(path, "a chain file", MAX_FILE_BYTES).map_err(|error| whole(error.to_string()))?;
+        let text = bounded::read_text(path, "a chain file", MAX_FILE_BYTES).map_err(|error| whole(causes(&error)))?;
         Self::parse(&text, path, environment)
     }
 

@@ -11,6 +11,8 @@ mod sink;
 #[cfg(test)]
 mod tests;
 
+use crate::causes::{Help, say};
+use std::borrow::Cow;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -47,7 +49,7 @@ pub struct Rotation {
 #[derive(Debug, thiserror::Error)]
 pub enum RecordError {
     /// A file cannot be made.
-    #[error("cannot make {}: {source}; {}", path.display(), advice(source))]
+    #[error("cannot make {}", path.display())]
     Create {
         /// The file.
         path: PathBuf,
@@ -55,7 +57,7 @@ pub enum RecordError {
         source: std::io::Error,
     },
     /// A file cannot be written to.
-    #[error("cannot write {}: {source}; {}", path.display(), advice(source))]
+    #[error("cannot write {}", path.display())]
     Write {
         /// The file.
         path: PathBuf,
@@ -68,6 +70,15 @@ pub enum RecordError {
         /// The file without a number.
         path: PathBuf,
     },
+}
+
+impl Help for RecordError {
+    fn help(&self) -> Option<Cow<'static, str>> {
+        match self {
+            Self::Create { source, .. } | Self::Write { source, .. } => Some(advice(source).into()),
+            Self::Taken { .. } => None,
+        }
+    }
 }
 
 /// What to do about an error of the file system.
@@ -449,6 +460,7 @@ impl Recorder {
     fn failed(&mut self, error: &RecordError) {
         if self.retry.is_none() {
             let seconds = RETRY_EVERY.as_secs();
+            let error = say(error);
             self.notice(format!("{error}. What comes is counted as lost; a new file is tried every {seconds} s"));
         }
         self.retry = Some(self.now.plus(RETRY_EVERY));

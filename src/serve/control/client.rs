@@ -57,7 +57,7 @@ pub enum AskError {
         path: PathBuf,
     },
     /// The system refused, or there was no answer in time.
-    #[error("cannot speak to the run at {}: {source}", path.display())]
+    #[error("cannot speak to the run at {}", path.display())]
     Speak {
         /// The socket.
         path: PathBuf,

@@ -54,7 +54,7 @@ pub enum ControlCommandError {
         said: String,
     },
     /// It is no share.
-    #[error("{0}")]
+    #[error(transparent)]
     Share(#[from] crate::middleware::sample::ShareError),
 }
 

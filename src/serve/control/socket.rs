@@ -1,5 +1,7 @@
 //! The socket itself: made for one user, never in the place of something that is alive or of something else.
 
+use crate::causes::Help;
+use std::borrow::Cow;
 use std::ffi::{OsStr, OsString};
 use std::io;
 use std::os::fd::{AsRawFd as _, OwnedFd};
@@ -43,7 +45,7 @@ pub enum SocketError {
     )]
     NoFolder,
     /// The system refused to make the folder.
-    #[error("cannot make {} for the control socket: {source}; name another place with --control, or none: --control off", folder.display())]
+    #[error("cannot make {} for the control socket", folder.display())]
     MakeFolder {
         /// The folder.
         folder: PathBuf,
@@ -51,7 +53,7 @@ pub enum SocketError {
         source: io::Error,
     },
     /// The system refused.
-    #[error("cannot make the control socket {}: {source}; name another place with --control, or none: --control off{}", path.display(), whose(source))]
+    #[error("cannot make the control socket {}", path.display())]
     Make {
         /// The socket.
         path: PathBuf,
@@ -60,11 +62,16 @@ pub enum SocketError {
     },
 }
 
-/// Whose the folder has to be, where that is what is wrong.
-fn whose(error: &io::Error) -> &'static str {
-    match error.kind() {
-        io::ErrorKind::PermissionDenied => "; its folder has to belong to the user that shadowtap runs as (--user)",
-        _ => "",
+impl Help for SocketError {
+    fn help(&self) -> Option<Cow<'static, str>> {
+        const ELSEWHERE: &str = "name another place with --control, or none: --control off";
+        match self {
+            Self::Make { source, .. } if source.kind() == io::ErrorKind::PermissionDenied => Some(
+                format!("{ELSEWHERE}; its folder has to belong to the user that shadowtap runs as (--user)").into(),
+            ),
+            Self::Make { .. } | Self::MakeFolder { .. } => Some(ELSEWHERE.into()),
+            _ => None,
+        }
     }
 }
 
