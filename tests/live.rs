@@ -47,7 +47,7 @@ fn main() -> ExitCode {
     arguments.test_threads = Some(1);
     let lacks = net::enter();
     let setcap = if may("setcap", &["-h"]) { None } else { Some("setcap") };
-    let trials: [Row<'_>; 12] = [
+    let trials: [Row<'_>; 15] = [
         ("what is said on lo is captured once, to the last frame before the halt", lacks, once_on_lo),
         ("on any and on several interfaces at once nothing is captured twice either", lacks, once_elsewhere),
         ("frames of several interfaces come in order of time", lacks, in_order),
@@ -56,6 +56,9 @@ fn main() -> ExitCode {
         ("what the kernel drops is counted to the frame", lacks, dropped),
         ("an interface that goes down is told, and comes back", lacks, down_and_up),
         ("an interface that goes away ends its capture, and no other's", lacks, gone),
+        ("an interface that is made again is captured on again, without any right", lacks, made_again),
+        ("of several interfaces each may be made again", lacks, several_made_again),
+        ("where no interface is left the capture waits if it is told to", lacks, waited_for),
         ("what cannot be opened is told with what helps", lacks, refused),
         ("without -i the interfaces are chosen that carry the port", lacks, chosen),
         ("root is given up for good, and the capture goes on", lacks, given_up),
@@ -290,6 +293,76 @@ fn gone() {
     until(&mut both, |_, _| false);
     assert_eq!(both.warnings().iter().filter(|told| told.starts_with("the capture on")).count(), 2);
     assert_eq!(both.unread(), [none_left]);
+}
+
+/// Waits until as much was told that begins so.
+fn until_told(live: &mut Live, begins: &str, count: usize) {
+    until(live, |_, live| live.warnings().iter().filter(|told| told.starts_with(begins)).count() == count);
+}
+
+fn made_again() {
+    let mut pair = Pair::new("tap0", "tap1");
+    let mut live = open(&settings(&[pair.1], &[80]));
+    for round in 1..=3 {
+        drop(pair);
+        until_told(&mut live, "the capture on tap1 ended: ", round);
+        pair = Pair::new("tap0", "tap1");
+        until_told(&mut live, "tap1 is there again: the capture goes on", round);
+        let number = u32::try_from(round).unwrap() * 10;
+        let other_port = Packet { to: "10.0.0.1:81".parse().unwrap(), ..segment(99) };
+        let frames: Vec<Layer> = (0..5).map(|n| segment(number + n).ip().ethernet()).collect();
+        send(pair.0, &[&[other_port.ip().ethernet()][..], &frames].concat());
+        let seen = until(&mut live, |seen, _| seen.len() == 5);
+        let numbers: Vec<u32> = seen.iter().map(|segment| segment.seq).collect();
+        assert_eq!(numbers, (number..number + 5).collect::<Vec<_>>(), "each once, as the filter says");
+    }
+    // It goes down and comes up as before.
+    ip(&["link", "set", pair.1, "down"]);
+    until_told(&mut live, "tap1 went down", 1);
+    ip(&["link", "set", pair.1, "up"]);
+    until_told(&mut live, "tap1 is up again", 1);
+    send(pair.0, &[segment(7).ip().ethernet()]);
+    assert_eq!(until(&mut live, |seen, _| !seen.is_empty())[0].seq, 7);
+    assert_eq!((live.unread(), live.dropped().kernel), (Vec::new(), 0));
+}
+
+fn several_made_again() {
+    let (one, other) = (Pair::new("tap0", "tap1"), Pair::new("tap2", "tap3"));
+    let mut live = open(&settings(&[one.1, other.1], &[80]));
+    drop(one);
+    until_told(&mut live, "the capture on tap1 ended: ", 1);
+    send(other.0, &[segment(1).ip().ethernet()]);
+    assert_eq!(until(&mut live, |seen, _| !seen.is_empty())[0].seq, 1);
+    let one = Pair::new("tap0", "tap1");
+    until_told(&mut live, "tap1 is there again", 1);
+    send(one.0, &[segment(2).ip().ethernet()]);
+    send(other.0, &[segment(3).ip().ethernet()]);
+    let mut seen: Vec<u32> = until(&mut live, |seen, _| seen.len() == 2).iter().map(|segment| segment.seq).collect();
+    seen.sort_unstable();
+    assert_eq!(seen, [2, 3]);
+}
+
+fn waited_for() {
+    assert_eq!(live::missing(&["tap1".to_owned(), "any".to_owned()]), ["tap1"]);
+    let pair = Pair::new("tap0", "tap1");
+    assert_eq!(live::missing(&["tap1".to_owned(), "any".to_owned()]), Vec::<String>::new());
+    let settings = LiveSettings { wait_interface: true, ..settings(&[pair.1], &[80]) };
+    let mut live = open(&settings);
+    drop(pair);
+    until_told(&mut live, "no interface is left to capture on: waiting until one comes back", 1);
+    // Longer than one that is made anew would be waited for: each look takes 20 ms at least.
+    for _ in 0..220 {
+        assert!(matches!(live.poll(), Polled::Idle(_)), "it waits");
+    }
+    let pair = Pair::new("tap0", "tap1");
+    until_told(&mut live, "tap1 is there again", 1);
+    send(pair.0, &[segment(7).ip().ethernet()]);
+    assert_eq!(until(&mut live, |seen, _| !seen.is_empty())[0].seq, 7);
+    drop(pair);
+    until_told(&mut live, "the capture on tap1 ended", 2);
+    settings.halt.set();
+    assert_eq!(until(&mut live, |_, _| false).len(), 0);
+    assert_eq!(live.unread(), Vec::<String>::new());
 }
 
 fn refused() {

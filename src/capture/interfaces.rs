@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 use nix::ifaddrs::getifaddrs;
 use nix::net::if_::{InterfaceFlags, if_nametoindex};
+use nix::sys::socket::LinkAddr;
 use pcap::{ConnectionStatus, Device, IfFlags};
 
 use super::LinkType;
@@ -92,10 +93,28 @@ impl From<Device> for Interface {
     }
 }
 
-/// The interfaces that are up at this moment; none where there is no way to know.
-pub(super) fn up() -> Option<Vec<String>> {
-    let all = getifaddrs().ok()?.filter(|one| one.flags.contains(InterfaceFlags::IFF_UP));
-    Some(all.map(|one| one.interface_name).collect())
+/// An interface that there is at this moment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct PresentInterface {
+    pub(super) name: String,
+    pub(super) up: bool,
+    /// Its number and kind, where the system says them as an address.
+    pub(super) link: Option<LinkAddr>,
+}
+
+/// The interfaces that there are at this moment; none where there is no way to know.
+pub(super) fn present() -> Option<Vec<PresentInterface>> {
+    let mut all: Vec<PresentInterface> = Vec::new();
+    for one in getifaddrs().ok()? {
+        let up = one.flags.contains(InterfaceFlags::IFF_UP);
+        let link = one.address.as_ref().and_then(|address| address.as_link_addr().copied());
+        // There is an entry for each of its addresses.
+        match all.iter_mut().find(|known| known.name == one.interface_name) {
+            Some(known) => known.link = known.link.or(link),
+            None => all.push(PresentInterface { name: one.interface_name, up, link }),
+        }
+    }
+    Some(all)
 }
 
 /// Where Linux tells about an interface. In a process that has moved to another network namespace the files may still be
@@ -104,6 +123,11 @@ fn system(name: &str) -> Option<PathBuf> {
     let files = Path::new("/sys/class/net").join(name);
     let index: u32 = fs::read_to_string(files.join("ifindex")).ok()?.trim().parse().ok()?;
     (if_nametoindex(name).ok()? == index).then_some(files)
+}
+
+/// Whether there is a device behind an interface, and not only the kernel.
+pub(super) fn is_hardware(name: &str) -> bool {
+    system(name).is_some_and(|files| files.join("device").exists())
 }
 
 /// The interface that a link of this name points to.

@@ -36,6 +36,8 @@ pub struct Live {
     pub snaplen: Option<String>,
     /// Whether only frames are wanted that are addressed to this machine.
     pub no_promiscuous: bool,
+    /// Whether interfaces are waited for.
+    pub wait_interface: bool,
     /// `512M`.
     pub max_memory: Option<String>,
     /// Who to run as; a name or a number.

@@ -1,6 +1,7 @@
 //! What a run has done so far: counters that others may read at any time.
 
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
 
 use super::Tap;
 use crate::capture::Dropped;
@@ -40,6 +41,16 @@ pub struct Progress {
     pub queued: AtomicU64,
     /// How far into the capture the run is, in thousandths; `u64::MAX` where unknown.
     pub read_permille: AtomicU64,
+    /// What the source has said and nobody has shown yet.
+    news: Mutex<News>,
+}
+
+/// What a source says while it is read.
+#[derive(Debug, Default)]
+struct News {
+    /// How many of its warnings were taken over.
+    known: usize,
+    fresh: Vec<String>,
 }
 
 impl Default for Progress {
@@ -62,6 +73,7 @@ impl Default for Progress {
             lost_to_disk: zero(),
             queued: zero(),
             read_permille: AtomicU64::new(u64::MAX),
+            news: Mutex::default(),
         }
     }
 }
@@ -73,5 +85,18 @@ impl Progress {
         self.gaps.store(tap.gaps(), Ordering::Relaxed);
         self.open.store(tap.open(), Ordering::Relaxed);
         self.frames_dropped.store(dropped.kernel + dropped.interface, Ordering::Relaxed);
+    }
+
+    /// Takes over what the source has to say: all of it, the latest last.
+    pub(super) fn note_news(&self, all: Vec<String>) {
+        let mut news = self.news.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = std::mem::replace(&mut news.known, all.len());
+        news.fresh.extend(all.into_iter().skip(known));
+    }
+
+    /// What the source has said since the last call.
+    #[must_use]
+    pub fn take_news(&self) -> Vec<String> {
+        std::mem::take(&mut self.news.lock().unwrap_or_else(PoisonError::into_inner).fresh)
     }
 }

@@ -305,6 +305,7 @@ impl LiveReader {
                 last_look = now;
                 outbox.flush();
                 channels.progress.look(&tap, source.dropped());
+                channels.progress.note_news(source.warnings());
                 if engine_reporter.is_due() {
                     engine_reporter.report(tap.engine(&*source));
                 }

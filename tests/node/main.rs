@@ -21,6 +21,7 @@ mod trials;
 mod disk;
 mod ends;
 mod everything;
+mod interfaces;
 mod legs;
 mod own;
 mod planted;
@@ -45,7 +46,7 @@ fn main() -> ExitCode {
     let setpriv = lacks.or_else(|| trials::missing(&["setpriv"]).into_iter().next());
     let haproxy = lacks.or_else(|| trials::missing(&["haproxy"]).into_iter().next());
     let nft = lacks.or_else(|| trials::missing(&["nft"]).into_iter().next());
-    let trials: [Row<'_>; 35] = [
+    let trials: [Row<'_>; 38] = [
         ("each request of the access log is in every recording once", lacks, everything::recorded),
         ("each request of the access log reaches the target once", lacks, everything::shadowed),
         ("a mirror that loses frames costs what it loses, and nothing is sent that is not whole", lacks, wire::lossy),
@@ -60,6 +61,9 @@ fn main() -> ExitCode {
         ("what is translated on its way through the node counts once", nft, legs::translated),
         ("what nginx sends on to the same port elsewhere is left out", lacks, legs::nginx),
         ("what HAProxy sends on to the same port elsewhere is left out", haproxy, legs::haproxy),
+        ("an interface that is made again is captured on again", lacks, interfaces::made_again),
+        ("where no interface is left a run ends with code 2", lacks, interfaces::none_left),
+        ("--wait-interface waits at the start and later", lacks, interfaces::waited_for),
         ("SIGINT and SIGTERM end a run in order", lacks, ends::signals),
         ("--duration and --count end a run in order", lacks, ends::limits),
         ("a second signal ends it at once", lacks, ends::twice),

@@ -298,6 +298,12 @@ impl Tap {
         until(&format!("`{words}`"), || self.said().contains(words));
     }
 
+    /// Waits until these words were said so often.
+    #[track_caller]
+    pub(crate) fn says_times(&self, words: &str, times: usize) {
+        until(&format!("`{words}`"), || self.said().matches(words).count() == times);
+    }
+
     pub(crate) fn signal(&self, name: &str) {
         self.running.signal(name);
     }

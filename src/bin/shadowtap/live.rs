@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 use shadowtap::capture::privileges;
-use shadowtap::config::{self, LiveConfig, RunConfig};
+use shadowtap::config::{self, LiveConfig, RunConfig, typed};
 use shadowtap::report::Started;
 use shadowtap::serve::control::Socket;
 
@@ -15,12 +15,14 @@ use crate::reload::Reload;
 use crate::run::{self, Prepared};
 use crate::signals::HangUp;
 use crate::startup::{self, startup_line};
-use crate::{confine, control_output, output};
+use crate::{confine, control_output, output, waiting};
 
 /// Runs `shadow`.
 pub(crate) fn shadow(args: ShadowCommand) -> anyhow::Result<ExitCode> {
     let (no_sandbox, allow_empty) = (args.sandbox.no_sandbox, args.gates.allow_empty);
-    let config = config::shadow(&args.into())?;
+    let typed: typed::Shadow = args.into();
+    waiting::for_interfaces(&typed.live);
+    let config = config::shadow(&typed)?;
     let run = &config.run;
     let first = startup_line("shadowing", &run.middleware, run.ramp.as_ref(), &run.targets);
     run_live(config, ProgressKind::Shadow, &first, no_sandbox, allow_empty)
@@ -29,7 +31,9 @@ pub(crate) fn shadow(args: ShadowCommand) -> anyhow::Result<ExitCode> {
 /// Runs `record`.
 pub(crate) fn record(args: RecordCommand) -> anyhow::Result<ExitCode> {
     let no_sandbox = args.sandbox.no_sandbox;
-    let config = config::record(args.into())?;
+    let typed: typed::Record = args.into();
+    waiting::for_interfaces(&typed.live);
+    let config = config::record(typed)?;
     let share = config.run.middleware.sample;
     let target = config.run.recorder.as_ref().map(|recorder| recorder.target().to_string()).unwrap_or_default();
     let first = format!("recording {share} to {target}; nothing is sent");

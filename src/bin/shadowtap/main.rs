@@ -19,6 +19,7 @@ mod run;
 mod signals;
 mod startup;
 mod terminal;
+mod waiting;
 
 use std::io;
 use std::process::ExitCode;

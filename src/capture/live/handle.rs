@@ -2,7 +2,7 @@
 //!
 //! Nothing waits in here but [`wait`], and that no longer than it is told to.
 
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, AsRawFd as _};
 use std::time::Duration;
 
 use pcap::{Active, Capture, PacketHeader, Precision};
@@ -11,13 +11,16 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use super::error::LiveError;
 use super::expression::expression;
 use super::{Dropped, LiveSettings};
-use crate::capture::interfaces::ANY;
+use crate::capture::interfaces::{self, ANY, PresentInterface};
 use crate::capture::{Frame, LinkType};
 use crate::exchange::Timestamp;
 
 /// How long the kernel lets a block of frames fill, in milliseconds, before it hands it over as it is. Not immediate
 /// mode: that wakes the reader for each frame, and has an older buffer with a fixed place for each.
 const BLOCK_TIMEOUT_MS: i32 = 5;
+
+/// Times in a row that an interface may come back and fail again before it is left alone.
+const MAX_FAILURES: u32 = 8;
 
 /// A difference of a counter of 32 bits that is no loss but a counter that began again.
 const BEGAN_AGAIN: u32 = 1 << 31;
@@ -32,6 +35,14 @@ pub(super) struct Handle {
     counted: WideCounters,
     /// Whether it was up when last looked at.
     up: bool,
+    /// The kind of interface that it is, by the system's number.
+    kind: Option<u16>,
+    /// Whether there is an interface behind it.
+    attached: bool,
+    /// Whether it was to listen to what is addressed to others.
+    promiscuous: bool,
+    /// Times in a row that it failed, without a frame between them.
+    failures: u32,
 }
 
 /// What a handle has.
@@ -52,8 +63,19 @@ impl Handle {
         // socket is none that lives on in another process either.
         rustix::io::fcntl_setfd(&capture, rustix::io::FdFlags::CLOEXEC).ok();
         let link = link_type(capture.get_datalink().0);
-        let mut handle =
-            Self { name: name.to_owned(), link, frames: 0, capture, counted: WideCounters::default(), up: true };
+        let present = interfaces::present().unwrap_or_default();
+        let mut handle = Self {
+            name: name.to_owned(),
+            link,
+            frames: 0,
+            capture,
+            counted: WideCounters::default(),
+            up: true,
+            kind: present.iter().find(|one| one.name == name).and_then(kind),
+            attached: true,
+            promiscuous: settings.promiscuous,
+            failures: 0,
+        };
         handle.set_filter(settings)?;
         Ok(handle)
     }
@@ -78,6 +100,7 @@ impl Handle {
         match self.capture.next_packet() {
             Ok(packet) => {
                 self.frames += 1;
+                self.failures = 0;
                 let header = packet.header;
                 DeviceRead::Frame(Frame {
                     at: timestamp(header),
@@ -104,9 +127,30 @@ impl Handle {
         self.counted.sums
     }
 
-    /// What is to be said where the interface went down or came up since the last call, `up` being those that are.
-    pub(super) fn change(&mut self, up: &[String]) -> Option<String> {
-        let up = self.name == ANY || up.contains(&self.name);
+    /// Whether there is an interface behind it.
+    pub(super) const fn is_attached(&self) -> bool {
+        self.attached
+    }
+
+    /// Takes note that its interface is gone.
+    pub(super) fn detach(&mut self) {
+        self.count();
+        self.attached = false;
+        self.failures += 1;
+    }
+
+    /// What is to be said where the interface went down, came up or came back since the last call, `present` being those
+    /// that there are. Frames of one that came back are captured from here on.
+    pub(super) fn change(&mut self, present: &[PresentInterface]) -> Option<String> {
+        let found = present.iter().find(|one| one.name == self.name);
+        if !self.attached {
+            return self.attach(found.filter(|one| one.up)?);
+        }
+        if found.is_none() && self.name != ANY {
+            // Reading it tells that it is gone.
+            return None;
+        }
+        let up = self.name == ANY || found.is_some_and(|one| one.up);
         if up == std::mem::replace(&mut self.up, up) {
             return None;
         }
@@ -117,6 +161,47 @@ impl Handle {
             format!("{name} went down: nothing is captured on it until it is up again")
         })
     }
+}
+
+impl Handle {
+    /// Goes on with an interface of the same name and kind. That takes no right: the socket is there, with its buffer and
+    /// its filter, and is only told another number (`bind`, packet(7)).
+    #[cfg(target_os = "linux")]
+    fn attach(&mut self, found: &PresentInterface) -> Option<String> {
+        let name = &self.name;
+        if self.failures > MAX_FAILURES {
+            return None;
+        }
+        if kind(found) != self.kind {
+            self.failures = MAX_FAILURES + 1;
+            return Some(format!("{name} is there again as another kind of interface: it is not captured on"));
+        }
+        nix::sys::socket::bind(self.capture.as_raw_fd(), &found.link?).ok()?;
+        (self.attached, self.up) = (true, true);
+        let advice = if self.promiscuous && interfaces::is_hardware(name) {
+            format!(", without promiscuous mode; for a mirror port: sudo ip link set {name} promisc on")
+        } else {
+            String::new()
+        };
+        Some(format!("{name} is there again: the capture goes on{advice}"))
+    }
+
+    /// Elsewhere an interface that is gone is gone.
+    #[cfg(not(target_os = "linux"))]
+    fn attach(&mut self, _: &PresentInterface) -> Option<String> {
+        None
+    }
+}
+
+/// What kind of interface it is, by the system's number.
+#[cfg(target_os = "linux")]
+fn kind(interface: &PresentInterface) -> Option<u16> {
+    Some(interface.link?.hatype())
+}
+
+#[cfg(not(target_os = "linux"))]
+fn kind(_: &PresentInterface) -> Option<u16> {
+    None
 }
 
 /// Waits until one of `handles` has frames, or has gone; at most as long as this. Returns whether one has.

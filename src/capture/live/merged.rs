@@ -111,8 +111,7 @@ impl ReorderBuffer {
 
 /// The reader of several interfaces.
 pub(super) struct MergedReader {
-    /// `None` once gone, with what it had lost.
-    handles: Vec<Result<Handle, Dropped>>,
+    handles: Vec<Handle>,
     queue: ReorderBuffer,
     pub(super) watch: CaptureMonitor,
     /// The frame that is handed out.
@@ -135,14 +134,12 @@ enum ReorderStep {
 impl MergedReader {
     pub(super) fn new(handles: Vec<Handle>, watch: CaptureMonitor) -> Self {
         let lanes = handles.iter().map(|_| VecDeque::new()).collect();
-        let handles = handles.into_iter().map(Ok).collect();
         let queue = ReorderBuffer { lanes, ..ReorderBuffer::default() };
         Self { handles, queue, watch, current: None, read_at: Timestamp::default(), first: 0, ended: false }
     }
 
     pub(super) fn dropped(&self) -> Dropped {
-        let each = self.handles.iter().map(|handle| handle.as_ref().map_or_else(|dropped| *dropped, Handle::dropped));
-        each.fold(Dropped::default(), |sum, one| Dropped {
+        self.handles.iter().map(Handle::dropped).fold(Dropped::default(), |sum, one| Dropped {
             kernel: sum.kernel + one.kernel,
             interface: sum.interface + one.interface,
         })
@@ -172,7 +169,9 @@ impl MergedReader {
                     self.current = self.queue.pop(lane);
                     return self.current.as_ref().map_or(Polled::End, |held| Polled::Frame(held.frame()));
                 }
-                ReorderStep::Wait(at_most) => waited = Some(wait(self.handles.iter().flatten(), at_most)),
+                ReorderStep::Wait(at_most) => {
+                    waited = Some(wait(self.handles.iter().filter(|handle| handle.is_attached()), at_most));
+                }
                 ReorderStep::Idle => return Polled::Idle(settled(self.read_at)),
                 ReorderStep::End => {
                     self.ended = true;
@@ -186,7 +185,7 @@ impl MergedReader {
     /// What is next, as of the last reading.
     fn next(&mut self, waited: bool) -> ReorderStep {
         let halted = self.watch.halted();
-        let gone = self.handles.iter().all(Result::is_err);
+        let gone = self.watch.unread.is_some();
         let over = gone || halted.is_some_and(|halted| halted.is_settled());
         let Some((lane, at)) = self.queue.earliest() else {
             return match (over, waited) {
@@ -195,7 +194,7 @@ impl MergedReader {
                 (false, false) => ReorderStep::Wait(IDLE),
             };
         };
-        let open = |lane| self.handles.get(lane).is_some_and(Result::is_ok);
+        let open = |lane| self.handles.get(lane).is_some_and(Handle::is_attached);
         if !over && !self.queue.is_due(at, self.read_at, open) {
             return ReorderStep::Wait(HOLD.saturating_sub(self.read_at.since(at)));
         }
@@ -207,7 +206,7 @@ impl MergedReader {
         let count = self.handles.len();
         let before = self.queue.bytes;
         for lane in (self.first..count).chain(0..self.first) {
-            let Some(Ok(handle)) = self.handles.get_mut(lane) else { continue };
+            let Some(handle) = self.handles.get_mut(lane).filter(|handle| handle.is_attached()) else { continue };
             if let Some(why) = turn(handle, lane, &mut self.queue) {
                 self.gone(lane, &why);
             }
@@ -217,24 +216,18 @@ impl MergedReader {
         if self.watch.is_time(self.read_at) {
             self.look();
         }
+        self.watch.is_over(self.handles.iter().any(Handle::is_attached));
         self.queue.bytes > before
     }
 
     fn gone(&mut self, lane: usize, why: &str) {
-        let Some(Ok(handle)) = self.handles.get_mut(lane) else { return };
-        handle.count();
+        let Some(handle) = self.handles.get_mut(lane) else { return };
+        handle.detach();
         self.watch.gone(&handle.name, why);
-        let dropped = handle.dropped();
-        if let Some(handle) = self.handles.get_mut(lane) {
-            *handle = Err(dropped);
-        }
-        if self.handles.iter().all(Result::is_err) {
-            self.watch.none_left();
-        }
     }
 
     fn look(&mut self) {
-        self.watch.look(self.handles.iter_mut().flatten());
+        self.watch.look(self.handles.iter_mut());
     }
 }
 

@@ -45,6 +45,9 @@ const SPURIOUS: Duration = Duration::from_millis(2);
 const LOOK_EVERY: Duration = Duration::from_millis(500);
 /// Longest time after the halt in which frames from before it are still read.
 const LAST_FRAMES: Duration = Duration::from_secs(1);
+/// How long an interface is waited for that is gone, where none is left and nothing else was asked for: one that is made
+/// anew takes moments.
+const MADE_ANEW: Duration = Duration::from_secs(3);
 /// What is told of interfaces that come and go; later news are left out.
 const MAX_WARNINGS: usize = 32;
 
@@ -67,6 +70,8 @@ pub struct LiveSettings {
     pub snaplen: usize,
     /// Whether to listen to what is addressed to others: a mirror port shows nothing else.
     pub promiscuous: bool,
+    /// Whether to wait where no interface is left, until one comes back. Else the capture ends.
+    pub wait_interface: bool,
     /// Ends the capture: what was captured until then is still handed out.
     pub halt: Halt,
 }
@@ -81,6 +86,7 @@ impl Default for LiveSettings {
             buffer: DEFAULT_BUFFER,
             snaplen: DEFAULT_SNAPLEN,
             promiscuous: true,
+            wait_interface: false,
             halt: Halt::default(),
         }
     }
@@ -117,7 +123,7 @@ pub fn open(settings: &LiveSettings) -> Result<Live, Vec<LiveError>> {
     if !errors.is_empty() {
         return Err(errors);
     }
-    let watch = CaptureMonitor::new(settings.halt.clone());
+    let watch = CaptureMonitor::new(settings.halt.clone(), settings.wait_interface);
     let readers = match <[Handle; 1]>::try_from(handles) {
         Ok([only]) => Readers::Single(Box::new(SingleReader::new(only, watch))),
         Err(handles) => Readers::Several(Box::new(MergedReader::new(handles, watch))),
@@ -133,6 +139,17 @@ pub fn served(ports: &[u16]) -> Vec<u16> {
     served.sort_unstable();
     served.dedup();
     served
+}
+
+/// Those of the interfaces that are not there, or not up; of none that are named, words for any.
+#[must_use]
+pub fn missing(named: &[String]) -> Vec<String> {
+    let Some(present) = interfaces::present() else { return Vec::new() };
+    let is_up = |name: &str| present.iter().any(|one| one.up && one.name == name);
+    if named.is_empty() && !present.iter().any(|one| one.up) {
+        return vec!["an interface that is up".to_owned()];
+    }
+    named.iter().filter(|name| *name != interfaces::ANY && !is_up(name)).cloned().collect()
 }
 
 /// Whether `interface` can be captured on from here: it is opened, and closed again. The kind of its link, or what is
@@ -240,11 +257,23 @@ struct CaptureMonitor {
     warnings: Vec<String>,
     /// Why the capture ended before it was halted.
     unread: Option<String>,
+    /// Whether to wait where no interface is left.
+    waits: bool,
+    /// Since when none is.
+    none_since: Option<Instant>,
 }
 
 impl CaptureMonitor {
-    fn new(halt: Halt) -> Self {
-        Self { halt, halted: None, looked: Timestamp::default(), warnings: Vec::new(), unread: None }
+    fn new(halt: Halt, waits: bool) -> Self {
+        Self {
+            halt,
+            halted: None,
+            looked: Timestamp::default(),
+            warnings: Vec::new(),
+            unread: None,
+            waits,
+            none_since: None,
+        }
     }
 
     /// Whether it is time to look at counters and states, `at` being the time.
@@ -258,10 +287,10 @@ impl CaptureMonitor {
 
     /// Looks at the counters and the states of `handles`.
     fn look<'a>(&mut self, handles: impl Iterator<Item = &'a mut Handle>) {
-        let up = interfaces::up();
+        let present = interfaces::present();
         for handle in handles {
             handle.count();
-            if let Some(change) = up.as_deref().and_then(|up| handle.change(up)) {
+            if let Some(change) = present.as_deref().and_then(|present| handle.change(present)) {
                 self.warn(change);
             }
         }
@@ -269,10 +298,26 @@ impl CaptureMonitor {
 
     /// Tells that an interface has nothing more to give.
     fn gone(&mut self, interface: &str, why: &str) {
-        self.warn(format!("the capture on {interface} ended: {}", why.to_lowercase()));
+        let why = why.to_lowercase();
+        self.warn(format!("the capture on {interface} ended: {why}; it goes on if {interface} comes back"));
     }
 
-    /// Takes note that no interface is left.
+    /// Whether the capture is over since no interface is left, and none is waited for any more.
+    fn is_over(&mut self, is_any_left: bool) -> bool {
+        if is_any_left {
+            self.none_since = None;
+            return false;
+        }
+        if self.none_since.is_none() && self.waits {
+            self.warn("no interface is left to capture on: waiting until one comes back".to_owned());
+        }
+        let since = *self.none_since.get_or_insert_with(Instant::now);
+        if self.unread.is_none() && !self.waits && since.elapsed() >= MADE_ANEW {
+            self.none_left();
+        }
+        self.unread.is_some()
+    }
+
     fn none_left(&mut self) {
         let words = "no interface is left to capture on: the capture ended before it was stopped".to_owned();
         self.warn(words.clone());

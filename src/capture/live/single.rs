@@ -9,7 +9,6 @@ use crate::exchange::Timestamp;
 
 /// The reader of one interface.
 pub(super) struct SingleReader {
-    name: String,
     handle: Handle,
     pub(super) watch: CaptureMonitor,
     /// Whether the last read found nothing: then the next one waits first.
@@ -18,11 +17,13 @@ pub(super) struct SingleReader {
     ended: bool,
     /// What time it was when something was read last.
     last: Timestamp,
+    /// What the last read failed with.
+    failed: Option<String>,
 }
 
 impl SingleReader {
     pub(super) fn new(handle: Handle, watch: CaptureMonitor) -> Self {
-        Self { name: handle.name.clone(), handle, watch, empty: false, ended: false, last: Timestamp::default() }
+        Self { handle, watch, empty: false, ended: false, last: Timestamp::default(), failed: None }
     }
 
     pub(super) const fn dropped(&self) -> Dropped {
@@ -38,8 +39,18 @@ impl SingleReader {
         if self.ended {
             return Polled::End;
         }
-        let Self { name, handle, watch, empty, ended, last } = self;
+        let Self { handle, watch, empty, ended, last, failed } = self;
+        if let Some(why) = failed.take() {
+            handle.detach();
+            watch.gone(&handle.name, &why);
+        }
         let halted = watch.halted();
+        if watch.is_over(handle.is_attached()) || !handle.is_attached() {
+            thread::sleep(IDLE);
+            *last = now();
+            *ended = watch.unread.is_some() || halted.is_some_and(|halted| halted.is_settled());
+            return Polled::Idle(settled(*last));
+        }
         let ready = *empty && wait(iter::once(&*handle), IDLE);
         match handle.read() {
             DeviceRead::Frame(frame) => {
@@ -59,9 +70,7 @@ impl SingleReader {
                 }
             }
             DeviceRead::Gone(why) => {
-                watch.gone(name, &why);
-                watch.none_left();
-                *ended = true;
+                (*failed, *last) = (Some(why), now());
             }
         }
         Polled::Idle(settled(*last))

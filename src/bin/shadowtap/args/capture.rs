@@ -44,6 +44,10 @@ pub(crate) struct LiveArgs {
     /// ports]
     #[arg(short, long = "interface", value_name = "NAMES")]
     interfaces: Vec<String>,
+    /// Wait for interfaces: at the start until they are there and up, and later where none is left. Without it such a run
+    /// ends with exit code 2
+    #[arg(long)]
+    wait_interface: bool,
     /// Server ports, such as 80,8080, inside VLAN tags too [default: every TCP connection]
     #[arg(short, long = "port", value_name = "PORTS", allow_hyphen_values = true)]
     ports: Vec<String>,
@@ -87,6 +91,7 @@ impl From<LiveArgs> for typed::Live {
             buffer: args.buffer,
             snaplen: args.snaplen,
             no_promiscuous: args.no_promiscuous,
+            wait_interface: args.wait_interface,
             max_memory: args.max_memory,
             user: args.user,
         }

@@ -135,7 +135,8 @@ impl ProgressThread {
         let runtime = tokio::runtime::Builder::new_current_thread().build().ok();
         while ended.recv_timeout(LOOK) == Err(RecvTimeoutError::Timeout) {
             let now = Instant::now();
-            for warning in losses.warnings(&self.sight.progress, now) {
+            let news = self.sight.progress.take_news();
+            for warning in news.into_iter().chain(losses.warnings(&self.sight.progress, now)) {
                 self.bar.suspend(|| print_line(&format!("warning: {warning}")));
             }
             if self.shown == ProgressOutput::Nothing || now.duration_since(told) < LINE {
