@@ -15,6 +15,7 @@ const BYTE_ORDER_MARK: char = '\u{feff}';
 
 /// Why a file was not read.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum ReadError {
     /// The system says so.
     #[error("cannot be read")]
@@ -61,11 +62,19 @@ impl std::fmt::Display for Size {
 }
 
 /// Reads the file at `path`, which is `what`, of at most `limit` bytes.
+///
+/// # Errors
+///
+/// Where it cannot be read, or is longer than the limit.
 pub fn read(path: &Path, what: &'static str, limit: usize) -> Result<Vec<u8>, ReadError> {
     rest(File::open(path)?, what, limit)
 }
 
 /// Reads the file at `path` as text, without the byte order mark that editors on Windows put first.
+///
+/// # Errors
+///
+/// Where it cannot be read, is longer than the limit, or is no UTF-8.
 pub fn read_text(path: &Path, what: &'static str, limit: usize) -> Result<String, ReadError> {
     let mut text = String::from_utf8(read(path, what, limit)?)
         .map_err(|error| ReadError::NotText { at: error.utf8_error().valid_up_to() })?;
@@ -76,6 +85,10 @@ pub fn read_text(path: &Path, what: &'static str, limit: usize) -> Result<String
 }
 
 /// Reads what is left of `from`.
+///
+/// # Errors
+///
+/// Where it cannot be read, or is longer than the limit.
 pub fn rest(mut from: impl Read, what: &'static str, limit: usize) -> Result<Vec<u8>, ReadError> {
     let mut bytes = Vec::new();
     loop {

@@ -155,26 +155,17 @@ fn kind(route: &str, path: &str, value: &str) -> DiffGroup {
 
 /// A run with something in every part, over this many seconds.
 fn run(routes: Vec<RouteSummary>, kinds: Vec<DiffGroup>, seconds: u64) -> Summary {
-    let mut summary = Summary {
-        version: "0.1.0".into(),
-        command: "shadow".into(),
-        started: "2026-11-21T20:15:00.000000000Z".into(),
-        duration_s: seconds as f64,
-        routes,
-        kinds: Some(DiffGroups { rows: kinds, left_out: 0 }),
-        warnings: vec!["a warning".into()],
-        gates: vec![GateResult {
-            gate: "lost>0".into(),
-            value: 0.0,
-            held: true,
-            samples: 5_000,
-            ..GateResult::default()
-        }],
-        ..Summary::default()
-    };
+    let mut summary = Summary::default();
+    (summary.version, summary.command) = ("0.1.0".into(), "shadow".into());
+    (summary.started, summary.duration_s) = ("2026-11-21T20:15:00.000000000Z".into(), seconds as f64);
+    (summary.routes, summary.kinds) = (routes, Some(DiffGroups { rows: kinds, left_out: 0 }));
+    summary.warnings = vec!["a warning".into()];
+    summary.gates =
+        vec![GateResult { gate: "lost>0".into(), value: 0.0, held: true, samples: 5_000, ..GateResult::default() }];
     (summary.requests.seen, summary.requests.offered, summary.requests.ended.sampled_out) = (10_000, 5_000, 5_000);
     summary.production.latency_us = figures(2_000);
-    let mut target = TargetSummary { offered: 5_000, ..TargetSummary::default() };
+    let mut target = TargetSummary::default();
+    target.offered = 5_000;
     target.ended.sent = 4_990;
     target.ended.failed.insert("timeout".into(), 10);
     target.matrix.insert("200".into(), counts(&[("200", 4_900), ("503", 90), ("failed", 10)]));

@@ -216,7 +216,8 @@ fn a_run_that_answers_with_escape_sequences_is_shown_without() {
     let folder = tempfile::tempdir().unwrap();
     let socket = folder.path().join("socket");
     let listener = UnixListener::bind(&socket).unwrap();
-    let guard = TargetGuard { held_share: 0.5, reason: Some(HOSTILE.to_owned()), ..TargetGuard::default() };
+    let mut guard = TargetGuard::default();
+    (guard.held_share, guard.reason) = (0.5, Some(HOSTILE.to_owned()));
     let ramp = RampState { step: 1, steps: 2, held: Some(HOSTILE.to_owned()) };
     let target = |guard| TargetState { target: HOSTILE.to_owned(), guard };
     let state = RunState {

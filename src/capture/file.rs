@@ -259,16 +259,28 @@ pub struct FileSource {
 
 impl FileSource {
     /// Opens a file, or standard input where it is `-`. Where it waits for bytes, `halt` ends it.
+    ///
+    /// # Errors
+    ///
+    /// Where it cannot be opened or read, or is no capture.
     pub fn open(file: &Path, halt: &Halt) -> Result<Self, CaptureError> {
         Self::of(OpenedInput::one_of(file, 1, halt)?)
     }
 
     /// A capture that is in memory already, for example one built into the program.
+    ///
+    /// # Errors
+    ///
+    /// Where it cannot be opened or read, or is no capture.
     pub fn from_bytes(name: &str, bytes: &'static [u8]) -> Result<Self, CaptureError> {
         Self::read(name, Box::new(bytes), Some(bytes.len() as u64))
     }
 
     /// Reads a capture from anything; `size` is its stored size in bytes, where known, for progress.
+    ///
+    /// # Errors
+    ///
+    /// Where it cannot be opened or read, or is no capture.
     pub fn read(name: &str, from: Box<dyn Read + Send>, size: Option<u64>) -> Result<Self, CaptureError> {
         Self::of(OpenedInput::read(name, from, size)?)
     }

@@ -25,6 +25,10 @@ pub enum BpfMatch {
 
 impl BpfFilter {
     /// Checks `expression`; the error has libpcap's words.
+    ///
+    /// # Errors
+    ///
+    /// Where libpcap does not accept it.
     pub fn new(expression: &str) -> Result<Self, CaptureError> {
         let mut filter = Self { expression: expression.to_owned(), programs: HashMap::new() };
         // What Ethernet and raw IP both refuse is wrong in itself and not for its link type.

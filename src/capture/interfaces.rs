@@ -59,6 +59,10 @@ pub struct Interface {
 }
 
 /// All network interfaces in the system's order, `any` and what is no network left out.
+///
+/// # Errors
+///
+/// Where the system does not list them.
 pub fn list() -> Result<Vec<Interface>, LiveError> {
     let devices = Device::list().map_err(|error| LiveError::List { why: error.to_string() })?;
     let mut found: Vec<(u32, Interface)> =

@@ -326,6 +326,7 @@ impl<S: Source + ?Sized> Source for Box<S> {
 
 /// Why a capture cannot be read at all.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum CaptureError {
     /// The file cannot be opened.
     #[error("cannot open {}", file.display())]
@@ -376,6 +377,10 @@ pub enum CaptureError {
 }
 
 /// Opens every file of `settings` and merges them by time.
+///
+/// # Errors
+///
+/// Each file that cannot be opened, or is no capture.
 pub fn open(settings: &Settings) -> Result<Box<dyn Source + Send>, Vec<CaptureError>> {
     let mut pieces = Pieces::default();
     let mut errors = Vec::new();

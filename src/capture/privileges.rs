@@ -52,6 +52,7 @@ impl std::fmt::Display for DroppedPrivileges {
 
 /// Why rights could not be given up, or are missing afterwards.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum PrivilegeError {
     /// There is no such user.
     #[error("there is no user {name}; `getent passwd` lists them")]
@@ -124,6 +125,10 @@ impl Help for PrivilegeError {
 
 /// Who to run as: the user that is named; else, for root, the user behind sudo, or nobody. Who is not root stays who
 /// they are.
+///
+/// # Errors
+///
+/// Where there is no such user, or this process may not become that user.
 pub fn user(typed: Option<&str>) -> Result<User, PrivilegeError> {
     let variable = |name| std::env::var(name).ok();
     choose(typed, unistd::geteuid(), [variable("SUDO_UID").as_deref(), variable("SUDO_GID").as_deref()])
@@ -180,6 +185,10 @@ fn numbered(uid: Uid, gid: Gid) -> Result<User, PrivilegeError> {
 
 /// Becomes `user` for good: groups, user, capabilities. Call it once everything is open that takes rights, and before
 /// there is another thread.
+///
+/// # Errors
+///
+/// The step that the system refuses; the process may have given up some of its rights then, and should end.
 pub fn drop_privileges(user: &User) -> Result<DroppedPrivileges, PrivilegeError> {
     let name = &user.name;
     // After the change the system may not tell any more.
@@ -285,6 +294,10 @@ mod capabilities {
 
 /// Whether files can be made in `directory` by who this process is now: one is made, and removed. Of a directory that is
 /// yet to be made, the nearest one above it that exists is tried.
+///
+/// # Errors
+///
+/// Where none can be made, with the system's words.
 pub fn can_write(directory: &Path) -> Result<(), PrivilegeError> {
     let directory = directory.ancestors().find(|above| above.is_dir()).unwrap_or(Path::new("."));
     let file = directory.join(format!(".shadowtap-{}", std::process::id()));

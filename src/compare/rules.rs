@@ -123,6 +123,7 @@ const NEVER_COUNTED_ENDS: [&str; 19] = [
 
 /// Why something typed is no rule.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum RuleError {
     /// It names neither a header, nor a JSON path, nor the body.
     #[error("`{typed}` names nothing that is compared; write header:NAME, json:$.PATH, body or headers")]
@@ -195,6 +196,10 @@ impl Default for CompareRules {
 
 impl CompareRules {
     /// What is named does not count from now on: `header:NAME`, `headers`, `json:PATH`, `body`.
+    ///
+    /// # Errors
+    ///
+    /// Where that names nothing that is compared, or paths are too many together.
     pub fn ignore(&mut self, typed: &str) -> Result<(), RuleError> {
         match typed.trim().split_once(':') {
             Some(("header", name)) => {
@@ -211,6 +216,10 @@ impl CompareRules {
     }
 
     /// The elements of the array that is named may stand in any order from now on: `json:PATH`.
+    ///
+    /// # Errors
+    ///
+    /// Where that names nothing that is compared, or paths are too many together.
     pub fn ignore_order(&mut self, typed: &str) -> Result<(), RuleError> {
         match typed.trim().split_once(':') {
             Some(("json", path)) => self.json.add(typed, path.trim(), PathAction::AnyOrder),
@@ -219,6 +228,10 @@ impl CompareRules {
     }
 
     /// A header counts from now on, though it is one of [`NEVER_COUNTED`] or ends as an id of a request does.
+    ///
+    /// # Errors
+    ///
+    /// Where that names nothing that is compared, or paths are too many together.
     pub fn compare_header(&mut self, typed: &str) -> Result<(), RuleError> {
         let name = header(typed, typed.strip_prefix("header:").unwrap_or(typed))?;
         if let Some(names) = self.uncounted.get_mut(name.len()) {

@@ -139,6 +139,10 @@ fn environment(targets: &[Option<String>], budget: &Budget) -> Environment {
 }
 
 /// The same settings with their chain files read again: all of them, or none where one has a mistake.
+///
+/// # Errors
+///
+/// Every mistake in them.
 pub fn reread(settings: &ChainSettings, targets: &[Option<String>]) -> Result<ChainSettings, ConfigMistakes> {
     let mut mistakes = ConfigMistakes::default();
     // The expressions of flags stay, and count.

@@ -7,6 +7,10 @@ use super::mistakes::ConfigMistakes;
 use super::{check, typed};
 
 /// What is demanded of a run against these targets, each by its name, where it has one, and its URL.
+///
+/// # Errors
+///
+/// Every demand that cannot be read, or is about a target that there is not.
 pub fn demands(typed: &typed::Gates, targets: &[(Option<String>, String)]) -> Result<Thresholds, ConfigMistakes> {
     let mut mistakes = ConfigMistakes::default();
     let demands = self::checked(typed, targets, &mut mistakes, &mut Vec::new());

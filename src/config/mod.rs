@@ -111,6 +111,10 @@ pub struct InspectConfig {
 }
 
 /// Checks what `shadowtap replay` was asked for, and opens the captures.
+///
+/// # Errors
+///
+/// Every mistake in it.
 pub fn replay(typed: typed::Replay) -> Result<RunConfig, ConfigMistakes> {
     let mut mistakes = ConfigMistakes::default();
     let mut warnings = Vec::new();
@@ -218,6 +222,10 @@ fn targets(
 }
 
 /// What `shadowtap inspect` was asked for, checked.
+///
+/// # Errors
+///
+/// Every mistake in it.
 pub fn inspect(typed: typed::Inspect) -> Result<InspectConfig, ConfigMistakes> {
     let mut mistakes = ConfigMistakes::default();
     let mut warnings = Vec::new();
@@ -242,6 +250,10 @@ pub fn inspect(typed: typed::Inspect) -> Result<InspectConfig, ConfigMistakes> {
 }
 
 /// Who may read the files of a command that has nothing else to check.
+///
+/// # Errors
+///
+/// Every mistake in it.
 pub fn file_mode(typed: Option<&str>) -> Result<FileMode, ConfigMistakes> {
     let mut mistakes = ConfigMistakes::default();
     let mode = outputs::mode(typed, &mut mistakes);

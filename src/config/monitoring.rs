@@ -25,6 +25,10 @@ pub enum LogFormat {
 
 impl LogFormat {
     /// As typed: `text`, `json`.
+    ///
+    /// # Errors
+    ///
+    /// Where it is neither, in words.
     pub fn parse(typed: &str) -> Result<Self, String> {
         match typed {
             "text" => Ok(Self::Text),

@@ -45,6 +45,10 @@ pub struct LiveConfig {
 }
 
 /// Checks what `shadowtap shadow` was asked for; the interfaces are opened last, where there is no mistake.
+///
+/// # Errors
+///
+/// Every mistake in it; what is wrong with interfaces only where there is no other.
 pub fn shadow(typed: &typed::Shadow) -> Result<RunConfig, ConfigMistakes> {
     let mut mistakes = ConfigMistakes::default();
     let mut warnings = Vec::new();
@@ -64,6 +68,10 @@ pub fn shadow(typed: &typed::Shadow) -> Result<RunConfig, ConfigMistakes> {
 }
 
 /// Checks what `shadowtap record` was asked for; the interfaces are opened last, where there is no mistake.
+///
+/// # Errors
+///
+/// Every mistake in it; what is wrong with interfaces only where there is no other.
 pub fn record(typed: typed::Record) -> Result<RunConfig, ConfigMistakes> {
     let mut mistakes = ConfigMistakes::default();
     let mut warnings = Vec::new();

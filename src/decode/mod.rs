@@ -265,6 +265,10 @@ impl Decoder {
     }
 
     /// The TCP segment in `frame`, or why there is none.
+    ///
+    /// # Errors
+    ///
+    /// Why the frame yields none.
     pub fn decode<'a>(&'a mut self, frame: &Frame<'a>) -> Result<Segment<'a>, Skip> {
         let found = self.find(frame)?;
         Ok(self.segment(&found, frame))

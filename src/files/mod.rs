@@ -78,6 +78,7 @@ impl FileMode {
 
 /// Why nothing is written to a path that could be written to.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum Refused {
     /// It is a link.
     #[error("{} is a symbolic link, and no output follows one: name the file itself, or remove the link", path.display())]
@@ -122,6 +123,10 @@ impl From<Refused> for io::Error {
 }
 
 /// Makes a new file, and the directories on the way to it. One that exists is an error, and stays as it is.
+///
+/// # Errors
+///
+/// Where there is such a file, a link on the way is not to be followed, or the system refuses.
 pub fn create_new(path: &Path, mode: FileMode) -> io::Result<File> {
     let (folder, name) = Folder::of(path, Some(mode.of_folder()))?;
     Ok(create(&folder, name, mode)?)
@@ -129,6 +134,10 @@ pub fn create_new(path: &Path, mode: FileMode) -> io::Result<File> {
 
 /// Opens a file to be written from its beginning: a new one, in the place of one that this user has. Pipes, terminals
 /// and the streams of this process are opened as they are.
+///
+/// # Errors
+///
+/// Where a link is not to be followed, the file is another user's or has several names, or the system refuses.
 pub fn overwrite(path: &Path, mode: FileMode) -> io::Result<File> {
     if is_own_stream(path) {
         return File::options().write(true).open(path);
@@ -158,6 +167,10 @@ pub fn overwrite(path: &Path, mode: FileMode) -> io::Result<File> {
 }
 
 /// Says whether [`overwrite`] would refuse the path as it is now. Nothing is made or changed.
+///
+/// # Errors
+///
+/// What [`overwrite`] would say.
 pub fn check(path: &Path) -> io::Result<()> {
     if is_own_stream(path) {
         return Ok(());
@@ -167,6 +180,10 @@ pub fn check(path: &Path) -> io::Result<()> {
 }
 
 /// Removes a file.
+///
+/// # Errors
+///
+/// Where the system refuses.
 pub fn remove(path: &Path) -> io::Result<()> {
     let (folder, name) = Folder::of(path, None)?;
     folder.remove(name)

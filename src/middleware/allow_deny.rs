@@ -114,6 +114,7 @@ impl Filter for AllowDeny {
 
 /// Why something typed is no host that could be compared.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum HostError {
     /// Nothing was typed.
     #[error("an empty host matches nothing; write a name such as `www.example.com`")]
@@ -129,6 +130,10 @@ pub enum HostError {
 }
 
 /// A host for [`ChainSettings::allow_hosts`]: a name, an IPv4 address, or an IPv6 address with or without brackets.
+///
+/// # Errors
+///
+/// Where it is empty, or more than a host.
 pub fn host(typed: &str) -> Result<String, HostError> {
     if typed.parse::<std::net::Ipv6Addr>().is_ok() {
         return Ok(typed.to_owned());

@@ -77,11 +77,19 @@ impl Chain {
     }
 
     /// Passes the request through every link, or ends it at the first that says so. It is due when it was captured.
+    ///
+    /// # Errors
+    ///
+    /// How the request ended, where it may not pass.
     pub fn apply(&mut self, request: &mut Request) -> Result<(), Outcome> {
         self.apply_at(request, request.last_byte)
     }
 
     /// The same for a request that is due at `due`, on whatever clock the run is paced by: limits run on it.
+    ///
+    /// # Errors
+    ///
+    /// How the request ended, where it may not pass.
     pub fn apply_at(&mut self, request: &mut Request, due: Timestamp) -> Result<(), Outcome> {
         let Self { links, writes, guard_at, keep_captured, is_blind, context, .. } = self;
         if *is_blind && !request.head.may_have("upgrade") {
@@ -100,6 +108,10 @@ impl Chain {
 
     /// Asks again what no link may change: whether a replay can carry the request, and whether it is a write that may
     /// pass. For what an external middleware made of it, or made up.
+    ///
+    /// # Errors
+    ///
+    /// How the request ended, where it may not pass.
     pub fn admit(&mut self, request: &Request) -> Result<(), Outcome> {
         let Self { writes, context, .. } = self;
         context.begin(request, request.last_byte, false);

@@ -214,6 +214,10 @@ impl HostSet {
 
 impl HostPattern {
     /// A host, or `*.` and the domain that it is below of.
+    ///
+    /// # Errors
+    ///
+    /// Where it is empty, or more than a host.
     pub fn new(typed: &str) -> Result<Self, allow_deny::HostError> {
         let below = typed.strip_prefix("*.");
         let name = allow_deny::host(below.unwrap_or(typed))?;

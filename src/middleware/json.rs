@@ -19,6 +19,7 @@ const MAX_DEPTH: usize = 64;
 
 /// Why a text is no path to a value in JSON.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum JsonPathError {
     /// The text cannot be read.
     #[error("`{typed}` is no JSON path: {why}; write one such as `$.items[*].email`, `$..email` or `/items/*/email`")]
@@ -92,11 +93,19 @@ pub struct JsonEdit {
 impl JsonEdit {
     /// Gives what stands at `path` this value, which is a JSON text; a member that is not there is added to its
     /// object, where that is there.
+    ///
+    /// # Errors
+    ///
+    /// Where `path` is no JSON path, or has too many steps.
     pub fn set(path: &str, value: String) -> Result<Self, JsonPathError> {
         Ok(Self { at: JsonPath::parse(path)?, value: Some(value) })
     }
 
     /// Takes out what stands at `path`.
+    ///
+    /// # Errors
+    ///
+    /// Where `path` is no JSON path, or has too many steps.
     pub fn remove(path: &str) -> Result<Self, JsonPathError> {
         Ok(Self { at: JsonPath::parse(path)?, value: None })
     }

@@ -35,6 +35,7 @@ pub enum SampleKey {
 
 /// Why something typed is no sample key.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum SampleKeyError {
     /// No such kind.
     #[error("`{typed}` is no sample key; write one of {SAMPLE_KEYS}")]

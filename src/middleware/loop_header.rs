@@ -41,6 +41,10 @@ impl LoopHeader {
     }
 
     /// Ends a request that a shadowtap sent.
+    ///
+    /// # Errors
+    ///
+    /// How the request ended, where a shadowtap sent it.
     pub fn check(&self, request: &Request) -> Result<(), Outcome> {
         if request.head.get(&self.name).is_some() { Err(Outcome::filtered(MARK)) } else { Ok(()) }
     }

@@ -57,6 +57,10 @@ pub use template::Template;
 /// One link of the chain.
 pub trait Filter: Send + std::fmt::Debug {
     /// Passes the request on, changed or not, or ends it.
+    ///
+    /// # Errors
+    ///
+    /// How the request ended, where it goes no further.
     fn apply(&mut self, request: &mut Request, context: &mut Context) -> Result<(), Outcome>;
 
     /// The sampler that it is, for the report.

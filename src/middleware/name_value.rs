@@ -5,6 +5,7 @@
 
 /// Why something typed is no header.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum HeaderError {
     /// There is no colon.
     #[error("`{typed}` has no colon; write `Name: value`")]
@@ -34,6 +35,7 @@ pub enum HeaderError {
 
 /// Why something typed is no cookie.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum CookieError {
     /// There is no equals sign.
     #[error("`{typed}` has no equals sign; write `name=value`")]
@@ -60,6 +62,10 @@ pub enum CookieError {
 const TOKEN_MARKS: &str = "!#$%&'*+-.^_`|~";
 
 /// A header line from `Name: value`.
+///
+/// # Errors
+///
+/// Where there is no colon, or the name or the value cannot stand in a head.
 pub fn header_pair(typed: &str) -> Result<(String, String), HeaderError> {
     let (name, value) = typed.split_once(':').ok_or_else(|| HeaderError::NoColon { typed: typed.to_owned() })?;
     let name = header_name(name)?;
@@ -71,6 +77,10 @@ pub fn header_pair(typed: &str) -> Result<(String, String), HeaderError> {
 }
 
 /// The name of a header line that may be set or removed.
+///
+/// # Errors
+///
+/// Where it cannot be a name, or may not be changed.
 pub fn header_name(typed: &str) -> Result<String, HeaderError> {
     let name = typed.to_owned();
     if !is_token(typed) {
@@ -83,6 +93,10 @@ pub fn header_name(typed: &str) -> Result<String, HeaderError> {
 }
 
 /// A cookie from `name=value`; the value may stand in quotes, which belong to it.
+///
+/// # Errors
+///
+/// Where there is no equals sign, or the name or the value cannot stand in a cookie.
 pub fn cookie_pair(typed: &str) -> Result<(String, String), CookieError> {
     let (name, value) = typed.split_once('=').ok_or_else(|| CookieError::NoEquals { typed: typed.to_owned() })?;
     let name = cookie_name(name)?;
@@ -94,6 +108,10 @@ pub fn cookie_pair(typed: &str) -> Result<(String, String), CookieError> {
 }
 
 /// The name of a cookie.
+///
+/// # Errors
+///
+/// Where it cannot be a name.
 pub fn cookie_name(typed: &str) -> Result<String, CookieError> {
     if is_token(typed) { Ok(typed.to_owned()) } else { Err(CookieError::Name { name: typed.to_owned() }) }
 }

@@ -49,6 +49,10 @@ impl Budget {
     }
 
     /// Compiles one expression over bytes.
+    ///
+    /// # Errors
+    ///
+    /// Why an expression cannot be used, in words: it is none, or too large.
     pub fn regex(&self, pattern: &str) -> Result<Regex, String> {
         let hir = parse(pattern, syntax::Config::new().utf8(false))?;
         self.charge_machine(pattern, &hir)?;
@@ -155,6 +159,10 @@ enum Shape {
 
 impl PatternSet {
     /// Compiles a list with a budget of its own.
+    ///
+    /// # Errors
+    ///
+    /// Why an expression cannot be used, in words: it is none, or too large.
     pub fn new<'p>(patterns: impl IntoIterator<Item = &'p str>) -> Result<Self, String> {
         let patterns: Vec<&str> = patterns.into_iter().collect();
         let first = |all: Vec<(usize, String)>| all.into_iter().next().map(|(_, why)| why).unwrap_or_default();
@@ -162,6 +170,10 @@ impl PatternSet {
     }
 
     /// Compiles a list. Each mistake comes with its place in it.
+    ///
+    /// # Errors
+    ///
+    /// Why an expression cannot be used, in words: it is none, or too large.
     pub fn compile(patterns: &[&str], config: syntax::Config, budget: &Budget) -> Result<Self, Vec<(usize, String)>> {
         if patterns.len() > MAX_LIST {
             return Err(vec![(MAX_LIST, format!("a list has {MAX_LIST} expressions at most"))]);

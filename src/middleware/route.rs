@@ -38,6 +38,7 @@ pub enum MatchInput {
 
 /// A mistake in a map.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum RouteError {
     /// A line has an expression and nothing else.
     #[error("`{line}` has no value: write the expression, a blank, and the name of a target or `-`")]
@@ -82,11 +83,19 @@ pub struct RouteMap {
 
 impl RouteMap {
     /// Reads a map. Every mistake comes with its line, from 1.
+    ///
+    /// # Errors
+    ///
+    /// Every mistake in it, with its line.
     pub fn parse(text: &str, on: MatchInput) -> Result<Self, Vec<(usize, RouteError)>> {
         Self::within(text, on, &Budget::default())
     }
 
     /// Reads a map whose expressions count in `budget`.
+    ///
+    /// # Errors
+    ///
+    /// Every mistake in it, with its line.
     pub fn within(text: &str, on: MatchInput, budget: &Budget) -> Result<Self, Vec<(usize, RouteError)>> {
         let (mut patterns, mut values, mut mistakes) = (Vec::new(), Vec::new(), Vec::new());
         let mut places = Vec::new();
@@ -243,6 +252,10 @@ impl TargetNames {
 }
 
 /// A map from a file. A mistake is told with its line; line 0 is the file itself.
+///
+/// # Errors
+///
+/// Every mistake in it, with its line.
 pub fn read(path: &Path, on: MatchInput, budget: &Budget) -> Result<RouteMap, Vec<(usize, String)>> {
     let text = bounded::read_text(path, "a map", MAX_MAP_BYTES).map_err(|error| vec![(0, causes(&error))])?;
     RouteMap::within(&text, on, budget)

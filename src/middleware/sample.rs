@@ -45,6 +45,7 @@ impl Share {
 
 /// Why something typed is no share.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum ShareError {
     /// There is no percent sign, so a half could be meant as well as half a percent.
     #[error("`{typed}` has no percent sign; write 50% for a half, 0.5% for one in two hundred")]

@@ -33,6 +33,7 @@ pub enum SecretLocation {
 
 /// Why a secret cannot be had.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum SecretError {
     /// The variable is not set, or not text.
     #[error("the environment has no variable {name}; set it where shadowtap is started")]
@@ -69,6 +70,10 @@ pub enum SecretLookup {
 
 impl SecretLookup {
     /// What stands at `place`; file names are looked up from `folder`.
+    ///
+    /// # Errors
+    ///
+    /// Where there is no such variable, the file cannot be read, or neither holds a secret.
     pub fn read(self, place: &SecretLocation, folder: &Path) -> Result<Secret, SecretError> {
         match (self, place) {
             (Self::Placeholders, SecretLocation::Variable(name)) => Ok(Secret(format!("env:{name}").into_bytes())),

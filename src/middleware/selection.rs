@@ -32,6 +32,10 @@ impl Selection {
     }
 
     /// Passes the request, or says what kept it back. Of a damaged one the sample counts no key, as in a replay.
+    ///
+    /// # Errors
+    ///
+    /// How the request ended, where it is not selected.
     pub fn decide(&mut self, request: &Request) -> Result<(), Outcome> {
         if let Some(rule) = self.filter.choice(request) {
             return Err(Outcome::filtered(rule));

@@ -14,6 +14,7 @@ use crate::exchange::Request;
 
 /// Why a value cannot be written.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum TemplateError {
     /// There is no such variable.
     #[error("`{{{name}}}` names nothing that a request has{}; write one of {VARIABLES}, or `{{{{{name}}}}}` for the plain text",
@@ -86,11 +87,19 @@ pub struct Template {
 
 impl Template {
     /// A value that may name the capture.
+    ///
+    /// # Errors
+    ///
+    /// Where a name in braces means nothing here.
     pub fn new(typed: &str) -> Result<Self, TemplateError> {
         Self::parse(typed, None)
     }
 
     /// What a match of `regex` is replaced by: it may name the capture and the groups of the expression.
+    ///
+    /// # Errors
+    ///
+    /// Where a name in braces means nothing here.
     pub fn replacement(typed: &str, regex: &Regex) -> Result<Self, TemplateError> {
         Self::parse(typed, Some(regex))
     }

@@ -9,6 +9,10 @@ use crate::report::CaptureStats;
 
 /// Reads `source` to its end on this thread and hands every event to `sink`; sends nothing. `sink` returns false to
 /// stop early.
+///
+/// # Errors
+///
+/// Where the filter of `capture` does not compile.
 pub fn inspect(
     source: impl Into<Origin>,
     capture: &capture::Settings,
@@ -20,6 +24,10 @@ pub fn inspect(
 
 /// Like [`inspect`], and calls `pause` whenever what comes next has to be waited for, as with a pipe: then is the time to
 /// write out what is held back.
+///
+/// # Errors
+///
+/// Where the filter of `capture` does not compile.
 pub fn inspect_as_it_comes(
     source: impl Into<Origin>,
     capture: &capture::Settings,

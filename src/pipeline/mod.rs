@@ -68,6 +68,10 @@ pub use tap::Tap;
 
 /// Captures, and sends and records what passes the chain, until the capture ends or `stop` is ready. Then what is in
 /// flight has its time to end, and the summary says what became of every request.
+///
+/// # Errors
+///
+/// Where the run cannot begin: a filter, a thread, a process or a client cannot be had. What goes wrong later is in the summary.
 pub fn run(
     mut run: Run,
     progress: &Arc<Progress>,

@@ -142,6 +142,7 @@ impl Reopen {
 
 /// Why a run could not begin.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum RunError {
     /// The capture cannot be read at all.
     #[error(transparent)]

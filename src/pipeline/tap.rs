@@ -42,6 +42,10 @@ struct ClockStep {
 
 impl Tap {
     /// A tap that has seen nothing yet.
+    ///
+    /// # Errors
+    ///
+    /// Where the filter of `settings` does not compile.
     pub fn new(settings: &capture::Settings, interests: BodyPolicies) -> Result<Self, capture::CaptureError> {
         // Three eighths for the connections themselves and, of these, a twelfth for fragments; an eighth for what waits
         // behind holes, seven parts of 32 for messages that are not whole yet; the last nine are for what is behind the tap.

@@ -56,6 +56,7 @@ pub trait EventSource {
 
 /// Why a recording cannot be read at all, or not in this way.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum RecordingReadError {
     /// The file cannot be opened or read, or is a capture that is wrong.
     #[error(transparent)]
@@ -120,6 +121,10 @@ impl<S: Source + Send + 'static> From<S> for Origin {
 }
 
 /// Opens every file of `settings`, captures or recordings as their content says, and merges them by time.
+///
+/// # Errors
+///
+/// Each file that cannot be read, or not together with the others or the settings.
 pub fn open(settings: &capture::Settings) -> Result<Origin, Vec<RecordingReadError>> {
     let (mut captures, mut journals, mut errors) = (Pieces::default(), Vec::new(), Vec::new());
     let mut names = [None, None];

@@ -98,11 +98,19 @@ impl FormatReader {
 
 impl RecordingSource {
     /// Opens a recording, or standard input where it is `-`. Where it waits for bytes, `halt` ends it.
+    ///
+    /// # Errors
+    ///
+    /// Where it cannot be read, or is no recording.
     pub fn open(file: &Path, halt: &Halt) -> Result<Self, RecordingReadError> {
         Self::only(OpenedInput::one_of(file, 1, halt)?)
     }
 
     /// Reads a recording from anything; `size` is its stored size in bytes, where known, for progress.
+    ///
+    /// # Errors
+    ///
+    /// Where it cannot be read, or is no recording.
     pub fn read(
         name: &str,
         from: Box<dyn std::io::Read + Send>,

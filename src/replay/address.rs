@@ -39,6 +39,7 @@ impl fmt::Display for TargetUrl {
 
 /// Why something typed is no target.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum TargetUrlError {
     /// There is no `://`.
     #[error("`{typed}` has no scheme; write http://{host} or https://{host}")]

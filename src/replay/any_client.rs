@@ -37,6 +37,10 @@ impl AnyClient {
     }
 
     /// The client that `settings` ask for. To be called within a runtime.
+    ///
+    /// # Errors
+    ///
+    /// Where certificates or a key cannot be used, or the client cannot be set up.
     pub fn new(settings: &SendSettings) -> Result<Self, ClientError> {
         Ok(match settings.client {
             ClientChoice::Wire => Self::Wire(WireClient::new(settings)?),

@@ -7,6 +7,7 @@ use crate::causes::Help;
 
 /// Why there is no client.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum ClientError {
     /// The system has no root certificates to trust.
     #[error("cannot verify the certificate of {url}: {why}")]

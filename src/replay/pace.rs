@@ -40,6 +40,7 @@ impl Default for Pace {
 
 /// Why something typed is no pace.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum PaceError {
     /// Neither a factor nor `max`.
     #[error("`{typed}` is not a speed; write 2x for twice as fast, 0.5x for half as fast, or max")]
@@ -63,6 +64,10 @@ pub enum PaceError {
 
 impl Pace {
     /// What `--speed` takes: `0.5x`, `2x`, `max`.
+    ///
+    /// # Errors
+    ///
+    /// Where it is none of these, or not above zero.
     pub fn speed(typed: &str) -> Result<Self, PaceError> {
         if typed == "max" {
             return Ok(Self::Max);
@@ -73,6 +78,10 @@ impl Pace {
     }
 
     /// What `--rate` takes: requests a second (`100/s`), minute (`6000/m`) or hour (`1000/h`).
+    ///
+    /// # Errors
+    ///
+    /// Where it is none of these, or not above zero.
     pub fn rate(typed: &str) -> Result<Self, PaceError> {
         let error = || PaceError::Rate { typed: typed.to_owned() };
         let (number, unit) = typed.split_once('/').ok_or_else(error)?;

@@ -44,6 +44,7 @@ impl fmt::Display for ProxyUrl {
 
 /// Why something typed is no proxy.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum ProxyUrlError {
     /// It has no scheme, or one that no proxy is spoken to by.
     #[error("`{typed}` is no proxy; write http://HOST:PORT, https://HOST:PORT or socks5://HOST:PORT")]

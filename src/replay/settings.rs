@@ -130,6 +130,7 @@ pub enum ConnectionMode {
 
 /// Why something typed is no choice.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum ChoiceError {
     /// No client has this name.
     #[error("`{typed}` is no client; write wire, which sends requests as captured, or reqwest")]

@@ -98,6 +98,10 @@ pub fn hide_memory() {
 }
 
 /// Gives up everything but the `needs`, for good. Call it once everything is open, and before there is another thread.
+///
+/// # Errors
+///
+/// Where the kernel could limit the process, and refuses to. A kernel that cannot is no error.
 #[cfg(target_os = "linux")]
 pub fn enter(needs: &Needs) -> Result<Sandbox, SandboxError> {
     let threads = std::fs::read_dir("/proc/self/task").map_or(1, Iterator::count);

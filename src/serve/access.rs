@@ -59,6 +59,7 @@ enum Steering {
 
 /// Why a request is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum AccessRefused {
     /// The Host is not this machine.
     #[error("the Host header names another machine: open this page by its address")]
@@ -134,6 +135,10 @@ impl Access {
     }
 
     /// Whether a request may have what it asks for.
+    ///
+    /// # Errors
+    ///
+    /// Why it may not.
     pub fn check(&self, method: &Method, path: &str, headers: &HeaderMap) -> Result<(), AccessRefused> {
         let monitoring = matches!(path, METRICS | HEALTH | READY);
         let public = monitoring && !self.loopback;

@@ -19,6 +19,7 @@ pub struct Server {
 
 /// Why an address cannot be had.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum ServeError {
     /// It is no address with a port.
     #[error("`{0}` is no address with a port; write it so: 127.0.0.1:9184")]
@@ -68,6 +69,10 @@ impl Help for ServeError {
 impl Server {
     /// Listens at `typed`, `ADDRESS:PORT`; port 0 is any that is free. With a token for control only who shows it may
     /// steer the run; without one the page may, where the address is one of this machine alone.
+    ///
+    /// # Errors
+    ///
+    /// Where `typed` is no address, its name is not known, or it cannot be listened at.
     pub fn bind(typed: &str, tokens: Tokens) -> Result<Self, ServeError> {
         let no_address = || ServeError::Address(typed.to_owned());
         let (name, port) = typed.rsplit_once(':').ok_or_else(no_address)?;
@@ -103,6 +108,10 @@ impl Server {
     }
 
     /// Shows `run` from now on, for as long as the runtime lives. To be called within it.
+    ///
+    /// # Errors
+    ///
+    /// Where the runtime cannot watch the listener.
     pub fn start(self, run: Arc<dyn RunView>) -> io::Result<()> {
         let listener = tokio::net::TcpListener::from_std(self.listener)?;
         let router = http::router(run, self.access);

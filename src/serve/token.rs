@@ -32,6 +32,7 @@ impl fmt::Debug for Token {
 
 /// Why a file holds no token.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum TokenError {
     /// It cannot be read.
     #[error("cannot read {}", path.display())]
@@ -69,6 +70,10 @@ impl Token {
     }
 
     /// The one in a file, blanks around it left out.
+    ///
+    /// # Errors
+    ///
+    /// Where it cannot be read, or holds no token.
     pub fn read(path: &Path) -> Result<Self, TokenError> {
         let text = match bounded::read_text(path, "a token", MAX_BYTES) {
             Ok(text) => text,

@@ -5,6 +5,7 @@ use crate::capture::interfaces::{self, ANY, Interface, InterfaceState};
 
 /// Why an interface cannot be captured on.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum LiveError {
     /// The right to capture is missing.
     #[error(

@@ -108,6 +108,10 @@ enum Readers {
 
 /// Opens the interfaces that are named, or else those that carry the ports. Needs the right to capture; afterwards no
 /// right is needed any more.
+///
+/// # Errors
+///
+/// Where an interface is not there, is down, or may not be captured on; each is told.
 pub fn open(settings: &LiveSettings) -> Result<Live, Vec<LiveError>> {
     let choice = selection::choice(&settings.interfaces, &settings.ports).map_err(|error| vec![error])?;
     // One buffer of a size is shared, so that the bound holds however many interfaces there are.
@@ -154,6 +158,10 @@ pub fn missing(named: &[String]) -> Vec<String> {
 
 /// Whether `interface` can be captured on from here: it is opened, and closed again. The kind of its link, or what is
 /// in the way.
+///
+/// # Errors
+///
+/// What is in the way: the interface is not there, is down, or may not be captured on.
 pub fn probe(interface: &str) -> Result<super::LinkType, LiveError> {
     /// Bytes; the least that holds a few blocks.
     const BUFFER: usize = 2 << 20;

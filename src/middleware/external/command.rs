@@ -14,6 +14,7 @@ pub struct CommandLine {
 
 /// Why something typed is no command line.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum CommandLineError {
     /// Nothing to run.
     #[error("name a program, such as 'python3 my.py'")]

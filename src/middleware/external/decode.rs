@@ -12,6 +12,7 @@ pub const MAX_MESSAGE_BYTES: usize = MAX_KEPT_BODY + 4 * MAX_HEAD_BYTES;
 
 /// Why a line is no message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum DecodeError {
     /// Something other than hexadecimal digits.
     #[error("it is not hexadecimal")]
@@ -62,11 +63,19 @@ impl IncomingMessage {
     }
 
     /// Head and body of the request that it is, or the rule that it breaks.
+    ///
+    /// # Errors
+    ///
+    /// The rule that it breaks.
     pub fn request(&self) -> Result<(Head, Body), Malformed> {
         read_request(&self.payload)
     }
 
     /// Status, head and body of the response that it is, of one without a body where HEAD asked, or the rule that it breaks.
+    ///
+    /// # Errors
+    ///
+    /// The rule that it breaks.
     pub fn response(&self, is_head: bool) -> Result<(u16, Head, Body), Malformed> {
         read_response(&self.payload, is_head)
     }

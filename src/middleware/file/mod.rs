@@ -105,6 +105,10 @@ impl fmt::Display for ChainMistake {
 
 impl ChainFile {
     /// Reads the file at `path`.
+    ///
+    /// # Errors
+    ///
+    /// Every mistake in it, with its place.
     pub fn read(path: &Path, environment: &Environment) -> Result<Self, Vec<ChainMistake>> {
         let whole = |message| vec![ChainMistake { path: path.to_owned(), line: 0, column: 0, message }];
         let text = bounded::read_text(path, "a chain file", MAX_FILE_BYTES).map_err(|error| whole(causes(&error)))?;
@@ -112,6 +116,10 @@ impl ChainFile {
     }
 
     /// Reads `text`, which stands in the file at `path`: names of further files are looked up from its folder.
+    ///
+    /// # Errors
+    ///
+    /// Every mistake in it, with its place.
     pub fn parse(text: &str, path: &Path, environment: &Environment) -> Result<Self, Vec<ChainMistake>> {
         let mut reader = TomlReader::new(text, path, environment);
         let (root, errors) = toml::de::DeTable::parse_recoverable(text);

@@ -47,6 +47,7 @@ pub struct Rotation {
 
 /// Why a recording could not be written to.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum RecordError {
     /// A file cannot be made.
     #[error("cannot make {}", path.display())]
@@ -214,6 +215,10 @@ impl Recorder {
 
     /// Tries whether a file can be made at this time, and leaves none behind but the directories: so that a mistake is
     /// told before the run begins.
+    ///
+    /// # Errors
+    ///
+    /// Where it cannot be made, with the system's words.
     pub fn preflight(&mut self, now: Timestamp) -> Result<(), RecordError> {
         let stem = self.target.stem(now);
         let (path, file) = self.create(&stem, 0)?;

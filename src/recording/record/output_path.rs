@@ -76,6 +76,7 @@ pub struct OutputPath {
 
 /// Why a name is no target.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum OutputPathError {
     /// The ending says nothing.
     #[error(
@@ -112,6 +113,10 @@ pub enum OutputPathError {
 
 impl OutputPath {
     /// Reads a name.
+    ///
+    /// # Errors
+    ///
+    /// Where it has no known ending, or names no file.
     pub fn new(name: &Path) -> Result<Self, OutputPathError> {
         let shown = || name.display().to_string();
         let text = name.to_str().ok_or_else(|| OutputPathError::NotText { name: shown() })?;

@@ -73,6 +73,10 @@ pub struct HttpClient {
 
 impl HttpClient {
     /// A client for the target of `settings`. With https the roots of the system are loaded here, once.
+    ///
+    /// # Errors
+    ///
+    /// Where certificates or a key cannot be used, or reqwest cannot be set up.
     pub fn new(settings: &SendSettings) -> Result<Self, ClientError> {
         install_crypto();
         let ledger = HttpConnStats::default();

@@ -103,11 +103,19 @@ enum Sharing {
 impl WireClient {
     /// A client for the target of `settings`, to be made within a runtime. The soft limit on open files is raised; with
     /// https certificates and keys are loaded here, once. The target's name is looked up with the first request.
+    ///
+    /// # Errors
+    ///
+    /// Where certificates or a key cannot be used, or the target has no name for TLS.
     pub fn new(settings: &SendSettings) -> Result<Self, ClientError> {
         Self::with_resolver(settings, Arc::new(SystemResolver))
     }
 
     /// The same, with another resolver than the system's.
+    ///
+    /// # Errors
+    ///
+    /// Where certificates or a key cannot be used, or the target has no name for TLS.
     pub fn with_resolver(settings: &SendSettings, resolver: Arc<dyn Resolve>) -> Result<Self, ClientError> {
         let limit = limit::connection_limit(settings);
         let url = &settings.target.0;

@@ -18,6 +18,7 @@ pub struct RoutePatterns {
 
 /// What is wrong with a file of patterns.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum RoutePatternError {
     /// A line that is none.
     #[error("line {line}: `{text}`: {why}; write a method and a path, such as GET /v2/channels/{{id}}/now")]
@@ -39,6 +40,10 @@ pub enum RoutePatternError {
 
 impl RoutePatterns {
     /// Reads a file: a pattern a line; empty lines, and those that begin with `#`, are left out.
+    ///
+    /// # Errors
+    ///
+    /// The first line that is no pattern, or that there are too many.
     pub fn parse(text: &str) -> Result<Self, RoutePatternError> {
         let lines = text.lines().map(str::trim).enumerate();
         let lines = lines.filter(|(_, line)| !line.is_empty() && !line.starts_with('#'));

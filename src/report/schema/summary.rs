@@ -30,6 +30,7 @@ pub const SCHEMA: u32 = 1;
 
 /// One run, whole.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Summary {
     /// [`SCHEMA`].
     pub schema: u32,

@@ -23,6 +23,7 @@ pub struct PairedLatency {
 
 /// The ledger of deliveries to one target, and how its answers compare: `offered` = `in_flight` + all of `ended`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct TargetSummary {
     /// Deliveries begun.
     pub offered: u64,
@@ -97,6 +98,7 @@ pub struct AddressSummary {
 
 /// How deliveries ended.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct TargetEnded {
     /// A final response came, whatever its status.
     pub sent: u64,

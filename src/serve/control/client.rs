@@ -21,6 +21,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Why nothing was said, or nothing heard.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum AskError {
     /// Somebody else could have put it there.
     #[error("{} is not spoken to: it, or its folder, belongs to another user, or others may write to it", path.display())]
@@ -67,6 +68,10 @@ pub enum AskError {
 }
 
 /// Says `word` to the run at `path`, and returns what it answers: text that nobody has judged yet.
+///
+/// # Errors
+///
+/// Where nobody listens there, it is not to be spoken to, or the answer is too long or late.
 pub fn ask(path: &Path, word: ControlCommand) -> Result<String, AskError> {
     let speak = |source| AskError::Speak { path: path.to_owned(), source };
     let (stream, owner) = reach(path)?;

@@ -42,6 +42,10 @@ pub struct Location {
 impl SocketLocation {
     /// Makes the folder that the default place needs; `owner` is the user and the group that the run is about to become,
     /// where it becomes another. To be called while it may, and before [`Location::bind`].
+    ///
+    /// # Errors
+    ///
+    /// Where there is no folder for it, and none can be made.
     pub fn prepare(&self, owner: Option<(u32, u32)>) -> Result<Option<Location>, SocketError> {
         match self {
             Self::Off => Ok(None),
@@ -58,6 +62,10 @@ impl SocketLocation {
 
 impl Location {
     /// Listens there, as the user that this process is now. What runs that were killed have left behind is removed.
+    ///
+    /// # Errors
+    ///
+    /// Where another run has it, something else is in its place, or the system refuses.
     pub fn bind(&self) -> Result<Socket, SocketError> {
         if self.is_own
             && let Some(folder) = self.path.parent()

@@ -46,6 +46,7 @@ pub type ControlRequest = Arc<dyn Fn(ControlCommand) -> String + Send + Sync>;
 
 /// Why something said is no word.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum ControlCommandError {
     /// There is no such word.
     #[error("`{said}` is not understood; say sample 25%, pause, resume, stop or status")]

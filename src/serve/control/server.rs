@@ -19,6 +19,10 @@ const PATIENCE: Duration = Duration::from_secs(30);
 const PAUSE: Duration = Duration::from_millis(100);
 
 /// Listens to words from now on, on a thread of its own, until the socket is dropped with the process.
+///
+/// # Errors
+///
+/// Where the system gives no thread, or no second handle of the socket.
 pub fn serve(socket: &Socket, steer: ControlRequest) -> io::Result<()> {
     let listener = socket.listener.try_clone()?;
     listener.set_nonblocking(true)?;

@@ -19,6 +19,7 @@ const BACKLOG: i32 = 64;
 
 /// Why there is no socket.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum SocketError {
     /// Somebody listens there.
     #[error("{} is the control socket of a run that goes on: name another place with --control", path.display())]
@@ -91,6 +92,10 @@ pub struct Socket {
 impl Socket {
     /// Listens at `path`, for the user that this process is, in a folder that nobody else may write to. What nobody listens
     /// at any more is replaced.
+    ///
+    /// # Errors
+    ///
+    /// Where another run has it, something else is in its place, the folder is others', or the system refuses.
     pub fn bind(path: &Path) -> Result<Self, SocketError> {
         let make = |source| SocketError::Make { path: path.to_owned(), source };
         let (folder, name) = Folder::of(path, None).map_err(make)?;
