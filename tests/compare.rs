@@ -290,6 +290,26 @@ async fn with_noise_and_more() -> Summary {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_example_of_another_status_has_both_bodies_and_a_route_its_slowest_requests() {
+    let server =
+        Server::start(|_| vec![send(message("503 Service Unavailable", JSON, br#"{"error":1,"token":"x"}"#))]).await;
+    let lines: Vec<String> = (0..5).map(|n| format!("GET /orders/{n}?token=abc")).collect();
+    let talks: Vec<_> = lines.iter().map(|line| (line.as_str(), json_message(r#"{"state":"open"}"#))).collect();
+    let (summary, _) = run(&captured(&talks), &server, |_| {}).await;
+    let rows = &summary.kinds.as_ref().unwrap().rows;
+    let status = rows.iter().find(|kind| kind.place == "status").unwrap();
+    let bodies = status.examples[0].bodies.as_ref().unwrap();
+    assert_eq!(bodies.production.text.as_deref(), Some(r#"{"state":"open"}"#));
+    assert_eq!(bodies.shadow.text.as_deref(), Some(r#"{"error":1,"token":"***"}"#));
+    assert_eq!((bodies.production.len, bodies.shadow.content_type.as_deref()), (16, Some("application/json")));
+    let target = summary.routes[0].targets.values().next().unwrap();
+    let slowest: Vec<_> = target.slowest.iter().map(|slow| slow.response_us).collect();
+    assert_eq!((slowest.len(), slowest[0]), (3, slowest.iter().copied().max().unwrap()));
+    assert_eq!(target.slowest[0].status, Some(503));
+    assert!(target.slowest.iter().all(|slow| slow.curl.contains("?token=***'")), "{:?}", target.slowest);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn totals_routes_kinds_and_the_verdict_tell_the_same_number_without_noise() {
     let summary = with_noise_and_more().await;
     let total = summary.targets.values().next().unwrap();

@@ -13,9 +13,12 @@ use std::process::{Command, Stdio};
 
 use libtest_mimic::{Arguments, Trial};
 use shadowtap::report::render::html::{self, ReportPage};
-use shadowtap::report::schema::by_route::{RouteProduction, RouteSummary, RouteTarget};
+use shadowtap::report::schema::by_route::{RouteProduction, RouteSummary, RouteTarget, SlowRequest};
 use shadowtap::report::schema::curves::{Curves, TargetCurves};
-use shadowtap::report::schema::diff_groups::{DiffExample, DiffGroup, DiffGroups, ExampleRequest};
+use shadowtap::report::schema::diff_groups::{
+    DiffExample, DiffGroup, DiffGroups, ExampleBodies, ExampleBody, ExampleRequest,
+};
+use shadowtap::report::schema::noise::UnlearntNoise;
 use shadowtap::report::schema::timeline::{TargetPoint, Timeline, TimelinePoint};
 use shadowtap::report::{
     Differences, GateResult, LatencySummary, RampStep, RunDiff, StepCause, Summary, TargetSummary,
@@ -38,6 +41,10 @@ fn main() {
         trial("2,000 routes and 1,200 points are under 5 MB, and the first screen is there", a_huge_run),
         trial("what came off the wire is text on the page, and can be seen", hostile_data),
         trial("drawing again keeps what is open, filtered, sorted and in focus", drawn_again),
+        trial("what differs is open for the first, and both bodies stand beside a status", what_differs),
+        trial("paper shows what differs, and a link opens its route", paper_and_links),
+        trial("the last, partial second is no point of a curve", a_partial_second),
+        trial("noise that is not known is said with what helps", unlearnt_noise),
         trial("nothing scrolls sideways at the width of a phone", a_phone),
         trial("without scripts the verdict and the tables are there", without_scripts),
         trial("two runs side by side are a page without scripts", two_runs),
@@ -121,7 +128,7 @@ fn route(name: &str, differing: u64) -> RouteSummary {
     let mut target = RouteTarget { sent: 500, statuses: counts(&[("2xx", 500)]), ..RouteTarget::default() };
     target.matrix.insert("200".into(), counts(&[("200", 500 - differing), ("503", differing)]));
     target.differences = Differences { compared: 500, any: differing, status: differing, ..Differences::default() };
-    (target.latency_us.service, target.latency_us.response) = (figures(3_000), figures(4_000));
+    (target.latency_us.service, target.latency_us.response) = (figures(2_500), figures(3_000));
     RouteSummary {
         route: name.to_owned(),
         requests: 1_000,
@@ -138,6 +145,7 @@ fn kind(route: &str, path: &str, value: &str) -> DiffGroup {
         production: value.into(),
         shadow: serde_json::json!({ "price": n, "name": value }),
         statuses: (Some(200), Some(503)),
+        bodies: None,
         request: ExampleRequest { method: "GET".into(), target: route.into(), headers: Vec::new() },
         curl: format!("curl -sSig --path-as-is '{URL}/a'"),
     };
@@ -150,6 +158,30 @@ fn kind(route: &str, path: &str, value: &str) -> DiffGroup {
         what: None,
         count: 7,
         examples: (1..=3).map(example).collect(),
+    }
+}
+
+/// A point a second.
+fn timeline(seconds: u64) -> Timeline {
+    let point = |second: u64| TimelinePoint {
+        seen: 500 + second % 100,
+        share: Some(0.5),
+        targets: vec![TargetPoint {
+            sent: 250,
+            failed: second % 7,
+            p50_us: 4_000,
+            p99_us: 16_000 + second,
+            connections: Some(20),
+            ..TargetPoint::default()
+        }],
+        ..TimelinePoint::default()
+    };
+    Timeline {
+        start: "2026-11-21T20:15:00.000000000Z".into(),
+        width_s: 1,
+        last_s: 1.0,
+        targets: vec![URL.into()],
+        points: (0..seconds).map(point).collect(),
     }
 }
 
@@ -178,25 +210,7 @@ fn run(routes: Vec<RouteSummary>, kinds: Vec<DiffGroup>, seconds: u64) -> Summar
         production: curve.clone(),
         targets: [(URL.to_owned(), TargetCurves { service: curve.clone(), response: curve })].into(),
     });
-    let point = |second: u64| TimelinePoint {
-        seen: 500 + second % 100,
-        share: Some(0.5),
-        targets: vec![TargetPoint {
-            sent: 250,
-            failed: second % 7,
-            p50_us: 4_000,
-            p99_us: 16_000 + second,
-            connections: Some(20),
-            ..TargetPoint::default()
-        }],
-        ..TimelinePoint::default()
-    };
-    summary.timeline = Some(Timeline {
-        start: summary.started.clone(),
-        width_s: 1,
-        targets: vec![URL.into()],
-        points: (0..seconds).map(point).collect(),
-    });
+    summary.timeline = Some(timeline(seconds));
     summary.steps = vec![RampStep {
         at: "2026-11-21T20:15:30.000000000Z".into(),
         target: None,
@@ -291,7 +305,7 @@ const AGAIN: &str = "
     $('td.route button').click();
     check('a click opens a route', $('tr.detail') !== null && $('td.route button').getAttribute('aria-expanded') === 'true');
     check('the focus stays on its button', document.activeElement === document.body || document.activeElement.dataset.key === 'route GET /v2/a/{id}');
-    check('the only kind is open, with its examples', document.querySelectorAll('.example').length === 3);
+    check('the only kind is open, with its examples', document.querySelectorAll('#routes .example').length === 3);
     [...document.querySelectorAll('th button')].find((b) => b.textContent === 'Requests').click();
     check('the column says how it is sorted', $('th[data-sort=requests]').getAttribute('aria-sort') === 'descending');
     search.focus();
@@ -300,13 +314,108 @@ const AGAIN: &str = "
     check('the new figures are there', document.body.textContent.includes('77,777'));
     check('it says that the run goes on', document.body.textContent.includes('so far'));
     check('the filter stays', $('input[type=search]').value === '/v2/');
-    check('the route stays open', document.querySelectorAll('.example').length === 3);
+    check('the route stays open', document.querySelectorAll('#routes .example').length === 3);
     check('the order stays', $('th[data-sort=requests]').getAttribute('aria-sort') === 'descending');
     check('the focus stays', document.activeElement.type === 'search');
     shadowtap.render({ requests: { seen: 0, offered: 0, ended: {} }, production: {}, targets: {} });
     check('a summary with hardly anything is drawn', $('h1') !== null);
     document.documentElement.dataset.probe = wrong.join('; ') || 'all is well';
 ";
+
+/// A route whose status differs, with both bodies, and one that is slower.
+fn with_groups() -> Summary {
+    let mut status = kind("GET /v2/a/{id}", "", "x");
+    (status.place, status.what, status.count) = ("status".into(), Some("200 → 503".into()), 90);
+    let body = |text: &str| ExampleBody { len: 58, content_type: Some("text/html".into()), text: Some(text.into()) };
+    for example in &mut status.examples {
+        example.bodies =
+            Some(ExampleBodies { production: body("<h1>welcome</h1>"), shadow: body("<h1>maintenance</h1>") });
+    }
+    let mut slow = route("GET /slow", 0);
+    let target = slow.targets.get_mut(URL).unwrap();
+    target.latency_us.response = figures(6_000);
+    target.slowest = vec![SlowRequest {
+        id: "3.77".into(),
+        at: "2026-11-21T20:15:00.000000000Z".into(),
+        status: Some(200),
+        response_us: 309_000,
+        curl: format!("curl -sSig --path-as-is '{URL}/slow?n=1'"),
+        ..SlowRequest::default()
+    }];
+    run(vec![route("GET /v2/a/{id}", 90), slow, route("GET /b", 0)], vec![status], 60)
+}
+
+const GROUPS: &str = "
+    const $ = (selector) => document.querySelector(selector), wrong = [];
+    const check = (what, is) => { if (!is) wrong.push(what); };
+    const groups = [...document.querySelectorAll('#differences details.kind')];
+    check('a group a difference', groups.length === 2);
+    check('the worst first', groups[0].textContent.includes('200 → 503') && groups[1].textContent.includes('GET /slow'));
+    check('the first is open', groups[0].open && !groups[1].open);
+    check('both bodies', [...groups[0].querySelectorAll('.sides')][0].textContent.includes('welcome') && groups[0].textContent.includes('<h1>maintenance</h1>'));
+    check('a mark', getComputedStyle(groups[0].firstChild, '::before').content.includes('▾') && getComputedStyle(groups[1].firstChild, '::before').content.includes('▸'));
+    groups[1].open = true;
+    groups[1].dispatchEvent(new Event('toggle'));
+    check('the slowest with its command', groups[1].textContent.includes('309') && groups[1].textContent.includes('/slow?n=1'));
+    document.documentElement.dataset.probe = wrong.join('; ') || 'all is well';
+";
+
+fn what_differs() {
+    let summary = with_groups();
+    let shown = show(&probed(&summary, GROUPS));
+    shown.is_quiet();
+    shown.has(&["data-probe=\"all is well\""]);
+    let page = html::report(&summary);
+    let (fixed, _) = page.split_once("<script").unwrap();
+    let shown = show(fixed);
+    shown.has(&["What differs", "&lt;h1&gt;welcome&lt;/h1&gt;", "&lt;h1&gt;maintenance&lt;/h1&gt;", "/slow?n=1"]);
+}
+
+const PAPER: &str = "
+    const $ = (selector) => document.querySelector(selector), wrong = [];
+    const check = (what, is) => { if (!is) wrong.push(what); };
+    const all = () => [...document.querySelectorAll('#differences details.kind')];
+    dispatchEvent(new Event('beforeprint'));
+    check('every group is open on paper', all().length === 2 && all().every((one) => one.open && one.children.length > 1));
+    check('routes without a difference are left out', !$('#routes').textContent.includes('GET /b'));
+    dispatchEvent(new Event('afterprint'));
+    check('and shut again', !all()[1].open && $('#routes').textContent.includes('GET /b'));
+    const link = [...document.querySelectorAll('.verdict a')].find((a) => a.textContent.includes('GET /slow'));
+    check('the sentence has a link', link && link.hash === '#route=' + encodeURIComponent('GET /slow'));
+    check('the route has the same', [...document.querySelectorAll('td.route a')].some((a) => a.hash === link.hash));
+    location.hash = link.hash;
+    shadowtap.follow();
+    check('the link opens the route', $('tr.open') && $('tr.open').textContent.includes('GET /slow'));
+    document.documentElement.dataset.probe = wrong.join('; ') || 'all is well';
+";
+
+fn paper_and_links() {
+    let shown = show(&probed(&with_groups(), PAPER));
+    shown.is_quiet();
+    shown.has(&["data-probe=\"all is well\""]);
+}
+
+fn a_partial_second() {
+    let ends = |seconds, last_s| {
+        let mut summary = run(vec![], vec![], seconds);
+        summary.timeline.as_mut().unwrap().last_s = last_s;
+        let shown = show(&probed(&summary, ""));
+        shown.is_quiet();
+        let curves = shown.dom.split("<path class=\"l production\" d=\"").skip(1);
+        let mut curves = curves.filter_map(|rest| rest.split('"').next()).filter(|curve| curve.contains('L'));
+        // After the curve by percentile.
+        curves.nth(1).unwrap().matches('L').count() + 1
+    };
+    assert_eq!((ends(3, 1.0), ends(3, 0.3), ends(4, 0.99)), (3, 2, 4));
+}
+
+fn unlearnt_noise() {
+    let mut summary = small();
+    summary.noise_unlearnt = vec![UnlearntNoise { target: URL.into(), routes: 1, responses: 30 }];
+    let shown = show(&html::report(&summary));
+    shown.is_quiet();
+    shown.has(&["Noise that is not known", "30 responses differ", "--self-check 10% or --baseline URL"]);
+}
 
 fn drawn_again() {
     let shown = show(&probed(&small(), AGAIN));
@@ -338,7 +447,7 @@ fn without_scripts() {
     assert!(rest.contains("shadowtap"));
     let shown = show(page);
     shown.is_quiet();
-    shown.has(&["<h1>DIFFERENT</h1>", "GET /v2/a/{id}", "1,000", "responses differ in status", "10,000"]);
+    shown.has(&["<h1>DIFFERENT</h1>", "GET /v2/a/{id}", "500", "responses differ in status", "10,000"]);
 }
 
 fn two_runs() {

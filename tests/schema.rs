@@ -199,7 +199,7 @@ fn baseline_among_targets(mut summary: Value) -> Value {
 /// them, and writes them again.
 fn rare() -> Value {
     let mut summary = serde_json::to_value(Summary::default()).unwrap();
-    summary["timeline"] = json!({ "start": "", "width_s": 1, "targets": [], "points": [{
+    summary["timeline"] = json!({ "start": "", "width_s": 1, "last_s": 1.0, "targets": [], "points": [{
         "lost": 1, "production": { "5xx": 1, "p50_us": 1, "p99_us": 1 },
         "targets": [{ "failed": 1, "5xx": 1, "held": 1, "shed": 1, "p50_us": 1, "p99_us": 1, "lag_us": 1 }] }] });
     summary["steps"] = json!([{ "at": "", "target": null, "what": "ramp", "from": 0, "to": 1, "reason": "" }]);

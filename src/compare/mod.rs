@@ -7,6 +7,7 @@
 
 mod budget;
 mod decode;
+mod excerpt;
 mod findings;
 mod headers;
 mod ids;
@@ -30,6 +31,7 @@ use budget::Budget;
 use decode::Undecoded;
 use tree::TreeNode;
 
+pub use excerpt::{MAX_EXCERPT, excerpt};
 pub(crate) use ids::{is_id, is_number};
 pub use path::field;
 pub use rules::{CompareRules, DEFAULT_MAX_BODY, MAX_JSON_STEPS, NEVER_COUNTED, RuleError};

@@ -77,40 +77,43 @@ fn node(node: &TreeNode<'_>) -> Value {
         TreeNode::Bool(value) => (*value).into(),
         TreeNode::Number(number) => number.exact().unwrap_or_else(|| one(number.text())),
         TreeNode::Text(text) => one(text),
-        TreeNode::List(_) | TreeNode::Object(_) => {
-            let mut text = String::new();
-            excerpt(node, &mut text);
-            one(&text)
-        }
+        TreeNode::List(_) | TreeNode::Object(_) => one(&as_json(node, MAX_SHOWN)),
     }
 }
 
+/// The beginning of a value as JSON, without secrets: what is beyond `most` bytes is cut somewhere.
+pub(super) fn as_json(node: &TreeNode<'_>, most: usize) -> String {
+    let mut text = String::new();
+    write_json(node, most, &mut text);
+    text
+}
+
 /// Writes a value as JSON until there is enough of it.
-fn excerpt(node: &TreeNode<'_>, text: &mut String) {
-    if text.len() > MAX_SHOWN {
+fn write_json(node: &TreeNode<'_>, most: usize, text: &mut String) {
+    if text.len() > most {
         return;
     }
     match node {
         TreeNode::List(items) => {
             text.push('[');
-            for (at, item) in items.iter().enumerate().take(MAX_SHOWN) {
+            for (at, item) in items.iter().enumerate().take(most) {
                 text.push_str(if at == 0 { "" } else { "," });
-                excerpt(item, text);
+                write_json(item, most, text);
             }
             text.push(']');
         }
         TreeNode::Object(members) => {
             text.push('{');
-            for (at, (key, value)) in members.iter().enumerate().take(MAX_SHOWN) {
+            for (at, (key, value)) in members.iter().enumerate().take(most) {
                 text.push_str(if at == 0 { "" } else { "," });
                 text.push_str(&Value::from(cut_at(key, MAX_SHOWN)).to_string());
                 text.push(':');
                 if hides(key) {
                     text.push_str(&Value::from(MASK).to_string());
                 } else {
-                    excerpt(value, text);
+                    write_json(value, most, text);
                 }
-                if text.len() > MAX_SHOWN {
+                if text.len() > most {
                     return;
                 }
             }

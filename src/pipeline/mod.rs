@@ -107,7 +107,8 @@ pub fn run(
         records: recording.thread.is_some(),
         middleware: external.counts.clone(),
     });
-    let server = running::serve(run.server.take(), &run.observer)?;
+    let observer = run.observer.clone();
+    let server = running::serve(run.server.take(), &observer)?;
     let reopen = run.reopen.clone();
     let capture = CaptureStage::new(&context, run, tap, events, facts, recording.frames, connections_wanted);
 
@@ -119,5 +120,5 @@ pub fn run(
     let threads = RunThreads { capture, pacing, recording, report, comparison };
     let watcher = context.runtime.spawn(shutdown.run(running::either(stop, context.control.clone())));
     let (running, (workers, counts)) = (targets.running, (external.workers, external.counts));
-    RunningRun { context, server, threads, targets: running, watcher, guards, workers, counts }.end()
+    RunningRun { context, server, observer, threads, targets: running, watcher, guards, workers, counts }.end()
 }

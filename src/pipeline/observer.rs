@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use tokio::sync::mpsc::WeakSender;
+use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::control::Control;
@@ -19,11 +20,17 @@ use super::progress::Progress;
 use crate::capture::Halt;
 use crate::replay::{AnyClient, InFlight, Job, OpenNow};
 use crate::report::reporter::snapshot::{LiveReference, LiveState, LiveTarget, QueueDepth, SnapshotRequest};
-use crate::report::{CaptureStats, RecordingSummary, ReportEvent, Snapshot, TargetGauges};
+use crate::report::{CaptureStats, RecordingSummary, ReportEvent, Snapshot, Summary, TargetGauges};
 use crate::serve::{RunView, Wish};
 
 /// How old a snapshot may be that is shown again: whoever asks once a second gets a new one each time.
 const FRESH: Duration = Duration::from_millis(900);
+
+/// Time that pages get to be told of the end.
+const END_SHOWN: Duration = Duration::from_secs(2);
+
+/// Time that their connections get to write the last of it.
+const END_WRITTEN: Duration = Duration::from_millis(50);
 
 /// Time between two looks at what the capture has counted.
 const ENGINE_EVERY: Duration = Duration::from_millis(200);
@@ -35,6 +42,10 @@ pub struct Observer(Arc<ObserverState>);
 #[derive(Default)]
 struct ObserverState {
     run: OnceLock<LiveHandles>,
+    /// What the run came to, once it has ended.
+    end: OnceLock<Arc<Snapshot>>,
+    /// Whether it has ended; heeded by whoever shows it.
+    ended: watch::Sender<bool>,
     /// Whether anybody ever looked.
     watched: AtomicBool,
     engine: Mutex<CaptureStats>,
@@ -73,8 +84,11 @@ pub(super) struct TargetProbe {
 
 impl Observer {
     /// How the run goes, with routes, kinds of difference, curves and timeline where `evidence` is wanted; `None` before
-    /// it began. After its end it is what was seen last.
+    /// it began. After its end it is what it came to, or what was seen last.
     pub async fn look(&self, evidence: bool) -> Option<Arc<Snapshot>> {
+        if let Some(end) = self.0.end.get() {
+            return Some(Arc::clone(end));
+        }
         let stages = self.0.run.get()?;
         self.0.watched.store(true, Ordering::Relaxed);
         let mut last = self.0.last.lock().await;
@@ -92,6 +106,20 @@ impl Observer {
     #[must_use]
     pub fn control(&self) -> Option<Control> {
         self.0.run.get().map(|stages| stages.control.clone())
+    }
+
+    /// The run has ended as `summary` says. Ready once whoever is shown the run has been shown that.
+    pub(super) async fn end(&self, summary: &Summary) {
+        if self.0.ended.is_closed() {
+            return;
+        }
+        let last = self.0.last.lock().await.take();
+        let last = last.map(|last| Snapshot::clone(&last.snapshot)).unwrap_or_default();
+        let live = LiveState { ended: true, ..last.live };
+        self.0.end.set(Arc::new(Snapshot { summary: summary.clone(), live, ..last })).ok();
+        self.0.ended.send_replace(true);
+        tokio::time::timeout(END_SHOWN, self.0.ended.closed()).await.ok();
+        tokio::time::sleep(END_WRITTEN).await;
     }
 
     /// A run begins.
@@ -125,6 +153,10 @@ impl RunView for Observer {
         Box::pin(self.look(evidence))
     }
 
+    fn ended(&self) -> watch::Receiver<bool> {
+        self.0.ended.subscribe()
+    }
+
     fn steer(&self, wish: Wish) {
         let Some(control) = self.control() else { return };
         match wish {
@@ -149,6 +181,7 @@ impl LiveHandles {
             read: (permille <= 1000).then(|| permille as f64 / 1000.0),
             paused: state.paused,
             stopping: state.stopping || self.halted.is_set(),
+            ended: false,
             share: state.share,
             captures: self.captures,
         }

@@ -44,6 +44,8 @@ pub(super) struct RunningRun {
     pub(super) context: RunContext,
     /// What shows it, where it is shown.
     pub(super) server: Option<Runtime>,
+    /// What it is shown by.
+    pub(super) observer: Observer,
     pub(super) threads: RunThreads,
     pub(super) targets: Vec<RunningTarget>,
     /// Ends it early.
@@ -57,7 +59,7 @@ pub(super) struct RunningRun {
 impl RunningRun {
     /// Waits for all of it, in the order in which requests go.
     pub(super) fn end(self) -> Result<Summary, RunError> {
-        let Self { context, server, threads, targets, watcher, guards, workers, counts } = self;
+        let Self { context, server, observer, threads, targets, watcher, guards, workers, counts } = self;
         let RunContext { runtime, protection, .. } = context;
         let mut warnings = Vec::new();
         let (mut capture, unheard) = joined(threads.capture, "capture", &mut warnings).unwrap_or_default();
@@ -71,16 +73,14 @@ impl RunningRun {
         let recorded = threads.recording.and_then(|thread| joined(thread, "recording", &mut warnings));
         let reporter = joined(threads.report, "report", &mut warnings);
         joined(threads.comparison, "comparison", &mut warnings);
-        for runtime in server.into_iter().chain([runtime]) {
-            runtime.shutdown_timeout(SHUTDOWN);
-        }
+        runtime.shutdown_timeout(SHUTDOWN);
         if !context.live && context.halt.is_set() {
             warnings.push(stopped_early(context.started.clock.elapsed()));
         }
         capture.warnings.append(&mut warnings);
         let unrecorded = context.progress.unrecorded.load(Ordering::Relaxed);
         let reporter = reporter.ok_or_else(|| RunError::Start(std::io::Error::other("the report thread died")))?;
-        Ok(reporter.finish(RunTotals {
+        let summary = reporter.finish(RunTotals {
             engine: capture,
             targets,
             keys: chain.keys,
@@ -90,7 +90,12 @@ impl RunningRun {
             redaction: chain.unreadable,
             max_gap: chain.shortened_gaps.map(|(longest, shortened)| MaxGap::new(longest, shortened)),
             ..protection.ends()
-        }))
+        });
+        if let Some(server) = server {
+            server.block_on(observer.end(&summary));
+            server.shutdown_timeout(SHUTDOWN);
+        }
+        Ok(summary)
     }
 }
 

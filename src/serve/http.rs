@@ -12,7 +12,7 @@ use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use futures_util::stream::{Stream, unfold};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time::{Instant, timeout};
 
 use super::access::{Access, AccessRefused, HEALTH, METRICS, READY};
@@ -145,23 +145,50 @@ async fn events(State(served): State<PageServer>, answering: Option<Extension<An
     Sse::new(each_second(served, (place, answering))).keep_alive(KeepAlive::default()).into_response()
 }
 
-/// One event a second, the first at once and with evidence; a page that reads slowly gets fewer.
+/// One event a second, the first at once and with evidence; a page that reads slowly gets fewer. The last has the whole
+/// run.
 fn each_second(
     served: PageServer,
     place: (OwnedSemaphorePermit, Option<Extension<Answering>>),
 ) -> impl Stream<Item = Result<Event, Infallible>> {
-    unfold((served, place, None, 0), |(served, place, last, since)| async move {
-        if let Some(last) = last {
-            tokio::time::sleep_until(last + EVERY).await;
+    let page = EventPage { ended: served.run.ended(), served, _place: place, last: None, since: 0, is_over: false };
+    unfold(page, |mut page| async move { Some((Ok(page.next().await?), page)) })
+}
+
+/// A page that is told of events.
+struct EventPage {
+    served: PageServer,
+    ended: watch::Receiver<bool>,
+    _place: (OwnedSemaphorePermit, Option<Extension<Answering>>),
+    /// When the last event was made.
+    last: Option<Instant>,
+    /// Events since the last one with evidence.
+    since: u32,
+    /// Whether it was told of the end.
+    is_over: bool,
+}
+
+impl EventPage {
+    async fn next(&mut self) -> Option<Event> {
+        if self.is_over {
+            return None;
         }
-        let now = Instant::now();
-        let evidence = since == 0;
-        let event = match served.run.look(evidence).await {
-            Some(seen) => event_stream(&seen, served.access.steers(), evidence),
+        if let Some(last) = self.last {
+            tokio::select! {
+                () = tokio::time::sleep_until(last + EVERY) => {}
+                // Who could say so is gone only with the run.
+                _ = self.ended.wait_for(|ended| *ended) => {}
+            }
+        }
+        self.last = Some(Instant::now());
+        self.is_over = *self.ended.borrow();
+        let evidence = self.since == 0 || self.is_over;
+        self.since = (self.since + 1) % EVIDENCE_EVERY;
+        Some(match self.served.run.look(evidence).await {
+            Some(seen) => event_stream(&seen, self.served.access.steers(), evidence),
             None => Event::default().comment("the run has not begun yet"),
-        };
-        Some((Ok(event), (served, place, Some(now), (since + 1) % EVIDENCE_EVERY)))
-    })
+        })
+    }
 }
 
 fn event_stream(seen: &Snapshot, steers: bool, evidence: bool) -> Event {

@@ -6,6 +6,7 @@
 use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
+use tokio::sync::watch;
 
 use crate::middleware::Share;
 use crate::report::Snapshot;
@@ -29,6 +30,9 @@ pub trait RunView: Send + Sync + 'static {
     /// How it goes: a new answer once a second at most, with routes and the like where `evidence` is wanted. `None` before
     /// it has begun.
     fn look(&self, evidence: bool) -> BoxFuture<'_, Option<Arc<Snapshot>>>;
+
+    /// Whether it has ended; what is shown of the end is waited for as long as anybody holds this, for a moment.
+    fn ended(&self) -> watch::Receiver<bool>;
 
     /// Does what somebody wishes.
     fn steer(&self, wish: Wish);

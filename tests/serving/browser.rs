@@ -239,15 +239,27 @@ impl Browser {
         self.until_reads("#live-bar .state", "ended");
         assert!(self.text("#live-pause").is_empty(), "nothing is left to steer");
     }
+
+    /// What it shows is the end, and not a moment before.
+    #[track_caller]
+    fn shows_the_end(&self, summary: &Value) {
+        let seen = "document.querySelector('.ledger td.num').textContent.replace(/[^0-9]/g, '')";
+        assert_eq!(self.value(seen), summary["requests"]["seen"].to_string());
+        let sent = "document.querySelector('.ledger tr:last-child td.num').textContent.replace(/[^0-9]/g, '')";
+        let target = summary["targets"].as_object().unwrap().values().next().unwrap();
+        assert_eq!(self.value(sent), target["ended"]["sent"].to_string());
+        assert!(!self.text("#report").contains("so far"));
+    }
 }
 
-/// The run ended in order, and by hand.
+/// The run ended in order, and by hand, as its summary says.
 #[track_caller]
-fn has_ended_by_hand(run: Run) {
+fn has_ended_by_hand(run: Run) -> Value {
     let (code, summary) = run.end();
     assert_eq!(code, Some(0), "{summary}");
     let last = summary["steps"].as_array().unwrap().last().unwrap();
     assert_eq!(last["reason"], "stopped by hand", "{summary}");
+    summary
 }
 
 const SHARE: &str = "document.querySelector('#live-bar output').textContent";
@@ -287,7 +299,8 @@ pub(crate) fn clicked() {
     browser.click("#live-stop");
     browser.confirms("accept");
     browser.until_ended();
-    has_ended_by_hand(run);
+    let summary = has_ended_by_hand(run);
+    browser.shows_the_end(&summary);
 }
 
 pub(crate) fn typed() {

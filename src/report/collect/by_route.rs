@@ -15,11 +15,12 @@ use crate::report::schema::noise::NoiseOnlyCounts;
 use crate::report::schema::target::{Differences, TargetLatency};
 
 use super::histogram::micros;
-use super::inputs::Production;
+use super::inputs::{Production, RequestRecord};
 use super::noise;
 use super::patterns::RoutePatterns;
 use super::recent::{CountedComparison, CountedDelivery};
 use super::route_name::{MAX_ROUTES, OTHER, RouteName};
+use super::slowest::{MAX_SLOWEST_BYTES, Slowest};
 use super::sparse_histogram::SparseHistogram;
 use super::status::StatusClass;
 
@@ -43,6 +44,8 @@ pub(crate) struct ByRoute {
     places: HashMap<RouteName, usize, foldhash::fast::RandomState>,
     tallies: Vec<RouteTallies>,
     other: RouteTallies,
+    /// Bytes that are left for what the slowest requests ask.
+    slowest_room: usize,
     /// The last name.
     name: String,
 }
@@ -65,6 +68,7 @@ struct RouteTargetTally {
     differences: Differences,
     service: SparseHistogram,
     response: SparseHistogram,
+    slowest: Slowest,
 }
 
 /// Counts in the order of [`Class::ALL`].
@@ -83,7 +87,8 @@ impl ByRoute {
     /// No counts yet, for this many targets; what `patterns` name is named so.
     pub(crate) fn new(patterns: Arc<RoutePatterns>, targets: usize) -> Self {
         let (places, tallies, name) = Default::default();
-        Self { patterns, targets, places, tallies, other: RouteTallies::new(targets), name }
+        let (other, slowest_room) = (RouteTallies::new(targets), MAX_SLOWEST_BYTES);
+        Self { patterns, targets, places, tallies, other, slowest_room, name }
     }
 
     /// A request was seen: its route, [`OTHER`] where there are too many.
@@ -119,21 +124,29 @@ impl ByRoute {
     /// A delivery and how it compares. One whose request is not known any more counts as [`OTHER`].
     pub(crate) fn delivered(
         &mut self,
-        route: Option<&RouteName>,
+        note: Option<&RequestRecord>,
         delivery: &Delivery,
         production: Option<&Production>,
         compared: ExchangeComparison<'_>,
     ) {
-        if let Some(target) = self.tally(route).targets.get_mut(delivery.target) {
+        let mut room = self.slowest_room;
+        if let Some(target) = self.tally(note.and_then(|note| note.route.as_ref())).targets.get_mut(delivery.target) {
             target.count(delivery, production, compared);
+            if let Some(note) = note {
+                target.slowest.take(note, delivery, production, &mut room);
+            }
         }
+        self.slowest_room = room;
     }
 
     /// Counts a response as one of nobody's after all: its delivery failed.
     pub(crate) fn take_back(&mut self, one: &CountedDelivery) {
+        let mut freed = 0;
         if let Some(target) = self.tally(one.route.as_ref()).targets.get_mut(one.target) {
             target.take_back(one);
+            freed = target.slowest.take_back(one.id);
         }
+        self.slowest_room += freed;
     }
 
     /// The block: those with the most requests first, [`OTHER`] last. What is `noise` is counted apart.
@@ -163,12 +176,13 @@ impl RouteTallies {
     }
 
     fn row(&self, route: &str, urls: &[String], noise: &noise::NoiseVerdict) -> RouteSummary {
-        let targets = self.targets.iter().enumerate().map(|(at, target)| target.row(noise.only(route, at)));
+        let targets = self.targets.iter().zip(urls).enumerate();
+        let targets = targets.map(|(at, (target, url))| (url.clone(), target.row(noise.only(route, at), url)));
         RouteSummary {
             route: route.to_owned(),
             requests: self.requests,
             production: RouteProduction { statuses: self.statuses.counts(), latency_us: self.latency.figures() },
-            targets: urls.iter().cloned().zip(targets).collect(),
+            targets: targets.collect(),
         }
     }
 }
@@ -252,7 +266,7 @@ impl RouteTargetTally {
         }
     }
 
-    fn row(&self, noise: NoiseOnlyCounts) -> RouteTarget {
+    fn row(&self, noise: NoiseOnlyCounts, url: &str) -> RouteTarget {
         let mut matrix = BTreeMap::<String, CountMap>::new();
         for ((production, shadow), count) in self.pairs.iter().filter(|(_, count)| **count > 0) {
             *matrix.entry(production.key()).or_default().entry(shadow.key()).or_default() += count;
@@ -270,6 +284,7 @@ impl RouteTargetTally {
                 service: self.service.figures(),
                 response: self.response.figures(),
             },
+            slowest: self.slowest.shown(url),
         }
     }
 }

@@ -11,10 +11,14 @@ use serde_json::Value;
 use crate::compare::{self, Difference, DifferencePart};
 use crate::exchange::{Head, wire_text};
 use crate::middleware;
-use crate::report::schema::diff_groups::{DiffExample, DiffGroup, DiffGroups, ExampleRequest};
+use crate::replay::{RetainedResponse, TargetResponse};
+use crate::report::schema::diff_groups::{
+    DiffExample, DiffGroup, DiffGroups, ExampleBodies, ExampleBody, ExampleRequest,
+};
 
 use super::inputs::{Production, RequestRecord};
 use super::recent::CountedDelivery;
+use super::request_text::RequestText;
 use super::route_name::RouteName;
 use super::{curl, noise};
 
@@ -82,6 +86,8 @@ pub(crate) struct DifferingPair<'a> {
     pub(crate) production: &'a Production,
     /// The target's status.
     pub(crate) status: Option<u16>,
+    /// What the target answered, where it did.
+    pub(crate) response: Option<&'a TargetResponse>,
 }
 
 impl DiffGroupTally {
@@ -224,7 +230,10 @@ impl DiffExample {
     fn weight(&self) -> usize {
         let values = [&self.production, &self.shadow].map(|value| value.to_string().len());
         let headers = self.request.headers.iter().map(|(name, value)| name.len() + value.len() + 8);
-        200 + values.iter().sum::<usize>() + headers.sum::<usize>() + self.request.target.len() + self.curl.len()
+        let bodies = self.bodies.iter().flat_map(|bodies| [&bodies.production, &bodies.shadow]);
+        let bodies: usize = bodies.map(|body| 60 + body.text.as_ref().map_or(0, String::len)).sum();
+        let words = self.request.target.len() + self.curl.len();
+        200 + values.iter().sum::<usize>() + headers.sum::<usize>() + bodies + words
     }
 }
 
@@ -246,12 +255,9 @@ fn shortened(mut text: String, most: usize) -> String {
 
 fn example(pair: DifferingPair<'_>, difference: &Difference) -> Option<DiffExample> {
     let note = pair.note;
-    if note.text.target().len() > MAX_TARGET {
-        return None;
-    }
-    let headers = curl::chosen(&Head::new(note.text.head().to_vec()));
-    let text = |bytes: &[u8]| wire_text(bytes).into_owned();
-    let curl = curl::line(pair.url, note.text.method(), note.text.target(), &headers, note.body_len);
+    let (request, curl) = shown_request(&note.text, note.body_len, pair.url)?;
+    let is_whole = difference.place == DifferencePart::Status
+        || (difference.place == DifferencePart::Body && difference.path.is_empty());
     Some(DiffExample {
         id: note.id.to_string(),
         at: note.at.to_string(),
@@ -259,13 +265,40 @@ fn example(pair: DifferingPair<'_>, difference: &Difference) -> Option<DiffExamp
         production: value(&difference.production),
         shadow: value(&difference.shadow),
         statuses: (Some(pair.production.status), pair.status),
-        request: ExampleRequest {
-            method: text(note.text.method()),
-            target: text(&middleware::masking::target(note.text.target())),
-            headers: headers.iter().map(|(name, value)| (text(name), text(value))).collect(),
-        },
+        bodies: if is_whole { bodies(pair) } else { None },
+        request,
         curl,
     })
+}
+
+/// A request as it may be shown, and the command line that asks for it again; `None` where its target is too long.
+pub(super) fn shown_request(text: &RequestText, body_len: u64, url: &str) -> Option<(ExampleRequest, String)> {
+    if text.target().len() > MAX_TARGET {
+        return None;
+    }
+    let headers = curl::chosen(&Head::new(text.head().to_vec()));
+    let curl = curl::line(url, text.method(), text.target(), &headers, body_len);
+    let shown = |bytes: &[u8]| wire_text(bytes).into_owned();
+    let request = ExampleRequest {
+        method: shown(text.method()),
+        target: shown(&middleware::masking::target(text.target())),
+        headers: headers.iter().map(|(name, value)| (shown(name), shown(value))).collect(),
+    };
+    Some((request, curl))
+}
+
+/// Both bodies, where the target answered.
+fn bodies(pair: DifferingPair<'_>) -> Option<ExampleBodies> {
+    let response = pair.response?;
+    let production = body(pair.production.body_len, pair.production.kept.as_deref());
+    Some(ExampleBodies { production, shadow: body(response.body_len, response.kept.as_deref()) })
+}
+
+fn body(len: u64, kept: Option<&RetainedResponse>) -> ExampleBody {
+    let content_type = kept.and_then(|kept| kept.head.get("content-type"));
+    let content_type = content_type.map(|value| shortened(wire_text(value).into_owned(), MAX_PATH));
+    let text = kept.and_then(|kept| compare::excerpt(&kept.head, kept.body.as_deref()?));
+    ExampleBody { len, content_type, text }
 }
 
 /// A value that is not too long to look at.
@@ -295,8 +328,14 @@ mod tests {
     fn take(tally: &mut DiffGroupTally, n: u32, route: &str, found: &[Difference]) {
         let mut note = note(n);
         note.route = Some(route.into());
-        let pair =
-            DifferingPair { note: &note, target: 0, url: "http://t", production: &production(200), status: Some(503) };
+        let pair = DifferingPair {
+            note: &note,
+            target: 0,
+            url: "http://t",
+            production: &production(200),
+            status: Some(503),
+            response: None,
+        };
         tally.take(pair, found);
     }
 

@@ -173,12 +173,12 @@ impl Evidence {
         url: &str,
         compared: ExchangeComparison<'_>,
     ) {
-        let route = note.and_then(|note| note.route.as_ref());
-        self.routes.delivered(route, delivery, production, compared);
+        self.routes.delivered(note, delivery, production, compared);
         if let (Some(note), Some(production), false) = (note, production, compared.differences.is_empty()) {
-            let status = delivery.answer.as_ref().map(|answer| answer.status);
-            self.kinds
-                .take(DifferingPair { note, target: delivery.target, url, production, status }, compared.differences);
+            let response = delivery.answer.as_ref();
+            let status = response.map(|response| response.status);
+            let pair = DifferingPair { note, target: delivery.target, url, production, status, response };
+            self.kinds.take(pair, compared.differences);
         }
     }
 
@@ -190,7 +190,7 @@ impl Evidence {
         SummaryBlocks {
             routes: self.routes.block(urls, noise),
             kinds: self.kinds.block(urls, noise),
-            timeline: Some(self.times.block(self.started.at.to_string(), urls)),
+            timeline: Some(self.times.block(self.started.at.to_string(), urls, self.now)),
             curves: None,
         }
     }

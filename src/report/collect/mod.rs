@@ -24,6 +24,7 @@ pub(crate) mod repeats;
 pub mod request_text;
 pub mod results;
 pub mod route_name;
+pub(crate) mod slowest;
 pub mod sparse_histogram;
 pub mod status;
 pub mod steps;

@@ -49,10 +49,14 @@ impl TimelineTally {
         }
     }
 
-    /// The block, for a run that began at `start` and went to `urls`.
-    pub(crate) fn block(&self, start: String, urls: &[String]) -> Timeline {
-        let points = self.buckets.iter().map(TimelineBucket::point).collect();
-        Timeline { start, width_s: self.width_s, targets: urls.to_vec(), points }
+    /// The block, for a run that began at `start`, went to `urls`, and has gone on for `since`.
+    pub(crate) fn block(&self, start: String, urls: &[String], since: Duration) -> Timeline {
+        let points: Vec<TimelinePoint> = self.buckets.iter().map(TimelineBucket::point).collect();
+        let before = self.width_s.saturating_mul(points.len().saturating_sub(1) as u64);
+        let last = since.as_secs_f64() - before as f64;
+        // Milliseconds: the rest is noise.
+        let last_s = (last.clamp(0.0, self.width_s as f64) * 1000.0).round() / 1000.0;
+        Timeline { start, width_s: self.width_s, last_s, targets: urls.to_vec(), points }
     }
 
     fn index(&self, since: Duration) -> usize {
@@ -137,7 +141,7 @@ mod tests {
     }
 
     fn block(times: &TimelineTally) -> Timeline {
-        times.block("then".into(), &["http://t".into()])
+        times.block("then".into(), &["http://t".into()], at(7 * 3600))
     }
 
     #[test]
@@ -148,6 +152,16 @@ mod tests {
         let points = block(&times).points;
         assert_eq!(points.iter().map(|point| point.seen).collect::<Vec<_>>(), [1, 0, 0, 2]);
         assert_eq!(serde_json::to_string(&points[1]).unwrap(), r#"{"production":{},"targets":[{}]}"#);
+    }
+
+    #[test]
+    fn the_last_point_says_how_long_it_is() {
+        let mut times = TimelineTally::new(0);
+        times.at(at(3), |bucket| bucket.point.seen += 1);
+        for (since, last) in [(3_250, 250), (4_000, 1_000), (9_000, 1_000), (2_000, 0)] {
+            let last_s = times.block("then".into(), &[], Duration::from_millis(since)).last_s;
+            assert_eq!(Duration::from_secs_f64(last_s), Duration::from_millis(last), "{since}");
+        }
     }
 
     #[test]

@@ -42,6 +42,7 @@ pub struct Snapshot {
 
 /// What the stages know of a moment, beside what is counted.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a key of its own for whoever reads it")]
 pub struct LiveState {
     /// What waits between the stages, by the name of the queue.
     pub queues: BTreeMap<&'static str, QueueDepth>,
@@ -53,6 +54,8 @@ pub struct LiveState {
     pub paused: bool,
     /// Whether the run is about to end, and sends only what is left.
     pub stopping: bool,
+    /// Whether it has ended, and the summary is that of the whole run.
+    pub ended: bool,
     /// The share that the sample lets in now, from 0 to 1.
     pub share: f64,
     /// Whether the run comes off the wire.

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::counts::{CountMap, LatencySummary};
+use super::diff_groups::ExampleRequest;
 use super::noise::NoiseOnlyCounts;
 use super::target::{Differences, TargetLatency};
 
@@ -50,4 +51,28 @@ pub struct RouteTarget {
     pub differences_noise: NoiseOnlyCounts,
     /// Service and response; within 3 %. Connections belong to no route.
     pub latency_us: TargetLatency,
+    /// The slowest requests, the slowest first: three at most.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub slowest: Vec<SlowRequest>,
+}
+
+/// A request that took long.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SlowRequest {
+    /// The exchange.
+    pub id: String,
+    /// When its first byte was captured.
+    pub at: String,
+    /// What the target answered; `None` where it did not.
+    pub status: Option<u16>,
+    /// Last byte of the request to first byte of the response, in production.
+    pub production_us: Option<u64>,
+    /// The same at the target.
+    pub service_us: Option<u64>,
+    /// Due to first byte.
+    pub response_us: u64,
+    /// What was asked.
+    pub request: ExampleRequest,
+    /// A command line that asks it again, of the target.
+    pub curl: String,
 }

@@ -53,10 +53,34 @@ pub struct DiffExample {
     pub shadow: Value,
     /// Both statuses.
     pub statuses: (Option<u16>, Option<u16>),
+    /// Both bodies, where the status differs or the bodies as a whole do.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bodies: Option<ExampleBodies>,
     /// What was asked.
     pub request: ExampleRequest,
     /// A command line that asks it again, of the target.
     pub curl: String,
+}
+
+/// Both bodies of an example.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ExampleBodies {
+    /// Production's.
+    pub production: ExampleBody,
+    /// The target's.
+    pub shadow: ExampleBody,
+}
+
+/// A body of an example.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ExampleBody {
+    /// How many bytes it has, without transfer coding.
+    pub len: u64,
+    /// Its content type, where it names one.
+    #[serde(rename = "type")]
+    pub content_type: Option<String>,
+    /// Its beginning, decoded and without secrets; `None` where it is no text, or was not kept.
+    pub text: Option<String>,
 }
 
 /// A request as captured, without secrets.

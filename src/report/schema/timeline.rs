@@ -11,6 +11,9 @@ pub struct Timeline {
     pub start: String,
     /// How many seconds a point is wide.
     pub width_s: u64,
+    /// How many seconds the last point has so far: its counts are of these.
+    #[serde(default)]
+    pub last_s: f64,
     /// The targets' URLs, in the order of [`TimelinePoint::targets`].
     pub targets: Vec<String>,
     /// The points, without a gap between them.

@@ -71,7 +71,7 @@
   document.body.insertBefore(bar, report);
   report.after(last);
 
-  let told = null, paused = false, over = false;
+  let told = null, paused = false, over = false, ended = false;
   const tell = (value) => { share.textContent = rounded(value) + "%"; };
 
   const show = () => {
@@ -151,7 +151,8 @@
     else Object.assign(summary, slow);
     told.differences = lines = told.differences || lines;
     paused = told.live.paused;
-    over = false;
+    // After the end nobody is there to be asked again.
+    ended = over = Boolean(told.live.ended);
     // What nobody looks at need not be drawn.
     if (!document.hidden) draw();
   };
@@ -188,7 +189,7 @@
         show();
         await new Promise((done) => { typed = done; });
       }
-      try { await listen(); } catch { away(); await new Promise((done) => setTimeout(done, AGAIN)); }
+      try { await listen(); } catch { if (ended) return; away(); await new Promise((done) => setTimeout(done, AGAIN)); }
     }
   };
   go();

@@ -17,9 +17,10 @@ use crate::report::units::{duration, number};
 use crate::sanitise::is_odd;
 
 use super::text;
-use crate::report::schema::verdict::Verdict;
+use crate::report::schema::verdict::{Severity, Verdict};
 
 mod against;
+mod differences;
 
 pub use against::against;
 
@@ -139,7 +140,13 @@ fn filled<'a>(part: impl Fn(&str) -> &'a str) -> String {
 
 /// What is shown without scripts.
 fn fixed(summary: &Summary, verdict: &Verdict) -> String {
-    let mut out = format!("<div class=\"static\"><h1>{}</h1>", escaped(verdict.word.text()));
+    let severity = match verdict.severity {
+        Severity::Good => "good",
+        Severity::Odd => "odd",
+        Severity::Bad => "bad",
+    };
+    let word = escaped(verdict.word.text());
+    let mut out = format!("<div class=\"static\"><div class=\"verdict {severity}\"><h1>{word}</h1>");
     if !verdict.sentences.is_empty() {
         out.push_str("<ul>");
         for sentence in &verdict.sentences {
@@ -147,6 +154,8 @@ fn fixed(summary: &Summary, verdict: &Verdict) -> String {
         }
         out.push_str("</ul>");
     }
+    out.push_str("</div>");
+    out.push_str(&differences::differences(summary));
     let text = text::report(summary, COLUMNS, false);
     write!(out, "<section><h2>The report</h2><pre class=\"block\">{}</pre></section>", escaped_lines(&text)).ok();
     if !summary.routes.is_empty() {
@@ -166,7 +175,8 @@ fn routes(routes: &[RouteSummary]) -> String {
             let p99 = [&route.production.latency_us, &target.latency_us.response]
                 .map(|figures| if figures.count == 0 { "–".to_owned() } else { duration(figures.p99) });
             let [production, response] = p99;
-            let (requests, differing, failed) = (route.requests, target.differences.differing(), target.failed);
+            let (requests, differing, failed) =
+                (target.sent + target.failed, target.differences.differing(), target.failed);
             write!(out, "<tr><td class=\"wire\">{}</td><td>{}</td>", escaped(&route.route), escaped(url)).ok();
             for figure in [number(requests), number(differing), number(failed), production, response] {
                 write!(out, "<td class=\"num\">{figure}</td>").ok();

@@ -4,7 +4,7 @@
 const shadowtap = (() => {
   const STEP = 60; // routes that are shown at a time
   const view = { target: null, sort: "matters", down: true, filter: "", differing: false, shown: STEP, open: new Set() };
-  let summary = null, live = false, root = null, routeRows = null;
+  let summary = null, live = false, root = null, routeRows = null, printing = false;
 
   // ---- elements -------------------------------------------------------------------------------------------------
   const NS = "http://www.w3.org/2000/svg";
@@ -74,6 +74,23 @@ const shadowtap = (() => {
   const words = (key) => key.replace(/_/g, " ");
   const has = (figures) => Boolean(figures && figures.count);
 
+  // What is slower: by a ratio and a distance in microseconds, on enough samples, as the report's verdict has it.
+  const RATIO = 1.25, FEW = 8, SPEED = [["p90", 100, 5000], ["p50", 30, 2000], ["p99", 500, 10000]];
+  const beyond = (before, after, distance) => after >= before + distance && after >= RATIO * before;
+  const slower = (before, after) => {
+    if (!has(before) || !has(after)) return null;
+    const found = SPEED.find(([name, samples, distance]) => Math.min(before.count, after.count) >= samples && beyond(before[name], after[name], distance));
+    const apart = Math.min(before.count, after.count) >= FEW && beyond(before.max, after.min, SPEED[1][2]);
+    const name = found ? found[0] : apart ? "p50" : null;
+    return name && { name, before: before[name], after: after[name] };
+  };
+  const known = (before, after) => {
+    const found = has(before) && has(after) && SPEED.find(([, samples]) => Math.min(before.count, after.count) >= samples);
+    return found ? { name: found[0], before: before[found[0]], after: after[found[0]] } : null;
+  };
+  // Two counts of the same requests: whether one is more than chance would make it.
+  const more = (count, other) => count > other && count - other >= 2 * Math.sqrt(count + other);
+
   // ---- what is looked at ----------------------------------------------------------------------------------------
   const urls = () => Object.keys(summary.targets || {});
   const targetUrl = () => (urls().includes(view.target) ? view.target : urls()[0]);
@@ -85,13 +102,13 @@ const shadowtap = (() => {
   const head = () => {
     const began = summary.started ? new Date(summary.started) : null;
     const when = began && !isNaN(began) ? began.toISOString().replace("T", " ").slice(0, 16) + " UTC" : "";
-    const verdict = summary.verdict || { word: "", severity: "odd", sentences: [] };
+    const names = knownRoutes(), verdict = summary.verdict || { word: "", severity: "odd", sentences: [] };
     return [
       h("p", { class: "run" }, h("b", {}, "shadowtap " + (summary.command || "")), h("span", {}, when),
         h("span", {}, length(summary.duration_s || 0) + (live ? " so far" : "")), urls().map((url) => h("span", {}, "→ ", wire(url)))),
       h("div", { class: "verdict " + verdict.severity },
         h("h1", {}, words(verdict.word).toUpperCase()),
-        h("ul", {}, verdict.sentences.map((one) => h("li", { class: one.severity }, shown(one.text)))),
+        h("ul", {}, verdict.sentences.map((one) => h("li", {}, one.route && names.has(one.route) ? h("a", { href: linkTo(one.route) }, shown(one.text)) : shown(one.text)))),
         verdict.more ? h("p", { class: "soft small" }, `${counted(verdict.more, "further finding")} below.`) : null),
       chooser(), figures(), remarks(),
     ];
@@ -112,15 +129,18 @@ const shadowtap = (() => {
       tile("Same responses", d.compared ? percent(Math.max(0, d.compared - differing) / d.compared) : "–",
         d.compared ? `${counted(differing, "response")} of ${number(d.compared)} differ${differing === 1 ? "s" : ""}` : "nothing could be compared", d.compared && !differing ? "good" : null);
       tile("No response", number(failed), `of ${counted(t.ended.sent + failed, "request")} sent`, failed ? "bad" : null);
-      const p = summary.production.latency_us, r = t.latency_us.response;
-      tile("p99, as users feel it", has(r) ? duration(r.p99) : "–", has(r) && has(p) ? `${times(r.p99 / Math.max(1, p.p99))} production’s ${duration(p.p99)}` : "", has(r) && has(p) && r.p99 > 1.2 * p.p99 ? "odd" : null);
+      const [p, r] = pair(t), slow = slower(p, r), told = slow || known(p, r);
+      tile(`${told ? told.name : "p50"}, as users feel it`, told ? duration(told.after) : has(r) ? duration(r.p50) : "–",
+        told ? `${times(told.after / Math.max(1, told.before))} production’s ${duration(told.before)}` : has(p) && has(r) ? "too few requests to judge speed" : "", slow ? "bad" : null);
       const five = sumClass(t.statuses, "5"), mine = sumClass(summary.production.statuses, "5");
-      tile("5xx responses", number(five), `production: ${number(mine)}`, five > mine ? "bad" : null);
+      tile("5xx responses", number(five), `production: ${number(mine)}`, more(five, mine) ? "bad" : null);
     }
     const lost = losses();
     tile("Lost", number(lost), lost ? "frames dropped, gaps, sheds" : "no frame dropped, no gap, nothing shed", lost ? "bad" : null);
     return h("dl", { class: "figures" }, tiles);
   };
+  // Latencies of the same requests on both sides, as far as that is known.
+  const pair = (t) => t.paired_latency_us ? [t.paired_latency_us.production, t.paired_latency_us.response] : [summary.production.latency_us, t.latency_us.response];
   const sumClass = (statuses, first) => Object.entries(statuses || {}).reduce((all, [status, n]) => all + (status[0] === first ? n : 0), 0);
   const losses = () => {
     const f = summary.frames || {}, tcp = summary.tcp || {};
@@ -255,11 +275,17 @@ const shadowtap = (() => {
   };
 
   // ---- over time ------------------------------------------------------------------------------------------------
+  // The last second is no point of a curve before it is over: its counts are too low.
+  const whole = (line) => {
+    const points = (line || {}).points || [];
+    const cut = points.length > 1 && line.last_s !== undefined && line.last_s < 0.95 * (line.width_s || 1);
+    return { ...line, points: cut ? points.slice(0, -1) : points };
+  };
   const overTime = () => {
-    const line = summary.timeline;
-    if (!line || !(line.points || []).length) return null;
+    const line = whole(summary.timeline), points = line.points;
+    if (!points.length) return null;
     const index = Math.max(0, (line.targets || []).indexOf(targetUrl())), width_s = line.width_s || 1;
-    const points = line.points, mine = (p) => (p.targets || [])[index] || {}, prod = (p) => p.production || {};
+    const mine = (p) => (p.targets || [])[index] || {}, prod = (p) => p.production || {};
     const rate = (n) => (n || 0) / width_s;
     const gap = (v) => (v === undefined || v === null || v === 0 ? null : v);
     const panels = [
@@ -307,11 +333,13 @@ const shadowtap = (() => {
     if (log && ticks.length < 2) { ticks.length = 0; for (let d = Math.floor(low); d <= high; d += 1) for (const m of [1, 2, 5]) { const l = Math.log10(m) + d; if (l >= low && l <= high) ticks.push(m * 10 ** d); } }
     if (!log) ticks.push(0, high / 2, high);
     const middle = (index) => (index + 0.5) * width_s;
+    const none = (v) => v === null || v === undefined;
+    const isAlone = (values, index) => !none(values[index]) && none(values[index - 1]) && none(values[index + 1]);
     const path = (values, close) => {
       let d = "", open = null;
       values.forEach((v, index) => {
         if (v === null || v === undefined) { if (close && open !== null) d += `V${y(low)}H${open}Z`; open = null; return; }
-        if (open === null) { open = x(middle(index)).toFixed(1); d += `M${open} ${y(v).toFixed(1)}`; if (values[index + 1] === null || values[index + 1] === undefined) d += "h.01"; } else d += `L${x(middle(index)).toFixed(1)} ${y(v).toFixed(1)}`;
+        if (open === null) { open = x(middle(index)).toFixed(1); d += `M${open} ${y(v).toFixed(1)}`; } else d += `L${x(middle(index)).toFixed(1)} ${y(v).toFixed(1)}`;
         if (close && index === values.length - 1) d += `V${y(low)}H${open}Z`;
       });
       return d;
@@ -327,7 +355,8 @@ const shadowtap = (() => {
       timeTicks(seconds).map((t) => [s("line", { class: "grid", x1: x(t), x2: x(t), y1: top, y2: height - bottom }), last ? s("text", { x: x(t), y: height - bottom + 15, "text-anchor": t ? "middle" : "start" }, clockLength(t)) : null]),
       steps.slice(0, 300).map((step) => s("line", { class: "step" + (step.what === "guard" ? " guard" : ""), x1: x(secondOf(step, line)), x2: x(secondOf(step, line)), y1: top - (first ? 8 : 0), y2: height - bottom })),
       panel.known.filter((one) => one.area).map((one) => s("path", { class: "a " + one.tone, d: path(one.values.map((v) => v || 0), true) })),
-      panel.known.map((one) => s("path", { class: "l " + one.tone, d: path(one.values) })), cross, labels);
+      panel.known.map((one) => s("path", { class: "l " + one.tone, d: path(one.values) })),
+      panel.known.map((one) => one.values.map((v, index) => isAlone(one.values, index) ? s("circle", { class: "dot " + one.tone, cx: x(middle(index)), cy: y(v), r: 2.5 }) : null)), cross, labels);
     svg.addEventListener("pointermove", (event) => {
       const box = svg.getBoundingClientRect(), px = ((event.clientX - box.left) / box.width) * width;
       const index = Math.min(count - 1, Math.max(0, Math.floor(((px - left) / (width - left - right)) * count)));
@@ -347,12 +376,17 @@ const shadowtap = (() => {
   const judge = (route) => {
     const t = at(route.targets, targetUrl()) || {}, d = t.differences || {}, latency = t.latency_us || {}, p = (route.production || {}).latency_us || {}, r = latency.response || {};
     const differing = Math.max(d.any || 0, d.status || 0, d.headers || 0, d.body || 0);
-    const failed = t.failed || 0, slower = has(p) && has(r) && p.p99 ? r.p99 / p.p99 : null;
+    const failed = t.failed || 0, sent = t.sent || 0, slow = slower(p, r), told = slow || known(p, r);
     const five = (t.statuses || {})["5xx"] || 0, mine = ((route.production || {}).statuses || {})["5xx"] || 0;
-    const slow = slower && slower > 1.2 && r.count >= 30 ? Math.log2(Math.min(64, slower)) * Math.sqrt(r.count) : 0;
-    return { route, t, differing, compared: d.compared || 0, failed, slower, five, mine, p99: r.p99 || 0, p, r, requests: route.requests || 0, matters: 10 * (differing + failed) + 5 * Math.max(0, five - mine) + slow };
+    const lost = slow ? 1.5 * r.count * Math.min(4, Math.max(0.5, Math.log2(slow.after / Math.max(1, slow.before)))) : 0;
+    return {
+      route, t, differing, compared: d.compared || 0, failed, slow, told, times: told ? told.after / Math.max(1, told.before) : null, five, mine, p, r,
+      us: told ? told.after : r.p50 || 0, requests: sent + failed, seen: route.requests || 0, matters: 10 * (differing + failed) + 5 * Math.max(0, five - mine) + lost,
+    };
   };
-  const COLUMNS = [["route", "Route", (j) => j.route.route], ["requests", "Requests", (j) => j.requests], ["differing", "Differ", (j) => j.differing], ["failed", "No response", (j) => j.failed], ["five", "5xx", (j) => j.five], ["p99", "p99", (j) => j.p99], ["slower", "× production", (j) => j.slower || 0]];
+  const linkTo = (name) => "#route=" + encodeURIComponent(name);
+  const knownRoutes = () => new Set(rowsOf(summary.routes).map((route) => route.route));
+  const COLUMNS = [["route", "Route", (j) => j.route.route], ["requests", "Requests", (j) => j.requests], ["differing", "Differ", (j) => j.differing], ["failed", "No response", (j) => j.failed], ["five", "5xx", (j) => j.five], ["speed", "Latency", (j) => j.us], ["slower", "× production", (j) => j.times || 0]];
   const routes = () => {
     const rows = rowsOf(summary.routes);
     if (!rows.length) return null;
@@ -361,8 +395,8 @@ const shadowtap = (() => {
     const head = h("tr", {}, COLUMNS.map(([key, name]) => h("th", { class: key === "route" ? null : "num", scope: "col", "data-sort": key }, h("button", { type: "button", "data-key": "sort " + key, onclick: () => { view.down = view.sort === key ? !view.down : key !== "route"; view.sort = key; view.shown = STEP; drawRoutes(); } }, name))));
     const matters = h("button", { type: "button", "data-key": "matters", "aria-pressed": "false", onclick: () => { view.sort = "matters"; view.down = true; view.shown = STEP; drawRoutes(); } }, "By what matters");
     routeRows = { body: h("tbody"), count: h("span", { class: "soft small", role: "status" }), more: h("p", { class: "more" }), head, matters, all: rows };
-    const node = section("routes", "Routes", "A route is the method and the path, with {id} for what looks like an identifier. Those with differences, without answers, or slower come first; open one for its evidence.",
-      h("div", { class: "tools" }, search, h("label", { class: "check" }, only, "only those that differ or fail"), matters, routeRows.count),
+    const node = section("routes", "Routes", "A route is the method and the path, with {id} for what looks like an identifier. Those with differences, without responses, or slower come first; open one for its evidence.",
+      h("div", { class: "tools" }, search, h("label", { class: "check" }, only, "only those that differ, fail or are slower"), matters, routeRows.count),
       h("table", { class: "routes" }, h("thead", {}, head), routeRows.body), routeRows.more);
     drawRoutes();
     return node;
@@ -371,7 +405,7 @@ const shadowtap = (() => {
     if (!routeRows) return;
     const wanted = view.filter.trim().toLowerCase();
     const key = (COLUMNS.find(([name]) => name === view.sort) || [0, 0, (j) => j.matters])[2], sign = view.down ? -1 : 1;
-    const all = routeRows.all.map(judge).filter((j) => (!wanted || j.route.route.toLowerCase().includes(wanted)) && (!view.differing || j.differing || j.failed || j.five > j.mine));
+    const all = routeRows.all.map(judge).filter((j) => (!wanted || j.route.route.toLowerCase().includes(wanted)) && (!(view.differing || printing) || j.differing || j.failed || j.slow));
     all.sort((a, b) => { const x = key(a), y = key(b); return (x < y ? -sign : x > y ? sign : 0) || b.requests - a.requests || (a.route.route < b.route.route ? -1 : 1); });
     for (const cell of routeRows.head.children) { if (cell.dataset.sort === view.sort) cell.setAttribute("aria-sort", view.down ? "descending" : "ascending"); else cell.removeAttribute("aria-sort"); }
     routeRows.matters.setAttribute("aria-pressed", String(view.sort === "matters"));
@@ -384,12 +418,12 @@ const shadowtap = (() => {
     const name = j.route.route, open = view.open.has(name);
     const count = (n, tone, label, note) => h("td", { class: "num " + (n ? tone : "zero"), "data-label": label }, number(n), n && note ? h("span", { class: "soft small" }, " " + note) : null);
     const row = h("tr", { class: open ? "open" : null },
-      h("td", { class: "route" }, h("button", { type: "button", "aria-expanded": String(open), "data-key": "route " + name, onclick: () => { if (open) view.open.delete(name); else view.open.add(name); drawRoutes(); } }, wire(name))),
-      h("td", { class: "num", "data-label": "requests" }, number(j.requests)),
+      h("td", { class: "route", id: "route=" + encodeURIComponent(name) }, h("button", { type: "button", "aria-expanded": String(open), "data-key": "route " + name, onclick: () => { if (open) view.open.delete(name); else view.open.add(name); drawRoutes(); } }, wire(name)), " ", h("a", { class: "link", href: linkTo(name), title: "A link to this route", "aria-label": "Link to " + name }, "#")),
+      h("td", { class: "num", "data-label": "requests" }, number(j.requests), j.seen > j.requests ? h("span", { class: "soft small" }, ` of ${number(j.seen)} seen`) : null),
       count(j.differing, "bad", "differ", j.compared ? percent(j.differing / j.compared) : ""), count(j.failed, "bad", "no response"),
-      h("td", { class: "num " + (j.five > j.mine ? "bad" : j.five ? "" : "zero"), "data-label": "5xx" }, number(j.five), j.mine ? h("span", { class: "soft small" }, ` (${number(j.mine)})`) : null),
-      h("td", { class: "num", "data-label": "p99" }, has(j.r) ? duration(j.p99) : has(j.p) ? h("span", { class: "soft" }, duration(j.p.p99)) : "–"),
-      h("td", { class: "num " + (j.slower > 1.2 ? "odd" : "soft"), "data-label": "× production" }, j.slower ? times(j.slower) : "–"));
+      h("td", { class: "num " + (more(j.five, j.mine) ? "bad" : j.five ? "" : "zero"), "data-label": "5xx" }, number(j.five), j.mine ? h("span", { class: "soft small" }, ` (${number(j.mine)})`) : null),
+      h("td", { class: "num", "data-label": "latency" }, j.told ? [h("span", { class: "soft small" }, j.told.name + " "), duration(j.told.after)] : has(j.r) ? [h("span", { class: "soft small" }, "p50 "), duration(j.r.p50)] : "–"),
+      h("td", { class: "num " + (j.slow ? "bad" : "soft"), "data-label": "× production" }, j.times ? times(j.times) : "–"));
     return open ? [row, h("tr", { class: "detail" }, h("td", { colspan: COLUMNS.length }, detail(j)))] : [row];
   };
   const kindsOf = (route) => rowsOf(summary.kinds).filter((kind) => kind.route === route && (!kind.target || kind.target === targetUrl())).sort((a, b) => b.count - a.count);
@@ -400,40 +434,91 @@ const shadowtap = (() => {
     return h("div", {}, h("p", { class: "small soft" }, said),
       h("div", { class: "pair" }, h("div", {}, Object.keys(t.matrix || {}).length ? [h("h3", {}, "Status by status"), h("div", { class: "scroll" }, matrixTable(t.matrix))] : null),
         h("div", {}, h("h3", {}, "Latency"), latencyTable({ production: j.p, service: (t.latency_us || {}).service, response: j.r }))),
-      kinds.length ? [h("h3", {}, counted(kinds.length, "kind"), " of difference"), kinds.map((kind) => kindRow(kind, false, kinds.length === 1))] : null,
+      slowest(t),
+      kinds.length ? [h("h3", {}, counted(kinds.length, "kind"), " of difference"), kinds.map((kind, at) => kindRow(kind, false, at === 0))] : null,
       noisy.length ? [h("h3", {}, counted(noisy.length, "kind"), " of noise, taken out of the counts"), noisy.map((kind) => kindRow(kind, true, false))] : null);
   };
-  const kindRow = (kind, noisy, open) => {
-    const where = kind.path ? wire(kind.path) : h("span", {}, kind.in === "body" ? "the whole body" : "");
-    const key = (noisy ? "noise " : "kind ") + [kind.route, kind.in, kind.path, kind.what].join(" ");
+  // A group that is opened by a click; what is in it is made when it is.
+  const group = (key, open, head, body) => {
     if (open && !view.open.has("shut " + key)) view.open.add(key);
-    const node = h("details", { class: "kind", "data-key": key, open: view.open.has(key) || null, ontoggle: () => { if (node.open) { view.open.add(key); view.open.delete("shut " + key); body(); } else { view.open.delete(key); view.open.add("shut " + key); } } },
-      h("summary", {}, h("span", { class: "tag" }, kind.in), where, kind.what ? [" ", shown(kind.what)] : null, h("span", { class: "count" }, number(noisy ? kind.noise : kind.count - (kind.noise || 0)))));
-    const body = () => { if (node.children.length < 2) node.append(...(kind.examples || []).map(example), kind.examples && kind.examples.length ? "" : h("p", { class: "soft small" }, "No example was kept.")); };
-    if (node.open) body();
+    const node = h("details", { class: "kind", "data-key": key, open: printing || view.open.has(key) || null, ontoggle: () => {
+      if (node.open) fillIn();
+      if (printing) return;
+      if (node.open) { view.open.add(key); view.open.delete("shut " + key); } else { view.open.delete(key); view.open.add("shut " + key); }
+    } }, h("summary", {}, head));
+    const fillIn = () => { if (node.children.length < 2) node.append(...[body()].flat(9)); };
+    if (node.open) fillIn();
     return node;
   };
+  const countOf = (kind, noisy) => (noisy ? kind.noise || 0 : kind.count - (kind.noise || 0));
+  const kindRow = (kind, noisy, open, route) => group((route ? "group " : noisy ? "noise " : "kind ") + [kind.route, kind.in, kind.path, kind.what].join(" "), open,
+    [route ? [wire(kind.route), " "] : null, h("span", { class: "tag" }, kind.in), kind.path ? wire(kind.path) : h("span", {}, kind.in === "body" ? "the whole body" : ""), kind.what ? [" ", shown(kind.what)] : null,
+      h("span", { class: "count" }, number(countOf(kind, noisy)), route && route.compared ? ` of ${number(route.compared)}` : null)],
+    () => kind.examples && kind.examples.length ? kind.examples.slice(0, printing ? 1 : 9).map(example) : h("p", { class: "soft small" }, "No example was kept."));
+  const slowest = (t) => !(t.slowest || []).length ? null : [h("h3", {}, "The slowest"), t.slowest.map((one) => h("div", { class: "example" },
+    h("p", { class: "who" }, "exchange ", h("code", {}, shown(one.id)), ` at ${one.at.replace("T", " ").slice(0, 23)} · `, h("b", {}, duration(one.response_us)),
+      one.service_us !== null && one.service_us !== undefined ? ` · ${duration(one.service_us)} at the target` : "", one.production_us !== null && one.production_us !== undefined ? ` · production ${duration(one.production_us)}` : "", ` · status ${one.status ?? "none"}`),
+    h("p", {}, wire(`${one.request.method} ${one.request.target}`)), curlOf(one.curl)))];
+
+  // ---- what differs ---------------------------------------------------------------------------------------------
+  const GROUPS = 12; // groups that are listed before the routes
+  const differences = () => {
+    const judged = rowsOf(summary.routes).map(judge), of = new Map(judged.map((j) => [j.route.route, j]));
+    // As the sentences above are ordered.
+    const isError = (status) => /^[45]/.test(status || "");
+    const weigh = (kind) => { const [before, after] = (kind.what || "").split(" → "); return kind.in === "status" ? (isError(after) && !isError(before) ? 20 : 6) : kind.in === "body" ? 3 : 1; };
+    const mine = rowsOf(summary.kinds).filter((kind) => (!kind.target || kind.target === targetUrl()) && countOf(kind) > 0);
+    const status = new Map();
+    for (const kind of mine) if (kind.in === "status") status.set(kind.route, (status.get(kind.route) || 0) + countOf(kind));
+    // The body of another status says nothing more: it stands beside the status.
+    const kinds = mine.filter((kind) => kind.in === "status" || (status.get(kind.route) || 0) < 0.95 * countOf(kind)).map((kind) => [weigh(kind) * countOf(kind), kind]);
+    const slow = judged.filter((j) => j.slow).map((j) => [1.5 * j.r.count * Math.min(4, Math.max(0.5, Math.log2(j.slow.after / Math.max(1, j.slow.before)))), j]);
+    const all = [...kinds, ...slow].sort((a, b) => b[0] - a[0]);
+    if (!all.length) return null;
+    const rows = all.slice(0, printing ? 5 * GROUPS : GROUPS).map(([, one], at) => one.slow
+      ? group("slow " + one.route.route, at === 0, [wire(one.route.route), " ", h("span", { class: "tag" }, "slower"), `${one.slow.name} ${duration(one.slow.before)} → ${duration(one.slow.after)}`, h("span", { class: "count" }, counted(one.r.count, "request"))],
+        () => [h("div", { class: "narrow" }, latencyTable({ production: one.p, service: (one.t.latency_us || {}).service, response: one.r })), slowest(one.t) || []])
+      : kindRow(one, false, at === 0, of.get(one.route) || {}));
+    const left = all.length - rows.length;
+    return section("differences", "What differs", "The worst first. Open one for the request, both responses, and a command that asks again.", rows,
+      left > 0 ? h("p", { class: "soft small" }, `${counted(left, "more group")} stand with their routes.`) : null);
+  };
   const valueText = (value) => (value === null || value === undefined ? "(not there)" : typeof value === "string" ? value : JSON.stringify(value, null, 1));
+  const curlOf = (line) => {
+    if (!line) return null;
+    const curl = h("pre", { class: "block" }, shown(line, true));
+    const copy = h("button", { type: "button", class: "copy", onclick: async () => { try { await navigator.clipboard.writeText(line); copy.textContent = "Copied"; } catch { const range = document.createRange(); range.selectNodeContents(curl); getSelection().removeAllRanges(); getSelection().addRange(range); copy.textContent = "Selected"; } } }, "Copy");
+    return h("div", { class: "curl" }, curl, copy);
+  };
+  const bodyText = (body) => body.text === null || body.text === undefined ? `${bytes(body.len)}, not shown` : body.text || "(empty)";
+  const bodySide = (name, body) => h("div", {}, h("p", { class: "side" }, name, body.type ? [" · ", shown(body.type)] : null, ` · ${bytes(body.len)}`), h("pre", {}, shown(bodyText(body), true)));
   const example = (one) => {
     const request = one.request || {}, [p, q] = one.statuses || [];
-    const curl = h("pre", { class: "block" }, shown(one.curl || "", true));
-    const copy = h("button", { type: "button", class: "copy", onclick: async () => { try { await navigator.clipboard.writeText(one.curl); copy.textContent = "Copied"; } catch { const range = document.createRange(); range.selectNodeContents(curl); getSelection().removeAllRanges(); getSelection().addRange(range); copy.textContent = "Selected"; } } }, "Copy");
     return h("div", { class: "example" },
       h("p", { class: "who" }, one.id ? ["exchange ", h("code", {}, shown(one.id)), " "] : null, one.at ? `at ${one.at.replace("T", " ").slice(0, 23)}` : "", p || q ? ` · status ${p ?? "none"} → ${q ?? "none"}` : ""),
       request.target ? h("p", {}, wire(`${request.method} ${request.target}`)) : null,
-      h("div", { class: "sides" }, h("div", {}, h("p", { class: "side" }, "production"), h("pre", {}, shown(valueText(one.production), true))), h("div", {}, h("p", { class: "side" }, "shadow"), h("pre", {}, shown(valueText(one.shadow), true)))),
-      one.curl ? h("div", { class: "curl" }, curl, copy) : null);
+      one.bodies ? h("div", { class: "sides" }, bodySide(`production${p ? " " + p : ""}`, one.bodies.production), bodySide(`shadow${q ? " " + q : ""}`, one.bodies.shadow))
+        : h("div", { class: "sides" }, h("div", {}, h("p", { class: "side" }, "production"), h("pre", {}, shown(valueText(one.production), true))), h("div", {}, h("p", { class: "side" }, "shadow"), h("pre", {}, shown(valueText(one.shadow), true)))),
+      curlOf(one.curl));
   };
 
   // ---- noise, facts ---------------------------------------------------------------------------------------------
   const noise = () => {
     const list = rowsOf(summary.noise).filter((n) => !n.target || n.target === targetUrl());
-    if (!list.length) return null;
+    if (!list.length) return unlearnt();
     const WHY = { baseline: "differs at the baseline", self_check: "differs when asked twice", repeats: "differs from repeat to repeat" };
     const rate = (n, side) => { const share = (n.rates || {})[side], of = (n.samples || {})[side]; return h("td", { class: "num" }, typeof share === "number" ? percent(share) : "–", typeof of === "number" ? h("span", { class: "soft small" }, " of " + number(of)) : null); };
     return section("noise", "Noise that was taken out", "Where responses differ from themselves about as often as the shadow’s do from production’s, a difference says nothing: it is left out of the counts above, and listed here.",
       h("div", { class: "scroll" }, h("table", {}, h("thead", {}, h("tr", {}, ["Route", "Where", "Why"].map((name) => h("th", { scope: "col" }, name)), ["Shadow", "By itself"].map((name) => h("th", { scope: "col", class: "num" }, name)))),
-        h("tbody", {}, list.slice(0, 300).map((n) => h("tr", {}, h("td", {}, wire(n.route || "")), h("td", {}, h("span", { class: "tag" }, n.in || ""), wire(n.path || "")), h("td", {}, shown(WHY[n.why] || words(n.why || ""))), rate(n, "shadow"), rate(n, "own")))))));
+        h("tbody", {}, list.slice(0, 300).map((n) => h("tr", {}, h("td", {}, wire(n.route || "")), h("td", {}, h("span", { class: "tag" }, n.in || ""), wire(n.path || "")), h("td", {}, shown(WHY[n.why] || words(n.why || ""))), rate(n, "shadow"), rate(n, "own")))))), unlearntText());
+  };
+  // What could not be learnt, and what helps.
+  const unlearnt = () => unlearntText() && section("noise", "Noise that is not known", null, unlearntText());
+  const unlearntText = () => {
+    const found = rowsOf(summary.noise_unlearnt).find((one) => one.target === targetUrl());
+    if (!found) return null;
+    const ask = summary.baseline ? "a larger --self-check" : summary.self_check ? "a larger --self-check, or --baseline URL" : "--self-check 10% or --baseline URL";
+    return h("p", { class: "small" }, `On ${counted(found.routes, "route")} where ${counted(found.responses, "response")} differ too few requests were sent twice to tell what changes by itself. Add `, h("code", {}, ask), ", or leave a field out: ", h("code", {}, "--ignore"), ".");
   };
   const guardText = (guard) => shown([
     guard.state, guard.held_share ? `holds back ${percent(guard.held_share)}` : null,
@@ -482,8 +567,8 @@ const shadowtap = (() => {
   const draw = () => {
     if (!summary) return;
     const top = window.scrollY;
-    keepFocus(() => root.replaceChildren(...[head(), ledger(), matrix(), latency(), overTime(), routes(), noise(), facts(),
-      h("footer", {}, `Made by shadowtap ${summary.version || ""}. Values that look secret are masked. Latency: `, "production and service end with the first byte of the answer; response begins when the request was due.")].flat(9).filter(Boolean)));
+    keepFocus(() => root.replaceChildren(...[head(), differences(), ledger(), matrix(), latency(), overTime(), routes(), noise(), facts(),
+      h("footer", {}, `Made by shadowtap ${summary.version || ""}. Values that look secret are masked. Latency: `, "production and service end with the first byte of the response; response begins when the request was due. A latency is slower, and coloured, where a percentile is 1.25 times production’s and 5 ms above it at p90 (100 requests), 2 ms at p50 (30) or 10 ms at p99 (500); or where of 8 or more the fastest is beyond production’s slowest.")].flat(9).filter(Boolean)));
     if (window.scrollY !== top) window.scrollTo(0, top);
   };
   // `options.live`: the run goes on. `options.root`: the element to fill, else #report.
@@ -494,11 +579,25 @@ const shadowtap = (() => {
     draw();
   };
 
+  // A link to a route opens it, whatever is filtered.
+  const follow = () => {
+    const name = location.hash.startsWith("#route=") ? decodeURIComponent(location.hash.slice(7)) : null;
+    if (!summary || !name || !knownRoutes().has(name)) return;
+    view.filter = ""; view.differing = false; view.open.add(name); view.shown = Math.max(view.shown, rowsOf(summary.routes).length);
+    draw();
+    const row = document.getElementById("route=" + encodeURIComponent(name));
+    if (row) row.scrollIntoView();
+  };
+  window.addEventListener("hashchange", follow);
+  // Paper shows what differs: it can open nothing.
+  window.addEventListener("beforeprint", () => { printing = true; draw(); });
+  window.addEventListener("afterprint", () => { printing = false; draw(); });
+
   let width = window.innerWidth, waiting = 0;
   window.addEventListener("resize", () => { if (window.innerWidth !== width) { width = window.innerWidth; cancelAnimationFrame(waiting); waiting = requestAnimationFrame(draw); } });
-  return { render, shown, number, duration, percent };
+  return { render, follow, shown, number, duration, percent };
 })();
 {
   const data = document.getElementById("summary");
-  if (data && data.textContent.trim()) shadowtap.render(JSON.parse(data.textContent));
+  if (data && data.textContent.trim()) { shadowtap.render(JSON.parse(data.textContent)); shadowtap.follow(); }
 }
