@@ -95,6 +95,7 @@ pub(crate) mod json_path;
 pub mod route_pattern;
 pub mod sandbox;
 pub mod sanitise;
+mod suggest;
 
 #[doc(hidden)]
 pub mod invariants;

@@ -14,7 +14,7 @@ use std::time::Duration;
 use axum::http;
 use bytes::Bytes;
 use shadowtap::exchange::{Body, FailureKind, Framing, Request};
-use shadowtap::replay::tls::TlsIdentity;
+use shadowtap::replay::TlsIdentity;
 use shadowtap::replay::{AnyClient, Client as _, ClientChoice, ResponseOptions, SendSettings, Ticket};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};

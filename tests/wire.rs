@@ -22,7 +22,7 @@ use shadowtap::exchange::{
 use shadowtap::http1::{BodyPolicies, BodyPolicy};
 use shadowtap::middleware;
 use shadowtap::pipeline::{self, Progress, Run};
-use shadowtap::replay::tls::TlsIdentity;
+use shadowtap::replay::TlsIdentity;
 use shadowtap::replay::wire::{Lookup, Resolve};
 use shadowtap::replay::{
     Client as _, ClientError, ConnKey, ConnectionMode, Delivery, InFlight, Job, Pace, ResponseOptions, SendSettings,

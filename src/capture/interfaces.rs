@@ -12,7 +12,6 @@ use nix::sys::socket::LinkAddr;
 use pcap::{ConnectionStatus, Device, IfFlags};
 
 use super::LinkType;
-use super::live::LiveError;
 
 /// The device that stands for all interfaces at once.
 pub const ANY: &str = "any";
@@ -58,13 +57,21 @@ pub struct Interface {
     pub carried_by: Option<String>,
 }
 
+/// The interfaces cannot be listed.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("cannot list the network interfaces: {why}")]
+pub struct ListError {
+    /// libpcap's words.
+    why: String,
+}
+
 /// All network interfaces in the system's order, `any` and what is no network left out.
 ///
 /// # Errors
 ///
 /// Where the system does not list them.
-pub fn list() -> Result<Vec<Interface>, LiveError> {
-    let devices = Device::list().map_err(|error| LiveError::List { why: error.to_string() })?;
+pub fn list() -> Result<Vec<Interface>, ListError> {
+    let devices = Device::list().map_err(|error| ListError { why: error.to_string() })?;
     let mut found: Vec<(u32, Interface)> =
         devices.into_iter().filter_map(|device| Some((number(&device)?, device.into()))).collect();
     found.sort_by_key(|(number, _)| *number);

@@ -6,7 +6,7 @@ use super::check;
 use super::mistakes::ConfigMistakes;
 use super::{parsed, typed};
 use crate::middleware;
-use crate::replay::tls::TlsIdentity;
+use crate::replay::TlsIdentity;
 use crate::replay::{ClientChoice, ConnectionMode, DEFAULT_RESOLVE_EVERY, ProxyUrl, SendSettings};
 
 /// Puts the client, its connections and its trust, as they were typed, into what is known of a target.

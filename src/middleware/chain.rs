@@ -4,9 +4,11 @@
 //! no replay can carry ends first. Writes end before the first link that samples, limits or changes anything, so that
 //! they cost no place in a sample, and their count is the number that `--allow-writes` would let pass.
 
+use std::sync::Arc;
+
 use super::condition::Condition;
+use super::context::ResponseFilter;
 use super::context::{BODY_SEARCH, BodyCounts, Context};
-use super::redact::Redact;
 use super::sample::SampleCounts;
 use super::spec::{FilterAction, FilterSpec};
 use super::{AllowDeny, ChainSettings, DynamicShare, Filter, Limiter, Rewrite, SampleKey, Sampler, allow_deny};
@@ -174,15 +176,15 @@ impl Chain {
         self.context.bodies
     }
 
-    /// The links that redacted the last request: they redact its response too, see [`Chain::redact_response`].
+    /// What the response to the last request passes, see [`Chain::filter_response`].
     #[must_use]
-    pub fn redactions(&self) -> &[Redact] {
-        self.context.redactions()
+    pub fn response_filters(&self) -> &[Arc<dyn ResponseFilter>] {
+        self.context.response_filters()
     }
 
-    /// Redacts a response by the links that redacted its request; false where it is not to be recorded.
-    pub fn redact_response(&mut self, redactions: &[Redact], response: &mut Response) -> bool {
-        redactions.iter().all(|link| link.response(response, &mut self.context))
+    /// Has a response pass the filters of its request; false where it is not to be recorded.
+    pub fn filter_response(&mut self, filters: &[Arc<dyn ResponseFilter>], response: &mut Response) -> bool {
+        filters.iter().all(|filter| filter.apply(response, &mut self.context))
     }
 
     /// What is worth a word at once, for people; each is told once.

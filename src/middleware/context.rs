@@ -8,8 +8,8 @@ use std::sync::Arc;
 use arrayvec::ArrayVec;
 
 use super::lines::LineIndex;
-use super::redact::{OnUnknown, Redact, Unreadable};
-use crate::exchange::{Head, LineEdit, Request, Timestamp, path_and_query};
+use super::unreadable::{OnUnknown, Unreadable};
+use crate::exchange::{Head, LineEdit, Request, Response, Timestamp, path_and_query};
 use crate::head::NameSet;
 
 /// Steps that the bodies of one request are searched by a chain: a byte is one, and more for a large expression. What
@@ -83,6 +83,12 @@ impl UnreadableCounts {
     }
 }
 
+/// A filter that the response to a request passes because the request did, on its way to a recording or a process.
+pub trait ResponseFilter: std::fmt::Debug + Send + Sync {
+    /// Changes the response; false where it is not to be recorded.
+    fn apply(&self, response: &mut Response, context: &mut Context) -> bool;
+}
+
 /// What links know of the request at hand.
 #[derive(Clone, Debug)]
 pub struct Context {
@@ -104,8 +110,8 @@ pub struct Context {
     steps: Cell<u64>,
     /// Whether a body was not searched that should have been.
     unsearched: Cell<bool>,
-    /// The links that redacted the request at hand: they redact its response too.
-    redactions: Vec<Redact>,
+    /// What the response to the request at hand passes.
+    response_filters: Vec<Arc<dyn ResponseFilter>>,
     /// What is worth a word at once, until somebody asks.
     notices: Vec<String>,
     /// Why bodies could not be looked into so far: each is worth a word once.
@@ -137,7 +143,7 @@ impl Context {
             place: None,
             steps: Cell::new(MAX_STEPS),
             unsearched: Cell::new(false),
-            redactions: Vec::new(),
+            response_filters: Vec::new(),
             notices: Vec::new(),
             noticed: ArrayVec::new(),
             lines: LineIndex::default(),
@@ -166,7 +172,7 @@ impl Context {
         self.place = None;
         self.steps.set(MAX_STEPS);
         self.unsearched.set(false);
-        self.redactions.clear();
+        self.response_filters.clear();
         self.keeps_captured = false;
         self.is_read = false;
     }
@@ -211,14 +217,14 @@ impl Context {
         self.lines(request).edit(&mut request.head, name, edit);
     }
 
-    /// Takes note that this link redacted the request at hand.
-    pub(super) fn redacted_by(&mut self, link: &Redact) {
-        self.redactions.push(link.clone());
+    /// Has the response to the request at hand pass `filter`.
+    pub(super) fn filter_response(&mut self, filter: Arc<dyn ResponseFilter>) {
+        self.response_filters.push(filter);
     }
 
-    /// The links that redacted the request at hand.
-    pub(super) fn redactions(&self) -> &[Redact] {
-        &self.redactions
+    /// What the response to the request at hand passes.
+    pub(super) fn response_filters(&self) -> &[Arc<dyn ResponseFilter>] {
+        &self.response_filters
     }
 
     /// Counts a body that could not be looked into; the first for each reason is worth a word.

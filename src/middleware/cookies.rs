@@ -2,8 +2,8 @@
 //!
 //! In goes a head, out comes the same head with other cookies; what no edit names keeps its bytes, order and blanks.
 
-use super::edit::ValueChange;
 use super::lines::LineIndex;
+use super::value_change::ValueChange;
 use crate::exchange::{Head, LineEdit};
 
 /// Bytes by which a line mostly grows at most; one that grows by more costs another allocation.

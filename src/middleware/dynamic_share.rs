@@ -31,15 +31,6 @@ impl DynamicShare {
     }
 }
 
-impl Share {
-    /// With as many digits as people read.
-    #[must_use]
-    pub fn rounded(self) -> Self {
-        let scale = if self.0 < 0.1 { 10_000.0 } else { 1000.0 };
-        Self((self.0 * scale).round() / scale)
-    }
-}
-
 /// All of it.
 impl Default for DynamicShare {
     fn default() -> Self {

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use regex::bytes::Regex;
 
+use super::value_change::ValueChange;
 use super::{Context, RunIdentity, Template, cookies, query};
 use crate::exchange::{LineEdit, Request};
 
@@ -20,15 +21,6 @@ pub enum FieldKind {
     Cookie,
     /// A query parameter, name and value decoded.
     Param,
-}
-
-/// What becomes of a value.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum ValueChange {
-    Keep,
-    Value(Vec<u8>),
-    Name(String),
-    Remove,
 }
 
 /// What an edit does.

@@ -37,8 +37,11 @@ pub mod route;
 pub mod sample;
 pub mod secret;
 pub mod selection;
+pub mod share;
 pub mod spec;
 pub mod template;
+pub mod unreadable;
+mod value_change;
 
 pub use allow_deny::AllowDeny;
 pub use chain::{Chain, SampledShare};
@@ -50,8 +53,9 @@ pub use limit::{LimitSpec, Limiter};
 pub use loop_header::LoopHeader;
 pub use patterns::PatternSet;
 pub use rewrite::Rewrite;
-pub use sample::{Sampler, Share};
+pub use sample::Sampler;
 pub use selection::Selection;
+pub use share::{Share, ShareError};
 pub use template::Template;
 
 /// One link of the chain.

@@ -7,8 +7,8 @@ use std::borrow::Cow;
 
 use url::form_urlencoded;
 
-use super::edit::ValueChange;
 use super::lines::LineIndex;
+use super::value_change::ValueChange;
 use crate::exchange::Head;
 
 /// Bytes by which a target mostly grows at most; one that grows by more costs another allocation.

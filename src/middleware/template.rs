@@ -11,6 +11,7 @@ use regex::bytes::{Captures, Regex};
 
 use super::Context;
 use crate::exchange::Request;
+use crate::suggest::nearest;
 
 /// Why a value cannot be written.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -145,7 +146,7 @@ impl Template {
             return Ok(from.strip_prefix('{').unwrap_or_default());
         };
         let Some((_, variable)) = NAMES.iter().find(|(known, _)| *known == name) else {
-            let hint = super::file::nearest(name, NAMES.iter().map(|(known, _)| *known));
+            let hint = nearest(name, NAMES.iter().map(|(known, _)| *known));
             return Err(TemplateError::Variable { name: name.to_owned(), hint });
         };
         self.pieces.push(TemplatePart::Variable(*variable));

@@ -21,11 +21,13 @@ pub mod record;
 mod reorder;
 mod skipped;
 mod source;
+mod unsupported;
 
 pub use exchange_join::{ExchangeJoin, JoinedExchange};
 pub(crate) use gor::GorWriter;
 pub use record::{OutputPath, OutputPathError, RecordError, Recorded, Recorder, Rotation};
 pub use source::RecordingSource;
+pub use unsupported::Unsupported;
 
 use crate::capture::{self, BpfFilter, CaptureError, FileSource, Merged, OpenedInput, Pieces, Source};
 use crate::exchange::Event;

@@ -47,7 +47,7 @@ pub use range::{Amplify, CaptureWindow, ReplayRange};
 pub use send_error::{Reason, SendError};
 pub use settings::{
     ChoiceError, ClientChoice, ConnectionMode, DEFAULT_DRAIN, DEFAULT_MAX_CONNECTIONS, DEFAULT_MAX_IN_FLIGHT,
-    DEFAULT_MAX_RESPONSE, DEFAULT_RESOLVE_EVERY, DEFAULT_TIMEOUT, ReferenceSettings, SendSettings,
+    DEFAULT_MAX_RESPONSE, DEFAULT_RESOLVE_EVERY, DEFAULT_TIMEOUT, ReferenceSettings, SendSettings, TlsIdentity,
 };
 pub use spec::{SpecError, seconds};
 pub use target::{Deliveries, InFlight, QueueStats, TargetLimits, run_target};

@@ -1,9 +1,9 @@
 //! How to send: what was asked for, with the defaults of what was not.
 
+use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
-use super::tls::TlsIdentity;
 use super::{Pace, ProxyUrl, TargetUrl, guard};
 
 /// Default of [`SendSettings::timeout`]: what load balancers commonly wait for an answer, halved.
@@ -106,6 +106,17 @@ pub struct ReferenceSettings {
     pub baseline: Option<SendSettings>,
     /// The share of requests that targets are asked a second time, from 0 to 1.
     pub self_check: f64,
+}
+
+/// Which certificates are trusted and shown.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TlsIdentity {
+    /// Certificates in PEM to trust instead of the system's roots.
+    pub ca: Option<PathBuf>,
+    /// The chain in PEM that is shown to a target which asks for one.
+    pub cert: Option<PathBuf>,
+    /// Its private key in PEM; where there is none, the key is looked for in the file of [`TlsIdentity::cert`].
+    pub key: Option<PathBuf>,
 }
 
 /// What speaks to the target.

@@ -4,7 +4,7 @@
 //! Files are read once, at the start. Nothing is ever trusted that was not asked for: without `--ca` the roots of the
 //! system count, with it those of the file alone, with `--insecure` anything.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
@@ -20,17 +20,6 @@ use crate::exchange::Timestamp;
 
 /// What is spoken inside (RFC 7301): a server that would rather speak HTTP/2 is told that it must not.
 const HTTP_1_1: &[u8] = b"http/1.1";
-
-/// Which certificates are trusted and shown.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct TlsIdentity {
-    /// Certificates in PEM to trust instead of the system's roots.
-    pub ca: Option<PathBuf>,
-    /// The chain in PEM that is shown to a target which asks for one.
-    pub cert: Option<PathBuf>,
-    /// Its private key in PEM; where there is none, the key is looked for in the file of [`TlsIdentity::cert`].
-    pub key: Option<PathBuf>,
-}
 
 /// The TLS side of `settings`.
 pub(super) fn config(settings: &SendSettings) -> Result<ClientConfig, ClientError> {

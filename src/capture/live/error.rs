@@ -67,11 +67,8 @@ pub enum LiveError {
         most: usize,
     },
     /// The interfaces cannot be listed.
-    #[error("cannot list the network interfaces: {why}")]
-    List {
-        /// libpcap's words.
-        why: String,
-    },
+    #[error(transparent)]
+    List(#[from] interfaces::ListError),
     /// Something else, as libpcap says it.
     #[error("cannot open {interface}: {why}")]
     Other {

@@ -11,7 +11,8 @@ use toml::de::{DeTable, DeValue};
 
 use super::super::Template;
 use super::super::patterns::MAX_LIST;
-use super::{ChainMistake, Environment, nearest, place};
+use super::{ChainMistake, Environment, place};
+use crate::suggest::nearest;
 
 /// A value and where it stands.
 pub(super) type Located<'t> = Spanned<DeValue<'t>>;

@@ -7,10 +7,11 @@ use std::borrow::Cow;
 
 use serde_json::value::RawValue;
 
-use super::super::edit::ValueChange;
 use super::super::json::{self, JsonChange};
 use super::super::query;
-use super::{RedactRules, Unreadable, multipart};
+use super::super::value_change::ValueChange;
+use super::multipart::{self, PartRedactor};
+use super::{RedactRules, Unreadable};
 
 /// The byte order mark of UTF-8.
 const BOM: &[u8] = b"\xef\xbb\xbf";
@@ -78,44 +79,6 @@ impl ContentRedactor<'_> {
     /// Returns the content without what is redacted; nothing where it holds nothing of it.
     pub(super) fn redact(&self, content_type: Option<&[u8]>, content: &[u8]) -> Result<Option<Vec<u8>>, Unreadable> {
         self.nested(content_type, content, 0)
-    }
-
-    /// The same within so many multiparts.
-    pub(super) fn nested(
-        &self,
-        content_type: Option<&[u8]>,
-        content: &[u8],
-        depth: u8,
-    ) -> Result<Option<Vec<u8>>, Unreadable> {
-        let kind = ContentKind::of(content_type);
-        if content.is_empty() {
-            return Ok(None);
-        }
-        match kind {
-            ContentKind::Json => self.json(content_type, content),
-            ContentKind::EventStream => self.event_stream(content),
-            ContentKind::Multipart if depth >= MAX_NESTED => Err(Unreadable::NotMultipart),
-            ContentKind::Multipart => multipart::redact(self, content_type.unwrap_or_default(), content, depth),
-            _ if self.seems_json(content) => self.json(content_type, content),
-            ContentKind::Form => self.form(content),
-            ContentKind::Text | ContentKind::Unlabelled | ContentKind::Other => self.untold(kind, content),
-            ContentKind::Media => Ok(None),
-        }
-    }
-
-    /// Whether values within JSON are sought.
-    pub(super) fn seeks_json(&self) -> bool {
-        !self.rules.json.is_empty()
-    }
-
-    /// Whether a form's field of this name is redacted.
-    pub(super) fn names(&self, name: &[u8]) -> bool {
-        self.rules.params.iter().any(|param| param.as_bytes() == name)
-    }
-
-    /// What becomes of a redacted field's value.
-    pub(super) fn field(&self, value: &[u8]) -> ValueChange {
-        self.rules.field(value, self.run_key)
     }
 
     /// Whether JSON is sought, and this begins as objects and arrays do.
@@ -317,6 +280,37 @@ impl ContentRedactor<'_> {
 
     fn value(&self, text: &str) -> JsonChange {
         self.rules.json_value(text, self.run_key)
+    }
+}
+
+impl PartRedactor for ContentRedactor<'_> {
+    fn names(&self, name: &[u8]) -> bool {
+        self.rules.params.iter().any(|param| param.as_bytes() == name)
+    }
+
+    fn field(&self, value: &[u8]) -> ValueChange {
+        self.rules.field(value, self.run_key)
+    }
+
+    fn seeks_json(&self) -> bool {
+        !self.rules.json.is_empty()
+    }
+
+    fn nested(&self, content_type: Option<&[u8]>, content: &[u8], depth: u8) -> Result<Option<Vec<u8>>, Unreadable> {
+        let kind = ContentKind::of(content_type);
+        if content.is_empty() {
+            return Ok(None);
+        }
+        match kind {
+            ContentKind::Json => self.json(content_type, content),
+            ContentKind::EventStream => self.event_stream(content),
+            ContentKind::Multipart if depth >= MAX_NESTED => Err(Unreadable::NotMultipart),
+            ContentKind::Multipart => multipart::redact(self, content_type.unwrap_or_default(), content, depth),
+            _ if self.seems_json(content) => self.json(content_type, content),
+            ContentKind::Form => self.form(content),
+            ContentKind::Text | ContentKind::Unlabelled | ContentKind::Other => self.untold(kind, content),
+            ContentKind::Media => Ok(None),
+        }
     }
 }
 

@@ -11,9 +11,12 @@ use std::sync::Arc;
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 
-use super::edit::{EditOp, FieldEdit, FieldKind, ValueChange};
+use super::context::ResponseFilter;
+use super::edit::{EditOp, FieldEdit, FieldKind};
 use super::json::{JsonChange, JsonPath};
 use super::secret::Secret;
+use super::unreadable::{OnUnknown, Unreadable};
+use super::value_change::ValueChange;
 use super::{Context, Filter, RunIdentity, body, cookies};
 use crate::content_coding::{self, DecodeError, MAX_CODINGS};
 use crate::exchange::{Body, Framing, Head, LineEdit, Outcome, Request, Response};
@@ -22,11 +25,8 @@ mod content;
 mod multipart;
 #[cfg(test)]
 mod tests;
-mod unreadable;
 
 use content::ContentRedactor;
-pub use unreadable::OnUnknown;
-pub(crate) use unreadable::Unreadable;
 
 /// What stands for a masked value. Its length says nothing of the value's.
 pub const MASK: &str = "***";
@@ -97,26 +97,6 @@ impl Redact {
     pub(super) fn named(self, name: Option<&String>) -> Self {
         Self { rule: name.map(|name| name.as_str().into()), ..self }
     }
-
-    /// Redacts the response to a request that this link redacted; false where it is not to be recorded.
-    pub(super) fn response(&self, response: &mut Response, context: &mut Context) -> bool {
-        let run = Arc::clone(&context.run);
-        self.rules.response_head(&mut response.head, &run);
-        let values = response.head.get_all("content-encoding").chain(transfer_codings(&response.head));
-        let looked = self.rules.body(&response.body, response.head.get("content-type"), values, &run);
-        let Some((new, goes_on)) = self.rules.settle(looked, context) else { return true };
-        if let Some(new) = new {
-            let (head, body) = (&mut response.head, &mut response.body);
-            head.retain(|line| !OF_CODED_BODY.iter().any(|name| line.is(name)));
-            match body.framing {
-                Framing::Chunked => head.set("Transfer-Encoding", b"chunked"),
-                Framing::Length(_) => head.set("Content-Length", new.len().to_string().as_bytes()),
-                Framing::None | Framing::UntilClose => {}
-            }
-            body::put(body, new);
-        }
-        goes_on
-    }
 }
 
 impl Filter for Redact {
@@ -129,7 +109,7 @@ impl Filter for Redact {
         for name in ADDRESSES.iter().filter(|_| !rules.params.is_empty()) {
             context.edit_header(request, name, |value| rules.address(value, &run));
         }
-        context.redacted_by(self);
+        context.filter_response(Arc::<RedactRules>::clone(&self.rules));
         if rules.json.is_empty() && rules.params.is_empty() {
             rules.trailers(request);
             return Ok(());
@@ -167,6 +147,27 @@ enum LookedInto {
     /// It is this now, without codings.
     New(Vec<u8>),
     Unreadable(Unreadable),
+}
+
+impl ResponseFilter for RedactRules {
+    fn apply(&self, response: &mut Response, context: &mut Context) -> bool {
+        let run = Arc::clone(&context.run);
+        self.response_head(&mut response.head, &run);
+        let values = response.head.get_all("content-encoding").chain(transfer_codings(&response.head));
+        let looked = self.body(&response.body, response.head.get("content-type"), values, &run);
+        let Some((new, goes_on)) = self.settle(looked, context) else { return true };
+        if let Some(new) = new {
+            let (head, body) = (&mut response.head, &mut response.body);
+            head.retain(|line| !OF_CODED_BODY.iter().any(|name| line.is(name)));
+            match body.framing {
+                Framing::Chunked => head.set("Transfer-Encoding", b"chunked"),
+                Framing::Length(_) => head.set("Content-Length", new.len().to_string().as_bytes()),
+                Framing::None | Framing::UntilClose => {}
+            }
+            body::put(body, new);
+        }
+        goes_on
+    }
 }
 
 impl RedactRules {

@@ -1,12 +1,23 @@
 //! Multipart bodies (RFC 2046, 5.1; RFC 7578): each part by its name, its content by its type.
 
-use super::super::edit::ValueChange;
-use super::Unreadable;
-use super::content::ContentRedactor;
+use crate::middleware::unreadable::Unreadable;
+use crate::middleware::value_change::ValueChange;
+
+/// Redacts what parts hold.
+pub(super) trait PartRedactor {
+    /// Whether a part of this name is redacted whole.
+    fn names(&self, name: &[u8]) -> bool;
+    /// Redacts the content of such a part.
+    fn field(&self, value: &[u8]) -> ValueChange;
+    /// Whether JSON is looked into.
+    fn seeks_json(&self) -> bool;
+    /// Redacts the content of another part, which stands this deep; nothing where it holds nothing.
+    fn nested(&self, kind: Option<&[u8]>, content: &[u8], depth: u8) -> Result<Option<Vec<u8>>, Unreadable>;
+}
 
 /// Returns the body without what is redacted; nothing where it holds nothing of it.
 pub(super) fn redact(
-    by: &ContentRedactor<'_>,
+    by: &impl PartRedactor,
     content_type: &[u8],
     content: &[u8],
     depth: u8,
@@ -75,7 +86,7 @@ fn ends_line(after: &[u8]) -> bool {
     line.starts_with(b"--") || line.trim_ascii().is_empty()
 }
 
-fn redacted(by: &ContentRedactor<'_>, part: &[u8], depth: u8) -> Result<PartChange, Unreadable> {
+fn redacted(by: &impl PartRedactor, part: &[u8], depth: u8) -> Result<PartChange, Unreadable> {
     let (head, content) = split(part).ok_or(Unreadable::NotMultipart)?;
     let disposition = header(head, "content-disposition").unwrap_or_default();
     let name = parameter(&disposition, "name");

@@ -32,8 +32,8 @@ use super::budget::{Budget, BudgetShare, bytes_of_request};
 use super::context::RunContext;
 use super::run::RunError;
 use crate::exchange::{ExchangeId, Outcome, Request, Response, Timestamp};
+use crate::middleware::context::ResponseFilter;
 use crate::middleware::external::{ExternalSettings, IncomingMessage, OutgoingMessage};
-use crate::middleware::redact::Redact;
 use crate::recording::recent::Recent;
 use crate::replay::ConnKey;
 use crate::report::{RequestRecord, TargetSet};
@@ -86,7 +86,7 @@ pub(super) struct AcceptedRequest {
     /// Its place in the sample, see [`crate::middleware::Chain::place`].
     pub(super) place: u64,
     /// The links that redacted it, and are to redact its response.
-    pub(super) redactions: Vec<Redact>,
+    pub(super) response_filters: Vec<Arc<dyn ResponseFilter>>,
 }
 
 /// What production answered to a request that still waits, or that there is nothing.

@@ -158,8 +158,8 @@ impl Pacer {
         let due = (!self.settings.timing.is_unscheduled()).then_some(now);
         self.channels.dispatchers.iter_mut().for_each(|dispatcher| dispatcher.opened(id.into(), now));
         let targets = TargetSet::first(self.channels.dispatchers.len());
-        let (place, redactions) = (place_of(id), Vec::new());
-        let passed = AcceptedRequest { note, request, due, targets, keep_host: false, place, redactions };
+        let (place, response_filters) = (place_of(id), Vec::new());
+        let passed = AcceptedRequest { note, request, due, targets, keep_host: false, place, response_filters };
         let went_on = self.take(passed) && self.damaged(id, Damage::NoResponse);
         self.closed(id.into(), now);
         went_on

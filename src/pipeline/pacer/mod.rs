@@ -31,8 +31,8 @@ use super::request_record::request_record;
 use super::retention::RetentionRules;
 use super::run::Run;
 use crate::exchange::{Damage, Event, ExchangeId, Framing, Outcome, Request, RequestState, Response, Shed, Timestamp};
+use crate::middleware::context::ResponseFilter;
 use crate::middleware::context::UnreadableCounts;
-use crate::middleware::redact::Redact;
 use crate::middleware::route::ROUTE;
 use crate::middleware::{self, LoopHeader};
 use crate::replay::{ConnKey, Delivery, ShortenedGaps};
@@ -101,7 +101,7 @@ struct AwaitingResponse {
     recorded: bool,
     is_head: bool,
     /// The links that are to redact it.
-    redactions: Vec<Redact>,
+    response_filters: Vec<Arc<dyn ResponseFilter>>,
 }
 
 /// What the stages behind the pacer gave it.
@@ -309,8 +309,8 @@ impl Pacer {
         let (keep_host, place) = (chain.host_was_set(), chain.place().unwrap_or_default());
         // Responses go on to recordings and processes only.
         let goes_on = self.channels.recording.is_some() || self.settings.external.is_some();
-        let redactions = if goes_on { chain.redactions().to_vec() } else { Vec::new() };
-        let passed = AcceptedRequest { note, request, due, targets, keep_host, place, redactions };
+        let response_filters = if goes_on { chain.response_filters().to_vec() } else { Vec::new() };
+        let passed = AcceptedRequest { note, request, due, targets, keep_host, place, response_filters };
         if self.settings.external.is_some() { self.give(passed) } else { self.take(passed) }
     }
 
@@ -336,7 +336,7 @@ impl Pacer {
 
     /// Records a request that passed, and offers it to the targets.
     fn take(&mut self, passed: AcceptedRequest) -> bool {
-        let AcceptedRequest { note, mut request, due, targets, keep_host, place, redactions } = passed;
+        let AcceptedRequest { note, mut request, due, targets, keep_host, place, response_filters } = passed;
         let (id, at, is_head) = (note.id, request.last_byte, request.method() == b"HEAD");
         if self.channels.dispatchers.is_empty() && self.held_by_hand().is_some() {
             return self.end(note, Outcome::filtered(PAUSED));
@@ -346,10 +346,10 @@ impl Pacer {
             self.channels.enough.notify_one();
         }
         if self.channels.dispatchers.is_empty() {
-            return self.keep(note, request, redactions);
+            return self.keep(note, request, response_filters);
         }
         let recorded = self.channels.recording.as_ref().is_some_and(|to| to.send(Event::Request(request.clone())));
-        self.asked.insert(id, AwaitingResponse { at, recorded, is_head, redactions });
+        self.asked.insert(id, AwaitingResponse { at, recorded, is_head, response_filters });
         self.channels.progress.seen.fetch_add(1, Ordering::Relaxed);
         self.channels.progress.in_flight.fetch_add(targets.len() as u64, Ordering::Relaxed);
         if !self.report(ReportEvent::Offered { note: Box::new(note), targets }) {
@@ -373,13 +373,18 @@ impl Pacer {
     }
 
     /// Records a request where nothing is sent. Where it is frames that are recorded, it is kept in them.
-    fn keep(&mut self, note: RequestRecord, request: Box<Request>, redactions: Vec<Redact>) -> bool {
+    fn keep(
+        &mut self,
+        note: RequestRecord,
+        request: Box<Request>,
+        response_filters: Vec<Arc<dyn ResponseFilter>>,
+    ) -> bool {
         let (id, at, is_head) = (note.id, request.last_byte, request.method() == b"HEAD");
         let recorded = self.channels.recording.is_some();
         if self.channels.recording.as_ref().is_some_and(|to| !to.send(Event::Request(request))) {
             return self.end(note, Outcome::Shed(Shed::Recording));
         }
-        self.asked.insert(id, AwaitingResponse { at, recorded, is_head, redactions });
+        self.asked.insert(id, AwaitingResponse { at, recorded, is_head, response_filters });
         self.channels.progress.seen.fetch_add(1, Ordering::Relaxed);
         self.channels.progress.kept_back.fetch_add(1, Ordering::Relaxed);
         self.report(ReportEvent::Kept { note: Box::new(note) })
@@ -459,7 +464,7 @@ impl Pacer {
             latency: response.latency(asked.at),
             kept,
         };
-        let is_recordable = self.settings.chains.all.redact_response(&asked.redactions, &mut response);
+        let is_recordable = self.settings.chains.all.filter_response(&asked.response_filters, &mut response);
         self.notice();
         if !is_recordable {
             if asked.recorded {

@@ -8,7 +8,7 @@ use memchr::memmem::Finder;
 
 use crate::exchange::{Body, Event, ExchangeId, Framing, Head, Request, RequestState, Response, Timestamp};
 use crate::recording::recent::Recent;
-use crate::recording::record::{Unsupported, damage_shows};
+use crate::recording::unsupported::{Unsupported, damage_shows};
 
 use super::SEPARATOR;
 

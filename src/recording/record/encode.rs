@@ -1,17 +1,14 @@
 //! Events and frames as the bytes of a format.
 
-use std::collections::BTreeMap;
-
 use crate::capture::Frame;
-use crate::exchange::{Damage, Event, Framing, RequestState, Timestamp};
+use crate::exchange::{Event, RequestState, Timestamp};
+use crate::recording::exchange_join::{ExchangeJoin, JoinedExchange};
 use crate::recording::gor::GorWriter;
-use crate::recording::{ExchangeJoin, JoinedExchange, jsonl_write::JsonLine};
+use crate::recording::jsonl_write::JsonLine;
+use crate::recording::unsupported::Unsupported;
 
 use super::frames::FrameWriter;
 use super::output_path::RecordingFormat;
-
-/// How many records were left out, by reason.
-pub type Unsupported = BTreeMap<&'static str, u64>;
 
 /// What encodes, with what it has to remember.
 #[derive(Debug)]
@@ -124,9 +121,4 @@ fn line(exchange: &JoinedExchange, into: &mut Vec<u8>) -> Timestamp {
     serde_json::to_writer(&mut *into, &JsonLine::new(exchange, true)).ok();
     into.push(b'\n');
     exchange.response.as_ref().map_or(exchange.request.last_byte, |response| response.last_byte)
-}
-
-/// Whether what is missing of a response shows in what is there: its head says that more was to come.
-pub(in crate::recording) fn damage_shows(framing: Framing, why: Option<Damage>) -> bool {
-    why.is_none() || matches!(framing, Framing::Length(1..) | Framing::Chunked)
 }

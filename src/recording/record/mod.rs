@@ -19,9 +19,8 @@ use std::time::Duration;
 use crate::capture::Frame;
 use crate::exchange::{Event, Timestamp};
 use crate::files::FileMode;
+use crate::recording::unsupported::Unsupported;
 
-pub use encode::Unsupported;
-pub(super) use encode::damage_shows;
 pub use output_path::{Compression, OutputPath, OutputPathError, RecordingFormat};
 
 use encode::{Encoded, Encoder};

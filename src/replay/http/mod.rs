@@ -32,7 +32,7 @@ use tokio::time::Instant;
 use self::connections::HttpConnStats;
 use self::encode::HostHeader;
 use self::failure::Stage;
-use super::tls::TlsIdentity;
+use super::settings::TlsIdentity;
 use super::{
     Client, ClientError, ConnCounters, OpenNow, ProxyUrl, Reason, ResponseOptions, RetainedResponse, SendError,
     SendSettings, TargetResponse, TargetUrl, Ticket, hop, tls,

@@ -4,11 +4,24 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use crate::exchange::ExchangeId;
 use crate::replay::http::MAX_SET_UPS;
 use crate::replay::{ConnCounters, ConnNumber, Desynchronised, OpenNow};
 
 use super::addresses::Addresses;
-use super::upstream::History;
+
+/// What a connection has carried so far.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct History {
+    /// Requests whose whole response came.
+    pub(super) exchanges: u64,
+    /// The last of them.
+    pub(super) last: Option<ExchangeId>,
+    /// Its response had no body, whatever its head says.
+    pub(super) bodiless: bool,
+    /// A response came to each request that was written: whatever comes now answers none.
+    pub(super) is_idle: bool,
+}
 
 /// Desynchronised connections that wait to be handed over. The responses on further ones are counted as earlier, and stand.
 const MAX_NEWLY: usize = 1 << 16;

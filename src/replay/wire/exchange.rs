@@ -9,12 +9,13 @@ use std::time::Duration;
 
 use tokio::time::{Instant, Sleep};
 
+use super::conn_stats::History;
 use super::failure;
 use super::request::EncodedRequest;
 use super::response::{ReadResponse, ResponseError, ResponseReader};
 use super::turns::{ReadTurn, ReadTurns};
 use super::unasked::{self, Unasked};
-use super::upstream::{History, UpstreamConn};
+use super::upstream::UpstreamConn;
 use crate::exchange::{ExchangeId, FailureKind};
 use crate::replay::{ConnNumber, Reason, ResponseOptions, SendError};
 

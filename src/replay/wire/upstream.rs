@@ -15,9 +15,8 @@ use tokio::time::Instant;
 use tokio_rustls::client::TlsStream;
 
 use super::addresses::AddressEntry;
-use super::conn_stats::OpenGuard;
+use super::conn_stats::{History, OpenGuard};
 use super::unasked::{LOOK, Unasked, judge};
-use crate::exchange::ExchangeId;
 use crate::replay::ConnNumber;
 
 /// Bytes that are read at once: most responses fit, so that one call to the system reads them.
@@ -35,19 +34,6 @@ pub(super) struct UpstreamConn {
     pub(super) address: Arc<AddressEntry>,
     pub(super) history: History,
     open: OpenGuard,
-}
-
-/// What a connection has carried so far.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct History {
-    /// Requests whose whole response came.
-    pub(super) exchanges: u64,
-    /// The last of them.
-    pub(super) last: Option<ExchangeId>,
-    /// Its response had no body, whatever its head says.
-    pub(super) bodiless: bool,
-    /// A response came to each request that was written: whatever comes now answers none.
-    pub(super) is_idle: bool,
 }
 
 /// Whether a connection can carry a request.

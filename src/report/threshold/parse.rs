@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::route_pattern::{RoutePattern, RouteSet};
 
 use super::{LatencyClock, LatencyFigure, Threshold, ThresholdLimit, ThresholdMetric};
-use crate::middleware::file::nearest;
+use crate::suggest::nearest;
 
 /// Why something typed is no demand.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

@@ -56,7 +56,7 @@ pub enum ControlCommandError {
     },
     /// It is no share.
     #[error(transparent)]
-    Share(#[from] crate::middleware::sample::ShareError),
+    Share(#[from] crate::middleware::ShareError),
 }
 
 impl FromStr for ControlCommand {

@@ -25,7 +25,7 @@ impl OnUnknown {
 pub(crate) enum Unreadable {
     /// Its content coding is not known, or what is under it is not what it says.
     Coding,
-    /// It is longer than [`super::MAX_DECODED`] without its content coding.
+    /// It is longer than [`super::redact::MAX_DECODED`] without its content coding.
     TooLong,
     /// It should be JSON, and is not.
     NotJson,

@@ -1,0 +1,10 @@
+//! What an edit makes of one value, be it of a header, a cookie or a parameter.
+
+/// What becomes of a value.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum ValueChange {
+    Keep,
+    Value(Vec<u8>),
+    Name(String),
+    Remove,
+}
