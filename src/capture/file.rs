@@ -2,7 +2,6 @@
 
 use std::fs::File;
 use std::io::{self, Read, Seek as _, SeekFrom};
-use std::ops::Range;
 use std::os::fd::AsFd;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
@@ -16,14 +15,11 @@ use rustix::io::Errno;
 use super::input::{Input, size_of};
 use super::pcap_file::PcapReader;
 use super::pcapng::PcapngReader;
+use super::records::{LocatedRecord, MAGIC, NextRecord};
 use super::{
     Batch, CaptureError, Dropped, FEW, Frame, FramePosition, Halt, LinkType, Settings, Source, is_standard_input,
 };
 use crate::exchange::Timestamp;
-
-/// Longest frame that is read, in bytes. A record that claims more cannot be real (the largest segmentation
-/// offload is 512 KiB): what follows it cannot be found, so the file ends there, said aloud.
-pub(super) const MAX_FRAME_BYTES: usize = 16 * 1024 * 1024;
 
 /// Something to read that may keep one waiting: waits in steps, and looks in between whether to go on. Told to halt,
 /// it ends as if there were no more.
@@ -90,59 +86,6 @@ fn open_patiently(path: &Path) -> io::Result<File> {
 
 /// What the decompressor says of bytes after a whole member that do not begin another one (RFC 1952, 2.2).
 const NOT_GZIP: &str = "invalid gzip header";
-
-/// What capture files begin with, read in little-endian order: pcap of each kind and byte order, and pcapng.
-const MAGIC: [u32; 7] = [0x0a0d_0d0a, 0xa1b2_c3d4, 0xa1b2_3c4d, 0xa1b2_cd34, 0xd4c3_b2a1, 0x4d3c_b2a1, 0x34cd_b2a1];
-
-/// Whether a capture file begins here, where a record or block could begin as well.
-pub(super) fn begins(bytes: &[u8]) -> bool {
-    let magic = super::pcap_file::le32(bytes, 0);
-    if !MAGIC.contains(&magic) {
-        return false;
-    }
-    match bytes {
-        // A byte order; or a version of 2.4, then two fields that nobody uses.
-        [0x0a, 0x0d, 0x0d, 0x0a, _, _, _, _, 0x4d, 0x3c, 0x2b, 0x1a, ..]
-        | [0x0a, 0x0d, 0x0d, 0x0a, _, _, _, _, 0x1a, 0x2b, 0x3c, 0x4d, ..] => true,
-        [_, _, _, _, 2, 0, 4, 0, 0, 0, 0, 0, 0, 0, 0, 0, ..] | [_, _, _, _, 0, 2, 0, 4, 0, 0, 0, 0, 0, 0, 0, 0, ..] => {
-            magic != 0x0a0d_0d0a
-        }
-        _ => false,
-    }
-}
-
-/// A record found in the input window.
-#[derive(Clone, Debug)]
-pub(super) struct LocatedRecord {
-    pub(super) at: Timestamp,
-    pub(super) link: LinkType,
-    pub(super) wire_len: u32,
-    /// The frame's bytes, from the start of the window.
-    pub(super) data: Range<usize>,
-    /// Bytes of the whole record.
-    pub(super) len: usize,
-}
-
-/// What a format reader found next.
-pub(super) enum NextRecord {
-    Record(LocatedRecord),
-    End,
-    /// Another capture file begins: somebody put one behind the other.
-    Another,
-    /// Bytes that are no record were passed over.
-    Passed {
-        bytes: u64,
-    },
-    /// The file ends inside a record or block.
-    Cut {
-        want: usize,
-        have: usize,
-    },
-    /// A record or block whose length cannot be right.
-    Unreadable {
-        claims: u64,
-    },
-}
 
 enum FileFormat {
     Classic(PcapReader),

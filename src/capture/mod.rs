@@ -13,6 +13,7 @@ mod merge;
 mod pcap_file;
 mod pcapng;
 pub mod privileges;
+mod records;
 mod tunnel;
 
 use std::path::{Path, PathBuf};

@@ -1,8 +1,8 @@
 //! The classic pcap format (draft-ietf-opsawg-pcap): a 24-byte header, then records.
 
 use super::LinkType;
-use super::file::{LocatedRecord, NextRecord};
 use super::input::Input;
+use super::records::{self, LocatedRecord, NextRecord, le32, look, search};
 use crate::exchange::Timestamp;
 
 /// Bytes of the file header.
@@ -81,11 +81,11 @@ impl PcapReader {
             });
         }
         let header = input.available();
-        if super::file::begins(header) {
+        if records::begins(header) {
             return Ok(NextRecord::Another);
         }
         let captured = self.u32(header, 8) as usize;
-        if captured > super::file::MAX_FRAME_BYTES {
+        if captured > records::MAX_FRAME_BYTES {
             let found = search(input, |bytes, at, ended| self.chain(bytes, at, ended));
             return Ok(found.unwrap_or(NextRecord::Unreadable { claims: captured as u64 }));
         }
@@ -124,7 +124,7 @@ impl PcapReader {
     /// Whether a record, or what follows it as far as that is there, looks like none.
     fn is_doubtful(&self, available: &[u8], captured: usize) -> bool {
         let next = available.get(self.record_header + captured..).unwrap_or_default();
-        let follows = next.len() < self.record_header || self.is_likely(next) || super::file::begins(next);
+        let follows = next.len() < self.record_header || self.is_likely(next) || records::begins(next);
         !(self.is_likely(available) && follows)
     }
 
@@ -143,9 +143,9 @@ impl PcapReader {
         for found in 0..CHAIN {
             let near = if found == 0 { NOT_FAR } else { NEAR };
             let rest = bytes.get(at..).unwrap_or_default();
-            if super::file::begins(rest) || rest.len() < self.record_header {
+            if records::begins(rest) || rest.len() < self.record_header {
                 let is_end = ended && (at == bytes.len() || found > 1);
-                return (found > 0 && is_end) || super::file::begins(rest);
+                return (found > 0 && is_end) || records::begins(rest);
             }
             let seconds = self.u32(rest, 0);
             if !self.is_likely(rest) || last.or(self.seconds).is_some_and(|last| last.abs_diff(seconds) > near) {
@@ -161,36 +161,4 @@ impl PcapReader {
         let value = le32(bytes, at);
         if self.big_endian { value.swap_bytes() } else { value }
     }
-}
-
-/// Bytes that are looked through at once, and as many again that are looked at from the last of them.
-const REACH: usize = 4 << 20;
-
-/// The next place that `fits`, as far as one look goes. The end of the input is told to `fits`.
-pub(super) fn look(input: &mut Input, fits: &dyn Fn(&[u8], usize, bool) -> bool) -> Option<usize> {
-    let ended = !input.look_ahead(2 * REACH);
-    let bytes = input.available();
-    let last = if ended { bytes.len() } else { REACH };
-    (1..last).find(|at| fits(bytes, *at, ended))
-}
-
-/// Looks for a place that `fits` up to the end of the input, and moves there; `None` where there is none.
-pub(super) fn search(input: &mut Input, fits: impl Fn(&[u8], usize, bool) -> bool) -> Option<NextRecord> {
-    let mut passed = 0;
-    loop {
-        if let Some(at) = look(input, &fits) {
-            input.consume(at);
-            return Some(NextRecord::Passed { bytes: passed + at as u64 });
-        }
-        if input.available().len() < 2 * REACH {
-            return None;
-        }
-        input.consume(REACH - 1);
-        passed += REACH as u64 - 1;
-    }
-}
-
-/// The little-endian number at `at`; zero where the bytes do not reach.
-pub(super) fn le32(bytes: &[u8], at: usize) -> u32 {
-    bytes.get(at..).and_then(|rest| rest.first_chunk()).map_or(0, |four| u32::from_le_bytes(*four))
 }

@@ -2,9 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use super::file::{LocatedRecord, MAX_FRAME_BYTES, NextRecord};
 use super::input::Input;
-use super::pcap_file::{look, search};
+use super::records::{self, LocatedRecord, MAX_FRAME_BYTES, NextRecord, le32, look, search};
 use super::{Dropped, LinkType};
 use crate::exchange::Timestamp;
 
@@ -77,7 +76,7 @@ impl PcapngReader {
             return Ok(None);
         }
         let block = input.available();
-        let section = super::pcap_file::le32(block, 0) == SECTION_HEADER && byte_order(block).is_some();
+        let section = le32(block, 0) == SECTION_HEADER && byte_order(block).is_some();
         Ok(section.then(Self::default))
     }
 
@@ -154,7 +153,7 @@ impl PcapngReader {
     /// Begins a section where the next block says so. Returns what ends this input here instead, where something does.
     fn section(&mut self, input: &mut Input) -> Option<NextRecord> {
         let block = input.available();
-        if super::pcap_file::le32(block, 0) == SECTION_HEADER {
+        if le32(block, 0) == SECTION_HEADER {
             let Some(big_endian) = byte_order(block) else { return Some(self.lost_at(0, input)) };
             self.big_endian = big_endian;
             self.interfaces.clear();
@@ -162,7 +161,7 @@ impl PcapngReader {
             self.lost.clear();
             return None;
         }
-        super::file::begins(block).then_some(NextRecord::Another)
+        records::begins(block).then_some(NextRecord::Another)
     }
 
     /// Passes over a block that is too long to be held. Returns what comes instead where it is not to be believed, or ends
@@ -196,7 +195,7 @@ impl PcapngReader {
         const CHAIN: usize = 2;
         for found in 0..CHAIN {
             let rest = bytes.get(at..).unwrap_or_default();
-            if super::file::begins(rest) {
+            if records::begins(rest) {
                 return true;
             }
             let (kind, len) = (self.u32(rest, 0), self.u32(rest, 4) as usize);
@@ -305,7 +304,7 @@ impl PcapngReader {
     }
 
     fn u32(&self, bytes: &[u8], at: usize) -> u32 {
-        let value = super::pcap_file::le32(bytes, at);
+        let value = le32(bytes, at);
         if self.big_endian { value.swap_bytes() } else { value }
     }
 
@@ -332,7 +331,7 @@ impl InterfaceDescription {
 
 /// Whether a section header block is big-endian; `None` where its byte-order magic is neither.
 fn byte_order(block: &[u8]) -> Option<bool> {
-    match super::pcap_file::le32(block, 8) {
+    match le32(block, 8) {
         0x1a2b_3c4d => Some(false),
         0x4d3c_2b1a => Some(true),
         _ => None,

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::clock::Stretch;
 use super::half::{BufferedSegment, MAX_PENDING_BYTES, NEVER, StreamHalf};
+use super::message_start::begins_message;
 use super::suspect::ChecksumTrust;
 use super::{Chunk, FlowStats, GapReason, Seq, Side, Slot};
 use crate::decode::{Endpoint, Flags, Segment};
@@ -589,13 +590,6 @@ impl Connection {
         half.pending_cost() > MAX_PENDING_BYTES
             || (!side.of(&self.holds_suspects) && now.since(half.stuck_since) > patience)
     }
-}
-
-/// Whether bytes look like the beginning of a message: then a stream that is joined in its middle begins here, and
-/// nothing before them is waited for.
-pub(super) fn begins_message(bytes: &[u8]) -> bool {
-    let word = bytes.iter().take_while(|byte| byte.is_ascii_uppercase()).count();
-    word >= 3 && matches!(bytes.get(word), Some(b' ' | b'/'))
 }
 
 /// Tells bytes, and what the snap length cut off after them.

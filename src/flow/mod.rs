@@ -9,6 +9,7 @@ mod clock;
 mod connection;
 mod half;
 mod index;
+mod message_start;
 mod seq;
 mod sightings;
 mod slab;

@@ -1,5 +1,7 @@
 //! What the flow table counts.
 
+use super::message_start::begins_message;
+
 /// Counters of the table.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct FlowStats {
@@ -39,6 +41,6 @@ impl FlowStats {
     /// Counts bytes that have no place.
     pub(super) fn note_unplaced(&mut self, bytes: &[u8], missing: u32) {
         self.unplaced_bytes += bytes.len() as u64 + u64::from(missing);
-        self.unplaced_requests += u64::from(super::connection::begins_message(bytes) && !bytes.starts_with(b"HTTP/"));
+        self.unplaced_requests += u64::from(begins_message(bytes) && !bytes.starts_with(b"HTTP/"));
     }
 }

@@ -7,9 +7,10 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::next::{ExternalStep, PacerStep};
 use super::{AwaitingResponse, Pacer};
 use crate::exchange::{Damage, Event, ExchangeId, Outcome, Request, Response, Shed};
-use crate::pipeline::external::{AcceptedRequest, ExternalStage, Resolution, WorkerMessage};
+use crate::pipeline::external::{AcceptedRequest, ExternalStage, Resolution};
 use crate::pipeline::passes::PassTag;
 use crate::pipeline::queues::FULL_PAUSE;
 use crate::replay::ConnKey;
@@ -21,24 +22,17 @@ const LINGER: Duration = Duration::from_millis(500);
 /// Time between two looks at whether everything has ended.
 const LOOK: Duration = Duration::from_millis(5);
 
-/// Something that processes brought about.
-pub(super) enum ExternalStep {
-    Back(WorkerMessage),
-    /// The time of something that is owed is up.
-    Late,
-}
-
 impl Pacer {
     /// What comes first: something from a process, or an event; none where there are no more events or the run was
     /// stopped.
-    pub(super) fn next_of_both(&mut self) -> Option<super::PacerStep> {
+    pub(super) fn next_of_both(&mut self) -> Option<PacerStep> {
         let external = self.settings.external.as_ref()?;
         let late = external.expires().map_or_else(crossbeam_channel::never, |at| crossbeam_channel::at(at.into_std()));
         crossbeam_channel::select_biased! {
             recv(self.channels.stopped) -> _ => None,
             // Before the clock is looked at: what has come back is not late.
-            recv(external.back()) -> back => Some(super::PacerStep::Outside(ExternalStep::Back(back.ok()?.0))),
-            recv(late) -> _ => Some(super::PacerStep::Outside(ExternalStep::Late)),
+            recv(external.back()) -> back => Some(PacerStep::Outside(ExternalStep::Back(back.ok()?.0))),
+            recv(late) -> _ => Some(PacerStep::Outside(ExternalStep::Late)),
             recv(self.channels.events) -> queued => {
                 let upcoming = self.upcoming(queued.ok()?);
                 Some(self.step(upcoming))

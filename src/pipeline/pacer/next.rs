@@ -7,8 +7,9 @@ use std::time::Duration;
 use crossbeam_channel::TryRecvError;
 use tokio::time::Instant;
 
-use super::{Pacer, Timing, external, unfit};
+use super::{Pacer, Timing, unfit};
 use crate::exchange::Event;
+use crate::pipeline::external::WorkerMessage;
 use crate::pipeline::passes::PassTag;
 use crate::pipeline::queues::QueuedEvent;
 
@@ -26,7 +27,14 @@ pub(super) struct Upcoming {
 /// What there is to do next.
 pub(super) enum PacerStep {
     Event(Event, PassTag, Option<Instant>),
-    Outside(external::ExternalStep),
+    Outside(ExternalStep),
+}
+
+/// Something that processes brought about.
+pub(super) enum ExternalStep {
+    Back(WorkerMessage),
+    /// The time of something that is owed is up.
+    Late,
 }
 
 impl Pacer {

@@ -3,13 +3,25 @@
 use std::time::Duration;
 
 use super::histogram::LatencyHistogram;
-use super::tally::TakenBack;
+use crate::report::schema::counts::CountMap;
+use crate::report::schema::target::Differences;
 
 /// Edges of the buckets that latencies are shown in, in microseconds: from what a cache answers in to a time limit.
 pub const EDGES_US: [u64; 20] = [
     100, 250, 500, 1_000, 2_500, 5_000, 10_000, 25_000, 50_000, 75_000, 100_000, 150_000, 250_000, 500_000, 750_000,
     1_000_000, 2_500_000, 5_000_000, 10_000_000, 30_000_000,
 ];
+
+/// What was counted of responses before they were taken back: counters that only grow are with these.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TakenBack {
+    /// How many had been counted.
+    pub deliveries: u64,
+    /// Their statuses.
+    pub statuses: CountMap,
+    /// How they compared.
+    pub differences: Differences,
+}
 
 /// How many durations were at most as long as each edge.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -13,7 +13,7 @@ use crate::report::schema::noise::NoiseOnlyCounts;
 use crate::report::schema::summary::ProductionSide;
 use crate::report::schema::target::{Differences, PairedLatency, TargetEnded, TargetLatency, TargetSummary};
 
-use super::buckets::{LiveBuckets, LiveTargetBuckets};
+use super::buckets::{LiveBuckets, LiveTargetBuckets, TakenBack};
 use super::histogram::LatencyHistogram;
 use super::inputs::{Production, TargetTotals};
 use super::reasons::Reasons;
@@ -34,17 +34,6 @@ pub(crate) struct TargetTally {
     taken_back: TakenBack,
     /// Responses that do not count because another one came without a request.
     doubted: u64,
-}
-
-/// What was counted of responses before they were taken back: counters that only grow are with these.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct TakenBack {
-    /// How many had been counted.
-    pub deliveries: u64,
-    /// Their statuses.
-    pub statuses: CountMap,
-    /// How they compared.
-    pub differences: Differences,
 }
 
 /// Latencies of requests whose latency is known on both sides.
