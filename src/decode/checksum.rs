@@ -14,9 +14,11 @@ pub enum Checksum {
     Right,
     /// It is not, or its checksum was changed apart from it.
     Wrong,
-    /// It was left to the network card of the host that captured it: nothing stands there, or the sum of the
-    /// pseudo-header alone.
+    /// It was left to the network card of the host that captured it, or merged on its way in: the sum of the pseudo-header
+    /// alone stands there.
     Offloaded,
+    /// Nothing stands there, or less than that sum: as above, but of fewer hosts.
+    Absent,
     /// Not all of the segment is there.
     Unknown,
 }
@@ -30,12 +32,16 @@ impl Segment<'_> {
         let addresses = address(self.source) + address(self.destination) + u64::from(PROTOCOL.to_be());
         let len = u32::try_from(self.header.len() + self.payload.len()).unwrap_or(u32::MAX);
         let pseudo = addresses + u64::from(len.to_be());
-        // Without the length where the card is to divide the segment.
-        if field == 0 || field == fold(pseudo) || field == fold(addresses) {
+        if field == fold(pseudo) {
             return Checksum::Offloaded;
         }
         let sum = fold(pseudo + sum(self.header) + sum(self.payload));
-        if sum == 0xffff { Checksum::Right } else { Checksum::Wrong }
+        // Without the length where the card is to divide the segment.
+        match sum {
+            0xffff => Checksum::Right,
+            _ if field == 0 || field == fold(addresses) => Checksum::Absent,
+            _ => Checksum::Wrong,
+        }
     }
 }
 
@@ -140,7 +146,7 @@ mod tests {
 
     #[test]
     fn what_is_left_to_the_card_says_nothing() {
-        assert_eq!(check(V4, b"GET / HTTP/1.1\r\n", |tcp| tcp[FIELD].fill(0)), Checksum::Offloaded);
+        assert_eq!(check(V4, b"GET / HTTP/1.1\r\n", |tcp| tcp[FIELD].fill(0)), Checksum::Absent);
         for (ends, octets) in [(V4, 8), (V6, 32)] {
             for with_len in [true, false] {
                 let partial = check(ends, b"GET / HTTP/1.1\r\n", |tcp| {
@@ -158,9 +164,22 @@ mod tests {
                     let sum = !u16::try_from((more & 0xffff) + (more >> 16)).unwrap();
                     tcp[FIELD].copy_from_slice(&sum.to_be_bytes());
                 });
-                assert_eq!(partial, Checksum::Offloaded, "{ends:?} {with_len}");
+                let expected = if with_len { Checksum::Offloaded } else { Checksum::Absent };
+                assert_eq!(partial, expected, "{ends:?} {with_len}");
             }
         }
+    }
+
+    #[test]
+    fn zero_is_right_where_it_is_the_sum() {
+        // Two bytes that make up for all others.
+        let field = |tcp: &[u8]| u16::from_be_bytes([tcp[16], tcp[17]]);
+        let found = (0..=u16::MAX).find(|word| {
+            let zero = std::cell::Cell::new(false);
+            let checksum = check(V4, &word.to_be_bytes(), |tcp| zero.set(field(tcp) == 0));
+            zero.get() && checksum == Checksum::Right
+        });
+        assert!(found.is_some());
     }
 
     #[test]

@@ -57,12 +57,14 @@ impl ChecksumTrust {
             if checksum == Checksum::Right && segment.payload.len() > longest {
                 self.0 = Self::proven_by(segment);
             }
-            return checksum == Checksum::Wrong && segment.payload.len() <= longest.max(MAX_UNMERGED);
+            // Who computes checksums leaves none out; what is merged has the sum of its pseudo-header.
+            let is_wrong = matches!(checksum, Checksum::Wrong | Checksum::Absent);
+            return is_wrong && segment.payload.len() <= longest.max(MAX_UNMERGED);
         }
         match checksum {
             Checksum::Right => self.0 = Self::proven_by(segment),
             Checksum::Wrong if self.0 < MAX_TRIES => self.0 += 1,
-            Checksum::Wrong | Checksum::Offloaded => *self = Self::MEANINGLESS,
+            Checksum::Wrong | Checksum::Offloaded | Checksum::Absent => *self = Self::MEANINGLESS,
             Checksum::Unknown => {}
         }
         false
