@@ -91,6 +91,44 @@ fn half_open_connections_make_room_for_each_other() {
     half_open(1_000_000);
 }
 
+/// Many times more SYNs than there is room for, beside uploads that go on.
+fn flood(syns: u32, room: usize) {
+    const UPLOADS: u32 = 3;
+    const PARTS: u32 = 40;
+    let mut engine = Engine::new(BodyPolicy::Count);
+    engine.flows = FlowTable::with_limits(&[80], FlowLimits { connections: room, ..FlowLimits::default() });
+    let head = format!("POST / HTTP/1.1\r\nHost: h\r\nContent-Length: {}\r\n\r\n", PARTS * 1000);
+    let body_at = 100 + u32::try_from(head.len()).unwrap_or_default();
+    for upload in 0..UPLOADS {
+        engine.take(upload, &Packet::new(CLIENT, 99, 0, SYN, ""));
+        engine.take(upload, &Packet::new(SERVER, 499, 100, SYN.with(ACK), ""));
+        engine.take(upload, &Packet::new(CLIENT, 100, 500, ACK, head.clone()));
+    }
+    for part in 0..PARTS {
+        let range = part * (syns / PARTS)..(part + 1) * (syns / PARTS);
+        for number in range {
+            engine.take(UPLOADS + number, &Packet::new(CLIENT, 99, 0, SYN, ""));
+        }
+        for upload in 0..UPLOADS {
+            engine.take(upload, &Packet::new(CLIENT, body_at + part * 1000, 500, ACK, vec![b'x'; 1000]));
+        }
+    }
+    for upload in 0..UPLOADS {
+        let done = body_at + PARTS * 1000;
+        engine.take(upload, &Packet::new(SERVER, 500, done, ACK, "HTTP/1.1 204 No Content\r\n\r\n"));
+    }
+    let stats = engine.flows.stats().clone();
+    assert!(stats.evicted_capacity > u64::from(syns) / 2 && stats.peak_open <= room as u64, "{stats:?}");
+    let seen = engine.finish();
+    assert_eq!((seen.whole_requests, seen.responses, seen.damaged), (UPLOADS.into(), UPLOADS.into(), 0));
+}
+
+#[test]
+fn a_flood_of_syns_costs_no_upload_its_place() {
+    flood(300_000, 10_000);
+    flood(300_000, 200);
+}
+
 /// With the memory that is asked for where nobody says how much.
 #[test]
 fn a_hundred_thousand_connections_are_followed_at_once() {

@@ -230,3 +230,26 @@ proptest! {
         check(&talk.capture(), &THREE);
     }
 }
+
+/// A SYN proxy replies to a client by numbers of its own, then opens to the server by the client's, and shifts the server's
+/// from then on. Where it is tapped on both sides each exchange is there twice, between the same ends.
+#[test]
+fn both_legs_of_a_syn_proxy_are_one_conversation() {
+    for shift in [-65_000, 65_000, 1_000, 40_000_000, -900_000_000, 1_900_000_000] {
+        let leg = |server: u32, begins: u64| {
+            let talk = Talk::joined().numbered(1_000_000, server).wait(begins).handshake().wait(100 - begins);
+            ["a", "b", "c"].iter().fold(talk, |talk, target| exchange(talk, target).wait(50)).close()
+        };
+        let server = 2_000_000_000_u32;
+        let (near, far) = (leg(server, 0), leg(server.wrapping_add_signed(shift), 10));
+        // Each segment is seen first where it comes from.
+        let late = |talk: &Talk, who: Who| {
+            let mut capture = talk.capture_where(|packet| (packet.from.port() == 80) == (who == Server));
+            capture.shots.iter_mut().for_each(|shot| shot.at += 100_000);
+            capture
+        };
+        let first = |talk: &Talk, who: Who| talk.capture_where(|packet| (packet.from.port() == 80) == (who == Server));
+        let both = first(&near, Client).with(late(&near, Server)).with(late(&far, Client)).with(first(&far, Server));
+        check(&both, &THREE);
+    }
+}

@@ -335,6 +335,34 @@ fn teredo_with_and_without_what_may_stand_before_its_datagram() {
 }
 
 #[test]
+fn teredo_on_any_port_where_an_end_has_an_address_of_it_and_the_length_is_right() {
+    let between = |client: &str, server: &str| {
+        let talk = Talk::joined().between(client, server).handshake();
+        talk.client(get("/")).server(ok("x")).close()
+    };
+    let wrap = |port: u16, more: &[u8]| {
+        let more = more.to_vec();
+        move |packet: &Packet| {
+            let mut ip = packet.ip();
+            ip.bytes.extend(&more);
+            ip.udp(port).tunnel().ethernet()
+        }
+    };
+    let (teredo, native) = ("[2001:0:5ef5:79fb:0:59a:a9fe:1]:51234", "[2001:db8::1]:80");
+    let found = ["GET / -> 200 \"x\""];
+    for port in [1024, 40_000, 63_000] {
+        for ends in [[teredo, native], ["[2001:db8::7]:51234", "[2001::9]:80"]] {
+            check(&between(ends[0], ends[1]).capture_as(LinkType::ETHERNET, wrap(port, &[])), &found);
+            // One byte more than the datagram has: something else.
+            check(&between(ends[0], ends[1]).capture_as(LinkType::ETHERNET, wrap(port, &[0])), &[] as &[&str]);
+        }
+        // Addresses that only look alike.
+        let ends = ["[2001:1::7]:51234", native];
+        check(&between(ends[0], ends[1]).capture_as(LinkType::ETHERNET, wrap(port, &[])), &[] as &[&str]);
+    }
+}
+
+#[test]
 fn ppp_in_l2tp_and_in_gre() {
     let ppp = |ip: Layer| {
         let protocol = if ip.ether_type == 0x0800 { 0x21 } else { 0x57 };

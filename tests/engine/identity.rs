@@ -66,10 +66,12 @@ fn the_same_ports_again_without_either_handshake() {
 #[test]
 fn the_same_ends_in_two_networks_are_two_connections() {
     type Wrap = fn(&Packet, u16) -> crate::packets::Layer;
-    let wraps: [Wrap; 3] = [
+    let wraps: [Wrap; 5] = [
         |packet, id| packet.ip().vlan(0x8100, id).ethernet(),
         |packet, id| packet.ip().vlan(0x88a8, 7).vlan(0x8100, id).ethernet(),
         |packet, id| packet.around(packet.ip().ethernet().vxlan_of(u32::from(id))).ethernet(),
+        |packet, id| packet.around(packet.ip().geneve_of(0, u32::from(id))).ethernet(),
+        |packet, id| packet.ip().ethernet().geneve_of(3, u32::from(id)).tunnel6().ethernet(),
     ];
     for wrap in wraps {
         let one = |n: u32, id: u16| {

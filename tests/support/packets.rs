@@ -561,7 +561,13 @@ impl Layer {
 
     /// In Geneve with `words` times 4 bytes of options, as cloud gateways add them.
     pub(crate) fn geneve(self, words: u8) -> Self {
-        let head = [&[words, 0], &self.ether_type.to_be_bytes()[..], &[0, 0, 42, 0]].concat();
+        self.geneve_of(words, 42)
+    }
+
+    /// The same, in this network of it.
+    pub(crate) fn geneve_of(self, words: u8, network: u32) -> Self {
+        let network = (network << 8).to_be_bytes();
+        let head = [&[words, 0], &self.ether_type.to_be_bytes()[..], &network].concat();
         Self::new(0, 0, &[&head, &vec![0x11; usize::from(words) * 4], &self.bytes]).udp(6081)
     }
 }
