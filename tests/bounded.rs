@@ -7,8 +7,7 @@ use std::net::{TcpListener, TcpStream};
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
-use base64::Engine as _;
-use base64::prelude::BASE64_STANDARD;
+use data_encoding::BASE64;
 use serde_json::{Value, json};
 
 /// Runs it, with no more address space than this many MiB: what reads on without an end would fail otherwise.
@@ -87,7 +86,7 @@ fn a_pipe_is_a_list_as_a_file_is() {
 fn line(id: &str, body: usize) -> String {
     let content = vec![b'a'; body];
     let head = format!("POST /{id} HTTP/1.1\r\nHost: tv\r\nContent-Length: {body}\r\n\r\n");
-    let request = json!({ "head": BASE64_STANDARD.encode(head), "body": BASE64_STANDARD.encode(&content) });
+    let request = json!({ "head": BASE64.encode(head.as_bytes()), "body": BASE64.encode(&content) });
     json!({
         "id": id, "at": "2026-01-01T00:00:00Z", "client": "10.0.0.1:1", "server": "10.0.0.2:80", "body_len": body,
         "state": "no-response", "request": request, "response": null,

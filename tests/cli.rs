@@ -86,6 +86,32 @@ fn every_mistake_is_told_at_once_each_with_its_flag() {
     );
 }
 
+#[test]
+fn completions_and_manuals_know_every_command() {
+    let commands = ["shadow", "replay", "record", "inspect", "report", "filters", "interfaces", "control", "demo"];
+    for shell in ["bash", "elvish", "fish", "powershell", "zsh"] {
+        let output = shadowtap().args(["completions", shell]).output().unwrap();
+        let script = text(&output.stdout);
+        assert!(output.status.success() && script.contains("max-in-flight"), "{shell}: {script}");
+        assert!(commands.iter().all(|command| script.contains(command)), "{shell}: {script}");
+    }
+    let unknown = shadowtap().args(["completions", "command.com"]).output().unwrap();
+    assert!(unknown.status.code() == Some(2) && text(&unknown.stderr).contains("command.com"), "{unknown:?}");
+    let folder = tempfile::tempdir().unwrap();
+    let pages = folder.path().join("man/man1");
+    for _ in 0..2 {
+        assert!(shadowtap().arg("man").arg(&pages).status().unwrap().success());
+    }
+    for command in
+        commands.iter().map(|command| format!("-{command}")).chain([String::new(), "-filters-check".to_owned()])
+    {
+        let page = std::fs::read_to_string(pages.join(format!("shadowtap{command}.1"))).unwrap();
+        assert!(page.contains(".TH shadowtap") && page.contains(".SH NAME"), "{command}: {page}");
+    }
+    let page = std::fs::read_to_string(pages.join("shadowtap-replay.1")).unwrap();
+    assert!(page.contains("max\\-in\\-flight"), "{page}");
+}
+
 /// What goes wrong once a run begins, and what the system has to say of it: each cause once, and what helps at the end.
 #[test]
 fn each_cause_of_an_error_is_told_once() {

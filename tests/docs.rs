@@ -9,8 +9,19 @@ use std::process::Command;
 
 use regex::{Captures, Regex};
 
-const COMMANDS: [&str; 9] =
-    ["shadow", "replay", "record", "inspect", "report", "filters check", "interfaces", "control", "demo"];
+const COMMANDS: [&str; 11] = [
+    "shadow",
+    "replay",
+    "record",
+    "inspect",
+    "report",
+    "filters check",
+    "interfaces",
+    "control",
+    "demo",
+    "completions",
+    "man",
+];
 
 fn tree() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))

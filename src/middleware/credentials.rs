@@ -3,8 +3,7 @@
 //! In goes a request, out comes the same request with one Authorization line, or the outcome of other links. What the
 //! captured one said is gone.
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
+use data_encoding::BASE64;
 
 use super::secret::Secret;
 use super::{Context, Filter};
@@ -27,7 +26,7 @@ impl Credentials {
     #[must_use]
     pub fn basic(user: &str, password: &Secret) -> Self {
         let pair = [user.as_bytes(), b":", password.reveal()].concat();
-        Self { value: format!("Basic {}", STANDARD.encode(pair)).into_bytes() }
+        Self { value: format!("Basic {}", BASE64.encode(&pair)).into_bytes() }
     }
 
     /// A token.

@@ -4,13 +4,12 @@
 //! whether messages are whole is taken from the line, for only who saw the stream knew. A body has no chunks any more: it
 //! is one chunk where its head says that it comes in chunks.
 
+use data_encoding::BASE64;
 use std::borrow::Cow;
 use std::fmt::{Display, Write as _};
 use std::str::FromStr;
 use std::time::Duration;
 
-use base64::Engine as _;
-use base64::prelude::BASE64_STANDARD;
 use bytes::Bytes;
 use serde::Deserialize;
 
@@ -404,9 +403,7 @@ fn parsed<T: FromStr<Err: Display>>(key: &'static str, text: &str) -> Result<T, 
 }
 
 fn base64(key: &'static str, text: &str) -> Result<Vec<u8>, JsonlError> {
-    BASE64_STANDARD
-        .decode(text.as_bytes())
-        .map_err(|error| JsonlError::Value { key, why: format!("not base64: {error}") })
+    BASE64.decode(text.as_bytes()).map_err(|error| JsonlError::Value { key, why: format!("not base64: {error}") })
 }
 
 fn digest(key: &'static str, text: Option<&str>) -> Result<Option<Digest>, JsonlError> {

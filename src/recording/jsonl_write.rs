@@ -2,8 +2,7 @@
 
 use std::borrow::Cow;
 
-use base64::Engine as _;
-use base64::prelude::BASE64_STANDARD;
+use data_encoding::BASE64;
 use serde::Serialize;
 
 use crate::exchange::{Body, Damage, Digest, Head, RequestState, Response, Timestamp, hex, wire_text};
@@ -64,8 +63,8 @@ impl EncodedMessage {
         // A message without a body has one that is known: nothing.
         let content = body.content().or_else(|| (body.len == 0).then_some(Cow::Borrowed(&[][..])));
         Self {
-            head: BASE64_STANDARD.encode(head.as_bytes()),
-            body: content.map(|body| BASE64_STANDARD.encode(body)),
+            head: BASE64.encode(head.as_bytes()),
+            body: content.map(|body| BASE64.encode(&body)),
             first_byte: None,
             last_byte: last_byte.to_string(),
             damage: None,
@@ -174,7 +173,7 @@ mod tests {
     fn a_full_line_carries_both_messages() {
         let line = serde_json::to_value(JsonLine::new(&exchange(), true)).unwrap();
         let asked = "2026-11-21T20:00:00.123500000Z";
-        assert_eq!(line["request"], json!({ "head": BASE64_STANDARD.encode(HEAD), "body": "", "last_byte": asked }));
+        assert_eq!(line["request"], json!({ "head": BASE64.encode(HEAD.as_bytes()), "body": "", "last_byte": asked }));
         assert_eq!(line["response"]["body"], "b2s=");
         assert_eq!(line["response"]["first_byte"], "2026-11-21T20:00:00.124750000Z");
         assert_eq!(line["response"]["last_byte"], "2026-11-21T20:00:00.125000000Z");

@@ -10,6 +10,7 @@ mod gates;
 mod inspect;
 mod interfaces;
 mod live;
+mod manuals;
 mod output;
 mod progress;
 mod reload;
@@ -67,6 +68,8 @@ fn main() -> ExitCode {
         Command::Interfaces(args) => interfaces::run(&args),
         Command::Control(args) => control::run(&args),
         Command::Demo(args) => demo::command(&args),
+        Command::Completions(args) => manuals::completions(&args),
+        Command::Man(args) => manuals::man(&args),
     };
     ended.unwrap_or_else(|error| trouble(&error))
 }

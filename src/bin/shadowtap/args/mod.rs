@@ -47,6 +47,8 @@ pub(crate) enum Command {
     Interfaces(InterfacesCommand),
     Control(ControlArguments),
     Demo(DemoCommand),
+    Completions(CompletionsCommand),
+    Man(ManCommand),
 }
 
 impl Command {
@@ -102,6 +104,29 @@ pub(crate) struct InterfacesCommand {
     /// Print JSON: one object per interface
     #[arg(long, help_heading = "Output")]
     pub(crate) json: bool,
+}
+
+/// Print what your shell completes shadowtap's commands and flags with.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  shadowtap completions bash > ~/.local/share/bash-completion/completions/shadowtap
+  shadowtap completions fish > ~/.config/fish/completions/shadowtap.fish")]
+pub(crate) struct CompletionsCommand {
+    /// bash, elvish, fish, powershell or zsh
+    #[arg(value_name = "SHELL", hide_possible_values = true)]
+    pub(crate) shell: clap_complete::Shell,
+}
+
+/// Write manual pages: one of the program, and one of each command.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Example:
+  shadowtap man ~/.local/share/man/man1")]
+pub(crate) struct ManCommand {
+    /// Directory that they are written to; it is made where it is missing
+    #[arg(value_name = "DIR")]
+    pub(crate) directory: PathBuf,
 }
 
 /// Check chain files, which select and change requests.
