@@ -125,6 +125,9 @@ fn interfaces(typed: &[String], mistakes: &mut ConfigMistakes) -> Vec<String> {
     for name in typed.iter().flat_map(|list| list.split(',')).map(str::trim) {
         if name.is_empty() {
             mistakes.add("--interface", "an empty name is no interface; `shadowtap interfaces` lists them");
+        } else if let Some((interface, port)) = with_port(name) {
+            let why = format!("`{name}` is no interface: ports are given by -p, such as -i {interface} -p {port}");
+            mistakes.add("--interface", why);
         } else if !names.iter().any(|other| other == name) {
             names.push(name.to_owned());
         }
@@ -133,6 +136,14 @@ fn interfaces(typed: &[String], mistakes: &mut ConfigMistakes) -> Vec<String> {
         mistakes.add("--interface any", "is all interfaces: leave out the others");
     }
     names
+}
+
+/// A name and a port, as GoReplay takes both, unless an interface is called so.
+fn with_port(name: &str) -> Option<(&str, &str)> {
+    let (interface, port) = name.rsplit_once(':')?;
+    let is_port = !port.is_empty() && port.bytes().all(|byte| byte.is_ascii_digit());
+    let is_known = || interfaces::list().unwrap_or_default().iter().any(|known| known.name == name);
+    (is_port && !is_known()).then_some((if interface.is_empty() { ANY } else { interface }, port))
 }
 
 /// A size in bytes, with a unit or without, that lies within these bounds.
@@ -172,6 +183,15 @@ mod tests {
         capture_settings(&typed, &settings, &mut told);
         assert_eq!((told.to_string().as_str(), warned), (mistakes, strings(warnings)));
         settings
+    }
+
+    #[test]
+    fn a_port_beside_an_interface_is_told_how_it_is_spelt() {
+        for (typed, told) in [("no-such:80", "-i no-such -p 80"), (":8080", "-i any -p 8080")] {
+            let mistakes = format!("--interface: `{typed}` is no interface: ports are given by -p, such as {told}");
+            check(|live| live.interfaces = strings(&[typed]), &mistakes, &[]);
+        }
+        check(|live| live.interfaces = strings(&["veth0:a"]), "", &[]);
     }
 
     #[test]

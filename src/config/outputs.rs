@@ -23,6 +23,12 @@ pub(super) fn all(typed: &typed::Report, capture: &capture::Settings, mistakes: 
         report: one("--report", typed.report.as_deref(), capture, mistakes),
         mode: mode(typed.mode.as_deref(), mistakes),
     };
+    if let (Some(Output::File(path)), false) = (&outputs.results, typed.force)
+        && path.metadata().is_ok_and(|meta| meta.is_file() && meta.len() > 0)
+    {
+        let why = format!("{} has something in it: name another file, or overwrite it with --force", path.display());
+        mistakes.add("--results", why);
+    }
     let named = [("--summary", &outputs.summary), ("--results", &outputs.results), ("--report", &outputs.report)];
     for (at, (flag, output)) in named.iter().enumerate() {
         for (other, same) in named.iter().skip(at + 1).filter(|(_, same)| output.is_some() && same == output) {

@@ -186,8 +186,12 @@ fn two_outputs_cannot_share_a_place() {
 }
 
 #[test]
-fn the_capture_is_never_overwritten() {
+fn neither_the_capture_nor_earlier_results_are_overwritten_by_themselves() {
     check(|typed| typed.report.results = Some(typed.capture.files[0].clone()), &["--results", "overwritten"]);
+    let folder = tempfile::tempdir().unwrap();
+    let earlier = folder.path().join("run.jsonl");
+    std::fs::write(&earlier, "{}").unwrap();
+    check(|typed| typed.report.results = Some(earlier.clone()), &["--results", "with --force"]);
 }
 
 #[test]

@@ -176,6 +176,8 @@ pub struct Report {
     pub routes: Option<PathBuf>,
     /// `0640`.
     pub mode: Option<String>,
+    /// Whether results may be written over others.
+    pub force: bool,
 }
 
 /// What is demanded of a run.

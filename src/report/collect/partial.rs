@@ -8,7 +8,7 @@ use serde::Deserialize;
 use crate::compare::DifferencePart;
 use crate::exchange::{FailureKind, Outcome};
 use crate::report::schema::counts::{CountMap, count};
-use crate::report::schema::summary::{SCHEMA, Summary};
+use crate::report::schema::summary::{SCHEMA, SampleSummary, Summary};
 use crate::report::schema::target::TargetSummary;
 
 use super::histogram::LatencyHistogram;
@@ -185,6 +185,8 @@ impl PartialRun {
             // The lines do not say whether it was live.
             command: "replay".to_owned(),
             started: self.first.unwrap_or_default(),
+            // Nor what share was asked for: no share stands here rather than none of them.
+            sample: SampleSummary { asked: 1.0, ..SampleSummary::default() },
             ..self.summary
         })
     }

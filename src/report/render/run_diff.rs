@@ -1,7 +1,7 @@
 //! Two runs held against each other: what got better, what got worse, and what only looks so.
 //!
 //! Two [`Summary`]s come in, a [`RunDiff`] leaves. A share counts as changed where chance would make such a
-//! difference less than three times in a thousand; a latency where it changed by more than a tenth, on enough samples.
+//! difference less than three times in a thousand; a latency where it changed by more than a tenth and a millisecond, on enough samples.
 
 use crate::report::schema::by_route::RouteTarget;
 use crate::report::schema::counts::{CountMap, LatencySummary, sum};
@@ -15,6 +15,9 @@ const ERRORS: f64 = 3.0;
 
 /// Ratio from which two latencies differ.
 const RATIO: f64 = 1.1;
+
+/// Microseconds from which two latencies differ: less is what the machine that sends adds.
+const DISTANCE_US: u64 = 1_000;
 
 /// Fewest durations on either side by which latencies are told apart.
 const ENOUGH: u64 = 30;
@@ -115,7 +118,8 @@ impl RunDiff {
     }
 
     fn turned(&self, turn: Trend) -> usize {
-        self.targets.iter().flat_map(|target| &target.rows).filter(|row| row.turn == turn).count()
+        let rows = self.targets.iter().flat_map(|target| target.rows.iter().chain(&target.routes));
+        rows.filter(|row| row.turn == turn).count()
     }
 }
 
@@ -130,7 +134,17 @@ fn sentence(targets: &[TargetChange]) -> String {
         let rows = targets.iter().flat_map(|target| &target.rows).filter(move |row| row.turn == turn);
         rows.map(|row| row.name.as_str()).collect::<Vec<_>>().join(", ")
     };
-    let (worse, better) = (names(Trend::Worse), names(Trend::Better));
+    let (mut worse, better) = (names(Trend::Worse), names(Trend::Better));
+    // What is worse on a route alone is worse.
+    if worse.is_empty() {
+        let of_routes = targets.iter().flat_map(|target| &target.routes).filter(|row| row.turn == Trend::Worse);
+        let of_routes: Vec<&str> = of_routes.map(|row| row.name.as_str()).collect();
+        worse = match of_routes.as_slice() {
+            [] => worse,
+            [only] => (*only).to_owned(),
+            [first, rest @ ..] => format!("{first}, and {} more by route", rest.len()),
+        };
+    }
     match (targets.is_empty(), worse.is_empty(), better.is_empty()) {
         (true, ..) => "The runs have no target in common.".to_owned(),
         (_, true, true) => "No change beyond chance.".to_owned(),
@@ -233,6 +247,7 @@ fn time_row(name: &str, before: &LatencySummary, after: &LatencySummary, at: Lat
 fn turn_of_time(before: &LatencySummary, after: &LatencySummary, at: LatencyPick) -> Trend {
     let ratio = at(after).max(1) as f64 / at(before).max(1) as f64;
     match ratio {
+        _ if at(after).abs_diff(at(before)) < DISTANCE_US => Trend::Same,
         _ if before.count < ENOUGH || after.count < ENOUGH => Trend::Same,
         ratio if ratio > RATIO => Trend::Worse,
         ratio if ratio < 1.0 / RATIO => Trend::Better,
@@ -326,7 +341,8 @@ mod tests {
     fn what_got_worse_or_better_is_named() {
         let sentence = "Worse: responses that differ, in body. Better: response p99, response p99.9.";
         let routes = ["GET /a: differ", "GET /a: p99"];
-        check(&run("u", 100, 0, 1_000), &run("u", 200, 0, 500), sentence, &routes);
+        check(&run("u", 100, 0, 10_000), &run("u", 200, 0, 5_000), sentence, &routes);
+        check(&run("u", 0, 0, 100), &run("u", 0, 0, 500), "No change beyond chance.", &[]);
         let sentence = "Better: no response. Nothing got worse.";
         check(&run("u", 0, 50, 1_000), &run("u", 0, 0, 1_000), sentence, &["GET /a: no response"]);
     }
@@ -344,7 +360,7 @@ mod tests {
     fn a_new_route_is_told_where_something_is_wrong_with_it() {
         let mut before = run("u", 10, 0, 1_000);
         before.routes.clear();
-        check(&before, &run("u", 10, 0, 1_000), "No change beyond chance.", &["GET /a"]);
+        check(&before, &run("u", 10, 0, 1_000), "Worse: GET /a.", &["GET /a"]);
         check(&before, &run("u", 0, 0, 1_000), "Better: responses that differ, in body. Nothing got worse.", &[]);
     }
 }

@@ -46,6 +46,12 @@ impl Summary {
             || self.targets.values().any(|target| lost(&target.ended.failed) || lost(&target.ended.shed))
     }
 
+    /// The share that was asked for, where that is known.
+    fn asked_share(&self) -> String {
+        let asked = self.sample.asked;
+        if asked < 1.0 { format!(" of {}", units::percent(asked)) } else { String::new() }
+    }
+
     /// What kept requests back, before any target or at one, and how many.
     fn kept_back(&self) -> Vec<(u64, String)> {
         let ended = &self.requests.ended;
@@ -72,7 +78,7 @@ impl Summary {
         let not_taken = if restarted { shed.remove("middleware").unwrap_or_default() } else { 0 };
         found.extend([
             (not_taken, "not taken by the middleware, which exited".to_owned()),
-            (sampled_out, format!("not in the sample of {}", units::percent(self.sample.asked))),
+            (sampled_out, format!("not in the sample{}", self.asked_share())),
             (limited, "held back by a rate limit".to_owned()),
             (held, "held back by the guard".to_owned()),
             (ended.malformed, "malformed".to_owned()),

@@ -16,6 +16,9 @@ pub(crate) struct ReportArgs {
     /// Write one line of JSON for each ended request to FILE, or to standard output with -
     #[arg(long, value_name = "FILE")]
     results: Option<PathBuf>,
+    /// Overwrite the file of --results if it has something in it
+    #[arg(long)]
+    force: bool,
     /// Write the report as one HTML page to FILE
     #[arg(long, value_name = "FILE")]
     report: Option<PathBuf>,
@@ -50,6 +53,7 @@ impl From<ReportArgs> for typed::Report {
             report: args.report,
             routes: args.routes.routes,
             mode: args.mode.mode,
+            force: args.force,
         }
     }
 }

@@ -37,7 +37,7 @@ pub fn against(comparison: &RunDiff) -> String {
     }
     fixed.push_str(
         "<footer>A share counts as changed where chance would make such a difference less than three times in a thousand; \
-         a latency where it changed by more than a tenth.</footer>",
+         a latency where it changed by more than a tenth and a millisecond.</footer>",
     );
     let title = format!("shadowtap: {}", comparison.sentence);
     page(ReportPage { title: &title, fixed: &fixed, data: "", scripts: &[], connects: false })

@@ -254,7 +254,8 @@ fn sample_words(summary: &Summary) -> String {
     // Samples of several routes have no share in common, nor has one that was turned on the way.
     let is_turned = summary.steps.iter().any(|step| step.what != StepCause::Guard);
     let asked = if sample.asked < 1.0 && !is_turned { format!(" of {}", percent(sample.asked)) } else { String::new() };
-    format!("not in the sample{asked} (took {})", shares.join(", "))
+    let took = if shares.is_empty() { String::new() } else { format!(" (took {})", shares.join(", ")) };
+    format!("not in the sample{asked}{took}")
 }
 
 /// Rows of a sum.
