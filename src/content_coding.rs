@@ -32,21 +32,35 @@ pub(crate) fn codings<'a>(values: impl Iterator<Item = &'a [u8]>) -> Vec<&'a [u8
 
 /// Takes one coding off `body`; what comes of it has `most` bytes at most.
 pub(crate) fn decode(coding: &[u8], body: &[u8], most: usize) -> Result<Vec<u8>, DecodeError> {
+    decode_by(coding, body, |from| bounded(from, most))
+}
+
+/// Takes one coding off the beginning of a body, as far as that goes and for `most` bytes at most.
+pub(crate) fn decode_beginning(coding: &[u8], body: &[u8], most: usize) -> Result<Vec<u8>, DecodeError> {
+    decode_by(coding, body, |from| beginning(from, most))
+}
+
+/// Has `read` take one coding off `body`.
+fn decode_by(
+    coding: &[u8],
+    body: &[u8],
+    mut read: impl FnMut(&mut dyn Read) -> Result<Vec<u8>, DecodeError>,
+) -> Result<Vec<u8>, DecodeError> {
     let is = |name: &str| coding.eq_ignore_ascii_case(name.as_bytes());
     if is("gzip") || is("x-gzip") {
-        bounded(MultiGzDecoder::new(body), most)
+        read(&mut MultiGzDecoder::new(body))
     } else if is("deflate") {
         // Most mean zlib by it, as RFC 9110 says, and some raw deflate.
-        match bounded(ZlibDecoder::new(body), most) {
-            Err(DecodeError::Opaque) => bounded(DeflateDecoder::new(body), most),
+        match read(&mut ZlibDecoder::new(body)) {
+            Err(DecodeError::Opaque) => read(&mut DeflateDecoder::new(body)),
             settled => settled,
         }
     } else if is("br") {
-        bounded(brotli_decompressor::Decompressor::new(body, BUFFER), most)
+        read(&mut brotli_decompressor::Decompressor::new(body, BUFFER))
     } else if is("zstd") {
         let mut decoder = zstd::stream::read::Decoder::with_buffer(body).map_err(|_| DecodeError::Opaque)?;
         decoder.window_log_max(ZSTD_WINDOW).map_err(|_| DecodeError::Opaque)?;
-        bounded(decoder, most)
+        read(&mut decoder)
     } else {
         Err(DecodeError::Opaque)
     }
@@ -57,4 +71,48 @@ fn bounded(from: impl Read, most: usize) -> Result<Vec<u8>, DecodeError> {
     let mut content = Vec::new();
     from.take(most as u64 + 1).read_to_end(&mut content).map_err(|_| DecodeError::Opaque)?;
     if content.len() > most { Err(DecodeError::TooLong) } else { Ok(content) }
+}
+
+/// Reads as far as there is anything to read, `most` bytes at most; nothing at all is an error, where there were bytes.
+fn beginning(mut from: impl Read, most: usize) -> Result<Vec<u8>, DecodeError> {
+    let (mut content, mut piece) = (Vec::new(), [0; BUFFER]);
+    while content.len() < most {
+        match from.read(&mut piece) {
+            Ok(len @ 1..) => content.extend_from_slice(piece.get(..len).unwrap_or_default()),
+            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+            Err(_) if content.is_empty() => return Err(DecodeError::Opaque),
+            Ok(0) | Err(_) => break,
+        }
+    }
+    content.truncate(most);
+    Ok(content)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write as _;
+
+    use super::*;
+
+    #[test]
+    fn the_beginning_of_a_coded_body_is_read_as_far_as_it_was_flushed() {
+        let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
+        let mut zlib = flate2::write::ZlibEncoder::new(Vec::new(), flate2::Compression::default());
+        let mut zstd = zstd::stream::write::Encoder::new(Vec::new(), 1).unwrap();
+        for event in ["data: 1\n\n", "data: 2\n\n"] {
+            gzip.write_all(event.as_bytes()).unwrap();
+            zlib.write_all(event.as_bytes()).unwrap();
+            zstd.write_all(event.as_bytes()).unwrap();
+            gzip.flush().unwrap();
+            zlib.flush().unwrap();
+            zstd.flush().unwrap();
+        }
+        for (coding, body) in [("gzip", gzip.get_ref()), ("deflate", zlib.get_ref()), ("zstd", zstd.get_ref())] {
+            assert_eq!(decode(coding.as_bytes(), body, 1000), Err(DecodeError::Opaque), "{coding}: it has no end");
+            let begun = decode_beginning(coding.as_bytes(), body, 1000).unwrap();
+            assert_eq!(begun, b"data: 1\n\ndata: 2\n\n", "{coding}");
+            assert_eq!(decode_beginning(coding.as_bytes(), body, 4).unwrap(), b"data", "{coding}");
+        }
+        assert_eq!(decode_beginning(b"gzip", b"data: 1\n\n", 1000), Err(DecodeError::Opaque));
+    }
 }

@@ -393,9 +393,17 @@ pub struct Response {
     /// The time since its request is not known: the capture's clock was set in between, or the clocks of both
     /// directions differ.
     pub untimed: bool,
+    /// Only the end of the connection tells its end, and its client left first: it may have had more to say.
+    pub left: bool,
 }
 
 impl Response {
+    /// Whether it may have gone on, and all of it that came was captured.
+    #[must_use]
+    pub fn is_open(&self) -> bool {
+        self.left || self.damage.is_some_and(Damage::is_open)
+    }
+
     /// The time from the last byte of its request to its own first byte, where that is known; zero for an early one.
     #[must_use]
     pub fn latency(&self, request_last_byte: Timestamp) -> Option<Duration> {
@@ -441,6 +449,15 @@ impl Damage {
     }
 }
 
+impl Damage {
+    /// Whether the response had not ended, and all of it that had come was captured: its client left, or the capture
+    /// ended first.
+    #[must_use]
+    pub const fn is_open(self) -> bool {
+        matches!(self, Self::Closed | Self::EndOfCapture)
+    }
+}
+
 impl fmt::Display for Damage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
@@ -463,6 +480,12 @@ pub type Digest = [u8; 32];
 #[must_use]
 pub fn digest(content: &[u8]) -> Option<Digest> {
     (!content.is_empty()).then(|| Sha256::digest(content).into())
+}
+
+/// The digest of a content that has `len` bytes; `None` where this is no more than its beginning.
+#[must_use]
+pub fn digest_of_whole(content: &[u8], len: u64) -> Option<Digest> {
+    (content.len() as u64 == len).then(|| digest(content)).flatten()
 }
 
 /// A digest in lower-case hexadecimal.

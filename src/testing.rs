@@ -25,5 +25,6 @@ pub(crate) fn response(status: u16) -> Box<Response> {
         damage: None,
         opaque: false,
         untimed: false,
+        left: false,
     })
 }

@@ -15,7 +15,9 @@ use axum::http;
 use bytes::Bytes;
 use shadowtap::exchange::{Body, FailureKind, Framing, Request};
 use shadowtap::replay::TlsIdentity;
-use shadowtap::replay::{AnyClient, Client as _, ClientChoice, ResponseOptions, SendSettings, Ticket};
+use shadowtap::replay::{
+    AnyClient, Client as _, ClientChoice, ResponseOptions, ResponseProgress, SendSettings, Ticket,
+};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsAcceptor;
@@ -37,7 +39,7 @@ fn reqwest(url: &str) -> SendSettings {
 
 async fn ask(client: &AnyClient, request: Request) -> Result<u16, FailureKind> {
     let turn: Ticket = client.enqueue(request.id.into());
-    let answer = client.send(turn, Box::new(request), ResponseOptions::HASH).await;
+    let answer = client.send(turn, Box::new(request), ResponseOptions::HASH, &ResponseProgress::default()).await;
     answer.map(|answer| answer.status).map_err(|error| error.kind().unwrap())
 }
 

@@ -14,8 +14,8 @@ use bytes::Bytes;
 use sha2::{Digest as _, Sha256};
 use shadowtap::exchange::{Body, FailureKind, Framing, Outcome, Request};
 use shadowtap::replay::{
-    AnyClient, Client as _, ClientChoice, ClientError, Delivery, InFlight, Job, Pace, ResponseOptions, SendSettings,
-    TargetLimits, TargetResponse, Ticket, run_target,
+    AnyClient, Client as _, ClientChoice, ClientError, Delivery, Job, Pace, ResponseOptions, ResponseProgress,
+    SendSettings, TargetLimits, TargetLinks, TargetResponse, Ticket, run_target,
 };
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpListener;
@@ -34,6 +34,7 @@ fn settings(url: &str) -> SendSettings {
     SendSettings {
         pace: Pace::Max,
         timeout: TIMEOUT,
+        max_time: TIMEOUT,
         max_in_flight: 16,
         max_response: 1 << 20,
         drain: TIMEOUT,
@@ -47,7 +48,7 @@ fn client(url: &str, client: ClientChoice) -> AnyClient {
 
 async fn ask(client: &AnyClient, request: Request) -> Result<TargetResponse, FailureKind> {
     client
-        .send(Ticket::default(), Box::new(request), ResponseOptions::HASH)
+        .send(Ticket::default(), Box::new(request), ResponseOptions::HASH, &ResponseProgress::default())
         .await
         .map_err(|error| error.kind().unwrap())
 }
@@ -70,8 +71,10 @@ async fn replay(settings: &SendSettings, client: AnyClient, requests: Vec<Reques
     }
     drop(jobs);
     let client = Arc::new(client);
-    let counters = Arc::new(InFlight::default());
-    tokio::spawn(run_target(0, client, jobs_out, TargetLimits::from(settings), stop_out, deliveries_in, counters));
+    let links = TargetLinks::default();
+    // Nothing is known of production's responses: what does not end, but for a stream, has failed.
+    links.production.finish();
+    tokio::spawn(run_target(0, client, jobs_out, TargetLimits::from(settings), stop_out, deliveries_in, links));
     let mut ended = Vec::new();
     while let Some(delivery) = deliveries.recv().await {
         ended.push(*delivery);

@@ -99,7 +99,8 @@ impl Long {
 
     fn production(&mut self) -> Result<Production, Damage> {
         let latency = Some(Duration::from_micros(200 + 2_000 * self.next(64)));
-        let known = Production { status: 200, body_len: 5, body_sha256: None, damage: None, latency, kept: None };
+        let known =
+            Production { status: 200, body_len: 5, body_sha256: None, damage: None, left: false, latency, kept: None };
         if self.next(100) == 0 { Err(Damage::NoResponse) } else { Ok(known) }
     }
 
@@ -111,6 +112,7 @@ impl Long {
             body_len: 5,
             body_sha256: None,
             kept: None,
+            closed: None,
             written: now,
             first_byte: now,
             done: now,

@@ -1,7 +1,10 @@
 //! The JSON that the program writes, held against `docs/schema.md`: each key that is written is documented, and each
 //! key that is documented is written.
+#![allow(dead_code, reason = "the packet builder is shared with other tests")]
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "what breaks here fails its test")]
 
+#[path = "support/packets.rs"]
+mod packets;
 #[path = "support/server.rs"]
 mod server;
 
@@ -10,8 +13,9 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use packets::Talk;
 use serde_json::{Value, json};
-use server::{Server, send};
+use server::{Server, Step, answer, send};
 use shadowtap::report::Summary;
 
 /// One step of a path: a key (or `{any}` key), or the elements of an array.
@@ -185,6 +189,44 @@ async fn desynchronised(folder: &Path) -> (Value, Vec<Value>) {
     (summary, lines(&std::fs::read(results).unwrap()))
 }
 
+/// A capture of a stream whose client left, and of two requests on one connection.
+fn with_a_stream(folder: &Path) -> PathBuf {
+    let ok = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
+    let two = Talk::open().client("GET /one HTTP/1.1\r\nHost: h\r\n\r\n").server(ok);
+    let two = two.client("GET /two HTTP/1.1\r\nHost: h\r\n\r\n").server(ok).close();
+    let events = Talk::joined().between("10.0.0.8:5000", "10.0.0.1:80").numbered(3_000_000, 1_000).handshake();
+    let events = events.client("GET /events HTTP/1.1\r\nHost: h\r\n\r\n");
+    let events = events.server("HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\ndata: 1\n\n").close();
+    let capture = folder.join("stream.pcap");
+    std::fs::write(&capture, two.capture().with(events.capture()).pcap()).unwrap();
+    capture
+}
+
+/// A run whose target sends a stream without end, and closes a connection that was used as the second request comes: its
+/// summary, and its results.
+async fn unended(folder: &Path) -> (Value, Vec<Value>) {
+    let closes = AtomicU64::new(0);
+    let target = Server::start(move |request| match request.split(' ').nth(1) {
+        Some("/events") => {
+            vec![send("HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\ndata: 1\n\n"), Step::Stall]
+        }
+        Some("/two") if closes.fetch_add(1, Ordering::Relaxed) == 0 => vec![Step::Close],
+        _ => vec![answer("200 OK", "ok")],
+    })
+    .await;
+    let [summary, results] = ["unended.json", "unended.jsonl"].map(|name| folder.join(name));
+    let (to, capture) = (target.url("http"), with_a_stream(folder));
+    let files = [&summary, &results].map(|file| file.to_str().unwrap().to_owned());
+    let ran = move || {
+        let [summary, results] = files.each_ref().map(String::as_str);
+        let of = ["replay", capture.to_str().unwrap(), "--to", &to, "--connections", "mirrored", "--speed", "max"];
+        shadowtap(&[&of[..], &["--summary", summary, "--results", results]].concat())
+    };
+    tokio::task::spawn_blocking(ran).await.unwrap();
+    let summary = serde_json::from_slice(&std::fs::read(summary).unwrap()).unwrap();
+    (summary, lines(&std::fs::read(results).unwrap()))
+}
+
 /// A baseline has the keys of a target: it stands among these, and keeps its own URL.
 fn baseline_among_targets(mut summary: Value) -> Value {
     if let Some(Value::Object(mut baseline)) = summary.as_object_mut().unwrap().remove("baseline") {
@@ -252,11 +294,12 @@ async fn summary_and_results_have_the_keys_that_are_documented_and_no_others() {
     let inspected = shadowtap(&["inspect", testdata("get-nano.pcap").to_str().unwrap(), "--summary", "-"]).stdout;
     let inspected = serde_json::from_slice(&inspected).unwrap();
     let (failed, taken_back) = desynchronised(folder.path()).await;
-    let summaries: Vec<_> = [whole, cut, failed, inspected].into_iter().map(baseline_among_targets).collect();
+    let (closed, unended) = unended(folder.path()).await;
+    let summaries: Vec<_> = [whole, cut, failed, closed, inspected].into_iter().map(baseline_among_targets).collect();
     Section::new("Summary").check(&summaries, &[rare()]);
 
     let mut lines = Vec::new();
-    for results in [results, damaged, taken_back] {
+    for results in [results, damaged, taken_back, unended] {
         let (last, deliveries) = results.split_last().unwrap();
         assert_eq!(last["kind"], "summary");
         lines.extend_from_slice(deliveries);
@@ -266,7 +309,10 @@ async fn summary_and_results_have_the_keys_that_are_documented_and_no_others() {
 
 #[test]
 fn what_inspect_prints_has_the_keys_that_are_documented_and_no_others() {
-    let exchanges = [inspected("keep-alive.pcap", &["--full"]), inspected("snaplen.pcap", &["--full"])].concat();
+    let folder = tempfile::tempdir().unwrap();
+    let stream = with_a_stream(folder.path());
+    let captures = ["keep-alive.pcap", "snaplen.pcap", stream.to_str().unwrap()];
+    let exchanges: Vec<Value> = captures.iter().flat_map(|capture| inspected(capture, &["--full"])).collect();
     Section::new("Exchanges").check(&exchanges, &[]);
     Section::new("Routes of a capture").check(&inspected("keep-alive.pcap", &["--stats"]), &[]);
     Section::new("Forecast").check(&inspected("keep-alive.pcap", &["--forecast"]), &[]);

@@ -25,8 +25,8 @@ use shadowtap::pipeline::{self, Progress, Run};
 use shadowtap::replay::TlsIdentity;
 use shadowtap::replay::wire::{Lookup, Resolve};
 use shadowtap::replay::{
-    Client as _, ClientError, ConnKey, ConnectionMode, Delivery, InFlight, Job, Pace, ResponseOptions, SendSettings,
-    TargetResponse, Ticket, WireClient, run_target,
+    Client as _, ClientError, ConnKey, ConnectionMode, Delivery, InFlight, Job, Pace, ResponseOptions,
+    ResponseProgress, SendSettings, TargetResponse, Ticket, WireClient, run_target,
 };
 use shadowtap::report::Summary;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -57,7 +57,10 @@ fn lane(connection: u64) -> ConnKey {
 async fn ask(client: &WireClient, request: Request) -> Result<TargetResponse, FailureKind> {
     let mut turn = client.enqueue(request.id.into());
     turn.ready().await;
-    client.send(turn, Box::new(request), ResponseOptions::HASH).await.map_err(|error| error.kind().unwrap())
+    client
+        .send(turn, Box::new(request), ResponseOptions::HASH, &ResponseProgress::default())
+        .await
+        .map_err(|error| error.kind().unwrap())
 }
 
 async fn status(client: &WireClient, request: Request) -> Result<u16, FailureKind> {
@@ -426,7 +429,14 @@ async fn a_connection_closes_after_its_last_answer_and_not_before() {
     client.close(lane(1), Instant::now());
     for mut turn in turns {
         turn.ready().await;
-        assert_eq!(client.send(turn, Box::new(get(1, "/")), ResponseOptions::default()).await.unwrap().status, 200);
+        assert_eq!(
+            client
+                .send(turn, Box::new(get(1, "/")), ResponseOptions::default(), &ResponseProgress::default())
+                .await
+                .unwrap()
+                .status,
+            200
+        );
     }
     server.until_open(0).await;
     assert_eq!(server.connections(), 1);
@@ -441,7 +451,14 @@ async fn a_turn_that_is_given_up_lets_the_next_one_pass_with_the_connection() {
     drop(turns.remove(1));
     for mut turn in turns {
         turn.ready().await;
-        assert_eq!(client.send(turn, Box::new(get(1, "/")), ResponseOptions::default()).await.unwrap().status, 200);
+        assert_eq!(
+            client
+                .send(turn, Box::new(get(1, "/")), ResponseOptions::default(), &ResponseProgress::default())
+                .await
+                .unwrap()
+                .status,
+            200
+        );
     }
     assert_eq!((server.requests().len(), server.connections()), (3, 1));
 }
@@ -486,7 +503,14 @@ async fn past_the_limit_a_connection_waits_until_another_closes() {
         client.close(lane(1), Instant::now());
         waiting.await;
     }
-    assert_eq!(client.send(third, Box::new(get(3, "/")), ResponseOptions::default()).await.unwrap().status, 200);
+    assert_eq!(
+        client
+            .send(third, Box::new(get(3, "/")), ResponseOptions::default(), &ResponseProgress::default())
+            .await
+            .unwrap()
+            .status,
+        200
+    );
     assert_eq!(client.connections().peak, 2);
 }
 
@@ -916,7 +940,9 @@ async fn a_failure_says_why() {
         ("http://nonexistent.invalid", "dns: the name cannot be looked up: "),
     ] {
         let client = WireClient::new(&SendSettings { insecure: true, ..pooled(url) }).unwrap();
-        let sent = client.send(Ticket::default(), Box::new(get(1, "/")), ResponseOptions::HASH).await;
+        let sent = client
+            .send(Ticket::default(), Box::new(get(1, "/")), ResponseOptions::HASH, &ResponseProgress::default())
+            .await;
         let told = sent.unwrap_err().to_string();
         assert!(told.starts_with(words), "{told}");
     }

@@ -24,22 +24,45 @@ pub(super) fn decoded<'a>(
     most: usize,
     budget: &Budget,
 ) -> Result<Cow<'a, [u8]>, Undecoded> {
+    each(head, body, most, |coding, body| one(content_coding::decode, coding, body, most, budget))
+}
+
+/// The beginning of the content behind all codings of a body that has no end, `most` bytes at most.
+pub(super) fn decoded_beginning<'a>(
+    head: &Head,
+    body: &'a [u8],
+    most: usize,
+    budget: &Budget,
+) -> Result<Cow<'a, [u8]>, Undecoded> {
+    each(head, body, most, |coding, body| one(content_coding::decode_beginning, coding, body, most, budget))
+}
+
+/// Takes off each coding of a body in turn.
+fn each<'a>(
+    head: &Head,
+    body: &'a [u8],
+    most: usize,
+    take_off: impl Fn(&[u8], &[u8]) -> Result<Vec<u8>, Undecoded>,
+) -> Result<Cow<'a, [u8]>, Undecoded> {
     let codings = content_coding::codings(head.get_all("content-encoding"));
     if codings.len() > MAX_CODINGS || body.len() > most {
         return Err(Undecoded::Opaque);
     }
     let mut content = Cow::Borrowed(body);
     for coding in codings.iter().rev() {
-        content = Cow::Owned(one(coding, &content, most, budget)?);
+        content = Cow::Owned(take_off(coding, &content)?);
     }
     Ok(content)
 }
 
+/// Takes one coding off a body: `most` bytes at most may come of it.
+type Decode = fn(&[u8], &[u8], usize) -> Result<Vec<u8>, DecodeError>;
+
 /// Takes one coding off, as far as there is memory for what comes of it.
-fn one(coding: &[u8], body: &[u8], most: usize, budget: &Budget) -> Result<Vec<u8>, Undecoded> {
+fn one(decode: Decode, coding: &[u8], body: &[u8], most: usize, budget: &Budget) -> Result<Vec<u8>, Undecoded> {
     // A vector that grows may be twice as large as what is in it.
     let room = budget.left() / 2;
-    match content_coding::decode(coding, body, most.min(room)) {
+    match decode(coding, body, most.min(room)) {
         Ok(content) if budget.take(content.capacity()) => Ok(content),
         Ok(_) => Err(Undecoded::Memory),
         Err(DecodeError::TooLong) if room < most => Err(Undecoded::Memory),

@@ -7,6 +7,7 @@
 
 mod budget;
 mod decode;
+mod endless;
 mod excerpt;
 mod findings;
 mod headers;
@@ -24,11 +25,12 @@ use std::borrow::Cow;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use crate::exchange::{Digest, Head, digest, hex};
+use crate::exchange::{Digest, Head, digest_of_whole, hex};
 use crate::http1::{ContentKind, content};
 
 use budget::Budget;
 use decode::Undecoded;
+pub use endless::EndlessBodies;
 use tree::TreeNode;
 
 pub use excerpt::{MAX_EXCERPT, excerpt};
@@ -129,7 +131,7 @@ pub struct ComparedResponse<'a> {
 impl ComparedResponse<'_> {
     /// SHA-256 of the content; `None` where that is empty or not known.
     fn sha256(&self) -> Option<Digest> {
-        self.body_sha256.copied().or_else(|| self.body.and_then(digest))
+        self.body_sha256.copied().or_else(|| digest_of_whole(self.body?, self.body_len))
     }
 
     /// Whether both have the same content, which is as long; `None` where that is not known.
@@ -149,6 +151,10 @@ pub enum BodyKnowledge {
     Whole,
     /// One of them was captured in part: nothing can be said.
     Damaged,
+    /// Production's did not end: they are compared as far as it went.
+    UpTo(EndlessBodies),
+    /// Production's was whole, and the target's did not end.
+    Unfinished,
     /// They are not looked into, for this reason: they are equal by their hashes, or nothing can be said.
     Unread(Unknown),
 }
@@ -325,8 +331,11 @@ fn body(
     bodies: BodyKnowledge,
     effort: Effort,
 ) -> BodyVerdict {
-    if bodies == BodyKnowledge::Damaged {
-        return BodyVerdict::Unknown(Unknown::Damaged);
+    match bodies {
+        BodyKnowledge::Damaged => return BodyVerdict::Unknown(Unknown::Damaged),
+        BodyKnowledge::UpTo(known) => return endless::compare(rules, (production, shadow), known, effort),
+        BodyKnowledge::Unfinished => return BodyVerdict::Differs(vec![as_a_whole(production, shadow)]),
+        BodyKnowledge::Whole | BodyKnowledge::Unread(_) => {}
     }
     if production.body_len == shadow.body_len {
         match production.has_content_of(shadow) {

@@ -291,6 +291,11 @@ fn sending(
     if timeout.is_zero() {
         mistakes.add("--timeout", "no response comes in no time: give more than zero, such as 30s");
     }
+    let most = timeout.saturating_mul(replay::MAX_TIME_FACTOR);
+    let max_time = check::duration_or("--max-time", typed.max_time.as_deref(), most, mistakes);
+    if max_time.is_zero() && !timeout.is_zero() {
+        mistakes.add("--max-time", "no response is whole in no time: give more than zero, such as 5m");
+    }
     let drain = check::duration_or("--drain", typed.drain.as_deref(), replay::DEFAULT_DRAIN, mistakes);
     let most = typed.max_in_flight.as_deref().and_then(|n| mistakes.keep("--max-in-flight", check::at_least_one(n)));
     let max_in_flight = most.unwrap_or(replay::DEFAULT_MAX_IN_FLIGHT);
@@ -302,6 +307,7 @@ fn sending(
             pace,
             max_gap,
             timeout,
+            max_time,
             max_in_flight,
             keep_host,
             insecure,

@@ -75,6 +75,7 @@ fn what_is_typed_is_taken() {
     assert_eq!(config.run.middleware.allow_methods, ["GET", "HEAD"]);
     assert_eq!((config.run.targets[0].pace, config.run.targets[0].max_in_flight), (replay::Pace::Rate(500.0), 7));
     assert_eq!(config.run.targets[0].timeout, Duration::from_secs(90));
+    assert_eq!(config.run.targets[0].max_time, Duration::from_secs(900), "ten times as long");
 }
 
 #[test]
@@ -88,6 +89,7 @@ fn every_mistake_is_told_at_once() {
         typed.select.allow_paths = all("/a(");
         typed.send.to = all("staging:8080");
         typed.send.timeout = Some("30".into());
+        typed.send.max_time = Some("0s".into());
         typed.send.max_in_flight = Some("0".into());
         typed.report.summary = Some("no/such/folder/s.json".into());
     });
@@ -99,6 +101,7 @@ fn every_mistake_is_told_at_once() {
         "--allow-path: `/a(`",
         "--to: `staging:8080`",
         "--timeout: `30`",
+        "--max-time: no response is whole in no time",
         "--max-in-flight: `0`",
         "--summary: cannot write",
         "cannot open no/such.pcap",
@@ -106,7 +109,7 @@ fn every_mistake_is_told_at_once() {
     ] {
         assert_eq!(told.iter().filter(|line| line.starts_with(begin)).count(), 1, "{begin}: {told:#?}");
     }
-    assert_eq!(told.len(), 11, "{told:#?}");
+    assert_eq!(told.len(), 12, "{told:#?}");
 }
 
 #[test]

@@ -101,6 +101,8 @@ pub struct Send {
     pub max_gap: Option<String>,
     /// `30s`.
     pub timeout: Option<String>,
+    /// `5m`.
+    pub max_time: Option<String>,
     /// A whole number.
     pub max_in_flight: Option<String>,
     /// `wire`, `reqwest`.

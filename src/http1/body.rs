@@ -125,7 +125,17 @@ pub(crate) struct BodyReader {
     wire: Option<Vec<u8>>,
     /// Bytes that are kept at most; a longer body is not kept at all.
     most_kept: usize,
+    overflow: Overflow,
     whole: bool,
+}
+
+/// What becomes of a body that is longer than what is kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Overflow {
+    /// Nothing of it is kept.
+    Dropped,
+    /// Its beginning is kept, for as long as it may turn out not to end.
+    Cut { has_happened: bool },
 }
 
 impl BodyReader {
@@ -135,7 +145,8 @@ impl BodyReader {
         let kept = interest.keeps(if is_small { b"" } else { head });
         // One that will not fit is not begun to be kept; what holds all of it has no such limit.
         let fits = |most: &usize| !matches!(framing, Framing::Length(len) if len > *most as u64);
-        Self::with(framing, interest.hashes(), kept.filter(fits))
+        let body = Self::with(framing, interest.hashes(), kept.filter(fits));
+        if matches!(interest, BodyPolicy::Read(_)) { body.keeping_the_beginning() } else { body }
     }
 
     /// A body that is kept as long as its framed bytes are no more than `kept`.
@@ -153,8 +164,15 @@ impl BodyReader {
             hash: BodyHash::of(hashed, framing, kept.is_some()),
             wire: kept.map(|_| Vec::new()),
             most_kept: kept.unwrap_or_default(),
+            overflow: Overflow::Dropped,
             whole: true,
         }
+    }
+
+    /// The same, which keeps the beginning of a longer body where that turns out to have no end.
+    pub(crate) const fn keeping_the_beginning(mut self) -> Self {
+        self.overflow = Overflow::Cut { has_happened: false };
+        self
     }
 
     /// Content bytes so far.
@@ -270,7 +288,9 @@ impl BodyReader {
             BodyHash::Begun(hash) if self.whole && self.len > 0 => Some(hash.finalize().into()),
             _ => None,
         };
-        Body { framing: self.framing, len: self.len, sha256, wire: self.wire.map(Bytes::from) }
+        let is_cut = self.overflow == Overflow::Cut { has_happened: true };
+        let wire = self.wire.filter(|_| !(is_cut && self.whole)).map(Bytes::from);
+        Body { framing: self.framing, len: self.len, sha256, wire }
     }
 
     /// Bytes that are kept so far.
@@ -286,7 +306,7 @@ impl BodyReader {
     }
 
     /// From now on the content is not whole.
-    pub(super) fn damage(&mut self) {
+    pub(crate) fn damage(&mut self) {
         self.whole = false;
     }
 
@@ -299,12 +319,15 @@ impl BodyReader {
     }
 
     fn keep(&mut self, bytes: &[u8]) {
-        if let Some(wire) = &mut self.wire {
-            if wire.len() + bytes.len() > self.most_kept {
-                self.wire = None;
-            } else {
-                wire.extend_from_slice(bytes);
+        let Some(wire) = &mut self.wire else { return };
+        let room = self.most_kept.saturating_sub(wire.len());
+        match (bytes.get(..room), &mut self.overflow) {
+            (Some(beginning), Overflow::Cut { has_happened }) if beginning.len() < bytes.len() => {
+                *has_happened = true;
+                wire.extend_from_slice(beginning);
             }
+            (Some(beginning), Overflow::Dropped) if beginning.len() < bytes.len() => self.wire = None,
+            _ => wire.extend_from_slice(bytes),
         }
     }
 }
@@ -373,6 +396,28 @@ mod tests {
         assert_eq!(of(Framing::Length(8), HashTiming::Always, b"8 bytes!"), digest(b"8 bytes!"));
         assert_eq!(of(Framing::Chunked, HashTiming::Unkept, b"1\r\nx\r\n0\r\n\r\n"), digest(b"x"));
         assert_eq!(of(Framing::Length(12), HashTiming::Never, b"twelve bytes"), None);
+    }
+
+    #[test]
+    fn of_a_longer_body_without_end_the_beginning_is_kept() {
+        let read = |framing, bytes: &[u8], size, ends: bool| {
+            let mut body = BodyReader::with(framing, HashTiming::Unkept, Some(8)).keeping_the_beginning();
+            bytes.chunks(size).for_each(|piece| assert_ne!(body.feed(piece), BodyProgress::Bad));
+            if !ends {
+                body.damage();
+            }
+            body.finish()
+        };
+        for size in 1..=12 {
+            let open = read(Framing::UntilClose, b"twelve bytes", size, false);
+            assert_eq!((open.wire.as_deref(), open.sha256, open.len), (Some(&b"twelve b"[..]), None, 12), "{size}");
+            let chunks = b"2\r\nab\r\n6\r\ncdefgh\r\n";
+            let open = read(Framing::Chunked, chunks, size, false);
+            assert_eq!((open.content().as_deref(), open.len), (Some(&b"ab"[..]), 8), "{size}");
+            let whole = read(Framing::UntilClose, b"twelve bytes", size, true);
+            assert_eq!((whole.wire, whole.sha256), (None, digest(b"twelve bytes")), "{size}");
+            assert_eq!(read(Framing::UntilClose, b"8 bytes!", size, true).wire.as_deref(), Some(&b"8 bytes!"[..]));
+        }
     }
 
     #[test]

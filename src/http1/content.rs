@@ -44,6 +44,17 @@ pub(crate) fn is_json_lines(head: &Head) -> bool {
     [&b"ndjson"[..], b"jsonl", b"jsonlines", b"json-lines"].iter().any(|name| essence.ends_with(name))
 }
 
+/// Whether the head says that the content goes on until somebody closes it.
+pub(crate) fn is_endless(head: &[u8]) -> bool {
+    HeaderLines::of(head).any(|line| line.is("content-type") && is_endless_type(line.value))
+}
+
+/// Whether a content type says so: server-sent events, and pages that replace each other.
+pub(crate) fn is_endless_type(value: &[u8]) -> bool {
+    let essence = value.split(|byte| *byte == b';').next().unwrap_or_default().trim_ascii();
+    [&b"text/event-stream"[..], b"multipart/x-mixed-replace"].iter().any(|name| essence.eq_ignore_ascii_case(name))
+}
+
 /// The charset of a content type (RFC 9110, 8.3.2).
 pub(crate) fn charset(head: &Head) -> Option<&[u8]> {
     let value = head.get("content-type")?;
@@ -127,6 +138,20 @@ mod tests {
             ("text/plain", false),
         ] {
             assert_eq!(is_json_lines(&head(&format!("Content-Type: {value}\r\n"))), lines, "{value}");
+        }
+    }
+
+    #[test]
+    fn streams_have_types_of_their_own() {
+        for (value, endless) in [
+            ("text/event-stream", true),
+            ("Text/Event-Stream; charset=utf-8", true),
+            ("multipart/x-mixed-replace; boundary=frame", true),
+            ("text/event-stream-of-mine", false),
+            ("multipart/form-data", false),
+        ] {
+            let head = head(&format!("Content-Type: {value}\r\n"));
+            assert_eq!(is_endless(head.as_bytes()), endless, "{value}");
         }
     }
 

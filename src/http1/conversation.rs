@@ -192,6 +192,11 @@ impl Conversation {
 
     /// One side sent FIN.
     pub(super) fn end(&mut self, side: Side, at: Timestamp, sink: Sink<'_>) {
+        if self.server.is_some_and(|(server, _)| server != side)
+            && let StreamState::Body(message) = side.other().of_mut(&mut self.streams)
+        {
+            message.about.client_left(true);
+        }
         self.cut_off(side, at, Incomplete::Gap, Damage::Closed, true, sink);
     }
 
@@ -396,7 +401,13 @@ impl Conversation {
         let method = of.map_or(Method::Other, |(_, method)| method);
         let opaque = facts.status == 101 || (method == Method::Connect && (200..300).contains(&facts.status));
         let body = BodyReader::new(facts.framing(method), self.interests.response_body, &seen.raw);
-        let about = MessageKind::Response { status: facts.status, of: of.map(|(id, _)| id), damage: None, opaque };
+        let about = MessageKind::Response {
+            status: facts.status,
+            of: of.map(|(id, _)| id),
+            damage: None,
+            opaque,
+            is_left: false,
+        };
         let next = self.read_body((seen, HeadContents::UNREAD), body, about, sink);
         if opaque {
             self.speaks = Protocol::Upgraded;
@@ -469,6 +480,7 @@ impl Conversation {
             self.done(*message, None, sink);
             return StreamState::Idle;
         }
+        message.about.client_left(false);
         let fed = message.body.feed(piece.bytes);
         (message.last_byte, message.last_stretch) = (piece.at, piece.stretch);
         match fed {
@@ -520,9 +532,10 @@ impl Conversation {
                 let request = Request { id, client, server, head, body, first_byte, last_byte, state };
                 self.pairing.asked(Box::new(request), end, last_stretch, sink);
             }
-            MessageKind::Response { status, of, damage, opaque } => {
+            MessageKind::Response { status, of, damage, opaque, is_left } => {
                 let (first_byte, untimed) = (start.at, false);
-                let response = Response { status, head, body, first_byte, last_byte, damage, opaque, untimed };
+                let left = is_left && body.framing == Framing::UntilClose;
+                let response = Response { status, head, body, first_byte, last_byte, damage, opaque, untimed, left };
                 self.pairing.answered(of, Box::new(response), sink);
             }
         }
@@ -581,6 +594,7 @@ impl Conversation {
             damage: Some(damage),
             opaque: false,
             untimed: false,
+            left: false,
         };
         self.pairing.answered(of, Box::new(response), sink);
     }

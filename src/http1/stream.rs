@@ -65,7 +65,7 @@ pub(super) struct MessageInBody {
 #[derive(Clone, Copy, Debug)]
 pub(super) enum MessageKind {
     Request { id: ExchangeId, malformed: Option<Malformed>, incomplete: Option<Incomplete>, expects: bool },
-    Response { status: u16, of: Option<ExchangeId>, damage: Option<Damage>, opaque: bool },
+    Response { status: u16, of: Option<ExchangeId>, damage: Option<Damage>, opaque: bool, is_left: bool },
 }
 
 impl MessageKind {
@@ -75,6 +75,13 @@ impl MessageKind {
             Self::Request { incomplete: incomplete @ None, .. } => *incomplete = Some(request),
             Self::Response { damage: damage @ None, .. } => *damage = Some(response),
             Self::Request { .. } | Self::Response { .. } => {}
+        }
+    }
+
+    /// Notes whether the client has ended its side within the response, and nothing of that came since: it left then.
+    pub(super) const fn client_left(&mut self, left: bool) {
+        if let Self::Response { is_left, .. } = self {
+            *is_left = left;
         }
     }
 

@@ -18,7 +18,7 @@ use super::run::{Feed, MemoryShares, Run, RunError, interests};
 use super::threads;
 use crate::capture::Halt;
 use crate::http1::BodyPolicies;
-use crate::replay;
+use crate::replay::{self, ProductionEnds};
 use crate::report::Started;
 
 /// The clock, memory, limits and switches of one run. It holds no sender of a stage, so that no stage waits for its end.
@@ -33,6 +33,8 @@ pub(super) struct RunContext {
     pub(super) retention: Option<RetentionRules>,
     pub(super) control: Control,
     pub(super) protection: ProtectionController,
+    /// How production's responses end, for targets whose responses do not.
+    pub(super) production_ends: Arc<ProductionEnds>,
     /// What sends, and carries bytes to external processes.
     pub(super) runtime: Runtime,
     pub(super) progress: Arc<Progress>,
@@ -83,6 +85,7 @@ impl RunContext {
             retention: sends.then(|| RetentionRules::new(&run.compare, memory.compared)).flatten(),
             protection: ProtectionController::new(run, &control),
             control,
+            production_ends: Arc::default(),
             runtime: threads::sending(run.targets.iter().chain(&run.reference.baseline))?,
             progress: Arc::clone(progress),
             event_budget: Budget::new(memory.events),

@@ -459,8 +459,17 @@ mod tests {
         let body = Body { wire: Some(vec![0; body].into()), ..Body::EMPTY };
         let head = Head::new(b"HTTP/1.1 200 OK\r\n\r\n".to_vec());
         let (first_byte, last_byte) = Default::default();
-        let response =
-            Response { status: 200, head, body, first_byte, last_byte, damage: None, opaque: false, untimed: false };
+        let response = Response {
+            status: 200,
+            head,
+            body,
+            first_byte,
+            last_byte,
+            damage: None,
+            opaque: false,
+            untimed: false,
+            left: false,
+        };
         Event::Response { of: id(n), response: Box::new(response) }
     }
 

@@ -17,8 +17,13 @@ pub(super) const BASELINE_BYTES: usize = 8 << 20;
 /// Bytes of requests that wait to be sent to one target a second time; past it further ones are not.
 pub(super) const CHECK_BYTES: usize = 1 << 20;
 /// What is asked of a target a second time is to disturb nobody.
-pub(super) const CHECK_LIMITS: TargetLimits =
-    TargetLimits { max_in_flight: 64, timeout: replay::DEFAULT_TIMEOUT, drain: Duration::ZERO };
+pub(super) const CHECK_LIMITS: TargetLimits = TargetLimits {
+    max_in_flight: 64,
+    max_streams: 0,
+    timeout: replay::DEFAULT_TIMEOUT,
+    max_time: replay::DEFAULT_TIMEOUT,
+    drain: Duration::ZERO,
+};
 
 /// The ways there.
 pub(super) struct ReferenceSender {

@@ -9,10 +9,11 @@ use bytes::Bytes;
 
 use super::budget::Budget;
 use crate::compare::{self, CompareRules, MAX_COMPARED_HEAD};
-use crate::exchange::{Framing, Head, Request, Response, digest};
+use crate::exchange::{Damage, Framing, Head, Request, Response, digest, digest_of_whole};
 use crate::http1::content;
 use crate::replay::{
-    Client, ConnCounters, ConnNumber, ResponseOptions, RetainedResponse, SendError, TargetResponse, Ticket,
+    Client, ConnCounters, ConnNumber, ResponseOptions, ResponseProgress, RetainedResponse, SendError, TargetResponse,
+    Ticket,
 };
 
 /// KiB of chunk framing that are captured beside the content of a body; a body with more of it is not kept.
@@ -47,15 +48,19 @@ impl RetentionRules {
     }
 
     /// What is kept of production's answer: taken out of `response`, or a copy where that `goes_on`. A body that is not
-    /// kept has its digest in `response`.
+    /// kept has its digest in `response`. Of one that had not ended its beginning is kept.
     pub(super) fn production(&self, response: &mut Response, goes_on: bool) -> RetainedResponse {
+        let is_open = response.damage.is_some_and(Damage::is_open);
         let fits = response.damage.is_none() && response.body.len <= self.most as u64;
-        let content = match (fits, response.body.framing) {
+        let mut content: Option<Bytes> = match (fits || is_open, response.body.framing) {
             (false, _) => None,
             (true, Framing::Chunked) => response.body.content().map(|content| content.into_owned().into()),
             (true, _) if goes_on => response.body.wire.clone(),
             (true, _) => response.body.wire.take(),
         };
+        if let Some(content) = &mut content {
+            content.truncate(self.most);
+        }
         let head = if goes_on { response.head.clone() } else { std::mem::take(&mut response.head) };
         let body = &mut response.body;
         if content.is_none() && response.damage.is_none() && body.framing != Framing::Chunked {
@@ -63,7 +68,7 @@ impl RetentionRules {
         }
         let mut kept = RetainedResponse::new(head, content);
         let gone = self.weigh(&mut kept);
-        body.sha256 = body.sha256.or_else(|| digest(&gone?));
+        body.sha256 = body.sha256.or_else(|| digest_of_whole(&gone?, body.len));
         kept
     }
 
@@ -111,13 +116,14 @@ impl<C: Client> Client for RetainingClient<C> {
         turn: Ticket,
         request: Box<Request>,
         wanted: ResponseOptions,
+        progress: &ResponseProgress,
     ) -> Result<TargetResponse, SendError> {
-        let Some(retention) = &self.retention else { return self.client.send(turn, request, wanted).await };
-        let mut answer =
-            self.client.send(turn, request, ResponseOptions { kept: Some(retention.most), ..wanted }).await?;
+        let Some(retention) = &self.retention else { return self.client.send(turn, request, wanted, progress).await };
+        let wanted = ResponseOptions { kept: Some(retention.most), ..wanted };
+        let mut answer = self.client.send(turn, request, wanted, progress).await?;
         if let Some(kept) = &mut answer.kept {
             let gone = retention.weigh(kept);
-            answer.body_sha256 = answer.body_sha256.or_else(|| digest(&gone?));
+            answer.body_sha256 = answer.body_sha256.or_else(|| digest_of_whole(&gone?, answer.body_len));
         }
         Ok(answer)
     }
@@ -141,7 +147,17 @@ mod tests {
         let head = Head::new(format!("HTTP/1.1 200 OK\r\n{head}\r\n").into_bytes());
         let wire = body.into();
         let body = Body { framing, len: wire.len() as u64, sha256: None, wire: Some(wire) };
-        Response { status: 200, head, body, first_byte, last_byte, damage: None, opaque: false, untimed: false }
+        Response {
+            status: 200,
+            head,
+            body,
+            first_byte,
+            last_byte,
+            damage: None,
+            opaque: false,
+            untimed: false,
+            left: false,
+        }
     }
 
     fn retention(room: usize) -> RetentionRules {
@@ -166,6 +182,10 @@ mod tests {
         assert_eq!(retention.production(&mut film, true).body, None);
         let mut damaged = Response { damage: Some(Damage::Gap), ..response("", "hello", Framing::Length(5)) };
         assert_eq!(retention.production(&mut damaged, true).body, None);
+        let endless = vec![b'a'; CompareRules::default().max_body() + 100];
+        let mut open = Response { damage: Some(Damage::Closed), ..response("", endless.clone(), Framing::UntilClose) };
+        let beginning = retention.production(&mut open, false).body.unwrap();
+        assert_eq!((beginning.len(), open.body.sha256), (endless.len() - 100, None));
     }
 
     #[test]

@@ -16,7 +16,7 @@ use super::queues::TARGET_QUEUE;
 use super::reference_traffic::{self, ReferenceSender};
 use super::retention::RetainingClient;
 use super::run::{Run, RunError};
-use crate::replay::{self, AnyClient, Client, Deliveries, Delivery, InFlight, Job, TargetLimits, run_target};
+use crate::replay::{self, AnyClient, Client, Deliveries, Delivery, Job, TargetLimits, TargetLinks, run_target};
 use crate::report::{self, ReportEvent, TargetTotals};
 
 /// The targets of a run.
@@ -93,16 +93,16 @@ impl TargetStarter<'_> {
             Arc::new(AnyClient::new(&settings)?)
         };
         let (job_sender, jobs) = mpsc::channel(TARGET_QUEUE);
-        let (limits, counters) = (TargetLimits::from(&settings), Arc::new(InFlight::default()));
+        let (limits, links) = (TargetLimits::from(&settings), self.links());
         let probe = TargetProbe {
             url: settings.target.to_string(),
             jobs: job_sender.downgrade(),
-            in_flight: Arc::clone(&counters),
+            in_flight: Arc::clone(&links.in_flight),
             client: Arc::downgrade(&client),
         };
         let gate = self.context.protection.gate(index);
         let dispatcher = TargetDispatcher::new(job_sender, Budget::new(bytes), Arc::clone(&client), gate);
-        let queue = TargetQueue { index, jobs, limits, counters };
+        let queue = TargetQueue { index, jobs, limits, links };
         let sending = match responses {
             Some(responses) => {
                 let client = NotifyingClient { client: Arc::clone(&client), responses: responses.clone() };
@@ -113,14 +113,19 @@ impl TargetStarter<'_> {
         Ok((dispatcher, probe, RunningTarget { sending, client }))
     }
 
+    /// What another queue shares with the run.
+    fn links(&self) -> TargetLinks {
+        TargetLinks { production: Arc::clone(&self.context.production_ends), ..TargetLinks::default() }
+    }
+
     /// Sends what comes out of `queue`, and has the guards see how each delivery ended.
     fn spawn<C: Client + 'static>(&self, queue: TargetQueue, client: Arc<C>) -> JoinHandle<replay::QueueStats> {
-        let TargetQueue { index, jobs, limits, counters } = queue;
+        let TargetQueue { index, jobs, limits, links } = queue;
         let client = Arc::new(RetainingClient { client, retention: self.context.retention.clone() });
         let stopped = self.context.stops.targets.clone();
         let protection = self.context.protection.clone();
         let deliveries = Deliveries::observed(self.facts.clone(), move |delivery| protection.observe(delivery));
-        self.context.runtime.spawn(run_target(index, client, jobs, limits, stopped, deliveries, counters))
+        self.context.runtime.spawn(run_target(index, client, jobs, limits, stopped, deliveries, links))
     }
 
     /// Starts the baseline, and for each target the queue over which it is asked a second time. The baseline's end comes
@@ -152,7 +157,7 @@ impl TargetStarter<'_> {
         let client = RetainingClient { client: Arc::clone(&target.client), retention: self.context.retention.clone() };
         let (stopped, facts) = (self.context.stops.targets.clone(), self.facts.clone());
         let limits = reference_traffic::CHECK_LIMITS;
-        let sending = run_target(number, Arc::new(client), jobs, limits, stopped, facts, Arc::default());
+        let sending = run_target(number, Arc::new(client), jobs, limits, stopped, facts, self.links());
         self.context.runtime.spawn(sending);
         TargetDispatcher::new(job_sender, budget, Arc::clone(&target.client), None)
     }
@@ -163,7 +168,7 @@ struct TargetQueue {
     index: usize,
     jobs: mpsc::Receiver<Job>,
     limits: TargetLimits,
-    counters: Arc<InFlight>,
+    links: TargetLinks,
 }
 
 impl RunningTarget {

@@ -99,6 +99,8 @@ struct DecodedMessage<'a> {
     damage: Option<Cow<'a, str>>,
     #[serde(default)]
     untimed: bool,
+    #[serde(default)]
+    left: bool,
 }
 
 /// Why a line is no exchange.
@@ -319,6 +321,7 @@ fn response(
         damage,
         opaque: damage.is_none() && one_shot::is_opaque(status, asked),
         untimed: message.untimed,
+        left: message.left,
     })
 }
 

@@ -56,6 +56,9 @@ struct EncodedMessage {
     /// Of a response: whether the time since its request is not known.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     untimed: bool,
+    /// Of a response: whether its client left before it ended.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    left: bool,
 }
 
 impl EncodedMessage {
@@ -69,6 +72,7 @@ impl EncodedMessage {
             last_byte: last_byte.to_string(),
             damage: None,
             untimed: false,
+            left: false,
         }
     }
 
@@ -77,6 +81,7 @@ impl EncodedMessage {
             first_byte: Some(response.first_byte.to_string()),
             damage: response.damage.map(|why| why.to_string()),
             untimed: response.untimed,
+            left: response.left,
             ..Self::new(&response.head, &response.body, response.last_byte)
         }
     }

@@ -4,7 +4,7 @@ use tokio::time::Instant;
 
 use super::{
     Client, ClientChoice, ClientError, ConnCounters, ConnKey, ConnNumber, HttpClient, OpenNow, ResponseOptions,
-    SendError, SendSettings, TargetResponse, Ticket, WireClient,
+    ResponseProgress, SendError, SendSettings, TargetResponse, Ticket, WireClient,
 };
 use crate::exchange::Request;
 
@@ -76,11 +76,12 @@ impl Client for AnyClient {
         turn: Ticket,
         request: Box<Request>,
         wanted: ResponseOptions,
+        progress: &ResponseProgress,
     ) -> Result<TargetResponse, SendError> {
         match self {
-            Self::Wire(client) => client.send(turn, request, wanted).await,
+            Self::Wire(client) => client.send(turn, request, wanted, progress).await,
             // In a box: its state is many times as large, and would be moved about with every request of the other.
-            Self::Reqwest(client) => Box::pin(client.send(turn, request, wanted)).await,
+            Self::Reqwest(client) => Box::pin(client.send(turn, request, wanted, progress)).await,
         }
     }
 

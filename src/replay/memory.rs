@@ -9,7 +9,10 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::time::Instant;
 
-use super::{Client, ConnCounters, ResponseOptions, RetainedResponse, SendError, TargetResponse, Ticket};
+use super::{
+    BegunResponse, Client, ConnCounters, ResponseOptions, ResponseProgress, RetainedResponse, SendError,
+    TargetResponse, Ticket,
+};
 use crate::exchange::{FailureKind, Head, Request, digest};
 
 /// Most requests that are remembered for [`MemoryClient::sent`]; later ones are answered all the same.
@@ -20,25 +23,48 @@ pub const MAX_REMEMBERED: usize = 100_000;
 pub struct ScriptedReply {
     after: Option<Duration>,
     result: Result<(u16, Bytes), FailureKind>,
+    /// How the body goes on, where it does not end.
+    endless: Option<EndlessBody>,
+}
+
+/// What the head of a response tells of a body that does not end.
+#[derive(Clone, Copy, Debug)]
+struct EndlessBody {
+    length: Option<u64>,
+    is_stream: bool,
 }
 
 impl ScriptedReply {
     /// An answer, at once.
     #[must_use]
     pub fn status(status: u16, body: impl Into<Bytes>) -> Self {
-        Self { after: Some(Duration::ZERO), result: Ok((status, body.into())) }
+        Self { after: Some(Duration::ZERO), result: Ok((status, body.into())), endless: None }
     }
 
     /// A failure, at once.
     #[must_use]
     pub const fn failure(kind: FailureKind) -> Self {
-        Self { after: Some(Duration::ZERO), result: Err(kind) }
+        Self { after: Some(Duration::ZERO), result: Err(kind), endless: None }
     }
 
     /// No answer, ever.
     #[must_use]
     pub const fn never() -> Self {
-        Self { after: None, result: Err(FailureKind::Timeout) }
+        Self { after: None, result: Err(FailureKind::Timeout), endless: None }
+    }
+
+    /// The same, as a stream that goes on until it is closed.
+    #[must_use]
+    pub const fn stream(mut self) -> Self {
+        self.endless = Some(EndlessBody { length: None, is_stream: true });
+        self
+    }
+
+    /// The same, where the head announces so many bytes, of which no more come.
+    #[must_use]
+    pub const fn stalled(mut self, length: Option<u64>) -> Self {
+        self.endless = Some(EndlessBody { length, is_stream: false });
+        self
     }
 
     /// The same, later.
@@ -92,6 +118,7 @@ impl<F: Fn(&Request) -> ScriptedReply + Send + Sync + 'static> Client for Memory
         _: Ticket,
         request: Box<Request>,
         wanted: ResponseOptions,
+        progress: &ResponseProgress,
     ) -> Result<TargetResponse, SendError> {
         self.peak.fetch_max(self.busy.fetch_add(1, Ordering::Relaxed) + 1, Ordering::Relaxed);
         let _busy = InFlightReply(&self.busy);
@@ -104,17 +131,23 @@ impl<F: Fn(&Request) -> ScriptedReply + Send + Sync + 'static> Client for Memory
         }
         let (status, body) = reply.result?;
         let now = Instant::now();
+        let mut closed = None;
+        if let Some(EndlessBody { length, is_stream }) = reply.endless {
+            progress.note(|| BegunResponse { at: now, length, is_stream }, body.len() as u64);
+            closed = progress.unless_closing(std::future::pending::<()>()).await.err();
+        }
         Ok(TargetResponse {
             status,
             body_len: body.len() as u64,
-            body_sha256: if wanted.hash { digest(&body) } else { None },
+            body_sha256: if wanted.hash && closed.is_none() { digest(&body) } else { None },
             kept: wanted.kept.map(|most| {
                 let head = Head::new(format!("HTTP/1.1 {status}\r\n\r\n").into_bytes());
                 Box::new(RetainedResponse::new(head, (body.len() <= most).then(|| body.clone())))
             }),
+            closed,
             written,
             first_byte: now,
-            done: now,
+            done: Instant::now(),
             connection: None,
         })
     }

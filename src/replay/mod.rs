@@ -14,7 +14,7 @@ use bytes::Bytes;
 
 use tokio::time::Instant;
 
-use crate::exchange::{ConnectionId, Digest, ExchangeId, Head, Outcome, Request, digest};
+use crate::exchange::{ConnectionId, Digest, ExchangeId, Head, Outcome, Request, digest_of_whole};
 
 mod address;
 mod any_client;
@@ -24,9 +24,12 @@ pub mod hop;
 pub mod http;
 pub mod memory;
 pub mod pace;
+mod production_ends;
 mod proxy;
 pub mod ramp;
 pub mod range;
+mod response_progress;
+mod response_watch;
 mod send_error;
 mod settings;
 mod spec;
@@ -41,16 +44,19 @@ pub use error::ClientError;
 pub use guard::{Guard, GuardState};
 pub use http::HttpClient;
 pub use pace::{Pace, PaceError, Schedule, ShortenedGaps};
+pub use production_ends::{ProductionEnd, ProductionEndWait, ProductionEnds};
 pub use proxy::{ProxyUrl, ProxyUrlError};
 pub use ramp::Ramp;
 pub use range::{Amplify, CaptureWindow, ReplayRange};
+pub use response_progress::{BegunResponse, ClosedEarly, ResponseProgress};
 pub use send_error::{Reason, SendError};
 pub use settings::{
     ChoiceError, ClientChoice, ConnectionMode, DEFAULT_DRAIN, DEFAULT_MAX_CONNECTIONS, DEFAULT_MAX_IN_FLIGHT,
-    DEFAULT_MAX_RESPONSE, DEFAULT_RESOLVE_EVERY, DEFAULT_TIMEOUT, ReferenceSettings, SendSettings, TlsIdentity,
+    DEFAULT_MAX_RESPONSE, DEFAULT_MAX_STREAMS, DEFAULT_RESOLVE_EVERY, DEFAULT_TIMEOUT, MAX_TIME_FACTOR,
+    ReferenceSettings, SendSettings, TlsIdentity,
 };
 pub use spec::{SpecError, seconds};
-pub use target::{Deliveries, InFlight, QueueStats, TargetLimits, run_target};
+pub use target::{Deliveries, InFlight, QueueStats, TargetLimits, TargetLinks, run_target};
 pub use ticket::Ticket;
 pub use wire::WireClient;
 
@@ -126,13 +132,15 @@ pub trait Client: Send + Sync + 'static {
         None
     }
 
-    /// Sends one request whose turn has come and reads the whole answer. The caller sets the time limit by dropping
-    /// the future.
+    /// Sends one request whose turn has come and reads the whole response, of which it notes in `progress` how far it
+    /// has come; where that asks for it, it hands over what it has and closes the connection. The caller sets the time
+    /// limit by dropping the future.
     fn send(
         &self,
         turn: Ticket,
         request: Box<Request>,
         wanted: ResponseOptions,
+        progress: &ResponseProgress,
     ) -> impl Future<Output = Result<TargetResponse, SendError>> + Send;
 
     /// A captured connection closed, and is to be closed when that is `due`, though not before its last answer.
@@ -218,6 +226,8 @@ pub struct TargetResponse {
     pub body_sha256: Option<Digest>,
     /// Head and content, where they were asked for.
     pub kept: Option<Box<RetainedResponse>>,
+    /// Why it was closed before its end, where it was: then `body_len` and the content are what had come.
+    pub closed: Option<ClosedEarly>,
     /// When the last byte of the request was written (reqwest: when it was called). Never after
     /// [`TargetResponse::first_byte`]: an early response counts 0.
     pub written: Instant,
@@ -234,7 +244,7 @@ impl TargetResponse {
     pub fn drop_body(&mut self) {
         if let Some(kept) = &mut self.kept {
             let body = kept.let_body_go();
-            self.body_sha256 = self.body_sha256.or_else(|| digest(&body?));
+            self.body_sha256 = self.body_sha256.or_else(|| digest_of_whole(&body?, self.body_len));
         }
     }
 }
@@ -244,7 +254,8 @@ impl TargetResponse {
 pub struct RetainedResponse {
     /// Status line and header lines.
     pub head: Head,
-    /// The content, transfer coding removed; `None` where it is longer than was asked for, or found no room.
+    /// The content, transfer coding removed; of a response that did not end its beginning. `None` where it is longer than
+    /// was asked for, or found no room.
     pub body: Option<Bytes>,
     /// The body's share of the memory that kept bodies may take; given back with the last copy.
     pub held: Option<Arc<tokio::sync::OwnedSemaphorePermit>>,

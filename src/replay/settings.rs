@@ -8,6 +8,10 @@ use super::{Pace, ProxyUrl, TargetUrl, guard};
 
 /// Default of [`SendSettings::timeout`]: what load balancers commonly wait for an answer, halved.
 pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(30);
+/// Default of [`SendSettings::max_time`], as so many times the timeout.
+pub const MAX_TIME_FACTOR: u32 = 10;
+/// Default of [`SendSettings::max_streams`]: each may hold as much of its body as is compared.
+pub const DEFAULT_MAX_STREAMS: usize = 1024;
 /// Default of [`SendSettings::max_in_flight`]: past it requests wait in their target's queue, which shows as lag.
 pub const DEFAULT_MAX_IN_FLIGHT: usize = 1024;
 /// Default of [`SendSettings::drain`]: what is still unanswered then ends as timed out.
@@ -41,8 +45,12 @@ pub struct SendSettings {
     pub pace: Pace,
     /// Longer silences in the capture are shortened to this.
     pub max_gap: Option<Duration>,
-    /// Limit for one whole answer, from the send.
+    /// How long a response may take to begin, from the send; and how long it may be silent where it has to end.
     pub timeout: Duration,
+    /// How long a whole response may take, from the send.
+    pub max_time: Duration,
+    /// Streams that may be open besides the connections that requests share.
+    pub max_streams: usize,
     /// Requests that may await their answer at once.
     pub max_in_flight: usize,
     /// Content bytes that a response may have.
@@ -76,6 +84,8 @@ impl SendSettings {
             pace: Pace::default(),
             max_gap: None,
             timeout: DEFAULT_TIMEOUT,
+            max_time: DEFAULT_TIMEOUT * MAX_TIME_FACTOR,
+            max_streams: DEFAULT_MAX_STREAMS,
             max_in_flight: DEFAULT_MAX_IN_FLIGHT,
             max_response: DEFAULT_MAX_RESPONSE,
             resolve_every: DEFAULT_RESOLVE_EVERY,

@@ -7,14 +7,19 @@ use std::panic::AssertUnwindSafe;
 use std::pin::{Pin, pin};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::Poll;
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use futures_util::FutureExt as _;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
 use tokio::time::{Instant, Sleep};
 
-use super::{Client, Delivery, Job, Reason, SendError, SendSettings, TargetResponse};
+use super::production_ends::ProductionEndWait;
+use super::response_watch::{ResponseWatch, Surroundings, WatchStep};
+use super::{
+    BegunResponse, Client, ClosedEarly, Delivery, Job, ProductionEnds, Reason, ResponseProgress, SendError,
+    SendSettings, TargetResponse,
+};
 use crate::exchange::{ExchangeId, FailureKind, Outcome, Shed};
 
 /// Most requests in flight that can be asked for: it is cut to this. Each holds a task and, mostly, a connection.
@@ -25,15 +30,25 @@ pub const MAX_IN_FLIGHT: usize = 1 << 20;
 pub struct TargetLimits {
     /// Requests that may await their answer at once; at least one, at most [`MAX_IN_FLIGHT`].
     pub max_in_flight: usize,
-    /// For one whole answer, from the send.
+    /// Streams that may be open besides: past it they take the places of requests.
+    pub max_streams: usize,
+    /// Until a response begins, from the send; and of one that has to end for a silence in it.
     pub timeout: Duration,
+    /// For one whole response, from the send.
+    pub max_time: Duration,
     /// For what is in flight when the run is stopped.
     pub drain: Duration,
 }
 
 impl From<&SendSettings> for TargetLimits {
     fn from(settings: &SendSettings) -> Self {
-        Self { max_in_flight: settings.places(), timeout: settings.timeout, drain: settings.drain }
+        Self {
+            max_in_flight: settings.places(),
+            max_streams: settings.max_streams,
+            timeout: settings.timeout,
+            max_time: settings.max_time,
+            drain: settings.drain,
+        }
     }
 }
 
@@ -77,6 +92,21 @@ impl Drop for InFlightGuard {
 pub struct QueueStats {
     /// Most requests that awaited their answer at once.
     pub peak_in_flight: u64,
+}
+
+/// What a target's queue shares with others of its run.
+#[derive(Clone, Debug, Default)]
+pub struct TargetLinks {
+    /// How many requests it has in flight.
+    pub in_flight: Arc<InFlight>,
+    /// How production's responses ended.
+    pub production: Arc<ProductionEnds>,
+}
+
+impl From<Arc<InFlight>> for TargetLinks {
+    fn from(in_flight: Arc<InFlight>) -> Self {
+        Self { in_flight, ..Self::default() }
+    }
 }
 
 /// Where the ends of deliveries are reported.
@@ -124,15 +154,16 @@ pub async fn run_target<C, D>(
     limits: TargetLimits,
     mut stop: watch::Receiver<bool>,
     deliveries: impl Into<Deliveries<D>>,
-    counters: Arc<InFlight>,
+    links: impl Into<TargetLinks>,
 ) -> QueueStats
 where
     C: Client,
     D: From<Box<Delivery>> + Send + 'static,
 {
-    let deliveries = deliveries.into();
-    let places = limits.max_in_flight.clamp(1, MAX_IN_FLIGHT);
+    let (deliveries, links) = (deliveries.into(), links.into());
+    let (places, streams) = (limits.max_in_flight.clamp(1, MAX_IN_FLIGHT), limits.max_streams.min(MAX_IN_FLIGHT));
     let semaphore = Arc::new(Semaphore::new(places));
+    let beside = Arc::new(Semaphore::new(streams));
     let queue = Arc::new(TargetQueue(Mutex::new(Some(jobs))));
     let stop_for_tasks = stop.clone();
     let spawn = |job, place| {
@@ -142,10 +173,10 @@ where
             limits,
             queue: Arc::clone(&queue),
             deliveries: deliveries.clone(),
-            counters: Arc::clone(&counters),
-            place,
+            links: links.clone(),
+            beside: Arc::clone(&beside),
         };
-        tokio::spawn(sending.run(job, stop_for_tasks.clone()));
+        tokio::spawn(sending.run(job, SendPlace::Ordinary(place), stop_for_tasks.clone()));
     };
     // The place first: a job that was taken must not wait while others that came later are sent.
     while let Some(Ok(place)) = unless_stopped(&mut stop, Arc::clone(&semaphore).acquire_owned()).await
@@ -160,9 +191,10 @@ where
         }
     }
     // Every task gives its place back when it has ended: all places are free when all have.
-    let all = u32::try_from(places).unwrap_or(u32::MAX);
-    drop(semaphore.acquire_many(all).await);
-    QueueStats { peak_in_flight: counters.peak() }
+    for (semaphore, all) in [(semaphore, places), (beside, streams)] {
+        drop(semaphore.acquire_many(u32::try_from(all).unwrap_or(u32::MAX)).await);
+    }
+    QueueStats { peak_in_flight: links.in_flight.peak() }
 }
 
 /// The jobs that wait, in their order; none once the run is stopped or the queue was closed.
@@ -189,6 +221,14 @@ impl TargetQueue {
     }
 }
 
+/// A request's place among those that the target may have in flight.
+enum SendPlace {
+    /// One of those.
+    Ordinary(#[expect(dead_code, reason = "it is held, and given back when it is dropped")] OwnedSemaphorePermit),
+    /// One beside them, for a stream.
+    Beside(#[expect(dead_code, reason = "it is held, and given back when it is dropped")] OwnedSemaphorePermit),
+}
+
 /// One place among the requests in flight, and all that a request in it needs. Where another one waits when that has
 /// ended, it takes that as well: a new task for each would cost more than to send it.
 struct SendWorker<C, D> {
@@ -197,25 +237,29 @@ struct SendWorker<C, D> {
     limits: TargetLimits,
     queue: Arc<TargetQueue>,
     deliveries: Deliveries<D>,
-    counters: Arc<InFlight>,
-    place: OwnedSemaphorePermit,
+    links: TargetLinks,
+    /// Places for streams.
+    beside: Arc<Semaphore>,
 }
 
 impl<C: Client, D: From<Box<Delivery>>> SendWorker<C, D> {
-    async fn run(self, first: Job, mut stop: watch::Receiver<bool>) {
+    async fn run(self, first: Job, mut place: SendPlace, mut stop: watch::Receiver<bool>) {
         let alarm = pin!(tokio::time::sleep(self.limits.timeout));
         let stopped = pin!(stopped(&mut stop));
-        let (mut alarm, mut stop) = (ReusableTimeout(alarm), StopWait { stopped, is_stopped: false });
+        let (mut alarm, mut stop) = (ReusableTimeout(alarm), StopWait { stopped, at: None });
         let mut next = Some(first);
         while let Some(mut job) = next {
             let told = match self.held_back(&mut job, &mut alarm, &mut stop).await {
                 Some(outcome) => ended(self.index, job.request.id, outcome),
-                None => self.send(job, &mut alarm, &mut stop).await,
+                None => self.send(job, &mut place, &mut alarm, &mut stop).await,
             };
             report(&self.deliveries, told).await;
-            next = self.queue.at_hand();
+            // The place of a stream is for streams: whoever waits for an ordinary one has got it.
+            next = match place {
+                SendPlace::Ordinary(_) => self.queue.at_hand(),
+                SendPlace::Beside(_) => None,
+            };
         }
-        drop(self.place);
     }
 
     /// Waits for the request's turn; how it ended, where it may not be sent or has waited for too long.
@@ -231,31 +275,120 @@ impl<C: Client, D: From<Box<Delivery>>> SendWorker<C, D> {
         if job.turn.is_free() {
             return None;
         }
-        tokio::select! {
-            biased;
-            () = job.turn.ready() => None,
-            () = alarm.rings(Instant::now() + self.limits.timeout) => Some(Outcome::Shed(Shed::Connections)),
-            () = stop.comes() => Some(Outcome::Shed(Shed::Stopped)),
-        }
+        let until = Instant::now() + self.limits.timeout;
+        let mut turn = pin!(job.turn.ready());
+        std::future::poll_fn(|cx| {
+            if turn.as_mut().poll(cx).is_ready() {
+                return Poll::Ready(None);
+            }
+            if alarm.poll_until(until, cx).is_ready() {
+                return Poll::Ready(Some(Outcome::Shed(Shed::Connections)));
+            }
+            stop.poll(cx).map_or(Poll::Pending, |_| Poll::Ready(Some(Outcome::Shed(Shed::Stopped))))
+        })
+        .await
     }
 
     async fn send(
         &self,
         job: Job,
+        place: &mut SendPlace,
         alarm: &mut ReusableTimeout<'_>,
         stop: &mut StopWait<'_, impl Future<Output = ()>>,
     ) -> Delivery {
         let (id, due) = (job.request.id, job.due);
         let sent = Instant::now();
-        let in_flight = self.counters.enter();
-        let result = tokio::select! {
-            biased;
-            result = attempt(&*self.client, job) => result,
-            () = alarm.rings(sent + self.limits.timeout) => Err(late(self.limits.timeout)),
-            () = stop.drains(self.limits.drain) => Err(SendError::failed(FailureKind::Timeout, UNANSWERED)),
-        };
+        let in_flight = self.links.in_flight.enter();
+        let progress = ResponseProgress::default();
+        let mut watched =
+            WatchedSend { watch: ResponseWatch::new(&self.limits, sent), links: &self.links, id, asked: None };
+        let mut sending = pin!(attempt(&*self.client, job, &progress));
+        let result = std::future::poll_fn(|cx| {
+            loop {
+                if let Poll::Ready(result) = sending.as_mut().poll(cx) {
+                    return Poll::Ready(result);
+                }
+                if self.steps_aside(&progress, place) {
+                    // The client is to know that.
+                    continue;
+                }
+                match ready!(watched.poll(&progress, alarm, stop, cx)) {
+                    Ok(why) if progress.closing().is_none() => progress.close(why),
+                    Ok(_) => return Poll::Ready(Err(SendError::failed(FailureKind::Timeout, NOT_CLOSED))),
+                    Err(error) => return Poll::Ready(Err(error)),
+                }
+            }
+        })
+        .await;
         drop(in_flight);
         delivery(self.index, id, due, sent, result)
+    }
+
+    /// Gives the place of a stream to ordinary requests, where there is one beside them; says whether it just did.
+    fn steps_aside(&self, progress: &ResponseProgress, place: &mut SendPlace) -> bool {
+        if !progress.begun().is_some_and(|begun| begun.is_stream) || matches!(place, SendPlace::Beside(_)) {
+            return false;
+        }
+        let Ok(beside) = Arc::clone(&self.beside).try_acquire_owned() else { return false };
+        *place = SendPlace::Beside(beside);
+        progress.step_aside();
+        true
+    }
+}
+
+/// A send whose response is waited for.
+struct WatchedSend<'a> {
+    watch: ResponseWatch,
+    links: &'a TargetLinks,
+    id: ExchangeId,
+    /// How production's response ended, once it has been asked.
+    asked: Option<ProductionEndWait>,
+}
+
+impl WatchedSend<'_> {
+    /// Why the response is to be closed, or why it has failed; to be polled when its client has nothing new.
+    fn poll(
+        &mut self,
+        progress: &ResponseProgress,
+        alarm: &mut ReusableTimeout<'_>,
+        stop: &mut StopWait<'_, impl Future<Output = ()>>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<ClosedEarly, SendError>> {
+        loop {
+            let stopped = stop.poll(cx);
+            let next = match progress.begun() {
+                // Most responses come before anything else does: then the clock is not asked.
+                None if stopped.is_none() => {
+                    ready!(alarm.poll_until(self.watch.begins_by(), cx));
+                    self.watch.before_it_begins(Instant::now(), None)
+                }
+                None => self.watch.before_it_begins(Instant::now(), stopped),
+                Some(begun) => self.since_it_began(*begun, progress.received(), stopped, cx),
+            };
+            match next {
+                WatchStep::Close(why) => return Poll::Ready(Ok(why)),
+                WatchStep::Fail(error) => return Poll::Ready(Err(error)),
+                WatchStep::Wait(until) => ready!(alarm.poll_until(until, cx)),
+            }
+        }
+    }
+
+    fn since_it_began(
+        &mut self,
+        begun: BegunResponse,
+        received: u64,
+        stopped: Option<Instant>,
+        cx: &mut Context<'_>,
+    ) -> WatchStep {
+        let (now, asks_at) = (Instant::now(), ResponseWatch::asks_at(&begun));
+        if self.asked.is_none() && now >= asks_at {
+            self.asked = Some(self.links.production.ask(self.id));
+        }
+        let production = self.asked.as_mut().and_then(|asked| asked.poll(cx));
+        match self.watch.since_it_began(now, &begun, received, Surroundings { production, stopped }) {
+            WatchStep::Wait(until) if self.asked.is_none() => WatchStep::Wait(until.min(asks_at)),
+            step => step,
+        }
     }
 }
 
@@ -265,14 +398,14 @@ struct ReusableTimeout<'a>(Pin<&'a mut Sleep>);
 
 impl ReusableTimeout<'_> {
     /// Ready at that instant.
-    async fn rings(&mut self, at: Instant) {
+    fn poll_until(&mut self, at: Instant, cx: &mut Context<'_>) -> Poll<()> {
         if self.0.deadline() > at {
             self.0.as_mut().reset(at);
         }
         loop {
-            self.0.as_mut().await;
+            ready!(self.0.as_mut().poll(cx));
             if self.0.deadline() >= at {
-                return;
+                return Poll::Ready(());
             }
             self.0.as_mut().reset(at);
         }
@@ -282,35 +415,26 @@ impl ReusableTimeout<'_> {
 /// The end of the run, which is waited for once and not anew with each request.
 struct StopWait<'a, S> {
     stopped: Pin<&'a mut S>,
-    is_stopped: bool,
+    at: Option<Instant>,
 }
 
 impl<S: Future<Output = ()>> StopWait<'_, S> {
-    async fn comes(&mut self) {
-        if !self.is_stopped {
-            self.stopped.as_mut().await;
-            self.is_stopped = true;
+    /// When the run was stopped, where it was; else whoever polls is woken then.
+    fn poll(&mut self, cx: &mut Context<'_>) -> Option<Instant> {
+        if self.at.is_none() && self.stopped.as_mut().poll(cx).is_ready() {
+            self.at = Some(Instant::now());
         }
-    }
-
-    async fn drains(&mut self, drain: Duration) {
-        self.comes().await;
-        tokio::time::sleep(drain).await;
+        self.at
     }
 }
 
-/// What was in flight when the run ended, and had its time.
-const UNANSWERED: Reason = Reason::new("the run ended before a response came");
-
-fn late(timeout: Duration) -> SendError {
-    let reason = Reason::new("no whole response in time").with(format_args!("--timeout is {timeout:?}"));
-    SendError::failed(FailureKind::Timeout, reason)
-}
+/// A client that goes on with a response that it was to close.
+const NOT_CLOSED: Reason = Reason::new("the response could not be closed");
 
 /// One send; a panic in it is this request's failure and nobody else's.
-async fn attempt<C: Client>(client: &C, job: Job) -> Result<TargetResponse, SendError> {
+async fn attempt<C: Client>(client: &C, job: Job, progress: &ResponseProgress) -> Result<TargetResponse, SendError> {
     let id = job.request.id;
-    let send = async { client.send(job.turn, job.request, job.wanted).await };
+    let send = async { client.send(job.turn, job.request, job.wanted, progress).await };
     AssertUnwindSafe(send).catch_unwind().await.unwrap_or_else(|_| {
         tracing::error!(%id, "the client panicked over a request; the request is counted as failed");
         Err(SendError::failed(FailureKind::Protocol, Reason::new("the client panicked, which is a fault of shadowtap")))
@@ -391,10 +515,15 @@ mod tests {
     use super::*;
     use crate::exchange::{Body, ConnectionId, Head, Request, RequestState, Timestamp};
     use crate::replay::memory::{MemoryClient, ScriptedReply};
-    use crate::replay::{ResponseOptions, Ticket};
+    use crate::replay::{ProductionEnd, ResponseOptions, Ticket};
 
-    const LIMITS: TargetLimits =
-        TargetLimits { max_in_flight: 4, timeout: Duration::from_secs(30), drain: Duration::from_secs(5) };
+    const LIMITS: TargetLimits = TargetLimits {
+        max_in_flight: 4,
+        max_streams: 4,
+        timeout: Duration::from_secs(30),
+        max_time: Duration::from_secs(300),
+        drain: Duration::from_secs(5),
+    };
 
     fn job(connection: u64, due: Option<Instant>) -> Job {
         let request = Request {
@@ -415,7 +544,7 @@ mod tests {
         jobs: Option<mpsc::Sender<Job>>,
         stop: watch::Sender<bool>,
         deliveries: mpsc::Receiver<Box<Delivery>>,
-        counters: Arc<InFlight>,
+        links: TargetLinks,
         running: tokio::task::JoinHandle<QueueStats>,
     }
 
@@ -424,11 +553,10 @@ mod tests {
             let (jobs, jobs_out) = mpsc::channel(1000);
             let (deliveries_in, deliveries) = mpsc::channel(1000);
             let (stop, stop_out) = watch::channel(false);
-            let counters = Arc::new(InFlight::default());
+            let links = TargetLinks::default();
             let client = Arc::new(MemoryClient::new(script));
-            let running =
-                tokio::spawn(run_target(7, client, jobs_out, limits, stop_out, deliveries_in, Arc::clone(&counters)));
-            Self { jobs: Some(jobs), stop, deliveries, counters, running }
+            let running = tokio::spawn(run_target(7, client, jobs_out, limits, stop_out, deliveries_in, links.clone()));
+            Self { jobs: Some(jobs), stop, deliveries, links, running }
         }
 
         async fn feed(&self, jobs: impl IntoIterator<Item = Job>) {
@@ -445,7 +573,7 @@ mod tests {
                 ended.push(*delivery);
             }
             ended.sort_by_key(|delivery| delivery.id);
-            assert_eq!(self.counters.now(), 0);
+            assert_eq!(self.links.in_flight.now(), 0);
             (ended, self.running.await.unwrap())
         }
     }
@@ -524,6 +652,92 @@ mod tests {
         assert_eq!(start.elapsed().as_secs(), 30);
     }
 
+    fn closed(delivery: &Delivery) -> Option<ClosedEarly> {
+        delivery.answer.as_ref().and_then(|answer| answer.closed)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_stream_is_closed_where_productions_ended_and_holds_up_nobody() {
+        let limits = TargetLimits { max_in_flight: 1, ..LIMITS };
+        let rig = TargetFixture::new(limits, |request| match request.id.connection.0 {
+            1..=3 => ScriptedReply::status(200, "data: 1\n\n").stream(),
+            _ => ScriptedReply::status(200, Bytes::new()),
+        });
+        let start = Instant::now();
+        rig.feed((1..=9).map(|id| job(id, Some(start)))).await;
+        tokio::time::sleep(Duration::from_secs(10)).await;
+        let due = Instant::now() + Duration::from_secs(2);
+        for connection in 1..=2 {
+            let id = ExchangeId::new(ConnectionId(connection), 1);
+            rig.links.production.note(id, ProductionEnd::Open { len: 9, due });
+        }
+        rig.links.production.finish();
+        let (ended, stats) = rig.finish().await;
+        assert!(ended.iter().all(|delivery| delivery.outcome == Outcome::Sent));
+        assert!(ended.iter().all(|delivery| delivery.lag == Some(Duration::ZERO)), "all were sent when they were due");
+        let took = |delivery: &Delivery| (delivery.answer.as_ref().unwrap().done - start).as_secs();
+        for (delivery, at) in ended.iter().zip([12, 12, 10]) {
+            assert_eq!((closed(delivery), took(delivery)), (Some(ClosedEarly::ProductionEnded), at));
+            assert_eq!(delivery.service, Some(Duration::ZERO), "it counts from its first byte");
+        }
+        assert!(ended.iter().skip(3).all(|delivery| closed(delivery).is_none() && took(delivery) == 0));
+        assert_eq!(stats.peak_in_flight, 4);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn streams_beside_the_others_are_bounded() {
+        let limits = TargetLimits { max_in_flight: 1, max_streams: 1, max_time: Duration::from_secs(60), ..LIMITS };
+        let rig = TargetFixture::new(limits, |request| match request.id.connection.0 {
+            1 | 2 => ScriptedReply::status(200, "data: 1\n\n").stream(),
+            _ => ScriptedReply::status(200, Bytes::new()),
+        });
+        let start = Instant::now();
+        rig.feed((1..=4).map(|id| job(id, Some(start)))).await;
+        let (ended, _) = rig.finish().await;
+        assert_eq!(ended[..2].iter().map(closed).collect::<Vec<_>>(), [Some(ClosedEarly::MaxTime); 2]);
+        let lags: Vec<_> = ended.iter().map(|delivery| delivery.lag.unwrap().as_secs()).collect();
+        assert_eq!(lags, [0, 0, 60, 60], "the second stream has the only place");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_has_to_end_and_does_not_has_failed() {
+        let rig = TargetFixture::new(LIMITS, |request| match request.id.connection.0 {
+            1 => ScriptedReply::status(200, "xxx").stalled(Some(5000)),
+            2 => ScriptedReply::status(200, "xxx").stalled(None),
+            _ => ScriptedReply::status(200, "data: 1\n\n").stream(),
+        });
+        let start = Instant::now();
+        rig.feed((1..=3).map(|id| job(id, Some(start)))).await;
+        for connection in 2..=3 {
+            rig.links.production.note(ExchangeId::new(ConnectionId(connection), 1), ProductionEnd::Whole);
+        }
+        let (ended, _) = rig.finish().await;
+        assert_eq!(outcomes(&ended), [FAILED_LATE, FAILED_LATE, FAILED_LATE]);
+        let reasons: Vec<_> = ended.iter().map(|delivery| delivery.reason.as_ref().unwrap().to_string()).collect();
+        assert_eq!(
+            reasons,
+            [
+                "the response stalled: 3 of 5,000 bytes, then nothing for 30s",
+                "the response stalled: 3 bytes, then nothing for 30s",
+                "the response stalled: 9 bytes, then nothing for 30s",
+            ]
+        );
+        assert!(ended.iter().all(|delivery| delivery.service == Some(Duration::from_secs(30))));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_stop_closes_streams_at_once_and_counts_them_by_their_heads() {
+        let rig = TargetFixture::new(LIMITS, |_| ScriptedReply::status(200, "data: 1\n\n").stream());
+        rig.feed((1..=3).map(|id| job(id, None))).await;
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        let start = Instant::now();
+        rig.stop.send(true).unwrap();
+        let (ended, _) = rig.finish().await;
+        assert_eq!(outcomes(&ended), [Outcome::Sent, Outcome::Sent, Outcome::Sent]);
+        assert!(ended.iter().all(|delivery| closed(delivery) == Some(ClosedEarly::RunEnded)));
+        assert_eq!(start.elapsed(), Duration::ZERO);
+    }
+
     #[tokio::test(start_paused = true)]
     async fn failures_and_panics_are_their_own_and_nobody_elses() {
         let rig = TargetFixture::new(LIMITS, |request| match request.id.connection.0 {
@@ -591,7 +805,7 @@ mod tests {
         let (ends, seen) = std::sync::mpsc::channel();
         let observed = Deliveries::observed(reports, move |delivery| ends.send(delivery.id).unwrap());
         let client = Arc::new(MemoryClient::new(|_: &Request| ScriptedReply::status(200, "ok")));
-        tokio::spawn(run_target(7, client, jobs_out, LIMITS, stop_out, observed, Arc::default()));
+        tokio::spawn(run_target(7, client, jobs_out, LIMITS, stop_out, observed, TargetLinks::default()));
         for connection in 1..=4 {
             jobs.send(job(connection, None)).await.unwrap();
         }

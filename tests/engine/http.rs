@@ -1,6 +1,6 @@
 //! Every legal shape of HTTP/1 and the illegal ones that are in use; what is not HTTP/1 is told as such.
 
-use shadowtap::http1::{MAX_HEAD_BYTES, StreamStats};
+use shadowtap::http1::{BodyPolicies, MAX_HEAD_BYTES, StreamStats};
 
 use crate::packets::{ACK, Client, FIN, Server, Talk};
 use crate::tap::Seen;
@@ -82,6 +82,24 @@ fn http_1_0_with_and_without_keep_alive() {
     one("GET /a HTTP/1.0\r\nConnection: keep-alive\r\n\r\n", ok("a"), "GET /a -> 200 \"a\"");
     let talk = Talk::open().client("GET /a HTTP/1.0\r\n\r\n").server("HTTP/1.0 200 OK\r\n\r\nuntil the end").close();
     check(&talk.capture(), &["GET /a -> 200 \"until the end\""]);
+}
+
+#[test]
+fn a_client_that_leaves_first_may_have_missed_something() {
+    let begun = || Talk::open().client("GET /a HTTP/1.0\r\n\r\n").server("HTTP/1.0 200 OK\r\n\r\nuntil");
+    let half_closed = Talk::open().client("GET /a HTTP/1.0\r\n\r\n").control(Client, FIN | ACK);
+    let length = "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nuntil";
+    for (talk, left) in [
+        (begun().close(), true),
+        (begun().control(Server, FIN | ACK).control(Client, FIN | ACK), false),
+        (begun().control(Client, FIN | ACK).server(" the end").control(Server, FIN | ACK), false),
+        (half_closed.server("HTTP/1.0 200 OK\r\n\r\nuntil").control(Server, FIN | ACK), false),
+        (Talk::open().client(get("/a")).server(length).close(), false),
+    ] {
+        let seen = crate::tap::run(&mut talk.capture().source(), BodyPolicies::default(), &[80]);
+        let response = seen.exchanges.into_values().next().unwrap().answer.unwrap().unwrap();
+        assert_eq!((response.left, response.is_open(), response.damage), (left, left, None));
+    }
 }
 
 #[test]

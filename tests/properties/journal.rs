@@ -103,6 +103,7 @@ fn response(recipe: &Recipe, (status, content, damage): &(u16, Vec<u8>, Option<D
         damage,
         opaque: false,
         untimed: false,
+        left: false,
     }
 }
 

@@ -275,6 +275,7 @@ fn a_response_is_redacted_by_the_links_that_saw_its_request() {
         damage: None,
         opaque: false,
         untimed: false,
+        left: false,
     };
     let fields = [(FieldKind::Cookie, "sid"), (FieldKind::Header, "X-Key"), (FieldKind::Param, "password")];
     let fields = fields.map(|(kind, name)| (kind, name.to_owned()));

@@ -10,7 +10,8 @@ use crate::exchange::{ExchangeId, Request, Timestamp};
 use crate::middleware::external::{MessageType, OutgoingMessage, framed_by_length};
 use crate::pipeline::clock::wall_clock;
 use crate::replay::{
-    AnyClient, Client, ConnCounters, ConnNumber, ResponseOptions, RetainedResponse, SendError, TargetResponse, Ticket,
+    AnyClient, Client, ConnCounters, ConnNumber, ResponseOptions, ResponseProgress, RetainedResponse, SendError,
+    TargetResponse, Ticket,
 };
 
 /// Longest body of an answer that is told, in bytes. Of a longer one the head alone is: each request in flight may hold
@@ -33,10 +34,11 @@ impl Client for NotifyingClient {
         turn: Ticket,
         request: Box<Request>,
         wanted: ResponseOptions,
+        progress: &ResponseProgress,
     ) -> Result<TargetResponse, SendError> {
         let (id, at, begun) = (request.id, wall_clock(), Instant::now());
         let more = ResponseOptions { kept: Some(wanted.kept.unwrap_or_default().max(MAX_TOLD_BODY)), ..wanted };
-        let mut answer = self.client.send(turn, request, more).await?;
+        let mut answer = self.client.send(turn, request, more, progress).await?;
         if let Some(kept) = &answer.kept {
             self.responses
                 .send(id, notify(&self.responses, id, at, answer.done.saturating_duration_since(begun), kept));

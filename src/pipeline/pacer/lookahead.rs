@@ -193,6 +193,7 @@ mod tests {
             recording: None,
             runtime: runtime.handle().clone(),
             facts: mpsc::channel(1).0,
+            production_ends: Arc::default(),
             progress: Arc::new(Progress::default()),
         };
         (Pacer::new(settings, channels), sender, stop)

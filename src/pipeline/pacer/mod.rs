@@ -35,7 +35,7 @@ use crate::middleware::context::ResponseFilter;
 use crate::middleware::context::UnreadableCounts;
 use crate::middleware::route::ROUTE;
 use crate::middleware::{self, LoopHeader};
-use crate::replay::{ConnKey, Delivery, ShortenedGaps};
+use crate::replay::{ConnKey, Delivery, ProductionEnd, ProductionEnds, ShortenedGaps};
 use crate::report::{Production, ReportEvent, RequestRecord, TargetSet};
 
 use chains::RunChains;
@@ -78,6 +78,8 @@ pub(super) struct PacerChannels {
     pub(super) recording: Option<EventSender>,
     pub(super) runtime: tokio::runtime::Handle,
     pub(super) facts: mpsc::Sender<ReportEvent>,
+    /// Told how production's responses end.
+    pub(super) production_ends: Arc<ProductionEnds>,
     pub(super) progress: Arc<Progress>,
 }
 
@@ -165,6 +167,7 @@ impl Pacer {
             recording,
             runtime: context.runtime.handle().clone(),
             facts,
+            production_ends: Arc::clone(&context.production_ends),
             progress: Arc::clone(&context.progress),
         };
         (Self::new(settings, channels), sender)
@@ -200,6 +203,7 @@ impl Pacer {
         if matches!(self.settings.timing, Timing::Live) {
             self.leave();
         }
+        self.channels.production_ends.finish();
         self.notice();
         let chains = &self.settings.chains;
         ChainEnd {
@@ -214,7 +218,7 @@ impl Pacer {
     fn event(&mut self, event: Event, part: PassTag, due: Option<Instant>) -> bool {
         match event {
             Event::Request(request) => self.request(request, due),
-            Event::Response { of, response } => self.response(of, response),
+            Event::Response { of, response } => self.response(of, response, due),
             Event::Damaged { of, why } => self.damaged(of, why),
             Event::Orphan { .. } => self.report(ReportEvent::Orphan),
             Event::Opened { .. } => {
@@ -252,7 +256,7 @@ impl Pacer {
         while let Ok(queued) = self.channels.events.recv() {
             match queued.event {
                 Event::Request(request) if !enough => self.end(self.note(&request), Outcome::Shed(Shed::Stopped)),
-                Event::Response { of, response } => self.response(of, response),
+                Event::Response { of, response } => self.response(of, response, None),
                 _ => true,
             };
         }
@@ -445,14 +449,19 @@ impl Pacer {
         if asked.recorded {
             self.record(Event::Damaged { of, why });
         }
+        self.channels.production_ends.note(of, ProductionEnd::Unknown { due: Instant::now() });
         self.report(ReportEvent::Production { of, production: Err(why) })
     }
 
-    fn response(&mut self, of: ExchangeId, mut response: Box<Response>) -> bool {
+    /// A response ended, or is due to be closed then; see [`Pacer::upcoming`].
+    fn response(&mut self, of: ExchangeId, mut response: Box<Response>, due: Option<Instant>) -> bool {
         let Some(asked) = self.asked.remove(&of) else {
             self.follow(of, || Event::Response { of, response });
             return true;
         };
+        if !self.channels.dispatchers.is_empty() {
+            self.channels.production_ends.note(of, production_end(&response, || self.due_or_now(due)));
+        }
         let goes_on = asked.recorded || self.settings.external.is_some();
         let kept =
             self.settings.retention.as_ref().map(|retention| Box::new(retention.production(&mut response, goes_on)));
@@ -461,6 +470,7 @@ impl Pacer {
             body_len: response.body.len,
             body_sha256: response.body.sha256,
             damage: response.damage,
+            left: response.left,
             latency: response.latency(asked.at),
             kept,
         };
@@ -507,6 +517,15 @@ const fn event_places(timing: &Timing) -> usize {
         Timing::Live => LIVE_EVENT_QUEUE,
         Timing::Paced { .. } if timing.is_unscheduled() => UNSCHEDULED_EVENT_QUEUE,
         Timing::Paced { .. } => EVENT_QUEUE,
+    }
+}
+
+/// How production's response ended, or was closed when that is `due`.
+fn production_end(response: &Response, due: impl FnOnce() -> Instant) -> ProductionEnd {
+    match response.damage {
+        _ if response.is_open() => ProductionEnd::Open { len: response.body.len, due: due() },
+        None => ProductionEnd::Whole,
+        Some(_) => ProductionEnd::Unknown { due: due() },
     }
 }
 

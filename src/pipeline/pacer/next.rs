@@ -67,6 +67,10 @@ impl Pacer {
                 timing.due(request.last_byte.plus(part.delay))
             }
             Event::Opened { at, .. } | Event::Closed { at, .. } => timing.other(at.plus(part.delay)),
+            // A response that did not end is closed when production's was.
+            Event::Response { response, .. } if response.left || response.damage.is_some() => {
+                timing.other(response.last_byte.plus(part.delay))
+            }
             _ => None,
         };
         if let Event::Opened { connection, .. } = queued.event {

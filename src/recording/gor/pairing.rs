@@ -203,7 +203,10 @@ impl RecordPairing {
         let one_shot::ResponseTraits { status, damage, opaque } = single.state;
         let (head, body) = (single.head, single.body);
         let untimed = false;
-        Ok((Box::new(Response { status, head, body, first_byte, last_byte, damage, opaque, untimed }), single.rest))
+        Ok((
+            Box::new(Response { status, head, body, first_byte, last_byte, damage, opaque, untimed, left: false }),
+            single.rest,
+        ))
     }
 
     /// The first request of that id has its response.

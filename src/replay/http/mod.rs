@@ -24,7 +24,7 @@ use std::sync::Once;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use reqwest::header::{CONNECTION, CONTENT_LENGTH, TRANSFER_ENCODING};
+use reqwest::header::{CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HeaderValue, TRANSFER_ENCODING};
 use reqwest::{Method, StatusCode, Version};
 use sha2::{Digest as _, Sha256};
 use tokio::time::Instant;
@@ -34,10 +34,11 @@ use self::encode::HostHeader;
 use self::failure::Stage;
 use super::settings::TlsIdentity;
 use super::{
-    Client, ClientError, ConnCounters, OpenNow, ProxyUrl, Reason, ResponseOptions, RetainedResponse, SendError,
-    SendSettings, TargetResponse, TargetUrl, Ticket, hop, tls,
+    BegunResponse, Client, ClientError, ClosedEarly, ConnCounters, OpenNow, ProxyUrl, Reason, ResponseOptions,
+    ResponseProgress, RetainedResponse, SendError, SendSettings, TargetResponse, TargetUrl, Ticket, hop, tls,
 };
 use crate::exchange::{Digest, ExchangeId, FailureKind, Head, Request};
+use crate::http1::content;
 
 mod connections;
 mod encode;
@@ -124,7 +125,12 @@ impl HttpClient {
         self
     }
 
-    async fn exchange(&self, request: Request, wanted: ResponseOptions) -> Result<TargetResponse, SendError> {
+    async fn exchange(
+        &self,
+        request: Request,
+        wanted: ResponseOptions,
+        progress: &ResponseProgress,
+    ) -> Result<TargetResponse, SendError> {
         let id = request.id;
         let host = match (self.keep_host || wanted.keep_host, self.http2) {
             (true, true) => return Err(unsayable()),
@@ -152,23 +158,40 @@ impl HttpClient {
         self.warn_of_http1(response.version());
         let status = response.status().as_u16();
         let head = wanted.kept.map(|_| head(&response));
-        let content = self.read(response, wanted).await.map_err(|error| match error {
+        let content = self.read(response, wanted, progress).await.map_err(|error| match error {
             ReadError::TooLarge => SendError::failed(FailureKind::TooLarge, TOO_LARGE),
             ReadError::Broken(error) => self.failed(id, error, Stage::Body),
         })?;
-        connection.ended();
-        let ReadBody { len: body_len, sha256: body_sha256, kept: body } = content;
+        let ReadBody { len: body_len, sha256: body_sha256, kept: body, closed } = content;
+        if closed.is_none() {
+            connection.ended();
+        }
         let kept = head.map(|head| Box::new(RetainedResponse::new(head, body.map(Into::into))));
         let done = Instant::now();
-        Ok(TargetResponse { status, body_len, body_sha256, kept, written, first_byte, done, connection: None })
+        Ok(TargetResponse { status, body_len, body_sha256, kept, closed, written, first_byte, done, connection: None })
     }
 
-    /// Reads the content to its end and keeps nothing of it but what is wanted.
-    async fn read(&self, mut response: reqwest::Response, wanted: ResponseOptions) -> Result<ReadBody, ReadError> {
+    /// Reads the content to its end, or until it is to be closed, and keeps nothing of it but what is wanted.
+    async fn read(
+        &self,
+        mut response: reqwest::Response,
+        wanted: ResponseOptions,
+        progress: &ResponseProgress,
+    ) -> Result<ReadBody, ReadError> {
+        let begun = begun(&response);
         let mut hash = wanted.hash.then(Sha256::new);
         let mut in_a_row = 0;
-        let mut content = ReadBody { len: 0, sha256: None, kept: wanted.kept.map(|_| Vec::new()) };
-        while let Some(chunk) = response.chunk().await.map_err(ReadError::Broken)? {
+        let mut content = ReadBody { len: 0, sha256: None, kept: wanted.kept.map(|_| Vec::new()), closed: None };
+        loop {
+            progress.note(|| begun, content.len);
+            let chunk = match progress.unless_closing(response.chunk()).await {
+                Ok(chunk) => chunk.map_err(ReadError::Broken)?,
+                Err(why) => {
+                    content.closed = Some(why);
+                    return Ok(content);
+                }
+            };
+            let Some(chunk) = chunk else { break };
             content.len += chunk.len() as u64;
             // A body without end, which never makes its reader wait, must not keep others from being sent.
             in_a_row += chunk.len();
@@ -182,13 +205,13 @@ impl HttpClient {
             if let Some(hash) = &mut hash {
                 hash.update(&chunk);
             }
-            if wanted.kept.is_none_or(|most| content.len > most as u64) {
-                content.kept = None;
-            }
-            if let Some(kept) = &mut content.kept {
-                kept.extend_from_slice(&chunk);
+            if let (Some(kept), Some(most)) = (&mut content.kept, wanted.kept) {
+                let room = most.saturating_sub(kept.len());
+                kept.extend_from_slice(chunk.get(..room.min(chunk.len())).unwrap_or_default());
             }
         }
+        // Of a longer one the beginning is worth something only where it did not end.
+        content.kept = content.kept.filter(|kept| kept.len() as u64 == content.len);
         content.sha256 = hash.filter(|_| content.len > 0).map(|hash| hash.finalize().into());
         Ok(content)
     }
@@ -218,8 +241,9 @@ impl Client for HttpClient {
         _: Ticket,
         request: Box<Request>,
         wanted: ResponseOptions,
+        progress: &ResponseProgress,
     ) -> Result<TargetResponse, SendError> {
-        self.exchange(*request, wanted).await
+        self.exchange(*request, wanted, progress).await
     }
 
     fn connections(&self) -> ConnCounters {
@@ -247,6 +271,16 @@ struct ReadBody {
     len: u64,
     sha256: Option<Digest>,
     kept: Option<Vec<u8>>,
+    /// Why it was not read to its end, where it was not.
+    closed: Option<ClosedEarly>,
+}
+
+/// What the head of a response tells of its body.
+fn begun(response: &reqwest::Response) -> BegunResponse {
+    let length = response.content_length();
+    let types = response.headers().get_all(CONTENT_TYPE).iter();
+    let is_stream = length.is_none() && types.map(HeaderValue::as_bytes).any(content::is_endless_type);
+    BegunResponse { at: Instant::now(), length, is_stream }
 }
 
 /// The head as reqwest has it: names in lower case, lines of one name together.

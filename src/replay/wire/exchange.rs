@@ -17,7 +17,7 @@ use super::turns::{ReadTurn, ReadTurns};
 use super::unasked::{self, Unasked};
 use super::upstream::UpstreamConn;
 use crate::exchange::{ExchangeId, FailureKind};
-use crate::replay::{ConnNumber, Reason, ResponseOptions, SendError};
+use crate::replay::{ConnNumber, Reason, ResponseOptions, ResponseProgress, SendError};
 
 /// How long a body waits for the 100 that its head asked for (RFC 9110, 10.1.1: not indefinitely).
 const CONTINUE_PATIENCE: Duration = Duration::from_secs(1);
@@ -57,10 +57,15 @@ pub(super) async fn exchange(
     outgoing: &EncodedRequest,
     wanted: ResponseOptions,
     terms: &Terms,
+    progress: &ResponseProgress,
 ) -> Result<SendResult, ExchangeError> {
     link.history.is_idle = false;
     let mut running = WireExchange::new(outgoing, wanted, terms);
-    std::future::poll_fn(|cx| running.poll(link, cx)).await?;
+    std::future::poll_fn(|cx| match running.poll(link, cx) {
+        Poll::Pending if running.closes(progress) => Poll::Ready(Ok(())),
+        polled => polled,
+    })
+    .await?;
     let history = History { exchanges: link.history.exchanges + 1, last: Some(id), ..link.history };
     running.finish(link, history)
 }
@@ -98,6 +103,13 @@ impl<'a> WireExchange<'a> {
             turns: &terms.turns,
             turn: ReadTurn::default(),
         }
+    }
+
+    /// Notes how far the response has come; says whether it is to be closed there.
+    fn closes(&self, progress: &ResponseProgress) -> bool {
+        let Some((begun, received)) = self.reader.begun() else { return false };
+        progress.note(|| begun, received);
+        progress.closing().is_some()
     }
 
     /// Ready when the response is whole, or never will be.
@@ -208,7 +220,8 @@ impl<'a> WireExchange<'a> {
     fn finish(self, link: &mut UpstreamConn, history: History) -> Result<SendResult, ExchangeError> {
         let (whole, closes) = (self.written.is_some(), self.outgoing.closes);
         let read = self.reader.finish().ok_or_else(|| failed(unfinished()))?;
-        link.history = History { bodiless: read.bodiless, is_idle: whole && read.followed_by.is_none(), ..history };
+        let is_idle = whole && read.is_whole && read.followed_by.is_none();
+        link.history = History { bodiless: read.bodiless, is_idle, ..history };
         if read.followed_by == Some(Unasked::Response) {
             link.desynchronised();
             return Err(failed(unasked::after_response()));

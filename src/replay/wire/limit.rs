@@ -21,6 +21,7 @@ pub fn fit_connections(all: &mut [&mut SendSettings]) -> Vec<String> {
 /// How many connections a client of these settings alone may have, of as many files as there may be.
 pub(super) fn connection_limit(settings: &SendSettings) -> usize {
     let room = room(raise(), open_files());
+    let room = room - settings.max_streams.min(room / 4);
     settings
         .max_connections
         .unwrap_or(match settings.connections {
@@ -70,12 +71,17 @@ fn fit(all: &mut [&mut SendSettings], files: Option<u64>, open: u64) -> Vec<Stri
     let open_ended = all.iter().any(|settings| asked(settings).is_none());
     let each = (room / all.len().max(1)).max(1);
     if wanted <= room && !(open_ended && each < FEW) {
+        // Streams have what is left, and no more than a quarter where as many connections open as fit.
+        let left = if open_ended { each / 4 } else { (room - wanted) / all.len().max(1) };
+        for settings in all {
+            settings.max_streams = settings.max_streams.min(left);
+        }
         return Vec::new();
     }
     let mut least = usize::MAX;
     for settings in all {
         let given = asked(settings).unwrap_or(usize::MAX).min(each);
-        settings.max_connections = Some(given);
+        (settings.max_connections, settings.max_streams) = (Some(given), 0);
         least = least.min(given);
     }
     let needed = wanted.max(if open_ended { FEW } else { 0 }) as u64 + open + OTHER_FILES;
@@ -131,6 +137,24 @@ mod tests {
             let (given, warnings) = given(&all, Some(files));
             assert_eq!((given, warnings.len()), (expected, 1), "{files}");
             assert!(warnings[0].contains(&format!("have {files} (ulimit -n)")), "{warnings:?}");
+        }
+    }
+
+    #[test]
+    fn streams_have_the_files_that_connections_leave() {
+        let (pooled, mirrored) = (settings(ConnectionMode::Pooled, None), settings(ConnectionMode::Mirrored, None));
+        let most = pooled.max_streams;
+        for (settings, files, streams) in [
+            (&pooled, Some(1_000_000), most),
+            (&pooled, None, most),
+            (&pooled, Some(256 + 40 + 100), 100),
+            (&pooled, Some(200), 0),
+            (&mirrored, Some(1_000_000), most),
+            (&mirrored, Some(2_040), 500),
+        ] {
+            let mut settings = settings.clone();
+            fit(&mut [&mut settings], files, 8);
+            assert_eq!(settings.max_streams, streams, "{files:?}");
         }
     }
 

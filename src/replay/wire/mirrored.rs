@@ -81,6 +81,14 @@ impl MirroredTicket {
         }
     }
 
+    /// Gives the lane's place among the open connections to another: its connection does not count any more. The next turn
+    /// takes one again.
+    pub(super) fn leave_place(&mut self) {
+        if let Predecessor::Here(held) = &mut self.before {
+            held.slot = None;
+        }
+    }
+
     /// The lane's connection; what is taken has to be [`MirroredTicket::put`] back to be used again.
     pub(super) fn take(&mut self) -> MirroredState {
         match &mut self.before {

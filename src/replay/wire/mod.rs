@@ -31,7 +31,7 @@ use tokio::time::Instant;
 
 use super::{
     Client, ClientError, ConnCounters, ConnKey, ConnNumber, ConnectionMode, OpenNow, Reason, ResponseOptions,
-    SendError, SendSettings, TargetResponse, Ticket, hop, tls,
+    ResponseProgress, SendError, SendSettings, TargetResponse, Ticket, hop, tls,
 };
 use crate::exchange::{ExchangeId, FailureKind, Request};
 
@@ -175,7 +175,7 @@ impl WireClient {
                     if answered.reusable {
                         pool.give(link, answered.read.done, answered.read.idle_timeout);
                     }
-                    return Ok(answer(answered));
+                    return Ok(answer(answered, sending.progress));
                 }
                 Err(failed) => self.again(sending, &mut tries, used, failed)?,
             }
@@ -202,12 +202,13 @@ impl WireClient {
                     None => continue,
                 },
             };
-            match self.over(&mut link, sending).await {
+            let exchange = self.over(&mut link, sending);
+            match leaving_place(exchange, sending.progress, &mut turn).await {
                 Ok(answered) => {
                     if let (true, Some(place)) = (answered.reusable, turn.0.as_mut()) {
                         place.put(MirroredState::Open(link));
                     }
-                    return Ok(answer(answered));
+                    return Ok(answer(answered, sending.progress));
                 }
                 Err(failed) => self.again(sending, &mut tries, used, failed)?,
             }
@@ -241,9 +242,9 @@ impl WireClient {
     /// One exchange. After the first one of a connection that is still quiet for a moment: a target that answers before it
     /// is asked has its true response on the way then.
     async fn over(&self, link: &mut UpstreamConn, sending: &Sending<'_>) -> Result<SendResult, ExchangeError> {
-        let Sending { id, outgoing, wanted, begun } = *sending;
+        let Sending { id, outgoing, wanted, begun, progress } = *sending;
         link.address.asked();
-        let mut answered = exchange(link, id, outgoing, wanted, &self.exchanges).await?;
+        let mut answered = exchange(link, id, outgoing, wanted, &self.exchanges, progress).await?;
         if link.history.exchanges > 1 || !link.history.is_idle {
             return Ok(answered);
         }
@@ -290,6 +291,7 @@ struct Sending<'a> {
     outgoing: &'a EncodedRequest,
     wanted: ResponseOptions,
     begun: Instant,
+    progress: &'a ResponseProgress,
 }
 
 /// What a request has been through.
@@ -335,6 +337,7 @@ impl Client for WireClient {
         turn: Ticket,
         request: Box<Request>,
         wanted: ResponseOptions,
+        progress: &ResponseProgress,
     ) -> Result<TargetResponse, SendError> {
         let outgoing = if wanted.keep_host && !self.terms.keep_host {
             request::encode(&request, &RewriteRules { keep_host: true, ..self.terms.clone() })
@@ -346,7 +349,7 @@ impl Client for WireClient {
         drop(request);
         let begun = Instant::now();
         self.connector.addresses.keep_fresh(begun);
-        let sending = Sending { id, outgoing: &outgoing, wanted, begun };
+        let sending = Sending { id, outgoing: &outgoing, wanted, begun, progress };
         let result = match &self.sharing {
             Sharing::Pooled(pool) => self.pooled(pool, &sending).await,
             Sharing::Mirrored(_) => self.mirrored(turn, &sending).await,
@@ -393,13 +396,30 @@ fn session(settings: &SendSettings, host: &str) -> Result<TlsSetup, ClientError>
     Ok(TlsSetup { connector: Arc::new(tls::config(settings)?).into(), name })
 }
 
-fn answer(answered: SendResult) -> TargetResponse {
+/// What `exchange` yields; the turn leaves its place among the connections as soon as this one does not count any more.
+async fn leaving_place<T>(exchange: impl Future<Output = T>, progress: &ResponseProgress, turn: &mut Ticket) -> T {
+    let mut exchange = std::pin::pin!(exchange);
+    std::future::poll_fn(|cx| {
+        let polled = exchange.as_mut().poll(cx);
+        if polled.is_pending()
+            && progress.is_beside()
+            && let Some(turn) = turn.0.as_mut()
+        {
+            turn.leave_place();
+        }
+        polled
+    })
+    .await
+}
+
+fn answer(answered: SendResult, progress: &ResponseProgress) -> TargetResponse {
     let SendResult { read, written, connection, .. } = answered;
     TargetResponse {
         status: read.status,
         body_len: read.body_len,
         body_sha256: read.body_sha256,
         kept: read.kept,
+        closed: if read.is_whole { None } else { progress.closing() },
         written,
         first_byte: read.first_byte,
         done: read.done,

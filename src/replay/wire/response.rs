@@ -3,6 +3,7 @@
 //! In go bytes as they were read, cut anywhere, and the time; out comes whether there is more to come. Nothing is
 //! copied but heads that came in pieces and what [`ResponseOptions`] asks for.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -11,10 +12,11 @@ use tokio::time::Instant;
 use super::unasked::{Unasked, judge};
 use crate::exchange::{Digest, FailureKind, Framing, Head};
 use crate::http1::{
-    BodyProgress, BodyReader, HashTiming, RequestContext, ResponseHeadError, StartCheck, StrictResponseHead, head_end,
-    read_answer, response_begins,
+    BodyProgress, BodyReader, HashTiming, RequestContext, ResponseHeadError, StartCheck, StrictResponseHead, content,
+    head_end, read_answer, response_begins,
 };
-use crate::replay::{Reason, ResponseOptions, RetainedResponse, SendError};
+use crate::replay::send_error::thousands;
+use crate::replay::{BegunResponse, Reason, ResponseOptions, RetainedResponse, SendError};
 
 /// Bytes of all heads of one exchange, the interim ones included. Past it the exchange fails as too large.
 pub const MAX_HEAD_BYTES: usize = 256 << 10;
@@ -57,11 +59,12 @@ impl ResponseError {
             Self::Ended => (FailureKind::Reset, Reason::new("connection closed before a response began")),
             Self::CutHead => (FailureKind::Truncated, TRUNCATED.with("the connection closed within its head")),
             Self::CutBody { got, of } => {
-                (FailureKind::Truncated, TRUNCATED.with(format_args!("{} of {} bytes", number(got), number(of))))
+                (FailureKind::Truncated, TRUNCATED.with(format_args!("{} of {} bytes", thousands(got), thousands(of))))
             }
-            Self::CutChunks { got } => {
-                (FailureKind::Truncated, TRUNCATED.with(format_args!("{} bytes of chunks without an end", number(got))))
-            }
+            Self::CutChunks { got } => (
+                FailureKind::Truncated,
+                TRUNCATED.with(format_args!("{} bytes of chunks without an end", thousands(got))),
+            ),
         };
         SendError::failed(kind, reason)
     }
@@ -69,13 +72,6 @@ impl ResponseError {
 
 /// Why a response that had begun is not whole.
 const TRUNCATED: Reason = Reason::new("the response ended too early");
-
-/// A number as people read it.
-fn number(n: u64) -> String {
-    let digits = n.to_string();
-    let groups: Vec<&[u8]> = digits.as_bytes().rchunks(3).rev().collect();
-    String::from_utf8(groups.join(&b',')).unwrap_or(digits)
-}
 
 /// A whole response.
 #[derive(Debug)]
@@ -96,6 +92,8 @@ pub(super) struct ReadResponse {
     pub(super) bodiless: bool,
     /// What came after its end, where something did.
     pub(super) followed_by: Option<Unasked>,
+    /// It has come to its end.
+    pub(super) is_whole: bool,
 }
 
 /// A response on its way.
@@ -119,6 +117,7 @@ enum ReadState {
     Body(FinalHead),
 }
 
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own, and most combinations occur")]
 #[derive(Debug)]
 struct FinalHead {
     status: u16,
@@ -130,6 +129,9 @@ struct FinalHead {
     idle_timeout: Option<Duration>,
     bodiless: bool,
     followed_by: Option<Unasked>,
+    is_whole: bool,
+    /// Its type says that it goes on until somebody closes it.
+    is_stream: bool,
     head: Option<Head>,
     body: BodyReader,
 }
@@ -153,6 +155,17 @@ impl ResponseReader {
     /// Whether the final head came.
     pub(super) const fn is_final(&self) -> bool {
         matches!(self.state, ReadState::Body(_))
+    }
+
+    /// How far the final response has come, once its head has: how it began, and its content bytes.
+    pub(super) fn begun(&self) -> Option<(BegunResponse, u64)> {
+        let ReadState::Body(last) = &self.state else { return None };
+        let length = match last.framing {
+            Framing::None => Some(0),
+            Framing::Length(length) => Some(length),
+            Framing::Chunked | Framing::UntilClose => None,
+        };
+        Some((BegunResponse { at: last.first_byte, length, is_stream: last.is_stream }, last.body.len()))
     }
 
     /// Takes the next bytes; says whether the response is whole. What comes after its end spoils the connection.
@@ -198,6 +211,7 @@ impl ResponseReader {
         match &mut self.state {
             ReadState::Body(last) if last.body.is_done() || last.body.is_until_close() => {
                 last.done = now;
+                last.is_whole = true;
                 Ok(())
             }
             ReadState::Body(FinalHead { framing: Framing::Length(of), body, .. }) => {
@@ -211,12 +225,17 @@ impl ResponseReader {
 
     /// What was read; `None` where the final head did not come.
     pub(super) fn finish(self) -> Option<ReadResponse> {
-        let ReadState::Body(last) = self.state else { return None };
+        let ReadState::Body(mut last) = self.state else { return None };
+        let is_whole = last.is_whole;
+        if !is_whole {
+            last.body.damage();
+        }
         let reusable = last.persists && last.body.is_done();
         let body = last.body.finish();
         let kept = last.head.map(|head| {
-            let fits = self.wanted.kept.is_some_and(|most| body.len <= most as u64);
-            let content = body.content().filter(|_| fits).map(|content| Bytes::from(content.into_owned()));
+            let most = self.wanted.kept.unwrap_or_default();
+            let fits = !is_whole || body.len <= most as u64;
+            let content = body.content().filter(|_| fits).map(|content| content_to(content, most));
             Box::new(RetainedResponse::new(head, content))
         });
         Some(ReadResponse {
@@ -230,6 +249,7 @@ impl ResponseReader {
             idle_timeout: last.idle_timeout,
             bodiless: last.bodiless,
             followed_by: last.followed_by,
+            is_whole,
         })
     }
 
@@ -259,8 +279,10 @@ impl ResponseReader {
             idle_timeout: head.idle_timeout,
             bodiless: self.asked.head_only || matches!(head.status, 204 | 304),
             followed_by: None,
+            is_stream: matches!(head.framing, Framing::Chunked | Framing::UntilClose) && content::is_endless(raw),
+            is_whole: false,
             head: self.wanted.kept.map(|_| Head::new(raw.to_vec())),
-            body: BodyReader::with(head.framing, hashed, framed),
+            body: BodyReader::with(head.framing, hashed, framed).keeping_the_beginning(),
         });
         Ok(())
     }
@@ -275,12 +297,20 @@ impl ResponseReader {
                     last.persists = false;
                     last.followed_by = Some(judge(more, last.bodiless));
                 }
+                last.is_whole = true;
                 true
             }
             BodyProgress::Bad => return Err(ResponseError::Chunks),
         };
         if last.body.len() > self.max_response { Err(ResponseError::TooLarge) } else { Ok(done) }
     }
+}
+
+/// The content, `most` bytes of it.
+fn content_to(content: Cow<'_, [u8]>, most: usize) -> Bytes {
+    let mut content = content.into_owned();
+    content.truncate(most);
+    content.into()
 }
 
 #[cfg(test)]

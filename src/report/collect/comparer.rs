@@ -6,9 +6,11 @@
 
 use smallvec::SmallVec;
 
-use crate::compare::{self, BodyKnowledge, CompareRules, ComparedResponse, Effort, ResponseDiff, Unknown};
+use crate::compare::{
+    self, BodyKnowledge, CompareRules, ComparedResponse, Effort, EndlessBodies, ResponseDiff, Unknown,
+};
 use crate::exchange::Outcome;
-use crate::replay::{Delivery, TargetResponse};
+use crate::replay::{ClosedEarly, Delivery, TargetResponse};
 
 use super::inputs::{Production, RequestRecord};
 use super::join::Joined;
@@ -148,7 +150,15 @@ struct OneRequest<'a> {
 impl OneRequest<'_> {
     /// In what an answer differs from production's.
     fn delivery(&self, delivery: &Delivery, answer: &TargetResponse, production: &Production) -> Option<ResponseDiff> {
-        let bodies = if production.damage.is_some() { BodyKnowledge::Damaged } else { self.whole() };
+        let bodies = match (production.damage, answer.closed) {
+            (None, None) => self.whole(),
+            (None, Some(_)) if !production.left => BodyKnowledge::Unfinished,
+            (Some(damage), _) if !damage.is_open() => BodyKnowledge::Damaged,
+            (_, closed) => BodyKnowledge::UpTo(EndlessBodies {
+                may_be_short: closed.is_some_and(ClosedEarly::may_be_short),
+                unread: self.unread,
+            }),
+        };
         let host = self.note.text.host();
         let one = production_side(production, host);
         let other = answer_side(answer, self.comparer.host(delivery.target), host);
@@ -158,7 +168,10 @@ impl OneRequest<'_> {
     /// In what a target's second answer differs from its first.
     fn check(&self, target: usize, first: &TargetResponse, second: &TargetResponse) -> Option<ResponseDiff> {
         let (host, own) = (self.note.text.host(), self.comparer.host(target));
-        self.sides(&answer_side(first, own, host), &answer_side(second, own, host), self.whole())
+        // Where each of them was closed says nothing of the target.
+        let are_whole = first.closed.is_none() && second.closed.is_none();
+        let bodies = if are_whole { self.whole() } else { BodyKnowledge::Damaged };
+        self.sides(&answer_side(first, own, host), &answer_side(second, own, host), bodies)
     }
 
     /// In what production's answer differs from its last one.

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use crate::exchange::{Damage, Digest, ExchangeId, Timestamp, digest};
+use crate::exchange::{Damage, Digest, ExchangeId, Timestamp, digest_of_whole};
 use crate::middleware::context::UnreadableCounts;
 use crate::replay::{ConnNumber, RetainedResponse};
 use crate::report::schema::failures::DesynchronisedSummary;
@@ -81,6 +81,8 @@ pub struct Production {
     pub body_sha256: Option<Digest>,
     /// What is missing of it; the status is known all the same.
     pub damage: Option<Damage>,
+    /// Its client left first, where only the end of the connection tells its end.
+    pub left: bool,
     /// Last byte of the request to first byte of the final response; zero for an early response, none where it is not known.
     pub latency: Option<Duration>,
     /// Head and content, where they are to be compared.
@@ -231,7 +233,7 @@ impl Production {
     pub(crate) fn drop_body(&mut self) {
         if let Some(kept) = &mut self.kept {
             let body = kept.let_body_go();
-            self.body_sha256 = self.body_sha256.or_else(|| digest(&body?));
+            self.body_sha256 = self.body_sha256.or_else(|| digest_of_whole(&body?, self.body_len));
         }
     }
 }

@@ -49,6 +49,8 @@ struct PartialLine<'a> {
 #[derive(Deserialize)]
 struct PartialSide {
     status: u16,
+    #[serde(default)]
+    closed: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -207,6 +209,9 @@ fn ended(target: &mut TargetSummary, line: &PartialLine<'_>) {
     }
     if let Some(answered) = &answered {
         bounded_count(&mut target.statuses, answered);
+        if let Some(why) = line.response.as_ref().and_then(|side| side.closed.as_deref()) {
+            bounded_count(&mut target.closed_early, why);
+        }
     }
     if !matches!(&*line.outcome, "sent" | "failed") {
         return;

@@ -16,7 +16,7 @@ pub use crate::compare::{Difference, DifferencePart};
 pub use crate::exchange::hex;
 use crate::exchange::{ExchangeId, Head, Outcome, Timestamp, wire_text};
 use crate::middleware;
-use crate::replay::{Delivery, Reason, RetainedResponse, TargetResponse};
+use crate::replay::{ClosedEarly, Delivery, Reason, RetainedResponse, TargetResponse};
 use crate::report::schema::summary::Summary;
 
 use super::histogram::micros;
@@ -71,6 +71,9 @@ struct ResultSide {
     /// What was missing of it in the capture: then `body_len` is what was seen.
     #[serde(skip_serializing_if = "Option::is_none")]
     damage: Option<&'static str>,
+    /// Why it was closed before its end: then `body_len` is what had come.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    closed: Option<&'static str>,
 }
 
 /// Production's answer, as it is compared.
@@ -127,11 +130,13 @@ impl<'a> ResultLine<'a> {
                 status: side.status,
                 body_len: side.body_len,
                 damage: side.damage.map(crate::exchange::Damage::key),
+                closed: None,
             }),
             response: delivery.answer.as_ref().map(|side| ResultSide {
                 status: side.status,
                 body_len: side.body_len,
                 damage: None,
+                closed: side.closed.map(ClosedEarly::key),
             }),
             production_us: us(production.and_then(|side| side.latency)),
             service_us: us(delivery.service),

@@ -31,6 +31,7 @@ pub(crate) struct TargetTally {
     matrix: BTreeMap<(Option<u16>, Option<u16>), u64>,
     differences: Differences,
     reasons: Reasons,
+    closed_early: CountMap,
     taken_back: TakenBack,
     /// Responses that do not count because another one came without a request.
     doubted: u64,
@@ -85,6 +86,9 @@ impl TargetTally {
         self.reasons.delivered(delivery);
         if let (Outcome::Sent, Some(answer)) = (&delivery.outcome, &delivery.answer) {
             *self.statuses.entry(answer.status).or_default() += 1;
+            if let Some(why) = answer.closed {
+                count(&mut self.closed_early, why.key());
+            }
         }
     }
 
@@ -203,6 +207,7 @@ impl TargetTally {
             guard: end.guard.clone(),
             failures: self.reasons.finish(),
             retried: end.retried,
+            closed_early: self.closed_early.clone(),
             desynchronised: end.desynchronised.clone().map(|found| DesynchronisedSummary {
                 deliveries: failed,
                 taken_back: self.doubted,

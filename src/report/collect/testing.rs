@@ -34,6 +34,7 @@ pub(crate) fn production(status: u16) -> Production {
         body_len: 5,
         body_sha256: Some([1; 32]),
         damage: None,
+        left: false,
         latency: Some(Duration::from_micros(1500)),
         kept: None,
     }
@@ -46,6 +47,7 @@ pub(crate) fn answer(status: u16) -> TargetResponse {
         body_len: 5,
         body_sha256: Some([1; 32]),
         kept: None,
+        closed: None,
         written: now,
         first_byte: now,
         done: now,

@@ -65,6 +65,10 @@ pub struct TargetSummary {
     /// Requests that went out once more, over a new connection, because theirs was closed without a byte of a response.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub retried: u64,
+    /// Responses that were closed before their end, since production's had no end either or they had had their time, by
+    /// reason; among `sent`.
+    #[serde(default, skip_serializing_if = "CountMap::is_empty")]
+    pub closed_early: CountMap,
     /// Responses that came without a request, where any did.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub desynchronised: Option<DesynchronisedSummary>,

@@ -33,9 +33,14 @@ pub(crate) struct ReplayArgs {
                 request's. Repeatable: each target gets every request"
     )]
     to: Vec<String>,
-    /// Longest wait for a response, from the send: 500ms, 30s, 2m [default: 30s]
+    /// Longest wait for a response to begin, from the send, and for the rest of one that stalls: 500ms, 30s, 2m
+    /// [default: 30s]
     #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
     timeout: Option<String>,
+    /// Longest wait for a whole response, from the send. A stream is closed then, and counts by its head [default: ten
+    /// times --timeout]
+    #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
+    max_time: Option<String>,
     /// Most requests without a response at once. Further ones wait, which shows as lag [default: 1024]
     #[arg(long, value_name = "N", allow_hyphen_values = true)]
     max_in_flight: Option<String>,
@@ -43,8 +48,8 @@ pub(crate) struct ReplayArgs {
     /// with its requests in order [default: pooled]
     #[arg(long, value_name = "MODE")]
     connections: Option<String>,
-    /// Most connections at once. Requests wait for one, which shows as lag [default: pooled 256; mirrored as many as
-    /// the limit on open files allows]
+    /// Most connections at once, besides those of streams (server-sent events). Requests wait for one, which shows as
+    /// lag [default: pooled 256; mirrored as many as the limit on open files allows]
     #[arg(long, value_name = "N", allow_hyphen_values = true)]
     max_connections: Option<String>,
     /// HTTP client: wire sends requests byte for byte as captured, reqwest normalizes targets and headers [default:
@@ -103,6 +108,7 @@ impl From<ReplayArgs> for typed::Send {
             rate: None,
             max_gap: None,
             timeout: args.timeout,
+            max_time: args.max_time,
             max_in_flight: args.max_in_flight,
             client: args.client,
             http2: args.http2,

@@ -536,6 +536,9 @@ const shadowtap = (() => {
       if (has(t.schedule_lag_us)) add("behind schedule, p50 and p99", `${duration(t.schedule_lag_us.p50)}, ${duration(t.schedule_lag_us.p99)}`);
       for (const a of (t.addresses || []).slice(0, 16)) add(h("bdi", { class: "wire" }, a.address), `${counted(a.requests, "request")}, ${counted(a.connections_opened, "connection")}${a.connections_failed ? `, ${number(a.connections_failed)} failed` : ""}`);
       if (t.retried) add("sent again after their connection was closed", counted(t.retried, "request"));
+      const closed = t.closed_early || {};
+      if (Object.keys(closed).length) add("without end, closed where production's ended", counted(closed.production_ended || 0, "response"));
+      if (closed.max_time || closed.run_ended) add("without end, closed before", counted((closed.max_time || 0) + (closed.run_ended || 0), "response"));
       if (t.guard) add("guard", guardText(t.guard));
     }
     const p = summary.production || {};

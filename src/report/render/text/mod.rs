@@ -375,6 +375,16 @@ fn sending(page: &mut TextReport, target: &TargetSummary) {
     if target.retried > 0 {
         write!(text, "; {} sent again after theirs was closed", counted(target.retried, "request")).ok();
     }
+    let closed = sum(&target.closed_early);
+    if closed > 0 {
+        let (responses, there) = (counted(closed, "response"), target.closed_early.get("production_ended").copied());
+        write!(
+            text,
+            "; {responses} without end closed, {} where production's ended",
+            number(there.unwrap_or_default())
+        )
+        .ok();
+    }
     page.wrapped(&text, LABEL, Severity::Plain);
     if target.addresses.len() > 1 {
         page.wrapped(&addresses(&target.addresses), LABEL, Severity::Plain);
