@@ -70,8 +70,14 @@ impl Finding {
         Some((*kind, path, statuses))
     }
 
-    /// Counts another that is the same on another route.
+    /// Counts another that is the same on another route. Of slow routes the one that lost most time is named.
     pub(super) fn absorb(&mut self, other: &Self) {
+        if other.lost_us() > self.lost_us() {
+            let VerdictSentence { route, path, before, after, .. } = &other.sentence;
+            (self.sentence.route, self.sentence.path) = (route.clone(), path.clone());
+            (self.sentence.before, self.sentence.after) = (before.clone(), after.clone());
+            (self.what, self.then) = (other.what.clone(), other.then.clone());
+        }
         self.sentence.count += other.sentence.count;
         self.sentence.of += other.sentence.of;
         self.sentence.more_routes += 1 + other.sentence.more_routes;
@@ -80,12 +86,24 @@ impl Finding {
         self.decides |= other.decides;
     }
 
+    /// Microseconds by which a slow route is slower; 0 for any other finding.
+    fn lost_us(&self) -> u64 {
+        if self.kind() != FindingKind::Slower {
+            return 0;
+        }
+        let us = |figure: &Option<String>| figure.as_ref().and_then(|us| us.parse::<u64>().ok()).unwrap_or_default();
+        us(&self.sentence.after).saturating_sub(us(&self.sentence.before))
+    }
+
     /// The sentence, which names the target where there are several.
     pub(super) fn told(mut self, url: &str, label: Option<&str>) -> VerdictSentence {
         let VerdictSentence { route, more_routes, count, of, kind, .. } = &self.sentence;
         let mut text = label.map(|label| format!("{label}: ")).unwrap_or_default();
         if let Some(route) = route {
             text.push_str(route);
+            if *more_routes > 0 && *kind != FindingKind::Slower {
+                write!(text, " and {}", counted(*more_routes, "more route")).ok();
+            }
             text.push_str(": ");
         }
         text.push_str(&self.what);
@@ -93,9 +111,8 @@ impl Finding {
             write!(text, " {} of {}", number(*count), number(*of)).ok();
         }
         text.push_str(&self.then);
-        if *more_routes > 0 {
-            let verb = if *kind == FindingKind::Slower { "are slower" } else { "included" };
-            write!(text, "; {} {verb}", counted(*more_routes, "more route")).ok();
+        if *more_routes > 0 && *kind == FindingKind::Slower {
+            write!(text, "; {} slower", counted(*more_routes, "more route")).ok();
         }
         self.sentence.text = text;
         self.sentence.target = Some(url.to_owned());
@@ -133,6 +150,7 @@ pub(super) fn note(summary: &Summary, url: &str, target: &TargetSummary, word: V
         // A sentence before says so.
         _ if word == VerdictWord::Slower => String::new(),
         (before, after) if before.count == 0 || after.count == 0 => String::new(),
+        _ if !speed::is_judged(target) => "; speed is not judged at --speed max".to_owned(),
         (before, after) => match speed::known(before, after) {
             Some(known) => format!("; all requests: {}", change(known)),
             None => format!("; too few requests to judge speed: {}", number(before.count.min(after.count))),
@@ -347,8 +365,11 @@ fn shown(value: &Value, kind: FindingKind) -> String {
 
 /// Routes that are slower; where none is by itself, the target where it is.
 fn slow(summary: &Summary, url: &str, target: &TargetSummary) -> Vec<Finding> {
+    if !speed::is_judged(target) {
+        return Vec::new();
+    }
     let routes = of_route(summary, url).filter_map(|(route, one)| {
-        let after = &one.latency_us.response;
+        let after = &one.latency_us.service;
         let found = speed::slower(&route.production.latency_us, after)?;
         Some(slowdown(found, Some(&route.route), after.count))
     });
@@ -363,8 +384,8 @@ fn slow(summary: &Summary, url: &str, target: &TargetSummary) -> Vec<Finding> {
 /// Latencies of the same requests in production and at a target, as far as that is known.
 fn pair<'a>(summary: &'a Summary, target: &'a TargetSummary) -> (&'a LatencySummary, &'a LatencySummary) {
     match &target.paired_latency_us {
-        Some(pairs) => (&pairs.production, &pairs.response),
-        None => (&summary.production.latency_us, &target.latency_us.response),
+        Some(pairs) => (&pairs.production, &pairs.service),
+        None => (&summary.production.latency_us, &target.latency_us.service),
     }
 }
 

@@ -3,8 +3,13 @@
 //! **The rule.** A percentile is slower where it is [`RATIO`] times the other, and further from it than its distance, with
 //! enough samples on both sides: that of [`PERCENTILES`]. On fewer, from [`FEW`] on, everything is slower where the least is
 //! by as much above the other's greatest.
+//!
+//! Production's latency was taken on the wire, so its counterpart is the target's service time. The response time has the
+//! lag of this machine in it, too. Without a schedule (`--speed max`) the run makes its own queue at the target: speed is
+//! not judged then.
 
 use crate::report::schema::counts::LatencySummary;
+use crate::report::schema::target::TargetSummary;
 
 /// Ratio from which a percentile counts as slower.
 pub const RATIO: f64 = 1.25;
@@ -49,6 +54,12 @@ impl Slowdown {
     pub fn ratio(self) -> f64 {
         self.after as f64 / self.before.max(1) as f64
     }
+}
+
+/// Returns whether the speed of a target is judged: requests were sent to it on a schedule.
+#[must_use]
+pub const fn is_judged(target: &TargetSummary) -> bool {
+    target.schedule_lag_us.is_some()
 }
 
 /// Returns where `after` is slower than `before`; `None` where it is not, or chance would do it.

@@ -107,7 +107,8 @@ fn value(value: &Value) -> String {
 fn slow(out: &mut String, summary: &Summary) {
     let routes = summary.routes.iter().flat_map(|route| route.targets.iter().map(move |(url, one)| (route, url, one)));
     let slow = routes.filter_map(|(route, url, one)| {
-        let found = speed::slower(&route.production.latency_us, &one.latency_us.response)?;
+        let is_judged = summary.targets.get(url).is_some_and(speed::is_judged);
+        let found = speed::slower(&route.production.latency_us, &one.latency_us.service).filter(|_| is_judged)?;
         Some((route, url, one, found))
     });
     for (route, url, one, found) in slow.take(MAX_SLOW) {

@@ -88,6 +88,8 @@ const shadowtap = (() => {
     const found = has(before) && has(after) && SPEED.find(([, samples]) => Math.min(before.count, after.count) >= samples);
     return found ? { name: found[0], before: before[found[0]], after: after[found[0]] } : null;
   };
+  // Without a schedule (--speed max) a run makes its own queue at the target.
+  const isJudged = (t) => Boolean(t && t.schedule_lag_us);
   // Two counts of the same requests: whether one is more than chance would make it.
   const more = (count, other) => count > other && count - other >= 2 * Math.sqrt(count + other);
 
@@ -129,8 +131,8 @@ const shadowtap = (() => {
       tile("Same responses", d.compared ? percent(Math.max(0, d.compared - differing) / d.compared) : "–",
         d.compared ? `${counted(differing, "response")} of ${number(d.compared)} differ${differing === 1 ? "s" : ""}` : "nothing could be compared", d.compared && !differing ? "good" : null);
       tile("No response", number(failed), `of ${counted(t.ended.sent + failed, "request")} sent`, failed ? "bad" : null);
-      const [p, r] = pair(t), slow = slower(p, r), told = slow || known(p, r);
-      tile(`${told ? told.name : "p50"}, as users feel it`, told ? duration(told.after) : has(r) ? duration(r.p50) : "–",
+      const [p, r] = pair(t), slow = isJudged(t) ? slower(p, r) : null, told = slow || known(p, r);
+      tile(`${told ? told.name : "p50"}, at the target`, told ? duration(told.after) : has(r) ? duration(r.p50) : "–",
         told ? `${times(told.after / Math.max(1, told.before))} production’s ${duration(told.before)}` : has(p) && has(r) ? "too few requests to judge speed" : "", slow ? "bad" : null);
       const five = sumClass(t.statuses, "5"), mine = sumClass(summary.production.statuses, "5");
       tile("5xx responses", number(five), `production: ${number(mine)}`, more(five, mine) ? "bad" : null);
@@ -140,7 +142,7 @@ const shadowtap = (() => {
     return h("dl", { class: "figures" }, tiles);
   };
   // Latencies of the same requests on both sides, as far as that is known.
-  const pair = (t) => t.paired_latency_us ? [t.paired_latency_us.production, t.paired_latency_us.response] : [summary.production.latency_us, t.latency_us.response];
+  const pair = (t) => t.paired_latency_us ? [t.paired_latency_us.production, t.paired_latency_us.service] : [summary.production.latency_us, t.latency_us.service];
   const sumClass = (statuses, first) => Object.entries(statuses || {}).reduce((all, [status, n]) => all + (status[0] === first ? n : 0), 0);
   const losses = () => {
     const f = summary.frames || {}, tcp = summary.tcp || {};
@@ -374,9 +376,9 @@ const shadowtap = (() => {
   // ---- routes ---------------------------------------------------------------------------------------------------
   // What matters: responses that differ, none at all, slower; weighed by how many requests meet it.
   const judge = (route) => {
-    const t = at(route.targets, targetUrl()) || {}, d = t.differences || {}, latency = t.latency_us || {}, p = (route.production || {}).latency_us || {}, r = latency.response || {};
+    const t = at(route.targets, targetUrl()) || {}, d = t.differences || {}, latency = t.latency_us || {}, p = (route.production || {}).latency_us || {}, r = latency.service || {};
     const differing = Math.max(d.any || 0, d.status || 0, d.headers || 0, d.body || 0);
-    const failed = t.failed || 0, sent = t.sent || 0, slow = slower(p, r), told = slow || known(p, r);
+    const failed = t.failed || 0, sent = t.sent || 0, slow = isJudged(target()) ? slower(p, r) : null, told = slow || known(p, r);
     const five = (t.statuses || {})["5xx"] || 0, mine = ((route.production || {}).statuses || {})["5xx"] || 0;
     const lost = slow ? 1.5 * r.count * Math.min(4, Math.max(0.5, Math.log2(slow.after / Math.max(1, slow.before)))) : 0;
     return {
@@ -433,7 +435,7 @@ const shadowtap = (() => {
     const said = j.compared ? `${number(j.compared)} responses compared: ${number(d.status || 0)} differ in status, ${number(d.headers || 0)} in headers, ${number(d.body || 0)} in body.${out.any ? ` ${number(out.any)} differ in nothing but noise.` : ""}` : "No response could be compared.";
     return h("div", {}, h("p", { class: "small soft" }, said),
       h("div", { class: "pair" }, h("div", {}, Object.keys(t.matrix || {}).length ? [h("h3", {}, "Status by status"), h("div", { class: "scroll" }, matrixTable(t.matrix))] : null),
-        h("div", {}, h("h3", {}, "Latency"), latencyTable({ production: j.p, service: (t.latency_us || {}).service, response: j.r }))),
+        h("div", {}, h("h3", {}, "Latency"), latencyTable({ production: j.p, service: j.r, response: (t.latency_us || {}).response }))),
       slowest(t),
       kinds.length ? [h("h3", {}, counted(kinds.length, "kind"), " of difference"), kinds.map((kind, at) => kindRow(kind, false, at === 0))] : null,
       noisy.length ? [h("h3", {}, counted(noisy.length, "kind"), " of noise, taken out of the counts"), noisy.map((kind) => kindRow(kind, true, false))] : null);
@@ -477,7 +479,7 @@ const shadowtap = (() => {
     if (!all.length) return null;
     const rows = all.slice(0, printing ? 5 * GROUPS : GROUPS).map(([, one], at) => one.slow
       ? group("slow " + one.route.route, at === 0, [wire(one.route.route), " ", h("span", { class: "tag" }, "slower"), `${one.slow.name} ${duration(one.slow.before)} → ${duration(one.slow.after)}`, h("span", { class: "count" }, counted(one.r.count, "request"))],
-        () => [h("div", { class: "narrow" }, latencyTable({ production: one.p, service: (one.t.latency_us || {}).service, response: one.r })), slowest(one.t) || []])
+        () => [h("div", { class: "narrow" }, latencyTable({ production: one.p, service: one.r, response: (one.t.latency_us || {}).response })), slowest(one.t) || []])
       : kindRow(one, false, at === 0, of.get(one.route) || {}));
     const left = all.length - rows.length;
     return section("differences", "What differs", "The worst first. Open one for the request, both responses, and a command that asks again.", rows,
@@ -571,7 +573,7 @@ const shadowtap = (() => {
     if (!summary) return;
     const top = window.scrollY;
     keepFocus(() => root.replaceChildren(...[head(), differences(), ledger(), matrix(), latency(), overTime(), routes(), noise(), facts(),
-      h("footer", {}, `Made by shadowtap ${summary.version || ""}. Values that look secret are masked. Latency: `, "production and service end with the first byte of the response; response begins when the request was due. A latency is slower, and coloured, where a percentile is 1.25 times production’s and 5 ms above it at p90 (100 requests), 2 ms at p50 (30) or 10 ms at p99 (500); or where of 8 or more the fastest is beyond production’s slowest.")].flat(9).filter(Boolean)));
+      h("footer", {}, `Made by shadowtap ${summary.version || ""}. Values that look secret are masked. Latency: `, "production and service end with the first byte of the response; response begins when the request was due. A latency of service is slower, and coloured, where a percentile is 1.25 times production’s and 5 ms above it at p90 (100 requests), 2 ms at p50 (30) or 10 ms at p99 (500); or where of 8 or more the fastest is beyond production’s slowest.")].flat(9).filter(Boolean)));
     if (window.scrollY !== top) window.scrollTo(0, top);
   };
   // `options.live`: the run goes on. `options.root`: the element to fill, else #report.
