@@ -274,11 +274,24 @@ impl FileSource {
     }
 
     /// Moves to the next frame; false at the end.
+    #[inline]
     pub(super) fn advance(&mut self) -> bool {
         self.pass();
         if self.ended {
             return false;
         }
+        if let FileFormat::Classic(classic) = &mut self.format
+            && let Some(record) = classic.plain(self.input.available())
+        {
+            self.frames += 1;
+            self.current = Some(record);
+            return true;
+        }
+        self.advance_slowly()
+    }
+
+    /// The same where there is more to it: the window has to move on, or something is odd.
+    fn advance_slowly(&mut self) -> bool {
         let piped = self.is_piped();
         loop {
             let at = self.input.offset();

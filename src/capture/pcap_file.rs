@@ -34,6 +34,15 @@ pub(super) struct PcapReader {
     seconds: Option<u32>,
 }
 
+/// What the header of a record says.
+#[derive(Clone, Copy)]
+struct RecordHeader {
+    seconds: u32,
+    fraction: u32,
+    captured: u32,
+    on_wire: u32,
+}
+
 impl PcapReader {
     /// Reads the file header; `None` where the magic number is not one of pcap's or the header is not whole.
     pub(super) fn open(input: &mut Input) -> std::io::Result<Option<Self>> {
@@ -69,6 +78,39 @@ impl PcapReader {
         available.len() >= self.record_header && available.len() - self.record_header >= captured
     }
 
+    /// The next record, where all of it is `available`, and both it and what follows it look like records, as they do in a
+    /// file that is not damaged. For all others there is [`PcapReader::next`], which comes to the same here.
+    #[inline]
+    pub(super) fn plain(&mut self, available: &[u8]) -> Option<LocatedRecord> {
+        let header = self.header(available).filter(|header| self.is_likely(*header))?;
+        let len = self.record_header + header.captured as usize;
+        if self.header(available.get(len..)?).is_some_and(|next| !self.is_likely(next)) {
+            return None;
+        }
+        self.seconds = Some(header.seconds);
+        let nanos = u64::from(header.seconds) * 1_000_000_000 + u64::from(header.fraction) * self.tick;
+        Some(LocatedRecord {
+            at: Timestamp::from_nanos(nanos),
+            link: self.link,
+            wire_len: header.on_wire,
+            data: self.record_header..len,
+            len,
+        })
+    }
+
+    /// What the header says that `bytes` begin with.
+    #[inline]
+    fn header(&self, bytes: &[u8]) -> Option<RecordHeader> {
+        let (numbers, _) = bytes.first_chunk::<16>()?.as_chunks::<4>();
+        let number = |bytes: &[u8; 4]| {
+            let number = u32::from_le_bytes(*bytes);
+            if self.big_endian { number.swap_bytes() } else { number }
+        };
+        let [seconds, fraction, captured, on_wire] = numbers else { return None };
+        let [seconds, fraction, captured, on_wire] = [seconds, fraction, captured, on_wire].map(number);
+        Some(RecordHeader { seconds, fraction, captured, on_wire })
+    }
+
     /// Moves to the next record. Where its header, or what stands behind it, looks like none, a better place is looked
     /// for; in what is `piped` only where the header is impossible, for looking ahead waits.
     pub(super) fn next(&mut self, input: &mut Input, piped: bool) -> std::io::Result<NextRecord> {
@@ -90,7 +132,7 @@ impl PcapReader {
             return Ok(found.unwrap_or(NextRecord::Unreadable { claims: captured as u64 }));
         }
         if !self.trusting && !piped && self.is_doubtful(header, captured) {
-            let likely = self.is_likely(header);
+            let likely = self.looks_like_one(header);
             match look(input, &|bytes, at, ended| self.chain(bytes, at, ended)) {
                 // The record is whole: what is damaged stands behind it.
                 Some(at) if likely && at >= self.record_header + captured => {}
@@ -124,17 +166,24 @@ impl PcapReader {
     /// Whether a record, or what follows it as far as that is there, looks like none.
     fn is_doubtful(&self, available: &[u8], captured: usize) -> bool {
         let next = available.get(self.record_header + captured..).unwrap_or_default();
-        let follows = next.len() < self.record_header || self.is_likely(next) || records::begins(next);
-        !(self.is_likely(available) && follows)
+        let follows = next.len() < self.record_header || self.looks_like_one(next) || records::begins(next);
+        !(self.looks_like_one(available) && follows)
     }
 
-    /// Whether this looks like the header of a record.
-    fn is_likely(&self, header: &[u8]) -> bool {
-        let (fraction, captured, wire) = (self.u32(header, 4), self.u32(header, 8), self.u32(header, 12));
-        u64::from(fraction).saturating_mul(self.tick) < 1_000_000_000
+    /// Whether the header of a record seems to begin here.
+    fn looks_like_one(&self, bytes: &[u8]) -> bool {
+        self.header(bytes).is_some_and(|header| self.is_likely(header))
+    }
+
+    /// Whether a record may have this header. No file header looks like one: where a record has its length in the file, that
+    /// has zero, or a number that is too large.
+    #[inline]
+    fn is_likely(&self, header: RecordHeader) -> bool {
+        let RecordHeader { fraction, captured, on_wire, .. } = header;
+        u64::from(fraction) * self.tick < 1_000_000_000
             && captured > 0
-            && wire >= captured
-            && wire as usize <= LIKELY
+            && on_wire >= captured
+            && on_wire as usize <= LIKELY
     }
 
     /// Whether records follow each other from this place on; `ended` says that there is nothing behind these bytes.
@@ -148,7 +197,7 @@ impl PcapReader {
                 return (found > 0 && is_end) || records::begins(rest);
             }
             let seconds = self.u32(rest, 0);
-            if !self.is_likely(rest) || last.or(self.seconds).is_some_and(|last| last.abs_diff(seconds) > near) {
+            if !self.looks_like_one(rest) || last.or(self.seconds).is_some_and(|last| last.abs_diff(seconds) > near) {
                 return false;
             }
             last = Some(seconds);

@@ -145,17 +145,7 @@ impl LayerCursor<'_> {
 
     fn tcp(&self, source: u128, destination: u128) -> Result<TcpFields, Skip> {
         let header = TcpHeaderSlice::from_slice(self.rest()).map_err(|_| self.short_or_bad(20))?;
-        let mut flags = Flags::default();
-        for (set, flag) in [
-            (header.fin(), Flags::FIN),
-            (header.syn(), Flags::SYN),
-            (header.rst(), Flags::RST),
-            (header.ack(), Flags::ACK),
-        ] {
-            if set {
-                flags = flags.with(flag);
-            }
-        }
+        let flags = Flags::of_header(self.u8(13)?);
         Ok(TcpFields {
             source: Endpoint::new(source, header.source_port()),
             destination: Endpoint::new(destination, header.destination_port()),

@@ -21,7 +21,12 @@ impl Legs {
     }
 
     /// Whether a segment between these two, its source first, is of a connection that is taken.
-    pub(super) fn takes(&self, (source, destination): (Endpoint, Endpoint)) -> bool {
+    #[inline]
+    pub(super) fn takes(&self, ends: (Endpoint, Endpoint)) -> bool {
+        matches!(self.direction, Direction::Auto) && self.served.is_empty() || self.chooses(ends)
+    }
+
+    fn chooses(&self, (source, destination): (Endpoint, Endpoint)) -> bool {
         let is_server = |end: Endpoint| match self.direction {
             Direction::Auto => self.served.contains(&end.port),
             _ => self.ports.contains(&end.port),
@@ -29,7 +34,7 @@ impl Legs {
         let leg = |client: Endpoint, server: Endpoint| is_server(server) && self.is_own(client) && !self.is_own(server);
         match self.direction {
             Direction::Both => true,
-            Direction::Auto => self.served.is_empty() || !(leg(source, destination) || leg(destination, source)),
+            Direction::Auto => !(leg(source, destination) || leg(destination, source)),
             Direction::Out => leg(source, destination) || leg(destination, source),
             Direction::In => {
                 let served = |end: Endpoint| is_server(end) && self.is_own(end);

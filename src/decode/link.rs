@@ -6,8 +6,8 @@ use super::ip::protocol;
 use super::{LayerCursor, LayerStop, Skip, TcpFields};
 use crate::capture::LinkType;
 
-const IPV4: u16 = 0x0800;
-const IPV6: u16 = 0x86dd;
+pub(super) const IPV4: u16 = 0x0800;
+pub(super) const IPV6: u16 = 0x86dd;
 /// Customer and service VLAN tags (IEEE 802.1Q, 802.1ad) and their older numbers.
 const VLAN: [u16; 6] = [0x8100, 0x88a8, 0x9100, 0x9200, 0x9300, 0x8200];
 /// The tag between a switch and its port extenders or virtual ports (VN-Tag).

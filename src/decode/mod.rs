@@ -10,6 +10,7 @@ mod hints;
 mod ip;
 mod legs;
 mod link;
+pub(crate) mod plain;
 mod tunnel;
 
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
@@ -174,6 +175,12 @@ impl Flags {
         Self(self.0 | other.0)
     }
 
+    /// Those of the byte that has them in a TCP header.
+    #[must_use]
+    pub(crate) const fn of_header(byte: u8) -> Self {
+        Self(byte & Self::FIN.with(Self::SYN).with(Self::RST).with(Self::ACK).0)
+    }
+
     /// Whether all of `other` are set.
     #[must_use]
     pub const fn has(self, other: Self) -> bool {
@@ -204,6 +211,20 @@ pub struct Segment<'a> {
     pub tag: u32,
     /// Its header with options; empty where it is not at hand, and the checksum says nothing then.
     pub header: &'a [u8],
+}
+
+impl Segment<'_> {
+    /// Whether it is of a direction that is taken.
+    #[inline]
+    pub(crate) fn goes(&self, legs: &Legs) -> bool {
+        legs.takes((self.source, self.destination))
+    }
+
+    /// Whether one of its ends has one of these ports.
+    #[inline]
+    pub(crate) fn has_port(&self, ports: &[u16]) -> bool {
+        ports.contains(&self.source.port) || ports.contains(&self.destination.port)
+    }
 }
 
 /// Turns frames into segments; holds the fragments of datagrams that are not whole yet.
@@ -316,16 +337,6 @@ impl LocatedSegment {
     /// The segment, where it lies in `frame` itself and not in a datagram of several frames.
     pub(crate) fn in_frame<'f>(&self, frame: &Frame<'f>) -> Option<Segment<'f>> {
         self.in_frame.then(|| self.tcp.segment(frame.data, frame.at))
-    }
-
-    /// Whether it is of a direction that is taken.
-    pub(crate) fn goes(&self, legs: &Legs) -> bool {
-        legs.takes((self.tcp.source, self.tcp.destination))
-    }
-
-    /// Whether one of its ends has one of these ports.
-    pub(crate) fn has_port(&self, ports: &[u16]) -> bool {
-        ports.contains(&self.tcp.source.port) || ports.contains(&self.tcp.destination.port)
     }
 }
 

@@ -40,6 +40,11 @@ pub(super) struct PendingSyns {
 }
 
 impl PendingSyns {
+    /// Whether nothing waits.
+    pub(super) fn is_empty(&self) -> bool {
+        self.by_slot.is_empty()
+    }
+
     /// Takes note of a SYN or SYN-ACK amid a connection.
     pub(super) fn record(&mut self, slot: Slot, segment: &Segment<'_>) {
         let kept = segment.payload.len().min(MAX_SYN_DATA);

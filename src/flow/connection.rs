@@ -1,5 +1,6 @@
 //! One connection: both halves, kept in an order that both ends could have seen.
 
+use std::hash::{Hash, Hasher};
 use std::time::Duration;
 
 use super::clock::Stretch;
@@ -24,11 +25,21 @@ const PATIENCE_MISSED: Duration = Duration::from_secs(5 * 60);
 pub(super) const RESET_REACH: i64 = 16 * 1024 * 1024;
 
 /// Both ends of a connection, the lower one first.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct FlowKey {
     low: [u64; 2],
     high: [u64; 2],
     ports: [u16; 2],
+}
+
+/// As numbers: arrays would be hashed with their lengths.
+impl Hash for FlowKey {
+    #[inline]
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        let [low_port, high_port] = self.ports;
+        self.low.into_iter().chain(self.high).for_each(|half| state.write_u64(half));
+        state.write_u32(u32::from(low_port) << 16 | u32::from(high_port));
+    }
 }
 
 impl FlowKey {
@@ -265,6 +276,41 @@ impl Connection {
             *half = StreamHalf::from_syn(Seq(syn.seq).plus(1));
         }
         can
+    }
+
+    /// Whether a segment goes on where the stream of its side is, and has received just what was told of the other one, as
+    /// nearly all have; then how far that is.
+    #[inline]
+    pub(super) fn plain_ack(&self, side: Side, segment: &Segment<'_>) -> Option<u64> {
+        let is_plain = matches!(self.life, ConnState::Open) && self.holds_suspects == [false; 2];
+        if !is_plain || *side.of(&self.tags) != segment.tag || segment.missing > 0 {
+            return None;
+        }
+        let (half, other) = (side.of(&self.halves), side.other().of(&self.halves));
+        let says_more = segment.payload.is_empty() && half.acked_beyond();
+        if says_more || !half.goes_on_at(Seq(segment.seq)) { None } else { other.plain_ack(Seq(segment.ack)) }
+    }
+
+    /// Takes a segment of which [`Connection::plain_ack`] said how far it acknowledges: [`Connection::take`] would do the
+    /// same.
+    #[inline]
+    pub(super) fn take_plain(
+        &mut self,
+        slot: Slot,
+        side: Side,
+        segment: &Segment<'_>,
+        received: u64,
+        (now, stretch): (Timestamp, Stretch),
+        sink: &mut impl FnMut(Chunk<'_>),
+    ) {
+        side.other().of_mut(&mut self.halves).note_plain_ack(received);
+        let (half, bytes) = (side.of_mut(&mut self.halves), segment.payload);
+        (self.last_at, self.doubtful_reset, half.heard) = (now, false, true);
+        if !bytes.is_empty() {
+            self.carried_bytes = true;
+            sink(Chunk::Data { slot, side, at: segment.at, stretch, offset: half.next(), received, bytes });
+            half.advance(bytes.len() as u64);
+        }
     }
 
     /// Takes a segment of `side` and tells what it makes known.

@@ -191,6 +191,29 @@ impl StreamHalf {
         self.next
     }
 
+    /// Whether `seq` is the number of the next byte, and nothing else is to be looked at: no bytes wait, no end is known, and
+    /// where the stream begins is certain.
+    #[inline]
+    pub(super) fn goes_on_at(&self, seq: Seq) -> bool {
+        let is_plain = self.started && !self.implied && !self.joining && !self.ended;
+        is_plain && self.seq == seq && self.queue.is_none() && self.fin == NO_FIN
+    }
+
+    /// The offset of an acknowledgement that says nothing of bytes that were not told, where nobody waits for such.
+    #[inline]
+    pub(super) fn plain_ack(&self, ack: Seq) -> Option<u64> {
+        let waits = self.queue.is_some() || self.acked_beyond() || (self.at_fin() && !self.ended);
+        let ahead = ack.ahead_of(self.seq);
+        if !self.started || waits || ahead > 1 { None } else { self.next.checked_add_signed(ahead) }
+    }
+
+    /// Notes what [`StreamHalf::plain_ack`] said.
+    #[inline]
+    pub(super) fn note_plain_ack(&mut self, offset: u64) {
+        self.confirmed = true;
+        self.acked = self.acked.max(offset);
+    }
+
     /// Offset of the byte numbered `seq`; `None` before the stream's beginning.
     pub(super) fn offset(&self, seq: Seq) -> Option<u64> {
         self.next.checked_add_signed(seq.ahead_of(self.seq))

@@ -47,6 +47,15 @@ impl Index {
         prefetch_index(&self.entries, self.home(upper(hash)));
     }
 
+    /// The first of [`Index::find`].
+    #[inline]
+    pub(super) fn first(&self, hash: u64) -> Option<Slot> {
+        match self.entries.get(self.home(upper(hash))) {
+            Some(IndexEntry { hash: there, slot }) if *there == upper(hash) && *slot != EMPTY.slot => Some(Slot(*slot)),
+            _ => self.find(hash).next(),
+        }
+    }
+
     /// The slots of connections whose keys have this hash, and few others: mostly none or the right one.
     pub(super) fn find(&self, hash: u64) -> impl Iterator<Item = Slot> + '_ {
         let hash = upper(hash);
@@ -140,7 +149,10 @@ mod tests {
             }
             assert_eq!(index.len(), model.len());
             let other = Slot((random >> 4) % stay);
-            let found = |hash: u64| index.find(hash).filter(|found| *found == other).count();
+            let found = |hash: u64| {
+                assert_eq!(index.first(hash), index.find(hash).next());
+                index.find(hash).filter(|found| *found == other).count()
+            };
             match model.get(&other) {
                 Some(hash) => assert_eq!(found(*hash), 1, "{other:?} at step {step}"),
                 None => assert_eq!(found(hash(step, kinds)), 0, "{other:?} at step {step}"),

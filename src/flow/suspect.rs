@@ -109,6 +109,12 @@ pub(super) struct SuspectSegments {
 }
 
 impl SuspectSegments {
+    /// Whether none waits.
+    #[inline]
+    pub(super) fn is_empty(&self) -> bool {
+        self.by_slot.is_empty()
+    }
+
     /// Whether any of this connection wait.
     #[inline]
     pub(super) fn concern(&self, slot: Slot) -> bool {

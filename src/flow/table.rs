@@ -147,7 +147,7 @@ impl FlowTable {
     /// Goes on with a look-up: where the connection probably stands, or will stand if it is opened; its memory is asked
     /// for. Nothing is changed, and no connection is looked at.
     pub fn guess(&self, place: &mut FlowLookup) -> Option<Slot> {
-        place.guess = self.by_key.find(place.hash).next();
+        place.guess = self.by_key.first(place.hash);
         let slot = place.guess.or_else(|| self.free.last().copied());
         if let Some(slot) = slot {
             self.slots.fetch(slot);
@@ -186,7 +186,33 @@ impl FlowTable {
         let stretch = self.clock.tick(segment.at);
         self.stats.clock_steps = self.clock.steps();
         self.sweep(sink);
-        self.place(place, segment, stretch, sink);
+        if !self.take_plain(place, segment, stretch, sink) {
+            self.place(place, segment, stretch, sink);
+        }
+    }
+
+    /// Hands on a segment that just goes on, as [`FlowTable::place`] would; false, and nothing was done, where it may not.
+    #[inline]
+    fn take_plain(
+        &mut self,
+        place: &FlowLookup,
+        segment: &Segment<'_>,
+        stretch: Stretch,
+        sink: &mut impl FnMut(Chunk<'_>),
+    ) -> bool {
+        if segment.flags != Flags::ACK || !self.challenges.is_empty() || !self.suspects.is_empty() {
+            return false;
+        }
+        let Some(slot) = place.guess.or_else(|| self.by_key.first(place.hash)) else { return false };
+        let known = self.slots.get(slot).filter(|known| known.key == place.key);
+        let Some(received) = known.and_then(|known| known.plain_ack(place.side, segment)) else { return false };
+        let passed_over = if place.guess.is_some() { place.passed_over } else { 0 };
+        if !self.holds_suspect(slot, place.side, segment, stretch, passed_over)
+            && let Some(known) = self.slots.get_mut(slot)
+        {
+            known.take_plain(slot, place.side, segment, received, (self.clock.now(), stretch), sink);
+        }
+        true
     }
 
     /// Finds the connection that a segment belongs to, and hands it on.
@@ -521,4 +547,112 @@ enum Belongs {
 
 const fn has_bytes(segment: &Segment<'_>) -> bool {
     !segment.payload.is_empty() || segment.missing > 0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::decode::Endpoint;
+
+    impl FlowTable {
+        /// Like [`FlowTable::take`], as if no segment were plain.
+        fn take_slowly(&mut self, segment: &Segment<'_>, sink: &mut impl FnMut(Chunk<'_>)) {
+            let place = self.lookup(segment);
+            let stretch = self.clock.tick(segment.at);
+            self.stats.clock_steps = self.clock.steps();
+            self.sweep(sink);
+            self.place(&place, segment, stretch, sink);
+        }
+    }
+
+    /// Numbers that look random; the same each time.
+    struct Random(u64);
+
+    impl Random {
+        fn below(&mut self, bound: u64) -> u64 {
+            self.0 ^= self.0 << 13;
+            self.0 ^= self.0 >> 7;
+            self.0 ^= self.0 << 17;
+            self.0 % bound
+        }
+
+        fn one_in(&mut self, count: u64) -> bool {
+            self.below(count) == 0
+        }
+    }
+
+    /// One of two hosts, and how far each has come.
+    #[derive(Default)]
+    struct Talk {
+        next: [u32; 2],
+    }
+
+    impl Talk {
+        /// What comes next: mostly what goes on; else bytes that were lost or come again, strange numbers, flags and tags.
+        fn segment<'a>(&mut self, port: u16, at: Timestamp, random: &mut Random, bytes: &'a [u8]) -> Segment<'a> {
+            let from = usize::try_from(random.below(2)).unwrap();
+            let hosts = [Endpoint::new(1, port), Endpoint::new(2, 80)];
+            let (mut seq, mut ack) = (self.next[from], self.next[1 - from]);
+            let len = if random.one_in(3) { 0 } else { usize::try_from(random.below(40)).unwrap() };
+            let payload = &bytes[..len];
+            let mut flags = Flags::ACK;
+            let (mut tag, mut missing) = (0, 0);
+            let near = |random: &mut Random| u32::try_from(random.below(90)).unwrap();
+            match random.below(40) {
+                0 => seq = seq.wrapping_sub(near(random)),
+                1 => ack = ack.wrapping_sub(near(random)),
+                2 => seq = seq.wrapping_add(near(random)),
+                3 => ack = ack.wrapping_add(near(random)),
+                4 => seq = seq.wrapping_add(1 << 28),
+                5 => tag = 7,
+                6 => missing = near(random),
+                7 if random.one_in(3) => flags = flags.with(Flags::FIN),
+                8 if random.one_in(4) => flags = Flags::RST,
+                9 if random.one_in(3) => flags = flags.with(Flags::SYN),
+                10 if random.one_in(3) => flags = Flags::SYN,
+                11 => flags = Flags::default(),
+                12 if random.one_in(4) => self.next = [random.below(1 << 32), random.below(1 << 32)].map(|n| n as u32),
+                _ => {}
+            }
+            let end = seq.wrapping_add(u32::try_from(len).unwrap() + missing);
+            // Some of it is not captured.
+            let lost = random.one_in(30);
+            self.next[from] = end.wrapping_add(if lost { near(random) } else { 0 });
+            let (source, destination) = (hosts[from], hosts[1 - from]);
+            Segment { at, source, destination, seq, ack, flags, payload, missing, tag, header: &[] }
+        }
+    }
+
+    #[test]
+    fn a_plain_segment_is_taken_as_it_would_be_the_long_way() {
+        let bytes: Vec<u8> = (0..40).collect();
+        for seed in 1..=20 {
+            let (mut random, mut at) = (Random(seed), Timestamp::from_nanos(1_000_000_000_000));
+            let mut tables = [FlowTable::new(&[80]), FlowTable::new(&[80])];
+            let mut talks = [const { Talk { next: [0; 2] } }; 3];
+            let mut plain = 0;
+            for step in 0..2000 {
+                at = at.plus(Duration::from_micros(random.below(300_000)));
+                let which = usize::try_from(random.below(3)).unwrap();
+                let segment = talks[which].segment(5000 + u16::try_from(which).unwrap(), at, &mut random, &bytes);
+                let mut told = [String::new(), String::new()];
+                let [quick, slow] = &mut tables;
+                let [by_quick, by_slow] = &mut told;
+                quick.take(&segment, &mut |chunk| by_quick.push_str(&format!("{chunk:?}\n")));
+                slow.take_slowly(&segment, &mut |chunk| by_slow.push_str(&format!("{chunk:?}\n")));
+                assert_eq!(by_quick, by_slow, "seed {seed}, step {step}: {segment:?}");
+                let known = |table: &FlowTable| format!("{:?} {:?} {}", table.stats, table.waiting, table.remembered());
+                assert_eq!(known(quick), known(slow), "seed {seed}, step {step}: {segment:?}");
+                let slots = |table: &FlowTable| {
+                    let slots = (0..4).map_while(|slot| table.slots.get(Slot(slot)));
+                    slots.map(|connection| format!("{connection:?}\n")).collect::<String>()
+                };
+                if step % 7 == 0 {
+                    assert_eq!(slots(quick), slots(slow), "seed {seed}, step {step}: {segment:?}");
+                }
+                plain += usize::from(told[0].lines().count() == 1 && told[0].starts_with("Data"));
+            }
+            assert!(plain > 200, "seed {seed}: {plain}");
+        }
+    }
 }

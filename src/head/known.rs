@@ -103,14 +103,19 @@ impl KnownHeader {
 
 /// Whether `name` is this name of letters, digits and dashes in lower case, which is as long; eight bytes at a time, since
 /// that is asked of each line.
+#[inline]
 fn is_spelt(name: &[u8], known: &[u8]) -> bool {
-    let ((words, rest), (known_words, known_rest)) = (name.as_chunks::<8>(), known.as_chunks::<8>());
+    let (words, known_words) = (name.as_chunks::<8>().0, known.as_chunks::<8>().0);
     // Of these bytes letters alone have bit 6, and case is bit 5 of a letter.
-    let words = words.iter().zip(known_words).all(|(word, known)| {
+    let same = |(word, known): (&[u8; 8], &[u8; 8])| {
         let (word, known) = (u64::from_ne_bytes(*word), u64::from_ne_bytes(*known));
         word | ((known & 0x4040_4040_4040_4040) >> 1) == known
-    });
-    words && rest.iter().zip(known_rest).all(|(byte, known)| byte | ((known & 0x40) >> 1) == *known)
+    };
+    match (name.last_chunk(), known.last_chunk()) {
+        // What is left over after whole words is among the last eight bytes.
+        (Some(last), Some(known_last)) => same((last, known_last)) && words.iter().zip(known_words).all(same),
+        _ => name.iter().zip(known).all(|(byte, known)| byte | ((known & 0x40) >> 1) == *known),
+    }
 }
 
 /// What whoever parsed a head knows of it.

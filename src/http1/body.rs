@@ -257,6 +257,21 @@ impl BodyReader {
         if self.is_done() { BodyProgress::Ended(at) } else { BodyProgress::All }
     }
 
+    /// Feeds bytes that all lie inside a body of known length, after its first byte and before its last; false, and nothing
+    /// was done, where they do not, or are kept.
+    #[inline]
+    pub(super) fn feed_inside(&mut self, bytes: &[u8]) -> bool {
+        let FramingState::Length { left } = &mut self.progress else { return false };
+        let len = bytes.len() as u64;
+        if self.len == 0 || *left <= len || self.wire.is_some() {
+            return false;
+        }
+        *left -= len;
+        self.len += len;
+        self.hash.update(bytes);
+        true
+    }
+
     /// Passes over bytes that were not captured.
     pub(super) fn skip(&mut self, len: u64) -> GapEffect {
         self.damage();

@@ -84,6 +84,22 @@ impl Conversation {
         self.speaks
     }
 
+    /// Takes bytes in the middle of a body that is not kept: most bytes are such, and nothing else changes with them. False,
+    /// and nothing was done, where they are others: those are for [`Conversation::data`], which would do the same with these.
+    #[inline]
+    pub(super) fn inside_body(&mut self, side: Side, piece: &StreamPiece<'_>) -> bool {
+        let StreamState::Body(message) = side.of_mut(&mut self.streams) else { return false };
+        let answers_nothing = matches!(message.about, MessageKind::Response { of: None, .. });
+        if answers_nothing || !message.body.feed_inside(piece.bytes) {
+            return false;
+        }
+        (message.last_byte, message.last_stretch) = (piece.at, piece.stretch);
+        if matches!(message.about, MessageKind::Response { .. }) {
+            self.pairing.note_told(piece.offset + piece.bytes.len() as u64, piece.received);
+        }
+        true
+    }
+
     /// Takes the next bytes of one side.
     pub(super) fn data(&mut self, side: Side, mut piece: StreamPiece<'_>, sink: Sink<'_>) {
         if self.speaks == Protocol::Nothing {

@@ -6,13 +6,14 @@ use std::sync::LazyLock;
 use arrayvec::ArrayVec;
 use memchr::memmem::Finder;
 
+use super::plain_head;
 use crate::exchange::{Framing, Malformed};
 use crate::head::{HeadContents, HeaderLines, KnownHeader, KnownLocations, LineLocation, NameSet, split_request_line};
 
 /// Header lines that the strict parser has room for; heads with more take the slower way.
-const FAST_LINES: usize = 64;
+pub(super) const FAST_LINES: usize = 64;
 /// Longest method that is believed: registered ones have at most 17 bytes.
-const MAX_METHOD: usize = 32;
+pub(super) const MAX_METHOD: usize = 32;
 /// Bytes after which it is settled whether a first line begins as one does, up to its end.
 pub(super) const MAX_FIRST_WORD: usize = MAX_METHOD + 1;
 
@@ -111,6 +112,9 @@ pub(super) fn is_rest_of_method(bytes: &[u8]) -> bool {
 ///
 /// Between version and status stands one blank (RFC 9112, 4); some servers write several, or a tab, and clients read those.
 pub(crate) fn response_begins(bytes: &[u8]) -> StartCheck {
+    if plain_status(bytes).is_some() {
+        return StartCheck::Yes;
+    }
     const VERSION: &[u8] = b"HTTP/d.d";
     let fits = |(byte, pattern): (&u8, &u8)| if *pattern == b'd' { byte.is_ascii_digit() } else { byte == pattern };
     if !bytes.iter().zip(VERSION).all(fits) {
@@ -124,6 +128,14 @@ pub(crate) fn response_begins(bytes: &[u8]) -> StartCheck {
         (true, len) if blanks <= MAX_STATUS_BLANKS && (blanks > 0 || len == 0) && len < 3 => StartCheck::Maybe,
         _ => StartCheck::No,
     }
+}
+
+/// The status where `bytes` begin with a status line just as RFC 9112 has it.
+#[inline]
+fn plain_status(bytes: &[u8]) -> Option<u16> {
+    let [b'H', b'T', b'T', b'P', b'/', b'0'..=b'9', b'.', b'0'..=b'9', b' ', digits @ ..] = bytes else { return None };
+    let [a @ b'0'..=b'9', b @ b'0'..=b'9', c @ b'0'..=b'9', ..] = digits else { return None };
+    Some(u16::from(a - b'0') * 100 + u16::from(b - b'0') * 10 + u16::from(c - b'0'))
 }
 
 /// How many blanks the part of a status line after the version begins with.
@@ -240,6 +252,10 @@ pub(super) fn response(raw: &[u8]) -> Option<ResponseFacts> {
 
 /// The status in a status line, which may be all that there is of the head.
 pub(super) fn status(raw: &[u8]) -> Option<u16> {
+    let plain = plain_status(raw);
+    if plain.is_some() {
+        return plain;
+    }
     if response_begins(raw) != StartCheck::Yes {
         return None;
     }
@@ -297,8 +313,13 @@ pub(super) enum TransferCoding {
 }
 
 impl FramingFields {
+    #[inline]
     pub(super) fn note(&mut self, name: &[u8], value: &[u8]) {
-        if let Some(known) = KnownHeader::of(name) {
+        /// Of `Expect`, `Content-Length` and `Transfer-Encoding`.
+        const LENGTHS: [usize; 3] = [6, 14, 17];
+        if LENGTHS.contains(&name.len())
+            && let Some(known) = KnownHeader::of(name)
+        {
             self.note_known(known, value);
         }
     }
@@ -315,9 +336,7 @@ impl FramingFields {
     /// A list of equal numbers counts as one (RFC 9110, 8.6).
     fn note_length(&mut self, value: &[u8]) {
         for part in value.split(|byte| *byte == b',') {
-            let part = part.trim_ascii();
-            let plain = !part.is_empty() && part.iter().all(u8::is_ascii_digit);
-            let number = std::str::from_utf8(part).ok().filter(|_| plain).and_then(|digits| digits.parse().ok());
+            let number = decimal(part.trim_ascii());
             self.length = match (self.length, number) {
                 (ContentLength::Absent, Some(number)) => ContentLength::One(number),
                 (ContentLength::One(before), Some(number)) if before != number => ContentLength::Conflicting(before),
@@ -344,9 +363,26 @@ impl FramingFields {
     }
 }
 
+/// The number that these digits are; `None` where one is none, there is none, or it is too large.
+fn decimal(digits: &[u8]) -> Option<u64> {
+    let (first, rest) = digits.split_first()?;
+    let digit = |byte: u8| byte.is_ascii_digit().then(|| u64::from(byte - b'0'));
+    rest.iter().try_fold(digit(*first)?, |number, byte| number.checked_mul(10)?.checked_add(digit(*byte)?))
+}
+
 /// The length of the head that `bytes` begin with, and what is in it; `None` where it is not whole, not as RFC 9112 asks,
 /// or has more lines than there is room for.
 fn strict_request(bytes: &[u8], fields: &mut FramingFields) -> Option<(usize, HeadContents)> {
+    let mut plain = FramingFields::default();
+    if let Some(found) = plain_head::request(bytes, &mut plain) {
+        *fields = plain;
+        return Some(found);
+    }
+    parsed_request(bytes, fields)
+}
+
+/// The same for any head, by the strict parser.
+pub(super) fn parsed_request(bytes: &[u8], fields: &mut FramingFields) -> Option<(usize, HeadContents)> {
     let mut lines = [const { MaybeUninit::uninit() }; FAST_LINES];
     let mut request = httparse::Request::new(&mut []);
     let Ok(httparse::Status::Complete(len)) = request.parse_with_uninit_headers(bytes, &mut lines) else { return None };
@@ -388,6 +424,16 @@ fn offset(raw: &[u8], part: &[u8]) -> Option<u32> {
 
 /// The length of the head that `bytes` begin with; `None` as above.
 fn strict_response(bytes: &[u8], fields: &mut FramingFields) -> Option<usize> {
+    let mut plain = FramingFields::default();
+    if let Some(found) = plain_head::response(bytes, &mut plain) {
+        *fields = plain;
+        return Some(found);
+    }
+    parsed_response(bytes, fields)
+}
+
+/// The same for any head, by the strict parser.
+pub(super) fn parsed_response(bytes: &[u8], fields: &mut FramingFields) -> Option<usize> {
     let mut lines = [const { MaybeUninit::uninit() }; FAST_LINES];
     let mut response = httparse::Response::new(&mut []);
     let parsed = httparse::ParserConfig::default().parse_response_with_uninit_headers(&mut response, bytes, &mut lines);
@@ -438,7 +484,7 @@ fn bad_request_line(raw: &[u8]) -> Option<Malformed> {
 }
 
 /// RFC 9110, 5.6.2.
-const fn is_token(byte: u8) -> bool {
+pub(super) const fn is_token(byte: u8) -> bool {
     byte.is_ascii_alphanumeric()
         || matches!(
             byte,

@@ -11,6 +11,7 @@ mod head;
 mod message;
 pub(crate) mod one_shot;
 mod pairing;
+mod plain_head;
 mod stream;
 mod strict_response;
 
@@ -22,6 +23,7 @@ pub(crate) use content::ContentKind;
 use conversation::Conversation;
 pub(crate) use head::{StartCheck, end as head_end, response_begins};
 pub(crate) use message::{read_request, read_response};
+use stream::StreamPiece;
 pub(crate) use strict_response::{RequestContext, ResponseHeadError, StrictResponseHead, read as read_answer};
 
 /// Longest head that is parsed, in bytes. A longer one is malformed, and what follows it is looked for anew.
@@ -174,36 +176,41 @@ impl Http1 {
                 sink(Event::Opened { connection, at });
             }
             Chunk::Data { slot, side, at, stretch, offset, received, bytes } => {
-                let max_held = self.max_held;
-                let let_go = self.follow(slot, |conversation, others| {
-                    let before = conversation.held();
-                    conversation.data(side, stream::StreamPiece { at, stretch, offset, received, bytes }, sink);
-                    let after = conversation.held();
-                    let too_much = after > before && others + after > max_held;
-                    if too_much {
-                        conversation.evict(side, at, sink);
-                    }
-                    too_much
-                });
-                self.stats.let_go += u64::from(let_go == Some(true));
+                let piece = StreamPiece { at, stretch, offset, received, bytes };
+                let Some(conversation) = self.places.get_mut(slot).filter(|conversation| conversation.is_open()) else {
+                    return;
+                };
+                if conversation.inside_body(side, &piece) {
+                    return;
+                }
+                let before = conversation.held();
+                let others = self.held - before;
+                conversation.data(side, piece, sink);
+                let mut after = conversation.held();
+                if after > before && others + after > self.max_held {
+                    conversation.evict(side, at, sink);
+                    after = conversation.held();
+                    self.stats.let_go += 1;
+                }
+                self.held = others + after;
             }
             Chunk::Gap { slot, side, len, why } => {
-                self.follow(slot, |conversation, _| conversation.gap(side, len, why, sink));
+                self.follow(slot, |conversation| conversation.gap(side, len, why, sink));
             }
             Chunk::End { slot, side, at } => {
-                self.follow(slot, |conversation, _| conversation.end(side, at, sink));
+                self.follow(slot, |conversation| conversation.end(side, at, sink));
             }
             Chunk::Closed { slot, at, how } => self.close(slot, at, how, sink),
         }
     }
 
-    /// Does something with a conversation, and follows what all of them hold; it is told what the others do.
-    fn follow<T>(&mut self, slot: Slot, act: impl FnOnce(&mut Conversation, usize) -> T) -> Option<T> {
-        let conversation = self.places.get_mut(slot).filter(|conversation| conversation.is_open())?;
+    /// Does something with a conversation, and follows what all of them hold.
+    fn follow(&mut self, slot: Slot, act: impl FnOnce(&mut Conversation)) {
+        let place = self.places.get_mut(slot).filter(|conversation| conversation.is_open());
+        let Some(conversation) = place else { return };
         let others = self.held - conversation.held();
-        let done = act(conversation, others);
+        act(conversation);
         self.held = others + conversation.held();
-        Some(done)
     }
 
     fn close(&mut self, slot: Slot, at: Timestamp, how: crate::exchange::Close, sink: &mut dyn FnMut(Event)) {

@@ -3,7 +3,7 @@
 use arrayvec::ArrayVec;
 
 use crate::capture::{self, BpfFilter, BpfMatch, FEW, Frame, FramePosition, Source};
-use crate::decode::{Decoder, Legs, LocatedSegment, Segment, Skip};
+use crate::decode::{Decoder, Legs, LocatedSegment, Segment, Skip, plain};
 use crate::exchange::{Event, Timestamp};
 use crate::flow::{self, CONNECTION_COST, FlowLookup, FlowTable, SightingStats, Sightings};
 use crate::http1::{BodyPolicies, Http1};
@@ -22,14 +22,19 @@ pub struct Tap {
     ports: Vec<u16>,
     legs: Legs,
     decoder: Decoder,
-    sightings: Sightings,
-    flows: FlowTable,
-    http1: Http1,
+    engine: Engine,
     received: u64,
     decoded: u64,
     skipped: [u64; Skip::ALL.len()],
     /// Where the capture's clock was first seen to be set.
     clock_step: Option<ClockStep>,
+}
+
+/// Segments to events.
+struct Engine {
+    sightings: Sightings,
+    flows: FlowTable,
+    http1: Http1,
 }
 
 /// A frame at which the capture's clock was seen to be set.
@@ -57,10 +62,12 @@ impl Tap {
             filter: settings.bpf.as_deref().map(BpfFilter::new).transpose()?,
             ports: settings.ports.clone(),
             legs: Legs::new(&settings.local, &settings.ports),
-            sightings: Sightings::default(),
             decoder: Decoder::with_limit(fragments).with_tunnels(&settings.tunnels),
-            flows: FlowTable::with_limits(&settings.ports, limits),
-            http1: Http1::with_limit(interests, memory / 32 * 7),
+            engine: Engine {
+                sightings: Sightings::default(),
+                flows: FlowTable::with_limits(&settings.ports, limits),
+                http1: Http1::with_limit(interests, memory / 32 * 7),
+            },
             received: 0,
             decoded: 0,
             skipped: [0; Skip::ALL.len()],
@@ -71,11 +78,11 @@ impl Tap {
     /// Takes the next frame of `source`, or the next few, and tells what they make known; false at its end.
     pub fn pull(&mut self, source: &mut (impl Source + ?Sized), sink: &mut dyn FnMut(Event)) -> bool {
         let received = self.received;
-        if self.flows.remembered() >= MANY {
+        if self.engine.flows.remembered() >= MANY {
             let few = source.next_batch();
             self.frames(&few, sink);
             if self.sees_clock_set() {
-                let stamp = self.flows.first_step();
+                let stamp = self.engine.flows.first_step();
                 let set = few.iter().position(|frame| Some(frame.at) == stamp);
                 let later = set.map_or(0, |set| few.len() - 1 - set);
                 drop(few);
@@ -101,19 +108,20 @@ impl Tap {
     }
 
     fn one(&mut self, frame: &Frame<'_>, sink: &mut dyn FnMut(Event)) -> bool {
-        // Looked at where it stands: what was found is large, and moving it costs more than finding it.
-        let skipped = match &self.find(frame) {
-            Ok(found) => match self.counts(found) {
-                Ok(()) => {
-                    self.take(found, frame, sink);
-                    return true;
-                }
-                Err(why) => why,
-            },
-            Err(why) => *why,
+        self.received += 1;
+        let taken = match self.plain(frame) {
+            Ok(Some(segment)) => {
+                self.engine.take(&segment, sink);
+                Ok(())
+            }
+            Ok(None) => self.layered(frame).map(|found| {
+                self.engine.take(&self.decoder.segment(&found, frame), sink);
+            }),
+            Err(why) => Err(why),
         };
-        self.skip(skipped);
-        !matches!(skipped, Skip::Filter | Skip::Port | Skip::Direction)
+        let Err(why) = taken else { return true };
+        self.skip(why);
+        !matches!(why, Skip::Filter | Skip::Port | Skip::Direction)
     }
 
     /// Takes the next frames and tells what they make known: the same as one by one.
@@ -124,28 +132,31 @@ impl Tap {
         for few in frames.chunks(FEW) {
             let mut segments = SegmentBatch::new();
             for frame in few {
-                match &self.find(frame) {
-                    Ok(found) => match (self.counts(found), found.in_frame(frame)) {
-                        (Err(why), _) => self.skip(why),
-                        (Ok(()), Some(segment)) => segments.push(segment),
-                        (Ok(()), None) => {
-                            // It stands in the decoder until the next frame. What came before it goes first.
-                            self.segments(&std::mem::take(&mut segments), sink);
-                            self.take(found, frame, sink);
+                self.received += 1;
+                match self.plain(frame) {
+                    Ok(Some(segment)) => segments.push(segment),
+                    Ok(None) => match self.layered(frame) {
+                        Err(why) => self.skip(why),
+                        Ok(found) => {
+                            if let Some(segment) = found.in_frame(frame) {
+                                segments.push(segment);
+                            } else {
+                                // It stands in the decoder until the next frame. What came before it goes first.
+                                self.engine.segments(&std::mem::take(&mut segments), sink);
+                                self.engine.take(&self.decoder.segment(&found, frame), sink);
+                            }
                         }
                     },
-                    Err(why) => self.skip(*why),
+                    Err(why) => self.skip(why),
                 }
             }
-            self.segments(&segments, sink);
+            self.engine.segments(&segments, sink);
         }
     }
 
     /// Takes note that it is `now` and no frame came: what waited for one long enough is told.
     pub fn idle(&mut self, now: Timestamp, sink: &mut dyn FnMut(Event)) {
-        let (flows, http1) = (&mut self.flows, &mut self.http1);
-        self.sightings.idle(now, &mut |held| flows.take(held, &mut |chunk| http1.take(chunk, sink)));
-        self.flows.idle(now, &mut |chunk| http1.take(chunk, sink));
+        self.engine.idle(now, sink);
     }
 
     /// Frames received so far.
@@ -157,60 +168,42 @@ impl Tap {
     /// Holes that were given up so far.
     #[must_use]
     pub const fn gaps(&self) -> u64 {
-        self.flows.stats().gaps
+        self.engine.flows.stats().gaps
     }
 
     /// Connections that are open.
     #[must_use]
     pub const fn open(&self) -> u64 {
-        self.flows.stats().open
+        self.engine.flows.stats().open
     }
 
-    /// Finds the segment of a frame that passes the filter.
-    fn find(&mut self, frame: &Frame<'_>) -> Result<LocatedSegment, Skip> {
-        self.received += 1;
+    /// The segment of a frame that the filter lets pass, where that can be read at once and is asked for.
+    #[inline]
+    fn plain<'a>(&mut self, frame: &Frame<'a>) -> Result<Option<Segment<'a>>, Skip> {
         if let Some(filter) = &mut self.filter
             && filter.check(frame) != BpfMatch::Match
         {
             return Err(Skip::Filter);
         }
-        self.decoder.find(frame)
+        let segment = plain::segment(frame);
+        if let Some(segment) = &segment {
+            wanted(segment, &self.ports, &self.legs)?;
+            self.decoded += 1;
+        }
+        Ok(segment)
     }
 
-    /// Whether `-p` and `--direction` ask for what was found; then it is counted.
-    fn counts(&mut self, found: &LocatedSegment) -> Result<(), Skip> {
-        if !(self.ports.is_empty() || found.has_port(&self.ports)) {
-            return Err(Skip::Port);
-        }
-        if !found.goes(&self.legs) {
-            return Err(Skip::Direction);
-        }
+    /// Where the segment of a frame is that has to be read layer by layer.
+    fn layered(&mut self, frame: &Frame<'_>) -> Result<LocatedSegment, Skip> {
+        let found = self.decoder.find(frame)?;
+        wanted(&self.decoder.segment(&found, frame), &self.ports, &self.legs)?;
         self.decoded += 1;
-        Ok(())
-    }
-
-    /// Takes the segment that was found last.
-    fn take(&mut self, found: &LocatedSegment, frame: &Frame<'_>, sink: &mut dyn FnMut(Event)) {
-        let segment = self.decoder.segment(found, frame);
-        let (flows, http1) = (&mut self.flows, &mut self.http1);
-        let mut release = |held: &Segment<'_>| flows.take(held, &mut |chunk| http1.take(chunk, sink));
-        if !self.sightings.judge(&segment, &mut release) {
-            return;
-        }
-        let mut place = self.flows.lookup(&segment);
-        if let Some(slot) = self.flows.guess(&mut place)
-            && self.flows.remembered() >= MANY
-        {
-            self.http1.fetch(slot);
-        }
-        let http1 = &mut self.http1;
-        self.flows.pass_over(&mut place, &segment, |slot, side| http1.passes_over(slot, side));
-        self.flows.take_at(&place, &segment, &mut |chunk| http1.take(chunk, sink));
+        Ok(found)
     }
 
     /// Whether the capture's clock was seen to be set just now, for the first time.
     const fn sees_clock_set(&self) -> bool {
-        self.flows.stats().clock_steps > 0 && self.clock_step.is_none()
+        self.engine.flows.stats().clock_steps > 0 && self.clock_step.is_none()
     }
 
     /// Notes that the capture's clock was set, so many frames before the last one, which stands there.
@@ -224,6 +217,90 @@ impl Tap {
         if let Some(count) = self.skipped.get_mut(why.index()) {
             *count += 1;
         }
+    }
+
+    /// Ends the capture: whatever waited is told.
+    pub fn finish(&mut self, sink: &mut dyn FnMut(Event)) {
+        self.engine.finish(sink);
+    }
+
+    /// What was seen, with what the source knows besides.
+    #[must_use]
+    pub fn engine(&self, source: &(impl Source + ?Sized)) -> CaptureStats {
+        let dropped = source.dropped();
+        let sightings = self.engine.sightings.stats();
+        let mut skipped = self.skipped;
+        if let Some(count) = skipped.get_mut(Skip::Duplicate.index()) {
+            *count = sightings.segments;
+        }
+        let skipped = Skip::ALL.iter().zip(skipped).filter(|(why, count)| **why == Skip::NotTcp || *count > 0);
+        let tcp = self.engine.flows.stats();
+        let streams = self.engine.http1.stats();
+        let evicted = [
+            ("connections", tcp.evicted_capacity),
+            ("idle", tcp.evicted_idle),
+            ("waiting_bytes", tcp.evicted_waiting),
+            ("message_bytes", streams.let_go),
+            ("fragmented_datagrams", self.decoder.datagrams_given_up()),
+            ("implausible_segments", tcp.implausible_segments),
+        ];
+        CaptureStats {
+            frames: Frames {
+                received: self.received,
+                kernel_dropped: dropped.kernel,
+                interface_dropped: dropped.interface,
+                decoded: self.decoded - sightings.segments,
+                skipped: skipped.map(|(why, count)| (why.key().to_owned(), count)).collect(),
+                clock_steps: tcp.clock_steps,
+                clock_step_at: self.clock_step.as_ref().map(|step| step.frame),
+                clock_step_in: self.clock_step.as_ref().and_then(|step| step.file.clone()),
+            },
+            tcp: Tcp {
+                connections: tcp.connections,
+                peak_open: tcp.peak_open,
+                retransmitted_bytes: tcp.retransmitted_bytes,
+                gaps: tcp.gaps,
+                gap_bytes: tcp.gap_bytes,
+                evicted: evicted
+                    .into_iter()
+                    .filter(|(_, count)| *count > 0)
+                    .map(|(why, count)| (why.to_owned(), count))
+                    .collect(),
+                unplaced_bytes: tcp.unplaced_bytes,
+                unplaced_requests: tcp.unplaced_requests,
+                bad_checksums: tcp.bad_checksums,
+            },
+            streams: Streams {
+                http1: streams.http1,
+                tls: streams.tls,
+                http2: streams.http2,
+                upgraded: streams.upgraded,
+                unknown: streams.unknown,
+            },
+            warnings: [source.warnings(), self.decoder.advice(), told_twice(sightings)].concat(),
+            unread: source.unread(),
+        }
+    }
+}
+
+impl Engine {
+    /// Takes the next segment and tells what it makes known.
+    fn take(&mut self, segment: &Segment<'_>, sink: &mut dyn FnMut(Event)) {
+        let Self { sightings, flows, http1 } = self;
+        if sightings.concerns(segment) {
+            let mut release = |held: &Segment<'_>| flows.take(held, &mut |chunk| http1.take(chunk, sink));
+            if !sightings.judge(segment, &mut release) {
+                return;
+            }
+        }
+        let mut place = flows.lookup(segment);
+        if let Some(slot) = flows.guess(&mut place)
+            && flows.remembered() >= MANY
+        {
+            http1.fetch(slot);
+        }
+        flows.pass_over(&mut place, segment, |slot, side| http1.passes_over(slot, side));
+        flows.take_at(&place, segment, &mut |chunk| http1.take(chunk, sink));
     }
 
     /// The segments that are not of further sightings.
@@ -273,70 +350,26 @@ impl Tap {
         }
     }
 
-    /// Ends the capture: whatever waited is told.
-    pub fn finish(&mut self, sink: &mut dyn FnMut(Event)) {
-        let (flows, http1) = (&mut self.flows, &mut self.http1);
-        self.sightings.finish(&mut |held| flows.take(held, &mut |chunk| http1.take(chunk, sink)));
-        self.flows.finish(&mut |chunk| http1.take(chunk, sink));
+    fn idle(&mut self, now: Timestamp, sink: &mut dyn FnMut(Event)) {
+        let Self { sightings, flows, http1 } = self;
+        sightings.idle(now, &mut |held| flows.take(held, &mut |chunk| http1.take(chunk, sink)));
+        flows.idle(now, &mut |chunk| http1.take(chunk, sink));
     }
 
-    /// What was seen, with what the source knows besides.
-    #[must_use]
-    pub fn engine(&self, source: &(impl Source + ?Sized)) -> CaptureStats {
-        let dropped = source.dropped();
-        let sightings = self.sightings.stats();
-        let mut skipped = self.skipped;
-        if let Some(count) = skipped.get_mut(Skip::Duplicate.index()) {
-            *count = sightings.segments;
-        }
-        let skipped = Skip::ALL.iter().zip(skipped).filter(|(why, count)| **why == Skip::NotTcp || *count > 0);
-        let tcp = self.flows.stats();
-        let streams = self.http1.stats();
-        let evicted = [
-            ("connections", tcp.evicted_capacity),
-            ("idle", tcp.evicted_idle),
-            ("waiting_bytes", tcp.evicted_waiting),
-            ("message_bytes", streams.let_go),
-            ("fragmented_datagrams", self.decoder.datagrams_given_up()),
-            ("implausible_segments", tcp.implausible_segments),
-        ];
-        CaptureStats {
-            frames: Frames {
-                received: self.received,
-                kernel_dropped: dropped.kernel,
-                interface_dropped: dropped.interface,
-                decoded: self.decoded - sightings.segments,
-                skipped: skipped.map(|(why, count)| (why.key().to_owned(), count)).collect(),
-                clock_steps: tcp.clock_steps,
-                clock_step_at: self.clock_step.as_ref().map(|step| step.frame),
-                clock_step_in: self.clock_step.as_ref().and_then(|step| step.file.clone()),
-            },
-            tcp: Tcp {
-                connections: tcp.connections,
-                peak_open: tcp.peak_open,
-                retransmitted_bytes: tcp.retransmitted_bytes,
-                gaps: tcp.gaps,
-                gap_bytes: tcp.gap_bytes,
-                evicted: evicted
-                    .into_iter()
-                    .filter(|(_, count)| *count > 0)
-                    .map(|(why, count)| (why.to_owned(), count))
-                    .collect(),
-                unplaced_bytes: tcp.unplaced_bytes,
-                unplaced_requests: tcp.unplaced_requests,
-                bad_checksums: tcp.bad_checksums,
-            },
-            streams: Streams {
-                http1: streams.http1,
-                tls: streams.tls,
-                http2: streams.http2,
-                upgraded: streams.upgraded,
-                unknown: streams.unknown,
-            },
-            warnings: [source.warnings(), self.decoder.advice(), told_twice(sightings)].concat(),
-            unread: source.unread(),
-        }
+    fn finish(&mut self, sink: &mut dyn FnMut(Event)) {
+        let Self { sightings, flows, http1 } = self;
+        sightings.finish(&mut |held| flows.take(held, &mut |chunk| http1.take(chunk, sink)));
+        flows.finish(&mut |chunk| http1.take(chunk, sink));
     }
+}
+
+/// Whether ports and directions ask for a segment.
+#[inline]
+fn wanted(segment: &Segment<'_>, ports: &[u16], legs: &Legs) -> Result<(), Skip> {
+    if !(ports.is_empty() || segment.has_port(ports)) {
+        return Err(Skip::Port);
+    }
+    if segment.goes(legs) { Ok(()) } else { Err(Skip::Direction) }
 }
 
 /// What is said of connections that were seen twice.
