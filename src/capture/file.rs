@@ -101,6 +101,15 @@ impl FileFormat {
         Ok(PcapngReader::open(input)?.map(Self::Pcapng))
     }
 
+    /// The next record, where all of it is `available` and nothing about it is odd: then nothing has to be read for it.
+    #[inline]
+    fn plain(&mut self, available: &[u8]) -> Option<LocatedRecord> {
+        match self {
+            Self::Classic(classic) => classic.plain(available),
+            Self::Pcapng(pcapng) => pcapng.plain(available),
+        }
+    }
+
     fn dropped(&self) -> Dropped {
         match self {
             Self::Classic(_) => Dropped::default(),
@@ -277,17 +286,16 @@ impl FileSource {
     #[inline]
     pub(super) fn advance(&mut self) -> bool {
         self.pass();
-        if self.ended {
-            return false;
-        }
-        if let FileFormat::Classic(classic) = &mut self.format
-            && let Some(record) = classic.plain(self.input.available())
-        {
-            self.frames += 1;
-            self.current = Some(record);
-            return true;
-        }
-        self.advance_slowly()
+        !self.ended && (self.advance_in_window() || self.advance_slowly())
+    }
+
+    /// Moves to the next frame, after the current one was left behind, where that is plain and in the window: what was passed
+    /// before stays where it is then. False, and nothing was done, where it is not.
+    #[inline]
+    fn advance_in_window(&mut self) -> bool {
+        self.current = self.format.plain(self.input.available());
+        self.frames += u64::from(self.current.is_some());
+        self.current.is_some()
     }
 
     /// The same where there is more to it: the window has to move on, or something is odd.
@@ -350,14 +358,6 @@ impl FileSource {
         }
     }
 
-    /// Whether the next frame is in the window, after the current one was left behind.
-    fn is_there(&self) -> bool {
-        match &self.format {
-            FileFormat::Classic(classic) => classic.is_whole(self.input.available()),
-            FileFormat::Pcapng(pcapng) => pcapng.is_whole(self.input.available()),
-        }
-    }
-
     /// The frame that [`FileSource::advance`] moved to.
     pub(super) fn frame(&self) -> Option<Frame<'_>> {
         let record = self.current.as_ref()?;
@@ -408,16 +408,13 @@ impl Source for FileSource {
     fn next_batch(&mut self) -> Batch<'_> {
         // Nothing is read while there are some, so that their places in the buffer hold.
         let mut records = ArrayVec::<LocatedRecord, FEW>::new();
-        while self.advance()
-            && let Some(LocatedRecord { data, .. }) = &self.current
-        {
+        let mut there = self.advance();
+        while there && let Some(record) = self.current.take() {
             let position = self.input.position();
-            let data = position + data.start..position + data.end;
-            records.extend(self.current.clone().map(|record| LocatedRecord { data, ..record }));
-            self.pass();
-            if records.is_full() || !self.is_there() {
-                break;
-            }
+            let data = position + record.data.start..position + record.data.end;
+            self.input.consume(record.len);
+            records.push(LocatedRecord { data, ..record });
+            there = !records.is_full() && self.advance_in_window();
         }
         let frame = |LocatedRecord { at, link, wire_len, data, .. }| Frame {
             at,

@@ -10,6 +10,8 @@ use crate::capture::{Frame, LinkType};
 /// Bytes of an IPv4 header without options.
 const IPV4_HEADER: usize = 20;
 const IPV6_HEADER: usize = 40;
+/// In IPv4: "more fragments", and where in its datagram this one belongs.
+const FRAGMENT: u16 = 0x3fff;
 /// Bytes of a TCP header without options.
 const TCP_HEADER: usize = 20;
 
@@ -58,8 +60,6 @@ fn ipv4(datagram: &[u8]) -> Option<Datagram<'_>> {
     let [0x45, _, l1, l2, _, _, f1, f2, _, protocol::TCP, _, _, s1, s2, s3, s4, d1, d2, d3, d4] = *header else {
         return None;
     };
-    /// "More fragments", and where in its datagram this one belongs.
-    const FRAGMENT: u16 = 0x3fff;
     if u16::from_be_bytes([f1, f2]) & FRAGMENT != 0 {
         return None;
     }

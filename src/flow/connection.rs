@@ -365,7 +365,7 @@ impl Connection {
             half.from_syn = true;
         } else if syn && half.is_origin(first) {
             (half.from_syn, half.implied, half.joining) = (true, false, false);
-        } else if !syn && len > 0 && (!half.started || half.implied) {
+        } else if !syn && len > 0 && (!half.started || half.implied) && !half.ended {
             // What the other side has acknowledged since the handshake is where the stream begins.
             let known = half.implied && from_handshake && first.ahead_of(half.next_seq()) >= 0;
             if !known {

@@ -112,10 +112,10 @@ pub(super) fn is_rest_of_method(bytes: &[u8]) -> bool {
 ///
 /// Between version and status stands one blank (RFC 9112, 4); some servers write several, or a tab, and clients read those.
 pub(crate) fn response_begins(bytes: &[u8]) -> StartCheck {
+    const VERSION: &[u8] = b"HTTP/d.d";
     if plain_status(bytes).is_some() {
         return StartCheck::Yes;
     }
-    const VERSION: &[u8] = b"HTTP/d.d";
     let fits = |(byte, pattern): (&u8, &u8)| if *pattern == b'd' { byte.is_ascii_digit() } else { byte == pattern };
     if !bytes.iter().zip(VERSION).all(fits) {
         return StartCheck::No;
