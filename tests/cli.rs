@@ -87,6 +87,19 @@ fn every_mistake_is_told_at_once_each_with_its_flag() {
 }
 
 #[test]
+fn a_client_that_cannot_tell_responses_apart_says_so_at_the_start() {
+    let capture = testdata("get-nano.pcap");
+    let warned = |more: &[&str]| {
+        let mut command = shadowtap();
+        command.arg("replay").arg(&capture).args(["--to", "http://127.0.0.1:1", "--speed", "max"]).args(more);
+        text(&command.stdin(Stdio::null()).output().unwrap().stderr)
+            .contains("warning: --client reqwest: a response that")
+    };
+    assert!(warned(&["--client", "reqwest"]));
+    assert!(!warned(&["--client", "reqwest", "--http2"]) && !warned(&[]));
+}
+
+#[test]
 fn completions_and_manuals_know_every_command() {
     let commands = ["shadow", "replay", "record", "inspect", "report", "filters", "interfaces", "control", "demo"];
     for shell in ["bash", "elvish", "fish", "powershell", "zsh"] {
