@@ -117,7 +117,17 @@ fn probed(summary: &Summary, probe: &str) -> String {
 }
 
 fn figures(us: u64) -> LatencySummary {
-    LatencySummary { count: 500, min: us / 3, mean: us, p50: us, p90: us * 2, p99: us * 4, p99_9: us * 9, max: us * 20 }
+    LatencySummary {
+        count: 500,
+        min: us / 3,
+        mean: us,
+        p50: us,
+        p90: us * 2,
+        p95: us * 3,
+        p99: us * 4,
+        p99_9: us * 9,
+        max: us * 20,
+    }
 }
 
 fn counts(some: &[(&str, u64)]) -> BTreeMap<String, u64> {

@@ -108,8 +108,13 @@ fn measure<'a>(subject: SpecPart<'a>, limit: SpecPart<'a>) -> Result<(Measure, f
             .map_err(|_| (limit, format!("`{}` is no share: a number from 0 to 100 and a percent sign", limit.text)))?;
         return Ok((Measure::Errors, share.0));
     }
-    let percentile = subject.after("p").filter(|digits| digits.text.bytes().all(|b| b.is_ascii_digit() || b == b'.'));
-    let percentile: Option<f64> = percentile.and_then(|digits| digits.text.parse().ok());
+    let percentile =
+        subject.after("p").filter(|digits| digits.text.bytes().all(|b| b.is_ascii_digit() || matches!(b, b'.' | b'_')));
+    let percentile: Option<f64> = percentile.and_then(|digits| match digits.text {
+        // As other programs write p99.9.
+        "999" => Some(99.9),
+        text => text.replace('_', ".").parse().ok(),
+    });
     let Some(percentile) = percentile.filter(|percentile| (1.0..100.0).contains(percentile)) else {
         return Err((subject, format!("`{}` is neither errors nor a percentile such as p99", subject.text)));
     };

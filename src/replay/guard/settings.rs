@@ -129,6 +129,9 @@ mod tests {
         {
             assert_eq!(typed.parse::<GuardSettings>().unwrap().to_string(), typed);
         }
+        for typed in ["p99_9>1.5s/1m", "p999>1.5s/1m"] {
+            assert_eq!(typed.parse::<GuardSettings>().unwrap().to_string(), "p99.9>1.5s/1m");
+        }
         let spaced: GuardSettings = " errors > 5% / 10s , p99 > 800ms / 30s ".parse().unwrap();
         assert_eq!(spaced.to_string(), "errors>5%/10s,p99>800ms/30s");
         assert_eq!(GuardSettings::of_shadow().to_string(), TOTAL);

@@ -142,6 +142,7 @@ impl LatencyHistogram {
             mean: u64::try_from(left.sum / u128::from(left.count.max(1))).unwrap_or(u64::MAX),
             p50: quantile(0.5),
             p90: quantile(0.9),
+            p95: quantile(0.95),
             p99: quantile(0.99),
             p99_9: quantile(0.999),
             max: left.max,
@@ -174,15 +175,24 @@ mod tests {
 
     #[test]
     fn one_value_is_every_figure() {
-        let f =
-            LatencySummary { count: 1, min: 1234, mean: 1234, p50: 1234, p90: 1234, p99: 1234, p99_9: 1234, max: 1234 };
+        let f = LatencySummary {
+            count: 1,
+            min: 1234,
+            mean: 1234,
+            p50: 1234,
+            p90: 1234,
+            p95: 1234,
+            p99: 1234,
+            p99_9: 1234,
+            max: 1234,
+        };
         assert_eq!(figures([1234]), f);
     }
 
     #[test]
     fn quantiles_of_a_known_series_are_within_three_digits() {
         let f = figures(1..=10_000);
-        for (got, want) in [(f.p50, 5_000), (f.p90, 9_000), (f.p99, 9_900), (f.p99_9, 9_990)] {
+        for (got, want) in [(f.p50, 5_000), (f.p90, 9_000), (f.p95, 9_500), (f.p99, 9_900), (f.p99_9, 9_990)] {
             assert!(got.abs_diff(want) * 1000 <= want, "{got} is not {want}");
         }
         assert_eq!((f.count, f.min, f.mean, f.max), (10_000, 1, 5_000, 10_000));
@@ -193,7 +203,7 @@ mod tests {
         let mut durations = LatencyHistogram::coarse();
         (1..=10_000).for_each(|us| durations.record_us(us));
         let f = durations.figures();
-        for (got, want) in [(f.p50, 5_000), (f.p90, 9_000), (f.p99, 9_900)] {
+        for (got, want) in [(f.p50, 5_000), (f.p90, 9_000), (f.p95, 9_500), (f.p99, 9_900)] {
             assert!(got.abs_diff(want) * 100 <= want, "{got} is not {want}");
         }
         assert_eq!((f.count, f.min, f.max), (10_000, 1, 10_000));

@@ -37,6 +37,8 @@ pub struct LatencySummary {
     pub mean: u64,
     pub p50: u64,
     pub p90: u64,
+    #[serde(default)]
+    pub p95: u64,
     pub p99: u64,
     pub p99_9: u64,
     pub max: u64,

@@ -193,6 +193,7 @@ impl LatencyFigure {
             Self::Mean => figures.mean,
             Self::P50 => figures.p50,
             Self::P90 => figures.p90,
+            Self::P95 => figures.p95,
             Self::P99 => figures.p99,
             Self::P999 => figures.p99_9,
             Self::Max => figures.max,
@@ -221,7 +222,17 @@ mod tests {
     }
 
     fn figures(count: u64, us: u64) -> LatencySummary {
-        LatencySummary { count, min: us / 2, mean: us, p50: us, p90: us * 2, p99: us * 7, p99_9: us * 21, max: us * 43 }
+        LatencySummary {
+            count,
+            min: us / 2,
+            mean: us,
+            p50: us,
+            p90: us * 2,
+            p95: us * 3,
+            p99: us * 7,
+            p99_9: us * 21,
+            max: us * 43,
+        }
     }
 
     /// A thousand compared, of which 37 + 3 went wrong where production did not.
@@ -299,6 +310,7 @@ mod tests {
         check("p50>1ms", Failed, "2.00ms is more than 1.00ms");
         check("service.mean>2ms", Held, "1.50ms is not more than 2.00ms");
         check("max>100ms", Held, "86.0ms is not more than 100ms");
+        check("p95>5ms", Failed, "6.00ms is more than 5.00ms");
         check("p99.9>1s", Held, "42.0ms is not more than 1.00s");
         check("p90>4ms", Held, "4.00ms is not more than 4.00ms");
     }

@@ -113,6 +113,7 @@ enum LatencyFigure {
     Mean,
     P50,
     P90,
+    P95,
     P99,
     P999,
     Max,

@@ -31,18 +31,19 @@ const METRICS: [(&str, ThresholdMetric); 6] = [
 ];
 
 /// Figures of latencies. `p99.9` is what people write, `p99_9` what the summary calls it.
-const FIGURES: [(&str, LatencyFigure); 7] = [
+const FIGURES: [(&str, LatencyFigure); 9] = [
     ("mean", LatencyFigure::Mean),
     ("p50", LatencyFigure::P50),
     ("p90", LatencyFigure::P90),
+    ("p95", LatencyFigure::P95),
     ("p99", LatencyFigure::P99),
     ("p99_9", LatencyFigure::P999),
     ("p99.9", LatencyFigure::P999),
+    ("p999", LatencyFigure::P999),
     ("max", LatencyFigure::Max),
 ];
 
-const KNOWN: &str =
-    "status-diff, header-diff, body-diff, differences, errors, lost, or of latencies mean, p50, p90, p99, p99_9, max";
+const KNOWN: &str = "status-diff, header-diff, body-diff, differences, errors, lost, or of latencies mean, p50, p90, p95, p99, p99.9, max";
 const LIMITS: &str =
     "write a number, a share such as 0.1%, a time such as 800ms, or one beside production's such as 1.2*production";
 
@@ -272,6 +273,12 @@ mod tests {
             ("errors>0.5%", Errors, ThresholdLimit::Share(0.005)),
             ("lost>0", Lost, ThresholdLimit::Count(0.0)),
             ("p99>1.2*production", Latency(LatencyClock::Response, LatencyFigure::P99), beside(1.2, 0)),
+            (
+                "p95>1s",
+                Latency(LatencyClock::Response, LatencyFigure::P95),
+                ThresholdLimit::Time(Duration::from_secs(1)),
+            ),
+            ("response.p999>production+50ms", Latency(LatencyClock::Response, LatencyFigure::P999), beside(1.0, 50)),
             ("response.p99.9>production+50ms", Latency(LatencyClock::Response, LatencyFigure::P999), beside(1.0, 50)),
             (
                 " service.p99_9 > 2 * production + 1 s ",

@@ -108,7 +108,7 @@ mod tests {
     use super::*;
 
     fn figures(count: u64, min: u64, p50: u64, p90: u64, p99: u64) -> LatencySummary {
-        LatencySummary { count, min, mean: p50, p50, p90, p99, p99_9: p99, max: p99 }
+        LatencySummary { count, min, mean: p50, p50, p90, p95: p99, p99, p99_9: p99, max: p99 }
     }
 
     #[track_caller]

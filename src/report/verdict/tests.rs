@@ -35,7 +35,7 @@ fn summary(targets: &[(&str, TargetSummary)]) -> Summary {
 }
 
 fn figures(count: u64, us: u64) -> LatencySummary {
-    LatencySummary { count, min: us, mean: us, p50: us, p90: us, p99: us, p99_9: us, max: us }
+    LatencySummary { count, min: us, mean: us, p50: us, p90: us, p95: us, p99: us, p99_9: us, max: us }
 }
 
 fn matrix(cells: &[(&str, &str, u64)]) -> BTreeMap<String, CountMap> {
