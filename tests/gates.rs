@@ -108,7 +108,7 @@ async fn a_gate_does_not_pass_on_too_few_deliveries_and_trouble_goes_before_it()
         told[0].starts_with("gate failed: lost>0: it needs 1,000,000 deliveries to pass, and there are "),
         "{told:?}"
     );
-    let (output, _) = replay(&server, folder.path(), &["--fail-if", "lost>0"]).await;
+    let (output, _) = replay(&server, folder.path(), &["--fail-if", "lost>0", "--force"]).await;
     assert_eq!((output.status.code(), self::told(&output)), (Some(0), Vec::new()));
 
     let nobody = Server::refusing().await;
