@@ -301,7 +301,7 @@ impl Conversation {
             let seen = head_at(piece, len);
             return self.head(seen, Some(facts), sink);
         }
-        match find(piece.bytes, is_request, lost) {
+        match find(piece.bytes, is_request, lost, matches!(self.speaks, Protocol::Http1)) {
             Boundary::Head(len) => {
                 let seen = head_at(piece, len);
                 let facts = head::any(&seen.raw, is_request);
@@ -342,7 +342,7 @@ impl Conversation {
         // A first line is looked at again only where that can tell more: its first word goes on, or the line ends.
         let tells_more = before <= head::MAX_FIRST_WORD || memchr::memchr(b'\n', piece.bytes).is_some();
         if !partial.recognised && tells_more {
-            match find(&partial.raw, is_request, false) {
+            match find(&partial.raw, is_request, false, matches!(self.speaks, Protocol::Http1)) {
                 Boundary::Nothing => {
                     piece.pass(piece.bytes.len());
                     return self.lost(Some(is_request), Damage::Malformed);

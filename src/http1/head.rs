@@ -64,6 +64,15 @@ pub(super) fn request_begins(bytes: &[u8]) -> StartCheck {
     }
 }
 
+/// Returns whether `bytes` begin with a whole line that was meant as a request line: `GET /a http/1.1`, `GET\t/a HTTP/1.1`,
+/// `GET /a`.
+pub(super) fn is_bad_request_line(bytes: &[u8]) -> bool {
+    let Some(line_end) = memchr::memchr(b'\n', bytes) else { return false };
+    let line = bytes.get(..line_end).unwrap_or_default();
+    let names_http = line.windows(5).any(|word| word.eq_ignore_ascii_case(b"http/"));
+    !line.contains(&0) && (names_http || has_known_method(bytes))
+}
+
 /// Whether an unfinished first line begins with a method that is in use, so that it is no part of a body.
 pub(super) fn has_known_method(bytes: &[u8]) -> bool {
     const KNOWN: [&[u8]; 9] =
@@ -480,7 +489,9 @@ fn bad_request_line(raw: &[u8]) -> Option<Malformed> {
     let (method, target, version) = split_request_line(line);
     let plain = method.len() + target.len() + version.len() + 2 == line.len();
     let odd = target.iter().any(|byte| *byte <= b' ' || *byte == 0x7f);
-    (odd || !plain).then_some(Malformed::RequestLine)
+    let is_version = matches!(version, [b'H', b'T', b'T', b'P', b'/', b'1', b'.', minor] if minor.is_ascii_digit());
+    let is_method = !method.is_empty() && method.iter().all(|byte| is_token(*byte));
+    (odd || !plain || !is_version || !is_method).then_some(Malformed::RequestLine)
 }
 
 /// RFC 9110, 5.6.2.

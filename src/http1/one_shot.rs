@@ -42,7 +42,7 @@ pub(crate) struct ResponseTraits {
 pub(crate) fn request(bytes: &[u8], interest: BodyPolicy) -> Option<StandaloneMessage<RequestState>> {
     let bytes = after_blank(bytes);
     let too_large = RequestState::Malformed(Malformed::HeadTooLarge);
-    let len = match find(bytes, true, false) {
+    let len = match find(bytes, true, false, false) {
         Boundary::Nothing | Boundary::Partial { recognised: false } => return None,
         Boundary::Partial { recognised: true } if bytes.len() > MAX_HEAD_BYTES => {
             return Some(broken(bytes, too_large));
@@ -76,7 +76,7 @@ pub(crate) fn response(
 ) -> Option<StandaloneMessage<ResponseTraits>> {
     let mut bytes = after_blank(bytes);
     loop {
-        let len = match find(bytes, false, false) {
+        let len = match find(bytes, false, false, false) {
             Boundary::Head(len) if len <= MAX_HEAD_BYTES => len,
             Boundary::Head(_) | Boundary::Partial { .. } => {
                 let status = head::status(bytes).filter(|status| *status >= 200)?;
@@ -119,7 +119,7 @@ pub(crate) fn is_opaque(status: u16, asked: RequestHint) -> bool {
 /// How the body after this request head is framed, and what is wrong with the head; `None` where it is not just that.
 pub(crate) fn request_head(head: &Head) -> Option<(Framing, Option<Malformed>)> {
     let raw = head.as_bytes();
-    match find(raw, true, false) {
+    match find(raw, true, false, false) {
         Boundary::Head(len) if len == raw.len() && len <= MAX_HEAD_BYTES => {
             let (facts, _) = head::request(raw);
             Some((facts.framing, facts.malformed))

@@ -221,7 +221,7 @@ pub(super) enum Boundary {
 
 /// Looks for a message at the beginning of `bytes`. Where the place is only guessed (`lost`), an unfinished first
 /// line has to look like one that is in use.
-pub(super) fn find(bytes: &[u8], is_request: bool, lost: bool) -> Boundary {
+pub(super) fn find(bytes: &[u8], is_request: bool, lost: bool, is_known: bool) -> Boundary {
     let begin = if is_request { head::request_begins(bytes) } else { head::response_begins(bytes) };
     match begin {
         // Never to be passed off as a request that was whole.
@@ -232,6 +232,10 @@ pub(super) fn find(bytes: &[u8], is_request: bool, lost: bool) -> Boundary {
         },
         head::StartCheck::Maybe if lost && is_request && !head::has_known_method(bytes) => Boundary::Nothing,
         head::StartCheck::Maybe => Boundary::Partial { recognised: false },
+        // Where a request has to begin, a first line that is none is the client's mistake: the server answers it.
+        head::StartCheck::No if is_known && is_request && !lost && head::is_bad_request_line(bytes) => {
+            head::end(bytes, 0).map_or(Boundary::Partial { recognised: true }, Boundary::Head)
+        }
         head::StartCheck::No => Boundary::Nothing,
     }
 }

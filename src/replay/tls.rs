@@ -16,10 +16,14 @@ use rustls::server::ParsedCertificate;
 use rustls::{AlertDescription, CertificateError, ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
 
 use super::{ClientError, Reason, SendSettings};
+use crate::bounded;
 use crate::exchange::Timestamp;
 
 /// What is spoken inside (RFC 7301): a server that would rather speak HTTP/2 is told that it must not.
 const HTTP_1_1: &[u8] = b"http/1.1";
+
+/// Largest file of certificates or keys, in bytes: all roots of a system take a quarter of it.
+const MAX_PEM: usize = 1 << 20;
 
 /// The TLS side of `settings`.
 pub(super) fn config(settings: &SendSettings) -> Result<ClientConfig, ClientError> {
@@ -130,19 +134,18 @@ impl ServerCertVerifier for Given {
 
 fn certificates(flag: &'static str, path: &Path) -> Result<Vec<CertificateDer<'static>>, ClientError> {
     let bad = |why: String| ClientError::Pem { flag, path: path.to_owned(), why };
-    let read = CertificateDer::pem_file_iter(path).and_then(Iterator::collect);
-    let found: Vec<_> = read.map_err(|error| bad(error.to_string()))?;
+    let pem = bounded::read(path, "a PEM file", MAX_PEM).map_err(|error| bad(error.into_io().to_string()))?;
+    let read: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&pem).collect();
+    let found = read.map_err(|error| bad(error.to_string()))?;
     if found.is_empty() { Err(bad("no certificate is in it".to_owned())) } else { Ok(found) }
 }
 
 fn private_key(flag: &'static str, path: &Path) -> Result<PrivateKeyDer<'static>, ClientError> {
-    PrivateKeyDer::from_pem_file(path).map_err(|error| ClientError::Pem {
-        flag,
-        path: path.to_owned(),
-        why: match error {
-            rustls::pki_types::pem::Error::NoItemsFound => "no private key is in it".to_owned(),
-            error => error.to_string(),
-        },
+    let bad = |why: String| ClientError::Pem { flag, path: path.to_owned(), why };
+    let pem = bounded::read(path, "a PEM file", MAX_PEM).map_err(|error| bad(error.into_io().to_string()))?;
+    PrivateKeyDer::from_pem_slice(&pem).map_err(|error| match error {
+        rustls::pki_types::pem::Error::NoItemsFound => bad("no private key is in it".to_owned()),
+        error => bad(error.to_string()),
     })
 }
 

@@ -1,5 +1,6 @@
 //! Every legal shape of HTTP/1 and the illegal ones that are in use; what is not HTTP/1 is told as such.
 
+use shadowtap::exchange::{Malformed, RequestState};
 use shadowtap::http1::{BodyPolicies, MAX_HEAD_BYTES, StreamStats};
 
 use crate::packets::{ACK, Client, FIN, Server, Talk};
@@ -164,6 +165,30 @@ fn header_names_in_any_case_with_any_blanks_around_their_values() {
 fn a_blank_before_a_colon_is_malformed_and_still_frames_the_body() {
     let request = "POST /a HTTP/1.1\r\nHost: h\r\nContent-Length : 3\r\n\r\nabc";
     one(request, ok("a"), "POST /a \"abc\" [malformed: space before colon] -> 200 \"a\"");
+}
+
+#[test]
+fn a_request_line_that_is_none_is_malformed_where_a_request_has_to_begin() {
+    let long = format!("{} /b HTTP/1.x", "A".repeat(40));
+    for line in [
+        "GET /b http/1.1",
+        "GET /b HTTP/2.0",
+        "GET /b HTTP/1.10",
+        "GET\t/b HTTP/1.1",
+        "G:T /b HTTP/1.1",
+        "GET /b",
+        &long,
+    ] {
+        let bad = format!("{line}\r\nHost: h\r\n\r\n");
+        let talk = Talk::open().client(get("/a")).server(ok("a"));
+        let talk = talk.client(&bad).server(ok("b")).client(&bad).server(ok("c"));
+        let capture = talk.client(get("/d")).server(ok("d")).close().capture();
+        let seen = crate::tap::run(&mut capture.source(), BodyPolicies::default(), &[]);
+        let states: Vec<_> =
+            seen.exchanges.values().map(|one| (one.request.state, matches!(one.answer, Some(Ok(_))))).collect();
+        let bad = (RequestState::Malformed(Malformed::RequestLine), true);
+        assert_eq!(states, [(RequestState::Whole, true), bad, bad, (RequestState::Whole, true)], "{line}");
+    }
 }
 
 #[test]

@@ -84,7 +84,7 @@ fn fit(all: &mut [&mut SendSettings], files: Option<u64>, open: u64) -> Vec<Stri
         (settings.max_connections, settings.max_streams) = (Some(given), 0);
         least = least.min(given);
     }
-    let needed = wanted.max(if open_ended { FEW } else { 0 }) as u64 + open + OTHER_FILES;
+    let needed = (wanted.max(if open_ended { FEW } else { 0 }) as u64).saturating_add(open + OTHER_FILES);
     vec![format!(
         "too few open files: the system lets this process have {} (ulimit -n), so at most {least} connections to each target \
          are open at once; requests wait where they need more. Raise the limit, such as with: ulimit -n {needed}",
