@@ -32,6 +32,7 @@ bench-replay: needed ## how late a replay sends, and what it reaches beside wrk,
 lint: needed ## formatting, lints and documentation, as strict as CI
 	cargo fmt --check
 	cargo clippy --all-targets --locked -- -D warnings
+	cargo clippy --lib --no-default-features --locked -- -D warnings
 	RUSTDOCFLAGS='-D warnings' cargo doc --no-deps --locked
 
 install: needed ## install shadowtap to cargo's bin directory

@@ -26,6 +26,32 @@
 //! All of them use [`exchange`], the types of requests, responses, events and outcomes. [`bounded`], [`files`],
 //! [`sandbox`] and [`sanitise`] are small helpers of the stages.
 //!
+//! A run ([`pipeline::run`]) has a thread for each stage that could hold up another, and a bound on each channel between
+//! them. Only a file waits where one is full; what a live capture cannot hand on is shed, whole requests at a time, and
+//! counted.
+//!
+//! ```text
+//!   capture thread            pacing thread                  sending runtime (tokio)
+//!  +------------------+      +--------------------------+   +-----------------------+
+//!  | source           |      | wait until due           |   | queue of each target  |
+//!  | decode           |event | filter chain             |job| client: wire, reqwest |
+//!  | flow             |----->| for each target: sample, |-->|   -> target           |
+//!  | http1            |      |   guard, filters         |   |   <- response         |
+//!  +------------------+      +--------------------------+   +-----------------------+
+//!       | frames (pcap)          | event      | fact                 | fact
+//!       v                        v            v                      v
+//!  +---------------------------------+   +------------------------------------+
+//!  | recording thread -> disk        |   | report thread: ledger, join,       |
+//!  +---------------------------------+   |   comparison, histograms -> summary|
+//!                                        +------------------------------------+
+//!                                             | snapshot, on demand
+//!                                             v
+//!                                        showing runtime: live page, metrics
+//! ```
+//!
+//! The program needs the feature `cli`, which is on by default: with `default-features = false` a library user gets none of
+//! its dependencies.
+//!
 //! From frames in memory to a summary, without a socket, a clock or a thread:
 //!
 //! ```

@@ -1,10 +1,12 @@
-//! The shape of the source: no two files in a circle, but a folder's `mod.rs` and what it is made of.
+//! The shape of the source: no two files in a circle, but a folder's `mod.rs` and what it is made of; and what the library
+//! brings along.
 
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test that panics says what is wrong")]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
+use std::process::Command;
 use std::sync::LazyLock;
 
 use regex::Regex;
@@ -156,4 +158,21 @@ fn no_two_files_use_each_other_but_parent_and_child() {
     };
     let circles: Vec<String> = uses.iter().flat_map(in_circle).collect();
     assert!(circles.is_empty(), "files that come back to themselves:\n{}", circles.join("\n"));
+}
+
+#[test]
+fn a_library_user_gets_none_of_what_the_program_brings() {
+    let brought = |more: &[&str]| {
+        let tree = ["tree", "--edges=normal", "--prefix=none", "--offline", "--locked"];
+        let mut cargo = Command::new(env!("CARGO"));
+        let output = cargo.args(tree).args(more).current_dir(env!("CARGO_MANIFEST_DIR")).output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let text = String::from_utf8(output.stdout).unwrap();
+        text.lines().filter_map(|line| line.split(' ').next()).map(str::to_owned).collect::<BTreeSet<_>>()
+    };
+    let (program, library) = (brought(&[]), brought(&["--no-default-features"]));
+    for name in ["clap", "indicatif", "tikv-jemallocator", "tracing-subscriber", "anyhow", "clap_mangen"] {
+        assert!(program.contains(name) && !library.contains(name), "{name}");
+    }
+    assert!(library.contains("tokio"), "{library:?}");
 }

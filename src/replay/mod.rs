@@ -53,10 +53,10 @@ pub use send_error::{Reason, SendError};
 pub use settings::{
     ChoiceError, ClientChoice, ConnectionMode, DEFAULT_DRAIN, DEFAULT_MAX_CONNECTIONS, DEFAULT_MAX_IN_FLIGHT,
     DEFAULT_MAX_RESPONSE, DEFAULT_MAX_STREAMS, DEFAULT_RESOLVE_EVERY, DEFAULT_TIMEOUT, MAX_TIME_FACTOR,
-    ReferenceSettings, SendSettings, TlsIdentity,
+    ReferenceSettings, SendSettings, TargetLimits, TlsIdentity,
 };
 pub use spec::{SpecError, seconds};
-pub use target::{Deliveries, InFlight, QueueStats, TargetLimits, TargetLinks, run_target};
+pub use target::{Deliveries, InFlight, QueueStats, TargetLinks, run_target};
 pub use ticket::Ticket;
 pub use wire::WireClient;
 

@@ -129,6 +129,33 @@ pub struct TlsIdentity {
     pub key: Option<PathBuf>,
 }
 
+/// The limits of one target.
+#[derive(Clone, Copy, Debug)]
+pub struct TargetLimits {
+    /// Requests that may await their answer at once; at least one, at most [`super::target::MAX_IN_FLIGHT`].
+    pub max_in_flight: usize,
+    /// Streams that may be open besides: past it they take the places of requests.
+    pub max_streams: usize,
+    /// Until a response begins, from the send; and of one that has to end for a silence in it.
+    pub timeout: Duration,
+    /// For one whole response, from the send.
+    pub max_time: Duration,
+    /// For what is in flight when the run is stopped.
+    pub drain: Duration,
+}
+
+impl From<&SendSettings> for TargetLimits {
+    fn from(settings: &SendSettings) -> Self {
+        Self {
+            max_in_flight: settings.places(),
+            max_streams: settings.max_streams,
+            timeout: settings.timeout,
+            max_time: settings.max_time,
+            drain: settings.drain,
+        }
+    }
+}
+
 /// What speaks to the target.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum ClientChoice {

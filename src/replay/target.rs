@@ -8,7 +8,6 @@ use std::pin::{Pin, pin};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, ready};
-use std::time::Duration;
 
 use futures_util::FutureExt as _;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
@@ -18,39 +17,12 @@ use super::production_ends::ProductionEndWait;
 use super::response_watch::{ResponseWatch, Surroundings, WatchStep};
 use super::{
     BegunResponse, Client, ClosedEarly, Delivery, Job, ProductionEnds, Reason, ResponseProgress, SendError,
-    SendSettings, TargetResponse,
+    TargetLimits, TargetResponse,
 };
 use crate::exchange::{ExchangeId, FailureKind, Outcome, Shed};
 
 /// Most requests in flight that can be asked for: it is cut to this. Each holds a task and, mostly, a connection.
 pub const MAX_IN_FLIGHT: usize = 1 << 20;
-
-/// The limits of one target.
-#[derive(Clone, Copy, Debug)]
-pub struct TargetLimits {
-    /// Requests that may await their answer at once; at least one, at most [`MAX_IN_FLIGHT`].
-    pub max_in_flight: usize,
-    /// Streams that may be open besides: past it they take the places of requests.
-    pub max_streams: usize,
-    /// Until a response begins, from the send; and of one that has to end for a silence in it.
-    pub timeout: Duration,
-    /// For one whole response, from the send.
-    pub max_time: Duration,
-    /// For what is in flight when the run is stopped.
-    pub drain: Duration,
-}
-
-impl From<&SendSettings> for TargetLimits {
-    fn from(settings: &SendSettings) -> Self {
-        Self {
-            max_in_flight: settings.places(),
-            max_streams: settings.max_streams,
-            timeout: settings.timeout,
-            max_time: settings.max_time,
-            drain: settings.drain,
-        }
-    }
-}
 
 /// How many requests await their answer at one target; may be read at any time.
 #[derive(Debug, Default)]
@@ -510,6 +482,8 @@ async fn stopped(stop: &mut watch::Receiver<bool>) {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use bytes::Bytes;
 
     use super::*;

@@ -239,7 +239,7 @@ impl Production {
 }
 
 impl Started {
-    /// The run begins now: the one place where wall time is read.
+    /// Reads both clocks: the run begins now.
     #[must_use]
     pub fn now() -> Self {
         let nanos = jiff::Timestamp::now().as_nanosecond();
