@@ -9,6 +9,7 @@ use std::time::Duration;
 use shadowtap::compare;
 use shadowtap::exchange::{ConnectionId, Damage, ExchangeId, FailureKind, Outcome, Timestamp};
 use shadowtap::replay::{ConnNumber, Delivery, TargetResponse};
+use shadowtap::report::schema::request::RunRequest;
 use shadowtap::report::threshold::Thresholds;
 use shadowtap::report::{
     Production, ReportEvent, ReportSettings, Reporter, RequestRecord, RequestText, RunGauges, RunTotals, Started,
@@ -49,6 +50,7 @@ impl Long {
             kept_bytes: 1 << 20,
             recent_bytes: 1 << 20,
             demands: Thresholds::default(),
+            asked: RunRequest::default(),
         });
         let connections = (0..100).map(|_| ConnNumber::next()).collect();
         Self { reporter, requests: 0, routes, random: 1, connections }

@@ -246,6 +246,7 @@ fn rare() -> Value {
         "targets": [{ "failed": 1, "5xx": 1, "held": 1, "shed": 1, "p50_us": 1, "p99_us": 1, "lag_us": 1 }] }] });
     summary["steps"] = json!([{ "at": "", "target": null, "what": "ramp", "from": 0, "to": 1, "reason": "" }]);
     summary["warnings"] = json!(["something"]);
+    summary["asked"] = json!({ "command_line": "", "inputs": ["a.pcap"], "filters": ["a.toml"], "seed": "0" });
     summary["recording"] = json!({ "files": 1, "last": null, "records": 1, "bytes": 1, "lost": {}, "left_out": {},
         "given_up": 0, "requests": 1, "unfinished": 1 });
     summary["redaction"] = json!({ "body_dropped": 1, "dropped": 1, "kept": 1 });

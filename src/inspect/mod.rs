@@ -11,6 +11,7 @@ use crate::report::collect::histogram::{LatencyHistogram, micros};
 use crate::report::collect::inputs::{CaptureStats, Started, blank};
 use crate::report::collect::ledger::SampleTally;
 use crate::report::schema::counts::{CountMap, count};
+use crate::report::schema::request::RunRequest;
 use crate::report::schema::summary::{Ended, ProductionSide, Requests, SampleSummary, Summary};
 
 pub mod forecast;
@@ -124,7 +125,7 @@ impl InspectLedger {
             sample: chosen.map_or_else(|| everything(self.seen), |chosen| chosen.sample()),
             warnings: engine.warnings,
             unread: engine.unread,
-            ..blank("inspect", started)
+            ..blank("inspect", started, RunRequest::default())
         };
         debug_assert!(summary.balances(), "the ledger does not add up: {summary:?}");
         summary

@@ -79,6 +79,44 @@ pub fn is_secret_name(name: &str) -> bool {
     SECRETS.contains(&plain.to_ascii_lowercase().as_str())
 }
 
+/// Flags whose value sets something that may be a secret: of it the name is told.
+const SETTING: [&str; 2] = ["--set-header", "--set-cookie"];
+
+/// A command line as a shell takes it, with [`MASK`] for what is a secret by its name or place.
+#[must_use]
+pub fn command_line(words: impl IntoIterator<Item = String>) -> String {
+    let mut shown: Vec<String> = Vec::new();
+    let mut sets = false;
+    for word in words {
+        let (flag, value) = word.split_once('=').map_or((word.as_str(), None), |(flag, value)| (flag, Some(value)));
+        let masked = match value {
+            _ if sets => setting(&word),
+            Some(value) if SETTING.contains(&flag) => format!("{flag}={}", setting(value)),
+            Some(_) if is_secret_name(flag.trim_start_matches('-')) => format!("{flag}={MASK}"),
+            _ => url(&word),
+        };
+        sets = value.is_none() && SETTING.contains(&word.as_str());
+        shown.push(masked);
+    }
+    shell_words::join(shown)
+}
+
+/// `Name: value` or `name=value` with the name alone.
+fn setting(typed: &str) -> String {
+    let end = typed.find([':', '=']).map_or(0, |at| at + 1);
+    format!("{}{MASK}", typed.get(..end).unwrap_or_default())
+}
+
+/// A URL without the password, and the secrets of its query, in it; also behind a name, as `--to` takes it.
+fn url(word: &str) -> String {
+    let Some((scheme, rest)) = word.split_once("://") else { return word.to_owned() };
+    let end = rest.find(['/', '?']).unwrap_or(rest.len());
+    let (authority, path) = rest.split_at(end);
+    let host = authority.rsplit_once('@').map_or_else(|| authority.to_owned(), |(_, host)| format!("{MASK}@{host}"));
+    let path = String::from_utf8_lossy(&target(path.as_bytes())).into_owned();
+    format!("{scheme}://{host}{path}")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -96,6 +134,20 @@ mod tests {
         );
         check("/a?to%6ben=abc", "/a?to%6ben=***");
         check("http://h/a?X-Amz-Signature=1%3D=", "http://h/a?X-Amz-Signature=***");
+    }
+
+    #[test]
+    fn a_command_line_is_shown_without_what_is_secret_in_it() {
+        for (typed, shown) in [
+            (
+                "replay a.pcap --to new=http://me:pw@new:80/x?token=a",
+                "replay a.pcap --to 'new=http://***@new:80/x?token=***'",
+            ),
+            ("x --set-header 'Authorization: Bearer abc' -p 80", "x --set-header 'Authorization:***' -p 80"),
+            ("x --set-cookie=sid=abc --sample 50%", "x '--set-cookie=sid=***' --sample '50%'"),
+        ] {
+            assert_eq!(command_line(shell_words::split(typed).unwrap()), shown);
+        }
     }
 
     #[test]

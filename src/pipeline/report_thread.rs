@@ -18,6 +18,7 @@ use super::queues::FACT_QUEUE;
 use super::run::{MemoryShares, Run, RunError};
 use super::threads::spawn;
 use crate::exchange::Outcome;
+use crate::report::schema::request::RunRequest;
 use crate::report::{ComparedExchange, ReportEvent, ReportSettings, Reporter, Started};
 
 /// How long the report lets facts gather: far too short to fill their queue, or the caches of the processors.
@@ -101,6 +102,17 @@ fn settings(run: &mut Run, started: Started, memory: &MemoryShares) -> ReportSet
         compare: std::mem::take(&mut run.compare),
         demands: std::mem::take(&mut run.demands),
         baseline: run.reference.baseline.as_ref().map(|baseline| baseline.target.to_string()),
+        asked: request(run),
+    }
+}
+
+/// What the run was asked for.
+fn request(run: &Run) -> RunRequest {
+    RunRequest {
+        command_line: run.command_line.clone(),
+        inputs: run.capture.files.iter().map(|path| path.display().to_string()).collect(),
+        filters: run.middleware.files.iter().map(|file| file.path.display().to_string()).collect(),
+        seed: run.middleware.seed.to_string(),
     }
 }
 

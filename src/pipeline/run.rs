@@ -40,6 +40,8 @@ impl From<Origin> for Feed {
 pub struct Run {
     /// The command that runs it, for the summary.
     pub command: &'static str,
+    /// The command line, without secrets, for the summary; empty where there was none.
+    pub command_line: String,
     /// Where frames or events come from: see [`crate::recording::open`].
     pub feed: Feed,
     /// Which of them count; files are opened again by their names here where they are read several times.
@@ -98,6 +100,7 @@ impl Run {
     pub fn new(feed: Feed) -> Self {
         Self {
             command: "shadow",
+            command_line: String::new(),
             feed,
             capture: capture::Settings::default(),
             range: replay::ReplayRange::default(),

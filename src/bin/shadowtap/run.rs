@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use shadowtap::config::{Output, Outputs, RunConfig};
+use shadowtap::middleware::masking;
 use shadowtap::pipeline::{self, Progress};
 use shadowtap::report::Summary;
 use shadowtap::report::render::text;
@@ -35,6 +36,7 @@ pub(crate) fn run(config: RunConfig, prepared: Prepared) -> anyhow::Result<ExitC
     let RunConfig { mut run, outputs, quiet, duration, .. } = config;
     let Prepared { kind, socket, results, hang_up, allow_empty } = prepared;
     run.results = results;
+    run.command_line = masking::command_line(std::env::args());
     let stop = Stop::listen(&run.capture.halt, hang_up)?;
     announce_server(run.server.as_ref());
     let progress = Arc::new(Progress::default());

@@ -8,6 +8,7 @@ use crate::middleware::context::UnreadableCounts;
 use crate::replay::{ConnNumber, RetainedResponse};
 use crate::report::schema::failures::DesynchronisedSummary;
 use crate::report::schema::middleware::MiddlewareCounts;
+use crate::report::schema::request::RunRequest;
 use crate::report::schema::summary::{Frames, MaxGap, RampEnd, RecordingSummary, SCHEMA, Streams, Summary, Tcp};
 use crate::report::schema::target;
 
@@ -173,12 +174,13 @@ pub struct TargetTotals {
 }
 
 /// A summary that says who ran and when, and nothing yet of what happened.
-pub(crate) fn blank(command: &str, started: Started) -> Summary {
+pub(crate) fn blank(command: &str, started: Started, asked: RunRequest) -> Summary {
     Summary {
         schema: SCHEMA,
         version: env!("CARGO_PKG_VERSION").to_owned(),
         command: command.to_owned(),
         started: started.at.to_string(),
+        asked: Some(asked),
         // Milliseconds: the rest is noise.
         duration_s: (started.clock.elapsed().as_secs_f64() * 1000.0).round() / 1000.0,
         ..Summary::default()

@@ -25,6 +25,7 @@ use super::collect::tally::{self, TargetTally};
 use super::schema::curves::Curves;
 use super::schema::middleware::MiddlewareCounts;
 use super::schema::reference::{Baseline, SelfChecks};
+use super::schema::request::RunRequest;
 use super::schema::summary::Summary;
 use super::schema::verdict::Verdict;
 use super::threshold::{ThresholdWatch, Thresholds};
@@ -120,12 +121,15 @@ pub struct ReportSettings {
     pub baseline: Option<String>,
     /// What is demanded of it.
     pub demands: Thresholds,
+    /// What it was asked for.
+    pub asked: RunRequest,
 }
 
 /// Takes facts and makes the summary of them.
 #[derive(Debug)]
 pub struct Reporter {
     command: &'static str,
+    asked: RunRequest,
     urls: Vec<String>,
     sample: f64,
     started: Started,
@@ -161,6 +165,7 @@ impl Reporter {
         let hosts = settings.targets.iter().chain(&settings.baseline).map(|url| host(url)).collect();
         Self {
             command: settings.command,
+            asked: settings.asked,
             baseline: settings.baseline,
             urls: settings.targets,
             sample: settings.sample,
@@ -309,7 +314,7 @@ impl Reporter {
             warnings: trouble,
             unread: engine.unread,
             results_failed,
-            ..blank(self.command, self.started)
+            ..blank(self.command, self.started, self.asked)
         };
         summary.gates = self.watch.judge(&summary);
         summary.verdict = Some(Verdict::of(&summary));

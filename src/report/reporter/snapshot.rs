@@ -155,7 +155,7 @@ impl Reporter {
             curves,
             warnings: engine.warnings,
             unread: engine.unread,
-            ..blank(self.command, self.started)
+            ..blank(self.command, self.started, self.asked.clone())
         };
         debug_assert!(self.ledger.balances(), "the ledger does not add up: {summary:?}");
         Snapshot {
@@ -237,6 +237,7 @@ mod tests {
             recent_bytes: 1 << 20,
             baseline: None,
             demands: crate::report::threshold::Thresholds::default(),
+            asked: crate::report::schema::request::RunRequest::default(),
         })
     }
 

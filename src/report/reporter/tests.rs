@@ -38,6 +38,7 @@ pub(super) fn settings(results: Option<Shared>) -> ReportSettings {
         recent_bytes: 1 << 20,
         baseline: None,
         demands: Thresholds::default(),
+        asked: RunRequest::default(),
     }
 }
 

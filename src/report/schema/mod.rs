@@ -8,6 +8,7 @@ pub mod failures;
 pub mod middleware;
 pub mod noise;
 pub mod reference;
+pub mod request;
 pub mod steps;
 pub mod summary;
 pub mod target;

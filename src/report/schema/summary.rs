@@ -20,6 +20,7 @@ use super::diff_groups::DiffGroups;
 use super::middleware::MiddlewareCounts;
 use super::noise::{FieldRow, NoiseRow, UnlearntNoise};
 use super::reference::{Baseline, SelfChecks};
+use super::request::RunRequest;
 use super::steps::RampStep;
 use super::target::TargetSummary;
 use super::timeline::Timeline;
@@ -45,6 +46,9 @@ pub struct Summary {
     /// What it came to; `None` while it goes on, and in summaries of earlier versions.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub verdict: Option<Verdict>,
+    /// What it was asked for; `None` in summaries of earlier versions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub asked: Option<RunRequest>,
     /// What became of frames.
     pub frames: Frames,
     /// What reassembly saw.

@@ -529,6 +529,9 @@ const shadowtap = (() => {
   const facts = () => {
     const rows = [], add = (name, value) => { if (value !== null && value !== undefined && value !== "") rows.push(h("div", {}, h("dt", {}, name), h("dd", {}, value))); };
     const t = target(), tcp = summary.tcp || {}, st = summary.streams || {}, sample = summary.sample || {};
+    const asked = summary.asked || {};
+    add("command line", asked.command_line ? wire(asked.command_line) : null); add("read", (asked.inputs || []).length ? wire(asked.inputs.join(", ")) : null);
+    add("filters", (asked.filters || []).length ? wire(asked.filters.join(", ")) : null); add("seed of the sample", asked.seed || null);
     add("shadowtap", summary.version); add("command", summary.command); add("began", String(summary.started || "").replace("T", " ").replace(/\.\d+/, "").replace("Z", " UTC")); add("took", length(summary.duration_s || 0));
     add("sample asked", sample.asked === undefined ? null : percent(sample.asked));
     for (const of of ["requests", "keys", "bytes"]) if (typeof sample[of] === "number") add("sample reached, of " + of, percent(sample[of]));

@@ -76,9 +76,20 @@ pub fn report(summary: &Summary, width: usize, colour: bool) -> String {
     steps::steps(&mut page, summary);
     silences(&mut page, summary);
     capture(&mut page, summary);
+    asked(&mut page, summary);
     gates::gates(&mut page, summary);
     warnings(&mut page, summary);
     page.out
+}
+
+/// What the run was asked for.
+fn asked(page: &mut TextReport, summary: &Summary) {
+    let Some(asked) = summary.asked.as_ref().filter(|asked| !asked.command_line.is_empty()) else { return };
+    let mut text = format!("Command      {}", asked.command_line);
+    if summary.sample.asked < 1.0 {
+        write!(text, "; seed {}", asked.seed).ok();
+    }
+    page.wrapped(&text, LABEL, Severity::Plain);
 }
 
 /// The few lines under what `inspect` shows: how much there was, how many of it are `shown` where not all are, what was

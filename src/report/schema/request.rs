@@ -1,0 +1,16 @@
+//! The block `asked` of the summary: what a run was asked for.
+
+use serde::{Deserialize, Serialize};
+
+/// What a run was asked for.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RunRequest {
+    /// The command line, as a shell takes it, without secrets; empty where there was none.
+    pub command_line: String,
+    /// Captures and recordings that were read.
+    pub inputs: Vec<String>,
+    /// Chain files.
+    pub filters: Vec<String>,
+    /// The seed of the sample, as text: not every reader of JSON has numbers that large.
+    pub seed: String,
+}
