@@ -6,14 +6,11 @@ use std::sync::LazyLock;
 use arrayvec::ArrayVec;
 use memchr::memmem::Finder;
 
+use super::framing_fields::{ContentLength, FAST_LINES, FramingFields, MAX_METHOD, TransferCoding, is_token};
 use super::plain_head;
 use crate::exchange::{Framing, Malformed};
 use crate::head::{HeadContents, HeaderLines, KnownHeader, KnownLocations, LineLocation, NameSet, split_request_line};
 
-/// Header lines that the strict parser has room for; heads with more take the slower way.
-pub(super) const FAST_LINES: usize = 64;
-/// Longest method that is believed: registered ones have at most 17 bytes.
-pub(super) const MAX_METHOD: usize = 32;
 /// Bytes after which it is settled whether a first line begins as one does, up to its end.
 pub(super) const MAX_FIRST_WORD: usize = MAX_METHOD + 1;
 
@@ -291,94 +288,6 @@ impl ResponseFacts {
     }
 }
 
-/// What the header lines say of the body.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct FramingFields {
-    pub(super) length: ContentLength,
-    pub(super) coding: TransferCoding,
-    expects: bool,
-    has_coding: bool,
-    /// Whether codings are named in several lines, in a folded one, or `chunked` twice: not all servers read that alike.
-    codings_unclear: bool,
-}
-
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) enum ContentLength {
-    #[default]
-    Absent,
-    One(u64),
-    /// Several that differ; the first is what most parsers take.
-    Conflicting(u64),
-    Bad,
-}
-
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) enum TransferCoding {
-    #[default]
-    Absent,
-    /// The last coding is `chunked`.
-    Chunked,
-    Other,
-}
-
-impl FramingFields {
-    #[inline]
-    pub(super) fn note(&mut self, name: &[u8], value: &[u8]) {
-        /// Of `Expect`, `Content-Length` and `Transfer-Encoding`.
-        const LENGTHS: [usize; 3] = [6, 14, 17];
-        if LENGTHS.contains(&name.len())
-            && let Some(known) = KnownHeader::of(name)
-        {
-            self.note_known(known, value);
-        }
-    }
-
-    pub(super) fn note_known(&mut self, name: KnownHeader, value: &[u8]) {
-        match name {
-            KnownHeader::ContentLength => self.note_length(value),
-            KnownHeader::TransferEncoding => self.note_coding(value),
-            KnownHeader::Expect => self.expects |= value.trim_ascii().eq_ignore_ascii_case(b"100-continue"),
-            _ => {}
-        }
-    }
-
-    /// A list of equal numbers counts as one (RFC 9110, 8.6).
-    fn note_length(&mut self, value: &[u8]) {
-        for part in value.split(|byte| *byte == b',') {
-            let number = decimal(part.trim_ascii());
-            self.length = match (self.length, number) {
-                (ContentLength::Absent, Some(number)) => ContentLength::One(number),
-                (ContentLength::One(before), Some(number)) if before != number => ContentLength::Conflicting(before),
-                (same, Some(_)) => same,
-                (_, None) => ContentLength::Bad,
-            };
-        }
-    }
-
-    fn note_coding(&mut self, value: &[u8]) {
-        let is_chunked = |coding: &&[u8]| coding.trim_ascii().eq_ignore_ascii_case(b"chunked");
-        let chunked = value.split(|byte| *byte == b',').filter(is_chunked).count();
-        self.codings_unclear |= self.has_coding || chunked > 1;
-        self.has_coding = true;
-        let last = value.rsplit(|byte| *byte == b',').next().unwrap_or_default().trim_ascii();
-        self.coding = match last {
-            coding if coding.eq_ignore_ascii_case(b"chunked") => TransferCoding::Chunked,
-            // `identity` was a coding in RFC 2616 and meant none.
-            coding if coding.eq_ignore_ascii_case(b"identity") && self.coding == TransferCoding::Absent => {
-                TransferCoding::Absent
-            }
-            _ => TransferCoding::Other,
-        };
-    }
-}
-
-/// The number that these digits are; `None` where one is none, there is none, or it is too large.
-fn decimal(digits: &[u8]) -> Option<u64> {
-    let (first, rest) = digits.split_first()?;
-    let digit = |byte: u8| byte.is_ascii_digit().then(|| u64::from(byte - b'0'));
-    rest.iter().try_fold(digit(*first)?, |number, byte| number.checked_mul(10)?.checked_add(digit(*byte)?))
-}
-
 /// The length of the head that `bytes` begin with, and what is in it; `None` where it is not whole, not as RFC 9112 asks,
 /// or has more lines than there is room for.
 fn strict_request(bytes: &[u8], fields: &mut FramingFields) -> Option<(usize, HeadContents)> {
@@ -492,15 +401,6 @@ fn bad_request_line(raw: &[u8]) -> Option<Malformed> {
     let is_version = matches!(version, [b'H', b'T', b'T', b'P', b'/', b'1', b'.', minor] if minor.is_ascii_digit());
     let is_method = !method.is_empty() && method.iter().all(|byte| is_token(*byte));
     (odd || !plain || !is_version || !is_method).then_some(Malformed::RequestLine)
-}
-
-/// RFC 9110, 5.6.2.
-pub(super) const fn is_token(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric()
-        || matches!(
-            byte,
-            b'!' | b'#' | b'$' | b'%' | b'&' | b'\'' | b'*' | b'+' | b'-' | b'.' | b'^' | b'_' | b'`' | b'|' | b'~'
-        )
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@
 mod body;
 pub(crate) mod content;
 mod conversation;
+mod framing_fields;
 mod head;
 mod message;
 pub(crate) mod one_shot;

@@ -5,7 +5,7 @@
 
 use arrayvec::ArrayVec;
 
-use super::head::{FAST_LINES, FramingFields, MAX_METHOD};
+use super::framing_fields::{FAST_LINES, FramingFields, MAX_METHOD};
 use crate::head::{HeadContents, KnownHeader, KnownLocations, LineLocation, NameSet};
 
 /// A header line, all in bytes from the beginning of its head.
@@ -116,7 +116,7 @@ fn is_token(byte: u8) -> bool {
         let mut byte = 0;
         while byte < 256 {
             #[expect(clippy::cast_possible_truncation, reason = "below 256")]
-            let is_token = super::head::is_token(byte as u8);
+            let is_token = crate::http1::framing_fields::is_token(byte as u8);
             #[expect(clippy::indexing_slicing, reason = "as long as it counts")]
             {
                 table[byte] = is_token;

@@ -7,7 +7,8 @@ use std::mem::MaybeUninit;
 use std::time::Duration;
 
 use super::MAX_HEADER_LINES;
-use super::head::{ContentLength, FramingFields, StartCheck, TransferCoding, response_begins};
+use super::framing_fields::{ContentLength, FramingFields, TransferCoding};
+use super::head::{StartCheck, response_begins};
 use crate::exchange::Framing;
 use crate::head::KnownHeader;
 
