@@ -72,7 +72,8 @@ async fn each_file_is_for_its_owner_whatever_the_umask_unless_a_mode_shares_it()
         for flag in writer.flags {
             for (mode, expected) in [(&[][..], 0o600), (&["--mode", "0640"], 0o640), (&[], 0o600)] {
                 let file = folder.path().join("file");
-                let output = writer.run(&[&[flag, file.to_str().unwrap()], mode].concat());
+                let force: &[&str] = if *flag == "--results" { &["--force"] } else { &[] };
+                let output = writer.run(&[&[flag, file.to_str().unwrap()], mode, force].concat());
                 assert!(output.status.success(), "{} {flag}: {}", writer.name, said(&output));
                 assert_eq!(mode_of(&file), expected, "{} {flag}", writer.name);
                 assert!(fs::metadata(&file).unwrap().len() > 0);

@@ -24,7 +24,7 @@ pub(super) fn all(typed: &typed::Report, capture: &capture::Settings, mistakes: 
         mode: mode(typed.mode.as_deref(), mistakes),
     };
     if let (Some(Output::File(path)), false) = (&outputs.results, typed.force)
-        && path.metadata().is_ok_and(|meta| meta.is_file() && meta.len() > 0)
+        && path.symlink_metadata().is_ok_and(|meta| meta.is_file() && meta.len() > 0)
     {
         let why = format!("{} has something in it: name another file, or overwrite it with --force", path.display());
         mistakes.add("--results", why);

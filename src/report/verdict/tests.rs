@@ -127,7 +127,7 @@ fn a_status_a_field_and_a_slow_route_are_named_the_worst_first() {
         Severity::Bad,
         &[
             "GET /v2/orders/{id}: status 200 -> 503 in 80 of 80",
-            "GET /v2/recommendations: p90 13 ms -> 309 ms (163 requests)",
+            "GET /v2/recommendations: p95 13 ms -> 309 ms (163 requests)",
             "GET /v2/products/{id}: body $.price in 100 of 100, 12.5 -> 12.75",
         ],
     );
@@ -136,7 +136,7 @@ fn a_status_a_field_and_a_slow_route_are_named_the_worst_first() {
         (status.kind, status.before.as_deref(), status.after.as_deref()),
         (FindingKind::Status, Some("200"), Some("503"))
     );
-    assert_eq!((slow.kind, slow.path.as_str(), slow.after.as_deref()), (FindingKind::Slower, "p90", Some("309000")));
+    assert_eq!((slow.kind, slow.path.as_str(), slow.after.as_deref()), (FindingKind::Slower, "p95", Some("309000")));
     assert_eq!((price.route.as_deref(), price.count, price.of), (Some("GET /v2/products/{id}"), 100, 100));
     assert_eq!(verdict.line(), "DIFFERENT: GET /v2/orders/{id}: status 200 -> 503 in 80 of 80");
 }
@@ -152,7 +152,7 @@ fn what_is_alike_is_one_sentence_where_there_is_no_room_for_all() {
         VerdictWord::Different,
         Severity::Bad,
         &[
-            "GET /7: p90 13 ms -> 47 ms (100 requests); 7 more routes slower",
+            "GET /7: p95 13 ms -> 47 ms (100 requests); 7 more routes slower",
             "GET /7 and 7 more routes: header cache-control in 108 of 800",
         ],
     );
@@ -207,13 +207,13 @@ fn the_same_is_said_with_the_speed_where_that_is_known() {
             13_000,
             VerdictWord::Same,
             Severity::Good,
-            vec!["500 responses compared, none differs; all requests: p90 12 ms -> 13 ms"],
+            vec!["500 responses compared, none differs; all requests: p95 12 ms -> 13 ms"],
         ),
         (
             40_000,
             VerdictWord::Slower,
             Severity::Bad,
-            vec!["all requests: p90 12 ms -> 40 ms (500 requests)", "500 responses compared, none differs"],
+            vec!["all requests: p95 12 ms -> 40 ms (500 requests)", "500 responses compared, none differs"],
         ),
     ] {
         timed.targets.get_mut(URL).unwrap().latency_us = service(us);
@@ -237,7 +237,7 @@ fn lag_of_this_machine_and_a_queue_that_the_run_makes_itself_are_no_slower_targe
     one.latency_us =
         TargetLatency { service: figures(500, 1_000), response: figures(500, 90_000), ..TargetLatency::default() };
     timed.routes[0].targets.get_mut(URL).unwrap().latency_us.response = figures(500, 90_000);
-    let sentence = "500 responses compared, none differs; all requests: p90 1.0 ms -> 1.0 ms";
+    let sentence = "500 responses compared, none differs; all requests: p95 1.0 ms -> 1.0 ms";
     check(&timed, VerdictWord::Same, Severity::Good, &[sentence]);
 
     timed.routes = vec![slower("GET /a", 500, 90_000)];

@@ -75,17 +75,17 @@ const shadowtap = (() => {
   const has = (figures) => Boolean(figures && figures.count);
 
   // What is slower: by a ratio and a distance in microseconds, on enough samples, as the report's verdict has it.
-  const RATIO = 1.25, FEW = 8, SPEED = [["p90", 100, 5000], ["p50", 30, 2000], ["p99", 500, 10000]];
+  const RATIO = 1.25, FEW = 8, SPEED = [["p95", 100, 5000], ["p50", 30, 2000], ["p99", 500, 10000]];
   const beyond = (before, after, distance) => after >= before + distance && after >= RATIO * before;
   const slower = (before, after) => {
     if (!has(before) || !has(after)) return null;
-    const found = SPEED.find(([name, samples, distance]) => Math.min(before.count, after.count) >= samples && beyond(before[name], after[name], distance));
+    const found = SPEED.find(([name, samples, distance]) => Math.min(before.count, after.count) >= samples && before[name] && after[name] && beyond(before[name], after[name], distance));
     const apart = Math.min(before.count, after.count) >= FEW && beyond(before.max, after.min, SPEED[1][2]);
     const name = found ? found[0] : apart ? "p50" : null;
     return name && { name, before: before[name], after: after[name] };
   };
   const known = (before, after) => {
-    const found = has(before) && has(after) && SPEED.find(([, samples]) => Math.min(before.count, after.count) >= samples);
+    const found = has(before) && has(after) && SPEED.find(([name, samples]) => Math.min(before.count, after.count) >= samples && before[name] && after[name]);
     return found ? { name: found[0], before: before[found[0]], after: after[found[0]] } : null;
   };
   // Without a schedule (--speed max) a run makes its own queue at the target.
@@ -576,7 +576,7 @@ const shadowtap = (() => {
     if (!summary) return;
     const top = window.scrollY;
     keepFocus(() => root.replaceChildren(...[head(), differences(), ledger(), matrix(), latency(), overTime(), routes(), noise(), facts(),
-      h("footer", {}, `Made by shadowtap ${summary.version || ""}. Values that look secret are masked. Latency: `, "production and service end with the first byte of the response; response begins when the request was due. A latency of service is slower, and coloured, where a percentile is 1.25 times production’s and 5 ms above it at p90 (100 requests), 2 ms at p50 (30) or 10 ms at p99 (500); or where of 8 or more the fastest is beyond production’s slowest.")].flat(9).filter(Boolean)));
+      h("footer", {}, `Made by shadowtap ${summary.version || ""}. Values that look secret are masked. Latency: `, "production and service end with the first byte of the response; response begins when the request was due. A latency of service is slower, and coloured, where a percentile is 1.25 times production’s and 5 ms above it at p95 (100 requests), 2 ms at p50 (30) or 10 ms at p99 (500); or where of 8 or more the fastest is beyond production’s slowest.")].flat(9).filter(Boolean)));
     if (window.scrollY !== top) window.scrollTo(0, top);
   };
   // `options.live`: the run goes on. `options.root`: the element to fill, else #report.
