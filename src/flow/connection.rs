@@ -654,6 +654,8 @@ fn emit(
     if !bytes.is_empty() {
         sink(Chunk::Data { slot, side, at, stretch, offset: half.next(), received, bytes });
         half.advance(bytes.len() as u64);
+        // Where it begins is settled: by a SYN with bytes that is not where acknowledgements have it, say.
+        half.implied = false;
     }
     if cut > 0 {
         stats.gaps += 1;
