@@ -132,6 +132,15 @@ pub fn create_new(path: &Path, mode: FileMode) -> io::Result<File> {
     Ok(create(&folder, name, mode)?)
 }
 
+/// Makes a folder, and those on the way to it, where they are missing.
+///
+/// # Errors
+///
+/// Where a link on the way is not to be followed, or the system refuses.
+pub fn make_folder(path: &Path, mode: FileMode) -> io::Result<()> {
+    Folder::make(path, mode.of_folder()).map(drop)
+}
+
 /// Opens a file to be written from its beginning: a new one, in the place of one that this user has. Pipes, terminals
 /// and the streams of this process are opened as they are.
 ///

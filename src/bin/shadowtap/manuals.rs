@@ -25,20 +25,20 @@ pub(crate) fn completions(args: &CompletionsCommand) -> anyhow::Result<ExitCode>
 
 /// Writes a page for the program and one for each command.
 pub(crate) fn man(args: &ManCommand) -> anyhow::Result<ExitCode> {
-    let made = std::fs::create_dir_all(&args.directory);
-    made.with_context(|| format!("cannot make {}", args.directory.display()))?;
+    let mode: FileMode = MODE.parse()?;
+    let folder = files::make_folder(&args.directory, mode);
+    folder.with_context(|| format!("cannot make {}", args.directory.display()))?;
     let mut program = Cli::command();
     program.build();
-    page(&program, "shadowtap", &args.directory)?;
+    page(&program, "shadowtap", &args.directory, mode)?;
     Ok(ExitCode::SUCCESS)
 }
 
-fn page(command: &Command, name: &str, folder: &Path) -> anyhow::Result<()> {
+fn page(command: &Command, name: &str, folder: &Path, mode: FileMode) -> anyhow::Result<()> {
     let path = folder.join(format!("{name}.1"));
     let mut text = Vec::new();
     Man::new(command.clone()).title(name).render(&mut text)?;
-    let mode: FileMode = MODE.parse()?;
     let written = files::overwrite(&path, mode).and_then(|mut file| file.write_all(&text));
     written.with_context(|| format!("cannot write {}", path.display()))?;
-    command.get_subcommands().try_for_each(|one| page(one, &format!("{name}-{}", one.get_name()), folder))
+    command.get_subcommands().try_for_each(|one| page(one, &format!("{name}-{}", one.get_name()), folder, mode))
 }
