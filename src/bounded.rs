@@ -10,10 +10,10 @@ use std::path::Path;
 /// Bytes that are asked for at once.
 const PIECE: usize = 64 * 1024;
 
-/// What some editors put before a text.
+/// Byte order mark that some editors put before a text.
 const BYTE_ORDER_MARK: char = '\u{feff}';
 
-/// Why a file was not read.
+/// Error of reading a file.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ReadError {
@@ -23,7 +23,7 @@ pub enum ReadError {
     /// There is more of it.
     #[error("has more than {}, the limit of {what}: name the right file, or split it", Size(*limit))]
     TooLarge {
-        /// What it should be, with its article.
+        /// Noun for the expected content, with its article.
         what: &'static str,
         /// Bytes.
         limit: usize,

@@ -11,7 +11,7 @@ const ZSTD_WINDOW: u32 = 23;
 /// Buffer of the brotli decoder, in bytes.
 const BUFFER: usize = 4096;
 
-/// Why there is no content behind a coding.
+/// Reason why a coded body could not be decoded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum DecodeError {
     /// The coding is not known, or what is under it is not what it says.

@@ -99,9 +99,9 @@ pub struct ExchangeId {
     pub connection: ConnectionId,
     /// Its place on that connection, from 1.
     pub index: u32,
-    /// Which pass over the capture sent it, from 1.
+    /// Pass over the capture that sent it, from 1.
     pub pass: u32,
-    /// Which copy of the session it belongs to; 0 is the original.
+    /// Copy of the session that it belongs to; 0 is the original.
     pub copy: u32,
 }
 
@@ -110,7 +110,7 @@ impl ExchangeId {
     /// has as many.
     pub const FIRST_MADE_UP: ConnectionId = ConnectionId(1 << 48);
 
-    /// Whether it was made up rather than captured.
+    /// Returns whether it was made up by an external middleware rather than captured.
     #[must_use]
     pub fn is_made_up(self) -> bool {
         self.connection >= Self::FIRST_MADE_UP
@@ -152,24 +152,24 @@ impl std::str::FromStr for ExchangeId {
     }
 }
 
-/// What the capture engine tells, in the order in which it came to know it.
+/// Events of the capture engine, in the order in which it learns of them.
 ///
-/// Of one exchange, [`Event::Request`] always comes first, and exactly one [`Event::Response`] or
-/// [`Event::Damaged`] follows it, at the latest when the connection closes.
+/// Of one exchange, [`Event::Request`] always comes first. Exactly one [`Event::Response`] or [`Event::Damaged`]
+/// follows it, at the latest when the connection closes.
 #[derive(Clone, Debug)]
 pub enum Event {
     /// The first frame of a connection.
     Opened {
         /// The connection.
         connection: ConnectionId,
-        /// When its first frame was captured.
+        /// Capture time of its first frame.
         at: Timestamp,
     },
     /// The last byte of a request was seen, or it became known that it never will be.
     Request(Box<Request>),
     /// The final response to a request: its last byte was seen, or will not be (see [`Response::damage`]).
     Response {
-        /// The request it answers.
+        /// Request of this response.
         of: ExchangeId,
         /// The response.
         response: Box<Response>,
@@ -178,7 +178,7 @@ pub enum Event {
     Damaged {
         /// The request that stays without its response.
         of: ExchangeId,
-        /// Why.
+        /// Reason.
         why: Damage,
     },
     /// A final response whose request was not captured: before the capture began, or lost in it.
@@ -192,14 +192,14 @@ pub enum Event {
     Closed {
         /// The connection.
         connection: ConnectionId,
-        /// When.
+        /// Time of the end.
         at: Timestamp,
         /// By what.
         how: Close,
     },
 }
 
-/// How a connection ended.
+/// Way in which a connection ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Close {
     /// Both sides sent FIN.
@@ -229,11 +229,11 @@ pub struct Request {
     pub head: Head,
     /// The body and how it was framed.
     pub body: Body,
-    /// When its first byte was captured.
+    /// Capture time of its first byte.
     pub first_byte: Timestamp,
-    /// When its last byte was captured.
+    /// Capture time of its last byte.
     pub last_byte: Timestamp,
-    /// Whether it may be replayed at all.
+    /// Completeness of the request: only a whole one may be replayed.
     pub state: RequestState,
 }
 
@@ -284,7 +284,7 @@ pub fn path_and_query(target: &[u8]) -> &[u8] {
     }
 }
 
-/// Whether all of a request was captured and understood.
+/// Completeness of a captured request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RequestState {
     /// Every byte, well framed.
@@ -295,7 +295,7 @@ pub enum RequestState {
     Malformed(Malformed),
 }
 
-/// Why bytes of a request are missing.
+/// Reason why bytes of a request are missing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Incomplete {
     /// A segment was lost in capture, or the sender never sent the rest.
@@ -328,7 +328,7 @@ impl fmt::Display for Incomplete {
     }
 }
 
-/// Why a message is malformed; each names the rule of RFC 9112 that it breaks.
+/// Reason why a message is malformed; each names the rule of RFC 9112 that it breaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Malformed {
     /// Section 3: the request line is not `method SP target SP version`.
@@ -382,11 +382,11 @@ pub struct Response {
     pub head: Head,
     /// The body and how it was framed.
     pub body: Body,
-    /// When its first byte was captured: of the final response, not of an interim one.
+    /// Capture time of its first byte: of the final response, not of an interim one.
     pub first_byte: Timestamp,
-    /// When its last byte was captured.
+    /// Capture time of its last byte.
     pub last_byte: Timestamp,
-    /// What is missing of it; the status is known all the same.
+    /// Damage to the rest of it; the status is known in any case.
     pub damage: Option<Damage>,
     /// After this response the connection speaks something else (CONNECT, Upgrade).
     pub opaque: bool,
@@ -411,7 +411,7 @@ impl Response {
     }
 }
 
-/// What a response lacks.
+/// Damage to a response.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Damage {
     /// The connection ended, or the capture did, before a response began.
@@ -426,7 +426,7 @@ pub enum Damage {
     Closed,
     /// Its framing or head cannot be read.
     Malformed,
-    /// Segments were lost such that which response answers which request can no longer be told.
+    /// Segments were lost, so that responses can no longer be paired with their requests.
     PairingLost,
     /// It was captured, and thrown away for want of room (live capture only).
     Shed,
@@ -494,7 +494,7 @@ pub fn hex(digest: &Digest) -> String {
     data_encoding::HEXLOWER.encode(digest)
 }
 
-/// How the end of a body is known (RFC 9112, 6.3).
+/// Delimiter of a body's end (RFC 9112, 6.3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Framing {
     /// There is no body, whatever the head says.
@@ -507,10 +507,10 @@ pub enum Framing {
     UntilClose,
 }
 
-/// A body, with its framing told apart from its content.
+/// A body, its framing separate from its content.
 #[derive(Clone, Debug)]
 pub struct Body {
-    /// How its end is known.
+    /// Framing: the delimiter of its end.
     pub framing: Framing,
     /// Content bytes seen: transfer coding removed, content coding kept.
     pub len: u64,
@@ -556,7 +556,8 @@ impl Body {
     }
 }
 
-/// Where the data of the chunk at `at` begins, and its length (RFC 9112, 7.1). A bare LF ends the line as CRLF does.
+/// Returns the offset of the data of the chunk at `at`, and its length (RFC 9112, 7.1). A bare LF ends the line as CRLF
+/// does.
 fn chunk_size(wire: &[u8], at: usize) -> Option<(usize, usize)> {
     let rest = wire.get(at..)?;
     let line = rest.get(..memchr::memchr(b'\n', rest)?)?;
@@ -566,7 +567,7 @@ fn chunk_size(wire: &[u8], at: usize) -> Option<(usize, usize)> {
     Some((at + line.len() + 1, usize::try_from(len).unwrap_or(usize::MAX)))
 }
 
-/// How a request, or one delivery of it to one target, ended. Every one ends exactly once.
+/// Final state of a request, or of one delivery of it to one target. Each has exactly one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome {
     /// There was nothing to send it to (inspect, record).
@@ -615,7 +616,7 @@ impl Outcome {
         }
     }
 
-    /// What within [`Outcome::key`]: the rule, place or kind.
+    /// Returns the detail within [`Outcome::key`]: the rule, the stage or the kind.
     #[must_use]
     pub fn detail(&self) -> Option<&str> {
         match self {
@@ -629,7 +630,7 @@ impl Outcome {
     }
 }
 
-/// What held a request back from a target.
+/// Cause that held a request back from a target.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum HeldBy {
     /// The target's guard.
@@ -649,7 +650,7 @@ impl HeldBy {
     }
 }
 
-/// Where a request was thrown away.
+/// Stage at which a request was shed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Shed {
     /// The queue of a target was full.
@@ -690,7 +691,7 @@ impl Shed {
     }
 }
 
-/// Why no final response came from a target.
+/// Reason why no final response came from a target.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum FailureKind {
     /// The name could not be resolved.
@@ -707,7 +708,7 @@ pub enum FailureKind {
     Reset,
     /// The connection was closed within the response.
     Truncated,
-    /// What came is not HTTP, or the request cannot be said in the client's protocol.
+    /// The bytes received are not HTTP, or the request cannot be expressed in the client's protocol.
     Protocol,
     /// A response came without a request on the connection: whose this one's was cannot be told.
     Desynchronised,

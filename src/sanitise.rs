@@ -9,7 +9,7 @@ use std::borrow::Cow;
 use std::fmt::Write as _;
 use std::io::{self, Write};
 
-/// What stands where a character was that a terminal must not get.
+/// Replacement for a character that a terminal must not get.
 pub const REPLACEMENT: char = '\u{fffd}';
 
 /// Colours and weights that shadowtap itself writes, as the numbers of their ANSI sequences.
@@ -18,7 +18,7 @@ const STYLES: [&str; 10] = ["0", "1", "2", "3", "31", "32", "33", "34", "35", "3
 /// Bytes at the end of a write that can be the begin of a character.
 const MAX_HELD: usize = 3;
 
-/// Whether a character is obeyed rather than shown, turns text around, or cannot be seen.
+/// Returns whether a character controls the terminal, changes the direction of text, or is invisible.
 #[must_use]
 pub const fn is_odd(c: char) -> bool {
     // ASCII is nearly all there is.
@@ -98,12 +98,12 @@ fn style(text: &str) -> Option<&str> {
     if STYLES.contains(&code) { text.get(..code.len() + 3) } else { None }
 }
 
-/// What is written through a [`Writer`].
+/// Kind of output that is written through a [`Writer`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     /// Text for people, with the styles that shadowtap itself writes or without.
     Text {
-        /// Whether styles stay.
+        /// True when styles are kept.
         colour: bool,
     },
     /// JSON.

@@ -2,7 +2,7 @@
 
 /// Returns the one of `known` that was probably meant by `typed`.
 pub(crate) fn nearest<'k>(typed: &str, known: impl Iterator<Item = &'k str>) -> Option<&'k str> {
-    /// How alike two words have to be, from 0 to 1, for the one to be a slip of the hand in the other.
+    /// Least similarity of two words, from 0 to 1, at which one counts as a typo of the other.
     const ALIKE: f64 = 0.8;
     known
         .map(|word| (strsim::jaro_winkler(typed, word), word))

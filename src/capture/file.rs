@@ -1,4 +1,5 @@
-//! Capture files: which format by content, then record after record; a broken place or end is told, not fatal.
+//! Capture files. The format is found by content, then record after record is read. A damaged place or a cut end is a
+//! warning, not an error.
 
 use std::fs::File;
 use std::io::{self, Read, Seek as _, SeekFrom};
@@ -21,8 +22,8 @@ use super::{
 };
 use crate::exchange::Timestamp;
 
-/// Something to read that may keep one waiting: waits in steps, and looks in between whether to go on. Told to halt,
-/// it ends as if there were no more.
+/// Reader that may block. It waits in steps and checks the halt in between. After the halt it ends as at the end of
+/// input.
 struct InterruptibleReader<R> {
     from: R,
     halt: Halt,
@@ -84,7 +85,7 @@ fn open_patiently(path: &Path) -> io::Result<File> {
     File::open(path)
 }
 
-/// What the decompressor says of bytes after a whole member that do not begin another one (RFC 1952, 2.2).
+/// Error of the decompressor for bytes after a whole member that do not begin another one (RFC 1952, 2.2).
 const NOT_GZIP: &str = "invalid gzip header";
 
 enum FileFormat {
@@ -126,7 +127,7 @@ pub(crate) struct OpenedInput {
     pub(crate) input: Input,
     /// Stored size in bytes, where known.
     pub(crate) size: Option<u64>,
-    /// Where it can be opened again.
+    /// Path to open it again.
     pub(crate) path: Option<PathBuf>,
     /// Ends it early.
     pub(crate) halt: Halt,
@@ -174,7 +175,7 @@ impl OpenedInput {
         Self { halt: halt.clone(), ..self }
     }
 
-    /// How far it was read, from 0 to 1.
+    /// Returns the fraction that was read, from 0 to 1.
     pub(crate) fn progress(input: &Input, size: Option<u64>) -> Option<f64> {
         let size = size?;
         Some(if size == 0 { 1.0 } else { (input.stored_bytes() as f64 / size as f64).min(1.0) })
@@ -186,7 +187,7 @@ impl OpenedInput {
 struct PassedOver {
     places: u64,
     bytes: u64,
-    /// Where the first one begins.
+    /// Offset of the first one, in bytes.
     first: u64,
 }
 
@@ -201,10 +202,10 @@ pub struct FileSource {
     path: Option<PathBuf>,
     halt: Halt,
     frames: u64,
-    /// What files before this one in the same input lost.
+    /// Losses of earlier files in the same input.
     dropped: Dropped,
     passed_over: PassedOver,
-    /// Why it could not be read to its end.
+    /// Reason why it could not be read to its end.
     unread: Option<String>,
     ended: bool,
 }
@@ -258,17 +259,17 @@ impl FileSource {
         Ok(Self { name, input, format, current, size, path, halt, frames, dropped, passed_over, unread, ended })
     }
 
-    /// Whether it comes from a pipe or the like.
+    /// Returns whether the input is a pipe or the like.
     pub(super) const fn is_piped(&self) -> bool {
         self.size.is_none()
     }
 
-    /// What ends it early.
+    /// Returns the halt that ends it early.
     pub(super) const fn halt(&self) -> &Halt {
         &self.halt
     }
 
-    /// Where it can be opened again, from its beginning.
+    /// Returns the path to open it again, from its beginning.
     pub(super) fn path(&self) -> Option<&Path> {
         self.path.as_deref()
     }
@@ -365,7 +366,7 @@ impl FileSource {
         Some(Frame { at: record.at, link: record.link, wire_len: record.wire_len, data })
     }
 
-    /// When the current frame was captured.
+    /// Returns the capture time of the current frame.
     pub(super) fn at(&self) -> Option<Timestamp> {
         self.current.as_ref().map(|record| record.at)
     }
@@ -382,7 +383,7 @@ impl FileSource {
         self.unread = Some(format!("{} {what} at byte {at}; {used}", self.name));
     }
 
-    /// What is said of places that were passed over.
+    /// Returns the warning about places that were passed over.
     fn damage(&self) -> Option<String> {
         let PassedOver { places, bytes, first } = self.passed_over;
         let bytes = if bytes == 1 { "1 byte".to_owned() } else { format!("{bytes} bytes") };

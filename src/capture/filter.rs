@@ -12,7 +12,7 @@ pub struct BpfFilter {
     programs: HashMap<LinkType, Option<BpfProgram>>,
 }
 
-/// What a filter says of a frame.
+/// Result of a filter for a frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BpfMatch {
     /// It matches.
@@ -41,7 +41,7 @@ impl BpfFilter {
         Ok(filter)
     }
 
-    /// Whether `frame` matches.
+    /// Returns whether `frame` matches.
     pub fn check(&mut self, frame: &Frame<'_>) -> BpfMatch {
         if !self.programs.contains_key(&frame.link) {
             let program = self.compile(frame.link).ok();

@@ -21,7 +21,7 @@ pub(crate) struct Input {
     /// Bytes of the decompressed stream before `start`.
     passed: u64,
     ended: bool,
-    /// What ended it, until that was told.
+    /// Error that ended it, until it is reported.
     error: Option<io::Error>,
     read: Arc<AtomicU64>,
     compressed: bool,
@@ -61,7 +61,7 @@ impl Input {
         self.buffer.get(self.start..self.end).unwrap_or_default()
     }
 
-    /// Where the window begins in the buffer: what was passed stays there until more is read.
+    /// Returns the start of the window in the buffer. Consumed bytes stay there until more is read.
     pub(super) const fn position(&self) -> usize {
         self.start
     }
@@ -71,7 +71,7 @@ impl Input {
         self.buffer.get(positions).unwrap_or_default()
     }
 
-    /// Where the window begins in the decompressed stream.
+    /// Returns the offset of the window in the decompressed stream, in bytes.
     pub(crate) const fn offset(&self) -> u64 {
         self.passed
     }
@@ -100,7 +100,7 @@ impl Input {
         }
     }
 
-    /// Like [`Input::fill`], but what goes wrong is told only by the fill that needs what could not be read.
+    /// Like [`Input::fill`], but an error is reported only by the fill that needs the bytes that could not be read.
     pub(super) fn look_ahead(&mut self, want: usize) -> bool {
         self.end - self.start >= want || self.read_up(want)
     }
@@ -195,7 +195,7 @@ impl<R: Read> Read for SmallReads<R> {
     }
 }
 
-/// Counts what is read from the file, so that progress can be told for compressed files too.
+/// Counts the bytes read from the file, so that progress is known for compressed files too.
 struct CountingReader {
     from: Box<dyn Read + Send>,
     read: Arc<AtomicU64>,

@@ -1,6 +1,6 @@
-//! The network interfaces of this machine: what they are called, what they have, what they are part of.
+//! Network interfaces of this machine: their names, addresses and states, and the interfaces they are part of.
 //!
-//! libpcap knows names, addresses and states; Linux tells the rest in its files. Nothing is opened for capture here.
+//! libpcap has names, addresses and states; the rest is in Linux's files. Nothing is opened for capture here.
 
 use std::fs;
 use std::net::IpAddr;
@@ -13,10 +13,10 @@ use pcap::{ConnectionStatus, Device, IfFlags};
 
 use super::LinkType;
 
-/// The device that stands for all interfaces at once.
+/// Name of the device for all interfaces at once.
 pub const ANY: &str = "any";
 
-/// Whether frames can come through an interface.
+/// State of an interface: the ability to carry frames.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum InterfaceState {
     /// It is up.
@@ -47,9 +47,9 @@ pub struct Interface {
     pub name: String,
     /// Its addresses, in the system's order.
     pub addresses: Vec<IpAddr>,
-    /// Whether frames can come through.
+    /// State: frames come through only when it is up.
     pub state: InterfaceState,
-    /// Whether it is the way of this machine to itself.
+    /// True for the loopback interface.
     pub loopback: bool,
     /// The bond or bridge that it is a member of.
     pub part_of: Option<String>,
@@ -128,8 +128,8 @@ pub(super) fn present() -> Option<Vec<PresentInterface>> {
     Some(all)
 }
 
-/// Where Linux tells about an interface. In a process that has moved to another network namespace the files may still be
-/// those of the old one: then what they call by that name is something else, and they tell nothing.
+/// Returns the folder of an interface in `/sys/class/net`. In a process that has moved to another network namespace,
+/// the files may still be those of the old one. Then the index differs, and the result is `None`.
 fn system(name: &str) -> Option<PathBuf> {
     let files = Path::new("/sys/class/net").join(name);
     let index: u32 = fs::read_to_string(files.join("ifindex")).ok()?.trim().parse().ok()?;
@@ -147,7 +147,8 @@ fn linked(name: &str, link: &str) -> Option<String> {
     Some(target.file_name()?.to_str()?.to_owned())
 }
 
-/// What is below a VLAN or macvlan. Overlays (VXLAN) have something below them too, which carries their frames wrapped.
+/// Returns the interface below a VLAN or macvlan. Overlays (VXLAN) have one below them too, but it carries their frames
+/// wrapped.
 fn carrier(name: &str) -> Option<String> {
     let files = system(name)?;
     let event = fs::read_to_string(files.join("uevent")).ok()?;
@@ -160,7 +161,7 @@ fn carrier(name: &str) -> Option<String> {
     names.find_map(|name| name.strip_prefix("lower_").map(str::to_owned))
 }
 
-/// What a link type is called, for people.
+/// Returns the name of a link type for people.
 #[must_use]
 pub const fn link_name(link: LinkType) -> &'static str {
     match link {

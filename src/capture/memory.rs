@@ -3,7 +3,7 @@
 use super::{Batch, FEW, Frame, LinkType, Source};
 use crate::exchange::Timestamp;
 
-/// What a [`Frame`] has, with its bytes.
+/// Fields of a [`Frame`], with its bytes.
 type StoredFrame = (Timestamp, LinkType, u32, Vec<u8>);
 
 /// Frames from memory, in the order given.

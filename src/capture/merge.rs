@@ -22,7 +22,7 @@ enum Piece {
     Done(Ended),
 }
 
-/// What is known of a file that was read.
+/// Final state of a file that was read.
 #[derive(Debug, Default)]
 struct Ended {
     warnings: Vec<String>,
@@ -44,16 +44,16 @@ impl Ended {
 /// The files of a capture, as they are opened one after another.
 #[derive(Default)]
 pub(crate) struct Pieces {
-    /// Those that can be read.
+    /// Files that can be read.
     files: Vec<FileSource>,
     waiting: Vec<(PathBuf, Halt, Timestamp)>,
     /// The place of each in the order they were named.
     order: Vec<Place>,
-    /// Those that have nothing in them, to be told where others have.
+    /// Files without content, to be reported if others have some.
     left_out: Vec<CaptureError>,
 }
 
-/// Where a file is kept.
+/// State of a file: open, or closed until its turn.
 #[derive(Clone, Copy)]
 enum Place {
     File,
@@ -119,7 +119,7 @@ pub struct Merged {
     last: Option<usize>,
     left_out: Ended,
     done: usize,
-    /// Whether any of them is a pipe.
+    /// True when any of them is a pipe.
     piped: bool,
 }
 
@@ -200,7 +200,7 @@ impl Merged {
         self.advance(index);
     }
 
-    /// What each piece says, and those that were left out.
+    /// Returns the texts of all pieces, and of those that were left out.
     fn words(&self, of: impl Fn(&Ended) -> &Vec<String>, open: impl Fn(&FileSource) -> Vec<String>) -> Vec<String> {
         let each = self.pieces.iter().flat_map(|piece| match piece {
             Piece::Waiting { .. } => Vec::new(),

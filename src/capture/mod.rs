@@ -1,7 +1,7 @@
-//! Where frames come from: capture files, standard input, network interfaces, memory.
+//! Sources of frames: capture files, standard input, network interfaces, memory.
 //!
-//! A frame leaves here with its time, its link type and as many of its bytes as were captured. Nothing is parsed
-//! here beyond the container that frames are stored in.
+//! A frame is emitted with its time, its link type and its captured bytes. Nothing is parsed here beyond the container
+//! that stores the frames.
 
 mod file;
 mod filter;
@@ -33,7 +33,7 @@ use arrayvec::ArrayVec;
 
 use crate::exchange::Timestamp;
 
-/// What to read and which frames of it count.
+/// Settings of a capture: its input, and the frames that count.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Settings {
     /// Capture files, merged by time; `-` is standard input.
@@ -44,18 +44,18 @@ pub struct Settings {
     pub ports: Vec<u16>,
     /// Tunnels on UDP ports of their own; on their usual ports they are looked into in any case.
     pub tunnels: Vec<Tunnel>,
-    /// Which connections of this host are taken; of files, all are.
+    /// Connections of this host to keep; with files, all are kept.
     pub local: LocalEnds,
-    /// What following connections may take in memory.
+    /// Memory limit for the tracking of connections.
     pub max_memory: MaxMemory,
     /// Ends reading early.
     pub halt: Halt,
 }
 
-/// What is known of the host that is captured on, and which of its connections are taken.
+/// Addresses and ports of the capturing host, and the direction of the connections to keep.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct LocalEnds {
-    /// Which are taken.
+    /// Direction to keep.
     pub direction: Direction,
     /// The addresses of this host.
     pub addresses: Vec<std::net::IpAddr>,
@@ -63,15 +63,15 @@ pub struct LocalEnds {
     pub served: Vec<u16>,
 }
 
-/// Which connections are taken.
+/// Direction of the connections to keep.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Direction {
     /// All, but for what this host sends to a port elsewhere on which it listens itself: a proxy's second leg.
     #[default]
     Auto,
-    /// Those to this host.
+    /// Connections to this host.
     In,
-    /// Those from this host to others.
+    /// Connections from this host to others.
     Out,
     /// All.
     Both,
@@ -100,7 +100,7 @@ impl Halt {
         self.0.store(true, Ordering::Relaxed);
     }
 
-    /// Whether it was asked.
+    /// Returns whether the halt was requested.
     #[must_use]
     pub fn is_set(&self) -> bool {
         self.0.load(Ordering::Relaxed)
@@ -144,7 +144,7 @@ impl LinkType {
     pub const FDDI: Self = Self(10);
     /// ATM with LLC and SNAP (RFC 2684).
     pub const ATM: Self = Self(100);
-    /// IPv4 or IPv6, told apart by the first four bits (also as BSD systems number it in files).
+    /// IPv4 or IPv6, by the first four bits (also as BSD systems number it in files).
     pub const RAW: Self = Self(101);
     /// Cisco HDLC.
     pub const C_HDLC: Self = Self(104);
@@ -170,7 +170,7 @@ impl LinkType {
     pub const IPV6: Self = Self(229);
     /// Linux netfilter log.
     pub const NFLOG: Self = Self(239);
-    /// What macOS captures on several interfaces at once; it names the link type that follows.
+    /// Link type of macOS for captures on several interfaces at once; its header names the link type that follows.
     pub const PKTAP: Self = Self(258);
     /// Ethernet with preamble, as IEEE 802.3br interleaves frames.
     pub const MPACKET: Self = Self(274);
@@ -181,9 +181,9 @@ impl LinkType {
 /// One captured frame, borrowed from its source.
 #[derive(Clone, Copy, Debug)]
 pub struct Frame<'a> {
-    /// When it was captured.
+    /// Capture time.
     pub at: Timestamp,
-    /// How its first bytes are to be read.
+    /// Link type: the format of its first bytes.
     pub link: LinkType,
     /// Its length on the wire in bytes; more than `data` holds where a snap length cut it.
     pub wire_len: u32,
@@ -218,7 +218,7 @@ impl Dropped {
     }
 }
 
-/// What a source has for whoever asks it.
+/// Result of a poll of a source.
 #[derive(Clone, Copy, Debug)]
 pub enum Polled<'a> {
     /// The next frame.
@@ -255,8 +255,8 @@ pub trait Source {
         self.next().map_or(Polled::End, Polled::Frame)
     }
 
-    /// What went wrong on the way, in words for people: a file cut mid-record, a block that cannot be read.
-    /// What was read before it stands.
+    /// Returns warnings for people: a file cut mid-record, a block that cannot be read. Frames read before that remain
+    /// valid.
     fn warnings(&self) -> Vec<String> {
         Vec::new()
     }
@@ -266,7 +266,7 @@ pub trait Source {
         Vec::new()
     }
 
-    /// Whether the next frame is not here yet and has to be waited for, as far as is known without waiting.
+    /// Returns whether the next frame has to be waited for, as far as is known without waiting.
     fn waits(&self) -> bool {
         false
     }
@@ -276,12 +276,12 @@ pub trait Source {
         None
     }
 
-    /// Frames that never reached this source, as far as it was told.
+    /// Returns the number of frames that never reached this source, as far as it knows.
     fn dropped(&self) -> Dropped {
         Dropped::default()
     }
 
-    /// How far the source has been read, from 0 to 1; `None` where that is unknown (standard input).
+    /// Returns the fraction of the source that was read, from 0 to 1; `None` where that is unknown (standard input).
     fn progress(&self) -> Option<f64> {
         None
     }
@@ -325,7 +325,7 @@ impl<S: Source + ?Sized> Source for Box<S> {
     }
 }
 
-/// Why a capture cannot be read at all.
+/// Reason why a capture cannot be read at all.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum CaptureError {
@@ -406,7 +406,7 @@ pub fn open(settings: &Settings) -> Result<Box<dyn Source + Send>, Vec<CaptureEr
     })
 }
 
-/// Whether `file` stands for standard input.
+/// Returns whether `file` is the name for standard input, `-`.
 #[must_use]
 pub fn is_standard_input(file: &Path) -> bool {
     file.as_os_str() == "-"

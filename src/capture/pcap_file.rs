@@ -28,7 +28,7 @@ pub(super) struct PcapReader {
     /// Bytes of a record header: 16, or 24 in files of patched libpcaps that store more.
     record_header: usize,
     link: LinkType,
-    /// Whether records that look odd are taken as they are: no better ones were found behind such a one.
+    /// True when odd records are accepted as they are, since no better ones were found behind one.
     trusting: bool,
     /// The seconds of the last record.
     seconds: Option<u32>,
@@ -72,7 +72,7 @@ impl PcapReader {
         self.link
     }
 
-    /// Whether `available` begins with a whole record.
+    /// Returns whether `available` begins with a whole record.
     pub(super) fn is_whole(&self, available: &[u8]) -> bool {
         let captured = self.u32(available, 8) as usize;
         available.len() >= self.record_header && available.len() - self.record_header >= captured
@@ -163,7 +163,7 @@ impl PcapReader {
         }))
     }
 
-    /// Whether a record, or what follows it as far as that is there, looks like none.
+    /// Returns whether a record is doubtful: its header or, as far as available, the one after it is unlikely.
     fn is_doubtful(&self, available: &[u8], captured: usize) -> bool {
         let next = available.get(self.record_header + captured..).unwrap_or_default();
         let follows = next.len() < self.record_header || self.looks_like_one(next) || records::begins(next);
@@ -186,7 +186,7 @@ impl PcapReader {
             && on_wire as usize <= LIKELY
     }
 
-    /// Whether records follow each other from this place on; `ended` says that there is nothing behind these bytes.
+    /// Returns whether records follow each other from this offset on. `ended` means that no input follows these bytes.
     fn chain(&self, bytes: &[u8], mut at: usize, ended: bool) -> bool {
         let mut last = None;
         for found in 0..CHAIN {

@@ -61,16 +61,16 @@ pub(super) struct PcapngReader {
     big_endian: bool,
     interfaces: Vec<InterfaceDescription>,
     last_at: Timestamp,
-    /// What the sections before this one lost.
+    /// Losses of earlier sections.
     dropped: Dropped,
-    /// What each interface of this section lost so far: every block that says so counts from the beginning.
+    /// Losses of each interface of this section so far: every block that has them counts from the beginning.
     lost: BTreeMap<u32, Dropped>,
-    /// Whether blocks that look odd are taken as they are: no better ones were found behind such a one.
+    /// True when odd blocks are accepted as they are, since no better ones were found behind one.
     trusting: bool,
 }
 
 impl PcapngReader {
-    /// Whether the input begins with a section header.
+    /// Opens the reader if the input begins with a section header.
     pub(super) fn open(input: &mut Input) -> std::io::Result<Option<Self>> {
         if !input.fill(12)? {
             return Ok(None);
@@ -85,7 +85,7 @@ impl PcapngReader {
         self.lost.values().fold(self.dropped, |sum, lost| sum.plus(*lost))
     }
 
-    /// Whether `available` begins with a whole block that holds a frame.
+    /// Returns whether `available` begins with a whole block that holds a frame.
     pub(super) fn is_whole(&self, available: &[u8]) -> bool {
         let (kind, len) = (self.u32(available, 0), self.u32(available, 4) as usize);
         matches!(kind, ENHANCED_PACKET | SIMPLE_PACKET | PACKET) && available.len() >= len.next_multiple_of(4).max(12)
@@ -192,7 +192,7 @@ impl PcapngReader {
         Ok((!skipped).then_some(NextRecord::Cut { want: padded, have: 0 }))
     }
 
-    /// Goes on behind a block whose length cannot be right, where that is possible.
+    /// Continues behind a block with an impossible length, where that can be done.
     fn lost_at(&self, len: usize, input: &mut Input) -> NextRecord {
         let found = search(input, |bytes, at, ended| self.chain(bytes, at, ended));
         found.unwrap_or(NextRecord::Unreadable { claims: len as u64 })
@@ -203,7 +203,7 @@ impl PcapngReader {
         look(input, &|bytes, at, ended| self.chain(bytes, at, ended))
     }
 
-    /// Whether blocks follow each other from this place on; `ended` says that there is nothing behind these bytes.
+    /// Returns whether blocks follow each other from this offset on. `ended` means that no input follows these bytes.
     fn chain(&self, bytes: &[u8], mut at: usize, ended: bool) -> bool {
         /// Blocks that have to: each states its length twice.
         const CHAIN: usize = 2;
@@ -343,7 +343,7 @@ impl InterfaceDescription {
     }
 }
 
-/// Whether a section header block is big-endian; `None` where its byte-order magic is neither.
+/// Returns whether a section header block is big-endian; `None` where its byte-order magic is neither.
 fn byte_order(block: &[u8]) -> Option<bool> {
     match le32(block, 8) {
         0x1a2b_3c4d => Some(false),

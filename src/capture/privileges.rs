@@ -18,13 +18,13 @@ use crate::files;
 /// The user of nobody's files, and its number where the system has no such name.
 const NOBODY: (&str, u32) = ("nobody", 65_534);
 
-/// Who to run as.
+/// User to run as.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct User {
     name: String,
     uid: Uid,
     gid: Gid,
-    /// Whether that takes a change: root becomes somebody, somebody stays.
+    /// True when the process has to change its user: root becomes another user; other users stay.
     change: bool,
 }
 
@@ -36,10 +36,10 @@ impl User {
     }
 }
 
-/// What is left after rights were given up; as text, a line for the log.
+/// Result of giving up privileges. As text, a line for the log.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DroppedPrivileges {
-    /// Who this process runs as.
+    /// Name of the user of this process.
     pub user: String,
 }
 
@@ -50,7 +50,7 @@ impl std::fmt::Display for DroppedPrivileges {
     }
 }
 
-/// Why rights could not be given up, or are missing afterwards.
+/// Reason why privileges could not be given up, or are missing afterwards.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum PrivilegeError {
@@ -63,9 +63,9 @@ pub enum PrivilegeError {
     /// Only root can become somebody else.
     #[error("only root can become {name}, and this is {now}: run with sudo, or leave out --user")]
     NotRoot {
-        /// Who was asked for.
+        /// Requested user.
         name: String,
-        /// Who this is.
+        /// Current user.
         now: String,
     },
     /// Users cannot be looked up.
@@ -79,25 +79,25 @@ pub enum PrivilegeError {
     /// A step of giving up failed.
     #[error("cannot become {name}: {step}")]
     Step {
-        /// Who was asked for.
+        /// Requested user.
         name: String,
         /// The call that failed.
         step: &'static str,
         /// The system's words.
         source: io::Error,
     },
-    /// Everything went well, and root can still be had.
+    /// Every step succeeded, but root can still be regained.
     #[error("cannot become {name}: the system lets root be had back")]
     Regained {
-        /// Who was asked for.
+        /// Requested user.
         name: String,
     },
     /// Other threads would keep what this one gives up.
     #[error("cannot become {name}: {threads} threads run already, and each has rights of its own")]
     Threads {
-        /// Who was asked for.
+        /// Requested user.
         name: String,
-        /// How many there are.
+        /// Number of threads.
         threads: usize,
     },
     /// A directory cannot be written to.
@@ -105,7 +105,7 @@ pub enum PrivilegeError {
     NotWritable {
         /// The directory.
         directory: PathBuf,
-        /// Who tried.
+        /// User of this process.
         user: String,
         /// The system's words.
         source: io::Error,

@@ -10,11 +10,11 @@ use crate::exchange::Timestamp;
 /// offload is 512 KiB): what follows it cannot be found, so the file ends there, said aloud.
 pub(super) const MAX_FRAME_BYTES: usize = 16 * 1024 * 1024;
 
-/// What capture files begin with, read in little-endian order: pcap of each kind and byte order, and pcapng.
+/// Magic numbers of capture files, read in little-endian order: pcap of each kind and byte order, and pcapng.
 pub(super) const MAGIC: [u32; 7] =
     [0x0a0d_0d0a, 0xa1b2_c3d4, 0xa1b2_3c4d, 0xa1b2_cd34, 0xd4c3_b2a1, 0x4d3c_b2a1, 0x34cd_b2a1];
 
-/// Whether a capture file begins here, where a record or block could begin as well.
+/// Returns whether a capture file begins here, at a place where a record or block could begin as well.
 pub(super) fn begins(bytes: &[u8]) -> bool {
     let magic = le32(bytes, 0);
     if !MAGIC.contains(&magic) {
@@ -43,7 +43,7 @@ pub(super) struct LocatedRecord {
     pub(super) len: usize,
 }
 
-/// What a format reader found next.
+/// Next result of a format reader.
 pub(super) enum NextRecord {
     Record(LocatedRecord),
     End,
@@ -67,7 +67,8 @@ pub(super) enum NextRecord {
 /// Bytes that are looked through at once, and as many again that are looked at from the last of them.
 const REACH: usize = 4 << 20;
 
-/// The next place that `fits`, as far as one look goes. The end of the input is told to `fits`.
+/// Returns the offset of the next place that `fits`, within one look ahead. The last argument of `fits` is true at the
+/// end of the input.
 pub(super) fn look(input: &mut Input, fits: &dyn Fn(&[u8], usize, bool) -> bool) -> Option<usize> {
     let ended = !input.look_ahead(2 * REACH);
     let bytes = input.available();

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-/// What carries the mirrored frames.
+/// Protocol that carries mirrored frames.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum TunnelKind {
     /// VXLAN (RFC 7348).
@@ -52,7 +52,7 @@ impl TunnelKind {
 /// A tunnel as typed: `vxlan`, or `vxlan:4788` where it uses a UDP port of its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Tunnel {
-    /// What carries the frames.
+    /// Protocol that carries the frames.
     pub kind: TunnelKind,
     /// The UDP port that it is sent to, where it is another than usual.
     pub port: Option<u16>,

@@ -1,7 +1,7 @@
-//! What one comparison may take: memory, and JSON values.
+//! Limits of one comparison: memory and JSON values.
 //!
-//! A comparison says beforehand what it is about to hold; where that is more than it may, it ends, and says of what there
-//! was too much. All of it depends on the two responses alone, so that the same ones always end the same way.
+//! A comparison reserves memory before it uses it. If the limit would be exceeded, the comparison ends with the name of
+//! the limit. The result depends on the two responses alone, so equal responses always give equal results.
 
 use std::cell::Cell;
 
@@ -10,12 +10,12 @@ use super::Unknown;
 /// Values of one JSON document: past it the body is not looked into. A document of 256 KiB has some 10,000.
 pub(super) const MAX_VALUES: u32 = 200_000;
 
-/// What is left of what one comparison may take.
+/// Rest of the budget of one comparison.
 #[derive(Debug)]
 pub(super) struct Budget {
     /// Bytes.
     memory: Cell<usize>,
-    /// What there was too much of first.
+    /// First limit that was exceeded.
     exceeded: Cell<Option<Unknown>>,
 }
 
@@ -51,7 +51,7 @@ impl Budget {
         self.exceeded.set(self.exceeded.get().or(Some(of)));
     }
 
-    /// What there was too much of.
+    /// Returns the limit that was exceeded.
     pub(super) const fn exceeded(&self) -> Option<Unknown> {
         self.exceeded.get()
     }

@@ -6,7 +6,7 @@ use super::budget::Budget;
 use crate::content_coding::{self, DecodeError, MAX_CODINGS};
 use crate::exchange::Head;
 
-/// Why there is no content behind the codings of a body.
+/// Reason why a body could not be decoded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Undecoded {
     /// A coding is not known, or what is under it is not what it says.

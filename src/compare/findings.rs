@@ -5,12 +5,12 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use super::{Difference, DifferenceKind, DifferencePart};
 
-/// Fields of one body in which differences are told apart: of further ones it is only told that there are more.
+/// Most fields of one body with differences of their own. Further fields are reported only as "more".
 pub(super) const MAX_FIELDS: usize = 64;
 /// Differences that are listed of one field, such as `$.items[*].price`; further ones are like these.
 const MAX_EXAMPLES: u32 = 3;
 
-/// What was found so far.
+/// Differences found so far.
 #[derive(Debug, Default)]
 pub(super) struct BodyFindings {
     differences: Vec<Difference>,
@@ -27,7 +27,7 @@ struct Field {
     count: u32,
 }
 
-/// How much had been found.
+/// Mark of the findings at one moment.
 #[derive(Debug)]
 pub(super) struct FindingsMark {
     differences: usize,
@@ -37,7 +37,7 @@ pub(super) struct FindingsMark {
 }
 
 impl BodyFindings {
-    /// How many differences there were, listed or not.
+    /// Returns the number of differences, listed or not.
     pub(super) const fn total(&self) -> u64 {
         self.total
     }
@@ -47,7 +47,7 @@ impl BodyFindings {
         self.more = true;
     }
 
-    /// One more, in `field`; `tell` says what is listed of it: its path, and both values.
+    /// Adds a difference in `field`. `tell` makes the entry for the list: its path, and both values.
     pub(super) fn add(&mut self, field: String, kind: DifferenceKind, tell: impl FnOnce() -> (String, Value, Value)) {
         self.total += 1;
         let hash = xxh3_64(field.as_bytes());

@@ -11,10 +11,10 @@ use crate::exchange::{Head, HeaderLine, HeaderLines, wire_text};
 use crate::middleware::masking::{is_secret_name, target};
 use crate::middleware::redact::MASK;
 
-/// Lines that count of one head; where there are more it is told that there may be more differences.
+/// Most header lines compared per head. With more, the result notes that there may be more differences.
 const MAX_LINES: usize = 100;
 
-/// Attributes of a cookie that are told apart; what follows them is one.
+/// Most attributes of a cookie that are split; the rest counts as one.
 const MAX_ATTRIBUTES: usize = 32;
 
 /// Headers whose values are nobody's business, besides those whose name says so.
@@ -22,11 +22,11 @@ const HIDDEN: [&str; 5] = ["cookie", "proxy-authorization", "set-cookie2", "x-ap
 
 type NamedLines<'a> = ArrayVec<HeaderLine<'a>, MAX_LINES>;
 
-/// Which header lines of two responses count.
+/// Names of the header lines that are compared.
 #[derive(Clone, Copy)]
 struct CountedNames<'r> {
     rules: &'r CompareRules,
-    /// Whether the length that both heads name is that of a body that was not asked for: then it is no framing.
+    /// True when the length in both heads is that of a body that was not requested: then it is no framing.
     length: bool,
 }
 
@@ -74,8 +74,8 @@ pub(super) fn compare(
     }
 }
 
-/// Whether both have the same lines in the same order, but for values that do not count: so it is with most answers of a
-/// stack that is the same. Lines that are equal byte for byte are not looked into.
+/// Returns whether both have the same lines in the same order, except for values that do not count. That is so for most
+/// responses of an equal stack. Lines that are equal byte for byte are not parsed.
 fn are_alike(names: CountedNames<'_>, one: &Head, other: &Head) -> bool {
     let (mut a, mut b) = (after_line(one.as_bytes()), after_line(other.as_bytes()));
     loop {
@@ -100,7 +100,7 @@ fn are_alike(names: CountedNames<'_>, one: &Head, other: &Head) -> bool {
     }
 }
 
-/// What follows the first line.
+/// Returns the part after the first line.
 fn after_line(head: &[u8]) -> &[u8] {
     let end = memchr::memchr(b'\n', head).map_or(head.len(), |end| end + 1);
     head.get(end..).unwrap_or_default()
@@ -119,7 +119,7 @@ fn values<'l, 'a>(lines: &'l NamedLines<'a>, like: &'l HeaderLine<'a>) -> impl I
     lines.iter().filter(move |line| same_name(line, like)).map(|line| line.value)
 }
 
-/// Whether both sides say the same under the name of `line`.
+/// Returns whether both sides have the same values under the name of `line`.
 fn same<'l, 'a>(
     (a, production): (&'l NamedLines<'a>, &ComparedResponse<'_>),
     (b, shadow): (&'l NamedLines<'a>, &ComparedResponse<'_>),
@@ -143,7 +143,7 @@ fn same<'l, 'a>(
     canonical(values(a, line), ordered, caseless) == canonical(values(b, line), ordered, caseless)
 }
 
-/// Whether the order of the elements counts in a list under this name, and whether their case does not.
+/// Returns two flags for a list under this name: the order of its elements counts; their case does not.
 fn list_form(name: &[u8]) -> (bool, bool) {
     let is = |other: &str| name.eq_ignore_ascii_case(other.as_bytes());
     let begins = |with: &str| name.get(..with.len()).is_some_and(|begin| begin.eq_ignore_ascii_case(with.as_bytes()));

@@ -9,8 +9,8 @@ const ULID: usize = 26;
 /// Longest name of a member that is looked at, in bytes.
 const MAX_KEY: usize = 128;
 
-/// Whether the text looks like an identifier: a number, a date, a UUID, eight or more hex digits (one of them decimal),
-/// twenty or more characters of base64 (in both cases, with a digit).
+/// Returns whether the text looks like an identifier: a number, a date, a UUID, eight or more hex digits (one of them
+/// decimal), twenty or more characters of base64 (in both cases, with a digit).
 pub(crate) fn is_id(text: &str) -> bool {
     let has = |kind: fn(&u8) -> bool| text.as_bytes().iter().any(kind);
     let all = |kind: fn(&u8) -> bool| text.as_bytes().iter().all(kind);
@@ -28,8 +28,8 @@ pub(crate) fn is_id(text: &str) -> bool {
     is_numeric(text) || hex || base64
 }
 
-/// Whether the name of a member in a JSON object looks like an identifier, so that the object is a map: as [`is_id`], or a
-/// negative number, a ULID, or a hash or UUID after the name of its kind and a colon (`sha256:...`).
+/// Returns whether the name of a member in a JSON object looks like an identifier, so that the object is a map: as
+/// [`is_id`], or a negative number, a ULID, or a hash or UUID after the name of its kind and a colon (`sha256:...`).
 pub(super) fn is_id_key(key: &str) -> bool {
     if key.is_empty() || key.len() > MAX_KEY {
         return false;
@@ -45,7 +45,7 @@ fn is_numeric(text: &str) -> bool {
     text.split(['-', '_', ':', ',', '.']).all(is_number)
 }
 
-/// Whether the text is decimal digits alone.
+/// Returns whether the text consists of decimal digits only.
 pub(crate) fn is_number(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit())
 }

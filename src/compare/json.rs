@@ -15,15 +15,15 @@ use super::shown;
 use super::tree::TreeNode;
 use super::{Difference, DifferenceKind};
 
-/// Values that are looked at in one comparison, each as often as it is: past it there may be more differences than are
-/// told. A document of 256 KiB has some 10,000 values.
+/// Most values visited in one comparison, repeated visits included. Beyond it there may be more differences than
+/// reported. A document of 256 KiB has some 10,000 values.
 const MAX_LOOKS: u32 = 200_000;
 /// Looks that one difference costs: its path is written, and looked for among the others.
 const DIFFERENCE_LOOKS: u32 = 10;
 /// Bytes of a text that cost a look each time that they are read: hashing lists within lists reads them at each level.
 const LOOK_BYTES: usize = 256;
 
-/// Where two documents differ under these rules.
+/// Returns the differences of two documents under these rules.
 pub(super) fn compare(rules: &JsonRules, production: &TreeNode<'_>, shadow: &TreeNode<'_>) -> Vec<Difference> {
     let mut walk = JsonComparer {
         rules,
@@ -273,13 +273,13 @@ fn without(one: &HashedElements, other: &HashedElements) -> Vec<usize> {
     left
 }
 
-/// Spreads a hash over all bits once more, so that a sum of such tells more than each.
+/// Spreads a hash over all bits once more, so that a sum of hashes discriminates better.
 const fn spread(hash: u64) -> u64 {
     let hash = (hash ^ (hash >> 32)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
     hash ^ (hash >> 29)
 }
 
-/// Whether two objects have the same keys in the same order, as most do.
+/// Returns whether two objects have the same keys in the same order, as most do.
 fn in_step(a: &[ObjectMember<'_>], b: &[ObjectMember<'_>]) -> bool {
     a.len() == b.len() && a.iter().zip(b).all(|((a, _), (b, _))| a == b)
 }
@@ -304,7 +304,7 @@ fn pairs<'n, 'a>(
     both.chain(extra).collect()
 }
 
-/// Whether two values without anything inside are the same.
+/// Returns whether two scalar values are the same.
 fn scalars(one: &TreeNode<'_>, other: &TreeNode<'_>) -> bool {
     match (one, other) {
         (TreeNode::Null, TreeNode::Null) => true,

@@ -1,9 +1,9 @@
-//! In what two answers to the same request differ: status, header lines, body.
+//! Comparison of two responses to the same request: status, header lines, body.
 //!
-//! Both sides come in as they were kept; [`ResponseDiff`] leaves: what differs, place by place, and whether the bodies could be
-//! compared at all. Bodies that are equal byte for byte are never decoded or parsed. Whatever comes in, the work and
-//! the size of what leaves are bounded; where a bound is met, the last difference says so ([`DifferenceKind::More`]). Nothing is
-//! counted here.
+//! Both sides come in as they were retained. The result is a [`ResponseDiff`]: the differences one by one, and whether
+//! the bodies could be compared at all. Bodies that are equal byte for byte are never decoded or parsed. The work and
+//! the size of the result are bounded for any input; at a bound, the last difference is [`DifferenceKind::More`].
+//! Nothing is counted here.
 
 mod budget;
 mod decode;
@@ -41,27 +41,28 @@ pub use rules::{CompareRules, DEFAULT_MAX_BODY, MAX_JSON_STEPS, NEVER_COUNTED, R
 /// Bytes of the head of which header lines are compared; those of a longer one are not.
 pub const MAX_COMPARED_HEAD: usize = 32 << 10;
 
-/// Header names in which two answers may differ for it to be quick to count them.
+/// Most header names that may differ for a quick comparison.
 const MANY_HEADERS: usize = 16;
 
-/// One thing in which two answers differ.
+/// One difference between two responses.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Difference {
-    /// Where: `status`, `header` or `body`.
+    /// Part that differs: `status`, `header` or `body`.
     #[serde(rename = "in")]
     pub place: DifferencePart,
-    /// Where within: a header's name in lower case, a path such as `$.items[3].id`, `line 7`; empty for the whole.
+    /// Path within the part: a header's name in lower case, a path such as `$.items[3].id`, `line 7`; empty for the
+    /// whole.
     pub path: String,
-    /// What kind of difference it is; left out where one value stands for another.
+    /// Kind of difference; omitted for a changed value.
     #[serde(default, skip_serializing_if = "DifferenceKind::is_value")]
     pub kind: DifferenceKind,
-    /// What production answered; null where it is missing there.
+    /// Value in production's response; null where it is missing there.
     pub production: Value,
-    /// What the target answered; null where it is missing there.
+    /// Value in the target's response; null where it is missing there.
     pub shadow: Value,
 }
 
-/// Which part of an answer differs.
+/// Part of a response.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum DifferencePart {
@@ -85,11 +86,11 @@ impl DifferencePart {
     }
 }
 
-/// What kind of difference it is.
+/// Kind of difference.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum DifferenceKind {
-    /// One value stands for another.
+    /// The values differ.
     #[default]
     Value,
     /// Production has it, the target has not.
@@ -111,7 +112,7 @@ impl DifferenceKind {
     }
 }
 
-/// One answer, as far as it is known.
+/// One response, as far as it is known.
 #[derive(Clone, Copy, Debug)]
 pub struct ComparedResponse<'a> {
     /// Final status.
@@ -134,7 +135,7 @@ impl ComparedResponse<'_> {
         self.body_sha256.copied().or_else(|| digest_of_whole(self.body?, self.body_len))
     }
 
-    /// Whether both have the same content, which is as long; `None` where that is not known.
+    /// Returns whether both have the same content, given that the lengths are equal; `None` where that is not known.
     fn has_content_of(&self, other: &Self) -> Option<bool> {
         match (self.body, other.body) {
             _ if self.body_len == 0 => Some(true),
@@ -144,7 +145,7 @@ impl ComparedResponse<'_> {
     }
 }
 
-/// What is known of the bodies beforehand.
+/// State of the bodies before the comparison.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BodyKnowledge {
     /// Both are whole.
@@ -159,8 +160,8 @@ pub enum BodyKnowledge {
     Unread(Unknown),
 }
 
-/// Why it is not known whether two bodies differ. What a target sends decides how much it takes to look into it: so all
-/// of that has a bound.
+/// Reason why it is not known whether two bodies differ. The target's response decides the cost of a comparison, so
+/// every cost has a bound.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Unknown {
@@ -226,24 +227,24 @@ impl Unknown {
     }
 }
 
-/// What came of a comparison.
+/// Result of a comparison.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ResponseDiff {
-    /// What differs: status first, then headers, then the body.
+    /// Differences: status first, then headers, then the body.
     pub differences: Vec<Difference>,
-    /// Why it could not be told if the bodies differ, where it could not.
+    /// Reason why it is not known whether the bodies differ, if so.
     pub body_unknown: Option<Unknown>,
 }
 
 impl ResponseDiff {
-    /// Whether this part of the answers differs.
+    /// Returns whether this part of the responses differs.
     #[must_use]
     pub fn has(&self, place: DifferencePart) -> bool {
         self.differences.iter().any(|difference| difference.place == place)
     }
 }
 
-/// How far a comparison goes.
+/// Depth of a comparison.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Effort {
     /// As far as it takes no more time and memory than what was received: bodies are not decoded or parsed.
@@ -252,10 +253,10 @@ pub enum Effort {
     Full,
 }
 
-/// Compares two answers to a request of this method.
+/// Compares two responses to a request of this method.
 ///
-/// Answers with different statuses are different messages: their header lines are not compared, and their bodies only
-/// by length and hash. An answer to HEAD has no body (RFC 9110, 9.3.2), nor has a 204 or a 304 (15.3.5, 15.4.5).
+/// Responses with different statuses are different messages: their header lines are not compared, and their bodies only
+/// by length and hash. A response to HEAD has no body (RFC 9110, 9.3.2), nor has a 204 or a 304 (15.3.5, 15.4.5).
 #[must_use]
 pub fn compare(
     rules: &CompareRules,
@@ -267,7 +268,7 @@ pub fn compare(
     attempt(rules, method, production, shadow, bodies, Effort::Full).unwrap_or_default()
 }
 
-/// Compares two answers with this effort; `None` where that does not do.
+/// Compares two responses with this effort; `None` where more effort is needed.
 #[must_use]
 pub fn attempt(
     rules: &CompareRules,
@@ -314,13 +315,13 @@ pub fn attempt(
     Some(found)
 }
 
-/// What is to be said of two bodies.
+/// Result for two bodies.
 #[derive(Debug)]
 enum BodyVerdict {
     Same,
     Unknown(Unknown),
     Differs(Vec<Difference>),
-    /// That would take more effort.
+    /// A full comparison is needed.
     Unsettled,
 }
 
@@ -359,15 +360,15 @@ fn body(
     }
 }
 
-/// Whether the content of a body can make a difference that its length and hash do not.
+/// Returns whether the content of a body can make a difference that its length and hash do not.
 fn may_be_read(rules: &CompareRules, side: &ComparedResponse<'_>) -> bool {
     side.body_len > 0
         && side.body_len <= rules.max_body() as u64
         && side.head.is_some_and(|head| reads(head, side.body))
 }
 
-/// Whether anything is to be read in the content under this head: where that says no more than that it is bytes, it has to
-/// be there, and to begin as JSON does.
+/// Returns whether the content under this head can be parsed. Where the media type is generic binary, the content has
+/// to be present, and to begin as JSON does or have a content coding.
 pub(crate) fn reads(head: &Head, body: Option<&[u8]>) -> bool {
     match content::of(head) {
         ContentKind::Binary => {
@@ -434,7 +435,7 @@ fn documents(
     json::compare(rules.json(), &TreeNode::List(production), &TreeNode::List(shadow))
 }
 
-/// What the body is where it is no JSON: as its head says, or where that is silent text if it is UTF-8.
+/// Returns the kind of a body that is not JSON: as its head has it, or else text if it is UTF-8.
 fn kind(head: &Head, body: &[u8]) -> ContentKind {
     match content::of(head) {
         ContentKind::Unknown if std::str::from_utf8(body).is_err() => ContentKind::Other,

@@ -16,7 +16,7 @@ const MAX_SHOWN: usize = 64;
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Number<'a>(&'a str);
 
-/// What a number comes to. Zero has no digits, no sign and no exponent.
+/// Normalized value of a number. Zero has no digits, no sign and no exponent.
 #[derive(Debug, Default)]
 struct NumberValue<'a> {
     negative: bool,

@@ -20,7 +20,7 @@ pub(super) fn exact(steps: &[PathStep<'_>]) -> String {
     written(steps, true)
 }
 
-/// What stands for every member of a map, as in a rule.
+/// Wildcard for every member of a map, as in a rule.
 const EVERY_MEMBER: &str = ".*";
 
 /// The path with `[*]` for indices and `.*` for keys that are ids: the same for all elements of a list, and for all members
@@ -99,13 +99,13 @@ fn member(step: &str) -> &str {
     if step.strip_prefix('.').is_some_and(is_id_key) { EVERY_MEMBER } else { step }
 }
 
-/// Where the step that `text` begins with is over.
+/// Returns the end of the step that `text` begins with.
 fn end_of_key(text: &str) -> usize {
     let begun = text.chars().next().map_or(0, char::len_utf8);
     text.get(begun..).and_then(|rest| rest.find(['.', '['])).map_or(text.len(), |end| begun + end)
 }
 
-/// Where the bracket that `text` begins with is over; brackets within quotes do not count.
+/// Returns the end of the bracket that `text` begins with; brackets within quotes do not count.
 fn end_of_bracket(text: &str) -> usize {
     let (mut quoted, mut escaped) = (false, false);
     for (at, byte) in text.bytes().enumerate() {

@@ -1,14 +1,14 @@
-//! What counts as a difference: `json:$.generatedAt`, `header:etag`, `body`.
+//! Rules for what counts as a difference: `json:$.generatedAt`, `header:etag`, `body`.
 //!
-//! Rules come in as they are typed; questions of the comparison are answered. JSON paths are followed as the comparison
-//! goes down a document ([`Reached`]), all of them at once, and cost nothing where none of them leads.
+//! Rules are parsed from the text as typed, and queried by the comparison. JSON paths are followed as the comparison
+//! descends into a document ([`PathState`]), all of them at once. Where no path leads, they cost nothing.
 
 use super::path::PathStep;
 use crate::json_path::{self, Segment, Step};
 
 /// Bytes of a body that are compared, unless said otherwise. Longer ones are compared by length and hash.
 pub const DEFAULT_MAX_BODY: usize = 256 << 10;
-/// How many times as long as its coded form a body may be once it is decoded, and still be looked into.
+/// Largest decoded body that is still parsed, as a multiple of its coded size.
 const DECODED_TIMES: usize = 4;
 /// Most of what a body may be once it is decoded, in bytes, however much was asked for.
 const MAX_DECODED: usize = 16 << 20;
@@ -19,8 +19,8 @@ pub const MAX_JSON_STEPS: usize = 256;
 /// Longest name of a header that can be left out, in bytes.
 const MAX_HEADER_NAME: usize = 64;
 
-/// Header lines that never count unless they are asked for: those of one connection and of framing, and those that name
-/// this very answer, the machine it came from, or the time.
+/// Header lines that never count unless requested: those of one connection, those of framing, and those that identify
+/// this very response, the machine it came from, or the time.
 pub const NEVER_COUNTED: [&str; 73] = [
     "age",
     "akamai-cache-status",
@@ -121,52 +121,52 @@ const NEVER_COUNTED_ENDS: [&str; 19] = [
     "processing-time",
 ];
 
-/// Why something typed is no rule.
+/// Reason why a typed text is not a rule.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum RuleError {
     /// It names neither a header, nor a JSON path, nor the body.
     #[error("`{typed}` names nothing that is compared; write header:NAME, json:$.PATH, body or headers")]
     Kind {
-        /// What was typed.
+        /// Text as typed.
         typed: String,
     },
     /// The name of the header is none.
     #[error("`{typed}` is no name of a header; write one such as header:etag")]
     Header {
-        /// What was typed.
+        /// Text as typed.
         typed: String,
     },
     /// The path cannot be read.
     #[error("`{typed}` is no path: {why}; write one such as json:$.items[*].id or json:$..updatedAt")]
     Path {
-        /// What was typed.
+        /// Text as typed.
         typed: String,
-        /// What is wrong.
+        /// Reason why the path is invalid.
         why: &'static str,
     },
     /// An order can only be left out of JSON arrays.
     #[error("`{typed}` has no order; write the path of an array, such as json:$.items")]
     Order {
-        /// What was typed.
+        /// Text as typed.
         typed: String,
     },
     /// There are too many.
     #[error("`{typed}` is too much: all JSON paths together have {MAX_JSON_STEPS} steps at most")]
     TooMany {
-        /// What was typed.
+        /// Text as typed.
         typed: String,
     },
 }
 
-/// What is compared, and what of it counts.
+/// Rules of a comparison: the parts that are compared, and those of them that count.
 #[derive(Clone, Debug)]
 pub struct CompareRules {
     /// Names of header lines that do not count, in lower case, by their length.
     uncounted: Vec<Vec<Box<str>>>,
-    /// Those that count whatever their ends, in lower case.
+    /// Requested names, in lower case: these count whatever their ends.
     asked: Vec<Box<str>>,
-    /// Whether the length that a response to HEAD names counts.
+    /// True when the length in a response to HEAD counts.
     head_length: bool,
     headers: bool,
     bodies: bool,
@@ -248,13 +248,13 @@ impl CompareRules {
         self.max_body = bytes;
     }
 
-    /// Whether header lines are compared.
+    /// Returns whether header lines are compared.
     #[must_use]
     pub const fn headers(&self) -> bool {
         self.headers
     }
 
-    /// Whether bodies are compared.
+    /// Returns whether bodies are compared.
     #[must_use]
     pub const fn bodies(&self) -> bool {
         self.bodies
@@ -281,14 +281,14 @@ impl CompareRules {
         self.max_body.saturating_mul(DECODED_TIMES).min(MAX_DECODED)
     }
 
-    /// Whether lines of this name count.
+    /// Returns whether header lines of this name count.
     pub(super) fn counts(&self, name: &[u8]) -> bool {
         let same_length = self.uncounted.get(name.len()).map_or(&[][..], Vec::as_slice);
         let is_in = |names: &[Box<str>]| names.iter().any(|other| other.as_bytes().eq_ignore_ascii_case(name));
         !is_in(same_length) && (!is_never_counted_by_end(name) || is_in(&self.asked))
     }
 
-    /// Whether the Content-Length of responses to HEAD counts.
+    /// Returns whether the Content-Length of responses to HEAD counts.
     pub(super) const fn head_length(&self) -> bool {
         self.head_length
     }
@@ -325,7 +325,7 @@ fn header(typed: &str, name: &str) -> Result<String, RuleError> {
     if fits { Ok(name) } else { Err(RuleError::Header { typed: typed.to_owned() }) }
 }
 
-/// What is done where a path leads.
+/// Action at the end of a path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum PathAction {
     Ignore,
@@ -341,11 +341,11 @@ pub(super) struct JsonRules {
     steps: Vec<(Segment, Option<PathAction>)>,
     /// The first step of each path.
     start: PathState,
-    /// What is done to the document itself (`$`).
+    /// Actions on the document itself (`$`).
     root: Vec<PathAction>,
 }
 
-/// Where in the paths a value stands: a set of steps, of which each may be taken next; and what is done to the value.
+/// Position of a value in the paths: the set of steps that may be taken next, and the actions on the value.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct PathState {
     next: [u64; MAX_JSON_STEPS / 64],
@@ -355,12 +355,12 @@ pub(super) struct PathState {
 }
 
 impl PathState {
-    /// Whether the value does not count.
+    /// Returns whether the value does not count.
     pub(super) const fn is_ignored(&self) -> bool {
         self.ignored
     }
 
-    /// Whether the elements of the value may stand in any order.
+    /// Returns whether the elements of the value may be in any order.
     pub(super) const fn has_no_order(&self) -> bool {
         self.any_order
     }
@@ -388,14 +388,14 @@ impl PathState {
 }
 
 impl JsonRules {
-    /// Where the document itself stands.
+    /// Returns the state at the document itself.
     pub(super) fn root(&self) -> PathState {
         let mut reached = self.start;
         self.root.iter().for_each(|act| reached.act(*act));
         reached
     }
 
-    /// Where a value inside one that stands at `from` does.
+    /// Returns the state at a value inside the one at `from`.
     pub(super) fn inside(&self, from: &PathState, step: PathStep<'_>) -> PathState {
         let mut reached = PathState::default();
         if !from.any {

@@ -38,12 +38,13 @@ fn window(text: &str, from: usize) -> String {
     format!("{start}{shown}{end}")
 }
 
-/// Whether a value at this place is a secret by the name of anything that it is in.
+/// Returns whether a value at this path is a secret, by the name of any key on the path.
 pub(super) fn is_secret(steps: &[PathStep<'_>]) -> bool {
     steps.iter().any(|step| matches!(step, PathStep::Key(key) if hides(key)))
 }
 
-/// Whether what has this name is not shown. No name is as long as some are, and nobody looks through all of one.
+/// Returns whether a value of this name is masked. Names longer than the limit are not searched; their values are
+/// always masked.
 fn hides(key: &str) -> bool {
     key.len() > MAX_NAME || is_secret_name(key)
 }

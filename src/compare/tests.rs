@@ -7,7 +7,7 @@ use super::*;
 const JSON: &str = "Content-Type: application/json\r\n";
 const TEXT: &str = "Content-Type: text/plain\r\n";
 
-/// An answer with everything that is kept of it.
+/// A response with every retained part.
 struct KeptResponse {
     status: u16,
     head: Head,
@@ -443,7 +443,7 @@ fn what_names_the_answer_the_machine_or_the_time_never_counts_unless_asked_for()
     assert_eq!(lines(&found.differences), [r#"header server value "a" "b""#]);
 }
 
-/// How many differences there are between these values of a header.
+/// Returns the number of differences between these values of a header.
 fn differing(rules: &CompareRules, name: &str, one: &str, other: &str) -> usize {
     let of = |value: &str| kept(200, &format!("{name}: {value}\r\n"), b"");
     found(rules, &of(one), &of(other)).differences.len()
@@ -599,7 +599,7 @@ fn gzip(body: &[u8]) -> Vec<u8> {
     coder.finish().unwrap()
 }
 
-/// What comes of `{"a":1}` held against this body with these lines, in so much memory.
+/// Compares `{"a":1}` with this body with these header lines, within this memory.
 fn bomb(lines: &str, body: &[u8], memory: usize) -> ResponseDiff {
     let mut rules = rules(&["headers"]);
     rules.set_max_body(1 << 20);

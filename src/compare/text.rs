@@ -1,14 +1,14 @@
-//! Texts, line by line: what they begin and end with in common is passed over, what is between is told in pairs.
+//! Comparison of texts line by line. The common beginning and end are skipped; the lines between are reported in pairs.
 
 use super::Difference;
 use super::DifferenceKind;
 use super::findings::BodyFindings;
 use super::shown;
 
-/// Lines that are told of one body; of further ones it is only told that there are more.
+/// Most lines reported of one body. For further ones the report only notes that there are more.
 const MAX_LINES: usize = 20;
 
-/// Where two texts differ; nowhere only where they are the same. Nothing is made of lines but of those that are told.
+/// Returns the differences of two texts; none only if they are equal. Allocates only for lines that are reported.
 pub(super) fn compare(production: &str, shadow: &str) -> Vec<Difference> {
     let (all_one, all_other) = (count(production), count(shadow));
     let before = production.split('\n').zip(shadow.split('\n')).take_while(|(a, b)| a == b).count();

@@ -36,7 +36,7 @@ pub(super) fn read<'a>(text: &'a [u8], budget: &Budget) -> Option<Vec<TreeNode<'
     TreeReader { text, at: 0, budget, values: MAX_VALUES }.documents()
 }
 
-/// Whether a text begins as a JSON object or array does.
+/// Returns whether a text begins as a JSON object or array does.
 pub(super) fn may_be_json(text: &[u8]) -> bool {
     matches!(without_mark(text).trim_ascii_start().first(), Some(b'{' | b'['))
 }
@@ -49,7 +49,7 @@ fn without_mark(text: &[u8]) -> &[u8] {
 /// Reads values, as long as there is room for them.
 struct TreeReader<'a, 'b> {
     text: &'a str,
-    /// Where the reader is in the text.
+    /// Position of the reader in the text, in bytes.
     at: usize,
     budget: &'b Budget,
     /// Values that may follow.

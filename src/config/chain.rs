@@ -1,4 +1,4 @@
-//! What is done to requests: chain files, and the flags that are the same links.
+//! Filter chain of requests: chain files, and the flags that set the same filters.
 
 use std::path::{Path, PathBuf};
 
@@ -21,7 +21,7 @@ type NameValueRules = (Vec<(String, String)>, Vec<String>);
 /// Methods that change nothing (RFC 9110, 9.2.1) and are replayed without further words.
 const SAFE: [&str; 3] = ["GET", "HEAD", "OPTIONS"];
 
-/// Everything that is done to requests on their way to targets of these names.
+/// Builds the settings of the whole filter chain for targets of these names.
 pub(super) fn settings(
     select: &typed::Select,
     typed: &typed::Middleware,
@@ -76,7 +76,7 @@ pub(super) fn select(
     }
 }
 
-/// Where connections are mirrored, a sample takes whole ones unless it was said what it goes by: half of the requests on
+/// Samples whole connections where connections are mirrored, unless `--sample-by` was given: half of the requests on
 /// each connection would still be all of the connections.
 pub(super) fn sample_as_sent(
     settings: ChainSettings,
@@ -98,8 +98,8 @@ pub(super) fn unsampled(typed: &typed::Select, has_shares: bool, warnings: &mut 
     }
 }
 
-/// Chain files in their order: those for every request, and those of single targets (`new=canary.toml`), by number.
-/// Every mistake in any of them is told with its place.
+/// Reads chain files in their order: those for every request, and those of single targets (`new=canary.toml`), by
+/// number. Reports every mistake in any of them with its location.
 fn files_of(
     typed: &[PathBuf],
     environment: &Environment,
@@ -132,7 +132,8 @@ fn read(path: &Path, environment: &Environment, mistakes: &mut ConfigMistakes) -
     read.map_err(|all| all.into_iter().for_each(|mistake| mistakes.add("", mistake))).ok()
 }
 
-/// What routes can name, and what expressions may take: what is given to a name that no target has is kept back.
+/// Returns the environment of chain files: the targets that routes can name, and the budget of expressions. A request
+/// routed to an unknown name is filtered.
 fn environment(targets: &[Option<String>], budget: &Budget) -> Environment {
     let targets = TargetNames::Named(targets.to_vec());
     Environment { targets, expressions: budget.clone(), ..Environment::default() }
@@ -233,7 +234,7 @@ fn cookie_rules(typed: &typed::Middleware, mistakes: &mut ConfigMistakes) -> Nam
     (set, remove)
 }
 
-/// What values name of the capture has to be there to be named.
+/// Checks the templates in values: each variable must be one that exists.
 fn values_can_be_written(flag: &str, pairs: &[(String, String)], mistakes: &mut ConfigMistakes) {
     for (_, value) in pairs {
         mistakes.keep(flag, Template::new(value));

@@ -129,7 +129,7 @@ pub(super) fn time(typed: &str) -> Result<Duration, String> {
     }
 }
 
-/// How long a run or a file lasts: longer than any answer.
+/// Parses the duration of a run or a file: at least a second.
 pub(super) fn long_time(typed: &str) -> Result<Duration, String> {
     let time = time(typed)?;
     if time < Duration::from_secs(1) {

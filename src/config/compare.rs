@@ -1,4 +1,4 @@
-//! What counts as a difference: flags and files, the same rules in both.
+//! Rules of comparison: flags and files, the same rules in both.
 
 use std::path::Path;
 
@@ -18,7 +18,7 @@ const MAX_FILE: usize = 1 << 20;
 /// Largest body that can be asked to be looked into, in bytes: many of them have to fit into `--max-memory`.
 const LARGEST_BODY: usize = 16 << 20;
 
-/// What a file says.
+/// Contents of a rules file.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 struct RulesFile {
@@ -48,7 +48,8 @@ pub(super) fn rules(typed: &typed::Compare, mistakes: &mut ConfigMistakes) -> Co
     rules
 }
 
-/// Who is asked beside these targets, in the same way as the first of them.
+/// Builds the settings of the reference (baseline) for these targets. It is sent to in the same way as the first of
+/// them.
 pub(super) fn reference(
     typed: &typed::Compare,
     targets: &[replay::SendSettings],

@@ -5,7 +5,7 @@ use crate::middleware::external::{DEFAULT_TIMEOUT, ExternalSettings, MAX_WORKERS
 use super::mistakes::ConfigMistakes;
 use super::{check, typed};
 
-/// What `--middleware` asks for; nothing where it was not given.
+/// Builds the settings of `--middleware`; `None` where it was not given.
 pub(super) fn settings(
     typed: &typed::Middleware,
     mistakes: &mut ConfigMistakes,

@@ -1,4 +1,4 @@
-//! What is demanded of a run: whether each demand can be judged at all.
+//! Gates of a run, checked: each condition must be one that can be evaluated.
 
 use crate::replay::TargetUrl;
 use crate::report::threshold::{MAX_DEMANDS, MIN_SAMPLES, Threshold, Thresholds};
@@ -17,7 +17,7 @@ pub fn demands(typed: &typed::Gates, targets: &[(Option<String>, String)]) -> Re
     if mistakes.is_empty() { Ok(demands) } else { Err(mistakes) }
 }
 
-/// The same, beside other mistakes.
+/// Like [`demands`], but adds mistakes and warnings to existing lists.
 pub(super) fn checked(
     typed: &typed::Gates,
     targets: &[(Option<String>, String)],

@@ -1,4 +1,4 @@
-//! What `inspect` is to print, and which flags contradict each other in it.
+//! Output of `inspect`, and the checks for flags that contradict each other.
 
 use std::path::Path;
 
@@ -33,7 +33,7 @@ pub(super) fn view(typed: &typed::Inspect, mistakes: &mut ConfigMistakes, warnin
     view
 }
 
-/// What a view does with the flags that choose.
+/// Checks the selection flags against the view.
 fn chosen(typed: &typed::Inspect, view: InspectView, mistakes: &mut ConfigMistakes, warnings: &mut Vec<String>) {
     let forecast = typed.forecast && !typed.stats;
     unsampled(&typed.select, forecast, warnings);

@@ -1,4 +1,4 @@
-//! What is captured live: names, ports and sizes are checked here, and then the interfaces are opened.
+//! Live capture: checks names, ports and sizes, then opens the interfaces.
 
 use std::ops::RangeInclusive;
 
@@ -30,7 +30,8 @@ pub(super) fn open(settings: &live::LiveSettings, mistakes: &mut ConfigMistakes)
     live::open(settings).map_err(tell).ok()
 }
 
-/// How the frames are looked at once they are here. The typed filter has done its work in the kernel by then.
+/// Builds the settings for the processing of captured frames. The typed filter is not among them: the kernel has
+/// applied it.
 pub(super) fn capture_settings(
     typed: &typed::Live,
     settings: &live::LiveSettings,
@@ -48,7 +49,7 @@ pub(super) fn capture_settings(
     }
 }
 
-/// What is known of this host, and which of its connections are taken.
+/// Collects the addresses and served ports of this host, and the direction of the connections to keep.
 fn local(typed: &typed::Live, settings: &live::LiveSettings, mistakes: &mut ConfigMistakes) -> LocalEnds {
     let direction: Option<Direction> = check::parsed("--direction", typed.direction.as_deref(), mistakes);
     let direction = direction.unwrap_or_default();
@@ -83,12 +84,12 @@ fn taken(local: &LocalEnds) -> Option<String> {
     }
 }
 
-/// Who to run as.
+/// Returns the user to run as.
 pub(super) fn user(typed: &typed::Live, mistakes: &mut ConfigMistakes) -> Option<User> {
     mistakes.keep_error("--user", privileges::user(typed.user.as_deref()))
 }
 
-/// What to open, and how.
+/// Builds the settings of the live capture.
 pub(super) fn settings(
     typed: &typed::Live,
     mistakes: &mut ConfigMistakes,
@@ -173,7 +174,7 @@ mod tests {
         texts.iter().map(|text| (*text).to_owned()).collect()
     }
 
-    /// What is told of a command line; nothing is opened.
+    /// Checks the mistakes and warnings of a command line. Opens nothing.
     #[track_caller]
     fn check(change: impl FnOnce(&mut typed::Live), mistakes: &str, warnings: &[&str]) -> live::LiveSettings {
         let mut typed = typed::Live::default();

@@ -1,4 +1,4 @@
-//! Every mistake of a command line, collected so that they can be told together.
+//! Mistakes of a command line, collected so that all of them are reported together.
 
 use std::error::Error;
 use std::fmt;
@@ -8,9 +8,9 @@ use crate::causes;
 /// One mistake.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConfigMistake {
-    /// Where it was made: the flag or flags; empty where the message names the place itself.
+    /// Flag or flags at fault; empty where the message has the location itself.
     pub flag: String,
-    /// What is wrong, and how to write it.
+    /// Description of the mistake, with the correct form.
     pub message: String,
 }
 
@@ -34,7 +34,7 @@ impl ConfigMistakes {
         result.map_err(|error| self.add(flag, causes::say(&error))).ok()
     }
 
-    /// Whether there is none.
+    /// Returns whether there are no mistakes.
     #[must_use]
     pub const fn is_empty(&self) -> bool {
         self.0.is_empty()

@@ -1,7 +1,9 @@
-//! What was typed, the files and the defaults become one validated configuration; every mistake is told at once.
+//! Configuration: turns the typed text, files and defaults into one validated configuration, and reports every mistake
+//! at once.
 //!
-//! In goes [`typed`], as text; out comes a configuration that can be run, or all [`ConfigMistakes`]. Capture files are opened
-//! here, so that a missing file is told together with a misspelt flag. Nothing is created, sent or printed here.
+//! The input is [`typed`], as text. The output is a configuration that can be run, or all [`ConfigMistakes`]. Capture
+//! files are opened here, so that a missing file is reported together with a misspelled flag. Nothing is created, sent
+//! or printed here.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -42,7 +44,7 @@ use check::parsed;
 /// Most targets of one run.
 const MAX_TARGETS: usize = 32;
 
-/// Where something is written to.
+/// Destination of an output.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Output {
     /// Standard output, typed as `-`.
@@ -51,7 +53,7 @@ pub enum Output {
     File(PathBuf),
 }
 
-/// What a run writes besides its report.
+/// Outputs of a run besides its report.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Outputs {
     /// The summary, as one JSON object.
@@ -60,11 +62,11 @@ pub struct Outputs {
     pub results: Option<Output>,
     /// The report as a page of HTML.
     pub report: Option<Output>,
-    /// Who may read them.
+    /// Permissions of the output files.
     pub mode: FileMode,
 }
 
-/// What `inspect` prints.
+/// Output format of `inspect`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum InspectView {
     /// Nothing: only the summary is wanted.
@@ -81,7 +83,7 @@ pub enum InspectView {
         /// As a JSON object a route.
         json: bool,
     },
-    /// What a migration needs to know of connections.
+    /// Connection figures for planning a migration.
     Forecast {
         /// As one JSON object.
         json: bool,
@@ -90,23 +92,23 @@ pub enum InspectView {
 
 /// An inspection that can be run.
 pub struct InspectConfig {
-    /// Which frames count.
+    /// Frame filters and capture limits.
     pub capture: capture::Settings,
-    /// Where they come from, opened.
+    /// Source of the frames, opened.
     pub source: Origin,
-    /// Which requests are looked at: writes are, and nothing is rewritten.
+    /// Selection of requests. Writes are included, and nothing is rewritten.
     pub select: middleware::ChainSettings,
-    /// Which of their exchanges are shown; all where there is no choice.
+    /// Statuses of the exchanges to print; `None` prints all.
     pub status: Option<StatusChoice>,
-    /// What is printed.
+    /// Output format.
     pub view: InspectView,
-    /// Where the summary is written to.
+    /// Destination of the summary.
     pub summary: Option<Output>,
-    /// Who may read it.
+    /// Permissions of the summary file.
     pub mode: FileMode,
-    /// What routes are called.
+    /// Names of routes.
     pub routes: Arc<RoutePatterns>,
-    /// What is allowed and probably not meant, in words for people.
+    /// Warnings for people: settings that are allowed and probably not intended.
     pub warnings: Vec<String>,
 }
 
@@ -154,7 +156,7 @@ pub fn replay(typed: typed::Replay) -> Result<RunConfig, ConfigMistakes> {
     Ok(RunConfig { run, live: None, control, outputs, quiet: monitoring.quiet, duration: None, warnings })
 }
 
-/// What `--to` takes: an address, or a name for routes and an address, `new=https://new.example.com`.
+/// Splits a value of `--to`: an address, or a name for routes and an address, `new=https://new.example.com`.
 fn name_and_url(typed: &str) -> (Option<&str>, &str) {
     let scheme = typed.find("://").unwrap_or(typed.len());
     match typed.split_once('=') {
@@ -280,7 +282,7 @@ fn is_filter(typed: &str) -> bool {
     !typed.trim().is_empty()
 }
 
-/// How to send to any target.
+/// Returns a function that builds the send settings of a target.
 fn sending(
     typed: &typed::Send,
     mistakes: &mut ConfigMistakes,

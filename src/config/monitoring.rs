@@ -1,19 +1,19 @@
-//! How a run is watched: where it shows itself, and what it tells on the way.
+//! Monitoring of a run: its HTTP server and its log output.
 
 use super::mistakes::ConfigMistakes;
 use super::typed;
 use crate::serve::{Server, Token, Tokens};
 
-/// How a run is watched.
+/// Monitoring of a run.
 #[derive(Debug, Default)]
 pub(super) struct Monitoring {
-    /// Where it shows itself over HTTP; bound, and nobody is answered yet.
+    /// HTTP server for metrics and the live page. It is bound, and serves no requests yet.
     pub(super) server: Option<Server>,
-    /// Whether only warnings are told on the way.
+    /// True when only warnings are printed during the run.
     pub(super) quiet: bool,
 }
 
-/// What lines on standard error are.
+/// Format of lines on standard error.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum LogFormat {
     /// For people.

@@ -15,7 +15,7 @@ use super::{Output, Outputs, typed};
 /// Largest file of routes that is read: a larger one is refused.
 const MAX_ROUTES_FILE: usize = 4 << 20;
 
-/// Where the summary, the results and the page go.
+/// Checks the destinations of the summary, the results and the page.
 pub(super) fn all(typed: &typed::Report, capture: &capture::Settings, mistakes: &mut ConfigMistakes) -> Outputs {
     let outputs = Outputs {
         summary: summary(typed.summary.as_deref(), capture, mistakes),
@@ -39,12 +39,12 @@ pub(super) fn all(typed: &typed::Report, capture: &capture::Settings, mistakes: 
     outputs
 }
 
-/// Who may read what is written: its owner alone where nothing was typed.
+/// Parses the permissions of output files. Default: their owner alone.
 pub(super) fn mode(typed: Option<&str>, mistakes: &mut ConfigMistakes) -> FileMode {
     typed.and_then(|typed| mistakes.keep("--mode", typed.parse())).unwrap_or_default()
 }
 
-/// What routes are called: what the file says, or else by their shape.
+/// Reads the names of routes from the file. Without a file, routes are named by their shape.
 pub(super) fn routes(path: Option<&Path>, mistakes: &mut ConfigMistakes) -> Arc<RoutePatterns> {
     let read = |path: &Path| {
         let shown = path.display();
@@ -55,7 +55,7 @@ pub(super) fn routes(path: Option<&Path>, mistakes: &mut ConfigMistakes) -> Arc<
     path.and_then(|path| mistakes.keep("--routes", read(path))).map_or_else(Arc::default, Arc::new)
 }
 
-/// Where the summary goes.
+/// Checks the destination of the summary.
 pub(super) fn summary(
     path: Option<&Path>,
     capture: &capture::Settings,
@@ -73,7 +73,7 @@ fn one(flag: &str, path: Option<&Path>, capture: &capture::Settings, mistakes: &
     Some(Output::File(path.to_owned()))
 }
 
-/// What speaks against writing to `path`.
+/// Returns an error if `path` must not be written to.
 fn writable(path: &Path, captures: &[PathBuf]) -> Result<(), String> {
     let shown = path.display();
     if path.as_os_str().is_empty() {

@@ -10,18 +10,18 @@ use crate::replay::guard::GuardSettings;
 use crate::replay::ramp::RampPlan;
 use crate::serve::control::SocketLocation;
 
-/// What spares the targets of a run.
+/// Protection of a run's targets.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct Protection {
-    /// How the share rises.
+    /// Ramp of the share.
     pub(super) ramp: Option<RampPlan>,
     /// A command outside that brakes.
     pub(super) command: Option<GuardCommand>,
-    /// What each target is held to.
+    /// Guard of each target.
     pub(super) guard: Option<GuardSettings>,
 }
 
-/// Where the control socket is to be; `live` runs have one unasked.
+/// Returns the location of the control socket; `live` runs have one by default.
 pub(super) fn control(typed: Option<&Path>, live: bool) -> SocketLocation {
     match typed {
         Some(path) if path == Path::new("off") => SocketLocation::Off,
@@ -31,7 +31,7 @@ pub(super) fn control(typed: Option<&Path>, live: bool) -> SocketLocation {
     }
 }
 
-/// What was asked for; `live` runs have a guard unasked.
+/// Builds the protection settings; `live` runs have a guard by default.
 pub(super) fn protection(
     typed: &typed::Protection,
     select: &typed::Select,

@@ -1,4 +1,4 @@
-//! Which part of files is replayed, how often, and how many times each session.
+//! Range of the files to replay, the number of passes, and the number of copies of each session.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -37,7 +37,8 @@ fn format_file(file: &std::path::Path) -> String {
     if capture::is_standard_input(file) { "standard input".to_owned() } else { file.display().to_string() }
 }
 
-/// A pipe is empty the second time. What cannot be looked at is told when it is opened.
+/// Returns whether a file can be read a second time: a pipe is empty by then. A missing file is reported when it is
+/// opened.
 fn can_be_read_again(file: &std::path::Path) -> bool {
     !capture::is_standard_input(file) && std::fs::metadata(file).is_ok_and(|about| about.is_file())
 }

@@ -24,21 +24,21 @@ pub struct RunConfig {
     pub run: Run,
     /// What a live run needs besides.
     pub live: Option<LiveConfig>,
-    /// Where it can be steered from.
+    /// Location of the control socket.
     pub control: SocketLocation,
-    /// What is written besides the report.
+    /// Outputs besides the report.
     pub outputs: Outputs,
     /// Whether only warnings are told on the way.
     pub quiet: bool,
     /// The time after which it ends by itself.
     pub duration: Option<Duration>,
-    /// What is allowed and probably not meant, in words for people.
+    /// Warnings for people: settings that are allowed and probably not intended.
     pub warnings: Vec<String>,
 }
 
 /// The interfaces of a live run are open: the rights that this took can be given up now.
 pub struct LiveConfig {
-    /// Who to run as from here on.
+    /// User to run as from here on.
     pub user: User,
     /// What is captured, in words for the first line.
     pub capturing: String,
@@ -97,7 +97,7 @@ pub fn record(typed: typed::Record) -> Result<RunConfig, ConfigMistakes> {
     finish(&typed.live, &typed.running, &typed.recording, &typed.report, &typed.monitoring, parts, mistakes)
 }
 
-/// What is known of a run before it is known what is captured.
+/// Parts of a run's configuration that do not depend on the capture.
 struct RunParts {
     command: &'static str,
     middleware: middleware::ChainSettings,
@@ -206,7 +206,7 @@ fn recorder(
     Some(Recorder::new(target, Rotation { size: size.map(|size| size as u64), every }))
 }
 
-/// What a capture file cannot do.
+/// Checks for settings that a capture file cannot support.
 fn frames_only(middleware: &middleware::ChainSettings, mistakes: &mut ConfigMistakes, warnings: &mut Vec<String>) {
     if middleware.rewrites() {
         mistakes.add(
@@ -222,8 +222,8 @@ fn frames_only(middleware: &middleware::ChainSettings, mistakes: &mut ConfigMist
     }
 }
 
-/// What it means that a target is on this machine, behind a port that is captured: the requests that are sent there
-/// pass by again. With a mark that is told apart, and worth a warning; without one it never ends, and is an error.
+/// Checks for a target on this machine behind a captured port: requests sent there are captured again. With a mark they
+/// can be recognized, which is a warning; without one the loop never ends, which is an error.
 fn own_traffic(
     targets: &[replay::SendSettings],
     ports: &[u16],
@@ -255,7 +255,8 @@ fn own_traffic(
     }
 }
 
-/// A name that cannot be resolved now has none: the client will tell, delivery by delivery.
+/// Resolves the addresses of a target. A name that cannot be resolved now has none: the client reports that for each
+/// delivery.
 fn addresses_of(target: &replay::TargetUrl) -> Vec<SocketAddr> {
     let host = target.0.host_str().unwrap_or_default();
     let port = target.0.port_or_known_default().unwrap_or_default();

@@ -1,4 +1,4 @@
-//! Which client speaks to the target, over which connections, and what it believes.
+//! Settings of the client: its protocol, its connections, and the certificates it trusts.
 
 use std::time::Duration;
 
@@ -78,7 +78,7 @@ fn trust(typed: &typed::Send, mistakes: &mut ConfigMistakes) -> TlsIdentity {
     TlsIdentity { ca: typed.ca.clone(), cert: typed.cert.clone(), key: typed.key.clone() }
 }
 
-/// What contradicts this target, or the chain before it.
+/// Reports settings that contradict this target, or the chain before it.
 pub(super) fn contradictions(
     settings: &SendSettings,
     middleware: &middleware::ChainSettings,

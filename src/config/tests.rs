@@ -13,7 +13,7 @@ fn capture_in(folder: &Path) -> PathBuf {
     file
 }
 
-/// What a change to a good command line is told about.
+/// Returns the mistakes after a change to a valid command line.
 fn reported(change: impl FnOnce(&mut typed::Replay)) -> Vec<String> {
     let folder = tempfile::tempdir().unwrap();
     let mut typed = good(folder.path());
@@ -250,7 +250,7 @@ fn a_host_that_is_set_is_kept() {
     assert!(config.run.middleware.sets_host() && !config.run.targets[0].keep_host);
 }
 
-/// A replay with this chain file, which is told of as `F`.
+/// Checks a replay with this chain file, which is `F` in messages.
 fn filtered(text: &str, change: impl FnOnce(&mut typed::Replay)) -> Result<RunConfig, String> {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("f.toml");

@@ -1,8 +1,8 @@
-//! What was typed, as it was typed: text that nobody has judged yet.
+//! Command line as typed: text that nothing has validated yet.
 
 use std::path::PathBuf;
 
-/// What to read.
+/// Capture files and filters on them.
 #[derive(Clone, Debug, Default)]
 pub struct Capture {
     /// Capture files; `-` is standard input.
@@ -17,7 +17,7 @@ pub struct Capture {
     pub max_memory: Option<String>,
 }
 
-/// What to capture, and with which rights.
+/// Interfaces and filters of a live capture, and the privileges it keeps.
 #[derive(Clone, Debug, Default)]
 pub struct Live {
     /// Interfaces, or lists of them; `any`.
@@ -34,17 +34,17 @@ pub struct Live {
     pub buffer: Option<String>,
     /// A whole number of bytes.
     pub snaplen: Option<String>,
-    /// Whether only frames are wanted that are addressed to this machine.
+    /// True when only frames addressed to this machine are captured.
     pub no_promiscuous: bool,
     /// Whether interfaces are waited for.
     pub wait_interface: bool,
     /// `512M`.
     pub max_memory: Option<String>,
-    /// Who to run as; a name or a number.
+    /// User to run as: a name or a number.
     pub user: Option<String>,
 }
 
-/// Which requests.
+/// Selection of requests.
 #[derive(Clone, Debug, Default)]
 pub struct Select {
     /// `50%`.
@@ -63,14 +63,14 @@ pub struct Select {
     pub allow_hosts: Vec<String>,
 }
 
-/// What is done to requests.
+/// Changes to requests.
 #[derive(Clone, Debug, Default)]
 pub struct Middleware {
     /// Chain files.
     pub filters: Vec<PathBuf>,
     /// `500/s`.
     pub limit: Option<String>,
-    /// Whether writes pass.
+    /// True when writes are sent.
     pub allow_writes: bool,
     /// `Name: value`.
     pub set_headers: Vec<String>,
@@ -88,7 +88,7 @@ pub struct Middleware {
     pub middleware_timeout: Option<String>,
 }
 
-/// Where, when and how to send.
+/// Target, timing and client settings.
 #[derive(Clone, Debug, Default)]
 pub struct Send {
     /// `http://staging:8080`, one or several.
@@ -107,7 +107,7 @@ pub struct Send {
     pub max_in_flight: Option<String>,
     /// `wire`, `reqwest`.
     pub client: Option<String>,
-    /// Whether HTTP/2 is wanted.
+    /// True when HTTP/2 is requested.
     pub http2: bool,
     /// `http://proxy:3128`.
     pub proxy: Option<String>,
@@ -125,15 +125,15 @@ pub struct Send {
     pub cert: Option<PathBuf>,
     /// A file in PEM.
     pub key: Option<PathBuf>,
-    /// Whether the captured Host header is kept.
+    /// True when the captured Host header is kept.
     pub keep_host: bool,
-    /// Whether any certificate is accepted.
+    /// True when any certificate is accepted.
     pub insecure: bool,
     /// `5s`.
     pub drain: Option<String>,
 }
 
-/// What of files is replayed.
+/// Range, passes and amplification of a replay of files.
 #[derive(Clone, Debug, Default)]
 pub struct Range {
     /// `10m`, `20:15`, an instant.
@@ -146,7 +146,7 @@ pub struct Range {
     pub amplify: Option<String>,
 }
 
-/// What counts as a difference.
+/// Rules of comparison.
 #[derive(Clone, Debug, Default)]
 pub struct Compare {
     /// `header:NAME`, `json:PATH`, `body`.
@@ -165,7 +165,7 @@ pub struct Compare {
     pub self_check: Option<String>,
 }
 
-/// What is written.
+/// Outputs besides the report on standard output.
 #[derive(Clone, Debug, Default)]
 pub struct Report {
     /// A file, or `-`.
@@ -182,7 +182,7 @@ pub struct Report {
     pub force: bool,
 }
 
-/// What is demanded of a run.
+/// Gates of a run.
 #[derive(Clone, Debug, Default)]
 pub struct Gates {
     /// `errors>0.5%`.
@@ -191,7 +191,7 @@ pub struct Gates {
     pub min_samples: Option<String>,
 }
 
-/// What spares the targets.
+/// Protection of the targets.
 #[derive(Clone, Debug, Default)]
 pub struct Protection {
     /// `1%:45s,5%:45s,100%`.
@@ -206,7 +206,7 @@ pub struct Protection {
     pub guard_every: Option<String>,
 }
 
-/// How a live run goes on.
+/// Limits and control of a live run.
 #[derive(Clone, Debug, Default)]
 pub struct Running {
     /// `10m`.
@@ -219,7 +219,7 @@ pub struct Running {
     pub control: Option<PathBuf>,
 }
 
-/// How a run is watched.
+/// Monitoring of a run.
 #[derive(Clone, Debug, Default)]
 pub struct Monitoring {
     /// `127.0.0.1:9184`.
@@ -230,11 +230,11 @@ pub struct Monitoring {
     pub metrics_token: Option<PathBuf>,
     /// `text`, `json`.
     pub log_format: Option<String>,
-    /// Whether only warnings are told on the way.
+    /// True when only warnings are printed during the run.
     pub quiet: bool,
 }
 
-/// What is recorded.
+/// Recording: its files and their rotation.
 #[derive(Clone, Debug, Default)]
 pub struct Recording {
     /// A file name, or a pattern of one.
@@ -248,73 +248,73 @@ pub struct Recording {
 /// `shadowtap shadow`.
 #[derive(Clone, Debug, Default)]
 pub struct Shadow {
-    /// What to capture.
+    /// Live capture.
     pub live: Live,
-    /// Which requests.
+    /// Selection of requests.
     pub select: Select,
-    /// What spares the targets.
+    /// Protection of the targets.
     pub protection: Protection,
-    /// What is done to them.
+    /// Changes to requests.
     pub middleware: Middleware,
-    /// Where to send them.
+    /// Targets and client settings.
     pub send: Send,
-    /// What is recorded beside it.
+    /// Recording made at the same time.
     pub recording: Recording,
-    /// How the run goes on.
+    /// Limits and control of the run.
     pub running: Running,
-    /// What counts as a difference.
+    /// Rules of comparison.
     pub compare: Compare,
-    /// What is written.
+    /// Outputs.
     pub report: Report,
-    /// How it is watched.
+    /// Monitoring of the run.
     pub monitoring: Monitoring,
-    /// What is demanded of it.
+    /// Gates of the run.
     pub gates: Gates,
 }
 
 /// `shadowtap record`.
 #[derive(Clone, Debug, Default)]
 pub struct Record {
-    /// What to capture.
+    /// Live capture.
     pub live: Live,
-    /// Which requests.
+    /// Selection of requests.
     pub select: Select,
-    /// What is done to them.
+    /// Changes to requests.
     pub middleware: Middleware,
-    /// Where they are recorded.
+    /// Files of the recording.
     pub recording: Recording,
-    /// How the run goes on.
+    /// Limits and control of the run.
     pub running: Running,
-    /// What is written.
+    /// Outputs.
     pub report: Report,
-    /// How it is watched.
+    /// Monitoring of the run.
     pub monitoring: Monitoring,
 }
 
 /// `shadowtap replay`.
 #[derive(Clone, Debug, Default)]
 pub struct Replay {
-    /// What to read.
+    /// Capture files.
     pub capture: Capture,
-    /// What of it is replayed, and how often.
+    /// Range of the capture to replay, and the number of repeats.
     pub range: Range,
-    /// Which requests.
+    /// Selection of requests.
     pub select: Select,
-    /// What spares the targets.
+    /// Protection of the targets.
     pub protection: Protection,
-    /// What is done to them.
+    /// Changes to requests.
     pub middleware: Middleware,
-    /// Where to send them.
+    /// Targets and client settings.
     pub send: Send,
-    /// What counts as a difference.
+    /// Rules of comparison.
     pub compare: Compare,
     /// A path, or `off`.
     pub control: Option<PathBuf>,
-    /// What is written.
+    /// Outputs.
     pub report: Report,
-    /// How it is watched.
+    /// Monitoring of the run.
     pub monitoring: Monitoring,
-    /// What is demanded of it.
+    /// Gates of the run.
     pub gates: Gates,
 }
 
@@ -322,19 +322,19 @@ pub struct Replay {
 #[derive(Clone, Debug, Default)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
 pub struct Inspect {
-    /// What to read.
+    /// Capture files.
     pub capture: Capture,
-    /// Which requests.
+    /// Selection of requests.
     pub select: Select,
     /// `5xx`, `404,none`.
     pub status: Option<String>,
-    /// Whether a table by route takes the place of lines.
+    /// True for a table by route instead of lines.
     pub stats: bool,
-    /// Whether the forecast does.
+    /// True for the forecast instead of lines.
     pub forecast: bool,
-    /// Whether what is printed is JSON.
+    /// True for output as JSON.
     pub json: bool,
-    /// Whether lines carry the messages.
+    /// True for lines that include the messages.
     pub full: bool,
     /// A file, or `-`.
     pub summary: Option<PathBuf>,

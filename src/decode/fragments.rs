@@ -14,24 +14,24 @@ const MAX_PIECES: usize = 8192;
 const MAX_DATAGRAM_BYTES: usize = 65_535;
 /// Datagrams that were completed last, whose copies are known as such.
 const MAX_COMPLETED: usize = 64;
-/// How long after a datagram was completed its fragments are taken for copies (mirror ports and the device `any` see
-/// each frame twice), and not for the beginning of another one by the same number.
+/// Time after the completion of a datagram in which its fragments count as copies (mirror ports and the device `any`
+/// see each frame twice), and not as the beginning of another one with the same number.
 const COPIES: Duration = Duration::from_millis(100);
-/// What a datagram costs besides its bytes.
+/// Memory of a datagram besides its bytes, in bytes.
 const DATAGRAM_COST: usize = 256;
-/// How long the rest of a datagram is waited for, on the capture's clock (RFC 8200, 4.5: 60 seconds).
+/// Timeout for the rest of a datagram, on the capture's clock (RFC 8200, 4.5: 60 seconds).
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// What a fragment's headers say of it.
+/// Fields of a fragment from its headers.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Fragment {
     pub(super) source: u128,
     pub(super) destination: u128,
     pub(super) id: u32,
     pub(super) protocol: u8,
-    /// Where its bytes belong in the datagram.
+    /// Offset of its bytes in the datagram.
     pub(super) offset: usize,
-    /// Whether more bytes follow it.
+    /// True when more bytes follow it.
     pub(super) more: bool,
 }
 
@@ -71,7 +71,7 @@ struct PartialDatagram {
     total: Option<usize>,
 }
 
-/// Datagrams that are not whole yet. A complete one leaves; so does one that waited longer than [`PATIENCE`].
+/// Incomplete datagrams. A datagram leaves when it is complete, or when it has waited longer than [`PATIENCE`].
 #[derive(Debug)]
 pub(super) struct Fragments {
     /// Bytes that may be held; past it the oldest datagram is given up.
@@ -141,7 +141,7 @@ impl Fragments {
         }
     }
 
-    /// Whether the datagram was completed just now.
+    /// Returns whether the datagram was completed just now.
     fn is_copy(&self, key: &FragmentKey, now: Timestamp) -> bool {
         self.completed.iter().any(|(completed, at)| completed == key && now.since(*at) <= COPIES)
     }

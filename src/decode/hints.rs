@@ -1,14 +1,14 @@
-//! What was skipped and could be read another way: each kind with how many frames, and what to do.
+//! Hints about skipped frames that could be read with other settings: each kind with its number of frames and advice.
 
 use crate::capture::TunnelKind;
 
-/// Kinds that are told; further ones are not.
+/// Most kinds that are recorded; further ones are not.
 const MAX_HINTS: usize = 8;
 
-/// Why a frame was skipped that probably has something in it.
+/// Reason why a frame was skipped that probably carries IP.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Hint {
-    /// What looks like this tunnel, on this UDP port.
+    /// Frames that look like this tunnel, on this UDP port.
     Tunnel(TunnelKind, u16),
     /// A tag of this EtherType, with IP behind it.
     Tag(u16),
@@ -31,7 +31,7 @@ impl Hints {
         }
     }
 
-    /// What to do, a line each.
+    /// Returns the advice, one line per hint.
     pub(super) fn advice(&self) -> Vec<String> {
         let line = |(hint, count): &(Hint, u64)| {
             let frames = if *count == 1 { "1 frame".to_owned() } else { format!("{count} frames") };
@@ -77,7 +77,7 @@ pub(super) fn looks_like(bytes: &[u8]) -> Option<TunnelKind> {
     }
 }
 
-/// Whether an EtherType with what it names begins here, under VLAN tags or not.
+/// Returns whether an EtherType with its payload begins here, under VLAN tags or not.
 fn typed(mut bytes: &[u8]) -> bool {
     while let [0x81, 0, _, _, rest @ ..] | [0x88, 0xa8, _, _, rest @ ..] = bytes {
         bytes = rest;
@@ -85,7 +85,7 @@ fn typed(mut bytes: &[u8]) -> bool {
     matches!(bytes, [high, low, rest @ ..] if is_ip([*high, *low], rest))
 }
 
-/// Whether this EtherType is IP, and a datagram of that version begins here.
+/// Returns whether this EtherType is IP, and a datagram of that version begins here.
 fn is_ip(ether_type: [u8; 2], bytes: &[u8]) -> bool {
     match (ether_type, bytes) {
         ([0x08, 0x00], header) => header.first() == Some(&0x45) && header.get(..20).is_some_and(sums_up),
@@ -94,7 +94,7 @@ fn is_ip(ether_type: [u8; 2], bytes: &[u8]) -> bool {
     }
 }
 
-/// Whether the checksum of an IPv4 header without options is right, or was left out.
+/// Returns whether the checksum of an IPv4 header without options is right, or absent.
 pub(super) fn sums_up(header: &[u8]) -> bool {
     if header.get(10..12) == Some(&[0, 0]) {
         return true;

@@ -30,7 +30,7 @@ pub(super) mod protocol {
 }
 
 impl LayerCursor<'_> {
-    /// IP of either version, told apart by its first four bits.
+    /// Reads IP of either version, by its first four bits.
     pub(super) fn ip(&mut self, fragments: &mut Fragments) -> Result<TcpFields, LayerStop> {
         self.deeper()?;
         match self.u8(0)? >> 4 {
@@ -81,7 +81,7 @@ impl LayerCursor<'_> {
         self.transport(next, source, destination, fragments)
     }
 
-    /// What IP carries: extension headers, a tunnel, or TCP.
+    /// Reads the payload of IP: extension headers, a tunnel, or TCP.
     pub(super) fn transport(
         &mut self,
         protocol: u8,
@@ -159,7 +159,7 @@ impl LayerCursor<'_> {
         })
     }
 
-    /// Holds a fragment; goes on with the datagram once it is whole.
+    /// Holds a fragment; continues with the datagram once it is whole.
     fn fragment(&self, fragment: Fragment, fragments: &mut Fragments) -> Result<TcpFields, LayerStop> {
         if self.wire_end > self.end {
             return Err(Skip::Truncated.into());
@@ -170,7 +170,7 @@ impl LayerCursor<'_> {
         }
     }
 
-    /// Why a header of at least `least` bytes could not be read.
+    /// Returns the reason why a header of at least `least` bytes could not be read.
     fn short_or_bad(&self, least: usize) -> Skip {
         if self.rest().len() < least || self.wire_end > self.end { Skip::Truncated } else { Skip::BadHeader }
     }

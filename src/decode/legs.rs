@@ -1,9 +1,10 @@
-//! Which connections of a host are taken where it is a proxy: those that it serves, those that it makes, or both.
+//! Filter on the direction of connections, for a capture on a proxy: those that the host serves, those that it makes,
+//! or both.
 
 use super::Endpoint;
 use crate::capture::{Direction, LocalEnds};
 
-/// What [`LocalEnds`] say, ready to be asked of each segment.
+/// [`LocalEnds`], prepared for a check of each segment.
 #[derive(Clone, Debug, Default)]
 pub struct Legs {
     direction: Direction,
@@ -20,7 +21,7 @@ impl Legs {
         Self { direction: ends.direction, own: own.collect(), served: ends.served.clone(), ports: ports.to_vec() }
     }
 
-    /// Whether a segment between these two, its source first, is of a connection that is taken.
+    /// Returns whether a segment between these two, its source first, is of a connection to keep.
     #[inline]
     pub(super) fn takes(&self, ends: (Endpoint, Endpoint)) -> bool {
         matches!(self.direction, Direction::Auto) && self.served.is_empty() || self.chooses(ends)
@@ -52,7 +53,7 @@ impl Legs {
 mod tests {
     use super::*;
 
-    /// What is taken of: a client asks this host, this host asks another one, strangers speak, this host asks itself.
+    /// Checks four segments: a client to this host, this host to another one, two other hosts, this host to itself.
     #[track_caller]
     fn check(direction: Direction, listened: &[u16], expected: [bool; 4]) {
         let addresses = ["192.0.2.2", "127.0.0.1", "2001:db8::2"].map(|address| address.parse().unwrap()).to_vec();

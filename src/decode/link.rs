@@ -102,7 +102,7 @@ impl LayerCursor<'_> {
         }
     }
 
-    /// Whether an IPv4 datagram with TCP begins some bytes from here: its header's checksum says so.
+    /// Returns whether an IPv4 datagram with TCP begins within some bytes from here, by the checksum of its header.
     fn has_datagram_behind(&self) -> bool {
         /// No tag is longer.
         const LONGEST_TAG: usize = 32;
@@ -138,8 +138,8 @@ impl LayerCursor<'_> {
         if starts { self.ethernet(fragments) } else { Err(Skip::BadFragment.into()) }
     }
 
-    /// What the packet filter of BSD systems logs: a header that says its own length, padding left out, and the family
-    /// of addresses.
+    /// Reads the log format of the packet filter of BSD systems: a header with its own length, without padding, and the
+    /// address family.
     pub(super) fn firewall_log(&mut self, fragments: &mut Fragments) -> Result<TcpFields, LayerStop> {
         let (len, family) = (usize::from(self.u8(0)?), self.u8(1)?);
         self.peel(len.next_multiple_of(4))?;
@@ -149,7 +149,7 @@ impl LayerCursor<'_> {
         }
     }
 
-    /// Labels up to the bottom of the stack (RFC 3032); what follows is told by its first bits (RFC 4928).
+    /// Reads labels up to the bottom of the stack (RFC 3032). The payload type comes from its first bits (RFC 4928).
     fn mpls(&mut self, fragments: &mut Fragments) -> Result<TcpFields, LayerStop> {
         loop {
             self.deeper()?;
@@ -261,8 +261,8 @@ impl LayerCursor<'_> {
         self.ether_type(ether_type, fragments)
     }
 
-    /// What the netfilter log gives: four bytes, then fields of which one is the datagram. Their numbers are in the byte
-    /// order of the host, which is little-endian wherever this was met.
+    /// Reads the netfilter log format: four bytes, then fields of which one is the datagram. Their numbers are in the
+    /// byte order of the host, which is little-endian in every known capture.
     pub(super) fn netfilter_log(&mut self, fragments: &mut Fragments) -> Result<TcpFields, LayerStop> {
         const PAYLOAD: u16 = 9;
         self.peel(4)?;

@@ -25,7 +25,7 @@ pub use legs::Legs;
 /// Layers that are peeled off one frame: more is no network but an attack.
 const MAX_DEPTH: u8 = 16;
 
-/// Why a frame gives no TCP segment.
+/// Reason why a frame gives no TCP segment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Skip {
     /// The filter (`-f`) does not match it.
@@ -181,7 +181,7 @@ impl Flags {
         Self(byte & Self::FIN.with(Self::SYN).with(Self::RST).with(Self::ACK).0)
     }
 
-    /// Whether all of `other` are set.
+    /// Returns whether all of `other` are set.
     #[must_use]
     pub const fn has(self, other: Self) -> bool {
         self.0 & other.0 == other.0
@@ -191,11 +191,11 @@ impl Flags {
 /// A TCP segment, its payload borrowed from the frame.
 #[derive(Clone, Copy, Debug)]
 pub struct Segment<'a> {
-    /// When its frame was captured.
+    /// Capture time of its frame.
     pub at: Timestamp,
-    /// Who sent it.
+    /// Sender.
     pub source: Endpoint,
-    /// Who it was sent to.
+    /// Receiver.
     pub destination: Endpoint,
     /// Sequence number of its first byte, or of its SYN.
     pub seq: u32,
@@ -207,20 +207,20 @@ pub struct Segment<'a> {
     pub payload: &'a [u8],
     /// Payload bytes after `payload` that were on the wire and not captured (snap length).
     pub missing: u32,
-    /// Which of several networks with the same addresses it is of, by its tags (VLAN, VNI); 0 where it has none.
+    /// Network among several with the same addresses, by its tags (VLAN, VNI); 0 without tags.
     pub tag: u32,
     /// Its header with options; empty where it is not at hand, and the checksum says nothing then.
     pub header: &'a [u8],
 }
 
 impl Segment<'_> {
-    /// Whether it is of a direction that is taken.
+    /// Returns whether it is of a connection in a direction to keep.
     #[inline]
     pub(crate) fn goes(&self, legs: &Legs) -> bool {
         legs.takes((self.source, self.destination))
     }
 
-    /// Whether one of its ends has one of these ports.
+    /// Returns whether one of its ends has one of these ports.
     #[inline]
     pub(crate) fn has_port(&self, ports: &[u16]) -> bool {
         ports.contains(&self.source.port) || ports.contains(&self.destination.port)
@@ -235,7 +235,7 @@ pub struct Decoder {
     assembled: Vec<u8>,
     /// Tunnels on UDP ports that were named.
     ports: Vec<(u16, TunnelKind)>,
-    /// What was skipped and could be read another way.
+    /// Hints about skipped frames that could be read with other settings.
     hints: Hints,
 }
 
@@ -267,7 +267,7 @@ impl Decoder {
         self
     }
 
-    /// What was skipped and could be read another way, in words for people.
+    /// Returns advice for people about skipped frames that could be read with other settings.
     #[must_use]
     pub fn advice(&self) -> Vec<String> {
         self.hints.advice()
@@ -327,7 +327,7 @@ impl Decoder {
     }
 }
 
-/// Where a segment was found.
+/// Location of a segment in a frame, or in a reassembled datagram.
 pub(crate) struct LocatedSegment {
     tcp: TcpFields,
     in_frame: bool,
@@ -340,7 +340,7 @@ impl LocatedSegment {
     }
 }
 
-/// Why a walk down the layers ended before TCP.
+/// Reason why the descent through the layers ended before TCP.
 enum LayerStop {
     Skip(Skip),
     Assembled(fragments::Datagram),
@@ -352,7 +352,7 @@ impl From<Skip> for LayerStop {
     }
 }
 
-/// What the walk found: numbers of a TCP header, and where its payload lies.
+/// Numbers of a TCP header, and the location of its payload.
 struct TcpFields {
     source: Endpoint,
     destination: Endpoint,
@@ -398,7 +398,7 @@ struct LayerCursor<'a> {
     now: Timestamp,
     /// Tunnels on UDP ports that were named.
     ports: &'a [(u16, TunnelKind)],
-    /// What could be done so that this frame can be read.
+    /// Hint for reading this frame with other settings.
     hint: Option<Hint>,
 }
 
@@ -408,7 +408,7 @@ impl<'a> LayerCursor<'a> {
         Self { bytes, at: 0, end, wire_end, depth: 0, tag: 0, now, ports, hint: None }
     }
 
-    /// What is left of the current layer.
+    /// Returns the rest of the current layer.
     fn rest(&self) -> &'a [u8] {
         self.bytes.get(self.at..self.end).unwrap_or_default()
     }

@@ -132,8 +132,8 @@ impl LayerCursor<'_> {
         }
     }
 
-    /// Whether all of a UDP payload is an IPv6 datagram from or to a Teredo address (RFC 4380, 2.12): relays and clients
-    /// speak to each other on ports of their own.
+    /// Returns whether all of a UDP payload is an IPv6 datagram from or to a Teredo address (RFC 4380, 2.12): relays
+    /// and clients use ports of their own between each other.
     fn is_between_teredo_relays(&self) -> bool {
         const PREFIX: [u8; 4] = [0x20, 0x01, 0, 0];
         const HEADER: usize = 40;

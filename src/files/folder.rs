@@ -17,9 +17,9 @@ const MAX_LINKS: usize = 40;
 /// Attempts to make a directory that somebody else removes meanwhile.
 const ATTEMPTS: usize = 8;
 
-/// How directories are opened: to be gone through, not read where the system can tell that apart.
+/// Flags to open a directory on the way: to pass through, without read access where the system has a flag for that.
 const PASSED: OFlags = DIRECTORY.union(PATH_ONLY);
-/// How they are opened where something is changed of themselves.
+/// Flags to open a directory whose own attributes are changed.
 const DIRECTORY: OFlags = OFlags::DIRECTORY.union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
 #[cfg(target_os = "linux")]
 const PATH_ONLY: OFlags = OFlags::PATH;
@@ -30,7 +30,7 @@ const PATH_ONLY: OFlags = OFlags::empty();
 #[derive(Debug)]
 pub(crate) struct Folder {
     pub(super) fd: OwnedFd,
-    /// Whether none but root and this user can exchange it, or anything above it.
+    /// True when only root and this user can replace it, or any directory above it.
     pub(super) is_trusted: bool,
 }
 
@@ -53,7 +53,7 @@ impl Folder {
         Ok((folder, name))
     }
 
-    /// Whether none but root and this user can exchange it, or anything above it.
+    /// Returns whether only root and this user can replace it, or any directory above it.
     pub(crate) const fn is_trusted(&self) -> bool {
         self.is_trusted
     }
@@ -69,12 +69,12 @@ impl Folder {
         Ok(rustix::fs::chmodat(&self.fd, name, mode, AtFlags::empty())?)
     }
 
-    /// What is known of the directory.
+    /// Returns the metadata of the directory.
     pub(crate) fn stat(&self) -> io::Result<Stat> {
         Ok(rustix::fs::fstat(&self.fd)?)
     }
 
-    /// What is known of an entry; `None` where there is none. A link is not followed.
+    /// Returns the metadata of an entry; `None` where there is none. Links are not followed.
     pub(crate) fn entry(&self, name: &OsStr) -> io::Result<Option<Stat>> {
         match rustix::fs::statat(&self.fd, name, AtFlags::SYMLINK_NOFOLLOW) {
             Ok(stat) => Ok(Some(stat)),
@@ -117,12 +117,12 @@ pub(crate) fn own_uid() -> u32 {
     rustix::process::geteuid().as_raw()
 }
 
-/// Whether somebody other than its owner may write to it.
+/// Returns whether users other than its owner may write to it.
 pub(crate) fn is_open_to_others(stat: &Stat) -> bool {
     Mode::from_raw_mode(stat.st_mode).intersects(Mode::WGRP | Mode::WOTH)
 }
 
-/// Whether it is root's or this user's, and nobody else can take entries of it away.
+/// Returns whether it belongs to root or this user, and nobody else can remove entries from it.
 fn belongs_to_us(stat: &Stat) -> bool {
     let is_ours = stat.st_uid == 0 || stat.st_uid == own_uid();
     is_ours && (!is_open_to_others(stat) || Mode::from_raw_mode(stat.st_mode).contains(Mode::SVTX))
@@ -132,7 +132,7 @@ fn belongs_to_us(stat: &Stat) -> bool {
 struct Walk<'a> {
     path: &'a Path,
     at: Folder,
-    /// What is still to be gone: `/`, `..` or a name.
+    /// Components that are left: `/`, `..` or a name.
     left: VecDeque<OsString>,
     links: usize,
     make: Option<Mode>,
@@ -205,7 +205,7 @@ impl<'a> Walk<'a> {
         opened.and_then(|fd| rustix::fs::fchmod(fd, mode)).ok();
     }
 
-    /// What is no directory may be a link to one.
+    /// Follows `name`, which is not a directory, if it is a link that may be followed.
     fn link(&mut self, name: &OsStr) -> io::Result<()> {
         let stat = self.at.entry(name)?.ok_or(io::ErrorKind::NotFound)?;
         if FileType::from_raw_mode(stat.st_mode) != FileType::Symlink {

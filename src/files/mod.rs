@@ -1,8 +1,8 @@
-//! Files that are made: for their owner alone, and never through what somebody else has put in their place.
+//! Files that are created: for their owner alone, and never through a link that another user has put in their place.
 //!
-//! A path is gone name by name, each directory held by its descriptor; the last name is never followed where it is a
-//! link. What is there already is replaced only where it is this user's: whoever owns a file reads what is written to
-//! it. So a run as root writes where it was told to, and nowhere else, whatever others do in the directory meanwhile.
+//! A path is opened name by name, each directory held by its descriptor; the last name is never followed where it is a
+//! link. An existing file is replaced only where it is this user's: the owner of a file can read everything written to
+//! it. So a run as root writes only to the named files, whatever other users do in the directory meanwhile.
 
 mod folder;
 
@@ -22,13 +22,13 @@ pub(crate) use folder::{Folder, is_open_to_others, own_uid};
 
 /// Attempts where others make and remove the same name meanwhile.
 const ATTEMPTS: usize = 8;
-/// What is opened of a file that is made.
+/// Flags to create a new file.
 const NEW: OFlags =
     OFlags::WRONLY.union(OFlags::CREATE).union(OFlags::EXCL).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
-/// What is opened of what is there.
+/// Flags to open an existing file.
 const THERE: OFlags = OFlags::WRONLY.union(OFlags::NOFOLLOW).union(OFlags::NOCTTY).union(OFlags::CLOEXEC);
 
-/// Who may read and write the files that are made: their owner, and whom `--mode` names.
+/// Permissions of created files: for their owner, and for those whom `--mode` names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FileMode(Mode);
 
@@ -38,7 +38,7 @@ impl Default for FileMode {
     }
 }
 
-/// Why permissions are none for a file that is made.
+/// Error for permissions that an output file must not have.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
     "`{typed}` is no mode for files that hold what was recorded: write 0600, or 0640 to let the group read; the owner \
@@ -76,20 +76,20 @@ impl FileMode {
     }
 }
 
-/// Why nothing is written to a path that could be written to.
+/// Reason why a path that could be written to is refused.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Refused {
     /// It is a link.
     #[error("{} is a symbolic link, and no output follows one: name the file itself, or remove the link", path.display())]
     Link {
-        /// What was named.
+        /// Path as named.
         path: PathBuf,
     },
     /// A directory on the way is a link that somebody else may have made.
     #[error("{} leads through the symbolic link {}, which another user can change: name the directory itself", path.display(), link.display())]
     Through {
-        /// What was named.
+        /// Path as named.
         path: PathBuf,
         /// The link.
         link: PathBuf,
@@ -97,7 +97,7 @@ pub enum Refused {
     /// Somebody else has it.
     #[error("{} belongs to another user ({owner}), who could read what is written to it: remove it, or name another file", path.display())]
     Foreign {
-        /// What was named.
+        /// Path as named.
         path: PathBuf,
         /// The number of its owner.
         owner: u32,
@@ -105,13 +105,13 @@ pub enum Refused {
     /// It goes by several names.
     #[error("{} is one of several names of a file (hard links): remove it, or name another file", path.display())]
     Names {
-        /// What was named.
+        /// Path as named.
         path: PathBuf,
     },
     /// It is a disk, a socket, or the like.
     #[error("{} is no file, pipe or terminal: name another file", path.display())]
     Kind {
-        /// What was named.
+        /// Path as named.
         path: PathBuf,
     },
 }
@@ -198,7 +198,7 @@ pub fn remove(path: &Path) -> io::Result<()> {
     folder.remove(name)
 }
 
-/// Whether it is a name of a stream that this process was started with: its owner chose what is behind it.
+/// Returns whether the path names a stream that this process was started with. Its owner chose the file behind it.
 fn is_own_stream(path: &Path) -> bool {
     let Some(text) = path.to_str() else { return false };
     let number = ["/dev/fd/", "/proc/self/fd/"].iter().find_map(|start| text.strip_prefix(start));
@@ -206,7 +206,7 @@ fn is_own_stream(path: &Path) -> bool {
     ["/dev/stdout", "/dev/stderr"].contains(&text) || number.is_some_and(is_number)
 }
 
-/// What speaks against writing to what is there.
+/// Checks whether an existing file may be written to.
 fn judge(path: &Path, folder: &Folder, stat: &Stat) -> Result<(), Refused> {
     let path = || path.to_owned();
     let is_ours = stat.st_uid == 0 || stat.st_uid == own_uid();

@@ -1,8 +1,9 @@
-//! SYNs and SYN-ACKs amid a connection: the same ports again, or what nobody heeds.
+//! SYNs and SYN-ACKs in the middle of a connection: a reuse of the ports, or segments that the peer ignores.
 //!
-//! A host whose connection stands answers such a SYN with an acknowledgement of what it expects (RFC 9293, 3.10.7.4;
-//! RFC 5961, 4), and drops a SYN-ACK of numbers that it did not ask for. So it waits here until the other side goes by
-//! its numbers; only then the next connection begins with it. What goes by the old numbers leaves it waiting.
+//! A host with an established connection responds to such a SYN with an acknowledgement of the number it expects (RFC
+//! 9293, 3.10.7.4; RFC 5961, 4), and drops a SYN-ACK with numbers that it did not request. So the SYN waits here until
+//! the other side uses its numbers; only then the next connection begins with it. Segments with the old numbers leave
+//! it waiting.
 
 use std::collections::HashMap;
 
@@ -12,7 +13,7 @@ use crate::decode::{Flags, Segment};
 
 /// Bytes in a SYN that are kept while it waits (RFC 7413): as many as a segment has.
 const MAX_SYN_DATA: usize = 1500;
-/// How far beyond the number of a SYN segments are that can only go by it.
+/// Range of sequence numbers after that of a SYN, in bytes. Segments in it belong to the new connection.
 const REACH: i64 = 64 * 1024;
 
 /// A SYN or SYN-ACK that nobody has heeded yet.

@@ -8,20 +8,22 @@ use std::time::Duration;
 
 use crate::exchange::Timestamp;
 
-/// How far frames may be stamped behind the latest one without a step: queues of a card, two recorders.
+/// Tolerated lag of a frame's time behind the latest one, without a step of the clock: queues of a network card, two
+/// recorders.
 const JITTER: Duration = Duration::from_secs(2);
-/// How far they may lag for a while: recorders whose clocks differ. Further back is a step.
+/// Tolerated lag for some frames in a row: recorders whose clocks differ. A greater lag is a step of the clock.
 const LAG: Duration = Duration::from_secs(10);
 /// Frames in a row that lag, after which the clock was set back.
 const LAGGING_FRAMES: u32 = 64;
-/// Most time that passes between two frames. A longer silence cannot be told from a clock that was set forward.
+/// Most time that passes between two frames. A longer silence cannot be distinguished from a clock that was set
+/// forward.
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 /// A silence from which on nobody is believed to have waited for a response: the clock may have been set forward as well.
 const LONGEST_WAIT: Duration = Duration::from_secs(15 * 60);
 /// A stamp this far ahead is not believed before the next frame confirms it.
 const LONGEST_SILENCE: Duration = Duration::from_secs(24 * 3600);
 
-/// Which stretch of the capture's clock a stamp belongs to: only stamps of one stretch can be compared.
+/// Number of a stretch of the capture's clock: only timestamps of one stretch can be compared.
 pub type Stretch = u32;
 /// The stretch of a stamp that nothing confirms.
 pub const FALSE_STAMP: Stretch = u32::MAX;

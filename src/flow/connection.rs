@@ -11,17 +11,18 @@ use super::{Chunk, FlowStats, GapReason, Seq, Side, Slot};
 use crate::decode::{Endpoint, Flags, Segment};
 use crate::exchange::Timestamp;
 
-/// How long a hole is kept open that the receiver says is none: the capture is out of order, or lost it.
+/// Timeout of a hole that the receiver has acknowledged: the capture is out of order, or lost the bytes.
 pub(super) const PATIENCE_ACKED: Duration = Duration::from_millis(200);
-/// How long bytes wait for those of the other side that their sender had received: recorders of the two directions may
-/// differ by a second.
+/// Timeout of bytes that wait for those of the other side that their sender had received: recorders of the two
+/// directions may differ by a second.
 const PATIENCE_ORDER: Duration = Duration::from_secs(2);
-/// How long a hole is kept open that nobody confirms: the sender may still fill it.
+/// Timeout of a hole that nobody acknowledges: the sender may still fill it.
 const PATIENCE_UNACKED: Duration = Duration::from_secs(3);
-/// How long a hole is kept open whose bytes the receiver says it misses: its sender repeats them for so long
-/// (RFC 9293, 3.8.3: at least 100 s).
+/// Timeout of a hole whose bytes the receiver reports missing: its sender repeats them for that long (RFC 9293, 3.8.3:
+/// at least 100 s).
 const PATIENCE_MISSED: Duration = Duration::from_secs(5 * 60);
-/// How far from the expected number RST may be to tell why nothing came after it.
+/// Largest distance of a RST from the expected sequence number, in bytes, at which it still explains why nothing came
+/// after it.
 pub(super) const RESET_REACH: i64 = 16 * 1024 * 1024;
 
 /// Both ends of a connection, the lower one first.
@@ -64,7 +65,7 @@ impl FlowKey {
     }
 }
 
-/// How a segment goes with the numbers of a connection.
+/// Relation of a segment to the sequence numbers of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Fit {
     /// By them.
@@ -75,7 +76,7 @@ pub(super) enum Fit {
     Odd,
 }
 
-/// What a SYN amid a connection is.
+/// Relation of a SYN in the middle of a connection to that connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum SynIs {
     /// Part of it.
@@ -86,7 +87,7 @@ pub(super) enum SynIs {
     Pending,
 }
 
-/// How far a connection's life has come.
+/// Lifecycle state of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum ConnState {
     /// There is no connection.
@@ -97,7 +98,7 @@ pub(super) enum ConnState {
         by: Side,
         at: Timestamp,
     },
-    /// The end was told; what still comes is late copies.
+    /// The end was reported; only late copies still come.
     Closed {
         at: Timestamp,
         reset: bool,
@@ -112,9 +113,9 @@ pub(super) struct Connection {
     pub(super) life: ConnState,
     pub(super) halves: [StreamHalf; 2],
     pub(super) carried_bytes: bool,
-    /// Whether bytes wait for a side that was not heard yet.
+    /// True when bytes wait for a side that has not been seen yet.
     waits_unheard: bool,
-    /// Whether a RST came that its receiver need not have heeded, and nothing since.
+    /// True when a RST came that its receiver may have ignored, and nothing since.
     doubtful_reset: bool,
     /// The tags of the networks in which each side was heard.
     pub(super) tags: [u32; 2],
@@ -135,7 +136,7 @@ impl Default for Connection {
 }
 
 impl Connection {
-    /// A connection of which nothing was told yet.
+    /// Creates a connection of which nothing was reported yet.
     pub(super) fn new(key: FlowKey, at: Timestamp, waits_unheard: bool) -> Self {
         Self {
             key,
@@ -159,22 +160,22 @@ impl Connection {
         matches!(self.life, ConnState::Closed { .. })
     }
 
-    /// Whether a plausible RST was seen, and nothing since that belies it.
+    /// Returns whether a plausible RST was seen, and nothing since that contradicts it.
     pub(super) const fn is_reset(&self) -> bool {
         matches!(self.life, ConnState::Reset { .. } | ConnState::Closed { reset: true, .. })
     }
 
-    /// What waits behind holes of both sides.
+    /// Returns the cost of the bytes that wait behind holes of both sides, in bytes.
     pub(super) fn waiting(&self) -> usize {
         self.halves.iter().map(StreamHalf::pending_cost).sum()
     }
 
-    /// Whether a RST came last, and whether it was heeded or not.
+    /// Returns whether a RST came last, accepted by its receiver or not.
     pub(super) const fn ends_in_reset(&self) -> bool {
         self.is_reset() || self.doubtful_reset
     }
 
-    /// Whether neither side can be repeating anything.
+    /// Returns whether neither side can be retransmitting anything.
     pub(super) fn is_settled(&self) -> bool {
         !self.is_reset() && self.halves.iter().all(StreamHalf::is_settled)
     }
@@ -188,7 +189,7 @@ impl Connection {
         next && plain && !segment.payload.is_empty() && self.life == ConnState::Open
     }
 
-    /// How a segment of `side` that is no SYN goes with the numbers of the connection.
+    /// Returns the relation of a segment of `side`, which is not a SYN, to the numbers of the connection.
     #[inline]
     pub(super) fn fit(&self, side: Side, segment: &Segment<'_>) -> Fit {
         let (half, other) = (side.of(&self.halves), side.other().of(&self.halves));
@@ -213,9 +214,11 @@ impl Connection {
         }
     }
 
-    /// Whether a segment of `side` can be of this connection, by its network and numbers, and how it goes with those.
+    /// Returns whether a segment of `side` can be of this connection, by its network and numbers, and its relation to
+    /// those.
     ///
-    /// A tag that only one direction has, and another one in each direction, tell of no other network if the numbers go on.
+    /// A tag on one direction only, or a different one on each direction, does not mean another network if the numbers
+    /// continue.
     pub(super) fn claims(&self, side: Side, segment: &Segment<'_>) -> Option<Fit> {
         let (half, other) = (side.of(&self.halves), side.other().of(&self.halves));
         let same_network = *side.of(&self.tags) == segment.tag;
@@ -240,7 +243,7 @@ impl Connection {
         (fit == Fit::Old && exact).then_some(fit)
     }
 
-    /// Takes note of a segment that comes after the end: a copy of what was told, or bytes of which nobody knows more.
+    /// Counts a segment after the end: a copy of reported bytes, or bytes of unknown position.
     pub(super) fn note_late(&mut self, side: Side, segment: &Segment<'_>, stats: &mut FlowStats) {
         self.note_ack(side, segment);
         let half = side.of(&self.halves);
@@ -252,7 +255,7 @@ impl Connection {
         }
     }
 
-    /// What a SYN or SYN-ACK of `side` is.
+    /// Returns the relation of a SYN or SYN-ACK of `side` to the connection.
     pub(super) fn syn_is(&self, side: Side, segment: &Segment<'_>) -> SynIs {
         let (half, other) = (side.of(&self.halves), side.other().of(&self.halves));
         let first = Seq(segment.seq).plus(1);
@@ -313,7 +316,7 @@ impl Connection {
         }
     }
 
-    /// Takes a segment of `side` and tells what it makes known.
+    /// Processes a segment of `side` and emits the chunks that it completes.
     pub(super) fn take(
         &mut self,
         slot: Slot,
@@ -470,10 +473,10 @@ impl Connection {
         stats.retransmitted_bytes += half.wait(offset, &waiting);
     }
 
-    /// Whether bytes of `side` must wait: their sender had received more than was told of the other stream.
+    /// Returns whether bytes of `side` must wait: their sender had received more of the other stream than was emitted.
     ///
-    /// Where the other stream in turn waits for this one it does not count: a segment sent again carries a later
-    /// acknowledgement than the one that it repeats.
+    /// It does not count where the other stream waits for this one in turn: a retransmitted segment carries a later
+    /// acknowledgement than the original.
     fn is_blocked(&self, side: Side, received: u64) -> bool {
         let this = side.of(&self.halves);
         let other = side.other().of(&self.halves);
@@ -484,12 +487,12 @@ impl Connection {
         !other.first_waiting().is_some_and(waits_for_this)
     }
 
-    /// Whether anything waits.
+    /// Returns whether any bytes wait.
     pub(super) fn is_stuck(&self) -> bool {
         self.halves.iter().any(StreamHalf::is_waiting)
     }
 
-    /// Tells all that can be told; `all`: gives up every hole.
+    /// Emits all chunks that are ready; with `all`, gives up every hole.
     pub(super) fn pump(
         &mut self,
         slot: Slot,
@@ -518,7 +521,7 @@ impl Connection {
         }
     }
 
-    /// Tells the next bytes, or the end, of one side; false where it has to wait.
+    /// Emits the next bytes, or the end, of one side; returns false where it has to wait.
     fn step(
         &mut self,
         slot: Slot,
@@ -591,7 +594,7 @@ impl Connection {
         true
     }
 
-    /// Tells bytes whose sender had received more of the other stream than was captured.
+    /// Emits bytes whose sender had received more of the other stream than was captured.
     fn give_up_order(
         &mut self,
         slot: Slot,
@@ -638,7 +641,7 @@ impl Connection {
     }
 }
 
-/// Tells bytes, and what the snap length cut off after them.
+/// Emits bytes, and a gap for those that the snap length cut off after them.
 #[expect(clippy::too_many_arguments, reason = "the parts of one chunk")]
 fn emit(
     slot: Slot,
@@ -665,7 +668,7 @@ fn emit(
     }
 }
 
-/// Tells the first waiting segment, which is next.
+/// Emits the first waiting segment, which is next in the stream.
 fn emit_first(
     slot: Slot,
     side: Side,

@@ -6,26 +6,28 @@ use super::clock::Stretch;
 use super::{GapReason, Seq};
 use crate::exchange::Timestamp;
 
-/// Bytes that may wait behind a hole in one stream, each segment's own cost included. Past it the hole is given
-/// up: a gap is told, and what waited goes on.
+/// Largest cost of the segments that wait behind a hole in one stream, in bytes, with the overhead of each segment.
+/// Past it the hole is given up: a gap is emitted, and then the waiting segments.
 pub(super) const MAX_PENDING_BYTES: usize = 4 * 1024 * 1024;
-/// What a waiting segment costs besides its bytes.
+/// Overhead of a waiting segment besides its bytes, in bytes.
 const SEGMENT_COST: usize = 120;
-/// What a stream costs in which any segment waits, besides those: a node of each of the two maps.
+/// Overhead of a stream with any waiting segment, besides the segments, in bytes: a node of each of the two maps.
 const QUEUE_COST: usize = 900;
 /// Offset of a stream's first byte where its SYN was seen; high enough that nothing comes before zero.
 const ORIGIN: u64 = 1 << 32;
-/// Where FIN stands that was not seen: beyond every offset. No `Option`, so that a connection has few cache lines.
+/// Offset of FIN as long as none was seen: beyond every offset. It is not an `Option`, so that a connection has few
+/// cache lines.
 const NO_FIN: u64 = u64::MAX;
 /// An instant that does not come.
 pub(super) const NEVER: Timestamp = Timestamp::from_nanos(u64::MAX);
-/// How far ahead a lone segment may be and still be believed without its receiver's acknowledgement.
+/// Largest distance ahead, in bytes, at which a lone segment is accepted without its receiver's acknowledgement.
 pub(super) const PLAUSIBLE_AHEAD: u64 = 16 * 1024 * 1024;
-/// How far before the first byte that was seen bytes of a stream may lie that was joined: they were under way then.
+/// Largest distance before the first captured byte, in bytes, of segments that were in flight when the capture joined
+/// the stream.
 const BEFORE_JOINED: i64 = 64 * 1024;
 /// The same while it is being joined.
 const BEFORE_JOINING: i64 = 1 << 20;
-/// How far beyond what was told the stream of a connection may go on that was reset: bytes that were under way.
+/// Largest continuation after a reset, in bytes, for segments that were in flight.
 const AFTER_RESET: i64 = 64 * 1024;
 
 /// A segment that waits.
@@ -33,7 +35,7 @@ const AFTER_RESET: i64 = 64 * 1024;
 pub(super) struct BufferedSegment {
     pub(super) at: Timestamp,
     pub(super) stretch: Stretch,
-    /// How far its sender had received the other stream.
+    /// Offset up to which its sender had received the other stream.
     pub(super) received: u64,
     pub(super) bytes: Vec<u8>,
     /// Bytes after `bytes` that the snap length cut off.
@@ -46,10 +48,11 @@ impl BufferedSegment {
     }
 }
 
-/// What waits behind a hole.
+/// Segments that wait behind a hole.
 ///
 /// Invariant: `runs` are the stretches that `segments` fill without a hole, from their beginning to their end; no two
-/// touch. What is there already is passed over by runs: a copy of a long stretch costs no more for its many segments.
+/// touch. Bytes that are present already are skipped by runs: a copy of a long stretch costs no more for its many
+/// segments.
 #[derive(Debug)]
 struct OutOfOrderQueue {
     segments: BTreeMap<u64, BufferedSegment>,
@@ -106,30 +109,30 @@ pub(super) struct StreamHalf {
     seq: Seq,
     /// Sequence number of the stream's first byte.
     origin: Seq,
-    /// Offset of the next byte to be told.
+    /// Offset of the next byte to be emitted.
     next: u64,
-    /// How far the other side says it has received this stream.
+    /// Offset up to which the other side has acknowledged this stream.
     acked: u64,
-    /// Where FIN stands, or [`NO_FIN`] until it was seen.
+    /// Offset of FIN, or [`NO_FIN`] until it was seen.
     fin: u64,
     /// Since when the next byte has been waited for, or [`NEVER`].
     pub(super) stuck_since: Timestamp,
     queue: Option<Box<OutOfOrderQueue>>,
-    /// Whether the stream's position is known.
+    /// True when the stream's position is known.
     pub(super) started: bool,
-    /// Whether its beginning was seen.
+    /// True when its beginning was seen.
     pub(super) from_syn: bool,
-    /// Whether the stream was joined in its middle just now: earlier segments may still come.
+    /// True when the stream was joined in its middle just now: earlier segments may still come.
     pub(super) joining: bool,
-    /// Whether a segment of this side was seen at all.
+    /// True when any segment of this side was seen.
     pub(super) heard: bool,
-    /// Whether its end was told.
+    /// True when its end was emitted.
     pub(super) ended: bool,
-    /// Whether its position is only known from the other side's acknowledgement.
+    /// True when its position is only known from the other side's acknowledgement.
     pub(super) implied: bool,
-    /// Whether the other side has acknowledged its numbers.
+    /// True when the other side has acknowledged its numbers.
     pub(super) confirmed: bool,
-    /// Whether the receiver has said, since the hole is there, that it misses these bytes.
+    /// True when the receiver has reported these bytes missing since the hole appeared.
     pub(super) missed: bool,
 }
 
@@ -219,7 +222,7 @@ impl StreamHalf {
         self.next.checked_add_signed(seq.ahead_of(self.seq))
     }
 
-    /// Whether `seq` is the number of the stream's first byte.
+    /// Returns whether `seq` is the number of the stream's first byte.
     pub(super) fn is_origin(&self, seq: Seq) -> bool {
         self.origin == seq
     }
@@ -229,7 +232,7 @@ impl StreamHalf {
         self.seq
     }
 
-    /// Moves on: `len` bytes were told.
+    /// Advances by `len` bytes that were emitted.
     pub(super) const fn advance(&mut self, len: u64) {
         self.next += len;
         self.seq = self.seq.plus(len);
@@ -261,7 +264,8 @@ impl StreamHalf {
         offset
     }
 
-    /// Notes that its sender goes on from what was told: what an acknowledgement said of more was never sent.
+    /// Notes that its sender continues right after the emitted bytes: an acknowledgement of more was of bytes that were
+    /// never sent.
     pub(super) fn note_goes_on(&mut self) {
         if self.acked > self.next + 1 && !self.is_waiting() {
             self.acked = self.next;
@@ -283,7 +287,7 @@ impl StreamHalf {
         }
     }
 
-    /// How many bytes before the next one were seen, or may still be under way: those can come again.
+    /// Returns how many bytes before the next one were seen, or may still be in flight: those may be retransmitted.
     fn repeatable(&self) -> i64 {
         let told = if self.next > ORIGIN + PLAUSIBLE_AHEAD { i64::MAX } else { self.seq.ahead_of(self.origin) };
         let before = if self.joining || self.implied {
@@ -296,12 +300,12 @@ impl StreamHalf {
         told.clamp(0, PLAUSIBLE_AHEAD.cast_signed()) + before
     }
 
-    /// Whether the byte with this number was seen.
+    /// Returns whether the byte with this number was seen.
     pub(super) fn is_from(&self, seq: Seq) -> bool {
         (-self.repeatable()..=0).contains(&seq.ahead_of(self.seq))
     }
 
-    /// Whether all of so many bytes from this number on were told, not long ago.
+    /// Returns whether all `len` bytes from this number on were emitted, not long ago.
     pub(super) fn has_told(&self, seq: Seq, len: u64) -> bool {
         const NOT_LONG_AGO: i64 = 1 << 20;
         let told = self.seq.ahead_of(self.origin).clamp(0, NOT_LONG_AGO);
@@ -309,7 +313,7 @@ impl StreamHalf {
         (0..=told).contains(&behind) && len <= behind.unsigned_abs()
     }
 
-    /// Whether this number can be of the stream: one that comes again, or one of those that come next.
+    /// Returns whether this number can be of the stream: a retransmission, or one of those that come next.
     pub(super) fn can_have(&self, seq: Seq, closed: bool, reset: bool) -> bool {
         let known = self.acked.max(self.next).saturating_sub(self.next).cast_signed();
         let ahead = match (closed, reset) {
@@ -320,12 +324,12 @@ impl StreamHalf {
         (-self.repeatable()..=ahead).contains(&seq.ahead_of(self.seq))
     }
 
-    /// Whether an acknowledgement of this number is one of bytes that were told.
+    /// Returns whether an acknowledgement of this number is one of bytes that were emitted.
     pub(super) fn has_said(&self, ack: Seq) -> bool {
         self.started && (-self.repeatable()..=1).contains(&ack.ahead_of(self.seq))
     }
 
-    /// Whether all that was told was acknowledged: its sender repeats none of it.
+    /// Returns whether all emitted bytes were acknowledged: the sender repeats none of them.
     pub(super) const fn is_settled(&self) -> bool {
         self.acked >= self.next
     }
@@ -349,7 +353,7 @@ impl StreamHalf {
         self.started && self.offset(seq).is_some_and(|end| end <= self.acked)
     }
 
-    /// How far its receiver has said it has received it, as a number.
+    /// Returns the highest acknowledgement of its receiver, as a sequence number.
     pub(super) fn acked_seq(&self) -> Seq {
         self.seq.plus(self.acked.saturating_sub(self.next))
     }
@@ -367,7 +371,7 @@ impl StreamHalf {
         Some(gap)
     }
 
-    /// Whether everything up to FIN was told.
+    /// Returns whether everything up to FIN was emitted.
     pub(super) fn at_fin(&self) -> bool {
         self.fin == self.next
     }
@@ -380,7 +384,7 @@ impl StreamHalf {
         self.queue.as_ref().map_or(0, |queue| queue.cost)
     }
 
-    /// Whether the receiver has bytes that were not captured (yet). One byte more may be a FIN.
+    /// Returns whether the receiver has bytes that were not captured (yet). One byte more may be a FIN.
     pub(super) const fn acked_beyond(&self) -> bool {
         self.acked > self.next + 1
     }
@@ -424,7 +428,7 @@ impl StreamHalf {
         repeated
     }
 
-    /// Whether the hole before the first waiting segment is too far to be believed: no receiver confirms it.
+    /// Returns whether the hole before the first waiting segment is implausibly large: no receiver confirms it.
     pub(super) fn is_implausible(&self) -> bool {
         self.first_waiting().is_some_and(|(offset, _)| offset > self.next + PLAUSIBLE_AHEAD && self.acked < offset)
     }

@@ -1,7 +1,7 @@
 //! Slots by the hash of their connection's key.
 //!
-//! One list with linear probing: a look-up reads one stretch of memory, which can be asked for before it is needed. The
-//! keys stand in the connections; here are as many bits of their hashes as tell most of them apart.
+//! One list with linear probing: a lookup reads one stretch of memory, which can be prefetched. The keys are in the
+//! connections; the index has enough bits of their hashes to distinguish most of them.
 
 use prefetch_index::prefetch_index;
 
@@ -12,7 +12,7 @@ const SMALLEST: usize = 64;
 /// A place where nothing is: no slot has this number.
 const EMPTY: IndexEntry = IndexEntry { hash: 0, slot: u32::MAX };
 
-/// A slot, and the upper half of its key's hash. Where it belongs is told by the lower bits of that.
+/// A slot, and the upper half of its key's hash. The lower bits of that half give its home position.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct IndexEntry {
     hash: u32,
@@ -92,7 +92,7 @@ impl Index {
         self.len -= 1;
     }
 
-    /// What stands from a place on, up to the first empty one.
+    /// Returns the entries from a position on, up to the first empty one.
     fn run(&self, from: usize) -> impl Iterator<Item = IndexEntry> + '_ {
         let (before, after) = self.entries.split_at(from.min(self.entries.len()));
         after.iter().chain(before).copied().take_while(|entry| *entry != EMPTY)

@@ -1,7 +1,7 @@
 //! Where an HTTP message may begin in a stream whose beginning was not captured.
 
-/// Whether bytes look like the beginning of a message: then a stream that is joined in its middle begins here, and
-/// nothing before them is waited for.
+/// Returns whether bytes look like the beginning of a message. Then a stream that is joined in its middle begins here,
+/// and no bytes before them are waited for.
 pub(super) fn begins_message(bytes: &[u8]) -> bool {
     let word = bytes.iter().take_while(|byte| byte.is_ascii_uppercase()).count();
     word >= 3 && matches!(bytes.get(word), Some(b' ' | b'/'))

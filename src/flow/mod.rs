@@ -1,8 +1,8 @@
-//! From segments to the byte streams of connections: in order, without duplicates, and with every gap told.
+//! Segments to byte streams of connections: in order, without duplicates, and with every gap reported.
 //!
-//! Nothing here knows what the bytes mean. What a [`Chunk`] says is final: bytes come once, in order of the stream,
-//! and between the two sides of a connection in an order that both could have seen: an answer never comes before
-//! the bytes that its sender says it had received.
+//! Nothing here interprets the bytes. A [`Chunk`] is final: bytes come once, in order of the stream. Between the two
+//! sides of a connection they come in an order that both could have seen: a response never comes before the bytes that
+//! its sender had acknowledged.
 
 mod challenge;
 mod clock;
@@ -72,7 +72,7 @@ impl Side {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Slot(pub u32);
 
-/// Why bytes of a stream are not there.
+/// Reason why bytes of a stream are missing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum GapReason {
     /// Segments were lost in capture.
@@ -83,7 +83,7 @@ pub enum GapReason {
     Joined,
 }
 
-/// What the flow table tells of a connection, in order.
+/// Events of a connection in the flow table, in order.
 #[derive(Clone, Copy, Debug)]
 pub enum Chunk<'a> {
     /// A connection's first segment.
@@ -92,26 +92,26 @@ pub enum Chunk<'a> {
         slot: Slot,
         /// Its number.
         connection: ConnectionId,
-        /// When.
+        /// Capture time.
         at: Timestamp,
         /// Both ends, [`Side::Low`] first.
         ends: [Endpoint; 2],
-        /// Which side is the server, and whether a handshake says so; by ports it is a guess.
+        /// Side of the server; the flag is true if a handshake shows it, and false for a guess by port.
         server: Option<(Side, bool)>,
     },
     /// The next bytes of one side's stream.
     Data {
         /// The connection.
         slot: Slot,
-        /// Who sent them.
+        /// Sender.
         side: Side,
-        /// When they were captured.
+        /// Capture time.
         at: Timestamp,
-        /// Which stretch of the capture's clock that is of.
+        /// Stretch of the capture's clock to which the time belongs.
         stretch: Stretch,
-        /// Where they begin in the stream; only differences have a meaning.
+        /// Offset in the stream; only differences have a meaning.
         offset: u64,
-        /// How far the sender had received the other side's stream.
+        /// Offset up to which the sender had received the other side's stream.
         received: u64,
         /// The bytes.
         bytes: &'a [u8],
@@ -120,27 +120,27 @@ pub enum Chunk<'a> {
     Gap {
         /// The connection.
         slot: Slot,
-        /// Whose stream.
+        /// Sender of the stream.
         side: Side,
-        /// How many; 0 where unknown ([`GapReason::Joined`]).
+        /// Length in bytes; 0 where unknown ([`GapReason::Joined`]).
         len: u64,
-        /// Why.
+        /// Reason.
         why: GapReason,
     },
-    /// One side sent FIN, and all that came before it was told.
+    /// One side sent FIN, and every byte before it was emitted.
     End {
         /// The connection.
         slot: Slot,
-        /// Whose stream.
+        /// Sender of the stream.
         side: Side,
-        /// When.
+        /// Time.
         at: Timestamp,
     },
-    /// Nothing more will be told of this connection; its slot may be used again.
+    /// Last event of this connection; its slot may be reused.
     Closed {
         /// The connection.
         slot: Slot,
-        /// When.
+        /// Time.
         at: Timestamp,
         /// By what.
         how: Close,

@@ -6,7 +6,7 @@
 pub struct Seq(pub u32);
 
 impl Seq {
-    /// How far this number is ahead of `other`; negative where it is behind.
+    /// Returns the distance of this number ahead of `other`; negative where it is behind.
     #[must_use]
     pub const fn ahead_of(self, other: Self) -> i64 {
         self.0.wrapping_sub(other.0).cast_signed() as i64

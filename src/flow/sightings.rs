@@ -1,13 +1,14 @@
-//! Connections that are seen in several places of one host under other addresses: before and after translation.
+//! Connections that are seen several times on one host under different addresses: before and after translation.
 //!
-//! A device that translates addresses leaves the numbers of TCP as they are. So two connections whose handshakes have the
-//! same pair of initial sequence numbers (64 bits that both hosts choose at random, RFC 6528) within a second are one. Its
-//! first sighting goes on; the other one is dropped, from its SYN on, which is held until it is known. A connection
-//! under the same addresses needs none of this: what was seen of it is known by its numbers.
+//! A device that translates addresses leaves the sequence numbers of TCP as they are. So two connections whose
+//! handshakes have the same pair of initial sequence numbers (64 bits that both hosts choose at random, RFC 6528)
+//! within a second are one. Its first sighting continues; the other one is dropped from its SYN on, which is held until
+//! the decision. A connection under the same addresses needs none of this: its copies are known by their numbers.
 //!
-//! Traffic that was made up (by a generator, or for a test) often begins every connection with the same numbers. So the
-//! numbers alone do not decide: the client is the same in both places, as where only the server's address is translated, or
-//! one handshake is within the other, as where packets pass first one place and then the next.
+//! Synthetic traffic (from a generator, or for a test) often begins every connection with the same numbers. So the
+//! numbers alone do not decide. In addition, either the client is the same in both sightings, as where only the
+//! server's address is translated; or one handshake is within the other, as where packets pass one capture point and
+//! then the next.
 
 use std::collections::{HashMap, VecDeque};
 use std::time::Duration;
@@ -15,7 +16,7 @@ use std::time::Duration;
 use crate::decode::{Endpoint, Flags, Segment};
 use crate::exchange::Timestamp;
 
-/// How long after a handshake another one with the same numbers is the same.
+/// Time after a handshake within which another one with the same numbers is the same connection.
 const TOGETHER: Duration = Duration::from_secs(1);
 /// Handshakes that are remembered for that long; past it the oldest is forgotten.
 const MAX_RECENT: usize = 1 << 16;
@@ -23,7 +24,7 @@ const MAX_RECENT: usize = 1 << 16;
 const MAX_PENDING: usize = 1024;
 /// Segments of one of them that are held: the handshake, and copies.
 const MAX_HELD: usize = 8;
-/// Sightings that are remembered; past it the one longest silent is forgotten, and what comes of it goes on.
+/// Most sightings that are remembered. Past it the one longest silent is forgotten, and its segments pass.
 const MAX_SIGHTINGS: usize = 1 << 16;
 /// Silence after which a sighting is forgotten.
 const SILENT: Duration = Duration::from_secs(15 * 60);
@@ -31,7 +32,7 @@ const SILENT: Duration = Duration::from_secs(15 * 60);
 /// Both ends, the lower one first.
 type Ends = [Endpoint; 2];
 
-/// What was found.
+/// Counters of further sightings.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct SightingStats {
     /// Further sightings of connections.
@@ -60,14 +61,14 @@ struct Pending {
     /// The client's number.
     number: u32,
     server: Option<u32>,
-    /// Whether all that is known of its handshake so far came before the answer to the first one.
+    /// True when every known segment of its handshake so far came before the response to the first one.
     is_within: bool,
     at: Timestamp,
     held: Vec<Segment<'static>>,
 }
 
 impl Pending {
-    /// Whether this is `first`, seen in another place.
+    /// Returns whether this is another sighting of `first`.
     fn is(&self, first: &First) -> bool {
         let same_numbers = self.server.is_some() && self.server == first.server;
         same_numbers && (self.is_within || self.client == first.client)
@@ -81,10 +82,10 @@ struct Further {
     last_at: Timestamp,
 }
 
-/// What becomes of a segment.
+/// Result for a segment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Becomes {
-    /// It goes on.
+    /// It is passed on.
     Passes,
     /// It is held, or was dropped.
     Taken,
@@ -102,19 +103,20 @@ pub struct Sightings {
 }
 
 impl Sightings {
-    /// What was found so far.
+    /// Returns the counters so far.
     #[must_use]
     pub const fn stats(&self) -> SightingStats {
         self.stats
     }
 
-    /// Whether a segment has to be judged: the beginning of a connection, and all while there are sightings.
+    /// Returns whether a segment has to be judged: the beginning of a connection, and every segment while there are
+    /// sightings.
     #[must_use]
     pub fn concerns(&self, segment: &Segment<'_>) -> bool {
         segment.flags.has(Flags::SYN) || !self.pending.is_empty() || !self.further.is_empty()
     }
 
-    /// Judges a segment: whether it goes on. What was held before it and goes on now is handed to `release` first.
+    /// Returns whether a segment passes. Held segments that pass now are handed to `release` first.
     pub fn judge(&mut self, segment: &Segment<'_>, release: &mut dyn FnMut(&Segment<'_>)) -> bool {
         if !self.concerns(segment) {
             return true;
@@ -356,7 +358,7 @@ fn ends(segment: &Segment<'_>) -> Ends {
     if source <= destination { [source, destination] } else { [destination, source] }
 }
 
-/// Whether two times are within a second of each other, in either order: recorders may differ.
+/// Returns whether two times are within a second of each other, in either order: recorders may differ.
 fn is_together(one: Timestamp, other: Timestamp) -> bool {
     one.since(other).max(other.since(one)) <= TOGETHER
 }
@@ -365,7 +367,7 @@ fn without_payload(segment: &Segment<'_>) -> Segment<'static> {
     Segment { payload: &[], missing: 0, header: &[], ..*segment }
 }
 
-/// Whether these bytes begin like a request of HTTP/1.
+/// Returns whether these bytes begin like a request of HTTP/1.
 fn begins_request(bytes: &[u8]) -> bool {
     let method = bytes.iter().take(16).take_while(|byte| byte.is_ascii_uppercase()).count();
     method > 2 && bytes.get(method) == Some(&b' ')

@@ -1,4 +1,4 @@
-//! What is known of connections, side by side: nothing in it ever moves, and it can be asked for before it is needed.
+//! Slab of values per connection: no value ever moves, and each can be prefetched.
 
 use prefetch_index::prefetch_index;
 
@@ -9,7 +9,7 @@ const LINE: usize = 64;
 /// Places that are made at once: so few that little is unused.
 const PAGE: usize = 256;
 
-/// Begins where a line does. There is none in it: it tells where the value beside it begins.
+/// Zero-sized marker at the start of a cache line: it aligns the value after it.
 #[repr(align(64))]
 #[derive(Debug)]
 struct CacheLineStart(#[expect(dead_code, reason = "there is none")] [u8; LINE]);
@@ -37,13 +37,13 @@ impl<T> Default for Slab<T> {
 }
 
 impl<T: Default> Slab<T> {
-    /// What stands in a slot that was ever used.
+    /// Returns the value of a slot that was ever used.
     pub(crate) fn get(&self, slot: Slot) -> Option<&T> {
         let (page, place) = split(slot);
         Some(&self.pages.get(page)?.get(place)?.value)
     }
 
-    /// What stands in a slot that was ever used.
+    /// Returns the value of a slot that was ever used.
     pub(crate) fn get_mut(&mut self, slot: Slot) -> Option<&mut T> {
         let (page, place) = split(slot);
         Some(&mut self.pages.get_mut(page)?.get_mut(place)?.value)

@@ -1,4 +1,4 @@
-//! What the flow table counts.
+//! Counters of the flow table.
 
 use super::message_start::begins_message;
 

@@ -12,13 +12,13 @@ use super::{Chunk, FlowStats, Seq, Side, Slab, Slot};
 use crate::decode::{Flags, Segment};
 use crate::exchange::{Close, ConnectionId, Timestamp};
 
-/// What a connection may take in memory, in bytes: its place here and in the parser behind, six lines of a cache; its
-/// share of what is indexed by hash or slot, with room for what grows by doubling; a SYN that nobody has answered; and the
-/// few requests that it is always remembered to await responses to.
+/// Memory reserved per connection, in bytes: its entries here and in the parser, six cache lines; its share of the
+/// indexes by hash or slot, with room for growth by doubling; a SYN without a response; and the few requests whose
+/// responses are always awaited.
 pub const CONNECTION_COST: usize = 1024;
 /// Slots that are looked at when no segment came for a while.
 const IDLE_SWEEP: usize = 4096;
-/// How many slots before it is looked at the memory of one is asked for.
+/// Distance of the prefetch ahead of the sweep, in slots.
 const SWEEP_AHEAD: usize = 4;
 /// Slots that are looked at when a connection has to make room.
 const EVICTION_SAMPLE: usize = 32;
@@ -26,7 +26,7 @@ const EVICTION_SAMPLE: usize = 32;
 const IDLE: Duration = Duration::from_secs(15 * 60);
 /// Silence after which a connection that never carried a byte is given up.
 const IDLE_HALF_OPEN: Duration = Duration::from_secs(60);
-/// How long a closed connection is remembered, so that late copies of its segments do not open another one.
+/// Time for which a closed connection is remembered, so that late copies of its segments do not open another one.
 const LINGER: Duration = Duration::from_secs(5);
 /// The same where a side may not know that it is closed: it repeats what was not acknowledged.
 const LINGER_UNSETTLED: Duration = Duration::from_secs(5 * 60);
@@ -36,15 +36,15 @@ const SUPERSEDED: Duration = Duration::from_secs(5);
 const ALIKE: usize = 4;
 /// Connections captured in one direction only after which nobody waits for the other direction of new ones.
 const ONE_WAY: u64 = 8;
-/// How long after RST bytes that were under way are still waited for.
+/// Time after RST in which bytes in flight are still expected.
 const RESET_LINGER: Duration = Duration::from_secs(1);
 
-/// Follows TCP connections. Feed it segments in the order of capture; it tells [`Chunk`]s.
+/// Tracks TCP connections. It takes segments in the order of capture and emits [`Chunk`]s.
 #[derive(Debug)]
 pub struct FlowTable {
     ports: Vec<u16>,
     limits: FlowLimits,
-    /// What waits behind holes, in all connections.
+    /// Cost of the segments that wait behind holes, in all connections, in bytes.
     waiting: usize,
     pub(super) slots: Slab<Connection>,
     /// For each slot, before when there is nothing to do for it: kept apart, so that looking is cheap.
@@ -61,7 +61,7 @@ pub struct FlowTable {
     pub(super) clock: Clock,
 }
 
-/// Where the connection of a segment is to be found; see [`FlowTable::lookup`].
+/// Lookup of the connection of a segment; see [`FlowTable::lookup`].
 #[derive(Clone, Copy, Debug)]
 pub struct FlowLookup {
     key: FlowKey,
@@ -73,7 +73,7 @@ pub struct FlowLookup {
     passed_over: u64,
 }
 
-/// What the table may hold.
+/// Limits of the table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FlowLimits {
     /// Connections that are followed at once. Past it the one longest silent, of a few looked at, is given up.
@@ -90,7 +90,7 @@ impl Default for FlowLimits {
 }
 
 impl FlowTable {
-    /// An empty table with default limits; `ports` tell the server where no handshake does.
+    /// Creates an empty table with default limits. `ports` identify the server where no handshake does.
     #[must_use]
     pub fn new(ports: &[u16]) -> Self {
         Self::with_limits(ports, FlowLimits::default())
@@ -144,8 +144,8 @@ impl FlowTable {
         FlowLookup { key, side, hash, guess: None, passed_over: 0 }
     }
 
-    /// Goes on with a look-up: where the connection probably stands, or will stand if it is opened; its memory is asked
-    /// for. Nothing is changed, and no connection is looked at.
+    /// Continues a lookup: returns the slot where the connection probably is, or will be if it is opened, and
+    /// prefetches its memory. Changes nothing in the table, and reads no connection.
     pub fn guess(&self, place: &mut FlowLookup) -> Option<Slot> {
         place.guess = self.by_key.first(place.hash);
         let slot = place.guess.or_else(|| self.free.last().copied());
@@ -173,15 +173,15 @@ impl FlowTable {
         self.by_key.len()
     }
 
-    /// Takes the next segment and tells what it makes known.
+    /// Processes the next segment and emits the chunks that it completes.
     pub fn take(&mut self, segment: &Segment<'_>, sink: &mut impl FnMut(Chunk<'_>)) {
         let (key, side) = FlowKey::of(segment);
         let place = FlowLookup { key, side, hash: self.hasher.hash_one(key), guess: None, passed_over: 0 };
         self.take_at(&place, segment, sink);
     }
 
-    /// Takes the next segment, which was looked up before, and tells what it makes known. Others may have been taken
-    /// since then.
+    /// Processes the next segment, which was looked up before, and emits the chunks that it completes. Other segments
+    /// may have been processed since the lookup.
     pub fn take_at(&mut self, place: &FlowLookup, segment: &Segment<'_>, sink: &mut impl FnMut(Chunk<'_>)) {
         let stretch = self.clock.tick(segment.at);
         self.stats.clock_steps = self.clock.steps();
@@ -260,8 +260,8 @@ impl FlowTable {
         }
     }
 
-    /// Whether a SYN-ACK that was heeded goes on with the connection that stands: the one before it was not heeded, or it
-    /// is of a host that stands between.
+    /// Returns whether an accepted SYN-ACK continues the existing connection: the one before it was not accepted, or it
+    /// is of a host in between.
     fn takes_up(&mut self, slot: Slot, side: Side, syn: &Segment<'_>) -> bool {
         let Some(connection) = self.slots.get_mut(slot) else { return false };
         let asked = side.other().of(&connection.halves);
@@ -295,7 +295,7 @@ impl FlowTable {
         }
     }
 
-    /// Whether nothing more is to be expected of a connection whose ends go by other numbers.
+    /// Returns whether nothing more is expected of a connection whose ends use other numbers now.
     fn is_over(&self, slot: Slot) -> bool {
         self.connection(slot).is_none_or(|known| {
             known.is_closed() || known.is_reset() || self.clock.now().since(known.last_at) > SUPERSEDED
@@ -349,7 +349,7 @@ impl FlowTable {
         }
     }
 
-    /// Ends the capture: what waits is told, then every connection is closed.
+    /// Ends the capture: emits the waiting segments, then closes every connection.
     pub fn finish(&mut self, sink: &mut impl FnMut(Chunk<'_>)) {
         for index in 0..self.next_check.len() {
             let slot = Slot(u32::try_from(index).unwrap_or(u32::MAX));
@@ -411,7 +411,7 @@ impl FlowTable {
         slot
     }
 
-    /// Which side is the server: by the handshake, else by port.
+    /// Returns the side of the server: by the handshake, else by port.
     fn server(&self, key: &FlowKey, side: Side, segment: &Segment<'_>) -> Option<(Side, bool)> {
         if segment.flags.has(Flags::SYN) {
             return Some((if segment.flags.has(Flags::ACK) { side } else { side.other() }, true));
@@ -506,7 +506,7 @@ impl FlowTable {
         }
     }
 
-    /// Tells what waits and that the connection is closed; it is remembered for a while.
+    /// Emits the waiting segments and the close of the connection, which is remembered for a while.
     fn close(&mut self, slot: Slot, how: Close, sink: &mut impl FnMut(Chunk<'_>)) {
         let (now, at) = (self.clock.now(), self.clock.latest());
         self.settle_suspects(slot, true, sink);
@@ -533,7 +533,7 @@ impl FlowTable {
     }
 }
 
-/// Where a segment goes whose ends have a connection.
+/// Destination of a segment whose ends have a connection.
 enum Belongs {
     /// To that connection.
     Here,

@@ -35,7 +35,7 @@ pub(crate) enum KnownHeader {
 }
 
 impl KnownHeader {
-    /// Which one it is, whatever its case.
+    /// Returns the known header of this name, in any case.
     pub(crate) fn of(name: &[u8]) -> Option<Self> {
         // Length and first letter leave one of them, or two.
         let known = match (name.len(), name.first()? | 0x20) {
@@ -101,8 +101,8 @@ impl KnownHeader {
     }
 }
 
-/// Whether `name` is this name of letters, digits and dashes in lower case, which is as long; eight bytes at a time, since
-/// that is asked of each line.
+/// Returns whether `name` is this known name, of the same length and in any case. The known name has letters, digits
+/// and dashes in lower case. Compares eight bytes at a time, since it runs for each line.
 #[inline]
 fn is_spelt(name: &[u8], known: &[u8]) -> bool {
     let (words, known_words) = (name.as_chunks::<8>().0, known.as_chunks::<8>().0);
@@ -118,10 +118,10 @@ fn is_spelt(name: &[u8], known: &[u8]) -> bool {
     }
 }
 
-/// What whoever parsed a head knows of it.
+/// Contents of a head, as found by its parser.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct HeadContents {
-    /// What its lines may be called.
+    /// Names that its lines may have.
     pub(super) names: NameSet,
     pub(super) request: Option<KnownLocations>,
 }
@@ -136,23 +136,23 @@ impl HeadContents {
     }
 }
 
-/// Where the parts of a request head stand that are asked for. All in bytes from its beginning.
+/// Positions of the parts of a request head that are used later, in bytes from its beginning.
 #[derive(Clone, Debug)]
 pub(crate) struct KnownLocations {
-    /// Where the method ends; one blank follows.
+    /// End of the method; one blank follows.
     pub(crate) method: u32,
-    /// Where the target ends; one blank follows, and the version.
+    /// End of the target; one blank follows, and the version.
     pub(crate) target: u32,
     /// Lines with a [`Known`] name, in order.
     pub(crate) lines: Box<[LineLocation]>,
 }
 
-/// Where a line stands that has this name, with no blank between that and its colon.
+/// Position of a line with this name, with no blank between the name and its colon.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct LineLocation {
     pub(crate) known: KnownHeader,
     pub(crate) start: u32,
-    /// Where its value begins and ends, without the blanks around it.
+    /// Start of its value, without the blanks around it. The end is in `value_end`.
     pub(crate) value: u32,
     pub(crate) value_end: u32,
     /// After its line end.

@@ -67,7 +67,7 @@ impl Head {
         HeaderLines::of(&self.raw)
     }
 
-    /// Those of the header lines that have a [`Known`] name.
+    /// Returns the header lines that have a [`KnownHeader`] name.
     pub(crate) fn known_lines(&self) -> KnownLines<'_> {
         match &self.contents.request {
             Some(places) => KnownLines::Found { raw: &self.raw, places: places.lines.iter() },
@@ -92,8 +92,8 @@ impl Head {
         if may_be { self.lines() } else { HeaderLines::from(&[], 0) }
     }
 
-    /// Whether there is a line under `name`, as far as a glance tells: it may say yes to a line that is none, and says no
-    /// only where there is none. Much quicker than to read the lines.
+    /// Returns whether there may be a line under `name`: false positives occur, false negatives do not. Much quicker
+    /// than a pass over the lines.
     pub(crate) fn may_have(&self, name: &str) -> bool {
         self.contents.names.may_have(NameSet::one(name.as_bytes())) && self.seems_to_have(name)
     }
@@ -217,7 +217,7 @@ impl Head {
     }
 }
 
-/// What is known of its lines makes no difference.
+/// Compares the bytes alone: knowledge about the lines makes no difference.
 impl PartialEq for Head {
     fn eq(&self, other: &Self) -> bool {
         self.raw == other.raw
@@ -226,9 +226,9 @@ impl PartialEq for Head {
 
 impl Eq for Head {}
 
-/// A set of header names, which may hold more than was put in: one bit for each of 64 kinds of names.
+/// Set of header names with false positives: one bit for each of 64 classes of names.
 ///
-/// One pass over a head makes it; then whoever asks for a name that is not there is told so for next to nothing.
+/// One pass over a head builds it; after that, a name that is absent is ruled out at almost no cost.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct NameSet(u64);
 
@@ -250,12 +250,12 @@ impl NameSet {
         self.0 |= Self::one(name).0;
     }
 
-    /// Whether one of these may be in it; no means no.
+    /// Returns whether one of these may be in the set; false is certain.
     pub(crate) const fn may_have(self, names: Self) -> bool {
         self.0 & names.0 != 0
     }
 
-    /// Whether it denies a name that the other one has.
+    /// Returns whether the set rules out a name that the other one has.
     #[cfg(test)]
     pub(crate) const fn denies_some_of(self, other: Self) -> bool {
         other.0 & !self.0 != 0
@@ -290,7 +290,7 @@ pub(crate) fn split_request_line(line: &[u8]) -> (&[u8], &[u8], &[u8]) {
     }
 }
 
-/// What is to become of a header line.
+/// Edit of a header line.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum LineEdit {
     /// It stays as it is.
@@ -316,7 +316,7 @@ pub struct HeaderLine<'a> {
 }
 
 impl HeaderLine<'_> {
-    /// Whether the line's name is `name`, without regard to case.
+    /// Returns whether the line's name is `name`, without regard to case.
     #[must_use]
     pub fn is(&self, name: &str) -> bool {
         self.name.eq_ignore_ascii_case(name.as_bytes())
@@ -330,12 +330,12 @@ impl HeaderLine<'_> {
         self.colon.is_some_and(|colon| colon > self.name.len())
     }
 
-    /// Where name and value stand in the head.
+    /// Returns the positions of name and value in the head, in bytes.
     pub(crate) const fn spans(&self) -> (Range<usize>, Range<usize>) {
         (self.span.start..self.span.start + self.name.len(), self.value_span())
     }
 
-    /// Which bytes of the head an edit replaces, and by what.
+    /// Returns the range of the head that an edit replaces, and its replacement.
     fn splice(&self, edit: LineEdit) -> Option<(Range<usize>, Vec<u8>)> {
         match edit {
             LineEdit::Keep => None,
@@ -345,12 +345,12 @@ impl HeaderLine<'_> {
         }
     }
 
-    /// Where in the head its value stands.
+    /// Returns the position of its value in the head, in bytes.
     pub(crate) const fn value_span(&self) -> Range<usize> {
         self.value_start..self.value_start + self.value.len()
     }
 
-    /// Where in the head it stands, line end included.
+    /// Returns the position of the line in the head, line end included, in bytes.
     pub(crate) const fn span(&self) -> Range<usize> {
         self.span.start..self.span.end
     }
@@ -412,8 +412,8 @@ fn trim_cr(line: &[u8]) -> &[u8] {
     line.strip_suffix(b"\r").unwrap_or(line)
 }
 
-/// Whether an offer of an Upgrade line says no more than that the same request could be made in another way: it can be left
-/// out, and the request be sent as to a server that passes it over (RFC 9110, 7.8).
+/// Returns whether an offer of an Upgrade line only proposes another way to make the same request. Then it can be
+/// removed, and the request sent as to a server that ignores it (RFC 9110, 7.8).
 pub(crate) fn is_passed_over(offer: &[u8]) -> bool {
     let protocol = offer.trim_ascii().split(|byte| *byte == b'/').next().unwrap_or_default();
     [&b""[..], b"h2", b"h2c", b"h3", b"TLS", b"HTTP"].iter().any(|known| protocol.eq_ignore_ascii_case(known))

@@ -14,7 +14,7 @@ const MAX_EXTENSION_BYTES: u32 = 16 * 1024;
 /// See [`content::SMALL`].
 const SMALL_BODY: u64 = content::SMALL as u64;
 
-/// Where in its framing a body is.
+/// Position of a body in its framing.
 ///
 /// Invariant: [`FramingState::Done`] is reached as soon as the last byte was fed, not with the byte after it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,12 +51,12 @@ enum ChunkState {
     },
 }
 
-/// When the content of a body is hashed.
+/// Timing of a body's hash.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum HashTiming {
     Never,
     Always,
-    /// Where it is not kept. Of what is kept whoever needs it can make the hash, and few do.
+    /// Only where the content is not kept. From kept content the hash can be made on demand, which is rare.
     Unkept,
 }
 
@@ -93,7 +93,7 @@ impl BodyHash {
     }
 }
 
-/// What feeding bytes to a body led to.
+/// Result of feeding bytes to a body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum BodyProgress {
     /// All bytes belong to the body, and more are to come.
@@ -104,14 +104,14 @@ pub(crate) enum BodyProgress {
     Bad,
 }
 
-/// What a gap does to a body.
+/// Effect of a gap on a body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum GapEffect {
     /// It lies inside: the next bytes are still this body's.
     Inside,
     /// It ends just where the body does.
     ToTheEnd,
-    /// Where the body ends is not known any more.
+    /// The end of the body is no longer known.
     Unknown,
 }
 
@@ -198,7 +198,7 @@ impl BodyReader {
         }
     }
 
-    /// Whether a byte of the body was seen.
+    /// Returns whether a byte of the body was seen.
     pub(super) const fn has_begun(&self) -> bool {
         self.len > 0
             || !matches!(
@@ -207,7 +207,8 @@ impl BodyReader {
             )
     }
 
-    /// Whether the last chunk has come, and nothing after its line: the empty line at the end is missing, or yet to come.
+    /// Returns whether the last chunk has come, and nothing after its line: the empty line at the end is missing, or
+    /// yet to come.
     pub(super) const fn awaits_last_line(&self) -> bool {
         matches!(self.progress, FramingState::Chunk(ChunkState::Trailer { line: 0, total: 0 }))
     }

@@ -1,11 +1,11 @@
-//! What a body is, as its head says: which bodies can be looked into, and which are told apart by their hash alone.
+//! Kind of a body by its head: the bodies that can be parsed, and those that are compared by hash alone.
 
 use crate::exchange::{Head, HeaderLines};
 
 /// Bytes of bodies that are kept whatever their heads say of them: to ask that takes longer than to keep them.
 pub(crate) const SMALL: usize = 4096;
 
-/// What the content of a body is.
+/// Kind of a body's content.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ContentKind {
     /// JSON (RFC 8259), or a format made of it (RFC 6839, 3.1).
@@ -21,13 +21,13 @@ pub(crate) enum ContentKind {
 }
 
 impl ContentKind {
-    /// Whether there may be something to read in it.
+    /// Returns whether the content may be readable.
     pub(crate) fn may_be_read(self) -> bool {
         self != Self::Other
     }
 }
 
-/// What the head says of the content, whatever its coding.
+/// Returns the kind of the content by its head, whatever its content coding.
 pub(crate) fn of(head: &Head) -> ContentKind {
     of_raw(head.as_bytes())
 }
@@ -37,7 +37,7 @@ pub(crate) fn of_raw(head: &[u8]) -> ContentKind {
     HeaderLines::of(head).find(|line| line.is("content-type")).map_or(ContentKind::Unknown, |line| of_type(line.value))
 }
 
-/// Whether the head says that the content is JSON documents, one a line.
+/// Returns whether the content is JSON documents, one per line, by its head.
 pub(crate) fn is_json_lines(head: &Head) -> bool {
     let value = head.get("content-type").unwrap_or_default();
     let essence = value.split(|byte| *byte == b';').next().unwrap_or_default().trim_ascii().to_ascii_lowercase();

@@ -19,15 +19,16 @@ use crate::head::HeadContents;
 #[derive(Debug)]
 pub(super) struct Conversation {
     ends: [Endpoint; 2],
-    /// Which side answers, and whether that is certain.
+    /// Side of the server; the flag is true when that is certain.
     server: Option<(Side, bool)>,
     interests: BodyPolicies,
     speaks: Protocol,
     streams: [StreamState; 2],
     pairing: Pairing,
-    /// What may still stand before the client's first request: so many PROXY protocol headers, or another protocol.
+    /// Prefaces that may still come before the client's first request: this many PROXY protocol headers, or another
+    /// protocol.
     prefaces: u8,
-    /// Where an interim response began that the final one follows.
+    /// Start of an interim response whose final one is yet to come.
     interim: Option<Box<MessageStart>>,
 }
 
@@ -42,7 +43,7 @@ type Sink<'a> = &'a mut dyn FnMut(Event);
 struct HeadSeen {
     raw: Vec<u8>,
     start: MessageStart,
-    /// When its last byte was captured.
+    /// Capture time of its last byte.
     at: Timestamp,
     stretch: Stretch,
     /// Offset of the byte after it.
@@ -71,7 +72,7 @@ impl Conversation {
         }
     }
 
-    /// Whether there is one.
+    /// Returns whether there is a connection.
     pub(super) fn is_open(&self) -> bool {
         self.connection() != ConnectionId(0)
     }
@@ -216,7 +217,7 @@ impl Conversation {
         self.cut_off(side, at, Incomplete::Gap, Damage::Closed, true, sink);
     }
 
-    /// The connection ended: what is unfinished is told as such, and every request gets its last word.
+    /// Ends the connection: reports unfinished messages as incomplete, and emits the final event of every request.
     pub(super) fn close(&mut self, at: Timestamp, how: Close, sink: Sink<'_>) {
         let (incomplete, damage) = match how {
             Close::EndOfCapture => (Incomplete::EndOfCapture, Damage::EndOfCapture),
@@ -254,10 +255,10 @@ impl Conversation {
         }
     }
 
-    /// Whether `side` asks; `None` as long as that cannot be told.
+    /// Returns whether `side` is the client; `None` as long as that is not known.
     ///
-    /// The handshake may be missing, ports may mislead, and some clients are called back: as long as there was no
-    /// exchange, the bytes have the last word.
+    /// The handshake may be missing, ports may mislead, and some clients are called back. So the bytes decide as long
+    /// as there was no exchange.
     fn role(&mut self, side: Side, bytes: &[u8]) -> Option<bool> {
         let fresh =
             self.pairing.is_unused() && matches!(side.of(&self.streams), StreamState::Idle | StreamState::Resync);
@@ -320,7 +321,7 @@ impl Conversation {
         StreamState::Opaque
     }
 
-    /// Where a message begins is not known from here on, for this reason.
+    /// Marks the position of the next message as unknown, for this reason.
     fn lost(&mut self, is_request: Option<bool>, why: Damage) -> StreamState {
         self.pairing.mark_uncertain(is_request, why);
         if is_request != Some(true) {
@@ -431,7 +432,7 @@ impl Conversation {
         next
     }
 
-    /// Which request a response that begins there answers.
+    /// Returns the request to which a response that begins there belongs.
     fn answer(&mut self, begin: MessageStart, sink: Sink<'_>) -> Option<(crate::exchange::ExchangeId, Method)> {
         // A server may refuse a request whose head it did not wait for.
         if let Some((server, _)) = self.server
@@ -518,11 +519,11 @@ impl Conversation {
         }
     }
 
-    /// Whether a body whose end is not known ends here, because the client, having received just so much, has asked again
-    /// and is answered; and if so, whether the body may have been none.
+    /// Returns whether a body of unknown end ends here, because the client, having received exactly this much, has sent
+    /// another request and its response begins; the inner value is true when there may have been no body.
     ///
-    /// There are two such: where the request of a response was lost, it may have been HEAD. And a response without a
-    /// length that does not end its connection: what made the client believe that it was over cannot be told.
+    /// There are two such cases. Where the request of a response was lost, it may have been HEAD. And a response
+    /// without a length may not end its connection: the delimiter that the client used is unknown.
     fn next_response_begins(&self, message: &MessageInBody, piece: &StreamPiece<'_>) -> Option<bool> {
         let MessageKind::Response { of, .. } = message.about else { return None };
         let begins = match of {
@@ -532,7 +533,7 @@ impl Conversation {
         (begins && self.pairing.was_asked_at(piece.offset)).then_some(of.is_none())
     }
 
-    /// Tells a message that has ended; `end` is the offset after it, where that is known.
+    /// Emits a message that has ended; `end` is the offset after it, where that is known.
     fn done(&mut self, message: MessageInBody, end: Option<u64>, sink: Sink<'_>) {
         let MessageInBody { start, last_byte, last_stretch, head, body, about } = message;
         let body = body.finish();
@@ -573,7 +574,7 @@ impl Conversation {
         }
     }
 
-    /// Tells a request whose head did not become whole, where its first line did.
+    /// Emits a request with an incomplete head, if its first line is complete.
     fn broken_request(&mut self, partial: &PartialHead, state: RequestState, at: Timestamp, sink: Sink<'_>) {
         if !partial.recognised {
             return;
@@ -594,7 +595,7 @@ impl Conversation {
         self.pairing.asked(Box::new(request), None, partial.start.stretch, sink);
     }
 
-    /// Tells a response whose head did not become whole, where its status did.
+    /// Emits a response with an incomplete head, if its status is known.
     fn broken_response(&mut self, partial: &PartialHead, damage: Damage, at: Timestamp, sink: Sink<'_>) {
         let Some(status) = head::status(&partial.raw).filter(|status| *status >= 200) else { return };
         self.speaks = Protocol::Http1;

@@ -7,14 +7,15 @@ pub(super) const FAST_LINES: usize = 64;
 /// Longest method that is believed: registered ones have at most 17 bytes.
 pub(super) const MAX_METHOD: usize = 32;
 
-/// What the header lines say of the body.
+/// Header fields that define the framing of the body.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct FramingFields {
     pub(super) length: ContentLength,
     pub(super) coding: TransferCoding,
     pub(super) expects: bool,
     pub(super) has_coding: bool,
-    /// Whether codings are named in several lines, in a folded one, or `chunked` twice: not all servers read that alike.
+    /// True when codings are in several lines, in a folded one, or `chunked` is named twice: servers differ in how they
+    /// read that.
     pub(super) codings_unclear: bool,
 }
 

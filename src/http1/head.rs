@@ -21,11 +21,11 @@ const MAX_STATUS_BLANKS: usize = 16;
 static CRLF: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(b"\n\r\n"));
 static BARE: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(b"\n\n"));
 
-/// Whether bytes are the beginning of a message.
+/// Result of a check for the beginning of a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum StartCheck {
     Yes,
-    /// So far; the first line is not whole.
+    /// It fits so far; the first line is incomplete.
     Maybe,
     No,
 }
@@ -40,7 +40,7 @@ pub(crate) fn end(bytes: &[u8], from: usize) -> Option<usize> {
     bare.or(crlf).map(|end| from + end)
 }
 
-/// Whether `bytes` begin with an HTTP/1 request line.
+/// Checks whether `bytes` begin with an HTTP/1 request line.
 pub(super) fn request_begins(bytes: &[u8]) -> StartCheck {
     let method = bytes.iter().take(MAX_METHOD + 1).position(|byte| !is_token(*byte));
     match method {
@@ -70,15 +70,15 @@ pub(super) fn is_bad_request_line(bytes: &[u8]) -> bool {
     !line.contains(&0) && (names_http || has_known_method(bytes))
 }
 
-/// Whether an unfinished first line begins with a method that is in use, so that it is no part of a body.
+/// Returns whether an unfinished first line begins with a method in common use, so that it is no part of a body.
 pub(super) fn has_known_method(bytes: &[u8]) -> bool {
     const KNOWN: [&[u8]; 9] =
         [b"GET /", b"POST /", b"HEAD /", b"PUT /", b"DELETE /", b"OPTIONS ", b"PATCH /", b"CONNECT ", b"PROPFIND /"];
     KNOWN.iter().any(|method| bytes.starts_with(method))
 }
 
-/// Whether the first word of `bytes` is only the rest of a method whose beginning is missing: `ST` of `POST`. A method
-/// that nobody registered is believed; a registered one that ends another (`LOCK`, `UNLOCK`) as well.
+/// Returns whether the first word of `bytes` is only the rest of a method whose beginning is missing: `ST` of `POST`.
+/// An unregistered method is accepted; so is a registered one that ends another (`LOCK`, `UNLOCK`).
 pub(super) fn is_rest_of_method(bytes: &[u8]) -> bool {
     const METHODS: [&[u8]; 27] = [
         b"CHECKIN",
@@ -113,10 +113,11 @@ pub(super) fn is_rest_of_method(bytes: &[u8]) -> bool {
     !METHODS.contains(&word) && METHODS.iter().any(|method| method.ends_with(word))
 }
 
-/// Whether `bytes` begin with an HTTP/1 status line. Servers that claim another version in HTTP/1 framing are
-/// believed the status all the same, as browsers do.
+/// Checks whether `bytes` begin with an HTTP/1 status line. A status is accepted also from servers that claim another
+/// version in HTTP/1 framing, as browsers do.
 ///
-/// Between version and status stands one blank (RFC 9112, 4); some servers write several, or a tab, and clients read those.
+/// There is one blank between version and status (RFC 9112, 4). Some servers write several, or a tab; clients accept
+/// those.
 pub(crate) fn response_begins(bytes: &[u8]) -> StartCheck {
     const VERSION: &[u8] = b"HTTP/d.d";
     if plain_status(bytes).is_some() {
@@ -144,12 +145,12 @@ fn plain_status(bytes: &[u8]) -> Option<u16> {
     Some(u16::from(a - b'0') * 100 + u16::from(b - b'0') * 10 + u16::from(c - b'0'))
 }
 
-/// How many blanks the part of a status line after the version begins with.
+/// Returns the number of blanks at the beginning of the part of a status line after the version.
 fn status_blanks(after: &[u8]) -> usize {
     after.iter().take_while(|byte| matches!(byte, b' ' | b'\t' | 0x0b | 0x0c)).take(MAX_STATUS_BLANKS + 1).count()
 }
 
-/// Which methods change how the response is framed.
+/// Methods that change the framing of the response.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Method {
     Head,
@@ -168,7 +169,7 @@ pub(super) fn method(raw: &[u8]) -> Method {
     }
 }
 
-/// What a request head says.
+/// Facts from a request head.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct RequestFacts {
     pub(super) method: Method,
@@ -178,14 +179,14 @@ pub(super) struct RequestFacts {
     pub(super) expects: bool,
 }
 
-/// What a response head says; its framing depends on the request as well, see [`ResponseFacts::framing`].
+/// Facts from a response head. Its framing depends on the request as well, see [`ResponseFacts::framing`].
 #[derive(Clone, Copy, Debug)]
 pub(super) struct ResponseFacts {
     pub(super) status: u16,
     fields: FramingFields,
 }
 
-/// What a head says.
+/// Facts from a head.
 pub(super) enum HeadFacts {
     Request(RequestFacts, HeadContents),
     Response(ResponseFacts),
@@ -271,7 +272,7 @@ pub(super) fn status(raw: &[u8]) -> Option<u16> {
 }
 
 impl ResponseFacts {
-    /// How the body that answers a request of `method` is framed (RFC 9112, 6.3).
+    /// Returns the framing of the body in a response to a request of `method` (RFC 9112, 6.3).
     pub(super) fn framing(&self, method: Method) -> Framing {
         let without_body = method == Method::Head
             || matches!(self.status, 100..=199 | 204 | 304)
@@ -335,7 +336,7 @@ fn length(part: &[u8]) -> Option<u32> {
     u32::try_from(part.len()).ok()
 }
 
-/// Where in `raw` a part of it begins.
+/// Returns the offset of a part within `raw`.
 fn offset(raw: &[u8], part: &[u8]) -> Option<u32> {
     u32::try_from(part.as_ptr().addr().checked_sub(raw.as_ptr().addr())?).ok()
 }
@@ -411,7 +412,7 @@ mod tests {
     use crate::exchange::Head;
 
     proptest! {
-        /// What the parser found in a head is what a pass over it finds.
+        /// A parsed head equals one that is read by a pass over it.
         #[test]
         fn a_head_that_was_parsed_says_the_same_as_one_that_was_not(
             (method, target) in ("[A-Z]{1,7}", "[!-~]{1,20}"),

@@ -1,8 +1,8 @@
-//! From byte streams to messages: heads, body framing, and which response answers which request.
+//! Byte streams to messages: heads, body framing, and the pairing of responses with requests.
 //!
-//! In go the [`Chunk`]s of the flow table, out come [`Event`]s. A connection that speaks something else is
-//! recognised, counted and passed over. Bytes are parsed as they come: however they are cut into chunks, the
-//! messages are the same. Nothing here is ever an error: what cannot be read is told as such.
+//! The input is the [`Chunk`]s of the flow table, the output is [`Event`]s. A connection of another protocol is
+//! recognized, counted and skipped. Bytes are parsed as they come: any division into chunks gives the same messages.
+//! Nothing here is ever an error: unreadable input is reported as such.
 
 mod body;
 pub(crate) mod content;
@@ -34,7 +34,7 @@ pub const MAX_HEADER_LINES: usize = 1000;
 /// Longest body that is kept, in bytes. A longer one is counted and hashed to its end, and not kept.
 pub const MAX_KEPT_BODY: usize = 64 << 20;
 
-/// What to do with the bytes of a body.
+/// Processing of a body's bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum BodyPolicy {
     /// Count them.
@@ -50,7 +50,7 @@ pub enum BodyPolicy {
 }
 
 impl BodyPolicy {
-    /// When they are hashed.
+    /// Returns the timing of the hash.
     pub(crate) const fn hashes(self) -> HashTiming {
         match self {
             Self::Count => HashTiming::Never,
@@ -69,7 +69,7 @@ impl BodyPolicy {
     }
 }
 
-/// What to do with bodies, by direction.
+/// Body policies by direction.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct BodyPolicies {
     /// Of requests.
@@ -87,7 +87,7 @@ pub struct StreamStats {
     pub tls: u64,
     /// HTTP/2 without TLS.
     pub http2: u64,
-    /// HTTP/1 that went on as something else (CONNECT, Upgrade).
+    /// HTTP/1 that changed to another protocol (CONNECT, Upgrade).
     pub upgraded: u64,
     /// Anything else that carried bytes.
     pub unknown: u64,
@@ -95,7 +95,7 @@ pub struct StreamStats {
     pub let_go: u64,
 }
 
-/// What a connection speaks, as far as it is known.
+/// Protocol of a connection, as far as it is known.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Protocol {
     /// No byte was seen yet.
@@ -108,7 +108,7 @@ pub(crate) enum Protocol {
     Unknown,
 }
 
-/// What is known of a connection before it carries bytes.
+/// Facts about a connection before it carries bytes.
 #[derive(Clone, Copy, Debug)]
 struct ConnectionStart {
     connection: crate::exchange::ConnectionId,
@@ -120,9 +120,9 @@ struct ConnectionStart {
 #[derive(Debug)]
 pub struct Http1 {
     interests: BodyPolicies,
-    /// Bytes of messages that are not whole yet that may be held, in all connections. Past it the connection that
-    /// wants to hold more gives up what it holds: a body is not kept, a head is too large, the oldest requests that
-    /// await their response are told to have none.
+    /// Most bytes of incomplete messages held, in all connections. Past it the connection that needs more gives up what
+    /// it holds: its body is not kept, its head counts as too large, and its oldest outstanding requests are reported
+    /// to have no response.
     max_held: usize,
     held: usize,
     places: Slab<Conversation>,
@@ -167,7 +167,7 @@ impl Http1 {
         conversation.map_or(0, |conversation| conversation.passes_over(side))
     }
 
-    /// Takes the next chunk and tells what it makes known.
+    /// Processes the next chunk and emits the events that it completes.
     pub fn take(&mut self, chunk: Chunk<'_>, sink: &mut dyn FnMut(Event)) {
         match chunk {
             Chunk::Opened { slot, connection, at, ends, server } => {

@@ -6,7 +6,7 @@ use super::stream::{Boundary, find};
 use super::{BodyPolicy, MAX_HEAD_BYTES};
 use crate::exchange::{Body, Damage, Framing, Head, Incomplete, Malformed, RequestState};
 
-/// What a response has to know of its request.
+/// Facts about a request that the reading of its response needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct RequestHint(Method);
 
@@ -30,7 +30,7 @@ pub(crate) struct StandaloneMessage<State> {
     pub(crate) rest: usize,
 }
 
-/// How a response is, besides its head and body.
+/// Properties of a response besides its head and body.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct ResponseTraits {
     pub(crate) status: u16,
@@ -111,12 +111,13 @@ pub(crate) fn response(
     }
 }
 
-/// Whether the connection speaks something else after a response of this status.
+/// Returns whether the connection changes to another protocol after a response of this status.
 pub(crate) fn is_opaque(status: u16, asked: RequestHint) -> bool {
     status == 101 || (asked.0 == Method::Connect && (200..300).contains(&status))
 }
 
-/// How the body after this request head is framed, and what is wrong with the head; `None` where it is not just that.
+/// Returns the framing of the body after this request head, and the mistake in the head, if any; `None` where it is not
+/// exactly one head.
 pub(crate) fn request_head(head: &Head) -> Option<(Framing, Option<Malformed>)> {
     let raw = head.as_bytes();
     match find(raw, true, false, false) {
@@ -133,7 +134,7 @@ pub(crate) fn status(head: &Head) -> Option<u16> {
     head::status(head.as_bytes())
 }
 
-/// How the body after this response head is framed.
+/// Returns the framing of the body after this response head.
 pub(crate) fn response_framing(head: &Head, asked: RequestHint) -> Framing {
     let raw = head.as_bytes();
     let whole = head::end(raw, 0).and_then(|_| head::response(raw));
@@ -146,7 +147,7 @@ fn broken<State>(bytes: &[u8], state: State) -> StandaloneMessage<State> {
     StandaloneMessage { head: Head::new(raw), body: Body::EMPTY, state, rest: 0 }
 }
 
-/// How a body ended.
+/// End of a body.
 #[derive(Clone, Copy, Debug)]
 enum BodyEnd {
     /// After this many bytes.

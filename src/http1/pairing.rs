@@ -1,10 +1,10 @@
-//! Which response answers which request.
+//! Pairing of responses with their requests.
 //!
 //! Responses come in the order of their requests (RFC 9112, 9.3.2). That holds until bytes are missing; then two
-//! numbers of the wire tell: a client asks its next question having received just what answers the one before, and
-//! a server answers having received just what it was asked. A response is matched to the request for which one of
-//! them fits; where none does, nothing is guessed. Of requests that were asked in one go the numbers say less: where
-//! one of those may be among what is missing, its neighbours' responses are orphans.
+//! numbers of the wire decide. A client sends its next request having received exactly the response to the one before,
+//! and a server responds having received exactly the request. A response is matched to the request for which one of
+//! these numbers fits; where none does, nothing is guessed. For pipelined requests the numbers are weaker: where one of
+//! them may be among the missing bytes, its neighbors' responses are orphans.
 
 use std::collections::VecDeque;
 
@@ -13,43 +13,43 @@ use super::stream::MessageStart;
 use crate::exchange::{ConnectionId, Damage, Event, ExchangeId, Request, Response, Timestamp};
 use crate::flow::{FALSE_STAMP, Stretch};
 
-/// Requests that may await their response on one connection. Past it the oldest is told to have none.
+/// Most requests that may await their response on one connection. Past it the oldest is reported to have none.
 const MAX_OUTSTANDING: usize = 4096;
-/// Requests that may go on awaiting theirs where memory is short: what a connection is reckoned to take has room for
-/// them. Older ones are told to have none.
+/// Most requests that may continue to await theirs where memory is short: the reserved memory of a connection has room
+/// for them. Older ones are reported to have none.
 const OUTSTANDING_WHEN_SHORT: usize = 4;
 
-/// A request that was not answered yet.
+/// A request without its response so far.
 #[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own, and most combinations occur")]
 #[derive(Debug)]
 struct Outstanding {
     id: ExchangeId,
     method: Method,
-    /// Where the request begins in the client's stream.
+    /// Offset of the request in the client's stream.
     begin: u64,
-    /// How far the client had received the server's stream when it began to ask.
+    /// Offset up to which the client had received the server's stream when it began the request.
     received: u64,
-    /// When its last byte was captured, once that was, by which stretch of the capture's clock.
+    /// Capture time of its last byte so far, with the stretch of the capture's clock.
     asked: (Timestamp, Stretch),
-    /// Whether the time from there to its response is not known.
+    /// True when the time from there to its response is not known.
     untimed: bool,
-    /// Where the request ends in the client's stream, once that is known.
+    /// Offset of the request's end in the client's stream, once that is known.
     end: Option<u64>,
-    /// Whether [`Event::Request`] was told.
+    /// True when [`Event::Request`] was emitted.
     told: bool,
     /// The response, where it came before the request ended.
     early: Option<Box<Response>>,
-    /// Whether a response to it has begun.
+    /// True when a response to it has begun.
     begun: bool,
-    /// Whether requests may be missing just before it.
+    /// True when requests may be missing just before it.
     after_gap: bool,
-    /// Whether one of those may have been asked in one go with it.
+    /// True when one of those may have been pipelined with it.
     follows_lost: bool,
 }
 
 /// The requests of a connection that await their response.
 ///
-/// Invariant: in the order in which they were asked; only the last one may not be told yet.
+/// Invariant: they are in the order in which they were sent; only the last one may not be emitted yet.
 #[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own, and all combinations occur")]
 #[derive(Debug)]
 pub(super) struct Pairing {
@@ -57,25 +57,25 @@ pub(super) struct Pairing {
     outstanding: VecDeque<Outstanding>,
     /// Exchanges so far.
     count: u32,
-    /// The last one was made before its head was whole, to be the answer's counterpart.
+    /// True when the last one was created before its head was complete, so that its response has a request.
     reserved: bool,
-    /// Whether requests may be missing after the last one.
+    /// True when requests may be missing after the last one.
     requests_missing: bool,
-    /// Whether responses may be missing.
+    /// True when responses may be missing.
     responses_missing: bool,
-    /// Whether a request may be missing just before the next one.
+    /// True when a request may be missing just before the next one.
     request_gap: bool,
-    /// Whether this client was seen to ask several requests in one go.
+    /// True when this client was seen to pipeline requests.
     pipelines: bool,
-    /// Where the client had received the server's stream when it asked what follows a gap.
+    /// Offset up to which the client had received the server's stream when it sent the request after a gap.
     suspect_at: Option<u64>,
-    /// Whether a request that was lost in that gap may have been asked in one go with it.
+    /// True when a request that was lost in that gap may have been pipelined with it.
     lost_there: bool,
-    /// How far the server had received the client's stream, as far as it is known.
+    /// Offset up to which the server had received the client's stream, as far as it is known.
     heard: u64,
-    /// How far the server's stream was told; zero, which no offset is, before its first byte.
+    /// End of the server's stream as processed so far; zero, which no offset is, before its first byte.
     told: u64,
-    /// What was first wrong with the stream of responses, if anything was.
+    /// First damage to the stream of responses, if any.
     response_doubt: Option<Damage>,
 }
 
@@ -123,7 +123,7 @@ impl Pairing {
         self.outstanding.shrink_to_fit();
     }
 
-    /// Whether there was no exchange yet.
+    /// Returns whether there was no exchange yet.
     pub(super) const fn is_unused(&self) -> bool {
         self.count == 0
     }
@@ -142,7 +142,8 @@ impl Pairing {
         self.request_gap = true;
     }
 
-    /// Notes that the server's stream was told up to `end`, sent having received the client's up to `received`.
+    /// Notes that the server's stream was processed up to `end`, and that the server had then received the client's up
+    /// to `received`.
     pub(super) fn note_told(&mut self, end: u64, received: u64) {
         self.told = end;
         self.heard = self.heard.max(received);
@@ -187,9 +188,9 @@ impl Pairing {
         id
     }
 
-    /// Whether a request that was lost may have been asked in one go with the one that begins here. Not if the server
-    /// has sent something knowing all that was lost, nor, with a client that asks one by one, if the client had
-    /// received more than was captured since.
+    /// Returns whether a lost request may have been pipelined with the one that begins here. It is not, if the server
+    /// has sent something with knowledge of all lost bytes; nor, with a client that does not pipeline, if the client
+    /// had received more than was captured since.
     fn follows_lost(&mut self, start: MessageStart) -> bool {
         let in_one_go = self.outstanding.back().is_some_and(|last| last.received == start.received);
         self.pipelines |= in_one_go;
@@ -208,7 +209,7 @@ impl Pairing {
         self.lost_there && self.suspect_at == Some(start.received)
     }
 
-    /// Like [`Pairing::ask`], for a request whose head is not whole and that is being answered already.
+    /// Like [`Pairing::ask`], for a request whose head is incomplete while its response has begun.
     pub(super) fn reserve(&mut self, method: Method, start: MessageStart, sink: &mut dyn FnMut(Event)) {
         if !self.reserved && self.outstanding.is_empty() {
             self.ask(method, start, sink);
@@ -242,13 +243,13 @@ impl Pairing {
         }
     }
 
-    /// Whether the final response to `id` came before the request ended.
+    /// Returns whether the final response to `id` came before the request ended.
     pub(super) fn was_answered_early(&self, id: ExchangeId) -> bool {
         self.outstanding.iter().any(|one| one.id == id && one.early.is_some())
     }
 
-    /// A response begins there in the server's stream: which request it answers. Requests before that one are told to have
-    /// lost theirs.
+    /// Returns the request of the response that begins there in the server's stream. Requests before that one are
+    /// reported to have lost theirs.
     pub(super) fn answer(&mut self, begin: MessageStart, sink: &mut dyn FnMut(Event)) -> Option<(ExchangeId, Method)> {
         let MessageStart { offset, received, .. } = begin;
         let Some(next) = self.outstanding.iter().find(|one| !one.begun) else {
@@ -282,8 +283,8 @@ impl Pairing {
         Some((front.id, front.method))
     }
 
-    /// The request up to which the server had received just then, where it was not asked in one go with others: of
-    /// those the server may have received more than it answers.
+    /// Returns the request whose end is exactly what the server had received, unless it was pipelined with others: of
+    /// those the server may have received more than the request of this response.
     fn received_alone(&self, received: u64) -> Option<usize> {
         let index = self.outstanding.iter().position(|one| !one.begun && one.end == Some(received))?;
         let asked = self.outstanding.get(index)?.received;
@@ -291,7 +292,7 @@ impl Pairing {
         (others.count() == 1).then_some(index)
     }
 
-    /// Whether a request waits that was asked when the client had received the server's stream up to `offset`.
+    /// Returns whether a request waits that was sent when the client had received the server's stream up to `offset`.
     pub(super) fn was_asked_at(&self, offset: u64) -> bool {
         self.outstanding.iter().any(|one| !one.begun && one.received == offset)
     }
@@ -324,7 +325,7 @@ impl Pairing {
         }
     }
 
-    /// Which responses belong to the requests up to this one can no longer be told.
+    /// Gives up the pairing of the requests up to this one: their responses can no longer be identified.
     fn lose(&mut self, last: usize, sink: &mut dyn FnMut(Event)) {
         for one in self.outstanding.drain(..=last).filter(|one| one.told) {
             sink(Event::Damaged { of: one.id, why: Damage::PairingLost });
@@ -355,7 +356,7 @@ impl Pairing {
         }
     }
 
-    /// The connection ended: what was not answered will not be.
+    /// Ends the connection: outstanding requests will get no response.
     pub(super) fn close(&mut self, sink: &mut dyn FnMut(Event)) {
         let why = self.response_doubt.unwrap_or(Damage::NoResponse);
         for one in self.outstanding.drain(..).filter(|one| one.told) {

@@ -23,14 +23,14 @@ impl StreamPiece<'_> {
     }
 }
 
-/// Where a message began.
+/// Start of a message.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct MessageStart {
     pub(super) at: Timestamp,
     pub(super) stretch: Stretch,
     /// Offset of its first byte in its own stream.
     pub(super) offset: u64,
-    /// How far its sender had then received the other stream.
+    /// Offset up to which its sender had received the other stream at that time.
     pub(super) received: u64,
 }
 
@@ -45,7 +45,7 @@ impl From<&StreamPiece<'_>> for MessageStart {
 pub(super) struct PartialHead {
     pub(super) start: MessageStart,
     pub(super) raw: Vec<u8>,
-    /// Whether its first line was whole, and is one.
+    /// True when its first line was complete and valid.
     pub(super) recognised: bool,
 }
 
@@ -54,14 +54,14 @@ pub(super) struct PartialHead {
 pub(super) struct MessageInBody {
     pub(super) start: MessageStart,
     pub(super) last_byte: Timestamp,
-    /// Which stretch of the capture's clock that is of.
+    /// Stretch of the capture's clock to which `last_byte` belongs.
     pub(super) last_stretch: Stretch,
     pub(super) head: Head,
     pub(super) body: BodyReader,
     pub(super) about: MessageKind,
 }
 
-/// What is particular to requests and to responses.
+/// Fields specific to requests or to responses.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum MessageKind {
     Request { id: ExchangeId, malformed: Option<Malformed>, incomplete: Option<Incomplete>, expects: bool },
@@ -100,7 +100,7 @@ impl MessageKind {
     }
 }
 
-/// Where a stream is.
+/// State of a stream.
 #[derive(Debug, Default)]
 pub(super) enum StreamState {
     /// A message may begin.
@@ -110,7 +110,7 @@ pub(super) enum StreamState {
     Head(Box<PartialHead>),
     /// Inside a body.
     Body(Box<MessageInBody>),
-    /// Where a message begins is not known: looked for at the beginning of each piece.
+    /// The start of the next message is not known: each piece is checked for one at its beginning.
     Resync,
     /// Another protocol.
     Opaque,
@@ -136,12 +136,12 @@ impl StreamState {
     }
 }
 
-/// What the beginning of a connection may have before the first request.
+/// Data that may precede the first request of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Preface {
     /// A PROXY protocol header of this many bytes.
     Proxy(usize),
-    /// The beginning of any of these, too short to tell.
+    /// The beginning of any of these, too short to decide.
     Maybe,
     Tls,
     Http2,
@@ -193,7 +193,7 @@ impl Preface {
 }
 
 impl Preface {
-    /// Whether `bytes` can only be the first ones of a client.
+    /// Returns whether `bytes` can only be the first ones of a client.
     pub(super) fn identifies_client(bytes: &[u8]) -> bool {
         match Self::of(bytes) {
             Self::Proxy(_) | Self::Tls | Self::Http2 => true,
@@ -203,17 +203,17 @@ impl Preface {
     }
 }
 
-/// Whether `bytes` and `magic` are the same as far as both go.
+/// Returns whether `bytes` and `magic` are equal over their common length.
 fn begins(bytes: &[u8], magic: &[u8]) -> bool {
     let shared = bytes.len().min(magic.len());
     shared > 0 && bytes.get(..shared) == magic.get(..shared)
 }
 
-/// What stands at a place where a message may begin.
+/// Result of a search at a place where a message may begin.
 pub(super) enum Boundary {
     /// A whole head of this many bytes.
     Head(usize),
-    /// A head that goes on.
+    /// An incomplete head.
     Partial { recognised: bool },
     /// Nothing of the kind.
     Nothing,

@@ -15,20 +15,20 @@ use crate::head::KnownHeader;
 /// Header lines that there is room for without asking the allocator.
 const FAST_LINES: usize = 64;
 
-/// What the head of an answer says.
+/// Fields of a response head.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct StrictResponseHead {
     /// The status, 100 to 999.
     pub(crate) status: u16,
-    /// How the body is framed.
+    /// Framing of the body.
     pub(crate) framing: Framing,
-    /// Whether the server means to keep the connection open (RFC 9112, 9.3), as far as the head says.
+    /// True when the server keeps the connection open (RFC 9112, 9.3), as far as the head shows.
     pub(crate) persists: bool,
-    /// How long the server says that it keeps the connection idle (RFC 2068, 19.7.1.1; in use to this day).
+    /// Idle timeout of the connection as declared by the server (RFC 2068, 19.7.1.1; still in use).
     pub(crate) idle_timeout: Option<Duration>,
 }
 
-/// Why a head cannot be gone on from.
+/// Reason why reading cannot continue after a head.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum ResponseHeadError {
     /// No HTTP/1 response, or lines that no field may have.
@@ -39,7 +39,7 @@ pub(crate) enum ResponseHeadError {
     Length,
 }
 
-/// What the request was, as far as the response depends on it.
+/// Facts about the request on which the response depends.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct RequestContext {
     /// The method was HEAD: whatever the head says, there is no body.
@@ -126,7 +126,7 @@ fn framing(status: u16, fields: FramingFields, asked: RequestContext) -> Result<
     }
 }
 
-/// What the Connection lines say.
+/// Options of the Connection lines.
 #[derive(Clone, Copy, Debug, Default)]
 struct ConnectionOptions {
     close: bool,
@@ -146,7 +146,7 @@ impl ConnectionOptions {
 mod tests {
     use super::*;
 
-    /// What a whole head says, of which some more bytes come, too.
+    /// Reads a complete head that is followed by more bytes.
     fn whole(head: &str, asked: RequestContext) -> Result<StrictResponseHead, ResponseHeadError> {
         let (len, found) = read(format!("{head}rest").as_bytes(), asked)?.expect("it is whole");
         assert_eq!(len, head.len());

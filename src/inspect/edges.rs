@@ -1,17 +1,18 @@
-//! When connections that count rise and fall, put in the order of time though it is known late that they count.
+//! Rises and falls of the number of connections that count, in order of time, although it is known late which of them
+//! count.
 //!
-//! Connections open, some turn out to count, some close; what leaves are rises and falls for the [`Series`], oldest
-//! first. An edge leaves once nothing can come before it: once every connection that opened earlier has either turned
-//! out to count or is gone.
+//! The input is connections that open, turn out to count, and close; the output is rises and falls for the [`Series`],
+//! oldest first. An edge is emitted once nothing can come before it: once every connection that opened earlier has
+//! either turned out to count or is gone.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::series::{ConcurrencyLanes, Series};
 use crate::exchange::Timestamp;
 
-/// Edges that wait for connections that opened before them and of which it is not known whether they count (12 MiB).
-/// Past it the oldest such connection is waited for no longer. Should it count after all, the level in the bucket in
-/// which it opened may be told higher by one than it was; in every later one it is right again.
+/// Most edges that wait for earlier connections that are still undecided (12 MiB). Past it the oldest such connection
+/// is waited for no longer. Should it count after all, the level in the bucket in which it opened may be one too high;
+/// in every later bucket it is right again.
 const MAX_WAITING: usize = 1 << 18;
 
 /// The place of an edge: its instant, and its turn among those of the same instant.
@@ -68,13 +69,13 @@ impl Edges {
         self.settle(series);
     }
 
-    /// What comes late takes the time of what was told last.
+    /// Returns the key of an edge. A late one gets the time of the last edge emitted.
     fn place(&mut self, at: Timestamp) -> EdgeKey {
         self.turn += 1;
         EdgeKey(at.max(self.passed), self.turn)
     }
 
-    /// Tells every edge before which nothing can come any more.
+    /// Emits every edge before which nothing can come any more.
     fn settle(&mut self, series: &mut Series) {
         while let Some(first) = self.waiting.first_entry() {
             if self.undecided.first().is_some_and(|undecided| undecided < first.key()) {

@@ -1,9 +1,9 @@
-//! What a migration needs to know of connections: how many are opened, are open at once, how busy they are, and what
-//! of that a target will see at a share of them.
+//! Forecast of connections for a migration: how many are opened, how many are open at once, how busy they are, and the
+//! part of them that a target will see at a given share.
 //!
-//! [`Event`]s come in, one [`ForecastReport`] leaves. Only connections that carried a request of HTTP/1 count (one that the
-//! filters let pass, where there are filters). Time is the capture's. Memory is bounded: see [`MAX_OPEN`], the edges
-//! that wait, and the buckets of the series. Nothing is printed here.
+//! The input is [`Event`]s, the result one [`ForecastReport`]. Only connections that carried a request of HTTP/1 count
+//! (one that the filters let pass, where there are filters). Time is the capture's. Memory is bounded: see
+//! [`MAX_OPEN`], the waiting edges, and the buckets of the series. Nothing is printed here.
 
 use std::collections::HashMap;
 
@@ -54,20 +54,20 @@ struct OpenConnection {
     opened: Timestamp,
     place: EdgeKey,
     requests: u64,
-    /// Requests that are not answered yet.
+    /// Requests without a response so far.
     waiting: u32,
-    /// Since when all is answered.
+    /// Time since when every request has its response.
     idle_since: Option<Timestamp>,
-    /// Which shares it is in; none before its first request.
+    /// Shares that it is in; none before its first request.
     lanes: ConcurrencyLanes,
 }
 
 /// The forecast. Rates are for each second, peaks those of the busiest second (of [`ForecastReport::resolution_s`]).
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct ForecastReport {
-    /// When the capture's first connection opened, UTC, RFC 3339; `None` where there was none.
+    /// Time at which the capture's first connection opened, UTC, RFC 3339; `None` where there was none.
     pub from: Option<String>,
-    /// How long the capture went on from there, in seconds.
+    /// Duration of the capture from there, in seconds.
     pub duration_s: f64,
     /// Width of what peaks are counted in, in seconds: 1 for a capture of up to 36 hours.
     pub resolution_s: u32,
@@ -93,7 +93,7 @@ pub struct ForecastReport {
     pub over_time: OverTime,
     /// Seed of the sample.
     pub seed: u64,
-    /// What a target will see, a share each.
+    /// Expected load of a target, one entry per share.
     pub shares: Vec<AtShare>,
 }
 
@@ -119,7 +119,7 @@ pub struct OverTime {
     pub requests: Vec<u64>,
 }
 
-/// What a target will see of a share of connections.
+/// Expected load of a target at a share of connections.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct AtShare {
     /// The share, from 0 to 1.
@@ -134,7 +134,7 @@ pub struct AtShare {
     pub concurrent_peak: u64,
     /// Requests in the busiest second.
     pub requests_per_s_peak: f64,
-    /// Pooled: fewest connections that carry those requests if the target answers as production does. An estimate by
+    /// Pooled: fewest connections that carry those requests if the target responds as production does. An estimate by
     /// Little's law: requests in the busiest second times production's p99 latency.
     pub pooled_estimate: u64,
 }
@@ -176,7 +176,7 @@ impl Forecast {
         }
     }
 
-    /// What it all amounts to; `latency` is production's. What is still open ends with the last event.
+    /// Returns the forecast; `latency` is production's. Connections that are still open end with the last event.
     #[must_use]
     pub fn finish(mut self, latency: &LatencySummary) -> ForecastReport {
         for connection in std::mem::take(&mut self.open).into_values() {

@@ -1,7 +1,7 @@
-//! What `inspect` needs besides whole exchanges: plain counts for its summary.
+//! Counts for the summary of `inspect`, without whole exchanges.
 //!
-//! [`Event`]s come in as the capture engine tells them. [`InspectLedger`] only counts, and is made to keep up with the
-//! engine: nothing of an exchange outlives the call but the time of its request.
+//! The input is [`Event`]s in the order of the capture engine. [`InspectLedger`] only counts, and is fast enough for
+//! the engine: nothing of an exchange outlives the call except the time of its request.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -20,8 +20,8 @@ pub mod routes;
 mod edges;
 mod series;
 
-/// Request times that are kept until their response: past it a request's latency is not measured (`evicted`), and
-/// with a selection its response is not counted, for nothing else tells whether the request had passed.
+/// Most request times kept until their response. Past it a request's latency is not measured (`evicted`), and with a
+/// selection its response is not counted, since nothing else shows whether the request had passed.
 const MAX_TIMES: usize = 1 << 18;
 
 /// Counts events for the summary of `inspect`; tens of nanoseconds an event, no allocation once it is warm.
@@ -40,7 +40,7 @@ pub struct InspectLedger {
     chosen: Option<Box<SelectionCounts>>,
 }
 
-/// What a selection kept back, and what of the sample's share was reached.
+/// Counts of a selection: requests it kept back, and the share its sample reached.
 #[derive(Debug)]
 struct SelectionCounts {
     selection: Selection,
@@ -186,7 +186,7 @@ impl SelectionCounts {
     }
 }
 
-/// Where nothing is sampled, everything is reached, if there is anything.
+/// Returns the summary without a sample: all requests are reached, if there are any.
 fn everything(seen: u64) -> SampleSummary {
     let all = (seen > 0).then_some(1.0);
     SampleSummary { asked: 1.0, requests: all, keys: None, bytes: all }

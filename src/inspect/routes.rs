@@ -1,7 +1,8 @@
-//! What became of each route: requests, statuses, latency and bytes.
+//! Counts by route: requests, statuses, latency and bytes.
 //!
-//! [`JoinedExchange`]s come in, one [`RouteRow`] a route leaves. A route is the method and the path, with `{id}` in place of
-//! each segment that looks like an identifier ([`template`](crate::report::collect::route_name::template)); the query is left out. The same exchanges in the same
+//! The input is [`JoinedExchange`]s, the result one [`RouteRow`] per route. A route is the method and the path, with
+//! `{id}` in place of each segment that looks like an identifier
+//! ([`template`](crate::report::collect::route_name::template)); the query is left out. The same exchanges in the same
 //! order always give the same rows. Nothing is printed here.
 
 use std::collections::{BTreeMap, HashMap};
@@ -16,7 +17,7 @@ use crate::report::collect::route_name::OTHER;
 use crate::report::collect::status::StatusClass;
 use crate::report::schema::counts::LatencySummary;
 
-/// Routes that are told apart, about 28 KiB each; those that come up once there are as many are one: [`OTHER`].
+/// Most routes with a row of their own, about 28 KiB each. Later ones share the row [`OTHER`].
 pub const MAX_ROUTES: usize = 500;
 
 /// The name of the row of totals.
@@ -64,7 +65,7 @@ pub struct RouteRow {
     pub requests: u64,
     /// Their share of all that were counted, from 0 to 1.
     pub share: f64,
-    /// How many ended with a status of each class; every class is listed, `none` is no response.
+    /// Exchanges by status class; every class is listed, `none` is no response.
     pub statuses: BTreeMap<&'static str, u64>,
     /// Last byte of the request to first byte of the final response; two significant digits.
     pub latency_us: LatencySummary,

@@ -1,7 +1,7 @@
-//! What happens in each second of a capture, in fixed memory whatever its length.
+//! Counts for each second of a capture, in fixed memory whatever its length.
 //!
-//! Instants come in, about in order; rates and levels over time leave. Buckets are one second wide until there are too
-//! many of them; then each two become one, and the width doubles.
+//! The input is instants, roughly in order; the output is rates and levels over time. Buckets are one second wide until
+//! there are too many of them; then each two are merged, and the width doubles.
 
 use std::time::Duration;
 
@@ -10,10 +10,10 @@ use crate::exchange::Timestamp;
 /// Buckets that are kept (36 hours of seconds, 10 MiB): past it they become twice as wide, and half as many.
 const MAX_BUCKETS: usize = 1 << 17;
 
-/// How many things are counted side by side, each in a lane of its own.
+/// Number of lanes, counted independently of each other.
 pub(super) const LANES: usize = 4;
 
-/// Which lanes something counts in.
+/// Lanes in which something counts.
 pub(super) type ConcurrencyLanes = [bool; LANES];
 
 /// Counts over time of connections and requests.
@@ -39,7 +39,7 @@ struct SeriesBucket {
     later: [i32; LANES],
 }
 
-/// What one bucket, or several, amount to in one lane.
+/// Totals of one or several buckets in one lane.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct SeriesPoint {
     pub(super) opened: u64,
@@ -60,12 +60,12 @@ impl Series {
         self.width_s
     }
 
-    /// When the first bucket begins.
+    /// Returns the start of the first bucket.
     pub(super) const fn start(&self) -> Option<Timestamp> {
         self.start
     }
 
-    /// Time goes on to here, whether or not anything is counted.
+    /// Advances the time to `at`, whether or not anything is counted.
     pub(super) fn reach(&mut self, at: Timestamp) {
         self.at(at, |_| ());
     }
@@ -122,7 +122,7 @@ impl Series {
         each.chunks(together.max(1)).map(SeriesPoint::of_all).collect()
     }
 
-    /// How many buckets there are.
+    /// Returns the number of buckets.
     pub(super) fn len(&self) -> usize {
         self.buckets.len()
     }

@@ -1,4 +1,4 @@
-//! What must hold of recordings: of reading them, whatever the bytes, and of writing what was read.
+//! Invariants of recordings: of reading any bytes, and of writing the events read.
 
 use std::collections::{HashMap, HashSet};
 use std::io::{Cursor, Read};

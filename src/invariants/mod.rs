@@ -1,9 +1,8 @@
-//! What must hold of the capture engine whatever bytes it is given: functions and observers that panic where it does
-//! not.
+//! Invariants of the capture engine for any input bytes: functions and observers that panic where one is violated.
 //!
-//! Bytes go in, nothing comes out. This stands in the library and not under `tests/` because three callers need the
-//! very same thing: the fuzz targets in `fuzz/`, a workspace of its own; the test that runs their saved corpus; and
-//! the property tests. It is no part of what others may rely on, and nothing in the program calls it.
+//! Bytes go in, nothing comes out. This module is in the library and not under `tests/` because three callers need the
+//! same checks: the fuzz targets in `fuzz/`, a workspace of its own; the test that runs their saved corpus; and the
+//! property tests. It is no part of the stable interface, and nothing in the program calls it.
 
 mod journal;
 mod observe;
@@ -23,7 +22,7 @@ use crate::pipeline::Tap;
 /// Frames that are read of one input: a few compressed bytes can hold very many.
 const MAX_FRAMES: usize = 10_000;
 
-/// Everything of interest: bodies are hashed and kept.
+/// Policies that hash and keep all bodies.
 const ALL: BodyPolicies = BodyPolicies { request_body: BodyPolicy::Keep, response_body: BodyPolicy::Keep };
 
 /// A capture file: whatever the bytes, reading ends; it gives the same frames however the bytes come in and however
@@ -175,7 +174,7 @@ struct CheckedEngine {
     http1: Http1,
     chunk_laws: ChunkInvariants,
     event_laws: EventInvariants,
-    /// Where each side of each connection would go on.
+    /// Next sequence number of each side of each connection.
     next: [[Seq; 2]; 2],
     now: u64,
 }

@@ -1,4 +1,4 @@
-//! Observers that stand behind a stage, take note of what it tells, and panic where it must not tell that.
+//! Observers that follow a stage, record its output, and panic where that output is not allowed.
 
 use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
@@ -6,10 +6,10 @@ use std::collections::{HashMap, HashSet};
 use crate::exchange::{Body, ConnectionId, Event, ExchangeId, Framing, Request, RequestState, Response, digest};
 use crate::flow::{Chunk, GapReason, Side, Slot};
 
-/// What a [`FlowTable`](crate::flow::FlowTable) may tell, and in which order.
+/// Allowed output of a [`FlowTable`](crate::flow::FlowTable), and its order.
 ///
-/// A slot is opened before anything else is told of it, and nothing is told once it is closed. The bytes and gaps of
-/// one side follow upon each other without overlap or hole, up to its end. Connections are numbered as they open.
+/// A slot is opened before any other event of it, and none follows its close. The bytes and gaps of one side follow
+/// each other without overlap or hole, up to its end. Connections are numbered as they open.
 #[derive(Debug, Default)]
 pub struct ChunkInvariants {
     open: HashMap<Slot, [ObservedStream; 2]>,
@@ -24,11 +24,11 @@ struct ObservedStream {
 }
 
 impl ChunkInvariants {
-    /// Takes note of the next chunk.
+    /// Checks the next chunk.
     ///
     /// # Panics
     ///
-    /// Where it must not be told now.
+    /// Where it is not allowed now.
     pub fn see(&mut self, chunk: &Chunk<'_>) {
         match *chunk {
             Chunk::Opened { slot, connection, .. } => {
@@ -72,11 +72,11 @@ impl ChunkInvariants {
     }
 }
 
-/// What the engine may tell of connections and exchanges, and in which order.
+/// Allowed events of the engine about connections and exchanges, and their order.
 ///
-/// Of each exchange the request comes first, then exactly one response or word of damage, before its connection is
-/// closed. Ids grow along a connection, none comes twice. A message that is said to be whole is as long as its framing
-/// says, and what was kept of its body has that length and hash.
+/// Of each exchange the request comes first, then exactly one response or report of damage, before its connection is
+/// closed. Ids grow along a connection, and none comes twice. A message that is reported as whole has the length that
+/// its framing declares, and the kept part of its body has that length and hash.
 #[derive(Debug, Default)]
 pub struct EventInvariants {
     open: HashMap<ConnectionId, u32>,
@@ -84,7 +84,7 @@ pub struct EventInvariants {
     seen: ObservedCounts,
 }
 
-/// How much of what was told.
+/// Counts of the observed events.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ObservedCounts {
     /// Connections.
@@ -102,11 +102,11 @@ pub struct ObservedCounts {
 }
 
 impl EventInvariants {
-    /// Takes note of the next event.
+    /// Checks the next event.
     ///
     /// # Panics
     ///
-    /// Where it must not be told now, or contradicts itself.
+    /// Where it is not allowed now, or contradicts itself.
     pub fn see(&mut self, event: &Event) {
         match event {
             Event::Opened { connection, .. } => {
@@ -149,7 +149,7 @@ impl EventInvariants {
         assert!(self.unanswered.is_empty(), "exchanges never ended: {:?}", self.unanswered);
     }
 
-    /// How much was told so far.
+    /// Returns the counts so far.
     #[must_use]
     pub const fn seen(&self) -> ObservedCounts {
         self.seen

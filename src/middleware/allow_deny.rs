@@ -1,7 +1,7 @@
-//! Which requests pass at all: methods, hosts, paths, writes, and what no replay can carry.
+//! Selection of requests by method, host and path; also the rules for writes and for requests that no replay can carry.
 //!
-//! In goes a request, out comes the same request or `Filtered` with the name of the first rule that it broke.
-//! Nothing is changed here.
+//! A request goes in; the same request comes out, or `Filtered` with the name of the first rule that it broke. Nothing
+//! is changed here.
 
 use std::collections::HashSet;
 
@@ -27,8 +27,8 @@ pub const CONNECT: &str = "connect";
 /// Upgrade asks to leave HTTP (RFC 9110, 7.8).
 pub const UPGRADE: &str = "upgrade";
 
-/// The link that matches. What cannot be replayed is told first; `writes` is told last, so that its count is the
-/// number of requests that `--allow-writes` would let pass.
+/// Filter by method, host and path. Requests that cannot be replayed are reported first; `writes` is reported last, so
+/// that its count is the number of requests that `--allow-writes` would let pass.
 #[derive(Clone, Debug)]
 pub struct AllowDeny {
     methods: Vec<String>,
@@ -78,7 +78,7 @@ impl AllowDeny {
         ])
     }
 
-    /// Whether every request passes that could be replayed.
+    /// Returns whether every request passes that could be replayed.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.methods.is_empty() && self.hosts.is_empty() && self.allow.is_empty() && self.deny.is_empty()
@@ -94,12 +94,12 @@ fn first_broken<const N: usize>(rules: [(&'static str, bool); N]) -> Option<&'st
     rules.into_iter().find(|(_, broken)| *broken).map(|(rule, _)| rule)
 }
 
-/// What no replay can carry. `None` for everything else.
+/// Returns the rule for requests that no replay can carry; `None` for all others.
 pub(super) fn tunnel(method: &[u8], fields: HeadFields<'_>) -> Option<&'static str> {
     first_broken([(CONNECT, method == b"CONNECT"), (UPGRADE, asks_for_upgrade(fields))])
 }
 
-/// Whether the method may change something: any but GET, HEAD and OPTIONS.
+/// Returns whether the method may change something: any but GET, HEAD and OPTIONS.
 #[must_use]
 pub fn is_write(method: &[u8]) -> bool {
     !matches!(method, b"GET" | b"HEAD" | b"OPTIONS")
@@ -112,7 +112,7 @@ impl Filter for AllowDeny {
     }
 }
 
-/// Why something typed is no host that could be compared.
+/// Reason why a typed text is not a host that could be compared.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum HostError {
@@ -122,7 +122,7 @@ pub enum HostError {
     /// More than a host was typed.
     #[error("`{typed}` is more than a host; write it without scheme, port and path: `{host}`")]
     MoreThanAHost {
-        /// What was typed.
+        /// Text as typed.
         typed: String,
         /// The host in it.
         host: String,

@@ -19,7 +19,7 @@ use crate::exchange::{Body, Framing, Outcome, Request};
 pub struct ReplaceBody {
     regex: Regex,
     with: Template,
-    /// What a byte costs that is searched.
+    /// Search cost per byte, in steps.
     steps: u64,
 }
 

@@ -14,16 +14,16 @@ use super::spec::{FilterAction, FilterSpec};
 use super::{AllowDeny, ChainSettings, DynamicShare, Filter, Limiter, Rewrite, SampleKey, Sampler, allow_deny};
 use crate::exchange::{Outcome, Request, Response, Timestamp};
 
-/// What one sampling link came to.
+/// Result of one sampling filter.
 #[derive(Clone, Debug, PartialEq)]
 pub struct SampledShare {
-    /// What it samples by.
+    /// Key by which it samples.
     pub by: SampleKey,
-    /// What it came to.
+    /// Its counts.
     pub counts: SampleCounts,
 }
 
-/// Everything that is done to requests on their way.
+/// All filters that requests pass on their way.
 #[derive(Debug)]
 pub struct Chain {
     links: Vec<ChainEntry>,
@@ -31,11 +31,11 @@ pub struct Chain {
     writes: Option<Vec<Condition>>,
     /// Before which link writes are asked.
     guard_at: usize,
-    /// Whether a link that reads keys stands after one that changes heads.
+    /// True when a filter that reads keys comes after one that changes heads.
     keep_captured: bool,
-    /// Whether no link asks anything of heads: then they are not looked into.
+    /// True when no filter reads heads: then they are not parsed.
     is_blind: bool,
-    /// What turns the flags' sample.
+    /// Share of the flags' sample, when it can be changed during the run.
     dial: Option<DynamicShare>,
     context: Context,
 }
@@ -46,11 +46,11 @@ struct ChainEntry {
     when: Condition,
     link: Box<dyn Filter>,
     kind: FilterKind,
-    /// What says that a link of another chain is the same: then its state can be taken over.
+    /// Key that identifies an equal filter of another chain: then its state can be taken over.
     same: Option<String>,
 }
 
-/// What a link may do, as far as its place is concerned.
+/// Kind of a filter, as far as it decides its position.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum FilterKind {
     Matches,
@@ -123,7 +123,7 @@ impl Chain {
         }
     }
 
-    /// Whether it makes no difference when a request is due.
+    /// Returns whether the chain ignores the due time of requests.
     #[must_use]
     pub const fn is_timeless(&self) -> bool {
         self.is_blind
@@ -144,7 +144,7 @@ impl Chain {
         *self = new;
     }
 
-    /// Whether a link gave the last request its Host: then the target's name is not to replace it.
+    /// Returns whether a filter gave the last request its Host: then the target's name must not replace it.
     #[must_use]
     pub const fn host_was_set(&self) -> bool {
         self.context.host_set
@@ -163,14 +163,14 @@ impl Chain {
         self.context.route.as_deref()
     }
 
-    /// Where the last request stands in the last sample that it came to: what a smaller share lets pass has a lower place.
-    /// `None` where there is no sample.
+    /// Returns the rank of the last request in the last sample that it reached: requests in a smaller share have a
+    /// lower rank. `None` where there is no sample.
     #[must_use]
     pub const fn place(&self) -> Option<u64> {
         self.context.place
     }
 
-    /// What became of bodies so far.
+    /// Returns the counts about bodies so far.
     #[must_use]
     pub const fn bodies(&self) -> BodyCounts {
         self.context.bodies
@@ -187,12 +187,12 @@ impl Chain {
         filters.iter().all(|filter| filter.apply(response, &mut self.context))
     }
 
-    /// What is worth a word at once, for people; each is told once.
+    /// Returns the messages for people that cannot wait for the end; each is returned once.
     pub fn take_notices(&mut self) -> Vec<String> {
         self.context.take_notices()
     }
 
-    /// What each sampling link came to, in order.
+    /// Returns the result of each sampling filter, in order.
     #[must_use]
     pub fn samples(&self) -> Vec<SampledShare> {
         let samplers = self.links.iter().filter_map(|placed| placed.link.sampler());
@@ -207,7 +207,7 @@ impl Chain {
         self.links.iter().rev().find_map(|placed| placed.link.sampler()?.key_share())
     }
 
-    /// What is worth a word at the end of a run, for people.
+    /// Returns remarks for people at the end of a run.
     #[must_use]
     pub fn remarks(&self) -> Vec<String> {
         let keyless = self.samples().into_iter().filter(|sampled| {
@@ -272,7 +272,7 @@ fn pass(links: &mut [ChainEntry], request: &mut Request, context: &mut Context) 
 }
 
 impl ChainEntry {
-    /// Whether it asks nothing of heads: a sample of requests or connections does not.
+    /// Returns whether it reads no heads, as a sample of requests or connections.
     fn ignores_headers(&self) -> bool {
         let sampled_by = self.link.sampler().map(Sampler::by);
         let is_blind = matches!(sampled_by, Some(SampleKey::Request | SampleKey::Connection | SampleKey::ClientIp));
@@ -347,7 +347,7 @@ mod tests {
         request(1, &format!("GET / HTTP/1.1\r\n{line}\r\n"))
     }
 
-    /// How many of so many requests at one instant pass.
+    /// Returns the number of requests that pass, out of `requests` at one instant.
     fn passed(chain: &mut Chain, requests: usize) -> usize {
         (0..requests).filter(|_| chain.apply(&mut get("")).is_ok()).count()
     }

@@ -63,7 +63,7 @@ pub struct NamedValue {
     value: ValueTest,
 }
 
-/// What is asked of a named value; of several of one name, of any.
+/// Test of a named value; of several under one name, any may pass.
 #[derive(Clone, Debug)]
 pub enum ValueTest {
     /// It is there.
@@ -97,20 +97,20 @@ pub struct MediaType {
 }
 
 impl Condition {
-    /// Whether it holds for this request.
+    /// Returns whether it holds for this request.
     #[must_use]
     pub fn holds(&self, request: &Request, context: &Context) -> bool {
         self.tests.iter().all(|test| test.holds(request, context))
     }
 
-    /// Whether it holds for every request of this method (`Some(true)`), for none (`Some(false)`), or for some, as far
-    /// as can be told without one.
+    /// Returns whether it holds for every request of this method (`Some(true)`), for none (`Some(false)`), or for some
+    /// (`None`), as far as can be known without a request.
     pub(super) fn of_method(&self, method: &str) -> Option<bool> {
         all(self.tests.iter().map(|test| test.of_method(method)))
     }
 }
 
-/// What holds where all of these do.
+/// Returns the conjunction of all of these.
 fn all(mut each: impl Iterator<Item = Option<bool>>) -> Option<bool> {
     each.try_fold(Some(true), |so_far, one| match (so_far, one) {
         (_, Some(false)) => Err(()),

@@ -1,6 +1,7 @@
-//! What the links of one chain know of a request besides the request itself.
+//! Facts about a request that the filters of one chain share, besides the request itself.
 //!
-//! In goes a request and when it is due; out come cheap answers to what links ask most often. Nothing is decided here.
+//! The input is a request and its due time; the context gives filters quick access to the fields they use most. Nothing
+//! is decided here.
 
 use std::cell::Cell;
 use std::sync::Arc;
@@ -18,17 +19,17 @@ pub const MAX_STEPS: u64 = 16 << 20;
 /// The rule under which a request ends whose body would have taken too long to search.
 pub const BODY_SEARCH: &str = "body-search";
 
-/// Who runs, for values that name the run and for pseudonyms.
+/// Identity of the run, for values that name the run and for pseudonyms.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RunIdentity {
-    /// What `{run}` stands for.
+    /// Value of `{run}`.
     pub id: String,
     /// The key of pseudonyms that have none of their own.
     pub key: PseudonymKey,
 }
 
 impl Default for RunIdentity {
-    /// A run that is told from no other: for tests, and for files that are only checked.
+    /// A run identity that is the same for all: for tests, and for files that are only checked.
     fn default() -> Self {
         Self { id: "run".to_owned(), key: PseudonymKey(vec![0; 32]) }
     }
@@ -44,7 +45,7 @@ impl std::fmt::Debug for PseudonymKey {
     }
 }
 
-/// What a chain did to bodies, or could not do.
+/// Counts of a chain's changes to bodies, and of changes it could not make.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct BodyCounts {
     /// Bodies that were changed.
@@ -57,7 +58,7 @@ pub struct BodyCounts {
     pub unreadable: UnreadableCounts,
 }
 
-/// What became of bodies that could not be looked into.
+/// Counts of unreadable bodies, by the action taken.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct UnreadableCounts {
     /// They were emptied.
@@ -89,16 +90,16 @@ pub trait ResponseFilter: std::fmt::Debug + Send + Sync {
     fn apply(&self, response: &mut Response, context: &mut Context) -> bool;
 }
 
-/// What links know of the request at hand.
+/// Facts about the current request for filters.
 #[derive(Clone, Debug)]
 pub struct Context {
-    /// When the request is due: limits run on this clock.
+    /// Due time of the request: limits run on this clock.
     pub due: Timestamp,
-    /// Who runs.
+    /// Identity of the run.
     pub run: Arc<RunIdentity>,
-    /// What became of bodies so far.
+    /// Counts about bodies so far.
     pub bodies: BodyCounts,
-    /// Whether a link gave the request its Host: then the target's name does not replace it.
+    /// True when a filter gave the request its Host: then the target's name does not replace it.
     pub host_set: bool,
     /// The targets that a route chose, by number; `None` where no route was asked.
     pub targets: Option<Arc<[usize]>>,
@@ -108,16 +109,16 @@ pub struct Context {
     pub place: Option<u64>,
     /// Steps that bodies may still be searched, see [`MAX_STEPS`].
     steps: Cell<u64>,
-    /// Whether a body was not searched that should have been.
+    /// True when a body was not searched that should have been.
     unsearched: Cell<bool>,
     /// What the response to the request at hand passes.
     response_filters: Vec<Arc<dyn ResponseFilter>>,
-    /// What is worth a word at once, until somebody asks.
+    /// Messages for people that were not taken yet.
     notices: Vec<String>,
-    /// Why bodies could not be looked into so far: each is worth a word once.
+    /// Reasons for unreadable bodies so far: each is reported once.
     noticed: ArrayVec<Unreadable, { Unreadable::COUNT }>,
     lines: LineIndex,
-    /// Whether `lines` are those of the request at hand.
+    /// True when `lines` are those of the current request.
     is_read: bool,
     captured: Head,
     keeps_captured: bool,
@@ -163,7 +164,7 @@ impl Context {
         self.lines(request);
     }
 
-    /// The same for links that ask nothing of its head. Whoever asks all the same is told, though not as quickly.
+    /// Like [`Self::begin`], for filters that do not read its head. Reads of the head still work, but more slowly.
     pub(super) fn begin_unread(&mut self, due: Timestamp) {
         self.due = due;
         self.host_set = false;
@@ -177,8 +178,8 @@ impl Context {
         self.is_read = false;
     }
 
-    /// Whether a body may be searched for so many steps, which are counted. Once it may not, the request is to end: nobody
-    /// knows what is in it.
+    /// Returns whether a body may be searched for this many steps, and counts them. If not, the request has to end,
+    /// since its content is unknown.
     pub(super) fn may_search(&self, steps: u64) -> bool {
         let left = self.steps.get().checked_sub(steps);
         match left {
@@ -193,12 +194,12 @@ impl Context {
         self.unsearched.set(true);
     }
 
-    /// Whether a body was not searched that should have been.
+    /// Returns whether a body was not searched that should have been.
     pub(super) fn is_unsearched(&self) -> bool {
         self.unsearched.get()
     }
 
-    /// Where the parts of its head stand.
+    /// Returns the positions of the parts of its head.
     pub(super) fn lines(&mut self, request: &Request) -> &mut LineIndex {
         if !self.is_read {
             self.is_read = true;
@@ -250,12 +251,12 @@ impl Context {
         }
     }
 
-    /// What is worth a word since the last time.
+    /// Returns the messages since the last call.
     pub(super) fn take_notices(&mut self) -> Vec<String> {
         std::mem::take(&mut self.notices)
     }
 
-    /// Goes on with what another one has counted and said.
+    /// Continues with the counts and messages of another context.
     pub(super) fn resume(&mut self, other: &mut Self) {
         self.bodies = other.bodies;
         self.notices = std::mem::take(&mut other.notices);
@@ -282,7 +283,7 @@ impl Context {
         self.fields(request)
     }
 
-    /// Whether the request may have a header line of one of these names; no means no.
+    /// Returns whether the request may have a header line of one of these names; false is certain.
     #[must_use]
     pub const fn may_have(&self, names: NameSet) -> bool {
         !self.is_read || self.lines.may_have(names)
@@ -301,7 +302,7 @@ impl Context {
     }
 }
 
-/// What stands in a head, found without a pass over it where a context has made one.
+/// Fields of a head, found without a pass over it where a context has made one.
 #[derive(Clone, Copy, Debug)]
 pub struct HeadFields<'a> {
     head: &'a Head,

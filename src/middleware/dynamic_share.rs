@@ -24,7 +24,7 @@ impl DynamicShare {
         self.0.store(share.0.to_bits(), Ordering::Relaxed);
     }
 
-    /// Where it stands.
+    /// Returns the current share.
     #[must_use]
     pub fn share(&self) -> Share {
         Share(f64::from_bits(self.0.load(Ordering::Relaxed)))

@@ -12,7 +12,7 @@ use super::value_change::ValueChange;
 use super::{Context, RunIdentity, Template, cookies, query};
 use crate::exchange::{LineEdit, Request};
 
-/// Where a named value stands.
+/// Kind of field that holds a named value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FieldKind {
     /// A header line; names without regard to case.
@@ -23,7 +23,7 @@ pub enum FieldKind {
     Param,
 }
 
-/// What an edit does.
+/// Operation of an edit.
 #[derive(Clone, Debug)]
 pub enum EditOp {
     /// Gives it this value wherever it stands (of header lines the first stays and further ones go); a new one goes last.
@@ -53,7 +53,7 @@ impl FieldEdit {
         Self { place, name: name.into(), how }
     }
 
-    /// Whether it can change the Host of a request.
+    /// Returns whether it can change the Host of a request.
     #[must_use]
     pub fn touches_host(&self) -> bool {
         let is_host = |name: &str| name.eq_ignore_ascii_case("host");
@@ -61,7 +61,7 @@ impl FieldEdit {
         self.place == FieldKind::Header && (renamed || (is_host(&self.name) && !matches!(self.how, EditOp::Remove)))
     }
 
-    /// Whether it gives every request that it sees its Host.
+    /// Returns whether it sets the Host of every request that it sees.
     #[must_use]
     pub fn sets_host(&self) -> bool {
         self.touches_host() && matches!(self.how, EditOp::Set(_) | EditOp::Add(_))
@@ -85,7 +85,7 @@ impl FieldEdit {
         }
     }
 
-    /// Whether one of the values is like this.
+    /// Returns whether `like` holds for one of the values.
     fn any(&self, request: &Request, context: &Context, like: impl Fn(&[u8]) -> bool) -> bool {
         let fields = context.fields(request);
         match self.place {
@@ -104,7 +104,7 @@ impl FieldEdit {
         context.host_set |= self.touches_host();
     }
 
-    /// Offers each value to `change`, which is also told who runs.
+    /// Offers each value to `change`, together with the run identity.
     pub(super) fn each(
         &self,
         request: &mut Request,

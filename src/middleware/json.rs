@@ -24,21 +24,21 @@ pub enum JsonPathError {
     /// The text cannot be read.
     #[error("`{typed}` is no JSON path: {why}; write one such as `$.items[*].email`, `$..email` or `/items/*/email`")]
     Syntax {
-        /// What was typed.
+        /// Text as typed.
         typed: String,
         /// What is wrong.
         why: &'static str,
     },
-    /// What follows `..` is not one key.
+    /// The part after `..` is not one key.
     #[error("`{typed}` is not a key at any depth; write one key after the dots, at the end, such as `$..email`")]
     NoKey {
-        /// What was typed.
+        /// Text as typed.
         typed: String,
     },
     /// It goes too deep.
     #[error("`{typed}` has more than {MAX_DEPTH} steps")]
     TooDeep {
-        /// What was typed.
+        /// Text as typed.
         typed: String,
     },
 }
@@ -74,7 +74,7 @@ impl JsonPath {
     }
 }
 
-/// What becomes of a value in a JSON text.
+/// Change to a value in a JSON text.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum JsonChange {
     Keep,
@@ -211,7 +211,7 @@ fn any_depth(text: &str, key: &str, change: &mut dyn FnMut(&str) -> JsonChange) 
     })
 }
 
-/// Where the string that begins at `start` ends, its quotes included.
+/// Returns the end of the string that begins at `start`, its quotes included.
 fn string_end(text: &str, start: usize) -> usize {
     let mut at = start + 1;
     loop {
@@ -229,7 +229,7 @@ fn after_blanks(text: &str, at: usize) -> usize {
     at + rest.iter().take_while(|byte| byte.is_ascii_whitespace()).count()
 }
 
-/// Where the value that begins at `start` ends.
+/// Returns the end of the value that begins at `start`.
 fn value_end(text: &str, start: usize) -> usize {
     let bytes = text.as_bytes();
     let (mut at, mut depth) = (start, 0_usize);

@@ -1,7 +1,7 @@
-//! What requests have in common: a connection, a client, a header, a cookie, a parameter, a segment of the path.
+//! Keys that group requests: a connection, a client, a header, a cookie, a parameter, a segment of the path.
 //!
-//! In goes a request and its head as captured, out comes a hash that is the same for the same key on every node and in
-//! every version. Nothing is decided here.
+//! The input is a request and its head as captured. The result is a hash that is the same for the same key on every
+//! node and in every version. Nothing is decided here.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -13,7 +13,7 @@ use super::context::HeadFields;
 use super::{cookies, name_value, query};
 use crate::exchange::{ExchangeId, Request};
 
-/// What is sampled, or limited, as a whole.
+/// Unit that is sampled, or limited, as a whole.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum SampleKey {
     /// Each request by itself.
@@ -33,22 +33,22 @@ pub enum SampleKey {
     PathSegment(usize),
 }
 
-/// Why something typed is no sample key.
+/// Reason why a typed text is not a sample key.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum SampleKeyError {
     /// No such kind.
     #[error("`{typed}` is no sample key; write one of {SAMPLE_KEYS}")]
     Unknown {
-        /// What was typed.
+        /// Text as typed.
         typed: String,
     },
     /// A kind that needs a name or a number has none, or one that it cannot have.
     #[error("`{typed}` needs a name or a number from 1 after the colon, such as `{example}`")]
     Name {
-        /// What was typed.
+        /// Text as typed.
         typed: String,
-        /// How it could look.
+        /// Example of a valid key.
         example: &'static str,
     },
 }
@@ -110,7 +110,8 @@ impl KeyHasher {
         &self.key
     }
 
-    /// The hash of the request's key, read from its fields as captured; `None` where it has none, or stands for itself.
+    /// Returns the hash of the request's key, read from its fields as captured; `None` where it has none, or where the
+    /// key is the request itself.
     pub(super) fn hash(&self, request: &Request, captured: HeadFields<'_>) -> Option<u64> {
         let hasher = &self.hasher;
         let target = || captured.path_and_query();
@@ -184,7 +185,7 @@ fn id_bytes(id: ExchangeId, whole: bool) -> [u8; 20] {
     bytes
 }
 
-/// An empty value tells nobody apart: as good as none.
+/// Returns the value unless it is empty: an empty value distinguishes nobody.
 fn present(value: Option<&[u8]>) -> Option<&[u8]> {
     value.filter(|value| !value.is_empty())
 }

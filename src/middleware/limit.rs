@@ -15,18 +15,18 @@ use crate::exchange::{Outcome, Request, Timestamp};
 /// Most keys that have a bucket of their own, 48 bytes each. Past it those whose bucket is full again make room; where
 /// none is, what has a new key shares one bucket with what has none.
 pub const MAX_BUCKETS: usize = 1 << 16;
-/// How long a burst may be where nothing else is said: a second's worth of requests may come at once.
+/// Default duration of a burst: a second's worth of requests may come at once.
 pub const DEFAULT_BURST: Duration = Duration::from_secs(1);
 
-/// So many in a second.
+/// Rate per second.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct PerSecond(f64);
 
-/// Why something typed is no limit.
+/// Reason why a typed text is not a limit.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("`{typed}` is no limit; write a number above zero and a unit of time, such as 500/s, 30/m or, of bytes, 10M/s")]
 pub struct LimitError {
-    /// What was typed.
+    /// Text as typed.
     pub typed: String,
 }
 
@@ -55,14 +55,14 @@ impl FromStr for PerSecond {
     }
 }
 
-/// What a limit lets pass.
+/// Limits on passing requests.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct LimitSpec {
     /// Requests.
     pub requests: Option<PerSecond>,
     /// Bytes of heads and bodies.
     pub bytes: Option<PerSecond>,
-    /// What may come at once, as the time in which it would come evenly; at least one request.
+    /// Size of a burst, as the time in which it would come evenly; at least one request.
     pub burst: Option<Duration>,
     /// Each key has a limit of its own; without it there is one for all.
     pub per: Option<SampleKey>,
@@ -77,22 +77,22 @@ pub struct Limiter {
     /// Of everything without a key, or without room for it.
     common: TokenBucket,
     buckets: HashMap<u64, TokenBucket, foldhash::fast::RandomState>,
-    /// When room was made last: making it looks at every bucket.
+    /// Time of the last eviction of full buckets, which visits every bucket.
     swept: Option<Timestamp>,
     refill: Duration,
 }
 
-/// How fast a bucket fills, and how much it holds.
+/// Fill rate of a bucket, and its capacity.
 #[derive(Clone, Copy, Debug)]
 struct RefillRate {
     per_second: f64,
     most: f64,
 }
 
-/// What is left of one limit.
+/// Levels of one limit.
 ///
-/// Invariant: neither level is above what its flow holds. A level may be below zero, after a request that is larger than
-/// a full bucket: it passes when the bucket is full, and is paid for later.
+/// Invariant: neither level is above its bucket's capacity. A level may be below zero, after a request that is larger
+/// than a full bucket: it passes when the bucket is full, and is paid for later.
 #[derive(Clone, Copy, Debug, Default)]
 struct TokenBucket {
     /// `None` before the first request: then it is full.
@@ -122,7 +122,7 @@ impl Limiter {
         }
     }
 
-    /// Whether a request that is due at `due` passes; then it is paid for.
+    /// Returns whether a request that is due at `due` passes; if so, takes its tokens.
     pub fn passes(&mut self, request: &Request, captured: HeadFields<'_>, due: Timestamp) -> bool {
         let (requests, bytes) = (self.requests, self.bytes);
         let bucket = match self.per.as_ref().and_then(|per| per.hash(request, captured)) {
@@ -199,7 +199,7 @@ mod tests {
         LimitSpec { requests: Some(requests.parse().unwrap()), ..LimitSpec::default() }
     }
 
-    /// How many of the requests at these milliseconds pass.
+    /// Returns the number of requests that pass, of those at these milliseconds.
     fn passed(limiter: &mut Limiter, at: impl IntoIterator<Item = u64>) -> usize {
         let request = request(1, "GET / HTTP/1.1\r\nU: a\r\n\r\n");
         let due = |ms: u64| Timestamp::from_nanos(1_000_000_000_000 + ms * 1_000_000);

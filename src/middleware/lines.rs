@@ -1,15 +1,15 @@
-//! Where the parts of a head stand, found in one pass and kept true through edits.
+//! Index of the parts of a head, built in one pass and kept up to date through edits.
 //!
-//! In goes a head, out come its fields without a pass of their own, and the same head edited. An edit moves what follows
-//! it and looks at the edited line again, not at the others; what no edit names keeps its bytes and its place. Only an
-//! edit that makes other lines of the head than it was meant to has the whole head looked at again.
+//! A head goes in; its fields come out without a pass of their own, and so does the same head edited. An edit moves the
+//! parts behind it and parses the edited line again, not the others. Lines that no edit names keep their bytes and
+//! their position. Only an edit that makes other lines than intended causes a new pass over the whole head.
 
 use std::ops::Range;
 
 use crate::exchange::{Head, LineEdit, path_and_query};
 use crate::head::{HeaderLine, HeaderLines, NameSet};
 
-/// Where the request line's parts and the header lines stand in the head at hand.
+/// Positions of the request line's parts and of the header lines in the current head.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct LineIndex {
     names: NameSet,
@@ -20,7 +20,7 @@ pub(super) struct LineIndex {
     is_edited: bool,
 }
 
-/// Where a header line stands.
+/// Position of a header line.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct IndexedLine {
     name: Range<usize>,
@@ -55,12 +55,12 @@ impl LineIndex {
         self.look_at(head);
     }
 
-    /// Whether the head was edited since [`Self::begin`].
+    /// Returns whether the head was edited since [`Self::begin`].
     pub(super) const fn are_edited(&self) -> bool {
         self.is_edited
     }
 
-    /// Whether there may be a line of one of these names; no means no.
+    /// Returns whether there may be a line of one of these names; false is certain.
     pub(super) const fn may_have(&self, names: NameSet) -> bool {
         self.names.may_have(names)
     }
@@ -220,7 +220,7 @@ fn difference(was: usize, now: usize) -> isize {
     now.cast_signed().wrapping_sub(was.cast_signed())
 }
 
-/// Where `part` stands in `whole`; nowhere where it is no part of it, as the `/` that an empty path stands for.
+/// Returns the range of `part` within `whole`; empty where it is no part of it, as the `/` for an empty path.
 fn within(whole: &[u8], part: &[u8]) -> Range<usize> {
     let start = part.as_ptr().addr().wrapping_sub(whole.as_ptr().addr());
     let end = start.saturating_add(part.len());
@@ -324,7 +324,7 @@ mod tests {
         }
     }
 
-    /// What lines know after edits is what a new look at the head finds, but for names that are gone.
+    /// Checks that the index after edits equals a new one, except for names that are gone.
     fn check_known(lines: &LineIndex, head: &Head) {
         let mut anew = LineIndex::default();
         anew.look_at(head);

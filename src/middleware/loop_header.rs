@@ -59,7 +59,7 @@ impl LoopHeader {
     }
 }
 
-/// Why something typed is no mark.
+/// Reason why a typed text is not a mark.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("`{typed}` is no header: write a name such as x-shadowtap, or a whole line such as 'x-shadowtap: rehearsal'")]
 pub struct LoopHeaderError {

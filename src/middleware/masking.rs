@@ -1,6 +1,7 @@
-//! What of a request may be shown in results and logs: secrets are masked by their names.
+//! Masking of secrets by their names, for results and logs.
 //!
-//! In goes a target or a head as captured, out comes text that can be kept. What is sent is never touched here.
+//! The input is a target or a head as captured, the result is text that can be kept. Data that is sent is never changed
+//! here.
 
 use std::borrow::Cow;
 
@@ -60,7 +61,7 @@ fn name_of(piece: &[u8]) -> &[u8] {
     piece.split(|byte| *byte == b'=').next().unwrap_or_default()
 }
 
-/// Whether a piece of a query has a value that is a secret by its name.
+/// Returns whether the value of a query piece is a secret by its name.
 fn is_secret(piece: &[u8]) -> bool {
     let name = name_of(piece);
     if name.len() == piece.len() || name.len() > MAX_NAME {
@@ -69,7 +70,7 @@ fn is_secret(piece: &[u8]) -> bool {
     query::decoded(name).is_some_and(|(decoded, _)| is_secret_name(&decoded))
 }
 
-/// Whether what has this name, a parameter, a key, a header, is a secret by it.
+/// Returns whether the value under this name of a parameter, key or header is a secret.
 #[must_use]
 pub fn is_secret_name(name: &str) -> bool {
     if name.len() > MAX_NAME {

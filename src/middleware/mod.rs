@@ -1,12 +1,11 @@
-//! What is done to a request before it is sent: match, sample, limit, rewrite, route, redact.
+//! Filters for requests before they are sent: match, sample, limit, rewrite, route, redact.
 //!
-//! In goes a [`Request`], out comes the same request, changed or not, or the [`Outcome`] that ended it. There is no
-//! clock and no socket here, and the same requests in the same order always end the same way. A body that is changed
-//! keeps its kind of framing, and its length is said anew; nothing else ever touches `Content-Length` or
-//! `Transfer-Encoding`.
+//! A [`Request`] goes in; the same request comes out, changed or not, or the [`Outcome`] that ended it. There is no
+//! clock and no socket here, and the same requests in the same order always end the same way. A changed body keeps its
+//! kind of framing, and its length is written anew; nothing else ever changes `Content-Length` or `Transfer-Encoding`.
 //!
-//! A request that passes unchanged costs no allocation (but for the keys of samples and limits, whose tables grow now
-//! and then, and for bodies in chunks that an expression has to look at).
+//! A request that passes unchanged costs no allocation. Exceptions are the keys of samples and limits, whose tables
+//! grow now and then, and chunked bodies that an expression has to search.
 
 use crate::exchange::{Outcome, Request};
 
@@ -81,7 +80,7 @@ pub struct ChainSettings {
     pub files: Vec<ChainFile>,
     /// Chain files of single targets, by number: for what is on its way there only, after everything else.
     pub for_targets: Vec<(usize, ChainFile)>,
-    /// Who runs.
+    /// Identity of the run.
     pub run: RunIdentity,
     /// Methods that pass; empty: all.
     pub allow_methods: Vec<String>,
@@ -91,13 +90,13 @@ pub struct ChainSettings {
     pub deny_paths: PatternSet,
     /// Hosts that pass, without port, compared without case; empty: all.
     pub allow_hosts: Vec<String>,
-    /// Whether methods other than GET, HEAD and OPTIONS pass.
+    /// True when methods other than GET, HEAD and OPTIONS pass.
     pub allow_writes: bool,
     /// The share that passes.
     pub sample: Share,
-    /// What says the share instead, where it can be turned while requests pass.
+    /// Share that replaces `sample` when it can be changed during the run.
     pub dial: Option<DynamicShare>,
-    /// What the sample keeps together.
+    /// Unit that the sample keeps together.
     pub sample_by: SampleKey,
     /// Seed of the sample: nodes with the same seed choose the same.
     pub seed: u64,
@@ -114,7 +113,7 @@ pub struct ChainSettings {
 }
 
 impl ChainSettings {
-    /// What is done to requests on their way to one target only; `None` where that is nothing.
+    /// Returns the settings of the filters for one target only; `None` where there are none.
     #[must_use]
     pub fn of_target(&self, target: usize) -> Option<Self> {
         let files: Vec<ChainFile> =
@@ -132,14 +131,14 @@ impl ChainSettings {
         settings
     }
 
-    /// Whether anything is changed in requests.
+    /// Returns whether any filter changes requests.
     #[must_use]
     pub fn rewrites(&self) -> bool {
         let lists = [self.set_headers.is_empty(), self.remove_headers.is_empty(), self.remove_cookies.is_empty()];
         lists.contains(&false) || !self.set_cookies.is_empty() || self.links().any(spec::FilterSpec::rewrites)
     }
 
-    /// Whether any request may be kept back, but for writes.
+    /// Returns whether any request may be kept back, other than writes.
     #[must_use]
     pub fn selects(&self) -> bool {
         let lists = [self.allow_paths.is_empty(), self.deny_paths.is_empty()];
@@ -151,20 +150,20 @@ impl ChainSettings {
             || self.links().any(spec::FilterSpec::selects)
     }
 
-    /// Whether a link may set the Host header: then a client has to keep it instead of naming the target.
+    /// Returns whether a filter may set the Host header: then a client has to keep it instead of the target's name.
     #[must_use]
     pub fn sets_host(&self) -> bool {
         self.set_headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("host"))
             || self.links().any(spec::FilterSpec::touches_host)
     }
 
-    /// Whether a chain file lets writes pass that would be kept back otherwise.
+    /// Returns whether a chain file lets writes pass that would be kept back otherwise.
     #[must_use]
     pub fn allows_some_writes(&self) -> bool {
         self.links().any(|link| link.allowed_writes().is_some())
     }
 
-    /// Whether a chain file lets some writes of this method pass.
+    /// Returns whether a chain file lets some writes of this method pass.
     #[must_use]
     pub fn allows_some(&self, method: &str) -> bool {
         let allowed = self.links().filter_map(spec::FilterSpec::allowed_writes);

@@ -3,14 +3,14 @@
 //! In goes what stood behind a flag, out comes a pair that can be put into a head without breaking it, or an error
 //! that says how to write it.
 
-/// Why something typed is no header.
+/// Reason why a typed text is not a header.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum HeaderError {
     /// There is no colon.
     #[error("`{typed}` has no colon; write `Name: value`")]
     NoColon {
-        /// What was typed.
+        /// Text as typed.
         typed: String,
     },
     /// The name is no token (RFC 9110, 5.6.2).
@@ -33,14 +33,14 @@ pub enum HeaderError {
     },
 }
 
-/// Why something typed is no cookie.
+/// Reason why a typed text is not a cookie.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum CookieError {
     /// There is no equals sign.
     #[error("`{typed}` has no equals sign; write `name=value`")]
     NoEquals {
-        /// What was typed.
+        /// Text as typed.
         typed: String,
     },
     /// The name is no token (RFC 6265, 4.1.1).

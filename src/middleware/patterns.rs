@@ -18,15 +18,15 @@ use regex_syntax::hir::{Dot, Hir, HirKind, Look, Repetition};
 pub const MAX_LIST: usize = 100_000;
 /// Longest expression, in bytes; a longer one is a mistake.
 pub const MAX_TEXT: usize = 64 << 10;
-/// What one expression may take once it is compiled, in bytes; a larger one is a mistake.
+/// Largest compiled expression, in bytes; a larger one is a mistake.
 pub const MAX_ONE_BYTES: usize = 16 << 20;
-/// What all expressions of a run may take together; likewise.
+/// Largest total of all compiled expressions of a run, in bytes; likewise.
 pub const MAX_ALL_BYTES: usize = 64 << 20;
-/// What the states of a machine may take that are met on the way, in bytes; past it they are forgotten and found anew.
+/// Cache for the states of a lazy automaton, in bytes; when it is full, it is cleared and filled anew.
 const CACHE_BYTES: usize = 16 << 20;
 /// The same for an expression alone.
 const CACHE_OF_ONE: usize = 1 << 20;
-/// Most mistakes that are told of one list: beyond that the first ones have to be mended anyway.
+/// Most mistakes reported of one list: beyond that, the first ones have to be fixed anyway.
 const MAX_MISTAKES: usize = 100;
 /// Bytes that a letter takes of texts that are looked for anywhere, where no other begins the same.
 const LETTER: usize = 32;
@@ -34,10 +34,10 @@ const LETTER: usize = 32;
 const TEXT: usize = 64;
 /// Bytes of a machine for which a byte that is searched costs a step more: all of its states may have to be followed.
 const BYTES_OF_STEP: usize = 16 << 10;
-/// Longest part of an expression that is told, in characters.
+/// Longest part of an expression that is shown in a message, in characters.
 const SHOWN: usize = 80;
 
-/// What expressions have taken so far, of [`MAX_ALL_BYTES`]. Clones count together.
+/// Memory that expressions have taken so far, of [`MAX_ALL_BYTES`]. Clones count together.
 #[derive(Clone, Debug, Default)]
 pub struct Budget(Arc<AtomicUsize>);
 
@@ -135,7 +135,7 @@ fn parse(pattern: &str, config: syntax::Config) -> Result<Hir, String> {
 #[derive(Clone, Debug, Default)]
 pub struct PatternSet(Arc<Machines>);
 
-/// What a list becomes, by the shape of its expressions. Numbers are places in the list.
+/// Compiled form of a list, by the shape of its expressions. Numbers are indexes in the list.
 #[derive(Debug, Default)]
 struct Machines {
     len: usize,
@@ -143,13 +143,13 @@ struct Machines {
     equals: Texts,
     inside: Option<(AhoCorasick, Vec<u32>)>,
     others: Option<(meta::Regex, Vec<u32>)>,
-    /// What a byte costs that is searched.
+    /// Search cost per byte, in steps.
     steps: u64,
-    /// What it has taken of a budget.
+    /// Memory taken from a budget, in bytes.
     bytes: usize,
 }
 
-/// How an expression is looked for.
+/// Search method of an expression.
 enum Shape {
     Begins(Vec<u8>),
     Equals(Vec<u8>),
@@ -220,13 +220,13 @@ impl PatternSet {
         Ok(Self(Arc::new(machines)))
     }
 
-    /// Whether there is none.
+    /// Returns whether there are no expressions.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.0.len == 0
     }
 
-    /// Whether one of them matches somewhere in `text`.
+    /// Returns whether one of them matches somewhere in `text`.
     #[must_use]
     pub fn is_match(&self, text: &[u8]) -> bool {
         let Machines { begins, equals, inside, others, .. } = &*self.0;
@@ -308,7 +308,7 @@ fn machine(others: Vec<(Hir, u32)>) -> Result<Option<(meta::Regex, Vec<u32>)>, S
     built.map(|machine| Some((machine, numbers))).map_err(|error| format!("the list is too large: {error}"))
 }
 
-/// What an expression looks for. What may be nothing at either end of it changes nothing of whether it matches.
+/// Returns the shape of an expression. Optional parts at either end make no difference to a match, and are ignored.
 fn shape(hir: &Hir) -> Shape {
     let mut parts = Vec::new();
     flatten(hir, &mut parts);

@@ -14,12 +14,12 @@ use crate::exchange::Head;
 /// Bytes by which a target mostly grows at most; one that grows by more costs another allocation.
 const ROOM: usize = 32;
 
-/// What stands after the first question mark.
+/// Returns the part after the first question mark.
 pub(super) fn query(path_and_query: &[u8]) -> Option<&[u8]> {
     path_and_query.get(memchr::memchr(b'?', path_and_query)? + 1..)
 }
 
-/// What stands before it.
+/// Returns the part before the first question mark.
 pub(super) fn path(path_and_query: &[u8]) -> &[u8] {
     let end = memchr::memchr(b'?', path_and_query).unwrap_or(path_and_query.len());
     path_and_query.get(..end).unwrap_or_default()
@@ -44,7 +44,7 @@ pub(super) fn value<'a>(piece: &'a [u8], name: &str) -> Option<Cow<'a, str>> {
     decoded(piece).filter(|(found, _)| found == name).map(|(_, value)| value)
 }
 
-/// What stands before the first equals sign of a piece.
+/// Returns the part of a piece before its first equals sign.
 fn name_of(piece: &[u8]) -> &[u8] {
     piece.get(..memchr::memchr(b'=', piece).unwrap_or(piece.len())).unwrap_or_default()
 }

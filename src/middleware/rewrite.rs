@@ -41,13 +41,13 @@ impl Rewrite {
         Self { edits }
     }
 
-    /// Whether it can change the Host of a request.
+    /// Returns whether it can change the Host of a request.
     #[must_use]
     pub fn touches_host(&self) -> bool {
         self.edits.iter().any(FieldEdit::touches_host)
     }
 
-    /// Whether there is nothing to do.
+    /// Returns whether there are no edits.
     #[must_use]
     pub const fn is_empty(&self) -> bool {
         self.edits.is_empty()

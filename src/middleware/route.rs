@@ -1,7 +1,7 @@
-//! Which target a request belongs to: a map of regular expressions, as the `map_reg` of `HAProxy` reads it.
+//! Routing of requests to targets: a map of regular expressions in the format of `HAProxy`'s `map_reg`.
 //!
-//! In goes the text of a map and the names of targets, then a request; out comes the target, or that there is none. A
-//! thousand expressions are looked for in one pass.
+//! The input is the text of a map and the names of targets, then a request; the result is the target, or none. A
+//! thousand expressions are searched in one pass.
 //!
 //! A line is an expression, blanks, and a value that ends at the next blank; `#` begins a comment line. The first line
 //! whose expression matches decides. A value is the name of a target, or `-` for none at all.
@@ -26,7 +26,7 @@ pub const MAX_ROUTES: usize = MAX_LIST;
 /// Largest file of a map, in bytes; a larger one is a mistake.
 const MAX_MAP_BYTES: usize = 16 << 20;
 
-/// What the expressions look at.
+/// Text that the expressions search.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum MatchInput {
     /// The path, without the query: `path` in `HAProxy`.
@@ -51,7 +51,7 @@ pub enum RouteError {
     OnlyPcre {
         /// The expression.
         pattern: String,
-        /// What of it.
+        /// Construct that needs PCRE.
         why: &'static str,
     },
     /// No engine takes it.
@@ -59,13 +59,13 @@ pub enum RouteError {
     Pattern {
         /// The expression.
         pattern: String,
-        /// Why not.
+        /// I/O error of the read.
         why: String,
     },
     /// It cannot be compiled.
     #[error("{why}")]
     Compiled {
-        /// Why not.
+        /// Reason.
         why: String,
     },
     /// There are too many.
@@ -148,12 +148,12 @@ impl RouteMap {
     }
 }
 
-/// What is to become of a request.
+/// Routing decision for a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum RouteDecision<'a> {
     /// It goes to these targets.
     To {
-        /// What the map calls them.
+        /// Name in the map.
         name: &'a Arc<str>,
         /// Their numbers.
         targets: &'a Arc<[usize]>,
@@ -198,7 +198,7 @@ impl Router {
         Self { map, bound, default, buffer: Vec::new() }
     }
 
-    /// What is to become of this request.
+    /// Returns the decision for this request.
     pub fn route(&mut self, request: &Request) -> RouteDecision<'_> {
         self.route_fields(HeadFields::of(&request.head))
     }
@@ -283,7 +283,7 @@ fn as_bytes() -> syntax::Config {
     syntax::Config::new().utf8(false).unicode(false)
 }
 
-/// What of an expression PCRE alone knows. Escapes and classes are skipped as PCRE would.
+/// Returns the first construct of an expression that only PCRE has. Escapes and classes are skipped as in PCRE.
 fn only_pcre(pattern: &str) -> Option<&'static str> {
     let mut rest = pattern;
     let mut in_class = false;
@@ -305,7 +305,7 @@ fn only_pcre(pattern: &str) -> Option<&'static str> {
     None
 }
 
-/// What begins here, outside of classes.
+/// Returns the PCRE construct that begins here, outside of classes.
 fn special(rest: &str, after_repeat: bool) -> Option<&'static str> {
     const SPECIAL: [(&str, &str); 12] = [
         ("(?=", "look-ahead"),

@@ -11,10 +11,11 @@ use super::key::{KeyHasher, SeededHasher};
 use super::{Context, DynamicShare, Filter, SampleKey, Share};
 use crate::exchange::{Outcome, Request};
 
-/// Most distinct keys that are counted, 8 bytes each; past it the share of keys is no longer known, and the sample goes on.
+/// Most distinct keys that are counted, 8 bytes each. Past it the share of keys is no longer known, and the sample
+/// continues.
 pub const MAX_COUNTED_KEYS: usize = 1 << 20;
 
-/// What becomes of a request that lacks the key.
+/// Treatment of a request without the key.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum MissingKey {
     /// It is sampled by itself.
@@ -39,22 +40,22 @@ impl FromStr for MissingKey {
     }
 }
 
-/// Why something typed does not say what becomes of requests without the key.
+/// Error for an unknown treatment of requests without the key.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("`{typed}` does not say what becomes of requests without the key; write request (each by itself), in or out")]
 pub struct MissingKeyError {
-    /// What was typed.
+    /// Text as typed.
     pub typed: String,
 }
 
-/// What a sample came to.
+/// Counts of a sample.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct SampleCounts {
     /// Requests that were looked at.
     pub requests: u64,
-    /// Those of them that are in.
+    /// Requests of these that are in the sample.
     pub requests_in: u64,
-    /// Those of them that had the key; none when sampling by request.
+    /// Requests of these that had the key; none when sampling by request.
     pub with_key: u64,
     /// Bytes of the requests that were looked at.
     pub bytes: u64,
@@ -103,12 +104,12 @@ impl Sampler {
         Self { dial: Some(dial), ..self }
     }
 
-    /// Whether the request is in. One without the key is what [`MissingKey`] says.
+    /// Returns whether the request is in the sample. One without the key is treated by [`MissingKey`].
     pub fn is_in(&mut self, request: &Request) -> bool {
         self.decide(request, HeadFields::of(&request.head)).0
     }
 
-    /// What [`Self::is_in`] says, without counting the key.
+    /// Returns the result of [`Self::is_in`] without counting the key.
     #[must_use]
     pub fn would_take(&self, request: &Request) -> bool {
         let hash = self.by_key.hash(request, HeadFields::of(&request.head));
@@ -121,19 +122,19 @@ impl Sampler {
         self.keys.share()
     }
 
-    /// What it samples by.
+    /// Returns the key by which it samples.
     #[must_use]
     pub const fn by(&self) -> &SampleKey {
         self.by_key.key()
     }
 
-    /// What it came to so far.
+    /// Returns the counts so far.
     #[must_use]
     pub fn counts(&self) -> SampleCounts {
         SampleCounts { keys: self.key_share(), ..self.counts.clone() }
     }
 
-    /// Whether the request is in, and its place among all: what is in comes first.
+    /// Returns whether the request is in the sample, and its rank: the lowest ranks are in.
     fn decide(&mut self, request: &Request, captured: HeadFields<'_>) -> (bool, u64) {
         let hash = self.by_key.hash(request, captured);
         let place = hash.unwrap_or_else(|| self.by_request.hash_id(request.id));
@@ -152,7 +153,7 @@ impl Sampler {
         (is_in, place)
     }
 
-    /// Whether a request is in whose key has this hash, if it has the key, and that stands at this place.
+    /// Returns whether a request is in the sample, by the hash of its key, if it has one, and its rank.
     fn takes(&self, hash: Option<u64>, place: u64) -> bool {
         match (hash, self.by_key.key(), self.missing) {
             (Some(_), ..) | (_, SampleKey::Request, _) | (.., MissingKey::Request) => {

@@ -22,7 +22,7 @@ impl fmt::Debug for Secret {
     }
 }
 
-/// Where a secret stands.
+/// Location of a secret.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SecretLocation {
     /// In this environment variable.
@@ -31,7 +31,7 @@ pub enum SecretLocation {
     File(PathBuf),
 }
 
-/// Why a secret cannot be had.
+/// Reason why a secret is not available.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum SecretError {
@@ -52,19 +52,19 @@ pub enum SecretError {
     /// There is nothing in it, or more than a secret.
     #[error("{place} is empty, has a line end inside, or is longer than {MAX_SECRET_BYTES} bytes: that is no secret")]
     Content {
-        /// Where it was read.
+        /// Location that was read.
         place: String,
     },
 }
 
-/// Where secrets are looked for.
+/// Source of secrets.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum SecretLookup {
-    /// Where they are.
+    /// Their actual locations.
     #[default]
     Real,
-    /// Nowhere: the name of the place stands for what is in it, such as `env:PASSWORD`. For checking a file on a
-    /// machine that has none of its secrets.
+    /// None: the name of the location replaces its content, such as `env:PASSWORD`. For checking a file on a machine
+    /// that has none of its secrets.
     Placeholders,
 }
 
@@ -103,7 +103,7 @@ impl Secret {
         if fits { Ok(Self(text)) } else { Err(SecretError::Content { place: place.to_owned() }) }
     }
 
-    /// What it is; for where it is needed.
+    /// Returns the secret value, for its use.
     #[must_use]
     pub fn reveal(&self) -> &[u8] {
         &self.0

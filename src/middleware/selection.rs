@@ -1,7 +1,7 @@
-//! What `inspect` looks at: the links that match and sample, where nothing is sent.
+//! Selection of requests for `inspect`: the filters that match and sample, where nothing is sent.
 //!
-//! In goes a request as captured, out comes whether it passes. Nothing is changed, and whether a request could be
-//! replayed (writes, tunnels) is not asked: all of that is to be seen.
+//! The input is a request as captured, the result is whether it passes. Nothing is changed. Writes and tunnels, which a
+//! replay may leave out, pass too: `inspect` shows all of them.
 
 use super::{AllowDeny, ChainSettings, Sampler};
 use crate::exchange::{Outcome, Request, RequestState};

@@ -15,8 +15,8 @@ impl Default for Share {
 }
 
 impl Share {
-    /// How many of the 2^64 hashes are in. Multiplying by a power of two is exact, and the rounding is monotonic:
-    /// the hashes of a smaller share are among those of a larger one.
+    /// Returns the number of the 2^64 hashes that are in the share. Multiplication by a power of two is exact, and the
+    /// rounding is monotonic: the hashes of a smaller share are among those of a larger one.
     #[expect(
         clippy::cast_possible_truncation,
         clippy::cast_sign_loss,
@@ -38,7 +38,7 @@ impl Share {
     }
 }
 
-/// Why something typed is no share.
+/// Reason why a typed text is not a share.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ShareError {
@@ -48,7 +48,7 @@ pub enum ShareError {
         /// What was typed.
         typed: String,
     },
-    /// What stands before the percent sign is no decimal number.
+    /// The part before the percent sign is not a decimal number.
     #[error("`{typed}` is not a share; write a decimal number and a percent sign, such as 50% or 0.5%")]
     NotANumber {
         /// What was typed.

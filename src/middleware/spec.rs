@@ -1,6 +1,6 @@
-//! What a chain file asks for, link by link, before it is put to work.
+//! Filters of a chain file, one by one, before they are applied.
 //!
-//! In goes what [`super::file`] read, out come links. Nothing is applied here.
+//! The input is the output of [`super::file`], the result is filters. Nothing is applied here.
 
 use super::body::{EditJson, ReplaceBody};
 use super::condition::{Condition, Test};
@@ -16,15 +16,15 @@ use crate::exchange::{Outcome, Request};
 /// One link of a chain file.
 #[derive(Clone, Debug)]
 pub struct FilterSpec {
-    /// What it is called where it ends a request.
+    /// Rule under which it ends a request.
     pub name: Option<String>,
-    /// Which requests it sees.
+    /// Condition on the requests that it sees.
     pub when: Condition,
-    /// What it does.
+    /// Action on these requests.
     pub action: FilterAction,
 }
 
-/// What a link does.
+/// Action of a filter.
 #[derive(Clone, Debug)]
 pub enum FilterAction {
     /// Ends what does not match.
@@ -58,11 +58,11 @@ pub enum FilterAction {
 pub struct SampleSpec {
     /// The share that passes.
     pub share: Share,
-    /// What is kept together.
+    /// Unit that is kept together.
     pub by: SampleKey,
-    /// Which sample of that size.
+    /// Seed: selects one sample of that size.
     pub seed: u64,
-    /// What becomes of requests without the key.
+    /// Treatment of requests without the key.
     pub missing: MissingKey,
 }
 
@@ -98,20 +98,20 @@ impl FilterSpec {
         Some(Condition { tests: vec![Test::All(vec![self.when.clone(), condition.clone()])] })
     }
 
-    /// Whether it can end a request, but for writes.
+    /// Returns whether it can end a request, other than a write.
     #[must_use]
     pub const fn selects(&self) -> bool {
         use FilterAction::{Drop, Limit, Only, Route, Sample};
         matches!(self.action, Only(_) | Drop(_) | Sample(_) | Limit(_) | Route(_))
     }
 
-    /// Whether it can change a request.
+    /// Returns whether it can change a request.
     #[must_use]
     pub const fn rewrites(&self) -> bool {
         !self.selects() && !matches!(self.action, FilterAction::AllowWrites(_))
     }
 
-    /// Whether it can change the Host of a request.
+    /// Returns whether it can change the Host of a request.
     #[must_use]
     pub fn touches_host(&self) -> bool {
         matches!(&self.action, FilterAction::Rewrite(rewrite) if rewrite.touches_host())

@@ -13,7 +13,7 @@ use super::Context;
 use crate::exchange::Request;
 use crate::suggest::nearest;
 
-/// Why a value cannot be written.
+/// Reason why a template is invalid.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum TemplateError {
@@ -21,9 +21,9 @@ pub enum TemplateError {
     #[error("`{{{name}}}` names nothing that a request has{}; write one of {VARIABLES}, or `{{{{{name}}}}}` for the plain text",
         .hint.map(|hint| format!("; did you mean `{{{hint}}}`?")).unwrap_or_default())]
     Variable {
-        /// What stood between the braces.
+        /// Text between the braces.
         name: String,
-        /// What was probably meant.
+        /// Closest known name.
         hint: Option<&'static str>,
     },
     /// The expression has no such group.
@@ -38,7 +38,7 @@ pub enum TemplateError {
     },
 }
 
-/// What a value can name.
+/// Variable of a template.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Variable {
     ClientIp,
@@ -111,7 +111,7 @@ impl Template {
         Self { pieces: vec![TemplatePart::Text(text.as_bytes().to_vec())] }
     }
 
-    /// Whether it is this text for every request.
+    /// Returns whether it is the same text for every request.
     #[must_use]
     pub fn is_plain(&self) -> bool {
         self.pieces.iter().all(|piece| matches!(piece, TemplatePart::Text(_)))
@@ -178,7 +178,7 @@ impl Template {
         }
     }
 
-    /// Whether it names nothing of the capture: then it is [`Self::resolved`] as it is.
+    /// Returns whether it names nothing of the capture: then [`Self::resolved`] gives its final value.
     #[must_use]
     pub fn is_settled(&self) -> bool {
         !self.pieces.iter().any(|piece| matches!(piece, TemplatePart::Variable(_)))
@@ -311,7 +311,7 @@ impl Variable {
     }
 }
 
-/// What stands before the next `{` or, where groups can be named, `$`; and the rest from there.
+/// Returns the part before the next `{` or, where groups can be named, `$`; and the rest from there.
 fn next_special(text: &str, dollars: bool) -> Option<(&str, &str)> {
     let at = text.find(|letter| letter == '{' || (dollars && letter == '$'))?;
     text.split_at_checked(at)

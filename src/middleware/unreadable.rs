@@ -1,11 +1,11 @@
-//! Why a body cannot be looked into, and what becomes of it then.
+//! Reasons for unreadable bodies, and the actions on them.
 
 use std::fmt;
 
-/// What becomes of a body that cannot be looked into.
+/// Action on an unreadable body.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum OnUnknown {
-    /// It is emptied, and the message goes on.
+    /// The body is emptied, and the message passes.
     #[default]
     DropBody,
     /// The message is dropped with it.
@@ -20,7 +20,7 @@ impl OnUnknown {
         [("drop-body", Self::DropBody), ("drop", Self::Drop), ("keep", Self::Keep)];
 }
 
-/// Why a body cannot be looked into.
+/// Reason why a body is unreadable.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Unreadable {
     /// Its content coding is not known, or what is under it is not what it says.
@@ -38,7 +38,7 @@ pub(crate) enum Unreadable {
 }
 
 impl Unreadable {
-    /// How many there are.
+    /// Number of reasons.
     pub(crate) const COUNT: usize = 6;
 }
 

@@ -1,6 +1,6 @@
 //! What an edit makes of one value, be it of a header, a cookie or a parameter.
 
-/// What becomes of a value.
+/// Change to a value.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum ValueChange {
     Keep,

@@ -7,7 +7,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, TryAcquireError};
 
 use crate::exchange::{Body, Event, Request};
 
-/// What one permit stands for, in bytes.
+/// Size of one permit, in bytes.
 const PERMIT_BYTES: usize = 1024;
 
 /// Room for so many bytes. Clones share it.
@@ -22,7 +22,7 @@ pub(super) struct Budget {
 /// A share of a budget; given back when it is dropped. `None` where nothing needs to be held.
 pub(super) type BudgetShare = Option<OwnedSemaphorePermit>;
 
-/// Why a share could not be had.
+/// Reason why a share was refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum BudgetRefused {
     /// There is no room now.

@@ -16,12 +16,12 @@ use crate::report::{ComparedExchange, Comparer, ComparisonTask, Reporter};
 
 /// Requests whose responses may wait for a comparison.
 const MAX_WAITING: usize = 8192;
-/// How long they may wait: what is shown of a run is never older.
+/// Longest wait of a comparison: the displayed state of a run is never older.
 const MAX_WAIT: Duration = Duration::from_secs(5);
 /// Comparisons that may wait to be counted.
 const MAX_COMPARED: usize = 256;
 
-/// When comparisons have to end, once it is known. Clones are one and the same.
+/// Deadline of comparisons, once it is known. Clones share it.
 #[derive(Clone, Debug)]
 pub(super) struct ComparisonDeadline {
     at: Arc<OnceLock<Instant>>,
@@ -55,7 +55,7 @@ pub(super) struct Comparisons {
     pub(super) deadline: ComparisonDeadline,
 }
 
-/// What the thread does.
+/// State of the comparison thread.
 pub(super) struct ComparisonThread {
     comparer: Arc<Comparer>,
     tasks: Receiver<Waiting>,
@@ -63,8 +63,8 @@ pub(super) struct ComparisonThread {
     deadline: ComparisonDeadline,
 }
 
-/// Has `reporter` leave what takes time to the thread that is returned; `bytes` may wait there, and when the run has ended
-/// it goes on for `drain`.
+/// Defers slow comparisons of `reporter` to the returned thread. At most `bytes` may wait there. After the end of the
+/// run, the thread continues for `drain`.
 pub(super) fn deferred(reporter: &mut Reporter, bytes: usize, drain: Duration) -> (Comparisons, ComparisonThread) {
     let (tasks, task_receiver) = crossbeam_channel::bounded(MAX_WAITING);
     let (compared_sender, compared) = mpsc::channel(MAX_COMPARED);

@@ -1,7 +1,7 @@
-//! What can be changed about a run while it goes on: the share, a pause, the end.
+//! Control of a run in progress: the share, a pause, the end.
 //!
-//! In go the wishes of people, of a ramp and of guards; the run reads what they come to. Reading costs an atomic load.
-//! Each change is kept as a [`Step`], and told to whoever listens.
+//! The input is commands of people, of a ramp and of guards; the run reads the resulting state. A read costs an atomic
+//! load. Each change is kept as a [`RampStep`], and reported to the listener.
 
 use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -17,7 +17,7 @@ use crate::report::collect::steps::RampSteps;
 use crate::report::schema::steps::{RampStep, StepCause};
 use crate::report::{RunTotals, Started, TargetGuard};
 
-/// What is told of each step.
+/// Callback for each step.
 pub type ControlListener = Arc<dyn Fn(&RampStep) + Send + Sync>;
 
 /// Steers one run, from any thread. Clones are one and the same.
@@ -27,18 +27,18 @@ pub struct Control(Arc<ControlState>);
 #[derive(Default)]
 struct ControlState {
     dial: DynamicShare,
-    /// Whether a person turned the dial: then no ramp does any more.
+    /// True when a person set the share: then no ramp changes it any more.
     by_hand: AtomicBool,
     paused: AtomicBool,
     /// Nanoseconds of all pauses that are over.
     stood_still: AtomicU64,
-    /// Whether it was asked to end, known before those hear of it who end it.
+    /// True when the run was asked to end; set before the tasks that end it are notified.
     stopping: AtomicBool,
     stop: watch::Sender<bool>,
     board: Mutex<ControlBoard>,
 }
 
-/// What is not read with each request.
+/// State that is not read with each request.
 #[derive(Default)]
 struct ControlBoard {
     paused_since: Option<Instant>,
@@ -49,38 +49,38 @@ struct ControlBoard {
     listener: Option<ControlListener>,
 }
 
-/// How a run is steered right now.
+/// Current state of a run's controls.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct RunState {
     /// The share that the sample lets in, from 0 to 1.
     pub share: f64,
-    /// Whether nothing is sent for now.
+    /// True when nothing is sent for now.
     pub paused: bool,
-    /// Whether the run was asked to end.
+    /// True when the run was asked to end.
     pub stopping: bool,
-    /// Where the ramp stands, where there is one.
+    /// State of the ramp, if any.
     pub ramp: Option<RampState>,
-    /// How each target is spared, in their order.
+    /// State of each target's protection, in the order of the targets.
     pub targets: Vec<TargetState>,
 }
 
-/// Where a ramp stands.
+/// State of a ramp.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RampState {
-    /// Which step, from 1.
+    /// Current step, from 1.
     pub step: usize,
-    /// How many there are.
+    /// Number of steps.
     pub steps: usize,
-    /// Why it does not climb for now, in words for people.
+    /// Reason why it does not climb for now, as text for people.
     pub held: Option<String>,
 }
 
-/// How one target is spared.
+/// State of one target's protection.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct TargetState {
     /// Its URL.
     pub target: String,
-    /// What its guard does; `None` where it has none.
+    /// State of its guard; `None` where it has none.
     pub guard: Option<TargetGuard>,
 }
 
@@ -108,7 +108,7 @@ impl Control {
         }
     }
 
-    /// Goes on.
+    /// Resumes a paused run.
     pub fn resume(&self) {
         let Some(since) = self.board().paused_since.take() else { return };
         let nanos = u64::try_from(since.elapsed().as_nanos()).unwrap_or(u64::MAX);
@@ -118,7 +118,7 @@ impl Control {
         self.note(None, StepCause::Control, Share(0.0), self.share(), "resumed by hand".to_owned());
     }
 
-    /// Whether nothing is sent for now.
+    /// Returns whether nothing is sent for now.
     #[must_use]
     pub fn is_paused(&self) -> bool {
         self.0.paused.load(Ordering::Acquire)
@@ -148,7 +148,7 @@ impl Control {
         self.0.stop.subscribe().wait_for(|stop| *stop).await.ok();
     }
 
-    /// How the run is steered right now.
+    /// Returns the current state of the controls.
     #[must_use]
     pub fn state(&self) -> RunState {
         let board = self.board();
@@ -161,12 +161,12 @@ impl Control {
         }
     }
 
-    /// Tells `listener` of each step from now on, on whatever thread brings it about.
+    /// Calls `listener` for each step from now on, on the thread that makes the change.
     pub fn listen(&self, listener: ControlListener) {
         self.board().listener = Some(listener);
     }
 
-    /// What the sample of the run goes by.
+    /// Returns the share used by the run's sample.
     pub(super) fn dial(&self) -> DynamicShare {
         self.0.dial.clone()
     }
@@ -186,7 +186,7 @@ impl Control {
         }
     }
 
-    /// Whether a person turned the dial.
+    /// Returns whether a person set the share.
     pub(super) fn is_by_hand(&self) -> bool {
         self.0.by_hand.load(Ordering::Relaxed)
     }
@@ -208,7 +208,7 @@ impl Control {
         Duration::from_nanos(self.0.stood_still.load(Ordering::Relaxed))
     }
 
-    /// Keeps a step, and tells it.
+    /// Records a step, and reports it to the listener.
     pub(super) fn note(&self, target: Option<String>, what: StepCause, from: Share, to: Share, reason: String) {
         let step = RampStep { at: Started::now().at.to_string(), target, what, from: from.0, to: to.0, reason };
         tracing::info!("{step}");
@@ -219,7 +219,8 @@ impl Control {
         self.board().steps.push(step);
     }
 
-    /// What the report is told: the steps, and the share that was asked for last where it is not that of the beginning.
+    /// Returns the totals for the report: the steps, and the share requested last where it differs from that of the
+    /// beginning.
     pub(super) fn ends(&self) -> RunTotals {
         let (share, board) = (self.share(), self.board());
         let asked = (share != board.begun_with).then_some(share.0);

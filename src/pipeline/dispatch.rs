@@ -24,12 +24,12 @@ pub(super) struct TargetDispatcher {
     jobs: mpsc::Sender<Job>,
     /// Memory that requests may take there.
     bytes: Budget,
-    /// Told of the connections that it may have to mirror.
+    /// Client of the target. It is notified of the connections that it may have to mirror.
     client: Arc<AnyClient>,
-    /// When connections open of which no request is known yet that is sent; as many at most as the flow table follows, and
-    /// as there are events on their way.
+    /// Opening times of connections without a request to send so far. At most as many as the flow table tracks, plus
+    /// those with events in the queues.
     opened: HashMap<ConnKey, Instant, foldhash::fast::RandomState>,
-    /// Where its guard holds requests back.
+    /// Admission control of its guard.
     gate: Option<AdmissionControl>,
 }
 
@@ -43,23 +43,24 @@ impl TargetDispatcher {
         Self { jobs, bytes, client, opened: HashMap::default(), gate }
     }
 
-    /// Whether the target's guard lets a request go on that stands at this place of a sample of this share.
+    /// Checks whether the target's guard admits a request of this rank in a sample of this share.
     pub(super) fn lets_in(&mut self, place: u64, sample: Share) -> Result<(), Outcome> {
         let goes_on = self.gate.as_mut().is_none_or(|gate| gate.lets_in(place, sample, Instant::now()));
         if goes_on { Ok(()) } else { Err(Outcome::GuardHeld(HeldBy::Guard)) }
     }
 
-    /// Whether it has to be told of connections.
+    /// Returns whether the target mirrors connections.
     pub(super) fn mirrors(&self) -> bool {
         self.client.mirrors()
     }
 
-    /// What bounds the memory of its requests.
+    /// Returns the memory budget of its requests.
     pub(super) fn budget(&self) -> Budget {
         self.bytes.clone()
     }
 
-    /// A connection is told to the client once a request is known that is sent over it: of many none ever is.
+    /// Records the opening of a connection. The client is notified only once a request to send over it is known: most
+    /// connections never have one.
     pub(super) fn opened(&mut self, conn: ConnKey, due: Instant) {
         if self.mirrors() {
             self.opened.insert(conn, due);
@@ -124,7 +125,7 @@ impl TargetDispatcher {
         self.client.enqueue(conn)
     }
 
-    /// Whether a connection may still have to be opened.
+    /// Returns whether a connection may still have to be opened.
     pub(super) fn may_open(&self, conn: ConnKey) -> bool {
         self.opened.contains_key(&conn)
     }

@@ -1,6 +1,6 @@
-//! How much there is of what comes and goes, for the report's pictures over time.
+//! Gauges of a run, sampled for the report's timeline.
 //!
-//! Whoever counts asks for it a few times a second: a handful of counters are read, and nothing else is touched.
+//! The report thread asks for them a few times a second: a handful of counters are read, and nothing else is touched.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -22,7 +22,7 @@ pub(super) struct GaugeReader {
     progress: Arc<Progress>,
     control: Control,
     targets: Vec<TargetProbe>,
-    /// Frames dropped and gaps that were told.
+    /// Frames dropped and gaps already reported.
     lost: u64,
     due: Instant,
 }
@@ -38,12 +38,12 @@ impl GaugeReader {
         }
     }
 
-    /// When it is time for the next look.
+    /// Returns the instant of the next sample.
     pub(super) const fn due(&self) -> Instant {
         self.due
     }
 
-    /// How much there is, where it is time to look.
+    /// Samples the gauges, when a sample is due.
     pub(super) fn look(&mut self) -> Option<RunGauges> {
         let now = Instant::now();
         if now < self.due {
@@ -67,7 +67,7 @@ impl GaugeReader {
         clients.flat_map(|client| client.desynchronised()).collect()
     }
 
-    /// What was lost since the last look. What else there was is gone by now.
+    /// Returns the losses since the last sample. The other gauges are zero by then.
     pub(super) fn last(mut self) -> RunGauges {
         RunGauges { lost: self.newly_lost(), ..RunGauges::default() }
     }

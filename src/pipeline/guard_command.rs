@@ -1,5 +1,5 @@
-//! A command outside that says whether the targets bear what they get: it is run again and again, and its exit code is
-//! heard by every guard. 0 lets them go on, anything else brakes, and so does a command that hangs or cannot be run.
+//! An external command that checks whether the targets bear their load. It runs again and again, and its exit code goes
+//! to every guard: 0 lets traffic continue; anything else throttles, as does a command that hangs or cannot be run.
 
 use std::io;
 use std::process::{ExitStatus, Stdio};
@@ -11,15 +11,15 @@ use tokio::time::timeout;
 use super::stderr::log_lines;
 use crate::middleware::external::CommandLine;
 
-/// How often it is run where nothing else is asked for.
+/// Default interval between two runs of the command.
 pub const DEFAULT_EVERY: Duration = Duration::from_secs(10);
-/// Longest time that one run of it may take: then it is killed, and brakes.
+/// Longest time for one run of the command. Past it the command is killed, which counts as a failure.
 const LIMIT: Duration = Duration::from_secs(10);
 
 /// A command, and how often it is run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct GuardCommand {
-    /// What is run.
+    /// Command to run.
     pub command: CommandLine,
     /// From one beginning to the next, at least.
     pub every: Duration,

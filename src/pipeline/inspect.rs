@@ -49,7 +49,7 @@ pub fn inspect_as_it_comes(
     }
 }
 
-/// What is known at the end of a recording.
+/// Returns the statistics known at the end of a recording.
 pub(super) fn read_from(source: &RecordingSource) -> CaptureStats {
     CaptureStats { warnings: source.warnings(), unread: source.unread(), ..CaptureStats::default() }
 }

@@ -1,7 +1,8 @@
-//! Who looks at a run while it goes on: at most once a second, and at no cost while nobody does.
+//! Live observation of a run: at most one snapshot a second, and no cost while nobody observes.
 //!
-//! A look goes the way of the facts to the report thread, and comes back as a [`Snapshot`]; what only the stages know of
-//! the moment is put in here. Nothing of the run is held up, or kept from ending.
+//! A request for a snapshot takes the way of the report events to the report thread, and comes back as a [`Snapshot`];
+//! the momentary state that only the stages know is filled in here. Observation neither delays the run nor keeps it
+//! from ending.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -23,7 +24,7 @@ use crate::report::reporter::snapshot::{LiveReference, LiveState, LiveTarget, Qu
 use crate::report::{CaptureStats, RecordingSummary, ReportEvent, Snapshot, Summary, TargetGauges};
 use crate::serve::{RunView, Wish};
 
-/// How old a snapshot may be that is shown again: whoever asks once a second gets a new one each time.
+/// Age up to which a snapshot is served again: a client that asks once a second gets a new one each time.
 const FRESH: Duration = Duration::from_millis(900);
 
 /// Time that pages get to be told of the end.
@@ -46,20 +47,20 @@ struct ObserverState {
     end: OnceLock<Arc<Snapshot>>,
     /// Whether it has ended; heeded by whoever shows it.
     ended: watch::Sender<bool>,
-    /// Whether anybody ever looked.
+    /// True once anybody has asked for a snapshot.
     watched: AtomicBool,
     engine: Mutex<CaptureStats>,
     last: tokio::sync::Mutex<Option<LastSnapshot>>,
 }
 
-/// What was seen last.
+/// Latest snapshot, and the time it was made.
 struct LastSnapshot {
     at: Instant,
     evidence: bool,
     snapshot: Arc<Snapshot>,
 }
 
-/// Where a run is looked at. Nothing here keeps it from ending.
+/// Handles by which a run is observed. None of them keeps it from ending.
 pub(super) struct LiveHandles {
     pub(super) facts: WeakSender<ReportEvent>,
     pub(super) progress: Arc<Progress>,
@@ -73,7 +74,7 @@ pub(super) struct LiveHandles {
     pub(super) middleware: Option<Arc<ExternalCounts>>,
 }
 
-/// Where a target is looked at.
+/// Handles by which a target is observed.
 #[derive(Clone)]
 pub(super) struct TargetProbe {
     pub(super) url: String,
@@ -187,7 +188,7 @@ impl LiveHandles {
         }
     }
 
-    /// What a summary has at its end from the stages, as far as it is known now.
+    /// Fills in the fields that a summary gets from the stages at its end, as far as they are known now.
     fn fill(&self, seen: &mut Snapshot) {
         let guards = self.control.state().targets.into_iter().map(|target| (target.target, target.guard));
         for (url, guard) in guards {
@@ -211,7 +212,7 @@ impl LiveHandles {
 }
 
 impl TargetProbe {
-    /// What its client has open and has asked.
+    /// Returns its client's open connections and requests in flight.
     pub(super) fn level(&self) -> TargetGauges {
         TargetGauges { connections: self.open_now().open, in_flight: self.in_flight.now() }
     }
@@ -235,7 +236,7 @@ fn depth(room: usize, free: usize) -> QueueDepth {
     QueueDepth { entries: room.saturating_sub(free) as u64, room: room as u64 }
 }
 
-/// What is recorded so far, of what the recording thread tells on the way.
+/// Returns the recording so far, of the counts that the recording thread publishes as it works.
 fn recording(progress: &Progress) -> RecordingSummary {
     let of = |counter: &std::sync::atomic::AtomicU64| counter.load(Ordering::Relaxed);
     let lost = [("disk", of(&progress.lost_to_disk)), ("queue", of(&progress.unrecorded))];
@@ -247,11 +248,11 @@ fn recording(progress: &Progress) -> RecordingSummary {
     }
 }
 
-/// Tells an observer now and then what the capture has counted.
+/// Reports capture statistics to an observer at intervals.
 pub(super) struct EngineReporter {
     to: Observer,
     last_report: Instant,
-    /// What earlier passes over the same files had.
+    /// Statistics of earlier passes over the same files.
     before: CaptureStats,
 }
 
@@ -260,7 +261,7 @@ impl EngineReporter {
         Self { to: to.clone(), last_report: Instant::now(), before: CaptureStats::default() }
     }
 
-    /// Whether it is time to tell.
+    /// Returns whether a report is due.
     pub(super) fn is_due(&mut self) -> bool {
         let due = self.to.0.watched.load(Ordering::Relaxed) && self.last_report.elapsed() >= ENGINE_EVERY;
         if due {
@@ -269,7 +270,7 @@ impl EngineReporter {
         due
     }
 
-    /// Tells what a pass has counted so far.
+    /// Reports the statistics of the current pass so far.
     pub(super) fn report(&self, engine: CaptureStats) {
         let mut all = self.before.clone();
         all.add(engine);

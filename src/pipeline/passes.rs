@@ -1,7 +1,7 @@
-//! From the events of a capture to those of a run: the part that is asked for, its passes told apart, sessions copied.
+//! Mapping of a capture's events to those of a run: the range that is replayed, its passes kept apart, sessions copied.
 //!
-//! In go events in the order in which a capture or a recording has them, out they come with the [`Part`] that they
-//! belong to, copies in between where their time has come. There is no clock here.
+//! Events go in as a capture or a recording orders them. They come out with the [`PassTag`] that they belong to, copies
+//! in between once they are due. There is no clock here.
 
 use std::cmp::{Ordering, Reverse};
 use std::collections::{BinaryHeap, HashSet};
@@ -18,18 +18,18 @@ use crate::replay::range::{Amplify, CaptureSpan, ReplayRange, SpanPosition};
 const MAX_DELAYED: usize = 65_536;
 /// Bytes of messages in them; past it likewise.
 const MAX_DELAYED_BYTES: usize = 32 << 20;
-/// How long after the last instant that is asked for responses are still looked for, on the capture's clock. What has not
-/// come then is told as missing, so that a long capture need not be read to its end.
+/// Time after the end of the replayed range in which responses are still awaited, on the capture's clock. A response
+/// that has not come by then is reported as missing, so that a long capture need not be read to its end.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// What an event is part of.
+/// Pass and copy that an event belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct PassTag {
-    /// Which pass over the capture, from 1.
+    /// Pass over the capture, from 1.
     pub(super) pass: u32,
-    /// Which copy of its session; 0 is the original.
+    /// Copy of its session; 0 is the original.
     pub(super) copy: u32,
-    /// How much later than captured it is due.
+    /// Delay of its due time against its capture time.
     pub(super) delay: Duration,
 }
 
@@ -46,7 +46,7 @@ impl Default for PassTag {
     }
 }
 
-/// Which part of the capture is replayed, once that is known: set before the first event is handed on.
+/// Range of the capture that is replayed, once it is known: set before the first event is handed on.
 pub(super) type KnownSpan = Arc<OnceLock<CaptureSpan>>;
 
 /// The events of one run.
@@ -81,12 +81,12 @@ impl PassMapper {
         }
     }
 
-    /// What comes from now on belongs to this pass.
+    /// Begins a pass: events from now on belong to it.
     pub(super) fn begin(&mut self, pass: u32) {
         (self.pass, self.now, self.closing) = (pass, Timestamp::default(), false);
     }
 
-    /// Whether all that is asked for of this pass has come.
+    /// Returns whether every event wanted of this pass has come.
     pub(super) fn is_over(&self) -> bool {
         let until = self.known.get().and_then(|span| span.until);
         until.is_some_and(|until| self.now >= until && (self.under_way.is_empty() || self.now.since(until) >= PATIENCE))
@@ -131,7 +131,7 @@ impl PassMapper {
         self.under_way.clear();
     }
 
-    /// What was left out, in words for people.
+    /// Returns a remark on the events outside the range, in words for people.
     pub(super) fn remark(&self) -> Option<String> {
         let span = self.known.get()?;
         let from = span.from.map(|from| format!("from {from} on (--from; {} before it)", requests(self.before)));
@@ -145,7 +145,7 @@ impl PassMapper {
             .then(|| format!("the capture was taken {}; what lies outside is not in this report", bounds.join(" and ")))
     }
 
-    /// Whether an event is part of what is asked for.
+    /// Returns whether an event is within the replayed range.
     fn wanted(&mut self, span: CaptureSpan, event: &mut Event) -> bool {
         let bounded = span.until.is_some();
         match event {
@@ -176,7 +176,7 @@ fn requests(count: u64) -> String {
     if count == 1 { "1 request".to_owned() } else { format!("{count} requests") }
 }
 
-/// When what an event tells of was captured.
+/// Returns the capture time of an event.
 fn time(event: &Event) -> Option<Timestamp> {
     match event {
         Event::Opened { at, .. } | Event::Closed { at, .. } => Some(*at),
@@ -217,7 +217,7 @@ struct DelayedCopies {
     bytes: usize,
 }
 
-/// Something that is told later.
+/// An event that is emitted later.
 struct ScheduledEvent {
     at: Timestamp,
     turn: u64,
@@ -232,14 +232,14 @@ impl DelayedCopies {
         self.events.push(Reverse(ScheduledEvent { at: now.plus(part.delay), turn: self.turn, event, part }));
     }
 
-    /// Tells what is due by then.
+    /// Emits the events due by `now`.
     fn emit_until(&mut self, now: Timestamp, hand_on: &mut dyn FnMut(Event, PassTag)) {
         while self.events.peek().is_some_and(|Reverse(first)| first.at <= now) {
             self.emit_first(None, hand_on);
         }
     }
 
-    /// Tells the first of them at once where there are too many.
+    /// Emits the first events at once while there are too many.
     fn keep_within(&mut self, now: Timestamp, hand_on: &mut dyn FnMut(Event, PassTag)) {
         while self.events.len() > MAX_DELAYED || self.bytes > MAX_DELAYED_BYTES {
             self.emit_first(Some(now), hand_on);
@@ -252,7 +252,7 @@ impl DelayedCopies {
         }
     }
 
-    /// Tells the first one; where it is told before its time, its delay is as much less.
+    /// Emits the first event. Where that is before its time, its delay is as much less.
     fn emit_first(&mut self, early: Option<Timestamp>, hand_on: &mut dyn FnMut(Event, PassTag)) {
         let Some(Reverse(ScheduledEvent { at, event, mut part, .. })) = self.events.pop() else { return };
         self.bytes -= bytes_of(&event);
@@ -338,7 +338,7 @@ mod tests {
         if part.copy > 0 { format!("{what}{pass}+{}", part.copy) } else { what + &pass }
     }
 
-    /// What is handed on of these events, and the passage after them.
+    /// Passes the events through a new mapper; returns the events that were handed on, and the mapper.
     fn taken(range: ReplayRange, events: Vec<Event>) -> (Vec<String>, PassMapper) {
         let mut passage = PassMapper::new(range, KnownSpan::default());
         let mut all = Vec::new();

@@ -1,4 +1,4 @@
-//! What a run has done so far: counters that others may read at any time.
+//! Progress of a run so far: counters that others may read at any time.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -39,7 +39,7 @@ pub struct Progress {
     pub lost_to_disk: AtomicU64,
     /// Events that wait for the pacing thread.
     pub queued: AtomicU64,
-    /// How far into the capture the run is, in thousandths; `u64::MAX` where unknown.
+    /// Progress through the capture, in thousandths; `u64::MAX` where unknown.
     pub read_permille: AtomicU64,
     /// What the source has said and nobody has shown yet.
     news: Mutex<News>,

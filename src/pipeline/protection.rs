@@ -1,8 +1,8 @@
-//! Who spares the targets while a run goes on: how deliveries end goes in, guards and the ramp think of it, and what they
-//! say reaches the gates, the dial and the [`Control`].
+//! Protection of the targets during a run: results of deliveries go in, guards and the ramp judge them, and their
+//! decisions reach the admission controls, the share and the [`Control`].
 //!
-//! Time stands still here while the run is paused. With several targets each has its guard for itself, and the ramp, which
-//! goes for all of them, heeds what goes for all: one that is dead holds up none that is well.
+//! Time stops here while the run is paused. With several targets, each has a guard of its own, and the ramp, which
+//! applies to all of them, follows the best of them: a dead target holds up none that is well.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -26,7 +26,7 @@ use crate::report::{RampEnd, RunTotals, TargetGuard};
 
 /// Longest and shortest time between two looks; else a tenth of the shortest time that a guard or a ramp knows.
 const LOOKS: (Duration, Duration) = (Duration::from_millis(10), Duration::from_millis(250));
-/// How long all has to be well before more is let in, where only a command says whether it is and no guard has a window.
+/// Time that all has to be well before more is let in, where the guard command alone decides and no guard has a window.
 const WELL: Duration = Duration::from_secs(10);
 
 /// Spares the targets of one run. Clones are one and the same; where there is nothing to keep, it does nothing.
@@ -51,7 +51,7 @@ struct GuardedTarget {
 }
 
 impl ProtectionController {
-    /// What `run` asks for.
+    /// Builds the protection that `run` asks for.
     pub(super) fn new(run: &Run, control: &Control) -> Self {
         let at = control.clock();
         let settings = || run.targets.iter().filter_map(|target| target.guard.as_ref());
@@ -124,7 +124,8 @@ impl ProtectionController {
         }
     }
 
-    /// Takes notice of a word from outside, which goes for every target: to brake, and why, or that all is well.
+    /// Passes the guard command's verdict to the guard of every target: the reason to throttle, or `None` where all is
+    /// well.
     fn hear(&self, brake: Option<&String>) {
         let Some(mut kept) = self.lock() else { return };
         let at = self.control.clock();
@@ -150,12 +151,12 @@ impl ProtectionController {
         kept.show(&self.control);
     }
 
-    /// What the guard of a target did.
+    /// Returns the actions of a target's guard.
     pub(super) fn end_of(&self, target: usize) -> Option<TargetGuard> {
         self.lock()?.targets.get(target)?.reported()
     }
 
-    /// What the report is told of the share.
+    /// Returns the totals of the share for the report.
     pub(super) fn ends(&self) -> RunTotals {
         RunTotals { ramp: self.end_of_ramp(), ..self.control.ends() }
     }
@@ -221,7 +222,7 @@ impl Protection {
         }
     }
 
-    /// Whether the ramp went back a step, so that the guards need not brake.
+    /// Steps the ramp. Returns whether it went back a step, so that the guards need not throttle.
     fn step_ramp(&mut self, at: Instant, verdicts: &[GuardVerdict], control: &Control) -> bool {
         if self.ramp.is_some() && control.is_by_hand() {
             let share = control.share();
@@ -240,8 +241,8 @@ impl Protection {
         matches!(verdict, GuardVerdict::Past(_))
     }
 
-    /// What the ramp is to think, and to do: the best that any target gives cause for. One that is not let in whole is not
-    /// well.
+    /// Returns the verdict and action that the ramp follows: the best of all targets. A target that is not let in whole
+    /// is not well.
     fn of_all(&mut self, verdicts: &[GuardVerdict]) -> (GuardVerdict, GuardAction) {
         let unguarded = self.targets.len() - verdicts.len();
         let guarded = self.guards().zip(verdicts).map(|((_, guard, _), verdict)| match verdict {

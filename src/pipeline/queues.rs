@@ -15,8 +15,8 @@ pub(super) const UNSCHEDULED_EVENT_QUEUE: usize = 512;
 pub(super) const LIVE_EVENT_QUEUE: usize = 32_768;
 /// Facts on their way to the report. When it is full, their senders wait: counting is cheaper than sending.
 pub(super) const FACT_QUEUE: usize = 65_536;
-/// How long a file waits where a queue is full: far shorter than it takes to empty. Who slept in the queue itself would be
-/// woken for every place, which costs more than to read the next frame.
+/// Pause of a file reader where a queue is full: far shorter than the queue takes to empty. A sleep in the queue itself
+/// would be woken for every free slot, which costs more than to read the next frame.
 pub(super) const FULL_PAUSE: Duration = Duration::from_millis(1);
 /// Requests that are due and wait for a place among those in flight, for each target. When it is full, `--speed max`
 /// waits; otherwise a request is shed (`target_queue`).

@@ -81,7 +81,7 @@ impl CaptureStage {
     }
 }
 
-/// Where the capture thread hands events to.
+/// Outputs of the capture thread.
 pub(super) struct ReaderChannels {
     pub(super) events: Sender<QueuedEvent>,
     /// Memory that events on their way may take.
@@ -111,7 +111,7 @@ impl ReaderChannels {
 
 /// Reads files, captures or recordings, once or several times, or until they are halted; waits where there is no room.
 pub(super) struct FileReader {
-    /// What is read first.
+    /// First source to read.
     pub(super) origin: Origin,
     /// For the first pass.
     pub(super) tap: Tap,
@@ -119,10 +119,10 @@ pub(super) struct FileReader {
     pub(super) channels: ReaderChannels,
 }
 
-/// What is read of files, and how often.
+/// Settings for reading files, and the number of passes.
 pub(super) struct FileInputs {
     pub(super) capture: capture::Settings,
-    /// What is kept of bodies.
+    /// Policies for keeping bodies.
     pub(super) wanted: BodyPolicies,
     pub(super) range: ReplayRange,
     pub(super) span: KnownSpan,
@@ -252,7 +252,7 @@ impl OpenFiles {
         work(mapper, &mut |event, part| *connected = *connected && channels.wait(event, part, permille));
     }
 
-    /// How far all passes together are.
+    /// Returns the progress through all passes together, in thousandths.
     fn permille(&self, share: Option<f64>) -> u64 {
         let done = f64::from(self.pass - 1);
         share.map_or(u64::MAX, |share| thousandths((done + share) / f64::from(self.passes)))
@@ -270,9 +270,9 @@ pub(super) struct LiveReader {
     pub(super) source: Box<dyn Source + Send>,
     pub(super) tap: Tap,
     pub(super) channels: ReaderChannels,
-    /// Where the frames themselves are recorded.
+    /// Sender of the frames, where frames themselves are recorded.
     pub(super) frames: Option<FrameSender>,
-    /// Whether anybody asks when connections open and close.
+    /// True when anything downstream needs to know when connections open and close.
     pub(super) connections_wanted: bool,
 }
 
@@ -320,15 +320,16 @@ impl LiveReader {
     }
 }
 
-/// Events of a live source on their way: they go on at once, or wait here, or are shed.
+/// Outbox of a live source's events: they are sent on at once, or wait here, or are shed.
 ///
-/// Only requests are shed for want of room. What follows one that went on waits here instead, without its body: so
-/// whoever took a request is always told how it ended. That is bounded by the exchanges and connections under way.
+/// Only requests are shed for want of room. Events that follow a request that was sent on wait here instead, without
+/// their bodies: so whoever took a request always learns how it ended. That is bounded by the exchanges and connections
+/// in progress.
 struct LiveOutbox<'a> {
     channels: &'a ReaderChannels,
     connections_wanted: bool,
     waiting: VecDeque<Event>,
-    /// Requests that were shed, until it is known how they were answered.
+    /// Requests that were shed, until their responses are known.
     shed: HashSet<ExchangeId, foldhash::fast::RandomState>,
     unheard: UnreportedSheds,
 }
@@ -473,7 +474,7 @@ mod tests {
         Event::Response { of: id(n), response: Box::new(response) }
     }
 
-    /// What was handed on, in short: `q1` a request, `r1` its response, `d1` that there is none.
+    /// Returns the events handed on, in short: `q1` a request, `r1` its response, `d1` that there is none.
     fn handed(rig: &LiveFixture) -> Vec<String> {
         let parcels = rig.events.try_iter();
         let short = parcels.map(|queued| match queued.event {

@@ -27,7 +27,7 @@ const TICK: Duration = Duration::from_millis(100);
 const BUSY: u64 = 16;
 /// Entries between two looks at the clock, while there is much to record.
 const LOOK_EVERY: u64 = 64;
-/// How long to nap then: so short that the queue cannot fill.
+/// Length of the nap taken then: so short that the queue cannot fill.
 const NAP: Duration = Duration::from_millis(10);
 /// Bytes of frames that travel together.
 const BATCH_BYTES: usize = 256 << 10;
@@ -81,7 +81,7 @@ struct FrameHead {
     at: Timestamp,
     link: LinkType,
     wire_len: u32,
-    /// Where its bytes end.
+    /// End offset of its bytes.
     end: usize,
 }
 
@@ -162,7 +162,7 @@ impl RecordingStage {
     }
 }
 
-/// What the recording thread works on.
+/// State of the recording thread.
 pub(super) struct RecordingThread {
     recorder: Recorder,
     entries: Receiver<QueuedEntry>,

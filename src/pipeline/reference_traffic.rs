@@ -1,7 +1,7 @@
-//! What goes out beside the deliveries to targets, to learn what is noise: to a baseline, and to targets a second time.
+//! Reference traffic, sent next to the deliveries to find noise: to a baseline, and to targets a second time.
 //!
-//! Requests come in as they are offered; jobs leave for queues of their own, which wait for nobody: what finds no room
-//! there is not sent. The share that goes out twice is chosen by chance, and only of what changes nothing.
+//! Requests come in as they are offered; jobs leave for queues of their own, without waiting: a job that finds no room
+//! there is not sent. The share that is sent twice is chosen at random, and only from requests that change nothing.
 
 use std::time::Duration;
 
@@ -16,7 +16,7 @@ use crate::report::{ReportEvent, TargetSet, baseline_number, check_number};
 pub(super) const BASELINE_BYTES: usize = 8 << 20;
 /// Bytes of requests that wait to be sent to one target a second time; past it further ones are not.
 pub(super) const CHECK_BYTES: usize = 1 << 20;
-/// What is asked of a target a second time is to disturb nobody.
+/// Limits of the second sends to a target, which must disturb nobody.
 pub(super) const CHECK_LIMITS: TargetLimits = TargetLimits {
     max_in_flight: 64,
     max_streams: 0,
@@ -31,13 +31,13 @@ pub(super) struct ReferenceSender {
     /// One a target, where there are any.
     pub(super) checks: Vec<TargetDispatcher>,
     pub(super) share: f64,
-    /// Whether what may change something goes to the baseline.
+    /// True when requests that may change something go to the baseline too.
     pub(super) writes: bool,
-    /// How many targets there are.
+    /// Number of targets.
     pub(super) targets: usize,
 }
 
-/// Where one request goes beside its targets.
+/// Reference destinations of one request.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct ReferenceChoice {
     baseline: bool,
@@ -50,14 +50,14 @@ impl ReferenceChoice {
         !self.baseline && self.checks.is_empty()
     }
 
-    /// What the report is told of it.
+    /// Returns the report event of this choice.
     pub(super) const fn fact(&self, of: ExchangeId) -> ReportEvent {
         ReportEvent::Beside { of, baseline: self.baseline, checks: self.checks }
     }
 }
 
 impl ReferenceSender {
-    /// Where a request goes that was offered to `targets`.
+    /// Chooses the reference destinations of a request that was offered to `targets`.
     pub(super) fn choose(&self, request: &Request, targets: TargetSet) -> ReferenceChoice {
         let reads = changes_nothing(request.method());
         let twice = reads && !self.checks.is_empty() && rand::random::<f64>() < self.share;
@@ -67,7 +67,7 @@ impl ReferenceSender {
         }
     }
 
-    /// Whether a baseline is asked what targets are.
+    /// Returns whether a request goes to a baseline as it does to targets.
     fn asks_baseline(&self, request: &Request) -> bool {
         self.writes || changes_nothing(request.method())
     }

@@ -21,13 +21,13 @@ use crate::exchange::Outcome;
 use crate::report::schema::request::RunRequest;
 use crate::report::{ComparedExchange, ReportEvent, ReportSettings, Reporter, Started};
 
-/// How long the report lets facts gather: far too short to fill their queue, or the caches of the processors.
+/// Time in which the report lets events gather: far too short to fill their queue, or the caches of the processors.
 const FACT_PAUSE: Duration = Duration::from_millis(2);
 /// Facts that wait when the report is overloaded: it looks into no bodies then.
 const FACT_OVERLOAD: usize = FACT_QUEUE / 4;
 /// Facts that the report takes at once.
 const FACT_BATCH: usize = 4096;
-/// How long comparisons are counted before facts are again.
+/// Time for which comparisons are counted before events have their turn again.
 const COMPARED_TIME: Duration = Duration::from_millis(10);
 
 /// The report thread before it starts, and the one that compares for it.
@@ -48,7 +48,7 @@ struct ReportThread {
     runtime: Handle,
 }
 
-/// What came first.
+/// Input that came first.
 enum Next {
     Facts(usize),
     Compared(Box<ComparedExchange>),

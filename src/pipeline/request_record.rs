@@ -1,4 +1,4 @@
-//! What the report is told of a request: without a pass over its head, since every request is told.
+//! The report's record of a request, made without a pass over its head, since every request has one.
 
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
@@ -7,7 +7,7 @@ use crate::exchange::{Framing, Request};
 use crate::head::KnownHeader;
 use crate::report::{MAX_NOTED_HEAD, RepeatKey, RequestRecord, RequestText};
 
-/// Whether an answer may depend on a header line: requests that differ in one of these are not the same.
+/// Returns whether a response may depend on a header field: requests that differ in one of these are not the same.
 const fn answer_depends_on(name: KnownHeader) -> bool {
     matches!(
         name,
@@ -57,14 +57,14 @@ pub(super) fn request_record(request: &Request, evidence: bool) -> RequestRecord
     }
 }
 
-/// Whether another request may ask for just the same: not one that may change something, has a body, or was not captured
-/// itself but copied.
+/// Returns whether the same request may come again. It may not where it may change something, has a body, or is a copy
+/// rather than captured itself.
 fn may_repeat(request: &Request, method: &[u8]) -> bool {
     let captured = request.id.pass == 1 && request.id.copy == 0 && !request.id.is_made_up();
     captured && request.body.framing == Framing::None && changes_nothing(method)
 }
 
-/// A hash of all that an answer depends on, as far as it was seen.
+/// A hash of every part of a request that a response depends on, as far as it was captured.
 struct KeyBuilder(u64);
 
 impl KeyBuilder {

@@ -1,7 +1,7 @@
-//! What is kept of answers until they are compared: heads, and bodies as far as somebody may read them.
+//! Retention of responses until they are compared: heads, and bodies up to the length that is compared.
 //!
-//! Answers of both sides come in, and leave trimmed, each with its share of the memory that kept bodies may take.
-//! A body that finds no room is not waited for: whether it differs is then known by its hash alone.
+//! Responses of both sides come in, and leave trimmed, each with its share of the memory for retained bodies. A body
+//! that finds no room is dropped without waiting: its hash alone then shows whether it differs.
 
 use std::sync::Arc;
 
@@ -16,17 +16,17 @@ use crate::replay::{
     Ticket,
 };
 
-/// KiB of chunk framing that are captured beside the content of a body; a body with more of it is not kept.
+/// KiB of chunked framing captured in addition to the content of a body; a body with more framing is not kept.
 const FRAMING: u16 = 16;
 
-/// Bytes of bodies that are not weighed: they are no longer than the heads before them, and like these bounded by the
-/// number of answers on their way.
+/// Bytes of a body that are exempt from the memory budget: they are no longer than the head before them, and bounded
+/// like heads by the number of responses in progress.
 const UNWEIGHED: usize = 256;
 
 /// Bytes of heads that are not weighed either: of a longer one without room nothing is kept, and its lines are not compared.
 const UNWEIGHED_HEAD: usize = 4 << 10;
 
-/// How much of an answer is kept.
+/// Rules for the parts of a response to keep.
 #[derive(Clone, Debug)]
 pub(super) struct RetentionRules {
     room: Budget,
@@ -35,7 +35,7 @@ pub(super) struct RetentionRules {
 }
 
 impl RetentionRules {
-    /// What these rules ask for; nothing where nothing but statuses and hashes counts.
+    /// Builds the retention that the comparison `rules` need; `None` where nothing but statuses and hashes counts.
     pub(super) fn new(rules: &CompareRules, room: usize) -> Option<Self> {
         let most = if rules.bodies() { rules.max_body() } else { 0 };
         (rules.headers() || most > 0).then(|| Self { room: Budget::new(room), most })
@@ -94,13 +94,13 @@ impl RetentionRules {
     }
 }
 
-/// A head, as much of it as tells that it is too long to be compared.
+/// Returns the beginning of a head: enough to show that it is too long to be compared.
 fn beginning(head: &Head) -> Vec<u8> {
     let raw = head.as_bytes();
     raw.get(..raw.len().min(MAX_COMPARED_HEAD + 1)).unwrap_or_default().to_vec()
 }
 
-/// A client that keeps of its answers what is compared.
+/// A client that retains the parts of its responses that are compared.
 pub(super) struct RetainingClient<C> {
     pub(super) client: Arc<C>,
     pub(super) retention: Option<RetentionRules>,

@@ -1,4 +1,4 @@
-//! What a run needs, and why it could not begin.
+//! Settings of a run, and the errors that keep it from beginning.
 
 use crate::causes::Help;
 use std::borrow::Cow;
@@ -22,7 +22,7 @@ use crate::report::RoutePatterns;
 use crate::report::threshold::Thresholds;
 use crate::serve::Server;
 
-/// Where frames or events come from, and whether they wait.
+/// Source of frames or events; files wait for the run, live sources do not.
 pub enum Feed {
     /// Files, captures or recordings: read as fast as they are taken.
     Files(Origin),
@@ -36,55 +36,55 @@ impl From<Origin> for Feed {
     }
 }
 
-/// Everything that a run needs.
+/// Settings of a run.
 pub struct Run {
     /// The command that runs it, for the summary.
     pub command: &'static str,
     /// The command line, without secrets, for the summary; empty where there was none.
     pub command_line: String,
-    /// Where frames or events come from: see [`crate::recording::open`].
+    /// Source of frames or events: see [`crate::recording::open`].
     pub feed: Feed,
-    /// Which of them count; files are opened again by their names here where they are read several times.
+    /// Settings of the capture; files are opened again by their names here where they are read several times.
     pub capture: capture::Settings,
-    /// Which part of files is replayed, how often, and how many times each session.
+    /// Range of files to replay, number of passes, and number of copies of each session.
     pub range: replay::ReplayRange,
-    /// What to do to the requests.
+    /// Middleware settings of the requests.
     pub middleware: middleware::ChainSettings,
     /// A process outside that requests pass after that.
     pub external: Option<middleware::external::ExternalSettings>,
-    /// Where and how to send them; may be none where they are recorded.
+    /// Targets, with their send settings; may be empty where requests are recorded.
     pub targets: Vec<replay::SendSettings>,
-    /// Where what passes is recorded.
+    /// Recorder of the traffic that passes.
     pub recorder: Option<Recorder>,
-    /// How shadowtap's own traffic is told apart.
+    /// Marker by which shadowtap recognizes its own traffic.
     pub mark: Option<LoopHeader>,
-    /// How many requests to take before the run ends by itself.
+    /// Number of requests to take before the run ends by itself.
     pub most: Option<u64>,
-    /// How the share rises, in place of the sample's; `None` for one share all along.
+    /// Rise of the share, in place of the sample's fixed one; `None` for one share all along.
     pub ramp: Option<replay::ramp::RampPlan>,
-    /// A command outside that brakes it.
+    /// An external command that throttles the run.
     pub guard_command: Option<GuardCommand>,
-    /// Steers it while it goes on.
+    /// Control of the run while it lasts.
     pub control: Control,
-    /// Looks at it while it goes on.
+    /// Observer of the run while it lasts.
     pub observer: Observer,
-    /// Where it is shown, and steered from, over HTTP.
+    /// Server that shows and controls the run over HTTP.
     pub server: Option<Server>,
     /// Asks for new output files.
     pub reopen: Reopen,
-    /// What to do to requests from then on, whenever it changes.
+    /// New middleware settings, each time they change.
     pub reloads: watch::Receiver<Option<middleware::ChainSettings>>,
-    /// Where each ended delivery is written as a line of JSON.
+    /// Output for ended deliveries, each as a line of JSON.
     pub results: Option<Box<dyn Write + Send>>,
-    /// What routes are called in the report; by their shape, without any patterns.
+    /// Patterns that name routes in the report; without any, routes are named by their shape.
     pub patterns: Arc<RoutePatterns>,
-    /// Whether the summary has routes, kinds of difference and times besides what adds up: that costs some.
+    /// True when the summary has routes, difference groups and times in addition to totals, which has a cost.
     pub evidence: bool,
-    /// What counts as a difference.
+    /// Rules for what counts as a difference.
     pub compare: CompareRules,
-    /// What is sent beside that, to learn what is noise.
+    /// Reference traffic, sent in addition to find noise.
     pub reference: replay::ReferenceSettings,
-    /// What is demanded of it.
+    /// Thresholds that the run has to meet.
     pub demands: Thresholds,
 }
 
@@ -137,13 +137,13 @@ impl Reopen {
         self.0.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// How often it was asked.
+    /// Returns the number of requests for new files so far.
     pub(super) fn count(&self) -> u64 {
         self.0.load(Ordering::Relaxed)
     }
 }
 
-/// Why a run could not begin.
+/// Errors that keep a run from beginning.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum RunError {
@@ -156,12 +156,12 @@ pub enum RunError {
     /// The process outside could not be started.
     #[error("cannot start the middleware `{command}`")]
     Middleware {
-        /// What was to be run.
+        /// Command that was to be run.
         command: String,
         /// The system's words.
         source: std::io::Error,
     },
-    /// The command that brakes could not be started.
+    /// The guard command could not be started.
     #[error("cannot start the guard command `{command}`")]
     Brake {
         /// What was to be run.
@@ -185,7 +185,7 @@ impl Help for RunError {
     }
 }
 
-/// What to do about a process that cannot be started.
+/// Returns advice about a process that cannot be started.
 fn advice(error: &std::io::Error) -> &'static str {
     match error.kind() {
         std::io::ErrorKind::NotFound => "is its name spelt right, and is it in PATH?",
@@ -194,15 +194,15 @@ fn advice(error: &std::io::Error) -> &'static str {
     }
 }
 
-/// How `--max-memory` is divided over what a run holds.
+/// Division of `--max-memory` over the parts of a run, in bytes.
 pub(super) struct MemoryShares {
     /// Events between capture and pacing.
     pub(super) events: usize,
     /// Requests that wait for a target or are in flight there, of all targets together.
     pub(super) targets: usize,
-    /// What waits to be recorded.
+    /// Entries that wait to be recorded.
     pub(super) recording: usize,
-    /// What is on its way to processes outside, and as much on its way back.
+    /// Messages on their way to external processes, and as many bytes on their way back.
     pub(super) external: usize,
     /// Bodies that wait to be compared.
     pub(super) compared: usize,
@@ -210,7 +210,7 @@ pub(super) struct MemoryShares {
     pub(super) comparisons: usize,
     /// What is remembered of responses that were counted.
     pub(super) recent: usize,
-    /// What one such comparison may take; there is one at a time.
+    /// Largest need of one such comparison; there is one at a time.
     pub(super) comparison: usize,
 }
 
@@ -236,7 +236,7 @@ impl MemoryShares {
     }
 }
 
-/// What has to be known of bodies. A recording of frames needs none of them.
+/// Returns the body policies that a run needs. A recording of frames needs no bodies.
 pub(super) fn interests(run: &Run) -> BodyPolicies {
     let recorded = run.recorder.as_ref().is_some_and(|recorder| !recorder.target().format().takes_frames());
     let sent = !run.targets.is_empty();

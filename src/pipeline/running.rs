@@ -42,7 +42,7 @@ pub(super) struct RunThreads {
 /// A run that has begun, and all that has to end for it to end.
 pub(super) struct RunningRun {
     pub(super) context: RunContext,
-    /// What shows it, where it is shown.
+    /// Runtime that serves the run's state, where it is served.
     pub(super) server: Option<Runtime>,
     /// What it is shown by.
     pub(super) observer: Observer,

@@ -75,7 +75,8 @@ impl Tap {
         })
     }
 
-    /// Takes the next frame of `source`, or the next few, and tells what they make known; false at its end.
+    /// Processes the next frame of `source`, or the next few, and emits the events they complete. Returns false at the
+    /// end of the source.
     pub fn pull(&mut self, source: &mut (impl Source + ?Sized), sink: &mut dyn FnMut(Event)) -> bool {
         let received = self.received;
         if self.engine.flows.remembered() >= MANY {
@@ -97,8 +98,8 @@ impl Tap {
         self.received > received
     }
 
-    /// Takes the next frame and tells what it makes known. Returns whether it is one of those that were asked for, by
-    /// filter and port, whatever became of it.
+    /// Processes the next frame and emits the events it completes. Returns whether the frame matches the filter and
+    /// ports asked for, whatever became of it.
     pub fn frame(&mut self, frame: &Frame<'_>, sink: &mut dyn FnMut(Event)) -> bool {
         let taken = self.one(frame, sink);
         if self.sees_clock_set() {
@@ -124,10 +125,10 @@ impl Tap {
         !matches!(why, Skip::Filter | Skip::Port | Skip::Direction)
     }
 
-    /// Takes the next frames and tells what they make known: the same as one by one.
+    /// Processes the next frames and emits the events they complete: the same as one by one.
     ///
-    /// With many connections open most of the time of a segment is the wait for the memory that knows of its
-    /// connection. Of several frames those waits are one.
+    /// With many connections open, most of the time of a segment is the wait for the memory that holds its connection.
+    /// Several frames share one such wait.
     pub fn frames(&mut self, frames: &[Frame<'_>], sink: &mut dyn FnMut(Event)) {
         for few in frames.chunks(FEW) {
             let mut segments = SegmentBatch::new();
@@ -154,7 +155,7 @@ impl Tap {
         }
     }
 
-    /// Takes note that it is `now` and no frame came: what waited for one long enough is told.
+    /// Advances the clock to `now` without a frame: events that waited for one long enough are emitted.
     pub fn idle(&mut self, now: Timestamp, sink: &mut dyn FnMut(Event)) {
         self.engine.idle(now, sink);
     }
@@ -219,12 +220,12 @@ impl Tap {
         }
     }
 
-    /// Ends the capture: whatever waited is told.
+    /// Ends the capture: everything that waited is emitted.
     pub fn finish(&mut self, sink: &mut dyn FnMut(Event)) {
         self.engine.finish(sink);
     }
 
-    /// What was seen, with what the source knows besides.
+    /// Returns the capture statistics, with those of the source.
     #[must_use]
     pub fn engine(&self, source: &(impl Source + ?Sized)) -> CaptureStats {
         let dropped = source.dropped();
@@ -372,7 +373,7 @@ fn wanted(segment: &Segment<'_>, ports: &[u16], legs: &Legs) -> Result<(), Skip>
     if segment.goes(legs) { Ok(()) } else { Err(Skip::Direction) }
 }
 
-/// What is said of connections that were seen twice.
+/// Returns the warnings about connections that were seen twice.
 fn told_twice(found: SightingStats) -> Vec<String> {
     let counted = |count: u64, what: &str| format!("{count} {what}{}", if count == 1 { "" } else { "s" });
     let SightingStats { connections, requests, .. } = found;

@@ -7,18 +7,18 @@ use tokio::runtime::{Builder, Runtime};
 use super::RunError;
 use crate::replay;
 
-/// What sends, and speaks with processes outside.
+/// Starts the runtime that sends, and that exchanges messages with external processes.
 ///
-/// It has half of the processors: reading, pacing and counting have as much to do as sending, and a few threads that find
-/// several answers each time they look send more, for less, than many that wake each other. Where a target speaks TLS it
-/// has all of them: handshakes are what takes long there.
+/// It has half of the processors: reading, pacing and counting have as much to do as sending, and a few threads that
+/// find several responses at each wakeup send more, for less, than many that wake each other. Where a target speaks TLS
+/// it has all of them: handshakes take the time there.
 pub(super) fn sending<'a>(mut targets: impl Iterator<Item = &'a replay::SendSettings>) -> Result<Runtime, RunError> {
     let processors = thread::available_parallelism().map_or(1, usize::from);
     let threads = if targets.any(|settings| settings.target.is_tls()) { processors } else { processors.div_ceil(2) };
     runtime("sending", threads)
 }
 
-/// What shows the run: apart, so that nobody who looks at it delays what is sent.
+/// Starts the runtime that serves the run's state: a separate one, so that no observer delays the sending.
 pub(super) fn showing() -> Result<Runtime, RunError> {
     runtime("showing", 1)
 }
@@ -36,7 +36,8 @@ pub(super) fn spawn<T: Send + 'static>(
     thread::Builder::new().name(name.to_owned()).spawn(run).map_err(RunError::Start)
 }
 
-/// What a thread returned; a thread that died is told as trouble, and the rest of the run stands.
+/// Joins a thread and returns its result. A thread that panicked is reported as a warning, and the rest of the run
+/// continues.
 pub(super) fn joined<T>(thread: thread::JoinHandle<T>, name: &str, trouble: &mut Vec<String>) -> Option<T> {
     let result = thread.join();
     if result.is_err() {

@@ -1,4 +1,4 @@
-//! Which connection a record is of, where the file itself has no number for it that can be used.
+//! Connection numbers of records, where the file itself has no usable number.
 
 use xxhash_rust::xxh3::xxh3_128;
 
@@ -9,7 +9,7 @@ use super::recent::Recent;
 /// Connections that are remembered. Past it those that were not heard of for longest get a new number when they are.
 const MAX_CONNECTIONS: usize = 1 << 18;
 
-/// What is remembered of a connection.
+/// Remembered state of a connection.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct KnownConnection {
     connection: ConnectionId,
@@ -30,7 +30,7 @@ impl Default for ConnectionIds {
 }
 
 impl ConnectionIds {
-    /// The connection that is told apart by these bytes.
+    /// Returns the connection identified by these bytes.
     pub(super) fn connection(&mut self, name: &[u8]) -> ConnectionId {
         self.known(name).connection
     }

@@ -34,7 +34,7 @@ pub struct ExchangeJoin {
 }
 
 impl ExchangeJoin {
-    /// An empty join that goes on counting what was given up from here.
+    /// Returns an empty join that continues counting evicted exchanges from here.
     pub(super) fn after(given_up: u64) -> Self {
         Self { given_up, ..Self::default() }
     }
@@ -93,7 +93,7 @@ impl ExchangeJoin {
     }
 }
 
-/// What a waiting request holds in memory: its head, and its body where that was kept.
+/// Returns the bytes of memory that a waiting request holds: its head, and its body where that was kept.
 fn weight(request: &Request) -> u64 {
     request.head.as_bytes().len() as u64 + request.body.wire.as_ref().map_or(0, |wire| wire.len() as u64)
 }

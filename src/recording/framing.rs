@@ -11,7 +11,7 @@ pub(super) struct RecordFraming {
     name: String,
     input: Input,
     size: Option<u64>,
-    /// What a piece is called.
+    /// Name of a piece, for messages.
     what: &'static str,
     /// Bytes of what stands between pieces, which may be cut by the end of the window.
     between: usize,
@@ -24,7 +24,7 @@ pub(super) struct RecordFraming {
     ended: bool,
 }
 
-/// Why a file ended before its time.
+/// Reason that a file ended early.
 enum FramingError {
     /// As if what wrote it was killed.
     Stopped(String),
@@ -32,10 +32,10 @@ enum FramingError {
     Broken(String),
 }
 
-/// What came next.
+/// Next step through a file.
 #[derive(Clone, Debug)]
 pub(super) enum FramingStep {
-    /// A piece, where it stands in the window.
+    /// A piece, as its range in the window.
     Piece(Range<usize>),
     /// A piece too long to be looked at; it was passed over.
     TooLong,
@@ -51,8 +51,8 @@ impl RecordFraming {
         Self { name, input, size, what, between, most, used: 0, count: 0, failed: None, ended: false }
     }
 
-    /// Moves to the next piece. `find` tells where the one that begins the bytes ends and the next one begins; it need
-    /// not look at as many bytes again as it is told.
+    /// Moves to the next piece. `find` returns the end of the piece that begins the bytes, and the start of the next
+    /// one; its second argument is the number of bytes searched before, which it need not search again.
     pub(super) fn advance(&mut self, find: impl Fn(&[u8], usize) -> Option<(usize, usize)>) -> FramingStep {
         self.input.consume(std::mem::take(&mut self.used));
         if self.ended {
@@ -113,7 +113,7 @@ impl RecordFraming {
         self.input.available().get(piece.clone()).unwrap_or_default()
     }
 
-    /// How long a piece may be, in words.
+    /// Returns the limit on a piece's length, in words.
     pub(super) fn limit(&self) -> String {
         format!("{} KiB is the limit, which grows with --max-memory", self.most >> 10)
     }
@@ -130,12 +130,12 @@ impl RecordFraming {
         self.failed.get_or_insert(FramingError::Stopped(how));
     }
 
-    /// What went wrong.
+    /// Returns the warnings about the file.
     pub(super) fn warnings(&self, skipped: &SkippedRecords) -> Vec<String> {
         self.unread().into_iter().chain(skipped.words(&self.name, self.what)).collect()
     }
 
-    /// Why it was not read to its end.
+    /// Returns the reason that the file was not read to its end.
     pub(super) fn unread(&self) -> Option<String> {
         let before = self.count.saturating_sub(1);
         let (name, what) = (&self.name, self.what);
@@ -147,7 +147,7 @@ impl RecordFraming {
         })
     }
 
-    /// How far the file was read, from 0 to 1.
+    /// Returns the progress through the file, from 0 to 1.
     pub(super) fn progress(&self) -> Option<f64> {
         OpenedInput::progress(&self.input, self.size)
     }

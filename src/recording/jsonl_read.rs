@@ -30,7 +30,7 @@ const MAX_LINE_BYTES: usize = (MAX_HEAD_BYTES + MAX_KEPT_BODY) * 2 / 3 * 4 + (2 
 /// Bytes of memory that a byte of a line takes at most: the window that holds it, which doubles as it grows and is copied
 /// then; what is decoded of it, with the chunks made of that; its strings, where they have escapes.
 const COST: usize = 6;
-/// Bytes of the first line by which its kind is told.
+/// Bytes of the first line that suffice to recognize its kind.
 const ENOUGH: usize = 64 * 1024;
 
 const INCOMPLETE: [Incomplete; 3] = [Incomplete::Gap, Incomplete::Cut, Incomplete::EndOfCapture];
@@ -58,7 +58,7 @@ const DAMAGE: [Damage; 8] = [
     Damage::Shed,
 ];
 
-/// What is read of a line; the rest follows from it.
+/// Keys that are read of a line; the rest follows from them.
 #[derive(Debug, Deserialize)]
 struct JsonlRecord<'a> {
     #[serde(borrow)]
@@ -103,7 +103,7 @@ struct DecodedMessage<'a> {
     left: bool,
 }
 
-/// Why a line is no exchange.
+/// Reason that a line is no exchange.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(super) enum JsonlError {
     #[error("{0}")]
@@ -130,7 +130,7 @@ impl JsonlReader {
         Self { pieces, interests: keep, current: None, skipped: SkippedRecords::default() }
     }
 
-    /// What to keep of bodies from now on.
+    /// Sets the policies for bodies from now on.
     pub(super) const fn set_interests(&mut self, interests: BodyPolicies) {
         self.interests = interests;
     }
@@ -166,7 +166,7 @@ impl JsonlReader {
         }
     }
 
-    /// When the current exchange ended, as far as that is known.
+    /// Returns the end time of the current exchange, as far as it is known.
     pub(super) fn at(&self) -> Option<Timestamp> {
         self.current.as_ref().map(ended)
     }
@@ -196,7 +196,7 @@ impl JsonlReader {
     }
 }
 
-/// When the last byte of an exchange was captured.
+/// Returns the capture time of an exchange's last byte.
 pub(super) fn ended(exchange: &JoinedExchange) -> Timestamp {
     let asked = exchange.request.last_byte;
     exchange.response.as_ref().map_or(asked, |response| response.last_byte.max(asked))
@@ -207,7 +207,7 @@ fn find(bytes: &[u8], from: usize) -> Option<(usize, usize)> {
     Some((end, end + 1))
 }
 
-/// What a file that begins like this is.
+/// Kind of a file, recognized by its beginning.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum RecordingKind {
     /// With the line of an exchange, or of something else that is to be passed over.
@@ -220,7 +220,7 @@ pub(super) enum RecordingKind {
     Otherwise,
 }
 
-/// Whether what begins like this are lines of JSON.
+/// Returns the kind of lines that the input begins with, if it begins with lines of JSON.
 pub(super) fn begins(input: &mut Input) -> std::io::Result<RecordingKind> {
     if input.available().first() != Some(&b'{') {
         return Ok(RecordingKind::Otherwise);
@@ -372,7 +372,7 @@ fn chunked(content: &[u8], whole: bool) -> Bytes {
     wire.into()
 }
 
-/// What `state` says of the request.
+/// Returns the state of the request that `state` names.
 fn state(text: &str) -> Result<RequestState, JsonlError> {
     match text.split_once(": ") {
         Some(("incomplete", why)) => Ok(RequestState::Incomplete(one_of("state", &INCOMPLETE, why)?)),
@@ -383,7 +383,7 @@ fn state(text: &str) -> Result<RequestState, JsonlError> {
     }
 }
 
-/// Why there is no response, as far as `state` says so.
+/// Returns the reason that there is no response, as far as `state` has one.
 fn lacking(state: &str) -> Damage {
     let damaged = state.strip_prefix("response damaged: ");
     damaged.and_then(|why| one_of("state", &DAMAGE, why).ok()).unwrap_or(Damage::NoResponse)

@@ -33,7 +33,7 @@ pub struct JsonLine<'a> {
     full: Option<FullMessages>,
 }
 
-/// What `--full` adds.
+/// Messages that `--full` adds.
 #[derive(Debug, Serialize)]
 struct FullMessages {
     request: EncodedMessage,
@@ -130,7 +130,7 @@ pub(crate) fn latency_us(exchange: &JoinedExchange) -> Option<u64> {
     Some(u64::try_from(took.as_micros()).unwrap_or(u64::MAX))
 }
 
-/// How whole the exchange is, in the words of the contract. Damage to the request is told first.
+/// Returns the state of the exchange, in the words of the contract. Damage to the request comes first.
 pub(crate) fn state(exchange: &JoinedExchange) -> Cow<'static, str> {
     match (exchange.request.state, &exchange.response) {
         (RequestState::Malformed(why), _) => format!("malformed: {why}").into(),

@@ -39,8 +39,8 @@ pub trait EventSource {
     /// The next event; `None` at the end, for whatever reason (see [`EventSource::warnings`]).
     fn next(&mut self) -> Option<Event>;
 
-    /// What went wrong on the way, in words for people: what could not be read and was passed over, a file that was
-    /// cut. What was read stands.
+    /// Returns warnings in words for people: input that could not be read and was passed over, a file that was cut. The
+    /// events read remain valid.
     fn warnings(&self) -> Vec<String> {
         Vec::new()
     }
@@ -50,13 +50,13 @@ pub trait EventSource {
         Vec::new()
     }
 
-    /// How far the source has been read, from 0 to 1; `None` where that is unknown (standard input).
+    /// Returns the progress through the source, from 0 to 1; `None` where that is unknown (standard input).
     fn progress(&self) -> Option<f64> {
         None
     }
 }
 
-/// Why a recording cannot be read at all, or not in this way.
+/// Errors that keep a recording from being read, at all or in this way.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum RecordingReadError {
@@ -108,7 +108,7 @@ impl RecordingReadError {
     }
 }
 
-/// Where events come from: made of frames, or read.
+/// Origin of events: frames, or a recording of events.
 pub enum Origin {
     /// Frames, for the capture engine.
     Frames(Box<dyn Source + Send>),

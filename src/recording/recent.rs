@@ -20,7 +20,7 @@ impl<K: Hash + Eq, V> Recent<K, V> {
         Self { young: HashMap::default(), old: HashMap::default(), room: (most / 2).max(1) }
     }
 
-    /// What is remembered under `key`, which is now used.
+    /// Returns the value remembered under `key`, and marks it as used.
     pub(crate) fn get(&mut self, key: K) -> Option<&mut V> {
         if let Some(value) = self.old.remove(&key) { Some(self.insert(key, value)) } else { self.young.get_mut(&key) }
     }

@@ -1,8 +1,8 @@
-//! Looks ahead in a recording, so that requests come when they were asked.
+//! Lookahead in a recording, so that requests come in the order in which they were sent.
 //!
-//! A line of JSON is written when its exchange ends: a request that was answered after ten seconds stands ten seconds
-//! after where it belongs. Here requests move forward, before whatever ended after they were asked; all else stays in the
-//! order of the file.
+//! A line of JSON is written when its exchange ends: the line of a request whose response took ten seconds is ten
+//! seconds late. Requests move forward here, before everything that ended after they were sent; everything else stays
+//! in the order of the file.
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashSet, VecDeque};
@@ -14,26 +14,27 @@ const MAX_AHEAD: usize = 8192;
 /// Bytes of messages that are looked ahead; past it likewise.
 const MAX_AHEAD_BYTES: usize = 32 << 20;
 
-/// What one record holds.
+/// Content of one record.
 #[derive(Debug)]
 pub(super) struct ReorderEntry {
-    /// A request: told when its time has come.
+    /// A request: emitted at its own time.
     pub(super) request: Option<Box<Request>>,
-    /// What is told at the record's place, after the request.
+    /// Event emitted at the record's position, after the request.
     pub(super) end: Option<Event>,
-    /// When what is told at the record's place was over; requests asked until then are told before it.
+    /// End of the event at the record's position; requests sent until then are emitted before it.
     pub(super) at: Timestamp,
 }
 
-/// The records that were read and not told yet.
+/// Records that were read and not emitted yet.
 ///
-/// Invariant: `first` is the number of the first entry; `asked` holds the numbers of entries whose request is not told.
+/// Invariant: `first` is the number of the first entry; `asked` holds the numbers of entries whose request is not
+/// emitted.
 #[derive(Debug)]
 pub(super) struct RecordReorder {
     entries: VecDeque<(ReorderEntry, usize)>,
     first: u64,
     asked: BinaryHeap<Reverse<(Timestamp, u64)>>,
-    /// Exchanges of which the end is still to be told.
+    /// Exchanges whose end is still to be emitted.
     under_way: HashSet<ExchangeId, foldhash::fast::RandomState>,
     bytes: usize,
     most: usize,
@@ -58,12 +59,12 @@ impl RecordReorder {
         self.most = bytes.min(MAX_AHEAD_BYTES);
     }
 
-    /// Whether no more has to be read before the next event is told.
+    /// Returns whether the next event can be emitted without reading more.
     pub(super) fn is_full(&self) -> bool {
         self.entries.len() >= MAX_AHEAD || self.bytes >= self.most
     }
 
-    /// Whether an exchange of this id is among them.
+    /// Returns whether an exchange of this id is among the waiting records.
     pub(super) fn has(&self, id: ExchangeId) -> bool {
         self.under_way.contains(&id)
     }
@@ -111,7 +112,7 @@ impl RecordReorder {
 }
 
 impl ReorderEntry {
-    /// What it holds in memory, roughly.
+    /// Returns its rough size in memory, in bytes.
     fn weight(&self) -> usize {
         let wire = |body: &crate::exchange::Body| body.wire.as_ref().map_or(0, bytes::Bytes::len);
         let request = self.request.as_ref().map_or(0, |request| request.head.as_bytes().len() + wire(&request.body));

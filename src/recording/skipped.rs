@@ -1,4 +1,4 @@
-//! What of a recording could not be read and was passed over.
+//! Counts of records that could not be read and were passed over.
 
 use std::collections::BTreeMap;
 

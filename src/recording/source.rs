@@ -22,7 +22,7 @@ pub struct RecordingSource {
     numbers: ConnectionIds,
     pairing: RecordPairing,
     ahead: RecordReorder,
-    /// Whether ids of lines may be those of another file too.
+    /// True when ids of lines may occur in another file too.
     renumber: bool,
     /// Ports of servers that count; every one where there is none.
     ports: Vec<u16>,
@@ -35,7 +35,7 @@ pub(super) enum FormatReader {
     Lines(Box<JsonlReader>),
 }
 
-/// What was found in a file that was opened.
+/// Kind of a file that was opened.
 pub(super) enum OpenedRecording {
     Journal(FormatReader),
     /// Something else: perhaps a capture.
@@ -140,7 +140,8 @@ impl RecordingSource {
         source
     }
 
-    /// What to keep of bodies; all of them until this is called, which has to be before the first event is asked for.
+    /// Sets the policies for bodies. Every body is kept until this is called, which must be before the first event is
+    /// asked for.
     pub fn set_interests(&mut self, interests: BodyPolicies) {
         self.pairing.set_interests(interests);
         for reader in &mut self.readers {
@@ -161,7 +162,7 @@ impl RecordingSource {
         self.ports = ports;
     }
 
-    /// Whether any of it is `.gor`, which does not hold whom a request was sent to.
+    /// Returns whether any file is `.gor`, which does not hold the server's address.
     #[must_use]
     pub fn has_gor(&self) -> bool {
         self.readers.iter().any(|reader| matches!(reader, FormatReader::Gor(_)))

@@ -17,13 +17,13 @@ impl TargetUrl {
         self.0.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"))
     }
 
-    /// What comes before the path of each request: empty, or a path without a slash at its end.
+    /// Returns the prefix of each request's path: empty, or a path without a slash at its end.
     #[must_use]
     pub fn prefix(&self) -> &str {
         self.0.path().trim_end_matches('/')
     }
 
-    /// Whether TLS is spoken to it.
+    /// Returns whether the target is reached over TLS.
     #[must_use]
     pub fn is_tls(&self) -> bool {
         self.0.scheme() == "https"
@@ -37,14 +37,14 @@ impl fmt::Display for TargetUrl {
     }
 }
 
-/// Why something typed is no target.
+/// Errors of a typed target URL.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum TargetUrlError {
     /// There is no `://`.
     #[error("`{typed}` has no scheme; write http://{host} or https://{host}")]
     NoScheme {
-        /// What was typed.
+        /// Typed text.
         typed: String,
         /// The host and port in it.
         host: String,
@@ -52,7 +52,7 @@ pub enum TargetUrlError {
     /// A scheme that no request can be sent with.
     #[error("`{typed}`: requests can be sent by http and https, not by `{scheme}`")]
     Scheme {
-        /// What was typed.
+        /// Typed text.
         typed: String,
         /// The scheme.
         scheme: String,
@@ -60,15 +60,15 @@ pub enum TargetUrlError {
     /// There is no host.
     #[error("`{typed}` has no host; write it as http://localhost:8080")]
     NoHost {
-        /// What was typed.
+        /// Typed text.
         typed: String,
     },
     /// A query or fragment, which would be lost: each request brings its own.
     #[error("`{typed}` has a query or fragment, which would be lost since each request brings its own; write {origin}")]
     MoreThanAPath {
-        /// What was typed.
+        /// Typed text.
         typed: String,
-        /// What is left without it.
+        /// URL without the query or fragment.
         origin: String,
     },
     /// User name or password.
@@ -77,13 +77,13 @@ pub enum TargetUrlError {
          write --to {origin} and, where it is needed, --set-header 'Authorization: Basic ...'"
     )]
     Credentials {
-        /// What is left without them.
+        /// URL without the credentials.
         origin: String,
     },
     /// No address at all.
     #[error("`{typed}` is not an address: {why}")]
     Invalid {
-        /// What was typed.
+        /// Typed text.
         typed: String,
         /// The parser's words.
         why: String,

@@ -18,7 +18,7 @@ pub enum AnyClient {
 }
 
 impl AnyClient {
-    /// Whether it has to be told of captured connections.
+    /// Returns whether the client needs to know of captured connections.
     #[must_use]
     pub const fn mirrors(&self) -> bool {
         match self {

@@ -1,11 +1,11 @@
-//! Why there is no client: told before anything is sent.
+//! Errors of setting up a client: reported before anything is sent.
 
 use std::borrow::Cow;
 use std::path::PathBuf;
 
 use crate::causes::Help;
 
-/// Why there is no client.
+/// Errors of setting up a client.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ClientError {
@@ -24,7 +24,7 @@ pub enum ClientError {
         flag: &'static str,
         /// The file.
         path: PathBuf,
-        /// What is wrong with it.
+        /// Fault of the file.
         why: String,
     },
     /// Anything else.

@@ -1,13 +1,13 @@
-//! Which header lines belong to a captured connection and not to the request.
+//! Header fields that belong to a captured connection and not to the request.
 //!
-//! In goes a head, out comes an answer for each line of it. A client that shares connections leaves those lines out
-//! (RFC 9110, 7.6.1), as the load balancer in front of the new stack would; a client that mirrors connections keeps
-//! them. Lines that frame the body are never left out here: what the client does to the body decides about them.
+//! A head goes in, a decision for each of its lines comes out. A client that shares connections drops those lines (RFC
+//! 9110, 7.6.1), as the load balancer in front of the new stack would; a client that mirrors connections keeps them.
+//! Lines that frame the body are never dropped here: the client decides about them when it frames the body.
 
 use crate::exchange::{Head, Request};
 use crate::head::{KnownHeader, is_passed_over};
 
-/// Whether a line belongs to a single connection even where Connection does not name it.
+/// Returns whether a line belongs to a single connection even where Connection does not name it.
 const fn is_always_of_connection(name: KnownHeader) -> bool {
     match name {
         // Says what the captured client wanted of its connection.
@@ -31,8 +31,8 @@ const fn is_always_of_connection(name: KnownHeader) -> bool {
     }
 }
 
-/// Whether a line stays even where Connection names it: without it a request would end elsewhere or go elsewhere,
-/// which is how a Connection line is used for attacks.
+/// Returns whether a line stays even where Connection names it: without it a request would end elsewhere or go
+/// elsewhere, which is how a Connection line is used for attacks.
 const fn is_never_of_connection(name: KnownHeader) -> bool {
     matches!(name, KnownHeader::ContentLength | KnownHeader::TransferEncoding | KnownHeader::Host)
 }
@@ -40,7 +40,7 @@ const fn is_never_of_connection(name: KnownHeader) -> bool {
 /// Most connection options that are heeded in one head; further ones are ignored, and what they name is sent.
 const MAX_OPTIONS: usize = 64;
 
-/// Which rule keeps a request from being sent at all, because it would leave HTTP/1 on its connection.
+/// Returns the rule that keeps a request from being sent at all, because it would leave HTTP/1 on its connection.
 #[must_use]
 pub fn refused(request: &Request) -> Option<&'static str> {
     if request.method() == b"CONNECT" {
@@ -63,7 +63,7 @@ pub(super) fn without_offer(value: &[u8]) -> Option<Vec<u8>> {
     (!left.is_empty()).then(|| left.join(&b", "[..]))
 }
 
-/// What the Connection lines of one head name, besides what is left out anyway.
+/// Names in the Connection lines of one head, other than those that are always dropped.
 #[derive(Clone, Debug, Default)]
 pub struct HopByHop<'a> {
     named: Vec<&'a [u8]>,
@@ -76,13 +76,14 @@ impl<'a> HopByHop<'a> {
         Self { named: head.get_all("connection").flat_map(options).take(MAX_OPTIONS).collect() }
     }
 
-    /// Whether it takes a Connection line of this `value` to know which lines are left out: most say `keep-alive`.
+    /// Returns whether a Connection line of this `value` affects which lines are dropped: most say `keep-alive`, which
+    /// does not.
     #[must_use]
     pub fn depends_on(value: &[u8]) -> bool {
         options(value).next().is_some()
     }
 
-    /// Whether the line under `name` is left out.
+    /// Returns whether the line under `name` is dropped.
     #[must_use]
     pub fn covers(&self, name: &[u8]) -> bool {
         self.covers_known(KnownHeader::of(name), name)
@@ -96,7 +97,7 @@ impl<'a> HopByHop<'a> {
     }
 }
 
-/// What a Connection line names besides what is left out anyway.
+/// Returns the names in a Connection line, other than those that are always dropped.
 fn options(value: &[u8]) -> impl Iterator<Item = &[u8]> {
     let options = value.split(|byte| *byte == b',').map(<[u8]>::trim_ascii);
     options.filter(|option| !option.is_empty() && !KnownHeader::of(option).is_some_and(is_always_of_connection))

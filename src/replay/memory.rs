@@ -1,6 +1,7 @@
-//! A client that answers from a script: the twin of the network in tests, benches and examples.
+//! A client with scripted responses: the in-memory counterpart of the network in tests, benches and examples.
 //!
-//! In goes a request, out comes what a function says to it, when that function says so. Nothing leaves the process.
+//! A request goes in, the response that a function returns comes out, after the delay that the function sets. Nothing
+//! leaves the process.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -15,10 +16,10 @@ use super::{
 };
 use crate::exchange::{FailureKind, Head, Request, digest};
 
-/// Most requests that are remembered for [`MemoryClient::sent`]; later ones are answered all the same.
+/// Most requests that are remembered for [`MemoryClient::sent`]; later ones get their responses all the same.
 pub const MAX_REMEMBERED: usize = 100_000;
 
-/// What a script says to a request.
+/// A script's reply to a request.
 #[derive(Clone, Debug)]
 pub struct ScriptedReply {
     after: Option<Duration>,
@@ -35,7 +36,7 @@ struct EndlessBody {
 }
 
 impl ScriptedReply {
-    /// An answer, at once.
+    /// Returns a response that comes at once.
     #[must_use]
     pub fn status(status: u16, body: impl Into<Bytes>) -> Self {
         Self { after: Some(Duration::ZERO), result: Ok((status, body.into())), endless: None }
@@ -47,7 +48,7 @@ impl ScriptedReply {
         Self { after: Some(Duration::ZERO), result: Err(kind), endless: None }
     }
 
-    /// No answer, ever.
+    /// Returns a reply that never comes.
     #[must_use]
     pub const fn never() -> Self {
         Self { after: None, result: Err(FailureKind::Timeout), endless: None }
@@ -75,7 +76,7 @@ impl ScriptedReply {
     }
 }
 
-/// A client whose answers are a function of the requests.
+/// A client whose responses are a function of the requests.
 #[derive(Debug)]
 pub struct MemoryClient<F> {
     script: F,
@@ -85,7 +86,7 @@ pub struct MemoryClient<F> {
 }
 
 impl<F> MemoryClient<F> {
-    /// A client that answers as `script` says.
+    /// Returns a client that responds as `script` says.
     pub const fn new(script: F) -> Self {
         Self { script, sent: Mutex::new(Vec::new()), busy: AtomicU64::new(0), peak: AtomicU64::new(0) }
     }
@@ -103,7 +104,7 @@ impl<F> MemoryClient<F> {
     }
 }
 
-/// One request under way; it is over when this is dropped, even if nobody waited for the answer.
+/// One request in flight; it is over when this is dropped, even if the response was abandoned.
 struct InFlightReply<'a>(&'a AtomicU64);
 
 impl Drop for InFlightReply<'_> {

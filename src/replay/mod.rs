@@ -1,8 +1,9 @@
-//! When a request is sent and how: a [`Request`] comes in when it is due, a [`Delivery`] goes out for each target.
+//! Replay of requests: a [`Request`] comes in when it is due, a [`Delivery`] goes out for each target.
 //!
-//! [`pace`] says when, [`target`] keeps the limits of one target, a [`Client`] speaks to it: [`wire`] byte for byte,
-//! [`http`] through reqwest, [`memory`] from a script. No request is changed here beyond what sharing connections asks
-//! for (see [`hop`]), none that may change something is sent twice, and every [`Job`] ends in exactly one delivery.
+//! [`pace`] sets the times, [`target`] keeps the limits of one target, a [`Client`] connects to it: [`wire`] byte for
+//! byte, [`http`] through reqwest, [`memory`] from a script. Requests are not changed here beyond what sharing
+//! connections requires (see [`hop`]), none that may change something is sent twice, and every [`Job`] ends in exactly
+//! one delivery.
 
 use std::future::Future;
 use std::net::SocketAddr;
@@ -65,9 +66,9 @@ pub use wire::WireClient;
 pub struct ConnKey {
     /// The captured connection.
     pub connection: ConnectionId,
-    /// Which pass over the capture, from 1.
+    /// Pass over the capture, from 1.
     pub pass: u32,
-    /// Which copy of the session; 0 is the original.
+    /// Copy of the session; 0 is the original.
     pub copy: u32,
 }
 
@@ -90,8 +91,8 @@ impl ConnNumber {
     }
 }
 
-/// What is special about one send: what is wanted of its answer besides status and length, where what is not asked for
-/// costs nothing; and whether its Host stays.
+/// Options of one send: the parts of its response that are needed in addition to status and length, where a part that
+/// is not needed costs nothing; and whether its Host stays.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ResponseOptions {
     /// The SHA-256 of the content, where that is not kept.
@@ -107,11 +108,11 @@ impl ResponseOptions {
     pub const HASH: Self = Self { hash: true, kept: None, keep_host: false };
 }
 
-/// Something that can send requests: the wire, reqwest, or a twin in memory.
+/// A client that sends requests: the wire client, reqwest, or one in memory.
 ///
-/// A client that mirrors connections is told of them in the order of the capture: [`Client::open`], then
-/// [`Client::enqueue`] for each request that will be sent, then [`Client::close`]; these three only take notice and
-/// return at once, and may be called from any thread. Other clients ignore them.
+/// A client that mirrors connections is informed of them in the order of the capture: [`Client::open`], then
+/// [`Client::enqueue`] for each request that will be sent, then [`Client::close`]. These three return at once, and may
+/// be called from any thread. Other clients ignore them.
 pub trait Client: Send + Sync + 'static {
     /// A captured connection opened, and is to be opened when it is `due`, which may be in the past as well as ahead. A
     /// lane that is never opened is opened for its first request.
@@ -126,7 +127,7 @@ pub trait Client: Send + Sync + 'static {
         Ticket::default()
     }
 
-    /// Which rule says that this client must not send `request`; `None` where it may.
+    /// Returns the rule by which this client must not send `request`; `None` where it may.
     fn refuses(&self, request: &Request) -> Option<&'static str> {
         let _ = request;
         None
@@ -143,7 +144,7 @@ pub trait Client: Send + Sync + 'static {
         progress: &ResponseProgress,
     ) -> impl Future<Output = Result<TargetResponse, SendError>> + Send;
 
-    /// A captured connection closed, and is to be closed when that is `due`, though not before its last answer.
+    /// Closes the counterpart of a captured connection at the instant `due`, though not before its last response.
     fn close(&self, lane: ConnKey, due: Instant) {
         let _ = (lane, due);
     }
@@ -158,27 +159,27 @@ pub trait Client: Send + Sync + 'static {
     }
 }
 
-/// What a client knows of its connections.
+/// Statistics of a client's connections.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ConnCounters {
     /// Opened so far.
     pub opened: u64,
     /// Most that were open at once, as far as the client knows ([`HttpClient`] says how far that is).
     pub peak: u64,
-    /// How long each set-up took (TCP and TLS; with reqwest the name, too), those since the last call.
+    /// Durations of the set-ups since the last call (TCP and TLS; with reqwest the name lookup, too).
     pub set_up: Vec<Duration>,
     /// The share of each address that the target's name had, in the order in which they came up; reqwest knows none.
     pub addresses: Vec<AddressShare>,
     /// Requests that went out once more, because their connection was closed as they went; the wire client's only.
     pub retried: u64,
-    /// Connections on which something came that answers no request; the wire client's only.
+    /// Connections on which bytes came that belong to no request; the wire client's only.
     pub desynchronised: Desynchronised,
 }
 
 /// Connections on which bytes came that belong to no request, and which were closed therefore.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Desynchronised {
-    /// How many connections.
+    /// Number of connections.
     pub connections: u64,
     /// Deliveries that failed for it.
     pub deliveries: u64,
@@ -191,7 +192,7 @@ pub struct Desynchronised {
     pub first: Option<ExchangeId>,
 }
 
-/// How a client's connections are at one moment.
+/// State of a client's connections at one moment.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct OpenNow {
     /// Opened so far.
@@ -202,7 +203,7 @@ pub struct OpenNow {
     pub peak: u64,
 }
 
-/// What went to one address of a target.
+/// Traffic to one address of a target.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct AddressShare {
     /// The address.
@@ -215,7 +216,7 @@ pub struct AddressShare {
     pub requests: u64,
 }
 
-/// The final answer of a target.
+/// The final response of a target.
 #[derive(Clone, Debug)]
 pub struct TargetResponse {
     /// Status of the final response.
@@ -228,12 +229,12 @@ pub struct TargetResponse {
     pub kept: Option<Box<RetainedResponse>>,
     /// Why it was closed before its end, where it was: then `body_len` and the content are what had come.
     pub closed: Option<ClosedEarly>,
-    /// When the last byte of the request was written (reqwest: when it was called). Never after
+    /// Instant at which the last byte of the request was written (reqwest: of the call). Never after
     /// [`TargetResponse::first_byte`]: an early response counts 0.
     pub written: Instant,
-    /// When the first byte of the final response was read.
+    /// Instant at which the first byte of the final response was read.
     pub first_byte: Instant,
-    /// When the last byte was read.
+    /// Instant at which the last byte was read.
     pub done: Instant,
     /// Over which connection it came, where the client would notice a response on it that nobody asked for.
     pub connection: Option<ConnNumber>,
@@ -249,7 +250,7 @@ impl TargetResponse {
     }
 }
 
-/// An answer as it came.
+/// A response as it came.
 #[derive(Clone, Debug)]
 pub struct RetainedResponse {
     /// Status line and header lines.
@@ -275,18 +276,18 @@ impl RetainedResponse {
     }
 }
 
-/// How one request ended at one target.
+/// Result of one request at one target.
 #[derive(Clone, Debug)]
 pub struct Delivery {
     /// The request.
     pub id: ExchangeId,
-    /// Which target, counted from 0.
+    /// Target, counted from 0.
     pub target: usize,
-    /// How it ended.
+    /// Outcome of the request.
     pub outcome: Outcome,
-    /// Why it failed, in words for people, where it did and that is known.
+    /// Reason of the failure, in words for people, where it failed and that is known.
     pub reason: Option<Box<Reason>>,
-    /// What came back, where something did.
+    /// Response, where there was one.
     pub answer: Option<TargetResponse>,
     /// Last byte written to first byte read; of what timed out, how long it was waited for.
     pub service: Option<Duration>,
@@ -303,10 +304,10 @@ pub struct Job {
     pub held: Option<tokio::sync::OwnedSemaphorePermit>,
     /// The request, as middleware left it.
     pub request: Box<Request>,
-    /// When it was due; `None` without a schedule.
+    /// Due time; `None` without a schedule.
     pub due: Option<Instant>,
     /// Its place among the requests of its connection, from [`Client::enqueue`].
     pub turn: Ticket,
-    /// What is wanted of the answer.
+    /// Options for the response.
     pub wanted: ResponseOptions,
 }

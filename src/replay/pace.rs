@@ -1,6 +1,6 @@
-//! When a request is due: capture times go in, offsets from the start of the run come out.
+//! Due times of requests: capture times go in, offsets from the start of the run come out.
 //!
-//! There is no clock and no wait here: whoever sends compares the offsets with a clock of their own.
+//! There is no clock and no wait here: the sender compares the offsets with a clock of its own.
 
 use std::fmt;
 use std::str::FromStr;
@@ -12,15 +12,15 @@ use crate::exchange::Timestamp;
 /// past any run, and small enough to be added to any instant.
 pub const MAX_OFFSET: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
 
-/// How far behind the latest one an instant may lie without a step of the capture's clock: requests end in another order
-/// than they begin, recorders differ.
+/// Largest lag of an instant behind the latest one that is not a step of the capture's clock: requests end in another
+/// order than they begin, recorders differ.
 const LAG: Duration = Duration::from_secs(10);
-/// How far ahead of a stamp the next one may be that confirms it.
+/// Largest lead of the next stamp over one that it confirms.
 const NEAR: Duration = Duration::from_secs(60);
 /// A longer silence is none: the clock was set, or a frame stamped wrongly.
 const LONGEST_SILENCE: Duration = Duration::from_secs(24 * 3600);
 
-/// How the times of sending follow from the times of capture.
+/// Rule that derives the times of sending from the times of capture.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Pace {
     /// As captured, this many times as fast.
@@ -38,26 +38,26 @@ impl Default for Pace {
     }
 }
 
-/// Why something typed is no pace.
+/// Errors of a typed pace.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum PaceError {
     /// Neither a factor nor `max`.
     #[error("`{typed}` is not a speed; write 2x for twice as fast, 0.5x for half as fast, or max")]
     Speed {
-        /// What was typed.
+        /// Typed text.
         typed: String,
     },
     /// No number over a unit of time.
     #[error("`{typed}` is not a rate; write 100/s for a hundred requests a second, or 6000/m for as many a minute")]
     Rate {
-        /// What was typed.
+        /// Typed text.
         typed: String,
     },
     /// Zero, negative or endless.
     #[error("`{typed}`: a pace is more than zero, and finite; as fast as possible is --speed max")]
     OutOfRange {
-        /// What was typed.
+        /// Typed text.
         typed: String,
     },
 }
@@ -136,7 +136,7 @@ pub struct Schedule {
     first: Option<Timestamp>,
     /// The latest that was seen of this pass and believed.
     latest: Timestamp,
-    /// How long that is after the first one: the clock may have been set in between.
+    /// Time since the first one: the clock may have been set in between.
     elapsed: Duration,
     /// An instant that the next one has to confirm.
     suspect: Option<Timestamp>,
@@ -144,7 +144,7 @@ pub struct Schedule {
     max_gap: Option<Duration>,
     /// Those that were.
     shortened: ShortenedGaps,
-    /// How long the passes before this one took, on the capture's clock.
+    /// Length of the passes before this one, on the capture's clock.
     before: Duration,
     count: u64,
 }
@@ -174,7 +174,7 @@ impl Schedule {
         Some((longest, self.shortened))
     }
 
-    /// Whether nothing is ever due: requests are sent as fast as they are taken.
+    /// Returns whether requests are sent as fast as they are taken, with no due times.
     #[must_use]
     pub const fn is_max(&self) -> bool {
         matches!(self.pace, Pace::Max)
@@ -194,8 +194,8 @@ impl Schedule {
         (self.latest, self.elapsed, self.suspect) = (first, Duration::ZERO, None);
     }
 
-    /// When the next request, captured `at`, is due, counted from the start of the run; `None` where there is no
-    /// schedule. The first one is due at once, and so is what was captured before it.
+    /// Returns the due time of the next request, captured `at`, counted from the start of the run; `None` where there
+    /// is no schedule. The first request is due at once, and so is every request captured before it.
     pub fn due(&mut self, at: Timestamp) -> Option<Duration> {
         self.begin(at);
         let offset = self.offset(at);
@@ -203,8 +203,8 @@ impl Schedule {
         offset
     }
 
-    /// When something captured `at` is due that is no request, and so changes nothing of the pace: a connection's
-    /// opening or end. `None` where there is no schedule, or none yet.
+    /// Returns the due time of an event captured `at` that is not a request, and so does not change the pace: a
+    /// connection's opening or end. `None` where there is no schedule, or none yet.
     pub fn offset(&mut self, at: Timestamp) -> Option<Duration> {
         let position = self.first.map(|_| self.position(at));
         let seconds = match self.pace {
@@ -215,8 +215,8 @@ impl Schedule {
         Some(Duration::try_from_secs_f64(seconds).unwrap_or(MAX_OFFSET).min(MAX_OFFSET))
     }
 
-    /// How long after the first instant of this pass this one is. Where the capture's clock was set it goes on from the one
-    /// before; nothing is ever waited for on the word of a single stamp.
+    /// Returns the time between the first instant of this pass and this one. Where the capture's clock was set, it
+    /// continues from the instant before; a single stamp never causes a wait.
     fn position(&mut self, at: Timestamp) -> Duration {
         let near = |stamp: Timestamp| at.since(stamp) <= NEAR && stamp.since(at) <= LAG;
         if self.suspect.take().is_some_and(near) {

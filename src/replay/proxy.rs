@@ -22,14 +22,14 @@ impl ProxyUrl {
         self.0.port_or_known_default().unwrap_or(SOCKS)
     }
 
-    /// Whether TLS is spoken to it.
+    /// Returns whether the proxy is reached over TLS.
     #[must_use]
     pub fn is_tls(&self) -> bool {
         self.0.scheme() == "https"
     }
 
-    /// Whether it passes on whatever is sent through it, for a target of any scheme: others read requests that go to a
-    /// target without TLS (RFC 9112, 3.2.2).
+    /// Returns whether it passes on any bytes sent through it, for a target of any scheme: other proxies read requests
+    /// to a target without TLS (RFC 9112, 3.2.2).
     #[must_use]
     pub fn tunnels_all(&self) -> bool {
         self.0.scheme().starts_with("socks")
@@ -42,22 +42,22 @@ impl fmt::Display for ProxyUrl {
     }
 }
 
-/// Why something typed is no proxy.
+/// Errors of a typed proxy URL.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ProxyUrlError {
     /// It has no scheme, or one that no proxy is spoken to by.
     #[error("`{typed}` is no proxy; write http://HOST:PORT, https://HOST:PORT or socks5://HOST:PORT")]
     Scheme {
-        /// What was typed.
+        /// Typed text.
         typed: String,
     },
     /// There is a path, or no host.
     #[error("`{typed}` is no address of a proxy: {why}; write it as http://proxy:3128")]
     Invalid {
-        /// What was typed.
+        /// Typed text.
         typed: String,
-        /// What is wrong with it.
+        /// Fault of the text.
         why: String,
     },
     /// User name or password.

@@ -12,11 +12,11 @@ use super::guard::{GuardAction, GuardChange, GuardVerdict};
 use super::spec::{SpecError, SpecPart, format_time, time};
 use crate::middleware::Share;
 
-/// How a ramp can look.
+/// Example of a ramp, for error messages.
 const EXAMPLE: &str = "1%:45s,5%:45s,10%:1m,50%:1m,100%";
 /// Most steps of a ramp.
 const MAX_STEPS: usize = 100;
-/// How many times longer a step that failed is waited for, at most, before it is tried again.
+/// Largest multiple of a step's time that is waited after the step failed, before it is tried again.
 const MOST_PATIENCE: u32 = 8;
 
 /// The steps of a ramp.
@@ -27,16 +27,16 @@ pub struct RampPlan(Vec<RampStage>);
 #[derive(Clone, Copy, Debug, PartialEq)]
 struct RampStage {
     share: Share,
-    /// How long it takes; the last one stays.
+    /// Length of the step; the last one stays.
     lasts: Option<Duration>,
 }
 
-/// Where a ramp got to.
+/// Position of a ramp.
 #[derive(Clone, Debug, PartialEq)]
 pub struct RampStatus {
-    /// Which step it stands at, from 1.
+    /// Current step, from 1.
     pub step: usize,
-    /// How many there are.
+    /// Number of steps.
     pub steps: usize,
     /// The share that it let in last.
     pub share: Share,
@@ -46,14 +46,14 @@ pub struct RampStatus {
 
 /// A ramp that climbs.
 ///
-/// Invariant: `at` is a step of the plan, and `patience` is at least 1.
+/// Invariant: `at` is a step of the plan, and `step_budget` is at least 1.
 #[derive(Clone, Debug)]
 pub struct Ramp {
     plan: RampPlan,
     at: usize,
     /// Since when the step stands, or since when nothing was against it.
     since: Instant,
-    /// How many times as long as the plan says it waits.
+    /// Multiple of the plan's time for which a step is held.
     step_budget: u32,
     broke: Option<(Share, String)>,
 }
@@ -85,14 +85,14 @@ impl Ramp {
         self.plan.0.get(self.at).map_or(Share(1.0), |stage| stage.share)
     }
 
-    /// Where it stands.
+    /// Returns the current position.
     #[must_use]
     pub fn standing(&self) -> RampStatus {
         let steps = self.plan.0.len();
         RampStatus { step: self.at + 1, steps, share: self.share(), broke: self.broke.clone() }
     }
 
-    /// Why it does not climb for now.
+    /// Returns the reason that it does not climb for now.
     #[must_use]
     pub fn held(&self) -> Option<&str> {
         self.broke.as_ref().map(|(_, reason)| reason.as_str())

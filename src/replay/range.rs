@@ -1,7 +1,7 @@
-//! Which part of a capture is replayed, how often, and how many times each session.
+//! Replayed range of a capture, number of passes, and number of copies of each session.
 //!
-//! There is no clock here and no event: a [`CaptureWindow`] and the beginning of a capture make a [`CaptureSpan`], a number of a
-//! connection makes copies and their delays.
+//! There is no clock here and no event: a [`CaptureWindow`] and the beginning of a capture make a [`CaptureSpan`], a
+//! number of a connection makes copies and their delays.
 
 use std::fmt;
 use std::str::FromStr;
@@ -13,21 +13,21 @@ use crate::exchange::{ConnectionId, Timestamp};
 
 /// Most sessions that one may become: past it a capture with more users in it is what is wanted.
 pub const MAX_AMPLIFY: f64 = 1000.0;
-/// How much later than the original its copies come, at most, on the capture's clock: long enough that an answer which
-/// was made for the original has left most short caches, short enough that copies meet the load of the same moment.
+/// Longest delay of copies after the original, on the capture's clock: long enough that a response made for the
+/// original has left most short caches, short enough that copies meet the load of the same moment.
 pub const MAX_DELAY: Duration = Duration::from_secs(1);
-/// How long before a capture's beginning a time of day may be, to be one of the same day.
+/// Longest time before a capture's beginning at which a time of day still counts as one of the same day.
 const SAME_DAY: Duration = Duration::from_secs(3600);
 const DAY: Duration = Duration::from_secs(86_400);
 
-/// What is replayed of a capture.
+/// Replayed part of a capture.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct ReplayRange {
-    /// Which part of it.
+    /// Window of the capture.
     pub window: CaptureWindow,
-    /// How often: 1 for once. At least 1.
+    /// Number of passes: 1 for once. At least 1.
     pub passes: u32,
-    /// How many times each session.
+    /// Number of copies of each session.
     pub amplify: Amplify,
 }
 
@@ -79,7 +79,7 @@ impl CaptureWindow {
         CaptureSpan { from: from.filter(|from| *from > began), until }
     }
 
-    /// Whether nothing can be in it, as far as can be said without the capture.
+    /// Returns whether the window is empty, as far as that is known without the capture.
     #[must_use]
     pub fn is_empty(self) -> bool {
         match (self.from, self.until) {
@@ -107,7 +107,7 @@ impl Moment {
 }
 
 impl CaptureSpan {
-    /// Where an instant lies.
+    /// Returns the position of an instant.
     #[must_use]
     pub fn side(&self, at: Timestamp) -> SpanPosition {
         if self.from.is_some_and(|from| at < from) {
@@ -120,7 +120,7 @@ impl CaptureSpan {
     }
 }
 
-/// Where an instant lies beside a [`CaptureSpan`].
+/// Position of an instant relative to a [`CaptureSpan`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SpanPosition {
     /// Before it.
@@ -131,7 +131,7 @@ pub enum SpanPosition {
     After,
 }
 
-/// How many sessions one becomes; with 1.5 half of them become two.
+/// Number of sessions that one becomes; with 1.5 half of them become two.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Amplify(f64);
 
@@ -143,13 +143,14 @@ impl Default for Amplify {
 }
 
 impl Amplify {
-    /// Whether there are no copies.
+    /// Returns whether there are no copies.
     #[must_use]
     pub fn is_none(self) -> bool {
         self.0 <= 1.0
     }
 
-    /// How many copies this session has beside the original. What has a copy at 1.5x has it at 1.7x, too.
+    /// Returns the number of copies of this session, the original not included. A session with a copy at 1.5x has it at
+    /// 1.7x, too.
     #[must_use]
     pub fn copies(self, connection: ConnectionId) -> u32 {
         let copies = self.0 - 1.0;
@@ -163,8 +164,8 @@ impl Amplify {
         whole + u32::from(rest)
     }
 
-    /// How much later than its original all of a copy comes, on the capture's clock: up to [`MAX_DELAY`], and always as
-    /// much for the same copy of the same session.
+    /// Returns the delay of a whole copy after its original, on the capture's clock: up to [`MAX_DELAY`], and always
+    /// the same for the same copy of the same session.
     #[must_use]
     pub fn delay(connection: ConnectionId, copy: u32) -> Duration {
         MAX_DELAY.mul_f64(share(connection, u64::from(copy)))
@@ -180,7 +181,7 @@ fn nanos(time: Duration) -> u64 {
     u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
 }
 
-/// Why something typed is no factor.
+/// Error of a typed factor.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
     "`{typed}` is no factor for sessions; write 3x for three of each, or 1.5x for one more of every second; at most \

@@ -170,7 +170,7 @@ fn timeout(reason: Reason) -> SendError {
 const LATE: Reason = Reason::new("no response in time");
 const STALLED: Reason = Reason::new("the response stalled");
 const NOT_WHOLE: Reason = Reason::new("no whole response in time");
-/// What was in flight when the run ended, and had its time.
+/// Reason of requests still in flight after the drain time at the end of the run.
 const UNANSWERED: Reason = Reason::new("the run ended before a response came");
 const UNFINISHED: Reason = Reason::new("the run ended before the response did");
 

@@ -1,4 +1,4 @@
-//! Why a request has no response, with the words that tell a person what to mend.
+//! Errors of a send, with words that help a person to repair the cause.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -8,14 +8,14 @@ use crate::exchange::{FailureKind, Outcome, Shed};
 /// Longest text of a [`Reason`]'s example, in characters; the rest of it is cut.
 const MAX_EXAMPLE: usize = 160;
 
-/// Why a request has no response.
+/// Reason that a request has no response.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SendError {
     /// The target, or the way to it, failed.
     Failed {
-        /// How.
+        /// Kind of failure.
         kind: FailureKind,
-        /// Why, where that is known.
+        /// Reason, where it is known.
         reason: Option<Box<Reason>>,
     },
     /// This machine could not send it: its limits are not the target's fault.
@@ -29,7 +29,7 @@ impl SendError {
         Self::Failed { kind, reason: Some(Box::new(reason)) }
     }
 
-    /// How the target failed, if it was the target.
+    /// Returns the kind of failure, if the target failed.
     #[must_use]
     pub const fn kind(&self) -> Option<FailureKind> {
         match self {
@@ -67,7 +67,7 @@ impl fmt::Display for SendError {
 /// A reason in words for people: failures are counted by `what`, and shown with the first example of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Reason {
-    /// What happened; the same for every failure of its sort.
+    /// Description of the failure; the same for every failure of its kind.
     pub what: Cow<'static, str>,
     /// The particulars of this one.
     pub example: Option<String>,

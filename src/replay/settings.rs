@@ -1,4 +1,4 @@
-//! How to send: what was asked for, with the defaults of what was not.
+//! Settings for sending, with their defaults.
 
 use std::path::PathBuf;
 use std::str::FromStr;
@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::{Pace, ProxyUrl, TargetUrl, guard};
 
-/// Default of [`SendSettings::timeout`]: what load balancers commonly wait for an answer, halved.
+/// Default of [`SendSettings::timeout`]: half of the response timeout common in load balancers.
 pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(30);
 /// Default of [`SendSettings::max_time`], as so many times the timeout.
 pub const MAX_TIME_FACTOR: u32 = 10;
@@ -23,12 +23,12 @@ pub const DEFAULT_MAX_RESPONSE: u64 = 256 << 20;
 /// Default of [`SendSettings::resolve_every`]: half of the shortest time that balancers in a cloud let addresses live.
 pub const DEFAULT_RESOLVE_EVERY: Duration = Duration::from_secs(30);
 
-/// How to send.
+/// Settings for sending to one target.
 #[derive(Clone, Debug)]
 pub struct SendSettings {
-    /// Where to.
+    /// Target.
     pub target: TargetUrl,
-    /// What routes call it.
+    /// Name by which routes refer to the target.
     pub name: Option<String>,
     /// By what.
     pub client: ClientChoice,
@@ -37,11 +37,11 @@ pub struct SendSettings {
     /// Connections that may be open at once; `None` for the default of the mode: [`DEFAULT_MAX_CONNECTIONS`] pooled,
     /// as many as the system allows mirrored.
     pub max_connections: Option<usize>,
-    /// Whether HTTP/2 is spoken where the target has it; only reqwest can.
+    /// True when HTTP/2 is used where the target has it; reqwest only.
     pub http2: bool,
-    /// What requests go through on their way; only reqwest can. Never taken from the environment.
+    /// Proxy for the requests; reqwest only. Never taken from the environment.
     pub proxy: Option<ProxyUrl>,
-    /// When.
+    /// Pace of the requests.
     pub pace: Pace,
     /// Longer silences in the capture are shortened to this.
     pub max_gap: Option<Duration>,
@@ -51,21 +51,21 @@ pub struct SendSettings {
     pub max_time: Duration,
     /// Streams that may be open besides the connections that requests share.
     pub max_streams: usize,
-    /// Requests that may await their answer at once.
+    /// Requests that may await their response at once.
     pub max_in_flight: usize,
     /// Content bytes that a response may have.
     pub max_response: u64,
-    /// How often the target's name is resolved again.
+    /// Interval after which the target's name is resolved again.
     pub resolve_every: Duration,
     /// Keep the captured Host header instead of naming the target.
     pub keep_host: bool,
     /// Accept any certificate.
     pub insecure: bool,
-    /// Which certificates are trusted and shown.
+    /// Certificates to trust and to present.
     pub trust: TlsIdentity,
-    /// How long a stopped run waits for what is in flight.
+    /// Time for which a stopped run waits for requests in flight.
     pub drain: Duration,
-    /// What it is spared for; `None` for no guard.
+    /// Guard of the target; `None` for none.
     pub guard: Option<guard::GuardSettings>,
 }
 
@@ -109,7 +109,7 @@ impl SendSettings {
     }
 }
 
-/// Who is asked beside the targets, to learn in what answers differ whatever the stack.
+/// Reference traffic, sent next to the targets to find the differences that occur whatever the stack.
 #[derive(Clone, Debug, Default)]
 pub struct ReferenceSettings {
     /// A stack that is known to be good.
@@ -118,7 +118,7 @@ pub struct ReferenceSettings {
     pub self_check: f64,
 }
 
-/// Which certificates are trusted and shown.
+/// Certificates to trust and to present.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct TlsIdentity {
     /// Certificates in PEM to trust instead of the system's roots.
@@ -156,7 +156,7 @@ impl From<&SendSettings> for TargetLimits {
     }
 }
 
-/// What speaks to the target.
+/// Client that connects to the target.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum ClientChoice {
     /// [`super::wire`]: as captured, byte for byte.
@@ -166,7 +166,7 @@ pub enum ClientChoice {
     Reqwest,
 }
 
-/// Which connections requests go over.
+/// Mapping of requests to connections.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum ConnectionMode {
     /// They share them, as behind a load balancer.
@@ -176,14 +176,14 @@ pub enum ConnectionMode {
     Mirrored,
 }
 
-/// Why something typed is no choice.
+/// Errors of a typed choice.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ChoiceError {
     /// No client has this name.
     #[error("`{typed}` is no client; write wire, which sends requests as captured, or reqwest")]
     Client {
-        /// What was typed.
+        /// Typed text.
         typed: String,
     },
     /// Neither of the two.

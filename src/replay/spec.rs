@@ -1,4 +1,4 @@
-//! What the small languages of ramp and guard have in common: parts, times, and mistakes that name their place.
+//! Common parts of the small languages of ramp and guard: parts, times, and errors with their position.
 
 use std::fmt;
 use std::time::Duration;
@@ -6,16 +6,16 @@ use std::time::Duration;
 /// Longest time in a ramp or a guard: a day.
 const MAX_TIME: Duration = Duration::from_secs(86_400);
 
-/// Why something typed is no ramp or no guard.
+/// Error of a typed ramp or guard.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SpecError {
-    /// What was typed, whole.
+    /// Typed text, whole.
     pub typed: String,
     /// The character at which the mistake is, from 1.
     pub at: usize,
-    /// What is wrong there.
+    /// Fault at that position.
     pub why: String,
-    /// How it could look.
+    /// Example of the right form.
     pub example: &'static str,
 }
 
@@ -37,7 +37,7 @@ pub(super) struct SpecPart<'a> {
 }
 
 impl<'a> SpecPart<'a> {
-    /// What was typed, whole.
+    /// Returns the whole typed text as one part.
     pub(super) const fn whole(text: &'a str) -> Self {
         Self { text, at: 0 }
     }
@@ -52,7 +52,7 @@ impl<'a> SpecPart<'a> {
         })
     }
 
-    /// What stands before and after the first `mark`.
+    /// Splits the part at the first `mark`.
     pub(super) fn split(self, mark: &str) -> Option<(Self, Self)> {
         let (before, after) = self.text.split_once(mark)?;
         let skipped = before.chars().count() + mark.chars().count();
@@ -60,7 +60,7 @@ impl<'a> SpecPart<'a> {
         Some((Self { text: before, at: self.at }.trimmed(), after.trimmed()))
     }
 
-    /// What follows `start`.
+    /// Returns the rest after `start`; `None` where the part does not begin with it.
     pub(super) fn after(self, start: &str) -> Option<Self> {
         let text = self.text.strip_prefix(start)?;
         Some(Self { text, at: self.at + start.chars().count() })

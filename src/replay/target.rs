@@ -24,7 +24,7 @@ use crate::exchange::{ExchangeId, FailureKind, Outcome, Shed};
 /// Most requests in flight that can be asked for: it is cut to this. Each holds a task and, mostly, a connection.
 pub const MAX_IN_FLIGHT: usize = 1 << 20;
 
-/// How many requests await their answer at one target; may be read at any time.
+/// Number of requests that await their response at one target; may be read at any time.
 #[derive(Debug, Default)]
 pub struct InFlight {
     now: AtomicU64,
@@ -59,10 +59,10 @@ impl Drop for InFlightGuard {
     }
 }
 
-/// What a target's queue knows when it has ended.
+/// Statistics of a target's queue at its end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct QueueStats {
-    /// Most requests that awaited their answer at once.
+    /// Most requests that awaited their response at once.
     pub peak_in_flight: u64,
 }
 
@@ -81,7 +81,7 @@ impl From<Arc<InFlight>> for TargetLinks {
     }
 }
 
-/// Where the ends of deliveries are reported.
+/// Sender of ended deliveries.
 pub struct Deliveries<D> {
     to: mpsc::Sender<D>,
     observe: Option<Arc<Observe>>,
@@ -111,14 +111,15 @@ impl<D> Clone for Deliveries<D> {
     }
 }
 
-/// Sends each job to target number `index` and tells its end to `deliveries`; every job ends exactly once.
+/// Sends each job to target number `index` and reports its end to `deliveries`; every job ends exactly once.
 ///
-/// Returns when `jobs` is closed and everything in flight has ended. When `stop` says true (a dropped sender never
-/// does), `jobs` is closed from this side, what is queued ends as `Shed(Stopped)`, and what is in flight has
-/// [`TargetLimits::drain`] before it ends as `Failed(Timeout)`. A job that panics the client ends as `Failed(Protocol)`.
+/// Returns when `jobs` is closed and everything in flight has ended. When `stop` becomes true (a dropped sender does
+/// not count), `jobs` is closed from this side, queued jobs end as `Shed(Stopped)`, and those in flight have
+/// [`TargetLimits::drain`] before they end as `Failed(Timeout)`. A job that panics the client ends as
+/// `Failed(Protocol)`.
 ///
-/// `deliveries` may carry anything that a delivery turns into. While it is full, ended requests keep their place
-/// among those in flight, so that nothing piles up; while its receiver is gone, deliveries are dropped.
+/// `deliveries` may carry anything that a delivery turns into. While it is full, ended requests keep their slot among
+/// those in flight, so that nothing piles up; while its receiver is gone, deliveries are dropped.
 pub async fn run_target<C, D>(
     index: usize,
     client: Arc<C>,
@@ -364,8 +365,8 @@ impl WatchedSend<'_> {
     }
 }
 
-/// A timer that is set for each request, and costs nothing while answers come in time: it is only looked at when it would
-/// have rung for an earlier one.
+/// A timer that is set for each request, and costs nothing while responses come in time: it is only polled when it
+/// would have fired for an earlier one.
 struct ReusableTimeout<'a>(Pin<&'a mut Sleep>);
 
 impl ReusableTimeout<'_> {
@@ -464,7 +465,7 @@ async fn report<D: From<Box<Delivery>>>(deliveries: &Deliveries<D>, delivery: De
     }
 }
 
-/// What `work` yields, or `None` where the run is stopped first.
+/// Returns the output of `work`, or `None` where the run is stopped first.
 async fn unless_stopped<T>(stop: &mut watch::Receiver<bool>, work: impl Future<Output = T>) -> Option<T> {
     tokio::select! {
         biased;
@@ -513,7 +514,7 @@ mod tests {
         Job { held: None, request: Box::new(request), due, turn: Ticket::default(), wanted: ResponseOptions::HASH }
     }
 
-    /// A target at work, and everything it is fed by and tells.
+    /// A running target, with its inputs and outputs.
     struct TargetFixture {
         jobs: Option<mpsc::Sender<Job>>,
         stop: watch::Sender<bool>,

@@ -8,7 +8,7 @@ use super::wire::MirroredTicket;
 pub struct Ticket(pub(super) Option<Box<MirroredTicket>>);
 
 impl Ticket {
-    /// Whether there is nothing to wait for, as in a pool.
+    /// Returns whether there is nothing to wait for, as in a pool.
     #[must_use]
     pub const fn is_free(&self) -> bool {
         self.0.is_none()

@@ -1,8 +1,8 @@
-//! What a target has to show to be believed, and what is shown to it: the files of `--ca`, `--cert` and `--key` become
-//! a rustls configuration.
+//! Certificates to trust in a target and to present to it: the files of `--ca`, `--cert` and `--key` become a rustls
+//! configuration.
 //!
-//! Files are read once, at the start. Nothing is ever trusted that was not asked for: without `--ca` the roots of the
-//! system count, with it those of the file alone, with `--insecure` anything.
+//! Files are read once, at the start. Nothing is ever trusted unasked: without `--ca` the roots of the system count,
+//! with it those of the file alone, with `--insecure` any certificate.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -19,7 +19,7 @@ use super::{ClientError, Reason, SendSettings};
 use crate::bounded;
 use crate::exchange::Timestamp;
 
-/// What is spoken inside (RFC 7301): a server that would rather speak HTTP/2 is told that it must not.
+/// Protocol offered in ALPN (RFC 7301): it keeps a server from choosing HTTP/2.
 const HTTP_1_1: &[u8] = b"http/1.1";
 
 /// Largest file of certificates or keys, in bytes: all roots of a system take a quarter of it.
@@ -82,8 +82,8 @@ struct Given {
 }
 
 impl Given {
-    /// Whether all that is wrong with a certificate is that it is an authority's, while it is one of those given. That is
-    /// found after its time was checked.
+    /// Returns whether the only fault of a certificate is that it is an authority's, while it is one of those given.
+    /// That is found after its validity period was checked.
     fn is_itself(&self, shown: &CertificateDer<'_>, error: &rustls::Error) -> bool {
         let rustls::Error::InvalidCertificate(CertificateError::Other(other)) = error else { return false };
         let is_authority = matches!(other.0.downcast_ref(), Some(webpki::Error::CaUsedAsEndEntity));
@@ -188,7 +188,7 @@ impl ServerCertVerifier for AcceptAnyCertificate {
     }
 }
 
-/// Why a session was refused.
+/// Returns the reason that a session was refused.
 pub(super) fn reason(error: &rustls::Error) -> Reason {
     match error {
         rustls::Error::InvalidCertificate(error) => of_certificate(error),

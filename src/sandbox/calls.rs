@@ -1,11 +1,11 @@
 //! System calls, bounded by seccomp.
 //!
-//! Three filters, of which the strictest answer counts. Two are for every process of a run: what is dangerous is refused
-//! (EPERM), and `clone3`, whose flags no filter can see, is not there (ENOSYS), so that libraries take `clone`, whose
-//! flags are looked at. The third one knows what a run itself calls, and has the rest not be there (ENOSYS): to what a
-//! newer library tries first that is an old kernel, and it does without. Where the user's programs are started the third
-//! is left out: nobody knows what they call. Nothing is killed. Calls of another architecture (i386) kill the process, as
-//! there no number means what it says.
+//! Three filters, of which the strictest verdict counts. Two are for every process of a run: dangerous calls are
+//! refused (EPERM), and `clone3`, whose flags no filter can see, is absent (ENOSYS), so that libraries take `clone`,
+//! whose flags are checked. The third one knows the calls of a run itself, and makes the rest absent (ENOSYS): a newer
+//! library that tries a newer call first takes that for an old kernel, and does without. Where the user's programs are
+//! started the third is left out: their calls are unknown. Nothing is killed. Calls of another architecture (i386) kill
+//! the process, as the numbers mean other calls there.
 
 use std::collections::BTreeMap;
 use std::env::consts::ARCH;
@@ -17,8 +17,8 @@ use seccompiler::{
 
 use super::SandboxError;
 
-/// What no run does, and no program beside it: reaching into other processes, the kernel or its mounts, making name spaces,
-/// setting the clock, opening files by handle, and rings that do unseen what is refused here.
+/// Calls that no run makes, and no program started by one: reaching into other processes, the kernel or its mounts,
+/// making namespaces, setting the clock, opening files by handle, and rings that do unseen the calls refused here.
 const DANGEROUS: &[i64] = &[
     libc::SYS_acct,
     libc::SYS_add_key,
@@ -106,7 +106,7 @@ const TIOCLINUX: u64 = 0x541c;
 /// Families of sockets that a run speaks over.
 const FAMILIES: [i32; 4] = [libc::AF_UNIX, libc::AF_INET, libc::AF_INET6, libc::AF_NETLINK];
 
-/// What a run calls, with the libraries in it: files, sockets, memory, threads, time, signals.
+/// Calls of a run, with the libraries in it: files, sockets, memory, threads, time, signals.
 const CALLED: &[i64] = &[
     libc::SYS_accept,
     libc::SYS_accept4,

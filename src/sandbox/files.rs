@@ -15,10 +15,10 @@ use super::{Needs, SandboxError};
 /// The newest rules that are asked for; an older kernel keeps to those that it knows.
 const RULES: ABI = ABI::V6;
 
-/// Where programs and libraries are, those that look up names among them.
+/// Folders of programs and libraries, those for name lookups among them.
 const SYSTEM: [&str; 9] = ["/usr", "/lib", "/lib64", "/lib32", "/bin", "/sbin", "/opt", "/nix/store", "/gnu/store"];
 
-/// What is read to look up names and users, to check certificates, and to know the machine. Single files of `/etc`: not
+/// Files read to look up names and users, to check certificates, and to know the machine. Single files of `/etc`: not
 /// `shadow`, no private key.
 const READ: [&str; 44] = [
     "/etc/resolv.conf",
@@ -70,11 +70,11 @@ const READ: [&str; 44] = [
 /// Devices that anybody may write to.
 const DEVICES: [&str; 4] = ["/dev/null", "/dev/zero", "/dev/full", "/dev/tty"];
 
-/// Where `/etc` is read whole: whoever is not root reads nothing of it that is for root. So a file that is replaced by
-/// another one while the run goes on, as `resolv.conf` is, is still found.
+/// Folder that is readable as a whole, `/etc`: a user other than root reads nothing in it that is meant for root. So a
+/// file that is replaced by another one during the run, as `resolv.conf` is, is still found.
 const ETC: &str = "/etc";
 
-/// Ports of name servers, which are spoken to over TCP where an answer is long.
+/// Ports of name servers, which are reached over TCP where a response is long.
 const NAMES: [u16; 2] = [53, 853];
 
 /// Names of folders that hold programs only.
@@ -83,7 +83,7 @@ const PROGRAMS: [&str; 3] = ["bin", "sbin", "shims"];
 /// Folders that hold too much to be opened because one file in them is read.
 const SHARED: [&str; 6] = ["/", "/etc", "/root", "/home", "/var", "/proc"];
 
-/// What may be done where.
+/// Access rights by path.
 type Rules = BTreeMap<PathBuf, BitFlags<AccessFs>>;
 
 /// Refuses every file and port but those that the run needs; whether the kernel does.
@@ -153,12 +153,12 @@ fn allow(rules: &mut Rules, path: impl AsRef<Path>, access: BitFlags<AccessFs>) 
     *known |= access;
 }
 
-/// What is done to an output that is a device, or to a device that all may write to.
+/// Returns the rights on an output that is a device, or on a device that all may write to.
 fn of_file() -> BitFlags<AccessFs> {
     AccessFs::ReadFile | AccessFs::WriteFile | AccessFs::Truncate | AccessFs::IoctlDev
 }
 
-/// What is done in a folder of outputs: files are made, turned over and removed.
+/// Returns the rights in a folder of outputs: files are made, rotated and removed.
 fn in_folder() -> BitFlags<AccessFs> {
     of_file()
         | AccessFs::ReadDir
@@ -192,21 +192,21 @@ fn of_program(words: &[String]) -> Vec<PathBuf> {
     files.flat_map(|path| folders_of(path).into_iter().flat_map(with_libraries).chain([path.to_owned()])).collect()
 }
 
-/// Where programs are looked for by name.
+/// Returns the folders in which programs are searched by name.
 fn of_names() -> Vec<PathBuf> {
     let path = env::var_os("PATH").unwrap_or_default();
     env::split_paths(&path).filter_map(|folder| folder.canonicalize().ok()).flat_map(with_libraries).collect()
 }
 
-/// A folder of programs, and of one in `bin` what is beside that: there it has its libraries.
+/// Returns a folder of programs, and the parent of a folder named `bin`, which has its libraries.
 fn with_libraries(folder: PathBuf) -> impl Iterator<Item = PathBuf> {
     let is_bin = PROGRAMS.iter().any(|name| folder.ends_with(name));
     let beside = folder.parent().filter(|_| is_bin).map(Path::to_owned);
     [Some(folder), beside].into_iter().flatten().filter(|folder| !is_shared(folder))
 }
 
-/// What has to be readable so that the file at `path` can be read again when another one has taken its place: its folder;
-/// or the file alone, where too much else is in that.
+/// Returns the paths that must be readable so that the file at `path` can be read again when another one has replaced
+/// it: its folder; or the file alone, where too much else is in that.
 fn of_reread(path: &Path) -> Vec<PathBuf> {
     let folders = folders_of(path).into_iter().filter(|folder| !is_shared(folder));
     folders.chain([path.to_owned()]).collect()

@@ -1,12 +1,13 @@
-//! What a run may still do once it goes on: its own files, its own connections, and no system call that it has no use for.
+//! The sandbox of a run once it has begun: its own files, its own connections, and no system call that it has no use
+//! for.
 //!
-//! In go the [`Needs`] of a run, as soon as everything is open and before there is a second thread; from then on the
+//! The [`Needs`] of a run go in, as soon as everything is open and before there is a second thread; from then on the
 //! kernel refuses the rest, for good, to this process and to every one that it starts. Landlock bounds files and ports,
-//! seccomp bounds system calls; a kernel that lacks one of them is told, and the other one stands.
+//! seccomp bounds system calls; a kernel that lacks one of them is reported, and the other one stays in force.
 //!
 //! Programs of the user's (`--middleware`, `--guard-command`) are started, and started again, from within, so they are
-//! bounded too: they read what the system has in `/usr` and the like, the folders of their own files, and write to the
-//! run's outputs and the folder for temporary files. What else they may call is up to them, but for what is dangerous.
+//! bounded too: they read the system's files in `/usr` and the like, the folders of their own files, and write to the
+//! run's outputs and the folder for temporary files. They may make any other calls but the dangerous ones.
 
 use crate::causes::Help;
 use std::borrow::Cow;
@@ -29,7 +30,7 @@ mod calls {
     }
 }
 
-/// What a run needs besides what every run does.
+/// Needs of a run, in addition to those that every run has.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Needs {
     /// Files, and folders with all that is in them, that are read.
@@ -42,11 +43,11 @@ pub struct Needs {
     pub programs: Vec<Vec<String>>,
     /// Ports that are connected to.
     pub ports: Vec<u16>,
-    /// Whether root stays root, and so keeps those of its rights that reach other users' files.
+    /// True when root stays root, and so keeps those of its rights that reach other users' files.
     pub keeps_root: bool,
 }
 
-/// How a run is bounded; as text, a line for the log.
+/// Bounds of a run; as text, a line for the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Sandbox {
     files: bool,
@@ -54,7 +55,7 @@ pub struct Sandbox {
     programs: bool,
 }
 
-/// Why a run cannot be bounded, on a kernel that could.
+/// Reason that a run cannot be bounded, on a kernel that could.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot enter the sandbox: {step}: {why}")]
 pub struct SandboxError {

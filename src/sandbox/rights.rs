@@ -11,7 +11,7 @@ use super::SandboxError;
 /// Numbers that capabilities may have; the kernel refuses those that it does not know.
 const NUMBERS: u32 = 64;
 
-/// What reaches files of others.
+/// Capabilities that reach files of other users.
 const OF_FILES: CapabilitySet = CapabilitySet::DAC_OVERRIDE
     .union(CapabilitySet::DAC_READ_SEARCH)
     .union(CapabilitySet::FOWNER)

@@ -1,15 +1,16 @@
-//! Who may read, and who may steer.
+//! Access control: the rights to read and to control a run.
 //!
-//! A browser on this machine speaks for whatever page it has open, so a page of another origin must neither read nor
-//! steer. Reading asks that the Host names this machine (else a name of somebody else's has been pointed at it, DNS
-//! rebinding); only `/metrics` and the probes, at an address that is open to others anyway, are read under any name.
-//! At such an address the page and its events, which show what was in requests and responses, ask for the token of
-//! `--control-token-file`, and are not there without one. `--metrics-token` closes the metrics and the probes.
+//! A browser on this machine acts for whatever page it has open, so a page of another origin must neither read nor
+//! control. Reading requires that the Host names this machine (else somebody else's name has been pointed at it, DNS
+//! rebinding); only `/metrics` and the probes, at an address that is open to others anyway, are read under any name. At
+//! such an address the page and its events, which show the content of requests and responses, require the token of
+//! `--control-token-file`, and are absent without one. `--metrics-token` closes the metrics and the probes.
 //!
-//! Steering asks for the same, that a browser does not say the request comes from elsewhere, and for a token: the one of
-//! `--control-token-file`, or else, on loopback, one that stands in the page and that no other origin can read.
+//! Control requires the same, that the browser does not report another origin of the request, and a token: the one of
+//! `--control-token-file`, or else, on loopback, one that is in the page and that no other origin can read.
 //!
-//! A token comes in a header, never in a cookie: cookies go to every port of a host, so to what is recorded there, too.
+//! A token comes in a header, never in a cookie: cookies go to every port of a host, so to the traffic that is recorded
+//! there, too.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -18,14 +19,14 @@ use axum::http::{HeaderMap, HeaderValue, Method, StatusCode};
 
 use super::token::Token;
 
-/// What a browser says about where a request comes from.
+/// Header by which a browser reports the origin of a request.
 const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
-/// Where the metrics are.
+/// Path of the metrics.
 pub(super) const METRICS: &str = "/metrics";
-/// Where it is said that the process answers.
+/// Path of the liveness probe: the process responds.
 pub(super) const HEALTH: &str = "/healthz";
-/// Where it is said that the run has begun.
+/// Path of the readiness probe: the run has begun.
 pub(super) const READY: &str = "/readyz";
 
 /// The words that open what is not open to all.
@@ -37,7 +38,7 @@ pub struct Tokens {
     pub metrics: Option<Token>,
 }
 
-/// Who may read, and who may steer.
+/// Rights to read and to control.
 #[derive(Clone, Debug)]
 pub struct Access {
     loopback: bool,
@@ -51,13 +52,13 @@ pub struct Access {
 enum Steering {
     /// Nobody.
     Off,
-    /// Whoever has the page: the token stands in it.
+    /// Everybody who has the page: the token is in it.
     Page(Token),
     /// Whoever knows the token of the file.
     File(Token),
 }
 
-/// Why a request is refused.
+/// Reason that a request is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum AccessRefused {
@@ -113,19 +114,19 @@ impl Access {
         Self { loopback, names, steering, metrics: tokens.metrics }
     }
 
-    /// Whether anybody may steer.
+    /// Returns whether anybody may control the run.
     #[must_use]
     pub const fn steers(&self) -> bool {
         !matches!(self.steering, Steering::Off)
     }
 
-    /// Whether anybody may open the page.
+    /// Returns whether anybody may open the page.
     #[must_use]
     pub const fn shows_page(&self) -> bool {
         self.loopback || self.steers()
     }
 
-    /// The token that stands in the page, where one does.
+    /// Returns the token in the page, if there is one.
     #[must_use]
     pub fn page_token(&self) -> Option<&str> {
         match &self.steering {
@@ -153,7 +154,7 @@ impl Access {
         }
     }
 
-    /// Who may steer may read, too.
+    /// Checks the right to read the metrics; a token for control suffices, too.
     fn may_monitor(&self, headers: &HeaderMap) -> Result<(), AccessRefused> {
         let Some(token) = &self.metrics else { return Ok(()) };
         let (shown, steers) = (bearer(headers), self.token());
@@ -185,7 +186,7 @@ impl Access {
         if bearer(headers).is_some_and(|shown| token.is(shown)) { Ok(()) } else { Err(AccessRefused::Token) }
     }
 
-    /// Whether a Host header names this machine: by an IP address, or by a name that is known for it.
+    /// Returns whether a Host header names this machine: by an IP address, or by a name that is known for it.
     fn is_here(&self, host: Option<&HeaderValue>) -> bool {
         let Some(host) = host.and_then(|host| host.to_str().ok()) else { return false };
         let name = without_port(host).to_ascii_lowercase();
@@ -194,7 +195,7 @@ impl Access {
     }
 }
 
-/// Whether a browser says that another origin's page sent it. Who is no browser says nothing.
+/// Returns whether a browser reports that another origin's page sent the request. Other clients report nothing.
 fn from_elsewhere(headers: &HeaderMap) -> bool {
     let here = headers.get(HOST).map(|host| [b"http://", host.as_bytes()].concat());
     let other_origin = headers.get_all(ORIGIN).iter().any(|origin| Some(origin.as_bytes()) != here.as_deref());
@@ -274,7 +275,7 @@ mod tests {
         assert_eq!(access.check(&Method::GET, "/", &HeaderMap::new()), Err(AccessRefused::Host));
     }
 
-    /// What becomes of a GET at this address that shows this token.
+    /// Asserts the verdict on a GET at this address with this token.
     #[track_caller]
     fn reads_with(access: &Access, path: &str, token: &str, expected: Result<(), AccessRefused>) {
         let bearer = format!("Bearer {token}");
@@ -318,7 +319,7 @@ mod tests {
         reads_with(&access_with("0.0.0.0:9184", false, true), "/events", METRICS_TOKEN, Err(AccessRefused::NoPage));
     }
 
-    /// What becomes of a POST with these header lines besides Host and the right token.
+    /// Asserts the verdict on a POST with these header fields in addition to Host and the right token.
     #[track_caller]
     fn steers(access: &Access, lines: &[(&'static str, &str)], expected: Result<(), AccessRefused>) {
         let bearer = format!("Bearer {}", access.page_token().unwrap_or(TOKEN));

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use super::access::{Access, Tokens};
 use super::{RunView, connections, http};
 
-/// A bound address; nobody is answered before [`Server::start`].
+/// A bound address; nothing is served before [`Server::start`].
 #[derive(Debug)]
 pub struct Server {
     listener: TcpListener,
@@ -17,7 +17,7 @@ pub struct Server {
     access: Access,
 }
 
-/// Why an address cannot be had.
+/// Errors of binding an address.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ServeError {
@@ -27,7 +27,7 @@ pub enum ServeError {
     /// Its name is not known.
     #[error("`{typed}`")]
     Name {
-        /// What was typed.
+        /// Typed text.
         typed: String,
         /// The system's words.
         source: io::Error,
@@ -89,19 +89,19 @@ impl Server {
         Ok(Self { listener, address, access: Access::new(address, name, tokens) })
     }
 
-    /// Where it listens.
+    /// Returns the address it listens on.
     #[must_use]
     pub const fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// Whether anybody may steer the run from here.
+    /// Returns whether anybody may control the run from here.
     #[must_use]
     pub const fn steers(&self) -> bool {
         self.access.steers()
     }
 
-    /// Whether anybody may open the page here.
+    /// Returns whether anybody may open the page here.
     #[must_use]
     pub const fn shows_page(&self) -> bool {
         self.access.shows_page()

@@ -1,6 +1,6 @@
-//! Connections of viewers: how many there may be at once, of whom, and for how long they may say nothing.
+//! Limits on connections of viewers: their number, their share per client, and the time for which they may be silent.
 //!
-//! A connection that is not being answered may be closed at any time for one that is new, the oldest first: one client
+//! A connection without a response in progress may be closed at any time for a new one, the oldest first: one client
 //! never takes more than its part, and all of them together never keep another one out.
 
 use std::io;
@@ -15,11 +15,11 @@ use tokio::net::TcpStream;
 use tokio::sync::Notify;
 use tokio::time::{Instant, Sleep, sleep};
 
-/// Connections that are served at once. Past it the oldest that is not being answered is closed for a new one.
+/// Connections that are served at once. Past it the oldest without a response in progress is closed for a new one.
 const MAX_CONNECTIONS: usize = 64;
 
-/// Connections of one client at once. Past it the oldest of its own that is not being answered is closed for a new one; a
-/// browser opens six at most.
+/// Connections of one client at once. Past it the oldest of its own without a response in progress is closed for a new
+/// one; a browser opens six at most.
 const MAX_PER_CLIENT: usize = 16;
 
 /// Time from the connection, or from a request's first byte, to the end of its head.
@@ -28,7 +28,7 @@ pub(super) const HEAD_TIMEOUT: Duration = Duration::from_secs(5);
 /// Time for which a connection may say nothing after a response, or take nothing of one.
 pub(super) const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// Marks a connection as being answered for as long as somebody holds it.
+/// Marks a connection as having a response in progress for as long as it is held.
 #[derive(Clone, Debug)]
 pub(super) struct Answering(#[expect(dead_code, reason = "only that it is held counts")] Arc<()>);
 
@@ -61,8 +61,8 @@ pub(super) struct Admitted {
 }
 
 impl ConnectionLimit {
-    /// Admits a connection of `client`, and closes another one for it where that is needed. `None` where all that would
-    /// have to go are being answered.
+    /// Admits a connection of `client`, and closes another one for it where that is needed. `None` where all candidates
+    /// have a response in progress.
     pub(super) fn admit(&self, client: IpAddr) -> Option<Admitted> {
         let client = network(client);
         let mut open = self.lock();
@@ -85,7 +85,7 @@ impl ConnectionLimit {
 }
 
 impl Open {
-    /// Closes the oldest of these that is not being answered.
+    /// Closes the oldest of these without a response in progress.
     fn close_oldest(&mut self, of: impl Fn(&Slot) -> bool) -> Option<()> {
         let oldest =
             self.slots.iter().position(|slot| of(slot) && !is_answering(&slot.answering, SLOT_AND_ADMITTED))?;
@@ -94,7 +94,7 @@ impl Open {
     }
 }
 
-/// Who holds the mark of a connection that nobody answers: its slot, and what was admitted.
+/// Number of holders of the mark of a connection without a response in progress: its slot, and the admitted connection.
 const SLOT_AND_ADMITTED: usize = 2;
 
 fn is_answering(mark: &Arc<()>, at_rest: usize) -> bool {
@@ -102,7 +102,7 @@ fn is_answering(mark: &Arc<()>, at_rest: usize) -> bool {
 }
 
 impl Admitted {
-    /// What marks this connection as being answered.
+    /// Returns the mark of this connection for a response in progress.
     pub(super) fn answering(&self) -> Answering {
         Answering(Arc::clone(&self.answering))
     }
@@ -112,7 +112,7 @@ impl Admitted {
         self.close.notified().await;
     }
 
-    /// Whether somebody answers it just now.
+    /// Returns whether a response is in progress.
     fn is_answering(&self) -> bool {
         // The slot is gone once another connection has taken its place: then this one ends anyway.
         is_answering(&self.answering, SLOT_AND_ADMITTED)
@@ -126,7 +126,7 @@ impl Drop for Admitted {
     }
 }
 
-/// Who counts as one client: an address, and of IPv6 the network that one machine is given.
+/// Returns the address that counts as one client: of IPv6, the network that one machine is given.
 fn network(client: IpAddr) -> IpAddr {
     match client.to_canonical() {
         IpAddr::V6(address) => {
@@ -146,7 +146,7 @@ pub(super) struct TimedStream {
     writing: Option<Pin<Box<Sleep>>>,
 }
 
-/// What is waited for.
+/// Event that is awaited.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
     /// The end of a head.

@@ -1,4 +1,4 @@
-//! Connections of viewers: accepted, bounded, and answered in HTTP/1.1.
+//! Connections of viewers: accepted, bounded, and served in HTTP/1.1.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,16 +13,16 @@ use tower::Service as _;
 
 use super::connection_limit::{Admitted, ConnectionLimit, TimedStream};
 
-/// Bytes of a head, and of what waits to be written. A longer head is answered 431.
+/// Bytes of a head, and of output that waits to be written. A longer head gets a 431.
 const MAX_HEAD: usize = 16 * 1024;
 
-/// Lines of a head. More are answered 431.
+/// Lines of a head. More get a 431.
 const MAX_LINES: usize = 64;
 
 /// Pause after a connection could not be accepted: a limit on files may be in force.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-/// Answers whoever connects, for as long as the runtime lives.
+/// Serves every connection, for as long as the runtime lives.
 pub(super) async fn serve(listener: TcpListener, router: Router) {
     let limit = ConnectionLimit::default();
     loop {

@@ -1,4 +1,4 @@
-//! What is answered at the address: metrics, events for the page, and wishes.
+//! HTTP routes at the address: metrics, events for the page, and commands.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -20,10 +20,10 @@ use super::connection_limit::{Answering, HEAD_TIMEOUT};
 use super::{RunView, Wish, metrics, page};
 use crate::report::Snapshot;
 
-/// Pages that are told of events at once. A further one is told to come back later.
+/// Pages that get events at once. A further one is asked to come back later.
 const MAX_PAGES: usize = 16;
 
-/// Longest body of a wish, in bytes: a share is a few characters. A longer one is answered 413.
+/// Longest body of a command, in bytes: a share is a few characters. A longer one gets a 413.
 const MAX_WISH: usize = 256;
 
 /// Time between two events.
@@ -32,7 +32,7 @@ const EVERY: Duration = Duration::from_secs(1);
 /// Events from one with evidence to the next: routes, curves and the like are most of what a page shows, and move slowly.
 const EVIDENCE_EVERY: u32 = 5;
 
-/// What each answer says beside itself: nothing is framed, guessed at or kept.
+/// Header fields of every response: it must not be framed, sniffed or cached.
 const ALWAYS: [(HeaderName, &str); 6] = [
     (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
     (header::X_FRAME_OPTIONS, "DENY"),
@@ -42,13 +42,13 @@ const ALWAYS: [(HeaderName, &str); 6] = [
     (HeaderName::from_static("cross-origin-opener-policy"), "same-origin"),
 ];
 
-/// What a browser may do with the page, beside what the page itself says: it may not be framed.
+/// Policy of the page, in addition to the one in the page itself: it must not be framed.
 const OF_PAGE: &str = "frame-ancestors 'none'";
 
-/// What a browser may do with any other answer: nothing.
+/// Policy of any other response: a browser may do nothing with it.
 const OF_OTHERS: &str = "default-src 'none'; frame-ancestors 'none'";
 
-/// What every answer is made from.
+/// State that every response is made from.
 #[derive(Clone)]
 struct PageServer {
     run: Arc<dyn RunView>,
@@ -56,7 +56,7 @@ struct PageServer {
     pages: Arc<Semaphore>,
 }
 
-/// What is answered for `run`.
+/// Returns the routes for `run`.
 pub(super) fn router(run: Arc<dyn RunView>, access: Access) -> Router {
     let served = PageServer { run, access: Arc::new(access), pages: Arc::new(Semaphore::new(MAX_PAGES)) };
     Router::new()
@@ -71,7 +71,7 @@ pub(super) fn router(run: Arc<dyn RunView>, access: Access) -> Router {
         .with_state(served)
 }
 
-/// Answers nothing that [`Access`] refuses, and nothing but HTTP/1.1.
+/// Serves nothing that [`Access`] refuses, and nothing but HTTP/1.1.
 async fn guarded(State(served): State<PageServer>, request: Request, next: Next) -> Response {
     let is_page = request.uri().path() == "/" && request.method() != Method::POST;
     let mut response = if request.version() == Version::HTTP_11 {

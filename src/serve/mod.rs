@@ -1,7 +1,7 @@
-//! What a running process shows: metrics for Prometheus, a page for people, and the controls on it.
+//! The HTTP server of a run: metrics for Prometheus, a page for people, and the controls on it.
 //!
-//! In comes a [`RunView`] run, out goes HTTP at one address, on the runtime of that run. A run that nobody looks at pays
-//! nothing. Nothing is counted here: what is shown is a [`Snapshot`]. Who may do what is in [`access`].
+//! A [`RunView`] run comes in, HTTP goes out at one address, on the runtime of that run. A run without viewers pays
+//! nothing. Nothing is counted here: the content is a [`Snapshot`]. The access rules are in [`access`].
 
 use std::sync::Arc;
 
@@ -27,8 +27,8 @@ pub use token::{Token, TokenError};
 
 /// A run that is shown, and steered.
 pub trait RunView: Send + Sync + 'static {
-    /// How it goes: a new answer once a second at most, with routes and the like where `evidence` is wanted. `None` before
-    /// it has begun.
+    /// Returns the state of the run: a new snapshot once a second at most, with routes and the like where `evidence` is
+    /// wanted. `None` before it has begun.
     fn look(&self, evidence: bool) -> BoxFuture<'_, Option<Arc<Snapshot>>>;
 
     /// Whether it has ended; what is shown of the end is waited for as long as anybody holds this, for a moment.
@@ -38,7 +38,7 @@ pub trait RunView: Send + Sync + 'static {
     fn steer(&self, wish: Wish);
 }
 
-/// What somebody may wish of a run.
+/// Command that a viewer sends to a run.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Wish {
     /// This share, from now on.

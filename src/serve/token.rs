@@ -1,4 +1,4 @@
-//! What shows that somebody may steer a run.
+//! Token that proves the right to control a run.
 
 use std::fmt;
 use std::io;
@@ -30,7 +30,7 @@ impl fmt::Debug for Token {
     }
 }
 
-/// Why a file holds no token.
+/// Errors of a token file.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum TokenError {
@@ -47,10 +47,10 @@ pub enum TokenError {
     TooLong {
         /// The file.
         path: PathBuf,
-        /// How much may be there.
+        /// Limit on its length.
         why: String,
     },
-    /// What is in it cannot stand in a header.
+    /// Its content is not valid in a header.
     #[error(
         "{}: a token is one word of {MIN_CHARACTERS} or more letters, digits and signs; `openssl rand -hex 16` makes one",
         path.display()
@@ -96,7 +96,7 @@ impl Token {
         &self.0
     }
 
-    /// Whether `word` is the same. How long that takes says nothing about where they differ.
+    /// Returns whether `word` is the same. The comparison takes the same time wherever they differ.
     #[must_use]
     pub fn is(&self, word: &[u8]) -> bool {
         // Of equal length whatever is shown.

@@ -1,4 +1,4 @@
-//! What a run needs is gathered from what it was asked for, and everything else is given up.
+//! Confinement of a run: collects what the run needs from its settings, and gives up everything else.
 
 use std::path::{Path, PathBuf};
 
@@ -14,8 +14,8 @@ use crate::output::print_line;
 /// Largest chain file that is looked through for the names of others.
 const MAX_CHAIN_FILE: u64 = 4 << 20;
 
-/// Gives up what the run does not use, and tells what is limited; with `no_sandbox` only its memory is hidden. To be called
-/// while there is one thread.
+/// Gives up what the run does not use, and prints the limits. With `no_sandbox`, only hides the memory of the process.
+/// Must be called while there is one thread.
 pub(crate) fn enter(config: &RunConfig, socket: Option<&Socket>, no_sandbox: bool) -> anyhow::Result<()> {
     sandbox::hide_memory();
     if no_sandbox {

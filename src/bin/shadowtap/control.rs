@@ -1,4 +1,4 @@
-//! `shadowtap control`: a word to a run that goes on, over its socket, and what it answers.
+//! `shadowtap control`: sends a command to a running run over its socket, and prints the response.
 
 use std::fmt::Write as _;
 use std::path::PathBuf;
@@ -37,7 +37,8 @@ pub(crate) fn run(args: &ControlArguments) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Makes a line of every text in it: who answers may be anybody that runs as the user of the run.
+/// Makes every text in `value` one clean line. The sender is not trusted: any process of the run's user may send the
+/// response.
 fn strip(value: &mut Value) {
     match value {
         Value::String(text) => *text = sanitise::line(text).into_owned(),
@@ -69,7 +70,7 @@ fn only(mut found: Vec<PathBuf>) -> anyhow::Result<PathBuf> {
     }
 }
 
-/// How a run stands, for people.
+/// Returns the status of a run as text for people.
 fn words(state: &RunState) -> String {
     let mut text = format!("share {}", Share(state.share).rounded());
     if let Some(ramp) = &state.ramp {

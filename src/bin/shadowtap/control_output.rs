@@ -10,7 +10,7 @@ use shadowtap::serve::control::{ControlCommand, Location, Socket, SocketError, S
 
 use crate::output::print_line;
 
-/// Tells each step as it comes, above the line that moves.
+/// Prints each step as it comes, above the progress lines.
 pub(crate) fn listen(control: &Control, bar: &ProgressBar) {
     let bar = bar.clone();
     control.listen(Arc::new(move |step| bar.suspend(|| print_line(&step.to_string()))));
@@ -28,7 +28,8 @@ pub(crate) fn socket(place: &SocketLocation, location: Option<Location>) -> anyh
     Ok(bound.flatten())
 }
 
-/// That there is no socket where none was asked for by name is told, and the run goes on.
+/// Returns the socket if it was made. For the default location, a failure is a warning and the run continues; for a
+/// location named by the user, it is an error.
 fn where_asked<T>(place: &SocketLocation, made: Result<T, SocketError>) -> anyhow::Result<Option<T>> {
     match made {
         Ok(made) => Ok(Some(made)),

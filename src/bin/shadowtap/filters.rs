@@ -30,7 +30,7 @@ fn check(args: &FiltersCheck) -> anyhow::Result<ExitCode> {
     Ok(if all_well { ExitCode::SUCCESS } else { ExitCode::from(TROUBLE) })
 }
 
-/// What is said of one file, and whether all is well with it.
+/// Returns the messages about one file, and whether it passes all checks.
 fn verdict(path: &Path) -> (String, bool) {
     let mut told = String::new();
     let shown = path.display();

@@ -1,4 +1,4 @@
-//! The exit code of a run: trouble first, an input that was not read to its end among it, then what was demanded.
+//! Exit code of a run. Errors come first, among them an input that was not read to its end; failed gates come second.
 
 use std::process::ExitCode;
 
@@ -7,15 +7,15 @@ use shadowtap::report::Summary;
 use crate::output::print_line;
 use crate::{GATE_FAILED, TROUBLE};
 
-/// Tells what could not be read to its end, before anything else is said of a run.
+/// Prints the inputs that could not be read to their end, before any other result of a run.
 pub(crate) fn tell_unread(summary: &Summary) {
     for unread in &summary.unread {
         print_line(&format!("error: {unread}; what follows is about what was read"));
     }
 }
 
-/// Says why nothing was sent, before anything else is said of a run, and returns whether that is trouble: with
-/// `--allow-empty` it is not where there was nothing to send.
+/// Prints why nothing was sent, before any other result of a run. Returns whether that is an error: with
+/// `--allow-empty` it is not, where there was nothing to send.
 pub(crate) fn nothing_sent(summary: &Summary, allow_empty: bool) -> bool {
     let Some(reason) = summary.nothing_sent() else { return false };
     let pardoned = allow_empty && !summary.sending_failed();
@@ -23,8 +23,8 @@ pub(crate) fn nothing_sent(summary: &Summary, allow_empty: bool) -> bool {
     !pardoned
 }
 
-/// Tells each demand that did not hold, and why, in a line, and last what could not be read to its end; says how the
-/// program ends.
+/// Prints each failed gate and its reason in a line, and last the inputs that could not be read to their end. Returns
+/// the exit code.
 pub(crate) fn ending(summary: &Summary, trouble: bool) -> ExitCode {
     for gate in summary.failed_gates() {
         print_line(&format!("gate failed: {}: {}", gate.gate, gate.reason));

@@ -58,7 +58,7 @@ pub(crate) fn run(typed: typed::Inspect) -> anyhow::Result<ExitCode> {
     Ok(gates::ending(&summary, false))
 }
 
-/// What has to be known of bodies for this view.
+/// Returns the body policies that this view needs.
 fn interests(view: InspectView) -> BodyPolicies {
     let both = |interest| BodyPolicies { request_body: interest, response_body: interest };
     match view {
@@ -70,7 +70,7 @@ fn interests(view: InspectView) -> BodyPolicies {
     }
 }
 
-/// What goes to standard output. Where that is nothing, nothing is joined at all.
+/// Output of `inspect` to standard output. With no output, exchanges are not joined at all.
 struct InspectFilter {
     work: InspectWork,
     exchanges: ExchangeJoin,
@@ -84,7 +84,7 @@ struct Statuses {
     shown: u64,
 }
 
-/// What is made of exchanges, or of events.
+/// Product made from exchanges, or from events.
 enum InspectWork {
     Nothing,
     Lines(Listing),

@@ -46,9 +46,9 @@ struct InterfaceRow {
     part_of: Option<String>,
     carried_by: Option<String>,
     link_type: Option<&'static str>,
-    /// Whether it could be opened.
+    /// True when the interface could be opened.
     capture: bool,
-    /// Why not, with what helps.
+    /// Reason for the failure, with a remedy.
     missing: Option<String>,
     #[serde(skip)]
     error: Option<LiveError>,
@@ -61,7 +61,7 @@ impl InterfaceRow {
         Self::tried(interface, tried.map(interfaces::link_name))
     }
 
-    /// What is told of an interface after it was tried to be opened.
+    /// Builds the row of an interface from the result of opening it.
     fn tried(interface: Option<Interface>, tried: Result<&'static str, LiveError>) -> Self {
         let state = interface.as_ref().map(|interface| interface.state.name());
         let interface = interface.unwrap_or_else(|| Interface { name: ANY.to_owned(), ..Interface::default() });
@@ -85,7 +85,7 @@ impl InterfaceRow {
         self.state == Some(InterfaceState::Down.name())
     }
 
-    /// What is said of addresses, or in their place.
+    /// Returns the addresses, or the text in their place.
     fn words(&self) -> Vec<String> {
         match (&self.part_of, &self.carried_by) {
             _ if self.state.is_none() => vec!["all of them at once".to_owned()],
@@ -140,7 +140,7 @@ impl InterfaceTable<'_> {
         format!("{:<name$}  {state:<10}  {kind:<12}  {}{gap}", row.name, self.paint(capture, colour))
     }
 
-    /// What is missing, each once, and the command that helps.
+    /// Appends each missing condition once, with the command that helps.
     fn help(&self, out: &mut String) {
         let permitted = !self.rows.iter().any(|row| matches!(row.error, Some(LiveError::NotPermitted { .. })));
         let down: Vec<&str> = self.rows.iter().filter(|row| row.is_down()).map(|row| row.name.as_str()).collect();

@@ -33,18 +33,18 @@ use tracing_subscriber::EnvFilter;
 use args::{Cli, Command};
 use output::print_line;
 
-/// What one thread makes of a request another lets go: the system's allocator takes a lock for each such piece, which is a
-/// sixth of all that a replay costs.
+/// Allocator of the program. One thread allocates a request and another frees it. The system allocator takes a lock for
+/// each such piece, a sixth of the whole cost of a replay.
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
-/// What is logged: of the verifier of certificates nothing, since it has a line for each connection; failures are counted by
-/// their reasons instead.
+/// Default log filter. The certificate verifier is off, since it logs a line for each connection: failures are counted
+/// by reason instead.
 const LOGGED: &str = "warn,rustls_platform_verifier=off";
 
 /// Exit code of a run that did what it should, and of which something was demanded that did not hold.
 const GATE_FAILED: u8 = 1;
-/// Exit code of trouble: usage, files, rights, nothing could be delivered.
+/// Exit code of an error: usage, files, privileges, or no delivery possible.
 const TROUBLE: u8 = 2;
 
 fn main() -> ExitCode {
@@ -74,7 +74,7 @@ fn main() -> ExitCode {
     ended.unwrap_or_else(|error| trouble(&error))
 }
 
-/// What shadowtap tells about itself goes to standard error; `SHADOWTAP_LOG=debug` tells more.
+/// Sends the program's own log to standard error; `SHADOWTAP_LOG=debug` logs more.
 fn log(format: LogFormat) {
     let filter = EnvFilter::try_from_env("SHADOWTAP_LOG").unwrap_or_else(|_| EnvFilter::new(LOGGED));
     let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(output::log);
@@ -94,7 +94,7 @@ fn usage(error: &clap::Error) -> ExitCode {
     ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(TROUBLE))
 }
 
-/// Tells what went wrong. A reader that has seen enough (`| head`) is no trouble.
+/// Prints the error and returns its exit code. A reader that closed early (`| head`) is no error.
 fn trouble(error: &anyhow::Error) -> ExitCode {
     if is_broken_pipe(error) {
         return ExitCode::SUCCESS;

@@ -1,6 +1,6 @@
-//! Files and streams that a command writes, and what it tells on standard error.
+//! Files and streams that a command writes, and its messages on standard error.
 //!
-//! Nothing else writes to a terminal: what goes there is made fit for it here.
+//! Nothing else writes to a terminal: text is made safe for it here.
 #![expect(clippy::disallowed_methods, reason = "what is written here went through `sanitise`")]
 
 use std::io::{self, BufWriter, Write};
@@ -17,7 +17,7 @@ use shadowtap::sanitise::{self, Kind};
 
 use crate::terminal;
 
-/// What lines on standard error are; said once, before the first of them.
+/// Format of lines on standard error. Set once, before the first line.
 static FORMAT: OnceLock<LogFormat> = OnceLock::new();
 
 /// Bytes that are gathered before they are written to standard output.
@@ -126,12 +126,12 @@ pub(crate) fn log_as(format: LogFormat) {
     FORMAT.set(format).ok();
 }
 
-/// Whether lines on standard error are JSON.
+/// Returns whether lines on standard error are JSON.
 pub(crate) fn is_json() -> bool {
     FORMAT.get() == Some(&LogFormat::Json)
 }
 
-/// One line to standard error. With nobody there to read it, the run goes on.
+/// Prints one line to standard error. If nobody can read it, the run continues.
 pub(crate) fn print_line(text: &str) {
     if is_json() {
         return tell_object(text, Map::new());

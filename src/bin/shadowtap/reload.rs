@@ -1,4 +1,4 @@
-//! Chain files read again while a run goes on, when SIGHUP asks.
+//! Reload of the chain files of a run in progress, on SIGHUP.
 
 use shadowtap::report::units::counted;
 use shadowtap::{config, middleware, replay};
@@ -24,7 +24,7 @@ impl Reload {
         (Self { settings: settings.clone(), targets, to }, reloads)
     }
 
-    /// Tries whether they can be read again as this process is now, with what it has given up; that they cannot is told.
+    /// Checks whether the files can be read again with the privileges that are left, and warns if not.
     pub(crate) fn try_out(&self) {
         if let Err(mistakes) = config::reread(&self.settings, &self.targets) {
             let why = mistakes.all().first().map(|mistake| format!(": {}", mistake.message)).unwrap_or_default();
@@ -32,7 +32,7 @@ impl Reload {
         }
     }
 
-    /// Reads them. Where there is a mistake, all of them stay as they are, and it is told.
+    /// Reads the files again. If any has a mistake, all of them stay as they are, and the mistakes are reported.
     pub(crate) fn read(&self) {
         let files = self.settings.files.len() + self.settings.for_targets.len();
         if files == 0 {

@@ -47,7 +47,7 @@ pub(crate) fn run(args: ReportCommand) -> anyhow::Result<ExitCode> {
     Ok(if asks { gates::ending(&summary, false) } else { ExitCode::SUCCESS })
 }
 
-/// What is wrong with a file that should be of a run.
+/// Message for a file that is expected to belong to a run, and does not.
 const NEITHER: &str = "is neither the results nor the summary of a run (--results, --summary)";
 
 /// A capture or a recording has no run to report on.
@@ -92,10 +92,10 @@ impl ReportFile {
     }
 }
 
-/// What there is of a run.
+/// Results that are available of a run.
 struct RunResults {
     summary: Summary,
-    /// Whether there is a line for each delivery, too.
+    /// True when there is also a line for each delivery.
     lines: bool,
 }
 
@@ -184,7 +184,7 @@ fn of_results(path: &Path) -> anyhow::Result<Option<Summary>> {
     }
 }
 
-/// What the lines of results without a summary add up to.
+/// Builds a summary from result lines that have none.
 fn of_part(path: &Path) -> anyhow::Result<Option<Summary>> {
     let cannot = || format!("cannot read {}", path.display());
     let mut lines = BufReader::new(File::open(path).with_context(cannot)?);

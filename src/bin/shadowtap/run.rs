@@ -52,7 +52,7 @@ pub(crate) fn run(config: RunConfig, prepared: Prepared) -> anyhow::Result<ExitC
     Ok(gates::ending(&summary, nothing_sent || summary.results_failed || summary.recording_failed()))
 }
 
-/// Tells where a run is shown.
+/// Prints the address of the live page or of the metrics.
 fn announce_server(server: Option<&Server>) {
     let Some(server) = server else { return };
     let address = server.address();

@@ -1,6 +1,8 @@
-//! SIGINT and SIGTERM: the first ends a run in order, the second ends it at once. SIGHUP: in a live run files are read or
-//! begun anew; a replay ends in order, unless it was started with SIGHUP ignored (`nohup`).
-//! SIGXFSZ: a file that grew to the limit of the system (`ulimit -f`) ends no run; who writes to it is told.
+//! Signals. The first SIGINT or SIGTERM ends a run in order, the second ends it at once.
+//!
+//! SIGHUP makes a live run read or begin files anew; a replay ends in order, unless it was started with SIGHUP ignored
+//! (`nohup`). SIGXFSZ, for a file that reached the system's limit (`ulimit -f`), ends no run: the write fails with an
+//! error.
 
 use std::io;
 
@@ -12,13 +14,13 @@ use tokio::sync::oneshot;
 /// Exit code after a second signal, as shells have it for SIGINT.
 const INTERRUPTED: i32 = 130;
 
-/// What SIGHUP does.
+/// Effect of SIGHUP.
 pub(crate) enum HangUp {
     /// It calls this.
     Call(Box<dyn FnMut() + Send>),
     /// It ends the run as SIGTERM does.
     End,
-    /// What the system does of itself: it ends the process, or nothing where it is ignored.
+    /// The system's default: ends the process, or does nothing where the signal is ignored.
     Default,
 }
 
@@ -31,7 +33,7 @@ impl HangUp {
     }
 }
 
-/// Whether SIGHUP, the first of signals, is among those that a process ignores, by its status in `/proc`.
+/// Returns whether a process ignores SIGHUP, the first of signals, by its status in `/proc`.
 fn ignores_hang_up(status: &str) -> bool {
     let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
     mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).is_some_and(|mask| mask & 1 != 0)
@@ -47,7 +49,7 @@ pub(crate) fn survive_file_limits() -> io::Result<()> {
     Ok(())
 }
 
-/// What becomes known of signals.
+/// Shutdown requests from signals.
 pub(crate) struct Stop {
     asked: Halt,
     told: oneshot::Receiver<()>,
@@ -71,7 +73,7 @@ impl Stop {
         Ok(Self { asked, told })
     }
 
-    /// Whether the run was asked to end: to be looked at now and then.
+    /// Returns whether the run was asked to end. To be polled now and then.
     pub(crate) fn asked(&self) -> bool {
         self.asked.is_set()
     }

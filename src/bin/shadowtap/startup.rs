@@ -47,8 +47,8 @@ pub(crate) fn startup_line(
     format!("{doing} {methods}: {share}{at_first} by {key}{chains} -> {}; {writes}", targets.join(", "))
 }
 
-/// What is told of how targets are sent to before anything is: that nobody checks who they are, and that they get fewer
-/// connections than they may need, which is seen to here.
+/// Returns the warnings about targets before anything is sent: certificates that are not verified, and connection
+/// limits lower than the targets may need. Fits those limits to the file descriptors available.
 fn startup_warnings(targets: &mut [replay::SendSettings], reference: &mut replay::ReferenceSettings) -> Vec<String> {
     let mut warnings: Vec<String> = targets.iter().filter_map(insecure).collect();
     warnings.extend(targets.iter().filter_map(unmatched));

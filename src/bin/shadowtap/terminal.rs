@@ -1,4 +1,4 @@
-//! What the terminal is like: its width, and whether it wants colour.
+//! Properties of the terminal: its width and its use of color.
 #![expect(clippy::disallowed_methods, reason = "nothing is written here")]
 
 use std::io::{self, IsTerminal};
@@ -6,22 +6,22 @@ use std::io::{self, IsTerminal};
 /// Width of a report where no terminal says otherwise.
 const DEFAULT_WIDTH: usize = 80;
 
-/// Whether standard output wants colour: a terminal, unless `NO_COLOR` is set to anything.
+/// Returns whether standard output is colored: on a terminal, unless `NO_COLOR` is set to any value.
 pub(crate) fn colour_on_stdout() -> bool {
     is_stdout() && colour_is_welcome()
 }
 
-/// Whether standard error wants colour.
+/// Returns whether standard error is colored.
 pub(crate) fn colour_on_stderr() -> bool {
     is_stderr() && colour_is_welcome()
 }
 
-/// Whether standard output is a terminal.
+/// Returns whether standard output is a terminal.
 pub(crate) fn is_stdout() -> bool {
     io::stdout().is_terminal()
 }
 
-/// Whether standard error is a terminal.
+/// Returns whether standard error is a terminal.
 pub(crate) fn is_stderr() -> bool {
     io::stderr().is_terminal()
 }

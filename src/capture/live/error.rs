@@ -1,9 +1,9 @@
-//! Why a live capture cannot begin, each with what helps.
+//! Errors that keep a live capture from beginning, each with a remedy.
 
 use crate::capture::LinkType;
 use crate::capture::interfaces::{self, ANY, Interface, InterfaceState};
 
-/// Why an interface cannot be captured on.
+/// Reason why an interface cannot be captured on.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum LiveError {
@@ -61,9 +61,9 @@ pub enum LiveError {
     /// More interfaces than are read at once.
     #[error("{count} interfaces are more than the {most} that are captured on at once; `-i any` is all of them")]
     TooMany {
-        /// How many were named.
+        /// Number of interfaces that were named.
         count: usize,
-        /// How many there may be.
+        /// Largest number allowed.
         most: usize,
     },
     /// The interfaces cannot be listed.
@@ -80,7 +80,8 @@ pub enum LiveError {
 }
 
 impl LiveError {
-    /// What stands behind libpcap's words: it says a few things in as many ways as it has versions, some with no words.
+    /// Finds the cause behind libpcap's message. The same cause has different messages in different versions, some of
+    /// them empty.
     pub(super) fn diagnose(interface: &str, buffer: usize, why: &str) -> Self {
         let all = interfaces::list().unwrap_or_default();
         let interface = interface.to_owned();

@@ -1,12 +1,12 @@
-//! What a live capture asks the kernel for, in libpcap's language.
+//! Filter expression of a live capture for the kernel, in libpcap's language.
 //!
-//! Ports, tunnels, a filter as typed and a link type come in; one expression leaves. It lets everything through that
-//! may be about those ports and cannot be told by a fixed look at a frame: the pieces of fragmented datagrams, IPv6
-//! with extension headers, tunnels. What is inside is looked at after decoding, and counted there.
+//! The input is ports, tunnels, a filter as typed and a link type; the output is one expression. It passes everything
+//! that may concern those ports and cannot be decided at fixed offsets of a frame: fragments of datagrams, IPv6 with
+//! extension headers, tunnels. Their contents are checked after decoding, and counted there.
 //!
-//! On Linux a VLAN tag is not in the frame that the kernel's filter sees: the card or the kernel has taken it out and
-//! keeps it beside the frame. libpcap's `vlan` looks in both places, and libpcap puts the tag back where it was before
-//! it hands the frame on, so that decoding never knows.
+//! On Linux a VLAN tag is not in the frame that the kernel's filter sees: the card or the kernel has removed it and
+//! keeps it as metadata. libpcap's `vlan` checks both places, and libpcap puts the tag back before it hands over the
+//! frame, so that decoding sees it in place.
 
 use crate::capture::{LinkType, Tunnel};
 
@@ -18,10 +18,10 @@ const EXTENSIONS: [u8; 5] = [0, 43, 44, 51, 60];
 /// switches put before a mirrored frame (a timestamp, a group). What has them is let through.
 const OTHER_TAGS: [u16; 5] = [0x8200, 0x9200, 0x9300, 0x8988, 0x8909];
 
-/// What is asked of the kernel on a link of this type.
+/// Returns the filter expression for a link of this type.
 ///
-/// The filter as typed goes first: `vlan` in it moves what is looked at after it, and it was written to stand alone.
-/// Typed alone, without ports and tunnels, it is all that is asked.
+/// The filter as typed goes first: `vlan` in it moves the offsets of everything after it, and it was written for use
+/// alone. Without ports and tunnels, the filter as typed is the whole expression.
 #[must_use]
 pub fn expression(typed: Option<&str>, ports: &[u16], tunnels: &[Tunnel], link: LinkType) -> String {
     match typed {

@@ -1,6 +1,6 @@
-//! One device, opened: its frames, one at a time, and what was lost on the way.
+//! An open capture device: its frames, one at a time, and its loss counters.
 //!
-//! Nothing waits in here but [`wait`], and that no longer than it is told to.
+//! Nothing blocks in here except [`wait`], and that no longer than its timeout.
 
 use std::os::fd::{AsFd, AsRawFd as _};
 use std::time::Duration;
@@ -15,8 +15,8 @@ use crate::capture::interfaces::{self, ANY, PresentInterface};
 use crate::capture::{Frame, LinkType};
 use crate::exchange::Timestamp;
 
-/// How long the kernel lets a block of frames fill, in milliseconds, before it hands it over as it is. Not immediate
-/// mode: that wakes the reader for each frame, and has an older buffer with a fixed place for each.
+/// Time in which the kernel lets a block of frames fill before it hands over the block as it is, in milliseconds.
+/// Immediate mode is not used: it wakes the reader for each frame, and has an older buffer with a fixed slot per frame.
 const BLOCK_TIMEOUT_MS: i32 = 5;
 
 /// Times in a row that an interface may come back and fail again before it is left alone.
@@ -33,7 +33,7 @@ pub(super) struct Handle {
     pub(super) frames: u64,
     capture: Capture<Active>,
     counted: WideCounters,
-    /// Whether it was up when last looked at.
+    /// True when the interface was up at the last check.
     up: bool,
     /// The kind of interface that it is, by the system's number.
     kind: Option<u16>,
@@ -45,7 +45,7 @@ pub(super) struct Handle {
     failures: u32,
 }
 
-/// What a handle has.
+/// Result of a read from a handle.
 pub(super) enum DeviceRead<'a> {
     /// The next frame.
     Frame(Frame<'a>),
@@ -240,7 +240,7 @@ fn link_type(data_link: i32) -> LinkType {
     }
 }
 
-/// When the frame was captured: the field for microseconds has nanoseconds where those were asked for.
+/// Returns the capture time of a frame. The microseconds field has nanoseconds where those were requested.
 fn timestamp(header: &PacketHeader) -> Timestamp {
     let tick = if cfg!(target_os = "linux") { 1 } else { 1000 };
     let seconds = u64::try_from(header.ts.tv_sec).unwrap_or_default();

@@ -1,6 +1,6 @@
-//! Who listens on this machine: the table of TCP sockets that Linux shows to everybody.
+//! Listening sockets of this machine: the table of TCP sockets that Linux shows to everybody.
 //!
-//! Only sockets of this network namespace are in it: what listens inside a container is not.
+//! It has only sockets of this network namespace: those inside a container are not in it.
 
 use std::fs;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};

@@ -1,8 +1,8 @@
-//! Several interfaces: their frames, put in order of time.
+//! Reader of several interfaces that puts their frames in order of time.
 //!
-//! A connection may be seen on more than one of them: whole on each (a bridge and its port), or one direction here and
-//! one there (the two ports of a network tap, a server that answers past its balancer). So frames are copied and held
-//! for a moment, until no earlier one can come from another interface.
+//! A connection may be seen on more than one of them: whole on each (a bridge and its port), or one direction on each
+//! (the two ports of a network tap, a server that responds past its balancer). So frames are copied and held for a
+//! moment, until no earlier one can come from another interface.
 
 use std::collections::VecDeque;
 use std::thread;
@@ -13,7 +13,8 @@ use super::{CaptureMonitor, IDLE, SPURIOUS, now, settled};
 use crate::capture::{Dropped, Frame, LinkType, Polled};
 use crate::exchange::Timestamp;
 
-/// How long a frame is held for an earlier one of another interface: as long as the kernel keeps a block open.
+/// Time for which a frame is held for an earlier one of another interface: long enough for the kernel to hand over a
+/// block.
 const HOLD: Duration = Duration::from_millis(10);
 /// Bytes that are held at most; past it the earliest frame goes out without waiting for others.
 const HELD_BYTES: usize = 16 << 20;
@@ -83,7 +84,7 @@ impl ReorderBuffer {
         self.bytes >= HELD_BYTES
     }
 
-    /// Which lane has the earliest frame, and when that was.
+    /// Returns the lane of the earliest frame, and its time.
     fn earliest(&self) -> Option<(usize, Timestamp)> {
         let heads = self.lanes.iter().enumerate().filter_map(|(lane, held)| Some((lane, held.front()?.at)));
         heads.min_by_key(|(_, at)| *at)
@@ -101,7 +102,8 @@ impl ReorderBuffer {
         }
     }
 
-    /// Whether a frame of `at` can go out: at `now` no earlier one can come from any of `lanes` that is still `open`.
+    /// Returns whether a frame of time `at` can be emitted: at `now`, no earlier one can come from any lane that is
+    /// still `open`.
     fn is_due(&self, at: Timestamp, now: Timestamp, open: impl Fn(usize) -> bool) -> bool {
         let mut lanes = self.lanes.iter().enumerate();
         // A frame of the future means that the clock was set back: its age says nothing.
@@ -116,14 +118,14 @@ pub(super) struct MergedReader {
     pub(super) watch: CaptureMonitor,
     /// The frame that is handed out.
     current: Option<OwnedFrame>,
-    /// When frames were last read.
+    /// Time of the last read.
     read_at: Timestamp,
-    /// Which interface has the first turn.
+    /// Index of the interface that is read first.
     first: usize,
     ended: bool,
 }
 
-/// What a look at the queue says is next.
+/// Next step, after a look at the queue.
 enum ReorderStep {
     Frame(usize),
     Wait(Duration),
@@ -182,7 +184,7 @@ impl MergedReader {
         }
     }
 
-    /// What is next, as of the last reading.
+    /// Returns the next step, as of the last read.
     fn next(&mut self, waited: bool) -> ReorderStep {
         let halted = self.watch.halted();
         let gone = self.watch.unread.is_some();

@@ -30,7 +30,7 @@ use crate::exchange::Timestamp;
 /// Most interfaces that are captured on at once. More that are named are a mistake; where nothing is named and more are
 /// up, `any` takes their place.
 pub const MAX_INTERFACES: usize = 8;
-/// What the kernel may hold of frames that were not read yet, in bytes, where nothing else is said.
+/// Default size of the kernel's buffer for frames that were not read yet, in bytes.
 pub const DEFAULT_BUFFER: usize = 64 << 20;
 /// Bytes of a frame that are captured, where nothing else is said: more than segmentation offload makes of any frame,
 /// but for jumbograms of IPv6.
@@ -48,10 +48,10 @@ const LAST_FRAMES: Duration = Duration::from_secs(1);
 /// How long an interface is waited for that is gone, where none is left and nothing else was asked for: one that is made
 /// anew takes moments.
 const MADE_ANEW: Duration = Duration::from_secs(3);
-/// What is told of interfaces that come and go; later news are left out.
+/// Most warnings kept about interfaces that come and go; later ones are dropped.
 const MAX_WARNINGS: usize = 32;
 
-/// What to capture, and how.
+/// Settings of a live capture.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LiveSettings {
     /// The interfaces; [`interfaces::ANY`] is all at once. None: those that carry the ports.
@@ -63,12 +63,12 @@ pub struct LiveSettings {
     pub ports: Vec<u16>,
     /// Tunnels that are let through for what may be inside.
     pub tunnels: Vec<Tunnel>,
-    /// What the kernel may hold of frames that were not read yet, in bytes, for all interfaces together. When it is
+    /// Size of the kernel's buffer for frames that were not read yet, in bytes, for all interfaces together. When it is
     /// full, frames are dropped, and [`Dropped::kernel`] counts them.
     pub buffer: usize,
     /// Bytes of a frame that are captured; longer ones are cut, and what was in them is incomplete.
     pub snaplen: usize,
-    /// Whether to listen to what is addressed to others: a mirror port shows nothing else.
+    /// True to capture frames addressed to other hosts as well: a mirror port carries nothing else.
     pub promiscuous: bool,
     /// Whether to wait where no interface is left, until one comes back. Else the capture ends.
     pub wait_interface: bool,
@@ -96,7 +96,7 @@ impl Default for LiveSettings {
 pub struct Live {
     readers: Readers,
     choice: InterfaceSelection,
-    /// What [`Source::next`] handed out last.
+    /// Frame that [`Source::next`] returned last.
     copy: OwnedFrame,
 }
 
@@ -135,7 +135,7 @@ pub fn open(settings: &LiveSettings) -> Result<Live, Vec<LiveError>> {
     Ok(Live { readers, choice, copy: OwnedFrame::default() })
 }
 
-/// Those of `ports` that something on this host listens on; of no ports, all that it listens on.
+/// Returns those of `ports` that a process on this host listens on. With no ports, returns all that are listened on.
 #[must_use]
 pub fn served(ports: &[u16]) -> Vec<u16> {
     let listened = listeners::listeners().into_iter().map(|at| at.port());
@@ -170,7 +170,7 @@ pub fn probe(interface: &str) -> Result<super::LinkType, LiveError> {
 }
 
 impl Live {
-    /// Which interfaces are captured on, and why these: what goes after "capturing on", in one line.
+    /// Returns the interfaces captured on and the reason for their selection, as one line to follow "capturing on".
     #[must_use]
     pub fn describe(&self) -> String {
         self.choice.to_string()
@@ -237,7 +237,7 @@ fn settled(now: Timestamp) -> Timestamp {
     Timestamp::from_nanos(now.nanos().saturating_sub(u64::from(SETTLED.subsec_nanos())))
 }
 
-/// When a capture was halted, on both clocks.
+/// Time at which a capture was halted, on both clocks.
 #[derive(Clone, Copy)]
 struct HaltInstant {
     at: Timestamp,
@@ -245,25 +245,26 @@ struct HaltInstant {
 }
 
 impl HaltInstant {
-    /// Whether a frame of `at` is not to be handed out any more.
+    /// Returns whether a frame of time `at` comes too late: it was captured after the halt, or [`LAST_FRAMES`] have
+    /// passed since.
     fn before(&self, at: Timestamp) -> bool {
         at > self.at || self.since.elapsed() > LAST_FRAMES
     }
 
-    /// Whether the kernel has handed over everything from before.
+    /// Returns whether the kernel has handed over every frame from before the halt.
     fn is_settled(&self) -> bool {
         self.since.elapsed() >= SETTLED
     }
 }
 
-/// What a reader keeps an eye on besides its frames: the halt, the time, what went wrong.
+/// State that a reader monitors besides its frames: the halt, the time, warnings.
 struct CaptureMonitor {
     halt: Halt,
     halted: Option<HaltInstant>,
-    /// When counters and states were last looked at.
+    /// Time of the last check of counters and states.
     looked: Timestamp,
     warnings: Vec<String>,
-    /// Why the capture ended before it was halted.
+    /// Reason why the capture ended before it was halted.
     unread: Option<String>,
     /// Whether to wait where no interface is left.
     waits: bool,
@@ -284,7 +285,7 @@ impl CaptureMonitor {
         }
     }
 
-    /// Whether it is time to look at counters and states, `at` being the time.
+    /// Returns whether a check of counters and states is due at time `at`.
     fn is_time(&mut self, at: Timestamp) -> bool {
         let due = at.since(self.looked) >= LOOK_EVERY || at < self.looked;
         if due {
@@ -304,7 +305,7 @@ impl CaptureMonitor {
         }
     }
 
-    /// Tells that an interface has nothing more to give.
+    /// Warns that the capture on an interface has ended.
     fn gone(&mut self, interface: &str, why: &str) {
         let why = why.to_lowercase();
         self.warn(format!("the capture on {interface} ended: {why}; it goes on if {interface} comes back"));

@@ -1,9 +1,9 @@
-//! Which interfaces are captured on, and why these.
+//! Selection of the interfaces to capture on, with its reason.
 //!
-//! Names as typed come in, or none; then the rule is: where something here listens on one of the ports, and only on
-//! addresses of its own, the interfaces that have these addresses; else every interface that is up. Left out of the
-//! latter is what would show the same traffic twice (a member of a bond or bridge, a VLAN beside what carries it) and
-//! the loopback interface, unless something listens there.
+//! The input is names as typed, or none. Without names: if something on this host listens on one of the ports, and only
+//! on addresses of its own, the interfaces that have these addresses; else every interface that is up. The latter
+//! excludes interfaces that would show the same traffic twice (a member of a bond or bridge, a VLAN if its carrier is
+//! there) and the loopback interface, unless something listens there.
 
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
@@ -110,7 +110,7 @@ fn choose(all: &[Interface], listeners: &[SocketAddr], ports: &[u16]) -> Option<
     }
 }
 
-/// Whether `interface` has this address; the loopback interface has all that begin with 127.
+/// Returns whether `interface` has this address. The loopback interface has all that begin with 127.
 fn has(interface: &Interface, address: IpAddr) -> bool {
     interface.addresses.contains(&address) || (interface.loopback && address.is_loopback())
 }
@@ -143,7 +143,7 @@ mod tests {
         ]
     }
 
-    /// Checks what is said of port 80 (and those in `more`) where these are listened on.
+    /// Checks the selection's text for port 80 (and those in `ports`) with these listeners.
     #[track_caller]
     fn check(listeners: &[&str], ports: &[u16], said: &str) {
         let listeners: Vec<SocketAddr> = listeners.iter().map(|at| at.parse().unwrap()).collect();

@@ -11,11 +11,11 @@ use crate::exchange::Timestamp;
 pub(super) struct SingleReader {
     handle: Handle,
     pub(super) watch: CaptureMonitor,
-    /// Whether the last read found nothing: then the next one waits first.
+    /// True when the last read found nothing: then the next one waits first.
     empty: bool,
-    /// Whether it is over, and the last look at the counters is all that is left.
+    /// True when the capture has ended and only the last check of the counters is left.
     ended: bool,
-    /// What time it was when something was read last.
+    /// Time of the last read.
     last: Timestamp,
     /// What the last read failed with.
     failed: Option<String>,

@@ -8,11 +8,11 @@ use std::str::FromStr;
 pub struct CommandLine {
     /// The program: a path, or a name that is looked up in `PATH`.
     pub program: String,
-    /// What it is given.
+    /// Arguments of the program.
     pub arguments: Vec<String>,
 }
 
-/// Why something typed is no command line.
+/// Reason why a typed text is not a command line.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum CommandLineError {
@@ -22,7 +22,7 @@ pub enum CommandLineError {
     /// A quote without its end.
     #[error("`{typed}` has a quote that does not end; it is split into words as a shell does it")]
     Quotes {
-        /// What was typed.
+        /// Text as typed.
         typed: String,
     },
 }

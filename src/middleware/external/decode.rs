@@ -1,4 +1,4 @@
-//! What a process writes, byte by byte, as messages.
+//! Decoder of a process's output: bytes to messages.
 
 use data_encoding::HEXLOWER_PERMISSIVE;
 
@@ -6,11 +6,11 @@ use super::{MessageId, MessageType};
 use crate::exchange::{Body, Head, Malformed, Request};
 use crate::http1::{MAX_HEAD_BYTES, MAX_KEPT_BODY, read_request, read_response};
 
-/// Bytes that a message may have once its line is decoded: the largest that is ever told, and room for one that grew.
-/// What is longer is garbage; no more than this is held of it.
+/// Largest decoded message, in bytes: the largest that is ever sent, and room for one that grew. A longer one is a
+/// decode error; no more than this is held of it.
 pub const MAX_MESSAGE_BYTES: usize = MAX_KEPT_BODY + 4 * MAX_HEAD_BYTES;
 
-/// Why a line is no message.
+/// Reason why a line is not a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum DecodeError {
@@ -34,9 +34,9 @@ pub enum DecodeError {
 /// A message that a process wrote.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct IncomingMessage {
-    /// What it is about.
+    /// Type of the message.
     pub kind: MessageType,
-    /// What it is called.
+    /// Id of the message.
     pub id: MessageId,
     /// The HTTP message.
     pub payload: Vec<u8>,
@@ -55,7 +55,7 @@ impl IncomingMessage {
         Ok(Self { kind, id, payload })
     }
 
-    /// Whether it says just what `request` is.
+    /// Returns whether the message equals `request`.
     #[must_use]
     pub fn is(&self, request: &Request) -> bool {
         let (head, body) = (request.head.as_bytes(), request.body.wire.as_deref().unwrap_or_default());
@@ -173,7 +173,7 @@ mod tests {
     use super::super::OutgoingMessage;
     use super::*;
 
-    /// What comes of bytes that arrive `step` at a time.
+    /// Decodes bytes that arrive `step` at a time.
     fn lines(bytes: &[u8], step: usize) -> Vec<Result<IncomingMessage, DecodeError>> {
         let (mut decoder, mut all) = (MessageDecoder::default(), Vec::new());
         for piece in bytes.chunks(step) {

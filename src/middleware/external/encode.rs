@@ -9,16 +9,17 @@ use data_encoding::HEXLOWER;
 use super::{MessageId, MessageType};
 use crate::exchange::{Head, Request, Response, Timestamp};
 
-/// Something that a process is told.
+/// A message to an external process.
 #[derive(Clone, Debug)]
 pub struct OutgoingMessage {
-    /// What it is about.
+    /// Type of the message.
     pub kind: MessageType,
-    /// What it is called.
+    /// Id of the message.
     pub id: MessageId,
-    /// When it began: first byte of the message on the wire, or, of a target's answer, when the request was sent.
+    /// Start time: first byte of the message on the wire; for a target's response, the time at which the request was
+    /// sent.
     pub at: Timestamp,
-    /// First to last byte; of a target's answer, how long the whole exchange took.
+    /// Time from first to last byte; for a target's response, the duration of the whole exchange.
     pub latency: Duration,
     /// The head.
     pub head: Head,
@@ -40,7 +41,7 @@ impl OutgoingMessage {
         }
     }
 
-    /// What production answered to the request called `id`; `None` where not all of it is there.
+    /// Builds the message for production's response to the request `id`; `None` where parts of it are missing.
     #[must_use]
     pub fn response(id: MessageId, response: &Response) -> Option<Self> {
         let whole = response.damage.is_none() && (response.body.len == 0 || response.body.wire.is_some());
@@ -77,7 +78,7 @@ impl OutgoingMessage {
     }
 }
 
-/// The head of an answer whose body is given without its chunks: the lines that frame it are made true.
+/// Returns the head of a response whose body is given without its chunks, with framing lines to match.
 #[must_use]
 pub fn framed_by_length(mut head: Head, body: &[u8]) -> Head {
     if head.remove("Transfer-Encoding") > 0 {

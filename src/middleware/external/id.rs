@@ -1,4 +1,4 @@
-//! What a message is called: something that scripts take as it is, and that says which exchange it belongs to.
+//! Id of a message. Scripts pass it through unchanged, and it identifies the exchange.
 
 use std::fmt;
 
@@ -15,7 +15,7 @@ const MAX_ID_BYTES: usize = 256;
 pub struct MessageId(Box<[u8]>);
 
 impl MessageId {
-    /// What an exchange is called.
+    /// Returns the id of an exchange.
     #[must_use]
     pub fn of(id: ExchangeId) -> Self {
         let ExchangeId { connection: ConnectionId(connection), index, pass, copy } = id;

@@ -1,12 +1,12 @@
-//! A process outside as middleware, in GoReplay's protocol: what it is told, and what it says back.
+//! External process as middleware, in GoReplay's protocol: the messages sent to it, and the messages it sends back.
 //!
-//! In go requests and responses, out come the lines of their messages; in go bytes that a process wrote, out come its
-//! messages, each with what it is or why it is none. There is no process here, no pipe and no clock: those belong to
-//! the pipeline.
+//! Requests and responses go in, the lines of their messages come out. Bytes written by a process go in; its messages
+//! come out, each with its type, or with the reason why it is invalid. There is no process here, no pipe and no clock:
+//! those belong to the pipeline.
 //!
 //! A message is one line, the lower-case hexadecimal form of `TYPE ID TIME LATENCY`, a line feed, and the HTTP message
-//! as it is on the wire. Type 1 is a request, 2 what production answered, 3 what a target answered. Times are
-//! nanoseconds, since 1970 and as a length.
+//! as it is on the wire. Type 1 is a request, 2 a response of production, 3 a response of a target. TIME is in
+//! nanoseconds since 1970, LATENCY a duration in nanoseconds.
 
 mod command;
 mod decode;
@@ -30,11 +30,11 @@ pub const MAX_WORKERS: usize = 64;
 /// A process that is to be run as middleware.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ExternalSettings {
-    /// What is run.
+    /// Command to run.
     pub command: CommandLine,
-    /// How many of it, at least one; requests of one connection go to the same.
+    /// Number of processes, at least one; requests of one connection go to the same process.
     pub workers: usize,
-    /// How long a request waits for its echo.
+    /// Timeout of a request that waits for its echo.
     pub timeout: Duration,
 }
 
@@ -46,19 +46,19 @@ impl ExternalSettings {
     }
 }
 
-/// What a message is about.
+/// Type of a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum MessageType {
     /// A request.
     Request,
-    /// What production answered.
+    /// A response of production.
     Response,
-    /// What a target answered.
+    /// A response of a target.
     Replayed,
 }
 
 impl MessageType {
-    /// The digit that stands for it.
+    /// Returns the digit of the type.
     #[must_use]
     pub const fn digit(self) -> u8 {
         match self {

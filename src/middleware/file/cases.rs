@@ -13,27 +13,27 @@ const CLIENT: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 1));
 const SERVER: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 80));
 /// Most times that one case can send its request.
 const MAX_TIMES: u64 = 100_000;
-/// What a case can say.
+/// Keys of a case.
 const KEYS: [&str; 9] = ["name", "request", "client", "times", "allow-writes", "outcome", "becomes", "then", "route"];
 
 /// One test case.
 #[derive(Clone, Debug)]
 pub struct Case {
-    /// What it shows.
+    /// Name of the case.
     pub name: String,
-    /// Where it stands.
+    /// Line of the case in its file.
     pub line: usize,
-    /// What is sent.
+    /// Request to send.
     pub request: Request,
-    /// How often it is sent, at one instant; what is expected is expected of the last one.
+    /// Number of times it is sent, at one instant; the expectations apply to the last one.
     pub times: u64,
-    /// Whether writes pass, as with `--allow-writes`.
+    /// True when writes pass, as with `--allow-writes`.
     pub allow_writes: bool,
-    /// How it ends; `None`: it passes.
+    /// Expected outcome; `None`: it passes.
     pub outcome: Option<String>,
-    /// What it has become, byte for byte.
+    /// Expected request after the chain, byte for byte.
     pub becomes: Option<Vec<u8>>,
-    /// What holds for it then.
+    /// Condition that must hold for it after the chain.
     pub then: Condition,
     /// The name that a route chose.
     pub route: Option<String>,
@@ -87,7 +87,7 @@ fn outcome(value: &Located<'_>, reader: &mut TomlReader<'_>) -> Option<String> {
     (is_known && text != "passes").then(|| text.to_owned())
 }
 
-/// How an outcome is written in a case.
+/// Returns the written form of an outcome in a case.
 pub(super) fn written(outcome: &Outcome) -> String {
     match outcome.detail() {
         Some(detail) => format!("{}: {detail}", outcome.key()),

@@ -8,14 +8,14 @@ use crate::exchange::Request;
 /// A case that did not end as it says.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Failure {
-    /// Where the case stands.
+    /// Location of the case.
     pub at: ChainMistake,
-    /// What it shows.
+    /// Name of the case.
     pub name: String,
 }
 
 impl ChainFile {
-    /// Runs every case through a chain of its own; tells of those that fail.
+    /// Runs every case through a chain of its own; returns those that fail.
     #[must_use]
     pub fn run_cases(&self) -> Vec<Failure> {
         let mut alone = self.clone();
@@ -31,7 +31,7 @@ impl ChainFile {
 }
 
 impl Case {
-    /// What differs from what is expected.
+    /// Runs the case; an error describes the difference from the expectations.
     fn run(&self, settings: &ChainSettings) -> Result<(), String> {
         let mut chain = Chain::new(&ChainSettings { allow_writes: self.allow_writes, ..settings.clone() });
         let mut ended = Ok(());

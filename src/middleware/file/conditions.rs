@@ -9,7 +9,7 @@ use crate::route_pattern::{RoutePattern, RouteSet};
 
 use super::reader::{Located, TomlReader, TomlTable};
 
-/// What a condition can ask.
+/// Keys of a condition.
 pub const QUESTIONS: [&str; 15] = [
     "method",
     "path",

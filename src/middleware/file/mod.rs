@@ -43,13 +43,13 @@ use reader::{TomlReader, TomlTable};
 
 /// Largest chain file, in bytes; a larger one is a mistake.
 const MAX_FILE_BYTES: usize = 4 << 20;
-/// Most mistakes that are told of one file: beyond that the first ones have to be mended anyway.
+/// Most mistakes reported of one file: beyond that, the first ones have to be fixed anyway.
 const MAX_MISTAKES: usize = 100;
 
 /// A chain file that has been read.
 #[derive(Clone, Debug, Default)]
 pub struct ChainFile {
-    /// Where it was read.
+    /// Path that it was read from.
     pub path: PathBuf,
     /// Its links, in order.
     pub links: Vec<FilterSpec>,
@@ -57,14 +57,14 @@ pub struct ChainFile {
     pub cases: Vec<Case>,
 }
 
-/// What a chain file is read with.
+/// Environment in which a chain file is read.
 #[derive(Clone, Debug, Default)]
 pub struct Environment {
-    /// Where secrets are.
+    /// Lookup of secrets.
     pub secrets: SecretLookup,
-    /// What routes can name.
+    /// Targets that routes can name.
     pub targets: TargetNames,
-    /// What its expressions may take.
+    /// Budget of its expressions.
     pub expressions: Budget,
 }
 
@@ -85,11 +85,11 @@ pub struct ChainMistake {
     pub line: usize,
     /// The column in characters, from 1; 0 where it is the whole line.
     pub column: usize,
-    /// What is wrong, and how to write it.
+    /// Description of the mistake, with the correct form.
     pub message: String,
 }
 
-/// `filters/canary.toml:3:8: ...`, as compilers tell it.
+/// Formats a mistake as compilers do: `filters/canary.toml:3:8: ...`.
 impl fmt::Display for ChainMistake {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.path.display())?;
@@ -154,7 +154,7 @@ impl ChainFile {
     }
 }
 
-/// Where `offset` stands in `text`: line and column in characters, from 1.
+/// Returns the position of `span` in `text`: line and column in characters, from 1.
 fn place(text: &str, span: &Range<usize>) -> (usize, usize) {
     let before = text.get(..span.start.min(text.len())).unwrap_or(text);
     let line = before.bytes().filter(|byte| *byte == b'\n').count() + 1;

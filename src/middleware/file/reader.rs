@@ -59,12 +59,12 @@ impl<'t> TomlTable<'t> {
         Some(self.entries.remove(at).value)
     }
 
-    /// What was not taken yet, in order.
+    /// Returns the entries that were not taken yet, in order.
     pub(super) fn rest(&mut self) -> Vec<TomlEntry<'t>> {
         std::mem::take(&mut self.entries)
     }
 
-    /// Tells of every key that nobody knows. `known` are those that could have been meant.
+    /// Reports every unknown key. `known` are the keys to suggest.
     pub(super) fn finish(mut self, reader: &mut TomlReader<'_>, place: &str, known: &[&str]) {
         for entry in self.rest() {
             reader.unknown(&entry, place, known);

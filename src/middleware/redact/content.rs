@@ -1,7 +1,7 @@
-//! Looks into the content of a body: JSON in its forms, forms, multipart, event streams.
+//! Redaction in the content of a body: JSON in its forms, forms, multipart, event streams.
 //!
-//! In goes a content without its codings, out comes another where something was redacted. What cannot be looked into is
-//! told from what holds nothing: it may hold anything.
+//! The input is a content without its codings, the result is a new content where something was redacted. An unreadable
+//! content is distinguished from one without secrets: it may hold anything.
 
 use std::borrow::Cow;
 
@@ -15,14 +15,14 @@ use super::{RedactRules, Unreadable};
 
 /// The byte order mark of UTF-8.
 const BOM: &[u8] = b"\xef\xbb\xbf";
-/// What some put before JSON, so that no browser runs it as a script.
+/// Prefixes that some servers put before JSON, so that no browser runs it as a script.
 const GUARDS: [&str; 4] = [")]}',", ")]}'", "for(;;);", "while(1);"];
 /// Separates the texts of a sequence (RFC 7464).
 const RECORD_SEPARATOR: char = '\u{1e}';
-/// How deep multipart may stand in multipart. What is deeper is not looked into.
+/// Deepest nesting of multipart in multipart. Deeper parts are unreadable.
 const MAX_NESTED: u8 = 4;
 
-/// What a body is, as far as it says so.
+/// Kind of a body, by its declared type.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum ContentKind {
     Json,
@@ -68,7 +68,7 @@ pub(super) struct ContentRedactor<'a> {
 }
 
 impl ContentRedactor<'_> {
-    /// Whether a body of this type may hold what is sought: others are not even decoded.
+    /// Returns whether a body of this type may hold anything to redact: others are not even decoded.
     pub(super) fn concerns(&self, content_type: Option<&[u8]>) -> bool {
         let kind = ContentKind::of(content_type);
         !self.rules.json.is_empty()
@@ -81,7 +81,7 @@ impl ContentRedactor<'_> {
         self.nested(content_type, content, 0)
     }
 
-    /// Whether JSON is sought, and this begins as objects and arrays do.
+    /// Returns whether JSON values are redacted, and the content begins as JSON objects and arrays do.
     fn seems_json(&self, content: &[u8]) -> bool {
         let text = content.strip_prefix(BOM).unwrap_or(content).trim_ascii_start();
         self.seeks_json()
@@ -314,7 +314,7 @@ impl PartRedactor for ContentRedactor<'_> {
     }
 }
 
-/// Whether a type names no character set, or one in which the bytes of ASCII are nothing else.
+/// Returns whether a type names no character set, or one in which ASCII bytes always are ASCII.
 fn has_known_charset(content_type: &[u8]) -> bool {
     multipart::parameter(content_type, "charset").is_none_or(|charset| {
         let charset = charset.to_ascii_lowercase();

@@ -1,9 +1,9 @@
-//! What must not leave: header values, cookies, parameters and JSON values are removed, masked or given pseudonyms.
+//! Redaction: header values, cookies, parameters and JSON values are removed, masked or given pseudonyms.
 //!
-//! In goes a request, or its response on the way to a recording; out comes the same message without them. A body is
-//! looked into behind its content coding, and what cannot be looked into is emptied, unless the link says otherwise. A
-//! pseudonym is a keyed hash: the same value gets the same one wherever it stands, so that sessions still correlate, and
-//! nobody without the key finds the value.
+//! A request goes in, or its response on the way to a recording; the same message comes out without them. A body is
+//! searched without its content coding. An unreadable body is emptied, unless the filter is set otherwise. A pseudonym
+//! is a keyed hash: the same value gets the same one wherever it occurs, so that sessions still correlate, and nobody
+//! without the key finds the value.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -28,7 +28,7 @@ mod tests;
 
 use content::ContentRedactor;
 
-/// What stands for a masked value. Its length says nothing of the value's.
+/// Replacement for a masked value. Its length does not depend on the value's.
 pub const MASK: &str = "***";
 /// Bytes that a body may have without its content coding. A longer one cannot be looked into.
 pub const MAX_DECODED: usize = 16 << 20;
@@ -42,14 +42,14 @@ const ADDRESSES: [&str; 3] = ["referer", "location", "content-location"];
 /// Headers that are not true of a changed body.
 const OF_CODED_BODY: [&str; 5] = ["content-encoding", "content-md5", "digest", "content-digest", "repr-digest"];
 
-/// How a value is made unknown.
+/// Method of redaction.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum RedactMode {
     /// It is taken out.
     Remove,
-    /// [`MASK`] stands for it.
+    /// Replaced by [`MASK`].
     Mask,
-    /// A keyed hash stands for it; without a key, that of the run.
+    /// Replaced by a keyed hash; without a key, that of the run is used.
     Pseudonym(Option<Secret>),
 }
 
@@ -57,11 +57,11 @@ pub enum RedactMode {
 #[derive(Clone, Debug)]
 pub struct Redact {
     rules: Arc<RedactRules>,
-    /// What it is called where it ends a request; [`RULE`] without a name.
+    /// Rule under which it ends a request; [`RULE`] without a name.
     rule: Option<Arc<str>>,
 }
 
-/// What is redacted, and how.
+/// Fields to redact, and the method.
 #[derive(Debug)]
 struct RedactRules {
     mode: RedactMode,
@@ -140,7 +140,7 @@ impl Filter for Redact {
     }
 }
 
-/// What looking into a body came to.
+/// Result of the redaction of a body.
 enum LookedInto {
     /// There is nothing to redact in it.
     Same,
@@ -264,8 +264,8 @@ impl RedactRules {
         }
     }
 
-    /// Counts what a look came to; returns the new content, where there is one, and whether the message goes on.
-    /// Nothing where the body stays as it is.
+    /// Counts the result of a redaction. Returns the new content, where there is one, and whether the message passes;
+    /// `None` where the body stays as it is.
     fn settle(&self, looked: LookedInto, context: &mut Context) -> Option<(Option<Vec<u8>>, bool)> {
         match looked {
             LookedInto::Same => None,

@@ -80,7 +80,7 @@ fn parts<'a>(content: &'a [u8], delimiter: &[u8]) -> Option<Vec<&'a [u8]>> {
     None
 }
 
-/// Whether a delimiter ends here: another boundary may begin with the same letters.
+/// Returns whether a delimiter ends here: another boundary may begin with the same letters.
 fn ends_line(after: &[u8]) -> bool {
     let line = after.split(|byte| *byte == b'\n').next().unwrap_or_default();
     line.starts_with(b"--") || line.trim_ascii().is_empty()

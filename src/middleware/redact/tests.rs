@@ -1,4 +1,4 @@
-//! What the link leaves of messages.
+//! Tests of redacted messages.
 
 use super::*;
 use crate::exchange::Timestamp;
@@ -56,8 +56,8 @@ fn pseudonyms_are_what_rfc_4231_says() {
     assert_eq!(pseudonym(b"Jefe", b"what do ya want for nothing?"), "5bdcc146bf60754e");
 }
 
-/// What a link that masks `/password`, any `token`, and fields called `password` makes of a body under these headers:
-/// the head's lines and the content, or nothing where the request ended.
+/// Redacts a body under these headers with a filter that masks `/password`, any `token`, and fields named `password`.
+/// Returns the head's lines and the content, or `None` where the request ended.
 fn masked(headers: &str, body: &[u8], on_unknown: OnUnknown) -> Option<(String, Vec<u8>, UnreadableCounts)> {
     let mut request = with_body(&format!("POST / HTTP/1.1\r\n{headers}\r\n"), "");
     request.body.framing = if headers.contains("chunked") { Framing::Chunked } else { Framing::Length(0) };

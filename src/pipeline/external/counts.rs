@@ -1,4 +1,4 @@
-//! What is worth knowing of processes at the end of a run.
+//! Counters of external processes, for the end of a run.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -18,14 +18,14 @@ pub(in crate::pipeline) struct ExternalCounts {
 }
 
 impl ExternalCounts {
-    /// A message broke this rule of HTTP; the first one is told aloud.
+    /// Counts a message that breaks this rule of HTTP; the first one is logged as a warning.
     pub(super) fn malformed(&self, id: &MessageId, why: Malformed) {
         if self.malformed.fetch_add(1, Ordering::Relaxed) == 0 {
             tracing::warn!(%id, "the middleware gave back a message that is no HTTP ({why}): it goes no further");
         }
     }
 
-    /// What was counted so far.
+    /// Returns the counts so far.
     pub(in crate::pipeline) fn so_far(&self) -> MiddlewareCounts {
         let of = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         MiddlewareCounts {

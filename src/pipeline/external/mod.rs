@@ -48,23 +48,23 @@ use worker::{Worker, WorkerSender};
 const MOST_WAITING: usize = 8192;
 /// Messages on their way back. When it is full, processes are not read from for a moment.
 const BACK_QUEUE: usize = 16_384;
-/// Requests whose time was up of which it is remembered that they were told: an echo that comes after all is late, and
-/// no new request. Of those past it a late echo counts as a new request.
+/// Most timed-out requests that are remembered: the late echo of one counts as late, and not as a new request. Beyond
+/// that, a late echo counts as a new request.
 const MOST_REMEMBERED: usize = 1 << 16;
-/// Names of requests that processes made up, for their answers. Past it an answer goes by a name of ours.
+/// Most ids remembered of requests that processes made up, for their responses. Past it a response gets an id of ours.
 const MOST_NAMES: usize = 1 << 16;
 
-/// How far a run has come, as far as processes are concerned.
+/// Phase of a run, for external processes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum ExternalPhase {
     Open,
-    /// There is nothing more to tell.
+    /// No further message will be sent.
     Closing,
     /// Nobody waits for anything any more.
     Over,
 }
 
-/// What comes back from the tasks.
+/// Message from the tasks.
 pub(super) enum WorkerMessage {
     Said(IncomingMessage),
     /// A process has ended, and none takes its place.
@@ -79,9 +79,9 @@ pub(super) struct AcceptedRequest {
     pub(super) note: RequestRecord,
     pub(super) request: Box<Request>,
     pub(super) due: Option<Instant>,
-    /// Where it goes.
+    /// Targets of the request.
     pub(super) targets: TargetSet,
-    /// Whether a link gave it its Host.
+    /// True when a filter gave it its Host.
     pub(super) keep_host: bool,
     /// Its place in the sample, see [`crate::middleware::Chain::place`].
     pub(super) place: u64,
@@ -89,16 +89,16 @@ pub(super) struct AcceptedRequest {
     pub(super) response_filters: Vec<Arc<dyn ResponseFilter>>,
 }
 
-/// What production answered to a request that still waits, or that there is nothing.
+/// Production's response to a request that still waits, or the report that there is none.
 pub(super) type ProductionResult = crate::exchange::Event;
 
 /// A request that waits for its echo.
 struct PendingEcho {
     passed: AcceptedRequest,
     taken: Arc<AtomicBool>,
-    /// What is to follow it.
+    /// Production's result, which follows the request.
     answered: Option<ProductionResult>,
-    /// What follows it has its share too.
+    /// Budget share of that result.
     answer_held: BudgetShare,
     _held: BudgetShare,
 }
@@ -110,18 +110,18 @@ struct PendingResponse {
     _held: BudgetShare,
 }
 
-/// What came of a message, or of time that passed.
+/// Result of a message, or of a timeout.
 pub(super) enum Resolution {
     /// A request came back.
     Passed {
         passed: AcceptedRequest,
         answered: Option<ProductionResult>,
-        /// Whether anything in it was changed.
+        /// True when any part of it was changed.
         changed: bool,
     },
     /// A request did not come back.
     Ended { note: RequestRecord, outcome: Outcome },
-    /// A request that was never told.
+    /// A request that was never sent to the process.
     MadeUp(Box<Request>),
     /// A response came back; `None` where it did not.
     Response { of: ExchangeId, response: Option<Box<Response>> },
@@ -129,16 +129,17 @@ pub(super) enum Resolution {
     Nothing,
 }
 
-/// What is owed, in the order in which its time is up.
+/// Pending item, in the order of the deadlines.
 #[derive(Clone, Copy, Debug)]
 enum Deadline {
     Echo(ExchangeId),
     Answer(ExchangeId),
 }
 
-/// The pacing thread's side of the processes.
+/// Part of the external processes on the pacing thread.
 ///
-/// Invariant: what is in `waiting` or `answers` has an entry in `deadlines`, and `busy` counts `waiting` by connection.
+/// Invariant: every entry of `waiting` or `answers` has an entry in `deadlines`, and `busy` counts `waiting` by
+/// connection.
 pub(super) struct ExternalStage {
     responses: ResponseSender,
     back: Receiver<QueuedWorkerMessage>,
@@ -155,7 +156,7 @@ pub(super) struct ExternalStage {
     loads: Vec<usize>,
     late: Recent<ExchangeId, ()>,
     made_up: u64,
-    /// When what was last read off the capture was captured.
+    /// Capture time of the last event read off the capture.
     pub(super) latest: Timestamp,
 }
 
@@ -249,32 +250,32 @@ impl ExternalStage {
         }
     }
 
-    /// What comes back.
+    /// Returns the channel of messages that come back from the processes.
     pub(super) const fn back(&self) -> &Receiver<QueuedWorkerMessage> {
         &self.back
     }
 
-    /// How long an echo is waited for.
+    /// Returns the longest wait for an echo.
     pub(super) const fn timeout(&self) -> Duration {
         self.responses.timeout
     }
 
-    /// When the time of something that is owed is up.
+    /// Returns the earliest deadline of an echo that is still owed.
     pub(super) fn expires(&self) -> Option<Instant> {
         self.deadlines.front().map(|(deadline, _)| *deadline)
     }
 
-    /// Whether anything is owed.
+    /// Returns whether any echo is owed, of a request or of a response.
     pub(super) fn is_owed(&self) -> bool {
         !self.waiting.is_empty() || !self.answers.is_empty()
     }
 
-    /// Whether a process may still say something.
+    /// Returns whether a process may still write a message.
     pub(super) const fn lives(&self) -> bool {
         self.alive > 0
     }
 
-    /// Ends the input of the processes once they were told what waits.
+    /// Closes the input of the processes once the queued messages are written.
     pub(super) fn close(&self) {
         self.phase.send_replace(ExternalPhase::Closing);
     }
@@ -308,19 +309,19 @@ impl ExternalStage {
         Ok(())
     }
 
-    /// Whether the request waits for its echo.
+    /// Returns whether the request waits for its echo.
     pub(super) fn waits(&self, id: ExchangeId) -> bool {
         self.waiting.contains_key(&id)
     }
 
-    /// Tells what production answered.
+    /// Sends production's response to the processes.
     pub(super) fn send_response(&self, of: ExchangeId, response: &Response) -> bool {
         OutgoingMessage::response(self.responses.name(of), response)
             .is_some_and(|message| self.responses.send(of, message))
     }
 
-    /// What production answered to a request that waits: it follows the request. Where there is no room for its body, it
-    /// goes on without.
+    /// Keeps production's result for a request that waits for its echo: it follows the request. A body that finds no
+    /// room in the memory budget is dropped.
     pub(super) fn follow(&mut self, of: ExchangeId, mut answered: ProductionResult) {
         let Some(waiting) = self.waiting.get_mut(&of) else { return };
         if let ProductionResult::Response { response, .. } = &mut answered
@@ -394,7 +395,7 @@ impl ExternalStage {
     }
 }
 
-/// Whatever becomes of the pacing thread, the processes end with it.
+/// Ends the processes together with the pacing thread, however that ends.
 impl Drop for ExternalStage {
     fn drop(&mut self) {
         self.phase.send_replace(ExternalPhase::Over);

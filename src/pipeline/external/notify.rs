@@ -1,4 +1,4 @@
-//! What targets answer, told to the processes.
+//! Reporting of target responses to the external processes.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,11 +14,11 @@ use crate::replay::{
     TargetResponse, Ticket,
 };
 
-/// Longest body of an answer that is told, in bytes. Of a longer one the head alone is: each request in flight may hold
-/// as much.
+/// Longest response body sent to a process, in bytes. Of a longer one the head alone is sent: each request in flight
+/// may hold this much.
 const MAX_TOLD_BODY: usize = 256 << 10;
 
-/// A client that tells each answer before it hands it on.
+/// A client that reports each response to the processes before it passes it on.
 pub(in crate::pipeline) struct NotifyingClient {
     pub(in crate::pipeline) client: Arc<AnyClient>,
     pub(in crate::pipeline) responses: ResponseSender,

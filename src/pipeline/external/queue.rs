@@ -1,4 +1,4 @@
-//! What waits to be written to one process.
+//! Messages that wait to be written to one external process.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -12,8 +12,8 @@ use super::ExternalPhase;
 use crate::middleware::external::OutgoingMessage;
 use crate::pipeline::budget::BudgetShare;
 
-/// Messages that wait for one process, on their way there and in its queue each. Past it requests wait or are shed
-/// (`middleware`), and responses are not told, which is counted.
+/// Messages that wait for one process: this many in the channel and as many in its queue. Past it requests wait or are
+/// shed (`middleware`); responses are not sent, and counted.
 pub(super) const QUEUE: usize = 1024;
 /// Bytes of lines that are written at once, but for a line that is longer by itself.
 const BATCH_BYTES: usize = 64 << 10;
@@ -21,7 +21,7 @@ const BATCH_BYTES: usize = 64 << 10;
 /// A message on its way to a process.
 pub(super) struct WriteJob {
     pub(super) message: OutgoingMessage,
-    /// When nobody waits for it any more.
+    /// Instant after which the message is of no use.
     pub(super) deadline: Instant,
     /// Set once all of it was written, where somebody wants to know.
     pub(super) taken: Option<Arc<AtomicBool>>,
@@ -29,7 +29,7 @@ pub(super) struct WriteJob {
     pub(super) held: BudgetShare,
 }
 
-/// How the writing came to its end.
+/// Reason that writing ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum WriteEnd {
     /// All was written, and nothing comes any more.
@@ -53,7 +53,7 @@ impl WriteQueue {
         Self { jobs, waiting: VecDeque::new(), phase, is_closing: false, has_ended: false }
     }
 
-    /// Whether the run closes the process's input.
+    /// Returns whether the run is closing the process's input.
     pub(super) const fn is_closing(&self) -> bool {
         self.is_closing
     }
@@ -111,13 +111,13 @@ impl WriteQueue {
 #[derive(Default)]
 struct WriteBatch {
     bytes: Vec<u8>,
-    /// How far it was written.
+    /// Bytes already written.
     at: usize,
-    /// Where each line ends, and who wants to know.
+    /// End offset of each line, and the flag to set once the line is written.
     lines: VecDeque<(usize, Option<Arc<AtomicBool>>)>,
     held: Vec<BudgetShare>,
-    /// When nobody waits for any of it any more. It has to be written all the same, or the next line would begin in its
-    /// middle; but it counts no longer.
+    /// Instant after which the whole batch is of no use. It is still written, or the next line would begin in the
+    /// middle of one; but its share of the memory is released.
     expires: Option<Instant>,
 }
 

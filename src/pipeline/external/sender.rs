@@ -1,4 +1,4 @@
-//! Answers on their way to the processes, from wherever they are known.
+//! Sending of responses to the processes, from any thread.
 
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -14,7 +14,7 @@ use crate::middleware::external::{MessageId, OutgoingMessage};
 use crate::pipeline::budget::Budget;
 use crate::recording::recent::Recent;
 
-/// Hands answers to the processes, from any thread; never waits.
+/// Sends responses to the processes from any thread, without blocking.
 #[derive(Clone)]
 pub(in crate::pipeline) struct ResponseSender {
     pub(super) jobs: Arc<[mpsc::Sender<WriteJob>]>,
@@ -25,7 +25,7 @@ pub(in crate::pipeline) struct ResponseSender {
 }
 
 impl ResponseSender {
-    /// What the processes know an exchange as.
+    /// Returns the id by which the processes know an exchange.
     pub(super) fn name(&self, id: ExchangeId) -> MessageId {
         let made_up = id.is_made_up().then(|| {
             let mut names = self.names.lock().unwrap_or_else(PoisonError::into_inner);
@@ -34,7 +34,7 @@ impl ResponseSender {
         made_up.flatten().unwrap_or_else(|| MessageId::of(id))
     }
 
-    /// Tells an answer where there is room for it; else that is counted.
+    /// Sends a response where there is room for it; counts it as unsent otherwise.
     pub(super) fn send(&self, id: ExchangeId, message: OutgoingMessage) -> bool {
         let held = self.bytes.try_hold(message.bytes());
         let deadline = Instant::now() + self.timeout;

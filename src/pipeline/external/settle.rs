@@ -1,4 +1,4 @@
-//! What comes of a message from a process, and of those that never came.
+//! Resolution of messages from a process, and of echoes that never came.
 
 use std::sync::PoisonError;
 use std::sync::atomic::Ordering;
@@ -12,7 +12,7 @@ use crate::middleware::external::{IncomingMessage, MIDDLEWARE, MessageType};
 use crate::report::RequestRecord;
 
 impl ExternalStage {
-    /// What came back.
+    /// Resolves a message that came back.
     pub(in crate::pipeline) fn settle(&mut self, back: WorkerMessage) -> Resolution {
         match back {
             WorkerMessage::Gone => {
@@ -104,7 +104,7 @@ impl ExternalStage {
         })
     }
 
-    /// What was taken and not given back was kept back; what never was taken was shed.
+    /// Resolves a request without an echo: filtered where the process had taken it, shed where it never did.
     fn not_echoed(&mut self, PendingEcho { passed, taken, .. }: PendingEcho) -> Resolution {
         self.late.insert(passed.note.id, ());
         let taken = taken.load(Ordering::Relaxed);

@@ -23,7 +23,7 @@ use crate::pipeline::stderr::log_lines;
 
 /// Bytes that are read at once.
 const READ_BYTES: usize = 64 << 10;
-/// How long the rest of what a process wrote is waited for once it has ended: it is in the pipe already.
+/// Longest wait for the rest of a process's output after it has ended: the rest is in the pipe already.
 const GRACE: Duration = Duration::from_millis(250);
 /// Pause before a process that died is started anew; doubled with each death that follows, up to [`LAST_PAUSE`].
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
@@ -44,14 +44,14 @@ pub(super) fn start(command: &CommandLine) -> std::io::Result<Child> {
         .spawn()
 }
 
-/// Why a process is done with.
+/// Reason that a process is finished with.
 enum WorkerEnd {
     Exited(ExitStatus),
-    /// It closed its output: nothing it is told can have an effect.
+    /// It closed its output: nothing sent to it can have an effect.
     Silent,
     /// It closed its input.
     Deaf,
-    /// It was told everything.
+    /// Every message was written to it.
     Finished,
     /// It was not done in time, at the end of the run.
     Overdue,
@@ -105,7 +105,7 @@ impl Worker {
         }
     }
 
-    /// Tells a process what there is to tell, and takes what it says, until one of both has an end.
+    /// Writes messages to a process and reads its messages, until either side ends.
     async fn converse(&mut self, mut child: Child) -> WorkerEnd {
         let (Some(mut stdin), Some(stdout), Some(stderr)) =
             (child.stdin.take(), child.stdout.take(), child.stderr.take())
@@ -150,7 +150,7 @@ impl Worker {
         end
     }
 
-    /// Tells a death; the first one aloud.
+    /// Logs the end of a process: a warning for the first one, debug messages after that.
     fn died(&self, end: &WorkerEnd) {
         let how = match end {
             WorkerEnd::Exited(status) => status.to_string(),

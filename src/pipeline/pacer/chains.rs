@@ -12,7 +12,7 @@ pub(in crate::pipeline) struct RunChains {
 }
 
 impl RunChains {
-    /// What `settings` say, for so many targets.
+    /// Builds the chains of `settings` for a number of targets.
     pub(in crate::pipeline) fn new(settings: &ChainSettings, targets: usize) -> Self {
         let of_target = |target| Some(Chain::new(&settings.of_target(target)?));
         Self { all: Chain::new(settings), of_targets: (0..targets).map(of_target).collect() }
@@ -33,7 +33,7 @@ impl RunChains {
         std::iter::once(&self.all).chain(self.of_targets.iter().flatten())
     }
 
-    /// What is worth a word at the end, for people.
+    /// Returns the remarks for the end of the run, in text for people.
     pub(super) fn remarks(&self) -> Vec<String> {
         self.each().flat_map(Chain::remarks).collect()
     }
@@ -45,18 +45,18 @@ impl RunChains {
         all
     }
 
-    /// What is worth a word at once.
+    /// Returns the notices to be logged at once.
     pub(super) fn take_notices(&mut self) -> Vec<String> {
         let chains = std::iter::once(&mut self.all).chain(self.of_targets.iter_mut().flatten());
         chains.flat_map(Chain::take_notices).collect()
     }
 
-    /// Whether anything is done on the way to any target.
+    /// Returns whether any target has a chain of its own.
     pub(super) fn has_some_of_targets(&self) -> bool {
         self.of_targets.iter().any(Option::is_some)
     }
 
-    /// What is done on the way to a target, where that is anything.
+    /// Returns the chain of a target, where it has one.
     pub(super) fn of_target(&mut self, target: usize) -> Option<&mut Chain> {
         self.of_targets.get_mut(target)?.as_mut()
     }

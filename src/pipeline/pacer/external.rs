@@ -16,15 +16,15 @@ use crate::pipeline::queues::FULL_PAUSE;
 use crate::replay::ConnKey;
 use crate::report::TargetSet;
 
-/// How long, at the end, what is owed is waited for before the input of the processes ends, which makes those speak that
-/// write nothing before; until then they are told the last answers.
+/// Time at the end of the run in which owed echoes are awaited before the input of the processes is closed, which makes
+/// those write that write nothing before; until then they are sent the last responses.
 const LINGER: Duration = Duration::from_millis(500);
 /// Time between two looks at whether everything has ended.
 const LOOK: Duration = Duration::from_millis(5);
 
 impl Pacer {
-    /// What comes first: something from a process, or an event; none where there are no more events or the run was
-    /// stopped.
+    /// Returns the next step, a message from a process or an event, whichever comes first; none where there are no more
+    /// events or the run was stopped.
     pub(super) fn next_of_both(&mut self) -> Option<PacerStep> {
         let external = self.settings.external.as_ref()?;
         let late = external.expires().map_or_else(crossbeam_channel::never, |at| crossbeam_channel::at(at.into_std()));
@@ -139,7 +139,8 @@ impl Pacer {
         }
     }
 
-    /// A request that nobody captured: it is due now, has a connection of its own, and was never answered.
+    /// Offers a request that a process made up: it is due now, has a connection of its own, and has no production
+    /// response.
     fn made_up(&mut self, request: Box<Request>) -> bool {
         if self.has_enough() {
             return true;
@@ -170,14 +171,14 @@ impl Pacer {
         }
     }
 
-    /// What production answered to a request that waits comes after it, and is told at once.
+    /// Queues production's result behind a request that waits for its echo; the processes get it at once.
     pub(super) fn follow(&mut self, of: ExchangeId, event: impl FnOnce() -> Event) {
         let Some(external) = self.settings.external.as_mut().filter(|external| external.waits(of)) else { return };
         external.follow(of, event());
     }
 
-    /// Tells what production answered. A recording gets it as it comes back, and not at all where it does not: what is
-    /// masked outside must not reach the disk unmasked.
+    /// Sends production's response to the processes. A recording gets the response as it comes back, and not at all
+    /// where it does not: data that a process masks must not reach the disk unmasked.
     pub(super) fn response_outside(&mut self, of: ExchangeId, response: Box<Response>, asked: &AwaitingResponse) {
         let Some(external) = &mut self.settings.external else { return };
         if !asked.recorded {
@@ -187,7 +188,7 @@ impl Pacer {
         }
     }
 
-    /// There are no more events: what is owed may still come, and what is told last may have an effect.
+    /// Winds up after the last event: owed echoes may still come, and the last messages sent may have an effect.
     pub(super) fn wind_up(&mut self) {
         if self.finish_outside().is_none() {
             let waited = self.settings.external.as_mut().map(ExternalStage::stopped).unwrap_or_default();

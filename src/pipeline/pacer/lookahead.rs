@@ -1,11 +1,12 @@
-//! What was read before it is due is looked at, so that mirrored connections open when the captured ones did.
+//! Lookahead: events read before they are due, so that mirrored connections open when the captured ones did.
 //!
-//! Over many connections nothing is ever sent, and those are not to be opened. So the events of a file that is replayed on
-//! schedule wait in a queue here, and the first request that would be sent over a connection, as far as that can be known, has
-//! it opened. What becomes of a request is decided when it is due, as everywhere: a connection that carries nothing after
-//! all closes with the captured one.
+//! Over many connections nothing is ever sent, and those must not be opened. So the events of a file that is replayed
+//! on schedule wait in a queue here, and the first request that would be sent over a connection, as far as that can be
+//! known, opens it. The outcome of a request is decided when it is due, as everywhere: a connection that carries
+//! nothing after all closes with the captured one.
 //!
-//! A client that was told when to open does so: where the run is paused after that, it opens by as much too early.
+//! A client that was given an opening time keeps to it: where the run is paused after that, it opens by as much too
+//! early.
 
 use std::collections::VecDeque;
 
@@ -23,7 +24,7 @@ use crate::report::TargetSet;
 /// due is hardly later for it.
 const AT_ONCE: usize = 4;
 
-/// What was read before it is due.
+/// Events read before they are due.
 pub(super) struct Lookahead {
     /// In the order in which it was read, with its shares of the memory. Where this is full, the rest stays in the channel.
     events: VecDeque<Upcoming>,

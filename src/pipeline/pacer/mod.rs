@@ -43,31 +43,31 @@ use lookahead::Lookahead;
 use next::{PacerStep, Upcoming};
 pub(super) use timing::Timing;
 
-/// What is done to requests.
+/// Processing of requests by the pacer.
 pub(super) struct PacerSettings {
     pub(super) chains: RunChains,
     /// The same without limits, where it is asked before its time what passes; see [`ahead`].
     pub(super) preview: Option<RunChains>,
     /// Processes that requests pass after the chain.
     pub(super) external: Option<ExternalStage>,
-    /// What the chain is to do from now on, when it was read again.
+    /// New settings of the chain, when they were reloaded.
     pub(super) reloads: watch::Receiver<Option<middleware::ChainSettings>>,
     pub(super) mark: Option<LoopHeader>,
-    /// What tells copies of sessions apart, where there is no mark for all.
+    /// Marker that sets copies of sessions apart, where there is no mark for all requests.
     pub(super) copies: LoopHeader,
-    /// Whether the report wants more of a request than what adds up.
+    /// True when the report needs more of a request than totals.
     pub(super) evidence: bool,
-    /// What is kept of production's answers; nothing where they are not compared.
+    /// Rules for the parts of production's responses to keep; `None` where responses are not compared.
     pub(super) retention: Option<RetentionRules>,
-    /// Who is asked beside the targets.
+    /// Sender of the traffic to the reference.
     pub(super) reference: ReferenceSender,
     pub(super) control: Control,
     pub(super) timing: Timing,
-    /// How many requests to take before the run ends by itself.
+    /// Number of requests to take before the run ends by itself.
     pub(super) most: Option<u64>,
 }
 
-/// What the pacer reads from and writes to.
+/// Channels of the pacer, to read from and write to.
 pub(super) struct PacerChannels {
     pub(super) events: Receiver<QueuedEvent>,
     /// Disconnected when the run is stopped and what was captured is not to be sent any more.
@@ -83,12 +83,12 @@ pub(super) struct PacerChannels {
     pub(super) progress: Arc<Progress>,
 }
 
-/// What a chain has to say at the end of a run.
+/// Findings of a chain at the end of a run.
 #[derive(Debug, Default)]
 pub(super) struct ChainEnd {
     /// The share of sample keys that passed, where there are keys.
     pub(super) keys: Option<f64>,
-    /// What is worth a word, for people.
+    /// Remarks for people.
     pub(super) remarks: Vec<String>,
     /// Bodies that were to be redacted and could not be looked into.
     pub(super) unreadable: UnreadableCounts,
@@ -96,9 +96,9 @@ pub(super) struct ChainEnd {
     pub(super) shortened_gaps: Option<(Duration, ShortenedGaps)>,
 }
 
-/// What is remembered of a request until its response comes.
+/// Facts about a request, kept until its response comes.
 struct AwaitingResponse {
-    /// When its last byte was captured.
+    /// Capture time of its last byte.
     at: Timestamp,
     recorded: bool,
     is_head: bool,
@@ -120,7 +120,7 @@ pub(super) struct PacerInputs {
 pub(super) struct Pacer {
     settings: PacerSettings,
     channels: PacerChannels,
-    /// What was read before it is due, where that is looked at.
+    /// Events read before they are due, where the pacer looks ahead.
     ahead: Option<Lookahead>,
     /// Requests whose response is still to come; only those that were offered or kept.
     asked: HashMap<ExchangeId, AwaitingResponse, foldhash::fast::RandomState>,
@@ -250,7 +250,7 @@ impl Pacer {
         dispatchers.for_each(|dispatcher| dispatcher.closed(conn, due));
     }
 
-    /// Tells of each request that was captured and found no time any more, and how others were answered.
+    /// Reports each captured request that was not reached in time, and the responses to others.
     fn leave(&mut self) {
         let enough = self.settings.most.is_some_and(|most| self.taken >= most);
         while let Ok(queued) = self.channels.events.recv() {
@@ -322,7 +322,7 @@ impl Pacer {
         request_record(request, self.settings.evidence)
     }
 
-    /// Whether requests go anywhere with their bodies: frames that are recorded have these already.
+    /// Returns whether requests are sent or recorded with their bodies: recorded frames have these already.
     fn needs_bodies(&self) -> bool {
         self.channels.recording.is_some() || !self.channels.dispatchers.is_empty()
     }
@@ -488,14 +488,14 @@ impl Pacer {
         self.report(ReportEvent::Production { of, production: Ok(production) })
     }
 
-    /// Tells at once what is worth a word.
+    /// Logs the chains' notices at once.
     fn notice(&mut self) {
         for notice in self.settings.chains.take_notices() {
             tracing::warn!("{notice}");
         }
     }
 
-    /// What finds no room is counted by the sender.
+    /// Records an event. The sender counts events that find no room.
     fn record(&self, event: Event) {
         if let Some(recording) = &self.channels.recording {
             recording.send(event);
@@ -534,7 +534,7 @@ const fn ended(id: ExchangeId, target: usize, outcome: Outcome) -> Delivery {
     Delivery { id, target, outcome, reason: None, answer: None, service: None, response: None, lag: None }
 }
 
-/// Why a request must not be sent or recorded at all, whatever the chain says.
+/// Returns the reason a request must not be sent or recorded at all, whatever the chain decides.
 fn unfit(request: &Request, needs_body: bool) -> Option<Outcome> {
     match request.state {
         RequestState::Malformed(why) => Some(Outcome::Malformed(why)),

@@ -1,4 +1,4 @@
-//! What the pacing thread does next: the event whose turn has come, or what a process outside brings about.
+//! Choice of the pacing thread's next step: the event whose turn has come, or a result of an external process.
 
 use std::sync::atomic::Ordering;
 use std::thread;
@@ -15,7 +15,7 @@ use crate::pipeline::queues::QueuedEvent;
 
 /// Events in a row after which a live source counts as busy: some thousands a second.
 const BUSY: u64 = 16;
-/// How long to nap then: far less than the kernel takes to hand over the next frames.
+/// Length of the nap taken then: far less than the kernel takes to hand over the next frames.
 const NAP: Duration = Duration::from_millis(1);
 
 /// An event that has come from the capture thread, and when it is due; `None` where it has no time of its own.
@@ -24,7 +24,7 @@ pub(super) struct Upcoming {
     pub(super) due: Option<Instant>,
 }
 
-/// What there is to do next.
+/// Next step of the pacer.
 pub(super) enum PacerStep {
     Event(Event, PassTag, Option<Instant>),
     Outside(ExternalStep),
@@ -107,7 +107,8 @@ impl Pacer {
         self.channels.events.try_recv().ok()
     }
 
-    /// When a connection is due to open or close: now, where the run has not begun or has no schedule.
+    /// Returns the instant at which a connection is due to open or close: now, where the run has not begun or has no
+    /// schedule.
     pub(super) fn due_or_now(&self, due: Option<Instant>) -> Instant {
         due.map_or_else(Instant::now, |due| self.put_off(due))
     }

@@ -8,7 +8,7 @@ use tokio::time::Instant;
 use super::{Pacer, Timing};
 use crate::exchange::{HeldBy, Outcome};
 
-/// Time between two looks at whether a paused run goes on.
+/// Time between two checks of whether a paused run has resumed.
 const LOOK: Duration = Duration::from_millis(10);
 
 /// The run was stopped.
@@ -31,7 +31,7 @@ impl Pacer {
         }
     }
 
-    /// When something that was due at `due` is due, all pauses counted in.
+    /// Returns the due time of an event due at `due`, all pauses included.
     pub(super) fn put_off(&self, due: Instant) -> Instant {
         if self.is_live() { due } else { due + self.settings.control.stood_still() }
     }
@@ -52,7 +52,8 @@ impl Pacer {
         if goes_on { Ok(()) } else { Err(Stopped) }
     }
 
-    /// What is captured while the run is paused goes nowhere: the wire does not wait.
+    /// Returns the outcome of requests captured while the run is paused: they are held back, since live traffic does
+    /// not wait.
     pub(super) fn held_by_hand(&self) -> Option<Outcome> {
         (self.is_live() && self.settings.control.is_paused()).then_some(Outcome::GuardHeld(HeldBy::Paused))
     }

@@ -1,4 +1,4 @@
-//! When what was captured is due, on the clock of this run.
+//! Due times of captured events, on the clock of this run.
 
 use std::time::Duration;
 
@@ -9,16 +9,16 @@ use crate::pipeline::clock::wall_clock;
 use crate::pipeline::passes::KnownSpan;
 use crate::replay::{Pace, Schedule, ShortenedGaps};
 
-/// When requests are due.
+/// Rule for the due times of requests.
 pub(in crate::pipeline) enum Timing {
     /// As their capture times and a pace say.
     Paced {
         schedule: Schedule,
-        /// When the first request came: due times count from here.
+        /// Time of the first request: due times count from here.
         begun: Option<Instant>,
-        /// Which part of the capture is replayed.
+        /// Range of the capture that is replayed.
         span: KnownSpan,
-        /// Which pass over it this is.
+        /// Current pass over the capture.
         pass: u32,
     },
     /// They were due when their last byte was on the wire.
@@ -41,7 +41,7 @@ impl Timing {
         }
     }
 
-    /// What comes from now on is of this pass, where it is a later one.
+    /// Moves on to this pass, where it is later than the current one.
     pub(super) fn reach(&mut self, of: u32) {
         if let Self::Paced { schedule, span, pass, .. } = self
             && *pass < of
@@ -59,19 +59,19 @@ impl Timing {
         }
     }
 
-    /// Whether it is known before its time when something is due.
+    /// Returns whether due times are known in advance.
     pub(in crate::pipeline) const fn is_known_ahead(&self) -> bool {
         matches!(self, Self::Paced { schedule, .. } if !schedule.is_max())
     }
 
-    /// Whether requests are sent as fast as they are taken.
+    /// Returns whether requests are sent as fast as they are taken.
     pub(in crate::pipeline) const fn is_unscheduled(&self) -> bool {
         matches!(self, Self::Paced { schedule, .. } if schedule.is_max())
     }
 
-    /// When something at `at` is due that is no request; it changes nothing about the pace. A run begins with its first
-    /// request, and what comes before that has no time of its own; but one that begins at a given instant has begun with
-    /// whatever comes after it.
+    /// Returns the due time of an event at `at` that is not a request; the pace does not change. A run begins with its
+    /// first request, and events before that have no due time; but a run that begins at a given instant has begun with
+    /// any event after it.
     pub(super) fn other(&mut self, at: Timestamp) -> Option<Instant> {
         match self {
             Self::Paced { schedule, begun, span, .. } => {
@@ -97,7 +97,7 @@ fn live(at: Timestamp) -> Instant {
     now.checked_sub(wall_clock().since(at)).unwrap_or(now)
 }
 
-/// How late this thread is to be woken at most, in nanoseconds: the system would take 50 µs otherwise, to save power, and
+/// Longest delay of a wakeup of this thread, in nanoseconds. The system would take 50 µs otherwise, to save power, and
 /// these were lag of every request.
 #[cfg(target_os = "linux")]
 const TIMER_SLACK: std::num::NonZeroU64 = std::num::NonZeroU64::new(1_000).expect("it is not zero");

@@ -17,10 +17,10 @@ pub(super) use pairing::RecordPairing;
 pub(super) use read::{GorReader, is_gor};
 pub(crate) use write::GorWriter;
 
-/// What ends a record: a line of three emoji, and the end of the line before it.
+/// End of a record: a line of three emoji, and the end of the line before it.
 const SEPARATOR: &[u8] = b"\n\xf0\x9f\x90\xb5\xf0\x9f\x99\x88\xf0\x9f\x99\x89\n";
 
-/// The id of a record, as far as it tells anything.
+/// The id of a record, as far as it has a known form.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct RecordId<'a>(&'a [u8]);
 

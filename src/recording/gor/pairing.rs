@@ -1,4 +1,4 @@
-//! Which response answers which request, by the ids of records.
+//! Pairing of responses with their requests, by the ids of records.
 
 use std::collections::{HashMap, VecDeque};
 use std::net::{Ipv4Addr, SocketAddr};
@@ -15,12 +15,12 @@ use crate::recording::skipped::SkippedRecords;
 use super::RecordId;
 use super::read::{GorRecord, RecordKind};
 
-/// How many requests later a response may still come. Past it its request has none. Less than what joins requests and
-/// responses behind this remembers, so that nothing is given up there.
+/// Number of further requests after which a response may still come. Past it its request has none. Less than the join
+/// behind this remembers, so that nothing is evicted there.
 const MAX_LATER: usize = 16_384;
 /// Bytes of requests that may come before a response does; past it likewise.
 const MAX_LATER_BYTES: usize = 32 << 20;
-/// Responses that are held because their request has not come. Past it the oldest is told to have none.
+/// Responses that are held because their request has not come. Past it the oldest is reported to have none.
 const MAX_EARLY: usize = 1024;
 /// Bytes of them; past it likewise.
 const MAX_EARLY_BYTES: usize = 32 << 20;
@@ -33,7 +33,7 @@ pub(in crate::recording) struct RecordPairing {
     interests: BodyPolicies,
     /// Requests without their response by the hash of their id; ids come twice where somebody pipelines.
     waiting: HashMap<u128, VecDeque<(ExchangeId, RequestHint)>, IdHash>,
-    /// Requests in the order in which they came, answered or not, and their bytes.
+    /// Requests in the order in which they came, with a response or without, and their bytes.
     order: VecDeque<(u128, ExchangeId, usize)>,
     order_bytes: usize,
     early: HashMap<u128, EarlyResponse, IdHash>,
@@ -73,7 +73,7 @@ impl RecordPairing {
         self.most_early = bytes.min(MAX_EARLY_BYTES);
     }
 
-    /// What to keep of bodies from now on.
+    /// Sets the policies for bodies from now on.
     pub(in crate::recording) const fn set_interests(&mut self, interests: BodyPolicies) {
         self.interests = interests;
     }
@@ -98,7 +98,7 @@ impl RecordPairing {
         }
     }
 
-    /// Ends the recording: what waits is told.
+    /// Ends the recording: everything that waits is emitted.
     pub(in crate::recording) fn finish(&mut self, numbers: &mut ConnectionIds, sink: &mut dyn FnMut(ReorderEntry)) {
         while !self.early_order.is_empty() {
             self.give_up_early(numbers, sink);
@@ -143,7 +143,7 @@ impl RecordPairing {
         Ok(single.rest)
     }
 
-    /// Whether the response to the request was there already; then it is told.
+    /// Emits the response to a request where it came before the request; returns whether it did.
     fn is_answered_early(
         &mut self,
         key: u128,
@@ -285,18 +285,18 @@ impl RecordPairing {
     }
 }
 
-/// The part of an id that is the same for all exchanges of a connection; all of it where that cannot be told.
+/// Returns the part of an id that all exchanges of a connection share; the whole id where that is unknown.
 fn connection(id: &[u8]) -> &[u8] {
     if RecordId(id).ends().is_some() { id.get(..16).unwrap_or(id) } else { id }
 }
 
-/// What an id tells of who asked whom. Nothing has the server's address.
+/// Returns the addresses of client and server, as far as an id has them. No id has the server's address.
 fn addresses(id: &[u8]) -> (SocketAddr, SocketAddr) {
     let (client, server, address) = RecordId(id).ends().unwrap_or_default();
     (SocketAddr::from((Ipv4Addr::from(address), client)), SocketAddr::from((Ipv4Addr::UNSPECIFIED, server)))
 }
 
-/// Whether a message begins with an interim response, which some recorders give a record of its own.
+/// Returns whether a message begins with an interim response, which some recorders give a record of its own.
 fn is_interim(message: &[u8]) -> bool {
     message.starts_with(b"HTTP/1") && message.get(9) == Some(&b'1')
 }
@@ -310,7 +310,7 @@ mod tests {
     const GET: &str = "GET / HTTP/1.1\r\n\r\n";
     const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
 
-    /// What records of `kind id time message` lead to, in short.
+    /// Returns the events that records of `kind id time message` lead to, in short.
     fn told(records: &[(RecordKind, &str, u64, &str)]) -> Vec<String> {
         let (mut pairing, mut numbers, mut skipped) =
             (RecordPairing::default(), ConnectionIds::default(), SkippedRecords::default());

@@ -27,7 +27,7 @@ const MAX_META_BYTES: usize = 1024;
 /// Longest that a message is believed to have been under way. What claims more took no time.
 const MAX_LATENCY: Duration = Duration::from_secs(24 * 3600);
 
-/// What editors on Windows put first.
+/// Byte order mark, which editors on Windows put first.
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
 static SEPARATES: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(without_line_end()));
@@ -38,12 +38,12 @@ fn without_line_end() -> &'static [u8] {
     SEPARATOR.strip_suffix(b"\n").unwrap_or(SEPARATOR)
 }
 
-/// What a record is.
+/// Kind of a record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::recording) enum RecordKind {
     Request,
     Response,
-    /// What a replay got.
+    /// A target's response in a replay.
     Replayed,
 }
 
@@ -55,7 +55,7 @@ struct RecordMeta {
     at: Timestamp,
     latency: Duration,
     len: usize,
-    /// Whether an editor made each line end CR LF: the message then ends with a CR that is not its own.
+    /// True when an editor made each line end CR LF: the message then ends with a CR that is not its own.
     crlf: bool,
 }
 
@@ -64,9 +64,9 @@ struct RecordMeta {
 pub(in crate::recording) struct GorRecord<'a> {
     pub(in crate::recording) kind: RecordKind,
     pub(in crate::recording) id: &'a [u8],
-    /// When its first byte was captured.
+    /// Capture time of its first byte.
     pub(in crate::recording) at: Timestamp,
-    /// How long it took to the last one.
+    /// Time from its first byte to its last.
     pub(in crate::recording) latency: Duration,
     pub(in crate::recording) message: &'a [u8],
 }
@@ -125,7 +125,7 @@ impl GorReader {
         }
     }
 
-    /// When the first byte of the current record's message was captured.
+    /// Returns the capture time of the first byte of the current record's message.
     pub(in crate::recording) fn at(&self) -> Option<Timestamp> {
         self.current.as_ref().map(|(meta, _)| meta.at)
     }
@@ -205,7 +205,7 @@ fn content_length(head: &[u8]) -> Option<usize> {
     usize::try_from(number(line.get(NAME.len()..)?.trim_ascii())?).ok()
 }
 
-/// Where the record that begins here ends, and where the next one begins; `from` bytes were searched before.
+/// Finds the end of the record that begins here, and the start of the next one; `from` bytes were searched before.
 fn find(bytes: &[u8], from: usize) -> Option<(usize, usize)> {
     let separator = without_line_end();
     // A record without a byte: the separating line has no line end before it that is its own.
@@ -264,7 +264,7 @@ fn number(digits: &[u8]) -> Option<u64> {
     std::str::from_utf8(digits).ok().filter(|_| plain)?.parse().ok()
 }
 
-/// Whether what begins like this is a `.gor` file.
+/// Returns whether the input begins like a `.gor` file.
 pub(in crate::recording) fn is_gor(input: &mut Input) -> std::io::Result<bool> {
     while memchr::memchr(b'\n', input.available()).is_none() && input.available().len() < MAX_META_BYTES {
         let begins = input.available();
@@ -283,7 +283,7 @@ mod tests {
 
     const POST: &str = "POST / HTTP/1.1\r\nContent-Length: 5\r\n\r\na\nb\nc";
 
-    /// What the records of a file hold.
+    /// Returns the messages of a file's records.
     fn messages(file: &[u8]) -> Vec<String> {
         let (mut left, mut found) = (file, Vec::new());
         while let Some((end, next)) = find(left, 0) {

@@ -72,7 +72,7 @@ impl GorWriter {
         }
     }
 
-    /// What was left out, by reason.
+    /// Returns the records left out, by reason.
     pub(crate) const fn left_out(&self) -> &Unsupported {
         &self.left_out
     }

@@ -10,7 +10,7 @@ use crate::recording::unsupported::Unsupported;
 use super::frames::FrameWriter;
 use super::output_path::RecordingFormat;
 
-/// What encodes, with what it has to remember.
+/// Encoder of a format, with its state.
 #[derive(Debug)]
 pub(super) enum Encoder {
     Gor(Box<GorWriter>),
@@ -18,7 +18,7 @@ pub(super) enum Encoder {
     Frames { writer: FrameWriter, other_link: u64 },
 }
 
-/// What was appended to the buffer.
+/// Records that were appended to the buffer.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Encoded {
     pub(super) records: u64,
@@ -52,7 +52,7 @@ impl Encoder {
         }
     }
 
-    /// What follows goes to a new file.
+    /// Begins a new file.
     pub(super) fn begin(&mut self) {
         if let Self::Frames { writer, .. } = self {
             writer.begin();

@@ -19,7 +19,7 @@ impl FrameWriter {
         Self { pcapng, links: Vec::new() }
     }
 
-    /// What follows goes to a new file.
+    /// Begins a new file.
     pub(super) fn begin(&mut self) {
         self.links.clear();
     }

@@ -1,8 +1,8 @@
-//! The recorder: what comes of a run on disk, whatever the disk does meanwhile.
+//! The recorder: the traffic of a run on disk, whatever the disk does meanwhile.
 //!
-//! Events or frames come in, files come of them: new ones when the name's time, their size or their age says so, never
-//! over what exists. What was written is the system's at the latest a second after, so that it survives the process. A
-//! disk that is full is told once, and tried again; what could not be written meanwhile is counted.
+//! Events or frames come in, and files are made of them: new ones when the name's time, their size or their age says
+//! so, never over an existing file. Records are handed to the system within a second, so that they survive the process.
+//! A full disk is reported once, and tried again; records that could not be written meanwhile are counted.
 
 mod encode;
 mod frames;
@@ -26,16 +26,16 @@ pub use output_path::{Compression, OutputPath, OutputPathError, RecordingFormat}
 use encode::{Encoded, Encoder};
 use sink::{Disk, FileSystemDisk, Sink};
 
-/// How long what was written may wait before it is handed to the system: what a process that is killed can lose.
+/// Longest time that records wait before they are handed to the system: this much is lost when the process is killed.
 pub const FLUSH_EVERY: Duration = Duration::from_secs(1);
-/// How long a disk that failed is left alone before a new file is tried.
+/// Time for which a disk that failed is left alone before a new file is tried.
 pub const RETRY_EVERY: Duration = Duration::from_secs(5);
-/// Highest number that a file's name gets where names are taken. Past it no file can be made; that is told.
+/// Highest number added to a file's name where names are taken. Past it no file can be made, which is reported.
 pub const MAX_NUMBER: u32 = 100_000;
 /// Notices that wait to be fetched. Past it the newest are dropped: the counts say what they would have said.
 const MAX_NOTICES: usize = 64;
 
-/// When a new file begins, besides when the name's time says so.
+/// Conditions for a new file, in addition to the times in its name.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Rotation {
     /// With the record that makes a file at least this many bytes long, as stored.
@@ -44,7 +44,7 @@ pub struct Rotation {
     pub every: Option<Duration>,
 }
 
-/// Why a recording could not be written to.
+/// Errors that keep a recording from being written.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum RecordError {
@@ -81,7 +81,7 @@ impl Help for RecordError {
     }
 }
 
-/// What to do about an error of the file system.
+/// Returns advice about an error of the file system.
 fn advice(error: &std::io::Error) -> &'static str {
     use std::io::ErrorKind;
     match error.kind() {
@@ -97,7 +97,7 @@ fn advice(error: &std::io::Error) -> &'static str {
     }
 }
 
-/// What came of a recording, so far or in all.
+/// Totals of a recording, so far or in all.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Recorded {
     /// Files that were made and kept.
@@ -115,7 +115,7 @@ pub struct Recorded {
     pub lost_records: u64,
     /// Their bytes before compression.
     pub lost_bytes: u64,
-    /// What the format cannot hold, by reason.
+    /// Records that the format cannot hold, by reason.
     pub left_out: Unsupported,
     /// Exchanges that were written as they stood, because too many waited for their response.
     pub given_up: u64,
@@ -146,9 +146,9 @@ struct OpenFile {
     sink: Sink,
     /// Time of its first record.
     begun: Timestamp,
-    /// What came since it was last flushed.
+    /// Records since the last flush.
     waiting: Amount,
-    /// Whether anything was flushed to it.
+    /// True once anything was flushed to it.
     proven: bool,
 }
 
@@ -166,9 +166,9 @@ pub struct Recorder {
     number: u32,
     now: Timestamp,
     flushed: Timestamp,
-    /// When the disk is tried again; nothing while it works.
+    /// Time of the next try of the disk; `None` while it works.
     retry: Option<Timestamp>,
-    /// What was handed to the system.
+    /// Records handed to the system.
     stored: Amount,
     done: Recorded,
     notices: Vec<String>,
@@ -206,7 +206,7 @@ impl Recorder {
         }
     }
 
-    /// What it writes to.
+    /// Returns the output path.
     #[must_use]
     pub const fn target(&self) -> &OutputPath {
         &self.target
@@ -269,12 +269,12 @@ impl Recorder {
         self.number = 0;
     }
 
-    /// What to tell people: each trouble once, and its end. Fetched, it is gone.
+    /// Takes the notices for people: each failure once, and its end.
     pub fn take_notices(&mut self) -> Vec<String> {
         std::mem::take(&mut self.notices)
     }
 
-    /// What came of it so far; what waits to be flushed counts as recorded.
+    /// Returns the totals so far; records that wait to be flushed are included.
     #[must_use]
     pub fn recorded(&self) -> Recorded {
         let mut amount = self.stored;
@@ -282,7 +282,7 @@ impl Recorder {
         self.amounting_to(amount)
     }
 
-    /// What came of it so far without what waits to be flushed: nothing of it is ever taken back.
+    /// Returns the totals so far without records that wait to be flushed: they never decrease.
     #[must_use]
     pub fn stored(&self) -> Recorded {
         self.amounting_to(self.stored)
@@ -392,7 +392,7 @@ impl Recorder {
         }
     }
 
-    /// Whether a record of now would go to a file of another name: then nothing more comes to the open one.
+    /// Returns whether a record of now would go to a file of another name: then the open file gets no more records.
     fn has_another_name(&self) -> bool {
         let stem = self.stem.as_ref().map(|(_, stem)| stem);
         self.target.is_pattern() && self.open.is_some() && stem.is_some_and(|stem| *stem != self.target.stem(self.now))
@@ -419,7 +419,7 @@ impl Recorder {
         }
     }
 
-    /// What waited has reached the system.
+    /// Counts the waiting records as stored: they have reached the system.
     fn proven(&mut self) {
         let Some(open) = &mut self.open else { return };
         self.stored += std::mem::take(&mut open.waiting);
@@ -460,7 +460,7 @@ impl Recorder {
         self.failed(&RecordError::Write { path: open.path, source });
     }
 
-    /// Tells a failure, once until it is over.
+    /// Notes a failure: one notice until it is over.
     fn failed(&mut self, error: &RecordError) {
         if self.retry.is_none() {
             let seconds = RETRY_EVERY.as_secs();

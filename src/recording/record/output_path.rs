@@ -1,11 +1,11 @@
-//! What a recording is to be: the name that was typed says which format, which compression and which files.
+//! Output path of a recording: the name as typed selects the format, the compression and the files.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
 
 use crate::exchange::Timestamp;
 
-/// How a recording is written.
+/// Format of a recording.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RecordingFormat {
     /// `.gor`: GoReplay's records. Whole requests, and their responses.
@@ -19,7 +19,7 @@ pub enum RecordingFormat {
 }
 
 impl RecordingFormat {
-    /// Whether frames are what is written, not events.
+    /// Returns whether frames are written, rather than events.
     #[must_use]
     pub const fn takes_frames(self) -> bool {
         matches!(self, Self::Pcap | Self::Pcapng)
@@ -37,7 +37,7 @@ impl RecordingFormat {
     }
 }
 
-/// How a recording is compressed.
+/// Compression of a recording.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Compression {
     /// Not at all.
@@ -61,11 +61,11 @@ impl Compression {
     }
 }
 
-/// Where a recording goes: what `-o` takes, such as `peak.gor`, `peak.jsonl.gz`, `%Y-%m-%d/%H.gor.zst`.
+/// Output path of a recording, as `-o` takes it: `peak.gor`, `peak.jsonl.gz`, `%Y-%m-%d/%H.gor.zst`.
 ///
 /// A `%` begins a field of strftime, filled in by the capture's time in UTC: so several machines name the same hour
-/// alike, and no hour comes twice in autumn. A time at which that gives another name begins another file. `%%` is a
-/// per cent sign.
+/// alike, and no hour comes twice in autumn. A time that gives another name begins another file. `%%` is a per cent
+/// sign.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OutputPath {
     /// The name without the endings of format and compression.
@@ -74,7 +74,7 @@ pub struct OutputPath {
     compression: Compression,
 }
 
-/// Why a name is no target.
+/// Errors of a name that is no output path.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum OutputPathError {
@@ -140,13 +140,13 @@ impl OutputPath {
         self.format
     }
 
-    /// How it is compressed.
+    /// Returns the compression.
     #[must_use]
     pub const fn compression(&self) -> Compression {
         self.compression
     }
 
-    /// Whether the name changes with time.
+    /// Returns whether the name changes with time.
     #[must_use]
     pub fn is_pattern(&self) -> bool {
         self.stem.contains('%')

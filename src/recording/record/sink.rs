@@ -11,10 +11,10 @@ use crate::files::{self, FileMode};
 /// Bytes that are collected before they are written: enough that the system call does not count, few enough that they
 /// are still in the cache then.
 const BUFFER: usize = 64 * 1024;
-/// Level of zstd: a recording runs beside production, so the cheapest that deserves the name.
+/// Level of zstd: a recording runs next to production, so this is the cheapest useful level.
 const ZSTD_LEVEL: i32 = 1;
 
-/// Where files are made: the file system, or its twin in tests.
+/// File creation: in the file system, or in memory in tests.
 pub(super) trait Disk: Send {
     /// Makes a new file; one that exists is an error and stays as it is.
     fn create(&mut self, path: &Path) -> io::Result<Box<dyn Write + Send>>;
@@ -26,7 +26,7 @@ pub(super) trait Disk: Send {
 /// The file system.
 #[derive(Debug, Default)]
 pub(super) struct FileSystemDisk {
-    /// Who may read what is made.
+    /// Permissions of new files.
     pub(super) mode: FileMode,
 }
 

@@ -177,7 +177,7 @@ fn reopening_takes_the_name_again_where_it_was_moved_away() {
     assert_eq!(disk.names(), ["a.gor", "a.gor.1"]);
 }
 
-/// What a reader gets of a file whose writer was killed.
+/// Returns the bytes that a reader gets of a file whose writer was killed.
 fn read(name: &str, bytes: &[u8]) -> Vec<u8> {
     let mut out = Vec::new();
     let mut chunk = [0; 512];

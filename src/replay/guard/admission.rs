@@ -1,5 +1,5 @@
-//! Where a guard's word is kept: requests on their way to a target come in with their place in the sample, and go on or
-//! are held back. A trickle of what is held back goes on all the same, as a probe.
+//! Admission by a guard: requests to a target come in with their position in the sample, and pass or are held back. A
+//! trickle of the held ones passes all the same, as a probe.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -16,7 +16,7 @@ const PROBE_EACH: u64 = 100;
 /// enough of them in a window.
 const PROBE_AFTER: Duration = Duration::from_secs(1);
 
-/// What a guard says to its gate. Clones are one and the same.
+/// A guard's orders to its admission control. Clones share one state.
 #[derive(Clone, Debug, Default)]
 pub struct GuardHandle {
     share: DynamicShare,
@@ -32,7 +32,7 @@ impl GuardHandle {
         self.stopped.store(state == GuardState::Stopped, Ordering::Relaxed);
     }
 
-    /// How many requests were held back so far.
+    /// Returns the number of requests held back so far.
     #[must_use]
     pub fn held(&self) -> u64 {
         self.held.load(Ordering::Relaxed)
@@ -57,10 +57,10 @@ impl AdmissionControl {
         Self { valve, probe_after, since_probe: 0, probed: None }
     }
 
-    /// Whether a request goes on that stands at this place of a sample whose share is `sample`.
+    /// Returns whether a request at this position of a sample passes, where `sample` is the share of the sample.
     ///
-    /// The places that go on are the first of those that the sample lets in: so sessions stay whole, and who is in at a
-    /// small share is in at a larger one, whether the sample or the guard made it small.
+    /// The positions that pass are the first of those that the sample lets in: so sessions stay whole, and a session
+    /// let in at a small share is let in at a larger one, whether the sample or the guard made it small.
     pub fn lets_in(&mut self, place: u64, sample: Share, at: Instant) -> bool {
         let share = self.valve.share.share().0;
         if share >= 1.0 || u128::from(place) < Share(sample.0 * share).threshold() {
@@ -94,7 +94,7 @@ mod tests {
         (AdmissionControl::new(valve.clone(), &GuardSettings::of_shadow()), valve)
     }
 
-    /// Which of a thousand places, evenly spread, go on at once.
+    /// Returns which of a thousand evenly spread positions pass at once.
     fn passed(gate: &mut AdmissionControl, sample: Share) -> Vec<bool> {
         let at = Instant::now();
         let passed: Vec<bool> = (0..1000_u64).map(|n| gate.lets_in(n * (u64::MAX / 1000), sample, at)).collect();

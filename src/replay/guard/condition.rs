@@ -1,7 +1,7 @@
-//! A limit that a target is held to: so much of what was sent to it lately may be bad, and no more.
+//! A limit for a target: the share of bad results among the deliveries of the last moments.
 //!
 //! Samples with their instants come in; whether the limit holds comes out. A percentile is a limit on the share that is
-//! slower: p99 is above 800 ms where more than 1 % of the answers took longer.
+//! slower: p99 is above 800 ms where more than 1 % of the responses took longer.
 
 use std::fmt;
 use std::time::Duration;
@@ -27,22 +27,22 @@ const SLOTS: u32 = 20;
 /// A limit over a sliding window.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct GuardCondition {
-    /// What is bad.
+    /// Measure that makes a delivery count as bad.
     pub measure: Measure,
     /// The share of bad ones that is borne, from 0 to 1.
     pub limit: f64,
-    /// Whether the limit itself is too much already (`>=`).
+    /// True when the limit itself is too much already (`>=`).
     pub at_limit: bool,
-    /// How far back it looks.
+    /// Length of the sliding window.
     pub window: Duration,
 }
 
-/// What a condition counts as bad.
+/// Measure of bad deliveries.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Measure {
-    /// A status of 5xx, or no answer at all.
+    /// A status of 5xx, or no response at all.
     Errors,
-    /// An answer whose service time is longer, or that did not come in time.
+    /// A response whose service time is longer, or that did not come in time.
     Slower {
         /// Than this.
         than: Duration,
@@ -66,7 +66,8 @@ impl GuardCondition {
         Ok(Self { measure, limit, at_limit, window })
     }
 
-    /// Whether it is only broken once it was broken for its whole time: nothing worse than everything can come.
+    /// Returns whether the condition is only broken once it was broken for its whole window: nothing worse than
+    /// everything can come.
     const fn is_total(&self) -> bool {
         self.limit >= 1.0
     }
@@ -78,12 +79,12 @@ impl GuardCondition {
         }
     }
 
-    /// Whether the sample says anything about this.
+    /// Returns whether the sample is relevant to this condition.
     const fn counts(&self, sample: Observation) -> bool {
         matches!(self.measure, Measure::Errors) || sample.late || sample.service.is_some()
     }
 
-    /// What `bad` of `samples` say, in words for people.
+    /// Describes `bad` deliveries of `samples`, in words for people.
     fn words(&self, samples: u64, bad: u64) -> String {
         let share = Share(bad as f64 / samples.max(1) as f64).rounded();
         let window = format_time(self.window);
@@ -99,7 +100,7 @@ impl GuardCondition {
     }
 }
 
-/// What is counted, and how much of it is borne.
+/// Parses the measure and its limit.
 fn measure<'a>(subject: SpecPart<'a>, limit: SpecPart<'a>) -> Result<(Measure, f64), (SpecPart<'a>, String)> {
     if subject.text == "errors" {
         let share: Share = limit
@@ -134,10 +135,10 @@ impl fmt::Display for GuardCondition {
     }
 }
 
-/// What a window says of its condition.
+/// Verdict of a window on its condition.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum WindowVerdict {
-    /// There are too few samples to tell.
+    /// There are too few samples for a verdict.
     Unknown,
     /// It is well below its limit.
     Good,
@@ -207,7 +208,7 @@ impl SlidingWindow {
         }
     }
 
-    /// What the window says; `since` is when the target was last treated differently.
+    /// Returns the window's verdict; `since` is the time of the last change in the target's treatment.
     pub(super) fn finding(&mut self, at: Instant, since: Instant) -> WindowVerdict {
         self.slide(at);
         let samples: u64 = self.slots.iter().map(|slot| slot.samples).sum();
@@ -230,7 +231,7 @@ impl SlidingWindow {
         }
     }
 
-    /// Whether there are samples from the beginning of the window's time on.
+    /// Returns whether there are samples from the beginning of the window on.
     fn is_covered(&self, at: Instant) -> bool {
         let first = self.slots.iter().position(|slot| slot.samples > 0).unwrap_or(0);
         let first = self.begins + self.slot().saturating_mul(u32::try_from(first).unwrap_or(u32::MAX));

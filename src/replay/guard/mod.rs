@@ -1,10 +1,11 @@
-//! What spares a target that fails: it watches how deliveries end, and says what share of them goes on.
+//! A guard that protects a failing target: it watches how deliveries end, and sets the share of requests that pass.
 //!
-//! [`Observation`]s with their instants come in, [`GuardChange`]s go out, as a balancer that observes its servers takes one
-//! out and lets it come back. There is no clock here and nothing is held back here: that does a [`AdmissionControl`] on the way to the target.
+//! [`Observation`]s with their instants come in, [`GuardChange`]s go out: as a load balancer with passive health checks
+//! takes a server out and lets it come back. There is no clock here and nothing is held back here: an
+//! [`AdmissionControl`] on the way to the target does that.
 //!
-//! It never flaps: a change for the worse waits for half a window after the one before, one for the better for a whole
-//! window in which all was well, and longer each time that it proves too early.
+//! It never flaps. A change for the worse waits for half a window after the one before. A change for the better waits
+//! for a whole window in which all was well, and longer each time that it proves too early.
 
 mod admission;
 mod condition;
@@ -30,17 +31,17 @@ use condition::{SlidingWindow, WindowVerdict};
 const LEAST: f64 = 1.0 / 64.0;
 /// The share that is let in first once a target that got a trickle is well again; it doubles from there.
 const FIRST: f64 = 1.0 / 8.0;
-/// How many times longer all has to be well, at most, after it proved too early again and again.
+/// Largest multiple of the time that all has to be well, after changes for the better proved too early again and again.
 const MOST_PATIENCE: u32 = 8;
 
-/// What a guard lets in, of what the sample lets in.
+/// State of a guard: the part of the sample's requests that it lets in.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum GuardState {
-    /// Everything.
+    /// Every request passes.
     #[default]
     Passing,
-    /// What it did before, and no more: a ramp waits.
+    /// The same share as before passes, and no more: a ramp waits.
     Holding,
     /// A part of it.
     Throttled,
@@ -64,21 +65,21 @@ impl GuardState {
     }
 }
 
-/// How one delivery ended, as far as a guard is concerned.
+/// Result of one delivery, as a guard sees it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Observation {
-    /// A status of 5xx, or no answer at all.
+    /// A status of 5xx, or no response at all.
     pub failed: bool,
     /// It did not come in time.
     pub late: bool,
-    /// From the last byte of the request to the first of the answer, where there was one.
+    /// Time from the last byte of the request to the first of the response, where there was one.
     pub service: Option<Duration>,
-    /// How long ago it was sent, where that is known: what was sent before a change says nothing about it.
+    /// Time since it was sent, where that is known: a request sent before a change says nothing about the change.
     pub age: Option<Duration>,
 }
 
 impl Observation {
-    /// What a delivery says of its target `now`; `None` where it never went there.
+    /// Makes an observation of a delivery that ends `now`; `None` where it never reached the target.
     #[must_use]
     pub fn of(delivery: &Delivery, now: Instant) -> Option<Self> {
         let status = delivery.answer.as_ref().map(|answer| answer.status);
@@ -98,7 +99,7 @@ impl Observation {
     }
 }
 
-/// What a guard thinks of its target.
+/// Verdict of a guard on its target.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum GuardVerdict {
     /// There is too little to go by.
@@ -111,14 +112,14 @@ pub enum GuardVerdict {
     Past(String),
 }
 
-/// What a guard does from now on.
+/// A change of the share that a guard lets in.
 #[derive(Clone, Debug, PartialEq)]
 pub struct GuardChange {
     /// The share that it let in.
     pub from: Share,
     /// The share that it lets in.
     pub to: Share,
-    /// Why, in words for people.
+    /// Reason, in words for people.
     pub reason: String,
 }
 
@@ -130,16 +131,16 @@ pub struct GuardChange {
 pub struct Guard {
     action: GuardAction,
     windows: Vec<SlidingWindow>,
-    /// The last word from outside, and when it came: whether to brake.
+    /// Last verdict of the guard command, with its time: the reason to throttle, or `None` where all was well.
     outside: Option<(Instant, Option<String>)>,
     state: GuardState,
     share: f64,
     changed: Instant,
     well_since: Option<Instant>,
-    /// How long all has to be well before more is let in.
+    /// Time that all has to be well before more is let in.
     hold_time: Duration,
     base: Duration,
-    /// Whether more was let in since all was well for long.
+    /// True when more was let in since all was last well for long.
     climbed: bool,
     trips: u64,
     reason: Option<String>,
@@ -178,12 +179,12 @@ impl Guard {
         self.windows.iter_mut().for_each(|window| window.take(at, sample));
     }
 
-    /// Takes notice of a word from outside: to brake, and why, or that all is well.
+    /// Takes a verdict of the guard command: the reason to throttle, or `None` where all is well.
     pub fn hear(&mut self, at: Instant, brake: Option<String>) {
         self.outside = Some((at, brake));
     }
 
-    /// What it lets in.
+    /// Returns the state, which says how much is let in.
     #[must_use]
     pub const fn state(&self) -> GuardState {
         self.state
@@ -195,25 +196,25 @@ impl Guard {
         Share(self.share)
     }
 
-    /// How often it found the target past its limits.
+    /// Returns how often the guard found the target past its limits.
     #[must_use]
     pub const fn trips(&self) -> u64 {
         self.trips
     }
 
-    /// What it found last.
+    /// Returns the reason of the last change.
     #[must_use]
     pub fn reason(&self) -> Option<&str> {
         self.reason.as_deref()
     }
 
-    /// What it does when the target is past its limits.
+    /// Returns the action for a target past its limits.
     #[must_use]
     pub const fn action(&self) -> GuardAction {
         self.action
     }
 
-    /// What it thinks of its target now. Limits that are broken come first, then those that nearly are.
+    /// Judges the target at this instant. Limits that are broken come first, then those that nearly are.
     pub fn judge(&mut self, at: Instant) -> GuardVerdict {
         let since = self.changed;
         let mut verdict = self.heard();
@@ -231,7 +232,7 @@ impl Guard {
         verdict
     }
 
-    /// What was heard from outside; each word to brake counts once.
+    /// Returns the guard command's verdict; each verdict to throttle counts once.
     fn heard(&self) -> GuardVerdict {
         match &self.outside {
             Some((at, Some(reason))) if *at > self.changed => GuardVerdict::Past(reason.clone()),
@@ -311,7 +312,7 @@ impl Guard {
 }
 
 impl GuardVerdict {
-    /// Which verdict wins over which, where several conditions have one each.
+    /// Returns the rank of a verdict: the highest one wins, where several conditions have one each.
     const fn rank(&self) -> u8 {
         match self {
             Self::Good => 0,

@@ -1,4 +1,4 @@
-//! What a guard is asked to watch, and what to do past it.
+//! Settings of a guard: the conditions to watch, and the action when one is broken.
 
 use std::fmt;
 use std::str::FromStr;
@@ -7,23 +7,23 @@ use std::time::Duration;
 use super::super::spec::{SpecError, SpecPart};
 use super::condition::GuardCondition;
 
-/// How a guard can look.
+/// Example of a guard, for error messages.
 const EXAMPLE: &str = "errors>5%/10s,p99>800ms/30s";
-/// What `shadow` watches unasked: a target that fails everything.
+/// Default condition of `shadow`: a target that fails every request.
 const TOTAL: &str = "errors>=100%/30s";
 /// Most conditions of one guard.
 const MAX_CONDITIONS: usize = 16;
 
-/// What a guard watches, and what it does.
+/// Conditions that a guard watches, and its action.
 #[derive(Clone, Debug, PartialEq)]
 pub struct GuardSettings {
     /// Any of them broken is too much.
     pub conditions: Vec<GuardCondition>,
-    /// What is done then.
+    /// Action when a condition is broken.
     pub action: GuardAction,
 }
 
-/// What is done with a target that is past its limits.
+/// Action on a target that is past its limits.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum GuardAction {
     /// It gets what it got, and no more.
@@ -37,11 +37,11 @@ pub enum GuardAction {
     Stop,
 }
 
-/// Why something typed does not say what to do.
+/// Error of a typed action.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("`{typed}` does not say what to do past the limits; write step-down, hold, pause or stop")]
 pub struct GuardActionError {
-    /// What was typed.
+    /// Typed text.
     pub typed: String,
 }
 
@@ -60,8 +60,8 @@ impl FromStr for GuardAction {
 }
 
 impl GuardSettings {
-    /// What `shadow` has where nothing else was asked for: a target that fails everything for half a minute gets a trickle
-    /// until it answers again.
+    /// Returns the default guard of `shadow`: a target that fails every request for half a minute gets a trickle until
+    /// it responds again.
     #[must_use]
     pub fn of_shadow() -> Self {
         let conditions = TOTAL.parse::<Self>().map(|settings| settings.conditions).unwrap_or_default();

@@ -20,7 +20,7 @@ struct GuardFixture {
     begin: Instant,
     now: Duration,
     sent: u64,
-    /// When, from what, to what.
+    /// Changes: the time, the share before, the share after.
     changes: Vec<(Duration, f64, f64)>,
 }
 
@@ -222,7 +222,7 @@ fn a_sample_is_what_went_to_the_target() {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 
-    /// Whatever a target does: changes keep their distance, those for the better more of it, and they get rarer.
+    /// Changes keep their distance whatever a target does: those for the better more of it, and they get rarer.
     #[test]
     fn a_guard_never_flaps(
         phases in proptest::collection::vec((1.0..40.0_f64, 0..300_u64, 0..=100_u64, any::<bool>()), 1..30),

@@ -1,7 +1,7 @@
-//! How many connections were made, and how many of them are not known to be closed.
+//! Counts of connections made, and of connections not known to be closed.
 //!
-//! Every connection passes through a layer around reqwest's connector; their ends do not, so they are inferred from
-//! how the exchanges on them end.
+//! Every connection passes through a layer around reqwest's connector; their ends do not, so they are inferred from the
+//! ends of the exchanges on them.
 
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -31,7 +31,7 @@ struct ConnCounts {
 }
 
 impl HttpConnStats {
-    /// What is known now; the set-up times are handed over.
+    /// Returns the counts so far, and hands over the set-up times.
     pub(super) fn take(&self) -> ConnCounters {
         let mut state = self.state();
         let set_up = std::mem::take(&mut state.set_up);
@@ -43,7 +43,7 @@ impl HttpConnStats {
         }
     }
 
-    /// How many were opened, and how many of them are not known to be closed.
+    /// Returns the number of connections opened, and of those not known to be closed.
     pub(super) fn open_now(&self) -> OpenNow {
         let state = self.state();
         let count = |n: i64| u64::try_from(n).unwrap_or(0);
@@ -80,7 +80,7 @@ impl HttpConnStats {
     }
 }
 
-/// What becomes of a connection.
+/// State of a connection after an exchange.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum ConnEnd {
     Closed,
@@ -101,12 +101,12 @@ impl ConnInUse {
         self.now = ConnEnd::Open;
     }
 
-    /// The head of the answer says that the connection outlives it.
+    /// Marks the connection as persistent, as the head of the response says it is.
     pub(super) const fn stays_open_at_the_end(&mut self) {
         self.at_the_end = ConnEnd::Open;
     }
 
-    /// The answer was read to its end.
+    /// Notes that the response was read to its end.
     pub(super) const fn ended(&mut self) {
         self.now = self.at_the_end;
     }
@@ -128,7 +128,7 @@ impl<S> Layer<S> for HttpConnStats {
     }
 }
 
-/// A connector that tells the ledger of what it opens.
+/// A connector that counts the connections it opens.
 #[derive(Clone, Debug)]
 pub(super) struct CountingConnector<S> {
     connector: S,

@@ -14,7 +14,7 @@ use crate::exchange::{Framing, HeaderLine, Request};
 use crate::replay::TargetUrl;
 use crate::replay::hop::HopByHop;
 
-/// What the host of a request is called.
+/// Value of the Host header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum HostHeader {
     /// As captured, in its line.

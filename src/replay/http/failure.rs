@@ -1,7 +1,7 @@
-//! Errors of reqwest become kinds of failure.
+//! Mapping of reqwest's errors to kinds of failure.
 //!
-//! reqwest wraps errors of hyper, rustls and the system in each other; what counts is the innermost that tells the
-//! kind, so the whole chain is looked at.
+//! reqwest wraps errors of hyper, rustls and the system in each other; the innermost that determines the kind counts,
+//! so the whole chain is searched.
 
 use std::error::Error;
 use std::io;
@@ -11,7 +11,7 @@ use rustix::io::Errno;
 use crate::exchange::{FailureKind, Shed};
 use crate::replay::{Reason, SendError, tls};
 
-/// How far a request had come when it failed.
+/// Stage at which a request failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Stage {
     /// No response head had been read.
@@ -20,7 +20,7 @@ pub(super) enum Stage {
     Body,
 }
 
-/// What becomes of `error`, of a request to a target that speaks TLS or not.
+/// Maps `error` to a send error; `speaks_tls` is true for a target with TLS.
 pub(super) fn of(error: reqwest::Error, speaks_tls: bool, stage: Stage) -> SendError {
     if let Some(place) = local_limit(&error) {
         return SendError::Shed(place);
@@ -47,7 +47,7 @@ pub(super) fn of(error: reqwest::Error, speaks_tls: bool, stage: Stage) -> SendE
     SendError::failed(kind, reason)
 }
 
-/// What this machine has run out of, where that is why there is no connection.
+/// Returns the local resource that has run out, where that is the reason for the failed connection.
 fn local_limit(error: &reqwest::Error) -> Option<Shed> {
     let of_system =
         chain(error).filter_map(|cause| cause.downcast_ref::<io::Error>()).find_map(Errno::from_io_error)?;
@@ -58,7 +58,7 @@ fn local_limit(error: &reqwest::Error) -> Option<Shed> {
     }
 }
 
-/// Whether the connection was reset, and not closed.
+/// Returns whether the connection was reset, rather than closed.
 fn is_reset(error: &reqwest::Error) -> bool {
     chain(error)
         .filter_map(|cause| cause.downcast_ref::<io::Error>())
@@ -85,12 +85,12 @@ fn kind(error: &reqwest::Error, tls: bool) -> FailureKind {
     chain(error).find_map(of).unwrap_or(FailureKind::Protocol)
 }
 
-/// Whether rustls has a part in it.
+/// Returns whether an error of rustls is in the chain.
 pub(super) fn is_tls(error: &(dyn Error + 'static)) -> bool {
     chain(error).any(<dyn Error>::is::<rustls::Error>)
 }
 
-/// What every level of the chain has to say, outermost first.
+/// Returns the messages of the whole chain, outermost first.
 pub(super) fn words(error: &(dyn Error + 'static)) -> String {
     let mut words: Vec<String> = chain(error).map(ToString::to_string).collect();
     words.dedup();
@@ -105,7 +105,7 @@ fn chain<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn 
     })
 }
 
-/// Whether the system could not make the TCP connection: then TLS had not begun.
+/// Returns whether the system could not make the TCP connection: then TLS had not begun.
 fn no_tcp(error: &reqwest::Error) -> bool {
     chain(error).filter_map(|cause| cause.downcast_ref::<io::Error>()).any(|error| {
         use io::ErrorKind as Kind;

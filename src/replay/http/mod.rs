@@ -1,24 +1,25 @@
-//! A client over the network: HTTP/1.1, and HTTP/2 where asked for, through reqwest, TLS through rustls, connections shared as a load balancer
-//! shares them.
+//! A client over the network through reqwest: HTTP/1.1, and HTTP/2 where asked for; TLS through rustls; connections
+//! shared as a load balancer shares them.
 //!
-//! In goes a request, out comes the [`TargetResponse`] or the kind of its failure. Every status is an answer: redirects are
-//! not followed, cookies not kept, content not decoded, proxies of the environment not used.
+//! A request goes in, the [`TargetResponse`] or the kind of its failure comes out. Every status is a response:
+//! redirects are not followed, cookies not kept, content not decoded, proxies of the environment not used.
 //!
-//! *What reqwest changes of a request.* The target is normalised as browsers do it: dot segments are resolved,
-//! `<`, `>`, `"`, `` ` ``, blanks and bytes past ASCII are percent-encoded, in a query `'` too (`/a/../b//c'` goes
-//! out as `/b//c'`, `/?c'` as `/?c%27`). Header names go out in lower case, lines of one name together. Where there
-//! is no Accept, `accept: */*` is added. The version is 1.1 even where 1.0 was captured, as for any intermediary
-//! (RFC 9110, 2.5). Trailers are not sent. `Expect` is sent, but the body follows at once.
+//! *Changes that reqwest makes to a request.* The target is normalized as browsers do it: dot segments are resolved,
+//! `<`, `>`, `"`, `` ` ``, blanks and bytes past ASCII are percent-encoded, in a query `'` too (`/a/../b//c'` is sent
+//! as `/b//c'`, `/?c'` as `/?c%27`). Header names are sent in lower case, lines of one name together. Where there is no
+//! Accept, `accept: */*` is added. The version is 1.1 even where 1.0 was captured, as for any intermediary (RFC 9110,
+//! 2.5). Trailers are not sent. `Expect` is sent, but the body follows at once.
 //!
-//! *HTTP/2* (`--http2`) is spoken at once to a target without TLS, and to one with TLS where it offers it; else it is
-//! HTTP/1.1, which is told once. Names are in lower case there by rule, Host is what the URL says (`:authority`), chunks
-//! are no more than the content in them, and a body with another transfer coding cannot be said (RFC 9113, 8.2.2).
+//! *HTTP/2* (`--http2`) is used at once with a target without TLS, and with a TLS target where it offers HTTP/2; else
+//! HTTP/1.1 is used, which is reported once. HTTP/2 has names in lower case by rule, Host is taken from the URL
+//! (`:authority`), chunks are no more than the content in them, and a body with another transfer coding cannot be sent
+//! (RFC 9113, 8.2.2).
 //!
 //! *Never twice.* reqwest's own retries are off. hyper sends a request again only where it had chosen a pooled
 //! connection that turned out closed before the first byte of the request was handed to it.
 //!
-//! *Times.* reqwest does not show when the last byte was written: [`TargetResponse::written`] is the moment of the call, so
-//! service time here includes waiting for a new connection, where one is needed.
+//! *Times.* reqwest does not show when the last byte was written: [`TargetResponse::written`] is the moment of the
+//! call, so service time here includes waiting for a new connection, where one is needed.
 
 use std::sync::Once;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -46,19 +47,19 @@ mod failure;
 
 pub use connections::MAX_SET_UPS;
 
-/// How long an unused connection is kept: shorter than common servers and balancers do (60 s), since one that they
-/// close while a request is on its way costs that request.
+/// Time that an unused connection is kept: shorter than common servers and balancers keep it (60 s), since a connection
+/// that they close while a request is on its way costs that request.
 const POOL_IDLE: Duration = Duration::from_secs(30);
 
 /// The name of HTTP/2 over TLS (RFC 9113, 3.2).
 const HTTP_2: &[u8] = b"h2";
 
-/// Sends requests to one target over connections that they share.
+/// A client that sends requests to one target over shared connections.
 ///
 /// [`Client::connections`]: `opened` counts every connection that was made. `peak` is the most of them that were not
-/// known to be closed. Known closed is the connection of a failed or abandoned exchange, and of an answer that says
-/// `Connection: close` or ends with the connection; one that the target closes while it is idle is not seen, so the
-/// true peak may be lower. Set-up times hold at most [`MAX_SET_UPS`] entries between two calls.
+/// known to be closed. A connection is known to be closed after a failed or abandoned exchange, and after a response
+/// that says `Connection: close` or ends with the connection; one that the target closes while it is idle is not
+/// noticed, so the true peak may be lower. Set-up times hold at most [`MAX_SET_UPS`] entries between two calls.
 #[derive(Debug)]
 pub struct HttpClient {
     http: reqwest::Client,
@@ -67,7 +68,7 @@ pub struct HttpClient {
     ledger: HttpConnStats,
     max_response: u64,
     http2: bool,
-    /// Whether TLS is the only thing that a connection to the target can fail in once there is TCP.
+    /// True when TLS is the only step of a connection to the target that can fail after TCP.
     direct_tls: bool,
     told_of_http1: AtomicBool,
 }
@@ -266,7 +267,7 @@ enum ReadError {
     Broken(reqwest::Error),
 }
 
-/// What was read of a body.
+/// Body as far as it was read.
 struct ReadBody {
     len: u64,
     sha256: Option<Digest>,
@@ -341,7 +342,7 @@ fn set_up_error(settings: &SendSettings, error: &reqwest::Error) -> ClientError 
     }
 }
 
-/// Whether the connection outlives this response (RFC 9112, 9.3 and 6.3).
+/// Returns whether the connection persists after this response (RFC 9112, 9.3 and 6.3).
 fn stays_open(method: &Method, response: &reqwest::Response) -> bool {
     let says = |option: &str| {
         let values = response.headers().get_all(CONNECTION).iter();

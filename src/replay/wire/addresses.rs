@@ -17,18 +17,18 @@ use tokio::time::Instant;
 use crate::exchange::FailureKind;
 use crate::replay::{AddressShare, Reason, SendError};
 
-/// Most addresses of one name that are used; further ones of an answer are passed over.
+/// Most addresses of one name that are used; further ones of a lookup are ignored.
 const MAX_ADDRESSES: usize = 256;
 /// Most addresses that are remembered for the report over a whole run; later ones are used, and not in it.
 const MAX_REMEMBERED: usize = 4096;
-/// How long an address is set aside after it failed once; twice as long after each further failure.
+/// Back-off of an address after its first failure; doubled after each further failure.
 const FIRST_BACK_OFF: Duration = Duration::from_secs(1);
 /// The longest that an address is set aside.
 const MAX_BACK_OFF: Duration = Duration::from_secs(60);
-/// How long a name that could not be looked up is not asked for again: requests in between fail at once.
+/// Time for which a name that could not be looked up is not asked for again: requests in between fail at once.
 const FAILED_LOOKUP: Duration = Duration::from_secs(1);
 
-/// What a look-up gives.
+/// Result of a lookup.
 pub type Lookup = Pin<Box<dyn Future<Output = io::Result<Vec<SocketAddr>>> + Send>>;
 
 /// Something that knows the addresses of names.
@@ -98,7 +98,7 @@ impl AddressEntry {
         self.requests.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Whether the name does not lead to it any more.
+    /// Returns whether the name no longer resolves to it.
     pub(super) fn is_gone(&self) -> bool {
         self.gone.load(Ordering::Relaxed)
     }
@@ -116,7 +116,7 @@ pub(super) struct Addresses {
     every: Duration,
     resolver: Arc<dyn Resolve>,
     state: Mutex<ResolverState>,
-    /// Held while the name is looked up for the first time: others wait for the same answer.
+    /// Held while the name is looked up for the first time: others wait for the same result.
     first: tokio::sync::Mutex<()>,
     /// Milliseconds after `begun` when the name is to be looked up again.
     next_lookup: AtomicU64,
@@ -127,9 +127,9 @@ pub(super) struct Addresses {
 struct ResolverState {
     current: Vec<Arc<AddressEntry>>,
     remembered: Vec<Arc<AddressEntry>>,
-    /// Whose turn it is.
+    /// Index of the next address in turn.
     turn: usize,
-    /// When the name could not be looked up, and why.
+    /// Time and error of the last failed lookup.
     failed: Option<(Instant, SendError)>,
 }
 
@@ -183,7 +183,7 @@ impl Addresses {
         }
     }
 
-    /// What went where so far.
+    /// Returns the share of each address so far.
     pub(super) fn shares(&self) -> Vec<AddressShare> {
         let state = lock(&self.state);
         let share = |address: &Arc<AddressEntry>| AddressShare {
@@ -278,7 +278,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 mod tests {
     use super::*;
 
-    /// Answers with what is in it.
+    /// A resolver that returns the addresses in it.
     #[derive(Debug, Default)]
     struct ScriptedResolver(Mutex<Option<Vec<SocketAddr>>>);
 

@@ -25,7 +25,7 @@ const LONG: Duration = Duration::from_micros(150);
 /// Attempts of one client.
 #[derive(Debug)]
 pub(super) struct ConnectThrottle {
-    /// Whether the last one took long to begin.
+    /// True when the last attempt took long to begin.
     long: Arc<AtomicBool>,
     /// As many at once as leave half of the processors to what is sent.
     turns: Arc<Semaphore>,

@@ -1,4 +1,4 @@
-//! How many connections were made, and how many are open.
+//! Counts of connections made, and of open ones.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -10,7 +10,7 @@ use crate::replay::{ConnCounters, ConnNumber, Desynchronised, OpenNow};
 
 use super::addresses::Addresses;
 
-/// What a connection has carried so far.
+/// History of a connection.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct History {
     /// Requests whose whole response came.
@@ -19,7 +19,7 @@ pub(super) struct History {
     pub(super) last: Option<ExchangeId>,
     /// Its response had no body, whatever its head says.
     pub(super) bodiless: bool,
-    /// A response came to each request that was written: whatever comes now answers none.
+    /// A response came to each request that was written: any further bytes belong to none.
     pub(super) is_idle: bool,
 }
 
@@ -37,7 +37,7 @@ pub(super) struct ConnStats {
     desynchronised: Mutex<Desynchronised>,
     /// Those that were not handed over yet.
     newly: Mutex<Vec<ConnNumber>>,
-    /// Whether anything ever came unasked.
+    /// True once bytes came on a connection that belong to no request.
     is_suspect: AtomicBool,
 }
 
@@ -101,18 +101,18 @@ impl ConnStats {
         std::mem::take(&mut *self.newly.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Whether anything ever came unasked.
+    /// Returns whether bytes ever came that belong to no request.
     pub(super) fn is_suspect(&self) -> bool {
         self.is_suspect.load(Ordering::Relaxed)
     }
 
-    /// How many were opened, and how many of them are open.
+    /// Returns the number of connections opened, and of those still open.
     pub(super) fn open_now(&self) -> OpenNow {
         let of = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         OpenNow { opened: of(&self.opened), open: of(&self.open), peak: of(&self.peak) }
     }
 
-    /// What is known now; the set-up times are handed over.
+    /// Returns the counts so far, and hands over the set-up times.
     pub(super) fn take(&self, addresses: &Addresses) -> ConnCounters {
         ConnCounters {
             opened: self.opened.load(Ordering::Relaxed),

@@ -22,7 +22,7 @@ use super::upstream::{UpstreamConn, UpstreamStream};
 use crate::exchange::FailureKind;
 use crate::replay::{Reason, SendError};
 
-/// How long an address may take before the next one is tried beside it (RFC 8305, 5).
+/// Time that an address has before the next one is tried in parallel (RFC 8305, 5).
 const HEAD_START: Duration = Duration::from_millis(250);
 
 /// Makes connections to one target.
@@ -32,11 +32,11 @@ pub(super) struct Connector {
     pub(super) attempts: ConnectThrottle,
     pub(super) tls: Option<TlsSetup>,
     pub(super) ledger: Arc<ConnStats>,
-    /// How long a connection may take to be made.
+    /// Limit for setting up a connection.
     pub(super) timeout: Duration,
 }
 
-/// How TLS is spoken to a target.
+/// TLS settings for a target.
 pub(super) struct TlsSetup {
     pub(super) connector: TlsConnector,
     pub(super) name: ServerName<'static>,
@@ -92,7 +92,7 @@ impl Connector {
     }
 }
 
-/// The first address that answers. Those that were given their head start and did not are set aside.
+/// Connects to the first address that accepts. Addresses that had their head start and did not connect are set aside.
 async fn race(
     order: Vec<Arc<AddressEntry>>,
     attempts: &ConnectThrottle,
@@ -147,7 +147,8 @@ fn failed(address: &AddressEntry, error: &io::Error) -> SendError {
     failed
 }
 
-/// How much of the time for a whole response a connection may take: a little less, so that it ends first.
+/// Returns the part of the time for a whole response that a connection may take: a little less than all, so that its
+/// timeout comes first.
 fn within(timeout: Duration) -> Duration {
     timeout.saturating_sub((timeout / 50).min(Duration::from_millis(100)))
 }

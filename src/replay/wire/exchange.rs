@@ -1,7 +1,8 @@
 //! One request and its response over one connection, both ways at once.
 //!
-//! In go a request's bytes and an open [`UpstreamConn`](super::upstream::UpstreamConn), out comes the response, or why there is none and whether any byte of
-//! the request may have gone out. Reading goes on while the request is being written: a target may answer early.
+//! A request's bytes and an open [`UpstreamConn`](super::upstream::UpstreamConn) go in; the response comes out, or the
+//! reason that there is none and whether any byte of the request may have been sent. Reading continues while the
+//! request is being written: a target may respond early.
 
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -19,10 +20,10 @@ use super::upstream::UpstreamConn;
 use crate::exchange::{ExchangeId, FailureKind};
 use crate::replay::{ConnNumber, Reason, ResponseOptions, ResponseProgress, SendError};
 
-/// How long a body waits for the 100 that its head asked for (RFC 9110, 10.1.1: not indefinitely).
+/// Time that a body waits for the 100 that its head asked for (RFC 9110, 10.1.1: not indefinitely).
 const CONTINUE_PATIENCE: Duration = Duration::from_secs(1);
 
-/// Why there is no response.
+/// Reason that there is no response.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct ExchangeError {
     pub(super) error: SendError,
@@ -32,7 +33,7 @@ pub(super) struct ExchangeError {
     pub(super) closed_unanswered: bool,
 }
 
-/// What goes for every exchange of a client.
+/// Settings common to all exchanges of a client.
 #[derive(Debug)]
 pub(super) struct Terms {
     pub(super) max_response: u64,
@@ -82,10 +83,10 @@ struct WireExchange<'a> {
     turn: ReadTurn,
 }
 
-/// Whether the body may go.
+/// State of the body's permission to be sent.
 enum ExpectContinue {
     Open,
-    /// It waits for a 100, or for its patience, which begins when the head is out.
+    /// It waits for a 100, or for its timeout, which begins when the head is written.
     Closed(Option<Pin<Box<Sleep>>>),
     /// The connection takes nothing more; what it has to say is still read.
     Shut(SendError),
@@ -198,7 +199,7 @@ impl<'a> WireExchange<'a> {
         }
     }
 
-    /// Whether the body still waits for a 100.
+    /// Returns whether the body still waits for a 100.
     fn is_waiting(&mut self, cx: &mut Context<'_>) -> bool {
         let ExpectContinue::Closed(patience) = &mut self.gate else { return false };
         let patience = patience.get_or_insert_with(|| Box::pin(tokio::time::sleep(CONTINUE_PATIENCE)));

@@ -1,5 +1,5 @@
-//! Errors of the system and of TLS become kinds of failure, with the reason in words; what this machine lacks is told
-//! apart from what the target does.
+//! Mapping of system and TLS errors to kinds of failure, with the reason in words; a shortage on this machine is kept
+//! apart from failures of the target.
 
 use std::error::Error;
 use std::io;
@@ -10,7 +10,7 @@ use rustix::io::Errno;
 use crate::exchange::{FailureKind, Shed};
 use crate::replay::{Reason, SendError, tls};
 
-/// What becomes of an error that reading or writing an open connection met.
+/// Maps an error of reading or writing an open connection.
 pub(super) fn of_connection(error: &io::Error) -> SendError {
     use io::ErrorKind as Kind;
     if let Some(error) = tls_error(error) {
@@ -29,7 +29,7 @@ pub(super) fn of_connection(error: &io::Error) -> SendError {
     SendError::failed(kind, Reason::new(what))
 }
 
-/// What becomes of an error that connecting to `address` met.
+/// Maps an error of connecting to `address`.
 pub(super) fn of_connecting(address: SocketAddr, error: &io::Error) -> SendError {
     use io::ErrorKind as Kind;
     if let Some(place) = local_limit(address, error) {
@@ -48,7 +48,7 @@ pub(super) fn of_connecting(address: SocketAddr, error: &io::Error) -> SendError
     SendError::failed(kind, reason)
 }
 
-/// What becomes of a TLS session that was not made.
+/// Maps an error of a TLS handshake.
 pub(super) fn of_handshake(error: &io::Error) -> SendError {
     let reason = match tls_error(error) {
         Some(error) => tls::reason(error),
@@ -58,7 +58,7 @@ pub(super) fn of_handshake(error: &io::Error) -> SendError {
     SendError::failed(FailureKind::Tls, reason)
 }
 
-/// What this machine has run out of, where that is why there is no connection.
+/// Returns the local resource that has run out, where that is the reason for the failed connection.
 pub(super) fn local_limit(address: SocketAddr, error: &io::Error) -> Option<Shed> {
     match Errno::from_io_error(error)? {
         // This process, or the whole machine, has as many files open as it may; or no memory for more sockets.
@@ -69,8 +69,8 @@ pub(super) fn local_limit(address: SocketAddr, error: &io::Error) -> Option<Shed
     }
 }
 
-/// Whether this machine has an address from which `address` can be reached; UDP, which has ports of its own, is asked,
-/// and sends nothing for it.
+/// Returns whether this machine has an address from which `address` can be reached. A UDP socket, which has ports of
+/// its own, is connected for it, which sends nothing.
 fn has_source(address: SocketAddr) -> bool {
     let any: SocketAddr = match address {
         SocketAddr::V4(_) => (Ipv4Addr::UNSPECIFIED, 0).into(),

@@ -1,5 +1,5 @@
-//! How many connections this process may have: the system's limit on open files, raised as far as it lets us, less what
-//! is open already and what a run opens besides.
+//! Limit on the connections of this process: the system's limit on open files, raised as far as allowed, less the files
+//! open already and those that a run opens in addition.
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
@@ -13,12 +13,13 @@ const OPEN_FILES: u64 = 32;
 const FEW: usize = 1024;
 
 /// Raises the soft limit on open files to the hard one and gives each of `all` no more connections than fit under it;
-/// says what a person should know of that. What is asked beside the targets counts as one of them.
+/// returns warnings for people. A reference counts as one of them.
 pub fn fit_connections(all: &mut [&mut SendSettings]) -> Vec<String> {
     fit(all, raise(), open_files())
 }
 
-/// How many connections a client of these settings alone may have, of as many files as there may be.
+/// Returns the number of connections that a client of these settings may have, on its own, under the limit on open
+/// files.
 pub(super) fn connection_limit(settings: &SendSettings) -> usize {
     let room = room(raise(), open_files());
     let room = room - settings.max_streams.min(room / 4);
@@ -100,7 +101,7 @@ mod tests {
         SendSettings { connections, max_connections, ..SendSettings::new("http://h".parse().unwrap()) }
     }
 
-    /// What each of these settings gets where so many files may be open and 8 are; and the warnings.
+    /// Returns the limits that these settings get where `files` files may be open and 8 are; and the warnings.
     fn given(all: &[SendSettings], files: Option<u64>) -> (Vec<Option<usize>>, Vec<String>) {
         let mut all = all.to_vec();
         let warnings = fit(&mut all.iter_mut().collect::<Vec<_>>(), files, 8);

@@ -16,7 +16,7 @@ use crate::replay::{ConnKey, SendError};
 /// Lanes that are followed at once. Past it a request goes over a connection of its own, which ends with it.
 const MAX_LANES: usize = 1 << 20;
 
-/// What is handed down a lane.
+/// Connection and its permit, handed down a lane.
 #[derive(Debug, Default)]
 pub(super) struct MirroredSlot {
     /// Its place among the connections that may be open at once; from the first use on where there is a limit.
@@ -45,7 +45,7 @@ impl Drop for OpeningConn {
     }
 }
 
-/// Where a turn has the connection from.
+/// Source of a turn's connection.
 #[derive(Debug)]
 enum Predecessor {
     Here(MirroredSlot),
@@ -63,7 +63,7 @@ impl Default for Predecessor {
 pub struct MirroredTicket {
     before: Predecessor,
     after: Option<oneshot::Sender<Predecessor>>,
-    /// How many lanes may have a connection; `None` without a limit.
+    /// Permits for lanes with a connection; `None` without a limit.
     slots: Option<Arc<Semaphore>>,
 }
 
@@ -117,7 +117,7 @@ impl MirroredTicket {
     }
 }
 
-/// What this turn has, or waits for, is the next one's.
+/// Hands the connection that this turn has, or waits for, to the next one.
 impl Drop for MirroredTicket {
     fn drop(&mut self) {
         let before = std::mem::take(&mut self.before);

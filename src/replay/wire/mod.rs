@@ -66,7 +66,8 @@ use request::{EncodedRequest, RewriteRules};
 use turns::ReadTurns;
 use upstream::{Readiness, UpstreamConn};
 
-/// How long a connection stays quiet after its first response, before that counts: see [`WireClient::over`].
+/// Time that a connection must stay quiet after its first response, before that response counts: see
+/// [`WireClient::over`].
 const QUIET: Duration = Duration::from_millis(10);
 /// The same once a target has said something unasked.
 const SUSPECT_QUIET: Duration = Duration::from_millis(100);
@@ -74,9 +75,9 @@ const SUSPECT_QUIET: Duration = Duration::from_millis(100);
 const MAX_UNASKED: u32 = 3;
 /// Idle connections that are looked at when somebody asks what came unasked: some tens of microseconds.
 const LOOKED_AT: usize = 32;
-/// How long a request waits for a file or a port of this machine; past it, it is shed.
+/// Longest wait of a request for a file or a port of this machine; past it, the request is shed.
 const LOCAL_PATIENCE: Duration = Duration::from_secs(2);
-/// How often it looks whether there is one.
+/// Interval between two tries for a file or a port.
 const LOCAL_PAUSE: Duration = Duration::from_millis(10);
 
 /// Sends requests to one target as they were captured.
@@ -88,12 +89,12 @@ pub struct WireClient {
     connector: Arc<Connector>,
     terms: RewriteRules,
     exchanges: exchange::Terms,
-    /// Where connections are made ahead of their first request.
+    /// Runtime on which connections are made ahead of their first request.
     runtime: Handle,
     sharing: Sharing,
 }
 
-/// Which connection a request goes over.
+/// Mapping of requests to connections.
 #[derive(Debug)]
 enum Sharing {
     Pooled(ConnPool),
@@ -146,7 +147,7 @@ impl WireClient {
         })
     }
 
-    /// Whether it mirrors connections, and has to be told of them.
+    /// Returns whether the client mirrors connections, and needs to know of captured ones.
     #[must_use]
     pub const fn mirrors(&self) -> bool {
         matches!(self.sharing, Sharing::Mirrored(_))
@@ -239,8 +240,8 @@ impl WireClient {
         }
     }
 
-    /// One exchange. After the first one of a connection that is still quiet for a moment: a target that answers before it
-    /// is asked has its true response on the way then.
+    /// Runs one exchange. After the first one of a connection it waits for a moment of quiet: a target that sends a
+    /// response before the request has the true one still on its way.
     async fn over(&self, link: &mut UpstreamConn, sending: &Sending<'_>) -> Result<SendResult, ExchangeError> {
         let Sending { id, outgoing, wanted, begun, progress } = *sending;
         link.address.asked();
@@ -264,7 +265,7 @@ impl WireClient {
         }
     }
 
-    /// Whether a request that failed goes out once more; else why it failed.
+    /// Returns `Ok` where a failed request may be sent once more; else the reason that it failed.
     fn again(
         &self,
         sending: &Sending<'_>,
@@ -294,7 +295,7 @@ struct Sending<'a> {
     progress: &'a ResponseProgress,
 }
 
-/// What a request has been through.
+/// Retries of a request so far.
 #[derive(Default)]
 struct Tries {
     /// It went out once more, over a new connection.
@@ -386,7 +387,7 @@ impl Client for WireClient {
     }
 }
 
-/// A request whose framing tells of another body than it has.
+/// Reason of a request whose framing describes another body than it has.
 const NOT_WHOLE: Reason = Reason::new("the request's body is not the one that its head tells of");
 
 fn session(settings: &SendSettings, host: &str) -> Result<TlsSetup, ClientError> {

@@ -8,8 +8,8 @@ use tokio::time::Instant;
 
 use super::upstream::UpstreamConn;
 
-/// How long an unused connection is kept: shorter than common servers and balancers do (60 s), since one that they
-/// close while a request is on its way costs that request.
+/// Time that an unused connection is kept: shorter than common servers and balancers keep it (60 s), since a connection
+/// that they close while a request is on its way costs that request.
 const POOL_IDLE: Duration = Duration::from_secs(30);
 
 /// Idle connections. Their number is bounded by that of the requests in flight at once: each brought one back.
@@ -78,8 +78,8 @@ impl ConnPool {
     }
 }
 
-/// How much of the time for which a target keeps a connection it may be used: what is sent in the last second may cross
-/// its end.
+/// Returns the part of a target's idle timeout in which a connection may be used: a request sent in the last second may
+/// cross the connection's end.
 fn usable(time: Duration) -> Duration {
     time.saturating_sub(Duration::from_secs(1)).max(time / 2)
 }

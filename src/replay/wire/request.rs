@@ -16,12 +16,12 @@ use crate::replay::hop::{HopByHop, without_offer};
 /// Bodies up to this many bytes are copied behind their head and go out with one plain write.
 const MAX_COPIED_BODY: usize = 16 << 10;
 
-/// What is particular to the target, and to how its connections are used.
+/// Rewrite rules that depend on the target, and on the use of its connections.
 #[derive(Clone, Debug)]
 pub(super) struct RewriteRules {
-    /// What Host says, unless it is kept.
+    /// Value of Host, unless the captured one is kept.
     pub(super) authority: String,
-    /// What stands before every path; mostly nothing.
+    /// Prefix of every path; mostly empty.
     pub(super) prefix: String,
     pub(super) keep_host: bool,
     /// Lines of the captured connection are left out.
@@ -44,7 +44,7 @@ pub(super) struct EncodedRequest {
     pub(super) asked: RequestContext,
 }
 
-/// The bytes of `request`; `None` where its body is not the one that its framing tells of.
+/// Encodes `request` to bytes; `None` where its body is not the one that its framing describes.
 pub(super) fn encode(request: &Request, terms: &RewriteRules) -> Option<EncodedRequest> {
     let wire = body(request)?;
     let room = terms.authority.len() + terms.prefix.len() + wire.len().min(MAX_COPIED_BODY);
@@ -94,7 +94,7 @@ fn edited<'a>(
     Some((edit, lines))
 }
 
-/// What is known of lines that belong to the captured connection.
+/// Rules for lines that belong to the captured connection.
 enum HopRules<'a> {
     /// They all stay: connections are not shared.
     Stays,
@@ -130,16 +130,16 @@ fn body(request: &Request) -> Option<Bytes> {
     }
 }
 
-/// What becomes of a header line.
+/// Decision on a header line.
 enum LineDecision<'a> {
     Keep,
     Drop,
     Value(Cow<'a, str>),
-    /// What was presumed of Connection lines is not so.
+    /// The presumption about Connection lines does not hold.
     LookAgain,
 }
 
-/// What the lines so far amount to.
+/// Running totals of the lines so far.
 struct LineTotals<'a> {
     terms: &'a RewriteRules,
     framing: Framing,
@@ -253,7 +253,7 @@ impl<'a> LineTotals<'a> {
 struct HeadCopy<'a> {
     head: &'a Head,
     out: Vec<u8>,
-    /// How far the head has been copied or passed over.
+    /// Offset up to which the head has been copied or passed over.
     at: usize,
 }
 
@@ -262,7 +262,7 @@ impl<'a> HeadCopy<'a> {
         Self { head, out: Vec::with_capacity(head.as_bytes().len() + room + 32), at: 0 }
     }
 
-    /// Does to a line what is to become of it; `None` where that cannot be told yet.
+    /// Applies a decision to a line; `None` where the decision is not known yet.
     fn take(&mut self, line: &HeaderLine<'_>, verdict: LineDecision<'_>) -> Option<()> {
         match verdict {
             LineDecision::Keep => {}

@@ -20,10 +20,10 @@ use crate::replay::{BegunResponse, Reason, ResponseOptions, RetainedResponse, Se
 
 /// Bytes of all heads of one exchange, the interim ones included. Past it the exchange fails as too large.
 pub const MAX_HEAD_BYTES: usize = 256 << 10;
-/// Framing of chunks that is kept beside their content, in bytes; a body with more of it is not kept.
+/// Chunked framing that is kept in addition to the content, in bytes; a body with more framing is not kept.
 const MAX_KEPT_FRAMING: usize = 64 << 10;
 
-/// Why a response cannot be read on.
+/// Reason that a response cannot be read further.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub(super) enum ResponseError {
     #[error(transparent)]
@@ -70,7 +70,7 @@ impl ResponseError {
     }
 }
 
-/// Why a response that had begun is not whole.
+/// Reason of a response that began and is not whole.
 const TRUNCATED: Reason = Reason::new("the response ended too early");
 
 /// A whole response.
@@ -82,15 +82,15 @@ pub(super) struct ReadResponse {
     pub(super) body_sha256: Option<Digest>,
     pub(super) kept: Option<Box<RetainedResponse>>,
     pub(super) first_byte: Instant,
-    /// When the last byte was read, or the end of the stream.
+    /// Instant at which the last byte, or the end of the stream, was read.
     pub(super) done: Instant,
-    /// Whether the connection can carry another request.
+    /// True when the connection can carry another request.
     pub(super) reusable: bool,
-    /// How long the target says that it keeps the connection idle.
+    /// Time for which the target keeps the idle connection, by its own word.
     pub(super) idle_timeout: Option<Duration>,
     /// The response has no body, whatever its head says.
     pub(super) bodiless: bool,
-    /// What came after its end, where something did.
+    /// Kind of the bytes after its end, where there were any.
     pub(super) followed_by: Option<Unasked>,
     /// It has come to its end.
     pub(super) is_whole: bool,
@@ -111,7 +111,7 @@ pub(super) struct ResponseReader {
 
 #[derive(Debug)]
 enum ReadState {
-    /// What came of a head so far, and when its first byte did.
+    /// Bytes of a head so far, and the instant of its first byte.
     Head { partial: Vec<u8>, began: Option<Instant> },
     /// The final head is over.
     Body(FinalHead),
@@ -123,7 +123,7 @@ struct FinalHead {
     status: u16,
     persists: bool,
     first_byte: Instant,
-    /// When it was last heard of.
+    /// Instant of the latest byte.
     done: Instant,
     framing: Framing,
     idle_timeout: Option<Duration>,
@@ -142,17 +142,17 @@ impl ResponseReader {
         Self { asked, wanted, max_response, past_heads: 0, continued: false, state }
     }
 
-    /// Whether a 100 came.
+    /// Returns whether a 100 came.
     pub(super) const fn continued(&self) -> bool {
         self.continued
     }
 
-    /// Whether a byte of any response came.
+    /// Returns whether a byte of any response came.
     pub(super) const fn has_begun(&self) -> bool {
         self.past_heads > 0 || !matches!(self.state, ReadState::Head { began: None, .. })
     }
 
-    /// Whether the final head came.
+    /// Returns whether the final head came.
     pub(super) const fn is_final(&self) -> bool {
         matches!(self.state, ReadState::Body(_))
     }
@@ -223,7 +223,7 @@ impl ResponseReader {
         }
     }
 
-    /// What was read; `None` where the final head did not come.
+    /// Returns the response as read; `None` where the final head did not come.
     pub(super) fn finish(self) -> Option<ReadResponse> {
         let ReadState::Body(mut last) = self.state else { return None };
         let is_whole = last.is_whole;

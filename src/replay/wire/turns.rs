@@ -1,7 +1,7 @@
-//! Who reads when: no connection reads for long at a time, and those that have very much to read take turns.
+//! Read scheduling: no connection reads for long at a time, and those with very much to read take turns.
 //!
-//! A target that sends without end would otherwise keep the threads that send to all targets busy. What is bounded is
-//! how much is read before others have their turn; how fast a single connection may read is not.
+//! A target that sends without end would otherwise keep the threads that send to all targets busy. The amount read
+//! before others have their turn is bounded; the speed of a single connection is not.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -27,7 +27,7 @@ impl Default for ReadTurns {
 
 type Acquire = Pin<Box<dyn Future<Output = Option<OwnedSemaphorePermit>> + Send>>;
 
-/// Whether a connection may read now.
+/// Permission of a connection to read.
 pub(super) enum ReadTurn {
     /// It has read little so far.
     Free { left: usize },
@@ -77,8 +77,9 @@ impl ReadTurn {
         }
     }
 
-    /// There is nothing to read now: others need not wait for this one. What has read much goes on in turns: a target
-    /// that sends without end sends no faster than it can, and is no less of a flood for that.
+    /// Gives the turn back: there is nothing to read now, and others need not wait for this connection. A connection
+    /// that has read much continues in turns: a target that sends without end sends no faster than it can, and is no
+    /// less of a flood for that.
     pub(super) fn drained(&mut self) {
         if matches!(self, Self::Taken { .. }) {
             *self = Self::Free { left: 0 };

@@ -1,8 +1,9 @@
-//! Bytes that answer no request: before the first one was sent, after a response, or while a connection is idle.
+//! Classification of bytes that belong to no request: before the first one was sent, after a response, or while a
+//! connection is idle.
 //!
-//! Some are legal and say nothing of the responses before them: a blank line after a body, an interim response that came
-//! late, the 408 of a server that is about to close an idle connection (RFC 9110, 15.5.9). Anything else means that
-//! responses and requests may not go together any more (RFC 9112, 9.2).
+//! Some are legal and say nothing about the responses before them: a blank line after a body, an interim response that
+//! came late, the 408 of a server that is about to close an idle connection (RFC 9110, 15.5.9). Anything else means
+//! that responses and requests may no longer match (RFC 9112, 9.2).
 
 use memchr::memmem;
 
@@ -12,7 +13,7 @@ use crate::replay::{Reason, SendError};
 /// Bytes that are looked at: enough for a status line and what may stand before it.
 pub(super) const LOOK: usize = 512;
 
-/// What bytes are that nobody asked for.
+/// Kind of unsolicited bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Unasked {
     /// They can be no response to any request.
@@ -21,7 +22,7 @@ pub(super) enum Unasked {
     Response,
 }
 
-/// What `bytes` are. After a response that has no body whatever its head says, what comes may be the body that it should
+/// Classifies `bytes`. After a response that has no body whatever its head says, they may be the body that it should
 /// not have.
 pub(super) fn judge(bytes: &[u8], after_bodiless: bool) -> Unasked {
     let mut rest = bytes;
@@ -43,7 +44,7 @@ pub(super) fn judge(bytes: &[u8], after_bodiless: bool) -> Unasked {
     }
 }
 
-/// The failure of a request whose response was followed by another: which of them was its own cannot be told.
+/// Returns the failure of a request whose response was followed by another: it is unknown which of them was its own.
 pub(super) fn after_response() -> SendError {
     SendError::failed(
         FailureKind::Desynchronised,

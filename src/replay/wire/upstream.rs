@@ -36,13 +36,13 @@ pub(super) struct UpstreamConn {
     open: OpenGuard,
 }
 
-/// Whether a connection can carry a request.
+/// Readiness of a connection for a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Readiness {
     Ready,
     /// The target has ended it, or is about to.
     Closed,
-    /// Something came that answers no request.
+    /// Bytes came that belong to no request.
     Spoke,
 }
 
@@ -58,13 +58,13 @@ impl UpstreamConn {
         Self { number: ConnNumber::next(), stream, address, history, open }
     }
 
-    /// Whether bytes that were written may be held back by TLS.
+    /// Returns whether the connection is TLS, which may hold back bytes that were written.
     pub(super) const fn is_tls(&self) -> bool {
         matches!(self.stream, UpstreamStream::Tls(_))
     }
 
-    /// Whether an idle connection can carry a request: the target has neither ended it nor said anything unasked, which is
-    /// counted. The system itself is asked, since the runtime may not have heard of it yet.
+    /// Returns whether an idle connection can carry a request: the target has neither ended it nor sent anything
+    /// unsolicited, which is counted. The system itself is asked, since the runtime may not know of it yet.
     pub(super) fn is_ready(&mut self) -> bool {
         let readiness = self.readiness();
         self.note(readiness);
@@ -102,8 +102,8 @@ impl UpstreamConn {
         }
     }
 
-    /// Whether something came on a new connection before any request was sent over it. One that has ended already is used:
-    /// that tells what became of it.
+    /// Returns whether bytes came on a new connection before any request was sent over it. A connection that has ended
+    /// already is used: its error then shows the reason.
     pub(super) fn said_before_a_request(&mut self) -> bool {
         match self.readiness() {
             Readiness::Spoke => {
@@ -125,13 +125,13 @@ impl UpstreamConn {
         }
     }
 
-    /// More came than the last response: it cannot be told whose that was, nor whose those before it were.
+    /// Counts a response followed by more bytes: the owner of that response, and of those before it, is unknown.
     pub(super) fn desynchronised(&mut self) {
         self.history.is_idle = false;
         self.open.ledger().desynchronised(self.number, &self.history, 1);
     }
 
-    /// Waits until `until` for something that answers no request; says what came.
+    /// Waits until `until` for bytes that belong to no request; returns the readiness after that.
     pub(super) async fn settle(&mut self, until: Instant) -> Readiness {
         let bodiless = self.history.bodiless;
         let judged = std::future::poll_fn(|cx| {
@@ -179,7 +179,7 @@ impl UpstreamConn {
     }
 }
 
-/// A response that came after the last one is told however the connection ends.
+/// Counts a response that came after the last one, however the connection ends.
 impl Drop for UpstreamConn {
     fn drop(&mut self) {
         if self.history.is_idle {

@@ -6,7 +6,7 @@ use super::histogram::LatencyHistogram;
 use crate::report::schema::counts::CountMap;
 use crate::report::schema::target::Differences;
 
-/// Edges of the buckets that latencies are shown in, in microseconds: from what a cache answers in to a time limit.
+/// Edges of the latency buckets, in microseconds: from the response time of a cache to a time limit.
 pub const EDGES_US: [u64; 20] = [
     100, 250, 500, 1_000, 2_500, 5_000, 10_000, 25_000, 50_000, 75_000, 100_000, 150_000, 250_000, 500_000, 750_000,
     1_000_000, 2_500_000, 5_000_000, 10_000_000, 30_000_000,
@@ -23,7 +23,7 @@ pub struct TakenBack {
     pub differences: Differences,
 }
 
-/// How many durations were at most as long as each edge.
+/// Number of durations up to each edge.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct LiveBuckets {
     /// By [`EDGES_US`]; each counts those of the edges before it, too.
@@ -34,7 +34,7 @@ pub struct LiveBuckets {
     pub sum: Duration,
 }
 
-/// How long things took at one target, by edges.
+/// Durations at one target, by edges.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct LiveTargetBuckets {
     /// Last byte of the request written to first byte of the response read.
@@ -49,7 +49,7 @@ pub struct LiveTargetBuckets {
 }
 
 impl LiveBuckets {
-    /// Those of a histogram.
+    /// Returns the buckets of a histogram.
     #[must_use]
     pub fn of(durations: &LatencyHistogram) -> Self {
         let sum = u64::try_from(durations.sum_us()).unwrap_or(u64::MAX);

@@ -1,7 +1,7 @@
-//! What became of each route of a run: the block `routes` of the summary.
+//! Counts by route: the block `routes` of the summary.
 //!
-//! Requests come in as they are seen, deliveries as they are joined, each with its [`RouteName`]; a row a route leaves. Rows
-//! are bounded in number and in size, whatever the run's length.
+//! Requests come in as they are seen, deliveries as they are joined, each with its [`RouteName`]; a row for each route
+//! comes out. Rows are bounded in number and in size, whatever the run's length.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -24,19 +24,19 @@ use super::slowest::{MAX_SLOWEST_BYTES, Slowest};
 use super::sparse_histogram::SparseHistogram;
 use super::status::StatusClass;
 
-/// Pairs of statuses that are told apart for each route and target; what comes up later is counted by class, `2xx`.
+/// Pairs of statuses that are counted separately for each route and target; further ones are counted by class, `2xx`.
 pub const MAX_PAIRS: usize = 32;
 
-/// How two answers compare.
+/// Comparison of two responses.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct ExchangeComparison<'a> {
-    /// Whether their bodies could not be compared; `None` where the answers could not.
+    /// True when their bodies could not be compared; `None` where the responses could not.
     pub(crate) unknown: Option<bool>,
     /// In what they differ.
     pub(crate) differences: &'a [Difference],
 }
 
-/// Counts by route while a run goes on.
+/// Running counts by route.
 #[derive(Clone, Debug)]
 pub(crate) struct ByRoute {
     patterns: Arc<RoutePatterns>,
@@ -112,7 +112,7 @@ impl ByRoute {
         name
     }
 
-    /// What production answered to a request that was offered.
+    /// Counts production's response to a request that was offered.
     pub(crate) fn answered(&mut self, route: Option<&RouteName>, production: Option<&Production>) {
         let tally = self.tally(route);
         tally.statuses.count(StatusClass::of(production.map(|production| production.status)));

@@ -40,7 +40,7 @@ pub(crate) enum DeliveryRole {
 #[derive(Debug)]
 pub struct ComparisonTask {
     joined: Joined,
-    /// What production answered before to the same request.
+    /// Production's previous response to the same request.
     before: Option<Production>,
 }
 
@@ -51,7 +51,7 @@ pub struct ComparedExchange {
     pub(crate) found: FoundInExchange,
 }
 
-/// What came of the comparisons of one request.
+/// Results of the comparisons of one request.
 #[derive(Debug, Default)]
 pub(crate) struct FoundInExchange {
     /// Of each delivery, where both responses are known.
@@ -139,7 +139,7 @@ impl Comparer {
     }
 }
 
-/// What the comparisons of one request have in common. Each is `None` where the effort does not do.
+/// Common inputs of the comparisons of one request. Each comparison returns `None` where the effort does not suffice.
 struct OneRequest<'a> {
     comparer: &'a Comparer,
     note: &'a RequestRecord,
@@ -148,7 +148,7 @@ struct OneRequest<'a> {
 }
 
 impl OneRequest<'_> {
-    /// In what an answer differs from production's.
+    /// Compares a target's response with production's.
     fn delivery(&self, delivery: &Delivery, answer: &TargetResponse, production: &Production) -> Option<ResponseDiff> {
         let bodies = match (production.damage, answer.closed) {
             (None, None) => self.whole(),
@@ -165,7 +165,7 @@ impl OneRequest<'_> {
         self.sides(&one, &other, bodies)
     }
 
-    /// In what a target's second answer differs from its first.
+    /// Compares a target's second response with its first.
     fn check(&self, target: usize, first: &TargetResponse, second: &TargetResponse) -> Option<ResponseDiff> {
         let (host, own) = (self.note.text.host(), self.comparer.host(target));
         // Where each of them was closed says nothing of the target.
@@ -174,7 +174,7 @@ impl OneRequest<'_> {
         self.sides(&answer_side(first, own, host), &answer_side(second, own, host), bodies)
     }
 
-    /// In what production's answer differs from its last one.
+    /// Compares production's response with its previous one.
     fn repeat(&self, before: &Production, production: &Production) -> Option<ResponseDiff> {
         let host = self.note.text.host();
         self.sides(&production_side(before, host), &production_side(production, host), self.whole())

@@ -10,7 +10,7 @@ use crate::exchange::Head;
 use crate::middleware;
 use crate::middleware::redact::MASK;
 
-/// Header lines that change what is answered, and name nobody.
+/// Header fields that change the response, and identify nobody.
 const CHOSEN: [&str; 12] = [
     "accept",
     "accept-encoding",
@@ -26,13 +26,13 @@ const CHOSEN: [&str; 12] = [
     "x-requested-with",
 ];
 
-/// Header lines that say who asks: they are told, their values are not.
+/// Header fields that identify the client: they are shown without their values.
 const SECRET: [&str; 5] = ["authorization", "cookie", "proxy-authorization", "x-api-key", "x-auth-token"];
 
-/// Longest value of a header line that is told, in bytes; a longer one is left out.
+/// Longest value of a header field that is shown, in bytes; a field with a longer one is left out.
 const MAX_VALUE: usize = 512;
 
-/// The header lines of a request that are told, as captured, with [`MASK`] for secrets.
+/// Returns the header fields of a request that are shown, as captured, with [`MASK`] for secrets.
 #[must_use]
 pub fn chosen(head: &Head) -> Vec<(Vec<u8>, Vec<u8>)> {
     let told = |name: &[u8], names: &[&str]| names.iter().any(|one| name.eq_ignore_ascii_case(one.as_bytes()));
@@ -123,7 +123,7 @@ fn header(name: &[u8], value: &[u8]) -> Result<String, &'static str> {
     quoted(&text)
 }
 
-/// Whether this is a token (RFC 9110, 5.6.2).
+/// Returns whether this is a token (RFC 9110, 5.6.2).
 fn is_token(text: &[u8]) -> bool {
     let is_one = |byte: &u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(byte);
     !text.is_empty() && text.iter().all(is_one)

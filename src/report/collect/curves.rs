@@ -6,8 +6,8 @@ use crate::report::schema::curves::Curve;
 /// between 90 % and 99 % as between 99 % and 99.9 %.
 pub(crate) const POINTS: usize = 60;
 
-/// The curve of `count` durations, of which `quantile` says how long those of a share are at most. It does not go
-/// further than there are durations to tell shares apart: 99.9 % of a hundred is the maximum.
+/// Returns the curve of `count` durations, where `quantile` maps a share to its longest duration. It ends where there
+/// are too few durations to separate shares: 99.9 % of a hundred is the maximum.
 pub(crate) fn curve(count: u64, max: u64, quantile: impl Fn(f64) -> u64) -> Curve {
     if count == 0 {
         return Curve::new();

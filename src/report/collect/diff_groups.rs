@@ -1,7 +1,7 @@
-//! What kinds of difference there are, each with a few examples to look at: the block `kinds` of the summary.
+//! Differences in groups, each with a few examples: the block `kinds` of the summary.
 //!
-//! Differences come in, each with the exchange that it is of; a list leaves. A kind is a target, a route, a part of the
-//! answer and a place in it, with `[*]` for every index. Kinds, examples and their bytes are bounded.
+//! Differences come in, each with the exchange that it is of; a list comes out. A group is a target, a route, a part of
+//! the response and a path in it, with `[*]` for every index. Groups, examples and their bytes are bounded.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -22,10 +22,10 @@ use super::request_text::RequestText;
 use super::route_name::RouteName;
 use super::{curl, noise};
 
-/// Kinds that are told apart: what is of a further one counts in [`DiffGroups::left_out`].
+/// Groups that are counted separately: differences of a further one count in [`DiffGroups::left_out`].
 pub const MAX_KINDS: usize = 1000;
 
-/// Kinds that are told apart on one route, whatever the target: as above.
+/// Groups that are counted separately on one route, whatever the target: as above.
 pub const MAX_KINDS_OF_ROUTE: usize = 50;
 
 /// Examples that are kept of each kind: the first ones.
@@ -37,16 +37,16 @@ pub const MAX_EXAMPLE_BYTES: usize = 2 << 20;
 /// Longest value that is shown of either side, in bytes of JSON; of a longer one its beginning is.
 pub const MAX_VALUE: usize = 2048;
 
-/// Fields that are told apart within one kind.
+/// Fields that are counted separately within one group.
 const MAX_FIELDS: usize = 64;
 
-/// Longest place that is told, in characters; a longer one is cut there, and ends in `…`.
+/// Longest path that is kept, in characters; a longer one is cut there, and ends in `…`.
 const MAX_PATH: usize = 256;
 
-/// Longest target that is told in full, in bytes: a request with a longer one is no example.
+/// Longest target that is kept in full, in bytes: a request with a longer one is no example.
 const MAX_TARGET: usize = 4096;
 
-/// Counts by kind while a run goes on.
+/// Running counts by difference group.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct DiffGroupTally {
     kinds: HashMap<DiffGroupKey, DiffGroupCount, foldhash::fast::RandomState>,
@@ -73,16 +73,16 @@ struct DiffGroupCount {
     examples: Vec<DiffExample>,
 }
 
-/// Two answers to one request that differ.
+/// Two responses to one request that differ.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct DifferingPair<'a> {
     /// The request, named.
     pub(crate) note: &'a RequestRecord,
-    /// Which target.
+    /// Target, counted from 0.
     pub(crate) target: usize,
     /// Its URL.
     pub(crate) url: &'a str,
-    /// What production answered.
+    /// Production's response.
     pub(crate) production: &'a Production,
     /// The target's status.
     pub(crate) status: Option<u16>,
@@ -91,7 +91,7 @@ pub(crate) struct DifferingPair<'a> {
 }
 
 impl DiffGroupTally {
-    /// Counts what differs in one pair of answers.
+    /// Counts the differences of one pair of responses.
     pub(crate) fn take(&mut self, pair: DifferingPair<'_>, differences: &[Difference]) {
         let Some(route) = &pair.note.route else { return };
         for difference in differences {
@@ -158,7 +158,7 @@ impl DiffGroupTally {
         (!rows.is_empty() || self.left_out > 0).then_some(DiffGroups { rows, left_out: self.left_out })
     }
 
-    /// Whether there may be one more kind on a route.
+    /// Returns whether a route may have one more group.
     fn make_room(&mut self, route: &RouteName) -> bool {
         if self.kinds.len() >= MAX_KINDS {
             return false;
@@ -212,7 +212,7 @@ impl DiffGroupCount {
         }
     }
 
-    /// How many of a kind are noise.
+    /// Returns the number of a group's differences that are noise.
     fn noise(&self, key: &DiffGroupKey, noise: &noise::NoiseVerdict) -> u64 {
         if key.how == compare::DifferenceKind::More {
             return 0;

@@ -6,7 +6,7 @@ use crate::report::schema::summary::{Frames, Streams, Tcp};
 use super::inputs::CaptureStats;
 
 impl CaptureStats {
-    /// The capture was read once more. What went wrong in the same words is told once.
+    /// Adds the statistics of another reading of the capture. A warning in the same words is kept once.
     pub fn add(&mut self, other: Self) {
         self.frames.add(&other.frames);
         self.tcp.add(&other.tcp);

@@ -1,7 +1,7 @@
-//! What the report has besides the ledger: routes, kinds of difference, and what happened when.
+//! Evidence: the parts of the report next to the ledger, which are routes, difference groups and the timeline.
 //!
-//! The reporter tells what it sees, in its order and as it happens; blocks of the summary leave at any time. Nothing
-//! here counts towards the sums of the ledger, and everything is bounded whatever the run's length.
+//! The reporter passes on events in order and as they happen; blocks of the summary come out at any time. Nothing here
+//! counts towards the sums of the ledger, and everything is bounded whatever the run's length.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,7 +23,7 @@ use super::recent::CountedDelivery;
 use super::route_name::RouteName;
 use super::timeline::TimelineTally;
 
-/// Routes, kinds and times of a run that goes on.
+/// Routes, difference groups and times of a run in progress.
 #[derive(Clone, Debug)]
 pub(crate) struct Evidence {
     /// Nothing is kept where nobody asks for it.
@@ -56,7 +56,7 @@ impl Evidence {
         }
     }
 
-    /// What is told from now on happens now: the clock is not asked with every word.
+    /// Sets the time of the following events to now: the clock is not read for each one.
     pub(crate) fn refresh_clock(&mut self) {
         self.now = self.started.clock.elapsed();
     }
@@ -74,7 +74,7 @@ impl Evidence {
         });
     }
 
-    /// Production answered a request that was offered.
+    /// Counts production's response to a request that was offered.
     pub(crate) fn answered(&mut self, status: u16, latency: Option<Duration>) {
         if !self.is_wanted {
             return;
@@ -156,7 +156,7 @@ impl Evidence {
         });
     }
 
-    /// All that will be known of production's answer to a request on this route is known.
+    /// Counts production's response to a request on this route, once all that will be known of it is known.
     pub(crate) fn joined(&mut self, route: Option<&RouteName>, production: Option<&Production>) {
         if !self.is_wanted {
             return;
@@ -164,7 +164,7 @@ impl Evidence {
         self.routes.answered(route, production);
     }
 
-    /// A delivery was held against production's answer.
+    /// Counts a delivery that was compared with production's response.
     pub(crate) fn compared(
         &mut self,
         note: Option<&RequestRecord>,

@@ -10,7 +10,8 @@ use crate::report::schema::curves::Curve;
 
 use super::curves::curve;
 
-/// Longest duration told apart, one hour in microseconds: longer ones are recorded as this (the exact maximum is kept).
+/// Longest duration that is recorded exactly, one hour in microseconds: longer ones are recorded as this (the exact
+/// maximum is kept).
 const LONGEST_US: u64 = 3_600_000_000;
 
 /// Significant decimal digits that are kept of each duration.

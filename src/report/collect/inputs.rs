@@ -1,4 +1,5 @@
-//! What the stages hand to the report: of each request, of production's response, of the run so far and at its end.
+//! Inputs that the stages hand to the report: of each request, of production's response, of the run so far and at its
+//! end.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -17,7 +18,7 @@ use super::request_text::RequestText;
 use super::route_name::RouteName;
 use super::steps::RampSteps;
 
-/// How much there is at one moment of what comes and goes.
+/// Gauges of a run at one moment.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct RunGauges {
     /// Frames dropped and gaps, those since the last level.
@@ -30,12 +31,12 @@ pub struct RunGauges {
     pub targets: Vec<TargetGauges>,
 }
 
-/// How much there is at one target.
+/// Gauges of one target.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct TargetGauges {
     /// Open connections.
     pub connections: u64,
-    /// Requests that await their answer.
+    /// Requests that await their response.
     pub in_flight: u64,
 }
 
@@ -43,16 +44,16 @@ pub struct TargetGauges {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct TargetSet(u64);
 
-/// What the report keeps of a request.
+/// Facts about a request that the report keeps.
 #[derive(Clone, Debug)]
 pub struct RequestRecord {
     /// Its identity.
     pub id: ExchangeId,
-    /// When its first byte was captured.
+    /// Capture time of its first byte.
     pub at: Timestamp,
-    /// Who sent it.
+    /// Client that sent it.
     pub client: SocketAddr,
-    /// What it says.
+    /// Text of the request.
     pub text: RequestText,
     /// Bytes of head and body content.
     pub bytes: u64,
@@ -60,11 +61,11 @@ pub struct RequestRecord {
     pub body_len: u64,
     /// Its route, once the report has named it.
     pub route: Option<RouteName>,
-    /// What it has in common with requests that ask for just the same; none where it may change something.
+    /// Key shared by requests that ask for just the same; none where the request may change something.
     pub repeat: Option<RepeatKey>,
 }
 
-/// A hash of all that an answer depends on.
+/// A hash of every part of a request that a response depends on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct RepeatKey(pub u64);
 
@@ -80,7 +81,7 @@ pub struct Production {
     pub body_len: u64,
     /// SHA-256 of the content; `None` where it is empty or damaged, or all of it is kept.
     pub body_sha256: Option<Digest>,
-    /// What is missing of it; the status is known all the same.
+    /// Damage to it; the status is known all the same.
     pub damage: Option<Damage>,
     /// Its client left first, where only the end of the connection tells its end.
     pub left: bool,
@@ -90,7 +91,7 @@ pub struct Production {
     pub kept: Option<Box<RetainedResponse>>,
 }
 
-/// When a run began, on both clocks.
+/// Start of a run, on both clocks.
 #[derive(Clone, Copy, Debug)]
 pub struct Started {
     /// Wall time.
@@ -99,22 +100,22 @@ pub struct Started {
     pub clock: tokio::time::Instant,
 }
 
-/// What the capture thread hands over at its end.
+/// Statistics of the capture thread, at its end.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct CaptureStats {
-    /// What became of frames.
+    /// Counts of frames.
     pub frames: Frames,
-    /// What reassembly saw.
+    /// Counts of reassembly.
     pub tcp: Tcp,
-    /// What the connections spoke.
+    /// Counts of connections by protocol.
     pub streams: Streams,
-    /// What went wrong on the way, in words for people.
+    /// Warnings, in words for people.
     pub warnings: Vec<String>,
     /// Inputs that could not be read to their end; among the `warnings` too.
     pub unread: Vec<String>,
 }
 
-/// What a live capture shed and could not even tell as it happened.
+/// Requests that a live capture shed without room even to report them one by one.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct UnreportedSheds {
     /// Requests.
@@ -123,7 +124,7 @@ pub struct UnreportedSheds {
     pub orphans: u64,
 }
 
-/// What the stages hand over at the end of a run.
+/// Totals that the stages hand over at the end of a run.
 #[derive(Debug, Default)]
 pub struct RunTotals {
     /// Of the capture.
@@ -132,7 +133,7 @@ pub struct RunTotals {
     pub targets: Vec<TargetTotals>,
     /// The share of sampled keys that passed, where there are keys.
     pub keys: Option<f64>,
-    /// What the capture shed unheard.
+    /// Requests that the capture shed without a report of each.
     pub unheard: UnreportedSheds,
     /// Of the recording, where there was one.
     pub recording: Option<RecordingSummary>,
@@ -140,9 +141,9 @@ pub struct RunTotals {
     pub middleware: Option<MiddlewareCounts>,
     /// Bodies that were to be redacted and could not be looked into.
     pub redaction: UnreadableCounts,
-    /// What changed the share on the way.
+    /// Changes of the share during the run.
     pub steps: RampSteps,
-    /// How far the ramp came, where there was one.
+    /// Position of the ramp, where there was one.
     pub ramp: Option<RampEnd>,
     /// What a limit on silences shortened, where there is one.
     pub max_gap: Option<MaxGap>,
@@ -150,20 +151,20 @@ pub struct RunTotals {
     pub asked: Option<f64>,
 }
 
-/// What a target's sender hands over at its end.
+/// Totals that a target's sender hands over at its end.
 #[derive(Clone, Debug, Default)]
 pub struct TargetTotals {
     /// Connections opened.
     pub connections_opened: u64,
     /// Most that were open at once.
     pub peak_connections: u64,
-    /// Most requests that awaited their answer at once.
+    /// Most requests that awaited their response at once.
     pub peak_in_flight: u64,
-    /// What went to each address.
+    /// Traffic to each address.
     pub addresses: Vec<target::AddressSummary>,
-    /// How long each connection took to set up, TLS included.
+    /// Set-up times of the connections, TLS included.
     pub connect: LatencyHistogram,
-    /// What its guard did, where it has one.
+    /// Actions of its guard, where it has one.
     pub guard: Option<target::TargetGuard>,
     /// Requests that went out once more.
     pub retried: u64,
@@ -194,19 +195,19 @@ impl TargetSet {
         (0..count).collect()
     }
 
-    /// Whether it has this target.
+    /// Returns whether the set contains this target.
     #[must_use]
     pub const fn contains(self, target: usize) -> bool {
         target < 64 && self.0 & (1 << target) != 0
     }
 
-    /// How many there are.
+    /// Returns the number of targets.
     #[must_use]
     pub const fn len(self) -> usize {
         self.0.count_ones() as usize
     }
 
-    /// Whether there is none.
+    /// Returns whether the set is empty.
     #[must_use]
     pub const fn is_empty(self) -> bool {
         self.0 == 0

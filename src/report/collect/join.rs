@@ -1,7 +1,7 @@
-//! Where the production response and the shadow responses of one request meet.
+//! Join of the production response and the shadow responses of one request.
 //!
-//! Offers, deliveries and production halves come in; a [`Joined`] leaves once all halves of a request are there, or
-//! once it has to make room. Nothing is counted here. A production half of what was not offered is dropped at once.
+//! Offers, deliveries and production halves come in; a [`Joined`] comes out once all halves of a request are there, or
+//! once it has to make room. Nothing is counted here. A production half without an offered request is dropped at once.
 
 use std::collections::hash_map::{Entry, OccupiedEntry};
 use std::collections::{HashMap, VecDeque};
@@ -22,7 +22,7 @@ pub const MAX_PENDING_BYTES: usize = 32 << 20;
 /// Joins that may have ended before it is worth the while to forget where they stood.
 const FEW: usize = 1024;
 
-/// Why a join has no production side.
+/// Reason that a join has no production side.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Unjoined {
     /// The capture has no usable response.
@@ -45,24 +45,24 @@ impl Unjoined {
     }
 }
 
-/// A request with what both sides answered.
+/// A request with the responses of both sides.
 #[derive(Debug)]
 pub struct Joined {
     /// The request.
     pub note: Box<RequestRecord>,
-    /// What the targets answered; not all of them where the join ended early.
+    /// Responses of the targets; not all of them where the join ended early.
     pub deliveries: Deliveries,
-    /// What production answered.
+    /// Response of production.
     pub production: Result<Production, Unjoined>,
 }
 
 /// Deliveries of one request: mostly one, in no memory of its own.
 pub type Deliveries = SmallVec<[Box<Delivery>; 1]>;
 
-/// What an ended delivery brought about.
+/// Effect of an ended delivery on its join.
 #[derive(Debug)]
 pub enum DeliveryJoin {
-    /// The join goes on waiting.
+    /// The join still waits.
     Waiting,
     /// The join is complete.
     Complete(Joined),
@@ -70,12 +70,12 @@ pub enum DeliveryJoin {
     Late(Box<Delivery>),
 }
 
-/// What a production half brought about.
+/// Effect of a production half on its join.
 #[derive(Debug)]
 pub enum ProductionJoin {
     /// Nobody waits for it: it was not offered, has ended, or has its half.
     Unwanted,
-    /// The join goes on waiting.
+    /// The join still waits.
     Waiting,
     /// The join is complete.
     Complete(Joined),
@@ -141,8 +141,8 @@ impl PendingJoin {
 
 /// The joins that wait.
 ///
-/// Invariant: `held` is the sum of what they hold. Each stands in `order`, by its place, among some that have ended. Of
-/// those whose place is below `bodiless` none keeps a body.
+/// Invariant: `held` is the sum of their bytes. `order` has each of them, by its position, among some that have ended.
+/// None of those whose position is below `bodiless` keeps a body.
 #[derive(Debug)]
 pub struct Joins {
     /// In boxes: the table moves what it holds about.

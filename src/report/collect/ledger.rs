@@ -26,7 +26,7 @@ struct TargetLedger {
     ended: TargetEnded,
 }
 
-/// What reached one side of the sample.
+/// Requests and bytes on one side of the sample: passed, or sampled out.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct SampleTally {
     pub(crate) requests: u64,
@@ -100,7 +100,7 @@ impl Ledger {
         }
     }
 
-    /// A request goes to `target` beside those it was offered to.
+    /// Counts a request that goes to `target` in addition to the targets it was offered to.
     pub fn offered_beside(&mut self, target: usize) {
         if let Some(target) = self.targets.get_mut(target) {
             target.offered += 1;
@@ -132,7 +132,7 @@ impl Ledger {
         }
     }
 
-    /// Whether both sums can still hold: no target has ended more than it was offered.
+    /// Returns whether both sums can still hold: no target has ended more than it was offered.
     #[must_use]
     pub fn balances(&self) -> bool {
         self.requests.seen == self.requests.offered + self.requests.in_flight + self.requests.ended.total()
@@ -152,10 +152,10 @@ impl Ledger {
         (*offered, offered.saturating_sub(ended.total()), ended.clone())
     }
 
-    /// What the sample reached, of requests that came as far as the sample.
+    /// Returns the shares that the sample reached, of the requests that came as far as the sample.
     ///
-    /// What was malformed, incomplete or filtered never came there; what was shed before any target may or may not
-    /// have, and is left out too. Keys are counted by the sample itself.
+    /// Malformed, incomplete and filtered requests never came there; requests shed before any target may or may not
+    /// have, and are left out too. Keys are counted by the sample itself.
     #[must_use]
     pub fn sample(&self, asked: f64, keys: Option<f64>) -> summary::SampleSummary {
         let share = |of: fn(SampleTally) -> u64| {

@@ -1,10 +1,10 @@
-//! What is worth knowing of middleware in processes outside.
+//! Remarks on middleware in external processes.
 
 use crate::report::schema::middleware::MiddlewareCounts;
 use crate::report::units::counted;
 
 impl MiddlewareCounts {
-    /// What is worth a word, for people.
+    /// Returns the remarks for people.
     #[must_use]
     pub fn remarks(&self) -> Vec<String> {
         let worth =

@@ -1,5 +1,5 @@
-//! What became of every request: the ledger, the join of production and targets, tallies by target, route and kind of
-//! difference, the timeline. It takes values of the stages, and yields values of the schema.
+//! Collection of the results of every request: the ledger, the join of production and targets, tallies by target, route
+//! and difference group, the timeline. It takes values of the stages, and yields values of the schema.
 
 pub mod buckets;
 pub mod by_route;

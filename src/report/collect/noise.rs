@@ -1,14 +1,15 @@
-//! Which fields differ whatever the stack: those in which production differs from itself.
+//! Noise: the fields that differ whatever the stack, which are those in which production differs from itself.
 //!
 //! Comparisons come in, by route: of production with a target ([`Noise::take`]), and of something with itself
-//! ([`Noise::own`]): production with the baseline, with its own earlier answer to the same request, or a target with
-//! its answer to the same request sent twice. At any time a [`NoiseVerdict`] leaves: what is noise, why, and how many answers
-//! differ in nothing else. Nothing is forgotten or hidden: what is noise is counted apart.
+//! ([`Noise::own`]): production with the baseline, with its own earlier response to the same request, or a target with
+//! its response to the same request sent twice. At any time a [`NoiseVerdict`] comes out: the fields that are noise,
+//! the reasons, and the number of responses that differ in nothing else. Nothing is forgotten or hidden: noise is
+//! counted separately.
 //!
-//! **The rule.** A field of a route is noise if it differed from itself in two comparisons at least, and the target's rate
-//! of differing is not above its own by more than a half, or by three in ten thousand. That is Diffy's rule (a relative
-//! difference of 20 % between the rates is a factor of 1.5), but for the two comparisons: what never differed from itself is
-//! never noise.
+//! **The rule.** A field of a route is noise if it differed from itself in two comparisons at least, and the target's
+//! rate of differing is not above its own by more than a half, or by three in ten thousand. That is Diffy's rule (a
+//! relative difference of 20 % between the rates is a factor of 1.5), but for the two comparisons: a field that never
+//! differed from itself is never noise.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -21,7 +22,7 @@ use crate::report::schema::noise::{
 
 use super::route_name::{MAX_ROUTES, OTHER};
 
-/// Fields of one route that are told apart; what comes up later is never noise.
+/// Fields of one route that are counted separately; further ones are never noise.
 const MAX_FIELDS: usize = 200;
 /// Sets of fields that differed together, of one route at one target; what comes up later is never noise.
 const MAX_SETS: usize = 256;
@@ -35,7 +36,7 @@ pub(crate) const MAX_OWN: u64 = 1000;
 const MAX_ROWS: usize = 200;
 /// Times that a field has to have differed from itself.
 const LEAST_OWN: u64 = 2;
-/// How much more often than from itself a field may differ at a target, relative to the sum of both rates.
+/// Largest excess of a field's rate at a target over its own rate, relative to the sum of both rates.
 const RELATIVE: f64 = 0.2;
 /// The same, in rates.
 const ABSOLUTE: f64 = 0.0003;
@@ -43,15 +44,15 @@ const ABSOLUTE: f64 = 0.0003;
 impl NoiseSource {
     const ALL: [Self; 3] = [Self::Baseline, Self::SelfCheck, Self::Repeats];
 
-    /// Whether it says anything of statuses. Production's own statuses change with time: only what was asked at the
-    /// same moment counts.
+    /// Returns whether this source is valid for a part of a response. Production's own statuses change with time: only
+    /// responses of the same moment count for them.
     const fn concerns(self, place: DifferencePart) -> bool {
         !matches!((self, place), (Self::Repeats, DifferencePart::Status))
     }
 }
 
 impl NoiseOnlyCounts {
-    /// Counts answers that differ in just these fields: of each its part, and whether it is noise.
+    /// Counts responses that differ in just these fields: of each its part, and whether it is noise.
     pub(crate) fn count(&mut self, fields: &(impl Iterator<Item = (DifferencePart, bool)> + Clone), count: u64) {
         if fields.clone().all(|(_, is_noise)| is_noise) {
             self.any += count;
@@ -76,38 +77,38 @@ impl NoiseOnlyCounts {
     }
 }
 
-/// What is noise on one route at one target, and what it comes to.
+/// Noise on one route at one target, and the responses it explains.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RouteNoise {
     /// The fields that are.
     pub fields: Vec<(DifferencePart, Box<str>)>,
-    /// Answers that differ in nothing else.
+    /// Responses that differ in nothing else.
     pub only: NoiseOnlyCounts,
 }
 
-/// What is noise, and what it comes to.
+/// Fields that are noise, and the responses they explain.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct NoiseVerdict {
     /// Each field that is, the most frequent first.
     pub rows: Vec<NoiseRow>,
     /// Each field that differs and is not, the most frequent first.
     pub fields: Vec<FieldRow>,
-    /// Where it cannot be told, by target; none where it can.
+    /// Routes where noise is unknown, by target; none where it is known.
     pub unlearnt: Vec<UnlearntNoise>,
-    /// What it comes to at each target.
+    /// Responses that differ in noise alone, by target.
     pub targets: Vec<NoiseOnlyCounts>,
     /// All of it, by route and then by target.
     pub routes: HashMap<String, Vec<RouteNoise>>,
 }
 
 impl NoiseVerdict {
-    /// What it comes to on this route at this target.
+    /// Returns the responses that differ in noise alone on this route at this target.
     #[must_use]
     pub fn only(&self, route: &str, target: usize) -> NoiseOnlyCounts {
         self.of(route, target).map(|found| found.only).unwrap_or_default()
     }
 
-    /// Whether a field, with `[*]` for indices, is noise on this route at this target.
+    /// Returns whether a field, with `[*]` for indices, is noise on this route at this target.
     #[must_use]
     pub fn has(&self, route: &str, target: usize, place: DifferencePart, path: &str) -> bool {
         let is_it = |(other, name): &(DifferencePart, Box<str>)| *other == place && **name == *path;
@@ -140,7 +141,7 @@ pub struct Noise {
     room: NoiseCapacity,
 }
 
-/// How many more there may be on all routes together.
+/// Remaining capacity on all routes together.
 #[derive(Clone, Copy, Debug)]
 struct NoiseCapacity {
     fields: usize,
@@ -171,7 +172,7 @@ struct SelfComparison {
 struct NoiseTarget {
     compared: u64,
     differ: Vec<u64>,
-    /// How often just these fields differed. An answer of which a field had no number has none here.
+    /// Number of differences in just these fields. A response with a field without a number has none here.
     sets: HashMap<Box<[FieldId]>, u64, foldhash::fast::RandomState>,
 }
 
@@ -182,7 +183,7 @@ impl Noise {
         Self { targets, routes: HashMap::default(), room: ROOM }
     }
 
-    /// A target's answer was compared with production's.
+    /// Adds a comparison of a target's response with production's.
     pub fn take(&mut self, route: &str, target: usize, found: &ResponseDiff) {
         let (targets, mut room) = (self.targets, self.room);
         let route = self.route(route);
@@ -212,7 +213,7 @@ impl Noise {
         self.room = room;
     }
 
-    /// Whether another comparison of something with itself tells anything of this route.
+    /// Returns whether another comparison of something with itself adds to the knowledge of this route.
     #[must_use]
     pub fn wants(&self, route: &str, why: NoiseSource) -> bool {
         let known = self.routes.get(route).or_else(|| self.routes.get(OTHER).filter(|_| self.is_full()));
@@ -233,7 +234,7 @@ impl Noise {
         true
     }
 
-    /// What is noise, as far as it is known now; `urls` are the targets'.
+    /// Returns the verdict so far; `urls` are the targets'.
     #[must_use]
     pub fn verdict(&self, urls: &[String]) -> NoiseVerdict {
         let mut verdict =
@@ -327,7 +328,8 @@ impl NoiseRoute {
         }
     }
 
-    /// The numbers of the fields in which answers differ, each once, in order; `None` where one of them has none.
+    /// Returns the numbers of the fields in which responses differ, each once, in order; `None` where one of them has
+    /// none.
     fn set(&mut self, found: &ResponseDiff, room: &mut NoiseCapacity) -> Option<Box<[FieldId]>> {
         let mut set = Vec::with_capacity(found.differences.len());
         let mut all = true;
@@ -428,7 +430,7 @@ impl NoiseRoute {
         counted.map(row).collect()
     }
 
-    /// Counts answers that differed in just these fields, where those of a part are all noise.
+    /// Counts responses that differed in just these fields, where those of a part are all noise.
     fn only_noise(
         &self,
         set: &[FieldId],
@@ -442,7 +444,7 @@ impl NoiseRoute {
 }
 
 impl NoiseRates {
-    /// Whether a target differs no more than what is compared with itself.
+    /// Returns whether a target differs no more than the comparisons of something with itself.
     fn are_alike(self) -> bool {
         let more = self.shadow - self.own;
         more <= RELATIVE * (self.shadow + self.own) || more <= ABSOLUTE

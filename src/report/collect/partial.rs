@@ -16,12 +16,12 @@ use super::results::TakenBackLines;
 
 /// Requests that are remembered, so that one which went to several targets counts once: their lines stand close together.
 const MAX_REMEMBERED: usize = 1 << 16;
-/// Targets that are told apart: as many as a run may have.
+/// Targets that are counted separately: as many as a run may have.
 const MAX_TARGETS: usize = 64;
-/// Names of rules and statuses that are told apart in one block.
+/// Names of rules and statuses that are counted separately in one block.
 const MAX_KEYS: usize = 1000;
 
-/// What counts of a line.
+/// Keys of a line that are counted.
 #[derive(Deserialize)]
 struct PartialLine<'a> {
     #[serde(borrow)]

@@ -16,18 +16,18 @@ pub struct RoutePatterns {
     set: RouteSet,
 }
 
-/// What is wrong with a file of patterns.
+/// Errors of a file of patterns.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum RoutePatternError {
     /// A line that is none.
     #[error("line {line}: `{text}`: {why}; write a method and a path, such as GET /v2/channels/{{id}}/now")]
     Line {
-        /// Which, from 1.
+        /// Line number, from 1.
         line: usize,
-        /// What it says.
+        /// Text of the line.
         text: String,
-        /// What is wrong with it.
+        /// Fault of the line.
         why: &'static str,
     },
     /// There are too many.

@@ -1,16 +1,16 @@
-//! Why deliveries failed: the first of each reason with its count, never a line for each failure.
+//! Reasons of failed deliveries: the first of each reason with its count, never a line for each failure.
 
 use crate::exchange::{ExchangeId, FailureKind, Outcome};
 use crate::replay::{Delivery, Desynchronised, Reason};
 use crate::report::schema::failures::{DesynchronisedSummary, FailureReason};
 
-/// Reasons that are told apart at one target. Further ones are counted together, under the kind of the failure.
+/// Reasons that are counted separately at one target. Further ones are counted together, under the kind of the failure.
 const MAX_REASONS: usize = 32;
-/// What further reasons are counted as.
+/// Reason under which further reasons are counted.
 const OTHERS: Reason = Reason::new("other reasons");
 
 impl DesynchronisedSummary {
-    /// What there is to tell of the connections of a target; nothing where all went well.
+    /// Returns the summary of a target's desynchronised connections; `None` where there were none.
     #[must_use]
     pub fn of(connections: &Desynchronised) -> Option<Self> {
         (connections.connections > 0).then(|| Self {

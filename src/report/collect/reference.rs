@@ -1,4 +1,4 @@
-//! What is sent beside the deliveries to targets, to learn what is noise: its blocks in the summary.
+//! Reference traffic, sent next to the deliveries to find noise: its blocks in the summary.
 
 use crate::compare::ResponseDiff;
 use crate::exchange::Outcome;
@@ -32,7 +32,7 @@ impl SelfChecks {
         self.differ = self.differ.saturating_sub(u64::from(!found.differences.is_empty()));
     }
 
-    /// What is told of them; nothing where there were none.
+    /// Returns the checks for the summary; `None` where there were none.
     pub(crate) fn reported(self) -> Option<Self> {
         let ended = self.sent + self.failed + self.shed;
         (self.offered > 0).then_some(Self { in_flight: self.offered.saturating_sub(ended), ..self })
@@ -40,7 +40,7 @@ impl SelfChecks {
 }
 
 impl TargetSummary {
-    /// The same, but for answers that differ in noise alone.
+    /// Returns the differences without responses that differ in noise alone.
     pub(crate) fn without(mut self, noise: NoiseOnlyCounts) -> Self {
         self.differences = self.differences.without(noise);
         self.differences_noise = noise;

@@ -1,18 +1,19 @@
-//! What production answered before to the same request: two such answers tell which fields are not steady.
+//! Production's previous responses to repeated requests: two responses to the same request show which fields are not
+//! steady.
 //!
-//! Answers come in by the [`RepeatKey`] of their request; the one before leaves. So many are remembered, the oldest make
-//! room.
+//! Responses come in by the [`RepeatKey`] of their request; the previous one comes out. The number of remembered
+//! responses is bounded: the oldest make room.
 
 use std::collections::{HashMap, VecDeque};
 
 use super::inputs::{Production, RepeatKey};
 
-/// Requests whose answer is remembered.
+/// Requests whose response is remembered.
 const MAX_REMEMBERED: usize = 4096;
 /// Bytes of their heads and bodies.
 const MAX_BYTES: usize = 8 << 20;
 
-/// The last answers.
+/// The latest responses.
 #[derive(Debug, Default)]
 pub(crate) struct RepeatTracker {
     answers: HashMap<RepeatKey, Production, foldhash::fast::RandomState>,
@@ -22,12 +23,12 @@ pub(crate) struct RepeatTracker {
 }
 
 impl RepeatTracker {
-    /// The answer before.
+    /// Returns the previous response.
     pub(crate) fn before(&self, key: RepeatKey) -> Option<&Production> {
         self.answers.get(&key)
     }
 
-    /// Remembers an answer in the place of the one before.
+    /// Remembers a response in place of the previous one.
     pub(crate) fn remember(&mut self, key: RepeatKey, mut answer: Production) {
         if let Some(kept) = &mut answer.kept {
             // It is counted here from now on.

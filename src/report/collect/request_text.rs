@@ -1,6 +1,6 @@
-//! What the report keeps of the words of a request, until its answers have met.
+//! Text of a request that the report keeps, until its responses are joined.
 
-/// What a request says, as captured: in one piece of memory, since millions of them are kept for a moment.
+/// Text of a request, as captured: in one allocation, since millions of them are kept for a moment.
 #[derive(Clone, Debug, Default)]
 pub struct RequestText {
     /// Method, target, Host and head, one after another.
@@ -50,7 +50,7 @@ impl RequestText {
         self.all.len()
     }
 
-    /// Whether there is not a byte of them.
+    /// Returns whether the text is empty.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.all.is_empty()

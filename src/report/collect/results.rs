@@ -1,6 +1,7 @@
-//! `--results`: one JSON object a line, one line a delivery or a request that ended before any; the summary comes last.
+//! Results (`--results`): one JSON object a line, one line for each delivery or request that ended before any; the
+//! summary comes last.
 //!
-//! Enough is written to make the report again. A writer that fails is given up; the run goes on.
+//! The lines suffice to make the report again. A writer that fails is given up; the run continues.
 
 use std::borrow::Cow;
 use std::collections::HashSet;
@@ -37,7 +38,7 @@ pub struct ResultLine<'a> {
     route: Option<&'a str>,
     outcome: &'static str,
     rule: Option<Cow<'a, str>>,
-    /// Why it failed, in words for people.
+    /// Reason of the failure, in words for people.
     #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<ResultText<&'a Reason>>,
     shadow: Option<&'a str>,
@@ -48,7 +49,7 @@ pub struct ResultLine<'a> {
     response_us: Option<u64>,
     lag_us: Option<u64>,
     differences: &'a [Difference],
-    /// Why it is not known whether the bodies differ; left out where it is.
+    /// Reason that it is not known whether the bodies differ; left out where it is known.
     #[serde(skip_serializing_if = "Option::is_none")]
     body_unknown: Option<Unknown>,
 }
@@ -68,7 +69,7 @@ impl<T: fmt::Display> Serialize for ResultText<T> {
 struct ResultSide {
     status: u16,
     body_len: u64,
-    /// What was missing of it in the capture: then `body_len` is what was seen.
+    /// Damage to it in the capture: then `body_len` is the length seen.
     #[serde(skip_serializing_if = "Option::is_none")]
     damage: Option<&'static str>,
     /// Why it was closed before its end: then `body_len` is what had come.
@@ -76,7 +77,7 @@ struct ResultSide {
     closed: Option<&'static str>,
 }
 
-/// Production's answer, as it is compared.
+/// Returns production's response in the form that is compared.
 #[must_use]
 pub fn production_side<'a>(production: &'a Production, host: &'a [u8]) -> compare::ComparedResponse<'a> {
     compare::ComparedResponse {
@@ -89,7 +90,7 @@ pub fn production_side<'a>(production: &'a Production, host: &'a [u8]) -> compar
     }
 }
 
-/// A target's answer, as it is compared; it was asked under its own host, or as production was.
+/// Returns a target's response in the form that is compared; the request named the target's own host, or production's.
 #[must_use]
 pub fn answer_side<'a>(answer: &'a TargetResponse, own: &'a [u8], host: &'a [u8]) -> compare::ComparedResponse<'a> {
     compare::ComparedResponse {
@@ -265,16 +266,16 @@ fn hash(id: &str, shadow: &str) -> u64 {
 #[derive(Debug, Serialize, Deserialize)]
 pub struct ResultsEnd<S> {
     kind: Cow<'static, str>,
-    /// What the run amounts to.
+    /// Summary of the run.
     #[serde(flatten)]
     pub summary: S,
 }
 
 impl<S> ResultsEnd<S> {
-    /// What `kind` says in it.
+    /// Value of `kind` in it.
     const KIND: &'static str = "summary";
 
-    /// Whether it says that it is one.
+    /// Returns whether its `kind` marks a summary.
     #[must_use]
     pub fn is_summary(&self) -> bool {
         self.kind == Self::KIND
@@ -300,7 +301,7 @@ impl ResultsWriter {
         Self { to, trouble: None }
     }
 
-    /// Whether lines still go anywhere: making them costs time.
+    /// Returns whether lines are still written anywhere: making them costs time.
     #[must_use]
     pub const fn wanted(&self) -> bool {
         self.to.is_some()
@@ -311,7 +312,7 @@ impl ResultsWriter {
         self.attempt(|to| write_line(to, line));
     }
 
-    /// Writes out what is buffered, so that trouble with it can still be told in the summary.
+    /// Writes out the buffered lines, so that an error can still be reported in the summary.
     pub fn flush(&mut self) {
         self.attempt(|to| to.flush());
     }
@@ -324,13 +325,13 @@ impl ResultsWriter {
         });
     }
 
-    /// Whether something went wrong that was not told yet.
+    /// Returns whether there is an error that was not reported yet.
     #[must_use]
     pub const fn failed(&self) -> bool {
         self.trouble.is_some()
     }
 
-    /// What went wrong, told once.
+    /// Takes the error, which is reported once.
     pub const fn trouble(&mut self) -> Option<String> {
         self.trouble.take()
     }

@@ -1,4 +1,4 @@
-//! What a route is called by its shape: the method and the path, with `{id}` in place of what looks like an identifier.
+//! Names of routes by their shape: the method and the path, with `{id}` in place of every apparent identifier.
 
 use std::sync::Arc;
 
@@ -11,13 +11,13 @@ pub const MAX_ROUTE_BYTES: usize = 512;
 /// The name of a route: as long as it is kept it costs nothing to hand on.
 pub type RouteName = Arc<str>;
 
-/// Routes that are told apart, some 5 KiB each; those that come up once there are as many are one: [`OTHER`].
+/// Routes that are counted separately, some 5 KiB each; further ones are counted as one: [`OTHER`].
 pub const MAX_ROUTES: usize = 2000;
 
 /// The name of what has no row of its own.
 pub const OTHER: &str = "(other)";
 
-/// What stands for an identifier.
+/// Placeholder for an identifier.
 const ID: &str = "{id}";
 
 /// Longest ending, such as `html` or `m3u8`, that is kept after an identifier.

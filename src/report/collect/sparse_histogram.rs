@@ -8,8 +8,8 @@ use crate::report::schema::counts::LatencySummary;
 /// Bits of a duration that are kept below its highest one: 32 buckets to a power of two.
 const BITS: u32 = 5;
 
-/// Highest bucket, of more than an hour: what is longer counts there, and is told as the maximum. So a spread never has
-/// more buckets than these: 3.6 KB.
+/// Highest bucket, of more than an hour: longer durations count there, and are reported as the maximum. So a histogram
+/// never has more buckets than these: 3.6 KB.
 const LAST: u16 = 900;
 
 /// Durations, spread over the buckets that they hit.
@@ -72,7 +72,7 @@ impl SparseHistogram {
         }
     }
 
-    /// How many were recorded.
+    /// Returns the number of recorded durations.
     #[must_use]
     pub const fn count(&self) -> u64 {
         self.count

@@ -2,7 +2,7 @@
 
 use std::str::FromStr;
 
-/// What a status says at first sight.
+/// Class of a status.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum StatusClass {
     /// 1xx: of final responses, 101 alone.
@@ -68,7 +68,7 @@ impl StatusClass {
     }
 }
 
-/// Which statuses are shown: classes, single statuses, or none at all for want of a response.
+/// Selection of statuses to show: classes, single statuses, or none at all for want of a response.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StatusChoice(Vec<StatusPattern>);
 
@@ -79,7 +79,7 @@ enum StatusPattern {
 }
 
 impl StatusChoice {
-    /// Whether an exchange with this status is shown.
+    /// Returns whether an exchange with this status is shown.
     #[must_use]
     pub fn has(&self, status: Option<u16>) -> bool {
         self.0.iter().any(|wanted| match wanted {
@@ -89,11 +89,11 @@ impl StatusChoice {
     }
 }
 
-/// Why something typed chooses no status.
+/// Error of a typed selection of statuses.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("`{typed}` is no status; write a class, a status or none, such as 5xx, 404 or 404,5xx")]
 pub struct StatusError {
-    /// What was typed.
+    /// Typed text.
     typed: String,
 }
 

@@ -1,4 +1,4 @@
-//! What changed the share on the way: ramp, guards, people. Each change is one step, in the order in which they came.
+//! Changes of the share during a run: ramp, guards, people. Each change is one step, in the order in which they came.
 
 use std::collections::VecDeque;
 
@@ -40,7 +40,7 @@ impl RampSteps {
         self.first.iter().chain(&self.last).cloned().collect()
     }
 
-    /// What is not kept of them, for people.
+    /// Returns a remark on the steps that are not kept, for people.
     #[must_use]
     pub fn remark(&self) -> Option<String> {
         let left_out = self.left_out;

@@ -1,4 +1,4 @@
-//! Running counts of one target and of production, beside the ledger.
+//! Running counts of one target and of production, next to the ledger.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -19,7 +19,7 @@ use super::inputs::{Production, TargetTotals};
 use super::reasons::Reasons;
 use super::recent::CountedDelivery;
 
-/// What one target answered.
+/// Responses of one target.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct TargetTally {
     statuses: Statuses,
@@ -27,7 +27,7 @@ pub(crate) struct TargetTally {
     response: LatencyHistogram,
     lag: LatencyHistogram,
     pairs: PairedTally,
-    /// Production's status, where it is known, and the target's, where it answered.
+    /// Production's status, where it is known, and the target's, where it responded.
     matrix: BTreeMap<(Option<u16>, Option<u16>), u64>,
     differences: Differences,
     reasons: Reasons,
@@ -68,11 +68,11 @@ impl PairedTally {
     }
 }
 
-/// How many answers there were of each status.
+/// Number of responses of each status.
 type Statuses = BTreeMap<u16, u64>;
 
 impl TargetTally {
-    /// What a delivery tells by itself: times and status.
+    /// Counts the times and the status of a delivery.
     pub(crate) fn timed(&mut self, delivery: &Delivery) {
         for (into, duration) in [
             (&mut self.service, delivery.service),
@@ -132,7 +132,7 @@ impl TargetTally {
         self.reasons.delivered(delivery);
     }
 
-    /// What a delivery tells beside production's answer; `found` where both are known.
+    /// Counts a delivery compared with production's response; `found` where both are known.
     pub(crate) fn compared(
         &mut self,
         delivery: &Delivery,
@@ -217,7 +217,7 @@ impl TargetTally {
     }
 }
 
-/// What production answered to the requests that were offered.
+/// Production's responses to the requests that were offered.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct ProductionTally {
     statuses: Statuses,

@@ -1,7 +1,7 @@
-//! What happened when: the block `timeline` of the summary, in fixed memory whatever the run's length.
+//! Timeline: the block `timeline` of the summary, in fixed memory whatever the run's length.
 //!
-//! Counts and durations come in with the time since the run began, about in order; a list of points leaves. A point is
-//! one second wide until there are too many of them; then each two become one, and the width doubles.
+//! Counts and durations come in with the time since the run began, about in order; a list of points comes out. A point
+//! is one second wide until there are too many of them; then each two become one, and the width doubles.
 
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use super::sparse_histogram::SparseHistogram;
 /// half as many.
 pub const MAX_POINTS: usize = 1200;
 
-/// Counts while a run goes on.
+/// Running counts over time.
 #[derive(Clone, Debug)]
 pub(crate) struct TimelineTally {
     targets: usize,
@@ -81,7 +81,7 @@ impl TimelineBucket {
         Self { point, production: SparseHistogram::default(), responses: vec![SparseHistogram::default(); targets] }
     }
 
-    /// What one target did, and how long its answers took; `None` where there is no such target.
+    /// Returns the counts and durations of one target; `None` where there is no such target.
     pub(crate) fn target(&mut self, target: usize) -> Option<(&mut TargetPoint, &mut SparseHistogram)> {
         Some((self.point.targets.get_mut(target)?, self.responses.get_mut(target)?))
     }

@@ -18,7 +18,7 @@ const ROOMY: usize = 110;
 /// Fewest characters of method and target that are shown, however narrow the terminal is.
 const SHORTEST_TARGET: usize = 12;
 
-/// Widest a column grows with what stands in it: what is wider moves the rest of its own line only.
+/// Widest column that grows with its content: a wider value moves the rest of its own line only.
 const WIDEST: usize = 24;
 
 /// ANSI: faint.

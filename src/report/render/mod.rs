@@ -1,4 +1,4 @@
-//! What people read: functions of a summary, of two summaries, or of one exchange.
+//! Output for people: functions of a summary, of two summaries, or of one exchange.
 
 pub mod html;
 pub mod listing;

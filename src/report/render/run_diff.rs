@@ -19,16 +19,16 @@ const RATIO: f64 = 1.1;
 /// Microseconds from which two latencies differ: less is what the machine that sends adds.
 const DISTANCE_US: u64 = 1_000;
 
-/// Fewest durations on either side by which latencies are told apart.
+/// Fewest durations on either side for which latencies are compared.
 const ENOUGH: u64 = 30;
 
-/// What is shown where nothing was measured.
+/// Placeholder for a figure that was not measured.
 const NOTHING: &str = "–";
 
 /// Routes that are listed: those that changed most.
 pub const MAX_ROUTES: usize = 50;
 
-/// How something turned.
+/// Direction of a change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Trend {
     /// For the better.
@@ -65,13 +65,13 @@ pub struct RunDiff {
 /// One of the runs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RunLine {
-    /// When it began.
+    /// Start time.
     pub started: String,
     /// The verdict on it.
     pub verdict: String,
 }
 
-/// What changed at one target.
+/// Changes at one target.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TargetChange {
     /// Its URL in the earlier run and in the later one.
@@ -87,18 +87,18 @@ pub struct TargetChange {
 /// One figure.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DiffRow {
-    /// What it is of.
+    /// Name of the figure.
     pub name: String,
     /// Before.
     pub before: String,
     /// After.
     pub after: String,
-    /// How it turned.
+    /// Direction of the change.
     pub turn: Trend,
 }
 
 impl RunDiff {
-    /// What changed from one run to the next.
+    /// Compares one run with the next.
     #[must_use]
     pub fn of(before: &Summary, after: &Summary) -> Self {
         let targets = after.targets.iter().filter_map(|(url, target)| {
@@ -111,7 +111,7 @@ impl RunDiff {
         Self { sentence: sentence(&targets), runs: [line(before), line(after)], targets }
     }
 
-    /// Whether anything got worse.
+    /// Returns whether any figure got worse.
     #[must_use]
     pub fn is_worse(&self) -> bool {
         self.turned(Trend::Worse) > 0
@@ -195,7 +195,7 @@ fn change(sides: [(&Summary, &String, &TargetSummary); 2]) -> TargetChange {
     TargetChange { urls: [before.1.clone(), after.1.clone()], rows, routes, more_routes }
 }
 
-/// Which figure is looked at.
+/// Figure of a latency summary to compare.
 type LatencyPick = fn(&LatencySummary) -> u64;
 
 /// Percentiles of the response latency that are compared.
@@ -255,7 +255,7 @@ fn turn_of_time(before: &LatencySummary, after: &LatencySummary, at: LatencyPick
     }
 }
 
-/// What changed by route: what got worse first, and of that what met the most requests.
+/// Returns the changes by route: those for the worse first, and of these the ones with the most requests.
 fn routes([(before, old_url), (after, new_url)]: [(&Summary, &String); 2]) -> Vec<DiffRow> {
     let old =
         |route: &str| before.routes.iter().find(|old| old.route == route).and_then(|old| old.targets.get(old_url));
@@ -275,7 +275,7 @@ fn routes([(before, old_url), (after, new_url)]: [(&Summary, &String); 2]) -> Ve
     found.into_iter().map(|(_, _, row)| row).collect()
 }
 
-/// A route that the earlier run did not have is told where something is wrong with it.
+/// Returns the row of a route that the earlier run did not have, where it has differences or failures.
 fn new_route(route: &str, target: &RouteTarget) -> Option<DiffRow> {
     let wrong = target.differences.differing() + target.failed;
     (wrong > 0).then(|| DiffRow {

@@ -1,4 +1,4 @@
-//! Where the answers to one request meet, and what their comparison tells is counted.
+//! Join of the responses to one request, and the counting of their comparison.
 
 use std::sync::Arc;
 
@@ -16,7 +16,7 @@ use crate::report::schema::noise::NoiseSource;
 use super::Reporter;
 use super::desynchronised::CountedAs;
 
-/// The number of the baseline, as deliveries number it, beside so many targets.
+/// Returns the delivery number of the baseline, for a number of `targets`.
 #[must_use]
 pub const fn baseline_number(targets: usize) -> usize {
     targets
@@ -29,7 +29,7 @@ pub const fn check_number(targets: usize, target: usize) -> usize {
 }
 
 impl Reporter {
-    /// Whether a delivery with this number is one to a target, for its own sake.
+    /// Returns whether a delivery with this number is a regular one to a target.
     #[must_use]
     pub fn is_target(&self, number: usize) -> bool {
         matches!(self.comparer.role(number), DeliveryRole::Target(_))
@@ -132,7 +132,7 @@ impl Reporter {
         production
     }
 
-    /// Counts in what an answer differs from production's, where both are known.
+    /// Counts the differences between a response and production's, where both are known.
     fn delivery_compared(
         &mut self,
         meeting: Option<&ExchangeContext<'_>>,
@@ -190,7 +190,8 @@ impl Reporter {
         }
     }
 
-    /// By what production's answer is held against its last one to the same request, where that tells anything.
+    /// Returns the key for comparing production's response with its previous one to the same request, where that
+    /// comparison is of use.
     fn repeat_key(&self, joined: &Joined) -> Option<RepeatKey> {
         let (production, key) = (joined.production.as_ref().ok()?, joined.note.repeat?);
         let route = joined.note.route.as_deref().unwrap_or(OTHER);
@@ -199,7 +200,7 @@ impl Reporter {
         tells.then_some(key)
     }
 
-    /// Counts in what a target's second answer differs from its first, where both are known.
+    /// Counts the differences between a target's second response and its first, where both are known.
     fn checked(&mut self, meeting: &ExchangeContext<'_>, delivery: &Delivery, found: Option<ResponseDiff>) {
         let mut counted = CountedAs::new(meeting.note.route.as_ref(), None);
         if let Some(found) = found {
@@ -212,7 +213,7 @@ impl Reporter {
     }
 }
 
-/// A request whose answers meet.
+/// A request whose responses are compared.
 struct ExchangeContext<'a> {
     note: &'a RequestRecord,
     route: &'a str,

@@ -1,4 +1,4 @@
-//! The loop of the report: takes what the stages tell in any order, joins and counts it, makes the summary.
+//! The reporter: takes the events of the stages in any order, joins and counts them, makes the summary.
 
 use std::collections::VecDeque;
 use std::io::Write;
@@ -38,14 +38,14 @@ pub use exchange_context::{baseline_number, check_number};
 
 use snapshot::{RecentDifference, SnapshotRequest};
 
-/// What the stages tell the report, in any order that a run brings about.
+/// Event that a stage reports, in any order that a run brings about.
 #[derive(Debug)]
 pub enum ReportEvent {
     /// A request was seen, and ended before any target. Counts as seen.
     Ended {
         /// The request.
         note: Box<RequestRecord>,
-        /// How it ended.
+        /// Outcome of the request.
         outcome: Outcome,
     },
     /// A request was seen and recorded; there is no target. Counts as seen.
@@ -57,17 +57,17 @@ pub enum ReportEvent {
     Offered {
         /// The request.
         note: Box<RequestRecord>,
-        /// Which targets it was offered to.
+        /// Targets it was offered to.
         targets: TargetSet,
     },
-    /// Beside its targets an offered request goes to the baseline, or to some of them a second time; deliveries follow,
-    /// numbered by [`baseline_number`] and [`check_number`].
+    /// An offered request goes to the baseline in addition to its targets, or to some of them a second time; deliveries
+    /// follow, numbered by [`baseline_number`] and [`check_number`].
     Beside {
         /// The request.
         of: ExchangeId,
-        /// Whether it goes to the baseline.
+        /// True when it goes to the baseline.
         baseline: bool,
-        /// Which targets it goes to a second time.
+        /// Targets it goes to a second time.
         checks: TargetSet,
     },
     /// A delivery ended.
@@ -76,14 +76,14 @@ pub enum ReportEvent {
     Production {
         /// The request it belongs to.
         of: ExchangeId,
-        /// What production answered, or why that is not known.
+        /// Response of production, or the reason that it is not known.
         production: Result<Production, Damage>,
     },
     /// Connections to targets on which a response came without a request: those before it are nobody's.
     Desynchronised(Vec<ConnNumber>),
     /// A production response whose request was not captured.
     Orphan,
-    /// How much there is of what has a level, now and then.
+    /// Gauges of the run, sampled at intervals.
     Level(Box<RunGauges>),
     /// Somebody asks how the run goes.
     Look(SnapshotRequest),
@@ -95,7 +95,7 @@ impl From<RunGauges> for ReportEvent {
     }
 }
 
-/// What the report must know beforehand.
+/// Settings of the report.
 pub struct ReportSettings {
     /// The command: `replay`, `demo`, ...
     pub command: &'static str,
@@ -103,15 +103,15 @@ pub struct ReportSettings {
     pub targets: Vec<String>,
     /// The share that the sample is asked for, from 0 to 1.
     pub sample: f64,
-    /// Where a line of JSON goes for each ended delivery; buffered by whoever made it.
+    /// Output for a line of JSON on each ended delivery; buffered by its maker.
     pub results: Option<Box<dyn Write + Send>>,
-    /// When the run began.
+    /// Start of the run.
     pub started: Started,
-    /// What routes are called; by their shape, without any patterns.
+    /// Patterns that name routes; without any, routes are named by their shape.
     pub patterns: Arc<RoutePatterns>,
-    /// Whether the summary has routes, kinds of difference and times.
+    /// True when the summary has routes, difference groups and times.
     pub evidence: bool,
-    /// What counts as a difference.
+    /// Rules for what counts as a difference.
     pub compare: compare::CompareRules,
     /// Bytes of kept bodies that may wait for their other half.
     pub kept_bytes: usize,
@@ -119,7 +119,7 @@ pub struct ReportSettings {
     pub recent_bytes: usize,
     /// The URL of the baseline, where there is one.
     pub baseline: Option<String>,
-    /// What is demanded of it.
+    /// Thresholds that the run has to meet.
     pub demands: Thresholds,
     /// What it was asked for.
     pub asked: RunRequest,
@@ -141,11 +141,11 @@ pub struct Reporter {
     evidence: Evidence,
     comparer: Arc<Comparer>,
     baseline: Option<String>,
-    /// Why bodies that differ are not looked into, where they are not.
+    /// Reason that bodies that differ are not compared, where they are not.
     unread: Option<compare::Unknown>,
-    /// Whether somebody else does what takes time.
+    /// True when another thread does the comparisons that take time.
     defers: bool,
-    /// What waits to be fetched by them.
+    /// Comparisons that wait for that thread.
     deferred: VecDeque<ComparisonTask>,
     noise: Noise,
     repeats: RepeatTracker,
@@ -190,7 +190,7 @@ impl Reporter {
         }
     }
 
-    /// Whether facts come faster than they are counted: then bodies that differ are not looked into, and count as
+    /// Sets whether events come faster than they are counted: then bodies that differ are not compared, and count as
     /// unknown.
     pub fn hurry(&mut self, overloaded: bool) {
         self.unread = overloaded.then_some(compare::Unknown::QueueFull);
@@ -202,7 +202,7 @@ impl Reporter {
         self.record_batched(fact);
     }
 
-    /// What is taken from now on came now: of many facts at once the clock is not asked with each.
+    /// Sets the time of the following events to now: the clock is not read for each of many.
     pub fn refresh_clock(&mut self) {
         self.evidence.refresh_clock();
     }
@@ -334,7 +334,7 @@ impl Reporter {
         }
     }
 
-    /// What there is besides the ledger, so far.
+    /// Returns the blocks next to the ledger, so far.
     fn blocks(&self, noise: &noise::NoiseVerdict) -> SummaryBlocks {
         let targets = self.urls.iter().cloned().zip(self.targets.iter().map(TargetTally::curves)).collect();
         SummaryBlocks {

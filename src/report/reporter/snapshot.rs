@@ -27,42 +27,42 @@ const MAX_LINE: usize = 8 << 10;
 /// A run as it goes.
 #[derive(Clone, Debug, Default)]
 pub struct Snapshot {
-    /// What it amounts to so far. What only its end brings is missing.
+    /// Summary so far, without the parts that only the end brings.
     pub summary: Summary,
     /// Production's latency.
     pub production: LiveBuckets,
-    /// How long things took at each target, by its URL.
+    /// Durations at each target, by its URL.
     pub targets: BTreeMap<String, LiveTargetBuckets>,
     /// Lines of results of deliveries that differ, in their order; kept from the first look on, and of those since a look
     /// the first twenty only.
     pub differences: Vec<Box<RawValue>>,
-    /// What the stages know of this moment.
+    /// Momentary state of the stages.
     pub live: LiveState,
 }
 
-/// What the stages know of a moment, beside what is counted.
+/// Momentary state of the stages, next to the counts.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a key of its own for whoever reads it")]
 pub struct LiveState {
-    /// What waits between the stages, by the name of the queue.
+    /// Depths of the queues between the stages, by the name of the queue.
     pub queues: BTreeMap<&'static str, QueueDepth>,
-    /// What each target is doing, by its URL.
+    /// State of each target, by its URL.
     pub targets: BTreeMap<String, LiveTarget>,
-    /// How far into the capture the run is, from 0 to 1; `None` where that is not known.
+    /// Progress through the capture, from 0 to 1; `None` where that is not known.
     pub read: Option<f64>,
-    /// Whether nothing is sent for now.
+    /// True when nothing is sent for now.
     pub paused: bool,
-    /// Whether the run is about to end, and sends only what is left.
+    /// True when the run is about to end, and sends only the rest.
     pub stopping: bool,
     /// Whether it has ended, and the summary is that of the whole run.
     pub ended: bool,
     /// The share that the sample lets in now, from 0 to 1.
     pub share: f64,
-    /// Whether the run comes off the wire.
+    /// True when the run is a live capture.
     pub captures: bool,
 }
 
-/// What waits at one place.
+/// Depth of one queue.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct QueueDepth {
     /// Entries.
@@ -71,12 +71,12 @@ pub struct QueueDepth {
     pub room: u64,
 }
 
-/// What a target is doing.
+/// State of a target.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct LiveTarget {
     /// Requests that wait to be sent.
     pub queue: QueueDepth,
-    /// Requests that await their answer.
+    /// Requests that await their response.
     pub in_flight: u64,
     /// Connections that are open.
     pub connections: u64,
@@ -84,19 +84,19 @@ pub struct LiveTarget {
     pub connections_opened: u64,
 }
 
-/// What is known elsewhere of the run so far.
+/// State of the run so far, from outside the report.
 #[derive(Clone, Debug, Default)]
 pub struct LiveReference {
     /// Of the capture.
     pub engine: CaptureStats,
     /// Of what is recorded, where anything is.
     pub recording: Option<RecordingSummary>,
-    /// Whether routes, kinds of difference, noise, curves and the timeline are wanted too: of a long run with many routes they
-    /// take some milliseconds.
+    /// True when routes, difference groups, noise, curves and the timeline are wanted too: for a long run with many
+    /// routes they take some milliseconds.
     pub evidence: bool,
 }
 
-/// Somebody asks how the run goes, and waits for the answer.
+/// Request for a snapshot of the run, with the channel for the response.
 #[derive(Debug)]
 pub struct SnapshotRequest {
     beside: Box<LiveReference>,
@@ -104,14 +104,14 @@ pub struct SnapshotRequest {
 }
 
 impl SnapshotRequest {
-    /// A look, and where its answer comes.
+    /// Returns a request, and the receiver of its snapshot.
     #[must_use]
     pub fn new(beside: LiveReference) -> (Self, oneshot::Receiver<Box<Snapshot>>) {
         let (to, answer) = oneshot::channel();
         (Self { beside: Box::new(beside), to }, answer)
     }
 
-    /// Answers it.
+    /// Sends the snapshot.
     pub(super) fn show(self, reporter: &mut Reporter) {
         // Who asked may have gone.
         self.to.send(Box::new(reporter.snapshot(*self.beside))).ok();
@@ -125,7 +125,7 @@ impl From<SnapshotRequest> for ReportEvent {
 }
 
 impl Reporter {
-    /// What the run amounts to so far. Joins that wait go on waiting.
+    /// Returns a snapshot of the run so far. Joins that wait keep waiting.
     pub fn snapshot(&mut self, beside: LiveReference) -> Snapshot {
         let differences = self.recent.get_or_insert_default().look();
         let LiveReference { engine, recording, evidence } = beside;
@@ -181,7 +181,7 @@ pub(super) struct RecentDifference {
 }
 
 impl RecentDifference {
-    /// Whether another line will be shown.
+    /// Returns whether another line will be shown.
     pub(super) const fn wants(&self) -> bool {
         self.since_look < MAX_RECENT
     }
@@ -241,7 +241,7 @@ mod tests {
         })
     }
 
-    /// A request that production answered with 200 and the target with `status`.
+    /// Reports a request with production's status 200 and the target's `status`.
     fn answered(reporter: &mut Reporter, n: u32, status: u16) {
         let delivery = delivery(n, Outcome::Sent, Some(status));
         let of = delivery.id;

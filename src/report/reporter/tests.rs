@@ -185,7 +185,7 @@ pub(super) fn json(body: &str) -> RetainedResponse {
     RetainedResponse::new(head, Some(body.as_bytes().to_vec().into()))
 }
 
-/// An exchange whose answers differ in a value of their bodies, or not.
+/// An exchange whose responses differ in a value of their bodies, or not.
 fn exchange(n: u32, differs: bool) -> [ReportEvent; 3] {
     let mut shadow = delivery(n, Outcome::Sent, Some(200));
     let answer = shadow.answer.as_mut().unwrap();

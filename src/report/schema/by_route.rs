@@ -9,20 +9,20 @@ use super::diff_groups::ExampleRequest;
 use super::noise::NoiseOnlyCounts;
 use super::target::{Differences, TargetLatency};
 
-/// What became of one route.
+/// Counts of one route.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct RouteSummary {
     /// Method and template of the path, or [`OTHER`](crate::report::collect::route_name::OTHER).
     pub route: String,
     /// Requests seen.
     pub requests: u64,
-    /// What production answered to those that were offered.
+    /// Responses of production to the requests that were offered.
     pub production: RouteProduction,
-    /// What each target did, by its URL.
+    /// Results of each target, by its URL.
     pub targets: BTreeMap<String, RouteTarget>,
 }
 
-/// What production answered on one route.
+/// Responses of production on one route.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct RouteProduction {
     /// By class of the status: `2xx`, or `none` where no response is known.
@@ -31,7 +31,7 @@ pub struct RouteProduction {
     pub latency_us: LatencySummary,
 }
 
-/// What one target did on one route.
+/// Results of one target on one route.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct RouteTarget {
     /// Final responses.
@@ -44,9 +44,9 @@ pub struct RouteTarget {
     pub statuses: CountMap,
     /// Production status (or `none`) to shadow status (or `failed`).
     pub matrix: BTreeMap<String, CountMap>,
-    /// How answers differ.
+    /// Differences between the responses.
     pub differences: Differences,
-    /// Answers that differ in noise alone, by the part that does: not among those of `differences`.
+    /// Responses that differ in noise alone, by the part that does: not among those of `differences`.
     #[serde(default, skip_serializing_if = "NoiseOnlyCounts::is_none")]
     pub differences_noise: NoiseOnlyCounts,
     /// Service and response; within 3 %. Connections belong to no route.

@@ -1,10 +1,10 @@
-//! What every block is made of: counts by name, and figures of latency.
+//! Elements of every block: counts by name, and figures of latency.
 
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-/// How often each name was counted, in the order of the names.
+/// Count of each name, in the order of the names.
 pub type CountMap = BTreeMap<String, u64>;
 
 /// The sum of all counts.
@@ -13,7 +13,7 @@ pub fn sum(counts: &CountMap) -> u64 {
     counts.values().sum()
 }
 
-/// Whether a count can be left out.
+/// Returns whether a count can be left out.
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands over references")]
 pub(crate) const fn is_zero(count: &u64) -> bool {
     *count == 0

@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use super::counts::is_zero;
 
-/// What kinds of difference there are.
+/// Groups of differences.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct DiffGroups {
     /// The kinds, the most frequent first.
@@ -21,17 +21,17 @@ pub struct DiffGroup {
     pub target: String,
     /// The route.
     pub route: String,
-    /// In which part of the answer: `status`, `header` or `body`.
+    /// Part of the response: `status`, `header` or `body`.
     #[serde(rename = "in")]
     pub place: String,
-    /// Where within, with `[*]` for every index and `.*` for every id; empty for the whole.
+    /// Path within the part, with `[*]` for every index and `.*` for every id; empty for the whole.
     pub path: String,
-    /// What differs, where that is part of the kind: `200 → 503`, `missing`, `extra`, `type`, `order`.
+    /// Kind of difference, where that is part of the group: `200 → 503`, `missing`, `extra`, `type`, `order`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub what: Option<String>,
-    /// How many there are.
+    /// Number of differences.
     pub count: u64,
-    /// How many of them are noise: all or none, but for lines of text.
+    /// Number of them that are noise: all or none, but for lines of text.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub noise: u64,
     /// The first of them.
@@ -43,20 +43,20 @@ pub struct DiffGroup {
 pub struct DiffExample {
     /// The exchange.
     pub id: String,
-    /// When its first byte was captured.
+    /// Capture time of its first byte.
     pub at: String,
-    /// Where within, with indexes.
+    /// Path within the part, with indexes.
     pub path: String,
-    /// What production answered there.
+    /// Production's value there.
     pub production: Value,
-    /// What the target answered there.
+    /// The target's value there.
     pub shadow: Value,
     /// Both statuses.
     pub statuses: (Option<u16>, Option<u16>),
     /// Both bodies, where the status differs or the bodies as a whole do.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bodies: Option<ExampleBodies>,
-    /// What was asked.
+    /// Captured request.
     pub request: ExampleRequest,
     /// A command line that asks it again, of the target.
     pub curl: String,

@@ -1,4 +1,4 @@
-//! Why deliveries failed: the block `failures` of a target, and `desynchronised`.
+//! Reasons of failed deliveries: the block `failures` of a target, and `desynchronised`.
 
 use serde::{Deserialize, Serialize};
 
@@ -9,7 +9,7 @@ pub struct FailureReason {
     pub kind: String,
     /// The reason in words for people, with the particulars of the first failure.
     pub reason: String,
-    /// How many failed for it.
+    /// Number of deliveries that failed for it.
     pub count: u64,
     /// The first request that did.
     pub first: String,
@@ -22,7 +22,7 @@ pub struct DesynchronisedSummary {
     pub deliveries: u64,
     /// Connections that were closed for it.
     pub connections: u64,
-    /// Those of them on which something came before any request had been sent.
+    /// Number of them on which bytes came before any request had been sent.
     pub before_a_request: u64,
     /// Deliveries on those connections before, whose responses had been taken for theirs at first.
     pub earlier: u64,

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-/// What processes did besides giving requests back. What became of the requests is in the ledger.
+/// Counts of external processes, other than requests given back. The results of the requests are in the ledger.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MiddlewareCounts {
     /// Requests that they made up, second echoes included; each counts as seen.
@@ -13,8 +13,8 @@ pub struct MiddlewareCounts {
     pub garbage: u64,
     /// Messages that break a rule of HTTP, and went no further.
     pub malformed: u64,
-    /// Responses that they were not told, for want of room or because not all of them is there.
+    /// Responses that were not sent to the processes, for want of room or because not all of them was captured.
     pub untold: u64,
-    /// How often one was started again.
+    /// Number of restarts of a process.
     pub restarts: u64,
 }

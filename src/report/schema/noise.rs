@@ -4,35 +4,35 @@ use serde::{Deserialize, Serialize};
 
 use crate::compare::DifferencePart;
 
-/// What tells that a field is not steady.
+/// Evidence that a field is not steady.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum NoiseSource {
     /// Production and the baseline differ in it.
     Baseline,
-    /// Two answers of a target to one request do.
+    /// Two responses of a target to one request differ in it.
     SelfCheck,
-    /// Two answers of production to the same request do.
+    /// Two responses of production to the same request differ in it.
     Repeats,
 }
 
-/// What is noise.
+/// A field that is noise.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct NoiseRow {
     /// The route, as in `routes`.
     pub route: String,
-    /// Part of the answers.
+    /// Part of the responses.
     #[serde(rename = "in")]
     pub place: DifferencePart,
     /// Header name, or field of the body with `[*]` for indices.
     pub path: String,
     /// The target's URL.
     pub target: String,
-    /// What tells so.
+    /// Evidence for it.
     pub why: NoiseSource,
-    /// How often it differed, of all comparisons, from 0 to 1.
+    /// Rates of differing, of all comparisons, from 0 to 1.
     pub rates: NoiseRates,
-    /// How many comparisons that is.
+    /// Number of comparisons behind the rates.
     pub samples: NoiseSamples,
 }
 
@@ -41,16 +41,16 @@ pub struct NoiseRow {
 pub struct FieldRow {
     /// The route, as in `routes`.
     pub route: String,
-    /// Part of the answers.
+    /// Part of the responses.
     #[serde(rename = "in")]
     pub place: DifferencePart,
     /// Header name, or field of the body with `[*]` for indices.
     pub path: String,
     /// The target's URL.
     pub target: String,
-    /// Answers that differ in it.
+    /// Responses that differ in it.
     pub count: u64,
-    /// Answers of the route that were compared.
+    /// Responses of the route that were compared.
     pub compared: u64,
 }
 
@@ -65,7 +65,7 @@ pub struct UnlearntNoise {
     pub responses: u64,
 }
 
-/// How often a field differs, from 0 to 1.
+/// Rates at which a field differs, from 0 to 1.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct NoiseRates {
     /// At the target, from production.
@@ -83,7 +83,7 @@ pub struct NoiseSamples {
     pub own: u64,
 }
 
-/// Answers that differ in nothing but noise, by the part that does.
+/// Responses that differ in nothing but noise, by the part that does.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NoiseOnlyCounts {
     /// In anything: they are the same but for noise.
@@ -98,7 +98,7 @@ pub struct NoiseOnlyCounts {
 }
 
 impl NoiseOnlyCounts {
-    /// Whether there is no such answer.
+    /// Returns whether there is no such response.
     #[must_use]
     pub fn is_none(&self) -> bool {
         *self == Self::default()

@@ -1,4 +1,4 @@
-//! What is sent beside the deliveries to targets, to learn what is noise: the blocks `baseline` and `self_check`.
+//! Reference traffic, sent next to the deliveries to find noise: the blocks `baseline` and `self_check`.
 
 use serde::{Deserialize, Serialize};
 
@@ -9,7 +9,7 @@ use super::target::TargetSummary;
 pub struct Baseline {
     /// Its URL.
     pub url: String,
-    /// What became of what was sent to it.
+    /// Results of the requests sent to it.
     #[serde(flatten)]
     pub target: TargetSummary,
 }
@@ -20,16 +20,16 @@ pub struct Baseline {
 pub struct SelfChecks {
     /// Requests that were to be sent a second time.
     pub offered: u64,
-    /// Those that did not end before the run did.
+    /// Checks that did not end before the run did.
     pub in_flight: u64,
-    /// Answered, whatever the status.
+    /// Checks with a response, whatever the status.
     pub sent: u64,
-    /// Not answered.
+    /// Checks without a response.
     pub failed: u64,
     /// Kept back, or thrown away for want of room.
     pub shed: u64,
-    /// Those whose both answers are known.
+    /// Checks with both responses known.
     pub compared: u64,
-    /// Those whose answers differ.
+    /// Checks whose responses differ.
     pub differ: u64,
 }

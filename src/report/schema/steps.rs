@@ -9,21 +9,21 @@ use crate::middleware::Share;
 /// One change.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct RampStep {
-    /// When: wall time, UTC, RFC 3339 with nanoseconds.
+    /// Time of the change: wall time, UTC, RFC 3339 with nanoseconds.
     pub at: String,
     /// The target whose guard it was; `None` where the change goes for all.
     pub target: Option<String>,
-    /// Who changed it.
+    /// Cause of the change.
     pub what: StepCause,
     /// The share before, from 0 to 1: of a guard, of what the sample lets in for its target; else of the sample.
     pub from: f64,
     /// The share after.
     pub to: f64,
-    /// Why, in words for people.
+    /// Reason, in words for people.
     pub reason: String,
 }
 
-/// Who changes the share.
+/// Cause of a change of the share.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum StepCause {

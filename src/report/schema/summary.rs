@@ -39,9 +39,9 @@ pub struct Summary {
     pub version: String,
     /// The command: `replay`, `inspect`, ...
     pub command: String,
-    /// When the run began: wall time, UTC, RFC 3339 with nanoseconds.
+    /// Start of the run: wall time, UTC, RFC 3339 with nanoseconds.
     pub started: String,
-    /// How long the run took, in seconds.
+    /// Length of the run, in seconds.
     pub duration_s: f64,
     /// What it came to; `None` while it goes on, and in summaries of earlier versions.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -49,73 +49,74 @@ pub struct Summary {
     /// What it was asked for; `None` in summaries of earlier versions.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub asked: Option<RunRequest>,
-    /// What became of frames.
+    /// Counts of frames.
     pub frames: Frames,
-    /// What reassembly saw.
+    /// Counts of reassembly.
     pub tcp: Tcp,
-    /// What the connections spoke.
+    /// Counts of connections by protocol.
     pub streams: Streams,
-    /// What became of requests.
+    /// Ledger of requests.
     pub requests: Requests,
-    /// What became of deliveries, by the target's URL.
+    /// Ledgers of deliveries, by the target's URL.
     pub targets: BTreeMap<String, TargetSummary>,
-    /// What became of what was sent to the baseline too, where there is one.
+    /// Results of the baseline, where there is one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub baseline: Option<Baseline>,
-    /// What was sent to targets a second time, where anything was.
+    /// Results of requests sent to targets a second time, where there were any.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub self_check: Option<SelfChecks>,
-    /// What differs whatever the stack, and is left out of `differences`; the most frequent first.
+    /// Fields that differ whatever the stack, and are left out of `differences`; the most frequent first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub noise: Vec<NoiseRow>,
-    /// What else differs, by route and field; the most frequent first.
+    /// Other fields that differ, by route and field; the most frequent first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub fields: Vec<FieldRow>,
     /// Targets of which it is not known everywhere what of that is noise.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub noise_unlearnt: Vec<UnlearntNoise>,
-    /// What production answered.
+    /// Responses of production.
     pub production: ProductionSide,
-    /// What the sample reached.
+    /// Shares that the sample reached.
     pub sample: SampleSummary,
-    /// What was recorded, where anything was to be.
+    /// Totals of the recording, where there was one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub recording: Option<RecordingSummary>,
-    /// What processes outside did, where there were any.
+    /// Counts of external processes, where there were any.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub middleware: Option<MiddlewareCounts>,
     /// Bodies that were to be redacted and could not be looked into, where there were any.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub redaction: Option<UnreadableCounts>,
-    /// What happened when.
+    /// Counts over time.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub timeline: Option<Timeline>,
     /// Latency by percentile.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub curves: Option<Curves>,
-    /// What became of each route, the busiest first; what had no row of its own comes last.
+    /// Counts of each route, the busiest first; the row of the remaining routes comes last.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub routes: Vec<RouteSummary>,
-    /// What kinds of difference there are, with examples.
+    /// Groups of differences, with examples.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub kinds: Option<DiffGroups>,
-    /// What changed the share on the way, in order: see [`crate::report::collect::steps::RampSteps`] for how many are kept.
+    /// Changes of the share during the run, in order: see [`crate::report::collect::steps::RampSteps`] for the number
+    /// that is kept.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub steps: Vec<RampStep>,
-    /// How far its ramp came, where it had one.
+    /// Position of the ramp at the end, where there was one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ramp: Option<RampEnd>,
     /// What a limit on the capture's silences did (`--max-gap`), where there is one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_gap: Option<MaxGap>,
-    /// What was demanded of the run, and whether it held.
+    /// Thresholds of the run, and their results.
     pub gates: Vec<GateResult>,
-    /// What went wrong on the way, in words for people.
+    /// Warnings, in words for people.
     pub warnings: Vec<String>,
     /// Inputs that could not be read to their end, in the same words: what stands here is about what was read before.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub unread: Vec<String>,
-    /// Whether the results could not be written to their end; among the `warnings` too.
+    /// True when the results could not be written to their end; among the `warnings` too.
     #[serde(skip)]
     pub results_failed: bool,
 }
@@ -173,7 +174,7 @@ impl MaxGap {
     }
 }
 
-/// What reassembly saw.
+/// Counts of reassembly.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Tcp {
     /// Connections.
@@ -186,7 +187,7 @@ pub struct Tcp {
     pub gaps: u64,
     /// Bytes missing in them.
     pub gap_bytes: u64,
-    /// What had to be given up for a limit, by limit.
+    /// Entries evicted because of a limit, by limit.
     pub evicted: CountMap,
     /// Payload bytes that belong to no place of a connection, nor to a new one: their receiver drops them.
     #[serde(default, skip_serializing_if = "is_zero")]
@@ -199,7 +200,7 @@ pub struct Tcp {
     pub bad_checksums: u64,
 }
 
-/// What the connections spoke.
+/// Counts of connections by protocol.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Streams {
     /// HTTP/1.
@@ -219,15 +220,15 @@ pub struct Streams {
 pub struct Requests {
     /// Requests that were seen.
     pub seen: u64,
-    /// Those offered to at least one target.
+    /// Requests offered to at least one target.
     pub offered: u64,
-    /// Those on their way to either end.
+    /// Requests on their way to either end.
     pub in_flight: u64,
-    /// Those that ended before any target.
+    /// Requests that ended before any target.
     pub ended: Ended,
 }
 
-/// How requests ended before any target.
+/// Outcomes of requests that ended before any target.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Ended {
     /// There was nothing to send them to (inspect, record).
@@ -261,30 +262,30 @@ impl Default for Ended {
     }
 }
 
-/// How far a ramp came. Shares are from 0 to 1.
+/// Position of a ramp at the end. Shares are from 0 to 1.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct RampEnd {
     /// The ramp, as it was asked for.
     pub plan: String,
     /// The step at which it stood at the end, from 1.
     pub step: usize,
-    /// How many there are.
+    /// Number of steps.
     pub steps: usize,
     /// The share of that step.
     pub share: f64,
     /// The lowest share that did not hold, if one did not.
     pub past: Option<f64>,
-    /// Why it did not, in words for people.
+    /// Reason that it did not, in words for people.
     pub reason: Option<String>,
 }
 
-/// What production answered, of the requests that were offered (of all requests where nothing is sent): so that its
+/// Responses of production to the requests that were offered (to all requests where nothing is sent): so that its
 /// figures and the targets' are about the same requests.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ProductionSide {
     /// Final statuses.
     pub statuses: CountMap,
-    /// Those of them that were captured in part, by what is missing: their status is known all the same.
+    /// Responses among them that were captured in part, by the damage: their status is known all the same.
     #[serde(default)]
     pub damaged: CountMap,
     /// Last byte of the request to first byte of the final response.
@@ -293,7 +294,7 @@ pub struct ProductionSide {
     pub unjoined: CountMap,
 }
 
-/// What the sample reached. Shares are from 0 to 1.
+/// Shares that the sample reached, from 0 to 1.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct SampleSummary {
     /// The share that was asked for.
@@ -307,10 +308,10 @@ pub struct SampleSummary {
     pub bytes: Option<f64>,
 }
 
-/// Where records are lost that the disk does not take.
+/// Key of records lost to the disk.
 const DISK: &str = "disk";
 
-/// What was recorded.
+/// Totals of a recording.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RecordingSummary {
     /// Files that were made.
@@ -326,7 +327,7 @@ pub struct RecordingSummary {
     pub bytes: u64,
     /// Records that are not in them though they should be, by place: `disk`, `queue`.
     pub lost: CountMap,
-    /// What the format has no way to hold, by reason.
+    /// Records that the format cannot hold, by reason.
     pub left_out: CountMap,
     /// Exchanges that were written without their response, because too many waited for theirs.
     pub given_up: u64,
@@ -336,7 +337,7 @@ pub struct RecordingSummary {
 }
 
 impl RecordingSummary {
-    /// What came of a recording; `unrecorded` found no room on its way there.
+    /// Builds the summary of a recording; `unrecorded` is the number of records that found no room on their way there.
     #[must_use]
     pub fn new(recorded: &Recorded, unrecorded: u64) -> Self {
         let some = |counts: &[(&str, u64)]| {
@@ -372,44 +373,45 @@ impl RecordingSummary {
 pub struct GateResult {
     /// The demand, as typed.
     pub gate: String,
-    /// What was measured: a number, a share from 0 to 1, or microseconds, as the demand is; at the worst of its targets.
+    /// Measured value: a number, a share from 0 to 1, or microseconds, as in the threshold; at the worst of its
+    /// targets.
     pub value: f64,
-    /// Whether the demand held.
+    /// True when the threshold held.
     pub held: bool,
-    /// How many samples it was measured on.
+    /// Number of samples it was measured on.
     pub samples: u64,
     /// The same as `held`, with the reason where it did not.
     #[serde(default)]
     pub state: GateState,
-    /// What the value may be at most, as the value is.
+    /// Largest permitted value, in the unit of `value`.
     #[serde(default)]
     pub limit: f64,
-    /// How many samples it needs to hold.
+    /// Number of samples needed for it to hold.
     #[serde(default)]
     pub needed: u64,
     /// The URL of the target that it was measured at.
     #[serde(default)]
     pub target: Option<String>,
-    /// Why it held or did not, in words for people.
+    /// Reason that it held or did not, in words for people.
     #[serde(default)]
     pub reason: String,
 }
 
-/// What became of a demand.
+/// Result of a threshold.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum GateState {
     /// It held.
     #[default]
     Held,
-    /// What was measured is past its limit.
+    /// The measured value is past the limit.
     Failed,
     /// It was measured on too few samples to hold.
     TooFew,
 }
 
 impl Ended {
-    /// Everything in the block.
+    /// Returns the sum of the block.
     #[must_use]
     pub fn total(&self) -> u64 {
         let plain = self.kept + self.sampled_out + self.rate_limited + self.malformed;
@@ -418,7 +420,7 @@ impl Ended {
 }
 
 impl Summary {
-    /// Whether both sums of the ledger hold: that of requests, and that of every target.
+    /// Returns whether both sums of the ledger hold: that of requests, and that of every target.
     #[must_use]
     pub fn balances(&self) -> bool {
         let requests = &self.requests;
@@ -431,7 +433,7 @@ impl Summary {
         self.gates.iter().filter(|gate| !gate.held)
     }
 
-    /// Whether the disk did not take all of a recording, or nothing of it got there.
+    /// Returns whether the disk did not take all of a recording, or nothing of it got there.
     #[must_use]
     pub fn recording_failed(&self) -> bool {
         self.recording.as_ref().is_some_and(|recording| {
@@ -440,14 +442,14 @@ impl Summary {
         })
     }
 
-    /// How many requests are in the recording, of those that there was nothing to send: what was lost on the way is not.
+    /// Returns the number of recorded requests, of those that were only to be recorded: lost ones are not counted.
     /// `None` where that is not known, as with frames.
     #[must_use]
     pub fn requests_recorded(&self) -> Option<u64> {
         Some(self.recording.as_ref()?.requests?.min(self.requests.ended.kept))
     }
 
-    /// Whether requests were offered and not one of them was answered by any target.
+    /// Returns whether requests were offered and no target responded to a single one.
     #[must_use]
     pub fn nothing_delivered(&self) -> bool {
         self.requests.offered > 0 && self.targets.values().all(|target| target.ended.sent == 0)

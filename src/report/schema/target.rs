@@ -21,7 +21,8 @@ pub struct PairedLatency {
     pub response: LatencySummary,
 }
 
-/// The ledger of deliveries to one target, and how its answers compare: `offered` = `in_flight` + all of `ended`.
+/// The ledger of deliveries to one target, and the comparison of its responses: `offered` = `in_flight` + all of
+/// `ended`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct TargetSummary {
@@ -29,7 +30,7 @@ pub struct TargetSummary {
     pub offered: u64,
     /// Deliveries that did not end before the run did.
     pub in_flight: u64,
-    /// How the others ended.
+    /// Outcomes of the others.
     pub ended: TargetEnded,
     /// Final statuses.
     pub statuses: CountMap,
@@ -37,29 +38,29 @@ pub struct TargetSummary {
     pub connections_opened: u64,
     /// Most that were open at once.
     pub peak_connections: u64,
-    /// Most requests that awaited their answer at once.
+    /// Most requests that awaited their response at once.
     pub peak_in_flight: u64,
-    /// What went to each address of the target's name; empty where the client does not tell them apart.
+    /// Traffic to each address of the target's name; empty where the client does not distinguish them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub addresses: Vec<AddressSummary>,
-    /// How long things took.
+    /// Durations at the target, in microseconds.
     pub latency_us: TargetLatency,
     /// The latencies of those whose latency in production is known, too: what ratios compare.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub paired_latency_us: Option<PairedLatency>,
-    /// How late requests were sent; `None` without a schedule.
+    /// Lag of the sends behind their schedule, in microseconds; `None` without a schedule.
     pub schedule_lag_us: Option<LatencySummary>,
     /// Production status (or `none`) to shadow status (or `failed`): one cell a delivery that was sent or failed.
     pub matrix: BTreeMap<String, CountMap>,
-    /// How answers differ.
+    /// Differences between the responses.
     pub differences: Differences,
-    /// Answers that differ in noise alone, by the part that does: not among those of `differences`.
+    /// Responses that differ in noise alone, by the part that does: not among those of `differences`.
     #[serde(default)]
     pub differences_noise: NoiseOnlyCounts,
-    /// What its guard did, where it has one.
+    /// Actions of its guard, where it has one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub guard: Option<TargetGuard>,
-    /// Why deliveries failed, the most frequent reason first; in words for people.
+    /// Reasons of failed deliveries, the most frequent first; in words for people.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub failures: Vec<FailureReason>,
     /// Requests that went out once more, over a new connection, because theirs was closed without a byte of a response.
@@ -74,16 +75,16 @@ pub struct TargetSummary {
     pub desynchronised: Option<DesynchronisedSummary>,
 }
 
-/// What the guard of a target did.
+/// Actions of a target's guard.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct TargetGuard {
-    /// What it lets in, at the end of the run.
+    /// State at the end of the run.
     pub state: GuardState,
     /// The share that it holds back then, of what the sample lets in, from 0 to 1; a trickle is let through all the same.
     pub held_share: f64,
-    /// How often it found the target past its limits.
+    /// Number of times the guard found the target past its limits.
     pub trips: u64,
-    /// What it found last, in words for people.
+    /// Last reason, in words for people.
     pub reason: Option<String>,
 }
 
@@ -100,7 +101,7 @@ pub struct AddressSummary {
     pub requests: u64,
 }
 
-/// How deliveries ended.
+/// Outcomes of deliveries.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct TargetEnded {
@@ -120,7 +121,7 @@ pub struct TargetEnded {
     pub failed: CountMap,
 }
 
-/// How long things took at one target.
+/// Durations at one target, in microseconds.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TargetLatency {
     /// Setting up a connection, TLS included.
@@ -131,23 +132,23 @@ pub struct TargetLatency {
     pub response: LatencySummary,
 }
 
-/// How answers differ, of those deliveries whose both responses are known.
+/// Differences between responses, of those deliveries whose both responses are known.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Differences {
     /// Deliveries whose both responses are known.
     pub compared: u64,
-    /// Those that differ in anything at all.
+    /// Deliveries that differ in anything at all.
     #[serde(default)]
     pub any: u64,
-    /// Those whose statuses differ.
+    /// Deliveries whose statuses differ.
     pub status: u64,
-    /// Those whose header lines differ, of the same status.
+    /// Deliveries whose header fields differ, of the same status.
     pub headers: u64,
-    /// Those whose bodies differ: in what they say where that can be read, else in length or hash. Not counted:
+    /// Deliveries whose bodies differ: in their content where that can be read, else in length or hash. Not counted:
     /// responses to HEAD, and those under `bodies_unknown`.
     pub body: u64,
-    /// Those of which it is not known whether their bodies differ: production's was captured in part, or there was no
-    /// room to keep them, or to look into them would have taken too much time or memory; and their hashes are not the
+    /// Deliveries of which it is not known whether their bodies differ: production's was captured in part, or there was
+    /// no room to keep them, or comparing them would have taken too much time or memory; and their hashes are not the
     /// same.
     #[serde(default)]
     pub bodies_unknown: u64,
@@ -171,7 +172,7 @@ impl Default for TargetEnded {
 }
 
 impl TargetEnded {
-    /// Everything in the block.
+    /// Returns the sum of the block.
     #[must_use]
     pub fn total(&self) -> u64 {
         let plain = self.sent + self.sampled_out + self.rate_limited + self.guard_held;

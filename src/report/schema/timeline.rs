@@ -4,12 +4,12 @@ use serde::{Deserialize, Serialize};
 
 use super::counts::is_zero;
 
-/// What happened when. Zeros and what is not known are left out of points.
+/// Counts over time. Zeros and unknown values are left out of points.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Timeline {
-    /// When the first point begins, as the run did: UTC, RFC 3339.
+    /// Start of the first point, which is that of the run: UTC, RFC 3339.
     pub start: String,
-    /// How many seconds a point is wide.
+    /// Width of a point, in seconds.
     pub width_s: u64,
     /// How many seconds the last point has so far: its counts are of these.
     #[serde(default)]
@@ -20,13 +20,13 @@ pub struct Timeline {
     pub points: Vec<TimelinePoint>,
 }
 
-/// What happened within one point.
+/// Counts within one point.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct TimelinePoint {
     /// Requests seen.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub seen: u64,
-    /// Those that ended before any target.
+    /// Requests that ended before any target.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub ended: u64,
     /// Frames dropped, gaps, and requests shed before any target.
@@ -38,21 +38,21 @@ pub struct TimelinePoint {
     /// Captured connections that were open at its end.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub connections: Option<u64>,
-    /// What production answered.
+    /// Responses of production.
     #[serde(default)]
     pub production: ProductionPoint,
-    /// What each target did.
+    /// Results of each target.
     #[serde(default)]
     pub targets: Vec<TargetPoint>,
 }
 
-/// What production answered within one point.
+/// Responses of production within one point.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ProductionPoint {
     /// Final responses.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub responses: u64,
-    /// Those with a status of 500 to 599.
+    /// Responses with a status of 500 to 599.
     #[serde(default, rename = "5xx", skip_serializing_if = "is_zero")]
     pub server_errors: u64,
     /// Median latency.
@@ -63,7 +63,7 @@ pub struct ProductionPoint {
     pub p99_us: u64,
 }
 
-/// What one target did within one point.
+/// Results of one target within one point.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TargetPoint {
     /// Final responses.
@@ -87,13 +87,13 @@ pub struct TargetPoint {
     /// Latency that 99 of 100 are not above, from when a request was due.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub p99_us: u64,
-    /// How late the latest request was sent.
+    /// Lag of the latest request behind its schedule, in microseconds.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub lag_us: u64,
     /// Connections that were open at its end.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub connections: Option<u64>,
-    /// Requests that awaited their answer at its end.
+    /// Requests that awaited their response at its end.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub in_flight: Option<u64>,
 }

@@ -1,4 +1,4 @@
-//! Whether a demand holds, and why: in a sentence that can stand alone.
+//! Judgment of thresholds: the result of each and its reason, in a sentence that is complete by itself.
 
 use crate::report::schema::counts::{LatencySummary, sum};
 use crate::report::schema::summary::{GateResult, GateState, Summary};
@@ -7,20 +7,20 @@ use crate::report::schema::target::{Differences, PairedLatency, TargetLatency, T
 use super::super::units::{duration, number, percent};
 use super::{LatencyClock, LatencyFigure, Threshold, ThresholdLimit, ThresholdMetric};
 
-/// What a demand is measured on, of one target.
+/// Measurements of one target for its thresholds.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct GateInput {
-    /// Deliveries that were answered or failed.
+    /// Deliveries that got a response or failed.
     pub(super) deliveries: u64,
     pub(super) errors: u64,
     pub(super) differences: Differences,
     pub(super) latency: TargetLatency,
-    /// Latencies of the same requests on both sides, for limits beside production's.
+    /// Latencies of the same requests on both sides, for limits relative to production's.
     pub(super) pairs: PairedLatency,
     pub(super) lost: u64,
 }
 impl GateInput {
-    /// What the summary has of a target.
+    /// Returns the measurements that a summary has of a target.
     pub(super) fn of(summary: &Summary, target: &TargetSummary) -> Self {
         let cells = target.matrix.iter().flat_map(|(production, row)| {
             let production = production.parse().ok();
@@ -46,14 +46,14 @@ impl GateInput {
 /// A word for one, and for several.
 type SampleWord = (&'static str, &'static str);
 
-/// What was read off for a demand.
+/// Reading for one threshold.
 struct GateReading {
     value: f64,
     limit: f64,
     samples: u64,
     /// Value and limit in words.
     words: [String; 2],
-    /// What samples are: one of them, and several.
+    /// Name of the samples: of one, and of several.
     sample: SampleWord,
 }
 
@@ -149,7 +149,7 @@ fn read(demand: &Threshold, measured: &GateInput) -> GateReading {
     }
 }
 
-/// So many of so many.
+/// Returns the reading of a count: `count` of `of` samples.
 fn counting(demand: &Threshold, count: u64, of: u64, sample: SampleWord) -> GateReading {
     if let ThresholdLimit::Share(limit) = demand.limit {
         let value = if of == 0 { 0.0 } else { count as f64 / of as f64 };
@@ -160,7 +160,7 @@ fn counting(demand: &Threshold, count: u64, of: u64, sample: SampleWord) -> Gate
     GateReading { value: count as f64, limit, samples: of, words: [number(count), limit.to_string()], sample }
 }
 
-/// So long, in microseconds.
+/// Returns the reading of a latency, in microseconds.
 fn timing(demand: &Threshold, figure: LatencyFigure, own: &LatencySummary, production: &LatencySummary) -> GateReading {
     let (value, beside) = (figure.of(own), figure.of(production));
     let (limit, samples, allowed) = match demand.limit {
@@ -201,7 +201,7 @@ impl LatencyFigure {
     }
 }
 
-/// Whether a delivery went wrong where production did not.
+/// Returns whether a delivery is an error where production's response was not.
 pub(super) const fn is_error(status: Option<u16>, production: Option<u16>) -> bool {
     let fails = match status {
         Some(status) => status >= 500,

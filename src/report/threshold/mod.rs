@@ -24,7 +24,7 @@ pub const MIN_SAMPLES: u64 = 30;
 /// Most demands on one run: each on the latency of a route takes some 80 KiB for each target.
 pub const MAX_DEMANDS: usize = 32;
 
-/// What is demanded of a run.
+/// Thresholds of a run.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Thresholds {
     /// Each demand, as typed.
@@ -47,7 +47,7 @@ pub struct Threshold {
     /// The one target that it is about, by name or URL; without one it has to hold for each.
     target: Option<String>,
     route: Option<RouteSet>,
-    /// Whether the limit itself is past it: `>=`.
+    /// True when the limit itself counts as past it: `>=`.
     or_equal: bool,
     limit: ThresholdLimit,
 }
@@ -65,7 +65,7 @@ impl Threshold {
         Self { target: Some(url), ..self }
     }
 
-    /// Whether it is about a route.
+    /// Returns whether it is about a route.
     #[must_use]
     pub const fn has_route(&self) -> bool {
         self.route.is_some()
@@ -79,7 +79,7 @@ impl std::fmt::Display for Threshold {
     }
 }
 
-/// What is measured.
+/// Metric of a threshold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum ThresholdMetric {
     /// Deliveries whose statuses differ.
@@ -107,7 +107,7 @@ enum LatencyClock {
     Response,
 }
 
-/// Which figure of many durations.
+/// Figure of many durations.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum LatencyFigure {
     Mean,
@@ -122,12 +122,12 @@ enum LatencyFigure {
 /// Past what a demand does not hold.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum ThresholdLimit {
-    /// So many.
+    /// An absolute count.
     Count(f64),
     /// This share, from 0 to 1.
     Share(f64),
     /// This long.
     Time(Duration),
-    /// So many times what production took, and so much more.
+    /// A multiple of production's latency, plus a fixed time.
     Production { factor: f64, more: Duration },
 }

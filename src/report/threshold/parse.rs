@@ -1,4 +1,4 @@
-//! A demand from its text; a mistake is told with its place and with what can stand there.
+//! Parser of thresholds; an error has its position and the text that is valid there.
 
 use std::str::FromStr;
 use std::time::Duration;
@@ -8,19 +8,19 @@ use crate::route_pattern::{RoutePattern, RouteSet};
 use super::{LatencyClock, LatencyFigure, Threshold, ThresholdLimit, ThresholdMetric};
 use crate::suggest::nearest;
 
-/// Why something typed is no demand.
+/// Error of a typed threshold.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("`{typed}`, character {at}: {why}")]
 pub struct ThresholdError {
-    /// What was typed.
+    /// Typed text.
     pub typed: String,
     /// The place, from 1.
     pub at: usize,
-    /// What is wrong there, and what can be written instead.
+    /// Fault at that position, and the text that is valid instead.
     pub why: String,
 }
 
-/// What can be measured, but for latencies.
+/// Metrics other than latencies, by name.
 const METRICS: [(&str, ThresholdMetric); 6] = [
     ("status-diff", ThresholdMetric::Status),
     ("header-diff", ThresholdMetric::Header),
@@ -68,7 +68,7 @@ impl FromStr for Threshold {
     }
 }
 
-/// What speaks against this limit for this metric.
+/// Returns the reason that this limit does not fit this metric.
 const fn fits(metric: ThresholdMetric, limit: ThresholdLimit) -> Option<&'static str> {
     match (metric, limit) {
         (ThresholdMetric::Latency(..), ThresholdLimit::Time(_) | ThresholdLimit::Production { .. })
@@ -87,7 +87,7 @@ const fn fits(metric: ThresholdMetric, limit: ThresholdLimit) -> Option<&'static
     }
 }
 
-/// What of the text is still to be read.
+/// Rest of the text that is still to be parsed.
 #[derive(Clone, Copy)]
 struct ParseInput<'t> {
     typed: &'t str,
@@ -185,7 +185,7 @@ impl<'t> ParseInput<'t> {
         if value.trim().is_empty() { begin.wrong("nothing is called so") } else { Ok(value) }
     }
 
-    /// Whether the limit itself is past it.
+    /// Parses the operator. Returns whether the limit itself counts as past it.
     fn operator(&mut self) -> Result<bool, ThresholdError> {
         if self.takes(">=") {
             return Ok(true);

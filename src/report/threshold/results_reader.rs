@@ -10,7 +10,7 @@ use crate::report::collect::results::TakenBackLines;
 use super::ThresholdWatch;
 use super::watch::{DiffParts, EndedDelivery, FieldSet};
 
-/// What counts of a line of results.
+/// Keys of a line of results that are counted.
 #[derive(Deserialize)]
 struct ResultsLine<'a> {
     #[serde(default, borrow)]
@@ -57,7 +57,7 @@ impl ThresholdWatch {
         self.taken_back = taken_back;
     }
 
-    /// Counts the delivery that a line of results tells of; what is no delivery is passed over.
+    /// Counts the delivery of a line of results; other lines are passed over.
     pub fn line(&mut self, line: &[u8]) {
         if TakenBackLines::is_one(line) {
             return;

@@ -1,7 +1,7 @@
-//! What demands on routes are measured on, counted while the run goes on.
+//! Tallies for thresholds on routes, counted during the run.
 //!
-//! Each such demand has a tally for each target that it is about, of the deliveries that its own pattern takes: exact,
-//! and never more than [`super::MAX_DEMANDS`] times the targets. All other demands are judged by the summary alone.
+//! Each such threshold has a tally for each target that it is about, of the deliveries that match its pattern: exact,
+//! and never more than [`super::MAX_DEMANDS`] times the targets. All other thresholds are judged by the summary alone.
 
 use std::collections::{HashMap, HashSet};
 
@@ -25,7 +25,7 @@ use super::{LatencyClock, Threshold, ThresholdMetric, Thresholds};
 /// Sets of fields that differed together, of one demand at one target; what comes up later is never noise.
 const MAX_SETS: usize = 1024;
 
-/// A delivery that was answered or failed, and what production did.
+/// A delivery that got a response or failed, and production's side of it.
 #[derive(Clone, Debug, Default)]
 pub(super) struct EndedDelivery<'a> {
     /// The method, as captured.
@@ -40,9 +40,9 @@ pub(super) struct EndedDelivery<'a> {
     pub(super) response_us: Option<u64>,
     /// Production's status, where it is known.
     pub(super) production: Option<u16>,
-    /// How long production took, in microseconds.
+    /// Latency of production, in microseconds.
     pub(super) production_us: Option<u64>,
-    /// What differs; `None` where answers could not be compared.
+    /// Parts that differ; `None` where responses could not be compared.
     pub(super) differs: Option<DiffParts>,
     /// The fields that do; `None` where there are none, or not all are known.
     pub(super) together: Option<FieldSet>,
@@ -55,7 +55,7 @@ pub(super) struct FieldSet {
     fields: Vec<(DifferencePart, String)>,
 }
 
-/// In what two answers differ.
+/// Parts in which two responses differ.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a finding of its own")]
 pub(super) struct DiffParts {
@@ -65,12 +65,13 @@ pub(super) struct DiffParts {
     pub(super) headers: bool,
     /// In the body.
     pub(super) body: bool,
-    /// Whether bodies could not be compared.
+    /// True when bodies could not be compared.
     pub(super) body_unknown: bool,
 }
 
 impl FieldSet {
-    /// Those in which two answers on a route differ: of each the part, the place within, and how.
+    /// Returns the fields in which two responses on a route differ; `differences` has the part, the path within, and
+    /// the kind of each.
     pub(super) fn new<'a>(
         route: &str,
         differences: impl Iterator<Item = (DifferencePart, &'a str, compare::DifferenceKind)> + Clone,
@@ -108,7 +109,7 @@ pub struct ThresholdWatch {
     pub(super) taken_back: TakenBackLines,
 }
 
-/// What one demand about a route is measured on.
+/// Tally for one threshold on a route.
 #[derive(Clone, Debug)]
 struct ThresholdTally {
     demand: usize,
@@ -126,7 +127,7 @@ struct RouteTally {
     latency: Option<LatencyHistogram>,
     /// The latency of those whose latency in production is known, too.
     paired: Option<LatencyHistogram>,
-    /// How often just these fields differed.
+    /// Number of differences in just these fields.
     sets: HashMap<FieldSet, u64, foldhash::fast::RandomState>,
 }
 
@@ -143,7 +144,7 @@ impl ThresholdWatch {
         Self { watched: of_routes.collect(), demands, taken_back: TakenBackLines::default() }
     }
 
-    /// Whether it has to see every delivery.
+    /// Returns whether it needs every delivery.
     #[must_use]
     pub const fn wants(&self) -> bool {
         !self.watched.is_empty()
@@ -311,7 +312,7 @@ impl RouteTally {
         }
     }
 
-    /// Answers that differ in nothing but noise.
+    /// Returns the responses that differ in nothing but noise.
     fn only_noise(&self, url: &str, noise: &NoisyFields<'_>) -> NoiseOnlyCounts {
         let mut only = NoiseOnlyCounts::default();
         for (FieldSet { route, fields }, count) in &self.sets {
@@ -363,8 +364,8 @@ mod tests {
         ThresholdWatch::new(demands, &[URL.to_owned(), "http://other".to_owned()])
     }
 
-    /// A request to `target` that production answers with 200 and the target with `status`, or not at all; seen by the
-    /// run, and read again from the results.
+    /// Counts a request to `target` with production's status 200 and the target's `status`, or no response at all; once
+    /// as the run sees it, and once as read from the results.
     fn seen(watches: &mut [&mut ThresholdWatch; 2], target: &str, status: Option<u16>) {
         let mut note = note(1);
         note.text = RequestText::new(b"GET", target.as_bytes(), b"old.example", b"");

@@ -153,7 +153,7 @@ fn blank() -> VerdictSentence {
     VerdictSentence::default()
 }
 
-/// What is missing in the picture.
+/// Describes the losses that leave the picture incomplete.
 fn lost(summary: &Summary) -> Option<VerdictSentence> {
     let frames = summary.frames.kernel_dropped + summary.frames.interface_dropped;
     let shed =

@@ -1,4 +1,4 @@
-//! Why a run sent nothing, for people: the first thing to know of it.
+//! Reasons that a run sent nothing, for people: the first thing to know of it.
 
 use crate::report::schema::counts::{CountMap, sum};
 use crate::report::schema::summary::Summary;
@@ -35,7 +35,7 @@ impl Summary {
         })
     }
 
-    /// Whether something went wrong, rather than that there was nothing to send: `--allow-empty` does not pardon it.
+    /// Returns whether sending failed, rather than that there was nothing to send: `--allow-empty` does not excuse it.
     #[must_use]
     pub fn sending_failed(&self) -> bool {
         let lost = |counts: &CountMap| sum(counts) > 0;
@@ -52,7 +52,7 @@ impl Summary {
         if asked < 1.0 { format!(" of {}", units::percent(asked)) } else { String::new() }
     }
 
-    /// What kept requests back, before any target or at one, and how many.
+    /// Returns the reasons that requests were kept back, before any target or at one, with their counts.
     fn kept_back(&self) -> Vec<(u64, String)> {
         let ended = &self.requests.ended;
         let mut found: Vec<(u64, String)> = Vec::new();
@@ -105,7 +105,7 @@ pub(super) fn no_request(summary: &Summary) -> String {
     format!("no HTTP/1 request was found in the capture{}", instead(summary))
 }
 
-/// What was in the capture instead of HTTP/1.
+/// Describes the capture's content other than HTTP/1.
 fn instead(summary: &Summary) -> String {
     let streams = &summary.streams;
     let found: Vec<String> = [(streams.tls, "TLS"), (streams.http2, "HTTP/2"), (streams.unknown, "something else")]

@@ -14,12 +14,12 @@ use super::location::{may_belong_to, remove_left_behind};
 use super::socket::connect;
 use crate::files::{Folder, is_open_to_others};
 
-/// Longest answer that is read, in bytes; a longer one is none of a run.
+/// Longest response that is read, in bytes; a longer one is not from a run.
 pub const MAX_ANSWER: usize = 64 << 10;
-/// Longest conversation: a run that goes on answers at once.
+/// Longest conversation: a running run responds at once.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// Why nothing was said, or nothing heard.
+/// Errors of sending a command to a run.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum AskError {
@@ -32,7 +32,7 @@ pub enum AskError {
     /// It is something else.
     #[error("{} is no socket", path.display())]
     NoSocket {
-        /// What was named.
+        /// Path as given.
         path: PathBuf,
     },
     /// Another user listens at it.
@@ -40,7 +40,7 @@ pub enum AskError {
     Peer {
         /// The socket.
         path: PathBuf,
-        /// Who listens.
+        /// User id of the listener.
         peer: u32,
     },
     /// The run is over.
@@ -48,7 +48,7 @@ pub enum AskError {
     Over {
         /// The socket.
         path: PathBuf,
-        /// Whether it was removed.
+        /// True when it was removed.
         removed: bool,
     },
     /// It says more than a run does.
@@ -57,7 +57,7 @@ pub enum AskError {
         /// The socket.
         path: PathBuf,
     },
-    /// The system refused, or there was no answer in time.
+    /// The system refused, or there was no response in time.
     #[error("cannot speak to the run at {}", path.display())]
     Speak {
         /// The socket.
@@ -138,7 +138,7 @@ mod tests {
 
     use super::*;
 
-    /// What comes of asking somebody who answers with these bytes.
+    /// Sends a command to a peer that responds with these bytes; returns the result.
     fn asked(answer: Vec<u8>) -> Result<String, AskError> {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("run.sock");

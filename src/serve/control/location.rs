@@ -1,4 +1,4 @@
-//! Where the socket of a run is, and where those of other runs are looked for.
+//! Location of the socket of a run, and the search for those of other runs.
 
 use std::ffi::OsStr;
 use std::io;
@@ -10,7 +10,7 @@ use rustix::process::{Pid, test_kill_process};
 use super::socket::{self, Socket, SocketError};
 use crate::files::{Folder, is_open_to_others, own_uid};
 
-/// Where systems keep what lasts as long as a run; the first that is there counts.
+/// Folders in which systems keep files that last as long as a run; the first that exists counts.
 const RUN: [&str; 2] = ["/run", "/var/run"];
 /// The folder of shadowtap in one of those.
 const OWN: &str = "shadowtap";
@@ -19,7 +19,7 @@ const END: &str = "sock";
 /// Sockets that are looked at in one folder; further ones are passed over.
 const MAX_SOCKETS: usize = 1024;
 
-/// Where the socket of a run is to be.
+/// Location of a run's socket, as asked for.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum SocketLocation {
     /// Nowhere: there is none.
@@ -31,11 +31,11 @@ pub enum SocketLocation {
     At(PathBuf),
 }
 
-/// Where a socket will be; nothing is there yet but its folder.
+/// Path of a socket that is not bound yet; only its folder exists.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Location {
     path: PathBuf,
-    /// Whether the folder is for sockets of this user alone.
+    /// True when the folder is for sockets of this user alone.
     is_own: bool,
 }
 
@@ -95,7 +95,7 @@ fn of_root() -> Option<PathBuf> {
     RUN.iter().map(Path::new).find(|run| run.is_dir()).map(|run| run.join(OWN))
 }
 
-/// Whether a folder is this user's, and nobody else may write to it.
+/// Returns whether a folder is this user's, and nobody else may write to it.
 fn is_of(folder: &Path, uid: u32) -> bool {
     let stat = Folder::open(folder).and_then(|folder| folder.stat());
     stat.is_ok_and(|stat| stat.st_uid == uid && !is_open_to_others(&stat))
@@ -189,7 +189,7 @@ fn process_of(name: &OsStr) -> Option<Pid> {
     if digits { Pid::from_raw(number.parse().ok()?) } else { None }
 }
 
-/// Whether a folder or a socket there that belongs to `uid` is one to be spoken to: root's, one's own, and for root those
+/// Returns whether a folder or a socket there that belongs to `uid` is trusted: root's, one's own, and for root those
 /// of the users that its runs become, in the folder that it made for them.
 pub(super) fn may_belong_to(folder: &Path, uid: u32) -> bool {
     let me = own_uid();

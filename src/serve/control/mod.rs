@@ -1,11 +1,11 @@
-//! The control of a run over a Unix socket: plain words come in, a line each; a line of JSON answers each.
+//! The control of a run over a Unix socket: commands come in, a line each; a line of JSON responds to each.
 //!
 //! ```text
 //! sample 25% | pause | resume | stop | status   ->   {"share":0.25,"paused":false,...}  or  {"error":"..."}
 //! ```
 //!
-//! What is said is done by whoever runs; here it is only understood, and kept to those who may say it: the user that
-//! shadowtap runs as, and root. Nothing is ever read from or written to another place than the socket.
+//! The run executes the commands; here they are only parsed, and accepted only from those who may send them: the user
+//! that shadowtap runs as, and root. Nothing is ever read from or written to anything but the socket.
 
 mod client;
 mod location;
@@ -26,7 +26,7 @@ use crate::middleware::Share;
 /// Longest line that is listened to; a longer one ends the conversation.
 pub const MAX_LINE: usize = 1024;
 
-/// What can be said to a run.
+/// Command to a run.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum ControlCommand {
     /// Let this share in.
@@ -41,17 +41,17 @@ pub enum ControlCommand {
     Status,
 }
 
-/// Does what was said, and answers with one line of JSON, without its end.
+/// Executes a command, and returns the response as one line of JSON, without its line end.
 pub type ControlRequest = Arc<dyn Fn(ControlCommand) -> String + Send + Sync>;
 
-/// Why something said is no word.
+/// Errors of a command that cannot be parsed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ControlCommandError {
     /// There is no such word.
     #[error("`{said}` is not understood; say sample 25%, pause, resume, stop or status")]
     Unknown {
-        /// What was said.
+        /// Text of the command.
         said: String,
     },
     /// It is no share.

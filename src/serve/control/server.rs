@@ -1,4 +1,4 @@
-//! The conversation: who may speak says words, and each is answered.
+//! The server's side of a conversation: permitted users send commands, and each gets a response.
 
 use std::io;
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use super::{ControlCommand, ControlRequest, MAX_LINE, Socket};
 
 /// Conversations at once; further ones wait until one ends.
 const MOST: usize = 16;
-/// How long the next word is waited for; then the conversation ends.
+/// Longest wait for the next command; then the conversation ends.
 const PATIENCE: Duration = Duration::from_secs(30);
 /// Pause after no conversation could be begun: a limit on files may be in force.
 const PAUSE: Duration = Duration::from_millis(100);
@@ -88,7 +88,7 @@ mod tests {
 
     use super::*;
 
-    /// A socket that notes what it is told.
+    /// A socket that notes the commands it gets.
     fn served(folder: &tempfile::TempDir) -> (Socket, Arc<Mutex<Vec<String>>>) {
         let socket = Socket::bind(&folder.path().join("run.sock")).unwrap();
         let said = Arc::new(Mutex::new(Vec::new()));

@@ -17,7 +17,7 @@ use crate::files::{Folder, is_open_to_others, own_uid};
 /// Conversations that may wait to be begun.
 const BACKLOG: i32 = 64;
 
-/// Why there is no socket.
+/// Errors of making a socket.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum SocketError {
@@ -30,7 +30,7 @@ pub enum SocketError {
     /// Something else is there.
     #[error("{} is there already, and is no socket: name another place with --control", path.display())]
     NoSocket {
-        /// What is there.
+        /// Path that exists already.
         path: PathBuf,
     },
     /// The folder belongs to somebody else, or is open to others.
@@ -81,11 +81,11 @@ impl Help for SocketError {
 pub struct Socket {
     path: PathBuf,
     pub(super) listener: UnixListener,
-    /// Who may speak, besides root.
+    /// User who may send commands, in addition to root.
     pub(super) owner: u32,
     folder: Folder,
     name: OsString,
-    /// Which one it is: something else of that name is not removed.
+    /// Device and inode of the socket: another file of that name is not removed.
     id: (u64, u64),
 }
 
@@ -111,7 +111,7 @@ impl Socket {
         Ok(Self { path, listener, owner: own_uid(), folder, name, id })
     }
 
-    /// Where it is.
+    /// Returns its path.
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.path
@@ -150,7 +150,7 @@ fn clear(folder: &Folder, name: &OsStr, path: &Path) -> Result<(), SocketError> 
     }
 }
 
-/// Whether somebody listens there; `None` where it is no socket. It is not waited for.
+/// Returns whether a process listens there; `None` where it is no socket. Does not block.
 pub(super) fn listens(folder: &Folder, name: &OsStr, path: &Path) -> Option<bool> {
     let stat = folder.entry(name).ok()??;
     if FileType::from_raw_mode(stat.st_mode) != FileType::Socket {

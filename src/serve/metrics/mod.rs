@@ -1,6 +1,6 @@
-//! What Prometheus scrapes: a [`Snapshot`] as text of version 0.0.4. Names and units are relied upon by dashboards.
+//! Metrics for Prometheus: a [`Snapshot`] as text of version 0.0.4. Names and units are relied upon by dashboards.
 //!
-//! Units are seconds, bytes and ratios from 0 to 1; what only grows ends in `_total`. Labels come from the command line
+//! Units are seconds, bytes and ratios from 0 to 1; counters end in `_total`. Labels come from the command line
 //! (targets, rules of chains) and from the lists of this program, never from the wire: there are as many series as
 //! those have entries.
 
@@ -18,7 +18,7 @@ use crate::report::schema::target::TargetSummary;
 
 use page::MetricsPage;
 
-/// What the text is, for the header of the answer.
+/// Content type of the text, for the header of the response.
 pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 
 /// The page that shows `snapshot`.
@@ -95,7 +95,7 @@ fn connections(page: &mut MetricsPage, summary: &Summary) {
     }
 }
 
-/// Whatever was seen was offered, is under way, or ended under one of the outcomes.
+/// Writes the ledger of requests: each one seen was offered, is in progress, or ended under one of the outcomes.
 fn requests(page: &mut MetricsPage, requests: &Requests) {
     let ended = &requests.ended;
     page.counter("shadowtap_requests_seen_total", "Requests seen: those offered, and those that ended before.")
@@ -209,7 +209,7 @@ fn answers(page: &mut MetricsPage, snapshot: &Snapshot) {
     }
 }
 
-/// What a histogram of each target is: its name, its help, and where it is kept.
+/// A histogram of each target: its name, its help, and the function that selects its buckets.
 type TargetMetrics =
     (&'static str, &'static str, fn(&LiveTargetBuckets) -> &crate::report::collect::buckets::LiveBuckets);
 
@@ -248,7 +248,7 @@ fn sample(page: &mut MetricsPage, snapshot: &Snapshot) {
     }
 }
 
-/// How each target that has a guard is spared.
+/// Writes the state of each target's guard.
 fn guards(page: &mut MetricsPage, summary: &Summary) {
     let guarded: Vec<_> =
         summary.targets.iter().filter_map(|(url, target)| Some((url, target.guard.as_ref()?))).collect();
@@ -272,7 +272,7 @@ fn guards(page: &mut MetricsPage, summary: &Summary) {
     }
 }
 
-/// What a guard lets in.
+/// States of a guard, with their names.
 const GUARD_STATES: [(GuardState, &str); 5] = [
     (GuardState::Passing, "passing"),
     (GuardState::Holding, "holding"),

@@ -1,6 +1,6 @@
 //! Families of samples, written as Prometheus reads them: text, version 0.0.4.
 //!
-//! The samples are those of a snapshot; the crate's own counters would be a second set of books beside the ledger, so
+//! The samples are those of a snapshot. The crate's own counters would be a second set of books next to the ledger, so
 //! only its model and its encoder are used.
 
 use std::time::Duration;

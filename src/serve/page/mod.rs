@@ -1,6 +1,6 @@
 //! The live page: the report's pictures as they happen, the last differences, and the controls.
 //!
-//! It is the page of [`crate::report::render::html`] with a script of its own that draws what each event tells.
+//! It is the page of [`crate::report::render::html`] with a script of its own that draws the content of each event.
 
 use serde::Serialize;
 use serde_json::value::RawValue;
@@ -9,7 +9,7 @@ use super::access::Access;
 use crate::report::render::html::{self, ReportPage, SCRIPT};
 use crate::report::reporter::snapshot::{LiveState, Snapshot};
 
-/// What asks for events and puts them on the page.
+/// Script that requests events and puts them on the page.
 const LIVE: &str = include_str!("live.js");
 
 /// The style of what that script adds.
@@ -40,7 +40,7 @@ fn attribute(name: &str, value: &str) -> String {
     format!(" data-{name}=\"{}\"", value.replace('&', "&amp;").replace('"', "&quot;"))
 }
 
-/// What the page is told each second, as JSON; with the last differences where evidence was asked for.
+/// Returns the event that the page gets each second, as JSON; with the last differences where evidence was asked for.
 pub(super) fn page_events(seen: &Snapshot, steers: bool, evidence: bool) -> serde_json::Result<String> {
     #[derive(Serialize)]
     struct PageEvents<'a> {
@@ -48,7 +48,7 @@ pub(super) fn page_events(seen: &Snapshot, steers: bool, evidence: bool) -> serd
         live: &'a LiveState,
         #[serde(skip_serializing_if = "Option::is_none")]
         differences: Option<&'a [Box<RawValue>]>,
-        /// Whether anybody may steer.
+        /// True when anybody may control the run.
         steers: bool,
     }
     let summary = if evidence { html::data(&seen.summary) } else { html::data_so_far(&seen.summary) };

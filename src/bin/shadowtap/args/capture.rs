@@ -1,11 +1,11 @@
-//! Where requests come from: files, or the wire.
+//! Arguments for the source of requests: capture files or live interfaces.
 
 use std::path::PathBuf;
 
 use clap::Args;
 use shadowtap::config::typed;
 
-/// What to read.
+/// Capture files and filters on them.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Capture")]
 pub(crate) struct CaptureArgs {
@@ -36,7 +36,7 @@ impl From<CaptureArgs> for typed::Capture {
     }
 }
 
-/// What to capture live, and with which rights.
+/// Interfaces and filters of a live capture, and the privileges it keeps.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Capture")]
 pub(crate) struct LiveArgs {

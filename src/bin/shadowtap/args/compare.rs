@@ -1,11 +1,11 @@
-//! What counts as a difference.
+//! Arguments that define a difference.
 
 use std::path::PathBuf;
 
 use clap::Args;
 use shadowtap::config::typed;
 
-/// What counts as a difference.
+/// Rules of comparison.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Comparison")]
 pub(crate) struct CompareArgs {

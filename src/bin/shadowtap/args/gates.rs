@@ -1,9 +1,9 @@
-//! What is demanded of a run.
+//! Arguments for gates: conditions that fail a run.
 
 use clap::Args;
 use shadowtap::config::typed;
 
-/// What is demanded of a run.
+/// Gates of a run.
 #[derive(Clone, Debug, Args)]
 #[command(next_help_heading = "Gates")]
 pub(crate) struct GateArgs {
@@ -16,7 +16,7 @@ pub(crate) struct GateArgs {
     min_samples: Option<String>,
 }
 
-/// What is demanded of a run that sends, and whether it may send nothing.
+/// Gates of a run that sends, and permission to send nothing.
 #[derive(Clone, Debug, Args)]
 #[command(next_help_heading = "Gates")]
 pub(crate) struct RunGateArgs {

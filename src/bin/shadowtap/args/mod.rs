@@ -1,4 +1,5 @@
-//! What can be typed. Every value is text here: the library's `config` judges it, so that all mistakes are told at once.
+//! Arguments of the command line. Every value is text here: the library's `config` checks it, so that all mistakes are
+//! reported at once.
 
 use std::path::PathBuf;
 
@@ -52,7 +53,7 @@ pub(crate) enum Command {
 }
 
 impl Command {
-    /// What lines on standard error are to be, where the command lets one choose.
+    /// Returns the format of log lines on standard error, for commands that have a choice.
     pub(crate) fn log_format(&self) -> Option<&str> {
         let monitoring = match self {
             Self::Shadow(args) => &args.monitoring,

@@ -1,11 +1,11 @@
-//! How a run is watched while it goes on.
+//! Arguments to monitor a run in progress.
 
 use std::path::PathBuf;
 
 use clap::Args;
 use shadowtap::config::typed;
 
-/// How a run is watched while it goes on.
+/// Metrics, live page and log lines of a run in progress.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Monitoring")]
 pub(crate) struct MonitoringArgs {

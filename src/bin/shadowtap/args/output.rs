@@ -1,11 +1,11 @@
-//! What is written besides the report on standard output.
+//! Arguments for outputs other than the report on standard output.
 
 use std::path::PathBuf;
 
 use clap::Args;
 use shadowtap::config::typed;
 
-/// What is written besides the report on standard output.
+/// Files written besides the report on standard output.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Output")]
 pub(crate) struct ReportArgs {
@@ -28,7 +28,7 @@ pub(crate) struct ReportArgs {
     mode: ModeArgs,
 }
 
-/// Who may read what is written.
+/// Permissions of the files written.
 #[derive(Debug, Args)]
 pub(crate) struct ModeArgs {
     /// Permissions of files that are written, such as 0640 to share them with the group [default: 0600]
@@ -36,7 +36,7 @@ pub(crate) struct ModeArgs {
     pub(crate) mode: Option<String>,
 }
 
-/// What routes are called.
+/// Names of routes.
 #[derive(Debug, Args)]
 pub(crate) struct RoutesArgs {
     /// Group requests by the routes in FILE, one a line, such as GET /v2/channels/{id}/now. The first that matches

@@ -1,9 +1,9 @@
-//! What spares the targets: ramp and guard.
+//! Arguments that protect the targets: ramp and guard.
 
 use clap::Args;
 use shadowtap::config::typed;
 
-/// What spares the targets.
+/// Protection of the targets.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Protection")]
 pub(crate) struct ProtectionArgs {

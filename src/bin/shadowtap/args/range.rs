@@ -1,9 +1,9 @@
-//! Which part of files is replayed, how often, and how many times each session.
+//! Arguments for the part of the files to replay, the number of passes, and the number of copies of each session.
 
 use clap::Args;
 use shadowtap::config::typed;
 
-/// What of the files is replayed.
+/// Range, passes and amplification of a replay of files.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Sending")]
 pub(crate) struct RangeArgs {

@@ -1,11 +1,11 @@
-//! Which requests, and what is done to them.
+//! Arguments that select requests and change them.
 
 use std::path::PathBuf;
 
 use clap::Args;
 use shadowtap::config::typed;
 
-/// Which requests: of those that are captured, the ones that are sent, shown or counted.
+/// Selection of captured requests: those that are sent, printed or counted.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Requests")]
 pub(crate) struct SelectArgs {
@@ -48,7 +48,7 @@ impl From<SelectArgs> for typed::Select {
     }
 }
 
-/// What is changed in requests.
+/// Changes to requests.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Requests")]
 pub(crate) struct MiddlewareArgs {
@@ -83,7 +83,7 @@ pub(crate) struct MiddlewareArgs {
     middleware_timeout: Option<String>,
 }
 
-/// Whether writes are sent.
+/// Permission to send writes.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Requests")]
 pub(crate) struct WritesArgs {
@@ -93,7 +93,8 @@ pub(crate) struct WritesArgs {
 }
 
 impl MiddlewareArgs {
-    /// Together with what is said of writes; a command that says nothing of them sends nothing, and takes them.
+    /// Combines these with the permission to send writes. A command without that flag sends nothing, so writes are
+    /// allowed.
     pub(super) fn with(self, writes: Option<WritesArgs>) -> typed::Middleware {
         typed::Middleware {
             filters: self.filters,

@@ -1,11 +1,11 @@
-//! How a live run goes on, and what it records.
+//! Arguments for the control and the recording of a live run.
 
 use std::path::PathBuf;
 
 use clap::Args;
 use shadowtap::config::typed;
 
-/// What is recorded, and in which files.
+/// Recording: its files and their rotation.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Recording")]
 pub(crate) struct RecordingArgs {
@@ -27,7 +27,7 @@ impl From<RecordingArgs> for typed::Recording {
     }
 }
 
-/// How a run is steered.
+/// Control socket of a run.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Running")]
 pub(crate) struct ControlArgs {
@@ -37,7 +37,7 @@ pub(crate) struct ControlArgs {
     pub(super) control: Option<PathBuf>,
 }
 
-/// What a run may still do once it goes on.
+/// Confinement of a run.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Running")]
 pub(crate) struct SandboxArgs {
@@ -48,7 +48,7 @@ pub(crate) struct SandboxArgs {
     pub(crate) no_sandbox: bool,
 }
 
-/// How a live run goes on.
+/// Limits and control of a live run.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Running")]
 pub(crate) struct RunningArgs {

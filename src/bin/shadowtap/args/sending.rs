@@ -1,11 +1,11 @@
-//! Where, when and how requests are sent.
+//! Arguments for the target, the timing and the sending of requests.
 
 use std::path::PathBuf;
 
 use clap::Args;
 use shadowtap::config::typed;
 
-/// When to send.
+/// Timing of requests.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Sending")]
 pub(crate) struct PaceArgs {
@@ -21,7 +21,7 @@ pub(crate) struct PaceArgs {
     max_gap: Option<String>,
 }
 
-/// Where and how to send.
+/// Target, and the way requests are sent to it.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Sending")]
 pub(crate) struct ReplayArgs {

@@ -25,7 +25,7 @@ struct FindingRow {
     agrees: bool,
 }
 
-/// What is read of a result line; the last one, the summary, has none of it.
+/// Fields read from a result line. The last line, the summary, has none of them.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 struct ResultLine {
@@ -69,7 +69,7 @@ impl DemoFindings {
         })
     }
 
-    /// Whether the report has every difference that was built in, as often as it was made, and no other.
+    /// Returns whether the report has every built-in difference, as often as it was made, and no other.
     pub(crate) fn agree(&self) -> bool {
         self.rows.iter().all(|row| row.agrees)
     }
@@ -80,7 +80,7 @@ impl ResultLine {
         self.target.split_once('?').map_or(self.target.as_str(), |(path, _)| path)
     }
 
-    /// Whether it differs in a way that nobody built in.
+    /// Returns whether the response differs in a way that is not built in.
     fn is_unexplained(&self) -> bool {
         match self.path() {
             "/v2/search" if self.status() == Some(503) => false,

@@ -37,10 +37,10 @@ pub(crate) const CAPTURE: &[u8] = include_bytes!("../../../../testdata/demo.pcap
 /// The share that is replayed.
 const SAMPLE: f64 = 0.5;
 
-/// How long staging may take to end after the last answer.
+/// Time allowed for staging to end after the last response.
 const FAREWELL: Duration = Duration::from_millis(500);
 
-/// What the demo wants replayed.
+/// Input and settings of the demo's replay.
 pub(crate) struct DemoPlan {
     /// The bytes of a capture file.
     pub(crate) capture: &'static [u8],
@@ -48,7 +48,7 @@ pub(crate) struct DemoPlan {
     pub(crate) middleware: middleware::ChainSettings,
     /// To staging, at the captured pace.
     pub(crate) replay: replay::SendSettings,
-    /// Where each ended delivery goes as a line of JSON.
+    /// Output for a line of JSON per ended delivery.
     pub(crate) results: Box<dyn Write + Send>,
 }
 
@@ -190,7 +190,7 @@ mod tests {
 
     use super::*;
 
-    /// The status with which staging answers a GET of `target`.
+    /// Returns the status of staging's response to a GET of `target`.
     fn status(plan: &DemoPlan, target: &str) -> u16 {
         let address = plan.replay.target.0.socket_addrs(|| None).unwrap();
         let mut stream = TcpStream::connect(&*address).unwrap();
@@ -234,7 +234,7 @@ mod tests {
         assert!(CAPTURE.len() < 400 * 1024);
     }
 
-    /// Loopback frames are large enough that each body stands in one piece.
+    /// Loopback frames are large enough to hold each body in one piece.
     #[test]
     fn the_capture_holds_the_very_bytes_that_staging_answers() {
         let capture = zstd::decode_all(CAPTURE).unwrap();

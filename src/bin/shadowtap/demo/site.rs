@@ -1,7 +1,7 @@
-//! The pages of the demo's TV platform, as functions of what was asked for.
+//! Pages of the demo's TV platform, as functions of the requested resource.
 //!
-//! Production (nginx, when the demo was recorded) and staging answer out of these: so that what the report finds
-//! is what [`super::staging`] changed on purpose, and nothing else. Nothing here knows of HTTP beyond names.
+//! Production (nginx, when the demo was recorded) and staging both serve these pages. So the report finds only the
+//! differences that [`super::staging`] makes on purpose. Nothing here knows of HTTP beyond names.
 
 use std::fmt::Write as _;
 
@@ -17,18 +17,18 @@ const VIEWERS: usize = 24;
 /// The days that `/v2/programs?day=` knows.
 const DAYS: [&str; 7] = ["mon", "tue", "wed", "thu", "fri", "sat", "sun"];
 
-/// What `/v2/search?q=` finds something for, as it stands in the query: percent-encoded, never decoded.
+/// Values of `/v2/search?q=` that have results, as written in the query: percent-encoded, never decoded.
 const WORDS: [&str; 10] =
     ["news", "football", "jazz", "late+night", "d%C3%A9tective", "comedy", "cooking", "mountain", "opera", "kids"];
 
-/// What nginx answers to `return 301`, with `server_tokens off`.
+/// Body of nginx's response to `return 301`, with `server_tokens off`.
 pub(crate) const MOVED: &str = "<html>\r\n<head><title>301 Moved Permanently</title></head>\r\n<body>\r\n\
      <center><h1>301 Moved Permanently</h1></center>\r\n<hr><center>nginx</center>\r\n</body>\r\n</html>\r\n";
 
-/// What `/health` answers.
+/// Body of the response to `/health`.
 pub(crate) const HEALTH: &str = "ok\n";
 
-/// What any unknown path answers, under status 404.
+/// Body of the response to any unknown path, with status 404.
 pub(crate) const NOT_FOUND: &str = "{\"error\":\"not found\"}\n";
 
 const GENRES: [&str; 8] = ["news", "sport", "film", "series", "music", "children", "nature", "talk"];

@@ -1,6 +1,6 @@
-//! The demo's staging server: it answers as production did when the demo was recorded, but for three differences
-//! that are built in ([`SLOWER`], [`FAIL_EVERY`], [`REGION`]). A listener comes in, HTTP answers go out, and
-//! [`Tally`] counts what was really done, so that the demo can hold the report against it.
+//! Staging server of the demo. It responds as production did when the demo was recorded, with three built-in
+//! differences ([`SLOWER`], [`FAIL_EVERY`], [`REGION`]). It takes a listener and serves HTTP on it. [`StagingCounts`]
+//! counts the differences made, so that the demo can check the report against them.
 
 use std::collections::HashMap;
 use std::convert::Infallible;
@@ -31,7 +31,7 @@ pub(crate) const FAIL_EVERY: u64 = 7;
 /// Difference three: `/v2/profile` says this too.
 pub(crate) const REGION: &str = "\"region\":\"eu-west-1\",";
 
-/// Longest request body that is read; a longer one is answered 413. The recorded ones have some hundred bytes.
+/// Longest request body read, in bytes. A longer one gets status 413. The recorded ones have a few hundred bytes.
 const MAX_BODY: usize = 64 * 1024;
 
 /// Bodies as nginx compressed them while the demo was recorded: another zlib would make other bytes of them.
@@ -46,7 +46,7 @@ pub(super) const COMPRESSED: [(&str, &[u8]); 8] = [
     ("programs-sun.json", include_bytes!("../../../../testdata/demo-gzip/programs-sun.gz")),
 ];
 
-/// How many answers differed on purpose.
+/// Counts of responses that differed on purpose.
 #[derive(Debug, Default)]
 pub(crate) struct StagingCounts {
     slowed: AtomicU64,
@@ -56,17 +56,17 @@ pub(crate) struct StagingCounts {
 }
 
 impl StagingCounts {
-    /// Answers of `/v2/programs`, each [`SLOWER`].
+    /// Returns the number of responses to `/v2/programs`, each [`SLOWER`].
     pub(crate) fn slowed(&self) -> u64 {
         self.slowed.load(Ordering::Relaxed)
     }
 
-    /// Answers of `/v2/search` that were a 503.
+    /// Returns the number of responses to `/v2/search` with status 503.
     pub(crate) fn failed(&self) -> u64 {
         self.failed.load(Ordering::Relaxed)
     }
 
-    /// Answers of `/v2/profile` with a [`REGION`].
+    /// Returns the number of responses to `/v2/profile` with a [`REGION`].
     pub(crate) fn changed(&self) -> u64 {
         self.changed.load(Ordering::Relaxed)
     }
@@ -81,7 +81,7 @@ impl StagingCounts {
     }
 }
 
-/// Answers requests on `listener` until `shutdown` is ready and what is under way has been answered.
+/// Serves requests on `listener` until `shutdown` is ready and the requests in progress have their responses.
 pub(crate) async fn serve(
     listener: TcpListener,
     tally: Arc<StagingCounts>,
@@ -98,14 +98,14 @@ const RANGES: (HeaderName, &str) = (ACCEPT_RANGES, "bytes");
 /// Of pages that may go out compressed.
 const VARIES: (HeaderName, &str) = (VARY, "Accept-Encoding");
 
-/// What is served: the files under production's document root, and the built-in differences.
+/// State of the server: the files under production's document root, and the built-in differences.
 struct Staging {
     pages: HashMap<String, Bytes>,
     compressed: HashMap<&'static str, &'static [u8]>,
     tally: Arc<StagingCounts>,
 }
 
-/// Where a path leads; the twin of the `location` blocks in `testdata/production.conf`.
+/// Route of a path; the twin of the `location` blocks in `testdata/production.conf`.
 enum StagingRoute {
     Page(String),
     Text(&'static str),

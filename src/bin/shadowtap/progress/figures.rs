@@ -1,4 +1,4 @@
-//! What the lines say, as numbers.
+//! Figures of the progress lines, as numbers.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::AtomicU64;
@@ -11,12 +11,12 @@ use shadowtap::report::{CountMap, Snapshot};
 
 use super::ProgressKind;
 
-/// What the lines say; as JSON it goes with each line of `--log-format json`.
+/// Figures of the progress lines. With `--log-format json`, each line has them as JSON.
 #[derive(Debug, Serialize)]
 pub(super) struct ProgressFigures {
     #[serde(skip)]
     pub(super) about: ProgressKind,
-    /// How far into the capture, from 0 to 1.
+    /// Fraction of the capture that was read, from 0 to 1.
     pub(super) read: Option<f64>,
     pub(super) seen: u64,
     pub(super) sent: u64,
@@ -31,14 +31,14 @@ pub(super) struct ProgressFigures {
     pub(super) recorded_bytes: u64,
     /// Frames dropped, gaps, sheds, and records that are not on the disk.
     pub(super) lost: u64,
-    /// How late 99 % of the requests were sent at most, of the target where that is worst.
+    /// 99th percentile of the send lag in microseconds, of the target where it is highest.
     pub(super) lag_us: Option<u64>,
     pub(super) production: Option<ProgressSide>,
     /// All targets together; latency is that of the slowest one.
     pub(super) shadow: Option<ProgressSide>,
 }
 
-/// What one side answered.
+/// Responses of one side.
 #[derive(Debug, Default, Serialize)]
 pub(super) struct ProgressSide {
     /// By class: `2xx`.
@@ -78,7 +78,7 @@ impl ProgressFigures {
     }
 }
 
-/// `None` where it has not answered yet.
+/// Returns the figures of production; `None` before its first response.
 fn production(seen: &Snapshot) -> Option<ProgressSide> {
     let side = &seen.summary.production;
     let latency = &side.latency_us;
@@ -86,7 +86,8 @@ fn production(seen: &Snapshot) -> Option<ProgressSide> {
     (latency.count > 0).then_some(ProgressSide { statuses, p50_us: latency.p50, p99_us: latency.p99 })
 }
 
-/// `None` where none has answered yet.
+/// Returns the figures of the targets: all statuses, and the latency of the slowest target; `None` before the first
+/// response.
 fn shadow(seen: &Snapshot) -> Option<ProgressSide> {
     let targets = || seen.summary.targets.values();
     let slowest = targets().map(|target| &target.latency_us.response).max_by_key(|latency| latency.p99)?;

@@ -1,7 +1,7 @@
-//! The figures as lines that fit the terminal.
+//! Progress figures as lines that fit the terminal.
 //!
-//! The first line says how far the run is and what is lost, the second sets production beside the target. What does not
-//! fit is left out from the least important on; nothing ever wraps.
+//! The first line has the progress of the run and its losses; the second compares production with the target. Parts
+//! that do not fit are left out, the least important first. Lines never wrap.
 
 use std::time::Duration;
 
@@ -24,11 +24,11 @@ struct LinePart {
     rank: u8,
     text: String,
     bad: bool,
-    /// What stands between it and the next one.
+    /// Separator between this part and the next one.
     then: &'static str,
 }
 
-/// What stands between two pieces.
+/// Default separator between two parts.
 const COMMA: &str = ", ";
 
 fn piece(rank: u8, text: String) -> LinePart {

@@ -28,7 +28,7 @@ struct ReportedLosses {
 }
 
 impl ReportedLosses {
-    /// How many there are, where that is worth a warning.
+    /// Returns the count if it is worth a warning: it grew, and the last warning is old enough.
     fn news(&mut self, counter: &AtomicU64, now: Instant) -> Option<u64> {
         let count = counter.load(Relaxed);
         let again = self.at.is_none_or(|at| now.duration_since(at) >= AGAIN);

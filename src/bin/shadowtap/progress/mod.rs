@@ -1,5 +1,5 @@
-//! What a person is told while a run goes on: two lines that change in place, or a plain line a second where no terminal
-//! can show those; and a warning when something begins to be lost.
+//! Progress output for people while a run is in progress: two lines that change in place, or a plain line per second
+//! without a terminal. Also warns when losses begin.
 
 mod figures;
 mod line;
@@ -25,10 +25,10 @@ use losses::Losses;
 const LOOK: Duration = Duration::from_millis(200);
 /// Time between two plain lines, and between two looks at what the report has.
 const LINE: Duration = Duration::from_secs(1);
-/// Time between two turns of the sign that something goes on.
+/// Time between two frames of the activity indicator.
 const TICK: Duration = Duration::from_millis(100);
 
-/// What a run is about, for the lines.
+/// Kind of run, for the progress lines.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ProgressKind {
     Shadow,
@@ -59,7 +59,7 @@ impl ProgressView {
 }
 
 impl ProgressWatch {
-    /// Begins to watch. When `quiet`, only warnings are told.
+    /// Begins to watch. When `quiet`, only warnings are printed.
     pub(crate) fn begin(progress: &Arc<Progress>, observer: &Observer, about: ProgressKind, quiet: bool) -> Self {
         let sight = ProgressView { about, progress: Arc::clone(progress), seen: Arc::default() };
         let bar = if quiet || is_json() { ProgressBar::hidden() } else { bar(&sight) };
@@ -77,7 +77,7 @@ impl ProgressWatch {
         Self { bar, end: Some(end), thread }
     }
 
-    /// The lines that move: what else is told stands above them.
+    /// Returns the progress lines; other output goes above them.
     pub(crate) const fn bar(&self) -> &ProgressBar {
         &self.bar
     }
@@ -112,7 +112,7 @@ fn bar(sight: &ProgressView) -> ProgressBar {
     bar
 }
 
-/// How the run is shown.
+/// Form of the progress output.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum ProgressOutput {
     InPlace,

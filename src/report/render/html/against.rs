@@ -6,7 +6,7 @@ use crate::report::render::run_diff::{DiffRow, RunDiff, Trend};
 
 use super::{ReportPage, escaped, page};
 
-/// What got better and what worse.
+/// Returns the page on the changes between two runs, for better and for worse.
 #[must_use]
 pub fn against(comparison: &RunDiff) -> String {
     let tone = if comparison.is_worse() { "bad" } else { "good" };

@@ -27,8 +27,8 @@ pub use against::against;
 /// The style of every page.
 pub const STYLE: &str = include_str!("page.css");
 
-/// What draws a summary: it defines `shadowtap.render(summary, { live, root })`, and draws the one that the page
-/// carries in `#summary`, where it carries one, into `#report`.
+/// Script that draws a summary: it defines `shadowtap.render(summary, { live, root })`, and draws the summary that the
+/// page carries in `#summary`, where it carries one, into `#report`.
 pub const SCRIPT: &str = include_str!("page.js");
 
 /// Pages have placeholders in double braces.
@@ -40,18 +40,18 @@ const COLUMNS: usize = 80;
 /// Routes that are listed for readers without scripts.
 const ROUTES: usize = 100;
 
-/// What a page is made of.
+/// Parts of a page.
 #[derive(Clone, Copy, Debug)]
 pub struct ReportPage<'a> {
     /// Its title; text.
     pub title: &'a str,
-    /// What it shows without scripts: HTML.
+    /// Part shown without scripts: HTML.
     pub fixed: &'a str,
-    /// What it draws: [`data`]; nothing where there is none.
+    /// Data to draw: [`data`]; empty where there is none.
     pub data: &'a str,
     /// Its scripts, in their order.
     pub scripts: &'a [&'a str],
-    /// Whether its scripts may connect to where it came from.
+    /// True when its scripts may connect to the page's own origin.
     pub connects: bool,
 }
 
@@ -115,7 +115,7 @@ pub fn page(page: ReportPage<'_>) -> String {
     })
 }
 
-/// What a browser may do with the page: run these scripts, use this style, and nothing else.
+/// Returns the content security policy of the page: these scripts and this style are allowed, and nothing else.
 fn policy(page: ReportPage<'_>) -> String {
     let hash = |text: &str| format!("'sha256-{}'", BASE64.encode(&Sha256::digest(text)));
     let scripts: Vec<String> = page.scripts.iter().map(|script| hash(script)).collect();
@@ -138,7 +138,7 @@ fn filled<'a>(part: impl Fn(&str) -> &'a str) -> String {
     out
 }
 
-/// What is shown without scripts.
+/// Returns the part shown without scripts.
 fn fixed(summary: &Summary, verdict: &Verdict) -> String {
     let severity = match verdict.severity {
         Severity::Good => "good",

@@ -9,7 +9,7 @@ use super::{NARROWEST, Severity, TextReport, WIDEST};
 /// Columns of a figure.
 const FIGURE: usize = 18;
 
-/// What got better and what worse, `width` columns wide, with ANSI colours where `colour`.
+/// Returns the changes for better and for worse, `width` columns wide, with ANSI colors where `colour`.
 #[must_use]
 pub fn against(comparison: &RunDiff, width: usize, colour: bool) -> String {
     let mut page = TextReport { out: String::new(), width: width.clamp(NARROWEST, WIDEST), colour };

@@ -132,7 +132,7 @@ fn row(page: &mut TextReport, name: &str, cells: &[String]) {
     page.line(&line);
 }
 
-/// One decimal where it tells something.
+/// Formats a rate, with one decimal where it is significant.
 fn rate(value: f64) -> String {
     if value < 100.0 && value.fract() > 0.0 {
         return format!("{value:.1}");

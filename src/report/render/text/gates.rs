@@ -1,4 +1,4 @@
-//! What was demanded of the run, and whether it held: a paragraph each.
+//! Thresholds of the run, and whether it met them: a paragraph each.
 
 use crate::report::schema::summary::{GateState, Summary};
 

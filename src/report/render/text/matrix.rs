@@ -18,7 +18,7 @@ const NAME: usize = 14;
 /// Columns of a cell.
 const CELL: usize = 10;
 
-/// Where statuses go that have no row or column of their own.
+/// Row or column for statuses that have none of their own.
 const OTHER: &str = "other";
 
 /// The table; nothing where nothing was sent or failed.

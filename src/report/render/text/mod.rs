@@ -1,8 +1,8 @@
 //! The summary on a terminal: read in ten seconds, at 80 columns.
 //!
-//! The verdict comes first, then what became of the requests in sums that can be followed, then how the answers
-//! compare, then how the run itself went; warnings come last, where the eye stays. Everything is a function of the
-//! [`Summary`]: nothing is measured, read or printed here.
+//! The verdict comes first, then the results of the requests in sums that can be followed, then the comparison of the
+//! responses, then the course of the run itself; warnings come last, where the eye stays. Everything is a function of
+//! the [`Summary`]: nothing is measured, read or printed here.
 
 use std::fmt::Write as _;
 
@@ -119,7 +119,7 @@ pub fn footer(summary: &Summary, shown: Option<u64>, width: usize, colour: bool)
     page.out
 }
 
-/// How a piece of text is meant.
+/// Severity of a piece of text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Severity {
     Plain,
@@ -192,7 +192,7 @@ impl TextReport {
     }
 }
 
-/// From what was seen to what was answered, one subtraction a line.
+/// Writes the requests from those seen to those with a response, one subtraction a line.
 fn ledger(page: &mut TextReport, summary: &Summary) {
     let requests = &summary.requests;
     if requests.seen == 0 {
@@ -221,7 +221,7 @@ fn ledger(page: &mut TextReport, summary: &Summary) {
     }
 }
 
-/// Where nothing is sent: what there was to record, and what of it was lost on the way.
+/// Writes the requests to record, and those lost on the way, where nothing is sent.
 fn kept(page: &mut TextReport, rows: &TextRows, summary: &Summary) {
     let kept = summary.requests.ended.kept;
     match summary.requests_recorded() {
@@ -254,7 +254,7 @@ fn target_ledger(page: &mut TextReport, rows: &TextRows, url: Option<&String>, t
     rows.row(page, '=', ended.sent, "answered");
 }
 
-/// What was asked of the sample and what it reached.
+/// Returns the share asked of the sample and the shares it reached, in words.
 fn sample_words(summary: &Summary) -> String {
     let sample = &summary.sample;
     let reached = |share: Option<f64>, what: &str| share.map(|share| format!("{} of {what}", percent(share)));
@@ -294,7 +294,7 @@ impl TextRows {
     }
 }
 
-/// Why deliveries failed, a line a reason; and what is to be known of responses that came without a request.
+/// Writes the reasons of failed deliveries, a line each; and a note on responses that came without a request.
 fn failures(page: &mut TextReport, target: &TargetSummary) {
     if !target.failures.is_empty() {
         page.title("Failures");
@@ -406,7 +406,7 @@ fn sending(page: &mut TextReport, target: &TargetSummary) {
     }
 }
 
-/// How requests spread over the addresses of a name.
+/// Returns the distribution of requests over the addresses of a name.
 fn addresses(all: &[AddressSummary]) -> String {
     let requests: u64 = all.iter().map(|address| address.requests).sum();
     let mut text = "Addresses   ".to_owned();
@@ -448,7 +448,7 @@ fn silences(page: &mut TextReport, summary: &Summary) {
     page.wrapped(&text, LABEL, Severity::Plain);
 }
 
-/// How the capture was read.
+/// Writes the statistics of the capture.
 fn capture(page: &mut TextReport, summary: &Summary) {
     let (frames, tcp) = (&summary.frames, &summary.tcp);
     let mut text =
@@ -474,7 +474,7 @@ fn capture(page: &mut TextReport, summary: &Summary) {
     }
 }
 
-/// What makes the rest less sure.
+/// Writes the warnings, which make the rest less certain.
 fn warnings(page: &mut TextReport, summary: &Summary) {
     let mut all = Vec::new();
     let lost = summary.frames.kernel_dropped + summary.frames.interface_dropped;
@@ -532,7 +532,7 @@ fn in_words(skipped: &CountMap) -> CountMap {
     skipped.iter().map(|(key, count)| (word(key), *count)).collect()
 }
 
-/// What is not zero, greatest first: `not tcp 30, cut 2`.
+/// Returns the counts that are not zero, greatest first: `not tcp 30, cut 2`.
 fn kinds(counts: &CountMap) -> String {
     let mut all: Vec<(&String, &u64)> = counts.iter().filter(|(_, count)| **count > 0).collect();
     all.sort_by(|a, b| b.1.cmp(a.1).then(a.0.cmp(b.0)));

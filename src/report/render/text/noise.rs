@@ -1,5 +1,5 @@
-//! In which fields answers differ; and which of these do so whatever the stack, and how that is known: said, though it is
-//! left out of what counts.
+//! Fields in which responses differ; which of them differ whatever the stack, and how that is known: listed, though
+//! excluded from the counts.
 
 use crate::compare::DifferencePart;
 use crate::report::schema::counts::sum;
@@ -122,7 +122,7 @@ fn words(row: &NoiseRow) -> String {
     )
 }
 
-/// How it went with the baseline, and with what was sent twice.
+/// Writes the results of the baseline, and of the requests sent twice.
 pub(super) fn reference(page: &mut TextReport, summary: &Summary) {
     if let Some(baseline) = &summary.baseline {
         of_baseline(page, baseline);

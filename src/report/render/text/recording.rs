@@ -1,4 +1,4 @@
-//! What was recorded, and what was not.
+//! Summary of the recording, and of losses on the way to it.
 
 use std::fmt::Write as _;
 

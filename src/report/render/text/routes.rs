@@ -10,7 +10,7 @@ use crate::sanitise;
 
 use super::{NARROWEST, Severity, TextReport};
 
-/// Fewest columns for the route beside its figures; with less room it stands above them.
+/// Fewest columns for the route next to its figures; with less room the route has a line above them.
 const ROUTE: usize = 32;
 
 /// The classes that have a column in any case; the others have one where there is anything in it.
@@ -45,7 +45,7 @@ pub fn routes(routes: &RouteStats, width: Option<usize>, colour: bool) -> String
     page.out
 }
 
-/// What the columns are, and how wide those with counts have to be.
+/// Columns of the table, and the width of those with counts.
 struct RouteTable {
     classes: Vec<(StatusClass, usize)>,
     count: usize,

@@ -1,4 +1,4 @@
-//! What became of the share on the way: how far the ramp came, what the guards did, and each step.
+//! Changes of the share during the run: the position of the ramp, the actions of the guards, and each step.
 
 use crate::middleware::Share;
 use crate::replay::GuardState;
@@ -53,7 +53,7 @@ const fn tone(ramp: &RampEnd) -> Severity {
     if ramp.past.is_some() { Severity::Odd } else { Severity::Plain }
 }
 
-/// What a guard did with its target, as a line of its block.
+/// Writes the actions of a target's guard, as a line of its block.
 pub(super) fn guard(page: &mut TextReport, target: &TargetSummary) {
     let Some(guard) = target.guard.as_ref().filter(|guard| guard.trips > 0) else { return };
     let held = Share(guard.held_share).rounded();

@@ -86,7 +86,7 @@ fn answered(url: &str, target: &TargetSummary, requests: &Requests) -> String {
     text
 }
 
-/// Why bodies were not compared, the most frequent reason first.
+/// Returns the reasons that bodies were not compared, the most frequent one first.
 fn reasons(counts: &CountMap) -> String {
     if counts.is_empty() {
         return "captured in part, or without room or time for it".to_owned();
