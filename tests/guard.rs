@@ -184,7 +184,9 @@ async fn a_command_that_cannot_be_started_is_told_before_anything_is_sent() {
     let job = Run { guard_command: Some(brake), ..replayed(&capture, vec![target(&server.url("http"), "max")]) };
     let progress = Arc::new(Progress::default());
     let ended = tokio::task::spawn_blocking(move || pipeline::run(job, &progress, std::future::pending())).await;
-    let error = ended.unwrap().unwrap_err().to_string();
-    assert!(error.starts_with("cannot start the guard command `/nonexistent/check`: "), "{error}");
+    let error = ended.unwrap().unwrap_err();
+    let cause = std::error::Error::source(&error).unwrap().to_string();
+    assert_eq!(error.to_string(), "cannot start the guard command `/nonexistent/check`");
+    assert!(cause.starts_with("No such file or directory"), "{cause}");
     assert!(server.requests().is_empty());
 }
