@@ -175,7 +175,12 @@ impl PcapngReader {
             self.lost.clear();
             return None;
         }
-        records::begins(block).then_some(NextRecord::Another)
+        if !records::MAGIC.contains(&le32(block, 0)) {
+            return None;
+        }
+        // Sixteen bytes tell whether it is a file header; some of them may still be to come.
+        input.look_ahead(16);
+        records::begins(input.available()).then_some(NextRecord::Another)
     }
 
     /// Passes over a block that is too long to be held. Returns what comes instead where it is not to be believed, or ends
