@@ -133,7 +133,7 @@ fn finish(
     }
     let Monitoring { server, quiet } = monitoring::monitoring(monitoring, &mut mistakes);
     let (most, duration) = limits(running, &mut mistakes);
-    let mark = mark(running.mark.as_deref(), &mut mistakes);
+    let mark = mark(running.mark.as_deref(), &mut mistakes).map(|mark| mark.of_run(&middleware.run.id));
     let source = live::open(&settings, &mut mistakes);
     if let Some(source) = &source {
         let everybody: Vec<_> = targets.iter().chain(&reference.baseline).cloned().collect();
