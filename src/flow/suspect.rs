@@ -185,6 +185,12 @@ impl FlowTable {
     fn hold_suspect(&mut self, slot: Slot, side: Side, segment: &Segment<'_>, stretch: Stretch) -> bool {
         let now = self.clock.now();
         let Some(connection) = self.slots.get_mut(slot) else { return false };
+        let half = side.of(&connection.halves);
+        let has_place = half.started && (!half.implied || half.can_have(Seq(segment.seq), false, false));
+        if !has_place && !segment.payload.is_empty() {
+            // It says where its side begins; until then no acknowledgement can be held against it.
+            return false;
+        }
         let trust = side.of_mut(&mut connection.checksums);
         if self.suspects.are_many(slot, side) {
             *trust = ChecksumTrust::MEANINGLESS;

@@ -82,6 +82,15 @@ fn a_damaged_segment_yields_to_its_copy() {
 }
 
 #[test]
+fn one_that_says_where_its_side_begins_is_taken_for_no_acknowledgement_could_be_placed_before() {
+    // A damaged acknowledgement says that the server is elsewhere.
+    let talk = Talk::joined().ahead(Client, -1_500_000_000).client(get("/a")).ahead(Client, 0);
+    let talk = talk.control(Server, ACK).server(ok("a")).control(Client, ACK).wait(2_000).close();
+    let sums = capture_nth(&talk, |_, nth| if [0, 2].contains(&nth) { Wrong } else { Right });
+    check(&sums, &["GET /a -> 200 \"a\""]);
+}
+
+#[test]
 fn it_yields_in_either_version_of_ip_in_tunnels_and_in_fragments() {
     type Wrap = fn(&Packet, Layer) -> Vec<Layer>;
     let wraps: [Wrap; 6] = [
