@@ -304,9 +304,14 @@ pub enum Incomplete {
     Cut,
     /// The capture ended first.
     EndOfCapture,
+    /// It begins after missing bytes, and nothing shows that it is not part of the message before it.
+    Unproven,
 }
 
 impl Incomplete {
+    /// All of them, in the order of their declaration.
+    pub const ALL: [Self; 4] = [Self::Gap, Self::Cut, Self::EndOfCapture, Self::Unproven];
+
     /// Key in machine-readable output.
     #[must_use]
     pub const fn key(self) -> &'static str {
@@ -314,6 +319,7 @@ impl Incomplete {
             Self::Gap => "gap",
             Self::Cut => "cut",
             Self::EndOfCapture => "end_of_capture",
+            Self::Unproven => "unproven",
         }
     }
 }
@@ -324,6 +330,7 @@ impl fmt::Display for Incomplete {
             Self::Gap => "gap",
             Self::Cut => "cut",
             Self::EndOfCapture => "end of capture",
+            Self::Unproven => "unproven",
         })
     }
 }

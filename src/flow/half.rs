@@ -14,7 +14,7 @@ const SEGMENT_COST: usize = 120;
 /// Overhead of a stream with any waiting segment, besides the segments, in bytes: a node of each of the two maps.
 const QUEUE_COST: usize = 900;
 /// Offset of a stream's first byte where its SYN was seen; high enough that nothing comes before zero.
-const ORIGIN: u64 = 1 << 32;
+pub(crate) const ORIGIN: u64 = 1 << 32;
 /// Offset of FIN as long as none was seen: beyond every offset. It is not an `Option`, so that a connection has few
 /// cache lines.
 const NO_FIN: u64 = u64::MAX;

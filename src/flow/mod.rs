@@ -18,6 +18,7 @@ mod suspect;
 mod table;
 
 pub use clock::{FALSE_STAMP, Stretch};
+pub(crate) use half::ORIGIN as FIRST_OFFSET;
 pub use seq::Seq;
 pub use sightings::{SightingStats, Sightings};
 pub(crate) use slab::Slab;

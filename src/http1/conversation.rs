@@ -4,7 +4,7 @@ use super::body::{BodyProgress, BodyReader, GapEffect};
 use super::head::{self, HeadFacts, Method, RequestFacts, ResponseFacts};
 use super::pairing::Pairing;
 use super::stream::{
-    Boundary, MessageInBody, MessageKind, MessageStart, PartialHead, Preface, StreamPiece, StreamState, find,
+    Boundary, MessageInBody, MessageKind, MessageStart, PartialHead, Position, Preface, StreamPiece, StreamState, find,
 };
 use super::{BodyPolicies, ConnectionStart, MAX_HEAD_BYTES, Protocol};
 use crate::decode::Endpoint;
@@ -18,7 +18,9 @@ use crate::head::HeadContents;
 /// A connection. Three cache lines: with many connections open none of them is near.
 #[derive(Debug)]
 pub(super) struct Conversation {
-    ends: [Endpoint; 2],
+    /// The addresses of both ends, [`Side::Low`] first, by halves; and their ports. As endpoints they would take more room.
+    addresses: [[u64; 2]; 2],
+    ports: [u16; 2],
     /// Side of the server; the flag is true when that is certain.
     server: Option<(Side, bool)>,
     interests: BodyPolicies,
@@ -61,7 +63,8 @@ impl Default for Conversation {
 impl Conversation {
     pub(super) fn new(opening: ConnectionStart, interests: BodyPolicies) -> Self {
         Self {
-            ends: opening.ends,
+            addresses: opening.ends.map(Endpoint::halves),
+            ports: opening.ends.map(|end| end.port),
             server: opening.server,
             interests,
             speaks: Protocol::Nothing,
@@ -90,13 +93,16 @@ impl Conversation {
     #[inline]
     pub(super) fn inside_body(&mut self, side: Side, piece: &StreamPiece<'_>) -> bool {
         let StreamState::Body(message) = side.of_mut(&mut self.streams) else { return false };
-        let answers_nothing = matches!(message.about, MessageKind::Response { of: None, .. });
-        if answers_nothing || !message.body.feed_inside(piece.bytes) {
+        // Both may end before their body does.
+        let unsure = matches!(message.about, MessageKind::Response { of: None, .. }) || message.about.is_unproven();
+        if unsure || !message.body.feed_inside(piece.bytes) {
             return false;
         }
         (message.last_byte, message.last_stretch) = (piece.at, piece.stretch);
         if matches!(message.about, MessageKind::Response { .. }) {
             self.pairing.note_told(piece.offset + piece.bytes.len() as u64, piece.received);
+        } else {
+            self.pairing.note_asked(piece.received);
         }
         true
     }
@@ -106,17 +112,26 @@ impl Conversation {
         if self.speaks == Protocol::Nothing {
             self.speaks = Protocol::Unknown;
         }
-        let Some(is_request) = self.role(side, piece.bytes) else { return };
+        let Some(is_request) = self.role(side, piece.bytes) else {
+            if matches!(side.of(&self.streams), StreamState::Joined) {
+                *side.of_mut(&mut self.streams) = StreamState::Resync;
+            }
+            return;
+        };
         while !piece.bytes.is_empty() {
             let state = std::mem::take(side.of_mut(&mut self.streams));
             let next = match state {
                 StreamState::Opaque => StreamState::Opaque,
-                StreamState::Idle => self.begin(is_request, false, &mut piece, sink),
-                StreamState::Resync => self.begin(is_request, true, &mut piece, sink),
+                StreamState::Idle => self.begin(is_request, Position::Boundary, &mut piece, sink),
+                StreamState::Joined => self.begin(is_request, Position::Joined, &mut piece, sink),
+                StreamState::Resync => self.begin(is_request, Position::Guessed, &mut piece, sink),
                 StreamState::Head(partial) if is_request && self.prefaces > 0 => {
                     // The beginning of a preface goes on: look at all of it anew.
                     let PartialHead { start, mut raw, .. } = *partial;
                     raw.extend_from_slice(piece.bytes);
+                    if start.unproven {
+                        *side.of_mut(&mut self.streams) = StreamState::Resync;
+                    }
                     self.data(side, StreamPiece { offset: start.offset, bytes: &raw, ..piece }, sink);
                     return;
                 }
@@ -132,8 +147,13 @@ impl Conversation {
             }
             *side.of_mut(&mut self.streams) = next;
         }
-        if !is_request {
-            self.pairing.note_told(piece.offset, piece.received);
+        if is_request {
+            self.pairing.note_asked(piece.received);
+            return;
+        }
+        self.pairing.note_told(piece.offset, piece.received);
+        if matches!(side.of(&self.streams), StreamState::Resync) {
+            self.pairing.note_unread_response(piece.received);
         }
     }
 
@@ -164,7 +184,7 @@ impl Conversation {
                 message.body.evict();
                 *side.of_mut(&mut self.streams) = StreamState::Body(message);
             }
-            state @ (StreamState::Idle | StreamState::Resync | StreamState::Opaque) => {
+            state @ (StreamState::Idle | StreamState::Resync | StreamState::Joined | StreamState::Opaque) => {
                 *side.of_mut(&mut self.streams) = state;
             }
         }
@@ -180,7 +200,7 @@ impl Conversation {
         };
         let next = match state {
             StreamState::Opaque => StreamState::Opaque,
-            StreamState::Idle | StreamState::Resync => self.lost(is_request, damage),
+            StreamState::Idle | StreamState::Resync | StreamState::Joined => self.lost(is_request, damage),
             StreamState::Head(partial) => {
                 let at = partial.start.at;
                 self.broken_head(is_request == Some(true), &partial, incomplete, damage, at, sink);
@@ -191,8 +211,9 @@ impl Conversation {
                 match message.body.skip(len) {
                     GapEffect::Inside => StreamState::Body(message),
                     GapEffect::ToTheEnd => {
+                        let next = message.about.next_state();
                         self.done(*message, None, sink);
-                        StreamState::Idle
+                        next
                     }
                     GapEffect::Unknown => {
                         self.done(*message, None, sink);
@@ -204,6 +225,8 @@ impl Conversation {
         if is_request == Some(true) && why != GapReason::Joined && matches!(next, StreamState::Resync) {
             self.pairing.note_request_gap();
         }
+        let next =
+            if why == GapReason::Joined && matches!(next, StreamState::Resync) { StreamState::Joined } else { next };
         *side.of_mut(&mut self.streams) = next;
     }
 
@@ -249,7 +272,7 @@ impl Conversation {
                 }
                 self.done(*message, None, sink);
             }
-            state @ (StreamState::Idle | StreamState::Resync | StreamState::Opaque) => {
+            state @ (StreamState::Idle | StreamState::Resync | StreamState::Joined | StreamState::Opaque) => {
                 *side.of_mut(&mut self.streams) = state;
             }
         }
@@ -260,8 +283,8 @@ impl Conversation {
     /// The handshake may be missing, ports may mislead, and some clients are called back. So the bytes decide as long
     /// as there was no exchange.
     fn role(&mut self, side: Side, bytes: &[u8]) -> Option<bool> {
-        let fresh =
-            self.pairing.is_unused() && matches!(side.of(&self.streams), StreamState::Idle | StreamState::Resync);
+        let fresh = self.pairing.is_unused()
+            && matches!(side.of(&self.streams), StreamState::Idle | StreamState::Resync | StreamState::Joined);
         if !fresh {
             return self.server.map(|(server, _)| server != side);
         }
@@ -276,16 +299,24 @@ impl Conversation {
     }
 
     /// Handles bytes where a message may begin.
-    fn begin(&mut self, is_request: bool, lost: bool, piece: &mut StreamPiece<'_>, sink: Sink<'_>) -> StreamState {
+    fn begin(
+        &mut self,
+        is_request: bool,
+        position: Position,
+        piece: &mut StreamPiece<'_>,
+        sink: Sink<'_>,
+    ) -> StreamState {
+        let lost = position.is_lost();
+        let unproven = is_request && position == Position::Guessed && !self.is_proven(piece);
         if is_request && self.prefaces > 0 {
             match Preface::of(piece.bytes) {
                 // Another one may follow, of the next balancer.
                 Preface::Proxy(len) => {
                     self.prefaces -= 1;
                     piece.pass(len);
-                    return StreamState::Idle;
+                    return if unproven { StreamState::Resync } else { StreamState::Idle };
                 }
-                Preface::Maybe => return hold(piece, false),
+                Preface::Maybe => return hold(piece, unproven, false),
                 Preface::Tls => return self.becomes(Protocol::Tls),
                 Preface::Http2 => return self.becomes(Protocol::Http2),
                 Preface::None => self.prefaces = 0,
@@ -304,16 +335,34 @@ impl Conversation {
         }
         match find(piece.bytes, is_request, lost, matches!(self.speaks, Protocol::Http1)) {
             Boundary::Head(len) => {
-                let seen = head_at(piece, len);
+                let mut seen = head_at(piece, len);
+                seen.start.unproven = unproven;
                 let facts = head::any(&seen.raw, is_request);
                 self.head(seen, facts, sink)
             }
-            Boundary::Partial { recognised } => hold(piece, recognised),
+            Boundary::Partial { recognised } => hold(piece, unproven, recognised),
             Boundary::Nothing => {
                 piece.pass(piece.bytes.len());
                 if lost { StreamState::Resync } else { self.lost(Some(is_request), Damage::Malformed) }
             }
         }
+    }
+
+    /// Returns whether a request can only begin here, where a piece looks like one after bytes that are missing or unread. Else
+    /// the piece may be part of a body whose head is among them.
+    ///
+    /// A server responds having received the whole request: where it responded to all that came before, no body goes on
+    /// here. Where that response was not captured either, the client's acknowledgements suffice for what changes nothing.
+    fn is_proven(&self, piece: &StreamPiece<'_>) -> bool {
+        let server = self.server.map(|(server, _)| server.of(&self.streams));
+        let goes_on = match server {
+            Some(StreamState::Head(_)) => true,
+            // A response to HEAD looks as if its body were to come.
+            Some(StreamState::Body(message)) => message.body.has_begun(),
+            _ => false,
+        };
+        let suffices = head::is_safe(piece.bytes) && self.pairing.has_received_more(piece.received);
+        !goes_on && (suffices || self.pairing.is_answered(piece.offset, piece.received))
     }
 
     fn becomes(&mut self, speaks: Protocol) -> StreamState {
@@ -398,8 +447,9 @@ impl Conversation {
         self.speaks = Protocol::Http1;
         let id = self.pairing.ask(facts.method, seen.start, sink);
         let body = BodyReader::new(facts.framing, self.interests.request_body, &seen.raw);
-        let about = MessageKind::Request { id, malformed: facts.malformed, incomplete: None, expects: facts.expects };
-        let unframed = matches!(facts.malformed, Some(Malformed::BadLength | Malformed::BadTransferEncoding));
+        let incomplete = seen.start.unproven.then_some(Incomplete::Unproven);
+        let about = MessageKind::Request { id, malformed: facts.malformed, incomplete, expects: facts.expects };
+        let unframed = about.is_unframed();
         match self.read_body((seen, contents), body, about, sink) {
             // Where its body ends, and whether it has one, nobody can tell.
             StreamState::Idle if unframed => StreamState::Resync,
@@ -456,8 +506,10 @@ impl Conversation {
         let (last_byte, last_stretch) = (seen.at, seen.stretch);
         let message = MessageInBody { start: seen.start, last_byte, last_stretch, head, body, about };
         if message.body.is_done() {
-            self.done(message, Some(seen.end), sink);
-            StreamState::Idle
+            let next = message.about.next_state();
+            let end = Some(seen.end).filter(|_| !message.about.is_unframed());
+            self.done(message, end, sink);
+            next
         } else {
             StreamState::Body(Box::new(message))
         }
@@ -476,6 +528,14 @@ impl Conversation {
         {
             // Told no, the client kept its body and asks the next question (RFC 9110, 10.1.1).
             message.about.damage(Incomplete::Gap, Damage::Gap);
+            self.done(*message, None, sink);
+            return StreamState::Idle;
+        }
+        if message.about.is_unproven()
+            && head::request_begins(piece.bytes) == head::StartCheck::Yes
+            && self.is_proven(piece)
+        {
+            // What it said of its length is not true: here is another request.
             self.done(*message, None, sink);
             return StreamState::Idle;
         }
@@ -507,8 +567,9 @@ impl Conversation {
             }
             BodyProgress::Ended(len) => {
                 piece.pass(len);
+                let next = message.about.next_state();
                 self.done(*message, Some(piece.offset), sink);
-                StreamState::Idle
+                next
             }
             BodyProgress::Bad => {
                 let is_request = message.about.mark_malformed();
@@ -618,7 +679,8 @@ impl Conversation {
 
     fn client_and_server(&self) -> [std::net::SocketAddr; 2] {
         let server = self.server.map_or(Side::High, |(server, _)| server);
-        [server.other().of(&self.ends).socket_addr(), server.of(&self.ends).socket_addr()]
+        [server.other(), server]
+            .map(|side| Endpoint::of_halves(*side.of(&self.addresses), *side.of(&self.ports)).socket_addr())
     }
 }
 
@@ -631,8 +693,9 @@ fn head_at(piece: &mut StreamPiece<'_>, len: usize) -> HeadSeen {
 }
 
 /// Keeps the rest of the piece until more of the head comes.
-fn hold(piece: &mut StreamPiece<'_>, recognised: bool) -> StreamState {
-    let partial = PartialHead { start: MessageStart::from(&*piece), raw: piece.bytes.to_vec(), recognised };
+fn hold(piece: &mut StreamPiece<'_>, unproven: bool, recognised: bool) -> StreamState {
+    let start = MessageStart { unproven, ..MessageStart::from(&*piece) };
+    let partial = PartialHead { start, raw: piece.bytes.to_vec(), recognised };
     piece.pass(partial.raw.len());
     StreamState::Head(Box::new(partial))
 }

@@ -77,6 +77,12 @@ pub(super) fn has_known_method(bytes: &[u8]) -> bool {
     KNOWN.iter().any(|method| bytes.starts_with(method))
 }
 
+/// Returns whether `bytes` begin with a method that asks for no change (RFC 9110, 9.2.1).
+pub(super) fn is_safe(bytes: &[u8]) -> bool {
+    const SAFE: [&[u8]; 3] = [b"GET ", b"HEAD ", b"OPTIONS "];
+    SAFE.iter().any(|method| bytes.starts_with(method))
+}
+
 /// Returns whether the first word of `bytes` is only the rest of a method whose beginning is missing: `ST` of `POST`.
 /// An unregistered method is accepted; so is a registered one that ends another (`LOCK`, `UNLOCK`).
 pub(super) fn is_rest_of_method(bytes: &[u8]) -> bool {

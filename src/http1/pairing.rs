@@ -11,13 +11,15 @@ use std::collections::VecDeque;
 use super::head::Method;
 use super::stream::MessageStart;
 use crate::exchange::{ConnectionId, Damage, Event, ExchangeId, Request, Response, Timestamp};
-use crate::flow::{FALSE_STAMP, Stretch};
+use crate::flow::{FALSE_STAMP, FIRST_OFFSET, Stretch};
 
 /// Most requests that may await their response on one connection. Past it the oldest is reported to have none.
 const MAX_OUTSTANDING: usize = 4096;
 /// Most requests that may continue to await theirs where memory is short: the reserved memory of a connection has room
 /// for them. Older ones are reported to have none.
 const OUTSTANDING_WHEN_SHORT: usize = 4;
+/// Length of `HTTP/1.1 204 No Content` and its line ends, in bytes; a 100 without fields is shorter.
+const SHORTEST_FINAL_RESPONSE: u64 = 27;
 
 /// A request without its response so far.
 #[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own, and most combinations occur")]
@@ -45,6 +47,8 @@ struct Outstanding {
     after_gap: bool,
     /// True when one of those may have been pipelined with it.
     follows_lost: bool,
+    /// True when it may be part of another request's body.
+    unproven: bool,
 }
 
 /// The requests of a connection that await their response.
@@ -67,14 +71,20 @@ pub(super) struct Pairing {
     request_gap: bool,
     /// True when this client was seen to pipeline requests.
     pipelines: bool,
-    /// Offset up to which the client had received the server's stream when it sent the request after a gap.
-    suspect_at: Option<u64>,
+    /// Offset up to which the client had received the server's stream when it sent the request after a gap; zero, which no
+    /// offset is, before any gap.
+    suspect_at: u64,
     /// True when a request that was lost in that gap may have been pipelined with it.
     lost_there: bool,
     /// Offset up to which the server had received the client's stream, as far as it is known.
     heard: u64,
     /// End of the server's stream as processed so far; zero, which no offset is, before its first byte.
     told: u64,
+    /// Offset up to which the server had received the client's stream at the beginning of its last response; for one to a
+    /// request whose end is known, that end.
+    answered: u64,
+    /// Offset up to which the client had received the server's stream when it sent its last bytes.
+    asked: u64,
     /// First damage to the stream of responses, if any.
     response_doubt: Option<Damage>,
 }
@@ -90,10 +100,12 @@ impl Pairing {
             responses_missing: false,
             request_gap: false,
             pipelines: false,
-            suspect_at: None,
+            suspect_at: 0,
             lost_there: false,
             heard: 0,
             told: 0,
+            answered: 0,
+            asked: FIRST_OFFSET,
             response_doubt: None,
         }
     }
@@ -149,6 +161,28 @@ impl Pairing {
         self.heard = self.heard.max(received);
     }
 
+    /// Notes that the server has sent bytes of unknown meaning, having received the client's stream up to `received`.
+    pub(super) fn note_unread_response(&mut self, received: u64) {
+        self.answered = self.answered.max(received);
+    }
+
+    /// Notes that the client has sent bytes, having received the server's stream up to `received`.
+    pub(super) fn note_asked(&mut self, received: u64) {
+        self.asked = self.asked.max(received);
+    }
+
+    /// Returns whether the bytes before this position, some of which are missing or unread, are a whole request that has
+    /// its response: the server responded with knowledge of all of them, and the client has received that.
+    pub(super) const fn is_answered(&self, offset: u64, received: u64) -> bool {
+        self.answered >= offset && received >= self.told
+    }
+
+    /// Returns whether the client has received, since its last bytes that were captured, as much as a final response
+    /// takes; an interim one is shorter.
+    pub(super) fn has_received_more(&self, received: u64) -> bool {
+        received >= self.told.max(self.asked) + SHORTEST_FINAL_RESPONSE
+    }
+
     /// A request has begun: gives it its identity.
     pub(super) fn ask(&mut self, method: Method, start: MessageStart, sink: &mut dyn FnMut(Event)) -> ExchangeId {
         if self.reserved {
@@ -184,6 +218,7 @@ impl Pairing {
             begun: false,
             after_gap: std::mem::take(&mut self.requests_missing),
             follows_lost,
+            unproven: start.unproven,
         });
         id
     }
@@ -196,17 +231,17 @@ impl Pairing {
         self.pipelines |= in_one_go;
         let received_more = if self.told == 0 { self.responses_missing } else { start.received > self.told };
         if std::mem::take(&mut self.request_gap) && self.heard < start.offset {
-            self.suspect_at = Some(start.received);
+            self.suspect_at = start.received;
             self.lost_there = self.pipelines || !received_more;
         }
-        if in_one_go && self.suspect_at == Some(start.received) {
+        if in_one_go && self.suspect_at == start.received {
             // It does not ask one by one after all.
             self.lost_there = true;
             // Back to one that is marked: those before it were marked with it.
             let unmarked = self.outstanding.iter_mut().rev().take_while(|one| !one.follows_lost);
             unmarked.filter(|one| one.received == start.received).for_each(|one| one.follows_lost = true);
         }
-        self.lost_there && self.suspect_at == Some(start.received)
+        self.lost_there && self.suspect_at == start.received
     }
 
     /// Like [`Pairing::ask`], for a request whose head is incomplete while its response has begun.
@@ -251,6 +286,13 @@ impl Pairing {
     /// Returns the request of the response that begins there in the server's stream. Requests before that one are
     /// reported to have lost theirs.
     pub(super) fn answer(&mut self, begin: MessageStart, sink: &mut dyn FnMut(Event)) -> Option<(ExchangeId, Method)> {
+        let of = self.identify(begin, sink);
+        let end = of.and_then(|_| self.outstanding.front().filter(|one| !one.unproven)?.end);
+        self.answered = self.answered.max(end.unwrap_or(begin.received));
+        of
+    }
+
+    fn identify(&mut self, begin: MessageStart, sink: &mut dyn FnMut(Event)) -> Option<(ExchangeId, Method)> {
         let MessageStart { offset, received, .. } = begin;
         let Some(next) = self.outstanding.iter().find(|one| !one.begun) else {
             // It answers what was not captured, or not yet: from here on only numbers tell.

@@ -32,11 +32,32 @@ pub(super) struct MessageStart {
     pub(super) offset: u64,
     /// Offset up to which its sender had received the other stream at that time.
     pub(super) received: u64,
+    /// True where it only looks like one, after bytes that are missing or unread: it may be part of a body.
+    pub(super) unproven: bool,
 }
 
 impl From<&StreamPiece<'_>> for MessageStart {
     fn from(piece: &StreamPiece<'_>) -> Self {
-        Self { at: piece.at, stretch: piece.stretch, offset: piece.offset, received: piece.received }
+        let StreamPiece { at, stretch, offset, received, .. } = *piece;
+        Self { at, stretch, offset, received, unproven: false }
+    }
+}
+
+/// What is known of the position where a message may begin.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Position {
+    /// The message before it has ended there, or it is the beginning of the stream.
+    Boundary,
+    /// It is the first one of a stream that was joined in its middle.
+    Joined,
+    /// It is where a segment begins, after bytes that are missing or unread.
+    Guessed,
+}
+
+impl Position {
+    /// Returns whether a message may have begun before it.
+    pub(super) fn is_lost(self) -> bool {
+        self != Self::Boundary
     }
 }
 
@@ -78,6 +99,21 @@ impl MessageKind {
         }
     }
 
+    /// Returns whether this is a request that may be part of another one's body.
+    pub(super) const fn is_unproven(&self) -> bool {
+        matches!(self, Self::Request { incomplete: Some(Incomplete::Unproven), .. })
+    }
+
+    /// Returns whether this is a request of which nobody can tell where its body ends, and whether it has one.
+    pub(super) const fn is_unframed(&self) -> bool {
+        matches!(self, Self::Request { malformed: Some(Malformed::BadLength | Malformed::BadTransferEncoding), .. })
+    }
+
+    /// Returns the state of the stream after its end: that of what may be none is no place where a message must begin.
+    pub(super) const fn next_state(&self) -> StreamState {
+        if self.is_unproven() { StreamState::Resync } else { StreamState::Idle }
+    }
+
     /// Notes whether the client has ended its side within the response, and nothing of that came since: it left then.
     pub(super) const fn client_left(&mut self, left: bool) {
         if let Self::Response { is_left, .. } = self {
@@ -112,6 +148,8 @@ pub(super) enum StreamState {
     Body(Box<MessageInBody>),
     /// The start of the next message is not known: each piece is checked for one at its beginning.
     Resync,
+    /// The same, before the first piece of a stream that was joined in its middle.
+    Joined,
     /// Another protocol.
     Opaque,
 }
@@ -120,9 +158,10 @@ impl StreamState {
     /// How many of the next bytes are only counted.
     pub(super) fn passes_over(&self) -> u64 {
         match self {
+            Self::Body(message) if message.about.is_unproven() => 0,
             Self::Body(message) => message.body.passes_over(),
             Self::Opaque => u64::MAX,
-            Self::Idle | Self::Head(_) | Self::Resync => 0,
+            Self::Idle | Self::Head(_) | Self::Resync | Self::Joined => 0,
         }
     }
 
@@ -131,7 +170,7 @@ impl StreamState {
         match self {
             Self::Head(partial) => size_of::<PartialHead>() + partial.raw.capacity(),
             Self::Body(message) => size_of::<MessageInBody>() + message.head.held() + message.body.held(),
-            Self::Idle | Self::Resync | Self::Opaque => 0,
+            Self::Idle | Self::Resync | Self::Joined | Self::Opaque => 0,
         }
     }
 }

@@ -31,7 +31,7 @@ pub struct InspectLedger {
     kept: u64,
     malformed: u64,
     /// In the order gap, cut, end of capture.
-    incomplete: [u64; 3],
+    incomplete: [u64; 4],
     statuses: BTreeMap<u16, u64>,
     damaged: BTreeMap<&'static str, u64>,
     latency: LatencyHistogram,
@@ -101,8 +101,13 @@ impl InspectLedger {
     #[must_use]
     pub fn finish(mut self, engine: CaptureStats, started: Started) -> Summary {
         let chosen = self.chosen.take();
-        let [gap, cut, end] = self.incomplete;
-        let incomplete = [(Incomplete::Gap, gap), (Incomplete::Cut, cut), (Incomplete::EndOfCapture, end)];
+        let [gap, cut, end, unproven] = self.incomplete;
+        let incomplete = [
+            (Incomplete::Gap, gap),
+            (Incomplete::Cut, cut),
+            (Incomplete::EndOfCapture, end),
+            (Incomplete::Unproven, unproven),
+        ];
         let ended = Ended {
             kept: self.kept,
             malformed: self.malformed,
@@ -140,11 +145,12 @@ impl InspectLedger {
             RequestState::Whole => self.kept += u64::from(decided.is_ok()),
             RequestState::Malformed(_) => self.malformed += 1,
             RequestState::Incomplete(why) => {
-                let [gap, cut, end] = &mut self.incomplete;
+                let [gap, cut, end, unproven] = &mut self.incomplete;
                 *match why {
                     Incomplete::Gap => gap,
                     Incomplete::Cut => cut,
                     Incomplete::EndOfCapture => end,
+                    Incomplete::Unproven => unproven,
                 } += 1;
             }
         }

@@ -33,7 +33,6 @@ const COST: usize = 6;
 /// Bytes of the first line that suffice to recognize its kind.
 const ENOUGH: usize = 64 * 1024;
 
-const INCOMPLETE: [Incomplete; 3] = [Incomplete::Gap, Incomplete::Cut, Incomplete::EndOfCapture];
 const MALFORMED: [Malformed; 11] = [
     Malformed::RequestLine,
     Malformed::HeaderLine,
@@ -375,7 +374,7 @@ fn chunked(content: &[u8], whole: bool) -> Bytes {
 /// Returns the state of the request that `state` names.
 fn state(text: &str) -> Result<RequestState, JsonlError> {
     match text.split_once(": ") {
-        Some(("incomplete", why)) => Ok(RequestState::Incomplete(one_of("state", &INCOMPLETE, why)?)),
+        Some(("incomplete", why)) => Ok(RequestState::Incomplete(one_of("state", &Incomplete::ALL, why)?)),
         Some(("malformed", why)) => Ok(RequestState::Malformed(one_of("state", &MALFORMED, why)?)),
         Some(("response damaged", why)) => one_of("state", &DAMAGE, why).map(|_| RequestState::Whole),
         None if matches!(text, "complete" | "no-response" | "opaque") => Ok(RequestState::Whole),
@@ -465,7 +464,8 @@ mod tests {
 
     #[test]
     fn every_state_is_read_back() {
-        let states = INCOMPLETE.map(RequestState::Incomplete).into_iter().chain(MALFORMED.map(RequestState::Malformed));
+        let states =
+            Incomplete::ALL.map(RequestState::Incomplete).into_iter().chain(MALFORMED.map(RequestState::Malformed));
         for state in states.chain([RequestState::Whole]) {
             check(state, Ok(response(200)));
             for why in DAMAGE {

@@ -11,6 +11,7 @@ mod belief;
 mod checksums;
 mod clock;
 mod frames;
+mod holes;
 mod http;
 mod identity;
 #[path = "../support/packets.rs"]

@@ -182,7 +182,7 @@ mod tests {
             Outcome::GuardHeld(HeldBy::Paused),
             Outcome::Sent,
         ];
-        all.extend([Incomplete::Gap, Incomplete::Cut, Incomplete::EndOfCapture].map(Outcome::Incomplete));
+        all.extend(Incomplete::ALL.map(Outcome::Incomplete));
         all.extend(
             [Shed::TargetQueue, Shed::Stopped, Shed::BodyLimit, Shed::Capture, Shed::Middleware].map(Outcome::Shed),
         );

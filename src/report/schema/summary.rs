@@ -249,14 +249,13 @@ pub struct Ended {
 
 impl Default for Ended {
     fn default() -> Self {
-        use crate::exchange::Incomplete::{Cut, EndOfCapture, Gap};
         Self {
             kept: 0,
             filtered: CountMap::new(),
             sampled_out: 0,
             rate_limited: 0,
             malformed: 0,
-            incomplete: [Gap, Cut, EndOfCapture].map(|why| (why.key().to_owned(), 0)).into(),
+            incomplete: crate::exchange::Incomplete::ALL.map(|why| (why.key().to_owned(), 0)).into(),
             shed: CountMap::new(),
         }
     }
@@ -494,6 +493,7 @@ mod tests {
         "/requests/ended/incomplete/gap",
         "/requests/ended/incomplete/cut",
         "/requests/ended/incomplete/end_of_capture",
+        "/requests/ended/incomplete/unproven",
         "/requests/ended/shed",
         "/production/statuses",
         "/production/damaged",
