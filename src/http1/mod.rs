@@ -12,7 +12,6 @@ mod head;
 mod message;
 pub(crate) mod one_shot;
 mod pairing;
-mod plain_head;
 mod stream;
 mod strict_response;
 
