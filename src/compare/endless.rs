@@ -6,9 +6,9 @@
 use std::borrow::Cow;
 
 use super::budget::Budget;
-use super::decode::{self, Undecoded};
+use super::decode;
 use super::{BodyVerdict, CompareRules, ComparedResponse, Effort, Unknown};
-use super::{as_a_whole, characters, documents, kind, may_be_read, text, tree, verdict};
+use super::{as_a_whole, both, characters, documents, kind, may_be_read, text, tree, verdict};
 use crate::exchange::Head;
 use crate::http1::{ContentKind, content};
 
@@ -76,13 +76,9 @@ fn inside(
     let budget = Budget::new(rules.memory());
     let (most, heads) = (rules.max_decoded(), (one.0?, other.0?));
     let decoded = |head, body| decode::decoded_beginning(head, body, most, &budget);
-    let (production, shadow) = match (decoded(heads.0, one.1), decoded(heads.1, other.1)) {
-        (Ok(production), Ok(shadow)) => (production, shadow),
-        (Err(Undecoded::Opaque), _) | (_, Err(Undecoded::Opaque)) => return None,
-        (Err(Undecoded::TooLong), _) | (_, Err(Undecoded::TooLong)) => {
-            return Some(BodyVerdict::Unknown(Unknown::DecodedSize));
-        }
-        _ => return Some(BodyVerdict::Unknown(Unknown::Memory)),
+    let (production, shadow) = match both(decoded(heads.0, one.1), decoded(heads.1, other.1)) {
+        Ok(both) => both,
+        Err(verdict) => return verdict,
     };
     if is_same(&production, &shadow, may_be_short) {
         return Some(BodyVerdict::Same);

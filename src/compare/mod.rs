@@ -378,18 +378,27 @@ pub(crate) fn reads(head: &Head, body: Option<&[u8]>) -> bool {
     }
 }
 
+/// Returns both contents, or the verdict where one of them cannot be had; `None` where they can only be compared as a
+/// whole.
+fn both<T>(production: Result<T, Undecoded>, shadow: Result<T, Undecoded>) -> Result<(T, T), Option<BodyVerdict>> {
+    match (production, shadow) {
+        (Ok(production), Ok(shadow)) => Ok((production, shadow)),
+        (Err(Undecoded::Opaque), _) | (_, Err(Undecoded::Opaque)) => Err(None),
+        (Err(Undecoded::TooLong), _) | (_, Err(Undecoded::TooLong)) => {
+            Err(Some(BodyVerdict::Unknown(Unknown::DecodedSize)))
+        }
+        _ => Err(Some(BodyVerdict::Unknown(Unknown::Memory))),
+    }
+}
+
 /// Compares what two bodies say; `None` where they can only be compared as a whole.
 fn inside(rules: &CompareRules, one: (Option<&Head>, &[u8]), other: (Option<&Head>, &[u8])) -> Option<BodyVerdict> {
     let budget = Budget::new(rules.memory());
     let (most, heads) = (rules.max_decoded(), (one.0?, other.0?));
     let decoded = |head, body| decode::decoded(head, body, most, &budget);
-    let (production, shadow) = match (decoded(heads.0, one.1), decoded(heads.1, other.1)) {
-        (Ok(production), Ok(shadow)) => (production, shadow),
-        (Err(Undecoded::Opaque), _) | (_, Err(Undecoded::Opaque)) => return None,
-        (Err(Undecoded::TooLong), _) | (_, Err(Undecoded::TooLong)) => {
-            return Some(BodyVerdict::Unknown(Unknown::DecodedSize));
-        }
-        _ => return Some(BodyVerdict::Unknown(Unknown::Memory)),
+    let (production, shadow) = match both(decoded(heads.0, one.1), decoded(heads.1, other.1)) {
+        Ok(both) => both,
+        Err(verdict) => return verdict,
     };
     if production == shadow {
         return Some(BodyVerdict::Same);

@@ -415,6 +415,7 @@ impl<'a> LiveOutbox<'a> {
 mod tests {
     use super::*;
     use crate::exchange::{Body, ConnectionId, Head, RequestState, Response};
+    use crate::testing;
 
     struct LiveFixture {
         channels: ReaderChannels,
@@ -458,19 +459,7 @@ mod tests {
 
     fn response(n: u32, body: usize) -> Event {
         let body = Body { wire: Some(vec![0; body].into()), ..Body::EMPTY };
-        let head = Head::new(b"HTTP/1.1 200 OK\r\n\r\n".to_vec());
-        let (first_byte, last_byte) = Default::default();
-        let response = Response {
-            status: 200,
-            head,
-            body,
-            first_byte,
-            last_byte,
-            damage: None,
-            opaque: false,
-            untimed: false,
-            left: false,
-        };
+        let response = Response { body, ..*testing::response(200) };
         Event::Response { of: id(n), response: Box::new(response) }
     }
 

@@ -140,24 +140,14 @@ impl<C: Client> Client for RetainingClient<C> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::exchange::{Body, Damage, Timestamp};
+    use crate::exchange::{Body, Damage};
+    use crate::testing;
 
     fn response(head: &str, body: impl Into<Bytes>, framing: Framing) -> Response {
-        let (first_byte, last_byte) = (Timestamp::default(), Timestamp::default());
         let head = Head::new(format!("HTTP/1.1 200 OK\r\n{head}\r\n").into_bytes());
         let wire = body.into();
         let body = Body { framing, len: wire.len() as u64, sha256: None, wire: Some(wire) };
-        Response {
-            status: 200,
-            head,
-            body,
-            first_byte,
-            last_byte,
-            damage: None,
-            opaque: false,
-            untimed: false,
-            left: false,
-        }
+        Response { head, body, ..*testing::response(200) }
     }
 
     fn retention(room: usize) -> RetentionRules {
