@@ -14,8 +14,8 @@ use bytes::Bytes;
 use sha2::{Digest as _, Sha256};
 use shadowtap::exchange::{Body, FailureKind, Framing, Outcome, Request};
 use shadowtap::replay::{
-    AnyClient, Client as _, ClientChoice, ClientError, Delivery, Job, Pace, ResponseOptions, ResponseProgress,
-    SendSettings, TargetLimits, TargetLinks, TargetResponse, Ticket, run_target,
+    AnyClient, Client as _, ClientChoice, ClientError, Delivery, Destination, Job, Pace, ResponseOptions,
+    ResponseProgress, SendSettings, TargetId, TargetLimits, TargetLinks, TargetResponse, Ticket, run_target,
 };
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpListener;
@@ -74,7 +74,15 @@ async fn replay(settings: &SendSettings, client: AnyClient, requests: Vec<Reques
     let links = TargetLinks::default();
     // Nothing is known of production's responses: what does not end, but for a stream, has failed.
     links.production.finish();
-    tokio::spawn(run_target(0, client, jobs_out, TargetLimits::from(settings), stop_out, deliveries_in, links));
+    tokio::spawn(run_target(
+        Destination::Target(TargetId::at(0)),
+        client,
+        jobs_out,
+        TargetLimits::from(settings),
+        stop_out,
+        deliveries_in,
+        links,
+    ));
     let mut ended = Vec::new();
     while let Some(delivery) = deliveries.recv().await {
         ended.push(*delivery);

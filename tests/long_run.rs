@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use shadowtap::compare;
 use shadowtap::exchange::{ConnectionId, Damage, ExchangeId, FailureKind, Outcome, Timestamp};
-use shadowtap::replay::{ConnNumber, Delivery, TargetResponse};
+use shadowtap::replay::{ConnNumber, Delivery, Destination, TargetId, TargetResponse};
 use shadowtap::report::schema::request::RunRequest;
 use shadowtap::report::threshold::Thresholds;
 use shadowtap::report::{
@@ -124,7 +124,7 @@ impl Long {
         let took = Duration::from_micros(500 + 4_000 * self.next(64));
         Delivery {
             id,
-            target: 0,
+            destination: Destination::Target(TargetId::at(0)),
             outcome: if fails { Outcome::Failed(FailureKind::Timeout) } else { Outcome::Sent },
             reason: None,
             answer: (!fails).then_some(answer),

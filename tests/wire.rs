@@ -25,8 +25,8 @@ use shadowtap::pipeline::{self, Progress, Run};
 use shadowtap::replay::TlsIdentity;
 use shadowtap::replay::wire::{Lookup, Resolve};
 use shadowtap::replay::{
-    Client as _, ClientError, ConnKey, ConnectionMode, Delivery, InFlight, Job, Pace, ResponseOptions,
-    ResponseProgress, SendSettings, TargetResponse, Ticket, WireClient, run_target,
+    Client as _, ClientError, ConnKey, ConnectionMode, Delivery, Destination, InFlight, Job, Pace, ResponseOptions,
+    ResponseProgress, SendSettings, TargetId, TargetResponse, Ticket, WireClient, run_target,
 };
 use shadowtap::report::Summary;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -175,7 +175,15 @@ async fn deliver(settings: &SendSettings, client: WireClient, requests: Vec<Requ
     }
     drop(jobs);
     let counters = Arc::new(InFlight::default());
-    tokio::spawn(run_target(0, Arc::new(client), jobs_out, settings.into(), stop_out, deliveries_in, counters));
+    tokio::spawn(run_target(
+        Destination::Target(TargetId::at(0)),
+        Arc::new(client),
+        jobs_out,
+        settings.into(),
+        stop_out,
+        deliveries_in,
+        counters,
+    ));
     let mut ended = Vec::new();
     while let Some(delivery) = deliveries.recv().await {
         ended.push(*delivery);

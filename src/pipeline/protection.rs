@@ -20,7 +20,7 @@ use crate::replay::guard::{
     AdmissionControl, Guard, GuardAction, GuardChange, GuardHandle, GuardSettings, GuardVerdict, Observation,
 };
 use crate::replay::ramp::RampPlan;
-use crate::replay::{Delivery, GuardState, Ramp};
+use crate::replay::{Delivery, GuardState, Ramp, TargetId};
 use crate::report::schema::steps::StepCause;
 use crate::report::{RampEnd, RunTotals, TargetGuard};
 
@@ -105,9 +105,9 @@ impl ProtectionController {
     }
 
     /// The gate before a target, where it has a guard.
-    pub(super) fn gate(&self, target: usize) -> Option<AdmissionControl> {
+    pub(super) fn gate(&self, target: TargetId) -> Option<AdmissionControl> {
         let kept = self.lock()?;
-        let (_, handle, settings) = kept.targets.get(target)?.guard.as_ref()?;
+        let (_, handle, settings) = kept.targets.get(target.index())?.guard.as_ref()?;
         Some(AdmissionControl::new(handle.clone(), settings))
     }
 
@@ -119,7 +119,8 @@ impl ProtectionController {
         let Some(sample) = Observation::of(delivery, Instant::now()) else { return };
         let at = self.control.clock();
         let Some(mut kept) = self.lock() else { return };
-        if let Some((guard, ..)) = kept.targets.get_mut(delivery.target).and_then(|target| target.guard.as_mut()) {
+        let Some(target) = delivery.destination.target() else { return };
+        if let Some((guard, ..)) = kept.targets.get_mut(target.index()).and_then(|target| target.guard.as_mut()) {
             guard.take(at, sample);
         }
     }

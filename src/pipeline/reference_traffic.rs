@@ -9,8 +9,8 @@ use tokio::time::Instant;
 
 use super::dispatch::TargetDispatcher;
 use crate::exchange::{ExchangeId, Outcome, Request, Shed};
-use crate::replay::{self, TargetLimits};
-use crate::report::{ReportEvent, TargetSet, baseline_number, check_number};
+use crate::replay::{self, Destination, TargetId, TargetLimits};
+use crate::report::{ReportEvent, TargetSet};
 
 /// Bytes of requests that wait for the baseline; past it further ones are not sent there.
 pub(super) const BASELINE_BYTES: usize = 8 << 20;
@@ -33,8 +33,6 @@ pub(super) struct ReferenceSender {
     pub(super) share: f64,
     /// True when requests that may change something go to the baseline too.
     pub(super) writes: bool,
-    /// Number of targets.
-    pub(super) targets: usize,
 }
 
 /// Reference destinations of one request.
@@ -77,29 +75,28 @@ impl ReferenceSender {
         if self.asks_baseline(request) { self.baseline.as_mut() } else { None }
     }
 
-    /// Sends it there; gives back the numbers of the deliveries that ended at once, and how.
+    /// Sends it there; returns the destinations of the deliveries that ended at once, and how.
     pub(super) fn send(
         &mut self,
         chosen: &ReferenceChoice,
         request: &Request,
         due: Option<Instant>,
         keep_host: bool,
-    ) -> Vec<(usize, Outcome)> {
-        let targets = self.targets;
+    ) -> Vec<(Destination, Outcome)> {
         // Without a schedule it is due now: a baseline that is slow is not to slow down the run.
         let due = due.unwrap_or_else(Instant::now);
-        let offer = |number: usize, dispatcher: Option<&mut TargetDispatcher>| {
+        let offer = |to: Destination, dispatcher: Option<&mut TargetDispatcher>| {
             let shed = dispatcher.map_or(Some(Shed::TargetQueue), |dispatcher| {
                 dispatcher.offer(Box::new(request.clone()), due, keep_host)
             });
-            shed.map(|place| (number, Outcome::Shed(place)))
+            shed.map(|place| (to, Outcome::Shed(place)))
         };
         let mut refused = Vec::new();
         if chosen.baseline {
-            refused.extend(offer(baseline_number(targets), self.baseline.as_mut()));
+            refused.extend(offer(Destination::Baseline, self.baseline.as_mut()));
         }
         for target in chosen.checks.iter() {
-            refused.extend(offer(check_number(targets, target), self.checks.get_mut(target)));
+            refused.extend(offer(Destination::SelfCheck(TargetId::at(target)), self.checks.get_mut(target)));
         }
         refused
     }
@@ -117,7 +114,7 @@ mod tests {
 
     #[test]
     fn writes_go_to_the_baseline_only_where_they_may() {
-        let sender = |writes| ReferenceSender { baseline: None, checks: Vec::new(), share: 1.0, writes, targets: 1 };
+        let sender = |writes| ReferenceSender { baseline: None, checks: Vec::new(), share: 1.0, writes };
         let (reads, writes) = (sender(false), sender(true));
         for sender in [reads, writes] {
             assert!(

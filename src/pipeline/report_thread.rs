@@ -181,7 +181,7 @@ impl ReportThread {
 
 fn count_one(reporter: &mut Reporter, fact: ReportEvent, progress: &Progress) {
     if let ReportEvent::Delivered(delivery) = &fact
-        && reporter.is_target(delivery.target)
+        && delivery.destination.target().is_some()
     {
         progress.in_flight.fetch_sub(1, Ordering::Relaxed);
         match delivery.outcome {

@@ -16,7 +16,9 @@ use super::queues::TARGET_QUEUE;
 use super::reference_traffic::{self, ReferenceSender};
 use super::retention::RetainingClient;
 use super::run::{Run, RunError};
-use crate::replay::{self, AnyClient, Client, Deliveries, Delivery, Job, TargetLimits, TargetLinks, run_target};
+use crate::replay::{
+    self, AnyClient, Client, Deliveries, Delivery, Destination, Job, TargetId, TargetLimits, TargetLinks, run_target,
+};
 use crate::report::{self, ReportEvent, TargetTotals};
 
 /// The targets of a run.
@@ -56,7 +58,8 @@ impl TargetStage {
         let bytes = context.memory.targets / settings.len().max(1);
         let (mut dispatchers, mut probes, mut running) = (Vec::new(), Vec::new(), Vec::new());
         for (index, settings) in settings.into_iter().enumerate() {
-            let (dispatcher, probe, target) = starter.target(index, settings, bytes, responses)?;
+            let (dispatcher, probe, target) =
+                starter.target(Destination::Target(TargetId::at(index)), settings, bytes, responses)?;
             dispatchers.push(dispatcher);
             probes.push(probe);
             running.push(target);
@@ -79,7 +82,7 @@ impl TargetStage {
 impl TargetStarter<'_> {
     fn target(
         &self,
-        index: usize,
+        destination: Destination,
         mut settings: replay::SendSettings,
         bytes: usize,
         responses: Option<&ResponseSender>,
@@ -100,9 +103,9 @@ impl TargetStarter<'_> {
             in_flight: Arc::clone(&links.in_flight),
             client: Arc::downgrade(&client),
         };
-        let gate = self.context.protection.gate(index);
+        let gate = destination.target().and_then(|target| self.context.protection.gate(target));
         let dispatcher = TargetDispatcher::new(job_sender, Budget::new(bytes), Arc::clone(&client), gate);
-        let queue = TargetQueue { index, jobs, limits, links };
+        let queue = TargetQueue { destination, jobs, limits, links };
         let sending = match responses {
             Some(responses) => {
                 let client = NotifyingClient { client: Arc::clone(&client), responses: responses.clone() };
@@ -120,12 +123,12 @@ impl TargetStarter<'_> {
 
     /// Sends what comes out of `queue`, and has the guards see how each delivery ended.
     fn spawn<C: Client + 'static>(&self, queue: TargetQueue, client: Arc<C>) -> JoinHandle<replay::QueueStats> {
-        let TargetQueue { index, jobs, limits, links } = queue;
+        let TargetQueue { destination, jobs, limits, links } = queue;
         let client = Arc::new(RetainingClient { client, retention: self.context.retention.clone() });
         let stopped = self.context.stops.targets.clone();
         let protection = self.context.protection.clone();
         let deliveries = Deliveries::observed(self.facts.clone(), move |delivery| protection.observe(delivery));
-        self.context.runtime.spawn(run_target(index, client, jobs, limits, stopped, deliveries, links))
+        self.context.runtime.spawn(run_target(destination, client, jobs, limits, stopped, deliveries, links))
     }
 
     /// Starts the baseline, and for each target the queue over which it is asked a second time. The baseline's end comes
@@ -136,28 +139,27 @@ impl TargetStarter<'_> {
         writes: bool,
         running: &mut Vec<RunningTarget>,
     ) -> Result<ReferenceSender, RunError> {
-        let targets = running.len();
         let checked = running.iter().enumerate().filter(|_| settings.self_check > 0.0);
-        let checks = checked.map(|(target, running)| self.self_check(report::check_number(targets, target), running));
-        let checks = checks.collect();
+        let checks = checked.map(|(target, running)| self.self_check(TargetId::at(target), running)).collect();
         let mut baseline = None;
         if let Some(settings) = settings.baseline {
-            let number = report::baseline_number(targets);
-            let (dispatcher, _, target) = self.target(number, settings, reference_traffic::BASELINE_BYTES, None)?;
+            let bytes = reference_traffic::BASELINE_BYTES;
+            let (dispatcher, _, target) = self.target(Destination::Baseline, settings, bytes, None)?;
             running.push(target);
             baseline = Some(dispatcher);
         }
-        Ok(ReferenceSender { baseline, checks, share: settings.self_check, writes, targets })
+        Ok(ReferenceSender { baseline, checks, share: settings.self_check, writes })
     }
 
     /// Starts the queue over which a target is asked a second time. Its guard sees nothing of that.
-    fn self_check(&self, number: usize, target: &RunningTarget) -> TargetDispatcher {
+    fn self_check(&self, id: TargetId, target: &RunningTarget) -> TargetDispatcher {
         let (job_sender, jobs) = mpsc::channel(TARGET_QUEUE);
         let budget = Budget::new(reference_traffic::CHECK_BYTES);
         let client = RetainingClient { client: Arc::clone(&target.client), retention: self.context.retention.clone() };
         let (stopped, facts) = (self.context.stops.targets.clone(), self.facts.clone());
         let limits = reference_traffic::CHECK_LIMITS;
-        let sending = run_target(number, Arc::new(client), jobs, limits, stopped, facts, self.links());
+        let sending =
+            run_target(Destination::SelfCheck(id), Arc::new(client), jobs, limits, stopped, facts, self.links());
         self.context.runtime.spawn(sending);
         TargetDispatcher::new(job_sender, budget, Arc::clone(&target.client), None)
     }
@@ -165,7 +167,7 @@ impl TargetStarter<'_> {
 
 /// What waits for one target, and how much of it is in flight.
 struct TargetQueue {
-    index: usize,
+    destination: Destination,
     jobs: mpsc::Receiver<Job>,
     limits: TargetLimits,
     links: TargetLinks,

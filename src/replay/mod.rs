@@ -19,6 +19,7 @@ use crate::exchange::{ConnectionId, Digest, ExchangeId, Head, Outcome, Request, 
 
 mod address;
 mod any_client;
+mod destination;
 mod error;
 pub mod guard;
 pub mod hop;
@@ -41,6 +42,7 @@ pub mod wire;
 
 pub use address::{TargetUrl, TargetUrlError};
 pub use any_client::AnyClient;
+pub use destination::{Destination, TargetId};
 pub use error::ClientError;
 pub use guard::{Guard, GuardState};
 pub use http::HttpClient;
@@ -276,13 +278,13 @@ impl RetainedResponse {
     }
 }
 
-/// Result of one request at one target.
+/// Result of one request at one destination.
 #[derive(Clone, Debug)]
 pub struct Delivery {
     /// The request.
     pub id: ExchangeId,
-    /// Target, counted from 0.
-    pub target: usize,
+    /// Where it went.
+    pub destination: Destination,
     /// Outcome of the request.
     pub outcome: Outcome,
     /// Reason of the failure, in words for people, where it failed and that is known.
@@ -295,6 +297,14 @@ pub struct Delivery {
     pub response: Option<Duration>,
     /// Due to sent, which is when a connection was free for it; `None` without a schedule.
     pub lag: Option<Duration>,
+}
+
+impl Delivery {
+    /// The end of a request that was not sent.
+    #[must_use]
+    pub const fn unsent(id: ExchangeId, destination: Destination, outcome: Outcome) -> Self {
+        Self { id, destination, outcome, reason: None, answer: None, service: None, response: None, lag: None }
+    }
 }
 
 /// A request on its way to one target.

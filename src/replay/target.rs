@@ -16,8 +16,8 @@ use tokio::time::{Instant, Sleep};
 use super::production_ends::ProductionEndWait;
 use super::response_watch::{ResponseWatch, Surroundings, WatchStep};
 use super::{
-    BegunResponse, Client, ClosedEarly, Delivery, Job, ProductionEnds, Reason, ResponseProgress, SendError,
-    TargetLimits, TargetResponse,
+    BegunResponse, Client, ClosedEarly, Delivery, Destination, Job, ProductionEnds, Reason, ResponseProgress,
+    SendError, TargetLimits, TargetResponse,
 };
 use crate::exchange::{ExchangeId, FailureKind, Outcome, Shed};
 
@@ -111,7 +111,7 @@ impl<D> Clone for Deliveries<D> {
     }
 }
 
-/// Sends each job to target number `index` and reports its end to `deliveries`; every job ends exactly once.
+/// Sends each job to `destination` and reports its end to `deliveries`; every job ends exactly once.
 ///
 /// Returns when `jobs` is closed and everything in flight has ended. When `stop` becomes true (a dropped sender does
 /// not count), `jobs` is closed from this side, queued jobs end as `Shed(Stopped)`, and those in flight have
@@ -121,7 +121,7 @@ impl<D> Clone for Deliveries<D> {
 /// `deliveries` may carry anything that a delivery turns into. While it is full, ended requests keep their slot among
 /// those in flight, so that nothing piles up; while its receiver is gone, deliveries are dropped.
 pub async fn run_target<C, D>(
-    index: usize,
+    destination: Destination,
     client: Arc<C>,
     jobs: mpsc::Receiver<Job>,
     limits: TargetLimits,
@@ -141,7 +141,7 @@ where
     let stop_for_tasks = stop.clone();
     let spawn = |job, place| {
         let sending = SendWorker {
-            index,
+            destination,
             client: Arc::clone(&client),
             limits,
             queue: Arc::clone(&queue),
@@ -160,7 +160,7 @@ where
     if let Some(mut jobs) = queue.end() {
         jobs.close();
         while let Some(job) = jobs.recv().await {
-            report(&deliveries, shed(index, &job)).await;
+            report(&deliveries, shed(destination, &job)).await;
         }
     }
     // Every task gives its place back when it has ended: all places are free when all have.
@@ -205,7 +205,7 @@ enum SendPlace {
 /// One place among the requests in flight, and all that a request in it needs. Where another one waits when that has
 /// ended, it takes that as well: a new task for each would cost more than to send it.
 struct SendWorker<C, D> {
-    index: usize,
+    destination: Destination,
     client: Arc<C>,
     limits: TargetLimits,
     queue: Arc<TargetQueue>,
@@ -223,7 +223,7 @@ impl<C: Client, D: From<Box<Delivery>>> SendWorker<C, D> {
         let mut next = Some(first);
         while let Some(mut job) = next {
             let told = match self.held_back(&mut job, &mut alarm, &mut stop).await {
-                Some(outcome) => ended(self.index, job.request.id, outcome),
+                Some(outcome) => Delivery::unsent(job.request.id, self.destination, outcome),
                 None => self.send(job, &mut place, &mut alarm, &mut stop).await,
             };
             report(&self.deliveries, told).await;
@@ -294,7 +294,7 @@ impl<C: Client, D: From<Box<Delivery>>> SendWorker<C, D> {
         })
         .await;
         drop(in_flight);
-        delivery(self.index, id, due, sent, result)
+        delivery(self.destination, id, due, sent, result)
     }
 
     /// Gives the place of a stream to ordinary requests, where there is one beside them; says whether it just did.
@@ -415,14 +415,14 @@ async fn attempt<C: Client>(client: &C, job: Job, progress: &ResponseProgress) -
 }
 
 fn delivery(
-    target: usize,
+    destination: Destination,
     id: ExchangeId,
     due: Option<Instant>,
     sent: Instant,
     result: Result<TargetResponse, SendError>,
 ) -> Delivery {
     let lag = due.map(|due| sent.saturating_duration_since(due));
-    let none = Delivery { lag, ..ended(target, id, Outcome::Sent) };
+    let none = Delivery { lag, ..Delivery::unsent(id, destination, Outcome::Sent) };
     match result {
         Ok(answer) => Delivery {
             service: Some(answer.first_byte.saturating_duration_since(answer.written)),
@@ -446,13 +446,8 @@ fn delivery(
     }
 }
 
-fn shed(target: usize, job: &Job) -> Delivery {
-    ended(target, job.request.id, Outcome::Shed(Shed::Stopped))
-}
-
-/// A request that ended without being sent.
-const fn ended(target: usize, id: ExchangeId, outcome: Outcome) -> Delivery {
-    Delivery { id, target, outcome, reason: None, answer: None, service: None, response: None, lag: None }
+fn shed(destination: Destination, job: &Job) -> Delivery {
+    Delivery::unsent(job.request.id, destination, Outcome::Shed(Shed::Stopped))
 }
 
 async fn report<D: From<Box<Delivery>>>(deliveries: &Deliveries<D>, delivery: Delivery) {
@@ -490,8 +485,9 @@ mod tests {
     use super::*;
     use crate::exchange::{Body, ConnectionId, Head, Request, RequestState, Timestamp};
     use crate::replay::memory::{MemoryClient, ScriptedReply};
-    use crate::replay::{ProductionEnd, ResponseOptions, Ticket};
+    use crate::replay::{ProductionEnd, ResponseOptions, TargetId, Ticket};
 
+    const SEVENTH: Destination = Destination::Target(TargetId::at(6));
     const LIMITS: TargetLimits = TargetLimits {
         max_in_flight: 4,
         max_streams: 4,
@@ -530,7 +526,8 @@ mod tests {
             let (stop, stop_out) = watch::channel(false);
             let links = TargetLinks::default();
             let client = Arc::new(MemoryClient::new(script));
-            let running = tokio::spawn(run_target(7, client, jobs_out, limits, stop_out, deliveries_in, links.clone()));
+            let running =
+                tokio::spawn(run_target(SEVENTH, client, jobs_out, limits, stop_out, deliveries_in, links.clone()));
             Self { jobs: Some(jobs), stop, deliveries, links, running }
         }
 
@@ -567,7 +564,7 @@ mod tests {
         let (ended, _) = rig.finish().await;
         assert_eq!(ended.iter().map(|d| d.id.connection.0).collect::<Vec<_>>(), (1..=100).collect::<Vec<_>>());
         let first = &ended[0];
-        assert_eq!((first.target, &first.outcome, first.lag), (7, &Outcome::Sent, None));
+        assert_eq!((first.destination, &first.outcome, first.lag), (SEVENTH, &Outcome::Sent, None));
         let answer = first.answer.as_ref().unwrap();
         assert_eq!((answer.status, answer.body_len, answer.body_sha256.is_some()), (200, 5, true));
     }
@@ -780,7 +777,7 @@ mod tests {
         let (ends, seen) = std::sync::mpsc::channel();
         let observed = Deliveries::observed(reports, move |delivery| ends.send(delivery.id).unwrap());
         let client = Arc::new(MemoryClient::new(|_: &Request| ScriptedReply::status(200, "ok")));
-        tokio::spawn(run_target(7, client, jobs_out, LIMITS, stop_out, observed, TargetLinks::default()));
+        tokio::spawn(run_target(SEVENTH, client, jobs_out, LIMITS, stop_out, observed, TargetLinks::default()));
         for connection in 1..=4 {
             jobs.send(job(connection, None)).await.unwrap();
         }

@@ -33,7 +33,7 @@ pub use collect::steps::RampSteps;
 pub use render::listing::Listing;
 pub use render::run_diff::RunDiff;
 pub use reporter::snapshot::{Snapshot, SnapshotRequest};
-pub use reporter::{ReportEvent, ReportSettings, Reporter, baseline_number, check_number};
+pub use reporter::{ReportEvent, ReportSettings, Reporter};
 pub use schema::counts::{CountMap, LatencySummary};
 pub use schema::failures::{DesynchronisedSummary, FailureReason};
 pub use schema::middleware::MiddlewareCounts;

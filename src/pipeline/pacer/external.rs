@@ -8,6 +8,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::next::{ExternalStep, PacerStep};
+use super::pause::Stopped;
 use super::{AwaitingResponse, Pacer};
 use crate::exchange::{Damage, Event, ExchangeId, Outcome, Request, Response, Shed};
 use crate::pipeline::external::{AcceptedRequest, ExternalStage, Resolution};
@@ -26,7 +27,7 @@ impl Pacer {
     /// Returns the next step, a message from a process or an event, whichever comes first; none where there are no more
     /// events or the run was stopped.
     pub(super) fn next_of_both(&mut self) -> Option<PacerStep> {
-        let external = self.settings.external.as_ref()?;
+        let external = self.settings.mode.external()?;
         let late = external.expires().map_or_else(crossbeam_channel::never, |at| crossbeam_channel::at(at.into_std()));
         crossbeam_channel::select_biased! {
             recv(self.channels.stopped) -> _ => None,
@@ -40,9 +41,8 @@ impl Pacer {
         }
     }
 
-    /// False where the run was stopped.
-    pub(super) fn outside(&mut self, step: ExternalStep) -> bool {
-        let Some(external) = &mut self.settings.external else { return true };
+    pub(super) fn outside(&mut self, step: ExternalStep) -> Result<(), Stopped> {
+        let Some(external) = self.settings.mode.external_mut() else { return Ok(()) };
         match step {
             ExternalStep::Back(back) => {
                 let settled = external.settle(back);
@@ -50,49 +50,45 @@ impl Pacer {
             }
             ExternalStep::Late => {
                 let now = Instant::now();
-                while let Some(settled) = self.settings.external.as_mut().and_then(|external| external.expire(now)) {
-                    if !self.settled(settled) {
-                        return false;
-                    }
+                while let Some(settled) = self.settings.mode.external_mut().and_then(|external| external.expire(now)) {
+                    self.settled(settled)?;
                 }
-                true
+                Ok(())
             }
         }
     }
 
-    /// Does what processes bring about until `end`; false where the run was stopped.
-    pub(super) fn outside_until(&mut self, end: Instant) -> bool {
+    /// Does what processes bring about until `end`.
+    pub(super) fn outside_until(&mut self, end: Instant) -> Result<(), Stopped> {
         while Instant::now() < end {
-            let Some(external) = &self.settings.external else { return true };
+            let Some(external) = self.settings.mode.external() else { return Ok(()) };
             let wake = external.expires().map_or(end, |late| late.min(end));
             let step = crossbeam_channel::select_biased! {
-                recv(self.channels.stopped) -> _ => return false,
+                recv(self.channels.stopped) -> _ => return Err(Stopped),
                 recv(external.back()) -> back => back.ok().map(|(back, _)| ExternalStep::Back(back)),
                 recv(crossbeam_channel::at(wake.into_std())) -> _ => (wake < end).then_some(ExternalStep::Late),
             };
-            if step.is_some_and(|step| !self.outside(step)) {
-                return false;
-            }
+            step.map_or(Ok(()), |step| self.outside(step))?;
         }
-        true
+        Ok(())
     }
 
     /// Gives a request to a process. Where there is no room it is shed, but without a schedule it waits, for as long as
     /// it would for its echo.
-    pub(super) fn give(&mut self, passed: AcceptedRequest) -> bool {
+    pub(super) fn give(&mut self, passed: AcceptedRequest) -> Result<(), Stopped> {
         let id = passed.note.id;
         let mut passed = passed;
         let mut until = None;
         loop {
-            let Some(external) = &mut self.settings.external else { return true };
+            let Some(external) = self.settings.mode.external_mut() else { return Ok(()) };
             external.latest = passed.request.last_byte;
             let timeout = external.timeout();
-            let Err(back) = external.give(passed) else { return true };
+            let Err(back) = external.give(passed) else { return Ok(()) };
             let until = *until.get_or_insert_with(|| Instant::now() + timeout);
             if back.due.is_some() || Instant::now() >= until {
                 return self.end(back.note, Outcome::Shed(Shed::Middleware));
             }
-            if !self.outside_until(Instant::now() + FULL_PAUSE) {
+            if self.outside_until(Instant::now() + FULL_PAUSE).is_err() {
                 tracing::debug!(%id, "stopped while it waited for room before the middleware");
                 return self.end(back.note, Outcome::Shed(Shed::Stopped));
             }
@@ -101,21 +97,22 @@ impl Pacer {
     }
 
     /// Does what comes of a message, or of time that passed.
-    fn settled(&mut self, settled: Resolution) -> bool {
+    fn settled(&mut self, settled: Resolution) -> Result<(), Stopped> {
         match settled {
-            Resolution::Nothing => true,
+            Resolution::Nothing => Ok(()),
             Resolution::Passed { passed, answered, changed } => {
                 let conn = passed.note.id.into();
-                let went_on = self.came_back(passed, changed)
-                    && answered.is_none_or(|event| self.event(event, PassTag::default(), None));
+                let answered =
+                    |pacer: &mut Self| answered.map_or(Ok(()), |event| pacer.event(event, PassTag::default(), None));
+                let ended = self.came_back(passed, changed).and_then(|()| answered(self));
                 self.done(conn);
-                went_on
+                ended
             }
             Resolution::Ended { note, outcome } => {
                 let conn = note.id.into();
-                let went_on = self.end(note, outcome);
+                let ended = self.end(note, outcome);
                 self.done(conn);
-                went_on
+                ended
             }
             Resolution::MadeUp(request) => self.made_up(request),
             Resolution::Response { of, response } => {
@@ -123,15 +120,15 @@ impl Pacer {
                     Some(response) => Event::Response { of, response },
                     None => Event::Damaged { of, why: Damage::Shed },
                 });
-                true
+                Ok(())
             }
         }
     }
 
     /// A request came back: what was changed in it may not make a write of it, or a tunnel.
-    fn came_back(&mut self, passed: AcceptedRequest, changed: bool) -> bool {
+    fn came_back(&mut self, passed: AcceptedRequest, changed: bool) -> Result<(), Stopped> {
         if self.has_enough() {
-            return true;
+            return Ok(());
         }
         match if changed { self.settings.chains.all.admit(&passed.request) } else { Ok(()) } {
             Ok(()) => self.take(passed),
@@ -141,9 +138,9 @@ impl Pacer {
 
     /// Offers a request that a process made up: it is due now, has a connection of its own, and has no production
     /// response.
-    fn made_up(&mut self, request: Box<Request>) -> bool {
+    fn made_up(&mut self, request: Box<Request>) -> Result<(), Stopped> {
         if self.has_enough() {
-            return true;
+            return Ok(());
         }
         let (id, note) = (request.id, self.note(&request));
         if let Err(outcome) = self.settings.chains.all.admit(&request) {
@@ -155,9 +152,9 @@ impl Pacer {
         let targets = TargetSet::first(self.channels.dispatchers.len());
         let (place, response_filters) = (place_of(id), Vec::new());
         let passed = AcceptedRequest { note, request, due, targets, keep_host: false, place, response_filters };
-        let went_on = self.take(passed) && self.damaged(id, Damage::NoResponse);
+        let ended = self.take(passed).and_then(|()| self.damaged(id, Damage::NoResponse));
         self.closed(id.into(), now);
-        went_on
+        ended
     }
 
     fn has_enough(&self) -> bool {
@@ -166,21 +163,21 @@ impl Pacer {
 
     /// Closes a connection that was to close after the last of its requests that waited.
     fn done(&mut self, conn: ConnKey) {
-        if let Some(due) = self.settings.external.as_mut().and_then(|external| external.done(conn)) {
+        if let Some(due) = self.settings.mode.external_mut().and_then(|external| external.done(conn)) {
             self.closed(conn, due);
         }
     }
 
     /// Queues production's result behind a request that waits for its echo; the processes get it at once.
     pub(super) fn follow(&mut self, of: ExchangeId, event: impl FnOnce() -> Event) {
-        let Some(external) = self.settings.external.as_mut().filter(|external| external.waits(of)) else { return };
+        let Some(external) = self.settings.mode.external_mut().filter(|external| external.waits(of)) else { return };
         external.follow(of, event());
     }
 
     /// Sends production's response to the processes. A recording gets the response as it comes back, and not at all
     /// where it does not: data that a process masks must not reach the disk unmasked.
     pub(super) fn response_outside(&mut self, of: ExchangeId, response: Box<Response>, asked: &AwaitingResponse) {
-        let Some(external) = &mut self.settings.external else { return };
+        let Some(external) = self.settings.mode.external_mut() else { return };
         if !asked.recorded {
             external.send_response(of, &response);
         } else if external.give_response(of, asked.is_head, response).is_err() {
@@ -190,47 +187,52 @@ impl Pacer {
 
     /// Winds up after the last event: owed echoes may still come, and the last messages sent may have an effect.
     pub(super) fn wind_up(&mut self) {
-        if self.finish_outside().is_none() {
-            let waited = self.settings.external.as_mut().map(ExternalStage::stopped).unwrap_or_default();
+        if self.finish_outside().is_err() {
+            let waited = self.settings.mode.external_mut().map(ExternalStage::stopped).unwrap_or_default();
+            // Where nobody takes facts any more, nobody misses these.
             for note in waited {
-                self.end(note, Outcome::Shed(Shed::Stopped));
+                self.end(note, Outcome::Shed(Shed::Stopped)).ok();
             }
         }
         // The processes end now. What production answers after this is recorded no more: nobody is there to give it back.
-        if let Some(external) = &self.settings.external {
+        if let Some(external) = self.settings.mode.external() {
             external.end();
         }
     }
 
-    /// None where the run was stopped.
-    fn finish_outside(&mut self) -> Option<()> {
-        let timeout = self.settings.external.as_ref().map(ExternalStage::timeout)?;
+    /// Waits for what processes still owe.
+    fn finish_outside(&mut self) -> Result<(), Stopped> {
+        let Some(timeout) = self.settings.mode.external().map(ExternalStage::timeout) else { return Ok(()) };
         let lingers = Instant::now() + LINGER.min(timeout);
         loop {
-            let owed = self.settings.external.as_ref()?.is_owed();
+            let owed = self.is_owed();
             let in_flight = self.channels.progress.in_flight.load(Ordering::Relaxed) > 0;
             if !(owed || in_flight) || (owed && Instant::now() >= lingers) {
                 break;
             }
             if self.channels.facts.is_closed() {
                 // The report died, and with it whoever counts what is in flight.
-                return None;
+                return Err(Stopped);
             }
             self.look_outside()?;
         }
-        self.settings.external.as_ref()?.close();
+        self.settings.mode.external().into_iter().for_each(ExternalStage::close);
         let end = Instant::now() + timeout;
-        while Instant::now() < end && self.settings.external.as_ref()?.lives() {
+        while Instant::now() < end && self.settings.mode.external().is_some_and(ExternalStage::lives) {
             self.look_outside()?;
         }
-        while self.settings.external.as_ref()?.is_owed() {
+        while self.is_owed() {
             self.look_outside()?;
         }
-        Some(())
+        Ok(())
     }
 
-    fn look_outside(&mut self) -> Option<()> {
-        self.outside_until(Instant::now() + LOOK).then_some(())
+    fn is_owed(&self) -> bool {
+        self.settings.mode.external().is_some_and(ExternalStage::is_owed)
+    }
+
+    fn look_outside(&mut self) -> Result<(), Stopped> {
+        self.outside_until(Instant::now() + LOOK)
     }
 }
 

@@ -10,9 +10,10 @@
 
 use std::collections::VecDeque;
 
-use crossbeam_channel::{RecvTimeoutError, TryRecvError};
+use crossbeam_channel::TryRecvError;
 use tokio::time::Instant;
 
+use super::pause::Stopped;
 use super::{Pacer, PacerStep, RunChains, Upcoming};
 use crate::exchange::{Event, Request, Timestamp};
 use crate::middleware::ChainSettings;
@@ -68,7 +69,7 @@ impl Pacer {
             self.look_at(queued);
             looks -= 1;
         }
-        if let Some(upcoming) = self.ahead.as_mut()?.events.pop_front() {
+        if let Some(upcoming) = self.settings.mode.ahead_mut()?.events.pop_front() {
             return Some(self.step(upcoming));
         }
         let queued = crossbeam_channel::select_biased! {
@@ -76,30 +77,30 @@ impl Pacer {
             recv(self.channels.events) -> queued => queued.ok(),
         }?;
         self.look_at(queued);
-        let upcoming = self.ahead.as_mut()?.events.pop_front()?;
+        let upcoming = self.settings.mode.ahead_mut()?.events.pop_front()?;
         Some(self.step(upcoming))
     }
 
-    /// Looks at what is read until `end`; false where the run was stopped.
-    pub(super) fn look_ahead_until(&mut self, end: Instant) -> bool {
+    /// Looks at what is read until `end`.
+    pub(super) fn look_ahead_until(&mut self, end: Instant) -> Result<(), Stopped> {
         while self.may_look() {
             let left = end.saturating_duration_since(Instant::now());
             if left.is_zero() {
-                return true;
+                return Ok(());
             }
             let queued = crossbeam_channel::select_biased! {
-                recv(self.channels.stopped) -> _ => return false,
+                recv(self.channels.stopped) -> _ => return Err(Stopped),
                 recv(self.channels.events) -> queued => queued,
-                default(left) => return true,
+                default(left) => return Ok(()),
             };
             let Ok(queued) = queued else { break };
             self.look_at(queued);
         }
-        matches!(self.channels.stopped.recv_deadline(end.into_std()), Err(RecvTimeoutError::Timeout))
+        self.sleep_until(end)
     }
 
     fn may_look(&self) -> bool {
-        self.ahead.as_ref().is_some_and(Lookahead::has_room) && !self.settings.control.is_paused()
+        self.settings.mode.ahead().is_some_and(Lookahead::has_room) && !self.settings.control.is_paused()
     }
 
     fn look_at(&mut self, queued: QueuedEvent) {
@@ -107,7 +108,7 @@ impl Pacer {
         if let (Event::Request(request), Some(due)) = (&upcoming.queued.event, upcoming.due) {
             self.preview(request, self.put_off(due));
         }
-        if let Some(ahead) = &mut self.ahead {
+        if let Some(ahead) = self.settings.mode.ahead_mut() {
             ahead.events.push_back(upcoming);
         }
     }
@@ -124,7 +125,7 @@ impl Pacer {
             return;
         }
         let clock = self.clock(request, Some(due));
-        let Some(ahead) = &mut self.ahead else { return };
+        let Some(ahead) = self.settings.mode.ahead_mut() else { return };
         let Some((request, targets)) = ahead.passed(request, clock) else { return };
         for target in targets.iter() {
             let Some(dispatcher) = self.channels.dispatchers.get_mut(target) else { continue };
@@ -153,7 +154,7 @@ mod tests {
     use crossbeam_channel::Sender;
     use tokio::sync::{mpsc, watch};
 
-    use super::super::{PacerChannels, PacerSettings, Timing};
+    use super::super::{PacerChannels, PacerMode, PacerSettings, Timing};
     use super::*;
     use crate::exchange::ConnectionId;
     use crate::middleware::LoopHeader;
@@ -166,8 +167,7 @@ mod tests {
         let chains = || RunChains::new(&ChainSettings::default(), 0);
         let settings = PacerSettings {
             chains: chains(),
-            preview: Some(chains()),
-            external: None,
+            mode: PacerMode::Lookahead(Lookahead::new(chains())),
             reloads: watch::channel(None).1,
             mark: None,
             copies: LoopHeader::default(),
@@ -178,7 +178,6 @@ mod tests {
                 checks: Vec::new(),
                 share: 0.0,
                 writes: false,
-                targets: 0,
             },
             control: Control::default(),
             timing: Timing::paced(Pace::default(), None, KnownSpan::default()),
@@ -217,7 +216,7 @@ mod tests {
     }
 
     fn waiting(pacer: &Pacer) -> usize {
-        pacer.ahead.as_ref().unwrap().events.len()
+        pacer.settings.mode.ahead().unwrap().events.len()
     }
 
     #[test]
@@ -243,9 +242,9 @@ mod tests {
         let (mut pacer, events, stop) = pacer(&runtime, 2);
         events.send(opened(1)).unwrap();
         let now = Instant::now();
-        assert!(pacer.look_ahead_until(now));
+        assert!(pacer.look_ahead_until(now).is_ok());
         drop(stop);
-        assert!(!pacer.look_ahead_until(now + Duration::from_secs(3600)));
+        assert!(pacer.look_ahead_until(now + Duration::from_secs(3600)).is_err());
         assert_eq!(waiting(&pacer), 0);
         assert!(pacer.next_of_ahead().is_none());
     }

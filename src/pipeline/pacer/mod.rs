@@ -35,21 +35,19 @@ use crate::middleware::context::ResponseFilter;
 use crate::middleware::context::UnreadableCounts;
 use crate::middleware::route::ROUTE;
 use crate::middleware::{self, LoopHeader};
-use crate::replay::{ConnKey, Delivery, ProductionEnd, ProductionEnds, ShortenedGaps};
+use crate::replay::{ConnKey, Delivery, Destination, ProductionEnd, ProductionEnds, ShortenedGaps, TargetId};
 use crate::report::{Production, ReportEvent, RequestRecord, TargetSet};
 
 use chains::RunChains;
 use lookahead::Lookahead;
 use next::{PacerStep, Upcoming};
+use pause::Stopped;
 pub(super) use timing::Timing;
 
 /// Processing of requests by the pacer.
 pub(super) struct PacerSettings {
     pub(super) chains: RunChains,
-    /// The same without limits, where it is asked before its time what passes; see [`ahead`].
-    pub(super) preview: Option<RunChains>,
-    /// Processes that requests pass after the chain.
-    pub(super) external: Option<ExternalStage>,
+    mode: PacerMode,
     /// New settings of the chain, when they were reloaded.
     pub(super) reloads: watch::Receiver<Option<middleware::ChainSettings>>,
     pub(super) mark: Option<LoopHeader>,
@@ -65,6 +63,34 @@ pub(super) struct PacerSettings {
     pub(super) timing: Timing,
     /// Number of requests to take before the run ends by itself.
     pub(super) most: Option<u64>,
+}
+
+/// What the pacer does besides waiting for what is due.
+enum PacerMode {
+    /// Nothing.
+    Plain,
+    /// It reads events before they are due, so that connections open in time.
+    Lookahead(Lookahead),
+    /// It passes requests through processes outside, after the chain.
+    External(ExternalStage),
+}
+
+impl PacerMode {
+    const fn external(&self) -> Option<&ExternalStage> {
+        if let Self::External(external) = self { Some(external) } else { None }
+    }
+
+    const fn external_mut(&mut self) -> Option<&mut ExternalStage> {
+        if let Self::External(external) = self { Some(external) } else { None }
+    }
+
+    const fn ahead(&self) -> Option<&Lookahead> {
+        if let Self::Lookahead(ahead) = self { Some(ahead) } else { None }
+    }
+
+    const fn ahead_mut(&mut self) -> Option<&mut Lookahead> {
+        if let Self::Lookahead(ahead) = self { Some(ahead) } else { None }
+    }
 }
 
 /// Channels of the pacer, to read from and write to.
@@ -120,8 +146,6 @@ pub(super) struct PacerInputs {
 pub(super) struct Pacer {
     settings: PacerSettings,
     channels: PacerChannels,
-    /// Events read before they are due, where the pacer looks ahead.
-    ahead: Option<Lookahead>,
     /// Requests whose response is still to come; only those that were offered or kept.
     asked: HashMap<ExchangeId, AwaitingResponse, foldhash::fast::RandomState>,
     taken: u64,
@@ -143,12 +167,16 @@ impl Pacer {
         let (sender, events) = crossbeam_channel::bounded(event_places(&timing));
         // What comes back from an external process is not known before its time.
         let mirrors = dispatchers.iter().any(TargetDispatcher::mirrors);
-        let looks_ahead = mirrors && timing.is_known_ahead() && external.is_none();
+        let looks_ahead = mirrors && timing.is_known_ahead();
         let chains = |settings: &middleware::ChainSettings| RunChains::new(settings, dispatchers.len());
+        let mode = match external {
+            Some(external) => PacerMode::External(external),
+            None if looks_ahead => PacerMode::Lookahead(Lookahead::new(chains(&run.middleware.without_limits()))),
+            None => PacerMode::Plain,
+        };
         let settings = PacerSettings {
             chains: chains(&run.middleware),
-            preview: looks_ahead.then(|| chains(&run.middleware.without_limits())),
-            external,
+            mode,
             reloads: run.reloads.clone(),
             mark: run.mark.take(),
             retention: context.retention.clone(),
@@ -173,29 +201,19 @@ impl Pacer {
         (Self::new(settings, channels), sender)
     }
 
-    fn new(mut settings: PacerSettings, channels: PacerChannels) -> Self {
-        let ahead = settings.preview.take().map(Lookahead::new);
-        Self {
-            settings,
-            channels,
-            ahead,
-            asked: HashMap::default(),
-            taken: 0,
-            open: 0,
-            epoch: Instant::now(),
-            in_a_row: 0,
-        }
+    fn new(settings: PacerSettings, channels: PacerChannels) -> Self {
+        Self { settings, channels, asked: HashMap::default(), taken: 0, open: 0, epoch: Instant::now(), in_a_row: 0 }
     }
 
     /// Works until the events end or the run is stopped; returns what the chain has to say at the end.
     pub(super) fn run(mut self) -> ChainEnd {
         timing::wake_in_time();
         while let Some(step) = self.next() {
-            let went_on = match step {
+            let done = match step {
                 PacerStep::Event(event, part, due) => self.event(event, part, due),
                 PacerStep::Outside(step) => self.outside(step),
             };
-            if !went_on {
+            if done.is_err() {
                 break;
             }
         }
@@ -214,8 +232,7 @@ impl Pacer {
         }
     }
 
-    /// False where the run was stopped.
-    fn event(&mut self, event: Event, part: PassTag, due: Option<Instant>) -> bool {
+    fn event(&mut self, event: Event, part: PassTag, due: Option<Instant>) -> Result<(), Stopped> {
         match event {
             Event::Request(request) => self.request(request, due),
             Event::Response { of, response } => self.response(of, response, due),
@@ -223,16 +240,16 @@ impl Pacer {
             Event::Orphan { .. } => self.report(ReportEvent::Orphan),
             Event::Opened { .. } => {
                 self.of_file(part, self.open.saturating_add(1));
-                true
+                Ok(())
             }
             Event::Closed { connection, .. } => {
                 // Of those that opened outside the part that is replayed only the end is told.
                 self.of_file(part, self.open.saturating_sub(1));
                 let (conn, due) = (part.conn(connection), self.due_or_now(due));
-                if self.settings.external.as_mut().is_none_or(|external| external.closes(conn, due)) {
+                if self.settings.mode.external_mut().is_none_or(|external| external.closes(conn, due)) {
                     self.closed(conn, due);
                 }
-                true
+                Ok(())
             }
         }
     }
@@ -254,24 +271,26 @@ impl Pacer {
     fn leave(&mut self) {
         let enough = self.settings.most.is_some_and(|most| self.taken >= most);
         while let Ok(queued) = self.channels.events.recv() {
-            match queued.event {
+            let told = match queued.event {
                 Event::Request(request) if !enough => self.end(self.note(&request), Outcome::Shed(Shed::Stopped)),
                 Event::Response { of, response } => self.response(of, response, None),
-                _ => true,
+                _ => Ok(()),
             };
+            if told.is_err() {
+                break;
+            }
         }
     }
 
-    /// False where the run was stopped.
-    fn request(&mut self, mut request: Box<Request>, due: Option<Instant>) -> bool {
+    fn request(&mut self, mut request: Box<Request>, due: Option<Instant>) -> Result<(), Stopped> {
         if self.settings.most.is_some_and(|most| self.taken >= most) {
             // What was read ahead of the end is not part of the run.
-            return true;
+            return Ok(());
         }
         if let Some(outcome) = unfit(&request, self.needs_bodies()) {
             return self.end(self.note(&request), outcome);
         }
-        let Ok(due) = self.wait_until(due) else { return false };
+        let due = self.wait_until(due)?;
         self.reload();
         let clock =
             if self.settings.chains.all.is_timeless() { Timestamp::default() } else { self.clock(&request, due) };
@@ -287,12 +306,12 @@ impl Pacer {
 
     /// Goes by the chain files as they are now.
     fn reload(&mut self) {
-        let PacerSettings { chains, reloads, .. } = &mut self.settings;
+        let PacerSettings { chains, reloads, mode, .. } = &mut self.settings;
         if reloads.has_changed().unwrap_or(false)
             && let Some(settings) = &*reloads.borrow_and_update()
         {
             chains.replace(settings);
-            if let Some(ahead) = &mut self.ahead {
+            if let Some(ahead) = mode.ahead_mut() {
                 ahead.replace(settings);
             }
         }
@@ -304,7 +323,7 @@ impl Pacer {
     }
 
     /// A request passed the chain, which says where it goes.
-    fn passed(&mut self, note: RequestRecord, request: Box<Request>, due: Option<Instant>) -> bool {
+    fn passed(&mut self, note: RequestRecord, request: Box<Request>, due: Option<Instant>) -> Result<(), Stopped> {
         let targets = self.settings.chains.targets();
         if targets.is_empty() && !self.channels.dispatchers.is_empty() {
             return self.end(note, Outcome::filtered(ROUTE));
@@ -312,10 +331,10 @@ impl Pacer {
         let chain = &self.settings.chains.all;
         let (keep_host, place) = (chain.host_was_set(), chain.place().unwrap_or_default());
         // Responses go on to recordings and processes only.
-        let goes_on = self.channels.recording.is_some() || self.settings.external.is_some();
+        let goes_on = self.channels.recording.is_some() || self.settings.mode.external().is_some();
         let response_filters = if goes_on { chain.response_filters().to_vec() } else { Vec::new() };
         let passed = AcceptedRequest { note, request, due, targets, keep_host, place, response_filters };
-        if self.settings.external.is_some() { self.give(passed) } else { self.take(passed) }
+        if self.settings.mode.external().is_some() { self.give(passed) } else { self.take(passed) }
     }
 
     fn note(&self, request: &Request) -> RequestRecord {
@@ -339,7 +358,7 @@ impl Pacer {
     }
 
     /// Records a request that passed, and offers it to the targets.
-    fn take(&mut self, passed: AcceptedRequest) -> bool {
+    fn take(&mut self, passed: AcceptedRequest) -> Result<(), Stopped> {
         let AcceptedRequest { note, mut request, due, targets, keep_host, place, response_filters } = passed;
         let (id, at, is_head) = (note.id, request.last_byte, request.method() == b"HEAD");
         if self.channels.dispatchers.is_empty() && self.held_by_hand().is_some() {
@@ -356,24 +375,22 @@ impl Pacer {
         self.asked.insert(id, AwaitingResponse { at, recorded, is_head, response_filters });
         self.channels.progress.seen.fetch_add(1, Ordering::Relaxed);
         self.channels.progress.in_flight.fetch_add(targets.len() as u64, Ordering::Relaxed);
-        if !self.report(ReportEvent::Offered { note: Box::new(note), targets }) {
-            return false;
-        }
+        self.report(ReportEvent::Offered { note: Box::new(note), targets })?;
         let copies = (id.copy > 0).then_some(&self.settings.copies);
         if let Some(mark) = self.settings.mark.as_ref().or(copies) {
             mark.put(&mut request);
         }
         let chosen = self.settings.reference.choose(&request, targets);
-        if !chosen.is_none() && !self.report(chosen.fact(id)) {
-            return false;
-        }
         let copy = (!chosen.is_none()).then(|| request.clone());
-        if !self.offer(request, targets, due, (keep_host, place)) {
-            return false;
+        if copy.is_some() {
+            self.report(chosen.fact(id))?;
         }
-        let Some(copy) = copy else { return true };
+        self.offer(request, targets, due, (keep_host, place))?;
+        let Some(copy) = copy else { return Ok(()) };
         let refused = self.settings.reference.send(&chosen, &copy, due, keep_host);
-        refused.into_iter().all(|(number, why)| self.report(ReportEvent::Delivered(Box::new(ended(id, number, why)))))
+        refused
+            .into_iter()
+            .try_for_each(|(to, why)| self.report(ReportEvent::Delivered(Box::new(Delivery::unsent(id, to, why)))))
     }
 
     /// Records a request where nothing is sent. Where it is frames that are recorded, it is kept in them.
@@ -382,7 +399,7 @@ impl Pacer {
         note: RequestRecord,
         request: Box<Request>,
         response_filters: Vec<Arc<dyn ResponseFilter>>,
-    ) -> bool {
+    ) -> Result<(), Stopped> {
         let (id, at, is_head) = (note.id, request.last_byte, request.method() == b"HEAD");
         let recorded = self.channels.recording.is_some();
         if self.channels.recording.as_ref().is_some_and(|to| !to.send(Event::Request(request))) {
@@ -400,7 +417,7 @@ impl Pacer {
         targets: TargetSet,
         due: Option<Instant>,
         (keep_host, place): (bool, u64),
-    ) -> bool {
+    ) -> Result<(), Stopped> {
         let id = request.id;
         let clock =
             if self.settings.chains.has_some_of_targets() { self.clock(&request, due) } else { Timestamp::default() };
@@ -426,25 +443,24 @@ impl Pacer {
                 (Ok(()), Some(due)) => dispatcher.offer(copy, due, keep_host).map(Outcome::Shed),
                 (Ok(()), None) => dispatcher.wait(copy, keep_host, &self.channels.runtime).map(Outcome::Shed),
             };
-            if let Some(outcome) = refused
-                && !self.report(ReportEvent::Delivered(Box::new(ended(id, target, outcome))))
-            {
-                return false;
+            if let Some(outcome) = refused {
+                let destination = Destination::Target(TargetId::at(target));
+                self.report(ReportEvent::Delivered(Box::new(Delivery::unsent(id, destination, outcome))))?;
             }
         }
-        true
+        Ok(())
     }
 
-    fn end(&self, note: RequestRecord, outcome: Outcome) -> bool {
+    fn end(&self, note: RequestRecord, outcome: Outcome) -> Result<(), Stopped> {
         self.channels.progress.seen.fetch_add(1, Ordering::Relaxed);
         self.channels.progress.kept_back.fetch_add(1, Ordering::Relaxed);
         self.report(ReportEvent::Ended { note: Box::new(note), outcome })
     }
 
-    fn damaged(&mut self, of: ExchangeId, why: Damage) -> bool {
+    fn damaged(&mut self, of: ExchangeId, why: Damage) -> Result<(), Stopped> {
         let Some(asked) = self.asked.remove(&of) else {
             self.follow(of, || Event::Damaged { of, why });
-            return true;
+            return Ok(());
         };
         if asked.recorded {
             self.record(Event::Damaged { of, why });
@@ -454,15 +470,15 @@ impl Pacer {
     }
 
     /// A response ended, or is due to be closed then; see [`Pacer::upcoming`].
-    fn response(&mut self, of: ExchangeId, mut response: Box<Response>, due: Option<Instant>) -> bool {
+    fn response(&mut self, of: ExchangeId, mut response: Box<Response>, due: Option<Instant>) -> Result<(), Stopped> {
         let Some(asked) = self.asked.remove(&of) else {
             self.follow(of, || Event::Response { of, response });
-            return true;
+            return Ok(());
         };
         if !self.channels.dispatchers.is_empty() {
             self.channels.production_ends.note(of, production_end(&response, || self.due_or_now(due)));
         }
-        let goes_on = asked.recorded || self.settings.external.is_some();
+        let goes_on = asked.recorded || self.settings.mode.external().is_some();
         let kept =
             self.settings.retention.as_ref().map(|retention| Box::new(retention.production(&mut response, goes_on)));
         let production = Production {
@@ -480,7 +496,7 @@ impl Pacer {
             if asked.recorded {
                 self.record(Event::Damaged { of, why: Damage::Shed });
             }
-        } else if self.settings.external.is_some() {
+        } else if self.settings.mode.external().is_some() {
             self.response_outside(of, response, &asked);
         } else if asked.recorded {
             self.record(Event::Response { of, response });
@@ -502,11 +518,12 @@ impl Pacer {
         }
     }
 
-    fn report(&self, fact: ReportEvent) -> bool {
+    /// An error where nobody takes facts any more.
+    fn report(&self, fact: ReportEvent) -> Result<(), Stopped> {
         match self.channels.facts.try_send(fact) {
-            Ok(()) => true,
-            Err(TrySendError::Full(fact)) => self.channels.facts.blocking_send(fact).is_ok(),
-            Err(TrySendError::Closed(_)) => false,
+            Ok(()) => Ok(()),
+            Err(TrySendError::Full(fact)) => self.channels.facts.blocking_send(fact).map_err(|_| Stopped),
+            Err(TrySendError::Closed(_)) => Err(Stopped),
         }
     }
 }
@@ -527,11 +544,6 @@ fn production_end(response: &Response, due: impl FnOnce() -> Instant) -> Product
         None => ProductionEnd::Whole,
         Some(_) => ProductionEnd::Unknown { due: due() },
     }
-}
-
-/// A delivery that ended before it began.
-const fn ended(id: ExchangeId, target: usize, outcome: Outcome) -> Delivery {
-    Delivery { id, target, outcome, reason: None, answer: None, service: None, response: None, lag: None }
 }
 
 /// Returns the reason a request must not be sent or recorded at all, whatever the chain decides.

@@ -7,7 +7,7 @@ use std::time::Duration;
 use crossbeam_channel::TryRecvError;
 use tokio::time::Instant;
 
-use super::{Pacer, Timing, unfit};
+use super::{Pacer, PacerMode, Timing, unfit};
 use crate::exchange::Event;
 use crate::pipeline::external::WorkerMessage;
 use crate::pipeline::passes::PassTag;
@@ -40,12 +40,14 @@ pub(super) enum ExternalStep {
 impl Pacer {
     /// None where there is nothing more to do, or the run was stopped.
     pub(super) fn next(&mut self) -> Option<PacerStep> {
-        if self.settings.external.is_some() {
-            return self.next_of_both();
+        match self.settings.mode {
+            PacerMode::Plain => self.next_of_events(),
+            PacerMode::Lookahead(_) => self.next_of_ahead(),
+            PacerMode::External(_) => self.next_of_both(),
         }
-        if self.ahead.is_some() {
-            return self.next_of_ahead();
-        }
+    }
+
+    fn next_of_events(&mut self) -> Option<PacerStep> {
         let queued = match self.at_hand() {
             Some(queued) => queued,
             None => crossbeam_channel::select_biased! {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use crossbeam_channel::RecvTimeoutError;
 use tokio::time::Instant;
 
-use super::{Pacer, Timing};
+use super::{Pacer, PacerMode, Timing};
 use crate::exchange::{HeldBy, Outcome};
 
 /// Time between two checks of whether a paused run has resumed.
@@ -42,14 +42,18 @@ impl Pacer {
 
     fn wait_for(&mut self, due: Option<Instant>) -> Result<(), Stopped> {
         let Some(due) = due.filter(|due| *due > Instant::now()) else { return Ok(()) };
-        let goes_on = if self.settings.external.is_some() {
-            self.outside_until(due)
-        } else if self.ahead.is_some() {
-            self.look_ahead_until(due)
-        } else {
-            matches!(self.channels.stopped.recv_deadline(due.into_std()), Err(RecvTimeoutError::Timeout))
-        };
-        if goes_on { Ok(()) } else { Err(Stopped) }
+        match self.settings.mode {
+            PacerMode::Plain => self.sleep_until(due),
+            PacerMode::Lookahead(_) => self.look_ahead_until(due),
+            PacerMode::External(_) => self.outside_until(due),
+        }
+    }
+
+    pub(super) fn sleep_until(&self, end: Instant) -> Result<(), Stopped> {
+        match self.channels.stopped.recv_deadline(end.into_std()) {
+            Err(RecvTimeoutError::Timeout) => Ok(()),
+            _ => Err(Stopped),
+        }
     }
 
     /// Returns the outcome of requests captured while the run is paused: they are held back, since live traffic does

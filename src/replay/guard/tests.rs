@@ -201,16 +201,9 @@ fn what_was_sent_before_a_change_says_nothing_about_it() {
 #[test]
 fn a_sample_is_what_went_to_the_target() {
     use crate::exchange::{ConnectionId, ExchangeId, HeldBy, Shed};
-    let delivery = |outcome| Delivery {
-        id: ExchangeId::new(ConnectionId(1), 1),
-        target: 0,
-        outcome,
-        reason: None,
-        answer: None,
-        service: None,
-        response: None,
-        lag: None,
-    };
+    use crate::replay::{Destination, TargetId};
+    let id = ExchangeId::new(ConnectionId(1), 1);
+    let delivery = |outcome| Delivery::unsent(id, Destination::Target(TargetId::at(0)), outcome);
     let now = Instant::now();
     for outcome in [Outcome::GuardHeld(HeldBy::Guard), Outcome::Shed(Shed::TargetQueue), Outcome::SampledOut] {
         assert_eq!(Observation::of(&delivery(outcome), now), None);

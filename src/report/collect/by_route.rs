@@ -130,7 +130,8 @@ impl ByRoute {
         compared: ExchangeComparison<'_>,
     ) {
         let mut room = self.slowest_room;
-        if let Some(target) = self.tally(note.and_then(|note| note.route.as_ref())).targets.get_mut(delivery.target) {
+        let tally = self.tally(note.and_then(|note| note.route.as_ref()));
+        if let Some(target) = delivery.destination.target().and_then(|target| tally.targets.get_mut(target.index())) {
             target.count(delivery, production, compared);
             if let Some(note) = note {
                 target.slowest.take(note, delivery, production, &mut room);
@@ -142,7 +143,8 @@ impl ByRoute {
     /// Counts a response as one of nobody's after all: its delivery failed.
     pub(crate) fn take_back(&mut self, one: &CountedDelivery) {
         let mut freed = 0;
-        if let Some(target) = self.tally(one.route.as_ref()).targets.get_mut(one.target) {
+        let tally = self.tally(one.route.as_ref());
+        if let Some(target) = one.destination.target().and_then(|target| tally.targets.get_mut(target.index())) {
             target.take_back(one);
             freed = target.slowest.take_back(one.id);
         }

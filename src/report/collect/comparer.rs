@@ -10,7 +10,7 @@ use crate::compare::{
     self, BodyKnowledge, CompareRules, ComparedResponse, Effort, EndlessBodies, ResponseDiff, Unknown,
 };
 use crate::exchange::Outcome;
-use crate::replay::{ClosedEarly, Delivery, TargetResponse};
+use crate::replay::{ClosedEarly, Delivery, Destination, TargetId, TargetResponse};
 
 use super::inputs::{Production, RequestRecord};
 use super::join::Joined;
@@ -20,20 +20,10 @@ use super::results::{answer_side, production_side};
 #[derive(Debug)]
 pub struct Comparer {
     rules: CompareRules,
-    /// Of each target, and then of the baseline.
+    /// Host and port of each target.
     hosts: Vec<Vec<u8>>,
-    targets: usize,
-}
-
-/// Whom a delivery went to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum DeliveryRole {
-    /// This target.
-    Target(usize),
-    /// The baseline.
-    Baseline,
-    /// This target, a second time.
-    Check(usize),
+    /// Host and port of the baseline; empty where there is none.
+    baseline: Vec<u8>,
 }
 
 /// The responses to one request, before they are compared.
@@ -80,16 +70,8 @@ impl ComparisonTask {
 }
 
 impl Comparer {
-    pub(crate) const fn new(rules: CompareRules, hosts: Vec<Vec<u8>>, targets: usize) -> Self {
-        Self { rules, hosts, targets }
-    }
-
-    pub(crate) fn role(&self, number: usize) -> DeliveryRole {
-        match number.checked_sub(self.targets) {
-            None => DeliveryRole::Target(number),
-            Some(0) => DeliveryRole::Baseline,
-            Some(beyond) => DeliveryRole::Check(beyond - 1),
-        }
+    pub(crate) const fn new(rules: CompareRules, hosts: Vec<Vec<u8>>, baseline: Vec<u8>) -> Self {
+        Self { rules, hosts, baseline }
     }
 
     /// Does a task; where bodies are to be left `unread`, by their hashes.
@@ -113,15 +95,16 @@ impl Comparer {
         let mut found = FoundInExchange::default();
         for delivery in &joined.deliveries {
             let known = answer(delivery);
-            found.deliveries.push(match (self.role(delivery.target), known, production) {
-                (DeliveryRole::Check(target), Some(second), _) => {
-                    let first = joined.deliveries.iter().find(|delivery| delivery.target == target);
+            found.deliveries.push(match (delivery.destination, known, production) {
+                (Destination::SelfCheck(target), Some(second), _) => {
+                    let first =
+                        joined.deliveries.iter().find(|delivery| delivery.destination == Destination::Target(target));
                     match first.and_then(|first| answer(first)) {
                         Some(first) => Some(of.check(target, first, second)?),
                         None => None,
                     }
                 }
-                (DeliveryRole::Target(_) | DeliveryRole::Baseline, Some(answer), Some(production)) => {
+                (Destination::Target(_) | Destination::Baseline, Some(answer), Some(production)) => {
                     Some(of.delivery(delivery, answer, production)?)
                 }
                 _ => None,
@@ -134,8 +117,13 @@ impl Comparer {
         Some(found)
     }
 
-    fn host(&self, number: usize) -> &[u8] {
-        self.hosts.get(number).map_or(&[][..], Vec::as_slice)
+    fn host(&self, destination: Destination) -> &[u8] {
+        match destination {
+            Destination::Target(target) | Destination::SelfCheck(target) => {
+                self.hosts.get(target.index()).map_or(&[], Vec::as_slice)
+            }
+            Destination::Baseline => &self.baseline,
+        }
     }
 }
 
@@ -161,13 +149,13 @@ impl OneRequest<'_> {
         };
         let host = self.note.text.host();
         let one = production_side(production, host);
-        let other = answer_side(answer, self.comparer.host(delivery.target), host);
+        let other = answer_side(answer, self.comparer.host(delivery.destination), host);
         self.sides(&one, &other, bodies)
     }
 
     /// Compares a target's second response with its first.
-    fn check(&self, target: usize, first: &TargetResponse, second: &TargetResponse) -> Option<ResponseDiff> {
-        let (host, own) = (self.note.text.host(), self.comparer.host(target));
+    fn check(&self, target: TargetId, first: &TargetResponse, second: &TargetResponse) -> Option<ResponseDiff> {
+        let (host, own) = (self.note.text.host(), self.comparer.host(Destination::Target(target)));
         // Where each of them was closed says nothing of the target.
         let are_whole = first.closed.is_none() && second.closed.is_none();
         let bodies = if are_whole { self.whole() } else { BodyKnowledge::Damaged };

@@ -120,12 +120,15 @@ impl DiffGroupTally {
 
     /// Takes back what was counted of a response.
     pub(crate) fn take_back(&mut self, one: &CountedDelivery) {
-        let (Some(route), Some(production), Some(compared)) = (&one.route, one.production, &one.compared) else {
+        let target = one.destination.target();
+        let (Some(target), Some(route), Some(production), Some(compared)) =
+            (target, &one.route, one.production, &one.compared)
+        else {
             return;
         };
         for difference in &compared.found.differences {
             let statuses = Some((production.status, Some(one.status)));
-            let Some(count) = self.kinds.get_mut(&DiffGroupKey::of(one.target, route, statuses, difference)) else {
+            let Some(count) = self.kinds.get_mut(&DiffGroupKey::of(target.index(), route, statuses, difference)) else {
                 self.left_out = self.left_out.saturating_sub(1);
                 continue;
             };

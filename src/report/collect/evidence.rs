@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::exchange::Outcome;
-use crate::replay::Delivery;
+use crate::replay::{Delivery, TargetId};
 use crate::report::schema::by_route::RouteSummary;
 use crate::report::schema::curves::Curves;
 use crate::report::schema::diff_groups::DiffGroups;
@@ -94,7 +94,8 @@ impl Evidence {
             return;
         }
         self.times.at(self.ended_at(delivery), |bucket| {
-            let Some((point, responses)) = bucket.target(delivery.target) else { return };
+            let target = delivery.destination.target();
+            let Some((point, responses)) = target.and_then(|target| bucket.target(target.index())) else { return };
             match delivery.outcome {
                 Outcome::Sent => point.sent += 1,
                 Outcome::Failed(_) => point.failed += 1,
@@ -118,12 +119,12 @@ impl Evidence {
     }
 
     /// A response that was counted is nobody's: its delivery failed.
-    pub(crate) fn undelivered(&mut self, target: usize, status: u16, response: Option<Duration>, at: Duration) {
+    pub(crate) fn undelivered(&mut self, target: TargetId, status: u16, response: Option<Duration>, at: Duration) {
         if !self.is_wanted {
             return;
         }
         self.times.at(at, |bucket| {
-            let Some((point, responses)) = bucket.target(target) else { return };
+            let Some((point, responses)) = bucket.target(target.index()) else { return };
             point.sent = point.sent.saturating_sub(1);
             point.failed += 1;
             point.server_errors = point.server_errors.saturating_sub(u64::from(is_server_error(status)));
@@ -174,10 +175,13 @@ impl Evidence {
         compared: ExchangeComparison<'_>,
     ) {
         self.routes.delivered(note, delivery, production, compared);
-        if let (Some(note), Some(production), false) = (note, production, compared.differences.is_empty()) {
+        let target = delivery.destination.target();
+        if let (Some(note), Some(production), Some(target), false) =
+            (note, production, target, compared.differences.is_empty())
+        {
             let response = delivery.answer.as_ref();
             let status = response.map(|response| response.status);
-            let pair = DifferingPair { note, target: delivery.target, url, production, status, response };
+            let pair = DifferingPair { note, target: target.index(), url, production, status, response };
             self.kinds.take(pair, compared.differences);
         }
     }

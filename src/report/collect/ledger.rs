@@ -4,6 +4,7 @@
 
 use crate::exchange::{Outcome, Shed};
 use crate::middleware::external::MIDDLEWARE;
+use crate::replay::Destination;
 use crate::report::schema::counts::count;
 use crate::report::schema::summary::{self, Requests};
 use crate::report::schema::target::TargetEnded;
@@ -15,6 +16,7 @@ use super::inputs::TargetSet;
 pub struct Ledger {
     requests: Requests,
     targets: Vec<TargetLedger>,
+    baseline: TargetLedger,
     passed: SampleTally,
     sampled_out: SampleTally,
 }
@@ -37,6 +39,12 @@ impl SampleTally {
     pub(crate) const fn add(&mut self, bytes: u64) {
         self.requests += 1;
         self.bytes += bytes;
+    }
+}
+
+impl TargetLedger {
+    fn block(&self) -> (u64, u64, TargetEnded) {
+        (self.offered, self.offered.saturating_sub(self.ended.total()), self.ended.clone())
     }
 }
 
@@ -100,16 +108,23 @@ impl Ledger {
         }
     }
 
-    /// Counts a request that goes to `target` in addition to the targets it was offered to.
-    pub fn offered_beside(&mut self, target: usize) {
-        if let Some(target) = self.targets.get_mut(target) {
-            target.offered += 1;
+    /// Counts a request that goes to the baseline in addition to the targets it was offered to.
+    pub const fn offered_to_baseline(&mut self) {
+        self.baseline.offered += 1;
+    }
+
+    /// Second sends to a target are not kept here.
+    fn destination(&mut self, destination: Destination) -> Option<&mut TargetLedger> {
+        match destination {
+            Destination::Target(target) => self.targets.get_mut(target.index()),
+            Destination::Baseline => Some(&mut self.baseline),
+            Destination::SelfCheck(_) => None,
         }
     }
 
-    /// A delivery to `target` ended. An outcome that no delivery can have is kept in the sum under `shed`.
-    pub fn delivered(&mut self, target: usize, outcome: &Outcome) {
-        let Some(TargetLedger { ended, .. }) = self.targets.get_mut(target) else { return };
+    /// A delivery ended. An outcome that no delivery can have is kept in the sum under `shed`.
+    pub fn delivered(&mut self, destination: Destination, outcome: &Outcome) {
+        let Some(TargetLedger { ended, .. }) = self.destination(destination) else { return };
         match outcome {
             Outcome::Sent => ended.sent += 1,
             Outcome::Filtered(rule) => count(&mut ended.filtered, rule),
@@ -122,13 +137,13 @@ impl Ledger {
         }
     }
 
-    /// A delivery to `target` that ended as [`Outcome::Sent`] ends as `outcome` after all.
-    pub fn ends_otherwise(&mut self, target: usize, outcome: &Outcome) {
-        if let Some(sent) = self.targets.get_mut(target).map(|target| &mut target.ended.sent)
+    /// A delivery that ended as [`Outcome::Sent`] ends as `outcome` after all.
+    pub fn ends_otherwise(&mut self, destination: Destination, outcome: &Outcome) {
+        if let Some(sent) = self.destination(destination).map(|target| &mut target.ended.sent)
             && *sent > 0
         {
             *sent -= 1;
-            self.delivered(target, outcome);
+            self.delivered(destination, outcome);
         }
     }
 
@@ -136,7 +151,7 @@ impl Ledger {
     #[must_use]
     pub fn balances(&self) -> bool {
         self.requests.seen == self.requests.offered + self.requests.in_flight + self.requests.ended.total()
-            && self.targets.iter().all(|target| target.offered >= target.ended.total())
+            && self.targets.iter().chain([&self.baseline]).all(|target| target.offered >= target.ended.total())
     }
 
     /// The block of requests.
@@ -148,8 +163,13 @@ impl Ledger {
     /// Offered, in flight and ended of one target.
     #[must_use]
     pub fn target(&self, target: usize) -> (u64, u64, TargetEnded) {
-        let Some(TargetLedger { offered, ended }) = self.targets.get(target) else { return Default::default() };
-        (*offered, offered.saturating_sub(ended.total()), ended.clone())
+        self.targets.get(target).map(TargetLedger::block).unwrap_or_default()
+    }
+
+    /// The same of the baseline.
+    #[must_use]
+    pub fn baseline(&self) -> (u64, u64, TargetEnded) {
+        self.baseline.block()
     }
 
     /// Returns the shares that the sample reached, of the requests that came as far as the sample.
@@ -170,6 +190,9 @@ impl Ledger {
 mod tests {
     use super::*;
     use crate::exchange::{FailureKind, HeldBy, Incomplete, Malformed, Shed};
+    use crate::replay::TargetId;
+
+    const FIRST: Destination = Destination::Target(TargetId::at(0));
 
     fn every_outcome() -> Vec<Outcome> {
         let mut all = vec![
@@ -206,7 +229,7 @@ mod tests {
             let mut ledger = Ledger::new(1);
             ledger.offered(TargetSet::first(1), Some(1));
             assert_eq!(ledger.target(0).1, 1);
-            ledger.delivered(0, &outcome);
+            ledger.delivered(FIRST, &outcome);
             assert!(ledger.balances(), "{outcome:?}");
             let (offered, in_flight, ended) = ledger.target(0);
             assert_eq!((offered, in_flight, ended.total()), (1, 0, 1), "{outcome:?}");
@@ -217,9 +240,9 @@ mod tests {
     fn a_delivery_that_ends_otherwise_keeps_the_sum() {
         let mut ledger = Ledger::new(1);
         ledger.offered(TargetSet::first(1), Some(1));
-        ledger.delivered(0, &Outcome::Sent);
+        ledger.delivered(FIRST, &Outcome::Sent);
         for _ in 0..2 {
-            ledger.ends_otherwise(0, &Outcome::Failed(FailureKind::Desynchronised));
+            ledger.ends_otherwise(FIRST, &Outcome::Failed(FailureKind::Desynchronised));
             let (offered, in_flight, ended) = ledger.target(0);
             assert_eq!((offered, in_flight, ended.sent, ended.failed["desynchronised"]), (1, 0, 0, 1));
         }
@@ -228,7 +251,7 @@ mod tests {
     #[test]
     fn a_delivery_that_was_never_offered_shows_as_an_imbalance() {
         let mut ledger = Ledger::new(1);
-        ledger.delivered(0, &Outcome::Sent);
+        ledger.delivered(FIRST, &Outcome::Sent);
         assert!(!ledger.balances());
     }
 

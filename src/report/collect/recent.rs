@@ -14,7 +14,7 @@ use serde_json::Value;
 
 use crate::compare::{Difference, ResponseDiff, Unknown};
 use crate::exchange::{ExchangeId, FailureKind, Outcome};
-use crate::replay::{ConnNumber, Delivery, Reason};
+use crate::replay::{ConnNumber, Delivery, Destination, Reason};
 
 use super::inputs::Production;
 use super::route_name::RouteName;
@@ -31,8 +31,7 @@ const DOUBTED: Reason =
 pub(crate) struct CountedDelivery {
     pub(crate) connection: ConnNumber,
     pub(crate) id: ExchangeId,
-    /// As deliveries number it.
-    pub(crate) target: usize,
+    pub(crate) destination: Destination,
     pub(crate) status: u16,
     pub(crate) service: Option<Duration>,
     pub(crate) response: Option<Duration>,
@@ -80,16 +79,7 @@ impl KnownProduction {
 impl CountedDelivery {
     /// What it counts as once it was taken back.
     pub(crate) fn failed(&self) -> Delivery {
-        let mut failed = Delivery {
-            id: self.id,
-            target: self.target,
-            outcome: Outcome::Sent,
-            reason: None,
-            answer: None,
-            service: None,
-            response: None,
-            lag: None,
-        };
+        let mut failed = Delivery::unsent(self.id, self.destination, Outcome::Sent);
         failed.doubt();
         failed
     }

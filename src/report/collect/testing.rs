@@ -5,7 +5,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::exchange::{ConnectionId, ExchangeId, Outcome, Timestamp};
-use crate::replay::{ConnNumber, Delivery, TargetResponse};
+use crate::replay::{ConnNumber, Delivery, Destination, TargetId, TargetResponse};
 
 use super::inputs::{Production, RequestRecord};
 use super::recent::CountedDelivery;
@@ -59,7 +59,7 @@ pub(crate) fn delivery(n: u32, outcome: Outcome, status: Option<u16>) -> Deliver
     let timed = |us| status.map(|_| Duration::from_micros(us));
     Delivery {
         id: id(n),
-        target: 0,
+        destination: Destination::Target(TargetId::at(0)),
         outcome,
         reason: None,
         answer: status.map(answer),
@@ -73,7 +73,7 @@ pub(crate) fn counted(n: u32) -> CountedDelivery {
     CountedDelivery {
         connection: ConnNumber::next(),
         id: id(n),
-        target: 0,
+        destination: Destination::Target(TargetId::at(0)),
         status: 200,
         service: None,
         response: None,

@@ -6,8 +6,8 @@
 use std::time::Duration;
 
 use crate::exchange::Outcome;
-use crate::replay::{ConnNumber, Delivery};
-use crate::report::collect::comparer::{DeliveryRole, FoundInExchange};
+use crate::replay::{ConnNumber, Delivery, Destination, TargetId};
+use crate::report::collect::comparer::FoundInExchange;
 use crate::report::collect::inputs::Production;
 use crate::report::collect::join::Joined;
 use crate::report::collect::recent::{CountedComparison, CountedDelivery, KnownProduction};
@@ -54,7 +54,7 @@ impl Reporter {
     pub(super) fn doubt_new(&mut self, delivery: &mut Delivery) {
         if self.counted.doubts(delivery) {
             delivery.doubt();
-            self.count_doubted(delivery.target);
+            self.count_doubted(delivery.destination);
         }
     }
 
@@ -73,15 +73,15 @@ impl Reporter {
                 at: self.evidence.ended_at(delivery),
             };
             delivery.doubt();
-            doubted.push(delivery.target);
+            doubted.push(delivery.destination);
             self.end_otherwise(delivery, &answered);
         }
         for (delivery, found) in joined.deliveries.iter().zip(&mut found.deliveries) {
-            let first = match self.comparer.role(delivery.target) {
-                DeliveryRole::Check(target) => target,
-                DeliveryRole::Target(_) | DeliveryRole::Baseline => delivery.target,
+            let first = match delivery.destination {
+                Destination::SelfCheck(target) => Destination::Target(target),
+                first => first,
             };
-            if doubted.contains(&delivery.target) || doubted.contains(&first) {
+            if doubted.contains(&delivery.destination) || doubted.contains(&first) {
                 *found = None;
             }
         }
@@ -95,7 +95,7 @@ impl Reporter {
         self.counted.remember(CountedDelivery {
             connection,
             id: delivery.id,
-            target: delivery.target,
+            destination: delivery.destination,
             status: answer.status,
             service: delivery.service,
             response: delivery.response,
@@ -112,13 +112,13 @@ impl Reporter {
         let CountedDelivery { status, service, response, at, .. } = *one;
         self.end_otherwise(&failed, &Answered { status, service, response, at });
         self.unlearn(one);
-        match self.comparer.role(one.target) {
-            DeliveryRole::Target(_) => {
+        match one.destination {
+            Destination::Target(target) => {
                 self.uncompare(one);
-                self.take_back_evidence(one, &failed);
+                self.take_back_evidence(target, one, &failed);
             }
-            DeliveryRole::Baseline => self.uncompare(one),
-            DeliveryRole::Check(_) => {
+            Destination::Baseline => self.uncompare(one),
+            Destination::SelfCheck(_) => {
                 if let Some(compared) = &one.compared {
                     self.checks.uncompared(&compared.found);
                 }
@@ -133,27 +133,27 @@ impl Reporter {
             return;
         };
         let route = one.route.as_deref().unwrap_or(OTHER);
-        match self.comparer.role(one.target) {
-            DeliveryRole::Target(target) => self.noise.take_back(route, target, found),
-            DeliveryRole::Baseline => self.noise.own_back(route, NoiseSource::Baseline, found),
-            DeliveryRole::Check(_) => self.noise.own_back(route, NoiseSource::SelfCheck, found),
+        match one.destination {
+            Destination::Target(target) => self.noise.take_back(route, target.index(), found),
+            Destination::Baseline => self.noise.own_back(route, NoiseSource::Baseline, found),
+            Destination::SelfCheck(_) => self.noise.own_back(route, NoiseSource::SelfCheck, found),
         }
     }
 
     fn uncompare(&mut self, one: &CountedDelivery) {
-        if let Some(tally) = self.targets.get_mut(one.target) {
+        if let Some(tally) = self.tally(one.destination) {
             tally.uncompared(one);
             tally.unanswered(one.production.map(|production| production.status));
         }
     }
 
     /// What there is of targets alone: demands, routes, groups of differences, lines of results.
-    fn take_back_evidence(&mut self, one: &CountedDelivery, failed: &Delivery) {
-        let url = self.urls.get(one.target).map_or("", String::as_str);
+    fn take_back_evidence(&mut self, target: TargetId, one: &CountedDelivery, failed: &Delivery) {
+        let url = self.urls.get(target.index()).map_or("", String::as_str);
         self.watch.take_back(url, one);
         self.evidence.uncompared(one);
         if let Some(recent) = &mut self.recent {
-            recent.forget(one.id, one.target);
+            recent.forget(one.id, target);
         }
         if self.results.wanted() {
             self.results.write(&ResultLine::taken_back(one, failed, url));
@@ -163,30 +163,29 @@ impl Reporter {
     /// What was counted of a response when it came is taken back; its delivery counts as `failed`.
     fn end_otherwise(&mut self, failed: &Delivery, answered: &Answered) {
         let Answered { status, service, response, at } = *answered;
-        let number = failed.target;
-        self.count_doubted(number);
-        let role = self.comparer.role(number);
-        if matches!(role, DeliveryRole::Check(_)) {
+        let destination = failed.destination;
+        self.count_doubted(destination);
+        if matches!(destination, Destination::SelfCheck(_)) {
             self.checks.take_back();
             return;
         }
-        self.ledger.ends_otherwise(number, &failed.outcome);
-        if let Some(tally) = self.targets.get_mut(number) {
+        self.ledger.ends_otherwise(destination, &failed.outcome);
+        if let Some(tally) = self.tally(destination) {
             tally.untimed(status, service, response);
             tally.failed(failed);
         }
-        if role != DeliveryRole::Baseline {
-            self.evidence.undelivered(number, status, response, at);
+        if let Some(target) = destination.target() {
+            self.evidence.undelivered(target, status, response, at);
         }
     }
 
     /// Counts one more response that does not count, of a target that was asked for its own sake or a second time.
-    fn count_doubted(&mut self, number: usize) {
-        let target = match self.comparer.role(number) {
-            DeliveryRole::Check(target) | DeliveryRole::Target(target) => target,
-            DeliveryRole::Baseline => number,
+    fn count_doubted(&mut self, destination: Destination) {
+        let asked = match destination {
+            Destination::SelfCheck(target) => Destination::Target(target),
+            asked => asked,
         };
-        if let Some(tally) = self.targets.get_mut(target) {
+        if let Some(tally) = self.tally(asked) {
             tally.doubted();
         }
     }
@@ -204,7 +203,7 @@ mod tests {
     use crate::report::collect::results::TakenBackLines;
     use crate::report::collect::testing::{delivery, id, note, production};
     use crate::report::reporter::snapshot::LiveReference;
-    use crate::report::reporter::{ReportEvent, ReportSettings, baseline_number, check_number};
+    use crate::report::reporter::{ReportEvent, ReportSettings};
     use crate::report::schema::failures::DesynchronisedSummary;
     use crate::report::schema::summary::Summary;
     use crate::report::threshold::{ThresholdWatch, Thresholds};
@@ -242,10 +241,11 @@ mod tests {
     /// The responses to each request, of the target, the baseline and the target's second time, each over a connection of
     /// its own kind; or their failures, where they are in doubt and that is known beforehand.
     fn deliveries(connections: [ConnNumber; 3], known: bool) -> Vec<(u32, Vec<Delivery>)> {
-        let numbers = [0, baseline_number(1), check_number(1, 0)];
+        let numbers =
+            [Destination::Target(TargetId::at(0)), Destination::Baseline, Destination::SelfCheck(TargetId::at(0))];
         let of = |(n, status, body, doubted): (u32, u16, &str, bool)| {
             let all = numbers.iter().zip(connections).map(|(number, connection)| {
-                let mut one = Delivery { target: *number, ..delivery(n, Outcome::Sent, Some(status)) };
+                let mut one = Delivery { destination: *number, ..delivery(n, Outcome::Sent, Some(status)) };
                 let answer = one.answer.as_mut().unwrap();
                 (answer.body_len, answer.body_sha256) = (body.len() as u64, None);
                 answer.kept = Some(Box::new(tests::json(body)));

@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use crate::compare::{Effort, ResponseDiff, Unknown};
-use crate::replay::Delivery;
+use crate::replay::{Delivery, Destination};
 use crate::report::collect::by_route::ExchangeComparison;
-use crate::report::collect::comparer::{ComparedExchange, Comparer, ComparisonTask, DeliveryRole, FoundInExchange};
+use crate::report::collect::comparer::{ComparedExchange, Comparer, ComparisonTask, FoundInExchange};
 use crate::report::collect::inputs::{Production, RepeatKey, RequestRecord};
 use crate::report::collect::join::{DeliveryJoin, Joined, Unjoined};
 use crate::report::collect::recent::CountedComparison;
@@ -13,28 +13,10 @@ use crate::report::collect::results::ResultLine;
 use crate::report::collect::route_name::OTHER;
 use crate::report::schema::noise::NoiseSource;
 
-use super::Reporter;
 use super::desynchronised::CountedAs;
-
-/// Returns the delivery number of the baseline, for a number of `targets`.
-#[must_use]
-pub const fn baseline_number(targets: usize) -> usize {
-    targets
-}
-
-/// The number under which a target is asked a second time.
-#[must_use]
-pub const fn check_number(targets: usize, target: usize) -> usize {
-    targets + 1 + target
-}
+use super::{Reporter, tally_of};
 
 impl Reporter {
-    /// Returns whether a delivery with this number is a regular one to a target.
-    #[must_use]
-    pub fn is_target(&self, number: usize) -> bool {
-        matches!(self.comparer.role(number), DeliveryRole::Target(_))
-    }
-
     /// From now on comparisons that take time are left to whoever calls this: each is given out by
     /// [`Reporter::next_comparison`], and has to come back to [`Reporter::compared`].
     pub fn defer_comparisons(&mut self) -> Arc<Comparer> {
@@ -71,14 +53,14 @@ impl Reporter {
 
     pub(super) fn delivered(&mut self, mut delivery: Box<Delivery>) {
         self.doubt_new(&mut delivery);
-        match self.comparer.role(delivery.target) {
-            DeliveryRole::Check(_) => self.checks.ended(&delivery.outcome),
-            DeliveryRole::Target(_) | DeliveryRole::Baseline => {
-                self.ledger.delivered(delivery.target, &delivery.outcome);
-                if self.is_target(delivery.target) {
+        match delivery.destination {
+            Destination::SelfCheck(_) => self.checks.ended(&delivery.outcome),
+            Destination::Target(_) | Destination::Baseline => {
+                self.ledger.delivered(delivery.destination, &delivery.outcome);
+                if delivery.destination.target().is_some() {
                     self.evidence.delivered(&delivery);
                 }
-                if let Some(tally) = self.targets.get_mut(delivery.target) {
+                if let Some(tally) = self.tally(delivery.destination) {
                     tally.timed(&delivery);
                 }
             }
@@ -119,9 +101,9 @@ impl Reporter {
         let Joined { note, deliveries, production } = joined;
         let meeting = ExchangeContext { note: &note, route: note.route.as_deref().unwrap_or(OTHER) };
         for (delivery, found) in deliveries.iter().zip(found.deliveries) {
-            match self.comparer.role(delivery.target) {
-                DeliveryRole::Check(_) => self.checked(&meeting, delivery, found),
-                DeliveryRole::Target(_) | DeliveryRole::Baseline => {
+            match delivery.destination {
+                Destination::SelfCheck(_) => self.checked(&meeting, delivery, found),
+                Destination::Target(_) | Destination::Baseline => {
                     self.delivery_compared(Some(&meeting), delivery, production.as_ref().ok(), found);
                 }
             }
@@ -140,19 +122,19 @@ impl Reporter {
         production: Option<&Production>,
         found: Option<ResponseDiff>,
     ) {
-        let role = self.comparer.role(delivery.target);
+        let (role, target) = (delivery.destination, delivery.destination.target());
         let tells_noise =
             meeting.zip(found.as_ref()).is_some_and(|(meeting, found)| self.learn(role, meeting, production, found));
         let note = meeting.map(|meeting| meeting.note);
         let mut counted = CountedAs::new(note.and_then(|note| note.route.as_ref()), production);
-        let Some(tally) = self.targets.get_mut(delivery.target) else { return };
-        let url = self.urls.get(delivery.target).map_or("", String::as_str);
-        if role != DeliveryRole::Baseline {
+        let url = target.and_then(|target| self.urls.get(target.index())).map_or("", String::as_str);
+        if target.is_some() {
             counted.demands = self.watch.delivered(url, note, delivery, production, found.as_ref());
         }
+        let Some(tally) = tally_of(&mut self.targets, &mut self.baseline, delivery.destination) else { return };
         let unknown = found.as_ref().map(|found| found.body_unknown);
         let differences = tally.compared(delivery, production, found);
-        if role != DeliveryRole::Baseline {
+        if let Some(target) = target {
             let looked =
                 ExchangeComparison { unknown: unknown.map(|unknown| unknown.is_some()), differences: &differences };
             self.evidence.compared(note, delivery, production, url, looked);
@@ -161,7 +143,7 @@ impl Reporter {
                 let line = ResultLine::delivered(note, delivery, url, production, &differences);
                 let line = line.unknown(unknown.flatten());
                 if let Some(recent) = recent {
-                    recent.keep((delivery.id, delivery.target), &line);
+                    recent.keep((delivery.id, target), &line);
                 }
                 self.results.write(&line);
             }
@@ -173,20 +155,20 @@ impl Reporter {
     /// Takes in what a comparison tells of noise; returns whether it told anything.
     fn learn(
         &mut self,
-        role: DeliveryRole,
+        role: Destination,
         meeting: &ExchangeContext<'_>,
         production: Option<&Production>,
         found: &ResponseDiff,
     ) -> bool {
         match role {
-            DeliveryRole::Target(target) => {
-                self.noise.take(meeting.route, target, found);
+            Destination::Target(target) => {
+                self.noise.take(meeting.route, target.index(), found);
                 true
             }
-            DeliveryRole::Baseline if production.is_some_and(|production| production.damage.is_none()) => {
+            Destination::Baseline if production.is_some_and(|production| production.damage.is_none()) => {
                 self.noise.own(meeting.route, NoiseSource::Baseline, found)
             }
-            DeliveryRole::Baseline | DeliveryRole::Check(_) => false,
+            Destination::Baseline | Destination::SelfCheck(_) => false,
         }
     }
 

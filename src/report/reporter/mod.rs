@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use crate::compare;
 use crate::exchange::{Damage, ExchangeId, Outcome};
-use crate::replay::{ConnNumber, Delivery};
+use crate::replay::{ConnNumber, Delivery, Destination};
 
 use super::collect::comparer::{Comparer, ComparisonTask};
 use super::collect::evidence::Evidence;
@@ -34,8 +34,6 @@ mod desynchronised;
 mod exchange_context;
 pub mod snapshot;
 
-pub use exchange_context::{baseline_number, check_number};
-
 use snapshot::{RecentDifference, SnapshotRequest};
 
 /// Event that a stage reports, in any order that a run brings about.
@@ -61,7 +59,7 @@ pub enum ReportEvent {
         targets: TargetSet,
     },
     /// An offered request goes to the baseline in addition to its targets, or to some of them a second time; deliveries
-    /// follow, numbered by [`baseline_number`] and [`check_number`].
+    /// follow.
     Beside {
         /// The request.
         of: ExchangeId,
@@ -136,11 +134,11 @@ pub struct Reporter {
     ledger: Ledger,
     joins: Joins,
     targets: Vec<TargetTally>,
+    baseline: Option<BaselineTally>,
     production: tally::ProductionTally,
     results: ResultsWriter,
     evidence: Evidence,
     comparer: Arc<Comparer>,
-    baseline: Option<String>,
     /// Reason that bodies that differ are not compared, where they are not.
     unread: Option<compare::Unknown>,
     /// True when another thread does the comparisons that take time.
@@ -156,28 +154,48 @@ pub struct Reporter {
     recent: Option<RecentDifference>,
 }
 
+/// The baseline's URL, and what it did.
+#[derive(Debug)]
+struct BaselineTally {
+    url: String,
+    tally: TargetTally,
+}
+
+/// What counts the deliveries to `destination`; none does where a target is asked a second time.
+fn tally_of<'t>(
+    targets: &'t mut [TargetTally],
+    baseline: &'t mut Option<BaselineTally>,
+    destination: Destination,
+) -> Option<&'t mut TargetTally> {
+    match destination {
+        Destination::Target(target) => targets.get_mut(target.index()),
+        Destination::Baseline => baseline.as_mut().map(|baseline| &mut baseline.tally),
+        Destination::SelfCheck(_) => None,
+    }
+}
+
 impl Reporter {
     /// A reporter without facts.
     #[must_use]
     pub fn new(settings: ReportSettings) -> Self {
         let targets = settings.targets.len();
         let watch = ThresholdWatch::new(settings.demands, &settings.targets);
-        let hosts = settings.targets.iter().chain(&settings.baseline).map(|url| host(url)).collect();
+        let hosts = settings.targets.iter().map(|url| host(url)).collect();
+        let baseline = settings.baseline.as_deref().map(host).unwrap_or_default();
         Self {
             command: settings.command,
             asked: settings.asked,
-            baseline: settings.baseline,
+            baseline: settings.baseline.map(|url| BaselineTally { url, tally: TargetTally::default() }),
             urls: settings.targets,
             sample: settings.sample,
             started: settings.started,
-            // The baseline comes last.
-            ledger: Ledger::new(targets + 1),
+            ledger: Ledger::new(targets),
             joins: Joins::with_kept_bytes(settings.kept_bytes),
-            targets: vec![TargetTally::default(); targets + 1],
+            targets: vec![TargetTally::default(); targets],
             production: tally::ProductionTally::default(),
             results: ResultsWriter::new(settings.results),
             evidence: Evidence::new(settings.started, settings.patterns, targets, settings.evidence),
-            comparer: Arc::new(Comparer::new(settings.compare, hosts, targets)),
+            comparer: Arc::new(Comparer::new(settings.compare, hosts, baseline)),
             unread: None,
             defers: false,
             deferred: VecDeque::new(),
@@ -188,6 +206,10 @@ impl Reporter {
             counted: RecentDeliveries::new(settings.recent_bytes),
             recent: None,
         }
+    }
+
+    fn tally(&mut self, destination: Destination) -> Option<&mut TargetTally> {
+        tally_of(&mut self.targets, &mut self.baseline, destination)
     }
 
     /// Sets whether events come faster than they are counted: then bodies that differ are not compared, and count as
@@ -238,7 +260,7 @@ impl Reporter {
             }
             ReportEvent::Beside { of, baseline, checks } => {
                 if baseline {
-                    self.ledger.offered_beside(baseline_number(self.urls.len()));
+                    self.ledger.offered_to_baseline();
                 }
                 self.checks.offered += checks.len() as u64;
                 self.joins.expect(of, usize::from(baseline) + checks.len());
@@ -284,9 +306,9 @@ impl Reporter {
             (url, tally.finish(ledger.target(at), &ends.next().unwrap_or_default()).without(*noise))
         });
         let targets = targets.collect();
-        let baseline = self.baseline.zip(self.targets.last()).map(|(url, tally)| Baseline {
+        let baseline = self.baseline.map(|BaselineTally { url, tally }| Baseline {
             url,
-            target: tally.finish(ledger.target(verdict.targets.len()), &ends.next().unwrap_or_default()),
+            target: tally.finish(ledger.baseline(), &ends.next().unwrap_or_default()),
         });
         let mut summary = Summary {
             frames: engine.frames,

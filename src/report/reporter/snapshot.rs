@@ -10,6 +10,7 @@ use serde_json::value::RawValue;
 use tokio::sync::oneshot;
 
 use crate::exchange::ExchangeId;
+use crate::replay::TargetId;
 use crate::report::collect::buckets::{LiveBuckets, LiveTargetBuckets};
 use crate::report::collect::evidence::SummaryBlocks;
 use crate::report::collect::inputs::{CaptureStats, TargetTotals, blank};
@@ -169,7 +170,7 @@ impl Reporter {
 }
 
 /// A request, and the number of the target that it went to.
-type DeliveryName = (ExchangeId, usize);
+type DeliveryName = (ExchangeId, TargetId);
 
 /// Deliveries that differ, as lines of results: of those since a look the first so many, since to write down each of
 /// thousands a second, for the few that are shown, takes longer than to compare them.
@@ -200,7 +201,7 @@ impl RecentDifference {
     }
 
     /// Drops the line of a delivery whose response is nobody's.
-    pub(super) fn forget(&mut self, id: ExchangeId, target: usize) {
+    pub(super) fn forget(&mut self, id: ExchangeId, target: TargetId) {
         self.lines.retain(|(of, _)| *of != (id, target));
     }
 
@@ -218,7 +219,7 @@ mod tests {
 
     use super::*;
     use crate::exchange::Outcome;
-    use crate::replay::Delivery;
+    use crate::replay::{Delivery, Destination};
     use crate::report::collect::buckets::EDGES_US;
     use crate::report::collect::inputs::{Started, TargetSet};
     use crate::report::collect::testing::{delivery, note, production};
@@ -279,9 +280,8 @@ mod tests {
             let of = delivery(n, Outcome::Sent, Some(503)).id;
             reporter.take(ReportEvent::Offered { note: note(n), targets: TargetSet::first(1) });
             reporter.take(ReportEvent::Beside { of, baseline: true, checks: TargetSet::default() });
-            // The target and, numbered after it, the baseline.
-            for target in 0..2 {
-                let delivery = Delivery { target, ..delivery(n, Outcome::Sent, Some(503)) };
+            for destination in [Destination::Target(TargetId::at(0)), Destination::Baseline] {
+                let delivery = Delivery { destination, ..delivery(n, Outcome::Sent, Some(503)) };
                 reporter.take(ReportEvent::Delivered(Box::new(delivery)));
             }
             reporter.take(ReportEvent::Production { of, production: Ok(production(200)) });
