@@ -93,7 +93,7 @@ mod tests {
         let middleware = RunError::Middleware { command: command(), source: gone() };
         let spelt = "is its name spelt right, and is it in PATH?";
         check(&middleware, &format!("cannot start the middleware `x y`: {GONE}; {spelt}"));
-        let brake = RunError::Brake { command: command(), source: gone() };
+        let brake = RunError::GuardCommand { command: command(), source: gone() };
         check(&brake, &format!("cannot start the guard command `x y`: {GONE}; {spelt}"));
         let start = RunError::Start(io::Error::from_raw_os_error(11));
         let limit = "is a limit on processes in force (ulimit -u)?";

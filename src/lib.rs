@@ -24,7 +24,7 @@
 //! - [`pipeline`]: wires the stages into threads and channels.
 //!
 //! All of them use [`exchange`], the types of requests, responses, events and outcomes. [`bounded`], [`files`],
-//! [`sandbox`] and [`sanitise`] are small helpers of the stages.
+//! [`sandbox`] and [`sanitize`] are small helpers of the stages.
 //!
 //! A run ([`pipeline::run`]) has a thread for each stage that could hold up another, and a bound on each channel between
 //! them. Only a file waits where one is full; what a live capture cannot hand on is shed, whole requests at a time, and
@@ -120,7 +120,7 @@ pub mod files;
 pub(crate) mod json_path;
 pub mod route_pattern;
 pub mod sandbox;
-pub mod sanitise;
+pub mod sanitize;
 mod suggest;
 
 #[doc(hidden)]

@@ -16,6 +16,7 @@ use crate::middleware::{DynamicShare, Share};
 use crate::report::collect::steps::RampSteps;
 use crate::report::schema::steps::{RampStep, StepCause};
 use crate::report::{RunTotals, Started, TargetGuard};
+use crate::serve::control::ControlCommand;
 
 /// Callback for each step.
 pub type ControlListener = Arc<dyn Fn(&RampStep) + Send + Sync>;
@@ -85,6 +86,17 @@ pub struct TargetState {
 }
 
 impl Control {
+    /// Does what a command says; how the run stands is in [`Control::state`].
+    pub fn obey(&self, command: ControlCommand) {
+        match command {
+            ControlCommand::Sample(share) => self.set_share(share),
+            ControlCommand::Pause => self.pause(),
+            ControlCommand::Resume => self.resume(),
+            ControlCommand::Stop => self.stop(),
+            ControlCommand::Status => {}
+        }
+    }
+
     /// Sets the share that the sample lets in. A ramp goes no further after that.
     pub fn set_share(&self, share: Share) {
         let from = self.share();

@@ -22,7 +22,8 @@ use crate::capture::Halt;
 use crate::replay::{AnyClient, InFlight, Job, OpenNow};
 use crate::report::reporter::snapshot::{LiveReference, LiveState, LiveTarget, QueueDepth, SnapshotRequest};
 use crate::report::{CaptureStats, RecordingSummary, ReportEvent, Snapshot, Summary, TargetGauges};
-use crate::serve::{RunView, Wish};
+use crate::serve::RunView;
+use crate::serve::control::ControlCommand;
 
 /// Age up to which a snapshot is served again: a client that asks once a second gets a new one each time.
 const FRESH: Duration = Duration::from_millis(900);
@@ -158,13 +159,9 @@ impl RunView for Observer {
         self.0.ended.subscribe()
     }
 
-    fn steer(&self, wish: Wish) {
-        let Some(control) = self.control() else { return };
-        match wish {
-            Wish::Share(share) => control.set_share(share),
-            Wish::Pause => control.pause(),
-            Wish::Resume => control.resume(),
-            Wish::Stop => control.stop(),
+    fn steer(&self, command: ControlCommand) {
+        if let Some(control) = self.control() {
+            control.obey(command);
         }
     }
 }

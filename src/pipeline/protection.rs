@@ -83,7 +83,8 @@ impl ProtectionController {
             let _context = runtime.enter();
             let started = Instant::now();
             let first = guard_command::start(&guard.command);
-            let first = first.map_err(|source| RunError::Brake { command: guard.command.to_string(), source })?;
+            let first =
+                first.map_err(|source| RunError::GuardCommand { command: guard.command.to_string(), source })?;
             tasks.push(runtime.spawn(self.clone().repeat(guard, first, started)));
         }
         Ok(tasks)

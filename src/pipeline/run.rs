@@ -163,7 +163,7 @@ pub enum RunError {
     },
     /// The guard command could not be started.
     #[error("cannot start the guard command `{command}`")]
-    Brake {
+    GuardCommand {
         /// What was to be run.
         command: String,
         /// The system's words.
@@ -178,7 +178,7 @@ impl Help for RunError {
     fn help(&self) -> Option<Cow<'static, str>> {
         match self {
             Self::Start(_) => Some("is a limit on processes in force (ulimit -u)?".into()),
-            Self::Middleware { source, .. } | Self::Brake { source, .. } => Some(advice(source).into()),
+            Self::Middleware { source, .. } | Self::GuardCommand { source, .. } => Some(advice(source).into()),
             Self::Client(error) => error.help(),
             Self::Capture(_) => None,
         }

@@ -17,7 +17,8 @@ use tokio::time::{Instant, timeout};
 
 use super::access::{Access, AccessRefused, HEALTH, METRICS, READY};
 use super::connection_limit::{Answering, HEAD_TIMEOUT};
-use super::{RunView, Wish, metrics, page};
+use super::control::ControlCommand;
+use super::{RunView, metrics, page};
 use crate::report::Snapshot;
 
 /// Pages that get events at once. A further one is asked to come back later.
@@ -201,17 +202,17 @@ fn json(seen: &Snapshot, steers: bool, evidence: bool) -> Option<String> {
         .ok()
 }
 
-async fn steer(State(served): State<PageServer>, Path(wish): Path<String>, body: String) -> Response {
-    let wish = match wish.as_str() {
-        "pause" => Wish::Pause,
-        "resume" => Wish::Resume,
-        "stop" => Wish::Stop,
+async fn steer(State(served): State<PageServer>, Path(word): Path<String>, body: String) -> Response {
+    let command = match word.as_str() {
+        "pause" => ControlCommand::Pause,
+        "resume" => ControlCommand::Resume,
+        "stop" => ControlCommand::Stop,
         "share" => match body.trim().parse() {
-            Ok(share) => Wish::Share(share),
+            Ok(share) => ControlCommand::Sample(share),
             Err(error) => return (StatusCode::BAD_REQUEST, format!("{error}\n")).into_response(),
         },
         _ => return (StatusCode::NOT_FOUND, "what can be asked for: share, pause, resume, stop\n").into_response(),
     };
-    served.run.steer(wish);
+    served.run.steer(command);
     StatusCode::NO_CONTENT.into_response()
 }

@@ -8,7 +8,6 @@ use std::sync::Arc;
 use futures_util::future::BoxFuture;
 use tokio::sync::watch;
 
-use crate::middleware::Share;
 use crate::report::Snapshot;
 
 pub mod access;
@@ -23,6 +22,7 @@ mod token;
 
 pub use access::Tokens;
 pub use bind::{ServeError, Server};
+use control::ControlCommand;
 pub use token::{Token, TokenError};
 
 /// A run that is shown, and steered.
@@ -34,19 +34,6 @@ pub trait RunView: Send + Sync + 'static {
     /// Whether it has ended; what is shown of the end is waited for as long as anybody holds this, for a moment.
     fn ended(&self) -> watch::Receiver<bool>;
 
-    /// Does what somebody wishes.
-    fn steer(&self, wish: Wish);
-}
-
-/// Command that a viewer sends to a run.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Wish {
-    /// This share, from now on.
-    Share(Share),
-    /// To send nothing for now.
-    Pause,
-    /// To go on.
-    Resume,
-    /// To end in order, as with Ctrl-C.
-    Stop,
+    /// Does what a viewer asks for.
+    fn steer(&self, command: ControlCommand);
 }

@@ -8,7 +8,7 @@ use anyhow::bail;
 use serde_json::Value;
 use shadowtap::middleware::Share;
 use shadowtap::pipeline::RunState;
-use shadowtap::sanitise;
+use shadowtap::sanitize;
 use shadowtap::serve::control::{ControlCommand, ask, running};
 
 use crate::args::ControlArguments;
@@ -41,7 +41,7 @@ pub(crate) fn run(args: &ControlArguments) -> anyhow::Result<ExitCode> {
 /// response.
 fn strip(value: &mut Value) {
     match value {
-        Value::String(text) => *text = sanitise::line(text).into_owned(),
+        Value::String(text) => *text = sanitize::line(text).into_owned(),
         Value::Array(values) => values.iter_mut().for_each(strip),
         Value::Object(values) => values.values_mut().for_each(strip),
         _ => {}
@@ -51,7 +51,7 @@ fn strip(value: &mut Value) {
 /// One line of JSON, as it came, and fit for a terminal wherever it goes.
 fn as_json(answer: &str) -> String {
     // Between the parts of it: inside of a text JSON has none of them.
-    sanitise::json(answer.trim()).replace(['\n', '\r', '\t'], " ") + "\n"
+    sanitize::json(answer.trim()).replace(['\n', '\r', '\t'], " ") + "\n"
 }
 
 /// The socket of the one run that there is.
@@ -76,7 +76,7 @@ fn words(state: &RunState) -> String {
     if let Some(ramp) = &state.ramp {
         write!(text, ", step {} of {} of the ramp", ramp.step, ramp.steps).ok();
         if let Some(held) = &ramp.held {
-            write!(text, " (held: {})", sanitise::line(held)).ok();
+            write!(text, " (held: {})", sanitize::line(held)).ok();
         }
     }
     for (is_so, what) in [(state.paused, ", paused"), (state.stopping, ", about to end")] {
@@ -84,7 +84,7 @@ fn words(state: &RunState) -> String {
     }
     text.push('\n');
     for target in &state.targets {
-        let name = sanitise::line(&target.target);
+        let name = sanitize::line(&target.target);
         let Some(guard) = &target.guard else {
             writeln!(text, "{name}: no guard").ok();
             continue;
@@ -94,7 +94,7 @@ fn words(state: &RunState) -> String {
             write!(text, ", {} held back", Share(guard.held_share).rounded()).ok();
         }
         match &guard.reason {
-            Some(reason) => writeln!(text, "; last: {}", sanitise::line(reason)).ok(),
+            Some(reason) => writeln!(text, "; last: {}", sanitize::line(reason)).ok(),
             None => writeln!(text).ok(),
         };
     }

@@ -52,12 +52,6 @@ pub(crate) fn open(socket: Option<&Socket>, control: &Control) -> anyhow::Result
 
 /// Does what was said, and says how the run stands then.
 fn steer(control: &Control, word: ControlCommand) -> String {
-    match word {
-        ControlCommand::Sample(share) => control.set_share(share),
-        ControlCommand::Pause => control.pause(),
-        ControlCommand::Resume => control.resume(),
-        ControlCommand::Stop => control.stop(),
-        ControlCommand::Status => {}
-    }
+    control.obey(word);
     serde_json::to_string(&control.state()).unwrap_or_else(|error| format!("{{\"error\":\"{error}\"}}"))
 }

@@ -1,7 +1,7 @@
 //! Files and streams that a command writes, and its messages on standard error.
 //!
 //! Nothing else writes to a terminal: text is made safe for it here.
-#![expect(clippy::disallowed_methods, reason = "what is written here went through `sanitise`")]
+#![expect(clippy::disallowed_methods, reason = "what is written here went through `sanitize`")]
 
 use std::io::{self, BufWriter, Write};
 use std::sync::OnceLock;
@@ -13,7 +13,7 @@ use shadowtap::config::{LogFormat, Output, Outputs};
 use shadowtap::files::{self, FileMode};
 use shadowtap::report::render::html;
 use shadowtap::report::{Started, Summary};
-use shadowtap::sanitise::{self, Kind};
+use shadowtap::sanitize::{self, Kind};
 
 use crate::terminal;
 
@@ -54,7 +54,7 @@ pub(crate) fn results(outputs: &Outputs) -> anyhow::Result<Option<Box<dyn Write 
 pub(crate) fn json() -> Box<dyn Write + Send> {
     let stdout = io::stdout();
     if terminal::is_stdout() {
-        Box::new(BufWriter::new(sanitise::Writer::new(stdout, Kind::Json)))
+        Box::new(BufWriter::new(sanitize::Writer::new(stdout, Kind::Json)))
     } else {
         Box::new(BufWriter::with_capacity(STDOUT_BUFFER, stdout))
     }
@@ -63,25 +63,25 @@ pub(crate) fn json() -> Box<dyn Write + Send> {
 /// Returns standard output for text.
 pub(crate) fn text() -> Box<dyn Write + Send> {
     let kind = Kind::Text { colour: terminal::colour_on_stdout() };
-    Box::new(BufWriter::with_capacity(STDOUT_BUFFER, sanitise::Writer::new(io::stdout(), kind)))
+    Box::new(BufWriter::with_capacity(STDOUT_BUFFER, sanitize::Writer::new(io::stdout(), kind)))
 }
 
 /// Returns standard error for the log, an event at a time.
 pub(crate) fn log() -> impl Write {
     let kind = if is_json() { Kind::Json } else { Kind::Text { colour: terminal::colour_on_stderr() } };
-    sanitise::Writer::new(io::stderr(), kind)
+    sanitize::Writer::new(io::stderr(), kind)
 }
 
 /// Writes text to standard output, all of it.
 pub(crate) fn print(text: &str) -> io::Result<()> {
-    let fit = sanitise::text(text, terminal::colour_on_stdout());
+    let fit = sanitize::text(text, terminal::colour_on_stdout());
     let mut stdout = io::stdout().lock();
     stdout.write_all(fit.as_bytes()).and_then(|()| stdout.flush())
 }
 
 /// Writes text to standard error, all of it.
 pub(crate) fn print_to_stderr(text: &str) -> io::Result<()> {
-    io::stderr().lock().write_all(sanitise::text(text, terminal::colour_on_stderr()).as_bytes())
+    io::stderr().lock().write_all(sanitize::text(text, terminal::colour_on_stderr()).as_bytes())
 }
 
 /// Writes JSON to standard output, as [`json`] does.
@@ -150,7 +150,7 @@ pub(crate) fn print_with(text: &str, key: &str, value: &impl Serialize) {
 
 fn tell_object(text: &str, more: Map<String, Value>) {
     let line = object(text, more);
-    writeln!(io::stderr().lock(), "{}", sanitise::json(&line)).ok();
+    writeln!(io::stderr().lock(), "{}", sanitize::json(&line)).ok();
 }
 
 /// A line as an object. What begins with `error: ` or `warning: ` has that as its level.

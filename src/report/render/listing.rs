@@ -10,7 +10,7 @@ use crate::recording::JoinedExchange;
 use crate::recording::jsonl_write::{latency_us, state};
 use crate::report::collect::status::StatusClass;
 use crate::report::units::{bytes, duration};
-use crate::sanitise;
+use crate::sanitize;
 
 /// Columns from which there is room for the client and for the size of the request.
 const ROOMY: usize = 110;
@@ -92,11 +92,11 @@ impl Listing {
 
     /// Method and target in `room` characters, fit for a terminal.
     fn what(&mut self, request: &Request, room: Option<usize>) -> String {
-        let method = sanitise::line(&wire_text(request.method())).into_owned();
+        let method = sanitize::line(&wire_text(request.method())).into_owned();
         grow(&mut self.method, &method);
         let method = format!("{method:<columns$} ", columns = self.method);
         let room = room.map(|room| room.saturating_sub(width(&method)).max(SHORTEST_TARGET / 2));
-        format!("{method}{}", shortened(&sanitise::line(&wire_text(request.target())), room))
+        format!("{method}{}", shortened(&sanitize::line(&wire_text(request.target())), room))
     }
 
     fn is_roomy(&self) -> bool {

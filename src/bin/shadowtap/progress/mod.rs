@@ -13,7 +13,7 @@ use std::time::Duration;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
 use shadowtap::pipeline::{Observer, Progress};
 use shadowtap::report::Snapshot;
-use shadowtap::sanitise;
+use shadowtap::sanitize;
 use tokio::time::Instant;
 
 use crate::output::{is_json, print_line, print_with};
@@ -103,7 +103,7 @@ fn bar(sight: &ProgressView) -> ProgressBar {
         let width = terminal::or_default(terminal::width_of_stderr()).saturating_sub(1);
         let text = line::both(&both.figures(), state.elapsed(), width, colour);
         // The bar has no way to say that it cannot be drawn.
-        out.write_str(&sanitise::text(&text, colour)).unwrap_or_default();
+        out.write_str(&sanitize::text(&text, colour)).unwrap_or_default();
     };
     if let Ok(style) = ProgressStyle::with_template("{spinner} {lines}") {
         bar.set_style(style.with_key("lines", lines));

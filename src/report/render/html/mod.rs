@@ -14,7 +14,7 @@ use sha2::{Digest as _, Sha256};
 use crate::report::schema::by_route::RouteSummary;
 use crate::report::schema::summary::Summary;
 use crate::report::units::{duration, number};
-use crate::sanitise::is_odd;
+use crate::sanitize::is_odd;
 
 use super::text;
 use crate::report::schema::verdict::{Severity, Verdict};

@@ -2,7 +2,7 @@
 
 use crate::report::render::listing::shortened;
 use crate::report::render::run_diff::{DiffRow, RunDiff, Trend};
-use crate::sanitise;
+use crate::sanitize;
 
 use super::{NARROWEST, Severity, TextReport, WIDEST};
 
@@ -42,7 +42,7 @@ fn rows(page: &mut TextReport, what: &str, rows: &[DiffRow]) {
     let head = page.paint(&head, Severity::Faint);
     page.line(&head);
     for row in rows {
-        let name = sanitise::line(&row.name);
+        let name = sanitize::line(&row.name);
         let name = shortened(&name, Some(room));
         let tone = match row.turn {
             Trend::Better => Severity::Good,

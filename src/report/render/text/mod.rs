@@ -13,7 +13,7 @@ use crate::report::schema::summary::{FileFrame, MaxGap, Requests, Summary};
 use crate::report::schema::target::{AddressSummary, TargetSummary};
 use crate::report::schema::verdict::Verdict;
 use crate::report::units::{bytes, counted, duration, number, percent};
-use crate::sanitise;
+use crate::sanitize;
 
 mod against;
 mod forecast;
@@ -139,7 +139,7 @@ struct TextReport {
 
 impl TextReport {
     fn line(&mut self, text: &str) {
-        self.out.push_str(&sanitise::text(text.trim_end(), self.colour));
+        self.out.push_str(&sanitize::text(text.trim_end(), self.colour));
         self.out.push('\n');
     }
 
@@ -178,7 +178,7 @@ impl TextReport {
 
     fn paint(&self, text: &str, tone: Severity) -> String {
         // What is painted has no style of its own.
-        let text = sanitise::text(text, false);
+        let text = sanitize::text(text, false);
         let code = match tone {
             _ if !self.colour => return text.into_owned(),
             Severity::Plain => return text.into_owned(),

@@ -6,7 +6,7 @@ use crate::inspect::routes::{RouteRow, RouteStats};
 use crate::report::collect::status::StatusClass;
 use crate::report::render::listing::shortened;
 use crate::report::units::{bytes, duration, number, short_number};
-use crate::sanitise;
+use crate::sanitize;
 
 use super::{NARROWEST, Severity, TextReport};
 
@@ -33,7 +33,7 @@ pub fn routes(routes: &RouteStats, width: Option<usize>, colour: bool) -> String
     page.line(&head);
     for row in routes.rows().iter().chain([&all]) {
         let figures = table.row(&page, row);
-        let route = sanitise::line(&row.route);
+        let route = sanitize::line(&row.route);
         if stacked {
             let route = page.paint(&shortened(&route, width), Severity::Title);
             page.line(&route);
