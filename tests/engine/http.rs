@@ -31,6 +31,7 @@ fn respond(head: &str) -> String {
 
 // Start lines.
 
+/// RFC 9110, 9.1: a method is any token.
 #[test]
 fn any_method_token() {
     for method in ["PROPFIND", "PURGE", "BREW", "M-SEARCH", "get", "X!#$%&'*+-.^_`|~0", "BASELINE-CONTROL", "QUERY"] {
@@ -38,6 +39,7 @@ fn any_method_token() {
     }
 }
 
+/// RFC 9112, 4: a status code is three digits; those that are not known count by their class (RFC 9110, 15).
 #[test]
 fn any_status_of_three_digits() {
     for code in [200, 299, 418, 499, 520, 599, 600, 999] {
@@ -45,6 +47,7 @@ fn any_status_of_three_digits() {
     }
 }
 
+/// RFC 9112, 4: the reason phrase may be empty, and a client ignores it.
 #[test]
 fn a_status_without_reason() {
     for line in ["200", "200 "] {
@@ -52,6 +55,7 @@ fn a_status_without_reason() {
     }
 }
 
+/// RFC 9112, 3.2: a server MUST accept the absolute form, and takes the origin, authority and asterisk forms.
 #[test]
 fn every_form_of_target() {
     for target in ["/", "/a?b=c", "http://other.example:8080/a?b", "*", "/a//../b;c=%zz", "//a", "/\"<>[]{}|\\^`"] {
@@ -66,11 +70,13 @@ fn a_target_of_bytes_that_are_no_ascii_is_kept_verbatim() {
     one(&b"GET /caf\xc3\xa9/\xe9 HTTP/1.1\r\nHost: h\r\n\r\n"[..], ok("a"), "GET /caf\\xc3\\xa9/\\xe9 -> 200 \"a\"");
 }
 
+/// RFC 9112, 3.2: no whitespace is allowed in the target; it is answered with 400, not mended.
 #[test]
 fn a_target_with_blanks_is_malformed_and_found() {
     one(get("/a b"), ok("a"), "GET /a b [malformed: request line] -> 200 \"a\"");
 }
 
+/// RFC 9112, 3: request lines of 8,000 octets at the least are to be supported.
 #[test]
 fn a_target_of_100_kb() {
     let target = format!("/{}", "a".repeat(100_000));
@@ -78,6 +84,7 @@ fn a_target_of_100_kb() {
     check(&talk.close().capture(), &[format!("GET {target} -> 200 \"a\""), "GET /b -> 200 \"b\"".to_owned()]);
 }
 
+/// RFC 9112, 9.3: HTTP/1.0 persists only where `Connection: keep-alive` says so.
 #[test]
 fn http_1_0_with_and_without_keep_alive() {
     one("GET /a HTTP/1.0\r\nConnection: keep-alive\r\n\r\n", ok("a"), "GET /a -> 200 \"a\"");
@@ -111,6 +118,7 @@ fn http_0_9_is_another_protocol_and_counted() {
 
 // Heads.
 
+/// RFC 9112, 2.2: a recipient may take a single LF for the end of a line.
 #[test]
 fn heads_with_bare_line_feeds() {
     let response = "HTTP/1.1 200 OK\nContent-Length: 1\n\na";
@@ -118,6 +126,7 @@ fn heads_with_bare_line_feeds() {
     one("POST /a HTTP/1.1\nHost: h\nContent-Length: 3\n\nabc", response, "POST /a \"abc\" -> 200 \"a\"");
 }
 
+/// RFC 9112, 2.2: the same line by line.
 #[test]
 fn line_ends_of_both_kinds_in_one_head() {
     one(
@@ -135,6 +144,7 @@ fn an_empty_content_length_with_bare_line_feeds_breaks_nothing() {
     check(&talk.capture(), &[malformed, "GET /b -> 200 \"b\""]);
 }
 
+/// RFC 9112, 2.2: a server should ignore an empty line before the request line.
 #[test]
 fn blank_lines_before_a_request() {
     one(format!("\r\n{}", get("/a")), ok("a"), "GET /a -> 200 \"a\"");
@@ -148,6 +158,7 @@ fn blank_lines_before_a_response() {
     one(get("/a"), [b"\r\n", &ok("a")[..]].concat(), "GET /a -> 200 \"a\"");
 }
 
+/// RFC 9112, 5.2: a recipient MUST reject a folded line, or replace the fold by blanks before it reads the value.
 #[test]
 fn obsolete_folding() {
     one(with("/a", "X-Folded: one\r\n two\r\n\tthree\r\n"), ok("a"), "GET /a -> 200 \"a\"");
@@ -155,12 +166,14 @@ fn obsolete_folding() {
     one(get("/a"), response, "GET /a -> 200 \"a\"");
 }
 
+/// RFC 9112, 5.1: whitespace around a value is no part of it; names have no case (RFC 9110, 5.1).
 #[test]
 fn header_names_in_any_case_with_any_blanks_around_their_values() {
     let request = "POST /a HTTP/1.1\r\nHOST:h\r\ncOnTeNt-LeNgTh:\t 3 \t\r\nX:\r\n\r\nabc";
     one(request, "HTTP/1.1 200 OK\r\ncontent-length:1\r\n\r\na", "POST /a \"abc\" -> 200 \"a\"");
 }
 
+/// RFC 9112, 5.1: a server MUST reject a request with whitespace between name and colon.
 #[test]
 fn a_blank_before_a_colon_is_malformed_and_still_frames_the_body() {
     let request = "POST /a HTTP/1.1\r\nHost: h\r\nContent-Length : 3\r\n\r\nabc";
@@ -268,6 +281,7 @@ fn an_endless_response_head_leaves_its_status() {
 
 // Pipelining and interim responses.
 
+/// RFC 9112, 9.3.2: a server MUST respond in the order of the requests.
 #[test]
 fn pipelined_requests_and_responses_in_one_segment_each() {
     let talk = Talk::open().client([get("/a"), get("/b"), get("/c")].concat());
@@ -301,6 +315,7 @@ fn five_thousand_pipelined_requests_are_bounded_and_the_oldest_lose_their_pairin
     check(&talk.capture(), &expected);
 }
 
+/// RFC 9110, 15.2: a client MUST be able to read any number of 1xx responses before the final one.
 #[test]
 fn interim_responses_are_no_responses() {
     for interim in ["100 Continue", "100 ", "102 Processing", "103 Early Hints\r\nLink: </a.css>", "199 Odd"] {
@@ -321,6 +336,7 @@ fn the_first_byte_of_a_response_is_that_of_the_final_one() {
 
 const EXPECTS: &str = "POST /a HTTP/1.1\r\nHost: h\r\nContent-Length: 10\r\nExpect: 100-continue\r\n\r\n";
 
+/// RFC 9110, 10.1.1: the body follows the interim response.
 #[test]
 fn expect_100_continue_and_then_the_body() {
     for interim in ["100 Continue", "100 ", "100 Continue\r\nServer: s"] {
@@ -350,6 +366,7 @@ fn expect_that_is_refused_and_a_client_that_closes() {
     check(&talk.capture(), &["POST /a [gap] -> 417 \"no\""]);
 }
 
+/// RFC 9110, 10.1.1: a client does not wait for ever before it sends the body.
 #[test]
 fn expect_without_any_answer_to_it() {
     let talk = Talk::open().client(EXPECTS).wait(1000).client("0123456789").server(respond("100 Continue"));
@@ -401,6 +418,7 @@ fn a_request_timeout_that_answers_nothing() {
 
 // Bodies.
 
+/// RFC 9112, 6.3, rule 1: a response to HEAD, a 1xx, 204 or 304 ends with its head, whatever its lines say.
 #[test]
 fn responses_that_have_no_body_whatever_their_length_says() {
     let head = "HTTP/1.1 200 OK\r\nContent-Length: 12345\r\n\r\n";
@@ -412,6 +430,7 @@ fn responses_that_have_no_body_whatever_their_length_says() {
     one(get("/a"), chunked.replacen("200 OK", "304 Not Modified", 1), "GET /a -> 304");
 }
 
+/// RFC 9112, 6.3, rule 1: only the response to HEAD is without a body.
 #[test]
 fn head_and_get_pipelined() {
     let head = get("/a").replacen("GET", "HEAD", 1);
@@ -425,6 +444,7 @@ fn a_get_with_a_body() {
     one("GET /a HTTP/1.1\r\nContent-Length: 1\r\n\r\nx", ok("a"), "GET /a \"x\" -> 200 \"a\"");
 }
 
+/// RFC 9112, 6.3, rule 7: a request without a length has no body.
 #[test]
 fn a_post_with_content_length_0_and_one_without_any_length() {
     one(post("/a", ""), ok(""), "POST /a -> 200");
@@ -440,6 +460,7 @@ fn a_body_that_looks_like_a_request_and_one_that_looks_like_a_response() {
     );
 }
 
+/// RFC 9112, 6.3, rule 8: a response without a length ends with its connection.
 #[test]
 fn a_body_until_the_end_of_the_connection() {
     let body = noise(10_000);
@@ -473,6 +494,7 @@ fn a_body_until_the_end_of_the_connection_that_the_capture_does_not_see() {
     check(&talk.capture(), &["GET /a -> 200 \"thus far\" [end of capture]"]);
 }
 
+/// RFC 9112, 8: a message that ends before its Content-Length is incomplete.
 #[test]
 fn a_body_that_is_shorter_than_its_length() {
     let talk = Talk::open().client(get("/a")).server("HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n0123").close();
@@ -483,6 +505,8 @@ fn a_body_that_is_shorter_than_its_length() {
     check(&talk.capture(), &["POST /a \"0123\" [end of capture] -> no response"]);
 }
 
+/// RFC 9112, 7.1.1: a recipient MUST ignore chunk extensions that it does not know; 7.1.2: trailers follow the last
+/// chunk.
 #[test]
 fn chunk_extensions_and_trailers() {
     let request = "POST /a HTTP/1.1\r\nTransfer-Encoding: chunked\r\nTrailer: T\r\n\r\n\
@@ -503,6 +527,7 @@ fn chunks_with_bare_line_feeds() {
     one(request, ok("a"), "POST /a \"hello\" -> 200 \"a\"");
 }
 
+/// RFC 9112, 7.1: a recipient MUST expect large sizes, and not overflow.
 #[test]
 fn chunk_sizes_that_overflow_are_malformed_and_the_next_request_is_found() {
     for size in ["ffffffffffffffffff", "10000000000000000", "-1", "0x5", "g", ""] {
@@ -518,6 +543,7 @@ fn the_largest_chunk_size_there_is_waits_for_its_bytes() {
     check(&talk.capture(), &["POST /a \"abc\" [gap] -> no response"]);
 }
 
+/// RFC 9112, 7.1: a line end follows the data of a chunk.
 #[test]
 fn a_chunk_that_does_not_end_where_it_says_is_malformed() {
     let request = "POST /a HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nhello\r\n0\r\n\r\n";
@@ -548,6 +574,7 @@ fn a_hundred_thousand_chunks_of_one_byte() {
 
 // Conflicts about the length.
 
+/// RFC 9112, 6.3, rule 3: the coding overrides the length, and the message ought to be handled as an error.
 #[test]
 fn content_length_and_transfer_encoding_are_malformed_and_chunks_find_the_next_message() {
     for lines in ["Content-Length: 3\r\nTransfer-Encoding: chunked", "Transfer-Encoding: chunked\r\nContent-Length: 3"]
@@ -557,6 +584,7 @@ fn content_length_and_transfer_encoding_are_malformed_and_chunks_find_the_next_m
     }
 }
 
+/// RFC 9112, 6.3, rule 5: a recipient MUST treat lengths that differ as an error that cannot be recovered from.
 #[test]
 fn two_content_lengths_that_differ_are_malformed() {
     for lines in ["Content-Length: 3\r\nContent-Length: 5", "Content-Length: 3, 5"] {
@@ -565,6 +593,7 @@ fn two_content_lengths_that_differ_are_malformed() {
     }
 }
 
+/// RFC 9112, 6.3, rule 5: the same number several times may be taken for that number.
 #[test]
 fn two_content_lengths_that_are_equal_are_one() {
     for lines in ["Content-Length: 3\r\nContent-Length: 3", "Content-Length: 3, 3"] {
@@ -572,6 +601,7 @@ fn two_content_lengths_that_are_equal_are_one() {
     }
 }
 
+/// RFC 9112, 6.3, rule 5: a server MUST respond to an invalid length with 400, and close.
 #[test]
 fn content_lengths_that_are_no_numbers_are_malformed() {
     for length in ["abc", "-1", "+3", "0x3", "3 4", "18446744073709551616", "99999999999999999999"] {
@@ -580,6 +610,7 @@ fn content_lengths_that_are_no_numbers_are_malformed() {
     }
 }
 
+/// RFC 9112, 6.3, rule 4: a request whose last coding is not chunked cannot be framed; a server MUST respond with 400.
 #[test]
 fn a_transfer_encoding_that_does_not_end_in_chunked_is_malformed() {
     for coding in ["gzip", "chunked, gzip", "xchunked", "chunked\x0b"] {
@@ -588,6 +619,7 @@ fn a_transfer_encoding_that_does_not_end_in_chunked_is_malformed() {
     }
 }
 
+/// RFC 9112, 6.3, rule 4: chunked ends the message where it is the last coding.
 #[test]
 fn a_transfer_encoding_whose_last_coding_is_chunked() {
     for lines in ["Transfer-Encoding: gzip, chunked", "Transfer-Encoding:\tChunked "] {
@@ -596,6 +628,7 @@ fn a_transfer_encoding_whose_last_coding_is_chunked() {
     }
 }
 
+/// RFC 9112, 6.1: a sender MUST NOT apply chunked more than once.
 #[test]
 fn a_transfer_encoding_that_servers_do_not_read_alike_is_malformed() {
     for lines in [
@@ -610,6 +643,7 @@ fn a_transfer_encoding_that_servers_do_not_read_alike_is_malformed() {
     }
 }
 
+/// RFC 9112, 2.2: a recipient MUST take an element with a bare CR for invalid, or replace it.
 #[test]
 fn a_cr_without_lf_in_a_head_is_malformed() {
     for head in [
@@ -747,6 +781,7 @@ fn a_proxy_header_before_tls_is_still_tls() {
     check::<&str>(&talk.capture(), &[]);
 }
 
+/// RFC 9112, 6.3, rule 2: a tunnel begins right after the head of a 2xx to CONNECT; a client MUST ignore lengths in it.
 #[test]
 fn connect_and_what_goes_through_the_tunnel() {
     let talk = Talk::open()
@@ -760,12 +795,14 @@ fn connect_and_what_goes_through_the_tunnel() {
     assert_eq!(seen.http1, StreamStats { upgraded: 1, ..StreamStats::default() });
 }
 
+/// RFC 9112, 6.3, rule 2: only a 2xx to CONNECT makes a tunnel.
 #[test]
 fn connect_that_is_refused_leaves_the_connection_as_it_was() {
     let request = "CONNECT other.example:443 HTTP/1.1\r\nHost: other.example:443\r\n\r\n";
     one(request, status("407 Proxy Authentication Required", "who"), "CONNECT other.example:443 -> 407 \"who\"");
 }
 
+/// RFC 9110, 7.8: what follows a 101 is the new protocol.
 #[test]
 fn an_upgrade_to_websocket_and_its_frames() {
     let upgrade = with("/chat", "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Key: x\r\n");
@@ -776,6 +813,7 @@ fn an_upgrade_to_websocket_and_its_frames() {
     assert_eq!(seen.http1, StreamStats { upgraded: 1, ..StreamStats::default() });
 }
 
+/// RFC 9110, 7.8: a server may ignore the offer, and the connection stays as it was.
 #[test]
 fn an_upgrade_that_the_server_ignores() {
     let upgrade = with("/a", "Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABk\r\n");
