@@ -245,7 +245,7 @@ for line in lines():
     meta, payload = decode(line)
     if b'/v2/search' not in payload.split(b'\\r\\n')[0]: say(meta, payload)
 ";
-    let case = Case::python("get-nano.pcap", &server.url("http"), script).timeout(Duration::from_secs(2));
+    let case = Case::python("get-nano.pcap", &server.url("http"), script).timeout(Duration::from_secs(10));
     let summary = case.run().await;
     assert_eq!((kept_back(&summary), only(&summary).ended.sent), ((1, 0), 2));
     assert!(!lines(&server).iter().any(|line| line.contains("/v2/search")));
