@@ -16,6 +16,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use packets::Talk;
 use serde_json::{Value, json};
 use server::{Server, Step, answer, send};
+use shadowtap::decode::Skip;
 use shadowtap::report::Summary;
 
 /// One step of a path: a key (or `{any}` key), or the elements of an array.
@@ -306,6 +307,17 @@ async fn summary_and_results_have_the_keys_that_are_documented_and_no_others() {
         lines.extend_from_slice(deliveries);
     }
     Section::new("Results").check(&lines, &[]);
+}
+
+#[test]
+fn every_reason_for_a_skipped_frame_is_documented_and_no_other() {
+    let page = include_str!("../docs/schema.md");
+    let row = page.lines().find(|line| line.starts_with("| `$.frames.skipped.{reason}` |")).unwrap();
+    let (_, value) = row.split_once("` |").unwrap();
+    // Flags are explained there, too.
+    let named = value.split('`').skip(1).step_by(2).filter(|name| !name.starts_with("--"));
+    let documented: BTreeSet<&str> = named.collect();
+    assert_eq!(documented, Skip::ALL.iter().map(|reason| reason.key()).collect());
 }
 
 #[test]
