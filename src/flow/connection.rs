@@ -13,6 +13,8 @@ use crate::exchange::Timestamp;
 
 /// Timeout of a hole that the receiver has acknowledged: the capture is out of order, or lost the bytes.
 pub(super) const PATIENCE_ACKED: Duration = Duration::from_millis(200);
+/// The same where a copy of the bytes may come from another place, whose clock is its own.
+const PATIENCE_COPY: Duration = Duration::from_secs(2);
 /// Timeout of bytes that wait for those of the other side that their sender had received: recorders of the two
 /// directions may differ by a second.
 const PATIENCE_ORDER: Duration = Duration::from_secs(2);
@@ -106,6 +108,7 @@ pub(super) enum ConnState {
 }
 
 /// A connection that is followed. Three cache lines: with many connections open none of them is near.
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own, and most combinations occur")]
 #[derive(Debug)]
 pub(super) struct Connection {
     pub(super) key: FlowKey,
@@ -123,6 +126,8 @@ pub(super) struct Connection {
     pub(super) checksums: [ChecksumTrust; 2],
     /// Whether segments of a side are held whose checksum is wrong: they fill a hole if no copy of them does.
     pub(super) holds_suspects: [bool; 2],
+    /// Whether what is lost here may still come from another place.
+    pub(super) expects_copies: bool,
 }
 
 const _: () = assert!(size_of::<Connection>() <= 3 * 64);
@@ -149,6 +154,7 @@ impl Connection {
             tags: [0; 2],
             checksums: Default::default(),
             holds_suspects: [false; 2],
+            expects_copies: false,
         }
     }
 
@@ -239,7 +245,7 @@ impl Connection {
             return Some(fit);
         }
         let known = half.started && other.started && segment.flags.has(Flags::ACK);
-        let exact = known && half.is_from(Seq(segment.seq)) && other.can_have(Seq(segment.ack), false, false);
+        let exact = known && half.is_near(Seq(segment.seq)) && other.can_have(Seq(segment.ack), false, false);
         (fit == Fit::Old && exact).then_some(fit)
     }
 
@@ -628,7 +634,7 @@ impl Connection {
         let half = side.of(&self.halves);
         let in_order = half.first_waiting().is_some_and(|(offset, _)| offset <= half.next());
         let patience = if half.joining || (half.acked_beyond() && !in_order) {
-            PATIENCE_ACKED
+            if self.expects_copies { PATIENCE_COPY } else { PATIENCE_ACKED }
         } else if in_order {
             PATIENCE_ORDER
         } else if half.missed && !half.is_implausible() {

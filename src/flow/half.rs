@@ -27,6 +27,9 @@ pub(super) const PLAUSIBLE_AHEAD: u64 = 16 * 1024 * 1024;
 const BEFORE_JOINED: i64 = 64 * 1024;
 /// The same while it is being joined.
 const BEFORE_JOINING: i64 = 1 << 20;
+/// Largest distance ahead, in bytes, of a segment that is a copy from another network. The numbers of another connection
+/// are as near once in thousands of times, and those of both directions once in millions.
+const MAX_NEAR: i64 = 1 << 20;
 /// Largest continuation after a reset, in bytes, for segments that were in flight.
 const AFTER_RESET: i64 = 64 * 1024;
 
@@ -303,6 +306,11 @@ impl StreamHalf {
     /// Returns whether the byte with this number was seen.
     pub(super) fn is_from(&self, seq: Seq) -> bool {
         (-self.repeatable()..=0).contains(&seq.ahead_of(self.seq))
+    }
+
+    /// Returns whether the byte with this number was seen, or comes soon: after a few that another place has lost.
+    pub(super) fn is_near(&self, seq: Seq) -> bool {
+        (-self.repeatable()..=MAX_NEAR).contains(&seq.ahead_of(self.seq))
     }
 
     /// Returns whether all `len` bytes from this number on were emitted, not long ago.

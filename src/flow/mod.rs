@@ -20,7 +20,7 @@ mod table;
 pub use clock::{FALSE_STAMP, Stretch};
 pub(crate) use half::ORIGIN as FIRST_OFFSET;
 pub use seq::Seq;
-pub use sightings::{SightingStats, Sightings};
+pub use sightings::{Released, SightingStats, Sightings, Verdict};
 pub(crate) use slab::Slab;
 pub use stats::FlowStats;
 pub use table::{CONNECTION_COST, FlowLimits, FlowLookup, FlowTable};

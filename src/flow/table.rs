@@ -1,5 +1,6 @@
 //! The table of connections.
 
+use std::collections::HashMap;
 use std::hash::BuildHasher as _;
 use std::time::Duration;
 
@@ -59,6 +60,10 @@ pub struct FlowTable {
     pub(super) suspects: SuspectSegments,
     pub(super) stats: FlowStats,
     pub(super) clock: Clock,
+    /// Bytes of a connection that a copy brought first: they come again, and are no retransmission then.
+    brought: HashMap<Slot, u64, foldhash::fast::RandomState>,
+    /// Whether what is lost in one place may still come from another one.
+    expects_copies: bool,
 }
 
 /// Lookup of the connection of a segment; see [`FlowTable::lookup`].
@@ -113,6 +118,8 @@ impl FlowTable {
             suspects: SuspectSegments::default(),
             stats: FlowStats::default(),
             clock: Clock::default(),
+            brought: HashMap::default(),
+            expects_copies: false,
         }
     }
 
@@ -244,7 +251,11 @@ impl FlowTable {
         }
         match self.belongs(slot, fit, place.side, segment) {
             Belongs::Here => {
+                let before = self.stats.retransmitted_bytes;
                 self.hand_on(slot, place.side, segment, stretch, sink);
+                if !self.brought.is_empty() {
+                    self.discount_brought(slot, before);
+                }
                 self.settle_suspects(slot, false, sink);
             }
             Belongs::Anew => {
@@ -340,6 +351,55 @@ impl FlowTable {
         }
     }
 
+    /// Takes note that connections are seen in several places, by clocks that may differ: from now on holes stay open until
+    /// a copy from elsewhere would have come.
+    pub const fn expect_copies(&mut self) {
+        self.expects_copies = true;
+    }
+
+    /// Processes a copy of a segment that was captured in another place: it fills holes, and else counts nowhere. The copy
+    /// came at `now`; its own time is that of the place that comes first. Returns false where no connection has its numbers.
+    pub fn take_copy(&mut self, segment: &Segment<'_>, now: Timestamp, sink: &mut impl FnMut(Chunk<'_>)) -> bool {
+        let stretch = self.clock.tick(now);
+        self.stats.clock_steps = self.clock.steps();
+        self.sweep(sink);
+        let (key, side) = FlowKey::of(segment);
+        let fit = |slot: Slot| {
+            let known = self.connection(slot).filter(|known| known.key == key)?;
+            Some((slot, known.fit(side, segment))).filter(|(_, fit)| *fit != Fit::New)
+        };
+        let mut those = self.by_key.find(self.hasher.hash_one(key)).filter_map(fit);
+        let Some(first) = those.next() else { return false };
+        let Some((slot, _)) = Some(first).into_iter().chain(those).find(|(_, fit)| *fit == Fit::Old) else {
+            return true;
+        };
+        let Some(known) = self.slots.get_mut(slot) else { return true };
+        known.expects_copies = true;
+        let segment = Segment { tag: *side.of(&known.tags), ..*segment };
+        let before = self.stats.clone();
+        self.hand_on(slot, side, &segment, stretch, sink);
+        self.settle_suspects(slot, false, sink);
+        let FlowStats { retransmitted_bytes, unplaced_bytes, unplaced_requests, .. } = before;
+        let known = self.stats.retransmitted_bytes - retransmitted_bytes + self.stats.unplaced_bytes - unplaced_bytes;
+        self.stats =
+            FlowStats { retransmitted_bytes, unplaced_bytes, unplaced_requests, ..std::mem::take(&mut self.stats) };
+        if let Some(new) = (segment.payload.len() as u64).checked_sub(known).filter(|new| *new > 0)
+            && self.connection(slot).is_some()
+        {
+            *self.brought.entry(slot).or_default() += new;
+        }
+        true
+    }
+
+    /// Takes bytes that a copy brought before out of those that count as retransmitted since then.
+    fn discount_brought(&mut self, slot: Slot, retransmitted_before: u64) {
+        if let Some(brought) = self.brought.get_mut(&slot) {
+            let repeated = (self.stats.retransmitted_bytes - retransmitted_before).min(*brought);
+            *brought -= repeated;
+            self.stats.retransmitted_bytes -= repeated;
+        }
+    }
+
     /// Takes note that it is `now` and no segment came: holes that were waited for long enough are given up, and silent
     /// connections with them, a few thousand at a time.
     pub fn idle(&mut self, now: Timestamp, sink: &mut impl FnMut(Chunk<'_>)) {
@@ -404,6 +464,7 @@ impl FlowTable {
             *place = Connection::new(key, now, self.stats.one_way < ONE_WAY);
             // Until the other side is heard, its network is the same.
             place.tags = [segment.tag; 2];
+            place.expects_copies = self.expects_copies;
             // The first segment of a side is never suspect.
             side.of_mut(&mut place.checksums).is_suspect(segment);
         }
@@ -529,6 +590,7 @@ impl FlowTable {
         self.by_key.remove(self.hasher.hash_one(connection.key), slot);
         *connection = Connection::default();
         self.challenges.forget(slot);
+        self.brought.remove(&slot);
         self.free.push(slot);
     }
 }

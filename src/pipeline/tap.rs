@@ -5,7 +5,7 @@ use arrayvec::ArrayVec;
 use crate::capture::{self, BpfFilter, BpfMatch, FEW, Frame, FramePosition, Source};
 use crate::decode::{Decoder, Legs, LocatedSegment, Segment, Skip, plain};
 use crate::exchange::{Event, Timestamp};
-use crate::flow::{self, CONNECTION_COST, FlowLookup, FlowTable, SightingStats, Sightings};
+use crate::flow::{self, CONNECTION_COST, FlowLookup, FlowTable, SightingStats, Sightings, Verdict};
 use crate::http1::{BodyPolicies, Http1};
 use crate::report::{CaptureStats, FileFrame, Frames, Streams, Tcp};
 
@@ -58,6 +58,10 @@ impl Tap {
         let fragments = memory / 32;
         let connections = (memory / 8 * 3 - fragments) / CONNECTION_COST;
         let limits = flow::FlowLimits { connections, waiting_bytes: memory / 8 };
+        let mut flows = FlowTable::with_limits(&settings.ports, limits);
+        if settings.files.len() > 1 {
+            flows.expect_copies();
+        }
         Ok(Self {
             filter: settings.bpf.as_deref().map(BpfFilter::new).transpose()?,
             ports: settings.ports.clone(),
@@ -65,7 +69,7 @@ impl Tap {
             decoder: Decoder::with_limit(fragments).with_tunnels(&settings.tunnels),
             engine: Engine {
                 sightings: Sightings::default(),
-                flows: FlowTable::with_limits(&settings.ports, limits),
+                flows,
                 http1: Http1::with_limit(interests, memory / 32 * 7),
             },
             received: 0,
@@ -287,13 +291,14 @@ impl Tap {
 impl Engine {
     /// Takes the next segment and tells what it makes known.
     fn take(&mut self, segment: &Segment<'_>, sink: &mut dyn FnMut(Event)) {
-        let Self { sightings, flows, http1 } = self;
-        if sightings.concerns(segment) {
-            let mut release = |held: &Segment<'_>| flows.take(held, &mut |chunk| http1.take(chunk, sink));
-            if !sightings.judge(segment, &mut release) {
+        if self.sightings.concerns(segment) {
+            let verdict = self.sightings.judge(segment);
+            self.release(sink);
+            if !self.goes_on(verdict, segment, sink) {
                 return;
             }
         }
+        let Self { flows, http1, .. } = self;
         let mut place = flows.lookup(segment);
         if let Some(slot) = flows.guess(&mut place)
             && flows.remembered() >= MANY
@@ -304,40 +309,27 @@ impl Engine {
         flows.take_at(&place, segment, &mut |chunk| http1.take(chunk, sink));
     }
 
-    /// The segments that are not of further sightings.
-    fn judged<'a>(&mut self, segments: &[Segment<'a>], sink: &mut dyn FnMut(Event)) -> SegmentBatch<'a> {
-        let (flows, http1) = (&mut self.flows, &mut self.http1);
-        let mut passed = SegmentBatch::new();
-        for segment in segments {
-            let mut held = Vec::new();
-            let goes_on = self
-                .sightings
-                .judge(segment, &mut |held_one| held.push(Segment { payload: &[], header: &[], ..*held_one }));
-            if !held.is_empty() {
-                // What was held goes between those before and behind it.
-                for segment in passed.drain(..) {
-                    flows.take(&segment, &mut |chunk| http1.take(chunk, sink));
-                }
-                for segment in &held {
-                    flows.take(segment, &mut |chunk| http1.take(chunk, sink));
-                }
+    /// Takes segments in few steps, each of some of them.
+    fn segments(&mut self, segments: &[Segment<'_>], sink: &mut dyn FnMut(Event)) {
+        let mut from = 0;
+        for (place, segment) in segments.iter().enumerate() {
+            if !self.sightings.concerns(segment) {
+                continue;
             }
-            if goes_on {
-                passed.push(*segment);
+            let verdict = self.sightings.judge(segment);
+            if verdict == Verdict::Passes && !self.sightings.has_released() {
+                continue;
             }
+            // What was held goes between those before and behind it.
+            self.take_together(segments.get(from..place).unwrap_or_default(), sink);
+            self.release(sink);
+            from = if self.goes_on(verdict, segment, sink) { place } else { place + 1 };
         }
-        passed
+        self.take_together(segments.get(from..).unwrap_or_default(), sink);
     }
 
-    /// Takes segments of which none depends on another one's being taken.
-    fn segments(&mut self, segments: &[Segment<'_>], sink: &mut dyn FnMut(Event)) {
-        let judged;
-        let segments = if segments.iter().any(|segment| self.sightings.concerns(segment)) {
-            judged = self.judged(segments, sink);
-            &judged
-        } else {
-            segments
-        };
+    /// Takes segments of which none depends on another one's being taken, nor on sightings.
+    fn take_together(&mut self, segments: &[Segment<'_>], sink: &mut dyn FnMut(Event)) {
         let mut places: ArrayVec<FlowLookup, FEW> = segments.iter().map(|segment| self.flows.lookup(segment)).collect();
         for place in &mut places {
             if let Some(slot) = self.flows.guess(place) {
@@ -351,15 +343,60 @@ impl Engine {
         }
     }
 
-    fn idle(&mut self, now: Timestamp, sink: &mut dyn FnMut(Event)) {
+    /// Returns whether a segment goes on as it is. A copy goes on under the addresses of the first sighting.
+    fn goes_on(&mut self, verdict: Verdict, segment: &Segment<'_>, sink: &mut dyn FnMut(Event)) -> bool {
+        match verdict {
+            Verdict::Passes => true,
+            Verdict::Held => false,
+            Verdict::Copy => !self.take_copy(segment, sink),
+        }
+    }
+
+    /// Takes a segment of a further sighting; false where it is none after all.
+    fn take_copy(&mut self, segment: &Segment<'_>, sink: &mut dyn FnMut(Event)) -> bool {
         let Self { sightings, flows, http1 } = self;
-        sightings.idle(now, &mut |held| flows.take(held, &mut |chunk| http1.take(chunk, sink)));
+        flows.expect_copies();
+        let Some(copy) = sightings.as_first(segment) else { return true };
+        if flows.take_copy(&copy, segment.at, &mut |chunk| http1.take(chunk, sink)) {
+            return true;
+        }
+        match sightings.reconsider(segment) {
+            Verdict::Passes => false,
+            Verdict::Held => true,
+            Verdict::Copy => {
+                if let Some(copy) = sightings.as_first(segment) {
+                    flows.take_copy(&copy, segment.at, &mut |chunk| http1.take(chunk, sink));
+                }
+                true
+            }
+        }
+    }
+
+    /// Takes what was held until now.
+    fn release(&mut self, sink: &mut dyn FnMut(Event)) {
+        if !self.sightings.has_released() {
+            return;
+        }
+        for released in self.sightings.released() {
+            let segment = released.segment();
+            if !(released.is_copy() && self.take_copy(&segment, sink)) {
+                let Self { flows, http1, .. } = self;
+                flows.take(&segment, &mut |chunk| http1.take(chunk, sink));
+            }
+        }
+    }
+
+    fn idle(&mut self, now: Timestamp, sink: &mut dyn FnMut(Event)) {
+        self.sightings.idle(now);
+        self.release(sink);
+        let Self { flows, http1, .. } = self;
         flows.idle(now, &mut |chunk| http1.take(chunk, sink));
     }
 
     fn finish(&mut self, sink: &mut dyn FnMut(Event)) {
-        let Self { sightings, flows, http1 } = self;
-        sightings.finish(&mut |held| flows.take(held, &mut |chunk| http1.take(chunk, sink)));
+        self.sightings.finish();
+        self.release(sink);
+        let Self { flows, http1, .. } = self;
         flows.finish(&mut |chunk| http1.take(chunk, sink));
     }
 }

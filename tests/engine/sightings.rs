@@ -1,15 +1,18 @@
 //! One connection in two places of a host, under other addresses: it counts once.
 
 use std::cell::RefCell;
+use std::collections::BTreeMap;
 
+use proptest::prelude::*;
+use proptest::test_runner::RngSeed;
 use shadowtap::capture::{LinkType, Settings};
-use shadowtap::exchange::Event;
+use shadowtap::exchange::{Event, RequestState};
 use shadowtap::http1::BodyPolicies;
 use shadowtap::pipeline;
 use shadowtap::report::CaptureStats;
 
-use crate::packets::{Capture, Packet, SYN, Talk};
-use crate::{get, ok, post};
+use crate::packets::{ACK, Capture, Client, Packet, SYN, Server, Talk};
+use crate::{get, noise, ok, post};
 
 /// Which of a packet's two sightings are in the capture, the near side first; whether the client sent it.
 type Seen = fn(&Packet, bool) -> [bool; 2];
@@ -184,4 +187,388 @@ fn a_handshake_that_is_held_in_vain_goes_on() {
     let (found, engine) = requests(&near.with(far));
     assert_eq!(found, five());
     assert_eq!(engine.frames.skipped.get("duplicate"), None);
+}
+
+/// Numbers such as hosts choose them.
+const CHOSEN: (u32, u32) = (3_071_956_231, 1_406_177_949);
+
+/// Where a connection is captured: under which addresses, in which network, by what clock, and what of it.
+#[derive(Clone, Debug)]
+struct Place {
+    client: String,
+    server: String,
+    vlan: Option<u16>,
+    /// How far its clock is ahead, in nanoseconds.
+    clock: i64,
+    /// The packets that it lacks, by their number.
+    lacks: Vec<usize>,
+    /// How much later than on the wire each packet is stamped, in nanoseconds, again and again.
+    jitter: Vec<u64>,
+}
+
+impl Place {
+    fn new(client: &str, server: &str) -> Self {
+        let (client, server) = (client.to_owned(), server.to_owned());
+        Self { client, server, vlan: None, clock: 0, lacks: Vec::new(), jitter: vec![0] }
+    }
+
+    /// Where [`Talk`] has its ends.
+    fn near() -> Self {
+        Self::new("10.0.0.7:51234", "10.0.0.1:80")
+    }
+
+    fn ahead(self, milliseconds: i64) -> Self {
+        Self { clock: milliseconds * 1_000_000, ..self }
+    }
+
+    fn lacking(self, lacks: impl IntoIterator<Item = usize>) -> Self {
+        Self { lacks: lacks.into_iter().collect(), ..self }
+    }
+
+    fn tagged(self, vlan: u16) -> Self {
+        Self { vlan: Some(vlan), ..self }
+    }
+}
+
+/// A connection as these places capture it, from the client's side to the server's, some time apart.
+fn captured(talk: &Talk, places: &[Place], apart: u64) -> Capture {
+    let senders = talk.senders();
+    let mut all = Capture::default();
+    for (number, place) in places.iter().enumerate() {
+        let ends = [place.client.parse().unwrap(), place.server.parse().unwrap()];
+        let turn = RefCell::new(senders.iter());
+        let mut capture = talk.capture_as(LinkType::ETHERNET, |packet| {
+            let who = *turn.borrow_mut().next().unwrap() as usize;
+            let packet = Packet { from: ends[who], to: ends[1 - who], ..packet.clone() };
+            match place.vlan {
+                None => packet.ip().ethernet(),
+                Some(id) => packet.ip().vlan(0x8100, id).ethernet(),
+            }
+        });
+        for ((shot, sender), jitter) in capture.shots.iter_mut().zip(&senders).zip(place.jitter.iter().cycle()) {
+            let hops = if *sender == Client { number } else { places.len() - 1 - number } as u64;
+            shot.at = (shot.at + hops * apart + jitter).checked_add_signed(place.clock).unwrap();
+        }
+        all = all.with(capture.only(|packet| !place.lacks.contains(&packet)));
+    }
+    all
+}
+
+/// How often each request was found, how many of them whole and with a whole response, and what was counted. Read from
+/// several files, as it were.
+fn whole(capture: &Capture) -> (BTreeMap<String, u32>, usize, CaptureStats) {
+    let settings = Settings { files: vec!["a.pcap".into(), "b.pcap".into()], ..Settings::default() };
+    let (mut found, mut asked, mut answered) = (BTreeMap::<String, u32>::new(), Vec::new(), Vec::new());
+    let engine = pipeline::inspect(capture.source(), &settings, BodyPolicies::default(), &mut |event| {
+        match event {
+            Event::Request(request) => {
+                *found.entry(request.target().escape_ascii().to_string()).or_default() += 1;
+                asked.extend((request.state == RequestState::Whole).then_some(request.id));
+            }
+            Event::Response { of, response } => answered.extend(response.damage.is_none().then_some(of)),
+            _ => {}
+        }
+        true
+    });
+    let engine = engine.unwrap();
+    let frames = &engine.frames;
+    assert_eq!(frames.received, frames.decoded + frames.skipped.values().sum::<u64>(), "{frames:?}");
+    (found, asked.iter().filter(|id| answered.contains(id)).count(), engine)
+}
+
+/// Expects each of five requests once, complete.
+#[track_caller]
+fn five_once(capture: &Capture, what: &str) -> CaptureStats {
+    let (found, complete, engine) = whole(capture);
+    let expected: BTreeMap<String, u32> = (0..5).map(|number| (format!("/{number}"), 1)).collect();
+    assert_eq!((found, complete), (expected, 5), "{what}");
+    assert_eq!(engine.tcp.retransmitted_bytes, 0, "{what}: a copy is no retransmission");
+    engine
+}
+
+fn chosen() -> Talk {
+    Talk::joined().numbered(CHOSEN.0, CHOSEN.1)
+}
+
+/// The second capture's clock is ahead or behind, and either file may be of the side that is nearer to the client.
+#[test]
+fn two_files_whose_clocks_differ_count_a_connection_once() {
+    for (client, server) in PLACES {
+        for milliseconds in [1, 7, 60, 250, 500] {
+            for clock in [milliseconds, -milliseconds] {
+                let far = Place::new(client, server);
+                for places in [[Place::near(), far.clone().ahead(clock)], [far.ahead(clock), Place::near()]] {
+                    let talk = posts(chosen().handshake());
+                    let capture = captured(&talk, &places, 20_000);
+                    let engine = five_once(&capture, &format!("{server} {clock} ms"));
+                    assert_eq!(engine.frames.skipped["duplicate"] * 2, capture.shots.len() as u64);
+                    assert_eq!(engine.tcp.connections, 1);
+                }
+            }
+        }
+    }
+}
+
+/// Even with numbers that hosts chose, even as if one were within the other: other bytes are another connection.
+#[test]
+fn unlike_connections_with_the_same_numbers_all_count() {
+    let start = || chosen().handshake();
+    let other = |talk: Talk, number: u32| talk.client(post(&format!("/{number}"), "x")).server(ok("y"));
+    let other = (5..10).fold(start(), other).close();
+    for (client, server) in PLACES {
+        for (apart, skew) in [(0, 0), (20_000, 0), (400_000, 0), (20_000, 1), (20_000, 300), (20_000, -300)] {
+            let nowhere = Place::near().lacking(0..1000);
+            let far = captured(&other, &[nowhere, Place::new(client, server).ahead(skew)], apart);
+            let (found, complete, engine) = whole(&captured(&posts(start()), &[Place::near()], 0).with(far));
+            assert_eq!((found.values().sum::<u32>(), complete, engine.tcp.connections), (10, 10, 2), "{server} {skew}");
+            assert_eq!(engine.frames.skipped.get("duplicate"), None);
+        }
+    }
+}
+
+/// The capture began after the connection: the numbers and bytes of its requests tell.
+#[test]
+fn a_connection_that_was_joined_in_two_places_counts_once() {
+    for (client, server) in PLACES {
+        for vlan in [None, Some(9)] {
+            for clock in [0, 30, -30, 500, -500] {
+                let far = Place { vlan, ..Place::new(client, server) }.ahead(clock);
+                let capture = captured(&posts(chosen()), &[Place::near(), far.clone()], 20_000);
+                let engine = five_once(&capture, &format!("{server} {vlan:?} {clock} ms"));
+                assert_eq!(engine.frames.skipped["duplicate"] * 2, capture.shots.len() as u64);
+                assert_eq!(engine.tcp.connections, 1);
+                // Amid a response.
+                let capture = captured(&posts(chosen().server(noise(500))), &[Place::near(), far], 20_000);
+                five_once(&capture, &format!("{server} {vlan:?} {clock} ms, amid a response"));
+            }
+        }
+    }
+}
+
+/// The same ends in another network, as on both sides of a router.
+#[test]
+fn a_connection_that_was_joined_under_two_tags_counts_once_whatever_either_lacks() {
+    let talk = posts(chosen());
+    for clock in [0, 5, -5] {
+        // What one place lost of the first exchange comes too late by another clock.
+        for lost in if clock == 0 { 0 } else { 2 }..talk.senders().len() {
+            for lacks in [[lost, 1000], [1000, lost]] {
+                let [near, far] = [Place::near(), Place::near().tagged(9).ahead(clock)];
+                let places = [near.lacking([lacks[0]]), far.lacking([lacks[1]])];
+                let (found, complete, _) = whole(&captured(&talk, &places, 20_000));
+                assert!(
+                    found.len() == 5 && found.values().all(|count| *count == 1),
+                    "{lacks:?}, {clock} ms: {found:?}"
+                );
+                assert_eq!(complete, 5, "{lacks:?}, {clock} ms");
+            }
+        }
+    }
+}
+
+/// The client asks the same again, on a connection of its own.
+#[test]
+fn a_request_that_is_repeated_elsewhere_counts_each_time() {
+    let talk = |client: &str, (from, to): (u32, u32)| {
+        let talk = Talk::joined().between(client, "10.0.0.1:80").numbered(from, to);
+        talk.client(post("/again", "x")).server(ok("y")).close().capture()
+    };
+    for other in [(CHOSEN.0, CHOSEN.1 + 1), (CHOSEN.0 + 1, CHOSEN.1), (5, 6)] {
+        for client in ["10.0.0.7:51235", "10.0.0.9:51234"] {
+            let (found, complete, engine) = whole(&talk("10.0.0.7:51234", CHOSEN).with(talk(client, other)));
+            assert_eq!((found["/again"], complete, engine.tcp.connections), (2, 2, 2), "{client} {other:?}");
+            assert_eq!(engine.frames.skipped.get("duplicate"), None);
+        }
+    }
+}
+
+/// Joined in the middle and with equal numbers that are small, traffic was made up.
+#[test]
+fn made_up_connections_without_a_handshake_all_count() {
+    let talk = |client: &str| posts(Talk::joined().between(client, "10.0.0.1:80").numbered(1_000, 5_000)).capture();
+    let (found, complete, _) = whole(&talk("10.0.0.7:51234").with(talk("10.0.0.8:51234")));
+    assert_eq!((found.values().sum::<u32>(), complete), (10, 10));
+}
+
+/// What the client sends again is seen in both places, or in one of them: it is a retransmission all the same.
+#[test]
+fn a_retransmission_is_one_in_either_place() {
+    let talk = chosen().handshake().client(post("/0", "x")).again(0).wait(300).server(ok("y"));
+    let talk = (1..5).fold(talk, |talk, number| talk.client(post(&format!("/{number}"), "x")).server(ok("y"))).close();
+    for (client, server) in PLACES {
+        for lacks in [1000, 3, 4] {
+            let places = [Place::near(), Place::new(client, server).lacking([lacks])];
+            let (found, complete, engine) = whole(&captured(&talk, &places, 20_000));
+            assert!(found.len() == 5 && found.values().all(|count| *count == 1), "{server}, {lacks}: {found:?}");
+            assert_eq!((complete, engine.tcp.connections), (5, 1), "{server}, {lacks}");
+            assert_eq!(engine.tcp.retransmitted_bytes, post("/0", "x").len() as u64, "{server}, {lacks}");
+        }
+    }
+}
+
+/// Five requests in two segments each, with responses in three.
+fn in_pieces(talk: Talk) -> Talk {
+    let one = |talk: Talk, number: u32| {
+        let talk = talk.cut(Client, post(&format!("/{number}"), noise(300)), &[90]).control(Server, ACK);
+        talk.cut(Server, ok(noise(900)), &[400, 700]).control(Client, ACK)
+    };
+    (0..5).fold(talk, one).close()
+}
+
+#[test]
+fn what_one_place_lost_is_taken_from_the_other_one() {
+    for (client, server) in PLACES {
+        for clock in [0, 3, -3, 400, -400] {
+            for talk in [in_pieces(chosen().handshake()), in_pieces(chosen())] {
+                let far = Place::new(client, server).ahead(clock);
+                for lost in 0..talk.senders().len() {
+                    for (first, second) in [(Some(lost), None), (None, Some(lost))] {
+                        let places = [Place::near().lacking(first), far.clone().lacking(second)];
+                        let (found, complete, _) = whole(&captured(&talk, &places, 20_000));
+                        assert!(found.values().all(|count| *count == 1), "{server} {clock} {places:?}: {found:?}");
+                        assert_eq!((found.len(), complete), (5, 5), "{server} {clock} {places:?}");
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// No request begins in both places: the numbers of the handshake tell.
+#[test]
+fn two_places_that_each_lost_every_other_packet_make_one_whole() {
+    let talk = in_pieces(chosen().handshake());
+    let packets = talk.senders().len();
+    for (client, server) in PLACES {
+        for clock in [0, 3, -3, 400, -400] {
+            for odd in [0, 1] {
+                let lacks = |odd: usize| (3..packets).filter(move |packet| packet % 2 == odd);
+                let far = Place::new(client, server).ahead(clock).lacking(lacks(odd));
+                let capture = captured(&talk, &[Place::near().lacking(lacks(1 - odd)), far], 20_000);
+                five_once(&capture, &format!("{server} {clock} ms, {odd}"));
+            }
+        }
+    }
+}
+
+/// Latencies are those of the place that comes first, whatever the other one's clock says.
+#[test]
+fn what_another_clock_stamped_costs_no_latency() {
+    let talk = chosen().handshake().client(post("/0", "x")).wait(40).server(ok("y")).close();
+    let places = [Place::near().lacking([4]), Place::new("10.0.0.7:51234", "172.17.0.2:80").ahead(300)];
+    let mut times = Vec::new();
+    let settings = Settings { files: vec!["a.pcap".into(), "b.pcap".into()], ..Settings::default() };
+    pipeline::inspect(captured(&talk, &places, 0).source(), &settings, BodyPolicies::default(), &mut |event| {
+        match event {
+            Event::Request(request) => times.push(request.last_byte),
+            Event::Response { response, .. } => times.push(response.last_byte),
+            _ => {}
+        }
+        true
+    })
+    .unwrap();
+    assert_eq!(times[1].since(times[0]).as_millis(), 41);
+}
+
+/// So many cases, the same ones each time; with `PROPERTIES_TIMES` so many times as many other ones.
+fn cases(cases: u32) -> ProptestConfig {
+    let times: Option<u32> = std::env::var("PROPERTIES_TIMES").ok().map(|times| times.parse().unwrap());
+    let rng_seed = times.map_or(RngSeed::Fixed(16), |_| RngSeed::Random);
+    ProptestConfig { cases: cases * times.unwrap_or(1), rng_seed, ..ProptestConfig::default() }
+}
+
+/// A request of the property below.
+#[derive(Clone, Debug)]
+struct Asked {
+    target: String,
+    request: std::ops::Range<usize>,
+    all: std::ops::Range<usize>,
+}
+
+/// A connection of the property below: whether its handshake is seen, its exchanges, and the time until the next one.
+type Course = (bool, Vec<(usize, Option<usize>, usize, Option<usize>)>, u64);
+
+fn course() -> impl Strategy<Value = Course> {
+    let exchange = (1..400usize, prop::option::of(20..60usize), 1..600usize, prop::option::of(20..500usize));
+    (prop::bool::weighted(0.8), prop::collection::vec(exchange, 1..8), 20..3000u64)
+}
+
+/// The packets of a connection, and where its requests are among them.
+fn converse(number: usize, (_, exchanges, _): &Course) -> (Talk, Vec<Asked>) {
+    let n = u32::try_from(number).unwrap();
+    let numbers = (CHOSEN.0.wrapping_mul(n * 2 + 3), CHOSEN.1.wrapping_add(n * 0x1234_5677));
+    let mut talk = Talk::joined().numbered(numbers.0, numbers.1).handshake();
+    let mut asked = Vec::new();
+    for (index, (sent, cut, received, cut_back)) in exchanges.iter().enumerate() {
+        let target = format!("/{number}/{index}");
+        let (request, response) = (post(&target, noise(*sent)), ok(noise(*received)));
+        let cuts = |len: usize, cut: &Option<usize>| cut.iter().copied().filter(|at| *at < len).collect::<Vec<_>>();
+        let begin = talk.senders().len();
+        talk = talk.cut(Client, &request, &cuts(request.len(), cut));
+        let middle = talk.senders().len();
+        talk = talk.control(Server, ACK).cut(Server, &response, &cuts(response.len(), cut_back));
+        asked.push(Asked { target, request: begin..middle, all: begin..talk.senders().len() });
+        talk = talk.control(Client, ACK);
+    }
+    (talk.close(), asked)
+}
+
+proptest! {
+    #![proptest_config(cases(200))]
+    /// Each request counts once, and is whole where any place has each of its bytes: in two or three places, translated or
+    /// not, tagged or not, each with losses, delays and a clock of its own; with many requests on a connection, and ports
+    /// that come again. Where a handshake is lost the first exchange is seen.
+    #[test]
+    fn each_request_counts_once_whole_where_any_place_has_each_byte(
+        courses in prop::collection::vec(course(), 1..4),
+        kinds in prop::collection::vec((0..5usize, prop::option::of(1..5u16)), 1..3),
+        losses in prop::collection::vec(prop::collection::vec(0..100u8, 211), 3),
+        jitter in prop::collection::vec(prop::collection::vec(0..900_000u64, 17), 3),
+        clocks in [prop_oneof![Just(0i64), -500..500i64], prop_oneof![Just(0i64), -500..500i64]],
+        loss in prop_oneof![Just(0u8), 1..25u8],
+        apart in 0..300_000u64,
+    ) {
+        let translated = ["10.0.0.7:51234 10.0.0.1:80", "10.0.0.7:51234 172.17.0.2:80", "172.17.0.1:3333 172.17.0.2:8080",
+            "198.51.100.4:6001 10.0.0.1:80", "[2001:db8::1]:3333 [2001:db8::2]:80"];
+        let mut places = vec![Place::near()];
+        for (number, (kind, vlan)) in kinds.iter().enumerate() {
+            let (client, server) = translated[(kind + number) % 5].split_once(' ').unwrap();
+            // Each under other ends, or another tag.
+            let vlan = if (kind + number) % 5 == 0 { Some(vlan.unwrap_or(7)) } else { *vlan };
+            let place = Place { vlan, ..Place::new(client, server) };
+            if !places.iter().any(|known| known.client == place.client && known.server == place.server && known.vlan == vlan) {
+                places.push(place.ahead(clocks[number]));
+            }
+        }
+        let (mut capture, mut at, mut expected) = (Capture::default(), 0_u64, Vec::new());
+        for (number, course) in courses.iter().enumerate() {
+            let (talk, asked) = converse(number, course);
+            let first = asked[0].all.clone();
+            for (place, (losses, jitter)) in places.iter_mut().zip(losses.iter().zip(&jitter)) {
+                let is_lost = |packet: usize| losses[(packet + number * 50) % losses.len()] < loss;
+                let lacks = |packet: &usize| match (*packet < 3, course.0) {
+                    (true, handshake) => !handshake,
+                    (false, true) => is_lost(*packet),
+                    (false, false) => !first.contains(packet) && is_lost(*packet),
+                };
+                (place.lacks, place.jitter) = ((0..talk.senders().len()).filter(lacks).collect(), jitter.clone());
+            }
+            let mut part = captured(&talk, &places, apart);
+            part.shots.iter_mut().for_each(|shot| shot.at += at);
+            capture = capture.with(part);
+            // Every clock has passed the last packet when the ports come again.
+            at += (talk.senders().len() as u64 + course.2 + 2_000) * 1_000_000;
+            let seen = |packets: &std::ops::Range<usize>| {
+                packets.clone().all(|packet| places.iter().any(|place| !place.lacks.contains(&packet)))
+            };
+            expected.extend(asked.iter().map(|asked| (asked.target.clone(), seen(&asked.request), seen(&asked.all))));
+        }
+        let (found, complete, engine) = whole(&capture);
+        for (target, request, _) in &expected {
+            let count = found.get(target).copied().unwrap_or_default();
+            prop_assert!(count <= 1 && (count == 1 || !request), "{}: {} times of {:?}, {:?}", target, count, found, engine.frames);
+        }
+        let expected = expected.iter().filter(|(_, _, all)| *all).count();
+        prop_assert!(complete >= expected, "{} of {}: {:?}", complete, expected, found);
+    }
 }
