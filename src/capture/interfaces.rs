@@ -109,8 +109,36 @@ impl From<Device> for Interface {
 pub(super) struct PresentInterface {
     pub(super) name: String,
     pub(super) up: bool,
-    /// Its number and kind, where the system says them as an address.
+    /// Its kind, by the system's number (ARPHRD).
+    pub(super) kind: Option<u16>,
+    /// Its number, where the system says it as an address.
     pub(super) link: Option<LinkAddr>,
+}
+
+impl PresentInterface {
+    /// The system's number of the interface itself, which another one of its name would not have.
+    pub(super) fn index(&self) -> Option<usize> {
+        Some(self.link?.ifindex())
+    }
+
+    /// Returns whether it is the loopback interface.
+    pub(super) fn is_loopback(&self) -> bool {
+        self.kind == Some(LOOPBACK)
+    }
+
+    /// Returns whether its frames are captured as Ethernet frames.
+    pub(super) fn is_ethernet(&self) -> bool {
+        matches!(self.kind, Some(ETHERNET | LOOPBACK))
+    }
+}
+
+/// Kinds of interfaces (`linux/if_arp.h`).
+const ETHERNET: u16 = 1;
+const LOOPBACK: u16 = 772;
+
+/// Returns whether another interface shows all traffic of this one: it is a member of a bond or bridge, or a VLAN or macvlan.
+pub(super) fn is_shown_twice(name: &str) -> bool {
+    linked(name, "master").is_some() || carrier(name).is_some()
 }
 
 /// The interfaces that there are at this moment; none where there is no way to know.
@@ -122,10 +150,24 @@ pub(super) fn present() -> Option<Vec<PresentInterface>> {
         // There is an entry for each of its addresses.
         match all.iter_mut().find(|known| known.name == one.interface_name) {
             Some(known) => known.link = known.link.or(link),
-            None => all.push(PresentInterface { name: one.interface_name, up, link }),
+            None => all.push(PresentInterface { name: one.interface_name, up, kind: None, link }),
         }
     }
+    for one in &mut all {
+        one.kind = one.link.as_ref().map(kind);
+    }
     Some(all)
+}
+
+#[cfg(target_os = "linux")]
+fn kind(link: &LinkAddr) -> u16 {
+    link.hatype()
+}
+
+/// Elsewhere the system has other numbers.
+#[cfg(not(target_os = "linux"))]
+const fn kind(_: &LinkAddr) -> u16 {
+    0
 }
 
 /// Returns the folder of an interface in `/sys/class/net`. In a process that has moved to another network namespace,

@@ -46,7 +46,7 @@ fn main() -> ExitCode {
     let setpriv = lacks.or_else(|| trials::missing(&["setpriv"]).into_iter().next());
     let haproxy = lacks.or_else(|| trials::missing(&["haproxy"]).into_iter().next());
     let nft = lacks.or_else(|| trials::missing(&["nft"]).into_iter().next());
-    let trials: [Row<'_>; 38] = [
+    let trials: [Row<'_>; 41] = [
         ("each request of the access log is in every recording once", lacks, everything::recorded),
         ("each request of the access log reaches the target once", lacks, everything::shadowed),
         ("a mirror that loses frames costs what it loses, and nothing is sent that is not whole", lacks, wire::lossy),
@@ -64,6 +64,9 @@ fn main() -> ExitCode {
         ("an interface that is made again is captured on again", lacks, interfaces::made_again),
         ("where no interface is left a run ends with code 2", lacks, interfaces::none_left),
         ("--wait-interface waits at the start and later", lacks, interfaces::waited_for),
+        ("an interface that appears and matches is captured on", lacks, interfaces::matching),
+        ("what appears where nothing was named is captured on once", lacks, interfaces::everywhere),
+        ("interfaces that appear have eight places, and one that is gone makes room", lacks, interfaces::places),
         ("SIGINT and SIGTERM end a run in order", lacks, ends::signals),
         ("--duration and --count end a run in order", lacks, ends::limits),
         ("a second signal ends it at once", lacks, ends::twice),

@@ -123,6 +123,26 @@ impl Network {
         ip(&["-n", CLIENTS, "link", "set", self.wire.1, "gso_max_segs", "1"]);
     }
 
+    /// Another wire to the clients, with these addresses of its two ends; this end may be the port of a bridge.
+    #[expect(clippy::unused_self, reason = "there are clients as long as there is a network")]
+    pub(crate) fn another(&self, name: &'static str, addresses: [&str; 2], bridge: Option<&'static str>) -> Pair {
+        let wire = Pair(name, "client1");
+        ip(&["link", "add", wire.0, "type", "veth", "peer", "name", wire.1]);
+        ip(&["link", "set", wire.1, "netns", CLIENTS]);
+        if let Some(bridge) = bridge {
+            ip(&["link", "add", bridge, "type", "bridge"]);
+            ip(&["link", "set", wire.0, "master", bridge]);
+        }
+        let place = bridge.unwrap_or(wire.0);
+        ip(&["addr", "add", &format!("{}/24", addresses[0]), "dev", place]);
+        ip(&["-n", CLIENTS, "addr", "add", &format!("{}/24", addresses[1]), "dev", wire.1]);
+        ip(&["-n", CLIENTS, "link", "set", wire.1, "up"]);
+        for end in [Some(wire.0), bridge].into_iter().flatten() {
+            ip(&["link", "set", end, "up"]);
+        }
+        wire
+    }
+
     /// A program among the clients.
     #[expect(clippy::unused_self, reason = "there are clients as long as there is a network")]
     pub(crate) fn client(&self, program: &str) -> Command {

@@ -58,6 +58,18 @@ pub enum LiveError {
         /// The names that there are.
         existing: Vec<String>,
     },
+    /// No interface has a name like that.
+    #[error(
+        "no interface that is up matches {}; there are {}; --wait-interface waits for one",
+        and(patterns),
+        and(existing)
+    )]
+    NoMatch {
+        /// The patterns as typed.
+        patterns: Vec<String>,
+        /// The names that there are.
+        existing: Vec<String>,
+    },
     /// More interfaces than are read at once.
     #[error("{count} interfaces are more than the {most} that are captured on at once; `-i any` is all of them")]
     TooMany {

@@ -22,10 +22,14 @@ const BLOCK_TIMEOUT_MS: i32 = 5;
 /// Times in a row that an interface may come back and fail again before it is left alone.
 const MAX_FAILURES: u32 = 8;
 
+/// A filter that no frame passes: none is this short.
+const NOTHING: &str = "less 0";
+
 /// A difference of a counter of 32 bits that is no loss but a counter that began again.
 const BEGAN_AGAIN: u32 = 1 << 31;
 
 /// A device that is captured on.
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own, and most combinations occur")]
 pub(super) struct Handle {
     pub(super) name: String,
     pub(super) link: LinkType,
@@ -43,6 +47,11 @@ pub(super) struct Handle {
     promiscuous: bool,
     /// Times in a row that it failed, without a frame between them.
     failures: u32,
+    /// Whether it was opened for interfaces that appear later. libpcap knows another one for it, and cannot tell that this
+    /// one is gone.
+    spare: bool,
+    /// The number of the interface behind it, where it is spare.
+    index: Option<usize>,
 }
 
 /// Result of a read from a handle.
@@ -71,12 +80,26 @@ impl Handle {
             capture,
             counted: WideCounters::default(),
             up: true,
-            kind: present.iter().find(|one| one.name == name).and_then(kind),
+            kind: present.iter().find(|one| one.name == name).and_then(|one| one.kind),
             attached: true,
             promiscuous: settings.promiscuous,
             failures: 0,
+            spare: false,
+            index: None,
         };
         handle.set_filter(settings)?;
+        Ok(handle)
+    }
+
+    /// Opens a socket that lets nothing through until it is told an interface, on one that is there and Ethernet.
+    pub(super) fn open_spare(place: &str, settings: &LiveSettings, buffer: usize) -> Result<Self, LiveError> {
+        let quiet = LiveSettings { promiscuous: false, ..settings.clone() };
+        let mut handle = Self::open(place, &quiet, buffer)?;
+        handle
+            .capture
+            .filter(NOTHING, true)
+            .map_err(|error| LiveError::Other { interface: place.to_owned(), why: words(&error) })?;
+        (handle.spare, handle.attached, handle.promiscuous) = (true, false, settings.promiscuous);
         Ok(handle)
     }
 
@@ -127,6 +150,11 @@ impl Handle {
         self.counted.sums
     }
 
+    /// Whether it waits for an interface that appears.
+    pub(super) const fn is_vacant(&self) -> bool {
+        self.spare && !self.attached
+    }
+
     /// Whether there is an interface behind it.
     pub(super) const fn is_attached(&self) -> bool {
         self.attached
@@ -143,6 +171,12 @@ impl Handle {
     /// that there are. Frames of one that came back are captured from here on.
     pub(super) fn change(&mut self, present: &[PresentInterface]) -> Option<String> {
         let found = present.iter().find(|one| one.name == self.name);
+        if self.spare && self.attached && found.and_then(PresentInterface::index) != self.index {
+            self.detach();
+            if found.is_none() {
+                return Some(ended(&self.name, "it is gone"));
+            }
+        }
         if !self.attached {
             return self.attach(found.filter(|one| one.up)?);
         }
@@ -172,18 +206,35 @@ impl Handle {
         if self.failures > MAX_FAILURES {
             return None;
         }
-        if kind(found) != self.kind {
+        if found.kind != self.kind {
             self.failures = MAX_FAILURES + 1;
             return Some(format!("{name} is there again as another kind of interface: it is not captured on"));
         }
         nix::sys::socket::bind(self.capture.as_raw_fd(), &found.link?).ok()?;
-        (self.attached, self.up) = (true, true);
-        let advice = if self.promiscuous && interfaces::is_hardware(name) {
+        (self.attached, self.up, self.index) = (true, true, found.index());
+        Some(format!("{name} is there again: the capture goes on{}", self.advice()))
+    }
+
+    /// Captures on an Ethernet interface that appeared; says so. As above, and the filter takes no right either.
+    #[cfg(target_os = "linux")]
+    pub(super) fn reassign(&mut self, found: &PresentInterface, settings: &LiveSettings) -> Option<String> {
+        nix::sys::socket::bind(self.capture.as_raw_fd(), &found.link?).ok()?;
+        self.set_filter(settings).ok()?;
+        self.name.clone_from(&found.name);
+        (self.attached, self.up, self.failures) = (true, true, 0);
+        (self.kind, self.index) = (found.kind, found.index());
+        Some(format!("{} is new: it is captured on{}", self.name, self.advice()))
+    }
+
+    /// What is to be said of promiscuous mode, which takes a right.
+    #[cfg(target_os = "linux")]
+    fn advice(&self) -> String {
+        let name = &self.name;
+        if self.promiscuous && interfaces::is_hardware(name) {
             format!(", without promiscuous mode; for a mirror port: sudo ip link set {name} promisc on")
         } else {
             String::new()
-        };
-        Some(format!("{name} is there again: the capture goes on{advice}"))
+        }
     }
 
     /// Elsewhere an interface that is gone is gone.
@@ -191,17 +242,16 @@ impl Handle {
     fn attach(&mut self, _: &PresentInterface) -> Option<String> {
         None
     }
+
+    #[cfg(not(target_os = "linux"))]
+    pub(super) fn reassign(&mut self, _: &PresentInterface, _: &LiveSettings) -> Option<String> {
+        None
+    }
 }
 
-/// What kind of interface it is, by the system's number.
-#[cfg(target_os = "linux")]
-fn kind(interface: &PresentInterface) -> Option<u16> {
-    Some(interface.link?.hatype())
-}
-
-#[cfg(not(target_os = "linux"))]
-fn kind(_: &PresentInterface) -> Option<u16> {
-    None
+/// The line that says that the capture on an interface has ended.
+pub(super) fn ended(interface: &str, why: &str) -> String {
+    format!("the capture on {interface} ended: {why}; it goes on if {interface} comes back")
 }
 
 /// Waits until one of `handles` has frames, or has gone; at most as long as this. Returns whether one has.

@@ -140,6 +140,21 @@ impl MergedReader {
         Self { handles, queue, watch, current: None, read_at: Timestamp::default(), first: 0, ended: false }
     }
 
+    /// Reads another interface from here on.
+    pub(super) fn add(&mut self, handle: Handle) {
+        self.handles.push(handle);
+        self.queue.lanes.push(VecDeque::new());
+    }
+
+    pub(super) fn handles(&self) -> &[Handle] {
+        &self.handles
+    }
+
+    /// A handle for interfaces that appear, of which the last one is gone.
+    pub(super) fn vacant(&mut self) -> Option<&mut Handle> {
+        self.handles.iter_mut().find(|handle| handle.is_vacant())
+    }
+
     pub(super) fn dropped(&self) -> Dropped {
         self.handles.iter().map(Handle::dropped).fold(Dropped::default(), |sum, one| Dropped {
             kernel: sum.kernel + one.kernel,

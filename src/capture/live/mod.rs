@@ -7,6 +7,7 @@
 mod error;
 mod expression;
 mod handle;
+mod later;
 mod listeners;
 mod merged;
 mod selection;
@@ -18,8 +19,10 @@ use tokio::time::Instant;
 
 pub use error::LiveError;
 pub use expression::expression;
+pub use later::MAX_LATER;
 
 use self::handle::Handle;
+use self::later::{Newcomer, SpareHandles};
 use self::merged::{MergedReader, OwnedFrame};
 use self::selection::InterfaceSelection;
 use self::single::SingleReader;
@@ -54,7 +57,8 @@ const MAX_WARNINGS: usize = 32;
 /// Settings of a live capture.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LiveSettings {
-    /// The interfaces; [`interfaces::ANY`] is all at once. None: those that carry the ports.
+    /// The interfaces, or patterns of their names with `*` and `?`; [`interfaces::ANY`] is all at once. None: those that
+    /// carry the ports.
     pub interfaces: Vec<String>,
     /// A filter in libpcap's language, as typed. It sees the frame as it is: what is inside VLANs and tunnels, it has
     /// to ask for.
@@ -96,6 +100,10 @@ impl Default for LiveSettings {
 pub struct Live {
     readers: Readers,
     choice: InterfaceSelection,
+    /// Sockets for interfaces that appear, where such are wanted.
+    spares: Option<SpareHandles>,
+    /// Time of the last look for such.
+    looked: Timestamp,
     /// Frame that [`Source::next`] returned last.
     copy: OwnedFrame,
 }
@@ -127,12 +135,16 @@ pub fn open(settings: &LiveSettings) -> Result<Live, Vec<LiveError>> {
     if !errors.is_empty() {
         return Err(errors);
     }
-    let watch = CaptureMonitor::new(settings.halt.clone(), settings.wait_interface);
+    let mut watch = CaptureMonitor::new(settings.halt.clone(), settings.wait_interface);
+    let spares = SpareHandles::open(&choice.later, settings).unwrap_or_else(|why| {
+        watch.warn(format!("interfaces that appear later are not captured on: {why}"));
+        None
+    });
     let readers = match <[Handle; 1]>::try_from(handles) {
         Ok([only]) => Readers::Single(Box::new(SingleReader::new(only, watch))),
         Err(handles) => Readers::Several(Box::new(MergedReader::new(handles, watch))),
     };
-    Ok(Live { readers, choice, copy: OwnedFrame::default() })
+    Ok(Live { readers, choice, spares, looked: Timestamp::default(), copy: OwnedFrame::default() })
 }
 
 /// Returns those of `ports` that a process on this host listens on. With no ports, returns all that are listened on.
@@ -153,7 +165,11 @@ pub fn missing(named: &[String]) -> Vec<String> {
     if named.is_empty() && !present.iter().any(|one| one.up) {
         return vec!["an interface that is up".to_owned()];
     }
-    named.iter().filter(|name| *name != interfaces::ANY && !is_up(name)).cloned().collect()
+    let is_there = |name: &str| {
+        let matches = |one: &interfaces::PresentInterface| one.up && later::matches(name, &one.name);
+        is_up(name) || (later::is_pattern(name) && present.iter().any(matches))
+    };
+    named.iter().filter(|name| *name != interfaces::ANY && !is_there(name)).cloned().collect()
 }
 
 /// Whether `interface` can be captured on from here: it is opened, and closed again. The kind of its link, or what is
@@ -188,6 +204,58 @@ impl Live {
             Readers::Several(several) => &several.watch,
         }
     }
+
+    fn watch_mut(&mut self) -> &mut CaptureMonitor {
+        match &mut self.readers {
+            Readers::Single(single) => &mut single.watch,
+            Readers::Several(several) => &mut several.watch,
+        }
+    }
+
+    /// Captures on interfaces that appeared, when the reader has looked at those that it has.
+    fn look_for_newcomers(&mut self) {
+        if self.looked == self.watch().looked {
+            return;
+        }
+        self.looked = self.watch().looked;
+        let Some(mut spares) = self.spares.take() else { return };
+        let names: Vec<String> = match &self.readers {
+            Readers::Single(single) => vec![single.handle().name.clone()],
+            Readers::Several(several) => several.handles().iter().map(|handle| handle.name.clone()).collect(),
+        };
+        let readers = &mut self.readers;
+        let present = interfaces::present().unwrap_or_default();
+        let newcomers = spares.newcomers(&present, &names, |found, settings| match readers {
+            Readers::Single(_) => None,
+            Readers::Several(several) => several.vacant()?.reassign(found, settings),
+        });
+        for newcomer in newcomers {
+            let line = match newcomer {
+                Newcomer::Added(handle, line) => {
+                    self.add(*handle);
+                    line
+                }
+                Newcomer::Told(line) => line,
+            };
+            self.watch_mut().warn(line);
+        }
+        self.spares = Some(spares);
+    }
+
+    /// Reads another interface from here on: one was read alone, several are merged.
+    fn add(&mut self, handle: Handle) {
+        let nobody =
+            Readers::Several(Box::new(MergedReader::new(Vec::new(), CaptureMonitor::new(Halt::default(), true))));
+        let mut several = match std::mem::replace(&mut self.readers, nobody) {
+            Readers::Single(single) => {
+                let (first, watch) = single.into_parts();
+                Box::new(MergedReader::new(vec![first], watch))
+            }
+            Readers::Several(several) => several,
+        };
+        several.add(handle);
+        self.readers = Readers::Several(several);
+    }
 }
 
 impl Source for Live {
@@ -205,6 +273,9 @@ impl Source for Live {
     }
 
     fn poll(&mut self) -> Polled<'_> {
+        if self.spares.is_some() {
+            self.look_for_newcomers();
+        }
         match &mut self.readers {
             Readers::Single(single) => single.poll(),
             Readers::Several(several) => several.poll(),
@@ -308,7 +379,7 @@ impl CaptureMonitor {
     /// Warns that the capture on an interface has ended.
     fn gone(&mut self, interface: &str, why: &str) {
         let why = why.to_lowercase();
-        self.warn(format!("the capture on {interface} ended: {why}; it goes on if {interface} comes back"));
+        self.warn(handle::ended(interface, &why));
     }
 
     /// Whether the capture is over since no interface is left, and none is waited for any more.

@@ -10,6 +10,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use super::MAX_INTERFACES;
 use super::error::{LiveError, and};
+use super::later::{LaterInterfaces, is_pattern, matches};
 use super::listeners::listeners;
 use crate::capture::interfaces::{self, ANY, Interface, InterfaceState};
 
@@ -17,6 +18,8 @@ use crate::capture::interfaces::{self, ANY, Interface, InterfaceState};
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct InterfaceSelection {
     pub(super) names: Vec<String>,
+    /// Those that are captured on as well when they appear.
+    pub(super) later: LaterInterfaces,
     why: SelectionReason,
 }
 
@@ -24,6 +27,8 @@ pub(super) struct InterfaceSelection {
 enum SelectionReason {
     /// They were named.
     Asked,
+    /// Their names match patterns.
+    Matching(Vec<String>),
     /// They have the addresses that are listened on.
     Listened(Vec<u16>),
     /// They are up, and something listens on every address.
@@ -41,6 +46,7 @@ impl fmt::Display for InterfaceSelection {
         f.write_str(&and(&self.names))?;
         match &self.why {
             SelectionReason::Asked => Ok(()),
+            SelectionReason::Matching(patterns) => write!(f, ", which match {}", and(patterns)),
             SelectionReason::Listened(ports) => write!(f, ", where something listens on {}", named(ports)),
             SelectionReason::Everywhere(ports) => {
                 write!(f, ": up, and something listens on {} at every address", named(ports))
@@ -59,15 +65,39 @@ fn named(ports: &[u16]) -> String {
 
 /// The interfaces that were named, or those that carry the ports.
 pub(super) fn choice(named: &[String], ports: &[u16]) -> Result<InterfaceSelection, LiveError> {
+    if named.iter().any(|name| is_pattern(name)) {
+        return matching(named, &interfaces::list()?);
+    }
     if named.len() > MAX_INTERFACES {
         return Err(LiveError::TooMany { count: named.len(), most: MAX_INTERFACES });
     }
     if !named.is_empty() {
-        return Ok(InterfaceSelection { names: named.to_vec(), why: SelectionReason::Asked });
+        let (why, later) = (SelectionReason::Asked, LaterInterfaces::None);
+        return Ok(InterfaceSelection { names: named.to_vec(), later, why });
     }
     let all = interfaces::list()?;
     choose(&all, &listeners(), ports)
         .ok_or_else(|| LiveError::NothingUp { existing: all.into_iter().map(|interface| interface.name).collect() })
+}
+
+/// Those that are named, and those of the others that are up and match a pattern.
+fn matching(typed: &[String], all: &[Interface]) -> Result<InterfaceSelection, LiveError> {
+    let (patterns, mut names): (Vec<String>, Vec<String>) = typed.iter().cloned().partition(|name| is_pattern(name));
+    let up = all.iter().filter(|interface| interface.state != InterfaceState::Down).map(|interface| &interface.name);
+    for name in up.filter(|name| patterns.iter().any(|pattern| matches(pattern, name))) {
+        if !names.contains(name) {
+            names.push(name.clone());
+        }
+    }
+    if names.is_empty() {
+        let existing = all.iter().map(|interface| interface.name.clone()).collect();
+        return Err(LiveError::NoMatch { patterns, existing });
+    }
+    if names.len() > MAX_INTERFACES {
+        return Err(LiveError::TooMany { count: names.len(), most: MAX_INTERFACES });
+    }
+    let why = SelectionReason::Matching(patterns.clone());
+    Ok(InterfaceSelection { names, later: LaterInterfaces::Matching(patterns), why })
 }
 
 /// The rule; `None` where nothing is up.
@@ -85,7 +115,9 @@ fn choose(all: &[Interface], listeners: &[SocketAddr], ports: &[u16]) -> Option<
     let own = names(&listens);
     let all_have_places = heard.iter().all(|at| up.iter().any(|interface| has(interface, at.ip())));
     if !own.is_empty() && all_have_places && told.len() == ports.len() {
-        return Some(InterfaceSelection { names: own, why: SelectionReason::Listened(told) });
+        // Their addresses are where they are.
+        let (names, later) = (own, LaterInterfaces::None);
+        return Some(InterfaceSelection { names, later, why: SelectionReason::Listened(told) });
     }
     let shows = |interface: &Interface| {
         let twice = interface.part_of.is_some() || interface.carried_by.is_some();
@@ -96,17 +128,19 @@ fn choose(all: &[Interface], listeners: &[SocketAddr], ports: &[u16]) -> Option<
         (false, true) => SelectionReason::Nobody(ports.to_vec()),
         (false, false) => SelectionReason::Everywhere(told),
     };
+    let later = LaterInterfaces::Everything;
     let fit = names(&shows);
     match fit.len() {
         0 => {
             // A machine, or a namespace, that has nothing but itself to talk to.
             let names = names(&|_| true);
-            (!names.is_empty()).then_some(InterfaceSelection { names, why })
+            (!names.is_empty()).then_some(InterfaceSelection { names, later, why })
         }
         count if count > MAX_INTERFACES => {
-            Some(InterfaceSelection { names: vec![ANY.to_owned()], why: SelectionReason::Many(count) })
+            let (names, later) = (vec![ANY.to_owned()], LaterInterfaces::None);
+            Some(InterfaceSelection { names, later, why: SelectionReason::Many(count) })
         }
-        _ => Some(InterfaceSelection { names: fit, why }),
+        _ => Some(InterfaceSelection { names: fit, later, why }),
     }
 }
 
@@ -185,6 +219,21 @@ mod tests {
             &["192.0.2.99:80"],
             &[80],
             "eth0, eth1 and docker0: up, and something listens on port 80 at every address",
+        );
+    }
+
+    #[test]
+    fn a_pattern_stands_for_those_that_match_and_are_up() {
+        let choice = |named: &[&str]| {
+            let named: Vec<String> = named.iter().map(|name| (*name).to_owned()).collect();
+            matching(&named, &node()).map(|choice| choice.to_string()).map_err(|error| error.to_string())
+        };
+        assert_eq!(choice(&["eth?"]).unwrap(), "eth0 and eth1, which match eth?");
+        assert_eq!(choice(&["eth0", "*th0", "docker*"]).unwrap(), "eth0 and docker0, which match *th0 and docker*");
+        assert_eq!(
+            choice(&["tap*"]).unwrap_err(),
+            "no interface that is up matches tap*; there are lo, eth0, eth1, eth2, docker0, veth1 and eth1.7; \
+             --wait-interface waits for one"
         );
     }
 

@@ -26,6 +26,15 @@ impl SingleReader {
         Self { handle, watch, empty: false, ended: false, last: Timestamp::default(), failed: None }
     }
 
+    /// Takes it apart.
+    pub(super) fn into_parts(self) -> (Handle, CaptureMonitor) {
+        (self.handle, self.watch)
+    }
+
+    pub(super) const fn handle(&self) -> &Handle {
+        &self.handle
+    }
+
     pub(super) const fn dropped(&self) -> Dropped {
         self.handle.dropped()
     }

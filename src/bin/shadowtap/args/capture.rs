@@ -40,7 +40,7 @@ impl From<CaptureArgs> for typed::Capture {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Capture")]
 pub(crate) struct LiveArgs {
-    /// Interfaces, such as eth0,eth1, or any. List them with `shadowtap interfaces` [default: those that carry the
+    /// Interfaces, such as eth0,eth1, 'veth*' or any. List them with `shadowtap interfaces` [default: those that carry the
     /// ports]
     #[arg(short, long = "interface", value_name = "NAMES")]
     interfaces: Vec<String>,
