@@ -72,6 +72,12 @@ impl PendingSyns {
         let same_side = pending.segment.source == segment.source;
         let first = Seq(pending.segment.seq).plus(1);
         let half = if same_side { side } else { side.other() }.of(&known.halves);
+        let acked = side.other().of(&known.halves);
+        let is_plain = same_side && !segment.flags.has(Flags::SYN);
+        if is_plain && Seq(segment.seq) == first && segment.flags.has(Flags::ACK) && !acked.has_said(Seq(segment.ack)) {
+            // Just where the other connection would begin, and in response to a host that has other numbers as well.
+            return self.by_slot.remove(&slot);
+        }
         if half.started && half.next_seq().ahead_of(first) > 0 && half.is_from(first) {
             // The connection itself has gone on past that number.
             self.by_slot.remove(&slot);

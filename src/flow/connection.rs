@@ -272,7 +272,9 @@ impl Connection {
         }
         let heeds = !acks || !other.started || other.has_said(Seq(segment.ack));
         let behind = half.next_seq().ahead_of(first);
-        let is_late = !half.from_syn && (0..=RESET_REACH).contains(&behind);
+        // Where a stream begins that was joined in its middle is settled once its bytes are emitted.
+        let is_open = !half.from_syn && (half.joining || half.implied);
+        let is_late = is_open && (0..=RESET_REACH).contains(&behind);
         if is_copy || (heeds && (!half.started || is_late)) { SynIs::Its } else { SynIs::Pending }
     }
 
