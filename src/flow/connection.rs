@@ -4,10 +4,11 @@ use std::hash::{Hash, Hasher};
 use std::time::Duration;
 
 use super::clock::Stretch;
+use super::given_up::FlowRecord;
 use super::half::{BufferedSegment, MAX_PENDING_BYTES, NEVER, StreamHalf};
 use super::message_start::begins_message;
 use super::suspect::ChecksumTrust;
-use super::{Chunk, FlowStats, GapReason, Seq, Side, Slot};
+use super::{Chunk, GapReason, Seq, Side, Slot};
 use crate::decode::{Endpoint, Flags, Segment};
 use crate::exchange::Timestamp;
 
@@ -15,9 +16,6 @@ use crate::exchange::Timestamp;
 pub(super) const PATIENCE_ACKED: Duration = Duration::from_millis(200);
 /// The same where a copy of the bytes may come from another place, whose clock is its own.
 const PATIENCE_COPY: Duration = Duration::from_secs(2);
-/// Timeout of bytes that wait for those of the other side that their sender had received: recorders of the two
-/// directions may differ by a second.
-const PATIENCE_ORDER: Duration = Duration::from_secs(2);
 /// Timeout of a hole that nobody acknowledges: the sender may still fill it.
 const PATIENCE_UNACKED: Duration = Duration::from_secs(3);
 /// Timeout of a hole whose bytes the receiver reports missing: its sender repeats them for that long (RFC 9293, 3.8.3:
@@ -250,14 +248,16 @@ impl Connection {
     }
 
     /// Counts a segment after the end: a copy of reported bytes, or bytes of unknown position.
-    pub(super) fn note_late(&mut self, side: Side, segment: &Segment<'_>, stats: &mut FlowStats) {
+    pub(super) fn note_late(&mut self, slot: Slot, side: Side, segment: &Segment<'_>, stats: &mut FlowRecord) {
         self.note_ack(side, segment);
         let half = side.of(&self.halves);
         let len = segment.payload.len() as u64 + u64::from(segment.missing);
-        if !half.started || half.is_from(Seq(segment.seq).plus(len)) {
-            stats.retransmitted_bytes += len;
-        } else {
-            stats.note_unplaced(segment.payload, segment.missing);
+        match half.offset(Seq(segment.seq)) {
+            Some(offset) if half.started && half.is_from(Seq(segment.seq).plus(len)) => {
+                stats.note_repeated(slot, side, offset, segment);
+            }
+            _ if half.started => stats.note_unplaced(segment.payload, segment.missing),
+            _ => stats.retransmitted_bytes += len,
         }
     }
 
@@ -331,7 +331,7 @@ impl Connection {
         side: Side,
         segment: &Segment<'_>,
         (now, stretch): (Timestamp, Stretch),
-        stats: &mut FlowStats,
+        stats: &mut FlowRecord,
         sink: &mut impl FnMut(Chunk<'_>),
     ) {
         self.last_at = now;
@@ -447,14 +447,18 @@ impl Connection {
         received: u64,
         segment: &Segment<'_>,
         stretch: Stretch,
-        stats: &mut FlowStats,
+        stats: &mut FlowRecord,
         sink: &mut impl FnMut(Chunk<'_>),
     ) {
         let blocked = self.is_blocked(side, received);
         let half = side.of_mut(&mut self.halves);
         let len = segment.payload.len() as u64 + u64::from(segment.missing);
         if offset + len <= half.next() {
-            stats.retransmitted_bytes += len;
+            if half.is_before_origin(offset) {
+                stats.note_unplaced(segment.payload, segment.missing);
+            } else {
+                stats.note_repeated(slot, side, offset, segment);
+            }
             return;
         }
         if half.ended {
@@ -506,7 +510,7 @@ impl Connection {
         slot: Slot,
         now: Timestamp,
         all: bool,
-        stats: &mut FlowStats,
+        stats: &mut FlowRecord,
         sink: &mut impl FnMut(Chunk<'_>),
     ) {
         loop {
@@ -519,7 +523,7 @@ impl Connection {
                 }
             }
             // Only what holds up both sides is given up: a hole before an order that cannot be kept.
-            let tired = Side::BOTH.map(|side| all || self.is_out_of_patience(side, now));
+            let tired = Side::BOTH.map(|side| all || self.is_out_of_patience(side, now, stats.order_patience));
             let mut tired_sides = Side::BOTH.into_iter().filter(|side| *side.of(&tired));
             let given_up = tired_sides.clone().any(|side| self.give_up_hole(slot, side, all, stats, sink))
                 || tired_sides.any(|side| self.give_up_order(slot, side, stats, sink));
@@ -535,7 +539,7 @@ impl Connection {
         slot: Slot,
         side: Side,
         now: Timestamp,
-        stats: &mut FlowStats,
+        stats: &mut FlowRecord,
         sink: &mut impl FnMut(Chunk<'_>),
     ) -> bool {
         let first = side.of(&self.halves).first_waiting();
@@ -574,7 +578,7 @@ impl Connection {
         slot: Slot,
         side: Side,
         all: bool,
-        stats: &mut FlowStats,
+        stats: &mut FlowRecord,
         sink: &mut impl FnMut(Chunk<'_>),
     ) -> bool {
         let half = side.of_mut(&mut self.halves);
@@ -595,9 +599,9 @@ impl Connection {
             }
             return true;
         }
+        let from = half.next();
         let Some((len, why)) = half.jump() else { return false };
-        stats.gaps += 1;
-        stats.gap_bytes += len;
+        stats.give_up(slot, side, from, len, false);
         sink(Chunk::Gap { slot, side, len, why });
         true
     }
@@ -607,7 +611,7 @@ impl Connection {
         &mut self,
         slot: Slot,
         side: Side,
-        stats: &mut FlowStats,
+        stats: &mut FlowRecord,
         sink: &mut impl FnMut(Chunk<'_>),
     ) -> bool {
         let half = side.of(&self.halves);
@@ -618,9 +622,9 @@ impl Connection {
         let other = other_side.of_mut(&mut self.halves);
         if other.heard && !other.is_waiting() && !other.ended && other.acked_beyond() {
             // What it had received and nobody captured is lost.
+            let from = other.next();
             if let Some(len) = other.jump_acked(received) {
-                stats.gaps += 1;
-                stats.gap_bytes += len;
+                stats.give_up(slot, other_side, from, len, true);
                 sink(Chunk::Gap { slot, side: other_side, len, why: GapReason::Gap });
                 return true;
             }
@@ -632,13 +636,13 @@ impl Connection {
         emit_first(slot, side, side.of_mut(&mut self.halves), stats, sink)
     }
 
-    fn is_out_of_patience(&self, side: Side, now: Timestamp) -> bool {
+    fn is_out_of_patience(&self, side: Side, now: Timestamp, order_patience: Duration) -> bool {
         let half = side.of(&self.halves);
         let in_order = half.first_waiting().is_some_and(|(offset, _)| offset <= half.next());
         let patience = if half.joining || (half.acked_beyond() && !in_order) {
             if self.expects_copies { PATIENCE_COPY } else { PATIENCE_ACKED }
         } else if in_order {
-            PATIENCE_ORDER
+            order_patience
         } else if half.missed && !half.is_implausible() {
             PATIENCE_MISSED
         } else {
@@ -659,7 +663,7 @@ fn emit(
     received: u64,
     bytes: &[u8],
     cut: u64,
-    stats: &mut FlowStats,
+    stats: &mut FlowRecord,
     sink: &mut impl FnMut(Chunk<'_>),
 ) {
     if !bytes.is_empty() {
@@ -681,7 +685,7 @@ fn emit_first(
     slot: Slot,
     side: Side,
     half: &mut StreamHalf,
-    stats: &mut FlowStats,
+    stats: &mut FlowRecord,
     sink: &mut impl FnMut(Chunk<'_>),
 ) -> bool {
     let Some((_, waiting)) = half.pop() else { return false };

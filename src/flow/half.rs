@@ -230,6 +230,12 @@ impl StreamHalf {
         self.origin == seq
     }
 
+    /// Returns whether a byte at this offset stood before the first one of a stream that was joined in its middle.
+    pub(super) fn is_before_origin(&self, offset: u64) -> bool {
+        let told = u64::from(self.seq.0.wrapping_sub(self.origin.0));
+        !self.from_syn && self.next <= ORIGIN + PLAUSIBLE_AHEAD && offset + told < self.next
+    }
+
     /// The sequence number that would be next.
     pub(super) const fn next_seq(&self) -> Seq {
         self.seq

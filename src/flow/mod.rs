@@ -7,6 +7,7 @@
 mod challenge;
 mod clock;
 mod connection;
+mod given_up;
 mod half;
 mod index;
 mod message_start;

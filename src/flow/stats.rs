@@ -25,7 +25,8 @@ pub struct FlowStats {
     pub evicted_idle: u64,
     /// Segments dropped because their numbers cannot be right.
     pub implausible_segments: u64,
-    /// Payload bytes that belong to no place of a connection, nor to a new one: nobody would have taken them.
+    /// Payload bytes that belong to no place of a connection, nor to a new one, so that nobody would have taken them; and
+    /// those that came after they were given up.
     pub unplaced_bytes: u64,
     /// Requests that began in them.
     pub unplaced_requests: u64,

@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::challenge::PendingSyns;
 use super::clock::{Clock, Stretch};
 use super::connection::{ConnState, Connection, Fit, FlowKey, PATIENCE_ACKED, SynIs};
+use super::given_up::FlowRecord;
 use super::index::Index;
 use super::suspect::{ChecksumTrust, SuspectSegments};
 use super::{Chunk, FlowStats, Seq, Side, Slab, Slot};
@@ -58,7 +59,7 @@ pub struct FlowTable {
     sweep_cursor: usize,
     challenges: PendingSyns,
     pub(super) suspects: SuspectSegments,
-    pub(super) stats: FlowStats,
+    pub(super) stats: FlowRecord,
     pub(super) clock: Clock,
     /// Bytes of a connection that a copy brought first: they come again, and are no retransmission then.
     brought: HashMap<Slot, u64, foldhash::fast::RandomState>,
@@ -116,7 +117,7 @@ impl FlowTable {
             sweep_cursor: 0,
             challenges: PendingSyns::default(),
             suspects: SuspectSegments::default(),
-            stats: FlowStats::default(),
+            stats: FlowRecord::default(),
             clock: Clock::default(),
             brought: HashMap::default(),
             expects_copies: false,
@@ -132,7 +133,7 @@ impl FlowTable {
     /// Counters so far.
     #[must_use]
     pub const fn stats(&self) -> &FlowStats {
-        &self.stats
+        &self.stats.counts
     }
 
     /// The stamp at which the capture's clock was first seen to be set.
@@ -331,7 +332,7 @@ impl FlowTable {
         let now = self.clock.now();
         let Some(connection) = self.slots.get_mut(slot) else { return };
         if connection.is_closed() {
-            connection.note_late(side, segment, &mut self.stats);
+            connection.note_late(slot, side, segment, &mut self.stats);
             return;
         }
         *side.of_mut(&mut connection.tags) = segment.tag;
@@ -381,8 +382,8 @@ impl FlowTable {
         self.settle_suspects(slot, false, sink);
         let FlowStats { retransmitted_bytes, unplaced_bytes, unplaced_requests, .. } = before;
         let known = self.stats.retransmitted_bytes - retransmitted_bytes + self.stats.unplaced_bytes - unplaced_bytes;
-        self.stats =
-            FlowStats { retransmitted_bytes, unplaced_bytes, unplaced_requests, ..std::mem::take(&mut self.stats) };
+        let counts = std::mem::take(&mut self.stats.counts);
+        self.stats.counts = FlowStats { retransmitted_bytes, unplaced_bytes, unplaced_requests, ..counts };
         if let Some(new) = (segment.payload.len() as u64).checked_sub(known).filter(|new| *new > 0)
             && self.connection(slot).is_some()
         {
@@ -591,6 +592,7 @@ impl FlowTable {
         *connection = Connection::default();
         self.challenges.forget(slot);
         self.brought.remove(&slot);
+        self.stats.forget(slot);
         self.free.push(slot);
     }
 }

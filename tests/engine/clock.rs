@@ -1,7 +1,10 @@
 //! Time is data: whatever the capture's clock does costs latencies and nothing else.
 
-use crate::packets::{Capture, Talk};
-use crate::{check, get, ok, post};
+use shadowtap::exchange::RequestState;
+use shadowtap::http1::BodyPolicies;
+
+use crate::packets::{Capture, Client, Talk};
+use crate::{check, get, ok, post, tap};
 
 /// A POST in two halves, its response after a while, from one of many clients.
 fn shopper(n: u64, at: u64) -> Capture {
@@ -90,5 +93,42 @@ fn a_connection_that_spans_a_step_goes_on() {
         }
         let seen = check(&capture, &["GET /a -> 200 \"a\"", "GET /b -> 200 \"b\""]);
         assert_eq!(seen.closed.len(), 1, "{off}");
+    }
+}
+
+/// Connections with three exchanges each, `pause` milliseconds apart, whose sides were stamped by clocks that differ, as
+/// one capture in the order of stamps.
+fn skewed(connections: u64, pause: u64, skew: i64) -> (Capture, u64) {
+    let mut all = Capture::default();
+    for n in 0..connections {
+        let talk = Talk::joined().between(&format!("10.0.0.9:{}", 40_000 + n), "10.0.0.1:80").wait(n * 700).handshake();
+        let ask = |talk: Talk, k: u64| talk.client(get(&format!("/{n}/{k}"))).wait(20).server(ok(format!("{n}/{k}")));
+        let talk = (0..3).fold(talk, |talk, k| ask(talk, k).wait(pause)).close();
+        let senders = talk.senders();
+        let mut capture = talk.capture();
+        for (shot, who) in capture.shots.iter_mut().zip(senders) {
+            let off = if who == Client { skew } else { 0 };
+            shot.at = shot.at.checked_add_signed(off * 1_000_000).unwrap();
+        }
+        all = all.with(capture);
+    }
+    (all, connections * 3)
+}
+
+#[test]
+fn of_directions_whose_clocks_differ_by_seconds_each_request_is_seen_or_counted() {
+    for skew in [-9000, -6000, -3000, -2500, -900, 900, 2500, 3000, 4500, 6000, 9000] {
+        for pause in [1, 400, 5000] {
+            let (capture, requests) = skewed(30, pause, skew);
+            let seen = tap::run(&mut capture.source(), BodyPolicies::default(), &[80]);
+            let whole = seen.exchanges.values().filter(|one| one.request.state == RequestState::Whole).count() as u64;
+            let damaged = seen.exchanges.len() as u64 - whole;
+            assert_eq!(whole + damaged + seen.flow.unplaced_requests, requests, "{skew} ms, every {pause} ms");
+            for one in seen.exchanges.values() {
+                if let Some(Ok(response)) = &one.answer {
+                    assert_eq!(one.request.target().len() as u64 - 1, response.body.len, "{skew} {pause}");
+                }
+            }
+        }
     }
 }

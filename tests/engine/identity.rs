@@ -7,8 +7,8 @@ use shadowtap::capture::LinkType;
 use shadowtap::exchange::RequestState;
 use shadowtap::http1::BodyPolicies;
 
-use crate::packets::{ACK, Capture, Client, FIN, Packet, RST, Server, Talk};
-use crate::{check, get, ok, tap};
+use crate::packets::{ACK, Capture, Client, FIN, Packet, RST, SYN, Server, Talk};
+use crate::{check, get, ok, post, tap};
 
 /// Where the `n`th connection between the same ports begins its numbers.
 fn numbers(n: u32) -> [u32; 2] {
@@ -181,4 +181,33 @@ proptest! {
         prop_assert!(found.iter().all(|(target, count)| *count <= expected[target]), "{found:?}");
         prop_assert_eq!(found.len() as u64 + seen.flow.unplaced_requests, expected.len() as u64, "{:?}", found);
     }
+}
+
+#[test]
+fn a_syn_alone_within_reach_of_an_older_connection_begins_another_one() {
+    for (client, server) in
+        [(1_000_040, 9_000_000), (1_000_500, 2_000_500), (900_000, 9_000_000), (1_300_000, 1_900_000)]
+    {
+        for wait in [300, 3000, 8000] {
+            let first = Talk::joined().client(get("/0/a")).server(ok("/0/a")).client(get("/0/b")).server(ok("/0/b"));
+            let second = Talk::joined().numbered(client, server).syn().lost(|talk| talk.control(Server, SYN | ACK));
+            let second = second.client(get("/1/a")).server(ok("/1/a")).client(get("/1/b")).server(ok("/1/b")).close();
+            let seen = tap::run(&mut first.wait(wait).then(second).capture().source(), BodyPolicies::default(), &[80]);
+            let found = seen.exchanges.len() as u64 + seen.flow.unplaced_requests;
+            assert_eq!(found, 4, "{client} {server} after {wait} ms: {:?}", seen.flow);
+        }
+    }
+}
+
+#[test]
+fn the_first_two_frames_swapped_without_a_handshake_lose_no_request() {
+    for (one, other) in [(get("/a").into_bytes(), get("/b").into_bytes()), (post("/a", "x"), get("/b").into_bytes())] {
+        let talk = Talk::joined().reversed(|talk| talk.client(&one).client(&other)).server(ok("a")).server(ok("b"));
+        let seen =
+            tap::run(&mut talk.client(get("/c")).server(ok("c")).capture().source(), BodyPolicies::default(), &[80]);
+        assert_eq!(seen.exchanges.len() as u64 + seen.flow.unplaced_requests, 3, "{:?}", seen.flow);
+    }
+    let talk = Talk::joined().reversed(|talk| talk.client(get("/a")).server(ok("a"))).client(get("/b")).server(ok("b"));
+    let seen = tap::run(&mut talk.capture().source(), BodyPolicies::default(), &[80]);
+    assert_eq!(seen.exchanges.len() as u64 + seen.flow.unplaced_requests, 2, "{:?}", seen.flow);
 }

@@ -495,7 +495,7 @@ fn warnings(page: &mut TextReport, summary: &Summary) {
     }
     if summary.tcp.unplaced_requests > 0 {
         let what = counted(summary.tcp.unplaced_requests, "request");
-        all.push(format!("{what} fit no connection and are not counted: their receivers drop such segments"));
+        all.push(format!("{what} fit no connection, or came too late, and are not counted: receivers drop such segments, recorders with other clocks delay them"));
     }
     if summary.tcp.bad_checksums > 0 {
         let what = counted(summary.tcp.bad_checksums, "segment");
