@@ -118,6 +118,7 @@ mod content_coding;
 pub mod exchange;
 pub mod files;
 pub(crate) mod json_path;
+mod quantity;
 pub mod route_pattern;
 pub mod sandbox;
 pub mod sanitize;

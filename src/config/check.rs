@@ -10,6 +10,7 @@ use crate::capture::{self, CaptureError, Tunnel};
 use crate::causes;
 use crate::middleware::PatternSet;
 use crate::middleware::patterns::Budget;
+use crate::quantity;
 use crate::recording::{self, Origin, RecordingReadError};
 
 use super::mistakes::ConfigMistakes;
@@ -138,17 +139,11 @@ pub(super) fn long_time(typed: &str) -> Result<Duration, String> {
     Ok(time)
 }
 
-/// `500ms`, `30s`, `1.5m`, `1h`.
+/// A length of time of a day at most, as [`quantity::duration`] has it.
 pub(super) fn duration(typed: &str) -> Result<Duration, String> {
-    let units = [("ms", 0.001), ("s", 1.0), ("m", 60.0), ("h", 3600.0)];
-    let seconds = units.into_iter().find_map(|(unit, seconds)| {
-        let number = typed.strip_suffix(unit)?;
-        let decimal = number.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.');
-        Some(number.parse::<f64>().ok().filter(|_| decimal)? * seconds)
-    });
     // A day is more than anything waits for an answer; more is a slip of the hand.
-    match seconds {
-        Some(seconds) if seconds <= 86_400.0 => Ok(Duration::from_secs_f64(seconds)),
+    match quantity::duration(typed) {
+        Some(duration) if duration <= Duration::from_secs(86_400) => Ok(duration),
         Some(_) => Err(format!("`{typed}` is more than a day")),
         None => Err(format!("`{typed}` is no length of time; write a number and a unit: 500ms, 30s, 2m or 1h")),
     }
@@ -165,17 +160,9 @@ pub(super) fn memory(typed: &str) -> Result<capture::MaxMemory, String> {
     }
 }
 
-/// A size in bytes: a whole number with K, M or G (powers of 1024), with or without `B` or `iB` after it.
+/// A size in bytes, with a unit: what has none is rather a slip of the hand.
 pub(super) fn size(typed: &str) -> Result<usize, String> {
-    let digits = typed.bytes().take_while(u8::is_ascii_digit).count();
-    let (number, unit) = typed.split_at_checked(digits).unwrap_or((typed, ""));
-    let unit = unit.trim().to_ascii_lowercase();
-    let shift = match unit.trim_end_matches('b').trim_end_matches('i') {
-        "k" => 10,
-        "m" => 20,
-        "g" => 30,
-        _ => return Err(format!("`{typed}` is no size; write 256M or 2G")),
-    };
-    let bytes = number.parse::<usize>().ok().and_then(|number| number.checked_mul(1 << shift));
+    let has_unit = typed.ends_with(|last: char| last.is_ascii_alphabetic());
+    let bytes = quantity::size(typed).and_then(|bytes| usize::try_from(bytes).ok()).filter(|_| has_unit);
     bytes.ok_or_else(|| format!("`{typed}` is no size; write 256M or 2G"))
 }

@@ -11,6 +11,7 @@ use super::context::HeadFields;
 use super::key::KeyHasher;
 use super::{Context, Filter, SampleKey};
 use crate::exchange::{Outcome, Request, Timestamp};
+use crate::quantity;
 
 /// Most keys that have a bucket of their own, 48 bytes each. Past it those whose bucket is full again make room; where
 /// none is, what has a new key shares one bucket with what has none.
@@ -44,13 +45,10 @@ impl FromStr for PerSecond {
             _ => return Err(error()),
         };
         let number = number.trim();
-        let (digits, factor) = [("K", 1024.0), ("M", 1_048_576.0), ("G", 1_073_741_824.0)]
-            .into_iter()
-            .find_map(|(suffix, factor)| Some((number.strip_suffix(suffix)?, factor)))
-            .unwrap_or((number, 1.0));
-        let is_decimal = digits.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.');
-        let value = digits.parse::<f64>().ok().filter(|_| is_decimal).ok_or_else(error)?;
-        let rate = value * factor / seconds;
+        let is_decimal = number.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.');
+        // Less than one is a rate, too, and no size.
+        let value = if is_decimal { number.parse().ok() } else { quantity::size(number).map(|size| size as f64) };
+        let rate = value.ok_or_else(error)? / seconds;
         if rate > 0.0 && rate.is_finite() { Ok(Self(rate)) } else { Err(error()) }
     }
 }

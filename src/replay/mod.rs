@@ -58,7 +58,7 @@ pub use settings::{
     DEFAULT_MAX_RESPONSE, DEFAULT_MAX_STREAMS, DEFAULT_RESOLVE_EVERY, DEFAULT_TIMEOUT, MAX_TIME_FACTOR,
     ReferenceSettings, SendSettings, TargetLimits, TlsIdentity,
 };
-pub use spec::{SpecError, seconds};
+pub use spec::SpecError;
 pub use target::{Deliveries, InFlight, QueueStats, TargetLinks, run_target};
 pub use ticket::Ticket;
 pub use wire::WireClient;

@@ -5,6 +5,7 @@ use regex_automata::util::syntax;
 
 use super::super::condition::{Condition, HostPattern, MediaType, NamedValue, Test, ValueTest as Asked};
 use super::super::{PatternSet, name_value};
+use crate::quantity;
 use crate::route_pattern::{RoutePattern, RouteSet};
 
 use super::reader::{Located, TomlReader, TomlTable};
@@ -196,14 +197,6 @@ fn size(value: &Located<'_>, reader: &mut TomlReader<'_>) -> Option<u64> {
         return reader.number(value);
     }
     let text = reader.text(value)?;
-    let digits = text.trim_end_matches(['K', 'M', 'G']);
-    let shift = match text.strip_prefix(digits) {
-        Some("") => Some(0),
-        Some("K") => Some(10),
-        Some("M") => Some(20),
-        Some("G") => Some(30),
-        _ => None,
-    };
-    let bytes = shift.and_then(|shift| digits.parse::<u64>().ok()?.checked_mul(1 << shift));
+    let bytes = quantity::size(text);
     reader.keep(value.span(), bytes.ok_or_else(|| format!("`{text}` is no size; write 64K, 1M or a number of bytes")))
 }

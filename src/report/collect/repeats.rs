@@ -2,30 +2,36 @@
 //! steady.
 //!
 //! Responses come in by the [`RepeatKey`] of their request; the previous one comes out. The number of remembered
-//! responses is bounded: the oldest make room.
+//! responses is bounded: those that were remembered longest ago make room.
 
-use std::collections::{HashMap, VecDeque};
+use std::num::NonZeroUsize;
+
+use lru::LruCache;
 
 use super::inputs::{Production, RepeatKey};
 
 /// Requests whose response is remembered.
-const MAX_REMEMBERED: usize = 4096;
+const MAX_REMEMBERED: NonZeroUsize = NonZeroUsize::new(4096).expect("it is not zero");
 /// Bytes of their heads and bodies.
 const MAX_BYTES: usize = 8 << 20;
 
 /// The latest responses.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct RepeatTracker {
-    answers: HashMap<RepeatKey, Production, foldhash::fast::RandomState>,
-    /// In the order in which they were first remembered.
-    order: VecDeque<RepeatKey>,
+    answers: LruCache<RepeatKey, Production, foldhash::fast::RandomState>,
     bytes: usize,
+}
+
+impl Default for RepeatTracker {
+    fn default() -> Self {
+        Self { answers: LruCache::with_hasher(MAX_REMEMBERED, foldhash::fast::RandomState::default()), bytes: 0 }
+    }
 }
 
 impl RepeatTracker {
     /// Returns the previous response.
     pub(crate) fn before(&self, key: RepeatKey) -> Option<&Production> {
-        self.answers.get(&key)
+        self.answers.peek(&key)
     }
 
     /// Remembers a response in place of the previous one.
@@ -35,13 +41,14 @@ impl RepeatTracker {
             kept.held = None;
         }
         self.bytes += weight(&answer);
-        match self.answers.insert(key, answer) {
-            Some(before) => self.bytes -= weight(&before),
-            None => self.order.push_back(key),
+        // What it takes the place of, or the oldest, which makes room.
+        if let Some((_, gone)) = self.answers.push(key, answer) {
+            self.bytes -= weight(&gone);
         }
-        while self.answers.len() > MAX_REMEMBERED || self.bytes > MAX_BYTES {
-            let Some(oldest) = self.order.pop_front() else { break };
-            self.bytes -= self.answers.remove(&oldest).as_ref().map_or(0, weight);
+        while self.bytes > MAX_BYTES
+            && let Some((_, oldest)) = self.answers.pop_lru()
+        {
+            self.bytes -= weight(&oldest);
         }
     }
 }
@@ -71,10 +78,10 @@ mod tests {
     #[test]
     fn the_oldest_make_room_by_number_and_by_bytes() {
         let mut repeats = RepeatTracker::default();
-        for n in 0..2 * MAX_REMEMBERED as u64 {
+        for n in 0..2 * MAX_REMEMBERED.get() as u64 {
             repeats.remember(RepeatKey(n), production(200));
         }
-        assert_eq!((repeats.answers.len(), repeats.order.len()), (MAX_REMEMBERED, MAX_REMEMBERED));
+        assert_eq!(repeats.answers.len(), MAX_REMEMBERED.get());
         let mut large = production(200);
         large.kept = Some(Box::new(RetainedResponse::new(Head::default(), Some(vec![0; 1 << 20].into()))));
         for n in 0..20 {
