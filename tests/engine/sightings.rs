@@ -345,6 +345,25 @@ fn a_connection_that_was_joined_in_two_places_counts_once() {
     }
 }
 
+/// Each request is found among thousands of others that came since.
+#[test]
+fn many_connections_that_were_joined_in_two_places_count_once() {
+    for clock in [0, 900, -900] {
+        let mut all = Capture::default();
+        for number in 0..2000u32 {
+            let (from, to) =
+                (CHOSEN.0.wrapping_mul(2 * number + 1), CHOSEN.1.wrapping_add(number.wrapping_mul(0x2545_f491)));
+            let talk = Talk::joined().numbered(from, to).client(get(&format!("/{number}"))).server(ok("y"));
+            let places = ["10.0.0.1:80", "172.17.0.2:80"]
+                .map(|server| Place::new(&format!("10.0.{}.{}:7000", number / 200, number % 200), server));
+            let [near, far] = places;
+            all.shots.extend(captured(&talk, &[near, far.ahead(clock)], 20_000).shots);
+        }
+        let (found, complete, engine) = whole(&all.with(Capture::default()));
+        assert_eq!((found.values().sum::<u32>(), complete, engine.tcp.connections), (2000, 2000, 2000), "{clock} ms");
+    }
+}
+
 /// The same ends in another network, as on both sides of a router.
 #[test]
 fn a_connection_that_was_joined_under_two_tags_counts_once_whatever_either_lacks() {

@@ -4,12 +4,19 @@ use super::ends::{Way, is_together};
 use crate::decode::Segment;
 use crate::exchange::Timestamp;
 
-/// Requests that are remembered, as a power of two. A later one takes the place of an earlier one.
-const ENTRIES_LOG2: u32 = 13;
+/// Requests that are remembered; past it the oldest is forgotten.
+const MAX_REQUESTS: usize = 1 << 14;
+/// Sets of the index, as a power of two: two places for each request.
+const SETS_LOG2: u32 = 12;
+/// Places of a set; past it the oldest is forgotten.
+const SET_PLACES: usize = 8;
 /// Bytes that are compared at most: the first line, and mostly the host.
 const MAX_COMPARED: usize = 64;
 /// The shortest request has as many bytes. Fewer are not compared.
 const MIN_COMPARED: usize = 16;
+
+/// A factor that spreads what differs over the upper bits.
+const FACTOR: u64 = 0x9e37_79b9_7f4a_7c15;
 
 /// A request: one cache line.
 #[derive(Clone, Copy, Debug, Default)]
@@ -36,32 +43,60 @@ pub(super) struct Known {
     pub(super) agrees: Option<bool>,
 }
 
-/// The requests of the last second, or fewer.
+/// Where requests are whose numbers have similar hashes, the latest first: one cache line.
+#[derive(Clone, Copy, Debug, Default)]
+#[repr(align(64))]
+struct Set {
+    /// The rest of each hash; 0 where there is none.
+    tags: [u32; SET_PLACES],
+    places: [u32; SET_PLACES],
+}
+
+/// The requests of the last second, or fewer: a ring in order of time, and an index of it by their numbers.
 #[derive(Debug, Default)]
 pub(super) struct RecentRequests {
-    entries: Box<[Entry]>,
+    ring: Vec<Entry>,
+    next: usize,
+    sets: Box<[Set]>,
 }
 
 impl RecentRequests {
     /// Returns what is known of a request with the same numbers, between any ends.
     pub(super) fn find(&self, segment: &Segment<'_>) -> Option<Known> {
-        self.entries.get(home(segment)).and_then(|entry| entry.compare(segment))
+        let (home, tag) = hash_numbers(segment);
+        let set = self.sets.get(home)?;
+        let mut those = set.tags.iter().zip(set.places).filter(|(there, _)| **there == tag);
+        those.find_map(|(_, place)| self.ring.get(place as usize)?.compare(segment))
     }
 
     /// Remembers a request; returns what is known of one with the same numbers between other ends. If the bytes are the
     /// same as well, that one stays.
     #[inline]
     pub(super) fn note(&mut self, segment: &Segment<'_>) -> Option<Known> {
-        if self.entries.is_empty() {
-            self.entries = vec![Entry::default(); 1 << ENTRIES_LOG2].into_boxed_slice();
+        if self.sets.is_empty() {
+            self.sets = vec![Set::default(); 1 << SETS_LOG2].into_boxed_slice();
+            self.ring.reserve_exact(MAX_REQUESTS);
         }
-        let entry = self.entries.get_mut(home(segment))?;
-        let found = if entry.seq == segment.seq { entry.compare(segment) } else { None };
-        let other = found.filter(|known| known.way != Way::of(segment));
+        let (home, tag) = hash_numbers(segment);
+        let set = self.sets.get_mut(home)?;
+        let other = if set.tags.contains(&tag) { self.find(segment) } else { None };
+        let other = other.filter(|known| known.way != Way::of(segment));
         if other.is_none_or(|known| known.agrees != Some(true)) {
-            *entry = Entry::of(segment);
+            self.insert((home, tag), Entry::of(segment));
         }
         other
+    }
+
+    fn insert(&mut self, (home, tag): (usize, u32), entry: Entry) {
+        let (Some(set), Ok(place)) = (self.sets.get_mut(home), u32::try_from(self.next)) else { return };
+        match self.ring.get_mut(self.next) {
+            Some(old) => *old = entry,
+            None => self.ring.push(entry),
+        }
+        self.next = (self.next + 1) % MAX_REQUESTS;
+        set.tags.rotate_right(1);
+        set.places.rotate_right(1);
+        ([set.tags[0], set.places[0]]) = [tag, place];
     }
 }
 
@@ -100,14 +135,15 @@ pub(super) fn begins_request(bytes: &[u8]) -> bool {
     matches!(bytes, [b'A'..=b'Z', b'A'..=b'Z', ..]) && bytes.len() >= MIN_COMPARED && !bytes.starts_with(b"HTTP/")
 }
 
-fn home(segment: &Segment<'_>) -> usize {
-    let mixed = (segment.seq ^ segment.ack.rotate_left(16)).wrapping_mul(0x9e37_79b1);
-    (mixed >> (u32::BITS - ENTRIES_LOG2)) as usize
+/// Where the numbers of a request belong in the index, and what distinguishes them there.
+fn hash_numbers(segment: &Segment<'_>) -> (usize, u32) {
+    let mixed = (u64::from(segment.seq) << 32 | u64::from(segment.ack)).wrapping_mul(FACTOR);
+    let rest = u32::try_from((mixed >> 16) & u64::from(u32::MAX)).unwrap_or_default();
+    (usize::try_from(mixed >> (u64::BITS - SETS_LOG2)).unwrap_or_default(), rest | 1)
 }
 
 /// A hash of a few words. Whoever can make two requests with the same numbers can as well make them the same.
 fn hash(bytes: &[u8]) -> u32 {
-    const FACTOR: u64 = 0x9e37_79b9_7f4a_7c15;
     let (words, _) = bytes.as_chunks::<8>();
     let last = bytes.last_chunk::<8>();
     let mix = |hash: u64, word: &[u8; 8]| (hash ^ u64::from_le_bytes(*word)).wrapping_mul(FACTOR).rotate_left(31);
