@@ -47,11 +47,13 @@ fn main() -> ExitCode {
     arguments.test_threads = Some(1);
     let lacks = net::enter();
     let setcap = if may("setcap", &["-h"]) { None } else { Some("setcap") };
-    let trials: [Row<'_>; 15] = [
+    let trials: [Row<'_>; 17] = [
         ("what is said on lo is captured once, to the last frame before the halt", lacks, once_on_lo),
         ("on any and on several interfaces at once nothing is captured twice either", lacks, once_elsewhere),
         ("frames of several interfaces come in order of time", lacks, in_order),
         ("an expression sees through tags that the kernel keeps beside the frame", lacks, tagged),
+        ("each frame is handed over at once, but for those of any", lacks, at_once),
+        ("a frame that is longer than a slot comes whole, and in its place", lacks, long_frames),
         ("a direction of each on two interfaces is one conversation", lacks, two_directions),
         ("what the kernel drops is counted to the frame", lacks, dropped),
         ("an interface that goes down is told, and comes back", lacks, down_and_up),
@@ -230,6 +232,43 @@ fn tagged() {
     send(pair.0, &[frame(1).ethernet(), frame(2).vlan(0x8100, 8).ethernet(), frame(3).vlan(0x8100, 7).ethernet()]);
     let seen = until(&mut live, |seen, _| !seen.is_empty());
     assert_eq!(seen[0].seq, 3, "{seen:?}");
+}
+
+fn at_once() {
+    let pair = Pair::new("tap0", "tap1");
+    for (interfaces, expected) in
+        [(&["lo"][..], true), (&[pair.1], true), (&["lo", pair.1], true), (&["any"], false), (&["lo", "any"], false)]
+    {
+        assert_eq!(open(&settings(interfaces, &[80])).is_immediate(), expected, "{interfaces:?}");
+    }
+}
+
+fn long_frames() {
+    let pair = Pair::new("tap0", "tap1");
+    for end in [pair.0, pair.1] {
+        ip(&["link", "set", end, "mtu", "9000"]);
+    }
+    let of = |number: u32, letter: u8, len: usize| Packet { payload: vec![letter; len], ..segment(number) }.ip();
+    let lens = [20, 5_000, 1_900, 1_846, 1_847, 8_000, 30, 8_000, 2_000];
+    let long_elsewhere = Packet { to: "10.0.0.1:81".parse().unwrap(), payload: vec![0; 7_000], ..segment(99) };
+    let mut frames = Vec::new();
+    for ((number, letter), len) in (0..).zip(b'a'..=b'z').zip(lens) {
+        let layer = of(number, letter, len);
+        frames.push(if number.is_multiple_of(2) { layer.ethernet() } else { layer.vlan(0x8100, 7).ethernet() });
+        frames.push(long_elsewhere.ip().ethernet());
+    }
+    let (one, both) = (settings(&[pair.1], &[80]), settings(&[pair.1, "lo"], &[80]));
+    let cut = LiveSettings { snaplen: 3_000, ..one.clone() };
+    for settings in [one, both, cut] {
+        let mut live = open(&settings);
+        send(pair.0, &frames);
+        let seen = until(&mut live, |seen, _| seen.len() == lens.len());
+        let found: Vec<_> = seen.iter().map(|segment| (segment.seq as usize, segment.len)).collect();
+        let room = |number: usize| settings.snaplen - if number.is_multiple_of(2) { 54 } else { 58 };
+        let expected: Vec<_> =
+            lens.iter().enumerate().map(|(number, len)| (number, (*len).min(room(number)))).collect();
+        assert_eq!(found, expected, "{:?}", settings.interfaces);
+    }
 }
 
 fn two_directions() {

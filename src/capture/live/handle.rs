@@ -5,19 +5,20 @@
 use std::os::fd::{AsFd, AsRawFd as _};
 use std::time::Duration;
 
-use pcap::{Active, Capture, PacketHeader, Precision};
+use pcap::{Active, Capture, Inactive, PacketHeader, Precision};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use super::error::LiveError;
 use super::expression::expression;
+use super::long_frames::{LongFrames, SLOT};
 use super::{Dropped, LiveSettings};
 use crate::capture::interfaces::{self, ANY, PresentInterface};
 use crate::capture::{Frame, LinkType};
 use crate::exchange::Timestamp;
 
-/// Time in which the kernel lets a block of frames fill before it hands over the block as it is, in milliseconds.
-/// Immediate mode is not used: it wakes the reader for each frame, and has an older buffer with a fixed slot per frame.
-const BLOCK_TIMEOUT_MS: i32 = 5;
+/// Time in which the kernel lets a block of frames fill before it hands over the block as it is, in milliseconds: of the
+/// devices whose frames do not come one by one. It is the least that can be asked for.
+const BLOCK_TIMEOUT_MS: i32 = 1;
 
 /// Times in a row that an interface may come back and fail again before it is left alone.
 const MAX_FAILURES: u32 = 8;
@@ -27,6 +28,9 @@ const NOTHING: &str = "less 0";
 
 /// A difference of a counter of 32 bits that is no loss but a counter that began again.
 const BEGAN_AGAIN: u32 = 1 << 31;
+
+/// The kind of the loopback interface, by the system's number.
+const LOOPBACK: u16 = 772;
 
 /// A device that is captured on.
 #[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own, and most combinations occur")]
@@ -52,6 +56,8 @@ pub(super) struct Handle {
     spare: bool,
     /// The number of the interface behind it, where it is spare.
     index: Option<usize>,
+    /// What is longer than a slot, where frames come one by one.
+    long: Option<LongFrames>,
 }
 
 /// Result of a read from a handle.
@@ -67,7 +73,15 @@ pub(super) enum DeviceRead<'a> {
 impl Handle {
     /// Opens the device and sets the filter.
     pub(super) fn open(name: &str, settings: &LiveSettings, buffer: usize) -> Result<Self, LiveError> {
-        let capture = activate(name, settings, buffer)?;
+        let handle = Self::open_socket(name, settings, buffer)?;
+        if let (Some(LOOPBACK), Some(long)) = (handle.kind, &handle.long) {
+            long.ignore_outgoing();
+        }
+        Ok(handle)
+    }
+
+    fn open_socket(name: &str, settings: &LiveSettings, buffer: usize) -> Result<Self, LiveError> {
+        let (capture, long) = activate(name, settings, buffer)?;
         // A process that is run as middleware must not inherit the right to capture. Where that cannot be said, the
         // socket is none that lives on in another process either.
         rustix::io::fcntl_setfd(&capture, rustix::io::FdFlags::CLOEXEC).ok();
@@ -86,6 +100,7 @@ impl Handle {
             failures: 0,
             spare: false,
             index: None,
+            long,
         };
         handle.set_filter(settings)?;
         Ok(handle)
@@ -94,7 +109,7 @@ impl Handle {
     /// Opens a socket that lets nothing through until it is told an interface, on one that is there and Ethernet.
     pub(super) fn open_spare(place: &str, settings: &LiveSettings, buffer: usize) -> Result<Self, LiveError> {
         let quiet = LiveSettings { promiscuous: false, ..settings.clone() };
-        let mut handle = Self::open(place, &quiet, buffer)?;
+        let mut handle = Self::open_socket(place, &quiet, buffer)?;
         handle
             .capture
             .filter(NOTHING, true)
@@ -125,16 +140,26 @@ impl Handle {
                 self.frames += 1;
                 self.failures = 0;
                 let header = packet.header;
-                DeviceRead::Frame(Frame {
-                    at: timestamp(header),
-                    link,
-                    wire_len: header.len.max(header.caplen),
-                    data: packet.data,
-                })
+                let wire_len = header.len.max(header.caplen);
+                let data = match &mut self.long {
+                    Some(long) if header.caplen < wire_len => long.complete(packet.data, wire_len),
+                    _ => packet.data,
+                };
+                DeviceRead::Frame(Frame { at: timestamp(header), link, wire_len, data })
             }
             Err(pcap::Error::TimeoutExpired) => DeviceRead::Nothing,
             Err(error) => DeviceRead::Gone(words(&error)),
         }
+    }
+
+    /// Whether each frame is handed over at once, not in blocks.
+    pub(super) const fn is_immediate(&self) -> bool {
+        self.long.is_some()
+    }
+
+    /// Makes sure that the device is ready for nothing but frames: it was, and had none.
+    pub(super) fn settle(&mut self) {
+        self.long.iter_mut().for_each(LongFrames::fetch);
     }
 
     /// Adds what was lost since the last call.
@@ -263,13 +288,38 @@ pub(super) fn wait<'a>(handles: impl Iterator<Item = &'a Handle>, at_most: Durat
     poll(&mut ready, Some(&at_most)).is_ok_and(|ready| ready > 0)
 }
 
-fn activate(name: &str, settings: &LiveSettings, buffer: usize) -> Result<Capture<Active>, LiveError> {
+/// Opens a device, and what its longer frames come from where they come one by one.
+fn activate(
+    name: &str,
+    settings: &LiveSettings,
+    buffer: usize,
+) -> Result<(Capture<Active>, Option<LongFrames>), LiveError> {
+    if cfg!(target_os = "linux") && name != ANY {
+        let slots = Capture::from_device(name).map(|device| device.immediate_mode(true));
+        let capture = opened(slots, name, settings, (settings.snaplen.min(SLOT), buffer / 2))?;
+        if link_type(capture.get_datalink().0) == LinkType::ETHERNET
+            && let Some(long) = LongFrames::of(&capture, buffer / 2, settings.snaplen)
+        {
+            return Ok((capture, Some(long)));
+        }
+    }
+    let blocks = Capture::from_device(name);
+    Ok((opened(blocks, name, settings, (settings.snaplen, buffer))?, None))
+}
+
+/// Opens a device for so many bytes of a frame, with a buffer of that many.
+fn opened(
+    device: Result<Capture<Inactive>, pcap::Error>,
+    name: &str,
+    settings: &LiveSettings,
+    (snaplen, buffer): (usize, usize),
+) -> Result<Capture<Active>, LiveError> {
     let failed = |error: pcap::Error| LiveError::diagnose(name, buffer, &words(&error));
-    let inactive = Capture::from_device(name)
+    let inactive = device
         .map_err(failed)?
         // All interfaces at once cannot listen to what is not for them.
         .promisc(settings.promiscuous && name != ANY)
-        .snaplen(clamped(settings.snaplen))
+        .snaplen(clamped(snaplen))
         .buffer_size(clamped(buffer))
         .timeout(BLOCK_TIMEOUT_MS);
     // Elsewhere microseconds may be all there is, and no way to know.

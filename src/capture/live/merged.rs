@@ -9,19 +9,21 @@ use std::thread;
 use std::time::Duration;
 
 use super::handle::{DeviceRead, Handle, wait};
-use super::{CaptureMonitor, IDLE, SPURIOUS, now, settled};
+use super::{BUSY, CaptureMonitor, IDLE, NAP, SPURIOUS, now, settled};
 use crate::capture::{Dropped, Frame, LinkType, Polled};
 use crate::exchange::Timestamp;
 
 /// Time for which a frame is held for an earlier one of another interface: long enough for the kernel to hand over a
 /// block.
 const HOLD: Duration = Duration::from_millis(10);
+/// The same where the kernel hands over each frame at once.
+const HOLD_IMMEDIATE: Duration = Duration::from_micros(500);
 /// Bytes that are held at most; past it the earliest frame goes out without waiting for others.
 const HELD_BYTES: usize = 16 << 20;
 /// Bytes that a held frame costs besides its own.
 const HELD_COST: usize = 64;
 /// Frames that are read from one interface before the others have their turn.
-const READ_BATCH: usize = 1024;
+const READ_BATCH: u32 = 1024;
 /// Buffers that are kept for later frames, and the largest of them, in bytes; others are given back.
 const SPARE: usize = 1024;
 const LARGEST_SPARE: usize = 16 << 10;
@@ -69,6 +71,8 @@ struct ReorderBuffer {
     lanes: Vec<VecDeque<OwnedFrame>>,
     bytes: usize,
     spare: Vec<Vec<u8>>,
+    /// Time for which a frame is held.
+    hold: Duration,
 }
 
 impl ReorderBuffer {
@@ -107,7 +111,10 @@ impl ReorderBuffer {
     fn is_due(&self, at: Timestamp, now: Timestamp, open: impl Fn(usize) -> bool) -> bool {
         let mut lanes = self.lanes.iter().enumerate();
         // A frame of the future means that the clock was set back: its age says nothing.
-        at > now || now.since(at) >= HOLD || self.is_full() || lanes.all(|(lane, held)| !held.is_empty() || !open(lane))
+        at > now
+            || now.since(at) >= self.hold
+            || self.is_full()
+            || lanes.all(|(lane, held)| !held.is_empty() || !open(lane))
     }
 }
 
@@ -122,6 +129,8 @@ pub(super) struct MergedReader {
     read_at: Timestamp,
     /// Index of the interface that is read first.
     first: usize,
+    /// Number of frames that the last read found.
+    found: u32,
     ended: bool,
 }
 
@@ -136,8 +145,14 @@ enum ReorderStep {
 impl MergedReader {
     pub(super) fn new(handles: Vec<Handle>, watch: CaptureMonitor) -> Self {
         let lanes = handles.iter().map(|_| VecDeque::new()).collect();
-        let queue = ReorderBuffer { lanes, ..ReorderBuffer::default() };
-        Self { handles, queue, watch, current: None, read_at: Timestamp::default(), first: 0, ended: false }
+        let immediate = handles.iter().all(Handle::is_immediate);
+        let queue =
+            ReorderBuffer { lanes, hold: if immediate { HOLD_IMMEDIATE } else { HOLD }, ..ReorderBuffer::default() };
+        Self { handles, queue, watch, current: None, read_at: Timestamp::default(), first: 0, found: 0, ended: false }
+    }
+
+    pub(super) fn is_immediate(&self) -> bool {
+        self.handles.iter().all(Handle::is_immediate)
     }
 
     /// Reads another interface from here on.
@@ -173,9 +188,10 @@ impl MergedReader {
                 ReorderStep::Frame(lane) => ReorderStep::Frame(lane),
                 _ if self.ended => ReorderStep::End,
                 _ => {
-                    let found = self.read();
-                    if !found && waited == Some(true) {
+                    self.read();
+                    if self.found == 0 && waited == Some(true) {
                         // What is ready and has nothing is no reason to ask again at once.
+                        self.handles.iter_mut().for_each(Handle::settle);
                         thread::sleep(SPURIOUS);
                     }
                     self.next(waited.is_some())
@@ -187,7 +203,7 @@ impl MergedReader {
                     return self.current.as_ref().map_or(Polled::End, |held| Polled::Frame(held.frame()));
                 }
                 ReorderStep::Wait(at_most) => {
-                    waited = Some(wait(self.handles.iter().filter(|handle| handle.is_attached()), at_most));
+                    waited = Some(self.wait(at_most));
                 }
                 ReorderStep::Idle => return Polled::Idle(settled(self.read_at)),
                 ReorderStep::End => {
@@ -213,18 +229,31 @@ impl MergedReader {
         };
         let open = |lane| self.handles.get(lane).is_some_and(Handle::is_attached);
         if !over && !self.queue.is_due(at, self.read_at, open) {
-            return ReorderStep::Wait(HOLD.saturating_sub(self.read_at.since(at)));
+            return ReorderStep::Wait(self.queue.hold.saturating_sub(self.read_at.since(at)));
         }
         if halted.is_some_and(|halted| halted.before(at)) { ReorderStep::End } else { ReorderStep::Frame(lane) }
     }
 
-    /// Reads what every interface has, each a turn; whether that was anything.
-    fn read(&mut self) -> bool {
+    /// Lets some time pass, as long as this at most: until there is a frame, or a moment. Returns whether one of the
+    /// interfaces says that it has one.
+    fn wait(&self, at_most: Duration) -> bool {
+        let attached = || self.handles.iter().filter(|handle| handle.is_attached());
+        if self.found >= BUSY && attached().all(Handle::is_immediate) {
+            thread::sleep(NAP.min(at_most));
+            return false;
+        }
+        wait(attached(), at_most)
+    }
+
+    /// Reads what every interface has, each a turn.
+    fn read(&mut self) {
         let count = self.handles.len();
-        let before = self.queue.bytes;
+        self.found = 0;
         for lane in (self.first..count).chain(0..self.first) {
             let Some(handle) = self.handles.get_mut(lane).filter(|handle| handle.is_attached()) else { continue };
-            if let Some(why) = turn(handle, lane, &mut self.queue) {
+            let (found, why) = turn(handle, lane, &mut self.queue);
+            self.found += found;
+            if let Some(why) = why {
                 self.gone(lane, &why);
             }
         }
@@ -234,7 +263,6 @@ impl MergedReader {
             self.look();
         }
         self.watch.is_over(self.handles.iter().any(Handle::is_attached));
-        self.queue.bytes > before
     }
 
     fn gone(&mut self, lane: usize, why: &str) {
@@ -248,19 +276,19 @@ impl MergedReader {
     }
 }
 
-/// A turn of one interface; what it ended with, where it did.
-fn turn(handle: &mut Handle, lane: usize, queue: &mut ReorderBuffer) -> Option<String> {
-    for _ in 0..READ_BATCH {
+/// A turn of one interface: how many frames it had, and what it ended with, where it did.
+fn turn(handle: &mut Handle, lane: usize, queue: &mut ReorderBuffer) -> (u32, Option<String>) {
+    for found in 0..READ_BATCH {
         if queue.is_full() {
-            return None;
+            return (found, None);
         }
         match handle.read() {
             DeviceRead::Frame(frame) => queue.push(lane, &frame),
-            DeviceRead::Nothing => return None,
-            DeviceRead::Gone(why) => return Some(why),
+            DeviceRead::Nothing => return (found, None),
+            DeviceRead::Gone(why) => return (found, Some(why)),
         }
     }
-    None
+    (READ_BATCH, None)
 }
 
 #[cfg(test)]
@@ -277,7 +305,7 @@ mod tests {
     /// A queue with frames of these times, in milliseconds, in each lane.
     fn queue(lanes: &[&[u64]], bytes: usize) -> ReorderBuffer {
         let mut queue =
-            ReorderBuffer { lanes: lanes.iter().map(|_| VecDeque::new()).collect(), ..ReorderBuffer::default() };
+            ReorderBuffer { lanes: lanes.iter().map(|_| VecDeque::new()).collect(), hold: HOLD, ..Default::default() };
         let data = vec![0; bytes];
         for (lane, times) in lanes.iter().enumerate() {
             for time in *times {

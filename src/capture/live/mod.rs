@@ -9,6 +9,8 @@ mod expression;
 mod handle;
 mod later;
 mod listeners;
+#[cfg_attr(not(target_os = "linux"), path = "blocks_only.rs")]
+mod long_frames;
 mod merged;
 mod selection;
 mod single;
@@ -40,10 +42,15 @@ pub const DEFAULT_BUFFER: usize = 64 << 20;
 pub const DEFAULT_SNAPLEN: usize = 262_144;
 /// Longest wait for a frame before [`Polled::Idle`] is said.
 const IDLE: Duration = Duration::from_millis(20);
-/// A frame that was stamped this long ago has been read: the kernel hands a block over after 5 ms, late by its timer.
+/// A frame that was stamped this long ago has been read: where frames come in blocks, the kernel hands one over after some
+/// milliseconds, late by its timer.
 const SETTLED: Duration = Duration::from_millis(20);
 /// Pause after a device that said it had something and did not, so that asking it is no busy loop.
 const SPURIOUS: Duration = Duration::from_millis(2);
+/// Frames in a row after which an interface counts as busy: some thousands a second.
+const BUSY: u32 = 4;
+/// Pause after these: who waits for the next frame is woken for each single one, and that costs more than to read it.
+const NAP: Duration = Duration::from_micros(150);
 /// Time between two looks at the counters of the kernel and the state of the interfaces.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
 /// Longest time after the halt in which frames from before it are still read.
@@ -196,6 +203,16 @@ impl Live {
     #[must_use]
     pub fn interfaces(&self) -> &[String] {
         &self.choice.names
+    }
+
+    /// Returns whether each frame is handed over at once. Else the kernel fills blocks, and hands one over after some
+    /// milliseconds.
+    #[must_use]
+    pub fn is_immediate(&self) -> bool {
+        match &self.readers {
+            Readers::Single(single) => single.is_immediate(),
+            Readers::Several(several) => several.is_immediate(),
+        }
     }
 
     fn watch(&self) -> &CaptureMonitor {

@@ -3,7 +3,7 @@
 use std::{iter, thread};
 
 use super::handle::{DeviceRead, Handle, wait};
-use super::{CaptureMonitor, IDLE, SPURIOUS, now, settled};
+use super::{BUSY, CaptureMonitor, IDLE, NAP, SPURIOUS, now, settled};
 use crate::capture::{Dropped, Polled};
 use crate::exchange::Timestamp;
 
@@ -13,6 +13,10 @@ pub(super) struct SingleReader {
     pub(super) watch: CaptureMonitor,
     /// True when the last read found nothing: then the next one waits first.
     empty: bool,
+    /// Frames read since one last found nothing.
+    in_a_row: u32,
+    /// True when the device was ready and the last read found nothing.
+    spurious: bool,
     /// True when the capture has ended and only the last check of the counters is left.
     ended: bool,
     /// Time of the last read.
@@ -23,7 +27,20 @@ pub(super) struct SingleReader {
 
 impl SingleReader {
     pub(super) fn new(handle: Handle, watch: CaptureMonitor) -> Self {
-        Self { handle, watch, empty: false, ended: false, last: Timestamp::default(), failed: None }
+        Self {
+            handle,
+            watch,
+            empty: false,
+            in_a_row: 0,
+            spurious: false,
+            ended: false,
+            last: Timestamp::default(),
+            failed: None,
+        }
+    }
+
+    pub(super) const fn is_immediate(&self) -> bool {
+        self.handle.is_immediate()
     }
 
     /// Takes it apart.
@@ -48,7 +65,7 @@ impl SingleReader {
         if self.ended {
             return Polled::End;
         }
-        let Self { handle, watch, empty, ended, last, failed } = self;
+        let Self { handle, watch, empty, in_a_row, spurious, ended, last, failed } = self;
         if let Some(why) = failed.take() {
             handle.detach();
             watch.gone(&handle.name, &why);
@@ -60,10 +77,14 @@ impl SingleReader {
             *ended = watch.unread.is_some() || halted.is_some_and(|halted| halted.is_settled());
             return Polled::Idle(settled(*last));
         }
-        let ready = *empty && wait(iter::once(&*handle), IDLE);
+        if std::mem::take(spurious) {
+            handle.settle();
+        }
+        let ready = *empty && pause(handle, std::mem::take(in_a_row));
         match handle.read() {
             DeviceRead::Frame(frame) => {
                 (*empty, *last) = (false, frame.at);
+                *in_a_row += 1;
                 if !halted.is_some_and(|halted| halted.before(frame.at)) {
                     return Polled::Frame(frame);
                 }
@@ -76,6 +97,7 @@ impl SingleReader {
                 if ready {
                     // What is ready and has nothing is no reason to ask again at once.
                     thread::sleep(SPURIOUS);
+                    *spurious = true;
                 }
             }
             DeviceRead::Gone(why) => {
@@ -84,4 +106,14 @@ impl SingleReader {
         }
         Polled::Idle(settled(*last))
     }
+}
+
+/// Lets some time pass after so many frames: until there is another, or a moment. Returns whether the device says that it
+/// has one.
+fn pause(handle: &Handle, in_a_row: u32) -> bool {
+    if handle.is_immediate() && in_a_row >= BUSY {
+        thread::sleep(NAP);
+        return false;
+    }
+    wait(iter::once(handle), IDLE)
 }

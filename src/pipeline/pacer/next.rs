@@ -15,8 +15,8 @@ use crate::pipeline::queues::QueuedEvent;
 
 /// Events in a row after which a live source counts as busy: some thousands a second.
 const BUSY: u64 = 16;
-/// Length of the nap taken then: far less than the kernel takes to hand over the next frames.
-const NAP: Duration = Duration::from_millis(1);
+/// Length of the nap taken then.
+const NAP: Duration = Duration::from_micros(50);
 
 /// An event that has come from the capture thread, and when it is due; `None` where it has no time of its own.
 pub(super) struct Upcoming {
