@@ -92,7 +92,11 @@ impl Long {
             body_len: 0,
             route: None,
         };
-        self.reporter.take(ReportEvent::Offered { note: Box::new(note), targets: TargetSet::first(1) });
+        self.reporter.take(ReportEvent::Offered {
+            note: Box::new(note),
+            targets: TargetSet::first(1),
+            capture_delay: None,
+        });
         let production = self.production();
         self.reporter.take(ReportEvent::Production { of: id, production });
         let delivery = self.delivery(id);

@@ -46,7 +46,7 @@ fn main() -> ExitCode {
     let setpriv = lacks.or_else(|| trials::missing(&["setpriv"]).into_iter().next());
     let haproxy = lacks.or_else(|| trials::missing(&["haproxy"]).into_iter().next());
     let nft = lacks.or_else(|| trials::missing(&["nft"]).into_iter().next());
-    let trials: [Row<'_>; 41] = [
+    let trials: [Row<'_>; 42] = [
         ("each request of the access log is in every recording once", lacks, everything::recorded),
         ("each request of the access log reaches the target once", lacks, everything::shadowed),
         ("a mirror that loses frames costs what it loses, and nothing is sent that is not whole", lacks, wire::lossy),
@@ -58,6 +58,7 @@ fn main() -> ExitCode {
         ("a target behind the captured port is told apart by the mark", lacks, own::marked),
         ("two shadows of one server leave out each other's requests", lacks, own::two),
         ("without a mark a loop is refused at start", lacks, own::refused),
+        ("two servers that are alike are as fast as each other", lacks, own::alike),
         ("what is translated on its way through the node counts once", nft, legs::translated),
         ("what nginx sends on to the same port elsewhere is left out", lacks, legs::nginx),
         ("what HAProxy sends on to the same port elsewhere is left out", haproxy, legs::haproxy),

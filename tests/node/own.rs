@@ -46,6 +46,32 @@ pub(crate) fn two() {
     check(2);
 }
 
+/// Runs on a machine that is busy with something else, before two servers that are alike are said not to be.
+const RUNS: usize = 5;
+
+/// What the capture itself takes is in no latency of the target, and a figure of its own.
+pub(crate) fn alike() {
+    let words: Vec<String> = std::iter::repeat_with(verdict_on_the_like).take(RUNS).collect();
+    assert!(words.iter().any(|word| word == "same"), "{words:?}");
+}
+
+/// The verdict on a target that is what production is.
+fn verdict_on_the_like() -> String {
+    let (production, target) = (Nginx::start(ADDRESS), Nginx::start("127.0.0.1:8080"));
+    let tap = Tap::start(&["shadow", "-i", "lo", "-p", "80", "--to", "http://127.0.0.1:8080"]);
+    curl(&mut Command::new("curl"), ADDRESS, "asked", REQUESTS);
+    crate::programs::until("the shadow of every request", || target.logged().len() >= REQUESTS);
+    let ended = tap.end("INT");
+    assert_eq!(ended.code, Some(0), "{}", ended.said);
+    ended.lost_nothing();
+    assert_eq!((production.end().len(), target.end().len()), (REQUESTS, REQUESTS));
+    let delay = &ended.summary["capture_delay_us"];
+    assert_eq!(delay["count"], REQUESTS, "{delay}");
+    let figure = |name: &str| delay[name].as_u64().unwrap();
+    assert!(figure("min") > 0 && figure("min") <= figure("p50") && figure("p95") <= figure("max"), "{delay}");
+    ended.summary["verdict"]["word"].as_str().unwrap().to_owned()
+}
+
 pub(crate) fn refused() {
     let nginx = Nginx::start(ADDRESS);
     let ended =

@@ -50,7 +50,7 @@ const SPURIOUS: Duration = Duration::from_millis(2);
 /// Frames in a row after which an interface counts as busy: some thousands a second.
 const BUSY: u32 = 4;
 /// Pause after these: who waits for the next frame is woken for each single one, and that costs more than to read it.
-const NAP: Duration = Duration::from_micros(150);
+const NAP: Duration = Duration::from_micros(250);
 /// Time between two looks at the counters of the kernel and the state of the interfaces.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
 /// Longest time after the halt in which frames from before it are still read.

@@ -79,6 +79,8 @@ pub(super) struct AcceptedRequest {
     pub(super) note: RequestRecord,
     pub(super) request: Box<Request>,
     pub(super) due: Option<Instant>,
+    /// Time from its last byte on the wire until it was due, of a live capture.
+    pub(super) capture_delay: Option<Duration>,
     /// Targets of the request.
     pub(super) targets: TargetSet,
     /// True when a filter gave it its Host.

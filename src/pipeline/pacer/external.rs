@@ -151,7 +151,16 @@ impl Pacer {
         self.channels.dispatchers.iter_mut().for_each(|dispatcher| dispatcher.opened(id.into(), now));
         let targets = TargetSet::first(self.channels.dispatchers.len());
         let (place, response_filters) = (place_of(id), Vec::new());
-        let passed = AcceptedRequest { note, request, due, targets, keep_host: false, place, response_filters };
+        let passed = AcceptedRequest {
+            note,
+            request,
+            due,
+            capture_delay: None,
+            targets,
+            keep_host: false,
+            place,
+            response_filters,
+        };
         let ended = self.take(passed).and_then(|()| self.damaged(id, Damage::NoResponse));
         self.closed(id.into(), now);
         ended

@@ -152,8 +152,6 @@ pub(super) struct Pacer {
     /// Connections of a file that are open.
     open: u64,
     epoch: Instant,
-    /// Events handled since this thread last waited or napped.
-    in_a_row: u64,
 }
 
 /// The rule that keeps back what is captured while a run that only records is paused.
@@ -202,7 +200,7 @@ impl Pacer {
     }
 
     fn new(settings: PacerSettings, channels: PacerChannels) -> Self {
-        Self { settings, channels, asked: HashMap::default(), taken: 0, open: 0, epoch: Instant::now(), in_a_row: 0 }
+        Self { settings, channels, asked: HashMap::default(), taken: 0, open: 0, epoch: Instant::now() }
     }
 
     /// Works until the events end or the run is stopped; returns what the chain has to say at the end.
@@ -333,7 +331,8 @@ impl Pacer {
         // Responses go on to recordings and processes only.
         let goes_on = self.channels.recording.is_some() || self.settings.mode.external().is_some();
         let response_filters = if goes_on { chain.response_filters().to_vec() } else { Vec::new() };
-        let passed = AcceptedRequest { note, request, due, targets, keep_host, place, response_filters };
+        let (due, capture_delay) = self.settings.timing.leave(request.last_byte, due);
+        let passed = AcceptedRequest { note, request, due, capture_delay, targets, keep_host, place, response_filters };
         if self.settings.mode.external().is_some() { self.give(passed) } else { self.take(passed) }
     }
 
@@ -359,7 +358,8 @@ impl Pacer {
 
     /// Records a request that passed, and offers it to the targets.
     fn take(&mut self, passed: AcceptedRequest) -> Result<(), Stopped> {
-        let AcceptedRequest { note, mut request, due, targets, keep_host, place, response_filters } = passed;
+        let AcceptedRequest { note, mut request, due, capture_delay, targets, keep_host, place, response_filters } =
+            passed;
         let (id, at, is_head) = (note.id, request.last_byte, request.method() == b"HEAD");
         if self.channels.dispatchers.is_empty() && self.held_by_hand().is_some() {
             return self.end(note, Outcome::filtered(PAUSED));
@@ -375,7 +375,7 @@ impl Pacer {
         self.asked.insert(id, AwaitingResponse { at, recorded, is_head, response_filters });
         self.channels.progress.seen.fetch_add(1, Ordering::Relaxed);
         self.channels.progress.in_flight.fetch_add(targets.len() as u64, Ordering::Relaxed);
-        self.report(ReportEvent::Offered { note: Box::new(note), targets })?;
+        self.report(ReportEvent::Offered { note: Box::new(note), targets, capture_delay })?;
         let copies = (id.copy > 0).then_some(&self.settings.copies);
         if let Some(mark) = self.settings.mark.as_ref().or(copies) {
             mark.put(&mut request);

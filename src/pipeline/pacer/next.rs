@@ -1,22 +1,15 @@
 //! Choice of the pacing thread's next step: the event whose turn has come, or a result of an external process.
 
 use std::sync::atomic::Ordering;
-use std::thread;
-use std::time::Duration;
 
 use crossbeam_channel::TryRecvError;
 use tokio::time::Instant;
 
-use super::{Pacer, PacerMode, Timing, unfit};
+use super::{Pacer, PacerMode, unfit};
 use crate::exchange::Event;
 use crate::pipeline::external::WorkerMessage;
 use crate::pipeline::passes::PassTag;
 use crate::pipeline::queues::QueuedEvent;
-
-/// Events in a row after which a live source counts as busy: some thousands a second.
-const BUSY: u64 = 16;
-/// Length of the nap taken then.
-const NAP: Duration = Duration::from_micros(50);
 
 /// An event that has come from the capture thread, and when it is due; `None` where it has no time of its own.
 pub(super) struct Upcoming {
@@ -91,21 +84,11 @@ impl Pacer {
         PacerStep::Event(queued.event, queued.part, due)
     }
 
-    /// An event that is there already. Live, this thread naps after many of them rather than waits: who waits in the queue
-    /// is woken for each single event, and that costs more than to handle it.
-    fn at_hand(&mut self) -> Option<QueuedEvent> {
+    /// An event that is there already.
+    fn at_hand(&self) -> Option<QueuedEvent> {
         if self.channels.stopped.try_recv() == Err(TryRecvError::Disconnected) {
             return None;
         }
-        if let Ok(queued) = self.channels.events.try_recv() {
-            self.in_a_row += 1;
-            return Some(queued);
-        }
-        let is_live = matches!(self.settings.timing, Timing::Live);
-        if !is_live || std::mem::take(&mut self.in_a_row) < BUSY {
-            return None;
-        }
-        thread::sleep(NAP);
         self.channels.events.try_recv().ok()
     }
 

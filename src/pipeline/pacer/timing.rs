@@ -21,7 +21,7 @@ pub(in crate::pipeline) enum Timing {
         /// Current pass over the capture.
         pass: u32,
     },
-    /// They were due when their last byte was on the wire.
+    /// They are due as soon as the capture has them.
     Live,
 }
 
@@ -38,6 +38,15 @@ impl Timing {
                 schedule.due(at).map(|offset| begun + offset)
             }
             Self::Live => Some(live(at)),
+        }
+    }
+
+    /// Returns when a request is due that leaves for its targets, and how long the capture took to bring it there. Live it
+    /// is due now: what the capture takes is nothing that a user of the target would feel.
+    pub(super) fn leave(&self, at: Timestamp, due: Option<Instant>) -> (Option<Instant>, Option<Duration>) {
+        match self {
+            Self::Paced { .. } => (due, None),
+            Self::Live => (Some(Instant::now()), Some(wall_clock().since(at))),
         }
     }
 
@@ -119,6 +128,18 @@ mod tests {
 
     fn at(milliseconds: u64) -> Timestamp {
         Timestamp::from_nanos(1_000_000_000 + milliseconds * 1_000_000)
+    }
+
+    #[test]
+    fn what_the_capture_takes_is_no_part_of_what_a_request_waits() {
+        let hour = Duration::from_hours(1);
+        let stamped = Timestamp::from_nanos(wall_clock().nanos() - u64::try_from(hour.as_nanos()).unwrap());
+        let before = Instant::now();
+        let (due, delay) = Timing::Live.leave(stamped, Some(live(stamped)));
+        assert!(due.unwrap() >= before, "it is due when it leaves");
+        assert!(delay.unwrap() >= hour, "{delay:?}");
+        let paced = Timing::paced(Pace::default(), None, KnownSpan::default());
+        assert_eq!(paced.leave(stamped, Some(before)), (Some(before), None));
     }
 
     #[test]

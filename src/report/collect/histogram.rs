@@ -130,6 +130,12 @@ impl LatencyHistogram {
         counts
     }
 
+    /// The figures, where anything was recorded.
+    #[must_use]
+    pub fn some_figures(&self) -> Option<LatencySummary> {
+        (self.count > 0).then(|| self.figures())
+    }
+
     /// The figures; minimum, mean and maximum are exact.
     #[must_use]
     pub fn figures(&self) -> LatencySummary {

@@ -179,13 +179,17 @@ fn change(sides: [(&Summary, &String, &TargetSummary); 2]) -> TargetChange {
     for (name, at) in PERCENTILES {
         rows.push(time(&format!("response {name}"), |target| &target.latency_us.response, at));
     }
-    rows.push(time("service p99", |target| &target.latency_us.service, |figures| figures.p99));
+    for (name, at) in TAIL {
+        rows.push(time(&format!("service {name}"), |target| &target.latency_us.service, at));
+    }
     let [old_production, new_production] = production;
-    rows.push(DiffRow {
-        // Production is not what is judged: its turn is for comparison.
-        turn: Trend::Same,
-        ..time_row("production p99", old_production, new_production, |figures| figures.p99)
-    });
+    for (name, at) in TAIL {
+        rows.push(DiffRow {
+            // Production is not what is judged: its turn is for comparison.
+            turn: Trend::Same,
+            ..time_row(&format!("production {name}"), old_production, new_production, at)
+        });
+    }
     rows.push(plain("most connections at once", [old.peak_connections, new.peak_connections]));
     rows.push(plain("lost: frames, gaps, sheds", lost));
     rows.retain(|row| row.before != NOTHING || row.after != NOTHING);
@@ -198,9 +202,12 @@ fn change(sides: [(&Summary, &String, &TargetSummary); 2]) -> TargetChange {
 /// Figure of a latency summary to compare.
 type LatencyPick = fn(&LatencySummary) -> u64;
 
+/// Percentiles of the other latencies, and of routes.
+const TAIL: [(&str, LatencyPick); 2] = [("p95", |figures| figures.p95), ("p99", |figures| figures.p99)];
+
 /// Percentiles of the response latency that are compared.
-const PERCENTILES: [(&str, LatencyPick); 3] =
-    [("p50", |figures| figures.p50), ("p99", |figures| figures.p99), ("p99.9", |figures| figures.p99_9)];
+const PERCENTILES: [(&str, LatencyPick); 4] =
+    [("p50", |figures| figures.p50), TAIL[0], TAIL[1], ("p99.9", |figures| figures.p99_9)];
 
 fn server_errors(statuses: &CountMap) -> u64 {
     statuses.iter().filter(|(status, _)| status.starts_with('5')).map(|(_, count)| count).sum()
@@ -289,12 +296,13 @@ fn new_route(route: &str, target: &RouteTarget) -> Option<DiffRow> {
 fn route_rows(route: &str, old: &RouteTarget, new: &RouteTarget) -> impl Iterator<Item = DiffRow> {
     let differ = |target: &RouteTarget| (target.differences.differing(), target.differences.compared);
     let fail = |target: &RouteTarget| (target.failed, target.sent + target.failed);
-    let rows = [
+    let shares = [
         share_row(&format!("{route}: differ"), differ(old), differ(new)),
         share_row(&format!("{route}: no response"), fail(old), fail(new)),
-        time_row(&format!("{route}: p99"), &old.latency_us.response, &new.latency_us.response, |figures| figures.p99),
     ];
-    rows.into_iter().filter(|row| row.turn != Trend::Same)
+    let (before, after) = (&old.latency_us.response, &new.latency_us.response);
+    let times = TAIL.map(|(name, at)| time_row(&format!("{route}: {name}"), before, after, at));
+    shares.into_iter().chain(times).filter(|row| row.turn != Trend::Same)
 }
 
 #[cfg(test)]
@@ -311,7 +319,8 @@ mod tests {
         target.ended.failed.insert("timeout".into(), failed);
         target.differences =
             Differences { compared: 10_000 - failed, any: differing, body: differing, ..Differences::default() };
-        let times = LatencySummary { count: 9_000, p50: 100, p99, p99_9: 2 * p99, ..LatencySummary::default() };
+        let times =
+            LatencySummary { count: 9_000, p50: 100, p95: p99 / 2, p99, p99_9: 2 * p99, ..LatencySummary::default() };
         target.latency_us.response = times.clone();
         let mut route = RouteSummary { route: "GET /a".into(), requests: 10_000, ..RouteSummary::default() };
         let mut of_route = RouteTarget { sent: target.ended.sent, failed, ..RouteTarget::default() };
@@ -339,8 +348,8 @@ mod tests {
 
     #[test]
     fn what_got_worse_or_better_is_named() {
-        let sentence = "Worse: responses that differ, in body. Better: response p99, response p99.9.";
-        let routes = ["GET /a: differ", "GET /a: p99"];
+        let sentence = "Worse: responses that differ, in body. Better: response p95, response p99, response p99.9.";
+        let routes = ["GET /a: differ", "GET /a: p95", "GET /a: p99"];
         check(&run("u", 100, 0, 10_000), &run("u", 200, 0, 5_000), sentence, &routes);
         check(&run("u", 0, 0, 100), &run("u", 0, 0, 500), "No change beyond chance.", &[]);
         let sentence = "Better: no response. Nothing got worse.";

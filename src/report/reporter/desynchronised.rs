@@ -269,7 +269,7 @@ mod tests {
     }
 
     fn offer(reporter: &mut Reporter, n: u32) {
-        reporter.take(ReportEvent::Offered { note: note(n), targets: TargetSet::first(1) });
+        reporter.take(ReportEvent::Offered { note: note(n), targets: TargetSet::first(1), capture_delay: None });
         reporter.take(ReportEvent::Beside { of: id(n), baseline: true, checks: TargetSet::first(1) });
     }
 
@@ -392,7 +392,7 @@ mod tests {
         let (results, connection) = (Shared::default(), ConnNumber::next());
         let mut reporter = reporter(&results, Started::now());
         for (n, mut all) in deliveries([connection; 3], false) {
-            reporter.take(ReportEvent::Offered { note: note(n), targets: TargetSet::first(1) });
+            reporter.take(ReportEvent::Offered { note: note(n), targets: TargetSet::first(1), capture_delay: None });
             reporter.take(ReportEvent::Delivered(Box::new(all.swap_remove(0))));
             answer(&mut reporter, n);
         }
@@ -418,7 +418,7 @@ mod tests {
         let look = |reporter: &mut Reporter| reporter.snapshot(LiveReference::default());
         assert!(look(&mut reporter).differences.is_empty());
         for (n, mut all) in deliveries([connection; 3], false) {
-            reporter.take(ReportEvent::Offered { note: note(n), targets: TargetSet::first(1) });
+            reporter.take(ReportEvent::Offered { note: note(n), targets: TargetSet::first(1), capture_delay: None });
             reporter.take(ReportEvent::Delivered(Box::new(all.swap_remove(0))));
             answer(&mut reporter, n);
         }

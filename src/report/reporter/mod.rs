@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::io::Write;
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::compare;
 use crate::exchange::{Damage, ExchangeId, Outcome};
@@ -11,6 +12,7 @@ use crate::replay::{ConnNumber, Delivery, Destination};
 use super::collect::comparer::{Comparer, ComparisonTask};
 use super::collect::evidence::Evidence;
 use super::collect::evidence::SummaryBlocks;
+use super::collect::histogram::LatencyHistogram;
 use super::collect::inputs::{
     Production, RequestRecord, RunGauges, RunTotals, Started, TargetSet, TargetTotals, UnreportedSheds, blank,
 };
@@ -57,6 +59,8 @@ pub enum ReportEvent {
         note: Box<RequestRecord>,
         /// Targets it was offered to.
         targets: TargetSet,
+        /// Time from its last byte on the wire until it was handed to them, of a live capture.
+        capture_delay: Option<Duration>,
     },
     /// An offered request goes to the baseline in addition to its targets, or to some of them a second time; deliveries
     /// follow.
@@ -136,6 +140,7 @@ pub struct Reporter {
     targets: Vec<TargetTally>,
     baseline: Option<BaselineTally>,
     production: tally::ProductionTally,
+    capture_delay: LatencyHistogram,
     results: ResultsWriter,
     evidence: Evidence,
     comparer: Arc<Comparer>,
@@ -193,6 +198,7 @@ impl Reporter {
             joins: Joins::with_kept_bytes(settings.kept_bytes),
             targets: vec![TargetTally::default(); targets],
             production: tally::ProductionTally::default(),
+            capture_delay: LatencyHistogram::default(),
             results: ResultsWriter::new(settings.results),
             evidence: Evidence::new(settings.started, settings.patterns, targets, settings.evidence),
             comparer: Arc::new(Comparer::new(settings.compare, hosts, baseline)),
@@ -250,8 +256,11 @@ impl Reporter {
                     self.joined(evicted);
                 }
             }
-            ReportEvent::Offered { mut note, targets } => {
+            ReportEvent::Offered { mut note, targets, capture_delay } => {
                 self.evidence.seen(&mut note, None);
+                if let Some(delay) = capture_delay {
+                    self.capture_delay.record(delay);
+                }
                 // The sample is judged by what was captured.
                 self.ledger.offered(targets, (!note.id.is_made_up()).then_some(note.bytes));
                 for evicted in self.joins.offered(note, targets.len()) {
@@ -322,6 +331,7 @@ impl Reporter {
             fields: verdict.fields,
             noise_unlearnt: verdict.unlearnt,
             production: self.production.finish(),
+            capture_delay_us: self.capture_delay.some_figures(),
             sample: ledger.sample(totals.asked.unwrap_or(self.sample), totals.keys),
             steps: steps.kept(),
             ramp: totals.ramp,

@@ -32,6 +32,8 @@ pub struct Snapshot {
     pub summary: Summary,
     /// Production's latency.
     pub production: LiveBuckets,
+    /// Time from the wire to the targets, of a live capture.
+    pub capture_delay: LiveBuckets,
     /// Durations at each target, by its URL.
     pub targets: BTreeMap<String, LiveTargetBuckets>,
     /// Lines of results of deliveries that differ, in their order; kept from the first look on, and of those since a look
@@ -145,6 +147,7 @@ impl Reporter {
             requests: self.ledger.requests(),
             targets: blocks.collect(),
             production: self.production.finish(),
+            capture_delay_us: self.capture_delay.some_figures(),
             sample: self.ledger.sample(self.sample, None),
             recording,
             noise: if evidence { verdict.rows } else { Vec::new() },
@@ -162,6 +165,7 @@ impl Reporter {
         Snapshot {
             summary,
             production: self.production.buckets(),
+            capture_delay: LiveBuckets::of(&self.capture_delay),
             targets: targets.map(|(tally, url)| (url.clone(), tally.buckets())).collect(),
             differences,
             live: LiveState::default(),
@@ -246,7 +250,7 @@ mod tests {
     fn answered(reporter: &mut Reporter, n: u32, status: u16) {
         let delivery = delivery(n, Outcome::Sent, Some(status));
         let of = delivery.id;
-        reporter.take(ReportEvent::Offered { note: note(n), targets: TargetSet::first(1) });
+        reporter.take(ReportEvent::Offered { note: note(n), targets: TargetSet::first(1), capture_delay: None });
         reporter.take(ReportEvent::Delivered(Box::new(delivery)));
         reporter.take(ReportEvent::Production { of, production: Ok(production(200)) });
     }
@@ -261,7 +265,7 @@ mod tests {
     fn a_look_shows_what_was_told_before_it_and_changes_nothing() {
         let mut reporter = reporter();
         answered(&mut reporter, 1, 200);
-        reporter.take(ReportEvent::Offered { note: note(2), targets: TargetSet::first(1) });
+        reporter.take(ReportEvent::Offered { note: note(2), targets: TargetSet::first(1), capture_delay: None });
         let seen = looked_at(&mut reporter);
         let target = &seen.summary.targets["http://t"];
         assert_eq!((seen.summary.requests.seen, target.ended.sent, target.in_flight), (2, 1, 1));
@@ -278,7 +282,7 @@ mod tests {
         let mut reporter = reporter();
         for n in 0..4 {
             let of = delivery(n, Outcome::Sent, Some(503)).id;
-            reporter.take(ReportEvent::Offered { note: note(n), targets: TargetSet::first(1) });
+            reporter.take(ReportEvent::Offered { note: note(n), targets: TargetSet::first(1), capture_delay: None });
             reporter.take(ReportEvent::Beside { of, baseline: true, checks: TargetSet::default() });
             for destination in [Destination::Target(TargetId::at(0)), Destination::Baseline] {
                 let delivery = Delivery { destination, ..delivery(n, Outcome::Sent, Some(503)) };

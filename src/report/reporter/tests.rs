@@ -56,7 +56,7 @@ fn run(facts: Vec<ReportEvent>) -> (Summary, Vec<Value>) {
 }
 
 fn offered(n: u32) -> ReportEvent {
-    ReportEvent::Offered { note: note(n), targets: TargetSet::first(1) }
+    ReportEvent::Offered { note: note(n), targets: TargetSet::first(1), capture_delay: None }
 }
 
 fn sent(n: u32, status: u16) -> ReportEvent {
@@ -82,6 +82,7 @@ fn both_answers_of_one_request_meet_in_the_matrix() {
     assert_eq!(summary.production.latency_us.p50, 1500);
     assert_eq!(target.latency_us.service.p50, 2000);
     assert_eq!(target.schedule_lag_us.as_ref().unwrap().count, 2);
+    assert_eq!(summary.capture_delay_us, None, "nothing was captured live");
     assert_eq!(lines.len(), 3);
     assert_eq!(lines[1]["differences"][0]["in"], "status");
 }

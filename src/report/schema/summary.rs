@@ -76,6 +76,10 @@ pub struct Summary {
     pub noise_unlearnt: Vec<UnlearntNoise>,
     /// Responses of production.
     pub production: ProductionSide,
+    /// Time from the last byte of a request on the wire until it was handed to its targets, of a live capture: what the
+    /// capture itself takes, in the ring and the queue. It is in no latency.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub capture_delay_us: Option<LatencySummary>,
     /// Shares that the sample reached.
     pub sample: SampleSummary,
     /// Totals of the recording, where there was one.

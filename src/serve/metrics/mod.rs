@@ -34,6 +34,7 @@ pub fn text(snapshot: &Snapshot) -> String {
     deliveries(&mut page, snapshot);
     answers(&mut page, snapshot);
     latencies(&mut page, snapshot);
+    capture_delay(&mut page, snapshot);
     sample(&mut page, snapshot);
     guards(&mut page, summary);
     waiting(&mut page, &snapshot.live);
@@ -233,6 +234,17 @@ fn latencies(page: &mut MetricsPage, snapshot: &Snapshot) {
         for (target, buckets) in &snapshot.targets {
             family.durations(&[("target", target)], of(buckets));
         }
+    }
+}
+
+/// Writes what the capture itself takes, of a live one.
+fn capture_delay(page: &mut MetricsPage, snapshot: &Snapshot) {
+    let mut family = page.histogram(
+        "shadowtap_capture_delay_seconds",
+        "Last byte of a request on the wire until it is handed to its targets, live: in no other latency.",
+    );
+    if snapshot.summary.capture_delay_us.is_some() {
+        family.durations(&[], &snapshot.capture_delay);
     }
 }
 

@@ -7,6 +7,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use serde::Serialize;
 use shadowtap::pipeline::Progress;
 use shadowtap::report::collect::status::StatusClass;
+use shadowtap::report::schema::counts::LatencySummary;
 use shadowtap::report::{CountMap, Snapshot};
 
 use super::ProgressKind;
@@ -33,6 +34,8 @@ pub(super) struct ProgressFigures {
     pub(super) lost: u64,
     /// 99th percentile of the send lag in microseconds, of the target where it is highest.
     pub(super) lag_us: Option<u64>,
+    /// 99th percentile of the time from the wire to the targets in microseconds, of a live capture.
+    pub(super) capture_delay_us: Option<u64>,
     pub(super) production: Option<ProgressSide>,
     /// All targets together; latency is that of the slowest one.
     pub(super) shadow: Option<ProgressSide>,
@@ -44,6 +47,7 @@ pub(super) struct ProgressSide {
     /// By class: `2xx`.
     pub(super) statuses: BTreeMap<&'static str, u64>,
     pub(super) p50_us: u64,
+    pub(super) p95_us: u64,
     pub(super) p99_us: u64,
 }
 
@@ -72,6 +76,7 @@ impl ProgressFigures {
             recorded_bytes: of(&progress.recorded_bytes),
             lost: lost.into_iter().map(of).sum::<u64>() + gaps,
             lag_us: targets().filter_map(|target| target.schedule_lag_us.as_ref()).map(|lag| lag.p99).max(),
+            capture_delay_us: seen.and_then(|seen| seen.summary.capture_delay_us.as_ref()).map(|delay| delay.p99),
             production: seen.and_then(production),
             shadow: seen.and_then(shadow),
         }
@@ -83,7 +88,7 @@ fn production(seen: &Snapshot) -> Option<ProgressSide> {
     let side = &seen.summary.production;
     let latency = &side.latency_us;
     let statuses = classes([&side.statuses]);
-    (latency.count > 0).then_some(ProgressSide { statuses, p50_us: latency.p50, p99_us: latency.p99 })
+    (latency.count > 0).then(|| progress_side(statuses, latency))
 }
 
 /// Returns the figures of the targets: all statuses, and the latency of the slowest target; `None` before the first
@@ -92,7 +97,11 @@ fn shadow(seen: &Snapshot) -> Option<ProgressSide> {
     let targets = || seen.summary.targets.values();
     let slowest = targets().map(|target| &target.latency_us.response).max_by_key(|latency| latency.p99)?;
     let statuses = classes(targets().map(|target| &target.statuses));
-    (slowest.count > 0).then_some(ProgressSide { statuses, p50_us: slowest.p50, p99_us: slowest.p99 })
+    (slowest.count > 0).then(|| progress_side(statuses, slowest))
+}
+
+const fn progress_side(statuses: BTreeMap<&'static str, u64>, latency: &LatencySummary) -> ProgressSide {
+    ProgressSide { statuses, p50_us: latency.p50, p95_us: latency.p95, p99_us: latency.p99 }
 }
 
 fn classes<'a>(all: impl IntoIterator<Item = &'a CountMap>) -> BTreeMap<&'static str, u64> {

@@ -77,6 +77,7 @@ fn how_far(figures: &ProgressFigures, number: fn(u64) -> String) -> Vec<LinePart
         pieces.push(piece(1, format!("{} sent{share}", number(figures.sent))));
         pieces.push(piece(4, format!("{} waiting", number(figures.waiting))));
         pieces.extend(figures.lag_us.map(|lag| piece(5, format!("lag {}", duration(lag)))));
+        pieces.extend(figures.capture_delay_us.map(|delay| piece(6, format!("capture {}", duration(delay)))));
     }
     if figures.paused {
         pieces.push(bad(0, "paused".to_owned()));
@@ -104,9 +105,10 @@ fn comparison(figures: &ProgressFigures) -> Vec<LinePart> {
     let mut pieces = vec![
         LinePart { then: " ", ..piece(7, format!("{name}:")) },
         piece(0, format!("p50 {}", pair(&|side| duration(side.p50_us)))),
-        piece(1, format!("p99 {}", pair(&|side| duration(side.p99_us)))),
+        piece(1, format!("p95 {}", pair(&|side| duration(side.p95_us)))),
+        piece(4, format!("p99 {}", pair(&|side| duration(side.p99_us)))),
     ];
-    for (class, rank) in [("1xx", 6), ("2xx", 2), ("3xx", 5), ("4xx", 4), ("5xx", 3), ("other", 6)] {
+    for (class, rank) in [("1xx", 6), ("2xx", 3), ("3xx", 6), ("4xx", 5), ("5xx", 2), ("other", 6)] {
         let count = |side: &ProgressSide| side.statuses.get(class).copied().unwrap_or_default();
         if sides.iter().any(|side| count(side) > 0) {
             let more = figures.shadow.as_ref().map_or(0, count) > figures.production.as_ref().map_or(0, count);
@@ -164,7 +166,7 @@ mod tests {
     use super::*;
 
     fn side(p50_us: u64, p99_us: u64, statuses: &[(&'static str, u64)]) -> ProgressSide {
-        ProgressSide { statuses: statuses.iter().copied().collect(), p50_us, p99_us }
+        ProgressSide { statuses: statuses.iter().copied().collect(), p50_us, p95_us: p99_us / 2, p99_us }
     }
 
     fn figures() -> ProgressFigures {
@@ -182,6 +184,7 @@ mod tests {
             recorded_bytes: 0,
             lost: 0,
             lag_us: Some(1_200),
+            capture_delay_us: None,
             production: Some(side(1_210, 85_300, &[("2xx", 6_010), ("4xx", 33)])),
             shadow: Some(side(1_920, 120_000, &[("2xx", 6_000), ("4xx", 33), ("5xx", 9)])),
         }
@@ -199,7 +202,7 @@ mod tests {
             &figures(),
             120,
             "████████········  52%, 12,345 seen, 6,170 sent (50%), 12 waiting, lag 1.20ms, 0 lost 1:23\n  \
-             production→target: p50 1.21ms→1.92ms, p99 85.3ms→120ms, 2xx 6,010→6,000, 4xx 33→33, 5xx 0→9",
+             production→target: p50 1.21ms→1.92ms, p95 42.6ms→60.0ms, p99 85.3ms→120ms, 2xx 6,010→6,000, 4xx 33→33, 5xx 0→9",
         );
     }
 
@@ -209,7 +212,7 @@ mod tests {
             &figures(),
             79,
             "52%, 12,345 seen, 6,170 sent (50%), 12 waiting, lag 1.20ms, 0 lost 1:23\n  \
-             p50 1.21ms→1.92ms, p99 85.3ms→120ms, 2xx 6,010→6,000, 4xx 33→33, 5xx 0→9",
+             p50 1.21ms→1.92ms, p95 42.6ms→60.0ms, p99 85.3ms→120ms, 5xx 0→9",
         );
     }
 
@@ -261,7 +264,7 @@ mod tests {
         assert_eq!(
             plain(&figures()),
             "52%, 12,345 seen, 6,170 sent (50%), 12 waiting, lag 1.20ms, 0 lost; production→target: \
-             p50 1.21ms→1.92ms, p99 85.3ms→120ms, 2xx 6,010→6,000, 4xx 33→33, 5xx 0→9"
+             p50 1.21ms→1.92ms, p95 42.6ms→60.0ms, p99 85.3ms→120ms, 2xx 6,010→6,000, 4xx 33→33, 5xx 0→9"
         );
     }
 
@@ -289,7 +292,7 @@ mod tests {
         };
         assert_eq!(
             plain(&figures),
-            "12,345 seen, 1,200 recorded (3.40MB), 0 lost; production: p50 1.21ms, p99 85.3ms, 2xx 6,010, 4xx 33"
+            "12,345 seen, 1,200 recorded (3.40MB), 0 lost; production: p50 1.21ms, p95 42.6ms, p99 85.3ms, 2xx 6,010, 4xx 33"
         );
     }
 }

@@ -12,6 +12,7 @@ use data_encoding::BASE64;
 use sha2::{Digest as _, Sha256};
 
 use crate::report::schema::by_route::RouteSummary;
+use crate::report::schema::counts::LatencySummary;
 use crate::report::schema::summary::Summary;
 use crate::report::units::{duration, number};
 use crate::sanitize::is_odd;
@@ -168,17 +169,20 @@ fn fixed(summary: &Summary, verdict: &Verdict) -> String {
 fn routes(routes: &[RouteSummary]) -> String {
     let mut out = "<section><h2>Routes</h2><div class=\"scroll\"><table><thead><tr><th>Route</th><th>Target</th>\
                    <th class=\"num\">Requests</th><th class=\"num\">Differ</th><th class=\"num\">No response</th>\
+                   <th class=\"num\">p95 production</th><th class=\"num\">p95 shadow</th>\
                    <th class=\"num\">p99 production</th><th class=\"num\">p99 shadow</th></tr></thead><tbody>"
         .to_owned();
     for route in routes.iter().take(ROUTES) {
         for (url, target) in &route.targets {
-            let p99 = [&route.production.latency_us, &target.latency_us.response]
-                .map(|figures| if figures.count == 0 { "–".to_owned() } else { duration(figures.p99) });
-            let [production, response] = p99;
+            let both = |at: fn(&LatencySummary) -> u64| {
+                [&route.production.latency_us, &target.latency_us.response]
+                    .map(|figures| if figures.count == 0 { "–".to_owned() } else { duration(at(figures)) })
+            };
+            let percentiles = [both(|figures| figures.p95), both(|figures| figures.p99)].concat();
             let (requests, differing, failed) =
                 (target.sent + target.failed, target.differences.differing(), target.failed);
             write!(out, "<tr><td class=\"wire\">{}</td><td>{}</td>", escaped(&route.route), escaped(url)).ok();
-            for figure in [number(requests), number(differing), number(failed), production, response] {
+            for figure in [number(requests), number(differing), number(failed)].into_iter().chain(percentiles) {
                 write!(out, "<td class=\"num\">{figure}</td>").ok();
             }
             out.push_str("</tr>");

@@ -247,7 +247,7 @@ const shadowtap = (() => {
       h("div", {}, latencyTable(all), h("dl", { class: "small soft" }, SIDES.filter(([side]) => has(all[side])).map(([side, tone, what]) => h("div", {}, h("dt", { class: "hidden" }, side), h("dd", {}, h("b", { class: tone === "shadow" ? "shadow" : tone }, side), ": " + what)))))));
   };
   const latencyTable = (all) => h("div", { class: "scroll" }, h("table", {}, h("thead", {}, h("tr", {}, h("th", {}), SIDES.map(([side, tone]) => has(all[side]) ? h("th", { class: "num " + tone, scope: "col" }, side) : null), has(all.production) && has(all.response) ? h("th", { class: "num", scope: "col" }, "ratio") : null)),
-    h("tbody", {}, ["p50", "p90", "p99", "p99_9", "max", "count"].map((key) => h("tr", {}, h("th", { scope: "row" }, key === "count" ? "samples" : key.replace("_", ".")),
+    h("tbody", {}, ["p50", "p90", "p95", "p99", "p99_9", "max", "count"].map((key) => h("tr", {}, h("th", { scope: "row" }, key === "count" ? "samples" : key.replace("_", ".")),
       SIDES.map(([side]) => has(all[side]) ? h("td", { class: "num" }, key === "count" ? number(all[side].count) : duration(all[side][key])) : null),
       has(all.production) && has(all.response) ? h("td", { class: "num soft" }, key === "count" ? "" : times(all.response[key] / Math.max(1, all.production[key]))) : null)))));
 
@@ -526,6 +526,7 @@ const shadowtap = (() => {
     guard.state, guard.held_share ? `holds back ${percent(guard.held_share)}` : null,
     guard.trips ? `tripped ${counted(guard.trips, "time")}` : "never tripped", guard.reason,
   ].filter(Boolean).join("; "));
+  const tail = (f) => [f.p50, f.p95, f.p99].map(duration).join(", ");
   const facts = () => {
     const rows = [], add = (name, value) => { if (value !== null && value !== undefined && value !== "") rows.push(h("div", {}, h("dt", {}, name), h("dd", {}, value))); };
     const t = target(), tcp = summary.tcp || {}, st = summary.streams || {}, sample = summary.sample || {};
@@ -533,12 +534,13 @@ const shadowtap = (() => {
     add("command line", asked.command_line ? wire(asked.command_line) : null); add("read", (asked.inputs || []).length ? wire(asked.inputs.join(", ")) : null);
     add("filters", (asked.filters || []).length ? wire(asked.filters.join(", ")) : null); add("seed of the sample", asked.seed || null);
     add("shadowtap", summary.version); add("command", summary.command); add("began", String(summary.started || "").replace("T", " ").replace(/\.\d+/, "").replace("Z", " UTC")); add("took", length(summary.duration_s || 0));
+    if (has(summary.capture_delay_us)) add("capture delay (in no latency), p50, p95 and p99", tail(summary.capture_delay_us));
     add("sample asked", sample.asked === undefined ? null : percent(sample.asked));
     for (const of of ["requests", "keys", "bytes"]) if (typeof sample[of] === "number") add("sample reached, of " + of, percent(sample[of]));
     if (t) {
       add("connections opened", number(t.connections_opened)); add("most at once", number(t.peak_connections)); add("most in flight", number(t.peak_in_flight));
-      if (has(t.latency_us.connect)) add("connection set-up, p50 and p99", `${duration(t.latency_us.connect.p50)}, ${duration(t.latency_us.connect.p99)}`);
-      if (has(t.schedule_lag_us)) add("behind schedule, p50 and p99", `${duration(t.schedule_lag_us.p50)}, ${duration(t.schedule_lag_us.p99)}`);
+      if (has(t.latency_us.connect)) add("connection set-up, p50, p95 and p99", tail(t.latency_us.connect));
+      if (has(t.schedule_lag_us)) add("behind schedule, p50, p95 and p99", tail(t.schedule_lag_us));
       for (const a of (t.addresses || []).slice(0, 16)) add(h("bdi", { class: "wire" }, a.address), `${counted(a.requests, "request")}, ${counted(a.connections_opened, "connection")}${a.connections_failed ? `, ${number(a.connections_failed)} failed` : ""}`);
       if (t.retried) add("sent again after their connection was closed", counted(t.retried, "request"));
       const closed = t.closed_early || {};

@@ -86,8 +86,8 @@ fn bar(level: u64, peak: u64) -> char {
 }
 
 fn spreads(page: &mut TextReport, outlook: &ForecastReport) {
-    head(page, "On a connection", &["p50", "p90", "p99", "max"]);
-    let four = |f: &LatencySummary, show: fn(u64) -> String| [f.p50, f.p90, f.p99, f.max].map(show);
+    head(page, "On a connection", &["p50", "p95", "p99", "max"]);
+    let four = |f: &LatencySummary, show: fn(u64) -> String| [f.p50, f.p95, f.p99, f.max].map(show);
     row(page, "requests", &four(&outlook.requests_per_connection, number));
     if outlook.idle_us.count > 0 {
         row(page, "idle between two", &four(&outlook.idle_us, duration));

@@ -348,12 +348,12 @@ fn latency(page: &mut TextReport, summary: &Summary, target: &TargetSummary) {
         return;
     }
     page.title(&format!(
-        "{:<12}{:>9}{:>9}{:>9}{:>9}{:>9}{:>10}",
-        "Latency", "p50", "p90", "p99", "p99.9", "max", "samples"
+        "{:<12}{:>9}{:>9}{:>9}{:>9}{:>9}{:>9}{:>10}",
+        "Latency", "p50", "p90", "p95", "p99", "p99.9", "max", "samples"
     ));
     for (name, f, _) in all.iter().filter(|(_, figures, _)| figures.count > 0) {
         let mut line = format!("  {name:<10}");
-        for us in [f.p50, f.p90, f.p99, f.p99_9, f.max] {
+        for us in [f.p50, f.p90, f.p95, f.p99, f.p99_9, f.max] {
             write!(line, "{:>9}", duration(us)).ok();
         }
         write!(line, "{:>10}", number(f.count)).ok();
@@ -381,7 +381,8 @@ fn sending(page: &mut TextReport, target: &TargetSummary) {
     );
     let connect = &target.latency_us.connect;
     if connect.count > 0 {
-        write!(text, "; set up in {} (p99 {})", duration(connect.p50), duration(connect.p99)).ok();
+        let [p50, p95, p99] = [connect.p50, connect.p95, connect.p99].map(duration);
+        write!(text, "; set up in {p50} (p95 {p95}, p99 {p99})").ok();
     }
     if target.retried > 0 {
         write!(text, "; {} sent again after theirs was closed", counted(target.retried, "request")).ok();
@@ -430,7 +431,8 @@ fn addresses(all: &[AddressSummary]) -> String {
 }
 
 fn spread(f: &LatencySummary) -> String {
-    format!("p50 {}, p99 {}, max {}", duration(f.p50), duration(f.p99), duration(f.max))
+    let [p50, p95, p99, max] = [f.p50, f.p95, f.p99, f.max].map(duration);
+    format!("p50 {p50}, p95 {p95}, p99 {p99}, max {max}")
 }
 
 /// What was left out of the capture's silences, where that was asked for.
@@ -462,6 +464,10 @@ fn capture(page: &mut TextReport, summary: &Summary) {
     }
     // A recording has requests and no frames that they came of.
     if frames.received > 0 || summary.requests.seen == 0 {
+        page.wrapped(&text, LABEL, Severity::Plain);
+    }
+    if let Some(delay) = &summary.capture_delay_us {
+        let text = format!("Capture delay {}: no part of any latency", spread(delay));
         page.wrapped(&text, LABEL, Severity::Plain);
     }
     let streams = &summary.streams;

@@ -76,7 +76,7 @@ impl RouteTable {
         for (class, width) in &self.classes {
             write!(line, " {:>width$}", class.key()).ok();
         }
-        for name in ["p50", "p90", "p99", "max", "bytes"] {
+        for name in ["p50", "p95", "p99", "max", "bytes"] {
             write!(line, " {name:>6}").ok();
         }
         line
@@ -90,7 +90,7 @@ impl RouteTable {
             write!(line, " {}", page.paint(&format!("{text:>width$}"), tone(*class, count))).ok();
         }
         let latency = &row.latency_us;
-        for us in [latency.p50, latency.p90, latency.p99, latency.max] {
+        for us in [latency.p50, latency.p95, latency.p99, latency.max] {
             let text = if latency.count == 0 { "-".to_owned() } else { duration(us) };
             write!(line, " {text:>6}").ok();
         }
@@ -135,7 +135,7 @@ mod tests {
     #[test]
     fn a_wide_table_has_a_line_a_route() {
         insta::assert_snapshot!(routes(&some(None), Some(120), false), @"
-         reqs  share   2xx   3xx   4xx   5xx  none    p50    p90    p99    max  bytes  route
+         reqs  share   2xx   3xx   4xx   5xx  none    p50    p95    p99    max  bytes  route
           800  66.7%   266   267   261     .     6 1.25ms 1.25ms 1.25ms 1.25ms 51.9kB  GET /v2/channels/{id}
           400  33.3%   134   133   130     .     3 1.25ms 1.25ms 1.25ms 1.25ms 25.1kB  GET /v2/search
         1,200   100%   400   400   391     .     9 1.25ms 1.25ms 1.25ms 1.25ms 77.0kB  (all)
@@ -148,7 +148,7 @@ mod tests {
         let table = routes(&some(Some(503)), Some(80), false);
         assert!(table.lines().all(|line| line.chars().count() <= 80), "{table}");
         insta::assert_snapshot!(table, @"
-         reqs  share   2xx   3xx   4xx   5xx  none    p50    p90    p99    max  bytes
+         reqs  share   2xx   3xx   4xx   5xx  none    p50    p95    p99    max  bytes
         GET /v2/channels/{id}
           800  66.7%   266   267   261     6     . 1.25ms 1.25ms 1.25ms 1.25ms 52.1kB
         GET /v2/search

@@ -122,14 +122,14 @@ fn a_usual_run_at_80_columns() {
             404            .         5         .         .
             none          10         .         .         .
 
-    Latency           p50      p90      p99    p99.9      max   samples
-      production    850µs   1.70ms   5.95ms   17.9ms   36.5ms     1,194
-      service      1.45ms   2.90ms   10.2ms   30.4ms   62.4ms     1,202
-      response     1.62ms   3.24ms   11.3ms   34.0ms   69.7ms     1,202
+    Latency           p50      p90      p95      p99    p99.9      max   samples
+      production    850µs   1.70ms   2.55ms   5.95ms   17.9ms   36.5ms     1,194
+      service      1.45ms   2.90ms   4.35ms   10.2ms   30.4ms   62.4ms     1,202
+      response     1.62ms   3.24ms   4.86ms   11.3ms   34.0ms   69.7ms     1,202
 
     Connections  12 opened, 10 at once; 40 requests in flight at most; set up in
-                 320µs (p99 2.24ms)
-    Schedule lag p50 90µs, p99 630µs, max 3.87ms
+                 320µs (p95 960µs, p99 2.24ms)
+    Schedule lag p50 90µs, p95 270µs, p99 630µs, max 3.87ms
     Capture      12,345 frames, 120 connections; 33 frames skipped (not tcp 30, cut
                  3); 2 gaps (2.92kB missing)
     Set aside    connections: 2 TLS
@@ -167,16 +167,16 @@ fn a_usual_run_on_a_wide_terminal() {
             404            .         5         .         .
             none          10         .         .         .
 
-    Latency           p50      p90      p99    p99.9      max   samples
-      production    850µs   1.70ms   5.95ms   17.9ms   36.5ms     1,194
-      service      1.45ms   2.90ms   10.2ms   30.4ms   62.4ms     1,202
-      response     1.62ms   3.24ms   11.3ms   34.0ms   69.7ms     1,202
+    Latency           p50      p90      p95      p99    p99.9      max   samples
+      production    850µs   1.70ms   2.55ms   5.95ms   17.9ms   36.5ms     1,194
+      service      1.45ms   2.90ms   4.35ms   10.2ms   30.4ms   62.4ms     1,202
+      response     1.62ms   3.24ms   4.86ms   11.3ms   34.0ms   69.7ms     1,202
       production: last byte of the request to first of the response
       service: the same at the target
       response: from when it was due: what users feel
 
-    Connections  12 opened, 10 at once; 40 requests in flight at most; set up in 320µs (p99 2.24ms)
-    Schedule lag p50 90µs, p99 630µs, max 3.87ms
+    Connections  12 opened, 10 at once; 40 requests in flight at most; set up in 320µs (p95 960µs, p99 2.24ms)
+    Schedule lag p50 90µs, p95 270µs, p99 630µs, max 3.87ms
     Capture      12,345 frames, 120 connections; 33 frames skipped (not tcp 30, cut 3); 2 gaps (2.92kB missing)
     Set aside    connections: 2 TLS
 
@@ -314,6 +314,18 @@ fn bodies_that_were_not_compared_are_counted() {
     let text = report(&summary, 400, false);
     let told = "2,000 bodies not compared: 1,499 too many JSON values, 500 compared too late, 1 of_tomorrow";
     assert!(text.contains(told), "{text}");
+}
+
+#[test]
+fn what_the_capture_takes_stands_by_itself() {
+    let words = "Capture delay";
+    assert!(!report(&summary(), 80, false).contains(words));
+    let live = Summary { capture_delay_us: Some(figures(1_204, 100)), ..summary() };
+    let text = report(&live, 100, false);
+    assert!(
+        text.contains("Capture delay p50 100µs, p95 300µs, p99 700µs, max 4.30ms: no part of any latency\n"),
+        "{text}"
+    );
 }
 
 #[test]
