@@ -94,6 +94,27 @@ pub struct StreamStats {
     pub let_go: u64,
 }
 
+impl StreamStats {
+    /// Counts an open connection under what it turned out to carry.
+    fn change(&mut self, before: Protocol, after: Protocol) {
+        if before != after {
+            self.of(before).into_iter().for_each(|count| *count = count.saturating_sub(1));
+            self.of(after).into_iter().for_each(|count| *count += 1);
+        }
+    }
+
+    /// The count of a protocol that an open connection can be known by: any may still turn out to be another than unknown.
+    const fn of(&mut self, protocol: Protocol) -> Option<&mut u64> {
+        match protocol {
+            Protocol::Nothing | Protocol::Unknown => None,
+            Protocol::Http1 => Some(&mut self.http1),
+            Protocol::Tls => Some(&mut self.tls),
+            Protocol::Http2 => Some(&mut self.http2),
+            Protocol::Upgraded => Some(&mut self.upgraded),
+        }
+    }
+}
+
 /// Protocol of a connection, as far as it is known.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Protocol {
@@ -147,7 +168,8 @@ impl Http1 {
         self.held
     }
 
-    /// Connections closed so far, by what they carried.
+    /// Connections so far, by what they carry, open ones included. One that has not shown what it carries counts once it has
+    /// closed.
     #[must_use]
     pub const fn stats(&self) -> &StreamStats {
         &self.stats
@@ -183,9 +205,10 @@ impl Http1 {
                 if conversation.inside_body(side, &piece) {
                     return;
                 }
-                let before = conversation.held();
+                let (before, spoke) = (conversation.held(), conversation.speaks());
                 let others = self.held - before;
                 conversation.data(side, piece, sink);
+                self.stats.change(spoke, conversation.speaks());
                 let mut after = conversation.held();
                 if after > before && others + after > self.max_held {
                     conversation.evict(side, at, sink);
@@ -208,8 +231,9 @@ impl Http1 {
     fn follow(&mut self, slot: Slot, act: impl FnOnce(&mut Conversation)) {
         let place = self.places.get_mut(slot).filter(|conversation| conversation.is_open());
         let Some(conversation) = place else { return };
-        let others = self.held - conversation.held();
+        let (others, spoke) = (self.held - conversation.held(), conversation.speaks());
         act(conversation);
+        self.stats.change(spoke, conversation.speaks());
         self.held = others + conversation.held();
     }
 
@@ -217,15 +241,10 @@ impl Http1 {
         let place = self.places.get_mut(slot).filter(|conversation| conversation.is_open());
         let Some(mut conversation) = place.map(std::mem::take) else { return };
         self.held -= conversation.held();
+        let spoke = conversation.speaks();
         conversation.close(at, how, sink);
-        match conversation.speaks() {
-            Protocol::Nothing => {}
-            Protocol::Http1 => self.stats.http1 += 1,
-            Protocol::Tls => self.stats.tls += 1,
-            Protocol::Http2 => self.stats.http2 += 1,
-            Protocol::Upgraded => self.stats.upgraded += 1,
-            Protocol::Unknown => self.stats.unknown += 1,
-        }
+        self.stats.change(spoke, conversation.speaks());
+        self.stats.unknown += u64::from(conversation.speaks() == Protocol::Unknown);
         let connection = conversation.connection();
         sink(Event::Closed { connection, at, how });
     }
