@@ -121,6 +121,17 @@ impl RouteSet {
         found.iter().filter_map(|at| self.patterns.get(at)).find(|pattern| pattern.is_of_method(method))
     }
 
+    /// Returns the number of the first pattern that matches, from 0.
+    pub(crate) fn first_index(&self, method: &[u8], path: &[u8]) -> Option<usize> {
+        let first = self.first(method, path)?;
+        self.patterns.iter().position(|pattern| std::ptr::eq(pattern, first))
+    }
+
+    /// Returns the patterns in their order.
+    pub(crate) fn patterns(&self) -> &[RoutePattern] {
+        &self.patterns
+    }
+
     /// Returns whether there is no pattern in it.
     #[must_use]
     pub fn is_empty(&self) -> bool {

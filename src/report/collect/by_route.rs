@@ -5,6 +5,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::compare::{Difference, DifferencePart};
 use crate::exchange::Outcome;
@@ -12,10 +13,11 @@ use crate::replay::Delivery;
 use crate::report::schema::by_route::{RouteProduction, RouteSummary, RouteTarget};
 use crate::report::schema::counts::{CountMap, LatencySummary};
 use crate::report::schema::noise::NoiseOnlyCounts;
-use crate::report::schema::target::{Differences, TargetLatency};
+use crate::report::schema::target::{Differences, PairedLatency, TargetLatency};
 
 use super::histogram::micros;
 use super::inputs::{Production, RequestRecord};
+use super::live_routes::{self, LiveRoute};
 use super::noise;
 use super::patterns::RoutePatterns;
 use super::recent::{CountedComparison, CountedDelivery};
@@ -52,6 +54,8 @@ pub(crate) struct ByRoute {
 
 #[derive(Clone, Debug, Default)]
 struct RouteTallies {
+    /// Number of the pattern that names it, where one does.
+    pattern: Option<usize>,
     requests: u64,
     statuses: ClassCounts,
     latency: SparseHistogram,
@@ -68,7 +72,43 @@ struct RouteTargetTally {
     differences: Differences,
     service: SparseHistogram,
     response: SparseHistogram,
+    paired: PairedRoute,
+    /// Responses that were taken back, and those of them that had differed: counters that only grow are with these.
+    taken_back: u64,
+    differing_back: u64,
     slowest: Slowest,
+}
+
+/// Latencies of requests whose latency is known on both sides.
+#[derive(Clone, Debug, Default)]
+struct PairedRoute {
+    production: SparseHistogram,
+    service: SparseHistogram,
+    response: SparseHistogram,
+}
+
+impl PairedRoute {
+    /// Does something with each histogram and the duration that belongs there, where both sides are known.
+    fn each(
+        &mut self,
+        production: Option<Duration>,
+        service: Option<Duration>,
+        response: Option<Duration>,
+        apply: fn(&mut SparseHistogram, u64),
+    ) {
+        let (Some(known), Some(response)) = (production, response) else { return };
+        apply(&mut self.production, micros(known));
+        apply(&mut self.service, micros(service.unwrap_or(response)));
+        apply(&mut self.response, micros(response));
+    }
+
+    fn figures(&self) -> Option<PairedLatency> {
+        (self.production.count() > 0).then(|| PairedLatency {
+            production: self.production.figures(),
+            service: self.service.figures(),
+            response: self.response.figures(),
+        })
+    }
 }
 
 /// Counts in the order of [`Class::ALL`].
@@ -108,7 +148,8 @@ impl ByRoute {
         }
         let name: RouteName = name.as_str().into();
         self.places.insert(Arc::clone(&name), self.tallies.len());
-        self.tallies.push(RouteTallies { requests: 1, ..RouteTallies::new(self.targets) });
+        let pattern = self.patterns.index(method, target);
+        self.tallies.push(RouteTallies { pattern, requests: 1, ..RouteTallies::new(self.targets) });
         name
     }
 
@@ -160,6 +201,24 @@ impl ByRoute {
             rows.push(self.other.row(OTHER, urls, noise));
         }
         rows
+    }
+
+    /// Returns the counts by pattern, of the first patterns; those of everything else come last. Nothing without patterns.
+    pub(crate) fn live(&self, urls: &[String]) -> Vec<LiveRoute> {
+        let mut routes = live_routes::labels(&self.patterns, urls);
+        let last = routes.len().saturating_sub(1);
+        for tally in self.tallies.iter().chain([&self.other]) {
+            let at = tally.pattern.map_or(last, |pattern| pattern.min(last));
+            let Some(route) = routes.get_mut(at) else { break };
+            route.requests += tally.requests;
+            for ((_, into), target) in route.targets.iter_mut().zip(&tally.targets) {
+                into.sent += target.sent + target.taken_back;
+                into.failed += target.failed - target.taken_back;
+                into.differing += target.differences.any + target.differing_back;
+                into.service.merge(&target.service);
+            }
+        }
+        routes
     }
 
     fn tally(&mut self, route: Option<&RouteName>) -> &mut RouteTallies {
@@ -217,11 +276,14 @@ impl RouteTargetTally {
                 into.record_us(micros(duration));
             }
         }
+        let known = production.and_then(|production| production.latency);
+        self.paired.each(known, delivery.service, delivery.response, SparseHistogram::record_us);
     }
 
     fn take_back(&mut self, one: &CountedDelivery) {
         self.sent = self.sent.saturating_sub(1);
         self.failed += 1;
+        self.taken_back += 1;
         let production =
             one.production.map_or(StatusCell::Class(StatusClass::None), |side| StatusCell::Status(side.status));
         self.unpair(production, StatusCell::Status(one.status));
@@ -230,12 +292,15 @@ impl RouteTargetTally {
         if let Some(CountedComparison { found, .. }) = &one.compared {
             // By route no reasons are told.
             self.differences.uncount(found);
+            self.differing_back += u64::from(!found.differences.is_empty());
         }
         for (from, duration) in [(&mut self.service, one.service), (&mut self.response, one.response)] {
             if let Some(duration) = duration {
                 from.remove_us(micros(duration));
             }
         }
+        let known = one.production.and_then(|production| production.latency);
+        self.paired.each(known, one.service, one.response, SparseHistogram::remove_us);
     }
 
     fn compared(&mut self, compared: ExchangeComparison<'_>) {
@@ -286,6 +351,7 @@ impl RouteTargetTally {
                 service: self.service.figures(),
                 response: self.response.figures(),
             },
+            paired_latency_us: self.paired.figures(),
             slowest: self.slowest.shown(url),
         }
     }
@@ -322,5 +388,40 @@ impl StatusCell {
             Self::Class(class) => class.key().to_owned(),
             Self::Failed => "failed".to_owned(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::collect::live_routes::MAX_LABELS;
+
+    fn counted(patterns: &str, requests: &[&str]) -> Vec<(String, u64)> {
+        let patterns = Arc::new(RoutePatterns::parse(patterns).unwrap());
+        let mut routes = ByRoute::new(patterns, 1);
+        for request in requests {
+            let (method, target) = request.split_once(' ').unwrap();
+            routes.seen(method.as_bytes(), target.as_bytes());
+        }
+        routes.live(&["http://t".to_owned()]).into_iter().map(|route| (route.route, route.requests)).collect()
+    }
+
+    #[test]
+    fn labels_are_what_the_user_wrote_whatever_is_asked_for() {
+        let requests = ["GET /v2/users/7", "GET /v2/users/8", "X-ODD /v2/users/9", "GET /else", "GET /other/12"];
+        let of = |route: &str, count| (route.to_owned(), count);
+        assert_eq!(counted("", &requests), []);
+        let found = counted("GET /v2/users/{id}\n/v2/*\nGET /never", &requests);
+        assert_eq!(found, [of("GET /v2/users/{id}", 2), of("/v2/*", 1), of("GET /never", 0), of("other", 2)]);
+    }
+
+    #[test]
+    fn past_the_bound_of_labels_routes_are_among_the_others() {
+        let patterns: Vec<String> = (0..MAX_LABELS + 5).map(|n| format!("/r{n}")).collect();
+        let requests: Vec<String> = (0..MAX_LABELS + 5).map(|n| format!("GET /r{n}")).collect();
+        let requests: Vec<&str> = requests.iter().map(String::as_str).collect();
+        let found = counted(&patterns.join("\n"), &requests);
+        assert_eq!(found.len(), MAX_LABELS + 1);
+        assert_eq!((found[MAX_LABELS - 1].1, found[MAX_LABELS].clone()), (1, ("other".to_owned(), 5)));
     }
 }

@@ -17,6 +17,7 @@ use super::by_route::{ByRoute, ExchangeComparison};
 use super::diff_groups::{DiffGroupTally, DifferingPair};
 use super::histogram::micros;
 use super::inputs::{Production, RequestRecord, RunGauges, Started};
+use super::live_routes::LiveRoute;
 use super::noise;
 use super::patterns::RoutePatterns;
 use super::recent::CountedDelivery;
@@ -184,6 +185,11 @@ impl Evidence {
             let pair = DifferingPair { note, target: target.index(), url, production, status, response };
             self.kinds.take(pair, compared.differences);
         }
+    }
+
+    /// Returns the counts of the routes that somebody wrote down.
+    pub(crate) fn live_routes(&self, urls: &[String]) -> Vec<LiveRoute> {
+        self.routes.live(urls)
     }
 
     /// Every block but the curves. What is `noise` is counted apart.

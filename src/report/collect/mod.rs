@@ -13,6 +13,7 @@ pub mod histogram;
 pub mod inputs;
 pub mod join;
 pub mod ledger;
+pub mod live_routes;
 pub(crate) mod middleware;
 pub mod noise;
 pub mod partial;

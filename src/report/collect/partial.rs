@@ -9,7 +9,7 @@ use crate::compare::DifferencePart;
 use crate::exchange::{FailureKind, Outcome};
 use crate::report::schema::counts::{CountMap, count};
 use crate::report::schema::summary::{SCHEMA, SampleSummary, Summary};
-use crate::report::schema::target::TargetSummary;
+use crate::report::schema::target::{PairedLatency, TargetSummary};
 
 use super::histogram::LatencyHistogram;
 use super::results::TakenBackLines;
@@ -86,6 +86,8 @@ struct PartialLatency {
     service: LatencyHistogram,
     response: LatencyHistogram,
     lag: LatencyHistogram,
+    /// Of requests whose latency is known on both sides: production's, service and response.
+    paired: [LatencyHistogram; 3],
 }
 
 impl PartialRun {
@@ -161,6 +163,10 @@ impl PartialRun {
                 into.record_us(us);
             }
         }
+        if let (Some(production), Some(response)) = (line.production_us, line.response_us) {
+            let both = [production, line.service_us.unwrap_or(response), response];
+            latency.paired.iter_mut().zip(both).for_each(|(into, us)| into.record_us(us));
+        }
     }
 
     /// Returns the summary, which says that it is of a part; `None` where there was no line of results.
@@ -173,7 +179,9 @@ impl PartialRun {
             if let Some(target) = self.summary.targets.get_mut(&url) {
                 target.latency_us.service = latency.service.figures();
                 target.latency_us.response = latency.response.figures();
-                target.schedule_lag_us = (latency.lag.count() > 0).then(|| latency.lag.figures());
+                target.schedule_lag_us = latency.lag.some_figures();
+                let [production, service, response] = latency.paired.map(|durations| durations.figures());
+                target.paired_latency_us = Some(PairedLatency { production, service, response });
             }
         }
         self.summary.production.latency_us = self.production.figures();
@@ -184,8 +192,8 @@ impl PartialRun {
         Some(Summary {
             schema: SCHEMA,
             version: env!("CARGO_PKG_VERSION").to_owned(),
-            // The lines do not say whether it was live.
-            command: "replay".to_owned(),
+            // The lines do not say which command wrote them.
+            command: "partial results".to_owned(),
             started: self.first.unwrap_or_default(),
             // Nor what share was asked for: no share stands here rather than none of them.
             sample: SampleSummary { asked: 1.0, ..SampleSummary::default() },
@@ -274,6 +282,11 @@ mod tests {
         assert_eq!((target.matrix["200"]["503"], target.matrix["none"]["failed"]), (1, 1));
         assert_eq!((target.differences.compared, target.differences.status), (1, 1));
         assert_eq!((target.latency_us.response.count, target.latency_us.response.min), (2, 30));
+        let pairs = target.paired_latency_us.as_ref().unwrap();
+        assert_eq!(
+            (pairs.response.count, pairs.response.max, pairs.production.max, pairs.service.max),
+            (1, 30, 10, 20)
+        );
         assert_eq!(summary.requests.ended.filtered["writes"], 1);
         assert!(summary.warnings[0].contains("partial") && summary.warnings[0].contains("3 lines"));
     }

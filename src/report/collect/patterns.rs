@@ -75,6 +75,19 @@ impl RoutePatterns {
         }
     }
 
+    /// Returns the number of the pattern that names the route of a method and a target, from 0.
+    pub(crate) fn index(&self, method: &[u8], target: &[u8]) -> Option<usize> {
+        self.set.first_index(method, path(target))
+    }
+
+    /// Returns the patterns as they were written, in their order.
+    pub(crate) fn texts(&self) -> impl Iterator<Item = String> {
+        self.set.patterns().iter().map(|pattern| match pattern.method() {
+            Some(method) => format!("{method} {}", pattern.path()),
+            None => pattern.path().to_owned(),
+        })
+    }
+
     /// The first pattern that matches.
     fn written(&self, method: &[u8], target: &[u8]) -> Option<String> {
         let pattern = self.set.first(method, path(target))?;

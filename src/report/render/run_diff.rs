@@ -165,7 +165,10 @@ fn change(sides: [(&Summary, &String, &TargetSummary); 2]) -> TargetChange {
         after: number(new),
         turn: Trend::Same,
     };
-    let production = [before.0, after.0].map(|summary| &summary.production.latency_us);
+    let production = sides.map(|(summary, _, target)| match &target.paired_latency_us {
+        Some(pairs) => &pairs.production,
+        None => &summary.production.latency_us,
+    });
     let lost = [lost(before.0, old), lost(after.0, new)];
     let mut rows = vec![
         plain("requests answered", [old.ended.sent, new.ended.sent]),

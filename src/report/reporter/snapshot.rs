@@ -14,6 +14,7 @@ use crate::replay::TargetId;
 use crate::report::collect::buckets::{LiveBuckets, LiveTargetBuckets};
 use crate::report::collect::evidence::SummaryBlocks;
 use crate::report::collect::inputs::{CaptureStats, TargetTotals, blank};
+use crate::report::collect::live_routes::LiveRoute;
 use crate::report::collect::results::ResultLine;
 use crate::report::schema::summary::{RecordingSummary, Summary};
 
@@ -36,6 +37,10 @@ pub struct Snapshot {
     pub capture_delay: LiveBuckets,
     /// Durations at each target, by its URL.
     pub targets: BTreeMap<String, LiveTargetBuckets>,
+    /// Counts of the routes that somebody wrote down.
+    pub routes: Vec<LiveRoute>,
+    /// Names that targets were given, by their URL.
+    pub names: BTreeMap<String, String>,
     /// Lines of results of deliveries that differ, in their order; kept from the first look on, and of those since a look
     /// the first twenty only.
     pub differences: Vec<Box<RawValue>>,
@@ -167,6 +172,8 @@ impl Reporter {
             production: self.production.buckets(),
             capture_delay: LiveBuckets::of(&self.capture_delay),
             targets: targets.map(|(tally, url)| (url.clone(), tally.buckets())).collect(),
+            routes: self.evidence.live_routes(&self.urls),
+            names: BTreeMap::new(),
             differences,
             live: LiveState::default(),
         }

@@ -129,6 +129,12 @@ fn ratios_are_of_requests_with_both_latencies() {
     let pairs = target.paired_latency_us.as_ref().unwrap();
     assert_eq!((pairs.production.count, pairs.production.max), (1, 1_500));
     assert_eq!((pairs.response.count, pairs.response.max), (1, 4_000_000));
+    let [route] = summary.routes.as_slice() else { panic!("{:?}", summary.routes) };
+    let route = &route.targets["http://t"];
+    assert_eq!((route.latency_us.service.count, route.latency_us.service.max), (2, 9_000_000));
+    let pairs = route.paired_latency_us.as_ref().unwrap();
+    assert_eq!((pairs.production.count, pairs.production.max), (1, 1_500));
+    assert_eq!((pairs.service.count, pairs.service.max, pairs.response.max), (1, 4_000_000, 4_000_000));
 }
 
 #[test]

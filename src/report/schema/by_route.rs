@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::counts::{CountMap, LatencySummary};
 use super::diff_groups::ExampleRequest;
 use super::noise::NoiseOnlyCounts;
-use super::target::{Differences, TargetLatency};
+use super::target::{Differences, PairedLatency, TargetLatency};
 
 /// Counts of one route.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -51,6 +51,9 @@ pub struct RouteTarget {
     pub differences_noise: NoiseOnlyCounts,
     /// Service and response; within 3 %. Connections belong to no route.
     pub latency_us: TargetLatency,
+    /// The latencies of those whose latency in production is known, too: what ratios compare. Within 3 %.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub paired_latency_us: Option<PairedLatency>,
     /// The slowest requests, the slowest first: three at most.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub slowest: Vec<SlowRequest>,

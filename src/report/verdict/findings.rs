@@ -369,8 +369,11 @@ fn slow(summary: &Summary, url: &str, target: &TargetSummary) -> Vec<Finding> {
         return Vec::new();
     }
     let routes = of_route(summary, url).filter_map(|(route, one)| {
-        let after = &one.latency_us.service;
-        let found = speed::slower(&route.production.latency_us, after)?;
+        let (before, after) = match &one.paired_latency_us {
+            Some(pairs) => (&pairs.production, &pairs.service),
+            None => (&route.production.latency_us, &one.latency_us.service),
+        };
+        let found = speed::slower(before, after)?;
         Some(slowdown(found, Some(&route.route), after.count))
     });
     let routes: Vec<Finding> = routes.collect();

@@ -10,7 +10,7 @@ use crate::report::schema::diff_groups::{DiffExample, DiffGroup, DiffGroups};
 use crate::report::schema::failures::FailureReason;
 use crate::report::schema::noise::FieldRow;
 use crate::report::schema::summary::{GateResult, RecordingSummary};
-use crate::report::schema::target::{Differences, TargetGuard, TargetLatency};
+use crate::report::schema::target::{Differences, PairedLatency, TargetGuard, TargetLatency};
 
 const URL: &str = "http://new";
 
@@ -345,4 +345,22 @@ fn what_is_lost_is_said_where_there_is_room() {
     lossy.tcp.gaps = 1;
     let sentences = ["10 responses compared, none differs", "lost: 3 frames dropped, 1 gap in the capture"];
     check(&lossy, VerdictWord::Same, Severity::Good, &sentences);
+}
+
+#[test]
+fn a_route_is_held_against_production_by_the_requests_that_have_both_latencies() {
+    let mut summary = summary(&[(URL, same(500))]);
+    let slow = || slower("GET /a", 500, 90_000);
+    summary.routes = vec![slow()];
+    assert_eq!(Verdict::of(&summary).word, VerdictWord::Slower);
+    // Production took as long for the requests that this target was offered.
+    let mut route = slow();
+    let pairs = PairedLatency {
+        production: figures(500, 89_000),
+        service: figures(500, 90_000),
+        response: figures(500, 90_000),
+    };
+    route.targets.get_mut(URL).unwrap().paired_latency_us = Some(pairs);
+    summary.routes = vec![route];
+    assert_eq!(Verdict::of(&summary).word, VerdictWord::Same);
 }

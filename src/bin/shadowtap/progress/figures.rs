@@ -8,6 +8,7 @@ use serde::Serialize;
 use shadowtap::pipeline::Progress;
 use shadowtap::report::collect::status::StatusClass;
 use shadowtap::report::schema::counts::LatencySummary;
+use shadowtap::report::schema::target::{PairedLatency, TargetSummary};
 use shadowtap::report::{CountMap, Snapshot};
 
 use super::ProgressKind;
@@ -83,10 +84,11 @@ impl ProgressFigures {
     }
 }
 
-/// Returns the figures of production; `None` before its first response.
+/// Returns the figures of production; `None` before its first response. Its latency is that of the requests whose latency
+/// at the slowest target is known, too, as soon as there are any.
 fn production(seen: &Snapshot) -> Option<ProgressSide> {
     let side = &seen.summary.production;
-    let latency = &side.latency_us;
+    let latency = pairs(seen).map_or(&side.latency_us, |pairs| &pairs.production);
     let statuses = classes([&side.statuses]);
     (latency.count > 0).then(|| progress_side(statuses, latency))
 }
@@ -95,9 +97,19 @@ fn production(seen: &Snapshot) -> Option<ProgressSide> {
 /// response.
 fn shadow(seen: &Snapshot) -> Option<ProgressSide> {
     let targets = || seen.summary.targets.values();
-    let slowest = targets().map(|target| &target.latency_us.response).max_by_key(|latency| latency.p99)?;
+    let slowest = pairs(seen).map(|pairs| &pairs.response);
+    let slowest = slowest.or_else(|| Some(&slowest_target(seen)?.latency_us.response))?;
     let statuses = classes(targets().map(|target| &target.statuses));
     (slowest.count > 0).then(|| progress_side(statuses, slowest))
+}
+
+/// Latencies of the same requests in production and at the slowest target.
+fn pairs(seen: &Snapshot) -> Option<&PairedLatency> {
+    slowest_target(seen)?.paired_latency_us.as_ref().filter(|pairs| pairs.production.count > 0)
+}
+
+fn slowest_target(seen: &Snapshot) -> Option<&TargetSummary> {
+    seen.summary.targets.values().max_by_key(|target| target.latency_us.response.p95)
 }
 
 const fn progress_side(statuses: BTreeMap<&'static str, u64>, latency: &LatencySummary) -> ProgressSide {
@@ -110,4 +122,33 @@ fn classes<'a>(all: impl IntoIterator<Item = &'a CountMap>) -> BTreeMap<&'static
         *classes.entry(StatusClass::of(status.parse().ok()).key()).or_default() += count;
     }
     classes
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn both_sides_are_of_the_same_requests_and_of_the_slowest_target() {
+        let figures =
+            |count, us| LatencySummary { count, p50: us, p95: 2 * us, p99: 3 * us, ..LatencySummary::default() };
+        let target = |production, response| {
+            let mut target = TargetSummary::default();
+            target.latency_us.response = figures(90, response + 7);
+            target.paired_latency_us = Some(PairedLatency {
+                production: figures(60, production),
+                service: figures(60, response - 1),
+                response: figures(60, response),
+            });
+            target
+        };
+        let mut seen = Snapshot::default();
+        seen.summary.production.latency_us = figures(100, 5_000);
+        assert_eq!(production(&seen).unwrap().p95_us, 10_000, "there is no target yet");
+        seen.summary.targets.insert("http://quick".into(), target(100, 200));
+        seen.summary.targets.insert("http://slow".into(), target(300, 900));
+        let (before, after) = (production(&seen).unwrap(), shadow(&seen).unwrap());
+        assert_eq!((before.p50_us, before.p95_us, before.p99_us), (300, 600, 900));
+        assert_eq!((after.p50_us, after.p95_us, after.p99_us), (900, 1_800, 2_700));
+    }
 }

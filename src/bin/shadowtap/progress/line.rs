@@ -212,7 +212,7 @@ mod tests {
             &figures(),
             79,
             "52%, 12,345 seen, 6,170 sent (50%), 12 waiting, lag 1.20ms, 0 lost 1:23\n  \
-             p50 1.21ms→1.92ms, p95 42.6ms→60.0ms, p99 85.3ms→120ms, 5xx 0→9",
+             p50 1.21ms→1.92ms, p95 42.6ms→60.0ms, 2xx 6,010→6,000, 5xx 0→9",
         );
     }
 

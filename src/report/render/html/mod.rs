@@ -175,7 +175,11 @@ fn routes(routes: &[RouteSummary]) -> String {
     for route in routes.iter().take(ROUTES) {
         for (url, target) in &route.targets {
             let both = |at: fn(&LatencySummary) -> u64| {
-                [&route.production.latency_us, &target.latency_us.response]
+                let pairs = target.paired_latency_us.as_ref();
+                pairs
+                    .map_or([&route.production.latency_us, &target.latency_us.response], |pairs| {
+                        [&pairs.production, &pairs.response]
+                    })
                     .map(|figures| if figures.count == 0 { "–".to_owned() } else { duration(at(figures)) })
             };
             let percentiles = [both(|figures| figures.p95), both(|figures| figures.p99)].concat();

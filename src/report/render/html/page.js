@@ -244,12 +244,13 @@ const shadowtap = (() => {
     const lines = { production: curves.production, service: mine.service, response: mine.response };
     return section("latency", "Latency", null, h("div", { class: "pair" },
       h("figure", {}, legend("By percentile", SIDES.filter(([side]) => (lines[side] || []).length).map(([side, tone]) => [side, tone])), curveChart(lines)),
-      h("div", {}, latencyTable(all), h("dl", { class: "small soft" }, SIDES.filter(([side]) => has(all[side])).map(([side, tone, what]) => h("div", {}, h("dt", { class: "hidden" }, side), h("dd", {}, h("b", { class: tone === "shadow" ? "shadow" : tone }, side), ": " + what)))))));
+      h("div", {}, latencyTable(all, t && t.paired_latency_us), h("dl", { class: "small soft" }, SIDES.filter(([side]) => has(all[side])).map(([side, tone, what]) => h("div", {}, h("dt", { class: "hidden" }, side), h("dd", {}, h("b", { class: tone === "shadow" ? "shadow" : tone }, side), ": " + what)))))));
   };
-  const latencyTable = (all) => h("div", { class: "scroll" }, h("table", {}, h("thead", {}, h("tr", {}, h("th", {}), SIDES.map(([side, tone]) => has(all[side]) ? h("th", { class: "num " + tone, scope: "col" }, side) : null), has(all.production) && has(all.response) ? h("th", { class: "num", scope: "col" }, "ratio") : null)),
+  // A ratio is of the requests whose latency is known on both sides.
+  const latencyTable = (all, paired, ratioOf = has((paired || {}).production) ? [paired.production, paired.response] : [all.production, all.response]) => h("div", { class: "scroll" }, h("table", {}, h("thead", {}, h("tr", {}, h("th", {}), SIDES.map(([side, tone]) => has(all[side]) ? h("th", { class: "num " + tone, scope: "col" }, side) : null), has(all.production) && has(all.response) ? h("th", { class: "num", scope: "col" }, "ratio") : null)),
     h("tbody", {}, ["p50", "p90", "p95", "p99", "p99_9", "max", "count"].map((key) => h("tr", {}, h("th", { scope: "row" }, key === "count" ? "samples" : key.replace("_", ".")),
       SIDES.map(([side]) => has(all[side]) ? h("td", { class: "num" }, key === "count" ? number(all[side].count) : duration(all[side][key])) : null),
-      has(all.production) && has(all.response) ? h("td", { class: "num soft" }, key === "count" ? "" : times(all.response[key] / Math.max(1, all.production[key]))) : null)))));
+      has(all.production) && has(all.response) ? h("td", { class: "num soft" }, key === "count" ? "" : times(ratioOf[1][key] / Math.max(1, ratioOf[0][key]))) : null)))));
 
   const legend = (title, keys) => h("div", { class: "legend" }, h("h3", {}, title), keys.map(([name, tone]) => h("span", { class: "key" }, s("svg", { viewBox: "0 0 18 8", "aria-hidden": "true" }, s("path", { class: "l " + tone, d: "M1 4H17" })), name)));
 
@@ -376,7 +377,7 @@ const shadowtap = (() => {
   // ---- routes ---------------------------------------------------------------------------------------------------
   // What matters: responses that differ, none at all, slower; weighed by how many requests meet it.
   const judge = (route) => {
-    const t = at(route.targets, targetUrl()) || {}, d = t.differences || {}, latency = t.latency_us || {}, p = (route.production || {}).latency_us || {}, r = latency.service || {};
+    const t = at(route.targets, targetUrl()) || {}, d = t.differences || {}, latency = t.latency_us || {}, pairs = t.paired_latency_us || {}, p = pairs.production || (route.production || {}).latency_us || {}, r = pairs.service || latency.service || {};
     const differing = Math.max(d.any || 0, d.status || 0, d.headers || 0, d.body || 0);
     const failed = t.failed || 0, sent = t.sent || 0, slow = isJudged(target()) ? slower(p, r) : null, told = slow || known(p, r);
     const five = (t.statuses || {})["5xx"] || 0, mine = ((route.production || {}).statuses || {})["5xx"] || 0;

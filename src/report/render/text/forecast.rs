@@ -164,7 +164,7 @@ mod tests {
         let figures = |p50| LatencySummary {
             count: 9,
             p50,
-            p90: 2 * p50,
+            p95: 2 * p50,
             p99: 3 * p50,
             max: 4 * p50,
             ..LatencySummary::default()
@@ -208,7 +208,7 @@ mod tests {
             ▁▁▁▁▁▂▂▂▂▂▂▂▂▃▃▃▃▃▃▃▄▄▄▄▄▄▄▄▅▅▅▅▅▅▅▆▆▆▆▆▆▆▆▇▇▇▇▇▇▇████████
           20:00:00                                             +60m00s
 
-        On a connection                  p50        p90        p99        max
+        On a connection                  p50        p95        p99        max
           requests                         7         14         21         28
           idle between two            68.0ms      136ms      204ms      272ms
 

@@ -339,8 +339,13 @@ fn desynchronised(found: &DesynchronisedSummary) -> String {
 /// Production, service and response side by side.
 fn latency(page: &mut TextReport, summary: &Summary, target: &TargetSummary) {
     let latency = &target.latency_us;
+    // Of several targets each is held against production's figures for the requests that it was offered.
+    let production = match &target.paired_latency_us {
+        Some(pairs) if summary.targets.len() > 1 => &pairs.production,
+        _ => &summary.production.latency_us,
+    };
     let all = [
-        ("production", &summary.production.latency_us, "last byte of the request to first of the response"),
+        ("production", production, "last byte of the request to first of the response"),
         ("service", &latency.service, "the same at the target"),
         ("response", &latency.response, "from when it was due: what users feel"),
     ];
