@@ -79,6 +79,8 @@ pub(super) struct LiveHandles {
 #[derive(Clone)]
 pub(super) struct TargetProbe {
     pub(super) url: String,
+    /// Its name, where the user gave it one.
+    pub(super) name: Option<String>,
     pub(super) jobs: WeakSender<Job>,
     pub(super) in_flight: Arc<InFlight>,
     pub(super) client: Weak<AnyClient>,
@@ -201,6 +203,8 @@ impl LiveHandles {
                 (target.connections_opened, target.peak_connections) = (now.opened, now.peak);
             }
         }
+        let named = self.targets.iter().filter_map(|probe| Some((probe.url.clone(), probe.name.clone()?)));
+        seen.names = named.collect();
         let ends = self.control.ends();
         seen.summary.steps = ends.steps.kept();
         seen.summary.sample.asked = ends.asked.unwrap_or(seen.summary.sample.asked);

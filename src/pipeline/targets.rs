@@ -99,6 +99,7 @@ impl TargetStarter<'_> {
         let (limits, links) = (TargetLimits::from(&settings), self.links());
         let probe = TargetProbe {
             url: settings.target.to_string(),
+            name: settings.name.clone(),
             jobs: job_sender.downgrade(),
             in_flight: Arc::clone(&links.in_flight),
             client: Arc::downgrade(&client),

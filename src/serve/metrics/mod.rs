@@ -1,10 +1,12 @@
 //! Metrics for Prometheus: a [`Snapshot`] as text of version 0.0.4. Names and units are relied upon by dashboards.
 //!
 //! Units are seconds, bytes and ratios from 0 to 1; counters end in `_total`. Labels come from the command line
-//! (targets, rules of chains) and from the lists of this program, never from the wire: there are as many series as
-//! those have entries.
+//! (names of targets, rules of chains, patterns of `--routes`) and from the lists of this program, never from the wire:
+//! there are as many series as those have entries.
 
+mod labels;
 mod page;
+mod routes;
 
 use crate::replay::GuardState;
 use crate::report::Snapshot;
@@ -25,6 +27,7 @@ pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 #[must_use]
 pub fn text(snapshot: &Snapshot) -> String {
     let mut page = MetricsPage::default();
+    let snapshot = &labels::by_label(snapshot);
     let summary = &snapshot.summary;
     run(&mut page, snapshot);
     frames(&mut page, summary);
@@ -34,6 +37,7 @@ pub fn text(snapshot: &Snapshot) -> String {
     deliveries(&mut page, snapshot);
     answers(&mut page, snapshot);
     latencies(&mut page, snapshot);
+    routes::routes(&mut page, snapshot);
     capture_delay(&mut page, snapshot);
     sample(&mut page, snapshot);
     guards(&mut page, summary);
@@ -84,13 +88,17 @@ fn connections(page: &mut MetricsPage, summary: &Summary) {
         evicted.count(&[("limit", limit)], *count);
     }
     let spoken = [
-        ("http1", streams.http1),
+        // One that is upgraded spoke HTTP/1 before, and a counter must not go down.
+        ("http1", streams.http1 + streams.upgraded),
         ("tls", streams.tls),
         ("http2", streams.http2),
         ("upgraded", streams.upgraded),
         ("unknown", streams.unknown),
     ];
-    let mut all = page.counter("shadowtap_streams_total", "Captured connections, by what they spoke.");
+    let mut all = page.counter(
+        "shadowtap_streams_total",
+        "Captured connections, by what they spoke: those that were upgraded under both.",
+    );
     for (protocol, count) in spoken {
         all.count(&[("protocol", protocol)], count);
     }
@@ -352,7 +360,9 @@ mod tests {
     use super::*;
     use crate::report::TargetGuard;
     use crate::report::collect::buckets::LiveBuckets;
+    use crate::report::collect::live_routes::{LiveRoute, LiveRouteTarget};
     use crate::report::reporter::snapshot::{LiveTarget, QueueDepth};
+    use crate::report::schema::counts::LatencySummary;
 
     const DASHBOARD: &str = include_str!("../../../deploy/grafana/shadowtap.json");
     const ALERTS: &str = include_str!("../../../deploy/prometheus/alerts.yml");
@@ -379,6 +389,10 @@ mod tests {
         at_most[3..].fill(2);
         seen.production = LiveBuckets { at_most, count: 2, sum: std::time::Duration::from_millis(2) };
         seen.targets.insert(url(), LiveTargetBuckets::default());
+        seen.summary.capture_delay_us = Some(LatencySummary::default());
+        let mut one = LiveRouteTarget { sent: 3, failed: 1, differing: 2, ..LiveRouteTarget::default() };
+        one.service.record_us(2_000);
+        seen.routes = vec![LiveRoute { route: "GET /v2/{id}".to_owned(), requests: 9, targets: vec![(url(), one)] }];
         seen.live.queues = [("events", QueueDepth { entries: 1, room: 2 })].into();
         seen.live.targets.insert(url(), LiveTarget::default());
         (seen.live.read, seen.live.share) = (Some(0.25), 0.5);
@@ -413,7 +427,11 @@ mod tests {
             "shadowtap_production_latency_seconds_bucket{le=\"0.001\"} 2",
             "shadowtap_production_latency_seconds_bucket{le=\"+Inf\"} 2",
             "shadowtap_production_latency_seconds_sum 0.002",
-            "shadowtap_guard_state{target=\"http://t\\\"\\\\\\n:80\",state=\"throttled\"} 1",
+            "shadowtap_guard_state{target=\"t\\\"\\\\\\n:80\",state=\"throttled\"} 1",
+            "shadowtap_route_requests_total{route=\"GET /v2/{id}\"} 9",
+            "shadowtap_route_deliveries_total{target=\"t\\\"\\\\\\n:80\",route=\"GET /v2/{id}\",outcome=\"failed\"} 1",
+            "shadowtap_route_differences_total{target=\"t\\\"\\\\\\n:80\",route=\"GET /v2/{id}\"} 2",
+            "shadowtap_route_service_latency_seconds{target=\"t\\\"\\\\\\n:80\",route=\"GET /v2/{id}\",quantile=\"0.95\"} 0.002",
             "shadowtap_capture_read_ratio 0.25",
             "shadowtap_build_info{command=\"replay\"} 1",
         ] {
@@ -447,7 +465,7 @@ mod tests {
         after.targets.insert(url, LiveTargetBuckets { taken_back: back, ..LiveTargetBuckets::default() });
         let changed = samples(&before).into_iter().zip(samples(&after)).filter(|(before, after)| before != after);
         let changed: Vec<_> = changed.map(|(_, after)| after).collect();
-        let expected = "shadowtap_deliveries_taken_back_total{target=\"http://t\"}";
+        let expected = "shadowtap_deliveries_taken_back_total{target=\"t\"}";
         assert_eq!(changed, [(expected.to_owned(), "2".to_owned())]);
     }
 
