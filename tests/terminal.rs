@@ -219,7 +219,7 @@ fn a_run_that_answers_with_escape_sequences_is_shown_without() {
     let mut guard = TargetGuard::default();
     (guard.held_share, guard.reason) = (0.5, Some(HOSTILE.to_owned()));
     let ramp = RampState { step: 1, steps: 2, held: Some(HOSTILE.to_owned()) };
-    let target = |guard| TargetState { target: HOSTILE.to_owned(), guard };
+    let target = |guard| TargetState { target: HOSTILE.to_owned(), guard, waits_for: Some(HOSTILE.to_owned()) };
     let state = RunState {
         share: 1.0,
         paused: true,

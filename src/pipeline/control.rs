@@ -83,6 +83,9 @@ pub struct TargetState {
     pub target: String,
     /// State of its guard; `None` where it has none.
     pub guard: Option<TargetGuard>,
+    /// What its guard waits for before it lets in more, and when it does, as text for people.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub waits_for: Option<String>,
 }
 
 impl Control {
@@ -188,7 +191,7 @@ impl Control {
         self.0.dial.set(share);
         let mut board = self.board();
         board.begun_with = asked;
-        board.targets = targets.map(|target| TargetState { target, guard: None }).collect();
+        board.targets = targets.map(|target| TargetState { target, ..TargetState::default() }).collect();
     }
 
     /// Turns the dial, unless a person did.

@@ -270,8 +270,13 @@ impl Protection {
             let standing = ramp.standing();
             RampState { step: standing.step, steps: standing.steps, held: ramp.held().map(str::to_owned) }
         });
-        let targets =
-            self.targets.iter().map(|target| TargetState { target: target.url.clone(), guard: target.reported() });
+        let at = control.clock();
+        let waits_for = |target: &GuardedTarget| target.guard.as_ref().and_then(|(guard, ..)| guard.waits_for(at));
+        let targets = self.targets.iter().map(|target| TargetState {
+            target: target.url.clone(),
+            guard: target.reported(),
+            waits_for: waits_for(target),
+        });
         control.show(ramp, targets.collect());
     }
 }

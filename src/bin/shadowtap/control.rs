@@ -93,10 +93,13 @@ fn words(state: &RunState) -> String {
         if guard.held_share > 0.0 {
             write!(text, ", {} held back", Share(guard.held_share).rounded()).ok();
         }
-        match &guard.reason {
-            Some(reason) => writeln!(text, "; last: {}", sanitize::line(reason)).ok(),
-            None => writeln!(text).ok(),
-        };
+        if let Some(waits_for) = &target.waits_for {
+            write!(text, "; {}", sanitize::line(waits_for)).ok();
+        }
+        if let Some(reason) = &guard.reason {
+            write!(text, "; last: {}", sanitize::line(reason)).ok();
+        }
+        text.push('\n');
     }
     text
 }
@@ -138,13 +141,17 @@ mod tests {
             stopping: false,
             ramp: Some(RampState { step: 2, steps: 5, held: None }),
             targets: vec![
-                TargetState { target: "http://new".to_owned(), guard: Some(guard) },
-                TargetState { target: "http://other".to_owned(), guard: None },
+                TargetState {
+                    target: "http://new".to_owned(),
+                    guard: Some(guard),
+                    waits_for: Some("lets in 100% once all is well for 10s".to_owned()),
+                },
+                TargetState { target: "http://other".to_owned(), ..TargetState::default() },
             ],
         };
         assert_eq!(
             words(&state),
-            "share 25%, step 2 of 5 of the ramp, paused\nhttp://new: guard throttled, 50% held back; last: why\n\
+            "share 25%, step 2 of 5 of the ramp, paused\nhttp://new: guard throttled, 50% held back; lets in 100% once all is well for 10s; last: why\n\
              http://other: no guard\n"
         );
     }

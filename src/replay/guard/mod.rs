@@ -208,6 +208,47 @@ impl Guard {
         self.reason.as_deref()
     }
 
+    /// Returns what the guard waits for before it lets in more, and when it does, in words for people; `None` where it lets
+    /// in everything.
+    #[must_use]
+    pub fn waits_for(&self, at: Instant) -> Option<String> {
+        let time = super::spec::format_time;
+        match (self.state, self.recovered()) {
+            (GuardState::Passing, _) => None,
+            (GuardState::Stopped, _) => Some("lets nothing in any more: begin a new run".to_owned()),
+            (state, (_, share)) => {
+                let next = if state == GuardState::Holding {
+                    "lets the ramp go on".to_owned()
+                } else {
+                    format!("lets in {}", Share(share).rounded())
+                };
+                let well_for = self.well_since.map(|since| at.saturating_duration_since(since.max(self.changed)));
+                Some(match well_for {
+                    Some(well_for) => {
+                        format!(
+                            "well for {}; {next} in {}",
+                            time(well_for),
+                            time(self.hold_time.saturating_sub(well_for))
+                        )
+                    }
+                    None if state == GuardState::Probing => {
+                        format!("probes with a trickle; {next} once all of it is well for {}", time(self.hold_time))
+                    }
+                    None => format!("{next} once all is well for {}", time(self.hold_time)),
+                })
+            }
+        }
+    }
+
+    /// Returns the state and the share that follow once all was well for long enough.
+    fn recovered(&self) -> (GuardState, f64) {
+        match self.state {
+            GuardState::Probing => (GuardState::Throttled, FIRST),
+            GuardState::Throttled if self.share * 2.0 < 1.0 => (GuardState::Throttled, self.share * 2.0),
+            _ => (GuardState::Passing, 1.0),
+        }
+    }
+
     /// Returns the action for a target past its limits.
     #[must_use]
     pub const fn action(&self) -> GuardAction {
@@ -293,11 +334,7 @@ impl Guard {
             return None;
         }
         let from = self.share();
-        (self.state, self.share) = match self.state {
-            GuardState::Probing => (GuardState::Throttled, FIRST),
-            GuardState::Throttled if self.share * 2.0 < 1.0 => (GuardState::Throttled, self.share * 2.0),
-            _ => (GuardState::Passing, 1.0),
-        };
+        (self.state, self.share) = self.recovered();
         self.climbed = true;
         self.begin_anew(at);
         let reason = format!("well for {}", super::spec::format_time(well_for));

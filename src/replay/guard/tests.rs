@@ -245,3 +245,26 @@ proptest! {
         prop_assert!(turns as f64 <= most, "{turns} turns in {:?}: {:?}", rig.now, rig.changes);
     }
 }
+
+#[test]
+fn what_a_guard_waits_for_is_told_with_the_time_that_is_left() {
+    let mut rig = GuardFixture::new("errors>5%/10s", GuardAction::StepDown);
+    let told = |rig: &GuardFixture| rig.guard.waits_for(rig.begin + rig.now);
+    rig.run(20.0, 400, 0, FAILED);
+    assert_eq!(told(&rig), None);
+    while rig.changes.is_empty() {
+        rig.run(0.1, 400, 50, FAILED);
+    }
+    assert_eq!(told(&rig).as_deref(), Some("lets in 100% once all is well for 10s"));
+    rig.run(4.0, 400, 0, OK);
+    let waits = told(&rig).unwrap();
+    assert!(waits.starts_with("well for ") && waits.contains("; lets in 100% in "), "{waits}");
+    rig.run(10.0, 400, 0, OK);
+    assert_eq!(told(&rig), None);
+    let mut rig = GuardFixture::new("errors>5%/10s", GuardAction::Pause);
+    rig.run(30.0, 400, 100, FAILED);
+    assert!(told(&rig).unwrap().starts_with("probes with a trickle; lets in 12.5% once "), "{:?}", told(&rig));
+    let mut rig = GuardFixture::new("errors>5%/10s", GuardAction::Stop);
+    rig.run(30.0, 400, 100, FAILED);
+    assert_eq!(told(&rig).as_deref(), Some("lets nothing in any more: begin a new run"));
+}

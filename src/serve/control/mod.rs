@@ -54,6 +54,9 @@ pub enum ControlCommandError {
         /// Text of the command.
         said: String,
     },
+    /// It has no share.
+    #[error("`sample` needs a share: say sample 25%")]
+    NoShare,
     /// It is no share.
     #[error(transparent)]
     Share(#[from] crate::middleware::ShareError),
@@ -66,6 +69,7 @@ impl FromStr for ControlCommand {
         let mut words = said.split_whitespace();
         match (words.next(), words.next(), words.next()) {
             (Some("sample"), Some(share), None) => Ok(Self::Sample(share.parse()?)),
+            (Some("sample"), None, None) => Err(ControlCommandError::NoShare),
             (Some("pause"), None, None) => Ok(Self::Pause),
             (Some("resume"), None, None) => Ok(Self::Resume),
             (Some("stop"), None, None) => Ok(Self::Stop),
@@ -102,10 +106,11 @@ mod tests {
 
     #[test]
     fn what_is_not_understood_is_answered_with_what_is() {
-        for said in ["", "halt", "pause now", "sample", "sample 1% 2%", "STATUS"] {
+        for said in ["", "halt", "pause now", "sample 1% 2%", "STATUS"] {
             let error = said.parse::<ControlCommand>().unwrap_err().to_string();
             assert!(error.contains("say sample 25%, pause, resume, stop or status"), "{said}: {error}");
         }
+        assert_eq!("sample".parse::<ControlCommand>(), Err(ControlCommandError::NoShare));
         assert!("sample 25".parse::<ControlCommand>().unwrap_err().to_string().contains("no percent sign"));
     }
 }
