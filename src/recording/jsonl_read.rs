@@ -215,6 +215,8 @@ pub(super) enum RecordingKind {
     WithoutMessages,
     /// With a line of `--results`.
     AsResults,
+    /// With an object over several lines, as `--summary` writes it.
+    AsSummary,
     /// Otherwise.
     Otherwise,
 }
@@ -236,6 +238,9 @@ pub(super) fn begins(input: &mut Input) -> std::io::Result<RecordingKind> {
         }
     };
     let line = line.get(..ENOUGH).unwrap_or(line);
+    if line.trim_ascii() == b"{" {
+        return Ok(RecordingKind::AsSummary);
+    }
     let has = |key: &str| memchr::memmem::find(line, key.as_bytes()).is_some();
     Ok(match (has("\"request\":"), has("\"outcome\":") || has("\"kind\":"), has("\"headers\":")) {
         (false, true, _) => RecordingKind::AsResults,

@@ -75,6 +75,14 @@ pub enum RecordingReadError {
         /// The file.
         file: String,
     },
+    /// An object of JSON over several lines, as `--summary` writes it.
+    #[error(
+        "{file} is one JSON object, such as the summary of a run, and has no requests: `shadowtap report {file}` shows a run"
+    )]
+    Summary {
+        /// The file.
+        file: String,
+    },
     /// Frames and events cannot be merged: one connection could be in both.
     #[error("{capture} is a capture and {journal} is a recording of requests: read them one after the other")]
     Mixed {

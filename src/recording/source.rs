@@ -56,6 +56,7 @@ impl FormatReader {
             }
             RecordingKind::WithoutMessages => Err(RecordingReadError::WithoutMessages { file: opened.name }),
             RecordingKind::AsResults => Err(RecordingReadError::Results { file: opened.name }),
+            RecordingKind::AsSummary => Err(RecordingReadError::Summary { file: opened.name }),
             RecordingKind::Otherwise => Ok(OpenedRecording::Other(opened)),
         }
     }
