@@ -21,6 +21,7 @@ mod nothing_sent;
 pub mod speed;
 
 use findings::Finding;
+pub use nothing_sent::no_request;
 
 /// Share of responses that differ, or never came, from which a run is bad, not odd.
 const BAD: f64 = 0.01;
@@ -61,7 +62,7 @@ impl Verdict {
             Some(Self { word, severity, sentences, ..Self::default() })
         };
         if requests.seen == 0 && summary.targets.is_empty() {
-            return only(VerdictWord::Seen, Severity::Bad, nothing_sent::no_request(summary));
+            return only(VerdictWord::Seen, Severity::Bad, no_request(&summary.frames, &summary.streams));
         }
         let failed = |target: &TargetSummary| sum(&target.ended.failed) > 0;
         if let Some(reason) = summary.nothing_sent().filter(|_| !summary.targets.values().any(failed)) {

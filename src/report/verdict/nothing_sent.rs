@@ -1,38 +1,61 @@
 //! Reasons that a run sent nothing, for people: the first thing to know of it.
 
 use crate::report::schema::counts::{CountMap, sum};
-use crate::report::schema::summary::Summary;
+use crate::report::schema::summary::{Frames, Streams, Summary};
 use crate::report::units::{self, counted, number};
 
 /// Reasons that are named; further ones are in the ledger.
 const MAX_REASONS: usize = 4;
 
 impl Summary {
-    /// Returns why nothing was sent, in a line; `None` where a response came from any target, or there is none to send to.
+    /// Returns why nothing was sent, or recorded where nothing is to be sent, in a line; `None` where a response came from any
+    /// target, or something was recorded.
     #[must_use]
     pub fn nothing_sent(&self) -> Option<String> {
-        if self.targets.is_empty() || self.targets.values().any(|target| target.ended.sent > 0) {
+        if self.targets.is_empty() {
+            return self.nothing_recorded();
+        }
+        if self.targets.values().any(|target| target.ended.sent > 0) {
             return None;
         }
         if self.requests.seen == 0 {
             let outside = self.warnings.iter().find(|words| words.contains("(--from;") || words.contains("(--until;"));
-            let outside = outside.map(|words| format!("; {words}")).unwrap_or_default();
-            return Some(format!("nothing was sent: {}{outside}", no_request(self)));
+            return Some(match outside {
+                Some(outside) => format!("nothing was sent: no request lies in the part that is replayed; {outside}"),
+                None => format!("nothing was sent: {}", no_request(&self.frames, &self.streams)),
+            });
         }
         let failed: u64 = self.targets.values().map(|target| sum(&target.ended.failed)).sum();
         if failed > 0 {
             return Some(format!("no request was delivered: {} failed", counted(failed, "attempt")));
         }
+        Some(self.nothing_of("sent"))
+    }
+
+    /// Returns why a recording has no records, in a line; `None` where it has, or where there is none.
+    fn nothing_recorded(&self) -> Option<String> {
+        let recording = self.recording.as_ref()?;
+        if recording.records > 0 || !recording.lost.is_empty() || self.requests.ended.kept > 0 {
+            return None;
+        }
+        Some(match self.requests.seen {
+            0 => format!("nothing was recorded: {}", no_request(&self.frames, &self.streams)),
+            _ => self.nothing_of("recorded"),
+        })
+    }
+
+    /// Says why nothing was `done` to the requests that were seen.
+    fn nothing_of(&self, done: &str) -> String {
         let mut reasons = self.kept_back();
         reasons.sort_by_key(|(count, _)| std::cmp::Reverse(*count));
         let words: Vec<String> =
             reasons.iter().take(MAX_REASONS).map(|(count, why)| format!("{} {why}", units::number(*count))).collect();
         let seen = counted(self.requests.seen, "request");
-        Some(if words.is_empty() {
-            format!("nothing was sent: the run ended before any of {seen}")
+        if words.is_empty() {
+            format!("nothing was {done}: the run ended before any of {seen}")
         } else {
-            format!("nothing was sent of {seen}: {}", words.join(", "))
-        })
+            format!("nothing was {done} of {seen}: {}", words.join(", "))
+        }
     }
 
     /// Returns whether sending failed, rather than that there was nothing to send: `--allow-empty` does not excuse it.
@@ -100,23 +123,23 @@ fn kept_by(rule: &str, restarted: bool) -> String {
     }
 }
 
-/// That there was no request, and what was in the capture instead.
-pub(super) fn no_request(summary: &Summary) -> String {
-    format!("no HTTP/1 request was found in the capture{}", instead(summary))
+/// Says that a capture has no request, and what it has instead.
+#[must_use]
+pub fn no_request(frames: &Frames, streams: &Streams) -> String {
+    format!("no HTTP/1 request was found in the capture{}", instead(frames, streams))
 }
 
 /// Describes the capture's content other than HTTP/1.
-fn instead(summary: &Summary) -> String {
-    let streams = &summary.streams;
+fn instead(frames: &Frames, streams: &Streams) -> String {
     let found: Vec<String> = [(streams.tls, "TLS"), (streams.http2, "HTTP/2"), (streams.unknown, "something else")]
         .into_iter()
         .filter(|(count, _)| *count > 0)
         .map(|(count, what)| format!("{} of {what}", number(count)))
         .collect();
-    match (summary.frames.received, found.is_empty()) {
+    match (frames.received, found.is_empty()) {
         (0, _) => ": it has no frames".to_owned(),
         (_, true) => {
-            format!(": {}, {} with TCP", counted(summary.frames.received, "frame"), number(summary.frames.decoded))
+            format!(": {}, {} with TCP", counted(frames.received, "frame"), number(frames.decoded))
         }
         (_, false) => format!(": its connections are {}", found.join(", ")),
     }
@@ -126,6 +149,7 @@ fn instead(summary: &Summary) -> String {
 mod tests {
     use super::*;
     use crate::report::schema::middleware::MiddlewareCounts;
+    use crate::report::schema::summary::RecordingSummary;
     use crate::report::schema::target::TargetSummary;
 
     fn empty() -> Summary {
@@ -179,6 +203,18 @@ mod tests {
         summary.targets.get_mut("http://t").unwrap().ended.failed.insert("connect".to_owned(), 1);
         assert!(summary.sending_failed());
         assert_eq!(summary.nothing_sent().as_deref(), Some("no request was delivered: 1 attempt failed"));
+    }
+
+    #[test]
+    fn a_recording_without_records_is_told_as_such() {
+        let mut summary = Summary { recording: Some(RecordingSummary::default()), ..Summary::default() };
+        let reason = |summary: &Summary| summary.nothing_sent().unwrap();
+        assert!(reason(&summary).starts_with("nothing was recorded: no HTTP/1 request was found"), "{summary:?}");
+        summary.requests.seen = 2;
+        summary.requests.ended.sampled_out = 2;
+        assert!(reason(&summary).starts_with("nothing was recorded of 2 requests: 2 not in the sample"));
+        summary.recording.as_mut().unwrap().records = 1;
+        assert_eq!(summary.nothing_sent(), None);
     }
 
     #[test]
